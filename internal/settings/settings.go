@@ -1,0 +1,194 @@
+// Package settings holds the names, defaults and rules of everything that can be set: the functions' environment, and the
+// tags of a secret that override it for that secret. They exist here once; the deployment takes the names from here.
+//
+// Everything is checked at start, every fault is named at once, and a faulty setting is refused, never replaced by a default.
+// It reads no environment of its own: the caller passes a look-up.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"quilt-rotate/internal/apikey"
+)
+
+// The functions' environment.
+const (
+	EnvRegistryURL   = "QUILT_REGISTRY_URL"
+	EnvCABundle      = "QUILT_CA_BUNDLE"
+	EnvExpiresInDays = "QUILT_KEY_EXPIRES_IN_DAYS"
+	EnvGrace         = "GRACE_PERIOD"
+	EnvQuiet         = "QUIET_PERIOD"
+	EnvHoldLimit     = "HOLD_LIMIT"
+	EnvOrphanAge     = "ORPHAN_AGE"
+	EnvLogLevel      = "LOG_LEVEL"
+)
+
+// The tags of a secret.
+const (
+	TagField         = apikey.FieldTag
+	TagKeyName       = "quilt-rotate:key-name"
+	TagExpiresInDays = "quilt-rotate:expires-in-days"
+	TagGrace         = "quilt-rotate:grace"
+	TagQuiet         = "quilt-rotate:quiet"
+	TagHoldLimit     = "quilt-rotate:hold-limit"
+	TagIssuer        = "quilt-rotate:issuer"
+	TagOwner         = "quilt-rotate:owner"
+	TagPauseUntil    = "quilt-rotate:pause-until"
+)
+
+// Defaults of the settings that need not be given.
+const (
+	DefaultExpiresInDays = 90
+	DefaultGrace         = 24 * time.Hour
+	DefaultQuiet         = 25 * time.Hour // longer than a day, so that a nightly job counts as use
+	DefaultOrphanAge     = time.Hour
+)
+
+// The registry's limits of a key's life, in days (quilt: docs/api-reference/authentication.md).
+const (
+	MinExpiresInDays = 1
+	MaxExpiresInDays = 365
+)
+
+// A Fault is one setting that cannot be used. It quotes no value: people paste keys into the wrong place.
+type Fault struct {
+	Name    string // of the variable or the tag
+	Problem string // what it must be
+}
+
+func (f *Fault) Error() string { return f.Name + " " + f.Problem }
+
+// Invalid lists every faulty setting of one place.
+type Invalid struct {
+	Where  string // "the function's environment", "the secret's tags"
+	Faults []error
+}
+
+func (e *Invalid) Error() string {
+	lines := make([]string, len(e.Faults))
+	for i, f := range e.Faults {
+		lines[i] = f.Error()
+	}
+	return fmt.Sprintf("%s must be corrected: %s", e.Where, strings.Join(lines, "; "))
+}
+
+func (e *Invalid) Unwrap() []error { return e.Faults }
+
+// Lookup tells the value of a variable or tag, and whether it is set: os.LookupEnv, or [Tags].
+type Lookup func(name string) (value string, set bool)
+
+// Tags looks settings up in a secret's tags.
+func Tags(tags map[string]string) Lookup {
+	return func(name string) (string, bool) {
+		value, set := tags[name]
+		return value, set
+	}
+}
+
+// reader reads settings one after another and gathers their faults.
+type reader struct {
+	lookup Lookup
+	faults []error
+}
+
+// read hands the setting to parse, where it is set; it keeps the target as it is, where not or where it is faulty.
+func read[T any](r *reader, name string, target *T, must string, parse func(string) (T, error)) {
+	text, set := r.lookup(name)
+	if !set || strings.TrimSpace(text) == "" {
+		return
+	}
+	value, err := parse(strings.TrimSpace(text))
+	if err != nil {
+		r.faults = append(r.faults, &Fault{name, must})
+		return
+	}
+	*target = value
+}
+
+func (r *reader) require(name, must string) {
+	if text, _ := r.lookup(name); strings.TrimSpace(text) == "" {
+		r.faults = append(r.faults, &Fault{name, "is not set: it " + must})
+	}
+}
+
+func (r *reader) result(where string) error {
+	if len(r.faults) == 0 {
+		return nil
+	}
+	return &Invalid{where, r.faults}
+}
+
+var errRule = errors.New("against the rule")
+
+const (
+	mustDays     = "must be a whole number of days from 1 to 365"
+	mustDuration = "must be a duration of zero or more, such as 24h or 90m"
+	mustLevel    = "must be DEBUG, INFO, WARN or ERROR"
+	mustURL      = "must be the registry's https URL (http for loopback only), without user, query or path"
+	mustTime     = "must be a time such as 2026-11-22T18:15:00Z"
+	mustName     = "must have a letter or a digit"
+)
+
+func days(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < MinExpiresInDays || n > MaxExpiresInDays {
+		return 0, errRule
+	}
+	return n, nil
+}
+
+func duration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, errRule
+	}
+	return d, nil
+}
+
+func optionalDuration(s string) (*time.Duration, error) {
+	d, err := duration(s)
+	return &d, err
+}
+
+func level(s string) (slog.Level, error) {
+	var l slog.Level
+	err := l.UnmarshalText([]byte(s))
+	return l, err
+}
+
+func text(s string) (string, error) { return s, nil }
+
+func moment(s string) (time.Time, error) { return time.Parse(time.RFC3339, s) }
+
+var inName = regexp.MustCompile(`[A-Za-z0-9]`)
+
+func keyName(s string) (string, error) {
+	if !inName.MatchString(s) {
+		return "", errRule
+	}
+	return s, nil
+}
+
+func registryURL(s string) (string, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
+		return "", errRule
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+		return "", errRule
+	}
+	return strings.TrimRight(s, "/"), nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

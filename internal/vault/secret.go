@@ -1,0 +1,63 @@
+package vault
+
+import (
+	"sort"
+	"time"
+)
+
+// Secret is what DescribeSecret says of a secret: everything but its values.
+type Secret struct {
+	ARN      string
+	Name     string
+	Now      time.Time // Secrets Manager's own clock, from this answer's Date header; the caller's, where it has none
+	Deleted  bool      // marked for deletion
+	Rotation Rotation
+	Tags     map[string]string
+	Versions map[string]Version // by id; those with labels only
+	Replicas []Replica
+}
+
+// Rotation is a secret's rotation configuration.
+type Rotation struct {
+	Enabled  bool
+	Function string    // ARN
+	Last     time.Time // zero: never
+	Next     time.Time // zero: not scheduled
+}
+
+// Replica is a replica region of a secret.
+type Replica struct {
+	Region, Status string
+}
+
+// InSync is the status of a replica that has the primary's values.
+const InSync = "InSync"
+
+// Holder is the version that has the label; ok is false where none has it.
+func (s Secret) Holder(label string) (v Version, ok bool) {
+	for _, v := range s.Versions {
+		if v.Has(label) {
+			return v, true
+		}
+	}
+	return Version{}, false
+}
+
+// Labels counts the staging labels of all versions, the service's own included.
+func (s Secret) Labels() int {
+	n := 0
+	for _, v := range s.Versions {
+		n += len(v.Stages)
+	}
+	return n
+}
+
+// Sorted lists the versions by id, so that what is derived from them has one order.
+func (s Secret) Sorted() []Version {
+	versions := make([]Version, 0, len(s.Versions))
+	for _, v := range s.Versions {
+		versions = append(versions, v)
+	}
+	sort.Slice(versions, func(i, j int) bool { return versions[i].ID < versions[j].ID })
+	return versions
+}

@@ -1,0 +1,161 @@
+// Package vault makes the few Secrets Manager calls that the rotation and the sweep need, and reads a secret's staging labels as
+// what they are to us: the ledger of which version holds which key, and since when it is superseded.
+//
+// It decides nothing: which label goes where is the business of the packages rotation and revocation. It never prints a value.
+//
+// # Consistency
+//
+// AWS promises nothing about how soon a write is seen, and users report reads that lag behind. So a read of something that must be
+// there is retried for a short while ([Vault.Await], [Vault.Read]); no decision relies on something *not* being there yet.
+package vault
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/smithy-go/middleware"
+	"github.com/cenkalti/backoff/v5"
+
+	"quilt-rotate/internal/redact"
+)
+
+// api is what this package uses of the Secrets Manager client.
+type api interface {
+	DescribeSecret(context.Context, *secretsmanager.DescribeSecretInput, ...func(*secretsmanager.Options)) (*secretsmanager.DescribeSecretOutput, error)
+	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
+	PutSecretValue(context.Context, *secretsmanager.PutSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.PutSecretValueOutput, error)
+	UpdateSecretVersionStage(context.Context, *secretsmanager.UpdateSecretVersionStageInput, ...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretVersionStageOutput, error)
+}
+
+var _ api = (*secretsmanager.Client)(nil)
+
+// maxLag is how long a read that lags behind a write is waited for.
+const maxLag = 2 * time.Second
+
+// Vault is Secrets Manager, as far as it is used here. It is safe for concurrent use and keeps no state.
+type Vault struct{ api api }
+
+// New uses a Secrets Manager client, which brings the retries for throttling and dropped connections.
+func New(client api) *Vault { return &Vault{client} }
+
+// Describe reads everything but the values, in one call. It fails with an [*Error].
+func (v *Vault) Describe(ctx context.Context, secretID string) (Secret, error) {
+	out, err := v.api.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &secretID})
+	if err != nil {
+		return Secret{}, newError("DescribeSecret", secretID, err)
+	}
+	return newSecret(out), nil
+}
+
+// Await describes the secret until it is as expected, for two seconds at most, and returns the last description either way.
+func (v *Vault) Await(ctx context.Context, secretID string, expected func(Secret) bool) (Secret, error) {
+	last, err := v.Describe(ctx, secretID)
+	if err != nil || expected(last) {
+		return last, err
+	}
+	_, err = retryLag(ctx, func() (Secret, error) {
+		s, err := v.Describe(ctx, secretID)
+		if err != nil {
+			return s, backoff.Permanent(err)
+		}
+		if last = s; !expected(s) {
+			return s, errNotYet
+		}
+		return s, nil
+	})
+	if errors.Is(err, errNotYet) {
+		err = nil
+	}
+	return last, err
+}
+
+// Read reads the value of a version that must have one. It fails with [ErrNoValue], or an [*Error].
+func (v *Vault) Read(ctx context.Context, secretARN, versionID string) (redact.Text, error) {
+	value, err := v.ReadIfAny(ctx, secretARN, versionID)
+	if !errors.Is(err, ErrNoValue) {
+		return value, err
+	}
+	return retryLag(ctx, func() (redact.Text, error) {
+		value, err := v.ReadIfAny(ctx, secretARN, versionID)
+		if err != nil && !errors.Is(err, ErrNoValue) {
+			err = backoff.Permanent(err)
+		}
+		return value, err
+	})
+}
+
+// ErrNoValue says that a version has no value (yet): so is the pending version that Secrets Manager makes before createSecret.
+var ErrNoValue = errors.New("the version has no value")
+
+// ErrBinary says that a value is binary, which no Quilt key is.
+var ErrBinary = errors.New("the value is binary; store the key, or a JSON object that holds it, as the secret's string")
+
+// ReadIfAny reads the value of a version, or fails at once with [ErrNoValue]. The caller must be right even if the answer lags.
+func (v *Vault) ReadIfAny(ctx context.Context, secretARN, versionID string) (redact.Text, error) {
+	return v.get(ctx, &secretsmanager.GetSecretValueInput{SecretId: &secretARN, VersionId: &versionID})
+}
+
+// ReadCurrent reads the current value of a secret that is not ours to rotate: an issuer's.
+func (v *Vault) ReadCurrent(ctx context.Context, secretID string) (redact.Text, error) {
+	return v.get(ctx, &secretsmanager.GetSecretValueInput{SecretId: &secretID})
+}
+
+func (v *Vault) get(ctx context.Context, in *secretsmanager.GetSecretValueInput) (redact.Text, error) {
+	out, err := v.api.GetSecretValue(ctx, in)
+	switch {
+	case err != nil && notFound(err) && in.VersionId != nil:
+		return redact.Text{}, ErrNoValue
+	case err != nil:
+		return redact.Text{}, newError("GetSecretValue", *in.SecretId, err)
+	case out.SecretString == nil:
+		return redact.Text{}, ErrBinary
+	}
+	return redact.New(*out.SecretString), nil
+}
+
+var errNotYet = errors.New("not yet")
+
+func retryLag[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 500*time.Millisecond
+	return backoff.Retry(ctx, read, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(maxLag))
+}
+
+func newSecret(out *secretsmanager.DescribeSecretOutput) Secret {
+	s := Secret{
+		ARN: deref(out.ARN), Name: deref(out.Name), Now: serverTime(out.ResultMetadata), Deleted: out.DeletedDate != nil,
+		Rotation: Rotation{Enabled: deref(out.RotationEnabled), Function: deref(out.RotationLambdaARN), Last: deref(out.LastRotatedDate), Next: deref(out.NextRotationDate)},
+		Tags:     map[string]string{}, Versions: map[string]Version{},
+	}
+	for _, tag := range out.Tags {
+		s.Tags[deref(tag.Key)] = deref(tag.Value)
+	}
+	for id, stages := range out.VersionIdsToStages {
+		if len(stages) > 0 {
+			s.Versions[id] = NewVersion(id, stages)
+		}
+	}
+	for _, r := range out.ReplicationStatus {
+		s.Replicas = append(s.Replicas, Replica{deref(r.Region), string(r.Status)})
+	}
+	return s
+}
+
+// serverTime prefers the service's clock, so that marks that two hosts write can be compared.
+func serverTime(metadata middleware.Metadata) time.Time {
+	if t, ok := awsmiddleware.GetServerTime(metadata); ok && !t.IsZero() {
+		return t.UTC()
+	}
+	return time.Now().UTC()
+}
+
+func deref[T any](p *T) T {
+	var zero T
+	if p == nil {
+		return zero
+	}
+	return *p
+}

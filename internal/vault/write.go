@@ -1,0 +1,95 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"quilt-rotate/internal/redact"
+)
+
+// PendingValue is a new value, to be stored as the pending one.
+type PendingValue struct {
+	SecretARN     string
+	VersionID     string // the rotation's ClientRequestToken
+	RotationToken redact.Text
+	Value         redact.Text
+	KeyID         string // of the key in the value
+}
+
+// PutPending stores the value under AWSPENDING and the label of its key, in one call.
+//
+// A crash before it leaves a key at the registry that no version holds: an orphan, which the sweep finds by its name. A crash after
+// it leaves value, stage and key label together, so the next createSecret finds them. When the answer is lost, or the request
+// lands late, the version's value is either still missing or this one or a twin's, and never changes again: the caller reads
+// it back to learn which. AWS documents the labels as part of the same write, but nobody has published a look at it: so the
+// answer's labels are checked, and a key label that did not stick is attached at once.
+func (v *Vault) PutPending(ctx context.Context, p PendingValue) error {
+	label := KeyLabel(p.KeyID)
+	in := &secretsmanager.PutSecretValueInput{
+		SecretId:           &p.SecretARN,
+		ClientRequestToken: &p.VersionID,
+		SecretString:       aws.String(p.Value.Reveal()),
+		VersionStages:      []string{Pending, label},
+	}
+	if !p.RotationToken.Empty() { // emulators send none
+		in.RotationToken = aws.String(p.RotationToken.Reveal())
+	}
+	out, err := v.api.PutSecretValue(ctx, in)
+	if err != nil {
+		return newError("PutSecretValue", p.SecretARN, err, p.Value, p.RotationToken)
+	}
+	if !NewVersion(p.VersionID, out.VersionStages).Has(label) {
+		return v.Attach(ctx, p.SecretARN, label, p.VersionID)
+	}
+	return nil
+}
+
+// CheckLabel tells whether a key's id fits into a label; it must be asked before the value is stored.
+func CheckLabel(keyID string) error {
+	if n := len(KeyLabel(keyID)); n > MaxLabelLength {
+		return fmt.Errorf("the registry gave the key an id that makes a staging label of %d characters; Secrets Manager takes %d", n, MaxLabelLength)
+	}
+	return nil
+}
+
+// Promote moves AWSCURRENT from one version to another: the cut-over. It is a compare-and-swap: the service refuses it when AWSCURRENT is
+// no longer on from, so an edit or a twin that was faster wins.
+//
+// A crash before it leaves everything as it was; after it, the rotation is done and a repeated finishSecret sees so. A lost
+// answer makes the SDK's own retry fail on the moved label: the caller describes the secret to learn what is true.
+func (v *Vault) Promote(ctx context.Context, secretARN, to, from string) error {
+	return v.move(ctx, secretARN, Current, to, from)
+}
+
+// Attach puts a label on a version that no other version has. Doing it twice changes nothing; a crash before it leaves the version
+// without, for the next run to see.
+func (v *Vault) Attach(ctx context.Context, secretARN, label, to string) error {
+	return v.move(ctx, secretARN, label, to, "")
+}
+
+// Move takes a label from one version to another, in one call, so that at no instant none has it.
+func (v *Vault) Move(ctx context.Context, secretARN, label, to, from string) error {
+	return v.move(ctx, secretARN, label, to, from)
+}
+
+// Detach takes a label off a version. It is refused when the label is no longer there, so it cannot take it from another version.
+func (v *Vault) Detach(ctx context.Context, secretARN, label, from string) error {
+	return v.move(ctx, secretARN, label, "", from)
+}
+
+func (v *Vault) move(ctx context.Context, secretARN, label, to, from string) error {
+	in := &secretsmanager.UpdateSecretVersionStageInput{SecretId: &secretARN, VersionStage: &label}
+	if to != "" {
+		in.MoveToVersionId = &to
+	}
+	if from != "" {
+		in.RemoveFromVersionId = &from
+	}
+	if _, err := v.api.UpdateSecretVersionStage(ctx, in); err != nil {
+		return newError("UpdateSecretVersionStage", secretARN, err)
+	}
+	return nil
+}
