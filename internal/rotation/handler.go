@@ -1,0 +1,172 @@
+package rotation
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"reflect"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/telemetry"
+)
+
+// Names of the metrics.
+const (
+	MetricStepDuration    = "StepDuration"
+	MetricStepSucceeded   = "StepSucceeded"
+	MetricStepFailed      = "StepFailed"
+	MetricSelfHealed      = "SelfHealed"
+	MetricNotBootstrapped = "NotBootstrapped"
+	MetricUnidentified    = "UnidentifiedKey"
+)
+
+// Names of the metrics' dimensions.
+const (
+	DimensionStep      = "Step"
+	DimensionErrorType = "ErrorType"
+)
+
+// Handler is the Lambda function: it reads the event, carries out the step, and tells of it in one log line and one line of metrics.
+// It implements lambda.Handler.
+type Handler struct {
+	Rotator *Rotator
+	Log     *slog.Logger
+	Metrics *telemetry.Metrics
+}
+
+// maxMargin is what is kept of the function's time to report in: a registry that hangs must give a clear error, not a killed function.
+const maxMargin = 2 * time.Second
+
+// Invoke carries out the step that the event asks for. The answer is empty: Secrets Manager looks at success alone.
+func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	start := time.Now()
+	ctx, cancel := withMargin(ctx)
+	defer cancel()
+	var report Report
+	req, err := ParseEvent(payload)
+	if err == nil {
+		report, err = h.Rotator.Run(ctx, req)
+	}
+	err = Named(err)
+	h.tell(ctx, req, report, time.Since(start), err)
+	if err != nil {
+		return nil, err
+	}
+	return []byte("null"), nil
+}
+
+func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-min(maxMargin, time.Until(deadline)/5)))
+}
+
+// ParseEvent reads Secrets Manager's event. It fails with [*BadEvent], and never quotes the event, which holds a RotationToken.
+func ParseEvent(payload []byte) (Request, error) {
+	var event events.SecretsManagerSecretRotationEvent
+	if err := json.Unmarshal(payload, &event); err != nil {
+		return Request{}, &BadEvent{faultf("the event is not a JSON object with the texts Step, SecretId and ClientRequestToken; call this function through RotateSecret")}
+	}
+	return Request{
+		Step: Step(event.Step), SecretID: event.SecretID, Token: event.ClientRequestToken, RotationToken: redact.New(event.RotationToken),
+	}, nil
+}
+
+func (h *Handler) tell(ctx context.Context, req Request, report Report, took time.Duration, err error) {
+	secret := report.SecretARN
+	if secret == "" {
+		secret = clip(req.SecretID)
+	}
+	step := knownStep(req.Step)
+	attrs := []slog.Attr{
+		slog.String("step", step), slog.String("outcome", outcome(report, err)), slog.Int64("durationMs", took.Milliseconds()),
+		slog.String("secret", secret), slog.String("version", clip(req.Token)),
+	}
+	if report.KeyID != "" {
+		attrs = append(attrs, slog.String("keyId", report.KeyID))
+	}
+	if !report.Key.IsZero() {
+		attrs = append(attrs, slog.String("fingerprint", report.Key.Fingerprint()))
+	}
+	if report.Owner != "" {
+		attrs = append(attrs, slog.String("owner", report.Owner))
+	}
+	if report.Unidentified {
+		attrs = append(attrs, slog.String("unidentified", "the current key cannot be told from others at the registry: it will be left to expire"))
+	}
+	level, message := slog.LevelInfo, "step done"
+	if err != nil {
+		level, message = slog.LevelError, "step failed"
+		attrs = append(attrs, slog.String("errorType", TypeName(err)), slog.String("error", err.Error()))
+	} else if report.NotBootstrapped || report.Unidentified {
+		level = slog.LevelWarn
+	}
+	h.Log.LogAttrs(ctx, level, message, attrs...)
+	h.measure(step, secret, report, took, err)
+}
+
+func (h *Handler) measure(step, secret string, report Report, took time.Duration, err error) {
+	flag := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	properties := []telemetry.Label{{Name: "secret", Value: secret}}
+	h.Metrics.Emit(&telemetry.Label{Name: DimensionStep, Value: step}, properties,
+		telemetry.Sample{Name: MetricStepDuration, Unit: telemetry.Milliseconds, Value: float64(took.Microseconds()) / 1000},
+		telemetry.Sample{Name: MetricStepSucceeded, Unit: telemetry.Count, Value: flag(err == nil)},
+		telemetry.Sample{Name: MetricSelfHealed, Unit: telemetry.Count, Value: flag(report.SelfHealed)},
+		telemetry.Sample{Name: MetricNotBootstrapped, Unit: telemetry.Count, Value: flag(report.NotBootstrapped)},
+		telemetry.Sample{Name: MetricUnidentified, Unit: telemetry.Count, Value: flag(report.Unidentified)})
+	if err != nil {
+		h.Metrics.Emit(&telemetry.Label{Name: DimensionErrorType, Value: TypeName(err)}, properties,
+			telemetry.Sample{Name: MetricStepFailed, Unit: telemetry.Count, Value: 1})
+	}
+}
+
+func outcome(report Report, err error) string {
+	switch {
+	case err != nil && report.SelfHealed:
+		return "failed, AWSPENDING taken off"
+	case err != nil:
+		return "failed"
+	case report.AlreadyDone:
+		return "already current"
+	case report.NotBootstrapped:
+		return "waits for its first key"
+	}
+	return "ok"
+}
+
+// TypeName is the name that Lambda reports as errorType.
+func TypeName(err error) string {
+	t := reflect.TypeOf(err)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.Name()
+}
+
+// knownStep keeps an event's free text out of metrics' dimensions.
+func knownStep(s Step) string {
+	switch s {
+	case Create, Set, Test, Finish:
+		return string(s)
+	}
+	return "unknown"
+}
+
+// clip bounds what an event may put into a log line; text that looks like a key is taken out.
+func clip(s string) string {
+	const most = 256
+	if len(s) > most {
+		s = s[:most]
+	}
+	return redact.Scrub(s)
+}

@@ -1,0 +1,139 @@
+package rotation
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/vault"
+)
+
+// The maker is the first credential of the owner that logs in and may make a key: the current key, the previous version's key, the
+// issuer. A registry makes keys for the caller only, so the maker decides whose key it will be: the owner is known, and compared,
+// before anything is made.
+
+// candidate is a credential that may become the maker.
+type candidate struct {
+	name string
+	open func(context.Context) (Session, error)
+}
+
+// maker is a candidate that logged in, and is the key's owner.
+type maker struct {
+	session Session
+	account quilt.Account
+}
+
+func (r *run) candidates(current apikey.Value) []candidate {
+	list := []candidate{{"the current key", func(context.Context) (Session, error) {
+		return r.Registry.WithKey(current.Key()), nil
+	}}}
+	if previous, ok := r.secret.Holder(vault.Previous); ok {
+		list = append(list, candidate{"the previous key", func(ctx context.Context) (Session, error) { return r.openVersion(ctx, previous.ID) }})
+	}
+	if r.settings.Issuer != "" {
+		list = append(list, candidate{"the issuer", r.openIssuer})
+	}
+	return list
+}
+
+// errNoKey says that a version holds no key to log in with.
+var errNoKey = errors.New("its version holds no key")
+
+func (r *run) openVersion(ctx context.Context, versionID string) (Session, error) {
+	raw, err := r.Vault.ReadIfAny(ctx, r.secret.ARN, versionID)
+	if errors.Is(err, vault.ErrNoValue) || errors.Is(err, vault.ErrBinary) {
+		return nil, errNoKey
+	}
+	if err != nil {
+		return nil, err
+	}
+	value, err := apikey.ParseValue(raw, r.settings.Field)
+	if err != nil {
+		return nil, errNoKey
+	}
+	return r.Registry.WithKey(value.Key()), nil
+}
+
+// withMaker uses the first candidate that is not refused. One that is makes room for the next; anything else that goes wrong ends the
+// step, since what was asked may have been done.
+func (r *run) withMaker(ctx context.Context, current apikey.Value, use func(context.Context, maker) error) error {
+	var refusals []string
+	owner := ""
+	for i, c := range r.candidates(current) {
+		m, err := r.open(ctx, c, i == 0, current, &owner)
+		if err == nil {
+			err = use(ctx, m)
+		}
+		if err == nil || !quilt.Refused(err) && !errors.Is(err, errNoKey) {
+			return err
+		}
+		refusals = append(refusals, c.name+": "+err.Error())
+	}
+	return &NoMaker{faultf("no credential of %s may make a key (%s); configure an issuer (tag quilt-rotate:issuer), or run: quilt-rotate recover %s",
+		r.secret.ARN, strings.Join(refusals, "; "), r.secret.Name)}
+}
+
+func (r *run) open(ctx context.Context, c candidate, isCurrent bool, current apikey.Value, owner *string) (maker, error) {
+	session, err := c.open(ctx)
+	if err != nil {
+		return maker{}, err
+	}
+	account, err := session.Account(ctx)
+	switch {
+	case err != nil && isCurrent:
+		*owner = r.ownerOfLimited(ctx, session, err)
+		return maker{}, err
+	case err != nil:
+		return maker{}, err
+	case isCurrent:
+		*owner = account.Email
+	}
+	return maker{session, account}, r.checkOwner(c.name, account, current, *owner)
+}
+
+// ownerOfLimited asks a key that may not list keys whose it is: it may still be good for everything else.
+func (r *run) ownerOfLimited(ctx context.Context, session Session, refusal error) string {
+	var unauthenticated *quilt.UnauthenticatedError
+	if !quilt.Refused(refusal) || errors.As(refusal, &unauthenticated) {
+		return ""
+	}
+	me, err := session.Me(ctx)
+	if err != nil {
+		return ""
+	}
+	return me.Email
+}
+
+// checkOwner refuses a maker that is another user than the key's owner: consumers would wake up with other permissions. The owner is the
+// current key's user, where it still logs in; else the user whose list holds that key (expired keys stay listed); else the tag's.
+func (r *run) checkOwner(who string, account quilt.Account, current apikey.Value, owner string) error {
+	if owner == "" && r.lists(account, current.Key()) {
+		owner = account.Email
+	}
+	if owner == "" {
+		owner = r.settings.Owner
+	}
+	if owner == "" {
+		return &OwnerUnknown{faultf("nothing tells which registry user the key of %s belongs to: the current key is refused and not in %s's list (%s); "+
+			"set the tag quilt-rotate:owner to the user's e-mail address", r.secret.ARN, who, account.Email)}
+	}
+	if account.Email != owner {
+		return &OwnerChanged{faultf("the key of %s belongs to %s, but %s is %s's; nothing was made: use a credential of %s, or see the runbook page on moving to another user",
+			r.secret.ARN, owner, who, account.Email, owner)}
+	}
+	r.report.Owner = owner
+	return nil
+}
+
+// lists tells whether the account's list holds the current key, by the id of its label or by fingerprint.
+func (r *run) lists(account quilt.Account, key apikey.Key) bool {
+	for _, k := range account.Keys {
+		if k.ID == r.current.Key() || r.current.Key() == "" && k.Fingerprint == key.Fingerprint() {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,118 @@
+package rotation
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/quilt"
+)
+
+// maxNewKeyWait is how long a refused key is tried again, as far as the step's deadline allows: a registry may take a moment to know a new
+// key. (AWS's own templates wait likewise: aws-secrets-manager-rotation-lambdas, pull request 142.)
+const maxNewKeyWait = 20 * time.Second
+
+// login is what a login with a key tells. key is nil where the registry does not let a key look itself up.
+type login struct {
+	quilt.Identity
+	key *quilt.APIKey
+}
+
+// loginSoon logs in with a key, and tries again while the registry refuses it, for a moment. With an id, it asks for that key in the same
+// request.
+func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, error) {
+	ctx, cancel := within(ctx, 0.9) // leaves time to say what happened
+	defer cancel()
+	session := r.Registry.WithKey(key)
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 3*time.Second
+	var refusal error
+	l, err := backoff.Retry(ctx, func() (login, error) {
+		l, err := logIn(ctx, session, id)
+		var unauthenticated *quilt.UnauthenticatedError
+		if errors.As(err, &unauthenticated) {
+			refusal = err
+			return l, err
+		}
+		if err != nil {
+			err = backoff.Permanent(err)
+		}
+		return l, err
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(maxNewKeyWait))
+	if err != nil && refusal != nil {
+		return login{}, &PendingKeyRefused{faultf("the key %s of the version %s of %s does not log in: %w", key, r.Token, r.secret.ARN, refusal)}
+	}
+	return l, err
+}
+
+func logIn(ctx context.Context, session Session, id string) (login, error) {
+	if id != "" {
+		l, err := session.Login(ctx, id)
+		var unauthenticated *quilt.UnauthenticatedError
+		switch {
+		case err == nil && l.Key == nil:
+			return login{}, &PendingKeyRefused{faultf("the registry does not know the id in the pending version's label, %s, among the keys of its user", id)}
+		case err == nil:
+			return login{l.Identity, l.Key}, nil
+		case !quilt.Refused(err) || errors.As(err, &unauthenticated):
+			return login{}, err
+		}
+		// The registry lets this key log in, perhaps, but not look at keys.
+	}
+	me, err := session.Me(ctx)
+	return login{me, nil}, err
+}
+
+// proveKey logs in with the pending key, and demands that it belongs to the current key's user and has at least half its life left.
+func (r *run) proveKey(ctx context.Context, pending, current apikey.Key) error {
+	proven, err := r.loginSoon(ctx, pending, r.secret.Versions[r.Token].Key())
+	if err != nil {
+		return err
+	}
+	if err := r.checkLife(proven); err != nil {
+		return err
+	}
+	owner, err := r.ownerOfCurrent(ctx, current)
+	if err != nil {
+		return err
+	}
+	if owner != "" && owner != proven.Email {
+		return &OwnerChanged{faultf("the pending key of %s belongs to %s, the current one to %s; run: quilt-rotate unstick %s", r.secret.ARN, proven.Email, owner, r.secret.Name)}
+	}
+	r.report.Owner = proven.Email
+	return nil
+}
+
+// ownerOfCurrent is the current key's user, the tag's where that key is refused, "" where nothing tells.
+func (r *run) ownerOfCurrent(ctx context.Context, current apikey.Key) (string, error) {
+	me, err := r.Registry.WithKey(current).Me(ctx)
+	switch {
+	case err == nil:
+		return me.Email, nil
+	case quilt.Refused(err):
+		return r.settings.Owner, nil
+	}
+	return "", err
+}
+
+func (r *run) checkLife(l login) error {
+	if l.key == nil {
+		return nil
+	}
+	if l.key.Status != quilt.Active {
+		return &PendingKeyRefused{faultf("the pending key of %s has the status %s; run: quilt-rotate unstick %s", r.secret.ARN, l.key.Status, r.secret.Name)}
+	}
+	if old(*l.key, l.RegistryTime) {
+		return &PendingKeyOld{faultf("the pending key of %s has less than half its life left (until %s); run: quilt-rotate unstick %s",
+			r.secret.ARN, l.key.ExpiresAt.Format(time.RFC3339), r.secret.Name)}
+	}
+	return nil
+}
+
+// old tells whether a key has less than half its life left, by the registry's own clock.
+func old(k quilt.APIKey, now time.Time) bool {
+	return k.ExpiresAt.Sub(now) < k.ExpiresAt.Sub(k.CreatedAt)/2
+}

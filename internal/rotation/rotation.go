@@ -1,0 +1,238 @@
+// Package rotation carries out the four steps in which Secrets Manager rotates a secret: createSecret, setSecret, testSecret,
+// finishSecret. Together they replace the Quilt API key in the secret's value, and nothing else of it.
+//
+// It relies on the contract of a rotation function (AWS Secrets Manager User Guide, "Rotation by Lambda function"), and keeps no
+// state: each step may run again, alone, out of order, twice at once, in a fresh process or in a warm one that just served another
+// secret; it may stall anywhere and go on long after its caller gave it up. So each starts from DescribeSecret.
+//
+// It never marks or revokes a key that a version of the secret ever held: that is the sweep's work (package revocation). The only key
+// it revokes is one that it made itself a moment ago and that is known never to be stored.
+package rotation
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+// Vault is what the steps need of Secrets Manager. [vault.Vault] is it.
+type Vault interface {
+	Describe(ctx context.Context, secretID string) (vault.Secret, error)
+	Await(ctx context.Context, secretID string, expected func(vault.Secret) bool) (vault.Secret, error)
+	Read(ctx context.Context, secretARN, versionID string) (redact.Text, error)
+	ReadIfAny(ctx context.Context, secretARN, versionID string) (redact.Text, error)
+	ReadCurrent(ctx context.Context, secretID string) (redact.Text, error)
+	PutPending(ctx context.Context, p vault.PendingValue) error
+	Promote(ctx context.Context, secretARN, to, from string) error
+	Attach(ctx context.Context, secretARN, label, to string) error
+	Move(ctx context.Context, secretARN, label, to, from string) error
+	Detach(ctx context.Context, secretARN, label, from string) error
+}
+
+// Session is what the steps need of a registry that somebody logged in to. [quilt.Session] is it.
+type Session interface {
+	Me(ctx context.Context) (quilt.Identity, error)
+	Account(ctx context.Context) (quilt.Account, error)
+	Login(ctx context.Context, keyID string) (quilt.Login, error)
+	CreateKey(ctx context.Context, name string, expiresInDays int) (quilt.CreatedKey, error)
+	RevokeKey(ctx context.Context, id string) error
+}
+
+// Registry opens sessions at the one registry that the keys belong to.
+type Registry interface {
+	WithKey(key apikey.Key) Session
+	LoginPassword(ctx context.Context, user string, password quilt.Password) (Session, error)
+}
+
+// Step names one of the four steps, as they stand in the event.
+type Step string
+
+// The four steps, in their order.
+const (
+	Create Step = "createSecret"
+	Set    Step = "setSecret"
+	Test   Step = "testSecret"
+	Finish Step = "finishSecret"
+)
+
+// Request asks for one step.
+type Request struct {
+	Step          Step
+	SecretID      string      // full ARN; emulators send the name
+	Token         string      // the rotation's ClientRequestToken: the id of the new version
+	RotationToken redact.Text // proves that a put belongs to the rotation; emulators send none
+}
+
+// Rotator carries out steps. It is safe for concurrent use.
+type Rotator struct {
+	Vault    Vault
+	Registry Registry
+	Settings settings.Rotate
+	Log      *slog.Logger
+}
+
+// run is one step under way: what DescribeSecret said at its start, and what is to be told of it.
+type run struct {
+	*Rotator
+	Request
+	secret   vault.Secret
+	current  vault.Version
+	settings settings.Rotation
+	report   *Report
+}
+
+// Report is what a step has to tell: for the log line and the metrics.
+type Report struct {
+	SecretARN       string
+	KeyID           string     // of the pending key
+	Key             apikey.Key // the pending key; shows as its fingerprint
+	Owner           string
+	AlreadyDone     bool // the version is current already
+	SelfHealed      bool // AWSPENDING was taken off
+	NotBootstrapped bool // the secret still waits for its first key
+	Unidentified    bool // the current key's id could not be found: it is left to expire
+}
+
+// Run carries out one step. The report is filled as far as the step came, also with an error.
+func (r *Rotator) Run(ctx context.Context, req Request) (Report, error) {
+	report := &Report{}
+	err := r.step(ctx, req, report)
+	return *report, err
+}
+
+func (r *Rotator) step(ctx context.Context, req Request, report *Report) error {
+	run, err := r.begin(ctx, req, report)
+	if err != nil || report.AlreadyDone {
+		return err
+	}
+	switch req.Step {
+	case Create:
+		return run.createSecret(ctx)
+	case Set:
+		return run.setSecret(ctx)
+	case Test:
+		return run.testSecret(ctx)
+	case Finish:
+		return run.finishSecret(ctx)
+	default:
+		return &BadEvent{faultf("the event's step %q is none of createSecret, setSecret, testSecret, finishSecret", req.Step)}
+	}
+}
+
+// begin makes the checks that every step starts with.
+func (r *Rotator) begin(ctx context.Context, req Request, report *Report) (*run, error) {
+	if err := req.check(); err != nil {
+		return nil, err
+	}
+	secret, err := r.Vault.Await(ctx, req.SecretID, func(s vault.Secret) bool {
+		v, known := s.Versions[req.Token] // a description that lags does not know the rotation yet
+		return s.Deleted || known && (v.Has(vault.Pending) || v.Has(vault.Current))
+	})
+	if err != nil {
+		return nil, err
+	}
+	report.SecretARN = secret.ARN
+	if err := checkVersion(secret, req, report); err != nil || report.AlreadyDone {
+		return nil, err
+	}
+	if err := r.checkRotationOn(ctx, secret, req.Step); err != nil {
+		return nil, err
+	}
+	current, ok := secret.Holder(vault.Current)
+	if !ok {
+		return nil, &NotBootstrapped{faultf("the secret %s has no value; run: quilt-rotate bootstrap %s", secret.ARN, secret.Name)}
+	}
+	tags, err := r.Settings.ForSecret(secret.Tags)
+	if err != nil {
+		return nil, err
+	}
+	report.KeyID = secret.Versions[req.Token].Key()
+	return &run{r, req, secret, current, tags, report}, nil
+}
+
+func (req Request) check() error {
+	switch req.Step {
+	case Create, Set, Test, Finish:
+	default:
+		return &BadEvent{faultf("the event's Step is %.40q; it must be createSecret, setSecret, testSecret or finishSecret", req.Step)}
+	}
+	if req.SecretID == "" {
+		return &BadEvent{faultf("the event has no SecretId; call this function through RotateSecret")}
+	}
+	if req.Token == "" {
+		return &BadEvent{faultf("the event has no ClientRequestToken; call this function through RotateSecret")}
+	}
+	return nil
+}
+
+func checkVersion(secret vault.Secret, req Request, report *Report) error {
+	if secret.Deleted {
+		return &SecretDeleted{faultf("the secret %s is marked for deletion; restore it, or remove its rotation", secret.ARN)}
+	}
+	version, known := secret.Versions[req.Token]
+	switch {
+	case !known:
+		return &UnknownVersion{faultf("the secret %s has no labelled version %.64q; start the rotation with RotateSecret", secret.ARN, req.Token)}
+	case version.Has(vault.Current):
+		report.AlreadyDone = true
+		return nil
+	case !version.Has(vault.Pending):
+		return &NotPending{faultf("the version %s of %s does not hold AWSPENDING: its rotation was abandoned; start another with RotateSecret", req.Token, secret.ARN)}
+	}
+	return nil
+}
+
+// checkRotationOn lets a test run pass: what DescribeSecret says during the service's first test run is not documented.
+func (r *Rotator) checkRotationOn(ctx context.Context, secret vault.Secret, step Step) error {
+	switch {
+	case secret.Rotation.Enabled:
+		return nil
+	case step == Test:
+		r.Log.WarnContext(ctx, "rotation is not switched on: nothing but a test run is expected", "secret", secret.ARN)
+		return nil
+	default:
+		return &RotationOff{faultf("rotation of the secret %s is not switched on; switch it on with RotateSecret or the stack", secret.ARN)}
+	}
+}
+
+// readCurrent reads the current value: what every step compares with.
+func (r *run) readCurrent(ctx context.Context) (apikey.Value, error) {
+	raw, err := r.Vault.Read(ctx, r.secret.ARN, r.current.ID)
+	if err != nil {
+		return apikey.Value{}, inValue("AWSCURRENT", r.secret, err)
+	}
+	value, err := apikey.ParseValue(raw, r.settings.Field)
+	return value, inValue("AWSCURRENT", r.secret, err)
+}
+
+// readPending reads the pending value, which must be there.
+func (r *run) readPending(ctx context.Context) (apikey.Value, error) {
+	raw, err := r.Vault.Read(ctx, r.secret.ARN, r.Token)
+	if err != nil {
+		return apikey.Value{}, inValue("AWSPENDING", r.secret, err)
+	}
+	value, err := apikey.ParseValue(raw, r.settings.Field)
+	if err == nil {
+		r.report.Key = value.Key()
+	}
+	return value, inValue("AWSPENDING", r.secret, err)
+}
+
+// detach takes a label off, and is content when somebody else did.
+func (r *run) detach(ctx context.Context, label, version string) error {
+	err := r.Vault.Detach(ctx, r.secret.ARN, label, version)
+	if err == nil {
+		return nil
+	}
+	now, describeErr := r.Vault.Describe(ctx, r.secret.ARN)
+	if describeErr == nil && !now.Versions[version].Has(label) {
+		return nil
+	}
+	return errors.Join(err, describeErr)
+}

@@ -1,0 +1,15 @@
+package settings
+
+import "os"
+
+// ReadCABundle reads the PEM bundle at path; none is read for an empty path. It fails with [*Fault].
+func ReadCABundle(path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	bundle, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &Fault{EnvCABundle, "names a file that cannot be read: " + err.Error()}
+	}
+	return bundle, nil
+}
