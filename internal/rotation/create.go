@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/vault"
@@ -33,8 +34,8 @@ func within(ctx context.Context, share float64) (context.Context, context.Cancel
 // roomForLabels refuses to make a key that could then not be labelled.
 func (r *run) roomForLabels() error {
 	if free := vault.LabelQuota - r.secret.Labels(); free < labelsNeeded {
-		return &LabelQuota{faultf("the secret %s has %d of its %d staging labels free, a rotation needs %d; run: quilt-rotate revoke %s, "+
-			"or remove labels that nobody needs", r.secret.ARN, max(free, 0), vault.LabelQuota, labelsNeeded, r.secret.Name)}
+		return fault.New[fault.LabelQuota]("the secret %s has %d of its %d staging labels free, a rotation needs %d; run: quilt-rotate revoke %s, "+
+			"or remove labels that nobody needs", r.secret.ARN, max(free, 0), vault.LabelQuota, labelsNeeded, r.secret.Name)
 	}
 	return nil
 }
@@ -77,11 +78,11 @@ func (r *run) keyName(day time.Time) string {
 func (r *run) checkMade(ctx context.Context, m made, owner string) error {
 	if m.key.UserEmail != owner {
 		r.revokeOwn(ctx, m, "it belongs to another user")
-		return &OwnerChanged{faultf("the registry made a key of %s for %s, asked by %s", r.secret.ARN, m.key.UserEmail, owner)}
+		return fault.New[fault.OwnerChanged]("the registry made a key of %s for %s, asked by %s", r.secret.ARN, m.key.UserEmail, owner)
 	}
 	if err := vault.CheckLabel(m.key.ID); err != nil {
 		r.revokeOwn(ctx, m, "its id is too long for a label")
-		return &BadNewKey{faultf("the new key of %s cannot be stored: %w", r.secret.ARN, err)}
+		return fault.New[fault.BadNewKey]("the new key of %s cannot be stored: %w", r.secret.ARN, err)
 	}
 	return nil
 }
@@ -95,7 +96,7 @@ func (r *run) store(ctx context.Context, current apikey.Value, made made) error 
 	value, err := current.WithKey(made.key.Secret)
 	if err != nil {
 		r.revokeOwn(ctx, made, "it does not fit into the value")
-		return &BadNewKey{faultf("the new key cannot be stored in %s: %w", r.secret.ARN, err)}
+		return fault.New[fault.BadNewKey]("the new key cannot be stored in %s: %w", r.secret.ARN, err)
 	}
 	r.report.Key, r.report.KeyID = made.key.Secret, made.key.ID
 	if err := r.put(ctx, value, made.key.ID); err != nil {
@@ -116,7 +117,7 @@ func (r *run) readBack(ctx context.Context, ours redact.Text, made made, putErr 
 	stored, err := r.Vault.Read(ctx, r.secret.ARN, r.Token)
 	switch {
 	case err != nil: // it may yet land
-		return &StoreFailed{faultf("the new key could not be stored in %s: %w; a key that was left over is found and revoked by the sweep", r.secret.ARN, putErr)}
+		return fault.New[fault.StoreFailed]("the new key could not be stored in %s: %w; a key that was left over is found and revoked by the sweep", r.secret.ARN, putErr)
 	case stored.Equal(ours):
 		return r.attachOnce(ctx, vault.KeyLabel(made.key.ID), r.Token)
 	default:

@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"reflect"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/telemetry"
 )
@@ -50,7 +50,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if err == nil {
 		report, err = h.Rotator.Run(ctx, req)
 	}
-	err = Named(err)
+	err = fault.Named(err)
 	h.tell(ctx, req, report, time.Since(start), err)
 	if err != nil {
 		return nil, err
@@ -66,11 +66,11 @@ func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, deadline.Add(-min(maxMargin, time.Until(deadline)/5)))
 }
 
-// ParseEvent reads Secrets Manager's event. It fails with [*BadEvent], and never quotes the event, which holds a RotationToken.
+// ParseEvent reads Secrets Manager's event. It fails with [*fault.BadEvent], and never quotes the event, which holds a RotationToken.
 func ParseEvent(payload []byte) (Request, error) {
 	var event events.SecretsManagerSecretRotationEvent
 	if err := json.Unmarshal(payload, &event); err != nil {
-		return Request{}, &BadEvent{faultf("the event is not a JSON object with the texts Step, SecretId and ClientRequestToken; call this function through RotateSecret")}
+		return Request{}, fault.New[fault.BadEvent]("the event is not a JSON object with the texts Step, SecretId and ClientRequestToken; call this function through RotateSecret")
 	}
 	return Request{
 		Step: Step(event.Step), SecretID: event.SecretID, Token: event.ClientRequestToken, RotationToken: redact.New(event.RotationToken),
@@ -102,7 +102,7 @@ func (h *Handler) tell(ctx context.Context, req Request, report Report, took tim
 	level, message := slog.LevelInfo, "step done"
 	if err != nil {
 		level, message = slog.LevelError, "step failed"
-		attrs = append(attrs, slog.String("errorType", TypeName(err)), slog.String("error", err.Error()))
+		attrs = append(attrs, slog.String("errorType", fault.TypeName(err)), slog.String("error", err.Error()))
 	} else if report.NotBootstrapped || report.Unidentified {
 		level = slog.LevelWarn
 	}
@@ -125,7 +125,7 @@ func (h *Handler) measure(step, secret string, report Report, took time.Duration
 		telemetry.Sample{Name: MetricNotBootstrapped, Unit: telemetry.Count, Value: flag(report.NotBootstrapped)},
 		telemetry.Sample{Name: MetricUnidentified, Unit: telemetry.Count, Value: flag(report.Unidentified)})
 	if err != nil {
-		h.Metrics.Emit(&telemetry.Label{Name: DimensionErrorType, Value: TypeName(err)}, properties,
+		h.Metrics.Emit(&telemetry.Label{Name: DimensionErrorType, Value: fault.TypeName(err)}, properties,
 			telemetry.Sample{Name: MetricStepFailed, Unit: telemetry.Count, Value: 1})
 	}
 }
@@ -142,15 +142,6 @@ func outcome(report Report, err error) string {
 		return "waits for its first key"
 	}
 	return "ok"
-}
-
-// TypeName is the name that Lambda reports as errorType.
-func TypeName(err error) string {
-	t := reflect.TypeOf(err)
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	return t.Name()
 }
 
 // knownStep keeps an event's free text out of metrics' dimensions.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/vault"
@@ -26,7 +27,7 @@ func (r *run) giveUp(ctx context.Context, reason error) error {
 }
 
 func (r *run) giveUpIfNotBootstrapped(ctx context.Context, err error) error {
-	if notBootstrapped := new(NotBootstrapped); !errors.As(err, &notBootstrapped) {
+	if _, blank := errors.AsType[*fault.NotBootstrapped](err); !blank {
 		return err
 	}
 	r.report.NotBootstrapped = true
@@ -37,7 +38,7 @@ func (r *run) giveUpIfNotBootstrapped(ctx context.Context, err error) error {
 func (r *run) checkStored(ctx context.Context, current apikey.Value, raw redact.Text) error {
 	pending, err := apikey.ParseValue(raw, r.settings.Field)
 	if err != nil {
-		return r.giveUp(ctx, &PendingKeyDead{faultf("the pending version %s of %s holds no key: %w; AWSPENDING was taken off, start another rotation", r.Token, r.secret.ARN, err)})
+		return r.giveUp(ctx, fault.New[fault.PendingKeyDead]("the pending version %s of %s holds no key: %w; AWSPENDING was taken off, start another rotation", r.Token, r.secret.ARN, err))
 	}
 	r.report.Key = pending.Key()
 	if pending.Key().Equal(current.Key()) {
@@ -48,9 +49,9 @@ func (r *run) checkStored(ctx context.Context, current apikey.Value, raw redact.
 	case err != nil:
 		return err
 	case found.gone:
-		return r.giveUp(ctx, &PendingKeyDead{faultf("the pending key of %s is gone or expired; AWSPENDING was taken off, start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name)})
+		return r.giveUp(ctx, fault.New[fault.PendingKeyDead]("the pending key of %s is gone or expired; AWSPENDING was taken off, start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name))
 	case found.old:
-		return r.giveUp(ctx, &PendingKeyOld{faultf("the pending key of %s has less than half its life left; AWSPENDING was taken off, start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name)})
+		return r.giveUp(ctx, fault.New[fault.PendingKeyOld]("the pending key of %s has less than half its life left; AWSPENDING was taken off, start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name))
 	}
 	return nil
 }
@@ -63,11 +64,10 @@ type finding struct{ gone, old bool }
 func (r *run) askPending(ctx context.Context, pending apikey.Key, current apikey.Value) (found finding, err error) {
 	session := r.Registry.WithKey(pending)
 	account, err := session.Account(ctx)
-	var unauthenticated *quilt.UnauthenticatedError
 	switch {
 	case err == nil:
 		return r.lookUp(ctx, maker{session, account}, pending)
-	case errors.As(err, &unauthenticated):
+	case refusesLogin(err):
 		err = r.withMaker(ctx, current, func(ctx context.Context, m maker) error {
 			found, err = r.lookUp(ctx, m, pending)
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/vault"
 )
@@ -63,7 +64,7 @@ func onlyFit(keys []quilt.APIKey, key apikey.Key) (id string, ok bool) {
 func (r *run) holdsKey(ctx context.Context, versionID string, key apikey.Key) (bool, error) {
 	raw, err := r.Vault.Read(ctx, r.secret.ARN, versionID)
 	if err != nil {
-		return false, inValue("labelled", r.secret, err)
+		return false, fault.InValue("labelled", r.secret, err)
 	}
 	value, err := apikey.ParseValue(raw, r.settings.Field)
 	return err == nil && value.Key().Equal(key), nil

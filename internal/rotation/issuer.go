@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/fault"
+	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
 )
 
@@ -22,18 +24,18 @@ const issuerForms = `it must be {"username": …, "password": …} or {"api_key"
 func (r *run) openIssuer(ctx context.Context) (Session, error) {
 	raw, err := r.Vault.ReadCurrent(ctx, r.settings.Issuer)
 	if err != nil {
-		return nil, &BadIssuer{faultf("the issuer of %s cannot be read: %w", r.secret.ARN, err)}
+		return nil, fault.New[fault.BadIssuer]("the issuer of %s cannot be read: %w", r.secret.ARN, err)
 	}
 	issuer, ok := parseIssuer(raw)
 	if !ok {
-		return nil, &BadIssuer{faultf("the value of the issuer %s has the wrong form: %s", r.settings.Issuer, issuerForms)}
+		return nil, fault.New[fault.BadIssuer]("the value of the issuer %s has the wrong form: %s", r.settings.Issuer, issuerForms)
 	}
 	if issuer.APIKey == "" {
 		return r.Registry.LoginPassword(ctx, issuer.Username, quilt.NewPassword(issuer.Password))
 	}
 	key, err := apikey.Parse(issuer.APIKey)
 	if err != nil {
-		return nil, &BadIssuer{faultf("the api_key of the issuer %s is %w", r.settings.Issuer, err)}
+		return nil, fault.New[fault.BadIssuer]("the api_key of the issuer %s is %w", r.settings.Issuer, err)
 	}
 	return r.Registry.WithKey(key), nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/vault"
 )
@@ -72,8 +73,8 @@ func (r *run) withMaker(ctx context.Context, current apikey.Value, use func(cont
 		}
 		refusals = append(refusals, c.name+": "+err.Error())
 	}
-	return &NoMaker{faultf("no credential of %s may make a key (%s); configure an issuer (tag quilt-rotate:issuer), or run: quilt-rotate recover %s",
-		r.secret.ARN, strings.Join(refusals, "; "), r.secret.Name)}
+	return fault.New[fault.NoMaker]("no credential of %s may make a key (%s); configure an issuer (tag quilt-rotate:issuer), or run: quilt-rotate recover %s",
+		r.secret.ARN, strings.Join(refusals, "; "), r.secret.Name)
 }
 
 func (r *run) open(ctx context.Context, c candidate, isCurrent bool, current apikey.Value, owner *string) (maker, error) {
@@ -96,8 +97,7 @@ func (r *run) open(ctx context.Context, c candidate, isCurrent bool, current api
 
 // ownerOfLimited asks a key that may not list keys whose it is: it may still be good for everything else.
 func (r *run) ownerOfLimited(ctx context.Context, session Session, refusal error) string {
-	var unauthenticated *quilt.UnauthenticatedError
-	if !quilt.Refused(refusal) || errors.As(refusal, &unauthenticated) {
+	if !quilt.Refused(refusal) || refusesLogin(refusal) {
 		return ""
 	}
 	me, err := session.Me(ctx)
@@ -117,12 +117,12 @@ func (r *run) checkOwner(who string, account quilt.Account, current apikey.Value
 		owner = r.settings.Owner
 	}
 	if owner == "" {
-		return &OwnerUnknown{faultf("nothing tells which registry user the key of %s belongs to: the current key is refused and not in %s's list (%s); "+
-			"set the tag quilt-rotate:owner to the user's e-mail address", r.secret.ARN, who, account.Email)}
+		return fault.New[fault.OwnerUnknown]("nothing tells which registry user the key of %s belongs to: the current key is refused and not in %s's list (%s); "+
+			"set the tag quilt-rotate:owner to the user's e-mail address", r.secret.ARN, who, account.Email)
 	}
 	if account.Email != owner {
-		return &OwnerChanged{faultf("the key of %s belongs to %s, but %s is %s's; nothing was made: use a credential of %s, or see the runbook page on moving to another user",
-			r.secret.ARN, owner, who, account.Email, owner)}
+		return fault.New[fault.OwnerChanged]("the key of %s belongs to %s, but %s is %s's; nothing was made: use a credential of %s, or see the runbook page on moving to another user",
+			r.secret.ARN, owner, who, account.Email, owner)
 	}
 	r.report.Owner = owner
 	return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/quilt"
 )
 
@@ -32,8 +33,7 @@ func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, 
 	var refusal error
 	l, err := backoff.Retry(ctx, func() (login, error) {
 		l, err := logIn(ctx, session, id)
-		var unauthenticated *quilt.UnauthenticatedError
-		if errors.As(err, &unauthenticated) {
+		if refusesLogin(err) {
 			refusal = err
 			return l, err
 		}
@@ -43,7 +43,7 @@ func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, 
 		return l, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(maxNewKeyWait))
 	if err != nil && refusal != nil {
-		return login{}, &PendingKeyRefused{faultf("the key %s of the version %s of %s does not log in: %w", key, r.Token, r.secret.ARN, refusal)}
+		return login{}, fault.New[fault.PendingKeyRefused]("the key %s of the version %s of %s does not log in: %w", key, r.Token, r.secret.ARN, refusal)
 	}
 	return l, err
 }
@@ -51,19 +51,25 @@ func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, 
 func logIn(ctx context.Context, session Session, id string) (login, error) {
 	if id != "" {
 		l, err := session.Login(ctx, id)
-		var unauthenticated *quilt.UnauthenticatedError
 		switch {
 		case err == nil && l.Key == nil:
-			return login{}, &PendingKeyRefused{faultf("the registry does not know the id in the pending version's label, %s, among the keys of its user", id)}
+			return login{}, fault.New[fault.PendingKeyRefused]("the registry does not know the id in the pending version's label, %s, among the keys of its user", id)
 		case err == nil:
 			return login{l.Identity, l.Key}, nil
-		case !quilt.Refused(err) || errors.As(err, &unauthenticated):
+		case !quilt.Refused(err) || refusesLogin(err):
 			return login{}, err
 		}
 		// The registry lets this key log in, perhaps, but not look at keys.
 	}
 	me, err := session.Me(ctx)
 	return login{me, nil}, err
+}
+
+// refusesLogin tells whether the registry takes the credential for nobody's. A credential that merely may not do what was asked is another
+// matter.
+func refusesLogin(err error) bool {
+	_, ok := errors.AsType[*quilt.UnauthenticatedError](err)
+	return ok
 }
 
 // proveKey logs in with the pending key, and demands that it belongs to the current key's user and has at least half its life left.
@@ -80,7 +86,7 @@ func (r *run) proveKey(ctx context.Context, pending, current apikey.Key) error {
 		return err
 	}
 	if owner != "" && owner != proven.Email {
-		return &OwnerChanged{faultf("the pending key of %s belongs to %s, the current one to %s; run: quilt-rotate unstick %s", r.secret.ARN, proven.Email, owner, r.secret.Name)}
+		return fault.New[fault.OwnerChanged]("the pending key of %s belongs to %s, the current one to %s; run: quilt-rotate unstick %s", r.secret.ARN, proven.Email, owner, r.secret.Name)
 	}
 	r.report.Owner = proven.Email
 	return nil
@@ -103,11 +109,11 @@ func (r *run) checkLife(l login) error {
 		return nil
 	}
 	if l.key.Status != quilt.Active {
-		return &PendingKeyRefused{faultf("the pending key of %s has the status %s; run: quilt-rotate unstick %s", r.secret.ARN, l.key.Status, r.secret.Name)}
+		return fault.New[fault.PendingKeyRefused]("the pending key of %s has the status %s; run: quilt-rotate unstick %s", r.secret.ARN, l.key.Status, r.secret.Name)
 	}
 	if old(*l.key, l.RegistryTime) {
-		return &PendingKeyOld{faultf("the pending key of %s has less than half its life left (until %s); run: quilt-rotate unstick %s",
-			r.secret.ARN, l.key.ExpiresAt.Format(time.RFC3339), r.secret.Name)}
+		return fault.New[fault.PendingKeyOld]("the pending key of %s has less than half its life left (until %s); run: quilt-rotate unstick %s",
+			r.secret.ARN, l.key.ExpiresAt.Format(time.RFC3339), r.secret.Name)
 	}
 	return nil
 }

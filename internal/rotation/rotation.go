@@ -15,6 +15,7 @@ import (
 	"log/slog"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/settings"
@@ -121,7 +122,7 @@ func (r *Rotator) step(ctx context.Context, req Request, report *Report) error {
 	case Finish:
 		return run.finishSecret(ctx)
 	default:
-		return &BadEvent{faultf("the event's step %q is none of createSecret, setSecret, testSecret, finishSecret", req.Step)}
+		return fault.New[fault.BadEvent]("the event's step %q is none of createSecret, setSecret, testSecret, finishSecret", req.Step)
 	}
 }
 
@@ -146,7 +147,7 @@ func (r *Rotator) begin(ctx context.Context, req Request, report *Report) (*run,
 	}
 	current, ok := secret.Holder(vault.Current)
 	if !ok {
-		return nil, &NotBootstrapped{faultf("the secret %s has no value; run: quilt-rotate bootstrap %s", secret.ARN, secret.Name)}
+		return nil, fault.New[fault.NotBootstrapped]("the secret %s has no value; run: quilt-rotate bootstrap %s", secret.ARN, secret.Name)
 	}
 	tags, err := r.Settings.ForSecret(secret.Tags)
 	if err != nil {
@@ -160,30 +161,30 @@ func (req Request) check() error {
 	switch req.Step {
 	case Create, Set, Test, Finish:
 	default:
-		return &BadEvent{faultf("the event's Step is %.40q; it must be createSecret, setSecret, testSecret or finishSecret", req.Step)}
+		return fault.New[fault.BadEvent]("the event's Step is %.40q; it must be createSecret, setSecret, testSecret or finishSecret", req.Step)
 	}
 	if req.SecretID == "" {
-		return &BadEvent{faultf("the event has no SecretId; call this function through RotateSecret")}
+		return fault.New[fault.BadEvent]("the event has no SecretId; call this function through RotateSecret")
 	}
 	if req.Token == "" {
-		return &BadEvent{faultf("the event has no ClientRequestToken; call this function through RotateSecret")}
+		return fault.New[fault.BadEvent]("the event has no ClientRequestToken; call this function through RotateSecret")
 	}
 	return nil
 }
 
 func checkVersion(secret vault.Secret, req Request, report *Report) error {
 	if secret.Deleted {
-		return &SecretDeleted{faultf("the secret %s is marked for deletion; restore it, or remove its rotation", secret.ARN)}
+		return fault.New[fault.SecretDeleted]("the secret %s is marked for deletion; restore it, or remove its rotation", secret.ARN)
 	}
 	version, known := secret.Versions[req.Token]
 	switch {
 	case !known:
-		return &UnknownVersion{faultf("the secret %s has no labelled version %.64q; start the rotation with RotateSecret", secret.ARN, req.Token)}
+		return fault.New[fault.UnknownVersion]("the secret %s has no labelled version %.64q; start the rotation with RotateSecret", secret.ARN, req.Token)
 	case version.Has(vault.Current):
 		report.AlreadyDone = true
 		return nil
 	case !version.Has(vault.Pending):
-		return &NotPending{faultf("the version %s of %s does not hold AWSPENDING: its rotation was abandoned; start another with RotateSecret", req.Token, secret.ARN)}
+		return fault.New[fault.NotPending]("the version %s of %s does not hold AWSPENDING: its rotation was abandoned; start another with RotateSecret", req.Token, secret.ARN)
 	}
 	return nil
 }
@@ -197,7 +198,7 @@ func (r *Rotator) checkRotationOn(ctx context.Context, secret vault.Secret, step
 		r.Log.WarnContext(ctx, "rotation is not switched on: nothing but a test run is expected", "secret", secret.ARN)
 		return nil
 	default:
-		return &RotationOff{faultf("rotation of the secret %s is not switched on; switch it on with RotateSecret or the stack", secret.ARN)}
+		return fault.New[fault.RotationOff]("rotation of the secret %s is not switched on; switch it on with RotateSecret or the stack", secret.ARN)
 	}
 }
 
@@ -205,23 +206,23 @@ func (r *Rotator) checkRotationOn(ctx context.Context, secret vault.Secret, step
 func (r *run) readCurrent(ctx context.Context) (apikey.Value, error) {
 	raw, err := r.Vault.Read(ctx, r.secret.ARN, r.current.ID)
 	if err != nil {
-		return apikey.Value{}, inValue("AWSCURRENT", r.secret, err)
+		return apikey.Value{}, fault.InValue("AWSCURRENT", r.secret, err)
 	}
 	value, err := apikey.ParseValue(raw, r.settings.Field)
-	return value, inValue("AWSCURRENT", r.secret, err)
+	return value, fault.InValue("AWSCURRENT", r.secret, err)
 }
 
 // readPending reads the pending value, which must be there.
 func (r *run) readPending(ctx context.Context) (apikey.Value, error) {
 	raw, err := r.Vault.Read(ctx, r.secret.ARN, r.Token)
 	if err != nil {
-		return apikey.Value{}, inValue("AWSPENDING", r.secret, err)
+		return apikey.Value{}, fault.InValue("AWSPENDING", r.secret, err)
 	}
 	value, err := apikey.ParseValue(raw, r.settings.Field)
 	if err == nil {
 		r.report.Key = value.Key()
 	}
-	return value, inValue("AWSPENDING", r.secret, err)
+	return value, fault.InValue("AWSPENDING", r.secret, err)
 }
 
 // detach takes a label off, and is content when somebody else did.

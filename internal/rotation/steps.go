@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/vault"
 )
 
@@ -33,7 +34,7 @@ func (r *run) createSecret(ctx context.Context) error {
 	case err == nil:
 		return r.checkStored(ctx, current, pending)
 	case !errors.Is(err, vault.ErrNoValue):
-		return inValue("AWSPENDING", r.secret, err)
+		return fault.InValue("AWSPENDING", r.secret, err)
 	}
 	if err := r.roomForLabels(); err != nil {
 		return err
@@ -57,8 +58,8 @@ func (r *run) setSecret(ctx context.Context) error {
 		return err
 	}
 	if pending.Field() != current.Field() {
-		return &PendingMisplaced{faultf("the pending value of %s holds its key in %s, the current one in %s; "+
-			"run: quilt-rotate unstick %s", r.secret.ARN, place(pending), place(current), r.secret.Name)}
+		return fault.New[fault.PendingMisplaced]("the pending value of %s holds its key in %s, the current one in %s; "+
+			"run: quilt-rotate unstick %s", r.secret.ARN, place(pending), place(current), r.secret.Name)
 	}
 	return nil
 }
@@ -75,7 +76,7 @@ func place(v apikey.Value) string {
 // never revokes: the key it looks at may be the live one.
 func (r *run) testSecret(ctx context.Context) error {
 	current, err := r.readCurrent(ctx)
-	if notBootstrapped := new(NotBootstrapped); errors.As(err, &notBootstrapped) {
+	if _, blank := errors.AsType[*fault.NotBootstrapped](err); blank {
 		r.report.NotBootstrapped = true // a fresh deployment's test run: no false alarm
 		return nil
 	}
@@ -112,8 +113,8 @@ func (r *run) finishSecret(ctx context.Context) error {
 		return err
 	}
 	if !pending.SameButKey(current) {
-		return r.giveUp(ctx, &Edited{faultf("the secret %s was edited during its rotation: its current value differs from the pending one "+
-			"in more than the key; the edit is kept, start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name)})
+		return r.giveUp(ctx, fault.New[fault.Edited]("the secret %s was edited during its rotation: its current value differs from the pending one "+
+			"in more than the key; the edit is kept, start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name))
 	}
 	if _, err := r.loginSoon(ctx, pending.Key(), ""); err != nil {
 		return err
@@ -132,5 +133,5 @@ func (r *run) cutOver(ctx context.Context) error {
 	if describeErr == nil && now.Versions[r.Token].Has(vault.Current) {
 		return nil
 	}
-	return &CutOverFailed{faultf("AWSCURRENT of %s could not be moved: %w", r.secret.ARN, err)}
+	return fault.New[fault.CutOverFailed]("AWSCURRENT of %s could not be moved: %w", r.secret.ARN, err)
 }

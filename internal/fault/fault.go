@@ -1,9 +1,14 @@
-package rotation
+// Package fault holds the errors by which operators know what went wrong: Lambda reports the Go type's name as errorType, and alarms
+// and runbook pages are named for it. So the names are an operations API.
+//
+// Each message is one sentence that says what is wrong, where, and what to do. None holds a key, a value or a token.
+package fault
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/quilt"
@@ -11,76 +16,79 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// The types of this file are an operations API: Lambda reports the type's name as errorType, and alarms and runbook pages are named for
-// it. Each message is one sentence that says what is wrong, where, and what to do. None holds a key, a value or a token.
-
-// fault is what all of them are made of.
-type fault struct {
+// Fault is what every type of this package is made of: a message, and the error that caused it, where there is one.
+type Fault struct {
 	message string
 	cause   error
 }
 
-func (f fault) Error() string { return f.message }
-func (f fault) Unwrap() error { return f.cause }
+func (f Fault) Error() string { return f.message }
 
-func faultf(format string, args ...any) fault {
+// Unwrap gives the cause.
+func (f Fault) Unwrap() error { return f.cause }
+
+// named marks the types of this package.
+func (Fault) named() {}
+
+// New makes an error of type T, with the words and verbs of [fmt.Errorf].
+func New[T ~struct{ Fault }](format string, args ...any) *T {
 	err := fmt.Errorf(format, args...)
-	return fault{err.Error(), errors.Unwrap(err)}
+	return &T{Fault{err.Error(), errors.Unwrap(err)}}
 }
 
 type (
 	// BadEvent: the event is none of Secrets Manager's.
-	BadEvent struct{ fault }
+	BadEvent struct{ Fault }
 	// BadTags: a tag of the secret is against its rule.
-	BadTags struct{ fault }
+	BadTags struct{ Fault }
 	// BadValue: no key can be found in the current or pending value.
-	BadValue struct{ fault }
+	BadValue struct{ Fault }
 	// SecretDeleted: the secret is marked for deletion.
-	SecretDeleted struct{ fault }
+	SecretDeleted struct{ Fault }
 	// UnknownVersion: the event's token is no version of the secret.
-	UnknownVersion struct{ fault }
+	UnknownVersion struct{ Fault }
 	// NotPending: the event's version holds AWSPENDING no more.
-	NotPending struct{ fault }
+	NotPending struct{ Fault }
 	// RotationOff: rotation is not switched on.
-	RotationOff struct{ fault }
+	RotationOff struct{ Fault }
 	// NotBootstrapped: the secret waits for its first key.
-	NotBootstrapped struct{ fault }
+	NotBootstrapped struct{ Fault }
 	// LabelQuota: too few staging labels are left to rotate safely.
-	LabelQuota struct{ fault }
+	LabelQuota struct{ Fault }
 	// NoMaker: neither the current key, nor the previous one, nor the issuer may make a key.
-	NoMaker struct{ fault }
+	NoMaker struct{ Fault }
 	// BadIssuer: the issuer's secret cannot be read or understood.
-	BadIssuer struct{ fault }
+	BadIssuer struct{ Fault }
 	// OwnerUnknown: nothing tells which registry user the key belongs to.
-	OwnerUnknown struct{ fault }
+	OwnerUnknown struct{ Fault }
 	// OwnerChanged: the new key would belong to another registry user.
-	OwnerChanged struct{ fault }
+	OwnerChanged struct{ Fault }
 	// CreateAnswerLost: the registry may have made a key whose secret nobody saw.
-	CreateAnswerLost struct{ fault }
+	CreateAnswerLost struct{ Fault }
 	// BadNewKey: the registry made a key that cannot be stored; it is revoked again.
-	BadNewKey struct{ fault }
+	BadNewKey struct{ Fault }
 	// StoreFailed: the new key could not be stored, as far as is known.
-	StoreFailed struct{ fault }
+	StoreFailed struct{ Fault }
 	// PendingKeyDead: the pending key is gone or expired; AWSPENDING was taken off.
-	PendingKeyDead struct{ fault }
+	PendingKeyDead struct{ Fault }
 	// PendingKeyOld: the pending key has less than half its life left.
-	PendingKeyOld struct{ fault }
+	PendingKeyOld struct{ Fault }
 	// PendingKeyRefused: the registry refuses the pending key.
-	PendingKeyRefused struct{ fault }
+	PendingKeyRefused struct{ Fault }
 	// PendingMisplaced: the pending value holds its key in another field.
-	PendingMisplaced struct{ fault }
+	PendingMisplaced struct{ Fault }
 	// Edited: somebody edited the secret during the rotation; AWSPENDING was taken off.
-	Edited struct{ fault }
+	Edited struct{ Fault }
 	// CutOverFailed: AWSCURRENT could not be moved.
-	CutOverFailed struct{ fault }
+	CutOverFailed struct{ Fault }
 	// RegistryUnavailable: the registry gives no usable answer.
-	RegistryUnavailable struct{ fault }
+	RegistryUnavailable struct{ Fault }
 	// RegistryRefused: the registry refused what the step asked.
-	RegistryRefused struct{ fault }
+	RegistryRefused struct{ Fault }
 	// SecretsManagerFailed: a call to Secrets Manager failed.
-	SecretsManagerFailed struct{ fault }
+	SecretsManagerFailed struct{ Fault }
 	// OutOfTime: the function's time ran out.
-	OutOfTime struct{ fault }
+	OutOfTime struct{ Fault }
 )
 
 // Named gives an error the type by which operators know it. Errors of this package pass as they are.
@@ -93,7 +101,7 @@ func Named(err error) error {
 		protocol    *quilt.ProtocolError
 		lost        *quilt.AnswerLostError
 	)
-	wrapped := fault{message: fmt.Sprint(err), cause: err}
+	wrapped := Fault{message: fmt.Sprint(err), cause: err}
 	switch {
 	case err == nil:
 		return nil
@@ -117,20 +125,26 @@ func Named(err error) error {
 	return err
 }
 
-// named marks the types of this file.
-func (fault) named() {}
-
-// inValue says which value an error of the codec is about, and gives it its type.
-func inValue(stage string, secret vault.Secret, err error) error {
+// InValue says which value an error of the codec is about, and gives it its type.
+func InValue(stage string, secret vault.Secret, err error) error {
 	var blank *apikey.BlankValueError
 	var bad *apikey.BadValueError
 	switch {
 	case errors.As(err, &blank):
-		return &NotBootstrapped{fault{fmt.Sprintf("the secret %s waits for its first key: %s; run: quilt-rotate bootstrap %s", secret.ARN, blank, secret.Name), err}}
+		return &NotBootstrapped{Fault{fmt.Sprintf("the secret %s waits for its first key: %s; run: quilt-rotate bootstrap %s", secret.ARN, blank, secret.Name), err}}
 	case errors.As(err, &bad), errors.Is(err, vault.ErrBinary):
-		return &BadValue{fault{fmt.Sprintf("the %s value of %s cannot be used: %s", stage, secret.ARN, err), err}}
+		return &BadValue{Fault{fmt.Sprintf("the %s value of %s cannot be used: %s", stage, secret.ARN, err), err}}
 	case errors.Is(err, vault.ErrNoValue):
-		return &BadValue{fault{fmt.Sprintf("the %s version of %s has no value", stage, secret.ARN), err}}
+		return &BadValue{Fault{fmt.Sprintf("the %s version of %s has no value", stage, secret.ARN), err}}
 	}
 	return err
+}
+
+// TypeName is the name that Lambda reports as errorType.
+func TypeName(err error) string {
+	t := reflect.TypeOf(err)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.Name()
 }
