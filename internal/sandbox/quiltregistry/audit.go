@@ -1,0 +1,87 @@
+package quiltregistry
+
+import (
+	"crypto/rand"
+	"slices"
+	"time"
+)
+
+// An Event is one entry of the audit trail, in the shape that the platform documents. Secrets are "***" in it.
+type Event struct {
+	EventVersion        string         `json:"eventVersion"`
+	EventTime           time.Time      `json:"eventTime"`
+	EventID             string         `json:"eventID"`
+	EventSource         string         `json:"eventSource"`
+	EventType           string         `json:"eventType"`
+	EventName           string         `json:"eventName"`
+	UserAgent           string         `json:"userAgent"`
+	SourceIPAddress     string         `json:"sourceIPAddress"`
+	UserIdentity        *Identity      `json:"userIdentity"` // nil when the login failed
+	RequestID           string         `json:"requestID"`
+	RequestParameters   map[string]any `json:"requestParameters"`
+	ResponseElements    map[string]any `json:"responseElements"`
+	ErrorCode           string         `json:"errorCode,omitempty"`
+	ErrorMessage        string         `json:"errorMessage,omitempty"`
+	AdditionalEventData map[string]any `json:"additionalEventData"`
+}
+
+// An Identity is who an event was caused by.
+type Identity struct {
+	Type           string          `json:"type"`
+	ID             int             `json:"id"`
+	UserName       string          `json:"userName"`
+	Email          string          `json:"email"`
+	IsAdmin        bool            `json:"isAdmin"`
+	IsActive       bool            `json:"isActive"`
+	IsSSOOnly      bool            `json:"isSsoOnly"`
+	IsService      bool            `json:"isService"`
+	LastLogin      time.Time       `json:"lastLogin"`
+	DateJoined     time.Time       `json:"dateJoined"`
+	SessionContext *SessionContext `json:"sessionContext,omitempty"`
+}
+
+// A SessionContext says how the user was logged in.
+type SessionContext struct {
+	Auth Auth `json:"auth"`
+}
+
+// Auth is "interactive", or "api_key" with what identifies the key.
+type Auth struct {
+	Type           string `json:"type"`
+	KeyID          string `json:"keyId,omitempty"`
+	KeyName        string `json:"keyName,omitempty"`
+	KeyFingerprint string `json:"keyFingerprint,omitempty"`
+}
+
+// identity is the user as an event names it; through is nil for an interactive login. It needs the lock.
+func (u *user) identity(through *APIKey) *Identity {
+	auth := Auth{Type: "interactive"}
+	if through != nil {
+		auth = Auth{Type: "api_key", KeyID: through.ID, KeyName: through.Name, KeyFingerprint: through.Fingerprint}
+	}
+	return &Identity{
+		Type: "QuiltUser", ID: u.id, UserName: u.Name, Email: u.Email, IsAdmin: u.Admin, IsActive: u.active,
+		IsSSOOnly: u.Password == "", LastLogin: u.lastLogin, DateJoined: u.joined,
+		SessionContext: &SessionContext{Auth: auth},
+	}
+}
+
+func (e Event) failed(p *problem) Event {
+	e.ErrorCode, e.ErrorMessage = p.name, p.message
+	return e
+}
+
+// record completes an event with what all events of a request share. It needs the lock.
+func (c *call) record(e Event) {
+	e.EventVersion, e.EventSource, e.EventType = "1.0", "QuiltServer", "QuiltApiCall"
+	e.EventTime, e.EventID, e.RequestID = c.now, rand.Text(), c.requestID
+	e.UserAgent, e.SourceIPAddress = c.userAgent, c.sourceIP
+	c.registry.events = append(c.registry.events, e)
+}
+
+// Audit returns the audit trail, oldest first. The maps in it are to be read only.
+func (r *Registry) Audit() []Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.events)
+}

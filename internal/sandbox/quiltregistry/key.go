@@ -1,0 +1,361 @@
+package quiltregistry
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The two states that a key can be seen in: a revoked key is deleted.
+const (
+	StatusActive  = "ACTIVE"
+	StatusExpired = "EXPIRED"
+)
+
+// An APIKey is all there is to know of a key, for tests to hold their expectations against.
+type APIKey struct {
+	ID          string
+	Name        string
+	Fingerprint string
+	Owner       string // email
+	Secret      string
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+	LastUsedAt  time.Time // zero: never used
+	Status      string    // at the time it was asked for
+}
+
+// String leaves the secret out.
+func (k APIKey) String() string {
+	return fmt.Sprintf("key %s %q of %s (%s, %s)", k.ID, k.Name, k.Owner, k.Fingerprint, k.Status)
+}
+
+// GoString leaves the secret out.
+func (k APIKey) GoString() string { return k.String() }
+
+type key struct {
+	APIKey
+	owner      *user
+	refusals   int       // logins still to be refused: Switches.RefuseNewKeyLogins
+	usableFrom time.Time // Switches.NewKeyDelay
+	lingers    int       // once revoked, requests still let in: Switches.RevokeLingers
+}
+
+func (k *key) expired(now time.Time) bool { return !now.Before(k.ExpiresAt) }
+
+// at is the key as it is seen at an instant.
+func (k *key) at(now time.Time) APIKey {
+	view := k.APIKey
+	view.Status = StatusActive
+	if k.expired(now) {
+		view.Status = StatusExpired
+	}
+	return view
+}
+
+// fingerprint is how the registry shows a secret: prefix, first and last three characters.
+func fingerprint(secret string) string {
+	random := strings.TrimPrefix(secret, secretPrefix)
+	if len(random) < 12 { // not one of ours, and too short to show parts of
+		return secretPrefix + "..."
+	}
+	return secretPrefix + random[:3] + "..." + random[len(random)-3:]
+}
+
+func newSecret(switches *Switches) string {
+	random := rand.Text() + rand.Text() // 52 characters
+	if switches.DuplicateFingerprints {
+		random = "DUP" + random[3:len(random)-3] + "DUP"
+	}
+	return secretPrefix + random
+}
+
+func newID() string {
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	text := hex.EncodeToString(id)
+	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
+}
+
+// mint makes a key. It needs the lock.
+func (r *Registry) mint(owner *user, name string, days int, switches *Switches, now time.Time) *key {
+	secret := newSecret(switches)
+	k := &key{owner: owner, APIKey: APIKey{
+		ID: newID(), Name: name, Fingerprint: fingerprint(secret), Owner: owner.Email, Secret: secret,
+		CreatedAt: now, ExpiresAt: now.AddDate(0, 0, days),
+	}}
+	owner.keys = append(owner.keys, k)
+	r.keys[k.ID], r.bySecret[secret] = k, k
+	return k
+}
+
+// remove deletes a key. It needs the lock.
+func (r *Registry) remove(k *key) {
+	delete(r.keys, k.ID)
+	delete(r.bySecret, k.Secret)
+	k.owner.drop(k)
+}
+
+func (u *user) drop(k *key) {
+	i := slices.Index(u.keys, k)
+	u.keys = slices.Delete(u.keys, i, i+1)
+}
+
+// A problem is what an InvalidInput holds: the caller asked for something that cannot be done.
+type problem struct {
+	path, name, message string
+}
+
+// createKey makes a key for the caller: nobody can make one for another user.
+func (c *call) createKey(name string, days int) (APIKey, *problem) {
+	r := c.registry
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	owner := r.userByEmail(c.session.user.Email)
+	event := Event{
+		EventName: "APIKeys.Create", UserIdentity: c.session.identity,
+		RequestParameters:   map[string]any{"input": map[string]any{"name": name, "expiresInDays": days}},
+		AdditionalEventData: map[string]any{"graphql_path": "Mutation.apiKeyCreate"},
+	}
+	if p := c.checkNewKey(owner, name, days); p != nil {
+		c.record(event.failed(p))
+		return APIKey{}, p
+	}
+	k := r.mint(owner, name, days, c.switches, c.now)
+	k.refusals = c.switches.RefuseNewKeyLogins
+	k.usableFrom = c.now.Add(c.switches.NewKeyDelay)
+	created := k.at(c.now)
+	event.ResponseElements = map[string]any{"secret": "***", "apiKey": map[string]any{
+		"id": created.ID, "name": created.Name, "fingerprint": created.Fingerprint, "status": created.Status,
+		"createdAt": created.CreatedAt, "expiresAt": created.ExpiresAt,
+	}}
+	c.record(event)
+	return created, nil
+}
+
+func (c *call) checkNewKey(owner *user, name string, days int) *problem {
+	limit := c.switches.MaxKeysPerUser
+	switch {
+	case c.keysMayNotManage(RefuseInvalidInput):
+		return managementProblem
+	case strings.TrimSpace(name) == "":
+		return &problem{"input.name", "ValidationError", "The name must not be empty."}
+	case days < 1 || days > 365:
+		return &problem{"input.expiresInDays", "ValidationError", "The lifetime must be 1 to 365 days."}
+	case limit > 0 && len(owner.keys) >= limit:
+		return &problem{"input", "TooManyKeys", fmt.Sprintf("A user may have at most %d API keys.", limit)}
+	}
+	return nil
+}
+
+// revokeKey deletes one of the caller's own keys, by id or by secret.
+func (c *call) revokeKey(id, secret *string) *problem {
+	r := c.registry
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	parameters := map[string]any{}
+	if id != nil {
+		parameters["id"] = *id
+	}
+	if secret != nil {
+		parameters["secret"] = "***"
+	}
+	event := Event{
+		EventName: "APIKeys.Revoke", UserIdentity: c.session.identity, RequestParameters: parameters,
+		AdditionalEventData: map[string]any{"graphql_path": "Mutation.apiKeyRevoke"},
+	}
+	k, p := c.ownKey(id, secret)
+	if p != nil {
+		c.record(event.failed(p))
+		return p
+	}
+	c.revoke(k)
+	c.record(event)
+	return nil
+}
+
+// ownKey finds the key to revoke. Another user's key is as absent as one that never was.
+func (c *call) ownKey(id, secret *string) (*key, *problem) {
+	var k *key
+	path := "id"
+	switch {
+	case c.keysMayNotManage(RefuseInvalidInput):
+		return nil, managementProblem
+	case (id == nil) == (secret == nil):
+		return nil, &problem{"", "ValidationError", "Give either the id or the secret of the key."}
+	case id != nil:
+		k = c.registry.keys[*id]
+	default:
+		path, k = "secret", c.registry.bySecret[*secret]
+	}
+	if k == nil || k.Owner != c.session.user.Email {
+		return nil, &problem{path, "NotFound", "There is no such API key."}
+	}
+	return k, nil
+}
+
+// adminRevokeKey deletes anybody's key.
+func (c *call) adminRevokeKey(id string) *problem {
+	r := c.registry
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	event := Event{
+		EventName: "APIKeys.Admin.Revoke", UserIdentity: c.session.identity,
+		RequestParameters:   map[string]any{"id": id},
+		AdditionalEventData: map[string]any{"graphql_path": "Mutation.admin.apiKeys.revoke"},
+	}
+	k := r.keys[id]
+	if k == nil {
+		p := &problem{"id", "NotFound", "There is no such API key."}
+		c.record(event.failed(p))
+		return p
+	}
+	c.revoke(k)
+	c.record(event)
+	return nil
+}
+
+// revoke deletes a key and lets it in a few times more where that is switched on.
+func (c *call) revoke(k *key) {
+	c.registry.remove(k)
+	if k.lingers = c.switches.RevokeLingers; k.lingers > 0 {
+		c.registry.lingering[k.Secret] = k
+	}
+}
+
+// managementProblem is the answer to a session that may not manage keys, where that answer is typed.
+var managementProblem = &problem{"", "Forbidden", managementRefused}
+
+const managementRefused = "API keys cannot be managed with an API key."
+
+// keysMayNotManage tells whether this session is turned down in this manner.
+func (c *call) keysMayNotManage(manner string) bool {
+	return c.session.key != nil && c.switches.KeysMayNotManage == manner
+}
+
+// A filter picks keys of a list; what is nil is not asked.
+type filter struct {
+	email, name, fingerprint, status *string
+}
+
+func (f filter) fits(k *APIKey) bool {
+	equal := func(want *string, got string) bool { return want == nil || *want == got }
+	return equal(f.email, k.Owner) && equal(f.name, k.Name) && equal(f.fingerprint, k.Fingerprint) && equal(f.status, k.Status)
+}
+
+// listKeys returns the keys that a list shows, by user and oldest first.
+func (c *call) listKeys(f filter) []APIKey {
+	listed := c.registry.snapshot(f, c.now)
+	if omits := c.switches.ListOmits; omits != nil {
+		listed = slices.DeleteFunc(listed, omits)
+	}
+	return listed
+}
+
+// getKey returns one key, of anybody when owner is empty.
+func (c *call) getKey(id, owner string) (APIKey, bool) {
+	got, ok := c.registry.keyAt(id, c.now)
+	if !ok || (owner != "" && got.Owner != owner) {
+		return APIKey{}, false
+	}
+	if omits := c.switches.GetOmits; omits != nil && omits(got) {
+		return APIKey{}, false
+	}
+	return got, true
+}
+
+func (r *Registry) keyAt(id string, now time.Time) (APIKey, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if k := r.keys[id]; k != nil {
+		return k.at(now), true
+	}
+	return APIKey{}, false
+}
+
+func (r *Registry) snapshot(f filter, now time.Time) []APIKey {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	found := []APIKey{}
+	for _, u := range r.users {
+		if f.email != nil && *f.email != u.Email {
+			continue
+		}
+		for _, k := range u.keys {
+			if view := k.at(now); f.fits(&view) {
+				found = append(found, view)
+			}
+		}
+	}
+	return found
+}
+
+// MintKey makes a key behind the registry's back: no limit, delay or rule applies, and no event is left. A lifetime of
+// 0 or less makes a key that has expired. It panics if there is no such user.
+func (r *Registry) MintKey(email, name string, expiresInDays int) (id, secret string) {
+	switches := r.switches.Load()
+	now := r.now(switches)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := r.mint(r.mustUser(email), name, expiresInDays, switches, now)
+	return k.ID, k.Secret
+}
+
+// Keys returns a copy of all keys, expired ones included, by user and oldest first.
+func (r *Registry) Keys() []APIKey {
+	return r.snapshot(filter{}, r.now(r.switches.Load()))
+}
+
+// KeyBySecret returns the key with this secret, expired or not.
+func (r *Registry) KeyBySecret(secret string) (APIKey, bool) {
+	now := r.now(r.switches.Load())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if k := r.bySecret[secret]; k != nil {
+		return k.at(now), true
+	}
+	return APIKey{}, false
+}
+
+// Alive tells whether a request with this secret would be let in now. Asking is no use of the key.
+func (r *Registry) Alive(secret string) bool {
+	now := r.now(r.switches.Load())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, code := r.verdict(secret, now)
+	return code == ""
+}
+
+// Delete removes a key behind the registry's back, and tells whether there was one. It does not linger.
+func (r *Registry) Delete(id string) bool {
+	return r.change(id, r.remove)
+}
+
+// Expire makes a key expire at this instant, and tells whether there was one.
+func (r *Registry) Expire(id string) bool {
+	now := r.now(r.switches.Load())
+	return r.change(id, func(k *key) { k.ExpiresAt = now })
+}
+
+// TransferKey gives a key to another user, and tells whether there was one. It panics if there is no such user.
+func (r *Registry) TransferKey(id, email string) bool {
+	return r.change(id, func(k *key) {
+		k.owner.drop(k)
+		k.owner = r.mustUser(email)
+		k.Owner = k.owner.Email
+		k.owner.keys = append(k.owner.keys, k)
+	})
+}
+
+func (r *Registry) change(id string, apply func(*key)) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := r.keys[id]
+	if k != nil {
+		apply(k)
+	}
+	return k != nil
+}
