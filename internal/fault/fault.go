@@ -89,6 +89,8 @@ type (
 	SecretsManagerFailed struct{ Fault }
 	// OutOfTime: the function's time ran out.
 	OutOfTime struct{ Fault }
+	// Unexpected: none of the above; worth an issue.
+	Unexpected struct{ Fault }
 )
 
 // Named gives an error the type by which operators know it. Errors of this package pass as they are.
@@ -122,7 +124,7 @@ func Named(err error) error {
 		wrapped.message = "the function's time ran out: " + wrapped.message
 		return &OutOfTime{wrapped}
 	}
-	return err
+	return &Unexpected{wrapped}
 }
 
 // InValue says which value an error of the codec is about, and gives it its type.

@@ -1,0 +1,177 @@
+// Package sandbox is everything that quilt-rotate talks to, on loopback and in one process: Secrets Manager and Lambda behind one AWS
+// endpoint, and a Quilt registry. The tests, `make demo` and `quilt-rotate sandbox` run on it.
+//
+// The services speak their real wire protocols, so the AWS SDKs, the AWS CLI and quilt3 work against them unchanged. Each can be
+// looked into and moved along by methods of its own; all share one [clock.Clock], and one set of [wire.Hooks] sees every request.
+//
+// It holds dummy credentials and its own keys only, and listens on 127.0.0.1 only. It is no place for real ones.
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"quilt-rotate/internal/sandbox/awslambda"
+	"quilt-rotate/internal/sandbox/awssecrets"
+	"quilt-rotate/internal/sandbox/clock"
+	"quilt-rotate/internal/sandbox/quiltregistry"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
+)
+
+// What every sandbox has. None of it is a secret.
+const (
+	Region          = "us-east-1"
+	Account         = "123456789012"
+	AccessKeyID     = "sandbox"
+	SecretAccessKey = "sandbox"
+
+	UserEmail     = "svc-pipeline@example.com"
+	UserName      = "svc_pipeline"
+	UserPassword  = "sandbox-user-password"
+	AdminEmail    = "admin@example.com"
+	AdminName     = "admin"
+	AdminPassword = "sandbox-admin-password"
+)
+
+// Names of the two functions.
+const (
+	RotateFunction = "rotate"
+	RevokeFunction = "revoke"
+)
+
+// Options are what a sandbox is started with. The zero value is a good start.
+type Options struct {
+	AWSPort      int       // 0: any free port
+	RegistryPort int       // 0: any free port
+	Logs         io.Writer // gets the functions' logs; may be nil
+
+	RotationTries int           // see [awssecrets.Options]
+	RetryDelay    time.Duration // see [awssecrets.Options]
+}
+
+// Sandbox is a running sandbox.
+type Sandbox struct {
+	Clock    *clock.Clock
+	Hooks    *wire.Hooks
+	Secrets  *awssecrets.Server
+	Lambda   *awslambda.Host
+	Registry *quiltregistry.Registry
+
+	AWSURL      string
+	RegistryURL string
+
+	servers []*http.Server
+}
+
+// Start starts the three services, with an ordinary user and an administrator at the registry. It fails where a port is taken.
+func Start(options Options) (*Sandbox, error) {
+	awsListener, err := listen(options.AWSPort)
+	if err != nil {
+		return nil, fmt.Errorf("start the sandbox's AWS: %w", err)
+	}
+	registryListener, err := listen(options.RegistryPort)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start the sandbox's registry: %w", err), awsListener.Close())
+	}
+	host, err := awslambda.New(awslambda.Options{Region: Region, Account: Account, Stderr: options.Logs})
+	if err != nil {
+		return nil, errors.Join(err, awsListener.Close(), registryListener.Close())
+	}
+	s := &Sandbox{
+		Clock: &clock.Clock{}, Hooks: &wire.Hooks{}, Lambda: host,
+		AWSURL: "http://" + awsListener.Addr().String(), RegistryURL: "http://" + registryListener.Addr().String(),
+	}
+	s.Secrets = awssecrets.New(awssecrets.Options{
+		Clock: s.Clock, Region: Region, Account: Account, Functions: host,
+		RotationTries: options.RotationTries, RetryDelay: options.RetryDelay,
+	})
+	s.Registry = quiltregistry.New(quiltregistry.Options{Clock: s.Clock, BaseURL: s.RegistryURL})
+	s.Registry.AddUser(quiltregistry.User{Name: UserName, Email: UserEmail, Password: UserPassword})
+	s.Registry.AddUser(quiltregistry.User{Name: AdminName, Email: AdminEmail, Password: AdminPassword, Admin: true})
+	s.serve(awsListener, s.aws())
+	s.serve(registryListener, s.Hooks.Wrap("registry", quiltregistry.Operation, s.Registry))
+	return s, nil
+}
+
+func listen(port int) (net.Listener, error) {
+	return net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+}
+
+// aws tells the two AWS services apart as their protocols do: Secrets Manager names its operation in a header, Lambda in the path.
+func (s *Sandbox) aws() http.Handler {
+	secrets := s.Hooks.Wrap("secretsmanager", awssecrets.Operation, s.Secrets)
+	functions := s.Hooks.Wrap("lambda", awslambda.Operation, s.Lambda)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/20") {
+			functions.ServeHTTP(w, r)
+			return
+		}
+		secrets.ServeHTTP(w, r)
+	})
+}
+
+func (s *Sandbox) serve(listener net.Listener, handler http.Handler) {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	s.servers = append(s.servers, server)
+	go func() { _ = server.Serve(listener) }() // ends with Close
+}
+
+// Close ends the services and every process that they started.
+func (s *Sandbox) Close() error {
+	s.Secrets.Close()
+	err := s.Lambda.Close()
+	for _, server := range s.servers {
+		err = errors.Join(err, server.Close())
+	}
+	return err
+}
+
+// AddFunction deploys a built function, with the environment that points it to the sandbox and the given variables beside.
+func (s *Sandbox) AddFunction(name, bootstrap string, timeout time.Duration, environment map[string]string) (functionARN string, err error) {
+	env := map[string]string{"AWS_ENDPOINT_URL": s.AWSURL, settings.EnvRegistryURL: s.RegistryURL}
+	maps.Copy(env, environment)
+	return s.Lambda.Add(awslambda.Config{Name: name, Bootstrap: bootstrap, Timeout: timeout, Environment: env})
+}
+
+// Exports are the variables with which the AWS SDKs, the AWS CLI and quilt-rotate find the sandbox.
+func (s *Sandbox) Exports() [][2]string {
+	return [][2]string{
+		{"AWS_ENDPOINT_URL", s.AWSURL},
+		{settings.EnvRegistryURL, s.RegistryURL},
+		{"AWS_ACCESS_KEY_ID", AccessKeyID},
+		{"AWS_SECRET_ACCESS_KEY", SecretAccessKey},
+		{"AWS_REGION", Region},
+		{"AWS_DEFAULT_REGION", Region},
+	}
+}
+
+// SecretsManager is a client of the sandbox's Secrets Manager that reads nothing of the machine's environment.
+func (s *Sandbox) SecretsManager(optFns ...func(*secretsmanager.Options)) *secretsmanager.Client {
+	return secretsmanager.New(secretsmanager.Options{
+		Region:       Region,
+		BaseEndpoint: aws.String(s.AWSURL),
+		Credentials:  credentials.NewStaticCredentialsProvider(AccessKeyID, SecretAccessKey, ""),
+	}, optFns...)
+}
+
+// CreateSecret creates a secret and gives its ARN.
+func (s *Sandbox) CreateSecret(ctx context.Context, in *secretsmanager.CreateSecretInput) (arn string, err error) {
+	out, err := s.SecretsManager().CreateSecret(ctx, in)
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(out.ARN), nil
+}
