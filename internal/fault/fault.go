@@ -81,6 +81,16 @@ type (
 	Edited struct{ Fault }
 	// CutOverFailed: AWSCURRENT could not be moved.
 	CutOverFailed struct{ Fault }
+	// Overwritten: the current value holds no key any more, and keys of ours live: somebody overwrote it.
+	Overwritten struct{ Fault }
+	// CurrentKeyRefused: the registry refuses the key in AWSCURRENT. Consumers are failing now.
+	CurrentKeyRefused struct{ Fault }
+	// UnknownLabel: a newer release wrote a label that this one does not know, so it touches nothing.
+	UnknownLabel struct{ Fault }
+	// StillLogsIn: a revoked key still logs in.
+	StillLogsIn struct{ Fault }
+	// SweepIncomplete: everything that could be done was done, and something is left.
+	SweepIncomplete struct{ Fault }
 	// RegistryUnavailable: the registry gives no usable answer.
 	RegistryUnavailable struct{ Fault }
 	// RegistryRefused: the registry refused what the step asked.

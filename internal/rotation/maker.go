@@ -58,6 +58,15 @@ func (r *run) openVersion(ctx context.Context, versionID string) (Session, error
 	return r.Registry.WithKey(value.Key()), nil
 }
 
+// openIssuer logs in as the issuer that the secret's tag names.
+func (r *run) openIssuer(ctx context.Context) (Session, error) {
+	value, err := r.Vault.ReadCurrent(ctx, r.settings.Issuer)
+	if err != nil {
+		return nil, fault.New[fault.BadIssuer]("the issuer of %s cannot be read: %w", r.secret.ARN, err)
+	}
+	return r.Registry.WithIssuer(ctx, r.settings.Issuer, value)
+}
+
 // withMaker uses the first candidate that is not refused. One that is makes room for the next; anything else that goes wrong ends the
 // step, since what was asked may have been done.
 func (r *run) withMaker(ctx context.Context, current apikey.Value, use func(context.Context, maker) error) error {

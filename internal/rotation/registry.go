@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/issuer"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/redact"
 )
 
 // NewRegistry makes a registry client a [Registry].
@@ -14,8 +16,8 @@ type registry struct{ client *quilt.Client }
 
 func (r registry) WithKey(key apikey.Key) Session { return r.client.WithKey(key) }
 
-func (r registry) LoginPassword(ctx context.Context, user string, password quilt.Password) (Session, error) {
-	session, err := r.client.LoginPassword(ctx, user, password)
+func (r registry) WithIssuer(ctx context.Context, name string, value redact.Text) (Session, error) {
+	session, err := issuer.LogIn(ctx, r.client, name, value)
 	if err != nil {
 		return nil, err // not a nil *quilt.Session in an interface
 	}

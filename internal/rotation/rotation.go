@@ -48,7 +48,7 @@ type Session interface {
 // Registry opens sessions at the one registry that the keys belong to.
 type Registry interface {
 	WithKey(key apikey.Key) Session
-	LoginPassword(ctx context.Context, user string, password quilt.Password) (Session, error)
+	WithIssuer(ctx context.Context, name string, value redact.Text) (Session, error)
 }
 
 // Step names one of the four steps, as they stand in the event.

@@ -1,6 +1,10 @@
 package settings
 
-import "os"
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
 
 // ReadCABundle reads the PEM bundle at path; none is read for an empty path. It fails with [*Fault].
 func ReadCABundle(path string) ([]byte, error) {
@@ -9,6 +13,9 @@ func ReadCABundle(path string) ([]byte, error) {
 	}
 	bundle, err := os.ReadFile(path)
 	if err != nil {
+		if pathError := new(fs.PathError); errors.As(err, &pathError) {
+			err = pathError.Err // without the path, since a fault quotes no value
+		}
 		return nil, &Fault{EnvCABundle, "names a file that cannot be read: " + err.Error()}
 	}
 	return bundle, nil

@@ -22,7 +22,7 @@ func LoadRevoke(env Lookup) (Revoke, error) {
 	r := &reader{lookup: env}
 	r.require(EnvRegistryURL, mustURL)
 	read(r, EnvRegistryURL, &s.RegistryURL, mustURL, registryURL)
-	read(r, EnvCABundle, &s.CABundle, "", text)
+	read(r, EnvCABundle, &s.CABundle, mustText, text)
 	read(r, EnvGrace, &s.Grace, mustDuration, duration)
 	read(r, EnvQuiet, &s.Quiet, mustDuration, duration)
 	read(r, EnvHoldLimit, &s.HoldLimit, mustDuration, optionalDuration)
@@ -39,16 +39,18 @@ type Revocation struct {
 	HoldLimit  *time.Duration
 	OrphanAge  time.Duration
 	PauseUntil time.Time // zero: not paused
+	Issuer     string    // ARN or name of the issuer's secret; "": none
 }
 
 // ForSecret lets the tags of a secret override the environment; it fails with [*Invalid].
 func (s Revoke) ForSecret(tags map[string]string) (Revocation, error) {
 	n := Revocation{Grace: s.Grace, Quiet: s.Quiet, HoldLimit: s.HoldLimit, OrphanAge: s.OrphanAge}
 	r := &reader{lookup: Tags(tags)}
-	read(r, TagField, &n.Field, "", text)
+	read(r, TagField, &n.Field, mustText, text)
 	read(r, TagGrace, &n.Grace, mustDuration, duration)
 	read(r, TagQuiet, &n.Quiet, mustDuration, duration)
 	read(r, TagHoldLimit, &n.HoldLimit, mustDuration, optionalDuration)
+	read(r, TagIssuer, &n.Issuer, "", text)
 	read(r, TagPauseUntil, &n.PauseUntil, mustTime, moment)
 	return n, r.result("the secret's tags")
 }

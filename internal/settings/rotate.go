@@ -16,7 +16,7 @@ func LoadRotate(env Lookup) (Rotate, error) {
 	r := &reader{lookup: env}
 	r.require(EnvRegistryURL, mustURL)
 	read(r, EnvRegistryURL, &s.RegistryURL, mustURL, registryURL)
-	read(r, EnvCABundle, &s.CABundle, "", text)
+	read(r, EnvCABundle, &s.CABundle, mustText, text)
 	read(r, EnvExpiresInDays, &s.ExpiresInDays, mustDays, days)
 	read(r, EnvLogLevel, &s.LogLevel, mustLevel, level)
 	return s, r.result("the function's environment")
@@ -35,10 +35,10 @@ type Rotation struct {
 func (s Rotate) ForSecret(tags map[string]string) (Rotation, error) {
 	n := Rotation{ExpiresInDays: s.ExpiresInDays}
 	r := &reader{lookup: Tags(tags)}
-	read(r, TagField, &n.Field, "", text)
+	read(r, TagField, &n.Field, mustText, text)
 	read(r, TagKeyName, &n.KeyName, mustName, keyName)
 	read(r, TagExpiresInDays, &n.ExpiresInDays, mustDays, days)
-	read(r, TagIssuer, &n.Issuer, "", text)
-	read(r, TagOwner, &n.Owner, "", text)
+	read(r, TagIssuer, &n.Issuer, mustText, text)
+	read(r, TagOwner, &n.Owner, mustText, text)
 	return n, r.result("the secret's tags")
 }

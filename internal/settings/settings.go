@@ -99,13 +99,15 @@ type reader struct {
 	faults []error
 }
 
-// read hands the setting to parse, where it is set; it keeps the target as it is, where not or where it is faulty.
+// read hands the setting to parse, where it is set; it keeps the target as it is, where not or where it is faulty. A blank setting
+// counts as not set.
 func read[T any](r *reader, name string, target *T, must string, parse func(string) (T, error)) {
-	text, set := r.lookup(name)
-	if !set || strings.TrimSpace(text) == "" {
+	given, _ := r.lookup(name)
+	given = strings.TrimSpace(given)
+	if given == "" {
 		return
 	}
-	value, err := parse(strings.TrimSpace(text))
+	value, err := parse(given)
 	if err != nil {
 		r.faults = append(r.faults, &Fault{name, must})
 		return
@@ -114,7 +116,7 @@ func read[T any](r *reader, name string, target *T, must string, parse func(stri
 }
 
 func (r *reader) require(name, must string) {
-	if text, _ := r.lookup(name); strings.TrimSpace(text) == "" {
+	if given, _ := r.lookup(name); strings.TrimSpace(given) == "" {
 		r.faults = append(r.faults, &Fault{name, "is not set: it " + must})
 	}
 }
@@ -134,7 +136,8 @@ const (
 	mustLevel    = "must be DEBUG, INFO, WARN or ERROR"
 	mustURL      = "must be the registry's https URL (http for loopback only), without user, query or path"
 	mustTime     = "must be a time such as 2026-11-22T18:15:00Z"
-	mustName     = "must have a letter or a digit"
+	mustName     = "must have a letter or a digit, and not be a key"
+	mustText     = "must not be a key: keys belong into the secret's value"
 )
 
 func days(s string) (int, error) {
@@ -164,7 +167,13 @@ func level(s string) (slog.Level, error) {
 	return l, err
 }
 
-func text(s string) (string, error) { return s, nil }
+// text takes anything but a key, which would be shown wherever the setting is.
+func text(s string) (string, error) {
+	if _, err := apikey.Parse(s); err == nil {
+		return "", errRule
+	}
+	return s, nil
+}
 
 func moment(s string) (time.Time, error) { return time.Parse(time.RFC3339, s) }
 
@@ -174,18 +183,18 @@ func keyName(s string) (string, error) {
 	if !inName.MatchString(s) {
 		return "", errRule
 	}
-	return s, nil
+	return text(s)
 }
 
 func registryURL(s string) (string, error) {
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
+	if err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(s, "?#") || strings.Trim(u.Path, "/") != "" {
 		return "", errRule
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
 		return "", errRule
 	}
-	return strings.TrimRight(s, "/"), nil
+	return u.Scheme + "://" + u.Host, nil
 }
 
 func loopback(host string) bool {
