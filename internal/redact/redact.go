@@ -1,7 +1,8 @@
 // Package redact holds text that must never be printed: values of secrets, rotation tokens, passwords.
 //
-// A [Text] shows "[redacted]" to every way of printing that Go has: fmt with any verb, slog, JSON, text. The content sits behind a
-// pointer, because fmt does not call the methods of unexported fields and would print a plain string there.
+// A [Text] shows "[redacted]" to every way of printing that Go has: fmt with any verb, slog, JSON, text. The content is held by a
+// function, because fmt does not call the methods of unexported fields and would print a plain string there, and because dumpers
+// and differs (go-cmp is one) pass over the methods and follow pointers; none of them calls a function.
 //
 // It is no protection against code that asks for the content: [Text.Reveal] is the one way, and easy to search for.
 package redact
@@ -10,26 +11,25 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 )
 
 const shown = "[redacted]"
 
-// Text is a string that cannot be printed. The zero Text is empty.
-type Text struct {
-	_       [0]func() // not comparable with ==, which would compare pointers
-	content *string
-}
+// Text is a string that cannot be printed. The zero Text is empty. Texts are compared with [Text.Equal].
+type Text struct{ content func() string }
 
 // New seals s.
-func New(s string) Text { return Text{content: &s} }
+func New(s string) Text { return Text{func() string { return s }} }
 
 // Reveal returns the content: for a request to the service it belongs to, and for nothing else.
 func (t Text) Reveal() string {
 	if t.content == nil {
 		return ""
 	}
-	return *t.content
+	return t.content()
 }
 
 // Empty tells whether there is no content.
@@ -47,13 +47,33 @@ func (t Text) MarshalJSON() ([]byte, error) { return []byte(`"` + shown + `"`), 
 
 var keyLike = regexp.MustCompile(`qk_[^\s"'<>\\]+`)
 
-// Scrub removes from a message everything that looks like a Quilt API key, and the given texts: messages of servers may quote
-// what they were sent.
+// Scrub removes from a message everything that looks like a Quilt API key, and the given texts, plain or escaped as between
+// quotes: messages of servers may quote what they were sent.
 func Scrub(message string, texts ...Text) string {
+	var forms []string
 	for _, t := range texts {
 		if !t.Empty() {
-			message = strings.ReplaceAll(message, t.Reveal(), shown)
+			forms = append(forms, t.Reveal(), escaped(t.Reveal()))
 		}
 	}
+	// The longest first: a text that is part of another would leave the other's rest behind.
+	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
+	for _, form := range forms {
+		message = strings.ReplaceAll(message, form, shown)
+	}
 	return keyLike.ReplaceAllString(message, shown)
+}
+
+// Clip is the text's first bytes, scrubbed: for text from outside that goes into a log line.
+func Clip(s string, most int) string {
+	s = Scrub(s)
+	if len(s) > most {
+		s = s[:most]
+	}
+	return s
+}
+
+func escaped(s string) string {
+	quoted := strconv.Quote(s)
+	return quoted[1 : len(quoted)-1]
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/deadline"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
@@ -22,15 +23,6 @@ const (
 	putShare  = 0.6 // of what minting left
 )
 
-// within is ctx with that share of the time it has left.
-func within(ctx context.Context, share float64) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(ctx, time.Duration(float64(time.Until(deadline))*share))
-}
-
 // roomForLabels refuses to make a key that could then not be labelled.
 func (r *run) roomForLabels() error {
 	if free := vault.LabelQuota - r.secret.Labels(); free < labelsNeeded {
@@ -43,13 +35,13 @@ func (r *run) roomForLabels() error {
 // made is a new key, and the session that made it.
 type made struct {
 	key     quilt.CreatedKey
-	session Session
+	session *quilt.Session
 }
 
 // mint makes the new key. The registry gives each key out once, and knows no idempotency: so nothing here is tried again once the
 // request may have been carried out. A crash from there to the put leaves an orphan, with the secret's mark in its name.
 func (r *run) mint(ctx context.Context, current apikey.Value) (made, error) {
-	ctx, cancel := within(ctx, mintShare)
+	ctx, cancel := deadline.WithShare(ctx, mintShare)
 	defer cancel()
 	var result made
 	err := r.withMaker(ctx, current, func(ctx context.Context, m maker) error {
@@ -106,7 +98,7 @@ func (r *run) store(ctx context.Context, current apikey.Value, made made) error 
 }
 
 func (r *run) put(ctx context.Context, value redact.Text, keyID string) error {
-	ctx, cancel := within(ctx, putShare)
+	ctx, cancel := deadline.WithShare(ctx, putShare)
 	defer cancel()
 	return r.Vault.PutPending(ctx, vault.PendingValue{
 		SecretARN: r.secret.ARN, VersionID: r.Token, RotationToken: r.RotationToken, Value: value, KeyID: keyID,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"quilt-rotate/internal/deadline"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/telemetry"
@@ -37,13 +38,10 @@ type Handler struct {
 	Metrics *telemetry.Metrics
 }
 
-// maxMargin is what is kept of the function's time to report in: a registry that hangs must give a clear error, not a killed function.
-const maxMargin = 2 * time.Second
-
 // Invoke carries out the step that the event asks for. The answer is empty: Secrets Manager looks at success alone.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
-	ctx, cancel := withMargin(ctx)
+	ctx, cancel := deadline.WithMargin(ctx)
 	defer cancel()
 	var report Report
 	req, err := ParseEvent(payload)
@@ -56,14 +54,6 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, err
 	}
 	return []byte("null"), nil
-}
-
-func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, deadline.Add(-min(maxMargin, time.Until(deadline)/5)))
 }
 
 // ParseEvent reads Secrets Manager's event. It fails with [*fault.BadEvent], and never quotes the event, which holds a RotationToken.
@@ -154,10 +144,4 @@ func knownStep(s Step) string {
 }
 
 // clip bounds what an event may put into a log line; text that looks like a key is taken out.
-func clip(s string) string {
-	const most = 256
-	if len(s) > most {
-		s = s[:most]
-	}
-	return redact.Scrub(s)
-}
+func clip(s string) string { return redact.Clip(s, 256) }

@@ -7,6 +7,7 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/fault"
+	"quilt-rotate/internal/issuer"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/vault"
 )
@@ -18,21 +19,21 @@ import (
 // candidate is a credential that may become the maker.
 type candidate struct {
 	name string
-	open func(context.Context) (Session, error)
+	open func(context.Context) (*quilt.Session, error)
 }
 
 // maker is a candidate that logged in, and is the key's owner.
 type maker struct {
-	session Session
+	session *quilt.Session
 	account quilt.Account
 }
 
 func (r *run) candidates(current apikey.Value) []candidate {
-	list := []candidate{{"the current key", func(context.Context) (Session, error) {
+	list := []candidate{{"the current key", func(context.Context) (*quilt.Session, error) {
 		return r.Registry.WithKey(current.Key()), nil
 	}}}
 	if previous, ok := r.secret.Holder(vault.Previous); ok {
-		list = append(list, candidate{"the previous key", func(ctx context.Context) (Session, error) { return r.openVersion(ctx, previous.ID) }})
+		list = append(list, candidate{"the previous key", func(ctx context.Context) (*quilt.Session, error) { return r.openVersion(ctx, previous.ID) }})
 	}
 	if r.settings.Issuer != "" {
 		list = append(list, candidate{"the issuer", r.openIssuer})
@@ -43,7 +44,7 @@ func (r *run) candidates(current apikey.Value) []candidate {
 // errNoKey says that a version holds no key to log in with.
 var errNoKey = errors.New("its version holds no key")
 
-func (r *run) openVersion(ctx context.Context, versionID string) (Session, error) {
+func (r *run) openVersion(ctx context.Context, versionID string) (*quilt.Session, error) {
 	raw, err := r.Vault.ReadIfAny(ctx, r.secret.ARN, versionID)
 	if errors.Is(err, vault.ErrNoValue) || errors.Is(err, vault.ErrBinary) {
 		return nil, errNoKey
@@ -59,12 +60,12 @@ func (r *run) openVersion(ctx context.Context, versionID string) (Session, error
 }
 
 // openIssuer logs in as the issuer that the secret's tag names.
-func (r *run) openIssuer(ctx context.Context) (Session, error) {
+func (r *run) openIssuer(ctx context.Context) (*quilt.Session, error) {
 	value, err := r.Vault.ReadCurrent(ctx, r.settings.Issuer)
 	if err != nil {
 		return nil, fault.New[fault.BadIssuer]("the issuer of %s cannot be read: %w", r.secret.ARN, err)
 	}
-	return r.Registry.WithIssuer(ctx, r.settings.Issuer, value)
+	return issuer.LogIn(ctx, r.Registry, r.settings.Issuer, value)
 }
 
 // withMaker uses the first candidate that is not refused. One that is makes room for the next; anything else that goes wrong ends the
@@ -105,7 +106,7 @@ func (r *run) open(ctx context.Context, c candidate, isCurrent bool, current api
 }
 
 // ownerOfLimited asks a key that may not list keys whose it is: it may still be good for everything else.
-func (r *run) ownerOfLimited(ctx context.Context, session Session, refusal error) string {
+func (r *run) ownerOfLimited(ctx context.Context, session *quilt.Session, refusal error) string {
 	if !quilt.Refused(refusal) || refusesLogin(refusal) {
 		return ""
 	}

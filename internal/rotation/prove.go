@@ -8,6 +8,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/deadline"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/quilt"
 )
@@ -25,7 +26,7 @@ type login struct {
 // loginSoon logs in with a key, and tries again while the registry refuses it, for a moment. With an id, it asks for that key in the same
 // request.
 func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, error) {
-	ctx, cancel := within(ctx, 0.9) // leaves time to say what happened
+	ctx, cancel := deadline.WithShare(ctx, 0.9) // leaves time to say what happened
 	defer cancel()
 	session := r.Registry.WithKey(key)
 	wait := backoff.NewExponentialBackOff()
@@ -48,7 +49,7 @@ func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, 
 	return l, err
 }
 
-func logIn(ctx context.Context, session Session, id string) (login, error) {
+func logIn(ctx context.Context, session *quilt.Session, id string) (login, error) {
 	if id != "" {
 		l, err := session.Login(ctx, id)
 		switch {

@@ -16,7 +16,7 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/fault"
-	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/issuer"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
@@ -34,21 +34,6 @@ type Vault interface {
 	Attach(ctx context.Context, secretARN, label, to string) error
 	Move(ctx context.Context, secretARN, label, to, from string) error
 	Detach(ctx context.Context, secretARN, label, from string) error
-}
-
-// Session is what the steps need of a registry that somebody logged in to. [quilt.Session] is it.
-type Session interface {
-	Me(ctx context.Context) (quilt.Identity, error)
-	Account(ctx context.Context) (quilt.Account, error)
-	Login(ctx context.Context, keyID string) (quilt.Login, error)
-	CreateKey(ctx context.Context, name string, expiresInDays int) (quilt.CreatedKey, error)
-	RevokeKey(ctx context.Context, id string) error
-}
-
-// Registry opens sessions at the one registry that the keys belong to.
-type Registry interface {
-	WithKey(key apikey.Key) Session
-	WithIssuer(ctx context.Context, name string, value redact.Text) (Session, error)
 }
 
 // Step names one of the four steps, as they stand in the event.
@@ -73,7 +58,7 @@ type Request struct {
 // Rotator carries out steps. It is safe for concurrent use.
 type Rotator struct {
 	Vault    Vault
-	Registry Registry
+	Registry issuer.Registry
 	Settings settings.Rotate
 	Log      *slog.Logger
 }

@@ -1,0 +1,60 @@
+// Package function is what the two Lambda functions have in common at their start: clients, logs and metrics, made from the environment.
+package function
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/telemetry"
+	"quilt-rotate/internal/vault"
+)
+
+// Parts are what a handler is made of.
+type Parts struct {
+	Vault    *vault.Vault
+	Registry *quilt.Client
+	Log      *slog.Logger
+	Metrics  *telemetry.Metrics
+}
+
+// NewParts makes the clients of Secrets Manager and the registry. The AWS configuration is the SDK's own chain. It fails where the registry's URL or the
+// bundle cannot be used.
+func NewParts(ctx context.Context, registryURL, caBundle string, level slog.Level) (Parts, error) {
+	bundle, err := settings.ReadCABundle(caBundle)
+	if err != nil {
+		return Parts{}, err
+	}
+	registry, err := quilt.NewClient(registryURL, quilt.Options{CABundle: bundle})
+	if err != nil {
+		return Parts{}, err
+	}
+	aws, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return Parts{}, fmt.Errorf("load the AWS configuration: %w", err)
+	}
+	return Parts{
+		Vault:    vault.New(secretsmanager.NewFromConfig(aws)),
+		Registry: registry,
+		Log:      telemetry.NewLogger(os.Stdout, level),
+		Metrics:  telemetry.NewMetrics(os.Stdout, lambdacontext.FunctionName, time.Now),
+	}, nil
+}
+
+// Run serves invocations with the handler until Lambda ends the process. A handler that cannot be made ends it at once, with a line that says why.
+func Run(handler lambda.Handler, err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "the function cannot start:", err)
+		os.Exit(1)
+	}
+	lambda.Start(handler)
+}

@@ -1,0 +1,198 @@
+package revocation
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/fault"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/vault"
+)
+
+// carryOut does one action. A reason instead of an error says that the world changed since the look: the next sweep sees it anew.
+//
+// The order of writes: marks come off first, key labels last. A crash between leaves a key with its name, to be found again.
+func (s *sweep) carryOut(ctx context.Context, v *view, a Action) (Reason, error) {
+	switch a.Kind {
+	case Mark: // twice at once: two marks, the later counts; a crash before it: the grace period starts later
+		return "", s.Vault.Attach(ctx, s.secret.ARN, a.Mark.Label(), a.Version)
+	case Unmark:
+		return "", s.takeMarksOff(ctx, a.Version)
+	case Relabel:
+		if err := s.takeMarksOff(ctx, a.From); err != nil {
+			return "", err
+		}
+		return "", s.Vault.Move(ctx, s.secret.ARN, vault.KeyLabel(a.KeyID), a.Version, a.From)
+	case Unlabel:
+		return "", s.takeLabelsOff(ctx, a)
+	case Revoke:
+		return s.revoke(ctx, v, a)
+	case RevokeOrphan:
+		return s.revokeOrphan(ctx, v, a)
+	}
+	return "", nil
+}
+
+// revoke revokes a superseded key, sees that it no longer logs in, and only then takes its labels off.
+//
+// A crash before the revocation leaves everything as it was. A crash after it, or a lost answer, leaves a labelled version whose key is gone:
+// the next sweep takes the labels off.
+func (s *sweep) revoke(ctx context.Context, v *view, a Action) (Reason, error) {
+	if reason, err := s.gate(ctx, v, a); reason != "" || err != nil {
+		return reason, err
+	}
+	if err := s.revokeByID(ctx, v, a.KeyID); err != nil {
+		return "", err
+	}
+	if err := s.seeRefused(ctx, v.holding(a.Version), a); err != nil {
+		return "", err
+	}
+	return "", s.takeLabelsOff(ctx, a)
+}
+
+// revokeOrphan revokes a key that no version holds. Nobody has its secret, so that it is gone can only be asked by its id.
+func (s *sweep) revokeOrphan(ctx context.Context, v *view, a Action) (Reason, error) {
+	if reason, err := s.gate(ctx, v, a); reason != "" || err != nil {
+		return reason, err
+	}
+	if err := s.revokeByID(ctx, v, a.KeyID); err != nil {
+		return "", err
+	}
+	l, err := v.session.Login(ctx, a.KeyID)
+	if err == nil && l.Key != nil {
+		return "", fault.New[fault.StillLogsIn]("the registry still knows the key %s after its revocation", a.KeyID)
+	}
+	return "", err
+}
+
+// gate is the second gate: labels and protected values are read again, right before each revocation. Values never change, so those of
+// versions that were read are known; what may have changed is which versions are protected, and what a version without a value holds now.
+func (s *sweep) gate(ctx context.Context, v *view, a Action) (Reason, error) {
+	now, err := s.Vault.Describe(ctx, s.secret.ARN)
+	if err != nil {
+		return "", err
+	}
+	if now.Deleted || !sameStages(v.secret, now) {
+		return WorldChanged, nil
+	}
+	if a.Kind == Revoke && !sameLabels(v.secret.Versions[a.Version], now.Versions[a.Version]) {
+		return WorldChanged, nil
+	}
+	if _, labelled := now.Holder(vault.KeyLabel(a.KeyID)); a.Kind == RevokeOrphan && labelled {
+		return WorldChanged, nil
+	}
+	if pending, ok := v.find(vault.Pending); ok && pending.Holds.State == NoValue {
+		holding, err := s.readValue(ctx, pending.ID)
+		if err != nil {
+			return "", err
+		}
+		if holding.State != NoValue {
+			return WorldChanged, nil
+		}
+	}
+	return "", nil
+}
+
+// sameStages tells whether the service's own labels, and the versions that have any, are as they were: then so is everything that the plan
+// compared.
+func sameStages(then, now vault.Secret) bool {
+	for _, stage := range []string{vault.Current, vault.Pending, vault.Previous} {
+		a, hadA := then.Holder(stage)
+		b, hasB := now.Holder(stage)
+		if hadA != hasB || a.ID != b.ID {
+			return false
+		}
+	}
+	for id := range now.Versions {
+		if _, known := then.Versions[id]; !known {
+			return false
+		}
+	}
+	return true
+}
+
+// sameLabels tells whether a version has the labels that the plan saw: a mark that is gone or new starts another grace period.
+func sameLabels(then, now vault.Version) bool {
+	for _, label := range then.Stages {
+		if !now.Has(label) {
+			return false
+		}
+	}
+	return len(then.Stages) == len(now.Stages)
+}
+
+// holding is the key that a version holds.
+func (v *view) holding(versionID string) apikey.Key {
+	for _, version := range v.Versions {
+		if version.ID == versionID {
+			return version.Holds.Key
+		}
+	}
+	return apikey.Key{}
+}
+
+// revokeByID revokes a key, and takes it for done where the registry knows no such key any more: a twin was faster, or an answer was lost.
+func (s *sweep) revokeByID(ctx context.Context, v *view, id string) error {
+	err := v.session.RevokeKey(ctx, id)
+	if _, invalid := errors.AsType[*quilt.InvalidInputError](err); !invalid {
+		return err
+	}
+	if l, askErr := v.session.Login(ctx, id); askErr == nil && l.Key == nil {
+		return nil
+	}
+	return err
+}
+
+// maxRefusalWait is how long a revoked key may go on logging in before that is an error: some services keep keys alive for a moment.
+const maxRefusalWait = 10 * time.Second
+
+// seeRefused logs in with the revoked key until it is refused.
+func (s *sweep) seeRefused(ctx context.Context, key apikey.Key, a Action) error {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 2*time.Second
+	stillLogsIn := fault.New[fault.StillLogsIn]("the key %s of the version %s of %s still logs in after its revocation", a.KeyID, a.Version, s.secret.ARN)
+	_, err := backoff.Retry(ctx, func() (bool, error) {
+		logsIn, err := s.logsIn(ctx, key)
+		if err != nil {
+			return false, backoff.Permanent(err)
+		}
+		if logsIn {
+			return false, stillLogsIn
+		}
+		return true, nil
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(maxRefusalWait))
+	return err
+}
+
+// takeLabelsOff takes the marks and then the key label off a version whose key is gone.
+func (s *sweep) takeLabelsOff(ctx context.Context, a Action) error {
+	if err := s.takeMarksOff(ctx, a.Version); err != nil {
+		return err
+	}
+	return s.takeOff(ctx, vault.KeyLabel(a.KeyID), a.Version)
+}
+
+func (s *sweep) takeMarksOff(ctx context.Context, versionID string) error {
+	for _, mark := range s.secret.Versions[versionID].Marks {
+		if err := s.takeOff(ctx, mark.Label(), versionID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeOff takes a label off, and is content when a twin did.
+func (s *sweep) takeOff(ctx context.Context, label, versionID string) error {
+	err := s.Vault.Detach(ctx, s.secret.ARN, label, versionID)
+	if err == nil {
+		return nil
+	}
+	if now, describeErr := s.Vault.Describe(ctx, s.secret.ARN); describeErr == nil && !now.Versions[versionID].Has(label) {
+		return nil
+	}
+	return err
+}

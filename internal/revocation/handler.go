@@ -1,0 +1,183 @@
+package revocation
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"quilt-rotate/internal/deadline"
+	"quilt-rotate/internal/fault"
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/telemetry"
+)
+
+// Names of the metrics.
+const (
+	MetricSweepSucceeded      = "SweepSucceeded"
+	MetricSweepFailed         = "SweepFailed"
+	MetricSweepDuration       = "SweepDuration"
+	MetricKeysRevoked         = "KeysRevoked"
+	MetricKeysHeld            = "KeysHeld"
+	MetricOrphans             = "Orphans"
+	MetricForeign             = "ForeignKeys"
+	MetricUnidentified        = "UnidentifiedKey"
+	MetricNotBootstrapped     = "NotBootstrapped"
+	MetricOldestSuperseded    = "OldestSupersededAge"
+	MetricCurrentKeyExpiresIn = "CurrentKeyDaysLeft"
+	MetricFreeLabels          = "FreeLabels"
+)
+
+// DimensionErrorType is the dimension of failures.
+const DimensionErrorType = "ErrorType"
+
+// Handler is the Lambda function: it reads the event, sweeps, tells of it in logs and metrics, and answers with the [Result].
+// It implements lambda.Handler.
+type Handler struct {
+	Sweeper *Sweeper
+	Log     *slog.Logger
+	Metrics *telemetry.Metrics
+}
+
+// Invoke carries out one sweep.
+func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	start := time.Now()
+	ctx, cancel := deadline.WithMargin(ctx)
+	defer cancel()
+	result := Result{Outcome: Swept}
+	req, err := ParseEvent(payload)
+	if err == nil {
+		result, err = h.Sweeper.Sweep(ctx, req)
+	}
+	err = fault.Named(err)
+	h.tell(ctx, req, result, time.Since(start), err)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(result)
+}
+
+// ParseEvent reads a sweep's event, {"secretId": "<ARN>", "force": false}. It is strict, since a misspelt "force" would be a sweep that
+// somebody in a hurry takes for a forced one. It fails with [*fault.BadEvent].
+func ParseEvent(payload []byte) (Request, error) {
+	var event struct {
+		SecretID *string `json:"secretId"`
+		Force    *bool   `json:"force"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(payload))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(&event)
+	if _, end := decoder.Token(); err == nil && !errors.Is(end, io.EOF) {
+		err = errors.New("more than one value")
+	}
+	if err != nil || event.SecretID == nil || strings.TrimSpace(*event.SecretID) == "" {
+		return Request{}, fault.New[fault.BadEvent](`the event must be {"secretId": "<ARN>", "force": false} and have no other field; "force" may be left out`)
+	}
+	return Request{SecretID: *event.SecretID, Force: event.Force != nil && *event.Force}, nil
+}
+
+func (h *Handler) tell(ctx context.Context, req Request, result Result, took time.Duration, err error) {
+	secret := clip(result.Secret)
+	for _, a := range result.Actions {
+		h.tellAction(ctx, secret, a)
+	}
+	for _, note := range result.Notes {
+		h.Log.WarnContext(ctx, note, "secret", secret)
+	}
+	attrs := []slog.Attr{
+		slog.String("outcome", string(result.Outcome)), slog.Int64("durationMs", took.Milliseconds()),
+		slog.String("secret", secret), slog.Bool("force", req.Force), slog.Int("actions", len(result.Actions)),
+	}
+	switch {
+	case err != nil:
+		attrs = append(attrs, slog.String("errorType", fault.TypeName(err)), slog.String("error", err.Error()))
+		h.Log.LogAttrs(ctx, slog.LevelError, "sweep failed", attrs...)
+	case result.Outcome == NotBootstrapped:
+		h.Log.LogAttrs(ctx, slog.LevelWarn, "the secret waits for its first key", attrs...)
+	default:
+		h.Log.LogAttrs(ctx, slog.LevelInfo, "sweep done", attrs...)
+	}
+	h.measure(secret, result, took, err)
+}
+
+// tellAction writes one line for each action: a warning for what a person should look at.
+func (h *Handler) tellAction(ctx context.Context, secret string, a Taken) {
+	level, message := slog.LevelInfo, "action"
+	switch {
+	case a.Error != "":
+		level, message = slog.LevelError, "action failed"
+	case a.Action == Hold:
+		level, message = slog.LevelWarn, "a superseded key is still used: find the consumer that has not fetched the current one"
+	case worthALook[a.Reason]:
+		level, message = slog.LevelWarn, "a person should look at this key"
+	}
+	attrs := []slog.Attr{slog.String("action", string(a.Action)), slog.String("reason", string(a.Reason)), slog.String("secret", secret)}
+	for _, text := range []struct{ name, value string }{
+		{"version", a.Version}, {"keyId", a.KeyID}, {"fingerprint", a.Fingerprint}, {"owner", a.Owner}, {"error", a.Error},
+	} {
+		if text.value != "" {
+			attrs = append(attrs, slog.String(text.name, text.value))
+		}
+	}
+	if a.Until != nil {
+		attrs = append(attrs, slog.Time("until", *a.Until))
+	}
+	if a.LastUsedAt != nil {
+		attrs = append(attrs, slog.Time("lastUsedAt", *a.LastUsedAt))
+	}
+	h.Log.LogAttrs(ctx, level, message, attrs...)
+}
+
+var worthALook = map[Reason]bool{
+	Foreign: true, Mislabelled: true, UnreadableKey: true, Unidentified: true, ListIncomplete: true, UnknownLabel: true, UnreadOrphans: true,
+}
+
+func (h *Handler) measure(secret string, result Result, took time.Duration, err error) {
+	count := func(fits func(Taken) bool) float64 {
+		n := 0.0
+		for _, a := range result.Actions {
+			if fits(a) {
+				n++
+			}
+		}
+		return n
+	}
+	flag := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	reason := func(r Reason) func(Taken) bool { return func(a Taken) bool { return a.Reason == r } }
+	samples := []telemetry.Sample{
+		{Name: MetricSweepSucceeded, Unit: telemetry.Count, Value: flag(err == nil)},
+		{Name: MetricSweepDuration, Unit: telemetry.Milliseconds, Value: float64(took.Microseconds()) / 1000},
+		{Name: MetricKeysRevoked, Unit: telemetry.Count, Value: count(func(a Taken) bool { return a.Done && (a.Action == Revoke || a.Action == RevokeOrphan) })},
+		{Name: MetricKeysHeld, Unit: telemetry.Count, Value: count(func(a Taken) bool { return a.Action == Hold })},
+		{Name: MetricOrphans, Unit: telemetry.Count, Value: count(func(a Taken) bool { return a.Action == RevokeOrphan })},
+		{Name: MetricForeign, Unit: telemetry.Count, Value: count(reason(Foreign))},
+		{Name: MetricUnidentified, Unit: telemetry.Count, Value: count(reason(Unidentified))},
+		{Name: MetricNotBootstrapped, Unit: telemetry.Count, Value: flag(result.Outcome == NotBootstrapped)},
+	}
+	if result.Health != nil {
+		samples = append(samples,
+			telemetry.Sample{Name: MetricOldestSuperseded, Unit: telemetry.Seconds, Value: result.Health.OldestSuperseded.Seconds()},
+			telemetry.Sample{Name: MetricFreeLabels, Unit: telemetry.Count, Value: float64(result.Health.FreeLabels)})
+		if result.Health.ExpiryKnown {
+			samples = append(samples, telemetry.Sample{Name: MetricCurrentKeyExpiresIn, Unit: telemetry.None, Value: result.Health.CurrentKeyExpiresIn.Hours() / 24})
+		}
+	}
+	properties := []telemetry.Label{{Name: "secret", Value: secret}}
+	h.Metrics.Emit(nil, properties, samples...)
+	if err != nil {
+		h.Metrics.Emit(&telemetry.Label{Name: DimensionErrorType, Value: fault.TypeName(err)}, properties,
+			telemetry.Sample{Name: MetricSweepFailed, Unit: telemetry.Count, Value: 1})
+	}
+}
+
+// clip bounds what an event may put into a log line; text that looks like a key is taken out.
+func clip(s string) string { return redact.Clip(s, 256) }

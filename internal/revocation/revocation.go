@@ -1,0 +1,88 @@
+// Package revocation is the sweep: it marks versions of a secret that are superseded, and revokes their keys once their grace period is over
+// and nobody uses them any more; it revokes the keys that a crash left behind; and it tells of what a person must act on.
+//
+// What to do is derived from the world at each sweep ([Plan]) and never remembered, so a sweep may fail, stall or run twice anywhere: the next
+// one finds what is left. Two gates stand before every revocation: the current key logs in, and labels and protected values are read
+// again right before it.
+//
+// It never revokes a key equal to the one in AWSCURRENT's or AWSPENDING's value, whatever label, version or fingerprint led to it.
+// One thing it cannot close: a person who moves AWSCURRENT by hand onto a version whose key is being revoked in that very moment.
+package revocation
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"quilt-rotate/internal/issuer"
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+// Vault is what a sweep needs of Secrets Manager. [vault.Vault] is it.
+type Vault interface {
+	Describe(ctx context.Context, secretID string) (vault.Secret, error)
+	ReadIfAny(ctx context.Context, secretARN, versionID string) (redact.Text, error)
+	ReadCurrent(ctx context.Context, secretID string) (redact.Text, error)
+	Attach(ctx context.Context, secretARN, label, to string) error
+	Move(ctx context.Context, secretARN, label, to, from string) error
+	Detach(ctx context.Context, secretARN, label, from string) error
+}
+
+// Request asks for one sweep of one secret.
+type Request struct {
+	SecretID string
+	Force    bool
+}
+
+// Outcome is how a sweep ended that did not fail.
+type Outcome string
+
+// The outcomes.
+const (
+	Swept           Outcome = "swept"
+	Paused          Outcome = "paused"           // the tag quilt-rotate:pause-until says so
+	Deleted         Outcome = "deleted"          // the secret is marked for deletion
+	NotBootstrapped Outcome = "not-bootstrapped" // it waits for its first key
+)
+
+// Result tells what a sweep did, what it holds and why. It holds no key.
+type Result struct {
+	Secret  string   `json:"secret"`
+	Outcome Outcome  `json:"outcome"`
+	Actions []Taken  `json:"actions"`
+	Health  *Health  `json:"health,omitempty"`
+	Notes   []string `json:"notes,omitempty"`
+}
+
+// Taken is one action of the plan, and what came of it.
+type Taken struct {
+	Action      Kind       `json:"action"`
+	Reason      Reason     `json:"reason"`
+	Version     string     `json:"version,omitempty"`
+	KeyID       string     `json:"keyId,omitempty"`
+	Fingerprint string     `json:"fingerprint,omitempty"`
+	Owner       string     `json:"owner,omitempty"`
+	Until       *time.Time `json:"until,omitempty"`
+	LastUsedAt  *time.Time `json:"lastUsedAt,omitempty"`
+	Done        bool       `json:"done"`
+	Error       string     `json:"error,omitempty"`
+}
+
+// Health is what the metrics and alarms look at.
+type Health struct {
+	CurrentKeyID        string        `json:"currentKeyId,omitempty"`
+	CurrentKeyExpiresIn time.Duration `json:"-"`
+	ExpiryKnown         bool          `json:"-"`
+	OldestSuperseded    time.Duration `json:"-"`
+	FreeLabels          int           `json:"freeLabels"`
+}
+
+// Sweeper sweeps. It is safe for concurrent use.
+type Sweeper struct {
+	Vault    Vault
+	Registry issuer.Registry
+	Settings settings.Revoke
+	Log      *slog.Logger
+}

@@ -1,0 +1,151 @@
+package revocation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"quilt-rotate/internal/fault"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+// sweep is one sweep under way.
+type sweep struct {
+	*Sweeper
+	force  bool
+	secret vault.Secret
+	policy settings.Revocation
+	result *Result
+}
+
+// Sweep looks, plans and acts. Everything that can be done is done; then an error names the rest. The result is filled as far as the
+// sweep came, also with an error.
+func (s *Sweeper) Sweep(ctx context.Context, req Request) (Result, error) {
+	result := &Result{Secret: req.SecretID, Outcome: Swept, Actions: []Taken{}}
+	err := s.sweep(ctx, req, result)
+	return *result, err
+}
+
+func (s *Sweeper) sweep(ctx context.Context, req Request, result *Result) error {
+	secret, err := s.Vault.Describe(ctx, req.SecretID)
+	if err != nil {
+		return err
+	}
+	result.Secret = secret.ARN
+	if secret.Deleted {
+		result.Outcome = Deleted
+		return nil
+	}
+	policy, err := s.Settings.ForSecret(secret.Tags)
+	if err != nil {
+		return err
+	}
+	if secret.Now.Before(policy.PauseUntil) {
+		if !req.Force {
+			result.Outcome = Paused
+			return nil
+		}
+		result.Notes = append(result.Notes, "sweeps of this secret are paused; force goes on all the same")
+	}
+	run := &sweep{Sweeper: s, force: req.Force, secret: secret, policy: policy, result: result}
+	return run.run(ctx)
+}
+
+func (s *sweep) run(ctx context.Context) error {
+	v, err := s.look(ctx)
+	if errors.Is(err, errNotBootstrapped) {
+		s.result.Outcome = NotBootstrapped
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if s.force && len(v.Lagging) > 0 {
+		s.result.Notes = append(s.result.Notes, "replica regions may still serve a revoked key: "+strings.Join(v.Lagging, ", "))
+	}
+	s.result.Health = health(v)
+	return s.act(ctx, v, Plan(v.World, s.plannedBy()))
+}
+
+// plannedBy is the policy of this sweep.
+func (s *sweep) plannedBy() Policy {
+	return Policy{Grace: s.policy.Grace, Quiet: s.policy.Quiet, HoldLimit: s.policy.HoldLimit, OrphanAge: s.policy.OrphanAge, Force: s.force}
+}
+
+// act carries the plan out. An action that fails holds up no other; the error says what is left for the next sweep.
+func (s *sweep) act(ctx context.Context, v *view, plan []Action) error {
+	var failed []error
+	for _, a := range plan {
+		taken := tell(v, a)
+		reason, err := s.carryOut(ctx, v, a)
+		if reason != "" {
+			taken.Action, taken.Reason = Report, reason
+		}
+		taken.Done = err == nil && reason == "" && a.Kind != Hold && a.Kind != Report
+		if err != nil {
+			err = fault.Named(err)
+			taken.Error = err.Error()
+			failed = append(failed, fmt.Errorf("%s of the key %s: %w", a.Kind, a.KeyID, err))
+		}
+		s.result.Actions = append(s.result.Actions, taken)
+	}
+	return s.left(plan, failed)
+}
+
+// left makes one error of what failed, and of what stops every sweep until somebody acts.
+func (s *sweep) left(plan []Action, failed []error) error {
+	for _, a := range plan {
+		switch a.Reason {
+		case UnknownLabel:
+			return fault.New[fault.UnknownLabel]("the version %s of %s has a label that this release does not know, so nothing is touched; deploy the release that wrote it", a.Version, s.secret.ARN)
+		case UnreadableKey:
+			failed = append(failed, fault.New[fault.BadValue]("the value of the version %s of %s holds no key that can be read", a.Version, s.secret.ARN))
+		}
+	}
+	switch len(failed) {
+	case 0:
+		return nil
+	case 1:
+		if typed, ok := errors.AsType[*fault.StillLogsIn](failed[0]); ok {
+			return typed
+		}
+	}
+	var lines []string
+	for _, err := range failed {
+		lines = append(lines, err.Error())
+	}
+	return fault.New[fault.SweepIncomplete]("the sweep of %s left %d of %d actions to the next one: %s", s.secret.ARN, len(failed), len(plan), strings.Join(lines, "; "))
+}
+
+func tell(v *view, a Action) Taken {
+	t := Taken{Action: a.Kind, Reason: a.Reason, Version: a.Version, KeyID: a.KeyID}
+	if a.Key != nil {
+		t.Fingerprint, t.Owner, t.LastUsedAt = a.Key.Fingerprint, a.Key.UserEmail, a.Key.LastUsedAt
+	}
+	for _, version := range v.Versions {
+		if t.Fingerprint == "" && version.ID == a.Version && version.Holds.State == Holds {
+			t.Fingerprint = version.Holds.Key.Fingerprint()
+		}
+	}
+	if !a.Until.IsZero() {
+		until := a.Until.UTC().Truncate(time.Second)
+		t.Until = &until
+	}
+	return t
+}
+
+func health(v *view) *Health {
+	h := &Health{FreeLabels: vault.LabelQuota - v.secret.Labels()}
+	if row, ok := v.currentKey(); ok {
+		h.CurrentKeyID, h.ExpiryKnown, h.CurrentKeyExpiresIn = row.ID, true, row.ExpiresAt.Sub(v.RegistryNow)
+	}
+	for _, version := range v.Versions {
+		if age := v.Now.Sub(lastMark(version)); len(version.Marks) > 0 && !version.Has(vault.Current) && age > h.OldestSuperseded {
+			h.OldestSuperseded = age
+		}
+	}
+	return h
+}
