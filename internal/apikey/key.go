@@ -5,6 +5,7 @@
 package apikey
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -45,11 +46,11 @@ func (k Key) Equal(other Key) bool { return k.secret.Equal(other.secret) }
 // Fingerprint is the form in which the registry shows a key (`qk_abc...xyz`: prefix, three characters, the last three; Quilt docs,
 // good-practice.md). It is for reading: neither unique nor contract. A key too short to be abridged shows nothing of itself.
 func (k Key) Fingerprint() string {
-	s := strings.TrimPrefix(k.Reveal(), prefix)
+	s := []rune(strings.TrimPrefix(k.Reveal(), prefix)) // characters, as the registry counts them
 	if len(s) < 12 {
 		return prefix + "..."
 	}
-	return prefix + s[:3] + "..." + s[len(s)-3:]
+	return prefix + string(s[:3]) + "..." + string(s[len(s)-3:])
 }
 
 func (k Key) String() string               { return k.Fingerprint() }
@@ -57,4 +58,4 @@ func (k Key) GoString() string             { return k.Fingerprint() }
 func (k Key) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte(k.Fingerprint())) }
 func (k Key) LogValue() slog.Value         { return slog.StringValue(k.Fingerprint()) }
 func (k Key) MarshalText() ([]byte, error) { return []byte(k.Fingerprint()), nil }
-func (k Key) MarshalJSON() ([]byte, error) { return fmt.Appendf(nil, "%q", k.Fingerprint()), nil }
+func (k Key) MarshalJSON() ([]byte, error) { return json.Marshal(k.Fingerprint()) }

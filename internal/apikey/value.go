@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"quilt-rotate/internal/redact"
@@ -22,7 +23,8 @@ const (
 // key it may hold other people's secrets.
 type Value struct {
 	key           Key
-	field         string // "" for a value that is the key alone
+	inObject      bool   // the key is a JSON string in an object; else it is the value alone
+	field         string // in the object
 	before, after redact.Text
 }
 
@@ -33,16 +35,17 @@ func (e *BlankValueError) Error() string {
 	if e.Field == "" {
 		return "the value holds no key yet"
 	}
-	return fmt.Sprintf("the value's field %q holds no key yet", e.Field)
+	return redact.Scrub(fmt.Sprintf("the value's field %q holds no key yet", e.Field))
 }
 
-// BadValueError says why no key can be found in a value, and what to do; it never quotes the value.
+// BadValueError says why no key can be found in a value, and what to do; of the value it quotes a field's name at most, and that
+// scrubbed, as people paste keys into the wrong place.
 type BadValueError struct{ Problem string }
 
 func (e *BadValueError) Error() string { return e.Problem }
 
 func badValue(format string, args ...any) error {
-	return &BadValueError{fmt.Sprintf(format, args...)}
+	return &BadValueError{redact.Scrub(fmt.Sprintf(format, args...))}
 }
 
 // ParseValue finds the key in a secret's value: the value itself, or a field of a JSON object. The field is the given one (from
@@ -106,7 +109,7 @@ func parseObject(text, field string) (Value, error) {
 	if err != nil {
 		return Value{}, badValue("the value's field %q holds something that is %s", m.name, ErrNotAKey)
 	}
-	return Value{key: key, field: m.name, before: redact.New(text[:m.start]), after: redact.New(text[m.end:])}, nil
+	return Value{key: key, inObject: true, field: m.name, before: redact.New(text[:m.start]), after: redact.New(text[m.end:])}, nil
 }
 
 // objectMembers keeps the members' places in the text, so that a replacement leaves every other byte as it was.
@@ -135,22 +138,24 @@ func objectMembers(text string) ([]member, error) {
 }
 
 func keyMember(members []member, field string) (member, error) {
-	named := func(name string) (found []member) {
-		for _, m := range members {
-			if m.name == name {
-				found = append(found, m)
-			}
-		}
-		return found
-	}
-	name := field
-	if name == "" && len(named(DefaultField)) > 0 {
-		name = DefaultField
-	}
-	if name == "" {
+	switch {
+	case field != "":
+		return onlyNamed(members, field)
+	case slices.ContainsFunc(members, func(m member) bool { return m.name == DefaultField }):
+		return onlyNamed(members, DefaultField)
+	default:
 		return onlyKeyLike(members)
 	}
-	switch found := named(name); len(found) {
+}
+
+func onlyNamed(members []member, name string) (member, error) {
+	var found []member
+	for _, m := range members {
+		if m.name == name {
+			found = append(found, m)
+		}
+	}
+	switch len(found) {
 	case 0:
 		return member{}, badValue("the value has no field %q, which the tag %s names; add it, or correct the tag", name, FieldTag)
 	case 1:
@@ -171,7 +176,7 @@ func onlyKeyLike(members []member) (member, error) {
 	case 0:
 		return member{}, badValue("no field of the value holds a key; name its field in the tag %s", FieldTag)
 	case 1:
-		return keyMember(members, found[0].name) // refuses it, if the name is there twice
+		return onlyNamed(members, found[0].name) // refuses it, if the name is there twice
 	default:
 		return member{}, badValue("%d fields of the value hold a key; name the one to rotate in the tag %s", len(found), FieldTag)
 	}
@@ -180,14 +185,14 @@ func onlyKeyLike(members []member) (member, error) {
 // Key is the key in the value.
 func (v Value) Key() Key { return v.key }
 
-// Field names the field that holds the key; it is empty where the value is the key alone.
+// Field names the field that holds the key; it is empty where the value is the key alone (or where the field has no name).
 func (v Value) Field() string { return v.field }
 
 // WithKey is the value with another key in the place of its own, and every other byte kept.
 // It fails where the result would pass [MaxValueBytes].
 func (v Value) WithKey(key Key) (redact.Text, error) {
 	inner := key.Reveal()
-	if v.field != "" {
+	if v.inObject {
 		inner = jsonString(inner)
 	}
 	text := v.before.Reveal() + inner + v.after.Reveal()
@@ -199,7 +204,7 @@ func (v Value) WithKey(key Key) (redact.Text, error) {
 
 // SameButKey tells whether two values differ in nothing, or in their key alone.
 func (v Value) SameButKey(other Value) bool {
-	return v.field == other.field && v.before.Equal(other.before) && v.after.Equal(other.after)
+	return v.inObject == other.inObject && v.field == other.field && v.before.Equal(other.before) && v.after.Equal(other.after)
 }
 
 func jsonString(s string) string {

@@ -63,10 +63,11 @@ func (m *Metrics) Emit(dimension *Label, properties []Label, samples ...Sample) 
 	if m == nil || m.w == nil || len(samples) == 0 {
 		return
 	}
-	line := map[string]any{FunctionDimension: m.function}
-	for _, p := range properties {
+	line := map[string]any{}
+	for _, p := range properties { // first, so that none takes the place of a dimension or a metric
 		line[p.Name] = p.Value
 	}
+	line[FunctionDimension] = m.function
 	d := directive{Namespace: Namespace, Dimensions: [][]string{{FunctionDimension}}}
 	if dimension != nil {
 		line[dimension.Name] = dimension.Value

@@ -32,14 +32,20 @@ type api interface {
 
 var _ api = (*secretsmanager.Client)(nil)
 
-// maxLag is how long a read that lags behind a write is waited for.
-const maxLag = 2 * time.Second
+// DefaultMaxLag is how long a read that lags behind a write is waited for.
+const DefaultMaxLag = 2 * time.Second
 
 // Vault is Secrets Manager, as far as it is used here. It is safe for concurrent use and keeps no state.
-type Vault struct{ api api }
+type Vault struct {
+	api    api
+	maxLag time.Duration
+}
 
 // New uses a Secrets Manager client, which brings the retries for throttling and dropped connections.
-func New(client api) *Vault { return &Vault{client} }
+func New(client api) *Vault { return &Vault{client, DefaultMaxLag} }
+
+// WithMaxLag is the same Vault, with another time for reads that lag.
+func (v *Vault) WithMaxLag(d time.Duration) *Vault { return &Vault{v.api, d} }
 
 // Describe reads everything but the values, in one call. It fails with an [*Error].
 func (v *Vault) Describe(ctx context.Context, secretID string) (Secret, error) {
@@ -50,21 +56,15 @@ func (v *Vault) Describe(ctx context.Context, secretID string) (Secret, error) {
 	return newSecret(out), nil
 }
 
-// Await describes the secret until it is as expected, for two seconds at most, and returns the last description either way.
+// Await describes the secret until it is as expected, for two seconds at most, and returns the last description either way. It fails
+// with an [*Error].
 func (v *Vault) Await(ctx context.Context, secretID string, expected func(Secret) bool) (Secret, error) {
-	last, err := v.Describe(ctx, secretID)
-	if err != nil || expected(last) {
-		return last, err
-	}
-	_, err = retryLag(ctx, func() (Secret, error) {
+	last, err := retryLag(ctx, v.maxLag, "DescribeSecret", secretID, func() (Secret, error) {
 		s, err := v.Describe(ctx, secretID)
-		if err != nil {
-			return s, backoff.Permanent(err)
+		if err == nil && !expected(s) {
+			err = errNotYet
 		}
-		if last = s; !expected(s) {
-			return s, errNotYet
-		}
-		return s, nil
+		return s, err
 	})
 	if errors.Is(err, errNotYet) {
 		err = nil
@@ -72,18 +72,10 @@ func (v *Vault) Await(ctx context.Context, secretID string, expected func(Secret
 	return last, err
 }
 
-// Read reads the value of a version that must have one. It fails with [ErrNoValue], or an [*Error].
+// Read reads the value of a version that must have one. It fails with [ErrNoValue], which is waited out first, [ErrBinary] or an [*Error].
 func (v *Vault) Read(ctx context.Context, secretARN, versionID string) (redact.Text, error) {
-	value, err := v.ReadIfAny(ctx, secretARN, versionID)
-	if !errors.Is(err, ErrNoValue) {
-		return value, err
-	}
-	return retryLag(ctx, func() (redact.Text, error) {
-		value, err := v.ReadIfAny(ctx, secretARN, versionID)
-		if err != nil && !errors.Is(err, ErrNoValue) {
-			err = backoff.Permanent(err)
-		}
-		return value, err
+	return retryLag(ctx, v.maxLag, "GetSecretValue", secretARN, func() (redact.Text, error) {
+		return v.ReadIfAny(ctx, secretARN, versionID)
 	})
 }
 
@@ -93,7 +85,8 @@ var ErrNoValue = errors.New("the version has no value")
 // ErrBinary says that a value is binary, which no Quilt key is.
 var ErrBinary = errors.New("the value is binary; store the key, or a JSON object that holds it, as the secret's string")
 
-// ReadIfAny reads the value of a version, or fails at once with [ErrNoValue]. The caller must be right even if the answer lags.
+// ReadIfAny reads the value of a version, or fails at once: with [ErrNoValue], [ErrBinary] or an [*Error]. The caller must be right
+// even if the answer lags.
 func (v *Vault) ReadIfAny(ctx context.Context, secretARN, versionID string) (redact.Text, error) {
 	return v.get(ctx, &secretsmanager.GetSecretValueInput{SecretId: &secretARN, VersionId: &versionID})
 }
@@ -118,10 +111,21 @@ func (v *Vault) get(ctx context.Context, in *secretsmanager.GetSecretValueInput)
 
 var errNotYet = errors.New("not yet")
 
-func retryLag[T any](ctx context.Context, read func() (T, error)) (T, error) {
+// retryLag reads again while the answer is errNotYet or ErrNoValue.
+func retryLag[T any](ctx context.Context, maxLag time.Duration, operation, secret string, read func() (T, error)) (T, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 500*time.Millisecond
-	return backoff.Retry(ctx, read, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(maxLag))
+	value, err := backoff.Retry(ctx, func() (T, error) {
+		value, err := read()
+		if err != nil && !errors.Is(err, errNotYet) && !errors.Is(err, ErrNoValue) {
+			err = backoff.Permanent(err)
+		}
+		return value, err
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(maxLag))
+	if err != nil && err == context.Cause(ctx) { // the wait was cut short: neither here nor missing
+		err = &Error{Operation: operation, Secret: secret, Message: "the time was over before the write was seen", cause: err}
+	}
+	return value, err
 }
 
 func newSecret(out *secretsmanager.DescribeSecretOutput) Secret {

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -49,6 +50,9 @@ func (v *Vault) PutPending(ctx context.Context, p PendingValue) error {
 
 // CheckLabel tells whether a key's id fits into a label; it must be asked before the value is stored.
 func CheckLabel(keyID string) error {
+	if keyID == "" { // would make a label that names no key, which stops the sweep
+		return errors.New("the registry gave the key no id")
+	}
 	if n := len(KeyLabel(keyID)); n > MaxLabelLength {
 		return fmt.Errorf("the registry gave the key an id that makes a staging label of %d characters; Secrets Manager takes %d", n, MaxLabelLength)
 	}

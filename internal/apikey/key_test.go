@@ -1,0 +1,116 @@
+package apikey_test
+
+import (
+	"errors"
+	"testing"
+	"unicode"
+
+	"pgregory.net/rapid"
+
+	"quilt-rotate/internal/apikey"
+)
+
+func mustParse(t testing.TB, s string) apikey.Key {
+	t.Helper()
+	key, err := apikey.Parse(s)
+	if err != nil {
+		t.Fatalf("%q: %v", s, err)
+	}
+	return key
+}
+
+func TestParseTakesKeysAndNothingElse(t *testing.T) {
+	// Protects every login: white space around a key goes, white space or nothing inside makes it no key.
+	for _, c := range []struct {
+		text string
+		want string // "": refused
+	}{
+		{"qk_x", "qk_x"},
+		{"qk_W7hQx3ZtLmN9", "qk_W7hQx3ZtLmN9"},
+		{" \t\r\nqk_W7hQx3ZtLmN9\n", "qk_W7hQx3ZtLmN9"},
+		{"\u00a0qk_W7hQx3ZtLmN9\u2003", "qk_W7hQx3ZtLmN9"},
+		{"qk_-._~+/=:\"\\", "qk_-._~+/=:\"\\"},
+		{"qk_qk_", "qk_qk_"},
+		{"qk_é", "qk_é"},
+		{"", ""},
+		{" ", ""},
+		{"qk_", ""},
+		{"qk_ ", ""},
+		{"qk", ""},
+		{"QK_W7hQx3ZtLmN9", ""},
+		{"W7hQx3ZtLmN9", ""},
+		{"Bearer qk_W7hQx3ZtLmN9", ""},
+		{"\"qk_W7hQx3ZtLmN9\"", ""},
+		{"\ufeffqk_W7hQx3ZtLmN9", ""},
+		{"qk_W7hQ x3ZtLmN9", ""},
+		{"qk_W7hQ\nx3ZtLmN9", ""},
+		{"qk_W7hQ\u2028x3ZtLmN9", ""},
+		{"qk_W7hQx3ZtLmN9 qk_8bGcJ4aTe", ""},
+	} {
+		key, err := apikey.Parse(c.text)
+		if (err == nil) != (c.want != "") || key.Reveal() != c.want {
+			t.Errorf("%q: got %q, %v; want %q", c.text, key.Reveal(), err, c.want)
+		}
+		if err != nil && !errors.Is(err, apikey.ErrNotAKey) {
+			t.Errorf("%q: refused with %v", c.text, err)
+		}
+		if key.IsZero() != (c.want == "") {
+			t.Errorf("%q: IsZero is %v", c.text, key.IsZero())
+		}
+	}
+}
+
+func TestKeysAreEqualByteForByte(t *testing.T) {
+	// Protects the decision what must not be revoked: a key is the same key however it was read, and no other is.
+	key := mustParse(t, "qk_W7hQx3ZtLmN9")
+	if !key.Equal(mustParse(t, " qk_W7hQx3ZtLmN9\n")) {
+		t.Error("the same key, read twice, is not equal")
+	}
+	for _, other := range []apikey.Key{{}, mustParse(t, "qk_W7hQx3ZtLmN8"), mustParse(t, "qk_w7hQx3ZtLmN9"), mustParse(t, "qk_W7hQx3ZtLmN99")} {
+		if key.Equal(other) || other.Equal(key) {
+			t.Errorf("%q equals %q", key.Reveal(), other.Reveal())
+		}
+	}
+}
+
+func TestFingerprintHasTheRegistrysForm(t *testing.T) {
+	// Protects the link to the registry's list, which shows prefix, three characters and the last three; a short key shows nothing.
+	for key, want := range map[string]string{
+		"qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTe": "qk_W7h...aTe",
+		"qk_abcdefghijkl":                   "qk_abc...jkl",
+		"qk_abcdefghijk":                    "qk_...",
+		"qk_a":                              "qk_...",
+		"qk_ééééééééééééé":                  "qk_ééé...ééé",
+		"qk_éééééé":                         "qk_...",
+	} {
+		if got := mustParse(t, key).Fingerprint(); got != want {
+			t.Errorf("%s has the fingerprint %q, want %q", key, got, want)
+		}
+	}
+	if got := (apikey.Key{}).Fingerprint(); got != "qk_..." {
+		t.Errorf("no key has the fingerprint %q", got)
+	}
+}
+
+// keys are keys of every form that the rule lets through.
+func keys() *rapid.Generator[string] {
+	sign := rapid.OneOf(rapid.RuneFrom([]rune(`abcXYZ0189_-."\/<>&'+=`)), rapid.Rune()).Filter(func(r rune) bool { return !unicode.IsSpace(r) })
+	return rapid.Custom(func(t *rapid.T) string {
+		return "qk_" + rapid.StringOfN(sign, 1, 60, -1).Draw(t, "body")
+	})
+}
+
+func TestParseKeepsEveryKeyAsItIs(t *testing.T) {
+	// Protects keys of forms that nobody has seen yet: what the rule lets through comes back to the byte.
+	rapid.Check(t, func(t *rapid.T) {
+		text := keys().Draw(t, "key")
+		around := rapid.StringOf(rapid.SampledFrom([]rune(" \t\r\n"))).Draw(t, "white space")
+		key, err := apikey.Parse(around + text + around)
+		if err != nil || key.Reveal() != text {
+			t.Fatalf("%q became %q, %v", text, key.Reveal(), err)
+		}
+		if shown := len([]rune(key.Fingerprint())); shown > len("qk_abc...xyz") {
+			t.Fatalf("the fingerprint %q shows too much", key.Fingerprint())
+		}
+	})
+}
