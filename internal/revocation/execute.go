@@ -147,8 +147,15 @@ func (s *sweep) revokeByID(ctx context.Context, v *view, id string) error {
 	return err
 }
 
-// maxRefusalWait is how long a revoked key may go on logging in before that is an error: some services keep keys alive for a moment.
-const maxRefusalWait = 10 * time.Second
+// defaultRefusalWait allows for a registry that keeps a revoked key alive for a moment, as some services do.
+const defaultRefusalWait = 10 * time.Second
+
+func (s *Sweeper) refusalWait() time.Duration {
+	if s.RefusalWait == 0 {
+		return defaultRefusalWait
+	}
+	return s.RefusalWait
+}
 
 // seeRefused logs in with the revoked key until it is refused.
 func (s *sweep) seeRefused(ctx context.Context, key apikey.Key, a Action) error {
@@ -164,7 +171,7 @@ func (s *sweep) seeRefused(ctx context.Context, key apikey.Key, a Action) error 
 			return false, stillLogsIn
 		}
 		return true, nil
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(maxRefusalWait))
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(s.refusalWait()))
 	return err
 }
 

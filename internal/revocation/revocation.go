@@ -85,4 +85,7 @@ type Sweeper struct {
 	Registry issuer.Registry
 	Settings settings.Revoke
 	Log      *slog.Logger
+
+	// RefusalWait is how long a revoked key may go on logging in before that is an error; zero: 10 seconds.
+	RefusalWait time.Duration
 }

@@ -13,9 +13,16 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// maxNewKeyWait is how long a refused key is tried again, as far as the step's deadline allows: a registry may take a moment to know a new
-// key. (AWS's own templates wait likewise: aws-secrets-manager-rotation-lambdas, pull request 142.)
-const maxNewKeyWait = 20 * time.Second
+// defaultNewKeyWait allows for a registry that takes a moment to know a new key. (AWS's own templates wait likewise:
+// aws-secrets-manager-rotation-lambdas, pull request 142.)
+const defaultNewKeyWait = 20 * time.Second
+
+func (r *Rotator) newKeyWait() time.Duration {
+	if r.NewKeyWait == 0 {
+		return defaultNewKeyWait
+	}
+	return r.NewKeyWait
+}
 
 // login is what a login with a key tells. key is nil where the registry does not let a key look itself up.
 type login struct {
@@ -42,7 +49,7 @@ func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, 
 			err = backoff.Permanent(err)
 		}
 		return l, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(maxNewKeyWait))
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(r.newKeyWait()))
 	if err != nil && refusal != nil {
 		return login{}, fault.New[fault.PendingKeyRefused]("the key %s of the version %s of %s does not log in: %w", key, r.Token, r.secret.ARN, refusal)
 	}

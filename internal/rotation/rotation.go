@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/fault"
@@ -61,6 +62,9 @@ type Rotator struct {
 	Registry issuer.Registry
 	Settings settings.Rotate
 	Log      *slog.Logger
+
+	// NewKeyWait is how long a refused new key is tried again, as far as the deadline allows; zero: 20 seconds.
+	NewKeyWait time.Duration
 }
 
 // run is one step under way: what DescribeSecret said at its start, and what is to be told of it.

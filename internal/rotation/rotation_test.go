@@ -1,0 +1,28 @@
+package rotation_test
+
+import (
+	"testing"
+
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/vault"
+)
+
+// A whole rotation replaces the key in the value and nothing else, and the old key stays alive.
+func TestRotation(t *testing.T) {
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	old := s.CurrentKey()
+
+	s.MustRotate()
+
+	fresh := s.CurrentKey()
+	if fresh.Equal(old) || !s.Alive(fresh) || !s.Alive(old) {
+		t.Fatalf("after a rotation the current key must be a new one that logs in, and the old one alive\n%s\n%s", s.Labels(), r.Output)
+	}
+	if got, want := s.Holder(vault.Current).Value, sandboxtest.ValueWith(fresh.Reveal()); got != want {
+		t.Errorf("the rotation changed more than the key")
+	}
+	if n := len(s.Ours()); n != 2 {
+		t.Errorf("%d keys of this secret at the registry, want the old and the new one", n)
+	}
+}

@@ -1,0 +1,258 @@
+// Package sandboxtest lets tests run the two functions in a sandbox: in this process, over the services' real wire, as Lambda runs them
+// (cold or warm), with processes that can be killed in the middle of a request.
+package sandboxtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awslambda"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/telemetry"
+	"quilt-rotate/internal/vault"
+)
+
+// T is what the rig needs of a test: [testing.TB] and [rapid.T] have it.
+type T interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	Logf(format string, args ...any)
+	Cleanup(func())
+}
+
+// Rig is a sandbox with both functions deployed in this process.
+type Rig struct {
+	T
+	*sandbox.Sandbox
+	Hands  *secretsmanager.Client // the test's own, as a person's or another program's
+	Output *Output                // everything that the functions wrote
+
+	RotateEnv settings.Rotate
+	RevokeEnv settings.Revoke
+	Timeout   time.Duration // of one invocation
+
+	transport *http.Transport
+	processes atomic.Int64
+	warm      atomic.Pointer[Process] // nil: the next invocation starts a process
+	cold      atomic.Bool             // every invocation starts a process
+}
+
+// New starts a sandbox and deploys the functions. The waits inside the functions are short, so that what never comes true fails soon.
+func New(t T) *Rig {
+	t.Helper()
+	s, err := sandbox.Start(sandbox.Options{RotationTries: 1, RetryDelay: time.Millisecond})
+	if err != nil {
+		t.Fatalf("start the sandbox: %v", err)
+	}
+	r := &Rig{
+		T: t, Sandbox: s, Output: &Output{}, Timeout: 20 * time.Second,
+		RotateEnv: settings.Rotate{RegistryURL: s.RegistryURL, ExpiresInDays: 90},
+		RevokeEnv: settings.Revoke{RegistryURL: s.RegistryURL, Grace: 24 * time.Hour, Quiet: 25 * time.Hour, OrphanAge: time.Hour},
+		transport: &http.Transport{MaxIdleConnsPerHost: 64},
+	}
+	r.Hands = s.SecretsManager(func(o *secretsmanager.Options) { o.HTTPClient = &http.Client{Transport: r.transport} })
+	t.Cleanup(func() {
+		_ = s.Close()
+		r.transport.CloseIdleConnections()
+	})
+	r.deploy(sandbox.RotateFunction, func(p *Process) handler { return p.rotate })
+	r.deploy(sandbox.RevokeFunction, func(p *Process) handler { return p.revoke })
+	return r
+}
+
+type handler interface {
+	Invoke(ctx context.Context, payload []byte) ([]byte, error)
+}
+
+type handlerFunc func(ctx context.Context, payload []byte) ([]byte, error)
+
+func (f handlerFunc) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	return f(ctx, payload)
+}
+
+func (r *Rig) deploy(name string, function func(*Process) handler) {
+	_, err := r.Lambda.Add(awslambda.Config{Name: name, Timeout: time.Minute, Handler: handlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
+		return r.Process().run(ctx, function, payload)
+	})})
+	if err != nil {
+		r.Fatalf("deploy %s: %v", name, err)
+	}
+}
+
+// Cold lets every invocation start a process of its own, or, with false, go to a warm one.
+func (r *Rig) Cold(cold bool) { r.cold.Store(cold) }
+
+// Process is the process that the next invocation goes to.
+func (r *Rig) Process() *Process {
+	if p := r.warm.Load(); p != nil && !p.dead.Load() && !r.cold.Load() {
+		return p
+	}
+	p := r.NewProcess()
+	r.warm.Store(p)
+	return p
+}
+
+// Process is one environment of the functions: its own clients, and nothing shared with others but the network.
+type Process struct {
+	ID     string
+	rig    *Rig
+	rotate *rotation.Handler
+	revoke *revocation.Handler
+	dead   atomic.Bool
+	ctx    context.Context
+	kill   context.CancelFunc
+}
+
+// processHeader tells the wire which process a request is from.
+const processHeader = "X-Sandbox-Process"
+
+// NewProcess starts a process.
+func (r *Rig) NewProcess() *Process {
+	p := &Process{ID: fmt.Sprint(r.processes.Add(1)), rig: r}
+	p.ctx, p.kill = context.WithCancel(context.Background())
+	client := r.SecretsManager(func(o *secretsmanager.Options) {
+		o.HTTPClient = &http.Client{Transport: p}
+		o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
+			s.MaxBackoff = time.Millisecond
+			s.RateLimiter = unlimited{} // a process here lives through more faults than a real one
+		})
+	})
+	registry, err := quilt.NewClient(r.RegistryURL, quilt.Options{Transport: p, RetryInterval: time.Millisecond})
+	if err != nil {
+		r.Fatalf("make the registry client: %v", err)
+	}
+	v := vault.New(client).WithMaxLag(30 * time.Millisecond)
+	log := telemetry.NewLogger(r.Output, r.RotateEnv.LogLevel)
+	metrics := telemetry.NewMetrics(r.Output, "sandbox", time.Now)
+	p.rotate = &rotation.Handler{Log: log, Metrics: metrics, Rotator: &rotation.Rotator{
+		Vault: v, Registry: registry, Settings: r.RotateEnv, Log: log, NewKeyWait: 20 * time.Millisecond,
+	}}
+	p.revoke = &revocation.Handler{Log: log, Metrics: metrics, Sweeper: &revocation.Sweeper{
+		Vault: v, Registry: registry, Settings: r.RevokeEnv, Log: log, RefusalWait: 20 * time.Millisecond,
+	}}
+	return p
+}
+
+// RoundTrip is the process's network: a dead process has none.
+func (p *Process) RoundTrip(request *http.Request) (*http.Response, error) {
+	if p.dead.Load() {
+		return nil, context.Canceled
+	}
+	request = request.Clone(request.Context())
+	request.Header.Set(processHeader, p.ID)
+	return p.rig.transport.RoundTrip(request)
+}
+
+// ProcessOf tells which process a request is from; "" for the test's own.
+func ProcessOf(c *wire.Call) string { return c.Request.Header.Get(processHeader) }
+
+// Kill ends the process: it sends nothing more, and nobody hears its answer.
+func (p *Process) Kill() {
+	p.dead.Store(true)
+	p.kill()
+}
+
+func (p *Process) run(ctx context.Context, function func(*Process) handler, payload []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.rig.Timeout)
+	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
+	ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: "process-" + p.ID})
+	answer, err := function(p).Invoke(ctx, payload)
+	if p.dead.Load() {
+		return nil, errKilled
+	}
+	return answer, err
+}
+
+var errKilled = fmt.Errorf("the process was killed")
+
+// Step runs one step in the process.
+func (p *Process) Step(event Event) error {
+	payload, err := json.Marshal(event)
+	if err != nil {
+		p.rig.Fatalf("encode the event: %v", err)
+	}
+	_, err = p.run(context.Background(), func(p *Process) handler { return p.rotate }, payload)
+	return err
+}
+
+// Sweep runs one sweep in the process.
+func (p *Process) Sweep(secretID string, force bool) (revocation.Result, error) {
+	payload, err := json.Marshal(map[string]any{"secretId": secretID, "force": force})
+	if err != nil {
+		p.rig.Fatalf("encode the event: %v", err)
+	}
+	answer, err := p.run(context.Background(), func(p *Process) handler { return p.revoke }, payload)
+	var result revocation.Result
+	if err == nil {
+		if err := json.Unmarshal(answer, &result); err != nil {
+			p.rig.Fatalf("read the sweep's answer: %v", err)
+		}
+	}
+	return result, err
+}
+
+// Event is Secrets Manager's event, as it stands on the wire.
+type Event struct {
+	Step               rotation.Step
+	SecretId           string //nolint:revive,staticcheck // the wire's name
+	ClientRequestToken string
+	RotationToken      string `json:",omitempty"`
+}
+
+// unlimited takes the SDK's client-side limit on retries away.
+type unlimited struct{}
+
+func (unlimited) GetToken(context.Context, uint) (func() error, error) {
+	return func() error { return nil }, nil
+}
+func (unlimited) AddTokens(uint) error { return nil }
+
+// Output gathers what the functions wrote.
+type Output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *Output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *Output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// Lines are the log lines that contain all the given texts.
+func (o *Output) Lines(texts ...string) []string {
+	var found []string
+line:
+	for _, line := range strings.Split(o.String(), "\n") {
+		for _, text := range texts {
+			if !strings.Contains(line, text) {
+				continue line
+			}
+		}
+		found = append(found, line)
+	}
+	return found
+}

@@ -1,0 +1,242 @@
+package sandboxtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awssecrets"
+	"quilt-rotate/internal/vault"
+)
+
+// FunctionARN is the ARN of a function of the sandbox.
+func FunctionARN(name string) string {
+	return "arn:aws:lambda:" + sandbox.Region + ":" + sandbox.Account + ":function:" + name
+}
+
+// Secret is a secret in the rig, with rotation switched on.
+type Secret struct {
+	*Rig
+	ARN, Name string
+}
+
+// ValueWith is a JSON value with the key among other people's fields, in a form that a careless writer would change.
+func ValueWith(key string) string {
+	return "{ \"tenant\": \"caf\\u00e9\",\n  \"QUILT_API_KEY\" : \"" + key + "\", \"limit\": 1.0e+02, \"client_secret\":\"other-people's\"}\n"
+}
+
+// Secret makes a secret whose key is a new one of the sandbox's ordinary user, with its label, and switches rotation on. The tags come in
+// pairs of name and value.
+func (r *Rig) Secret(name string, tags ...string) *Secret {
+	r.Helper()
+	s := r.BareSecret(name, "{}", tags...)
+	s.Bootstrap(sandbox.UserEmail)
+	return s
+}
+
+// BareSecret makes a secret with that value and switches rotation on.
+func (r *Rig) BareSecret(name, value string, tags ...string) *Secret {
+	r.Helper()
+	in := &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value}
+	for i := 0; i+1 < len(tags); i += 2 {
+		in.Tags = append(in.Tags, types.Tag{Key: &tags[i], Value: &tags[i+1]})
+	}
+	out, err := r.Hands.CreateSecret(context.Background(), in)
+	r.must(err)
+	s := &Secret{Rig: r, ARN: *out.ARN, Name: name}
+	s.RotationOn()
+	return s
+}
+
+func (r *Rig) must(err error) {
+	r.Helper()
+	if err != nil {
+		r.Fatalf("%v", err)
+	}
+}
+
+// RotationOn switches rotation on, without rotating.
+func (s *Secret) RotationOn() {
+	s.Helper()
+	_, err := s.Hands.RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{
+		SecretId: &s.ARN, RotationLambdaARN: aws.String(FunctionARN(sandbox.RotateFunction)), RotateImmediately: aws.Bool(false),
+		RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
+	})
+	s.must(err)
+	_ = s.Secrets.WaitRotation(context.Background(), s.ARN) // the test run; its failure is the business of a test about it
+}
+
+// Bootstrap puts a first key of that user in, with its label.
+func (s *Secret) Bootstrap(email string) (keyID string) {
+	s.Helper()
+	id, secret := s.Registry.MintKey(email, apikey.Name(s.Name, s.Clock.Now(), s.ARN), 90)
+	version := s.Put(ValueWith(secret))
+	_, err := s.Hands.UpdateSecretVersionStage(context.Background(), &secretsmanager.UpdateSecretVersionStageInput{
+		SecretId: &s.ARN, VersionStage: aws.String(vault.KeyLabel(id)), MoveToVersionId: &version,
+	})
+	s.must(err)
+	return id
+}
+
+// Put stores a new current value, as a person would.
+func (s *Secret) Put(value string) (versionID string) {
+	s.Helper()
+	out, err := s.Hands.PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &s.ARN, SecretString: &value})
+	s.must(err)
+	return *out.VersionId
+}
+
+// Tag sets a tag; an empty value takes it off.
+func (s *Secret) Tag(name, value string) {
+	s.Helper()
+	var err error
+	if value == "" {
+		_, err = s.Hands.UntagResource(context.Background(), &secretsmanager.UntagResourceInput{SecretId: &s.ARN, TagKeys: []string{name}})
+	} else {
+		_, err = s.Hands.TagResource(context.Background(), &secretsmanager.TagResourceInput{SecretId: &s.ARN, Tags: []types.Tag{{Key: &name, Value: &value}}})
+	}
+	s.must(err)
+}
+
+// MoveLabel moves a label by hand; an empty to or from leaves that side out.
+func (s *Secret) MoveLabel(label, to, from string) error {
+	in := &secretsmanager.UpdateSecretVersionStageInput{SecretId: &s.ARN, VersionStage: &label}
+	if to != "" {
+		in.MoveToVersionId = &to
+	}
+	if from != "" {
+		in.RemoveFromVersionId = &from
+	}
+	_, err := s.Hands.UpdateSecretVersionStage(context.Background(), in)
+	return err
+}
+
+// Rotate calls RotateSecret and waits for the end of the rotation.
+func (s *Secret) Rotate() error {
+	s.Helper()
+	if _, err := s.Hands.RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{SecretId: &s.ARN}); err != nil {
+		return err
+	}
+	return s.Secrets.WaitRotation(context.Background(), s.ARN)
+}
+
+// MustRotate rotates, or fails the test.
+func (s *Secret) MustRotate() {
+	s.Helper()
+	s.must(s.Rotate())
+}
+
+// Sweep runs a sweep in the process whose turn it is.
+func (s *Secret) Sweep(force bool) (revocation.Result, error) {
+	s.Helper()
+	return s.Process().Sweep(s.ARN, force)
+}
+
+// MustSweep sweeps, or fails the test.
+func (s *Secret) MustSweep(force bool) revocation.Result {
+	s.Helper()
+	result, err := s.Sweep(force)
+	s.must(err)
+	return result
+}
+
+// Begin starts a rotation as RotateSecret does, without calling the function: the test calls the steps. It returns the events' common part.
+func (s *Secret) Begin(token string) Event {
+	s.Helper()
+	rotationToken, err := s.Secrets.StartPending(s.ARN, token)
+	s.must(err)
+	return Event{SecretId: s.ARN, ClientRequestToken: token, RotationToken: rotationToken}
+}
+
+// Step is the event for a step.
+func (e Event) As(step rotation.Step) Event {
+	e.Step = step
+	return e
+}
+
+// Step runs one step in the process whose turn it is.
+func (s *Secret) Step(event Event, step rotation.Step) error { return s.Process().Step(event.As(step)) }
+
+// Snapshot looks at the secret without the wire.
+func (s *Secret) Snapshot() awssecrets.Snapshot {
+	s.Helper()
+	snapshot, err := s.Secrets.Snapshot(s.ARN)
+	s.must(err)
+	return snapshot
+}
+
+// Holder is the version that has the label; it fails the test where none has.
+func (s *Secret) Holder(label string) awssecrets.Version {
+	s.Helper()
+	v, ok := s.Snapshot().Holder(label)
+	if !ok {
+		s.Fatalf("no version of %s has the label %s", s.Name, label)
+	}
+	return v
+}
+
+// KeyIn is the key in a version; zero where there is none.
+func (s *Secret) KeyIn(v awssecrets.Version) apikey.Key {
+	value, err := apikey.ParseValue(redact.New(v.Value), "")
+	if err != nil {
+		return apikey.Key{}
+	}
+	return value.Key()
+}
+
+// CurrentKey is the key in AWSCURRENT; zero where there is none.
+func (s *Secret) CurrentKey() apikey.Key {
+	s.Helper()
+	return s.KeyIn(s.Holder(vault.Current))
+}
+
+// Alive tells whether a key logs in.
+func (s *Secret) Alive(key apikey.Key) bool { return s.Registry.Alive(key.Reveal()) }
+
+// Ours are the ids of the keys at the registry that were made for this secret.
+func (s *Secret) Ours() []string {
+	var ids []string
+	for _, k := range s.Registry.Keys() {
+		if mark, ok := apikey.MarkOf(k.Name); ok && mark == apikey.SecretMark(s.ARN) {
+			ids = append(ids, k.ID)
+		}
+	}
+	return ids
+}
+
+// Labels is the table of versions and labels, for failures.
+func (s *Secret) Labels() string {
+	var lines []string
+	for _, v := range s.Snapshot().Versions {
+		lines = append(lines, fmt.Sprintf("%s %s holds %s", v.ID, strings.Join(v.Stages, " "), s.KeyIn(v)))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Canaries are all the texts that must never be printed: every key there ever was, whole or without its prefix.
+func (r *Rig) Canaries() []string {
+	var texts []string
+	for _, k := range r.Registry.Keys() {
+		texts = append(texts, strings.TrimPrefix(k.Secret, "qk_"))
+	}
+	return texts
+}
+
+// Tokens for rotations that a test begins by itself: 32 characters at least, as the service demands.
+func Token(n int) string { return fmt.Sprintf("%08d-0000-4000-8000-%012d", n, n) }
+
+// JSONOf is a value as indented JSON, for failures.
+func JSONOf(v any) string {
+	text, _ := json.MarshalIndent(v, "", "  ")
+	return string(text)
+}
