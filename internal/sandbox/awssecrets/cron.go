@@ -1,0 +1,151 @@
+package awssecrets
+
+import (
+	"math/bits"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A cron is the service's six-field expression, without the minutes, which must be 0, and the year, which must be *.
+type cron struct {
+	hours  uint64 // a bit for each
+	months uint64
+	day    func(time.Time) bool
+}
+
+var (
+	monthNames = []string{"", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"}
+	dayNames   = []string{"", "SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"}
+)
+
+func parseCron(text string) (*cron, bool) {
+	fields := strings.Fields(text)
+	if len(fields) != 6 || fields[0] != "0" || fields[5] != "*" {
+		return nil, false
+	}
+	var c cron
+	var ok bool
+	if c.hours, ok = parseField(fields[1], 0, 23, nil); !ok {
+		return nil, false
+	}
+	if c.months, ok = parseField(fields[3], 1, 12, monthNames); !ok {
+		return nil, false
+	}
+	// Day of the month and day of the week exclude each other: one of them is the question mark.
+	switch dayOfMonth, dayOfWeek := fields[2], fields[4]; {
+	case dayOfMonth == "?" && dayOfWeek != "?":
+		c.day, ok = parseDayOfWeek(dayOfWeek)
+	case dayOfWeek == "?" && dayOfMonth != "?":
+		c.day, ok = parseDayOfMonth(dayOfMonth)
+	default:
+		ok = false
+	}
+	return &c, ok
+}
+
+func parseDayOfMonth(field string) (func(time.Time) bool, bool) {
+	if field == "L" {
+		return func(t time.Time) bool { return t.AddDate(0, 0, 1).Day() == 1 }, true
+	}
+	days, ok := parseField(field, 1, 31, nil)
+	return func(t time.Time) bool { return days&(1<<t.Day()) != 0 }, ok
+}
+
+func parseDayOfWeek(field string) (func(time.Time) bool, bool) {
+	weekday := func(t time.Time) int { return int(t.Weekday()) + 1 }
+	if text, nth, found := strings.Cut(field, "#"); found { // 3#2: the second Tuesday
+		d, ok := parseNumber(text, 1, 7, dayNames)
+		n, okay := parseNumber(nth, 1, 5, nil)
+		return func(t time.Time) bool { return weekday(t) == d && (t.Day()-1)/7+1 == n }, ok && okay
+	}
+	if text, found := strings.CutSuffix(field, "L"); found && text != "" { // 6L: the last Friday
+		d, ok := parseNumber(text, 1, 7, dayNames)
+		return func(t time.Time) bool { return weekday(t) == d && t.AddDate(0, 0, 7).Month() != t.Month() }, ok
+	}
+	if field == "L" {
+		field = "SAT"
+	}
+	days, ok := parseField(field, 1, 7, dayNames)
+	return func(t time.Time) bool { return days&(1<<weekday(t)) != 0 }, ok
+}
+
+// parseField reads a list of numbers, ranges and steps as one bit for each number.
+func parseField(field string, low, high int, names []string) (set uint64, ok bool) {
+	for part := range strings.SplitSeq(field, ",") {
+		span, stepText, stepped := strings.Cut(part, "/")
+		step := 1
+		if stepped {
+			if step, ok = parseNumber(stepText, 1, high, nil); !ok {
+				return 0, false
+			}
+		}
+		from, to, ok := parseSpan(span, low, high, names)
+		if !ok {
+			return 0, false
+		}
+		if stepped && from == to { // 2/8 is every eighth from 2 on
+			to = high
+		}
+		for n := from; n <= to; n += step {
+			set |= 1 << n
+		}
+	}
+	return set, true
+}
+
+func parseSpan(span string, low, high int, names []string) (from, to int, ok bool) {
+	if span == "*" {
+		return low, high, true
+	}
+	first, last, isRange := strings.Cut(span, "-")
+	if from, ok = parseNumber(first, low, high, names); !ok || !isRange {
+		return from, from, ok
+	}
+	to, ok = parseNumber(last, low, high, names)
+	return from, to, ok && from <= to
+}
+
+func parseNumber(text string, low, high int, names []string) (int, bool) {
+	for n, name := range names {
+		if name != "" && strings.EqualFold(name, text) {
+			return n, true
+		}
+	}
+	n, err := strconv.Atoi(text)
+	return n, err == nil && n >= low && n <= high
+}
+
+// hourly says whether there is more than one window a day.
+func (c *cron) hourly() bool { return bits.OnesCount64(c.hours) > 1 }
+
+// gap is the shortest time between two windows in hours, over midnight too.
+func (c *cron) gap() int {
+	shortest, former := 24, bits.Len64(c.hours)-1-24 // yesterday's last
+	for hour := range 24 {
+		if c.hours&(1<<hour) != 0 {
+			shortest, former = min(shortest, hour-former), hour
+		}
+	}
+	return shortest
+}
+
+// longest is how many hours a window may take.
+func (c *cron) longest() int { return min(c.gap(), 24-(bits.Len64(c.hours)-1)) }
+
+// next is the first window that opens after t. Nine years hold every day there is, the 29th of February across a
+// century's gap too.
+func (c *cron) next(t time.Time) (time.Time, bool) {
+	for d := day(t); d.Before(t.AddDate(9, 0, 0)); d = d.AddDate(0, 0, 1) {
+		if c.months&(1<<d.Month()) == 0 || !c.day(d) {
+			continue
+		}
+		for hour := range 24 {
+			opens := d.Add(time.Duration(hour) * time.Hour)
+			if c.hours&(1<<hour) != 0 && opens.After(t) {
+				return opens, true
+			}
+		}
+	}
+	return time.Time{}, false
+}

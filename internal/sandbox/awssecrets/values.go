@@ -1,0 +1,168 @@
+package awssecrets
+
+type getSecretValueInput struct {
+	SecretId     string
+	VersionId    string
+	VersionStage string
+}
+
+type getSecretValueOutput struct {
+	ARN           string
+	Name          string
+	VersionId     string
+	SecretString  *string  `json:",omitempty"`
+	SecretBinary  []byte   `json:",omitempty"`
+	VersionStages []string `json:",omitempty"`
+	CreatedDate   moment
+}
+
+func (in getSecretValueInput) check() error {
+	if in.VersionId != "" {
+		if err := checkVersionID("VersionId", in.VersionId); err != nil {
+			return err
+		}
+	}
+	if in.VersionStage != "" {
+		return checkLabel(in.VersionStage)
+	}
+	return nil
+}
+
+func (s *Server) getSecretValue(in getSecretValueInput) (getSecretValueOutput, error) {
+	if err := in.check(); err != nil {
+		return getSecretValueOutput{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, state, err := s.read(in.SecretId)
+	if err != nil {
+		return getSecretValueOutput{}, err
+	}
+	if state.markedForDeletion() {
+		return getSecretValueOutput{}, errMarked
+	}
+	v, err := state.pick(in.VersionId, in.VersionStage)
+	if err != nil {
+		return getSecretValueOutput{}, err
+	}
+	r.lastRead = day(s.now())
+	r.accessed[v.id] = r.lastRead
+	out := getSecretValueOutput{
+		ARN: state.arn, Name: state.name, VersionId: v.id, VersionStages: state.stages(v.id), CreatedDate: moment{v.created},
+	}
+	if v.value.binary != nil {
+		out.SecretBinary = v.value.binary
+	} else {
+		out.SecretString = &v.value.text
+	}
+	return out, nil
+}
+
+// pick is the version that GetSecretValue means. The id that a rotation registers exists before its value does: until
+// then it is not found.
+func (s *secret) pick(id, label string) (*version, error) {
+	by, what := "VersionId", id
+	if id == "" {
+		if label == "" {
+			label = current
+		}
+		by, what = "staging label", label
+		id = s.labels[label]
+	}
+	v := s.versions[id]
+	if v == nil || v.value == nil {
+		return nil, notFound("Secrets Manager can't find the specified secret value for %s: %s", by, what)
+	}
+	if label != "" && s.labels[label] != id {
+		return nil, invalidRequest("You provided a VersionStage that is not associated to the provided VersionId.")
+	}
+	return v, nil
+}
+
+type putSecretValueInput struct {
+	SecretId           string
+	ClientRequestToken string
+	SecretString       *string
+	SecretBinary       []byte
+	VersionStages      []string
+	RotationToken      *string
+}
+
+type putSecretValueOutput struct {
+	ARN           string
+	Name          string
+	VersionId     string
+	VersionStages []string `json:",omitempty"`
+}
+
+func (in putSecretValueInput) check() (*value, error) {
+	if err := checkToken(in.ClientRequestToken); err != nil {
+		return nil, err
+	}
+	if err := checkLabels(in.VersionStages); err != nil {
+		return nil, err
+	}
+	if err := checkRotationToken(in.RotationToken); err != nil {
+		return nil, err
+	}
+	v, err := valueOf(in.SecretString, in.SecretBinary)
+	if v == nil && err == nil {
+		return nil, invalidRequest("You must provide either SecretString or SecretBinary.")
+	}
+	return v, err
+}
+
+func (s *Server) putSecretValue(in putSecretValueInput) (putSecretValueOutput, error) {
+	v, err := in.check()
+	if err != nil {
+		return putSecretValueOutput{}, err
+	}
+	labels := in.VersionStages
+	if labels == nil {
+		labels = []string{current}
+	}
+	state, err := s.change(in.SecretId, func(r *record, next *secret) error {
+		if err := r.checkRotationToken(in); err != nil {
+			return err
+		}
+		if made := next.versions[in.ClientRequestToken]; made != nil && made.value != nil {
+			if made.value.equal(v) {
+				return errUnchanged // not even the labels move
+			}
+			return errTokenUsed(in.ClientRequestToken, next.arn)
+		}
+		s.store(r, next, in.ClientRequestToken, v, labels)
+		return nil
+	})
+	if err != nil {
+		return putSecretValueOutput{}, err
+	}
+	return putSecretValueOutput{
+		ARN: state.arn, Name: state.name, VersionId: in.ClientRequestToken, VersionStages: state.stages(in.ClientRequestToken),
+	}, nil
+}
+
+// store makes a version, or fills the rotation's empty one, and labels it.
+func (s *Server) store(r *record, next *secret, token string, v *value, labels []string) {
+	now := s.now()
+	byHand := r.rotation == nil || r.rotation.token != token
+	if byHand && r.rotation.live() && next.labels[pending] == r.rotation.token {
+		delete(next.labels, pending) // the service abandons the rotation; commit tells
+	}
+	first := !next.valued()
+	next.add(token, v, now)
+	was := next.labels[current]
+	next.attachAll(labels, token)
+	if first { // the first value is current, whatever the caller asked for
+		next.attach(current, token)
+	}
+	// A value changed by hand counts as a rotation where the interval is counted in days.
+	if c := &next.rotation; byHand && c.enabled && c.rules.AutomaticallyAfterDays != nil && next.labels[current] != was {
+		c.next = c.rules.next(now)
+	}
+}
+
+func errTokenUsed(token, arn string) error {
+	return faultf("ResourceExistsException",
+		"You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", token, arn)
+}
