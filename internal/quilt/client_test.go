@@ -1,0 +1,207 @@
+package quilt_test
+
+import (
+	"crypto/tls"
+	"encoding/pem"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"quilt-rotate/internal/quilt"
+)
+
+func TestRegistryURL(t *testing.T) {
+	// Protects: a credential goes over https only (or to this machine), and a URL with a password in it is neither used nor quoted.
+	for _, test := range []struct {
+		url, host string // host "" where the URL is refused
+	}{
+		{"https://registry.example.com", "registry.example.com"},
+		{"https://registry.example.com/", "registry.example.com"},
+		{" https://registry.example.com:8443\n", "registry.example.com:8443"},
+		{"HTTPS://registry.example.com", "registry.example.com"},
+		{"http://127.0.0.1:8080", "127.0.0.1:8080"},
+		{"http://127.9.9.9", "127.9.9.9"},
+		{"http://[::1]:8080", "[::1]:8080"},
+		{"http://localhost", "localhost"},
+		{"http://registry.example.com", ""},
+		{"http://localhost.example.com", ""},
+		{"http://10.0.0.1", ""},
+		{"http://128.0.0.1", ""},
+		{"ftp://localhost", ""},
+		{"registry.example.com", ""},
+		{"https://", ""},
+		{"https://:443", ""},
+		{"", ""},
+		{"https://user:hunter22@registry.example.com", ""},
+		{"https://user:hunter22@registry .example.com", ""},
+		{"https://registry.example.com?hunter22", ""},
+		{"https://registry.example.com/?", ""},
+		{"https://registry.example.com#hunter22", ""},
+	} {
+		c, err := quilt.NewClient(test.url, quilt.Options{})
+		switch {
+		case test.host == "" && err == nil:
+			t.Errorf("%q is taken", test.url)
+		case test.host == "" && strings.Contains(err.Error(), "hunter22"):
+			t.Errorf("%q: the error quotes the URL: %v", test.url, err)
+		case test.host != "" && err != nil:
+			t.Errorf("%q: %v", test.url, err)
+		case test.host != "" && c.Host() != test.host:
+			t.Errorf("%q: host %q", test.url, c.Host())
+		}
+	}
+}
+
+func TestPathsBelowTheRegistryURL(t *testing.T) {
+	// Protects: a trailing slash changes no path.
+	registry := newFake(t, ok(meJSON("")))
+	c, err := quilt.NewClient(registry.URL+"/", quilt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.WithKey(key(t)).Me(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := registry.requests()[0]; got.Path != "/graphql" || !strings.HasPrefix(got.UserAgent, "quilt-rotate/") {
+		t.Errorf("path %q, user agent %q", got.Path, got.UserAgent)
+	}
+	if c.CodeURL() != registry.URL+"/login" {
+		t.Errorf("the code's page is %q", c.CodeURL())
+	}
+}
+
+func TestTLS(t *testing.T) {
+	// Protects: a private authority works with its bundle and only with it, and its absence is not retried but explained.
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, meJSON("")) }))
+	defer server.Close()
+	bundle := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+
+	c, err := quilt.NewClient(server.URL, quilt.Options{CABundle: bundle})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.WithKey(key(t)).Me(t.Context()); err != nil {
+		t.Errorf("with the bundle: %v", err)
+	}
+
+	c, err = quilt.NewClient(server.URL, quilt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.WithKey(key(t)).Me(t.Context())
+	down, is := err.(*quilt.UnavailableError)
+	if !is || down.Attempts != 1 || !strings.Contains(err.Error(), "CA bundle") {
+		t.Errorf("without the bundle: %v, want an UnavailableError after one attempt that names the CA bundle", err)
+	}
+
+	if _, err := quilt.NewClient(server.URL, quilt.Options{CABundle: []byte("no certificate")}); err == nil {
+		t.Error("a bundle without a certificate is taken")
+	}
+}
+
+func TestOldTLSIsRefused(t *testing.T) {
+	// Protects: no key is sent over TLS 1.1.
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+	server.StartTLS()
+	defer server.Close()
+	c, err := quilt.NewClient(server.URL, quilt.Options{MaxAttempts: 1,
+		CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.WithKey(key(t)).Me(t.Context()); err == nil || !strings.Contains(err.Error(), "protocol version") {
+		t.Errorf("%v, want a refused protocol version", err)
+	}
+}
+
+func TestRedirectIsNotFollowed(t *testing.T) {
+	// Protects: the credential is shown to the registry's host alone, and a request is not sent on, wherever an answer points.
+	var reached atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
+	defer other.Close()
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		registry := newFake(t, nil)
+		for _, to := range []string{other.URL + "/graphql", registry.URL + "/elsewhere", "http://localhost/graphql"} {
+			registry.answer = func(w http.ResponseWriter, _ received) {
+				w.Header().Set("Location", to)
+				w.WriteHeader(code)
+			}
+			before := len(registry.requests())
+			_, err := registry.session(t, quilt.Options{}).Me(t.Context())
+			if _, is := err.(*quilt.ProtocolError); !is {
+				t.Errorf("%d to %s: %v, want a ProtocolError", code, to, err)
+			}
+			if n := len(registry.requests()) - before; n != 1 {
+				t.Errorf("%d to %s: %d requests to the registry, want 1", code, to, n)
+			}
+		}
+	}
+	if n := reached.Load(); n != 0 {
+		t.Errorf("another host was asked %d times", n)
+	}
+}
+
+func TestConnectionIsKept(t *testing.T) {
+	// Protects: one handshake for all requests of an invocation, also after refusals, since every answer is read to its end.
+	answers := []func(http.ResponseWriter, received){ok(meJSON("")), status(401, `{"message":"no"}`), status(404, strings.Repeat("x", 10_000)), ok(meJSON(""))}
+	var turn atomic.Int32
+	registry := newFake(t, func(w http.ResponseWriter, r received) { answers[turn.Add(1)-1](w, r) })
+	s := registry.session(t, quilt.Options{})
+	for range answers {
+		_, _ = s.Me(t.Context())
+	}
+	from := map[string]bool{}
+	for _, r := range registry.requests() {
+		from[r.Remote] = true
+	}
+	if turn.Load() != 4 || len(from) != 1 {
+		t.Errorf("%d requests over %d connections, want 4 over 1", turn.Load(), len(from))
+	}
+}
+
+func TestNoCookies(t *testing.T) {
+	// Protects: the credential is the only thing that identifies a request.
+	var cookies atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cookies.Add(int32(len(r.Cookies())))
+		http.SetCookie(w, &http.Cookie{Name: "session", Value: "1"})
+		_, _ = io.WriteString(w, meJSON(""))
+	}))
+	defer server.Close()
+	c, err := quilt.NewClient(server.URL, quilt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := c.WithKey(key(t)).Me(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if cookies.Load() != 0 {
+		t.Error("a cookie was sent back")
+	}
+}
+
+func TestUnsendableKey(t *testing.T) {
+	// Protects: a key that no header can hold, and no key at all, are refused here with a reason, and are not sent as something else.
+	registry := newFake(t, ok(meJSON("")))
+	for _, k := range []string{"", "qk_a\x00b", "qk_a\x7fb"} {
+		session := registry.client(t, quilt.Options{}).WithKey(zeroKey)
+		if k != "" {
+			session = registry.client(t, quilt.Options{}).WithKey(parsed(t, k))
+		}
+		_, err := session.Me(t.Context())
+		if _, is := err.(*quilt.UnauthenticatedError); !is || strings.Contains(err.Error(), "qk_a") {
+			t.Errorf("key %q: %v, want an UnauthenticatedError that does not quote it", k, err)
+		}
+	}
+	if n := len(registry.requests()); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+}

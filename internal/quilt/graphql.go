@@ -1,0 +1,219 @@
+package quilt
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/Khan/genqlient/graphql"
+
+	"quilt-rotate/internal/redact"
+)
+
+// effect is what an operation does at the registry, and so what may be done when its answer is late.
+type effect int
+
+const (
+	reads   effect = iota // may be repeated
+	revokes               // may be repeated: a key is deleted once
+	creates               // must not be repeated: each time makes another key
+)
+
+// call is one operation on its way through the generated code, which knows it as a graphql.Client.
+type call struct {
+	client    *Client
+	operation string
+	effect    effect
+	bearer    redact.Text
+	carried   secrets // beside the bearer
+
+	answer answer
+}
+
+var _ graphql.Client = (*call)(nil)
+
+func (c *call) request(body []byte) *request {
+	return &request{
+		operation: c.operation, method: http.MethodPost, path: "/graphql", contentType: "application/json", body: body,
+		bearer: c.bearer, carried: c.carried, limit: graphqlLimit, graphql: true, once: c.effect == creates,
+	}
+}
+
+// MakeRequest sends the operation and reads its answer into what the generated code prepared.
+func (c *call) MakeRequest(ctx context.Context, asked *graphql.Request, into *graphql.Response) error {
+	body, err := json.Marshal(asked)
+	if err != nil {
+		return c.garbled("the request cannot be written")
+	}
+	if c.answer, err = c.client.do(ctx, c.request(body)); err != nil {
+		return err
+	}
+	got := struct {
+		Data   any     `json:"data"`
+		Errors []fault `json:"errors"`
+	}{Data: into.Data}
+	if err := json.Unmarshal(c.answer.body, &got); err != nil {
+		if said := readComplaint(c.answer.body); len(said.Errors) > 0 { // data that errors left incomplete
+			return c.failed(said.Errors)
+		}
+		return c.garbled("the answer is not what the schema promises: " + c.secrets().scrub(err.Error()))
+	}
+	switch {
+	case len(got.Errors) > 0:
+		return c.failed(got.Errors)
+	case got.Data == nil:
+		return c.garbled("the answer has no data")
+	case c.effect == reads && c.answer.date.IsZero():
+		return c.garbled("the answer has no Date header, and so does not say what time it is at the registry")
+	}
+	return nil
+}
+
+func (c *call) secrets() secrets { return c.request(nil).secrets() }
+
+func (c *call) garbled(problem string) error {
+	return &ProtocolError{Operation: c.operation, Host: c.client.host, Status: http.StatusOK, Problem: problem}
+}
+
+func (c *call) missing(field string) error {
+	return c.garbled("the answer lacks the field " + field)
+}
+
+// failed makes the error for GraphQL's errors. An error that lies below the operation's own field means that the operation was
+// carried out, and that only showing its result failed (GraphQL specification, "Handling Execution Errors").
+func (c *call) failed(faults []fault) error {
+	e := &GraphQLError{Operation: c.operation, Host: c.client.host, Status: http.StatusOK}
+	e.Messages = complaint{Errors: faults}.messages(c.secrets())
+	for _, f := range faults {
+		e.executed = e.executed || len(f.Path) > 1
+	}
+	if c.effect == creates {
+		result, ok := c.field("data", c.operation)
+		e.executed = e.executed || ok && string(result) != null
+	}
+	return e
+}
+
+// field looks at one field of the raw answer, to tell null from missing, which look the same once decoded.
+func (c *call) field(path ...string) (json.RawMessage, bool) {
+	value := json.RawMessage(c.answer.body)
+	for _, name := range path {
+		var object map[string]json.RawMessage
+		if json.Unmarshal(value, &object) != nil {
+			return nil, false
+		}
+		var ok bool
+		if value, ok = object[name]; !ok {
+			return nil, false
+		}
+	}
+	return value, true
+}
+
+const null = "null"
+
+func (c *call) isNull(path ...string) bool {
+	value, ok := c.field(path...)
+	return ok && string(value) == null
+}
+
+// nobody is for an answer without `me`: null says that nobody is logged in, and a missing field says nothing.
+func (c *call) nobody() error {
+	if !c.isNull("data", "me") {
+		return c.missing("data.me")
+	}
+	return &UnauthenticatedError{Operation: c.operation, Host: c.client.host, problem: "nobody is logged in with this credential (me is null)"}
+}
+
+// unknown is for an answer without a key: null says that the registry knows no such key, and is no error.
+func (c *call) unknown(path ...string) error {
+	if !c.isNull(path...) {
+		return c.missing(strings.Join(path, "."))
+	}
+	return nil
+}
+
+func (c *call) identity(name, email string, isAdmin bool) (Identity, error) {
+	switch {
+	case name == "":
+		return Identity{}, c.missing("me.name")
+	case email == "":
+		return Identity{}, c.missing("me.email")
+	}
+	return Identity{Name: name, Email: email, IsAdmin: isAdmin, RegistryTime: c.answer.date}, nil
+}
+
+// key demands every field but the name, which a user may have left empty.
+func (c *call) key(k keyFields) (APIKey, error) {
+	for _, field := range []struct {
+		name    string
+		missing bool
+	}{
+		{"id", k.Id == ""},
+		{"fingerprint", k.Fingerprint == ""},
+		{"createdAt", k.CreatedAt.IsZero()},
+		{"expiresAt", k.ExpiresAt.IsZero()},
+		{"status", k.Status == ""},
+		{"userEmail", k.UserEmail == ""},
+	} {
+		if field.missing {
+			return APIKey{}, c.missing("apiKey." + field.name)
+		}
+	}
+	return APIKey{
+		ID: k.Id, Name: k.Name, Fingerprint: k.Fingerprint, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt,
+		LastUsedAt: k.LastUsedAt, Status: k.Status, UserEmail: k.UserEmail, RegistryTime: c.answer.date,
+	}, nil
+}
+
+// keys demands a list: null and a missing field are not "no keys".
+func (c *call) keys(listed []keyFields) ([]APIKey, error) {
+	if listed == nil {
+		return nil, c.missing("apiKeys")
+	}
+	keys := make([]APIKey, 0, len(listed))
+	for _, l := range listed {
+		k, err := c.key(l)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+// keyByID demands that the key is the one that was asked for; nil where the registry answered null at path.
+func (c *call) keyByID(id string, found *keyFields, path ...string) (*APIKey, error) {
+	if found == nil {
+		return nil, c.unknown(path...)
+	}
+	k, err := c.key(*found)
+	switch {
+	case err != nil:
+		return nil, err
+	case k.ID != id:
+		return nil, c.garbled("the answer holds another key than the one that was asked for")
+	}
+	return &k, nil
+}
+
+func (c *call) invalid(r refusal) error {
+	e := &InvalidInputError{Operation: c.operation, Host: c.client.host}
+	sent := c.secrets()
+	for _, f := range r.Errors[:min(len(r.Errors), quotedFaults)] {
+		e.Faults = append(e.Faults, InputFault{Path: sent.scrub(f.Path), Name: sent.scrub(f.Name), Message: sent.scrub(f.Message)})
+	}
+	return e
+}
+
+// revoked reads the result of a revoke.
+func (c *call) revoked(result revokeResult) error {
+	switch r := result.(type) {
+	case *revokeResultOk:
+		return nil
+	case *revokeResultInvalidInput:
+		return c.invalid(r.refusal)
+	}
+	return c.garbled("the answer does not say what became of the revoke")
+}

@@ -1,0 +1,126 @@
+package quilt
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"quilt-rotate/internal/redact"
+)
+
+// Names of the REST calls in errors.
+const (
+	loginOperation = "POST /api/login"
+	tokenOperation = "POST /api/token"
+)
+
+// LoginPassword logs a user in by name and password. Where the registry takes single sign-on only, it fails with an
+// [*SSORequiredError], which names the page that shows a code for [Client.LoginRefreshToken].
+func (c *Client) LoginPassword(ctx context.Context, user string, password Password) (*Session, error) {
+	body, err := json.Marshal(map[string]string{"username": user, "password": password.Reveal()})
+	if err != nil {
+		return nil, err
+	}
+	r := &request{
+		operation: loginOperation, method: http.MethodPost, path: "/api/login", contentType: "application/json", body: body,
+		carried: secrets{password.Text}, limit: restLimit,
+	}
+	got, err := c.do(ctx, r)
+	if err != nil {
+		return nil, c.explainLogin(err)
+	}
+	var issued struct {
+		RefreshToken string `json:"refresh_token"`
+	}
+	if json.Unmarshal(got.body, &issued) != nil || issued.RefreshToken == "" {
+		return nil, c.protocol(r, http.StatusOK, "the answer holds no refresh token")
+	}
+	return c.LoginRefreshToken(ctx, NewRefreshToken(issued.RefreshToken))
+}
+
+// explainLogin turns the refusal of a login into what to do about it. That a registry takes single sign-on only shows in its text
+// alone, which is not contract; so the other message names the code, too.
+func (c *Client) explainLogin(err error) error {
+	refused, ok := errors.AsType[*UnauthenticatedError](err)
+	if !ok {
+		return err
+	}
+	refused.next = "check user and password; where single sign-on is used, log in at " + c.CodeURL() + " and use the code shown there"
+	if strings.Contains(strings.ToLower(refused.Message), "sso") {
+		return &SSORequiredError{Operation: refused.Operation, Host: refused.Host, CodeURL: c.CodeURL(), cause: refused}
+	}
+	return refused
+}
+
+// LoginRefreshToken logs a user in by the code that {registry}/login shows. The code is good for one use: the session keeps the
+// token that replaces it, and a failure after the code may have been sent is not tried again.
+func (c *Client) LoginRefreshToken(ctx context.Context, token RefreshToken) (*Session, error) {
+	t := &tokens{turn: make(chan struct{}, 1), refresh: token}
+	if err := c.renew(ctx, t); err != nil {
+		return nil, err
+	}
+	return &Session{client: c, login: t}, nil
+}
+
+// renew trades the refresh token for an access token and the next refresh token. The caller holds the turn.
+func (c *Client) renew(ctx context.Context, t *tokens) error {
+	r := &request{
+		operation: tokenOperation, method: http.MethodPost, path: "/api/token", contentType: "application/x-www-form-urlencoded",
+		body:    []byte(url.Values{"refresh_token": {t.refresh.Reveal()}}.Encode()),
+		carried: secrets{t.refresh.Text}, limit: restLimit, once: true,
+	}
+	got, err := c.do(ctx, r)
+	if err == nil {
+		err = c.accept(r, got, t)
+	}
+	if down, ok := errors.AsType[*UnavailableError](err); ok && !down.reached {
+		return err // the token was not used
+	}
+	t.spent = err != nil
+	next := "log in again; " + c.CodeURL() + " shows a new code, which is good for one use"
+	if refused, ok := errors.AsType[*UnauthenticatedError](err); ok {
+		refused.next = next
+	}
+	if down, ok := errors.AsType[*UnavailableError](err); ok {
+		down.next = "the token may be used up: " + next
+	}
+	return err
+}
+
+// accept reads the answer of the token endpoint into t. It stores the next refresh token together with the access token, so that
+// nothing is asked with the one before the other is kept.
+func (c *Client) accept(r *request, got answer, t *tokens) error {
+	var issued struct {
+		Error        loose   `json:"error"`
+		RefreshToken string  `json:"refresh_token"`
+		AccessToken  string  `json:"access_token"`
+		ExpiresAt    float64 `json:"expires_at"` // Unix seconds
+	}
+	err := json.Unmarshal(got.body, &issued)
+	switch {
+	case issued.Error != "": // with status 200, too (quilt: api/python/quilt3/session.py)
+		return &UnauthenticatedError{Operation: r.operation, Host: c.host, Message: r.secrets().scrub(string(issued.Error))}
+	case err != nil:
+		return c.protocol(r, http.StatusOK, "the answer is not what the token endpoint gives")
+	case issued.RefreshToken == "" || issued.AccessToken == "" || issued.ExpiresAt <= 0:
+		return c.protocol(r, http.StatusOK, "the answer lacks an access token, its end, or the next refresh token")
+	}
+	t.refresh = NewRefreshToken(issued.RefreshToken)
+	t.access = redact.New(issued.AccessToken)
+	t.renewAt = time.Now().Add(lifetime(issued.ExpiresAt, got.date) - renewBefore)
+	return nil
+}
+
+// lifetime is how long a token is good from now on. Its end is on the registry's clock, so it is measured against that.
+func lifetime(expiresAt float64, now time.Time) time.Duration {
+	if now.IsZero() {
+		now = time.Now()
+	}
+	const day = 24 * 60 * 60
+	seconds := min(expiresAt-float64(now.Unix()), day) // asking anew each day harms nothing; more might overflow
+	return time.Duration(seconds) * time.Second
+}

@@ -1,0 +1,256 @@
+package quilt_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"quilt-rotate/internal/quilt"
+)
+
+var (
+	errDial  = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+	errReset = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("connection reset by peer")}
+)
+
+// script answers one request after the other; the last one goes on.
+func script(sent *int, steps ...func(*http.Request) (*http.Response, error)) transport {
+	return func(r *http.Request) (*http.Response, error) {
+		step := steps[min(*sent, len(steps)-1)]
+		*sent++
+		return step(r)
+	}
+}
+
+func answers(code int, body string, headers ...string) func(*http.Request) (*http.Response, error) {
+	return func(r *http.Request) (*http.Response, error) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		return reply(code, body, headers...), nil
+	}
+}
+
+// unsent fails before the request's body is read, as a failed connection does.
+func unsent(err error) func(*http.Request) (*http.Response, error) {
+	return func(*http.Request) (*http.Response, error) { return nil, err }
+}
+
+// lost fails after the request went out.
+func lost(err error) func(*http.Request) (*http.Response, error) {
+	return func(r *http.Request) (*http.Response, error) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		return nil, err
+	}
+}
+
+// silent answers never.
+func silent(r *http.Request) (*http.Response, error) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+func TestTransientFailuresAreRetried(t *testing.T) {
+	// Protects: what may pass by itself is tried MaxAttempts times and no more, and a success in between counts.
+	for name, failure := range map[string]func(*http.Request) (*http.Response, error){
+		"429": answers(429, ``), "500": answers(500, ``), "502": answers(502, ``), "503": answers(503, ``), "504": answers(504, ``),
+		"dial": unsent(errDial), "reset": lost(errReset), "silence": silent,
+	} {
+		for _, op := range operations {
+			if op.name == "apiKeyCreate" {
+				continue
+			}
+			t.Run(name+"/"+op.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var sent int
+					err := op.run(t.Context(), over(t, quilt.Options{}, script(&sent, failure)))
+					down, is := err.(*quilt.UnavailableError)
+					if !is || sent != quilt.DefaultMaxAttempts || down.Attempts != sent {
+						t.Errorf("%d attempts, %v; want %d and an UnavailableError that counts them", sent, err, quilt.DefaultMaxAttempts)
+					}
+					sent = 0
+					if err := op.run(t.Context(), over(t, quilt.Options{}, script(&sent, failure, failure, answers(200, op.answer)))); err != nil || sent != 3 {
+						t.Errorf("%d attempts, %v; want the third to succeed", sent, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestRefusalsAreNotRetried(t *testing.T) {
+	// Protects: a definite answer is taken at its word, and nobody is locked out by repetition.
+	for _, code := range []int{400, 401, 403, 404, 409} {
+		var sent int
+		if _, err := over(t, quilt.Options{}, script(&sent, answers(code, `{"message":"no"}`))).Me(t.Context()); err == nil || sent != 1 {
+			t.Errorf("%d: %d attempts, %v; want one that fails", code, sent, err)
+		}
+	}
+}
+
+func TestCreateIsSentOnce(t *testing.T) {
+	// Protects: one call never makes two keys. It is sent again only where the first request provably was not carried out.
+	for _, test := range []struct {
+		name  string
+		steps []func(*http.Request) (*http.Response, error)
+		sent  int
+		want  string
+	}{
+		{"no connection, then well", []func(*http.Request) (*http.Response, error){unsent(errDial), unsent(errDial), answers(200, created("qk_new"))}, 3, "<nil>"},
+		{"429, then well", []func(*http.Request) (*http.Response, error){answers(429, ``), answers(200, created("qk_new"))}, 2, "<nil>"},
+		{"no connection at all", []func(*http.Request) (*http.Response, error){unsent(errDial)}, 4, "UnavailableError"},
+		{"429 for ever", []func(*http.Request) (*http.Response, error){answers(429, ``)}, 4, "UnavailableError"},
+		{"no connection, then lost", []func(*http.Request) (*http.Response, error){unsent(errDial), lost(errReset)}, 2, "AnswerLostError"},
+		{"lost", []func(*http.Request) (*http.Response, error){lost(errReset)}, 1, "AnswerLostError"},
+		{"silence", []func(*http.Request) (*http.Response, error){silent}, 1, "AnswerLostError"},
+		{"500", []func(*http.Request) (*http.Response, error){answers(500, ``)}, 1, "AnswerLostError"},
+		{"503", []func(*http.Request) (*http.Response, error){answers(503, ``, "Retry-After", "1")}, 1, "AnswerLostError"},
+		{"504", []func(*http.Request) (*http.Response, error){answers(504, ``)}, 1, "AnswerLostError"},
+		{"401", []func(*http.Request) (*http.Response, error){answers(401, ``)}, 1, "UnauthenticatedError"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var sent int
+				_, err := over(t, quilt.Options{}, script(&sent, test.steps...)).CreateKey(t.Context(), "svc-20261122", 90)
+				if kind(err) != test.want || sent != test.sent {
+					t.Errorf("%s after %d requests (%v), want %s after %d", kind(err), sent, err, test.want, test.sent)
+				}
+				if test.want == "AnswerLostError" && !strings.Contains(err.Error(), "svc-20261122") {
+					t.Errorf("%q does not name the key to look for", err)
+				}
+			})
+		})
+	}
+}
+
+func TestCreateIsNotSentAgainByTheTransport(t *testing.T) {
+	// Protects: net/http repeats a request on its own where the body can be read again; apiKeyCreate's cannot. The kept connection is
+	// closed by the registry under the request.
+	var turn int
+	registry := newFake(t, func(w http.ResponseWriter, r received) {
+		if turn++; turn == 1 {
+			_, _ = io.WriteString(w, meJSON(""))
+			return
+		}
+		cut(w, r)
+	})
+	s := registry.session(t, quilt.Options{MaxAttempts: 4})
+	if _, err := s.Me(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.CreateKey(t.Context(), "svc", 90)
+	if _, lost := err.(*quilt.AnswerLostError); !lost || len(registry.requests()) != 2 {
+		t.Errorf("%d requests, %v; want the login, one create, and an AnswerLostError", len(registry.requests()), err)
+	}
+	var getBody bool
+	_, _ = over(t, quilt.Options{}, func(r *http.Request) (*http.Response, error) {
+		getBody = r.GetBody != nil
+		return reply(200, created("qk_new")), nil
+	}).CreateKey(t.Context(), "svc", 90)
+	if getBody {
+		t.Error("the request for a new key has GetBody, with which a transport may send it again")
+	}
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	// Protects: a registry that says when to come back is not asked sooner; its date is read on its own clock.
+	for _, test := range []struct {
+		header string
+		want   time.Duration
+	}{
+		{"7", 7 * time.Second},
+		{registryTime.Add(9 * time.Second).Format(http.TimeFormat), 9 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var sent int
+			began := time.Now()
+			_, err := over(t, quilt.Options{}, script(&sent, answers(429, ``, "Retry-After", test.header), answers(200, meJSON("")))).Me(t.Context())
+			if err != nil || sent != 2 || time.Since(began) != test.want {
+				t.Errorf("Retry-After %s: %d attempts in %v, %v; want 2 in %v", test.header, sent, time.Since(began), err, test.want)
+			}
+		})
+	}
+}
+
+func TestWaitsEndBeforeTheDeadline(t *testing.T) {
+	// Protects: a caller with little time left learns the last cause at once, instead of sleeping into its own end; and no registry
+	// makes us wait for longer than a minute.
+	for _, test := range []struct {
+		header, deadline string
+	}{
+		{"30", "20s"}, {"61", ""}, {"4000000000", ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx := t.Context()
+			if test.deadline != "" {
+				limit, _ := time.ParseDuration(test.deadline)
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, limit)
+				defer cancel()
+			}
+			var sent int
+			began := time.Now()
+			_, err := over(t, quilt.Options{}, script(&sent, answers(503, `{"message":"maintenance"}`, "Retry-After", test.header))).Me(ctx)
+			down, is := err.(*quilt.UnavailableError)
+			if !is || down.Status != 503 || fmt.Sprintf("%.0f", down.RetryAfter.Seconds()) != test.header || sent != 1 || time.Since(began) != 0 {
+				t.Errorf("Retry-After %s: %d attempts in %v, %v; want one that fails at once with its cause", test.header, sent, time.Since(began), err)
+			}
+		})
+	}
+}
+
+func TestJitterIsFull(t *testing.T) {
+	// Protects: functions that were refused together come back apart. The three waits lie in [0, 0.4 s], [0, 0.8 s] and [0, 1.6 s].
+	synctest.Test(t, func(t *testing.T) {
+		shortest, longest := time.Hour, time.Duration(0)
+		for range 200 {
+			var sent int
+			began := time.Now()
+			_, _ = over(t, quilt.Options{}, script(&sent, answers(503, ``))).Me(t.Context())
+			shortest, longest = min(shortest, time.Since(began)), max(longest, time.Since(began))
+		}
+		if shortest > time.Second || longest < 1800*time.Millisecond || longest > 2800*time.Millisecond+time.Microsecond {
+			t.Errorf("waits between %v and %v in all, want them spread over [0, 2.8 s]", shortest, longest)
+		}
+	})
+}
+
+func TestCallerMayGiveUp(t *testing.T) {
+	// Protects: a cancelled context ends a wait at once, and both it and what was waited for can be recognized.
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		var sent int
+		began := time.Now()
+		_, err := over(t, quilt.Options{}, script(&sent, answers(503, ``, "Retry-After", "30"))).Me(ctx)
+		down, is := err.(*quilt.UnavailableError)
+		if !is || !errors.Is(err, context.Canceled) || down.Status != 503 || time.Since(began) != time.Second {
+			t.Errorf("%v after %v, want status 503 and context.Canceled after 1s", err, time.Since(began))
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	registry := newFake(t, ok(created("qk_new")))
+	_, err := registry.session(t, quilt.Options{MaxAttempts: 4}).CreateKey(ctx, "svc", 90)
+	if _, is := err.(*quilt.UnavailableError); !is || !errors.Is(err, context.Canceled) || len(registry.requests()) != 0 {
+		t.Errorf("cancelled before: %v after %d requests, want an UnavailableError and nothing sent", err, len(registry.requests()))
+	}
+}
+
+func TestAttemptTimeoutIsPerAttempt(t *testing.T) {
+	// Protects: one silent attempt does not use up the time of the others.
+	synctest.Test(t, func(t *testing.T) {
+		var sent int
+		began := time.Now()
+		_, err := over(t, quilt.Options{AttemptTimeout: 3 * time.Second}, script(&sent, silent, answers(200, meJSON("")))).Me(t.Context())
+		if took := time.Since(began); err != nil || sent != 2 || took < 3*time.Second || took > 4*time.Second {
+			t.Errorf("%d attempts in %v, %v; want the second to succeed after 3 s and a wait", sent, took, err)
+		}
+	})
+}
