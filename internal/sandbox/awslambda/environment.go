@@ -1,0 +1,272 @@
+package awslambda
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// reservedVariables are the service's own, which a function's configuration cannot set (Developer Guide, "Defined
+// runtime environment variables").
+var reservedVariables = []string{
+	"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV",
+	"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION",
+	"AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
+	"AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+	"AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR", "AWS_LAMBDA_MAX_CONCURRENCY",
+	"AWS_LAMBDA_METADATA_API", "AWS_LAMBDA_METADATA_TOKEN",
+}
+
+// An environment is one running copy of a function: its process, its Runtime API and its /tmp. It executes one event at
+// a time.
+type environment struct {
+	deployment *deployment
+	stream     string // its log stream
+	directory  string // its /tmp
+	api        *runtimeAPI
+	output     *output
+	command    *exec.Cmd
+	initTime   time.Duration
+
+	// exited is closed when the process is reaped, its output read to the end, and all that it had is gone.
+	exited chan struct{}
+}
+
+// launch starts an environment and waits until it asks for its first event, at most for limit. The error is the
+// sandbox's own; the failure is the function's.
+func (h *Host) launch(d *deployment, phase string, limit time.Duration) (*environment, *failure, error) {
+	env, err := h.prepare(d)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make environment of function %s: %w", d.config.Name, err)
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, limit)
+	defer cancel()
+	began := time.Now()
+	failed := env.initialize(ctx)
+	env.initTime = time.Since(began)
+	if failed == nil {
+		return env, nil, nil
+	}
+	env.close()
+	if h.ctx.Err() != nil {
+		return nil, nil, errClosed
+	}
+	d.journal.add(env.stream, "", fmt.Sprintf("INIT_REPORT Init Duration: %s\tPhase: %s\t%s", milliseconds(env.initTime), phase, failed.status()))
+	return nil, failed, nil
+}
+
+// prepare makes all that an environment has but its process.
+func (h *Host) prepare(d *deployment) (*environment, error) {
+	env := &environment{
+		deployment: d,
+		stream:     fmt.Sprintf("%s/[%s]%s", time.Now().UTC().Format("2006/01/02"), version, strings.ReplaceAll(newID(), "-", "")),
+		exited:     make(chan struct{}),
+	}
+	var err error
+	if env.directory, err = os.MkdirTemp(h.directory, d.config.Name+"-"); err != nil {
+		return nil, err
+	}
+	if env.api, err = newRuntimeAPI(); err != nil {
+		return nil, err
+	}
+	emit := func(requestID, text string) { d.journal.add(env.stream, requestID, text) }
+	if env.output, err = newOutput(emit); err != nil {
+		env.api.close()
+		return nil, err
+	}
+	env.command = exec.Command(d.executable.command[0], d.executable.command[1:]...)
+	env.command.Dir = filepath.Dir(d.executable.path)
+	env.command.Env = env.variables(h.options.Region)
+	env.command.Stdout, env.command.Stderr = env.output.writer, env.output.writer
+	isolate(env.command)
+	return env, nil
+}
+
+// initialize runs the process up to its first request for an event.
+func (e *environment) initialize(ctx context.Context) *failure {
+	if err := startIsolated(e.command); err != nil {
+		e.dismantle()
+		return &failure{kind: "Runtime.InvalidEntrypoint", message: err.Error()}
+	}
+	go e.reap()
+	select {
+	case <-e.api.ready:
+		return nil
+	case report := <-e.api.initErr:
+		select { // it is to exit by itself: what it writes until then is wanted
+		case <-e.exited:
+		case <-ctx.Done():
+		}
+		return report.initFailure()
+	case <-e.exited:
+		select {
+		case report := <-e.api.initErr: // what it reported before it ended says more
+			return report.initFailure()
+		default:
+			return e.exitFailure()
+		}
+	case <-ctx.Done():
+		return e.deployment.timeout()
+	}
+}
+
+// variables are the whole environment of the process. What the service calls unreserved the function may override.
+func (e *environment) variables(region string) []string {
+	c := e.deployment.config
+	variables := map[string]string{
+		"LANG": "en_US.UTF-8",
+		"PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+		"TZ":   ":UTC",
+		// The service sets neither, but it has a /tmp for each environment, and no home with somebody's ~/.aws in it.
+		"HOME":   e.directory,
+		"TMPDIR": e.directory,
+	}
+	maps.Copy(variables, c.Environment)
+	maps.Copy(variables, map[string]string{
+		"_HANDLER":                        "bootstrap",
+		"AWS_REGION":                      region,
+		"AWS_DEFAULT_REGION":              region,
+		"AWS_ACCESS_KEY_ID":               "ASIASANDBOXSANDBOX00",
+		"AWS_SECRET_ACCESS_KEY":           "sandbox-secret-access-key",
+		"AWS_SESSION_TOKEN":               "sandbox-session-token",
+		"AWS_LAMBDA_FUNCTION_NAME":        c.Name,
+		"AWS_LAMBDA_FUNCTION_VERSION":     version,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(c.MemoryMB),
+		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
+		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + c.Name,
+		"AWS_LAMBDA_LOG_STREAM_NAME":      e.stream,
+		"AWS_LAMBDA_RUNTIME_API":          e.api.address(),
+		"LAMBDA_TASK_ROOT":                e.command.Dir,
+		"LAMBDA_RUNTIME_DIR":              "/var/runtime",
+	})
+	list := make([]string, 0, len(variables))
+	for name, value := range variables {
+		list = append(list, name+"="+value)
+	}
+	return list
+}
+
+// serve gives the environment an event and waits until it is done with it. It is not taken when the process died while
+// it was idle: then another environment must have it.
+func (e *environment) serve(ctx context.Context, inv *invocation) (out outcome, taken bool) {
+	e.output.attribute(inv.requestID)
+	inv.begin(e.stream)
+	timer := time.NewTimer(time.Until(inv.deadline))
+	defer timer.Stop()
+
+	sent := inv.event()
+	select {
+	case e.api.events <- sent:
+		if err := <-sent.delivered; err != nil {
+			return outcome{}, false
+		}
+	case <-e.exited:
+		return outcome{}, false
+	case <-timer.C:
+		e.close()
+		return inv.failed(e.deployment.timeout()), true
+	case <-ctx.Done():
+		e.close()
+		return outcome{err: errClosed}, true
+	}
+	out = e.await(ctx, inv, timer.C)
+	e.output.attribute("")
+	return out, true
+}
+
+// await ends when the runtime asks for its next event, ends, or meets the deadline. An answer that was given before
+// stands: after a panic a Go runtime reports it, and only then exits.
+func (e *environment) await(ctx context.Context, inv *invocation, deadline <-chan time.Time) outcome {
+	var failed *failure
+	select {
+	case <-e.api.ready:
+		inv.memoryMB = peakMemoryMB(e.command.Process.Pid)
+		e.output.sync()
+	case <-e.exited:
+		failed = e.exitFailure()
+	case <-deadline:
+		inv.memoryMB = peakMemoryMB(e.command.Process.Pid)
+		e.close()
+		failed = e.deployment.timeout()
+	case <-ctx.Done():
+		e.close()
+		return outcome{err: errClosed}
+	}
+	select {
+	case r := <-e.api.replies:
+		return inv.answered(r, failed)
+	default:
+		return inv.failed(failed) // ready never comes before a reply, so there is a failure
+	}
+}
+
+func (e *environment) alive() bool {
+	select {
+	case <-e.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// close kills the environment and waits until nothing is left of it.
+func (e *environment) close() {
+	if e.alive() {
+		_ = e.command.Process.Kill() // no harm when it has just ended: os.Process knows
+	}
+	<-e.exited
+}
+
+func closeAll(environments []*environment) {
+	for _, e := range environments {
+		e.close()
+	}
+}
+
+// reap waits for the process and clears up after it, once, whatever ended it.
+func (e *environment) reap() {
+	_ = e.command.Wait() // how it ended stands in ProcessState
+	// The children that it left. While there are any, the kernel gives the group's number to nobody else.
+	_ = syscall.Kill(-e.command.Process.Pid, syscall.SIGKILL)
+	e.dismantle()
+}
+
+func (e *environment) dismantle() {
+	e.output.finish()
+	e.api.close()
+	_ = os.RemoveAll(e.directory)
+	close(e.exited)
+}
+
+func (e *environment) exitFailure() *failure {
+	state := e.command.ProcessState
+	if state.Success() {
+		return &failure{kind: "Runtime.ExitError", message: "Runtime exited without providing a reason"}
+	}
+	return &failure{kind: "Runtime.ExitError", message: "Runtime exited with error: " + state.String()}
+}
+
+func (d *deployment) timeout() *failure {
+	return &failure{kind: "Sandbox.Timedout", message: fmt.Sprintf("Task timed out after %.2f seconds", d.config.Timeout.Seconds()), timedOut: true}
+}
+
+// initFailure is what a runtime reported instead of asking for its first event: its body goes to the caller, its type to
+// the log, from the header or else the body.
+func (r reply) initFailure() *failure {
+	var document struct {
+		Type string `json:"errorType"`
+	}
+	if err := json.Unmarshal(r.body, &document); err != nil {
+		return &failure{kind: "Runtime.Unknown", message: "Runtime failed to start"}
+	}
+	return &failure{kind: cmp.Or(r.errorType, document.Type, "Runtime.Unknown"), posted: r.body}
+}

@@ -1,0 +1,253 @@
+package awslambda
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+)
+
+// A Config is a function as it is deployed.
+type Config struct {
+	Name string
+
+	// Bootstrap is the path of the function's executable. Its folder is the task root, as if the zip were unpacked there.
+	Bootstrap string
+	// Handler runs the function in this process, in place of a Bootstrap: for tests. It has the deadline, the context and
+	// the errors of a real one; its output is not captured, and Environment does not reach it.
+	Handler lambda.Handler
+
+	Environment map[string]string
+	Timeout     time.Duration // 0 means 3 s, as in the service
+	MemoryMB    int           // 0 means 128, as in the service; reported to the function, not enforced
+
+	// MaximumRetryAttempts of an asynchronous event after a function error; nil means 2, as in the service.
+	MaximumRetryAttempts *int
+}
+
+const (
+	defaultTimeout  = 3 * time.Second
+	maxTimeout      = 15 * time.Minute
+	defaultMemoryMB = 128
+	defaultRetries  = 2
+	version         = "$LATEST"
+)
+
+var (
+	namePattern     = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
+	variablePattern = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]+$`)
+)
+
+// checked is the Config with the service's defaults, or what the service refuses about it.
+func (c Config) checked() (Config, error) {
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.MemoryMB == 0 {
+		c.MemoryMB = defaultMemoryMB
+	}
+	c.Environment = maps.Clone(c.Environment)
+	switch {
+	case !namePattern.MatchString(c.Name):
+		return c, invalidParameter("the function name %q must match %s", c.Name, namePattern)
+	case (c.Bootstrap == "") == (c.Handler == nil):
+		return c, invalidParameter("function %s needs a bootstrap or a handler, and not both", c.Name)
+	case c.Timeout < 0 || c.Timeout > maxTimeout:
+		return c, invalidParameter("the timeout %s of function %s must lie between 0 and %s", c.Timeout, c.Name, maxTimeout)
+	case c.MemoryMB < 128 || c.MemoryMB > 10240:
+		return c, invalidParameter("the memory size %d MB of function %s must lie between 128 and 10240", c.MemoryMB, c.Name)
+	case c.MaximumRetryAttempts != nil && (*c.MaximumRetryAttempts < 0 || *c.MaximumRetryAttempts > 2):
+		return c, invalidParameter("the maximum retry attempts %d of function %s must lie between 0 and 2", *c.MaximumRetryAttempts, c.Name)
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.Environment)) {
+		if slices.Contains(reservedVariables, key) {
+			return c, invalidParameter("Lambda was unable to configure your environment variables because the environment variables you have provided contains reserved keys that are currently not supported for modification. Reserved keys used in this request: %s", key)
+		}
+		if !variablePattern.MatchString(key) {
+			return c, invalidParameter("the environment variable %q must match %s", key, variablePattern)
+		}
+	}
+	return c, nil
+}
+
+func (c Config) retries() int {
+	if c.MaximumRetryAttempts == nil {
+		return defaultRetries
+	}
+	return *c.MaximumRetryAttempts
+}
+
+// A function is what outlives its updates: its name, its logs, and who may invoke it. Host.mu guards it.
+type function struct {
+	current  *deployment
+	journal  *journal
+	policy   []statement
+	modified time.Time
+	revision string
+}
+
+// A deployment is one update of a function, with the environments that run it.
+type deployment struct {
+	arn        string
+	config     Config
+	executable executable
+	journal    *journal
+
+	idle    []*environment // guarded by Host.mu
+	retired bool           // guarded by Host.mu: an environment that comes back is closed
+}
+
+// Add creates a function, or updates the one of that name: environments of the former update end after their event.
+func (h *Host) Add(config Config) (functionARN string, err error) {
+	config, err = config.checked()
+	if err != nil {
+		return "", fmt.Errorf("add function: %w", err)
+	}
+	d := &deployment{arn: h.arn(config.Name), config: config}
+	if config.Handler == nil {
+		if d.executable, err = findExecutable(config.Bootstrap); err != nil {
+			return "", fmt.Errorf("add function %s: %w", config.Name, err)
+		}
+	}
+
+	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		return "", fmt.Errorf("add function %s: the host is closed", config.Name)
+	}
+	f := h.functions[config.Name]
+	if f == nil {
+		f = &function{journal: &journal{name: config.Name, console: h.console}}
+		h.functions[config.Name] = f
+	}
+	f.modified, f.revision = time.Now(), newID()
+	idle := f.deploy(d)
+	h.mu.Unlock()
+
+	closeAll(idle)
+	return d.arn, nil
+}
+
+// Remove deletes a function and its logs. An event under way is finished first.
+func (h *Host) Remove(name string) {
+	h.mu.Lock()
+	f := h.functions[name]
+	delete(h.functions, name)
+	var idle []*environment
+	if f != nil {
+		idle = f.deploy(nil)
+	}
+	h.mu.Unlock()
+	closeAll(idle)
+}
+
+// Recycle drops a function's environments, so that its next invocation is a cold start.
+func (h *Host) Recycle(name string) {
+	h.mu.Lock()
+	var idle []*environment
+	if f := h.functions[name]; f != nil {
+		d := f.current
+		idle = f.deploy(&deployment{arn: d.arn, config: d.config, executable: d.executable})
+	}
+	h.mu.Unlock()
+	closeAll(idle)
+}
+
+// Logs is everything that the function's processes wrote, and the service's own lines about them, in order.
+func (h *Host) Logs(name string) []LogLine {
+	h.mu.Lock()
+	f := h.functions[name]
+	h.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	return f.journal.all()
+}
+
+// deploy puts next in the place of the current deployment, and returns the environments to close. The caller holds
+// Host.mu, which must be free again before they are closed.
+func (f *function) deploy(next *deployment) (idle []*environment) {
+	if former := f.current; former != nil {
+		idle, former.idle, former.retired = former.idle, nil, true
+	}
+	if f.current = next; next != nil {
+		next.journal = f.journal
+	}
+	return idle
+}
+
+// take gives the deployment's environment that was used last, as the service prefers warm ones; nil means a cold start.
+func (h *Host) take(d *deployment) *environment {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for len(d.idle) > 0 {
+		last := len(d.idle) - 1
+		env := d.idle[last]
+		d.idle = d.idle[:last]
+		if env.alive() {
+			return env
+		}
+	}
+	return nil
+}
+
+// giveBack keeps an environment for the next event, unless its deployment has been replaced.
+func (h *Host) giveBack(d *deployment, env *environment) {
+	h.mu.Lock()
+	keep := env.alive() && !d.retired && !h.closed
+	if keep {
+		d.idle = append(d.idle, env)
+	}
+	h.mu.Unlock()
+	if !keep {
+		env.close()
+	}
+}
+
+func (h *Host) arn(name string) string {
+	return fmt.Sprintf("arn:aws:lambda:%s:%s:function:%s", h.options.Region, h.options.Account, name)
+}
+
+// find resolves a name, a partial ARN or an ARN, as the Invoke API takes them.
+func (h *Host) find(nameOrARN, qualifier string) (*function, error) {
+	name := nameOrARN
+	for _, prefix := range []string{h.arn(""), h.options.Account + ":function:", "function:"} {
+		if rest, ok := strings.CutPrefix(nameOrARN, prefix); ok {
+			name = rest
+			break
+		}
+	}
+	if plain, suffix, ok := strings.Cut(name, ":"); ok && !strings.HasPrefix(name, "arn:") {
+		name, qualifier = plain, suffix
+	}
+	h.mu.Lock()
+	f := h.functions[name]
+	h.mu.Unlock()
+	if f == nil || (qualifier != "" && qualifier != version) {
+		return nil, h.notFound(name, qualifier)
+	}
+	return f, nil
+}
+
+func (h *Host) notFound(name, qualifier string) *Error {
+	arn := name
+	if !strings.HasPrefix(name, "arn:") {
+		arn = h.arn(name)
+	}
+	if qualifier != "" {
+		arn += ":" + qualifier
+	}
+	return &Error{Status: http.StatusNotFound, Code: "ResourceNotFoundException", Message: "Function not found: " + arn}
+}
+
+// deployed is the function's current deployment; nil once it was removed.
+func (h *Host) deployed(f *function) *deployment {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return f.current
+}

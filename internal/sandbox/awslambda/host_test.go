@@ -1,0 +1,238 @@
+package awslambda_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"quilt-rotate/internal/sandbox/awslambda"
+)
+
+const (
+	region  = "eu-central-1"
+	account = "123456789012"
+)
+
+// bootstrap is the path of the built testdata/bootstrap.
+var bootstrap string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	if os.Getenv("TEST_BOOTSTRAP") != "" { // the child of a test, which has one built
+		return m.Run()
+	}
+	directory, err := os.MkdirTemp("", "bootstrap-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(directory)
+	bootstrap = filepath.Join(directory, "bootstrap")
+	build := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", bootstrap, "./testdata/bootstrap")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the test's bootstrap: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+func newHost(t testing.TB, options awslambda.Options) *awslambda.Host {
+	t.Helper()
+	options.Region, options.Account = region, account
+	host, err := awslambda.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := host.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return host
+}
+
+func add(t testing.TB, host *awslambda.Host, config awslambda.Config) string {
+	t.Helper()
+	if config.Handler == nil && config.Bootstrap == "" {
+		config.Bootstrap = bootstrap
+	}
+	arn, err := host.Add(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return arn
+}
+
+// start is a Host with one function, "rotate", on the test's bootstrap.
+func start(t testing.TB, config awslambda.Config) *awslambda.Host {
+	t.Helper()
+	host := newHost(t, awslambda.Options{})
+	config.Name = "rotate"
+	add(t, host, config)
+	return host
+}
+
+type event struct {
+	Do    string
+	Value string
+	Size  int
+}
+
+// payload is the event on the wire.
+func (e event) payload(t testing.TB) []byte {
+	t.Helper()
+	payload, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return payload
+}
+
+// invoke wants an answer, and decodes it into T.
+func invoke[T any](t testing.TB, host *awslambda.Host, e event) T {
+	t.Helper()
+	answer, functionError, err := host.Invoke(context.Background(), "rotate", e.payload(t))
+	if err != nil || functionError != "" {
+		t.Fatalf("%q: function error %q, %v: %.300s", e.Do, functionError, err, answer)
+	}
+	return decode[T](t, answer)
+}
+
+// A report is a function error as a caller reads it.
+type report struct {
+	ErrorType    string
+	ErrorMessage string
+	StackTrace   []any
+}
+
+// invokeFailing wants the function to fail.
+func invokeFailing(t testing.TB, host *awslambda.Host, e event) report {
+	t.Helper()
+	answer, functionError, err := host.Invoke(context.Background(), "rotate", e.payload(t))
+	if err != nil || functionError != "Unhandled" {
+		t.Fatalf("%q: function error %q, want Unhandled; %v: %.300s", e.Do, functionError, err, answer)
+	}
+	return decode[report](t, answer)
+}
+
+func decode[T any](t testing.TB, document []byte) T {
+	t.Helper()
+	var value T
+	if err := json.Unmarshal(document, &value); err != nil {
+		t.Fatalf("%v in %.300s", err, document)
+	}
+	return value
+}
+
+// process is what tells one environment from another.
+type process struct{ Invocations, PID int }
+
+// recovers wants the function to work again, in a process other than the former.
+func recovers(t testing.TB, host *awslambda.Host, former int) {
+	t.Helper()
+	if now := invoke[process](t, host, event{Do: "count"}); now.PID == former || now.Invocations != 1 {
+		t.Errorf("the next event went to process %d, for the %d. time; want a fresh one after %d", now.PID, now.Invocations, former)
+	}
+}
+
+func texts(lines []awslambda.LogLine) []string {
+	texts := make([]string, 0, len(lines))
+	for _, line := range lines {
+		texts = append(texts, line.Text)
+	}
+	return texts
+}
+
+// logged are the lines of the function's log that contain a text.
+func logged(host *awslambda.Host, text string) []awslambda.LogLine {
+	var found []awslambda.LogLine
+	for _, line := range host.Logs("rotate") {
+		if strings.Contains(line.Text, text) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// A gate is a place where functions wait for the test.
+type gate struct {
+	url  string
+	met  chan struct{} // one for each that came
+	open chan struct{} // closed to let all pass
+	left chan struct{} // one for each that was let through or died
+}
+
+func newGate(t testing.TB) *gate {
+	t.Helper()
+	g := &gate{met: make(chan struct{}, 16), open: make(chan struct{}), left: make(chan struct{}, 16)}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.met <- struct{}{}
+		select {
+		case <-g.open:
+		case <-r.Context().Done():
+		}
+		g.left <- struct{}{}
+	}))
+	t.Cleanup(func() {
+		server.CloseClientConnections() // of a process that should have been killed, so that the test ends all the same
+		server.Close()
+	})
+	g.url = server.URL
+	return g
+}
+
+// receive fails the test when nothing comes.
+func receive[T any](t testing.TB, channel <-chan T, what string) T {
+	t.Helper()
+	select {
+	case value := <-channel:
+		return value
+	case <-time.After(5 * time.Second):
+		t.Fatal("waited 5 s in vain: ", what)
+		panic("unreachable")
+	}
+}
+
+func idle(t testing.TB, host *awslambda.Host) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := host.Idle(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// call sends a raw request to the service's API.
+func call(t testing.TB, host *awslambda.Host, method, path, body string, header ...string) (*http.Response, []byte) {
+	t.Helper()
+	server := httptest.NewServer(host)
+	defer server.Close()
+	request, err := http.NewRequest(method, server.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := server.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, answer
+}

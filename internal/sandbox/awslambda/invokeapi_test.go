@@ -1,0 +1,235 @@
+package awslambda_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"quilt-rotate/internal/sandbox/awslambda"
+)
+
+const functions = "/2015-03-31/functions/"
+
+func TestInvokeOnTheWire(t *testing.T) {
+	// Protects the form that the AWS CLI and the SDKs read.
+	host := start(t, awslambda.Config{})
+	response, body := call(t, host, "POST", functions+"rotate/invocations", `{"Value":"hello"}`, "X-Amz-Log-Type", "Tail")
+	if response.StatusCode != 200 || string(body) != `"hello"` || response.Header.Get("X-Amz-Executed-Version") != "$LATEST" {
+		t.Errorf("%s %v %s", response.Status, response.Header, body)
+	}
+	if _, failed := response.Header["X-Amz-Function-Error"]; failed {
+		t.Error("a success has a function error")
+	}
+	tail, err := base64.StdEncoding.DecodeString(response.Header.Get("X-Amz-Log-Result"))
+	id := response.Header.Get("X-Amzn-Requestid")
+	if err != nil || !strings.HasPrefix(string(tail), "START RequestId: "+id) || !strings.Contains(string(tail), "\nREPORT RequestId: "+id) {
+		t.Errorf("log tail %q of request %s, %v", tail, id, err)
+	}
+
+	response, body = call(t, host, "POST", functions+"rotate/invocations", `{"Do":"fail","Value":"k1"}`, "X-Amz-Invocation-Type", "RequestResponse")
+	if response.StatusCode != 200 || response.Header.Get("X-Amz-Function-Error") != "Unhandled" || string(body) != `{"errorMessage":"key k1 was refused","errorType":"KeyRefused"}` {
+		t.Errorf("%s %v %s", response.Status, response.Header, body)
+	}
+	if _, unasked := response.Header["X-Amz-Log-Result"]; unasked {
+		t.Error("nobody asked for the log")
+	}
+}
+
+func TestLogTailHasTheLastFourKilobytes(t *testing.T) {
+	// Protects the limit of X-Amz-Log-Result.
+	host := start(t, awslambda.Config{})
+	response, _ := call(t, host, "POST", functions+"rotate/invocations", `{"Do":"print","Size":1000}`, "X-Amz-Log-Type", "Tail")
+	tail, err := base64.StdEncoding.DecodeString(response.Header.Get("X-Amz-Log-Result"))
+	if err != nil || len(tail) != 4096 || !strings.Contains(string(tail), "line 999 ") || !strings.Contains(string(tail), "REPORT RequestId") {
+		t.Errorf("%d bytes: %.200s…, %v", len(tail), tail, err)
+	}
+}
+
+func TestFunctionIsFoundByNameAndARN(t *testing.T) {
+	// Protects every way to name a function that the API Reference allows, and the refusal of all others.
+	host := start(t, awslambda.Config{})
+	arn := "arn:aws:lambda:eu-central-1:123456789012:function:rotate"
+	for _, name := range []string{"rotate", "rotate:$LATEST", "function:rotate", "123456789012:function:rotate", arn, arn + ":$LATEST"} {
+		if response, body := call(t, host, "POST", functions+url.PathEscape(name)+"/invocations", "{}"); response.StatusCode != 200 {
+			t.Errorf("%s: %s %s", name, response.Status, body)
+		}
+	}
+	for _, name := range []string{"revoke", "rotate:7", arn + ":live", "arn:aws:lambda:us-east-1:123456789012:function:rotate"} {
+		response, body := call(t, host, "POST", functions+url.PathEscape(name)+"/invocations", "{}")
+		refusal := decode[map[string]string](t, body)
+		if response.StatusCode != 404 || response.Header.Get("X-Amzn-Errortype") != "ResourceNotFoundException" || !strings.HasPrefix(refusal["Message"], "Function not found: arn:aws:lambda:") {
+			t.Errorf("%s: %s %v %s", name, response.Status, response.Header, body)
+		}
+	}
+	if _, _, err := host.Invoke(t.Context(), "revoke", nil); !isError(err, "ResourceNotFoundException") {
+		t.Errorf("the Go call's error is %v", err)
+	}
+	host.Remove("rotate")
+	if _, _, err := host.Invoke(t.Context(), arn, nil); !isError(err, "ResourceNotFoundException") {
+		t.Errorf("a removed function: %v", err)
+	}
+}
+
+func isError(err error, code string) bool {
+	var refused *awslambda.Error
+	return errors.As(err, &refused) && refused.Code == code
+}
+
+func TestRequestsThatAreRefused(t *testing.T) {
+	// Protects the answers to a wrong payload, size or invocation type: the function must not run.
+	host := start(t, awslambda.Config{})
+	for name, test := range map[string]struct {
+		body, kind string
+		status     int
+		code       string
+	}{
+		"no JSON":            {"{", "RequestResponse", 400, "InvalidRequestContentException"},
+		"no JSON in event":   {"{", "Event", 400, "InvalidRequestContentException"},
+		"unknown type":       {"{}", "Later", 400, "InvalidParameterValueException"},
+		"payload too large":  {`"` + strings.Repeat("x", 6<<20) + `"`, "RequestResponse", 413, "RequestTooLargeException"},
+		"event's, one third": {`"` + strings.Repeat("x", 2<<20) + `"`, "Event", 413, "RequestTooLargeException"},
+	} {
+		response, body := call(t, host, "POST", functions+"rotate/invocations", test.body, "X-Amz-Invocation-Type", test.kind)
+		if response.StatusCode != test.status || response.Header.Get("X-Amzn-Errortype") != test.code {
+			t.Errorf("%s: %s %v %s", name, response.Status, response.Header, body)
+		}
+	}
+	if lines := host.Logs("rotate"); len(lines) != 0 {
+		t.Errorf("the function ran: %q", texts(lines))
+	}
+}
+
+func TestDryRunDoesNotRun(t *testing.T) {
+	// Protects the check that doctor makes.
+	host := start(t, awslambda.Config{})
+	response, body := call(t, host, "POST", functions+"rotate/invocations", "", "X-Amz-Invocation-Type", "DryRun")
+	if response.StatusCode != 204 || len(body) != 0 || len(host.Logs("rotate")) != 0 {
+		t.Errorf("%s %s %q", response.Status, body, texts(host.Logs("rotate")))
+	}
+}
+
+func TestEventIsRetriedAfterAFunctionError(t *testing.T) {
+	// Protects the schedule's way of calling: at least once, under one request ID, and never more than three times.
+	none := 0
+	for name, test := range map[string]struct {
+		body     string
+		retries  *int
+		attempts int
+	}{
+		"success":               {`{}`, nil, 1},
+		"error":                 {`{"Do":"fail"}`, nil, 3},
+		"crash":                 {`{"Do":"exit","Size":1}`, nil, 3},
+		"error without retries": {`{"Do":"fail"}`, &none, 1},
+	} {
+		host := start(t, awslambda.Config{MaximumRetryAttempts: test.retries})
+		response, body := call(t, host, "POST", functions+"rotate/invocations", test.body, "X-Amz-Invocation-Type", "Event")
+		if response.StatusCode != 202 || len(body) != 0 {
+			t.Errorf("%s: %s %s", name, response.Status, body)
+		}
+		idle(t, host)
+		if got := logged(host, "START RequestId: "+response.Header.Get("X-Amzn-Requestid")); len(got) != test.attempts {
+			t.Errorf("%s: %d attempts, want %d", name, len(got), test.attempts)
+		}
+	}
+}
+
+func TestFunctionConfigurationIsShown(t *testing.T) {
+	// Protects what doctor compares with the deployment.
+	host := start(t, awslambda.Config{Timeout: 90 * time.Second, MemoryMB: 256, Environment: map[string]string{"LOG_LEVEL": "DEBUG"}})
+	type configuration struct {
+		FunctionName, FunctionArn, Runtime, State string
+		Timeout, MemorySize                       int
+		Environment                               struct{ Variables map[string]string }
+		Architectures                             []string
+	}
+	check := func(got configuration) {
+		t.Helper()
+		if got.FunctionName != "rotate" || got.FunctionArn != "arn:aws:lambda:eu-central-1:123456789012:function:rotate" || got.Runtime != "provided.al2023" ||
+			got.State != "Active" || got.Timeout != 90 || got.MemorySize != 256 || got.Environment.Variables["LOG_LEVEL"] != "DEBUG" || len(got.Architectures) != 1 {
+			t.Errorf("the configuration is %+v", got)
+		}
+	}
+	_, body := call(t, host, "GET", functions+"rotate/configuration", "")
+	check(decode[configuration](t, body))
+	_, body = call(t, host, "GET", functions+"rotate", "")
+	check(decode[struct{ Configuration configuration }](t, body).Configuration)
+	if response, _ := call(t, host, "GET", functions+"revoke", ""); response.StatusCode != 404 {
+		t.Errorf("an unknown function: %s", response.Status)
+	}
+}
+
+func TestPolicyHoldsThePermissionsThatWereAdded(t *testing.T) {
+	// Protects the check that Secrets Manager may invoke the function; an update of the function keeps its policy.
+	host := start(t, awslambda.Config{})
+	if response, body := call(t, host, "GET", functions+"rotate/policy", ""); response.StatusCode != 404 || response.Header.Get("X-Amzn-Errortype") != "ResourceNotFoundException" {
+		t.Errorf("without a policy: %s %s", response.Status, body)
+	}
+	permission := `{"StatementId":"secrets","Action":"lambda:InvokeFunction","Principal":"secretsmanager.amazonaws.com","SourceAccount":"123456789012"}`
+	if response, body := call(t, host, "POST", functions+"rotate/policy", permission); response.StatusCode != 201 {
+		t.Errorf("AddPermission: %s %s", response.Status, body)
+	}
+	if response, _ := call(t, host, "POST", functions+"rotate/policy", permission); response.StatusCode != 409 || response.Header.Get("X-Amzn-Errortype") != "ResourceConflictException" {
+		t.Errorf("the same statement again: %s", response.Status)
+	}
+	add(t, host, awslambda.Config{Name: "rotate"})
+	_, body := call(t, host, "GET", functions+"rotate/policy", "")
+	policy := decode[struct{ Policy string }](t, body).Policy
+	want := `{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"secrets","Effect":"Allow","Principal":{"Service":"secretsmanager.amazonaws.com"},` +
+		`"Action":"lambda:InvokeFunction","Resource":"arn:aws:lambda:eu-central-1:123456789012:function:rotate","Condition":{"StringEquals":{"AWS:SourceAccount":"123456789012"}}}]}`
+	if policy != want {
+		t.Errorf("the policy is\n%s\nwant\n%s", policy, want)
+	}
+}
+
+func TestAccountSettingsShowTheConcurrency(t *testing.T) {
+	// Protects the check that the account has room for rotation.
+	host := start(t, awslambda.Config{})
+	for _, want := range []int{1000, 10} {
+		_, body := call(t, host, "GET", "/2016-08-19/account-settings", "")
+		got := decode[struct {
+			AccountLimit struct{ ConcurrentExecutions int }
+			AccountUsage struct{ FunctionCount int }
+		}](t, body)
+		if got.AccountLimit.ConcurrentExecutions != want || got.AccountUsage.FunctionCount != 1 {
+			t.Errorf("account settings %s, want %d concurrent executions", body, want)
+		}
+		host.SetConcurrency(10)
+	}
+}
+
+func TestOperationNamesTheRequest(t *testing.T) {
+	// Protects the names that faults are aimed at.
+	for _, test := range []struct{ method, path, want string }{
+		{"POST", functions + "rotate/invocations", "Invoke"},
+		{"POST", functions + "arn%3Aaws%3Alambda%3Aeu-central-1%3A123456789012%3Afunction%3Arotate/invocations", "Invoke"},
+		{"GET", functions + "rotate", "GetFunction"},
+		{"GET", functions + "rotate/configuration", "GetFunctionConfiguration"},
+		{"GET", functions + "rotate/policy", "GetPolicy"},
+		{"POST", functions + "rotate/policy", "AddPermission"},
+		{"GET", "/2016-08-19/account-settings", "GetAccountSettings"},
+		{"GET", "/elsewhere", "GET /elsewhere"},
+	} {
+		if got := awslambda.Operation(httptest.NewRequest(test.method, test.path, nil), nil); got != test.want {
+			t.Errorf("%s %s is %q, want %q", test.method, test.path, got, test.want)
+		}
+	}
+}
+
+func TestServiceFaultIsNoFunctionError(t *testing.T) {
+	// Protects callers from taking the sandbox's own end for a failure of the function.
+	host := start(t, awslambda.Config{})
+	if err := host.Close(); err != nil {
+		t.Fatal(err)
+	}
+	recorder := httptest.NewRecorder()
+	host.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, functions+"rotate/invocations", strings.NewReader("{}")))
+	if recorder.Code == 200 || !json.Valid(recorder.Body.Bytes()) {
+		t.Errorf("a closed host answers %d %s", recorder.Code, recorder.Body)
+	}
+}
