@@ -108,6 +108,9 @@ func (r *Rig) Process() *Process {
 	return p
 }
 
+// Abandon lets the next invocation start a process of its own, while the former goes on: so does Lambda when a caller gives up on one.
+func (r *Rig) Abandon() { r.warm.Store(nil) }
+
 // Process is one environment of the functions: its own clients, and nothing shared with others but the network.
 type Process struct {
 	ID     string

@@ -1,0 +1,302 @@
+package revocation_test
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox/awssecrets"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/vault"
+)
+
+// A mishap is what happens to one request of the functions.
+type mishap string
+
+const (
+	crashBefore  mishap = "the process dies before the request"
+	crashAfter   mishap = "the process dies after the request"
+	crashLate    mishap = "the process dies, and its request lands when the rotation is over"
+	loseRequest  mishap = "the request is lost"
+	loseAnswer   mishap = "the answer is lost"
+	serverError  mishap = "the service answers 500"
+	throttle     mishap = "the service answers 429"
+	stallBefore  mishap = "the caller gives up, and the request goes on when the rotation is over"
+	stallAfter   mishap = "the caller gives up after the request, and the step goes on when the rotation is over"
+	stallLonger  mishap = "the caller gives up, and the request goes on after the next sweep"
+	doneButError mishap = "the service does it and answers 500"
+)
+
+var mishaps = []mishap{crashBefore, crashAfter, crashLate, loseRequest, loseAnswer, serverError, throttle, stallBefore, stallAfter, stallLonger, doneButError}
+
+// A variant is how the life of a key is gone through.
+type variant struct {
+	replays int  // of each step
+	cold    bool // every invocation in a fresh process
+	secrets int  // interleaved
+}
+
+// TestEveryCrash protects the four promises: it goes through the whole life of a key (rotation, mark, grace, revocation) again and again, and each time
+// something else happens to one request; then the service retries and the sweeps run, and nobody cleans up.
+func TestEveryCrash(t *testing.T) {
+	variants := []variant{{1, false, 1}, {1, true, 1}, {2, false, 1}, {3, true, 1}, {1, false, 2}, {2, true, 2}}
+	if testing.Short() {
+		variants = variants[:2]
+	}
+	var runs, requests atomic.Int64
+	t.Run("lives", func(t *testing.T) {
+		for _, v := range variants {
+			for _, m := range mishaps {
+				t.Run(fmt.Sprintf("%+v/%s", v, m), func(t *testing.T) {
+					t.Parallel()
+					for at := 1; ; at++ {
+						l := newLife(t, v, m, at)
+						l.live()
+						runs.Add(1)
+						requests.Add(int64(l.overseer.requests))
+						if !l.happened {
+							return
+						}
+					}
+				})
+			}
+		}
+	})
+	t.Logf("%d lives of a key, %d requests, %d kinds of mishap, at every request", runs.Load(), requests.Load(), len(mishaps))
+}
+
+// A life is one key's, with one mishap at one request.
+type life struct {
+	*sandboxtest.Rig
+	t        *testing.T
+	variant  variant
+	mishap   mishap
+	at       int
+	overseer *overseer
+	secrets  []*sandboxtest.Secret
+
+	mu       sync.Mutex
+	seen     int
+	happened bool
+	stalled  chan struct{} // closed when a request stalls
+	release  chan struct{} // closed when it may go on
+	late     []func()      // requests that land later
+	adrift   []chan error  // steps that were given up and go on
+}
+
+func newLife(t *testing.T, v variant, m mishap, at int) *life {
+	r := sandboxtest.New(t)
+	r.Cold(v.cold)
+	l := &life{Rig: r, t: t, variant: v, mishap: m, at: at, stalled: make(chan struct{}), release: make(chan struct{})}
+	for i := range v.secrets {
+		l.secrets = append(l.secrets, r.Secret(fmt.Sprintf("quilt/secret-%d", i)))
+	}
+	l.overseer = newOverseer(r, l.secrets...)
+	r.Hooks.Set(l.hook)
+	return l
+}
+
+// hook lets the mishap happen to the one request, and the overseer see all.
+func (l *life) hook(c *wire.Call, next func()) {
+	pass := func() { l.overseer.oversee(c, next) }
+	if sandboxtest.ProcessOf(c) == "" || !l.itsTurn() {
+		pass()
+		return
+	}
+	process := l.Process()
+	switch l.mishap {
+	case crashBefore:
+		process.Kill()
+		c.Cut()
+	case crashAfter:
+		pass()
+		process.Kill()
+		c.Cut()
+	case crashLate:
+		l.late = append(l.late, pass)
+		process.Kill()
+		c.Cut()
+	case loseRequest:
+		c.Cut()
+	case loseAnswer:
+		pass()
+		c.Cut()
+	case serverError:
+		c.Respond(500, `{"message":"internal error"}`)
+	case throttle:
+		c.Respond(429, `{"__type":"ThrottlingException","message":"slow down"}`)
+	case stallBefore, stallLonger:
+		l.stall()
+		pass()
+	case stallAfter:
+		pass()
+		l.stall()
+	case doneButError:
+		pass()
+		c.Respond(500, `{"message":"internal error"}`)
+	}
+}
+
+func (l *life) itsTurn() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen++
+	if l.seen != l.at {
+		return false
+	}
+	l.happened = true
+	return true
+}
+
+func (l *life) stall() {
+	close(l.stalled)
+	<-l.release
+}
+
+// live goes through the life: a rotation as the service drives it, sweeps, grace, sweeps.
+func (l *life) live() {
+	old := map[string]string{}
+	for _, s := range l.secrets {
+		old[s.Name] = s.CurrentKey().Reveal()
+	}
+	l.rotateAll()
+	if l.mishap != stallLonger {
+		l.letGo()
+	}
+	l.sweepAll()
+	l.letGo()
+	for range 5 { // a sweep that failed is due again; what was marked late is due a day later
+		l.sweepAll()
+		l.Clock.Advance(26 * time.Hour)
+	}
+	l.sweepAll()
+	l.letGo()
+	for _, s := range l.secrets {
+		l.check(s, old[s.Name])
+	}
+	if verdict := l.overseer.verdict(); verdict != "" {
+		l.fail(verdict)
+	}
+	_ = l.Close()
+}
+
+// rotateAll drives the rotations of all secrets step by step, in turn, and tries each as a whole again when a step failed.
+func (l *life) rotateAll() {
+	events := make([]sandboxtest.Event, len(l.secrets))
+	done := make([]bool, len(l.secrets))
+	for i, s := range l.secrets {
+		events[i] = s.Begin(sandboxtest.Token(i + 1))
+	}
+	for range 4 {
+		failed := make([]bool, len(l.secrets))
+		for _, step := range []rotation.Step{rotation.Create, rotation.Set, rotation.Test, rotation.Finish} {
+			for i := range l.secrets {
+				for n := 0; n < l.variant.replays && !failed[i] && !done[i]; n++ {
+					failed[i] = l.call(func(p *sandboxtest.Process) error { return p.Step(events[i].As(step)) }) != nil
+				}
+			}
+		}
+		for i, s := range l.secrets {
+			if !failed[i] && !done[i] {
+				done[i] = true
+				l.must(s.Secrets.FinishPending(s.ARN))
+			}
+		}
+	}
+	for i, s := range l.secrets {
+		if !done[i] {
+			l.fail("the rotation of " + s.Name + " does not succeed, though the service tries again")
+		}
+	}
+}
+
+func (l *life) sweepAll() {
+	for _, s := range l.secrets {
+		_ = l.call(func(p *sandboxtest.Process) error { // what fails is due again
+			_, err := p.Sweep(s.ARN, false)
+			return err
+		})
+	}
+}
+
+// errGivenUp is what the caller of a stalled invocation sees.
+var errGivenUp = fmt.Errorf("the caller gave up")
+
+// call invokes a function, and gives up on it when it stalls.
+func (l *life) call(invoke func(*sandboxtest.Process) error) error {
+	process := l.Process()
+	done := make(chan error, 1)
+	go func() { done <- invoke(process) }()
+	select {
+	case err := <-done:
+		return err
+	case <-l.stalled:
+		select {
+		case <-l.release: // it stalled before, and goes on already
+			return <-done
+		default:
+		}
+		l.stalled = make(chan struct{})
+		l.adrift = append(l.adrift, done)
+		l.Abandon()
+		return errGivenUp
+	}
+}
+
+// letGo lets what stalled go on, and what was late land.
+func (l *life) letGo() {
+	select {
+	case <-l.release:
+	default:
+		close(l.release)
+	}
+	for _, land := range l.late {
+		land()
+	}
+	l.late = nil
+	for _, done := range l.adrift {
+		<-done
+	}
+	l.adrift = nil
+}
+
+func (l *life) check(s *sandboxtest.Secret, old string) {
+	current := s.CurrentKey()
+	if current.Reveal() == old {
+		l.fail("the rotation of " + s.Name + " did not change the key")
+	}
+	if s.Holder(vault.Current).Value != sandboxtest.ValueWith(current.Reveal()) {
+		l.fail("more than the key changed in " + s.Name)
+	}
+	if left := l.overseer.leftBehind(s); left != "" {
+		l.fail(left)
+	}
+	for _, v := range s.Snapshot().Versions {
+		if !has(v, vault.Current) && len(v.Stages) > 0 && !onlyPrevious(v) {
+			l.fail(fmt.Sprintf("labels are left behind on %s: %v", v.ID, v.Stages))
+		}
+	}
+}
+
+func onlyPrevious(v awssecrets.Version) bool {
+	return len(v.Stages) == 1 && v.Stages[0] == vault.Previous
+}
+
+func (l *life) must(err error) {
+	if err != nil {
+		l.fail(err.Error())
+	}
+}
+
+func (l *life) fail(what string) {
+	l.t.Helper()
+	labels := ""
+	for _, s := range l.secrets {
+		labels += s.Labels() + "\n"
+	}
+	l.t.Fatalf("%s\nrequest %d: %s (%+v)\n%s\n%s", what, l.at, l.mishap, l.variant, labels, l.Output)
+}
