@@ -1,0 +1,32 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"quilt-rotate/internal/demo/scene"
+)
+
+// functionsOption says where the built functions are.
+type functionsOption struct {
+	Functions string `placeholder:"DIR" help:"Folder of the built functions, rotate/bootstrap and revoke/bootstrap in it. Default: the folder of this program."`
+}
+
+func (o functionsOption) find() (scene.Functions, error) {
+	folder := o.Functions
+	if folder == "" {
+		program, err := os.Executable()
+		if err != nil {
+			return scene.Functions{}, fmt.Errorf("find the folder of this program: %w", err)
+		}
+		folder = filepath.Dir(program)
+	}
+	functions := scene.In(folder)
+	if missing := functions.Missing(); len(missing) > 0 {
+		return scene.Functions{}, withHint(fmt.Errorf("the functions are not built: there is no %s", strings.Join(missing, ", nor ")),
+			"run `make build`, or name their folder with --functions")
+	}
+	return functions, nil
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"quilt-rotate/internal/demo"
+	"quilt-rotate/internal/demo/scene"
+	"quilt-rotate/internal/sandbox"
+)
+
+type invokeCommand struct {
+	functionsOption
+	Event string `arg:"" name:"eventfile" help:"Event, as JSON: one of Secrets Manager's four steps, or a sweep. See the folder events."`
+}
+
+func (o *invokeCommand) Run(ctx context.Context, c console) (err error) {
+	functions, err := o.find()
+	if err != nil {
+		return err
+	}
+	payload, err := os.ReadFile(o.Event)
+	if err != nil {
+		return withHint(fmt.Errorf("read the event: %w", err), "the folder events has one file for each event")
+	}
+	event, err := readEvent(payload)
+	if err != nil {
+		return withHint(fmt.Errorf("read the event %s: %w", o.Event, err), "the folder events has one file for each event")
+	}
+	s, err := scene.Open(scene.Options{Functions: functions})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if payload, err = event.prepare(ctx, s, payload); err != nil {
+		return withHint(fmt.Errorf("prepare the sandbox for the event: %w", err), "compare the event with those in the folder events")
+	}
+	return invoke(ctx, s, event, payload, demo.InColour(c.out, os.Environ()))
+}
+
+// invoke runs the function, and shows what it found, said and left.
+func invoke(ctx context.Context, s *scene.Scene, e event, payload []byte, out io.Writer) error {
+	if err := showVersions(out, s, e, "before"); err != nil {
+		return err
+	}
+	earlier := len(s.Lambda.Logs(e.function))
+	answer, functionError, err := s.Lambda.Invoke(ctx, e.function, payload)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "log of", e.function)
+	for _, line := range s.Lambda.Logs(e.function)[earlier:] {
+		fmt.Fprintln(out, " ", line.Text)
+	}
+	fmt.Fprintf(out, "answer\n  %s\n", answer)
+	if err := showVersions(out, s, e, "after"); err != nil {
+		return err
+	}
+	if functionError != "" {
+		return fmt.Errorf("the function %s failed: %s", e.function, failure(answer))
+	}
+	return ctx.Err()
+}
+
+func showVersions(out io.Writer, s *scene.Scene, e event, when string) error {
+	if e.secretName == "" {
+		return nil
+	}
+	versions, err := s.Versions(e.secretName)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(out, demo.VersionsTable(when, versions))
+	return err
+}
+
+// failure is the sentence in a function's error document.
+func failure(answer []byte) string {
+	var document struct{ ErrorType, ErrorMessage string }
+	if json.Unmarshal(answer, &document) != nil || document.ErrorMessage == "" {
+		return string(answer)
+	}
+	return strings.TrimPrefix(document.ErrorType+": "+document.ErrorMessage, ": ")
+}
+
+// functionOf tells the two kinds of events apart by their fields.
+func functionOf(fields map[string]json.RawMessage) (string, error) {
+	_, isStep := fields["Step"]
+	_, isSweep := fields["secretId"]
+	switch {
+	case isStep:
+		return sandbox.RotateFunction, nil
+	case isSweep:
+		return sandbox.RevokeFunction, nil
+	}
+	return "", errors.New(`it has neither a "Step", as Secrets Manager's events, nor a "secretId", as a sweep's`)
+}

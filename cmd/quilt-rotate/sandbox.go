@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"quilt-rotate/internal/demo/scene"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/settings"
+)
+
+type sandboxCommand struct {
+	functionsOption
+	AWSPort      int `name:"aws-port" placeholder:"N" help:"Port of Secrets Manager and Lambda on 127.0.0.1. Default: any free one."`
+	RegistryPort int `name:"registry-port" placeholder:"N" help:"Port of the Quilt registry on 127.0.0.1. Default: any free one."`
+
+	// Short, so that somebody who tries by hand sees a key die.
+	Grace     time.Duration `default:"1m" help:"Grace period of the revoke function (${default})."`
+	Quiet     time.Duration `default:"30s" help:"Quiet period of the revoke function (${default})."`
+	OrphanAge time.Duration `default:"1m" help:"Age at which the revoke function takes a key for an orphan (${default})."`
+	Logs      bool          `negatable:"" default:"true" help:"Copy the functions' logs to standard error."`
+}
+
+func (o *sandboxCommand) Run(ctx context.Context, c console) (err error) {
+	functions, err := o.find()
+	if err != nil {
+		return err
+	}
+	options := scene.Options{
+		Sandbox:   sandbox.Options{AWSPort: o.AWSPort, RegistryPort: o.RegistryPort},
+		Functions: functions,
+		RevokeEnvironment: map[string]string{
+			settings.EnvGrace: o.Grace.String(), settings.EnvQuiet: o.Quiet.String(), settings.EnvOrphanAge: o.OrphanAge.String(),
+		},
+	}
+	if o.Logs {
+		options.Sandbox.Logs = c.err
+	}
+	s, err := scene.Open(options)
+	if err != nil {
+		return withHint(err, "is a port taken? choose others with --aws-port and --registry-port, or leave them out")
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if err := o.prepare(ctx, s, c); err != nil {
+		return err
+	}
+	rotateWhenDue(ctx, s)
+	return nil // Ctrl-C is how it ends
+}
+
+// prepare makes what there is to try, and prints how to reach it.
+func (o *sandboxCommand) prepare(ctx context.Context, s *scene.Scene, c console) error {
+	own, err := s.MakeKey(ctx, "by-hand")
+	if err != nil {
+		return err
+	}
+	_, adminKey := s.Registry.MintKey(sandbox.AdminEmail, "by-hand-admin", settings.DefaultExpiresInDays)
+	first, err := s.MakeKey(ctx, "pipeline-prod-first")
+	if err != nil {
+		return err
+	}
+	arn, err := s.StoreSecret(ctx, scene.SecretName, first.Secret)
+	if err != nil {
+		return err
+	}
+	if err := s.ConfigureRotation(ctx, arn); err != nil {
+		return err
+	}
+	o.printExports(s, c, own, adminKey)
+	o.printHints(c)
+	return nil
+}
+
+// printExports prints what a shell needs to reach the sandbox, and nothing else, so that it can be sourced. The keys in it are the
+// sandbox's own, and worth nothing outside.
+func (o *sandboxCommand) printExports(s *scene.Scene, c console, own quilt.CreatedKey, adminKey string) {
+	for _, variable := range s.Exports() {
+		fmt.Fprintf(c.out, "export %s=%s\n", variable[0], variable[1])
+	}
+	fmt.Fprintf(c.out, "export QUILT_API_KEY=%s\n", own.Secret.Reveal())
+	fmt.Fprintf(c.out, "export QUILT_ADMIN_API_KEY=%s\n", adminKey)
+}
+
+func (o *sandboxCommand) printHints(c console) {
+	fmt.Fprintf(c.err, `
+The sandbox runs until Ctrl-C. In another terminal, paste the lines above, and try:
+
+  aws secretsmanager describe-secret --secret-id %[1]s
+  aws secretsmanager rotate-secret --secret-id %[1]s
+  aws lambda invoke --function-name revoke --payload fileb://events/sweep.json /dev/stdout
+
+A replaced key lives for %[2]s, and until nobody has used it for %[3]s.
+`, scene.SecretName, o.Grace, o.Quiet)
+}
+
+// rotateWhenDue starts the rotations that are due, as the service does, until ctx ends.
+func rotateWhenDue(ctx context.Context, s *scene.Scene) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.Secrets.RotateDue()
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package demo
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"charm.land/lipgloss/v2"
+	"charm.land/lipgloss/v2/table"
+
+	"quilt-rotate/internal/demo/scene"
+	"quilt-rotate/internal/revocation"
+)
+
+// Colours are the terminal's own sixteen, so that they fit its theme.
+var (
+	good   = lipgloss.NewStyle().Foreground(lipgloss.Green)
+	bad    = lipgloss.NewStyle().Foreground(lipgloss.Red).Bold(true)
+	warn   = lipgloss.NewStyle().Foreground(lipgloss.Yellow)
+	strong = lipgloss.NewStyle().Bold(true)
+	title  = lipgloss.NewStyle().Foreground(lipgloss.Cyan).Bold(true)
+	faint  = lipgloss.NewStyle().Faint(true)
+)
+
+// Columns of the lines that tell of something done.
+const (
+	nameWidth = 14
+	timeWidth = 7
+)
+
+// describe puts a happening into lines that stay on the screen; none, if there is nothing to stay.
+func describe(h Happening) []string {
+	switch h := h.(type) {
+	case Opened:
+		return []string{
+			"",
+			strong.Render("quilt-rotate demo") + faint.Render(": the life of an API key, with the real functions on loopback"),
+			faint.Render("AWS " + h.AWS + "  registry " + h.Registry),
+		}
+	case Chapter:
+		return []string{"", title.Render(fmt.Sprintf("%d/%d  %s", h.Number, h.Of, h.Title))}
+	case Did:
+		return []string{line(good.Render("✓"), h.What, h.Detail)}
+	case Versions:
+		return strings.Split(VersionsTable(h.When, h.Versions), "\n")
+	case Stepped:
+		return []string{describeStep(h)}
+	case ClockMoved:
+		return []string{line(warn.Render("»"), fmt.Sprintf("%d hours later", int(h.By.Hours())), h.Now.Format("Mon 2 Jan 15:04")+" on the sandbox's clock")}
+	case Swept:
+		return describeSweep(h)
+	case Checked:
+		return []string{describeCheck(h)}
+	case Ended:
+		return []string{"", describeEnd(h), ""}
+	}
+	return nil // Began, Consumed and Stopped only pass by
+}
+
+func line(mark, what, detail string) string {
+	if detail == "" {
+		return "  " + mark + " " + what
+	}
+	return "  " + mark + " " + what + faint.Render("  "+detail)
+}
+
+// stepTells says what each step did, in the words of the documentation.
+var stepTells = map[string]string{
+	"createSecret": "made %s, stored it as AWSPENDING",
+	"setSecret":    "found it where consumers look",
+	"testSecret":   "logged in with it",
+	"finishSecret": "moved AWSCURRENT to it",
+}
+
+func describeStep(s Stepped) string {
+	mark, tells := good.Render("✓"), stepTells[s.Step]
+	if strings.Contains(tells, "%s") {
+		tells = fmt.Sprintf(tells, s.Key)
+	}
+	if s.Error != "" {
+		mark, tells = bad.Render("✗"), s.Error
+	}
+	return fmt.Sprintf("  %s %-*s%*d ms  %s", mark, nameWidth, s.Step, timeWidth-3, s.Took.Milliseconds(), faint.Render(tells))
+}
+
+func describeCheck(c Checked) string {
+	if !c.Kept {
+		return line(bad.Render("✗"), bad.Render("NOT KEPT: "+c.Promise), c.Detail)
+	}
+	return line(good.Render("✓"), strong.Render(c.Promise), c.Detail)
+}
+
+func describeEnd(e Ended) string {
+	text := fmt.Sprintf("%d of %d promises kept in %.1f s", e.Kept, e.Promises, e.Took.Seconds())
+	if e.Kept < e.Promises {
+		return bad.Render(text)
+	}
+	return good.Bold(true).Render(text)
+}
+
+var actionStyles = map[revocation.Kind]lipgloss.Style{
+	revocation.Hold: warn, revocation.Revoke: good, revocation.RevokeOrphan: good, revocation.Mark: warn,
+}
+
+func describeSweep(s Swept) []string {
+	what := "sweep"
+	if s.Force {
+		what = "forced sweep"
+	}
+	if len(s.Actions) == 0 {
+		return []string{line(faint.Render("~"), what, "nothing to do")}
+	}
+	var lines []string
+	for _, a := range s.Actions {
+		action := actionStyles[a.Action].Render(string(a.Action))
+		lines = append(lines, fmt.Sprintf("  %s %s %s %s%s", faint.Render("~"), what+":", action, a.Fingerprint, faint.Render("  "+why(a, s.At))))
+	}
+	return lines
+}
+
+// why is an action's reason, and what the sweep's answer tells beside.
+func why(a revocation.Taken, now time.Time) string {
+	parts := []string{strings.ReplaceAll(string(a.Reason), "-", " ")}
+	if a.Action == revocation.Hold {
+		if a.LastUsedAt != nil {
+			parts = append(parts, "last used "+now.Sub(*a.LastUsedAt).Round(time.Second).String()+" ago")
+		}
+		parts = append(parts, "by "+a.Owner)
+	}
+	if a.Error != "" {
+		parts = append(parts, a.Error)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// VersionsTable shows a secret's labelled versions: the ledger of which version holds which key.
+func VersionsTable(caption string, versions []scene.Version) string {
+	t := table.New().Border(lipgloss.RoundedBorder()).BorderStyle(faint).Headers("version", "labels "+caption, "key")
+	current := map[int]bool{}
+	for i, v := range versions {
+		labels := make([]string, len(v.Labels))
+		for j, label := range v.Labels {
+			labels[j] = shorten(label)
+			current[i] = current[i] || label == "AWSCURRENT"
+		}
+		t.Row(short(v.ID), strings.Join(labels, "\n"), v.Key)
+	}
+	t.StyleFunc(func(row, _ int) lipgloss.Style {
+		cell := lipgloss.NewStyle().Padding(0, 1)
+		switch {
+		case row == table.HeaderRow:
+			return cell.Faint(true)
+		case current[row]:
+			return cell.Foreground(lipgloss.Green)
+		}
+		return cell
+	})
+	return indent(t.Render())
+}
+
+func indent(block string) string { return "  " + strings.ReplaceAll(block, "\n", "\n  ") }
+
+// short is enough of a version's id to tell it from others, and what marks have of it.
+func short(id string) string { return id[:min(8, len(id))] }
+
+// shorten cuts the key id in a label, which is as long as the line.
+func shorten(label string) string {
+	if id, ok := strings.CutPrefix(label, "quilt-key:"); ok && len(id) > 8 {
+		return "quilt-key:" + short(id) + "…"
+	}
+	return label
+}

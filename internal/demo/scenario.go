@@ -1,0 +1,256 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/demo/scene"
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/settings"
+)
+
+// The two consumers.
+const (
+	serviceName    = "pipeline"
+	serviceWorkers = 24
+	staleName      = "nightly"
+)
+
+// A chapter is a part of the story.
+type chapter struct {
+	title string
+	play  func(context.Context) error
+}
+
+// tell plays the chapters, one after the other.
+func (p *play) tell(ctx context.Context) error {
+	p.show(Opened{AWS: p.AWSURL, Registry: p.RegistryURL})
+	var first, second apikey.Key
+	chapters := []chapter{
+		{"A secret, and a service that reads it for every request", func(ctx context.Context) (err error) {
+			first, err = p.bootstrap(ctx)
+			return err
+		}},
+		{"Secrets Manager rotates it", func(ctx context.Context) (err error) {
+			second, err = p.rotate(ctx, first)
+			return err
+		}},
+		{"The old key has a day of grace, and is held while somebody uses it", func(ctx context.Context) error {
+			return p.hold(ctx, first)
+		}},
+		{"Quiet for more than a day: the old key is revoked", func(ctx context.Context) error {
+			return p.revoke(ctx, first, second)
+		}},
+		{"The current key leaks: rotate, and sweep by force", func(ctx context.Context) error {
+			return p.emergency(ctx, second)
+		}},
+		{"What was promised", p.promised},
+	}
+	for i, c := range chapters {
+		p.show(Chapter{Number: i + 1, Of: len(chapters), Title: c.title})
+		if err := c.play(ctx); err != nil {
+			return err
+		}
+		if err := p.rest(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bootstrap makes the first key, stores it beside other settings, turns rotation on, and starts the service.
+func (p *play) bootstrap(ctx context.Context) (apikey.Key, error) {
+	made, err := p.MakeKey(ctx, "pipeline-prod-"+p.Clock.Now().Format("20060102"))
+	if err != nil {
+		return apikey.Key{}, err
+	}
+	p.rememberKeys()
+	p.show(Did{"made a first key by hand", fmt.Sprintf("%s of %s", made.Fingerprint, sandbox.UserEmail)})
+	if p.secretARN, err = p.StoreSecret(ctx, scene.SecretName, made.Secret); err != nil {
+		return apikey.Key{}, err
+	}
+	p.show(Did{"stored it in the secret " + scene.SecretName, "a JSON object, with four other fields"})
+	if err := p.ConfigureRotation(ctx, p.secretARN); err != nil {
+		return apikey.Key{}, err
+	}
+	p.show(Did{"turned rotation on, every 30 days", "the service's test run passed"})
+	p.service = p.consume(ctx, serviceName, serviceWorkers, p.fetchCurrent)
+	if err := p.service.caughtUp(ctx); err != nil {
+		return apikey.Key{}, err
+	}
+	p.show(Did{fmt.Sprintf("started the service %q", serviceName), fmt.Sprintf("%d workers, no retries", serviceWorkers)})
+	return made.Secret, p.showVersions("before")
+}
+
+// fetchCurrent is what the service does before each request.
+func (p *play) fetchCurrent(ctx context.Context) (apikey.Key, error) {
+	out, err := p.secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &p.secretARN})
+	if err != nil {
+		return apikey.Key{}, err
+	}
+	value, err := apikey.ParseValue(redact.New(aws.ToString(out.SecretString)), "")
+	return value.Key(), err
+}
+
+// rotate has Secrets Manager rotate the secret while the service goes on.
+func (p *play) rotate(ctx context.Context, old apikey.Key) (apikey.Key, error) {
+	oldVersion, before, err := p.Current(p.secretARN)
+	if err != nil {
+		return apikey.Key{}, err
+	}
+	asked := p.service.told().Requests
+	newVersion, err := p.rotateShown(ctx)
+	if err != nil {
+		return apikey.Key{}, err
+	}
+	if err := p.service.caughtUp(ctx); err != nil {
+		return apikey.Key{}, err
+	}
+	current, after, err := p.Current(p.secretARN)
+	if err != nil {
+		return apikey.Key{}, err
+	}
+	if err := p.showVersions("after"); err != nil {
+		return apikey.Key{}, err
+	}
+	p.check("AWSCURRENT moved to the new version", current == newVersion && current != oldVersion && !after.Key().Equal(old), "")
+	p.check("every other byte of the value is as it was", after.SameButKey(before), "")
+	if err := p.checkLogin(ctx, "the new key logs in", after.Key(), true); err != nil {
+		return apikey.Key{}, err
+	}
+	tally := p.service.told()
+	p.check("the service noticed nothing", tally.Failures == 0 && tally.Key == after.Key().Fingerprint(), "%d requests meanwhile, %d failed", tally.Requests-asked, tally.Failures)
+	return after.Key(), nil
+}
+
+// rotateShown shows the four steps of a rotation.
+func (p *play) rotateShown(ctx context.Context) (newVersion string, err error) {
+	defer p.log.await()()
+	p.show(Began{"RotateSecret"})
+	newVersion, err = p.Rotate(ctx, p.secretARN)
+	p.rememberKeys()
+	return newVersion, err
+}
+
+// hold sweeps twice: once to mark the superseded key, once when its grace is over while somebody still uses it.
+func (p *play) hold(ctx context.Context, old apikey.Key) error {
+	stale := p.consume(ctx, staleName, 1, func(context.Context) (apikey.Key, error) { return old, nil })
+	p.show(Did{fmt.Sprintf("started the job %q", staleName), "it cached the old key " + old.Fingerprint()})
+	marked, err := p.sweep(ctx, false)
+	if err != nil {
+		return err
+	}
+	p.check("the superseded key is marked, and lives", took(marked, revocation.Mark, old) && stale.told().Failures == 0, "")
+	p.pass(settings.DefaultGrace + time.Hour)
+	if err := stale.caughtUp(ctx); err != nil {
+		return err
+	}
+	held, err := p.sweep(ctx, false)
+	if err != nil {
+		return err
+	}
+	p.check("grace is over, and the key that is used is held", took(held, revocation.Hold, old), "")
+	p.stopConsumer(stale, fmt.Sprintf("the job %q was never cut off", staleName))
+	return nil
+}
+
+// revoke sweeps when nobody has used the old key for longer than the quiet period.
+func (p *play) revoke(ctx context.Context, old, current apikey.Key) error {
+	p.show(Did{fmt.Sprintf("stopped the job %q", staleName), "the sweep's warning had named its key"})
+	p.pass(settings.DefaultQuiet + time.Hour)
+	swept, err := p.sweep(ctx, false)
+	if err != nil {
+		return err
+	}
+	p.check("the quiet key is revoked", took(swept, revocation.Revoke, old), "")
+	if err := p.checkLogin(ctx, "the registry refuses the old key", old, false); err != nil {
+		return err
+	}
+	if err := p.checkLogin(ctx, "the current key logs in", current, true); err != nil {
+		return err
+	}
+	return p.showVersions("after the sweep")
+}
+
+// emergency replaces the current key and revokes it without waiting. The service is given the time for one request, as a restart would:
+// a key that is revoked by force is refused at once, wherever it is cached.
+func (p *play) emergency(ctx context.Context, leaked apikey.Key) error {
+	if _, err := p.rotateShown(ctx); err != nil {
+		return err
+	}
+	if err := p.service.caughtUp(ctx); err != nil {
+		return err
+	}
+	swept, err := p.sweep(ctx, true)
+	if err == nil && took(swept, revocation.Mark, leaked) {
+		swept, err = p.sweep(ctx, true) // a sweep that finds a superseded key for the first time marks it, even by force
+	}
+	if err != nil {
+		return err
+	}
+	p.check("the leaked key is revoked without waiting", took(swept, revocation.Revoke, leaked), "")
+	return p.checkLogin(ctx, "the registry refuses the leaked key", leaked, false)
+}
+
+// promised looks at the whole story.
+func (p *play) promised(ctx context.Context) error {
+	if err := p.service.caughtUp(ctx); err != nil {
+		return err
+	}
+	_, current, err := p.Current(p.secretARN)
+	if err != nil {
+		return err
+	}
+	p.stopConsumer(p.service, fmt.Sprintf("the service %q never failed", serviceName))
+	if err := p.checkLogin(ctx, "the current key logs in", current.Key(), true); err != nil {
+		return err
+	}
+	left := p.Registry.Keys()
+	p.check("no other key is left behind", len(left) == 1 && left[0].Secret == current.Key().Reveal(), "%d at the registry", len(left))
+	found, searched := p.searchKeys()
+	p.check("no key in anything printed or logged", found == 0, "%d kB searched", searched/1000)
+	return nil
+}
+
+func (p *play) sweep(ctx context.Context, force bool) (revocation.Result, error) {
+	what := "sweep"
+	if force {
+		what = "forced sweep"
+	}
+	p.show(Began{what})
+	result, err := p.Sweep(ctx, p.secretARN, force)
+	if err == nil {
+		p.show(Swept{Force: force, At: p.Clock.Now(), Actions: result.Actions})
+	}
+	return result, err
+}
+
+// took tells whether a sweep did that with the key. A hold is told, and nothing is done.
+func took(result revocation.Result, kind revocation.Kind, key apikey.Key) bool {
+	return slices.ContainsFunc(result.Actions, func(t revocation.Taken) bool {
+		return t.Action == kind && t.Fingerprint == key.Fingerprint() && (t.Done || kind == revocation.Hold)
+	})
+}
+
+// pass moves the sandbox's clock.
+func (p *play) pass(by time.Duration) {
+	p.Clock.Advance(by)
+	p.show(ClockMoved{By: by, Now: p.Clock.Now()})
+}
+
+func (p *play) checkLogin(ctx context.Context, promise string, key apikey.Key, want bool) error {
+	logsIn, err := p.Logins(ctx, key)
+	if err != nil {
+		return err
+	}
+	p.check(promise, logsIn == want, "%s", key.Fingerprint())
+	return nil
+}

@@ -1,0 +1,160 @@
+// Package scene sets the scene for a person who wants to see the functions at work: a sandbox with both functions deployed, and a
+// secret that holds its first key. The demo plays on it, and the commands `sandbox` and `invoke` open it.
+//
+// It goes the ways a user would: keys are made by a login at the registry, secrets over the wire, rotations by RotateSecret, sweeps by
+// an invocation. It never prints, and knows nothing of how what happens is shown.
+package scene
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/settings"
+)
+
+// SecretName is the secret that every scene is about.
+const SecretName = "quilt/demo"
+
+// FunctionTimeout is that of both functions.
+const FunctionTimeout = 30 * time.Second
+
+// Options are what a scene is opened with.
+type Options struct {
+	Sandbox   sandbox.Options
+	Functions Functions
+	// RevokeEnvironment is added to the revoke function's, whose own defaults hold else.
+	RevokeEnvironment map[string]string
+}
+
+// A Scene is a sandbox with the functions in it.
+type Scene struct {
+	*sandbox.Sandbox
+	RotateARN string
+	RevokeARN string
+
+	client *quilt.Client
+}
+
+// Open starts a sandbox and deploys both functions. The caller closes the scene.
+func Open(o Options) (*Scene, error) {
+	box, err := sandbox.Start(o.Sandbox)
+	if err != nil {
+		return nil, err
+	}
+	s := &Scene{Sandbox: box}
+	if err := s.deploy(o); err != nil {
+		return nil, errors.Join(err, box.Close())
+	}
+	return s, nil
+}
+
+func (s *Scene) deploy(o Options) (err error) {
+	if s.RotateARN, err = s.AddFunction(sandbox.RotateFunction, o.Functions.Rotate, FunctionTimeout, nil); err != nil {
+		return err
+	}
+	if s.RevokeARN, err = s.AddFunction(sandbox.RevokeFunction, o.Functions.Revoke, FunctionTimeout, o.RevokeEnvironment); err != nil {
+		return err
+	}
+	s.client, err = s.NewRegistryClient("quilt-rotate-sandbox")
+	return err
+}
+
+// NewRegistryClient is a client of the scene's registry that sends everything once: what fails is seen.
+func (s *Scene) NewRegistryClient(userAgent string) (*quilt.Client, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil // loopback needs none, whatever the machine is set to
+	transport.MaxIdleConnsPerHost = 32
+	return quilt.NewClient(s.RegistryURL, quilt.Options{UserAgent: userAgent, MaxAttempts: 1, Transport: transport})
+}
+
+// MakeKey makes a key for the ordinary user, as a person would before there is any rotation: with the password.
+func (s *Scene) MakeKey(ctx context.Context, name string) (quilt.CreatedKey, error) {
+	session, err := s.client.LoginPassword(ctx, sandbox.UserName, quilt.NewPassword(sandbox.UserPassword))
+	if err != nil {
+		return quilt.CreatedKey{}, err
+	}
+	return session.CreateKey(ctx, name, settings.DefaultExpiresInDays)
+}
+
+// Logins tells whether the registry lets a key in. An error means that it cannot be told.
+func (s *Scene) Logins(ctx context.Context, key apikey.Key) (bool, error) {
+	_, err := s.client.WithKey(key).Me(ctx)
+	if _, refused := errors.AsType[*quilt.UnauthenticatedError](err); refused {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Value is what a consumer's secret may look like: the key among other people's settings, laid out by hand. Rotation must keep all of it.
+func (s *Scene) Value(key apikey.Key) string {
+	return fmt.Sprintf(`{
+  "QUILT_REGISTRY_URL": %q,
+  "QUILT_API_KEY":      %q,
+  "bucket": "s3://example-pipeline",   "retries": 3.0,
+  "note":   "caf\u00e9, \/ and <tags> stay as they are"
+}`, s.RegistryURL, key.Reveal())
+}
+
+// StoreSecret creates a secret that holds the key, in the form of [Scene.Value].
+func (s *Scene) StoreSecret(ctx context.Context, name string, key apikey.Key) (secretARN string, err error) {
+	return s.CreateSecret(ctx, &secretsmanager.CreateSecretInput{
+		Name:         aws.String(name),
+		Description:  aws.String("A Quilt API key, rotated by quilt-rotate"),
+		SecretString: aws.String(s.Value(key)),
+		Tags: []types.Tag{
+			{Key: aws.String(settings.TagKeyName), Value: aws.String("pipeline-prod")},
+			{Key: aws.String(settings.TagOwner), Value: aws.String(sandbox.UserEmail)},
+		},
+	})
+}
+
+// ConfigureRotation turns rotation on without rotating: Secrets Manager calls testSecret once, on a copy of the current value. It waits
+// until that is over.
+func (s *Scene) ConfigureRotation(ctx context.Context, secretARN string) error {
+	_, err := s.SecretsManager().RotateSecret(ctx, &secretsmanager.RotateSecretInput{
+		SecretId: &secretARN, RotationLambdaARN: &s.RotateARN, RotateImmediately: aws.Bool(false),
+		RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
+	})
+	if err != nil {
+		return err
+	}
+	return s.Secrets.WaitRotation(ctx, secretARN)
+}
+
+// Rotate starts a rotation by RotateSecret and waits until it is over. versionID is the new version's.
+func (s *Scene) Rotate(ctx context.Context, secretARN string) (versionID string, err error) {
+	out, err := s.SecretsManager().RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &secretARN})
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(out.VersionId), s.Secrets.WaitRotation(ctx, secretARN)
+}
+
+// Sweep invokes the revoke function for a secret.
+func (s *Scene) Sweep(ctx context.Context, secretARN string, force bool) (revocation.Result, error) {
+	var result revocation.Result
+	event, err := json.Marshal(map[string]any{"secretId": secretARN, "force": force})
+	if err != nil {
+		return result, err
+	}
+	answer, functionError, err := s.Lambda.Invoke(ctx, s.RevokeARN, event)
+	switch {
+	case err != nil:
+		return result, err
+	case functionError != "":
+		return result, fmt.Errorf("the sweep failed: %s", answer)
+	}
+	return result, json.Unmarshal(answer, &result)
+}

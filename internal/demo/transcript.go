@@ -1,0 +1,32 @@
+package demo
+
+import (
+	"bytes"
+	"io"
+	"sync"
+)
+
+// A Transcript passes on what is printed and keeps it, so that the demo can search its own output for keys.
+type Transcript struct {
+	to io.Writer
+
+	mu   sync.Mutex
+	kept bytes.Buffer
+}
+
+// NewTranscript writes to that writer.
+func NewTranscript(to io.Writer) *Transcript { return &Transcript{to: to} }
+
+func (t *Transcript) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kept.Write(p)
+	return t.to.Write(p)
+}
+
+// Text is everything that was printed.
+func (t *Transcript) Text() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.kept.String()
+}
