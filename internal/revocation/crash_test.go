@@ -29,9 +29,11 @@ const (
 	stallAfter   mishap = "the caller gives up after the request, and the step goes on when the rotation is over"
 	stallLonger  mishap = "the caller gives up, and the request goes on after the next sweep"
 	doneButError mishap = "the service does it and answers 500"
+	loseAnswers  mishap = "the answer is lost, and so are those of its repetitions"
+	landLate     mishap = "the request and its repetitions time out, and the first lands after the process asked something else"
 )
 
-var mishaps = []mishap{crashBefore, crashAfter, crashLate, loseRequest, loseAnswer, serverError, throttle, stallBefore, stallAfter, stallLonger, doneButError}
+var mishaps = []mishap{crashBefore, crashAfter, crashLate, loseRequest, loseAnswer, serverError, throttle, stallBefore, stallAfter, stallLonger, doneButError, loseAnswers, landLate}
 
 // A variant is how the life of a key is gone through.
 type variant struct {
@@ -84,6 +86,8 @@ type life struct {
 	happened bool
 	stalled  chan struct{} // closed when a request stalls
 	release  chan struct{} // closed when it may go on
+	hit      string        // operation of a mishap that goes on
+	held     func()        // its request, to land later
 	late     []func()      // requests that land later
 	adrift   []chan error  // steps that were given up and go on
 }
@@ -103,8 +107,12 @@ func newLife(t *testing.T, v variant, m mishap, at int) *life {
 // hook lets the mishap happen to the one request, and the overseer see all.
 func (l *life) hook(c *wire.Call, next func()) {
 	pass := func() { l.overseer.oversee(c, next) }
-	if sandboxtest.ProcessOf(c) == "" || !l.itsTurn() {
+	if sandboxtest.ProcessOf(c) == "" {
 		pass()
+		return
+	}
+	if !l.itsTurn() {
+		l.repeated(c, pass)
 		return
 	}
 	process := l.Process()
@@ -138,6 +146,32 @@ func (l *life) hook(c *wire.Call, next func()) {
 	case doneButError:
 		pass()
 		c.Respond(500, `{"message":"internal error"}`)
+	case loseAnswers:
+		l.hit = c.Operation
+		pass()
+		c.Cut()
+	case landLate:
+		l.hit, l.held = c.Operation, pass
+		c.Cut()
+	}
+}
+
+// repeated goes on with a mishap that is not over with one request: until the process asks something else.
+func (l *life) repeated(c *wire.Call, pass func()) {
+	repetition := l.hit == c.Operation
+	if repetition && l.mishap == landLate {
+		c.Cut()
+		return
+	}
+	pass()
+	if repetition {
+		c.Cut()
+		return
+	}
+	l.hit = ""
+	if l.held != nil {
+		l.held()
+		l.held = nil
 	}
 }
 
@@ -171,10 +205,10 @@ func (l *life) live() {
 	l.letGo()
 	for range 5 { // a sweep that failed is due again; what was marked late is due a day later
 		l.sweepAll()
+		l.letGo()
 		l.Clock.Advance(26 * time.Hour)
 	}
 	l.sweepAll()
-	l.letGo()
 	for _, s := range l.secrets {
 		l.check(s, old[s.Name])
 	}
@@ -228,6 +262,7 @@ var errGivenUp = fmt.Errorf("the caller gave up")
 
 // call invokes a function, and gives up on it when it stalls.
 func (l *life) call(invoke func(*sandboxtest.Process) error) error {
+	l.nextInvocation()
 	process := l.Process()
 	done := make(chan error, 1)
 	go func() { done <- invoke(process) }()
@@ -244,6 +279,15 @@ func (l *life) call(invoke func(*sandboxtest.Process) error) error {
 		l.adrift = append(l.adrift, done)
 		l.Abandon()
 		return errGivenUp
+	}
+}
+
+// nextInvocation ends a mishap that went on until the end of an invocation; a request that it held lands later.
+func (l *life) nextInvocation() {
+	l.hit = ""
+	if l.held != nil {
+		l.late = append(l.late, l.held)
+		l.held = nil
 	}
 }
 

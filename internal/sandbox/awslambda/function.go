@@ -133,6 +133,12 @@ func (h *Host) Add(config Config) (functionARN string, err error) {
 	return d.arn, nil
 }
 
+// Exists tells whether there is such a function, by name or ARN: Secrets Manager asks before it takes one for a rotation.
+func (h *Host) Exists(nameOrARN string) bool {
+	_, err := h.find(nameOrARN, "")
+	return err == nil
+}
+
 // Remove deletes a function and its logs. An event under way is finished first.
 func (h *Host) Remove(name string) {
 	h.mu.Lock()
