@@ -47,21 +47,31 @@ type Rig struct {
 	RevokeEnv settings.Revoke
 	Timeout   time.Duration // of one invocation
 
+	NewKeyWait time.Duration // see [rotation.Rotator]; holds for processes that start later
+
 	transport *http.Transport
 	processes atomic.Int64
 	warm      atomic.Pointer[Process] // nil: the next invocation starts a process
 	cold      atomic.Bool             // every invocation starts a process
+
+	interceptions interceptions
 }
 
 // New starts a sandbox and deploys the functions. The waits inside the functions are short, so that what never comes true fails soon.
 func New(t T) *Rig {
 	t.Helper()
-	s, err := sandbox.Start(sandbox.Options{RotationTries: 1, RetryDelay: time.Millisecond})
+	return NewPersistent(t, 1)
+}
+
+// NewPersistent starts a sandbox whose Secrets Manager tries a whole rotation that often.
+func NewPersistent(t T, rotationTries int) *Rig {
+	t.Helper()
+	s, err := sandbox.Start(sandbox.Options{RotationTries: rotationTries, RetryDelay: time.Millisecond})
 	if err != nil {
 		t.Fatalf("start the sandbox: %v", err)
 	}
 	r := &Rig{
-		T: t, Sandbox: s, Output: &Output{}, Timeout: 20 * time.Second,
+		T: t, Sandbox: s, Output: &Output{}, Timeout: 20 * time.Second, NewKeyWait: 20 * time.Millisecond,
 		RotateEnv: settings.Rotate{RegistryURL: s.RegistryURL, ExpiresInDays: 90},
 		RevokeEnv: settings.Revoke{RegistryURL: s.RegistryURL, Grace: 24 * time.Hour, Quiet: 25 * time.Hour, OrphanAge: time.Hour},
 		transport: &http.Transport{MaxIdleConnsPerHost: 64},
@@ -144,7 +154,7 @@ func (r *Rig) NewProcess() *Process {
 	log := telemetry.NewLogger(r.Output, r.RotateEnv.LogLevel)
 	metrics := telemetry.NewMetrics(r.Output, "sandbox", time.Now)
 	p.rotate = &rotation.Handler{Log: log, Metrics: metrics, Rotator: &rotation.Rotator{
-		Vault: v, Registry: registry, Settings: r.RotateEnv, Log: log, NewKeyWait: 20 * time.Millisecond,
+		Vault: v, Registry: registry, Settings: r.RotateEnv, Log: log, NewKeyWait: r.NewKeyWait,
 	}}
 	p.revoke = &revocation.Handler{Log: log, Metrics: metrics, Sweeper: &revocation.Sweeper{
 		Vault: v, Registry: registry, Settings: r.RevokeEnv, Log: log, RefusalWait: 20 * time.Millisecond,
@@ -195,6 +205,11 @@ func (p *Process) Step(event Event) error {
 	return err
 }
 
+// Rotate hands the rotate function an event as it is, well-formed or not.
+func (p *Process) Rotate(payload []byte) (answer []byte, err error) {
+	return p.run(context.Background(), func(p *Process) handler { return p.rotate }, payload)
+}
+
 // Sweep runs one sweep in the process.
 func (p *Process) Sweep(secretID string, force bool) (revocation.Result, error) {
 	payload, err := json.Marshal(map[string]any{"secretId": secretID, "force": force})
@@ -243,6 +258,15 @@ func (o *Output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.buf.String()
+}
+
+// Take returns what was written, and starts anew.
+func (o *Output) Take() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	text := o.buf.String()
+	o.buf.Reset()
+	return text
 }
 
 // Lines are the log lines that contain all the given texts.
