@@ -20,7 +20,8 @@ import (
 // A stalled twin may still put or promote: that is why the sweep waits for the orphan age before it revokes such a key.
 func (r *run) giveUp(ctx context.Context, reason error) error {
 	if err := r.detach(ctx, vault.Pending, r.Token); err != nil {
-		return errors.Join(reason, err)
+		return fault.New[fault.SecretsManagerFailed]("the version %s of %s can never become current (%s), but AWSPENDING could not be taken off it: %w; run: quilt-rotate unstick %s",
+			r.Token, r.secret.ARN, fault.TypeName(reason), err, r.secret.Name)
 	}
 	r.report.SelfHealed = true
 	return reason
@@ -38,7 +39,7 @@ func (r *run) giveUpIfNotBootstrapped(ctx context.Context, err error) error {
 func (r *run) checkStored(ctx context.Context, current apikey.Value, raw redact.Text) error {
 	pending, err := apikey.ParseValue(raw, r.settings.Field)
 	if err != nil {
-		return r.giveUp(ctx, fault.New[fault.PendingKeyDead]("the pending version %s of %s holds no key: %w; AWSPENDING was taken off, start another rotation", r.Token, r.secret.ARN, err))
+		return r.giveUpWithoutKey(ctx, err)
 	}
 	r.report.Key = pending.Key()
 	if pending.Key().Equal(current.Key()) {
@@ -54,6 +55,11 @@ func (r *run) checkStored(ctx context.Context, current apikey.Value, raw redact.
 		return r.giveUp(ctx, fault.New[fault.PendingKeyOld]("the pending key of %s has less than half its life left; AWSPENDING was taken off, start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name))
 	}
 	return nil
+}
+
+func (r *run) giveUpWithoutKey(ctx context.Context, err error) error {
+	return r.giveUp(ctx, fault.New[fault.PendingKeyDead]("the pending version %s of %s holds no key: %w; AWSPENDING was taken off, start another rotation: quilt-rotate rotate %s",
+		r.Token, r.secret.ARN, err, r.secret.Name))
 }
 
 // finding is what the registry has against a key: nothing, or one of these.

@@ -36,7 +36,7 @@ func (r *run) labelCurrent(ctx context.Context, account quilt.Account, current a
 	label := vault.KeyLabel(id)
 	holder, held := r.secret.Holder(label)
 	if !held {
-		return r.Vault.Attach(ctx, r.secret.ARN, label, r.current.ID)
+		return r.labelled(id, r.Vault.Attach(ctx, r.secret.ARN, label, r.current.ID))
 	}
 	same, err := r.holdsKey(ctx, holder.ID, current.Key())
 	if err != nil {
@@ -46,7 +46,15 @@ func (r *run) labelCurrent(ctx context.Context, account quilt.Account, current a
 		r.report.Unidentified = true
 		return nil
 	}
-	return r.Vault.Move(ctx, r.secret.ARN, label, r.current.ID, holder.ID)
+	return r.labelled(id, r.Vault.Move(ctx, r.secret.ARN, label, r.current.ID, holder.ID))
+}
+
+// labelled remembers that the label is on: when this maker may not make keys after all, the next one finds it done.
+func (r *run) labelled(id string, err error) error {
+	if err == nil {
+		r.current.Keys = []string{id}
+	}
+	return err
 }
 
 // onlyFit is the id of the only key in the list that has the key's fingerprint.

@@ -33,6 +33,8 @@ func (r *run) createSecret(ctx context.Context) error {
 	switch {
 	case err == nil:
 		return r.checkStored(ctx, current, pending)
+	case errors.Is(err, vault.ErrBinary):
+		return r.giveUpWithoutKey(ctx, err)
 	case !errors.Is(err, vault.ErrNoValue):
 		return fault.InValue("AWSPENDING", r.secret, err)
 	}

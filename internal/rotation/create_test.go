@@ -1,0 +1,366 @@
+package rotation_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/quiltregistry"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+func TestCreateSecretStoresANewKeyBesideTheOldOne(t *testing.T) {
+	// Protects the consumers' value: the pending one differs in the key alone, is labelled with its key, and AWSCURRENT is untouched.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	trace := r.Trace()
+	s := r.Secret("quilt/pipeline")
+	before := photograph(s)
+
+	event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
+
+	before.unchanged(t)
+	pending := version(t, s, event.ClientRequestToken)
+	key := s.KeyIn(pending)
+	if !holds(pending, vault.Pending) || pending.Value != sandboxtest.ValueWith(key.Reveal()) || key.Equal(s.CurrentKey()) || !s.Alive(key) {
+		t.Errorf("the pending version must hold AWSPENDING, a new key that logs in, and else what the current one holds\n%s", s.Labels())
+	}
+	labelledRight(t, s, pending)
+	for _, q := range trace.Take() {
+		if q.Operation == "PutSecretValue" && !strings.Contains(q.Sent, event.RotationToken) {
+			t.Error("the put does not carry the RotationToken")
+		}
+	}
+}
+
+func TestNameAndLifetimeOfTheMadeKey(t *testing.T) {
+	// Protects who reads the registry's list: a key says what it is for, since when, and whose secret's it is; and it lives as long as was set.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	for _, c := range []struct {
+		secret, label string
+		days          int
+		tags          []string
+	}{
+		{"quilt/Pipeline_prod", "quilt-pipeline-prod", 90, nil},
+		{"tagged", "nightly-etl", 90, []string{settings.TagKeyName, "Nightly ETL"}},
+		{"short", "short", 7, []string{settings.TagExpiresInDays, "7"}},
+	} {
+		s := r.Secret(c.secret, c.tags...)
+		event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
+		made, _ := s.Registry.KeyBySecret(s.KeyIn(version(t, s, event.ClientRequestToken)).Reveal())
+		if want := c.label + "-" + r.Clock.Now().Format("20060102") + "-" + apikey.SecretMark(s.ARN); made.Name != want {
+			t.Errorf("%s: the key is named %q, want %q", c.secret, made.Name, want)
+		}
+		if got := made.ExpiresAt.Sub(made.CreatedAt); got != time.Duration(c.days)*24*time.Hour {
+			t.Errorf("%s: the key lives for %s, want %d days", c.secret, got, c.days)
+		}
+		if made.Owner != sandbox.UserEmail {
+			t.Errorf("%s: the key belongs to %s", c.secret, made.Owner)
+		}
+	}
+}
+
+// A pendingCase is a state in which createSecret finds a pending value.
+type pendingCase struct {
+	name  string
+	spoil func(s *sandboxtest.Secret, pending quiltregistry.APIKey)
+	fault string // "": done
+}
+
+func TestCreateSecretMeetsAPendingValue(t *testing.T) {
+	// Protects from a second key where the first is good, and from a pending key that never passes and blocks every later rotation.
+	t.Parallel()
+	for _, c := range []pendingCase{
+		{"alive", func(*sandboxtest.Secret, quiltregistry.APIKey) {}, ""},
+		{"revoked", func(s *sandboxtest.Secret, k quiltregistry.APIKey) { s.Registry.Delete(k.ID) }, "PendingKeyDead"},
+		{"expired", func(s *sandboxtest.Secret, k quiltregistry.APIKey) { s.Registry.Expire(k.ID) }, "PendingKeyDead"},
+		{"just over half its life left", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) { s.Clock.Advance(44 * 24 * time.Hour) }, ""},
+		{"less than half its life left", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) { s.Clock.Advance(46 * 24 * time.Hour) }, "PendingKeyOld"},
+		{"expired with the current one", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
+			s.Tag(settings.TagIssuer, "issuer")
+			s.Clock.Advance(100 * 24 * time.Hour)
+		}, "PendingKeyDead"},
+		{"revoked, and not even the current one logs in", func(s *sandboxtest.Secret, k quiltregistry.APIKey) {
+			s.Tag(settings.TagIssuer, "issuer")
+			s.Registry.Delete(k.ID)
+			s.Registry.Expire(keyID(t, s, s.CurrentKey()))
+		}, "PendingKeyDead"},
+		{"alive, the current one revoked", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
+			current, _ := s.Registry.KeyBySecret(s.CurrentKey().Reveal())
+			s.Registry.Delete(current.ID)
+		}, ""},
+		{"left out of the list", func(s *sandboxtest.Secret, k quiltregistry.APIKey) {
+			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) {
+				sw.ListOmits = func(other quiltregistry.APIKey) bool { return other.ID == k.ID }
+			})
+		}, ""},
+		{"keys may not look at keys", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
+			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.KeysMayNotManage = quiltregistry.RefuseForbidden })
+		}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := sandboxtest.New(t)
+			keep(t, r, "issuer", `{"username":"`+sandbox.UserName+`","password":"`+sandbox.UserPassword+`"}`)
+			s := r.Secret("quilt/pipeline")
+			event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
+			pending, _ := r.Registry.KeyBySecret(s.KeyIn(version(t, s, event.ClientRequestToken)).Reveal())
+			c.spoil(s, pending)
+			before := photograph(s)
+
+			err := s.Step(event, rotation.Create)
+
+			before.unchanged(t)
+			before.nothingMade(t)
+			v := version(t, s, event.ClientRequestToken)
+			if !holds(v, vault.KeyLabel(pending.ID)) {
+				t.Errorf("the version lost its key's label, so that the sweep finds its key no more\n%s", s.Labels())
+			}
+			if c.fault == "" {
+				must(t, err)
+				if !holds(v, vault.Pending) {
+					t.Errorf("AWSPENDING was taken off a key that is good")
+				}
+				return
+			}
+			wantFault(t, err, c.fault, s.ARN, "AWSPENDING was taken off", "quilt-rotate rotate "+s.Name)
+			if holds(v, vault.Pending) || !metric(r, rotation.MetricSelfHealed) {
+				t.Errorf("AWSPENDING must be off, and the metric tell of it\n%s\n%s", s.Labels(), r.Output)
+			}
+			if !strings.HasPrefix(c.name, "expired with") && !strings.Contains(c.name, "not even") {
+				must(t, s.Rotate()) // the next rotation starts afresh
+			}
+		})
+	}
+}
+
+func TestCreateSecretMeetsAPendingValueThatHoldsNoKey(t *testing.T) {
+	// Protects later rotations: a value can never be changed, so one without a key must not keep AWSPENDING.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	for i, in := range []secretsmanager.PutSecretValueInput{
+		{SecretString: ptr("not a key")}, {SecretString: ptr(`{"QUILT_API_KEY":""}`)}, {SecretString: ptr(`{"QUILT_API_KEY":7}`)}, {SecretBinary: []byte{0, 1, 2}},
+	} {
+		s := r.Secret(fmt.Sprintf("quilt/%d", i))
+		event := s.Begin(sandboxtest.Token(1))
+		in.SecretId, in.ClientRequestToken, in.VersionStages = &s.ARN, &event.ClientRequestToken, []string{vault.Pending}
+		_, err := r.Hands.PutSecretValue(context.Background(), &in)
+		must(t, err)
+		before := photograph(s)
+
+		wantFault(t, s.Step(event, rotation.Create), "PendingKeyDead", s.ARN, "AWSPENDING was taken off")
+
+		before.unchanged(t)
+		before.nothingMade(t)
+		if _, stuck := s.Snapshot().Holder(vault.Pending); stuck {
+			t.Errorf("AWSPENDING is still on\n%s", s.Labels())
+		}
+	}
+}
+
+func ptr(s string) *string { return &s }
+
+func TestSelfHealingThatFailsDoesNotClaimToHaveHealed(t *testing.T) {
+	// Protects the operator from a message that says that AWSPENDING is off when it is on.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
+	r.Registry.Delete(keyID(t, s, s.KeyIn(version(t, s, event.ClientRequestToken))))
+	remove := r.Intercept(sandboxtest.On(sandboxtest.AWSError(400, "AccessDeniedException", "not allowed"), "UpdateSecretVersionStage"))
+
+	err := s.Step(event, rotation.Create)
+
+	if err == nil || strings.Contains(err.Error(), "was taken off") || !strings.Contains(err.Error(), "AccessDenied") {
+		t.Errorf("the error must say that AWSPENDING is still on, and why: %v", err)
+	}
+	if metric(r, rotation.MetricSelfHealed) {
+		t.Error("the metric tells of self-healing")
+	}
+	remove()
+	wantFault(t, s.Step(event, rotation.Create), "PendingKeyDead", "was taken off")
+}
+
+func TestAPendingKeyThatCannotBeAskedForStays(t *testing.T) {
+	// Protects a good pending key from a registry that is down for a moment.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
+	remove := r.Intercept(sandboxtest.OnService("registry", sandboxtest.Answer(503, "")))
+
+	wantFault(t, s.Step(event, rotation.Create), "RegistryUnavailable")
+
+	if !holds(version(t, s, event.ClientRequestToken), vault.Pending) {
+		t.Error("AWSPENDING was taken off")
+	}
+	remove()
+	must(t, s.Step(event, rotation.Create))
+}
+
+func TestANewKeyThatIsNotKnownYetIsNotDead(t *testing.T) {
+	// Protects a key that the registry's login does not know yet: a refusal is no evidence, the list is.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	r.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.NewKeyDelay = time.Hour })
+	event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
+	before := photograph(s)
+
+	must(t, s.Step(event, rotation.Create))
+
+	before.nothingMade(t)
+	if !holds(version(t, s, event.ClientRequestToken), vault.Pending) {
+		t.Error("AWSPENDING was taken off")
+	}
+}
+
+func TestRoomForLabels(t *testing.T) {
+	// Protects from a key that could then not be labelled: with fewer than five labels free none is made, with five it works.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	event := s.Begin(sandboxtest.Token(1))
+	current := s.Holder(vault.Current).ID
+	fill := func(free int) {
+		n := 0
+		for _, v := range s.Snapshot().Versions {
+			n += len(v.Stages)
+		}
+		for ; n < vault.LabelQuota-free; n++ {
+			must(t, s.MoveLabel(fmt.Sprintf("team-%d", n), current, ""))
+		}
+	}
+	fill(4)
+	before := photograph(s)
+
+	wantFault(t, s.Step(event, rotation.Create), "LabelQuota", s.ARN, "4 of its 20", "quilt-rotate revoke "+s.Name)
+
+	before.unchanged(t)
+	before.nothingMade(t)
+	must(t, s.MoveLabel("team-15", "", current))
+	must(t, s.Step(event, rotation.Create))
+	must(t, s.Step(event, rotation.Finish))
+}
+
+func TestMarksOnTheCurrentVersionComeOff(t *testing.T) {
+	// Protects the grace of a version that somebody rolled back to: when it is superseded again, its grace starts anew.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	current := s.Holder(vault.Current).ID
+	mark := vault.NewMark(current, r.Clock.Now().Add(-time.Hour))
+	must(t, s.MoveLabel(mark.Label(), current, ""))
+
+	runTo(t, s, sandboxtest.Token(1), rotation.Create)
+
+	if holds(version(t, s, current), mark.Label()) {
+		t.Errorf("the mark is still on the current version\n%s", s.Labels())
+	}
+}
+
+func TestAKeyMadeForAnotherUserIsRevokedAgain(t *testing.T) {
+	// Protects from a stored key with other permissions, and from leaving it behind: the made key must be its maker's.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	event := s.Begin(sandboxtest.Token(1))
+	r.Intercept(sandboxtest.On(sandboxtest.EditAnswer(sandbox.UserEmail, sandbox.AdminEmail), "apiKeyCreate"))
+	before := photograph(s)
+
+	wantFault(t, s.Step(event, rotation.Create), "OwnerChanged", s.ARN, sandbox.AdminEmail, sandbox.UserEmail)
+
+	before.unchanged(t)
+	before.nothingMade(t)
+	if !version(t, s, event.ClientRequestToken).Empty {
+		t.Error("the key was stored")
+	}
+}
+
+func TestAKeyWhoseIDFitsNoLabelIsNotStored(t *testing.T) {
+	// Protects from a stored key that no sweep can find.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	event := s.Begin(sandboxtest.Token(1))
+	var id string
+	r.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
+		next()
+		before, after, _ := strings.Cut(string(c.Answer), `"id":"`)
+		id, after, _ = strings.Cut(after, `"`)
+		c.Answer = []byte(before + `"id":"` + strings.Repeat("x", 300) + `"` + after)
+	}, "apiKeyCreate"))
+
+	wantFault(t, s.Step(event, rotation.Create), "BadNewKey", s.ARN, "staging label")
+
+	if id == "" || !version(t, s, event.ClientRequestToken).Empty {
+		t.Error("the key was stored")
+	}
+}
+
+func TestASecretThatWaitsForItsFirstKey(t *testing.T) {
+	// Protects a fresh deployment: createSecret says what to run, and leaves no AWSPENDING behind that would block the first rotation.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	for i, value := range []string{"{}", " {} \n", `{"QUILT_API_KEY":" "}`, " "} {
+		s := r.BareSecret(fmt.Sprintf("quilt/fresh-%d", i), value)
+		before := photograph(s)
+		event := s.Begin(sandboxtest.Token(1))
+
+		wantFault(t, s.Step(event, rotation.Create), "NotBootstrapped", s.ARN, "first key", "quilt-rotate bootstrap "+s.Name)
+
+		before.unchanged(t)
+		before.nothingMade(t)
+		if _, stuck := s.Snapshot().Holder(vault.Pending); stuck || !metric(r, rotation.MetricNotBootstrapped) {
+			t.Errorf("AWSPENDING must be off, and the metric tell of the missing key\n%s", s.Labels())
+		}
+		s.Bootstrap(sandbox.UserEmail)
+		s.MustRotate()
+	}
+}
+
+func TestThePlainKeyAsTheWholeValue(t *testing.T) {
+	// Protects secrets that are the key alone, with the white space that editors leave.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/plain")
+	_, key := r.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+	s.Put("\n " + key + "\t\n")
+	s.MustRotate()
+	fresh := s.CurrentKey()
+	if got, want := s.Holder(vault.Current).Value, "\n "+fresh.Reveal()+"\t\n"; got != want || fresh.Reveal() == key {
+		t.Errorf("the value around the key was not kept")
+	}
+}
+
+func TestTheTaggedFieldIsRotatedAndNoOther(t *testing.T) {
+	// Protects a value with several keys: only the field that the tag names changes.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/two", settings.TagField, "second")
+	_, one := r.Registry.MintKey(sandbox.UserEmail, "one", 90)
+	_, two := r.Registry.MintKey(sandbox.UserEmail, "two", 90)
+	value := func(second string) string {
+		return `{"first":"` + one + `","second":"` + second + `","QUILT_API_KEY":"` + one + `"}`
+	}
+	s.Put(value(two))
+	s.MustRotate()
+	fresh := s.Ours()[len(s.Ours())-1]
+	keys := r.Registry.Keys()
+	made := keys[slices.IndexFunc(keys, func(k quiltregistry.APIKey) bool { return k.ID == fresh })]
+	if s.Holder(vault.Current).Value != value(made.Secret) {
+		t.Errorf("another field than the tagged one changed")
+	}
+}

@@ -1,0 +1,139 @@
+package rotation_test
+
+import (
+	"testing"
+
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/quiltregistry"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/vault"
+)
+
+// unlabelled is a secret whose current version holds a key that somebody put in by hand.
+func unlabelled(r *sandboxtest.Rig) (s *sandboxtest.Secret, keyID string) {
+	s = r.Secret("quilt/pipeline")
+	keyID, secret := r.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+	s.Put(sandboxtest.ValueWith(secret))
+	return s, keyID
+}
+
+func TestAFirstKeyIsLabelledByItsFingerprint(t *testing.T) {
+	// Protects from a first key that is superseded and never revoked: where one key alone fits, its label is attached before a key is made.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s, id := unlabelled(r)
+	current := s.Holder(vault.Current).ID
+
+	runTo(t, s, sandboxtest.Token(1), rotation.Create)
+
+	if !holds(version(t, s, current), vault.KeyLabel(id)) || metric(r, rotation.MetricUnidentified) {
+		t.Errorf("the current version must have the label of its key, and nothing be reported\n%s", s.Labels())
+	}
+}
+
+func TestAFirstKeyThatCannotBeToldFromOthersIsReported(t *testing.T) {
+	// Protects another key from being revoked in the place of the first: where two fit, neither's label is attached.
+	t.Parallel()
+	for name, confuse := range map[string]func(*sandboxtest.Rig){
+		"two fit": func(r *sandboxtest.Rig) {
+			r.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.DuplicateFingerprints = true })
+			r.Registry.MintKey(sandbox.UserEmail, "another", 90)
+		},
+		"none fits": func(r *sandboxtest.Rig) {
+			r.Registry.SetSwitches(func(sw *quiltregistry.Switches) {
+				sw.ListOmits = func(k quiltregistry.APIKey) bool { return k.Name == "by hand" }
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := sandboxtest.New(t)
+			confuse(r)
+			s, _ := unlabelled(r)
+			current := s.Holder(vault.Current).ID
+
+			runTo(t, s, sandboxtest.Token(1), rotation.Create)
+
+			if keys := vault.NewVersion(current, version(t, s, current).Stages).Keys; len(keys) != 0 {
+				t.Errorf("the current version was labelled %v\n%s", keys, s.Labels())
+			}
+			if !metric(r, rotation.MetricUnidentified) || len(r.Output.Lines("unidentified")) == 0 {
+				t.Errorf("the key that cannot be identified is not reported\n%s", r.Output)
+			}
+		})
+	}
+}
+
+func TestTheLabelFollowsTheKeyToAnEditedVersion(t *testing.T) {
+	// Protects the key of an edited secret: its label moves from the superseded version to the current one, so that no sweep reads it as
+	// superseded.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	old := s.Holder(vault.Current).ID
+	key := s.CurrentKey()
+	edited := s.Put(`{"QUILT_API_KEY":"` + key.Reveal() + `","edited":true}`)
+
+	runTo(t, s, sandboxtest.Token(1), rotation.Create)
+
+	labelledRight(t, s, version(t, s, edited))
+	if holds(version(t, s, old), vault.KeyLabel(keyID(t, s, key))) {
+		t.Errorf("the label is still on the older version\n%s", s.Labels())
+	}
+}
+
+func TestTheLabelOfAnotherVersionsKeyStays(t *testing.T) {
+	// Protects a version that holds another key from losing its label to a fingerprint: the value decides.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	old := s.Holder(vault.Current)
+	id, secret := r.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+	must(t, s.MoveLabel(vault.KeyLabel(id), old.ID, ""))
+	current := s.Put(sandboxtest.ValueWith(secret))
+
+	runTo(t, s, sandboxtest.Token(1), rotation.Create)
+
+	if !holds(version(t, s, old.ID), vault.KeyLabel(id)) || holds(version(t, s, current), vault.KeyLabel(id)) {
+		t.Errorf("the label moved away from a version that holds another key\n%s", s.Labels())
+	}
+	if !metric(r, rotation.MetricUnidentified) {
+		t.Error("the key that cannot be identified is not reported")
+	}
+}
+
+func TestALabelThatMovedStaysMovedWhenTheNextMakerTakesOver(t *testing.T) {
+	// Protects the rotation of an edited secret where keys may not make keys: the first candidate moves the label, the issuer makes the key.
+	t.Parallel()
+	for _, edit := range []bool{true, false} {
+		r := sandboxtest.New(t)
+		keep(t, r, "issuer", passwordIssuer)
+		s, id := unlabelled(r)
+		s.Tag("quilt-rotate:issuer", "issuer")
+		if edit {
+			must(t, s.MoveLabel(vault.KeyLabel(id), s.Holder(vault.Current).ID, ""))
+			s.Put(`{"QUILT_API_KEY":"` + s.CurrentKey().Reveal() + `","edited":true}`)
+		}
+		r.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.KeysMayNotManage = quiltregistry.RefuseInvalidInput })
+		event := s.Begin(sandboxtest.Token(1))
+
+		must(t, s.Step(event, rotation.Create))
+
+		labelledRight(t, s, s.Holder(vault.Current))
+	}
+}
+
+func TestAPendingVersionWithoutALabelGetsIt(t *testing.T) {
+	// Protects from a pending key that no sweep could find: a label that did not stick is attached by the next run.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
+	pending := version(t, s, event.ClientRequestToken)
+	must(t, s.MoveLabel(vault.KeyLabel(keyID(t, s, s.KeyIn(pending))), "", pending.ID))
+
+	must(t, s.Step(event, rotation.Create))
+
+	labelledRight(t, s, version(t, s, pending.ID))
+}

@@ -1,0 +1,164 @@
+package rotation_test
+
+import (
+	"testing"
+
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/quiltregistry"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+const (
+	passwordIssuer = `{"username":"` + sandbox.UserName + `","password":"` + sandbox.UserPassword + `"}`
+	adminIssuer    = `{"username":"` + sandbox.AdminName + `","password":"` + sandbox.AdminPassword + `"}`
+)
+
+// A makerCase is a state of the credentials, and what becomes of createSecret.
+type makerCase struct {
+	name   string
+	issuer string // value of the issuer's secret; "": none is configured
+	owner  string // tag
+	spoil  func(t *testing.T, s *sandboxtest.Secret)
+	fault  string // "": a key is made
+	words  []string
+}
+
+func revokeCurrent(t *testing.T, s *sandboxtest.Secret) {
+	s.Registry.Delete(keyID(t, s, s.CurrentKey()))
+}
+
+func expireCurrent(t *testing.T, s *sandboxtest.Secret) {
+	s.Registry.Expire(keyID(t, s, s.CurrentKey()))
+}
+
+func expireBoth(t *testing.T, s *sandboxtest.Secret) {
+	expireCurrent(t, s)
+	s.Registry.Expire(keyID(t, s, s.KeyIn(s.Holder(vault.Previous))))
+}
+
+func revokeBoth(t *testing.T, s *sandboxtest.Secret) {
+	s.Registry.Delete(keyID(t, s, s.KeyIn(s.Holder(vault.Previous))))
+	revokeCurrent(t, s)
+}
+
+func mayNotManage(manner string) func(*testing.T, *sandboxtest.Secret) {
+	return func(_ *testing.T, s *sandboxtest.Secret) {
+		s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.KeysMayNotManage = manner })
+	}
+}
+
+func both(one, other func(*testing.T, *sandboxtest.Secret)) func(*testing.T, *sandboxtest.Secret) {
+	return func(t *testing.T, s *sandboxtest.Secret) {
+		one(t, s)
+		other(t, s)
+	}
+}
+
+func nullMe(_ *testing.T, s *sandboxtest.Secret) {
+	s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.NullMe = true })
+}
+
+func TestTheMaker(t *testing.T) {
+	// Protects the owner of the key, and the rotation from credentials that fail: the first that logs in makes it, and never for another user.
+	t.Parallel()
+	cases := []makerCase{
+		{"the current key", "", "", func(*testing.T, *sandboxtest.Secret) {}, "", nil},
+		{"the previous key, as the current one expired", "", "", expireCurrent, "", nil},
+		{"the previous key, as the current one is revoked and the tag knows the owner", "", sandbox.UserEmail, revokeCurrent, "", nil},
+		{"the same where the registry answers me: null", "", sandbox.UserEmail, both(revokeCurrent, nullMe), "", nil},
+		{"nothing knows the owner of a revoked key", "", "", revokeCurrent, "OwnerUnknown", []string{"quilt-rotate:owner", "the previous key", "quilt/pipeline"}},
+		{"the tag names another owner", "", "somebody@example.com", revokeCurrent, "OwnerChanged", []string{"somebody@example.com", sandbox.UserEmail, "nothing was made"}},
+		{"the tag does not overrule the current key", "", "somebody@example.com", func(*testing.T, *sandboxtest.Secret) {}, "", nil},
+		{"the issuer by password, as both keys expired", passwordIssuer, "", expireBoth, "", nil},
+		{"the issuer by password, as both keys are revoked", passwordIssuer, sandbox.UserEmail, revokeBoth, "", nil},
+		{"the issuer by key", "key", "", expireBoth, "", nil},
+		{"the issuer of another user, both keys expired", adminIssuer, "", expireBoth, "OwnerUnknown", []string{"the issuer", sandbox.AdminEmail}},
+		{"the issuer of another user, the tag knows", adminIssuer, sandbox.UserEmail, expireBoth, "OwnerChanged", []string{sandbox.AdminEmail, sandbox.UserEmail, "nothing was made"}},
+		{"no credential is left", "", "", expireBoth, "NoMaker", []string{"the current key", "the previous key", "quilt-rotate:issuer", "quilt-rotate recover"}},
+		{"the issuer's password is wrong", `{"username":"` + sandbox.UserName + `","password":"something else"}`, "", expireBoth, "NoMaker", []string{"the current key", "the previous key", "the issuer", "POST /api/login"}},
+		{"the registry takes single sign-on only", passwordIssuer, "", both(expireBoth, func(_ *testing.T, s *sandboxtest.Secret) {
+			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.SSOOnly = true })
+		}), "NoMaker", []string{"the issuer", "single sign-on"}},
+		{"the user is switched off", passwordIssuer, "", func(_ *testing.T, s *sandboxtest.Secret) { s.Registry.SetActive(sandbox.UserEmail, false) }, "NoMaker", []string{"the current key", "the issuer"}},
+		{"the issuer's secret has the wrong form", `{"user":"x"}`, "", expireBoth, "BadIssuer", []string{"issuer", "username"}},
+		{"the issuer's key is none", `{"api_key":"nothing"}`, "", expireBoth, "BadIssuer", []string{"api_key", "issuer"}},
+		{"a user has too many keys", "", "", func(_ *testing.T, s *sandboxtest.Secret) {
+			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.MaxKeysPerUser = 2 })
+		}, "NoMaker", []string{"TooManyKeys"}},
+	}
+	for _, manner := range []string{quiltregistry.RefuseForbidden, quiltregistry.RefuseGraphQLError, quiltregistry.RefuseInvalidInput} {
+		cases = append(cases,
+			makerCase{"keys may not manage keys (" + manner + "), no issuer", "", "", mayNotManage(manner), "NoMaker", []string{"the current key", "the previous key", "quilt-rotate:issuer"}},
+			makerCase{"keys may not manage keys (" + manner + "), the issuer by password", passwordIssuer, "", mayNotManage(manner), "", nil},
+			makerCase{"keys may not manage keys (" + manner + "), the issuer by key", "key", "", mayNotManage(manner), "NoMaker", []string{"the current key", "the previous key", "the issuer"}},
+			makerCase{"keys may not manage keys (" + manner + "), the issuer of another user", adminIssuer, "", mayNotManage(manner), "OwnerChanged", []string{sandbox.AdminEmail, sandbox.UserEmail}},
+		)
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := sandboxtest.New(t)
+			s := r.Secret("quilt/pipeline")
+			must(t, s.Rotate()) // so that there is a previous key
+			c.configure(t, s)
+			c.spoil(t, s)
+			before := photograph(s)
+			event := s.Begin(sandboxtest.Token(1))
+
+			err := s.Step(event, rotation.Create)
+
+			before.unchanged(t)
+			if c.fault != "" {
+				wantFault(t, err, c.fault, c.words...)
+				before.nothingMade(t)
+				return
+			}
+			must(t, err)
+			made, ok := r.Registry.KeyBySecret(s.KeyIn(version(t, s, event.ClientRequestToken)).Reveal())
+			if !ok || made.Owner != sandbox.UserEmail {
+				t.Errorf("the pending key must be a new one of %s\n%s", sandbox.UserEmail, s.Labels())
+			}
+		})
+	}
+}
+
+func (c makerCase) configure(t *testing.T, s *sandboxtest.Secret) {
+	if c.issuer == "key" {
+		_, secret := s.Registry.MintKey(sandbox.UserEmail, "the issuer's own", 90)
+		c.issuer = `{"api_key":"` + secret + `"}`
+	}
+	if c.issuer != "" {
+		s.Tag(settings.TagIssuer, keep(t, s.Rig, "quilt/issuer", c.issuer))
+	}
+	if c.owner != "" {
+		s.Tag(settings.TagOwner, c.owner)
+	}
+}
+
+func TestAnIssuerThatDoesNotExist(t *testing.T) {
+	// Protects the operator from a search: the error names the issuer's secret and what Secrets Manager said.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline", settings.TagIssuer, "quilt/no-such-issuer")
+	expireCurrent(t, s)
+	before := photograph(s)
+	event := s.Begin(sandboxtest.Token(1))
+	wantFault(t, s.Step(event, rotation.Create), "BadIssuer", s.ARN, "quilt/no-such-issuer", "ResourceNotFoundException")
+	before.nothingMade(t)
+}
+
+func TestTheIssuerIsNotReadWhereTheCurrentKeyWorks(t *testing.T) {
+	// Protects the issuer's password: it is read and used only when it is needed.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline", settings.TagIssuer, keep(t, r, "quilt/issuer", passwordIssuer))
+	trace := r.Trace()
+	s.MustRotate()
+	requests := trace.Take()
+	if sandboxtest.Count(requests, "POST /api/login") != 0 || sandboxtest.Count(requests, "GetSecretValue") != 8 {
+		t.Errorf("the issuer was used: %v", sandboxtest.Operations(requests))
+	}
+}
