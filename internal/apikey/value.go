@@ -202,9 +202,9 @@ func (v Value) WithKey(key Key) (redact.Text, error) {
 	return redact.New(text), nil
 }
 
-// SameButKey tells whether two values differ in nothing, or in their key alone.
+// SameButKey tells whether two values differ in nothing, or in their key alone. (The field's name stands before its key.)
 func (v Value) SameButKey(other Value) bool {
-	return v.inObject == other.inObject && v.field == other.field && v.before.Equal(other.before) && v.after.Equal(other.after)
+	return v.before.Equal(other.before) && v.after.Equal(other.after)
 }
 
 func jsonString(s string) string {

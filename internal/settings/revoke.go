@@ -50,7 +50,7 @@ func (s Revoke) ForSecret(tags map[string]string) (Revocation, error) {
 	read(r, TagGrace, &n.Grace, mustDuration, duration)
 	read(r, TagQuiet, &n.Quiet, mustDuration, duration)
 	read(r, TagHoldLimit, &n.HoldLimit, mustDuration, optionalDuration)
-	read(r, TagIssuer, &n.Issuer, "", text)
+	read(r, TagIssuer, &n.Issuer, mustText, text)
 	read(r, TagPauseUntil, &n.PauseUntil, mustTime, moment)
 	return n, r.result("the secret's tags")
 }

@@ -44,7 +44,7 @@ type Vault struct {
 // New uses a Secrets Manager client, which brings the retries for throttling and dropped connections.
 func New(client api) *Vault { return &Vault{client, DefaultMaxLag} }
 
-// WithMaxLag is the same Vault, with another time for reads that lag.
+// WithMaxLag is the same Vault, with another time than [DefaultMaxLag] for reads that lag.
 func (v *Vault) WithMaxLag(d time.Duration) *Vault { return &Vault{v.api, d} }
 
 // Describe reads everything but the values, in one call. It fails with an [*Error].
@@ -56,8 +56,8 @@ func (v *Vault) Describe(ctx context.Context, secretID string) (Secret, error) {
 	return newSecret(out), nil
 }
 
-// Await describes the secret until it is as expected, for two seconds at most, and returns the last description either way. It fails
-// with an [*Error].
+// Await describes the secret until it is as expected, for [DefaultMaxLag] at most, and returns the last description either way. It
+// fails with an [*Error].
 func (v *Vault) Await(ctx context.Context, secretID string, expected func(Secret) bool) (Secret, error) {
 	last, err := retryLag(ctx, v.maxLag, "DescribeSecret", secretID, func() (Secret, error) {
 		s, err := v.Describe(ctx, secretID)
@@ -121,7 +121,7 @@ func retryLag[T any](ctx context.Context, maxLag time.Duration, operation, secre
 			err = backoff.Permanent(err)
 		}
 		return value, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(maxLag))
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(max(maxLag, 1))) // 0 would be no limit
 	if err != nil && err == context.Cause(ctx) { // the wait was cut short: neither here nor missing
 		err = &Error{Operation: operation, Secret: secret, Message: "the time was over before the write was seen", cause: err}
 	}

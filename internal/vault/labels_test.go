@@ -1,0 +1,173 @@
+package vault_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"quilt-rotate/internal/vault"
+)
+
+const (
+	oldVersion = "0f9a1b2c-1111-4222-8333-444455556666"
+	newVersion = "7c3d2e1f-5555-4666-8777-888899990000"
+)
+
+var since = time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC)
+
+func TestLabelsHaveTheirForms(t *testing.T) {
+	// Protects a format on disk: labels that one release writes are read by all others.
+	if got, want := vault.KeyLabel("3f2a"), "quilt-key:3f2a"; got != want {
+		t.Errorf("the key label is %q, want %q", got, want)
+	}
+	for at, want := range map[time.Time]string{
+		since:                                       "quilt-superseded:20261122T181500Z:0f9a1b2c",
+		since.Add(999 * time.Millisecond):           "quilt-superseded:20261122T181500Z:0f9a1b2c",
+		since.In(time.FixedZone("east", 9*3600)):    "quilt-superseded:20261122T181500Z:0f9a1b2c",
+		time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC): "quilt-superseded:20270102T030405Z:0f9a1b2c",
+		time.Date(2027, 1, 1, 0, 30, 0, 0, time.FixedZone("east", 3600)): "quilt-superseded:20261231T233000Z:0f9a1b2c",
+	} {
+		if got := vault.NewMark(oldVersion, at).Label(); got != want {
+			t.Errorf("the mark is %q, want %q", got, want)
+		}
+	}
+}
+
+func TestLabelsAreReadAsWhatTheyMean(t *testing.T) {
+	// Protects the ledger: our labels are understood, others' are left alone, and what a newer release wrote is not taken for ours.
+	mark := vault.NewMark(oldVersion, since)
+	later := vault.NewMark(oldVersion, since.Add(time.Minute))
+	for _, c := range []struct {
+		name    string
+		stages  []string
+		keys    []string
+		marks   []vault.Mark
+		unknown []string
+	}{
+		{"none", nil, nil, nil, nil},
+		{"the service's own", []string{vault.Current, vault.Pending, vault.Previous}, nil, nil, nil},
+		{"somebody else's", []string{"blue", "Quilt-key:x", "my-quilt-key:x", "quilt", "quilted"}, nil, nil, nil},
+		{"a key", []string{vault.Current, "quilt-key:3f2a"}, []string{"3f2a"}, nil, nil},
+		{"a key whose id has colons", []string{"quilt-key:a:b:"}, []string{"a:b:"}, nil, nil},
+		{"two keys, moved by hand", []string{"quilt-key:b", "quilt-key:a"}, []string{"b", "a"}, nil, nil},
+		{"a mark", []string{vault.Previous, mark.Label()}, nil, []vault.Mark{mark}, nil},
+		{"two marks of two sweeps", []string{later.Label(), mark.Label()}, nil, []vault.Mark{later, mark}, nil},
+		{"a key and a mark", []string{mark.Label(), "quilt-key:3f2a"}, []string{"3f2a"}, []vault.Mark{mark}, nil},
+		{"a newer release's", []string{"quilt-lease:x", "quilt-"}, nil, nil, []string{"quilt-lease:x", "quilt-"}},
+		{"a key label without a key", []string{"quilt-key:"}, nil, nil, []string{"quilt-key:"}},
+		{"another version's mark, moved by hand", []string{vault.NewMark(newVersion, since).Label()}, nil, nil, []string{"quilt-superseded:20261122T181500Z:7c3d2e1f"}},
+		{"a mark without a version", []string{"quilt-superseded:20261122T181500Z", "quilt-superseded:20261122T181500Z:"}, nil, nil, []string{"quilt-superseded:20261122T181500Z", "quilt-superseded:20261122T181500Z:"}},
+		{"a mark with more after it", []string{mark.Label() + "0", mark.Label() + ":x"}, nil, nil, []string{mark.Label() + "0", mark.Label() + ":x"}},
+		{"a mark of no time", []string{"quilt-superseded:20261322T181500Z:0f9a1b2c", "quilt-superseded:20260230T181500Z:0f9a1b2c"}, nil, nil, []string{"quilt-superseded:20261322T181500Z:0f9a1b2c", "quilt-superseded:20260230T181500Z:0f9a1b2c"}},
+		{"a mark of another form", []string{"quilt-superseded:2026-11-22T18:15:00Z:0f9a1b2c"}, nil, nil, []string{"quilt-superseded:2026-11-22T18:15:00Z:0f9a1b2c"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			want := vault.Version{ID: oldVersion, Stages: c.stages, Keys: c.keys, Marks: c.marks, Unknown: c.unknown}
+			if diff := cmp.Diff(want, vault.NewVersion(oldVersion, c.stages), cmp.AllowUnexported(vault.Mark{})); diff != "" {
+				t.Errorf("wrong (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestVersionAnswersForItsLabels(t *testing.T) {
+	// Protects the reading of stages and of the one key: exact labels, the first key, "" where there is none.
+	v := vault.NewVersion(oldVersion, []string{vault.Current, "quilt-key:b", "quilt-key:a"})
+	for label, want := range map[string]bool{vault.Current: true, "quilt-key:a": true, vault.Pending: false, "AWSCURREN": false, "awscurrent": false, "": false} {
+		if v.Has(label) != want {
+			t.Errorf("Has(%q) is %v", label, !want)
+		}
+	}
+	if v.Key() != "b" || (vault.Version{}).Key() != "" {
+		t.Errorf("the key is %q, and %q without labels", v.Key(), (vault.Version{}).Key())
+	}
+}
+
+func TestCheckLabelBeforeAnythingIsStored(t *testing.T) {
+	// Protects a key from being stored with a label that the service refuses, or that the sweep does not understand.
+	for id, fits := range map[string]bool{
+		"3f2a": true, strings.Repeat("x", vault.MaxLabelLength-len("quilt-key:")): true,
+		"": false, strings.Repeat("x", vault.MaxLabelLength-len("quilt-key:")+1): false,
+	} {
+		if err := vault.CheckLabel(id); (err == nil) != fits {
+			t.Errorf("an id of %d characters: %v", len(id), err)
+		}
+		if v := vault.NewVersion(oldVersion, []string{vault.KeyLabel(id)}); fits && v.Key() != id {
+			t.Errorf("the id %q is read back as %q", id, v.Key())
+		}
+	}
+}
+
+// versionIDs are ids as the service takes them (32 to 64 signs), and shorter ones, which an emulator may give.
+func versionIDs() *rapid.Generator[string] {
+	return rapid.OneOf(rapid.StringMatching(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), rapid.StringMatching(`[!-~]{1,64}`))
+}
+
+func TestEveryMarkIsReadBack(t *testing.T) {
+	// Protects the grace period: whoever wrote a mark, its version and time come back to the second, and no other version takes it for its own.
+	rapid.Check(t, func(t *rapid.T) {
+		id, other := versionIDs().Draw(t, "version"), versionIDs().Draw(t, "other version")
+		at := time.Unix(rapid.Int64Range(0, 253402300799).Draw(t, "second"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanosecond"))
+		mark := vault.NewMark(id, at)
+		if len(mark.Label()) > vault.MaxLabelLength {
+			t.Fatalf("the label %q is too long", mark.Label())
+		}
+		v := vault.NewVersion(id, []string{vault.Previous, mark.Label()})
+		if len(v.Marks) != 1 || !v.Marks[0].Since.Equal(at.Truncate(time.Second)) || !v.Marks[0].Since.Equal(mark.Since) || v.Marks[0].Label() != mark.Label() || v.Unknown != nil {
+			t.Fatalf("%q at %v is read back as %+v", id, at, v)
+		}
+		theirs := vault.NewVersion(other, []string{mark.Label()})
+		if same := other[:min(8, len(other))] == id[:min(8, len(id))]; !same && (theirs.Marks != nil || len(theirs.Unknown) != 1) {
+			t.Fatalf("the mark of %q is taken by %q: %+v", id, other, theirs)
+		}
+	})
+}
+
+func TestEveryKeyLabelIsReadBack(t *testing.T) {
+	// Protects the way from a version to its key: any id that fits into a label comes out of it as it was.
+	rapid.Check(t, func(t *rapid.T) {
+		id := rapid.StringN(1, -1, vault.MaxLabelLength-len("quilt-key:")).Draw(t, "key id")
+		if err := vault.CheckLabel(id); err != nil {
+			t.Fatal(err)
+		}
+		v := vault.NewVersion(oldVersion, []string{vault.KeyLabel(id)})
+		if !slices.Equal(v.Keys, []string{id}) || v.Marks != nil || v.Unknown != nil {
+			t.Fatalf("%q is read back as %+v", id, v)
+		}
+	})
+}
+
+func FuzzNewVersion(f *testing.F) {
+	// Protects the sweep from labels that people and newer releases write: each of "quilt-" is understood in full or named as unknown.
+	for _, label := range []string{"", "quilt-", "quilt-key:", "quilt-key:a", "quilt-superseded:", vault.NewMark(oldVersion, since).Label(), vault.NewMark("short", since).Label(),
+		vault.NewMark("é日本語x", since).Label(), "quilt-superseded:20261122T181560Z:0f9a1b2c", "quilt-superseded:20261122T181500Z:\n", "quilt-superseded:00000101T000000Z:0f9a1b2c", vault.Current} {
+		f.Add(oldVersion, label)
+		f.Add("short", label)
+	}
+	f.Fuzz(func(t *testing.T, id, label string) {
+		v := vault.NewVersion(id, []string{label})
+		ours := 0
+		if strings.HasPrefix(label, "quilt-") {
+			ours = 1
+		}
+		if len(v.Keys)+len(v.Marks)+len(v.Unknown) != ours {
+			t.Fatalf("the label %q on %q is read as %+v", label, id, v)
+		}
+		if v.Keys != nil && vault.KeyLabel(v.Key()) != label {
+			t.Fatalf("the label %q is read as the key %q", label, v.Key())
+		}
+		if v.Marks != nil && v.Marks[0].Label() != label {
+			t.Fatalf("the label %q is read as the mark %q", label, v.Marks[0].Label())
+		}
+		if v.Unknown != nil && v.Unknown[0] != label {
+			t.Fatalf("the label %q is unknown as %q", label, v.Unknown[0])
+		}
+		if !slices.Equal(v.Stages, []string{label}) || !v.Has(label) {
+			t.Fatalf("the label %q was lost: %+v", label, v)
+		}
+	})
+}

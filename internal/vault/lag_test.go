@@ -1,0 +1,252 @@
+package vault_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/smithy-go"
+
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/vault"
+)
+
+// These tests run in synctest's bubble: its time passes at once, and shows how long was waited.
+
+const maxLag = vault.DefaultMaxLag
+
+// labelledAfter describes a secret whose pending label is seen only after a while.
+func labelledAfter(lag time.Duration, reads *int) *vault.Vault {
+	from := time.Now()
+	return vault.New(stub{describe: func(context.Context) (*secretsmanager.DescribeSecretOutput, error) {
+		*reads++
+		stages := map[string][]string{oldVersion: {vault.Current}}
+		if time.Since(from) >= lag {
+			stages[newVersion] = []string{vault.Pending}
+		}
+		return &secretsmanager.DescribeSecretOutput{ARN: aws.String(arn), VersionIdsToStages: stages}, nil
+	}})
+}
+
+func isPending(s vault.Secret) bool {
+	_, ok := s.Holder(vault.Pending)
+	return ok
+}
+
+// valueAfter reads a version whose value is seen only after a while.
+func valueAfter(lag time.Duration, reads *int) *vault.Vault {
+	from := time.Now()
+	return vault.New(stub{get: func(context.Context, *secretsmanager.GetSecretValueInput) (*secretsmanager.GetSecretValueOutput, error) {
+		*reads++
+		if time.Since(from) < lag {
+			return nil, &smithy.OperationError{Err: &types.ResourceNotFoundException{Message: aws.String("no value")}}
+		}
+		return &secretsmanager.GetSecretValueOutput{SecretString: aws.String(value)}, nil
+	}})
+}
+
+func TestAwaitWaitsOutALaggingDescription(t *testing.T) {
+	// Protects a rotation from failing on a description that lags behind its own start, without holding up one that does not.
+	for _, lag := range []time.Duration{0, 30 * time.Millisecond, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			var reads int
+			v, from := labelledAfter(lag, &reads), time.Now()
+			got, err := v.Await(t.Context(), arn, isPending)
+			if err != nil || !isPending(got) {
+				t.Errorf("a lag of %v: got %+v, %v", lag, got, err)
+			}
+			if waited := time.Since(from); waited < lag || waited > lag+time.Second || lag == 0 && (waited > 0 || reads != 1) {
+				t.Errorf("a lag of %v: waited %v, read %d times", lag, waited, reads)
+			}
+		})
+	}
+}
+
+func TestAwaitGivesTheLastDescriptionWhenItNeverFits(t *testing.T) {
+	// Protects the error that follows: after two seconds the caller judges what is there, with a description and no error.
+	synctest.Test(t, func(t *testing.T) {
+		var reads int
+		v, from := labelledAfter(time.Hour, &reads), time.Now()
+		got, err := v.Await(t.Context(), arn, isPending)
+		if err != nil || got.ARN != arn || isPending(got) {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		if waited := time.Since(from); waited < maxLag/2 || waited > maxLag || reads < 4 || reads > 40 {
+			t.Errorf("waited %v, read %d times", waited, reads)
+		}
+	})
+}
+
+func TestReadWaitsOutALaggingValue(t *testing.T) {
+	// Protects testSecret and finishSecret, which read what createSecret has just stored.
+	for _, lag := range []time.Duration{0, 30 * time.Millisecond, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			var reads int
+			v, from := valueAfter(lag, &reads), time.Now()
+			got, err := v.Read(t.Context(), arn, newVersion)
+			if err != nil || got.Reveal() != value {
+				t.Errorf("a lag of %v: %v", lag, err)
+			}
+			if waited := time.Since(from); waited < lag || waited > lag+time.Second || lag == 0 && (waited > 0 || reads != 1) {
+				t.Errorf("a lag of %v: waited %v, read %d times", lag, waited, reads)
+			}
+		})
+	}
+}
+
+func TestReadOfAVersionThatStaysWithoutValue(t *testing.T) {
+	// Protects the pending version that Secrets Manager makes before createSecret: no value is an answer of its own, after two seconds at most.
+	synctest.Test(t, func(t *testing.T) {
+		var reads int
+		v, from := valueAfter(time.Hour, &reads), time.Now()
+		if _, err := v.Read(t.Context(), arn, newVersion); !errors.Is(err, vault.ErrNoValue) {
+			t.Errorf("got %v, want ErrNoValue", err)
+		}
+		if waited := time.Since(from); waited < maxLag/2 || waited > maxLag || reads < 4 || reads > 40 {
+			t.Errorf("waited %v, read %d times", waited, reads)
+		}
+	})
+}
+
+func TestTheWaitCanBeSet(t *testing.T) {
+	// Protects tests and commands that cannot wait: the wait ends at its limit, and a limit of nothing means one read, not for ever.
+	for limit, most := range map[time.Duration]int{0: 1, time.Nanosecond: 1, 100 * time.Millisecond: 3} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			var reads int
+			from := time.Now()
+			if _, err := valueAfter(time.Hour, &reads).WithMaxLag(limit).Read(ctx, arn, newVersion); !errors.Is(err, vault.ErrNoValue) {
+				t.Errorf("Read with a limit of %v: %v", limit, err)
+			}
+			if _, err := labelledAfter(time.Hour, &reads).WithMaxLag(limit).Await(ctx, arn, isPending); err != nil {
+				t.Errorf("Await with a limit of %v: %v", limit, err)
+			}
+			if waited := time.Since(from); waited > 2*limit || reads < 2 || reads > 2*most {
+				t.Errorf("a limit of %v: waited %v, read %d times", limit, waited, reads)
+			}
+		})
+	}
+}
+
+func TestReadIfAnyDoesNotWait(t *testing.T) {
+	// Protects createSecret's time: where no value is the usual case, one read decides.
+	synctest.Test(t, func(t *testing.T) {
+		var reads int
+		v, from := valueAfter(time.Hour, &reads), time.Now()
+		_, err := v.ReadIfAny(t.Context(), arn, newVersion)
+		if waited := time.Since(from); !errors.Is(err, vault.ErrNoValue) || reads != 1 || waited > 0 {
+			t.Errorf("got %v after %v and %d reads", err, waited, reads)
+		}
+	})
+}
+
+func TestFailuresAreNotWaitedOut(t *testing.T) {
+	// Protects the deadline: only lag is waited for; a refusal is told at once, as the error that it is.
+	denied := &smithy.OperationError{Err: &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "no"}}
+	synctest.Test(t, func(t *testing.T) {
+		var reads int
+		v := vault.New(stub{
+			describe: func(context.Context) (*secretsmanager.DescribeSecretOutput, error) { reads++; return nil, denied },
+			get: func(context.Context, *secretsmanager.GetSecretValueInput) (*secretsmanager.GetSecretValueOutput, error) {
+				reads++
+				return nil, denied
+			},
+		})
+		from := time.Now()
+		_, awaitErr := v.Await(t.Context(), arn, isPending)
+		_, readErr := v.Read(t.Context(), arn, newVersion)
+		for _, err := range []error{awaitErr, readErr} {
+			if service := new(vault.Error); !errors.As(err, &service) || service.Code != "AccessDeniedException" {
+				t.Errorf("got %v", err)
+			}
+		}
+		if reads != 2 || time.Since(from) > 0 {
+			t.Errorf("read %d times in %v", reads, time.Since(from))
+		}
+	})
+}
+
+func TestWaitingEndsWithItsContext(t *testing.T) {
+	// Protects against a wrong conclusion: a wait that was cut short is an error, neither "no value" nor a description that never fitted.
+	for _, cause := range []error{context.DeadlineExceeded, context.Canceled} {
+		synctest.Test(t, func(t *testing.T) {
+			var reads int
+			for name, wait := range map[string]func(context.Context) error{
+				"Await": func(ctx context.Context) error {
+					_, err := labelledAfter(time.Hour, &reads).Await(ctx, arn, isPending)
+					return err
+				},
+				"Read": func(ctx context.Context) error {
+					_, err := valueAfter(time.Hour, &reads).Read(ctx, arn, newVersion)
+					return err
+				},
+			} {
+				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				if errors.Is(cause, context.Canceled) {
+					var stop context.CancelFunc
+					ctx, stop = context.WithCancel(t.Context())
+					time.AfterFunc(200*time.Millisecond, stop)
+				}
+				from := time.Now()
+				err := wait(ctx)
+				cancel()
+				service := new(vault.Error)
+				if !errors.As(err, &service) || service.Secret != arn || !errors.Is(err, cause) || errors.Is(err, vault.ErrNoValue) {
+					t.Errorf("%s: got %v, want an error of the vault for %v", name, err, cause)
+				}
+				if waited := time.Since(from); waited != 200*time.Millisecond {
+					t.Errorf("%s: waited %v", name, waited)
+				}
+			}
+		})
+	}
+}
+
+func TestReadsAskForTheRightVersion(t *testing.T) {
+	// Protects against a label that moves between two calls: versions are read by id, an issuer's secret as it is current.
+	s, v := start(t)
+	s.set("GetSecretValue", http.StatusOK, `{"SecretString":"x"}`)
+	for _, read := range []func() (redact.Text, error){
+		func() (redact.Text, error) { return v.Read(t.Context(), arn, newVersion) },
+		func() (redact.Text, error) { return v.ReadIfAny(t.Context(), arn, newVersion) },
+		func() (redact.Text, error) { return v.ReadCurrent(t.Context(), arn) },
+	} {
+		if got, err := read(); err != nil || got.Reveal() != "x" {
+			t.Fatalf("got %q, %v", got.Reveal(), err)
+		}
+	}
+	for i, want := range []any{newVersion, newVersion, nil} {
+		if got := s.requests()[i].input; got["SecretId"] != arn || got["VersionId"] != want || got["VersionStage"] != nil {
+			t.Errorf("read %d asked for %v, want the version %v", i, got, want)
+		}
+	}
+}
+
+func TestABinaryValueIsNoKey(t *testing.T) {
+	// Protects a secret that somebody stored as a file: it is told apart from one that waits for its value.
+	s, v := start(t)
+	s.set("GetSecretValue", http.StatusOK, `{"SecretBinary":"AAEC"}`)
+	for name, read := range map[string]func(context.Context, string, string) (redact.Text, error){"Read": v.Read, "ReadIfAny": v.ReadIfAny} {
+		if _, err := read(t.Context(), arn, newVersion); !errors.Is(err, vault.ErrBinary) {
+			t.Errorf("%s: got %v, want ErrBinary", name, err)
+		}
+	}
+}
+
+func TestAMissingIssuerIsNoMissingValue(t *testing.T) {
+	// Protects the hint: an issuer's secret that does not exist is a wrong name, not a version that waits for its value.
+	s, v := start(t)
+	s.set("GetSecretValue", http.StatusBadRequest, `{"__type":"ResourceNotFoundException","Message":"Secrets Manager can't find the specified secret."}`)
+	_, err := v.ReadCurrent(t.Context(), "issuer")
+	service := new(vault.Error)
+	if !errors.As(err, &service) || service.Code != "ResourceNotFoundException" || service.Secret != "issuer" || service.Hint == "" {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,105 @@
+package vault_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/google/go-cmp/cmp"
+
+	"quilt-rotate/internal/vault"
+)
+
+func TestDescribeReadsEverythingButTheValues(t *testing.T) {
+	// Protects every decision: stages, tags, rotation, replicas, and the service's clock come out of one answer as it gives them.
+	s, v := start(t)
+	s.set("DescribeSecret", http.StatusOK, `{"ARN":"`+arn+`","Name":"prod/pipeline","RotationEnabled":true,"RotationLambdaARN":"arn:function",
+		"LastRotatedDate":1795371300,"NextRotationDate":1797963300.5,"Tags":[{"Key":"quilt-rotate:grace","Value":"48h"},{"Key":"empty"}],
+		"VersionIdsToStages":{"`+oldVersion+`":["AWSPREVIOUS","quilt-key:old"],"`+newVersion+`":["AWSCURRENT"],"unlabelled":[]},
+		"ReplicationStatus":[{"Region":"eu-west-1","Status":"InSync"},{"Region":"us-east-1","Status":"InProgress"}]}`)
+	got, err := v.Describe(t.Context(), "prod/pipeline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := vault.Secret{
+		ARN: arn, Name: "prod/pipeline", Now: since,
+		Rotation: vault.Rotation{Enabled: true, Function: "arn:function", Last: since, Next: time.Date(2026, 12, 22, 18, 15, 0, 500_000_000, time.UTC)},
+		Tags:     map[string]string{"quilt-rotate:grace": "48h", "empty": ""},
+		Versions: map[string]vault.Version{
+			oldVersion: {ID: oldVersion, Stages: []string{"AWSPREVIOUS", "quilt-key:old"}, Keys: []string{"old"}},
+			newVersion: {ID: newVersion, Stages: []string{"AWSCURRENT"}},
+		},
+		Replicas: []vault.Replica{{Region: "eu-west-1", Status: vault.InSync}, {Region: "us-east-1", Status: "InProgress"}},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(vault.Mark{})); diff != "" {
+		t.Errorf("wrong (-want +got):\n%s", diff)
+	}
+	if asked := s.requests(); len(asked) != 1 || asked[0].input["SecretId"] != "prod/pipeline" {
+		t.Errorf("it asked %v", asked)
+	}
+}
+
+func TestDescribeOfASecretThatWasNeverRotated(t *testing.T) {
+	// Protects fresh secrets: what the service leaves out is read as off, never, and none.
+	s, v := start(t)
+	s.set("DescribeSecret", http.StatusOK, `{"ARN":"`+arn+`","Name":"prod/pipeline"}`)
+	got, err := v.Describe(t.Context(), arn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := vault.Secret{ARN: arn, Name: "prod/pipeline", Now: since, Tags: map[string]string{}, Versions: map[string]vault.Version{}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("wrong (-want +got):\n%s", diff)
+	}
+}
+
+func TestDescribeOfADeletedSecret(t *testing.T) {
+	// Protects secrets on their way out: a deletion date means that nothing is to be done any more.
+	s, v := start(t)
+	s.set("DescribeSecret", http.StatusOK, `{"ARN":"`+arn+`","DeletedDate":1795371300}`)
+	if got, err := v.Describe(t.Context(), arn); err != nil || !got.Deleted {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestDescribeWithoutADateTellsTheCallersTime(t *testing.T) {
+	// Protects graces from the year 1: an answer without a Date header is dated by the caller's clock.
+	v := vault.New(stub{describe: func(context.Context) (*secretsmanager.DescribeSecretOutput, error) {
+		return &secretsmanager.DescribeSecretOutput{}, nil
+	}})
+	before := time.Now()
+	got, err := v.Describe(t.Context(), arn)
+	if err != nil || got.Now.Before(before) || got.Now.After(time.Now()) || got.Now.Location() != time.UTC {
+		t.Errorf("now is %v, %v", got.Now, err)
+	}
+}
+
+func TestSecretFindsAndCountsLabels(t *testing.T) {
+	// Protects the lookups that the steps and the sweep start from: the holder of a label, the labels in use, one order of versions.
+	secret := vault.Secret{Versions: map[string]vault.Version{}}
+	for id, stages := range map[string][]string{
+		newVersion: {vault.Current, "quilt-key:new"}, oldVersion: {vault.Previous, "quilt-key:old", vault.NewMark(oldVersion, since).Label()}, "4": {"blue"},
+	} {
+		secret.Versions[id] = vault.NewVersion(id, stages)
+	}
+	for label, want := range map[string]string{vault.Current: newVersion, "quilt-key:old": oldVersion, "blue": "4"} {
+		if got, ok := secret.Holder(label); !ok || got.ID != want {
+			t.Errorf("%s is on %q, %v; want %s", label, got.ID, ok, want)
+		}
+	}
+	if got, ok := secret.Holder(vault.Pending); ok || got.ID != "" {
+		t.Errorf("a label that nobody has is on %q, %v", got.ID, ok)
+	}
+	if n := secret.Labels(); n != 6 {
+		t.Errorf("counted %d labels, want 6", n)
+	}
+	var order []string
+	for _, v := range secret.Sorted() {
+		order = append(order, v.ID)
+	}
+	if diff := cmp.Diff([]string{oldVersion, "4", newVersion}, order); diff != "" {
+		t.Errorf("the order is wrong (-want +got):\n%s", diff)
+	}
+}
