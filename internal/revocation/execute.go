@@ -2,7 +2,6 @@ package revocation
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -136,15 +135,23 @@ func (v *view) holding(versionID string) apikey.Key {
 }
 
 // revokeByID revokes a key, and takes it for done where the registry knows no such key any more: a twin was faster, or an answer was lost.
+// A registry may let a key list keys and not revoke them: then the issuer does, where there is one.
 func (s *sweep) revokeByID(ctx context.Context, v *view, id string) error {
 	err := v.session.RevokeKey(ctx, id)
-	if _, invalid := errors.AsType[*quilt.InvalidInputError](err); !invalid {
+	if !quilt.Refused(err) {
 		return err
 	}
-	if l, askErr := v.session.Login(ctx, id); askErr == nil && l.Key == nil {
+	l, askErr := v.session.Login(ctx, id)
+	switch {
+	case askErr == nil && l.Key == nil:
 		return nil
+	case askErr != nil || v.byIssuer || s.policy.Issuer == "":
+		return err
 	}
-	return err
+	if err := s.goOnAsIssuer(ctx, v, v.Owner, err); err != nil {
+		return err
+	}
+	return v.session.RevokeKey(ctx, id)
 }
 
 // defaultRefusalWait allows for a registry that keeps a revoked key alive for a moment, as some services do.

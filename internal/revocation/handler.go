@@ -1,13 +1,9 @@
 package revocation
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"log/slog"
-	"strings"
 	"time"
 
 	"quilt-rotate/internal/deadline"
@@ -59,25 +55,6 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, err
 	}
 	return json.Marshal(result)
-}
-
-// ParseEvent reads a sweep's event, {"secretId": "<ARN>", "force": false}. It is strict, since a misspelt "force" would be a sweep that
-// somebody in a hurry takes for a forced one. It fails with [*fault.BadEvent].
-func ParseEvent(payload []byte) (Request, error) {
-	var event struct {
-		SecretID *string `json:"secretId"`
-		Force    *bool   `json:"force"`
-	}
-	decoder := json.NewDecoder(bytes.NewReader(payload))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(&event)
-	if _, end := decoder.Token(); err == nil && !errors.Is(end, io.EOF) {
-		err = errors.New("more than one value")
-	}
-	if err != nil || event.SecretID == nil || strings.TrimSpace(*event.SecretID) == "" {
-		return Request{}, fault.New[fault.BadEvent](`the event must be {"secretId": "<ARN>", "force": false} and have no other field; "force" may be left out`)
-	}
-	return Request{SecretID: *event.SecretID, Force: event.Force != nil && *event.Force}, nil
 }
 
 func (h *Handler) tell(ctx context.Context, req Request, result Result, took time.Duration, err error) {

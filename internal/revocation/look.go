@@ -16,6 +16,8 @@ type view struct {
 	World
 	secret  vault.Secret
 	session *quilt.Session // of the current key, or of the issuer where keys may not manage keys
+
+	byIssuer bool // whose session it is
 }
 
 // look reads the world in as few requests as it takes: the values that must be compared, and one query that is login gate and list of
@@ -31,7 +33,7 @@ func (s *sweep) look(ctx context.Context) (*view, error) {
 		}
 	}
 	if err := s.readValues(ctx, v, func(x Version) bool {
-		return x.Has(vault.Current) || x.Has(vault.Pending) || len(x.Keys) > 0
+		return x.Has(vault.Current) || x.Has(vault.Pending) || len(x.Keys) > 0 || x.Has(vault.Previous) && v.markedBefore()
 	}); err != nil {
 		return nil, err
 	}
@@ -108,10 +110,14 @@ func (s *sweep) checkCurrent(v *view) error {
 // logIn is the first gate. Where the current key logs in, but may not manage keys, the issuer's session does what is to be done.
 func (s *sweep) logIn(ctx context.Context, v *view) error {
 	current, _ := v.find(vault.Current)
-	session := s.Registry.WithKey(current.Holds.Key)
-	account, err := session.Account(ctx)
+	v.session = s.Registry.WithKey(current.Holds.Key)
+	account, err := v.session.Account(ctx)
 	if err != nil && quilt.Refused(err) && !refusesLogin(err) {
-		session, account, err = s.logInByIssuer(ctx, session, err)
+		me, loginErr := v.session.Me(ctx)
+		if loginErr == nil {
+			return s.goOnAsIssuer(ctx, v, me.Email, err)
+		}
+		err = loginErr
 	}
 	if refusesLogin(err) {
 		return fault.New[fault.CurrentKeyRefused]("the key in AWSCURRENT of %s does not log in, so nothing is revoked: %w; run: quilt-rotate recover %s", s.secret.ARN, err, s.secret.Name)
@@ -119,34 +125,41 @@ func (s *sweep) logIn(ctx context.Context, v *view) error {
 	if err != nil {
 		return err
 	}
-	v.session, v.Owner, v.List, v.RegistryNow = session, account.Email, account.Keys, account.RegistryTime
+	v.Owner, v.List, v.RegistryNow = account.Email, account.Keys, account.RegistryTime
 	return nil
 }
 
-func (s *sweep) logInByIssuer(ctx context.Context, current *quilt.Session, refusal error) (*quilt.Session, quilt.Account, error) {
-	me, err := current.Me(ctx)
-	if err != nil {
-		return nil, quilt.Account{}, err
-	}
+// goOnAsIssuer lets the issuer's session do what the current key's may not. The issuer must be the same registry user.
+func (s *sweep) goOnAsIssuer(ctx context.Context, v *view, owner string, refusal error) error {
 	if s.policy.Issuer == "" {
-		return nil, quilt.Account{}, fault.New[fault.RegistryRefused]("the current key of %s may not manage keys: %w; configure an issuer (tag quilt-rotate:issuer)", s.secret.ARN, refusal)
+		return fault.New[fault.RegistryRefused]("the current key of %s may not manage keys: %w; configure an issuer (tag quilt-rotate:issuer)", s.secret.ARN, refusal)
 	}
 	value, err := s.Vault.ReadCurrent(ctx, s.policy.Issuer)
 	if err != nil {
-		return nil, quilt.Account{}, fault.New[fault.BadIssuer]("the issuer of %s cannot be read: %w", s.secret.ARN, err)
+		return fault.New[fault.BadIssuer]("the issuer of %s cannot be read: %w", s.secret.ARN, err)
 	}
 	session, err := issuer.LogIn(ctx, s.Registry, s.policy.Issuer, value)
 	if err != nil {
-		return nil, quilt.Account{}, fault.New[fault.BadIssuer]("the issuer of %s cannot log in: %w", s.secret.ARN, err)
+		return s.badIssuer("log in", err)
 	}
 	account, err := session.Account(ctx)
 	if err != nil {
-		return nil, quilt.Account{}, fault.New[fault.BadIssuer]("the issuer of %s cannot list keys: %w", s.secret.ARN, err)
+		return s.badIssuer("list keys", err)
 	}
-	if account.Email != me.Email {
-		return nil, quilt.Account{}, fault.New[fault.OwnerChanged]("the issuer of %s is %s, but its key is %s's; nothing is revoked", s.secret.ARN, account.Email, me.Email)
+	if account.Email != owner {
+		return fault.New[fault.OwnerChanged]("the issuer of %s is %s, but its key is %s's; nothing is revoked", s.secret.ARN, account.Email, owner)
 	}
-	return session, account, nil
+	v.session, v.byIssuer = session, true
+	v.Owner, v.List, v.RegistryNow = account.Email, account.Keys, account.RegistryTime
+	return nil
+}
+
+// badIssuer blames the issuer, unless the registry gave no answer.
+func (s *sweep) badIssuer(cannot string, err error) error {
+	if _, down := errors.AsType[*quilt.UnavailableError](err); down {
+		return err
+	}
+	return fault.New[fault.BadIssuer]("the issuer of %s cannot %s: %w", s.secret.ARN, cannot, err)
 }
 
 func refusesLogin(err error) bool {

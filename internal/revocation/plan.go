@@ -26,18 +26,21 @@ type Action struct {
 // Its rules, in order. The first that fits a version decides on it.
 //
 //	a label is unknown                                  → nothing at all (fail closed)
-//	the current or pending value cannot be read         → nothing at all
+//	the current or pending value cannot be read         → nothing at all (nor where nothing is current)
 //	current, with a mark                                → Unmark
 //	a mark, and no key label                            → Unmark
 //	no key label                                        → never acted on
 //	current or pending                                  → never acted on
 //	its value cannot be read                            → Report
-//	it holds the current key, which has no label yet    → Relabel
-//	it holds the current or the pending key             → never acted on
 //	its label leads to another key than its value       → Report
+//	the version that is, or was last, current holds
+//	  the same key and has no label                     → Relabel
+//	it holds the current or the pending key             → never acted on
+//	another key shows the same fingerprint              → Report
+//	the registry gave no answer for its key             → Report
+//	its key is another user's, or another secret's      → Report
 //	the registry knows its key no more                  → Unlabel
-//	its key is another user's                           → Report
-//	no mark                                             → Mark
+//	no mark (with force: and may never have been current) → Mark
 //	never current, and younger than the orphan age      → wait
 //	force                                               → Revoke
 //	a replica region lags                               → wait
@@ -55,6 +58,9 @@ func Plan(w World, p Policy) []Action {
 	}
 	if v, ok := w.unreadable(); ok {
 		return []Action{{Kind: Report, Reason: UnreadableKey, Version: v.ID}}
+	}
+	if _, ok := w.find(vault.Current); !ok {
+		return []Action{{Kind: Report, Reason: UnreadableKey}}
 	}
 	var actions []Action
 	for _, v := range w.Versions {
@@ -103,25 +109,26 @@ func planKey(w World, p Policy, v Version, id string) Action {
 	if known {
 		a.Key = &row
 	}
-	current, _ := w.find(vault.Current)
-	holdsCurrent := current.Holds.State == Holds && current.Holds.Key.Equal(v.Holds.Key)
+	heir, inherited := w.heir(v)
 	switch {
-	case known && row.Fingerprint != v.Holds.Key.Fingerprint(), len(v.Keys) > 1 && w.protects(v.Holds.Key):
+	case known && row.Fingerprint != v.Holds.Key.Fingerprint(), len(v.Keys) > 1 && w.protects(v.Holds.Key), w.protectedIDs()[id]:
 		return because(a, Report, Mislabelled)
-	case holdsCurrent && len(current.Keys) == 0:
-		a.Version, a.From = current.ID, v.ID
+	case inherited && known && !w.ambiguous(row, v.Holds.Key):
+		a.Version, a.From = heir.ID, v.ID
 		return because(a, Relabel, KeyMoved)
 	case w.protects(v.Holds.Key):
 		return because(a, Report, SameKey)
-	case w.protectedIDs()[id]:
-		return because(a, Report, Mislabelled)
+	case known && w.ambiguous(row, v.Holds.Key):
+		return because(a, Report, Ambiguous)
 	case !known && !asked:
 		return because(a, Report, NotAsked)
 	case !known && answer.Logins, known && row.UserEmail != w.Owner:
 		return because(a, Report, Foreign)
 	case !known:
 		return because(a, Unlabel, Gone)
-	case len(v.Marks) == 0:
+	case w.madeForAnother(row):
+		return because(a, Report, OtherSecret)
+	case len(v.Marks) == 0 && !(p.Force && v.Has(vault.Previous)): // a leaked key has no time for two sweeps
 		a.Mark = vault.NewMark(v.ID, w.Now)
 		return because(a, Mark, Superseded)
 	}
@@ -184,7 +191,7 @@ func because(a Action, kind Kind, reason Reason) Action {
 	return a
 }
 
-// planCurrent tells of a current key without an id: it will not be found when it is superseded.
+// planCurrent tells of a current key without an id, or with a wrong one: it will not be found when it is superseded.
 func planCurrent(w World) []Action {
 	current, ok := w.find(vault.Current)
 	if !ok || current.Holds.State != Holds {
@@ -193,8 +200,12 @@ func planCurrent(w World) []Action {
 	if !w.listCounts() {
 		return []Action{{Kind: Report, Reason: ListIncomplete, Version: current.ID, KeyID: current.Key()}}
 	}
-	if _, known := w.currentKey(); !known {
+	row, known := w.currentKey()
+	switch {
+	case !known:
 		return []Action{{Kind: Report, Reason: Unidentified, Version: current.ID}}
+	case row.Fingerprint != current.Holds.Key.Fingerprint():
+		return []Action{{Kind: Report, Reason: Mislabelled, Version: current.ID, KeyID: row.ID, Key: &row}}
 	}
 	return nil
 }
@@ -214,22 +225,25 @@ func (w World) listCounts() bool {
 }
 
 // planOrphans decides on keys that no version's label names. One is ours to revoke when its name has this secret's mark, it is older than
-// the longest run of a createSecret that might still store it, and no version without a key label holds it, as far as its fingerprint
-// tells. If one of those cannot be read, none is revoked this time.
+// the longest run of a createSecret that might still store it, and no version holds it, as far as its fingerprint tells: not one with
+// another key's label either, since somebody may have moved that. If a version cannot be read, none is revoked this time.
 func planOrphans(w World, p Policy) []Action {
 	if !w.listCounts() {
 		return nil
 	}
-	labelled, protected := w.labelled(), w.protectedIDs()
+	labelled := w.labelled()
 	var actions []Action
 	for _, k := range w.List {
-		if mark, ours := apikey.MarkOf(k.Name); !ours || mark != apikey.SecretMark(w.SecretARN) || labelled[k.ID] || protected[k.ID] || k.UserEmail != w.Owner {
+		if mark, ours := apikey.MarkOf(k.Name); !ours || mark != apikey.SecretMark(w.SecretARN) || labelled[k.ID] || k.UserEmail != w.Owner {
 			continue
 		}
 		a := Action{Kind: Report, KeyID: k.ID, Key: &k}
 		age := w.RegistryNow.Sub(k.CreatedAt)
-		switch held, unread := w.heldUnlabelled(k); {
-		case held:
+		switch held, unread := w.holders(k); {
+		case held.ID != "" && len(held.Keys) == 0: // its label will follow, or its version is never acted on
+		case held.ID != "":
+			a.Version = held.ID
+			actions = append(actions, because(a, Report, Ambiguous))
 		case age < p.OrphanAge:
 			a.Until = w.Now.Add(p.OrphanAge - age)
 			actions = append(actions, because(a, Report, OrphanTooYoung))
@@ -242,13 +256,12 @@ func planOrphans(w World, p Policy) []Action {
 	return actions
 }
 
-// heldUnlabelled tells whether a version without a key label holds the key, as far as its fingerprint tells, or might.
-func (w World) heldUnlabelled(k quilt.APIKey) (held, unread bool) {
+// holders tells which version holds the key, as far as its fingerprint tells, and whether one that cannot be read might.
+func (w World) holders(k quilt.APIKey) (held Version, unread bool) {
 	for _, v := range w.Versions {
-		if len(v.Keys) > 0 {
-			continue
+		if v.Holds.State == Holds && v.Holds.Key.Fingerprint() == k.Fingerprint {
+			held = v
 		}
-		held = held || v.Holds.State == Holds && v.Holds.Key.Fingerprint() == k.Fingerprint
 		unread = unread || v.Holds.State == Unread || v.Holds.State == Unreadable
 	}
 	return held, unread

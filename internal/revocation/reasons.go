@@ -5,7 +5,7 @@ type Kind string
 
 // Everything a plan can hold.
 const (
-	Relabel      Kind = "relabel"       // move the key's label to the current version, which holds the same key
+	Relabel      Kind = "relabel"       // move the key's label to a later version, which holds the same key
 	Mark         Kind = "mark"          // say since when the version is superseded
 	Unmark       Kind = "unmark"        // take that back
 	Hold         Kind = "hold"          // keep a key past its grace, since it is used
@@ -22,7 +22,7 @@ type Reason string
 const (
 	Superseded       Reason = "superseded"    // neither current nor pending any more
 	CurrentAgain     Reason = "current-again" // somebody moved AWSCURRENT back
-	KeyMoved         Reason = "key-moved"     // the current version holds the same key
+	KeyMoved         Reason = "key-moved"     // the version that is, or was last, current holds the same key
 	NoKeyLabel       Reason = "no-key-label"  // a mark without a key means nothing
 	StillUsed        Reason = "still-used"    // within the quiet period
 	GraceOver        Reason = "grace-over"    // and quiet
@@ -47,7 +47,9 @@ const (
 // Reasons to tell somebody.
 const (
 	Foreign        Reason = "foreign"         // the key belongs to another user now
+	OtherSecret    Reason = "other-secret"    // the key's name says that it was made for another secret, which may use it
 	Mislabelled    Reason = "mislabelled"     // the label's key is not the one in the value, as far as can be told
+	Ambiguous      Reason = "ambiguous"       // another key shows the same fingerprint: a label that was moved could not be told
 	UnreadableKey  Reason = "unreadable"      // the version's value holds no key that can be read
 	Unidentified   Reason = "unidentified"    // the current key cannot be told from others at the registry
 	ListIncomplete Reason = "list-incomplete" // the registry's list lacks the current key: it counts for nothing

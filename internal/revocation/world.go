@@ -109,27 +109,69 @@ func (w World) protects(key apikey.Key) bool {
 	return false
 }
 
-// protectedIDs are the ids that may be a protected key's: the ids in the labels of its version, and the ids of all keys in the list that show
-// its fingerprint, unless its label's key shows that too and so tells it from the others.
+// protectedIDs are the ids in the labels of the current and the pending version.
 func (w World) protectedIDs() map[string]bool {
 	ids := map[string]bool{}
 	for _, v := range w.Versions {
-		if !v.Has(vault.Current) && !v.Has(vault.Pending) {
-			continue
-		}
-		told := false
-		for _, id := range v.Keys {
-			ids[id] = true
-			row, known := w.key(id)
-			told = told || known && v.Holds.State == Holds && len(v.Keys) == 1 && row.Fingerprint == v.Holds.Key.Fingerprint()
-		}
-		for _, k := range w.List {
-			if !told && v.Holds.State == Holds && k.Fingerprint == v.Holds.Key.Fingerprint() {
-				ids[k.ID] = true
+		if v.Has(vault.Current) || v.Has(vault.Pending) {
+			for _, id := range v.Keys {
+				ids[id] = true
 			}
 		}
 	}
 	return ids
+}
+
+// ambiguous tells whether another key than the holder's shows the row's fingerprint, at the registry or in a version. Then the label alone
+// says which of them the id means, and hands can move labels: so neither is touched, and both are left to expire. (Fingerprints
+// show six characters of a random key, so this takes malice or a registry with other fingerprints.)
+func (w World) ambiguous(row quilt.APIKey, holder apikey.Key) bool {
+	for _, k := range w.List {
+		if k.ID != row.ID && k.Fingerprint == row.Fingerprint {
+			return true
+		}
+	}
+	for id, a := range w.Asked {
+		if id != row.ID && a.Key != nil && a.Key.Fingerprint == row.Fingerprint {
+			return true
+		}
+	}
+	for _, v := range w.Versions {
+		if v.Holds.State == Holds && v.Holds.Key.Fingerprint() == row.Fingerprint && !v.Holds.Key.Equal(holder) {
+			return true
+		}
+	}
+	return false
+}
+
+// madeForAnother tells whether the key's name has another secret's mark. Secrets come to share a key when somebody copies a value; then it is
+// the other's to revoke.
+func (w World) madeForAnother(row quilt.APIKey) bool {
+	mark, ours := apikey.MarkOf(row.Name)
+	return ours && mark != apikey.SecretMark(w.SecretARN)
+}
+
+// heir is the version that a superseded version's key label belongs on: the current one, where it holds the same key and has no label. So does
+// the one that was current last: a mark on an older version speaks of an earlier time, from which grace must not count.
+func (w World) heir(v Version) (Version, bool) {
+	for _, stage := range []string{vault.Current, vault.Previous} {
+		h, ok := w.find(stage)
+		fits := ok && h.ID != v.ID && len(h.Keys) == 0 && h.Holds.State == Holds && h.Holds.Key.Equal(v.Holds.Key)
+		if fits && (stage == vault.Current || len(v.Marks) > 0 && !w.protects(v.Holds.Key)) {
+			return h, true
+		}
+	}
+	return Version{}, false
+}
+
+// markedBefore tells whether a version other than the one that was current last has a mark: then that one's value must be known too.
+func (w World) markedBefore() bool {
+	for _, v := range w.Versions {
+		if len(v.Keys) > 0 && len(v.Marks) > 0 && !v.Has(vault.Previous) && !v.Has(vault.Current) {
+			return true
+		}
+	}
+	return false
 }
 
 // key is what the registry says of an id, by its list or when it was asked.
