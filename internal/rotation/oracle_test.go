@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -165,4 +166,20 @@ func unstick(t *testing.T, s *sandboxtest.Secret) {
 	if v, ok := s.Snapshot().Holder(vault.Pending); ok {
 		must(t, s.MoveLabel(vault.Pending, "", v.ID))
 	}
+}
+
+// atOnce runs n calls at the same time, and returns their errors.
+func atOnce(n int, run func(i int) error) []error {
+	errs := make([]error, n)
+	start := make(chan struct{})
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			<-start
+			errs[i] = run(i)
+		})
+	}
+	close(start)
+	all.Wait()
+	return errs
 }

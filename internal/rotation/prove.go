@@ -40,7 +40,7 @@ func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, 
 	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 3*time.Second
 	var refusal error
 	l, err := backoff.Retry(ctx, func() (login, error) {
-		l, err := logIn(ctx, session, id)
+		l, err := r.logIn(ctx, session, id)
 		if refusesLogin(err) {
 			refusal = err
 			return l, err
@@ -56,12 +56,13 @@ func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, 
 	return l, err
 }
 
-func logIn(ctx context.Context, session *quilt.Session, id string) (login, error) {
+func (r *run) logIn(ctx context.Context, session *quilt.Session, id string) (login, error) {
 	if id != "" {
 		l, err := session.Login(ctx, id)
 		switch {
 		case err == nil && l.Key == nil:
-			return login{}, fault.New[fault.PendingKeyRefused]("the registry does not know the id in the pending version's label, %s, among the keys of its user", id)
+			return login{}, fault.New[fault.PendingKeyRefused]("the pending key of %s logs in, but its user has no key with the id in its label, %s; run: quilt-rotate unstick %s",
+				r.secret.ARN, id, r.secret.Name)
 		case err == nil:
 			return login{l.Identity, l.Key}, nil
 		case !quilt.Refused(err) || refusesLogin(err):

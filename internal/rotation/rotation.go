@@ -220,8 +220,9 @@ func (r *run) detach(ctx context.Context, label, version string) error {
 	if err == nil {
 		return nil
 	}
-	now, describeErr := r.Vault.Describe(ctx, r.secret.ARN)
-	if describeErr == nil && !now.Versions[version].Has(label) {
+	gone := func(s vault.Secret) bool { return !s.Versions[version].Has(label) }
+	now, describeErr := r.Vault.Await(ctx, r.secret.ARN, gone)
+	if describeErr == nil && gone(now) {
 		return nil
 	}
 	return errors.Join(err, describeErr)

@@ -124,15 +124,16 @@ func (r *run) finishSecret(ctx context.Context) error {
 	return r.cutOver(ctx)
 }
 
-// cutOver moves AWSCURRENT. When the call fails, what DescribeSecret says counts: the answer to a move that was carried out may be lost,
-// and a twin may have been faster.
+// cutOver moves AWSCURRENT. When the call fails, what DescribeSecret says counts, once it had time to catch up: the answer to a move that
+// was carried out may be lost, and a twin may have been faster.
 func (r *run) cutOver(ctx context.Context) error {
 	err := r.Vault.Promote(ctx, r.secret.ARN, r.Token, r.current.ID)
 	if err == nil {
 		return nil
 	}
-	now, describeErr := r.Vault.Describe(ctx, r.secret.ARN)
-	if describeErr == nil && now.Versions[r.Token].Has(vault.Current) {
+	moved := func(s vault.Secret) bool { return s.Versions[r.Token].Has(vault.Current) }
+	now, describeErr := r.Vault.Await(ctx, r.secret.ARN, moved)
+	if describeErr == nil && moved(now) {
 		return nil
 	}
 	return fault.New[fault.CutOverFailed]("AWSCURRENT of %s could not be moved: %w", r.secret.ARN, err)

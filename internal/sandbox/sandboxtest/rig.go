@@ -47,7 +47,9 @@ type Rig struct {
 	RevokeEnv settings.Revoke
 	Timeout   time.Duration // of one invocation
 
-	NewKeyWait time.Duration // see [rotation.Rotator]; holds for processes that start later
+	// What holds for processes that start later.
+	NewKeyWait time.Duration // see [rotation.Rotator]
+	MaxLag     time.Duration // how long reads that lag are waited for; as it is, not long enough for a second look
 
 	transport *http.Transport
 	processes atomic.Int64
@@ -71,7 +73,7 @@ func NewPersistent(t T, rotationTries int) *Rig {
 		t.Fatalf("start the sandbox: %v", err)
 	}
 	r := &Rig{
-		T: t, Sandbox: s, Output: &Output{}, Timeout: 20 * time.Second, NewKeyWait: 20 * time.Millisecond,
+		T: t, Sandbox: s, Output: &Output{}, Timeout: 20 * time.Second, NewKeyWait: 20 * time.Millisecond, MaxLag: 30 * time.Millisecond,
 		RotateEnv: settings.Rotate{RegistryURL: s.RegistryURL, ExpiresInDays: 90},
 		RevokeEnv: settings.Revoke{RegistryURL: s.RegistryURL, Grace: 24 * time.Hour, Quiet: 25 * time.Hour, OrphanAge: time.Hour},
 		transport: &http.Transport{MaxIdleConnsPerHost: 64},
@@ -150,7 +152,7 @@ func (r *Rig) NewProcess() *Process {
 	if err != nil {
 		r.Fatalf("make the registry client: %v", err)
 	}
-	v := vault.New(client).WithMaxLag(30 * time.Millisecond)
+	v := vault.New(client).WithMaxLag(r.MaxLag)
 	log := telemetry.NewLogger(r.Output, r.RotateEnv.LogLevel)
 	metrics := telemetry.NewMetrics(r.Output, "sandbox", time.Now)
 	p.rotate = &rotation.Handler{Log: log, Metrics: metrics, Rotator: &rotation.Rotator{

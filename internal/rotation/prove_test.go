@@ -1,0 +1,213 @@
+package rotation_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/quiltregistry"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+// onlyReads demands that none of the requests changes anything.
+func onlyReads(t *testing.T, requests []sandboxtest.Request) {
+	t.Helper()
+	if len(requests) == 0 {
+		t.Error("no request was seen: this proves nothing")
+	}
+	for _, q := range requests {
+		if q.Writes() {
+			t.Errorf("the step sent %s %s", q.Operation, q.Subject)
+		}
+	}
+}
+
+func TestSetSecretChecksThePlaceOfTheKey(t *testing.T) {
+	// Protects consumers that look in one field: a pending key in another is refused, and nothing is written either way.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
+	trace := r.Trace()
+	must(t, s.Step(event, rotation.Set))
+	onlyReads(t, trace.Take())
+
+	other := r.Secret("quilt/misplaced")
+	event = other.Begin(sandboxtest.Token(1))
+	_, key := r.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+	putVersion(t, other, event.ClientRequestToken, `{"elsewhere":"`+key+`"}`, vault.Pending)
+	before := photograph(other)
+	wantFault(t, other.Step(event, rotation.Set), "PendingMisplaced", other.ARN, `"elsewhere"`, `"QUILT_API_KEY"`, "quilt-rotate unstick")
+	before.unchanged(t)
+}
+
+// A proofCase is a state of the pending key, and what testSecret says to it.
+type proofCase struct {
+	name  string
+	spoil func(s *sandboxtest.Secret, pending quiltregistry.APIKey)
+	fault string
+	words []string
+}
+
+func TestTestSecret(t *testing.T) {
+	// Protects AWSCURRENT from a key that is refused, another user's, or nearly spent; and the live key from a step that writes or revokes.
+	t.Parallel()
+	for _, c := range []proofCase{
+		{"good", func(*sandboxtest.Secret, quiltregistry.APIKey) {}, "", nil},
+		{"known after a moment", func(s *sandboxtest.Secret, k quiltregistry.APIKey) {
+			n := 0
+			s.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
+				if n++; n <= 2 {
+					c.Respond(401, `{"message":"Token invalid."}`)
+					return
+				}
+				next()
+			}, "login"))
+		}, "", nil},
+		{"revoked", func(s *sandboxtest.Secret, k quiltregistry.APIKey) { s.Registry.Delete(k.ID) }, "PendingKeyRefused", []string{"does not log in"}},
+		{"expired", func(s *sandboxtest.Secret, k quiltregistry.APIKey) { s.Registry.Expire(k.ID) }, "PendingKeyRefused", []string{"does not log in"}},
+		{"another user's", func(s *sandboxtest.Secret, k quiltregistry.APIKey) { s.Registry.TransferKey(k.ID, sandbox.AdminEmail) }, "OwnerChanged",
+			[]string{sandbox.AdminEmail, sandbox.UserEmail, "quilt-rotate unstick"}},
+		{"another user's, the current one revoked, the tag knows", func(s *sandboxtest.Secret, k quiltregistry.APIKey) {
+			s.Tag(settings.TagOwner, sandbox.UserEmail)
+			s.Registry.TransferKey(k.ID, sandbox.AdminEmail)
+			current, _ := s.Registry.KeyBySecret(s.CurrentKey().Reveal())
+			s.Registry.Delete(current.ID)
+		}, "OwnerChanged", []string{sandbox.AdminEmail}},
+		{"good, the current one revoked", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
+			current, _ := s.Registry.KeyBySecret(s.CurrentKey().Reveal())
+			s.Registry.Delete(current.ID)
+		}, "", nil},
+		{"good, keys may not look at keys", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
+			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.KeysMayNotManage = quiltregistry.RefuseForbidden })
+		}, "", nil},
+		{"the same, said with errors", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
+			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.KeysMayNotManage = quiltregistry.RefuseGraphQLError })
+		}, "", nil},
+		{"just over half its life left", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) { s.Clock.Advance(44 * 24 * time.Hour) }, "", nil},
+		{"less than half its life left", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) { s.Clock.Advance(46 * 24 * time.Hour) }, "PendingKeyOld", []string{"until 20", "quilt-rotate unstick"}},
+		{"less than half its life by a registry whose clock is ahead", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
+			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.Skew = 46 * 24 * time.Hour })
+		}, "PendingKeyOld", nil},
+		{"in a status that nobody knows", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
+			s.Intercept(sandboxtest.On(sandboxtest.EditAnswer(`"ACTIVE"`, `"SUSPENDED"`), "login"))
+		}, "PendingKeyRefused", []string{"SUSPENDED"}},
+		{"of an id that the registry does not know", func(s *sandboxtest.Secret, k quiltregistry.APIKey) {
+			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) {
+				sw.GetOmits = func(other quiltregistry.APIKey) bool { return other.ID == k.ID }
+			})
+		}, "PendingKeyRefused", []string{"has no key with the id", "quilt-rotate unstick"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := sandboxtest.New(t)
+			r.NewKeyWait = time.Second
+			if strings.Contains(c.fault, "Refused") {
+				r.NewKeyWait = 20 * time.Millisecond
+			}
+			s := r.Secret("quilt/pipeline")
+			event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
+			pending, _ := r.Registry.KeyBySecret(s.KeyIn(version(t, s, event.ClientRequestToken)).Reveal())
+			c.spoil(s, pending)
+			before := photograph(s)
+			labels := s.Labels()
+			trace := r.Trace()
+
+			err := s.Step(event, rotation.Test)
+
+			onlyReads(t, trace.Take())
+			before.unchanged(t)
+			before.nothingMade(t)
+			if s.Labels() != labels {
+				t.Errorf("testSecret changed labels:\n%s\nto\n%s", labels, s.Labels())
+			}
+			if c.fault == "" {
+				must(t, err)
+				return
+			}
+			wantFault(t, err, c.fault, append(c.words, s.ARN)...)
+		})
+	}
+}
+
+// tryConfiguration lets the service try a rotation's configuration: testSecret alone, on a temporary copy of the current value.
+func tryConfiguration(t *testing.T, s *sandboxtest.Secret) error {
+	t.Helper()
+	_, err := s.Hands.RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{SecretId: &s.ARN, RotateImmediately: aws.Bool(false)})
+	must(t, err)
+	return s.Secrets.WaitRotation(context.Background(), s.ARN)
+}
+
+func TestTheServicesTestRunTouchesNothing(t *testing.T) {
+	// Protects the live key: in the service's test run the pending value is the current one, and the step logs in with it and does no more.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	r.Clock.Advance(80 * 24 * time.Hour) // an old key is the usual case here, and no fault
+	before := photograph(s)
+	trace := r.Trace()
+
+	must(t, tryConfiguration(t, s))
+
+	onlyReads(t, trace.Take())
+	before.unchanged(t)
+	before.nothingMade(t)
+	if !s.Alive(s.CurrentKey()) {
+		t.Error("the live key is gone")
+	}
+}
+
+func TestTheServicesTestRunFindsADeadKey(t *testing.T) {
+	// Protects the operator: a configuration whose current key does not log in fails its test run.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	expireCurrent(t, s)
+	wantFault(t, tryConfiguration(t, s), "PendingKeyRefused")
+}
+
+func TestTheServicesTestRunOnASecretThatWaitsForItsFirstKey(t *testing.T) {
+	// Protects a fresh deployment from a false alarm: the test run succeeds, and a metric tells that the first key is missing.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	for i, value := range []string{"{}", `{"QUILT_API_KEY":""}`} {
+		s := r.BareSecret(fmt.Sprintf("quilt/fresh-%d", i), value)
+		r.Output.Take()
+		trace := r.Trace()
+		must(t, tryConfiguration(t, s))
+		onlyReads(t, trace.Take())
+		if !metric(r, rotation.MetricNotBootstrapped) || len(r.Output.Lines(`"level":"WARN"`, "waits for its first key")) != 1 {
+			t.Errorf("the missing key is not reported\n%s", r.Output)
+		}
+	}
+}
+
+func TestRotationSwitchedOff(t *testing.T) {
+	// Protects a secret whose rotation somebody cancelled: no step goes on, and only a test run, of which the service's report is not known, passes.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
+	_, err := r.Hands.CancelRotateSecret(context.Background(), &secretsmanager.CancelRotateSecretInput{SecretId: &s.ARN})
+	must(t, err)
+	before := photograph(s)
+	for _, step := range []rotation.Step{rotation.Create, rotation.Set, rotation.Finish} {
+		wantFault(t, s.Step(event, step), "RotationOff", s.ARN, "RotateSecret")
+	}
+	must(t, s.Step(event, rotation.Test))
+	if len(r.Output.Lines(`"level":"WARN"`, "not switched on", s.ARN)) != 1 {
+		t.Errorf("testSecret does not warn\n%s", r.Output)
+	}
+	before.unchanged(t)
+	before.nothingMade(t)
+}
