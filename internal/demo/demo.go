@@ -32,6 +32,9 @@ type Options struct {
 	Printed   func() string   // everything that was printed so far, to be searched for keys
 	Latency   time.Duration   // of every request, as if there were a network
 	Beat      time.Duration   // a rest between chapters, for people who read along
+
+	// Opened gets the scene before the story begins; may be nil. Tests look into it, and break it.
+	Opened func(*scene.Scene)
 }
 
 // ErrFellShort says that a promise was not kept; which one was shown.
@@ -72,6 +75,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	p.secrets = p.SecretsManager(func(o *secretsmanager.Options) { o.Retryer = aws.NopRetryer{} })
 	p.Hooks.Set(latency(o.Latency))
+	if o.Opened != nil {
+		o.Opened(p.Scene)
+	}
 
 	ctx, cancel := context.WithCancel(ctx)
 	var background sync.WaitGroup

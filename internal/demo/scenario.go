@@ -190,13 +190,10 @@ func (p *play) emergency(ctx context.Context, leaked apikey.Key) error {
 		return err
 	}
 	swept, err := p.sweep(ctx, true)
-	if err == nil && took(swept, revocation.Mark, leaked) {
-		swept, err = p.sweep(ctx, true) // a sweep that finds a superseded key for the first time marks it, even by force
-	}
 	if err != nil {
 		return err
 	}
-	p.check("the leaked key is revoked without waiting", took(swept, revocation.Revoke, leaked), "")
+	p.check("the leaked key is revoked at once", took(swept, revocation.Revoke, leaked), "")
 	return p.checkLogin(ctx, "the registry refuses the leaked key", leaked, false)
 }
 

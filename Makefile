@@ -1,0 +1,68 @@
+# `make` lists the targets. What a target needs it fetches itself, through the Go module proxy.
+
+GO       ?= go
+BUILD    := build
+FUZZTIME ?= 10s
+SOAK     ?= 15m
+LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# A function for Lambda: static, and the same bytes in every checkout.
+FUNCTION_BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags="-s -w -buildid="
+
+.PHONY: help demo test build sandbox invoke lint generate fuzz soak clean go
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## Watch the life of a key: rotated under load, held, revoked (on a sandbox, in seconds)
+	@$(BUILD)/quilt-rotate demo
+
+test: go ## Run go vet, the gofmt check and all tests (with the race detector, where there is a C compiler)
+	$(GO) vet ./...
+	@unformatted=$$($$($(GO) env GOROOT)/bin/gofmt -l .); \
+	if [ -n "$$unformatted" ]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi
+	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then race=-race; else echo "no C compiler: testing WITHOUT the race detector" >&2; fi; \
+	echo "$(GO) test $$race ./..."; $(GO) test $$race ./...
+
+# The command's version names the revision, where git will tell it: git refuses a checkout of another user's.
+build: go ## Build both functions for this machine, and the command, into build/
+	@echo "building the functions and the command" >&2
+	@$(FUNCTION_BUILD) -o $(BUILD)/rotate/bootstrap ./functions/rotate
+	@$(FUNCTION_BUILD) -o $(BUILD)/revoke/bootstrap ./functions/revoke
+	@vcs=$$(git status >/dev/null 2>&1 && echo auto || echo false); \
+	$(GO) build -trimpath -buildvcs=$$vcs -o $(BUILD)/quilt-rotate ./cmd/quilt-rotate
+
+sandbox: build ## Run Secrets Manager, Lambda and a Quilt registry on loopback, to try things by hand
+	@$(BUILD)/quilt-rotate sandbox
+
+invoke: build ## Run a function on an event: make invoke EVENT=events/create-secret.json
+	@if [ -z "$(EVENT)" ]; then echo "name an event: make invoke EVENT=<one of $$(echo events/*.json)>" >&2; exit 2; fi
+	@$(BUILD)/quilt-rotate invoke "$(EVENT)"
+
+lint: go ## Run golangci-lint (its first run takes minutes: it is built from source)
+	$(GO) run $(LINT) run
+
+generate: go ## Generate the registry client anew from its .graphql files
+	$(GO) generate ./...
+
+fuzz: go ## Run every fuzz target for a while: make fuzz FUZZTIME=1m
+	@for package in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	    echo "$$package $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+	  done; \
+	done
+
+soak: go ## Run the state machine of rotations and sweeps for long: make soak SOAK=1h
+	$(GO) test ./internal/revocation -run Soak -v -timeout 0 -soak=$(SOAK)
+
+clean: ## Remove what was built
+	rm -rf $(BUILD)
+
+go:
+	@command -v $(GO) >/dev/null || { echo "Go is not installed: get version 1.26 or later from https://go.dev/dl" >&2; exit 1; }
+	@version=$$($(GO) env GOVERSION 2>&1); \
+	case "$$version" in \
+	  go1.2[6-9]*|go1.[3-9][0-9]*|go[2-9]*|devel*) ;; \
+	  *) echo "Go 1.26 or later is needed: get it from https://go.dev/dl (here: $$version)" >&2; exit 1;; \
+	esac

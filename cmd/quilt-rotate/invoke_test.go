@@ -1,0 +1,67 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What each event file leaves behind, in the order of its output.
+var eventEffects = map[string][]string{
+	"create-secret.json": {"labels before", "AWSPENDING", "no value yet", "createSecret", "answer\n  null", "labels after", "AWSPENDING", "quilt-key:"},
+	"set-secret.json":    {"labels before", "AWSPENDING", "quilt-key:", "setSecret", "answer\n  null", "labels after", "AWSPENDING"},
+	"test-secret.json":   {"labels before", "AWSPENDING", "quilt-key:", "testSecret", "answer\n  null", "labels after", "AWSPENDING"},
+	"finish-secret.json": {"labels before", "AWSPENDING", "finishSecret", "answer\n  null", "labels after", "AWSPREVIOUS", "AWSCURRENT"},
+	"test-only.json":     {"labels before", "AWSCURRENT", "AWSPENDING", "testSecret", "answer\n  null", "labels after", "AWSCURRENT", "AWSPENDING"},
+	"sweep.json":         {"labels before", "quilt-superseded:", `"action":"revoke","reason":"grace-over"`, "labels after", "(dead)"},
+	"sweep-forced.json":  {"labels before", "quilt-superseded:", `"action":"revoke","reason":"forced"`, "labels after", "(dead)"},
+}
+
+func TestEveryEventFileDoesWhatItIsNamedFor(t *testing.T) {
+	// Protects the events that people try the functions with: each goes through the real function, and none is forgotten here.
+	files, err := filepath.Glob("../../events/*.json")
+	if err != nil || len(files) != len(eventEffects) {
+		t.Fatalf("there are %d event files, and %d in this test (%v)", len(files), len(eventEffects), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			effects, known := eventEffects[filepath.Base(file)]
+			if !known {
+				t.Fatal("this test does not know the file")
+			}
+			status, stdout, stderr := inProcess(t.Context(), "invoke", "--functions", folder, file)
+			if status != 0 {
+				t.Fatalf("exit status %d, and on standard error: %s", status, stderr)
+			}
+			rest := stdout
+			for _, effect := range effects {
+				_, after, found := strings.Cut(rest, effect)
+				if !found {
+					t.Fatalf("%q is missing, or comes too early, in:\n%s", effect, stdout)
+				}
+				rest = after
+			}
+		})
+	}
+	noProcessIsLeft(t)
+}
+
+func TestAStepRunsAfterTheStepsBeforeIt(t *testing.T) {
+	// Protects the state that `invoke` prepares: finishSecret alone would find no pending value.
+	if !slices.Equal(steps, []string{"createSecret", "setSecret", "testSecret", "finishSecret"}) {
+		t.Fatalf("the steps are %v", steps)
+	}
+	payload, err := os.ReadFile("../../events/finish-secret.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := readEvent(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.secretName != "quilt/demo" || e.step != "finishSecret" || !e.rotationToken {
+		t.Errorf("the event is read as %+v", e)
+	}
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A box is `quilt-rotate sandbox` as a process.
+type box struct {
+	process *exec.Cmd
+	environ []string          // its export lines
+	values  map[string]string // the same, by name
+	rest    *bufio.Reader     // of its standard output
+}
+
+// exports are the variables that the sandbox's first lines name.
+var exports = []string{"AWS_ENDPOINT_URL", "QUILT_REGISTRY_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "QUILT_API_KEY", "QUILT_ADMIN_API_KEY"}
+
+func startSandbox(t *testing.T) *box {
+	t.Helper()
+	b := &box{process: exec.Command("quilt-rotate", "sandbox", "--functions", folder), values: map[string]string{}}
+	stdout, err := b.process.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	b.process.Stderr = &stderr
+	if err := b.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = b.process.Process.Kill() // does nothing where the test stopped it
+		_ = b.process.Wait()
+	})
+	b.rest = bufio.NewReader(stdout)
+	for _, want := range exports {
+		line, err := b.rest.ReadString('\n')
+		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
+		if err != nil || name != want || value == "" {
+			t.Fatalf("the line is %q, and not export %s=… (%v); on standard error: %s", line, want, err, stderr.String())
+		}
+		b.environ = append(b.environ, name+"="+value)
+		b.values[name] = value
+	}
+	return b
+}
+
+// interrupt is Ctrl-C.
+func (b *box) interrupt(t *testing.T) {
+	t.Helper()
+	if err := b.process.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(b.rest); err != nil || len(rest) > 0 {
+		t.Errorf("there is more on standard output than export lines: %q (%v)", rest, err)
+	}
+	if err := b.process.Wait(); err != nil {
+		t.Errorf("after Ctrl-C the sandbox ended with %v", err)
+	}
+	noProcessIsLeft(t)
+}
+
+func TestTheSandboxRunsUntilInterrupted(t *testing.T) {
+	// Protects a shell that sources its output, and a terminal in which it is ended: exit status 0, and no process left.
+	startSandbox(t).interrupt(t)
+}
+
+// cli runs the AWS CLI with nothing but the sandbox's export lines.
+func (b *box) cli(t *testing.T, args ...string) []byte {
+	t.Helper()
+	command := exec.Command("aws", append(args, "--output", "json")...)
+	command.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, b.environ...)
+	var stderr strings.Builder
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("aws %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return out
+}
+
+func TestTheAWSCLIWorksWithTheExportLinesAlone(t *testing.T) {
+	// Protects whoever tries by hand: create, describe, rotate and read a secret, and invoke both functions, as on AWS.
+	if _, err := exec.LookPath("aws"); err != nil {
+		t.Skip("SKIPPED: the AWS CLI is not installed")
+	}
+	b := startSandbox(t)
+	value, err := json.Marshal(map[string]string{"QUILT_API_KEY": b.values["QUILT_API_KEY"], "bucket": "s3://example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.cli(t, "secretsmanager", "create-secret", "--name", "by/hand", "--secret-string", string(value))
+	b.cli(t, "secretsmanager", "rotate-secret", "--secret-id", "by/hand", "--rotation-rules", "AutomaticallyAfterDays=30",
+		"--rotation-lambda-arn", "arn:aws:lambda:us-east-1:123456789012:function:rotate")
+
+	var described struct {
+		RotationEnabled    bool
+		VersionIdsToStages map[string][]string
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for len(described.VersionIdsToStages) != 2 || !previousExists(described.VersionIdsToStages) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the secret is not rotated: %+v", described)
+		}
+		if err := json.Unmarshal(b.cli(t, "secretsmanager", "describe-secret", "--secret-id", "by/hand"), &described); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !described.RotationEnabled {
+		t.Error("describe-secret says that rotation is off")
+	}
+	var read struct{ SecretString string }
+	if err := json.Unmarshal(b.cli(t, "secretsmanager", "get-secret-value", "--secret-id", "by/hand"), &read); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(read.SecretString, "s3://example") || strings.Contains(read.SecretString, b.values["QUILT_API_KEY"]) {
+		t.Error("the secret's key did not change, or something else did")
+	}
+
+	sweep := b.invoke(t, "revoke", `{"secretId": "by/hand"}`)
+	if !strings.Contains(sweep, `"action":"mark"`) {
+		t.Errorf("the sweep answered %s", sweep)
+	}
+	step := b.invoke(t, "rotate", `{"Step": "nonsense", "SecretId": "by/hand", "ClientRequestToken": "none"}`)
+	if !strings.Contains(step, `"errorType":"BadEvent"`) {
+		t.Errorf("the rotate function answered %s", step)
+	}
+	b.interrupt(t)
+}
+
+func previousExists(stages map[string][]string) bool {
+	for _, labels := range stages {
+		for _, label := range labels {
+			if label == "AWSPREVIOUS" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// invoke has a function process an event. The payload goes through a file: the CLI's versions differ in how they read an argument.
+func (b *box) invoke(t *testing.T, function, payload string) (answer string) {
+	t.Helper()
+	event, out := filepath.Join(t.TempDir(), "event.json"), filepath.Join(t.TempDir(), "answer.json")
+	if err := os.WriteFile(event, []byte(payload), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.cli(t, "lambda", "invoke", "--function-name", function, "--payload", "fileb://"+event, out)
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
