@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,9 +66,9 @@ func TestTestSecret(t *testing.T) {
 	for _, c := range []proofCase{
 		{"good", func(*sandboxtest.Secret, quiltregistry.APIKey) {}, "", nil},
 		{"known after a moment", func(s *sandboxtest.Secret, k quiltregistry.APIKey) {
-			n := 0
+			var logins atomic.Int32
 			s.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
-				if n++; n <= 2 {
+				if logins.Add(1) <= 2 {
 					c.Respond(401, `{"message":"Token invalid."}`)
 					return
 				}
