@@ -126,7 +126,9 @@ func (c *call) createKey(name string, days int) (APIKey, *problem) {
 	}
 	k := r.mint(owner, name, days, c.switches, c.now)
 	k.refusals = c.switches.RefuseNewKeyLogins
-	k.usableFrom = c.now.Add(c.switches.NewKeyDelay)
+	if c.switches.NewKeyDelay > 0 { // else a clock that is set back would refuse it
+		k.usableFrom = c.now.Add(c.switches.NewKeyDelay)
+	}
 	created := k.at(c.now)
 	event.ResponseElements = map[string]any{"secret": "***", "apiKey": map[string]any{
 		"id": created.ID, "name": created.Name, "fingerprint": created.Fingerprint, "status": created.Status,
