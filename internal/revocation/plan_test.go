@@ -1,0 +1,498 @@
+package revocation_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/quilt"
+	. "quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/vault"
+)
+
+const (
+	thisARN  = "arn:aws:secretsmanager:us-east-1:123456789012:secret:quilt/pipeline-AbCdEf"
+	otherARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:quilt/other-GhIjKl"
+	owner    = "svc-pipeline@example.com"
+
+	grace, quiet, orphanAge = 24 * time.Hour, 25 * time.Hour, time.Hour
+)
+
+// marked is when the superseded version of [settled] was marked, and later is when all its time is over.
+var (
+	marked = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	later  = marked.Add(48 * time.Hour)
+)
+
+// keyOf is a key of its own for each name.
+func keyOf(name string) apikey.Key { return parsed("qk_" + digest(name)) }
+
+// twinOf is a key of its own for each name, and all of them show one fingerprint.
+func twinOf(name string) apikey.Key { return parsed("qk_DUP" + digest(name) + "DUP") }
+
+func digest(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:])
+}
+
+func parsed(text string) apikey.Key {
+	k, err := apikey.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+// scene is a world that a row of the table changes, with the policy.
+type scene struct {
+	World
+	Policy
+}
+
+// settled is a world where the version "old", which the version "new" replaced, is to be revoked: its grace is over, and it is quiet.
+func settled() *scene {
+	s := &scene{
+		World{SecretARN: thisARN, Now: later, RegistryNow: later, Owner: owner, Asked: map[string]Asked{}},
+		Policy{Grace: grace, Quiet: quiet, OrphanAge: orphanAge},
+	}
+	s.version("new", keyOf("new"), vault.Current, vault.KeyLabel("new"))
+	s.version("old", keyOf("old"), vault.Previous, vault.KeyLabel("old"), vault.NewMark("old", marked).Label())
+	s.row("new", keyOf("new")).LastUsedAt = &later
+	s.row("old", keyOf("old"))
+	used := marked.Add(-time.Hour)
+	s.listed("old").LastUsedAt = &used
+	return s
+}
+
+// superseded is settled without the mark.
+func superseded() *scene {
+	s := settled()
+	s.relabel("old", vault.Previous, vault.KeyLabel("old"))
+	return s
+}
+
+// at sets both clocks.
+func (s *scene) at(t time.Time) *scene {
+	s.Now, s.RegistryNow = t, t
+	return s
+}
+
+func (s *scene) version(id string, key apikey.Key, stages ...string) {
+	s.Versions = append(s.Versions, Version{Version: vault.NewVersion(id, stages), Holds: Holding{State: Holds, Key: key}})
+}
+
+func (s *scene) relabel(id string, stages ...string) {
+	s.held(id).Version = vault.NewVersion(id, stages)
+}
+
+func (s *scene) held(id string) *Version {
+	for i := range s.Versions {
+		if s.Versions[i].ID == id {
+			return &s.Versions[i]
+		}
+	}
+	panic("no version " + id)
+}
+
+// row puts a key of this secret and owner on the registry's list.
+func (s *scene) row(id string, key apikey.Key) *quilt.APIKey {
+	s.List = append(s.List, quilt.APIKey{
+		ID: id, Name: apikey.Name("pipeline", marked, thisARN), Fingerprint: key.Fingerprint(), UserEmail: owner, Status: quilt.Active,
+		CreatedAt: marked.AddDate(0, 0, -30), ExpiresAt: marked.AddDate(0, 0, 60),
+	})
+	return &s.List[len(s.List)-1]
+}
+
+func (s *scene) listed(id string) *quilt.APIKey {
+	for i := range s.List {
+		if s.List[i].ID == id {
+			return &s.List[i]
+		}
+	}
+	panic("no row " + id)
+}
+
+func (s *scene) unlist(id string) {
+	s.List = slices.DeleteFunc(s.List, func(k quilt.APIKey) bool { return k.ID == id })
+}
+
+func (s *scene) usedAt(t time.Time) *scene {
+	s.listed("old").LastUsedAt = &t
+	return s
+}
+
+func (s *scene) orphan(age time.Duration) *scene {
+	s.row("orphan", keyOf("orphan")).CreatedAt = s.RegistryNow.Add(-age)
+	return s
+}
+
+// told is an action as the rows below write it: kind, reason, version (with "from>" where a label moves), key, and when a wait ends.
+func told(a Action) string {
+	text := fmt.Sprintf("%s %s %s %s", a.Kind, a.Reason, a.Version, a.KeyID)
+	if a.From != "" {
+		text = fmt.Sprintf("%s %s %s>%s %s", a.Kind, a.Reason, a.From, a.Version, a.KeyID)
+	}
+	if !a.Until.IsZero() {
+		text += " until " + a.Until.Sub(marked).String()
+	}
+	return text
+}
+
+func plan(s *scene) []string {
+	lines := []string{}
+	for _, a := range Plan(s.World, s.Policy) {
+		lines = append(lines, told(a))
+	}
+	return lines
+}
+
+type row struct {
+	name  string
+	scene func() *scene
+	want  []string
+}
+
+// with is settled, changed.
+func with(change func(s *scene)) func() *scene {
+	return func() *scene {
+		s := settled()
+		change(s)
+		return s
+	}
+}
+
+func limit(d time.Duration) *time.Duration { return &d }
+
+const revokeOld = "revoke grace-over old old"
+
+// planRows has a row for each rule and each reason; times are told as after the mark.
+var planRows = []row{
+	{"nothing superseded", with(func(s *scene) { s.Versions, s.List = s.Versions[:1], s.List[:1] }), nil},
+	{"fresh secret: first key without a label", with(func(s *scene) {
+		s.Versions, s.List = s.Versions[:1], s.List[:1]
+		s.relabel("new", vault.Current)
+	}), nil},
+
+	{"unknown label", with(func(s *scene) { s.relabel("old", vault.Previous, vault.KeyLabel("old"), "quilt-next:1") }), []string{"report unknown-label old "}},
+	{"unknown label, forced, with an orphan", with(func(s *scene) {
+		s.relabel("new", vault.Current, vault.KeyLabel("new"), "quilt-next:1")
+		s.orphan(2 * orphanAge).Force = true
+	}), []string{"report unknown-label new "}},
+	{"a mark that a hand moved to another version", with(func(s *scene) {
+		s.relabel("new", vault.Current, vault.KeyLabel("new"), vault.NewMark("old", marked).Label())
+	}), []string{"report unknown-label new "}},
+
+	{"current unreadable", with(func(s *scene) { s.held("new").Holds = Holding{State: Unreadable} }), []string{"report unreadable new "}},
+	{"current unread", with(func(s *scene) { s.held("new").Holds = Holding{State: Unread} }), []string{"report unreadable new "}},
+	{"current blank", with(func(s *scene) { s.held("new").Holds = Holding{State: Blank} }), []string{"report unreadable new "}},
+	{"current without a value, forced", with(func(s *scene) { s.held("new").Holds, s.Force = Holding{State: NoValue}, true }), []string{"report unreadable new "}},
+	{"nothing is current", with(func(s *scene) { s.relabel("new", vault.KeyLabel("new")) }), []string{"report unreadable  "}},
+	{"pending unreadable", with(func(s *scene) {
+		s.version("next", apikey.Key{}, vault.Pending)
+		s.held("next").Holds = Holding{State: Unreadable}
+		s.orphan(2 * orphanAge)
+	}), []string{"report unreadable next "}},
+	{"superseded unreadable", with(func(s *scene) { s.held("old").Holds = Holding{State: Unreadable} }), []string{"report unreadable old old"}},
+	{"superseded blank", with(func(s *scene) { s.held("old").Holds = Holding{State: Blank} }), []string{"report unreadable old old"}},
+
+	{"current again", with(func(s *scene) {
+		s.relabel("old", vault.Current, vault.KeyLabel("old"), vault.NewMark("old", marked).Label())
+		s.relabel("new", vault.Previous, vault.KeyLabel("new"), vault.NewMark("new", later.Add(-time.Hour)).Label())
+	}), []string{"report in-grace new new until 71h0m0s", "unmark current-again old "}},
+	{"mark without a key label", with(func(s *scene) { s.relabel("old", vault.Previous, vault.NewMark("old", marked).Label()) }),
+		[]string{"unmark no-key-label old "}},
+	{"version without any of our labels", with(func(s *scene) { s.relabel("old", vault.Previous) }), nil},
+
+	{"same key in a newer current version, without its label", with(func(s *scene) {
+		s.relabel("new", vault.Current)
+		s.held("new").Holds.Key = keyOf("old")
+		s.unlist("new")
+	}), []string{"relabel key-moved old>new old"}},
+	{"the same, but the registry did not answer for the label's key", with(func(s *scene) {
+		s.relabel("new", vault.Current)
+		s.held("new").Holds.Key = keyOf("old")
+		s.List = nil
+	}), []string{"report same-key old old", "report list-incomplete new "}},
+	{"same key in a newer version, which was current last and lost its label", with(func(s *scene) {
+		s.relabel("old", vault.KeyLabel("old"), vault.NewMark("old", marked).Label())
+		s.version("edit", keyOf("old"), vault.Previous)
+	}), []string{"relabel key-moved old>edit old"}},
+	{"the same, and the older version has no mark yet", with(func(s *scene) {
+		s.relabel("old", vault.KeyLabel("old"))
+		s.version("edit", keyOf("old"), vault.Previous)
+	}), []string{"mark superseded old old"}},
+	{"same key as a current version with its own label", with(func(s *scene) { s.held("old").Holds.Key = keyOf("new"); s.unlist("old") }),
+		[]string{"report same-key old old"}},
+	{"same key as the current one, forced", with(func(s *scene) { s.held("old").Holds.Key = keyOf("new"); s.unlist("old"); s.Force = true }),
+		[]string{"report same-key old old"}},
+	{"same key as the pending one", with(func(s *scene) { s.version("next", keyOf("old"), vault.Pending) }), []string{"report same-key old old"}},
+
+	{"label of another key than the value's", with(func(s *scene) { s.listed("old").Fingerprint = keyOf("x").Fingerprint() }),
+		[]string{"report mislabelled old old"}},
+	{"label of the current key on an old version", with(func(s *scene) {
+		s.relabel("old", vault.Previous, vault.KeyLabel("new"), vault.NewMark("old", marked).Label())
+		s.relabel("new", vault.Current)
+	}), []string{"report mislabelled old new", "report ambiguous old old"}},
+	{"the current version with another key's label", with(func(s *scene) {
+		s.relabel("old", vault.Previous)
+		s.relabel("new", vault.Current, vault.KeyLabel("old"))
+	}), []string{"report mislabelled new old", "report ambiguous new new"}},
+	{"two key labels on a version: the one that fits counts", with(func(s *scene) {
+		s.relabel("old", vault.Previous, vault.KeyLabel("old"), vault.KeyLabel("third"), vault.NewMark("old", marked).Label())
+		s.row("third", keyOf("third"))
+	}), []string{revokeOld, "report mislabelled old third"}},
+	{"two key labels on a version that holds the current key", with(func(s *scene) {
+		s.relabel("new", vault.Current)
+		s.relabel("old", vault.Previous, vault.KeyLabel("old"), vault.KeyLabel("new"), vault.NewMark("old", marked).Label())
+		s.held("old").Holds.Key = keyOf("new")
+	}), []string{"report mislabelled old old", "report mislabelled old new"}},
+	{"fingerprint of the current key, too, which the labels alone tell apart", with(func(s *scene) {
+		s.held("old").Holds.Key, s.held("new").Holds.Key = twinOf("old"), twinOf("new")
+		s.listed("old").Fingerprint, s.listed("new").Fingerprint = twinOf("old").Fingerprint(), twinOf("new").Fingerprint()
+		s.Force = true
+	}), []string{"report ambiguous old old"}},
+	{"fingerprint of the current key, too, and the list does not show it", with(func(s *scene) {
+		s.held("old").Holds.Key, s.held("new").Holds.Key = twinOf("old"), twinOf("new")
+		s.listed("old").Fingerprint = twinOf("old").Fingerprint()
+		s.unlist("new")
+		s.Force = true
+	}), []string{"report ambiguous old old", "report list-incomplete new new"}},
+	{"fingerprint of a key that no version holds", with(func(s *scene) { s.row("stray", keyOf("old")).Name = "by hand" }),
+		[]string{"report ambiguous old old"}},
+
+	{"not asked", with(func(s *scene) { s.unlist("old") }), []string{"report not-asked old old"}},
+	{"list short, but the key is there", with(func(s *scene) {
+		s.Asked["old"] = Asked{Key: ptr(*s.listed("old"))}
+		s.unlist("old")
+	}), []string{revokeOld}},
+	{"list without the current key: orphans wait, a key asked for does not", with(func(s *scene) {
+		s.orphan(2 * orphanAge)
+		s.Asked["old"] = Asked{Key: ptr(*s.listed("old"))}
+		s.unlist("new")
+		s.unlist("old")
+	}), []string{revokeOld, "report list-incomplete new new"}},
+	{"list empty", with(func(s *scene) { s.List = nil }), []string{"report not-asked old old", "report list-incomplete new new"}},
+	{"gone", with(func(s *scene) { s.unlist("old"); s.Asked["old"] = Asked{} }), []string{"unlabel gone old old"}},
+	{"unknown to the registry, but it logs in", with(func(s *scene) { s.unlist("old"); s.Asked["old"] = Asked{Logins: true} }),
+		[]string{"report foreign old old"}},
+	{"listed as another user's", with(func(s *scene) { s.listed("old").UserEmail = "other@example.com"; s.Force = true }), []string{"report foreign old old"}},
+	{"made for another secret", with(func(s *scene) {
+		s.listed("old").Name = apikey.Name("other", marked, otherARN)
+		s.Force = true
+	}), []string{"report other-secret old old"}},
+	{"made by hand: a name without a mark is whose label it has", with(func(s *scene) { s.listed("old").Name = "my key" }), []string{revokeOld}},
+	{"first key by hand, two show its fingerprint", with(func(s *scene) {
+		s.Versions = s.Versions[:1]
+		s.relabel("new", vault.Current)
+		s.unlist("old")
+		s.row("twin", keyOf("new"))
+	}), []string{"report unidentified new "}},
+
+	{"superseded: grace begins", superseded, []string{"mark superseded old old"}},
+	{"grace not over by a second", with(func(s *scene) { s.at(marked.Add(grace - time.Second)) }), []string{"report in-grace old old until 24h0m0s"}},
+	{"grace over to the second", with(func(s *scene) { s.at(marked.Add(grace)) }), []string{revokeOld}},
+	{"grace counts on Secrets Manager's clock, not on the registry's", with(func(s *scene) {
+		s.Now, s.RegistryNow = marked.Add(grace-time.Second), marked.Add(100*grace)
+	}), []string{"report in-grace old old until 24h0m0s"}},
+	{"marked twice: the later mark counts", with(func(s *scene) {
+		s.relabel("old", vault.Previous, vault.KeyLabel("old"), vault.NewMark("old", marked.Add(30*time.Hour)).Label(), vault.NewMark("old", marked).Label())
+	}), []string{"report in-grace old old until 54h0m0s"}},
+	{"clock behind the mark", with(func(s *scene) { s.at(marked.Add(-time.Hour)) }), []string{"report in-grace old old until 24h0m0s"}},
+	{"no grace, no quiet period", with(func(s *scene) { s.at(marked).usedAt(marked); s.Grace, s.Quiet = 0, 0 }), []string{revokeOld}},
+	{"a second of grace, not over", with(func(s *scene) { s.at(marked); s.Grace = time.Second }), []string{"report in-grace old old until 1s"}},
+	{"a second of grace, over", with(func(s *scene) {
+		s.at(marked.Add(time.Second)).usedAt(marked)
+		s.Grace, s.Quiet = time.Second, time.Second
+	}), []string{revokeOld}},
+
+	{"used within the quiet period by a second: held until it expires", with(func(s *scene) { s.usedAt(later.Add(-quiet + time.Second)) }),
+		[]string{"hold still-used old old until 1440h0m0s"}},
+	{"quiet to the second", with(func(s *scene) { s.usedAt(later.Add(-quiet)) }), []string{revokeOld}},
+	{"use counts on the registry's clock, not on Secrets Manager's", with(func(s *scene) {
+		s.RegistryNow = later.Add(-3 * time.Hour)
+		s.usedAt(s.RegistryNow.Add(-quiet + time.Second))
+	}), []string{"hold still-used old old until 1443h0m0s"}},
+	{"used in the registry's future", with(func(s *scene) { s.usedAt(later.Add(time.Hour)) }), []string{"hold still-used old old until 1440h0m0s"}},
+	{"use not recorded: grace alone decides", with(func(s *scene) { s.listed("old").LastUsedAt = nil }), []string{"revoke grace-over-use-not-recorded old old"}},
+	{"hold limit not over by a second", with(func(s *scene) {
+		s.at(marked.Add(grace + 5*time.Hour - time.Second)).usedAt(s.Now)
+		s.HoldLimit = limit(5 * time.Hour)
+	}), []string{"hold still-used old old until 29h0m0s"}},
+	{"hold limit over to the second", with(func(s *scene) {
+		s.at(marked.Add(grace + 5*time.Hour)).usedAt(s.Now)
+		s.HoldLimit = limit(5 * time.Hour)
+	}),
+		[]string{"revoke hold-limit-over old old"}},
+	{"hold limit of zero: no hold", with(func(s *scene) { s.at(marked.Add(grace)).usedAt(s.Now); s.HoldLimit = limit(0) }), []string{"revoke hold-limit-over old old"}},
+	{"hold limit of zero: grace all the same", with(func(s *scene) { s.at(marked.Add(grace - time.Second)).usedAt(s.Now); s.HoldLimit = limit(0) }),
+		[]string{"report in-grace old old until 24h0m0s"}},
+	{"hold limit beyond the key's life", with(func(s *scene) { s.usedAt(later); s.HoldLimit = limit(9000 * time.Hour) }),
+		[]string{"hold still-used old old until 1440h0m0s"}},
+	{"expired, though used a moment ago", with(func(s *scene) { s.usedAt(later).listed("old").Status = quilt.Expired }), []string{"revoke expired old old"}},
+	{"expired in its grace", with(func(s *scene) { s.at(marked.Add(time.Hour)).listed("old").Status = quilt.Expired }),
+		[]string{"report in-grace old old until 24h0m0s"}},
+
+	{"replica lags", with(func(s *scene) { s.Lagging = []string{"eu-west-1"} }), []string{"report replica-lag old old"}},
+	{"replica lags: marked all the same", func() *scene { s := superseded(); s.Lagging = []string{"eu-west-1"}; return s }, []string{"mark superseded old old"}},
+	{"replica lags: an orphan was never anywhere", with(func(s *scene) {
+		s.Lagging = []string{"eu-west-1"}
+		s.orphan(orphanAge)
+	}), []string{"report replica-lag old old", "revoke-orphan orphaned  orphan"}},
+	{"replica lags, forced", with(func(s *scene) { s.Lagging, s.Force = []string{"eu-west-1"}, true }), []string{"revoke forced old old"}},
+
+	{"forced in grace, while used", with(func(s *scene) { s.at(marked).usedAt(marked).Force = true }), []string{"revoke forced old old"}},
+	{"forced before any mark: at once", func() *scene { s := superseded(); s.Force = true; return s }, []string{"revoke forced old old"}},
+	{"forced before any mark, and perhaps never current", func() *scene {
+		s := superseded()
+		s.relabel("old", vault.KeyLabel("old"))
+		s.Force = true
+		return s
+	}, []string{"mark superseded old old"}},
+	{"never current: a stalled finishSecret may promote it, by a second", with(func(s *scene) {
+		s.relabel("old", vault.KeyLabel("old"), vault.NewMark("old", marked).Label())
+		s.at(marked.Add(orphanAge - time.Second)).Force = true
+	}), []string{"report may-be-promoted old old until 1h0m0s"}},
+	{"never current, at the orphan age, forced", with(func(s *scene) {
+		s.relabel("old", vault.KeyLabel("old"), vault.NewMark("old", marked).Label())
+		s.at(marked.Add(orphanAge)).Force = true
+	}), []string{"revoke forced old old"}},
+	{"never current, with less grace than the orphan age", with(func(s *scene) {
+		s.relabel("old", vault.KeyLabel("old"), vault.NewMark("old", marked).Label())
+		s.at(marked.Add(orphanAge - time.Second)).Grace = 0
+	}), []string{"report may-be-promoted old old until 1h0m0s"}},
+
+	{"rotation under way", with(func(s *scene) { s.version("next", keyOf("next"), vault.Pending, vault.KeyLabel("next")) }),
+		[]string{"report rotation-under-way old old"}},
+	{"rotation under way, forced, pending without a value", with(func(s *scene) {
+		s.version("next", apikey.Key{}, vault.Pending)
+		s.held("next").Holds = Holding{State: NoValue}
+		s.Force = true
+	}), []string{"report rotation-under-way old old"}},
+	{"rotation under way: orphans are revoked", with(func(s *scene) {
+		s.version("next", apikey.Key{}, vault.Pending)
+		s.held("next").Holds = Holding{State: NoValue}
+		s.orphan(orphanAge)
+	}), []string{"report rotation-under-way old old", "revoke-orphan orphaned  orphan"}},
+	{"rotation under way: a held key is told of", with(func(s *scene) {
+		s.version("next", keyOf("next"), vault.Pending, vault.KeyLabel("next"))
+		s.usedAt(later)
+	}), []string{"hold still-used old old until 1440h0m0s"}},
+	{"AWSPENDING on the current version: the rotation is over", with(func(s *scene) {
+		s.relabel("new", vault.Current, vault.Pending, vault.KeyLabel("new"))
+	}), []string{revokeOld}},
+
+	{"orphan at its age", with(func(s *scene) { s.orphan(orphanAge) }), []string{revokeOld, "revoke-orphan orphaned  orphan"}},
+	{"orphan too young by a second", with(func(s *scene) { s.orphan(orphanAge - time.Second) }), []string{revokeOld, "report orphan-too-young  orphan until 48h0m1s"}},
+	{"orphan too young, forced", with(func(s *scene) { s.orphan(orphanAge - time.Second).Force = true }),
+		[]string{"revoke forced old old", "report orphan-too-young  orphan until 48h0m1s"}},
+	{"orphan's age counts on the registry's clock", with(func(s *scene) {
+		s.orphan(orphanAge)
+		s.RegistryNow = s.RegistryNow.Add(-time.Second)
+	}), []string{revokeOld, "report orphan-too-young  orphan until 48h0m1s"}},
+	{"orphan of another secret", with(func(s *scene) {
+		s.orphan(100 * orphanAge).listed("orphan").Name = apikey.Name("pipeline", marked, otherARN)
+	}),
+		[]string{revokeOld}},
+	{"key by hand that no version holds", with(func(s *scene) { s.orphan(100 * orphanAge).listed("orphan").Name = "my key" }), []string{revokeOld}},
+	{"orphan of another user", with(func(s *scene) { s.orphan(100 * orphanAge).listed("orphan").UserEmail = "other@example.com" }), []string{revokeOld}},
+	{"orphan, and a version that may hold it cannot be read", with(func(s *scene) {
+		s.orphan(orphanAge)
+		s.version("edit", apikey.Key{}, "theirs")
+		s.held("edit").Holds = Holding{State: Unreadable}
+	}), []string{revokeOld, "report unread-orphans  orphan"}},
+	{"no orphan: an unlabelled version holds it", with(func(s *scene) {
+		s.orphan(orphanAge)
+		s.version("edit", keyOf("orphan"), "theirs")
+	}), []string{revokeOld}},
+	{"no orphan: a version with another key's label holds it", with(func(s *scene) {
+		s.orphan(orphanAge)
+		s.held("old").Holds.Key = keyOf("orphan")
+	}), []string{"report mislabelled old old", "report ambiguous old orphan"}},
+	{"no orphan: it shows the current key's fingerprint", with(func(s *scene) {
+		s.orphan(orphanAge).listed("orphan").Fingerprint = keyOf("new").Fingerprint()
+	}), []string{revokeOld, "report ambiguous new orphan"}},
+	{"no orphan: the unlabelled current version holds it", with(func(s *scene) { s.relabel("new", vault.Current) }), []string{revokeOld}},
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// TestPlan protects the rules: each row is a world and what is done about it, to the second.
+func TestPlan(t *testing.T) {
+	for _, r := range planRows {
+		t.Run(r.name, func(t *testing.T) {
+			want := r.want
+			if want == nil {
+				want = []string{}
+			}
+			if diff := cmp.Diff(want, plan(r.scene())); diff != "" {
+				t.Errorf("the plan is not as it must be (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestEveryReasonHasARow protects the closed list of reasons: one that nothing gives, or that no row shows, is a mistake.
+func TestEveryReasonHasARow(t *testing.T) {
+	given := map[string]bool{
+		string(WorldChanged): true, // the executor's, see TestTheWorldChangesBeforeTheRevocation
+	}
+	for _, r := range planRows {
+		s := r.scene()
+		for _, a := range Plan(s.World, s.Policy) {
+			given[string(a.Reason)] = true
+		}
+	}
+	reasons := reasonsInSource(t)
+	for value, name := range reasons {
+		if !given[value] {
+			t.Errorf("no row of the table gives the reason %s (%q)", name, value)
+		}
+	}
+	for value := range given {
+		if reasons[value] == "" {
+			t.Errorf("the reason %q is not in the closed list", value)
+		}
+	}
+}
+
+// reasonsInSource are the constants of type Reason, name by value.
+func reasonsInSource(t *testing.T) map[string]string {
+	file, err := parser.ParseFile(token.NewFileSet(), "reasons.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if typed, ok := spec.Type.(*ast.Ident); !ok || typed.Name != "Reason" {
+			return true
+		}
+		value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found[value] != "" {
+			t.Errorf("%s and %s are the same reason", found[value], spec.Names[0].Name)
+		}
+		found[value] = spec.Names[0].Name
+		return true
+	})
+	if len(found) < 20 {
+		t.Fatalf("found %d reasons only: %v", len(found), slices.Collect(maps.Values(found)))
+	}
+	return found
+}
