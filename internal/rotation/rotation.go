@@ -150,7 +150,7 @@ func (req Request) check() error {
 	switch req.Step {
 	case Create, Set, Test, Finish:
 	default:
-		return fault.New[fault.BadEvent]("the event's Step is %.40q; it must be createSecret, setSecret, testSecret or finishSecret", req.Step)
+		return fault.New[fault.BadEvent]("the event's Step is %q; it must be createSecret, setSecret, testSecret or finishSecret", redact.Clip(string(req.Step), 40))
 	}
 	if req.SecretID == "" {
 		return fault.New[fault.BadEvent]("the event has no SecretId; call this function through RotateSecret")
@@ -168,7 +168,7 @@ func checkVersion(secret vault.Secret, req Request, report *Report) error {
 	version, known := secret.Versions[req.Token]
 	switch {
 	case !known:
-		return fault.New[fault.UnknownVersion]("the secret %s has no labelled version %.64q; start the rotation with RotateSecret", secret.ARN, req.Token)
+		return fault.New[fault.UnknownVersion]("the secret %s has no labelled version %q; start the rotation with RotateSecret", secret.ARN, redact.Clip(req.Token, 64))
 	case version.Has(vault.Current):
 		report.AlreadyDone = true
 		return nil

@@ -15,7 +15,7 @@ import (
 // taken out of it, since messages of validation quote their input.
 type Error struct {
 	Operation string
-	Secret    string // as the caller named it
+	Secret    string // as the caller named it, who may be a person with a key in the clipboard
 	Code      string // the service's, such as "AccessDeniedException"; "" where no answer came
 	Message   string
 	Hint      string // what to do next, where it is known
@@ -37,8 +37,11 @@ func (e *Error) Error() string {
 // Unwrap gives the SDK's error, to be looked at and not to be printed.
 func (e *Error) Unwrap() error { return e.cause }
 
+// longestARN bounds what is quoted of a secret's ARN, whose name has at most 512 characters (AWS Secrets Manager quotas).
+const longestARN = 640
+
 func newError(operation, secret string, err error, sent ...redact.Text) error {
-	e := &Error{Operation: operation, Secret: secret, cause: err}
+	e := &Error{Operation: operation, Secret: redact.Clip(secret, longestARN), cause: err}
 	var api smithy.APIError
 	switch {
 	case errors.As(err, &api):

@@ -1,0 +1,197 @@
+package rotation_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+func TestBadEvents(t *testing.T) {
+	// Protects who calls the function by hand: each event that is none of Secrets Manager's gets one sentence, and touches nothing.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	s.MustRotate()
+	event := s.Begin(sandboxtest.Token(1))
+	before := photograph(s)
+	labels := s.Labels()
+	good := func(step, secret, token string) string {
+		return fmt.Sprintf(`{"Step":%q,"SecretId":%q,"ClientRequestToken":%q,"RotationToken":"a rotation token"}`, step, secret, token)
+	}
+	notAnEvent := []string{"not a JSON object", "Step, SecretId and ClientRequestToken", "RotateSecret"}
+	for _, c := range []struct {
+		name, payload, fault string
+		words                []string
+	}{
+		{"nothing", ``, "BadEvent", notAnEvent},
+		{"not JSON", `{"Step":`, "BadEvent", notAnEvent},
+		{"a text", `"createSecret"`, "BadEvent", notAnEvent},
+		{"a number", `1`, "BadEvent", notAnEvent},
+		{"an array", `[]`, "BadEvent", notAnEvent},
+		{"null", `null`, "BadEvent", []string{"Step", "createSecret, setSecret, testSecret or finishSecret"}},
+		{"an empty object", `{}`, "BadEvent", []string{"Step"}},
+		{"a number as the step", `{"Step":1,"SecretId":"a","ClientRequestToken":"b"}`, "BadEvent", notAnEvent},
+		{"an object as the secret", `{"Step":"createSecret","SecretId":{},"ClientRequestToken":"b"}`, "BadEvent", notAnEvent},
+		{"an array as the token", `{"Step":"createSecret","SecretId":"a","ClientRequestToken":["b"]}`, "BadEvent", notAnEvent},
+		{"an unknown step", good("revokeSecret", s.ARN, event.ClientRequestToken), "BadEvent", []string{"revokeSecret", "createSecret, setSecret, testSecret or finishSecret"}},
+		{"a step in other letters", good("createsecret", s.ARN, event.ClientRequestToken), "BadEvent", []string{"createsecret"}},
+		{"no secret", good("createSecret", "", event.ClientRequestToken), "BadEvent", []string{"SecretId", "RotateSecret"}},
+		{"no token", good("createSecret", s.ARN, ""), "BadEvent", []string{"ClientRequestToken", "RotateSecret"}},
+		{"an unknown token", good("createSecret", s.ARN, sandboxtest.Token(7)), "UnknownVersion", []string{s.ARN, sandboxtest.Token(7), "RotateSecret"}},
+		{"the token of a superseded version", good("createSecret", s.ARN, s.Holder(vault.Previous).ID), "NotPending", []string{s.ARN, "AWSPENDING", "RotateSecret"}},
+		{"an unknown secret", good("createSecret", "quilt/no-such-secret", event.ClientRequestToken), "SecretsManagerFailed", []string{"quilt/no-such-secret", "ResourceNotFoundException", "check the ARN"}},
+		{"another region's secret", good("createSecret", strings.Replace(s.ARN, "us-east-1", "eu-west-1", 1), event.ClientRequestToken), "SecretsManagerFailed", []string{"eu-west-1", "check the ARN"}},
+		{"an endless secret id", good("createSecret", strings.Repeat("x", 5000), event.ClientRequestToken), "SecretsManagerFailed", nil},
+		{"an endless token", good("createSecret", s.ARN, strings.Repeat("x", 5000)), "UnknownVersion", []string{s.ARN}},
+		{"an endless step", good(strings.Repeat("x", 5000), s.ARN, event.ClientRequestToken), "BadEvent", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := r.Process().Rotate([]byte(c.payload))
+			wantFault(t, err, c.fault, c.words...)
+			before.unchanged(t)
+			before.nothingMade(t)
+			if s.Labels() != labels {
+				t.Errorf("labels changed\n%s", s.Labels())
+			}
+		})
+	}
+	if leaked := r.Output.Lines("a rotation token"); len(leaked) != 0 {
+		t.Errorf("a RotationToken was printed: %s", leaked)
+	}
+}
+
+func TestAKeyPastedIntoTheEventIsNotPrinted(t *testing.T) {
+	// Protects a key that somebody pastes into the wrong field of a test event: neither log nor error repeats it.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	key := s.CurrentKey().Reveal()
+	canaries := sandboxtest.NewCanaries()
+	canaries.Add("the key", key)
+	for _, field := range []string{"Step", "SecretId", "ClientRequestToken"} {
+		event := map[string]string{"Step": "createSecret", "SecretId": s.ARN, "ClientRequestToken": sandboxtest.Token(1)}
+		for _, text := range []string{key, "x" + key, strings.Repeat("x", 30) + key, strings.Repeat("x", 240) + key} {
+			event[field] = text
+			_, err := r.Process().Rotate([]byte(sandboxtest.JSONOf(event)))
+			if err == nil {
+				t.Fatalf("%s: there is no error", field)
+			}
+			if found := canaries.Find(err.Error() + r.Output.Take()); found != "" {
+				t.Errorf("%s pasted into %s is printed: %s", found, field, errorType(err))
+			}
+		}
+	}
+}
+
+func TestADeletedSecret(t *testing.T) {
+	// Protects a secret that is marked for deletion: nothing is done for it.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
+	_, err := r.Hands.DeleteSecret(context.Background(), &secretsmanager.DeleteSecretInput{SecretId: &s.ARN})
+	must(t, err)
+	before := photograph(s)
+	for _, step := range steps {
+		wantFault(t, s.Step(event, step), "SecretDeleted", s.ARN, "marked for deletion", "restore it")
+	}
+	before.unchanged(t)
+	before.nothingMade(t)
+}
+
+func TestBadValues(t *testing.T) {
+	// Protects a secret whose value holds no key that can be found: each gets one sentence, no key is made, and the value stays.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	key := r.Secret("quilt/other").CurrentKey().Reveal()
+	for i, c := range []struct {
+		name, value, tag string
+		fault            string
+		words            []string
+	}{
+		{"not JSON", `{"QUILT_API_KEY": `, "", "BadValue", []string{"AWSCURRENT", "not valid JSON", "mend it"}},
+		{"text after the object", `{"QUILT_API_KEY":"` + key + `"} x`, "", "BadValue", []string{"not valid JSON"}},
+		{"an array", `["` + key + `"]`, "", "BadValue", []string{"neither a JSON object nor a key"}},
+		{"a text without qk_", `hunter2`, "", "BadValue", []string{"qk_", "store one of the two"}},
+		{"two keys", key + " " + key, "", "BadValue", []string{"qk_"}},
+		{"no field holds a key", `{"user":"x","password":"y"}`, "", "BadValue", []string{"no field", "quilt-rotate:field"}},
+		{"the tagged field is missing", `{"QUILT_API_KEY":"` + key + `"}`, "elsewhere", "BadValue", []string{`"elsewhere"`, "add it, or correct the tag"}},
+		{"a tagged field, and no object", key, "elsewhere", "BadValue", []string{"elsewhere", "not a JSON object"}},
+		{"a number", `{"QUILT_API_KEY":7}`, "", "BadValue", []string{"QUILT_API_KEY", "not a string"}},
+		{"null", `{"QUILT_API_KEY":null}`, "", "BadValue", []string{"QUILT_API_KEY", "not a string"}},
+		{"an object", `{"QUILT_API_KEY":{"key":"` + key + `"}}`, "", "BadValue", []string{"QUILT_API_KEY", "not a string"}},
+		{"without qk_", `{"QUILT_API_KEY":"hunter2"}`, "", "BadValue", []string{"QUILT_API_KEY", "qk_"}},
+		{"white space inside", `{"QUILT_API_KEY":"qk_a b"}`, "", "BadValue", []string{"QUILT_API_KEY", "white space"}},
+		{"two candidates", `{"a":"` + key + `","b":"` + key + `"}`, "", "BadValue", []string{"2 fields", "quilt-rotate:field"}},
+		{"the field twice", `{"QUILT_API_KEY":"` + key + `","QUILT_API_KEY":"` + key + `"}`, "", "BadValue", []string{"2 times", "keep one"}},
+		{"blank", `{"QUILT_API_KEY":" \t"}`, "", "NotBootstrapped", []string{"QUILT_API_KEY", "quilt-rotate bootstrap"}},
+		{"the tagged field is blank", `{"a":"","b":"` + key + `"}`, "a", "NotBootstrapped", []string{`"a"`, "quilt-rotate bootstrap"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := r.BareSecret(fmt.Sprintf("quilt/%d", i), c.value)
+			if c.tag != "" {
+				s.Tag(settings.TagField, c.tag)
+			}
+			before := photograph(s)
+			event := s.Begin(sandboxtest.Token(1))
+			wantFault(t, s.Step(event, rotation.Create), c.fault, append(c.words, s.ARN)...)
+			before.unchanged(t)
+			before.nothingMade(t)
+		})
+	}
+}
+
+func TestABinaryValue(t *testing.T) {
+	// Protects a secret that is binary, in which no key is looked for.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/binary")
+	_, err := r.Hands.PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &s.ARN, SecretBinary: []byte{0, 1, 2}})
+	must(t, err)
+	before := photograph(s)
+	event := s.Begin(sandboxtest.Token(1))
+	for _, step := range steps {
+		wantFault(t, s.Step(event, step), "BadValue", s.ARN, "AWSCURRENT", "binary", "store the key")
+	}
+	before.unchanged(t)
+	before.nothingMade(t)
+}
+
+func TestASecretThatNeverHadAValue(t *testing.T) {
+	// Protects a secret that was created without a value: a rotation has nothing to start from, and says what to run.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	name := "quilt/empty"
+	out, err := r.Hands.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &name})
+	must(t, err)
+	s := &sandboxtest.Secret{Rig: r, ARN: *out.ARN, Name: name}
+	event := s.Begin(sandboxtest.Token(1))
+	for _, step := range []rotation.Step{rotation.Create, rotation.Set, rotation.Finish} {
+		wantFault(t, s.Step(event, step), "NotBootstrapped", s.ARN, "no value", "quilt-rotate bootstrap "+name)
+	}
+	if len(r.Registry.Keys()) != 0 {
+		t.Error("a key was made")
+	}
+}
+
+func TestBadTagsAreAllNamedAtOnce(t *testing.T) {
+	// Protects the operator from mending one tag per rotation, and the secret from a default in the place of what was meant.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline", settings.TagExpiresInDays, "366", settings.TagKeyName, "---")
+	before := photograph(s)
+	event := s.Begin(sandboxtest.Token(1))
+	for _, step := range steps {
+		wantFault(t, s.Step(event, step), "BadTags", settings.TagExpiresInDays+" must be a whole number of days from 1 to 365", settings.TagKeyName+" must have")
+	}
+	before.unchanged(t)
+	before.nothingMade(t)
+}
