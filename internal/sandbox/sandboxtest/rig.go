@@ -212,6 +212,11 @@ func (p *Process) Rotate(payload []byte) (answer []byte, err error) {
 	return p.run(context.Background(), func(p *Process) handler { return p.rotate }, payload)
 }
 
+// Revoke hands the revoke function an event as it is, well-formed or not.
+func (p *Process) Revoke(payload []byte) (answer []byte, err error) {
+	return p.run(context.Background(), func(p *Process) handler { return p.revoke }, payload)
+}
+
 // Sweep runs one sweep in the process.
 func (p *Process) Sweep(secretID string, force bool) (revocation.Result, error) {
 	payload, err := json.Marshal(map[string]any{"secretId": secretID, "force": force})

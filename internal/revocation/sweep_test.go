@@ -1,0 +1,854 @@
+package revocation_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/google/go-cmp/cmp"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/fault"
+	"quilt-rotate/internal/quilt"
+	. "quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/quiltregistry"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+// rotated is a secret that was rotated once, and its keys.
+func rotated(t *testing.T, r *sandboxtest.Rig, tags ...string) (s *sandboxtest.Secret, old, fresh apikey.Key) {
+	t.Helper()
+	s = r.Secret("quilt/pipeline", tags...)
+	old = s.CurrentKey()
+	s.MustRotate()
+	return s, old, s.CurrentKey()
+}
+
+// due is rotated, marked, and past all its time.
+func due(t *testing.T, r *sandboxtest.Rig, tags ...string) (s *sandboxtest.Secret, old, fresh apikey.Key) {
+	t.Helper()
+	s, old, fresh = rotated(t, r, tags...)
+	swept(t, s, false, "mark superseded done")
+	r.Clock.Advance(48 * time.Hour)
+	return s, old, fresh
+}
+
+// did is what a sweep took: action and reason, and whether it was done.
+func did(result Result) []string {
+	lines := []string{}
+	for _, a := range result.Actions {
+		line := string(a.Action) + " " + string(a.Reason)
+		if a.Done {
+			line += " done"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// swept sweeps and demands that this and nothing else is done or told.
+func swept(t *testing.T, s *sandboxtest.Secret, force bool, want ...string) Result {
+	t.Helper()
+	result := s.MustSweep(force)
+	if want == nil {
+		want = []string{}
+	}
+	if diff := cmp.Diff(want, did(result)); diff != "" {
+		t.Fatalf("the sweep is not as it must be (-want +got):\n%s\n%s", diff, s.Labels())
+	}
+	return result
+}
+
+// failed sweeps and demands an error of that type, whose one sentence has the words in it.
+func failed(t *testing.T, s *sandboxtest.Secret, force bool, name string, words ...string) {
+	t.Helper()
+	_, err := s.Sweep(force)
+	wantFault(t, err, name, words...)
+}
+
+func wantFault(t *testing.T, err error, name string, words ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("the sweep succeeded, want %s", name)
+	}
+	if got := fault.TypeName(err); got != name {
+		t.Fatalf("the sweep failed with %s, want %s: %v", got, name, err)
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("the sentence of %s does not say %q: %v", name, word, err)
+		}
+	}
+	if strings.ContainsAny(err.Error(), "\r\n") || strings.Contains(err.Error(), "%!") {
+		t.Errorf("the error is no clear sentence: %q", err)
+	}
+}
+
+func alive(t *testing.T, s *sandboxtest.Secret, keys ...apikey.Key) {
+	t.Helper()
+	for _, k := range keys {
+		if !s.Alive(k) {
+			t.Fatalf("the key %s is revoked\n%s", k, s.Labels())
+		}
+	}
+}
+
+func revoked(t *testing.T, s *sandboxtest.Secret, keys ...apikey.Key) {
+	t.Helper()
+	for _, k := range keys {
+		if s.Alive(k) {
+			t.Fatalf("the key %s lives\n%s", k, s.Labels())
+		}
+	}
+}
+
+// ledger are our labels, the current key's left out.
+func ledger(s *sandboxtest.Secret) []string {
+	labels := []string{}
+	for _, v := range s.Snapshot().Versions {
+		for _, label := range v.Stages {
+			if strings.HasPrefix(label, "quilt-") && !slices.Contains(v.Stages, vault.Current) {
+				labels = append(labels, label)
+			}
+		}
+	}
+	return labels
+}
+
+func noLabelsLeft(t *testing.T, s *sandboxtest.Secret) {
+	t.Helper()
+	if left := ledger(s); len(left) > 0 {
+		t.Errorf("labels are left: %v", left)
+	}
+}
+
+// use logs in as a consumer does.
+func use(t *testing.T, r *sandboxtest.Rig, key apikey.Key) {
+	t.Helper()
+	c, err := quilt.NewClient(r.RegistryURL, quilt.Options{})
+	must(t, err)
+	_, err = c.WithKey(key).Me(t.Context())
+	must(t, err)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func count(r *sandboxtest.Rig, audit string) (n int) {
+	for _, e := range r.Registry.Audit() {
+		if e.EventName == audit && e.ErrorCode == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// TestTheWholeLifeOfASupersededKey protects the consumers that are late, and the promise that no key is left behind.
+func TestTheWholeLifeOfASupersededKey(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, old, fresh := rotated(t, r)
+	swept(t, s, false, "mark superseded done")
+	swept(t, s, false, "report in-grace")
+	r.Clock.Advance(23 * time.Hour)
+	swept(t, s, false, "report in-grace")
+	use(t, r, old)
+	r.Clock.Advance(time.Hour)
+	result := swept(t, s, false, "hold still-used")
+	a := result.Actions[0]
+	if a.LastUsedAt == nil || a.Until == nil || a.Fingerprint != old.Fingerprint() || a.Owner != sandbox.UserEmail {
+		t.Errorf("the hold does not say whose key it is, when it was used last and how long it lasts: %s", sandboxtest.JSONOf(a))
+	}
+	r.Clock.Advance(23 * time.Hour)
+	swept(t, s, false, "hold still-used")
+	r.Clock.Advance(time.Hour + time.Second)
+	alive(t, s, old)
+	swept(t, s, false, "revoke grace-over done")
+	revoked(t, s, old)
+	alive(t, s, fresh)
+	noLabelsLeft(t, s)
+	swept(t, s, false)
+}
+
+// crash kills createSecret between the registry's new key and the put.
+func crash(t *testing.T, s *sandboxtest.Secret, n int) (event sandboxtest.Event) {
+	t.Helper()
+	event = s.Begin(sandboxtest.Token(n))
+	process := s.Process()
+	remove := s.Intercept(sandboxtest.On(func(c *wire.Call, _ func()) {
+		process.Kill()
+		c.Cut()
+	}, "PutSecretValue"))
+	defer remove()
+	if err := s.Step(event, rotation.Create); err == nil {
+		t.Fatal("createSecret survived")
+	}
+	return event
+}
+
+// TestAnOrphanIsRevokedAtItsAge protects the registry from keys that nobody holds, and the crashed createSecret's late put from their revocation.
+func TestAnOrphanIsRevokedAtItsAge(t *testing.T) {
+	for _, force := range []bool{false, true} {
+		t.Run(fmt.Sprintf("force=%t", force), func(t *testing.T) {
+			r := sandboxtest.New(t)
+			s := r.Secret("quilt/pipeline")
+			current := s.CurrentKey()
+			crash(t, s, 1)
+			swept(t, s, force, "report orphan-too-young")
+			r.Clock.Advance(time.Hour - 10*time.Second)
+			swept(t, s, force, "report orphan-too-young")
+			if n := len(s.Ours()); n != 2 {
+				t.Fatalf("there are %d keys, want the current one and the orphan", n)
+			}
+			r.Clock.Advance(12 * time.Second)
+			swept(t, s, force, "revoke-orphan orphaned done")
+			if n := len(s.Ours()); n != 1 {
+				t.Errorf("%d keys are left, want the current one", n)
+			}
+			alive(t, s, current)
+			swept(t, s, force)
+		})
+	}
+}
+
+// TestALeakedKeyDiesAtOnce protects against a key that somebody has who must not: neither grace nor use nor a missing mark keeps it.
+func TestALeakedKeyDiesAtOnce(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, old, fresh := rotated(t, r)
+	use(t, r, old)
+	swept(t, s, true, "revoke forced done")
+	revoked(t, s, old)
+	alive(t, s, fresh)
+	noLabelsLeft(t, s)
+	swept(t, s, true)
+}
+
+// TestForceNeverTouchesTheCurrentKey protects the consumers from whoever takes force for a way to revoke the current key.
+func TestForceNeverTouchesTheCurrentKey(t *testing.T) {
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	swept(t, s, true)
+	alive(t, s, s.CurrentKey())
+}
+
+// TestRollback protects a rollback by hand, before the mark and after it: the key that is current again is not touched, and its mark goes.
+func TestRollback(t *testing.T) {
+	for _, markedFirst := range []bool{false, true} {
+		t.Run(fmt.Sprintf("marked=%t", markedFirst), func(t *testing.T) {
+			r := sandboxtest.New(t)
+			s, old, fresh := rotated(t, r)
+			oldID, freshID := s.Holder(vault.Previous).ID, s.Holder(vault.Current).ID
+			if markedFirst {
+				swept(t, s, false, "mark superseded done")
+			}
+			r.Clock.Advance(72 * time.Hour)
+			must(t, s.MoveLabel(vault.Current, oldID, freshID))
+			result := s.MustSweep(false)
+			want := []string{"mark superseded done"}
+			if markedFirst {
+				want = append(want, "unmark current-again done")
+			}
+			got := did(result)
+			slices.Sort(got)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("(-want +got):\n%s", diff)
+			}
+			alive(t, s, old, fresh)
+			r.Clock.Advance(48 * time.Hour)
+			swept(t, s, false, "revoke grace-over done")
+			revoked(t, s, fresh)
+			alive(t, s, old)
+		})
+	}
+}
+
+// TestAnEditOfAnotherField protects the key that sits in two versions: its label follows it, and its grace begins when the last one is superseded.
+func TestAnEditOfAnotherField(t *testing.T) {
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	key := s.CurrentKey()
+	s.Put(strings.Replace(s.Holder(vault.Current).Value, "1.0e+02", "7", 1))
+	swept(t, s, false, "relabel key-moved done")
+	swept(t, s, false)
+	s.MustRotate()
+	r.Clock.Advance(48 * time.Hour)
+	swept(t, s, false, "mark superseded done")
+	alive(t, s, key)
+	r.Clock.Advance(48 * time.Hour)
+	swept(t, s, false, "revoke grace-over done")
+	revoked(t, s, key)
+}
+
+// TestAnOlderMarkDoesNotShortenGrace protects who pastes an old value again, and then a new one, between two sweeps: the old version's mark speaks
+// of an earlier time.
+func TestAnOlderMarkDoesNotShortenGrace(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, old, fresh := rotated(t, r)
+	newest := s.Holder(vault.Current).Value
+	swept(t, s, false, "mark superseded done")
+	r.Clock.Advance(72 * time.Hour)
+	s.Put(sandboxtest.ValueWith(old.Reveal()))
+	s.Put(newest)
+	result := s.MustSweep(false)
+	alive(t, s, old, fresh)
+	for _, a := range result.Actions {
+		if a.Action == Revoke {
+			t.Fatalf("a key that was current a moment ago is revoked: %s", sandboxtest.JSONOf(result))
+		}
+	}
+	result = s.MustSweep(false)
+	if !slices.Contains(did(result), "mark superseded done") {
+		t.Errorf("its grace does not begin anew: %v\n%s", did(result), s.Labels())
+	}
+	r.Clock.Advance(48 * time.Hour)
+	swept(t, s, false, "revoke grace-over done")
+	revoked(t, s, old)
+	alive(t, s, fresh)
+}
+
+// TestWhatStopsASweep protects what a sweep must leave alone: each state ends it before it writes or revokes anything.
+func TestWhatStopsASweep(t *testing.T) {
+	blank := func(s *sandboxtest.Secret) { s.Put("{}") }
+	states := []struct {
+		name    string
+		prepare func(*sandboxtest.Secret)
+		force   bool
+		outcome Outcome // or
+		fault   string
+		says    string
+	}{
+		{name: "paused", prepare: pauseFor(time.Hour), outcome: Paused},
+		{name: "pause over", prepare: pauseFor(-time.Second), outcome: Swept},
+		{name: "deleted", prepare: deleteSecret, outcome: Deleted},
+		{name: "deleted, forced", prepare: deleteSecret, force: true, outcome: Deleted},
+		{name: "overwritten with a blank", prepare: blank, fault: "Overwritten", says: "rollback"},
+		{name: "overwritten with a blank, forced", prepare: blank, force: true, fault: "Overwritten"},
+		{name: "overwritten with nonsense", prepare: func(s *sandboxtest.Secret) { s.Put("hello") }, fault: "BadValue", says: settings.TagField},
+		{name: "current key revoked by somebody", prepare: deleteCurrentKey, fault: "CurrentKeyRefused", says: "quilt-rotate recover"},
+		{name: "current key revoked by somebody, forced", prepare: deleteCurrentKey, force: true, fault: "CurrentKeyRefused"},
+		{name: "user switched off", prepare: func(s *sandboxtest.Secret) { s.Registry.SetActive(sandbox.UserEmail, false) }, fault: "CurrentKeyRefused"},
+		{name: "registry down", prepare: registryDown, fault: "RegistryUnavailable"},
+		{name: "registry down, forced", prepare: registryDown, force: true, fault: "RegistryUnavailable"},
+		{name: "bad tag", prepare: func(s *sandboxtest.Secret) { s.Tag(settings.TagGrace, "soon") }, fault: "BadTags", says: settings.TagGrace},
+		{name: "bad tag, forced", prepare: func(s *sandboxtest.Secret) { s.Tag(settings.TagHoldLimit, "-1h") }, force: true, fault: "BadTags"},
+		{name: "unknown label", prepare: unknownLabel, fault: "UnknownLabel", says: "deploy the release that wrote it"},
+		{name: "unknown label, forced", prepare: unknownLabel, force: true, fault: "UnknownLabel"},
+	}
+	for _, state := range states {
+		t.Run(state.name, func(t *testing.T) {
+			r := sandboxtest.New(t)
+			s, old, fresh := due(t, r)
+			state.prepare(s)
+			before, revocations := s.Labels(), count(r, "APIKeys.Revoke")
+			result, err := s.Sweep(state.force)
+			if state.fault != "" {
+				wantFault(t, err, state.fault, state.says)
+			} else if err != nil || result.Outcome != state.outcome {
+				t.Fatalf("the sweep ended with %q and %v, want %q", result.Outcome, err, state.outcome)
+			}
+			if state.outcome == Swept {
+				revoked(t, s, old)
+				return
+			}
+			if count(r, "APIKeys.Revoke") != revocations || s.Labels() != before {
+				t.Errorf("it changed something:\n%s\nwas\n%s", s.Labels(), before)
+			}
+			_ = fresh
+		})
+	}
+}
+
+func pauseFor(d time.Duration) func(*sandboxtest.Secret) {
+	return func(s *sandboxtest.Secret) {
+		s.Tag(settings.TagPauseUntil, s.Clock.Now().Add(d).Format(time.RFC3339))
+	}
+}
+
+func deleteSecret(s *sandboxtest.Secret) {
+	_, err := s.Hands.DeleteSecret(context.Background(), &secretsmanager.DeleteSecretInput{SecretId: &s.ARN})
+	if err != nil {
+		s.Fatalf("%v", err)
+	}
+}
+
+func deleteCurrentKey(s *sandboxtest.Secret) {
+	k, _ := s.Registry.KeyBySecret(s.CurrentKey().Reveal())
+	s.Registry.Delete(k.ID)
+}
+
+func registryDown(s *sandboxtest.Secret) {
+	s.Intercept(sandboxtest.OnService("registry", sandboxtest.LoseRequest))
+}
+
+func unknownLabel(s *sandboxtest.Secret) {
+	if err := s.MoveLabel("quilt-next:1", s.Holder(vault.Current).ID, ""); err != nil {
+		s.Fatalf("%v", err)
+	}
+}
+
+// TestForceGoesOnInAPause protects who must revoke a leaked key while sweeps are paused, and tells of it.
+func TestForceGoesOnInAPause(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, old, _ := rotated(t, r)
+	pauseFor(time.Hour)(s)
+	result := swept(t, s, true, "revoke forced done")
+	revoked(t, s, old)
+	if len(result.Notes) != 1 || len(r.Output.Lines(`"level":"WARN"`, "paused")) != 1 {
+		t.Errorf("nothing tells of the pause: %v\n%s", result.Notes, r.Output)
+	}
+}
+
+// TestAFreshSecretRaisesNoAlarm protects a deployment before its first key: neither its test run nor its sweeps fail.
+func TestAFreshSecretRaisesNoAlarm(t *testing.T) {
+	r := sandboxtest.New(t)
+	s := r.BareSecret("quilt/fresh", "{}")
+	r.Output.Take()
+	trace := r.Trace()
+	for _, force := range []bool{false, true} {
+		if result := swept(t, s, force); result.Outcome != NotBootstrapped {
+			t.Errorf("the outcome is %q", result.Outcome)
+		}
+	}
+	if n := sandboxtest.Count(trace.Take(), "account"); n != 0 {
+		t.Errorf("%d requests to the registry, though there is nothing to ask", n)
+	}
+	if lines := r.Output.Lines(`"level":"ERROR"`); len(lines) > 0 || len(r.Output.Lines(`"NotBootstrapped":1`)) != 2 || len(r.Output.Lines(`"SweepFailed"`)) > 0 {
+		t.Errorf("the output is not that of a fresh secret:\n%s", r.Output)
+	}
+	id := s.Bootstrap(sandbox.UserEmail)
+	swept(t, s, false)
+	if k := s.CurrentKey(); !s.Alive(k) || id == "" {
+		t.Error("the first key is dead")
+	}
+}
+
+// TestPartialFailure protects the other keys from one that cannot be revoked: what can be done is done, the error names the rest, the next
+// sweep finishes.
+func TestPartialFailure(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, first, second := rotated(t, r)
+	s.MustRotate()
+	swept(t, s, false, "mark superseded done", "mark superseded done")
+	r.Clock.Advance(48 * time.Hour)
+	remove := r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.Answer(403, `{"message":"no"}`)), "apiKeyRevoke"))
+	_, err := s.Sweep(false)
+	wantFault(t, err, "SweepIncomplete", "1 of 2", "revoke of the key")
+	remove()
+	lives := 0
+	for _, k := range []apikey.Key{first, second} {
+		if s.Alive(k) {
+			lives++
+			id, _ := r.Registry.KeyBySecret(k.Reveal())
+			if !strings.Contains(err.Error(), id.ID) {
+				t.Errorf("the error does not name the key that is left: %v", err)
+			}
+		}
+	}
+	if lives != 1 {
+		t.Fatalf("%d of two keys are left after the failure of one, want 1", lives)
+	}
+	swept(t, s, false, "revoke grace-over done")
+	revoked(t, s, first, second)
+	noLabelsLeft(t, s)
+}
+
+// TestARevocationWhoseAnswerIsLost protects the sweep from taking what it did itself for a failure.
+func TestARevocationWhoseAnswerIsLost(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, old, _ := due(t, r)
+	r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.LoseAnswer), "apiKeyRevoke"))
+	swept(t, s, false, "revoke grace-over done")
+	revoked(t, s, old)
+	noLabelsLeft(t, s)
+}
+
+// TestACrashAfterTheRevocation protects the ledger: the next sweep takes the labels of a key that is gone off.
+func TestACrashAfterTheRevocation(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, old, _ := due(t, r)
+	process := r.Process()
+	remove := r.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
+		next()
+		process.Kill()
+		c.Cut()
+	}, "apiKeyRevoke"))
+	_, _ = s.Sweep(false)
+	remove()
+	revoked(t, s, old)
+	if len(ledger(s)) != 2 {
+		t.Fatalf("the labels are gone before the refusal was seen: %v", ledger(s))
+	}
+	swept(t, s, false, "unlabel gone done")
+	noLabelsLeft(t, s)
+}
+
+// TestARevokedKeyThatStillLogsIn protects from a revocation that is none: the labels stay until the refusal is seen.
+func TestARevokedKeyThatStillLogsIn(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, old, _ := due(t, r)
+	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.RevokeLingers = 1000 })
+	failed(t, s, false, "StillLogsIn", s.ARN)
+	if len(ledger(s)) != 2 {
+		t.Fatalf("the labels are gone, though the key logs in: %v", ledger(s))
+	}
+	for s.Alive(old) {
+		c, err := quilt.NewClient(r.RegistryURL, quilt.Options{})
+		must(t, err)
+		_, _ = c.WithKey(old).Me(t.Context())
+	}
+	swept(t, s, false, "unlabel gone done")
+	noLabelsLeft(t, s)
+}
+
+// TestAShortList protects keys from a list that lacks them: absence is no evidence.
+func TestAShortList(t *testing.T) {
+	t.Run("the old key", func(t *testing.T) {
+		r := sandboxtest.New(t)
+		s, old, _ := due(t, r)
+		omit(r, old)
+		swept(t, s, false, "revoke grace-over done") // the registry knows it by its id
+		revoked(t, s, old)
+	})
+	t.Run("the old key, by its id too", func(t *testing.T) {
+		r := sandboxtest.New(t)
+		s, old, _ := due(t, r)
+		omit(r, old)
+		r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.GetOmits = w.ListOmits })
+		swept(t, s, false, "report foreign") // it logs in
+		alive(t, s, old)
+		if len(ledger(s)) != 2 {
+			t.Errorf("a key that lives lost its name: %v", ledger(s))
+		}
+	})
+	t.Run("the current key: no orphan is revoked", func(t *testing.T) {
+		r := sandboxtest.New(t)
+		s := r.Secret("quilt/pipeline")
+		crash(t, s, 1)
+		r.Clock.Advance(2 * time.Hour)
+		omit(r, s.CurrentKey())
+		swept(t, s, false, "report list-incomplete")
+		if n := len(s.Ours()); n != 2 {
+			t.Errorf("%d keys are left, want 2", n)
+		}
+	})
+	t.Run("no answer for the id", func(t *testing.T) {
+		r := sandboxtest.New(t)
+		s, old, _ := due(t, r)
+		omit(r, old)
+		r.Intercept(sandboxtest.On(sandboxtest.Answer(503, ""), "login"))
+		swept(t, s, false, "report not-asked")
+		alive(t, s, old)
+	})
+}
+
+func omit(r *sandboxtest.Rig, key apikey.Key) {
+	r.Registry.SetSwitches(func(w *quiltregistry.Switches) {
+		w.ListOmits = func(k quiltregistry.APIKey) bool { return k.Secret == key.Reveal() }
+	})
+}
+
+// TestForeignKeys protects keys that became another user's, and says so.
+func TestForeignKeys(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, old, _ := due(t, r)
+	k, _ := r.Registry.KeyBySecret(old.Reveal())
+	r.Registry.TransferKey(k.ID, sandbox.AdminEmail)
+	swept(t, s, true, "report foreign")
+	alive(t, s, old)
+	if len(r.Output.Lines(`"ForeignKeys":1`)) != 1 || len(r.Output.Lines(`"level":"WARN"`, `"reason":"foreign"`, old.Fingerprint())) != 1 {
+		t.Errorf("nothing tells of the foreign key:\n%s", r.Output)
+	}
+}
+
+// TestTwoSecretsWithOneKey protects a secret from another that was made by copying its value: the key is the first one's to revoke.
+func TestTwoSecretsWithOneKey(t *testing.T) {
+	r := sandboxtest.New(t)
+	one := r.Secret("quilt/one")
+	shared := one.CurrentKey()
+	two := r.BareSecret("quilt/two", sandboxtest.ValueWith(shared.Reveal()))
+	two.MustRotate()
+	_ = two.MustSweep(false)
+	r.Clock.Advance(72 * time.Hour)
+	for _, force := range []bool{false, true} {
+		swept(t, two, force, "report other-secret")
+		alive(t, two, shared)
+	}
+}
+
+// TestKeysMayNotManageKeys protects the sweeps of a registry whose keys may log in and not manage keys, in each of its manners.
+func TestKeysMayNotManageKeys(t *testing.T) {
+	for _, manner := range []string{quiltregistry.RefuseForbidden, quiltregistry.RefuseGraphQLError, quiltregistry.RefuseInvalidInput} {
+		refuse := func(r *sandboxtest.Rig) {
+			r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.KeysMayNotManage = manner })
+		}
+		t.Run(manner+"/no issuer", func(t *testing.T) {
+			r := sandboxtest.New(t)
+			s, old, fresh := due(t, r)
+			refuse(r)
+			want := "RegistryRefused"
+			if manner == quiltregistry.RefuseInvalidInput { // which lets keys be listed, so that the sweep goes on until it revokes
+				want = "SweepIncomplete"
+			}
+			failed(t, s, true, want)
+			alive(t, s, old, fresh)
+		})
+		t.Run(manner+"/issuer", func(t *testing.T) {
+			r := sandboxtest.New(t)
+			s, old, fresh := due(t, r)
+			s.Tag(settings.TagIssuer, issuerOf(t, r, sandbox.UserName, sandbox.UserPassword))
+			refuse(r)
+			swept(t, s, false, "revoke grace-over done")
+			revoked(t, s, old)
+			alive(t, s, fresh)
+			noLabelsLeft(t, s)
+		})
+		t.Run(manner+"/issuer of another user", func(t *testing.T) {
+			r := sandboxtest.New(t)
+			s, old, fresh := due(t, r)
+			s.Tag(settings.TagIssuer, issuerOf(t, r, sandbox.AdminName, sandbox.AdminPassword))
+			refuse(r)
+			_, err := s.Sweep(true)
+			if err == nil || !strings.Contains(err.Error(), sandbox.AdminEmail) {
+				t.Errorf("the error does not name the other user: %v", err)
+			}
+			alive(t, s, old, fresh)
+		})
+		t.Run(manner+"/issuer that cannot log in", func(t *testing.T) {
+			r := sandboxtest.New(t)
+			s, old, fresh := due(t, r)
+			s.Tag(settings.TagIssuer, issuerOf(t, r, sandbox.UserName, "not-the-password"))
+			refuse(r)
+			_, err := s.Sweep(false)
+			if err == nil || fault.TypeName(err) == "CurrentKeyRefused" || !strings.Contains(err.Error(), "issuer") {
+				t.Errorf("the issuer is not blamed: %T %v", err, err)
+			}
+			alive(t, s, old, fresh)
+		})
+	}
+}
+
+func issuerOf(t *testing.T, r *sandboxtest.Rig, user, password string) (arn string) {
+	t.Helper()
+	value, _ := json.Marshal(map[string]string{"username": user, "password": password})
+	arn, err := r.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("quilt/issuer"), SecretString: aws.String(string(value))})
+	must(t, err)
+	return arn
+}
+
+// TestReplicaLag protects consumers in a replica region, which may still read the old key; a forced sweep goes on, with a warning.
+func TestReplicaLag(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, old, _ := due(t, r)
+	_, err := r.Hands.ReplicateSecretToRegions(t.Context(), &secretsmanager.ReplicateSecretToRegionsInput{
+		SecretId: &s.ARN, AddReplicaRegions: []types.ReplicaRegionType{{Region: aws.String("eu-west-1")}, {Region: aws.String("us-west-2")}},
+	})
+	must(t, err)
+	must(t, r.Secrets.SetReplicaStatus(s.ARN, "eu-west-1", "InProgress", ""))
+	swept(t, s, false, "report replica-lag")
+	alive(t, s, old)
+	must(t, r.Secrets.SetReplicaStatus(s.ARN, "eu-west-1", "Failed", "no key there"))
+	swept(t, s, false, "report replica-lag")
+	result := swept(t, s, true, "revoke forced done")
+	if len(result.Notes) != 1 || !strings.Contains(result.Notes[0], "eu-west-1") || strings.Contains(result.Notes[0], "us-west-2") {
+		t.Errorf("the warning does not name the region: %v", result.Notes)
+	}
+	revoked(t, s, old)
+}
+
+// TestUseThatIsNotRecorded protects from holding keys for ever where the registry records no use, and says on what the revocation rests.
+func TestUseThatIsNotRecorded(t *testing.T) {
+	r := sandboxtest.New(t)
+	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.UseNotRecorded = true })
+	s, old, _ := rotated(t, r)
+	swept(t, s, false, "mark superseded done")
+	r.Clock.Advance(24*time.Hour - 5*time.Second)
+	swept(t, s, false, "report in-grace")
+	r.Clock.Advance(6 * time.Second)
+	swept(t, s, false, "revoke grace-over-use-not-recorded done")
+	revoked(t, s, old)
+}
+
+// TestARegistryWhoseClockIsOff protects keys from dates of one clock that are compared with another's.
+func TestARegistryWhoseClockIsOff(t *testing.T) {
+	for _, skew := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {
+		t.Run(skew.String(), func(t *testing.T) {
+			r := sandboxtest.New(t)
+			r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.Skew = skew })
+			s, old, fresh := rotated(t, r)
+			crash(t, s, 9)
+			swept(t, s, false, "report rotation-under-way", "report orphan-too-young")
+			must(t, s.MoveLabel(vault.Pending, "", s.Holder(vault.Pending).ID))
+			swept(t, s, false, "mark superseded done", "report orphan-too-young")
+			r.Clock.Advance(23 * time.Hour)
+			use(t, r, old)
+			r.Clock.Advance(2 * time.Hour)
+			swept(t, s, false, "hold still-used", "revoke-orphan orphaned done")
+			r.Clock.Advance(22 * time.Hour)
+			swept(t, s, false, "hold still-used")
+			r.Clock.Advance(time.Hour + time.Second)
+			swept(t, s, false, "revoke grace-over done")
+			alive(t, s, fresh)
+		})
+	}
+}
+
+// TestTagsOverride protects one secret's own settings: they override the function's, and nobody else's.
+func TestTagsOverride(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, old, _ := rotated(t, r, settings.TagGrace, "3s", settings.TagQuiet, "1s", settings.TagHoldLimit, "30s")
+	swept(t, s, false, "mark superseded done")
+	r.Clock.Advance(5 * time.Second)
+	use(t, r, old)
+	result := swept(t, s, false, "hold still-used")
+	if until := result.Actions[0].Until; until == nil || until.Sub(r.Clock.Now()) > 30*time.Second {
+		t.Errorf("the hold limit of the tag does not count: until %v", until)
+	}
+	s.Tag(settings.TagQuiet, "")
+	r.Clock.Advance(5 * time.Second)
+	swept(t, s, false, "hold still-used") // a tag that is gone for a moment shortens nothing
+	alive(t, s, old)
+	r.Clock.Advance(24 * time.Second)
+	swept(t, s, false, "revoke hold-limit-over done")
+	revoked(t, s, old)
+}
+
+// TestTheWorldChangesBeforeTheRevocation protects what happens between look and act: labels that move, a pending value that lands, a mark that is new.
+func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
+	changes := []struct {
+		name   string
+		change func(s *sandboxtest.Secret, oldID, newID string) error
+	}{
+		{"rolled back", func(s *sandboxtest.Secret, oldID, newID string) error {
+			return s.MoveLabel(vault.Current, oldID, newID)
+		}},
+		{"edited", func(s *sandboxtest.Secret, _, _ string) error { s.Put(s.Holder(vault.Previous).Value); return nil }},
+		{"a rotation begins", func(s *sandboxtest.Secret, _, _ string) error { s.Begin(sandboxtest.Token(5)); return nil }},
+		{"pending by hand", func(s *sandboxtest.Secret, oldID, _ string) error { return s.MoveLabel(vault.Pending, oldID, "") }},
+		{"marked anew", func(s *sandboxtest.Secret, oldID, _ string) error {
+			return s.MoveLabel(vault.NewMark(oldID, s.Clock.Now()).Label(), oldID, "")
+		}},
+		{"mark taken off", func(s *sandboxtest.Secret, oldID, _ string) error {
+			for _, label := range ledger(s) {
+				if strings.Contains(label, "superseded") {
+					return s.MoveLabel(label, "", oldID)
+				}
+			}
+			return nil
+		}},
+		{"deleted", func(s *sandboxtest.Secret, _, _ string) error { deleteSecret(s); return nil }},
+	}
+	for _, c := range changes {
+		t.Run(c.name, func(t *testing.T) {
+			r := sandboxtest.New(t)
+			s, old, fresh := due(t, r)
+			oldID, newID := s.Holder(vault.Previous).ID, s.Holder(vault.Current).ID
+			r.Intercept(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.Before(func() { must(t, c.change(s, oldID, newID)) })), "DescribeSecret"))
+			swept(t, s, true, "report world-changed")
+			alive(t, s, old, fresh)
+		})
+	}
+	t.Run("a pending value lands: the orphan is somebody's", func(t *testing.T) {
+		r := sandboxtest.New(t)
+		s := r.Secret("quilt/pipeline")
+		var land func()
+		event := s.Begin(sandboxtest.Token(1))
+		process := r.Process()
+		remove := r.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
+			land = next
+			process.Kill()
+			c.Cut()
+		}, "PutSecretValue"))
+		_ = s.Step(event, rotation.Create)
+		remove()
+		r.Clock.Advance(2 * time.Hour)
+		r.Intercept(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.Before(func() { land() })), "DescribeSecret"))
+		swept(t, s, false, "report world-changed")
+		if n := len(s.Ours()); n != 2 {
+			t.Errorf("%d keys are left, want 2", n)
+		}
+		alive(t, s, s.KeyIn(s.Holder(vault.Pending)))
+	})
+	t.Run("a pending value lands after the labels were read", func(t *testing.T) {
+		r := sandboxtest.New(t)
+		s := r.Secret("quilt/pipeline")
+		crash(t, s, 1)
+		r.Clock.Advance(2 * time.Hour)
+		// without a key label, as from a program that is not this one
+		put := func() {
+			_, err := r.Hands.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{
+				SecretId: &s.ARN, ClientRequestToken: aws.String(sandboxtest.Token(1)), SecretString: aws.String("{}"), VersionStages: []string{vault.Pending},
+			})
+			must(t, err)
+		}
+		reads := 0
+		r.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
+			if strings.Contains(string(c.Body), sandboxtest.Token(1)) {
+				if reads++; reads == 2 {
+					put()
+				}
+			}
+			next()
+		}, "GetSecretValue"))
+		swept(t, s, false, "report world-changed")
+		if n := len(s.Ours()); n != 2 {
+			t.Errorf("%d keys are left, want 2", n)
+		}
+	})
+}
+
+// TestRequestsOfASweep protects the bill and the services' limits: an idle sweep is three requests.
+func TestRequestsOfASweep(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, _, _ := due(t, r)
+	trace := r.Trace()
+	requests := func(want string, did ...string) {
+		t.Helper()
+		swept(t, s, false, did...)
+		var names []string
+		for _, q := range trace.Take() {
+			names = append(names, q.Operation)
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("the sweep made the requests\n%s\nwant\n%s", got, want)
+		}
+	}
+	requests("DescribeSecret GetSecretValue GetSecretValue account "+
+		"DescribeSecret apiKeyRevoke me UpdateSecretVersionStage UpdateSecretVersionStage", "revoke grace-over done")
+	requests("DescribeSecret GetSecretValue account")
+}
+
+// TestTwoSweepsAtOnce protects from twins: both may do the same, and neither calls that a failure.
+func TestTwoSweepsAtOnce(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, old, fresh := due(t, r)
+	twin := r.NewProcess()
+	var once bool
+	r.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
+		if !once { // the twin goes through as a whole while this one is about to revoke
+			once = true
+			if _, err := twin.Sweep(s.ARN, false); err != nil {
+				t.Errorf("the twin failed: %v", err)
+			}
+		}
+		next()
+	}, "apiKeyRevoke"))
+	swept(t, s, false, "revoke grace-over done")
+	revoked(t, s, old)
+	alive(t, s, fresh)
+	noLabelsLeft(t, s)
+}
