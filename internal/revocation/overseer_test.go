@@ -47,6 +47,13 @@ func (o *overseer) oversee(c *wire.Call, next func()) {
 	o.look()
 }
 
+// force says that a forced sweep is under way, which skips grace, quiet period and hold.
+func (o *overseer) force(on bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.forced = on
+}
+
 func (o *overseer) violated(format string, args ...any) {
 	if len(o.violations) < 5 {
 		o.violations = append(o.violations, fmt.Sprintf(format, args...))

@@ -14,18 +14,20 @@ const leakLength = 10
 
 // Canaries are texts that must never be printed.
 type Canaries struct {
+	texts map[string]bool
 	parts map[string]string // of every form of every text: what it is a part of
 }
 
 // NewCanaries watches for texts: whole or in part, plain, hex, base64 at any alignment, escaped for URLs or JSON.
-func NewCanaries() *Canaries { return &Canaries{map[string]string{}} }
+func NewCanaries() *Canaries { return &Canaries{map[string]bool{}, map[string]string{}} }
 
 // Add watches for one more text; kind is what a failure calls it. Texts too short to be told from others are passed over.
 func (c *Canaries) Add(kind, text string) {
 	text = strings.TrimPrefix(text, "qk_")
-	if len(text) < leakLength {
+	if len(text) < leakLength || c.texts[text] {
 		return
 	}
+	c.texts[text] = true
 	for form, as := range forms(text) {
 		for i := 0; i+leakLength <= len(form); i++ {
 			c.parts[form[i:i+leakLength]] = kind + ", " + as
@@ -88,9 +90,6 @@ func (c *Canaries) addFields(body string) {
 	c.Add("a refresh token", fields.RefreshToken)
 	c.Add("an access token", fields.AccessToken)
 }
-
-// Len tells how many parts are watched for: none means that a search proves nothing.
-func (c *Canaries) Len() int { return len(c.parts) }
 
 // Find names what of the texts is in the output, and how; "" for nothing. It never quotes.
 func (c *Canaries) Find(output string) string {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
@@ -78,7 +79,10 @@ func NewPersistent(t T, rotationTries int) *Rig {
 		RevokeEnv: settings.Revoke{RegistryURL: s.RegistryURL, Grace: 24 * time.Hour, Quiet: 25 * time.Hour, OrphanAge: time.Hour},
 		transport: &http.Transport{MaxIdleConnsPerHost: 64},
 	}
-	r.Hands = s.SecretsManager(func(o *secretsmanager.Options) { o.HTTPClient = &http.Client{Transport: r.transport} })
+	r.Hands = s.SecretsManager(func(o *secretsmanager.Options) {
+		o.HTTPClient = &http.Client{Transport: r.transport}
+		o.Retryer = quickRetries()
+	})
 	t.Cleanup(func() {
 		_ = s.Close()
 		r.transport.CloseIdleConnections()
@@ -143,10 +147,7 @@ func (r *Rig) NewProcess() *Process {
 	p.ctx, p.kill = context.WithCancel(context.Background())
 	client := r.SecretsManager(func(o *secretsmanager.Options) {
 		o.HTTPClient = &http.Client{Transport: p}
-		o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
-			s.MaxBackoff = time.Millisecond
-			s.RateLimiter = unlimited{} // a process here lives through more faults than a real one
-		})
+		o.Retryer = quickRetries()
 	})
 	registry, err := quilt.NewClient(r.RegistryURL, quilt.Options{Transport: p, RetryInterval: time.Millisecond})
 	if err != nil {
@@ -239,6 +240,14 @@ type Event struct {
 	SecretId           string //nolint:revive,staticcheck // the wire's name
 	ClientRequestToken string
 	RotationToken      string `json:",omitempty"`
+}
+
+// quickRetries are the SDK's, without its waits, and for processes that live through more faults than real ones.
+func quickRetries() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxBackoff = time.Millisecond
+		o.RateLimiter = unlimited{}
+	})
 }
 
 // unlimited takes the SDK's client-side limit on retries away.

@@ -1,0 +1,461 @@
+package revocation_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox/awssecrets"
+	"quilt-rotate/internal/sandbox/quiltregistry"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+var soak = flag.Duration("soak", 0, "how long TestMachine goes on with new sequences; 0: a few hundred sequences")
+
+// TestMachine protects the four promises against everything that services, people and time do to a secret, in any order: after every request the
+// overseer looks, and at the end, when the faults are over and the sweeps have run, no key is left behind.
+func TestMachine(t *testing.T) {
+	var sequences, actions, requests atomic.Int64
+	start := time.Now()
+	t.Run("sequences", func(t *testing.T) {
+		for i := range 2 {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				t.Parallel()
+				for first := true; first || time.Since(start) < *soak; first = false {
+					rapid.Check(t, func(t *rapid.T) {
+						m := newMachine(t)
+						t.Repeat(m.actions())
+						m.settle()
+						sequences.Add(1)
+						actions.Add(m.steps)
+						requests.Add(int64(m.overseer.requests))
+						_ = m.Close()
+					})
+					if t.Failed() {
+						return
+					}
+				}
+			})
+		}
+	})
+	t.Logf("%d sequences, %d actions, %d requests in %s", sequences.Load(), actions.Load(), requests.Load(), time.Since(start).Round(time.Second))
+}
+
+// longestRun is how long an invocation can go on after its caller gave it up: Lambda's limit.
+const longestRun = 15 * time.Minute
+
+// machine is a secret, and everything that may happen to it.
+type machine struct {
+	*sandboxtest.Rig
+	t        *rapid.T
+	overseer *overseer
+	secret   *sandboxtest.Secret
+	steps    int64
+	tokens   []string
+
+	mu         sync.Mutex
+	plans      map[string]*stallPlan // by process
+	adrift     []*drifter
+	failing    int // how many registry requests are still to fail
+	sinceLetGo time.Duration
+}
+
+// stallPlan lets one request of a process stall, or time out and land later.
+type stallPlan struct {
+	at      int
+	lands   bool // times out at the caller, and lands later
+	seen    int
+	stalled chan struct{}
+	release chan struct{}
+	landed  chan struct{}
+}
+
+// drifter is an invocation that was given up and goes on.
+type drifter struct {
+	plan   *stallPlan
+	done   chan error
+	sweeps bool
+	forced bool
+}
+
+func newMachine(t *rapid.T) *machine {
+	r := sandboxtest.New(t)
+	m := &machine{Rig: r, t: t, plans: map[string]*stallPlan{}, secret: r.Secret("quilt/machine")}
+	m.overseer = newOverseer(r, m.secret)
+	r.Hooks.Set(m.hook)
+	return m
+}
+
+func (m *machine) hook(c *wire.Call, next func()) {
+	pass := func() { m.overseer.oversee(c, next) }
+	m.mu.Lock()
+	if c.Service == "registry" && m.failing > 0 && sandboxtest.ProcessOf(c) != "" {
+		m.failing--
+		m.mu.Unlock()
+		c.Respond(503, "")
+		return
+	}
+	plan := m.plans[sandboxtest.ProcessOf(c)]
+	turn := false
+	if plan != nil {
+		plan.seen++
+		turn = plan.seen == plan.at
+	}
+	m.mu.Unlock()
+	switch {
+	case !turn:
+		pass()
+	case plan.lands:
+		go func() {
+			<-plan.release
+			pass()
+			close(plan.landed)
+		}()
+		close(plan.stalled)
+		c.Cut()
+	default:
+		close(plan.stalled)
+		<-plan.release
+		pass()
+	}
+}
+
+func (m *machine) actions() map[string]func(*rapid.T) {
+	actions := map[string]func(*rapid.T){
+		"rotate": m.rotate,
+		"retry": func(*rapid.T) {
+			_ = m.Secrets.Retry(m.secret.ARN)
+			_ = m.Secrets.WaitRotation(context.Background(), m.secret.ARN)
+		},
+		"begin":         m.begin,
+		"replay step":   m.replay,
+		"drifting step": m.driftingStep,
+		"drifting sweep": func(t *rapid.T) {
+			m.drift(t, func(p *sandboxtest.Process) error { return sweepIn(p, m.secret, false) }, true, false)
+		},
+		"resume":        m.resume,
+		"sweep":         func(*rapid.T) { _, _ = m.secret.Sweep(false) },
+		"sweep twice":   m.sweepTwice,
+		"forced sweep":  m.forcedSweep,
+		"edit":          m.edit,
+		"rollback":      m.rollback,
+		"unstick":       m.unstick,
+		"blank":         func(*rapid.T) { m.secret.Put("{}") },
+		"restore":       func(*rapid.T) { m.restore() },
+		"fill labels":   m.fillLabels,
+		"free labels":   func(*rapid.T) { m.freeLabels() },
+		"registry down": func(t *rapid.T) { m.fail(rapid.IntRange(1, 12).Draw(t, "requests")) },
+		"short list":    m.shortList,
+		"skew":          m.skew,
+		"tag gone":      m.tagGone,
+		"use old key":   m.useOldKey,
+		"jump":          m.jump,
+		"cold":          func(t *rapid.T) { m.Cold(rapid.Bool().Draw(t, "cold")) },
+	}
+	for name, action := range actions {
+		actions[name] = func(t *rapid.T) { m.steps++; action(t) }
+	}
+	actions[""] = func(t *rapid.T) {
+		if verdict := m.overseer.verdict(); verdict != "" {
+			t.Fatalf("%s\n%s\n%s", verdict, m.secret.Labels(), m.tail())
+		}
+	}
+	return actions
+}
+
+func sweepIn(p *sandboxtest.Process, s *sandboxtest.Secret, force bool) error {
+	_, err := p.Sweep(s.ARN, force)
+	return err
+}
+
+func (m *machine) tail() string {
+	lines := strings.Split(m.Output.String(), "\n")
+	var told []string
+	for _, line := range lines {
+		if strings.Contains(line, `"message"`) {
+			told = append(told, line)
+		}
+	}
+	return strings.Join(told[max(0, len(told)-25):], "\n")
+}
+
+// rotate is RotateSecret, followed to its end.
+func (m *machine) rotate(*rapid.T) { _ = m.secret.Rotate() }
+
+// begin starts a rotation whose steps other actions run.
+func (m *machine) begin(t *rapid.T) {
+	token := sandboxtest.Token(1000 + len(m.tokens))
+	if _, err := m.Secrets.StartPending(m.secret.ARN, token); err != nil {
+		t.Skip("a rotation is under way")
+	}
+	m.tokens = append(m.tokens, token)
+}
+
+// anEvent is for any token there ever was, a pending one most likely.
+func (m *machine) anEvent(t *rapid.T) sandboxtest.Event {
+	steps := []rotation.Step{rotation.Create, rotation.Set, rotation.Test, rotation.Finish}
+	event := sandboxtest.Event{SecretId: m.secret.ARN, Step: rapid.SampledFrom(steps).Draw(t, "step")}
+	var pending, all []string
+	for _, v := range m.secret.Snapshot().Versions {
+		all = append(all, v.ID)
+		if has(v, vault.Pending) {
+			pending = append(pending, v.ID)
+		}
+	}
+	if len(pending) > 0 && rapid.IntRange(0, 3).Draw(t, "any token") > 0 {
+		all = pending
+	}
+	event.ClientRequestToken = rapid.SampledFrom(all).Draw(t, "token")
+	return event
+}
+
+func (m *machine) replay(t *rapid.T) {
+	event := m.anEvent(t)
+	for range rapid.IntRange(1, 3).Draw(t, "times") {
+		_ = m.Process().Step(event)
+	}
+	if event.Step == rotation.Finish {
+		_ = m.Secrets.FinishPending(m.secret.ARN)
+	}
+}
+
+func (m *machine) driftingStep(t *rapid.T) {
+	event := m.anEvent(t)
+	m.drift(t, func(p *sandboxtest.Process) error { return p.Step(event) }, false, false)
+}
+
+// drift starts an invocation that stalls at one of its requests, or whose request lands later, and gives it up.
+func (m *machine) drift(t *rapid.T, invoke func(*sandboxtest.Process) error, sweeps, forced bool) {
+	plan := &stallPlan{
+		at: rapid.IntRange(1, 8).Draw(t, "request"), lands: rapid.Bool().Draw(t, "lands later"),
+		stalled: make(chan struct{}), release: make(chan struct{}), landed: make(chan struct{}),
+	}
+	process := m.NewProcess()
+	m.mu.Lock()
+	m.plans[process.ID] = plan
+	m.mu.Unlock()
+	d := &drifter{plan: plan, done: make(chan error, 1), sweeps: sweeps, forced: forced}
+	go func() { d.done <- invoke(process) }()
+	select {
+	case <-plan.stalled:
+		m.adrift = append(m.adrift, d)
+		if plan.lands {
+			<-d.done
+			d.done <- nil
+		}
+	case err := <-d.done:
+		d.done <- err
+	}
+}
+
+func (m *machine) resume(t *rapid.T) {
+	if len(m.adrift) == 0 {
+		t.Skip("nothing is adrift")
+	}
+	m.letGo(rapid.IntRange(0, len(m.adrift)-1).Draw(t, "which"))
+}
+
+func (m *machine) letGo(i int) {
+	d := m.adrift[i]
+	m.adrift = slices.Delete(m.adrift, i, i+1)
+	close(d.plan.release)
+	if d.plan.lands {
+		<-d.plan.landed
+	}
+	<-d.done
+}
+
+func (m *machine) letAllGo() {
+	for len(m.adrift) > 0 {
+		m.letGo(0)
+	}
+}
+
+func (m *machine) sweepTwice(*rapid.T) {
+	var both sync.WaitGroup
+	for range 2 {
+		p := m.NewProcess()
+		both.Go(func() { _ = sweepIn(p, m.secret, false) })
+	}
+	both.Wait()
+}
+
+func (m *machine) forcedSweep(*rapid.T) {
+	m.overseer.force(true)
+	_, _ = m.secret.Sweep(true)
+	m.overseer.force(false)
+}
+
+// edit changes another field of the current value, as a person or a program would.
+func (m *machine) edit(t *rapid.T) {
+	v := m.secret.Holder(vault.Current)
+	if m.secret.KeyIn(v).IsZero() {
+		t.Skip("blank")
+	}
+	m.secret.Put(strings.Replace(v.Value, `"limit"`, `"limit`+fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "edit"))+`"`, 1))
+}
+
+// rollback moves AWSCURRENT by hand to a version whose key logs in. The one gap that the design admits is kept out: nobody does so while a
+// sweep is about to revoke.
+func (m *machine) rollback(t *rapid.T) {
+	for _, d := range m.adrift {
+		if d.sweeps {
+			t.Skip("a sweep is adrift")
+		}
+	}
+	var targets []awssecrets.Version
+	for _, v := range m.secret.Snapshot().Versions {
+		if key := m.secret.KeyIn(v); len(v.Stages) > 0 && !key.IsZero() && m.secret.Alive(key) {
+			targets = append(targets, v)
+		}
+	}
+	if len(targets) == 0 {
+		t.Skip("no version to go back to")
+	}
+	target := rapid.SampledFrom(targets).Draw(t, "target")
+	_ = m.secret.MoveLabel(vault.Current, target.ID, m.secret.Holder(vault.Current).ID)
+}
+
+func (m *machine) unstick(t *rapid.T) {
+	pending, ok := m.secret.Snapshot().Holder(vault.Pending)
+	if !ok || has(pending, vault.Current) {
+		t.Skip("nothing is stuck")
+	}
+	_ = m.secret.MoveLabel(vault.Pending, "", pending.ID)
+}
+
+// restore puts a key back where somebody overwrote it: a version's that still logs in, else a new one.
+func (m *machine) restore() {
+	if !m.secret.CurrentKey().IsZero() {
+		return
+	}
+	for _, v := range m.secret.Snapshot().Versions {
+		if key := m.secret.KeyIn(v); len(v.Stages) > 0 && !key.IsZero() && m.secret.Alive(key) && !has(v, vault.Pending) {
+			_ = m.secret.MoveLabel(vault.Current, v.ID, m.secret.Holder(vault.Current).ID)
+			return
+		}
+	}
+	m.freeLabels()
+	m.secret.Bootstrap("svc-pipeline@example.com")
+}
+
+func (m *machine) fillLabels(t *rapid.T) {
+	current := m.secret.Holder(vault.Current).ID
+	for i := range rapid.IntRange(1, 20).Draw(t, "labels") {
+		if err := m.secret.MoveLabel(fmt.Sprintf("custom-%d", i), current, ""); err != nil {
+			return // there already, or the quota is reached
+		}
+	}
+}
+
+func (m *machine) freeLabels() {
+	for _, v := range m.secret.Snapshot().Versions {
+		for _, label := range v.Stages {
+			if strings.HasPrefix(label, "custom-") {
+				_ = m.secret.MoveLabel(label, "", v.ID)
+			}
+		}
+	}
+}
+
+func (m *machine) fail(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failing = n
+}
+
+// shortList lets the registry leave keys out of its list.
+func (m *machine) shortList(t *rapid.T) {
+	which := rapid.SampledFrom([]string{"none", "all", "current", "others"}).Draw(t, "omitted")
+	current := m.secret.CurrentKey().Reveal()
+	m.Registry.SetSwitches(func(s *quiltregistry.Switches) {
+		s.ListOmits = map[string]func(quiltregistry.APIKey) bool{
+			"none":    nil,
+			"all":     func(quiltregistry.APIKey) bool { return true },
+			"current": func(k quiltregistry.APIKey) bool { return k.Secret == current },
+			"others":  func(k quiltregistry.APIKey) bool { return k.Secret != current },
+		}[which]
+	})
+}
+
+func (m *machine) skew(t *rapid.T) {
+	hours := rapid.IntRange(-5, 5).Draw(t, "hours")
+	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.Skew = time.Duration(hours) * time.Hour })
+}
+
+// tagGone is an update of the stack, which untags and then tags: the environment's more cautious values hold for a moment.
+func (m *machine) tagGone(t *rapid.T) {
+	m.secret.Tag(settings.TagHoldLimit, "")
+	_, _ = m.secret.Sweep(false)
+	m.secret.Tag(settings.TagHoldLimit, rapid.SampledFrom([]string{"2000h", "1000h"}).Draw(t, "limit"))
+}
+
+// useOldKey is a consumer that has not fetched the current key yet.
+func (m *machine) useOldKey(t *rapid.T) {
+	keys := m.Registry.Keys()
+	if len(keys) == 0 {
+		t.Skip("no keys")
+	}
+	key := rapid.SampledFrom(keys).Draw(t, "key")
+	request, _ := http.NewRequest(http.MethodPost, m.RegistryURL+"/graphql", strings.NewReader(`{"query":"{me{email}}"}`))
+	request.Header.Set("Authorization", "Bearer "+key.Secret)
+	request.Header.Set("Content-Type", "application/json")
+	if response, err := http.DefaultClient.Do(request); err == nil {
+		_ = response.Body.Close()
+	}
+}
+
+// jump moves the clock. What is adrift ends before Lambda's limit.
+func (m *machine) jump(t *rapid.T) {
+	d := rapid.SampledFrom([]time.Duration{time.Second, time.Minute, 10 * time.Minute, time.Hour, 24 * time.Hour, 26 * time.Hour}).Draw(t, "jump")
+	m.sinceLetGo += d
+	if m.sinceLetGo >= longestRun {
+		m.letAllGo()
+		m.sinceLetGo = 0
+	}
+	m.Clock.Advance(d)
+}
+
+// settle ends all faults, lets the service retry, an operator unstick what is stuck, and the sweeps run: then nothing is left behind.
+func (m *machine) settle() {
+	m.letAllGo()
+	m.fail(0)
+	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { *s = quiltregistry.Switches{} })
+	m.freeLabels()
+	m.restore()
+	_ = m.Secrets.Retry(m.secret.ARN)
+	_ = m.Secrets.WaitRotation(context.Background(), m.secret.ARN)
+	if pending, ok := m.secret.Snapshot().Holder(vault.Pending); ok && !has(pending, vault.Current) {
+		_ = m.secret.MoveLabel(vault.Pending, "", pending.ID)
+	}
+	var last error
+	for range 6 {
+		_, last = m.secret.Sweep(false)
+		m.Clock.Advance(27 * time.Hour)
+	}
+	if last != nil {
+		m.t.Fatalf("the sweeps do not come to rest: %v\n%s", last, m.secret.Labels())
+	}
+	if verdict := m.overseer.verdict(); verdict != "" {
+		m.t.Fatalf("%s\n%s\n%s", verdict, m.secret.Labels(), m.tail())
+	}
+	if left := m.overseer.leftBehind(m.secret); left != "" {
+		m.t.Fatalf("%s\n%s", left, m.tail())
+	}
+	if err := m.secret.Rotate(); err != nil {
+		m.t.Fatalf("the secret cannot be rotated any more: %v\n%s", err, m.secret.Labels())
+	}
+}
