@@ -18,9 +18,9 @@ type sandboxCommand struct {
 	RegistryPort int `name:"registry-port" placeholder:"N" help:"Port of the Quilt registry on 127.0.0.1. Default: any free one."`
 
 	// Short, so that somebody who tries by hand sees a key die.
-	Grace     time.Duration `default:"1m" help:"Grace period of the revoke function (${default})."`
-	Quiet     time.Duration `default:"30s" help:"Quiet period of the revoke function (${default})."`
-	OrphanAge time.Duration `default:"1m" help:"Age at which the revoke function takes a key for an orphan (${default})."`
+	Grace     time.Duration `default:"1m" help:"Grace period of the revoke function."`
+	Quiet     time.Duration `default:"30s" help:"Quiet period of the revoke function."`
+	OrphanAge time.Duration `default:"1m" help:"Age at which the revoke function takes a key for an orphan."`
 	Logs      bool          `negatable:"" default:"true" help:"Copy the functions' logs to standard error."`
 }
 

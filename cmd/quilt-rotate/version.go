@@ -1,34 +1,19 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 )
 
 type versionCommand struct{}
 
+// Run prints the version, in which the go command puts the revision where git tells it.
 func (versionCommand) Run(c console) error {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		fmt.Fprintln(c.out, "quilt-rotate, built without module information")
-		return nil
+		return errors.New("this program was built without its version")
 	}
-	fmt.Fprintf(c.out, "quilt-rotate %s%s, %s\n", info.Main.Version, revision(info), info.GoVersion)
-	return nil
-}
-
-// revision is what was built, where the build could tell.
-func revision(info *debug.BuildInfo) string {
-	settings := map[string]string{}
-	for _, s := range info.Settings {
-		settings[s.Key] = s.Value
-	}
-	if settings["vcs.revision"] == "" {
-		return ""
-	}
-	text := " (" + settings["vcs.revision"]
-	if settings["vcs.modified"] == "true" {
-		text += ", modified"
-	}
-	return text + ")"
+	_, err := fmt.Fprintf(c.out, "quilt-rotate %s, %s\n", info.Main.Version, info.GoVersion)
+	return err
 }

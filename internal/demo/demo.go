@@ -182,7 +182,9 @@ func (p *play) tellConsumers(ctx context.Context) {
 		}
 		p.mu.Lock()
 		for _, c := range p.consumers {
-			p.options.Show(Consumed{c.name, c.told()})
+			if !c.leaving() {
+				p.options.Show(Consumed{c.name, c.told()})
+			}
 		}
 		p.mu.Unlock()
 	}

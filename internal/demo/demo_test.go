@@ -40,7 +40,7 @@ func withFunctions(m *testing.M) int {
 }
 
 // play runs the demo into a buffer, changed by the caller.
-func play(t *testing.T, ctx context.Context, change func(*demo.Options)) (printed string, err error) {
+func play(ctx context.Context, t *testing.T, change func(*demo.Options)) (printed string, err error) {
 	t.Helper()
 	var out bytes.Buffer
 	transcript := demo.NewTranscript(&out)
@@ -74,7 +74,7 @@ func TestTheStoryIsToldInPlainLinesWithoutAKey(t *testing.T) {
 	var opened *scene.Scene
 	keys := map[string]bool{}
 	var mu sync.Mutex
-	printed, err := play(t, t.Context(), func(o *demo.Options) {
+	printed, err := play(t.Context(), t, func(o *demo.Options) {
 		o.Opened = func(s *scene.Scene) { opened = s }
 		show := o.Show
 		o.Show = func(h demo.Happening) { // at every happening, since keys vanish when they are revoked
@@ -125,7 +125,7 @@ func TestTheStoryIsToldInPlainLinesWithoutAKey(t *testing.T) {
 func TestAFailedRequestOfTheServiceIsNotGlossedOver(t *testing.T) {
 	// Protects the demo's worth: one request of hundreds that fails is seen, and ends in exit status 1.
 	var failed atomic.Bool
-	printed, err := play(t, t.Context(), func(o *demo.Options) {
+	printed, err := play(t.Context(), t, func(o *demo.Options) {
 		o.Opened = func(s *scene.Scene) {
 			s.Hooks.Set(func(c *wire.Call, next func()) {
 				time.Sleep(4 * time.Millisecond)
@@ -148,7 +148,7 @@ func TestAFailedRequestOfTheServiceIsNotGlossedOver(t *testing.T) {
 func TestAKeyInTheOutputIsNotGlossedOver(t *testing.T) {
 	// Protects the demo's search for keys, which would find nothing either if it looked for the wrong thing.
 	var opened *scene.Scene
-	_, err := play(t, t.Context(), func(o *demo.Options) {
+	_, err := play(t.Context(), t, func(o *demo.Options) {
 		o.Opened = func(s *scene.Scene) { opened = s }
 		o.Printed = func() string { return "something, then " + opened.Registry.Keys()[0].Secret + ", and more" }
 	})
@@ -161,7 +161,7 @@ func TestAnInterruptEndsTheDemoCleanly(t *testing.T) {
 	// Protects Ctrl-C in the midst of a rotation: it ends at once, and leaves no process.
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	_, err := play(t, ctx, func(o *demo.Options) {
+	_, err := play(ctx, t, func(o *demo.Options) {
 		show := o.Show
 		o.Show = func(h demo.Happening) {
 			if step, ok := h.(demo.Stepped); ok && step.Step == "setSecret" {
