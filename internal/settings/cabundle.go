@@ -18,5 +18,8 @@ func ReadCABundle(path string) ([]byte, error) {
 		}
 		return nil, &Fault{EnvCABundle, "names a file that cannot be read: " + err.Error()}
 	}
+	if len(bundle) == 0 { // would be taken for none, and fail at the first handshake
+		return nil, &Fault{EnvCABundle, "names an empty file; it must hold a certificate in PEM"}
+	}
 	return bundle, nil
 }
