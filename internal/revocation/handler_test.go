@@ -1,0 +1,265 @@
+package revocation_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	. "quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/quiltregistry"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/vault"
+)
+
+// TestEventsThatAreRefused protects from an event that means something else than its author thinks: above all a "force" that is none.
+func TestEventsThatAreRefused(t *testing.T) {
+	refused := map[string]string{
+		"nothing":                     ``,
+		"white space":                 ` `,
+		"null":                        `null`,
+		"text":                        `"arn"`,
+		"number":                      `1`,
+		"array":                       `[{"secretId":"a"}]`,
+		"empty object":                `{}`,
+		"no secret":                   `{"force":true}`,
+		"empty secret":                `{"secretId":""}`,
+		"blank secret":                `{"secretId":" \t"}`,
+		"secret is null":              `{"secretId":null}`,
+		"secret is a number":          `{"secretId":1}`,
+		"secret is an array":          `{"secretId":["a"]}`,
+		"force is null":               `{"secretId":"a","force":null}`,
+		"force is text":               `{"secretId":"a","force":"true"}`,
+		"force is a number":           `{"secretId":"a","force":1}`,
+		"Force":                       `{"secretId":"a","Force":true}`,
+		"FORCE":                       `{"secretId":"a","FORCE":true}`,
+		"forse":                       `{"secretId":"a","forse":true}`,
+		"force with a space":          `{"secretId":"a","force ":true}`,
+		"force with a long s":         `{"ſecretId":"a"}`, // which encoding/json takes for an s
+		"SecretId":                    `{"SecretId":"a"}`,
+		"secretID":                    `{"secretID":"a"}`,
+		"unknown field":               `{"secretId":"a","dryRun":true}`,
+		"unknown field that is null":  `{"secretId":"a","dryRun":null}`,
+		"schedule's own event":        `{"version":"0","id":"1","detail-type":"Scheduled Event","source":"aws.events","detail":{}}`,
+		"rotation's event":            `{"Step":"createSecret","SecretId":"a","ClientRequestToken":"b"}`,
+		"force twice":                 `{"secretId":"a","force":false,"force":true}`,
+		"secret twice":                `{"secretId":"a","secretId":"a"}`,
+		"two values":                  `{"secretId":"a"}{"secretId":"b"}`,
+		"something after":             `{"secretId":"a"} x`,
+		"cut off":                     `{"secretId":"a"`,
+		"no JSON":                     `{secretId:"a"}`,
+		"a key in the secret's place": `{"secretId":"qk_0123456789abcdef"}`,
+		"a key in a field's name":     `{"secretId":"a","qk_0123456789abcdef":1}`,
+	}
+	sentences := map[string]bool{}
+	for name, event := range refused {
+		request, err := ParseEvent([]byte(event))
+		if err == nil {
+			t.Errorf("%s is taken for %+v: %s", name, request, event)
+			continue
+		}
+		wantFault(t, err, "BadEvent", `{"secretId": "<ARN>", "force": false}`)
+		sentences[err.Error()] = true
+	}
+	if len(sentences) != 1 {
+		t.Errorf("the sentence is not the same for each, so it may quote the event: %v", sentences)
+	}
+}
+
+// TestEventsThatAreTaken protects the schedule and the people who invoke the function by hand.
+func TestEventsThatAreTaken(t *testing.T) {
+	for event, want := range map[string]Request{
+		`{"secretId":"a"}`:                              {SecretID: "a"},
+		`{"secretId":"a","force":false}`:                {SecretID: "a"},
+		" {\n \"force\" : true, \"secretId\":\"a\" }\n": {SecretID: "a", Force: true},
+		`{"\u0073ecretId":"\u0061"}`:                    {SecretID: "a"},
+	} {
+		if got, err := ParseEvent([]byte(event)); err != nil || got != want {
+			t.Errorf("%s is taken for %+v (%v), want %+v", event, got, err, want)
+		}
+	}
+}
+
+func FuzzParseEvent(f *testing.F) {
+	f.Add([]byte(`{"secretId":"a","force":true}`))
+	f.Add([]byte(`{"secretId":"a","Force":true}`))
+	f.Fuzz(func(t *testing.T, event []byte) {
+		// Protects from a forced sweep that nobody asked for.
+		if request, err := ParseEvent(event); err == nil && request.Force && !strings.Contains(string(event), "true") {
+			t.Errorf("%q is taken for a forced sweep", event)
+		}
+	})
+}
+
+// TestABadEventTouchesNothing protects both services from an event that is refused, and tells of it once.
+func TestABadEventTouchesNothing(t *testing.T) {
+	r := sandboxtest.New(t)
+	trace := r.Trace()
+	_, err := r.Process().Revoke([]byte(`{"secretId":"a","Force":true}`))
+	wantFault(t, err, "BadEvent")
+	if n := len(trace.Take()); n != 0 {
+		t.Errorf("%d requests were made", n)
+	}
+	if len(r.Output.Lines(`"level":"ERROR"`, `"errorType":"BadEvent"`)) != 1 || len(r.Output.Lines(`"SweepFailed":1`, `"ErrorType":"BadEvent"`)) != 1 {
+		t.Errorf("log and metrics do not tell of it:\n%s", r.Output)
+	}
+}
+
+// TestResult protects who reads the function's answer: its form is an interface.
+func TestResult(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, old, fresh := rotated(t, r)
+	crash(t, s, 7)
+	must(t, s.MoveLabel(vault.Pending, "", sandboxtest.Token(7)))
+	swept(t, s, false, "mark superseded done", "report orphan-too-young")
+	since := r.Clock.Now()
+	r.Clock.Advance(25 * time.Hour)
+	use(t, r, old)
+	payload, _ := json.Marshal(map[string]any{"secretId": s.ARN})
+	answer, err := r.Process().Revoke(payload)
+	must(t, err)
+	oldKey, _ := r.Registry.KeyBySecret(old.Reveal())
+	freshKey, _ := r.Registry.KeyBySecret(fresh.Reveal())
+	text := strings.NewReplacer(
+		s.ARN, "ARN", s.Holder(vault.Previous).ID, "OLD-VERSION", oldKey.ID, "OLD-KEY", freshKey.ID, "NEW-KEY", old.Fingerprint(), "OLD-FINGERPRINT",
+		oldKey.ExpiresAt.Truncate(time.Second).Format(time.RFC3339), "OLD-EXPIRY", since.Format("2006-01-02"), "DAY",
+	).Replace(string(answer))
+	text = regexp.MustCompile(`"lastUsedAt":"[^"]+"`).ReplaceAllString(text, `"lastUsedAt":"WHEN"`)
+	text = regexp.MustCompile(`"until":"(OLD-EXPIRY|[^"]+)"`).ReplaceAllString(text, `"until":"WHEN"`)
+	text = regexp.MustCompile(`"keyId":"[0-9a-f-]{36}","fingerprint":"[^"]+"`).ReplaceAllString(text, `"keyId":"ORPHAN","fingerprint":"ORPHAN-FINGERPRINT"`)
+	want := `{"secret":"ARN","outcome":"swept","actions":[` +
+		`{"action":"hold","reason":"still-used","version":"OLD-VERSION","keyId":"OLD-KEY","fingerprint":"OLD-FINGERPRINT","owner":"` + sandbox.UserEmail + `","until":"WHEN","lastUsedAt":"WHEN","done":false},` +
+		`{"action":"revoke-orphan","reason":"orphaned","keyId":"ORPHAN","fingerprint":"ORPHAN-FINGERPRINT","owner":"` + sandbox.UserEmail + `","done":true}],` +
+		`"health":{"currentKeyId":"NEW-KEY","freeLabels":15}}`
+	if diff := cmp.Diff(want, text); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// metrics are the figures of the last line of metrics that has them.
+func metrics(t *testing.T, r *sandboxtest.Rig) map[string]float64 {
+	t.Helper()
+	lines := r.Output.Lines(`"CloudWatchMetrics"`, MetricSweepDuration)
+	if len(lines) == 0 {
+		t.Fatalf("no metrics:\n%s", r.Output)
+	}
+	var line map[string]any
+	must(t, json.Unmarshal([]byte(lines[len(lines)-1]), &line))
+	figures := map[string]float64{}
+	for name, value := range line {
+		if n, ok := value.(float64); ok {
+			figures[name] = n
+		}
+	}
+	return figures
+}
+
+// TestMetrics protects the alarms: they see what was revoked and held, how old the oldest superseded key is, how long the current one lasts.
+func TestMetrics(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, old, _ := rotated(t, r)
+	swept(t, s, false, "mark superseded done")
+	expect := func(want map[string]float64) {
+		t.Helper()
+		got := metrics(t, r)
+		for name, value := range want {
+			figure, there := got[name]
+			if tolerance := map[string]float64{MetricOldestSuperseded: 30, MetricCurrentKeyExpiresIn: 0.01}[name]; !there || figure < value-tolerance || figure > value+tolerance {
+				t.Errorf("%s is %v (there: %t), want %v", name, figure, there, value)
+			}
+		}
+	}
+	expect(map[string]float64{MetricSweepSucceeded: 1, MetricKeysRevoked: 0, MetricKeysHeld: 0, MetricOldestSuperseded: 0, MetricCurrentKeyExpiresIn: 90})
+	r.Clock.Advance(25 * time.Hour)
+	use(t, r, old)
+	swept(t, s, false, "hold still-used")
+	expect(map[string]float64{MetricSweepSucceeded: 1, MetricKeysHeld: 1, MetricOldestSuperseded: 25 * 3600, MetricCurrentKeyExpiresIn: 90 - 25.0/24, MetricFreeLabels: 15})
+	r.Clock.Advance(26 * time.Hour)
+	swept(t, s, false, "revoke grace-over done")
+	expect(map[string]float64{MetricKeysRevoked: 1, MetricKeysHeld: 0, MetricOrphans: 0})
+	deleteCurrentKey(s)
+	_, err := s.Sweep(false)
+	wantFault(t, err, "CurrentKeyRefused")
+	expect(map[string]float64{MetricSweepSucceeded: 0, MetricKeysRevoked: 0})
+	if len(r.Output.Lines(`"SweepFailed":1`, `"ErrorType":"CurrentKeyRefused"`)) != 1 {
+		t.Errorf("no metric tells of the refused current key:\n%s", r.Output)
+	}
+}
+
+// TestTheWarningOfAHeldKey protects operations: one line names fingerprint, owner and last use, so that the stale consumer can be found.
+func TestTheWarningOfAHeldKey(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, old, _ := rotated(t, r)
+	swept(t, s, false, "mark superseded done")
+	r.Clock.Advance(25 * time.Hour)
+	use(t, r, old)
+	used, _ := r.Registry.KeyBySecret(old.Reveal())
+	r.Output.Take()
+	swept(t, s, false, "hold still-used")
+	warnings := r.Output.Lines(`"level":"WARN"`)
+	if len(warnings) != 1 {
+		t.Fatalf("there are %d warnings, want 1:\n%s", len(warnings), r.Output)
+	}
+	var line struct {
+		Fingerprint, Owner, Secret, Version, Reason string
+		LastUsedAt, Until                           time.Time
+	}
+	must(t, json.Unmarshal([]byte(warnings[0]), &line))
+	if line.Fingerprint != old.Fingerprint() || line.Owner != sandbox.UserEmail || line.Secret != s.ARN || line.Reason != "still-used" ||
+		line.LastUsedAt.Sub(used.LastUsedAt).Abs() > time.Second || !line.Until.After(r.Clock.Now()) {
+		t.Errorf("the warning does not tell whom to look for: %s", warnings[0])
+	}
+}
+
+// TestNothingSecretIsPrinted protects the promise that no key is ever printed, in what goes well and in what fails.
+func TestNothingSecretIsPrinted(t *testing.T) {
+	r := sandboxtest.New(t)
+	trace := r.Trace()
+	canaries := sandboxtest.NewCanaries()
+	s, old, fresh := due(t, r)
+	output := ""
+	sweep := func(force bool) {
+		result, err := s.Sweep(force)
+		output += sandboxtest.JSONOf(result) + fmt.Sprint(err) + fmt.Sprintf("%+v %#v", result, result)
+	}
+	for _, key := range []string{old.Reveal(), fresh.Reveal()} {
+		for _, event := range []string{`{"secretId":"` + key + `"}`, `{"secretId":"x ` + key + `"}`, `{"` + key + `":1}`} {
+			_, err := r.Process().Revoke([]byte(event))
+			output += fmt.Sprint(err)
+		}
+		// A registry that quotes what it was sent.
+		remove := r.Intercept(sandboxtest.OnService("registry", sandboxtest.Answer(403, `{"message":"no: Bearer `+key+`"}`)))
+		sweep(false)
+		remove()
+	}
+	s.Tag("quilt-rotate:issuer", issuerOf(t, r, sandbox.UserName, sandbox.UserPassword))
+	r.Registry.SetSwitches(func(w *quiltregistry.Switches) {
+		w.KeysMayNotManage = quiltregistry.RefuseForbidden
+		w.RevokeLingers = 50
+	})
+	sweep(false)
+	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.RevokeLingers = 0 })
+	must(t, s.MoveLabel("quilt-next:1", s.Holder(vault.Current).ID, ""))
+	sweep(true)
+	deleteCurrentKey(s)
+	sweep(true)
+	s.Put(old.Reveal() + " " + fresh.Reveal())
+	sweep(false)
+	canaries.AddFrom(trace.Take())
+	for _, k := range []string{old.Reveal(), fresh.Reveal(), sandbox.UserPassword} {
+		canaries.Add("a secret", k)
+	}
+	if canaries.Find("so: "+fresh.Reveal()) == "" {
+		t.Fatal("a key would not be found")
+	}
+	if leak := canaries.Find(r.Output.String() + output); leak != "" {
+		t.Errorf("printed: %s", leak)
+	}
+}
+
+var _ Vault = (*vault.Vault)(nil)
