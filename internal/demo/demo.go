@@ -145,10 +145,10 @@ func (p *play) consume(ctx context.Context, name string, workers int, fetch func
 		_, err := p.client.WithKey(key).Me(ctx)
 		return err
 	}}
-	p.mu.Lock()
-	p.consumers = append(p.consumers, c)
-	p.mu.Unlock()
 	c.start(ctx, workers)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.consumers = append(p.consumers, c)
 	return c
 }
 
