@@ -53,6 +53,18 @@ func (k Key) Fingerprint() string {
 	return prefix + string(s[:3]) + "..." + string(s[len(s)-3:])
 }
 
+// Fits tells whether the key can be the one that the registry shows by this fingerprint: prefix, dots, suffix, each of any length, since
+// their lengths are no contract. A fingerprint of another form fits no key.
+func (k Key) Fits(fingerprint string) bool {
+	first, last, ok := strings.Cut(fingerprint, "...")
+	if !ok {
+		first, last, ok = strings.Cut(fingerprint, "…")
+	}
+	s := k.Reveal()
+	return ok && len(first) > len(prefix) && last != "" && len(first)+len(last) <= len(s) &&
+		strings.HasPrefix(s, first) && strings.HasSuffix(s, last)
+}
+
 func (k Key) String() string               { return k.Fingerprint() }
 func (k Key) GoString() string             { return k.Fingerprint() }
 func (k Key) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte(k.Fingerprint())) }

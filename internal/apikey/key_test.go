@@ -114,3 +114,23 @@ func TestParseKeepsEveryKeyAsItIs(t *testing.T) {
 		}
 	})
 }
+
+// A fingerprint's lengths are no contract: any prefix and suffix of the key fits, and nothing else does.
+func TestFits(t *testing.T) {
+	key, err := apikey.Parse("qk_abcdefghijklmnopqrstuvwxyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for fingerprint, want := range map[string]bool{
+		"qk_abc...xyz": true, "qk_abcde...vwxyz": true, "qk_a...z": true, "qk_abc…xyz": true,
+		"qk_abd...xyz": false, "qk_abc...xya": false, "qk_...xyz": false, "qk_abc...": false, "": false, "abc...xyz": false,
+		"qk_abcdefghijklmnopqrstuvwxyz...xyz": false, "sha256:abcxyz": false,
+	} {
+		if got := key.Fits(fingerprint); got != want {
+			t.Errorf("Fits(%q) = %v, want %v", fingerprint, got, want)
+		}
+	}
+	if !key.Fits(key.Fingerprint()) {
+		t.Error("a key must fit its own fingerprint")
+	}
+}

@@ -111,7 +111,7 @@ func planKey(w World, p Policy, v Version, id string) Action {
 	}
 	heir, inherited := w.heir(v)
 	switch {
-	case known && row.Fingerprint != v.Holds.Key.Fingerprint(), len(v.Keys) > 1 && w.protects(v.Holds.Key), w.protectedIDs()[id]:
+	case known && !v.Holds.Key.Fits(row.Fingerprint), len(v.Keys) > 1 && w.protects(v.Holds.Key), w.protectedIDs()[id]:
 		return because(a, Report, Mislabelled)
 	case inherited && known && !w.ambiguous(row, v.Holds.Key):
 		a.Version, a.From = heir.ID, v.ID
@@ -204,7 +204,7 @@ func planCurrent(w World) []Action {
 	switch {
 	case !known:
 		return []Action{{Kind: Report, Reason: Unidentified, Version: current.ID}}
-	case row.Fingerprint != current.Holds.Key.Fingerprint():
+	case !current.Holds.Key.Fits(row.Fingerprint):
 		return []Action{{Kind: Report, Reason: Mislabelled, Version: current.ID, KeyID: row.ID, Key: &row}}
 	}
 	return nil
@@ -217,7 +217,7 @@ func (w World) listCounts() bool {
 		return false
 	}
 	for _, k := range w.List {
-		if k.ID == current.Key() || len(current.Keys) == 0 && k.Fingerprint == current.Holds.Key.Fingerprint() {
+		if k.ID == current.Key() || len(current.Keys) == 0 && current.Holds.Key.Fits(k.Fingerprint) {
 			return true
 		}
 	}
@@ -259,7 +259,7 @@ func planOrphans(w World, p Policy) []Action {
 // holders tells which version holds the key, as far as its fingerprint tells, and whether one that cannot be read might.
 func (w World) holders(k quilt.APIKey) (held Version, unread bool) {
 	for _, v := range w.Versions {
-		if v.Holds.State == Holds && v.Holds.Key.Fingerprint() == k.Fingerprint {
+		if v.Holds.State == Holds && v.Holds.Key.Fits(k.Fingerprint) {
 			held = v
 		}
 		unread = unread || v.Holds.State == Unread || v.Holds.State == Unreadable

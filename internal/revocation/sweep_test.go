@@ -852,3 +852,18 @@ func TestTwoSweepsAtOnce(t *testing.T) {
 	alive(t, s, fresh)
 	noLabelsLeft(t, s)
 }
+
+// A registry may show more of a key than three characters of each end: the form of fingerprints is no contract, and keys must be revoked all the same.
+func TestFingerprintsOfAnotherLength(t *testing.T) {
+	r := sandboxtest.New(t)
+	r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.FingerprintEnds = 5 })
+	s := r.Secret("quilt/pipeline")
+	old := s.CurrentKey()
+	s.MustRotate()
+	s.MustSweep(false)
+	r.Clock.Advance(26 * time.Hour)
+	s.MustSweep(false)
+	if s.Alive(old) || !s.Alive(s.CurrentKey()) {
+		t.Fatalf("the superseded key must be gone, and the current one alive\n%s\n%s", s.Labels(), r.Output)
+	}
+}

@@ -137,7 +137,7 @@ func (w World) ambiguous(row quilt.APIKey, holder apikey.Key) bool {
 		}
 	}
 	for _, v := range w.Versions {
-		if v.Holds.State == Holds && v.Holds.Key.Fingerprint() == row.Fingerprint && !v.Holds.Key.Equal(holder) {
+		if v.Holds.State == Holds && v.Holds.Key.Fits(row.Fingerprint) && !v.Holds.Key.Equal(holder) {
 			return true
 		}
 	}
@@ -198,7 +198,7 @@ func (w World) currentKey() (quilt.APIKey, bool) {
 	}
 	var fit []quilt.APIKey
 	for _, k := range w.List {
-		if k.Fingerprint == current.Holds.Key.Fingerprint() {
+		if current.Holds.Key.Fits(k.Fingerprint) {
 			fit = append(fit, k)
 		}
 	}

@@ -61,7 +61,7 @@ func (r *run) labelled(id string, err error) error {
 func onlyFit(keys []quilt.APIKey, key apikey.Key) (id string, ok bool) {
 	n := 0
 	for _, k := range keys {
-		if k.Fingerprint == key.Fingerprint() {
+		if key.Fits(k.Fingerprint) {
 			id, n = k.ID, n+1
 		}
 	}

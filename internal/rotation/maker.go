@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -68,13 +69,18 @@ func (r *run) openIssuer(ctx context.Context) (*quilt.Session, error) {
 	return issuer.LogIn(ctx, r.Registry, r.settings.Issuer, value)
 }
 
-// withMaker uses the first candidate that is not refused. One that is makes room for the next; anything else that goes wrong ends the
-// step, since what was asked may have been done.
+// withMaker uses the first candidate that is the owner's and is not refused. Another makes room for the next; anything else that goes
+// wrong ends the step, since what was asked may have been done.
 func (r *run) withMaker(ctx context.Context, current apikey.Value, use func(context.Context, maker) error) error {
 	var refusals []string
+	var notOwner error
 	owner := ""
 	for i, c := range r.candidates(current) {
 		m, err := r.open(ctx, c, i == 0, current, &owner)
+		if isNotOwner(err) {
+			notOwner = cmp.Or(notOwner, err)
+			continue
+		}
 		if err == nil {
 			err = use(ctx, m)
 		}
@@ -83,8 +89,17 @@ func (r *run) withMaker(ctx context.Context, current apikey.Value, use func(cont
 		}
 		refusals = append(refusals, c.name+": "+err.Error())
 	}
+	if notOwner != nil {
+		return notOwner
+	}
 	return fault.New[fault.NoMaker]("no credential of %s may make a key (%s); configure an issuer (tag quilt-rotate:issuer), or run: quilt-rotate recover %s",
 		r.secret.ARN, strings.Join(refusals, "; "), r.secret.Name)
+}
+
+func isNotOwner(err error) bool {
+	_, changed := errors.AsType[*fault.OwnerChanged](err)
+	_, unknown := errors.AsType[*fault.OwnerUnknown](err)
+	return changed || unknown
 }
 
 func (r *run) open(ctx context.Context, c candidate, isCurrent bool, current apikey.Value, owner *string) (maker, error) {
@@ -141,7 +156,7 @@ func (r *run) checkOwner(who string, account quilt.Account, current apikey.Value
 // lists tells whether the account's list holds the current key, by the id of its label or by fingerprint.
 func (r *run) lists(account quilt.Account, key apikey.Key) bool {
 	for _, k := range account.Keys {
-		if k.ID == r.current.Key() || r.current.Key() == "" && k.Fingerprint == key.Fingerprint() {
+		if k.ID == r.current.Key() || r.current.Key() == "" && key.Fits(k.Fingerprint) {
 			return true
 		}
 	}

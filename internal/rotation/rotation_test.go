@@ -3,7 +3,10 @@ package rotation_test
 import (
 	"testing"
 
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
 )
 
@@ -24,5 +27,21 @@ func TestRotation(t *testing.T) {
 	}
 	if n := len(s.Ours()); n != 2 {
 		t.Errorf("%d keys of this secret at the registry, want the old and the new one", n)
+	}
+}
+
+// A previous key of another user (the secret was moved to a new one) must not keep the right issuer from being asked.
+func TestAPreviousKeyOfAnotherUserMakesRoomForTheIssuer(t *testing.T) {
+	r := sandboxtest.New(t)
+	issuer := r.BareSecret("quilt/issuer", `{"username":"`+sandbox.UserName+`","password":"`+sandbox.UserPassword+`"}`)
+	s := r.BareSecret("quilt/pipeline", "{}", settings.TagIssuer, issuer.ARN)
+	s.Bootstrap(sandbox.AdminEmail)
+	s.Bootstrap(sandbox.UserEmail)
+	r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = quiltregistry.RefuseInvalidInput })
+
+	s.MustRotate()
+
+	if key, ok := r.Registry.KeyBySecret(s.CurrentKey().Reveal()); !ok || key.Owner != sandbox.UserEmail {
+		t.Fatalf("the new key must be the current user's, made by the issuer\n%s", r.Output)
 	}
 }

@@ -56,13 +56,17 @@ func (k *key) at(now time.Time) APIKey {
 	return view
 }
 
-// fingerprint is how the registry shows a secret: prefix, first and last three characters.
-func fingerprint(secret string) string {
+// fingerprint is how the registry shows a secret: prefix, first and last characters, three of each unless the switch says otherwise.
+func fingerprint(secret string, switches *Switches) string {
+	ends := switches.FingerprintEnds
+	if ends == 0 {
+		ends = 3
+	}
 	random := strings.TrimPrefix(secret, secretPrefix)
-	if len(random) < 12 { // not one of ours, and too short to show parts of
+	if len(random) < 4*ends { // not one of ours, and too short to show parts of
 		return secretPrefix + "..."
 	}
-	return secretPrefix + random[:3] + "..." + random[len(random)-3:]
+	return secretPrefix + random[:ends] + "..." + random[len(random)-ends:]
 }
 
 func newSecret(switches *Switches) string {
@@ -84,7 +88,7 @@ func newID() string {
 func (r *Registry) mint(owner *user, name string, days int, switches *Switches, now time.Time) *key {
 	secret := newSecret(switches)
 	k := &key{owner: owner, APIKey: APIKey{
-		ID: newID(), Name: name, Fingerprint: fingerprint(secret), Owner: owner.Email, Secret: secret,
+		ID: newID(), Name: name, Fingerprint: fingerprint(secret, switches), Owner: owner.Email, Secret: secret,
 		CreatedAt: now, ExpiresAt: now.AddDate(0, 0, days),
 	}}
 	owner.keys = append(owner.keys, k)

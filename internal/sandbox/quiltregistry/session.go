@@ -57,7 +57,7 @@ func (c *call) keySession(secret string) *session {
 		}
 		c.record(Event{
 			EventName: "Auth.APIKey", ErrorCode: code,
-			RequestParameters: map[string]any{"fingerprint": fingerprint(secret)},
+			RequestParameters: map[string]any{"fingerprint": fingerprint(secret, c.switches)},
 		})
 		return nil
 	}

@@ -35,6 +35,8 @@ type Switches struct {
 	// DuplicateFingerprints gives all keys minted while it is on the same first and last characters, and so a
 	// fingerprint that fits each of them truly and tells none from another.
 	DuplicateFingerprints bool
+	// FingerprintEnds is how many characters of each end the fingerprints of new keys show; 0 is 3.
+	FingerprintEnds int
 	// NewKeyDelay and RefuseNewKeyLogins are how long, and for how many attempts, a key created over the wire while
 	// they are set is refused. With both set, both must have passed. MintKey's keys work at once.
 	NewKeyDelay        time.Duration
