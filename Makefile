@@ -47,7 +47,8 @@ generate: go ## Generate the registry client anew from its .graphql files
 
 fuzz: go ## Run every fuzz target for a while: make fuzz FUZZTIME=1m
 	@for package in $$($(GO) list ./...); do \
-	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	  targets=$$($(GO) test -list '^Fuzz' $$package) || { echo "$$targets" >&2; exit 1; }; \
+	  for target in $$(echo "$$targets" | grep '^Fuzz'); do \
 	    echo "$$package $$target"; \
 	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 	  done; \

@@ -45,6 +45,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // `demo | head` must not end without clearing up
 	return execute(ctx, os.Args[1:], console{os.Stdout, os.Stderr})
 }
 
