@@ -120,18 +120,17 @@ func (l *life) hook(c *wire.Call, next func()) {
 		l.repeated(c, pass)
 		return
 	}
-	process := l.Process()
 	switch l.mishap {
 	case crashBefore:
-		process.Kill()
+		l.KillCaller(c)
 		c.Cut()
 	case crashAfter:
 		pass()
-		process.Kill()
+		l.KillCaller(c)
 		c.Cut()
 	case crashLate:
-		l.late = append(l.late, pass)
-		process.Kill()
+		l.landLater(pass)
+		l.KillCaller(c)
 		c.Cut()
 	case loseRequest:
 		c.Cut()
@@ -152,18 +151,43 @@ func (l *life) hook(c *wire.Call, next func()) {
 		pass()
 		c.Respond(500, `{"message":"internal error"}`)
 	case loseAnswers:
-		l.hit = c.Operation
+		l.goOn(c.Operation, nil)
 		pass()
 		c.Cut()
 	case landLate:
-		l.hit, l.held = c.Operation, pass
+		l.goOn(c.Operation, pass)
 		c.Cut()
 	}
 }
 
+// goOn lets the mishap go on with the repetitions of an operation; held lands when they are over.
+func (l *life) goOn(operation string, held func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hit, l.held = operation, held
+}
+
+// over ends a mishap that goes on, and gives what it held; unless the operation is still the same.
+func (l *life) over(operation string) (held func(), repetition bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.hit != "" && l.hit == operation {
+		return nil, true
+	}
+	held = l.held
+	l.hit, l.held = "", nil
+	return held, false
+}
+
+func (l *life) landLater(pass func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.late = append(l.late, pass)
+}
+
 // repeated goes on with a mishap that is not over with one request: until the process asks something else.
 func (l *life) repeated(c *wire.Call, pass func()) {
-	repetition := l.hit == c.Operation
+	held, repetition := l.over(c.Operation)
 	if repetition && l.mishap == landLate {
 		c.Cut()
 		return
@@ -171,12 +195,9 @@ func (l *life) repeated(c *wire.Call, pass func()) {
 	pass()
 	if repetition {
 		c.Cut()
-		return
 	}
-	l.hit = ""
-	if l.held != nil {
-		l.held()
-		l.held = nil
+	if held != nil {
+		held()
 	}
 }
 
@@ -289,10 +310,8 @@ func (l *life) call(invoke func(*sandboxtest.Process) error) error {
 
 // nextInvocation ends a mishap that went on until the end of an invocation; a request that it held lands later.
 func (l *life) nextInvocation() {
-	l.hit = ""
-	if l.held != nil {
-		l.late = append(l.late, l.held)
-		l.held = nil
+	if held, _ := l.over(""); held != nil {
+		l.landLater(held)
 	}
 }
 
@@ -303,10 +322,13 @@ func (l *life) letGo() {
 	default:
 		close(l.release)
 	}
-	for _, land := range l.late {
+	l.mu.Lock()
+	late := l.late
+	l.late = nil
+	l.mu.Unlock()
+	for _, land := range late {
 		land()
 	}
-	l.late = nil
 	for _, done := range l.adrift {
 		<-done
 	}

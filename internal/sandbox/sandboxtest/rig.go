@@ -54,6 +54,7 @@ type Rig struct {
 
 	transport *http.Transport
 	processes atomic.Int64
+	started   sync.Map                // every process there was, by its id
 	warm      atomic.Pointer[Process] // nil: the next invocation starts a process
 	cold      atomic.Bool             // every invocation starts a process
 
@@ -162,7 +163,15 @@ func (r *Rig) NewProcess() *Process {
 	p.revoke = &revocation.Handler{Log: log, Metrics: metrics, Sweeper: &revocation.Sweeper{
 		Vault: v, Registry: registry, Settings: r.RevokeEnv, Log: log, RefusalWait: 20 * time.Millisecond,
 	}}
+	r.started.Store(p.ID, p)
 	return p
+}
+
+// KillCaller kills the process that a request is from.
+func (r *Rig) KillCaller(c *wire.Call) {
+	if p, ok := r.started.Load(ProcessOf(c)); ok {
+		p.(*Process).Kill()
+	}
 }
 
 // RoundTrip is the process's network: a dead process has none.
