@@ -1,0 +1,107 @@
+// Package bundle builds the functions' deployment packages: for each a zip with the program and, where one is given, the CA bundle.
+//
+// The same sources give the same bytes on every machine and in every folder: only then does a deployment without a change change nothing. It relies on the
+// Go command and on the sources of the module quilt-rotate; it never takes anything from the network but modules that go.sum names.
+package bundle
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/flate"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Program and CABundle are what the files in a package are called; CABundlePath is where the functions find the latter.
+const (
+	Program      = "bootstrap" // the name that Lambda's provided runtimes start
+	CABundle     = "ca.pem"
+	CABundlePath = "/var/task/" + CABundle
+)
+
+// The functions.
+var Functions = []string{"rotate", "revoke"}
+
+// Build makes <out>/<function>.zip for each function from the sources of the module in root.
+func Build(root, out string, caBundle []byte) error {
+	for _, function := range Functions {
+		program, err := compile(root, function)
+		if err != nil {
+			return err
+		}
+		if err := write(filepath.Join(out, function+".zip"), program, caBundle); err != nil {
+			return fmt.Errorf("write the package of the function %s: %w", function, err)
+		}
+	}
+	return nil
+}
+
+// compile builds one function as the Makefile does, for Lambda on arm64, whatever the caller's Go environment says.
+func compile(root, function string) ([]byte, error) {
+	folder, err := os.MkdirTemp("", "quilt-rotate-")
+	if err != nil {
+		return nil, fmt.Errorf("build the function %s: %w", function, err)
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	program := filepath.Join(folder, Program)
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags=-s -w -buildid=", "-o", program, "./functions/"+function)
+	build.Dir = root
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0", "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=")
+	if output, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build the function %s in %s: %w\n%s", function, root, err, strings.TrimSpace(string(output)))
+	}
+	return os.ReadFile(program)
+}
+
+// packed is the date of every file in a package: a zip holds none before 1980.
+var packed = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func write(name string, program, caBundle []byte) error {
+	var archive bytes.Buffer
+	w := zip.NewWriter(&archive)
+	w.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) { return flate.NewWriter(out, flate.BestCompression) })
+	if err := add(w, Program, 0o755, program); err != nil {
+		return err
+	}
+	if caBundle != nil {
+		if err := add(w, CABundle, 0o644, caBundle); err != nil {
+			return err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(name, archive.Bytes(), 0o644)
+}
+
+func add(w *zip.Writer, name string, mode os.FileMode, content []byte) error {
+	header := &zip.FileHeader{Name: name, Method: zip.Deflate, Modified: packed}
+	header.SetMode(mode)
+	file, err := w.CreateHeader(header)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	return err
+}
+
+// Root is the folder of the module quilt-rotate: the folder itself, or one above it.
+func Root(folder string) (string, error) {
+	for at := folder; ; at = filepath.Dir(at) {
+		text, err := os.ReadFile(filepath.Join(at, "go.mod"))
+		if err == nil && strings.HasPrefix(string(text), "module quilt-rotate\n") {
+			return at, nil
+		}
+		if at == filepath.Dir(at) {
+			return "", fmt.Errorf("find the sources of the functions: neither %s nor a folder above it has the go.mod of quilt-rotate; run this in a checkout", folder)
+		}
+	}
+}

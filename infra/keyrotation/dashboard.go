@@ -1,0 +1,84 @@
+package keyrotation
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/jsii-runtime-go"
+)
+
+// newDashboard makes the page that a tired person reads from top to bottom: what is wrong, how each secret stands, what the functions do, what they said last.
+// What is told by secret comes from the logs: a metric for each secret would be billed for each.
+func (k *keyRotation) newDashboard() {
+	stack := awscdk.Stack_Of(k)
+	name := *stack.StackName() + "-keys"
+	body := object{"widgets": list{
+		k.textWidget(), k.alarmWidget(),
+		k.logWidget(0, 9, 24, 7, "Each secret", k.revoke, "table",
+			"filter ispresent(SweepSucceeded) | stats latest(CurrentKeyDaysLeft) as daysToExpiry, latest(CurrentKeyAge)/86400 as daysOld, latest(KeysHeld) as held, "+
+				"latest(OldestSupersededAge)/3600 as oldestSupersededHours, latest(FreeLabels) as freeLabels, latest(SweepSucceeded) as sweptWell, max(@timestamp) as lastSweep by secret | sort daysToExpiry asc"),
+		k.logWidget(0, 16, 12, 6, "Last rotation of each secret", k.rotate, "table",
+			`filter step = "finishSecret" and outcome = "ok" | stats max(@timestamp) as lastRotation by secret | sort lastRotation asc`),
+		k.logWidget(12, 16, 12, 6, "Keys held: who is late", k.revoke, "table",
+			`filter action = "hold" | stats latest(fingerprint) as fingerprint, latest(owner) as owner, latest(lastUsedAt) as lastUsed by secret, version`),
+		k.metricWidget(0, 22, 8, 6, "Steps: duration (ms)", "p95", k.steps(StepDuration)),
+		k.metricWidget(8, 22, 8, 6, "Steps: succeeded", sum, k.steps(StepSucceeded)),
+		k.metricWidget(16, 22, 8, 6, "Rotation: failed, healed", sum, k.lines(k.rotate, StepFailed, SelfHealed)),
+		k.metricWidget(0, 28, 8, 6, "Days to expiry of the key that expires first", least, k.lines(k.revoke, CurrentKeyDaysLeft)),
+		k.metricWidget(8, 28, 8, 6, "Sweeps", sum, k.lines(k.revoke, SweepSucceeded, SweepFailed)),
+		k.metricWidget(16, 28, 8, 6, "Keys revoked, held, orphaned", sum, k.lines(k.revoke, KeysRevoked, KeysHeld, Orphans)),
+		k.logWidget(0, 34, 12, 7, "Recent errors of rotations", k.rotate, "table", recentErrors),
+		k.logWidget(12, 34, 12, 7, "Recent errors of sweeps", k.revoke, "table", recentErrors),
+	}}
+	awscloudwatch.NewCfnDashboard(k, jsii.String("Dashboard"), &awscloudwatch.CfnDashboardProps{
+		DashboardName: jsii.String(name), DashboardBody: stack.ToJsonString(body, nil),
+	})
+	k.dashboard = jsii.String(name)
+}
+
+const recentErrors = `filter level = "ERROR" | fields @timestamp, secret, step, errorType, error | sort @timestamp desc | limit 20`
+
+func widget(kind string, x, y, width, height float64, properties object) object {
+	return object{"type": kind, "x": x, "y": y, "width": width, "height": height, "properties": properties}
+}
+
+func (k *keyRotation) textWidget() object {
+	return widget("text", 0, 0, 24, 3, object{"markdown": "# Keys of " + *k.props.RegistryURL + "\n" +
+		"Red below? The alarm's description names its page in `docs/runbook`. `quilt-rotate status` shows every secret; `quilt-rotate doctor` finds what is wrong. A failed rotation leaves the current key working."})
+}
+
+func (k *keyRotation) alarmWidget() object {
+	var arns list
+	for _, a := range Alarms {
+		arns = append(arns, *k.alarms.made[a.Page].AttrArn())
+	}
+	return widget("alarm", 0, 3, 24, 6, object{"title": "What a person must act on", "alarms": arns})
+}
+
+func (k *keyRotation) logWidget(x, y, width, height float64, title string, f function, view, query string) object {
+	return widget("log", x, y, width, height, object{
+		"title": title, "region": k.region, "view": view, "query": "SOURCE '" + *f.logs.Ref() + "' | " + query,
+	})
+}
+
+func (k *keyRotation) metricWidget(x, y, width, height float64, title, statistic string, metrics list) object {
+	return widget("metric", x, y, width, height, object{
+		"title": title, "region": k.region, "view": "timeSeries", "stat": statistic, "period": 3600.0, "metrics": metrics,
+	})
+}
+
+func (k *keyRotation) lines(f function, names ...string) list {
+	var all list
+	for _, name := range names {
+		all = append(all, list{Namespace, name, FunctionDimension, *f.Ref()})
+	}
+	return all
+}
+
+// steps is the metric of each of the four steps.
+func (k *keyRotation) steps(name string) list {
+	var all list
+	for _, step := range []string{"createSecret", "setSecret", "testSecret", "finishSecret"} {
+		all = append(all, list{Namespace, name, FunctionDimension, *k.rotate.Ref(), "Step", step})
+	}
+	return all
+}

@@ -1,0 +1,67 @@
+package keyrotation
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
+	"github.com/aws/jsii-runtime-go"
+
+	"quilt-rotate/infra/config"
+)
+
+// reader may read a secret, whose ARN is written with ? for the six characters that nobody knows before: the secret itself refers to the key, so that the key cannot
+// refer to it.
+type reader struct{ principal, secretArn string }
+
+// newKMSKey makes the customer-managed key, where one is wanted. It is retained: without it every value is lost.
+func (k *keyRotation) newKMSKey() {
+	if k.props.KMSKey == nil || *k.props.KMSKey != config.NewKey {
+		return
+	}
+	k.kmsKey = awskms.NewCfnKey(k, jsii.String("SecretsKey"), &awskms.CfnKeyProps{
+		Description: jsii.String("Quilt key rotation: encrypts the secrets"), EnableKeyRotation: jsii.Bool(true), KeyPolicy: k.kmsPolicy(),
+	})
+	k.kmsKey.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN, nil)
+}
+
+// kmsPolicy leaves the key to the account's own policies, and lets readers decrypt their secret through Secrets Manager.
+func (k *keyRotation) kmsPolicy() object {
+	stack := awscdk.Stack_Of(k)
+	statements := list{object{
+		"Sid": "Account", "Effect": "Allow", "Action": "kms:*", "Resource": "*",
+		"Principal": object{"AWS": "arn:" + *stack.Partition() + ":iam::" + *stack.Account() + ":root"},
+	}}
+	for _, r := range k.kmsReaders {
+		statements = append(statements, object{
+			"Effect": "Allow", "Action": list{"kms:Decrypt", "kms:DescribeKey"}, "Resource": "*", "Principal": object{"AWS": r.principal},
+			"Condition": object{
+				"StringEquals": object{"kms:ViaService": "secretsmanager." + k.region + ".amazonaws.com"},
+				"StringLike":   object{"kms:EncryptionContext:SecretARN": r.secretArn},
+			},
+		})
+	}
+	return document(statements...)
+}
+
+func (k *keyRotation) letDecrypt(readers []string, secretName string) {
+	if k.kmsKey == nil {
+		return
+	}
+	stack := awscdk.Stack_Of(k)
+	for _, principal := range readers {
+		k.kmsReaders = append(k.kmsReaders, reader{principal, "arn:" + *stack.Partition() + ":secretsmanager:" + k.region + ":" + *stack.Account() + ":secret:" + secretName + "-??????"})
+	}
+	k.kmsKey.SetKeyPolicy(k.kmsPolicy())
+}
+
+// kmsKeyOf is the ARN of the customer-managed key of a key's secret; "" for the AWS-managed one.
+func (k *keyRotation) kmsKeyOf(key config.Key) string {
+	switch {
+	case key.Secret != "":
+		return key.SecretKMSKey
+	case k.kmsKey != nil:
+		return *k.kmsKey.AttrArn()
+	case k.props.KMSKey == nil || *k.props.KMSKey == config.AWSManaged:
+		return ""
+	}
+	return *k.props.KMSKey
+}

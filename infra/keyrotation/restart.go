@@ -1,0 +1,85 @@
+package keyrotation
+
+import (
+	"slices"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"quilt-rotate/infra/config"
+)
+
+// restarts redeploys ECS services that got a key at their start and would never see the next one. It is there once, for whatever secrets need it, and
+// has no code: an event starts a state machine, which calls ECS itself.
+type restarts struct {
+	machine   awsstepfunctions.CfnStateMachine
+	policy    awsiam.CfnManagedPolicy
+	starter   awsiam.CfnRole
+	resources list
+}
+
+// restartDefinition asks for a new deployment of each service. UpdateService is repeated: a service that is just being changed refuses it for a while.
+var restartDefinition = object{
+	"Comment": "Redeploys the ECS services that got the key at their start",
+	"StartAt": "EachService",
+	"States": object{"EachService": object{
+		"Type": "Map", "ItemsPath": "$.services", "MaxConcurrency": 5, "End": true,
+		"ItemProcessor": object{
+			"ProcessorConfig": object{"Mode": "INLINE"}, "StartAt": "Redeploy",
+			"States": object{"Redeploy": object{
+				"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:ecs:updateService", "End": true,
+				"Parameters": object{"Cluster.$": "$.cluster", "Service.$": "$.service", "ForceNewDeployment": true},
+				"ResultPath": nil,
+				"Retry":      list{object{"ErrorEquals": list{"States.ALL"}, "IntervalSeconds": 30, "BackoffRate": 2, "MaxAttempts": 5}},
+			}},
+		},
+	}},
+}
+
+func (k *keyRotation) newRestarts() *restarts {
+	r := &restarts{}
+	role := k.newRole("RestartRole", "states.amazonaws.com", "Quilt key rotation: redeploys services", k.fromHere(), nil)
+	r.policy = awsiam.NewCfnManagedPolicy(k, jsii.String("RestartServices"), &awsiam.CfnManagedPolicyProps{
+		Description: jsii.String("Quilt key rotation: redeploys services"), PolicyDocument: document(), Roles: &[]any{role.Ref()},
+	})
+	r.machine = awsstepfunctions.NewCfnStateMachine(k, jsii.String("Restart"), &awsstepfunctions.CfnStateMachineProps{
+		RoleArn: role.AttrArn(), DefinitionString: awscdk.Stack_Of(k).ToJsonString(restartDefinition, nil),
+	})
+	r.starter = k.newRole("RestartStarterRole", "events.amazonaws.com", "Quilt key rotation: starts the redeployment", k.fromHere(),
+		map[string]object{"Start": document(allow("Restart", list{"states:StartExecution"}, *r.machine.AttrArn()))})
+	k.alarms.add(k.alarmOfRestarts(r.machine))
+	return r
+}
+
+// restart redeploys the services when AWSCURRENT of the secret moves, be it by a rotation or by hand.
+func (k *keyRotation) restart(scope constructs.Construct, secretArn *string, services []config.Service) {
+	if k.restarts == nil {
+		k.restarts = k.newRestarts()
+	}
+	r, stack := k.restarts, awscdk.Stack_Of(k)
+	var input list
+	for _, s := range services {
+		input = append(input, object{"cluster": s.Cluster, "service": s.Service})
+		resource := any("arn:" + *stack.Partition() + ":ecs:" + k.region + ":" + *stack.Account() + ":service/" + s.Cluster + "/" + s.Service)
+		if !slices.Contains(r.resources, resource) {
+			r.resources = append(r.resources, resource)
+		}
+	}
+	r.policy.SetPolicyDocument(document(allow("Redeploy", list{"ecs:UpdateService"}, r.resources)))
+	awsevents.NewCfnRule(scope, jsii.String("Moved"), &awsevents.CfnRuleProps{
+		Description: jsii.String("Quilt key rotation: the current key changed, so redeploy the services that got it at their start"),
+		EventPattern: object{
+			"source": list{"aws.secretsmanager"}, "detail-type": list{"Secret Label Updated"}, "resources": list{*secretArn},
+			"detail": object{"labelUpdated": list{"AWSCURRENT"}},
+		},
+		Targets: []any{&awsevents.CfnRule_TargetProperty{
+			Id: jsii.String("Restart"), Arn: r.machine.AttrArn(), RoleArn: r.starter.AttrArn(),
+			Input:            stack.ToJsonString(object{"services": input}, nil),
+			DeadLetterConfig: &awsevents.CfnRule_DeadLetterConfigProperty{Arn: k.deadLetters.AttrArn()},
+		}},
+	})
+}

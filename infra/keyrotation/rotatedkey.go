@@ -1,0 +1,167 @@
+package keyrotation
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsscheduler"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"quilt-rotate/infra/config"
+)
+
+// Empty is the value of a new secret: a literal, the same in every configuration and release. CloudFormation writes a value anew when its template's changes, so
+// any other literal here would overwrite rotated keys.
+const Empty = "{}"
+
+// RotatedKeyProps is one key.
+type RotatedKeyProps struct {
+	// Rotation has the functions.
+	Rotation KeyRotation
+	// Key is its secret, its schedule and its settings.
+	Key config.Key
+	// Sweep is how often the secret is swept. Default: hourly.
+	Sweep time.Duration
+	// Retired takes the schedules away and leaves the secret.
+	Retired bool
+}
+
+// RotatedKey is one secret with its schedules.
+type RotatedKey interface {
+	constructs.Construct
+
+	// SecretArn is the ARN of the secret.
+	SecretArn() *string
+	// Adopted tells whether the secret was there before.
+	Adopted() bool
+}
+
+type rotatedKey struct {
+	constructs.Construct
+	secretArn *string
+	adopted   bool
+}
+
+func (r *rotatedKey) SecretArn() *string { return r.secretArn }
+func (r *rotatedKey) Adopted() bool      { return r.adopted }
+
+// NewRotatedKey makes the secret, or takes an existing one, and gives it its schedules.
+func NewRotatedKey(scope constructs.Construct, id *string, props *RotatedKeyProps) RotatedKey {
+	k := props.Rotation.shared()
+	r := &rotatedKey{adopted: props.Key.Secret != ""}
+	constructs.NewConstruct_Override(r, scope, id)
+	if r.adopted {
+		r.secretArn = jsii.String(props.Key.Secret)
+	} else {
+		r.secretArn = r.newSecret(k, props.Key)
+	}
+	b := k.add(props.Key, *r.secretArn)
+	if props.Retired {
+		return r
+	}
+	r.scheduleRotation(k, b, props.Key)
+	r.scheduleSweep(k, b, props.Sweep)
+	if len(props.Key.Restart) > 0 {
+		k.restart(r, r.secretArn, props.Key.Restart)
+	}
+	return r
+}
+
+func (r *rotatedKey) newSecret(k *keyRotation, key config.Key) *string {
+	secret := awssecretsmanager.NewCfnSecret(r, jsii.String("Secret"), &awssecretsmanager.CfnSecretProps{
+		Name: jsii.String(key.Name), Description: jsii.String("Quilt API key; rotated by quilt-rotate"), SecretString: jsii.String(Empty),
+	})
+	secret.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN, nil)
+	if kmsKey := k.kmsKeyOf(key); kmsKey != "" {
+		secret.SetKmsKeyId(jsii.String(kmsKey))
+	}
+	tags := key.SettingTags()
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		secret.Tags().SetTag(jsii.String(name), jsii.String(tags[name]), nil, nil)
+	}
+	var replicas []any
+	for _, replica := range key.Replicas {
+		property := &awssecretsmanager.CfnSecret_ReplicaRegionProperty{Region: jsii.String(replica.Region)}
+		if replica.KMSKey != "" {
+			property.KmsKeyId = jsii.String(replica.KMSKey)
+		}
+		replicas = append(replicas, property)
+	}
+	if replicas != nil {
+		secret.SetReplicaRegions(replicas)
+	}
+	if len(key.Readers) > 0 {
+		r.letRead(secret, key.Readers)
+		k.letDecrypt(key.Readers, key.Name)
+	}
+	return secret.Ref()
+}
+
+// letRead lets the readers fetch every version: the previous one too, which consumers may fall back to during the grace period.
+func (r *rotatedKey) letRead(secret awssecretsmanager.CfnSecret, readers []string) {
+	var principals list
+	for _, reader := range readers {
+		principals = append(principals, reader)
+	}
+	policy := awssecretsmanager.NewCfnResourcePolicy(r, jsii.String("Readers"), &awssecretsmanager.CfnResourcePolicyProps{
+		SecretId: secret.Ref(), BlockPublicPolicy: jsii.Bool(true),
+		ResourcePolicy: document(object{
+			"Sid": "Readers", "Effect": "Allow", "Principal": object{"AWS": principals}, "Resource": "*",
+			"Action": list{"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
+		}),
+	})
+	policy.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN, nil)
+}
+
+// scheduleRotation switches rotation on. Nothing is rotated by that; Secrets Manager only runs testSecret, for which it must be allowed to call the function, and
+// that to read the secret.
+func (r *rotatedKey) scheduleRotation(k *keyRotation, b *bucket, key config.Key) {
+	rules := &awssecretsmanager.CfnRotationSchedule_RotationRulesProperty{ScheduleExpression: jsii.String(key.Schedule)}
+	if key.Window != 0 {
+		rules.Duration = jsii.String(fmt.Sprintf("%dh", int(time.Duration(key.Window).Hours())))
+	}
+	schedule := awssecretsmanager.NewCfnRotationSchedule(r, jsii.String("Rotation"), &awssecretsmanager.CfnRotationScheduleProps{
+		SecretId: r.secretArn, RotationLambdaArn: k.rotate.AttrArn(), RotationRules: rules, RotateImmediatelyOnUpdate: jsii.Bool(false),
+	})
+	schedule.AddDependency(k.permission)
+	schedule.AddDependency(b.rotate)
+}
+
+// Handing a sweep over is repeated for a while; the sweep itself is not, as the next one is never far.
+const (
+	handOverAttempts = 10
+	handOverSeconds  = 900
+)
+
+func (r *rotatedKey) scheduleSweep(k *keyRotation, b *bucket, every time.Duration) {
+	if every == 0 {
+		every = config.DefaultSweep
+	}
+	minutes := int(every.Minutes())
+	expression := fmt.Sprintf("rate(%d minutes)", minutes)
+	if minutes%60 == 0 {
+		expression = fmt.Sprintf("rate(%d hours)", minutes/60)
+	}
+	if minutes == 60 {
+		expression = "rate(1 hour)"
+	}
+	schedule := awsscheduler.NewCfnSchedule(r, jsii.String("Sweep"), &awsscheduler.CfnScheduleProps{
+		Description: jsii.String("Quilt key rotation: one sweep of one secret"), GroupName: k.group.Ref(), ScheduleExpression: jsii.String(expression),
+		// The secrets of a stack must not all ask the registry in the same second.
+		FlexibleTimeWindow: &awsscheduler.CfnSchedule_FlexibleTimeWindowProperty{Mode: jsii.String("FLEXIBLE"), MaximumWindowInMinutes: jsii.Number(float64(min(15, minutes/3)))},
+		Target: &awsscheduler.CfnSchedule_TargetProperty{
+			Arn: k.revoke.AttrArn(), RoleArn: k.schedulerRole.AttrArn(),
+			Input:            awscdk.Stack_Of(r).ToJsonString(object{"secretId": *r.secretArn, "force": false}, nil),
+			DeadLetterConfig: &awsscheduler.CfnSchedule_DeadLetterConfigProperty{Arn: k.deadLetters.AttrArn()},
+			RetryPolicy: &awsscheduler.CfnSchedule_RetryPolicyProperty{
+				MaximumRetryAttempts: jsii.Number(handOverAttempts), MaximumEventAgeInSeconds: jsii.Number(handOverSeconds),
+			},
+		},
+	})
+	schedule.AddDependency(b.revoke)
+}

@@ -1,0 +1,37 @@
+package keyrotation
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsscheduler"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
+	"github.com/aws/jsii-runtime-go"
+)
+
+// newDeadLetters makes the queue for what could not be handed over: a sweep that the scheduler could not start, an event that found no target.
+func (k *keyRotation) newDeadLetters() {
+	k.deadLetters = awssqs.NewCfnQueue(k, jsii.String("DeadLetters"), &awssqs.CfnQueueProps{
+		MessageRetentionPeriod: jsii.Number(14 * 24 * 3600), SqsManagedSseEnabled: jsii.Bool(true),
+	})
+	awssqs.NewCfnQueuePolicy(k, jsii.String("DeadLettersPolicy"), &awssqs.CfnQueuePolicyProps{
+		Queues: &[]*string{k.deadLetters.Ref()},
+		PolicyDocument: document(
+			object{"Sid": "Events", "Effect": "Allow", "Principal": object{"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
+				"Resource": *k.deadLetters.AttrArn(), "Condition": k.fromHere()},
+			object{"Sid": "EncryptedOnly", "Effect": "Deny", "Principal": "*", "Action": "sqs:*",
+				"Resource": *k.deadLetters.AttrArn(), "Condition": object{"Bool": object{"aws:SecureTransport": "false"}}},
+		),
+	})
+}
+
+// newScheduler makes the group of the sweeps' schedules, and the role that starts them.
+func (k *keyRotation) newScheduler() {
+	k.group = awsscheduler.NewCfnScheduleGroup(k, jsii.String("Sweeps"), &awsscheduler.CfnScheduleGroupProps{})
+	k.schedulerRole = k.newRole("SchedulerRole", "scheduler.amazonaws.com", "Quilt key rotation: starts the sweeps",
+		object{"StringEquals": object{
+			"aws:SourceAccount": k.fromHere()["StringEquals"].(object)["aws:SourceAccount"],
+			"aws:SourceArn":     *k.group.AttrArn(),
+		}},
+		map[string]object{"Start": document(
+			allow("Sweep", list{"lambda:InvokeFunction"}, *k.revoke.AttrArn()),
+			allow("DeadLetters", list{"sqs:SendMessage"}, *k.deadLetters.AttrArn()),
+		)})
+}

@@ -1,0 +1,110 @@
+// Package stack makes the stack of a configuration: the constructs of package keyrotation, named queries for the registry's audit trail, and the outputs
+// that say how to go on.
+package stack
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"quilt-rotate/infra/bundle"
+	"quilt-rotate/infra/config"
+	"quilt-rotate/infra/keyrotation"
+)
+
+// Packages are the paths of the functions' zips.
+type Packages struct{ Rotate, Revoke string }
+
+// New makes the stack.
+func New(scope constructs.Construct, c *config.Config, packages Packages) awscdk.Stack {
+	stack := awscdk.NewStack(scope, jsii.String(c.Stack), &awscdk.StackProps{
+		StackName: jsii.String(c.Stack), Description: jsii.String("Rotates the API keys of the Quilt registry " + c.Registry),
+		Env: &awscdk.Environment{Account: jsii.String(c.Account), Region: jsii.String(c.Region)},
+	})
+	tag(stack, c)
+	rotation := keyrotation.NewKeyRotation(stack, jsii.String("KeyRotation"), props(c, packages))
+	for i := range c.Keys {
+		addKey(stack, c, rotation, &c.Keys[i], false)
+	}
+	for i := range c.Retired {
+		addKey(stack, c, rotation, &c.Retired[i], true)
+	}
+	addQueries(stack, c)
+	output(stack, "RotateFunction", "The function that Secrets Manager calls", *rotation.RotateFunction())
+	output(stack, "RevokeFunction", "The function that sweeps a secret", *rotation.RevokeFunction())
+	output(stack, "AlarmTopic", "Where the alarms go", *rotation.TopicArn())
+	output(stack, "Dashboard", "How the keys are", "https://"+c.Region+".console.aws.amazon.com/cloudwatch/home?region="+c.Region+"#dashboards:name="+*rotation.DashboardName())
+	return stack
+}
+
+func tag(stack awscdk.Stack, c *config.Config) {
+	tags := map[string]string{"Application": "quilt-rotate", "Environment": c.Environment}
+	maps.Copy(tags, c.Tags)
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		awscdk.Tags_Of(stack).Add(jsii.String(name), jsii.String(tags[name]), nil)
+	}
+}
+
+func props(c *config.Config, packages Packages) *keyrotation.KeyRotationProps {
+	p := &keyrotation.KeyRotationProps{
+		RegistryURL: jsii.String(c.Registry), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
+		Network: c.Network, PermissionsBoundary: optional(c.PermissionsBoundary), KMSKey: jsii.String(c.KMSKey),
+		AlarmEmail: optional(c.Alarms.Email), AlarmTopic: optional(c.Alarms.Topic),
+		OrphanAge: time.Duration(c.OrphanAge), LogLevel: jsii.String(c.LogLevel), LogRetentionDays: jsii.Number(float64(c.LogRetentionDays)),
+	}
+	if c.CABundleBytes() != nil {
+		p.CABundlePath = jsii.String(bundle.CABundlePath)
+	}
+	return p
+}
+
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+// addKey makes one key. Its logical ids follow from its secret's name alone, so that it stays the same resource whatever else the file says.
+func addKey(stack awscdk.Stack, c *config.Config, rotation keyrotation.KeyRotation, key *config.Key, retired bool) {
+	id := KeyID(key.SecretName())
+	made := keyrotation.NewRotatedKey(stack, jsii.String(id), &keyrotation.RotatedKeyProps{
+		Rotation: rotation, Key: *key, Sweep: time.Duration(c.Sweep), Retired: retired,
+	})
+	output(stack, id+"Arn", "ARN of the secret "+key.SecretName(), *made.SecretArn())
+	switch {
+	case retired:
+	case made.Adopted():
+		output(stack, id+"Next", "Run this once: it writes the tags and the label, which CloudFormation cannot on a secret that is there", Adopt(c, key))
+	default:
+		output(stack, id+"Next", "Run this once: it puts the first key in", Bootstrap(c, key))
+	}
+}
+
+var notInID = regexp.MustCompile(`[^A-Za-z0-9]+`)
+
+// KeyID is the construct's id of a secret's name. The digest keeps names apart that differ in other signs only.
+func KeyID(secretName string) string {
+	var id strings.Builder
+	id.WriteString("Key")
+	for word := range strings.SplitSeq(notInID.ReplaceAllString(secretName, " "), " ") {
+		if word != "" {
+			id.WriteString(strings.ToUpper(word[:1]) + word[1:])
+		}
+	}
+	digest := sha256.Sum256([]byte(secretName))
+	return fmt.Sprintf("%.80s%s", id.String(), hex.EncodeToString(digest[:4]))
+}
+
+func output(stack awscdk.Stack, id, description, value string) {
+	awscdk.NewCfnOutput(stack, jsii.String(id), &awscdk.CfnOutputProps{Description: jsii.String(description), Value: jsii.String(value)})
+}
