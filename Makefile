@@ -54,7 +54,7 @@ fuzz: go ## Run every fuzz target for a while: make fuzz FUZZTIME=1m
 	  done; \
 	done
 
-soak: go ## Go through every crash, and random histories for long: make soak SOAK=1h
+soak: go ## Run random sequences of rotations, sweeps, faults and edits for long: make soak SOAK=1h
 	$(GO) test ./internal/revocation -run 'TestEveryCrash|TestMachine' -v -timeout 0 -soak=$(SOAK)
 
 clean: ## Remove what was built
