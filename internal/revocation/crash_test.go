@@ -2,6 +2,7 @@ package revocation_test
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,6 +84,7 @@ type life struct {
 	variant  variant
 	mishap   mishap
 	at       int
+	ending   *ending
 	overseer *overseer
 	secrets  []*sandboxtest.Secret
 
@@ -98,9 +100,10 @@ type life struct {
 }
 
 func newLife(t *testing.T, v variant, m mishap, at int) *life {
-	r := sandboxtest.New(t)
+	end := &ending{T: t}
+	r := sandboxtest.New(end)
 	r.Cold(v.cold)
-	l := &life{Rig: r, t: t, variant: v, mishap: m, at: at, stalled: make(chan struct{}), release: make(chan struct{})}
+	l := &life{Rig: r, t: t, ending: end, variant: v, mishap: m, at: at, stalled: make(chan struct{}), release: make(chan struct{})}
 	for i := range v.secrets {
 		l.secrets = append(l.secrets, r.Secret(fmt.Sprintf("quilt/secret-%d", i)))
 	}
@@ -241,7 +244,21 @@ func (l *life) live() {
 	if verdict := l.overseer.verdict(); verdict != "" {
 		l.fail(verdict)
 	}
-	_ = l.Close()
+	l.ending.run()
+}
+
+// ending runs what a life leaves to clean up at the life's end, not at the test's: there are thousands of lives.
+type ending struct {
+	*testing.T
+	cleanups []func()
+}
+
+func (e *ending) Cleanup(f func()) { e.cleanups = append(e.cleanups, f) }
+
+func (e *ending) run() {
+	for _, f := range slices.Backward(e.cleanups) {
+		f()
+	}
 }
 
 // rotateAll drives the rotations of all secrets step by step, in turn, and tries each as a whole again when a step failed.

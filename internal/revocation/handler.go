@@ -25,7 +25,11 @@ const (
 	MetricNotBootstrapped     = "NotBootstrapped"
 	MetricOldestSuperseded    = "OldestSupersededAge"
 	MetricCurrentKeyExpiresIn = "CurrentKeyDaysLeft"
+	MetricCurrentKeyAge       = "CurrentKeyAge"
 	MetricFreeLabels          = "FreeLabels"
+	MetricRotationUnderWay    = "RotationUnderWay"
+	MetricRotationOff         = "RotationOff"
+	MetricRotationOverdue     = "RotationOverdue"
 )
 
 // DimensionErrorType is the dimension of failures.
@@ -143,9 +147,14 @@ func (h *Handler) measure(secret string, result Result, took time.Duration, err 
 	if result.Health != nil {
 		samples = append(samples,
 			telemetry.Sample{Name: MetricOldestSuperseded, Unit: telemetry.Seconds, Value: result.Health.OldestSuperseded.Seconds()},
-			telemetry.Sample{Name: MetricFreeLabels, Unit: telemetry.Count, Value: float64(result.Health.FreeLabels)})
+			telemetry.Sample{Name: MetricFreeLabels, Unit: telemetry.Count, Value: float64(result.Health.FreeLabels)},
+			telemetry.Sample{Name: MetricRotationUnderWay, Unit: telemetry.Count, Value: flag(result.Health.RotationUnderWay)},
+			telemetry.Sample{Name: MetricRotationOff, Unit: telemetry.Count, Value: flag(result.Health.RotationOff)},
+			telemetry.Sample{Name: MetricRotationOverdue, Unit: telemetry.Count, Value: flag(result.Health.RotationOverdue)})
 		if result.Health.ExpiryKnown {
-			samples = append(samples, telemetry.Sample{Name: MetricCurrentKeyExpiresIn, Unit: telemetry.None, Value: result.Health.CurrentKeyExpiresIn.Hours() / 24})
+			samples = append(samples,
+				telemetry.Sample{Name: MetricCurrentKeyExpiresIn, Unit: telemetry.None, Value: result.Health.CurrentKeyExpiresIn.Hours() / 24},
+				telemetry.Sample{Name: MetricCurrentKeyAge, Unit: telemetry.Seconds, Value: result.Health.CurrentKeyAge.Seconds()})
 		}
 	}
 	properties := []telemetry.Label{{Name: "secret", Value: secret}}

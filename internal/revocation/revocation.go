@@ -74,9 +74,13 @@ type Taken struct {
 type Health struct {
 	CurrentKeyID        string        `json:"currentKeyId,omitempty"`
 	CurrentKeyExpiresIn time.Duration `json:"-"`
-	ExpiryKnown         bool          `json:"-"`
+	CurrentKeyAge       time.Duration `json:"-"`
+	ExpiryKnown         bool          `json:"-"` // and the age
 	OldestSuperseded    time.Duration `json:"-"`
 	FreeLabels          int           `json:"freeLabels"`
+	RotationUnderWay    bool          `json:"-"`
+	RotationOff         bool          `json:"-"`
+	RotationOverdue     bool          `json:"-"`
 }
 
 // Sweeper sweeps. It is safe for concurrent use.

@@ -137,10 +137,18 @@ func tell(v *view, a Action) Taken {
 	return t
 }
 
+// overdueAfter is how long after its date a rotation counts as missed: one that starts late in its window is on time.
+const overdueAfter = time.Hour
+
 func health(v *view) *Health {
-	h := &Health{FreeLabels: vault.LabelQuota - v.secret.Labels()}
+	rotation := v.secret.Rotation
+	h := &Health{
+		FreeLabels: vault.LabelQuota - v.secret.Labels(), RotationUnderWay: v.underWay(), RotationOff: !rotation.Enabled,
+		RotationOverdue: rotation.Enabled && !rotation.Next.IsZero() && v.Now.Sub(rotation.Next) > overdueAfter,
+	}
 	if row, ok := v.currentKey(); ok {
-		h.CurrentKeyID, h.ExpiryKnown, h.CurrentKeyExpiresIn = row.ID, true, row.ExpiresAt.Sub(v.RegistryNow)
+		h.CurrentKeyID, h.ExpiryKnown = row.ID, true
+		h.CurrentKeyExpiresIn, h.CurrentKeyAge = row.ExpiresAt.Sub(v.RegistryNow), v.RegistryNow.Sub(row.CreatedAt)
 	}
 	for _, version := range v.Versions {
 		if age := v.Now.Sub(lastMark(version)); len(version.Marks) > 0 && !version.Has(vault.Current) && age > h.OldestSuperseded {
