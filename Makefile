@@ -17,12 +17,13 @@ help: ## List the targets
 demo: build ## Watch the life of a key: rotated under load, held, revoked (on a sandbox, in seconds)
 	@$(BUILD)/quilt-rotate demo
 
-test: go ## Run go vet, the gofmt check and all tests (with the race detector, where there is a C compiler)
+test: go ## Run go vet, the gofmt check, all tests (with the race detector, where there is a C compiler), and every crash
 	$(GO) vet ./...
 	@unformatted=$$($$($(GO) env GOROOT)/bin/gofmt -l .); \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then race=-race; else echo "no C compiler: testing WITHOUT the race detector" >&2; fi; \
 	echo "$(GO) test $$race ./..."; $(GO) test $$race ./...
+	$(GO) test ./internal/revocation -run TestEveryCrash -v
 
 # The command's version names the revision, where git will tell it: git refuses a checkout of another user's.
 build: go ## Build both functions for this machine, and the command, into build/

@@ -47,9 +47,15 @@ type variant struct {
 // something else happens to one request; then the service retries and the sweeps run, and nobody cleans up.
 func TestEveryCrash(t *testing.T) {
 	variants := []variant{{1, false, 1}, {1, true, 1}, {2, false, 1}, {3, true, 1}, {1, false, 2}, {2, true, 2}}
-	stride := 1
-	if *soak == 0 { // every request of the plainest life, and some of the most tangled one
-		variants, stride = []variant{variants[0], variants[5]}, 23
+	plain, tangled := 1, 1 // every request, or every so many-th
+	switch {
+	case raced:
+		plain, tangled = 7, 41
+	case *soak == 0:
+		plain, tangled = 1, 23
+	}
+	if *soak == 0 {
+		variants = []variant{variants[0], variants[5]}
 	}
 	var runs, requests atomic.Int64
 	t.Run("lives", func(t *testing.T) {
@@ -57,9 +63,9 @@ func TestEveryCrash(t *testing.T) {
 			for _, m := range mishaps {
 				t.Run(fmt.Sprintf("%+v/%s", v, m), func(t *testing.T) {
 					t.Parallel()
-					step := 1
+					step := plain
 					if v.secrets > 1 {
-						step = stride
+						step = tangled
 					}
 					for at := 1; ; at += step {
 						l := newLife(t, v, m, at)
@@ -74,7 +80,14 @@ func TestEveryCrash(t *testing.T) {
 			}
 		}
 	})
-	t.Logf("%d lives of a key, %d requests, %d kinds of mishap, at every request", runs.Load(), requests.Load(), len(mishaps))
+	t.Logf("%d lives of a key, %d requests; each of %d mishaps at every %s request of a plain life", runs.Load(), requests.Load(), len(mishaps), ordinal(plain))
+}
+
+func ordinal(n int) string {
+	if n == 1 {
+		return "single"
+	}
+	return fmt.Sprintf("%dth", n)
 }
 
 // A life is one key's, with one mishap at one request.
