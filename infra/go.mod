@@ -9,8 +9,10 @@ require (
 	github.com/aws/aws-cdk-go/awscdk/v2 v2.250.0
 	github.com/aws/constructs-go/constructs/v10 v10.5.1
 	github.com/aws/jsii-runtime-go v1.127.0
+	github.com/google/go-cmp v0.7.0
 	github.com/invopop/jsonschema v0.14.0
 	go.yaml.in/yaml/v3 v3.0.4
+	pgregory.net/rapid v1.3.0
 	quilt-rotate v0.0.0-00010101000000-000000000000
 )
 

@@ -39,7 +39,7 @@ func check(g *gathering, c *Config) {
 	checkNetwork(g, c.Network)
 	checkAlarms(g, c)
 	checkAudit(g, c.Audit)
-	if len(c.Keys)+len(c.Retired) == 0 && !g.has("keys") && !g.has("") {
+	if len(c.Keys)+len(c.Retired) == 0 && !g.has("keys") {
 		g.add("keys", "is empty: list at least one key")
 	}
 	names := map[string]string{}

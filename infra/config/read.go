@@ -32,9 +32,11 @@ func Parse(file string, text []byte, aws AWS) (*Config, error) {
 	g := &gathering{lines: map[string]int{}}
 	c := &Config{}
 	read(g, text, c)
-	c.fillIn(aws)
-	c.readBundle(g, file)
-	check(g, c)
+	if !g.has("") { // or there is nothing to judge
+		c.fillIn(aws)
+		c.readBundle(g, file)
+		check(g, c)
+	}
 	if len(g.faults) > 0 {
 		return nil, &Faults{file, g.faults}
 	}

@@ -39,7 +39,8 @@ const (
 	FreeLabels         = "FreeLabels"
 	RotationOverdue    = "RotationOverdue"
 	RotationOff        = "RotationOff"
-	PendingAge         = "PendingAge"
+	RotationUnderWay   = "RotationUnderWay"
+	CurrentKeyAge      = "CurrentKeyAge"
 )
 
 // Types of errors that have an alarm of their own, as the functions name them.
@@ -117,7 +118,7 @@ var Alarms = []Alarm{
 	{Morning, "rotation-failed", "A step of a rotation failed; the current key still works.", rotates(StepFailed, sum), never()},
 	{Morning, "rotation-overdue", "The date of a secret's next rotation is past.", sweeps(RotationOverdue, sum), never()},
 	{Morning, "rotation-off", "Rotation of a secret is switched off.", sweeps(RotationOff, sum), never()},
-	{Morning, "pending-too-long", "A version has been pending for over a day, which blocks further rotations.", sweeps(PendingAge, most), When{over, 24 * 3600, time.Hour, 1, 4, false}},
+	{Morning, "pending-too-long", "A version has been pending for over a day, which blocks further rotations.", sweeps(RotationUnderWay, most), When{over, 0, 6 * time.Hour, 4, 4, false}},
 	{Morning, "self-healed", "A rotation that could not finish was given up by the function; the next starts afresh.", rotates(SelfHealed, sum), never()},
 	{Morning, "rotate-errors", "The rotate function failed, or ran out of time.", Metric{"rotate", lambda, "Errors", "", sum}, never()},
 	{Morning, "rotate-throttled", "The rotate function was not run for lack of concurrency.", Metric{"rotate", lambda, "Throttles", "", sum}, never()},

@@ -64,8 +64,9 @@ func NewRotatedKey(scope constructs.Construct, id *string, props *RotatedKeyProp
 	if props.Retired {
 		return r
 	}
-	r.scheduleRotation(k, b, props.Key)
-	r.scheduleSweep(k, b, props.Sweep)
+	rotation := r.scheduleRotation(k, b, props.Key)
+	sweep := r.scheduleSweep(k, b, props.Sweep)
+	sweep.AddDependency(rotation) // or the first sweep may tell that rotation is off
 	if len(props.Key.Restart) > 0 {
 		k.restart(r, r.secretArn, props.Key.Restart)
 	}
@@ -108,19 +109,18 @@ func (r *rotatedKey) letRead(secret awssecretsmanager.CfnSecret, readers []strin
 	for _, reader := range readers {
 		principals = append(principals, reader)
 	}
-	policy := awssecretsmanager.NewCfnResourcePolicy(r, jsii.String("Readers"), &awssecretsmanager.CfnResourcePolicyProps{
+	awssecretsmanager.NewCfnResourcePolicy(r, jsii.String("Readers"), &awssecretsmanager.CfnResourcePolicyProps{
 		SecretId: secret.Ref(), BlockPublicPolicy: jsii.Bool(true),
 		ResourcePolicy: document(object{
 			"Sid": "Readers", "Effect": "Allow", "Principal": object{"AWS": principals}, "Resource": "*",
 			"Action": list{"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
 		}),
 	})
-	policy.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN, nil)
 }
 
 // scheduleRotation switches rotation on. Nothing is rotated by that; Secrets Manager only runs testSecret, for which it must be allowed to call the function, and
 // that to read the secret.
-func (r *rotatedKey) scheduleRotation(k *keyRotation, b *bucket, key config.Key) {
+func (r *rotatedKey) scheduleRotation(k *keyRotation, b *bucket, key config.Key) awssecretsmanager.CfnRotationSchedule {
 	rules := &awssecretsmanager.CfnRotationSchedule_RotationRulesProperty{ScheduleExpression: jsii.String(key.Schedule)}
 	if key.Window != 0 {
 		rules.Duration = jsii.String(fmt.Sprintf("%dh", int(time.Duration(key.Window).Hours())))
@@ -130,6 +130,7 @@ func (r *rotatedKey) scheduleRotation(k *keyRotation, b *bucket, key config.Key)
 	})
 	schedule.AddDependency(k.permission)
 	schedule.AddDependency(b.rotate)
+	return schedule
 }
 
 // Handing a sweep over is repeated for a while; the sweep itself is not, as the next one is never far.
@@ -138,7 +139,7 @@ const (
 	handOverSeconds  = 900
 )
 
-func (r *rotatedKey) scheduleSweep(k *keyRotation, b *bucket, every time.Duration) {
+func (r *rotatedKey) scheduleSweep(k *keyRotation, b *bucket, every time.Duration) awsscheduler.CfnSchedule {
 	if every == 0 {
 		every = config.DefaultSweep
 	}
@@ -164,4 +165,5 @@ func (r *rotatedKey) scheduleSweep(k *keyRotation, b *bucket, every time.Duratio
 		},
 	})
 	schedule.AddDependency(b.revoke)
+	return schedule
 }

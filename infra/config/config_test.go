@@ -1,0 +1,310 @@
+package config_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"quilt-rotate/infra/config"
+)
+
+var here = config.AWS{Account: "123456789012", Region: "us-east-1"}
+
+// file is a whole configuration with these lines in it.
+func file(top, key string) string {
+	return "registry: https://registry.example.com\n" + top + "\nkeys:\n  - name: prod/pipeline\n    schedule: rate(30 days)\n" + indent(key)
+}
+
+func indent(lines string) string {
+	var all strings.Builder
+	for line := range strings.Lines(lines) {
+		all.WriteString("    " + line)
+	}
+	return all.String()
+}
+
+// faults are those of the text, by path.
+func faults(t testing.TB, text string) (paths []string, message string) {
+	t.Helper()
+	_, err := config.Parse("config.yaml", []byte(text), here)
+	if err == nil {
+		return nil, ""
+	}
+	var all *config.Faults
+	if !errors.As(err, &all) {
+		t.Fatalf("%v is no *config.Faults", err)
+	}
+	for _, f := range all.List {
+		paths = append(paths, f.Path)
+	}
+	if lines := strings.Split(err.Error(), "\n"); len(lines) != len(all.List) {
+		t.Errorf("%d faults are told in %d lines:\n%v", len(all.List), len(lines), err)
+	}
+	return paths, err.Error()
+}
+
+func TestTheExampleIsFine(t *testing.T) {
+	// Protects the first minute with this project: the example works as it is, and with every line of it switched on.
+	text, err := os.ReadFile("../config.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, message := faults(t, string(text)); message != "" {
+		t.Error(message)
+	}
+	var on []string
+	for line := range strings.Lines(string(text)) {
+		if option, commented := strings.CutPrefix(strings.TrimLeft(line, " "), "# "); commented && strings.Contains(option, ":") && !strings.HasPrefix(option, "yaml-") && !strings.HasPrefix(option, "One ") && !strings.HasPrefix(option, "retired") && !strings.HasPrefix(option, "caBundle") {
+			line = line[:len(line)-len(strings.TrimLeft(line, " "))] + option
+		}
+		on = append(on, line)
+	}
+	c, err := config.Parse("config.yaml", []byte(strings.Join(on, "")), here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Keys) != 2 || c.Audit == nil || c.Network == nil || len(c.Keys[0].Restart) != 1 || c.Keys[0].Issuer == "" || c.KMSKey != config.NewKey {
+		t.Errorf("the example does not show every option: %+v", c)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	// Protects who writes registry and keys alone: what is documented as the default is what holds.
+	c, err := config.Parse("config.yaml", []byte(file("", "")), here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := c.Keys[0]
+	got := fmt.Sprintln(c.Stack, c.Account, c.Region, c.Environment, c.KMSKey, c.Sweep, c.OrphanAge, c.LogLevel, c.LogRetentionDays, k.ExpiresInDays, k.GracePeriod(), k.QuietPeriod(), k.HoldLimit)
+	want := fmt.Sprintln("quilt-rotate-prod", "123456789012", "us-east-1", "prod", "aws-managed", "1h", "1h", "INFO", 90, 90, 24*time.Hour, 25*time.Hour, (*config.Duration)(nil))
+	if got != want {
+		t.Errorf("defaults are %s, want %s", got, want)
+	}
+}
+
+const secretARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/reports-d4e5f6"
+
+func TestWhatIsRefused(t *testing.T) {
+	// Protects the person who deploys: each fault is found before anything exists, at its path, and told with what to do instead.
+	adopted := "registry: https://registry.example.com\nkeys:\n  - secret: " + secretARN + "\n    schedule: rate(30 days)\n"
+	for name, c := range map[string]struct{ text, path, says string }{
+		"not YAML":                        {"registry: [", "", "is not YAML"},
+		"empty":                           {"", "", "is empty"},
+		"a list":                          {"- a", "", "must be fields"},
+		"misspelt field":                  {file("registri: x", ""), "registri", "did you mean registry?"},
+		"misspelt field of a key":         {file("", "gracee: 3h"), "keys[0].gracee", "did you mean grace?"},
+		"unknown field":                   {file("frobnicate: 1", ""), "frobnicate", "is no field: take it out"},
+		"a field twice":                   {file("region: us-east-1\nregion: us-east-1", ""), "region", "a second time"},
+		"no registry":                     {"keys:\n  - name: a\n    schedule: rate(30 days)", "registry", "must be the registry's https URL"},
+		"registry by http":                {strings.Replace(file("", ""), "https", "http", 1), "registry", "https"},
+		"registry with a path":            {strings.Replace(file("", ""), "example.com", "example.com/graphql", 1), "registry", "without"},
+		"no keys":                         {"registry: https://registry.example.com", "keys", "at least one"},
+		"keys is a text":                  {"registry: https://registry.example.com\nkeys: a", "keys", "must be a list"},
+		"key without a secret":            {"registry: https://registry.example.com\nkeys:\n  - schedule: rate(30 days)", "keys[0]", "names no secret"},
+		"key with two secrets":            {file("", "secret: "+secretARN), "keys[0]", "both name and secret"},
+		"two keys of one name":            {file("", "") + "  - name: prod/pipeline\n    schedule: rate(30 days)\n", "keys[1]", "second key of the secret prod/pipeline, after keys[0]"},
+		"a key and a retired one":         {file("", "") + "retired:\n  - name: prod/pipeline\n    schedule: rate(30 days)\n", "retired[0]", "second key"},
+		"an adopted secret of a key":      {strings.Replace(file("", ""), "prod/pipeline", "prod/reports", 1) + "  - secret: " + secretARN + "\n    schedule: rate(30 days)\n", "keys[1]", "second key"},
+		"name like an ARN's end":          {strings.Replace(file("", ""), "prod/pipeline", "prod-abc123", 1), "keys[0].name", "must not end with"},
+		"name with a space":               {strings.Replace(file("", ""), "prod/pipeline", "prod pipeline", 1), "keys[0].name", "letters, digits"},
+		"ARN of another region":           {strings.Replace(adopted, "us-east-1", "eu-west-1", 1), "keys[0].secret", "is of the region eu-west-1"},
+		"ARN of another account":          {strings.Replace(adopted, "123456789012", "210987654321", 1), "keys[0].secret", "is of the account 210987654321"},
+		"ARN without its end":             {strings.Replace(adopted, "-d4e5f6", "", 1), "keys[0].secret", "six characters"},
+		"readers of an adopted secret":    {adopted + "    readers: [\"arn:aws:iam::123456789012:role/a\"]\n", "keys[0].readers", "adopted"},
+		"replicas of an adopted secret":   {adopted + "    replicas: [{region: us-west-2}]\n", "keys[0].replicas", "adopted"},
+		"KMS key of a new secret":         {file("", "secretKmsKey: arn:aws:kms:us-east-1:123456789012:key/1"), "keys[0].secretKmsKey", "adopted"},
+		"plain with a field":              {file("", "plain: true\nfield: KEY"), "keys[0].plain", "does not go with a field"},
+		"a key as a field":                {file("", "field: qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTe"), "keys[0].field", "must not be a key"},
+		"no schedule":                     {"registry: https://registry.example.com\nkeys:\n  - name: a", "keys[0].schedule", "is not given"},
+		"rate of minutes":                 {strings.Replace(file("", ""), "30 days", "30 minutes", 1), "keys[0].schedule", "must be rate("},
+		"rate of 1 days":                  {strings.Replace(file("", ""), "30 days", "1 days", 1), "keys[0].schedule", "must be rate("},
+		"rate of 3 hours":                 {strings.Replace(file("", ""), "30 days", "3 hours", 1), "keys[0].schedule", "at least 4 hours"},
+		"rate of 1000 days":               {strings.Replace(file("", ""), "30 days", "1000 days", 1), "keys[0].schedule", "at most 999 days"},
+		"cron of five fields":             {strings.Replace(file("", ""), "rate(30 days)", "cron(0 4 1 * ?)", 1), "keys[0].schedule", "six fields"},
+		"cron at half past":               {strings.Replace(file("", ""), "rate(30 days)", "cron(30 4 1 * ? *)", 1), "keys[0].schedule", "minute 0"},
+		"cron of one year":                {strings.Replace(file("", ""), "rate(30 days)", "cron(0 4 1 * ? 2030)", 1), "keys[0].schedule", "every year"},
+		"cron with both days":             {strings.Replace(file("", ""), "rate(30 days)", "cron(0 4 1 * SUN *)", 1), "keys[0].schedule", "exactly one of its days"},
+		"cron without days":               {strings.Replace(file("", ""), "rate(30 days)", "cron(0 4 ? * ? *)", 1), "keys[0].schedule", "exactly one of its days"},
+		"cron that never comes":           {strings.Replace(file("", ""), "rate(30 days)", "cron(0 4 31 2 ? *)", 1), "keys[0].schedule", "never comes"},
+		"cron that cannot be read":        {strings.Replace(file("", ""), "rate(30 days)", "cron(0 25 1 * ? *)", 1), "keys[0].schedule", "cannot be read"},
+		"cron each hour":                  {strings.Replace(file("", ""), "rate(30 days)", "cron(0 * * * ? *)", 1), "keys[0].schedule", "at least 4 hours"},
+		"window into the next day":        {strings.Replace(file("", "window: 3h"), "rate(30 days)", "cron(0 22 1 * ? *)", 1), "keys[0].window", "at most 2h"},
+		"window of minutes":               {file("", "window: 90m"), "keys[0].window", "whole hours"},
+		"lifetime too short by a day":     {file("", "expiresInDays: 67"), "keys[0].expiresInDays", "at least 68"},
+		"lifetime that no key has":        {file("", "expiresInDays: 400"), "keys[0].expiresInDays", "1 to 365"},
+		"rate that no lifetime fits":      {strings.Replace(file("", ""), "30 days", "200 days", 1), "keys[0].expiresInDays", "rotate more often"},
+		"grace under 2 hours":             {file("", "grace: 119m"), "keys[0].grace", "at least 2h"},
+		"grace without a unit":            {file("", "grace: 24"), "keys[0].grace", "must be a duration"},
+		"interval within grace and quiet": {strings.Replace(file("", ""), "30 days", "2 days", 1), "keys[0].schedule", "a third key would live"},
+		"orphans too young":               {file("orphanAge: 14m", ""), "orphanAge", "at least 15m"},
+		"sweeps too seldom":               {file("sweep: 4h", ""), "sweep", "15m to 3h"},
+		"issuer of another region":        {file("", "issuer: "+strings.Replace(secretARN, "us-east-1", "eu-west-1", 1)), "keys[0].issuer", "is of the region"},
+		"issuer is the secret itself":     {adopted + "    issuer: " + secretARN + "\n", "keys[0].issuer", "another secret"},
+		"reader of another account":       {file("", "readers: [\"arn:aws:iam::210987654321:role/a\"]"), "keys[0].readers[0]", "AWS-managed key"},
+		"everybody as reader":             {file("", "readers: [\"*\"]"), "keys[0].readers[0]", "without wildcards"},
+		"replica at home":                 {file("", "replicas: [{region: us-east-1}]"), "keys[0].replicas[0].region", "already"},
+		"replica twice":                   {file("", "replicas: [{region: us-west-2}, {region: us-west-2}]"), "keys[0].replicas[1].region", "already"},
+		"replica's key of another region": {file("", "replicas: [{region: us-west-2, kmsKey: \"arn:aws:kms:us-east-1:123456789012:key/1\"}]"), "keys[0].replicas[0].kmsKey", "must be of us-west-2"},
+		"service as an ARN":               {file("", "restart: [{cluster: \"arn:aws:ecs:us-east-1:123456789012:cluster/a\", service: b}]"), "keys[0].restart[0].cluster", "not its ARN"},
+		"alias of a KMS key":              {file("kmsKey: alias/a", ""), "kmsKey", "aws-managed, new, or the ARN"},
+		"KMS key of another region":       {file("kmsKey: arn:aws:kms:eu-west-1:123456789012:key/1", ""), "kmsKey", "is of the region eu-west-1"},
+		"boundary that is a role":         {file("permissionsBoundary: arn:aws:iam::123456789012:role/a", ""), "permissionsBoundary", "managed policy"},
+		"network without subnets":         {file("network: {vpc: vpc-0123}", ""), "network.subnets", "is empty"},
+		"network without VPC or group":    {file("network: {subnets: [subnet-0123]}", ""), "network.vpc", "securityGroups"},
+		"subnet that is a VPC":            {file("network: {vpc: vpc-0123, subnets: [vpc-0123]}", ""), "network.subnets[0]", "subnet-"},
+		"e-mail that is none":             {file("alarms: {email: team}", ""), "alarms.email", "e-mail"},
+		"e-mail and topic":                {file("alarms: {email: a@example.com, topic: \"arn:aws:sns:us-east-1:123456789012:a\"}", ""), "alarms.email", "subscribe"},
+		"topic of another region":         {file("alarms: {topic: \"arn:aws:sns:eu-west-1:123456789012:a\"}", ""), "alarms.topic", "is of the region"},
+		"audit without a database":        {file("audit: {workgroup: a}", ""), "audit.database", "Glue"},
+		"account that is none":            {file("account: 12345", ""), "account", "12 digits"},
+		"region that is none":             {file("region: Virginia", ""), "region", "such as us-east-1"},
+		"tag of ours":                     {file("tags: {\"quilt-rotate:grace\": 1h}", ""), "tags", "must not have names"},
+		"log level":                       {file("logLevel: TRACE", ""), "logLevel", "DEBUG, INFO"},
+		"retention":                       {file("logRetentionDays: 42", ""), "logRetentionDays", "must be one of"},
+		"CA bundle that is not there":     {file("caBundle: none.pem", ""), "caBundle", "cannot be read"},
+		"CA bundle without a certificate": {file("caBundle: config_test.go", ""), "caBundle", "holds no certificate"},
+	} {
+		paths, message := faults(t, c.text)
+		if !slices.Equal(paths, []string{c.path}) {
+			t.Errorf("%s: the faults are of %q, want %q alone:\n%s", name, paths, c.path, message)
+		}
+		if !strings.Contains(message, c.says) {
+			t.Errorf("%s: it does not say %q:\n%s", name, c.says, message)
+		}
+	}
+}
+
+func TestWhatIsTaken(t *testing.T) {
+	// Protects who asks for what Secrets Manager allows: no rule is stricter than it must be.
+	for _, schedule := range []string{
+		"rate(1 day)", "rate(8 hours)", "rate(100 days)", "cron(0 4 ? * SUN *)", "cron(0 4 ? * 1#1 *)", "cron(0 4 L * ? *)", "cron(0 4 ? * FRIL *)", "cron(0 4 ? * 6L *)",
+		"cron(0 0 1 */2 ? *)", "cron(0 16 1,15 * ? *)", "cron(0 0/12 * * ? *)", "cron(0 4 ? JAN-DEC mon-fri *)", "cron(0 8,20 ? * L *)",
+	} {
+		text := strings.Replace(file("", "expiresInDays: 365\ngrace: 2h\nquiet: 1h\n"), "rate(30 days)", schedule, 1)
+		if _, message := faults(t, text); message != "" {
+			t.Errorf("%s: %s", schedule, message)
+		}
+	}
+	for _, text := range []string{
+		file("", "expiresInDays: 68"), file("alarms:\naudit:\nretired: []", "readers:\n"), file("kmsKey: new", "readers: [\"arn:aws:iam::210987654321:role/a\"]"),
+		file("account: \"000000000001\"", ""), file("", "grace: 2h\nquiet: 0s\nholdLimit: 0s"),
+	} {
+		if _, message := faults(t, text); message != "" {
+			t.Errorf("%s\n%s", message, text)
+		}
+	}
+}
+
+func TestEveryFaultIsToldAtOnce(t *testing.T) {
+	// Protects the person who mends a file from one deployment for each fault: all come at once, in lines that can be clicked.
+	text := "registery: x\nkeys:\n  - name: a\n    schedule: cron(5 4 * * ? *)\n    grace: 1\n  - name: a\n    schedule: rate(30 days)\n    expiresInDays: 9\nsweep: often\n"
+	paths, message := faults(t, text)
+	want := []string{"registery", "keys[0].grace", "sweep", "registry", "keys[0].schedule", "keys[1]", "keys[1].expiresInDays"}
+	if !slices.Equal(paths, want) {
+		t.Errorf("faults are of %v, want %v:\n%s", paths, want, message)
+	}
+	if !strings.Contains(message, "config.yaml: keys[1].expiresInDays (line 8): ") {
+		t.Errorf("the line is not told:\n%s", message)
+	}
+}
+
+func TestTheCABundle(t *testing.T) {
+	// Protects private keys that stand beside certificates: a bundle with one never leaves the machine.
+	folder := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("key.pem", "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n")
+	write("bad.pem", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n")
+	for name, says := range map[string]string{"key.pem": "keep certificates alone", "bad.pem": "cannot be read"} {
+		_, err := config.Parse(filepath.Join(folder, "config.yaml"), []byte(file("caBundle: "+name, "")), here)
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAFileThatIsNotThere(t *testing.T) {
+	// Protects the first try: it is said where the file is to come from.
+	_, err := config.Load(filepath.Join(t.TempDir(), "config.yaml"), here)
+	if err == nil || !strings.Contains(err.Error(), "copy config.example.yaml") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheArithmeticOfWhatIsAccepted(t *testing.T) {
+	// Protects the promise that one missed rotation is no outage, and that no third key lives, whatever numbers somebody writes.
+	accepted := 0
+	rapid.Check(t, func(t *rapid.T) {
+		days, life := rapid.IntRange(1, 200).Draw(t, "interval"), rapid.IntRange(1, 365).Draw(t, "life")
+		grace, quiet := rapid.IntRange(0, 400).Draw(t, "grace"), rapid.IntRange(0, 400).Draw(t, "quiet")
+		unit := "days"
+		if days == 1 {
+			unit = "day"
+		}
+		key := fmt.Sprintf("expiresInDays: %d\ngrace: %dh\nquiet: %dh", life, grace, quiet)
+		text := strings.Replace(file("", key), "rate(30 days)", fmt.Sprintf("rate(%d %s)", days, unit), 1)
+		_, err := config.Parse("config.yaml", []byte(text), here)
+		want := life >= 2*days+1+7 && grace >= 2 && 24*days > grace+quiet // the window is the day
+		if (err == nil) != want {
+			t.Fatalf("accepted is %t, want %t: %v\n%s", err == nil, want, err, text)
+		}
+		if err == nil {
+			accepted++
+		}
+	})
+	if accepted == 0 {
+		t.Error("nothing was accepted, so nothing was checked")
+	}
+}
+
+func TestNoInputEndsInAPanic(t *testing.T) {
+	// Protects from a stack trace where a sentence should be: any bytes are either a configuration or faults.
+	rapid.Check(t, func(t *rapid.T) {
+		pieces := []string{"keys", "registry", ":", " ", "\n", "- ", "[", "]", "{", "}", "&a", "*a", "!!null", "~", "name", "schedule", "rate(1 day)", "\"", "#", "24h", "\t"}
+		text := strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 30).Draw(t, "pieces"), "")
+		_, err := config.Parse("config.yaml", []byte(text), here)
+		var all *config.Faults
+		if err != nil && (!errors.As(err, &all) || len(all.List) == 0) {
+			t.Fatalf("%q: %v", text, err)
+		}
+	})
+}
+
+func TestOneKeyTooMany(t *testing.T) {
+	// Protects secrets that are deployed: a stack that is full is refused with the advice to make a second one, and never split by itself.
+	keys := func(n int) string {
+		var text strings.Builder
+		text.WriteString("registry: https://registry.example.com\nkeys:\n")
+		for i := range n {
+			fmt.Fprintf(&text, "  - {name: prod/key-%d, schedule: rate(30 days)}\n", i)
+		}
+		return text.String()
+	}
+	if _, message := faults(t, keys(config.MaxKeys)); message != "" {
+		t.Error(message)
+	}
+	paths, message := faults(t, keys(config.MaxKeys+1))
+	if !slices.Equal(paths, []string{"keys"}) || !strings.Contains(message, "second file with a stack of its own") {
+		t.Errorf("got %v: %s", paths, message)
+	}
+}
+
+func TestDurationsInTheFormOfTheFunctions(t *testing.T) {
+	// Protects tags and environment: durations are written short, and mean the same.
+	for d, want := range map[time.Duration]string{0: "0s", 24 * time.Hour: "24h", 90 * time.Minute: "1h30m", 25*time.Hour + time.Second: "25h0m1s", 10 * time.Minute: "10m"} {
+		text := config.Duration(d).String()
+		if back, err := time.ParseDuration(text); text != want || err != nil || back != d {
+			t.Errorf("%v is written %s and read %v, want %s", d, text, back, want)
+		}
+	}
+}

@@ -1,0 +1,20 @@
+package config
+
+import (
+	"encoding/json"
+
+	"github.com/invopop/jsonschema"
+)
+
+// Schema is the JSON schema of the file, for editors. It is made from the types, so that it cannot say anything else.
+func Schema() ([]byte, error) {
+	reflector := jsonschema.Reflector{FieldNameTag: "yaml", RequiredFromJSONSchemaTags: true, DoNotReference: false}
+	schema := reflector.Reflect(&Config{})
+	schema.ID = ""
+	schema.Title = "A stack of quilt-rotate"
+	text, err := json.MarshalIndent(schema, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return append(text, '\n'), nil
+}

@@ -1,0 +1,34 @@
+package config_test
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"quilt-rotate/infra/config"
+)
+
+var golden = flag.Bool("golden", false, "write the golden files anew")
+
+func TestTheSchemaIsThatOfTheTypes(t *testing.T) {
+	// Protects who writes a file with an editor's help: the schema that is checked in says what the app takes.
+	const file = "../config.schema.json"
+	schema, err := config.Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *golden {
+		if err := os.WriteFile(file, schema, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	written, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(written), string(schema)); diff != "" {
+		t.Errorf("run make golden (-written +made):\n%s", diff)
+	}
+}
