@@ -327,8 +327,15 @@ func (m *machine) rollback(t *rapid.T) {
 	if len(targets) == 0 {
 		t.Skip("no version to go back to")
 	}
-	target := rapid.SampledFrom(targets).Draw(t, "target")
+	target := targets[rapid.IntRange(0, len(targets)-1).Draw(t, "target")]
 	_ = m.secret.MoveLabel(vault.Current, target.ID, m.secret.Holder(vault.Current).ID)
+	if rapid.Bool().Draw(t, "by hand") {
+		m.overseer.movedByHand(m.secret.KeyIn(target).Reveal())
+		return
+	}
+	for _, mark := range vault.NewVersion(target.ID, target.Stages).Marks { // as the command does
+		_ = m.secret.MoveLabel(mark.Label(), "", target.ID)
+	}
 }
 
 func (m *machine) unstick(t *rapid.T) {
@@ -347,6 +354,7 @@ func (m *machine) restore() {
 	for _, v := range m.secret.Snapshot().Versions {
 		if key := m.secret.KeyIn(v); len(v.Stages) > 0 && !key.IsZero() && m.secret.Alive(key) && !has(v, vault.Pending) {
 			_ = m.secret.MoveLabel(vault.Current, v.ID, m.secret.Holder(vault.Current).ID)
+			m.overseer.movedByHand(m.secret.KeyIn(v).Reveal())
 			return
 		}
 	}
@@ -395,6 +403,7 @@ func (m *machine) shortList(t *rapid.T) {
 
 func (m *machine) skew(t *rapid.T) {
 	hours := rapid.IntRange(-5, 5).Draw(t, "hours")
+	m.overseer.clockMayBeOff(10 * time.Hour)
 	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.Skew = time.Duration(hours) * time.Hour })
 }
 

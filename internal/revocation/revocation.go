@@ -6,7 +6,9 @@
 // again right before it.
 //
 // It never revokes a key equal to the one in AWSCURRENT's or AWSPENDING's value, whatever label, version or fingerprint led to it.
-// One thing it cannot close: a person who moves AWSCURRENT by hand onto a version whose key is being revoked in that very moment.
+// Two things it cannot close, both of a person who moves AWSCURRENT by hand: onto a version whose key is being revoked in that very moment; and
+// onto a marked version and away again before a sweep sees it, whose grace period then counts from the old mark (the quiet period
+// holds all the same). `quilt-rotate rollback` logs in first, and takes the mark off.
 package revocation
 
 import (
