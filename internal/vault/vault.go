@@ -122,7 +122,7 @@ func retryLag[T any](ctx context.Context, maxLag time.Duration, operation, secre
 		}
 		return value, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(max(maxLag, 1))) // 0 would be no limit
-	if err != nil && err == context.Cause(ctx) { // the wait was cut short: neither here nor missing
+	if err != nil && errors.Is(err, context.Cause(ctx)) { // the wait was cut short: neither here nor missing
 		err = &Error{Operation: operation, Secret: secret, Message: "the time was over before the write was seen", cause: err}
 	}
 	return value, err

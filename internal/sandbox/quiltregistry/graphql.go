@@ -89,7 +89,7 @@ func (c *call) mayManage() error {
 	case c.keysMayNotManage(RefuseForbidden):
 		return &refusal{http.StatusForbidden, managementRefused}
 	case c.keysMayNotManage(RefuseGraphQLError):
-		return errors.New(managementRefused)
+		return errors.New(managementRefused) //nolint:staticcheck // a sentence of the registry, not of ours
 	}
 	return nil
 }
