@@ -53,7 +53,12 @@ func (k *keyRotation) newFunctionRole(name string, logs awslogs.CfnLogGroup) aws
 			"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
 		}, "*"))
 	}
-	return k.newRole(name+"Role", "lambda.amazonaws.com", "Quilt key rotation: the function "+name, nil, map[string]object{"Run": document(statements...)})
+	role := k.newRole(name+"Role", "lambda.amazonaws.com", "Quilt key rotation: the function "+name, nil, map[string]object{"Run": document(statements...)})
+	if k.props.Network != nil {
+		accept(role, accepted{rule: "AwsSolutions-IAM5", of: "Resource::*",
+			reason: "Lambda makes the network interfaces of a function in a VPC with its role, and nobody knows their ids before."})
+	}
+	return role
 }
 
 // fromHere keeps a service from being talked into using a role or queue for another account.

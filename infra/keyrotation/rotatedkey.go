@@ -58,7 +58,7 @@ func NewRotatedKey(scope constructs.Construct, id *string, props *RotatedKeyProp
 	if r.adopted {
 		r.secretArn = jsii.String(props.Key.Secret)
 	} else {
-		r.secretArn = r.newSecret(k, props.Key)
+		r.secretArn = r.newSecret(k, props.Key, props.Retired)
 	}
 	b := k.add(props.Key, *r.secretArn)
 	if props.Retired {
@@ -73,7 +73,7 @@ func NewRotatedKey(scope constructs.Construct, id *string, props *RotatedKeyProp
 	return r
 }
 
-func (r *rotatedKey) newSecret(k *keyRotation, key config.Key) *string {
+func (r *rotatedKey) newSecret(k *keyRotation, key config.Key, retired bool) *string {
 	secret := awssecretsmanager.NewCfnSecret(r, jsii.String("Secret"), &awssecretsmanager.CfnSecretProps{
 		Name: jsii.String(key.Name), Description: jsii.String("Quilt API key; rotated by quilt-rotate"), SecretString: jsii.String(Empty),
 	})
@@ -95,6 +95,9 @@ func (r *rotatedKey) newSecret(k *keyRotation, key config.Key) *string {
 	}
 	if replicas != nil {
 		secret.SetReplicaRegions(replicas)
+	}
+	if retired {
+		accept(secret, accepted{rule: "AwsSolutions-SMG4", reason: "Its key is rotated no more: the configuration lists it under retired."})
 	}
 	if len(key.Readers) > 0 {
 		r.letRead(secret, key.Readers)

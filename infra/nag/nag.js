@@ -1,0 +1,51 @@
+// Looks at synthesized templates with cdk-nag's AwsSolutions rules: node nag.js TEMPLATE...
+//
+// What is found must be mended, or suppressed where it is made, with the reason beside it (metadata cdk_nag of the resource). It prints what is found and what is
+// suppressed, and exits 1 where something is left. It relies on the CDK's library in JavaScript, since cdk-nag has no Go form; it deploys nothing.
+'use strict';
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { App, Aspects, DefaultStackSynthesizer, Stack } = require('aws-cdk-lib');
+const { CfnInclude } = require('aws-cdk-lib/cloudformation-include');
+const { AwsSolutionsChecks } = require('cdk-nag');
+
+// The stack's parameters and rules for the assets come with the template, so the synthesizer must not add its own.
+const bare = () => new DefaultStackSynthesizer({ generateBootstrapVersionRule: false });
+
+function findingsIn(template) {
+  const outdir = fs.mkdtempSync(path.join(os.tmpdir(), 'nag-'));
+  try {
+    const app = new App({ outdir, analyticsReporting: false });
+    const stack = new Stack(app, 'Looked', { synthesizer: bare() });
+    new CfnInclude(stack, 'At', { templateFile: template });
+    Aspects.of(app).add(new AwsSolutionsChecks());
+    return app.synth().getStackByName('Looked').messages
+      .filter(({ level }) => level !== 'info')
+      .map(({ id, entry }) => `${id.split('/').slice(3).join('/')}: ${String(entry.data).split('\n')[0]}`);
+  } finally {
+    fs.rmSync(outdir, { recursive: true, force: true });
+  }
+}
+
+function suppressedIn(template) {
+  const { Resources } = JSON.parse(fs.readFileSync(template, 'utf8'));
+  return Object.entries(Resources).flatMap(([name, { Metadata }]) =>
+    (Metadata?.cdk_nag?.rules_to_suppress ?? []).map(({ id, reason }) => `${name}: ${id}: ${reason}`));
+}
+
+const templates = process.argv.slice(2);
+if (templates.length === 0) {
+  console.error('usage: node nag.js TEMPLATE...');
+  process.exit(2);
+}
+let left = 0;
+for (const template of templates) {
+  const findings = findingsIn(template);
+  const suppressed = suppressedIn(template);
+  console.log(`${path.basename(template)}: ${findings.length} findings, ${suppressed.length} suppressed`);
+  findings.forEach((line) => console.log('  FOUND', line));
+  suppressed.forEach((line) => console.log('  suppressed', line));
+  left += findings.length;
+}
+process.exitCode = left === 0 ? 0 : 1;
