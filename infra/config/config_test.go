@@ -299,6 +299,18 @@ func TestOneKeyTooMany(t *testing.T) {
 	}
 }
 
+func TestNamesTooLongForThePolicies(t *testing.T) {
+	// Protects a deployment from failing half-way: IAM and EventBridge count characters, so long names fill a stack earlier.
+	var text strings.Builder
+	text.WriteString("registry: https://registry.example.com\nkeys:\n")
+	for i := range 60 {
+		fmt.Fprintf(&text, "  - {name: prod/%s-%d, schedule: rate(30 days)}\n", strings.Repeat("long/", 40), i)
+	}
+	if paths, message := faults(t, text.String()); !slices.Equal(paths, []string{"keys"}) || !strings.Contains(message, "too long together") {
+		t.Errorf("got %v: %s", paths, message)
+	}
+}
+
 func TestDurationsInTheFormOfTheFunctions(t *testing.T) {
 	// Protects tags and environment: durations are written short, and mean the same.
 	for d, want := range map[time.Duration]string{0: "0s", 24 * time.Hour: "24h", 90 * time.Minute: "1h30m", 25*time.Hour + time.Second: "25h0m1s", 10 * time.Minute: "10m"} {

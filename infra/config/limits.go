@@ -1,6 +1,9 @@
 package config
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"slices"
+)
 
 // CloudFormation's limits of one template (CloudFormation user guide, "Quotas").
 const (
@@ -10,12 +13,12 @@ const (
 
 // What the stack is made of, at most. A test compares these with the template.
 const (
-	sharedResources = 62 // with everything on
-	sharedOutputs   = 4
+	SharedResources = 62 // with everything on
+	SharedOutputs   = 4
 )
 
 // MaxKeys is how many keys fit one stack: two outputs each.
-const MaxKeys = (maxOutputs - sharedOutputs) / 2
+const MaxKeys = (maxOutputs - SharedOutputs) / 2
 
 func (k *Key) resources(retired bool) int {
 	n := 0
@@ -36,7 +39,7 @@ func (k *Key) resources(retired bool) int {
 
 // checkLimits refuses what does not fit one stack. It is never split by itself: a secret that moves to another stack would be deleted and made again.
 func checkLimits(g *gathering, c *Config) {
-	resources := sharedResources
+	resources := SharedResources
 	for i := range c.Keys {
 		resources += c.Keys[i].resources(false)
 	}
@@ -48,7 +51,36 @@ func checkLimits(g *gathering, c *Config) {
 		g.add("keys", "are %d with those retired, and one stack takes %d: %s", n, MaxKeys, advice)
 	} else if resources > maxResources {
 		g.add("keys", "make %d resources, and one stack takes %d: %s", resources, maxResources, advice)
+	} else if c.tooLong() {
+		g.add("keys", "have names that are too long together for the stack's policies: %s", advice)
 	}
+}
+
+// Characters of a managed policy, of an event pattern (quotas of IAM and of EventBridge), and what both need beside the ARNs, amply.
+const (
+	maxPolicy   = 6144
+	maxPattern  = 2048
+	policyRest  = 1000
+	patternRest = 250
+)
+
+// tooLong tells whether some bucket's policy, which names each secret three times, or its pattern, which does once, is longer than may be.
+func (c *Config) tooLong() bool {
+	var names, policies [Buckets]int
+	services := 0
+	for _, keys := range [][]Key{c.Keys, c.Retired} {
+		for i := range keys {
+			k := &keys[i]
+			b := BucketOf(k.SecretName())
+			length := len("\"arn:aws-us-gov:secretsmanager:" + c.Region + ":" + c.Account + ":secret:" + k.SecretName() + "-AbCdEf\",")
+			names[b] += length
+			policies[b] += 3*length + 2*len(k.Issuer) + len(k.IssuerKMSKey) + len(k.SecretKMSKey)
+			for _, s := range k.Restart {
+				services += len("\"arn:aws-us-gov:ecs:"+c.Region+":"+c.Account+":service/\",") + len(s.Cluster) + len(s.Service) + 1
+			}
+		}
+	}
+	return slices.Max(names[:]) > maxPattern-patternRest || slices.Max(policies[:]) > maxPolicy-policyRest || services > maxPolicy-policyRest
 }
 
 // Buckets is into how many policies the secrets are divided: a role takes ten, and two are left for others.

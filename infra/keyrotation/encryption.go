@@ -32,7 +32,7 @@ func (k *keyRotation) kmsPolicy() object {
 	}}
 	for _, r := range k.kmsReaders {
 		statements = append(statements, object{
-			"Effect": "Allow", "Action": list{"kms:Decrypt", "kms:DescribeKey"}, "Resource": "*", "Principal": object{"AWS": r.principal},
+			"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*", "Principal": object{"AWS": r.principal},
 			"Condition": object{
 				"StringEquals": object{"kms:ViaService": "secretsmanager." + k.region + ".amazonaws.com"},
 				"StringLike":   object{"kms:EncryptionContext:SecretARN": r.secretArn},

@@ -1,0 +1,184 @@
+package stack_test
+
+import (
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"quilt-rotate/infra/keyrotation"
+	"quilt-rotate/internal/fault"
+	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/telemetry"
+)
+
+func TestAlarmsLookAtMetricsThatThereAre(t *testing.T) {
+	// Protects from the worst alarm, one that can never ring: each name is the functions' own.
+	names := map[string]string{
+		keyrotation.StepFailed: rotation.MetricStepFailed, keyrotation.StepSucceeded: rotation.MetricStepSucceeded, keyrotation.StepDuration: rotation.MetricStepDuration,
+		keyrotation.SelfHealed: rotation.MetricSelfHealed, keyrotation.SweepSucceeded: revocation.MetricSweepSucceeded, keyrotation.SweepFailed: revocation.MetricSweepFailed,
+		keyrotation.KeysRevoked: revocation.MetricKeysRevoked, keyrotation.KeysHeld: revocation.MetricKeysHeld,
+		keyrotation.Orphans: revocation.MetricOrphans, keyrotation.ForeignKeys: revocation.MetricForeign, keyrotation.UnidentifiedKey: revocation.MetricUnidentified,
+		keyrotation.NotBootstrapped: revocation.MetricNotBootstrapped, keyrotation.OldestSuperseded: revocation.MetricOldestSuperseded,
+		keyrotation.CurrentKeyDaysLeft: revocation.MetricCurrentKeyExpiresIn, keyrotation.CurrentKeyAge: revocation.MetricCurrentKeyAge, keyrotation.FreeLabels: revocation.MetricFreeLabels,
+		keyrotation.RotationOverdue: revocation.MetricRotationOverdue, keyrotation.RotationOff: revocation.MetricRotationOff, keyrotation.RotationUnderWay: revocation.MetricRotationUnderWay,
+		keyrotation.Namespace: telemetry.Namespace, keyrotation.FunctionDimension: telemetry.FunctionDimension,
+		keyrotation.ErrorCurrentKeyRefused: reflect.TypeFor[fault.CurrentKeyRefused]().Name(), keyrotation.ErrorOverwritten: reflect.TypeFor[fault.Overwritten]().Name(),
+		keyrotation.ErrorBadIssuer: reflect.TypeFor[fault.BadIssuer]().Name(),
+	}
+	for ours, theirs := range names {
+		if ours != theirs {
+			t.Errorf("%s is called %s by the functions", ours, theirs)
+		}
+	}
+	for _, a := range keyrotation.Alarms {
+		if _, known := names[a.Metric.Name]; !known && a.Metric.Namespace == "" {
+			t.Errorf("the alarm %s looks at %s, which is not in the list above", a.Page, a.Metric.Name)
+		}
+		if _, known := names[a.Metric.ErrorType]; !known && a.Metric.ErrorType != "" {
+			t.Errorf("the alarm %s looks for %s, which is not in the list above", a.Page, a.Metric.ErrorType)
+		}
+	}
+	if rotation.DimensionErrorType != "ErrorType" || revocation.DimensionErrorType != "ErrorType" || rotation.DimensionStep != "Step" {
+		t.Error("the dimensions have other names")
+	}
+}
+
+func TestTheNumberOfAlarmsIsFixed(t *testing.T) {
+	// Protects the bill and the on-call: many keys have as many alarms as one, and each says what it is, how urgent, and where to read on.
+	one, many := synth(t, parse(t, named("a"))), synth(t, parse(t, named("a"), named("b"), named("c")))
+	if n := len(one.resources("AWS::CloudWatch::Alarm")); n != len(keyrotation.Alarms) || len(many.resources("AWS::CloudWatch::Alarm")) != n {
+		t.Errorf("one key has %d alarms, three have %d, the table has %d", n, len(many.resources("AWS::CloudWatch::Alarm")), len(keyrotation.Alarms))
+	}
+	description := regexp.MustCompile(`^[A-Z][^.]+\. (Wake somebody|In the morning): docs/runbook/([a-z-]+)\.md$`)
+	wake := 0
+	for id, a := range one.resources("AWS::CloudWatch::Alarm") {
+		p := properties(a)
+		name, told := p["AlarmName"].(string), description.FindStringSubmatch(p["AlarmDescription"].(string))
+		if told == nil || !strings.HasSuffix(name, "-"+told[2]) || strings.HasPrefix(name, "wake-") != (told[1] == "Wake somebody") {
+			t.Errorf("%s is called %s and says %q", id, name, p["AlarmDescription"])
+		}
+		if strings.HasPrefix(name, "wake-") {
+			wake++
+		}
+		if !strings.Contains(text(p["AlarmActions"]), `"Ref":"KeyRotationAlarms`) {
+			t.Errorf("%s tells nobody", id)
+		}
+	}
+	if wake != 3 {
+		t.Errorf("%d alarms wake somebody", wake)
+	}
+}
+
+func TestAFreshDeploymentRaisesNoAlarm(t *testing.T) {
+	// Protects trust in the alarms: what has no data yet is in order; only sweeps that stop after they began are told of as silence.
+	for id, a := range synth(t, load(t, "smallest")).resources("AWS::CloudWatch::Alarm") {
+		p := properties(a)
+		silent := p["TreatMissingData"] == "missing" && p["InsufficientDataActions"] != nil
+		if isSweep := p["AlarmName"] == "morning-quilt-rotate-prod-no-sweep"; silent != isSweep || !silent && p["TreatMissingData"] != "notBreaching" {
+			t.Errorf("%s takes missing data for %v", id, p["TreatMissingData"])
+		}
+		if p["Period"].(float64)*p["EvaluationPeriods"].(float64) > 24*3600 {
+			t.Errorf("%s looks back for longer than CloudWatch does", id)
+		}
+	}
+}
+
+func TestThresholdsFollowTheKeys(t *testing.T) {
+	// Protects from alarms that ring for what somebody configured: a short life and a long grace are in order.
+	threshold := func(all template, page string) any {
+		for _, a := range all.resources("AWS::CloudWatch::Alarm") {
+			if strings.HasSuffix(properties(a)["AlarmName"].(string), "-"+page) {
+				return properties(a)["Threshold"]
+			}
+		}
+		return nil
+	}
+	usual := synth(t, load(t, "smallest"))
+	short := synth(t, parse(t, "{name: a, schedule: rate(4 days), expiresInDays: 16, grace: 72h, quiet: 1h}", named("b")))
+	for page, want := range map[string][2]float64{"key-expires": {7, 7}, "key-expires-soon": {14, 11}, "held-too-long": {8 * 24 * 3600, 10 * 24 * 3600}, "few-labels": {5, 5}} {
+		if got := [2]any{threshold(usual, page), threshold(short, page)}; got != [2]any{want[0], want[1]} {
+			t.Errorf("%s has the thresholds %v, want %v", page, got, want)
+		}
+	}
+}
+
+func TestTheTopicIsEncryptedAndReached(t *testing.T) {
+	// Protects the alarms on their way: CloudWatch and EventBridge may use the key, and only they may publish; a topic of one's own is left as it is.
+	all := synth(t, load(t, "everything"))
+	all.count("AWS::SNS::Topic", 1)
+	all.has("AWS::SNS::Subscription", object{"Protocol": "email", "Endpoint": "team@example.com"})
+	for _, topic := range all.resources("AWS::SNS::Topic") {
+		if properties(topic)["KmsMasterKeyId"] == nil {
+			t.Error("the topic is not encrypted")
+		}
+	}
+	all.has("AWS::KMS::Key", object{"KeyPolicy": object{"Statement": []any{object{"Sid": "Account"}, object{
+		"Principal": object{"Service": []any{"cloudwatch.amazonaws.com", "events.amazonaws.com"}}, "Action": []any{"kms:Decrypt", "kms:GenerateDataKey"},
+	}}}})
+	own := synth(t, load(t, "adopted"))
+	own.count("AWS::SNS::Topic", 0)
+	own.count("AWS::SNS::TopicPolicy", 0)
+	own.has("AWS::CloudWatch::Alarm", object{"AlarmActions": []any{"arn:aws:sns:eu-west-1:123456789012:on-call"}})
+}
+
+func TestSecretsManagersOwnFailuresAreTold(t *testing.T) {
+	// Protects from a failure that no function saw: rotations that failed, were abandoned, or failed in their test run, of our secrets alone.
+	all := synth(t, load(t, "everything"))
+	found := 0
+	for _, rule := range all.resources("AWS::Events::Rule") {
+		pattern := text(properties(rule)["EventPattern"])
+		if !strings.Contains(pattern, "AWS Service Event via CloudTrail") {
+			continue
+		}
+		found++
+		if !strings.Contains(pattern, `"eventName":["RotationFailed","RotationAbandoned","TestRotationFailed"]`) || strings.Count(pattern, `{"Ref":"Key`) == 0 {
+			t.Errorf("the pattern is %s", pattern)
+		}
+		if target := text(properties(rule)["Targets"]); !strings.Contains(target, "DeadLetterConfig") || !strings.Contains(target, "rotation-failed.md") {
+			t.Errorf("the target is %s", target)
+		}
+	}
+	if found == 0 {
+		t.Error("no rule tells of failures")
+	}
+}
+
+func TestTheDashboardShowsEachSecret(t *testing.T) {
+	// Protects the tired reader: expiry, age, last rotation and held keys by secret; steps; recent errors; all alarms in one place.
+	for _, d := range synth(t, load(t, "smallest")).resources("AWS::CloudWatch::Dashboard") {
+		body := text(properties(d)["DashboardBody"])
+		for _, want := range []string{"CurrentKeyDaysLeft", "CurrentKeyAge", "lastRotation by secret", "Keys held", "StepDuration", "StepSucceeded", "createSecret", "finishSecret", "Recent errors", `\"type\":\"alarm\"`} {
+			if !strings.Contains(strings.ReplaceAll(body, `\\"`, `\"`), want) {
+				t.Errorf("the dashboard has no %s", want)
+			}
+		}
+		if n := strings.Count(body, "AlarmC"); n < 1 || strings.Count(body, `"Arn"]`) < len(keyrotation.Alarms) {
+			t.Errorf("the dashboard does not show every alarm")
+		}
+	}
+}
+
+func TestNamesOfVariablesAreTheFunctionsOwn(t *testing.T) {
+	// Protects the functions' start: the environment that the stack writes is one that they accept.
+	for _, name := range configurations {
+		all := synth(t, load(t, name))
+		lookup := func(environment map[string]any) settings.Lookup {
+			plain := map[string]string{}
+			for name, value := range environment {
+				plain[name] = value.(string)
+			}
+			return settings.Tags(plain)
+		}
+		_, rotate := all.function("Rotates")
+		_, revoke := all.function("Revokes")
+		if _, err := settings.LoadRotate(lookup(rotate)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := settings.LoadRevoke(lookup(revoke)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

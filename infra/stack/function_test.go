@@ -1,0 +1,186 @@
+package stack_test
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+)
+
+// function is the function whose description begins so, and its environment.
+func (t template) function(description string) (function object, environment map[string]any) {
+	t.Helper()
+	for _, f := range t.resources("AWS::Lambda::Function") {
+		if strings.HasPrefix(properties(f)["Description"].(string), description) {
+			return properties(f), properties(f)["Environment"].(object)["Variables"].(object)
+		}
+	}
+	t.Fatalf("there is no function that %s", description)
+	return nil, nil
+}
+
+func TestTheEnvironmentIsTheMostCautious(t *testing.T) {
+	// Protects keys while an update has taken a tag off for a moment: what then holds is longer, never shorter, than the tag said.
+	all := synth(t, load(t, "everything"))
+	_, rotate := all.function("Rotates")
+	_, revoke := all.function("Revokes")
+	wantRotate := map[string]any{"QUILT_REGISTRY_URL": "https://registry.example.com", "QUILT_CA_BUNDLE": "/var/task/ca.pem", "LOG_LEVEL": "DEBUG", "QUILT_KEY_EXPIRES_IN_DAYS": "120"}
+	wantRevoke := map[string]any{"QUILT_REGISTRY_URL": "https://registry.example.com", "QUILT_CA_BUNDLE": "/var/task/ca.pem", "LOG_LEVEL": "DEBUG", "GRACE_PERIOD": "48h", "QUIET_PERIOD": "26h", "HOLD_LIMIT": "168h", "ORPHAN_AGE": "30m"}
+	if !maps.Equal(rotate, wantRotate) || !maps.Equal(revoke, wantRevoke) {
+		t.Errorf("the environments are\n%v\n%v, want\n%v\n%v", rotate, revoke, wantRotate, wantRevoke)
+	}
+	_, revoke = synth(t, parse(t, "{name: a, schedule: rate(30 days), holdLimit: 24h}", named("b"))).function("Revokes")
+	if limit, set := revoke["HOLD_LIMIT"]; set {
+		t.Errorf("one key has no hold limit, but the environment has %v", limit)
+	}
+}
+
+func TestFunctionsAreWhatLambdaNeeds(t *testing.T) {
+	// Protects the functions at run time: platform, time, logs, network, no concurrency of their own, no sweeps that are repeated.
+	all := synth(t, load(t, "everything"))
+	for _, description := range []string{"Rotates", "Revokes"} {
+		f, _ := all.function(description)
+		if f["Runtime"] != "provided.al2023" || text(f["Architectures"]) != `["arm64"]` || f["Handler"] != "bootstrap" {
+			t.Errorf("%s: the platform is %v %v %v", description, f["Runtime"], f["Architectures"], f["Handler"])
+		}
+		if _, reserved := f["ReservedConcurrentExecutions"]; reserved {
+			t.Errorf("%s: concurrency is reserved", description)
+		}
+		if timeout := f["Timeout"].(float64); timeout < 60 || timeout > 300 {
+			t.Errorf("%s: the time-out is %v s", description, timeout)
+		}
+		if logging := text(f["LoggingConfig"]); !strings.Contains(logging, `"LogFormat":"JSON"`) || !strings.Contains(logging, `"LogGroup":{"Ref":`) {
+			t.Errorf("%s: the logs are %s", description, logging)
+		}
+		if vpc := text(f["VpcConfig"]); !strings.Contains(vpc, "subnet-0123456789abcdef0") || !strings.Contains(vpc, "GroupId") {
+			t.Errorf("%s: the network is %s", description, vpc)
+		}
+	}
+	all.has("AWS::Logs::LogGroup", object{"RetentionInDays": 30})
+	all.has("AWS::Lambda::EventInvokeConfig", object{"MaximumRetryAttempts": 0})
+	all.has("AWS::EC2::SecurityGroup", object{"SecurityGroupEgress": []any{object{"FromPort": 443, "ToPort": 443}}})
+	adopted := synth(t, load(t, "adopted"))
+	adopted.count("AWS::EC2::SecurityGroup", 0)
+	if f, _ := adopted.function("Rotates"); text(f["VpcConfig"]) != `{"SecurityGroupIds":["sg-0123456789abcdef0"],"SubnetIds":["subnet-0123456789abcdef0"]}` {
+		t.Errorf("the given security group is not used: %s", text(f["VpcConfig"]))
+	}
+	// Lines with metrics have no level, and count as INFO: Lambda must never drop those.
+	c := parse(t, named("a"))
+	c.LogLevel = "ERROR"
+	if f, _ := synth(t, c).function("Revokes"); !strings.Contains(text(f["LoggingConfig"]), `"ApplicationLogLevel":"INFO"`) {
+		t.Errorf("Lambda drops metrics: %s", text(f["LoggingConfig"]))
+	}
+}
+
+// statements are those of all policies of the role of that name, and of the managed policies attached to it.
+func (t template) statements(role string) (all []object) {
+	t.Helper()
+	for id, r := range t.resources("AWS::IAM::Role") {
+		if !strings.HasPrefix(id, "KeyRotation"+role) {
+			continue
+		}
+		inline, _ := properties(r)["Policies"].([]any)
+		for _, policy := range inline {
+			all = append(all, statementsOf(policy.(object))...)
+		}
+		for _, policy := range t.resources("AWS::IAM::ManagedPolicy") {
+			if strings.Contains(text(properties(policy)["Roles"]), id) {
+				all = append(all, statementsOf(properties(policy))...)
+			}
+		}
+	}
+	if len(all) == 0 {
+		t.Fatalf("the role %s may do nothing", role)
+	}
+	return all
+}
+
+func statementsOf(policy object) (all []object) {
+	for _, s := range policy["PolicyDocument"].(object)["Statement"].([]any) {
+		all = append(all, s.(object))
+	}
+	return all
+}
+
+func TestRolesMayDoWhatTheyMust(t *testing.T) {
+	// Protects everything else in the account: each action of each role is one that is named here, on resources that are named.
+	want := map[string]string{
+		"RotateRole":         "logs:CreateLogStream logs:PutLogEvents secretsmanager:DescribeSecret secretsmanager:GetSecretValue secretsmanager:PutSecretValue secretsmanager:UpdateSecretVersionStage",
+		"RevokeRole":         "logs:CreateLogStream logs:PutLogEvents secretsmanager:DescribeSecret secretsmanager:GetSecretValue secretsmanager:UpdateSecretVersionStage",
+		"SchedulerRole":      "lambda:InvokeFunction sqs:SendMessage",
+		"RestartRole":        "ecs:UpdateService",
+		"RestartStarterRole": "states:StartExecution",
+	}
+	all := synth(t, parse(t, "{name: a, schedule: rate(30 days), restart: [{cluster: c, service: s}]}"))
+	for role, actions := range want {
+		var got []string
+		for _, s := range all.statements(role) {
+			for _, action := range s["Action"].([]any) {
+				got = append(got, action.(string))
+			}
+			if strings.Contains(text(s["Resource"]), "*") || s["Effect"] != "Allow" {
+				t.Errorf("%s: %s", role, text(s))
+			}
+		}
+		if fmt.Sprint(got) != "["+actions+"]" {
+			t.Errorf("%s may %v, want [%s]", role, got, actions)
+		}
+	}
+	if n := len(all.resources("AWS::IAM::Role")); n != len(want) {
+		t.Errorf("there are %d roles", n)
+	}
+}
+
+func TestTheSweepCannotMoveTheCurrentStage(t *testing.T) {
+	// Protects promise one from any fault of the sweep: its role may write labels that begin with quilt- and no others.
+	for _, name := range configurations {
+		moves := 0
+		for _, s := range synth(t, load(t, name)).statements("RevokeRole") {
+			if !strings.Contains(text(s["Action"]), "UpdateSecretVersionStage") {
+				if strings.Contains(text(s["Action"]), "Put") && strings.Contains(text(s["Action"]), "secretsmanager") {
+					t.Errorf("%s: the sweep may write values: %s", name, text(s))
+				}
+				continue
+			}
+			moves++
+			if got, want := text(s["Condition"]), `{"ForAnyValue:StringLike":{"secretsmanager:VersionStage":["quilt-*"]}}`; got != want || text(s["Action"]) != `["secretsmanager:UpdateSecretVersionStage"]` {
+				t.Errorf("%s: labels are moved under the condition %s, want %s", name, got, want)
+			}
+		}
+		if moves != 1 {
+			t.Errorf("%s: %d statements let labels be moved", name, moves)
+		}
+	}
+}
+
+func TestEncryptionKeysAreUsedThroughSecretsManagerAlone(t *testing.T) {
+	// Protects what else a KMS key encrypts: it decrypts these secrets, for these roles, and nothing beside.
+	for _, name := range []string{"everything", "adopted"} {
+		all, found := synth(t, load(t, name)), 0
+		for _, role := range []string{"RotateRole", "RevokeRole"} {
+			for _, s := range all.statements(role) {
+				if !strings.Contains(text(s["Action"]), "kms:") {
+					continue
+				}
+				found++
+				if condition := text(s["Condition"]); !strings.Contains(condition, `"kms:ViaService":"secretsmanager.`) || !strings.Contains(condition, `"kms:EncryptionContext:SecretARN":[`) {
+					t.Errorf("%s: %s uses a KMS key under the condition %s", name, role, condition)
+				}
+			}
+		}
+		if found == 0 {
+			t.Errorf("%s: no role may use a KMS key", name)
+		}
+	}
+	all := synth(t, load(t, "everything"))
+	all.hasResource("AWS::KMS::Key", object{"DeletionPolicy": "Retain", "Properties": object{"EnableKeyRotation": true, "Description": "Quilt key rotation: encrypts the secrets"}})
+}
+
+func TestEveryRoleIsBounded(t *testing.T) {
+	// Protects accounts whose rule is that no role is without the boundary.
+	for id, role := range synth(t, load(t, "everything")).resources("AWS::IAM::Role") {
+		if properties(role)["PermissionsBoundary"] != "arn:aws:iam::123456789012:policy/boundary" {
+			t.Errorf("%s has no permissions boundary", id)
+		}
+	}
+}

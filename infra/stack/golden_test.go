@@ -1,0 +1,70 @@
+package stack_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var golden = flag.Bool("golden", false, "write the golden files anew")
+
+// configurations are the smallest, everything that can be set, and an adopted secret in a VPC.
+var configurations = []string{"smallest", "everything", "adopted"}
+
+var digest = regexp.MustCompile(`[0-9a-f]{64}\.zip`)
+
+func normalized(t testing.TB, template object) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", " ")
+	if err := encoder.Encode(template); err != nil {
+		t.Fatal(err)
+	}
+	return digest.ReplaceAll(out.Bytes(), []byte("DIGEST.zip"))
+}
+
+func TestGoldenTemplates(t *testing.T) {
+	// Protects deployed stacks from changes that nobody meant: every line of a template is looked at when it changes.
+	for _, name := range configurations {
+		got := normalized(t, synth(t, load(t, name)).JSON)
+		file := filepath.Join("testdata", name+".golden.json")
+		if *golden {
+			if err := os.WriteFile(file, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("%s: if this is meant, run make golden, and look at the diff (-written +made):\n%s", name, diff)
+		}
+	}
+}
+
+func TestTemplatesAreCleanForCfnLint(t *testing.T) {
+	// Protects the deployment from what CloudFormation would refuse half-way. W3005 is about dependencies that the CDK writes twice.
+	lint, err := exec.LookPath("cfn-lint")
+	if err != nil {
+		t.Skip("SKIPPED: cfn-lint is not installed, so the templates are not linted: pip install cfn-lint")
+	}
+	for _, name := range configurations {
+		file := filepath.Join(t.TempDir(), name+".template.json")
+		if err := os.WriteFile(file, normalized(t, synth(t, load(t, name)).JSON), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if output, err := exec.Command(lint, "-i", "W3005", "--", file).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, output)
+		}
+	}
+}

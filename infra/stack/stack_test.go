@@ -1,0 +1,294 @@
+package stack_test
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"quilt-rotate/infra/config"
+	"quilt-rotate/infra/stack"
+)
+
+func TestNoUpdateOverwritesAValue(t *testing.T) {
+	// Protects rotated keys: CloudFormation writes a secret's value when its template's changes, so that is one literal in every configuration, for ever.
+	for _, name := range configurations {
+		for id, secret := range synth(t, load(t, name)).resources("AWS::SecretsManager::Secret") {
+			if got := properties(secret)["SecretString"]; got != "{}" {
+				t.Errorf("%s: %s has the value %v", name, id, got)
+			}
+			if _, generated := properties(secret)["GenerateSecretString"]; generated {
+				t.Errorf("%s: %s has a generated value", name, id)
+			}
+			if secret["DeletionPolicy"] != "Retain" || secret["UpdateReplacePolicy"] != "Retain" {
+				t.Errorf("%s: %s is not retained", name, id)
+			}
+		}
+	}
+}
+
+func TestNoDeploymentRotates(t *testing.T) {
+	// Protects consumers from a rotation at deploy time: every schedule says no, waits for the permission, and that names the account.
+	for _, name := range configurations {
+		all := synth(t, load(t, name))
+		all.has("AWS::Lambda::Permission", object{"Principal": "secretsmanager.amazonaws.com", "SourceAccount": "123456789012"})
+		var permission string
+		for id := range all.resources("AWS::Lambda::Permission") {
+			permission = id
+		}
+		schedules := all.resources("AWS::SecretsManager::RotationSchedule")
+		if len(schedules) == 0 {
+			t.Errorf("%s has no rotation schedule", name)
+		}
+		for id, schedule := range schedules {
+			if properties(schedule)["RotateImmediatelyOnUpdate"] != false {
+				t.Errorf("%s: %s rotates on deploy", name, id)
+			}
+			if depends := text(schedule["DependsOn"]); !strings.Contains(depends, permission) || !strings.Contains(depends, "RotateKeys") {
+				t.Errorf("%s: %s does not wait for permissions: %s", name, id, depends)
+			}
+		}
+	}
+}
+
+func TestASecretHasWhatTheFileSays(t *testing.T) {
+	// Protects what is written in the file from getting lost on the way: tags, readers, replicas, schedule and window.
+	all := synth(t, load(t, "everything"))
+	tags := all.secretTags("staging/pipeline")
+	want := map[string]string{
+		"Application": "quilt-rotate", "Environment": "staging", "team": "data", "cost-center": "4711",
+		"quilt-rotate:field": "QUILT_API_KEY", "quilt-rotate:key-name": "pipeline", "quilt-rotate:owner": "robot@example.com", "quilt-rotate:expires-in-days": "120",
+		"quilt-rotate:grace": "48h", "quilt-rotate:quiet": "26h", "quilt-rotate:hold-limit": "168h",
+		"quilt-rotate:issuer": "arn:aws:secretsmanager:us-east-1:123456789012:secret:quilt/issuer-a1b2c3",
+	}
+	if !maps.Equal(tags, want) {
+		t.Errorf("the tags are %v, want %v", tags, want)
+	}
+	all.has("AWS::SecretsManager::Secret", object{"Name": "staging/pipeline", "ReplicaRegions": []any{
+		object{"Region": "us-west-2", "KmsKeyId": "arn:aws:kms:us-west-2:123456789012:key/66666666-7777-8888-9999-000000000000"}, object{"Region": "eu-west-1"},
+	}})
+	all.has("AWS::SecretsManager::ResourcePolicy", object{"BlockPublicPolicy": true, "ResourcePolicy": object{"Statement": []any{object{
+		"Action":    []any{"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
+		"Principal": object{"AWS": []any{"arn:aws:iam::123456789012:role/pipeline", "arn:aws:iam::210987654321:root"}},
+	}}}})
+	all.has("AWS::SecretsManager::RotationSchedule", object{"RotationRules": object{"ScheduleExpression": "cron(0 4 ? * 1#1 *)", "Duration": "2h"}})
+	all.has("AWS::Scheduler::Schedule", object{
+		"ScheduleExpression": "rate(30 minutes)", "FlexibleTimeWindow": object{"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 10},
+		"Target": object{"RetryPolicy": object{"MaximumRetryAttempts": 10, "MaximumEventAgeInSeconds": 900}},
+	})
+	for id, schedule := range all.resources("AWS::Scheduler::Schedule") {
+		target := properties(schedule)["Target"].(object)
+		if target["DeadLetterConfig"] == nil || properties(schedule)["GroupName"] == nil || !strings.Contains(text(target["Input"]), `{\"force\":false,\"secretId\":\"`) {
+			t.Errorf("%s: the sweep has no dead-letter queue, no group, or another event: %s", id, text(schedule))
+		}
+	}
+}
+
+func (t template) secretTags(name string) map[string]string {
+	t.Helper()
+	for _, secret := range t.resources("AWS::SecretsManager::Secret") {
+		if properties(secret)["Name"] != name {
+			continue
+		}
+		tags := map[string]string{}
+		for _, tag := range properties(secret)["Tags"].([]any) {
+			tags[tag.(object)["Key"].(string)] = tag.(object)["Value"].(string)
+		}
+		return tags
+	}
+	t.Fatalf("there is no secret %s", name)
+	return nil
+}
+
+func TestARetiredKeyKeepsItsSecretAlone(t *testing.T) {
+	// Protects the value of a key that is rotated no more, and the registry from sweeps of it: the secret stays the same resource, the schedules go.
+	live := parse(t, named("prod/stays"), "{name: prod/goes, schedule: rate(30 days), restart: [{cluster: a, service: b}]}")
+	before := synth(t, live)
+	live.Retired, live.Keys = live.Keys[1:], live.Keys[:1]
+	after := synth(t, live)
+	if diff := missing(before.resources("AWS::SecretsManager::Secret"), after.resources("AWS::SecretsManager::Secret")); diff != "" {
+		t.Errorf("retiring a key takes its secret away: %s", diff)
+	}
+	after.count("AWS::SecretsManager::RotationSchedule", 1)
+	after.count("AWS::Scheduler::Schedule", 1)
+	after.count("AWS::StepFunctions::StateMachine", 0)
+	if strings.Contains(text(after.JSON["Outputs"]), "bootstrap --registry https://registry.example.com prod/goes") {
+		t.Error("the outputs ask for a first key of the retired secret")
+	}
+}
+
+// missing names the first resource that is not in the other template, or is another. Metadata is for people, and changes nothing.
+func missing(before, after map[string]object) string {
+	for id, resource := range before {
+		delete(resource, "Metadata")
+		delete(after[id], "Metadata")
+		if text(resource) != text(after[id]) {
+			return fmt.Sprintf("%s was %s, is %s", id, text(resource), text(after[id]))
+		}
+	}
+	return ""
+}
+
+func TestLogicalIdsComeFromTheNameAlone(t *testing.T) {
+	// Protects secrets from being deleted and made again: a key's resources stay the same when others come, go and change places.
+	ours := func(keys ...string) map[string]object {
+		found := map[string]object{}
+		for _, kind := range []string{"AWS::SecretsManager::Secret", "AWS::SecretsManager::RotationSchedule", "AWS::Scheduler::Schedule"} {
+			for id, resource := range synth(t, parse(t, keys...)).resources(kind) {
+				if strings.HasPrefix(id, stack.KeyID("prod/a")) {
+					found[id] = resource
+				}
+			}
+		}
+		return found
+	}
+	alone := ours(named("prod/a"))
+	if len(alone) != 3 {
+		t.Fatalf("the key has %d resources with its id", len(alone))
+	}
+	for _, keys := range [][]string{{named("prod/b"), named("prod/a")}, {named("prod/a"), named("prod/b")}, {named("prod-a"), named("prod/c"), named("prod/a"), named("0")}} {
+		if diff := missing(alone, ours(keys...)); diff != "" {
+			t.Errorf("with the keys %v, %s", keys, diff)
+		}
+	}
+	seen := map[string]string{}
+	for _, name := range []string{"prod/a", "prod-a", "prod_a", "proda", "Prod/a", "prod/A", "prod//a", "a", "/", strings.Repeat("a", 200), strings.Repeat("a", 201)} {
+		id := stack.KeyID(name)
+		if other, taken := seen[id]; taken || len(id) > 120 || !regexp.MustCompile(`^Key[A-Za-z0-9]+$`).MatchString(id) {
+			t.Errorf("%s has the id %s, which is %s's, too long or not one", name, id, other)
+		}
+		seen[id] = name
+	}
+	// The form of ids is on disk, in deployed stacks: it may never change.
+	if id := stack.KeyID("prod/pipeline"); id != "KeyProdPipeline6d17af66" {
+		t.Errorf("the id of prod/pipeline has become %s", id)
+	}
+}
+
+func TestAnAdoptedSecretIsNotTouched(t *testing.T) {
+	// Protects another team's secret: the stack makes neither secret nor policy of it, adds the schedules, and says what writes the tags.
+	all := synth(t, load(t, "adopted"))
+	all.count("AWS::SecretsManager::Secret", 0)
+	all.count("AWS::SecretsManager::ResourcePolicy", 0)
+	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/reports-d4e5f6"
+	all.has("AWS::SecretsManager::RotationSchedule", object{"SecretId": arn})
+	all.has("AWS::Scheduler::Schedule", object{"Target": object{"Input": `{"force":false,"secretId":"` + arn + `"}`}})
+	want := "AWS_REGION=eu-west-1 quilt-rotate adopt --registry https://registry.internal.example.com --tag quilt-rotate:expires-in-days=90 " +
+		"--tag 'quilt-rotate:field=key of reports' --tag quilt-rotate:grace=24h --tag quilt-rotate:quiet=25h " + arn
+	if !strings.Contains(text(all.JSON["Outputs"]), want) {
+		t.Errorf("the outputs do not say %q:\n%s", want, text(all.JSON["Outputs"]))
+	}
+}
+
+func TestOutputsSayHowToGoOn(t *testing.T) {
+	// Protects the person who has just deployed: what must be run next can be copied from the outputs.
+	outputs := text(synth(t, load(t, "everything")).JSON["Outputs"])
+	for _, want := range []string{
+		`"AWS_REGION=us-east-1 quilt-rotate bootstrap --registry https://registry.example.com --field QUILT_API_KEY staging/pipeline"`,
+		`"AWS_REGION=us-east-1 quilt-rotate bootstrap --registry https://registry.example.com --plain staging/plain"`,
+		`"https://us-east-1.console.aws.amazon.com/cloudwatch/home?region=us-east-1#dashboards:name=keys-of-everything-keys"`,
+		`"RotateFunction"`, `"RevokeFunction"`, `"AlarmTopic"`, `"` + stack.KeyID("staging/gone") + `Arn"`,
+	} {
+		if !strings.Contains(outputs, want) {
+			t.Errorf("the outputs do not have %s:\n%s", want, outputs)
+		}
+	}
+}
+
+func TestServicesAreRestartedWithoutCode(t *testing.T) {
+	// Protects services that get the key at their start: when AWSCURRENT moves, these and no others are redeployed.
+	all := synth(t, load(t, "everything"))
+	all.count("AWS::StepFunctions::StateMachine", 1)
+	var input, pattern string
+	for _, rule := range all.resources("AWS::Events::Rule") {
+		if p := text(properties(rule)["EventPattern"]); strings.Contains(p, "Secret Label Updated") {
+			input, pattern = text(properties(rule)["Targets"].([]any)[0].(object)["Input"]), p
+		}
+	}
+	if want := `"{\"services\":[{\"cluster\":\"staging\",\"service\":\"pipeline\"},{\"cluster\":\"staging\",\"service\":\"reports\"}]}"`; input != want {
+		t.Errorf("the services are %s, want %s", input, want)
+	}
+	if want := `"detail":{"labelUpdated":["AWSCURRENT"]}`; !strings.Contains(pattern, want) || !strings.Contains(pattern, `"resources":[{"Ref":"`+stack.KeyID("staging/pipeline")) {
+		t.Errorf("the pattern is %s", pattern)
+	}
+	for _, machine := range all.resources("AWS::StepFunctions::StateMachine") {
+		definition := text(properties(machine)["DefinitionString"])
+		for _, want := range []string{`arn:aws:states:::aws-sdk:ecs:updateService`, `\"ForceNewDeployment\":true`, `$.Service.ServiceArn`} {
+			if !strings.Contains(definition, want) {
+				t.Errorf("the state machine has no %s: %s", want, definition)
+			}
+		}
+	}
+}
+
+func TestNamedQueries(t *testing.T) {
+	// Protects the administrator's questions: use, failed logins, keys made and revoked; each looks for names in both letter cases, and for one month only.
+	all := synth(t, load(t, "everything"))
+	all.count("AWS::Athena::NamedQuery", 3)
+	for id, query := range all.resources("AWS::Athena::NamedQuery") {
+		sql := properties(query)["QueryString"].(string)
+		if properties(query)["Database"] != "audittraildatabase-1a2b3c" || properties(query)["WorkGroup"] != "quilt-audit" || !strings.Contains(sql, "interval '30' day") {
+			t.Errorf("%s is %s", id, text(query))
+		}
+		for _, camel := range regexp.MustCompile(`'\$\.[^']*[A-Z][^']*'`).FindAllString(sql, -1) {
+			if !strings.Contains(sql, strings.ToLower(camel)) {
+				t.Errorf("%s looks for %s in this letter case alone", id, camel)
+			}
+		}
+	}
+	synth(t, load(t, "smallest")).count("AWS::Athena::NamedQuery", 0)
+}
+
+func TestFiftyKeysAreSynthesizedInTime(t *testing.T) {
+	// Protects the patience of who has many keys; and the limit of one template, which the fullest stack that is accepted must keep.
+	keys := func(n int, with string) []string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf("{name: prod/key-%03d, schedule: rate(30 days)%s}", i, with))
+		}
+		return all
+	}
+	start := time.Now()
+	synth(t, parse(t, keys(50, "")...))
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("50 keys take %v", took)
+	}
+	c := parse(t, keys(config.MaxKeys, `, readers: ["arn:aws:iam::123456789012:role/a"]`)...)
+	full := synth(t, c)
+	if n := len(full.JSON["Resources"].(object)); n > 500 {
+		t.Errorf("%d keys make %d resources", config.MaxKeys, n)
+	}
+	if n := len(full.JSON["Outputs"].(object)); n > 200 || n < 197 {
+		t.Errorf("%d keys make %d outputs, so one stack takes another number", config.MaxKeys, n)
+	}
+	full.fitsQuotas()
+	if n := len(synth(t, load(t, "everything")).JSON["Resources"].(object)); n > config.SharedResources+3*4+1 {
+		t.Errorf("everything on makes %d resources, which is more than the check counts with", n)
+	}
+}
+
+// fitsQuotas checks what CloudFormation finds out only when it deploys: 6,144 characters of a managed policy, without white space, ten on a role; 2,048 of an event pattern.
+func (t template) fitsQuotas() {
+	t.Helper()
+	resolved := func(value any) string { // a reference becomes an ARN
+		return regexp.MustCompile(`\{"Ref":"[^"]*"\}`).ReplaceAllString(text(value), `"arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/key-000-AbCdEf"`)
+	}
+	roles := map[string]int{}
+	for id, policy := range t.resources("AWS::IAM::ManagedPolicy") {
+		if n := len(resolved(properties(policy)["PolicyDocument"])); n > 6144 {
+			t.Errorf("%s has %d characters", id, n)
+		}
+		roles[text(properties(policy)["Roles"])]++
+	}
+	if n := slices.Max(slices.Collect(maps.Values(roles))); n > 10 {
+		t.Errorf("a role has %d policies", n)
+	}
+	for id, rule := range t.resources("AWS::Events::Rule") {
+		if n := len(resolved(properties(rule)["EventPattern"])); n > 2048 {
+			t.Errorf("the pattern of %s has %d characters", id, n)
+		}
+	}
+}
