@@ -19,7 +19,7 @@ demo: build ## Watch the life of a key: rotated under load, held, revoked (on a 
 
 test: go ## Run go vet, the gofmt check, all tests (with the race detector, where there is a C compiler), and every crash
 	$(GO) vet ./...
-	@unformatted=$$($$($(GO) env GOROOT)/bin/gofmt -l .); \
+	@unformatted=$$(find . -name node_modules -prune -o -name '*.go' -print | xargs $$($(GO) env GOROOT)/bin/gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then race=-race; else echo "no C compiler: testing WITHOUT the race detector" >&2; fi; \
 	echo "$(GO) test $$race ./..."; $(GO) test $$race ./...
@@ -68,3 +68,31 @@ go:
 	  go1.2[6-9]*|go1.[3-9][0-9]*|go[2-9]*|devel*) ;; \
 	  *) echo "Go 1.26 or later is needed: get it from https://go.dev/dl (here: $$version)" >&2; exit 1;; \
 	esac
+
+# The deployment, a Go module of its own. CONFIG is its one file (infra/README.md).
+
+CONFIG ?= infra/config.yaml
+CDK    := cd infra && CDK_DISABLE_CLI_TELEMETRY=true JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 npx cdk
+NODE20 := node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' 2>/dev/null
+
+.PHONY: synth deploy golden test-infra node
+
+synth: go node infra/node_modules ## Check a configuration and write its template into infra/cdk.out: make synth CONFIG=prod.yaml
+	@$(CDK) synth --quiet -c config=$(abspath $(CONFIG))
+
+deploy: go node infra/node_modules ## Deploy a configuration: make deploy CONFIG=prod.yaml
+	@$(CDK) deploy -c config=$(abspath $(CONFIG))
+
+golden: go node ## Write the deployment's golden templates and schema anew; look at the diff
+	cd infra && $(GO) test ./config ./stack -run 'Golden|Schema' -count=1 -golden
+
+test: test-infra
+test-infra: go ## Test the deployment (needs Node 20 or later)
+	@if $(NODE20); then echo "cd infra && $(GO) vet ./... && $(GO) test ./..."; cd infra && $(GO) vet ./... && $(GO) test ./...; \
+	else echo "SKIPPED: test-infra: Node 20 or later is not installed, so the deployment (infra/) is NOT tested" >&2; fi
+
+node:
+	@$(NODE20) || { echo "Node 20 or later is needed: get it from https://nodejs.org" >&2; exit 1; }
+
+infra/node_modules: infra/package-lock.json
+	@cd infra && npm ci --no-audit --no-fund --silent && touch node_modules

@@ -4,6 +4,12 @@ go 1.26.0
 
 replace quilt-rotate => ../
 
+ignore (
+	./cdk.out
+	./nag/node_modules
+	./node_modules
+)
+
 require (
 	github.com/agnivade/levenshtein v1.1.1
 	github.com/aws/aws-cdk-go/awscdk/v2 v2.250.0

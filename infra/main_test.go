@@ -1,0 +1,96 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var app string
+
+func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "quilt-rotate-app-")
+	if err != nil {
+		panic(err)
+	}
+	app = filepath.Join(folder, "infra")
+	if output, err := exec.Command("go", "build", "-o", app, ".").CombinedOutput(); err != nil {
+		panic(string(output))
+	}
+	status := m.Run()
+	_ = os.RemoveAll(folder)
+	os.Exit(status)
+}
+
+// run runs the built app on a configuration, as the cdk command does.
+func run(t *testing.T, text string) (stdout, stderr string, status int, out string) {
+	t.Helper()
+	folder := t.TempDir()
+	file := filepath.Join(folder, "config.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	context, _ := json.Marshal(map[string]string{"config": file})
+	out = filepath.Join(folder, "out")
+	command := exec.Command(app)
+	command.Env = append(os.Environ(), "CDK_CONTEXT_JSON="+string(context), "CDK_OUTDIR="+out, "CDK_DEFAULT_ACCOUNT=123456789012", "CDK_DEFAULT_REGION=us-east-1",
+		"TMPDIR="+folder, "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20")
+	var stdoutBytes, stderrBytes bytes.Buffer
+	command.Stdout, command.Stderr = &stdoutBytes, &stderrBytes
+	if err := command.Run(); err != nil && command.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return stdoutBytes.String(), stderrBytes.String(), command.ProcessState.ExitCode(), out
+}
+
+func TestBadInputIsToldInPlainLines(t *testing.T) {
+	// Protects who wrote the file: each kind of bad input ends in sentences with path and fix, in status 1, and in no stack trace.
+	const good = "registry: https://registry.example.com\nkeys:\n  - name: prod/a\n    schedule: rate(30 days)\n"
+	for name, c := range map[string]struct {
+		text  string
+		lines []string
+	}{
+		"not YAML":               {"registry: [", []string{"is not YAML"}},
+		"a misspelt field":       {good + "    windov: 2h\n", []string{"keys[0].windov (line 5): is no field: did you mean window?"}},
+		"two keys of one name":   {good + "  - name: prod/a\n    schedule: rate(30 days)\n", []string{"keys[1] (line 5): is a second key"}},
+		"an ARN of elsewhere":    {strings.Replace(good, "name: prod/a", "secret: arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-a1b2c3", 1), []string{"keys[0].secret (line 3): is of the region eu-west-1"}},
+		"a bad cron, and a life": {strings.Replace(good, "rate(30 days)", "cron(5 4 * * ? *)", 1) + "    expiresInDays: 999\n", []string{"keys[0].expiresInDays", "keys[0].schedule"}},
+		"a lifetime too short":   {good + "    expiresInDays: 30\n", []string{"keys[0].expiresInDays (line 5): is too short for one missed rotation"}},
+	} {
+		stdout, stderr, status, out := run(t, c.text)
+		lines := strings.Split(strings.TrimSpace(stderr), "\n")
+		if status != 1 || stdout != "" || len(lines) != len(c.lines) {
+			t.Errorf("%s: status %d and %d lines, want 1 and %d:\n%s%s", name, status, len(lines), len(c.lines), stdout, stderr)
+			continue
+		}
+		for i, want := range c.lines {
+			if !strings.Contains(lines[i], want) {
+				t.Errorf("%s: line %d does not say %q: %s", name, i+1, want, lines[i])
+			}
+		}
+		if strings.Contains(stderr, "goroutine") || strings.Contains(stderr, ".go:") {
+			t.Errorf("%s: a stack trace:\n%s", name, stderr)
+		}
+		if _, err := os.Stat(out); err == nil {
+			t.Errorf("%s: something was synthesized", name)
+		}
+	}
+}
+
+func TestTheAppBuildsEverythingThatADeploymentNeeds(t *testing.T) {
+	// Protects the promise of one command: what `cdk deploy` gets of the app has the template and both functions.
+	_, stderr, status, out := run(t, "stack: quilt-rotate-test-of-the-app\nregistry: https://registry.example.com\nkeys:\n  - name: prod/a\n    schedule: rate(30 days)\n")
+	if status != 0 {
+		t.Fatalf("status %d:\n%s", status, stderr)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll("../build/infra/quilt-rotate-test-of-the-app") })
+	templates, _ := filepath.Glob(filepath.Join(out, "quilt-rotate-test-of-the-app.template.json"))
+	zips, _ := filepath.Glob(filepath.Join(out, "asset.*.zip"))
+	if len(templates) != 1 || len(zips) != 2 {
+		t.Errorf("there are %d templates and %d packages", len(templates), len(zips))
+	}
+}
