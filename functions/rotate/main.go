@@ -22,7 +22,7 @@ func newHandler(ctx context.Context) (*rotation.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts, err := function.NewParts(ctx, env.RegistryURL, env.CABundle, env.LogLevel)
+	parts, err := function.NewParts(ctx, env.Common)
 	if err != nil {
 		return nil, err
 	}

@@ -27,14 +27,10 @@ type Parts struct {
 	Metrics  *telemetry.Metrics
 }
 
-// NewParts makes the clients of Secrets Manager and the registry. The AWS configuration is the SDK's own chain. It fails where the registry's URL or the
-// bundle cannot be used.
-func NewParts(ctx context.Context, registryURL, caBundle string, level slog.Level) (Parts, error) {
-	bundle, err := settings.ReadCABundle(caBundle)
-	if err != nil {
-		return Parts{}, err
-	}
-	registry, err := quilt.NewClient(registryURL, quilt.Options{CABundle: bundle})
+// NewParts makes the clients of Secrets Manager and the registry. The AWS configuration is the SDK's own chain; settings hold for
+// the rest.
+func NewParts(ctx context.Context, s settings.Common) (Parts, error) {
+	registry, err := quilt.NewClient(s.RegistryURL, quilt.Options{CABundle: s.CABundle})
 	if err != nil {
 		return Parts{}, err
 	}
@@ -45,7 +41,7 @@ func NewParts(ctx context.Context, registryURL, caBundle string, level slog.Leve
 	return Parts{
 		Vault:    vault.New(secretsmanager.NewFromConfig(aws)),
 		Registry: registry,
-		Log:      telemetry.NewLogger(os.Stdout, level),
+		Log:      telemetry.NewLogger(os.Stdout, s.LogLevel),
 		Metrics:  telemetry.NewMetrics(os.Stdout, lambdacontext.FunctionName, time.Now),
 	}, nil
 }

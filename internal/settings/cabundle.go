@@ -1,25 +1,31 @@
 package settings
 
 import (
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"os"
 )
 
-// ReadCABundle reads the PEM bundle at path; none is read for an empty path. It fails with [*Fault].
-func ReadCABundle(path string) ([]byte, error) {
-	if path == "" {
-		return nil, nil
+const mustBundle = "must name a PEM file that holds a certificate: "
+
+// caBundle reads the bundle at path. It asks what the registry's client will ask, so that a bundle is refused at start with the other
+// faults, and not at the first handshake.
+func caBundle(path string) ([]byte, error) {
+	if _, err := text(path); err != nil {
+		return nil, err
 	}
 	bundle, err := os.ReadFile(path)
-	if err != nil {
+	switch {
+	case err != nil:
 		if pathError := new(fs.PathError); errors.As(err, &pathError) {
 			err = pathError.Err // without the path, since a fault quotes no value
 		}
-		return nil, &Fault{EnvCABundle, "names a file that cannot be read: " + err.Error()}
-	}
-	if len(bundle) == 0 { // would be taken for none, and fail at the first handshake
-		return nil, &Fault{EnvCABundle, "names an empty file; it must hold a certificate in PEM"}
+		return nil, problem(mustBundle + err.Error())
+	case len(bundle) == 0:
+		return nil, problem(mustBundle + "it is empty")
+	case !x509.NewCertPool().AppendCertsFromPEM(bundle):
+		return nil, problem(mustBundle + "it holds none")
 	}
 	return bundle, nil
 }

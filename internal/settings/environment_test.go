@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"quilt-rotate/internal/settings"
 )
 
@@ -22,7 +24,8 @@ func environmentRules() []rule {
 		"https://user@registry.example.com", "https://user:pass@registry.example.com", registry + "?a=b", registry + "?", registry + "/#top",
 		registry + "#", registry + "/graphql", "https://registry example.com", "https://registry.example.com:port", "%",
 	}
-	path := map[string]any{"/opt/ca.pem": "/opt/ca.pem", " ca.pem ": "ca.pem"}
+	bundles := map[string]any{"testdata/ca.pem": caPEM, " testdata/ca.pem ": caPEM}
+	notBundles := []string{"testdata/no-such-file.pem", "testdata", "/dev/null", "rule_test.go", pasted}
 	levels := map[string]any{"DEBUG": slog.LevelDebug, "INFO": slog.LevelInfo, "WARN": slog.LevelWarn, "ERROR": slog.LevelError, "debug": slog.LevelDebug, " Warn ": slog.LevelWarn}
 	notLevels := []string{"TRACE", "FATAL", "1", "INFORMATION", "-"}
 
@@ -34,11 +37,11 @@ func environmentRules() []rule {
 	}
 	return []rule{
 		rotate(settings.EnvRegistryURL, func(s settings.Rotate) any { return s.RegistryURL }, url, notURL),
-		rotate(settings.EnvCABundle, func(s settings.Rotate) any { return s.CABundle }, path, nil),
+		rotate(settings.EnvCABundle, func(s settings.Rotate) any { return string(s.CABundle) }, bundles, notBundles),
 		rotate(settings.EnvExpiresInDays, func(s settings.Rotate) any { return s.ExpiresInDays }, days, notDays),
 		rotate(settings.EnvLogLevel, func(s settings.Rotate) any { return s.LogLevel }, levels, notLevels),
 		revoke(settings.EnvRegistryURL, func(s settings.Revoke) any { return s.RegistryURL }, url, notURL),
-		revoke(settings.EnvCABundle, func(s settings.Revoke) any { return s.CABundle }, path, nil),
+		revoke(settings.EnvCABundle, func(s settings.Revoke) any { return string(s.CABundle) }, bundles, notBundles),
 		revoke(settings.EnvGrace, func(s settings.Revoke) any { return s.Grace }, durations, notDurations),
 		revoke(settings.EnvQuiet, func(s settings.Revoke) any { return s.Quiet }, durations, notDurations),
 		revoke(settings.EnvHoldLimit, func(s settings.Revoke) any { return *s.HoldLimit }, durations, notDurations),
@@ -63,12 +66,14 @@ func TestDefaultsOfTheEnvironment(t *testing.T) {
 		}
 	}
 	for _, given := range []map[string]string{nil, blank} {
-		if got, want := must[settings.Rotate](t)(loadRotate(given)), (settings.Rotate{RegistryURL: registry, ExpiresInDays: 90, LogLevel: slog.LevelInfo}); got != want {
-			t.Errorf("rotate has %+v, want %+v", got, want)
+		common := settings.Common{RegistryURL: registry, LogLevel: slog.LevelInfo}
+		rotate := settings.Rotate{Common: common, ExpiresInDays: 90}
+		if diff := cmp.Diff(rotate, must[settings.Rotate](t)(loadRotate(given))); diff != "" {
+			t.Errorf("rotate (-want +got):\n%s", diff)
 		}
-		want := settings.Revoke{RegistryURL: registry, Grace: 24 * time.Hour, Quiet: 25 * time.Hour, HoldLimit: nil, OrphanAge: time.Hour, LogLevel: slog.LevelInfo}
-		if got := must[settings.Revoke](t)(loadRevoke(given)); got != want {
-			t.Errorf("revoke has %+v, want %+v", got, want)
+		revoke := settings.Revoke{Common: common, Grace: 24 * time.Hour, Quiet: 25 * time.Hour, HoldLimit: nil, OrphanAge: time.Hour}
+		if diff := cmp.Diff(revoke, must[settings.Revoke](t)(loadRevoke(given))); diff != "" {
+			t.Errorf("revoke (-want +got):\n%s", diff)
 		}
 	}
 }
@@ -89,17 +94,17 @@ func TestTheRegistryMustBeNamed(t *testing.T) {
 func TestEveryFaultyVariableIsNamedAtOnce(t *testing.T) {
 	// Protects the operator from mending one setting per deployment: the error lists each faulty one.
 	env := settings.Tags(map[string]string{
-		settings.EnvExpiresInDays: "0", settings.EnvGrace: "x", settings.EnvQuiet: "x", settings.EnvHoldLimit: "x", settings.EnvOrphanAge: "x", settings.EnvLogLevel: "x",
+		settings.EnvCABundle: "/no/such/file.pem", settings.EnvExpiresInDays: "0", settings.EnvGrace: "x", settings.EnvQuiet: "x", settings.EnvHoldLimit: "x", settings.EnvOrphanAge: "x", settings.EnvLogLevel: "x",
 	})
 	_, err := settings.LoadRotate(env)
-	if got, want := faulty(t, err), []string{settings.EnvRegistryURL, settings.EnvExpiresInDays, settings.EnvLogLevel}; !slices.Equal(got, want) {
+	if got, want := faulty(t, err), []string{settings.EnvRegistryURL, settings.EnvCABundle, settings.EnvLogLevel, settings.EnvExpiresInDays}; !slices.Equal(got, want) {
 		t.Errorf("rotate names %v, want %v", got, want)
 	}
 	if !strings.Contains(err.Error(), "the function's environment") {
 		t.Errorf("the error does not say where: %v", err)
 	}
 	_, err = settings.LoadRevoke(env)
-	if got, want := faulty(t, err), []string{settings.EnvRegistryURL, settings.EnvGrace, settings.EnvQuiet, settings.EnvHoldLimit, settings.EnvOrphanAge, settings.EnvLogLevel}; !slices.Equal(got, want) {
+	if got, want := faulty(t, err), []string{settings.EnvRegistryURL, settings.EnvCABundle, settings.EnvLogLevel, settings.EnvGrace, settings.EnvQuiet, settings.EnvHoldLimit, settings.EnvOrphanAge}; !slices.Equal(got, want) {
 		t.Errorf("revoke names %v, want %v", got, want)
 	}
 }

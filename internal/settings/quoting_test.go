@@ -1,10 +1,8 @@
 package settings_test
 
 import (
-	"bytes"
-	"errors"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,27 +34,15 @@ func TestFaultsQuoteNoValue(t *testing.T) {
 	}
 }
 
-func TestCABundleIsRead(t *testing.T) {
-	// Protects registries with a certificate of their own: the bundle comes whole, and none is read where none is named.
-	path := filepath.Join(t.TempDir(), "ca.pem")
-	pem := []byte("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n")
-	if err := os.WriteFile(path, pem, 0o600); err != nil {
-		t.Fatal(err)
+func TestCABundleThatCannotBeUsed(t *testing.T) {
+	// Protects the operator of a private registry: the fault names the variable and says what is wrong with the file, and not its path.
+	for path, says := range map[string]string{
+		filepath.Join(t.TempDir(), pasted): "no such file", "/dev/null": "it is empty", "rule_test.go": "it holds none",
+	} {
+		_, err := loadRevoke(map[string]string{settings.EnvCABundle: path})
+		if names := faulty(t, err); !slices.Equal(names, []string{settings.EnvCABundle}) || !strings.Contains(err.Error(), says) {
+			t.Errorf("faulty are %v, want the bundle, and that %s: %v", names, says, err)
+		}
+		checkQuotesNothing(t, settings.EnvCABundle, err)
 	}
-	if got, err := settings.ReadCABundle(path); err != nil || !bytes.Equal(got, pem) {
-		t.Errorf("read %q, %v", got, err)
-	}
-	if got, err := settings.ReadCABundle(""); got != nil || err != nil {
-		t.Errorf("no path gives %q, %v", got, err)
-	}
-}
-
-func TestCABundleThatCannotBeRead(t *testing.T) {
-	// Protects the start: a missing bundle is a fault of its variable that says why, and quotes no value.
-	_, err := settings.ReadCABundle(filepath.Join(t.TempDir(), pasted))
-	var fault *settings.Fault
-	if !errors.As(err, &fault) || fault.Name != settings.EnvCABundle || !strings.Contains(err.Error(), "no such file") {
-		t.Fatalf("got %v", err)
-	}
-	checkQuotesNothing(t, fault.Name, err)
 }

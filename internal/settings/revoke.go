@@ -1,33 +1,24 @@
 package settings
 
-import (
-	"log/slog"
-	"time"
-)
+import "time"
 
 // Revoke is the environment of the revoke function.
 type Revoke struct {
-	RegistryURL string
-	CABundle    string // path of a PEM bundle, or ""
-	Grace       time.Duration
-	Quiet       time.Duration
-	HoldLimit   *time.Duration // nil: a key that is used is held until it expires
-	OrphanAge   time.Duration
-	LogLevel    slog.Level
+	Common
+	Grace     time.Duration
+	Quiet     time.Duration
+	HoldLimit *time.Duration // nil: a key that is used is held until it expires
+	OrphanAge time.Duration
 }
 
 // LoadRevoke reads and checks the revoke function's environment; it fails with [*Invalid].
 func LoadRevoke(env Lookup) (Revoke, error) {
-	s := Revoke{Grace: DefaultGrace, Quiet: DefaultQuiet, OrphanAge: DefaultOrphanAge, LogLevel: slog.LevelInfo}
 	r := &reader{lookup: env}
-	r.require(EnvRegistryURL, mustURL)
-	read(r, EnvRegistryURL, &s.RegistryURL, mustURL, registryURL)
-	read(r, EnvCABundle, &s.CABundle, mustText, text)
-	read(r, EnvGrace, &s.Grace, mustDuration, duration)
-	read(r, EnvQuiet, &s.Quiet, mustDuration, duration)
-	read(r, EnvHoldLimit, &s.HoldLimit, mustDuration, optionalDuration)
-	read(r, EnvOrphanAge, &s.OrphanAge, mustDuration, duration)
-	read(r, EnvLogLevel, &s.LogLevel, mustLevel, level)
+	s := Revoke{Common: readCommon(r), Grace: DefaultGrace, Quiet: DefaultQuiet, OrphanAge: DefaultOrphanAge}
+	read(r, EnvGrace, &s.Grace, duration)
+	read(r, EnvQuiet, &s.Quiet, duration)
+	read(r, EnvHoldLimit, &s.HoldLimit, optionalDuration)
+	read(r, EnvOrphanAge, &s.OrphanAge, duration)
 	return s, r.result("the function's environment")
 }
 
@@ -46,11 +37,11 @@ type Revocation struct {
 func (s Revoke) ForSecret(tags map[string]string) (Revocation, error) {
 	n := Revocation{Grace: s.Grace, Quiet: s.Quiet, HoldLimit: s.HoldLimit, OrphanAge: s.OrphanAge}
 	r := &reader{lookup: Tags(tags)}
-	read(r, TagField, &n.Field, mustText, text)
-	read(r, TagGrace, &n.Grace, mustDuration, duration)
-	read(r, TagQuiet, &n.Quiet, mustDuration, duration)
-	read(r, TagHoldLimit, &n.HoldLimit, mustDuration, optionalDuration)
-	read(r, TagIssuer, &n.Issuer, mustText, text)
-	read(r, TagPauseUntil, &n.PauseUntil, mustTime, moment)
+	read(r, TagField, &n.Field, text)
+	read(r, TagGrace, &n.Grace, duration)
+	read(r, TagQuiet, &n.Quiet, duration)
+	read(r, TagHoldLimit, &n.HoldLimit, optionalDuration)
+	read(r, TagIssuer, &n.Issuer, text)
+	read(r, TagPauseUntil, &n.PauseUntil, moment)
 	return n, r.result("the secret's tags")
 }

@@ -1,24 +1,16 @@
 package settings
 
-import "log/slog"
-
 // Rotate is the environment of the rotate function.
 type Rotate struct {
-	RegistryURL   string
-	CABundle      string // path of a PEM bundle, or ""
+	Common
 	ExpiresInDays int
-	LogLevel      slog.Level
 }
 
 // LoadRotate reads and checks the rotate function's environment; it fails with [*Invalid].
 func LoadRotate(env Lookup) (Rotate, error) {
-	s := Rotate{ExpiresInDays: DefaultExpiresInDays, LogLevel: slog.LevelInfo}
 	r := &reader{lookup: env}
-	r.require(EnvRegistryURL, mustURL)
-	read(r, EnvRegistryURL, &s.RegistryURL, mustURL, registryURL)
-	read(r, EnvCABundle, &s.CABundle, mustText, text)
-	read(r, EnvExpiresInDays, &s.ExpiresInDays, mustDays, days)
-	read(r, EnvLogLevel, &s.LogLevel, mustLevel, level)
+	s := Rotate{Common: readCommon(r), ExpiresInDays: DefaultExpiresInDays}
+	read(r, EnvExpiresInDays, &s.ExpiresInDays, days)
 	return s, r.result("the function's environment")
 }
 
@@ -35,10 +27,10 @@ type Rotation struct {
 func (s Rotate) ForSecret(tags map[string]string) (Rotation, error) {
 	n := Rotation{ExpiresInDays: s.ExpiresInDays}
 	r := &reader{lookup: Tags(tags)}
-	read(r, TagField, &n.Field, mustText, text)
-	read(r, TagKeyName, &n.KeyName, mustName, keyName)
-	read(r, TagExpiresInDays, &n.ExpiresInDays, mustDays, days)
-	read(r, TagIssuer, &n.Issuer, mustText, text)
-	read(r, TagOwner, &n.Owner, mustText, text)
+	read(r, TagField, &n.Field, text)
+	read(r, TagKeyName, &n.KeyName, keyName)
+	read(r, TagExpiresInDays, &n.ExpiresInDays, days)
+	read(r, TagIssuer, &n.Issuer, text)
+	read(r, TagOwner, &n.Owner, text)
 	return n, r.result("the secret's tags")
 }

@@ -1,6 +1,7 @@
 package settings_test
 
 import (
+	_ "embed"
 	"errors"
 	"maps"
 	"slices"
@@ -12,6 +13,11 @@ import (
 )
 
 const registry = "https://registry.example.com"
+
+// caPEM is testdata/ca.pem, of an authority that signs nothing.
+//
+//go:embed testdata/ca.pem
+var caPEM string
 
 // environment is the least that both functions start with, and what is given beside it.
 func environment(given map[string]string) settings.Lookup {

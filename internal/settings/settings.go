@@ -6,7 +6,6 @@
 package settings
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -100,8 +99,8 @@ type reader struct {
 }
 
 // read hands the setting to parse, where it is set; it keeps the target as it is, where not or where it is faulty. A blank setting
-// counts as not set.
-func read[T any](r *reader, name string, target *T, must string, parse func(string) (T, error)) {
+// counts as not set. What parse says goes into the fault, so it quotes no value.
+func read[T any](r *reader, name string, target *T, parse func(string) (T, error)) {
 	given, _ := r.lookup(name)
 	given = strings.TrimSpace(given)
 	if given == "" {
@@ -109,7 +108,7 @@ func read[T any](r *reader, name string, target *T, must string, parse func(stri
 	}
 	value, err := parse(given)
 	if err != nil {
-		r.faults = append(r.faults, &Fault{name, must})
+		r.faults = append(r.faults, &Fault{name, err.Error()})
 		return
 	}
 	*target = value
@@ -128,7 +127,10 @@ func (r *reader) result(where string) error {
 	return &Invalid{where, r.faults}
 }
 
-var errRule = errors.New("against the rule")
+// A problem says what a setting must be.
+type problem string
+
+func (p problem) Error() string { return string(p) }
 
 const (
 	mustDays     = "must be a whole number of days from 1 to 365"
@@ -143,7 +145,7 @@ const (
 func days(s string) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < MinExpiresInDays || n > MaxExpiresInDays {
-		return 0, errRule
+		return 0, problem(mustDays)
 	}
 	return n, nil
 }
@@ -151,7 +153,7 @@ func days(s string) (int, error) {
 func duration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
-		return 0, errRule
+		return 0, problem(mustDuration)
 	}
 	return d, nil
 }
@@ -163,36 +165,49 @@ func optionalDuration(s string) (*time.Duration, error) {
 
 func level(s string) (slog.Level, error) {
 	var l slog.Level
-	err := l.UnmarshalText([]byte(s))
-	return l, err
+	if err := l.UnmarshalText([]byte(s)); err != nil {
+		return 0, problem(mustLevel)
+	}
+	return l, nil
 }
 
 // text takes anything but a key, which would be shown wherever the setting is.
 func text(s string) (string, error) {
-	if _, err := apikey.Parse(s); err == nil {
-		return "", errRule
+	if isKey(s) {
+		return "", problem(mustText)
 	}
 	return s, nil
 }
 
-func moment(s string) (time.Time, error) { return time.Parse(time.RFC3339, s) }
+func isKey(s string) bool {
+	_, err := apikey.Parse(s)
+	return err == nil
+}
+
+func moment(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, problem(mustTime)
+	}
+	return t, nil
+}
 
 var inName = regexp.MustCompile(`[A-Za-z0-9]`)
 
 func keyName(s string) (string, error) {
-	if !inName.MatchString(s) {
-		return "", errRule
+	if !inName.MatchString(s) || isKey(s) {
+		return "", problem(mustName)
 	}
-	return text(s)
+	return s, nil
 }
 
 func registryURL(s string) (string, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(s, "?#") || strings.Trim(u.Path, "/") != "" {
-		return "", errRule
+		return "", problem(mustURL)
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
-		return "", errRule
+		return "", problem(mustURL)
 	}
 	return u.Scheme + "://" + u.Host, nil
 }

@@ -76,8 +76,8 @@ func NewPersistent(t T, rotationTries int) *Rig {
 	}
 	r := &Rig{
 		T: t, Sandbox: s, Output: &Output{}, Timeout: 20 * time.Second, NewKeyWait: 20 * time.Millisecond, MaxLag: 30 * time.Millisecond,
-		RotateEnv: settings.Rotate{RegistryURL: s.RegistryURL, ExpiresInDays: 90},
-		RevokeEnv: settings.Revoke{RegistryURL: s.RegistryURL, Grace: 24 * time.Hour, Quiet: 25 * time.Hour, OrphanAge: time.Hour},
+		RotateEnv: settings.Rotate{Common: settings.Common{RegistryURL: s.RegistryURL}, ExpiresInDays: 90},
+		RevokeEnv: settings.Revoke{Common: settings.Common{RegistryURL: s.RegistryURL}, Grace: 24 * time.Hour, Quiet: 25 * time.Hour, OrphanAge: time.Hour},
 		transport: &http.Transport{MaxIdleConnsPerHost: 64},
 	}
 	r.Hands = s.SecretsManager(func(o *secretsmanager.Options) {

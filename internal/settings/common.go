@@ -1,0 +1,19 @@
+package settings
+
+import "log/slog"
+
+// Common is what the environments of both functions have.
+type Common struct {
+	RegistryURL string
+	CABundle    []byte // certificates in PEM that are trusted beside the system's; nil: none
+	LogLevel    slog.Level
+}
+
+func readCommon(r *reader) Common {
+	c := Common{LogLevel: slog.LevelInfo}
+	r.require(EnvRegistryURL, mustURL)
+	read(r, EnvRegistryURL, &c.RegistryURL, registryURL)
+	read(r, EnvCABundle, &c.CABundle, caBundle)
+	read(r, EnvLogLevel, &c.LogLevel, level)
+	return c
+}
