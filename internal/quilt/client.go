@@ -4,12 +4,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"quilt-rotate/internal/settings"
 )
 
 // Defaults of [Options].
@@ -49,13 +50,17 @@ type Client struct {
 	interval time.Duration
 }
 
-// NewClient prepares a client for the registry at registryURL: https, or http for a loopback host; without user, query or
-// fragment. It opens no connection.
+// NewClient prepares a client for the registry at registryURL, which keeps the rule of [settings.RegistryURL]. It opens no connection.
 func NewClient(registryURL string, options Options) (*Client, error) {
-	base, err := parseBase("registry URL", registryURL)
+	base, err := settings.RegistryURL(registryURL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the registry URL %w", err)
 	}
+	return newClient(base, "", options)
+}
+
+// newClient prepares a client for what is served below a path of an origin.
+func newClient(origin, path string, options Options) (_ *Client, err error) {
 	transport := options.Transport
 	if transport == nil {
 		if transport, err = newTransport(options.CABundle); err != nil {
@@ -63,8 +68,8 @@ func NewClient(registryURL string, options Options) (*Client, error) {
 		}
 	}
 	c := &Client{
-		base:     strings.TrimRight(base.String(), "/"),
-		host:     base.Host,
+		base:     origin + path,
+		host:     origin[strings.Index(origin, "://")+len("://"):],
 		http:     &http.Client{Transport: transport, CheckRedirect: checkRedirect},
 		agent:    options.UserAgent,
 		timeout:  options.AttemptTimeout,
@@ -91,30 +96,6 @@ func (c *Client) Host() string { return c.host }
 
 // CodeURL is the page at which a user who logs in by single sign-on is shown a code for [Client.LoginRefreshToken].
 func (c *Client) CodeURL() string { return c.base + "/login" }
-
-// parseBase never quotes the URL, which may hold a password.
-func parseBase(kind, text string) (*url.URL, error) {
-	base, err := url.Parse(strings.TrimSpace(text))
-	switch {
-	case err != nil || base.Host == "" || base.Hostname() == "":
-		return nil, errors.New(kind + ": not a full URL; give one like https://host.example.com")
-	case base.User != nil:
-		return nil, errors.New(kind + ": has a user or password in it; leave them out, credentials are never part of the URL")
-	case base.RawQuery != "" || base.ForceQuery || base.Fragment != "":
-		return nil, errors.New(kind + ": has a query or fragment; leave it out")
-	case base.Scheme == "https", base.Scheme == "http" && isLoopback(base.Hostname()):
-		return base, nil
-	}
-	return nil, errors.New(kind + ": must be https; plain http is for loopback hosts only")
-}
-
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.IsLoopback()
-}
 
 // newTransport speaks HTTP/1.1 only: one request at a time needs no more, and its rule for what the transport itself sends again
 // is simple: nothing that had a byte on the wire, unless it is marked as repeatable.

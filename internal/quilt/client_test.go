@@ -27,6 +27,7 @@ func TestRegistryURL(t *testing.T) {
 		{"http://127.9.9.9", "127.9.9.9"},
 		{"http://[::1]:8080", "[::1]:8080"},
 		{"http://localhost", "localhost"},
+		{"http://LocalHost:8080", "LocalHost:8080"},
 		{"http://registry.example.com", ""},
 		{"http://localhost.example.com", ""},
 		{"http://10.0.0.1", ""},
@@ -40,6 +41,7 @@ func TestRegistryURL(t *testing.T) {
 		{"https://user:hunter22@registry .example.com", ""},
 		{"https://registry.example.com?hunter22", ""},
 		{"https://registry.example.com/?", ""},
+		{"https://registry.example.com/hunter22", ""},
 		{"https://registry.example.com#hunter22", ""},
 	} {
 		c, err := quilt.NewClient(test.url, quilt.Options{})

@@ -4,8 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
+
+	"quilt-rotate/internal/settings"
 )
 
 // AuthMode is how far a catalog offers a way to log in.
@@ -33,10 +37,11 @@ func Discover(ctx context.Context, catalogURL string, options Options) (Catalog,
 	if !strings.Contains(catalogURL, "://") {
 		catalogURL = "https://" + catalogURL
 	}
-	if _, err := parseBase("catalog URL", catalogURL); err != nil {
-		return Catalog{}, err
+	origin, path, err := splitCatalogURL(catalogURL)
+	if err != nil {
+		return Catalog{}, fmt.Errorf("the catalog URL %w", err)
 	}
-	c, err := NewClient(catalogURL, options)
+	c, err := newClient(origin, path, options)
 	if err != nil {
 		return Catalog{}, err
 	}
@@ -61,16 +66,30 @@ func Discover(ctx context.Context, catalogURL string, options Options) (Catalog,
 	if config.RegistryURL == "" {
 		return Catalog{}, c.notACatalog(r, "its config.json names no registryUrl")
 	}
-	if _, err := parseBase("registryUrl", config.RegistryURL); err != nil {
-		return Catalog{}, c.notACatalog(r, "its config.json names no usable registry: "+err.Error())
+	registryURL, err := settings.RegistryURL(config.RegistryURL)
+	if err != nil {
+		return Catalog{}, c.notACatalog(r, "its config.json names no usable registry: registryUrl "+err.Error())
 	}
 	return Catalog{
-		RegistryURL:  strings.TrimRight(config.RegistryURL, "/"),
+		RegistryURL:  registryURL,
 		StackVersion: string(config.StackVersion),
 		PasswordAuth: config.PasswordAuth,
 		SSOAuth:      config.SSOAuth,
 		SSOProviders: strings.Fields(string(config.SSOProviders)),
 	}, nil
+}
+
+// splitCatalogURL holds a catalog to the rule of registries, but for the path below which it may be served.
+func splitCatalogURL(text string) (origin, path string, err error) {
+	u, err := url.Parse(strings.TrimSpace(text))
+	if err != nil {
+		origin, err = settings.RegistryURL(text) // whose error quotes nothing
+		return origin, "", err
+	}
+	path = strings.TrimRight(u.EscapedPath(), "/")
+	u.Path, u.RawPath = "", ""
+	origin, err = settings.RegistryURL(u.String())
+	return origin, path, err
 }
 
 func (c *Client) notACatalog(r *request, problem string) error {

@@ -41,6 +41,7 @@ func TestNoCatalog(t *testing.T) {
 		{"no registry", `{"region":"us-east-1"}`, 200, "CatalogError", "names no registryUrl"},
 		{"a plain registry", `{"registryUrl":"http://registry.example.com"}`, 200, "CatalogError", "must be https"},
 		{"a password", `{"registryUrl":"https://a:hunter22@registry.example.com"}`, 200, "CatalogError", "user or password"},
+		{"a path", `{"registryUrl":"https://registry.example.com/hunter22"}`, 200, "CatalogError", "no path"},
 		{"too large", strings.Repeat(" ", 1<<20) + "{}", 200, "CatalogError", "larger than"},
 		{"busy", ``, 503, "UnavailableError", "503"},
 	} {
@@ -83,15 +84,21 @@ func TestCatalogRedirects(t *testing.T) {
 
 func TestCatalogURL(t *testing.T) {
 	// Protects: a bare host is enough, means https, and a URL that holds a password is not quoted.
-	var asked string
-	_, err := quilt.Discover(t.Context(), "catalog.example.com", quilt.Options{Transport: transport(func(r *http.Request) (*http.Response, error) {
-		asked = r.URL.String()
-		return reply(200, `{"registryUrl":"https://registry.example.com"}`), nil
-	})})
-	if err != nil || asked != "https://catalog.example.com/config.json" {
-		t.Errorf("asked %q, %v", asked, err)
+	for catalogURL, want := range map[string]string{
+		"catalog.example.com": "https://catalog.example.com/config.json", " https://catalog.example.com/quilt%2F7/ ": "https://catalog.example.com/quilt%2F7/config.json",
+	} {
+		var asked string
+		_, err := quilt.Discover(t.Context(), catalogURL, quilt.Options{Transport: transport(func(r *http.Request) (*http.Response, error) {
+			asked = r.URL.String()
+			return reply(200, `{"registryUrl":"https://registry.example.com"}`), nil
+		})})
+		if err != nil || asked != want {
+			t.Errorf("%q: asked %q, %v; want %q", catalogURL, asked, err, want)
+		}
 	}
-	if _, err := quilt.Discover(t.Context(), "https://a:hunter22@catalog.example.com", quilt.Options{}); err == nil || strings.Contains(err.Error(), "hunter22") {
-		t.Errorf("%v, want an error that does not quote the password", err)
+	for _, refused := range []string{"https://a:hunter22@catalog.example.com", "https://a:hunter22@catalog example.com", "http://catalog.example.com/hunter22"} {
+		if _, err := quilt.Discover(t.Context(), refused, quilt.Options{}); err == nil || strings.Contains(err.Error(), "hunter22") {
+			t.Errorf("%q: %v, want an error that does not quote the URL", refused, err)
+		}
 	}
 }

@@ -12,7 +12,7 @@ type Common struct {
 func readCommon(r *reader) Common {
 	c := Common{LogLevel: slog.LevelInfo}
 	r.require(EnvRegistryURL, mustURL)
-	read(r, EnvRegistryURL, &c.RegistryURL, registryURL)
+	read(r, EnvRegistryURL, &c.RegistryURL, RegistryURL)
 	read(r, EnvCABundle, &c.CABundle, caBundle)
 	read(r, EnvLogLevel, &c.LogLevel, level)
 	return c

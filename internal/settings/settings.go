@@ -8,8 +8,6 @@ package settings
 import (
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -136,7 +134,6 @@ const (
 	mustDays     = "must be a whole number of days from 1 to 365"
 	mustDuration = "must be a duration of zero or more, such as 24h or 90m"
 	mustLevel    = "must be DEBUG, INFO, WARN or ERROR"
-	mustURL      = "must be the registry's https URL (http for loopback only), without user, query or path"
 	mustTime     = "must be a time such as 2026-11-22T18:15:00Z"
 	mustName     = "must have a letter or a digit, and not be a key"
 	mustText     = "must not be a key: keys belong into the secret's value"
@@ -199,20 +196,4 @@ func keyName(s string) (string, error) {
 		return "", problem(mustName)
 	}
 	return s, nil
-}
-
-func registryURL(s string) (string, error) {
-	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(s, "?#") || strings.Trim(u.Path, "/") != "" {
-		return "", problem(mustURL)
-	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
-		return "", problem(mustURL)
-	}
-	return u.Scheme + "://" + u.Host, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
