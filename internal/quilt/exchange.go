@@ -36,6 +36,7 @@ type request struct {
 	limit       int64
 	graphql     bool
 	once        bool // sent again only where it provably was not carried out
+	single      bool // never sent again
 }
 
 // answer is a complete answer with status 200.

@@ -16,7 +16,7 @@ type effect int
 
 const (
 	reads   effect = iota // may be repeated
-	revokes               // may be repeated: a key is deleted once
+	revokes               // is not repeated here: before each attempt the caller must see anew that nobody needs the key
 	creates               // must not be repeated: each time makes another key
 )
 
@@ -36,7 +36,7 @@ var _ graphql.Client = (*call)(nil)
 func (c *call) request(body []byte) *request {
 	return &request{
 		operation: c.operation, method: http.MethodPost, path: "/graphql", contentType: "application/json", body: body,
-		bearer: c.bearer, carried: c.carried, limit: graphqlLimit, graphql: true, once: c.effect == creates,
+		bearer: c.bearer, carried: c.carried, limit: graphqlLimit, graphql: true, once: c.effect == creates, single: c.effect == revokes,
 	}
 }
 

@@ -213,7 +213,8 @@ func mayHaveCreated(err error) bool {
 	return !Refused(err)
 }
 
-// RevokeKey deletes one of the user's keys, at once and for good. What a registry answers to an id that it does not know is not
+// RevokeKey deletes one of the user's keys, at once and for good. It is sent once, whatever comes back: time passes between attempts, and the
+// caller must see before each that nobody needs the key. What a registry answers to an id that it does not know is not
 // documented: after an [*InvalidInputError], [Session.GetKey] tells whether the key is gone.
 func (s *Session) RevokeKey(ctx context.Context, id string) error {
 	c, err := s.start(ctx, "apiKeyRevoke", revokes)

@@ -25,7 +25,7 @@ func (c *Client) do(ctx context.Context, r *request) (answer, error) {
 			return got, err
 		}
 		down.Attempts = attempt
-		if attempt == c.attempts || down.hopeless || r.once && down.reached || ctx.Err() != nil {
+		if attempt == c.attempts || r.single || down.hopeless || r.once && down.reached || ctx.Err() != nil {
 			return answer{}, down
 		}
 		wait := waits.NextBackOff()

@@ -63,7 +63,7 @@ func TestTransientFailuresAreRetried(t *testing.T) {
 		"dial": unsent(errDial), "reset": lost(errReset), "silence": silent,
 	} {
 		for _, op := range operations {
-			if op.name == "apiKeyCreate" {
+			if op.name == "apiKeyCreate" || revokes(op) {
 				continue
 			}
 			t.Run(name+"/"+op.name, func(t *testing.T) {
@@ -80,6 +80,24 @@ func TestTransientFailuresAreRetried(t *testing.T) {
 					}
 				})
 			})
+		}
+	}
+}
+
+func revokes(op operation) bool { return strings.Contains(op.name, "Revoke") }
+
+func TestARevocationIsSentOnce(t *testing.T) {
+	// Protects a key that became current again while the client waited to try again: the caller looks before each attempt.
+	for _, failure := range []func(*http.Request) (*http.Response, error){answers(429, ``, "Retry-After", "1"), answers(503, ``), unsent(errDial), lost(errReset)} {
+		for _, op := range operations {
+			if !revokes(op) {
+				continue
+			}
+			var sent int
+			_, down := errors.AsType[*quilt.UnavailableError](op.run(t.Context(), over(t, quilt.Options{}, script(&sent, failure))))
+			if sent != 1 || !down {
+				t.Errorf("%s was sent %d times; want once, and an UnavailableError", op.name, sent)
+			}
 		}
 	}
 }

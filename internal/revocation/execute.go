@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -17,8 +18,8 @@ import (
 // The order of writes: marks come off first, key labels last. A crash between leaves a key with its name, to be found again.
 func (s *sweep) carryOut(ctx context.Context, v *view, a Action) (Reason, error) {
 	switch a.Kind {
-	case Mark: // twice at once: two marks, the later counts; a crash before it: the grace period starts later
-		return "", s.Vault.Attach(ctx, s.secret.ARN, a.Mark.Label(), a.Version)
+	case Mark:
+		return s.mark(ctx, v, a)
 	case Unmark:
 		return "", s.takeMarksOff(ctx, a.Version)
 	case Relabel:
@@ -36,16 +37,27 @@ func (s *sweep) carryOut(ctx context.Context, v *view, a Action) (Reason, error)
 	return "", nil
 }
 
+// mark says since when a version is superseded, by a description made right before: a sweep that stalled must not date it back to a time when the
+// version may have been current. (A stall in the very last request still may, by fifteen minutes at most, Lambda's limit.)
+// A crash before it: the grace period starts later. Twice at once: two marks, and the later counts.
+func (s *sweep) mark(ctx context.Context, v *view, a Action) (Reason, error) {
+	now, err := s.Vault.Describe(ctx, s.secret.ARN)
+	if err != nil {
+		return "", err
+	}
+	if now.Deleted || !sameStages(v.secret, now) || !sameLabels(v.secret.Versions[a.Version], now.Versions[a.Version]) {
+		return WorldChanged, nil
+	}
+	return "", s.Vault.Attach(ctx, s.secret.ARN, vault.NewMark(a.Version, now.Now).Label(), a.Version)
+}
+
 // revoke revokes a superseded key, sees that it no longer logs in, and only then takes its labels off.
 //
 // A crash before the revocation leaves everything as it was. A crash after it, or a lost answer, leaves a labelled version whose key is gone:
 // the next sweep takes the labels off.
 func (s *sweep) revoke(ctx context.Context, v *view, a Action) (Reason, error) {
-	if reason, err := s.gate(ctx, v, a); reason != "" || err != nil {
+	if reason, err := s.revokeBehindGate(ctx, v, a); reason != "" || err != nil {
 		return reason, err
-	}
-	if err := s.revokeByID(ctx, v, a.KeyID); err != nil {
-		return "", err
 	}
 	if err := s.seeRefused(ctx, v.holding(a.Version), a); err != nil {
 		return "", err
@@ -55,17 +67,87 @@ func (s *sweep) revoke(ctx context.Context, v *view, a Action) (Reason, error) {
 
 // revokeOrphan revokes a key that no version holds. Nobody has its secret, so that it is gone can only be asked by its id.
 func (s *sweep) revokeOrphan(ctx context.Context, v *view, a Action) (Reason, error) {
-	if reason, err := s.gate(ctx, v, a); reason != "" || err != nil {
+	if reason, err := s.revokeBehindGate(ctx, v, a); reason != "" || err != nil {
 		return reason, err
-	}
-	if err := s.revokeByID(ctx, v, a.KeyID); err != nil {
-		return "", err
 	}
 	l, err := v.session.Login(ctx, a.KeyID)
 	if err == nil && l.Key != nil {
 		return "", fault.New[fault.StillLogsIn]("the registry still knows the key %s after its revocation", a.KeyID)
 	}
 	return "", err
+}
+
+// A revocation is tried again a few times, and each attempt is short: what the gate saw must still be true when the registry acts.
+const (
+	maxRevokeAttempts = 3
+	maxRevokeTime     = 5 * time.Second
+)
+
+// revokeBehindGate passes the gate before every single attempt.
+func (s *sweep) revokeBehindGate(ctx context.Context, v *view, a Action) (Reason, error) {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval = s.retryInterval()
+	return backoff.Retry(ctx, func() (Reason, error) {
+		reason, err := s.gate(ctx, v, a)
+		if err != nil {
+			return "", backoff.Permanent(err)
+		}
+		if reason != "" {
+			return reason, nil
+		}
+		return "", s.revokeOnce(ctx, v, a.KeyID)
+	}, backoff.WithBackOff(wait), backoff.WithMaxTries(maxRevokeAttempts))
+}
+
+// errAskIssuer says that the issuer's session is there now, to pass the gate and revoke.
+var errAskIssuer = errors.New("the current key may not revoke keys")
+
+// revokeOnce sends one revocation. It takes it for done where the registry knows no such key any more: a twin was faster, or an answer was
+// lost. A registry may let a key list keys and not revoke them: then the issuer's turn is next, where there is one. What is worth another
+// attempt comes back as it is, and everything else as permanent.
+func (s *sweep) revokeOnce(ctx context.Context, v *view, id string) error {
+	short, cancel := context.WithTimeout(ctx, maxRevokeTime)
+	defer cancel()
+	err := v.session.RevokeKey(short, id)
+	if down, ok := errors.AsType[*quilt.UnavailableError](err); ok {
+		return s.waitAsAsked(ctx, down)
+	}
+	if !quilt.Refused(err) {
+		return permanent(err)
+	}
+	l, askErr := v.session.Login(ctx, id)
+	switch {
+	case askErr == nil && l.Key == nil:
+		return nil
+	case askErr != nil || v.byIssuer || s.policy.Issuer == "":
+		return permanent(err)
+	}
+	if err := s.goOnAsIssuer(ctx, v, v.Owner, err); err != nil {
+		return permanent(err)
+	}
+	return errAskIssuer
+}
+
+// waitAsAsked waits as long as the registry asked for, if that is short; a longer time is left to the next sweep.
+func (s *sweep) waitAsAsked(ctx context.Context, down *quilt.UnavailableError) error {
+	if down.RetryAfter > maxRevokeTime {
+		return backoff.Permanent(down)
+	}
+	timer := time.NewTimer(down.RetryAfter)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return down
+	case <-ctx.Done():
+		return backoff.Permanent(down)
+	}
+}
+
+func permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return backoff.Permanent(err)
 }
 
 // gate is the second gate: labels and protected values are read again, right before each revocation. Values never change, so those of
@@ -134,26 +216,6 @@ func (v *view) holding(versionID string) apikey.Key {
 	return apikey.Key{}
 }
 
-// revokeByID revokes a key, and takes it for done where the registry knows no such key any more: a twin was faster, or an answer was lost.
-// A registry may let a key list keys and not revoke them: then the issuer does, where there is one.
-func (s *sweep) revokeByID(ctx context.Context, v *view, id string) error {
-	err := v.session.RevokeKey(ctx, id)
-	if !quilt.Refused(err) {
-		return err
-	}
-	l, askErr := v.session.Login(ctx, id)
-	switch {
-	case askErr == nil && l.Key == nil:
-		return nil
-	case askErr != nil || v.byIssuer || s.policy.Issuer == "":
-		return err
-	}
-	if err := s.goOnAsIssuer(ctx, v, v.Owner, err); err != nil {
-		return err
-	}
-	return v.session.RevokeKey(ctx, id)
-}
-
 // defaultRefusalWait allows for a registry that keeps a revoked key alive for a moment, as some services do.
 const defaultRefusalWait = 10 * time.Second
 
@@ -162,6 +224,16 @@ func (s *Sweeper) refusalWait() time.Duration {
 		return defaultRefusalWait
 	}
 	return s.RefusalWait
+}
+
+// defaultRetryInterval is what the waits between attempts at a revocation start from.
+const defaultRetryInterval = 200 * time.Millisecond
+
+func (s *Sweeper) retryInterval() time.Duration {
+	if s.RetryInterval == 0 {
+		return defaultRetryInterval
+	}
+	return s.RetryInterval
 }
 
 // seeRefused logs in with the revoked key until it is refused.

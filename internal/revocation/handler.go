@@ -114,7 +114,8 @@ func (h *Handler) tellAction(ctx context.Context, secret string, a Taken) {
 }
 
 var worthALook = map[Reason]bool{
-	Foreign: true, Mislabelled: true, UnreadableKey: true, Unidentified: true, ListIncomplete: true, UnknownLabel: true, UnreadOrphans: true,
+	Foreign: true, OtherSecret: true, Mislabelled: true, Ambiguous: true, Unlabelled: true, UnreadableKey: true, Unidentified: true,
+	ListIncomplete: true, UnknownLabel: true, NotAsked: true, UnreadOrphans: true, ReplicaLag: true,
 }
 
 func (h *Handler) measure(secret string, result Result, took time.Duration, err error) {

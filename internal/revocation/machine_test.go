@@ -71,6 +71,7 @@ type machine struct {
 	adrift     []*drifter
 	failing    int // how many registry requests are still to fail
 	sinceLetGo time.Duration
+	mischief   bool // a key's label was moved by hand
 }
 
 // stallPlan lets one request of a process stall, or time out and land later.
@@ -94,6 +95,7 @@ func newMachine(t *rapid.T) *machine {
 	r := sandboxtest.New(t)
 	m := &machine{Rig: r, t: t, plans: map[string]*stallPlan{}, secret: r.Secret("quilt/machine")}
 	m.overseer = newOverseer(r, m.secret)
+	m.overseer.lateMark = longestRun
 	r.Hooks.Set(m.hook)
 	return m
 }
@@ -146,12 +148,14 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"replay step":   m.replay,
 		"drifting step": m.driftingStep,
 		"drifting sweep": func(t *rapid.T) {
-			m.drift(t, func(p *sandboxtest.Process) error { return sweepIn(p, m.secret, false) })
+			force := rapid.IntRange(0, 5).Draw(t, "force") == 0
+			m.drift(t, func(p *sandboxtest.Process) error { return m.sweepIn(p, force) })
 		},
 		"resume":        m.resume,
-		"sweep":         func(*rapid.T) { _, _ = m.secret.Sweep(false) },
+		"sweep":         func(*rapid.T) { _ = m.sweepIn(m.Process(), false) },
 		"sweep twice":   m.sweepTwice,
-		"forced sweep":  m.forcedSweep,
+		"forced sweep":  func(*rapid.T) { _ = m.sweepIn(m.Process(), true) },
+		"move label":    m.moveLabel,
 		"edit":          m.edit,
 		"rollback":      m.rollback,
 		"unstick":       m.unstick,
@@ -178,8 +182,15 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 	return actions
 }
 
-func sweepIn(p *sandboxtest.Process, s *sandboxtest.Secret, force bool) error {
-	_, err := p.Sweep(s.ARN, force)
+func (m *machine) sweepIn(p *sandboxtest.Process, force bool) error {
+	if force {
+		m.overseer.force(1)
+		defer m.overseer.force(-1)
+	}
+	_, err := p.Sweep(m.secret.ARN, force)
+	if err == nil {
+		m.overseer.seenBySweep(m.secret)
+	}
 	return err
 }
 
@@ -286,19 +297,14 @@ func (m *machine) letAllGo() {
 	}
 }
 
-func (m *machine) sweepTwice(*rapid.T) {
+func (m *machine) sweepTwice(t *rapid.T) {
+	force := rapid.IntRange(0, 5).Draw(t, "force") == 0
 	var both sync.WaitGroup
 	for range 2 {
 		p := m.NewProcess()
-		both.Go(func() { _ = sweepIn(p, m.secret, false) })
+		both.Go(func() { _ = m.sweepIn(p, force) })
 	}
 	both.Wait()
-}
-
-func (m *machine) forcedSweep(*rapid.T) {
-	m.overseer.force(true)
-	_, _ = m.secret.Sweep(true)
-	m.overseer.force(false)
 }
 
 // edit changes another field of the current value, as a person or a program would.
@@ -336,6 +342,32 @@ func (m *machine) rollback(t *rapid.T) {
 	for _, mark := range vault.NewVersion(target.ID, target.Stages).Marks { // as the command does
 		_ = m.secret.MoveLabel(mark.Label(), "", target.ID)
 	}
+}
+
+// moveLabel is a hand that moves a key's label to a version that it does not belong on. No key may die of it; but where a hand took a key's label off
+// its version, nothing but its name tells of it, so what is left behind is not judged in the end.
+func (m *machine) moveLabel(t *rapid.T) {
+	if rapid.IntRange(0, 9).Draw(t, "mischief") > 0 {
+		t.Skip("not this time")
+	}
+	var labels, versions []string
+	holder := map[string]string{}
+	for _, v := range m.secret.Snapshot().Versions {
+		if len(v.Stages) > 0 {
+			versions = append(versions, v.ID)
+		}
+		for _, label := range v.Stages {
+			if strings.HasPrefix(label, vault.KeyLabel("")) {
+				labels, holder[label] = append(labels, label), v.ID
+			}
+		}
+	}
+	if len(labels) == 0 {
+		t.Skip("no labels")
+	}
+	label := rapid.SampledFrom(labels).Draw(t, "label")
+	m.mischief = true
+	_ = m.secret.MoveLabel(label, rapid.SampledFrom(versions).Draw(t, "to"), holder[label])
 }
 
 func (m *machine) unstick(t *rapid.T) {
@@ -457,13 +489,13 @@ func (m *machine) settle() {
 		_, last = m.secret.Sweep(false)
 		m.Clock.Advance(27 * time.Hour)
 	}
-	if last != nil {
+	if last != nil && !m.mischief {
 		m.t.Fatalf("the sweeps do not come to rest: %v\n%s", last, m.secret.Labels())
 	}
 	if verdict := m.overseer.verdict(); verdict != "" {
 		m.t.Fatalf("%s\n%s\n%s", verdict, m.secret.Labels(), m.tail())
 	}
-	if left := m.overseer.leftBehind(m.secret); left != "" {
+	if left := m.overseer.leftBehind(m.secret); left != "" && !m.mischief {
 		m.t.Fatalf("%s\n%s", left, m.tail())
 	}
 	if err := m.secret.Rotate(); err != nil {

@@ -26,7 +26,8 @@ type overseer struct {
 	known       map[string]bool      // keys that were ever seen
 	byHand      map[string]bool      // keys of versions that AWSCURRENT was moved onto by hand: see movedByHand
 	clockOff    time.Duration        // how far the registry's clock may have moved against the other
-	forced      bool                 // a forced sweep may be under way
+	lateMark    time.Duration        // by how much a mark may have been dated back: a sweep stalled in that very request
+	forced      int                  // forced sweeps that may be under way
 	requests    int
 	violations  []string
 }
@@ -49,11 +50,11 @@ func (o *overseer) oversee(c *wire.Call, next func()) {
 	o.look()
 }
 
-// force says that a forced sweep is under way, which skips grace, quiet period and hold.
-func (o *overseer) force(on bool) {
+// force says that a forced sweep begins (1) or ended (-1), which skips grace, quiet period and hold.
+func (o *overseer) force(more int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.forced = on
+	o.forced += more
 }
 
 // movedByHand admits the limit that the package's comment tells of: a hand that moves AWSCURRENT onto a marked version, and away again before a
@@ -62,6 +63,17 @@ func (o *overseer) movedByHand(key string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.byHand[key] = true
+}
+
+// seenBySweep ends what movedByHand admits: a sweep saw the key as the current one, and took the mark off.
+func (o *overseer) seenBySweep(s *sandboxtest.Secret) {
+	current := s.Holder(vault.Current)
+	if len(vault.NewVersion(current.ID, current.Stages).Marks) > 0 {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.byHand, s.KeyIn(current).Reveal())
 }
 
 // clockMayBeOff admits that dates of use are the registry's own, whose clock moved by that much.
@@ -125,13 +137,13 @@ func (o *overseer) judge(c *wire.Call) {
 			}
 		}
 	}
-	grace, orphanAge, quiet := o.rig.RevokeEnv.Grace-time.Second, o.rig.RevokeEnv.OrphanAge-time.Second, o.rig.RevokeEnv.Quiet
+	grace, orphanAge, quiet := o.rig.RevokeEnv.Grace-time.Second-o.lateMark, o.rig.RevokeEnv.OrphanAge-time.Second, o.rig.RevokeEnv.Quiet
 	current, wasCurrent := o.lastCurrent[key.Secret]
 	pending, wasPending := o.lastPending[key.Secret]
 	switch {
-	case wasCurrent && !o.forced && !o.byHand[key.Secret] && now.Sub(current) < grace:
+	case wasCurrent && o.forced == 0 && !o.byHand[key.Secret] && now.Sub(current) < grace:
 		o.violated("promise 2: the key %s is revoked %s after it was current", key.Fingerprint, now.Sub(current))
-	case wasCurrent && !o.forced && o.rig.RevokeEnv.HoldLimit == nil && key.Status == "ACTIVE" && !key.LastUsedAt.IsZero() && now.Sub(key.LastUsedAt) < quiet-time.Second-o.clockOff:
+	case wasCurrent && o.forced == 0 && o.rig.RevokeEnv.HoldLimit == nil && key.Status == "ACTIVE" && !key.LastUsedAt.IsZero() && now.Sub(key.LastUsedAt) < quiet-time.Second-o.clockOff:
 		o.violated("promise 2: the key %s is revoked %s after its last use", key.Fingerprint, now.Sub(key.LastUsedAt))
 	case !wasCurrent && wasPending && now.Sub(pending) < orphanAge:
 		o.violated("promise 2: the key %s, which a stalled finishSecret could make current, is revoked %s after it was pending", key.Fingerprint, now.Sub(pending))

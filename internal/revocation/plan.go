@@ -130,6 +130,9 @@ func planKey(w World, p Policy, v Version, id string) Action {
 		return because(a, Report, OtherSecret)
 	case len(v.Marks) == 0 && !(p.Force && v.Has(vault.Previous)): // a leaked key has no time for two sweeps
 		a.Mark = vault.NewMark(v.ID, w.Now)
+		if p.Force {
+			a.Until = a.Mark.Since.Add(p.OrphanAge)
+		}
 		return because(a, Mark, Superseded)
 	}
 	return planMarked(w, p, v, row, a)
@@ -240,7 +243,10 @@ func planOrphans(w World, p Policy) []Action {
 		a := Action{Kind: Report, KeyID: k.ID, Key: &k}
 		age := w.RegistryNow.Sub(k.CreatedAt)
 		switch held, unread := w.holders(k); {
-		case held.ID != "" && len(held.Keys) == 0: // its label will follow, or its version is never acted on
+		case len(held.Keys) == 0 && (held.Has(vault.Current) || held.Has(vault.Pending)): // its label will follow
+		case held.ID != "" && len(held.Keys) == 0: // superseded without a label: never acted on, so somebody must
+			a.Version = held.ID
+			actions = append(actions, because(a, Report, Unlabelled))
 		case held.ID != "":
 			a.Version = held.ID
 			actions = append(actions, because(a, Report, Ambiguous))

@@ -211,8 +211,8 @@ var planRows = []row{
 		s.relabel("new", vault.Previous, vault.KeyLabel("new"), vault.NewMark("new", later.Add(-time.Hour)).Label())
 	}), []string{"report in-grace new new until 71h0m0s", "unmark current-again old "}},
 	{"mark without a key label", with(func(s *scene) { s.relabel("old", vault.Previous, vault.NewMark("old", marked).Label()) }),
-		[]string{"unmark no-key-label old "}},
-	{"version without any of our labels", with(func(s *scene) { s.relabel("old", vault.Previous) }), nil},
+		[]string{"unmark no-key-label old ", "report unlabelled old old"}},
+	{"version without any of our labels", with(func(s *scene) { s.relabel("old", vault.Previous) }), []string{"report unlabelled old old"}},
 
 	{"same key in a newer current version, without its label", with(func(s *scene) {
 		s.relabel("new", vault.Current)
@@ -358,7 +358,7 @@ var planRows = []row{
 		s.relabel("old", vault.KeyLabel("old"))
 		s.Force = true
 		return s
-	}, []string{"mark superseded old old"}},
+	}, []string{"mark superseded old old until 49h0m0s"}},
 	{"never current: a stalled finishSecret may promote it, by a second", with(func(s *scene) {
 		s.relabel("old", vault.KeyLabel("old"), vault.NewMark("old", marked).Label())
 		s.at(marked.Add(orphanAge - time.Second)).Force = true
@@ -414,7 +414,7 @@ var planRows = []row{
 	{"no orphan: an unlabelled version holds it", with(func(s *scene) {
 		s.orphan(orphanAge)
 		s.version("edit", keyOf("orphan"), "theirs")
-	}), []string{revokeOld}},
+	}), []string{revokeOld, "report unlabelled edit orphan"}},
 	{"no orphan: a version with another key's label holds it", with(func(s *scene) {
 		s.orphan(orphanAge)
 		s.held("old").Holds.Key = keyOf("orphan")

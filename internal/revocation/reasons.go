@@ -51,6 +51,7 @@ const (
 	Mislabelled    Reason = "mislabelled"     // the label's key is not the one in the value, as far as can be told
 	Ambiguous      Reason = "ambiguous"       // another key shows the same fingerprint: a label that was moved could not be told
 	UnreadableKey  Reason = "unreadable"      // the version's value holds no key that can be read
+	Unlabelled     Reason = "unlabelled"      // a superseded version holds the key, and somebody took its label off
 	Unidentified   Reason = "unidentified"    // the current key cannot be told from others at the registry
 	ListIncomplete Reason = "list-incomplete" // the registry's list lacks the current key: it counts for nothing
 	UnknownLabel   Reason = "unknown-label"   // a newer release wrote it

@@ -66,8 +66,9 @@ func (s *sweep) run(ctx context.Context) error {
 	if s.force && len(v.Lagging) > 0 {
 		s.result.Notes = append(s.result.Notes, "replica regions may still serve a revoked key: "+strings.Join(v.Lagging, ", "))
 	}
-	s.result.Health = health(v)
-	return s.act(ctx, v, Plan(v.World, s.plannedBy()))
+	err = s.act(ctx, v, Plan(v.World, s.plannedBy()))
+	s.result.Health = health(v, s.result.Actions)
+	return err
 }
 
 // plannedBy is the policy of this sweep.
@@ -89,10 +90,30 @@ func (s *sweep) act(ctx context.Context, v *view, plan []Action) error {
 			err = fault.Named(err)
 			taken.Error = err.Error()
 			failed = append(failed, fmt.Errorf("%s of the key %s: %w", a.Kind, a.KeyID, err))
+		} else if s.force && survivesForce[taken.Reason] {
+			failed = append(failed, s.notForced(taken))
 		}
 		s.result.Actions = append(s.result.Actions, taken)
 	}
 	return s.left(plan, failed)
+}
+
+// survivesForce are the reasons for which a superseded key lives on after a forced sweep. Somebody who forces has a leaked key, and must learn that
+// it still logs in.
+var survivesForce = map[Reason]bool{
+	RotationUnder: true, MayBePromoted: true, Superseded: true, WorldChanged: true, NotAsked: true, Foreign: true,
+	OtherSecret: true, Mislabelled: true, Ambiguous: true, Unlabelled: true,
+}
+
+func (s *sweep) notForced(t Taken) error {
+	again := "sweep again"
+	switch {
+	case t.Until != nil:
+		again = "force another sweep after " + t.Until.Format(time.RFC3339)
+	case t.Reason == RotationUnder:
+		again = "end the rotation (quilt-rotate unstick " + s.secret.Name + "), then force another sweep"
+	}
+	return fmt.Errorf("the key %s (%s) still lives (%s): %s", t.KeyID, t.Fingerprint, t.Reason, again)
 }
 
 // left makes one error of what failed, and of what stops every sweep until somebody acts.
@@ -140,7 +161,12 @@ func tell(v *view, a Action) Taken {
 // overdueAfter is how long after its date a rotation counts as missed: one that starts late in its window is on time.
 const overdueAfter = time.Hour
 
-func health(v *view) *Health {
+func health(v *view, taken []Taken) *Health {
+	gone := map[string]bool{} // versions
+	for _, t := range taken {
+		gone[t.Version] = gone[t.Version] || t.Done && (t.Action == Revoke || t.Action == Unlabel)
+	}
+
 	rotation := v.secret.Rotation
 	h := &Health{
 		FreeLabels: vault.LabelQuota - v.secret.Labels(), RotationUnderWay: v.underWay(), RotationOff: !rotation.Enabled,
@@ -151,7 +177,7 @@ func health(v *view) *Health {
 		h.CurrentKeyExpiresIn, h.CurrentKeyAge = row.ExpiresAt.Sub(v.RegistryNow), v.RegistryNow.Sub(row.CreatedAt)
 	}
 	for _, version := range v.Versions {
-		if age := v.Now.Sub(lastMark(version)); len(version.Marks) > 0 && !version.Has(vault.Current) && age > h.OldestSuperseded {
+		if age := v.Now.Sub(lastMark(version)); len(version.Marks) > 0 && !version.Has(vault.Current) && !gone[version.ID] && age > h.OldestSuperseded {
 			h.OldestSuperseded = age
 		}
 	}

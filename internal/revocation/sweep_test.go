@@ -3,6 +3,7 @@ package revocation_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -568,7 +569,7 @@ func TestForeignKeys(t *testing.T) {
 	s, old, _ := due(t, r)
 	k, _ := r.Registry.KeyBySecret(old.Reveal())
 	r.Registry.TransferKey(k.ID, sandbox.AdminEmail)
-	swept(t, s, true, "report foreign")
+	swept(t, s, false, "report foreign")
 	alive(t, s, old)
 	if len(r.Output.Lines(`"ForeignKeys":1`)) != 1 || len(r.Output.Lines(`"level":"WARN"`, `"reason":"foreign"`, old.Fingerprint())) != 1 {
 		t.Errorf("nothing tells of the foreign key:\n%s", r.Output)
@@ -584,10 +585,73 @@ func TestTwoSecretsWithOneKey(t *testing.T) {
 	two.MustRotate()
 	_ = two.MustSweep(false)
 	r.Clock.Advance(72 * time.Hour)
-	for _, force := range []bool{false, true} {
-		swept(t, two, force, "report other-secret")
-		alive(t, two, shared)
+	swept(t, two, false, "report other-secret")
+	alive(t, two, shared)
+	forcedInVain(t, two, "other-secret")
+	alive(t, two, shared)
+}
+
+// forcedInVain forces a sweep that must not revoke, and must say so: somebody who forces has a leaked key.
+func forcedInVain(t *testing.T, s *sandboxtest.Secret, reason string) {
+	t.Helper()
+	_, err := s.Sweep(true)
+	if _, incomplete := errors.AsType[*fault.SweepIncomplete](err); !incomplete || !strings.Contains(err.Error(), "still lives ("+reason+")") {
+		t.Errorf("a forced sweep that leaves a key alive (%s) must say so, not: %v", reason, err)
 	}
+}
+
+// TestForceInVain protects whoever forces a sweep for a leaked key from taking a key for dead that still lives.
+func TestForceInVain(t *testing.T) {
+	t.Run("a rotation is under way", func(t *testing.T) {
+		s, old, _ := due(t, sandboxtest.New(t))
+		s.Begin(sandboxtest.Token(7))
+		forcedInVain(t, s, "rotation-under-way")
+		alive(t, s, old)
+	})
+	t.Run("it may never have been current", func(t *testing.T) {
+		s := sandboxtest.New(t).Secret("quilt/pipeline")
+		event := s.Begin(sandboxtest.Token(7))
+		must(t, s.Step(event, rotation.Create))
+		must(t, s.MoveLabel(vault.Pending, "", sandboxtest.Token(7)))
+		forcedInVain(t, s, "superseded")
+		forcedInVain(t, s, "may-be-promoted")
+	})
+	t.Run("somebody took its label off", func(t *testing.T) {
+		s, old, _ := due(t, sandboxtest.New(t))
+		for _, label := range s.Holder(vault.Previous).Stages {
+			if label != vault.Previous {
+				must(t, s.MoveLabel(label, "", s.Holder(vault.Previous).ID))
+			}
+		}
+		forcedInVain(t, s, "unlabelled")
+		alive(t, s, old)
+	})
+}
+
+// TestTheGateIsPassedBeforeEachAttempt protects a key that somebody goes back to while a revocation waits to be tried again.
+func TestTheGateIsPassedBeforeEachAttempt(t *testing.T) {
+	t.Run("the registry is busy", func(t *testing.T) {
+		r := sandboxtest.New(t)
+		s, old, fresh := due(t, r)
+		oldID, newID := s.Holder(vault.Previous).ID, s.Holder(vault.Current).ID
+		r.Intercept(sandboxtest.On(sandboxtest.Nth(0, func(c *wire.Call, _ func()) {
+			must(t, s.MoveLabel(vault.Current, oldID, newID))
+			c.Respond(429, `{"message":"slow down"}`)
+		}), "apiKeyRevoke"))
+		swept(t, s, false, "report world-changed")
+		alive(t, s, old, fresh)
+	})
+	t.Run("the issuer takes over", func(t *testing.T) {
+		r := sandboxtest.New(t)
+		issuer := r.BareSecret("quilt/issuer", `{"username":"`+sandbox.UserName+`","password":"`+sandbox.UserPassword+`"}`)
+		s, old, fresh := due(t, r)
+		s.Tag(settings.TagIssuer, issuer.ARN)
+		r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.KeysMayNotManage = quiltregistry.RefuseInvalidInput })
+		oldID, newID := s.Holder(vault.Previous).ID, s.Holder(vault.Current).ID
+		r.Intercept(sandboxtest.On(sandboxtest.Before(func() { must(t, s.MoveLabel(vault.Current, oldID, newID)) }), "POST /api/login"))
+		swept(t, s, false, "report world-changed")
+		alive(t, s, old, fresh)
+	})
 }
 
 // TestKeysMayNotManageKeys protects the sweeps of a registry whose keys may log in and not manage keys, in each of its manners.
@@ -758,7 +822,7 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 			s, old, fresh := due(t, r)
 			oldID, newID := s.Holder(vault.Previous).ID, s.Holder(vault.Current).ID
 			r.Intercept(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.Before(func() { must(t, c.change(s, oldID, newID)) })), "DescribeSecret"))
-			swept(t, s, true, "report world-changed")
+			forcedInVain(t, s, "world-changed")
 			alive(t, s, old, fresh)
 		})
 	}

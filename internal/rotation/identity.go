@@ -2,9 +2,9 @@ package rotation
 
 import (
 	"context"
+	"errors"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/vault"
 )
@@ -68,11 +68,14 @@ func onlyFit(keys []quilt.APIKey, key apikey.Key) (id string, ok bool) {
 	return id, n == 1
 }
 
-// holdsKey compares by value, byte for byte: labels and fingerprints only lead here.
+// holdsKey compares by value, byte for byte: labels and fingerprints only lead here. A version whose value holds no key does not hold this one.
 func (r *run) holdsKey(ctx context.Context, versionID string, key apikey.Key) (bool, error) {
 	raw, err := r.Vault.Read(ctx, r.secret.ARN, versionID)
+	if errors.Is(err, vault.ErrNoValue) || errors.Is(err, vault.ErrBinary) {
+		return false, nil
+	}
 	if err != nil {
-		return false, fault.InValue("labelled", r.secret, err)
+		return false, err
 	}
 	value, err := apikey.ParseValue(raw, r.settings.Field)
 	return err == nil && value.Key().Equal(key), nil

@@ -161,7 +161,7 @@ func (r *Rig) NewProcess() *Process {
 		Vault: v, Registry: registry, Settings: r.RotateEnv, Log: log, NewKeyWait: r.NewKeyWait,
 	}}
 	p.revoke = &revocation.Handler{Log: log, Metrics: metrics, Sweeper: &revocation.Sweeper{
-		Vault: v, Registry: registry, Settings: r.RevokeEnv, Log: log, RefusalWait: 20 * time.Millisecond,
+		Vault: v, Registry: registry, Settings: r.RevokeEnv, Log: log, RefusalWait: 20 * time.Millisecond, RetryInterval: time.Millisecond,
 	}}
 	r.started.Store(p.ID, p)
 	return p
