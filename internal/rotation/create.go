@@ -84,15 +84,15 @@ func (r *run) checkMade(ctx context.Context, m made, owner string) error {
 // A crash before the put leaves an orphan, which the sweep finds by its name. Whatever goes wrong with the put, the version is read
 // back: a value is immutable, so what stands there tells how the race ended. Only when another key stands there is it sure that ours
 // never will, and only then is ours revoked.
-func (r *run) store(ctx context.Context, current apikey.Value, made made) error {
-	value, err := current.WithKey(made.key.Secret)
+func (r *run) store(ctx context.Context, current apikey.Value, m made) error {
+	value, err := current.WithKey(m.key.Secret)
 	if err != nil {
-		r.revokeOwn(ctx, made, "it does not fit into the value")
+		r.revokeOwn(ctx, m, "it does not fit into the value")
 		return fault.New[fault.BadNewKey]("the new key cannot be stored in %s: %w", r.secret.ARN, err)
 	}
-	r.report.Key, r.report.KeyID = made.key.Secret, made.key.ID
-	if err := r.put(ctx, value, made.key.ID); err != nil {
-		return r.readBack(ctx, value, made, err)
+	r.report.Key, r.report.KeyID = m.key.Secret, m.key.ID
+	if err := r.put(ctx, value, m.key.ID); err != nil {
+		return r.readBack(ctx, value, m, err)
 	}
 	return nil
 }
@@ -105,15 +105,15 @@ func (r *run) put(ctx context.Context, value redact.Text, keyID string) error {
 	})
 }
 
-func (r *run) readBack(ctx context.Context, ours redact.Text, made made, putErr error) error {
+func (r *run) readBack(ctx context.Context, ours redact.Text, m made, putErr error) error {
 	stored, err := r.Vault.Read(ctx, r.secret.ARN, r.Token)
 	switch {
 	case err != nil: // it may yet land
 		return fault.New[fault.StoreFailed]("the new key could not be stored in %s: %w; a key that was left over is found and revoked by the sweep", r.secret.ARN, putErr)
 	case stored.Equal(ours):
-		return r.attachOnce(ctx, vault.KeyLabel(made.key.ID), r.Token)
+		return r.attachOnce(ctx, vault.KeyLabel(m.key.ID), r.Token)
 	default:
-		r.revokeOwn(ctx, made, "another run of this step stored its key first")
+		r.revokeOwn(ctx, m, "another run of this step stored its key first")
 		r.report.Key, r.report.KeyID = apikey.Key{}, ""
 		return nil
 	}
@@ -133,11 +133,11 @@ func (r *run) attachOnce(ctx context.Context, label, version string) error {
 
 // revokeOwn revokes the key that this run made, once it is sure that it was not stored. When that fails, the sweep finds the key by
 // its name.
-func (r *run) revokeOwn(ctx context.Context, made made, why string) {
-	err := made.session.RevokeKey(ctx, made.key.ID)
+func (r *run) revokeOwn(ctx context.Context, m made, why string) {
+	err := m.session.RevokeKey(ctx, m.key.ID)
 	if err != nil {
-		r.Log.WarnContext(ctx, "the key that this run made could not be revoked again: the sweep will", "why", why, "keyId", made.key.ID, "error", err)
+		r.Log.WarnContext(ctx, "the key that this run made could not be revoked again: the sweep will", "why", why, "keyId", m.key.ID, "error", err)
 		return
 	}
-	r.Log.InfoContext(ctx, "revoked the key that this run made", "why", why, "keyId", made.key.ID)
+	r.Log.InfoContext(ctx, "revoked the key that this run made", "why", why, "keyId", m.key.ID)
 }

@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -68,10 +69,7 @@ func ParseEvent(payload []byte) (Request, error) {
 }
 
 func (h *Handler) tell(ctx context.Context, req Request, report Report, took time.Duration, err error) {
-	secret := report.SecretARN
-	if secret == "" {
-		secret = clip(req.SecretID)
-	}
+	secret := clip(cmp.Or(report.SecretARN, req.SecretID))
 	step := knownStep(req.Step)
 	attrs := []slog.Attr{
 		slog.String("step", step), slog.String("outcome", outcome(report, err)), slog.Int64("durationMs", took.Milliseconds()),

@@ -91,6 +91,16 @@ func TestAKeyPastedIntoTheEventIsNotPrinted(t *testing.T) {
 	}
 }
 
+func TestASecretNamedLikeAKeyIsNotLogged(t *testing.T) {
+	// Protects a key that somebody pasted into the name of a secret: the service's answers hold it, and no log line and no metric does.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	r.Secret("quilt/qk_PASTEDKEYPASTEDKEYPASTEDKEY").MustRotate()
+	if r.Output.Lines("step done") == nil || strings.Contains(r.Output.String(), "PASTEDKEY") {
+		t.Errorf("nothing is logged, or the name is:\n%s", r.Output)
+	}
+}
+
 func TestADeletedSecret(t *testing.T) {
 	// Protects a secret that is marked for deletion: nothing is done for it.
 	t.Parallel()

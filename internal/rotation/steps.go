@@ -41,11 +41,11 @@ func (r *run) createSecret(ctx context.Context) error {
 	if err := r.roomForLabels(); err != nil {
 		return err
 	}
-	made, err := r.mint(ctx, current)
+	m, err := r.mint(ctx, current)
 	if err != nil {
 		return err
 	}
-	return r.store(ctx, current, made)
+	return r.store(ctx, current, m)
 }
 
 // setSecret has nothing to set: the registry made the key, so it knows it. It checks that the pending value holds its key where the
