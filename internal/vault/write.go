@@ -68,18 +68,27 @@ func (v *Vault) Promote(ctx context.Context, secretARN, to, from string) error {
 	return v.move(ctx, secretARN, Current, to, from)
 }
 
-// Attach puts a label on a version that no other version has. Doing it twice changes nothing; a crash before it leaves the version
-// without, for the next run to see.
+// Attach puts a label on a version that no other version has. The service refuses it when another version has the label.
+//
+// A crash before it leaves the version without the label: the next run sees that, and attaches it. After it, the label is there, and
+// doing it again changes nothing. So a lost answer needs no look: the SDK's own retry, or the next run's, comes out the same.
 func (v *Vault) Attach(ctx context.Context, secretARN, label, to string) error {
 	return v.move(ctx, secretARN, label, to, "")
 }
 
-// Move takes a label from one version to another, in one call, so that at no instant none has it.
+// Move takes a label from one version to another, in one call, so that at no instant none has it. It is a compare-and-swap, as [Vault.Promote].
+//
+// A crash before it leaves the label where it was, after it where it shall be: the next run finds one or the other, never both and
+// never neither. A lost answer makes the SDK's own retry fail on the moved label: the caller describes the secret to learn what is true.
 func (v *Vault) Move(ctx context.Context, secretARN, label, to, from string) error {
 	return v.move(ctx, secretARN, label, to, from)
 }
 
 // Detach takes a label off a version. It is refused when the label is no longer there, so it cannot take it from another version.
+//
+// A crash before it leaves the label on, for the next run to take off; after it, the label is gone, and a version that has none is
+// the service's to delete. A lost answer makes the SDK's own retry fail on the missing label: the caller describes the secret, and is
+// content when it is gone.
 func (v *Vault) Detach(ctx context.Context, secretARN, label, from string) error {
 	return v.move(ctx, secretARN, label, "", from)
 }
