@@ -1,0 +1,325 @@
+package proof_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/vault"
+)
+
+var deploy = flag.Bool("deploy", false, "deploy to a local AWS, which takes a minute or two (make deploy-local)")
+
+// The secret of the deployment, and its stack.
+const (
+	secretName = "prod/pipeline"
+	stackName  = "quilt-rotate-prod"
+)
+
+func TestADeploymentThatNobodyTouchedRotatesAKey(t *testing.T) {
+	// Protects the promise of the README: two commands of cdk and one that puts the first key in, and the key rotates. The functions are the arm64 packages that
+	// would go to AWS.
+	if !*deploy {
+		t.Skip("SKIPPED: deploy to a local AWS: run make deploy-local")
+	}
+	need(t)
+	box, err := sandbox.Start(sandbox.Options{})
+	must(t, err)
+	t.Cleanup(func() { _ = box.Close() })
+	aws := startAWS(t)
+	configuration := write(t, "registry: %s\nkeys:\n  - {name: %s, schedule: rate(30 days)}\n", box.RegistryURL, secretName)
+
+	aws.cdk(configuration, "bootstrap", "aws://"+account+"/"+region)
+	aws.cdk(configuration, "deploy", "--method=direct", "--require-approval", "never", "--progress", "events")
+	rotate, revoke := aws.function("RotateFunction"), aws.function("RevokeFunction")
+	aws.checkFresh(rotate, revoke)
+
+	first := aws.bootstrap(box)
+	aws.rotate()
+	second, version := aws.current()
+	if second == first || !box.Registry.Alive(second) || !box.Registry.Alive(first) {
+		t.Fatalf("AWSCURRENT must hold a new key that logs in, and the old one must still do\n%s", aws.log())
+	}
+	if aws.value() != sandboxtest.ValueWith(second) {
+		t.Error("more than the key changed in the value")
+	}
+	made, _ := box.Registry.KeyBySecret(second)
+	if labels := aws.labels()[version]; !strings.Contains(labels, vault.KeyLabel(made.ID)) {
+		t.Errorf("the new version lacks its key's label: %s", labels)
+	}
+	aws.checkSweep(revoke)
+	t.Logf("deployed %s, rotated %s in %s, swept by %s", stackName, secretName, rotate, revoke)
+}
+
+// need skips, by name, where something is missing.
+func need(t *testing.T) {
+	t.Helper()
+	for name, install := range map[string]string{
+		"python3": "", "node": "", "aws": "pip install awscli", "qemu-aarch64": "apt-get install qemu-user",
+	} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skipf("SKIPPED: deploy to a local AWS: %s is not installed %s", name, install)
+		}
+	}
+	for path, why := range map[string]string{
+		launcher(t): "the local AWS is not there", filepath.Join(root(t), "infra", "node_modules", ".bin", "cdk"): "run npm ci in infra",
+	} {
+		if _, err := os.Stat(path); err != nil {
+			t.Skipf("SKIPPED: deploy to a local AWS: %s: %v", why, err)
+		}
+	}
+	if output, err := exec.Command("python3", "-c", "import moto.server").CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED: deploy to a local AWS: moto is not installed: %s", output)
+	}
+}
+
+func launcher(t *testing.T) string {
+	t.Helper()
+	if path := os.Getenv("LOCAL_AWS"); path != "" {
+		return path
+	}
+	return filepath.Join(root(t), "..", "shared", "tools", "local_aws.py")
+}
+
+// A localAWS is a running one.
+type localAWS struct {
+	t      *testing.T
+	url    string
+	output string // file of what it and the functions wrote
+}
+
+// startAWS starts one on a free port of loopback. It ends, with every function that it started, when the test does.
+func startAWS(t *testing.T) *localAWS {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	port := listener.Addr().(*net.TCPAddr).Port
+	must(t, listener.Close())
+	output, err := os.Create(filepath.Join(t.TempDir(), "aws.log"))
+	must(t, err)
+	a := &localAWS{t, fmt.Sprintf("http://127.0.0.1:%d", port), output.Name()}
+	process := exec.Command("python3", "localaws.py", launcher(t), fmt.Sprint(port))
+	process.Stdout, process.Stderr = output, output
+	process.Env = append(clean(os.Environ()), "TMPDIR="+t.TempDir(), "PYTHONDONTWRITEBYTECODE=1")
+	process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a group of its own, functions included
+	must(t, process.Start())
+	t.Cleanup(func() {
+		_ = syscall.Kill(-process.Process.Pid, syscall.SIGKILL)
+		_ = process.Wait()
+		_ = output.Close()
+	})
+	a.await()
+	return a
+}
+
+func (a *localAWS) await() {
+	a.t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if response, err := http.Get(a.url + "/moto-api/"); err == nil {
+			_ = response.Body.Close()
+			return
+		}
+	}
+	a.t.Fatalf("the local AWS does not answer\n%s", a.log())
+}
+
+func (a *localAWS) log() string {
+	text, _ := os.ReadFile(a.output)
+	return string(text[max(0, len(text)-4000):])
+}
+
+// clean leaves out what would lead a process to another AWS.
+func clean(environment []string) []string {
+	var left []string
+	for _, variable := range environment {
+		if !strings.HasPrefix(variable, "AWS_") && !strings.HasPrefix(variable, "CDK_") {
+			left = append(left, variable)
+		}
+	}
+	return left
+}
+
+// environment is what leads the CLIs to the local AWS. CloudFormation there reads templates from a bucket by path only on a host that it knows.
+func (a *localAWS) environment(more ...string) []string {
+	return append(clean(os.Environ()), append(more,
+		"AWS_ENDPOINT_URL="+a.url, "AWS_ENDPOINT_URL_S3_FOR_CLOUDFORMATION="+strings.Replace(a.url, "127.0.0.1", "localhost", 1),
+		"AWS_ACCESS_KEY_ID=testing", "AWS_SECRET_ACCESS_KEY=testing", "AWS_REGION="+region, "AWS_DEFAULT_REGION="+region,
+		"AWS_EC2_METADATA_DISABLED=true", "AWS_DEFAULT_OUTPUT=json", "AWS_PAGER=", "CDK_DISABLE_CLI_TELEMETRY=true",
+		"JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION="+nodeVersion())...)
+}
+
+func nodeVersion() string {
+	version, _ := exec.Command("node", "-p", `process.versions.node.split(".")[0]`).Output()
+	return strings.TrimSpace(string(version))
+}
+
+// cdk runs the CDK's command as a user would, in infra.
+func (a *localAWS) cdk(configuration string, arguments ...string) {
+	a.t.Helper()
+	began := time.Now()
+	command := exec.Command("node", append([]string{filepath.Join("node_modules", ".bin", "cdk")}, append(arguments, "--output", a.t.TempDir())...)...)
+	command.Dir = filepath.Join(root(a.t), "infra")
+	command.Env = a.environment("QUILT_ROTATE_CONFIG="+configuration, "TMPDIR="+a.t.TempDir())
+	if output, err := command.CombinedOutput(); err != nil {
+		a.t.Fatalf("cdk %s: %v\n%s\n%s", arguments[0], err, output, a.log())
+	}
+	a.t.Logf("cdk %s: %s", strings.Join(arguments, " "), time.Since(began).Round(100*time.Millisecond))
+}
+
+// cli runs the AWS CLI and reads its answer.
+func (a *localAWS) cli(answer any, arguments ...string) {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, "aws", arguments...)
+	command.Env = a.environment()
+	var failure bytes.Buffer
+	command.Stderr = &failure
+	output, err := command.Output()
+	if err != nil {
+		a.t.Fatalf("aws %s %s: %v\n%s\n%s", arguments[0], arguments[1], err, failure.String(), a.log())
+	}
+	if answer == nil {
+		return
+	}
+	must(a.t, json.Unmarshal(output, answer))
+}
+
+// function is the name in an output of the stack.
+func (a *localAWS) function(output string) string {
+	a.t.Helper()
+	var name string
+	a.cli(&name, "cloudformation", "describe-stacks", "--stack-name", stackName, "--query", "Stacks[0].Outputs[?OutputKey=='"+output+"'].OutputValue | [0]")
+	if name == "" {
+		a.t.Fatalf("the stack has no output %s", output)
+	}
+	return name
+}
+
+// description is what DescribeSecret says, as far as it is looked at.
+type description struct {
+	RotationEnabled   bool
+	RotationLambdaARN string
+	VersionIDs        map[string][]string `json:"VersionIdsToStages"`
+}
+
+func (a *localAWS) describe() description {
+	a.t.Helper()
+	var d description
+	a.cli(&d, "secretsmanager", "describe-secret", "--secret-id", secretName)
+	return d
+}
+
+func (a *localAWS) labels() map[string]string {
+	labels := map[string]string{}
+	for version, stages := range a.describe().VersionIDs {
+		labels[version] = strings.Join(stages, " ")
+	}
+	return labels
+}
+
+func (a *localAWS) value() string {
+	a.t.Helper()
+	var secret struct{ SecretString string }
+	a.cli(&secret, "secretsmanager", "get-secret-value", "--secret-id", secretName, "--version-stage", vault.Current)
+	return secret.SecretString
+}
+
+// current is the key that consumers read, and its version.
+func (a *localAWS) current() (key, version string) {
+	a.t.Helper()
+	var value struct {
+		Key string `json:"QUILT_API_KEY"`
+	}
+	must(a.t, json.Unmarshal([]byte(a.value()), &value))
+	for id, stages := range a.labels() {
+		if strings.Contains(stages, vault.Current) {
+			version = id
+		}
+	}
+	return value.Key, version
+}
+
+// checkFresh looks at the resources themselves: the secret waits for its key, its rotation is on, its sweep is scheduled.
+func (a *localAWS) checkFresh(rotate, revoke string) {
+	a.t.Helper()
+	d := a.describe()
+	if value := a.value(); value != "{}" || !d.RotationEnabled || !strings.HasSuffix(d.RotationLambdaARN, rotate) {
+		a.t.Fatalf("the secret must hold {} and have its rotation on, by %s: %q, %+v", rotate, value, d)
+	}
+	var targets []string
+	a.cli(&targets, "scheduler", "list-schedules", "--query", "Schedules[].Target.Arn")
+	if len(targets) != 1 || !strings.HasSuffix(targets[0], revoke) {
+		a.t.Fatalf("one schedule must call %s: %v", revoke, targets)
+	}
+	var alarms int
+	a.cli(&alarms, "cloudwatch", "describe-alarms", "--query", "length(MetricAlarms)")
+	if alarms == 0 {
+		a.t.Fatal("there are no alarms")
+	}
+}
+
+// bootstrap puts a first key in by hand, with other fields around it.
+func (a *localAWS) bootstrap(box *sandbox.Sandbox) (key string) {
+	a.t.Helper()
+	_, key = box.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+	file := filepath.Join(a.t.TempDir(), "value")
+	must(a.t, os.WriteFile(file, []byte(sandboxtest.ValueWith(key)), 0o600))
+	a.cli(nil, "secretsmanager", "put-secret-value", "--secret-id", secretName, "--secret-string", "file://"+file)
+	return key
+}
+
+// rotate asks for a rotation, and waits until its version is the current one.
+func (a *localAWS) rotate() {
+	a.t.Helper()
+	var asked struct {
+		VersionID string `json:"VersionId"`
+	}
+	began := time.Now()
+	a.cli(&asked, "secretsmanager", "rotate-secret", "--secret-id", secretName)
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		if strings.Contains(a.labels()[asked.VersionID], vault.Current) {
+			a.t.Logf("aws secretsmanager rotate-secret: current after %s", time.Since(began).Round(100*time.Millisecond))
+			return
+		}
+	}
+	a.t.Fatalf("the rotation does not end: %v\n%s", a.labels(), a.log())
+}
+
+// checkSweep invokes the revoke function as the scheduler does: it marks the replaced version, and revokes nothing yet.
+func (a *localAWS) checkSweep(revoke string) {
+	a.t.Helper()
+	var input string
+	var names []struct{ Name, GroupName string }
+	a.cli(&names, "scheduler", "list-schedules", "--query", "Schedules[].{Name:Name,GroupName:GroupName}")
+	a.cli(&input, "scheduler", "get-schedule", "--name", names[0].Name, "--group-name", names[0].GroupName, "--query", "Target.Input")
+	file, event := filepath.Join(a.t.TempDir(), "answer"), filepath.Join(a.t.TempDir(), "event")
+	must(a.t, os.WriteFile(event, []byte(input), 0o600))
+	var invoked struct{ FunctionError string }
+	a.cli(&invoked, "lambda", "invoke", "--function-name", revoke, "--payload", "fileb://"+event, file)
+	answer, err := os.ReadFile(file)
+	must(a.t, err)
+	var result struct{ Outcome string }
+	must(a.t, json.Unmarshal(answer, &result))
+	marked := false
+	for _, labels := range a.labels() {
+		marked = marked || strings.Contains(labels, "quilt-superseded:") && !strings.Contains(labels, vault.Current)
+	}
+	if invoked.FunctionError != "" || result.Outcome != "swept" || !marked {
+		a.t.Fatalf("the sweep must mark the replaced version: %s %s\n%v\n%s", invoked.FunctionError, answer, a.labels(), a.log())
+	}
+	a.t.Logf("the sweep answers %s", answer)
+}

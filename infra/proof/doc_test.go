@@ -1,0 +1,80 @@
+// Package proof_test proves what a look at the template cannot: that the functions' policies grant exactly what the built functions were seen to ask for, and that a
+// deployment that nobody touched rotates a key (see deploy_test.go).
+//
+// It relies on the sandbox of the module quilt-rotate, whose wire shows every request, and on the Go command; it takes the templates from the app as `cdk` runs it.
+package proof_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"quilt-rotate/infra/bundle"
+	"quilt-rotate/infra/config"
+)
+
+// root is the checkout's folder.
+func root(t *testing.T) string {
+	t.Helper()
+	here, err := os.Getwd()
+	must(t, err)
+	folder, err := bundle.Root(filepath.Dir(filepath.Dir(here)))
+	must(t, err)
+	return folder
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// buildFunction compiles a function for this machine, else as for Lambda.
+func buildFunction(t *testing.T, name string) (bootstrap string) {
+	t.Helper()
+	bootstrap = filepath.Join(t.TempDir(), bundle.Program)
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags=-s -w -buildid=", "-o", bootstrap, "./functions/"+name)
+	build.Dir, build.Env = root(t), append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the function %s: %v\n%s", name, err, output)
+	}
+	return bootstrap
+}
+
+// synthesize runs the app on a configuration, and gives that and the template.
+func synthesize(t *testing.T, file string) (*config.Config, template) {
+	t.Helper()
+	node, err := exec.Command("node", "-p", `process.versions.node.split(".")[0]`).Output()
+	if err != nil {
+		t.Skip("SKIPPED: the app needs Node, which is not installed")
+	}
+	out := t.TempDir()
+	app := exec.CommandContext(context.Background(), "go", "run", ".")
+	app.Dir = filepath.Join(root(t), "infra")
+	app.Env = append(os.Environ(), "CDK_OUTDIR="+out, "QUILT_ROTATE_CONFIG="+file, "CDK_DEFAULT_ACCOUNT="+account, "CDK_DEFAULT_REGION="+region,
+		"TMPDIR="+t.TempDir(), "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION="+strings.TrimSpace(string(node)))
+	if output, err := app.CombinedOutput(); err != nil {
+		t.Fatalf("synthesize %s: %v\n%s", file, err, output)
+	}
+	c, err := config.Load(file, config.AWS{Account: account, Region: region})
+	must(t, err)
+	text, err := os.ReadFile(filepath.Join(out, c.Stack+".template.json"))
+	must(t, err)
+	var synthesized template
+	must(t, json.Unmarshal(text, &synthesized))
+	return c, synthesized
+}
+
+// write puts a configuration into a file.
+func write(t *testing.T, format string, args ...any) (file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "config.yaml")
+	must(t, os.WriteFile(file, fmt.Appendf(nil, format, args...), 0o600))
+	return file
+}

@@ -1,0 +1,330 @@
+package proof_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"quilt-rotate/infra/config"
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awssecrets"
+	"quilt-rotate/internal/sandbox/quiltregistry"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/vault"
+)
+
+const (
+	region  = sandbox.Region
+	account = sandbox.Account
+)
+
+// A world is a sandbox with the two built functions, and what they asked of AWS in it.
+type world struct {
+	*sandboxtest.Rig
+	t *testing.T
+
+	mu      sync.Mutex
+	seen    map[request]bool
+	calls   int
+	mishap  wire.Hook // happens to a function's requests
+	sweeps  int
+	rotated int
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{Rig: sandboxtest.NewPersistent(t, 3), t: t, seen: map[request]bool{}}
+	for _, name := range []string{sandbox.RotateFunction, sandbox.RevokeFunction} {
+		// The SDK writes the application's id into its user agent: so the wire knows who asks.
+		_, err := w.AddFunction(name, buildFunction(t, name), time.Minute, map[string]string{"AWS_SDK_UA_APP_ID": name})
+		must(t, err)
+	}
+	w.Hooks.Set(w.watch)
+	return w
+}
+
+var (
+	scope = regexp.MustCompile(`Credential=ASIA[A-Z0-9]+/\d+/[a-z0-9-]+/([a-z0-9-]+)/aws4_request`)
+	appID = regexp.MustCompile(`\bapp/([a-z]+)`)
+)
+
+// watch notes what the functions ask of AWS. Requests of the test itself have other credentials.
+func (w *world) watch(c *wire.Call, next func()) {
+	if signed := scope.FindStringSubmatch(c.Request.Header.Get("Authorization")); signed != nil {
+		w.note(c, signed[1])
+	}
+	w.mu.Lock()
+	mishap := w.mishap
+	w.mu.Unlock()
+	if mishap == nil || c.Service == "lambda" {
+		next()
+		return
+	}
+	mishap(c, next)
+}
+
+func (w *world) note(c *wire.Call, service string) {
+	caller := appID.FindStringSubmatch(c.Request.Header.Get("User-Agent"))
+	if caller == nil {
+		w.t.Errorf("%s was asked by nobody known: %q", c.Operation, c.Request.Header.Get("User-Agent"))
+		return
+	}
+	var body struct{ SecretId, VersionStage string } //nolint:revive,staticcheck // the wire's names
+	_ = json.Unmarshal(c.Body, &body)
+	if !strings.HasPrefix(body.SecretId, "arn:") {
+		body.SecretId = awssecrets.ARN(region, account, body.SecretId)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls++
+	w.seen[request{function: caller[1], action: service + ":" + c.Operation, resource: body.SecretId, stage: body.VersionStage}] = true
+}
+
+// during lets a mishap happen to requests while f runs.
+func (w *world) during(mishap wire.Hook, f func()) {
+	w.mu.Lock()
+	w.mishap = mishap
+	w.mu.Unlock()
+	f()
+	w.mu.Lock()
+	w.mishap = nil
+	w.mu.Unlock()
+}
+
+// A life is that of one secret.
+type life struct {
+	*sandboxtest.Secret
+	w      *world
+	issuer bool
+}
+
+// begin makes the secret as the stack or `adopt` leaves it: waiting for its first key, or with somebody's own.
+func (w *world) begin(key *config.Key) *life {
+	var tags []string
+	for name, value := range key.SettingTags() {
+		tags = append(tags, name, value)
+	}
+	return &life{w.BareSecret(key.SecretName(), "{}", tags...), w, key.Issuer != ""}
+}
+
+// live goes through everything that can happen to a key: every branch in which a function asks something of AWS.
+func (l *life) live() {
+	l.waitForTheFirstKey()
+	l.rotateMarkHoldRevoke()
+	l.editAndRollBack()
+	l.orphanAndForce()
+	l.selfHeal()
+	if l.issuer {
+		l.needTheIssuer()
+	}
+}
+
+func (l *life) waitForTheFirstKey() {
+	l.sweep(false)
+	if l.Rotate() == nil {
+		l.w.t.Error("a secret without a key was rotated")
+	}
+	id, key := l.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+	l.Put(sandboxtest.ValueWith(key)) // without its label: the rotation writes it
+	l.rotate()
+	if !l.labelled(id) {
+		l.w.t.Error("the first key was not labelled")
+	}
+}
+
+func (l *life) rotateMarkHoldRevoke() {
+	old := l.CurrentKey()
+	l.rotate()
+	l.sweep(false)
+	l.Clock.Advance(24*time.Hour + time.Minute)
+	l.use(old)
+	l.sweep(false) // held: somebody uses it
+	l.Clock.Advance(26 * time.Hour)
+	l.sweep(false)
+	if l.Alive(old) {
+		l.w.t.Errorf("the replaced key was not revoked\n%s", l.Labels())
+	}
+}
+
+func (l *life) editAndRollBack() {
+	current := l.CurrentKey()
+	l.Put(strings.Replace(sandboxtest.ValueWith(current.Reveal()), "1.0e+02", "2", 1))
+	l.sweep(false) // the label follows the key
+	former := l.Holder(vault.Current).ID
+	l.rotate()
+	l.sweep(false)
+	must(l.w.t, l.MoveLabel(vault.Current, former, l.Holder(vault.Current).ID))
+	l.sweep(false) // the mark comes off
+	l.rotate()
+	l.settle()
+}
+
+func (l *life) orphanAndForce() {
+	id, _ := l.Registry.MintKey(sandbox.UserEmail, apikey.Name(l.Name, l.Clock.Now(), l.ARN), 90)
+	l.Clock.Advance(2 * time.Hour)
+	l.sweep(false)
+	for _, ours := range l.Ours() {
+		if ours == id {
+			l.w.t.Error("the orphan was not revoked")
+		}
+	}
+	leaked := l.CurrentKey()
+	l.rotate()
+	l.sweep(true)
+	if l.Alive(leaked) {
+		l.w.t.Errorf("force did not revoke\n%s", l.Labels())
+	}
+}
+
+// selfHeal brings about pending versions that can never become current, and one that lost its label.
+func (l *life) selfHeal() {
+	dying := l.Begin(sandboxtest.Token(11))
+	l.step(dying, rotation.Create, "")
+	pending, _ := l.Registry.KeyBySecret(l.KeyIn(l.Holder(vault.Pending)).Reveal())
+	l.Registry.Delete(pending.ID)
+	l.step(dying, rotation.Create, "PendingKeyDead")
+	first := l.Holder(vault.Current)
+	edit := l.Put(strings.Replace(first.Value, `"tenant"`, `"customer"`, 1))
+	must(l.w.t, l.MoveLabel(vault.Current, first.ID, edit))
+	edited := l.Begin(sandboxtest.Token(12))
+	l.step(edited, rotation.Create, "")
+	must(l.w.t, l.MoveLabel(vault.Current, edit, first.ID)) // an edit by PutSecretValue ends the rotation at once; one by label does not
+	l.step(edited, rotation.Finish, "Edited")
+	l.w.during(sandboxtest.On(sandboxtest.EditAnswer(`"quilt-key:`, `"lost:`), "PutSecretValue"), func() { l.rotate() })
+	l.settle()
+}
+
+// needTheIssuer lets the registry refuse first the keys, and then what keys do.
+func (l *life) needTheIssuer() {
+	for _, k := range l.Registry.Keys() {
+		l.Registry.Expire(k.ID)
+	}
+	l.rotate()
+	l.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = quiltregistry.RefuseForbidden })
+	l.sweep(false)
+	l.rotate()
+	l.settle()
+	l.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = "" })
+}
+
+// mishaps rotates and sweeps again and again; each time something happens to another request.
+func (l *life) mishaps() {
+	refuse := sandboxtest.OnService("secretsmanager", sandboxtest.AWSError(400, "AccessDeniedException", "not allowed"))
+	for _, mishap := range []wire.Hook{sandboxtest.LoseAnswer, sandboxtest.Answer(503, ""), refuse} {
+		for n := 0; ; n++ {
+			happened := false
+			l.w.during(sandboxtest.Nth(n, func(c *wire.Call, next func()) {
+				happened = true
+				mishap(c, next)
+			}), func() {
+				_ = l.Rotate() // the service tries again; what it gives up, the next rotation mends
+				_, _, err := l.Lambda.Invoke(context.Background(), sandbox.RevokeFunction, l.sweepEvent(true))
+				must(l.w.t, err)
+			})
+			l.settle()
+			if !happened {
+				break
+			}
+		}
+	}
+	l.rotate()
+}
+
+// settle ends what is under way, as `unstick` does, and sweeps.
+func (l *life) settle() {
+	if v, ok := l.Snapshot().Holder(vault.Pending); ok && !holds(v, vault.Current) {
+		must(l.w.t, l.MoveLabel(vault.Pending, "", v.ID))
+	}
+	l.Clock.Advance(2 * time.Hour)
+	l.sweep(false)
+	l.Clock.Advance(50 * time.Hour)
+	l.sweep(false)
+}
+
+func holds(v awssecrets.Version, label string) bool {
+	for _, stage := range v.Stages {
+		if stage == label {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *life) labelled(keyID string) bool {
+	for _, v := range l.Snapshot().Versions {
+		if holds(v, vault.KeyLabel(keyID)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *life) rotate() {
+	l.w.t.Helper()
+	before := l.CurrentKey()
+	if err := l.Rotate(); err != nil || l.CurrentKey().Equal(before) {
+		l.w.t.Fatalf("the rotation failed: %v\n%s\n%s", err, l.Labels(), l.w.log(sandbox.RotateFunction))
+	}
+	l.w.rotated++
+}
+
+func (l *life) sweepEvent(force bool) []byte {
+	return fmt.Appendf(nil, `{"secretId":%q,"force":%t}`, l.ARN, force)
+}
+
+func (l *life) sweep(force bool) {
+	l.w.t.Helper()
+	answer, functionError, err := l.Lambda.Invoke(context.Background(), sandbox.RevokeFunction, l.sweepEvent(force))
+	must(l.w.t, err)
+	if functionError != "" {
+		l.w.t.Fatalf("the sweep failed: %s\n%s\n%s", answer, l.Labels(), l.w.log(sandbox.RevokeFunction))
+	}
+	l.w.sweeps++
+}
+
+// step runs a step of a rotation that the test began, and wants its fault; "": none.
+func (l *life) step(event sandboxtest.Event, step rotation.Step, fault string) {
+	l.w.t.Helper()
+	payload, err := json.Marshal(event.As(step))
+	must(l.w.t, err)
+	answer, functionError, err := l.Lambda.Invoke(context.Background(), sandbox.RotateFunction, payload)
+	must(l.w.t, err)
+	if (functionError != "") != (fault != "") || !strings.Contains(string(answer), fault) {
+		l.w.t.Fatalf("%s must end with the fault %q: %s\n%s", step, fault, answer, l.Labels())
+	}
+}
+
+// use logs in with a key, as a consumer does that has it cached.
+func (l *life) use(key apikey.Key) {
+	client, err := quilt.NewClient(l.RegistryURL, quilt.Options{})
+	must(l.w.t, err)
+	_, err = client.WithKey(key).Me(context.Background())
+	must(l.w.t, err)
+}
+
+func (w *world) log(function string) string {
+	var text strings.Builder
+	lines := w.Lambda.Logs(function)
+	for _, line := range lines[max(0, len(lines)-6):] {
+		text.WriteString(line.Text + "\n")
+	}
+	return text.String()
+}
+
+// keepIssuer makes the issuer's secret.
+func (w *world) keepIssuer(name string) {
+	value := fmt.Sprintf(`{"username":%q,"password":%q}`, sandbox.UserName, sandbox.UserPassword)
+	_, err := w.Hands.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value})
+	must(w.t, err)
+}

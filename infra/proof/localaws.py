@@ -1,0 +1,68 @@
+"""Runs a local AWS (a launcher on moto, given by its path) with the CloudFormation types that this stack has beside those it knows.
+
+    python3 localaws.py LAUNCHER PORT
+
+It listens on loopback only. The types without a backend of their own are taken as they are, and nothing comes of them.
+"""
+import importlib.util
+import signal
+import sys
+
+launcher, port = sys.argv[1], int(sys.argv[2])
+spec = importlib.util.spec_from_file_location("launcher", launcher)
+aws = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(aws)
+
+
+def schedule_group(name, properties, account, region):
+    from moto.scheduler.models import scheduler_backends
+
+    name = properties.get("Name", name)[:64]
+    return name, scheduler_backends[account][region].create_schedule_group(name, properties.get("Tags", []))
+
+
+def dashboard(name, properties, account, region):
+    from moto.cloudwatch.models import cloudwatch_backends
+
+    cloudwatch_backends[account][region].put_dashboard(name, properties["DashboardBody"])
+    return name, properties
+
+
+def give_alarms_their_arn():
+    from moto.cloudwatch.models import cloudwatch_backends
+    from moto.core import DEFAULT_ACCOUNT_ID
+
+    def arn(self, attribute):
+        [found] = [a.alarm_arn for b in cloudwatch_backends[DEFAULT_ACCOUNT_ID].values() for a in b.alarms.values() if a.name == self.physical_resource_id]
+        return found
+
+    [alarm] = [model for model in aws.KEEP if model.cloudformation_type() == "AWS::CloudWatch::Alarm"]
+    alarm.has_cfn_attr = classmethod(lambda cls, attribute: attribute == "Arn")
+    alarm.get_cfn_attribute = arn
+
+
+def tag_kms_key(tag):
+    """CloudFormation's tags have a Key and a Value; moto hands them to KMS, whose tags have other names."""
+    from moto.kms.models import KmsBackend
+
+    tagged = KmsBackend.tag_resource
+
+    def tag_resource(self, key_id, tags):
+        return tagged(self, key_id, [tag(t) if "Key" in t else t for t in tags])
+
+    KmsBackend.tag_resource = tag_resource
+
+
+give_alarms_their_arn()
+tag_kms_key(lambda t: {"TagKey": t["Key"], "TagValue": t["Value"]})
+aws.simple("AWS::Scheduler::ScheduleGroup", "Name", schedule_group, attrs={"Arn": lambda m: m.obj.arn})
+aws.simple("AWS::CloudWatch::Dashboard", "DashboardName", dashboard)
+aws.simple("AWS::Lambda::EventInvokeConfig", None, aws.noop)
+for cached in (aws.parsing.get_model_list, aws.parsing.get_model_map, aws.parsing.get_name_type_map):
+    cached.cache_clear()
+
+aws.ENDPOINT = f"http://127.0.0.1:{port}"
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+from moto.server import main  # noqa: E402, after the types above
+
+sys.exit(main(["-H", "127.0.0.1", "-p", str(port)]))
