@@ -24,7 +24,7 @@ func (o *demoCommand) Run(ctx context.Context, c console) error {
 		return err
 	}
 	transcript := demo.NewTranscript(c.out)
-	screen := demo.NewScreen(c.out, transcript, os.Environ())
+	screen := demo.NewScreen(c.terminal, transcript, os.Environ())
 	options := demo.Options{Functions: functions, Show: screen.Show, Printed: transcript.Text, Latency: demoLatency}
 	if screen.Live() {
 		options.Beat = demoBeat

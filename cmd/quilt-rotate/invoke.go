@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"quilt-rotate/internal/demo"
@@ -26,11 +27,11 @@ func (o *invokeCommand) Run(ctx context.Context, c console) (err error) {
 	}
 	payload, err := os.ReadFile(o.Event)
 	if err != nil {
-		return withHint(fmt.Errorf("read the event: %w", err), "the folder events has one file for each event")
+		return withHint(fmt.Errorf("read the event: %w", err), eventFiles())
 	}
 	event, err := readEvent(payload)
 	if err != nil {
-		return withHint(fmt.Errorf("read the event %s: %w", o.Event, err), "the folder events has one file for each event")
+		return withHint(fmt.Errorf("read the event %s: %w", o.Event, err), eventFiles())
 	}
 	s, err := scene.Open(scene.Options{Functions: functions})
 	if err != nil {
@@ -40,7 +41,16 @@ func (o *invokeCommand) Run(ctx context.Context, c console) (err error) {
 	if payload, err = event.prepare(ctx, s, payload); err != nil {
 		return withHint(fmt.Errorf("prepare the sandbox for the event: %w", err), "compare the event with those in the folder events")
 	}
-	return invoke(ctx, s, event, payload, demo.InColour(c.out, os.Environ()))
+	return invoke(ctx, s, event, payload, demo.InColour(c.terminal, c.out, os.Environ()))
+}
+
+// eventFiles lists the events that there are files for, where the command runs in a checkout.
+func eventFiles() string {
+	files, err := filepath.Glob("events/*.json")
+	if err != nil || len(files) == 0 {
+		return "the folder events of the checkout has one file for each event"
+	}
+	return "there are:\n  " + strings.Join(files, "\n  ")
 }
 
 // invoke runs the function, and shows what it found, said and left.

@@ -38,6 +38,7 @@ type commands struct {
 // console is where a command speaks.
 type console struct {
 	out, err io.Writer
+	terminal io.Writer // what out goes to in the end, for what it can show
 }
 
 func main() { os.Exit(run()) }
@@ -46,11 +47,21 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE) // `demo | head` must not end without clearing up
-	return execute(ctx, os.Args[1:], console{os.Stdout, os.Stderr})
+	return execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 }
 
 // execute parses the arguments and runs the command. It gives the exit status.
-func execute(ctx context.Context, args []string, c console) int {
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	out := &output{to: stdout}
+	c := console{out: out, err: stderr, terminal: stdout}
+	status := dispatch(ctx, args, c)
+	if err := out.err(); err != nil && status == exitOK {
+		return report(c, err)
+	}
+	return status
+}
+
+func dispatch(ctx context.Context, args []string, c console) int {
 	var chosen commands
 	exit := -1
 	parser, err := kong.New(&chosen,

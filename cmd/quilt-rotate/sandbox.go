@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
+	"syscall"
 	"time"
 
 	"quilt-rotate/internal/demo/scene"
@@ -14,14 +17,14 @@ import (
 
 type sandboxCommand struct {
 	functionsOption
-	AWSPort      int `name:"aws-port" placeholder:"N" help:"Port of Secrets Manager and Lambda on 127.0.0.1. Default: any free one."`
-	RegistryPort int `name:"registry-port" placeholder:"N" help:"Port of the Quilt registry on 127.0.0.1. Default: any free one."`
+	AWSPort      port `name:"aws-port" placeholder:"N" help:"Port of Secrets Manager and Lambda on 127.0.0.1. Default: any free one."`
+	RegistryPort port `name:"registry-port" placeholder:"N" help:"Port of the Quilt registry on 127.0.0.1. Default: any free one."`
 
 	// Short, so that somebody who tries by hand sees a key die.
-	Grace     time.Duration `default:"1m" help:"Grace period of the revoke function."`
-	Quiet     time.Duration `default:"30s" help:"Quiet period of the revoke function."`
-	OrphanAge time.Duration `default:"1m" help:"Age at which the revoke function takes a key for an orphan."`
-	Logs      bool          `negatable:"" default:"true" help:"Copy the functions' logs to standard error."`
+	Grace     period `default:"1m" help:"Grace period of the revoke function."`
+	Quiet     period `default:"30s" help:"Quiet period of the revoke function."`
+	OrphanAge period `default:"1m" help:"Age at which the revoke function takes a key for an orphan."`
+	Logs      bool   `negatable:"" default:"true" help:"Copy the functions' logs to standard error."`
 }
 
 func (o *sandboxCommand) Run(ctx context.Context, c console) (err error) {
@@ -30,7 +33,7 @@ func (o *sandboxCommand) Run(ctx context.Context, c console) (err error) {
 		return err
 	}
 	options := scene.Options{
-		Sandbox:   sandbox.Options{AWSPort: o.AWSPort, RegistryPort: o.RegistryPort},
+		Sandbox:   sandbox.Options{AWSPort: int(o.AWSPort), RegistryPort: int(o.RegistryPort)},
 		Functions: functions,
 		RevokeEnvironment: map[string]string{
 			settings.EnvGrace: o.Grace.String(), settings.EnvQuiet: o.Quiet.String(), settings.EnvOrphanAge: o.OrphanAge.String(),
@@ -40,8 +43,11 @@ func (o *sandboxCommand) Run(ctx context.Context, c console) (err error) {
 		options.Sandbox.Logs = c.err
 	}
 	s, err := scene.Open(options)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return withHint(err, "choose another port with --aws-port or --registry-port, or leave them out")
+	}
 	if err != nil {
-		return withHint(err, "is a port taken? choose others with --aws-port and --registry-port, or leave them out")
+		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if err := o.prepare(ctx, s, c); err != nil {
@@ -69,19 +75,24 @@ func (o *sandboxCommand) prepare(ctx context.Context, s *scene.Scene, c console)
 	if err := s.ConfigureRotation(ctx, arn); err != nil {
 		return err
 	}
-	o.printExports(s, c, own, adminKey)
+	if err := o.printExports(s, c, own, adminKey); err != nil {
+		return err
+	}
 	o.printHints(c)
 	return nil
 }
 
 // printExports prints what a shell needs to reach the sandbox, and nothing else, so that it can be sourced. The keys in it are the
 // sandbox's own, and worth nothing outside.
-func (o *sandboxCommand) printExports(s *scene.Scene, c console, own quilt.CreatedKey, adminKey string) {
+func (o *sandboxCommand) printExports(s *scene.Scene, c console, own quilt.CreatedKey, adminKey string) error {
+	var lines strings.Builder
 	for _, variable := range s.Exports() {
-		fmt.Fprintf(c.out, "export %s=%s\n", variable[0], variable[1])
+		fmt.Fprintf(&lines, "export %s=%s\n", variable[0], variable[1])
 	}
-	fmt.Fprintf(c.out, "export QUILT_API_KEY=%s\n", own.Secret.Reveal())
-	fmt.Fprintf(c.out, "export QUILT_ADMIN_API_KEY=%s\n", adminKey)
+	fmt.Fprintf(&lines, "export QUILT_API_KEY=%s\n", own.Secret.Reveal())
+	fmt.Fprintf(&lines, "export QUILT_ADMIN_API_KEY=%s\n", adminKey)
+	_, err := io.WriteString(c.out, lines.String())
+	return err
 }
 
 func (o *sandboxCommand) printHints(c console) {

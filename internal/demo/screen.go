@@ -56,9 +56,9 @@ func profileOf(terminal io.Writer, environ []string) colorprofile.Profile {
 	return profile
 }
 
-// InColour passes on what is written, in as much colour as the terminal has.
-func InColour(terminal io.Writer, environ []string) io.Writer {
-	return &colorprofile.Writer{Forward: terminal, Profile: profileOf(terminal, environ)}
+// InColour passes on to out what is written, in as much colour as the terminal has that it goes to.
+func InColour(terminal, out io.Writer, environ []string) io.Writer {
+	return &colorprofile.Writer{Forward: out, Profile: profileOf(terminal, environ)}
 }
 
 func columns(terminal *os.File) int {
@@ -188,7 +188,8 @@ func (s *Screen) erase() string {
 	return "\r" + up + ansi.EraseScreenBelow
 }
 
-// print writes all at once, so that no terminal shows half of it. An output that is gone is no reason to stop halfway.
+// print writes all at once, so that no terminal shows half of it. An output that is gone is no reason to stop halfway:
+// whoever gave it notices.
 func (s *Screen) print(text string) {
 	if text != "" {
 		_, _ = io.WriteString(s.out, text)

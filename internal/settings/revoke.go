@@ -15,10 +15,10 @@ type Revoke struct {
 func LoadRevoke(env Lookup) (Revoke, error) {
 	r := &reader{lookup: env}
 	s := Revoke{Common: readCommon(r), Grace: DefaultGrace, Quiet: DefaultQuiet, OrphanAge: DefaultOrphanAge}
-	read(r, EnvGrace, &s.Grace, duration)
-	read(r, EnvQuiet, &s.Quiet, duration)
+	read(r, EnvGrace, &s.Grace, Duration)
+	read(r, EnvQuiet, &s.Quiet, Duration)
 	read(r, EnvHoldLimit, &s.HoldLimit, optionalDuration)
-	read(r, EnvOrphanAge, &s.OrphanAge, duration)
+	read(r, EnvOrphanAge, &s.OrphanAge, Duration)
 	return s, r.result("the function's environment")
 }
 
@@ -38,8 +38,8 @@ func (s Revoke) ForSecret(tags map[string]string) (Revocation, error) {
 	n := Revocation{Grace: s.Grace, Quiet: s.Quiet, HoldLimit: s.HoldLimit, OrphanAge: s.OrphanAge}
 	r := &reader{lookup: Tags(tags)}
 	read(r, TagField, &n.Field, text)
-	read(r, TagGrace, &n.Grace, duration)
-	read(r, TagQuiet, &n.Quiet, duration)
+	read(r, TagGrace, &n.Grace, Duration)
+	read(r, TagQuiet, &n.Quiet, Duration)
 	read(r, TagHoldLimit, &n.HoldLimit, optionalDuration)
 	read(r, TagIssuer, &n.Issuer, text)
 	read(r, TagPauseUntil, &n.PauseUntil, moment)

@@ -147,7 +147,8 @@ func days(s string) (int, error) {
 	return n, nil
 }
 
-func duration(s string) (time.Duration, error) {
+// Duration reads a duration of zero or more. The error says what it must be, and quotes nothing.
+func Duration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
 		return 0, problem(mustDuration)
@@ -156,7 +157,7 @@ func duration(s string) (time.Duration, error) {
 }
 
 func optionalDuration(s string) (*time.Duration, error) {
-	d, err := duration(s)
+	d, err := Duration(s)
 	return &d, err
 }
 

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"io"
+	"sync"
+)
+
+// output is standard output. It remembers that a write failed, so that what printed into a full disk does not end as if it had worked.
+type output struct {
+	to io.Writer
+
+	mu     sync.Mutex
+	failed error // the first failure
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.to.Write(p)
+	if err != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.failed == nil {
+			o.failed = err
+		}
+	}
+	return n, err
+}
+
+func (o *output) err() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.failed
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestAnOutputThatTakesNothingIsAFailure(t *testing.T) {
+	// Protects a script that keeps the output in a file: on a full disk the command does not end as if it had worked.
+	for _, args := range [][]string{
+		{"demo", "--functions", folder}, {"sandbox", "--functions", folder}, {"invoke", "--functions", folder, "../../events/set-secret.json"}, {"version"},
+	} {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Skip("SKIPPED: there is no /dev/full here")
+		}
+		defer full.Close()
+		var stderr bytes.Buffer
+		status := execute(t.Context(), args, full, &stderr)
+		said := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		last := said[len(said)-1]
+		if status != exitFailure || !strings.HasPrefix(last, "quilt-rotate: ") || !strings.Contains(last, "no space left") {
+			t.Errorf("%v: exit status %d, and %q", args, status, last)
+		}
+	}
+	noProcessIsLeft(t)
+}
+
+func TestATakenPortIsHintedAt(t *testing.T) {
+	// Protects who starts a second sandbox: the sentence names the port, the hint how to choose another.
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	port := fmt.Sprint(taken.Addr().(*net.TCPAddr).Port)
+	for _, flag := range []string{"--aws-port", "--registry-port"} {
+		status, _, stderr := inProcess(t.Context(), "sandbox", "--functions", folder, flag, port)
+		if status != exitFailure || !strings.Contains(stderr, port) || !strings.Contains(stderr, "choose another port with --aws-port or --registry-port") {
+			t.Errorf("%s: exit status %d, and %s", flag, status, stderr)
+		}
+	}
+}
