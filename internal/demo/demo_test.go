@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"quilt-rotate/internal/demo"
 	"quilt-rotate/internal/demo/scene"
@@ -94,7 +95,7 @@ func TestTheStoryIsToldInPlainLinesWithoutAKey(t *testing.T) {
 		"1/6  A secret", "labels before", "AWSCURRENT",
 		"2/6  Secrets Manager rotates it", "✓ createSecret", "✓ setSecret", "✓ testSecret", "✓ finishSecret", "labels after", "AWSPREVIOUS", "AWSCURRENT",
 		"✓ AWSCURRENT moved to the new version", "✓ every other byte of the value is as it was", "✓ the new key logs in", ", 0 failed",
-		"3/6  The old key", "sweep: mark qk_", "» 25 hours later", "sweep: hold qk_", "still used", "by svc-pipeline@example.com",
+		"3/6  The old key", "sweep: mark qk_", "» 25 hours later", "sweep: hold qk_", "last used just now", "by svc-pipeline@example.com",
 		"4/6  Quiet", "» 26 hours later", "sweep: revoke qk_", "✓ the registry refuses the old key", "(dead)",
 		"5/6  The current key leaks", "forced sweep: revoke qk_", "✓ the registry refuses the leaked key",
 		"6/6  What was promised", "never failed", "✓ no other key is left behind", "✓ no key in anything printed or logged",
@@ -105,6 +106,11 @@ func TestTheStoryIsToldInPlainLinesWithoutAKey(t *testing.T) {
 			t.Fatalf("the story lacks %q, or tells it too early, in:\n%s", want, printed)
 		}
 		rest = after
+	}
+	for line := range strings.Lines(printed) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("a line has %d columns, more than a terminal: %s", n, line)
+		}
 	}
 	if strings.Contains(printed, "\x1b") {
 		t.Errorf("there is an escape code in what is no terminal's:\n%q", printed)

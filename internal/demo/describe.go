@@ -123,7 +123,7 @@ func why(a revocation.Taken, now time.Time) string {
 	parts := []string{strings.ReplaceAll(string(a.Reason), "-", " ")}
 	if a.Action == revocation.Hold {
 		if a.LastUsedAt != nil {
-			parts = append(parts, "last used "+now.Sub(*a.LastUsedAt).Round(time.Second).String()+" ago")
+			parts = []string{"last used " + ago(now.Sub(*a.LastUsedAt))} // which says why, and leaves room for the owner in 80 columns
 		}
 		parts = append(parts, "by "+a.Owner)
 	}
@@ -131,6 +131,13 @@ func why(a revocation.Taken, now time.Time) string {
 		parts = append(parts, a.Error)
 	}
 	return strings.Join(parts, ", ")
+}
+
+func ago(d time.Duration) string {
+	if d < 5*time.Second {
+		return "just now"
+	}
+	return d.Round(time.Second).String() + " ago"
 }
 
 // VersionsTable shows a secret's labelled versions: the ledger of which version holds which key.
