@@ -18,6 +18,7 @@ import (
 type invokeCommand struct {
 	functionsOption
 	Event string `arg:"" name:"eventfile" help:"Event, as JSON: one of Secrets Manager's four steps, or a sweep. See the folder events."`
+	Raw   bool   `help:"Show the function's log as Lambda has it: whole lines, those of Lambda and of metrics among them."`
 }
 
 func (o *invokeCommand) Run(ctx context.Context, c console) (err error) {
@@ -41,7 +42,7 @@ func (o *invokeCommand) Run(ctx context.Context, c console) (err error) {
 	if payload, err = event.prepare(ctx, s, payload); err != nil {
 		return withHint(fmt.Errorf("prepare the sandbox for the event: %w", err), "compare the event with those in the folder events")
 	}
-	return invoke(ctx, s, event, payload, demo.InColour(c.terminal, c.out, os.Environ()))
+	return o.invoke(ctx, s, event, payload, demo.InColour(c.terminal, c.out, os.Environ()))
 }
 
 // eventFiles lists the events that there are files for, where the command runs in a checkout.
@@ -54,7 +55,7 @@ func eventFiles() string {
 }
 
 // invoke runs the function, and shows what it found, said and left.
-func invoke(ctx context.Context, s *scene.Scene, e event, payload []byte, out io.Writer) error {
+func (o *invokeCommand) invoke(ctx context.Context, s *scene.Scene, e event, payload []byte, out io.Writer) error {
 	if err := showVersions(out, s, e, "before"); err != nil {
 		return err
 	}
@@ -65,7 +66,11 @@ func invoke(ctx context.Context, s *scene.Scene, e event, payload []byte, out io
 	}
 	fmt.Fprintln(out, "log of", e.function)
 	for _, line := range s.Lambda.Logs(e.function)[earlier:] {
-		fmt.Fprintln(out, " ", line.Text)
+		if text, shown := readable(line.Text); o.Raw {
+			fmt.Fprintln(out, " ", line.Text)
+		} else if shown {
+			fmt.Fprintln(out, " ", text)
+		}
 	}
 	fmt.Fprintf(out, "answer\n  %s\n", answer)
 	if err := showVersions(out, s, e, "after"); err != nil {
