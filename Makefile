@@ -12,7 +12,13 @@ FUNCTION_BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags lamb
 .PHONY: help demo test build sandbox invoke lint generate fuzz soak clean go
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { \
+	  line = sprintf("  make %-12s", $$1); n = split($$2, words, " "); \
+	  for (i = 1; i <= n; i++) { \
+	    if (length(line " " words[i]) > 80) { print line; line = sprintf("%19s", "") } \
+	    line = line " " words[i] \
+	  } \
+	  print line }' $(MAKEFILE_LIST)
 
 demo: build ## Watch the life of a key: rotated under load, held, revoked (on a sandbox, in seconds)
 	@$(BUILD)/quilt-rotate demo
@@ -36,9 +42,9 @@ build: go ## Build both functions for this machine, and the command, into build/
 sandbox: build ## Run Secrets Manager, Lambda and a Quilt registry on loopback, to try things by hand
 	@$(BUILD)/quilt-rotate sandbox
 
-invoke: build ## Run a function on an event: make invoke EVENT=events/create-secret.json
+invoke: build ## Run a function on an event: make invoke EVENT=events/create-secret.json (RAW=1: its whole log)
 	@if [ -z "$(EVENT)" ]; then echo "name an event: make invoke EVENT=<one of $$(echo events/*.json)>" >&2; exit 2; fi
-	@$(BUILD)/quilt-rotate invoke "$(EVENT)"
+	@$(BUILD)/quilt-rotate invoke $(if $(RAW),--raw) "$(EVENT)"
 
 lint: go ## Run golangci-lint (its first run takes minutes: it is built from source)
 	$(GO) run $(LINT) run
@@ -55,7 +61,7 @@ fuzz: go ## Run every fuzz target for a while: make fuzz FUZZTIME=1m
 	  done; \
 	done
 
-soak: go ## Run random sequences of rotations, sweeps, faults and edits for long: make soak SOAK=1h
+soak: go ## Go through every crash, and through random sequences of rotations, sweeps, faults and edits for long: make soak SOAK=1h
 	$(GO) test ./internal/revocation -run 'TestEveryCrash|TestMachine' -v -timeout 0 -soak=$(SOAK)
 
 clean: ## Remove what was built

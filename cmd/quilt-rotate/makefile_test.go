@@ -1,0 +1,27 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestTheHelpOfMakeFitsATerminal(t *testing.T) {
+	// Protects the first thing that a newcomer sees: each target in lines of at most 80 columns, with its whole description.
+	out, err := exec.Command("make", "-s", "-C", "../..", "help").Output()
+	if err != nil {
+		t.Skipf("SKIPPED: make does not run here: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	words := strings.Join(strings.Fields(string(out)), " ")
+	for _, want := range []string{"make demo Watch the life of a key: rotated under load, held, revoked (on a sandbox, in seconds) make", "make soak Go through every crash", "make soak SOAK=1h"} {
+		if !strings.Contains(words, want) {
+			t.Errorf("the help lacks %q:\n%s", want, out)
+		}
+	}
+}
