@@ -102,3 +102,31 @@ node:
 
 infra/node_modules: infra/package-lock.json
 	@cd infra && npm ci --no-audit --no-fund --silent && touch node_modules
+
+# Proofs of the deployment that need more than Go and Node. What is missing on the machine is named, and its proof skipped.
+
+TEMPLATES := build/infra/templates
+
+.PHONY: deploy-local nag cfn-lint templates
+
+deploy-local: go ## Deploy to a local AWS, rotate a key there, sweep (needs Node, python3 with moto, the AWS CLI, qemu-user)
+	@if $(NODE20); then [ -d infra/node_modules ] || $(MAKE) infra/node_modules; fi
+	cd infra && $(GO) test ./proof -run TestADeploymentThatNobodyTouchedRotatesAKey -deploy -count=1 -v -timeout 10m
+
+nag: templates infra/nag/node_modules ## Look at the templates with cdk-nag (needs Node)
+	node infra/nag/nag.js $(TEMPLATES)/*/*.template.json
+
+# W3005 is about dependencies that the CDK names although a reference implies them.
+cfn-lint: templates ## Look at the templates with cfn-lint
+	@command -v cfn-lint >/dev/null || { echo "cfn-lint is not installed: pip install cfn-lint" >&2; exit 1; }
+	cfn-lint -i W3005 -- $(TEMPLATES)/*/*.template.json
+
+templates: go node
+	@rm -rf $(TEMPLATES) && mkdir -p $(TEMPLATES) && cd infra && $(GO) build -o ../$(TEMPLATES)/app . && \
+	for config in config.example.yaml stack/testdata/*.yaml; do \
+	  CDK_OUTDIR=../$(TEMPLATES)/$$(basename $$config .yaml) QUILT_ROTATE_CONFIG=$$config CDK_DEFAULT_ACCOUNT=123456789012 CDK_DEFAULT_REGION=us-east-1 \
+	  JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 ../$(TEMPLATES)/app || exit 1; \
+	done
+
+infra/nag/node_modules: infra/nag/package-lock.json
+	@cd infra/nag && npm ci --no-audit --no-fund --silent && touch node_modules

@@ -43,7 +43,7 @@ let left = 0;
 for (const template of templates) {
   const findings = findingsIn(template);
   const suppressed = suppressedIn(template);
-  console.log(`${path.basename(template)}: ${findings.length} findings, ${suppressed.length} suppressed`);
+  console.log(`${path.basename(path.dirname(template))}: ${findings.length} findings, ${suppressed.length} suppressed`);
   findings.forEach((line) => console.log('  FOUND', line));
   suppressed.forEach((line) => console.log('  suppressed', line));
   left += findings.length;

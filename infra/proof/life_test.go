@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -223,9 +224,9 @@ func (l *life) mishaps() {
 	refuse := sandboxtest.OnService("secretsmanager", sandboxtest.AWSError(400, "AccessDeniedException", "not allowed"))
 	for _, mishap := range []wire.Hook{sandboxtest.LoseAnswer, sandboxtest.Answer(503, ""), refuse} {
 		for n := 0; ; n++ {
-			happened := false
+			var happened atomic.Bool
 			l.w.during(sandboxtest.Nth(n, func(c *wire.Call, next func()) {
-				happened = true
+				happened.Store(true)
 				mishap(c, next)
 			}), func() {
 				_ = l.Rotate() // the service tries again; what it gives up, the next rotation mends
@@ -233,7 +234,7 @@ func (l *life) mishaps() {
 				must(l.w.t, err)
 			})
 			l.settle()
-			if !happened {
+			if !happened.Load() {
 				break
 			}
 		}

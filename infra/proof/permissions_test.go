@@ -36,6 +36,7 @@ func TestThePoliciesGrantWhatTheFunctionsAskForAndNothingElse(t *testing.T) {
 	for name, file := range map[string]string{
 		"the example": filepath.Join(root(t), "infra", "config.example.yaml"),
 		"everything that grants": write(t, `
+stack: everything-that-grants
 registry: https://registry.example.com
 network: {vpc: vpc-0123456789abcdef0, subnets: [subnet-0123456789abcdef0]}
 kmsKey: new
@@ -65,8 +66,8 @@ keys:
 			if needless := extra(granted, requests); len(needless) > 0 {
 				t.Errorf("the policies grant what no function was seen to ask for:\n  %s", strings.Join(sorted(needless), "\n  "))
 			}
-			t.Logf("%d secrets, %d rotations, %d sweeps: %d requests of AWS, all allowed; %d grants, none of which can be left out",
-				len(c.Keys), w.rotated, w.sweeps, w.calls, len(granted))
+			t.Logf("%d secrets, %d rotations, %d sweeps: %d requests of AWS, %d of them not allowed; %d grants, %d of them needless",
+				len(c.Keys), w.rotated, w.sweeps, w.calls, len(missing(granted, requests)), len(granted), len(extra(granted, requests)))
 		})
 	}
 }

@@ -77,7 +77,7 @@ func (tpl template) functions(t *testing.T) map[string]string {
 	return found
 }
 
-// grants are everything that the policies of the two functions' roles allow.
+// grants are everything that the policies of the two functions' roles allow, each once: two policies may name one issuer.
 func (tpl template) grants(t *testing.T) []grant {
 	t.Helper()
 	var all []grant
@@ -97,7 +97,12 @@ func (tpl template) grants(t *testing.T) []grant {
 			}
 		}
 	}
-	return all
+	each := map[grant]bool{}
+	return slices.DeleteFunc(all, func(g grant) bool {
+		again := each[g]
+		each[g] = true
+		return again
+	})
 }
 
 func (tpl template) grantsOf(t *testing.T, function string, document any) []grant {
