@@ -1,7 +1,10 @@
 package main
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -22,6 +25,38 @@ func TestTheREADMENamesEverySetting(t *testing.T) {
 	} {
 		if !strings.Contains(string(readme), "`"+name+"`") {
 			t.Errorf("README.md does not name %s", name)
+		}
+	}
+}
+
+func TestTheREADMESaysWhatCommandsAreMissing(t *testing.T) {
+	// Protects who reads "run: quilt-rotate unstick" at night: a command that an error names exists, or the README says what to do instead.
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`quilt-rotate ([a-z]+) %s`)
+	found := map[string]bool{}
+	err = filepath.WalkDir("../../internal", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, match := range named.FindAllStringSubmatch(string(text), -1) {
+			found[match[1]] = true
+		}
+		return err
+	})
+	if err != nil || !found["bootstrap"] || !found["unstick"] {
+		t.Fatalf("found %v, %v", found, err)
+	}
+	for command := range found {
+		if status, _, _ := inProcess(t.Context(), command, "--help"); status == exitOK {
+			continue
+		}
+		row := regexp.MustCompile("(?m)^  \\|[^|]*`" + command + "`[^|]*\\| .*(aws|rotate)")
+		if !row.Match(readme) {
+			t.Errorf("there is no command %s, and README.md does not say what to do instead", command)
 		}
 	}
 }
