@@ -1,8 +1,9 @@
 // Package sandbox is everything that quilt-rotate talks to, on loopback and in one process: Secrets Manager and Lambda behind one AWS
 // endpoint, and a Quilt registry. The tests, `make demo` and `quilt-rotate sandbox` run on it.
 //
-// The services speak their real wire protocols, so the AWS SDKs, the AWS CLI and quilt3 work against them unchanged. Each can be
-// looked into and moved along by methods of its own; all share one [clock.Clock], and one set of [wire.Hooks] sees every request.
+// The services speak their real wire protocols: the AWS SDK for Go and the AWS CLI work against them unchanged, and the registry answers
+// the requests that quilt3 8.0.0 was seen to send; quilt3 itself was not run against it. Each can be looked into and moved along by
+// methods of its own; all share one [clock.Clock], and one set of [wire.Hooks] sees every request.
 //
 // It holds dummy credentials and its own keys only, and listens on 127.0.0.1 only. It is no place for real ones.
 package sandbox
