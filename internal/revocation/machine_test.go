@@ -28,6 +28,9 @@ var soak = flag.Duration("soak", 0, "how long TestMachine goes on with new seque
 // TestMachine protects the four promises against everything that services, people and time do to a secret, in any order: after every request the
 // overseer looks, and at the end, when the faults are over and the sweeps have run, no key is left behind.
 func TestMachine(t *testing.T) {
+	if raced {
+		fewChecks(t)
+	}
 	var sequences, actions, requests atomic.Int64
 	start := time.Now()
 	t.Run("sequences", func(t *testing.T) {
@@ -52,6 +55,17 @@ func TestMachine(t *testing.T) {
 		}
 	})
 	t.Logf("%d sequences, %d actions, %d requests in %s", sequences.Load(), actions.Load(), requests.Load(), time.Since(start).Round(time.Second))
+}
+
+// fewChecks leaves most sequences to the run without the race detector.
+func fewChecks(t *testing.T) {
+	checks := flag.Lookup("rapid.checks")
+	former := checks.Value.String()
+	if former != checks.DefValue {
+		return // somebody asked for a number
+	}
+	_ = checks.Value.Set("20")
+	t.Cleanup(func() { _ = checks.Value.Set(former) })
 }
 
 // longestRun is how long an invocation can go on after its caller gave it up: Lambda's limit.
