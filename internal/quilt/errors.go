@@ -244,3 +244,10 @@ type CatalogError struct {
 func (e *CatalogError) Error() string {
 	return message(e.Operation, e.Host, e.Problem, "check the catalog's address, or give the registry's URL itself")
 }
+
+// RefusesLogin tells whether the registry takes the credential for nobody's. A credential that merely may not do what was asked is another
+// matter.
+func RefusesLogin(err error) bool {
+	_, ok := errors.AsType[*UnauthenticatedError](err)
+	return ok
+}

@@ -46,7 +46,7 @@ func (s *sweep) look(ctx context.Context) (*view, error) {
 	if !v.listCounts() {
 		v.List = nil
 	}
-	if v.OrphanCandidates() {
+	if v.orphanCandidates() {
 		if err := s.readValues(ctx, v, func(x Version) bool { return len(x.Keys) == 0 }); err != nil {
 			return nil, err
 		}
@@ -112,14 +112,14 @@ func (s *sweep) logIn(ctx context.Context, v *view) error {
 	current, _ := v.find(vault.Current)
 	v.session = s.Registry.WithKey(current.Holds.Key)
 	account, err := v.session.Account(ctx)
-	if err != nil && quilt.Refused(err) && !refusesLogin(err) {
+	if err != nil && quilt.Refused(err) && !quilt.RefusesLogin(err) {
 		me, loginErr := v.session.Me(ctx)
 		if loginErr == nil {
 			return s.goOnAsIssuer(ctx, v, me.Email, err)
 		}
 		err = loginErr
 	}
-	if refusesLogin(err) {
+	if quilt.RefusesLogin(err) {
 		return fault.New[fault.CurrentKeyRefused]("the key in AWSCURRENT of %s does not log in, so nothing is revoked: %w; run: quilt-rotate recover %s", s.secret.ARN, err, s.secret.Name)
 	}
 	if err != nil {
@@ -162,11 +162,6 @@ func (s *sweep) badIssuer(cannot string, err error) error {
 	return fault.New[fault.BadIssuer]("the issuer of %s cannot %s: %w", s.secret.ARN, cannot, err)
 }
 
-func refusesLogin(err error) bool {
-	_, ok := errors.AsType[*quilt.UnauthenticatedError](err)
-	return ok
-}
-
 // askMissing asks for labelled keys that the list lacks by their ids, and, where the registry knows no such id, lets the version's own value
 // try to log in. An answer that does not come leaves the key unasked, so that nothing is done to it.
 func (s *sweep) askMissing(ctx context.Context, v *view) error {
@@ -201,7 +196,7 @@ func (s *sweep) ask(ctx context.Context, session *quilt.Session, id string, key 
 // logsIn tells whether a key logs in; it fails where that is not known.
 func (s *sweep) logsIn(ctx context.Context, key apikey.Key) (bool, error) {
 	_, err := s.Registry.WithKey(key).Me(ctx)
-	if refusesLogin(err) {
+	if quilt.RefusesLogin(err) {
 		return false, nil
 	}
 	return err == nil || quilt.Refused(err), notRefusal(err)

@@ -273,8 +273,8 @@ func (w World) holders(k quilt.APIKey) (held Version, unread bool) {
 	return held, unread
 }
 
-// OrphanCandidates tells whether any key in the list may be an orphan, so that the values of versions without a key label must be read.
-func (w World) OrphanCandidates() bool {
+// orphanCandidates tells whether any key in the list may be an orphan, so that the values of versions without a key label must be read.
+func (w World) orphanCandidates() bool {
 	labelled := w.labelled()
 	for _, k := range w.List {
 		if mark, ours := apikey.MarkOf(k.Name); ours && mark == apikey.SecretMark(w.SecretARN) && !labelled[k.ID] {

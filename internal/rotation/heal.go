@@ -73,7 +73,7 @@ func (r *run) askPending(ctx context.Context, pending apikey.Key, current apikey
 	switch {
 	case err == nil:
 		return r.lookUp(ctx, maker{session, account}, pending)
-	case refusesLogin(err):
+	case quilt.RefusesLogin(err):
 		err = r.withMaker(ctx, current, func(ctx context.Context, m maker) error {
 			found, err = r.lookUp(ctx, m, pending)
 			return err

@@ -122,7 +122,7 @@ func (r *run) open(ctx context.Context, c candidate, isCurrent bool, current api
 
 // ownerOfLimited asks a key that may not list keys whose it is: it may still be good for everything else.
 func (r *run) ownerOfLimited(ctx context.Context, session *quilt.Session, refusal error) string {
-	if !quilt.Refused(refusal) || refusesLogin(refusal) {
+	if !quilt.Refused(refusal) || quilt.RefusesLogin(refusal) {
 		return ""
 	}
 	me, err := session.Me(ctx)

@@ -2,7 +2,6 @@ package rotation
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -41,7 +40,7 @@ func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, 
 	var refusal error
 	l, err := backoff.Retry(ctx, func() (login, error) {
 		l, err := r.logIn(ctx, session, id)
-		if refusesLogin(err) {
+		if quilt.RefusesLogin(err) {
 			refusal = err
 			return l, err
 		}
@@ -65,20 +64,13 @@ func (r *run) logIn(ctx context.Context, session *quilt.Session, id string) (log
 				r.secret.ARN, id, r.secret.Name)
 		case err == nil:
 			return login{l.Identity, l.Key}, nil
-		case !quilt.Refused(err) || refusesLogin(err):
+		case !quilt.Refused(err) || quilt.RefusesLogin(err):
 			return login{}, err
 		}
 		// The registry lets this key log in, perhaps, but not look at keys.
 	}
 	me, err := session.Me(ctx)
 	return login{me, nil}, err
-}
-
-// refusesLogin tells whether the registry takes the credential for nobody's. A credential that merely may not do what was asked is another
-// matter.
-func refusesLogin(err error) bool {
-	_, ok := errors.AsType[*quilt.UnauthenticatedError](err)
-	return ok
 }
 
 // proveKey logs in with the pending key, and demands that it belongs to the current key's user and has at least half its life left.
