@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quilt-rotate/internal/demo"
+	"quilt-rotate/internal/terminal"
 )
 
 type demoCommand struct {
@@ -18,13 +19,13 @@ const (
 	demoBeat    = 500 * time.Millisecond
 )
 
-func (o *demoCommand) Run(ctx context.Context, c console) error {
+func (o *demoCommand) Run(ctx context.Context, c *terminal.Console) error {
 	functions, err := o.find()
 	if err != nil {
 		return err
 	}
-	transcript := demo.NewTranscript(c.out)
-	screen := demo.NewScreen(c.terminal, transcript, os.Environ())
+	transcript := demo.NewTranscript(c.Out)
+	screen := demo.NewScreen(c.Terminal(), transcript, os.Environ())
 	options := demo.Options{Functions: functions, Show: screen.Show, Printed: transcript.Text, Latency: demoLatency}
 	if screen.Live() {
 		options.Beat = demoBeat

@@ -1,20 +1,18 @@
 package main
 
+import (
+	"fmt"
+)
+
 // A usageError is a wrong call of the command.
 type usageError struct{ error }
 
-// A hintedError says how to go on.
-type hintedError struct {
-	error
-	hint string
-}
+func (e *usageError) Unwrap() error { return e.error }
 
-func withHint(err error, hint string) error {
-	if err == nil {
-		return nil
-	}
-	return &hintedError{err, hint}
-}
+// An exitError ends the command with a status, and says nothing more.
+type exitError struct{ status int }
 
-func (e *usageError) Unwrap() error  { return e.error }
-func (e *hintedError) Unwrap() error { return e.error }
+func (e *exitError) Error() string { return fmt.Sprintf("exit status %d", e.status) }
+
+// failed is the end of a command that has told what is wrong, as its result.
+func failed() error { return &exitError{exitFailure} }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"quilt-rotate/internal/demo/scene"
+	"quilt-rotate/internal/hint"
 )
 
 // functionsOption says where the built functions are.
@@ -25,7 +26,7 @@ func (o functionsOption) find() (scene.Functions, error) {
 	}
 	functions := scene.In(folder)
 	if missing := functions.Missing(); len(missing) > 0 {
-		return scene.Functions{}, withHint(fmt.Errorf("the functions are not built: there is no %s", strings.Join(missing, ", nor ")),
+		return scene.Functions{}, hint.With(fmt.Errorf("the functions are not built: there is no %s", strings.Join(missing, ", nor ")),
 			"run `make build`, or name their folder with --functions")
 	}
 	return functions, nil

@@ -12,7 +12,9 @@ import (
 
 	"quilt-rotate/internal/demo"
 	"quilt-rotate/internal/demo/scene"
+	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/terminal"
 )
 
 type invokeCommand struct {
@@ -21,18 +23,18 @@ type invokeCommand struct {
 	Raw   bool   `help:"Show the function's log as Lambda has it: whole lines, those of Lambda and of metrics among them."`
 }
 
-func (o *invokeCommand) Run(ctx context.Context, c console) (err error) {
+func (o *invokeCommand) Run(ctx context.Context, c *terminal.Console) (err error) {
 	functions, err := o.find()
 	if err != nil {
 		return err
 	}
 	payload, err := os.ReadFile(o.Event)
 	if err != nil {
-		return withHint(fmt.Errorf("read the event: %w", err), eventFiles())
+		return hint.With(fmt.Errorf("read the event: %w", err), eventFiles())
 	}
 	event, err := readEvent(payload)
 	if err != nil {
-		return withHint(fmt.Errorf("read the event %s: %w", o.Event, err), eventFiles())
+		return hint.With(fmt.Errorf("read the event %s: %w", o.Event, err), eventFiles())
 	}
 	s, err := scene.Open(scene.Options{Functions: functions})
 	if err != nil {
@@ -40,9 +42,9 @@ func (o *invokeCommand) Run(ctx context.Context, c console) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if payload, err = event.prepare(ctx, s, payload); err != nil {
-		return withHint(fmt.Errorf("prepare the sandbox for the event: %w", err), "compare the event with those in the folder events")
+		return hint.With(fmt.Errorf("prepare the sandbox for the event: %w", err), "compare the event with those in the folder events")
 	}
-	return o.invoke(ctx, s, event, payload, demo.InColour(c.terminal, c.out, os.Environ()))
+	return o.invoke(ctx, s, event, payload, c.Out)
 }
 
 // eventFiles lists the events that there are files for, where the command runs in a checkout.

@@ -1,10 +1,11 @@
-// Command quilt-rotate is for the people who run the rotation of Quilt API keys: it shows the rotation at work on a sandbox, and runs
-// the functions by hand.
+// Command quilt-rotate is for the people who run the rotation of Quilt API keys, from the first key to the worst day; and it shows the rotation at
+// work on a sandbox.
 //
-// What goes where: results go to standard output; what is said to people beside goes to standard error. An error is one sentence after
-// "quilt-rotate: ", in lower case, and the next line says how to go on.
+// What goes where: results go to standard output; what is said to people beside goes to standard error, and so does progress where the result is JSON.
+// An error is one sentence after "quilt-rotate: ", in lower case, and the next line says how to go on. What is secret is typed unseen or read
+// from standard input, and never an argument.
 //
-// Exit status: 0 it worked; 1 it did not; 2 it was called in a wrong way; 130 it was interrupted.
+// Exit status: 0 it worked; 1 it did not; 2 it was called in a wrong way; 130 it was interrupted. `exec` has that of the program it ran.
 package main
 
 import (
@@ -18,6 +19,10 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/terminal"
 )
 
 const (
@@ -27,33 +32,19 @@ const (
 	exitInterrupted = 130
 )
 
-// commands are the subcommands, each with its options.
-type commands struct {
-	Demo    demoCommand    `cmd:"" help:"Watch the life of a key: rotated under load, held, revoked; on a sandbox, in a few seconds."`
-	Sandbox sandboxCommand `cmd:"" help:"Run the sandbox (Secrets Manager, Lambda, Quilt registry) until interrupted, to try things by hand."`
-	Invoke  invokeCommand  `cmd:"" help:"Run a function on an event file, in a sandbox where that event makes sense."`
-	Version versionCommand `cmd:"" help:"Print the version."`
-}
-
-// console is where a command speaks.
-type console struct {
-	out, err io.Writer
-	terminal io.Writer // what out goes to in the end, for what it can show
-}
-
 func main() { os.Exit(run()) }
 
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE) // `demo | head` must not end without clearing up
-	return execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	return execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }
 
 // execute parses the arguments and runs the command. It gives the exit status.
-func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &output{to: stdout}
-	c := console{out: out, err: stderr, terminal: stdout}
+	c := terminal.NewConsole(stdin, out, stdout, stderr, os.Environ())
 	status := dispatch(ctx, args, c)
 	if err := out.err(); err != nil && status == exitOK {
 		return report(c, err)
@@ -61,14 +52,16 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return status
 }
 
-func dispatch(ctx context.Context, args []string, c console) int {
+func dispatch(ctx context.Context, args []string, c *terminal.Console) int {
 	var chosen commands
 	exit := -1
 	parser, err := kong.New(&chosen,
 		kong.Name("quilt-rotate"),
-		kong.Description("Rotate the API keys of a Quilt registry through AWS Secrets Manager."),
-		kong.Writers(c.out, c.err),
+		kong.Description("Rotate the API keys of a Quilt registry through AWS Secrets Manager. AWS credentials, region and endpoints are found as the AWS SDK finds them."),
+		kong.Writers(c.Out, c.Err),
 		kong.Exit(func(status int) { exit = status }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.ExplicitGroups(groups),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(c),
 	)
@@ -86,21 +79,30 @@ func dispatch(ctx context.Context, args []string, c console) int {
 }
 
 // report tells of an error and gives the exit status.
-func report(c console, err error) int {
+func report(c *terminal.Console, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	if errors.Is(err, context.Canceled) {
-		fmt.Fprintln(c.err, "quilt-rotate: interrupted")
-		return exitInterrupted
+	if ended, ok := errors.AsType[*exitError](err); ok {
+		return ended.status // it spoke for itself
 	}
-	fmt.Fprintln(c.err, "quilt-rotate:", strings.TrimSpace(err.Error()))
-	if hinted, ok := errors.AsType[*hintedError](err); ok {
-		fmt.Fprintln(c.err, hinted.hint)
+	err = cloud.Explain(err)
+	status := exitFailure
+	switch _, usage := errors.AsType[*usageError](err); {
+	case errors.Is(err, context.Canceled):
+		status = exitInterrupted
+		fmt.Fprintln(c.Err, "quilt-rotate: interrupted")
+	default:
+		fmt.Fprintln(c.Err, "quilt-rotate:", strings.TrimSpace(err.Error()))
+		if usage {
+			status = exitUsage
+		}
 	}
-	if _, ok := errors.AsType[*usageError](err); ok {
-		fmt.Fprintln(c.err, "see: quilt-rotate --help")
-		return exitUsage
+	if text := hint.Of(err); text != "" {
+		fmt.Fprintln(c.Err, text)
 	}
-	return exitFailure
+	if status == exitUsage {
+		fmt.Fprintln(c.Err, "see: quilt-rotate --help")
+	}
+	return status
 }

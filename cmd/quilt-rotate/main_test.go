@@ -66,7 +66,7 @@ func TestScripts(t *testing.T) {
 // inProcess runs the command in this process.
 func inProcess(ctx context.Context, args ...string) (status int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	status = execute(ctx, args, &out, &errs)
+	status = execute(ctx, args, strings.NewReader(""), &out, &errs)
 	return status, out.String(), errs.String()
 }
 

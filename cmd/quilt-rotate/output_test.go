@@ -20,7 +20,7 @@ func TestAnOutputThatTakesNothingIsAFailure(t *testing.T) {
 		}
 		defer full.Close()
 		var stderr bytes.Buffer
-		status := execute(t.Context(), args, full, &stderr)
+		status := execute(t.Context(), args, strings.NewReader(""), full, &stderr)
 		said := strings.Split(strings.TrimSpace(stderr.String()), "\n")
 		last := said[len(said)-1]
 		if status != exitFailure || !strings.HasPrefix(last, "quilt-rotate: ") || !strings.Contains(last, "no space left") {

@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"quilt-rotate/internal/demo/scene"
+	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal"
 )
 
 type sandboxCommand struct {
@@ -27,7 +29,7 @@ type sandboxCommand struct {
 	Logs      bool   `negatable:"" default:"true" help:"Copy the functions' logs to standard error."`
 }
 
-func (o *sandboxCommand) Run(ctx context.Context, c console) (err error) {
+func (o *sandboxCommand) Run(ctx context.Context, c *terminal.Console) (err error) {
 	functions, err := o.find()
 	if err != nil {
 		return err
@@ -40,11 +42,11 @@ func (o *sandboxCommand) Run(ctx context.Context, c console) (err error) {
 		},
 	}
 	if o.Logs {
-		options.Sandbox.Logs = c.err
+		options.Sandbox.Logs = c.Err
 	}
 	s, err := scene.Open(options)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return withHint(err, "choose another port with --aws-port or --registry-port, or leave them out")
+		return hint.With(err, "choose another port with --aws-port or --registry-port, or leave them out")
 	}
 	if err != nil {
 		return err
@@ -58,7 +60,7 @@ func (o *sandboxCommand) Run(ctx context.Context, c console) (err error) {
 }
 
 // prepare makes what there is to try, and prints how to reach it.
-func (o *sandboxCommand) prepare(ctx context.Context, s *scene.Scene, c console) error {
+func (o *sandboxCommand) prepare(ctx context.Context, s *scene.Scene, c *terminal.Console) error {
 	own, err := s.MakeKey(ctx, "by-hand")
 	if err != nil {
 		return err
@@ -84,19 +86,19 @@ func (o *sandboxCommand) prepare(ctx context.Context, s *scene.Scene, c console)
 
 // printExports prints what a shell needs to reach the sandbox, and nothing else, so that it can be sourced. The keys in it are the
 // sandbox's own, and worth nothing outside.
-func (o *sandboxCommand) printExports(s *scene.Scene, c console, own quilt.CreatedKey, adminKey string) error {
+func (o *sandboxCommand) printExports(s *scene.Scene, c *terminal.Console, own quilt.CreatedKey, adminKey string) error {
 	var lines strings.Builder
 	for _, variable := range s.Exports() {
 		fmt.Fprintf(&lines, "export %s=%s\n", variable[0], variable[1])
 	}
 	fmt.Fprintf(&lines, "export QUILT_API_KEY=%s\n", own.Secret.Reveal())
 	fmt.Fprintf(&lines, "export QUILT_ADMIN_API_KEY=%s\n", adminKey)
-	_, err := io.WriteString(c.out, lines.String())
+	_, err := io.WriteString(c.Out, lines.String())
 	return err
 }
 
-func (o *sandboxCommand) printHints(c console) {
-	fmt.Fprintf(c.err, `
+func (o *sandboxCommand) printHints(c *terminal.Console) {
+	fmt.Fprintf(c.Err, `
 The sandbox runs until Ctrl-C. In another terminal, paste the lines above, and try:
 
   aws secretsmanager describe-secret --secret-id %[1]s

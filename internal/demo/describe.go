@@ -10,16 +10,7 @@ import (
 
 	"quilt-rotate/internal/demo/scene"
 	"quilt-rotate/internal/revocation"
-)
-
-// Colours are the terminal's own sixteen, so that they fit its theme.
-var (
-	good   = lipgloss.NewStyle().Foreground(lipgloss.Green)
-	bad    = lipgloss.NewStyle().Foreground(lipgloss.Red).Bold(true)
-	warn   = lipgloss.NewStyle().Foreground(lipgloss.Yellow)
-	strong = lipgloss.NewStyle().Bold(true)
-	title  = lipgloss.NewStyle().Foreground(lipgloss.Cyan).Bold(true)
-	faint  = lipgloss.NewStyle().Faint(true)
+	"quilt-rotate/internal/terminal"
 )
 
 // Columns of the lines that tell of something done.
@@ -34,19 +25,19 @@ func describe(h Happening) []string {
 	case Opened:
 		return []string{
 			"",
-			strong.Render("quilt-rotate demo") + faint.Render(": the life of an API key, with the real functions on loopback"),
-			faint.Render("AWS " + h.AWS + "  registry " + h.Registry),
+			terminal.Strong.Render("quilt-rotate demo") + terminal.Faint.Render(": the life of an API key, with the real functions on loopback"),
+			terminal.Faint.Render("AWS " + h.AWS + "  registry " + h.Registry),
 		}
 	case Chapter:
-		return []string{"", title.Render(fmt.Sprintf("%d/%d  %s", h.Number, h.Of, h.Title))}
+		return []string{"", terminal.Title.Render(fmt.Sprintf("%d/%d  %s", h.Number, h.Of, h.Title))}
 	case Did:
-		return []string{line(good.Render("✓"), h.What, h.Detail)}
+		return []string{terminal.Line(terminal.Done, h.What, h.Detail)}
 	case Versions:
 		return strings.Split(VersionsTable(h.When, h.Versions), "\n")
 	case Stepped:
 		return []string{describeStep(h)}
 	case ClockMoved:
-		return []string{line(warn.Render("»"), fmt.Sprintf("%d hours later", int(h.By.Hours())), h.Now.Format("Mon 2 Jan 15:04")+" on the sandbox's clock")}
+		return []string{terminal.Line(terminal.Later, fmt.Sprintf("%d hours later", int(h.By.Hours())), h.Now.Format("Mon 2 Jan 15:04")+" on the sandbox's clock")}
 	case Swept:
 		return describeSweep(h)
 	case Checked:
@@ -55,13 +46,6 @@ func describe(h Happening) []string {
 		return []string{"", describeEnd(h), ""}
 	}
 	return nil // Began, Consumed and Stopped only pass by
-}
-
-func line(mark, what, detail string) string {
-	if detail == "" {
-		return "  " + mark + " " + what
-	}
-	return "  " + mark + " " + what + faint.Render("  "+detail)
 }
 
 // stepTells says what each step did, in the words of the documentation.
@@ -73,33 +57,33 @@ var stepTells = map[string]string{
 }
 
 func describeStep(s Stepped) string {
-	mark, tells := good.Render("✓"), stepTells[s.Step]
+	mark, tells := terminal.Done, stepTells[s.Step]
 	if strings.Contains(tells, "%s") {
 		tells = fmt.Sprintf(tells, s.Key)
 	}
 	if s.Error != "" {
-		mark, tells = bad.Render("✗"), s.Error
+		mark, tells = terminal.Failed, s.Error
 	}
-	return fmt.Sprintf("  %s %-*s%*d ms  %s", mark, nameWidth, s.Step, timeWidth-3, s.Took.Milliseconds(), faint.Render(tells))
+	return fmt.Sprintf("  %s %-*s%*d ms  %s", mark, nameWidth, s.Step, timeWidth-3, s.Took.Milliseconds(), terminal.Faint.Render(tells))
 }
 
 func describeCheck(c Checked) string {
 	if !c.Kept {
-		return line(bad.Render("✗"), bad.Render("NOT KEPT: "+c.Promise), c.Detail)
+		return terminal.Line(terminal.Failed, terminal.Bad.Render("NOT KEPT: "+c.Promise), c.Detail)
 	}
-	return line(good.Render("✓"), strong.Render(c.Promise), c.Detail)
+	return terminal.Line(terminal.Done, terminal.Strong.Render(c.Promise), c.Detail)
 }
 
 func describeEnd(e Ended) string {
 	text := fmt.Sprintf("%d of %d promises kept in %.1f s", e.Kept, e.Promises, e.Took.Seconds())
 	if e.Kept < e.Promises {
-		return bad.Render(text)
+		return terminal.Bad.Render(text)
 	}
-	return good.Bold(true).Render(text)
+	return terminal.Good.Bold(true).Render(text)
 }
 
 var actionStyles = map[revocation.Kind]lipgloss.Style{
-	revocation.Hold: warn, revocation.Revoke: good, revocation.RevokeOrphan: good, revocation.Mark: warn,
+	revocation.Hold: terminal.Warn, revocation.Revoke: terminal.Good, revocation.RevokeOrphan: terminal.Good, revocation.Mark: terminal.Warn,
 }
 
 func describeSweep(s Swept) []string {
@@ -108,12 +92,12 @@ func describeSweep(s Swept) []string {
 		what = "forced sweep"
 	}
 	if len(s.Actions) == 0 {
-		return []string{line(faint.Render("~"), what, "nothing to do")}
+		return []string{terminal.Line(terminal.Noted, what, "nothing to do")}
 	}
 	var lines []string
 	for _, a := range s.Actions {
 		action := actionStyles[a.Action].Render(string(a.Action))
-		lines = append(lines, fmt.Sprintf("  %s %s %s %s%s", faint.Render("~"), what+":", action, a.Fingerprint, faint.Render("  "+why(a, s.At))))
+		lines = append(lines, fmt.Sprintf("  %s %s %s %s%s", terminal.Faint.Render("~"), what+":", action, a.Fingerprint, terminal.Faint.Render("  "+why(a, s.At))))
 	}
 	return lines
 }
@@ -142,7 +126,7 @@ func ago(d time.Duration) string {
 
 // VersionsTable shows a secret's labelled versions: the ledger of which version holds which key.
 func VersionsTable(caption string, versions []scene.Version) string {
-	t := table.New().Border(lipgloss.RoundedBorder()).BorderStyle(faint).Headers("version", "labels "+caption, "key")
+	t := table.New().Border(lipgloss.RoundedBorder()).BorderStyle(terminal.Faint).Headers("version", "labels "+caption, "key")
 	current := map[int]bool{}
 	for i, v := range versions {
 		labels := make([]string, len(v.Labels))

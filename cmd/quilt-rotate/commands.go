@@ -1,0 +1,20 @@
+package main
+
+import "github.com/alecthomas/kong"
+
+// commands are the subcommands, each with its options, in the order of the help.
+type commands struct {
+	Demo    demoCommand    `cmd:"" group:"try" help:"Watch the life of a key: rotated under load, held, revoked; on a sandbox, in a few seconds."`
+	Sandbox sandboxCommand `cmd:"" group:"try" help:"Run the sandbox (Secrets Manager, Lambda, Quilt registry) until interrupted, to try things by hand."`
+	Invoke  invokeCommand  `cmd:"" group:"try" help:"Run a function on an event file, in a sandbox where that event makes sense."`
+	Version versionCommand `cmd:"" group:"other" help:"Print the version."`
+}
+
+// groups are the headings of the help.
+var groups = []kong.Group{
+	{Key: "secret", Title: "One secret"},
+	{Key: "incident", Title: "When something is wrong"},
+	{Key: "registry", Title: "At the registry"},
+	{Key: "try", Title: "To try it"},
+	{Key: "other", Title: "Other"},
+}

@@ -1,0 +1,68 @@
+// Package terminal is where the command speaks with a person: colours, tables, progress, questions.
+//
+// What goes where: results go to standard output, and so does progress where a person reads it as the result; with --json it goes to
+// standard error. Questions go to standard error. Text is lower case and has no full stop at its end. Nothing but a terminal with colour gets an
+// escape code: in a pipe, a file, with NO_COLOR or TERM=dumb everything is plain lines.
+//
+// It knows nothing of keys and secrets but how to read one unseen ([Console.AskSecret]).
+package terminal
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"os"
+
+	"github.com/charmbracelet/x/term"
+)
+
+// Console is what a command reads from and writes to.
+type Console struct {
+	Out io.Writer // results, in as much colour as their terminal has
+	Err io.Writer // what is said beside, likewise
+
+	in               io.Reader
+	lines            *bufio.Reader // over in, where that is no terminal
+	outTo, errTo     io.Writer     // what Out and Err go to in the end, for what it can show
+	plainOut, rawErr io.Writer
+	environ          []string
+}
+
+// NewConsole writes results to out, which may count or keep them on their way to outTo. environ is the process's.
+func NewConsole(in io.Reader, out, outTo, err io.Writer, environ []string) *Console {
+	return &Console{
+		Out: InColour(outTo, out, environ), Err: InColour(err, err, environ),
+		in: in, lines: bufio.NewReader(in), outTo: outTo, errTo: err, plainOut: out, rawErr: err, environ: environ,
+	}
+}
+
+// In is standard input as it is: for a program that is started.
+func (c *Console) In() io.Reader { return c.in }
+
+// Terminal is what results go to in the end: for a screen that draws on it.
+func (c *Console) Terminal() io.Writer { return c.outTo }
+
+// Watched tells whether results go to a terminal.
+func (c *Console) Watched() bool { return isTerminal(c.outTo) }
+
+// Interactive tells whether somebody can be asked.
+func (c *Console) Interactive() bool { return isTerminal(c.in) && isTerminal(c.errTo) }
+
+// Width is how many columns results have; 80 where nothing tells.
+func (c *Console) Width() int {
+	file, _ := c.outTo.(*os.File)
+	return columns(file)
+}
+
+// JSON prints a result for programs: indented, with a line end.
+func (c *Console) JSON(result any) error {
+	encoder := json.NewEncoder(c.plainOut)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(result)
+}
+
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
+	return ok && term.IsTerminal(file.Fd())
+}

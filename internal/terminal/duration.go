@@ -1,0 +1,30 @@
+package terminal
+
+import (
+	"fmt"
+	"time"
+)
+
+// Ago is how long ago something was, in one unit: "3 days ago".
+func Ago(d time.Duration) string {
+	if d < 5*time.Second {
+		return "just now"
+	}
+	return About(d) + " ago"
+}
+
+// About is a length of time in the one unit that fits it, rounded down: what a person would say. A day and less is told in hours and minutes.
+func About(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < 0:
+		return "-" + About(-d)
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 2*day:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d/day))
+}

@@ -1,0 +1,145 @@
+package terminal
+
+import (
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/charmbracelet/colorprofile"
+	"github.com/charmbracelet/x/ansi"
+	"github.com/charmbracelet/x/term"
+)
+
+// Live prints lines that stay and, on a terminal that has colour, a region below them that is drawn anew all the time. Anywhere else (a pipe, a
+// file, NO_COLOR, TERM=dumb) there is no region, and no escape code. It is safe for concurrent use.
+type Live struct {
+	out  io.Writer
+	live bool
+	file *os.File
+
+	mu      sync.Mutex
+	region  func(frame int) []string // called with mu held
+	drawn   int                      // lines of the region that are on the screen
+	frame   int
+	done    chan struct{}
+	drawing sync.WaitGroup
+}
+
+// NewLive writes to out; what it can show is read from the terminal, if it is one, and the environment. region gives the lines below, by the
+// number of the frame; it must not call the Live. The caller closes it.
+func NewLive(terminal, out io.Writer, environ []string, region func(frame int) []string) *Live {
+	file, isFile := terminal.(*os.File)
+	profile := profileOf(terminal, environ)
+	l := &Live{
+		out:  &colorprofile.Writer{Forward: out, Profile: profile},
+		live: isFile && term.IsTerminal(file.Fd()) && profile != colorprofile.NoTTY,
+		file: file, region: region, done: make(chan struct{}),
+	}
+	if l.live {
+		l.write(ansi.HideCursor)
+		l.drawing.Go(l.animate)
+	}
+	return l
+}
+
+// Watched tells whether there is a region: a person watches.
+func (l *Live) Watched() bool { return l.live }
+
+// Print prints lines that stay. change, which may be nil, alters what the region shows, in the same instant.
+func (l *Live) Print(lines []string, change func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if change != nil {
+		change()
+	}
+	if !l.live {
+		l.write(joined(lines))
+		return
+	}
+	l.write(l.erase() + joined(lines) + l.draw())
+}
+
+// Close leaves the terminal as it was, and the lines that stay on it.
+func (l *Live) Close() {
+	if !l.live {
+		return
+	}
+	close(l.done)
+	l.drawing.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.write(l.erase() + ansi.ShowCursor)
+}
+
+func joined(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+func (l *Live) animate() {
+	tick := time.NewTicker(80 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-l.done:
+			return
+		}
+		l.mu.Lock()
+		l.frame++
+		l.write(l.erase() + l.draw())
+		l.mu.Unlock()
+	}
+}
+
+const frames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+// Spinner is what turns before a line that is under way.
+func Spinner(frame int) string {
+	turning := []rune(frames)
+	return Title.Render(string(turning[frame%len(turning)]))
+}
+
+func (l *Live) draw() string {
+	lines := l.region(l.frame)
+	for i, line := range lines {
+		lines[i] = ansi.Truncate(line, columns(l.file)-1, "…") // a line that wraps could not be erased
+	}
+	l.drawn = len(lines)
+	return joined(lines)
+}
+
+// erase removes the region.
+func (l *Live) erase() string {
+	if l.drawn == 0 {
+		return ""
+	}
+	up := ansi.CursorUp(l.drawn)
+	l.drawn = 0
+	return "\r" + up + ansi.EraseScreenBelow
+}
+
+// write writes all at once, so that no terminal shows half of it. An output that is gone is no reason to stop halfway: whoever gave it notices.
+func (l *Live) write(text string) {
+	if text != "" {
+		_, _ = io.WriteString(l.out, text)
+	}
+}
+
+// defaultColumns is how wide an output is taken to be that does not tell.
+const defaultColumns = 80
+
+func columns(terminal *os.File) int {
+	if terminal == nil {
+		return defaultColumns
+	}
+	width, _, err := term.GetSize(terminal.Fd())
+	if err != nil || width < 20 {
+		return defaultColumns
+	}
+	return width
+}

@@ -1,0 +1,53 @@
+package terminal
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// Progress tells how long work goes on: lines that stay for what is done, and on a terminal a line below for what is under way.
+type Progress struct {
+	live  *Live
+	doing string
+	since time.Time
+}
+
+// Progress begins to tell, on standard output, or on standard error where that is the place of a result in JSON. The caller closes it.
+func (c *Console) Progress(resultIsJSON bool) *Progress {
+	to, out := c.outTo, c.plainOut
+	if resultIsJSON {
+		to, out = c.errTo, c.rawErr
+	}
+	return newProgress(to, out, c.environ)
+}
+
+func newProgress(to, out io.Writer, environ []string) *Progress {
+	p := &Progress{}
+	p.live = NewLive(to, out, environ, p.region)
+	return p
+}
+
+func (p *Progress) region(frame int) []string {
+	if p.doing == "" {
+		return nil
+	}
+	seconds := int(time.Since(p.since).Seconds())
+	return []string{fmt.Sprintf("  %s %s%s", Spinner(frame), p.doing, Faint.Render(fmt.Sprintf("  %d s", seconds)))}
+}
+
+// Doing says what is under way, until the next line.
+func (p *Progress) Doing(what string) {
+	p.live.Print(nil, func() { p.doing, p.since = what, time.Now() })
+}
+
+// Tell prints a line that stays, and ends what was under way.
+func (p *Progress) Tell(mark Mark, what, detail string) {
+	p.live.Print([]string{Line(mark, what, detail)}, func() { p.doing = "" })
+}
+
+// Say prints lines that stay as they are, a heading or a table, and lets what is under way go on.
+func (p *Progress) Say(lines ...string) { p.live.Print(lines, nil) }
+
+// Close ends the telling.
+func (p *Progress) Close() { p.live.Close() }

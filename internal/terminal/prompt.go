@@ -1,0 +1,103 @@
+package terminal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/charmbracelet/x/term"
+
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/redact"
+)
+
+// ErrNobodyThere says that a question cannot be asked: nobody sits there.
+var ErrNobodyThere = errors.New("this needs an answer, and there is no terminal to ask at")
+
+// ErrDeclined says that somebody was asked, and said no.
+var ErrDeclined = errors.New("nothing was done: not confirmed")
+
+// Ask asks for one line of text.
+func (c *Console) Ask(ctx context.Context, question string) (string, error) {
+	if !c.Interactive() {
+		return "", ErrNobodyThere
+	}
+	fmt.Fprint(c.Err, question, " ")
+	answer, err := await(ctx, nil, c.readLine)
+	return strings.TrimSpace(answer), err
+}
+
+// Confirm demands that somebody types the word. It fails with [ErrDeclined], or, where there is nobody to ask, with a hint at --yes.
+func (c *Console) Confirm(ctx context.Context, what, word string) error {
+	answer, err := c.Ask(ctx, fmt.Sprintf("%s\ntype %s to go on:", what, Strong.Render(word)))
+	if errors.Is(err, ErrNobodyThere) {
+		return hint.With(errors.New("this needs a confirmation, and there is no terminal to ask at"), "add --yes to confirm it here")
+	}
+	if err != nil {
+		return err
+	}
+	if answer != word {
+		return ErrDeclined
+	}
+	return nil
+}
+
+// AskSecret reads one line that must not be seen: unseen from a terminal, else from standard input as it is. White space around it is taken off.
+func (c *Console) AskSecret(ctx context.Context, question string) (redact.Text, error) {
+	file, isFile := c.in.(*os.File)
+	if !isFile || !term.IsTerminal(file.Fd()) {
+		line, err := await(ctx, nil, c.readLine)
+		return redact.New(strings.TrimSpace(line)), err
+	}
+	state, err := term.GetState(file.Fd())
+	if err != nil {
+		return redact.Text{}, fmt.Errorf("prepare the terminal: %w", err)
+	}
+	fmt.Fprint(c.Err, question, " ")
+	text, err := await(ctx, func() { _ = term.Restore(file.Fd(), state) }, func() (string, error) {
+		text, err := term.ReadPassword(file.Fd())
+		return string(text), err
+	})
+	fmt.Fprintln(c.Err) // the person's own line end is not seen either
+	if errors.Is(err, io.EOF) {
+		err = ErrDeclined
+	}
+	return redact.New(strings.TrimSpace(text)), err
+}
+
+// readLine reads to the end of a line, or of the input.
+func (c *Console) readLine() (string, error) {
+	line, err := c.lines.ReadString('\n')
+	if errors.Is(err, io.EOF) && line != "" {
+		err = nil
+	}
+	if errors.Is(err, io.EOF) {
+		err = errors.New("standard input ended before the answer")
+	}
+	return line, err
+}
+
+// await reads in the background, since a read from a terminal knows no context: Ctrl-C ends the wait, and restore puts the terminal back.
+func await(ctx context.Context, restore func(), read func() (string, error)) (string, error) {
+	type answer struct {
+		text string
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		text, err := read()
+		got <- answer{text, err}
+	}()
+	select {
+	case a := <-got:
+		return a.text, a.err
+	case <-ctx.Done():
+		if restore != nil {
+			restore()
+		}
+		return "", ctx.Err()
+	}
+}

@@ -1,0 +1,53 @@
+package terminal
+
+import (
+	"fmt"
+
+	"charm.land/lipgloss/v2"
+	"charm.land/lipgloss/v2/table"
+)
+
+// Table is rows below headers. In a pipe it has no border and does not wrap, so that each row is a line.
+type Table struct {
+	Headers []string
+	Rows    [][]string
+	// Paint gives a cell its style; it may be nil.
+	Paint func(row, column int) lipgloss.Style
+}
+
+// Table prints a table.
+func (c *Console) Table(t Table) error {
+	_, err := fmt.Fprintln(c.Out, t.Render(c.Watched(), c.Width()))
+	return err
+}
+
+// Render draws the table: with a border and at most width columns for a person, else plain.
+func (t Table) Render(watched bool, width int) string {
+	drawn := table.New().Headers(t.Headers...).Rows(t.Rows...)
+	if watched {
+		drawn = drawn.Border(lipgloss.RoundedBorder()).BorderStyle(Faint)
+	} else {
+		drawn = drawn.Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).BorderColumn(false).BorderHeader(false)
+	}
+	text := drawn.StyleFunc(t.style(watched)).Render()
+	if watched && lipgloss.Width(text) > width {
+		text = drawn.Width(width).Render()
+	}
+	return text
+}
+
+func (t Table) style(watched bool) func(row, column int) lipgloss.Style {
+	return func(row, column int) lipgloss.Style {
+		cell := lipgloss.NewStyle()
+		if t.Paint != nil && row != table.HeaderRow {
+			cell = t.Paint(row, column)
+		}
+		if row == table.HeaderRow {
+			cell = cell.Faint(true)
+		}
+		if watched {
+			return cell.Padding(0, 1)
+		}
+		return cell.PaddingRight(2)
+	}
+}
