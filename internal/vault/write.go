@@ -38,12 +38,36 @@ func (v *Vault) PutPending(ctx context.Context, p PendingValue) error {
 	if !p.RotationToken.Empty() { // emulators send none
 		in.RotationToken = aws.String(p.RotationToken.Reveal())
 	}
+	return v.put(ctx, in, label, p.Value, p.RotationToken)
+}
+
+// NewValue is a value that a person puts in, to be made current once it is proved.
+type NewValue struct {
+	SecretARN string
+	VersionID string // chosen by the caller, so that the same call again makes no second version
+	Value     redact.Text
+	KeyID     string // of the key in the value
+}
+
+// Put stores a value under nothing but the label of its key: no consumer reads it until [Vault.Promote], which is a compare-and-swap, so that no
+// edit of the secret is ever overwritten.
+//
+// A crash before it leaves an orphan, as with [Vault.PutPending]. A crash after it leaves a version that never was current, with its key's label: the
+// command finds it when it runs again, and else the sweep marks it and revokes its key.
+func (v *Vault) Put(ctx context.Context, n NewValue) error {
+	label := KeyLabel(n.KeyID)
+	return v.put(ctx, &secretsmanager.PutSecretValueInput{
+		SecretId: &n.SecretARN, ClientRequestToken: &n.VersionID, SecretString: aws.String(n.Value.Reveal()), VersionStages: []string{label},
+	}, label, n.Value)
+}
+
+func (v *Vault) put(ctx context.Context, in *secretsmanager.PutSecretValueInput, label string, sent ...redact.Text) error {
 	out, err := v.api.PutSecretValue(ctx, in)
 	if err != nil {
-		return newError("PutSecretValue", p.SecretARN, err, p.Value, p.RotationToken)
+		return newError("PutSecretValue", *in.SecretId, err, sent...)
 	}
-	if !NewVersion(p.VersionID, out.VersionStages).Has(label) {
-		return v.Attach(ctx, p.SecretARN, label, p.VersionID)
+	if !NewVersion(*in.ClientRequestToken, out.VersionStages).Has(label) {
+		return v.Attach(ctx, *in.SecretId, label, *in.ClientRequestToken)
 	}
 	return nil
 }

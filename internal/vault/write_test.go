@@ -102,3 +102,18 @@ func TestLabelsMoveInOneCall(t *testing.T) {
 		}
 	}
 }
+
+func TestPutStoresAValueThatNobodyReadsYet(t *testing.T) {
+	// Protects consumers, and edits of the secret: what a person puts in has the label of its key and no stage of the service's, until it is proved.
+	s, v := start(t)
+	s.set("PutSecretValue", http.StatusOK, `{"VersionStages":["quilt-key:3f2a"]}`)
+	if err := v.Put(t.Context(), vault.NewValue{SecretARN: arn, VersionID: newVersion, Value: redact.New(value), KeyID: "3f2a"}); err != nil {
+		t.Fatal(err)
+	}
+	want := []request{{"PutSecretValue", map[string]any{
+		"SecretId": arn, "ClientRequestToken": newVersion, "SecretString": value, "VersionStages": []any{"quilt-key:3f2a"},
+	}}}
+	if diff := cmp.Diff(want, s.requests(), cmp.AllowUnexported(request{})); diff != "" {
+		t.Errorf("wrong (-want +got):\n%s", diff)
+	}
+}
