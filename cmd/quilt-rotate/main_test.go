@@ -37,32 +37,6 @@ func (w withFunctions) Run() int {
 	return w.m.Run()
 }
 
-func TestScripts(t *testing.T) {
-	// Protects what a person at a terminal meets: output, errors with their hints, exit status.
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("FUNCTIONS", folder)
-			events, err := filepath.Abs("../../events")
-			env.Setenv("EVENTS", events)
-			return err
-		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			// status N command args: runs the command and expects that exit status.
-			"status": func(ts *testscript.TestScript, _ bool, args []string) {
-				err := ts.Exec(args[1], args[2:]...)
-				got := "0"
-				if err != nil {
-					got = strings.TrimPrefix(err.Error(), "exit status ")
-				}
-				if got != args[0] {
-					ts.Fatalf("exit status %s, want %s", got, args[0])
-				}
-			},
-		},
-	})
-}
-
 // inProcess runs the command in this process.
 func inProcess(ctx context.Context, args ...string) (status int, stdout, stderr string) {
 	var out, errs bytes.Buffer

@@ -1,11 +1,20 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 
+	"quilt-rotate/internal/care"
+	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/signin"
 )
 
 // A period is a duration as the functions' environment takes it.
@@ -31,4 +40,115 @@ func (p *port) UnmarshalText(text []byte) error {
 	}
 	*p = port(n)
 	return nil
+}
+
+// A secretID is a secret's name or ARN.
+type secretID string
+
+// UnmarshalText refuses a key that was pasted in the name's place; it is not quoted.
+func (s *secretID) UnmarshalText(text []byte) error {
+	switch name := strings.TrimSpace(string(text)); {
+	case strings.HasPrefix(name, "qk_"):
+		return errors.New("is a key, and not a secret's name: shells keep a history of arguments, so treat the key as leaked (quilt-rotate emergency)")
+	case name == "":
+		return errors.New("is empty: give the name or ARN of a secret")
+	default:
+		*s = secretID(name)
+	}
+	return nil
+}
+
+// secretArgument names the secret that a command is about.
+type secretArgument struct {
+	Secret secretID `arg:"" help:"Name or ARN of the secret."`
+}
+
+func (o secretArgument) open(ctx context.Context, c *cloud.Cloud) (*care.Secret, error) {
+	return care.Open(ctx, c, string(o.Secret))
+}
+
+// jsonOption asks for a result for programs.
+type jsonOption struct {
+	JSON bool `name:"json" help:"Print the result as JSON."`
+}
+
+// yesOption stands for a person's confirmation.
+type yesOption struct {
+	Yes bool `short:"y" help:"Confirm what would be asked."`
+}
+
+// sweeperOption names the function that sweeps, where the deployment does not tell it.
+type sweeperOption struct {
+	RevokeFunction string `placeholder:"NAME" help:"Function that sweeps the secret. Default: the one that its rotate function's tag names."`
+}
+
+// registryOptions say where the registry is, and how to trust it.
+type registryOptions struct {
+	Registry string `placeholder:"URL" help:"URL of the registry. Default: that of the secret's rotate function."`
+	Catalog  string `placeholder:"URL" xor:"registry" help:"URL of the Quilt catalog, whose config.json names the registry."`
+	CABundle string `name:"ca-bundle" placeholder:"FILE" env:"QUILT_CA_BUNDLE" help:"PEM file with the certificates of the private authority that signed the registry's."`
+}
+
+// client are the options of every client of the registry.
+func (o registryOptions) client() (quilt.Options, error) {
+	if o.CABundle == "" {
+		return quilt.Options{}, nil
+	}
+	bundle, err := os.ReadFile(o.CABundle)
+	if err != nil {
+		return quilt.Options{}, fmt.Errorf("read the CA bundle: %w", err)
+	}
+	return quilt.Options{CABundle: bundle}, nil
+}
+
+// given is the registry that the options name; "" where they name none. A catalog that is too old for API keys is refused.
+func (o registryOptions) given(ctx context.Context) (string, error) {
+	if o.Catalog == "" {
+		return o.Registry, nil
+	}
+	options, err := o.client()
+	if err != nil {
+		return "", err
+	}
+	catalog, err := quilt.Discover(ctx, o.Catalog, options)
+	if err != nil {
+		return "", err
+	}
+	return catalog.RegistryURL, signin.CheckPlatform(catalog)
+}
+
+// ofSecret is a client of the registry whose keys the secret holds.
+func (o registryOptions) ofSecret(ctx context.Context, s *care.Secret) (*quilt.Client, error) {
+	given, err := o.given(ctx)
+	if err != nil {
+		return nil, err
+	}
+	options, err := o.client()
+	if err != nil {
+		return nil, err
+	}
+	return s.Registry(ctx, given, options)
+}
+
+// alone is a client of the registry that the options name, or else the environment: for commands that are about no secret.
+func (o registryOptions) alone(ctx context.Context) (*quilt.Client, error) {
+	given, err := o.given(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if given == "" {
+		given = os.Getenv(settings.EnvRegistryURL)
+	}
+	if given == "" {
+		return nil, hint.With(&usageError{errors.New("no registry is named")}, "give --catalog with the URL that you open in a browser, or --registry, or set "+settings.EnvRegistryURL)
+	}
+	options, err := o.client()
+	if err != nil {
+		return nil, err
+	}
+	client, err := quilt.NewClient(given, options)
+	if err != nil {
+		return nil, fmt.Errorf("the registry's URL: %w", err)
+	}
+	return client, nil
 }

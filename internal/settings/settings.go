@@ -28,6 +28,9 @@ const (
 	EnvLogLevel      = "LOG_LEVEL"
 )
 
+// TagPrefix is what the tags of a secret in care begin with.
+const TagPrefix = "quilt-rotate:"
+
 // The tags of a secret.
 const (
 	TagField         = apikey.FieldTag

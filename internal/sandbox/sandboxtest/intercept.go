@@ -194,6 +194,11 @@ type Request struct {
 	Answer    string
 }
 
+// Observed is a request of anybody, to be searched for what is secret; asked after next, its answer too.
+func Observed(c *wire.Call) Request {
+	return Request{Process: ProcessOf(c), Operation: c.Operation, Subject: subject(c), Sent: sent(c.Request, c.Body), Answer: string(c.Answer)}
+}
+
 // Writes tells whether the request changes something at its service.
 func (q Request) Writes() bool {
 	switch q.Operation {

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/terminal"
+)
+
+type rotateCommand struct {
+	secretArgument
+	jsonOption
+	Timeout  period `default:"10m" help:"How long to wait for the end."`
+	RetryFor period `default:"30s" help:"How long to wait, after a step failed, whether Secrets Manager tries again."`
+}
+
+func (o *rotateCommand) Run(ctx context.Context, c *terminal.Console) error {
+	d, closeDesk, err := openDesk(ctx, c, o.JSON, true)
+	if err != nil {
+		return err
+	}
+	defer closeDesk()
+	s, err := o.open(ctx, d.Cloud)
+	if err != nil {
+		return err
+	}
+	rotated, err := d.Rotate(ctx, s, procedure.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)})
+	closeDesk()
+	if o.JSON && rotated.VersionID != "" {
+		if jsonErr := c.JSON(rotated); jsonErr != nil {
+			return jsonErr
+		}
+	}
+	if err != nil || o.JSON {
+		return err
+	}
+	_, err = fmt.Fprintln(c.Out, terminal.Line(terminal.Done, "AWSCURRENT is the new version "+rotated.VersionID, "key "+rotated.KeyID))
+	return err
+}

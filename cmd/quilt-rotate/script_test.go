@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"quilt-rotate/internal/sandbox/sandboxtest"
+)
+
+func TestScripts(t *testing.T) {
+	// Protects what a person at a terminal meets: output, errors with their hints, exit status. And promise 4: no script's output holds a key, a token
+	// or a password that went over the wire while it ran.
+	worlds := &worlds{byScript: map[string]*world{}}
+	testscript.RunT(shown{t, worlds, nil}, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			for _, name := range awsVariables {
+				env.Setenv(name, "")
+			}
+			env.Setenv("HOME", env.WorkDir) // nobody's AWS profile
+			env.Setenv("FUNCTIONS", folder)
+			events, err := filepath.Abs("../../events")
+			env.Setenv("EVENTS", events)
+			w := &world{keys: map[string]string{}}
+			env.Values[worldKey{}] = w
+			worlds.add(filepath.Base(env.WorkDir), w)
+			env.Defer(w.close)
+			return err
+		},
+		Cmds: commandsOfScripts(),
+	})
+}
+
+// awsVariables must not lead a script to anything but its sandbox.
+var awsVariables = []string{
+	"AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE",
+	"QUILT_REGISTRY_URL", "QUILT_API_KEY", "QUILT_CA_BUNDLE",
+}
+
+func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
+	list := map[string]func(ts *testscript.TestScript, neg bool, args []string){
+		// status N command args: runs the command and expects that exit status.
+		"status": func(ts *testscript.TestScript, _ bool, args []string) {
+			err := ts.Exec(args[1], args[2:]...)
+			got := "0"
+			if err != nil {
+				got = strings.TrimPrefix(err.Error(), "exit status ")
+			}
+			if got != args[0] {
+				ts.Fatalf("exit status %s, want %s", got, args[0])
+			}
+		},
+	}
+	for name, command := range worldCommands {
+		list[name] = func(ts *testscript.TestScript, neg bool, args []string) { command(worldOf(ts), ts, neg, args) }
+	}
+	return list
+}
+
+// worlds are those of the scripts that run.
+type worlds struct {
+	mu       sync.Mutex
+	byScript map[string]*world // by the script's name
+}
+
+func (w *worlds) add(workDir string, added *world) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.byScript[strings.TrimPrefix(workDir, "script-")] = added
+}
+
+func (w *worlds) of(script string) *world {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.byScript[script]
+}
+
+// shown is a test that looks through everything that its scripts print, whether they fail or not.
+type shown struct {
+	*testing.T
+	worlds     *worlds
+	transcript *strings.Builder
+}
+
+func (s shown) Parallel() { s.T.Parallel() }
+
+// Verbose lets the script print all of it.
+func (s shown) Verbose() bool { return true }
+
+// Log keeps what is printed, and passes it on.
+func (s shown) Log(args ...any) {
+	s.Helper()
+	if s.transcript != nil {
+		fmt.Fprintln(s.transcript, args...)
+	}
+	if testing.Verbose() {
+		s.T.Log(args...)
+	}
+}
+
+// Run runs one script.
+func (s shown) Run(name string, script func(testscript.T)) {
+	s.T.Run(name, func(t *testing.T) {
+		own := shown{t, s.worlds, &strings.Builder{}}
+		t.Cleanup(func() {
+			if t.Failed() && !testing.Verbose() {
+				t.Log(own.transcript.String())
+			}
+			if w := s.worlds.of(name); w != nil {
+				own.lookFor(w.canaries(), own.transcript.String())
+			}
+		})
+		script(own)
+	})
+}
+
+func (s shown) lookFor(canaries *sandboxtest.Canaries, output string) {
+	s.Helper()
+	if what := canaries.Find(output); what != "" {
+		s.Errorf("the output holds part of %s", what)
+	}
+}

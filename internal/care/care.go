@@ -1,0 +1,230 @@
+// Package care is a secret in the care of quilt-rotate, as an operator's command sees it: what Secrets Manager says of it, the two functions that serve
+// it, the registry that they use, and the settings that hold for it.
+//
+// It reads only; the one thing it sets off is a sweep, by the function whose work that is. It trusts nothing that anybody typed over what is deployed: the
+// registry is the rotate function's, so that a key goes where the function sends it.
+package care
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+// Secret is one secret in care.
+type Secret struct {
+	vault.Secret
+
+	// RevokeFunction names the function that sweeps, where the caller knows it; else it is found by the rotate function's tag.
+	RevokeFunction string
+
+	cloud  *cloud.Cloud
+	rotate *cloud.Function // once it was looked up
+}
+
+// Open describes a secret, by name or ARN. A secret that is marked for deletion is refused.
+func Open(ctx context.Context, c *cloud.Cloud, secretID string) (*Secret, error) {
+	described, err := c.Vault.Describe(ctx, secretID)
+	if err != nil {
+		return nil, err
+	}
+	if described.Deleted {
+		return nil, hint.With(fmt.Errorf("the secret %s is marked for deletion", described.Name), "to take that back: aws secretsmanager restore-secret --secret-id "+described.Name)
+	}
+	return &Secret{Secret: described, cloud: c}, nil
+}
+
+// Look describes the secret again.
+func (s *Secret) Look(ctx context.Context) error {
+	described, err := s.cloud.Vault.Describe(ctx, s.ARN)
+	if err != nil {
+		return err
+	}
+	s.Secret = described
+	return nil
+}
+
+// Value reads a version's value and takes it apart. It fails as vault.Read and apikey.ParseValue do.
+func (s *Secret) Value(ctx context.Context, versionID string) (apikey.Value, error) {
+	raw, err := s.cloud.Vault.Read(ctx, s.ARN, versionID)
+	if err != nil {
+		return apikey.Value{}, err
+	}
+	return apikey.ParseValue(raw, s.Tags[settings.TagField])
+}
+
+// Raw reads a version's value as it is.
+func (s *Secret) Raw(ctx context.Context, versionID string) (redact.Text, error) {
+	return s.cloud.Vault.Read(ctx, s.ARN, versionID)
+}
+
+// RotateFunction is the function that Secrets Manager rotates the secret with.
+func (s *Secret) RotateFunction(ctx context.Context) (cloud.Function, error) {
+	if s.rotate != nil {
+		return *s.rotate, nil
+	}
+	if s.Rotation.Function == "" {
+		return cloud.Function{}, hint.With(fmt.Errorf("the secret %s has no rotation function", s.Name), "put it into a stack (infra/README.md), and deploy that")
+	}
+	f, err := s.cloud.Function(ctx, s.Rotation.Function)
+	if cloud.NotFound(err) {
+		return cloud.Function{}, hint.With(fmt.Errorf("the rotation function of %s does not exist any more: %s", s.Name, s.Rotation.Function), "deploy the stack again")
+	}
+	if err != nil {
+		return cloud.Function{}, err
+	}
+	s.rotate = &f
+	return f, nil
+}
+
+// RegistryURL is where the deployed functions reach the registry.
+func (s *Secret) RegistryURL(ctx context.Context) (string, error) {
+	f, err := s.RotateFunction(ctx)
+	if err != nil {
+		return "", err
+	}
+	url, err := settings.RegistryURL(f.Environment[settings.EnvRegistryURL])
+	if err != nil {
+		return "", hint.With(fmt.Errorf("the function %s of the secret %s is not one of quilt-rotate: its %s %w", f.Name, s.Name, settings.EnvRegistryURL, err),
+			"see what rotates the secret: aws secretsmanager describe-secret --secret-id "+s.Name)
+	}
+	return url, nil
+}
+
+// Registry is a client of the registry that the functions use. given is what the caller was told of it, "" for nothing; where it is another
+// one, this fails: a key is never shown to a registry that did not make it.
+func (s *Secret) Registry(ctx context.Context, given string, options quilt.Options) (*quilt.Client, error) {
+	url, err := s.RegistryURL(ctx)
+	if err != nil && given != "" && s.Rotation.Function == "" {
+		return quilt.NewClient(given, options) // nothing is deployed for it yet
+	}
+	if err != nil {
+		return nil, err
+	}
+	if given != "" {
+		if given, err = settings.RegistryURL(given); err != nil {
+			return nil, fmt.Errorf("the registry's URL %w", err)
+		}
+		if given != url {
+			return nil, hint.With(fmt.Errorf("the keys of %s are made by the registry %s, and not by %s", s.Name, url, given), "leave --registry and --catalog out: the deployed function tells the registry")
+		}
+	}
+	return quilt.NewClient(url, options)
+}
+
+// ForRotation are the settings that hold for the secret's rotations: the deployed function's environment, and the tags over it.
+func (s *Secret) ForRotation(ctx context.Context) (settings.Rotation, error) {
+	f, err := s.RotateFunction(ctx)
+	if err != nil {
+		return settings.Rotation{}, err
+	}
+	env, err := settings.LoadRotate(deployed(f))
+	if err != nil {
+		return settings.Rotation{}, fmt.Errorf("the function %s: %w", f.Name, err)
+	}
+	return env.ForSecret(s.Tags)
+}
+
+// ForRevocation are the settings that hold for the secret's sweeps.
+func (s *Secret) ForRevocation(ctx context.Context) (settings.Revocation, error) {
+	name, err := s.Sweeper(ctx)
+	if err != nil {
+		return settings.Revocation{}, err
+	}
+	f, err := s.cloud.Function(ctx, name)
+	if err != nil {
+		return settings.Revocation{}, err
+	}
+	env, err := settings.LoadRevoke(deployed(f))
+	if err != nil {
+		return settings.Revocation{}, fmt.Errorf("the function %s: %w", f.Name, err)
+	}
+	return env.ForSecret(s.Tags)
+}
+
+// deployed looks up a function's variables, without the CA bundle: that file is in the function's package, and not here.
+func deployed(f cloud.Function) settings.Lookup {
+	return func(name string) (string, bool) {
+		if name == settings.EnvCABundle {
+			return "", false
+		}
+		value, set := f.Environment[name]
+		return value, set
+	}
+}
+
+// Sweeper names the function that sweeps the secret.
+func (s *Secret) Sweeper(ctx context.Context) (string, error) {
+	if s.RevokeFunction != "" {
+		return s.RevokeFunction, nil
+	}
+	f, err := s.RotateFunction(ctx)
+	if err != nil {
+		return "", err
+	}
+	name := f.Tags[settings.TagRevokeFunction]
+	if name == "" {
+		return "", hint.With(fmt.Errorf("nothing tells which function sweeps %s: the function %s has no tag %s", s.Name, f.Name, settings.TagRevokeFunction),
+			"name it with --revoke-function, or deploy the stack again")
+	}
+	return name, nil
+}
+
+// How a sweep is asked for.
+type (
+	// SweepMode says how far a sweep goes.
+	SweepMode int
+	event     struct {
+		SecretID string `json:"secretId"`
+		Force    bool   `json:"force"`
+		DryRun   bool   `json:"dryRun,omitempty"`
+	}
+)
+
+// The modes of a sweep.
+const (
+	Ordinary      SweepMode = iota
+	Forced                  // skips grace, quiet period and hold; skips no gate
+	Preview                 // does nothing, and tells what an ordinary one would do
+	PreviewForced           // likewise, of a forced one
+)
+
+// Sweep has the function sweep the secret, or look at what a sweep would do. It fails with a [*cloud.FunctionError] where the sweep failed.
+func (s *Secret) Sweep(ctx context.Context, mode SweepMode) (revocation.Result, error) {
+	name, err := s.Sweeper(ctx)
+	if err != nil {
+		return revocation.Result{}, err
+	}
+	answer, err := s.cloud.Invoke(ctx, name, event{s.ARN, mode == Forced || mode == PreviewForced, mode == Preview || mode == PreviewForced})
+	if err != nil {
+		return revocation.Result{}, err
+	}
+	var result revocation.Result
+	if json.Unmarshal(answer, &result) != nil || result.Outcome == "" {
+		return revocation.Result{}, errors.New("the answer of the function " + name + " is none of a sweep")
+	}
+	return result, nil
+}
+
+// Restart are the ECS services that the secret's tag names: they got the key at their start.
+func (s *Secret) Restart() ([]settings.Service, error) {
+	text := s.Tags[settings.TagRestart]
+	if text == "" {
+		return nil, nil
+	}
+	services, err := settings.ParseRestart(text)
+	if err != nil {
+		return nil, fmt.Errorf("the tag %s of %s %w", settings.TagRestart, s.Name, err)
+	}
+	return services, nil
+}
