@@ -1,0 +1,189 @@
+package terminal_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"charm.land/lipgloss/v2"
+	"github.com/creack/pty"
+
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/terminal"
+)
+
+var table = terminal.Table{
+	Headers: []string{"version", "key"},
+	Rows:    [][]string{{"1aa9bba5", "qk_abc...xyz"}, {"523d499c", strings.Repeat("long ", 30)}},
+	Paint:   func(int, int) lipgloss.Style { return terminal.Good },
+}
+
+func TestATableInAPipeIsALineForEachRow(t *testing.T) {
+	// Protects scripts that cut columns: no border, no colour, and nothing wraps, however long.
+	var out, errs bytes.Buffer
+	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &errs, []string{"TERM=xterm-256color"})
+	if err := c.Table(table); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimRight(out.String(), "\n"), "\n")
+	if len(lines) != 3 || !strings.HasPrefix(lines[0], "version ") || !strings.HasPrefix(lines[1], "1aa9bba5") || strings.ContainsAny(out.String(), "\x1b│╭") {
+		t.Errorf("the table is\n%s", out.String())
+	}
+	if !strings.Contains(lines[2], strings.TrimSpace(strings.Repeat("long ", 30))) {
+		t.Errorf("a long cell was cut: %s", lines[2])
+	}
+}
+
+func TestATableOnATerminalFitsIt(t *testing.T) {
+	// Protects people at 80 columns: a row that is too long wraps within its cell.
+	for line := range strings.Lines(table.Render(true, 60)) {
+		if width := lipgloss.Width(strings.TrimRight(line, "\n")); width > 60 {
+			t.Errorf("%d columns: %q", width, line)
+		}
+	}
+}
+
+func TestResultsForProgramsHaveNoColour(t *testing.T) {
+	// Protects what reads JSON: it goes past everything that paints, and letters like < stay as they are.
+	var out bytes.Buffer
+	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &out, nil)
+	if err := c.JSON(map[string]string{"name": "<a> & b"}); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != "{\n  \"name\": \"<a> & b\"\n}\n" {
+		t.Errorf("got %q", out.String())
+	}
+}
+
+func TestProgressInAPipe(t *testing.T) {
+	// Protects logs: what is done is a line; what is under way is none.
+	var out, errs bytes.Buffer
+	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &errs, nil)
+	p := c.Progress(false)
+	p.Doing("createSecret")
+	p.Tell(terminal.Done, "createSecret", "20 ms")
+	p.Say("heading")
+	p.Close()
+	if out.String() != "  ✓ createSecret  20 ms\nheading\n" || errs.Len() > 0 {
+		t.Errorf("standard output has %q, standard error %q", out.String(), errs.String())
+	}
+	p = c.Progress(true)
+	p.Tell(terminal.Failed, "testSecret", "")
+	p.Close()
+	if errs.String() != "  ✗ testSecret\n" {
+		t.Errorf("with a result in JSON, standard error has %q", errs.String())
+	}
+}
+
+func TestNobodyToAsk(t *testing.T) {
+	// Protects scripts from hanging at a question, and from going on as if it had been answered.
+	var out bytes.Buffer
+	c := terminal.NewConsole(strings.NewReader("yes\n"), &out, &out, &out, nil)
+	if _, err := c.Ask(t.Context(), "sure?"); !errors.Is(err, terminal.ErrNobodyThere) {
+		t.Errorf("a question in a pipe: %v", err)
+	}
+	err := c.Confirm(t.Context(), "this ends the world", "world")
+	if err == nil || hint.Of(err) != "add --yes to confirm it here" || out.Len() > 0 {
+		t.Errorf("a confirmation in a pipe: %v, %q, and said %q", err, hint.Of(err), out.String())
+	}
+}
+
+func TestASecretFromAPipe(t *testing.T) {
+	// Protects `printf … | quilt-rotate bootstrap`: one line, white space around it taken off; and one that never comes is an error.
+	var out bytes.Buffer
+	c := terminal.NewConsole(strings.NewReader("  the code \nnext\n"), &out, &out, &out, nil)
+	if got, err := c.AskSecret(t.Context(), "code:"); err != nil || got.Reveal() != "the code" {
+		t.Errorf("got %d characters, %v", len(got.Reveal()), err)
+	}
+	if got, err := c.AskSecret(t.Context(), "code:"); err != nil || got.Reveal() != "next" {
+		t.Errorf("the second line: %v", err)
+	}
+	if _, err := c.AskSecret(t.Context(), "code:"); err == nil {
+		t.Error("an input that ended gave a secret")
+	}
+}
+
+// atATerminal gives a console at a terminal, and the person's end of it.
+func atATerminal(t *testing.T) (c *terminal.Console, person *os.File, seen func() string) {
+	t.Helper()
+	person, tty, err := pty.Open()
+	if err != nil {
+		t.Skipf("SKIPPED: a question at a terminal: %v", err)
+	}
+	t.Cleanup(func() { _ = tty.Close(); _ = person.Close() })
+	var screen bytes.Buffer
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		buffer := make([]byte, 1024)
+		for {
+			n, err := person.Read(buffer)
+			screen.Write(buffer[:n])
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return terminal.NewConsole(tty, tty, tty, tty, []string{"TERM=dumb"}), person, func() string {
+		_ = tty.Close()
+		<-read
+		return screen.String()
+	}
+}
+
+func TestASecretIsTypedUnseen(t *testing.T) {
+	// Protects passwords from people who look over a shoulder, and from recorded terminals.
+	c, person, seen := atATerminal(t)
+	if _, err := person.WriteString("tell nobody\n"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.AskSecret(t.Context(), "password (not shown):")
+	if err != nil || got.Reveal() != "tell nobody" {
+		t.Fatalf("read %d characters, %v", len(got.Reveal()), err)
+	}
+	// What is typed before the question is echoed by the terminal itself; after it, nothing is.
+	if screen := seen(); !strings.Contains(screen, "password (not shown):") {
+		t.Errorf("the screen shows %q", screen)
+	}
+}
+
+func TestAConfirmationIsTheWord(t *testing.T) {
+	// Protects from a habit of pressing y: nothing but the word itself is a yes.
+	for answer, want := range map[string]error{"prod/pipeline\n": nil, "y\n": terminal.ErrDeclined, "\n": terminal.ErrDeclined} {
+		c, person, _ := atATerminal(t)
+		if _, err := person.WriteString(answer); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Confirm(t.Context(), "this revokes a key", "prod/pipeline"); !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", answer, err, want)
+		}
+	}
+}
+
+func TestCtrlCEndsAQuestion(t *testing.T) {
+	// Protects people who change their mind at a question: Ctrl-C ends it, although nothing was typed.
+	c, _, _ := atATerminal(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if _, err := c.AskSecret(ctx, "code:"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLengthsOfTimeForPeople(t *testing.T) {
+	// Protects readers from 1234h56m7s.
+	for d, want := range map[time.Duration]string{
+		0: "0 s", 59 * time.Second: "59 s", 90 * time.Minute: "90 min", 3 * time.Hour: "3 h", 47 * time.Hour: "47 h", 60 * 24 * time.Hour: "60 days", -time.Hour: "-60 min",
+	} {
+		if got := terminal.About(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+	if terminal.Ago(time.Second) != "just now" || terminal.Ago(time.Hour) != "60 min ago" {
+		t.Error("how long ago something was is told wrong")
+	}
+}
