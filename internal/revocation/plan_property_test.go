@@ -433,6 +433,28 @@ func TestPlanNeverTouchesWhatIsNeeded(t *testing.T) {
 	})
 }
 
+// TestOursAreNobodyElses protects keys of other users and secrets from who gives this secret up; and that a plan revokes nothing but what is this
+// secret's.
+func TestOursAreNobodyElses(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		truth, policy := drawTruth(r, manner{}), drawPolicy(r)
+		w := truth.world()
+		ours := map[string]bool{}
+		for _, k := range w.Ours() {
+			if ours[k.ID] {
+				r.Fatalf("the key %s is named twice\n%s", k.ID, truth)
+			}
+			ours[k.ID] = true
+			checkOurs(truth, Action{KeyID: k.ID}, func(why string) { r.Fatalf("%s is ours: %s\n%s", k.ID, why, truth) })
+		}
+		for _, a := range Plan(w, policy) {
+			if (a.Kind == Revoke || a.Kind == RevokeOrphan) && !ours[a.KeyID] {
+				r.Fatalf("%s: the key is not among ours\n%s", told(a), truth)
+			}
+		}
+	})
+}
+
 // TestPlanChangesNothing protects the planner's purity: the same world gives the same plan, and stays as it was.
 func TestPlanChangesNothing(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {

@@ -137,18 +137,24 @@ func (w World) ambiguous(row quilt.APIKey, holder apikey.Key) bool {
 		}
 	}
 	for _, v := range w.Versions {
-		if v.Holds.State == Holds && v.Holds.Key.Fits(row.Fingerprint) && !v.Holds.Key.Equal(holder) {
+		if v.holds(row) && !v.Holds.Key.Equal(holder) {
 			return true
 		}
 	}
 	return false
 }
 
+// madeForThis tells whether the key's name has this secret's mark.
+func (w World) madeForThis(row quilt.APIKey) bool {
+	mark, marked := apikey.MarkOf(row.Name)
+	return marked && mark == apikey.SecretMark(w.SecretARN)
+}
+
 // madeForAnother tells whether the key's name has another secret's mark. Secrets come to share a key when somebody copies a value; then it is
 // the other's to revoke.
 func (w World) madeForAnother(row quilt.APIKey) bool {
-	mark, ours := apikey.MarkOf(row.Name)
-	return ours && mark != apikey.SecretMark(w.SecretARN)
+	_, marked := apikey.MarkOf(row.Name)
+	return marked && !w.madeForThis(row)
 }
 
 // heir is the version that a superseded version's key label belongs on: the current one, where it holds the same key and has no label. So does
