@@ -183,7 +183,7 @@ func (t *truth) String() string {
 		text += fmt.Sprintf("key %s %s %q of %s, made %s, until %s, used %v, dead %t\n", k.id, k.secret, k.name, k.owner, k.created.Format(time.DateTime), k.expires.Format(time.DateTime), k.used, k.dead)
 	}
 	for _, v := range t.versions {
-		text += fmt.Sprintf("version %s holds %d", v.id, v.holds.State)
+		text += fmt.Sprintf("version %s holds %q", v.id, v.holds.State)
 		for _, k := range t.keys {
 			if v.holds.State == Holds && k.secret.Equal(v.holds.Key) {
 				text += " " + k.id

@@ -33,15 +33,15 @@ type Holding struct {
 }
 
 // HoldingState tells how much is known of a version's value.
-type HoldingState int
+type HoldingState string
 
 // What may be known of a value.
 const (
-	Unread     HoldingState = iota // nobody needed to look
-	Holds                          // it holds the key
-	Blank                          // it has room for a key, and none in it
-	NoValue                        // the version has no value (yet)
-	Unreadable                     // it could not be read, or no key can be found in it
+	Unread     HoldingState = ""           // nobody needed to look
+	Holds      HoldingState = "holds"      // it holds the key
+	Blank      HoldingState = "blank"      // it has room for a key, and none in it
+	NoValue    HoldingState = "no-value"   // the version has no value (yet)
+	Unreadable HoldingState = "unreadable" // it could not be read, or no key can be found in it
 )
 
 // Asked is what the registry says of a labelled key that its list lacks. Absence is no evidence: a key is gone when its id is unknown
@@ -193,18 +193,26 @@ func (w World) key(id string) (quilt.APIKey, bool) {
 	return quilt.APIKey{}, false
 }
 
-// currentKey is what the registry says of the current key: by the id in its label, else by its fingerprint, where only one key shows it.
+// currentKey is what the registry says of the current key.
 func (w World) currentKey() (quilt.APIKey, bool) {
 	current, ok := w.find(vault.Current)
 	if !ok || current.Holds.State != Holds {
 		return quilt.APIKey{}, false
 	}
-	if len(current.Keys) > 0 {
-		return w.key(current.Key())
+	return w.keyOf(current)
+}
+
+// keyOf is what the registry says of a version's key: by the id in its label, else by its fingerprint, where only one key shows it.
+func (w World) keyOf(v Version) (quilt.APIKey, bool) {
+	if len(v.Keys) > 0 {
+		return w.key(v.Key())
+	}
+	if v.Holds.State != Holds {
+		return quilt.APIKey{}, false
 	}
 	var fit []quilt.APIKey
 	for _, k := range w.List {
-		if current.Holds.Key.Fits(k.Fingerprint) {
+		if v.Holds.Key.Fits(k.Fingerprint) {
 			fit = append(fit, k)
 		}
 	}
