@@ -10,15 +10,15 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// ParseEvent reads a sweep's event, {"secretId": "<ARN>", "force": false}. It is strict, since a misspelt "force" would be a sweep that
-// somebody in a hurry takes for a forced one, and the other way round: names count to the letter, which encoding/json alone would not
+// ParseEvent reads a sweep's event, {"secretId": "<ARN>", "force": false, "dryRun": false}. It is strict, since a misspelt "force" would be
+// a sweep that somebody in a hurry takes for a forced one, and a misspelt "dryRun" one that is carried out: names count to the letter, which encoding/json alone would not
 // see to, and a name that stands there twice is refused. It quotes nothing of the event, and refuses a key in the secret's
 // place, which would be shown in logs. It fails with [*fault.BadEvent].
 func ParseEvent(payload []byte) (Request, error) {
 	var r Request
-	err := readObject(payload, map[string]any{"secretId": &r.SecretID, "force": &r.Force})
+	err := readObject(payload, map[string]any{"secretId": &r.SecretID, "force": &r.Force, "dryRun": &r.DryRun})
 	if err != nil || strings.TrimSpace(r.SecretID) == "" || redact.Scrub(r.SecretID) != r.SecretID {
-		return Request{}, fault.New[fault.BadEvent](`the event must be {"secretId": "<ARN>", "force": false} and have no other field; "force" may be left out`)
+		return Request{}, fault.New[fault.BadEvent](`the event must be {"secretId": "<ARN>", "force": false, "dryRun": false} and have no other field; "force" and "dryRun" may be left out`)
 	}
 	return r, nil
 }

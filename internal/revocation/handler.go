@@ -43,7 +43,7 @@ type Handler struct {
 	Metrics *telemetry.Metrics
 }
 
-// Invoke carries out one sweep.
+// Invoke carries out one sweep, or looks at what it would do.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
 	ctx, cancel := deadline.WithMargin(ctx)
@@ -63,6 +63,10 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 
 func (h *Handler) tell(ctx context.Context, req Request, result Result, took time.Duration, err error) {
 	secret := clip(result.Secret)
+	if req.DryRun {
+		h.tellLook(ctx, req, result, took, err)
+		return
+	}
 	for _, a := range result.Actions {
 		h.tellAction(ctx, secret, a)
 	}
@@ -83,6 +87,21 @@ func (h *Handler) tell(ctx context.Context, req Request, result Result, took tim
 		h.Log.LogAttrs(ctx, slog.LevelInfo, "sweep done", attrs...)
 	}
 	h.measure(secret, result, took, err)
+}
+
+// tellLook writes the one line of a dry run, and no metric: a look is no sweep, and would silence the alarm for sweeps that are missing, or count
+// a held key twice. Nor is a look that fails an error of the service: whoever asked has the answer.
+func (h *Handler) tellLook(ctx context.Context, req Request, result Result, took time.Duration, err error) {
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("outcome", string(result.Outcome)), slog.Int64("durationMs", took.Milliseconds()),
+		slog.String("secret", clip(result.Secret)), slog.Bool("force", req.Force), slog.Int("actions", len(result.Actions)),
+	}
+	if err != nil {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.String("errorType", fault.TypeName(err)), slog.String("error", err.Error()))
+	}
+	h.Log.LogAttrs(ctx, level, "sweep looked at", attrs...)
 }
 
 // tellAction writes one line for each action: a warning for what a person should look at.
@@ -152,7 +171,7 @@ func (h *Handler) measure(secret string, result Result, took time.Duration, err 
 			telemetry.Sample{Name: MetricRotationUnderWay, Unit: telemetry.Count, Value: flag(result.Health.RotationUnderWay)},
 			telemetry.Sample{Name: MetricRotationOff, Unit: telemetry.Count, Value: flag(result.Health.RotationOff)},
 			telemetry.Sample{Name: MetricRotationOverdue, Unit: telemetry.Count, Value: flag(result.Health.RotationOverdue)})
-		if result.Health.ExpiryKnown {
+		if result.Health.CurrentKeyID != "" {
 			samples = append(samples,
 				telemetry.Sample{Name: MetricCurrentKeyExpiresIn, Unit: telemetry.None, Value: result.Health.CurrentKeyExpiresIn.Hours() / 24},
 				telemetry.Sample{Name: MetricCurrentKeyAge, Unit: telemetry.Seconds, Value: result.Health.CurrentKeyAge.Seconds()})

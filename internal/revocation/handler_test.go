@@ -17,7 +17,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestEventsThatAreRefused protects from an event that means something else than its author thinks: above all a "force" that is none.
+// TestEventsThatAreRefused protects from an event that means something else than its author thinks: above all a "force" or a "dryRun" that is none.
 func TestEventsThatAreRefused(t *testing.T) {
 	refused := map[string]string{
 		"nothing":                     ``,
@@ -43,8 +43,15 @@ func TestEventsThatAreRefused(t *testing.T) {
 		"force with a long s":         `{"ſecretId":"a"}`, // which encoding/json takes for an s
 		"SecretId":                    `{"SecretId":"a"}`,
 		"secretID":                    `{"secretID":"a"}`,
-		"unknown field":               `{"secretId":"a","dryRun":true}`,
-		"unknown field that is null":  `{"secretId":"a","dryRun":null}`,
+		"unknown field":               `{"secretId":"a","only":true}`,
+		"unknown field that is null":  `{"secretId":"a","only":null}`,
+		"dryRun is null":              `{"secretId":"a","dryRun":null}`,
+		"dryRun is text":              `{"secretId":"a","dryRun":"true"}`,
+		"dryRun is a number":          `{"secretId":"a","dryRun":1}`,
+		"dryrun":                      `{"secretId":"a","dryrun":true}`,
+		"DryRun":                      `{"secretId":"a","DryRun":true}`,
+		"dry-run":                     `{"secretId":"a","dry-run":true}`,
+		"dryRun twice":                `{"secretId":"a","dryRun":true,"dryRun":false}`,
 		"schedule's own event":        `{"version":"0","id":"1","detail-type":"Scheduled Event","source":"aws.events","detail":{}}`,
 		"rotation's event":            `{"Step":"createSecret","SecretId":"a","ClientRequestToken":"b"}`,
 		"force twice":                 `{"secretId":"a","force":false,"force":true}`,
@@ -63,7 +70,7 @@ func TestEventsThatAreRefused(t *testing.T) {
 			t.Errorf("%s is taken for %+v: %s", name, request, event)
 			continue
 		}
-		wantFault(t, err, "BadEvent", `{"secretId": "<ARN>", "force": false}`)
+		wantFault(t, err, "BadEvent", `{"secretId": "<ARN>", "force": false, "dryRun": false}`)
 		sentences[err.Error()] = true
 	}
 	if len(sentences) != 1 {
@@ -77,6 +84,8 @@ func TestEventsThatAreTaken(t *testing.T) {
 		`{"secretId":"a"}`:                              {SecretID: "a"},
 		`{"secretId":"a","force":false}`:                {SecretID: "a"},
 		" {\n \"force\" : true, \"secretId\":\"a\" }\n": {SecretID: "a", Force: true},
+		`{"secretId":"a","dryRun":false}`:               {SecretID: "a"},
+		`{"secretId":"a","force":true,"dryRun":true}`:   {SecretID: "a", Force: true, DryRun: true},
 		`{"\u0073ecretId":"\u0061"}`:                    {SecretID: "a"},
 	} {
 		if got, err := ParseEvent([]byte(event)); err != nil || got != want {
@@ -88,10 +97,11 @@ func TestEventsThatAreTaken(t *testing.T) {
 func FuzzParseEvent(f *testing.F) {
 	f.Add([]byte(`{"secretId":"a","force":true}`))
 	f.Add([]byte(`{"secretId":"a","Force":true}`))
+	f.Add([]byte(`{"secretId":"a","dryRun":true}`))
 	f.Fuzz(func(t *testing.T, event []byte) {
-		// Protects from a forced sweep that nobody asked for.
-		if request, err := ParseEvent(event); err == nil && request.Force && !strings.Contains(string(event), "true") {
-			t.Errorf("%q is taken for a forced sweep", event)
+		// Protects from a forced sweep that nobody asked for, and from a sweep that does nothing, which nobody asked for either.
+		if request, err := ParseEvent(event); err == nil && (request.Force || request.DryRun) && !strings.Contains(string(event), "true") {
+			t.Errorf("%q is taken for a forced sweep, or for a dry run", event)
 		}
 	})
 }
@@ -132,10 +142,11 @@ func TestResult(t *testing.T) {
 	text = regexp.MustCompile(`"lastUsedAt":"[^"]+"`).ReplaceAllString(text, `"lastUsedAt":"WHEN"`)
 	text = regexp.MustCompile(`"until":"(OLD-EXPIRY|[^"]+)"`).ReplaceAllString(text, `"until":"WHEN"`)
 	text = regexp.MustCompile(`"keyId":"[0-9a-f-]{36}","fingerprint":"[^"]+"`).ReplaceAllString(text, `"keyId":"ORPHAN","fingerprint":"ORPHAN-FINGERPRINT"`)
+	text = regexp.MustCompile(`Seconds":[1-9][0-9]*`).ReplaceAllString(text, `Seconds":SPAN`)
 	want := `{"secret":"ARN","outcome":"swept","actions":[` +
 		`{"action":"hold","reason":"still-used","version":"OLD-VERSION","keyId":"OLD-KEY","fingerprint":"OLD-FINGERPRINT","owner":"` + sandbox.UserEmail + `","until":"WHEN","lastUsedAt":"WHEN","done":false},` +
 		`{"action":"revoke-orphan","reason":"orphaned","keyId":"ORPHAN","fingerprint":"ORPHAN-FINGERPRINT","owner":"` + sandbox.UserEmail + `","done":true}],` +
-		`"health":{"currentKeyId":"NEW-KEY","freeLabels":15}}`
+		`"health":{"currentKeyId":"NEW-KEY","currentKeyExpiresInSeconds":SPAN,"currentKeyAgeSeconds":SPAN,"oldestSupersededSeconds":SPAN,"freeLabels":15}}`
 	if diff := cmp.Diff(want, text); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -224,8 +235,10 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	s, old, fresh := due(t, r)
 	output := ""
 	sweep := func(force bool) {
-		result, err := s.Sweep(force)
-		output += sandboxtest.JSONOf(result) + fmt.Sprint(err) + fmt.Sprintf("%+v %#v", result, result)
+		for _, run := range []func(bool) (Result, error){s.Preview, s.Sweep} {
+			result, err := run(force)
+			output += sandboxtest.JSONOf(result) + fmt.Sprint(err) + fmt.Sprintf("%+v %#v", result, result)
+		}
 	}
 	for _, key := range []string{old.Reveal(), fresh.Reveal()} {
 		for _, event := range []string{`{"secretId":"` + key + `"}`, `{"secretId":"x ` + key + `"}`, `{"` + key + `":1}`} {

@@ -21,7 +21,7 @@ type view struct {
 }
 
 // look reads the world in as few requests as it takes: the values that must be compared, and one query that is login gate and list of
-// keys in one. It fails, and nothing is revoked, where the current key does not log in.
+// keys in one. It fails, and nothing is revoked, where the current key does not log in. The view is there as far as it came, also with an error.
 func (s *sweep) look(ctx context.Context) (*view, error) {
 	v := &view{secret: s.secret, World: World{SecretARN: s.secret.ARN, Now: s.secret.Now, Asked: map[string]Asked{}}}
 	for _, version := range s.secret.Sorted() {
@@ -35,20 +35,20 @@ func (s *sweep) look(ctx context.Context) (*view, error) {
 	if err := s.readValues(ctx, v, func(x Version) bool {
 		return x.Has(vault.Current) || x.Has(vault.Pending) || len(x.Keys) > 0 || x.Has(vault.Previous) && v.markedBefore()
 	}); err != nil {
-		return nil, err
+		return v, err
 	}
 	if err := s.checkCurrent(v); err != nil {
-		return nil, err
+		return v, err
 	}
 	if err := s.logIn(ctx, v); err != nil {
-		return nil, err
+		return v, err
 	}
 	if !v.listCounts() {
 		v.List = nil
 	}
 	if v.orphanCandidates() {
 		if err := s.readValues(ctx, v, func(x Version) bool { return len(x.Keys) == 0 }); err != nil {
-			return nil, err
+			return v, err
 		}
 	}
 	return v, s.askMissing(ctx, v)

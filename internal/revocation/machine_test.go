@@ -167,6 +167,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		},
 		"resume":        m.resume,
 		"sweep":         func(*rapid.T) { _ = m.sweepIn(m.Process(), false) },
+		"look":          m.lookAtSweep,
 		"sweep twice":   m.sweepTwice,
 		"forced sweep":  func(*rapid.T) { _ = m.sweepIn(m.Process(), true) },
 		"move label":    m.moveLabel,
@@ -206,6 +207,15 @@ func (m *machine) sweepIn(p *sandboxtest.Process, force bool) error {
 		m.overseer.seenBySweep(m.secret)
 	}
 	return err
+}
+
+// lookAtSweep is a dry run, whatever state the secret is in: it changes nothing.
+func (m *machine) lookAtSweep(t *rapid.T) {
+	labels, keys := m.secret.Labels(), m.secret.Ours()
+	_, _ = m.secret.Preview(rapid.Bool().Draw(t, "force"))
+	if now := m.secret.Labels(); now != labels || !slices.Equal(m.secret.Ours(), keys) {
+		t.Fatalf("a dry run changed something: %v and\n%s\nwere %v and\n%s", m.secret.Ours(), now, keys, labels)
+	}
 }
 
 func (m *machine) tail() string {

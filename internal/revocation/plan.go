@@ -3,7 +3,6 @@ package revocation
 import (
 	"time"
 
-	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/vault"
 )
@@ -237,7 +236,7 @@ func planOrphans(w World, p Policy) []Action {
 	labelled := w.labelled()
 	var actions []Action
 	for _, k := range w.List {
-		if mark, ours := apikey.MarkOf(k.Name); !ours || mark != apikey.SecretMark(w.SecretARN) || labelled[k.ID] || k.UserEmail != w.Owner {
+		if !w.madeForThis(k) || labelled[k.ID] || k.UserEmail != w.Owner {
 			continue
 		}
 		a := Action{Kind: Report, KeyID: k.ID, Key: &k}
@@ -265,7 +264,7 @@ func planOrphans(w World, p Policy) []Action {
 // holders tells which version holds the key, as far as its fingerprint tells, and whether one that cannot be read might.
 func (w World) holders(k quilt.APIKey) (held Version, unread bool) {
 	for _, v := range w.Versions {
-		if v.Holds.State == Holds && v.Holds.Key.Fits(k.Fingerprint) {
+		if v.holds(k) {
 			held = v
 		}
 		unread = unread || v.Holds.State == Unread || v.Holds.State == Unreadable
@@ -277,7 +276,7 @@ func (w World) holders(k quilt.APIKey) (held Version, unread bool) {
 func (w World) orphanCandidates() bool {
 	labelled := w.labelled()
 	for _, k := range w.List {
-		if mark, ours := apikey.MarkOf(k.Name); ours && mark == apikey.SecretMark(w.SecretARN) && !labelled[k.ID] {
+		if w.madeForThis(k) && !labelled[k.ID] {
 			return true
 		}
 	}

@@ -183,7 +183,7 @@ func (t *truth) String() string {
 		text += fmt.Sprintf("key %s %s %q of %s, made %s, until %s, used %v, dead %t\n", k.id, k.secret, k.name, k.owner, k.created.Format(time.DateTime), k.expires.Format(time.DateTime), k.used, k.dead)
 	}
 	for _, v := range t.versions {
-		text += fmt.Sprintf("version %s holds %d", v.id, v.holds.State)
+		text += fmt.Sprintf("version %s holds %q", v.id, v.holds.State)
 		for _, k := range t.keys {
 			if v.holds.State == Holds && k.secret.Equal(v.holds.Key) {
 				text += " " + k.id
@@ -429,6 +429,28 @@ func TestPlanNeverTouchesWhatIsNeeded(t *testing.T) {
 		truth, policy := drawTruth(r, manner{}), drawPolicy(r)
 		for _, a := range Plan(truth.world(), policy) {
 			checkAction(r, truth, policy, a)
+		}
+	})
+}
+
+// TestOursAreNobodyElses protects keys of other users and secrets from who gives this secret up; and that a plan revokes nothing but what is this
+// secret's.
+func TestOursAreNobodyElses(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		truth, policy := drawTruth(r, manner{}), drawPolicy(r)
+		w := truth.world()
+		ours := map[string]bool{}
+		for _, k := range w.Ours() {
+			if ours[k.ID] {
+				r.Fatalf("the key %s is named twice\n%s", k.ID, truth)
+			}
+			ours[k.ID] = true
+			checkOurs(truth, Action{KeyID: k.ID}, func(why string) { r.Fatalf("%s is ours: %s\n%s", k.ID, why, truth) })
+		}
+		for _, a := range Plan(w, policy) {
+			if (a.Kind == Revoke || a.Kind == RevokeOrphan) && !ours[a.KeyID] {
+				r.Fatalf("%s: the key is not among ours\n%s", told(a), truth)
+			}
 		}
 	})
 }

@@ -9,11 +9,15 @@
 // Two things it cannot close, both of a person who moves AWSCURRENT by hand: onto a version whose key is being revoked in that very moment; and
 // onto a marked version and away again before a sweep sees it, whose grace period then counts from the old mark (the quiet period
 // holds all the same). `quilt-rotate rollback` logs in first, and takes the mark off.
+//
+// A dry run ([Request].DryRun) looks and plans on the same path, and stops there: it makes only reads, and shows beside the plan what the look
+// saw. A [Sweeper] needs nothing of Lambda, so that a person's command can make one on its own machine.
 package revocation
 
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"quilt-rotate/internal/issuer"
@@ -36,29 +40,37 @@ type Vault interface {
 type Request struct {
 	SecretID string
 	Force    bool
+	DryRun   bool // look and plan, and carry nothing out
 }
 
 // Outcome is how a sweep ended that did not fail.
 type Outcome string
 
-// The outcomes.
+// The outcomes. A dry run has the one that the sweep would have.
 const (
 	Swept           Outcome = "swept"
-	Paused          Outcome = "paused"           // the tag quilt-rotate:pause-until says so
+	Paused          Outcome = "paused"           // the tag quilt-rotate:pause-until says so; a dry run shows the plan that waits all the same
 	Deleted         Outcome = "deleted"          // the secret is marked for deletion
 	NotBootstrapped Outcome = "not-bootstrapped" // it waits for its first key
 )
 
-// Result tells what a sweep did, what it holds and why. It holds no key.
+// Result tells what a sweep did, what it holds and why; after a dry run, what one would do now. It holds no key.
 type Result struct {
-	Secret  string   `json:"secret"`
-	Outcome Outcome  `json:"outcome"`
-	Actions []Taken  `json:"actions"`
-	Health  *Health  `json:"health,omitempty"`
-	Notes   []string `json:"notes,omitempty"`
+	Secret      string     `json:"secret"`
+	Outcome     Outcome    `json:"outcome"`
+	PausedUntil *time.Time `json:"pausedUntil,omitempty"`
+	Actions     []Taken    `json:"actions"`
+	Health      *Health    `json:"health,omitempty"`
+	Notes       []string   `json:"notes,omitempty"`
+
+	// What only a dry run shows, as far as its look came: also where that failed.
+	Versions  []Seen    `json:"versions,omitempty"` // those with labels: current, pending, previous, then the one marked last first
+	Keys      []KeyInfo `json:"keys,omitempty"`     // see [World.Ours]
+	Registry  *Registry `json:"registry,omitempty"` // nil: it was not asked, or let nobody in
+	WouldFail *Failure  `json:"wouldFail,omitempty"`
 }
 
-// Taken is one action of the plan, and what came of it.
+// Taken is one action of the plan, and what came of it. In a dry run nothing did: Done is false.
 type Taken struct {
 	Action      Kind       `json:"action"`
 	Reason      Reason     `json:"reason"`
@@ -74,15 +86,29 @@ type Taken struct {
 
 // Health is what the metrics and alarms look at.
 type Health struct {
-	CurrentKeyID        string        `json:"currentKeyId,omitempty"`
-	CurrentKeyExpiresIn time.Duration `json:"-"`
-	CurrentKeyAge       time.Duration `json:"-"`
-	ExpiryKnown         bool          `json:"-"` // and the age
-	OldestSuperseded    time.Duration `json:"-"`
-	FreeLabels          int           `json:"freeLabels"`
-	RotationUnderWay    bool          `json:"-"`
-	RotationOff         bool          `json:"-"`
-	RotationOverdue     bool          `json:"-"`
+	CurrentKeyID        string `json:"currentKeyId,omitempty"` // "": not known, and neither is its expiry nor its age
+	CurrentKeyExpiresIn Span   `json:"currentKeyExpiresInSeconds,omitzero"`
+	CurrentKeyAge       Span   `json:"currentKeyAgeSeconds,omitzero"`
+	OldestSuperseded    Span   `json:"oldestSupersededSeconds,omitzero"`
+	FreeLabels          int    `json:"freeLabels"`
+	RotationUnderWay    bool   `json:"rotationUnderWay,omitempty"`
+	RotationOff         bool   `json:"rotationOff,omitempty"`
+	RotationOverdue     bool   `json:"rotationOverdue,omitempty"`
+}
+
+// Span is a length of time. JSON has its whole seconds, which programs in any language read.
+type Span struct{ time.Duration }
+
+// MarshalJSON writes whole seconds.
+func (s Span) MarshalJSON() ([]byte, error) {
+	return strconv.AppendInt(nil, int64(s.Seconds()), 10), nil
+}
+
+// UnmarshalJSON reads whole seconds.
+func (s *Span) UnmarshalJSON(text []byte) error {
+	seconds, err := strconv.ParseInt(string(text), 10, 64)
+	s.Duration = time.Duration(seconds) * time.Second
+	return err
 }
 
 // Sweeper sweeps. It is safe for concurrent use.

@@ -16,13 +16,15 @@ import (
 type sweep struct {
 	*Sweeper
 	force  bool
+	dryRun bool
 	secret vault.Secret
 	policy settings.Revocation
 	result *Result
 }
 
-// Sweep looks, plans and acts. Everything that can be done is done; then an error names the rest. The result is filled as far as the
-// sweep came, also with an error.
+// Sweep looks, plans and acts; a dry run does not act. Everything that can be done is done; then an error names the rest. The result is
+// filled as far as the sweep came, also with an error. What a look fails with, a dry run fails with; what its plan fails for is in the result
+// ([Failure]).
 func (s *Sweeper) Sweep(ctx context.Context, req Request) (Result, error) {
 	result := &Result{Secret: req.SecretID, Outcome: Swept, Actions: []Taken{}}
 	err := s.sweep(ctx, req, result)
@@ -43,31 +45,55 @@ func (s *Sweeper) sweep(ctx context.Context, req Request, result *Result) error 
 	if err != nil {
 		return err
 	}
-	if secret.Now.Before(policy.PauseUntil) {
-		if !req.Force {
-			result.Outcome = Paused
-			return nil
-		}
-		result.Notes = append(result.Notes, "sweeps of this secret are paused; force goes on all the same")
+	run := &sweep{Sweeper: s, force: req.Force, dryRun: req.DryRun, secret: secret, policy: policy, result: result}
+	if run.stopsForPause() {
+		return nil
 	}
-	run := &sweep{Sweeper: s, force: req.Force, secret: secret, policy: policy, result: result}
 	return run.run(ctx)
+}
+
+// stopsForPause tells whether a pause ends the sweep here. A dry run goes on: who looks at a paused secret wants to know what waits.
+func (s *sweep) stopsForPause() bool {
+	if !s.secret.Now.Before(s.policy.PauseUntil) {
+		return false
+	}
+	until := s.policy.PauseUntil.UTC()
+	s.result.PausedUntil = &until
+	if s.force {
+		s.result.Notes = append(s.result.Notes, "sweeps of this secret are paused; force goes on all the same")
+		return false
+	}
+	s.result.Outcome = Paused
+	return !s.dryRun
 }
 
 func (s *sweep) run(ctx context.Context) error {
 	v, err := s.look(ctx)
+	if err == nil {
+		err = s.follow(ctx, v)
+	}
+	if s.dryRun {
+		s.show(ctx, v)
+	}
 	if errors.Is(err, errNotBootstrapped) {
-		s.result.Outcome = NotBootstrapped
+		if s.result.Outcome == Swept { // not paused
+			s.result.Outcome = NotBootstrapped
+		}
 		return nil
 	}
-	if err != nil {
-		return err
-	}
+	return err
+}
+
+// follow plans by what was seen, and acts.
+func (s *sweep) follow(ctx context.Context, v *view) error {
 	if s.force && len(v.Lagging) > 0 {
 		s.result.Notes = append(s.result.Notes, "replica regions may still serve a revoked key: "+strings.Join(v.Lagging, ", "))
 	}
-	err = s.act(ctx, v, Plan(v.World, s.plannedBy()))
+	err := s.act(ctx, v, Plan(v.World, s.plannedBy()))
 	s.result.Health = health(v, s.result.Actions)
+	if s.dryRun {
+		s.result.WouldFail, err = newFailure(err), nil
+	}
 	return err
 }
 
@@ -81,12 +107,7 @@ func (s *sweep) act(ctx context.Context, v *view, plan []Action) error {
 	var failed []error
 	for _, a := range plan {
 		taken := tell(v, a)
-		reason, err := s.carryOut(ctx, v, a)
-		if reason != "" {
-			taken.Action, taken.Reason = Report, reason
-		}
-		taken.Done = err == nil && reason == "" && a.Kind != Hold && a.Kind != Report
-		if err != nil {
+		if err := s.take(ctx, v, a, &taken); err != nil {
 			err = fault.Named(err)
 			taken.Error = err.Error()
 			failed = append(failed, fmt.Errorf("%s of the key %s: %w", a.Kind, a.KeyID, err))
@@ -96,6 +117,19 @@ func (s *sweep) act(ctx context.Context, v *view, plan []Action) error {
 		s.result.Actions = append(s.result.Actions, taken)
 	}
 	return s.left(plan, failed)
+}
+
+// take carries one action out, and notes what came of it. Here a dry run and a sweep part: everything that writes or revokes is behind it.
+func (s *sweep) take(ctx context.Context, v *view, a Action, taken *Taken) error {
+	if s.dryRun {
+		return nil
+	}
+	reason, err := s.carryOut(ctx, v, a)
+	if reason != "" {
+		taken.Action, taken.Reason = Report, reason
+	}
+	taken.Done = err == nil && reason == "" && a.Kind != Hold && a.Kind != Report
+	return err
 }
 
 // survivesForce are the reasons for which a superseded key lives on after a forced sweep. Somebody who forces has a leaked key, and must learn that
@@ -173,12 +207,12 @@ func health(v *view, taken []Taken) *Health {
 		RotationOverdue: rotation.Enabled && !rotation.Next.IsZero() && v.Now.Sub(rotation.Next) > overdueAfter,
 	}
 	if row, ok := v.currentKey(); ok {
-		h.CurrentKeyID, h.ExpiryKnown = row.ID, true
-		h.CurrentKeyExpiresIn, h.CurrentKeyAge = row.ExpiresAt.Sub(v.RegistryNow), v.RegistryNow.Sub(row.CreatedAt)
+		h.CurrentKeyID = row.ID
+		h.CurrentKeyExpiresIn, h.CurrentKeyAge = Span{row.ExpiresAt.Sub(v.RegistryNow)}, Span{v.RegistryNow.Sub(row.CreatedAt)}
 	}
 	for _, version := range v.Versions {
-		if age := v.Now.Sub(lastMark(version)); len(version.Marks) > 0 && !version.Has(vault.Current) && !gone[version.ID] && age > h.OldestSuperseded {
-			h.OldestSuperseded = age
+		if age := v.Now.Sub(lastMark(version)); len(version.Marks) > 0 && !version.Has(vault.Current) && !gone[version.ID] && age > h.OldestSuperseded.Duration {
+			h.OldestSuperseded = Span{age}
 		}
 	}
 	return h

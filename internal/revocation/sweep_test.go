@@ -356,6 +356,7 @@ func TestWhatStopsASweep(t *testing.T) {
 			s, old, fresh := due(t, r)
 			state.prepare(s)
 			before, revocations := s.Labels(), count(r, "APIKeys.Revoke")
+			foreseen(t, s, state.force, state.outcome, state.fault, state.says)
 			result, err := s.Sweep(state.force)
 			if state.fault != "" {
 				wantFault(t, err, state.fault, state.says)

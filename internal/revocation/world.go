@@ -33,15 +33,15 @@ type Holding struct {
 }
 
 // HoldingState tells how much is known of a version's value.
-type HoldingState int
+type HoldingState string
 
 // What may be known of a value.
 const (
-	Unread     HoldingState = iota // nobody needed to look
-	Holds                          // it holds the key
-	Blank                          // it has room for a key, and none in it
-	NoValue                        // the version has no value (yet)
-	Unreadable                     // it could not be read, or no key can be found in it
+	Unread     HoldingState = ""           // nobody needed to look
+	Holds      HoldingState = "holds"      // it holds the key
+	Blank      HoldingState = "blank"      // it has room for a key, and none in it
+	NoValue    HoldingState = "no-value"   // the version has no value (yet)
+	Unreadable HoldingState = "unreadable" // it could not be read, or no key can be found in it
 )
 
 // Asked is what the registry says of a labelled key that its list lacks. Absence is no evidence: a key is gone when its id is unknown
@@ -137,18 +137,24 @@ func (w World) ambiguous(row quilt.APIKey, holder apikey.Key) bool {
 		}
 	}
 	for _, v := range w.Versions {
-		if v.Holds.State == Holds && v.Holds.Key.Fits(row.Fingerprint) && !v.Holds.Key.Equal(holder) {
+		if v.holds(row) && !v.Holds.Key.Equal(holder) {
 			return true
 		}
 	}
 	return false
 }
 
+// madeForThis tells whether the key's name has this secret's mark.
+func (w World) madeForThis(row quilt.APIKey) bool {
+	mark, marked := apikey.MarkOf(row.Name)
+	return marked && mark == apikey.SecretMark(w.SecretARN)
+}
+
 // madeForAnother tells whether the key's name has another secret's mark. Secrets come to share a key when somebody copies a value; then it is
 // the other's to revoke.
 func (w World) madeForAnother(row quilt.APIKey) bool {
-	mark, ours := apikey.MarkOf(row.Name)
-	return ours && mark != apikey.SecretMark(w.SecretARN)
+	_, marked := apikey.MarkOf(row.Name)
+	return marked && !w.madeForThis(row)
 }
 
 // heir is the version that a superseded version's key label belongs on: the current one, where it holds the same key and has no label. So does
@@ -187,18 +193,26 @@ func (w World) key(id string) (quilt.APIKey, bool) {
 	return quilt.APIKey{}, false
 }
 
-// currentKey is what the registry says of the current key: by the id in its label, else by its fingerprint, where only one key shows it.
+// currentKey is what the registry says of the current key.
 func (w World) currentKey() (quilt.APIKey, bool) {
 	current, ok := w.find(vault.Current)
 	if !ok || current.Holds.State != Holds {
 		return quilt.APIKey{}, false
 	}
-	if len(current.Keys) > 0 {
-		return w.key(current.Key())
+	return w.keyOf(current)
+}
+
+// keyOf is what the registry says of a version's key: by the id in its label, else by its fingerprint, where only one key shows it.
+func (w World) keyOf(v Version) (quilt.APIKey, bool) {
+	if len(v.Keys) > 0 {
+		return w.key(v.Key())
+	}
+	if v.Holds.State != Holds {
+		return quilt.APIKey{}, false
 	}
 	var fit []quilt.APIKey
 	for _, k := range w.List {
-		if current.Holds.Key.Fits(k.Fingerprint) {
+		if v.Holds.Key.Fits(k.Fingerprint) {
 			fit = append(fit, k)
 		}
 	}

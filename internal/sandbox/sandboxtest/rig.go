@@ -229,7 +229,16 @@ func (p *Process) Revoke(payload []byte) (answer []byte, err error) {
 
 // Sweep runs one sweep in the process.
 func (p *Process) Sweep(secretID string, force bool) (revocation.Result, error) {
-	payload, err := json.Marshal(map[string]any{"secretId": secretID, "force": force})
+	return p.sweep(map[string]any{"secretId": secretID, "force": force})
+}
+
+// Preview looks at what a sweep would do: a dry run.
+func (p *Process) Preview(secretID string, force bool) (revocation.Result, error) {
+	return p.sweep(map[string]any{"secretId": secretID, "force": force, "dryRun": true})
+}
+
+func (p *Process) sweep(event map[string]any) (revocation.Result, error) {
+	payload, err := json.Marshal(event)
 	if err != nil {
 		p.rig.Fatalf("encode the event: %v", err)
 	}

@@ -142,6 +142,12 @@ func (s *Secret) Sweep(force bool) (revocation.Result, error) {
 	return s.Process().Sweep(s.ARN, force)
 }
 
+// Preview looks at what a sweep would do, in the process whose turn it is.
+func (s *Secret) Preview(force bool) (revocation.Result, error) {
+	s.Helper()
+	return s.Process().Preview(s.ARN, force)
+}
+
 // MustSweep sweeps, or fails the test.
 func (s *Secret) MustSweep(force bool) revocation.Result {
 	s.Helper()

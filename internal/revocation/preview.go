@@ -1,0 +1,135 @@
+package revocation
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"quilt-rotate/internal/fault"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/vault"
+)
+
+// Seen is a version of the secret as a dry run shows it: its labels, what is known of its value, and what the registry says of its key.
+type Seen struct {
+	Version         string       `json:"version"`
+	Stages          []string     `json:"stages"`          // all its labels, in the order of their letters
+	Value           HoldingState `json:"value,omitempty"` // none: it could not be read this time
+	SupersededSince *time.Time   `json:"supersededSince,omitempty"`
+	SameKeyAs       string       `json:"sameKeyAs,omitempty"` // the version before it in the list that holds the very same key
+	KeyInfo
+}
+
+// KeyInfo tells everything of a key but its secret. The fingerprint is that of the key in the value, where one is there and the registry's does
+// not fit it; all else is the registry's, or not known.
+type KeyInfo struct {
+	KeyID       string       `json:"keyId,omitempty"`
+	KeyName     string       `json:"keyName,omitempty"`
+	Fingerprint string       `json:"fingerprint,omitempty"`
+	Owner       string       `json:"owner,omitempty"`
+	Status      quilt.Status `json:"status,omitempty"`
+	CreatedAt   time.Time    `json:"createdAt,omitzero"`
+	ExpiresAt   time.Time    `json:"expiresAt,omitzero"`
+	LastUsedAt  *time.Time   `json:"lastUsedAt,omitempty"`
+}
+
+// Registry is what the look learned of the registry.
+type Registry struct {
+	Time     time.Time `json:"time"`               // its own clock, which its dates are compared with
+	Owner    string    `json:"owner"`              // e-mail of the current key's user
+	ByIssuer bool      `json:"byIssuer,omitempty"` // the current key may not list keys: the issuer did
+	// UseRecorded tells whether the registry records when a key was used; nil: not known. It does not where a key that we logged in with
+	// ourselves, as every look does with the current one, shows no use. (Of a key whose first use is this look the answer may come too early.)
+	UseRecorded *bool `json:"useRecorded,omitempty"`
+}
+
+// Failure is an error by the name that operators know it by.
+type Failure struct {
+	ErrorType string `json:"errorType"`
+	Error     string `json:"error"`
+}
+
+// newFailure is what the sweep would fail with for its plan alone, before anything else goes wrong; nil where it would not.
+func newFailure(err error) *Failure {
+	if err = fault.Named(err); err == nil {
+		return nil
+	}
+	return &Failure{ErrorType: fault.TypeName(err), Error: err.Error()}
+}
+
+// show fills what only a dry run shows. It reads the values that no rule needed, after the plan is made: what a sweep would not know must not
+// change what it would do.
+func (s *sweep) show(ctx context.Context, v *view) {
+	if err := s.readValues(ctx, v, func(Version) bool { return true }); err != nil {
+		s.result.Notes = append(s.result.Notes, fmt.Sprintf("not every value could be read: %v", err))
+	}
+	s.result.Versions = seen(v.World)
+	for _, k := range v.Ours() {
+		s.result.Keys = append(s.result.Keys, newKeyInfo(k))
+	}
+	if !v.RegistryNow.IsZero() {
+		s.result.Registry = &Registry{Time: v.RegistryNow, Owner: v.Owner, ByIssuer: v.byIssuer, UseRecorded: v.useRecorded()}
+	}
+}
+
+func seen(w World) []Seen {
+	var rows []Seen
+	versions := slices.Clone(w.Versions)
+	slices.SortStableFunc(versions, func(a, b Version) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), lastMark(b).Compare(lastMark(a)))
+	})
+	for i, v := range versions {
+		row := Seen{Version: v.ID, Stages: slices.Sorted(slices.Values(v.Stages)), Value: v.Holds.State, KeyInfo: KeyInfo{KeyID: v.Key()}}
+		key, known := w.keyOf(v)
+		if known {
+			row.KeyInfo = newKeyInfo(key)
+		}
+		if v.Holds.State == Holds && !v.holds(key) {
+			row.Fingerprint = v.Holds.Key.Fingerprint()
+		}
+		if since := lastMark(v); !since.IsZero() {
+			row.SupersededSince = &since
+		}
+		row.SameKeyAs = twin(versions[:i], v)
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// twin is the first version that holds the same key, byte for byte; "" where none does.
+func twin(earlier []Version, v Version) string {
+	for _, e := range earlier {
+		if e.Holds.State == Holds && v.Holds.State == Holds && e.Holds.Key.Equal(v.Holds.Key) {
+			return e.ID
+		}
+	}
+	return ""
+}
+
+// rank orders versions as a person looks for them.
+func rank(v Version) int {
+	for i, stage := range []string{vault.Current, vault.Pending, vault.Previous} {
+		if v.Has(stage) {
+			return i
+		}
+	}
+	return 3
+}
+
+func newKeyInfo(k quilt.APIKey) KeyInfo {
+	return KeyInfo{
+		KeyID: k.ID, KeyName: k.Name, Fingerprint: k.Fingerprint, Owner: k.UserEmail, Status: k.Status,
+		CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt, LastUsedAt: k.LastUsedAt,
+	}
+}
+
+// useRecorded tells whether the registry records use: it shows that of some key, or not even that of the current one.
+func (w World) useRecorded() *bool {
+	recorded := slices.ContainsFunc(w.List, func(k quilt.APIKey) bool { return k.LastUsedAt != nil })
+	if _, known := w.currentKey(); !recorded && !known {
+		return nil
+	}
+	return &recorded
+}
