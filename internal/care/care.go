@@ -128,7 +128,7 @@ func (s *Secret) ForRotation(ctx context.Context) (settings.Rotation, error) {
 	if err != nil {
 		return settings.Rotation{}, err
 	}
-	env, err := settings.LoadRotate(deployed(f))
+	env, err := settings.LoadRotate(settings.Deployed(f.Environment))
 	if err != nil {
 		return settings.Rotation{}, fmt.Errorf("the function %s: %w", f.Name, err)
 	}
@@ -145,22 +145,11 @@ func (s *Secret) ForRevocation(ctx context.Context) (settings.Revocation, error)
 	if err != nil {
 		return settings.Revocation{}, err
 	}
-	env, err := settings.LoadRevoke(deployed(f))
+	env, err := settings.LoadRevoke(settings.Deployed(f.Environment))
 	if err != nil {
 		return settings.Revocation{}, fmt.Errorf("the function %s: %w", f.Name, err)
 	}
 	return env.ForSecret(s.Tags)
-}
-
-// deployed looks up a function's variables, without the CA bundle: that file is in the function's package, and not here.
-func deployed(f cloud.Function) settings.Lookup {
-	return func(name string) (string, bool) {
-		if name == settings.EnvCABundle {
-			return "", false
-		}
-		value, set := f.Environment[name]
-		return value, set
-	}
 }
 
 // Sweeper names the function that sweeps the secret.
@@ -199,7 +188,8 @@ const (
 	PreviewForced           // likewise, of a forced one
 )
 
-// Sweep has the function sweep the secret, or look at what a sweep would do. It fails with a [*cloud.FunctionError] where the sweep failed.
+// Sweep has the function sweep the secret, or look at what a sweep would do. It fails with a [*cloud.FunctionError] where the sweep failed; a look tells in
+// its result what the sweep would fail with.
 func (s *Secret) Sweep(ctx context.Context, mode SweepMode) (revocation.Result, error) {
 	name, err := s.Sweeper(ctx)
 	if err != nil {

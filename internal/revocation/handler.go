@@ -54,6 +54,9 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		result, err = h.Sweeper.Sweep(ctx, req)
 	}
 	err = fault.Named(err)
+	if err != nil && req.DryRun { // an error would count among the function's, whose alarm would ring for somebody's look
+		result.WouldFail, err = newFailure(err), nil
+	}
 	h.tell(ctx, req, result, time.Since(start), err)
 	if err != nil {
 		return nil, err
@@ -64,7 +67,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 func (h *Handler) tell(ctx context.Context, req Request, result Result, took time.Duration, err error) {
 	secret := clip(result.Secret)
 	if req.DryRun {
-		h.tellLook(ctx, req, result, took, err)
+		h.tellLook(ctx, req, result, took)
 		return
 	}
 	for _, a := range result.Actions {
@@ -91,15 +94,15 @@ func (h *Handler) tell(ctx context.Context, req Request, result Result, took tim
 
 // tellLook writes the one line of a dry run, and no metric: a look is no sweep, and would silence the alarm for sweeps that are missing, or count
 // a held key twice. Nor is a look that fails an error of the service: whoever asked has the answer.
-func (h *Handler) tellLook(ctx context.Context, req Request, result Result, took time.Duration, err error) {
+func (h *Handler) tellLook(ctx context.Context, req Request, result Result, took time.Duration) {
 	level := slog.LevelInfo
 	attrs := []slog.Attr{
 		slog.String("outcome", string(result.Outcome)), slog.Int64("durationMs", took.Milliseconds()),
 		slog.String("secret", clip(result.Secret)), slog.Bool("force", req.Force), slog.Int("actions", len(result.Actions)),
 	}
-	if err != nil {
+	if f := result.WouldFail; f != nil {
 		level = slog.LevelWarn
-		attrs = append(attrs, slog.String("errorType", fault.TypeName(err)), slog.String("error", err.Error()))
+		attrs = append(attrs, slog.String("errorType", f.ErrorType), slog.String("error", f.Error))
 	}
 	h.Log.LogAttrs(ctx, level, "sweep looked at", attrs...)
 }

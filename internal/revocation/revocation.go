@@ -64,10 +64,10 @@ type Result struct {
 	Notes       []string   `json:"notes,omitempty"`
 
 	// What only a dry run shows, as far as its look came: also where that failed.
-	Versions  []Seen    `json:"versions,omitempty"` // those with labels: current, pending, previous, then the one marked last first
-	Keys      []KeyInfo `json:"keys,omitempty"`     // see [World.Ours]
-	Registry  *Registry `json:"registry,omitempty"` // nil: it was not asked, or let nobody in
-	WouldFail *Failure  `json:"wouldFail,omitempty"`
+	Versions  []Seen    `json:"versions,omitempty"`  // those with labels: current, pending, previous, then the one marked last first
+	Keys      []KeyInfo `json:"keys,omitempty"`      // see [World.Ours]
+	Registry  *Registry `json:"registry,omitempty"`  // nil: it was not asked, or let nobody in
+	WouldFail *Failure  `json:"wouldFail,omitempty"` // what the sweep would fail with, by its look or its plan
 }
 
 // Taken is one action of the plan, and what came of it. In a dry run nothing did: Done is false.
