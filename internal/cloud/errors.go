@@ -57,6 +57,9 @@ func innermost(err error) error {
 // NotFound tells whether AWS answered that there is no such thing.
 func NotFound(err error) bool { return isCode(err, "ResourceNotFoundException") }
 
+// Exists tells whether AWS answered that there is such a thing already.
+func Exists(err error) bool { return isCode(err, "ResourceExistsException") }
+
 func isCode(err error, codes ...string) bool {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
