@@ -4,7 +4,12 @@ import "github.com/alecthomas/kong"
 
 // commands are the subcommands, each with its options, in the order of the help.
 type commands struct {
-	Rotate rotateCommand `cmd:"" group:"secret" help:"Rotate a secret now, and follow it step by step to the end."`
+	Bootstrap bootstrapCommand `cmd:"" group:"secret" help:"Put the first key into a secret, which is created where it is not there."`
+	Adopt     adoptCommand     `cmd:"" group:"secret" help:"Take a secret that has a key already into care."`
+	Rotate    rotateCommand    `cmd:"" group:"secret" help:"Rotate a secret now, and follow it step by step to the end."`
+
+	Rollback rollbackCommand `cmd:"" group:"incident" help:"Move AWSCURRENT back to the version that was current before."`
+	Recover  recoverCommand  `cmd:"" group:"incident" help:"Give a secret a key that works, where the registry refuses the current one."`
 
 	Demo    demoCommand    `cmd:"" group:"try" help:"Watch the life of a key: rotated under load, held, revoked; on a sandbox, in a few seconds."`
 	Sandbox sandboxCommand `cmd:"" group:"try" help:"Run the sandbox (Secrets Manager, Lambda, Quilt registry) until interrupted, to try things by hand."`
