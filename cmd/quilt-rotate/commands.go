@@ -5,6 +5,11 @@ import "github.com/alecthomas/kong"
 // commands are the subcommands, each with its options, in the order of the help.
 type commands struct {
 	Rotate rotateCommand `cmd:"" group:"secret" help:"Rotate a secret now, and follow it step by step to the end."`
+	Revoke revokeCommand `cmd:"" group:"secret" help:"Sweep a secret now: revoke the replaced keys that nobody needs any more."`
+
+	Unstick unstickCommand `cmd:"" group:"incident" help:"Give up a rotation that cannot finish."`
+	Pause   pauseCommand   `cmd:"" group:"incident" help:"Let sweeps of a secret do nothing for a while."`
+	Resume  resumeCommand  `cmd:"" group:"incident" help:"Let sweeps of a secret go on."`
 
 	Demo    demoCommand    `cmd:"" group:"try" help:"Watch the life of a key: rotated under load, held, revoked; on a sandbox, in a few seconds."`
 	Sandbox sandboxCommand `cmd:"" group:"try" help:"Run the sandbox (Secrets Manager, Lambda, Quilt registry) until interrupted, to try things by hand."`
