@@ -4,6 +4,7 @@ import "github.com/alecthomas/kong"
 
 // commands are the subcommands, each with its options, in the order of the help.
 type commands struct {
+	Status statusCommand `cmd:"" group:"secret" help:"Show secrets: versions and keys, rotation, and what the next sweep will do."`
 	Rotate rotateCommand `cmd:"" group:"secret" help:"Rotate a secret now, and follow it step by step to the end."`
 	Revoke revokeCommand `cmd:"" group:"secret" help:"Sweep a secret now: revoke the replaced keys that nobody needs any more."`
 

@@ -108,6 +108,7 @@ var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg boo
 	"shared":   (*world).shared,
 	"stray":    (*world).stray,
 	"held":     (*world).held,
+	"looked":   (*world).looked,
 
 	"pending-too": (*world).pendingToo,
 }
@@ -399,4 +400,22 @@ func (w *world) pendingToo(ts *testscript.TestScript, _ bool, args []string) {
 		SecretId: &args[0], VersionStage: aws.String("AWSPENDING"), MoveToVersionId: &id,
 	})
 	ts.Check(err)
+}
+
+// looked: waits until `status --watch` has looked, and told of it: until it looks once more.
+func (w *world) looked(ts *testscript.TestScript, _ bool, _ []string) {
+	invocations := func() int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return sandboxtest.Count(w.requests, "Invoke")
+	}
+	poll, tooLong, enough := time.NewTicker(10*time.Millisecond), time.After(time.Minute), invocations()+2
+	defer poll.Stop()
+	for invocations() < enough {
+		select {
+		case <-poll.C:
+		case <-tooLong:
+			ts.Fatalf("nobody looks")
+		}
+	}
 }

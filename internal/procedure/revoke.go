@@ -14,8 +14,8 @@ import (
 // Revoked tells what a sweep did, or what it would do.
 type Revoked struct {
 	revocation.Result
-	Planned bool `json:"dryRun"` // nothing was done: this is what would be
-	Failed *revocation.Failure `json:"failed,omitempty"` // what the function failed with; its result is not known then
+	Planned bool                `json:"dryRun"`           // nothing was done: this is what would be
+	Failed  *revocation.Failure `json:"failed,omitempty"` // what the function failed with; its result is not known then
 }
 
 // RevokeOptions say which sweep is made.

@@ -82,14 +82,14 @@ func (d *Desk) Unstick(ctx context.Context, s *care.Secret, o UnstickOptions) (U
 	}
 	d.Tell.Doing("looking at the rotation")
 	if err := d.examine(ctx, s, f, o.Registry, &u); err != nil {
-		return u, err
+		return u, left(err, "nothing was done: the rotation is as it was")
 	}
 	d.explain(s, u)
 	if o.Now {
 		what := fmt.Sprintf("a step of the rotation may still be running (for up to %s)", terminal.About(f.Timeout+stepMargin))
 		if over := s.Now.Sub(u.LastSign) > f.Timeout+stepMargin; !over {
 			if err := d.Confirm(ctx, what, s.Name); err != nil {
-				return u, err
+				return u, left(err, "nothing was done: the rotation is as it was")
 			}
 		}
 	} else if gone, err := d.awaitSteps(ctx, s, u, f.Timeout+stepMargin); err != nil || gone {
@@ -198,7 +198,7 @@ func tryKey(ctx context.Context, registry *quilt.Client, key apikey.Key) (KeySta
 
 // explain tells what was seen.
 func (d *Desk) explain(s *care.Secret, u Unstuck) {
-	d.Tell.Tell(terminal.Warned, "AWSPENDING is on the version "+u.VersionID, "for "+terminal.About(s.Now.Sub(u.Since)))
+	d.Tell.Tell(terminal.Warned, "AWSPENDING is on the version "+u.VersionID, "for "+terminal.About(max(0, s.Now.Sub(u.Since))))
 	holds := map[Held]string{
 		HoldsNothing: "it has no value: createSecret never stored one",
 		HoldsKey:     "it holds a key of its own",

@@ -42,6 +42,11 @@ func (c *Console) In() io.Reader { return c.in }
 // Terminal is what results go to in the end: for a screen that draws on it.
 func (c *Console) Terminal() io.Writer { return c.outTo }
 
+// Live prints results of which the last ones change. The caller closes it.
+func (c *Console) Live(region func(frame int) []string) *Live {
+	return NewLive(c.outTo, c.plainOut, c.environ, region)
+}
+
 // Watched tells whether results go to a terminal.
 func (c *Console) Watched() bool { return isTerminal(c.outTo) }
 

@@ -25,6 +25,7 @@ type Live struct {
 	drawn   int                      // lines of the region that are on the screen
 	hidden  bool                     // the cursor
 	frame   int
+	failed  error // of the output, the first time
 	done    chan struct{}
 	drawing sync.WaitGroup
 }
@@ -139,11 +140,21 @@ func (l *Live) erase() string {
 	return "\r" + up + ansi.EraseScreenBelow
 }
 
-// write writes all at once, so that no terminal shows half of it. An output that is gone is no reason to stop halfway: whoever gave it notices.
+// write writes all at once, so that no terminal shows half of it. An output that is gone is no reason to stop halfway: whoever gave it notices, or asks.
 func (l *Live) write(text string) {
-	if text != "" {
-		_, _ = io.WriteString(l.out, text)
+	if text == "" {
+		return
 	}
+	if _, err := io.WriteString(l.out, text); err != nil && l.failed == nil {
+		l.failed = err
+	}
+}
+
+// Err is what the output failed with, if it did: nobody reads it any more.
+func (l *Live) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
 }
 
 // defaultColumns is how wide an output is taken to be that does not tell.

@@ -27,7 +27,7 @@ func Planned(t revocation.Taken, now time.Time) Line {
 	case revocation.Mark:
 		line := Line{terminal.Later, "will mark " + key(t) + " as superseded", "its grace begins then"}
 		if t.Until != nil {
-			line.Beside = "it may be revoked from " + clock(*t.Until) + " on: its rotation may still finish"
+			line.Beside = "it may be revoked from " + Clock(*t.Until) + " on: its rotation may still finish"
 		}
 		return line
 	case revocation.Unmark:
@@ -51,7 +51,7 @@ func Happened(t revocation.Taken, now time.Time) Line {
 	case revocation.Mark:
 		line := Line{terminal.Done, "marked " + key(t) + " as superseded", "its grace begins now"}
 		if t.Until != nil {
-			line.Beside = "it may be revoked from " + clock(*t.Until) + " on: its rotation may still finish"
+			line.Beside = "it may be revoked from " + Clock(*t.Until) + " on: its rotation may still finish"
 		}
 		return line
 	case revocation.Unmark:
@@ -87,7 +87,7 @@ func kept(t revocation.Taken, now time.Time) Line {
 	if why, ok := waits[t.Reason]; ok {
 		text := "keeps " + key(t)
 		if t.Until != nil {
-			text += " until " + clock(*t.Until)
+			text += " until " + Clock(*t.Until)
 		}
 		return Line{terminal.Noted, text, why}
 	}
@@ -109,7 +109,7 @@ func held(t revocation.Taken, now time.Time) Line {
 		if line.Beside != "" {
 			line.Beside += ", "
 		}
-		line.Beside += "held until " + clock(*t.Until) + " at most"
+		line.Beside += "held until " + Clock(*t.Until) + " at most"
 	}
 	return line
 }
@@ -160,15 +160,15 @@ func short(versionID string) string {
 	return versionID
 }
 
-// clock is an instant to the minute, in UTC.
-func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+// Clock is an instant to the minute, in UTC.
+func Clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 // Outcome says how a sweep ended that did nothing; "" where it swept.
 func Outcome(r revocation.Result) string {
 	switch r.Outcome {
 	case revocation.Paused:
 		if r.PausedUntil != nil {
-			return "sweeps are paused until " + clock(*r.PausedUntil)
+			return "sweeps are paused until " + Clock(*r.PausedUntil)
 		}
 		return "sweeps are paused"
 	case revocation.Deleted:
