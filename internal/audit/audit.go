@@ -1,7 +1,8 @@
 // Package audit is the administrator's report of the API keys of a registry: what is there, and what somebody should look at.
 //
 // [New] judges a list of keys as the registry showed it and gives a [Report], which writes itself as a table for terminals, as
-// JSON and as CSV. Everything is a function of its input: time, thresholds and the keys that secrets hold are the caller's.
+// JSON, as CSV, and as one HTML page that needs nothing but itself. Everything is a function of its input: time, thresholds and
+// the keys that secrets hold are the caller's.
 //
 // What callers may rely on:
 //
