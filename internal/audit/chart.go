@@ -55,9 +55,9 @@ func (c chart) NumberX(b bar) int { return barsFrom + c.Length(b) + 8 }
 
 // steps are the ends of the ranges in days, the threshold among them, so that the coloured bars are those that are counted as found.
 func steps(threshold int, usual ...int) []int {
-	all := append(usual, threshold)
-	slices.Sort(all)
-	return slices.Compact(all)
+	usual = append(usual, threshold)
+	slices.Sort(usual)
+	return slices.Compact(usual)
 }
 
 // ranged counts times into ranges up to each end, which belongs to it, and one more for what is longer.
@@ -114,13 +114,13 @@ func (r Report) useChart() chart {
 		}
 	}
 	ends := steps(r.UnusedDays, 1, 7, 30, 60, 180)
-	bars := ranged(ago, ends)
-	for i := range bars {
+	c.Bars = ranged(ago, ends)
+	for i := range c.Bars {
 		if i > 0 && ends[i-1] >= r.UnusedDays {
-			bars[i].Class = "warn"
+			c.Bars[i].Class = "warn"
 		}
 	}
-	c.Bars = append(bars, never)
+	c.Bars = append(c.Bars, never)
 	return c.described()
 }
 
