@@ -132,7 +132,7 @@ func (t terminal) keys() string {
 	if table := t.wide(found); t.Width == 0 || table.fits(t.Width) {
 		return t.styled(table.Table, style)
 	}
-	return t.styled(t.narrow(found), style)
+	return t.styled(t.narrow(found), style) + "\n" + t.style(faint).Render("their ids, to revoke them by: --format csv or json")
 }
 
 // wideTable is a table that knows how wide it will be.
@@ -142,7 +142,7 @@ type wideTable struct {
 }
 
 func (t terminal) wide(keys []Key) wideTable {
-	headers := []string{"name", "fingerprint", "owner", "expires", "last used", "findings"}
+	headers := []string{"id", "name", "fingerprint", "owner", "expires", "last used", "findings"}
 	wide := wideTable{t.table(headers...), make([]int, len(headers))}
 	measure := func(cells []string) {
 		for i, c := range cells {
@@ -151,7 +151,7 @@ func (t terminal) wide(keys []Key) wideTable {
 	}
 	measure(headers)
 	for _, k := range keys {
-		row := []string{visible(k.Name), visible(k.Fingerprint), visible(k.Owner), k.inDays(), k.daysAgo(), words(k.Findings, " ")}
+		row := []string{visible(k.ID), visible(k.Name), visible(k.Fingerprint), visible(k.Owner), k.inDays(), k.daysAgo(), words(k.Findings, " ")}
 		measure(row)
 		wide.Row(row...)
 	}
