@@ -12,6 +12,8 @@ type commands struct {
 	Pause   pauseCommand   `cmd:"" group:"incident" help:"Let sweeps of a secret do nothing for a while."`
 	Resume  resumeCommand  `cmd:"" group:"incident" help:"Let sweeps of a secret go on."`
 
+	Trail trailCommand `cmd:"" group:"registry" help:"Tell from the registry's audit trail, through Athena, who used which key, from where and when."`
+
 	Demo    demoCommand    `cmd:"" group:"try" help:"Watch the life of a key: rotated under load, held, revoked; on a sandbox, in a few seconds."`
 	Sandbox sandboxCommand `cmd:"" group:"try" help:"Run the sandbox (Secrets Manager, Lambda, Quilt registry) until interrupted, to try things by hand."`
 	Invoke  invokeCommand  `cmd:"" group:"try" help:"Run a function on an event file, in a sandbox where that event makes sense."`

@@ -57,8 +57,10 @@ func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, ar
 			}
 		},
 	}
-	for name, command := range worldCommands {
-		list[name] = func(ts *testscript.TestScript, neg bool, args []string) { command(worldOf(ts), ts, neg, args) }
+	for _, commands := range []map[string]func(*world, *testscript.TestScript, bool, []string){worldCommands, incidentCommands} {
+		for name, command := range commands {
+			list[name] = func(ts *testscript.TestScript, neg bool, args []string) { command(worldOf(ts), ts, neg, args) }
+		}
 	}
 	return list
 }

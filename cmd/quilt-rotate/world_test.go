@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,7 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"quilt-rotate/internal/demo/scene"
-	"quilt-rotate/internal/sandbox/awsecs"
+	"quilt-rotate/internal/sandbox/awsathena"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
@@ -24,18 +26,13 @@ import (
 // A world is a script's sandbox, with the real functions in it.
 type world struct {
 	*scene.Scene
+	trail *awsathena.Server
 
 	mu       sync.Mutex
 	requests []sandboxtest.Request
 	faults   []wire.Hook
+	gate     *sandboxtest.Gate
 	keys     map[string]string // secrets of keys, by the names that the script gave them
-	gates    map[string]*gate  // by the operation that stalls
-}
-
-// A gate holds back the requests for an operation.
-type gate struct {
-	arrived, open chan struct{}
-	first         sync.Once
 }
 
 type worldKey struct{}
@@ -43,11 +40,6 @@ type worldKey struct{}
 func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
 
 func (w *world) close() {
-	w.mu.Lock()
-	for operation := range w.gates {
-		w.pass(operation)
-	}
-	w.mu.Unlock()
 	if w.Scene != nil {
 		_ = w.Scene.Close()
 	}
@@ -70,13 +62,6 @@ func (w *world) observe(c *wire.Call, next func()) {
 	w.mu.Lock()
 	faults := w.faults
 	w.mu.Unlock()
-	w.mu.Lock()
-	held := w.gates[c.Operation]
-	w.mu.Unlock()
-	if held != nil {
-		held.first.Do(func() { close(held.arrived) })
-		<-held.open
-	}
 	for _, fault := range faults {
 		inner := next
 		next = func() { fault(c, inner) }
@@ -104,13 +89,10 @@ var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg boo
 	"refuse":   (*world).refuse,
 	"stall":    (*world).stall,
 	"arrived":  (*world).arrived,
-	"service":  (*world).service,
-	"shared":   (*world).shared,
-	"stray":    (*world).stray,
-	"held":     (*world).held,
-	"looked":   (*world).looked,
-
-	"pending-too": (*world).pendingToo,
+	"release":  (*world).release,
+	"athena":   (*world).athena,
+	"used":     (*world).used,
+	"queried":  (*world).queried,
 }
 
 // sandbox [NAME=VALUE...]: starts the sandbox, and points the script's environment to it. The variables are the revoke function's.
@@ -307,115 +289,70 @@ func (w *world) refuse(ts *testscript.TestScript, neg bool, args []string) {
 	w.faults = []wire.Hook{sandboxtest.On(answer, args[0])}
 }
 
-// stall OPERATION: requests for it wait from now on. ! stall OPERATION: they go on.
-func (w *world) stall(ts *testscript.TestScript, neg bool, args []string) {
+// athena [no-table|no-output-location|stall]: Athena over the registry's real audit trail. The script's environment is pointed to it, and $AUDIT is its database.
+func (w *world) athena(ts *testscript.TestScript, _ bool, args []string) {
+	w.trail = awsathena.New(awsathena.Options{Clock: w.Clock, Trail: w.Registry})
+	for _, arg := range args {
+		w.trail.SetSwitches(func(s *awsathena.Switches) {
+			s.NoTable, s.NoOutputLocation, s.Stall = s.NoTable || arg == "no-table", s.NoOutputLocation || arg == "no-output-location", s.Stall || arg == "stall"
+		})
+	}
+	server := httptest.NewServer(w.trail)
+	ts.Defer(server.Close)
+	ts.Setenv("AWS_ENDPOINT_URL_ATHENA", server.URL)
+	ts.Setenv("AUDIT", awsathena.DefaultDatabase)
+	ts.Setenv("WORKGROUP", awsathena.DefaultWorkgroup)
+}
+
+// used SECRET: a consumer gets AWS credentials with the secret's current key. ! used SECRET: with half of the key, which the registry refuses.
+func (w *world) used(ts *testscript.TestScript, neg bool, args []string) {
+	key := w.current(ts, args[0]).Secret
+	if neg {
+		key = key[:len(key)/2]
+	}
+	request, err := http.NewRequest(http.MethodGet, w.RegistryURL+"/api/auth/get_credentials", nil)
+	ts.Check(err)
+	request.Header.Set("Authorization", "Bearer "+key)
+	request.Header.Set("User-Agent", "a-consumer/1.0")
+	answer, err := http.DefaultClient.Do(request)
+	ts.Check(err)
+	ts.Check(answer.Body.Close())
+	if (answer.StatusCode != http.StatusOK) != neg {
+		ts.Fatalf("the key was used: %s", answer.Status)
+	}
+}
+
+// queried: waits until a query runs.
+func (w *world) queried(ts *testscript.TestScript, _ bool, _ []string) {
+	for end := time.Now().Add(time.Minute); len(w.trail.Queries()) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("no query was started")
+		}
+	}
+}
+
+// stall OPERATION: requests for it wait from now on, until release.
+func (w *world) stall(ts *testscript.TestScript, _ bool, args []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if neg {
-		w.pass(args[0])
-		return
-	}
-	if w.gates == nil {
-		w.gates = map[string]*gate{}
-	}
-	w.gates[args[0]] = &gate{arrived: make(chan struct{}), open: make(chan struct{})}
+	w.gate = sandboxtest.NewGate(cleanup{ts})
+	w.faults = []wire.Hook{sandboxtest.On(w.gate.Stall, args[0])}
 }
 
-// pass lets an operation's requests go on; called with mu held.
-func (w *world) pass(operation string) {
-	if held := w.gates[operation]; held != nil {
-		close(held.open)
-		delete(w.gates, operation)
-	}
-}
-
-// arrived OPERATION: waits until a request for the operation stalls.
-func (w *world) arrived(ts *testscript.TestScript, _ bool, args []string) {
-	w.mu.Lock()
-	held := w.gates[args[0]]
-	w.mu.Unlock()
-	if held == nil {
-		ts.Fatalf("%s does not stall", args[0])
-	}
+// arrived: waits until a request stalls.
+func (w *world) arrived(ts *testscript.TestScript, _ bool, _ []string) {
 	select {
-	case <-held.arrived:
+	case <-w.gate.Arrived:
 	case <-time.After(time.Minute):
-		ts.Fatalf("no request for %s came", args[0])
+		ts.Fatalf("no request came")
 	}
 }
 
-// service CLUSTER NAME SECRET [stuck|failing]: an ECS service whose tasks read the secret, and which the secret's tag names.
-func (w *world) service(ts *testscript.TestScript, _ bool, args []string) {
-	w.Services.AddService(args[0], args[1], nil)
-	if len(args) > 3 {
-		rollout := map[string]awsecs.Rollout{"stuck": {Stuck: true}, "failing": {Failure: "tasks failed to start"}}[args[3]]
-		ts.Check(w.Services.SetRollout(args[0], args[1], rollout))
-	}
-	tag := types.Tag{Key: aws.String(settings.TagRestart), Value: aws.String(args[0] + "/" + args[1])}
-	_, err := w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{SecretId: &args[2], Tags: []types.Tag{tag}})
-	ts.Check(err)
-}
+// release: lets the requests go on that stall.
+func (w *world) release(*testscript.TestScript, bool, []string) { w.gate.Open() }
 
-// shared SECRET OTHER: another secret in care holds the current key of the first, as after a copy by hand.
-func (w *world) shared(ts *testscript.TestScript, _ bool, args []string) {
-	value := w.current(ts, args[0]).Secret
-	tags := []types.Tag{{Key: aws.String(settings.TagGrace), Value: aws.String("24h")}}
-	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[1], SecretString: &value, Tags: tags})
-	ts.Check(err)
-}
+// cleanup is a script as the rig's parts know a test.
+type cleanup struct{ *testscript.TestScript }
 
-// stray VARIABLE NAME: somebody makes a key by hand that no secret holds; its id goes into the variable.
-func (w *world) stray(ts *testscript.TestScript, _ bool, args []string) {
-	made, err := w.MakeKey(context.Background(), args[1])
-	ts.Check(err)
-	w.keep(made.ID, made.Secret.Reveal())
-	ts.Setenv(args[0], made.ID)
-}
-
-// held SECRET PREFIX: a version of the secret has a label that begins so. ! held: none has.
-func (w *world) held(ts *testscript.TestScript, neg bool, args []string) {
-	shot, err := w.Secrets.Snapshot(args[0])
-	ts.Check(err)
-	for _, v := range shot.Versions {
-		for _, stage := range v.Stages {
-			if !strings.HasPrefix(stage, args[1]) {
-				continue
-			}
-			if neg {
-				ts.Fatalf("the version %s has the label %s", v.ID, stage)
-			}
-			return
-		}
-	}
-	if !neg {
-		ts.Fatalf("no version of %s has a label %s", args[0], args[1])
-	}
-}
-
-// pending-too SECRET: the current version has AWSPENDING too, as for a moment at the end of a rotation.
-func (w *world) pendingToo(ts *testscript.TestScript, _ bool, args []string) {
-	id, _, err := w.Current(args[0])
-	ts.Check(err)
-	_, err = w.SecretsManager().UpdateSecretVersionStage(context.Background(), &secretsmanager.UpdateSecretVersionStageInput{
-		SecretId: &args[0], VersionStage: aws.String("AWSPENDING"), MoveToVersionId: &id,
-	})
-	ts.Check(err)
-}
-
-// looked: waits until `status --watch` has looked, and told of it: until it looks once more.
-func (w *world) looked(ts *testscript.TestScript, _ bool, _ []string) {
-	invocations := func() int {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return sandboxtest.Count(w.requests, "Invoke")
-	}
-	poll, tooLong, enough := time.NewTicker(10*time.Millisecond), time.After(time.Minute), invocations()+2
-	defer poll.Stop()
-	for invocations() < enough {
-		select {
-		case <-poll.C:
-		case <-tooLong:
-			ts.Fatalf("nobody looks")
-		}
-	}
-}
+func (c cleanup) Helper()          {}
+func (c cleanup) Cleanup(f func()) { c.Defer(f) }

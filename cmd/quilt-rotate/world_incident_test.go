@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"quilt-rotate/internal/sandbox/awsecs"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/settings"
+)
+
+// incidentCommands shape the world of a script about incidents. Each is described at its method.
+var incidentCommands = map[string]func(w *world, ts *testscript.TestScript, neg bool, args []string){
+	"service":     (*world).service,
+	"shared":      (*world).shared,
+	"stray":       (*world).stray,
+	"held":        (*world).held,
+	"looked":      (*world).looked,
+	"pending-too": (*world).pendingToo,
+}
+
+// service CLUSTER NAME SECRET [stuck|failing]: an ECS service whose tasks read the secret, and which the secret's tag names.
+func (w *world) service(ts *testscript.TestScript, _ bool, args []string) {
+	w.Services.AddService(args[0], args[1], nil)
+	if len(args) > 3 {
+		rollout := map[string]awsecs.Rollout{"stuck": {Stuck: true}, "failing": {Failure: "tasks failed to start"}}[args[3]]
+		ts.Check(w.Services.SetRollout(args[0], args[1], rollout))
+	}
+	tag := types.Tag{Key: aws.String(settings.TagRestart), Value: aws.String(args[0] + "/" + args[1])}
+	_, err := w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{SecretId: &args[2], Tags: []types.Tag{tag}})
+	ts.Check(err)
+}
+
+// shared SECRET OTHER: another secret in care holds the current key of the first, as after a copy by hand.
+func (w *world) shared(ts *testscript.TestScript, _ bool, args []string) {
+	value := w.current(ts, args[0]).Secret
+	tags := []types.Tag{{Key: aws.String(settings.TagGrace), Value: aws.String("24h")}}
+	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[1], SecretString: &value, Tags: tags})
+	ts.Check(err)
+}
+
+// stray VARIABLE NAME: somebody makes a key by hand that no secret holds; its id goes into the variable.
+func (w *world) stray(ts *testscript.TestScript, _ bool, args []string) {
+	made, err := w.MakeKey(context.Background(), args[1])
+	ts.Check(err)
+	w.keep(made.ID, made.Secret.Reveal())
+	ts.Setenv(args[0], made.ID)
+}
+
+// held SECRET PREFIX: a version of the secret has a label that begins so. ! held: none has.
+func (w *world) held(ts *testscript.TestScript, neg bool, args []string) {
+	shot, err := w.Secrets.Snapshot(args[0])
+	ts.Check(err)
+	for _, v := range shot.Versions {
+		for _, stage := range v.Stages {
+			if !strings.HasPrefix(stage, args[1]) {
+				continue
+			}
+			if neg {
+				ts.Fatalf("the version %s has the label %s", v.ID, stage)
+			}
+			return
+		}
+	}
+	if !neg {
+		ts.Fatalf("no version of %s has a label %s", args[0], args[1])
+	}
+}
+
+// pending-too SECRET: the current version has AWSPENDING too, as for a moment at the end of a rotation.
+func (w *world) pendingToo(ts *testscript.TestScript, _ bool, args []string) {
+	id, _, err := w.Current(args[0])
+	ts.Check(err)
+	_, err = w.SecretsManager().UpdateSecretVersionStage(context.Background(), &secretsmanager.UpdateSecretVersionStageInput{
+		SecretId: &args[0], VersionStage: aws.String("AWSPENDING"), MoveToVersionId: &id,
+	})
+	ts.Check(err)
+}
+
+// looked: waits until `status --watch` has looked, and told of it: until it looks once more.
+func (w *world) looked(ts *testscript.TestScript, _ bool, _ []string) {
+	invocations := func() int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return sandboxtest.Count(w.requests, "Invoke")
+	}
+	poll, tooLong, enough := time.NewTicker(10*time.Millisecond), time.After(time.Minute), invocations()+2
+	defer poll.Stop()
+	for invocations() < enough {
+		select {
+		case <-poll.C:
+		case <-tooLong:
+			ts.Fatalf("nobody looks")
+		}
+	}
+}
