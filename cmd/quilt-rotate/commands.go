@@ -8,6 +8,8 @@ type commands struct {
 	Rotate rotateCommand `cmd:"" group:"secret" help:"Rotate a secret now, and follow it step by step to the end."`
 	Revoke revokeCommand `cmd:"" group:"secret" help:"Sweep a secret now: revoke the replaced keys that nobody needs any more."`
 
+	Emergency emergencyCommand `cmd:"" group:"incident" help:"A key has leaked: replace it, revoke it, prove that it is dead, list what else was made."`
+
 	Unstick unstickCommand `cmd:"" group:"incident" help:"Give up a rotation that cannot finish."`
 	Pause   pauseCommand   `cmd:"" group:"incident" help:"Let sweeps of a secret do nothing for a while."`
 	Resume  resumeCommand  `cmd:"" group:"incident" help:"Let sweeps of a secret go on."`

@@ -22,6 +22,8 @@ var incidentCommands = map[string]func(w *world, ts *testscript.TestScript, neg 
 	"stray":       (*world).stray,
 	"held":        (*world).held,
 	"looked":      (*world).looked,
+	"versions":    (*world).versions,
+	"settled":     (*world).settled,
 	"pending-too": (*world).pendingToo,
 }
 
@@ -99,4 +101,22 @@ func (w *world) looked(ts *testscript.TestScript, _ bool, _ []string) {
 			ts.Fatalf("nobody looks")
 		}
 	}
+}
+
+// versions SECRET VARIABLE: puts the id of the secret's oldest version that has a key into the variable.
+func (w *world) versions(ts *testscript.TestScript, _ bool, args []string) {
+	shot, err := w.Secrets.Snapshot(args[0])
+	ts.Check(err)
+	for _, v := range shot.Versions {
+		if !v.Empty && len(v.Stages) > 0 {
+			ts.Setenv(args[1], v.ID)
+			return
+		}
+	}
+	ts.Fatalf("no version of %s holds a key", args[0])
+}
+
+// settled SECRET: waits until no rotation of the secret runs.
+func (w *world) settled(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(w.Secrets.WaitRotation(context.Background(), args[0]))
 }

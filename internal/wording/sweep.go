@@ -31,9 +31,9 @@ func Planned(t revocation.Taken, now time.Time) Line {
 		}
 		return line
 	case revocation.Unmark:
-		return Line{terminal.Later, "will take the mark off the version " + short(t.Version), because[t.Reason]}
+		return Line{terminal.Later, "will take the mark off the version " + Short(t.Version), because[t.Reason]}
 	case revocation.Relabel:
-		return Line{terminal.Later, "will move the label of " + key(t) + " to the version " + short(t.Version), because[t.Reason]}
+		return Line{terminal.Later, "will move the label of " + key(t) + " to the version " + Short(t.Version), because[t.Reason]}
 	case revocation.Unlabel:
 		return Line{terminal.Later, "will take the labels of " + key(t) + " off", because[t.Reason]}
 	}
@@ -55,9 +55,9 @@ func Happened(t revocation.Taken, now time.Time) Line {
 		}
 		return line
 	case revocation.Unmark:
-		return Line{terminal.Done, "took the mark off the version " + short(t.Version), because[t.Reason]}
+		return Line{terminal.Done, "took the mark off the version " + Short(t.Version), because[t.Reason]}
 	case revocation.Relabel:
-		return Line{terminal.Done, "moved the label of " + key(t) + " to the version " + short(t.Version), because[t.Reason]}
+		return Line{terminal.Done, "moved the label of " + key(t) + " to the version " + Short(t.Version), because[t.Reason]}
 	case revocation.Unlabel:
 		return Line{terminal.Done, "took the labels of " + key(t) + " off", because[t.Reason]}
 	}
@@ -148,12 +148,13 @@ func key(t revocation.Taken) string {
 	case t.KeyID != "":
 		return "the key " + t.KeyID
 	case t.Version != "":
-		return "the version " + short(t.Version)
+		return "the version " + Short(t.Version)
 	}
 	return "every key"
 }
 
-func short(versionID string) string {
+// Short is the beginning of a version's id, by which people know it.
+func Short(versionID string) string {
 	if len(versionID) > 8 {
 		return versionID[:8]
 	}
