@@ -7,6 +7,7 @@ type commands struct {
 	Status statusCommand `cmd:"" group:"secret" help:"Show secrets: versions and keys, rotation, and what the next sweep will do."`
 	Rotate rotateCommand `cmd:"" group:"secret" help:"Rotate a secret now, and follow it step by step to the end."`
 	Revoke revokeCommand `cmd:"" group:"secret" help:"Sweep a secret now: revoke the replaced keys that nobody needs any more."`
+	Retire retireCommand `cmd:"" group:"secret" help:"A service is gone: revoke every key of its secret, and end the care for it."`
 
 	Emergency emergencyCommand `cmd:"" group:"incident" help:"A key has leaked: replace it, revoke it, prove that it is dead, list what else was made."`
 

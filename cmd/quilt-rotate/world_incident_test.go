@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -24,6 +25,8 @@ var incidentCommands = map[string]func(w *world, ts *testscript.TestScript, neg 
 	"looked":      (*world).looked,
 	"versions":    (*world).versions,
 	"settled":     (*world).settled,
+	"off":         (*world).off,
+	"issuer":      (*world).issuer,
 	"pending-too": (*world).pendingToo,
 }
 
@@ -119,4 +122,41 @@ func (w *world) versions(ts *testscript.TestScript, _ bool, args []string) {
 // settled SECRET: waits until no rotation of the secret runs.
 func (w *world) settled(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(w.Secrets.WaitRotation(context.Background(), args[0]))
+}
+
+// off SECRET: waits until rotation of the secret is switched off, and its sweeps are paused.
+func (w *world) off(ts *testscript.TestScript, _ bool, args []string) {
+	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(time.Minute)
+	defer poll.Stop()
+	for {
+		out, err := w.SecretsManager().DescribeSecret(context.Background(), &secretsmanager.DescribeSecretInput{SecretId: &args[0]})
+		ts.Check(err)
+		paused := false
+		for _, tag := range out.Tags {
+			paused = paused || aws.ToString(tag.Key) == settings.TagPauseUntil
+		}
+		if paused && !aws.ToBool(out.RotationEnabled) {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-tooLong:
+			ts.Fatalf("rotation of %s is still on, or its sweeps are not paused", args[0])
+		}
+	}
+}
+
+// issuer SECRET: another key of the same user, in a secret of its own, is the secret's issuer.
+func (w *world) issuer(ts *testscript.TestScript, _ bool, args []string) {
+	made, err := w.MakeKey(context.Background(), "issuer-prod-2026q4")
+	ts.Check(err)
+	w.keep(made.ID, made.Secret.Reveal())
+	value, err := json.Marshal(map[string]string{"api_key": made.Secret.Reveal()})
+	ts.Check(err)
+	_, err = w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: aws.String(args[0] + "-issuer"), SecretString: aws.String(string(value))})
+	ts.Check(err)
+	_, err = w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{
+		SecretId: &args[0], Tags: []types.Tag{{Key: aws.String(settings.TagIssuer), Value: aws.String(args[0] + "-issuer")}},
+	})
+	ts.Check(err)
 }

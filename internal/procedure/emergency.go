@@ -129,6 +129,9 @@ func (e *emergency) note(ctx context.Context) error {
 	}
 	says := map[KeyState]string{KeyLogsIn: "it logs in, as " + owner, KeyRefused: "it is refused already", KeyUnknown: "whether it logs in is not known"}[state]
 	e.Tell.Tell(terminal.Noted, "the leaked key is "+e.leaked.Fingerprint(), fmt.Sprintf("version %s; %s", wording.Short(version.ID), says))
+	if err := e.warnOfOthers(ctx); err != nil {
+		return err
+	}
 	protected, err := e.protected(ctx)
 	if err != nil {
 		return err
@@ -141,6 +144,23 @@ func (e *emergency) note(ctx context.Context) error {
 		what += ", after a restart of " + names(services)
 	}
 	return e.Confirm(ctx, what+": whoever still uses it then stops working", e.secret.Name)
+}
+
+// warnOfOthers tells of another secret that holds the leaked key: its consumers are hurt too. It fails only where ctx has ended.
+func (e *emergency) warnOfOthers(ctx context.Context) error {
+	e.Tell.Doing("looking whether another secret holds it too")
+	keepers, err := care.FindKeepers(ctx, e.Cloud, e.secret.ARN)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		e.Tell.Tell(terminal.Warned, "whether another secret holds the leaked key is not known", cloud.Explain(err).Error())
+		return nil
+	}
+	if other, kept := keepers.OfKey(e.leaked); kept {
+		e.Tell.Tell(terminal.Warned, "the secret "+other+" holds the leaked key too: it needs another one", "quilt-rotate emergency "+other)
+	}
+	return nil
 }
 
 func (e *emergency) leakedVersion() (vault.Version, error) {
