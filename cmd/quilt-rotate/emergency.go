@@ -60,20 +60,14 @@ func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
 }
 
 func (o *emergencyCommand) printStrays(c *terminal.Console, strays []procedure.StrayKey) {
-	if len(strays) == 0 {
-		return
-	}
-	t := terminal.Table{Headers: []string{"key id", "name", "made (UTC)", "last used (UTC)"}}
 	for _, k := range strays {
-		used := "never"
+		used := "never used"
 		if k.LastUsedAt != nil {
-			used = minute(*k.LastUsedAt)
+			used = "last used " + moment(*k.LastUsedAt)
 		}
-		t.Rows = append(t.Rows, []string{k.ID, k.Name, minute(k.CreatedAt), used})
+		_ = c.Tell(terminal.Warned, k.ID, fmt.Sprintf("made %s, %s, %s", moment(k.CreatedAt), used, k.Name)) // an output that is gone is told at the end
 	}
-	_ = c.Table(t) // an output that is gone is told at the end
-	fmt.Fprintln(c.Err, "revoke those that you do not know: quilt-rotate keys revoke ID")
+	if len(strays) > 0 {
+		fmt.Fprintln(c.Err, "revoke those that you do not know: quilt-rotate keys revoke ID")
+	}
 }
-
-// minute is an instant to the minute, in UTC, where the zone is told elsewhere.
-func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }

@@ -54,7 +54,7 @@ func (o *retireCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil || o.JSON {
 		return err
 	}
-	fmt.Fprintln(c.Out, terminal.Line(terminal.Done, s.Name+" is retired", "nothing of quilt-rotate is left on it"))
+	_ = c.Tell(terminal.Done, s.Name+" is retired", "nothing of quilt-rotate is left on it") // an output that is gone is told at the end
 	_, err = fmt.Fprintf(c.Err, "left to do:\n  move its entry in the stack's YAML file from keys to retired, and deploy: its schedules go\n  when nobody needs the rest of its value: aws secretsmanager delete-secret --secret-id %s\n", s.Name)
 	return err
 }

@@ -56,17 +56,15 @@ func (o *unstickCommand) Run(ctx context.Context, c *terminal.Console) error {
 func (o *unstickCommand) print(c *terminal.Console, s *care.Secret, u procedure.Unstuck) error {
 	switch {
 	case u.VersionID == "":
-		_, err := fmt.Fprintln(c.Out, terminal.Line(terminal.Done, "no rotation of "+s.Name+" is stuck", ""))
-		return err
+		return c.Tell(terminal.Done, "no rotation of "+s.Name+" is stuck", "")
 	case u.Finished:
-		_, err := fmt.Fprintln(c.Out, terminal.Line(terminal.Done, "the rotation ended by itself", "see: quilt-rotate status "+s.Name))
-		return err
+		return c.Tell(terminal.Done, "the rotation ended by itself", "see: quilt-rotate status "+s.Name)
 	}
 	beside := ""
 	if u.KeyID != "" {
 		beside = "its key " + u.KeyID + " is left to the sweep"
 	}
-	fmt.Fprintln(c.Out, terminal.Line(terminal.Done, "AWSPENDING was taken off", beside))
+	_ = c.Tell(terminal.Done, "AWSPENDING was taken off", beside) // an output that is gone is told at the end
 	_, err := fmt.Fprintln(c.Err, "next: quilt-rotate rotate "+s.Name)
 	return err
 }

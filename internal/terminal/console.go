@@ -10,8 +10,10 @@ package terminal
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/charmbracelet/x/term"
 )
@@ -57,6 +59,16 @@ func (c *Console) Interactive() bool { return isTerminal(c.in) && isTerminal(c.e
 func (c *Console) Width() int {
 	file, _ := c.outTo.(*os.File)
 	return columns(file)
+}
+
+// Tell prints a line as a result, broken between words where a person reads it.
+func (c *Console) Tell(mark Mark, what, detail string) error {
+	lines := []string{Line(mark, what, detail)}
+	if c.Watched() {
+		lines = Wrap(lines[0], c.Width())
+	}
+	_, err := fmt.Fprintln(c.Out, strings.Join(lines, "\n"))
+	return err
 }
 
 // JSON prints a result for programs: indented, with a line end.
