@@ -59,6 +59,11 @@ func (i *interval) Decode(ctx *kong.DecodeContext) error {
 func (i *interval) IsBool() bool { return true }
 
 func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {
+	for _, name := range o.Secrets {
+		if _, err := settings.Duration(string(name)); err == nil && o.Watch > 0 {
+			return &usageError{fmt.Errorf("--watch takes its interval after an equals sign: --watch=%s", name)}
+		}
+	}
 	aws, err := cloud.Open(ctx)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awsecs"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/settings"
@@ -27,6 +28,7 @@ var incidentCommands = map[string]func(w *world, ts *testscript.TestScript, neg 
 	"settled":     (*world).settled,
 	"off":         (*world).off,
 	"issuer":      (*world).issuer,
+	"transfer":    (*world).transfer,
 	"pending-too": (*world).pendingToo,
 }
 
@@ -159,4 +161,15 @@ func (w *world) issuer(ts *testscript.TestScript, _ bool, args []string) {
 		SecretId: &args[0], Tags: []types.Tag{{Key: aws.String(settings.TagIssuer), Value: aws.String(args[0] + "-issuer")}},
 	})
 	ts.Check(err)
+}
+
+// transfer ID [gone]: the key belongs to another user now. gone: that one has deleted it.
+func (w *world) transfer(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) > 1 {
+		w.Registry.Delete(args[0])
+		return
+	}
+	if !w.Registry.TransferKey(args[0], sandbox.AdminEmail) {
+		ts.Fatalf("there is no key %s", args[0])
+	}
 }

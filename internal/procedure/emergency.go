@@ -185,8 +185,8 @@ func (e *emergency) leakedVersion() (vault.Version, error) {
 	return vault.Version{}, hint.With(fmt.Errorf("%d versions of %s begin with %s", len(found), e.secret.Name, e.options.Version), "give more of its id")
 }
 
-// protected tells whether the leaked key is the current or the pending one, so that it must be replaced before it can be revoked. A value that
-// cannot be read may hold it.
+// protected tells whether the leaked key is the current or the pending one, so that it must be replaced before it can be revoked. A value
+// that has it in another place than the key's counts too: somebody may read it there.
 func (e *emergency) protected(ctx context.Context) (bool, error) {
 	for _, stage := range []string{vault.Current, vault.Pending} {
 		holder, ok := e.secret.Holder(stage)
@@ -201,7 +201,7 @@ func (e *emergency) protected(ctx context.Context) (bool, error) {
 			return false, err
 		}
 		value, err := apikey.ParseValue(raw, e.secret.Tags[settings.TagField])
-		if err == nil && value.Key().Equal(e.leaked) {
+		if err == nil && value.Key().Equal(e.leaked) || strings.Contains(raw.Reveal(), e.leaked.Reveal()) {
 			return true, nil
 		}
 	}

@@ -391,7 +391,10 @@ func (r *retirement) question() string {
 			n++
 		}
 	}
-	if n == 1 {
+	switch n {
+	case 0:
+		return "this switches rotation off, and revokes no key"
+	case 1:
 		return "this switches rotation off and revokes the key for good: whoever still uses it stops working"
 	}
 	return fmt.Sprintf("this switches rotation off and revokes %d keys for good: whoever still uses one stops working", n)
@@ -417,7 +420,10 @@ func (r *retirement) unstick(ctx context.Context) error {
 	}
 	desk := *r.Desk
 	desk.Confirm = func(context.Context, string, string) error { return nil } // it was given
-	_, err := desk.Unstick(ctx, r.secret, UnstickOptions{Registry: r.options.Registry, Now: r.options.Force})
+	unstuck, err := desk.Unstick(ctx, r.secret, UnstickOptions{Registry: r.options.Registry, Now: r.options.Force})
+	if err == nil && unstuck.Finished { // there is another current key now, which was not asked about
+		return hint.With(errors.New("a rotation has just ended by itself, so the secret has another current key"), "run this again: quilt-rotate retire "+r.secret.Name)
+	}
 	return err
 }
 

@@ -199,7 +199,8 @@ func TestWhatSomebodyTypedDoesNotMoveTheCursor(t *testing.T) {
 
 func TestALongLineIsBrokenBetweenWords(t *testing.T) {
 	// Protects people at 80 columns from half a word at the end of a line; nothing of the line is lost.
-	line := terminal.Line(terminal.Failed, "the sweep did not do all", strings.Repeat("for a reason ", 12))
+	const id = "d05e237c-f8ad-4cad-99f7-b5775ce8835e"
+	line := terminal.Line(terminal.Failed, "the sweep did not do all of the "+id, strings.Repeat("for a reason ", 12))
 	lines := terminal.Wrap(line, 80)
 	if len(lines) < 2 {
 		t.Fatalf("it is not broken: %q", lines)
@@ -211,6 +212,9 @@ func TestALongLineIsBrokenBetweenWords(t *testing.T) {
 	}
 	if got := strings.Count(strings.Join(lines, " "), "reason"); got != 12 {
 		t.Errorf("%d of 12 words are left", got)
+	}
+	if !strings.Contains(lines[0]+lines[1], id) {
+		t.Errorf("the id cannot be copied: %q", lines)
 	}
 }
 
