@@ -134,6 +134,7 @@ func (r *Rotator) begin(ctx context.Context, req Request, report *Report) (*run,
 	}
 	current, ok := secret.Holder(vault.Current)
 	if !ok {
+		report.NotBootstrapped = true
 		return nil, fault.New[fault.NotBootstrapped]("the secret %s has no value; run: quilt-rotate bootstrap %s", secret.ARN, secret.Name)
 	}
 	tags, err := r.Settings.ForSecret(secret.Tags)
