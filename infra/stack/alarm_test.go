@@ -108,17 +108,40 @@ func TestThresholdsFollowTheKeys(t *testing.T) {
 
 func TestTheTopicIsEncryptedAndReached(t *testing.T) {
 	// Protects the alarms on their way: CloudWatch and EventBridge may use the key, and only they may publish; a topic of one's own is left as it is.
-	all := synth(t, load(t, "everything"))
+	all := synth(t, load(t, "smallest"))
+	all.count("AWS::KMS::Key", 1)
+	all.count("AWS::SNS::TopicPolicy", 1)
 	all.count("AWS::SNS::Topic", 1)
-	all.has("AWS::SNS::Subscription", object{"Protocol": "email", "Endpoint": "team@example.com"})
+	synth(t, load(t, "everything")).has("AWS::SNS::Subscription", object{"Protocol": "email", "Endpoint": "team@example.com"})
 	for _, topic := range all.resources("AWS::SNS::Topic") {
 		if properties(topic)["KmsMasterKeyId"] == nil {
 			t.Error("the topic is not encrypted")
 		}
 	}
-	all.has("AWS::KMS::Key", object{"KeyPolicy": object{"Statement": []any{object{"Sid": "Account"}, object{
-		"Principal": object{"Service": []any{"cloudwatch.amazonaws.com", "events.amazonaws.com"}}, "Action": []any{"kms:Decrypt", "kms:GenerateDataKey"},
-	}}}})
+	publishers := func(statements []object, action string) {
+		t.Helper()
+		conditions := map[string]any{}
+		for _, s := range statements {
+			principal, _ := s["Principal"].(object)
+			service, _ := principal["Service"].(string)
+			if strings.Contains(text(s["Action"]), action) && service != "" {
+				conditions[service] = s["Condition"]
+			}
+		}
+		// EventBridge sends no key of a condition with its requests, so that any condition would refuse them all.
+		if condition, granted := conditions["events.amazonaws.com"]; !granted || condition != nil {
+			t.Errorf("EventBridge may not use %s, or under the condition %v", action, condition)
+		}
+		if condition := text(conditions["cloudwatch.amazonaws.com"]); condition != `{"StringEquals":{"aws:SourceAccount":"123456789012"}}` || len(conditions) != 2 {
+			t.Errorf("CloudWatch may use %s under the condition %s: %v", action, condition, conditions)
+		}
+	}
+	for _, policy := range all.resources("AWS::SNS::TopicPolicy") {
+		publishers(statementsOf(properties(policy), "PolicyDocument"), "sns:Publish")
+	}
+	for _, key := range all.resources("AWS::KMS::Key") {
+		publishers(statementsOf(properties(key), "KeyPolicy"), "kms:GenerateDataKey")
+	}
 	own := synth(t, load(t, "adopted"))
 	own.count("AWS::SNS::Topic", 0)
 	own.count("AWS::SNS::TopicPolicy", 0)

@@ -81,11 +81,11 @@ func (t template) statements(role string) (all []object) {
 		}
 		inline, _ := properties(r)["Policies"].([]any)
 		for _, policy := range inline {
-			all = append(all, statementsOf(policy.(object))...)
+			all = append(all, statementsOf(policy.(object), "PolicyDocument")...)
 		}
 		for _, policy := range t.resources("AWS::IAM::ManagedPolicy") {
 			if strings.Contains(text(properties(policy)["Roles"]), id) {
-				all = append(all, statementsOf(properties(policy))...)
+				all = append(all, statementsOf(properties(policy), "PolicyDocument")...)
 			}
 		}
 	}
@@ -95,8 +95,8 @@ func (t template) statements(role string) (all []object) {
 	return all
 }
 
-func statementsOf(policy object) (all []object) {
-	for _, s := range policy["PolicyDocument"].(object)["Statement"].([]any) {
+func statementsOf(resource object, document string) (all []object) {
+	for _, s := range resource[document].(object)["Statement"].([]any) {
 		all = append(all, s.(object))
 	}
 	return all
