@@ -13,7 +13,7 @@ const (
 
 // What the stack is made of, at most. A test compares these with the template.
 const (
-	SharedResources = 62 // with everything on
+	SharedResources = 65 // with everything on
 	SharedOutputs   = 4
 )
 
@@ -61,7 +61,7 @@ const (
 	maxPolicy   = 6144
 	maxPattern  = 2048
 	policyRest  = 1000
-	patternRest = 250
+	patternRest = 350
 )
 
 // tooLong tells whether some bucket's policy, which names each secret three times, or its pattern, which does once, is longer than may be.

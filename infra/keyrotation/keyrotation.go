@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
@@ -83,7 +84,7 @@ type keyRotation struct {
 	topicPolicy    constructs.IDependable // nil for a topic that was there
 	restarts       *restarts
 	alarms         *alarms
-	dashboard      *string
+	dashboard      awscloudwatch.CfnDashboard
 }
 
 func (k *keyRotation) shared() *keyRotation       { return k }
@@ -92,7 +93,7 @@ func (k *keyRotation) RevokeFunction() *string    { return k.revoke.Ref() }
 func (k *keyRotation) RotateFunctionArn() *string { return k.rotate.AttrArn() }
 func (k *keyRotation) RevokeFunctionArn() *string { return k.revoke.AttrArn() }
 func (k *keyRotation) TopicArn() *string          { return k.topicArn }
-func (k *keyRotation) DashboardName() *string     { return k.dashboard }
+func (k *keyRotation) DashboardName() *string     { return k.dashboard.DashboardName() }
 
 // Time-outs. Each step has most of its function's for its requests and their retries: the functions keep two seconds to report in. Both are far below the
 // 15 minutes after which a key that no version holds counts as an orphan.

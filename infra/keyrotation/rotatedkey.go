@@ -133,6 +133,8 @@ func (r *rotatedKey) scheduleRotation(k *keyRotation, b *bucket, key config.Key)
 	})
 	schedule.AddDependency(k.permission)
 	schedule.AddDependency(b.rotate)
+	// The dashboard comes after everything else, so that the function's role is no longer brand-new when the test run uses it.
+	schedule.AddDependency(k.dashboard)
 	return schedule
 }
 

@@ -47,7 +47,7 @@ func TestNoDeploymentRotates(t *testing.T) {
 			if properties(schedule)["RotateImmediatelyOnUpdate"] != false {
 				t.Errorf("%s: %s rotates on deploy", name, id)
 			}
-			if depends := text(schedule["DependsOn"]); !strings.Contains(depends, permission) || !strings.Contains(depends, "RotateKeys") {
+			if depends := text(schedule["DependsOn"]); !strings.Contains(depends, permission) || !strings.Contains(depends, "RotateKeys") || !strings.Contains(depends, "Dashboard") {
 				t.Errorf("%s: %s does not wait for permissions: %s", name, id, depends)
 			}
 		}
@@ -216,7 +216,7 @@ func TestServicesAreRestartedWithoutCode(t *testing.T) {
 	}
 	for _, machine := range all.resources("AWS::StepFunctions::StateMachine") {
 		definition := text(properties(machine)["DefinitionString"])
-		for _, want := range []string{`arn:aws:states:::aws-sdk:ecs:updateService`, `\"ForceNewDeployment\":true`, `$.Service.ServiceArn`} {
+		for _, want := range []string{`\"Resource\":\"arn:",{"Ref":"AWS::Partition"},":states:::aws-sdk:ecs:updateService`, `\"ForceNewDeployment\":true`, `$.Service.ServiceArn`} {
 			if !strings.Contains(definition, want) {
 				t.Errorf("the state machine has no %s: %s", want, definition)
 			}
