@@ -102,7 +102,8 @@ const (
 // never is for what must not happen at all. Sweeps come up to three hours apart, and the alarm must not fall back between two.
 func never() When { return When{over, 0, time.Hour, 1, 4, false} }
 
-func forADay() When { return When{over, 0, 6 * time.Hour, 4, 4, false} }
+// forADay is true in five periods on end: between the first and the last of them lie four whole ones.
+func forADay() When { return When{over, 0, 6 * time.Hour, 5, 5, false} }
 
 func rotates(name, statistic string) Metric {
 	return Metric{"rotate", "", name, Dimension{}, statistic}
@@ -138,7 +139,7 @@ var Alarms = []Alarm{
 	{Morning, "rotate-throttled", "The rotate function was not run for lack of concurrency.", ofLambda("rotate", "Throttles"), never(), nil},
 	{Morning, "revoke-throttled", "The revoke function was not run for lack of concurrency.", ofLambda("revoke", "Throttles"), never(), nil},
 	{Morning, "sweep-errors", "Sweeps fail, again and again.", ofLambda("revoke", "Errors"), When{over, 0, 2 * time.Hour, 2, 3, false}, nil},
-	{Morning, "no-sweep", "No sweep has succeeded for 6 hours, so nothing is revoked.", sweeps(SweepSucceeded, sum), When{under, 1, 6 * time.Hour, 1, 1, true}, nil},
+	{Morning, "no-sweep", "No sweep has succeeded for 6 hours, so nothing is revoked.", sweeps(SweepSucceeded, sum), When{under, 1, 3 * time.Hour, 2, 2, true}, nil},
 	{Morning, "key-expires-soon", "A current key expires soon: a rotation was missed.", sweeps(CurrentKeyDaysLeft, least), When{under, morningDays, time.Hour, 1, 4, false}, nil},
 	{Morning, "held-too-long", "A superseded key has been held for over 7 days after its grace period, since somebody still uses it.", sweeps(OldestSuperseded, most), When{over, heldDays * 24 * 3600, time.Hour, 1, 4, false}, nil},
 	{Morning, "few-labels", "A secret has fewer than 5 staging labels free, so it is not rotated any more.", sweeps(FreeLabels, least), When{under, 5, time.Hour, 1, 4, false}, nil},

@@ -144,6 +144,19 @@ func TestARotationBeforeTheFirstKeyRaisesNoAlarm(t *testing.T) {
 	}
 }
 
+func TestForADayIsADay(t *testing.T) {
+	// Protects the promise in the sentence: what must last for a day to be told of has lasted for one. Of the periods in a row, the first and the last may be touched in a
+	// moment of theirs alone, so those between them count.
+	all := synth(t, load(t, "smallest")).alarms()
+	for _, page := range []string{"pending-too-long", "not-bootstrapped"} {
+		p := all[page]
+		whole := p["Period"].(float64) * (p["DatapointsToAlarm"].(float64) - 1)
+		if whole < 24*3600 || p["DatapointsToAlarm"] != p["EvaluationPeriods"] {
+			t.Errorf("%s may ring after %v hours", page, whole/3600)
+		}
+	}
+}
+
 func TestThresholdsFollowTheKeys(t *testing.T) {
 	// Protects from alarms that ring for what somebody configured: a short life and a long grace are in order.
 	threshold := func(all template, page string) any {
