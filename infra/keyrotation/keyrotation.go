@@ -38,6 +38,8 @@ type KeyRotationProps struct {
 	PermissionsBoundary *string
 	// KMSKey encrypts the secrets: config.AWSManaged (the default), config.NewKey, or an ARN.
 	KMSKey *string
+	// PreviousKMSKeys are the ARNs of keys that encrypted some of the secrets before: versions that they encrypt must still be read. Default: none.
+	PreviousKMSKeys []string
 	// AlarmEmail gets the alarms; AlarmTopic is the ARN of a topic to use instead of a new one.
 	AlarmEmail, AlarmTopic *string
 	// OrphanAge is how old a key that no version holds must be to be revoked. Default: settings.DefaultOrphanAge.
@@ -126,12 +128,12 @@ func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationPr
 }
 
 // add takes a key in. Everything that depends on all keys is told anew.
-func (k *keyRotation) add(key config.Key, secretArn string) *bucket {
+func (k *keyRotation) add(key config.Key, secretArn string, retired bool) *bucket {
 	k.keys = append(k.keys, key)
 	k.setEnvironment()
 	k.alarms.adapt(k.keys)
 	b := k.bucketOf(key.SecretName())
-	b.add(key, secretArn, k.kmsKeyOf(key))
+	b.add(key, secretArn, retired)
 	return b
 }
 

@@ -9,8 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
+
 	"quilt-rotate/infra/config"
+	"quilt-rotate/infra/keyrotation"
 	"quilt-rotate/infra/stack"
+	"quilt-rotate/internal/settings"
 )
 
 func TestNoUpdateOverwritesAValue(t *testing.T) {
@@ -221,6 +226,39 @@ func TestServicesAreRestartedWithoutCode(t *testing.T) {
 				t.Errorf("the state machine has no %s: %s", want, definition)
 			}
 		}
+	}
+}
+
+func TestGovCloud(t *testing.T) {
+	// Protects stacks of AWS GovCloud (US): no name in the template is of another partition, and the console is theirs.
+	c, err := config.Parse("config.yaml", []byte(`{account: "123456789012", region: us-gov-west-1, registry: "https://registry.example.com", kmsKey: new,
+		keys: [{name: a, schedule: rate(30 days), readers: ["arn:aws-us-gov:iam::123456789012:role/a"], restart: [{cluster: c, service: s}]}]}`), config.AWS{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := synth(t, c)
+	if other := regexp.MustCompile(`arn:aws:[^"\\]*`).FindString(text(all.JSON)); other != "" {
+		t.Errorf("the template names %s", other)
+	}
+	if dashboard := text(all.JSON["Outputs"].(object)["Dashboard"]); !strings.Contains(dashboard, "https://console.amazonaws-us-gov.com/cloudwatch/home?region=us-gov-west-1#") {
+		t.Errorf("the dashboard is at %s", dashboard)
+	}
+}
+
+func TestTheConstructsAlone(t *testing.T) {
+	// Protects other CDK apps, which have no file to take defaults from: the least that must be given makes secrets whose tags the functions take.
+	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false)})
+	other := awscdk.NewStack(app, jsii.String("Other"), nil)
+	rotation := keyrotation.NewKeyRotation(other, jsii.String("Rotation"), &keyrotation.KeyRotationProps{
+		RegistryURL: jsii.String("https://registry.example.com"), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
+	})
+	keyrotation.NewRotatedKey(other, jsii.String("Key"), &keyrotation.RotatedKeyProps{Rotation: rotation, Key: config.Key{Name: "prod/a", Schedule: "rate(30 days)"}})
+	all := templateOf(t, other)
+	if tags := all.secretTags("prod/a"); tags[settings.TagExpiresInDays] != "90" || tags[settings.TagGrace] != "24h" {
+		t.Errorf("the tags are %v", tags)
+	}
+	if _, rotate := all.function("Rotates"); rotate[settings.EnvExpiresInDays] != "90" {
+		t.Errorf("the environment is %v", rotate)
 	}
 }
 
