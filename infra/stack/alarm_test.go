@@ -145,8 +145,8 @@ func TestARotationBeforeTheFirstKeyRaisesNoAlarm(t *testing.T) {
 }
 
 func TestForADayIsADay(t *testing.T) {
-	// Protects the promise in the sentence: what must last for a day to be told of has lasted for one. Of the periods in a row, the first and the last may be touched in a
-	// moment of theirs alone, so those between them count.
+	// Protects the promise in the sentence: what must last for a day to be told of has lasted for one. In the first of the periods one moment at its end may be all, so
+	// that those after it count.
 	all := synth(t, load(t, "smallest")).alarms()
 	for _, page := range []string{"pending-too-long", "not-bootstrapped"} {
 		p := all[page]

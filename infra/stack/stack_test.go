@@ -120,7 +120,7 @@ func TestARetiredKeyKeepsItsSecretAlone(t *testing.T) {
 	after.count("AWS::SecretsManager::RotationSchedule", 1)
 	after.count("AWS::Scheduler::Schedule", 1)
 	after.count("AWS::StepFunctions::StateMachine", 0)
-	if strings.Contains(text(after.JSON["Outputs"]), "bootstrap --registry https://registry.example.com prod/goes") {
+	if strings.Contains(text(after.JSON["Outputs"]), "bootstrap prod/goes") {
 		t.Error("the outputs ask for a first key of the retired secret")
 	}
 }
@@ -181,8 +181,8 @@ func TestAnAdoptedSecretIsNotTouched(t *testing.T) {
 	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/reports-d4e5f6"
 	all.has("AWS::SecretsManager::RotationSchedule", object{"SecretId": arn})
 	all.has("AWS::Scheduler::Schedule", object{"Target": object{"Input": `{"force":false,"secretId":"` + arn + `"}`}})
-	want := "AWS_REGION=eu-west-1 quilt-rotate adopt --registry https://registry.internal.example.com --tag quilt-rotate:expires-in-days=90 " +
-		"--tag 'quilt-rotate:field=key of reports' --tag quilt-rotate:grace=24h --tag quilt-rotate:quiet=25h " + arn
+	want := "AWS_REGION=eu-west-1 quilt-rotate adopt " + arn + " --registry https://registry.internal.example.com --expires-in-days 90 " +
+		"--field 'key of reports' --grace 24h --quiet 25h"
 	if !strings.Contains(text(all.JSON["Outputs"]), want) {
 		t.Errorf("the outputs do not say %q:\n%s", want, text(all.JSON["Outputs"]))
 	}
@@ -192,8 +192,8 @@ func TestOutputsSayHowToGoOn(t *testing.T) {
 	// Protects the person who has just deployed: what must be run next can be copied from the outputs.
 	outputs := text(synth(t, load(t, "everything")).JSON["Outputs"])
 	for _, want := range []string{
-		`"AWS_REGION=us-east-1 quilt-rotate bootstrap --registry https://registry.example.com --field QUILT_API_KEY staging/pipeline"`,
-		`"AWS_REGION=us-east-1 quilt-rotate bootstrap --registry https://registry.example.com --plain staging/plain"`,
+		`"AWS_REGION=us-east-1 quilt-rotate bootstrap staging/pipeline --registry https://registry.example.com"`,
+		`"AWS_REGION=us-east-1 quilt-rotate bootstrap staging/plain --registry https://registry.example.com --plain"`,
 		`"https://us-east-1.console.aws.amazon.com/cloudwatch/home?region=us-east-1#dashboards:name=keys-of-everything-keys"`,
 		`"RotateFunction"`, `"RevokeFunction"`, `"AlarmTopic"`, `"` + stack.KeyID("staging/gone") + `Arn"`,
 	} {
