@@ -35,6 +35,15 @@ func (s *alarms) adapt(keys []config.Key) {
 	s.metrics["held-too-long"].SetThreshold(jsii.Number((heldDays*24*time.Hour + held).Seconds()))
 }
 
+// expectSweeps tells of silence from now on. With retired keys alone there are no sweeps, and silence is in order.
+func (s *alarms) expectSweeps() {
+	for _, a := range Alarms {
+		if a.When.Silence {
+			s.metrics[a.Page].SetInsufficientDataActions(jsii.Strings(*s.k.topicArn))
+		}
+	}
+}
+
 func (s *alarms) add(a Alarm) {
 	if a.Excuse != nil {
 		s.addExcused(a)
@@ -43,9 +52,6 @@ func (s *alarms) add(a Alarm) {
 	alarm := s.metricAlarm(logical(a), a.name(s.k), a.Metric, a.When)
 	alarm.SetAlarmDescription(jsii.String(a.description()))
 	alarm.SetAlarmActions(jsii.Strings(*s.k.topicArn))
-	if a.When.Silence {
-		alarm.SetInsufficientDataActions(jsii.Strings(*s.k.topicArn))
-	}
 	s.metrics[a.Page] = alarm
 	s.arns = append(s.arns, *alarm.AttrArn())
 }

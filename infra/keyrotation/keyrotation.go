@@ -132,6 +132,9 @@ func (k *keyRotation) add(key config.Key, secretArn string, retired bool) *bucke
 	k.keys = append(k.keys, key)
 	k.setEnvironment()
 	k.alarms.adapt(k.keys)
+	if !retired {
+		k.alarms.expectSweeps()
+	}
 	b := k.bucketOf(key.SecretName())
 	b.add(key, secretArn, retired)
 	return b

@@ -116,6 +116,17 @@ func TestAFreshDeploymentRaisesNoAlarm(t *testing.T) {
 	}
 }
 
+func TestRetiredKeysAloneRaiseNoAlarm(t *testing.T) {
+	// Protects who has retired the last key of a stack: sweeps stop with it, and that is in order.
+	c := parse(t, named("a"))
+	c.Keys, c.Retired = nil, c.Keys
+	for page, p := range synth(t, c).alarms() {
+		if p["InsufficientDataActions"] != nil {
+			t.Errorf("%s tells of silence: %v", page, p)
+		}
+	}
+}
+
 func TestARotationBeforeTheFirstKeyRaisesNoAlarm(t *testing.T) {
 	// Protects a fresh deployment whose rotation window opens before its first key is in: Lambda counts an error then, which the function's own metric excuses. The
 	// functions count no failed step (see package rotation), and Secrets Manager's own event of a step that failed is not passed on.
