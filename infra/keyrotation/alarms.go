@@ -56,8 +56,8 @@ func (s *alarms) add(a Alarm) {
 	s.arns = append(s.arns, *alarm.AttrArn())
 }
 
-// addExcused tells of a metric only while nothing excuses it. The two alarms of metrics tell nobody themselves; what is excused comes by the logs, and may be
-// some minutes later than Lambda's own metrics.
+// addExcused tells of a metric only while nothing excuses it. The two alarms of metrics tell nobody themselves. The excuse comes by way of the logs, and may
+// be some minutes later than Lambda's own metrics; it holds for all secrets of the stack, so that in those hours another one's crash is told of by what follows from it.
 func (s *alarms) addExcused(a Alarm) {
 	base := strings.TrimPrefix(a.name(s.k), string(a.Class)+"-")
 	counted := s.metricAlarm(logical(a)+"Counted", base+"-counted", a.Metric, a.When)
