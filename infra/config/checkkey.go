@@ -21,10 +21,19 @@ func checkKey(g *gathering, c *Config, path string, k *Key, names map[string]str
 	checkIssuer(g, c, path, k)
 	checkReaders(g, c, path, k)
 	checkReplicas(g, c, path, k)
+	checkRestart(g, path+".restart", k)
+}
+
+func checkRestart(g *gathering, path string, k *Key) {
+	fine := true
 	for i, s := range k.Restart {
-		at := fmt.Sprintf("%s.restart[%d]", path, i)
-		g.require(at+".cluster", serviceForm.MatchString(s.Cluster), "must be the name of an ECS cluster, not its ARN")
-		g.require(at+".service", serviceForm.MatchString(s.Service), "must be the name of an ECS service, not its ARN")
+		at, cluster, service := fmt.Sprintf("%s[%d]", path, i), serviceForm.MatchString(s.Cluster), serviceForm.MatchString(s.Service)
+		g.require(at+".cluster", cluster, "must be the name of an ECS cluster, not its ARN")
+		g.require(at+".service", service, "must be the name of an ECS service, not its ARN")
+		fine = fine && cluster && service
+	}
+	if _, err := k.restartTag(); fine && err != nil {
+		g.add(path, "as the tag %s: %s", settings.TagRestart, err)
 	}
 }
 
@@ -60,7 +69,7 @@ func checkSecretARN(g *gathering, path, text string, c *Config) {
 // settingPaths are the fields that become tags.
 var settingPaths = map[string]string{
 	settings.TagField: "field", settings.TagKeyName: "keyName", settings.TagExpiresInDays: "expiresInDays", settings.TagGrace: "grace",
-	settings.TagQuiet: "quiet", settings.TagHoldLimit: "holdLimit", settings.TagIssuer: "issuer", settings.TagOwner: "owner",
+	settings.TagQuiet: "quiet", settings.TagHoldLimit: "holdLimit", settings.TagIssuer: "issuer", settings.TagOwner: "owner", settings.TagRestart: "restart",
 }
 
 // checkSettings has the functions' own rules judge what becomes a tag.

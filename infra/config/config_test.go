@@ -176,6 +176,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"former KMS key that is an alias": {file("previousKmsKeys: [alias/a]", ""), "previousKmsKeys[0]", "ARN of a KMS key"},
 		"former KMS key that is not":      {file("kmsKey: arn:aws:kms:us-east-1:123456789012:key/1\npreviousKmsKeys: [\"arn:aws:kms:us-east-1:123456789012:key/1\"]", ""), "previousKmsKeys[0]", "present kmsKey"},
 		"former KMS key twice":            {file("previousKmsKeys: [\"arn:aws:kms:us-east-1:123456789012:key/1\", \"arn:aws:kms:us-east-1:123456789012:key/1\"]", ""), "previousKmsKeys[1]", "second time"},
+		"services too many for a tag":     {file("", "restart: [{cluster: "+strings.Repeat("a", 200)+", service: "+strings.Repeat("b", 60)+"}]"), "keys[0].restart", "at most 256 characters"},
 		"alias of a KMS key":              {file("kmsKey: alias/a", ""), "kmsKey", "aws-managed, new, or the ARN"},
 		"KMS key of another region":       {file("kmsKey: arn:aws:kms:eu-west-1:123456789012:key/1", ""), "kmsKey", "is of the region eu-west-1"},
 		"boundary that is a role":         {file("permissionsBoundary: arn:aws:iam::123456789012:role/a", ""), "permissionsBoundary", "managed policy"},

@@ -114,6 +114,7 @@ func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationPr
 	securityGroups := k.newSecurityGroups()
 	k.rotate = k.newFunction("Rotate", "Rotates the Quilt API keys in secrets; Secrets Manager calls it", props.RotateZip, rotateTimeout, securityGroups)
 	k.revoke = k.newFunction("Revoke", "Revokes the Quilt API keys that were replaced; the scheduler calls it for each secret", props.RevokeZip, revokeTimeout, securityGroups)
+	k.rotate.Tags().SetTag(jsii.String(settings.TagRevokeFunction), k.revoke.Ref(), nil, nil) // by which the command finds it
 	k.setEnvironment()
 	k.permission = awslambda.NewCfnPermission(k, jsii.String("Invoke"), &awslambda.CfnPermissionProps{
 		Action: jsii.String("lambda:InvokeFunction"), FunctionName: k.rotate.AttrArn(),

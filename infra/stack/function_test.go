@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"quilt-rotate/infra/stack"
+	"quilt-rotate/internal/settings"
 )
 
 // function is the function whose description begins so, and its environment.
@@ -34,6 +35,15 @@ func TestTheEnvironmentIsTheMostCautious(t *testing.T) {
 	_, revoke = synth(t, parse(t, "{name: a, schedule: rate(30 days), holdLimit: 24h}", named("b"))).function("Revokes")
 	if limit, set := revoke["HOLD_LIMIT"]; set {
 		t.Errorf("one key has no hold limit, but the environment has %v", limit)
+	}
+}
+
+func TestOneFunctionLeadsToTheOther(t *testing.T) {
+	// Protects the command, which knows of a secret its rotate function alone: the tag of that one names the revoke function, and no other stack's.
+	all := synth(t, load(t, "smallest"))
+	rotate, _ := all.function("Rotates")
+	if want := `{"Key":"` + settings.TagRevokeFunction + `","Value":{"Ref":"KeyRotationRevoke`; !strings.Contains(text(rotate["Tags"]), want) {
+		t.Errorf("the rotate function has the tags %s", text(rotate["Tags"]))
 	}
 }
 

@@ -67,7 +67,8 @@ func TestASecretHasWhatTheFileSays(t *testing.T) {
 		"Application": "quilt-rotate", "Environment": "staging", "team": "data", "cost-center": "4711",
 		"quilt-rotate:field": "QUILT_API_KEY", "quilt-rotate:key-name": "pipeline", "quilt-rotate:owner": "robot@example.com", "quilt-rotate:expires-in-days": "120",
 		"quilt-rotate:grace": "48h", "quilt-rotate:quiet": "26h", "quilt-rotate:hold-limit": "168h",
-		"quilt-rotate:issuer": "arn:aws:secretsmanager:us-east-1:123456789012:secret:quilt/issuer-a1b2c3",
+		"quilt-rotate:restart": "staging/pipeline staging/reports",
+		"quilt-rotate:issuer":  "arn:aws:secretsmanager:us-east-1:123456789012:secret:quilt/issuer-a1b2c3",
 	}
 	if !maps.Equal(tags, want) {
 		t.Errorf("the tags are %v, want %v", tags, want)
