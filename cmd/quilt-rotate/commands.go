@@ -5,6 +5,7 @@ import "github.com/alecthomas/kong"
 // commands are the subcommands, each with its options, in the order of the help.
 type commands struct {
 	Rotate rotateCommand `cmd:"" group:"secret" help:"Rotate a secret now, and follow it step by step to the end."`
+	Exec   execCommand   `cmd:"" group:"secret" help:"Run a program with the current key in its environment."`
 
 	Trail trailCommand `cmd:"" group:"registry" help:"Tell from the registry's audit trail, through Athena, who used which key, from where and when."`
 

@@ -97,6 +97,9 @@ func report(c *terminal.Console, err error) int {
 		if usage {
 			status = exitUsage
 		}
+		if own, ok := errors.AsType[*statusError](err); ok {
+			status = own.status
+		}
 	}
 	if text := hint.Of(err); text != "" {
 		fmt.Fprintln(c.Err, text)
