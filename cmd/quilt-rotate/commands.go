@@ -7,6 +7,8 @@ type commands struct {
 	Rotate rotateCommand `cmd:"" group:"secret" help:"Rotate a secret now, and follow it step by step to the end."`
 	Exec   execCommand   `cmd:"" group:"secret" help:"Run a program with the current key in its environment."`
 
+	Doctor doctorCommand `cmd:"" group:"incident" help:"Check everything that can be wrong, one line each, with the fix."`
+
 	Keys keysCommand `cmd:"" group:"registry" help:"List, look at, make and revoke API keys, as the registry's own user."`
 
 	Trail trailCommand `cmd:"" group:"registry" help:"Tell from the registry's audit trail, through Athena, who used which key, from where and when."`
