@@ -17,6 +17,8 @@ type commands struct {
 	Sandbox sandboxCommand `cmd:"" group:"try" help:"Run the sandbox (Secrets Manager, Lambda, Quilt registry) until interrupted, to try things by hand."`
 	Invoke  invokeCommand  `cmd:"" group:"try" help:"Run a function on an event file, in a sandbox where that event makes sense."`
 	Version versionCommand `cmd:"" group:"other" help:"Print the version."`
+
+	Completion completionCommand `cmd:"" group:"other" help:"Print what makes a shell complete this command: bash, zsh or fish."`
 }
 
 // groups are the headings of the help.

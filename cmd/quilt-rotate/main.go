@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
 
 	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/hint"
@@ -67,6 +68,10 @@ func dispatch(ctx context.Context, args []string, c *terminal.Console) int {
 	)
 	if err != nil {
 		return report(c, err)
+	}
+	kongcompletion.Register(parser, kongcompletion.WithExitFunc(func(status int) { exit = status }))
+	if exit >= 0 { // a shell asked how a line may go on
+		return exit
 	}
 	parsed, err := parser.Parse(args)
 	switch {
