@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -61,6 +62,22 @@ func hasOurTag(tags map[string]string) bool {
 		}
 	}
 	return false
+}
+
+// Born tells when the versions of a secret that have labels were made, by their ids.
+func (c *Cloud) Born(ctx context.Context, secretARN string) (map[string]time.Time, error) {
+	born := map[string]time.Time{}
+	pages := secretsmanager.NewListSecretVersionIdsPaginator(c.secrets, &secretsmanager.ListSecretVersionIdsInput{SecretId: &secretARN})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, newError("list the versions of "+secretARN, err)
+		}
+		for _, v := range page.Versions {
+			born[aws.ToString(v.VersionId)] = aws.ToTime(v.CreatedDate).UTC()
+		}
+	}
+	return born, nil
 }
 
 // NewSecret is a secret to create.

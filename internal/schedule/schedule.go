@@ -1,0 +1,233 @@
+// Package schedule is the arithmetic of rotation schedules: how far apart Secrets Manager's windows lie, and how long a key must live so that a
+// rotation that is missed is no outage.
+//
+// It is about time only: it asks no service and knows no secret.
+// (AWS Secrets Manager user guide, "Schedule expressions": all times are UTC, windows begin on the hour.)
+package schedule
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Schedule is what the arithmetic needs to know of a rotation schedule.
+type Schedule struct {
+	Shortest, Longest time.Duration // between two windows
+	Window            time.Duration // where none is given
+	MaxWindow         time.Duration // a window may run neither into the next one nor into the next day
+}
+
+// Reserve is left for people to act in, after a rotation was missed.
+const Reserve = 7 * day
+
+// LeastLife is how long a key must live so that one missed rotation is no outage, in whole days: two intervals, the window, and [Reserve].
+// Zero for the window stands for the service's default.
+func (s Schedule) LeastLife(window time.Duration) time.Duration {
+	if window == 0 {
+		window = s.Window
+	}
+	least := 2*s.Longest + window + Reserve
+	return (least + day - 1) / day * day
+}
+
+// Days is the schedule of a rotation every n days, as AutomaticallyAfterDays sets it.
+func Days(n int) Schedule {
+	every := time.Duration(n) * day
+	return Schedule{every, every, day, day} // such windows open at midnight, and last until the day ends
+}
+
+const day = 24 * time.Hour
+
+var (
+	errSchedule = errors.New("must be rate(30 days), rate(12 hours) or cron(0 4 ? * SUN *)")
+	errTooOften = errors.New("must leave at least 4 hours between rotations, as Secrets Manager does")
+	errRateMax  = errors.New("must be a rate of at most 999 days")
+	errMinutes  = errors.New("must begin with the minute 0, such as cron(0 4 ? * SUN *): windows open on the hour")
+	errYear     = errors.New("must end with * (every year), such as cron(0 4 ? * SUN *)")
+	errDays     = errors.New("must have ? in exactly one of its days: the third field (of the month) or the fifth (of the week)")
+	errFields   = errors.New("must have six fields: 0, hours, days of the month, months, days of the week, *")
+	errNever    = errors.New("never comes: correct its day or month")
+)
+
+var rateForm = regexp.MustCompile(`^rate\(([0-9]{1,6}) (hour|hours|day|days)\)$`)
+
+// Parse reads a schedule expression. The error says what it must be.
+func Parse(text string) (Schedule, error) {
+	if m := rateForm.FindStringSubmatch(text); m != nil {
+		return rate(m)
+	}
+	inner, isCron := strings.CutPrefix(text, "cron(")
+	inner, closed := strings.CutSuffix(inner, ")")
+	if !isCron || !closed {
+		return Schedule{}, errSchedule
+	}
+	return cron(strings.Fields(inner))
+}
+
+func rate(m []string) (Schedule, error) {
+	n, _ := strconv.Atoi(m[1])
+	if (n == 1) == strings.HasSuffix(m[2], "s") {
+		return Schedule{}, errSchedule // "1 days" is refused by AWS
+	}
+	every := time.Duration(n) * time.Hour
+	s := Schedule{every, every, time.Hour, min(every, day)}
+	if strings.HasPrefix(m[2], "day") {
+		every *= 24
+		s = Days(n)
+	}
+	switch {
+	case every < 4*time.Hour:
+		return Schedule{}, errTooOften
+	case every > 999*day:
+		return Schedule{}, errRateMax
+	}
+	return s, nil
+}
+
+// cron enumerates nine years of the expression, which holds every case of leap years.
+func cron(fields []string) (Schedule, error) {
+	if len(fields) != 6 {
+		return Schedule{}, errFields
+	}
+	switch {
+	case fields[0] != "0":
+		return Schedule{}, errMinutes
+	case fields[5] != "*":
+		return Schedule{}, errYear
+	case (fields[2] == "?") == (fields[4] == "?"):
+		return Schedule{}, errDays
+	}
+	hours, okHours := numbers(fields[1], 0, 23, nil)
+	months, okMonths := numbers(fields[3], 1, 12, monthNames)
+	fits, okDays := dayRule(fields[2], fields[4])
+	if !okHours || !okMonths || !okDays {
+		return Schedule{}, errors.New("has a field that cannot be read: " + errSchedule.Error())
+	}
+	return measure(hours, months, fits)
+}
+
+func measure(hours, months []int, fits func(time.Time) bool) (Schedule, error) {
+	s := Schedule{Window: time.Hour, MaxWindow: day}
+	if len(hours) == 1 {
+		s.Window = time.Duration(24-hours[0]) * time.Hour
+	}
+	var last time.Time
+	start := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	for date := start; date.Before(start.AddDate(9, 0, 0)); date = date.AddDate(0, 0, 1) {
+		if !slices.Contains(months, int(date.Month())) || !fits(date) {
+			continue
+		}
+		for _, hour := range hours {
+			at := date.Add(time.Duration(hour) * time.Hour)
+			s.MaxWindow = min(s.MaxWindow, time.Duration(24-hour)*time.Hour)
+			if !last.IsZero() {
+				gap := at.Sub(last)
+				s.Longest = max(s.Longest, gap)
+				if s.Shortest == 0 || gap < s.Shortest {
+					s.Shortest = gap
+				}
+			}
+			last = at
+		}
+	}
+	s.MaxWindow = min(s.MaxWindow, s.Shortest)
+	switch {
+	case last.IsZero() || s.Shortest == 0:
+		return Schedule{}, errNever
+	case s.Shortest < 4*time.Hour:
+		return Schedule{}, errTooOften
+	}
+	return s, nil
+}
+
+var (
+	monthNames = []string{"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"}
+	dayNames   = []string{"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"} // 1 to 7
+)
+
+// dayRule reads the days of the month or of the week, whichever is not "?".
+func dayRule(ofMonth, ofWeek string) (func(time.Time) bool, bool) {
+	if ofWeek == "?" {
+		if ofMonth == "L" {
+			return isLastOfMonth, true
+		}
+		days, ok := numbers(ofMonth, 1, 31, nil)
+		return func(t time.Time) bool { return slices.Contains(days, t.Day()) }, ok
+	}
+	if name, nth, found := strings.Cut(ofWeek, "#"); found {
+		weekday, ok := number(name, 1, 7, dayNames)
+		n, okNth := number(nth, 1, 5, nil)
+		return func(t time.Time) bool { return int(t.Weekday())+1 == weekday && (t.Day()-1)/7+1 == n }, ok && okNth
+	}
+	if name, found := strings.CutSuffix(ofWeek, "L"); found && name != "" {
+		weekday, ok := number(name, 1, 7, dayNames)
+		return func(t time.Time) bool { return lastWeekday(t, weekday) }, ok
+	}
+	if ofWeek == "L" {
+		ofWeek = "SAT"
+	}
+	weekdays, ok := numbers(ofWeek, 1, 7, dayNames)
+	return func(t time.Time) bool { return slices.Contains(weekdays, int(t.Weekday())+1) }, ok
+}
+
+func isLastOfMonth(t time.Time) bool { return t.AddDate(0, 0, 1).Day() == 1 }
+
+func lastWeekday(t time.Time, weekday int) bool {
+	return int(t.Weekday())+1 == weekday && t.AddDate(0, 0, 7).Month() != t.Month()
+}
+
+// numbers reads one field: *, 4, 4,16, 1-5, */6, 0/6, names.
+func numbers(field string, least, most int, names []string) ([]int, bool) {
+	var all []int
+	for part := range strings.SplitSeq(field, ",") {
+		base, stepText, stepped := strings.Cut(part, "/")
+		step := 1
+		if stepped {
+			n, ok := number(stepText, 1, most, nil)
+			if !ok {
+				return nil, false
+			}
+			step = n
+		}
+		from, to, ok := span(base, least, most, names, stepped)
+		if !ok {
+			return nil, false
+		}
+		for n := from; n <= to; n += step {
+			all = append(all, n)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all), len(all) > 0
+}
+
+func span(base string, least, most int, names []string, stepped bool) (from, to int, ok bool) {
+	if base == "*" || base == "" && stepped {
+		return least, most, true
+	}
+	first, last, isRange := strings.Cut(base, "-")
+	from, ok = number(first, least, most, names)
+	if !ok {
+		return 0, 0, false
+	}
+	switch {
+	case isRange:
+		to, ok = number(last, least, most, names)
+		return from, to, ok && from <= to
+	case stepped:
+		return from, most, true
+	}
+	return from, from, true
+}
+
+func number(text string, least, most int, names []string) (int, bool) {
+	if i := slices.Index(names, strings.ToUpper(text)); i >= 0 {
+		return i + 1, true
+	}
+	n, err := strconv.Atoi(text)
+	return n, err == nil && n >= least && n <= most
+}
