@@ -11,6 +11,7 @@ type commands struct {
 
 	Keys keysCommand `cmd:"" group:"registry" help:"List, look at, make and revoke API keys, as the registry's own user."`
 
+	Audit auditCommand `cmd:"" group:"registry" help:"Report on all keys of the registry: unused, expiring, badly named, held by no secret. For administrators."`
 	Trail trailCommand `cmd:"" group:"registry" help:"Tell from the registry's audit trail, through Athena, who used which key, from where and when."`
 
 	Demo    demoCommand    `cmd:"" group:"try" help:"Watch the life of a key: rotated under load, held, revoked; on a sandbox, in a few seconds."`

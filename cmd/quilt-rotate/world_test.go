@@ -78,25 +78,27 @@ func (w *world) observe(c *wire.Call, next func()) {
 
 // worldCommands shape the world of a script. Each is described at its method.
 var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg bool, args []string){
-	"sandbox":  (*world).start,
-	"secret":   (*world).secret,
-	"advance":  (*world).advance,
-	"key":      (*world).key,
-	"alive":    (*world).alive,
-	"expire":   (*world).expire,
-	"drop":     (*world).drop,
-	"edit":     (*world).edit,
-	"stick":    (*world).stick,
-	"rotated":  (*world).rotated,
-	"swept":    (*world).swept,
-	"registry": (*world).switches,
-	"refuse":   (*world).refuse,
-	"stall":    (*world).stall,
-	"arrived":  (*world).arrived,
-	"release":  (*world).release,
-	"athena":   (*world).athena,
-	"used":     (*world).used,
-	"queried":  (*world).queried,
+	"sandbox":       (*world).start,
+	"secret":        (*world).secret,
+	"advance":       (*world).advance,
+	"key":           (*world).key,
+	"alive":         (*world).alive,
+	"expire":        (*world).expire,
+	"drop":          (*world).drop,
+	"edit":          (*world).edit,
+	"stick":         (*world).stick,
+	"rotated":       (*world).rotated,
+	"swept":         (*world).swept,
+	"registry":      (*world).switches,
+	"refuse":        (*world).refuse,
+	"stall":         (*world).stall,
+	"arrived":       (*world).arrived,
+	"release":       (*world).release,
+	"athena":        (*world).athena,
+	"crowd":         (*world).crowd,
+	"administrator": (*world).administrator,
+	"used":          (*world).used,
+	"queried":       (*world).queried,
 
 	"answers": (*world).answers,
 	"own":     (*world).own,
@@ -466,3 +468,21 @@ type cleanup struct{ *testscript.TestScript }
 
 func (c cleanup) Helper()          {}
 func (c cleanup) Cleanup(f func()) { c.Defer(f) }
+
+// crowd N: the registry has N keys more, of two users, made long ago, some of them named as nobody should.
+func (w *world) crowd(ts *testscript.TestScript, _ bool, args []string) {
+	for i := range atoi(ts, args[0]) {
+		email, name := sandbox.UserEmail, fmt.Sprintf("job%d-prod-2026q3", i)
+		if i%2 == 1 {
+			email, name = sandbox.AdminEmail, fmt.Sprintf("test %d", i)
+		}
+		w.Registry.MintKey(email, name, 1+i%365)
+	}
+}
+
+// administrator VARIABLE: puts a key of the registry's administrator into the variable, as somebody would have it in the environment.
+func (w *world) administrator(ts *testscript.TestScript, _ bool, args []string) {
+	_, secret := w.Registry.MintKey(sandbox.AdminEmail, "admin-audit-2026q4", 30)
+	w.keep("administrator", secret)
+	ts.Setenv(args[0], secret)
+}
