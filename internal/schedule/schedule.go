@@ -42,8 +42,11 @@ func Days(n int) Schedule {
 
 const day = 24 * time.Hour
 
+// MustBe says what a schedule expression looks like.
+const MustBe = "must be rate(30 days), rate(12 hours) or cron(0 4 ? * SUN *)"
+
 var (
-	errSchedule = errors.New("must be rate(30 days), rate(12 hours) or cron(0 4 ? * SUN *)")
+	errSchedule = errors.New(MustBe)
 	errTooOften = errors.New("must leave at least 4 hours between rotations, as Secrets Manager does")
 	errRateMax  = errors.New("must be a rate of at most 999 days")
 	errMinutes  = errors.New("must begin with the minute 0, such as cron(0 4 ? * SUN *): windows open on the hour")
