@@ -63,7 +63,7 @@ func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {
 func (o *revokeCommand) print(c *terminal.Console, s *care.Secret, r procedure.Revoked) error {
 	if !r.Planned { // else it was shown
 		for _, line := range sweptLines(r.Result, time.Now()) {
-			fmt.Fprintln(c.Out, strings.Join(wrapped(line, c.Watched(), c.Width()), "\n"))
+			fmt.Fprintln(c.Out, strings.Join(fitting(line, c.Watched(), c.Width()), "\n"))
 		}
 	}
 	if r.Outcome == revocation.Paused {

@@ -39,10 +39,10 @@ func statusLines(s status.Status, watched bool, width int) []string {
 	if s.Sweep != nil && s.Sweep.WouldFail == nil {
 		for _, a := range s.Sweep.Actions {
 			l := wording.Planned(a, s.Sweep.RegistryTime)
-			lines = append(lines, wrapped(terminal.Line(l.Mark, l.Text, l.Beside), watched, width)...)
+			lines = append(lines, fitting(terminal.Line(l.Mark, l.Text, l.Beside), watched, width)...)
 		}
 		for _, note := range s.Sweep.Notes {
-			lines = append(lines, wrapped(terminal.Line(terminal.Warned, note, ""), watched, width)...)
+			lines = append(lines, fitting(terminal.Line(terminal.Warned, note, ""), watched, width)...)
 		}
 		if len(s.Sweep.Actions) == 0 && s.Sweep.Outcome != revocation.NotBootstrapped {
 			lines = append(lines, terminal.Line(terminal.Done, "the next sweep has nothing to do", ""))
@@ -82,13 +82,13 @@ func problemLines(s status.Status, watched bool, width int) []string {
 		if p.Severe {
 			mark = terminal.Failed
 		}
-		lines = append(lines, wrapped(terminal.Line(mark, p.Text, ""), watched, width)...)
+		lines = append(lines, fitting(terminal.Line(mark, p.Text, ""), watched, width)...)
 		if p.Hint != "" {
 			lines = append(lines, "      "+p.Hint)
 		}
 	}
 	if s.Error != "" {
-		lines = append(lines, wrapped(terminal.Line(terminal.Failed, s.Error, ""), watched, width)...)
+		lines = append(lines, fitting(terminal.Line(terminal.Failed, s.Error, ""), watched, width)...)
 		if s.Hint != "" {
 			lines = append(lines, "      "+s.Hint)
 		}
@@ -96,7 +96,8 @@ func problemLines(s status.Status, watched bool, width int) []string {
 	return lines
 }
 
-func wrapped(line string, watched bool, width int) []string {
+// fitting breaks a line where a person reads it.
+func fitting(line string, watched bool, width int) []string {
 	if !watched {
 		return []string{line}
 	}
@@ -212,7 +213,7 @@ func compact(s status.Status) string {
 		words = append(words, "current is "+wording.KeyOf(current))
 	}
 	if n := len(s.Versions); n > 1 {
-		words = append(words, fmt.Sprintf("%d others have labels", n-1))
+		words = append(words, fmt.Sprintf("versions with labels: %d", n))
 	}
 	switch {
 	case s.Rotation.UnderWay:

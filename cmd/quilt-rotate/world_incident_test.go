@@ -20,14 +20,13 @@ import (
 // incidentCommands shape the world of a script about incidents. Each is described at its method.
 var incidentCommands = map[string]func(w *world, ts *testscript.TestScript, neg bool, args []string){
 	"service":     (*world).service,
-	"shared":      (*world).shared,
 	"stray":       (*world).stray,
 	"held":        (*world).held,
 	"looked":      (*world).looked,
 	"versions":    (*world).versions,
 	"settled":     (*world).settled,
 	"off":         (*world).off,
-	"issuer":      (*world).issuer,
+	"key-issuer":  (*world).keyIssuer,
 	"transfer":    (*world).transfer,
 	"pending-too": (*world).pendingToo,
 }
@@ -41,14 +40,6 @@ func (w *world) service(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	tag := types.Tag{Key: aws.String(settings.TagRestart), Value: aws.String(args[0] + "/" + args[1])}
 	_, err := w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{SecretId: &args[2], Tags: []types.Tag{tag}})
-	ts.Check(err)
-}
-
-// shared SECRET OTHER: another secret in care holds the current key of the first, as after a copy by hand.
-func (w *world) shared(ts *testscript.TestScript, _ bool, args []string) {
-	value := w.current(ts, args[0]).Secret
-	tags := []types.Tag{{Key: aws.String(settings.TagGrace), Value: aws.String("24h")}}
-	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[1], SecretString: &value, Tags: tags})
 	ts.Check(err)
 }
 
@@ -148,8 +139,8 @@ func (w *world) off(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// issuer SECRET: another key of the same user, in a secret of its own, is the secret's issuer.
-func (w *world) issuer(ts *testscript.TestScript, _ bool, args []string) {
+// key-issuer SECRET: another key of the same user, in a secret of its own, is the secret's issuer.
+func (w *world) keyIssuer(ts *testscript.TestScript, _ bool, args []string) {
 	made, err := w.MakeKey(context.Background(), "issuer-prod-2026q4")
 	ts.Check(err)
 	w.keep(made.ID, made.Secret.Reveal())

@@ -37,7 +37,7 @@ type Unread struct {
 	Err    error
 }
 
-// readers bounds how many secrets are read at once: Secrets Manager throttles DescribeSecret at some 40 a second (quotas).
+// readers bounds how many secrets are read at once.
 const readers = 8
 
 // Holdings are the keys that all secrets in care hold, in the order of the secrets. A version that has no value, or no key in it, holds none. A
@@ -47,6 +47,10 @@ func Holdings(ctx context.Context, c *cloud.Cloud) ([]Holding, []Unread, error) 
 	if err != nil {
 		return nil, nil, err
 	}
+	return holdings(ctx, c, listed)
+}
+
+func holdings(ctx context.Context, c *cloud.Cloud, listed []cloud.Listed) ([]Holding, []Unread, error) {
 	found, failed := make([][]Holding, len(listed)), make([]error, len(listed))
 	var group errgroup.Group
 	group.SetLimit(readers)
@@ -64,6 +68,33 @@ func Holdings(ctx context.Context, c *cloud.Cloud) ([]Holding, []Unread, error) 
 		}
 	}
 	return slices.Concat(found...), unread, ctx.Err()
+}
+
+// Held tells which of the keys some secret in care holds, in any version, by their ids: those in labels, and those in the values of versions without one.
+// A key that shows the same fingerprint as a held one without a label counts as held.
+func Held(ctx context.Context, c *cloud.Cloud, keys []quilt.APIKey) (map[string]string, []Unread, error) {
+	listed, err := c.Managed(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	held := map[string]string{}
+	for _, l := range listed {
+		for _, id := range l.Keys {
+			held[id] = l.Name
+		}
+	}
+	holdings, unread, err := holdings(ctx, c, listed)
+	for _, h := range holdings {
+		if h.KeyID != "" {
+			continue
+		}
+		for _, k := range keys {
+			if h.Is(k) {
+				held[k.ID] = h.Secret
+			}
+		}
+	}
+	return held, unread, err
 }
 
 func holdingsOf(ctx context.Context, v *vault.Vault, arn string) ([]Holding, error) {

@@ -2,8 +2,7 @@ package care
 
 import (
 	"context"
-
-	"golang.org/x/sync/errgroup"
+	"slices"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cloud"
@@ -21,68 +20,19 @@ type Keepers struct {
 
 // FindKeepers looks at all secrets in care but one, which is named by its ARN; "" leaves none out.
 func FindKeepers(ctx context.Context, c *cloud.Cloud, but string) (Keepers, error) {
-	holdings, unread, err := Holdings(ctx, c)
+	all, err := c.Managed(ctx)
 	if err != nil {
 		return Keepers{}, err
 	}
-	listed, err := c.Managed(ctx)
-	if err != nil {
-		return Keepers{}, err
-	}
+	others := slices.DeleteFunc(all, func(l cloud.Listed) bool { return l.ARN == but })
 	k := Keepers{labels: map[string]string{}}
-	for _, h := range holdings {
-		if h.ARN != but {
-			k.holdings = append(k.holdings, h)
-		}
-	}
-	found, failed := make([][]string, len(listed)), make([]error, len(listed))
-	var group errgroup.Group
-	group.SetLimit(readers)
-	for i, l := range listed {
-		if l.ARN == but {
-			continue
-		}
-		group.Go(func() error {
-			found[i], failed[i] = labelsOf(ctx, c, l.ARN)
-			return nil
-		})
-	}
-	_ = group.Wait() // none fails: failed has what did
-	for i, l := range listed {
-		for _, id := range found[i] {
+	for _, l := range others {
+		for _, id := range l.Keys {
 			k.labels[id] = l.Name
 		}
-		if failed[i] != nil {
-			unread = append(unread, Unread{l.Name, failed[i]})
-		}
 	}
-	for _, u := range unread {
-		if !k.lists(u.Secret) {
-			k.Unread = append(k.Unread, u)
-		}
-	}
-	return k, ctx.Err()
-}
-
-func labelsOf(ctx context.Context, c *cloud.Cloud, arn string) ([]string, error) {
-	s, err := c.Vault.Describe(ctx, arn)
-	if err != nil || s.Deleted {
-		return nil, err
-	}
-	var ids []string
-	for _, v := range s.Versions {
-		ids = append(ids, v.Keys...)
-	}
-	return ids, nil
-}
-
-func (k Keepers) lists(secret string) bool {
-	for _, u := range k.Unread {
-		if u.Secret == secret {
-			return true
-		}
-	}
-	return false
+	k.holdings, k.Unread, err = holdings(ctx, c, others)
+	return k, err
 }
 
 // Of names a secret that keeps the registry's key.

@@ -13,6 +13,7 @@ import (
 	"github.com/creack/pty"
 
 	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -236,5 +237,18 @@ func TestARegionFitsALowTerminal(t *testing.T) {
 	first, _, _ := strings.Cut(out.String(), "\x1b[?25h")
 	if n := strings.Count(first, "\n"); n > 7*(strings.Count(first, "more lines")) || !strings.Contains(first, "25 more lines") {
 		t.Errorf("it drew %q", first)
+	}
+}
+
+func TestASecretIsHandedOverUnseen(t *testing.T) {
+	// Protects keys: a pipe gets every byte of one and none beside, and a terminal gets nothing.
+	var out, errs bytes.Buffer
+	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &errs, nil)
+	if err := c.HandOver(redact.New("a secret")); err != nil || out.String() != "a secret" {
+		t.Errorf("the pipe got %q (%v)", out.String(), err)
+	}
+	watched, _, seen := atATerminal(t)
+	if err := watched.HandOver(redact.New("a secret")); !errors.Is(err, terminal.ErrSeen) || strings.Contains(seen(), "a secret") {
+		t.Errorf("at a terminal it fails with %v", err)
 	}
 }
