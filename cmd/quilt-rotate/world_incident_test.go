@@ -13,7 +13,6 @@ import (
 
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awsecs"
-	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/settings"
 )
 
@@ -23,6 +22,7 @@ var incidentCommands = map[string]func(w *world, ts *testscript.TestScript, neg 
 	"stray":       (*world).stray,
 	"held":        (*world).held,
 	"looked":      (*world).looked,
+	"looking":     (*world).looking,
 	"versions":    (*world).versions,
 	"settled":     (*world).settled,
 	"off":         (*world).off,
@@ -81,13 +81,22 @@ func (w *world) pendingToo(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
+// looking SECRET: waits until somebody has asked when the secret's versions were made, as unstick does before it waits.
+func (w *world) looking(ts *testscript.TestScript, _ bool, args []string) {
+	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(time.Minute)
+	defer poll.Stop()
+	for w.asked("ListSecretVersionIds", args[0]) == 0 {
+		select {
+		case <-poll.C:
+		case <-tooLong:
+			ts.Fatalf("nobody looks")
+		}
+	}
+}
+
 // looked: waits until `status --watch` has looked, and told of it: until it looks once more.
 func (w *world) looked(ts *testscript.TestScript, _ bool, _ []string) {
-	invocations := func() int {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return sandboxtest.Count(w.requests, "Invoke")
-	}
+	invocations := func() int { return w.asked("Invoke", "") }
 	poll, tooLong, enough := time.NewTicker(10*time.Millisecond), time.After(time.Minute), invocations()+2
 	defer poll.Stop()
 	for invocations() < enough {
@@ -163,4 +172,17 @@ func (w *world) transfer(ts *testscript.TestScript, _ bool, args []string) {
 	if !w.Registry.TransferKey(args[0], sandbox.AdminEmail) {
 		ts.Fatalf("there is no key %s", args[0])
 	}
+}
+
+// asked is how often an operation was asked for, about a secret; "" stands for any.
+func (w *world) asked(operation, secret string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, q := range w.requests {
+		if q.Operation == operation && strings.Contains(q.Sent, secret) {
+			n++
+		}
+	}
+	return n
 }
