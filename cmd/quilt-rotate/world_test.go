@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"io"
+	"crypto/sha256"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,24 +18,24 @@ import (
 	"github.com/google/uuid"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/demo/scene"
 	"quilt-rotate/internal/sandbox"
-	"quilt-rotate/internal/sandbox/awslambda"
+	"quilt-rotate/internal/sandbox/awsathena"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
 	"quilt-rotate/internal/settings"
-	"quilt-rotate/internal/vault"
 )
 
 // A world is a script's sandbox, with the real functions in it.
 type world struct {
 	*scene.Scene
+	trail *awsathena.Server
 
 	mu       sync.Mutex
 	requests []sandboxtest.Request
 	faults   []wire.Hook
+	gate     *sandboxtest.Gate
 	keys     map[string]string // secrets of keys, by the names that the script gave them
 }
 
@@ -78,23 +78,40 @@ func (w *world) observe(c *wire.Call, next func()) {
 
 // worldCommands shape the world of a script. Each is described at its method.
 var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg bool, args []string){
-	"sandbox":      (*world).start,
-	"secret":       (*world).secret,
-	"advance":      (*world).advance,
-	"key":          (*world).key,
-	"alive":        (*world).alive,
-	"expire":       (*world).expire,
-	"drop":         (*world).drop,
-	"edit":         (*world).edit,
-	"stick":        (*world).stick,
-	"rotated":      (*world).rotated,
-	"swept":        (*world).swept,
-	"registry":     (*world).switches,
-	"refuse":       (*world).refuse,
+	"sandbox":       (*world).start,
+	"secret":        (*world).secret,
+	"advance":       (*world).advance,
+	"key":           (*world).key,
+	"alive":         (*world).alive,
+	"expire":        (*world).expire,
+	"drop":          (*world).drop,
+	"edit":          (*world).edit,
+	"stick":         (*world).stick,
+	"rotated":       (*world).rotated,
+	"swept":         (*world).swept,
+	"registry":      (*world).switches,
+	"refuse":        (*world).refuse,
+	"stall":         (*world).stall,
+	"arrived":       (*world).arrived,
+	"release":       (*world).release,
+	"athena":        (*world).athena,
+	"crowd":         (*world).crowd,
+	"administrator": (*world).administrator,
+	"used":          (*world).used,
+	"queried":       (*world).queried,
+
+	"answers": (*world).answers,
+	"own":     (*world).own,
+	"write":   (*world).write,
+	"issuer":  (*world).issuer,
+	"tag":     (*world).tag,
+	"replica": (*world).replica,
+	"same":    (*world).same,
+	"keys":    (*world).count,
+
 	"code":         (*world).code,
 	"holds":        (*world).holds,
 	"made":         (*world).made,
-	"tag":          (*world).tag,
 	"tagged":       (*world).tagged,
 	"lose":         (*world).lose,
 	"meanwhile":    (*world).meanwhile,
@@ -102,7 +119,6 @@ var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg boo
 	"env-equal":    (*world).envEqual,
 	"version":      (*world).version,
 	"plain-secret": (*world).plainSecret,
-	"issuer":       (*world).issuer,
 	"binary":       (*world).binary,
 	"key-file":     (*world).keyFile,
 }
@@ -224,15 +240,6 @@ func (w *world) edit(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-var keyInText = regexp.MustCompile(`\bKEY\b`) // not the end of QUILT_API_KEY
-
-func (w *world) withKey(ts *testscript.TestScript, secret, text string) string {
-	if !keyInText.MatchString(text) {
-		return text
-	}
-	return keyInText.ReplaceAllLiteralString(text, w.current(ts, secret).Secret)
-}
-
 // stick SECRET: a rotation that never goes on: AWSPENDING on a version without a value.
 func (w *world) stick(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.Secrets.StartPending(args[0], uuid.NewString())
@@ -267,6 +274,7 @@ func (w *world) switches(ts *testscript.TestScript, _ bool, args []string) {
 		"null-me":              func(s *quiltregistry.Switches) { s.NullMe = true },
 		"revoked-keys-go-on":   func(s *quiltregistry.Switches) { s.RevokeLingers = 1000 },
 		"max-keys":             func(s *quiltregistry.Switches) { s.MaxKeysPerUser = atoi(ts, value) },
+		"use-granularity":      func(s *quiltregistry.Switches) { s.UseGranularity = duration(ts, value) },
 		"same-fingerprints-on": func(s *quiltregistry.Switches) { s.DuplicateFingerprints = true },
 	}[args[0]]
 	if !known {
@@ -279,6 +287,98 @@ func atoi(ts *testscript.TestScript, text string) int {
 	n, err := strconv.Atoi(text)
 	ts.Check(err)
 	return n
+}
+
+func duration(ts *testscript.TestScript, text string) time.Duration {
+	d, err := time.ParseDuration(text)
+	ts.Check(err)
+	return d
+}
+
+// answers OPERATION OLD NEW: in the answers to it OLD becomes NEW from now on, until the next fault.
+func (w *world) answers(_ *testscript.TestScript, _ bool, args []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = []wire.Hook{sandboxtest.On(sandboxtest.EditAnswer(args[1], args[2]), args[0])}
+}
+
+// own [admin]: a key of the ordinary user, or of the administrator, stands in the script's QUILT_API_KEY, and its id in $OWN.
+func (w *world) own(ts *testscript.TestScript, _ bool, args []string) {
+	email := sandbox.UserEmail
+	if len(args) > 0 {
+		email = sandbox.AdminEmail
+	}
+	id, secret := w.Registry.MintKey(email, "by-hand-2026q4", settings.DefaultExpiresInDays)
+	w.keep(id, secret)
+	ts.Setenv("QUILT_API_KEY", secret)
+	ts.Setenv("OWN", id)
+}
+
+// write FILE TEXT: a file for standard input. PASSWORD in the text stands for the user's, KEY:ID for a key that
+// the script has looked at, and HASH:ID for its SHA-256 in hex.
+func (w *world) write(ts *testscript.TestScript, _ bool, args []string) {
+	text := strings.ReplaceAll(args[1], "PASSWORD", sandbox.UserPassword)
+	w.mu.Lock()
+	for id, secret := range w.keys {
+		text = strings.ReplaceAll(text, "KEY:"+id, secret)
+		text = strings.ReplaceAll(text, "HASH:"+id, fmt.Sprintf("%x", sha256.Sum256([]byte(secret))))
+	}
+	w.mu.Unlock()
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text+"\n"), 0o600))
+}
+
+// issuer NAME user|admin|broken: a secret with the password of one of the two, or with something that is no credential.
+func (w *world) issuer(ts *testscript.TestScript, _ bool, args []string) {
+	value := map[string]string{
+		"user":   fmt.Sprintf(`{"username": %q, "password": %q}`, sandbox.UserName, sandbox.UserPassword),
+		"admin":  fmt.Sprintf(`{"username": %q, "password": %q}`, sandbox.AdminName, sandbox.AdminPassword),
+		"broken": `{"user": "somebody"}`,
+	}[args[1]]
+	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0], SecretString: &value})
+	ts.Check(err)
+}
+
+// tag SECRET NAME VALUE: the secret gets the tag.
+func (w *world) tag(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{
+		SecretId: &args[0], Tags: []types.Tag{{Key: &args[1], Value: &args[2]}},
+	})
+	ts.Check(err)
+}
+
+// replica SECRET REGION STATUS: the secret has a replica there, in that state.
+func (w *world) replica(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := w.SecretsManager().ReplicateSecretToRegions(context.Background(), &secretsmanager.ReplicateSecretToRegionsInput{
+		SecretId: &args[0], AddReplicaRegions: []types.ReplicaRegionType{{Region: &args[1]}},
+	})
+	ts.Check(err)
+	ts.Check(w.Secrets.SetReplicaStatus(args[0], args[1], args[2], ""))
+}
+
+// same SECRET OTHER: another secret in care, with the same key.
+func (w *world) same(ts *testscript.TestScript, _ bool, args []string) {
+	value := w.current(ts, args[0]).Secret
+	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{
+		Name: &args[1], SecretString: &value, Tags: []types.Tag{{Key: aws.String(settings.TagGrace), Value: aws.String("24h")}},
+	})
+	ts.Check(err)
+}
+
+// keys N [NAME]: the registry has N keys whose names begin so.
+func (w *world) count(ts *testscript.TestScript, _ bool, args []string) {
+	prefix, n := "", 0
+	if len(args) > 1 {
+		prefix = args[1]
+	}
+	for _, k := range w.Registry.Keys() {
+		if strings.HasPrefix(k.Name, prefix) {
+			n++
+			w.keep(k.ID, k.Secret)
+		}
+	}
+	if n != atoi(ts, args[0]) {
+		ts.Fatalf("there are %d keys %s, want %s", n, prefix, args[0])
+	}
 }
 
 // refuse OPERATION STATUS CODE [MESSAGE]: AWS, or the registry, refuses an operation from now on; * stands for every one of AWS's. ! refuse: no more.
@@ -294,6 +394,10 @@ func (w *world) refuse(ts *testscript.TestScript, neg bool, args []string) {
 		message = args[3]
 	}
 	answer := sandboxtest.AWSError(atoi(ts, args[1]), args[2], message)
+	if args[0] == "*" && args[2] == "ExpiredTokenException" {
+		w.faults = []wire.Hook{sandbox.ExpiredToken} // each service has its own words for it
+		return
+	}
 	if args[0] == "*" {
 		w.faults = []wire.Hook{func(c *wire.Call, next func()) {
 			if c.Service == "registry" {
@@ -307,161 +411,88 @@ func (w *world) refuse(ts *testscript.TestScript, neg bool, args []string) {
 	w.faults = []wire.Hook{sandboxtest.On(answer, args[0])}
 }
 
-// code FILE [USER]: puts the code into the file that the registry's login page shows the user.
-func (w *world) code(ts *testscript.TestScript, _ bool, args []string) {
-	address := w.RegistryURL + "/login"
-	if len(args) > 1 {
-		address += "?user=" + args[1]
+// athena [no-table|no-output-location|stall]: Athena over the registry's real audit trail. The script's environment is pointed to it, and $AUDIT is its database.
+func (w *world) athena(ts *testscript.TestScript, _ bool, args []string) {
+	w.trail = awsathena.New(awsathena.Options{Clock: w.Clock, Trail: w.Registry})
+	for _, arg := range args {
+		w.trail.SetSwitches(func(s *awsathena.Switches) {
+			s.NoTable, s.NoOutputLocation, s.Stall = s.NoTable || arg == "no-table", s.NoOutputLocation || arg == "no-output-location", s.Stall || arg == "stall"
+		})
 	}
-	answer, err := http.Get(address) //nolint:gosec // the sandbox's own
-	ts.Check(err)
-	defer answer.Body.Close()
-	page, err := io.ReadAll(answer.Body)
-	ts.Check(err)
-	found := regexp.MustCompile(`<pre id="code">(.+)</pre>`).FindSubmatch(page)
-	if found == nil {
-		ts.Fatalf("the login page shows no code")
-	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), append(found[1], '\n'), 0o600))
+	server := httptest.NewServer(w.trail)
+	ts.Defer(server.Close)
+	ts.Setenv("AWS_ENDPOINT_URL_ATHENA", server.URL)
+	ts.Setenv("AUDIT", awsathena.DefaultDatabase)
+	ts.Setenv("WORKGROUP", awsathena.DefaultWorkgroup)
 }
 
-// key-file FILE SECRET: puts the secret's current key into the file.
-func (w *world) keyFile(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(" "+w.current(ts, args[1]).Secret+" \n"), 0o600))
-}
-
-// holds SECRET VALUE: the current value is that one, to the byte. KEY in it stands for the key that is there.
-func (w *world) holds(ts *testscript.TestScript, _ bool, args []string) {
-	want := w.withKey(ts, args[0], args[1])
-	shot, err := w.Secrets.Snapshot(args[0])
+// used SECRET: a consumer gets AWS credentials with the secret's current key. ! used SECRET: with half of the key, which the registry refuses.
+func (w *world) used(ts *testscript.TestScript, neg bool, args []string) {
+	key := w.current(ts, args[0]).Secret
+	if neg {
+		key = key[:len(key)/2]
+	}
+	request, err := http.NewRequest(http.MethodGet, w.RegistryURL+"/api/auth/get_credentials", nil)
 	ts.Check(err)
-	if current, _ := shot.Holder(vault.Current); current.Value != want {
-		ts.Fatalf("the current value of %s is another one", args[0])
+	request.Header.Set("Authorization", "Bearer "+key)
+	request.Header.Set("User-Agent", "a-consumer/1.0")
+	answer, err := http.DefaultClient.Do(request)
+	ts.Check(err)
+	ts.Check(answer.Body.Close())
+	if (answer.StatusCode != http.StatusOK) != neg {
+		ts.Fatalf("the key was used: %s", answer.Status)
 	}
 }
 
-// made SECRET N: the registry has so many keys that were made for the secret.
-func (w *world) made(ts *testscript.TestScript, _ bool, args []string) {
-	shot, err := w.Secrets.Snapshot(args[0])
-	ts.Check(err)
-	n := 0
-	for _, k := range w.Registry.Keys() {
-		if mark, ours := apikey.MarkOf(k.Name); ours && mark == apikey.SecretMark(shot.ARN) {
-			n++
+// queried: waits until a query runs.
+func (w *world) queried(ts *testscript.TestScript, _ bool, _ []string) {
+	for end := time.Now().Add(time.Minute); len(w.trail.Queries()) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("no query was started")
 		}
 	}
-	if n != atoi(ts, args[1]) {
-		ts.Fatalf("the registry has %d keys that were made for %s", n, args[0])
-	}
 }
 
-// tag SECRET NAME VALUE: the secret has that tag from now on.
-func (w *world) tag(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{
-		SecretId: &args[0], Tags: []types.Tag{{Key: &args[1], Value: &args[2]}},
-	})
-	ts.Check(err)
-}
-
-// tagged SECRET NAME VALUE: the secret has that tag. ! tagged SECRET NAME: it has no such tag.
-func (w *world) tagged(ts *testscript.TestScript, neg bool, args []string) {
-	out, err := w.SecretsManager().DescribeSecret(context.Background(), &secretsmanager.DescribeSecretInput{SecretId: &args[0]})
-	ts.Check(err)
-	have, there := "", false
-	for _, tag := range out.Tags {
-		if aws.ToString(tag.Key) == args[1] {
-			have, there = aws.ToString(tag.Value), true
-		}
-	}
-	if there == neg || !neg && have != args[2] {
-		ts.Fatalf("the tag %s of %s is %q", args[1], args[0], have)
-	}
-}
-
-// lose OPERATION [N]: the answers to the next N requests for the operation are lost, though it is carried out; one where no number is given.
-func (w *world) lose(ts *testscript.TestScript, _ bool, args []string) {
-	left := 1
-	if len(args) > 1 {
-		left = atoi(ts, args[1])
-	}
-	w.addFault(sandboxtest.On(func(c *wire.Call, next func()) {
-		next()
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if left > 0 {
-			left--
-			c.Cut()
-		}
-	}, args[0]))
-}
-
-// meanwhile OPERATION SECRET VALUE: right before the next request for the operation, somebody writes that value, past everything.
-func (w *world) meanwhile(ts *testscript.TestScript, _ bool, args []string) {
-	var once sync.Once
-	w.addFault(sandboxtest.On(func(_ *wire.Call, next func()) {
-		once.Do(func() { w.edit(ts, false, args[1:]) })
-		next()
-	}, args[0]))
-}
-
-func (w *world) addFault(fault wire.Hook) {
+// stall OPERATION: requests for it wait from now on, until release.
+func (w *world) stall(ts *testscript.TestScript, _ bool, args []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.faults = append(slices.Clone(w.faults), fault)
+	w.gate = sandboxtest.NewGate(cleanup{ts})
+	w.faults = []wire.Hook{sandboxtest.On(w.gate.Stall, args[0])}
 }
 
-// foreign NAME: a secret that another program rotates.
-func (w *world) foreign(ts *testscript.TestScript, _ bool, args []string) {
-	w.secret(ts, false, []string{args[0], "bare"})
-	_, err := w.Lambda.Add(awslambda.Config{Name: "others", Handler: nothing{}})
-	ts.Check(err)
-	_, err = w.SecretsManager().RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{
-		SecretId: &args[0], RotationLambdaARN: aws.String(sandboxtest.FunctionARN("others")), RotateImmediately: aws.Bool(false),
-		RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
-	})
-	ts.Check(err)
-}
-
-// nothing is a function that does nothing.
-type nothing struct{}
-
-func (nothing) Invoke(context.Context, []byte) ([]byte, error) { return []byte("null"), nil }
-
-// env-equal A B: both texts are the same.
-func (w *world) envEqual(ts *testscript.TestScript, neg bool, args []string) {
-	if (args[0] == args[1]) == neg {
-		ts.Fatalf("%s and %s: equal is %t", args[0], args[1], neg)
+// arrived: waits until a request stalls.
+func (w *world) arrived(ts *testscript.TestScript, _ bool, _ []string) {
+	select {
+	case <-w.gate.Arrived:
+	case <-time.After(time.Minute):
+		ts.Fatalf("no request came")
 	}
 }
 
-// version VARIABLE SECRET LABEL: puts the id of the version that has the label into the variable.
-func (w *world) version(ts *testscript.TestScript, _ bool, args []string) {
-	shot, err := w.Secrets.Snapshot(args[1])
-	ts.Check(err)
-	v, ok := shot.Holder(args[2])
-	if !ok {
-		ts.Fatalf("no version of %s has the label %s", args[1], args[2])
+// release: lets the requests go on that stall.
+func (w *world) release(*testscript.TestScript, bool, []string) { w.gate.Open() }
+
+// cleanup is a script as the rig's parts know a test.
+type cleanup struct{ *testscript.TestScript }
+
+func (c cleanup) Helper()          {}
+func (c cleanup) Cleanup(f func()) { c.Defer(f) }
+
+// crowd N: the registry has N keys more, of two users, made long ago, some of them named as nobody should.
+func (w *world) crowd(ts *testscript.TestScript, _ bool, args []string) {
+	for i := range atoi(ts, args[0]) {
+		email, name := sandbox.UserEmail, fmt.Sprintf("job%d-prod-2026q3", i)
+		if i%2 == 1 {
+			email, name = sandbox.AdminEmail, fmt.Sprintf("test %d", i)
+		}
+		w.Registry.MintKey(email, name, 1+i%365)
 	}
-	ts.Setenv(args[0], v.ID)
 }
 
-// plain-secret NAME VALUE: a secret with nothing but that value.
-func (w *world) plainSecret(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0], SecretString: &args[1]})
-	ts.Check(err)
-}
-
-// issuer NAME [admin]: a secret with the password of the ordinary user, or of the administrator, for an issuer.
-func (w *world) issuer(ts *testscript.TestScript, _ bool, args []string) {
-	user, password := sandbox.UserName, sandbox.UserPassword
-	if len(args) > 1 {
-		user, password = sandbox.AdminName, sandbox.AdminPassword
-	}
-	w.plainSecret(ts, false, []string{args[0], `{"username": "` + user + `", "password": "` + password + `"}`})
-}
-
-// binary NAME: a secret whose value is bytes.
-func (w *world) binary(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0], SecretBinary: []byte{1, 2, 3}})
-	ts.Check(err)
+// administrator VARIABLE: puts a key of the registry's administrator into the variable, as somebody would have it in the environment.
+func (w *world) administrator(ts *testscript.TestScript, _ bool, args []string) {
+	_, secret := w.Registry.MintKey(sandbox.AdminEmail, "admin-audit-2026q4", 30)
+	w.keep("administrator", secret)
+	ts.Setenv(args[0], secret)
 }

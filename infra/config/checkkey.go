@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"quilt-rotate/internal/schedule"
 	"quilt-rotate/internal/settings"
 )
 
@@ -21,10 +22,19 @@ func checkKey(g *gathering, c *Config, path string, k *Key, names map[string]str
 	checkIssuer(g, c, path, k)
 	checkReaders(g, c, path, k)
 	checkReplicas(g, c, path, k)
+	checkRestart(g, path+".restart", k)
+}
+
+func checkRestart(g *gathering, path string, k *Key) {
+	fine := true
 	for i, s := range k.Restart {
-		at := fmt.Sprintf("%s.restart[%d]", path, i)
-		g.require(at+".cluster", serviceForm.MatchString(s.Cluster), "must be the name of an ECS cluster, not its ARN")
-		g.require(at+".service", serviceForm.MatchString(s.Service), "must be the name of an ECS service, not its ARN")
+		at, cluster, service := fmt.Sprintf("%s[%d]", path, i), serviceForm.MatchString(s.Cluster), serviceForm.MatchString(s.Service)
+		g.require(at+".cluster", cluster, "must be the name of an ECS cluster, not its ARN")
+		g.require(at+".service", service, "must be the name of an ECS service, not its ARN")
+		fine = fine && cluster && service
+	}
+	if _, err := k.restartTag(); fine && err != nil {
+		g.add(path, "as the tag %s: %s", settings.TagRestart, err)
 	}
 }
 
@@ -52,6 +62,7 @@ func checkSecret(g *gathering, c *Config, path string, k *Key) {
 func checkSecretARN(g *gathering, path, text string, c *Config) {
 	a, ok := parseARN(text)
 	g.require(path, ok && a.service == "secretsmanager" && secretNameOf(text) != "", "must be the whole ARN of a secret, with the six characters at its end")
+	g.requirePartition(path, a, c.Region)
 	g.require(path, !ok || c.Region == "" || a.region == c.Region, "is of the region %s, but the stack is of %s: use the region's own stack", a.region, c.Region)
 	g.require(path, !ok || c.Account == "" || a.account == c.Account, "is of the account %s, but the stack is of %s: use the account's own stack", a.account, c.Account)
 }
@@ -59,7 +70,7 @@ func checkSecretARN(g *gathering, path, text string, c *Config) {
 // settingPaths are the fields that become tags.
 var settingPaths = map[string]string{
 	settings.TagField: "field", settings.TagKeyName: "keyName", settings.TagExpiresInDays: "expiresInDays", settings.TagGrace: "grace",
-	settings.TagQuiet: "quiet", settings.TagHoldLimit: "holdLimit", settings.TagIssuer: "issuer", settings.TagOwner: "owner",
+	settings.TagQuiet: "quiet", settings.TagHoldLimit: "holdLimit", settings.TagIssuer: "issuer", settings.TagOwner: "owner", settings.TagRestart: "restart",
 }
 
 // checkSettings has the functions' own rules judge what becomes a tag.
@@ -85,6 +96,8 @@ func checkSettings(g *gathering, path string, k *Key) {
 	g.require(path+".plain", !k.Plain || k.Field == "", "does not go with a field: a plain value is the key alone")
 }
 
+const day = 24 * time.Hour
+
 // checkTimes holds the arithmetic: one missed rotation must be no outage, and no replaced key may still live when the next one is made.
 func checkTimes(g *gathering, path string, k *Key) {
 	at := func(field string) string { return path + "." + field }
@@ -92,22 +105,21 @@ func checkTimes(g *gathering, path string, k *Key) {
 	if g.has(at("schedule")) {
 		return
 	}
-	s, err := parseSchedule(k.Schedule)
+	s, err := schedule.Parse(k.Schedule)
 	if err != nil {
 		if k.Schedule == "" {
-			err = errors.New("is not given: it " + errSchedule.Error())
+			err = errors.New("is not given: it " + schedule.MustBe)
 		}
 		g.add(at("schedule"), "%s", err)
 		return
 	}
-	window := time.Duration(k.Window)
-	if window == 0 {
-		window = s.window
+	window := s.Window
+	if g.given(at("window")) {
+		window = time.Duration(k.Window)
 	}
 	g.require(at("window"), window%time.Hour == 0 && window >= time.Hour, "must be whole hours, such as 2h")
-	g.require(at("window"), window <= s.maxWindow, "must be at most %s here: a window may run neither into the next day (UTC) nor into the next window", Duration(s.maxWindow))
-	if life := time.Duration(k.ExpiresInDays) * day; life < 2*s.longest+window+Reserve && !g.has(at("window")) && !g.has(at("expiresInDays")) {
-		least := (2*s.longest + window + Reserve + day - 1) / day
+	g.require(at("window"), window <= s.MaxWindow, "must be at most %s here: a window may run neither into the next day (UTC) nor into the next window", Duration(s.MaxWindow))
+	if least := int(s.LeastLife(window) / day); k.ExpiresInDays < least && !g.has(at("window")) && !g.has(at("expiresInDays")) {
 		fix := fmt.Sprintf("at least %d, or rotate more often", least)
 		if least > settings.MaxExpiresInDays {
 			fix = "longer than a key may live: rotate more often"
@@ -115,7 +127,7 @@ func checkTimes(g *gathering, path string, k *Key) {
 		g.add(at("expiresInDays"), "is too short for one missed rotation: twice the interval, the window and 7 days make it %s", fix)
 	}
 	if !g.has(at("grace")) && !g.has(at("quiet")) {
-		g.require(at("schedule"), s.shortest > k.GracePeriod()+k.QuietPeriod(), "must leave more time between rotations than grace and quiet together (%s): a third key would live", Duration(k.GracePeriod()+k.QuietPeriod()))
+		g.require(at("schedule"), s.Shortest > k.GracePeriod()+k.QuietPeriod(), "must leave more time between rotations than grace and quiet together (%s): a third key would live", Duration(k.GracePeriod()+k.QuietPeriod()))
 	}
 }
 
@@ -137,6 +149,7 @@ func checkReaders(g *gathering, c *Config, path string, k *Key) {
 		principal := strings.HasPrefix(a.resource, "role/") || strings.HasPrefix(a.resource, "user/") || a.resource == "root"
 		g.require(at, ok && a.service == "iam" && principal && accountForm.MatchString(a.account) && !strings.ContainsAny(reader, "*?"),
 			"must be the ARN of one role, user or account (arn:aws:iam::<account>:role/<name>), without wildcards")
+		g.requirePartition(at, a, c.Region)
 		g.require(at, c.KMSKey != AWSManaged || c.Account == "" || a.account == c.Account, "is of another account, which cannot read with the AWS-managed key: set kmsKey to new, or to a key of yours")
 	}
 }
@@ -146,6 +159,7 @@ func checkReplicas(g *gathering, c *Config, path string, k *Key) {
 	for i, r := range k.Replicas {
 		at := fmt.Sprintf("%s.replicas[%d]", path, i)
 		g.require(at+".region", regionForm.MatchString(r.Region), "must be a region such as eu-west-1")
+		g.require(at+".region", c.Region == "" || PartitionOf(r.Region) == PartitionOf(c.Region), "is of another partition than %s, and no secret is replicated there", c.Region)
 		g.require(at+".region", !seen[r.Region] || r.Region == "", "has the secret already: take it out")
 		seen[r.Region] = true
 		if r.KMSKey != "" {
@@ -156,13 +170,13 @@ func checkReplicas(g *gathering, c *Config, path string, k *Key) {
 
 // LeastDaysLeft is how long a current key lives at the least, in whole days, as long as no rotation is missed.
 func (k *Key) LeastDaysLeft() int {
-	s, err := parseSchedule(k.Schedule)
+	s, err := schedule.Parse(k.Schedule)
 	if err != nil {
 		return 0
 	}
 	window := time.Duration(k.Window)
 	if window == 0 {
-		window = s.window
+		window = s.Window
 	}
-	return int((time.Duration(k.ExpiresInDays)*day - s.longest - window) / day)
+	return int((time.Duration(k.ExpiresInDays)*day - s.Longest - window) / day)
 }

@@ -4,16 +4,21 @@
 // standard error. Questions go to standard error. Text is lower case and has no full stop at its end. Nothing but a terminal with colour gets an
 // escape code: in a pipe, a file, with NO_COLOR or TERM=dumb everything is plain lines.
 //
-// It knows nothing of keys and secrets but how to read one unseen ([Console.AskSecret]).
+// It knows nothing of keys and secrets but how to read one unseen ([Console.AskSecret]) and how to hand one over unseen ([Console.HandOver]).
 package terminal
 
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/charmbracelet/x/term"
+
+	"quilt-rotate/internal/redact"
 )
 
 // Console is what a command reads from and writes to.
@@ -42,6 +47,11 @@ func (c *Console) In() io.Reader { return c.in }
 // Terminal is what results go to in the end: for a screen that draws on it.
 func (c *Console) Terminal() io.Writer { return c.outTo }
 
+// Live prints results of which the last ones change. The caller closes it.
+func (c *Console) Live(region func(frame int) []string) *Live {
+	return NewLive(c.outTo, c.plainOut, c.environ, region)
+}
+
 // Watched tells whether results go to a terminal.
 func (c *Console) Watched() bool { return isTerminal(c.outTo) }
 
@@ -54,12 +64,35 @@ func (c *Console) Width() int {
 	return columns(file)
 }
 
+// Tell prints a line as a result, broken between words where a person reads it.
+func (c *Console) Tell(mark Mark, what, detail string) error {
+	lines := []string{Line(mark, what, detail)}
+	if c.Watched() {
+		lines = Wrap(lines[0], c.Width())
+	}
+	_, err := fmt.Fprintln(c.Out, strings.Join(lines, "\n"))
+	return err
+}
+
 // JSON prints a result for programs: indented, with a line end.
 func (c *Console) JSON(result any) error {
 	encoder := json.NewEncoder(c.plainOut)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(result)
+}
+
+// ErrSeen says that a secret would be shown.
+var ErrSeen = errors.New("standard output is a terminal, which would show it")
+
+// HandOver writes a secret to standard output, and nothing else, not even a line end: the program at the other end of the pipe may keep every byte. On a
+// terminal it fails with [ErrSeen].
+func (c *Console) HandOver(secret redact.Text) error {
+	if c.Watched() {
+		return ErrSeen
+	}
+	_, err := io.WriteString(c.plainOut, secret.Reveal())
+	return err
 }
 
 func isTerminal(stream any) bool {

@@ -32,6 +32,8 @@ func (c *Console) Ask(ctx context.Context, question string) (string, error) {
 
 // Confirm demands that somebody types the word. It fails with [ErrDeclined], or, where there is nobody to ask, with a hint at --yes.
 func (c *Console) Confirm(ctx context.Context, what, word string) error {
+	file, _ := c.errTo.(*os.File)
+	what = words(what, columns(file))
 	answer, err := c.Ask(ctx, fmt.Sprintf("%s\ntype %s to go on:", what, Strong.Render(word)))
 	if errors.Is(err, ErrNobodyThere) {
 		return hint.With(errors.New("this needs a confirmation, and there is no terminal to ask at"), "add --yes to confirm it here")
@@ -52,13 +54,14 @@ func (c *Console) AskSecret(ctx context.Context, question string) (redact.Text, 
 		line, err := await(ctx, nil, c.readLine)
 		return redact.New(strings.TrimSpace(line)), err
 	}
-	state, err := term.GetState(file.Fd())
+	fd := file.Fd() // once: the read below may outlive the wait for it, and the file
+	state, err := term.GetState(fd)
 	if err != nil {
 		return redact.Text{}, fmt.Errorf("prepare the terminal: %w", err)
 	}
 	fmt.Fprint(c.Err, question, " ")
-	text, err := await(ctx, func() { _ = term.Restore(file.Fd(), state) }, func() (string, error) {
-		text, err := term.ReadPassword(file.Fd())
+	text, err := await(ctx, func() { _ = term.Restore(fd, state) }, func() (string, error) {
+		text, err := term.ReadPassword(fd)
 		return string(text), err
 	})
 	fmt.Fprintln(c.Err) // the person's own line end is not seen either
