@@ -20,7 +20,7 @@ func (k *keyRotation) newKMSKey() {
 	k.kmsKey = awskms.NewCfnKey(k, jsii.String("SecretsKey"), &awskms.CfnKeyProps{
 		Description: jsii.String("Quilt key rotation: encrypts the secrets"), EnableKeyRotation: jsii.Bool(true), KeyPolicy: k.kmsPolicy(),
 	})
-	k.kmsKey.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN, nil)
+	k.kmsKey.ApplyRemovalPolicy(retained, nil)
 }
 
 // kmsPolicy leaves the key to the account's own policies, and lets readers decrypt their secret through Secrets Manager.

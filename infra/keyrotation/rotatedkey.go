@@ -20,6 +20,10 @@ import (
 // any other literal here would overwrite rotated keys.
 const Empty = "{}"
 
+// retained keeps what cannot be made again, whatever becomes of the stack; but not what a deployment that fails has just made: it holds nothing yet, and would keep its name
+// from the next try (CloudFormation user guide, "DeletionPolicy attribute": RetainExceptOnCreate).
+const retained = awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE
+
 // RotatedKeyProps is one key.
 type RotatedKeyProps struct {
 	// Rotation has the functions.
@@ -81,7 +85,7 @@ func (r *rotatedKey) newSecret(k *keyRotation, key config.Key, retired bool) *st
 	secret := awssecretsmanager.NewCfnSecret(r, jsii.String("Secret"), &awssecretsmanager.CfnSecretProps{
 		Name: jsii.String(key.Name), Description: jsii.String("Quilt API key; rotated by quilt-rotate"), SecretString: jsii.String(Empty),
 	})
-	secret.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN, nil)
+	secret.ApplyRemovalPolicy(retained, nil)
 	if kmsKey := k.kmsKeyOf(key); kmsKey != "" {
 		secret.SetKmsKeyId(jsii.String(kmsKey))
 	}

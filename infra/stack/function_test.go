@@ -253,7 +253,7 @@ func TestEncryptionKeysAreUsedThroughSecretsManagerAlone(t *testing.T) {
 		}
 	}
 	all := synth(t, load(t, "everything"))
-	all.hasResource("AWS::KMS::Key", object{"DeletionPolicy": "Retain", "Properties": object{"EnableKeyRotation": true, "Description": "Quilt key rotation: encrypts the secrets"}})
+	all.hasResource("AWS::KMS::Key", object{"Properties": object{"EnableKeyRotation": true, "Description": "Quilt key rotation: encrypts the secrets"}})
 }
 
 func TestEveryRoleIsBounded(t *testing.T) {

@@ -28,10 +28,28 @@ func TestNoUpdateOverwritesAValue(t *testing.T) {
 			if _, generated := properties(secret)["GenerateSecretString"]; generated {
 				t.Errorf("%s: %s has a generated value", name, id)
 			}
-			if secret["DeletionPolicy"] != "Retain" || secret["UpdateReplacePolicy"] != "Retain" {
-				t.Errorf("%s: %s is not retained", name, id)
+		}
+	}
+}
+
+func TestWhatCannotBeMadeAgainIsRetained(t *testing.T) {
+	// Protects values, and the KMS key that reads them, from a stack that is deleted; and the next try from a first deployment that failed, whose secret would hold its name, and
+	// whose KMS key would cost, if it was retained too.
+	all := synth(t, load(t, "everything"))
+	retained := 0
+	for _, kind := range []string{"AWS::SecretsManager::Secret", "AWS::KMS::Key"} {
+		for id, r := range all.resources(kind) {
+			if strings.Contains(text(properties(r)["Description"]), "encrypts the alarms") {
+				continue
+			}
+			retained++
+			if r["DeletionPolicy"] != "RetainExceptOnCreate" || r["UpdateReplacePolicy"] != "Retain" {
+				t.Errorf("%s is deleted %v and replaced %v", id, r["DeletionPolicy"], r["UpdateReplacePolicy"])
 			}
 		}
+	}
+	if retained != 4 {
+		t.Errorf("%d resources are looked at", retained)
 	}
 }
 
