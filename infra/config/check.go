@@ -60,7 +60,7 @@ func (g *gathering) require(path string, ok bool, format string, args ...any) {
 func checkStack(g *gathering, c *Config) {
 	_, err := settings.LoadRotate(settings.Tags(map[string]string{settings.EnvRegistryURL: c.Registry}))
 	g.require("registry", err == nil, "must be the registry's https URL without user, query or path, such as https://registry.example.com")
-	g.require("stack", stackForm.MatchString(c.Stack), "must begin with a letter and have only letters, digits and -, at most 100")
+	g.require("stack", !g.given("stack") || stackForm.MatchString(c.Stack), "must begin with a letter and have only letters, digits and -, at most 100")
 	g.require("environment", environmentForm.MatchString(c.Environment), "must have only letters, digits and -, at most 32")
 	g.require("account", c.Account != "", "is not given, and no AWS credentials tell it: write the 12 digits of the account")
 	g.require("account", accountForm.MatchString(c.Account), "must be the 12 digits of an AWS account, in quotes")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -83,9 +84,43 @@ func TestDefaults(t *testing.T) {
 	}
 	k := c.Keys[0]
 	got := fmt.Sprintln(c.Stack, c.Account, c.Region, c.Environment, c.KMSKey, c.Sweep, c.OrphanAge, c.LogLevel, c.LogRetentionDays, k.ExpiresInDays, k.GracePeriod(), k.QuietPeriod(), k.HoldLimit)
-	want := fmt.Sprintln("quilt-rotate-prod", "123456789012", "us-east-1", "prod", "aws-managed", "1h", "1h", "INFO", 90, 90, 24*time.Hour, 25*time.Hour, (*config.Duration)(nil))
+	want := fmt.Sprintln("quilt-rotate-prod-registry-example-com", "123456789012", "us-east-1", "prod", "aws-managed", "1h", "1h", "INFO", 90, 90, 24*time.Hour, 25*time.Hour, (*config.Duration)(nil))
 	if got != want {
 		t.Errorf("defaults are %s, want %s", got, want)
+	}
+}
+
+func TestEachRegistryHasAStackOfItsOwn(t *testing.T) {
+	// Protects the first registry's keys from the second one's deployment: where no file names its stack, no two registries share one, and one registry keeps its own.
+	form := regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,99}$`)
+	name := func(registry, top string) string {
+		c, err := config.Parse("config.yaml", []byte(strings.Replace(file(top, ""), "https://registry.example.com", registry, 1)), here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !form.MatchString(c.Stack) {
+			t.Errorf("%s has the stack %s", registry, c.Stack)
+		}
+		return c.Stack
+	}
+	long := strings.Repeat("long-label.", 12)
+	seen := map[string]string{}
+	for _, registry := range []string{
+		"https://registry.example.com", "https://registry-example.com", "https://registry.example-com", "https://registry.example.com:8443", "https://registry.example.com.8443",
+		"https://registry--example.com", "https://registry.example.org", "https://" + long + "a", "https://" + long + "b", "http://127.0.0.1:8080", "http://[::1]:8080",
+	} {
+		stack := name(registry, "")
+		if other, taken := seen[stack]; taken {
+			t.Errorf("%s and %s share the stack %s", registry, other, stack)
+		}
+		seen[stack] = registry
+	}
+	if name("https://Registry.Example.com/", "") != name("https://registry.example.com", "") || name("https://registry.example.com", "environment: staging") == name("https://registry.example.com", "") {
+		t.Error("the name of a stack follows from something else than host and environment")
+	}
+	// The form of names is on disk, in deployed stacks: it may never change.
+	if stack := name("https://registry.my-team.example.com:8443", ""); stack != "quilt-rotate-prod-registry-my--team-example-com---8443" {
+		t.Errorf("the stack is called %s", stack)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"quilt-rotate/infra/config"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/vault"
@@ -23,11 +24,8 @@ import (
 
 var deploy = flag.Bool("deploy", false, "deploy to a local AWS, which takes a minute or two (make deploy-local)")
 
-// The secret of the deployment, and its stack.
-const (
-	secretName = "prod/pipeline"
-	stackName  = "quilt-rotate-prod"
-)
+// secretName is the secret of the deployment.
+const secretName = "prod/pipeline"
 
 func TestADeploymentThatNobodyTouchedRotatesAKey(t *testing.T) {
 	// Protects the promise of the README: two commands of cdk and one that puts the first key in, and the key rotates. The functions are the arm64 packages that
@@ -42,6 +40,9 @@ func TestADeploymentThatNobodyTouchedRotatesAKey(t *testing.T) {
 	aws := startAWS(t)
 	configuration := write(t, "registry: %s\nkeys:\n  - {name: %s, schedule: rate(30 days)}\n", box.RegistryURL, secretName)
 
+	c, err := config.Load(configuration, config.AWS{Account: account, Region: region})
+	must(t, err)
+	aws.stack = c.Stack
 	aws.cdk(configuration, "bootstrap", "aws://"+account+"/"+region)
 	aws.cdk(configuration, "deploy", "--method=direct", "--require-approval", "never", "--progress", "events")
 	rotate, revoke := aws.function("RotateFunction"), aws.function("RevokeFunction")
@@ -61,7 +62,7 @@ func TestADeploymentThatNobodyTouchedRotatesAKey(t *testing.T) {
 		t.Errorf("the new version lacks its key's label: %s", labels)
 	}
 	aws.checkSweep(revoke)
-	t.Logf("deployed %s, rotated %s in %s, swept by %s", stackName, secretName, rotate, revoke)
+	t.Logf("deployed %s, rotated %s in %s, swept by %s", aws.stack, secretName, rotate, revoke)
 }
 
 // need skips, by name, where something is missing.
@@ -99,6 +100,7 @@ type localAWS struct {
 	t      *testing.T
 	url    string
 	output string // file of what it and the functions wrote
+	stack  string // name of the stack that is deployed there
 }
 
 // startAWS starts one on a free port of loopback. It ends, with every function that it started, when the test does.
@@ -110,7 +112,7 @@ func startAWS(t *testing.T) *localAWS {
 	must(t, listener.Close())
 	output, err := os.Create(filepath.Join(t.TempDir(), "aws.log"))
 	must(t, err)
-	a := &localAWS{t, fmt.Sprintf("http://127.0.0.1:%d", port), output.Name()}
+	a := &localAWS{t: t, url: fmt.Sprintf("http://127.0.0.1:%d", port), output: output.Name()}
 	process := exec.Command("python3", "localaws.py", launcher(t), fmt.Sprint(port))
 	process.Stdout, process.Stderr = output, output
 	process.Env = append(clean(os.Environ()), "TMPDIR="+t.TempDir(), "PYTHONDONTWRITEBYTECODE=1")
@@ -202,7 +204,7 @@ func (a *localAWS) cli(answer any, arguments ...string) {
 func (a *localAWS) function(output string) string {
 	a.t.Helper()
 	var name string
-	a.cli(&name, "cloudformation", "describe-stacks", "--stack-name", stackName, "--query", "Stacks[0].Outputs[?OutputKey=='"+output+"'].OutputValue | [0]")
+	a.cli(&name, "cloudformation", "describe-stacks", "--stack-name", a.stack, "--query", "Stacks[0].Outputs[?OutputKey=='"+output+"'].OutputValue | [0]")
 	if name == "" {
 		a.t.Fatalf("the stack has no output %s", output)
 	}

@@ -102,7 +102,7 @@ func TestAFreshDeploymentRaisesNoAlarm(t *testing.T) {
 	for id, a := range synth(t, load(t, "smallest")).resources("AWS::CloudWatch::Alarm") {
 		p := properties(a)
 		silent := p["TreatMissingData"] == "missing" && p["InsufficientDataActions"] != nil
-		if isSweep := p["AlarmName"] == "morning-quilt-rotate-prod-no-sweep"; silent != isSweep || !silent && p["TreatMissingData"] != "notBreaching" {
+		if isSweep := p["AlarmName"] == "morning-quilt-rotate-prod-registry-example-com-no-sweep"; silent != isSweep || !silent && p["TreatMissingData"] != "notBreaching" {
 			t.Errorf("%s takes missing data for %v", id, p["TreatMissingData"])
 		}
 		// CloudWatch API reference, PutMetricAlarm: seven days, with periods of an hour or more; else one.
