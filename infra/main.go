@@ -24,6 +24,7 @@ func run() (status int) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	fmt.Fprint(os.Stderr, stack.AdoptFirst(c))
 	packages, err := buildFunctions(c)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
