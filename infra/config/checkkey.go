@@ -143,6 +143,7 @@ func checkIssuer(g *gathering, c *Config, path string, k *Key) {
 }
 
 func checkReaders(g *gathering, c *Config, path string, k *Key) {
+	g.require(path+".readers", k.secretPolicy() <= maxSecretPolicy, "are too many for one secret's policy: name fewer, such as an account in place of its roles")
 	for i, reader := range k.Readers {
 		at := fmt.Sprintf("%s.readers[%d]", path, i)
 		a, ok := parseARN(reader)

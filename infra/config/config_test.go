@@ -183,6 +183,8 @@ func TestWhatIsRefused(t *testing.T) {
 		"issuer of another region":        {file("", "issuer: "+strings.Replace(secretARN, "us-east-1", "eu-west-1", 1)), "keys[0].issuer", "is of the region"},
 		"issuer is the secret itself":     {adopted + "    issuer: " + secretARN + "\n", "keys[0].issuer", "another secret"},
 		"reader of another account":       {file("", "readers: [\"arn:aws:iam::210987654321:role/a\"]"), "keys[0].readers[0]", "AWS-managed key"},
+		"readers too many for a policy":   {file("", "readers: ["+manyReaders(250)+"]"), "keys[0].readers", "too many for one secret's policy"},
+		"readers too many for a KMS key":  {file("kmsKey: new", "readers: ["+manyReaders(90)+"]"), "keys", "too many readers together"},
 		"everybody as reader":             {file("", "readers: [\"*\"]"), "keys[0].readers[0]", "without wildcards"},
 		"replica at home":                 {file("", "replicas: [{region: us-east-1}]"), "keys[0].replicas[0].region", "already"},
 		"replica twice":                   {file("", "replicas: [{region: us-west-2}, {region: us-west-2}]"), "keys[0].replicas[1].region", "already"},
@@ -238,6 +240,14 @@ func TestWhatIsRefused(t *testing.T) {
 			t.Errorf("%s: it does not say %q:\n%s", name, c.says, message)
 		}
 	}
+}
+
+func manyReaders(n int) string {
+	var readers []string
+	for i := range n {
+		readers = append(readers, fmt.Sprintf("\"arn:aws:iam::123456789012:role/a-reader-of-a-name-with-fifty-characters-or-so-%03d\"", i))
+	}
+	return strings.Join(readers, ", ")
 }
 
 func TestWhatIsTaken(t *testing.T) {

@@ -75,7 +75,7 @@ type keyRotation struct {
 	region string
 
 	kmsKey         awskms.CfnKey // made here, or nil
-	kmsReaders     []reader
+	kmsReaders     byKey         // secrets, by who may read them
 	rotate, revoke function
 	buckets        map[int]*bucket
 	permission     awslambda.CfnPermission

@@ -327,11 +327,45 @@ func TestFiftyKeysAreSynthesizedInTime(t *testing.T) {
 	}
 }
 
-// fitsQuotas checks what CloudFormation finds out only when it deploys: 6,144 characters of a managed policy, without white space, ten on a role; 2,048 of an event pattern.
+func TestTheKMSKeysPolicyFitsWhateverIsAccepted(t *testing.T) {
+	// Protects a deployment from failing half-way: the most readers of the most keys that the check lets through make a policy that KMS takes.
+	var c *config.Config
+	accepted := 0
+	for readers := 1; ; readers++ {
+		var names, keys []string
+		for i := range readers {
+			names = append(names, fmt.Sprintf("arn:aws:iam::123456789012:role/reader-%d", i))
+		}
+		for i := range config.MaxKeys {
+			keys = append(keys, fmt.Sprintf("{name: prod/key-%03d, schedule: rate(30 days), readers: [%q]}", i, strings.Join(names, `", "`)))
+		}
+		text := "{account: \"123456789012\", region: us-east-1, registry: https://registry.example.com, kmsKey: new, keys: [" + strings.ReplaceAll(strings.Join(keys, ",\n"), `\"`, `"`) + "]}"
+		more, err := config.Parse("config.yaml", []byte(text), config.AWS{})
+		if err != nil {
+			if !strings.Contains(err.Error(), "too many readers together") {
+				t.Fatal(err)
+			}
+			break
+		}
+		c, accepted = more, readers
+	}
+	if accepted < 2 {
+		t.Fatalf("%d readers of %d keys are accepted", accepted, config.MaxKeys)
+	}
+	synth(t, c).fitsQuotas()
+}
+
+// fitsQuotas checks what CloudFormation finds out only when it deploys: 6,144 characters of a managed policy, without white space, ten on a role; 2,048 of an event pattern; 20,480 of a
+// secret's policy; 32,768 bytes of a KMS key's.
 func (t template) fitsQuotas() {
 	t.Helper()
+	join := regexp.MustCompile(`\{"Fn::Join":\["",\["([^\[\]{}]*)"\]\]\}`)
 	resolved := func(value any) string { // a reference becomes an ARN
-		return regexp.MustCompile(`\{"Ref":"[^"]*"\}`).ReplaceAllString(text(value), `"arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/key-000-AbCdEf"`)
+		written := strings.ReplaceAll(text(value), `{"Ref":"AWS::Partition"}`, `"aws"`)
+		written = join.ReplaceAllStringFunc(written, func(parts string) string {
+			return `"` + strings.ReplaceAll(join.FindStringSubmatch(parts)[1], `","`, "") + `"`
+		})
+		return regexp.MustCompile(`\{"Ref":"[^"]*"\}`).ReplaceAllString(written, `"arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/key-000-AbCdEf"`)
 	}
 	roles := map[string]int{}
 	for id, policy := range t.resources("AWS::IAM::ManagedPolicy") {
@@ -342,6 +376,16 @@ func (t template) fitsQuotas() {
 	}
 	if n := slices.Max(slices.Collect(maps.Values(roles))); n > 10 {
 		t.Errorf("a role has %d policies", n)
+	}
+	for id, key := range t.resources("AWS::KMS::Key") {
+		if n := len(resolved(properties(key)["KeyPolicy"])); n > 32768 {
+			t.Errorf("the policy of %s has %d bytes", id, n)
+		}
+	}
+	for id, policy := range t.resources("AWS::SecretsManager::ResourcePolicy") {
+		if n := len(text(properties(policy)["ResourcePolicy"])); n > 20480 {
+			t.Errorf("%s has %d characters", id, n)
+		}
 	}
 	for id, rule := range t.resources("AWS::Events::Rule") {
 		if n := len(resolved(properties(rule)["EventPattern"])); n > 2048 {
