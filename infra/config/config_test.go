@@ -227,6 +227,16 @@ func TestWhatIsRefused(t *testing.T) {
 		"account that is none":            {file("account: 12345", ""), "account", "12 digits"},
 		"region that is none":             {file("region: Virginia", ""), "region", "such as us-east-1"},
 		"tag of ours":                     {file("tags: {\"quilt-rotate:grace\": 1h}", ""), "tags", "must not have names"},
+		"tag's value with a comma":        {file("tags: {team: \"a, b\"}", ""), "tags", "must have only letters"},
+		"tag's name with a bracket":       {file("tags: {\"team(x)\": a}", ""), "tags", "must have only letters"},
+		"tags that differ in case":        {file("tags: {team: a, Team: b}", ""), "tags", "Team and team"},
+		"tag that is ours in lower case":  {file("tags: {environment: prod}", ""), "tags", "Environment and environment"},
+		"tags too many":                   {file("tags: {"+manyTags(46)+"}", ""), "tags", "they are 51, and a resource takes 50"},
+		"field that no tag holds":         {file("", "field: \"a|b\""), "keys[0].field", "since a tag holds it"},
+		"key's name that no tag holds":    {file("", "keyName: \"a|b\""), "keys[0].keyName", "since a tag holds it"},
+		"owner that no tag holds":         {file("", "owner: \"a|b@example.com\""), "keys[0].owner", "since a tag holds it"},
+		"boundary of another account":     {file("permissionsBoundary: arn:aws:iam::210987654321:policy/a", ""), "permissionsBoundary", "is of the account 210987654321"},
+		"topic that is FIFO":              {file("alarms: {topic: \"arn:aws:sns:us-east-1:123456789012:a.fifo\"}", ""), "alarms.topic", "standard topic"},
 		"log level":                       {file("logLevel: TRACE", ""), "logLevel", "DEBUG, INFO"},
 		"retention":                       {file("logRetentionDays: 42", ""), "logRetentionDays", "must be one of"},
 		"CA bundle that is not there":     {file("caBundle: none.pem", ""), "caBundle", "cannot be read"},
@@ -240,6 +250,14 @@ func TestWhatIsRefused(t *testing.T) {
 			t.Errorf("%s: it does not say %q:\n%s", name, c.says, message)
 		}
 	}
+}
+
+func manyTags(n int) string {
+	var tags []string
+	for i := range n {
+		tags = append(tags, fmt.Sprintf("tag-%d: a", i))
+	}
+	return strings.Join(tags, ", ")
 }
 
 func manyReaders(n int) string {
@@ -263,7 +281,8 @@ func TestWhatIsTaken(t *testing.T) {
 	}
 	for _, text := range []string{
 		file("", "expiresInDays: 68"), file("alarms:\naudit:\nretired: []", "readers:\n"), file("kmsKey: new", "readers: [\"arn:aws:iam::210987654321:role/a\"]"),
-		file("account: \"000000000001\"", ""), file("", "grace: 2h\nquiet: 0s\nholdLimit: 0s"),
+		file("account: \"000000000001\"", ""), file("tags: {Environment: other, \"größe: x/y@z\": \"\", "+manyTags(43)+"}", ""),
+		file("permissionsBoundary: arn:aws:iam::aws:policy/PowerUserAccess", ""), file("", "grace: 2h\nquiet: 0s\nholdLimit: 0s"),
 		file("region: us-gov-west-1\npermissionsBoundary: arn:aws-us-gov:iam::123456789012:policy/a\nkmsKey: arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/1",
 			"readers: [\"arn:aws-us-gov:iam::123456789012:role/a\"]\nreplicas: [{region: us-gov-east-1}]"),
 	} {

@@ -55,8 +55,7 @@ func console(region string) string {
 }
 
 func tag(stack awscdk.Stack, c *config.Config) {
-	tags := map[string]string{"Application": "quilt-rotate", "Environment": c.Environment}
-	maps.Copy(tags, c.Tags)
+	tags := c.StackTags()
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		awscdk.Tags_Of(stack).Add(jsii.String(name), jsii.String(tags[name]), nil)
 	}
