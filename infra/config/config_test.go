@@ -133,6 +133,11 @@ func TestWhatIsRefused(t *testing.T) {
 		"not YAML":                        {"registry: [", "", "is not YAML"},
 		"empty":                           {"", "", "is empty"},
 		"a list":                          {"- a", "", "must be fields"},
+		"a second document":               {file("", "") + "---\n" + file("", ""), "", "line 6: begins a second document"},
+		"a second document that is none":  {file("", "") + "---\n[", "", "is not YAML"},
+		"grace without a value":           {file("", "grace:"), "keys[0].grace", "has no value"},
+		"quiet without a value":           {file("", "quiet: null"), "keys[0].quiet", "has no value"},
+		"hold limit without a value":      {file("", "holdLimit: ~"), "keys[0].holdLimit", "has no value"},
 		"misspelt field":                  {file("registri: x", ""), "registri", "did you mean registry?"},
 		"misspelt field of a key":         {file("", "gracee: 3h"), "keys[0].gracee", "did you mean grace?"},
 		"unknown field":                   {file("frobnicate: 1", ""), "frobnicate", "is no field: take it out"},
@@ -280,6 +285,7 @@ func TestWhatIsTaken(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
+		"---\n" + file("", "") + "...\n", "---\n" + file("", "") + "# the end\n",
 		file("", "expiresInDays: 68"), file("alarms:\naudit:\nretired: []", "readers:\n"), file("kmsKey: new", "readers: [\"arn:aws:iam::210987654321:role/a\"]"),
 		file("account: \"000000000001\"", ""), file("tags: {Environment: other, \"größe: x/y@z\": \"\", "+manyTags(43)+"}", ""),
 		file("permissionsBoundary: arn:aws:iam::aws:policy/PowerUserAccess", ""), file("", "grace: 2h\nquiet: 0s\nholdLimit: 0s"),
