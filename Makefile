@@ -124,7 +124,7 @@ cfn-lint: templates ## Look at the templates with cfn-lint
 templates: go node
 	@rm -rf $(TEMPLATES) && mkdir -p $(TEMPLATES) && cd infra && $(GO) build -o ../$(TEMPLATES)/app . && \
 	for config in config.example.yaml stack/testdata/*.yaml; do \
-	  CDK_OUTDIR=../$(TEMPLATES)/$$(basename $$config .yaml) QUILT_ROTATE_CONFIG=$$config CDK_DEFAULT_ACCOUNT=123456789012 CDK_DEFAULT_REGION=us-east-1 \
+	  CDK_OUTDIR=../$(TEMPLATES)/$$(basename $$config .yaml) CDK_CONTEXT_JSON="{\"config\":\"$$config\"}" CDK_DEFAULT_ACCOUNT=123456789012 CDK_DEFAULT_REGION=us-east-1 \
 	  JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 ../$(TEMPLATES)/app || exit 1; \
 	done
 

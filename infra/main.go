@@ -43,11 +43,8 @@ func run() (status int) {
 	return 0
 }
 
-// configFile is what -c config=FILE of the cdk command says, or the variable QUILT_ROTATE_CONFIG. It is asked without the CDK's library, which takes a second to start.
+// configFile is what -c config=FILE of the cdk command says. It is asked without the CDK's library, which takes a second to start.
 func configFile() string {
-	if file := os.Getenv("QUILT_ROTATE_CONFIG"); file != "" {
-		return file
-	}
 	var context struct {
 		Config string `json:"config"`
 	}

@@ -95,6 +95,14 @@ func TestTheAppBuildsEverythingThatADeploymentNeeds(t *testing.T) {
 	}
 }
 
+func TestTheFileIsTheOneThatTheCommandNames(t *testing.T) {
+	// Protects production from another file: no variable that was exported once beats what -c config=FILE says now.
+	t.Setenv("QUILT_ROTATE_CONFIG", filepath.Join(t.TempDir(), "of-another-stack.yaml"))
+	if _, stderr, _, _ := run(t, "registry: ["); !strings.Contains(stderr, "is not YAML") {
+		t.Errorf("another file was read:\n%s", stderr)
+	}
+}
+
 func TestAnAdoptionIsAskedForBeforeTheDeployment(t *testing.T) {
 	// Protects another team's rotation: the command that would refuse to replace it is told at synthesis, while nothing is deployed; for secrets that are made there is none.
 	const key = "  - {secret: \"arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/reports-d4e5f6\", schedule: rate(30 days)}\n"
