@@ -43,7 +43,7 @@ func TestADeploymentThatNobodyTouchedRotatesAKey(t *testing.T) {
 	c, err := config.Load(configuration, config.AWS{Account: account, Region: region})
 	must(t, err)
 	aws.stack = c.Stack
-	aws.cdk(configuration, "bootstrap", "aws://"+account+"/"+region)
+	aws.cdk(configuration, "bootstrap")
 	aws.cdk(configuration, "deploy", "--method=direct", "--require-approval", "never", "--progress", "events")
 	rotate, revoke := aws.function("RotateFunction"), aws.function("RevokeFunction")
 	aws.checkFresh(rotate, revoke)
@@ -172,9 +172,9 @@ func nodeVersion() string {
 func (a *localAWS) cdk(configuration string, arguments ...string) {
 	a.t.Helper()
 	began := time.Now()
-	command := exec.Command("node", append([]string{filepath.Join("node_modules", ".bin", "cdk")}, append(arguments, "--output", a.t.TempDir())...)...)
+	command := exec.Command("node", append([]string{filepath.Join("node_modules", ".bin", "cdk")}, append(arguments, "-c", "config="+configuration, "--output", a.t.TempDir())...)...)
 	command.Dir = filepath.Join(root(a.t), "infra")
-	command.Env = a.environment("QUILT_ROTATE_CONFIG="+configuration, "TMPDIR="+a.t.TempDir())
+	command.Env = a.environment("TMPDIR=" + a.t.TempDir())
 	if output, err := command.CombinedOutput(); err != nil {
 		a.t.Fatalf("cdk %s: %v\n%s\n%s", arguments[0], err, output, a.log())
 	}
