@@ -23,6 +23,7 @@ const (
 	Orphans            = "Orphans"
 	ForeignKeys        = "ForeignKeys"
 	UnidentifiedKey    = "UnidentifiedKey"
+	BeforeFirstKey     = "StepFailedBeforeFirstKey"
 	NotBootstrapped    = "NotBootstrapped"
 	OldestSuperseded   = "OldestSupersededAge"
 	CurrentKeyDaysLeft = "CurrentKeyDaysLeft"
@@ -143,7 +144,7 @@ var Alarms = []Alarm{
 }
 
 // beforeFirstKey are rotations of a secret that has no key yet. They fail by design, and the alarm not-bootstrapped tells of such a secret.
-var beforeFirstKey = rotates(NotBootstrapped, sum)
+var beforeFirstKey = rotates(BeforeFirstKey, sum)
 
 // RestartAlarm is there only with services to restart.
 var RestartAlarm = Alarm{Morning, "restart-failed", "Services that got a key at their start could not be redeployed, and still use the old one.",

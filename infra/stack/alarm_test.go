@@ -23,7 +23,7 @@ func TestAlarmsLookAtMetricsThatThereAre(t *testing.T) {
 		keyrotation.SelfHealed: rotation.MetricSelfHealed, keyrotation.SweepSucceeded: revocation.MetricSweepSucceeded, keyrotation.SweepFailed: revocation.MetricSweepFailed,
 		keyrotation.KeysRevoked: revocation.MetricKeysRevoked, keyrotation.KeysHeld: revocation.MetricKeysHeld,
 		keyrotation.Orphans: revocation.MetricOrphans, keyrotation.ForeignKeys: revocation.MetricForeign, keyrotation.UnidentifiedKey: revocation.MetricUnidentified,
-		keyrotation.NotBootstrapped: revocation.MetricNotBootstrapped, keyrotation.OldestSuperseded: revocation.MetricOldestSuperseded,
+		keyrotation.BeforeFirstKey: rotation.MetricBeforeFirstKey, keyrotation.NotBootstrapped: revocation.MetricNotBootstrapped, keyrotation.OldestSuperseded: revocation.MetricOldestSuperseded,
 		keyrotation.CurrentKeyDaysLeft: revocation.MetricCurrentKeyExpiresIn, keyrotation.CurrentKeyAge: revocation.MetricCurrentKeyAge, keyrotation.FreeLabels: revocation.MetricFreeLabels,
 		keyrotation.RotationOverdue: revocation.MetricRotationOverdue, keyrotation.RotationOff: revocation.MetricRotationOff, keyrotation.RotationUnderWay: revocation.MetricRotationUnderWay,
 		keyrotation.Namespace: telemetry.Namespace, keyrotation.FunctionDimension: telemetry.FunctionDimension,
@@ -142,7 +142,7 @@ func TestARotationBeforeTheFirstKeyRaisesNoAlarm(t *testing.T) {
 		return nil
 	}
 	counted, excused := byArn(composite["AlarmRule"]), byArn(composite["ActionsSuppressor"])
-	if counted["MetricName"] != "Errors" || excused["MetricName"] != "NotBootstrapped" || text(counted["Dimensions"]) != text(excused["Dimensions"]) {
+	if counted["MetricName"] != "Errors" || excused["MetricName"] != "StepFailedBeforeFirstKey" || text(counted["Dimensions"]) != text(excused["Dimensions"]) {
 		t.Errorf("%v is excused by %v", counted, excused)
 	}
 	for _, p := range []string{"Period", "EvaluationPeriods", "DatapointsToAlarm"} {
