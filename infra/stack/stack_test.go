@@ -248,6 +248,21 @@ func TestServicesAreRestartedWithoutCode(t *testing.T) {
 	}
 }
 
+func TestOneBrokenServiceStopsNoOther(t *testing.T) {
+	// Protects the services beside one that was deleted: its failure is caught in its own item of the Map, and told once all others were asked.
+	for _, machine := range synth(t, load(t, "everything")).resources("AWS::StepFunctions::StateMachine") {
+		definition := strings.ReplaceAll(text(properties(machine)["DefinitionString"]), `\"`, `"`)
+		for _, want := range []string{
+			`"Catch":[{"ErrorEquals":["States.ALL"],"Next":"NotRedeployed","ResultPath":"$.failure"}]`, `"NotRedeployed":{"End":true,"Result":"failed","ResultPath":"$.outcome","Type":"Pass"}`,
+			`"failed.$":"States.ArrayContains($.services[*].outcome, 'failed')"`, `"Choices":[{"BooleanEquals":true,"Next":"Failed","Variable":"$.failed"}],"Default":"Done"`, `"Type":"Fail"`,
+		} {
+			if !strings.Contains(definition, want) {
+				t.Errorf("the state machine has no %s: %s", want, definition)
+			}
+		}
+	}
+}
+
 func TestGovCloud(t *testing.T) {
 	// Protects stacks of AWS GovCloud (US): no name in the template is of another partition, and the console is theirs.
 	c, err := config.Parse("config.yaml", []byte(`{account: "123456789012", region: us-gov-west-1, registry: "https://registry.example.com", kmsKey: new,
