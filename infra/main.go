@@ -24,6 +24,9 @@ func run() (status int) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	for _, warning := range c.Warnings() {
+		fmt.Fprintf(os.Stderr, "%s: warning: %s\n", configFile(), warning)
+	}
 	fmt.Fprint(os.Stderr, stack.AdoptFirst(c))
 	packages, err := buildFunctions(c)
 	if err != nil {

@@ -311,6 +311,19 @@ func TestEveryFaultIsToldAtOnce(t *testing.T) {
 	}
 }
 
+func TestLogsThatAreGoneBeforeTheNextRotation(t *testing.T) {
+	// Protects the dashboard's reader: where logs are kept for less than the time between two rotations, it is said which key's last rotation will be missing.
+	for text, want := range map[string]int{file("", ""): 0, file("logRetentionDays: 30", ""): 0, file("logRetentionDays: 14", ""): 1} {
+		c, err := config.Parse("config.yaml", []byte(text), here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if warnings := c.Warnings(); len(warnings) != want || want == 1 && !strings.Contains(warnings[0], "rotations of keys[0] are up to 30 days apart, and logs are kept for 14") {
+			t.Errorf("the warnings are %q, want %d", warnings, want)
+		}
+	}
+}
+
 func TestTheCABundle(t *testing.T) {
 	// Protects private keys that stand beside certificates: a bundle with one never leaves the machine.
 	folder := t.TempDir()

@@ -261,6 +261,9 @@ func TestTheDashboardShowsEachSecret(t *testing.T) {
 				t.Errorf("the dashboard has no %s", want)
 			}
 		}
+		if !strings.Contains(body, `\"start\":\"-P5W\"`) || !strings.Contains(body, `\"periodOverride\":\"inherit\"`) {
+			t.Error("the dashboard looks back for three hours, in which no secret was rotated")
+		}
 		if n := strings.Count(body, `"Arn"]`); n != len(keyrotation.Alarms) {
 			t.Errorf("the dashboard shows %d alarms of %d", n, len(keyrotation.Alarms))
 		}
