@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/jsii-runtime-go"
 
@@ -124,7 +123,7 @@ func (s *alarms) dimensions(m Metric) (all []any) {
 }
 
 func (a Alarm) name(k *keyRotation) string {
-	return string(a.Class) + "-" + *awscdk.Stack_Of(k).StackName() + "-" + a.Page
+	return string(a.Class) + "-" + k.name() + "-" + a.Page
 }
 
 func (a Alarm) description() string {

@@ -28,7 +28,7 @@ const retained = awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE
 type RotatedKeyProps struct {
 	// Rotation has the functions.
 	Rotation KeyRotation
-	// Key is its secret, its schedule and its settings.
+	// Key is its secret, its schedule and its settings. The rules of package config hold for it.
 	Key config.Key
 	// Sweep is how often the secret is swept. Default: hourly.
 	Sweep time.Duration
@@ -55,7 +55,8 @@ type rotatedKey struct {
 func (r *rotatedKey) SecretArn() *string { return r.secretArn }
 func (r *rotatedKey) Adopted() bool      { return r.adopted }
 
-// NewRotatedKey makes the secret, or takes an existing one, and gives it its schedules.
+// NewRotatedKey makes the secret, or takes an existing one, and gives it its schedules. It panics with a [*config.Faults] where the key breaks a rule, as the CDK's own constructs
+// do: nobody would be told of it before the deployment fails, or a key expires.
 func NewRotatedKey(scope constructs.Construct, id *string, props *RotatedKeyProps) RotatedKey {
 	k, key := props.Rotation.shared(), props.Key
 	if key.ExpiresInDays == 0 { // as where a file leaves it out
@@ -63,6 +64,9 @@ func NewRotatedKey(scope constructs.Construct, id *string, props *RotatedKeyProp
 	}
 	r := &rotatedKey{adopted: key.Secret != ""}
 	constructs.NewConstruct_Override(r, scope, id)
+	if err := k.check(*r.Node().Path(), key); err != nil {
+		panic(err)
+	}
 	if r.adopted {
 		r.secretArn = jsii.String(key.Secret)
 	} else {

@@ -296,6 +296,70 @@ func TestTheConstructsAlone(t *testing.T) {
 	}
 }
 
+// constructs makes an app of somebody else's, with a KeyRotation of each id.
+func constructs(t *testing.T, ids ...string) (awscdk.Stack, []keyrotation.KeyRotation) {
+	t.Helper()
+	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false)})
+	other := awscdk.NewStack(app, jsii.String("Other"), nil)
+	var rotations []keyrotation.KeyRotation
+	for _, id := range ids {
+		rotations = append(rotations, keyrotation.NewKeyRotation(other, jsii.String(id), &keyrotation.KeyRotationProps{
+			RegistryURL: jsii.String("https://registry.example.com"), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
+		}))
+	}
+	return other, rotations
+}
+
+func TestTwoRegistriesInOneStack(t *testing.T) {
+	// Protects an app that rotates the keys of two registries in one stack: no alarm and no dashboard takes the name of the other's.
+	other, _ := constructs(t, "KeyRotation", "of eu", "of us")
+	all, seen := templateOf(t, other), map[string]string{}
+	for _, kind := range []string{"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm", "AWS::CloudWatch::Dashboard"} {
+		for id, r := range all.resources(kind) {
+			name, _ := properties(r)["AlarmName"].(string)
+			if kind == "AWS::CloudWatch::Dashboard" {
+				name = properties(r)["DashboardName"].(string)
+				if !regexp.MustCompile(`^[A-Za-z0-9_-]+$`).MatchString(name) {
+					t.Errorf("CloudWatch takes no dashboard %q", name)
+				}
+			}
+			if twin, taken := seen[name]; taken || name == "" {
+				t.Errorf("%s and %s are both called %q", id, twin, name)
+			}
+			seen[name] = id
+		}
+	}
+}
+
+func TestTheConstructsKeepTheRulesOfTheFile(t *testing.T) {
+	// Protects other CDK apps from what a file would be refused for: the construct that is wrong is named, with what to do, before anything is deployed.
+	refusal := func(keys ...config.Key) (told string) {
+		other, rotations := constructs(t, "Rotation")
+		defer func() {
+			if cause := recover(); cause != nil {
+				told = fmt.Sprint(cause)
+			}
+		}()
+		for i, key := range keys {
+			keyrotation.NewRotatedKey(other, jsii.String(fmt.Sprintf("Key%d", i)), &keyrotation.RotatedKeyProps{Rotation: rotations[0], Key: key})
+		}
+		return ""
+	}
+	good := config.Key{Name: "prod/a", Schedule: "rate(30 days)"}
+	for want, keys := range map[string][]config.Key{
+		"": {good, {Name: "prod/b", Schedule: "rate(30 days)", Window: config.Duration(2 * time.Hour)}},
+		"Other/Key0: Key.schedule: must be rate(":                                 {{Name: "prod/a", Schedule: "nonsense"}},
+		"Other/Key0: Key.expiresInDays: is too short for one missed rotation":     {{Name: "prod/a", Schedule: "rate(30 days)", ExpiresInDays: 30}},
+		"Other/Key0: Key.window: must be whole hours":                             {{Name: "prod/a", Schedule: "rate(30 days)", Window: config.Duration(time.Minute)}},
+		"Other/Key0: Key: names no secret":                                        {{Schedule: "rate(30 days)"}},
+		"Other/Key1: Key: is a second key of the secret prod/a, after Other/Key0": {good, good},
+	} {
+		if told := refusal(keys...); !strings.HasPrefix(told, want) || want == "" && told != "" {
+			t.Errorf("it is refused with %q, want %q", told, want)
+		}
+	}
+}
+
 func TestNamedQueries(t *testing.T) {
 	// Protects the administrator's questions: use, failed logins, keys made and revoked; each looks for names in both letter cases, and for one month only.
 	all := synth(t, load(t, "everything"))
