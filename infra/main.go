@@ -33,7 +33,7 @@ func run() (status int) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer jsii.Close()
+	defer closeLibrary()
 	defer func() {
 		if cause := recover(); cause != nil {
 			fmt.Fprintln(os.Stderr, "synthesize the stack:", cause)
@@ -44,6 +44,15 @@ func run() (status int) {
 	stack.New(app, c, packages)
 	app.Synth(nil)
 	return 0
+}
+
+// closeLibrary ends the process of the CDK's library, once all is said. The library waits for that process twice at once, and where the second is faster it tells people who did nothing
+// wrong that it "exited abnormally" (jsii-runtime-go, Process.Close): nothing that comes so late is worth a line.
+func closeLibrary() {
+	if nowhere, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
+		os.Stderr = nowhere
+	}
+	jsii.Close()
 }
 
 // configFile is what -c config=FILE of the cdk command says. It is asked without the CDK's library, which takes a second to start.

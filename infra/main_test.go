@@ -88,6 +88,9 @@ func TestTheAppBuildsEverythingThatADeploymentNeeds(t *testing.T) {
 		t.Fatalf("status %d:\n%s", status, stderr)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll("../build/infra/quilt-rotate-test-of-the-app") })
+	if stderr != "" {
+		t.Errorf("a good run says:\n%s", stderr)
+	}
 	templates, _ := filepath.Glob(filepath.Join(out, "quilt-rotate-test-of-the-app.template.json"))
 	zips, _ := filepath.Glob(filepath.Join(out, "asset.*.zip"))
 	if len(templates) != 1 || len(zips) != 2 {
