@@ -401,8 +401,12 @@ func TestFiftyKeysAreSynthesizedInTime(t *testing.T) {
 		t.Errorf("%d keys make %d outputs, so one stack takes another number", config.MaxKeys, n)
 	}
 	full.fitsQuotas()
-	if n := len(synth(t, load(t, "everything")).JSON["Resources"].(object)); n > config.SharedResources+3*4+1 {
-		t.Errorf("everything on makes %d resources, which is more than the check counts with", n)
+	everything := load(t, "everything")
+	everything.Keys, everything.Retired = everything.Keys[:1], nil
+	resources := synth(t, everything).JSON["Resources"].(object)
+	const ofTheKey, ofItsBucket = 5, 3
+	if n := len(resources) - ofTheKey - ofItsBucket + config.Buckets*ofItsBucket; n != config.SharedResources {
+		t.Errorf("everything on makes %d resources beside those of keys, and the check counts with %d", n, config.SharedResources)
 	}
 }
 
