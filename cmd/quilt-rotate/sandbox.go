@@ -19,7 +19,7 @@ import (
 
 type sandboxCommand struct {
 	functionsOption
-	AWSPort      port `name:"aws-port" placeholder:"N" help:"Port of Secrets Manager and Lambda on 127.0.0.1. Default: any free one."`
+	AWSPort      port `name:"aws-port" placeholder:"N" help:"Port of the AWS services on 127.0.0.1. Default: any free one."`
 	RegistryPort port `name:"registry-port" placeholder:"N" help:"Port of the Quilt registry on 127.0.0.1. Default: any free one."`
 
 	// Short, so that somebody who tries by hand sees a key die.

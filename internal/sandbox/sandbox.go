@@ -1,9 +1,12 @@
-// Package sandbox is everything that quilt-rotate talks to, on loopback and in one process: Secrets Manager and Lambda behind one AWS
-// endpoint, and a Quilt registry. The tests, `make demo` and `quilt-rotate sandbox` run on it.
+// Package sandbox is everything that quilt-rotate talks to, on loopback and in one process: Secrets Manager, Lambda, CloudWatch Logs, ECS
+// and STS behind one AWS endpoint, and a Quilt registry. The tests, `make demo` and `quilt-rotate sandbox` run on it.
 //
 // The services speak their real wire protocols: the AWS SDK for Go and the AWS CLI work against them unchanged, and the registry answers
 // the requests that quilt3 8.0.0 was seen to send; quilt3 itself was not run against it. Each can be looked into and moved along by
 // methods of its own; all share one [clock.Clock], and one set of [wire.Hooks] sees every request.
+//
+// What can go wrong on the way to any of them is a hook: see [wire.Hooks] for the network's faults, and [ExpiredToken] and [AccessDenied]
+// for AWS's refusals.
 //
 // It holds dummy credentials and its own keys only, and listens on 127.0.0.1 only. It is no place for real ones.
 package sandbox
@@ -17,14 +20,15 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"quilt-rotate/internal/sandbox/awsecs"
 	"quilt-rotate/internal/sandbox/awslambda"
+	"quilt-rotate/internal/sandbox/awslogs"
 	"quilt-rotate/internal/sandbox/awssecrets"
 	"quilt-rotate/internal/sandbox/clock"
 	"quilt-rotate/internal/sandbox/quiltregistry"
@@ -69,6 +73,8 @@ type Sandbox struct {
 	Hooks    *wire.Hooks
 	Secrets  *awssecrets.Server
 	Lambda   *awslambda.Host
+	Logs     *awslogs.Server // of the functions in Lambda
+	Services *awsecs.Server  // ECS: none until a test adds some
 	Registry *quiltregistry.Registry
 
 	AWSURL      string
@@ -77,7 +83,7 @@ type Sandbox struct {
 	servers []*http.Server
 }
 
-// Start starts the three services, with an ordinary user and an administrator at the registry. It fails where a port is taken.
+// Start starts all services, with an ordinary user and an administrator at the registry. It fails where a port is taken.
 func Start(options Options) (*Sandbox, error) {
 	awsListener, err := listen(options.AWSPort)
 	if err != nil {
@@ -99,6 +105,8 @@ func Start(options Options) (*Sandbox, error) {
 		Clock: s.Clock, Region: Region, Account: Account, Functions: host,
 		RotationTries: options.RotationTries, RetryDelay: options.RetryDelay,
 	})
+	s.Logs = awslogs.New(awslogs.Options{Region: Region, Account: Account, Source: host})
+	s.Services = awsecs.New(awsecs.Options{Clock: s.Clock, Region: Region, Account: Account})
 	s.Registry = quiltregistry.New(quiltregistry.Options{Clock: s.Clock, BaseURL: s.RegistryURL})
 	s.Registry.AddUser(quiltregistry.User{Name: UserName, Email: UserEmail, Password: UserPassword})
 	s.Registry.AddUser(quiltregistry.User{Name: AdminName, Email: AdminEmail, Password: AdminPassword, Admin: true})
@@ -109,19 +117,6 @@ func Start(options Options) (*Sandbox, error) {
 
 func listen(port int) (net.Listener, error) {
 	return net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-}
-
-// aws tells the two AWS services apart as their protocols do: Secrets Manager names its operation in a header, Lambda in the path.
-func (s *Sandbox) aws() http.Handler {
-	secrets := s.Hooks.Wrap("secretsmanager", awssecrets.Operation, s.Secrets)
-	functions := s.Hooks.Wrap("lambda", awslambda.Operation, s.Lambda)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/20") {
-			functions.ServeHTTP(w, r)
-			return
-		}
-		secrets.ServeHTTP(w, r)
-	})
 }
 
 func (s *Sandbox) serve(listener net.Listener, handler http.Handler) {
@@ -141,10 +136,14 @@ func (s *Sandbox) Close() error {
 }
 
 // AddFunction deploys a built function, with the environment that points it to the sandbox and the given variables beside.
-func (s *Sandbox) AddFunction(name, bootstrap string, timeout time.Duration, environment map[string]string) (functionARN string, err error) {
+func (s *Sandbox) AddFunction(name, bootstrap string, timeout time.Duration, environment map[string]string, optFns ...func(*awslambda.Config)) (functionARN string, err error) {
 	env := map[string]string{"AWS_ENDPOINT_URL": s.AWSURL, settings.EnvRegistryURL: s.RegistryURL}
 	maps.Copy(env, environment)
-	return s.Lambda.Add(awslambda.Config{Name: name, Bootstrap: bootstrap, Timeout: timeout, Environment: env})
+	config := awslambda.Config{Name: name, Bootstrap: bootstrap, Timeout: timeout, Environment: env}
+	for _, change := range optFns {
+		change(&config)
+	}
+	return s.Lambda.Add(config)
 }
 
 // Exports are the variables with which the AWS SDKs, the AWS CLI and quilt-rotate find the sandbox.

@@ -1,11 +1,72 @@
 package settings
 
-// stub until merged
-type Service struct{ Cluster, Service string }
-
-const (
-	TagRevokeFunction = "quilt-rotate:revoke-function"
-	TagRestart        = "quilt-rotate:restart"
+import (
+	"regexp"
+	"slices"
+	"strings"
 )
 
-func ParseRestart(text string) ([]Service, error) { return nil, nil }
+// maxTagValue is AWS's limit of a tag's value.
+const maxTagValue = 256
+
+const (
+	mustServices = "must be ECS services as cluster/service, separated by spaces"
+	mustBeShort  = "must be at most 256 characters, which is AWS's limit of a tag's value"
+)
+
+// A Service is an ECS service whose tasks read the key when they start.
+type Service struct {
+	Cluster string
+	Service string
+}
+
+// String is the service as [TagRestart] has it.
+func (s Service) String() string { return s.Cluster + "/" + s.Service }
+
+// ecsName is what ECS takes for the name of a cluster or a service; a tag's value can hold every one.
+var ecsName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
+
+func (s Service) valid() bool {
+	for _, name := range []string{s.Cluster, s.Service} {
+		if !ecsName.MatchString(name) || isKey(name) {
+			return false
+		}
+	}
+	return true
+}
+
+// ParseRestart reads the value of [TagRestart]: "cluster/service" as often as there are services, separated by spaces. A service that is
+// named twice counts once; a blank value names none. The error says what the value must be, and quotes nothing.
+func ParseRestart(text string) ([]Service, error) {
+	if len(text) > maxTagValue {
+		return nil, problem(mustBeShort)
+	}
+	var services []Service
+	for word := range strings.FieldsSeq(text) {
+		cluster, name, _ := strings.Cut(word, "/")
+		s := Service{cluster, name}
+		if !s.valid() {
+			return nil, problem(mustServices)
+		}
+		if !slices.Contains(services, s) {
+			services = append(services, s)
+		}
+	}
+	return services, nil
+}
+
+// FormatRestart is the value of [TagRestart] that names the services, so that [ParseRestart] reads them again; it fails where no value can.
+func FormatRestart(services []Service) (string, error) {
+	words := make([]string, 0, len(services))
+	for _, s := range services {
+		if !s.valid() {
+			return "", problem(mustServices)
+		}
+		words = append(words, s.String())
+	}
+	text := strings.Join(words, " ")
+	if len(text) > maxTagValue {
+		return "", problem(mustBeShort)
+	}
+	return text, nil
+}

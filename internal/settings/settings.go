@@ -42,7 +42,15 @@ const (
 	TagIssuer        = "quilt-rotate:issuer"
 	TagOwner         = "quilt-rotate:owner"
 	TagPauseUntil    = "quilt-rotate:pause-until"
+
+	// TagRestart names the ECS services that the command redeploys when the key changes, for those who cannot wait until their consumers
+	// read it again: see [ParseRestart]. The functions ignore it.
+	TagRestart = "quilt-rotate:restart"
 )
+
+// TagRevokeFunction is a tag of the rotate function: the name of the revoke function that belongs to it. A secret leads to its rotate
+// function; by this tag the command finds the other one.
+const TagRevokeFunction = "quilt-rotate:revoke-function"
 
 // Defaults of the settings that need not be given.
 const (

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
@@ -21,6 +23,7 @@ import (
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awslambda"
 	"quilt-rotate/internal/settings"
 )
 
@@ -61,13 +64,33 @@ func Open(o Options) (*Scene, error) {
 }
 
 func (s *Scene) deploy(o Options) (err error) {
-	if s.RotateARN, err = s.AddFunction(sandbox.RotateFunction, o.Functions.Rotate, FunctionTimeout, nil); err != nil {
+	named := func(c *awslambda.Config) {
+		c.Tags = map[string]string{settings.TagRevokeFunction: sandbox.RevokeFunction}
+	}
+	if s.RotateARN, err = s.AddFunction(sandbox.RotateFunction, o.Functions.Rotate, FunctionTimeout, nil, named); err != nil {
+		return err
+	}
+	if err = s.permit(); err != nil {
 		return err
 	}
 	if s.RevokeARN, err = s.AddFunction(sandbox.RevokeFunction, o.Functions.Revoke, FunctionTimeout, o.RevokeEnvironment); err != nil {
 		return err
 	}
 	s.client, err = s.NewRegistryClient("quilt-rotate-sandbox")
+	return err
+}
+
+// permit lets Secrets Manager invoke the rotate function, for this account's secrets only, as the deployment does. The sandbox would not
+// ask; who checks a deployment does.
+func (s *Scene) permit() error {
+	client := lambda.New(lambda.Options{
+		Region: sandbox.Region, BaseEndpoint: aws.String(s.AWSURL),
+		Credentials: credentials.NewStaticCredentialsProvider(sandbox.AccessKeyID, sandbox.SecretAccessKey, ""),
+	})
+	_, err := client.AddPermission(context.Background(), &lambda.AddPermissionInput{
+		FunctionName: &s.RotateARN, StatementId: aws.String("secretsmanager"), Action: aws.String("lambda:InvokeFunction"),
+		Principal: aws.String("secretsmanager.amazonaws.com"), SourceAccount: aws.String(sandbox.Account),
+	})
 	return err
 }
 

@@ -23,6 +23,7 @@ type Config struct {
 	Handler lambda.Handler
 
 	Environment map[string]string
+	Tags        map[string]string
 	Timeout     time.Duration // 0 means 3 s, as in the service
 	MemoryMB    int           // 0 means 128, as in the service; reported to the function, not enforced
 
@@ -51,7 +52,7 @@ func (c Config) checked() (Config, error) {
 	if c.MemoryMB == 0 {
 		c.MemoryMB = defaultMemoryMB
 	}
-	c.Environment = maps.Clone(c.Environment)
+	c.Environment, c.Tags = maps.Clone(c.Environment), maps.Clone(c.Tags)
 	switch {
 	case !namePattern.MatchString(c.Name):
 		return c, invalidParameter("the function name %q must match %s", c.Name, namePattern)
@@ -63,6 +64,9 @@ func (c Config) checked() (Config, error) {
 		return c, invalidParameter("the memory size %d MB of function %s must lie between 128 and 10240", c.MemoryMB, c.Name)
 	case c.MaximumRetryAttempts != nil && (*c.MaximumRetryAttempts < 0 || *c.MaximumRetryAttempts > 2):
 		return c, invalidParameter("the maximum retry attempts %d of function %s must lie between 0 and 2", *c.MaximumRetryAttempts, c.Name)
+	}
+	if err := checkTags(c.Tags); err != nil {
+		return c, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.Environment)) {
 		if slices.Contains(reservedVariables, key) {
@@ -122,7 +126,7 @@ func (h *Host) Add(config Config) (functionARN string, err error) {
 	}
 	f := h.functions[config.Name]
 	if f == nil {
-		f = &function{journal: &journal{name: config.Name, console: h.console}}
+		f = &function{journal: &journal{name: config.Name, console: h.console, created: time.Now()}}
 		h.functions[config.Name] = f
 	}
 	f.modified, f.revision = time.Now(), newID()
@@ -174,6 +178,28 @@ func (h *Host) Logs(name string) []LogLine {
 	}
 	return f.journal.all()
 }
+
+// A LogGroup is where CloudWatch Logs keeps what a function wrote.
+type LogGroup struct {
+	Name     string
+	Function string
+	Created  time.Time
+}
+
+// LogGroups are the log groups of all functions, by name. Each comes with its function, as in a stack that declares both; a group that
+// nobody declares would come with the first invocation.
+func (h *Host) LogGroups() []LogGroup {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	groups := make([]LogGroup, 0, len(h.functions))
+	for name, f := range h.functions {
+		groups = append(groups, LogGroup{Name: logGroup(name), Function: name, Created: f.journal.created})
+	}
+	slices.SortFunc(groups, func(a, b LogGroup) int { return strings.Compare(a.Name, b.Name) })
+	return groups
+}
+
+func logGroup(function string) string { return "/aws/lambda/" + function }
 
 // deploy puts next in the place of the current deployment, and returns the environments to close. The caller holds
 // Host.mu, which must be free again before they are closed.

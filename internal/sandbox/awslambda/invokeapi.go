@@ -27,6 +27,7 @@ var operations = []struct {
 	{"GET /2015-03-31/functions/{function}/configuration", "GetFunctionConfiguration", (*Host).serveConfiguration},
 	{"GET /2015-03-31/functions/{function}/policy", "GetPolicy", (*Host).servePolicy},
 	{"POST /2015-03-31/functions/{function}/policy", "AddPermission", (*Host).serveAddPermission},
+	{"GET /2017-03-31/tags/{arn}", "ListTags", (*Host).serveTags},
 	{"GET /2016-08-19/account-settings", "GetAccountSettings", (*Host).serveAccountSettings},
 }
 
@@ -119,19 +120,23 @@ func (h *Host) serveAnswer(w http.ResponseWriter, r *http.Request, f *function, 
 }
 
 func (h *Host) serveFunction(w http.ResponseWriter, r *http.Request) error {
-	configuration, err := h.configuration(r)
+	d, configuration, err := h.configuration(r)
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, map[string]any{
+	answer := map[string]any{
 		"Configuration": configuration,
 		"Code":          map[string]string{"RepositoryType": "S3", "Location": ""},
-	})
+	}
+	if len(d.config.Tags) > 0 {
+		answer["Tags"] = d.config.Tags
+	}
+	writeJSON(w, http.StatusOK, answer)
 	return nil
 }
 
 func (h *Host) serveConfiguration(w http.ResponseWriter, r *http.Request) error {
-	configuration, err := h.configuration(r)
+	_, configuration, err := h.configuration(r)
 	if err != nil {
 		return err
 	}
@@ -139,23 +144,23 @@ func (h *Host) serveConfiguration(w http.ResponseWriter, r *http.Request) error 
 	return nil
 }
 
-// configuration is the FunctionConfiguration of the API Reference, as far as a function here has one.
-func (h *Host) configuration(r *http.Request) (map[string]any, error) {
+// configuration is the FunctionConfiguration of the API Reference, as far as a function here has one, of the deployment.
+func (h *Host) configuration(r *http.Request) (*deployment, map[string]any, error) {
 	f, err := h.requested(r)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	h.mu.Lock()
 	d, modified, revision := f.current, f.modified, f.revision
 	h.mu.Unlock()
 	if d == nil { // removed meanwhile
-		return nil, h.notFound(r.PathValue("function"), "")
+		return nil, nil, h.notFound(r.PathValue("function"), "")
 	}
 	c, architecture := d.config, d.executable.architecture
 	if c.Handler != nil {
 		architecture = hostArchitecture()
 	}
-	return map[string]any{
+	return d, map[string]any{
 		"FunctionName":     c.Name,
 		"FunctionArn":      d.arn,
 		"Runtime":          "provided.al2023",
@@ -175,7 +180,7 @@ func (h *Host) configuration(r *http.Request) (map[string]any, error) {
 		"PackageType":      "Zip",
 		"TracingConfig":    map[string]string{"Mode": "PassThrough"},
 		"EphemeralStorage": map[string]int{"Size": 512},
-		"LoggingConfig":    map[string]string{"LogFormat": "Text", "LogGroup": "/aws/lambda/" + c.Name},
+		"LoggingConfig":    map[string]string{"LogFormat": "Text", "LogGroup": logGroup(c.Name)},
 	}, nil
 }
 

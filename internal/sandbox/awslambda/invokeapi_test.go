@@ -212,6 +212,7 @@ func TestOperationNamesTheRequest(t *testing.T) {
 		{"GET", functions + "rotate/configuration", "GetFunctionConfiguration"},
 		{"GET", functions + "rotate/policy", "GetPolicy"},
 		{"POST", functions + "rotate/policy", "AddPermission"},
+		{"GET", "/2017-03-31/tags/arn%3Aaws%3Alambda%3Aeu-central-1%3A123456789012%3Afunction%3Arotate", "ListTags"},
 		{"GET", "/2016-08-19/account-settings", "GetAccountSettings"},
 		{"GET", "/elsewhere", "GET /elsewhere"},
 	} {
@@ -231,5 +232,71 @@ func TestServiceFaultIsNoFunctionError(t *testing.T) {
 	host.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, functions+"rotate/invocations", strings.NewReader("{}")))
 	if recorder.Code == 200 || !json.Valid(recorder.Body.Bytes()) {
 		t.Errorf("a closed host answers %d %s", recorder.Code, recorder.Body)
+	}
+}
+
+func TestTagsAreShown(t *testing.T) {
+	// Protects the tag by which the command finds the revoke function: both operations that show tags have it, and an update replaces it.
+	host := start(t, awslambda.Config{Tags: map[string]string{"team": "data"}})
+	arn := "arn:aws:lambda:eu-central-1:123456789012:function:rotate"
+	shown := func() (ofFunction, ofARN map[string]string) {
+		type answer struct{ Tags map[string]string }
+		_, body := call(t, host, "GET", functions+"rotate", "")
+		_, list := call(t, host, "GET", "/2017-03-31/tags/"+url.PathEscape(arn), "")
+		return decode[answer](t, body).Tags, decode[answer](t, list).Tags
+	}
+	if a, b := shown(); len(a) != 1 || a["team"] != "data" || len(b) != 1 || b["team"] != "data" {
+		t.Errorf("GetFunction shows %v, ListTags %v", a, b)
+	}
+	host.Recycle("rotate")
+	if a, b := shown(); a["team"] != "data" || b["team"] != "data" {
+		t.Errorf("after a cold start GetFunction shows %v, ListTags %v", a, b)
+	}
+	add(t, host, awslambda.Config{Name: "rotate"})
+	if a, b := shown(); len(a) != 0 || b == nil || len(b) != 0 {
+		t.Errorf("without tags GetFunction shows %v, ListTags %v", a, b)
+	}
+	for resource, code := range map[string]string{"rotate": "InvalidParameterValueException", arn + "x": "ResourceNotFoundException"} {
+		if response, body := call(t, host, "GET", "/2017-03-31/tags/"+url.PathEscape(resource), ""); response.Header.Get("X-Amzn-Errortype") != code {
+			t.Errorf("ListTags of %s: %s %s, want %s", resource, response.Status, body, code)
+		}
+	}
+}
+
+func TestTagsThatTheServiceRefuses(t *testing.T) {
+	// Protects from a function here that cannot be deployed on AWS.
+	many := map[string]string{}
+	for i := range 51 {
+		many[strings.Repeat("k", i+1)] = ""
+	}
+	for name, tags := range map[string]map[string]string{
+		"too many": many, "reserved": {"AWS:x": ""}, "no key": {"": "x"}, "a key too long": {strings.Repeat("k", 129): ""}, "a value too long": {"k": strings.Repeat("v", 257)},
+	} {
+		if _, err := newHost(t, awslambda.Options{}).Add(awslambda.Config{Name: "rotate", Bootstrap: bootstrap, Tags: tags}); !isError(err, "InvalidParameterValueException") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestEachFunctionHasALogGroup(t *testing.T) {
+	// Protects readers of CloudWatch Logs: the group is where the configuration says, from the deployment to the removal.
+	host := start(t, awslambda.Config{})
+	before := time.Now()
+	add(t, host, awslambda.Config{Name: "audit"})
+	groups := host.LogGroups()
+	if len(groups) != 2 || groups[0].Name != "/aws/lambda/audit" || groups[1].Name != "/aws/lambda/rotate" || groups[1].Function != "rotate" || groups[0].Created.Before(before) {
+		t.Errorf("the groups are %+v", groups)
+	}
+	_, body := call(t, host, "GET", functions+"rotate/configuration", "")
+	if got := decode[struct{ LoggingConfig struct{ LogGroup string } }](t, body).LoggingConfig.LogGroup; got != groups[1].Name {
+		t.Errorf("the configuration says %s", got)
+	}
+	add(t, host, awslambda.Config{Name: "audit"})
+	if again := host.LogGroups(); !again[0].Created.Equal(groups[0].Created) {
+		t.Error("an update made another log group")
+	}
+	host.Remove("rotate")
+	if left := host.LogGroups(); len(left) != 1 {
+		t.Errorf("after the removal there are %+v", left)
 	}
 }

@@ -26,6 +26,7 @@ type LogLine struct {
 type journal struct {
 	name    string
 	console *console
+	created time.Time
 
 	mu    sync.Mutex
 	lines []LogLine

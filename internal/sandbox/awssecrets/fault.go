@@ -1,29 +1,17 @@
 package awssecrets
 
-import "fmt"
-
-// A fault is an error of the service: a code that programs act on and a text that people read.
-type fault struct {
-	code    string
-	message string
-}
-
-func (f *fault) Error() string { return f.code + ": " + f.message }
-
-func faultf(code, format string, args ...any) error {
-	return &fault{code: code, message: fmt.Sprintf(format, args...)}
-}
+import "quilt-rotate/internal/sandbox/awsjson"
 
 func invalidParameter(format string, args ...any) error {
-	return faultf("InvalidParameterException", format, args...)
+	return awsjson.Faultf("InvalidParameterException", format, args...)
 }
 
 func invalidRequest(format string, args ...any) error {
-	return faultf("InvalidRequestException", format, args...)
+	return awsjson.Faultf("InvalidRequestException", format, args...)
 }
 
 func notFound(format string, args ...any) error {
-	return faultf("ResourceNotFoundException", format, args...)
+	return awsjson.Faultf("ResourceNotFoundException", format, args...)
 }
 
 var (

@@ -3,6 +3,8 @@ package awssecrets
 import (
 	"strings"
 	"time"
+
+	"quilt-rotate/internal/sandbox/awsjson"
 )
 
 type createSecretInput struct {
@@ -82,26 +84,26 @@ func (s *secret) createdAgain(in createSecretInput, v *value) (createSecretOutpu
 	if made := s.versions[in.ClientRequestToken]; v != nil && made != nil && made.value != nil && made.value.equal(v) {
 		return createSecretOutput{ARN: s.arn, Name: s.name, VersionId: made.id, ReplicationStatus: s.replicas}, nil
 	}
-	return createSecretOutput{}, faultf("ResourceExistsException", "The operation failed because the secret %s already exists.", in.Name)
+	return createSecretOutput{}, awsjson.Faultf("ResourceExistsException", "The operation failed because the secret %s already exists.", in.Name)
 }
 
 // details are what DescribeSecret and ListSecrets both tell.
 type details struct {
 	ARN               string
 	Name              string
-	Description       string `json:",omitempty"`
-	KmsKeyId          string `json:",omitempty"`
-	RotationEnabled   *bool  `json:",omitempty"`
-	RotationLambdaARN string `json:",omitempty"`
-	RotationRules     *rules `json:",omitempty"`
-	LastRotatedDate   moment `json:",omitzero"`
-	LastChangedDate   moment `json:",omitzero"`
-	LastAccessedDate  moment `json:",omitzero"`
-	DeletedDate       moment `json:",omitzero"`
-	NextRotationDate  moment `json:",omitzero"`
-	CreatedDate       moment `json:",omitzero"`
-	Tags              []tag  `json:",omitempty"`
-	PrimaryRegion     string `json:",omitempty"`
+	Description       string         `json:",omitempty"`
+	KmsKeyId          string         `json:",omitempty"`
+	RotationEnabled   *bool          `json:",omitempty"`
+	RotationLambdaARN string         `json:",omitempty"`
+	RotationRules     *rules         `json:",omitempty"`
+	LastRotatedDate   awsjson.Moment `json:",omitzero"`
+	LastChangedDate   awsjson.Moment `json:",omitzero"`
+	LastAccessedDate  awsjson.Moment `json:",omitzero"`
+	DeletedDate       awsjson.Moment `json:",omitzero"`
+	NextRotationDate  awsjson.Moment `json:",omitzero"`
+	CreatedDate       awsjson.Moment `json:",omitzero"`
+	Tags              []tag          `json:",omitempty"`
+	PrimaryRegion     string         `json:",omitempty"`
 }
 
 type describeSecretOutput struct {
@@ -133,8 +135,8 @@ func (s *Server) describeSecret(in secretInput) (describeSecretOutput, error) {
 func (s *Server) details(r *record, state *secret) details {
 	out := details{
 		ARN: state.arn, Name: state.name, Description: state.description, KmsKeyId: state.kmsKey,
-		CreatedDate: moment{state.created}, LastChangedDate: moment{state.changed}, LastAccessedDate: moment{r.lastRead},
-		DeletedDate: moment{state.deletion}, Tags: state.tags,
+		CreatedDate: awsjson.At(state.created), LastChangedDate: awsjson.At(state.changed), LastAccessedDate: awsjson.At(r.lastRead),
+		DeletedDate: awsjson.At(state.deletion), Tags: state.tags,
 	}
 	if len(state.replicas) > 0 {
 		out.PrimaryRegion = s.options.Region
@@ -145,7 +147,7 @@ func (s *Server) details(r *record, state *secret) details {
 			out.RotationRules = &c.rules
 		}
 		if c.enabled { // both dates are null while rotation is off
-			out.LastRotatedDate, out.NextRotationDate = moment{c.rotated}, moment{c.next}
+			out.LastRotatedDate, out.NextRotationDate = awsjson.At(c.rotated), awsjson.At(c.next)
 		}
 	}
 	return out
@@ -223,7 +225,7 @@ type deleteSecretInput struct {
 type deleteSecretOutput struct {
 	ARN          string
 	Name         string
-	DeletionDate moment
+	DeletionDate awsjson.Moment
 }
 
 func (in deleteSecretInput) check() error {
@@ -257,7 +259,7 @@ func (s *Server) deleteSecret(in deleteSecretInput) (deleteSecretOutput, error) 
 	if err != nil {
 		return deleteSecretOutput{}, err
 	}
-	return deleteSecretOutput{ARN: state.arn, Name: state.name, DeletionDate: moment{state.deletion}}, nil
+	return deleteSecretOutput{ARN: state.arn, Name: state.name, DeletionDate: awsjson.At(state.deletion)}, nil
 }
 
 // forceDelete deletes at once. A secret that is marked for deletion goes too, and one that never was is no error.
@@ -267,7 +269,7 @@ func (s *Server) forceDelete(id string) (deleteSecretOutput, error) {
 	if err := checkSecretID(id); err != nil {
 		return deleteSecretOutput{}, err
 	}
-	out := deleteSecretOutput{ARN: id, Name: id, DeletionDate: moment{s.now()}}
+	out := deleteSecretOutput{ARN: id, Name: id, DeletionDate: awsjson.At(s.now())}
 	if !strings.HasPrefix(id, "arn:") {
 		out.ARN = ARN(s.options.Region, s.options.Account, id)
 	}

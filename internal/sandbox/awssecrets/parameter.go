@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"strconv"
 	"strings"
+
+	"quilt-rotate/internal/sandbox/awsjson"
 )
 
 // The limits of the API model. What the service answers to a parameter outside them is not documented for each; here it
@@ -124,7 +126,7 @@ func page(n int, maxResults *int, nextToken *string) (from, to int, next *string
 			from, broken = strconv.Atoi(string(decoded))
 		}
 		if broken != nil || from < 0 || from > n {
-			return 0, 0, nil, faultf("InvalidNextTokenException", "The NextToken value is invalid.")
+			return 0, 0, nil, awsjson.Faultf("InvalidNextTokenException", "The NextToken value is invalid.")
 		}
 	}
 	if to = from + size; to >= n {

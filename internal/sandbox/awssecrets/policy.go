@@ -1,6 +1,10 @@
 package awssecrets
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"quilt-rotate/internal/sandbox/awsjson"
+)
 
 const maxPolicy = 20480
 
@@ -15,7 +19,7 @@ func (s *Server) putResourcePolicy(in putResourcePolicyInput) (secretOutput, err
 		return secretOutput{}, invalidParameter("ResourcePolicy must be 1-%d characters long.", maxPolicy)
 	}
 	if !json.Valid([]byte(in.ResourcePolicy)) {
-		return secretOutput{}, faultf("MalformedPolicyDocumentException", "This resource policy contains invalid JSON.")
+		return secretOutput{}, awsjson.Faultf("MalformedPolicyDocumentException", "This resource policy contains invalid JSON.")
 	}
 	return s.setPolicy(in.SecretId, in.ResourcePolicy)
 }

@@ -3,6 +3,8 @@ package awssecrets
 import (
 	"slices"
 	"time"
+
+	"quilt-rotate/internal/sandbox/awsjson"
 )
 
 type rotateSecretInput struct {
@@ -63,7 +65,7 @@ func (s *Server) rotate(r *record, in rotateSecretInput) error {
 		return errMarked
 	}
 	if s.closed {
-		return faultf("InternalServiceError", "the sandbox's Secrets Manager is closed")
+		return awsjson.Faultf("InternalServiceError", "the sandbox's Secrets Manager is closed")
 	}
 	if token, blocked := r.now.pendingElsewhere(); blocked {
 		return s.redrive(r, token, in.ClientRequestToken)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"quilt-rotate/internal/sandbox/awsjson"
 )
 
 // A rotation is one ClientRequestToken on its way from AWSPENDING to AWSCURRENT.
@@ -96,7 +98,7 @@ func (s *Server) begin(r *record, token string, test bool, alter func(next *secr
 	if r.rotation.live() {
 		r.rotation.over = gone
 	}
-	r.rotation = &rotation{token: token, rotationToken: newUUID(), function: state.rotation.function, test: test}
+	r.rotation = &rotation{token: token, rotationToken: awsjson.NewUUID(), function: state.rotation.function, test: test}
 	return r.rotation, nil
 }
 

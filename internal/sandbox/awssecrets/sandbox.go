@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"quilt-rotate/internal/sandbox/awsjson"
 )
 
 // What follows is not the service's API: it is how tests and the demo look at the service and move it along.
@@ -133,7 +135,7 @@ func (s *Server) RotateDue() []string {
 	var started []string
 	for _, r := range s.due() {
 		// A refusal can have gone on with the rotation that is stuck: what counts is whether one runs now.
-		_ = s.rotate(r, rotateSecretInput{ClientRequestToken: newUUID()})
+		_ = s.rotate(r, rotateSecretInput{ClientRequestToken: awsjson.NewUUID()})
 		if r.rotation.live() && r.rotation.running {
 			started = append(started, r.arn)
 		}

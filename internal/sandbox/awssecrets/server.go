@@ -36,6 +36,7 @@ type Options struct {
 // A Server is the service with all its secrets. It is safe for concurrent use.
 type Server struct {
 	options Options
+	wire    http.Handler
 	ctx     context.Context // of the functions' invocations; ends with Close
 	stop    context.CancelFunc
 	drives  sync.WaitGroup // one for each goroutine that drives a rotation
@@ -87,6 +88,7 @@ func New(options Options) *Server {
 		options.LambdaTimeout = 15 * time.Minute
 	}
 	s := &Server{options: options, secrets: map[string]*record{}}
+	s.wire = s.api()
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s
 }

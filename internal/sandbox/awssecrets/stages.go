@@ -1,5 +1,7 @@
 package awssecrets
 
+import "quilt-rotate/internal/sandbox/awsjson"
+
 type updateSecretVersionStageInput struct {
 	SecretId            string
 	VersionStage        string
@@ -80,8 +82,8 @@ type listSecretVersionIDsOutput struct {
 type versionEntry struct {
 	VersionId        string
 	VersionStages    []string `json:",omitempty"`
-	CreatedDate      moment
-	LastAccessedDate moment `json:",omitzero"`
+	CreatedDate      awsjson.Moment
+	LastAccessedDate awsjson.Moment `json:",omitzero"`
 }
 
 func (s *Server) listSecretVersionIDs(in listSecretVersionIDsInput) (listSecretVersionIDsOutput, error) {
@@ -110,7 +112,7 @@ func (r *record) versionEntries(deprecatedToo bool) []versionEntry {
 			continue
 		}
 		entries = append(entries, versionEntry{
-			VersionId: v.id, VersionStages: stages, CreatedDate: moment{v.created}, LastAccessedDate: moment{r.accessed[v.id]},
+			VersionId: v.id, VersionStages: stages, CreatedDate: awsjson.At(v.created), LastAccessedDate: awsjson.At(r.accessed[v.id]),
 		})
 	}
 	return entries

@@ -3,6 +3,8 @@ package awssecrets
 import (
 	"slices"
 	"strings"
+
+	"quilt-rotate/internal/sandbox/awsjson"
 )
 
 const maxTags = 50
@@ -12,9 +14,9 @@ type tagResourceInput struct {
 	Tags     []tag
 }
 
-func (s *Server) tagResource(in tagResourceInput) (nothing, error) {
+func (s *Server) tagResource(in tagResourceInput) (awsjson.Nothing, error) {
 	_, err := s.change(in.SecretId, func(_ *record, next *secret) error { return next.setTags(in.Tags) })
-	return nothing{}, err
+	return awsjson.Nothing{}, err
 }
 
 type untagResourceInput struct {
@@ -22,12 +24,12 @@ type untagResourceInput struct {
 	TagKeys  []string
 }
 
-func (s *Server) untagResource(in untagResourceInput) (nothing, error) {
+func (s *Server) untagResource(in untagResourceInput) (awsjson.Nothing, error) {
 	_, err := s.change(in.SecretId, func(_ *record, next *secret) error {
 		next.tags = slices.DeleteFunc(next.tags, func(t tag) bool { return slices.Contains(in.TagKeys, t.Key) })
 		return nil
 	})
-	return nothing{}, err
+	return awsjson.Nothing{}, err
 }
 
 // setTags adds tags; a key that is there already gets the new value.

@@ -1,5 +1,7 @@
 package awssecrets
 
+import "quilt-rotate/internal/sandbox/awsjson"
+
 type getSecretValueInput struct {
 	SecretId     string
 	VersionId    string
@@ -13,7 +15,7 @@ type getSecretValueOutput struct {
 	SecretString  *string  `json:",omitempty"`
 	SecretBinary  []byte   `json:",omitempty"`
 	VersionStages []string `json:",omitempty"`
-	CreatedDate   moment
+	CreatedDate   awsjson.Moment
 }
 
 func (in getSecretValueInput) check() error {
@@ -48,7 +50,7 @@ func (s *Server) getSecretValue(in getSecretValueInput) (getSecretValueOutput, e
 	r.lastRead = day(s.now())
 	r.accessed[v.id] = r.lastRead
 	out := getSecretValueOutput{
-		ARN: state.arn, Name: state.name, VersionId: v.id, VersionStages: state.stages(v.id), CreatedDate: moment{v.created},
+		ARN: state.arn, Name: state.name, VersionId: v.id, VersionStages: state.stages(v.id), CreatedDate: awsjson.At(v.created),
 	}
 	if v.value.binary != nil {
 		out.SecretBinary = v.value.binary
@@ -163,6 +165,6 @@ func (s *Server) store(r *record, next *secret, token string, v *value, labels [
 }
 
 func errTokenUsed(token, arn string) error {
-	return faultf("ResourceExistsException",
+	return awsjson.Faultf("ResourceExistsException",
 		"You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", token, arn)
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"sort"
 	"time"
+
+	"quilt-rotate/internal/sandbox/awsjson"
 )
 
 // The three staging labels that the service itself moves.
@@ -116,7 +118,7 @@ func (s *secret) pendingElsewhere() (id string, blocked bool) {
 // without a label, older than a day, the oldest first, while there are more than a hundred.
 func (s *secret) settle(now time.Time) error {
 	if len(s.labels) > maxLabels {
-		return faultf("LimitExceededException", "You can't have more than %d staging labels attached to the versions of a secret.", maxLabels)
+		return awsjson.Faultf("LimitExceededException", "You can't have more than %d staging labels attached to the versions of a secret.", maxLabels)
 	}
 	if len(s.versions) <= maxVersions {
 		return nil
@@ -133,7 +135,7 @@ func (s *secret) settle(now time.Time) error {
 			}
 		}
 		if oldest == nil {
-			return faultf("LimitExceededException", "You can't have more than %d versions of a secret.", maxVersions)
+			return awsjson.Faultf("LimitExceededException", "You can't have more than %d versions of a secret.", maxVersions)
 		}
 		delete(s.versions, oldest.id)
 	}

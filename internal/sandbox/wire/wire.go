@@ -25,7 +25,7 @@ const maxBody = 1 << 20
 
 // A Call is one request to one of the sandbox's services, and its answer once next has returned.
 type Call struct {
-	Service   string // "secretsmanager", "registry", "lambda"
+	Service   string // "secretsmanager", "lambda", "logs", "ecs", "sts", "registry"
 	Operation string // "PutSecretValue", "apiKeyCreate", "POST /api/login"
 	Request   *http.Request
 	Body      []byte // of the request

@@ -1,0 +1,53 @@
+package sandbox
+
+import (
+	"net/http"
+	"strings"
+
+	"quilt-rotate/internal/sandbox/awsecs"
+	"quilt-rotate/internal/sandbox/awslambda"
+	"quilt-rotate/internal/sandbox/awslogs"
+	"quilt-rotate/internal/sandbox/awssecrets"
+	"quilt-rotate/internal/sandbox/awssts"
+)
+
+// The AWS services by the names that a [wire.Call] has: those of IAM's actions.
+const (
+	secretsManager = "secretsmanager"
+	lambda         = "lambda"
+	logs           = "logs"
+	ecs            = "ecs"
+	sts            = "sts"
+)
+
+// caller is who asks, whatever the credentials.
+var caller = &awssts.Server{Account: Account, User: AccessKeyID}
+
+// aws is the one endpoint of all AWS services.
+func (s *Sandbox) aws() http.Handler {
+	services := map[string]http.Handler{
+		secretsManager: s.Hooks.Wrap(secretsManager, awssecrets.Operation, s.Secrets),
+		lambda:         s.Hooks.Wrap(lambda, awslambda.Operation, s.Lambda),
+		logs:           s.Hooks.Wrap(logs, awslogs.Operation, s.Logs),
+		ecs:            s.Hooks.Wrap(ecs, awsecs.Operation, s.Services),
+		sts:            s.Hooks.Wrap(sts, awssts.Operation, caller),
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { services[serviceOf(r)].ServeHTTP(w, r) })
+}
+
+// serviceOf tells the services apart as their protocols do: Lambda names its operation in the path, STS in a form, the others in a header.
+// What is nobody's goes to Secrets Manager, which refuses it.
+func serviceOf(r *http.Request) string {
+	target := r.Header.Get("X-Amz-Target")
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/20"):
+		return lambda
+	case strings.HasPrefix(target, awslogs.Target):
+		return logs
+	case strings.HasPrefix(target, awsecs.Target):
+		return ecs
+	case target == "" && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded"):
+		return sts
+	}
+	return secretsManager
+}

@@ -1,0 +1,221 @@
+package awsathena_test
+
+import (
+	"errors"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/athena"
+	"github.com/aws/aws-sdk-go-v2/service/athena/types"
+	"github.com/aws/smithy-go"
+
+	"quilt-rotate/internal/sandbox/awsathena"
+)
+
+// A service is the server under test, with an SDK client that talks to it over loopback.
+type service struct {
+	testing.TB
+	*awsathena.Server
+	client *athena.Client
+}
+
+func start(t testing.TB) *service {
+	t.Helper()
+	server := awsathena.New(awsathena.Options{})
+	listener := httptest.NewServer(server)
+	t.Cleanup(listener.Close)
+	return &service{t, server, athena.New(athena.Options{
+		Region: "us-east-1", BaseEndpoint: aws.String(listener.URL), HTTPClient: listener.Client(), Retryer: aws.NopRetryer{},
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "unused", ""),
+	})}
+}
+
+const token = "00000000-0000-4000-8000-000000000000"
+
+func (s *service) begin(token, sql string) (string, error) {
+	out, err := s.client.StartQueryExecution(s.Context(), &athena.StartQueryExecutionInput{
+		QueryString: aws.String(sql), ClientRequestToken: aws.String(token), WorkGroup: aws.String(awsathena.DefaultWorkgroup),
+		QueryExecutionContext: &types.QueryExecutionContext{Database: aws.String(awsathena.DefaultDatabase)},
+	})
+	if err != nil {
+		return "", err
+	}
+	return *out.QueryExecutionId, nil
+}
+
+// end looks at a query until it is over, and gives the states that were seen.
+func (s *service) end(id string) (states []string, reason string) {
+	s.Helper()
+	for range 10 {
+		out, err := s.client.GetQueryExecution(s.Context(), &athena.GetQueryExecutionInput{QueryExecutionId: aws.String(id)})
+		if err != nil {
+			s.Fatal(err)
+		}
+		status := out.QueryExecution.Status
+		states = append(states, string(status.State))
+		if status.State != types.QueryExecutionStateQueued && status.State != types.QueryExecutionStateRunning {
+			return states, aws.ToString(status.StateChangeReason)
+		}
+	}
+	s.Fatalf("the query does not end: %v", states)
+	return nil, ""
+}
+
+// values runs a query to its end and gives its rows, the names first; NULL for NULL.
+func (s *service) values(sql string) string {
+	s.Helper()
+	id, err := s.begin(token, sql)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if states, reason := s.end(id); states[len(states)-1] != "SUCCEEDED" {
+		s.Fatalf("%s: %s", states[len(states)-1], reason)
+	}
+	out, err := s.client.GetQueryResults(s.Context(), &athena.GetQueryResultsInput{QueryExecutionId: aws.String(id)})
+	if err != nil {
+		s.Fatal(err)
+	}
+	var rows []string
+	for _, row := range out.ResultSet.Rows {
+		var texts []string
+		for _, d := range row.Data {
+			if d.VarCharValue == nil {
+				texts = append(texts, "NULL")
+				continue
+			}
+			texts = append(texts, *d.VarCharValue)
+		}
+		rows = append(rows, strings.Join(texts, "|"))
+	}
+	return strings.Join(rows, "\n")
+}
+
+func (s *service) refused(err error, message string) {
+	s.Helper()
+	var api smithy.APIError
+	if !errors.As(err, &api) || api.ErrorCode() != "InvalidRequestException" || !strings.Contains(api.ErrorMessage(), message) {
+		s.Errorf("the error is %v, want an InvalidRequestException with %q", err, message)
+	}
+}
+
+func TestStates(t *testing.T) {
+	// Protects tests of waiting: a query is seen queued and running before it is over, and has no results until then.
+	s := start(t)
+	id, err := s.begin(token, "SELECT 1 AS one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.client.GetQueryResults(t.Context(), &athena.GetQueryResultsInput{QueryExecutionId: &id})
+	s.refused(err, "Query has not yet finished. Current state: QUEUED")
+	if states, _ := s.end(id); strings.Join(states, " ") != "QUEUED RUNNING SUCCEEDED" {
+		t.Errorf("the states are %v", states)
+	}
+	if _, err := s.client.StopQueryExecution(t.Context(), &athena.StopQueryExecutionInput{QueryExecutionId: &id}); err != nil {
+		t.Errorf("a stop of a query that is over: %v", err)
+	}
+	if q := s.Queries(); len(q) != 1 || q[0].State != "SUCCEEDED" {
+		t.Errorf("the queries are %v", q)
+	}
+}
+
+func TestStoppedQueryHasNoResults(t *testing.T) {
+	// Protects tests of Ctrl-C: a stopped query stays stopped.
+	s := start(t)
+	id, err := s.begin(token, "SELECT 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.client.StopQueryExecution(t.Context(), &athena.StopQueryExecutionInput{QueryExecutionId: &id}); err != nil {
+		t.Fatal(err)
+	}
+	if states, reason := s.end(id); len(states) != 1 || states[0] != "CANCELLED" || reason == "" {
+		t.Errorf("the states are %v, the reason is %q", states, reason)
+	}
+	_, err = s.client.GetQueryResults(t.Context(), &athena.GetQueryResultsInput{QueryExecutionId: &id})
+	s.refused(err, "Could not find results")
+}
+
+func TestTokens(t *testing.T) {
+	// Protects tests of lost answers: one token is one query, and never another one.
+	s := start(t)
+	first, err := s.begin(token, "SELECT 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := s.begin(token, "SELECT 1"); err != nil || again != first {
+		t.Errorf("the repeated start gives %s and %v, want %s", again, err, first)
+	}
+	_, err = s.begin(token, "SELECT 2")
+	s.refused(err, "Idempotent parameters do not match")
+	_, err = s.begin("short", "SELECT 1")
+	s.refused(err, "32 to 128")
+	if n := len(s.Queries()); n != 1 {
+		t.Errorf("%d queries were started", n)
+	}
+}
+
+func TestFunctions(t *testing.T) {
+	// Protects every test above this package: the functions answer as Trino's do, letter case and NULL included.
+	for expression, want := range map[string]string{
+		`json_extract_scalar('{"a":{"B":"x"}}', '$.a.B')`:                          "x",
+		`json_extract_scalar('{"a":{"B":"x"}}', '$.a.b')`:                          "NULL",
+		`json_extract_scalar('{"a":{"B":"x"}}', '$.a')`:                            "NULL",
+		`json_extract_scalar('{"a":12}', '$.a')`:                                   "12",
+		`json_extract_scalar('{"a":true}', '$.a')`:                                 "true",
+		`json_extract_scalar('{"a":null}', '$.a')`:                                 "NULL",
+		`json_extract_scalar('no JSON', '$.a')`:                                    "NULL",
+		`json_extract_scalar(NULL, '$.a')`:                                         "NULL",
+		`date_format('2026-11-24 01:02:03.456', '%Y/%m/%d')`:                       "2026/11/24",
+		`date_format('2026-11-24 01:02:03.456', '%Y-%m-%dT%H:%i:%sZ')`:             "2026-11-24T01:02:03Z",
+		`date_format(date_add('day', -30, '2026-03-01 00:00:00.000'), '%Y/%m/%d')`: "2026/01/30",
+		`date_format(NULL, '%Y')`:                                                  "NULL",
+		`lower('Auth.APIKey')`:                                                     "auth.apikey",
+	} {
+		t.Run(expression, func(t *testing.T) {
+			if got := start(t).values("SELECT " + expression + " AS x"); got != "x\n"+want {
+				t.Errorf("the answer is %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestFailures(t *testing.T) {
+	// Protects tests of failures: Athena's own words for what is missing.
+	for sql, want := range map[string]string{
+		"SELECT 1 FROM elsewhere":        "TABLE_NOT_FOUND: line 1:1: Table 'awsdatacatalog.audittraildatabase-sandbox.elsewhere' does not exist",
+		"SELECT absent FROM audit_trail": "COLUMN_NOT_FOUND: line 1:1: Column 'absent' cannot be resolved",
+		"SELEC":                          "SYNTAX_ERROR: line 1:1: ",
+		"SELECT date_format('2026-11-24 01:02:03.456', '%q')": "SYNTAX_ERROR: line 1:1: ",
+	} {
+		s := start(t)
+		id, err := s.begin(token, sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if states, reason := s.end(id); states[len(states)-1] != "FAILED" || !strings.HasPrefix(reason, want) {
+			t.Errorf("%s: %v, %s", sql, states, reason)
+		}
+	}
+}
+
+func TestShippedProgramsHaveNoDatabase(t *testing.T) {
+	// Protects what is shipped: this package, and SQLite with it, is for tests only.
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "quilt-rotate/cmd/...", "quilt-rotate/functions/...", "quilt-rotate/internal/trail/...")
+	list.Dir = "../../.."
+	packages, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	if !strings.Contains(string(packages), "quilt-rotate/internal/trail\n") {
+		t.Fatal("go list does not list the dependencies")
+	}
+	for _, name := range strings.Fields(string(packages)) {
+		if name == "quilt-rotate/internal/sandbox/awsathena" || strings.HasPrefix(name, "modernc.org/") {
+			t.Errorf("%s is shipped", name)
+		}
+	}
+}

@@ -1,0 +1,52 @@
+package awslambda
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// The limits that the Developer Guide gives ("Using tags on Lambda functions").
+const (
+	maxTags     = 50
+	maxTagKey   = 128
+	maxTagValue = 256
+)
+
+func checkTags(tags map[string]string) error {
+	if len(tags) > maxTags {
+		return invalidParameter("a function can have at most %d tags", maxTags)
+	}
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		switch {
+		case key == "" || len(key) > maxTagKey || len(tags[key]) > maxTagValue:
+			return invalidParameter("a tag's key must be 1-%d characters long and its value at most %d", maxTagKey, maxTagValue)
+		case strings.HasPrefix(strings.ToLower(key), "aws:"):
+			return invalidParameter("a tag's key must not begin with aws:, which is reserved")
+		}
+	}
+	return nil
+}
+
+// serveTags answers ListTags, which takes the function's ARN and nothing shorter.
+func (h *Host) serveTags(w http.ResponseWriter, r *http.Request) error {
+	arn := r.PathValue("arn")
+	if !strings.HasPrefix(arn, h.arn("")) {
+		return invalidParameter("the resource must be the ARN of a function")
+	}
+	f, err := h.find(arn, "")
+	if err != nil {
+		return err
+	}
+	d := h.deployed(f)
+	if d == nil { // removed meanwhile
+		return h.notFound(arn, "")
+	}
+	tags := d.config.Tags
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"Tags": tags})
+	return nil
+}

@@ -1,0 +1,69 @@
+// Package awslogs is Amazon CloudWatch Logs on loopback, as far as the functions' logs are read: FilterLogEvents and DescribeLogGroups
+// over the log groups of the sandbox's Lambda functions, /aws/lambda/<function>.
+//
+// What it answers follows the Amazon CloudWatch Logs API Reference (2014-03-28) and, for patterns, "Filter pattern syntax" of its User
+// Guide. Of the patterns it reads those of quilt-rotate: no pattern, terms, and { $.a.b = "x" && $.c = 1 }; it refuses every other one,
+// and every parameter that it does not act on, so that no caller takes for filtered what is not.
+//
+// The lines have real time, as the processes that wrote them do, whatever the sandbox's clock shows; so has the Date of each answer. A
+// caller that gives a startTime counts from its own clock. It never checks a signature or a permission, and keeps nothing itself.
+package awslogs
+
+import (
+	"net/http"
+	"time"
+
+	"quilt-rotate/internal/sandbox/awsjson"
+	"quilt-rotate/internal/sandbox/awslambda"
+)
+
+// Target is what stands before the operation in X-Amz-Target.
+const Target = "Logs_20140328."
+
+// maxEvents is how many events a page has, and how many the service looks through for one.
+const maxEvents = 10000
+
+// A Source keeps the logs: an [awslambda.Host].
+type Source interface {
+	LogGroups() []awslambda.LogGroup
+	Logs(function string) []awslambda.LogLine
+}
+
+// Options are what a Server is made of.
+type Options struct {
+	Region  string
+	Account string
+	Source  Source
+	// Scan is how many events are looked through for one page; 10,000 if zero. A page can be empty and not be the last, which the API
+	// Reference allows and a short Scan shows.
+	Scan int
+}
+
+// A Server is the service of one account and region. It is safe for concurrent use.
+type Server struct {
+	options Options
+	wire    http.Handler
+}
+
+// New is the service over a source of logs.
+func New(options Options) *Server {
+	if options.Scan == 0 {
+		options.Scan = maxEvents
+	}
+	s := &Server{options: options}
+	s.wire = &awsjson.Service{Target: Target, Message: "message", Now: time.Now, Operations: map[string]awsjson.Operation{
+		"DescribeLogGroups": awsjson.Strictly(s.describeLogGroups),
+		"FilterLogEvents":   awsjson.Strictly(s.filterLogEvents),
+	}}
+	return s
+}
+
+// Operation names the operation that a request asks for.
+func Operation(r *http.Request, _ []byte) string { return awsjson.OperationOf(Target, r) }
+
+// ServeHTTP is the service's API.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.wire.ServeHTTP(w, r) }
+
+func invalidParameter(format string, args ...any) error {
+	return awsjson.Faultf("InvalidParameterException", format, args...)
+}

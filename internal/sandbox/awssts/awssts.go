@@ -1,0 +1,82 @@
+// Package awssts is AWS Security Token Service on loopback, as far as a program asks who it is: GetCallerIdentity.
+//
+// It follows the AWS Security Token Service API Reference (2011-06-15) and its AWS Query protocol: POST /, a form with Action and Version,
+// XML for an answer. Every caller is the same IAM user: it never checks a signature, and its answers need no permission, as on AWS.
+package awssts
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"quilt-rotate/internal/sandbox/awsjson"
+)
+
+const (
+	version = "2011-06-15"
+	maxBody = 1 << 16
+)
+
+// A Server is the service for the callers of one account.
+type Server struct {
+	Account string
+	User    string // name of the IAM user that every caller is
+}
+
+// UserARN names the IAM user that every caller is.
+func (s *Server) UserARN() string { return fmt.Sprintf("arn:aws:iam::%s:user/%s", s.Account, s.User) }
+
+// Operation names the operation that a request asks for.
+func Operation(r *http.Request, body []byte) string {
+	form, err := url.ParseQuery(string(body))
+	if action := form.Get("Action"); err == nil && action != "" {
+		return action
+	}
+	return r.Method + " " + r.URL.Path
+}
+
+type identityResponse struct {
+	XMLName   xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ GetCallerIdentityResponse"`
+	ARN       string   `xml:"GetCallerIdentityResult>Arn"`
+	UserID    string   `xml:"GetCallerIdentityResult>UserId"`
+	Account   string   `xml:"GetCallerIdentityResult>Account"`
+	RequestID string   `xml:"ResponseMetadata>RequestId"`
+}
+
+type errorResponse struct {
+	XMLName   xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ ErrorResponse"`
+	Type      string   `xml:"Error>Type"`
+	Code      string   `xml:"Error>Code"`
+	Message   string   `xml:"Error>Message"`
+	RequestID string   `xml:"RequestId"`
+}
+
+// ServeHTTP is the service's API.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	form, malformed := url.ParseQuery(string(body))
+	id := awsjson.NewUUID()
+	w.Header().Set("Content-Type", "text/xml")
+	w.Header().Set("X-Amzn-Requestid", id)
+	if err != nil || malformed != nil || form.Get("Action") != "GetCallerIdentity" || form.Get("Version") != version {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write(ErrorDocument("InvalidAction", "Could not find operation for version "+version))
+		return
+	}
+	_, _ = w.Write(document(identityResponse{ARN: s.UserARN(), UserID: "AIDASANDBOXSANDBOX000", Account: s.Account, RequestID: id}))
+}
+
+// ErrorDocument is a refusal on the wire.
+func ErrorDocument(code, message string) []byte {
+	return document(errorResponse{Type: "Sender", Code: code, Message: message, RequestID: awsjson.NewUUID()})
+}
+
+func document(value any) []byte {
+	text, err := xml.Marshal(value)
+	if err != nil {
+		panic(err) // strings always encode
+	}
+	return text
+}

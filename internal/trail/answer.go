@@ -1,0 +1,61 @@
+package trail
+
+import (
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// An Answer is what Athena found.
+type Answer struct {
+	Columns []string
+	Rows    [][]Cell // each as long as Columns
+	QueryID string
+	Scanned int64         // bytes that Athena read, which is what it charges for
+	Took    time.Duration // as Athena counts it, the queue included
+}
+
+// A Cell is one value; not Valid is NULL.
+type Cell struct {
+	Text  string
+	Valid bool
+}
+
+// Column is the place of a column; -1 where the answer has none of that name.
+func (a *Answer) Column(name string) int {
+	for i, c := range a.Columns {
+		if c == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// Value is a row's text in a column; "" where it is NULL or the answer has no such column.
+func (a *Answer) Value(row int, name string) string {
+	if i := a.Column(name); i >= 0 {
+		return a.Rows[row][i].Text
+	}
+	return ""
+}
+
+var keyLike = regexp.MustCompile(`qk_[^\s"'<>\\]+`)
+
+// NewCell takes a value from the trail, in which names, addresses and user agents are whatever somebody sent, refused logins
+// included: what a terminal would obey or hide is replaced, and what looks like a key, not like its fingerprint, is taken out.
+func NewCell(text string) Cell {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
+	text = keyLike.ReplaceAllStringFunc(text, func(found string) string {
+		if fingerprint.MatchString(found) {
+			return found
+		}
+		return "[redacted]"
+	})
+	return Cell{Text: text, Valid: true}
+}

@@ -1,0 +1,141 @@
+// Package trail is about a Quilt registry's audit trail: the questions about API keys that it answers, as SQL for Amazon Athena, and
+// what an answer is.
+//
+// It relies on the table that the platform documents (quilt: docs/advanced-features/good-practice.md, audit trail): the columns'
+// names, JSON in text, one partition a day. It talks to no service: package runner does; the deployment takes the queries that it
+// stores in Athena from here ([Stored]), so that this package imports nothing that a deployment does not need.
+//
+// All SQL here is Athena's (engine version 3, Trino), kept to what SQLite understands too once Trino's functions are registered
+// there: the tests run every query. What makes each construct valid in Trino:
+//
+//	"date"                        DATE is a reserved word in Athena: quoted by double quotes (Athena, "Escape reserved keywords in queries")
+//	'it''s'                       a quote in a text is doubled, and nothing else escapes (Trino, "Data types": varchar literals)
+//	json_extract_scalar(t, '$.a') text of a scalar, NULL for all else (Trino, "JSON functions"); names are compared in their letter case
+//	coalesce, lower, count, max   Trino, "Conditional expressions", "String functions", "Aggregate functions"
+//	date_format(t, '%Y')          MySQL's specifiers, %i are minutes (Trino, "Date and time functions")
+//	date_add('day', -30, now())   now() is the query's start: a constant to the planner, so that it prunes partitions (ibid.)
+//	GROUP BY 1, ORDER BY x, LIMIT ordinals and expressions; NULLs come last (Trino, "SELECT")
+package trail
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Kind is what is asked of the trail.
+type Kind int
+
+// The questions. The zero Kind is the use of keys.
+const (
+	Usage   Kind = iota // each call that was made with a key
+	Failed              // each login with a key that was refused
+	Changes             // each creation and revocation of a key
+	Summary             // the keys that were used: from where, how often, when last
+)
+
+// A Query is a question about the last days.
+type Query struct {
+	Kind  Kind
+	Days  int    // whole days before today's, in UTC: 1 is since yesterday's midnight
+	Key   string // id, name or fingerprint of one key; "" is all keys
+	Limit int    // the most rows, the newest; 0 is DefaultLimit
+}
+
+// A year is the longest life of a key (quilt: docs/api-reference/authentication.md), so no question about a key needs more; and
+// Athena charges for what it reads, which is every day that is asked for.
+const (
+	MinDays = 1
+	MaxDays = 365
+)
+
+// Rows are held in memory and read by people: whoever needs more asks Athena with the printed SQL.
+const (
+	DefaultLimit = 10_000
+	MaxLimit     = 100_000
+)
+
+// longestKey bounds the text that names a key: the registry's limit of a name is not public; no id or fingerprint comes near.
+const longestKey = 256
+
+// What cannot be asked. None quotes the text: people paste keys into the wrong place.
+var (
+	ErrDays  = fmt.Errorf("the number of days must be from %d to %d: no key lives longer, and Athena charges for every day it reads", MinDays, MaxDays)
+	ErrLimit = fmt.Errorf("the limit must be from 1 to %d rows: print the SQL and run it in Athena for more", MaxLimit)
+	ErrText  = fmt.Errorf("the key must be named by at most %d characters of plain text, without control characters", longestKey)
+	ErrIsKey = errors.New(`this looks like an API key itself, which must not get into Athena's history of queries: name it by its id, its name or its fingerprint (such as "qk_abc...xyz")`)
+	ErrByID  = errors.New(`a failed login leaves nothing but the key's fingerprint: name the key by that (such as "qk_abc...xyz"); "keys list" shows it`)
+)
+
+// fingerprint is the form in which the registry shows a key; how many characters of each end it has is no contract, and more than
+// a few would be no fingerprint.
+var fingerprint = regexp.MustCompile(`^qk_[^\s.…]{0,8}(?:\.\.\.|…)[^\s.…]{0,8}$`)
+
+// Check says what about the question cannot be asked.
+func (q Query) Check() error {
+	switch {
+	case q.Days < MinDays || q.Days > MaxDays:
+		return ErrDays
+	case q.Limit < 0 || q.Limit > MaxLimit:
+		return ErrLimit
+	case len(q.Key) > longestKey || !plain(q.Key):
+		return ErrText
+	case strings.Contains(q.Key, "qk_") && !fingerprint.MatchString(q.Key):
+		return ErrIsKey
+	case q.Kind == Failed && q.Key != "" && !fingerprint.MatchString(q.Key):
+		return ErrByID
+	}
+	return nil
+}
+
+// plain tells whether the text has nothing that a terminal, a log or a reader of SQL could take for something else.
+func plain(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// SQL is the question as Athena takes it, asked at the given time.
+func (q Query) SQL(now time.Time) (string, error) {
+	if err := q.Check(); err != nil {
+		return "", err
+	}
+	first := now.UTC().AddDate(0, 0, -q.Days).Format("2006/01/02")
+	return fmt.Sprintf("%s\nLIMIT %d", q.statement(quote(first)), q.Most()), nil
+}
+
+// Most is how many rows the answer has at the most.
+func (q Query) Most() int {
+	if q.Limit == 0 {
+		return DefaultLimit
+	}
+	return q.Limit
+}
+
+// quote makes a text a literal.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// statement is the whole query but its limit; first is the expression of the first day's partition.
+func (q Query) statement(first string) string {
+	t := templates[q.Kind]
+	conditions := []string{`"date" >= ` + first, t.where}
+	if q.Key != "" {
+		conditions = append(conditions, "("+anyOf(t.key, quote(q.Key))+")")
+	}
+	var columns []string
+	for _, c := range t.columns {
+		columns = append(columns, c.expression+" AS "+c.name)
+	}
+	return "SELECT " + strings.Join(columns, ",\n       ") +
+		"\nFROM audit_trail\nWHERE " + strings.Join(conditions, "\n  AND ") + t.order
+}
+
+func anyOf(expressions []string, literal string) string {
+	var tests []string
+	for _, e := range expressions {
+		tests = append(tests, e+" = "+literal)
+	}
+	return strings.Join(tests, "\n    OR ")
+}

@@ -1,0 +1,62 @@
+package show
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"io"
+	"strconv"
+	"strings"
+
+	"quilt-rotate/internal/trail"
+)
+
+// JSON writes the answer as one object. Each row is an object with all columns; what is NULL in the trail is null.
+func JSON(w io.Writer, a *trail.Answer) error {
+	rows := make([]map[string]any, len(a.Rows)) // never null
+	for i, row := range a.Rows {
+		rows[i] = map[string]any{}
+		for j, name := range a.Columns {
+			rows[i][name] = value(name, row[j])
+		}
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(struct {
+		QueryID string           `json:"query_id"`
+		Scanned int64            `json:"scanned_bytes"`
+		Rows    []map[string]any `json:"rows"`
+	}{a.QueryID, a.Scanned, rows})
+}
+
+func value(column string, c trail.Cell) any {
+	if !c.Valid {
+		return nil
+	}
+	if n, err := strconv.ParseInt(c.Text, 10, 64); err == nil && column == trail.Calls {
+		return n
+	}
+	return c.Text
+}
+
+// CSV writes the columns' names and all rows.
+func CSV(w io.Writer, a *trail.Answer) error {
+	out := csv.NewWriter(w)
+	_ = out.Write(a.Columns) // Error has what goes wrong
+	for _, row := range a.Rows {
+		cells := make([]string, len(row))
+		for i, c := range row {
+			cells[i] = inert(c.Text)
+		}
+		_ = out.Write(cells)
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// inert keeps spreadsheets from running a text as a formula (OWASP, "CSV Injection"): anybody can send the registry a user agent.
+func inert(text string) string {
+	if text != "" && strings.ContainsRune("=+-@", rune(text[0])) {
+		return "'" + text
+	}
+	return text
+}
