@@ -67,6 +67,7 @@ require (
 	github.com/tidwall/sjson v1.2.7 // indirect
 	github.com/vektah/gqlparser/v2 v2.5.19 // indirect
 	github.com/xo/terminfo v0.0.0-20220910002029-abceb7e1c41e // indirect
+	github.com/yuin/goldmark v1.7.13
 	golang.org/x/mod v0.42.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
