@@ -6,6 +6,8 @@ import "github.com/alecthomas/kong"
 type commands struct {
 	Rotate rotateCommand `cmd:"" group:"secret" help:"Rotate a secret now, and follow it step by step to the end."`
 
+	Trail trailCommand `cmd:"" group:"registry" help:"Tell from the registry's audit trail, through Athena, who used which key, from where and when."`
+
 	Demo    demoCommand    `cmd:"" group:"try" help:"Watch the life of a key: rotated under load, held, revoked; on a sandbox, in a few seconds."`
 	Sandbox sandboxCommand `cmd:"" group:"try" help:"Run the sandbox (Secrets Manager, Lambda, Quilt registry) until interrupted, to try things by hand."`
 	Invoke  invokeCommand  `cmd:"" group:"try" help:"Run a function on an event file, in a sandbox where that event makes sense."`

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"quilt-rotate/internal/demo/scene"
+	"quilt-rotate/internal/sandbox/awsathena"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
@@ -23,10 +26,12 @@ import (
 // A world is a script's sandbox, with the real functions in it.
 type world struct {
 	*scene.Scene
+	trail *awsathena.Server
 
 	mu       sync.Mutex
 	requests []sandboxtest.Request
 	faults   []wire.Hook
+	gate     *sandboxtest.Gate
 	keys     map[string]string // secrets of keys, by the names that the script gave them
 }
 
@@ -82,6 +87,12 @@ var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg boo
 	"swept":    (*world).swept,
 	"registry": (*world).switches,
 	"refuse":   (*world).refuse,
+	"stall":    (*world).stall,
+	"arrived":  (*world).arrived,
+	"release":  (*world).release,
+	"athena":   (*world).athena,
+	"used":     (*world).used,
+	"queried":  (*world).queried,
 }
 
 // sandbox [NAME=VALUE...]: starts the sandbox, and points the script's environment to it. The variables are the revoke function's.
@@ -277,3 +288,71 @@ func (w *world) refuse(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	w.faults = []wire.Hook{sandboxtest.On(answer, args[0])}
 }
+
+// athena [no-table|no-output-location|stall]: Athena over the registry's real audit trail. The script's environment is pointed to it, and $AUDIT is its database.
+func (w *world) athena(ts *testscript.TestScript, _ bool, args []string) {
+	w.trail = awsathena.New(awsathena.Options{Clock: w.Clock, Trail: w.Registry})
+	for _, arg := range args {
+		w.trail.SetSwitches(func(s *awsathena.Switches) {
+			s.NoTable, s.NoOutputLocation, s.Stall = s.NoTable || arg == "no-table", s.NoOutputLocation || arg == "no-output-location", s.Stall || arg == "stall"
+		})
+	}
+	server := httptest.NewServer(w.trail)
+	ts.Defer(server.Close)
+	ts.Setenv("AWS_ENDPOINT_URL_ATHENA", server.URL)
+	ts.Setenv("AUDIT", awsathena.DefaultDatabase)
+	ts.Setenv("WORKGROUP", awsathena.DefaultWorkgroup)
+}
+
+// used SECRET: a consumer gets AWS credentials with the secret's current key. ! used SECRET: with half of the key, which the registry refuses.
+func (w *world) used(ts *testscript.TestScript, neg bool, args []string) {
+	key := w.current(ts, args[0]).Secret
+	if neg {
+		key = key[:len(key)/2]
+	}
+	request, err := http.NewRequest(http.MethodGet, w.RegistryURL+"/api/auth/get_credentials", nil)
+	ts.Check(err)
+	request.Header.Set("Authorization", "Bearer "+key)
+	request.Header.Set("User-Agent", "a-consumer/1.0")
+	answer, err := http.DefaultClient.Do(request)
+	ts.Check(err)
+	ts.Check(answer.Body.Close())
+	if (answer.StatusCode != http.StatusOK) != neg {
+		ts.Fatalf("the key was used: %s", answer.Status)
+	}
+}
+
+// queried: waits until a query runs.
+func (w *world) queried(ts *testscript.TestScript, _ bool, _ []string) {
+	for end := time.Now().Add(time.Minute); len(w.trail.Queries()) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("no query was started")
+		}
+	}
+}
+
+// stall OPERATION: requests for it wait from now on, until release.
+func (w *world) stall(ts *testscript.TestScript, _ bool, args []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gate = sandboxtest.NewGate(cleanup{ts})
+	w.faults = []wire.Hook{sandboxtest.On(w.gate.Stall, args[0])}
+}
+
+// arrived: waits until a request stalls.
+func (w *world) arrived(ts *testscript.TestScript, _ bool, _ []string) {
+	select {
+	case <-w.gate.Arrived:
+	case <-time.After(time.Minute):
+		ts.Fatalf("no request came")
+	}
+}
+
+// release: lets the requests go on that stall.
+func (w *world) release(*testscript.TestScript, bool, []string) { w.gate.Open() }
+
+// cleanup is a script as the rig's parts know a test.
+type cleanup struct{ *testscript.TestScript }
+
+func (c cleanup) Helper()          {}
+func (c cleanup) Cleanup(f func()) { c.Defer(f) }

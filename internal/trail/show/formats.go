@@ -22,8 +22,8 @@ func JSON(w io.Writer, a *trail.Answer) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(struct {
-		QueryID string           `json:"query_id"`
-		Scanned int64            `json:"scanned_bytes"`
+		QueryID string           `json:"queryId"`
+		Scanned int64            `json:"scannedBytes"`
 		Rows    []map[string]any `json:"rows"`
 	}{a.QueryID, a.Scanned, rows})
 }

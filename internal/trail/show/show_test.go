@@ -111,8 +111,8 @@ func TestJSON(t *testing.T) {
 	// Protects programs: NULL is null, a count is a number, and no rows are an empty list.
 	a := answer([]string{trail.KeyName, trail.Calls}, []string{"NULL", "17"})
 	const want = `{
-  "query_id": "q-1",
-  "scanned_bytes": 1234567,
+  "queryId": "q-1",
+  "scannedBytes": 1234567,
   "rows": [
     {
       "calls": 17,
@@ -123,7 +123,7 @@ func TestJSON(t *testing.T) {
 `
 	written(t, show.JSON, a, want)
 	a.Rows = nil
-	written(t, show.JSON, a, "{\n  \"query_id\": \"q-1\",\n  \"scanned_bytes\": 1234567,\n  \"rows\": []\n}\n")
+	written(t, show.JSON, a, "{\n  \"queryId\": \"q-1\",\n  \"scannedBytes\": 1234567,\n  \"rows\": []\n}\n")
 }
 
 func TestCSV(t *testing.T) {

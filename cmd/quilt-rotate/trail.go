@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/trail"
+	"quilt-rotate/internal/trail/runner"
+	"quilt-rotate/internal/trail/show"
+)
+
+type trailCommand struct {
+	Days    int    `default:"30" help:"How far to look back, in whole days before today (UTC): 1 to 365. Athena charges for every day that it reads."`
+	Key     string `placeholder:"KEY" help:"Of one key only: its id, name or fingerprint."`
+	Failed  bool   `xor:"question" help:"Logins with a key that were refused, in place of calls that were made."`
+	Changes bool   `xor:"question" help:"Keys that were made or revoked."`
+	Summary bool   `xor:"question" help:"One line for each key and address, with its number of calls."`
+	Limit   int    `default:"10000" help:"The most rows, the newest first."`
+
+	SQL       bool   `name:"sql" help:"Print the query, and run nothing."`
+	Database  string `env:"QUILT_AUDIT_DATABASE" placeholder:"NAME" help:"Glue database of the audit trail: audittraildatabase-…, the resource AuditTrailDatabase of the Quilt stack."`
+	Workgroup string `env:"QUILT_AUDIT_WORKGROUP" default:"primary" help:"Athena workgroup, such as <Quilt stack>-audit."`
+	Format    string `enum:"table,json,csv" default:"table" help:"table, json or csv."`
+	JSON      bool   `name:"json" help:"As --format json."`
+}
+
+func (o *trailCommand) Run(ctx context.Context, c *terminal.Console) error {
+	q := trail.Query{Kind: o.kind(), Days: o.Days, Key: o.Key, Limit: o.Limit}
+	sql, err := q.SQL(time.Now())
+	if err != nil {
+		return &usageError{err}
+	}
+	if o.SQL {
+		_, err := fmt.Fprintln(c.Out, sql)
+		return err
+	}
+	if o.Database == "" {
+		return hint.With(&usageError{errors.New("no audit database is named")},
+			"give --database audittraildatabase-…: aws cloudformation describe-stack-resources --stack-name <Quilt stack> --logical-resource-id AuditTrailDatabase")
+	}
+	answer, err := o.ask(ctx, c, sql)
+	if err != nil {
+		return err
+	}
+	return o.print(c, q, answer)
+}
+
+// wholeRows is a line for each row, with every column.
+func wholeRows(answer *trail.Answer) string {
+	t := terminal.Table{Headers: answer.Columns}
+	for _, row := range answer.Rows {
+		var cells []string
+		for _, cell := range row {
+			cells = append(cells, cell.Text)
+		}
+		t.Rows = append(t.Rows, cells)
+	}
+	return t.Render(false, 0)
+}
+
+func (o *trailCommand) kind() trail.Kind {
+	switch {
+	case o.Failed:
+		return trail.Failed
+	case o.Changes:
+		return trail.Changes
+	case o.Summary:
+		return trail.Summary
+	}
+	return trail.Usage
+}
+
+// ask runs the query. Ctrl-C stops it at Athena.
+func (o *trailCommand) ask(ctx context.Context, c *terminal.Console, sql string) (*trail.Answer, error) {
+	aws, err := cloud.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	progress := c.Progress(true)
+	defer progress.Close()
+	r := runner.Runner{
+		Client: aws.Athena(), Database: o.Database, Workgroup: o.Workgroup,
+		Progress: func(state string) { progress.Doing("Athena: " + state) },
+	}
+	answer, err := r.Run(ctx, sql)
+	failure, ok := errors.AsType[*runner.Error](err)
+	switch {
+	case ok && failure.Problem == runner.Interrupted:
+		return nil, hint.With(err, failure.Left)
+	case ok && failure.Hint != "":
+		return nil, hint.With(err, failure.Hint)
+	}
+	return answer, err
+}
+
+func (o *trailCommand) print(c *terminal.Console, q trail.Query, answer *trail.Answer) error {
+	switch {
+	case o.JSON || o.Format == "json":
+		return show.JSON(c.Out, answer)
+	case o.Format == "csv":
+		return show.CSV(c.Out, answer)
+	}
+	table := show.Table(answer, c.Width())
+	if !c.Watched() {
+		table = wholeRows(answer)
+	}
+	if _, err := fmt.Fprintln(c.Out, table); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(c.Err, show.Footer(answer, q.Most()))
+	return err
+}

@@ -1,0 +1,290 @@
+// Package audit is the administrator's report of the API keys of a registry: what is there, and what somebody should look at.
+//
+// [New] judges a list of keys as the registry showed it and gives a [Report], which writes itself as a table for terminals, as
+// JSON, as CSV, and as one HTML page that needs nothing but itself. Everything is a function of its input: time, thresholds and
+// the keys that secrets hold are the caller's.
+//
+// What callers may rely on:
+//
+//   - Dates of the registry are compared with the registry's own clock.
+//   - What cannot be told is not taken for good: where no key has a date of last use, or the list of held keys is not complete, the
+//     findings that stand on it are [Report.Unjudged], no key has them, and every format says so but CSV, which has rows only.
+//   - Names are what people typed. No format lets them become markup, formulas, terminal commands or lines of their own.
+//   - Of a key no more is shown than its fingerprint, also where a registry puts a whole key in its place, or a person in a name.
+//
+// It talks to no service and revokes nothing.
+package audit
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/redact"
+)
+
+// Thresholds where the caller has none of its own.
+const (
+	DefaultUnusedDays   = 90
+	DefaultExpiringDays = 14
+)
+
+// Held tells which keys managed secrets hold: the key's id, and the name of the secret.
+type Held map[string]string
+
+// Options are what the keys are judged by.
+type Options struct {
+	Now          time.Time // the registry's clock when it gave the list
+	Registry     string    // its host
+	AskedBy      string    // who asked, by e-mail
+	Held         Held
+	HeldComplete bool // whether Held has every managed secret; else a key that is not in it may be held all the same
+	UnusedDays   int  // [DefaultUnusedDays] where it is zero
+	ExpiringDays int  // [DefaultExpiringDays] where it is zero
+}
+
+// Report is what an administrator wants to know of all keys. Its times are UTC, to the second.
+type Report struct {
+	Registry     string
+	AskedBy      string
+	At           time.Time
+	UnusedDays   int
+	ExpiringDays int
+	Unjudged     []Finding // what could not be looked for, in the order of [Findings]
+	Notes        []string  // why, one sentence each
+	Statuses     []StatusTotal
+	Owners       []OwnerTotal   // the one with the most keys first
+	Totals       []FindingTotal // all of [Findings], in their order
+	Keys         []Key          // the worst first
+}
+
+// StatusTotal counts the keys of a status.
+type StatusTotal struct {
+	Status quilt.Status
+	Keys   int
+}
+
+// OwnerTotal counts the keys of a user.
+type OwnerTotal struct {
+	Owner    string
+	Keys     int
+	Expired  int
+	Findings int // keys that have one or more
+}
+
+// FindingTotal counts the keys that have a finding.
+type FindingTotal struct {
+	Finding  Finding
+	Keys     int
+	Unjudged bool // nobody knows; Keys is zero
+}
+
+// Key is one key with what was found.
+type Key struct {
+	ID           string
+	Name         string
+	Fingerprint  string
+	Owner        string
+	Status       quilt.Status
+	CreatedAt    time.Time
+	ExpiresAt    time.Time
+	LastUsedAt   *time.Time
+	DaysToExpiry *int   // whole days that are left; nil where it has expired
+	DaysUnused   *int   // whole days since its last use; nil where it has none
+	Secret       string // the managed secret that holds it
+	Findings     []Finding
+}
+
+// Expired tells whether the key is past its time, by its status or by its date.
+func (k Key) Expired() bool { return k.DaysToExpiry == nil }
+
+// New judges the keys.
+func New(keys []quilt.APIKey, o Options) Report {
+	r := Report{
+		Registry: o.Registry, AskedBy: o.AskedBy, At: seconds(o.Now),
+		UnusedDays: cmp.Or(o.UnusedDays, DefaultUnusedDays), ExpiringDays: cmp.Or(o.ExpiringDays, DefaultExpiringDays),
+	}
+	judge := judge{now: o.Now, unused: days(r.UnusedDays), expiring: days(r.ExpiringDays), heldComplete: o.HeldComplete}
+	judge.useRecorded = len(keys) == 0 || slices.ContainsFunc(keys, func(k quilt.APIKey) bool { return k.LastUsedAt != nil })
+	if !judge.useRecorded {
+		r.cannotJudge("no key has a date of last use: the registry does not record use, or no key was ever used; so unused and never-used are not judged", Unused, NeverUsed)
+	}
+	if !o.HeldComplete {
+		r.cannotJudge("not every managed secret could be read; so unmanaged is not judged", Unmanaged)
+	}
+	for _, k := range keys {
+		r.Keys = append(r.Keys, judge.key(k, o.Held[k.ID]))
+	}
+	slices.SortStableFunc(r.Keys, worstFirst)
+	r.count()
+	return r
+}
+
+func (r *Report) cannotJudge(why string, findings ...Finding) {
+	r.Notes = append(r.Notes, why)
+	r.Unjudged = append(r.Unjudged, findings...)
+	slices.SortFunc(r.Unjudged, func(a, b Finding) int { return a.rank() - b.rank() })
+}
+
+func worstFirst(a, b Key) int {
+	return cmp.Or(slices.CompareFunc(a.ranks(), b.ranks(), cmp.Compare[int]), a.ExpiresAt.Compare(b.ExpiresAt), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+}
+
+// ranks ends with a rank that no finding has, so that a key with more findings comes before one with fewer.
+func (k Key) ranks() []int {
+	ranks := make([]int, 0, len(k.Findings)+1)
+	for _, f := range k.Findings {
+		ranks = append(ranks, f.rank())
+	}
+	return append(ranks, len(known))
+}
+
+func (r *Report) count() {
+	statuses, findings, owners := map[quilt.Status]int{}, map[Finding]int{}, map[string]*OwnerTotal{}
+	for _, k := range r.Keys {
+		statuses[k.Status]++
+		o := owners[k.Owner]
+		if o == nil {
+			o = &OwnerTotal{Owner: k.Owner}
+			owners[k.Owner] = o
+		}
+		o.Keys++
+		if k.Expired() {
+			o.Expired++
+		}
+		if len(k.Findings) > 0 {
+			o.Findings++
+		}
+		for _, f := range k.Findings {
+			findings[f]++
+		}
+	}
+	for _, s := range slices.Sorted(maps.Keys(statuses)) {
+		r.Statuses = append(r.Statuses, StatusTotal{s, statuses[s]})
+	}
+	for _, o := range owners {
+		r.Owners = append(r.Owners, *o)
+	}
+	slices.SortFunc(r.Owners, func(a, b OwnerTotal) int { return cmp.Or(b.Keys-a.Keys, cmp.Compare(a.Owner, b.Owner)) })
+	for _, f := range known {
+		r.Totals = append(r.Totals, FindingTotal{f, findings[f], slices.Contains(r.Unjudged, f)})
+	}
+}
+
+// Fails tells which of the given findings at least one key has. What is [Report.Unjudged] no key has: who makes a gate of the
+// findings asks for both.
+func (r Report) Fails(on []Finding) []Finding {
+	var failed []Finding
+	for _, t := range r.Totals {
+		if t.Keys > 0 && slices.Contains(on, t.Finding) {
+			failed = append(failed, t.Finding)
+		}
+	}
+	return failed
+}
+
+// judge is what one key is held against.
+type judge struct {
+	now              time.Time
+	unused, expiring time.Duration
+	useRecorded      bool
+	heldComplete     bool
+}
+
+func (j judge) key(k quilt.APIKey, secret string) Key {
+	key := Key{
+		ID: redact.Scrub(k.ID), Name: redact.Scrub(k.Name), Fingerprint: fingerprint(k.Fingerprint), Owner: redact.Scrub(k.UserEmail),
+		Status: k.Status, CreatedAt: seconds(k.CreatedAt), ExpiresAt: seconds(k.ExpiresAt), Secret: secret,
+	}
+	if k.LastUsedAt != nil {
+		used := seconds(*k.LastUsedAt)
+		key.LastUsedAt, key.DaysUnused = &used, wholeDays(j.now.Sub(*k.LastUsedAt))
+	}
+	if left := k.ExpiresAt.Sub(j.now); left > 0 && k.Status != quilt.Expired {
+		key.DaysToExpiry = wholeDays(left)
+	}
+	key.Findings = j.findings(k, secret)
+	return key
+}
+
+// findings are in the order of [Findings]. An expired key has no other: it opens nothing, nobody can rename it, and there is one thing to do.
+func (j judge) findings(k quilt.APIKey, secret string) []Finding {
+	left := k.ExpiresAt.Sub(j.now)
+	if k.Status == quilt.Expired || left <= 0 {
+		return []Finding{Expired}
+	}
+	lastUse := k.CreatedAt // a key that is new and was never used is not unused yet
+	if k.LastUsedAt != nil {
+		lastUse = *k.LastUsedAt
+	}
+	found := []Finding{}
+	for _, f := range []struct {
+		finding Finding
+		has     bool
+	}{
+		{Expiring, left <= j.expiring},
+		{Unused, j.useRecorded && j.now.Sub(lastUse) > j.unused},
+		{NeverUsed, j.useRecorded && k.LastUsedAt == nil},
+		{Unmanaged, j.heldComplete && secret == ""},
+		{Name, !FollowsConvention(k.Name)},
+	} {
+		if f.has {
+			found = append(found, f.finding)
+		}
+	}
+	return found
+}
+
+// fingerprintForm is a fingerprint of whatever lengths, since they are no contract, but never a whole key.
+var fingerprintForm = regexp.MustCompile(`^\S{0,12}(\.{3}|…|\*{3,8})\S{0,8}$`)
+
+func fingerprint(s string) string {
+	if fingerprintForm.MatchString(s) {
+		return s
+	}
+	return redact.Scrub(s)
+}
+
+func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
+
+const day = 24 * time.Hour
+
+func days(n int) time.Duration { return time.Duration(n) * day }
+
+// wholeDays are none for a time that lies ahead: clocks differ a little.
+func wholeDays(d time.Duration) *int {
+	n := int(max(d, 0) / day)
+	return &n
+}
+
+// inDays and daysAgo are the days in words, as every format for people has them.
+func (k Key) inDays() string {
+	if k.Expired() {
+		return "expired"
+	}
+	return fmt.Sprintf("in %d d", *k.DaysToExpiry)
+}
+
+func (k Key) daysAgo() string {
+	switch {
+	case k.LastUsedAt == nil:
+		return "never"
+	case *k.DaysUnused == 0:
+		return "today"
+	}
+	return fmt.Sprintf("%d d ago", *k.DaysUnused)
+}
+
+// words joins the findings.
+func words(findings []Finding, separator string) string {
+	names := make([]string, len(findings))
+	for i, f := range findings {
+		names[i] = string(f)
+	}
+	return strings.Join(names, separator)
+}

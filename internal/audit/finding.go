@@ -1,0 +1,79 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Finding is what somebody should look at. The names are a contract: pipelines fail on them.
+type Finding string
+
+// The findings. Only [Expired] is said of a key that works no more.
+const (
+	Expired   Finding = "expired"    // past its time, and still listed
+	Expiring  Finding = "expiring"   // at its end within N days
+	Unused    Finding = "unused"     // neither made nor used within N days
+	NeverUsed Finding = "never-used" // without any use since it was made, however young
+	Unmanaged Finding = "unmanaged"  // held by no managed secret
+	Name      Finding = "name"       // named outside the convention, see [FollowsConvention]
+)
+
+// known is in the order in which reports show them, the most pressing first.
+var known = []Finding{Expired, Expiring, Unused, NeverUsed, Unmanaged, Name}
+
+// Findings are all there are, the most pressing first.
+func Findings() []Finding { return slices.Clone(known) }
+
+func (f Finding) rank() int { return slices.Index(known, f) }
+
+// UnknownFindingError is a name that no finding has: a wrong call.
+type UnknownFindingError struct{ Name string }
+
+func (e *UnknownFindingError) Error() string {
+	return fmt.Sprintf("%q is no finding: use %s", e.Name, words(known, ", "))
+}
+
+// UnmarshalText takes a finding's name, as it stands in a command line. It fails with an [*UnknownFindingError].
+func (f *Finding) UnmarshalText(text []byte) error {
+	name := Finding(strings.TrimSpace(string(text)))
+	if name.rank() < 0 {
+		return &UnknownFindingError{Name: string(name)}
+	}
+	*f = name
+	return nil
+}
+
+// ParseFindings reads names that commas separate. It fails with an [*UnknownFindingError].
+func ParseFindings(list string) ([]Finding, error) {
+	var findings []Finding
+	for name := range strings.SplitSeq(list, ",") {
+		var f Finding
+		if err := f.UnmarshalText([]byte(name)); err != nil {
+			return nil, err
+		}
+		if !slices.Contains(findings, f) {
+			findings = append(findings, f)
+		}
+	}
+	return findings, nil
+}
+
+// means says in a few words what a finding is, for people.
+func (r Report) means(f Finding) string {
+	switch f {
+	case Expired:
+		return "no longer works, still listed"
+	case Expiring:
+		return fmt.Sprintf("works for %d days at most", r.ExpiringDays)
+	case Unused:
+		return fmt.Sprintf("not used for %d days", r.UnusedDays)
+	case NeverUsed:
+		return "no use since it was made"
+	case Unmanaged:
+		return "in no managed secret"
+	case Name:
+		return "not purpose-environment-date"
+	}
+	return string(f)
+}
