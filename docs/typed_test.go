@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"quilt-rotate/internal/handbook"
 )
 
 // provedElsewhere are commands that a sandbox cannot carry out, each with the place that does: a test, or a line of .ci/run. They stand in blocks of the language "sh".
@@ -68,5 +66,3 @@ func contains(list []string, one string) bool {
 	}
 	return false
 }
-
-var _ = handbook.Page{}
