@@ -9,7 +9,7 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # A function for Lambda: static, and the same bytes in every checkout.
 FUNCTION_BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags="-s -w -buildid="
 
-.PHONY: help demo test build sandbox invoke lint generate fuzz soak clean go
+.PHONY: help demo test build sandbox invoke lint docs picture generate fuzz soak clean go
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { \
@@ -48,6 +48,15 @@ invoke: build ## Run a function on an event: make invoke EVENT=events/create-sec
 
 lint: go ## Run golangci-lint (its first run takes minutes: it is built from source)
 	$(GO) run $(LINT) run
+
+docs: go ## Check the handbook: links, pages of alarms and errors, pictures (npm ci in docs/testdata/mermaid), commands, spelling (codespell)
+	$(GO) test ./docs/... ./internal/handbook
+	$(GO) test ./cmd/quilt-rotate -run 'TestPages|TestTheREADME'
+	@if command -v codespell >/dev/null; then codespell README.md docs infra/README.md --skip node_modules,*.svg,package-lock.json; \
+	else echo "SKIPPED: spelling: codespell is not installed (apt-get install codespell)" >&2; fi
+
+picture: build ## Draw the README's picture of the demo anew
+	@CLICOLOR_FORCE=1 TERM=xterm-256color $(BUILD)/quilt-rotate demo >$(BUILD)/demo.ansi && $(GO) run ./internal/handbook/picture <$(BUILD)/demo.ansi >docs/demo.svg
 
 generate: go ## Generate the registry client anew from its .graphql files
 	$(GO) generate ./...

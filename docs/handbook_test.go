@@ -91,10 +91,12 @@ func TestNamedTestsExist(t *testing.T) {
 	exists := map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func (Test\w+|Example\w+|Fuzz\w+)\(`)
 	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() && entry.Name() == "node_modules" {
-			return errors.Join(err, fs.SkipDir)
-		}
-		if !strings.HasSuffix(file, "_test.go") {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && entry.Name() == "node_modules":
+			return fs.SkipDir
+		case !strings.HasSuffix(file, "_test.go"):
 			return nil
 		}
 		source, err := os.ReadFile(file)

@@ -57,9 +57,9 @@ func TestPicturesHaveAKindAndWholeBrackets(t *testing.T) {
 
 func TestPicturesCanBeDrawn(t *testing.T) {
 	// Protects readers from "Syntax error in text" where a picture should be: Mermaid itself draws each, in a browser.
-	library := filepath.Join("mermaid", "node_modules", "mermaid", "dist", "mermaid.min.js")
+	library := filepath.Join("testdata", "mermaid", "node_modules", "mermaid", "dist", "mermaid.min.js")
 	if _, err := os.Stat(library); err != nil {
-		t.Skip("SKIPPED: the pictures are not drawn: run npm ci in docs/mermaid")
+		t.Skip("SKIPPED: the pictures are not drawn: run npm ci in docs/testdata/mermaid")
 	}
 	sources := pictures(t)
 	draw := startPainter(t, library)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -24,8 +25,8 @@ var provedElsewhere = map[string]proof{
 // proof is a file of the checkout, and what must stand in it.
 type proof struct{ file, needle string }
 
-// consoles are the languages of blocks whose commands are typed by pages_test.go in cmd/quilt-rotate; known are those that hold no command of a shell.
-var known = []string{"console", "text", "mermaid", "json", "yaml", "go", "python", "hcl"}
+// known are the languages of blocks that hold no command, and "console", whose commands are typed by pages_test.go in cmd/quilt-rotate.
+var known = []string{"", "console", "text", "mermaid", "json", "yaml", "go", "python"}
 
 func TestWhatIsTypedIsTested(t *testing.T) {
 	// Protects readers from commands that nobody ever ran: each stands in a console block, which the tests of cmd/quilt-rotate type, or is proved somewhere that is named.
@@ -37,7 +38,7 @@ func TestWhatIsTypedIsTested(t *testing.T) {
 				}
 				continue
 			}
-			if !contains(known, b.Language) {
+			if !slices.Contains(known, b.Language) {
 				t.Errorf("%s:%d: a block of the language %q: say which it is", p.Path, b.Line, b.Language)
 			}
 		}
@@ -56,13 +57,4 @@ func checkProof(t *testing.T, where, line string) {
 	if err != nil || !strings.Contains(string(file), by.needle) {
 		t.Errorf("%s: %s does not prove %q any more: it lacks %q (%v)", where, by.file, command, by.needle, err)
 	}
-}
-
-func contains(list []string, one string) bool {
-	for _, x := range list {
-		if x == one {
-			return true
-		}
-	}
-	return false
 }
