@@ -11,15 +11,15 @@ import (
 
 // provedElsewhere are commands that a sandbox cannot carry out, each with the place that does: a test, or a line of .ci/run. They stand in blocks of the language "sh".
 var provedElsewhere = map[string]proof{
-	"cd infra && npm ci && cp config.example.yaml config.yaml": {"infra/proof/deploy_test.go", "TestADeploymentThatNobodyTouchedRotatesAKey"},
-	"npx cdk bootstrap":                  {"infra/proof/deploy_test.go", "bootstrap"},
-	"npx cdk deploy":                     {"infra/proof/deploy_test.go", "deploy"},
-	"npx cdk destroy":                    {"infra/proof/deploy_test.go", "destroy"},
-	"make deploy CONFIG=infra/prod.yaml": {"Makefile", "deploy: go node"},
-	"make synth CONFIG=infra/prod.yaml":  {"Makefile", "synth: go node"},
+	"npx cdk bootstrap":                  {"infra/proof/deploy_test.go", `aws.cdk(configuration, "bootstrap"`},
+	"npx cdk deploy":                     {"infra/proof/deploy_test.go", `aws.cdk(configuration, "deploy"`},
+	"make deploy CONFIG=infra/prod.yaml": {"infra/proof/deploy_test.go", `aws.cdk(configuration, "deploy"`}, // the same command of the CDK, on the file that is named
+	"make synth CONFIG=infra/prod.yaml":  {".ci/run", "make synth CONFIG="},
 	"make demo":                          {".ci/run", "make demo"},
 	"make test":                          {".ci/run", "make test"},
-	"make deploy-local":                  {".ci/run", "make deploy-local"},
+	"make -s sandbox | tee sandbox.env":  {"cmd/quilt-rotate/sandbox_test.go", "TestTheSandboxRunsUntilInterrupted"},
+	". ./sandbox.env":                    {"cmd/quilt-rotate/sandbox_test.go", "b.environ"},
+	"cd infra && npm ci && cp config.example.yaml config.yaml": {".ci/run", "make synth CONFIG=infra/config.example.yaml"},
 }
 
 // proof is a file of the checkout, and what must stand in it.
