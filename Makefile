@@ -98,8 +98,8 @@ synth: go node infra/node_modules ## Check a configuration and write its templat
 deploy: go node infra/node_modules ## Deploy a configuration: make deploy CONFIG=prod.yaml
 	@$(CDK) deploy -c config=$(abspath $(CONFIG))
 
-golden: go node ## Write the deployment's golden templates and schema anew; look at the diff
-	cd infra && $(GO) test ./config ./stack -run 'Golden|Schema' -count=1 -golden
+golden: go node ## Write the deployment's golden templates, schema and list of alarms anew; look at the diff
+	cd infra && $(GO) test ./config ./stack -run 'Golden|Schema|ListOfAlarms' -count=1 -golden
 
 test: test-infra
 test-infra: go ## Test the deployment (needs Node 20 or later)

@@ -16,6 +16,33 @@ func parseARN(text string) (arn, bool) {
 	return arn{p[1], p[2], p[3], p[4], p[5]}, true
 }
 
+// The partitions that a stack can be in. The others name services and hosts in ways that nothing here was ever tried with.
+const (
+	awsPartition = "aws"
+	govPartition = "aws-us-gov"
+)
+
+// PartitionOf is the partition of a region (AWS fault isolation boundaries, "Partitions").
+func PartitionOf(region string) string {
+	switch {
+	case strings.HasPrefix(region, "us-gov-"):
+		return govPartition
+	case strings.HasPrefix(region, "cn-"):
+		return "aws-cn"
+	case strings.Contains(region, "-iso"):
+		return "aws-iso"
+	case strings.HasPrefix(region, "eusc-"):
+		return "aws-eusc"
+	}
+	return awsPartition
+}
+
+// requirePartition refuses an ARN of another partition than the region's: no policy of one reaches into another.
+func (g *gathering) requirePartition(path string, a arn, region string) {
+	want := PartitionOf(region)
+	g.require(path, a.partition == "" || region == "" || a.partition == want, "is of the partition %s, but %s is of %s", a.partition, region, want)
+}
+
 // secretResource is the end of a secret's ARN: the service adds six characters to the name (Secrets Manager user guide, "Secret name").
 var secretResource = regexp.MustCompile(`^secret:([A-Za-z0-9/_+=.@-]+)-[A-Za-z0-9]{6}$`)
 

@@ -67,6 +67,8 @@ func checkStack(g *gathering, c *Config) {
 	g.require("account", accountForm.MatchString(c.Account), "must be the 12 digits of an AWS account, in quotes")
 	g.require("region", c.Region != "", "is not given, and no AWS configuration tells it: write it, such as us-east-1")
 	g.require("region", regionForm.MatchString(c.Region), "must be a region such as us-east-1")
+	partition := PartitionOf(c.Region)
+	g.require("region", partition == awsPartition || partition == govPartition, "is of the partition %s, which is not supported: take a region of AWS or of AWS GovCloud (US)", partition)
 	for name, value := range c.Tags {
 		lower := strings.ToLower(name)
 		g.require("tags", name != "" && len(name) <= 128 && len(value) <= 256, "must have names of 1 to 128 and values of at most 256 characters")
@@ -75,20 +77,32 @@ func checkStack(g *gathering, c *Config) {
 	if c.PermissionsBoundary != "" {
 		a, ok := parseARN(c.PermissionsBoundary)
 		g.require("permissionsBoundary", ok && a.service == "iam" && strings.HasPrefix(a.resource, "policy/"), "must be the ARN of a managed policy: arn:aws:iam::<account>:policy/<name>")
+		g.requirePartition("permissionsBoundary", a, c.Region)
 	}
-	if c.KMSKey != AWSManaged && c.KMSKey != NewKey {
-		checkKMS(g, "kmsKey", c.KMSKey, c.Region, "must be aws-managed, new, or the ARN of a KMS key")
-	}
+	checkKMSKeys(g, c)
 	g.require("sweep", time.Duration(c.Sweep) >= MinSweep && time.Duration(c.Sweep) <= MaxSweep && time.Duration(c.Sweep)%time.Minute == 0, "must be from 15m to 3h in whole minutes")
 	g.require("orphanAge", time.Duration(c.OrphanAge) >= MinOrphanAge, "must be at least 15m: a function may run so long before it stores the key it made")
 	g.require("logLevel", slices.Contains([]string{"DEBUG", "INFO", "WARN", "ERROR"}, c.LogLevel), "must be DEBUG, INFO, WARN or ERROR")
 	g.require("logRetentionDays", slices.Contains(retentions, c.LogRetentionDays), "must be one of %s", strings.Trim(fmt.Sprint(retentions), "[]"))
 }
 
+func checkKMSKeys(g *gathering, c *Config) {
+	if c.KMSKey != AWSManaged && c.KMSKey != NewKey {
+		checkKMS(g, "kmsKey", c.KMSKey, c.Region, "must be aws-managed, new, or the ARN of a KMS key")
+	}
+	for i, key := range c.PreviousKMSKeys {
+		path := fmt.Sprintf("previousKmsKeys[%d]", i)
+		checkKMS(g, path, key, c.Region, "must be the ARN of a KMS key (the AWS-managed one needs no entry)")
+		g.require(path, key != c.KMSKey, "is the present kmsKey: take it out here")
+		g.require(path, !slices.Contains(c.PreviousKMSKeys[:i], key), "stands here a second time: take one out")
+	}
+}
+
 // checkKMS wants the ARN of a key: an alias would not match in a policy.
 func checkKMS(g *gathering, path, text, region, must string) {
 	a, ok := parseARN(text)
 	g.require(path, ok && a.service == "kms" && strings.HasPrefix(a.resource, "key/"), "%s", must)
+	g.requirePartition(path, a, region)
 	g.require(path, !ok || region == "" || a.region == region, "is of the region %s, but must be of %s", a.region, region)
 }
 
@@ -121,6 +135,7 @@ func checkAlarms(g *gathering, c *Config) {
 	if c.Alarms.Topic != "" {
 		a, ok := parseARN(c.Alarms.Topic)
 		g.require("alarms.topic", ok && a.service == "sns", "must be the ARN of an SNS topic")
+		g.requirePartition("alarms.topic", a, c.Region)
 		g.require("alarms.topic", !ok || c.Region == "" || a.region == c.Region, "is of the region %s, but the stack is of %s: alarms reach topics of their own region only", a.region, c.Region)
 	}
 }

@@ -21,10 +21,19 @@ func checkKey(g *gathering, c *Config, path string, k *Key, names map[string]str
 	checkIssuer(g, c, path, k)
 	checkReaders(g, c, path, k)
 	checkReplicas(g, c, path, k)
+	checkRestart(g, path+".restart", k)
+}
+
+func checkRestart(g *gathering, path string, k *Key) {
+	fine := true
 	for i, s := range k.Restart {
-		at := fmt.Sprintf("%s.restart[%d]", path, i)
-		g.require(at+".cluster", serviceForm.MatchString(s.Cluster), "must be the name of an ECS cluster, not its ARN")
-		g.require(at+".service", serviceForm.MatchString(s.Service), "must be the name of an ECS service, not its ARN")
+		at, cluster, service := fmt.Sprintf("%s[%d]", path, i), serviceForm.MatchString(s.Cluster), serviceForm.MatchString(s.Service)
+		g.require(at+".cluster", cluster, "must be the name of an ECS cluster, not its ARN")
+		g.require(at+".service", service, "must be the name of an ECS service, not its ARN")
+		fine = fine && cluster && service
+	}
+	if _, err := k.restartTag(); fine && err != nil {
+		g.add(path, "as the tag %s: %s", settings.TagRestart, err)
 	}
 }
 
@@ -52,6 +61,7 @@ func checkSecret(g *gathering, c *Config, path string, k *Key) {
 func checkSecretARN(g *gathering, path, text string, c *Config) {
 	a, ok := parseARN(text)
 	g.require(path, ok && a.service == "secretsmanager" && secretNameOf(text) != "", "must be the whole ARN of a secret, with the six characters at its end")
+	g.requirePartition(path, a, c.Region)
 	g.require(path, !ok || c.Region == "" || a.region == c.Region, "is of the region %s, but the stack is of %s: use the region's own stack", a.region, c.Region)
 	g.require(path, !ok || c.Account == "" || a.account == c.Account, "is of the account %s, but the stack is of %s: use the account's own stack", a.account, c.Account)
 }
@@ -59,7 +69,7 @@ func checkSecretARN(g *gathering, path, text string, c *Config) {
 // settingPaths are the fields that become tags.
 var settingPaths = map[string]string{
 	settings.TagField: "field", settings.TagKeyName: "keyName", settings.TagExpiresInDays: "expiresInDays", settings.TagGrace: "grace",
-	settings.TagQuiet: "quiet", settings.TagHoldLimit: "holdLimit", settings.TagIssuer: "issuer", settings.TagOwner: "owner",
+	settings.TagQuiet: "quiet", settings.TagHoldLimit: "holdLimit", settings.TagIssuer: "issuer", settings.TagOwner: "owner", settings.TagRestart: "restart",
 }
 
 // checkSettings has the functions' own rules judge what becomes a tag.
@@ -100,9 +110,9 @@ func checkTimes(g *gathering, path string, k *Key) {
 		g.add(at("schedule"), "%s", err)
 		return
 	}
-	window := time.Duration(k.Window)
-	if window == 0 {
-		window = s.window
+	window := s.window
+	if g.given(at("window")) {
+		window = time.Duration(k.Window)
 	}
 	g.require(at("window"), window%time.Hour == 0 && window >= time.Hour, "must be whole hours, such as 2h")
 	g.require(at("window"), window <= s.maxWindow, "must be at most %s here: a window may run neither into the next day (UTC) nor into the next window", Duration(s.maxWindow))
@@ -137,6 +147,7 @@ func checkReaders(g *gathering, c *Config, path string, k *Key) {
 		principal := strings.HasPrefix(a.resource, "role/") || strings.HasPrefix(a.resource, "user/") || a.resource == "root"
 		g.require(at, ok && a.service == "iam" && principal && accountForm.MatchString(a.account) && !strings.ContainsAny(reader, "*?"),
 			"must be the ARN of one role, user or account (arn:aws:iam::<account>:role/<name>), without wildcards")
+		g.requirePartition(at, a, c.Region)
 		g.require(at, c.KMSKey != AWSManaged || c.Account == "" || a.account == c.Account, "is of another account, which cannot read with the AWS-managed key: set kmsKey to new, or to a key of yours")
 	}
 }
@@ -146,6 +157,7 @@ func checkReplicas(g *gathering, c *Config, path string, k *Key) {
 	for i, r := range k.Replicas {
 		at := fmt.Sprintf("%s.replicas[%d]", path, i)
 		g.require(at+".region", regionForm.MatchString(r.Region), "must be a region such as eu-west-1")
+		g.require(at+".region", c.Region == "" || PartitionOf(r.Region) == PartitionOf(c.Region), "is of another partition than %s, and no secret is replicated there", c.Region)
 		g.require(at+".region", !seen[r.Region] || r.Region == "", "has the secret already: take it out")
 		seen[r.Region] = true
 		if r.KMSKey != "" {

@@ -5,6 +5,7 @@
 package config
 
 import (
+	"fmt"
 	"time"
 
 	"quilt-rotate/internal/settings"
@@ -22,6 +23,7 @@ type Config struct {
 	CABundle            string            `yaml:"caBundle,omitempty" jsonschema:"description=PEM file with the certificates of a private authority\\, relative to this file. It travels with the functions."`
 	PermissionsBoundary string            `yaml:"permissionsBoundary,omitempty" jsonschema:"description=ARN of the managed policy that bounds every role."`
 	KMSKey              string            `yaml:"kmsKey,omitempty" jsonschema:"description=Encrypts the secrets: aws-managed (the default)\\, new\\, or the ARN of an existing key."`
+	PreviousKMSKeys     []string          `yaml:"previousKmsKeys,omitempty" jsonschema:"description=ARNs of keys that encrypted the secrets before kmsKey or secretKmsKey was changed: older versions are still read with them."`
 	Alarms              Alarms            `yaml:"alarms,omitempty" jsonschema:"description=Who is told when a person must act."`
 	Audit               *Audit            `yaml:"audit,omitempty" jsonschema:"description=The registry's audit trail in Athena\\, for named queries."`
 	Sweep               Duration          `yaml:"sweep,omitempty" jsonschema:"description=How often each secret is swept: 15m to 3h in whole minutes. Default: 1h."`
@@ -107,30 +109,29 @@ const (
 // AWS is where the credentials point to: it stands in for an account and region that the file leaves out.
 type AWS struct{ Account, Region string }
 
-func (c *Config) fillIn(aws AWS) {
-	or(&c.Environment, DefaultEnvironment)
-	or(&c.Stack, "quilt-rotate-"+c.Environment)
-	or(&c.Account, aws.Account)
-	or(&c.Region, aws.Region)
-	or(&c.KMSKey, AWSManaged)
-	or(&c.Sweep, Duration(DefaultSweep))
-	or(&c.OrphanAge, Duration(settings.DefaultOrphanAge))
-	or(&c.LogLevel, DefaultLogLevel)
-	or(&c.LogRetentionDays, DefaultLogRetention)
+// fillIn gives values to what the file leaves out. What it says stays, also a zero: that is for the checks to judge.
+func (c *Config) fillIn(g *gathering, aws AWS) {
+	or(g, "environment", &c.Environment, DefaultEnvironment)
+	or(g, "stack", &c.Stack, "quilt-rotate-"+c.Environment)
+	or(g, "account", &c.Account, aws.Account)
+	or(g, "region", &c.Region, aws.Region)
+	or(g, "kmsKey", &c.KMSKey, AWSManaged)
+	or(g, "sweep", &c.Sweep, Duration(DefaultSweep))
+	or(g, "orphanAge", &c.OrphanAge, Duration(settings.DefaultOrphanAge))
+	or(g, "logLevel", &c.LogLevel, DefaultLogLevel)
+	or(g, "logRetentionDays", &c.LogRetentionDays, DefaultLogRetention)
 	if c.Audit != nil {
-		or(&c.Audit.Workgroup, "primary")
+		or(g, "audit.workgroup", &c.Audit.Workgroup, "primary")
 	}
-	for _, keys := range [][]Key{c.Keys, c.Retired} {
+	for name, keys := range map[string][]Key{"keys": c.Keys, "retired": c.Retired} {
 		for i := range keys {
-			or(&keys[i].ExpiresInDays, settings.DefaultExpiresInDays)
+			or(g, fmt.Sprintf("%s[%d].expiresInDays", name, i), &keys[i].ExpiresInDays, settings.DefaultExpiresInDays)
 		}
 	}
 }
 
-// or gives a value that was left out.
-func or[T comparable](target *T, value T) {
-	var none T
-	if *target == none {
+func or[T any](g *gathering, path string, target *T, value T) {
+	if !g.given(path) {
 		*target = value
 	}
 }

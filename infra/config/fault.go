@@ -56,6 +56,12 @@ func (g *gathering) add(path, format string, args ...any) {
 	}
 }
 
+// given tells whether the file says anything at the path.
+func (g *gathering) given(path string) bool {
+	_, given := g.lines[path]
+	return given
+}
+
 // has tells whether the path is faulty already: what follows from it need not be told.
 func (g *gathering) has(path string) bool {
 	return slices.ContainsFunc(g.faults, func(f Fault) bool { return f.Path == path })

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/sha256"
 	"slices"
+	"strings"
 )
 
 // CloudFormation's limits of one template (CloudFormation user guide, "Quotas").
@@ -13,7 +14,7 @@ const (
 
 // What the stack is made of, at most. A test compares these with the template.
 const (
-	SharedResources = 62 // with everything on
+	SharedResources = 65 // with everything on
 	SharedOutputs   = 4
 )
 
@@ -61,13 +62,15 @@ const (
 	maxPolicy   = 6144
 	maxPattern  = 2048
 	policyRest  = 1000
-	patternRest = 250
+	replicaRest = 250 // a statement's own words
+	patternRest = 350
 )
 
-// tooLong tells whether some bucket's policy, which names each secret three times, or its pattern, which does once, is longer than may be.
+// tooLong tells whether some bucket's policy, which names each secret three times (four with former KMS keys), or its pattern, which does once, is longer than
+// may be.
 func (c *Config) tooLong() bool {
 	var names, policies [Buckets]int
-	services := 0
+	services, former := 0, len(strings.Join(c.PreviousKMSKeys, `","`))
 	for _, keys := range [][]Key{c.Keys, c.Retired} {
 		for i := range keys {
 			k := &keys[i]
@@ -75,10 +78,21 @@ func (c *Config) tooLong() bool {
 			length := len("\"arn:aws-us-gov:secretsmanager:" + c.Region + ":" + c.Account + ":secret:" + k.SecretName() + "-AbCdEf\",")
 			names[b] += length
 			policies[b] += 3*length + 2*len(k.Issuer) + len(k.IssuerKMSKey) + len(k.SecretKMSKey)
+			if former > 0 {
+				policies[b] += length
+			}
+			for _, r := range k.Replicas {
+				if r.KMSKey != "" {
+					policies[b] += length + len(r.KMSKey) + replicaRest
+				}
+			}
 			for _, s := range k.Restart {
 				services += len("\"arn:aws-us-gov:ecs:"+c.Region+":"+c.Account+":service/\",") + len(s.Cluster) + len(s.Service) + 1
 			}
 		}
+	}
+	for b := range policies {
+		policies[b] += former
 	}
 	return slices.Max(names[:]) > maxPattern-patternRest || slices.Max(policies[:]) > maxPolicy-policyRest || services > maxPolicy-policyRest
 }

@@ -33,7 +33,7 @@ func Parse(file string, text []byte, aws AWS) (*Config, error) {
 	c := &Config{}
 	read(g, text, c)
 	if !g.has("") { // or there is nothing to judge
-		c.fillIn(aws)
+		c.fillIn(g, aws)
 		c.readBundle(g, file)
 		check(g, c)
 	}
@@ -71,6 +71,8 @@ func read(g *gathering, text []byte, c *Config) {
 	readInto(g, "", document.Content[0], reflect.ValueOf(c).Elem())
 }
 
+const noValue = "has no value: give one, or take the line out"
+
 func readInto(g *gathering, path string, node *yaml.Node, v reflect.Value) {
 	for node.Kind == yaml.AliasNode {
 		node = node.Alias
@@ -94,11 +96,13 @@ func readInto(g *gathering, path string, node *yaml.Node, v reflect.Value) {
 		}
 	}
 	if node.Tag == "!!null" && v.Kind() != reflect.Map {
-		g.add(path, "has no value: give one, or take the line out")
+		g.add(path, noValue)
 		return
 	}
 	if err := node.Decode(v.Addr().Interface()); err != nil {
 		g.add(path, "%s", mustBe(v, err))
+	} else if v.Kind() == reflect.String && v.String() == "" {
+		g.add(path, noValue)
 	}
 }
 

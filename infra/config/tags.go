@@ -6,7 +6,7 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// SettingTags are the tags by which the functions know this secret's settings. Each is written out, defaults too, since the functions' environment
+// SettingTags are the tags by which the functions, and the command, know this secret's settings. Each is written out, defaults too, since the functions' environment
 // holds other values: the most cautious ones of the stack.
 func (k *Key) SettingTags() map[string]string {
 	tags := map[string]string{
@@ -24,5 +24,16 @@ func (k *Key) SettingTags() map[string]string {
 			tags[tag] = value
 		}
 	}
+	if services, err := k.restartTag(); err == nil && services != "" {
+		tags[settings.TagRestart] = services
+	}
 	return tags
+}
+
+func (k *Key) restartTag() (string, error) {
+	var services []settings.Service
+	for _, s := range k.Restart {
+		services = append(services, settings.Service(s))
+	}
+	return settings.FormatRestart(services)
 }

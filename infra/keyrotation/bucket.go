@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/jsii-runtime-go"
@@ -13,94 +14,158 @@ import (
 
 // A bucket names some of the secrets in policies and event patterns, which may be only so long: a managed policy 6,144 characters, ten of them on a role, a
 // pattern 2,048 (quotas of IAM and of EventBridge). Which bucket a secret is in follows from its name alone, so that no key takes leave for a moment because
-// others come or go.
+// others come or go. What nothing is in is not made: a policy must grant something.
 type bucket struct {
+	k       *keyRotation
+	index   int
+	rotated needs // of the keys in use
+	swept   needs // of those, and of the retired ones
+
 	rotate, revoke awsiam.CfnManagedPolicy
 	failures       awsevents.CfnRule
-	region         string
-
-	secrets, issuers list
-	encrypted        map[string]list // by KMS key: the secrets that rotate writes
-	issuerKeys       map[string]list
 }
 
 func (k *keyRotation) bucketOf(secretName string) *bucket {
 	index := config.BucketOf(secretName)
-	if b, made := k.buckets[index]; made {
-		return b
+	if _, made := k.buckets[index]; !made {
+		k.buckets[index] = &bucket{k: k, index: index}
 	}
-	b := &bucket{region: k.region, encrypted: map[string]list{}, issuerKeys: map[string]list{}}
-	newPolicy := func(name string, role awsiam.CfnRole, description string) awsiam.CfnManagedPolicy {
-		return awsiam.NewCfnManagedPolicy(k, jsii.String(fmt.Sprintf("%sKeys%d", name, index)), &awsiam.CfnManagedPolicyProps{
-			Description: jsii.String(description), PolicyDocument: document(), Roles: &[]any{role.Ref()},
-		})
-	}
-	b.rotate = newPolicy("Rotate", k.rotate.role, "Quilt key rotation: makes keys and puts them in")
-	b.revoke = newPolicy("Revoke", k.revoke.role, "Quilt key rotation: reads keys, and labels them")
-	b.failures = k.newFailureRule(index)
-	k.buckets[index] = b
-	return b
+	return k.buckets[index]
 }
 
-func (b *bucket) add(key config.Key, secretArn, kmsKeyArn string) {
-	b.secrets = append(b.secrets, secretArn)
-	if kmsKeyArn != "" {
-		b.encrypted[kmsKeyArn] = append(b.encrypted[kmsKeyArn], secretArn)
+// add takes a secret in. A retired one is not rotated any more; its last keys may still have to be revoked.
+func (b *bucket) add(key config.Key, secretArn string, retired bool) {
+	b.swept.add(key, secretArn, b.k.kmsKeyOf(key))
+	b.grantRevoke()
+	if retired {
+		return
 	}
-	if key.Issuer != "" && !slices.Contains(b.issuers, any(key.Issuer)) {
-		b.issuers = append(b.issuers, key.Issuer)
-		if key.IssuerKMSKey != "" {
-			b.issuerKeys[key.IssuerKMSKey] = append(b.issuerKeys[key.IssuerKMSKey], key.Issuer)
-		}
+	b.rotated.add(key, secretArn, b.k.kmsKeyOf(key))
+	b.grantRotate()
+	if b.failures == nil {
+		b.failures = b.k.newFailureRule(b.index)
 	}
-	b.rotate.SetPolicyDocument(b.policy(
-		list{"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"},
-		list{"AWSCURRENT", "AWSPENDING", ownLabels},
-		// PutSecretValue also decrypts, where the version is there already, to compare (Secrets Manager user guide, "Secret encryption and decryption").
-		list{"kms:Decrypt", "kms:GenerateDataKey"}))
-	b.revoke.SetPolicyDocument(b.policy(
-		list{"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
-		list{ownLabels}, // so that no fault of the sweep can move AWSCURRENT
-		list{"kms:Decrypt"}))
-	b.failures.SetEventPattern(failurePattern(b.secrets))
+	b.failures.SetEventPattern(failurePattern(b.rotated.secrets))
 }
 
 // ownLabels are the staging labels that the functions write.
 const ownLabels = "quilt-*"
 
-// policy grants the actions on the bucket's secrets and issuers, and on no others. The condition key secretsmanager:VersionStage applies to
+func (b *bucket) grantRotate() {
+	if b.rotate == nil {
+		b.rotate = b.newPolicy("Rotate", b.k.rotate.role, "Quilt key rotation: makes keys and puts them in")
+	}
+	statements := b.k.grants(b.rotated,
+		list{"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"},
+		list{"AWSCURRENT", "AWSPENDING", ownLabels},
+		// PutSecretValue also decrypts, where the version is there already, to compare (Secrets Manager user guide, "Secret encryption and decryption").
+		list{"kms:Decrypt", "kms:GenerateDataKey"})
+	b.rotate.SetPolicyDocument(document(append(statements, b.k.replicaGrants(b.rotated)...)...))
+}
+
+func (b *bucket) grantRevoke() {
+	if b.revoke == nil {
+		b.revoke = b.newPolicy("Revoke", b.k.revoke.role, "Quilt key rotation: reads keys, and labels them")
+	}
+	b.revoke.SetPolicyDocument(document(b.k.grants(b.swept,
+		list{"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
+		list{ownLabels}, // so that no fault of the sweep can move AWSCURRENT
+		list{"kms:Decrypt"})...))
+}
+
+func (b *bucket) newPolicy(name string, role awsiam.CfnRole, description string) awsiam.CfnManagedPolicy {
+	return awsiam.NewCfnManagedPolicy(b.k, jsii.String(fmt.Sprintf("%sKeys%d", name, b.index)), &awsiam.CfnManagedPolicyProps{
+		Description: jsii.String(description), PolicyDocument: document(), Roles: &[]any{role.Ref()},
+	})
+}
+
+// needs is what some secrets need of a role.
+type needs struct {
+	secrets, issuers list
+	encrypted        byKey // secrets
+	issuerKeys       byKey // issuers
+	replicaKeys      byKey // names of secrets
+}
+
+// byKey is what a customer-managed KMS key encrypts, by its ARN.
+type byKey map[string]list
+
+func (m *byKey) add(kmsKeyArn string, what any) {
+	if kmsKeyArn == "" {
+		return
+	}
+	if *m == nil {
+		*m = byKey{}
+	}
+	(*m)[kmsKeyArn] = append((*m)[kmsKeyArn], what)
+}
+
+func (m byKey) arns() []string {
+	var arns []string
+	for arn := range m {
+		arns = append(arns, arn)
+	}
+	slices.Sort(arns)
+	return arns
+}
+
+func (n *needs) add(key config.Key, secretArn, kmsKeyArn string) {
+	n.secrets = append(n.secrets, secretArn)
+	n.encrypted.add(kmsKeyArn, secretArn)
+	if key.Issuer != "" && !slices.Contains(n.issuers, any(key.Issuer)) {
+		n.issuers = append(n.issuers, key.Issuer)
+		n.issuerKeys.add(key.IssuerKMSKey, key.Issuer)
+	}
+	for _, replica := range key.Replicas {
+		n.replicaKeys.add(replica.KMSKey, key.SecretName())
+	}
+}
+
+// grants allows the actions on the secrets and issuers, and on no others. The condition key secretsmanager:VersionStage applies to
 // UpdateSecretVersionStage (Service authorization reference, "AWS Secrets Manager"); it is compared as a list, as that service's user guide does.
-func (b *bucket) policy(actions, stages, encryption list) object {
+func (k *keyRotation) grants(n needs, actions, stages, encryption list) list {
 	statements := list{
-		allow("Secrets", actions, b.secrets),
-		allow("Stages", list{"secretsmanager:UpdateSecretVersionStage"}, b.secrets,
+		allow("Secrets", actions, n.secrets),
+		allow("Stages", list{"secretsmanager:UpdateSecretVersionStage"}, n.secrets,
 			object{"ForAnyValue:StringLike": object{"secretsmanager:VersionStage": stages}}),
 	}
-	if len(b.issuers) > 0 {
-		statements = append(statements, allow("Issuers", list{"secretsmanager:GetSecretValue"}, b.issuers))
+	if len(n.issuers) > 0 {
+		statements = append(statements, allow("Issuers", list{"secretsmanager:GetSecretValue"}, n.issuers))
 	}
-	for i, key := range sortedNames(b.encrypted) {
-		statements = append(statements, allow(fmt.Sprintf("Encryption%d", i), encryption, key, b.onlyFor(b.encrypted[key])))
+	for i, arn := range n.encrypted.arns() {
+		statements = append(statements, allow(fmt.Sprintf("Encryption%d", i), encryption, arn, k.onlyFor(n.encrypted[arn])))
 	}
-	for i, key := range sortedNames(b.issuerKeys) {
-		statements = append(statements, allow(fmt.Sprintf("IssuerEncryption%d", i), list{"kms:Decrypt"}, key, b.onlyFor(b.issuerKeys[key])))
+	if former := k.props.PreviousKMSKeys; len(former) > 0 {
+		// Versions from before a change of the KMS key stay encrypted with the former one (Secrets Manager user guide, "Change the encryption key").
+		statements = append(statements, allow("FormerEncryption", list{"kms:Decrypt"}, former, k.onlyFor(n.secrets)))
 	}
-	return document(statements...)
+	for i, arn := range n.issuerKeys.arns() {
+		statements = append(statements, allow(fmt.Sprintf("IssuerEncryption%d", i), list{"kms:Decrypt"}, arn, k.onlyFor(n.issuerKeys[arn])))
+	}
+	return statements
 }
 
 // onlyFor lets a KMS key be used through Secrets Manager alone, and for these secrets alone.
-func (b *bucket) onlyFor(secrets list) object {
+func (k *keyRotation) onlyFor(secrets list) object {
 	return object{"StringEquals": object{
-		"kms:ViaService":                  "secretsmanager." + b.region + ".amazonaws.com",
+		"kms:ViaService":                  "secretsmanager." + k.region + ".amazonaws.com",
 		"kms:EncryptionContext:SecretARN": secrets,
 	}}
 }
 
-func sortedNames(m map[string]list) []string {
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
+// replicaGrants lets Secrets Manager encrypt a new value for the replicas: it does so as whoever put the value (Secrets Manager user guide, "Troubleshoot
+// replication"; API reference, ReplicateSecretToRegions). A replica's ARN is its secret's, in another region.
+func (k *keyRotation) replicaGrants(n needs) (statements list) {
+	stack := awscdk.Stack_Of(k)
+	for i, arn := range n.replicaKeys.arns() {
+		var replicas list
+		for _, name := range n.replicaKeys[arn] {
+			replicas = append(replicas, "arn:"+*stack.Partition()+":secretsmanager:*:"+*stack.Account()+":secret:"+name.(string)+"-??????")
+		}
+		statements = append(statements, allow(fmt.Sprintf("Replicas%d", i), list{"kms:Encrypt", "kms:GenerateDataKey"}, arn, object{"StringLike": object{
+			"kms:ViaService":                  "secretsmanager.*.amazonaws.com",
+			"kms:EncryptionContext:SecretARN": replicas,
+		}}))
 	}
-	slices.Sort(names)
-	return names
+	return statements
 }

@@ -9,9 +9,13 @@ import (
 // newDashboard makes the page that a tired person reads from top to bottom: what is wrong, how each secret stands, what the functions do, what they said last.
 // What is told by secret comes from the logs: a metric for each secret would be billed for each.
 func (k *keyRotation) newDashboard() {
-	stack := awscdk.Stack_Of(k)
-	name := *stack.StackName() + "-keys"
-	body := object{"widgets": list{
+	k.dashboard = awscloudwatch.NewCfnDashboard(k, jsii.String("Dashboard"), &awscloudwatch.CfnDashboardProps{
+		DashboardName: jsii.String(*awscdk.Stack_Of(k).StackName() + "-keys"), DashboardBody: k.dashboardBody(),
+	})
+}
+
+func (k *keyRotation) dashboardBody() *string {
+	return awscdk.Stack_Of(k).ToJsonString(object{"widgets": list{
 		k.textWidget(), k.alarmWidget(),
 		k.logWidget(0, 9, 24, 7, "Each secret", k.revoke, "table",
 			"filter ispresent(SweepSucceeded) | stats latest(CurrentKeyDaysLeft) as daysToExpiry, latest(CurrentKeyAge)/86400 as daysOld, latest(KeysHeld) as held, "+
@@ -28,11 +32,7 @@ func (k *keyRotation) newDashboard() {
 		k.metricWidget(16, 28, 8, 6, "Keys revoked, held, orphaned", sum, k.lines(k.revoke, KeysRevoked, KeysHeld, Orphans)),
 		k.logWidget(0, 34, 12, 7, "Recent errors of rotations", k.rotate, "table", recentErrors),
 		k.logWidget(12, 34, 12, 7, "Recent errors of sweeps", k.revoke, "table", recentErrors),
-	}}
-	awscloudwatch.NewCfnDashboard(k, jsii.String("Dashboard"), &awscloudwatch.CfnDashboardProps{
-		DashboardName: jsii.String(name), DashboardBody: stack.ToJsonString(body, nil),
-	})
-	k.dashboard = jsii.String(name)
+	}}, nil)
 }
 
 const recentErrors = `filter level = "ERROR" | fields @timestamp, secret, step, errorType, error | sort @timestamp desc | limit 20`
@@ -47,11 +47,7 @@ func (k *keyRotation) textWidget() object {
 }
 
 func (k *keyRotation) alarmWidget() object {
-	var arns list
-	for _, a := range Alarms {
-		arns = append(arns, *k.alarms.made[a.Page].AttrArn())
-	}
-	return widget("alarm", 0, 3, 24, 6, object{"title": "What a person must act on", "alarms": arns})
+	return widget("alarm", 0, 3, 24, 6, object{"title": "What a person must act on", "alarms": k.alarms.arns})
 }
 
 func (k *keyRotation) logWidget(x, y, width, height float64, title string, f function, view, query string) object {

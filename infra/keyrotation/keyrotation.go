@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
@@ -37,6 +38,8 @@ type KeyRotationProps struct {
 	PermissionsBoundary *string
 	// KMSKey encrypts the secrets: config.AWSManaged (the default), config.NewKey, or an ARN.
 	KMSKey *string
+	// PreviousKMSKeys are the ARNs of keys that encrypted some of the secrets before: versions that they encrypt must still be read. Default: none.
+	PreviousKMSKeys []string
 	// AlarmEmail gets the alarms; AlarmTopic is the ARN of a topic to use instead of a new one.
 	AlarmEmail, AlarmTopic *string
 	// OrphanAge is how old a key that no version holds must be to be revoked. Default: settings.DefaultOrphanAge.
@@ -83,7 +86,7 @@ type keyRotation struct {
 	topicPolicy    constructs.IDependable // nil for a topic that was there
 	restarts       *restarts
 	alarms         *alarms
-	dashboard      *string
+	dashboard      awscloudwatch.CfnDashboard
 }
 
 func (k *keyRotation) shared() *keyRotation       { return k }
@@ -92,7 +95,7 @@ func (k *keyRotation) RevokeFunction() *string    { return k.revoke.Ref() }
 func (k *keyRotation) RotateFunctionArn() *string { return k.rotate.AttrArn() }
 func (k *keyRotation) RevokeFunctionArn() *string { return k.revoke.AttrArn() }
 func (k *keyRotation) TopicArn() *string          { return k.topicArn }
-func (k *keyRotation) DashboardName() *string     { return k.dashboard }
+func (k *keyRotation) DashboardName() *string     { return k.dashboard.DashboardName() }
 
 // Time-outs. Each step has most of its function's for its requests and their retries: the functions keep two seconds to report in. Both are far below the
 // 15 minutes after which a key that no version holds counts as an orphan.
@@ -111,6 +114,7 @@ func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationPr
 	securityGroups := k.newSecurityGroups()
 	k.rotate = k.newFunction("Rotate", "Rotates the Quilt API keys in secrets; Secrets Manager calls it", props.RotateZip, rotateTimeout, securityGroups)
 	k.revoke = k.newFunction("Revoke", "Revokes the Quilt API keys that were replaced; the scheduler calls it for each secret", props.RevokeZip, revokeTimeout, securityGroups)
+	k.rotate.Tags().SetTag(jsii.String(settings.TagRevokeFunction), k.revoke.Ref(), nil, nil) // by which the command finds it
 	k.setEnvironment()
 	k.permission = awslambda.NewCfnPermission(k, jsii.String("Invoke"), &awslambda.CfnPermissionProps{
 		Action: jsii.String("lambda:InvokeFunction"), FunctionName: k.rotate.AttrArn(),
@@ -125,12 +129,15 @@ func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationPr
 }
 
 // add takes a key in. Everything that depends on all keys is told anew.
-func (k *keyRotation) add(key config.Key, secretArn string) *bucket {
+func (k *keyRotation) add(key config.Key, secretArn string, retired bool) *bucket {
 	k.keys = append(k.keys, key)
 	k.setEnvironment()
 	k.alarms.adapt(k.keys)
+	if !retired {
+		k.alarms.expectSweeps()
+	}
 	b := k.bucketOf(key.SecretName())
-	b.add(key, secretArn, k.kmsKeyOf(key))
+	b.add(key, secretArn, retired)
 	return b
 }
 

@@ -23,38 +23,39 @@ type restarts struct {
 }
 
 // restartDefinition asks for a new deployment of each service. UpdateService is repeated: a service that is just being changed refuses it for a while.
-var restartDefinition = object{
-	"Comment": "Redeploys the ECS services that got the key at their start",
-	"StartAt": "EachService",
-	"States": object{"EachService": object{
-		"Type": "Map", "ItemsPath": "$.services", "MaxConcurrency": 5, "End": true,
-		"ItemProcessor": object{
-			"ProcessorConfig": object{"Mode": "INLINE"}, "StartAt": "Redeploy",
-			"States": object{"Redeploy": object{
-				"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:ecs:updateService", "End": true,
-				"Parameters":     object{"Cluster.$": "$.cluster", "Service.$": "$.service", "ForceNewDeployment": true},
-				"ResultSelector": object{"service.$": "$.Service.ServiceArn"}, // the whole answer is large
-				"Retry":          list{object{"ErrorEquals": list{"States.ALL"}, "IntervalSeconds": 30, "BackoffRate": 2, "MaxAttempts": 5}},
-			}},
-		},
-	}},
+func restartDefinition(partition string) object {
+	return object{
+		"Comment": "Redeploys the ECS services that got the key at their start",
+		"StartAt": "EachService",
+		"States": object{"EachService": object{
+			"Type": "Map", "ItemsPath": "$.services", "MaxConcurrency": 5, "End": true,
+			"ItemProcessor": object{
+				"ProcessorConfig": object{"Mode": "INLINE"}, "StartAt": "Redeploy",
+				"States": object{"Redeploy": object{
+					"Type": "Task", "Resource": "arn:" + partition + ":states:::aws-sdk:ecs:updateService", "End": true,
+					"Parameters":     object{"Cluster.$": "$.cluster", "Service.$": "$.service", "ForceNewDeployment": true},
+					"ResultSelector": object{"service.$": "$.Service.ServiceArn"}, // the whole answer is large
+					"Retry":          list{object{"ErrorEquals": list{"States.ALL"}, "IntervalSeconds": 30, "BackoffRate": 2, "MaxAttempts": 5}},
+				}},
+			},
+		}},
+	}
 }
 
 func (k *keyRotation) newRestarts() *restarts {
-	r := &restarts{}
+	r, stack := &restarts{}, awscdk.Stack_Of(k)
 	role := k.newRole("RestartRole", "states.amazonaws.com", "Quilt key rotation: redeploys services", k.fromHere(), nil)
 	r.policy = awsiam.NewCfnManagedPolicy(k, jsii.String("RestartServices"), &awsiam.CfnManagedPolicyProps{
 		Description: jsii.String("Quilt key rotation: redeploys services"), PolicyDocument: document(), Roles: &[]any{role.Ref()},
 	})
 	r.machine = awsstepfunctions.NewCfnStateMachine(k, jsii.String("Restart"), &awsstepfunctions.CfnStateMachineProps{
-		RoleArn: role.AttrArn(), DefinitionString: awscdk.Stack_Of(k).ToJsonString(restartDefinition, nil),
+		RoleArn: role.AttrArn(), DefinitionString: stack.ToJsonString(restartDefinition(*stack.Partition()), nil),
 	})
 	accept(r.machine,
 		accepted{rule: "AwsSolutions-SF1", reason: "Its one state calls ECS. Step Functions keeps the history of each execution, CloudTrail each call, and an alarm tells of a failure."},
 		accepted{rule: "AwsSolutions-SF2", reason: "Its one state calls ECS: there is no path to trace."})
 	r.starter = k.newRole("RestartStarterRole", "events.amazonaws.com", "Quilt key rotation: starts the redeployment", k.fromHere(),
 		map[string]object{"Start": document(allow("Restart", list{"states:StartExecution"}, *r.machine.AttrArn()))})
-	k.alarms.add(k.alarmOfRestarts(r.machine))
 	return r
 }
 
@@ -62,6 +63,8 @@ func (k *keyRotation) newRestarts() *restarts {
 func (k *keyRotation) restart(scope constructs.Construct, secretArn *string, services []config.Service) {
 	if k.restarts == nil {
 		k.restarts = k.newRestarts()
+		k.alarms.add(RestartAlarm)
+		k.dashboard.SetDashboardBody(k.dashboardBody()) // with this alarm too
 	}
 	r, stack := k.restarts, awscdk.Stack_Of(k)
 	var input list

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"quilt-rotate/infra/config"
+	"quilt-rotate/internal/settings"
 )
 
 // Empty is the value of a new secret: a literal, the same in every configuration and release. CloudFormation writes a value anew when its template's changes, so
@@ -52,23 +53,26 @@ func (r *rotatedKey) Adopted() bool      { return r.adopted }
 
 // NewRotatedKey makes the secret, or takes an existing one, and gives it its schedules.
 func NewRotatedKey(scope constructs.Construct, id *string, props *RotatedKeyProps) RotatedKey {
-	k := props.Rotation.shared()
-	r := &rotatedKey{adopted: props.Key.Secret != ""}
+	k, key := props.Rotation.shared(), props.Key
+	if key.ExpiresInDays == 0 { // as where a file leaves it out
+		key.ExpiresInDays = settings.DefaultExpiresInDays
+	}
+	r := &rotatedKey{adopted: key.Secret != ""}
 	constructs.NewConstruct_Override(r, scope, id)
 	if r.adopted {
-		r.secretArn = jsii.String(props.Key.Secret)
+		r.secretArn = jsii.String(key.Secret)
 	} else {
-		r.secretArn = r.newSecret(k, props.Key, props.Retired)
+		r.secretArn = r.newSecret(k, key, props.Retired)
 	}
-	b := k.add(props.Key, *r.secretArn)
+	b := k.add(key, *r.secretArn, props.Retired)
 	if props.Retired {
 		return r
 	}
-	rotation := r.scheduleRotation(k, b, props.Key)
+	rotation := r.scheduleRotation(k, b, key)
 	sweep := r.scheduleSweep(k, b, props.Sweep)
 	sweep.AddDependency(rotation) // or the first sweep may tell that rotation is off
-	if len(props.Key.Restart) > 0 {
-		k.restart(r, r.secretArn, props.Key.Restart)
+	if len(key.Restart) > 0 {
+		k.restart(r, r.secretArn, key.Restart)
 	}
 	return r
 }
@@ -133,6 +137,8 @@ func (r *rotatedKey) scheduleRotation(k *keyRotation, b *bucket, key config.Key)
 	})
 	schedule.AddDependency(k.permission)
 	schedule.AddDependency(b.rotate)
+	// The dashboard comes after everything else, so that the function's role is no longer brand-new when the test run uses it.
+	schedule.AddDependency(k.dashboard)
 	return schedule
 }
 

@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"quilt-rotate/infra/config"
 	"quilt-rotate/internal/apikey"
@@ -128,6 +130,27 @@ func (l *life) live() {
 	l.selfHeal()
 	if l.issuer {
 		l.needTheIssuer()
+	}
+}
+
+// retire goes through what may still happen to a secret that was taken out: its schedules are gone, a sweep that a person asks for revokes the key that was replaced.
+func (w *world) retire(key *config.Key) {
+	in := &secretsmanager.CreateSecretInput{Name: aws.String(key.SecretName()), SecretString: aws.String("{}")}
+	for name, value := range key.SettingTags() {
+		in.Tags = append(in.Tags, types.Tag{Key: &name, Value: &value})
+	}
+	made, err := w.Hands.CreateSecret(context.Background(), in)
+	must(w.t, err)
+	l := &life{&sandboxtest.Secret{Rig: w.Rig, ARN: *made.ARN, Name: *made.Name}, w, key.Issuer != ""}
+	l.Bootstrap(sandbox.UserEmail)
+	old := l.CurrentKey()
+	l.Bootstrap(sandbox.UserEmail) // in place of a rotation, of which nothing is left to be seen but the two versions
+	l.sweep(false)
+	l.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = quiltregistry.RefuseForbidden })
+	l.sweep(true)
+	l.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = "" })
+	if l.Alive(old) || !l.Alive(l.CurrentKey()) {
+		w.t.Errorf("the last sweep did not revoke the replaced key alone\n%s", l.Labels())
 	}
 }
 

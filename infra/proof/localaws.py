@@ -28,6 +28,10 @@ def dashboard(name, properties, account, region):
     return name, properties
 
 
+def composite_alarm(name, properties, account, region):
+    return name, f"arn:aws:cloudwatch:{region}:{account}:alarm:{properties['AlarmName']}"
+
+
 def give_alarms_their_arn():
     from moto.cloudwatch.models import cloudwatch_backends
     from moto.core import DEFAULT_ACCOUNT_ID
@@ -56,6 +60,7 @@ def tag_kms_key(tag):
 give_alarms_their_arn()
 tag_kms_key(lambda t: {"TagKey": t["Key"], "TagValue": t["Value"]})
 aws.simple("AWS::Scheduler::ScheduleGroup", "Name", schedule_group, attrs={"Arn": lambda m: m.obj.arn})
+aws.simple("AWS::CloudWatch::CompositeAlarm", "AlarmName", composite_alarm, attrs={"Arn": lambda m: m.obj})
 aws.simple("AWS::CloudWatch::Dashboard", "DashboardName", dashboard)
 aws.simple("AWS::Lambda::EventInvokeConfig", None, aws.noop)
 for cached in (aws.parsing.get_model_list, aws.parsing.get_model_map, aws.parsing.get_name_type_map):

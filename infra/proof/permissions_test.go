@@ -40,11 +40,14 @@ stack: everything-that-grants
 registry: https://registry.example.com
 network: {vpc: vpc-0123456789abcdef0, subnets: [subnet-0123456789abcdef0]}
 kmsKey: new
+previousKmsKeys: [%[5]q]
 keys:
-  - {name: prod/pipeline, schedule: rate(30 days), issuer: %[1]q, issuerKmsKey: %[2]q}
+  - {name: prod/pipeline, schedule: rate(30 days), issuer: %[1]q, issuerKmsKey: %[2]q, replicas: [{region: us-west-2, kmsKey: %[6]q}]}
   - {secret: %[3]q, secretKmsKey: %[4]q, schedule: rate(30 days), issuer: %[1]q}
   - {name: prod/own, schedule: rate(30 days)}
-`, issuer, kmsKey(1), awssecrets.ARN(region, account, "prod/reports"), kmsKey(2)),
+retired:
+  - {name: prod/gone, schedule: rate(30 days), issuer: %[1]q, issuerKmsKey: %[2]q}
+`, issuer, kmsKey(1), awssecrets.ARN(region, account, "prod/reports"), kmsKey(2), kmsKey(3), strings.Replace(kmsKey(4), region, "us-west-2", 1)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -58,6 +61,9 @@ keys:
 					l.mishaps()
 				}
 			}
+			for i := range c.Retired {
+				w.retire(&c.Retired[i])
+			}
 			requests := everyRequest(c, synthesized, w.seen)
 			granted := synthesized.grants(t)
 			if lacking := missing(granted, requests); len(lacking) > 0 {
@@ -67,7 +73,7 @@ keys:
 				t.Errorf("the policies grant what no function was seen to ask for:\n  %s", strings.Join(sorted(needless), "\n  "))
 			}
 			t.Logf("%d secrets, %d rotations, %d sweeps: %d requests of AWS, %d of them not allowed; %d grants, %d of them needless",
-				len(c.Keys), w.rotated, w.sweeps, w.calls, len(missing(granted, requests)), len(granted), len(extra(granted, requests)))
+				len(c.Keys)+len(c.Retired), w.rotated, w.sweeps, w.calls, len(missing(granted, requests)), len(granted), len(extra(granted, requests)))
 		})
 	}
 }
@@ -78,22 +84,11 @@ func kmsKey(n int) string {
 
 // everyRequest adds to the requests that were seen those that the services make in the functions' names.
 func everyRequest(c *config.Config, synthesized template, seen map[request]bool) map[request]bool {
-	encryption := synthesized.encryption()
-	for _, key := range c.Keys {
-		if key.SecretKMSKey != "" {
-			encryption[key.Secret] = key.SecretKMSKey
-		}
-		if key.IssuerKMSKey != "" {
-			encryption[key.Issuer] = key.IssuerKMSKey
-		}
-	}
 	all := map[request]bool{}
 	for r := range seen {
 		all[r] = true
-		for _, action := range implied[r.action] {
-			if key := encryption[r.resource]; key != "" {
-				all[request{function: r.function, action: action, resource: key, via: "secretsmanager." + region + ".amazonaws.com", secret: r.resource}] = true
-			}
+		for _, asked := range impliedBy(r, c, synthesized.encryption()) {
+			all[asked] = true
 		}
 	}
 	for _, function := range []string{sandbox.RotateFunction, sandbox.RevokeFunction} {
@@ -104,6 +99,42 @@ func everyRequest(c *config.Config, synthesized template, seen map[request]bool)
 			if c.Network != nil {
 				all[request{function: function, action: action, resource: "*"}] = true
 			}
+		}
+	}
+	return all
+}
+
+// impliedBy are the requests to KMS that one to Secrets Manager brings about: with the key that encrypts the secret; with those that did before, for versions from that
+// time; and, for a new value, with those of its replicas (API reference, ReplicateSecretToRegions).
+func impliedBy(r request, c *config.Config, encryption map[string]string) (all []request) {
+	ask := func(action, key, inRegion string) {
+		all = append(all, request{function: r.function, action: action, resource: key, via: "secretsmanager." + inRegion + ".amazonaws.com",
+			secret: strings.Replace(r.resource, region, inRegion, 1)})
+	}
+	issuer := false
+	for _, key := range slices.Concat(c.Keys, c.Retired) {
+		if key.Issuer == r.resource {
+			issuer = true
+			encryption[key.Issuer] = key.IssuerKMSKey
+		}
+		if key.SecretKMSKey != "" {
+			encryption[key.Secret] = key.SecretKMSKey
+		}
+		for _, replica := range key.Replicas {
+			if r.action == "secretsmanager:PutSecretValue" && awssecrets.ARN(region, account, key.Name) == r.resource && replica.KMSKey != "" {
+				ask("kms:Encrypt", replica.KMSKey, replica.Region)
+				ask("kms:GenerateDataKey", replica.KMSKey, replica.Region)
+			}
+		}
+	}
+	for _, action := range implied[r.action] {
+		if key := encryption[r.resource]; key != "" {
+			ask(action, key, region)
+		}
+	}
+	for _, former := range c.PreviousKMSKeys {
+		if r.action == "secretsmanager:GetSecretValue" && !issuer {
+			ask("kms:Decrypt", former, region)
 		}
 	}
 	return all

@@ -51,11 +51,11 @@ func (r request) String() string { return grant(r).String() }
 func (g grant) allows(r request) bool {
 	fits := g.stage == "" || r.stage != "" && matches(g.stage, r.stage)
 	return g.function == r.function && g.action == r.action && g.resource == r.resource && fits &&
-		(g.via == "" || g.via == r.via) && (g.secret == "" || g.secret == r.secret)
+		(g.via == "" || matches(g.via, r.via)) && (g.secret == "" || matches(g.secret, r.secret))
 }
 
-func matches(pattern, label string) bool {
-	ok, err := path.Match(pattern, label) // as StringLike, for patterns and labels without / and [
+func matches(pattern, text string) bool {
+	ok, err := path.Match(pattern, text) // as StringLike, as long as no star has to stand for a /, and there is no [
 	return ok && err == nil
 }
 
@@ -138,12 +138,15 @@ func (tpl template) conditioned(t *testing.T, g grant, condition any) []grant {
 			var narrower []grant
 			for _, value := range asList(values) {
 				for _, each := range grants {
+					if operator == "StringEquals" && strings.ContainsAny(tpl.resolve(value), "*?") {
+						t.Fatalf("%s: %s is compared letter by letter: %v", g, key, value)
+					}
 					switch text := tpl.resolve(value); operator + " " + key {
 					case "ForAnyValue:StringLike secretsmanager:VersionStage":
 						each.stage = text
-					case "StringEquals kms:ViaService":
+					case "StringEquals kms:ViaService", "StringLike kms:ViaService":
 						each.via = text
-					case "StringEquals kms:EncryptionContext:SecretARN":
+					case "StringEquals kms:EncryptionContext:SecretARN", "StringLike kms:EncryptionContext:SecretARN":
 						each.secret = text
 					default:
 						t.Fatalf("%s: the condition %s %s is one that this test does not understand", g, operator, key)
@@ -168,7 +171,8 @@ func (tpl template) encryption() map[string]string {
 	return keys
 }
 
-// resolve is what CloudFormation would put in a value's place: for a secret its ARN in the sandbox, for anything else a text that is its own.
+// resolve is what CloudFormation would put in a value's place: for a secret its ARN in the sandbox, for what is joined its parts, for anything else a text that is
+// its own.
 func (tpl template) resolve(value any) string {
 	switch v := value.(type) {
 	case string:
@@ -176,6 +180,16 @@ func (tpl template) resolve(value any) string {
 	case object:
 		if id := logicalID(v); tpl.Resources[id].Type == "AWS::SecretsManager::Secret" {
 			return awssecrets.ARN(region, account, tpl.Resources[id].Properties["Name"].(string))
+		}
+		if v["Ref"] == "AWS::Partition" {
+			return "aws"
+		}
+		if join := asList(v["Fn::Join"]); len(join) == 2 {
+			var parts []string
+			for _, part := range asList(join[1]) {
+				parts = append(parts, tpl.resolve(part))
+			}
+			return strings.Join(parts, join[0].(string))
 		}
 	}
 	return fmt.Sprint(value)

@@ -5,6 +5,9 @@ import (
 	"maps"
 	"strings"
 	"testing"
+
+	"quilt-rotate/infra/stack"
+	"quilt-rotate/internal/settings"
 )
 
 // function is the function whose description begins so, and its environment.
@@ -32,6 +35,15 @@ func TestTheEnvironmentIsTheMostCautious(t *testing.T) {
 	_, revoke = synth(t, parse(t, "{name: a, schedule: rate(30 days), holdLimit: 24h}", named("b"))).function("Revokes")
 	if limit, set := revoke["HOLD_LIMIT"]; set {
 		t.Errorf("one key has no hold limit, but the environment has %v", limit)
+	}
+}
+
+func TestOneFunctionLeadsToTheOther(t *testing.T) {
+	// Protects the command, which knows of a secret its rotate function alone: the tag of that one names the revoke function, and no other stack's.
+	all := synth(t, load(t, "smallest"))
+	rotate, _ := all.function("Rotates")
+	if want := `{"Key":"` + settings.TagRevokeFunction + `","Value":{"Ref":"KeyRotationRevoke`; !strings.Contains(text(rotate["Tags"]), want) {
+		t.Errorf("the rotate function has the tags %s", text(rotate["Tags"]))
 	}
 }
 
@@ -81,11 +93,11 @@ func (t template) statements(role string) (all []object) {
 		}
 		inline, _ := properties(r)["Policies"].([]any)
 		for _, policy := range inline {
-			all = append(all, statementsOf(policy.(object))...)
+			all = append(all, statementsOf(policy.(object), "PolicyDocument")...)
 		}
 		for _, policy := range t.resources("AWS::IAM::ManagedPolicy") {
 			if strings.Contains(text(properties(policy)["Roles"]), id) {
-				all = append(all, statementsOf(properties(policy))...)
+				all = append(all, statementsOf(properties(policy), "PolicyDocument")...)
 			}
 		}
 	}
@@ -95,8 +107,8 @@ func (t template) statements(role string) (all []object) {
 	return all
 }
 
-func statementsOf(policy object) (all []object) {
-	for _, s := range policy["PolicyDocument"].(object)["Statement"].([]any) {
+func statementsOf(resource object, document string) (all []object) {
+	for _, s := range resource[document].(object)["Statement"].([]any) {
 		all = append(all, s.(object))
 	}
 	return all
@@ -153,6 +165,73 @@ func TestTheSweepCannotMoveTheCurrentStage(t *testing.T) {
 	}
 }
 
+func TestARetiredKeyKeepsTheSweepsGrantsAlone(t *testing.T) {
+	// Protects a secret that is rotated no more: no role may write its value, or use its issuer to make keys; the last sweep may still revoke the keys it replaced.
+	const issuer = "arn:aws:secretsmanager:us-east-1:123456789012:secret:quilt/issuer-a1b2c3"
+	c := parse(t, named("prod/stays"), "{name: prod/goes, schedule: rate(30 days), issuer: "+issuer+"}")
+	c.Retired, c.Keys = c.Keys[1:], c.Keys[:1]
+	all := synth(t, c)
+	goes := `"Ref":"` + stack.KeyID("prod/goes")
+	if rotate := text(all.statements("RotateRole")); strings.Contains(rotate, goes) || strings.Contains(rotate, issuer) || !strings.Contains(rotate, stack.KeyID("prod/stays")) {
+		t.Errorf("the rotate role may %s", rotate)
+	}
+	if revoke := text(all.statements("RevokeRole")); strings.Count(revoke, goes) != 2 || !strings.Contains(revoke, issuer) {
+		t.Errorf("the revoke role may %s", revoke)
+	}
+	for _, rule := range all.resources("AWS::Events::Rule") {
+		if strings.Contains(text(rule), goes) {
+			t.Errorf("a rule tells of rotations that are none: %s", text(rule))
+		}
+	}
+	c.Keys, c.Retired = nil, append(c.Retired, c.Keys...)
+	for id, policy := range synth(t, c).resources("AWS::IAM::ManagedPolicy") {
+		if !strings.Contains(id, "Revoke") || len(statementsOf(properties(policy), "PolicyDocument")) == 0 {
+			t.Errorf("with retired keys alone, there is %s", text(policy))
+		}
+	}
+}
+
+func TestFormerEncryptionKeysStillDecrypt(t *testing.T) {
+	// Protects superseded keys from a change of the KMS key: their versions stay encrypted with the former one, and the sweep must read them to revoke their keys.
+	const former = "arn:aws:kms:us-east-1:123456789012:key/99999999-2222-3333-4444-555555555555"
+	all := synth(t, load(t, "everything"))
+	for _, role := range []string{"RotateRole", "RevokeRole"} {
+		secrets := 0
+		for _, s := range all.statements(role) {
+			if !strings.Contains(text(s["Resource"]), former) {
+				continue
+			}
+			if text(s["Action"]) != `["kms:Decrypt"]` {
+				t.Errorf("%s may do more with a former key than decrypt: %s", role, text(s))
+			}
+			secrets += strings.Count(text(s["Condition"]), `"Ref":"Key`)
+		}
+		if want := map[string]int{"RotateRole": 2, "RevokeRole": 3}[role]; secrets != want {
+			t.Errorf("%s may decrypt %d secrets with the former key, want %d", role, secrets, want)
+		}
+	}
+}
+
+func TestReplicasAreEncryptedByWhoPutsTheValue(t *testing.T) {
+	// Protects consumers in other regions: Secrets Manager encrypts a new value for a replica as the function that put it, with the replica's own key.
+	const key = "arn:aws:kms:us-west-2:123456789012:key/66666666-7777-8888-9999-000000000000"
+	all, found := synth(t, load(t, "everything")), 0
+	for _, s := range all.statements("RotateRole") {
+		if s["Resource"] != key {
+			continue
+		}
+		found++
+		condition := text(s["Condition"])
+		if text(s["Action"]) != `["kms:Encrypt","kms:GenerateDataKey"]` || !strings.Contains(condition, `:secretsmanager:*:123456789012:secret:staging/pipeline-??????`) ||
+			!strings.Contains(condition, `"kms:ViaService":"secretsmanager.*.amazonaws.com"`) {
+			t.Errorf("the replica's key may be used so: %s", text(s))
+		}
+	}
+	if found != 1 || strings.Contains(text(all.statements("RevokeRole")), key) {
+		t.Errorf("%d statements let the rotation use the replica's key, or the sweep may use it", found)
+	}
+}
+
 func TestEncryptionKeysAreUsedThroughSecretsManagerAlone(t *testing.T) {
 	// Protects what else a KMS key encrypts: it decrypts these secrets, for these roles, and nothing beside.
 	for _, name := range []string{"everything", "adopted"} {
@@ -163,7 +242,8 @@ func TestEncryptionKeysAreUsedThroughSecretsManagerAlone(t *testing.T) {
 					continue
 				}
 				found++
-				if condition := text(s["Condition"]); !strings.Contains(condition, `"kms:ViaService":"secretsmanager.`) || !strings.Contains(condition, `"kms:EncryptionContext:SecretARN":[`) {
+				if condition := text(s["Condition"]); !strings.Contains(condition, `"kms:ViaService":"secretsmanager.`) || !strings.Contains(condition, `"kms:EncryptionContext:SecretARN":[`) ||
+					strings.Contains(condition, `SecretARN":["*"`) {
 					t.Errorf("%s: %s uses a KMS key under the condition %s", name, role, condition)
 				}
 			}

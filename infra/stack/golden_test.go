@@ -8,9 +8,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"quilt-rotate/infra/keyrotation"
 )
 
 var golden = flag.Bool("golden", false, "write the golden files anew")
@@ -49,6 +52,37 @@ func TestGoldenTemplates(t *testing.T) {
 		if diff := cmp.Diff(string(want), string(got)); diff != "" {
 			t.Errorf("%s: if this is meant, run make golden, and look at the diff (-written +made):\n%s", name, diff)
 		}
+	}
+}
+
+func TestTheListOfAlarmsIsThatOfTheTable(t *testing.T) {
+	// Protects the runbook: it is checked against this list, which says of each alarm its page, its class and its sentence.
+	const file = "../alarms.json"
+	type line struct {
+		Page     string            `json:"page"`
+		Class    keyrotation.Class `json:"class"`
+		Sentence string            `json:"sentence"`
+	}
+	var lines []line
+	for _, a := range append(slices.Clone(keyrotation.Alarms), keyrotation.RestartAlarm) {
+		lines = append(lines, line{a.Page, a.Class, a.Sentence})
+	}
+	made, err := json.MarshalIndent(lines, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made = append(made, '\n')
+	if *golden {
+		if err := os.WriteFile(file, made, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	written, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(written), string(made)); diff != "" {
+		t.Errorf("run make golden (-written +made):\n%s", diff)
 	}
 }
 

@@ -8,26 +8,23 @@ import (
 	"quilt-rotate/infra/config"
 )
 
-// Bootstrap is the command that puts the first key in.
+// Bootstrap is the command that puts the first key in. It finds the settings in the secret's tags; that the value is the key alone is not among them.
 func Bootstrap(c *config.Config, key *config.Key) string {
-	words := []string{"AWS_REGION=" + c.Region, "quilt-rotate", "bootstrap", "--registry", c.Registry}
-	switch {
-	case key.Plain:
+	words := []string{"AWS_REGION=" + c.Region, "quilt-rotate", "bootstrap", key.Name, "--registry", c.Registry}
+	if key.Plain {
 		words = append(words, "--plain")
-	case key.Field != "":
-		words = append(words, "--field", quote(key.Field))
 	}
-	return strings.Join(append(words, key.Name), " ")
+	return strings.Join(words, " ")
 }
 
-// Adopt is the command that takes an existing secret into care, with the tags that a new one would have.
+// Adopt is the command that takes an existing secret into care, with the tags that a new one would have: each is an option of its own name.
 func Adopt(c *config.Config, key *config.Key) string {
-	words := []string{"AWS_REGION=" + c.Region, "quilt-rotate", "adopt", "--registry", c.Registry}
+	words := []string{"AWS_REGION=" + c.Region, "quilt-rotate", "adopt", key.Secret, "--registry", c.Registry}
 	tags := key.SettingTags()
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		words = append(words, "--tag", quote(name+"="+tags[name]))
+		words = append(words, "--"+strings.TrimPrefix(name, "quilt-rotate:"), quote(tags[name]))
 	}
-	return strings.Join(append(words, key.Secret), " ")
+	return strings.Join(words, " ")
 }
 
 // quote makes one word of a text for a POSIX shell.

@@ -42,8 +42,16 @@ func New(scope constructs.Construct, c *config.Config, packages Packages) awscdk
 	output(stack, "RotateFunction", "The function that Secrets Manager calls", *rotation.RotateFunction())
 	output(stack, "RevokeFunction", "The function that sweeps a secret", *rotation.RevokeFunction())
 	output(stack, "AlarmTopic", "Where the alarms go", *rotation.TopicArn())
-	output(stack, "Dashboard", "How the keys are", "https://"+c.Region+".console.aws.amazon.com/cloudwatch/home?region="+c.Region+"#dashboards:name="+*rotation.DashboardName())
+	output(stack, "Dashboard", "How the keys are", console(c.Region)+"/cloudwatch/home?region="+c.Region+"#dashboards:name="+*rotation.DashboardName())
 	return stack
+}
+
+// console is where the AWS console of a region is.
+func console(region string) string {
+	if config.PartitionOf(region) == "aws-us-gov" {
+		return "https://console.amazonaws-us-gov.com"
+	}
+	return "https://" + region + ".console.aws.amazon.com"
 }
 
 func tag(stack awscdk.Stack, c *config.Config) {
@@ -57,7 +65,7 @@ func tag(stack awscdk.Stack, c *config.Config) {
 func props(c *config.Config, packages Packages) *keyrotation.KeyRotationProps {
 	p := &keyrotation.KeyRotationProps{
 		RegistryURL: jsii.String(c.Registry), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
-		Network: c.Network, PermissionsBoundary: optional(c.PermissionsBoundary), KMSKey: jsii.String(c.KMSKey),
+		Network: c.Network, PermissionsBoundary: optional(c.PermissionsBoundary), KMSKey: jsii.String(c.KMSKey), PreviousKMSKeys: c.PreviousKMSKeys,
 		AlarmEmail: optional(c.Alarms.Email), AlarmTopic: optional(c.Alarms.Topic),
 		OrphanAge: time.Duration(c.OrphanAge), LogLevel: jsii.String(c.LogLevel), LogRetentionDays: jsii.Number(float64(c.LogRetentionDays)),
 	}

@@ -9,8 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
+
 	"quilt-rotate/infra/config"
+	"quilt-rotate/infra/keyrotation"
 	"quilt-rotate/infra/stack"
+	"quilt-rotate/internal/settings"
 )
 
 func TestNoUpdateOverwritesAValue(t *testing.T) {
@@ -47,7 +52,7 @@ func TestNoDeploymentRotates(t *testing.T) {
 			if properties(schedule)["RotateImmediatelyOnUpdate"] != false {
 				t.Errorf("%s: %s rotates on deploy", name, id)
 			}
-			if depends := text(schedule["DependsOn"]); !strings.Contains(depends, permission) || !strings.Contains(depends, "RotateKeys") {
+			if depends := text(schedule["DependsOn"]); !strings.Contains(depends, permission) || !strings.Contains(depends, "RotateKeys") || !strings.Contains(depends, "Dashboard") {
 				t.Errorf("%s: %s does not wait for permissions: %s", name, id, depends)
 			}
 		}
@@ -62,7 +67,8 @@ func TestASecretHasWhatTheFileSays(t *testing.T) {
 		"Application": "quilt-rotate", "Environment": "staging", "team": "data", "cost-center": "4711",
 		"quilt-rotate:field": "QUILT_API_KEY", "quilt-rotate:key-name": "pipeline", "quilt-rotate:owner": "robot@example.com", "quilt-rotate:expires-in-days": "120",
 		"quilt-rotate:grace": "48h", "quilt-rotate:quiet": "26h", "quilt-rotate:hold-limit": "168h",
-		"quilt-rotate:issuer": "arn:aws:secretsmanager:us-east-1:123456789012:secret:quilt/issuer-a1b2c3",
+		"quilt-rotate:restart": "staging/pipeline staging/reports",
+		"quilt-rotate:issuer":  "arn:aws:secretsmanager:us-east-1:123456789012:secret:quilt/issuer-a1b2c3",
 	}
 	if !maps.Equal(tags, want) {
 		t.Errorf("the tags are %v, want %v", tags, want)
@@ -115,7 +121,7 @@ func TestARetiredKeyKeepsItsSecretAlone(t *testing.T) {
 	after.count("AWS::SecretsManager::RotationSchedule", 1)
 	after.count("AWS::Scheduler::Schedule", 1)
 	after.count("AWS::StepFunctions::StateMachine", 0)
-	if strings.Contains(text(after.JSON["Outputs"]), "bootstrap --registry https://registry.example.com prod/goes") {
+	if strings.Contains(text(after.JSON["Outputs"]), "bootstrap prod/goes") {
 		t.Error("the outputs ask for a first key of the retired secret")
 	}
 }
@@ -176,8 +182,8 @@ func TestAnAdoptedSecretIsNotTouched(t *testing.T) {
 	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/reports-d4e5f6"
 	all.has("AWS::SecretsManager::RotationSchedule", object{"SecretId": arn})
 	all.has("AWS::Scheduler::Schedule", object{"Target": object{"Input": `{"force":false,"secretId":"` + arn + `"}`}})
-	want := "AWS_REGION=eu-west-1 quilt-rotate adopt --registry https://registry.internal.example.com --tag quilt-rotate:expires-in-days=90 " +
-		"--tag 'quilt-rotate:field=key of reports' --tag quilt-rotate:grace=24h --tag quilt-rotate:quiet=25h " + arn
+	want := "AWS_REGION=eu-west-1 quilt-rotate adopt " + arn + " --registry https://registry.internal.example.com --expires-in-days 90 " +
+		"--field 'key of reports' --grace 24h --quiet 25h"
 	if !strings.Contains(text(all.JSON["Outputs"]), want) {
 		t.Errorf("the outputs do not say %q:\n%s", want, text(all.JSON["Outputs"]))
 	}
@@ -187,8 +193,8 @@ func TestOutputsSayHowToGoOn(t *testing.T) {
 	// Protects the person who has just deployed: what must be run next can be copied from the outputs.
 	outputs := text(synth(t, load(t, "everything")).JSON["Outputs"])
 	for _, want := range []string{
-		`"AWS_REGION=us-east-1 quilt-rotate bootstrap --registry https://registry.example.com --field QUILT_API_KEY staging/pipeline"`,
-		`"AWS_REGION=us-east-1 quilt-rotate bootstrap --registry https://registry.example.com --plain staging/plain"`,
+		`"AWS_REGION=us-east-1 quilt-rotate bootstrap staging/pipeline --registry https://registry.example.com"`,
+		`"AWS_REGION=us-east-1 quilt-rotate bootstrap staging/plain --registry https://registry.example.com --plain"`,
 		`"https://us-east-1.console.aws.amazon.com/cloudwatch/home?region=us-east-1#dashboards:name=keys-of-everything-keys"`,
 		`"RotateFunction"`, `"RevokeFunction"`, `"AlarmTopic"`, `"` + stack.KeyID("staging/gone") + `Arn"`,
 	} {
@@ -216,11 +222,44 @@ func TestServicesAreRestartedWithoutCode(t *testing.T) {
 	}
 	for _, machine := range all.resources("AWS::StepFunctions::StateMachine") {
 		definition := text(properties(machine)["DefinitionString"])
-		for _, want := range []string{`arn:aws:states:::aws-sdk:ecs:updateService`, `\"ForceNewDeployment\":true`, `$.Service.ServiceArn`} {
+		for _, want := range []string{`\"Resource\":\"arn:",{"Ref":"AWS::Partition"},":states:::aws-sdk:ecs:updateService`, `\"ForceNewDeployment\":true`, `$.Service.ServiceArn`} {
 			if !strings.Contains(definition, want) {
 				t.Errorf("the state machine has no %s: %s", want, definition)
 			}
 		}
+	}
+}
+
+func TestGovCloud(t *testing.T) {
+	// Protects stacks of AWS GovCloud (US): no name in the template is of another partition, and the console is theirs.
+	c, err := config.Parse("config.yaml", []byte(`{account: "123456789012", region: us-gov-west-1, registry: "https://registry.example.com", kmsKey: new,
+		keys: [{name: a, schedule: rate(30 days), readers: ["arn:aws-us-gov:iam::123456789012:role/a"], restart: [{cluster: c, service: s}]}]}`), config.AWS{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := synth(t, c)
+	if other := regexp.MustCompile(`arn:aws:[^"\\]*`).FindString(text(all.JSON)); other != "" {
+		t.Errorf("the template names %s", other)
+	}
+	if dashboard := text(all.JSON["Outputs"].(object)["Dashboard"]); !strings.Contains(dashboard, "https://console.amazonaws-us-gov.com/cloudwatch/home?region=us-gov-west-1#") {
+		t.Errorf("the dashboard is at %s", dashboard)
+	}
+}
+
+func TestTheConstructsAlone(t *testing.T) {
+	// Protects other CDK apps, which have no file to take defaults from: the least that must be given makes secrets whose tags the functions take.
+	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false)})
+	other := awscdk.NewStack(app, jsii.String("Other"), nil)
+	rotation := keyrotation.NewKeyRotation(other, jsii.String("Rotation"), &keyrotation.KeyRotationProps{
+		RegistryURL: jsii.String("https://registry.example.com"), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
+	})
+	keyrotation.NewRotatedKey(other, jsii.String("Key"), &keyrotation.RotatedKeyProps{Rotation: rotation, Key: config.Key{Name: "prod/a", Schedule: "rate(30 days)"}})
+	all := templateOf(t, other)
+	if tags := all.secretTags("prod/a"); tags[settings.TagExpiresInDays] != "90" || tags[settings.TagGrace] != "24h" {
+		t.Errorf("the tags are %v", tags)
+	}
+	if _, rotate := all.function("Rotates"); rotate[settings.EnvExpiresInDays] != "90" {
+		t.Errorf("the environment is %v", rotate)
 	}
 }
 

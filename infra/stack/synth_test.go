@@ -67,12 +67,16 @@ type template struct {
 func synth(t testing.TB, c *config.Config) template {
 	t.Helper()
 	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false)})
-	made := assertions.Template_FromStack(stack.New(app, c, packages), nil)
-	text, err := json.Marshal(made.ToJSON())
+	return templateOf(t, stack.New(app, c, packages))
+}
+
+func templateOf(t testing.TB, made awscdk.Stack) template {
+	t.Helper()
+	all := template{TB: t, Template: assertions.Template_FromStack(made, nil)}
+	text, err := json.Marshal(all.ToJSON())
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := template{TB: t, Template: made}
 	if err := json.Unmarshal(text, &all.JSON); err != nil {
 		t.Fatal(err)
 	}

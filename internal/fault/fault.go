@@ -81,7 +81,7 @@ type (
 	Edited struct{ Fault }
 	// CutOverFailed: AWSCURRENT could not be moved.
 	CutOverFailed struct{ Fault }
-	// Overwritten: the current value holds no key any more, and keys of ours live: somebody overwrote it.
+	// Overwritten: the current value holds no key any more, blank or not, and keys of ours live: somebody overwrote it.
 	Overwritten struct{ Fault }
 	// CurrentKeyRefused: the registry refuses the key in AWSCURRENT. Consumers are failing now.
 	CurrentKeyRefused struct{ Fault }

@@ -92,12 +92,16 @@ func (s *sweep) readValue(ctx context.Context, versionID string) (Holding, error
 // errNotBootstrapped says that there is nothing to sweep yet.
 var errNotBootstrapped = errors.New("the secret waits for its first key")
 
-// checkCurrent tells a secret that waits for its first key from one whose key somebody overwrote: the latter has labels of keys.
+// checkCurrent tells a secret whose key somebody overwrote from one that waits for its first key, and from one that never held a key where
+// it is looked for: the first has labels of keys.
 func (s *sweep) checkCurrent(v *view) error {
 	current, ok := v.find(vault.Current)
 	switch {
 	case ok && current.Holds.State == Holds:
 		return nil
+	case ok && current.Holds.State == Unreadable && len(v.labelled()) > 0:
+		return fault.New[fault.Overwritten]("the AWSCURRENT value of %s holds no key that can be read, and keys of it live: somebody overwrote it, or changed the tag %s; "+
+			"correct the tag, or move AWSCURRENT back with: quilt-rotate rollback %s", s.secret.ARN, apikey.FieldTag, s.secret.Name)
 	case ok && current.Holds.State == Unreadable:
 		return fault.New[fault.BadValue]("the AWSCURRENT value of %s holds no key that can be read; nothing is revoked: correct the value, or the tag %s", s.secret.ARN, apikey.FieldTag)
 	case len(v.labelled()) > 0:

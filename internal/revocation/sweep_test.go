@@ -339,7 +339,8 @@ func TestWhatStopsASweep(t *testing.T) {
 		{name: "deleted, forced", prepare: deleteSecret, force: true, outcome: Deleted},
 		{name: "overwritten with a blank", prepare: blank, fault: "Overwritten", says: "rollback"},
 		{name: "overwritten with a blank, forced", prepare: blank, force: true, fault: "Overwritten"},
-		{name: "overwritten with nonsense", prepare: func(s *sandboxtest.Secret) { s.Put("hello") }, fault: "BadValue", says: settings.TagField},
+		{name: "overwritten with nonsense", prepare: func(s *sandboxtest.Secret) { s.Put("hello") }, fault: "Overwritten", says: settings.TagField},
+		{name: "overwritten with another JSON", prepare: func(s *sandboxtest.Secret) { s.Put(`{"user":"x","password":"y"}`) }, fault: "Overwritten", says: "rollback"},
 		{name: "current key revoked by somebody", prepare: deleteCurrentKey, fault: "CurrentKeyRefused", says: "quilt-rotate recover"},
 		{name: "current key revoked by somebody, forced", prepare: deleteCurrentKey, force: true, fault: "CurrentKeyRefused"},
 		{name: "user switched off", prepare: func(s *sandboxtest.Secret) { s.Registry.SetActive(sandbox.UserEmail, false) }, fault: "CurrentKeyRefused"},
@@ -437,6 +438,15 @@ func TestAFreshSecretRaisesNoAlarm(t *testing.T) {
 	if k := s.CurrentKey(); !s.Alive(k) || id == "" {
 		t.Error("the first key is dead")
 	}
+}
+
+// TestAValueThatNeverHeldAKey protects the people on call: where no key of ours lives, a value without a key is an error in the configuration,
+// and wakes nobody.
+func TestAValueThatNeverHeldAKey(t *testing.T) {
+	r := sandboxtest.New(t)
+	s := r.BareSecret("quilt/adopted", `{"user":"x","password":"y"}`)
+	_, err := s.Sweep(false)
+	wantFault(t, err, "BadValue", settings.TagField)
 }
 
 // TestPartialFailure protects the other keys from one that cannot be revoked: what can be done is done, the error names the rest, the next

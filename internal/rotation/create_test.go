@@ -326,6 +326,9 @@ func TestASecretThatWaitsForItsFirstKey(t *testing.T) {
 		if _, stuck := s.Snapshot().Holder(vault.Pending); stuck || !metric(r, rotation.MetricNotBootstrapped) {
 			t.Errorf("AWSPENDING must be off, and the metric tell of the missing key\n%s", s.Labels())
 		}
+		if metric(r, rotation.MetricStepFailed) || metric(r, rotation.MetricSelfHealed) {
+			t.Errorf("a rotation before the first key counts as one that failed or was healed:\n%s", r.Output)
+		}
 		s.Bootstrap(sandbox.UserEmail)
 		s.MustRotate()
 	}

@@ -109,10 +109,11 @@ func (h *Handler) measure(step, secret string, report Report, took time.Duration
 	h.Metrics.Emit(&telemetry.Label{Name: DimensionStep, Value: step}, properties,
 		telemetry.Sample{Name: MetricStepDuration, Unit: telemetry.Milliseconds, Value: float64(took.Microseconds()) / 1000},
 		telemetry.Sample{Name: MetricStepSucceeded, Unit: telemetry.Count, Value: flag(err == nil)},
-		telemetry.Sample{Name: MetricSelfHealed, Unit: telemetry.Count, Value: flag(report.SelfHealed)},
+		telemetry.Sample{Name: MetricSelfHealed, Unit: telemetry.Count, Value: flag(report.SelfHealed && !report.NotBootstrapped)},
 		telemetry.Sample{Name: MetricNotBootstrapped, Unit: telemetry.Count, Value: flag(report.NotBootstrapped)},
 		telemetry.Sample{Name: MetricUnidentified, Unit: telemetry.Count, Value: flag(report.Unidentified)})
-	if err != nil {
+	// A rotation that comes before the first key is neither failed nor healed: its own metric tells of it, and the sweep's.
+	if err != nil && !report.NotBootstrapped {
 		h.Metrics.Emit(&telemetry.Label{Name: DimensionErrorType, Value: fault.TypeName(err)}, properties,
 			telemetry.Sample{Name: MetricStepFailed, Unit: telemetry.Count, Value: 1})
 	}

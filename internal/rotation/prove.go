@@ -23,6 +23,12 @@ func (r *Rotator) newKeyWait() time.Duration {
 	return r.NewKeyWait
 }
 
+func retryIntervals() backoff.BackOff {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 3*time.Second
+	return wait
+}
+
 // login is what a login with a key tells. key is nil where the registry does not let a key look itself up.
 type login struct {
 	quilt.Identity
@@ -35,8 +41,6 @@ func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, 
 	ctx, cancel := deadline.WithShare(ctx, 0.9) // leaves time to say what happened
 	defer cancel()
 	session := r.Registry.WithKey(key)
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 3*time.Second
 	var refusal error
 	l, err := backoff.Retry(ctx, func() (login, error) {
 		l, err := r.logIn(ctx, session, id)
@@ -48,7 +52,7 @@ func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, 
 			err = backoff.Permanent(err)
 		}
 		return l, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(r.newKeyWait()))
+	}, backoff.WithBackOff(retryIntervals()), backoff.WithMaxElapsedTime(r.newKeyWait()))
 	if err != nil && refusal != nil {
 		return login{}, fault.New[fault.PendingKeyRefused]("the key %s of the version %s of %s does not log in: %w", key, r.Token, r.secret.ARN, refusal)
 	}

@@ -193,6 +193,26 @@ func TestTheServicesTestRunOnASecretThatWaitsForItsFirstKey(t *testing.T) {
 	}
 }
 
+func TestTheServicesTestRunWaitsForANewRole(t *testing.T) {
+	// Protects a fresh deployment from a false alarm: its test run comes seconds after the function's role was made, and IAM may refuse it for a
+	// moment. No step that writes is repeated so.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	r.NewKeyWait = 5 * time.Second
+	s := r.BareSecret("quilt/fresh", "{}")
+	for _, operation := range []string{"DescribeSecret", "GetSecretValue"} {
+		refused := sandboxtest.AWSError(400, "AccessDeniedException", "not yet")
+		remove := r.Intercept(sandboxtest.On(sandboxtest.Nth(0, refused), operation))
+		must(t, tryConfiguration(t, s))
+		remove()
+	}
+	s.Bootstrap(sandbox.UserEmail)
+	event := s.Begin(sandboxtest.Token(1))
+	remove := r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.AWSError(400, "AccessDeniedException", "no")), "DescribeSecret"))
+	wantFault(t, s.Step(event, rotation.Create), "SecretsManagerFailed", "AccessDenied")
+	remove()
+}
+
 func TestRotationSwitchedOff(t *testing.T) {
 	// Protects a secret whose rotation somebody cancelled: no step goes on, and only a test run, of which the service's report is not known, passes.
 	t.Parallel()

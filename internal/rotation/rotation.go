@@ -15,6 +15,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/issuer"
@@ -63,7 +65,8 @@ type Rotator struct {
 	Settings settings.Rotate
 	Log      *slog.Logger
 
-	// NewKeyWait is how long a refused new key is tried again, as far as the deadline allows; zero: 20 seconds.
+	// NewKeyWait is how long a refused new key is tried again, as far as the deadline allows; zero: 20 seconds. A test run that IAM refuses
+	// is tried again for as long.
 	NewKeyWait time.Duration
 }
 
@@ -90,10 +93,25 @@ type Report struct {
 }
 
 // Run carries out one step. The report is filled as far as the step came, also with an error.
-func (r *Rotator) Run(ctx context.Context, req Request) (Report, error) {
-	report := &Report{}
-	err := r.step(ctx, req, report)
-	return *report, err
+func (r *Rotator) Run(ctx context.Context, req Request) (report Report, err error) {
+	once := func() (struct{}, error) {
+		report = Report{}
+		err = r.step(ctx, req, &report)
+		if err != nil && !(req.Step == Test && denied(err)) {
+			return struct{}{}, backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}
+	_, _ = backoff.Retry(ctx, once, backoff.WithBackOff(retryIntervals()), backoff.WithMaxElapsedTime(r.newKeyWait()))
+	return report, err
+}
+
+// denied tells whether IAM refused what a step asked for. A test run, which only reads, is tried again then: it comes with the deployment that
+// made the function's role, and what IAM was told is not seen everywhere at once (IAM user guide, "Changes that I make are not always
+// immediately visible").
+func denied(err error) bool {
+	refusal, ok := errors.AsType[*vault.Error](err)
+	return ok && refusal.Code == "AccessDeniedException"
 }
 
 func (r *Rotator) step(ctx context.Context, req Request, report *Report) error {
@@ -134,6 +152,7 @@ func (r *Rotator) begin(ctx context.Context, req Request, report *Report) (*run,
 	}
 	current, ok := secret.Holder(vault.Current)
 	if !ok {
+		report.NotBootstrapped = true
 		return nil, fault.New[fault.NotBootstrapped]("the secret %s has no value; run: quilt-rotate bootstrap %s", secret.ARN, secret.Name)
 	}
 	tags, err := r.Settings.ForSecret(secret.Tags)
