@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -12,9 +13,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/handbook"
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/quiltregistry"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/vault"
 )
 
 // coming are commands that pages have somebody type and that there are not yet: such a page is skipped, with a notice.
@@ -86,20 +95,105 @@ type readerKey struct{}
 
 func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	list := commandsOfScripts()
-	// type [STATUS]: types the page's next command, which ends with that status, and prints what the page shows. type all: types what is left.
+	// type [STATUS [ANSWER]]: types the page's next command, which ends with that status, and prints what the page shows; with an answer, at a terminal, where
+	// that is typed at the first question. type all: types what is left.
 	list["type"] = func(ts *testscript.TestScript, _ bool, args []string) {
 		r := ts.Value(readerKey{}).(*reader)
-		if slices.Equal(args, []string{"all"}) {
+		switch {
+		case slices.Equal(args, []string{"all"}):
 			for r.typed < len(r.page.Commands()) {
 				r.next(ts, 0)
 			}
-			return
+		case len(args) == 2:
+			person(ts, false, []string{args[0], args[1], "sh", "-c", unset + r.command(ts).Line})
+		case len(args) == 1:
+			r.next(ts, atoi(ts, args[0]))
+		default:
+			r.next(ts, 0)
 		}
-		status := 0
-		if len(args) > 0 {
-			status = atoi(ts, args[0])
+	}
+	// off SECRET: somebody cancels its rotation.
+	list["off"] = func(ts *testscript.TestScript, _ bool, args []string) {
+		_, err := worldOf(ts).SecretsManager().CancelRotateSecret(context.Background(), &secretsmanager.CancelRotateSecretInput{SecretId: &args[0]})
+		ts.Check(err)
+	}
+	// deleted SECRET: somebody deletes it, so that it can be restored.
+	list["deleted"] = func(ts *testscript.TestScript, _ bool, args []string) {
+		_, err := worldOf(ts).SecretsManager().DeleteSecret(context.Background(), &secretsmanager.DeleteSecretInput{SecretId: &args[0]})
+		ts.Check(err)
+	}
+	// label SECRET LABEL...: somebody puts labels on its current version. ! label: takes them off.
+	list["label"] = func(ts *testscript.TestScript, neg bool, args []string) {
+		w := worldOf(ts)
+		version, _, err := w.Current(args[0])
+		ts.Check(err)
+		for _, label := range args[1:] {
+			in := &secretsmanager.UpdateSecretVersionStageInput{SecretId: &args[0], VersionStage: &label, MoveToVersionId: &version}
+			if neg {
+				in.MoveToVersionId, in.RemoveFromVersionId = nil, &version
+			}
+			_, err := w.SecretsManager().UpdateSecretVersionStage(context.Background(), in)
+			ts.Check(err)
 		}
-		r.next(ts, status)
+	}
+	// uses ID: a consumer goes on using the key.
+	list["uses"] = func(ts *testscript.TestScript, _ bool, args []string) {
+		w := worldOf(ts)
+		w.mu.Lock()
+		key, err := apikey.Parse(w.keys[args[0]])
+		w.mu.Unlock()
+		ts.Check(err)
+		logsIn, err := w.Logins(context.Background(), key)
+		ts.Check(err)
+		if !logsIn {
+			ts.Fatalf("the key %s does not log in", args[0])
+		}
+	}
+	// transfer ID: the key is the administrator's now.
+	list["transfer"] = func(ts *testscript.TestScript, _ bool, args []string) {
+		if !worldOf(ts).Registry.TransferKey(args[0], sandbox.AdminEmail) {
+			ts.Fatalf("the registry has no key %s", args[0])
+		}
+	}
+	// fails TYPE FUNCTION EVENT: the function fails with that type of error. In the event ARN:SECRET stands for the secret's ARN, and STAGE:SECRET for its version there.
+	list["fails"] = func(ts *testscript.TestScript, _ bool, args []string) {
+		w := worldOf(ts)
+		event := regexp.MustCompile(`(ARN|AWS[A-Z]+):([a-z/]+)`).ReplaceAllStringFunc(args[2], func(text string) string {
+			stage, name, _ := strings.Cut(text, ":")
+			shot, err := w.Secrets.Snapshot(name)
+			ts.Check(err)
+			if holder, ok := shot.Holder(stage); ok {
+				return holder.ID
+			}
+			return shot.ARN
+		})
+		answer, functionError, err := w.Lambda.Invoke(context.Background(), args[1], []byte(event))
+		ts.Check(err)
+		if functionError == "" || !strings.Contains(string(answer), `"errorType":"`+args[0]+`"`) {
+			ts.Fatalf("the function %s answers %s", args[1], answer)
+		}
+	}
+	// drop-pending SECRET: its pending key is deleted at the registry.
+	list["drop-pending"] = func(ts *testscript.TestScript, _ bool, args []string) {
+		w := worldOf(ts)
+		shot, err := w.Secrets.Snapshot(args[0])
+		ts.Check(err)
+		pending, _ := shot.Holder(vault.Pending)
+		value, err := apikey.ParseValue(redact.New(pending.Value), "")
+		ts.Check(err)
+		key, _ := w.Registry.KeyBySecret(value.Key().Reveal())
+		w.Registry.Delete(key.ID)
+	}
+	// lose OPERATION: its answers are lost from now on, until ! refuse.
+	list["lose"] = func(ts *testscript.TestScript, _ bool, args []string) {
+		w := worldOf(ts)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.faults = []wire.Hook{sandboxtest.On(sandboxtest.LoseAnswer, args[0])}
+	}
+	// calm: the registry behaves again as registries do.
+	list["calm"] = func(ts *testscript.TestScript, _ bool, _ []string) {
+		worldOf(ts).Registry.SetSwitches(func(s *quiltregistry.Switches) { *s = quiltregistry.Switches{} })
 	}
 	// nothing-left: the whole page was typed.
 	list["nothing-left"] = func(ts *testscript.TestScript, _ bool, _ []string) {
@@ -125,6 +219,37 @@ func awaits(p handbook.Page) string {
 	return ""
 }
 
+// madeElsewhere are errors that no script of a page makes, each with the test that does.
+var madeElsewhere = map[string]string{
+	"RotationOff":      "TestRotationSwitchedOff",
+	"PendingMisplaced": "TestSetSecretChecksThePlaceOfTheKey",
+	"Edited":           "TestAnEditMeanwhileIsKept",
+	"OutOfTime":        "TestErrorsGetTheNamesThatOperatorsKnow",
+	"Unexpected":       "TestErrorsGetTheNamesThatOperatorsKnow",
+}
+
+func TestScriptsOfErrorsMakeThem(t *testing.T) {
+	// Protects the pages from being typed where all is well: the script of an error's page sees that error first, or a test is named that makes it.
+	all, err := handbook.All("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ofError, seen := regexp.MustCompile("(?m)^Error type `([A-Za-z]+)`"), 0
+	for _, p := range all {
+		for _, match := range ofError.FindAllStringSubmatch(p.Text, -1) {
+			seen++
+			script, _ := os.ReadFile(filepath.Join("testdata", "pages", "runbook-"+strings.TrimSuffix(filepath.Base(p.Path), ".md")+".txt"))
+			made := regexp.MustCompile(`(?m)^(fails|stdout|stderr) .*\b` + match[1] + `\b`).Match(script)
+			if _, elsewhere := madeElsewhere[match[1]]; made == elsewhere {
+				t.Errorf("%s: its script sees the error: %t; another test is named: %t", p.Path, made, elsewhere)
+			}
+		}
+	}
+	if seen < 30 {
+		t.Errorf("found %d errors only", seen)
+	}
+}
+
 func TestNothingIsComingThatIsThere(t *testing.T) {
 	// Protects pages from being skipped for ever.
 	for _, command := range coming {
@@ -134,13 +259,21 @@ func TestNothingIsComingThatIsThere(t *testing.T) {
 	}
 }
 
-func (r *reader) next(ts *testscript.TestScript, status int) {
+// unset takes out what is empty here and unset at a person's: the AWS CLI looks for a profile without a name.
+const unset = `for name in AWS_PROFILE AWS_SESSION_TOKEN AWS_CA_BUNDLE; do eval test -n '"$'$name'"' || unset $name; done; `
+
+// command is the page's next one.
+func (r *reader) command(ts *testscript.TestScript) handbook.Command {
 	commands := r.page.Commands()
 	if r.typed >= len(commands) {
 		ts.Fatalf("%s has %d commands only", r.page.Path, len(commands))
 	}
-	c := commands[r.typed]
 	r.typed++
+	return commands[r.typed-1]
+}
+
+func (r *reader) next(ts *testscript.TestScript, status int) {
+	c := r.command(ts)
 	if strings.HasPrefix(c.Line, "aws ") {
 		if _, err := exec.LookPath("aws"); err != nil {
 			ts.Logf("SKIPPED: aws is not installed: %s:%d: %s", r.page.Path, c.At, c.Line)
@@ -148,7 +281,7 @@ func (r *reader) next(ts *testscript.TestScript, status int) {
 		}
 	}
 	got := 0
-	if err := ts.Exec("sh", "-c", c.Line); err != nil {
+	if err := ts.Exec("sh", "-c", unset+c.Line); err != nil {
 		var convErr error
 		if got, convErr = strconv.Atoi(strings.TrimPrefix(err.Error(), "exit status ")); convErr != nil {
 			ts.Fatalf("%s:%d: %s: %v", r.page.Path, c.At, c.Line, err)
