@@ -5,13 +5,21 @@ import "github.com/alecthomas/kong"
 // commands are the subcommands, each with its options, in the order of the help.
 type commands struct {
 	Rotate rotateCommand `cmd:"" group:"secret" help:"Rotate a secret now, and follow it step by step to the end."`
+	Exec   execCommand   `cmd:"" group:"secret" help:"Run a program with the current key in its environment."`
 
+	Doctor doctorCommand `cmd:"" group:"incident" help:"Check everything that can be wrong, one line each, with the fix."`
+
+	Keys keysCommand `cmd:"" group:"registry" help:"List, look at, make and revoke API keys, as the registry's own user."`
+
+	Audit auditCommand `cmd:"" group:"registry" help:"Report on all keys of the registry: unused, expiring, badly named, held by no secret. For administrators."`
 	Trail trailCommand `cmd:"" group:"registry" help:"Tell from the registry's audit trail, through Athena, who used which key, from where and when."`
 
 	Demo    demoCommand    `cmd:"" group:"try" help:"Watch the life of a key: rotated under load, held, revoked; on a sandbox, in a few seconds."`
 	Sandbox sandboxCommand `cmd:"" group:"try" help:"Run the sandbox (Secrets Manager, Lambda, Quilt registry) until interrupted, to try things by hand."`
 	Invoke  invokeCommand  `cmd:"" group:"try" help:"Run a function on an event file, in a sandbox where that event makes sense."`
 	Version versionCommand `cmd:"" group:"other" help:"Print the version."`
+
+	Completion completionCommand `cmd:"" group:"other" help:"Print what makes a shell complete this command: bash, zsh or fish."`
 }
 
 // groups are the headings of the help.

@@ -16,3 +16,11 @@ func (e *exitError) Error() string { return fmt.Sprintf("exit status %d", e.stat
 
 // failed is the end of a command that has told what is wrong, as its result.
 func failed() error { return &exitError{exitFailure} }
+
+// A statusError is an error that ends the command with a status of its own.
+type statusError struct {
+	error
+	status int
+}
+
+func (e *statusError) Unwrap() error { return e.error }

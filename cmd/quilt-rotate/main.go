@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
 
 	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/hint"
@@ -68,6 +69,10 @@ func dispatch(ctx context.Context, args []string, c *terminal.Console) int {
 	if err != nil {
 		return report(c, err)
 	}
+	kongcompletion.Register(parser, kongcompletion.WithExitFunc(func(status int) { exit = status }))
+	if exit >= 0 { // a shell asked how a line may go on
+		return exit
+	}
 	parsed, err := parser.Parse(args)
 	switch {
 	case exit >= 0: // --help was answered
@@ -96,6 +101,9 @@ func report(c *terminal.Console, err error) int {
 		fmt.Fprintln(c.Err, "quilt-rotate:", strings.TrimSpace(err.Error()))
 		if usage {
 			status = exitUsage
+		}
+		if own, ok := errors.AsType[*statusError](err); ok {
+			status = own.status
 		}
 	}
 	if text := hint.Of(err); text != "" {

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"quilt-rotate/internal/demo/scene"
+	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awsathena"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
@@ -74,25 +78,36 @@ func (w *world) observe(c *wire.Call, next func()) {
 
 // worldCommands shape the world of a script. Each is described at its method.
 var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg bool, args []string){
-	"sandbox":  (*world).start,
-	"secret":   (*world).secret,
-	"advance":  (*world).advance,
-	"key":      (*world).key,
-	"alive":    (*world).alive,
-	"expire":   (*world).expire,
-	"drop":     (*world).drop,
-	"edit":     (*world).edit,
-	"stick":    (*world).stick,
-	"rotated":  (*world).rotated,
-	"swept":    (*world).swept,
-	"registry": (*world).switches,
-	"refuse":   (*world).refuse,
-	"stall":    (*world).stall,
-	"arrived":  (*world).arrived,
-	"release":  (*world).release,
-	"athena":   (*world).athena,
-	"used":     (*world).used,
-	"queried":  (*world).queried,
+	"sandbox":       (*world).start,
+	"secret":        (*world).secret,
+	"advance":       (*world).advance,
+	"key":           (*world).key,
+	"alive":         (*world).alive,
+	"expire":        (*world).expire,
+	"drop":          (*world).drop,
+	"edit":          (*world).edit,
+	"stick":         (*world).stick,
+	"rotated":       (*world).rotated,
+	"swept":         (*world).swept,
+	"registry":      (*world).switches,
+	"refuse":        (*world).refuse,
+	"stall":         (*world).stall,
+	"arrived":       (*world).arrived,
+	"release":       (*world).release,
+	"athena":        (*world).athena,
+	"crowd":         (*world).crowd,
+	"administrator": (*world).administrator,
+	"used":          (*world).used,
+	"queried":       (*world).queried,
+
+	"answers": (*world).answers,
+	"own":     (*world).own,
+	"write":   (*world).write,
+	"issuer":  (*world).issuer,
+	"tag":     (*world).tag,
+	"replica": (*world).replica,
+	"same":    (*world).same,
+	"keys":    (*world).count,
 }
 
 // sandbox [NAME=VALUE...]: starts the sandbox, and points the script's environment to it. The variables are the revoke function's.
@@ -249,6 +264,7 @@ func (w *world) switches(ts *testscript.TestScript, _ bool, args []string) {
 		"null-me":              func(s *quiltregistry.Switches) { s.NullMe = true },
 		"revoked-keys-go-on":   func(s *quiltregistry.Switches) { s.RevokeLingers = 1000 },
 		"max-keys":             func(s *quiltregistry.Switches) { s.MaxKeysPerUser = atoi(ts, value) },
+		"use-granularity":      func(s *quiltregistry.Switches) { s.UseGranularity = duration(ts, value) },
 		"same-fingerprints-on": func(s *quiltregistry.Switches) { s.DuplicateFingerprints = true },
 	}[args[0]]
 	if !known {
@@ -261,6 +277,98 @@ func atoi(ts *testscript.TestScript, text string) int {
 	n, err := strconv.Atoi(text)
 	ts.Check(err)
 	return n
+}
+
+func duration(ts *testscript.TestScript, text string) time.Duration {
+	d, err := time.ParseDuration(text)
+	ts.Check(err)
+	return d
+}
+
+// answers OPERATION OLD NEW: in the answers to it OLD becomes NEW from now on, until the next fault.
+func (w *world) answers(_ *testscript.TestScript, _ bool, args []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = []wire.Hook{sandboxtest.On(sandboxtest.EditAnswer(args[1], args[2]), args[0])}
+}
+
+// own [admin]: a key of the ordinary user, or of the administrator, stands in the script's QUILT_API_KEY, and its id in $OWN.
+func (w *world) own(ts *testscript.TestScript, _ bool, args []string) {
+	email := sandbox.UserEmail
+	if len(args) > 0 {
+		email = sandbox.AdminEmail
+	}
+	id, secret := w.Registry.MintKey(email, "by-hand-2026q4", settings.DefaultExpiresInDays)
+	w.keep(id, secret)
+	ts.Setenv("QUILT_API_KEY", secret)
+	ts.Setenv("OWN", id)
+}
+
+// write FILE TEXT: a file for standard input. PASSWORD in the text stands for the user's, KEY:ID for a key that
+// the script has looked at, and HASH:ID for its SHA-256 in hex.
+func (w *world) write(ts *testscript.TestScript, _ bool, args []string) {
+	text := strings.ReplaceAll(args[1], "PASSWORD", sandbox.UserPassword)
+	w.mu.Lock()
+	for id, secret := range w.keys {
+		text = strings.ReplaceAll(text, "KEY:"+id, secret)
+		text = strings.ReplaceAll(text, "HASH:"+id, fmt.Sprintf("%x", sha256.Sum256([]byte(secret))))
+	}
+	w.mu.Unlock()
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text+"\n"), 0o600))
+}
+
+// issuer NAME user|admin|broken: a secret with the password of one of the two, or with something that is no credential.
+func (w *world) issuer(ts *testscript.TestScript, _ bool, args []string) {
+	value := map[string]string{
+		"user":   fmt.Sprintf(`{"username": %q, "password": %q}`, sandbox.UserName, sandbox.UserPassword),
+		"admin":  fmt.Sprintf(`{"username": %q, "password": %q}`, sandbox.AdminName, sandbox.AdminPassword),
+		"broken": `{"user": "somebody"}`,
+	}[args[1]]
+	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0], SecretString: &value})
+	ts.Check(err)
+}
+
+// tag SECRET NAME VALUE: the secret gets the tag.
+func (w *world) tag(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{
+		SecretId: &args[0], Tags: []types.Tag{{Key: &args[1], Value: &args[2]}},
+	})
+	ts.Check(err)
+}
+
+// replica SECRET REGION STATUS: the secret has a replica there, in that state.
+func (w *world) replica(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := w.SecretsManager().ReplicateSecretToRegions(context.Background(), &secretsmanager.ReplicateSecretToRegionsInput{
+		SecretId: &args[0], AddReplicaRegions: []types.ReplicaRegionType{{Region: &args[1]}},
+	})
+	ts.Check(err)
+	ts.Check(w.Secrets.SetReplicaStatus(args[0], args[1], args[2], ""))
+}
+
+// same SECRET OTHER: another secret in care, with the same key.
+func (w *world) same(ts *testscript.TestScript, _ bool, args []string) {
+	value := w.current(ts, args[0]).Secret
+	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{
+		Name: &args[1], SecretString: &value, Tags: []types.Tag{{Key: aws.String(settings.TagGrace), Value: aws.String("24h")}},
+	})
+	ts.Check(err)
+}
+
+// keys N [NAME]: the registry has N keys whose names begin so.
+func (w *world) count(ts *testscript.TestScript, _ bool, args []string) {
+	prefix, n := "", 0
+	if len(args) > 1 {
+		prefix = args[1]
+	}
+	for _, k := range w.Registry.Keys() {
+		if strings.HasPrefix(k.Name, prefix) {
+			n++
+			w.keep(k.ID, k.Secret)
+		}
+	}
+	if n != atoi(ts, args[0]) {
+		ts.Fatalf("there are %d keys %s, want %s", n, prefix, args[0])
+	}
 }
 
 // refuse OPERATION STATUS CODE [MESSAGE]: AWS, or the registry, refuses an operation from now on; * stands for every one of AWS's. ! refuse: no more.
@@ -276,6 +384,10 @@ func (w *world) refuse(ts *testscript.TestScript, neg bool, args []string) {
 		message = args[3]
 	}
 	answer := sandboxtest.AWSError(atoi(ts, args[1]), args[2], message)
+	if args[0] == "*" && args[2] == "ExpiredTokenException" {
+		w.faults = []wire.Hook{sandbox.ExpiredToken} // each service has its own words for it
+		return
+	}
 	if args[0] == "*" {
 		w.faults = []wire.Hook{func(c *wire.Call, next func()) {
 			if c.Service == "registry" {
@@ -356,3 +468,21 @@ type cleanup struct{ *testscript.TestScript }
 
 func (c cleanup) Helper()          {}
 func (c cleanup) Cleanup(f func()) { c.Defer(f) }
+
+// crowd N: the registry has N keys more, of two users, made long ago, some of them named as nobody should.
+func (w *world) crowd(ts *testscript.TestScript, _ bool, args []string) {
+	for i := range atoi(ts, args[0]) {
+		email, name := sandbox.UserEmail, fmt.Sprintf("job%d-prod-2026q3", i)
+		if i%2 == 1 {
+			email, name = sandbox.AdminEmail, fmt.Sprintf("test %d", i)
+		}
+		w.Registry.MintKey(email, name, 1+i%365)
+	}
+}
+
+// administrator VARIABLE: puts a key of the registry's administrator into the variable, as somebody would have it in the environment.
+func (w *world) administrator(ts *testscript.TestScript, _ bool, args []string) {
+	_, secret := w.Registry.MintKey(sandbox.AdminEmail, "admin-audit-2026q4", 30)
+	w.keep("administrator", secret)
+	ts.Setenv(args[0], secret)
+}

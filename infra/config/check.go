@@ -13,11 +13,10 @@ import (
 
 // Bounds of the arithmetic. Each is the least with which nothing is lost when one thing goes wrong.
 const (
-	MinGrace     = 2 * time.Hour      // consumers cache a secret for an hour (AWS caching libraries), and requests are under way
-	MinOrphanAge = 15 * time.Minute   // Lambda's longest run: a createSecret that is older stores nothing any more
-	Reserve      = 7 * 24 * time.Hour // for people to act in
-	MinSweep     = 15 * time.Minute   //
-	MaxSweep     = 3 * time.Hour      // the alarm for sweeps that do not come waits for six hours
+	MinGrace     = 2 * time.Hour    // consumers cache a secret for an hour (AWS caching libraries), and requests are under way
+	MinOrphanAge = 15 * time.Minute // Lambda's longest run: a createSecret that is older stores nothing any more
+	MinSweep     = 15 * time.Minute //
+	MaxSweep     = 3 * time.Hour    // the alarm for sweeps that do not come waits for six hours
 )
 
 var (

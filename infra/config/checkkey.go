@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"quilt-rotate/internal/schedule"
 	"quilt-rotate/internal/settings"
 )
 
@@ -95,6 +96,8 @@ func checkSettings(g *gathering, path string, k *Key) {
 	g.require(path+".plain", !k.Plain || k.Field == "", "does not go with a field: a plain value is the key alone")
 }
 
+const day = 24 * time.Hour
+
 // checkTimes holds the arithmetic: one missed rotation must be no outage, and no replaced key may still live when the next one is made.
 func checkTimes(g *gathering, path string, k *Key) {
 	at := func(field string) string { return path + "." + field }
@@ -102,22 +105,21 @@ func checkTimes(g *gathering, path string, k *Key) {
 	if g.has(at("schedule")) {
 		return
 	}
-	s, err := parseSchedule(k.Schedule)
+	s, err := schedule.Parse(k.Schedule)
 	if err != nil {
 		if k.Schedule == "" {
-			err = errors.New("is not given: it " + errSchedule.Error())
+			err = errors.New("is not given: it " + schedule.MustBe)
 		}
 		g.add(at("schedule"), "%s", err)
 		return
 	}
-	window := s.window
+	window := s.Window
 	if g.given(at("window")) {
 		window = time.Duration(k.Window)
 	}
 	g.require(at("window"), window%time.Hour == 0 && window >= time.Hour, "must be whole hours, such as 2h")
-	g.require(at("window"), window <= s.maxWindow, "must be at most %s here: a window may run neither into the next day (UTC) nor into the next window", Duration(s.maxWindow))
-	if life := time.Duration(k.ExpiresInDays) * day; life < 2*s.longest+window+Reserve && !g.has(at("window")) && !g.has(at("expiresInDays")) {
-		least := (2*s.longest + window + Reserve + day - 1) / day
+	g.require(at("window"), window <= s.MaxWindow, "must be at most %s here: a window may run neither into the next day (UTC) nor into the next window", Duration(s.MaxWindow))
+	if least := int(s.LeastLife(window) / day); k.ExpiresInDays < least && !g.has(at("window")) && !g.has(at("expiresInDays")) {
 		fix := fmt.Sprintf("at least %d, or rotate more often", least)
 		if least > settings.MaxExpiresInDays {
 			fix = "longer than a key may live: rotate more often"
@@ -125,7 +127,7 @@ func checkTimes(g *gathering, path string, k *Key) {
 		g.add(at("expiresInDays"), "is too short for one missed rotation: twice the interval, the window and 7 days make it %s", fix)
 	}
 	if !g.has(at("grace")) && !g.has(at("quiet")) {
-		g.require(at("schedule"), s.shortest > k.GracePeriod()+k.QuietPeriod(), "must leave more time between rotations than grace and quiet together (%s): a third key would live", Duration(k.GracePeriod()+k.QuietPeriod()))
+		g.require(at("schedule"), s.Shortest > k.GracePeriod()+k.QuietPeriod(), "must leave more time between rotations than grace and quiet together (%s): a third key would live", Duration(k.GracePeriod()+k.QuietPeriod()))
 	}
 }
 
@@ -168,13 +170,13 @@ func checkReplicas(g *gathering, c *Config, path string, k *Key) {
 
 // LeastDaysLeft is how long a current key lives at the least, in whole days, as long as no rotation is missed.
 func (k *Key) LeastDaysLeft() int {
-	s, err := parseSchedule(k.Schedule)
+	s, err := schedule.Parse(k.Schedule)
 	if err != nil {
 		return 0
 	}
 	window := time.Duration(k.Window)
 	if window == 0 {
-		window = s.window
+		window = s.Window
 	}
-	return int((time.Duration(k.ExpiresInDays)*day - s.longest - window) / day)
+	return int((time.Duration(k.ExpiresInDays)*day - s.Longest - window) / day)
 }

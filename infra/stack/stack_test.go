@@ -269,7 +269,7 @@ func TestNamedQueries(t *testing.T) {
 	all.count("AWS::Athena::NamedQuery", 3)
 	for id, query := range all.resources("AWS::Athena::NamedQuery") {
 		sql := properties(query)["QueryString"].(string)
-		if properties(query)["Database"] != "audittraildatabase-1a2b3c" || properties(query)["WorkGroup"] != "quilt-audit" || !strings.Contains(sql, "interval '30' day") {
+		if properties(query)["Database"] != "audittraildatabase-1a2b3c" || properties(query)["WorkGroup"] != "quilt-audit" || !strings.Contains(sql, "date_add('day', -30, now())") {
 			t.Errorf("%s is %s", id, text(query))
 		}
 		for _, camel := range regexp.MustCompile(`'\$\.[^']*[A-Z][^']*'`).FindAllString(sql, -1) {

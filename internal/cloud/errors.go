@@ -57,6 +57,9 @@ func innermost(err error) error {
 // NotFound tells whether AWS answered that there is no such thing.
 func NotFound(err error) bool { return isCode(err, "ResourceNotFoundException") }
 
+// Denied tells whether AWS answered that the credentials may not do this: nothing is known of the thing itself then.
+func Denied(err error) bool { return isCode(err, deniedCodes...) }
+
 func isCode(err error, codes ...string) bool {
 	var api smithy.APIError
 	if !errors.As(err, &api) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -14,6 +15,7 @@ import (
 
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
 )
 
 // Listed is a secret as a list shows it.
@@ -22,6 +24,7 @@ type Listed struct {
 	Name     string
 	Function string // ARN of the rotation function; "" without rotation
 	Tags     map[string]string
+	Keys     []string // ids in the labels of its versions
 }
 
 // Managed lists the secrets that are in the care of quilt-rotate, by name: those with one of its tags. Secrets that wait for deletion are left out.
@@ -46,7 +49,11 @@ func (c *Cloud) Managed(ctx context.Context) ([]Listed, error) {
 }
 
 func newListed(s types.SecretListEntry) Listed {
-	l := Listed{aws.ToString(s.ARN), aws.ToString(s.Name), aws.ToString(s.RotationLambdaARN), map[string]string{}}
+	l := Listed{ARN: aws.ToString(s.ARN), Name: aws.ToString(s.Name), Function: aws.ToString(s.RotationLambdaARN), Tags: map[string]string{}}
+	for id, stages := range s.SecretVersionsToStages {
+		l.Keys = append(l.Keys, vault.NewVersion(id, stages).Keys...)
+	}
+	slices.Sort(l.Keys)
 	for _, tag := range s.Tags {
 		l.Tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
 	}
@@ -61,6 +68,22 @@ func hasOurTag(tags map[string]string) bool {
 		}
 	}
 	return false
+}
+
+// Born tells when the versions of a secret that have labels were made, by their ids.
+func (c *Cloud) Born(ctx context.Context, secretARN string) (map[string]time.Time, error) {
+	born := map[string]time.Time{}
+	pages := secretsmanager.NewListSecretVersionIdsPaginator(c.secrets, &secretsmanager.ListSecretVersionIdsInput{SecretId: &secretARN})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, newError("list the versions of "+secretARN, err)
+		}
+		for _, v := range page.Versions {
+			born[aws.ToString(v.VersionId)] = aws.ToTime(v.CreatedDate).UTC()
+		}
+	}
+	return born, nil
 }
 
 // NewSecret is a secret to create.

@@ -207,3 +207,38 @@ func TestUnsendableKey(t *testing.T) {
 		t.Errorf("%d requests were sent", n)
 	}
 }
+
+func TestReach(t *testing.T) {
+	// Protects who looks for what is wrong: that the registry answers, and whether it knows API keys, shows without any credential.
+	for name, c := range map[string]struct {
+		answer func(http.ResponseWriter, received)
+		want   quilt.Knowledge
+	}{
+		"nobody is logged in":    {status(http.StatusOK, `{"data":{"me":null}}`), quilt.KnowsKeys},
+		"it wants a credential":  {status(http.StatusUnauthorized, `{"message":"Login required."}`), quilt.NotTold},
+		"it lets nobody ask":     {status(http.StatusForbidden, `{"message":"Forbidden."}`), quilt.NotTold},
+		"a platform before 1.67": {status(http.StatusBadRequest, `{"errors":[{"message":"Cannot query field 'apiKeys' on type 'Me'."}]}`), quilt.NoKeys},
+		"another error":          {status(http.StatusOK, `{"errors":[{"message":"Out of order."}]}`), quilt.NotTold},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, c.answer)
+			got, err := f.client(t, quilt.Options{}).Reach(t.Context())
+			if err != nil || got != c.want {
+				t.Errorf("it tells %d (%v), want %d", got, err, c.want)
+			}
+			for _, r := range f.requests() {
+				if r.Authorization != "" {
+					t.Error("a credential was sent")
+				}
+			}
+		})
+	}
+}
+
+func TestReachOfWhatIsNoRegistry(t *testing.T) {
+	// Protects against a wrong URL: another server's answer is no registry's.
+	f := newFake(t, status(http.StatusNotFound, "<html>"))
+	if _, err := f.client(t, quilt.Options{}).Reach(t.Context()); kind(err) != "ProtocolError" {
+		t.Errorf("it fails with %v", err)
+	}
+}

@@ -33,6 +33,9 @@ func (c *Client) WithKey(key apikey.Key) *Session {
 	return &Session{client: c, key: redact.New(key.Reveal())}
 }
 
+// Host is the host of the registry that is asked, with its port where the URL names one.
+func (s *Session) Host() string { return s.client.Host() }
+
 // start prepares a call. In a session by login it may have to get a new access token first.
 func (s *Session) start(ctx context.Context, operation string, effect effect) (*call, error) {
 	bearer, err := s.bearer(ctx)

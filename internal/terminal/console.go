@@ -4,16 +4,19 @@
 // standard error. Questions go to standard error. Text is lower case and has no full stop at its end. Nothing but a terminal with colour gets an
 // escape code: in a pipe, a file, with NO_COLOR or TERM=dumb everything is plain lines.
 //
-// It knows nothing of keys and secrets but how to read one unseen ([Console.AskSecret]).
+// It knows nothing of keys and secrets but how to read one unseen ([Console.AskSecret]) and how to hand one over unseen ([Console.HandOver]).
 package terminal
 
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 
 	"github.com/charmbracelet/x/term"
+
+	"quilt-rotate/internal/redact"
 )
 
 // Console is what a command reads from and writes to.
@@ -60,6 +63,19 @@ func (c *Console) JSON(result any) error {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(result)
+}
+
+// ErrSeen says that a secret would be shown.
+var ErrSeen = errors.New("standard output is a terminal, which would show it")
+
+// HandOver writes a secret to standard output, and nothing else, not even a line end: the program at the other end of the pipe may keep every byte. On a
+// terminal it fails with [ErrSeen].
+func (c *Console) HandOver(secret redact.Text) error {
+	if c.Watched() {
+		return ErrSeen
+	}
+	_, err := io.WriteString(c.plainOut, secret.Reveal())
+	return err
 }
 
 func isTerminal(stream any) bool {

@@ -52,13 +52,14 @@ func (c *Console) AskSecret(ctx context.Context, question string) (redact.Text, 
 		line, err := await(ctx, nil, c.readLine)
 		return redact.New(strings.TrimSpace(line)), err
 	}
-	state, err := term.GetState(file.Fd())
+	fd := file.Fd() // once: the read below may outlive the wait for it, and the file
+	state, err := term.GetState(fd)
 	if err != nil {
 		return redact.Text{}, fmt.Errorf("prepare the terminal: %w", err)
 	}
 	fmt.Fprint(c.Err, question, " ")
-	text, err := await(ctx, func() { _ = term.Restore(file.Fd(), state) }, func() (string, error) {
-		text, err := term.ReadPassword(file.Fd())
+	text, err := await(ctx, func() { _ = term.Restore(fd, state) }, func() (string, error) {
+		text, err := term.ReadPassword(fd)
 		return string(text), err
 	})
 	fmt.Fprintln(c.Err) // the person's own line end is not seen either

@@ -13,6 +13,7 @@ import (
 	"github.com/creack/pty"
 
 	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -185,5 +186,18 @@ func TestLengthsOfTimeForPeople(t *testing.T) {
 	}
 	if terminal.Ago(time.Second) != "just now" || terminal.Ago(time.Hour) != "60 min ago" {
 		t.Error("how long ago something was is told wrong")
+	}
+}
+
+func TestASecretIsHandedOverUnseen(t *testing.T) {
+	// Protects keys: a pipe gets every byte of one and none beside, and a terminal gets nothing.
+	var out, errs bytes.Buffer
+	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &errs, nil)
+	if err := c.HandOver(redact.New("a secret")); err != nil || out.String() != "a secret" {
+		t.Errorf("the pipe got %q (%v)", out.String(), err)
+	}
+	watched, _, seen := atATerminal(t)
+	if err := watched.HandOver(redact.New("a secret")); !errors.Is(err, terminal.ErrSeen) || strings.Contains(seen(), "a secret") {
+		t.Errorf("at a terminal it fails with %v", err)
 	}
 }

@@ -23,6 +23,14 @@ type Rotation struct {
 	Function string    // ARN
 	Last     time.Time // zero: never
 	Next     time.Time // zero: not scheduled
+	Rules    RotationRules
+}
+
+// RotationRules say when a secret is rotated: after so many days, or by an expression. The zero RotationRules: never by itself.
+type RotationRules struct {
+	AfterDays int    // 0: by Schedule
+	Schedule  string // "rate(30 days)" or "cron(0 4 ? * SUN *)"; "": by AfterDays
+	Window    string // "4h"; "": as long as the service's default
 }
 
 // Replica is a replica region of a secret.

@@ -16,7 +16,8 @@ func TestDescribeReadsEverythingButTheValues(t *testing.T) {
 	// Protects every decision: stages, tags, rotation, replicas, and the service's clock come out of one answer as it gives them.
 	s, v := start(t)
 	s.set("DescribeSecret", http.StatusOK, `{"ARN":"`+arn+`","Name":"prod/pipeline","RotationEnabled":true,"RotationLambdaARN":"arn:function",
-		"LastRotatedDate":1795371300,"NextRotationDate":1797963300.5,"Tags":[{"Key":"quilt-rotate:grace","Value":"48h"},{"Key":"empty"}],
+		"LastRotatedDate":1795371300,"NextRotationDate":1797963300.5,
+		"RotationRules":{"ScheduleExpression":"rate(30 days)","Duration":"4h"},"Tags":[{"Key":"quilt-rotate:grace","Value":"48h"},{"Key":"empty"}],
 		"VersionIdsToStages":{"`+oldVersion+`":["AWSPREVIOUS","quilt-key:old"],"`+newVersion+`":["AWSCURRENT"],"unlabelled":[]},
 		"ReplicationStatus":[{"Region":"eu-west-1","Status":"InSync"},{"Region":"us-east-1","Status":"InProgress"}]}`)
 	got, err := v.Describe(t.Context(), "prod/pipeline")
@@ -25,8 +26,9 @@ func TestDescribeReadsEverythingButTheValues(t *testing.T) {
 	}
 	want := vault.Secret{
 		ARN: arn, Name: "prod/pipeline", Now: since,
-		Rotation: vault.Rotation{Enabled: true, Function: "arn:function", Last: since, Next: time.Date(2026, 12, 22, 18, 15, 0, 500_000_000, time.UTC)},
-		Tags:     map[string]string{"quilt-rotate:grace": "48h", "empty": ""},
+		Rotation: vault.Rotation{Enabled: true, Function: "arn:function", Last: since, Next: time.Date(2026, 12, 22, 18, 15, 0, 500_000_000, time.UTC),
+			Rules: vault.RotationRules{Schedule: "rate(30 days)", Window: "4h"}},
+		Tags: map[string]string{"quilt-rotate:grace": "48h", "empty": ""},
 		Versions: map[string]vault.Version{
 			oldVersion: {ID: oldVersion, Stages: []string{"AWSPREVIOUS", "quilt-key:old"}, Keys: []string{"old"}},
 			newVersion: {ID: newVersion, Stages: []string{"AWSCURRENT"}},
@@ -52,6 +54,19 @@ func TestDescribeOfASecretThatWasNeverRotated(t *testing.T) {
 	want := vault.Secret{ARN: arn, Name: "prod/pipeline", Now: since, Tags: map[string]string{}, Versions: map[string]vault.Version{}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("wrong (-want +got):\n%s", diff)
+	}
+}
+
+func TestDescribeReadsARotationAfterDays(t *testing.T) {
+	// Protects the arithmetic of lifetimes: the older way to set a schedule has no expression, and is read as well.
+	s, v := start(t)
+	s.set("DescribeSecret", http.StatusOK, `{"ARN":"`+arn+`","Name":"prod/pipeline","RotationRules":{"AutomaticallyAfterDays":30}}`)
+	got, err := v.Describe(t.Context(), arn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (vault.RotationRules{AfterDays: 30}); got.Rotation.Rules != want {
+		t.Errorf("it read %+v, want %+v", got.Rotation.Rules, want)
 	}
 }
 

@@ -134,6 +134,9 @@ func newSecret(out *secretsmanager.DescribeSecretOutput) Secret {
 		Rotation: Rotation{Enabled: deref(out.RotationEnabled), Function: deref(out.RotationLambdaARN), Last: deref(out.LastRotatedDate), Next: deref(out.NextRotationDate)},
 		Tags:     map[string]string{}, Versions: map[string]Version{},
 	}
+	if r := out.RotationRules; r != nil {
+		s.Rotation.Rules = RotationRules{int(deref(r.AutomaticallyAfterDays)), deref(r.ScheduleExpression), deref(r.Duration)}
+	}
 	for _, tag := range out.Tags {
 		s.Tags[deref(tag.Key)] = deref(tag.Value)
 	}

@@ -1,4 +1,9 @@
-package config
+// Package schedule is the arithmetic of rotation schedules: how far apart Secrets Manager's windows lie, and how long a key must live so that a
+// rotation that is missed is no outage.
+//
+// It is about time only: it asks no service and knows no secret.
+// (AWS Secrets Manager user guide, "Schedule expressions": all times are UTC, windows begin on the hour.)
+package schedule
 
 import (
 	"errors"
@@ -9,18 +14,39 @@ import (
 	"time"
 )
 
-// schedule is what the arithmetic needs to know of a rotation schedule.
-// (AWS Secrets Manager user guide, "Schedule expressions": all times are UTC, windows begin on the hour.)
-type schedule struct {
-	shortest, longest time.Duration // between two windows
-	window            time.Duration // where none is given
-	maxWindow         time.Duration // a window may run neither into the next one nor into the next day
+// Schedule is what the arithmetic needs to know of a rotation schedule.
+type Schedule struct {
+	Shortest, Longest time.Duration // between two windows
+	Window            time.Duration // where none is given
+	MaxWindow         time.Duration // a window may run neither into the next one nor into the next day
+}
+
+// Reserve is left for people to act in, after a rotation was missed.
+const Reserve = 7 * day
+
+// LeastLife is how long a key must live so that one missed rotation is no outage, in whole days: two intervals, the window, and [Reserve].
+// Zero for the window stands for the service's default.
+func (s Schedule) LeastLife(window time.Duration) time.Duration {
+	if window == 0 {
+		window = s.Window
+	}
+	least := 2*s.Longest + window + Reserve
+	return (least + day - 1) / day * day
+}
+
+// Days is the schedule of a rotation every n days, as AutomaticallyAfterDays sets it.
+func Days(n int) Schedule {
+	every := time.Duration(n) * day
+	return Schedule{every, every, day, day} // such windows open at midnight, and last until the day ends
 }
 
 const day = 24 * time.Hour
 
+// MustBe says what a schedule expression looks like.
+const MustBe = "must be rate(30 days), rate(12 hours) or cron(0 4 ? * SUN *)"
+
 var (
-	errSchedule = errors.New("must be rate(30 days), rate(12 hours) or cron(0 4 ? * SUN *)")
+	errSchedule = errors.New(MustBe)
 	errTooOften = errors.New("must leave at least 4 hours between rotations, as Secrets Manager does")
 	errRateMax  = errors.New("must be a rate of at most 999 days")
 	errMinutes  = errors.New("must begin with the minute 0, such as cron(0 4 ? * SUN *): windows open on the hour")
@@ -32,64 +58,65 @@ var (
 
 var rateForm = regexp.MustCompile(`^rate\(([0-9]{1,6}) (hour|hours|day|days)\)$`)
 
-func parseSchedule(text string) (schedule, error) {
+// Parse reads a schedule expression. The error says what it must be.
+func Parse(text string) (Schedule, error) {
 	if m := rateForm.FindStringSubmatch(text); m != nil {
 		return rate(m)
 	}
 	inner, isCron := strings.CutPrefix(text, "cron(")
 	inner, closed := strings.CutSuffix(inner, ")")
 	if !isCron || !closed {
-		return schedule{}, errSchedule
+		return Schedule{}, errSchedule
 	}
 	return cron(strings.Fields(inner))
 }
 
-func rate(m []string) (schedule, error) {
+func rate(m []string) (Schedule, error) {
 	n, _ := strconv.Atoi(m[1])
 	if (n == 1) == strings.HasSuffix(m[2], "s") {
-		return schedule{}, errSchedule // "1 days" is refused by AWS
+		return Schedule{}, errSchedule // "1 days" is refused by AWS
 	}
 	every := time.Duration(n) * time.Hour
-	s := schedule{every, every, time.Hour, min(every, day)}
-	if strings.HasPrefix(m[2], "day") { // such windows open at midnight, and last until the day ends
+	s := Schedule{every, every, time.Hour, min(every, day)}
+	if strings.HasPrefix(m[2], "day") {
 		every *= 24
-		s = schedule{every, every, day, day}
+		s = Days(n)
 	}
 	switch {
 	case every < 4*time.Hour:
-		return schedule{}, errTooOften
+		return Schedule{}, errTooOften
 	case every > 999*day:
-		return schedule{}, errRateMax
+		return Schedule{}, errRateMax
 	}
 	return s, nil
 }
 
 // cron enumerates nine years of the expression, which holds every case of leap years.
-func cron(fields []string) (schedule, error) {
+func cron(fields []string) (Schedule, error) {
 	if len(fields) != 6 {
-		return schedule{}, errFields
+		return Schedule{}, errFields
 	}
 	switch {
 	case fields[0] != "0":
-		return schedule{}, errMinutes
+		return Schedule{}, errMinutes
 	case fields[5] != "*":
-		return schedule{}, errYear
+		return Schedule{}, errYear
 	case (fields[2] == "?") == (fields[4] == "?"):
-		return schedule{}, errDays
+		return Schedule{}, errDays
 	}
 	hours, okHours := numbers(fields[1], 0, 23, nil)
 	months, okMonths := numbers(fields[3], 1, 12, monthNames)
 	fits, okDays := dayRule(fields[2], fields[4])
 	if !okHours || !okMonths || !okDays {
-		return schedule{}, errors.New("has a field that cannot be read: " + errSchedule.Error())
+		return Schedule{}, errors.New("has a field that cannot be read: " + errSchedule.Error())
 	}
 	return measure(hours, months, fits)
 }
 
-func measure(hours, months []int, fits func(time.Time) bool) (schedule, error) {
-	s := schedule{window: time.Hour, maxWindow: day}
+func measure(hours, months []int, fits func(time.Time) bool) (Schedule, error) {
+	s := Schedule{Window: time.Hour, MaxWindow: day}
 	if len(hours) == 1 {
-		s.window = time.Duration(24-hours[0]) * time.Hour
+		s.Window = time.Duration(24-hours[0]) * time.Hour
 	}
 	var last time.Time
 	start := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -99,23 +126,23 @@ func measure(hours, months []int, fits func(time.Time) bool) (schedule, error) {
 		}
 		for _, hour := range hours {
 			at := date.Add(time.Duration(hour) * time.Hour)
-			s.maxWindow = min(s.maxWindow, time.Duration(24-hour)*time.Hour)
+			s.MaxWindow = min(s.MaxWindow, time.Duration(24-hour)*time.Hour)
 			if !last.IsZero() {
 				gap := at.Sub(last)
-				s.longest = max(s.longest, gap)
-				if s.shortest == 0 || gap < s.shortest {
-					s.shortest = gap
+				s.Longest = max(s.Longest, gap)
+				if s.Shortest == 0 || gap < s.Shortest {
+					s.Shortest = gap
 				}
 			}
 			last = at
 		}
 	}
-	s.maxWindow = min(s.maxWindow, s.shortest)
+	s.MaxWindow = min(s.MaxWindow, s.Shortest)
 	switch {
-	case last.IsZero() || s.shortest == 0:
-		return schedule{}, errNever
-	case s.shortest < 4*time.Hour:
-		return schedule{}, errTooOften
+	case last.IsZero() || s.Shortest == 0:
+		return Schedule{}, errNever
+	case s.Shortest < 4*time.Hour:
+		return Schedule{}, errTooOften
 	}
 	return s, nil
 }

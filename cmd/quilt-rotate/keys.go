@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/signin"
+	"quilt-rotate/internal/terminal"
+)
+
+// keys are the registry's own operations. A registry makes keys for the caller only, and shows a key once: so `create` is the one place where a key
+// leaves this command, to a file or a pipe.
+type keysCommand struct {
+	List   keysListCommand   `cmd:"" help:"List keys: your own, or with --admin everybody's."`
+	Get    keysGetCommand    `cmd:"" help:"Show a key."`
+	Create keysCreateCommand `cmd:"" help:"Make a key, and write it to a file or into a pipe."`
+	Revoke keysRevokeCommand `cmd:"" help:"Revoke keys, at once and for good."`
+}
+
+// keyLogin says as whom to log in at the registry.
+type keyLogin struct {
+	registryOptions
+	User   string   `placeholder:"NAME" xor:"login" help:"Log in with this user's password, which is asked for. Default: with the key in QUILT_API_KEY, else with a code or a key that is asked for."`
+	Secret secretID `name:"secret" placeholder:"NAME" xor:"login" help:"Log in with the current key of this secret."`
+}
+
+// environmentKey is the variable of a key to log in with: quilt3's own.
+const environmentKey = apikey.DefaultField
+
+// registry is a client of the registry: that of the secret, or the one that is named.
+func (o keyLogin) registry(ctx context.Context) (*quilt.Client, apikey.Key, error) {
+	if o.Secret == "" {
+		client, err := o.alone(ctx)
+		return client, apikey.Key{}, err
+	}
+	aws, err := cloud.Open(ctx)
+	if err != nil {
+		return nil, apikey.Key{}, err
+	}
+	s, err := secretArgument{o.Secret}.open(ctx, aws)
+	if err != nil {
+		return nil, apikey.Key{}, err
+	}
+	key, err := currentKey(ctx, s)
+	if err != nil {
+		return nil, apikey.Key{}, err
+	}
+	client, err := o.ofSecret(ctx, s)
+	return client, key, err
+}
+
+// logIn logs in. own is a key to log in with where nothing says how; the zero Key asks.
+func (o keyLogin) logIn(ctx context.Context, c *terminal.Console, own apikey.Key) (*quilt.Session, quilt.Identity, error) {
+	client, key, err := o.registry(ctx)
+	if err != nil {
+		return nil, quilt.Identity{}, err
+	}
+	way := signin.Way{User: o.User, Key: key}
+	switch fromEnvironment := os.Getenv(environmentKey); {
+	case o.User != "" || !key.IsZero():
+	case fromEnvironment != "":
+		if way.Key, err = apikey.Parse(fromEnvironment); err != nil {
+			return nil, quilt.Identity{}, hint.With(fmt.Errorf("%s is %w", environmentKey, err), "correct the variable, or unset it to be asked")
+		}
+		fmt.Fprintf(c.Err, "logging in with the key in %s\n", environmentKey)
+	case !own.IsZero():
+		way.Key = own
+	}
+	session, me, err := signin.LogIn(ctx, c, client, way)
+	if quilt.RefusesLogin(err) && hint.Of(err) == "" {
+		err = hint.With(err, "log in as somebody else: with --user, with --secret, or with a code from "+client.CodeURL())
+	}
+	return session, me, err
+}
+
+// everybody chooses between one's own keys and all.
+type everybody struct {
+	Admin bool `help:"All users' keys: for administrators."`
+}
+
+func (o everybody) allow(me quilt.Identity) error {
+	if o.Admin && !me.IsAdmin {
+		return hint.With(fmt.Errorf("%s is no administrator of the registry", me.Email), "leave --admin out, or log in as an administrator")
+	}
+	return nil
+}
+
+func (o everybody) get(ctx context.Context, s *quilt.Session, id string) (*quilt.APIKey, error) {
+	if o.Admin {
+		return s.AdminGetKey(ctx, id)
+	}
+	return s.GetKey(ctx, id)
+}
+
+func (o everybody) revoke(ctx context.Context, s *quilt.Session, id string) error {
+	if o.Admin {
+		return s.AdminRevokeKey(ctx, id)
+	}
+	return s.RevokeKey(ctx, id)
+}
+
+// unknownKey is the error for an id that the registry does not know.
+func (o everybody) unknownKey(id string, me quilt.Identity) error {
+	if o.Admin {
+		return hint.With(fmt.Errorf("the registry knows no key with the id %s", id), "see the ids: quilt-rotate keys list --admin")
+	}
+	return hint.With(fmt.Errorf("%s has no key with the id %s", me.Email, id), "see the ids: quilt-rotate keys list; other users' keys: --admin")
+}
+
+// A keyID is a key's id at the registry: opaque, but one word.
+type keyID string
+
+// UnmarshalText refuses a key in the id's place; it is not quoted.
+func (k *keyID) UnmarshalText(text []byte) error {
+	const longest = 200
+	id := strings.TrimSpace(string(text))
+	switch {
+	case strings.HasPrefix(id, "qk_"):
+		return errors.New("is a key, and not its id: shells keep a history of arguments, so treat the key as leaked, and give it on standard input (keys revoke --from-stdin)")
+	case id == "" || len(id) > longest || strings.ContainsFunc(id, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }):
+		return errors.New("must be a key's id, as `keys list` shows it")
+	}
+	*k = keyID(id)
+	return nil
+}
+
+// shownKey is a key as it is printed in JSON. It has no secret.
+type shownKey struct {
+	ID          string       `json:"id"`
+	Name        string       `json:"name"`
+	Fingerprint string       `json:"fingerprint"`
+	Owner       string       `json:"owner"`
+	Status      quilt.Status `json:"status"`
+	CreatedAt   time.Time    `json:"createdAt"`
+	ExpiresAt   time.Time    `json:"expiresAt"`
+	LastUsedAt  *time.Time   `json:"lastUsedAt"`
+}
+
+func shownKeyOf(k quilt.APIKey) shownKey {
+	s := shownKey{k.ID, k.Name, k.Fingerprint, k.UserEmail, k.Status, k.CreatedAt.UTC(), k.ExpiresAt.UTC(), nil}
+	if k.LastUsedAt != nil {
+		used := k.LastUsedAt.UTC()
+		s.LastUsedAt = &used
+	}
+	return s
+}
+
+func keyUsed(k quilt.APIKey) string {
+	if k.LastUsedAt == nil {
+		return "never"
+	}
+	return terminal.Ago(k.RegistryTime.Sub(*k.LastUsedAt))
+}
+
+func keyExpires(k quilt.APIKey) string {
+	if left := k.ExpiresAt.Sub(k.RegistryTime); left > 0 {
+		return "in " + terminal.About(left)
+	}
+	return terminal.Ago(k.RegistryTime.Sub(k.ExpiresAt))
+}
+
+// checkName refuses a name that would make the key another one's to revoke.
+func checkName(name string) error {
+	const longest = 200
+	switch _, ours := apikey.MarkOf(name); {
+	case strings.TrimSpace(name) == "" || len(name) > longest || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return &usageError{errors.New("--name: must be one line of at most 200 characters, such as ci-github-prod-2026q4")}
+	case strings.HasPrefix(name, "qk_"):
+		return &usageError{errors.New("--name: must not be a key")}
+	case ours:
+		return &usageError{errors.New("--name: has the form of the names that rotations give, so a sweep might revoke the key as one that was left behind")}
+	}
+	return nil
+}
+
+func checkDays(days int) error {
+	if days < settings.MinExpiresInDays || days > settings.MaxExpiresInDays {
+		return &usageError{fmt.Errorf("--expires-in-days: must be a whole number from %d to %d", settings.MinExpiresInDays, settings.MaxExpiresInDays)}
+	}
+	return nil
+}

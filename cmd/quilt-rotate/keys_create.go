@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/terminal"
+)
+
+type keysCreateCommand struct {
+	keyLogin
+	jsonOption
+	Name          string `required:"" help:"Name of the key: purpose, environment, date, such as ci-github-prod-2026q4."`
+	ExpiresInDays int    `required:"" placeholder:"DAYS" help:"How long it lives, 1 to 365 days."`
+	Output        string `placeholder:"FILE" type:"path" help:"New file that gets the key, readable by you alone. Default: standard output, where that is no terminal."`
+}
+
+// Help says what the short help does not.
+func (keysCreateCommand) Help() string {
+	return `The registry shows a key this once, and no terminal ever does here. It goes into a file that is not there yet:
+
+  quilt-rotate keys create --name ci-prod-2026q4 --expires-in-days 90 --output ci.key
+
+or to the program at the other end of a pipe, alone and without a line end:
+
+  quilt-rotate keys create --name ci-prod-2026q4 --expires-in-days 90 | docker secret create quilt_api_key -
+
+Where it cannot be written, the key is revoked. A key that shall be rotated is made by ` + "`quilt-rotate bootstrap`" + `.`
+}
+
+// Run makes sure of a place for the key before it makes one.
+func (o *keysCreateCommand) Run(ctx context.Context, c *terminal.Console) error {
+	if err := o.check(c); err != nil {
+		return err
+	}
+	session, _, err := o.logIn(ctx, c, apikey.Key{})
+	if err != nil {
+		return err
+	}
+	place, err := o.place(c)
+	if err != nil {
+		return err
+	}
+	key, err := o.make(ctx, session, place)
+	if err != nil {
+		return err
+	}
+	if o.JSON {
+		return c.JSON(shownKeyOf(key.APIKey))
+	}
+	about := fmt.Sprintf("key %s, which expires on %s", key.ID, key.ExpiresAt.UTC().Format(time.DateOnly))
+	if o.Output == "" {
+		_, err = fmt.Fprintln(c.Err, about)
+		return err
+	}
+	_, err = fmt.Fprintln(c.Out, terminal.Line(terminal.Done, o.Output+" holds the new key", about))
+	return err
+}
+
+func (o *keysCreateCommand) check(c *terminal.Console) error {
+	if err := checkName(o.Name); err != nil {
+		return err
+	}
+	if err := checkDays(o.ExpiresInDays); err != nil {
+		return err
+	}
+	switch {
+	case o.Output == "" && o.JSON:
+		return &usageError{errors.New("--json: goes with --output: the key does not stand among other things on standard output")}
+	case o.Output == "" && c.Watched():
+		return hint.With(&usageError{errors.New("a key is never shown on a terminal, so it needs a place to go")}, "add --output FILE, or a pipe to the program that takes the key")
+	}
+	return nil
+}
+
+// A keyPlace takes a key.
+type keyPlace interface {
+	put(redact.Text) error
+	drop() // after a failure
+}
+
+func (o *keysCreateCommand) place(c *terminal.Console) (keyPlace, error) {
+	if o.Output == "" {
+		return pipe{c}, nil
+	}
+	file, err := os.OpenFile(o.Output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, hint.With(fmt.Errorf("the file %s is there already", o.Output), "name a new one: a key is written over nothing")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("prepare the file: %w", err)
+	}
+	return newFile{file}, nil
+}
+
+type pipe struct{ console *terminal.Console }
+
+func (p pipe) put(key redact.Text) error { return p.console.HandOver(key) }
+func (pipe) drop()                       {}
+
+type newFile struct{ *os.File }
+
+func (f newFile) put(key redact.Text) error {
+	_, err := f.WriteString(key.Reveal())
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func (f newFile) drop() {
+	_ = f.Close()
+	_ = os.Remove(f.Name())
+}
+
+// creationTime bounds what is finished although somebody pressed Ctrl-C.
+const creationTime = 30 * time.Second
+
+// make makes the key and puts it into its place. From the request on it does not stop for a Ctrl-C: a key whose answer nobody awaits could be used by
+// nobody, and would live for all its days. A key that has no place is revoked; a crash in between leaves it at the registry, under its name.
+func (o *keysCreateCommand) make(ctx context.Context, s *quilt.Session, to keyPlace) (quilt.CreatedKey, error) {
+	if err := ctx.Err(); err != nil {
+		to.drop()
+		return quilt.CreatedKey{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), creationTime)
+	defer cancel()
+	key, err := s.CreateKey(ctx, o.Name, o.ExpiresInDays)
+	if err != nil {
+		to.drop()
+		return key, err
+	}
+	err = to.put(redact.New(key.Secret.Reveal()))
+	if err == nil {
+		return key, nil
+	}
+	to.drop()
+	err = fmt.Errorf("the new key could not be written: %w", err)
+	if failed := s.RevokeKey(ctx, key.ID); failed != nil {
+		return key, hint.With(err, "the key is still there, and nobody has it: quilt-rotate keys revoke "+key.ID)
+	}
+	return key, hint.With(err, "nothing is left: the key was revoked")
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"charm.land/lipgloss/v2"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/terminal"
+)
+
+type keysListCommand struct {
+	keyLogin
+	everybody
+	jsonOption
+	Email       string `placeholder:"ADDRESS" help:"Only keys of this user; with --admin."`
+	Name        string `help:"Only keys of this name."`
+	Fingerprint string `placeholder:"QK_ABC...XYZ" help:"Only keys with this fingerprint."`
+	Status      string `enum:",ACTIVE,EXPIRED" default:"" placeholder:"STATUS" help:"Only keys that are ACTIVE, or EXPIRED."`
+}
+
+func (o *keysListCommand) Run(ctx context.Context, c *terminal.Console) error {
+	if o.Email != "" && !o.Admin {
+		return &usageError{errors.New("--email: goes with --admin: a user sees no other user's keys")}
+	}
+	if _, err := apikey.Parse(o.Fingerprint); err == nil && !strings.Contains(o.Fingerprint, "...") {
+		return &usageError{errors.New("--fingerprint: is a whole key, and shells keep a history of arguments: treat the key as leaked (quilt-rotate emergency)")}
+	}
+	session, me, err := o.logIn(ctx, c, apikey.Key{})
+	if err != nil {
+		return err
+	}
+	if err := o.allow(me); err != nil {
+		return err
+	}
+	keys, err := o.list(ctx, session)
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(keys, func(a, b quilt.APIKey) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	if o.JSON {
+		list := make([]shownKey, len(keys))
+		for i, k := range keys {
+			list[i] = shownKeyOf(k)
+		}
+		return c.JSON(list)
+	}
+	if len(keys) == 0 {
+		_, err := fmt.Fprintln(c.Out, "no such keys")
+		return err
+	}
+	if t := o.table(keys, c.Watched()); !c.Watched() || lipgloss.Width(t.Render(true, math.MaxInt)) <= c.Width() {
+		return c.Table(t)
+	}
+	_, err = fmt.Fprint(c.Out, o.stacked(keys))
+	return err
+}
+
+func (o *keysListCommand) list(ctx context.Context, s *quilt.Session) ([]quilt.APIKey, error) {
+	if o.Admin {
+		return s.AdminListKeys(ctx, quilt.AdminKeyFilter{Email: o.Email, Name: o.Name, Fingerprint: o.Fingerprint, Status: quilt.Status(o.Status)})
+	}
+	return s.ListKeys(ctx, quilt.KeyFilter{Name: o.Name, Fingerprint: o.Fingerprint, Status: quilt.Status(o.Status)})
+}
+
+// table is for reading, newest first. A person gets times as lengths, and in few columns; a program gets dates.
+func (o *keysListCommand) table(keys []quilt.APIKey, watched bool) terminal.Table {
+	t := terminal.Table{Headers: []string{"id", "name", "fingerprint", "status", "created", "expires", "last used"}}
+	if watched {
+		t.Headers = []string{"id", "name", "expires", "last used"}
+	}
+	if o.Admin {
+		t.Headers = append(t.Headers, "owner")
+	}
+	expires := slices.Index(t.Headers, "expires")
+	for _, k := range keys {
+		cells := map[string]string{
+			"id": k.ID, "name": k.Name, "fingerprint": k.Fingerprint, "status": strings.ToLower(string(k.Status)),
+			"created": k.CreatedAt.UTC().Format(time.DateOnly), "expires": keyExpires(k), "last used": keyUsed(k), "owner": k.UserEmail,
+		}
+		if !watched {
+			cells["expires"], cells["last used"] = k.ExpiresAt.UTC().Format(time.RFC3339), "never"
+			if k.LastUsedAt != nil {
+				cells["last used"] = k.LastUsedAt.UTC().Format(time.RFC3339)
+			}
+		}
+		row := make([]string, len(t.Headers))
+		for i, header := range t.Headers {
+			row[i] = cells[header]
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	t.Paint = func(row, column int) lipgloss.Style {
+		if column == expires {
+			return urgency(keys[row])
+		}
+		return lipgloss.NewStyle()
+	}
+	return t
+}
+
+// stacked is for a terminal that is too narrow for the table: two lines a key, so that its id, which commands take, stays in one piece.
+func (o *keysListCommand) stacked(keys []quilt.APIKey) string {
+	var lines strings.Builder
+	for _, k := range keys {
+		owner := ""
+		if o.Admin {
+			owner = "  " + k.UserEmail
+		}
+		expires := "expires " + keyExpires(k)
+		if k.Status != quilt.Active {
+			expires = "expired " + keyExpires(k)
+		}
+		fmt.Fprintf(&lines, "%s  %s\n  %s  %s\n", terminal.Strong.Render(k.Name), terminal.Faint.Render(k.Fingerprint+owner), k.ID,
+			urgency(k).Render(expires)+", used "+keyUsed(k))
+	}
+	return lines.String()
+}
+
+// soon is when an expiry is worth a colour.
+const soon = 14 * 24 * time.Hour
+
+func urgency(k quilt.APIKey) lipgloss.Style {
+	switch {
+	case k.Status != quilt.Active:
+		return terminal.Bad
+	case k.ExpiresAt.Sub(k.RegistryTime) < soon:
+		return terminal.Warn
+	}
+	return lipgloss.NewStyle()
+}
+
+type keysGetCommand struct {
+	ID keyID `arg:"" help:"Id of the key."`
+	keyLogin
+	everybody
+	jsonOption
+}
+
+func (o *keysGetCommand) Run(ctx context.Context, c *terminal.Console) error {
+	session, me, err := o.logIn(ctx, c, apikey.Key{})
+	if err != nil {
+		return err
+	}
+	if err := o.allow(me); err != nil {
+		return err
+	}
+	key, err := o.get(ctx, session, string(o.ID))
+	if err != nil {
+		return err
+	}
+	if key == nil {
+		return o.unknownKey(string(o.ID), me)
+	}
+	if o.JSON {
+		return c.JSON(shownKeyOf(*key))
+	}
+	return describeKey(c, *key)
+}
+
+// describeKey prints a key, one thing a line.
+func describeKey(c *terminal.Console, k quilt.APIKey) error {
+	moment := func(t time.Time, beside string) string { return t.UTC().Format("2006-01-02 15:04 UTC") + "  " + beside }
+	lastUsed := "never, as far as the registry records it"
+	if k.LastUsedAt != nil {
+		lastUsed = moment(*k.LastUsedAt, keyUsed(k))
+	}
+	var lines strings.Builder
+	for _, line := range [][2]string{
+		{"id", k.ID}, {"name", k.Name}, {"fingerprint", k.Fingerprint}, {"owner", k.UserEmail}, {"status", strings.ToLower(string(k.Status))},
+		{"created", moment(k.CreatedAt, terminal.Ago(k.RegistryTime.Sub(k.CreatedAt)))}, {"expires", moment(k.ExpiresAt, keyExpires(k))}, {"last used", lastUsed},
+	} {
+		fmt.Fprintf(&lines, "  %s %s\n", terminal.Faint.Render(fmt.Sprintf("%-12s", line[0])), line[1])
+	}
+	_, err := fmt.Fprint(c.Out, lines.String())
+	return err
+}

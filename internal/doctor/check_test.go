@@ -1,0 +1,60 @@
+package doctor
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestOneFaultIsOneFailure(t *testing.T) {
+	// Protects who reads the list: what needs a check that failed is skipped, down the chain, and names the one that failed first.
+	look := func(f finding) func(struct{}, context.Context) finding {
+		return func(struct{}, context.Context) finding { return f }
+	}
+	forbidden := func(struct{}, context.Context) finding {
+		t.Error("a check was made without what it needs")
+		return finding{}
+	}
+	got := examine(t.Context(), []check[struct{}]{
+		{"first", nil, look(failure("mend it", "it is broken"))},
+		{"second", []string{"first"}, forbidden},
+		{"third", []string{"second"}, forbidden},
+		{"alone", nil, look(warning("look", "odd"))},
+		{"fourth", []string{"alone"}, look(ok("fine"))},
+		{"absent", nil, look(skip("none is configured"))},
+		{"fifth", []string{"alone", "absent"}, forbidden},
+	}, struct{}{})
+	want := []Result{
+		{"first", Failed, "it is broken", "mend it"},
+		{"second", Skipped, "see first", ""},
+		{"third", Skipped, "see first", ""},
+		{"alone", Warning, "odd", "look"},
+		{"fourth", OK, "fine", ""},
+		{"absent", Skipped, "none is configured", ""},
+		{"fifth", Skipped, "none is configured", ""},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("wrong (-want +got):\n%s", diff)
+	}
+}
+
+func TestEveryNeedIsACheckBefore(t *testing.T) {
+	// Protects the tables: a need that is misspelt, or comes later, would never hold a check back.
+	verify(t, accountChecks)
+	verify(t, registryChecks)
+	verify(t, secretChecks)
+}
+
+func verify[Subject any](t *testing.T, checks []check[Subject]) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, c := range checks {
+		for _, need := range c.needs {
+			if !seen[need] {
+				t.Errorf("%s needs %s, which is no check before it", c.name, need)
+			}
+		}
+		seen[c.name] = true
+	}
+}

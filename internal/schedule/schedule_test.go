@@ -1,0 +1,63 @@
+package schedule_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"quilt-rotate/internal/schedule"
+)
+
+const day = 24 * time.Hour
+
+func TestLeastLife(t *testing.T) {
+	// Protects consumers from a key that expires because one rotation failed: two intervals, the window and a week to act in.
+	for text, c := range map[string]struct {
+		window time.Duration
+		days   int
+	}{
+		"rate(30 days)":          {4 * time.Hour, 68},
+		"rate(1 day)":            {0, 10},
+		"rate(12 hours)":         {0, 9},
+		"cron(0 4 ? * SUN *)":    {4 * time.Hour, 22},
+		"cron(0 4 1 * ? *)":      {0, 70},
+		"cron(0 0 1 1,7 ? *)":    {0, 376},
+		"cron(0 8,20 ? * MON *)": {0, 21},
+	} {
+		s, err := schedule.Parse(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got := s.LeastLife(c.window); got != time.Duration(c.days)*day {
+			t.Errorf("%s with a window of %s: a key must live %d days, want %d", text, c.window, got/day, c.days)
+		}
+	}
+}
+
+func TestDaysAreARate(t *testing.T) {
+	// Protects secrets whose rotation was set in the older way: the arithmetic is the same.
+	rate, err := schedule.Parse("rate(30 days)")
+	if err != nil || schedule.Days(30) != rate {
+		t.Errorf("30 days are %+v, and rate(30 days) is %+v (%v)", schedule.Days(30), rate, err)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	// Protects who reads the result: an expression that the service would not take gets a sentence that says what is wrong with it.
+	for text, want := range map[string]string{
+		"":                     "must be rate(30 days)",
+		"rate(1 days)":         "must be rate(30 days)",
+		"rate(3 hours)":        "at least 4 hours",
+		"rate(1000 days)":      "at most 999 days",
+		"cron(5 4 ? * SUN *)":  "minute 0",
+		"cron(0 4 * * SUN *)":  "exactly one of its days",
+		"cron(0 4 30 2 ? *)":   "never comes",
+		"cron(0 4 ? * XYZ *)":  "cannot be read",
+		"cron(0 4 ? * SUN 27)": "every year",
+	} {
+		if _, err := schedule.Parse(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want a sentence with %q", text, err, want)
+		}
+	}
+}
