@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -14,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/creack/pty"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"quilt-rotate/internal/apikey"
@@ -95,8 +98,8 @@ type readerKey struct{}
 
 func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	list := commandsOfScripts()
-	// type [STATUS [ANSWER]]: types the page's next command, which ends with that status, and prints what the page shows; with an answer, at a terminal, where
-	// that is typed at the first question. type all: types what is left.
+	// type [STATUS [ANSWER...]]: types the page's next command, which ends with that status, and prints what the page shows; with answers, at a terminal, where
+	// one is typed at each question. type all: types what is left.
 	list["type"] = func(ts *testscript.TestScript, _ bool, args []string) {
 		r := ts.Value(readerKey{}).(*reader)
 		switch {
@@ -104,8 +107,8 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 			for r.typed < len(r.page.Commands()) {
 				r.next(ts, 0)
 			}
-		case len(args) == 2:
-			person(ts, false, []string{args[0], args[1], "sh", "-c", unset + r.command(ts).Line})
+		case len(args) > 1:
+			r.answer(ts, atoi(ts, args[0]), args[1:])
 		case len(args) == 1:
 			r.next(ts, atoi(ts, args[0]))
 		default:
@@ -148,6 +151,10 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 		if !logsIn {
 			ts.Fatalf("the key %s does not log in", args[0])
 		}
+	}
+	// user NAME PASSWORD: the registry has another ordinary user.
+	list["user"] = func(ts *testscript.TestScript, _ bool, args []string) {
+		worldOf(ts).Registry.AddUser(quiltregistry.User{Name: args[0], Email: args[0] + "@example.com", Password: args[1]})
 	}
 	// transfer ID: the key is the administrator's now.
 	list["transfer"] = func(ts *testscript.TestScript, _ bool, args []string) {
@@ -287,10 +294,60 @@ func (r *reader) next(ts *testscript.TestScript, status int) {
 			ts.Fatalf("%s:%d: %s: %v", r.page.Path, c.At, c.Line, err)
 		}
 	}
-	if got != status {
-		ts.Fatalf("%s:%d: %s: exit status %d, want %d", r.page.Path, c.At, c.Line, got, status)
+	r.check(ts, c, status, got, ts.ReadFile("stdout")+ts.ReadFile("stderr"))
+}
+
+// answer types the page's next command at a terminal, and an answer at each question.
+func (r *reader) answer(ts *testscript.TestScript, status int, answers []string) {
+	c := r.command(ts)
+	command := exec.Command("/bin/sh", "-c", unset+c.Line)
+	command.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TERM=dumb"}
+	for _, name := range awsVariables {
+		command.Env = append(command.Env, name+"="+ts.Getenv(name))
 	}
-	output := ts.ReadFile("stdout") + ts.ReadFile("stderr")
+	terminal, err := pty.StartWithSize(command, &pty.Winsize{Rows: 50, Cols: 80})
+	ts.Check(err)
+	defer terminal.Close()
+	var screen bytes.Buffer
+	question, asked := regexp.MustCompile(`: *$`), 0
+	for buffer := make([]byte, 4096); ; {
+		n, err := terminal.Read(buffer)
+		screen.Write(buffer[:n])
+		if rest := screen.Bytes()[asked:]; len(answers) > 0 && question.Match(rest) {
+			asked = screen.Len()
+			_, err := terminal.WriteString(answerOf(ts, answers[0]) + "\n")
+			ts.Check(err)
+			answers = answers[1:]
+		}
+		if err != nil { // the other end is closed
+			break
+		}
+	}
+	got := 0
+	if ended, ok := errors.AsType[*exec.ExitError](command.Wait()); ok {
+		got = ended.ExitCode()
+	}
+	shown := strings.ReplaceAll(screen.String(), "\r\n", "\n")
+	fmt.Fprint(ts.Stdout(), shown)
+	r.check(ts, c, status, got, shown)
+	if len(answers) > 0 {
+		ts.Fatalf("%s:%d: %s asked less than was answered", r.page.Path, c.At, c.Line)
+	}
+}
+
+// answerOf is an answer, or with an @ what is in that file.
+func answerOf(ts *testscript.TestScript, answer string) string {
+	if file, ok := strings.CutPrefix(answer, "@"); ok {
+		return strings.TrimSpace(ts.ReadFile(file))
+	}
+	return answer
+}
+
+// check compares how a command ended, and what it printed, with what the page says.
+func (r *reader) check(ts *testscript.TestScript, c handbook.Command, want, got int, output string) {
+	if got != want {
+		ts.Fatalf("%s:%d: %s: exit status %d, want %d\n%s", r.page.Path, c.At, c.Line, got, want, output)
+	}
 	for _, line := range c.Output {
 		if !showsIn(output, line) {
 			ts.Fatalf("%s:%d: %s does not print %q", r.page.Path, c.At, c.Line, line)
