@@ -36,6 +36,6 @@ func (o *rotateCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil || o.JSON {
 		return err
 	}
-	_, err = fmt.Fprintln(c.Out, terminal.Line(terminal.Done, "AWSCURRENT is the new version "+rotated.VersionID, "key "+rotated.KeyID))
+	_, err = fmt.Fprintf(c.Out, "%s\n%s\n", terminal.Line(terminal.Done, "AWSCURRENT is the new version "+rotated.VersionID, ""), terminal.Line(terminal.Done, "which holds the key           "+rotated.KeyID, ""))
 	return err
 }

@@ -92,10 +92,14 @@ type follower struct {
 	result   *Rotated
 
 	failed  time.Time // when a step was last seen to fail; zero: not since the last that did not
+	moved   time.Time // when AWSCURRENT was first seen on the new version; zero: not yet
 	deaf    bool      // the log cannot be read
 	told    int       // records of the log
 	stepped []string  // names of the steps that were told
 }
+
+// logLag is how long the last lines of the log are waited for, once the rotation is over: CloudWatch shows them some seconds late, and they are only told.
+const logLag = 5 * time.Second
 
 var steps = []string{"createSecret", "setSecret", "testSecret", "finishSecret"}
 
@@ -118,6 +122,9 @@ func (f *follower) follow(ctx context.Context) error {
 
 // next is what the rotation is at, as far as is known.
 func (f *follower) next() string {
+	if !f.moved.IsZero() {
+		return "waiting for the function's log"
+	}
 	if !f.failed.IsZero() {
 		return "waiting whether Secrets Manager tries again"
 	}
@@ -151,15 +158,15 @@ func (f *follower) hear(ctx context.Context) {
 func (f *follower) tell(r cloud.LogRecord) {
 	step := Step{Name: r.Step, DurationMs: r.Took.Milliseconds(), ErrorType: r.ErrorType, Error: r.Error}
 	f.result.Steps = append(f.result.Steps, step)
-	took := fmt.Sprintf("%d ms", step.DurationMs)
+	name, took := fmt.Sprintf("%-12s", r.Step), fmt.Sprintf("%4d ms", step.DurationMs)
 	if r.ErrorType != "" {
 		f.failed = time.Now()
-		f.Tell.Tell(terminal.Failed, r.Step, fmt.Sprintf("%s: %s", r.ErrorType, r.Error))
+		f.Tell.Tell(terminal.Failed, name, fmt.Sprintf("%s: %s", r.ErrorType, r.Error))
 		return
 	}
 	f.failed = time.Time{}
 	f.stepped = append(f.stepped, r.Step)
-	f.Tell.Tell(terminal.Done, r.Step, took)
+	f.Tell.Tell(terminal.Done, name, took)
 }
 
 // ended tells whether the rotation is over, and fails where it did.
@@ -169,7 +176,10 @@ func (f *follower) ended() (bool, error) {
 	switch {
 	case version.Has(vault.Current):
 		f.result.Complete = true
-		return true, nil
+		if f.moved.IsZero() {
+			f.moved = time.Now()
+		}
+		return f.deaf || len(f.stepped) >= len(steps) || time.Since(f.moved) > logLag, nil
 	case time.Since(f.began) > f.patience.Whole:
 		return true, hint.With(fmt.Errorf("the rotation of %s has not ended after %s", f.secret.Name, terminal.About(f.patience.Whole)), "it may still end; see: quilt-rotate status "+f.secret.Name)
 	case !version.Has(vault.Pending) && time.Since(f.began) > vault.DefaultMaxLag:
