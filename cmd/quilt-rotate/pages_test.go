@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -152,9 +153,15 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 			ts.Fatalf("the key %s does not log in", args[0])
 		}
 	}
-	// user NAME PASSWORD: the registry has another ordinary user.
-	list["user"] = func(ts *testscript.TestScript, _ bool, args []string) {
-		worldOf(ts).Registry.AddUser(quiltregistry.User{Name: args[0], Email: args[0] + "@example.com", Password: args[1]})
+	// issuer NAME user|admin|broken: a secret with the password of one of the two, or with something that is no credential.
+	list["issuer"] = func(ts *testscript.TestScript, _ bool, args []string) {
+		value := map[string]string{
+			"user":   fmt.Sprintf(`{"username": %q, "password": %q}`, sandbox.UserName, sandbox.UserPassword),
+			"admin":  fmt.Sprintf(`{"username": %q, "password": %q}`, sandbox.AdminName, sandbox.AdminPassword),
+			"broken": `{"nothing": "of use"}`,
+		}[args[1]]
+		_, err := worldOf(ts).SecretsManager().CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0], SecretString: &value})
+		ts.Check(err)
 	}
 	// transfer ID: the key is the administrator's now.
 	list["transfer"] = func(ts *testscript.TestScript, _ bool, args []string) {
@@ -315,7 +322,11 @@ func (r *reader) answer(ts *testscript.TestScript, status int, answers []string)
 		screen.Write(buffer[:n])
 		if rest := screen.Bytes()[asked:]; len(answers) > 0 && question.Match(rest) {
 			asked = screen.Len()
-			_, err := terminal.WriteString(answerOf(ts, answers[0]) + "\n")
+			text, unseen := answerOf(ts, answers[0])
+			for unseen && echoes(terminal) { // a moment after the question, the terminal is told to show nothing
+				runtime.Gosched()
+			}
+			_, err := terminal.WriteString(text + "\n")
 			ts.Check(err)
 			answers = answers[1:]
 		}
@@ -335,12 +346,13 @@ func (r *reader) answer(ts *testscript.TestScript, status int, answers []string)
 	}
 }
 
-// answerOf is an answer, or with an @ what is in that file.
-func answerOf(ts *testscript.TestScript, answer string) string {
-	if file, ok := strings.CutPrefix(answer, "@"); ok {
-		return strings.TrimSpace(ts.ReadFile(file))
+// answerOf is an answer, or with an @ what is in that file, which must not be seen.
+func answerOf(ts *testscript.TestScript, answer string) (text string, unseen bool) {
+	file, unseen := strings.CutPrefix(answer, "@")
+	if unseen {
+		return strings.TrimSpace(ts.ReadFile(file)), true
 	}
-	return answer
+	return answer, false
 }
 
 // check compares how a command ended, and what it printed, with what the page says.
