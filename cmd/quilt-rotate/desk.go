@@ -16,7 +16,10 @@ func openDesk(ctx context.Context, c *terminal.Console, resultIsJSON, confirmed 
 		return nil, nil, err
 	}
 	progress := c.Progress(resultIsJSON)
-	confirm := c.Confirm
+	confirm := func(ctx context.Context, what, word string) error {
+		progress.Doing("") // it would draw over the question
+		return c.Confirm(ctx, what, word)
+	}
 	if confirmed {
 		confirm = func(context.Context, string, string) error { return nil }
 	}

@@ -47,6 +47,7 @@ var awsVariables = []string{
 
 func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	list := map[string]func(ts *testscript.TestScript, neg bool, args []string){
+		"person": person,
 		// status N command args: runs the command and expects that exit status.
 		"status": func(ts *testscript.TestScript, _ bool, args []string) {
 			err := ts.Exec(args[1], args[2:]...)
@@ -59,8 +60,10 @@ func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, ar
 			}
 		},
 	}
-	for name, command := range worldCommands {
-		list[name] = func(ts *testscript.TestScript, neg bool, args []string) { command(worldOf(ts), ts, neg, args) }
+	for _, commands := range []map[string]func(*world, *testscript.TestScript, bool, []string){worldCommands, incidentCommands} {
+		for name, command := range commands {
+			list[name] = func(ts *testscript.TestScript, neg bool, args []string) { command(worldOf(ts), ts, neg, args) }
+		}
 	}
 	return list
 }

@@ -104,10 +104,18 @@ func Explain(err error) error {
 	case ofSecret:
 		return errors.New(plain(err))
 	}
+	if e, ok := errors.AsType[*FunctionError](err); ok && e.Type != "" {
+		return hint.With(err, Runbook(e.Type))
+	}
 	if e, ok := errors.AsType[*Error](err); ok && e.Code == "" {
 		return hint.With(err, "check the network, and AWS_ENDPOINT_URL where it is set")
 	}
 	return err
+}
+
+// Runbook says where to read of an error of a function. The index of the runbook leads from each name to its page.
+func Runbook(errorType string) string {
+	return "what it means and what to do: docs/runbook/README.md, at " + errorType
 }
 
 // plain leaves out what package vault says to those who look after the functions.

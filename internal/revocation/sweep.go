@@ -192,8 +192,8 @@ func tell(v *view, a Action) Taken {
 	return t
 }
 
-// overdueAfter is how long after its date a rotation counts as missed: one that starts late in its window is on time.
-const overdueAfter = time.Hour
+// OverdueAfter is how long after its date a rotation counts as missed: one that starts late in its window is on time.
+const OverdueAfter = time.Hour
 
 func health(v *view, taken []Taken) *Health {
 	gone := map[string]bool{} // versions
@@ -204,7 +204,7 @@ func health(v *view, taken []Taken) *Health {
 	rotation := v.secret.Rotation
 	h := &Health{
 		FreeLabels: vault.LabelQuota - v.secret.Labels(), RotationUnderWay: v.underWay(), RotationOff: !rotation.Enabled,
-		RotationOverdue: rotation.Enabled && !rotation.Next.IsZero() && v.Now.Sub(rotation.Next) > overdueAfter,
+		RotationOverdue: rotation.Enabled && !rotation.Next.IsZero() && v.Now.Sub(rotation.Next) > OverdueAfter,
 	}
 	if row, ok := v.currentKey(); ok {
 		h.CurrentKeyID = row.ID

@@ -42,6 +42,7 @@ const (
 	TagIssuer        = "quilt-rotate:issuer"
 	TagOwner         = "quilt-rotate:owner"
 	TagPauseUntil    = "quilt-rotate:pause-until"
+	TagPauseReason   = "quilt-rotate:pause-reason" // for people: nothing reads it but the command
 
 	// TagRestart names the ECS services that the command redeploys when the key changes, for those who cannot wait until their consumers
 	// read it again: see [ParseRestart]. The functions ignore it.

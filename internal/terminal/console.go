@@ -11,8 +11,10 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/charmbracelet/x/term"
 
@@ -45,6 +47,11 @@ func (c *Console) In() io.Reader { return c.in }
 // Terminal is what results go to in the end: for a screen that draws on it.
 func (c *Console) Terminal() io.Writer { return c.outTo }
 
+// Live prints results of which the last ones change. The caller closes it.
+func (c *Console) Live(region func(frame int) []string) *Live {
+	return NewLive(c.outTo, c.plainOut, c.environ, region)
+}
+
 // Watched tells whether results go to a terminal.
 func (c *Console) Watched() bool { return isTerminal(c.outTo) }
 
@@ -55,6 +62,16 @@ func (c *Console) Interactive() bool { return isTerminal(c.in) && isTerminal(c.e
 func (c *Console) Width() int {
 	file, _ := c.outTo.(*os.File)
 	return columns(file)
+}
+
+// Tell prints a line as a result, broken between words where a person reads it.
+func (c *Console) Tell(mark Mark, what, detail string) error {
+	lines := []string{Line(mark, what, detail)}
+	if c.Watched() {
+		lines = Wrap(lines[0], c.Width())
+	}
+	_, err := fmt.Fprintln(c.Out, strings.Join(lines, "\n"))
+	return err
 }
 
 // JSON prints a result for programs: indented, with a line end.

@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -22,7 +23,9 @@ type Live struct {
 	mu      sync.Mutex
 	region  func(frame int) []string // called with mu held
 	drawn   int                      // lines of the region that are on the screen
+	hidden  bool                     // the cursor
 	frame   int
+	failed  error // of the output, the first time
 	done    chan struct{}
 	drawing sync.WaitGroup
 }
@@ -38,7 +41,6 @@ func NewLive(terminal, out io.Writer, environ []string, region func(frame int) [
 		file: file, region: region, done: make(chan struct{}),
 	}
 	if l.live {
-		l.write(ansi.HideCursor)
 		l.drawing.Go(l.animate)
 	}
 	return l
@@ -70,7 +72,7 @@ func (l *Live) Close() {
 	l.drawing.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.write(l.erase() + ansi.ShowCursor)
+	l.write(l.erase() + l.cursor(false))
 }
 
 func joined(lines []string) string {
@@ -109,8 +111,23 @@ func (l *Live) draw() string {
 	for i, line := range lines {
 		lines[i] = ansi.Truncate(line, columns(l.file)-1, "…") // a line that wraps could not be erased
 	}
+	if most := rows(l.file) - 1; len(lines) > most { // what scrolled away could not be erased
+		lines = append(lines[:most-1:most-1], Faint.Render(fmt.Sprintf("  … %d more lines: the terminal is too low for them", len(lines)-most+1)))
+	}
 	l.drawn = len(lines)
-	return joined(lines)
+	return l.cursor(len(lines) > 0) + joined(lines)
+}
+
+// cursor hides the cursor while there is something that moves, so that it is there for whoever is asked something.
+func (l *Live) cursor(hide bool) string {
+	if hide == l.hidden {
+		return ""
+	}
+	l.hidden = hide
+	if hide {
+		return ansi.HideCursor
+	}
+	return ansi.ShowCursor
 }
 
 // erase removes the region.
@@ -123,11 +140,21 @@ func (l *Live) erase() string {
 	return "\r" + up + ansi.EraseScreenBelow
 }
 
-// write writes all at once, so that no terminal shows half of it. An output that is gone is no reason to stop halfway: whoever gave it notices.
+// write writes all at once, so that no terminal shows half of it. An output that is gone is no reason to stop halfway: whoever gave it notices, or asks.
 func (l *Live) write(text string) {
-	if text != "" {
-		_, _ = io.WriteString(l.out, text)
+	if text == "" {
+		return
 	}
+	if _, err := io.WriteString(l.out, text); err != nil && l.failed == nil {
+		l.failed = err
+	}
+}
+
+// Err is what the output failed with, if it did: nobody reads it any more.
+func (l *Live) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
 }
 
 // defaultColumns is how wide an output is taken to be that does not tell.
@@ -142,4 +169,13 @@ func columns(terminal *os.File) int {
 		return defaultColumns
 	}
 	return width
+}
+
+// rows is how high a terminal is: 24 where it does not tell.
+func rows(terminal *os.File) int {
+	_, height, err := term.GetSize(terminal.Fd())
+	if err != nil || height < 5 {
+		return 24
+	}
+	return height
 }

@@ -3,12 +3,14 @@ package terminal
 import (
 	"fmt"
 	"io"
+	"os"
 	"time"
 )
 
 // Progress tells how long work goes on: lines that stay for what is done, and on a terminal a line below for what is under way.
 type Progress struct {
 	live  *Live
+	to    io.Writer // what it goes to in the end
 	doing string
 	since time.Time
 }
@@ -23,7 +25,7 @@ func (c *Console) Progress(resultIsJSON bool) *Progress {
 }
 
 func newProgress(to, out io.Writer, environ []string) *Progress {
-	p := &Progress{}
+	p := &Progress{to: to}
 	p.live = NewLive(to, out, environ, p.region)
 	return p
 }
@@ -43,11 +45,25 @@ func (p *Progress) Doing(what string) {
 
 // Tell prints a line that stays, and ends what was under way.
 func (p *Progress) Tell(mark Mark, what, detail string) {
-	p.live.Print([]string{Line(mark, what, detail)}, func() { p.doing = "" })
+	p.live.Print(p.fit(Line(mark, what, detail)), func() { p.doing = "" })
 }
 
 // Say prints lines that stay as they are, a heading or a table, and lets what is under way go on.
-func (p *Progress) Say(lines ...string) { p.live.Print(lines, nil) }
+func (p *Progress) Say(lines ...string) {
+	var all []string
+	for _, line := range lines {
+		all = append(all, p.fit(line)...)
+	}
+	p.live.Print(all, nil)
+}
+
+// fit breaks a line between words where a person reads it.
+func (p *Progress) fit(line string) []string {
+	if !isTerminal(p.to) {
+		return []string{line}
+	}
+	return Wrap(line, columns(p.to.(*os.File)))
+}
 
 // Close ends the telling.
 func (p *Progress) Close() { p.live.Close() }

@@ -32,6 +32,8 @@ func (c *Console) Ask(ctx context.Context, question string) (string, error) {
 
 // Confirm demands that somebody types the word. It fails with [ErrDeclined], or, where there is nobody to ask, with a hint at --yes.
 func (c *Console) Confirm(ctx context.Context, what, word string) error {
+	file, _ := c.errTo.(*os.File)
+	what = words(what, columns(file))
 	answer, err := c.Ask(ctx, fmt.Sprintf("%s\ntype %s to go on:", what, Strong.Render(word)))
 	if errors.Is(err, ErrNobodyThere) {
 		return hint.With(errors.New("this needs a confirmation, and there is no terminal to ask at"), "add --yes to confirm it here")

@@ -5,6 +5,8 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/colorprofile"
+
+	"quilt-rotate/internal/legible"
 )
 
 // Colours are the terminal's own sixteen, so that they fit its theme.
@@ -44,12 +46,13 @@ func (m Mark) String() string {
 	return Faint.Render("~")
 }
 
-// Line is one thing that was done or found, with what there is to know beside.
+// Line is one thing that was done or found, with what there is to know beside. What in the latter a terminal would obey is written out: it may quote
+// what somebody typed.
 func Line(mark Mark, what, detail string) string {
 	if detail == "" {
 		return "  " + mark.String() + " " + what
 	}
-	return "  " + mark.String() + " " + what + Faint.Render("  "+detail)
+	return "  " + mark.String() + " " + what + Faint.Render("  "+legible.Text(detail))
 }
 
 // profileOf is what the terminal can show; where that is no colour, it is plain text.

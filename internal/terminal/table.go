@@ -5,9 +5,11 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"charm.land/lipgloss/v2/table"
+
+	"quilt-rotate/internal/legible"
 )
 
-// Table is rows below headers. In a pipe it has no border and does not wrap, so that each row is a line.
+// Table is rows below headers. What in a cell a terminal would obey is written out. In a pipe it has no border and does not wrap, so that each row is a line.
 type Table struct {
 	Headers []string
 	Rows    [][]string
@@ -23,7 +25,7 @@ func (c *Console) Table(t Table) error {
 
 // Render draws the table: with a border and at most width columns for a person, else plain.
 func (t Table) Render(watched bool, width int) string {
-	drawn := table.New().Headers(t.Headers...).Rows(t.Rows...)
+	drawn := table.New().Headers(t.Headers...).Rows(legibly(t.Rows)...)
 	if watched {
 		drawn = drawn.Border(lipgloss.RoundedBorder()).BorderStyle(Faint)
 	} else {
@@ -50,4 +52,14 @@ func (t Table) style(watched bool) func(row, column int) lipgloss.Style {
 		}
 		return cell.PaddingRight(2)
 	}
+}
+
+func legibly(rows [][]string) [][]string {
+	shown := make([][]string, len(rows))
+	for i, row := range rows {
+		for _, cell := range row {
+			shown[i] = append(shown[i], legible.Text(cell))
+		}
+	}
+	return shown
 }

@@ -189,6 +189,57 @@ func TestLengthsOfTimeForPeople(t *testing.T) {
 	}
 }
 
+func TestWhatSomebodyTypedDoesNotMoveTheCursor(t *testing.T) {
+	// Protects a person's terminal from the name of a key, which whoever stole another one can choose.
+	const name = "\x1b[2J\x1b]0;gone\a"
+	shown := terminal.Line(terminal.Warned, "a key", name) + terminal.Table{Headers: []string{"name"}, Rows: [][]string{{name}}}.Render(false, 80)
+	if strings.Contains(shown, "\x1b[2J") || strings.Contains(shown, "\x1b]") || strings.Count(shown, `\x1b[2J`) != 2 {
+		t.Errorf("it is shown as %q", shown)
+	}
+}
+
+func TestALongLineIsBrokenBetweenWords(t *testing.T) {
+	// Protects people at 80 columns from half a word at the end of a line; nothing of the line is lost.
+	const id = "d05e237c-f8ad-4cad-99f7-b5775ce8835e"
+	line := terminal.Line(terminal.Failed, "the sweep did not do all of the "+id, strings.Repeat("for a reason ", 12))
+	lines := terminal.Wrap(line, 80)
+	if len(lines) < 2 {
+		t.Fatalf("it is not broken: %q", lines)
+	}
+	for _, l := range lines {
+		if lipgloss.Width(l) > 80 || strings.HasSuffix(strings.TrimSpace(l), "reas") {
+			t.Errorf("%d columns: %q", lipgloss.Width(l), l)
+		}
+	}
+	if got := strings.Count(strings.Join(lines, " "), "reason"); got != 12 {
+		t.Errorf("%d of 12 words are left", got)
+	}
+	if !strings.Contains(lines[0]+lines[1], id) {
+		t.Errorf("the id cannot be copied: %q", lines)
+	}
+}
+
+func TestARegionFitsALowTerminal(t *testing.T) {
+	// Protects the screen from a region that is higher than it: what scrolled away could not be erased, and would stay for ever.
+	person, tty, err := pty.Open()
+	if err != nil {
+		t.Skipf("SKIPPED: a region on a terminal: %v", err)
+	}
+	defer person.Close()
+	if err := pty.Setsize(tty, &pty.Winsize{Rows: 8, Cols: 80}); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	live := terminal.NewLive(tty, &out, []string{"TERM=xterm-256color"}, func(int) []string { return strings.Split(strings.Repeat("line\n", 30), "\n") })
+	live.Print(nil, nil)
+	live.Close()
+	_ = tty.Close()
+	first, _, _ := strings.Cut(out.String(), "\x1b[?25h")
+	if n := strings.Count(first, "\n"); n > 7*(strings.Count(first, "more lines")) || !strings.Contains(first, "25 more lines") {
+		t.Errorf("it drew %q", first)
+	}
+}
+
 func TestASecretIsHandedOverUnseen(t *testing.T) {
 	// Protects keys: a pipe gets every byte of one and none beside, and a terminal gets nothing.
 	var out, errs bytes.Buffer

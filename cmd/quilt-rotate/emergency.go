@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/terminal"
+)
+
+type emergencyCommand struct {
+	secretArgument
+	sweeperOption
+	registryOptions
+	jsonOption
+	yesOption
+	Version     string `placeholder:"ID" help:"Version whose key has leaked: its id, or how it begins. Default: the current one."`
+	SkipRestart bool   `help:"Do not restart the services that the tag quilt-rotate:restart names."`
+	RestartFor  period `default:"10m" placeholder:"10m" help:"How long to wait for each service's restart."`
+	Timeout     period `default:"10m" help:"How long to wait for the rotation."`
+	RetryFor    period `default:"30s" help:"How long to wait, after a step of the rotation failed, whether Secrets Manager tries again."`
+}
+
+// Help says what is done, in its order.
+func (emergencyCommand) Help() string {
+	return `For a key that has leaked. In this order, each with its time: ends a rotation that is stuck; rotates; restarts the services that the secret's tag quilt-rotate:restart names; has the function revoke the leaked key at once; logs in with it, to see that it is refused; and lists the user's keys that no secret in care keeps, newest first, since whoever had the key could make more.
+
+It goes on from where it was cut off: quilt-rotate emergency SECRET --version ID. Exit status 1: the leaked key may still log in.`
+}
+
+func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
+	d, closeDesk, err := openDesk(ctx, c, o.JSON, o.Yes)
+	if err != nil {
+		return err
+	}
+	defer closeDesk()
+	s, err := o.open(ctx, d.Cloud)
+	if err != nil {
+		return err
+	}
+	s.RevokeFunction = o.RevokeFunction
+	registry, err := o.ofSecret(ctx, s)
+	if err != nil {
+		return err
+	}
+	done, err := d.Emergency(ctx, s, procedure.EmergencyOptions{
+		Registry: registry, Version: o.Version, SkipRestart: o.SkipRestart, RestartTime: time.Duration(o.RestartFor),
+		Patience: procedure.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)},
+	})
+	closeDesk()
+	if o.JSON {
+		if jsonErr := c.JSON(done); jsonErr != nil {
+			return jsonErr
+		}
+		return err
+	}
+	o.printStrays(c, done.Strays)
+	return err
+}
+
+func (o *emergencyCommand) printStrays(c *terminal.Console, strays []procedure.StrayKey) {
+	for _, k := range strays {
+		used := "never used"
+		if k.LastUsedAt != nil {
+			used = "last used " + moment(*k.LastUsedAt)
+		}
+		_ = c.Tell(terminal.Warned, k.ID, fmt.Sprintf("made %s, %s, %s", moment(k.CreatedAt), used, k.Name)) // an output that is gone is told at the end
+	}
+	if len(strays) > 0 {
+		fmt.Fprintln(c.Err, "revoke those that you do not know: quilt-rotate keys revoke ID")
+	}
+}

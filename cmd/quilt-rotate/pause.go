@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/terminal"
+)
+
+type pauseCommand struct {
+	secretArgument
+	jsonOption
+	For    period `required:"" placeholder:"4h" help:"How long: from 1m to 336h (14 days)."`
+	Reason string `help:"Why, for whoever finds it: it is kept in a tag."`
+}
+
+// Help says what a pause is not.
+func (pauseCommand) Help() string {
+	return `Sweeps of the secret do nothing until then: no key is revoked, and none is marked as superseded.
+
+Rotations go on, and so does a sweep that is forced (quilt-rotate revoke --force, quilt-rotate emergency). The pause ends by itself, or by: quilt-rotate resume SECRET`
+}
+
+func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
+	if err := procedure.CheckPause(time.Duration(o.For)); err != nil {
+		return &usageError{fmt.Errorf("--for: %w", err)}
+	}
+	if err := procedure.CheckReason(o.Reason); err != nil {
+		return &usageError{fmt.Errorf("--reason: %w", err)}
+	}
+	d, closeDesk, err := openDesk(ctx, c, true, true)
+	if err != nil {
+		return err
+	}
+	defer closeDesk()
+	s, err := o.open(ctx, d.Cloud)
+	if err != nil {
+		return err
+	}
+	paused, err := d.Pause(ctx, s, time.Duration(o.For), o.Reason)
+	closeDesk()
+	if err != nil {
+		return err
+	}
+	if o.JSON {
+		return c.JSON(paused)
+	}
+	beside := ""
+	if paused.Before != nil {
+		beside = "before: until " + moment(*paused.Before)
+	}
+	_ = c.Tell(terminal.Done, fmt.Sprintf("sweeps of %s are paused until %s", s.Name, moment(*paused.Until)), beside) // an output that is gone is told at the end
+	_, err = fmt.Fprintln(c.Err, "rotations go on, and a forced sweep goes through; to end it sooner: quilt-rotate resume "+s.Name)
+	return err
+}
+
+type resumeCommand struct {
+	secretArgument
+	jsonOption
+}
+
+func (o *resumeCommand) Run(ctx context.Context, c *terminal.Console) error {
+	d, closeDesk, err := openDesk(ctx, c, true, true)
+	if err != nil {
+		return err
+	}
+	defer closeDesk()
+	s, err := o.open(ctx, d.Cloud)
+	if err != nil {
+		return err
+	}
+	resumed, err := d.Resume(ctx, s)
+	closeDesk()
+	if err != nil {
+		return err
+	}
+	if o.JSON {
+		return c.JSON(resumed)
+	}
+	line := terminal.Line(terminal.Noted, "sweeps of "+s.Name+" were not paused", "")
+	if resumed.Before != nil {
+		line = terminal.Line(terminal.Done, "sweeps of "+s.Name+" go on", "they were paused until "+moment(*resumed.Before))
+	}
+	_, err = fmt.Fprintln(c.Out, line)
+	return err
+}
+
+// moment is an instant as people read it: to the minute, in UTC.
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

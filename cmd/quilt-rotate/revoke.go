@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"quilt-rotate/internal/care"
+	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/wording"
+)
+
+type revokeCommand struct {
+	secretArgument
+	sweeperOption
+	jsonOption
+	yesOption
+	DryRun bool `xor:"act" help:"Show what a sweep would do, and do nothing."`
+	Force  bool `help:"Skip grace, quiet period, hold and pause: for a key that has leaked. Asks first, or takes --yes."`
+}
+
+// Help says what is asked, and when.
+func (revokeCommand) Help() string {
+	return `Has the revoke function sweep the secret now, as its schedule does: replaced keys whose grace is over, and that nobody uses, are revoked.
+
+On a terminal the plan is shown first, and nothing is done without a confirmation. In a pipe the sweep is made at once, but a forced one demands --yes. Exit status 1: the sweep failed, or a key that was to be revoked still lives.`
+}
+
+func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {
+	d, closeDesk, err := openDesk(ctx, c, o.JSON, o.Yes)
+	if err != nil {
+		return err
+	}
+	defer closeDesk()
+	s, err := o.open(ctx, d.Cloud)
+	if err != nil {
+		return err
+	}
+	s.RevokeFunction = o.RevokeFunction
+	revoked, err := d.Revoke(ctx, s, procedure.RevokeOptions{
+		Force: o.Force, DryRun: o.DryRun, Ask: !o.DryRun && !o.Yes && (o.Force || c.Interactive()),
+		Show: func(plan revocation.Result, _ care.SweepMode) {
+			if !o.JSON || !o.DryRun {
+				d.Tell.Say(planLines(plan, time.Now())...)
+			}
+		},
+	})
+	closeDesk()
+	if o.JSON && revoked.Secret != "" {
+		if jsonErr := c.JSON(revoked); jsonErr != nil {
+			return jsonErr
+		}
+	}
+	if err != nil || o.JSON || o.DryRun {
+		return err
+	}
+	return o.print(c, s, revoked)
+}
+
+func (o *revokeCommand) print(c *terminal.Console, s *care.Secret, r procedure.Revoked) error {
+	if !r.Planned { // else it was shown
+		for _, line := range sweptLines(r.Result, time.Now()) {
+			fmt.Fprintln(c.Out, strings.Join(fitting(line, c.Watched(), c.Width()), "\n"))
+		}
+	}
+	if r.Outcome == revocation.Paused {
+		_, err := fmt.Fprintln(c.Err, "to let sweeps go on: quilt-rotate resume "+s.Name+"; a forced sweep goes through")
+		return err
+	}
+	return nil
+}
+
+// planLines say what a sweep would do, one thing a line.
+func planLines(plan revocation.Result, now time.Time) []string {
+	if plan.Registry != nil { // its dates are compared with its own clock
+		now = plan.Registry.Time
+	}
+	return sweepLines(plan, func(t revocation.Taken) wording.Line { return wording.Planned(t, now) }, "there is nothing to do")
+}
+
+// sweptLines say what a sweep did.
+func sweptLines(done revocation.Result, now time.Time) []string {
+	return sweepLines(done, func(t revocation.Taken) wording.Line { return wording.Happened(t, now) }, "there was nothing to do")
+}
+
+func sweepLines(r revocation.Result, say func(revocation.Taken) wording.Line, nothing string) []string {
+	var lines []string
+	if text := wording.Outcome(r); text != "" {
+		lines = append(lines, terminal.Line(terminal.Warned, text, ""))
+	}
+	for _, a := range r.Actions {
+		l := say(a)
+		lines = append(lines, terminal.Line(l.Mark, l.Text, l.Beside))
+	}
+	for _, note := range r.Notes {
+		lines = append(lines, terminal.Line(terminal.Warned, note, ""))
+	}
+	if len(lines) == 0 && r.WouldFail == nil {
+		lines = append(lines, terminal.Line(terminal.Done, nothing, ""))
+	}
+	return lines
+}

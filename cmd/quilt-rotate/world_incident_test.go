@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awsecs"
+	"quilt-rotate/internal/settings"
+)
+
+// incidentCommands shape the world of a script about incidents. Each is described at its method.
+var incidentCommands = map[string]func(w *world, ts *testscript.TestScript, neg bool, args []string){
+	"service":     (*world).service,
+	"stray":       (*world).stray,
+	"held":        (*world).held,
+	"looked":      (*world).looked,
+	"looking":     (*world).looking,
+	"versions":    (*world).versions,
+	"settled":     (*world).settled,
+	"off":         (*world).off,
+	"key-issuer":  (*world).keyIssuer,
+	"transfer":    (*world).transfer,
+	"pending-too": (*world).pendingToo,
+}
+
+// service CLUSTER NAME SECRET [stuck|failing]: an ECS service whose tasks read the secret, and which the secret's tag names.
+func (w *world) service(ts *testscript.TestScript, _ bool, args []string) {
+	w.Services.AddService(args[0], args[1], nil)
+	if len(args) > 3 {
+		rollout := map[string]awsecs.Rollout{"stuck": {Stuck: true}, "failing": {Failure: "tasks failed to start"}}[args[3]]
+		ts.Check(w.Services.SetRollout(args[0], args[1], rollout))
+	}
+	tag := types.Tag{Key: aws.String(settings.TagRestart), Value: aws.String(args[0] + "/" + args[1])}
+	_, err := w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{SecretId: &args[2], Tags: []types.Tag{tag}})
+	ts.Check(err)
+}
+
+// stray VARIABLE NAME: somebody makes a key by hand that no secret holds; its id goes into the variable.
+func (w *world) stray(ts *testscript.TestScript, _ bool, args []string) {
+	made, err := w.MakeKey(context.Background(), args[1])
+	ts.Check(err)
+	w.keep(made.ID, made.Secret.Reveal())
+	ts.Setenv(args[0], made.ID)
+}
+
+// held SECRET PREFIX: a version of the secret has a label that begins so. ! held: none has.
+func (w *world) held(ts *testscript.TestScript, neg bool, args []string) {
+	shot, err := w.Secrets.Snapshot(args[0])
+	ts.Check(err)
+	for _, v := range shot.Versions {
+		for _, stage := range v.Stages {
+			if !strings.HasPrefix(stage, args[1]) {
+				continue
+			}
+			if neg {
+				ts.Fatalf("the version %s has the label %s", v.ID, stage)
+			}
+			return
+		}
+	}
+	if !neg {
+		ts.Fatalf("no version of %s has a label %s", args[0], args[1])
+	}
+}
+
+// pending-too SECRET: the current version has AWSPENDING too, as for a moment at the end of a rotation.
+func (w *world) pendingToo(ts *testscript.TestScript, _ bool, args []string) {
+	id, _, err := w.Current(args[0])
+	ts.Check(err)
+	_, err = w.SecretsManager().UpdateSecretVersionStage(context.Background(), &secretsmanager.UpdateSecretVersionStageInput{
+		SecretId: &args[0], VersionStage: aws.String("AWSPENDING"), MoveToVersionId: &id,
+	})
+	ts.Check(err)
+}
+
+// looking SECRET: waits until somebody has asked when the secret's versions were made, as unstick does before it waits.
+func (w *world) looking(ts *testscript.TestScript, _ bool, args []string) {
+	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(time.Minute)
+	defer poll.Stop()
+	for w.asked("ListSecretVersionIds", args[0]) == 0 {
+		select {
+		case <-poll.C:
+		case <-tooLong:
+			ts.Fatalf("nobody looks")
+		}
+	}
+}
+
+// looked: waits until `status --watch` has looked, and told of it: until it looks once more.
+func (w *world) looked(ts *testscript.TestScript, _ bool, _ []string) {
+	invocations := func() int { return w.asked("Invoke", "") }
+	poll, tooLong, enough := time.NewTicker(10*time.Millisecond), time.After(time.Minute), invocations()+2
+	defer poll.Stop()
+	for invocations() < enough {
+		select {
+		case <-poll.C:
+		case <-tooLong:
+			ts.Fatalf("nobody looks")
+		}
+	}
+}
+
+// versions SECRET VARIABLE: puts the id of the secret's oldest version that has a key into the variable.
+func (w *world) versions(ts *testscript.TestScript, _ bool, args []string) {
+	shot, err := w.Secrets.Snapshot(args[0])
+	ts.Check(err)
+	for _, v := range shot.Versions {
+		if !v.Empty && len(v.Stages) > 0 {
+			ts.Setenv(args[1], v.ID)
+			return
+		}
+	}
+	ts.Fatalf("no version of %s holds a key", args[0])
+}
+
+// settled SECRET: waits until no rotation of the secret runs.
+func (w *world) settled(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(w.Secrets.WaitRotation(context.Background(), args[0]))
+}
+
+// off SECRET: waits until rotation of the secret is switched off, and its sweeps are paused.
+func (w *world) off(ts *testscript.TestScript, _ bool, args []string) {
+	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(time.Minute)
+	defer poll.Stop()
+	for {
+		out, err := w.SecretsManager().DescribeSecret(context.Background(), &secretsmanager.DescribeSecretInput{SecretId: &args[0]})
+		ts.Check(err)
+		paused := false
+		for _, tag := range out.Tags {
+			paused = paused || aws.ToString(tag.Key) == settings.TagPauseUntil
+		}
+		if paused && !aws.ToBool(out.RotationEnabled) {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-tooLong:
+			ts.Fatalf("rotation of %s is still on, or its sweeps are not paused", args[0])
+		}
+	}
+}
+
+// key-issuer SECRET: another key of the same user, in a secret of its own, is the secret's issuer.
+func (w *world) keyIssuer(ts *testscript.TestScript, _ bool, args []string) {
+	made, err := w.MakeKey(context.Background(), "issuer-prod-2026q4")
+	ts.Check(err)
+	w.keep(made.ID, made.Secret.Reveal())
+	value, err := json.Marshal(map[string]string{"api_key": made.Secret.Reveal()})
+	ts.Check(err)
+	_, err = w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: aws.String(args[0] + "-issuer"), SecretString: aws.String(string(value))})
+	ts.Check(err)
+	_, err = w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{
+		SecretId: &args[0], Tags: []types.Tag{{Key: aws.String(settings.TagIssuer), Value: aws.String(args[0] + "-issuer")}},
+	})
+	ts.Check(err)
+}
+
+// transfer ID [gone]: the key belongs to another user now. gone: that one has deleted it.
+func (w *world) transfer(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) > 1 {
+		w.Registry.Delete(args[0])
+		return
+	}
+	if !w.Registry.TransferKey(args[0], sandbox.AdminEmail) {
+		ts.Fatalf("there is no key %s", args[0])
+	}
+}
+
+// asked is how often an operation was asked for, about a secret; "" stands for any.
+func (w *world) asked(operation, secret string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, q := range w.requests {
+		if q.Operation == operation && strings.Contains(q.Sent, secret) {
+			n++
+		}
+	}
+	return n
+}

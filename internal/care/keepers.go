@@ -1,0 +1,59 @@
+package care
+
+import (
+	"context"
+	"slices"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/quilt"
+)
+
+// Keepers tells which secrets in care keep a key: those that hold it as the current or pending one, and those of which a superseded version names it in its
+// label, since their consumers may use it until their own sweep revokes it.
+type Keepers struct {
+	Unread []Unread // secrets that could not be looked at: they may keep any key
+
+	holdings []Holding
+	labels   map[string]string // names of secrets, by the ids in their key labels
+}
+
+// FindKeepers looks at all secrets in care but one, which is named by its ARN; "" leaves none out.
+func FindKeepers(ctx context.Context, c *cloud.Cloud, but string) (Keepers, error) {
+	all, err := c.Managed(ctx)
+	if err != nil {
+		return Keepers{}, err
+	}
+	others := slices.DeleteFunc(all, func(l cloud.Listed) bool { return l.ARN == but })
+	k := Keepers{labels: map[string]string{}}
+	for _, l := range others {
+		for _, id := range l.Keys {
+			k.labels[id] = l.Name
+		}
+	}
+	k.holdings, k.Unread, err = holdings(ctx, c, others)
+	return k, err
+}
+
+// Of names a secret that keeps the registry's key.
+func (k Keepers) Of(row quilt.APIKey) (secret string, kept bool) {
+	if name, ok := k.labels[row.ID]; ok {
+		return name, true
+	}
+	for _, h := range k.holdings {
+		if h.Is(row) {
+			return h.Secret, true
+		}
+	}
+	return "", false
+}
+
+// OfKey names a secret that holds this very key, byte for byte, as its current or pending one.
+func (k Keepers) OfKey(key apikey.Key) (secret string, kept bool) {
+	for _, h := range k.holdings {
+		if h.Key.Equal(key) {
+			return h.Secret, true
+		}
+	}
+	return "", false
+}

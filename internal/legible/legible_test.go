@@ -1,0 +1,24 @@
+package legible_test
+
+import (
+	"testing"
+
+	"quilt-rotate/internal/legible"
+)
+
+func TestWhatCannotBeSeenIsWrittenOut(t *testing.T) {
+	// Protects a person's terminal from names of keys: nothing in them moves the cursor, turns the text, or hides.
+	for text, want := range map[string]string{
+		"pipeline-prod":           "pipeline-prod",
+		"Schlüssel für 日本":        "Schlüssel für 日本",
+		"\x1b[2Jgone":             `\x1b[2Jgone`,
+		"a\u202eb":                `a\u202eb`,
+		"no\u00a0break":           `no\u00a0break`,
+		"line\nline":              `line\nline`,
+		string([]byte{'a', 0xff}): "a\ufffd",
+	} {
+		if got := legible.Text(text); got != want {
+			t.Errorf("%q is shown as %q, want %q", text, got, want)
+		}
+	}
+}

@@ -1,0 +1,377 @@
+package procedure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/care"
+	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/vault"
+	"quilt-rotate/internal/wording"
+)
+
+// Emergency tells what was done about a key that has leaked.
+type Emergency struct {
+	Secret        string     `json:"secret"`
+	Leaked        LeakedKey  `json:"leaked"`
+	NewVersionID  string     `json:"newVersionId,omitempty"` // "": the leaked key was not current any more
+	NewKeyID      string     `json:"newKeyId,omitempty"`
+	LeakedRefused bool       `json:"leakedKeyRefused"` // it was seen that it no longer logs in
+	Strays        []StrayKey `json:"strays"`           // keys of the same user that no secret in care keeps, newest first
+	StraysKnown   bool       `json:"straysKnown"`      // false: the list could not be made
+	Timeline      []Moment   `json:"timeline"`
+}
+
+// LeakedKey is the key that has leaked.
+type LeakedKey struct {
+	VersionID   string `json:"versionId"`
+	KeyID       string `json:"keyId,omitempty"`
+	Fingerprint string `json:"fingerprint"`
+}
+
+// EmergencyOptions say how a leaked key is dealt with.
+type EmergencyOptions struct {
+	Registry    *quilt.Client
+	Version     string // whose key has leaked: its id, or how it begins; "": the current one
+	Patience    Patience
+	SkipRestart bool
+	RestartTime time.Duration // how long services are waited for
+}
+
+// Emergency makes a leaked key useless: it is replaced, and then revoked.
+//
+// The order: consumers get a new key before the old one dies, so that the emergency causes no outage of its own; they are restarted before it, since
+// those that read the key at their start would fail. A restart that fails holds nothing up: the leak is worse. A crash or a Ctrl-C leaves the
+// leaked key alive until the sweep has revoked it, and the same command with --version goes on from there; a step that is done is not done again, since the
+// rotation is skipped where the leaked key is not the current one any more. Twice at once, the second rotation is refused by the service.
+func (d *Desk) Emergency(ctx context.Context, s *care.Secret, o EmergencyOptions) (Emergency, error) {
+	line := &timeline{Teller: d.Tell, began: time.Now()}
+	desk := *d
+	desk.Tell = line
+	e := &emergency{Desk: &desk, secret: s, options: o, result: Emergency{Secret: s.ARN, Strays: []StrayKey{}}}
+	err := e.run(ctx)
+	e.result.Timeline = line.moments
+	return e.result, err
+}
+
+type emergency struct {
+	*Desk
+	secret  *care.Secret
+	options EmergencyOptions
+	result  Emergency
+
+	leaked apikey.Key
+}
+
+func (e *emergency) run(ctx context.Context) error {
+	if err := e.note(ctx); err != nil {
+		return left(err, "nothing was done: the leaked key still lives")
+	}
+	again := fmt.Sprintf("go on with: quilt-rotate emergency %s --version %s", e.secret.Name, e.result.Leaked.VersionID)
+	for _, stage := range []struct {
+		do    func(context.Context) error
+		state string
+	}{
+		{e.unstick, "THE LEAKED KEY STILL LIVES; it was not replaced, and AWSPENDING may have been taken off"},
+		{e.replace, "THE LEAKED KEY STILL LIVES; if the rotation has started, it goes on at AWS without this command"},
+		{e.restart, "THE LEAKED KEY STILL LIVES; it is not current any more, and services may be restarting"},
+		{e.sweep, "THE LEAKED KEY MAY STILL LIVE; it is not current any more, and the sweep that revokes it may go on at AWS without this command"},
+		{e.prove, "the leaked key was revoked, as far as is known; that it is refused was not seen"},
+		{e.listStrays, "the leaked key is refused; which other keys its user has was not listed"},
+	} {
+		if err := ctx.Err(); err != nil {
+			return hint.With(err, stage.state+"\n"+again)
+		}
+		if err := stage.do(ctx); err != nil {
+			return left(err, stage.state+"\n"+again)
+		}
+	}
+	if !e.result.LeakedRefused {
+		return hint.With(errors.New("the leaked key still logs in, as far as is known"), again+"\nif it goes on: have an administrator of the registry revoke it, by its id")
+	}
+	return nil
+}
+
+// note finds the key that has leaked, and demands a confirmation.
+func (e *emergency) note(ctx context.Context) error {
+	version, err := e.leakedVersion()
+	if err != nil {
+		return err
+	}
+	value, err := e.secret.Value(ctx, version.ID)
+	if err != nil {
+		return fmt.Errorf("the key of the version %s of %s cannot be read: %w", version.ID, e.secret.Name, err)
+	}
+	e.leaked = value.Key()
+	e.result.Leaked = LeakedKey{version.ID, version.Key(), e.leaked.Fingerprint()}
+	state, owner, err := tryKey(ctx, e.options.Registry, e.leaked)
+	if err != nil {
+		return err
+	}
+	says := map[KeyState]string{KeyLogsIn: "it logs in, as " + owner, KeyRefused: "it is refused already", KeyUnknown: "whether it logs in is not known"}[state]
+	e.Tell.Tell(terminal.Noted, "the leaked key is "+e.leaked.Fingerprint(), fmt.Sprintf("version %s; %s", wording.Short(version.ID), says))
+	if err := e.warnOfOthers(ctx); err != nil {
+		return err
+	}
+	protected, err := e.protected(ctx)
+	if err != nil {
+		return err
+	}
+	what := "this revokes the key " + e.leaked.Fingerprint()
+	if protected {
+		what = fmt.Sprintf("this replaces the current key of %s now, and revokes the old one, %s", e.secret.Name, e.leaked.Fingerprint())
+	}
+	if services, err := e.secret.Restart(); err == nil && len(services) > 0 && !e.options.SkipRestart {
+		what += ", after a restart of " + names(services)
+	}
+	return e.Confirm(ctx, what+": whoever still uses it then stops working", e.secret.Name)
+}
+
+// warnOfOthers tells of another secret that holds the leaked key: its consumers are hurt too. It fails only where ctx has ended.
+func (e *emergency) warnOfOthers(ctx context.Context) error {
+	e.Tell.Doing("looking whether another secret holds it too")
+	keepers, err := care.FindKeepers(ctx, e.Cloud, e.secret.ARN)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		e.Tell.Tell(terminal.Warned, "whether another secret holds the leaked key is not known", cloud.Explain(err).Error())
+		return nil
+	}
+	if other, kept := keepers.OfKey(e.leaked); kept {
+		e.Tell.Tell(terminal.Warned, "the secret "+other+" holds the leaked key too: it needs another one", "quilt-rotate emergency "+other)
+	}
+	return nil
+}
+
+func (e *emergency) leakedVersion() (vault.Version, error) {
+	if e.options.Version == "" {
+		if current, ok := e.secret.Holder(vault.Current); ok {
+			return current, nil
+		}
+		return vault.Version{}, hint.With(fmt.Errorf("no version of %s is current", e.secret.Name), "name the one whose key has leaked: --version; see: quilt-rotate status "+e.secret.Name)
+	}
+	var found []vault.Version
+	for _, v := range e.secret.Sorted() {
+		if strings.HasPrefix(v.ID, e.options.Version) {
+			found = append(found, v)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return vault.Version{}, hint.With(fmt.Errorf("%s has no version that begins with %s", e.secret.Name, e.options.Version), "see: quilt-rotate status "+e.secret.Name)
+	}
+	return vault.Version{}, hint.With(fmt.Errorf("%d versions of %s begin with %s", len(found), e.secret.Name, e.options.Version), "give more of its id")
+}
+
+// protected tells whether the leaked key is the current or the pending one, so that it must be replaced before it can be revoked. A value
+// that has it in another place than the key's counts too: somebody may read it there.
+func (e *emergency) protected(ctx context.Context) (bool, error) {
+	for _, stage := range []string{vault.Current, vault.Pending} {
+		holder, ok := e.secret.Holder(stage)
+		if !ok {
+			continue
+		}
+		raw, err := e.Cloud.Vault.ReadIfAny(ctx, e.secret.ARN, holder.ID)
+		if errors.Is(err, vault.ErrNoValue) || errors.Is(err, vault.ErrBinary) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		value, err := apikey.ParseValue(raw, e.secret.Tags[settings.TagField])
+		if err == nil && value.Key().Equal(e.leaked) || strings.Contains(raw.Reveal(), e.leaked.Reveal()) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// unstick takes AWSPENDING off, where it would refuse the rotation, or keep the leaked key from being revoked.
+func (e *emergency) unstick(ctx context.Context) error {
+	if _, stuck := waiting(e.secret); !stuck {
+		return nil
+	}
+	desk := *e.Desk
+	desk.Confirm = func(context.Context, string, string) error { return nil } // it was given
+	unstuck, err := desk.Unstick(ctx, e.secret, UnstickOptions{Registry: e.options.Registry, Now: true})
+	if err == nil && unstuck.Detached {
+		e.Tell.Tell(terminal.Done, "another rotation was under way, and is given up: AWSPENDING was taken off", "")
+	}
+	return err
+}
+
+// replace rotates, where the leaked key is the current one.
+func (e *emergency) replace(ctx context.Context) error {
+	protected, err := e.protected(ctx)
+	if err != nil {
+		return err
+	}
+	if !protected {
+		e.Tell.Tell(terminal.Noted, "the leaked key is not current any more, so there is nothing to replace", "")
+		return nil
+	}
+	rotated, err := e.Rotate(ctx, e.secret, e.options.Patience)
+	e.result.NewVersionID, e.result.NewKeyID = rotated.VersionID, rotated.KeyID
+	if err == nil {
+		e.Tell.Tell(terminal.Done, "replaced: AWSCURRENT is the new version "+rotated.VersionID, "key "+rotated.KeyID)
+		return nil
+	}
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	e.Tell.Tell(terminal.Failed, "the leaked key was not replaced: IT STILL LIVES", "")
+	next := fmt.Sprintf("put another key in: quilt-rotate recover %[1]s; then: quilt-rotate emergency %[1]s --version %[2]s", e.secret.Name, e.result.Leaked.VersionID)
+	if first := hint.Of(cloud.Explain(err)); first != "" {
+		next = first + "\n" + next
+	}
+	return hint.With(cloud.Explain(err), next)
+}
+
+// restart has the configured services fetch the new key. What fails is told, and holds nothing up.
+func (e *emergency) restart(ctx context.Context) error {
+	services, err := e.secret.Restart()
+	switch {
+	case err != nil:
+		e.Tell.Tell(terminal.Warned, "no service is restarted", err.Error())
+		return nil
+	case e.options.SkipRestart:
+		e.Tell.Tell(terminal.Noted, "no service is restarted, as was asked for", "")
+		return nil
+	case len(services) == 0:
+		e.Tell.Tell(terminal.Noted, "no service is to be restarted", "the tag "+settings.TagRestart+" names none")
+		return nil
+	}
+	var begun []settings.Service
+	for _, service := range services {
+		e.Tell.Doing("restarting " + service.String())
+		if err := finish(ctx, func(ctx context.Context) error { return e.Cloud.Redeploy(ctx, service) }); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			e.Tell.Tell(terminal.Warned, "the service "+service.String()+" was not restarted", cloud.Explain(err).Error())
+			continue
+		}
+		begun = append(begun, service)
+	}
+	return e.awaitServices(ctx, begun)
+}
+
+func (e *emergency) awaitServices(ctx context.Context, services []settings.Service) error {
+	if len(services) == 0 {
+		return nil
+	}
+	e.Tell.Doing(fmt.Sprintf("waiting until %s have the new key, for %s at most", names(services), terminal.About(e.options.RestartTime)))
+	failed := make([]error, len(services))
+	var all sync.WaitGroup
+	for i, service := range services {
+		all.Go(func() { failed[i] = e.Cloud.AwaitStable(ctx, service, e.options.RestartTime) })
+	}
+	all.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	for i, service := range services {
+		if failed[i] != nil {
+			e.Tell.Tell(terminal.Warned, "the service "+service.String()+" is not through its restart: it may still use the leaked key", cloud.Explain(failed[i]).Error())
+			continue
+		}
+		e.Tell.Tell(terminal.Done, "restarted "+service.String(), "")
+	}
+	return nil
+}
+
+func names(services []settings.Service) string {
+	var words []string
+	for _, s := range services {
+		words = append(words, s.String())
+	}
+	return strings.Join(words, ", ")
+}
+
+// sweep has the function revoke the leaked key. Where that fails the key is asked to revoke itself.
+func (e *emergency) sweep(ctx context.Context) error {
+	e.Tell.Doing("the function sweeps, and skips grace, quiet period and hold")
+	result, err := e.secret.Sweep(ctx, care.Forced)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	for _, a := range result.Actions {
+		l := wording.Happened(a, time.Now())
+		e.Tell.Tell(l.Mark, l.Text, l.Beside)
+	}
+	if err != nil {
+		e.Tell.Tell(terminal.Warned, "the sweep did not do all", cloud.Explain(err).Error())
+	}
+	state, _, err := tryKey(ctx, e.options.Registry, e.leaked)
+	if err != nil || state == KeyRefused {
+		return err
+	}
+	return e.revokeItself(ctx)
+}
+
+// revokeItself revokes the leaked key by itself: byte for byte that one, whatever labels say. The sweep's gates hold here too: not where it is the current or
+// pending key after all, nor where another secret holds it.
+func (e *emergency) revokeItself(ctx context.Context) error {
+	e.Tell.Doing("the leaked key still logs in: revoking it directly")
+	keepers, err := care.FindKeepers(ctx, e.Cloud, e.secret.ARN)
+	if err != nil {
+		return err
+	}
+	if other, kept := keepers.OfKey(e.leaked); kept {
+		e.Tell.Tell(terminal.Failed, "the secret "+other+" holds the leaked key too, so it is not revoked yet", "run: quilt-rotate emergency "+other)
+		return nil
+	}
+	if err := e.secret.Look(ctx); err != nil {
+		return err
+	}
+	protected, err := e.protected(ctx)
+	if err != nil {
+		return err
+	}
+	if protected {
+		e.Tell.Tell(terminal.Failed, "the leaked key is current or pending again, so it is not revoked", "somebody moved a label meanwhile")
+		return nil
+	}
+	err = finish(ctx, func(ctx context.Context) error {
+		return e.options.Registry.WithKey(e.leaked).RevokeKeyBySecret(ctx, e.leaked)
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		e.Tell.Tell(terminal.Warned, "the leaked key could not be revoked directly", err.Error())
+		return nil
+	}
+	e.Tell.Tell(terminal.Done, "revoked "+e.leaked.Fingerprint()+" directly", "")
+	return nil
+}
+
+// prove logs in with the leaked key.
+func (e *emergency) prove(ctx context.Context) error {
+	state, _, err := tryKey(ctx, e.options.Registry, e.leaked)
+	if err != nil {
+		return err
+	}
+	e.result.LeakedRefused = state == KeyRefused
+	switch state {
+	case KeyRefused:
+		e.Tell.Tell(terminal.Done, "proved: the leaked key is refused", "")
+	case KeyLogsIn:
+		e.Tell.Tell(terminal.Failed, "THE LEAKED KEY STILL LOGS IN", "")
+	default:
+		e.Tell.Tell(terminal.Failed, "whether the leaked key still logs in is not known", "the registry gave no answer")
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package status
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/vault"
+)
+
+var now = time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC)
+
+func well() Status {
+	next := now.Add(20 * 24 * time.Hour)
+	return Status{
+		Secret: "prod/pipeline", ARN: "arn", Time: now, Rotation: Rotation{On: true, Next: &next},
+		Versions: []revocation.Seen{{Version: "0f9a1b2c-1111", Stages: []string{vault.Current}, Value: revocation.Holds, KeyInfo: revocation.KeyInfo{
+			KeyID: "k2", Fingerprint: "qk_new...new", ExpiresAt: now.Add(60 * 24 * time.Hour),
+		}}},
+		Sweep: &Sweep{Outcome: revocation.Swept, Actions: []revocation.Taken{}, RegistryTime: now, Health: &revocation.Health{FreeLabels: 18}},
+	}
+}
+
+func TestNothingIsWrongWithASecretThatIsWell(t *testing.T) {
+	// Protects the eye: a mark that is always there is not seen any more.
+	if got := problems(well()); len(got) > 0 {
+		t.Errorf("problems are %+v", got)
+	}
+}
+
+func TestProblemsNameWhatToRun(t *testing.T) {
+	// Protects who is woken: each thing that is wrong comes with its next step.
+	ago := now.Add(-3 * time.Hour)
+	for name, c := range map[string]struct {
+		change func(*Status)
+		severe bool
+		says   string
+		hint   string
+	}{
+		"a sweep that would fail": {func(s *Status) {
+			s.Sweep.WouldFail = &revocation.Failure{ErrorType: "Overwritten", Error: "it is blank"}
+		}, true, "would fail: Overwritten: it is blank", "docs/runbook"},
+		"no first key":        {func(s *Status) { s.Sweep.Outcome = revocation.NotBootstrapped }, true, "first key", "bootstrap prod/pipeline"},
+		"rotation off":        {func(s *Status) { s.Rotation.On = false }, true, "switched off", "retire prod/pipeline"},
+		"rotation overdue":    {func(s *Status) { s.Rotation.Overdue = true }, true, "overdue since 2026-12-12 18:15 UTC", "rotate prod/pipeline"},
+		"a stuck rotation":    {func(s *Status) { s.Rotation.UnderWay, s.Rotation.UnderWaySince = true, &ago }, true, "since 2026-11-22 15:15 UTC", "unstick prod/pipeline"},
+		"a replica that lags": {func(s *Status) { s.Replicas = []Replica{{"eu-west-1", "Failed"}} }, false, "eu-west-1 is Failed", "describe-secret"},
+		"expiry soon":         {func(s *Status) { s.Versions[0].ExpiresAt = now.Add(10 * 24 * time.Hour) }, false, "expires on 2026-12-02", "rotate prod/pipeline"},
+		"expiry now":          {func(s *Status) { s.Versions[0].ExpiresAt = now.Add(time.Hour) }, true, "expires on 2026-11-22", "rotate prod/pipeline"},
+		"few labels":          {func(s *Status) { s.Sweep.Health.FreeLabels = 4 }, true, "4 staging labels free", "revoke prod/pipeline"},
+	} {
+		s := well()
+		c.change(&s)
+		got := problems(s)
+		if len(got) != 1 || got[0].Severe != c.severe || !strings.Contains(got[0].Text, c.says) || !strings.Contains(got[0].Hint, c.hint) {
+			t.Errorf("%s: problems are %+v", name, got)
+		}
+	}
+}
+
+func TestARotationThatHasJustBegunIsNoProblem(t *testing.T) {
+	// Protects from an alarm at each rotation.
+	s, since := well(), now.Add(-time.Minute)
+	s.Rotation.UnderWay, s.Rotation.UnderWaySince = true, &since
+	if got := problems(s); len(got) > 0 {
+		t.Errorf("problems are %+v", got)
+	}
+}
+
+func TestTimeAloneIsNoChange(t *testing.T) {
+	// Protects a watched log from a line at each look: only what happens makes one.
+	used := now.Add(-time.Hour)
+	held := revocation.Taken{Action: revocation.Hold, Reason: revocation.StillUsed, Fingerprint: "qk_old...old", LastUsedAt: &used}
+	before, after := well(), well()
+	before.Sweep.Actions = []revocation.Taken{held}
+	later := now.Add(5 * time.Minute)
+	held.LastUsedAt, after.Time, after.Sweep.RegistryTime = &later, later, later
+	after.Sweep.Actions = []revocation.Taken{held}
+	after.Versions = slices.Clone(after.Versions)
+	after.Versions[0].LastUsedAt = &later
+	if got := Changes(before, after); len(got) > 0 {
+		t.Errorf("changes are %q", got)
+	}
+}
+
+func TestChanges(t *testing.T) {
+	// Protects a watched log: what is new is told, and what is so no more.
+	after := well()
+	after.Versions = append([]revocation.Seen{}, after.Versions...)
+	after.Versions[0].Fingerprint = "qk_abc...xyz"
+	after.PausedUntil = &now
+	want := []string{"current is qk_abc...xyz", "sweeps are paused until 2026-11-22 18:15 UTC", "no more: current is qk_new...new"}
+	if diff := cmp.Diff(want, Changes(well(), after)); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+}
