@@ -292,9 +292,9 @@ func (r *reader) command(ts *testscript.TestScript) handbook.Command {
 
 func (r *reader) next(ts *testscript.TestScript, status int) {
 	c := r.command(ts)
-	if strings.HasPrefix(c.Line, "aws ") {
-		if _, err := exec.LookPath("aws"); err != nil {
-			ts.Logf("SKIPPED: aws is not installed: %s:%d: %s", r.page.Path, c.At, c.Line)
+	for _, program := range []string{"aws", "python3"} {
+		if _, err := exec.LookPath(program); err != nil && regexp.MustCompile(`\b`+program+` `).MatchString(c.Line) {
+			fmt.Fprintf(os.Stderr, "SKIPPED: %s is not installed: %s:%d: %s\n", program, r.page.Path, c.At, c.Line)
 			return
 		}
 	}
