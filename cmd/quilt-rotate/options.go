@@ -84,7 +84,7 @@ type sweeperOption struct {
 
 // registryOptions say where the registry is, and how to trust it.
 type registryOptions struct {
-	Registry string `placeholder:"URL" help:"URL of the registry. Default: that of the secret's rotate function."`
+	Registry string `placeholder:"URL" xor:"registry" help:"URL of the registry. Default: that of the secret's rotate function."`
 	Catalog  string `placeholder:"URL" xor:"registry" help:"URL of the Quilt catalog, whose config.json names the registry."`
 	CABundle string `name:"ca-bundle" placeholder:"FILE" env:"QUILT_CA_BUNDLE" help:"PEM file with the certificates of the private authority that signed the registry's."`
 }
@@ -128,6 +128,14 @@ func (o registryOptions) ofSecret(ctx context.Context, s *care.Secret) (*quilt.C
 		return nil, err
 	}
 	return s.Registry(ctx, given, options)
+}
+
+// orAlone is a client of the registry whose keys the secret holds; where nothing rotates it yet, of the one that the options or the environment name.
+func (o registryOptions) orAlone(ctx context.Context, s *care.Secret) (*quilt.Client, error) {
+	if s != nil && s.Rotation.Function != "" {
+		return o.ofSecret(ctx, s)
+	}
+	return o.alone(ctx)
 }
 
 // alone is a client of the registry that the options name, or else the environment: for commands that are about no secret.

@@ -30,9 +30,6 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// coming are commands that pages have somebody type and that there are not yet: such a page is skipped, with a notice.
-var coming = []string{"bootstrap", "recover", "adopt", "rollback"}
-
 func TestPages(t *testing.T) {
 	// Protects who follows a page at three in the morning: each command of each page is typed here, in the order of the page, from the broken state that its script
 	// makes (testdata/pages); it ends as it should, and prints what the page shows. A script has a line `type` for each command of its page.
@@ -49,11 +46,6 @@ func TestPages(t *testing.T) {
 		script, err := os.ReadFile(filepath.Join("testdata", "pages", name+".txt"))
 		if errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s has commands, and testdata/pages/%s.txt, which makes the state that they are for, is missing", p.Path, name)
-			continue
-		}
-		if command := awaits(p); command != "" {
-			pages[name] = p
-			t.Run(name, func(t *testing.T) { t.Skipf("SKIPPED: %s: there is no command %s yet", p.Path, command) })
 			continue
 		}
 		file := filepath.Join(folder, name+".txtar")
@@ -223,20 +215,6 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 	return list
 }
 
-var ofTheCommand = regexp.MustCompile(`quilt-rotate ([a-z]+)`)
-
-// awaits is a command that the page has somebody type and that there is not yet; "" for none.
-func awaits(p handbook.Page) string {
-	for _, c := range p.Commands() {
-		for _, match := range ofTheCommand.FindAllStringSubmatch(c.Line, -1) {
-			if slices.Contains(coming, match[1]) {
-				return match[1]
-			}
-		}
-	}
-	return ""
-}
-
 // madeElsewhere are errors that no script of a page makes, each with the test that does.
 var madeElsewhere = map[string]string{
 	"RotationOff":      "TestRotationSwitchedOff",
@@ -265,15 +243,6 @@ func TestScriptsOfErrorsMakeThem(t *testing.T) {
 	}
 	if seen < 30 {
 		t.Errorf("found %d errors only", seen)
-	}
-}
-
-func TestNothingIsComingThatIsThere(t *testing.T) {
-	// Protects pages from being skipped for ever.
-	for _, command := range coming {
-		if status, _, _ := inProcess(t.Context(), command, "--help"); status == exitOK {
-			t.Errorf("there is a command %s now: take it out of the list", command)
-		}
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -84,7 +83,7 @@ func TestEveryCommandThatIsNamedIsThere(t *testing.T) {
 	check := func(where, text string) {
 		for _, match := range spoken.FindAllStringSubmatch(text, -1) {
 			command := strings.Fields(match[1])
-			if slices.Contains(coming, command[0]) || prose.MatchString(match[2]) {
+			if prose.MatchString(match[2]) {
 				continue
 			}
 			found[match[1]] = true

@@ -108,6 +108,19 @@ var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg boo
 	"replica": (*world).replica,
 	"same":    (*world).same,
 	"keys":    (*world).count,
+
+	"code":         (*world).code,
+	"holds":        (*world).holds,
+	"made":         (*world).made,
+	"tagged":       (*world).tagged,
+	"lose":         (*world).lose,
+	"meanwhile":    (*world).meanwhile,
+	"foreign":      (*world).foreign,
+	"env-equal":    (*world).envEqual,
+	"version":      (*world).version,
+	"plain-secret": (*world).plainSecret,
+	"binary":       (*world).binary,
+	"key-file":     (*world).keyFile,
 }
 
 // sandbox [NAME=VALUE...]: starts the sandbox, and points the script's environment to it. The variables are the revoke function's.
@@ -222,10 +235,7 @@ func (w *world) drop(ts *testscript.TestScript, _ bool, args []string) {
 
 // edit SECRET VALUE: somebody writes another value, past everything. KEY in it stands for the current key.
 func (w *world) edit(ts *testscript.TestScript, _ bool, args []string) {
-	value := args[1]
-	if strings.Contains(value, "KEY") {
-		value = strings.ReplaceAll(value, "KEY", w.current(ts, args[0]).Secret)
-	}
+	value := w.withKey(ts, args[0], args[1])
 	_, err := w.SecretsManager().PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &args[0], SecretString: &value})
 	ts.Check(err)
 }

@@ -57,6 +57,9 @@ func innermost(err error) error {
 // NotFound tells whether AWS answered that there is no such thing.
 func NotFound(err error) bool { return isCode(err, "ResourceNotFoundException") }
 
+// Exists tells whether AWS answered that there is such a thing already.
+func Exists(err error) bool { return isCode(err, "ResourceExistsException") }
+
 // Denied tells whether AWS answered that the credentials may not do this: nothing is known of the thing itself then.
 func Denied(err error) bool { return isCode(err, deniedCodes...) }
 

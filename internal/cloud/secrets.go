@@ -111,6 +111,22 @@ func (c *Cloud) CreateSecret(ctx context.Context, n NewSecret, token string) (ar
 	return aws.ToString(out.ARN), nil
 }
 
+// firstStage is the label of a value that is to be the first one, for as long as the call takes.
+const firstStage = "first-value"
+
+// PutFirst gives a secret that has no version yet its first value, which Secrets Manager makes current by itself. With a label of its own in the call, it
+// moves no AWSCURRENT where somebody else was faster (API reference, PutSecretValue).
+func (c *Cloud) PutFirst(ctx context.Context, secretARN string, value redact.Text, token string) error {
+	_, err := c.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
+		SecretId: &secretARN, ClientRequestToken: &token, SecretString: aws.String(value.Reveal()), VersionStages: []string{firstStage},
+	})
+	if err != nil {
+		return newError("give "+secretARN+" its first value", err, value)
+	}
+	_ = c.Vault.Detach(ctx, secretARN, firstStage, token) // it does no harm where it stays
+	return nil
+}
+
 // Tag writes tags; those that are there get the new value.
 func (c *Cloud) Tag(ctx context.Context, secretARN string, tags map[string]string) error {
 	if len(tags) == 0 {

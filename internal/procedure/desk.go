@@ -13,6 +13,7 @@ import (
 
 	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -31,7 +32,12 @@ type Desk struct {
 	Confirm func(ctx context.Context, what, word string) error
 	// Poll is how long to wait between two looks at something that AWS does by itself. Default: a second.
 	Poll time.Duration
+	// NewKeyWait is how long a new key that the registry refuses is tried again. Default: 20 seconds.
+	NewKeyWait time.Duration
 }
+
+// Login lets a person log in at the registry that the keys come from.
+type Login func(ctx context.Context, registry *quilt.Client) (*quilt.Session, quilt.Identity, error)
 
 const defaultPoll = time.Second
 
@@ -67,6 +73,11 @@ func finish(ctx context.Context, write func(context.Context) error) error {
 	return write(ctx)
 }
 
+// ending is the context of what is left to do once a procedure has done what it is for: a Ctrl-C then would only hide that.
+func ending(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+}
+
 // left adds to an interruption in which state the secret is. Other errors pass as they are.
 func left(err error, state string) error {
 	if errors.Is(err, context.Canceled) {
@@ -74,3 +85,6 @@ func left(err error, state string) error {
 	}
 	return err
 }
+
+// short is what people read of a version's id; results and errors have all of it.
+func short(id string) string { return id[:min(len(id), 8)] }

@@ -40,6 +40,22 @@ type APIKey struct {
 	RegistryTime time.Time // the registry's clock when it showed the key; zero only after [Session.CreateKey], where the answer had no date
 }
 
+// Old tells whether a key has less than half its life left, by the registry's own clock.
+func (k APIKey) Old(now time.Time) bool {
+	return k.ExpiresAt.Sub(now) < k.ExpiresAt.Sub(k.CreatedAt)/2
+}
+
+// OnlyFit is the only key in the list that shows the key's fingerprint; ok is false where none does, or more than one.
+func OnlyFit(keys []APIKey, key apikey.Key) (fit APIKey, ok bool) {
+	n := 0
+	for _, k := range keys {
+		if key.Fits(k.Fingerprint) {
+			fit, n = k, n+1
+		}
+	}
+	return fit, n == 1
+}
+
 // Account is a user with all keys, expired ones included.
 type Account struct {
 	Identity

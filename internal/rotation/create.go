@@ -2,7 +2,6 @@ package rotation
 
 import (
 	"context"
-	"time"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/deadline"
@@ -48,7 +47,7 @@ func (r *run) mint(ctx context.Context, current apikey.Value) (made, error) {
 		if err := r.labelCurrent(ctx, m.account, current); err != nil {
 			return err
 		}
-		key, err := m.session.CreateKey(ctx, r.keyName(m.account.RegistryTime), r.settings.ExpiresInDays)
+		key, err := m.session.CreateKey(ctx, r.settings.NameOfKey(r.secret.Name, r.secret.ARN, m.account.RegistryTime), r.settings.ExpiresInDays)
 		result = made{key, m.session}
 		if err != nil {
 			return err
@@ -56,14 +55,6 @@ func (r *run) mint(ctx context.Context, current apikey.Value) (made, error) {
 		return r.checkMade(ctx, result, m.account.Email)
 	})
 	return result, err
-}
-
-func (r *run) keyName(day time.Time) string {
-	label := r.settings.KeyName
-	if label == "" {
-		label = r.secret.Name
-	}
-	return apikey.Name(label, day, r.secret.ARN)
 }
 
 // checkMade revokes a new key that must not be stored.

@@ -90,14 +90,14 @@ func (r *run) askPending(ctx context.Context, pending apikey.Key, current apikey
 func (r *run) lookUp(ctx context.Context, m maker, pending apikey.Key) (finding, error) {
 	id := r.secret.Versions[r.Token].Key()
 	if id == "" {
-		fit, ok := onlyFit(m.account.Keys, pending)
+		fit, ok := quilt.OnlyFit(m.account.Keys, pending)
 		if !ok {
 			return finding{}, nil
 		}
-		if err := r.Vault.Attach(ctx, r.secret.ARN, vault.KeyLabel(fit), r.Token); err != nil {
+		if err := r.Vault.Attach(ctx, r.secret.ARN, vault.KeyLabel(fit.ID), r.Token); err != nil {
 			return finding{}, err
 		}
-		id = fit
+		id = fit.ID
 	}
 	r.report.KeyID = id
 	for _, k := range m.account.Keys {
@@ -113,5 +113,5 @@ func against(k *quilt.APIKey, now time.Time) finding {
 	if k == nil || k.Status != quilt.Active {
 		return finding{gone: true}
 	}
-	return finding{old: old(*k, now)}
+	return finding{old: k.Old(now)}
 }

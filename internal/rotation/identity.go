@@ -6,6 +6,7 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/vault"
 )
 
@@ -19,64 +20,69 @@ func (r *run) unmarkCurrent(ctx context.Context) error {
 	return nil
 }
 
-// labelCurrent gives the current version the label of its key, where it has none: a first key that somebody put in by hand, or an edit of
-// another field, which made a new version with the same key. It is done before a key is made, so that the key can be found when it is
-// superseded. A key that cannot be told from others is reported, and left to expire.
-//
-// A crash before or after leaves nothing to clean up: the label says what is true.
+// labelCurrent labels the current version before a key is made, so that its key can be found when it is superseded. A key that cannot be told
+// from others is reported, and left to expire.
 func (r *run) labelCurrent(ctx context.Context, account quilt.Account, current apikey.Value) error {
 	if r.current.Key() != "" {
 		return nil
 	}
-	id, ok := onlyFit(account.Keys, current.Key())
-	if !ok || vault.CheckLabel(id) != nil {
-		r.report.Unidentified = true
-		return nil
-	}
-	label := vault.KeyLabel(id)
-	holder, held := r.secret.Holder(label)
-	if !held {
-		return r.labelled(id, r.Vault.Attach(ctx, r.secret.ARN, label, r.current.ID))
-	}
-	same, err := r.holdsKey(ctx, holder.ID, current.Key())
+	id, err := LabelCurrent(ctx, r.Vault, r.secret, current, r.settings.Field, account.Keys)
 	if err != nil {
 		return err
 	}
-	if !same { // the fingerprint fits two keys, and this one is the other version's
+	if id == "" {
 		r.report.Unidentified = true
 		return nil
 	}
-	return r.labelled(id, r.Vault.Move(ctx, r.secret.ARN, label, r.current.ID, holder.ID))
+	r.current.Keys = []string{id} // when this maker may not make keys after all, the next one finds it done
+	return nil
 }
 
-// labelled remembers that the label is on: when this maker may not make keys after all, the next one finds it done.
-func (r *run) labelled(id string, err error) error {
-	if err == nil {
-		r.current.Keys = []string{id}
-	}
-	return err
+// Labels is what it takes to label a version. [vault.Vault] is it.
+type Labels interface {
+	Read(ctx context.Context, secretARN, versionID string) (redact.Text, error)
+	Attach(ctx context.Context, secretARN, label, to string) error
+	Move(ctx context.Context, secretARN, label, to, from string) error
 }
 
-// onlyFit is the id of the only key in the list that has the key's fingerprint.
-func onlyFit(keys []quilt.APIKey, key apikey.Key) (id string, ok bool) {
-	n := 0
-	for _, k := range keys {
-		if key.Fits(k.Fingerprint) {
-			id, n = k.ID, n+1
-		}
+// LabelCurrent gives the current version the label of its key, where it has none: a first key that somebody put in by hand, or an edit of
+// another field, which made a new version with the same key. It gives the key's id; "" where the key cannot be told from others. current is the
+// version's value, field the one that the tag names, and keys are those of its user.
+//
+// A crash before or after leaves nothing to clean up: the label says what is true.
+func LabelCurrent(ctx context.Context, v Labels, secret vault.Secret, current apikey.Value, field string, keys []quilt.APIKey) (id string, err error) {
+	version, ok := secret.Holder(vault.Current)
+	if !ok {
+		return "", nil
 	}
-	return id, n == 1
+	if version.Key() != "" {
+		return version.Key(), nil
+	}
+	row, ok := quilt.OnlyFit(keys, current.Key())
+	if !ok || vault.CheckLabel(row.ID) != nil {
+		return "", nil
+	}
+	label := vault.KeyLabel(row.ID)
+	holder, held := secret.Holder(label)
+	if !held {
+		return row.ID, v.Attach(ctx, secret.ARN, label, version.ID)
+	}
+	same, err := holdsKey(ctx, v, secret.ARN, holder.ID, field, current.Key())
+	if err != nil || !same { // the fingerprint fits two keys, and this one is the other version's
+		return "", err
+	}
+	return row.ID, v.Move(ctx, secret.ARN, label, version.ID, holder.ID)
 }
 
 // holdsKey compares by value, byte for byte: labels and fingerprints only lead here. A version whose value holds no key does not hold this one.
-func (r *run) holdsKey(ctx context.Context, versionID string, key apikey.Key) (bool, error) {
-	raw, err := r.Vault.Read(ctx, r.secret.ARN, versionID)
+func holdsKey(ctx context.Context, v Labels, secretARN, versionID, field string, key apikey.Key) (bool, error) {
+	raw, err := v.Read(ctx, secretARN, versionID)
 	if errors.Is(err, vault.ErrNoValue) || errors.Is(err, vault.ErrBinary) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	value, err := apikey.ParseValue(raw, r.settings.Field)
+	value, err := apikey.ParseValue(raw, field)
 	return err == nil && value.Key().Equal(key), nil
 }

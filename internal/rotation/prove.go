@@ -116,14 +116,9 @@ func (r *run) checkLife(l login) error {
 	if l.key.Status != quilt.Active {
 		return fault.New[fault.PendingKeyRefused]("the pending key of %s has the status %s; run: quilt-rotate unstick %s", r.secret.ARN, l.key.Status, r.secret.Name)
 	}
-	if old(*l.key, l.RegistryTime) {
+	if l.key.Old(l.RegistryTime) {
 		return fault.New[fault.PendingKeyOld]("the pending key of %s has less than half its life left (until %s); run: quilt-rotate unstick %s",
 			r.secret.ARN, l.key.ExpiresAt.Format(time.RFC3339), r.secret.Name)
 	}
 	return nil
-}
-
-// old tells whether a key has less than half its life left, by the registry's own clock.
-func old(k quilt.APIKey, now time.Time) bool {
-	return k.ExpiresAt.Sub(now) < k.ExpiresAt.Sub(k.CreatedAt)/2
 }

@@ -1,5 +1,12 @@
 package settings
 
+import (
+	"cmp"
+	"time"
+
+	"quilt-rotate/internal/apikey"
+)
+
 // Rotate is the environment of the rotate function.
 type Rotate struct {
 	Common
@@ -33,4 +40,9 @@ func (s Rotate) ForSecret(tags map[string]string) (Rotation, error) {
 	read(r, TagIssuer, &n.Issuer, text)
 	read(r, TagOwner, &n.Owner, text)
 	return n, r.result("the secret's tags")
+}
+
+// NameOfKey is the name of a key that is made for the secret on that day, which is the registry's.
+func (n Rotation) NameOfKey(secretName, secretARN string, day time.Time) string {
+	return apikey.Name(cmp.Or(n.KeyName, secretName), day, secretARN)
 }

@@ -34,6 +34,10 @@ func LogIn(ctx context.Context, a Asker, registry *quilt.Client, way Way) (*quil
 		return nil, quilt.Identity{}, err
 	}
 	me, err := session.Me(ctx)
+	if quilt.RefusesLogin(err) {
+		err = hint.With(fmt.Errorf("the registry %s refuses that key: it has expired, was revoked, or is another registry's", registry.Host()),
+			"log in with the code that "+registry.CodeURL()+" shows, or with --user")
+	}
 	return session, me, err
 }
 
@@ -55,7 +59,16 @@ func byPassword(ctx context.Context, a Asker, registry *quilt.Client, user strin
 	if password.Empty() {
 		return nil, errors.New("the password is empty")
 	}
-	return registry.LoginPassword(ctx, user, quilt.Password{Text: password})
+	session, err := registry.LoginPassword(ctx, user, quilt.Password{Text: password})
+	_, ssoOnly := errors.AsType[*quilt.SSORequiredError](err)
+	switch {
+	case ssoOnly:
+		err = hint.With(fmt.Errorf("the registry %s takes single sign-on only, and no password", registry.Host()), "leave --user out, and paste the code that "+registry.CodeURL()+" shows")
+	case quilt.RefusesLogin(err):
+		err = hint.With(fmt.Errorf("the registry %s refuses this user and password", registry.Host()),
+			"check both; where single sign-on is used, leave --user out, and paste the code that "+registry.CodeURL()+" shows")
+	}
+	return session, err
 }
 
 // byCodeOrKey takes either, since a person may paste either: a key is told by how it begins.
@@ -77,5 +90,10 @@ func byCodeOrKey(ctx context.Context, a Asker, registry *quilt.Client) (*quilt.S
 	case strings.ContainsAny(text, " \t\r\n"):
 		return nil, hint.With(errors.New("what was pasted has white space inside: neither a code nor a key has"), "copy the code from "+registry.CodeURL()+" again, as one line")
 	}
-	return registry.LoginRefreshToken(ctx, quilt.RefreshToken{Text: pasted})
+	session, err := registry.LoginRefreshToken(ctx, quilt.RefreshToken{Text: pasted})
+	if quilt.RefusesLogin(err) {
+		err = hint.With(fmt.Errorf("the registry %s does not take that code: it was used already, or is another registry's", registry.Host()),
+			"a code is good for one use; "+registry.CodeURL()+" shows a new one")
+	}
+	return session, err
 }

@@ -104,7 +104,8 @@ func (f handlerFunc) Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
 func (r *Rig) deploy(name string, function func(*Process) handler) {
-	_, err := r.Lambda.Add(awslambda.Config{Name: name, Timeout: time.Minute, Handler: handlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
+	deployed := map[string]string{settings.EnvRegistryURL: r.RegistryURL} // for those who look at the deployment
+	_, err := r.Lambda.Add(awslambda.Config{Name: name, Timeout: time.Minute, Environment: deployed, Handler: handlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
 		return r.Process().run(ctx, function, payload)
 	})})
 	if err != nil {

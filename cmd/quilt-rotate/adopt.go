@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal"
+)
+
+type adoptCommand struct {
+	secretArgument
+	registryOptions
+	keyOptions
+	sweeperOption
+	yesOption
+	jsonOption
+	Grace          string   `placeholder:"DURATION" help:"How long a superseded key lives."`
+	Quiet          string   `placeholder:"DURATION" help:"How long a superseded key must have gone unused before it is revoked."`
+	HoldLimit      string   `placeholder:"DURATION" help:"How long a superseded key is kept at the most while it is used."`
+	Issuer         string   `placeholder:"ARN" help:"Secret with the credential that makes keys where the current one cannot."`
+	Tag            []string `sep:"none" placeholder:"NAME=VALUE" help:"A tag to write, by its full name: quilt-rotate:… May be given again."`
+	RotateFunction string   `placeholder:"ARN" help:"Function that is expected to rotate the secret; another one is refused."`
+}
+
+func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {
+	tags, err := o.allTags()
+	if err != nil {
+		return err
+	}
+	d, closeDesk, err := openDesk(ctx, c, o.JSON, o.Yes)
+	if err != nil {
+		return err
+	}
+	defer closeDesk()
+	s, err := o.open(ctx, d.Cloud)
+	if err != nil {
+		return err
+	}
+	s.RevokeFunction = o.RevokeFunction
+	if err := procedure.RotatedByUs(ctx, s, o.RotateFunction); err != nil {
+		return err
+	}
+	registry, err := o.orAlone(ctx, s)
+	if err != nil {
+		return err
+	}
+	adopted, err := d.Adopt(ctx, procedure.Adoption{Secret: s, Registry: registry, Tags: tags})
+	closeDesk()
+	if err != nil || !o.JSON {
+		return err
+	}
+	return c.JSON(adopted)
+}
+
+// adoptable are the tags that an adoption may write.
+var adoptable = []string{
+	settings.TagField, settings.TagKeyName, settings.TagExpiresInDays, settings.TagGrace, settings.TagQuiet, settings.TagHoldLimit,
+	settings.TagIssuer, settings.TagOwner, settings.TagPauseUntil, settings.TagRestart,
+}
+
+// allTags are those of the options with names of their own, and of --tag.
+func (o *adoptCommand) allTags() (map[string]string, error) {
+	tags := o.tags()
+	given := map[string]string{settings.TagGrace: o.Grace, settings.TagQuiet: o.Quiet, settings.TagHoldLimit: o.HoldLimit, settings.TagIssuer: o.Issuer}
+	maps.DeleteFunc(given, func(_, value string) bool { return value == "" })
+	maps.Copy(tags, given)
+	for _, tag := range o.Tag {
+		name, value, ok := strings.Cut(tag, "=")
+		if !ok || value == "" {
+			return nil, &usageError{errors.New("--tag takes NAME=VALUE")}
+		}
+		if !slices.Contains(adoptable, name) {
+			return nil, &usageError{fmt.Errorf("--tag %s: quilt-rotate has no such tag; its tags are %s", name, strings.Join(adoptable, ", "))}
+		}
+		if other, twice := tags[name]; twice && other != value {
+			return nil, &usageError{fmt.Errorf("--tag %s: is given twice, and says different things", name)}
+		}
+		tags[name] = value
+	}
+	return tags, nil
+}

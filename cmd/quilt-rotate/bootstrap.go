@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/signin"
+	"quilt-rotate/internal/terminal"
+)
+
+type bootstrapCommand struct {
+	secretArgument
+	registryOptions
+	loginOptions
+	keyOptions
+	jsonOption
+	Plain  bool   `xor:"place" help:"The key is the whole value, and no field of a JSON object."`
+	KMSKey string `name:"kms-key" placeholder:"ID" help:"KMS key of a secret that is created. Default: the account's own for Secrets Manager."`
+}
+
+// loginOptions say how to log in at the registry: else with a code or a key, typed unseen or from standard input.
+type loginOptions struct {
+	User string `placeholder:"NAME" help:"Log in with this user's password, typed unseen or from standard input. Default: with the code that the registry's login page shows, or with an API key."`
+}
+
+func (o loginOptions) logIn(c *terminal.Console) procedure.Login {
+	return func(ctx context.Context, registry *quilt.Client) (*quilt.Session, quilt.Identity, error) {
+		return signin.LogIn(ctx, c, registry, signin.Way{User: o.User})
+	}
+}
+
+// keyOptions are settings of a secret that are written as its tags.
+type keyOptions struct {
+	Field         string `placeholder:"NAME" xor:"place" help:"Field of the JSON object that holds the key. Default: QUILT_API_KEY."`
+	KeyName       string `placeholder:"LABEL" help:"What the names of the secret's keys begin with. Default: the secret's name."`
+	ExpiresInDays *int   `placeholder:"N" help:"How long a key lives: 1 to 365 days. Default: as the rotate function is set, or 90."`
+	Owner         string `placeholder:"EMAIL" help:"Registry user that the keys belong to. Default: whoever logs in."`
+}
+
+// tags are those that the options stand for.
+func (o keyOptions) tags() map[string]string {
+	tags := map[string]string{}
+	days := ""
+	if o.ExpiresInDays != nil {
+		days = strconv.Itoa(*o.ExpiresInDays)
+	}
+	for name, value := range map[string]string{
+		settings.TagField: o.Field, settings.TagKeyName: o.KeyName, settings.TagExpiresInDays: days, settings.TagOwner: o.Owner,
+	} {
+		if value != "" {
+			tags[name] = value
+		}
+	}
+	return tags
+}
+
+func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
+	d, closeDesk, err := openDesk(ctx, c, o.JSON, true)
+	if err != nil {
+		return err
+	}
+	defer closeDesk()
+	s, err := o.open(ctx, d.Cloud)
+	if cloud.NotFound(err) {
+		s, err = nil, nil
+	}
+	if err != nil {
+		return err
+	}
+	if s != nil && o.KMSKey != "" {
+		return &usageError{errors.New("--kms-key is for a secret that is created, and " + s.Name + " is there")}
+	}
+	registry, err := o.orAlone(ctx, s)
+	if err != nil {
+		return err
+	}
+	done, err := d.Bootstrap(ctx, procedure.Bootstrap{
+		Name: string(o.Secret), Secret: s, Registry: registry, Tags: o.tags(), Alone: o.Plain, KMSKey: o.KMSKey, LogIn: o.logIn(c),
+	})
+	closeDesk()
+	return printKeyIn(c, o.jsonOption, done, err)
+}
+
+// printKeyIn prints which key a secret holds now.
+func printKeyIn(c *terminal.Console, o jsonOption, done procedure.KeyIn, err error) error {
+	if err != nil {
+		return err
+	}
+	if o.JSON {
+		return c.JSON(done)
+	}
+	_, err = fmt.Fprintln(c.Out)
+	for _, row := range keyRows(done) {
+		if err == nil {
+			_, err = fmt.Fprintln(c.Out, "  "+terminal.Faint.Render(fmt.Sprintf("%-12s", row[0])), row[1])
+		}
+	}
+	return err
+}
+
+func keyRows(done procedure.KeyIn) [][2]string {
+	k := done.Key
+	rows := [][2]string{{"secret", done.Name}, {"version", done.VersionID}}
+	if k.KeyName != "" {
+		rows = append(rows, [2]string{"key", k.KeyName}, [2]string{"id", k.KeyID})
+	}
+	rows = append(rows, [2]string{"fingerprint", k.Fingerprint}, [2]string{"owner", k.Owner})
+	if !k.ExpiresAt.IsZero() {
+		rows = append(rows, [2]string{"expires on", k.ExpiresAt.UTC().Format("2006-01-02")})
+	}
+	return append(rows, [2]string{"rotation", rotationText(done.Rotation)})
+}
+
+func rotationText(r procedure.Rotation) string {
+	switch {
+	case !r.On:
+		return "off; put the secret into a stack (infra/README.md) and deploy it"
+	case r.Next.IsZero():
+		return "on"
+	}
+	return "on, next by " + r.Next.UTC().Format("2006-01-02")
+}

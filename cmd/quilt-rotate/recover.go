@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+
+	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/terminal"
+)
+
+type recoverCommand struct {
+	secretArgument
+	registryOptions
+	loginOptions
+	yesOption
+	jsonOption
+	NewOwner bool `help:"The new key may be another registry user's than the old one was; you are asked to confirm it."`
+}
+
+func (o *recoverCommand) Run(ctx context.Context, c *terminal.Console) error {
+	d, closeDesk, err := openDesk(ctx, c, o.JSON, o.Yes)
+	if err != nil {
+		return err
+	}
+	defer closeDesk()
+	s, err := o.open(ctx, d.Cloud)
+	if err != nil {
+		return err
+	}
+	registry, err := o.orAlone(ctx, s)
+	if err != nil {
+		return err
+	}
+	done, err := d.Recover(ctx, procedure.Recovery{Secret: s, Registry: registry, NewOwner: o.NewOwner, LogIn: o.logIn(c)})
+	closeDesk()
+	return printKeyIn(c, o.jsonOption, done, err)
+}

@@ -1,0 +1,117 @@
+package apikey
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"quilt-rotate/internal/redact"
+)
+
+// Fill is a value that waits for its first key, with the key put in, and every other byte kept: into the field of that name, which is added to an
+// object that has none, or without a name into [DefaultField] of an empty object, or into the blank field that [ParseValue] finds. A blank
+// text becomes the key alone, or an object where a field is named. It fails with a [*BadValueError], also where the value holds a key already.
+func Fill(raw redact.Text, field string, key Key) (redact.Text, error) {
+	text := raw.Reveal()
+	_, err := ParseValue(raw, field)
+	_, blank := errors.AsType[*BlankValueError](err)
+	switch trimmed := strings.TrimSpace(text); {
+	case err == nil:
+		return redact.Text{}, badValue("the value holds a key already")
+	case trimmed == "" && field == "":
+		return bounded(key.Reveal())
+	case trimmed == "":
+		return bounded("{" + jsonString(field) + ":" + jsonString(key.Reveal()) + "}")
+	case blank || field != "" && strings.HasPrefix(trimmed, "{"):
+		return fillObject(text, field, key, err)
+	}
+	return redact.Text{}, err
+}
+
+// fillObject puts the key into an object. reason is what is wrong with it as it is.
+func fillObject(text, field string, key Key, reason error) (redact.Text, error) {
+	members, err := objectMembers(text)
+	if err != nil {
+		return redact.Text{}, reason
+	}
+	secret := jsonString(key.Reveal())
+	if len(members) == 0 {
+		if field == "" {
+			field = DefaultField
+		}
+		at := strings.IndexByte(text, '{') + 1
+		return bounded(text[:at] + jsonString(field) + ":" + secret + text[at:])
+	}
+	if field != "" && !slices.ContainsFunc(members, func(m member) bool { return m.name == field }) {
+		at := members[len(members)-1].end
+		return bounded(text[:at] + "," + jsonString(field) + ":" + secret + text[at:])
+	}
+	if _, blank := errors.AsType[*BlankValueError](reason); !blank {
+		return redact.Text{}, reason // the field holds something else
+	}
+	m, err := keyMember(members, field)
+	if err != nil {
+		return redact.Text{}, err
+	}
+	return bounded(text[:m.start] + secret + text[m.end:])
+}
+
+// Alone is the key as the whole value. It fails with a [*BadValueError] where the value that waits for it has anything else in it.
+func Alone(raw redact.Text, key Key) (redact.Text, error) {
+	text := strings.TrimSpace(raw.Reveal())
+	if members, err := objectMembers(text); text != "" && (err != nil || len(members) > 0 || text[0] != '{') {
+		return redact.Text{}, badValue("the value is not empty, so the key cannot be stored alone: empty it, or name a field for the key")
+	}
+	return bounded(key.Reveal())
+}
+
+func bounded(text string) (redact.Text, error) {
+	if len(text) > MaxValueBytes {
+		return redact.Text{}, badValue("the value would have %d bytes with the key; Secrets Manager takes %d at most", len(text), MaxValueBytes)
+	}
+	return redact.New(text), nil
+}
+
+// DifferentFields names the top-level fields in which two values differ, in the order of their letters; never what is in them. ok is false where one of
+// them is no JSON object, so that there are no fields to name.
+func DifferentFields(a, b redact.Text) (names []string, ok bool) {
+	as, okA := fieldsOf(a)
+	bs, okB := fieldsOf(b)
+	if !okA || !okB {
+		return nil, false
+	}
+	different := map[string]bool{}
+	for name, raw := range as {
+		if other, there := bs[name]; !there || other != raw {
+			different[redact.Clip(name, 80)] = true
+		}
+	}
+	for name := range bs {
+		if _, there := as[name]; !there {
+			different[redact.Clip(name, 80)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(different)), true
+}
+
+// fieldsOf are an object's fields, in a form that layout does not change. Of a field that is there twice the last counts, as for most readers.
+func fieldsOf(raw redact.Text) (map[string]string, bool) {
+	text := raw.Reveal()
+	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
+		return nil, false
+	}
+	members, err := objectMembers(text)
+	if err != nil {
+		return nil, false
+	}
+	fields := map[string]string{}
+	for _, m := range members {
+		var compact bytes.Buffer
+		_ = json.Compact(&compact, m.raw) // a member of a valid text is valid
+		fields[m.name] = compact.String()
+	}
+	return fields, true
+}
