@@ -9,7 +9,7 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # A function for Lambda: static, and the same bytes in every checkout.
 FUNCTION_BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags="-s -w -buildid="
 
-.PHONY: help demo test build sandbox invoke lint docs picture generate fuzz soak clean go
+.PHONY: help demo test build sandbox invoke lint docs spelling picture generate fuzz soak clean go
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { \
@@ -30,6 +30,7 @@ test: go ## Run go vet, the gofmt check, all tests (with the race detector, wher
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then race=-race; else echo "no C compiler: testing WITHOUT the race detector" >&2; fi; \
 	echo "$(GO) test $$race ./..."; $(GO) test $$race ./...
 	$(GO) test ./internal/revocation -run 'TestEveryCrash|TestMachine' -v -rapid.checks=150
+	$(GO) test ./cmd/quilt-rotate -run TestPages
 
 # The command's version names the revision, where git will tell it: git refuses a checkout of another user's.
 build: go ## Build both functions for this machine, and the command, into build/
@@ -49,9 +50,11 @@ invoke: build ## Run a function on an event: make invoke EVENT=events/create-sec
 lint: go ## Run golangci-lint (its first run takes minutes: it is built from source)
 	$(GO) run $(LINT) run
 
-docs: go ## Check the handbook: links, pages of alarms and errors, pictures (npm ci in docs/testdata/mermaid), commands, spelling (codespell)
-	$(GO) test ./docs/... ./internal/handbook
+docs: go spelling ## Check the handbook: links, pages of alarms and errors, pictures (npm ci in docs/testdata/mermaid), commands, spelling
+	$(GO) test ./docs/... ./internal/handbook/...
 	$(GO) test ./cmd/quilt-rotate -run 'Pages|README|Named|Picture|ScriptsOf'
+
+spelling:
 	@if command -v codespell >/dev/null; then codespell README.md docs infra/README.md --skip node_modules,*.svg,package-lock.json; \
 	else echo "SKIPPED: spelling: codespell is not installed (apt-get install codespell)" >&2; fi
 
