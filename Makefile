@@ -30,7 +30,7 @@ test: go ## Run go vet, the gofmt check, all tests (with the race detector, wher
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then race=-race; else echo "no C compiler: testing WITHOUT the race detector" >&2; fi; \
 	echo "$(GO) test $$race ./..."; $(GO) test $$race ./...
 	$(GO) test ./internal/revocation -run 'TestEveryCrash|TestMachine' -v -rapid.checks=150
-	$(GO) test ./cmd/quilt-rotate -run TestPages
+	$(GO) test ./cmd/quilt-rotate -run TestPages -parallel 8
 
 # The command's version names the revision, where git will tell it: git refuses a checkout of another user's.
 build: go ## Build both functions for this machine, and the command, into build/
@@ -52,7 +52,7 @@ lint: go ## Run golangci-lint (its first run takes minutes: it is built from sou
 
 docs: go spelling ## Check the handbook: links, pages of alarms and errors, pictures (npm ci in docs/testdata/mermaid), commands, spelling
 	$(GO) test ./docs/... ./internal/handbook/...
-	$(GO) test ./cmd/quilt-rotate -run 'Pages|README|Named|Picture|ScriptsOf'
+	$(GO) test ./cmd/quilt-rotate -run 'Pages|README|Named|Picture|ScriptsOf' -parallel 8
 
 spelling:
 	@if command -v codespell >/dev/null; then codespell README.md docs infra/README.md --skip node_modules,*.svg,package-lock.json; \
