@@ -38,7 +38,7 @@ build: go ## Build both functions for this machine, and the command, into build/
 	@$(FUNCTION_BUILD) -o $(BUILD)/rotate/bootstrap ./functions/rotate
 	@$(FUNCTION_BUILD) -o $(BUILD)/revoke/bootstrap ./functions/revoke
 	@vcs=$$(git status >/dev/null 2>&1 && echo auto || echo false); \
-	$(GO) build -trimpath -buildvcs=$$vcs -o $(BUILD)/quilt-rotate ./cmd/quilt-rotate
+	$(GO) build -trimpath -buildvcs=$$vcs -ldflags="-s -w" -o $(BUILD)/quilt-rotate ./cmd/quilt-rotate
 
 sandbox: build ## Run Secrets Manager, Lambda and a Quilt registry on loopback, to try things by hand
 	@$(BUILD)/quilt-rotate sandbox

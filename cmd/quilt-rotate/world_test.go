@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
@@ -419,9 +418,7 @@ func (w *world) athena(ts *testscript.TestScript, _ bool, args []string) {
 			s.NoTable, s.NoOutputLocation, s.Stall = s.NoTable || arg == "no-table", s.NoOutputLocation || arg == "no-output-location", s.Stall || arg == "stall"
 		})
 	}
-	server := httptest.NewServer(w.trail)
-	ts.Defer(server.Close)
-	ts.Setenv("AWS_ENDPOINT_URL_ATHENA", server.URL)
+	w.ServeAthena(w.trail, awsathena.Operation)
 	ts.Setenv("AUDIT", awsathena.DefaultDatabase)
 	ts.Setenv("WORKGROUP", awsathena.DefaultWorkgroup)
 }
