@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -18,8 +19,8 @@ const (
 )
 
 var (
-	notInLabel = regexp.MustCompile(`[^a-z0-9]+`)
-	nameForm   = regexp.MustCompile(`^[a-z0-9-]{1,32}-[0-9]{8}-([0-9a-f]{16})$`)
+	notInLabel = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^a-z0-9]+`) })
+	nameForm   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9-]{1,32}-[0-9]{8}-([0-9a-f]{16})$`) })
 )
 
 // SecretMark is what the names of a secret's keys end with: 16 hex digits of the SHA-256 of the ARN that DescribeSecret gives.
@@ -30,7 +31,7 @@ func SecretMark(secretARN string) string {
 
 // Name builds the name of a key for a secret. The label is brought to at most 32 of `[a-z0-9-]`.
 func Name(label string, day time.Time, secretARN string) string {
-	label = strings.Trim(notInLabel.ReplaceAllString(strings.ToLower(label), "-"), "-")
+	label = strings.Trim(notInLabel().ReplaceAllString(strings.ToLower(label), "-"), "-")
 	if len(label) > maxLabel {
 		label = strings.TrimRight(label[:maxLabel], "-")
 	}
@@ -42,7 +43,7 @@ func Name(label string, day time.Time, secretARN string) string {
 
 // MarkOf returns the mark of the secret that a key of this name was made for; ok is false for a name that is not ours.
 func MarkOf(name string) (mark string, ok bool) {
-	m := nameForm.FindStringSubmatch(name)
+	m := nameForm().FindStringSubmatch(name)
 	if m == nil {
 		return "", false
 	}
