@@ -29,6 +29,7 @@ test: go ## Run go vet, the gofmt check, all tests (with the race detector, wher
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then race=-race; else echo "no C compiler: testing WITHOUT the race detector" >&2; fi; \
 	echo "$(GO) test $$race ./..."; $(GO) test $$race ./...
+	$(GO) vet -tags awsconfig ./internal/function && $(GO) test -tags awsconfig ./internal/function
 	$(GO) test ./internal/revocation -run 'TestEveryCrash|TestMachine' -v -rapid.checks=150
 
 # The command's version names the revision, where git will tell it: git refuses a checkout of another user's.
