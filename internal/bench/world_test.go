@@ -22,6 +22,9 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
+// deployedMemory is what the deployment gives the functions, in MB (infra/keyrotation).
+const deployedMemory = 256
+
 // smallest is the function that the others are measured beside.
 const smallest = "smallest"
 
@@ -55,6 +58,7 @@ func newWorld(b *testing.B) *world {
 	for _, name := range []string{sandbox.RotateFunction, sandbox.RevokeFunction, smallest} {
 		w.last[name] = &awslambda.Report{}
 		_, err := s.AddFunction(name, program(b, name), time.Minute, nil, func(c *awslambda.Config) {
+			c.MemoryMB = deployedMemory
 			c.OnReport = func(r awslambda.Report) { *w.last[name] = r }
 		})
 		if err != nil {

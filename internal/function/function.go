@@ -49,5 +49,6 @@ func Run(handler lambda.Handler, err error) {
 		fmt.Fprintln(os.Stderr, "the function cannot start:", err)
 		os.Exit(1)
 	}
+	limitMemory(os.LookupEnv)
 	lambda.Start(handler)
 }
