@@ -44,11 +44,7 @@ type world struct {
 
 func newWorld(b *testing.B) *world {
 	b.Helper()
-	for _, variable := range os.Environ() { // the machine's own AWS is nobody's business here
-		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "AWS_") {
-			b.Setenv(name, "")
-		}
-	}
+	clearAWS(b)
 	s, err := sandbox.Start(sandbox.Options{RotationTries: 1})
 	if err != nil {
 		b.Fatal(err)
@@ -66,6 +62,16 @@ func newWorld(b *testing.B) *world {
 		}
 	}
 	return w
+}
+
+// clearAWS takes the machine's own AWS out of the environment.
+func clearAWS(b *testing.B) {
+	b.Helper()
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "AWS_") {
+			b.Setenv(name, "")
+		}
+	}
 }
 
 // slow lets each service take that long for a request, and counts what it is asked.

@@ -12,7 +12,7 @@ import (
 const heapShare = 0.75
 
 // limitMemory lets Go's garbage collector know how much memory the function has, which it does not find out by itself: a user with a hundred
-// thousand keys has a list for which it would else take twice of what is needed. GOMEMLIMIT, where it is set, holds in its place.
+// thousand keys has a list for which it would else take half as much again. GOMEMLIMIT, where it is set, holds in its place.
 func limitMemory(lookup settings.Lookup) {
 	if _, set := lookup("GOMEMLIMIT"); set {
 		return
