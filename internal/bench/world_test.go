@@ -115,17 +115,18 @@ func (w *world) secret() (arn string) {
 		w.Registry.Delete(k.ID)
 	}
 	w.made++
-	return newSecret(w.B, w.Sandbox, fmt.Sprintf("bench/%d", w.made))
+	return newSecret(w.B, w.Sandbox, fmt.Sprintf("bench/%d", w.made), sandbox.UserEmail)
 }
 
-func newSecret(b *testing.B, s *sandbox.Sandbox, name string) (arn string) {
+// newSecret makes a secret that holds a new key of that user, under its label.
+func newSecret(b *testing.B, s *sandbox.Sandbox, name, owner string) (arn string) {
 	b.Helper()
 	ctx, client := context.Background(), s.SecretsManager()
 	out, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, SecretString: aws.String("{}")})
 	if err != nil {
 		b.Fatal(err)
 	}
-	id, key := s.Registry.MintKey(sandbox.UserEmail, apikey.Name(name, s.Clock.Now(), *out.ARN), 90)
+	id, key := s.Registry.MintKey(owner, apikey.Name(name, s.Clock.Now(), *out.ARN), 90)
 	put, err := client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: out.ARN, SecretString: aws.String(sandboxtest.ValueWith(key))})
 	if err != nil {
 		b.Fatal(err)
