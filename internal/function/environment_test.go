@@ -4,6 +4,8 @@ package function
 
 import (
 	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,5 +96,24 @@ func TestWhatThisBuildCannotDoIsRefused(t *testing.T) {
 				t.Errorf("the error quotes a value: %v", err)
 			}
 		})
+	}
+}
+
+func TestTheFunctionsLinkNoSignIn(t *testing.T) {
+	// Protects the cold start: an import somewhere that brings the SDK's configuration back, with SSO, STS and sign-in, costs a third more of it.
+	list := exec.Command("go", "list", "-deps", "quilt-rotate/functions/rotate", "quilt-rotate/functions/revoke")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("list the packages: %v", err)
+	}
+	const sdk = "github.com/aws/aws-sdk-go-v2/"
+	packages := strings.Fields(string(out))
+	if !slices.Contains(packages, sdk+"service/secretsmanager") {
+		t.Fatal("the functions do not even link Secrets Manager's client: the list is not theirs")
+	}
+	for _, name := range []string{"config", "service/sso", "service/ssooidc", "service/sts", "service/signin", "feature/ec2/imds"} {
+		if slices.Contains(packages, sdk+name) {
+			t.Errorf("a function links %s; see docs/performance.md", sdk+name)
+		}
 	}
 }
