@@ -48,7 +48,11 @@ func BenchmarkIdleSweep(b *testing.B) {
 
 // BenchmarkPeakMemory is the most memory that a whole rotation had resident, beside the smallest handler's after as many events.
 func BenchmarkPeakMemory(b *testing.B) {
-	w := newWorld(b)
+	measureMemory(b, newWorld(b))
+}
+
+func measureMemory(b *testing.B, w *world) {
+	b.Helper()
 	var measured, yardstick sample
 	for b.Loop() {
 		w.rotate()
