@@ -17,23 +17,26 @@ func TestScripts(t *testing.T) {
 	// or a password that went over the wire while it ran.
 	worlds := &worlds{byScript: map[string]*world{}}
 	testscript.RunT(shown{t, worlds, nil}, testscript.Params{
-		Dir: "testdata",
-		Setup: func(env *testscript.Env) error {
-			for _, name := range awsVariables {
-				env.Setenv(name, "")
-			}
-			env.Setenv("HOME", env.WorkDir) // nobody's AWS profile
-			env.Setenv("FUNCTIONS", folder)
-			events, err := filepath.Abs("../../events")
-			env.Setenv("EVENTS", events)
-			w := &world{keys: map[string]string{}}
-			env.Values[worldKey{}] = w
-			worlds.add(filepath.Base(env.WorkDir), w)
-			env.Defer(w.close)
-			return err
-		},
-		Cmds: commandsOfScripts(),
+		Dir:   "testdata",
+		Setup: worlds.setUp,
+		Cmds:  commandsOfScripts(),
 	})
+}
+
+// setUp gives a script its own world, and nothing of the machine's AWS.
+func (w *worlds) setUp(env *testscript.Env) error {
+	for _, name := range awsVariables {
+		env.Setenv(name, "")
+	}
+	env.Setenv("HOME", env.WorkDir) // nobody's AWS profile
+	env.Setenv("FUNCTIONS", folder)
+	events, err := filepath.Abs("../../events")
+	env.Setenv("EVENTS", events)
+	own := &world{keys: map[string]string{}}
+	env.Values[worldKey{}] = own
+	w.add(filepath.Base(env.WorkDir), own)
+	env.Defer(own.close)
+	return err
 }
 
 // awsVariables must not lead a script to anything but its sandbox.

@@ -1,0 +1,213 @@
+package quiltkey_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	quiltkey "quilt-rotate/docs/consumers/go"
+	"quilt-rotate/internal/demo/scene"
+)
+
+var functions scene.Functions
+
+func TestMain(m *testing.M) { os.Exit(withFunctions(m)) }
+
+func withFunctions(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "consumer-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(folder)
+	if functions, err = scene.Build(context.Background(), folder); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// open is a scene with a secret whose key rotates.
+func open(t *testing.T) (*scene.Scene, string) {
+	t.Helper()
+	s, err := scene.Open(scene.Options{Functions: functions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	key, err := s.MakeKey(t.Context(), "first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	arn, err := s.StoreSecret(t.Context(), "prod/pipeline", key.Secret)
+	if err == nil {
+		err = s.ConfigureRotation(t.Context(), arn)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, arn
+}
+
+// ask is a request to the registry that only a key that works gets an answer to.
+func ask(client *http.Client, url string) error {
+	response, err := client.Post(url+"/graphql", "application/json", strings.NewReader(`{"query":"{ me { email } }"}`))
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && (response.StatusCode != http.StatusOK || !strings.Contains(string(body), `"email"`)) {
+		err = fmt.Errorf("status %d", response.StatusCode)
+	}
+	return err
+}
+
+func TestRotationAndRevocationUnderLoad(t *testing.T) {
+	// Protects who copies the example: 16 workers ask all the time, while the key is rotated and revoked, in time and by force, and no request fails.
+	s, arn := open(t)
+	source := &quiltkey.Source{Client: s.SecretsManager(), SecretID: arn, Field: "QUILT_API_KEY"}
+	client := &http.Client{Transport: &quiltkey.Transport{Source: source, Base: &http.Transport{MaxIdleConnsPerHost: 16}}}
+	defer client.CloseIdleConnections()
+
+	var asked, failed atomic.Int64
+	var first atomic.Value
+	var workers sync.WaitGroup
+	stop := make(chan struct{})
+	for range 16 {
+		workers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				asked.Add(1)
+				if err := ask(client, s.RegistryURL); err != nil {
+					failed.Add(1)
+					first.CompareAndSwap(nil, err.Error())
+				}
+			}
+		})
+	}
+	more := func(n int64) { // so many requests on
+		for goal := asked.Load() + n; asked.Load() < goal && failed.Load() == 0; {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	do := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		more(100)
+	}
+	more(100)
+	before, err := source.Key(t.Context(), "")
+	do("key", err)
+	_, err = s.Rotate(t.Context(), arn)
+	do("rotate", err)
+	_, err = s.Sweep(t.Context(), arn, true) // the cached key is refused from here on
+	do("sweep by force", err)
+	if s.Registry.Alive(before) {
+		t.Error("the first key was not revoked: the test shows nothing")
+	}
+	for range 3 {
+		_, err = s.Rotate(t.Context(), arn)
+		do("rotate", err)
+		_, err = s.Sweep(t.Context(), arn, true)
+		do("sweep by force", err)
+	}
+	close(stop)
+	workers.Wait()
+	if failed.Load() > 0 || asked.Load() < 500 {
+		t.Errorf("%d of %d requests failed: %v", failed.Load(), asked.Load(), first.Load())
+	}
+}
+
+func TestARefusalOfTheCurrentKeyIsTold(t *testing.T) {
+	// Protects the registry and the bill: where there is nothing newer, the refusal is the answer, after one more fetch and no more.
+	s, arn := open(t)
+	counted := &counting{SecretsManager: s.SecretsManager()}
+	source := &quiltkey.Source{Client: counted, SecretID: arn, Field: "QUILT_API_KEY"}
+	client := &http.Client{Transport: &quiltkey.Transport{Source: source}}
+	defer client.CloseIdleConnections()
+	if err := ask(client, s.RegistryURL); err != nil {
+		t.Fatal(err)
+	}
+	key, _ := source.Key(t.Context(), "")
+	row, _ := s.Registry.KeyBySecret(key)
+	s.Registry.Delete(row.ID)
+	if err := ask(client, s.RegistryURL); err == nil || !strings.Contains(err.Error(), "401") {
+		t.Errorf("got %v, want the refusal", err)
+	}
+	if counted.n.Load() != 2 {
+		t.Errorf("fetched %d times, want twice", counted.n.Load())
+	}
+}
+
+type counting struct {
+	quiltkey.SecretsManager
+	n atomic.Int64
+}
+
+func (c *counting) GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput, options ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
+	c.n.Add(1)
+	return c.SecretsManager.GetSecretValue(ctx, in, options...)
+}
+
+// stub answers with a value, or an error.
+type stub struct {
+	value string
+	err   error
+}
+
+func (s *stub) GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
+	return &secretsmanager.GetSecretValueOutput{SecretString: aws.String(s.value)}, s.err
+}
+
+func TestValues(t *testing.T) {
+	// Protects from sending something that is no key, and errors from quoting the value.
+	for _, c := range []struct{ value, field, want string }{
+		{"qk_plain\n", "", "qk_plain"},
+		{`{"QUILT_API_KEY": " qk_field "}`, "QUILT_API_KEY", "qk_field"},
+		{`{}`, "QUILT_API_KEY", ""},
+		{`{"QUILT_API_KEY": 5}`, "QUILT_API_KEY", ""},
+		{`{"QUILT_API_KEY": "hunter2"}`, "QUILT_API_KEY", ""},
+		{`hunter2`, "QUILT_API_KEY", ""},
+	} {
+		source := &quiltkey.Source{Client: &stub{value: c.value}, SecretID: "s", Field: c.field}
+		got, err := source.Key(t.Context(), "")
+		if got != c.want || (err == nil) != (c.want != "") {
+			t.Errorf("of %q: %q, %v", c.value, got, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the error quotes the value: %v", err)
+		}
+	}
+}
+
+func TestAnOutageOfSecretsManagerIsLivedThrough(t *testing.T) {
+	// Protects a service from an outage that it need not notice: an old key that was not refused is better than none.
+	answer := &stub{value: "qk_one"}
+	source := &quiltkey.Source{Client: answer, SecretID: "s", MaxAge: time.Nanosecond}
+	if _, err := source.Key(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	answer.err = fmt.Errorf("away")
+	if key, err := source.Key(t.Context(), ""); key != "qk_one" || err != nil {
+		t.Errorf("got %q, %v", key, err)
+	}
+	if _, err := source.Key(t.Context(), "qk_one"); err == nil {
+		t.Error("a refused key was given out again")
+	}
+}

@@ -1,0 +1,55 @@
+"""The current Quilt API key of a Secrets Manager secret, for programs that use quilt3.
+
+    key = RotatedKey("prod/pipeline")
+    packages = key.call(quilt3.api_keys.list)
+
+It fetches the key, logs quilt3 in with it, and keeps it for five minutes. When the registry says "Authentication failed", it fetches once more:
+a key that was revoked is replaced before anybody notices. A second refusal is told to the caller.
+"""
+
+import json
+import threading
+import time
+
+import boto3
+import quilt3
+from quilt3.util import QuiltException
+
+MAX_AGE = 300  # seconds; the secret's grace period must be longer
+
+
+class RotatedKey:
+    def __init__(self, secret_id, field="QUILT_API_KEY", max_age=MAX_AGE, client=None):
+        """field is the one of the secret's JSON that holds the key; None: the value is the key alone."""
+        self._secret_id, self._field, self._max_age = secret_id, field, max_age
+        self._client = client or boto3.client("secretsmanager")
+        self._lock = threading.Lock()
+        self._key, self._fetched = None, 0.0
+
+    def call(self, function, *args, **kwargs):
+        """Calls a function of quilt3 with a key that is current. What it does may be done twice only where the first time was refused."""
+        key = self.log_in()
+        try:
+            return function(*args, **kwargs)
+        except QuiltException as error:
+            if not str(error).startswith("Authentication failed"):
+                raise
+            if self.log_in(refused=key) == key:  # the current key itself is refused: nothing newer to try
+                raise
+            return function(*args, **kwargs)
+
+    def log_in(self, refused=None):
+        """Logs quilt3 in with the key, which it returns. refused is a key that does not work any more."""
+        with self._lock:
+            old = time.monotonic() - self._fetched > self._max_age
+            if self._key is None or old or self._key == refused:
+                key = self._fetch()
+                if key != self._key:
+                    quilt3.login_with_api_key(key)
+                self._key, self._fetched = key, time.monotonic()
+            return self._key
+
+    def _fetch(self):
+        value = self._client.get_secret_value(SecretId=self._secret_id)["SecretString"]
+        key = value if self._field is None else json.loads(value)[self._field]
+        return key.strip()  # quilt3 refuses a key with white space around it

@@ -1,0 +1,141 @@
+// Package docs_test keeps the handbook true: its links lead somewhere, its pictures can be drawn, each alarm and each error has its page, and what a page
+// has somebody type is typed by a test. Those that need a sandbox are in cmd/quilt-rotate (pages_test.go) and docs/consumers.
+package docs_test
+
+import (
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"quilt-rotate/internal/handbook"
+)
+
+const root = ".."
+
+func pages(t *testing.T) []handbook.Page {
+	t.Helper()
+	all, err := handbook.All(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 20 {
+		t.Fatalf("found %d pages only", len(all))
+	}
+	return all
+}
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	// Protects who follows a link at night: the file is there, and so is the heading in it.
+	all := pages(t)
+	anchors := map[string][]string{}
+	for _, p := range all {
+		anchors[p.Path] = []string{""}
+		for _, h := range p.Headings {
+			anchors[p.Path] = append(anchors[p.Path], h.Anchor)
+		}
+	}
+	for _, p := range all {
+		for _, link := range p.Links {
+			target, err := url.Parse(link)
+			if err != nil {
+				t.Errorf("%s: the link %s: %v", p.Path, link, err)
+				continue
+			}
+			if target.Scheme != "" {
+				if target.Scheme != "https" {
+					t.Errorf("%s: the link %s is not https", p.Path, link)
+				}
+				continue
+			}
+			file := p.Path
+			if target.Path != "" {
+				file = path.Join(path.Dir(p.Path), target.Path)
+			}
+			if _, err := os.Stat(filepath.Join(root, file)); errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s: the link %s leads nowhere", p.Path, link)
+				continue
+			}
+			if known, page := anchors[file]; page && !slices.Contains(known, target.Fragment) {
+				t.Errorf("%s: %s has no heading #%s", p.Path, file, target.Fragment)
+			}
+		}
+	}
+}
+
+func TestEveryPageCanBeFound(t *testing.T) {
+	// Protects pages from being written for nobody: each is linked from another one.
+	all := pages(t)
+	linked := map[string]bool{"README.md": true}
+	for _, p := range all {
+		for _, link := range p.Links {
+			target, _, _ := strings.Cut(link, "#")
+			linked[path.Join(path.Dir(p.Path), target)] = true
+		}
+	}
+	for _, p := range all {
+		if !linked[p.Path] {
+			t.Errorf("no page leads to %s", p.Path)
+		}
+	}
+}
+
+func TestNamedTestsExist(t *testing.T) {
+	// Protects the crash table, and every other claim that names the test which holds it.
+	exists := map[string]bool{}
+	declared := regexp.MustCompile(`(?m)^func (Test\w+|Example\w+|Fuzz\w+)\(`)
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && entry.Name() == "node_modules":
+			return fs.SkipDir
+		case !strings.HasSuffix(file, "_test.go"):
+			return nil
+		}
+		source, err := os.ReadFile(file)
+		for _, match := range declared.FindAllStringSubmatch(string(source), -1) {
+			exists[match[1]] = true
+		}
+		return err
+	})
+	if err != nil || len(exists) < 100 {
+		t.Fatalf("found %d tests, %v", len(exists), err)
+	}
+	named := regexp.MustCompile("`(Test[A-Z]\\w+)`")
+	count := 0
+	for _, p := range pages(t) {
+		for _, match := range named.FindAllStringSubmatch(p.Text, -1) {
+			count++
+			if !exists[match[1]] {
+				t.Errorf("%s names %s, and there is no such test", p.Path, match[1])
+			}
+		}
+	}
+	if count < 20 {
+		t.Errorf("found %d names of tests only", count)
+	}
+}
+
+func TestThePagesHavePlainLines(t *testing.T) {
+	// Protects readers on a terminal and in a diff: no tabs outside of code, no white space at ends, no marketing signs.
+	for _, p := range pages(t) {
+		for i, line := range strings.Split(p.Text, "\n") {
+			if strings.TrimRight(line, " \t\r") != line {
+				t.Errorf("%s:%d ends with white space", p.Path, i+1)
+			}
+			if strings.Contains(line, "!") && regexp.MustCompile(`[a-z]![ \n]*$`).MatchString(line) {
+				t.Errorf("%s:%d shouts", p.Path, i+1)
+			}
+		}
+		if len(p.Headings) == 0 || p.Headings[0].Level != 1 {
+			t.Errorf("%s has no title", p.Path)
+		}
+	}
+}

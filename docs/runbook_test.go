@@ -1,0 +1,158 @@
+package docs_test
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"quilt-rotate/internal/handbook"
+)
+
+// fiveHeadings are those of each page that an alarm or an error leads to, so that a tired person finds the same thing in the same place.
+var fiveHeadings = []string{"What it means", "Who is hurt", "What to look at", "What to type", "How to know that it is over"}
+
+// runbook are the pages of the runbook, without its index, by name.
+func runbook(t *testing.T) map[string]handbook.Page {
+	t.Helper()
+	all := map[string]handbook.Page{}
+	for _, p := range pages(t) {
+		if path.Dir(p.Path) == "docs/runbook" && path.Base(p.Path) != "README.md" {
+			all[strings.TrimSuffix(path.Base(p.Path), ".md")] = p
+		}
+	}
+	return all
+}
+
+var (
+	alarmOf = regexp.MustCompile("(?m)^Alarm `((?:wake|morning)-…-([a-z-]+))`")
+	typesOf = regexp.MustCompile("(?m)^Error type `([A-Za-z]+)`")
+)
+
+// alarms are the pages that a deployed stack's alarms name, with how soon somebody must act: out of the list that the deployment's tests write.
+func alarms(t *testing.T) map[string]string {
+	t.Helper()
+	file, err := os.ReadFile(filepath.Join(root, "infra/alarms.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []struct{ Page, Class string }
+	if err := json.Unmarshal(file, &list); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, a := range list {
+		found[a.Page] = a.Class
+	}
+	if len(found) < 20 {
+		t.Fatalf("found %d alarms only", len(found))
+	}
+	return found
+}
+
+// errorTypes are the names under which Lambda reports errors: the types of internal/fault that embed its Fault.
+func errorTypes(t *testing.T) []string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "internal/fault/fault.go"), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	ast.Inspect(file, func(node ast.Node) bool {
+		spec, ok := node.(*ast.TypeSpec)
+		if !ok {
+			return true
+		}
+		body, ok := spec.Type.(*ast.StructType)
+		if ok && len(body.Fields.List) == 1 && body.Fields.List[0].Names == nil {
+			names = append(names, spec.Name.Name)
+		}
+		return true
+	})
+	if len(names) < 30 {
+		t.Fatalf("found %d types of errors only", len(names))
+	}
+	return names
+}
+
+func TestEveryAlarmHasItsPage(t *testing.T) {
+	// Protects who is woken: the page that the alarm names is there, and says how urgent it is as the alarm does. And no page is left of an alarm that went.
+	all, rings := runbook(t), alarms(t)
+	for name, class := range rings {
+		want := class + "-…-" + name
+		if match := alarmOf.FindStringSubmatch(all[name].Text); match == nil || match[1] != want {
+			t.Errorf("docs/runbook/%s.md: it must have a line \"Alarm `%s`\", and has %q", name, want, match)
+		}
+	}
+	for name, page := range all {
+		if match := alarmOf.FindStringSubmatch(page.Text); match != nil && rings[match[2]] == "" {
+			t.Errorf("docs/runbook/%s.md is about the alarm %s, which no stack has", name, match[1])
+		}
+	}
+}
+
+func TestEveryErrorHasItsPage(t *testing.T) {
+	// Protects who reads an errorType in a log: one page is about it, and no page is left of a type that went.
+	types, found := errorTypes(t), map[string]string{}
+	for name, page := range runbook(t) {
+		for _, match := range typesOf.FindAllStringSubmatch(page.Text, -1) {
+			if !slices.Contains(types, match[1]) {
+				t.Errorf("docs/runbook/%s.md is about the error %s, which there is not", name, match[1])
+			}
+			if found[match[1]] != "" {
+				t.Errorf("two pages are about the error %s: %s and %s", match[1], found[match[1]], name)
+			}
+			found[match[1]] = name
+		}
+	}
+	index := indexText(t)
+	for _, name := range types {
+		if found[name] == "" {
+			t.Errorf("no page is about the error %s: it must have a line \"Error type `%s`\"", name, name)
+		} else if !strings.Contains(index, "[`"+name+"`]("+found[name]+".md)") {
+			t.Errorf("docs/runbook/README.md does not lead from the error `%s` to %s.md", name, found[name])
+		}
+	}
+}
+
+func indexText(t *testing.T) string {
+	t.Helper()
+	index, err := handbook.Read(root, "docs/runbook/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return index.Text
+}
+
+func TestPagesOfTheRunbookAreAlike(t *testing.T) {
+	// Protects a tired person's eyes: the same five headings in the same order, few lines, and something to type. And the index has each page.
+	index := indexText(t)
+	for name, page := range runbook(t) {
+		if !strings.Contains(index, "("+name+".md)") {
+			t.Errorf("docs/runbook/README.md does not lead to %s.md", name)
+		}
+		if n := strings.Count(page.Text, "\n"); n > 80 {
+			t.Errorf("%s has %d lines: too long for the night", page.Path, n)
+		}
+		if len(page.Commands()) == 0 {
+			t.Errorf("%s says nothing to type", page.Path)
+		}
+		if !alarmOf.MatchString(page.Text) && !typesOf.MatchString(page.Text) {
+			continue // what somebody does by day has its own headings
+		}
+		var headings []string
+		for _, h := range page.Headings[1:] {
+			headings = append(headings, h.Text)
+		}
+		if !slices.Equal(headings, fiveHeadings) {
+			t.Errorf("%s has the headings %q, want %q", page.Path, headings, fiveHeadings)
+		}
+	}
+}

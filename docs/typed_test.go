@@ -1,0 +1,60 @@
+package docs_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// provedElsewhere are commands that a sandbox cannot carry out, each with the place that does: a test, or a line of .ci/run. They stand in blocks of the language "sh".
+var provedElsewhere = map[string]proof{
+	"npx cdk bootstrap":                  {"infra/proof/deploy_test.go", `aws.cdk(configuration, "bootstrap"`},
+	"npx cdk deploy":                     {"infra/proof/deploy_test.go", `aws.cdk(configuration, "deploy"`},
+	"make deploy CONFIG=infra/prod.yaml": {"infra/proof/deploy_test.go", `aws.cdk(configuration, "deploy"`}, // the same command of the CDK, on the file that is named
+	"make synth CONFIG=infra/prod.yaml":  {".ci/run", "make synth CONFIG="},
+	"make demo":                          {".ci/run", "make demo"},
+	"make test":                          {".ci/run", "make test"},
+	"make -s sandbox | tee sandbox.env":  {"cmd/quilt-rotate/sandbox_test.go", "TestTheSandboxRunsUntilInterrupted"},
+	". ./sandbox.env":                    {"cmd/quilt-rotate/sandbox_test.go", "b.environ"},
+	"cd infra && npm ci && cp config.example.yaml config.yaml": {".ci/run", "make synth CONFIG=infra/config.example.yaml"},
+}
+
+// proof is a file of the checkout, and what must stand in it.
+type proof struct{ file, needle string }
+
+// known are the languages of blocks that hold no command, and "console", whose commands are typed by pages_test.go in cmd/quilt-rotate.
+var known = []string{"", "console", "text", "mermaid", "json", "yaml", "go", "python"}
+
+func TestWhatIsTypedIsTested(t *testing.T) {
+	// Protects readers from commands that nobody ever ran: each stands in a console block, which the tests of cmd/quilt-rotate type, or is proved somewhere that is named.
+	for _, p := range pages(t) {
+		for _, b := range p.Blocks {
+			if b.Language == "sh" {
+				for i, line := range strings.Split(strings.TrimSpace(b.Text), "\n") {
+					checkProof(t, fmt.Sprintf("%s:%d", p.Path, b.Line+i), line)
+				}
+				continue
+			}
+			if !slices.Contains(known, b.Language) {
+				t.Errorf("%s:%d: a block of the language %q: say which it is", p.Path, b.Line, b.Language)
+			}
+		}
+	}
+}
+
+func checkProof(t *testing.T, where, line string) {
+	t.Helper()
+	command, _, _ := strings.Cut(line, "  #")
+	by, ok := provedElsewhere[strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(command), "\\"))]
+	if !ok {
+		t.Errorf("%s: nothing proves %q", where, command)
+		return
+	}
+	file, err := os.ReadFile(filepath.Join(root, by.file))
+	if err != nil || !strings.Contains(string(file), by.needle) {
+		t.Errorf("%s: %s does not prove %q any more: it lacks %q (%v)", where, by.file, command, by.needle, err)
+	}
+}
