@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/care"
+	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
+	"quilt-rotate/internal/wording"
 )
 
 // Retired tells what became of the keys of a secret whose service is gone.
@@ -58,6 +61,8 @@ type retirement struct {
 	quiet   bool           // nobody had used the current key for the quiet period, before this command did
 	current apikey.Key     // zero: it does not log in any more
 	keepers care.Keepers
+	gate    gate
+	paused  *time.Time // until when this command paused the sweeps; nil: it did not
 }
 
 func (r *retirement) run(ctx context.Context) error {
@@ -66,6 +71,11 @@ func (r *retirement) run(ctx context.Context) error {
 		return nil
 	}
 	const untouched = "nothing was done"
+	r.gate = r.newGate(r.secret)
+	var err error
+	if r.keepers, err = r.findKeepers(ctx, r.secret); err != nil {
+		return left(err, untouched)
+	}
 	if err := r.watch(ctx); err != nil {
 		return left(err, untouched)
 	}
@@ -87,17 +97,30 @@ func (r *retirement) run(ctx context.Context) error {
 		return left(err, untouched)
 	}
 	for _, step := range []func(context.Context) error{
-		r.stopRotation, r.unstick, r.awaitQuiet, r.sweep, r.revokeOthers, r.revokeCurrent, r.takeLabelsOff, r.takeTagsOff,
+		r.gate.unmoved, r.stopRotation, r.unstick, r.awaitQuiet, r.revokeOthers, r.revokeCurrent, r.takeLabelsOff, r.takeTagsOff,
 	} {
 		err := ctx.Err()
 		if err == nil {
 			err = step(ctx)
 		}
 		if err != nil {
-			return left(err, "the secret is retired in part, and nothing is lost; go on with: quilt-rotate retire "+r.secret.Name)
+			return r.partly(err)
 		}
 	}
 	return nil
+}
+
+// partly adds to an error in which state the secret is.
+func (r *retirement) partly(err error) error {
+	state := "the secret is retired in part, and nothing is lost; go on with: quilt-rotate retire " + r.secret.Name
+	if r.paused != nil {
+		state = fmt.Sprintf("the secret is retired in part, and nothing is lost; its sweeps are paused until %s; go on with: quilt-rotate retire %s", wording.Clock(*r.paused), r.secret.Name)
+	}
+	err = cloud.Explain(err)
+	if next := hint.Of(err); next != "" && !errors.Is(err, context.Canceled) {
+		state = next + "; " + state
+	}
+	return hint.With(err, state)
 }
 
 // nothingLeft tells whether the secret has nothing of ours any more.

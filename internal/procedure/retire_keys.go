@@ -3,11 +3,9 @@ package procedure
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/care"
-	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
@@ -44,13 +42,6 @@ func (r *retirement) look(ctx context.Context) error {
 	plan, err := r.secret.Sweep(ctx, care.Preview)
 	if err != nil {
 		return err
-	}
-	if r.keepers, err = care.FindKeepers(ctx, r.Cloud, r.secret.ARN); err != nil {
-		return err
-	}
-	if len(r.keepers.Unread) > 0 {
-		u := r.keepers.Unread[0]
-		return hint.With(fmt.Errorf("the secret %s cannot be read, and may hold one of these keys: %w", u.Secret, cloud.Explain(u.Err)), "use credentials that may read all secrets in care, then run this again")
 	}
 	if plan.WouldFail != nil && !currentIsDead(plan) && plan.WouldFail.ErrorType != fault.TypeName(&fault.SweepIncomplete{}) {
 		return WouldFail(plan)
@@ -96,7 +87,9 @@ func (r *retirement) gather(ctx context.Context, plan revocation.Result) error {
 				key.version = v.Version
 			}
 		}
-		key.Current = key.version == holder.ID
+		if key.Current, err = r.isCurrent(ctx, key.version); err != nil {
+			return err
+		}
 		ours[k.KeyID] = true
 		r.result.Keys = append(r.result.Keys, key)
 	}
@@ -113,6 +106,15 @@ func (r *retirement) gather(ctx context.Context, plan revocation.Result) error {
 		r.result.Keys = append(r.result.Keys, key)
 	}
 	return nil
+}
+
+// isCurrent tells whether a version holds the current key: it, or one with the very same key, where somebody edited another field.
+func (r *retirement) isCurrent(ctx context.Context, version string) (bool, error) {
+	if version == "" {
+		return false, nil
+	}
+	value, err := r.secret.Value(ctx, version)
+	return value.Key().Equal(r.current), err
 }
 
 // notOurs is a key under our label, or the current one, that is not provably ours. It is left, unless it is dead.

@@ -169,6 +169,7 @@ func (r *retirement) pauseSweeps(ctx context.Context, needed time.Duration) (tim
 	if err != nil {
 		return time.Time{}, err
 	}
+	r.paused = paused.Until
 	return *paused.Until, nil
 }
 
