@@ -39,6 +39,13 @@ const (
 // look gathers the keys that are to die, and those that are not.
 func (r *retirement) look(ctx context.Context) error {
 	r.Tell.Doing("looking which keys the secret has")
+	if r.nothingLeft() { // no function knows it any more
+		if err := r.gatherOrphans(ctx, nil); err != nil {
+			return err
+		}
+		r.keep()
+		return nil
+	}
 	plan, err := r.secret.Sweep(ctx, care.Preview)
 	if err != nil {
 		return err
@@ -49,12 +56,17 @@ func (r *retirement) look(ctx context.Context) error {
 	if err := r.gather(ctx, plan); err != nil {
 		return err
 	}
+	r.keep()
+	return nil
+}
+
+// keep leaves the keys that another secret needs.
+func (r *retirement) keep() {
 	for i, k := range r.result.Keys {
 		if other, kept := r.keepers.Of(quilt.APIKey{ID: k.KeyID, Fingerprint: k.Fingerprint}); kept {
 			r.result.Keys[i].Fate, r.result.Keys[i].KeptBy = FateLeft, other
 		}
 	}
-	return nil
 }
 
 // currentIsDead tells whether nobody can list keys by the current one: it is refused, or overwritten.
@@ -166,8 +178,14 @@ func (r *retirement) gatherAlone(ctx context.Context, plan revocation.Result) er
 		seen[v.KeyID] = true
 		r.result.Keys = append(r.result.Keys, key)
 	}
+	return r.gatherOrphans(ctx, seen)
+}
+
+// gatherOrphans finds the keys that were made for the secret and that no version holds, in the watcher's list.
+func (r *retirement) gatherOrphans(ctx context.Context, seen map[string]bool) error {
 	if r.watcher == nil {
-		r.Tell.Tell(terminal.Warned, "the current key is dead, so keys that no version holds cannot be listed", "log in to have them found: --login")
+		r.unlisted = true
+		r.Tell.Tell(terminal.Warned, "keys that no version holds cannot be listed", "log in as the keys' user to have them found: --login")
 		return nil
 	}
 	account, err := r.watcher.Account(ctx)
