@@ -63,9 +63,9 @@ type retirement struct {
 	quiet    bool           // nobody had used one of the keys for the quiet period, before this command did
 	unlisted bool           // nobody could list keys that no version holds
 	current  apikey.Key     // zero: it does not log in any more
-	keepers care.Keepers
-	gate    gate
-	paused  *time.Time // until when this command paused the sweeps; nil: it did not
+	keepers  care.Keepers
+	gate     gate
+	paused   *time.Time // until when this command paused the sweeps; nil: it did not
 }
 
 func (r *retirement) run(ctx context.Context) error {
@@ -104,7 +104,7 @@ func (r *retirement) run(ctx context.Context) error {
 		return left(err, untouched)
 	}
 	for _, step := range []func(context.Context) error{
-		r.gate.unmoved, r.stopRotation, r.unstick, r.awaitQuiet, r.revokeOthers, r.revokeCurrent, r.refuseUnlisted, r.takeLabelsOff, r.takeTagsOff,
+		r.gate.unmoved, r.stopRotation, r.unstick, r.awaitQuiet, r.revokeOthers, r.refuseNew, r.revokeCurrent, r.refuseUnlisted, r.takeLabelsOff, r.takeTagsOff,
 	} {
 		err := ctx.Err()
 		if err == nil {

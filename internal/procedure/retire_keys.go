@@ -97,10 +97,8 @@ func (r *retirement) gather(ctx context.Context, plan revocation.Result) error {
 		for _, v := range plan.Versions {
 			if v.KeyID == k.KeyID && key.version == "" {
 				key.version = v.Version
+				key.Current = v.Version == holder.ID || v.SameKeyAs != "" && v.SameKeyAs == holder.ID // somebody edited another field
 			}
-		}
-		if key.Current, err = r.isCurrent(ctx, key.version); err != nil {
-			return err
 		}
 		ours[k.KeyID] = true
 		r.result.Keys = append(r.result.Keys, key)
@@ -118,15 +116,6 @@ func (r *retirement) gather(ctx context.Context, plan revocation.Result) error {
 		r.result.Keys = append(r.result.Keys, key)
 	}
 	return nil
-}
-
-// isCurrent tells whether a version holds the current key: it, or one with the very same key, where somebody edited another field.
-func (r *retirement) isCurrent(ctx context.Context, version string) (bool, error) {
-	if version == "" {
-		return false, nil
-	}
-	value, err := r.secret.Value(ctx, version)
-	return value.Key().Equal(r.current), err
 }
 
 // notOurs is a key under our label, or the current one, that is not provably ours. It is left, unless it is dead.

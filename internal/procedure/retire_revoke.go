@@ -3,6 +3,7 @@ package procedure
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"quilt-rotate/internal/apikey"
@@ -137,6 +138,32 @@ func (r *retirement) seeDead(ctx context.Context, k *RetiredKey, failed error) e
 			return err
 		}
 	}
+}
+
+// refuseNew refuses where a rotation that was cut off made a key after the look: once the current key is dead, nobody may be there to list it.
+func (r *retirement) refuseNew(ctx context.Context) error {
+	sessions := r.sessions(apikey.Key{})
+	if len(sessions) == 0 {
+		return nil
+	}
+	var account quilt.Account
+	var err error
+	for _, session := range sessions {
+		if account, err = session.Account(ctx); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for _, k := range account.Keys {
+		mark, ours := apikey.MarkOf(k.Name)
+		known := slices.ContainsFunc(r.result.Keys, func(have RetiredKey) bool { return have.KeyID == k.ID })
+		if ours && mark == apikey.SecretMark(r.secret.ARN) && !known && k.Status != quilt.Expired {
+			return hint.With(fmt.Errorf("the key %s was made for %s meanwhile", k.Fingerprint, r.secret.Name), "run this again: quilt-rotate retire "+r.secret.Name)
+		}
+	}
+	return nil
 }
 
 func (r *retirement) revokeCurrent(ctx context.Context) error {
