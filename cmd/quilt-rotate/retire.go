@@ -18,7 +18,7 @@ type retireCommand struct {
 	yesOption
 	User  string `placeholder:"NAME" xor:"person" help:"Log in at the registry with this user's password, to see who uses the key without using it."`
 	Login bool   `xor:"person" help:"Log in with a code or a key that is asked for, likewise."`
-	Wait  bool   `xor:"wait" help:"Wait here until nobody has used the current key for the quiet period."`
+	Wait  bool   `xor:"wait" help:"Wait here until nobody has used the keys for the quiet period."`
 	Force bool   `xor:"wait" help:"Do not wait: the service is gone for sure."`
 }
 
@@ -26,7 +26,7 @@ type retireCommand struct {
 func (retireCommand) Help() string {
 	return `For a secret whose service is gone. Shows which keys will die and when they were used last, and asks. Then: switches rotation off, has every key revoked that was made for the secret, the current one last, and takes its labels and tags off. Keys of other users, and those that another secret in care needs, are left.
 
-The current key is revoked when nobody has used it for the quiet period. That can be seen only by another login of the same user: --login, --user, or the secret's issuer. The secret itself stays; what is left to delete is told. It goes on where it was cut off.`
+Keys are revoked when nobody has used one of them for the quiet period. That can be seen only by another login of the same user: --login, --user, or the secret's issuer. If labels move while it runs, it stops. The secret itself stays; what is left to delete is told. It goes on where it was cut off.`
 }
 
 func (o *retireCommand) Run(ctx context.Context, c *terminal.Console) error {

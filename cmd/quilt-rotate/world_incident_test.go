@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"time"
 
@@ -11,8 +12,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awsecs"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
 	"quilt-rotate/internal/settings"
 )
 
@@ -29,6 +33,9 @@ var incidentCommands = map[string]func(w *world, ts *testscript.TestScript, neg 
 	"key-issuer":  (*world).keyIssuer,
 	"transfer":    (*world).transfer,
 	"pending-too": (*world).pendingToo,
+	"used-key":    (*world).usedKey,
+	"orphan":      (*world).orphan,
+	"hide":        (*world).hide,
 }
 
 // service CLUSTER NAME SECRET [stuck|failing]: an ECS service whose tasks read the secret, and which the secret's tag names.
@@ -185,4 +192,41 @@ func (w *world) asked(operation, secret string) int {
 		}
 	}
 	return n
+}
+
+// used-key ID: a consumer gets AWS credentials with the key, which the script has looked at.
+func (w *world) usedKey(ts *testscript.TestScript, _ bool, args []string) {
+	w.mu.Lock()
+	key := w.keys[args[0]]
+	w.mu.Unlock()
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, w.RegistryURL+"/api/auth/get_credentials", nil)
+	ts.Check(err)
+	request.Header.Set("Authorization", "Bearer "+key)
+	answer, err := http.DefaultClient.Do(request)
+	ts.Check(err)
+	ts.Check(answer.Body.Close())
+	if answer.StatusCode != http.StatusOK {
+		ts.Fatalf("the registry says %s", answer.Status)
+	}
+}
+
+// orphan VARIABLE SECRET: the registry has a key that was made for the secret, and that no version holds; its id goes into the variable.
+func (w *world) orphan(ts *testscript.TestScript, _ bool, args []string) {
+	shot, err := w.Secrets.Snapshot(args[1])
+	ts.Check(err)
+	id, secret := w.Registry.MintKey(sandbox.UserEmail, apikey.Name(args[1], w.Clock.Now(), shot.ARN), 90)
+	w.keep(id, secret)
+	ts.Setenv(args[0], id)
+}
+
+// hide SECRET: AWS refuses to show the secret's values from now on, until `! refuse`.
+func (w *world) hide(_ *testscript.TestScript, _ bool, args []string) {
+	deny := sandboxtest.AWSError(http.StatusBadRequest, "AccessDeniedException", "no")
+	w.addFault(sandboxtest.On(func(c *wire.Call, next func()) {
+		if strings.Contains(string(c.Body), args[0]) {
+			deny(c, next)
+			return
+		}
+		next()
+	}, "GetSecretValue"))
 }

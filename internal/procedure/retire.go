@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/care"
+	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
+	"quilt-rotate/internal/wording"
 )
 
 // Retired tells what became of the keys of a secret whose service is gone.
@@ -37,10 +40,11 @@ type RetireOptions struct {
 // The order: rotation goes off first, so that no key is made meanwhile. The current key dies last, since it is what lists and revokes the others. Labels come off
 // when their keys were seen to be dead, marks first; tags last of all, so that a secret that is not through is still found. A crash anywhere leaves a secret
 // that is retired in part, and the same command goes on: each step looks first whether it is done. A crash right after the current key has died leaves nobody who
-// lists keys: then each version's own key is asked to revoke itself, and the person's login finds the rest. Twice at once: whoever comes second finds it done.
+// lists keys: then each version's own key is asked to revoke itself, and labels and tags stay until a login of the keys' user has found the rest. Twice at once:
+// whoever comes second finds it done.
 //
-// Whether the current key is still used cannot be seen with that key: each look is a use, and so is each sweep. So sweeps are paused, and the look is a
-// person's, or the issuer's.
+// Whether the current key is still used cannot be seen with that key: each look is a use, and so is each sweep. So the look is a person's, or the issuer's,
+// and sweeps are paused while it is waited for. Every key that is to die must be quiet, not the current one alone.
 func (d *Desk) Retire(ctx context.Context, s *care.Secret, o RetireOptions) (Retired, error) {
 	r := &retirement{Desk: d, secret: s, options: o, result: Retired{Secret: s.ARN, Keys: []RetiredKey{}}}
 	err := r.run(ctx)
@@ -54,18 +58,27 @@ type retirement struct {
 	options RetireOptions
 	result  Retired
 
-	watcher *quilt.Session // who may look without using the current key; nil: nobody
-	quiet   bool           // nobody had used the current key for the quiet period, before this command did
-	current apikey.Key     // zero: it does not log in any more
-	keepers care.Keepers
+	watcher  *quilt.Session // who may look without using the current key; nil: nobody
+	stranger string         // whose login it was that may not look, since the keys are another user's
+	quiet    bool           // nobody had used one of the keys for the quiet period, before this command did
+	unlisted bool           // nobody could list keys that no version holds
+	current  apikey.Key     // zero: it does not log in any more
+	keepers  care.Keepers
+	gate     gate
+	paused   *time.Time // until when this command paused the sweeps; nil: it did not
 }
 
 func (r *retirement) run(ctx context.Context) error {
-	if r.nothingLeft() {
+	if r.nothingLeft() && r.options.Person == nil {
 		r.result.Complete = true
 		return nil
 	}
 	const untouched = "nothing was done"
+	r.gate = r.newGate(r.secret)
+	var err error
+	if r.keepers, err = r.findKeepers(ctx, r.secret); err != nil {
+		return left(err, untouched)
+	}
 	if err := r.watch(ctx); err != nil {
 		return left(err, untouched)
 	}
@@ -83,21 +96,43 @@ func (r *retirement) run(ctx context.Context) error {
 		return err
 	}
 	r.show()
+	if r.nothingLeft() && len(r.result.Keys) == 0 {
+		r.result.Complete = true
+		return nil
+	}
 	if err := r.Confirm(ctx, r.question(), r.secret.Name); err != nil {
 		return left(err, untouched)
 	}
 	for _, step := range []func(context.Context) error{
-		r.stopRotation, r.unstick, r.awaitQuiet, r.sweep, r.revokeOthers, r.revokeCurrent, r.takeLabelsOff, r.takeTagsOff,
+		r.gate.unmoved, r.stopRotation, r.unstick, r.awaitQuiet, r.revokeOthers, r.refuseNew, r.revokeCurrent, r.refuseUnlisted, r.takeLabelsOff, r.takeTagsOff,
 	} {
 		err := ctx.Err()
 		if err == nil {
 			err = step(ctx)
 		}
 		if err != nil {
-			return left(err, "the secret is retired in part, and nothing is lost; go on with: quilt-rotate retire "+r.secret.Name)
+			return r.partly(err)
 		}
 	}
 	return nil
+}
+
+// partly adds to an error in which state the secret is, and how to go on, where it does not say that itself.
+func (r *retirement) partly(err error) error {
+	again := "quilt-rotate retire " + r.secret.Name
+	state := "the secret is retired in part, and nothing is lost"
+	if r.paused != nil {
+		state += "; its sweeps are paused until " + wording.Clock(*r.paused)
+	}
+	err = cloud.Explain(err)
+	next := hint.Of(err)
+	switch {
+	case next == "" || errors.Is(err, context.Canceled):
+		return hint.With(err, state+"; go on with: "+again)
+	case strings.Contains(next, again) || strings.Contains(next, "run this again"):
+		return hint.With(err, next+"; "+state)
+	}
+	return hint.With(err, next+"; "+state+"; go on with: "+again)
 }
 
 // nothingLeft tells whether the secret has nothing of ours any more.
@@ -162,6 +197,21 @@ func (r *retirement) unstick(ctx context.Context) error {
 		return hint.With(errors.New("a rotation has just ended by itself, so the secret has another current key"), "run this again: quilt-rotate retire "+r.secret.Name)
 	}
 	return err
+}
+
+// refuseUnlisted keeps labels and tags where keys that no version holds may live: without them nobody would look for those any more.
+func (r *retirement) refuseUnlisted(context.Context) error {
+	if !r.unlisted {
+		return nil
+	}
+	next := fmt.Sprintf("log in as the keys' user: quilt-rotate retire %s --login", r.secret.Name)
+	if r.options.Force {
+		next += " --force"
+	}
+	if r.stranger != "" {
+		next += fmt.Sprintf("; if they are %[2]s's: aws secretsmanager tag-resource --secret-id %[1]s --tags Key=%[3]s,Value=%[2]s", r.secret.Name, r.stranger, settings.TagOwner)
+	}
+	return hint.With(errors.New("the current key is dead, so keys that no version holds cannot be listed: labels and tags stay"), next)
 }
 
 // takeLabelsOff takes the labels off versions whose keys are dead, or another secret's: marks first.

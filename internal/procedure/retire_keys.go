@@ -3,11 +3,9 @@ package procedure
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/care"
-	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
@@ -41,16 +39,16 @@ const (
 // look gathers the keys that are to die, and those that are not.
 func (r *retirement) look(ctx context.Context) error {
 	r.Tell.Doing("looking which keys the secret has")
+	if r.nothingLeft() { // no function knows it any more
+		if err := r.gatherOrphans(ctx, nil); err != nil {
+			return err
+		}
+		r.keep()
+		return nil
+	}
 	plan, err := r.secret.Sweep(ctx, care.Preview)
 	if err != nil {
 		return err
-	}
-	if r.keepers, err = care.FindKeepers(ctx, r.Cloud, r.secret.ARN); err != nil {
-		return err
-	}
-	if len(r.keepers.Unread) > 0 {
-		u := r.keepers.Unread[0]
-		return hint.With(fmt.Errorf("the secret %s cannot be read, and may hold one of these keys: %w", u.Secret, cloud.Explain(u.Err)), "use credentials that may read all secrets in care, then run this again")
 	}
 	if plan.WouldFail != nil && !currentIsDead(plan) && plan.WouldFail.ErrorType != fault.TypeName(&fault.SweepIncomplete{}) {
 		return WouldFail(plan)
@@ -58,12 +56,17 @@ func (r *retirement) look(ctx context.Context) error {
 	if err := r.gather(ctx, plan); err != nil {
 		return err
 	}
+	r.keep()
+	return nil
+}
+
+// keep leaves the keys that another secret needs.
+func (r *retirement) keep() {
 	for i, k := range r.result.Keys {
 		if other, kept := r.keepers.Of(quilt.APIKey{ID: k.KeyID, Fingerprint: k.Fingerprint}); kept {
 			r.result.Keys[i].Fate, r.result.Keys[i].KeptBy = FateLeft, other
 		}
 	}
-	return nil
 }
 
 // currentIsDead tells whether nobody can list keys by the current one: it is refused, or overwritten.
@@ -94,9 +97,9 @@ func (r *retirement) gather(ctx context.Context, plan revocation.Result) error {
 		for _, v := range plan.Versions {
 			if v.KeyID == k.KeyID && key.version == "" {
 				key.version = v.Version
+				key.Current = v.Version == holder.ID || v.SameKeyAs != "" && v.SameKeyAs == holder.ID // somebody edited another field
 			}
 		}
-		key.Current = key.version == holder.ID
 		ours[k.KeyID] = true
 		r.result.Keys = append(r.result.Keys, key)
 	}
@@ -164,8 +167,14 @@ func (r *retirement) gatherAlone(ctx context.Context, plan revocation.Result) er
 		seen[v.KeyID] = true
 		r.result.Keys = append(r.result.Keys, key)
 	}
+	return r.gatherOrphans(ctx, seen)
+}
+
+// gatherOrphans finds the keys that were made for the secret and that no version holds, in the watcher's list.
+func (r *retirement) gatherOrphans(ctx context.Context, seen map[string]bool) error {
 	if r.watcher == nil {
-		r.Tell.Tell(terminal.Warned, "the current key is dead, so keys that no version holds cannot be listed", "log in to have them found: --login")
+		r.unlisted = true
+		r.Tell.Tell(terminal.Warned, "keys that no version holds cannot be listed", "log in as the keys' user to have them found: --login")
 		return nil
 	}
 	account, err := r.watcher.Account(ctx)

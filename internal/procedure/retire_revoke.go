@@ -7,36 +7,10 @@ import (
 	"time"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/care"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
-	"quilt-rotate/internal/vault"
-	"quilt-rotate/internal/wording"
 )
-
-// sweep has the function revoke the superseded keys and orphans, by its own rules. Where another secret needs one of them, it is not asked: it knows
-// nothing of other secrets.
-func (r *retirement) sweep(ctx context.Context) error {
-	if r.current.IsZero() || slices.ContainsFunc(r.result.Keys, func(k RetiredKey) bool { return k.KeptBy != "" && !k.Current }) {
-		return nil
-	}
-	r.Tell.Doing("the function sweeps")
-	result, err := r.secret.Sweep(ctx, care.Forced)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	for _, a := range result.Actions {
-		if a.Done {
-			l := wording.Happened(a, time.Now())
-			r.Tell.Tell(l.Mark, l.Text, l.Beside)
-		}
-	}
-	if err != nil { // what it left is revoked below, one by one
-		r.Tell.Tell(terminal.Noted, "the sweep left some to be revoked one by one", "")
-	}
-	return nil
-}
 
 // revokeOthers revokes what is left to die, but the current key.
 func (r *retirement) revokeOthers(ctx context.Context) error {
@@ -45,17 +19,11 @@ func (r *retirement) revokeOthers(ctx context.Context) error {
 		if k.Fate != FateToDie || k.Current {
 			continue
 		}
-		dead, err := r.isDead(ctx, k)
-		if err != nil {
+		r.Tell.Doing("revoking " + k.Fingerprint)
+		if err := r.revoke(ctx, k); err != nil {
 			return err
 		}
-		if !dead {
-			r.Tell.Doing("revoking " + k.Fingerprint)
-			if err := r.revoke(ctx, k); err != nil {
-				return err
-			}
-			r.Tell.Tell(terminal.Done, "revoked "+k.Fingerprint, "")
-		}
+		r.Tell.Tell(terminal.Done, "revoked "+k.Fingerprint, "")
 		k.Fate = FateRevoked
 	}
 	return nil
@@ -100,6 +68,9 @@ func (r *retirement) isDead(ctx context.Context, k *RetiredKey) (bool, error) {
 	}
 	for _, session := range r.sessions(key) {
 		l, askErr := session.Login(ctx, k.KeyID)
+		if askErr == nil && l.Key == nil && k.Owner != "" && l.Email != k.Owner { // another user's login knows nothing of it
+			askErr = fmt.Errorf("whether the key %s is dead is not known: it is %s's, and the login is %s", k.Fingerprint, k.Owner, l.Email)
+		}
 		if askErr == nil {
 			return l.Key == nil, nil
 		}
@@ -108,25 +79,26 @@ func (r *retirement) isDead(ctx context.Context, k *RetiredKey) (bool, error) {
 	return false, err
 }
 
-// revoke revokes a key, and sees that it is dead. Right before, it looks whether another secret needs it: somebody may have copied it meanwhile.
+// revoke revokes a key, and sees that it is dead. Right before, it passes the gate: somebody may have copied the key, or made it current, meanwhile. Of the
+// function's forced sweep nothing is asked: it passes a gate of its own, but knows neither other secrets nor which keys were shown to the person.
 func (r *retirement) revoke(ctx context.Context, k *RetiredKey) error {
-	keepers, err := care.FindKeepers(ctx, r.Cloud, r.secret.ARN)
-	if err != nil {
-		return err
-	}
 	key, err := r.key(ctx, k)
 	if err != nil {
 		return err
 	}
-	other, kept := keepers.Of(quilt.APIKey{ID: k.KeyID, Fingerprint: k.Fingerprint})
-	if !kept && !key.IsZero() {
-		other, kept = keepers.OfKey(key)
+	d := doomed{quilt.APIKey{ID: k.KeyID, Fingerprint: k.Fingerprint}, key, k.Current}
+	other, err := r.gate.keeper(ctx, d)
+	if err != nil {
+		return err
 	}
-	if kept {
+	if other != "" {
 		k.Fate, k.KeptBy = FateLeft, other
-		return hint.With(fmt.Errorf("the secret %s holds the key %s now", other, k.Fingerprint), "rotate that one first, then run this again")
+		return hint.With(fmt.Errorf("the secret %s holds the key %s now", other, k.Fingerprint), "rotate that one first")
 	}
 	return finish(ctx, func(ctx context.Context) error {
+		if err := r.gate.pass(ctx, d); err != nil {
+			return err
+		}
 		failed := r.revokeBy(ctx, k, key)
 		return r.seeDead(ctx, k, failed)
 	})
@@ -168,6 +140,32 @@ func (r *retirement) seeDead(ctx context.Context, k *RetiredKey, failed error) e
 	}
 }
 
+// refuseNew refuses where a rotation that was cut off made a key after the look: once the current key is dead, nobody may be there to list it.
+func (r *retirement) refuseNew(ctx context.Context) error {
+	sessions := r.sessions(apikey.Key{})
+	if len(sessions) == 0 {
+		return nil
+	}
+	var account quilt.Account
+	var err error
+	for _, session := range sessions {
+		if account, err = session.Account(ctx); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for _, k := range account.Keys {
+		mark, ours := apikey.MarkOf(k.Name)
+		known := slices.ContainsFunc(r.result.Keys, func(have RetiredKey) bool { return have.KeyID == k.ID })
+		if ours && mark == apikey.SecretMark(r.secret.ARN) && !known && k.Status != quilt.Expired {
+			return hint.With(fmt.Errorf("the key %s was made for %s meanwhile", k.Fingerprint, r.secret.Name), "run this again: quilt-rotate retire "+r.secret.Name)
+		}
+	}
+	return nil
+}
+
 func (r *retirement) revokeCurrent(ctx context.Context) error {
 	for i := range r.result.Keys {
 		k := &r.result.Keys[i]
@@ -175,25 +173,11 @@ func (r *retirement) revokeCurrent(ctx context.Context) error {
 			continue
 		}
 		r.Tell.Doing("revoking the current key")
-		if err := r.stillCurrent(ctx, k); err != nil {
-			return err
-		}
 		if err := r.revoke(ctx, k); err != nil {
 			return err
 		}
 		k.Fate, r.current = FateRevoked, apikey.Key{}
 		r.Tell.Tell(terminal.Done, "revoked the current key "+k.Fingerprint, "it is refused")
-	}
-	return nil
-}
-
-// stillCurrent refuses where somebody gave the secret another value meanwhile: so it is used.
-func (r *retirement) stillCurrent(ctx context.Context, k *RetiredKey) error {
-	if err := r.secret.Look(ctx); err != nil {
-		return err
-	}
-	if holder, ok := r.secret.Holder(vault.Current); !ok || holder.ID != k.version {
-		return hint.With(fmt.Errorf("AWSCURRENT of %s has moved meanwhile: somebody uses the secret", r.secret.Name), "see who, then run this again: quilt-rotate retire "+r.secret.Name)
 	}
 	return nil
 }
