@@ -106,7 +106,7 @@ func printKeyIn(c *terminal.Console, o jsonOption, done procedure.KeyIn, err err
 
 func keyRows(done procedure.KeyIn) [][2]string {
 	k := done.Key
-	rows := [][2]string{{"secret", done.Name}, {"version", done.VersionID}}
+	rows := [][2]string{{"secret", done.Secret}, {"version", done.VersionID}}
 	if k.KeyName != "" {
 		rows = append(rows, [2]string{"key", k.KeyName}, [2]string{"id", k.KeyID})
 	}

@@ -65,7 +65,7 @@ func (o *emergencyCommand) printStrays(c *terminal.Console, strays []procedure.S
 		if k.LastUsedAt != nil {
 			used = "last used " + moment(*k.LastUsedAt)
 		}
-		_ = c.Tell(terminal.Warned, k.ID, fmt.Sprintf("made %s, %s, %s", moment(k.CreatedAt), used, k.Name)) // an output that is gone is told at the end
+		_ = c.Tell(terminal.Warned, k.KeyID, fmt.Sprintf("made %s, %s, %s", moment(k.CreatedAt), used, k.KeyName)) // an output that is gone is told at the end
 	}
 	if len(strays) > 0 {
 		fmt.Fprintln(c.Err, "revoke those that you do not know: quilt-rotate keys revoke ID")

@@ -54,7 +54,9 @@ func (o *keysCreateCommand) Run(ctx context.Context, c *terminal.Console) error 
 		return err
 	}
 	if o.JSON {
-		return c.JSON(shownKeyOf(key.APIKey))
+		shown := shownKeyOf(key.APIKey)
+		shown.File = o.Output
+		return c.JSON(shown)
 	}
 	about := fmt.Sprintf("key %s, which expires on %s", key.ID, key.ExpiresAt.UTC().Format(time.DateOnly))
 	if o.Output == "" {

@@ -32,11 +32,13 @@ func (o *rollbackCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	done, err := d.Rollback(ctx, s, registry, o.To)
 	closeDesk()
-	if err != nil {
-		return err
+	if o.JSON && done.Secret != "" {
+		if jsonErr := c.JSON(done); jsonErr != nil {
+			return jsonErr
+		}
 	}
-	if o.JSON {
-		return c.JSON(done)
+	if err != nil || o.JSON {
+		return err
 	}
 	return printRollback(c, done)
 }
