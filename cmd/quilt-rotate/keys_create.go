@@ -33,7 +33,9 @@ or to the program at the other end of a pipe, alone and without a line end:
 
   quilt-rotate keys create --name ci-prod-2026q4 --expires-in-days 90 | docker secret create quilt_api_key -
 
-Where it cannot be written, the key is revoked. A key that shall be rotated is made by ` + "`quilt-rotate bootstrap`" + `.`
+Where it cannot be written, the key is revoked. A key that shall be rotated is made by ` + "`quilt-rotate bootstrap`" + `.
+
+With --json: an object {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt, file}.`
 }
 
 // Run makes sure of a place for the key before it makes one.

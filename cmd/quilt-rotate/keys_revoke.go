@@ -31,7 +31,9 @@ func (keysRevokeCommand) Help() string {
 	return `By id, or by the key itself, which is typed unseen or comes on standard input. Where a password comes there too (--user), the key is the first line, and the
 password the second.
 
-A key that a secret in care holds as its current or pending one is refused. Where AWS cannot be asked, that is not checked, and said.`
+A key that a secret in care holds as its current or pending one is refused. Where AWS cannot be asked, that is not checked, and said.
+
+With --json: an array [{keyId, keyName, owner}] of those that are gone; an id is left out where the key itself was given.`
 }
 
 // revokedKey is one key that is gone, in JSON.
