@@ -65,6 +65,7 @@ func (r *retirement) run(ctx context.Context) error {
 		r.result.Complete = true
 		return nil
 	}
+	r.secret.LookFromHere(r.options.Registry)
 	const untouched = "nothing was done"
 	if err := r.watch(ctx); err != nil {
 		return left(err, untouched)

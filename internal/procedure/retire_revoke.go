@@ -16,9 +16,9 @@ import (
 )
 
 // sweep has the function revoke the superseded keys and orphans, by its own rules. Where another secret needs one of them, it is not asked: it knows
-// nothing of other secrets.
+// nothing of other secrets. Where no function is deployed, all are revoked one by one.
 func (r *retirement) sweep(ctx context.Context) error {
-	if r.current.IsZero() || slices.ContainsFunc(r.result.Keys, func(k RetiredKey) bool { return k.KeptBy != "" && !k.Current }) {
+	if !r.secret.Deployed() && r.secret.RevokeFunction == "" || r.current.IsZero() || slices.ContainsFunc(r.result.Keys, func(k RetiredKey) bool { return k.KeptBy != "" && !k.Current }) {
 		return nil
 	}
 	r.Tell.Doing("the function sweeps")
