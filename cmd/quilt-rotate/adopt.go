@@ -55,7 +55,7 @@ func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err := procedure.RotatedByUs(ctx, s, o.RotateFunction); err != nil {
 		return err
 	}
-	registry, err := o.orAlone(ctx, s)
+	registry, err := o.ofSecret(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if s != nil && o.KMSKey != "" {
 		return &usageError{errors.New("--kms-key is for a secret that is created, and " + s.Name + " is there")}
 	}
-	registry, err := o.orAlone(ctx, s)
+	registry, err := o.ofSecret(ctx, s)
 	if err != nil {
 		return err
 	}

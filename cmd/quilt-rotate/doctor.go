@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 
@@ -10,6 +11,7 @@ import (
 
 	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/doctor"
+	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -86,7 +88,7 @@ func (o *doctorCommand) options() (doctor.Options, error) {
 	if err != nil {
 		return doctor.Options{}, err
 	}
-	options := doctor.Options{RevokeFunction: o.RevokeFunction, Registry: o.Registry, Catalog: o.Catalog, Client: client, NoProbe: o.NoProbe}
+	options := doctor.Options{RevokeFunction: o.RevokeFunction, Registry: o.Registry, Catalog: o.Catalog, Elsewhere: os.Getenv(settings.EnvRegistryURL), Client: client, NoProbe: o.NoProbe}
 	for _, s := range o.Secrets {
 		options.Secrets = append(options.Secrets, string(s))
 	}

@@ -13,6 +13,7 @@ type emergencyCommand struct {
 	secretArgument
 	sweeperOption
 	registryOptions
+	loginOptions
 	jsonOption
 	yesOption
 	Version     string `placeholder:"ID" help:"Version whose key has leaked: its id, or how it begins. Default: the current one."`
@@ -49,7 +50,7 @@ func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	done, err := d.Emergency(ctx, s, procedure.EmergencyOptions{
-		Registry: registry, Version: o.Version, SkipRestart: o.SkipRestart, RestartTime: time.Duration(o.RestartFor),
+		Registry: registry, LogIn: o.logIn(c), Version: o.Version, SkipRestart: o.SkipRestart, RestartTime: time.Duration(o.RestartFor),
 		Patience: procedure.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)},
 	})
 	closeDesk()

@@ -117,8 +117,12 @@ func (o registryOptions) given(ctx context.Context) (string, error) {
 	return catalog.RegistryURL, signin.CheckPlatform(catalog)
 }
 
-// ofSecret is a client of the registry whose keys the secret holds.
+// ofSecret is a client of the registry whose keys the secret holds: that of its functions; where none is deployed for it, or there is no secret yet, the
+// one that the options or the environment name.
 func (o registryOptions) ofSecret(ctx context.Context, s *care.Secret) (*quilt.Client, error) {
+	if s == nil || !s.Deployed() {
+		return o.alone(ctx)
+	}
 	given, err := o.given(ctx)
 	if err != nil {
 		return nil, err
@@ -128,14 +132,6 @@ func (o registryOptions) ofSecret(ctx context.Context, s *care.Secret) (*quilt.C
 		return nil, err
 	}
 	return s.Registry(ctx, given, options)
-}
-
-// orAlone is a client of the registry whose keys the secret holds; where nothing rotates it yet, of the one that the options or the environment name.
-func (o registryOptions) orAlone(ctx context.Context, s *care.Secret) (*quilt.Client, error) {
-	if s != nil && s.Rotation.Function != "" {
-		return o.ofSecret(ctx, s)
-	}
-	return o.alone(ctx)
 }
 
 // alone is a client of the registry that the options name, or else the environment: for commands that are about no secret.

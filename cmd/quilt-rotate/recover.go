@@ -35,7 +35,7 @@ func (o *recoverCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	registry, err := o.orAlone(ctx, s)
+	registry, err := o.ofSecret(ctx, s)
 	if err != nil {
 		return err
 	}

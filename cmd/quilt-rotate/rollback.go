@@ -36,7 +36,7 @@ func (o *rollbackCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	registry, err := o.orAlone(ctx, s)
+	registry, err := o.ofSecret(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cloud"
@@ -30,6 +31,23 @@ type Secret struct {
 
 	cloud  *cloud.Cloud
 	rotate *cloud.Function // once it was looked up
+	alone  *quilt.Client   // see [Secret.LookFromHere]
+}
+
+// Deployed tells whether a function was ever deployed for the secret's rotation.
+func (s *Secret) Deployed() bool { return s.Rotation.Function != "" }
+
+// LookFromHere has this machine make the looks ([Preview]) at a secret for which nothing is deployed, at a registry that the caller was told of. Sweeps stay
+// the function's.
+func (s *Secret) LookFromHere(registry *quilt.Client) {
+	if !s.Deployed() && s.RevokeFunction == "" {
+		s.alone = registry
+	}
+}
+
+// defaults are the settings of a sweep where no function has others.
+func defaults() settings.Revoke {
+	return settings.Revoke{Grace: settings.DefaultGrace, Quiet: settings.DefaultQuiet, OrphanAge: settings.DefaultOrphanAge}
 }
 
 // Open describes a secret, by name or ARN. A secret that is marked for deletion is refused.
@@ -105,9 +123,6 @@ func (s *Secret) RegistryURL(ctx context.Context) (string, error) {
 // one, this fails: a key is never shown to a registry that did not make it.
 func (s *Secret) Registry(ctx context.Context, given string, options quilt.Options) (*quilt.Client, error) {
 	url, err := s.RegistryURL(ctx)
-	if err != nil && given != "" && s.Rotation.Function == "" {
-		return quilt.NewClient(given, options) // nothing is deployed for it yet
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +152,9 @@ func (s *Secret) ForRotation(ctx context.Context) (settings.Rotation, error) {
 
 // ForRevocation are the settings that hold for the secret's sweeps.
 func (s *Secret) ForRevocation(ctx context.Context) (settings.Revocation, error) {
+	if s.alone != nil {
+		return defaults().ForSecret(s.Tags)
+	}
 	name, err := s.Sweeper(ctx)
 	if err != nil {
 		return settings.Revocation{}, err
@@ -191,6 +209,9 @@ const (
 // Sweep has the function sweep the secret, or look at what a sweep would do. It fails with a [*cloud.FunctionError] where the sweep failed; a look tells in
 // its result what the sweep would fail with.
 func (s *Secret) Sweep(ctx context.Context, mode SweepMode) (revocation.Result, error) {
+	if s.alone != nil && (mode == Preview || mode == PreviewForced) {
+		return s.lookFromHere(ctx, mode)
+	}
 	name, err := s.Sweeper(ctx)
 	if err != nil {
 		return revocation.Result{}, err
@@ -204,6 +225,11 @@ func (s *Secret) Sweep(ctx context.Context, mode SweepMode) (revocation.Result, 
 		return revocation.Result{}, errors.New("the answer of the function " + name + " is none of a sweep")
 	}
 	return result, nil
+}
+
+func (s *Secret) lookFromHere(ctx context.Context, mode SweepMode) (revocation.Result, error) {
+	sweeper := &revocation.Sweeper{Vault: s.cloud.Vault, Registry: s.alone, Settings: defaults(), Log: slog.New(slog.DiscardHandler)}
+	return sweeper.Look(ctx, revocation.Request{SecretID: s.ARN, Force: mode == PreviewForced})
 }
 
 // Restart are the ECS services that the secret's tag names: they got the key at their start.

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -48,7 +49,7 @@ func (v *visit) readCatalog(ctx context.Context) finding {
 func (v *visit) registriesOf(patients []*patient) []*registry {
 	for _, p := range patients {
 		if p.secret != nil && p.secret.Rotation.Function == "" { // else a key would go where somebody typed, and not where it was made
-			p.url, _ = settings.RegistryURL(v.given)
+			p.url, _ = settings.RegistryURL(cmp.Or(v.given, v.Elsewhere))
 		}
 		if p.url != "" {
 			r := v.registry(p.url)

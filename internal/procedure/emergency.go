@@ -46,6 +46,7 @@ type EmergencyOptions struct {
 	Patience    Patience
 	SkipRestart bool
 	RestartTime time.Duration // how long services are waited for
+	LogIn       Login         // makes the new key, where no function rotates the secret
 }
 
 // Emergency makes a leaked key useless: it is replaced, and then revoked.
@@ -71,6 +72,7 @@ type emergency struct {
 	result  Emergency
 
 	leaked apikey.Key
+	owner  string // whose it is; "": not known
 }
 
 func (e *emergency) run(ctx context.Context) error {
@@ -118,6 +120,7 @@ func (e *emergency) note(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	e.owner = owner
 	says := map[KeyState]string{KeyLogsIn: "it logs in, as " + owner, KeyRefused: "it is refused already", KeyUnknown: "whether it logs in is not known"}[state]
 	e.Tell.Tell(terminal.Noted, "the leaked key is "+e.leaked.Fingerprint(), fmt.Sprintf("version %s; %s", wording.Short(version.ID), says))
 	if err := e.warnOfOthers(ctx); err != nil {
@@ -223,6 +226,9 @@ func (e *emergency) replace(ctx context.Context) error {
 		e.Tell.Tell(terminal.Noted, "the leaked key is not current any more, so there is nothing to replace", "")
 		return nil
 	}
+	if !e.secret.Deployed() {
+		return e.install(ctx)
+	}
 	rotated, err := e.Rotate(ctx, e.secret, e.options.Patience)
 	e.result.NewVersionID, e.result.NewKeyID = rotated.VersionID, rotated.KeyID
 	if err == nil {
@@ -301,8 +307,21 @@ func names(services []settings.Service) string {
 	return strings.Join(words, ", ")
 }
 
-// sweep has the function revoke the leaked key. Where that fails the key is asked to revoke itself.
+// sweep has the function revoke the leaked key. Where that fails, or none is deployed, the key is asked to revoke itself.
 func (e *emergency) sweep(ctx context.Context) error {
+	if e.secret.Deployed() || e.secret.RevokeFunction != "" {
+		if err := e.haveSwept(ctx); err != nil {
+			return err
+		}
+	}
+	state, _, err := tryKey(ctx, e.options.Registry, e.leaked)
+	if err != nil || state == KeyRefused {
+		return err
+	}
+	return e.revokeItself(ctx)
+}
+
+func (e *emergency) haveSwept(ctx context.Context) error {
 	e.Tell.Doing("the function sweeps, and skips grace, quiet period and hold")
 	result, err := e.secret.Sweep(ctx, care.Forced)
 	if ctx.Err() != nil {
@@ -315,17 +334,13 @@ func (e *emergency) sweep(ctx context.Context) error {
 	if err != nil {
 		e.Tell.Tell(terminal.Warned, "the sweep did not do all", cloud.Explain(err).Error())
 	}
-	state, _, err := tryKey(ctx, e.options.Registry, e.leaked)
-	if err != nil || state == KeyRefused {
-		return err
-	}
-	return e.revokeItself(ctx)
+	return nil
 }
 
 // revokeItself revokes the leaked key by itself: byte for byte that one, whatever labels say. The sweep's gates hold here too: not where it is the current or
 // pending key after all, nor where another secret holds it.
 func (e *emergency) revokeItself(ctx context.Context) error {
-	e.Tell.Doing("the leaked key still logs in: revoking it directly")
+	e.Tell.Doing("revoking the leaked key directly")
 	keepers, err := care.FindKeepers(ctx, e.Cloud, e.secret.ARN)
 	if err != nil {
 		return err

@@ -74,6 +74,7 @@ func (r *retirement) run(ctx context.Context) error {
 		r.result.Complete = true
 		return nil
 	}
+	r.secret.LookFromHere(r.options.Registry)
 	const untouched = "nothing was done"
 	r.gate = r.newGate(r.secret)
 	var err error

@@ -59,6 +59,16 @@ func newFailure(err error) *Failure {
 	return &Failure{ErrorType: fault.TypeName(err), Error: err.Error()}
 }
 
+// Look is a dry run, as the function answers it: what a sweep would fail with is in the result. It fails only where ctx has ended.
+func (s *Sweeper) Look(ctx context.Context, req Request) (Result, error) {
+	req.DryRun = true
+	result, err := s.Sweep(ctx, req)
+	if err != nil {
+		result.WouldFail = newFailure(err)
+	}
+	return result, ctx.Err()
+}
+
 // show fills what only a dry run shows. It reads the values that no rule needed, after the plan is made: what a sweep would not know must not
 // change what it would do.
 func (s *sweep) show(ctx context.Context, v *view) {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -38,6 +39,8 @@ type Status struct {
 	Problems    []Problem         `json:"problems,omitempty"`
 	Error       string            `json:"error,omitempty"` // why it could not be looked at, wholly or in part
 	Hint        string            `json:"hint,omitempty"`
+
+	unserved bool // no function serves it, which is a problem of its own
 }
 
 // Rotation is how a secret is rotated.
@@ -124,6 +127,11 @@ func Of(ctx context.Context, c *cloud.Cloud, revokeFunction, name string) Status
 			st.Rotation.UnderWaySince = &since
 		}
 	}
+	if !s.Deployed() && revokeFunction == "" || !inCare(s.Secret) {
+		st.Versions, st.unserved = fromLabels(s.Secret), true
+		st.Problems = append(problems(st), unserved(s.Secret))
+		return st
+	}
 	result, err := s.Sweep(ctx, care.Preview)
 	if err != nil {
 		st.Versions = fromLabels(s.Secret)
@@ -137,6 +145,29 @@ func Of(ctx context.Context, c *cloud.Cloud, revokeFunction, name string) Status
 	}
 	st.Problems = problems(st)
 	return st
+}
+
+// inCare tells whether anything of quilt-rotate is on the secret, or it is rotated.
+func inCare(s vault.Secret) bool {
+	for name := range s.Tags {
+		if strings.HasPrefix(name, settings.TagPrefix) {
+			return true
+		}
+	}
+	for _, v := range s.Versions {
+		if len(v.Keys)+len(v.Marks)+len(v.Unknown) > 0 {
+			return true
+		}
+	}
+	return s.Rotation.Enabled
+}
+
+// unserved is the one problem of a secret that no function serves: it is not deployed yet, or it is not in care (any more).
+func unserved(s vault.Secret) Problem {
+	if !inCare(s) {
+		return Problem{Text: "it is not in the care of quilt-rotate", Hint: "to take it into care: quilt-rotate adopt " + s.Name}
+	}
+	return Problem{Text: "it is not deployed yet: nothing rotates it", Hint: "put it into a stack (infra/README.md), and deploy that"}
 }
 
 func (s Status) failed(err error) Status {
@@ -222,7 +253,7 @@ func problems(s Status) []Problem {
 	if s.Sweep != nil && s.Sweep.Outcome == revocation.NotBootstrapped {
 		note(true, "quilt-rotate bootstrap "+s.Secret, "it waits for its first key")
 	}
-	if !s.Rotation.On {
+	if !s.Rotation.On && !s.unserved {
 		note(true, "deploy its stack again, or, if its service is gone: quilt-rotate retire "+s.Secret, "rotation is switched off")
 	}
 	if s.Rotation.Overdue {
