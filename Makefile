@@ -9,7 +9,7 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # A function for Lambda: static, and the same bytes in every checkout.
 FUNCTION_BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags="-s -w -buildid="
 
-.PHONY: help demo test build sandbox invoke lint docs spelling picture generate fuzz soak clean go
+.PHONY: help demo test build sandbox invoke lint docs spelling picture generate fuzz soak bench clean go
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { \
@@ -29,6 +29,7 @@ test: go ## Run go vet, the gofmt check, all tests (with the race detector, wher
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then race=-race; else echo "no C compiler: testing WITHOUT the race detector" >&2; fi; \
 	echo "$(GO) test $$race ./..."; $(GO) test $$race ./...
+	$(GO) vet -tags awsconfig ./internal/function && $(GO) test -tags awsconfig ./internal/function
 	$(GO) test ./internal/revocation -run 'TestEveryCrash|TestMachine' -v -rapid.checks=150
 	$(GO) test ./cmd/quilt-rotate -run TestPages -parallel 8
 
@@ -38,7 +39,7 @@ build: go ## Build both functions for this machine, and the command, into build/
 	@$(FUNCTION_BUILD) -o $(BUILD)/rotate/bootstrap ./functions/rotate
 	@$(FUNCTION_BUILD) -o $(BUILD)/revoke/bootstrap ./functions/revoke
 	@vcs=$$(git status >/dev/null 2>&1 && echo auto || echo false); \
-	$(GO) build -trimpath -buildvcs=$$vcs -o $(BUILD)/quilt-rotate ./cmd/quilt-rotate
+	$(GO) build -trimpath -buildvcs=$$vcs -ldflags="-s -w" -o $(BUILD)/quilt-rotate ./cmd/quilt-rotate
 
 sandbox: build ## Run Secrets Manager, Lambda and a Quilt registry on loopback, to try things by hand
 	@$(BUILD)/quilt-rotate sandbox
@@ -75,6 +76,14 @@ fuzz: go ## Run every fuzz target for a while: make fuzz FUZZTIME=1m
 
 soak: go ## Go through every crash, and through random sequences of rotations, sweeps, faults and edits for long: make soak SOAK=1h
 	$(GO) test ./internal/revocation -run 'TestEveryCrash|TestMachine' -v -timeout 0 -soak=$(SOAK)
+
+BENCH ?= .
+COUNT ?= 1
+
+bench: go ## Measure what it costs, beside the smallest function (docs/performance.md): make bench BENCH=ColdStart COUNT=6 for benchstat
+	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip 'Instructions|Zip|ManyKeys|Crowd' -benchtime 60x -count $(COUNT) -timeout 1h
+	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip '^BenchmarkColdStart$$|Rotation|Idle|Memory|Crowd' -benchtime 5x -count $(COUNT) -timeout 1h
+	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip 'Cold|Zip|Rotation|Idle|Memory|ManyKeys' -benchtime 1x -count $(COUNT) -timeout 1h
 
 clean: ## Remove what was built
 	rm -rf $(BUILD)
@@ -136,7 +145,7 @@ cfn-lint: templates ## Look at the templates with cfn-lint
 templates: go node
 	@rm -rf $(TEMPLATES) && mkdir -p $(TEMPLATES) && cd infra && $(GO) build -o ../$(TEMPLATES)/app . && \
 	for config in config.example.yaml stack/testdata/*.yaml; do \
-	  CDK_OUTDIR=../$(TEMPLATES)/$$(basename $$config .yaml) QUILT_ROTATE_CONFIG=$$config CDK_DEFAULT_ACCOUNT=123456789012 CDK_DEFAULT_REGION=us-east-1 \
+	  CDK_OUTDIR=../$(TEMPLATES)/$$(basename $$config .yaml) CDK_CONTEXT_JSON="{\"config\":\"$$config\"}" CDK_DEFAULT_ACCOUNT=123456789012 CDK_DEFAULT_REGION=us-east-1 \
 	  JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 ../$(TEMPLATES)/app || exit 1; \
 	done
 

@@ -24,12 +24,16 @@ func run() (status int) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	for _, warning := range c.Warnings() {
+		fmt.Fprintf(os.Stderr, "%s: warning: %s\n", configFile(), warning)
+	}
+	fmt.Fprint(os.Stderr, stack.AdoptFirst(c))
 	packages, err := buildFunctions(c)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer jsii.Close()
+	defer closeLibrary()
 	defer func() {
 		if cause := recover(); cause != nil {
 			fmt.Fprintln(os.Stderr, "synthesize the stack:", cause)
@@ -42,11 +46,17 @@ func run() (status int) {
 	return 0
 }
 
-// configFile is what -c config=FILE of the cdk command says, or the variable QUILT_ROTATE_CONFIG. It is asked without the CDK's library, which takes a second to start.
-func configFile() string {
-	if file := os.Getenv("QUILT_ROTATE_CONFIG"); file != "" {
-		return file
+// closeLibrary ends the process of the CDK's library, once all is said. The library waits for that process twice at once, and where the second is faster it tells people who did nothing
+// wrong that it "exited abnormally" (jsii-runtime-go, Process.Close): nothing that comes so late is worth a line.
+func closeLibrary() {
+	if nowhere, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
+		os.Stderr = nowhere
 	}
+	jsii.Close()
+}
+
+// configFile is what -c config=FILE of the cdk command says. It is asked without the CDK's library, which takes a second to start.
+func configFile() string {
 	var context struct {
 		Config string `json:"config"`
 	}

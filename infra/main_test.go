@@ -88,9 +88,34 @@ func TestTheAppBuildsEverythingThatADeploymentNeeds(t *testing.T) {
 		t.Fatalf("status %d:\n%s", status, stderr)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll("../build/infra/quilt-rotate-test-of-the-app") })
+	if stderr != "" {
+		t.Errorf("a good run says:\n%s", stderr)
+	}
 	templates, _ := filepath.Glob(filepath.Join(out, "quilt-rotate-test-of-the-app.template.json"))
 	zips, _ := filepath.Glob(filepath.Join(out, "asset.*.zip"))
 	if len(templates) != 1 || len(zips) != 2 {
 		t.Errorf("there are %d templates and %d packages", len(templates), len(zips))
+	}
+}
+
+func TestTheFileIsTheOneThatTheCommandNames(t *testing.T) {
+	// Protects production from another file: no variable that was exported once beats what -c config=FILE says now.
+	t.Setenv("QUILT_ROTATE_CONFIG", filepath.Join(t.TempDir(), "of-another-stack.yaml"))
+	if _, stderr, _, _ := run(t, "registry: ["); !strings.Contains(stderr, "is not YAML") {
+		t.Errorf("another file was read:\n%s", stderr)
+	}
+}
+
+func TestAnAdoptionIsAskedForBeforeTheDeployment(t *testing.T) {
+	// Protects another team's rotation: the command that would refuse to replace it is told at synthesis, while nothing is deployed; for secrets that are made there is none.
+	const key = "  - {secret: \"arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/reports-d4e5f6\", schedule: rate(30 days)}\n"
+	const registry = "stack: quilt-rotate-test-of-adoption\nregistry: https://registry.example.com\nkeys:\n"
+	t.Cleanup(func() { _ = os.RemoveAll("../build/infra/quilt-rotate-test-of-adoption") })
+	_, adopted, status, _ := run(t, registry+key)
+	if want := "quilt-rotate adopt arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/reports-d4e5f6 --registry https://registry.example.com"; status != 0 || !strings.Contains(adopted, want) {
+		t.Errorf("status %d, and it does not say %q:\n%s", status, want, adopted)
+	}
+	if _, made, _, _ := run(t, registry+"  - {name: prod/a, schedule: rate(30 days)}\n"); strings.Contains(made, "adopt") {
+		t.Errorf("nothing is adopted, but it says:\n%s", made)
 	}
 }

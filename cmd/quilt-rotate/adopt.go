@@ -28,6 +28,15 @@ type adoptCommand struct {
 	RotateFunction string   `placeholder:"ARN" help:"Function that is expected to rotate the secret; another one is refused."`
 }
 
+// Help says what the short help does not.
+func (adoptCommand) Help() string {
+	return `Finds the key at the registry, shows what would follow, asks, and writes tags and the label of the key. Neither the value nor the key is touched.
+
+  quilt-rotate adopt prod/pipeline --registry https://registry.example.com --grace 48h
+
+With --json: an object with secret, arn, versionId, key {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}, identified, tags, labelled, rotation {on, next}, sweep (what a sweep would do then, as quilt-rotate revoke --dry-run has it). What is not known is left out.`
+}
+
 func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {
 	tags, err := o.allTags()
 	if err != nil {

@@ -19,11 +19,21 @@ import (
 type auditCommand struct {
 	keyLogin
 	Own          bool            `help:"Only the keys of the user who logs in: needs no administrator."`
-	UnusedDays   int             `default:"90" placeholder:"N" help:"A key that was last used longer ago is unused."`
-	ExpiringDays int             `default:"14" placeholder:"N" help:"A key that has fewer days left is expiring."`
+	UnusedDays   int             `default:"90" help:"A key that was last used longer ago is unused."`
+	ExpiringDays int             `default:"14" help:"A key that has fewer days left is expiring."`
 	Format       string          `enum:"table,json,csv,html" default:"table" help:"table, json, csv or html (one self-contained page)."`
 	JSON         bool            `name:"json" help:"As --format json."`
 	FailOn       []audit.Finding `placeholder:"FINDING,…" help:"End with exit status 1 where there are such keys: expired, expiring, unused, never-used, unmanaged, name."`
+}
+
+// Help says what the short help does not.
+func (auditCommand) Help() string {
+	return `For an administrator of the registry; --own is for everybody.
+
+  quilt-rotate audit --format html > keys.html
+  quilt-rotate audit --fail-on unmanaged,expiring
+
+With --json: an object with registry, askedBy, time, thresholds {unusedDays, expiringDays}, unjudged, notes, totals {keys, statuses, owners [{owner, keys, expired, findings}], findings}, keys [{keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt, daysToExpiry, daysUnused, secret, findings}].`
 }
 
 func (o *auditCommand) Run(ctx context.Context, c *terminal.Console) error {

@@ -60,6 +60,16 @@ func (o keyOptions) tags() map[string]string {
 	return tags
 }
 
+// Help says what the short help does not.
+func (bootstrapCommand) Help() string {
+	return `Logs in at the registry, makes a key, and puts it into the secret. Where a key is there already, it is told, and nothing is done.
+
+  quilt-rotate bootstrap prod/pipeline
+  quilt-rotate bootstrap prod/new --catalog https://quilt.example.com --user svc_pipeline < password.txt
+
+With --json: an object with secret, arn, outcome (installed, resumed, reused, moved or works), createdSecret, madeBy (issuer or login), versionId, key {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}, rotation {on, next}. What is not known is left out.`
+}
+
 func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
 	d, closeDesk, err := openDesk(ctx, c, o.JSON, true)
 	if err != nil {
@@ -106,7 +116,7 @@ func printKeyIn(c *terminal.Console, o jsonOption, done procedure.KeyIn, err err
 
 func keyRows(done procedure.KeyIn) [][2]string {
 	k := done.Key
-	rows := [][2]string{{"secret", done.Name}, {"version", done.VersionID}}
+	rows := [][2]string{{"secret", done.Secret}, {"version", done.VersionID}}
 	if k.KeyName != "" {
 		rows = append(rows, [2]string{"key", k.KeyName}, [2]string{"id", k.KeyID})
 	}

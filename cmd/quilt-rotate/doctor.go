@@ -28,6 +28,8 @@ func (doctorCommand) Help() string {
 Nothing is changed. One thing is made: a probe key for each secret, one at a time, that lives for a day and is revoked within seconds: it tells whether the
 current key may make, list and revoke keys, which rotations rely on. A Ctrl-C still revokes it; should even a crash come in between, the next sweep does.
 
+With --json: an array [{subject, check, status (ok, warning, failed or skipped), detail, fix}].
+
 Exit status: 1 where anything is ✗.`
 }
 

@@ -26,7 +26,11 @@ type emergencyCommand struct {
 func (emergencyCommand) Help() string {
 	return `For a key that has leaked. In this order, each with its time: ends a rotation that is stuck; rotates; restarts the services that the secret's tag quilt-rotate:restart names; has the function revoke the leaked key at once; logs in with it, to see that it is refused; and lists the user's keys that no secret in care keeps, newest first, since whoever had the key could make more.
 
-It goes on from where it was cut off: quilt-rotate emergency SECRET --version ID. Exit status 1: the leaked key may still log in.`
+It goes on from where it was cut off: quilt-rotate emergency SECRET --version ID. Exit status 1: the leaked key may still log in.
+
+  quilt-rotate emergency prod/pipeline
+
+With --json: an object with secret, arn, leaked {versionId, keyId, fingerprint}, newVersionId, newKeyId, leakedKeyRefused, strays [{keyId, keyName, createdAt, expiresAt, lastUsedAt}], straysKnown, timeline [{time, afterSeconds, outcome, what, detail}]; it is printed too where the command failed. What is not known is left out.`
 }
 
 func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
@@ -65,7 +69,7 @@ func (o *emergencyCommand) printStrays(c *terminal.Console, strays []procedure.S
 		if k.LastUsedAt != nil {
 			used = "last used " + moment(*k.LastUsedAt)
 		}
-		_ = c.Tell(terminal.Warned, k.ID, fmt.Sprintf("made %s, %s, %s", moment(k.CreatedAt), used, k.Name)) // an output that is gone is told at the end
+		_ = c.Tell(terminal.Warned, k.KeyID, fmt.Sprintf("made %s, %s, %s", moment(k.CreatedAt), used, k.KeyName)) // an output that is gone is told at the end
 	}
 	if len(strays) > 0 {
 		fmt.Fprintln(c.Err, "revoke those that you do not know: quilt-rotate keys revoke ID")

@@ -136,18 +136,19 @@ func (k *keyID) UnmarshalText(text []byte) error {
 
 // shownKey is a key as it is printed in JSON. It has no secret.
 type shownKey struct {
-	ID          string       `json:"id"`
-	Name        string       `json:"name"`
+	KeyID       string       `json:"keyId"`
+	KeyName     string       `json:"keyName"`
 	Fingerprint string       `json:"fingerprint"`
 	Owner       string       `json:"owner"`
 	Status      quilt.Status `json:"status"`
 	CreatedAt   time.Time    `json:"createdAt"`
 	ExpiresAt   time.Time    `json:"expiresAt"`
 	LastUsedAt  *time.Time   `json:"lastUsedAt"`
+	File        string       `json:"file,omitempty"` // that a new key was written to
 }
 
 func shownKeyOf(k quilt.APIKey) shownKey {
-	s := shownKey{k.ID, k.Name, k.Fingerprint, k.UserEmail, k.Status, k.CreatedAt.UTC(), k.ExpiresAt.UTC(), nil}
+	s := shownKey{k.ID, k.Name, k.Fingerprint, k.UserEmail, k.Status, k.CreatedAt.UTC(), k.ExpiresAt.UTC(), nil, ""}
 	if k.LastUsedAt != nil {
 		used := k.LastUsedAt.UTC()
 		s.LastUsedAt = &used

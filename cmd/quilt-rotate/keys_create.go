@@ -33,7 +33,9 @@ or to the program at the other end of a pipe, alone and without a line end:
 
   quilt-rotate keys create --name ci-prod-2026q4 --expires-in-days 90 | docker secret create quilt_api_key -
 
-Where it cannot be written, the key is revoked. A key that shall be rotated is made by ` + "`quilt-rotate bootstrap`" + `.`
+Where it cannot be written, the key is revoked. A key that shall be rotated is made by ` + "`quilt-rotate bootstrap`" + `.
+
+With --json: an object {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt, file}.`
 }
 
 // Run makes sure of a place for the key before it makes one.
@@ -54,7 +56,9 @@ func (o *keysCreateCommand) Run(ctx context.Context, c *terminal.Console) error 
 		return err
 	}
 	if o.JSON {
-		return c.JSON(shownKeyOf(key.APIKey))
+		shown := shownKeyOf(key.APIKey)
+		shown.File = o.Output
+		return c.JSON(shown)
 	}
 	about := fmt.Sprintf("key %s, which expires on %s", key.ID, key.ExpiresAt.UTC().Format(time.DateOnly))
 	if o.Output == "" {

@@ -26,6 +26,14 @@ type keysListCommand struct {
 	Status      string `enum:",ACTIVE,EXPIRED" default:"" placeholder:"STATUS" help:"Only keys that are ACTIVE, or EXPIRED."`
 }
 
+// Help says what the short help does not.
+func (keysListCommand) Help() string {
+	return `  quilt-rotate keys list --secret prod/pipeline
+  quilt-rotate keys list --admin --email svc-pipeline@example.com --status ACTIVE
+
+With --json: an array [{keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}]; lastUsedAt is null where no use is recorded.`
+}
+
 func (o *keysListCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if o.Email != "" && !o.Admin {
 		return &usageError{errors.New("--email: goes with --admin: a user sees no other user's keys")}
@@ -142,6 +150,13 @@ type keysGetCommand struct {
 	keyLogin
 	everybody
 	jsonOption
+}
+
+// Help says what the short help does not.
+func (keysGetCommand) Help() string {
+	return `  quilt-rotate keys get 5f0c9a4e-6f0e-4a55-9d5f-0d9b7a8f5a11
+
+With --json: an object {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}; lastUsedAt is null where no use is recorded.`
 }
 
 func (o *keysGetCommand) Run(ctx context.Context, c *terminal.Console) error {

@@ -31,14 +31,16 @@ func (keysRevokeCommand) Help() string {
 	return `By id, or by the key itself, which is typed unseen or comes on standard input. Where a password comes there too (--user), the key is the first line, and the
 password the second.
 
-A key that a secret in care holds as its current or pending one is refused. Where AWS cannot be asked, that is not checked, and said.`
+A key that a secret in care holds as its current or pending one is refused. Where AWS cannot be asked, that is not checked, and said.
+
+With --json: an array [{keyId, keyName, owner}] of those that are gone; an id is left out where the key itself was given.`
 }
 
 // revokedKey is one key that is gone, in JSON.
 type revokedKey struct {
-	ID    string `json:"id,omitempty"` // unknown where the key itself was given
-	Name  string `json:"name,omitempty"`
-	Owner string `json:"owner"`
+	KeyID   string `json:"keyId,omitempty"` // unknown where the key itself was given
+	KeyName string `json:"keyName,omitempty"`
+	Owner   string `json:"owner"`
 }
 
 // Run looks at everything before it revokes the first key: nothing brings one back.
@@ -228,8 +230,8 @@ func (o *keysRevokeCommand) print(c *terminal.Console, list []revokedKey) error 
 	var lines strings.Builder
 	for _, r := range list {
 		what, beside := "the key is gone", r.Owner
-		if r.ID != "" {
-			what, beside = "the key "+r.ID+" is gone", r.Name+", "+r.Owner
+		if r.KeyID != "" {
+			what, beside = "the key "+r.KeyID+" is gone", r.KeyName+", "+r.Owner
 		}
 		fmt.Fprintln(&lines, terminal.Line(terminal.Done, what, beside))
 	}

@@ -84,7 +84,7 @@ type sweeperOption struct {
 
 // registryOptions say where the registry is, and how to trust it.
 type registryOptions struct {
-	Registry string `placeholder:"URL" xor:"registry" help:"URL of the registry. Default: that of the secret's rotate function."`
+	Registry string `placeholder:"URL" xor:"registry" help:"URL of the registry. Default: that of the secret's rotate function; without a secret, QUILT_REGISTRY_URL."`
 	Catalog  string `placeholder:"URL" xor:"registry" help:"URL of the Quilt catalog, whose config.json names the registry."`
 	CABundle string `name:"ca-bundle" placeholder:"FILE" env:"QUILT_CA_BUNDLE" help:"PEM file with the certificates of the private authority that signed the registry's."`
 }

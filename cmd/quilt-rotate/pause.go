@@ -20,7 +20,9 @@ type pauseCommand struct {
 func (pauseCommand) Help() string {
 	return `Sweeps of the secret do nothing until then: no key is revoked, and none is marked as superseded.
 
-Rotations go on, and so does a sweep that is forced (quilt-rotate revoke --force, quilt-rotate emergency). The pause ends by itself, or by: quilt-rotate resume SECRET`
+Rotations go on, and so does a sweep that is forced (quilt-rotate revoke --force, quilt-rotate emergency). The pause ends by itself, or by: quilt-rotate resume SECRET
+
+With --json: an object with secret, arn, pausedUntil, pausedUntilBefore, reason.`
 }
 
 func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
@@ -59,6 +61,11 @@ func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
 type resumeCommand struct {
 	secretArgument
 	jsonOption
+}
+
+// Help says what the short help does not.
+func (resumeCommand) Help() string {
+	return `With --json: an object with secret, arn, pausedUntil (null), pausedUntilBefore.`
 }
 
 func (o *resumeCommand) Run(ctx context.Context, c *terminal.Console) error {

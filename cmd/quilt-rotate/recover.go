@@ -16,6 +16,15 @@ type recoverCommand struct {
 	NewOwner bool `help:"The new key may be another registry user's than the old one was; you are asked to confirm it."`
 }
 
+// Help says what the short help does not.
+func (recoverCommand) Help() string {
+	return `Where the current key has died: takes an older key of the secret that still logs in, else one that its issuer makes, else one that you log in for.
+
+  quilt-rotate recover prod/pipeline
+
+With --json: an object as that of quilt-rotate bootstrap.`
+}
+
 func (o *recoverCommand) Run(ctx context.Context, c *terminal.Console) error {
 	d, closeDesk, err := openDesk(ctx, c, o.JSON, o.Yes)
 	if err != nil {

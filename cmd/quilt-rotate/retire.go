@@ -26,7 +26,9 @@ type retireCommand struct {
 func (retireCommand) Help() string {
 	return `For a secret whose service is gone. Shows which keys will die and when they were used last, and asks. Then: switches rotation off, has every key revoked that was made for the secret, the current one last, and takes its labels and tags off. Keys of other users, and those that another secret in care needs, are left.
 
-Keys are revoked when nobody has used one of them for the quiet period. That can be seen only by another login of the same user: --login, --user, or the secret's issuer. If labels move while it runs, it stops. The secret itself stays; what is left to delete is told. It goes on where it was cut off.`
+Keys are revoked when nobody has used one of them for the quiet period. That can be seen only by another login of the same user: --login, --user, or the secret's issuer. If labels move while it runs, it stops. The secret itself stays; what is left to delete is told. It goes on where it was cut off.
+
+With --json: an object with secret, arn, rotationOff, keys [{keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt, current, fate, keptBy}], complete; it is printed too where the command failed. What is not known is left out.`
 }
 
 func (o *retireCommand) Run(ctx context.Context, c *terminal.Console) error {

@@ -26,7 +26,9 @@ type revokeCommand struct {
 func (revokeCommand) Help() string {
 	return `Has the revoke function sweep the secret now, as its schedule does: replaced keys whose grace is over, and that nobody uses, are revoked.
 
-On a terminal the plan is shown first, and nothing is done without a confirmation. In a pipe the sweep is made at once, but a forced one demands --yes. Exit status 1: the sweep failed, or a key that was to be revoked still lives.`
+On a terminal the plan is shown first, and nothing is done without a confirmation. In a pipe the sweep is made at once, but a forced one demands --yes. Exit status 1: the sweep failed, or a key that was to be revoked still lives.
+
+With --json: an object with secret, arn, dryRun, outcome, pausedUntil, actions [{action, reason, versionId, keyId, fingerprint, owner, until, lastUsedAt, done, error}], health, notes, failed {errorType, error}; and of a plan also versions, keys, registry, wouldFail. What is not known is left out.`
 }
 
 func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {

@@ -16,6 +16,16 @@ type rollbackCommand struct {
 	To string `placeholder:"VERSION" help:"Version to move back to: its id, or the beginning of it. Default: the one that was current last (AWSPREVIOUS)."`
 }
 
+// Help says what the short help does not.
+func (rollbackCommand) Help() string {
+	return `The key of the version must log in. The key that was current is superseded: sweeps revoke it after its grace period.
+
+  quilt-rotate rollback prod/pipeline
+  quilt-rotate rollback prod/pipeline --to 7c6f1f0a
+
+With --json: an object with secret, arn, fromVersionId, toVersionId, key {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}, replacedFingerprint, differentFields, moved, rotation {on, next}. It is printed too where the move failed. What is not known is left out.`
+}
+
 func (o *rollbackCommand) Run(ctx context.Context, c *terminal.Console) error {
 	d, closeDesk, err := openDesk(ctx, c, o.JSON, o.Yes)
 	if err != nil {
@@ -32,11 +42,13 @@ func (o *rollbackCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	done, err := d.Rollback(ctx, s, registry, o.To)
 	closeDesk()
-	if err != nil {
-		return err
+	if o.JSON && done.Secret != "" {
+		if jsonErr := c.JSON(done); jsonErr != nil {
+			return jsonErr
+		}
 	}
-	if o.JSON {
-		return c.JSON(done)
+	if err != nil || o.JSON {
+		return err
 	}
 	return printRollback(c, done)
 }

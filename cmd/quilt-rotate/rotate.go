@@ -16,6 +16,15 @@ type rotateCommand struct {
 	RetryFor period `default:"30s" help:"How long to wait, after a step failed, whether Secrets Manager tries again."`
 }
 
+// Help says what the short help does not.
+func (rotateCommand) Help() string {
+	return `Follows the rotation by the secret's labels and the function's log. A Ctrl-C ends only the wait: the rotation goes on at AWS.
+
+  quilt-rotate rotate prod/pipeline
+
+With --json: an object with secret, arn, versionId, keyId (of the new key), complete, steps [{step, durationMs, errorType, error}]. It is printed too where the rotation failed after its start. What is not known is left out.`
+}
+
 func (o *rotateCommand) Run(ctx context.Context, c *terminal.Console) error {
 	d, closeDesk, err := openDesk(ctx, c, o.JSON, true)
 	if err != nil {

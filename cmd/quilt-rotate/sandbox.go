@@ -13,6 +13,7 @@ import (
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awsathena"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 )
@@ -77,6 +78,7 @@ func (o *sandboxCommand) prepare(ctx context.Context, s *scene.Scene, c *termina
 	if err := s.ConfigureRotation(ctx, arn); err != nil {
 		return err
 	}
+	s.ServeAthena(awsathena.New(awsathena.Options{Clock: s.Clock, Trail: s.Registry}), awsathena.Operation)
 	if err := o.printExports(s, c, own, adminKey); err != nil {
 		return err
 	}
@@ -91,6 +93,7 @@ func (o *sandboxCommand) printExports(s *scene.Scene, c *terminal.Console, own q
 	for _, variable := range s.Exports() {
 		fmt.Fprintf(&lines, "export %s=%s\n", variable[0], variable[1])
 	}
+	fmt.Fprintf(&lines, "export QUILT_AUDIT_DATABASE=%s\nexport QUILT_AUDIT_WORKGROUP=%s\n", awsathena.DefaultDatabase, awsathena.DefaultWorkgroup)
 	fmt.Fprintf(&lines, "export QUILT_API_KEY=%s\n", own.Secret.Reveal())
 	fmt.Fprintf(&lines, "export QUILT_ADMIN_API_KEY=%s\n", adminKey)
 	_, err := io.WriteString(c.Out, lines.String())
@@ -101,9 +104,12 @@ func (o *sandboxCommand) printHints(c *terminal.Console) {
 	fmt.Fprintf(c.Err, `
 The sandbox runs until Ctrl-C. In another terminal, paste the lines above, and try:
 
-  aws secretsmanager describe-secret --secret-id %[1]s
-  aws secretsmanager rotate-secret --secret-id %[1]s
-  aws lambda invoke --function-name revoke --payload fileb://events/sweep.json /dev/stdout
+  quilt-rotate status
+  quilt-rotate rotate %[1]s
+  quilt-rotate doctor %[1]s
+  quilt-rotate trail
+
+The AWS CLI and the AWS SDKs work against it, too.
 
 A replaced key lives for %[2]s, and until nobody has used it for %[3]s.
 `, scene.SecretName, o.Grace, o.Quiet)

@@ -21,7 +21,7 @@ type box struct {
 }
 
 // exports are the variables that the sandbox's first lines name.
-var exports = []string{"AWS_ENDPOINT_URL", "QUILT_REGISTRY_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "QUILT_API_KEY", "QUILT_ADMIN_API_KEY"}
+var exports = []string{"AWS_ENDPOINT_URL", "QUILT_REGISTRY_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "QUILT_AUDIT_DATABASE", "QUILT_AUDIT_WORKGROUP", "QUILT_API_KEY", "QUILT_ADMIN_API_KEY"}
 
 func startSandbox(t *testing.T) *box {
 	t.Helper()

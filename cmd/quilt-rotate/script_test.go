@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -32,11 +33,13 @@ func (w *worlds) setUp(env *testscript.Env) error {
 	env.Setenv("FUNCTIONS", folder)
 	events, err := filepath.Abs("../../events")
 	env.Setenv("EVENTS", events)
+	shapes, shapesErr := filepath.Abs("testdata/json")
+	env.Setenv("JSON", shapes)
 	own := &world{keys: map[string]string{}}
 	env.Values[worldKey{}] = own
 	w.add(filepath.Base(env.WorkDir), own)
 	env.Defer(own.close)
-	return err
+	return errors.Join(err, shapesErr)
 }
 
 // awsVariables must not lead a script to anything but its sandbox.
@@ -48,6 +51,7 @@ var awsVariables = []string{
 func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	list := map[string]func(ts *testscript.TestScript, neg bool, args []string){
 		"person": person,
+		"json":   shape,
 		// status N command args: runs the command and expects that exit status.
 		"status": func(ts *testscript.TestScript, _ bool, args []string) {
 			err := ts.Exec(args[1], args[2:]...)

@@ -27,7 +27,7 @@ type statusCommand struct {
 func (statusCommand) Help() string {
 	return `Shows each secret with its versions and their keys, its rotation, and what the next sweep will do: the revoke function makes the plan, and does nothing. What a person should look at has a ✗ or a !.
 
-With --json: an array with an object for each secret, in the order asked for. Its fields: secret, arn, time, rotation {on, function, last, next, overdue, underWay, underWaySince}, pausedUntil, pauseReason, replicas, versions [{version, stages, value, supersededSince, sameKeyAs, keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}], sweep {outcome, actions, notes, wouldFail {errorType, error}, health, registry}, problems [{severe, text, hint}], error, hint. What is not known is left out.
+With --json: an array with an object for each secret, in the order asked for. Its fields: secret, arn, time, rotation {on, function, last, next, overdue, underWay, underWaySince}, pausedUntil, pauseReason, replicas, versions [{versionId, stages, value, supersededSince, sameKeyAs, keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}], sweep {outcome, actions, notes, wouldFail {errorType, error}, health, registry}, problems [{severe, text, hint}], error, hint. What is not known is left out.
 
 Exit status 1: a secret could not be looked at, wholly or in part. Problems are no failure of the look.`
 }

@@ -29,6 +29,16 @@ type trailCommand struct {
 	JSON      bool   `name:"json" help:"As --format json."`
 }
 
+// Help says what the short help does not.
+func (trailCommand) Help() string {
+	return `Needs the audit trail of the Quilt stack, and AWS credentials that may query it.
+
+  quilt-rotate trail --key prod-pipeline-20261120 --days 7
+  quilt-rotate trail --summary --format csv > calls.csv
+
+With --json: an object with queryId, scannedBytes, rows [an object with the columns of the table: see them with --sql].`
+}
+
 func (o *trailCommand) Run(ctx context.Context, c *terminal.Console) error {
 	q := trail.Query{Kind: o.kind(), Days: o.Days, Key: o.Key, Limit: o.Limit}
 	sql, err := q.SQL(time.Now())

@@ -22,7 +22,9 @@ type unstickCommand struct {
 func (unstickCommand) Help() string {
 	return `AWSPENDING on a version that is not current blocks every later rotation. The command tells what it sees, waits until no step can be running (the rotate function's time limit), and takes AWSPENDING off.
 
-The current key is not touched. The key of the rotation that is given up is left to the sweep, which revokes it.`
+The current key is not touched. The key of the rotation that is given up is left to the sweep, which revokes it.
+
+With --json: an object with secret, arn, versionId, since, lastSign, holds, keyId, key, keyOwner, edited, lastError {step, durationMs, errorType, error}, detached, finished; it is printed too where the command failed. What is not known is left out.`
 }
 
 func (o *unstickCommand) Run(ctx context.Context, c *terminal.Console) error {

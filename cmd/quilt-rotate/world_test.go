@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
@@ -123,7 +122,8 @@ var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg boo
 	"key-file":     (*world).keyFile,
 }
 
-// sandbox [NAME=VALUE...]: starts the sandbox, and points the script's environment to it. The variables are the revoke function's.
+// sandbox [tries=N] [NAME=VALUE...]: starts the sandbox, and points the script's environment to it. N is how often a rotation is tried; the variables are
+// the revoke function's.
 func (w *world) start(ts *testscript.TestScript, _ bool, args []string) {
 	environment := map[string]string{}
 	for _, arg := range args {
@@ -133,8 +133,13 @@ func (w *world) start(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		environment[name] = value
 	}
+	options := sandbox.Options{}
+	if tries, ok := environment["tries"]; ok {
+		options.RotationTries = atoi(ts, tries)
+		delete(environment, "tries")
+	}
 	var err error
-	w.Scene, err = scene.Open(scene.Options{Functions: scene.In(folder), RevokeEnvironment: environment})
+	w.Scene, err = scene.Open(scene.Options{Sandbox: options, Functions: scene.In(folder), RevokeEnvironment: environment})
 	ts.Check(err)
 	w.Hooks.Set(w.observe)
 	for _, variable := range w.Exports() {
@@ -419,9 +424,7 @@ func (w *world) athena(ts *testscript.TestScript, _ bool, args []string) {
 			s.NoTable, s.NoOutputLocation, s.Stall = s.NoTable || arg == "no-table", s.NoOutputLocation || arg == "no-output-location", s.Stall || arg == "stall"
 		})
 	}
-	server := httptest.NewServer(w.trail)
-	ts.Defer(server.Close)
-	ts.Setenv("AWS_ENDPOINT_URL_ATHENA", server.URL)
+	w.ServeAthena(w.trail, awsathena.Operation)
 	ts.Setenv("AUDIT", awsathena.DefaultDatabase)
 	ts.Setenv("WORKGROUP", awsathena.DefaultWorkgroup)
 }

@@ -60,7 +60,7 @@ func (g *gathering) require(path string, ok bool, format string, args ...any) {
 func checkStack(g *gathering, c *Config) {
 	_, err := settings.LoadRotate(settings.Tags(map[string]string{settings.EnvRegistryURL: c.Registry}))
 	g.require("registry", err == nil, "must be the registry's https URL without user, query or path, such as https://registry.example.com")
-	g.require("stack", stackForm.MatchString(c.Stack), "must begin with a letter and have only letters, digits and -, at most 100")
+	g.require("stack", !g.given("stack") || stackForm.MatchString(c.Stack), "must begin with a letter and have only letters, digits and -, at most 100")
 	g.require("environment", environmentForm.MatchString(c.Environment), "must have only letters, digits and -, at most 32")
 	g.require("account", c.Account != "", "is not given, and no AWS credentials tell it: write the 12 digits of the account")
 	g.require("account", accountForm.MatchString(c.Account), "must be the 12 digits of an AWS account, in quotes")
@@ -68,15 +68,12 @@ func checkStack(g *gathering, c *Config) {
 	g.require("region", regionForm.MatchString(c.Region), "must be a region such as us-east-1")
 	partition := PartitionOf(c.Region)
 	g.require("region", partition == awsPartition || partition == govPartition, "is of the partition %s, which is not supported: take a region of AWS or of AWS GovCloud (US)", partition)
-	for name, value := range c.Tags {
-		lower := strings.ToLower(name)
-		g.require("tags", name != "" && len(name) <= 128 && len(value) <= 256, "must have names of 1 to 128 and values of at most 256 characters")
-		g.require("tags", !strings.HasPrefix(lower, "aws:") && !strings.HasPrefix(lower, "quilt-rotate:"), "must not have names that begin with aws: or quilt-rotate:")
-	}
+	checkTags(g, c)
 	if c.PermissionsBoundary != "" {
 		a, ok := parseARN(c.PermissionsBoundary)
 		g.require("permissionsBoundary", ok && a.service == "iam" && strings.HasPrefix(a.resource, "policy/"), "must be the ARN of a managed policy: arn:aws:iam::<account>:policy/<name>")
 		g.requirePartition("permissionsBoundary", a, c.Region)
+		g.require("permissionsBoundary", !ok || c.Account == "" || a.account == c.Account || a.account == "aws", "is of the account %s: a role is bounded by a policy of its own account (%s), or of AWS", a.account, c.Account)
 	}
 	checkKMSKeys(g, c)
 	g.require("sweep", time.Duration(c.Sweep) >= MinSweep && time.Duration(c.Sweep) <= MaxSweep && time.Duration(c.Sweep)%time.Minute == 0, "must be from 15m to 3h in whole minutes")
@@ -135,6 +132,7 @@ func checkAlarms(g *gathering, c *Config) {
 		a, ok := parseARN(c.Alarms.Topic)
 		g.require("alarms.topic", ok && a.service == "sns", "must be the ARN of an SNS topic")
 		g.requirePartition("alarms.topic", a, c.Region)
+		g.require("alarms.topic", !strings.HasSuffix(a.resource, ".fifo"), "is a FIFO topic, which reaches queues alone: give a standard topic")
 		g.require("alarms.topic", !ok || c.Region == "" || a.region == c.Region, "is of the region %s, but the stack is of %s: alarms reach topics of their own region only", a.region, c.Region)
 	}
 }

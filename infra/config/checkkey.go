@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"quilt-rotate/internal/schedule"
 	"quilt-rotate/internal/settings"
@@ -91,7 +92,8 @@ func checkSettings(g *gathering, path string, k *Key) {
 		}
 	}
 	for tag, value := range k.SettingTags() {
-		g.require(path+"."+settingPaths[tag], len(value) <= 256, "must have at most 256 characters")
+		g.require(path+"."+settingPaths[tag], utf8.RuneCountInString(value) <= maxTagValue, "must have at most 256 characters")
+		g.require(path+"."+settingPaths[tag], tagText.MatchString(value), "must have only %s, since a tag holds it", tagCharacters)
 	}
 	g.require(path+".plain", !k.Plain || k.Field == "", "does not go with a field: a plain value is the key alone")
 }
@@ -143,6 +145,7 @@ func checkIssuer(g *gathering, c *Config, path string, k *Key) {
 }
 
 func checkReaders(g *gathering, c *Config, path string, k *Key) {
+	g.require(path+".readers", k.secretPolicy() <= maxSecretPolicy, "are too many for one secret's policy: name fewer, such as an account in place of its roles")
 	for i, reader := range k.Readers {
 		at := fmt.Sprintf("%s.readers[%d]", path, i)
 		a, ok := parseARN(reader)

@@ -13,7 +13,7 @@ import (
 
 // Config is one stack: the keys of one registry. The comments are what editors show.
 type Config struct {
-	Stack               string            `yaml:"stack,omitempty" jsonschema:"description=Name of the CloudFormation stack. Default: quilt-rotate-<environment>."`
+	Stack               string            `yaml:"stack,omitempty" jsonschema:"description=Name of the CloudFormation stack. Default: quilt-rotate-<environment>-<registry's host>."`
 	Account             string            `yaml:"account,omitempty" jsonschema:"pattern=^[0-9]{12}$,description=AWS account of the stack. Default: that of the credentials."`
 	Region              string            `yaml:"region,omitempty" jsonschema:"description=AWS region of the stack. Default: that of the credentials."`
 	Registry            string            `yaml:"registry" jsonschema:"required,format=uri,description=URL of the Quilt registry\\, such as https://registry.example.com (not the catalog's)."`
@@ -112,7 +112,7 @@ type AWS struct{ Account, Region string }
 // fillIn gives values to what the file leaves out. What it says stays, also a zero: that is for the checks to judge.
 func (c *Config) fillIn(g *gathering, aws AWS) {
 	or(g, "environment", &c.Environment, DefaultEnvironment)
-	or(g, "stack", &c.Stack, "quilt-rotate-"+c.Environment)
+	or(g, "stack", &c.Stack, defaultStack(c.Environment, c.Registry))
 	or(g, "account", &c.Account, aws.Account)
 	or(g, "region", &c.Region, aws.Region)
 	or(g, "kmsKey", &c.KMSKey, AWSManaged)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -83,9 +84,43 @@ func TestDefaults(t *testing.T) {
 	}
 	k := c.Keys[0]
 	got := fmt.Sprintln(c.Stack, c.Account, c.Region, c.Environment, c.KMSKey, c.Sweep, c.OrphanAge, c.LogLevel, c.LogRetentionDays, k.ExpiresInDays, k.GracePeriod(), k.QuietPeriod(), k.HoldLimit)
-	want := fmt.Sprintln("quilt-rotate-prod", "123456789012", "us-east-1", "prod", "aws-managed", "1h", "1h", "INFO", 90, 90, 24*time.Hour, 25*time.Hour, (*config.Duration)(nil))
+	want := fmt.Sprintln("quilt-rotate-prod-registry-example-com", "123456789012", "us-east-1", "prod", "aws-managed", "1h", "1h", "INFO", 90, 90, 24*time.Hour, 25*time.Hour, (*config.Duration)(nil))
 	if got != want {
 		t.Errorf("defaults are %s, want %s", got, want)
+	}
+}
+
+func TestEachRegistryHasAStackOfItsOwn(t *testing.T) {
+	// Protects the first registry's keys from the second one's deployment: where no file names its stack, no two registries share one, and one registry keeps its own.
+	form := regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,99}$`)
+	name := func(registry, top string) string {
+		c, err := config.Parse("config.yaml", []byte(strings.Replace(file(top, ""), "https://registry.example.com", registry, 1)), here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !form.MatchString(c.Stack) {
+			t.Errorf("%s has the stack %s", registry, c.Stack)
+		}
+		return c.Stack
+	}
+	long := strings.Repeat("long-label.", 12)
+	seen := map[string]string{}
+	for _, registry := range []string{
+		"https://registry.example.com", "https://registry-example.com", "https://registry.example-com", "https://registry.example.com:8443", "https://registry.example.com.8443",
+		"https://registry--example.com", "https://registry.example.org", "https://" + long + "a", "https://" + long + "b", "http://127.0.0.1:8080", "http://[::1]:8080",
+	} {
+		stack := name(registry, "")
+		if other, taken := seen[stack]; taken {
+			t.Errorf("%s and %s share the stack %s", registry, other, stack)
+		}
+		seen[stack] = registry
+	}
+	if name("https://Registry.Example.com/", "") != name("https://registry.example.com", "") || name("https://registry.example.com", "environment: staging") == name("https://registry.example.com", "") {
+		t.Error("the name of a stack follows from something else than host and environment")
+	}
+	// The form of names is on disk, in deployed stacks: it may never change.
+	if stack := name("https://registry.my-team.example.com:8443", ""); stack != "quilt-rotate-prod-registry-my--team-example-com---8443" {
+		t.Errorf("the stack is called %s", stack)
 	}
 }
 
@@ -98,6 +133,11 @@ func TestWhatIsRefused(t *testing.T) {
 		"not YAML":                        {"registry: [", "", "is not YAML"},
 		"empty":                           {"", "", "is empty"},
 		"a list":                          {"- a", "", "must be fields"},
+		"a second document":               {file("", "") + "---\n" + file("", ""), "", "line 6: begins a second document"},
+		"a second document that is none":  {file("", "") + "---\n[", "", "is not YAML"},
+		"grace without a value":           {file("", "grace:"), "keys[0].grace", "has no value"},
+		"quiet without a value":           {file("", "quiet: null"), "keys[0].quiet", "has no value"},
+		"hold limit without a value":      {file("", "holdLimit: ~"), "keys[0].holdLimit", "has no value"},
 		"misspelt field":                  {file("registri: x", ""), "registri", "did you mean registry?"},
 		"misspelt field of a key":         {file("", "gracee: 3h"), "keys[0].gracee", "did you mean grace?"},
 		"unknown field":                   {file("frobnicate: 1", ""), "frobnicate", "is no field: take it out"},
@@ -148,6 +188,8 @@ func TestWhatIsRefused(t *testing.T) {
 		"issuer of another region":        {file("", "issuer: "+strings.Replace(secretARN, "us-east-1", "eu-west-1", 1)), "keys[0].issuer", "is of the region"},
 		"issuer is the secret itself":     {adopted + "    issuer: " + secretARN + "\n", "keys[0].issuer", "another secret"},
 		"reader of another account":       {file("", "readers: [\"arn:aws:iam::210987654321:role/a\"]"), "keys[0].readers[0]", "AWS-managed key"},
+		"readers too many for a policy":   {file("", "readers: ["+manyReaders(250)+"]"), "keys[0].readers", "too many for one secret's policy"},
+		"readers too many for a KMS key":  {file("kmsKey: new", "readers: ["+manyReaders(90)+"]"), "keys", "too many readers together"},
 		"everybody as reader":             {file("", "readers: [\"*\"]"), "keys[0].readers[0]", "without wildcards"},
 		"replica at home":                 {file("", "replicas: [{region: us-east-1}]"), "keys[0].replicas[0].region", "already"},
 		"replica twice":                   {file("", "replicas: [{region: us-west-2}, {region: us-west-2}]"), "keys[0].replicas[1].region", "already"},
@@ -190,6 +232,16 @@ func TestWhatIsRefused(t *testing.T) {
 		"account that is none":            {file("account: 12345", ""), "account", "12 digits"},
 		"region that is none":             {file("region: Virginia", ""), "region", "such as us-east-1"},
 		"tag of ours":                     {file("tags: {\"quilt-rotate:grace\": 1h}", ""), "tags", "must not have names"},
+		"tag's value with a comma":        {file("tags: {team: \"a, b\"}", ""), "tags", "must have only letters"},
+		"tag's name with a bracket":       {file("tags: {\"team(x)\": a}", ""), "tags", "must have only letters"},
+		"tags that differ in case":        {file("tags: {team: a, Team: b}", ""), "tags", "Team and team"},
+		"tag that is ours in lower case":  {file("tags: {environment: prod}", ""), "tags", "Environment and environment"},
+		"tags too many":                   {file("tags: {"+manyTags(46)+"}", ""), "tags", "they are 51, and a resource takes 50"},
+		"field that no tag holds":         {file("", "field: \"a|b\""), "keys[0].field", "since a tag holds it"},
+		"key's name that no tag holds":    {file("", "keyName: \"a|b\""), "keys[0].keyName", "since a tag holds it"},
+		"owner that no tag holds":         {file("", "owner: \"a|b@example.com\""), "keys[0].owner", "since a tag holds it"},
+		"boundary of another account":     {file("permissionsBoundary: arn:aws:iam::210987654321:policy/a", ""), "permissionsBoundary", "is of the account 210987654321"},
+		"topic that is FIFO":              {file("alarms: {topic: \"arn:aws:sns:us-east-1:123456789012:a.fifo\"}", ""), "alarms.topic", "standard topic"},
 		"log level":                       {file("logLevel: TRACE", ""), "logLevel", "DEBUG, INFO"},
 		"retention":                       {file("logRetentionDays: 42", ""), "logRetentionDays", "must be one of"},
 		"CA bundle that is not there":     {file("caBundle: none.pem", ""), "caBundle", "cannot be read"},
@@ -205,6 +257,22 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
+func manyTags(n int) string {
+	var tags []string
+	for i := range n {
+		tags = append(tags, fmt.Sprintf("tag-%d: a", i))
+	}
+	return strings.Join(tags, ", ")
+}
+
+func manyReaders(n int) string {
+	var readers []string
+	for i := range n {
+		readers = append(readers, fmt.Sprintf("\"arn:aws:iam::123456789012:role/a-reader-of-a-name-with-fifty-characters-or-so-%03d\"", i))
+	}
+	return strings.Join(readers, ", ")
+}
+
 func TestWhatIsTaken(t *testing.T) {
 	// Protects who asks for what Secrets Manager allows: no rule is stricter than it must be.
 	for _, schedule := range []string{
@@ -217,8 +285,10 @@ func TestWhatIsTaken(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
+		"---\n" + file("", "") + "...\n", "---\n" + file("", "") + "# the end\n",
 		file("", "expiresInDays: 68"), file("alarms:\naudit:\nretired: []", "readers:\n"), file("kmsKey: new", "readers: [\"arn:aws:iam::210987654321:role/a\"]"),
-		file("account: \"000000000001\"", ""), file("", "grace: 2h\nquiet: 0s\nholdLimit: 0s"),
+		file("account: \"000000000001\"", ""), file("tags: {Environment: other, \"größe: x/y@z\": \"\", "+manyTags(43)+"}", ""),
+		file("permissionsBoundary: arn:aws:iam::aws:policy/PowerUserAccess", ""), file("", "grace: 2h\nquiet: 0s\nholdLimit: 0s"),
 		file("region: us-gov-west-1\npermissionsBoundary: arn:aws-us-gov:iam::123456789012:policy/a\nkmsKey: arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/1",
 			"readers: [\"arn:aws-us-gov:iam::123456789012:role/a\"]\nreplicas: [{region: us-gov-east-1}]"),
 	} {
@@ -238,6 +308,19 @@ func TestEveryFaultIsToldAtOnce(t *testing.T) {
 	}
 	if !strings.Contains(message, "config.yaml: keys[1].expiresInDays (line 8): ") {
 		t.Errorf("the line is not told:\n%s", message)
+	}
+}
+
+func TestLogsThatAreGoneBeforeTheNextRotation(t *testing.T) {
+	// Protects the dashboard's reader: where logs are kept for less than the time between two rotations, it is said which key's last rotation will be missing.
+	for text, want := range map[string]int{file("", ""): 0, file("logRetentionDays: 30", ""): 0, file("logRetentionDays: 14", ""): 1} {
+		c, err := config.Parse("config.yaml", []byte(text), here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if warnings := c.Warnings(); len(warnings) != want || want == 1 && !strings.Contains(warnings[0], "rotations of keys[0] are up to 30 days apart, and logs are kept for 14") {
+			t.Errorf("the warnings are %q, want %d", warnings, want)
+		}
 	}
 }
 

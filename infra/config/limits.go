@@ -14,7 +14,7 @@ const (
 
 // What the stack is made of, at most. A test compares these with the template.
 const (
-	SharedResources = 65 // with everything on
+	SharedResources = 79 // with everything on, and a secret in each bucket
 	SharedOutputs   = 4
 )
 
@@ -54,7 +54,45 @@ func checkLimits(g *gathering, c *Config) {
 		g.add("keys", "make %d resources, and one stack takes %d: %s", resources, maxResources, advice)
 	} else if c.tooLong() {
 		g.add("keys", "have names that are too long together for the stack's policies: %s", advice)
+	} else if c.keyPolicy() > maxKeyPolicy {
+		g.add("keys", "have too many readers together for the policy of one KMS key: name fewer, such as an account in place of its roles, or %s", advice)
 	}
+}
+
+// Bytes of a KMS key's policy, and characters of a secret's (KMS developer guide, "Resource quotas"; Secrets Manager user guide, "Quotas"), and what stands in them
+// beside principals and secrets, amply.
+const (
+	maxKeyPolicy    = 32768
+	maxSecretPolicy = 20480
+	readerRest      = 350 // a statement's own words
+)
+
+// keyPolicy is how long the policy of the stack's own KMS key is: a statement for each reader, with all the secrets that he reads.
+func (c *Config) keyPolicy() int {
+	if c.KMSKey != NewKey {
+		return 0
+	}
+	n, known := readerRest, map[string]bool{}
+	for _, keys := range [][]Key{c.Keys, c.Retired} {
+		for i := range keys {
+			for _, reader := range keys[i].Readers {
+				n += c.arnLength(&keys[i])
+				if !known[reader] {
+					known[reader] = true
+					n += readerRest + len(reader)
+				}
+			}
+		}
+	}
+	return n
+}
+
+// secretPolicy is how long the policy of the key's secret is.
+func (k *Key) secretPolicy() int { return readerRest + len(strings.Join(k.Readers, `","`)) }
+
+// arnLength is how long the secret's ARN is in a list.
+func (c *Config) arnLength(k *Key) int {
+	return len("\"arn:aws-us-gov:secretsmanager:" + c.Region + ":" + c.Account + ":secret:" + k.SecretName() + "-AbCdEf\",")
 }
 
 // Characters of a managed policy, of an event pattern (quotas of IAM and of EventBridge), and what both need beside the ARNs, amply.
@@ -75,7 +113,7 @@ func (c *Config) tooLong() bool {
 		for i := range keys {
 			k := &keys[i]
 			b := BucketOf(k.SecretName())
-			length := len("\"arn:aws-us-gov:secretsmanager:" + c.Region + ":" + c.Account + ":secret:" + k.SecretName() + "-AbCdEf\",")
+			length := c.arnLength(k)
 			names[b] += length
 			policies[b] += 3*length + 2*len(k.Issuer) + len(k.IssuerKMSKey) + len(k.SecretKMSKey)
 			if former > 0 {

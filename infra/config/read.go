@@ -1,8 +1,10 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"reflect"
@@ -55,8 +57,16 @@ var yamlLine = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?`)
 
 // read fills the struct from YAML. It goes on after a fault, since each should be told.
 func read(g *gathering, text []byte, c *Config) {
-	var document yaml.Node
-	if err := yaml.Unmarshal(text, &document); err != nil {
+	var document, second yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	err := decoder.Decode(&document)
+	if err == nil {
+		if err = decoder.Decode(&second); err == nil {
+			g.faults = append(g.faults, Fault{Line: second.Line, Problem: "begins a second document, of which nothing would be deployed: put it into a file of its own, or take the --- before it out"})
+			return
+		}
+	}
+	if !errors.Is(err, io.EOF) {
 		line := 0
 		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 			line, _ = strconv.Atoi(m[1])
@@ -82,7 +92,10 @@ func readInto(g *gathering, path string, node *yaml.Node, v reflect.Value) {
 		switch v.Kind() {
 		case reflect.Pointer:
 			if node.Tag == "!!null" {
-				return
+				if v.Type().Elem() == reflect.TypeFor[Duration]() {
+					g.add(path, noValue)
+				}
+				return // a heading without anything below it
 			}
 			v.Set(reflect.New(v.Type().Elem()))
 			readInto(g, path, node, v.Elem())

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/jsii-runtime-go"
 
@@ -15,11 +14,12 @@ import (
 type alarms struct {
 	k       *keyRotation
 	metrics map[string]awscloudwatch.CfnAlarm // by page
-	arns    list                              // of what the dashboard shows
+	excused map[string]awscloudwatch.CfnCompositeAlarm
+	arns    list // of what the dashboard shows
 }
 
 func (k *keyRotation) newAlarms() {
-	k.alarms = &alarms{k: k, metrics: map[string]awscloudwatch.CfnAlarm{}}
+	k.alarms = &alarms{k: k, metrics: map[string]awscloudwatch.CfnAlarm{}, excused: map[string]awscloudwatch.CfnCompositeAlarm{}}
 	for _, a := range Alarms {
 		k.alarms.add(a)
 	}
@@ -39,7 +39,7 @@ func (s *alarms) adapt(keys []config.Key) {
 func (s *alarms) expectSweeps() {
 	for _, a := range Alarms {
 		if a.When.Silence {
-			s.metrics[a.Page].SetInsufficientDataActions(jsii.Strings(*s.k.topicArn))
+			s.excused[a.Page].SetAlarmActions(&[]*string{s.k.topicArn})
 		}
 	}
 }
@@ -56,33 +56,49 @@ func (s *alarms) add(a Alarm) {
 	s.arns = append(s.arns, *alarm.AttrArn())
 }
 
-// addExcused tells of a metric only while nothing excuses it. The two alarms of metrics tell nobody themselves. The excuse comes by way of the logs, and may
-// be some minutes later than Lambda's own metrics; it holds for all secrets of the stack, so that in those hours another one's crash is told of by what follows from it.
+// addExcused tells of a metric only while nothing excuses it. The two alarms of metrics tell nobody themselves. The excuse may come some minutes later, as from the logs, and what
+// it excused goes some minutes after it; it holds for all secrets of the stack, so that in those hours another one's crash is told of by what follows from it. Of silence is told
+// once sweeps are expected.
 func (s *alarms) addExcused(a Alarm) {
 	base := strings.TrimPrefix(a.name(s.k), string(a.Class)+"-")
 	counted := s.metricAlarm(logical(a)+"Counted", base+"-counted", a.Metric, a.When)
-	excused := s.metricAlarm(logical(a)+"Excused", base+"-excused", *a.Excuse, a.When)
+	excused := s.metricAlarm(logical(a)+"Excused", base+"-excused", a.Excuse.Metric, a.Excuse.When)
 	alarm := awscloudwatch.NewCfnCompositeAlarm(s.k, jsii.String(logical(a)), &awscloudwatch.CfnCompositeAlarmProps{
-		AlarmName: jsii.String(a.name(s.k)), AlarmDescription: jsii.String(a.description()), AlarmActions: &[]any{s.k.topicArn},
+		AlarmName: jsii.String(a.name(s.k)), AlarmDescription: jsii.String(a.description()),
 		AlarmRule:         jsii.String("ALARM(\"" + *counted.AttrArn() + "\")"),
 		ActionsSuppressor: excused.AttrArn(), ActionsSuppressorWaitPeriod: jsii.Number(600), ActionsSuppressorExtensionPeriod: jsii.Number(3600),
 	})
+	if !a.When.Silence {
+		alarm.SetAlarmActions(&[]*string{s.k.topicArn})
+	}
+	s.excused[a.Page] = alarm
 	s.arns = append(s.arns, *alarm.AttrArn())
 }
 
 func (s *alarms) metricAlarm(id, name string, m Metric, when When) awscloudwatch.CfnAlarm {
-	namespace, missing := m.Namespace, "notBreaching"
+	namespace := m.Namespace
 	if namespace == "" {
 		namespace = Namespace
 	}
-	if when.Silence {
-		missing = "missing"
+	props := &awscloudwatch.CfnAlarmProps{
+		AlarmName: jsii.String(name), ComparisonOperator: jsii.String(when.Comparison), Threshold: jsii.Number(when.Threshold),
+		DatapointsToAlarm: jsii.Number(float64(when.Of)), EvaluationPeriods: jsii.Number(float64(when.Out)),
 	}
-	return awscloudwatch.NewCfnAlarm(s.k, jsii.String(id), &awscloudwatch.CfnAlarmProps{
-		AlarmName: jsii.String(name), Namespace: jsii.String(namespace), MetricName: jsii.String(m.Name), Statistic: jsii.String(m.Statistic), Dimensions: s.dimensions(m),
-		ComparisonOperator: jsii.String(when.Comparison), Threshold: jsii.Number(when.Threshold), TreatMissingData: jsii.String(missing),
-		Period: jsii.Number(when.Period.Seconds()), DatapointsToAlarm: jsii.Number(float64(when.Of)), EvaluationPeriods: jsii.Number(float64(when.Out)),
-	})
+	period := jsii.Number(when.Period.Seconds())
+	if when.Silence {
+		props.TreatMissingData = jsii.String("breaching") // of a metric that never had any
+		props.Metrics = []any{
+			&awscloudwatch.CfnAlarm_MetricDataQueryProperty{Id: jsii.String("filled"), Expression: jsii.String("FILL(metric, 0)"), Label: jsii.String(m.Name), ReturnData: jsii.Bool(true)},
+			&awscloudwatch.CfnAlarm_MetricDataQueryProperty{Id: jsii.String("metric"), ReturnData: jsii.Bool(false), MetricStat: &awscloudwatch.CfnAlarm_MetricStatProperty{
+				Metric: &awscloudwatch.CfnAlarm_MetricProperty{Namespace: jsii.String(namespace), MetricName: jsii.String(m.Name), Dimensions: s.dimensions(m)},
+				Period: period, Stat: jsii.String(m.Statistic),
+			}},
+		}
+	} else {
+		props.TreatMissingData = jsii.String("notBreaching")
+		props.Namespace, props.MetricName, props.Statistic, props.Dimensions, props.Period = jsii.String(namespace), jsii.String(m.Name), jsii.String(m.Statistic), s.dimensions(m), period
+	}
+	return awscloudwatch.NewCfnAlarm(s.k, jsii.String(id), props)
 }
 
 // dimensions say whose metric it is.
@@ -107,7 +123,7 @@ func (s *alarms) dimensions(m Metric) (all []any) {
 }
 
 func (a Alarm) name(k *keyRotation) string {
-	return string(a.Class) + "-" + *awscdk.Stack_Of(k).StackName() + "-" + a.Page
+	return string(a.Class) + "-" + k.name() + "-" + a.Page
 }
 
 func (a Alarm) description() string {

@@ -23,6 +23,7 @@ const (
 	Orphans            = "Orphans"
 	ForeignKeys        = "ForeignKeys"
 	UnidentifiedKey    = "UnidentifiedKey"
+	BeforeFirstKey     = "StepFailedBeforeFirstKey"
 	NotBootstrapped    = "NotBootstrapped"
 	OldestSuperseded   = "OldestSupersededAge"
 	CurrentKeyDaysLeft = "CurrentKeyDaysLeft"
@@ -56,8 +57,14 @@ type Alarm struct {
 	Sentence string
 	Metric   Metric
 	When     When
-	// Excuse is another metric whose counts explain this one's: while there are any in the same periods, nobody is told. nil: none.
-	Excuse *Metric
+	// Excuse explains the alarm: while it holds, nobody is told. nil: none.
+	Excuse *Excuse
+}
+
+// Excuse is a condition on another metric, or on the same one over a longer time.
+type Excuse struct {
+	Metric Metric
+	When   When
 }
 
 // Metric is what is looked at.
@@ -78,7 +85,8 @@ type When struct {
 	Threshold  float64
 	Period     time.Duration
 	Of, Out    int // Of datapoints out of Out periods
-	// Silence tells of data that do not come any more. A function that never ran has none yet, and raises no alarm.
+	// Silence takes data that do not come for zero, at once: CloudWatch would wait for some periods more, as long as it finds older data (CloudWatch user guide, "Configuring how
+	// CloudWatch alarms treat missing data").
 	Silence bool
 }
 
@@ -129,7 +137,7 @@ var Alarms = []Alarm{
 	{Morning, "rotate-throttled", "The rotate function was not run for lack of concurrency.", ofLambda("rotate", "Throttles"), never(), nil},
 	{Morning, "revoke-throttled", "The revoke function was not run for lack of concurrency.", ofLambda("revoke", "Throttles"), never(), nil},
 	{Morning, "sweep-errors", "Sweeps fail, again and again.", ofLambda("revoke", "Errors"), When{over, 0, 2 * time.Hour, 2, 3, false}, nil},
-	{Morning, "no-sweep", "No sweep has succeeded for 6 hours, so nothing is revoked.", sweeps(SweepSucceeded, sum), When{under, 1, 3 * time.Hour, 2, 2, true}, nil},
+	{Morning, "no-sweep", "No sweep has succeeded for 6 hours, so nothing is revoked.", sweeps(SweepSucceeded, sum), When{under, 1, 3 * time.Hour, 2, 2, true}, &noSweepYet},
 	{Morning, "key-expires-soon", "A current key expires soon: a rotation was missed.", sweeps(CurrentKeyDaysLeft, least), When{under, morningDays, time.Hour, 1, 4, false}, nil},
 	{Morning, "held-too-long", "A superseded key has been held for over 7 days after its grace period, since somebody still uses it.", sweeps(OldestSuperseded, most), When{over, heldDays * 24 * 3600, time.Hour, 1, 4, false}, nil},
 	{Morning, "few-labels", "A secret has fewer than 5 staging labels free, so it is not rotated any more.", sweeps(FreeLabels, least), When{under, 5, time.Hour, 1, 4, false}, nil},
@@ -143,7 +151,11 @@ var Alarms = []Alarm{
 }
 
 // beforeFirstKey are rotations of a secret that has no key yet. They fail by design, and the alarm not-bootstrapped tells of such a secret.
-var beforeFirstKey = rotates(NotBootstrapped, sum)
+var beforeFirstKey = Excuse{rotates(BeforeFirstKey, sum), never()}
+
+// noSweepYet is a stack that is new: nothing has been swept for a day. In one that is not, somebody has been told by then. It looks back for no longer than a day: CloudWatch
+// looks at longer times only once an hour, when the alarm would have rung.
+var noSweepYet = Excuse{sweeps(SweepSucceeded, sum), When{under, 1, 6 * time.Hour, 4, 4, true}}
 
 // RestartAlarm is there only with services to restart.
 var RestartAlarm = Alarm{Morning, "restart-failed", "Services that got a key at their start could not be redeployed, and still use the old one.",

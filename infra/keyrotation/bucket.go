@@ -87,7 +87,7 @@ type needs struct {
 	replicaKeys      byKey // names of secrets
 }
 
-// byKey is what a customer-managed KMS key encrypts, by its ARN.
+// byKey is what a customer-managed KMS key encrypts, by its ARN; or what a principal may read, by his.
 type byKey map[string]list
 
 func (m *byKey) add(kmsKeyArn string, what any) {

@@ -10,12 +10,12 @@ import (
 // What is told by secret comes from the logs: a metric for each secret would be billed for each.
 func (k *keyRotation) newDashboard() {
 	k.dashboard = awscloudwatch.NewCfnDashboard(k, jsii.String("Dashboard"), &awscloudwatch.CfnDashboardProps{
-		DashboardName: jsii.String(*awscdk.Stack_Of(k).StackName() + "-keys"), DashboardBody: k.dashboardBody(),
+		DashboardName: jsii.String(k.name() + "-keys"), DashboardBody: k.dashboardBody(),
 	})
 }
 
 func (k *keyRotation) dashboardBody() *string {
-	return awscdk.Stack_Of(k).ToJsonString(object{"widgets": list{
+	return awscdk.Stack_Of(k).ToJsonString(object{"start": looksBack, "periodOverride": "inherit", "widgets": list{
 		k.textWidget(), k.alarmWidget(),
 		k.logWidget(0, 9, 24, 7, "Each secret", k.revoke, "table",
 			"filter ispresent(SweepSucceeded) | stats latest(CurrentKeyDaysLeft) as daysToExpiry, latest(CurrentKeyAge)/86400 as daysOld, latest(KeysHeld) as held, "+
@@ -34,6 +34,10 @@ func (k *keyRotation) dashboardBody() *string {
 		k.logWidget(12, 34, 12, 7, "Recent errors of sweeps", k.revoke, "table", recentErrors),
 	}}, nil)
 }
+
+// looksBack is for how long the dashboard shows: a rotation a month is in it. Without it CloudWatch shows three hours (CloudWatch API reference, "Dashboard body structure and
+// syntax"). Each metric keeps its own period.
+const looksBack = "-P5W"
 
 const recentErrors = `filter level = "ERROR" | fields @timestamp, secret, step, errorType, error | sort @timestamp desc | limit 20`
 

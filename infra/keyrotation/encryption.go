@@ -1,16 +1,15 @@
 package keyrotation
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/jsii-runtime-go"
 
 	"quilt-rotate/infra/config"
 )
-
-// reader may read a secret, whose ARN is written with ? for the six characters that nobody knows before: the secret itself refers to the key, so that the key cannot
-// refer to it.
-type reader struct{ principal, secretArn string }
 
 // newKMSKey makes the customer-managed key, where one is wanted. It is retained: without it every value is lost.
 func (k *keyRotation) newKMSKey() {
@@ -20,7 +19,7 @@ func (k *keyRotation) newKMSKey() {
 	k.kmsKey = awskms.NewCfnKey(k, jsii.String("SecretsKey"), &awskms.CfnKeyProps{
 		Description: jsii.String("Quilt key rotation: encrypts the secrets"), EnableKeyRotation: jsii.Bool(true), KeyPolicy: k.kmsPolicy(),
 	})
-	k.kmsKey.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN, nil)
+	k.kmsKey.ApplyRemovalPolicy(retained, nil)
 }
 
 // kmsPolicy leaves the key to the account's own policies, and lets readers decrypt their secret through Secrets Manager.
@@ -30,25 +29,26 @@ func (k *keyRotation) kmsPolicy() object {
 		"Sid": "Account", "Effect": "Allow", "Action": "kms:*", "Resource": "*",
 		"Principal": object{"AWS": "arn:" + *stack.Partition() + ":iam::" + *stack.Account() + ":root"},
 	}}
-	for _, r := range k.kmsReaders {
+	for _, principal := range slices.Sorted(maps.Keys(k.kmsReaders)) { // one statement each: the policy may have 32,768 bytes (KMS developer guide, "Resource quotas")
 		statements = append(statements, object{
-			"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*", "Principal": object{"AWS": r.principal},
+			"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*", "Principal": object{"AWS": principal},
 			"Condition": object{
 				"StringEquals": object{"kms:ViaService": "secretsmanager." + k.region + ".amazonaws.com"},
-				"StringLike":   object{"kms:EncryptionContext:SecretARN": r.secretArn},
+				"StringLike":   object{"kms:EncryptionContext:SecretARN": k.kmsReaders[principal]},
 			},
 		})
 	}
 	return document(statements...)
 }
 
+// letDecrypt writes a secret's ARN with ? for the six characters that nobody knows before: the secret itself refers to the key, so that the key cannot refer to it.
 func (k *keyRotation) letDecrypt(readers []string, secretName string) {
 	if k.kmsKey == nil {
 		return
 	}
 	stack := awscdk.Stack_Of(k)
 	for _, principal := range readers {
-		k.kmsReaders = append(k.kmsReaders, reader{principal, "arn:" + *stack.Partition() + ":secretsmanager:" + k.region + ":" + *stack.Account() + ":secret:" + secretName + "-??????"})
+		k.kmsReaders.add(principal, "arn:"+*stack.Partition()+":secretsmanager:"+k.region+":"+*stack.Account()+":secret:"+secretName+"-??????")
 	}
 	k.kmsKey.SetKeyPolicy(k.kmsPolicy())
 }

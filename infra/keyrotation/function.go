@@ -1,6 +1,8 @@
 package keyrotation
 
 import (
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
@@ -67,14 +69,39 @@ func (k *keyRotation) newSecurityGroups() *[]*string {
 		return jsii.Strings(n.SecurityGroups...)
 	}
 	group := awsec2.NewCfnSecurityGroup(k, jsii.String("Calls"), &awsec2.CfnSecurityGroupProps{
-		GroupDescription: jsii.String("Quilt key rotation: calls out by HTTPS, and is called by nobody"),
-		VpcId:            jsii.String(n.VPC),
-		SecurityGroupEgress: []any{&awsec2.CfnSecurityGroup_EgressProperty{
-			IpProtocol: jsii.String("tcp"), FromPort: jsii.Number(443), ToPort: jsii.Number(443), CidrIp: jsii.String("0.0.0.0/0"),
-			Description: jsii.String("The registry and Secrets Manager"),
-		}},
+		GroupDescription:    jsii.String("Quilt key rotation: calls out by HTTPS, and is called by nobody"),
+		VpcId:               jsii.String(n.VPC),
+		SecurityGroupEgress: k.egress(),
 	})
 	return &[]*string{group.AttrGroupId()}
+}
+
+const httpsPort = 443
+
+// egress opens the port of HTTPS, and the registry's own where its URL names another.
+func (k *keyRotation) egress() []any {
+	rule := func(port int, description string) any {
+		return &awsec2.CfnSecurityGroup_EgressProperty{
+			IpProtocol: jsii.String("tcp"), FromPort: jsii.Number(float64(port)), ToPort: jsii.Number(float64(port)), CidrIp: jsii.String("0.0.0.0/0"),
+			Description: jsii.String(description),
+		}
+	}
+	if port := portOf(*k.props.RegistryURL); port != httpsPort {
+		return []any{rule(httpsPort, "Secrets Manager"), rule(port, "The registry")}
+	}
+	return []any{rule(httpsPort, "The registry and Secrets Manager")}
+}
+
+func portOf(httpsURL string) int {
+	u, err := url.Parse(httpsURL)
+	if err != nil {
+		return httpsPort
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		return httpsPort
+	}
+	return port
 }
 
 // newInvokeConfig: a sweep that fails is simply due again; a copy that Lambda repeats later would only disturb it.

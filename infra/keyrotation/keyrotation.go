@@ -7,7 +7,9 @@ package keyrotation
 
 import (
 	"maps"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -72,10 +74,11 @@ type keyRotation struct {
 	constructs.Construct
 	props  KeyRotationProps
 	keys   []config.Key
+	taken  map[string]string // secrets, and the constructs that have them
 	region string
 
 	kmsKey         awskms.CfnKey // made here, or nil
-	kmsReaders     []reader
+	kmsReaders     byKey         // secrets, by who may read them
 	rotate, revoke function
 	buckets        map[int]*bucket
 	permission     awslambda.CfnPermission
@@ -106,7 +109,7 @@ const (
 
 // NewKeyRotation makes the functions, their roles, logs and alarms, and the schedules' group.
 func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationProps) KeyRotation {
-	k := &keyRotation{props: *props, buckets: map[int]*bucket{}}
+	k := &keyRotation{props: *props, buckets: map[int]*bucket{}, taken: map[string]string{}}
 	constructs.NewConstruct_Override(k, scope, id)
 	k.region = *awscdk.Stack_Of(k).Region()
 	k.newKMSKey()
@@ -127,6 +130,38 @@ func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationPr
 	k.newDashboard()
 	return k
 }
+
+// check holds the rules of a configuration file for a key that may come from none.
+func (k *keyRotation) check(where string, key config.Key) error {
+	known := func(text *string) string {
+		if *awscdk.Token_IsUnresolved(text) { // told at the deployment only
+			return ""
+		}
+		return *text
+	}
+	stack, shared := awscdk.Stack_Of(k), config.Config{KMSKey: config.AWSManaged}
+	shared.Account, shared.Region = known(stack.Account()), known(stack.Region())
+	if k.props.KMSKey != nil {
+		shared.KMSKey = *k.props.KMSKey
+	}
+	return config.CheckKey(where, key, shared, k.taken)
+}
+
+// name is what the names of alarms and dashboard have in common: two of these constructs in one stack must not take each other's.
+func (k *keyRotation) name() string {
+	stack := awscdk.Stack_Of(k)
+	name, path := *stack.StackName(), strings.TrimPrefix(*k.Node().Path(), *stack.Node().Path()+"/")
+	if path != usualID {
+		name += "-" + notInName.ReplaceAllString(path, "-")
+	}
+	return name
+}
+
+// usualID is the construct's id in a stack of one registry: nothing has to be told apart.
+const usualID = "KeyRotation"
+
+// notInName is what a dashboard's name must not have.
+var notInName = regexp.MustCompile(`[^A-Za-z0-9_-]`)
 
 // add takes a key in. Everything that depends on all keys is told anew.
 func (k *keyRotation) add(key config.Key, secretArn string, retired bool) *bucket {

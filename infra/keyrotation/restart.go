@@ -22,25 +22,45 @@ type restarts struct {
 	resources list
 }
 
-// restartDefinition asks for a new deployment of each service. UpdateService is repeated: a service that is just being changed refuses it for a while.
+// restartDefinition asks for a new deployment of each service. UpdateService is repeated: a service that is just being changed refuses it for a while. One that refuses it for good
+// keeps none of the others from theirs: a failed item would end the whole Map (Step Functions developer guide, "Map state"), so that it is caught, and the execution fails at the end.
 func restartDefinition(partition string) object {
 	return object{
 		"Comment": "Redeploys the ECS services that got the key at their start",
 		"StartAt": "EachService",
-		"States": object{"EachService": object{
-			"Type": "Map", "ItemsPath": "$.services", "MaxConcurrency": 5, "End": true,
-			"ItemProcessor": object{
-				"ProcessorConfig": object{"Mode": "INLINE"}, "StartAt": "Redeploy",
-				"States": object{"Redeploy": object{
-					"Type": "Task", "Resource": "arn:" + partition + ":states:::aws-sdk:ecs:updateService", "End": true,
-					"Parameters":     object{"Cluster.$": "$.cluster", "Service.$": "$.service", "ForceNewDeployment": true},
-					"ResultSelector": object{"service.$": "$.Service.ServiceArn"}, // the whole answer is large
-					"Retry":          list{object{"ErrorEquals": list{"States.ALL"}, "IntervalSeconds": 30, "BackoffRate": 2, "MaxAttempts": 5}},
-				}},
+		"States": object{
+			"EachService": object{
+				"Type": "Map", "ItemsPath": "$.services", "MaxConcurrency": 5, "ResultPath": "$.services", "Next": "AllRedeployed",
+				"ItemProcessor": object{
+					"ProcessorConfig": object{"Mode": "INLINE"}, "StartAt": "Redeploy",
+					"States": object{
+						"Redeploy": object{
+							"Type": "Task", "Resource": "arn:" + partition + ":states:::aws-sdk:ecs:updateService", "Next": "Redeployed",
+							"Parameters":     object{"Cluster.$": "$.cluster", "Service.$": "$.service", "ForceNewDeployment": true},
+							"ResultSelector": object{"service.$": "$.Service.ServiceArn"}, // the whole answer is large
+							"ResultPath":     "$.redeployed",
+							"Retry":          list{object{"ErrorEquals": list{"States.ALL"}, "IntervalSeconds": 30, "BackoffRate": 2, "MaxAttempts": 5}},
+							"Catch":          list{object{"ErrorEquals": list{"States.ALL"}, "ResultPath": "$.failure", "Next": "NotRedeployed"}},
+						},
+						"Redeployed":    object{"Type": "Pass", "Result": "redeployed", "ResultPath": "$.outcome", "End": true},
+						"NotRedeployed": object{"Type": "Pass", "Result": failedOutcome, "ResultPath": "$.outcome", "End": true},
+					},
+				},
 			},
-		}},
+			"AllRedeployed": object{
+				"Type": "Pass", "Parameters": object{"services.$": "$.services", "failed.$": "States.ArrayContains($.services[*].outcome, '" + failedOutcome + "')"}, "Next": "AnyFailed",
+			},
+			"AnyFailed": object{
+				"Type": "Choice", "Choices": list{object{"Variable": "$.failed", "BooleanEquals": true, "Next": "Failed"}}, "Default": "Done",
+			},
+			"Failed": object{"Type": "Fail", "Error": "NotRedeployed", "Cause": "Some services could not be redeployed: the output of the state EachService says which, and why"},
+			"Done":   object{"Type": "Succeed"},
+		},
 	}
 }
+
+// failedOutcome is that of a service that refused.
+const failedOutcome = "failed"
 
 func (k *keyRotation) newRestarts() *restarts {
 	r, stack := &restarts{}, awscdk.Stack_Of(k)

@@ -20,11 +20,15 @@ import (
 // any other literal here would overwrite rotated keys.
 const Empty = "{}"
 
+// retained keeps what cannot be made again, whatever becomes of the stack; but not what a deployment that fails has just made: it holds nothing yet, and would keep its name
+// from the next try (CloudFormation user guide, "DeletionPolicy attribute": RetainExceptOnCreate).
+const retained = awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE
+
 // RotatedKeyProps is one key.
 type RotatedKeyProps struct {
 	// Rotation has the functions.
 	Rotation KeyRotation
-	// Key is its secret, its schedule and its settings.
+	// Key is its secret, its schedule and its settings. The rules of package config hold for it.
 	Key config.Key
 	// Sweep is how often the secret is swept. Default: hourly.
 	Sweep time.Duration
@@ -51,7 +55,8 @@ type rotatedKey struct {
 func (r *rotatedKey) SecretArn() *string { return r.secretArn }
 func (r *rotatedKey) Adopted() bool      { return r.adopted }
 
-// NewRotatedKey makes the secret, or takes an existing one, and gives it its schedules.
+// NewRotatedKey makes the secret, or takes an existing one, and gives it its schedules. It panics with a [*config.Faults] where the key breaks a rule, as the CDK's own constructs
+// do: nobody would be told of it before the deployment fails, or a key expires.
 func NewRotatedKey(scope constructs.Construct, id *string, props *RotatedKeyProps) RotatedKey {
 	k, key := props.Rotation.shared(), props.Key
 	if key.ExpiresInDays == 0 { // as where a file leaves it out
@@ -59,6 +64,9 @@ func NewRotatedKey(scope constructs.Construct, id *string, props *RotatedKeyProp
 	}
 	r := &rotatedKey{adopted: key.Secret != ""}
 	constructs.NewConstruct_Override(r, scope, id)
+	if err := k.check(*r.Node().Path(), key); err != nil {
+		panic(err)
+	}
 	if r.adopted {
 		r.secretArn = jsii.String(key.Secret)
 	} else {
@@ -81,7 +89,7 @@ func (r *rotatedKey) newSecret(k *keyRotation, key config.Key, retired bool) *st
 	secret := awssecretsmanager.NewCfnSecret(r, jsii.String("Secret"), &awssecretsmanager.CfnSecretProps{
 		Name: jsii.String(key.Name), Description: jsii.String("Quilt API key; rotated by quilt-rotate"), SecretString: jsii.String(Empty),
 	})
-	secret.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN, nil)
+	secret.ApplyRemovalPolicy(retained, nil)
 	if kmsKey := k.kmsKeyOf(key); kmsKey != "" {
 		secret.SetKmsKeyId(jsii.String(kmsKey))
 	}

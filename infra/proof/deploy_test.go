@@ -11,23 +11,21 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"quilt-rotate/infra/stack"
 	"quilt-rotate/internal/sandbox"
-	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/vault"
 )
 
 var deploy = flag.Bool("deploy", false, "deploy to a local AWS, which takes a minute or two (make deploy-local)")
 
-// The secret of the deployment, and its stack.
-const (
-	secretName = "prod/pipeline"
-	stackName  = "quilt-rotate-prod"
-)
+// secretName is the secret of the deployment.
+const secretName = "prod/pipeline"
 
 func TestADeploymentThatNobodyTouchedRotatesAKey(t *testing.T) {
 	// Protects the promise of the README: two commands of cdk and one that puts the first key in, and the key rotates. The functions are the arm64 packages that
@@ -42,18 +40,22 @@ func TestADeploymentThatNobodyTouchedRotatesAKey(t *testing.T) {
 	aws := startAWS(t)
 	configuration := write(t, "registry: %s\nkeys:\n  - {name: %s, schedule: rate(30 days)}\n", box.RegistryURL, secretName)
 
-	aws.cdk(configuration, "bootstrap", "aws://"+account+"/"+region)
+	c, synthesized := synthesize(t, configuration)
+	aws.stack, aws.template = c.Stack, synthesized
+	aws.cdk(configuration, "bootstrap")
 	aws.cdk(configuration, "deploy", "--method=direct", "--require-approval", "never", "--progress", "events")
-	rotate, revoke := aws.function("RotateFunction"), aws.function("RevokeFunction")
+	rotate, revoke := aws.output("RotateFunction"), aws.output("RevokeFunction")
 	aws.checkFresh(rotate, revoke)
 
-	first := aws.bootstrap(box)
+	aws.bootstrap(box)
+	first, _ := aws.current()
+	before := aws.value()
 	aws.rotate()
 	second, version := aws.current()
 	if second == first || !box.Registry.Alive(second) || !box.Registry.Alive(first) {
 		t.Fatalf("AWSCURRENT must hold a new key that logs in, and the old one must still do\n%s", aws.log())
 	}
-	if aws.value() != sandboxtest.ValueWith(second) {
+	if aws.value() != strings.Replace(before, first, second, 1) {
 		t.Error("more than the key changed in the value")
 	}
 	made, _ := box.Registry.KeyBySecret(second)
@@ -61,7 +63,8 @@ func TestADeploymentThatNobodyTouchedRotatesAKey(t *testing.T) {
 		t.Errorf("the new version lacks its key's label: %s", labels)
 	}
 	aws.checkSweep(revoke)
-	t.Logf("deployed %s, rotated %s in %s, swept by %s", stackName, secretName, rotate, revoke)
+	aws.checkQuiet("after a rotation and a sweep", rotate, revoke)
+	t.Logf("deployed %s, rotated %s in %s, swept by %s", aws.stack, secretName, rotate, revoke)
 }
 
 // need skips, by name, where something is missing.
@@ -96,9 +99,12 @@ func launcher(t *testing.T) string {
 
 // A localAWS is a running one.
 type localAWS struct {
-	t      *testing.T
-	url    string
-	output string // file of what it and the functions wrote
+	t     *testing.T
+	url   string
+	wrote string // file of what it and the functions wrote
+	stack string // name of the stack that is deployed there
+
+	template template // of that stack
 }
 
 // startAWS starts one on a free port of loopback. It ends, with every function that it started, when the test does.
@@ -110,7 +116,7 @@ func startAWS(t *testing.T) *localAWS {
 	must(t, listener.Close())
 	output, err := os.Create(filepath.Join(t.TempDir(), "aws.log"))
 	must(t, err)
-	a := &localAWS{t, fmt.Sprintf("http://127.0.0.1:%d", port), output.Name()}
+	a := &localAWS{t: t, url: fmt.Sprintf("http://127.0.0.1:%d", port), wrote: output.Name()}
 	process := exec.Command("python3", "localaws.py", launcher(t), fmt.Sprint(port))
 	process.Stdout, process.Stderr = output, output
 	process.Env = append(clean(os.Environ()), "TMPDIR="+t.TempDir(), "PYTHONDONTWRITEBYTECODE=1")
@@ -137,7 +143,7 @@ func (a *localAWS) await() {
 }
 
 func (a *localAWS) log() string {
-	text, _ := os.ReadFile(a.output)
+	text, _ := os.ReadFile(a.wrote)
 	return string(text[max(0, len(text)-4000):])
 }
 
@@ -170,9 +176,9 @@ func nodeVersion() string {
 func (a *localAWS) cdk(configuration string, arguments ...string) {
 	a.t.Helper()
 	began := time.Now()
-	command := exec.Command("node", append([]string{filepath.Join("node_modules", ".bin", "cdk")}, append(arguments, "--output", a.t.TempDir())...)...)
+	command := exec.Command("node", append([]string{filepath.Join("node_modules", ".bin", "cdk")}, append(arguments, "-c", "config="+configuration, "--output", a.t.TempDir())...)...)
 	command.Dir = filepath.Join(root(a.t), "infra")
-	command.Env = a.environment("QUILT_ROTATE_CONFIG="+configuration, "TMPDIR="+a.t.TempDir())
+	command.Env = a.environment("TMPDIR=" + a.t.TempDir())
 	if output, err := command.CombinedOutput(); err != nil {
 		a.t.Fatalf("cdk %s: %v\n%s\n%s", arguments[0], err, output, a.log())
 	}
@@ -198,15 +204,15 @@ func (a *localAWS) cli(answer any, arguments ...string) {
 	must(a.t, json.Unmarshal(output, answer))
 }
 
-// function is the name in an output of the stack.
-func (a *localAWS) function(output string) string {
+// output is what the stack says.
+func (a *localAWS) output(name string) string {
 	a.t.Helper()
-	var name string
-	a.cli(&name, "cloudformation", "describe-stacks", "--stack-name", stackName, "--query", "Stacks[0].Outputs[?OutputKey=='"+output+"'].OutputValue | [0]")
-	if name == "" {
-		a.t.Fatalf("the stack has no output %s", output)
+	var value string
+	a.cli(&value, "cloudformation", "describe-stacks", "--stack-name", a.stack, "--query", "Stacks[0].Outputs[?OutputKey=='"+name+"'].OutputValue | [0]")
+	if value == "" {
+		a.t.Fatalf("the stack has no output %s", name)
 	}
-	return name
+	return value
 }
 
 // description is what DescribeSecret says, as far as it is looked at.
@@ -270,16 +276,47 @@ func (a *localAWS) checkFresh(rotate, revoke string) {
 	if alarms == 0 {
 		a.t.Fatal("there are no alarms")
 	}
+	a.checkQuiet("after the deployment", rotate, revoke)
 }
 
-// bootstrap puts a first key in by hand, with other fields around it.
-func (a *localAWS) bootstrap(box *sandbox.Sandbox) (key string) {
+// checkQuiet evaluates the deployment's alarms on what the functions wrote until now: none may tell anybody.
+func (a *localAWS) checkQuiet(when, rotate, revoke string) {
 	a.t.Helper()
-	_, key = box.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
-	file := filepath.Join(a.t.TempDir(), "value")
-	must(a.t, os.WriteFile(file, []byte(sandboxtest.ValueWith(key)), 0o600))
-	a.cli(nil, "secretsmanager", "put-secret-value", "--secret-id", secretName, "--secret-string", "file://"+file)
-	return key
+	var data []datum
+	written := map[string]int{}
+	var groups []string // a function has one once it has run
+	a.cli(&groups, "logs", "describe-log-groups", "--query", "logGroups[].logGroupName")
+	for _, function := range []string{rotate, revoke} {
+		if !slices.Contains(groups, "/aws/lambda/"+function) {
+			continue
+		}
+		var messages []string
+		a.cli(&messages, "logs", "filter-log-events", "--log-group-name", "/aws/lambda/"+function, "--query", "events[].message")
+		for _, message := range messages {
+			data = append(data, measured(a.t, function, message)...)
+		}
+		written[function] = len(data)
+	}
+	if written[rotate] == 0 {
+		a.t.Fatalf("%s, the rotate function has measured nothing, though the deployment has tested it\n%s", when, a.log())
+	}
+	names := map[string]string{}
+	for function, id := range a.template.functions(a.t) {
+		names[id] = map[string]string{"rotate": rotate, "revoke": revoke}[function]
+	}
+	if told := a.template.told(a.t, names, data); len(told) > 0 {
+		a.t.Errorf("%s, somebody is told of %v", when, told)
+	}
+	a.t.Logf("%s: %d data, and no alarm tells anybody", when, len(data))
+}
+
+// bootstrap carries out the line that the outputs print, with a person's key to log in with on standard input.
+func (a *localAWS) bootstrap(box *sandbox.Sandbox) {
+	a.t.Helper()
+	_, key := box.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+	line := a.output(stack.KeyID(secretName) + "Next")
+	carryOut(a.t, line, key, append(a.environment(), "PATH="+theCommand(a.t)+string(os.PathListSeparator)+os.Getenv("PATH")))
+	a.t.Logf("$ %s", line)
 }
 
 // rotate asks for a rotation, and waits until its version is the current one.

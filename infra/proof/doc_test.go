@@ -57,7 +57,9 @@ func synthesize(t *testing.T, file string) (*config.Config, template) {
 	out := t.TempDir()
 	app := exec.CommandContext(context.Background(), "go", "run", ".")
 	app.Dir = filepath.Join(root(t), "infra")
-	app.Env = append(os.Environ(), "CDK_OUTDIR="+out, "QUILT_ROTATE_CONFIG="+file, "CDK_DEFAULT_ACCOUNT="+account, "CDK_DEFAULT_REGION="+region,
+	named, err := json.Marshal(map[string]string{"config": file})
+	must(t, err)
+	app.Env = append(os.Environ(), "CDK_OUTDIR="+out, "CDK_CONTEXT_JSON="+string(named), "CDK_DEFAULT_ACCOUNT="+account, "CDK_DEFAULT_REGION="+region,
 		"TMPDIR="+t.TempDir(), "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION="+strings.TrimSpace(string(node)))
 	if output, err := app.CombinedOutput(); err != nil {
 		t.Fatalf("synthesize %s: %v\n%s", file, err, output)

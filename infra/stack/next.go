@@ -1,11 +1,13 @@
 package stack
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"quilt-rotate/infra/config"
+	"quilt-rotate/internal/settings"
 )
 
 // Bootstrap is the command that puts the first key in. It finds the settings in the secret's tags; that the value is the key alone is not among them.
@@ -17,14 +19,35 @@ func Bootstrap(c *config.Config, key *config.Key) string {
 	return strings.Join(words, " ")
 }
 
-// Adopt is the command that takes an existing secret into care, with the tags that a new one would have: each is an option of its own name.
+// options are how `quilt-rotate adopt` takes a tag; it takes any other as --tag.
+var options = map[string]string{
+	settings.TagField: "--field", settings.TagKeyName: "--key-name", settings.TagExpiresInDays: "--expires-in-days", settings.TagOwner: "--owner",
+	settings.TagGrace: "--grace", settings.TagQuiet: "--quiet", settings.TagHoldLimit: "--hold-limit", settings.TagIssuer: "--issuer",
+}
+
+// Adopt is the command that takes an existing secret into care, with the tags that a new one would have.
 func Adopt(c *config.Config, key *config.Key) string {
 	words := []string{"AWS_REGION=" + c.Region, "quilt-rotate", "adopt", key.Secret, "--registry", c.Registry}
 	tags := key.SettingTags()
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		words = append(words, "--"+strings.TrimPrefix(name, "quilt-rotate:"), quote(tags[name]))
+		if option, known := options[name]; known {
+			words = append(words, option, quote(tags[name]))
+		} else {
+			words = append(words, "--tag", quote(name+"="+tags[name]))
+		}
 	}
 	return strings.Join(words, " ")
+}
+
+// AdoptFirst says which commands come before the deployment: outputs come after it, and CloudFormation puts its rotation in the place of any that it finds. Nothing is adopted: "".
+func AdoptFirst(c *config.Config) string {
+	var lines strings.Builder
+	for i := range c.Keys {
+		if c.Keys[i].Secret != "" {
+			fmt.Fprintf(&lines, "before its first deployment, adopt %s, or a rotation that another team set up is replaced unseen:\n  %s\n", c.Keys[i].SecretName(), Adopt(c, &c.Keys[i]))
+		}
+	}
+	return lines.String()
 }
 
 // quote makes one word of a text for a POSIX shell.

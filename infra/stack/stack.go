@@ -55,8 +55,7 @@ func console(region string) string {
 }
 
 func tag(stack awscdk.Stack, c *config.Config) {
-	tags := map[string]string{"Application": "quilt-rotate", "Environment": c.Environment}
-	maps.Copy(tags, c.Tags)
+	tags := c.StackTags()
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		awscdk.Tags_Of(stack).Add(jsii.String(name), jsii.String(tags[name]), nil)
 	}
@@ -92,7 +91,7 @@ func addKey(stack awscdk.Stack, c *config.Config, rotation keyrotation.KeyRotati
 	switch {
 	case retired:
 	case made.Adopted():
-		output(stack, id+"Next", "Run this once: it writes the tags and the label, which CloudFormation cannot on a secret that is there", Adopt(c, key))
+		output(stack, id+"Next", "Run before the first deployment, and again when the settings here change: it writes the tags, which CloudFormation cannot on a secret that is there", Adopt(c, key))
 	default:
 		output(stack, id+"Next", "Run this once: it puts the first key in", Bootstrap(c, key))
 	}

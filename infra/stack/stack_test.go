@@ -28,10 +28,28 @@ func TestNoUpdateOverwritesAValue(t *testing.T) {
 			if _, generated := properties(secret)["GenerateSecretString"]; generated {
 				t.Errorf("%s: %s has a generated value", name, id)
 			}
-			if secret["DeletionPolicy"] != "Retain" || secret["UpdateReplacePolicy"] != "Retain" {
-				t.Errorf("%s: %s is not retained", name, id)
+		}
+	}
+}
+
+func TestWhatCannotBeMadeAgainIsRetained(t *testing.T) {
+	// Protects values, and the KMS key that reads them, from a stack that is deleted; and the next try from a first deployment that failed, whose secret would hold its name, and
+	// whose KMS key would cost, if it was retained too.
+	all := synth(t, load(t, "everything"))
+	retained := 0
+	for _, kind := range []string{"AWS::SecretsManager::Secret", "AWS::KMS::Key"} {
+		for id, r := range all.resources(kind) {
+			if strings.Contains(text(properties(r)["Description"]), "encrypts the alarms") {
+				continue
+			}
+			retained++
+			if r["DeletionPolicy"] != "RetainExceptOnCreate" || r["UpdateReplacePolicy"] != "Retain" {
+				t.Errorf("%s is deleted %v and replaced %v", id, r["DeletionPolicy"], r["UpdateReplacePolicy"])
 			}
 		}
+	}
+	if retained != 4 {
+		t.Errorf("%d resources are looked at", retained)
 	}
 }
 
@@ -184,7 +202,7 @@ func TestAnAdoptedSecretIsNotTouched(t *testing.T) {
 	all.has("AWS::Scheduler::Schedule", object{"Target": object{"Input": `{"force":false,"secretId":"` + arn + `"}`}})
 	want := "AWS_REGION=eu-west-1 quilt-rotate adopt " + arn + " --registry https://registry.internal.example.com --expires-in-days 90 " +
 		"--field 'key of reports' --grace 24h --quiet 25h"
-	if !strings.Contains(text(all.JSON["Outputs"]), want) {
+	if outputs := text(all.JSON["Outputs"]); !strings.Contains(outputs, want) || strings.Contains(outputs, "--tag") {
 		t.Errorf("the outputs do not say %q:\n%s", want, text(all.JSON["Outputs"]))
 	}
 }
@@ -230,6 +248,21 @@ func TestServicesAreRestartedWithoutCode(t *testing.T) {
 	}
 }
 
+func TestOneBrokenServiceStopsNoOther(t *testing.T) {
+	// Protects the services beside one that was deleted: its failure is caught in its own item of the Map, and told once all others were asked.
+	for _, machine := range synth(t, load(t, "everything")).resources("AWS::StepFunctions::StateMachine") {
+		definition := strings.ReplaceAll(text(properties(machine)["DefinitionString"]), `\"`, `"`)
+		for _, want := range []string{
+			`"Catch":[{"ErrorEquals":["States.ALL"],"Next":"NotRedeployed","ResultPath":"$.failure"}]`, `"NotRedeployed":{"End":true,"Result":"failed","ResultPath":"$.outcome","Type":"Pass"}`,
+			`"failed.$":"States.ArrayContains($.services[*].outcome, 'failed')"`, `"Choices":[{"BooleanEquals":true,"Next":"Failed","Variable":"$.failed"}],"Default":"Done"`, `"Type":"Fail"`,
+		} {
+			if !strings.Contains(definition, want) {
+				t.Errorf("the state machine has no %s: %s", want, definition)
+			}
+		}
+	}
+}
+
 func TestGovCloud(t *testing.T) {
 	// Protects stacks of AWS GovCloud (US): no name in the template is of another partition, and the console is theirs.
 	c, err := config.Parse("config.yaml", []byte(`{account: "123456789012", region: us-gov-west-1, registry: "https://registry.example.com", kmsKey: new,
@@ -260,6 +293,70 @@ func TestTheConstructsAlone(t *testing.T) {
 	}
 	if _, rotate := all.function("Rotates"); rotate[settings.EnvExpiresInDays] != "90" {
 		t.Errorf("the environment is %v", rotate)
+	}
+}
+
+// constructs makes an app of somebody else's, with a KeyRotation of each id.
+func constructs(t *testing.T, ids ...string) (awscdk.Stack, []keyrotation.KeyRotation) {
+	t.Helper()
+	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false)})
+	other := awscdk.NewStack(app, jsii.String("Other"), nil)
+	var rotations []keyrotation.KeyRotation
+	for _, id := range ids {
+		rotations = append(rotations, keyrotation.NewKeyRotation(other, jsii.String(id), &keyrotation.KeyRotationProps{
+			RegistryURL: jsii.String("https://registry.example.com"), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
+		}))
+	}
+	return other, rotations
+}
+
+func TestTwoRegistriesInOneStack(t *testing.T) {
+	// Protects an app that rotates the keys of two registries in one stack: no alarm and no dashboard takes the name of the other's.
+	other, _ := constructs(t, "KeyRotation", "of eu", "of us")
+	all, seen := templateOf(t, other), map[string]string{}
+	for _, kind := range []string{"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm", "AWS::CloudWatch::Dashboard"} {
+		for id, r := range all.resources(kind) {
+			name, _ := properties(r)["AlarmName"].(string)
+			if kind == "AWS::CloudWatch::Dashboard" {
+				name = properties(r)["DashboardName"].(string)
+				if !regexp.MustCompile(`^[A-Za-z0-9_-]+$`).MatchString(name) {
+					t.Errorf("CloudWatch takes no dashboard %q", name)
+				}
+			}
+			if twin, taken := seen[name]; taken || name == "" {
+				t.Errorf("%s and %s are both called %q", id, twin, name)
+			}
+			seen[name] = id
+		}
+	}
+}
+
+func TestTheConstructsKeepTheRulesOfTheFile(t *testing.T) {
+	// Protects other CDK apps from what a file would be refused for: the construct that is wrong is named, with what to do, before anything is deployed.
+	refusal := func(keys ...config.Key) (told string) {
+		other, rotations := constructs(t, "Rotation")
+		defer func() {
+			if cause := recover(); cause != nil {
+				told = fmt.Sprint(cause)
+			}
+		}()
+		for i, key := range keys {
+			keyrotation.NewRotatedKey(other, jsii.String(fmt.Sprintf("Key%d", i)), &keyrotation.RotatedKeyProps{Rotation: rotations[0], Key: key})
+		}
+		return ""
+	}
+	good := config.Key{Name: "prod/a", Schedule: "rate(30 days)"}
+	for want, keys := range map[string][]config.Key{
+		"": {good, {Name: "prod/b", Schedule: "rate(30 days)", Window: config.Duration(2 * time.Hour)}},
+		"Other/Key0: Key.schedule: must be rate(":                                 {{Name: "prod/a", Schedule: "nonsense"}},
+		"Other/Key0: Key.expiresInDays: is too short for one missed rotation":     {{Name: "prod/a", Schedule: "rate(30 days)", ExpiresInDays: 30}},
+		"Other/Key0: Key.window: must be whole hours":                             {{Name: "prod/a", Schedule: "rate(30 days)", Window: config.Duration(time.Minute)}},
+		"Other/Key0: Key: names no secret":                                        {{Schedule: "rate(30 days)"}},
+		"Other/Key1: Key: is a second key of the secret prod/a, after Other/Key0": {good, good},
+	} {
+		if told := refusal(keys...); !strings.HasPrefix(told, want) || want == "" && told != "" {
+			t.Errorf("it is refused with %q, want %q", told, want)
+		}
 	}
 }
 
@@ -304,16 +401,54 @@ func TestFiftyKeysAreSynthesizedInTime(t *testing.T) {
 		t.Errorf("%d keys make %d outputs, so one stack takes another number", config.MaxKeys, n)
 	}
 	full.fitsQuotas()
-	if n := len(synth(t, load(t, "everything")).JSON["Resources"].(object)); n > config.SharedResources+3*4+1 {
-		t.Errorf("everything on makes %d resources, which is more than the check counts with", n)
+	everything := load(t, "everything")
+	everything.Keys, everything.Retired = everything.Keys[:1], nil
+	resources := synth(t, everything).JSON["Resources"].(object)
+	const ofTheKey, ofItsBucket = 5, 3
+	if n := len(resources) - ofTheKey - ofItsBucket + config.Buckets*ofItsBucket; n != config.SharedResources {
+		t.Errorf("everything on makes %d resources beside those of keys, and the check counts with %d", n, config.SharedResources)
 	}
 }
 
-// fitsQuotas checks what CloudFormation finds out only when it deploys: 6,144 characters of a managed policy, without white space, ten on a role; 2,048 of an event pattern.
+func TestTheKMSKeysPolicyFitsWhateverIsAccepted(t *testing.T) {
+	// Protects a deployment from failing half-way: the most readers of the most keys that the check lets through make a policy that KMS takes.
+	var c *config.Config
+	accepted := 0
+	for readers := 1; ; readers++ {
+		var names, keys []string
+		for i := range readers {
+			names = append(names, fmt.Sprintf("arn:aws:iam::123456789012:role/reader-%d", i))
+		}
+		for i := range config.MaxKeys {
+			keys = append(keys, fmt.Sprintf("{name: prod/key-%03d, schedule: rate(30 days), readers: [%q]}", i, strings.Join(names, `", "`)))
+		}
+		text := "{account: \"123456789012\", region: us-east-1, registry: https://registry.example.com, kmsKey: new, keys: [" + strings.ReplaceAll(strings.Join(keys, ",\n"), `\"`, `"`) + "]}"
+		more, err := config.Parse("config.yaml", []byte(text), config.AWS{})
+		if err != nil {
+			if !strings.Contains(err.Error(), "too many readers together") {
+				t.Fatal(err)
+			}
+			break
+		}
+		c, accepted = more, readers
+	}
+	if accepted < 2 {
+		t.Fatalf("%d readers of %d keys are accepted", accepted, config.MaxKeys)
+	}
+	synth(t, c).fitsQuotas()
+}
+
+// fitsQuotas checks what CloudFormation finds out only when it deploys: 6,144 characters of a managed policy, without white space, ten on a role; 2,048 of an event pattern; 20,480 of a
+// secret's policy; 32,768 bytes of a KMS key's.
 func (t template) fitsQuotas() {
 	t.Helper()
+	join := regexp.MustCompile(`\{"Fn::Join":\["",\["([^\[\]{}]*)"\]\]\}`)
 	resolved := func(value any) string { // a reference becomes an ARN
-		return regexp.MustCompile(`\{"Ref":"[^"]*"\}`).ReplaceAllString(text(value), `"arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/key-000-AbCdEf"`)
+		written := strings.ReplaceAll(text(value), `{"Ref":"AWS::Partition"}`, `"aws"`)
+		written = join.ReplaceAllStringFunc(written, func(parts string) string {
+			return `"` + strings.ReplaceAll(join.FindStringSubmatch(parts)[1], `","`, "") + `"`
+		})
+		return regexp.MustCompile(`\{"Ref":"[^"]*"\}`).ReplaceAllString(written, `"arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/key-000-AbCdEf"`)
 	}
 	roles := map[string]int{}
 	for id, policy := range t.resources("AWS::IAM::ManagedPolicy") {
@@ -324,6 +459,16 @@ func (t template) fitsQuotas() {
 	}
 	if n := slices.Max(slices.Collect(maps.Values(roles))); n > 10 {
 		t.Errorf("a role has %d policies", n)
+	}
+	for id, key := range t.resources("AWS::KMS::Key") {
+		if n := len(resolved(properties(key)["KeyPolicy"])); n > 32768 {
+			t.Errorf("the policy of %s has %d bytes", id, n)
+		}
+	}
+	for id, policy := range t.resources("AWS::SecretsManager::ResourcePolicy") {
+		if n := len(text(properties(policy)["ResourcePolicy"])); n > 20480 {
+			t.Errorf("%s has %d characters", id, n)
+		}
 	}
 	for id, rule := range t.resources("AWS::Events::Rule") {
 		if n := len(resolved(properties(rule)["EventPattern"])); n > 2048 {

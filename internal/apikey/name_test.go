@@ -87,6 +87,27 @@ func TestMarkOfKnowsOurNamesFromOthers(t *testing.T) {
 	}
 }
 
+// nameForm is the form of our names, as the document of it has it.
+var nameForm = regexp.MustCompile(`^[a-z0-9-]{1,32}-[0-9]{8}-([0-9a-f]{16})$`)
+
+func TestMarkOfReadsTheFormAndNoOther(t *testing.T) {
+	// Protects keys that people made, and our orphans: a name has a mark exactly where it is of our form, whatever a hand changed in it.
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.StringMatching(`[a-z0-9-]{0,34}-[0-9]{7,9}-[0-9a-f]{15,17}`).Draw(t, "name")
+		for range rapid.IntRange(0, 2).Draw(t, "changes") {
+			at := rapid.IntRange(0, len(name)).Draw(t, "at")
+			name = name[:at] + rapid.SampledFrom([]string{"", "-", "a", "g", "G", "0", "é", "\n", "/"}).Draw(t, "put") + name[min(at+rapid.IntRange(0, 1).Draw(t, "cut"), len(name)):]
+		}
+		want := ""
+		if m := nameForm.FindStringSubmatch(name); m != nil {
+			want = m[1]
+		}
+		if mark, ok := apikey.MarkOf(name); mark != want || ok != (want != "") {
+			t.Fatalf("%q has the mark %q, %v; want %q", name, mark, ok, want)
+		}
+	})
+}
+
 func TestEveryNameLeadsBackToItsSecret(t *testing.T) {
 	// Protects the search for orphans: whatever the label, the name has the form, its length bound, and its secret's mark, no other's.
 	form := regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?-[0-9]{8}-[0-9a-f]{16}$`)

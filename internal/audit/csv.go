@@ -10,7 +10,7 @@ import (
 
 // csvHeader names the columns. They are a contract: new ones come last.
 var csvHeader = []string{
-	"id", "name", "fingerprint", "owner", "status", "createdAt", "expiresAt", "lastUsedAt", "daysToExpiry", "daysUnused", "secret", "findings",
+	"keyId", "keyName", "fingerprint", "owner", "status", "createdAt", "expiresAt", "lastUsedAt", "daysToExpiry", "daysUnused", "secret", "findings",
 }
 
 // WriteCSV writes one row for each key (RFC 4180), in the order of the report: times as in RFC 3339, findings with a blank between, an
@@ -24,11 +24,11 @@ func (r Report) WriteCSV(w io.Writer) error {
 	for _, k := range r.Keys {
 		lastUsed := ""
 		if k.LastUsedAt != nil {
-			lastUsed = k.LastUsedAt.Format(time.RFC3339)
+			lastUsed = k.LastUsedAt.UTC().Format(time.RFC3339)
 		}
 		_ = out.Write([]string{
 			cell(k.ID), cell(k.Name), cell(k.Fingerprint), cell(k.Owner), cell(string(k.Status)),
-			k.CreatedAt.Format(time.RFC3339), k.ExpiresAt.Format(time.RFC3339), lastUsed,
+			k.CreatedAt.UTC().Format(time.RFC3339), k.ExpiresAt.UTC().Format(time.RFC3339), lastUsed,
 			optional(k.DaysToExpiry), optional(k.DaysUnused), cell(k.Secret), words(k.Findings, " "),
 		})
 	}

@@ -188,14 +188,14 @@ func TestJSONHasNamesAsTheyAre(t *testing.T) {
 	keys, o := sample()
 	var got struct {
 		Totals struct{ Keys int }
-		Keys   []struct{ KeyID, Name string }
+		Keys   []struct{ KeyID, KeyName string }
 	}
 	if err := json.Unmarshal([]byte(written(t, audit.New(keys, o), audit.Report.WriteJSON)), &got); err != nil {
 		t.Fatal(err)
 	}
 	names := map[string]string{}
 	for _, k := range got.Keys {
-		names[k.KeyID] = k.Name
+		names[k.KeyID] = k.KeyName
 	}
 	for _, k := range keys {
 		if names[k.ID] != k.Name {

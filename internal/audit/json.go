@@ -16,7 +16,7 @@ import (
 type document struct {
 	Registry   string     `json:"registry"`
 	AskedBy    string     `json:"askedBy"`
-	At         time.Time  `json:"at"` // the registry's clock
+	Time       time.Time  `json:"time"` // the registry's clock
 	Thresholds thresholds `json:"thresholds"`
 	Unjudged   []Finding  `json:"unjudged"` // could not be looked for; no key has them
 	Notes      []string   `json:"notes"`    // why
@@ -45,7 +45,7 @@ type ownerJSON struct {
 
 type keyJSON struct {
 	KeyID        string       `json:"keyId"`
-	Name         string       `json:"name"`
+	KeyName      string       `json:"keyName"`
 	Fingerprint  string       `json:"fingerprint"`
 	Owner        string       `json:"owner"`
 	Status       quilt.Status `json:"status"`
@@ -90,7 +90,7 @@ func escaped(document []byte) []byte {
 
 func (r Report) document() document {
 	d := document{
-		Registry: r.Registry, AskedBy: r.AskedBy, At: r.At, Thresholds: thresholds{r.UnusedDays, r.ExpiringDays},
+		Registry: r.Registry, AskedBy: r.AskedBy, Time: toSecond(r.At), Thresholds: thresholds{r.UnusedDays, r.ExpiringDays},
 		Unjudged: append([]Finding{}, r.Unjudged...), Notes: append([]string{}, r.Notes...),
 		Totals: totals{Keys: len(r.Keys), Statuses: map[quilt.Status]int{}, Owners: []ownerJSON{}, Findings: map[Finding]*int{}},
 		Keys:   make([]keyJSON, len(r.Keys)),
@@ -109,9 +109,13 @@ func (r Report) document() document {
 	}
 	for i, k := range r.Keys {
 		d.Keys[i] = keyJSON{
-			KeyID: k.ID, Name: k.Name, Fingerprint: k.Fingerprint, Owner: k.Owner, Status: k.Status,
-			CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt, LastUsedAt: k.LastUsedAt,
+			KeyID: k.ID, KeyName: k.Name, Fingerprint: k.Fingerprint, Owner: k.Owner, Status: k.Status,
+			CreatedAt: toSecond(k.CreatedAt), ExpiresAt: toSecond(k.ExpiresAt),
 			DaysToExpiry: k.DaysToExpiry, DaysUnused: k.DaysUnused, Findings: k.Findings,
+		}
+		if k.LastUsedAt != nil {
+			used := toSecond(*k.LastUsedAt)
+			d.Keys[i].LastUsedAt = &used
 		}
 		if k.Secret != "" {
 			d.Keys[i].Secret = &k.Secret
@@ -119,3 +123,6 @@ func (r Report) document() document {
 	}
 	return d
 }
+
+// toSecond is a time as all of the command's JSON has it: in UTC, to the second.
+func toSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }

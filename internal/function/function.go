@@ -10,8 +10,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
@@ -27,19 +25,18 @@ type Parts struct {
 	Metrics  *telemetry.Metrics
 }
 
-// NewParts makes the clients of Secrets Manager and the registry. The AWS configuration is the SDK's own chain; settings hold for
-// the rest.
+// NewParts makes the clients of Secrets Manager and the registry: the one from Lambda's own variables, the other from the settings.
 func NewParts(ctx context.Context, s settings.Common) (Parts, error) {
 	registry, err := quilt.NewClient(s.RegistryURL, quilt.Options{CABundle: s.CABundle})
 	if err != nil {
 		return Parts{}, err
 	}
-	aws, err := config.LoadDefaultConfig(ctx)
+	secretsManager, err := newSecretsManager(ctx, os.LookupEnv)
 	if err != nil {
-		return Parts{}, fmt.Errorf("load the AWS configuration: %w", err)
+		return Parts{}, err
 	}
 	return Parts{
-		Vault:    vault.New(secretsmanager.NewFromConfig(aws)),
+		Vault:    vault.New(secretsManager),
 		Registry: registry,
 		Log:      telemetry.NewLogger(os.Stdout, s.LogLevel),
 		Metrics:  telemetry.NewMetrics(os.Stdout, lambdacontext.FunctionName, time.Now),
@@ -52,5 +49,6 @@ func Run(handler lambda.Handler, err error) {
 		fmt.Fprintln(os.Stderr, "the function cannot start:", err)
 		os.Exit(1)
 	}
+	limitMemory(os.LookupEnv)
 	lambda.Start(handler)
 }

@@ -30,8 +30,8 @@ type Adoption struct {
 
 // Adopted tells what was found of a secret that is taken into care, and what was written.
 type Adopted struct {
-	Secret     string             `json:"secret"` // ARN
-	Name       string             `json:"name"`
+	Secret     string             `json:"secret"`
+	ARN        string             `json:"arn"`
 	VersionID  string             `json:"versionId"`
 	Key        revocation.KeyInfo `json:"key"`
 	Identified bool               `json:"identified"` // the key is told from others, so that it can be revoked once it is superseded
@@ -191,7 +191,7 @@ func (a *adoption) unlabelled() bool { return a.id != "" && a.current.Key() == "
 func (a *adoption) result() Adopted {
 	s := a.Secret
 	return Adopted{
-		Secret: s.ARN, Name: s.Name, VersionID: a.current.ID, Key: a.proven.info(a.value.Key()), Identified: a.id != "", Tags: map[string]string{},
+		Secret: s.Name, ARN: s.ARN, VersionID: a.current.ID, Key: a.proven.info(a.value.Key()), Identified: a.id != "", Tags: map[string]string{},
 		Rotation: Rotation{s.Rotation.Enabled, s.Rotation.Next},
 	}
 }
@@ -240,6 +240,7 @@ func (a *adoption) preview(ctx context.Context, result *Adopted) {
 	case sweep.WouldFail != nil:
 		a.Tell.Tell(terminal.Warned, "a sweep would fail", sweep.WouldFail.Error)
 	}
+	sweep.Secret = a.Secret.Name // as everywhere in what the command prints; the function says the ARN
 	result.Sweep = &sweep
 	quiet := true
 	for _, t := range sweep.Actions {

@@ -48,8 +48,8 @@ const (
 
 // KeyIn tells which key a secret holds now, and what was done for that.
 type KeyIn struct {
-	Secret        string             `json:"secret"` // ARN
-	Name          string             `json:"name"`
+	Secret        string             `json:"secret"`
+	ARN           string             `json:"arn"`
 	Outcome       Outcome            `json:"outcome"`
 	CreatedSecret bool               `json:"createdSecret,omitempty"`
 	MadeBy        string             `json:"madeBy,omitempty"` // whose login made the key: "issuer", or "login"
@@ -66,7 +66,7 @@ type Rotation struct {
 
 func keyIn(s *care.Secret, outcome Outcome, version string, key apikey.Key, p proof) KeyIn {
 	return KeyIn{
-		Secret: s.ARN, Name: s.Name, Outcome: outcome, VersionID: version, Key: p.info(key),
+		Secret: s.Name, ARN: s.ARN, Outcome: outcome, VersionID: version, Key: p.info(key),
 		Rotation: Rotation{s.Rotation.Enabled, s.Rotation.Next},
 	}
 }

@@ -22,6 +22,7 @@ import (
 // Emergency tells what was done about a key that has leaked.
 type Emergency struct {
 	Secret        string     `json:"secret"`
+	ARN           string     `json:"arn"`
 	Leaked        LeakedKey  `json:"leaked"`
 	NewVersionID  string     `json:"newVersionId,omitempty"` // "": the leaked key was not current any more
 	NewKeyID      string     `json:"newKeyId,omitempty"`
@@ -57,7 +58,7 @@ func (d *Desk) Emergency(ctx context.Context, s *care.Secret, o EmergencyOptions
 	line := &timeline{Teller: d.Tell, began: time.Now()}
 	desk := *d
 	desk.Tell = line
-	e := &emergency{Desk: &desk, secret: s, options: o, result: Emergency{Secret: s.ARN, Strays: []StrayKey{}}}
+	e := &emergency{Desk: &desk, secret: s, options: o, result: Emergency{Secret: s.Name, ARN: s.ARN, Strays: []StrayKey{}}}
 	err := e.run(ctx)
 	e.result.Timeline = line.moments
 	return e.result, err

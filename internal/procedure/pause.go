@@ -24,6 +24,7 @@ const (
 // Paused tells how the sweeps of a secret are paused.
 type Paused struct {
 	Secret string     `json:"secret"`
+	ARN    string     `json:"arn"`
 	Until  *time.Time `json:"pausedUntil"` // nil: sweeps go on
 	Before *time.Time `json:"pausedUntilBefore,omitempty"`
 	Reason string     `json:"reason,omitempty"`
@@ -72,12 +73,12 @@ func (d *Desk) Pause(ctx context.Context, s *care.Secret, length time.Duration, 
 		}
 		return d.Cloud.Tag(ctx, s.ARN, map[string]string{settings.TagPauseUntil: until.Format(time.RFC3339), settings.TagPauseReason: reason})
 	})
-	return Paused{Secret: s.ARN, Until: &until, Before: pausedUntil(s), Reason: reason}, left(err, "see whether the sweeps are paused: quilt-rotate status "+s.Name)
+	return Paused{Secret: s.Name, ARN: s.ARN, Until: &until, Before: pausedUntil(s), Reason: reason}, left(err, "see whether the sweeps are paused: quilt-rotate status "+s.Name)
 }
 
 // Resume lets the sweeps of a secret go on. It is one write, like [Desk.Pause]'s; where nothing is paused there is none.
 func (d *Desk) Resume(ctx context.Context, s *care.Secret) (Paused, error) {
-	p := Paused{Secret: s.ARN, Before: pausedUntil(s)}
+	p := Paused{Secret: s.Name, ARN: s.ARN, Before: pausedUntil(s)}
 	_, tagged := s.Tags[settings.TagPauseUntil]
 	if _, reasoned := s.Tags[settings.TagPauseReason]; !tagged && !reasoned {
 		return p, nil

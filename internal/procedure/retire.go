@@ -22,6 +22,7 @@ import (
 // Retired tells what became of the keys of a secret whose service is gone.
 type Retired struct {
 	Secret      string       `json:"secret"`
+	ARN         string       `json:"arn"`
 	RotationOff bool         `json:"rotationOff"`
 	Keys        []RetiredKey `json:"keys"`
 	Complete    bool         `json:"complete"` // every key of ours is dead, and labels and tags are off
@@ -46,7 +47,7 @@ type RetireOptions struct {
 // Whether the current key is still used cannot be seen with that key: each look is a use, and so is each sweep. So the look is a person's, or the issuer's,
 // and sweeps are paused while it is waited for. Every key that is to die must be quiet, not the current one alone.
 func (d *Desk) Retire(ctx context.Context, s *care.Secret, o RetireOptions) (Retired, error) {
-	r := &retirement{Desk: d, secret: s, options: o, result: Retired{Secret: s.ARN, Keys: []RetiredKey{}}}
+	r := &retirement{Desk: d, secret: s, options: o, result: Retired{Secret: s.Name, ARN: s.ARN, Keys: []RetiredKey{}}}
 	err := r.run(ctx)
 	r.result.RotationOff = !s.Rotation.Enabled
 	return r.result, err

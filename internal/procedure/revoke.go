@@ -13,9 +13,20 @@ import (
 
 // Revoked tells what a sweep did, or what it would do.
 type Revoked struct {
+	Secret string `json:"secret"`
+	ARN    string `json:"arn"`
 	revocation.Result
 	Planned bool                `json:"dryRun"`           // nothing was done: this is what would be
 	Failed  *revocation.Failure `json:"failed,omitempty"` // what the function failed with; its result is not known then
+}
+
+// revokedOf names the secret as people do; the function's result has its ARN alone. It names none where the function gave no result.
+func revokedOf(s *care.Secret, result revocation.Result, planned bool) Revoked {
+	r := Revoked{Result: result, Planned: planned}
+	if result.Secret != "" {
+		r.Secret, r.ARN = s.Name, s.ARN
+	}
+	return r
 }
 
 // RevokeOptions say which sweep is made.
@@ -40,25 +51,25 @@ func (d *Desk) Revoke(ctx context.Context, s *care.Secret, o RevokeOptions) (Rev
 		plan, err := s.Sweep(ctx, look)
 		d.Tell.Doing("")
 		if err != nil {
-			return Revoked{Result: plan, Planned: true}, left(err, "nothing was done")
+			return revokedOf(s, plan, true), left(err, "nothing was done")
 		}
 		o.Show(plan, look)
 		if o.DryRun || plan.WouldFail != nil && len(plan.Actions) == 0 {
-			return Revoked{Result: plan, Planned: true}, WouldFail(plan)
+			return revokedOf(s, plan, true), WouldFail(plan)
 		}
 		if !acts(plan) {
-			return Revoked{Result: plan, Planned: true}, nil
+			return revokedOf(s, plan, true), nil
 		}
 		if err := d.confirmSweep(ctx, s, o.Force, plan); err != nil {
-			return Revoked{Result: plan, Planned: true}, left(err, "nothing was done")
+			return revokedOf(s, plan, true), left(err, "nothing was done")
 		}
 	}
 	d.Tell.Doing("the function sweeps")
 	result, err := s.Sweep(ctx, act)
 	d.Tell.Doing("")
-	r := Revoked{Result: result}
+	r := revokedOf(s, result, false)
 	if failed, ok := errors.AsType[*cloud.FunctionError](err); ok {
-		r.Secret, r.Failed = s.ARN, &revocation.Failure{ErrorType: failed.Type, Error: failed.Message}
+		r.Secret, r.ARN, r.Failed = s.Name, s.ARN, &revocation.Failure{ErrorType: failed.Type, Error: failed.Message}
 	}
 	return r, left(err, "the sweep goes on at AWS without this command; see what it did: quilt-rotate status "+s.Name)
 }

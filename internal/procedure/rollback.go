@@ -20,13 +20,14 @@ import (
 
 // RolledBack tells what a rollback did.
 type RolledBack struct {
-	Secret    string             `json:"secret"` // ARN
-	Name      string             `json:"name"`
-	From      string             `json:"from"` // version that was current
-	To        string             `json:"to"`   // version that is
+	Secret    string             `json:"secret"`
+	ARN       string             `json:"arn"`
+	From      string             `json:"fromVersionId"` // version that was current
+	To        string             `json:"toVersionId"`   // version that is
 	Key       revocation.KeyInfo `json:"key"`
 	Replaced  string             `json:"replacedFingerprint,omitempty"` // of the key that was current
 	Different []string           `json:"differentFields,omitempty"`     // beside the key
+	Moved     bool               `json:"moved"`                         // AWSCURRENT is on the other version now
 	Rotation  Rotation           `json:"rotation"`
 }
 
@@ -59,16 +60,14 @@ func (d *Desk) Rollback(ctx context.Context, s *care.Secret, registry *quilt.Cli
 	if err != nil {
 		return RolledBack{}, err
 	}
-	if err := b.show(ctx, current); err != nil {
-		return RolledBack{}, err
+	err = b.show(ctx, current)
+	if err == nil {
+		err = d.Confirm(ctx, "AWSCURRENT of "+s.Name+" moves back to the version "+short(target.ID), s.Name)
 	}
-	if err := d.Confirm(ctx, "AWSCURRENT of "+s.Name+" moves back to the version "+short(target.ID), s.Name); err != nil {
-		return RolledBack{}, err
+	if err == nil {
+		err = b.carryOut(ctx, current.ID)
 	}
-	if err := b.carryOut(ctx, current.ID); err != nil {
-		return RolledBack{}, err
-	}
-	return b.result(ctx, current.ID)
+	return b.result(ctx, current.ID, err)
 }
 
 // nothingPending refuses while a rotation is under way: it would make its own key current over the one that is moved back to.
@@ -267,15 +266,18 @@ func (m *move) takeMarksOff(ctx context.Context) error {
 	})
 }
 
-func (m *move) result(ctx context.Context, from string) (RolledBack, error) {
+// result tells how far it came, also where it failed.
+func (m *move) result(ctx context.Context, from string, failed error) (RolledBack, error) {
 	ctx, cancel := ending(ctx)
 	defer cancel()
-	if err := m.secret.Look(ctx); err != nil {
-		return RolledBack{}, err
+	err := m.secret.Look(ctx)
+	if failed != nil {
+		err = failed
 	}
 	s := m.secret
+	current, _ := s.Holder(vault.Current)
 	return RolledBack{
-		Secret: s.ARN, Name: s.Name, From: from, To: m.target.ID, Key: m.proven.info(m.value.Key()), Replaced: m.replaced, Different: m.different,
-		Rotation: Rotation{s.Rotation.Enabled, s.Rotation.Next},
-	}, nil
+		Secret: s.Name, ARN: s.ARN, From: from, To: m.target.ID, Key: m.proven.info(m.value.Key()), Replaced: m.replaced, Different: m.different,
+		Moved: current.ID == m.target.ID, Rotation: Rotation{s.Rotation.Enabled, s.Rotation.Next},
+	}, err
 }

@@ -27,6 +27,7 @@ type Step struct {
 // Rotated tells how a rotation went.
 type Rotated struct {
 	Secret    string `json:"secret"`
+	ARN       string `json:"arn"`
 	VersionID string `json:"versionId"`
 	KeyID     string `json:"keyId,omitempty"` // of the new key
 	Complete  bool   `json:"complete"`        // AWSCURRENT is on the new version
@@ -54,7 +55,7 @@ func (d *Desk) Rotate(ctx context.Context, s *care.Secret, patience Patience) (R
 	if err := underWay(s); err != nil {
 		return Rotated{}, err
 	}
-	r := Rotated{Secret: s.ARN, VersionID: uuid.NewString(), Steps: []Step{}}
+	r := Rotated{Secret: s.Name, ARN: s.ARN, VersionID: uuid.NewString(), Steps: []Step{}}
 	d.Tell.Doing("starting a rotation")
 	began := time.Now()
 	if _, err := d.Cloud.Rotate(ctx, s.ARN, r.VersionID); err != nil {

@@ -16,8 +16,8 @@ import (
 
 // StrayKey is a key that somebody made by hand; who had the leaked key could.
 type StrayKey struct {
-	ID         string     `json:"keyId"`
-	Name       string     `json:"name"`
+	KeyID      string     `json:"keyId"`
+	KeyName    string     `json:"keyName"`
 	CreatedAt  time.Time  `json:"createdAt"`
 	ExpiresAt  time.Time  `json:"expiresAt"`
 	LastUsedAt *time.Time `json:"lastUsedAt"`

@@ -19,6 +19,7 @@ import (
 // Unstuck tells of a rotation that could not finish, and what became of it.
 type Unstuck struct {
 	Secret    string    `json:"secret"`
+	ARN       string    `json:"arn"`
 	VersionID string    `json:"versionId,omitempty"` // that had AWSPENDING; "": none was stuck
 	Since     time.Time `json:"since,omitzero"`      // when its rotation began
 	LastSign  time.Time `json:"lastSign,omitzero"`   // of life: its beginning, or the last step that the function's log has
@@ -69,7 +70,7 @@ type UnstickOptions struct {
 // AWSPENDING again, after which the rotation is as stuck as before. A crash at any point leaves AWSPENDING on or off, and the same command goes on. A lost
 // answer is looked up. Two at once: the label is taken off a version by its id, so none can take it from another rotation.
 func (d *Desk) Unstick(ctx context.Context, s *care.Secret, o UnstickOptions) (Unstuck, error) {
-	u := Unstuck{Secret: s.ARN}
+	u := Unstuck{Secret: s.Name, ARN: s.ARN}
 	pending, stuck := waiting(s)
 	if !stuck {
 		return u, nil

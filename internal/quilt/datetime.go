@@ -9,9 +9,16 @@ import (
 // errDatetime does not quote the text: a date is where a confused server could put anything.
 var errDatetime = errors.New("a date is not in the form of RFC 3339")
 
-// unmarshalDatetime reads the schema's Datetime: RFC 3339, with "Z" or an offset, with or without a fraction of a second. The
-// form is not documented, and servers in Python write one or the other, even within one answer.
-func unmarshalDatetime(text []byte, date *time.Time) error {
+// datetime is the schema's Datetime: RFC 3339, with "Z" or an offset, with or without a fraction of a second. The form is not
+// documented, and servers in Python write one or the other, even within one answer.
+//
+// It is a type that reads itself: a reader that the generated code calls would have it decode each key of a long list twice.
+type datetime struct{ time.Time }
+
+func (d *datetime) UnmarshalJSON(text []byte) error {
+	if string(text) == null {
+		return nil
+	}
 	var s string
 	if err := json.Unmarshal(text, &s); err != nil {
 		return errDatetime
@@ -20,6 +27,14 @@ func unmarshalDatetime(text []byte, date *time.Time) error {
 	if err != nil {
 		return errDatetime
 	}
-	*date = parsed
+	d.Time = parsed
 	return nil
+}
+
+// timeOf is nil where there is no date.
+func timeOf(d *datetime) *time.Time {
+	if d == nil {
+		return nil
+	}
+	return &d.Time
 }

@@ -162,8 +162,8 @@ func (c *call) key(k keyFields) (APIKey, error) {
 		}
 	}
 	return APIKey{
-		ID: k.Id, Name: k.Name, Fingerprint: k.Fingerprint, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt,
-		LastUsedAt: k.LastUsedAt, Status: k.Status, UserEmail: k.UserEmail, RegistryTime: c.answer.date,
+		ID: k.Id, Name: k.Name, Fingerprint: k.Fingerprint, CreatedAt: k.CreatedAt.Time, ExpiresAt: k.ExpiresAt.Time,
+		LastUsedAt: timeOf(k.LastUsedAt), Status: k.Status, UserEmail: k.UserEmail, RegistryTime: c.answer.date,
 	}, nil
 }
 

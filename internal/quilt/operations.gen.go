@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/Khan/genqlient/graphql"
 )
@@ -622,12 +621,12 @@ type keyFields struct {
 	Id   string `json:"id"`
 	Name string `json:"name"`
 	// Prefix, the first and the last characters of the secret: for display, neither unique nor contract.
-	Fingerprint string     `json:"fingerprint"`
-	CreatedAt   time.Time  `json:"-"`
-	ExpiresAt   time.Time  `json:"-"`
-	LastUsedAt  *time.Time `json:"-"`
-	Status      Status     `json:"status"`
-	UserEmail   string     `json:"userEmail"`
+	Fingerprint string    `json:"fingerprint"`
+	CreatedAt   datetime  `json:"createdAt"`
+	ExpiresAt   datetime  `json:"expiresAt"`
+	LastUsedAt  *datetime `json:"lastUsedAt"`
+	Status      Status    `json:"status"`
+	UserEmail   string    `json:"userEmail"`
 }
 
 // GetId returns keyFields.Id, and is useful for accessing the field via an interface.
@@ -640,156 +639,19 @@ func (v *keyFields) GetName() string { return v.Name }
 func (v *keyFields) GetFingerprint() string { return v.Fingerprint }
 
 // GetCreatedAt returns keyFields.CreatedAt, and is useful for accessing the field via an interface.
-func (v *keyFields) GetCreatedAt() time.Time { return v.CreatedAt }
+func (v *keyFields) GetCreatedAt() datetime { return v.CreatedAt }
 
 // GetExpiresAt returns keyFields.ExpiresAt, and is useful for accessing the field via an interface.
-func (v *keyFields) GetExpiresAt() time.Time { return v.ExpiresAt }
+func (v *keyFields) GetExpiresAt() datetime { return v.ExpiresAt }
 
 // GetLastUsedAt returns keyFields.LastUsedAt, and is useful for accessing the field via an interface.
-func (v *keyFields) GetLastUsedAt() *time.Time { return v.LastUsedAt }
+func (v *keyFields) GetLastUsedAt() *datetime { return v.LastUsedAt }
 
 // GetStatus returns keyFields.Status, and is useful for accessing the field via an interface.
 func (v *keyFields) GetStatus() Status { return v.Status }
 
 // GetUserEmail returns keyFields.UserEmail, and is useful for accessing the field via an interface.
 func (v *keyFields) GetUserEmail() string { return v.UserEmail }
-
-func (v *keyFields) UnmarshalJSON(b []byte) error {
-
-	if string(b) == "null" {
-		return nil
-	}
-
-	var firstPass struct {
-		*keyFields
-		CreatedAt  json.RawMessage `json:"createdAt"`
-		ExpiresAt  json.RawMessage `json:"expiresAt"`
-		LastUsedAt json.RawMessage `json:"lastUsedAt"`
-		graphql.NoUnmarshalJSON
-	}
-	firstPass.keyFields = v
-
-	err := json.Unmarshal(b, &firstPass)
-	if err != nil {
-		return err
-	}
-
-	{
-		dst := &v.CreatedAt
-		src := firstPass.CreatedAt
-		if len(src) != 0 && string(src) != "null" {
-			err = unmarshalDatetime(
-				src, dst)
-			if err != nil {
-				return fmt.Errorf(
-					"unable to unmarshal keyFields.CreatedAt: %w", err)
-			}
-		}
-	}
-
-	{
-		dst := &v.ExpiresAt
-		src := firstPass.ExpiresAt
-		if len(src) != 0 && string(src) != "null" {
-			err = unmarshalDatetime(
-				src, dst)
-			if err != nil {
-				return fmt.Errorf(
-					"unable to unmarshal keyFields.ExpiresAt: %w", err)
-			}
-		}
-	}
-
-	{
-		dst := &v.LastUsedAt
-		src := firstPass.LastUsedAt
-		if len(src) != 0 && string(src) != "null" {
-			*dst = new(time.Time)
-			err = unmarshalDatetime(
-				src, *dst)
-			if err != nil {
-				return fmt.Errorf(
-					"unable to unmarshal keyFields.LastUsedAt: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
-type __premarshalkeyFields struct {
-	Id string `json:"id"`
-
-	Name string `json:"name"`
-
-	Fingerprint string `json:"fingerprint"`
-
-	CreatedAt json.RawMessage `json:"createdAt"`
-
-	ExpiresAt json.RawMessage `json:"expiresAt"`
-
-	LastUsedAt json.RawMessage `json:"lastUsedAt"`
-
-	Status Status `json:"status"`
-
-	UserEmail string `json:"userEmail"`
-}
-
-func (v *keyFields) MarshalJSON() ([]byte, error) {
-	premarshaled, err := v.__premarshalJSON()
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(premarshaled)
-}
-
-func (v *keyFields) __premarshalJSON() (*__premarshalkeyFields, error) {
-	var retval __premarshalkeyFields
-
-	retval.Id = v.Id
-	retval.Name = v.Name
-	retval.Fingerprint = v.Fingerprint
-	{
-
-		dst := &retval.CreatedAt
-		src := v.CreatedAt
-		var err error
-		*dst, err = json.Marshal(
-			&src)
-		if err != nil {
-			return nil, fmt.Errorf(
-				"unable to marshal keyFields.CreatedAt: %w", err)
-		}
-	}
-	{
-
-		dst := &retval.ExpiresAt
-		src := v.ExpiresAt
-		var err error
-		*dst, err = json.Marshal(
-			&src)
-		if err != nil {
-			return nil, fmt.Errorf(
-				"unable to marshal keyFields.ExpiresAt: %w", err)
-		}
-	}
-	{
-
-		dst := &retval.LastUsedAt
-		src := v.LastUsedAt
-		if src != nil {
-			var err error
-			*dst, err = json.Marshal(
-				src)
-			if err != nil {
-				return nil, fmt.Errorf(
-					"unable to marshal keyFields.LastUsedAt: %w", err)
-			}
-		}
-	}
-	retval.Status = v.Status
-	retval.UserEmail = v.UserEmail
-	return &retval, nil
-}
 
 // loginMe includes the requested fields of the GraphQL type Me.
 type loginMe struct {

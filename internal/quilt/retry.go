@@ -28,10 +28,7 @@ func (c *Client) do(ctx context.Context, r *request) (answer, error) {
 		if attempt == c.attempts || r.single || down.hopeless || r.once && down.reached || ctx.Err() != nil {
 			return answer{}, down
 		}
-		wait := waits.NextBackOff()
-		if down.RetryAfter > 0 {
-			wait = down.RetryAfter
-		}
+		wait := down.RetryAfter + waits.NextBackOff() // not at the very second that the others were told, too
 		if wait > longestWait || passesDeadline(ctx, wait) {
 			return answer{}, down
 		}

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 
 	"quilt-rotate/internal/redact"
@@ -14,7 +15,7 @@ import (
 const quotedLimit = 200
 
 // opaque finds what may be a credential: API keys, and runs of characters too long for a word (tokens, codes, digests).
-var opaque = regexp.MustCompile(`qk_\S+|[A-Za-z0-9_\-+/=]{32,}`)
+var opaque = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`qk_\S+|[A-Za-z0-9_\-+/=]{32,}`) })
 
 // secrets are the credentials that one request carried: a server may quote back what it was sent.
 type secrets []redact.Text
@@ -24,7 +25,7 @@ type secrets []redact.Text
 func (s secrets) scrub(text string) string {
 	forms := s.forms()
 	text = redact.Scrub(clean(redact.Scrub(text, forms...)), forms...)
-	text = opaque.ReplaceAllString(text, "[redacted]")
+	text = opaque().ReplaceAllString(text, "[redacted]")
 	if runes := []rune(text); len(runes) > quotedLimit {
 		text = string(runes[:quotedLimit]) + "..."
 	}

@@ -239,7 +239,8 @@ func planOrphans(w World, p Policy) []Action {
 		if !w.madeForThis(k) || labelled[k.ID] || k.UserEmail != w.Owner {
 			continue
 		}
-		a := Action{Kind: Report, KeyID: k.ID, Key: &k}
+		orphan := k // whose address is taken, so that not every key of the list is moved to the heap
+		a := Action{Kind: Report, KeyID: k.ID, Key: &orphan}
 		age := w.RegistryNow.Sub(k.CreatedAt)
 		switch held, unread := w.holders(k); {
 		case len(held.Keys) == 0 && (held.Has(vault.Current) || held.Has(vault.Pending)): // its label will follow

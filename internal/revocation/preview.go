@@ -14,7 +14,7 @@ import (
 
 // Seen is a version of the secret as a dry run shows it: its labels, what is known of its value, and what the registry says of its key.
 type Seen struct {
-	Version         string       `json:"version"`
+	Version         string       `json:"versionId"`
 	Stages          []string     `json:"stages"`          // all its labels, in the order of their letters
 	Value           HoldingState `json:"value,omitempty"` // none: it could not be read this time
 	SupersededSince *time.Time   `json:"supersededSince,omitempty"`

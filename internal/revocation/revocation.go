@@ -74,7 +74,7 @@ type Result struct {
 type Taken struct {
 	Action      Kind       `json:"action"`
 	Reason      Reason     `json:"reason"`
-	Version     string     `json:"version,omitempty"`
+	Version     string     `json:"versionId,omitempty"`
 	KeyID       string     `json:"keyId,omitempty"`
 	Fingerprint string     `json:"fingerprint,omitempty"`
 	Owner       string     `json:"owner,omitempty"`

@@ -323,7 +323,7 @@ func TestASecretThatWaitsForItsFirstKey(t *testing.T) {
 
 		before.unchanged(t)
 		before.nothingMade(t)
-		if _, stuck := s.Snapshot().Holder(vault.Pending); stuck || !metric(r, rotation.MetricNotBootstrapped) {
+		if _, stuck := s.Snapshot().Holder(vault.Pending); stuck || !metric(r, rotation.MetricBeforeFirstKey) {
 			t.Errorf("AWSPENDING must be off, and the metric tell of the missing key\n%s", s.Labels())
 		}
 		if metric(r, rotation.MetricStepFailed) || metric(r, rotation.MetricSelfHealed) {

@@ -17,12 +17,12 @@ import (
 
 // Names of the metrics.
 const (
-	MetricStepDuration    = "StepDuration"
-	MetricStepSucceeded   = "StepSucceeded"
-	MetricStepFailed      = "StepFailed"
-	MetricSelfHealed      = "SelfHealed"
-	MetricNotBootstrapped = "NotBootstrapped"
-	MetricUnidentified    = "UnidentifiedKey"
+	MetricStepDuration   = "StepDuration"
+	MetricStepSucceeded  = "StepSucceeded"
+	MetricStepFailed     = "StepFailed"
+	MetricSelfHealed     = "SelfHealed"
+	MetricBeforeFirstKey = "StepFailedBeforeFirstKey"
+	MetricUnidentified   = "UnidentifiedKey"
 )
 
 // Names of the metrics' dimensions.
@@ -110,9 +110,10 @@ func (h *Handler) measure(step, secret string, report Report, took time.Duration
 		telemetry.Sample{Name: MetricStepDuration, Unit: telemetry.Milliseconds, Value: float64(took.Microseconds()) / 1000},
 		telemetry.Sample{Name: MetricStepSucceeded, Unit: telemetry.Count, Value: flag(err == nil)},
 		telemetry.Sample{Name: MetricSelfHealed, Unit: telemetry.Count, Value: flag(report.SelfHealed && !report.NotBootstrapped)},
-		telemetry.Sample{Name: MetricNotBootstrapped, Unit: telemetry.Count, Value: flag(report.NotBootstrapped)},
+		telemetry.Sample{Name: MetricBeforeFirstKey, Unit: telemetry.Count, Value: flag(err != nil && report.NotBootstrapped)},
 		telemetry.Sample{Name: MetricUnidentified, Unit: telemetry.Count, Value: flag(report.Unidentified)})
-	// A rotation that comes before the first key is neither failed nor healed: its own metric tells of it, and the sweep's.
+	// A rotation that comes before the first key is neither failed nor healed: its own metric tells of it, and the sweep's. A deployment's test run, which succeeds, counts in
+	// neither: nothing went wrong.
 	if err != nil && !report.NotBootstrapped {
 		h.Metrics.Emit(&telemetry.Label{Name: DimensionErrorType, Value: fault.TypeName(err)}, properties,
 			telemetry.Sample{Name: MetricStepFailed, Unit: telemetry.Count, Value: 1})

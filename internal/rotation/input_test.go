@@ -187,7 +187,7 @@ func TestASecretThatNeverHadAValue(t *testing.T) {
 	for _, step := range []rotation.Step{rotation.Create, rotation.Set, rotation.Finish} {
 		wantFault(t, s.Step(event, step), "NotBootstrapped", s.ARN, "no value", "quilt-rotate bootstrap "+name)
 	}
-	if metric(r, rotation.MetricStepFailed) || !metric(r, rotation.MetricNotBootstrapped) {
+	if metric(r, rotation.MetricStepFailed) || !metric(r, rotation.MetricBeforeFirstKey) {
 		t.Errorf("it counts as a rotation that failed:\n%s", r.Output)
 	}
 	if len(r.Registry.Keys()) != 0 {

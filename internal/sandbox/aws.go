@@ -18,6 +18,7 @@ const (
 	logs           = "logs"
 	ecs            = "ecs"
 	sts            = "sts"
+	athena         = "athena"
 )
 
 // caller is who asks, whatever the credentials.
@@ -32,7 +33,19 @@ func (s *Sandbox) aws() http.Handler {
 		ecs:            s.Hooks.Wrap(ecs, awsecs.Operation, s.Services),
 		sts:            s.Hooks.Wrap(sts, awssts.Operation, caller),
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { services[serviceOf(r)].ServeHTTP(w, r) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if added := s.athena.Load(); added != nil && strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonAthena.") {
+			(*added).ServeHTTP(w, r)
+			return
+		}
+		services[serviceOf(r)].ServeHTTP(w, r)
+	})
+}
+
+// ServeAthena adds Athena to the endpoint (package awsathena, which brings a database with it that most tests can do without). operation names a request.
+func (s *Sandbox) ServeAthena(service http.Handler, operation func(*http.Request, []byte) string) {
+	wrapped := s.Hooks.Wrap(athena, operation, service)
+	s.athena.Store(&wrapped)
 }
 
 // serviceOf tells the services apart as their protocols do: Lambda names its operation in the path, STS in a form, the others in a header.

@@ -20,6 +20,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -81,6 +82,7 @@ type Sandbox struct {
 	RegistryURL string
 
 	servers []*http.Server
+	athena  atomic.Pointer[http.Handler] // nil: this sandbox has none
 }
 
 // Start starts all services, with an ordinary user and an administrator at the registry. It fails where a port is taken.

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // maxTagValue is AWS's limit of a tag's value.
@@ -23,12 +24,14 @@ type Service struct {
 // String is the service as [TagRestart] has it.
 func (s Service) String() string { return s.Cluster + "/" + s.Service }
 
-// ecsName is what ECS takes for the name of a cluster or a service; a tag's value can hold every one.
-var ecsName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
+// ecsName and its length are what ECS takes for the name of a cluster or a service; a tag's value can hold every one.
+var ecsName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_-]+$`) })
+
+const maxECSName = 255
 
 func (s Service) valid() bool {
 	for _, name := range []string{s.Cluster, s.Service} {
-		if !ecsName.MatchString(name) || isKey(name) {
+		if len(name) > maxECSName || !ecsName().MatchString(name) || isKey(name) {
 			return false
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"quilt-rotate/internal/apikey"
@@ -202,10 +203,10 @@ func moment(s string) (time.Time, error) {
 	return t, nil
 }
 
-var inName = regexp.MustCompile(`[A-Za-z0-9]`)
+var inName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[A-Za-z0-9]`) })
 
 func keyName(s string) (string, error) {
-	if !inName.MatchString(s) || isKey(s) {
+	if !inName().MatchString(s) || isKey(s) {
 		return "", problem(mustName)
 	}
 	return s, nil

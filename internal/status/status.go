@@ -29,12 +29,12 @@ type Status struct {
 	Secret      string            `json:"secret"` // its name, or what it was asked for by
 	ARN         string            `json:"arn,omitempty"`
 	Time        time.Time         `json:"time"` // Secrets Manager's clock
-	Rotation    Rotation          `json:"rotation"`
+	Rotation    Rotation          `json:"rotation,omitzero"`
 	PausedUntil *time.Time        `json:"pausedUntil,omitempty"`
 	PauseReason string            `json:"pauseReason,omitempty"`
 	Replicas    []Replica         `json:"replicas,omitempty"`
-	Versions    []revocation.Seen `json:"versions"`        // those with labels: current, pending, previous, then the one that was superseded last first
-	Sweep       *Sweep            `json:"sweep,omitempty"` // what the next one will do; none where it could not be asked
+	Versions    []revocation.Seen `json:"versions,omitzero"` // those with labels: current, pending, previous, then the one that was superseded last first
+	Sweep       *Sweep            `json:"sweep,omitempty"`   // what the next one will do; none where it could not be asked
 	Problems    []Problem         `json:"problems,omitempty"`
 	Error       string            `json:"error,omitempty"` // why it could not be looked at, wholly or in part
 	Hint        string            `json:"hint,omitempty"`
@@ -42,6 +42,7 @@ type Status struct {
 
 // Rotation is how a secret is rotated.
 type Rotation struct {
+	Known         bool       `json:"-"` // false: the secret could not be looked at
 	On            bool       `json:"on"`
 	Function      string     `json:"function,omitempty"` // ARN
 	Last          *time.Time `json:"last,omitempty"`
@@ -50,6 +51,9 @@ type Rotation struct {
 	UnderWay      bool       `json:"underWay,omitempty"` // AWSPENDING sits on a version that is not current
 	UnderWaySince *time.Time `json:"underWaySince,omitempty"`
 }
+
+// IsZero leaves out of the JSON what is not known.
+func (r Rotation) IsZero() bool { return !r.Known }
 
 // Replica is a replica region.
 type Replica struct {
@@ -158,7 +162,8 @@ func described(s vault.Secret) Status {
 	st := Status{
 		Secret: s.Name, ARN: s.ARN, Time: s.Now, PauseReason: s.Tags[settings.TagPauseReason],
 		Rotation: Rotation{
-			On: s.Rotation.Enabled, Function: s.Rotation.Function, Last: moment(s.Rotation.Last), Next: moment(s.Rotation.Next),
+			Known: true,
+			On:    s.Rotation.Enabled, Function: s.Rotation.Function, Last: moment(s.Rotation.Last), Next: moment(s.Rotation.Next),
 			Overdue:  s.Rotation.Enabled && !s.Rotation.Next.IsZero() && s.Now.Sub(s.Rotation.Next) > revocation.OverdueAfter,
 			UnderWay: isPending && !pending.Has(vault.Current),
 		},

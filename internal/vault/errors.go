@@ -66,6 +66,11 @@ var hints = map[string]string{
 	"ThrottlingException":       "it is tried again with the next rotation or sweep",
 }
 
+func throttled(err error) bool {
+	refused, ok := errors.AsType[smithy.APIError](err)
+	return ok && refused.ErrorCode() == "ThrottlingException"
+}
+
 func notFound(err error) bool {
 	var missing *types.ResourceNotFoundException
 	return errors.As(err, &missing)

@@ -3,6 +3,7 @@ package vault
 import (
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -53,10 +54,10 @@ func short(versionID string) string {
 	return versionID
 }
 
-var markForm = regexp.MustCompile(`^` + markPrefix + `([0-9]{8}T[0-9]{6}Z):(.{1,8})$`)
+var markForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^` + markPrefix + `([0-9]{8}T[0-9]{6}Z):(.{1,8})$`) })
 
 func parseMark(label string) (Mark, bool) {
-	m := markForm.FindStringSubmatch(label)
+	m := markForm().FindStringSubmatch(label)
 	if m == nil {
 		return Mark{}, false
 	}

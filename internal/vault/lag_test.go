@@ -250,3 +250,49 @@ func TestAMissingIssuerIsNoMissingValue(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// throttledFor refuses changes for that long, as the service does, and then takes them.
+func throttledFor(d time.Duration, tries *int) *vault.Vault {
+	from := time.Now()
+	return vault.New(stub{stage: func(context.Context, *secretsmanager.UpdateSecretVersionStageInput) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
+		*tries++
+		if time.Since(from) < d {
+			return nil, &smithy.OperationError{Err: &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}}
+		}
+		return &secretsmanager.UpdateSecretVersionStageOutput{}, nil
+	}})
+}
+
+func TestAThrottledChangeQueues(t *testing.T) {
+	// Protects a thousand rotations in one second, of which the service takes fifty: each change waits for its turn, and none is given up, nor a
+	// new key with it; and nobody waits for ever, or beyond the function's time.
+	for _, test := range []struct {
+		throttled, limit time.Duration
+		fails            bool
+	}{
+		{throttled: 0}, {throttled: 3 * time.Second}, {throttled: 30 * time.Second}, {throttled: time.Hour, fails: true},
+		{throttled: 30 * time.Second, limit: 10 * time.Second, fails: true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx := t.Context()
+			if test.limit > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, test.limit)
+				defer cancel()
+			}
+			var tries int
+			v, from := throttledFor(test.throttled, &tries), time.Now()
+			err := v.Promote(ctx, arn, newVersion, oldVersion)
+			took := time.Since(from)
+			if (err != nil) != test.fails || took > time.Minute || test.limit > 0 && took > test.limit {
+				t.Errorf("throttled for %v: %v after %v and %d tries", test.throttled, err, took, tries)
+			}
+			if refused, ok := errors.AsType[*vault.Error](err); test.fails && (!ok || refused.Code != "ThrottlingException") {
+				t.Errorf("throttled for %v: the error is %v, which does not say so", test.throttled, err)
+			}
+			if tries > 25 {
+				t.Errorf("throttled for %v: %d tries, which throttle others", test.throttled, tries)
+			}
+		})
+	}
+}

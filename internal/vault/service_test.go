@@ -88,6 +88,7 @@ func start(t *testing.T) (*service, *vault.Vault) {
 type stub struct {
 	describe func(context.Context) (*secretsmanager.DescribeSecretOutput, error)
 	get      func(context.Context, *secretsmanager.GetSecretValueInput) (*secretsmanager.GetSecretValueOutput, error)
+	stage    func(context.Context, *secretsmanager.UpdateSecretVersionStageInput) (*secretsmanager.UpdateSecretVersionStageOutput, error)
 }
 
 func (s stub) DescribeSecret(ctx context.Context, _ *secretsmanager.DescribeSecretInput, _ ...func(*secretsmanager.Options)) (*secretsmanager.DescribeSecretOutput, error) {
@@ -102,6 +103,6 @@ func (stub) PutSecretValue(context.Context, *secretsmanager.PutSecretValueInput,
 	panic("not used")
 }
 
-func (stub) UpdateSecretVersionStage(context.Context, *secretsmanager.UpdateSecretVersionStageInput, ...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
-	panic("not used")
+func (s stub) UpdateSecretVersionStage(ctx context.Context, in *secretsmanager.UpdateSecretVersionStageInput, _ ...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
+	return s.stage(ctx, in)
 }

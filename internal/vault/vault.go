@@ -35,17 +35,25 @@ var _ api = (*secretsmanager.Client)(nil)
 // DefaultMaxLag is how long a read that lags behind a write is waited for.
 const DefaultMaxLag = 2 * time.Second
 
+// defaultPatience is how long a change that the service throttles is sent again, as far as the function's time allows: as long as it takes a
+// thousand others.
+const defaultPatience = 40 * time.Second
+
 // Vault is Secrets Manager, as far as it is used here. It is safe for concurrent use and keeps no state.
 type Vault struct {
-	api    api
-	maxLag time.Duration
+	api      api
+	maxLag   time.Duration
+	patience time.Duration // with a service that throttles
 }
 
 // New uses a Secrets Manager client, which brings the retries for throttling and dropped connections.
-func New(client api) *Vault { return &Vault{client, DefaultMaxLag} }
+func New(client api) *Vault { return &Vault{client, DefaultMaxLag, defaultPatience} }
+
+// WithPatience is the same Vault, with another time for changes that the service throttles.
+func (v *Vault) WithPatience(d time.Duration) *Vault { return &Vault{v.api, v.maxLag, d} }
 
 // WithMaxLag is the same Vault, with another time than [DefaultMaxLag] for reads that lag.
-func (v *Vault) WithMaxLag(d time.Duration) *Vault { return &Vault{v.api, d} }
+func (v *Vault) WithMaxLag(d time.Duration) *Vault { return &Vault{v.api, d, v.patience} }
 
 // Describe reads everything but the values, in one call. It fails with an [*Error].
 func (v *Vault) Describe(ctx context.Context, secretID string) (Secret, error) {

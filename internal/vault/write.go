@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/cenkalti/backoff/v5"
 
 	"quilt-rotate/internal/redact"
 )
@@ -62,7 +64,7 @@ func (v *Vault) Put(ctx context.Context, n NewValue) error {
 }
 
 func (v *Vault) put(ctx context.Context, in *secretsmanager.PutSecretValueInput, label string, sent ...redact.Text) error {
-	out, err := v.api.PutSecretValue(ctx, in)
+	out, err := write(ctx, v.patience, func() (*secretsmanager.PutSecretValueOutput, error) { return v.api.PutSecretValue(ctx, in) })
 	if err != nil {
 		return newError("PutSecretValue", *in.SecretId, err, sent...)
 	}
@@ -125,8 +127,31 @@ func (v *Vault) move(ctx context.Context, secretARN, label, to, from string) err
 	if from != "" {
 		in.RemoveFromVersionId = &from
 	}
-	if _, err := v.api.UpdateSecretVersionStage(ctx, in); err != nil {
+	_, err := write(ctx, v.patience, func() (*secretsmanager.UpdateSecretVersionStageOutput, error) {
+		return v.api.UpdateSecretVersionStage(ctx, in)
+	})
+	if err != nil {
 		return newError("UpdateSecretVersionStage", secretARN, err)
 	}
 	return nil
+}
+
+// write sends a change again, for longer than the SDK does, while the service refuses it for the number of changes: it takes 50 a second, over
+// all secrets of an account (AWS Secrets Manager quotas), so that a thousand rotations in one second have to queue. A change that was refused
+// for that was not carried out; and who gave up instead would leave a key behind that was just made.
+func write[T any](ctx context.Context, patience time.Duration, send func() (T, error)) (T, error) {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = time.Second, 5*time.Second
+	var last error
+	out, err := backoff.Retry(ctx, func() (T, error) {
+		out, err := send()
+		if last = err; err != nil && !throttled(err) {
+			err = backoff.Permanent(err)
+		}
+		return out, err
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(patience))
+	if err != nil && last != nil {
+		err = last // and not that the time is over
+	}
+	return out, err
 }

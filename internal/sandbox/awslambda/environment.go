@@ -189,12 +189,12 @@ func (e *environment) await(ctx context.Context, inv *invocation, deadline <-cha
 	var failed *failure
 	select {
 	case <-e.api.ready:
-		inv.memoryMB = peakMemoryMB(e.command.Process.Pid)
+		inv.peakMemory = peakMemory(e.command.Process.Pid)
 		e.output.sync()
 	case <-e.exited:
 		failed = e.exitFailure()
 	case <-deadline:
-		inv.memoryMB = peakMemoryMB(e.command.Process.Pid)
+		inv.peakMemory = peakMemory(e.command.Process.Pid)
 		e.close()
 		failed = e.deployment.timeout()
 	case <-ctx.Done():

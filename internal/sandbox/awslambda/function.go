@@ -29,6 +29,8 @@ type Config struct {
 
 	// MaximumRetryAttempts of an asynchronous event after a function error; nil means 2, as in the service.
 	MaximumRetryAttempts *int
+
+	OnReport func(Report) // gets the report of each invocation, before its caller has the answer; may be nil
 }
 
 const (

@@ -31,11 +31,11 @@ type invocation struct {
 	traceID    string
 	payload    []byte
 
-	begun    time.Time // zero before START
-	deadline time.Time
-	stream   string
-	initTime time.Duration // of the cold start that went before it; 0 when it was warm
-	memoryMB int
+	begun      time.Time // zero before START
+	deadline   time.Time
+	stream     string
+	initTime   time.Duration // of the cold start that went before it; 0 when it was warm
+	peakMemory int           // bytes
 }
 
 // Invoke has a function process an event and waits for its answer, as the invocation type RequestResponse does. A
@@ -235,8 +235,8 @@ func (inv *invocation) report(f *failure) {
 	taken := time.Since(inv.begun)
 	line := fmt.Sprintf("REPORT RequestId: %s\tDuration: %s\tBilled Duration: %d ms\tMemory Size: %d MB",
 		inv.requestID, milliseconds(taken), (taken + inv.initTime + time.Millisecond - 1).Milliseconds(), inv.deployment.config.MemoryMB)
-	if inv.memoryMB > 0 {
-		line += fmt.Sprintf("\tMax Memory Used: %d MB", inv.memoryMB)
+	if inv.peakMemory > 0 {
+		line += fmt.Sprintf("\tMax Memory Used: %d MB", (inv.peakMemory+1<<20-1)>>20)
 	}
 	if inv.initTime > 0 {
 		line += "\tInit Duration: " + milliseconds(inv.initTime)
@@ -246,6 +246,17 @@ func (inv *invocation) report(f *failure) {
 	}
 	inv.log("END RequestId: " + inv.requestID)
 	inv.log(line)
+	if tell := inv.deployment.config.OnReport; tell != nil {
+		tell(Report{Duration: taken, InitDuration: inv.initTime, PeakMemory: inv.peakMemory, Failed: f != nil})
+	}
+}
+
+// A Report is what the REPORT line of an invocation tells, unrounded.
+type Report struct {
+	Duration     time.Duration
+	InitDuration time.Duration // from the start of the process to its first request for an event; 0 when it was warm
+	PeakMemory   int           // bytes, over the environment's life; 0 where the system does not tell
+	Failed       bool          // the environment, not the function's answer
 }
 
 func (inv *invocation) log(text string) { inv.deployment.journal.add(inv.stream, inv.requestID, text) }

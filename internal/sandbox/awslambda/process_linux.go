@@ -37,8 +37,8 @@ func startIsolated(command *exec.Cmd) error {
 	return <-result
 }
 
-// peakMemoryMB is the most memory that a living process had resident; 0 when that cannot be told.
-func peakMemoryMB(pid int) int {
+// peakMemory is the most memory that a living process had resident, in bytes; 0 when that cannot be told.
+func peakMemory(pid int) int {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
@@ -49,5 +49,5 @@ func peakMemoryMB(pid int) int {
 	if err != nil {
 		return 0
 	}
-	return (kilobytes + 1023) / 1024
+	return kilobytes << 10
 }

@@ -15,5 +15,5 @@ func isolate(command *exec.Cmd) {
 
 func startIsolated(command *exec.Cmd) error { return command.Start() }
 
-// peakMemoryMB is 0: only Linux has /proc.
-func peakMemoryMB(int) int { return 0 }
+// peakMemory is 0: only Linux has /proc.
+func peakMemory(int) int { return 0 }

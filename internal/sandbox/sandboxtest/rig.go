@@ -155,7 +155,7 @@ func (r *Rig) NewProcess() *Process {
 	if err != nil {
 		r.Fatalf("make the registry client: %v", err)
 	}
-	v := vault.New(client).WithMaxLag(r.MaxLag)
+	v := vault.New(client).WithMaxLag(r.MaxLag).WithPatience(time.Millisecond)
 	log := telemetry.NewLogger(r.Output, r.RotateEnv.LogLevel)
 	metrics := telemetry.NewMetrics(r.Output, "sandbox", time.Now)
 	p.rotate = &rotation.Handler{Log: log, Metrics: metrics, Rotator: &rotation.Rotator{

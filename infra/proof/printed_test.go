@@ -1,0 +1,117 @@
+package proof_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"quilt-rotate/infra/stack"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awssecrets"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/settings"
+)
+
+func TestThePrintedCommandsDoWhatIsPromised(t *testing.T) {
+	// Protects who copies a line of the outputs: the command takes every word of it, puts a first key in, and writes onto an adopted secret all tags that a new one would have.
+	box, err := sandbox.Start(sandbox.Options{})
+	must(t, err)
+	t.Cleanup(func() { _ = box.Close() })
+	_, key := box.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+	credential, _ := json.Marshal(map[string]string{"api_key": key})
+	arn := func(name string) string { return awssecrets.ARN(region, account, name) }
+	c, synthesized := synthesize(t, write(t, `
+stack: printed-commands
+registry: %s
+keys:
+  - {name: prod/pipeline, schedule: rate(30 days), field: key of the pipeline}
+  - {name: prod/plain, schedule: rate(30 days), plain: true}
+  - {secret: %q, schedule: rate(30 days)}
+  - {secret: %q, schedule: rate(30 days), field: key of reports, keyName: reports, owner: %s, expiresInDays: 120, grace: 48h, quiet: 26h, holdLimit: 168h, issuer: %q,
+     restart: [{cluster: prod, service: reports}, {cluster: prod, service: mail}]}
+`, box.RegistryURL, arn("prod/little"), arn("prod/reports"), sandbox.UserEmail, arn("prod/issuer")))
+	create := func(name, value string, tags map[string]string) {
+		in := &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value}
+		for tag, text := range tags {
+			in.Tags = append(in.Tags, types.Tag{Key: &tag, Value: &text})
+		}
+		_, err := box.CreateSecret(context.Background(), in)
+		must(t, err)
+	}
+	create("prod/issuer", string(credential), nil)
+	create("prod/little", sandboxtest.ValueWith(key), nil)
+	create("prod/reports", fmt.Sprintf(`{"key of reports": %q, "QUILT_API_KEY": "another's"}`, key), nil)
+	var environment []string
+	for _, export := range box.Exports() {
+		if export[0] != settings.EnvRegistryURL { // the lines name it
+			environment = append(environment, export[0]+"="+export[1])
+		}
+	}
+	environment = append(environment, "PATH="+theCommand(t)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	for i := range c.Keys {
+		k := &c.Keys[i]
+		if k.Secret == "" {
+			create(k.Name, "{}", k.SettingTags())
+		}
+		line, _ := synthesized.Outputs[stack.KeyID(k.SecretName())+"Next"].Value.(string)
+		if line == "" {
+			t.Fatalf("nothing is printed for %s", k.SecretName())
+		}
+		if k.Secret != "" {
+			line += " --yes"
+		}
+		carryOut(t, line, key, environment)
+		in := &secretsmanager.DescribeSecretInput{SecretId: aws.String(k.SecretName())}
+		described, err := box.SecretsManager().DescribeSecret(context.Background(), in)
+		must(t, err)
+		tags := map[string]string{}
+		for _, tag := range described.Tags {
+			tags[*tag.Key] = *tag.Value
+		}
+		want := k.SettingTags()
+		if k.Secret != "" {
+			want[settings.TagOwner] = sandbox.UserEmail // an adoption finds it
+		}
+		if !maps.Equal(tags, want) {
+			t.Errorf("after %q the tags are %v, want %v", line, tags, want)
+		}
+	}
+	value, err := box.SecretsManager().GetSecretValue(context.Background(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("prod/plain")})
+	must(t, err)
+	if !strings.HasPrefix(*value.SecretString, "qk_") || !box.Registry.Alive(*value.SecretString) {
+		t.Error("the plain value is no key that logs in")
+	}
+}
+
+// carryOut runs a line as a shell does, with the built command, and with a key to log in with on standard input.
+func carryOut(t *testing.T, line, key string, environment []string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "sh", "-c", line)
+	command.Stdin = strings.NewReader(key + "\n")
+	command.Env = append(clean(os.Environ()), environment...)
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", line, err, output)
+	}
+}
+
+// theCommand builds quilt-rotate, and gives the folder that it is in.
+func theCommand(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(folder, "quilt-rotate"), "./cmd/quilt-rotate")
+	build.Dir, build.Env = root(t), append(os.Environ(), "GOFLAGS=-buildvcs=false")
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the command: %v\n%s", err, output)
+	}
+	return folder
+}

@@ -1,0 +1,310 @@
+package bench_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/function"
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awslambda"
+	"quilt-rotate/internal/sandbox/quiltregistry"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/telemetry"
+	"quilt-rotate/internal/vault"
+)
+
+var crowdSize = flag.Int("crowd", 1000, "secrets that BenchmarkCrowd rotates at once")
+
+// secretsOfUser is how many secrets a user of the registry has in BenchmarkCrowd. One user with all of them would be sent all keys for each of them:
+// what that costs is BenchmarkSweepOfManyKeys's business.
+const secretsOfUser = 10
+
+// registryLimit is what the registry takes in BenchmarkCrowd, in requests a second, before it answers 429: that it has a limit, or which, is not
+// documented.
+const registryLimit = 300
+
+// Of the deployment (infra/keyrotation).
+const (
+	rotateTimeout = 60 * time.Second
+	revokeTimeout = 2 * time.Minute
+)
+
+// BenchmarkCrowd rotates all secrets of an account in the same second, and sweeps them all in the same second each hour, with AWS's quotas on and a
+// registry that refuses what is too much. It fails where a person would be needed, or a promise was broken.
+func BenchmarkCrowd(b *testing.B) {
+	for b.Loop() {
+		newCrowd(b, *crowdSize).run()
+	}
+}
+
+// A crowd is many secrets with one sandbox, and functions in this process as Lambda would run them: each invocation in an environment that serves
+// no other at the same time, with the clients that the deployed functions have.
+type crowd struct {
+	*sandbox.Sandbox
+	*testing.B
+	arns   []string
+	first  map[string]apikey.Key // of each secret, the key before the rotation
+	output sandboxtest.Output
+
+	throttled, minted, failed atomic.Int64
+}
+
+func newCrowd(b *testing.B, size int) *crowd {
+	b.Helper()
+	s, err := sandbox.Start(sandbox.Options{RetryDelay: time.Second})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	c := &crowd{Sandbox: s, B: b, first: map[string]apikey.Key{}}
+	clearAWS(b)
+	for _, variable := range s.Exports() {
+		b.Setenv(variable[0], variable[1])
+	}
+	c.deploy()
+	for i := range size {
+		user := quiltregistry.User{Name: fmt.Sprintf("svc_%d", i/secretsOfUser), Email: fmt.Sprintf("svc-%d@example.com", i/secretsOfUser)}
+		if i%secretsOfUser == 0 {
+			s.Registry.AddUser(user)
+		}
+		arn := newSecret(b, s, fmt.Sprintf("crowd/%04d", i), user.Email)
+		_, err := s.SecretsManager().RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{
+			SecretId: &arn, RotationLambdaARN: aws.String(sandboxtest.FunctionARN(sandbox.RotateFunction)), RotateImmediately: aws.Bool(false),
+			RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
+		})
+		if err == nil {
+			err = s.Secrets.WaitRotation(context.Background(), arn)
+		}
+		if err != nil {
+			b.Fatalf("turn on the rotation of %s: %v", arn, err)
+		}
+		c.arns, c.first[arn] = append(c.arns, arn), c.currentKey(arn)
+	}
+	return c
+}
+
+func (c *crowd) deploy() {
+	c.Helper()
+	common := settings.Common{RegistryURL: c.RegistryURL}
+	add := func(name string, timeout time.Duration, newHandler func(function.Parts) handler) {
+		environments := &sync.Pool{New: func() any {
+			parts, err := function.NewParts(context.Background(), common)
+			if err != nil {
+				panic(err) // the environment is this benchmark's own
+			}
+			parts.Log, parts.Metrics = telemetry.NewLogger(&c.output, common.LogLevel), telemetry.NewMetrics(&c.output, name, time.Now)
+			return newHandler(parts)
+		}}
+		_, err := c.Lambda.Add(awslambda.Config{Name: name, Timeout: timeout, Handler: handlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
+			environment := environments.Get().(handler)
+			defer environments.Put(environment)
+			answer, err := environment.Invoke(ctx, payload)
+			if err != nil {
+				c.failed.Add(1)
+			}
+			return answer, err
+		})})
+		if err != nil {
+			c.Fatal(err)
+		}
+	}
+	add(sandbox.RotateFunction, rotateTimeout, func(p function.Parts) handler {
+		return &rotation.Handler{Log: p.Log, Metrics: p.Metrics, Rotator: &rotation.Rotator{
+			Vault: p.Vault, Registry: p.Registry, Settings: settings.Rotate{Common: common, ExpiresInDays: 90}, Log: p.Log,
+		}}
+	})
+	add(sandbox.RevokeFunction, revokeTimeout, func(p function.Parts) handler {
+		return &revocation.Handler{Log: p.Log, Metrics: p.Metrics, Sweeper: &revocation.Sweeper{
+			Vault: p.Vault, Registry: p.Registry, Log: p.Log,
+			Settings: settings.Revoke{Common: common, Grace: settings.DefaultGrace, Quiet: settings.DefaultQuiet, OrphanAge: settings.DefaultOrphanAge},
+		}}
+	})
+}
+
+type handler interface {
+	Invoke(ctx context.Context, payload []byte) ([]byte, error)
+}
+
+type handlerFunc func(ctx context.Context, payload []byte) ([]byte, error)
+
+func (f handlerFunc) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	return f(ctx, payload)
+}
+
+func (c *crowd) run() {
+	c.Helper()
+	throttle := sandbox.Throttled(sandbox.ServiceLimits(registryLimit))
+	defer c.Hooks.Set(func(call *wire.Call, next func()) {
+		throttle(call, next)
+		switch {
+		case call.Status == 429 || call.Status == 400:
+			c.throttled.Add(1)
+		case call.Operation == "apiKeyCreate":
+			c.minted.Add(1)
+		}
+	})()
+	end := c.watch()
+
+	began := time.Now()
+	windows := c.rotateAll()
+	rotated := time.Since(began)
+	for arn, key := range c.first {
+		if !c.Registry.Alive(key.Reveal()) {
+			c.Fatalf("the first key of %s is dead within its grace period", arn)
+		}
+	}
+	began = time.Now()
+	c.sweepAll() // marks what is superseded
+	c.Clock.Advance(settings.DefaultGrace + settings.DefaultQuiet)
+	hours := 0
+	for c.left() > 0 && hours < 6 {
+		c.sweepAll() // revokes, and what throttling left over an hour later
+		c.Clock.Advance(time.Hour)
+		hours++
+	}
+	swept := time.Since(began)
+
+	end()
+	c.checkPromises()
+	c.ReportMetric(0, "ns/op")
+	c.ReportMetric(rotated.Seconds(), "s-rotate")
+	c.ReportMetric(float64(2*len(c.arns))/50, "s-rotate-by-quota")
+	c.ReportMetric(float64(windows), "windows")
+	c.ReportMetric(swept.Seconds(), "s-sweeps")
+	c.ReportMetric(float64(hours), "hours-of-sweeps")
+	c.ReportMetric(float64(c.throttled.Load()), "refused-requests")
+	c.ReportMetric(float64(c.failed.Load()), "failed-invocations")
+	c.ReportMetric(float64(c.minted.Load())-float64(len(c.arns)), "orphans-made")
+}
+
+// rotateAll lets the service rotate every secret in one second, and again in the next window where it gave one up. It tells how many windows it
+// took.
+func (c *crowd) rotateAll() (windows int) {
+	c.Helper()
+	c.Clock.Advance(31 * 24 * time.Hour)
+	for windows = 1; windows <= 3; windows++ {
+		c.Secrets.RotateDue()
+		var stuck []string
+		for _, arn := range c.arns {
+			if err := c.Secrets.WaitRotation(context.Background(), arn); err != nil {
+				stuck = append(stuck, err.Error())
+			}
+		}
+		if len(stuck) == 0 {
+			return windows
+		}
+		c.Logf("window %d: %d rotations are stuck, as %s", windows, len(stuck), stuck[0])
+		c.Clock.Advance(4 * time.Hour) // the shortest schedule that there is
+	}
+	c.Fatal("some rotations need a person")
+	return 0
+}
+
+// sweepAll lets the schedule of each secret start a sweep in the same second. Lambda tries an event again that failed.
+func (c *crowd) sweepAll() {
+	c.Helper()
+	for _, arn := range c.arns {
+		payload, err := json.Marshal(map[string]string{"secretId": arn})
+		if err != nil {
+			c.Fatal(err)
+		}
+		if _, err := c.Lambda.InvokeEvent(sandboxtest.FunctionARN(sandbox.RevokeFunction), payload); err != nil {
+			c.Fatal(err)
+		}
+	}
+	if err := c.Lambda.Idle(context.Background()); err != nil {
+		c.Fatal(err)
+	}
+}
+
+// left is how many keys are at the registry beside the current ones.
+func (c *crowd) left() int { return len(c.Registry.Keys()) - len(c.arns) }
+
+// watch looks all the time whether the key that a consumer would read works.
+func (c *crowd) watch() (end func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Millisecond): // leaves the machine to the functions
+			}
+			arn := c.arns[i%len(c.arns)]
+			if key := c.currentKey(arn); !c.Registry.Alive(key.Reveal()) && key.Equal(c.currentKey(arn)) {
+				c.Errorf("the key in AWSCURRENT of %s does not work", arn)
+				return
+			}
+		}
+	}()
+	end = sync.OnceFunc(func() { close(done); <-ended })
+	c.Cleanup(end)
+	return end
+}
+
+func (c *crowd) currentKey(arn string) apikey.Key {
+	snapshot, err := c.Secrets.Snapshot(arn)
+	if err != nil {
+		c.Errorf("%v", err)
+		return apikey.Key{}
+	}
+	current, _ := snapshot.Holder(vault.Current)
+	value, err := apikey.ParseValue(redact.New(current.Value), "")
+	if err != nil {
+		c.Errorf("the current value of %s: %v", arn, err)
+	}
+	return value.Key()
+}
+
+// leakLength is how many characters in a row give a key away; fewer would be found by chance, among so many keys and lines.
+const leakLength = 10
+
+func (c *crowd) checkPromises() {
+	c.Helper()
+	current := map[string]bool{}
+	for _, arn := range c.arns {
+		key := c.currentKey(arn)
+		if key.Equal(c.first[arn]) || !c.Registry.Alive(key.Reveal()) {
+			c.Errorf("%s holds the key %s, which is its first or does not work", arn, key)
+		}
+		current[key.Reveal()] = true
+	}
+	secret := map[string]bool{} // every part of every key
+	add := func(key string) {
+		for i := len("qk_"); i+leakLength <= len(key); i++ {
+			secret[key[i:i+leakLength]] = true
+		}
+	}
+	for _, k := range c.Registry.Keys() {
+		add(k.Secret)
+		if !current[k.Secret] {
+			c.Errorf("the key %s (%s) is left behind", k.ID, k.Name)
+		}
+	}
+	for _, key := range c.first {
+		add(key.Reveal())
+	}
+	output := c.output.String()
+	for i := 0; i+leakLength <= len(output); i++ {
+		if secret[output[i:i+leakLength]] {
+			c.Fatal("the functions printed part of a key")
+		}
+	}
+}

@@ -1,0 +1,32 @@
+package bench_test
+
+import (
+	"slices"
+	"testing"
+)
+
+// A sample is what one thing measured, time after time.
+type sample []float64
+
+func (s *sample) add(value float64) { *s = append(*s, value) }
+
+func (s sample) median() float64 { return s.quantile(0.5) }
+
+func (s sample) quantile(q float64) float64 {
+	if len(s) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(s))
+	return sorted[int(q*float64(len(sorted)-1))]
+}
+
+// beside reports two samples that were taken in turns, and the ratio of their medians and of their first quartiles: where others use the machine,
+// the faster runs are the less disturbed ones.
+func beside(b *testing.B, unit string, measured, yardstick sample) {
+	b.Helper()
+	b.ReportMetric(0, "ns/op") // hides the time of a turn, which says nothing
+	b.ReportMetric(measured.median(), unit)
+	b.ReportMetric(yardstick.median(), unit+"-beside")
+	b.ReportMetric(measured.median()/yardstick.median(), "ratio")
+	b.ReportMetric(measured.quantile(0.25)/yardstick.quantile(0.25), "ratio-of-quartiles")
+}

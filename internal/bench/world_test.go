@@ -1,0 +1,174 @@
+package bench_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awslambda"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/vault"
+)
+
+// deployedMemory is what the deployment gives the functions, in MB (infra/keyrotation).
+const deployedMemory = 256
+
+// smallest is the function that the others are measured beside.
+const smallest = "smallest"
+
+var steps = []rotation.Step{rotation.Create, rotation.Set, rotation.Test, rotation.Finish}
+
+// A world is a sandbox with the built functions.
+type world struct {
+	*sandbox.Sandbox
+	*testing.B
+	last map[string]*awslambda.Report // of each function, its last invocation's
+
+	made     int
+	services atomic.Int64 // nanoseconds that the services took
+	requests map[string]int
+	received map[string]int // bytes of answers
+}
+
+func newWorld(b *testing.B) *world {
+	b.Helper()
+	clearAWS(b)
+	s, err := sandbox.Start(sandbox.Options{RotationTries: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	w := &world{Sandbox: s, B: b, last: map[string]*awslambda.Report{}, requests: map[string]int{}, received: map[string]int{}}
+	for _, name := range []string{sandbox.RotateFunction, sandbox.RevokeFunction, smallest} {
+		w.last[name] = &awslambda.Report{}
+		_, err := s.AddFunction(name, program(b, name), time.Minute, nil, func(c *awslambda.Config) {
+			c.MemoryMB = deployedMemory
+			c.OnReport = func(r awslambda.Report) { *w.last[name] = r }
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	return w
+}
+
+// clearAWS takes the machine's own AWS out of the environment.
+func clearAWS(b *testing.B) {
+	b.Helper()
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "AWS_") {
+			b.Setenv(name, "")
+		}
+	}
+}
+
+// slow lets each service take that long for a request, and counts what it is asked.
+func (w *world) slow(each time.Duration) {
+	w.Hooks.Set(func(c *wire.Call, next func()) {
+		began := time.Now()
+		time.Sleep(each)
+		next()
+		w.services.Add(int64(time.Since(began)))
+		w.requests[c.Service]++ // the functions ask one thing after the other
+		w.received[c.Service] += len(c.Answer)
+	})
+}
+
+// forget starts the counts anew.
+func (w *world) forget() {
+	w.services.Store(0)
+	clear(w.requests)
+	clear(w.received)
+}
+
+// invoke has a function process an event. The smallest one takes any.
+func (w *world) invoke(function string, event any) (answer []byte) {
+	w.Helper()
+	payload, err := json.Marshal(event)
+	if err != nil {
+		w.Fatal(err)
+	}
+	answer, functionError, err := w.Lambda.Invoke(context.Background(), sandboxtest.FunctionARN(function), payload)
+	if err != nil || functionError != "" {
+		w.Fatalf("%s: %v %s", function, err, answer)
+	}
+	return answer
+}
+
+// secret makes a secret with a new key of the sandbox's ordinary user, in the state that a rotation leaves behind. No other key is left at the
+// registry.
+func (w *world) secret() (arn string) {
+	w.Helper()
+	for _, k := range w.Registry.Keys() {
+		w.Registry.Delete(k.ID)
+	}
+	w.made++
+	return newSecret(w.B, w.Sandbox, fmt.Sprintf("bench/%d", w.made), sandbox.UserEmail)
+}
+
+// newSecret makes a secret that holds a new key of that user, under its label.
+func newSecret(b *testing.B, s *sandbox.Sandbox, name, owner string) (arn string) {
+	b.Helper()
+	ctx, client := context.Background(), s.SecretsManager()
+	out, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, SecretString: aws.String("{}")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	id, key := s.Registry.MintKey(owner, apikey.Name(name, s.Clock.Now(), *out.ARN), 90)
+	put, err := client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: out.ARN, SecretString: aws.String(sandboxtest.ValueWith(key))})
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, err = client.UpdateSecretVersionStage(ctx, &secretsmanager.UpdateSecretVersionStageInput{SecretId: out.ARN, VersionStage: aws.String(vault.KeyLabel(id)), MoveToVersionId: put.VersionId})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return *out.ARN
+}
+
+// rotate takes a new secret through the four steps, in one environment that is started for the first, and tells how long the steps took.
+func (w *world) rotate() (took time.Duration) {
+	w.Helper()
+	arn := w.secret()
+	event := sandboxtest.Event{SecretId: arn, ClientRequestToken: sandboxtest.Token(w.made)}
+	var err error
+	if event.RotationToken, err = w.Secrets.StartPending(arn, event.ClientRequestToken); err != nil {
+		w.Fatal(err)
+	}
+	w.Lambda.Recycle(sandbox.RotateFunction)
+	w.forget()
+	began := time.Now()
+	for _, step := range steps {
+		w.invoke(sandbox.RotateFunction, event.As(step))
+	}
+	took = time.Since(began)
+	if err := w.Secrets.FinishPending(arn); err != nil {
+		w.Fatal(err)
+	}
+	return took
+}
+
+// lifeOfSmallest gives the smallest function as many events as a rotation has, in one environment.
+func (w *world) lifeOfSmallest() {
+	w.Helper()
+	w.Lambda.Recycle(smallest)
+	for range steps {
+		w.invoke(smallest, struct{}{})
+	}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func kilobytes(n int) float64 { return float64(n) / 1024 }

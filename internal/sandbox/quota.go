@@ -1,0 +1,93 @@
+package sandbox
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"quilt-rotate/internal/sandbox/wire"
+)
+
+// Limits are the requests a second that the services take; more are refused.
+//
+// A zero limit is none. Only real time refills a limit, whatever the sandbox's clock says: those who wait for it wait in real time.
+type Limits struct {
+	SecretWrites  float64 // PutSecretValue, UpdateSecret, UpdateSecretVersionStage and calls about replicas, combined
+	RotateSecrets float64 // RotateSecret and CancelRotateSecret, combined
+	SecretValues  float64 // GetSecretValue
+	Registry      float64 // of the Quilt registry, over all its operations
+}
+
+// ServiceLimits are AWS's (AWS Secrets Manager User Guide, "Secrets Manager quotas"), with a limit of the registry's, which documents none.
+func ServiceLimits(registry float64) Limits {
+	return Limits{SecretWrites: 50, RotateSecrets: 50, SecretValues: 10000, Registry: registry}
+}
+
+// Throttled is a hook that holds the services to their limits:
+//
+//	defer s.Hooks.Set(sandbox.Throttled(sandbox.ServiceLimits(100)))()
+//
+// It lets one second's worth pass at once, one request at least, and then as many as the limit says. How AWS counts is not documented.
+func Throttled(limits Limits) wire.Hook {
+	buckets := map[string]*bucket{}
+	share := func(b *bucket, operations ...string) {
+		for _, operation := range operations {
+			buckets[operation] = b
+		}
+	}
+	share(newBucket(limits.SecretWrites), "PutSecretValue", "UpdateSecret", "UpdateSecretVersionStage",
+		"ReplicateSecretToRegions", "RemoveRegionsFromReplication", "StopReplicationToReplica")
+	share(newBucket(limits.RotateSecrets), "RotateSecret", "CancelRotateSecret")
+	share(newBucket(limits.SecretValues), "GetSecretValue")
+	registry := newBucket(limits.Registry)
+	return func(c *wire.Call, next func()) {
+		switch {
+		case c.Service == secretsManager && buckets[c.Operation].take() > 0:
+			refuse(c, next, "ThrottlingException", "Rate exceeded")
+		case c.Service == "registry":
+			if wait := registry.take(); wait > 0 {
+				seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
+				c.Respond(http.StatusTooManyRequests, `{"message": "Too Many Requests"}`, "Content-Type", "application/json", "Retry-After", seconds)
+				return
+			}
+			next()
+		default:
+			next()
+		}
+	}
+}
+
+// A bucket holds the requests that may pass now. A nil bucket lets all pass.
+type bucket struct {
+	mu     sync.Mutex
+	rate   float64 // a second
+	most   float64
+	left   float64
+	filled time.Time
+}
+
+func newBucket(rate float64) *bucket {
+	if rate == 0 {
+		return nil
+	}
+	return &bucket{rate: rate, most: max(rate, 1), left: max(rate, 1), filled: time.Now()}
+}
+
+// take takes one request out, or tells how long it is until there is one.
+func (b *bucket) take() (wait time.Duration) {
+	if b == nil {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	b.left = min(b.most, b.left+b.rate*now.Sub(b.filled).Seconds())
+	b.filled = now
+	if b.left < 1 {
+		return time.Duration((1 - b.left) / b.rate * float64(time.Second))
+	}
+	b.left--
+	return 0
+}

@@ -1,0 +1,90 @@
+package sandbox_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/smithy-go"
+
+	"quilt-rotate/internal/sandbox"
+)
+
+func TestLimitsOfTheServices(t *testing.T) {
+	// Protects what is proved of throttling: calls that share a limit are refused together beyond it, as AWS says it, others are not, and the
+	// registry says when to come again.
+	s, err := sandbox.Start(sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	client := s.SecretsManager(func(o *secretsmanager.Options) { o.Retryer = aws.NopRetryer{} })
+	id, value := "x", "v"
+	if _, err := client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &id, SecretString: &value}); err != nil {
+		t.Fatal(err)
+	}
+	const oneAnHour = 1.0 / 3600
+	defer s.Hooks.Set(sandbox.Throttled(sandbox.Limits{SecretWrites: oneAnHour, Registry: oneAnHour}))()
+
+	if _, err := client.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &id, SecretString: &value}); err != nil {
+		t.Fatalf("within the limit: %v", err)
+	}
+	_, err = client.UpdateSecretVersionStage(t.Context(), &secretsmanager.UpdateSecretVersionStageInput{SecretId: &id, VersionStage: aws.String("x")})
+	refused, ok := errors.AsType[smithy.APIError](err)
+	if !ok || refused.ErrorCode() != "ThrottlingException" || refused.ErrorMessage() != "Rate exceeded" {
+		t.Errorf("beyond the limit, another call that shares it: %v", err)
+	}
+	if !retry.NewStandard().IsErrorRetryable(err) {
+		t.Errorf("the SDK would not try it again: %v", err)
+	}
+	for range 5 {
+		if _, err := client.DescribeSecret(t.Context(), &secretsmanager.DescribeSecretInput{SecretId: &id}); err != nil {
+			t.Errorf("a call that has no limit: %v", err)
+		}
+	}
+
+	ask := func() *http.Response {
+		answer, err := http.Post(s.RegistryURL+"/graphql", "application/json", strings.NewReader(`{"query":"{me{name}}"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, answer.Body)
+		_ = answer.Body.Close()
+		return answer
+	}
+	if first, second := ask(), ask(); first.StatusCode == http.StatusTooManyRequests || second.StatusCode != http.StatusTooManyRequests || second.Header.Get("Retry-After") != "3600" {
+		t.Errorf("the registry answers %s, then %s, to come again after %q", first.Status, second.Status, second.Header.Get("Retry-After"))
+	}
+}
+
+func TestALimitRefills(t *testing.T) {
+	// Protects from limits that never let go: whoever waits as the limit demands passes.
+	s, err := sandbox.Start(sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	client := s.SecretsManager(func(o *secretsmanager.Options) {
+		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts, r.MaxBackoff = 100, 10*time.Millisecond })
+	})
+	id, value := "x", "v"
+	if _, err := client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &id, SecretString: &value}); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Hooks.Set(sandbox.Throttled(sandbox.Limits{SecretWrites: 50}))()
+	began := time.Now()
+	for range 60 {
+		if _, err := client.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &id, SecretString: &value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if taken := time.Since(began); taken < 180*time.Millisecond {
+		t.Errorf("60 writes at 50 a second took %s: no limit was kept", taken)
+	}
+}
