@@ -105,8 +105,11 @@ func (r *retirement) run(ctx context.Context) error {
 	if err := r.Confirm(ctx, r.question(), r.secret.Name); err != nil {
 		return left(err, untouched)
 	}
+	if err := r.gate.unmoved(ctx); err != nil { // a question may wait for hours
+		return left(err, untouched)
+	}
 	for _, step := range []func(context.Context) error{
-		r.gate.unmoved, r.stopRotation, r.unstick, r.awaitQuiet, r.revokeOthers, r.refuseNew, r.revokeCurrent, r.refuseUnlisted, r.takeLabelsOff, r.takeTagsOff,
+		r.stopRotation, r.unstick, r.awaitQuiet, r.revokeOthers, r.refuseNew, r.revokeCurrent, r.refuseUnlisted, r.takeLabelsOff, r.takeTagsOff,
 	} {
 		err := ctx.Err()
 		if err == nil {
