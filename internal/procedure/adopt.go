@@ -81,6 +81,9 @@ func RotatedByUs(ctx context.Context, s *care.Secret, expected string) error {
 		return hint.With(fmt.Errorf("the secret %s is rotated by %s, and not by %s", s.Name, function, expected), "see which of them is right: aws secretsmanager describe-secret --secret-id "+s.Name)
 	}
 	if _, err := s.RegistryURL(ctx); err != nil {
+		if _, foreign := errors.AsType[*care.ForeignFunctionError](err); !foreign { // not seen, not allowed, interrupted: that tells nothing
+			return err
+		}
 		return hint.With(fmt.Errorf("another rotation function is set: %w", err), "switch that rotation off first: aws secretsmanager cancel-rotate-secret --secret-id "+s.Name)
 	}
 	return nil
@@ -159,15 +162,18 @@ func (a *adoption) identify(ctx context.Context) error {
 		return err
 	}
 	a.keys, a.proven = account.Keys, proof{Identity: account.Identity}
-	if a.id = a.current.Key(); a.id == "" {
-		if row, ok := quilt.OnlyFit(account.Keys, a.value.Key()); ok {
-			a.id = row.ID
-		}
+	row, fits := quilt.OnlyFit(account.Keys, a.value.Key())
+	if a.id = a.current.Key(); a.id == "" && fits {
+		a.id = row.ID
 	}
 	for _, k := range account.Keys {
 		if k.ID == a.id {
 			a.proven.row = &k
 		}
+	}
+	if labelled := a.proven.row; fits && row.ID != a.id || labelled != nil && !a.value.Key().Fits(labelled.Fingerprint) {
+		return hint.With(fmt.Errorf("the current version of %s has the label of the key %s, and holds another key", a.Secret.Name, a.id),
+			"see what is wrong: quilt-rotate doctor "+a.Secret.Name)
 	}
 	a.missing = map[string]string{}
 	for name, value := range withOwner(a.Secret.Tags, a.Tags, account.Email) {
