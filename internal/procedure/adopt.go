@@ -48,6 +48,9 @@ type Adopted struct {
 // writes, or this again. Twice at once: both write the same.
 func (d *Desk) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 	s := a.Secret
+	if err := CheckTags(a.Tags); err != nil {
+		return Adopted{}, err
+	}
 	tags := maps.Clone(s.Tags)
 	maps.Copy(tags, a.Tags)
 	rules, err := checkTags(ctx, s, tags)
