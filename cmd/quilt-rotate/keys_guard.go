@@ -9,6 +9,7 @@ import (
 	"quilt-rotate/internal/care"
 	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/legible"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
@@ -115,7 +116,7 @@ func (o *keysRevokeCommand) check(ctx context.Context, c *terminal.Console, targ
 func (o *keysRevokeCommand) unchecked(c *terminal.Console, what string, err error) error {
 	err = cloud.Explain(err)
 	if o.Anyway {
-		fmt.Fprintf(c.Err, "not checked whether %s: %s\n", what, err)
+		fmt.Fprintf(c.Err, "not checked whether %s: %s\n", what, legible.Lines(err.Error()))
 		return nil
 	}
 	advice := "if you know that none does, add --anyway"
