@@ -62,6 +62,15 @@ func (k Keepers) KeeperOfKey(key apikey.Key) (Keeper, bool) {
 	return Keeper{}, false
 }
 
+// KeeperOfValue finds a secret that keeps the key that is in a value, beyond doubt: byte for byte, or by the key's id, where that is known.
+func (k Keepers) KeeperOfValue(key apikey.Key, id string) (Keeper, bool) {
+	if keeper, kept := k.KeeperOfKey(key); kept {
+		return keeper, true
+	}
+	name, labelled := k.labels[id]
+	return Keeper{Secret: name}, labelled && id != ""
+}
+
 // Of names a secret that keeps the registry's key.
 func (k Keepers) Of(row quilt.APIKey) (secret string, kept bool) {
 	keeper, kept := k.Keeper(row)

@@ -12,6 +12,7 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/care"
+	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/revocation"
@@ -67,7 +68,7 @@ func (d *Desk) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 		d.Tell.Tell(terminal.Noted, s.Name+" is in care already: nothing was done", "")
 		return result, nil
 	}
-	if err := d.Confirm(ctx, s.Name+" comes into the care of quilt-rotate", s.Name); err != nil {
+	if err := d.Confirm(ctx, found.question(), s.Name); err != nil {
 		return result, err
 	}
 	return result, found.write(ctx, &result)
@@ -119,6 +120,7 @@ type adoption struct {
 	proven  proof
 	keys    []quilt.APIKey
 	id      string // of the key; "": not told from others
+	unseen  string // what could not be looked at for the key; "": nothing
 }
 
 // look finds the current key at the registry.
@@ -143,7 +145,41 @@ func (a *adoption) look(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	return a.identify(ctx)
+	if err := a.identify(ctx); err != nil {
+		return err
+	}
+	return a.alone(ctx)
+}
+
+// alone refuses a key that another secret in care keeps: once one of them is rotated, its sweep revokes the key under the other.
+func (a *adoption) alone(ctx context.Context) error {
+	a.Tell.Doing("looking whether another secret has the key")
+	keepers, err := care.FindKeepers(ctx, a.Cloud, a.Secret.ARN)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		a.unseen = "the other secrets in care"
+		a.Tell.Tell(terminal.Warned, "not checked whether another secret in care has the key", cloud.Explain(err).Error())
+		return nil
+	}
+	if keeper, kept := keepers.KeeperOfValue(a.value.Key(), a.id); kept {
+		return hint.With(fmt.Errorf("the key in %s is also a key of %s: when one of them is rotated, the other's consumers would lose it", a.Secret.Name, keeper.Secret),
+			"store another key in "+a.Secret.Name+" first: quilt-rotate keys create --help")
+	}
+	for _, u := range keepers.Unread {
+		a.unseen = "the secret " + u.Secret
+		a.Tell.Tell(terminal.Warned, "not checked whether the secret "+u.Secret+" has the key", cloud.Explain(u.Err).Error())
+	}
+	return nil
+}
+
+func (a *adoption) question() string {
+	what := a.Secret.Name + " comes into the care of quilt-rotate"
+	if a.unseen != "" {
+		what += "; if " + a.unseen + " should have the same key, its consumers lose it when this one is rotated"
+	}
+	return what
 }
 
 // identify logs in with the current key and finds its id.
