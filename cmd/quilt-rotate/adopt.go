@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 )
@@ -85,7 +86,7 @@ func (o *adoptCommand) allTags() (map[string]string, error) {
 			return nil, &usageError{errors.New("--tag takes NAME=VALUE")}
 		}
 		if !slices.Contains(adoptable, name) {
-			return nil, &usageError{fmt.Errorf("--tag %s: quilt-rotate has no such tag; its tags are %s", name, strings.Join(adoptable, ", "))}
+			return nil, &usageError{fmt.Errorf("--tag %s: quilt-rotate has no such tag; its tags are %s", redact.Scrub(name), strings.Join(adoptable, ", "))}
 		}
 		if other, twice := tags[name]; twice && other != value {
 			return nil, &usageError{fmt.Errorf("--tag %s: is given twice, and says different things", name)}

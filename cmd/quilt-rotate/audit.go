@@ -12,6 +12,7 @@ import (
 	"quilt-rotate/internal/care"
 	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/legible"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
 )
@@ -102,14 +103,14 @@ func (o *auditCommand) held(ctx context.Context, c *terminal.Console, keys []qui
 		var unread []care.Unread
 		held, unread, err = care.Held(ctx, aws, keys)
 		for _, u := range unread {
-			fmt.Fprintf(c.Err, "the secret %s could not be looked at: %v\n", u.Secret, cloud.Explain(u.Err))
+			fmt.Fprintf(c.Err, "the secret %s could not be looked at: %s\n", u.Secret, legible.Lines(cloud.Explain(u.Err).Error()))
 		}
 		if err == nil {
 			return held, len(unread) == 0
 		}
 	}
 	if ctx.Err() == nil {
-		fmt.Fprintf(c.Err, "which keys secrets hold is not known: %v\n", cloud.Explain(err))
+		fmt.Fprintf(c.Err, "which keys secrets hold is not known: %s\n", legible.Lines(cloud.Explain(err).Error()))
 	}
 	return nil, false
 }

@@ -4,22 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/care"
-	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
-	"quilt-rotate/internal/vault"
 )
 
 type keysRevokeCommand struct {
 	IDs       []keyID `arg:"" optional:"" name:"id" help:"Ids of the keys."`
 	FromStdin bool    `help:"Revoke the key that is typed unseen, or comes on standard input. It also logs in, where nothing else says how."`
-	Anyway    bool    `help:"Also a key that a secret in care holds: whoever reads that secret stops working."`
+	Anyway    bool    `help:"Also a key that a secret in care keeps, or may keep because that could not be checked: whoever reads that secret stops working."`
 	keyLogin
 	everybody
 	yesOption
@@ -31,7 +29,8 @@ func (keysRevokeCommand) Help() string {
 	return `By id, or by the key itself, which is typed unseen or comes on standard input. Where a password comes there too (--user), the key is the first line, and the
 password the second.
 
-A key that a secret in care holds as its current or pending one is refused. Where AWS cannot be asked, that is not checked, and said.
+A key that a secret in care keeps is refused: its current or pending one, and a replaced one that its sweep will revoke. So is every key where that could not be
+checked, with AWS or with one of the secrets. Only the secrets of the account and region that are named were looked at.
 
 With --json: an array [{keyId, keyName, owner}] of those that are gone; an id is left out where the key itself was given.`
 }
@@ -95,14 +94,11 @@ func (o *keysRevokeCommand) revokeIDs(ctx context.Context, c *terminal.Console, 
 		}
 		keys = append(keys, *key)
 	}
-	if err := o.guard(ctx, c, func(h care.Holding) (string, bool) {
-		for _, k := range keys {
-			if h.Is(k) {
-				return "the key " + k.ID, true
-			}
-		}
-		return "", false
-	}); err != nil {
+	targets := make([]target, len(keys))
+	for i, k := range keys {
+		targets[i] = target{rows: []quilt.APIKey{k}, what: "the key " + k.ID, told: fmt.Sprintf("the key %s of %s (%s), used %s", k.Name, k.UserEmail, k.Fingerprint, keyUsed(k))}
+	}
+	if err := o.guard(ctx, c, targets); err != nil {
 		return err
 	}
 	list := []revokedKey{}
@@ -116,7 +112,11 @@ func (o *keysRevokeCommand) revokeIDs(ctx context.Context, c *terminal.Console, 
 }
 
 func (o *keysRevokeCommand) revokeGiven(ctx context.Context, c *terminal.Console, s *quilt.Session, me quilt.Identity, key apikey.Key) error {
-	if err := o.guard(ctx, c, func(h care.Holding) (string, bool) { return "this key", h.Key.Equal(key) }); err != nil {
+	given := target{key: key, what: "this key", told: fmt.Sprintf("the key %s of %s", key.Fingerprint(), me.Email)}
+	if given.rows, given.unseen = s.ListKeys(ctx, quilt.KeyFilter{}); given.unseen == nil {
+		given.rows = slices.DeleteFunc(given.rows, func(k quilt.APIKey) bool { return !key.Fits(k.Fingerprint) })
+	}
+	if err := o.guard(ctx, c, []target{given}); err != nil {
 		return err
 	}
 	client, _, err := o.registry(ctx)
@@ -133,53 +133,6 @@ func (o *keysRevokeCommand) revokeGiven(ctx context.Context, c *terminal.Console
 		return err
 	}
 	return o.print(c, []revokedKey{{Owner: me.Email}})
-}
-
-// guard refuses a key that a secret in care holds, where AWS can be asked. which tells whether a secret holds one of the keys, and names that.
-func (o *keysRevokeCommand) guard(ctx context.Context, c *terminal.Console, which func(care.Holding) (string, bool)) error {
-	holdings, unread, err := o.holdings(ctx)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		fmt.Fprintf(c.Err, "not checked whether a secret in care holds it: %s\n", cloud.Explain(err))
-	}
-	for _, u := range unread {
-		fmt.Fprintf(c.Err, "not checked whether the secret %s holds it: %s\n", u.Secret, cloud.Explain(u.Err))
-	}
-	for _, h := range holdings {
-		what, held := which(h)
-		if !held {
-			continue
-		}
-		if err := o.allowHeld(ctx, c, what, h); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (o *keysRevokeCommand) allowHeld(ctx context.Context, c *terminal.Console, what string, h care.Holding) error {
-	state := what + " is the current key of " + h.Secret
-	if h.Stage == vault.Pending {
-		state = what + " is about to become the current key of " + h.Secret
-	}
-	switch {
-	case !o.Anyway:
-		return hint.With(fmt.Errorf("%s: whoever reads that secret would stop working", state),
-			fmt.Sprintf("replace it first: quilt-rotate rotate %[1]s\nit has leaked: quilt-rotate emergency %[1]s\nor add --anyway", h.Secret))
-	case o.Yes:
-		return nil
-	}
-	return c.Confirm(ctx, state+": whoever reads that secret stops working", h.Secret)
-}
-
-func (o *keysRevokeCommand) holdings(ctx context.Context) ([]care.Holding, []care.Unread, error) {
-	aws, err := cloud.Open(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	return care.Holdings(ctx, aws)
 }
 
 // end revokes a key and sees that it is gone. A lost answer of the revoke is no failure where the key is gone.

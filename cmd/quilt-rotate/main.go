@@ -23,6 +23,7 @@ import (
 
 	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/legible"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -98,7 +99,7 @@ func report(c *terminal.Console, err error) int {
 		status = exitInterrupted
 		fmt.Fprintln(c.Err, "quilt-rotate: interrupted")
 	default:
-		fmt.Fprintln(c.Err, "quilt-rotate:", strings.TrimSpace(err.Error()))
+		fmt.Fprintln(c.Err, "quilt-rotate:", legible.Lines(strings.TrimSpace(err.Error())))
 		if usage {
 			status = exitUsage
 		}
@@ -107,7 +108,7 @@ func report(c *terminal.Console, err error) int {
 		}
 	}
 	if text := hint.Of(err); text != "" {
-		fmt.Fprintln(c.Err, text)
+		fmt.Fprintln(c.Err, legible.Lines(text))
 	}
 	if status == exitUsage {
 		fmt.Fprintln(c.Err, "see: quilt-rotate --help")

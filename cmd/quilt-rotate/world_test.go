@@ -104,6 +104,7 @@ var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg boo
 	"write":   (*world).write,
 	"issuer":  (*world).issuer,
 	"tag":     (*world).tag,
+	"label":   (*world).label,
 	"replica": (*world).replica,
 	"same":    (*world).same,
 	"keys":    (*world).count,
@@ -347,6 +348,16 @@ func (w *world) issuer(ts *testscript.TestScript, _ bool, args []string) {
 func (w *world) tag(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{
 		SecretId: &args[0], Tags: []types.Tag{{Key: &args[1], Value: &args[2]}},
+	})
+	ts.Check(err)
+}
+
+// label SECRET ID: somebody gives the secret's current version the label of that key.
+func (w *world) label(ts *testscript.TestScript, _ bool, args []string) {
+	id, _, err := w.Current(args[0])
+	ts.Check(err)
+	_, err = w.SecretsManager().UpdateSecretVersionStage(context.Background(), &secretsmanager.UpdateSecretVersionStageInput{
+		SecretId: &args[0], VersionStage: aws.String("quilt-key:" + args[1]), MoveToVersionId: &id,
 	})
 	ts.Check(err)
 }

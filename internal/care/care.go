@@ -105,6 +105,19 @@ func (s *Secret) RotateFunction(ctx context.Context) (cloud.Function, error) {
 	return f, nil
 }
 
+// ForeignFunctionError says that a secret's rotation function is not one of quilt-rotate.
+type ForeignFunctionError struct {
+	Function, Secret string // names
+	cause            error
+}
+
+func (e *ForeignFunctionError) Error() string {
+	return fmt.Sprintf("the function %s of the secret %s is not one of quilt-rotate: its %s %v", e.Function, e.Secret, settings.EnvRegistryURL, e.cause)
+}
+
+// Unwrap gives what is wrong with the function's settings.
+func (e *ForeignFunctionError) Unwrap() error { return e.cause }
+
 // RegistryURL is where the deployed functions reach the registry.
 func (s *Secret) RegistryURL(ctx context.Context) (string, error) {
 	f, err := s.RotateFunction(ctx)
@@ -113,7 +126,7 @@ func (s *Secret) RegistryURL(ctx context.Context) (string, error) {
 	}
 	url, err := settings.RegistryURL(f.Environment[settings.EnvRegistryURL])
 	if err != nil {
-		return "", hint.With(fmt.Errorf("the function %s of the secret %s is not one of quilt-rotate: its %s %w", f.Name, s.Name, settings.EnvRegistryURL, err),
+		return "", hint.With(&ForeignFunctionError{f.Name, s.Name, err},
 			"see what rotates the secret: aws secretsmanager describe-secret --secret-id "+s.Name)
 	}
 	return url, nil

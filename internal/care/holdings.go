@@ -23,12 +23,10 @@ type Holding struct {
 	Key    apikey.Key
 }
 
-// Is tells whether it is the registry's key: by the label, else by the fingerprint, which may take two keys for one and never misses one.
+// Is tells whether it is the registry's key: by the label, or by the fingerprint, which may take two keys for one and never misses one. A label alone
+// would: whoever stores a value by hand moves no label.
 func (h Holding) Is(k quilt.APIKey) bool {
-	if h.KeyID != "" {
-		return h.KeyID == k.ID
-	}
-	return h.Key.Fits(k.Fingerprint)
+	return h.KeyID != "" && h.KeyID == k.ID || h.Key.Fits(k.Fingerprint)
 }
 
 // Unread is a secret whose keys could not be looked at.
@@ -70,8 +68,8 @@ func holdings(ctx context.Context, c *cloud.Cloud, listed []cloud.Listed) ([]Hol
 	return slices.Concat(found...), unread, ctx.Err()
 }
 
-// Held tells which of the keys some secret in care holds, in any version, by their ids: those in labels, and those in the values of versions without one.
-// A key that shows the same fingerprint as a held one without a label counts as held.
+// Held tells which of the keys some secret in care holds, in any version, by their ids: those in labels, and those in the values of the current and pending
+// versions. A key that shows the same fingerprint as such a one counts as held.
 func Held(ctx context.Context, c *cloud.Cloud, keys []quilt.APIKey) (map[string]string, []Unread, error) {
 	listed, err := c.Managed(ctx)
 	if err != nil {
@@ -85,9 +83,6 @@ func Held(ctx context.Context, c *cloud.Cloud, keys []quilt.APIKey) (map[string]
 	}
 	holdings, unread, err := holdings(ctx, c, listed)
 	for _, h := range holdings {
-		if h.KeyID != "" {
-			continue
-		}
 		for _, k := range keys {
 			if h.Is(k) {
 				held[k.ID] = h.Secret

@@ -35,25 +35,50 @@ func FindKeepers(ctx context.Context, c *cloud.Cloud, but string) (Keepers, erro
 	return k, err
 }
 
-// Of names a secret that keeps the registry's key.
-func (k Keepers) Of(row quilt.APIKey) (secret string, kept bool) {
-	if name, ok := k.labels[row.ID]; ok {
-		return name, true
-	}
+// Keeper is a secret that keeps a key.
+type Keeper struct {
+	Secret string // its name
+	Stage  string // vault.Current or vault.Pending; "": a superseded version has the key's label, and the secret's own sweep revokes the key
+}
+
+// Keeper finds a secret that keeps the registry's key.
+func (k Keepers) Keeper(row quilt.APIKey) (Keeper, bool) {
 	for _, h := range k.holdings {
 		if h.Is(row) {
-			return h.Secret, true
+			return Keeper{h.Secret, h.Stage}, true
 		}
 	}
-	return "", false
+	name, labelled := k.labels[row.ID]
+	return Keeper{Secret: name}, labelled
+}
+
+// KeeperOfKey finds a secret that holds this very key, byte for byte, as its current or pending one.
+func (k Keepers) KeeperOfKey(key apikey.Key) (Keeper, bool) {
+	for _, h := range k.holdings {
+		if h.Key.Equal(key) {
+			return Keeper{h.Secret, h.Stage}, true
+		}
+	}
+	return Keeper{}, false
+}
+
+// KeeperOfValue finds a secret that keeps the key that is in a value, beyond doubt: byte for byte, or by the key's id, where that is known.
+func (k Keepers) KeeperOfValue(key apikey.Key, id string) (Keeper, bool) {
+	if keeper, kept := k.KeeperOfKey(key); kept {
+		return keeper, true
+	}
+	name, labelled := k.labels[id]
+	return Keeper{Secret: name}, labelled && id != ""
+}
+
+// Of names a secret that keeps the registry's key.
+func (k Keepers) Of(row quilt.APIKey) (secret string, kept bool) {
+	keeper, kept := k.Keeper(row)
+	return keeper.Secret, kept
 }
 
 // OfKey names a secret that holds this very key, byte for byte, as its current or pending one.
 func (k Keepers) OfKey(key apikey.Key) (secret string, kept bool) {
-	for _, h := range k.holdings {
-		if h.Key.Equal(key) {
-			return h.Secret, true
-		}
-	}
-	return "", false
+	keeper, kept := k.KeeperOfKey(key)
+	return keeper.Secret, kept
 }

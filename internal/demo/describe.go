@@ -69,9 +69,9 @@ func describeStep(s Stepped) string {
 
 func describeCheck(c Checked) string {
 	if !c.Kept {
-		return terminal.Line(terminal.Failed, terminal.Bad.Render("NOT KEPT: "+c.Promise), c.Detail)
+		return terminal.StyledLine(terminal.Bad, terminal.Failed, "NOT KEPT: "+c.Promise, c.Detail)
 	}
-	return terminal.Line(terminal.Done, terminal.Strong.Render(c.Promise), c.Detail)
+	return terminal.StyledLine(terminal.Strong, terminal.Done, c.Promise, c.Detail)
 }
 
 func describeEnd(e Ended) string {

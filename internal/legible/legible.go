@@ -28,5 +28,14 @@ func Text(s string) string {
 	return b.String()
 }
 
+// Lines is [Text] for a text of several lines: line ends stay.
+func Lines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = Text(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Hidden tells whether a character is one of them. A blank of another width looks like the one that it is not.
 func Hidden(r rune) bool { return r != ' ' && !unicode.IsPrint(r) }

@@ -12,6 +12,7 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/care"
+	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/revocation"
@@ -48,6 +49,9 @@ type Adopted struct {
 // writes, or this again. Twice at once: both write the same.
 func (d *Desk) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 	s := a.Secret
+	if err := CheckTags(a.Tags); err != nil {
+		return Adopted{}, err
+	}
 	tags := maps.Clone(s.Tags)
 	maps.Copy(tags, a.Tags)
 	rules, err := checkTags(ctx, s, tags)
@@ -64,7 +68,7 @@ func (d *Desk) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 		d.Tell.Tell(terminal.Noted, s.Name+" is in care already: nothing was done", "")
 		return result, nil
 	}
-	if err := d.Confirm(ctx, s.Name+" comes into the care of quilt-rotate", s.Name); err != nil {
+	if err := d.Confirm(ctx, found.question(), s.Name); err != nil {
 		return result, err
 	}
 	return result, found.write(ctx, &result)
@@ -81,6 +85,9 @@ func RotatedByUs(ctx context.Context, s *care.Secret, expected string) error {
 		return hint.With(fmt.Errorf("the secret %s is rotated by %s, and not by %s", s.Name, function, expected), "see which of them is right: aws secretsmanager describe-secret --secret-id "+s.Name)
 	}
 	if _, err := s.RegistryURL(ctx); err != nil {
+		if _, foreign := errors.AsType[*care.ForeignFunctionError](err); !foreign { // not seen, not allowed, interrupted: that tells nothing
+			return err
+		}
 		return hint.With(fmt.Errorf("another rotation function is set: %w", err), "switch that rotation off first: aws secretsmanager cancel-rotate-secret --secret-id "+s.Name)
 	}
 	return nil
@@ -113,6 +120,7 @@ type adoption struct {
 	proven  proof
 	keys    []quilt.APIKey
 	id      string // of the key; "": not told from others
+	unseen  string // what could not be looked at for the key; "": nothing
 }
 
 // look finds the current key at the registry.
@@ -137,7 +145,41 @@ func (a *adoption) look(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	return a.identify(ctx)
+	if err := a.identify(ctx); err != nil {
+		return err
+	}
+	return a.alone(ctx)
+}
+
+// alone refuses a key that another secret in care keeps: once one of them is rotated, its sweep revokes the key under the other.
+func (a *adoption) alone(ctx context.Context) error {
+	a.Tell.Doing("looking whether another secret has the key")
+	keepers, err := care.FindKeepers(ctx, a.Cloud, a.Secret.ARN)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		a.unseen = "the other secrets in care"
+		a.Tell.Tell(terminal.Warned, "not checked whether another secret in care has the key", cloud.Explain(err).Error())
+		return nil
+	}
+	if keeper, kept := keepers.KeeperOfValue(a.value.Key(), a.id); kept {
+		return hint.With(fmt.Errorf("the key in %s is also a key of %s: when one of them is rotated, the other's consumers would lose it", a.Secret.Name, keeper.Secret),
+			"store another key in "+a.Secret.Name+" first: quilt-rotate keys create --help")
+	}
+	for _, u := range keepers.Unread {
+		a.unseen = "the secret " + u.Secret
+		a.Tell.Tell(terminal.Warned, "not checked whether the secret "+u.Secret+" has the key", cloud.Explain(u.Err).Error())
+	}
+	return nil
+}
+
+func (a *adoption) question() string {
+	what := a.Secret.Name + " comes into the care of quilt-rotate"
+	if a.unseen != "" {
+		what += "; if " + a.unseen + " should have the same key, its consumers lose it when this one is rotated"
+	}
+	return what
 }
 
 // identify logs in with the current key and finds its id.
@@ -159,15 +201,18 @@ func (a *adoption) identify(ctx context.Context) error {
 		return err
 	}
 	a.keys, a.proven = account.Keys, proof{Identity: account.Identity}
-	if a.id = a.current.Key(); a.id == "" {
-		if row, ok := quilt.OnlyFit(account.Keys, a.value.Key()); ok {
-			a.id = row.ID
-		}
+	row, fits := quilt.OnlyFit(account.Keys, a.value.Key())
+	if a.id = a.current.Key(); a.id == "" && fits {
+		a.id = row.ID
 	}
 	for _, k := range account.Keys {
 		if k.ID == a.id {
 			a.proven.row = &k
 		}
+	}
+	if labelled := a.proven.row; fits && row.ID != a.id || labelled != nil && !a.value.Key().Fits(labelled.Fingerprint) {
+		return hint.With(fmt.Errorf("the current version of %s has the label of the key %s, and holds another key", a.Secret.Name, a.id),
+			"see what is wrong: quilt-rotate doctor "+a.Secret.Name)
 	}
 	a.missing = map[string]string{}
 	for name, value := range withOwner(a.Secret.Tags, a.Tags, account.Email) {

@@ -80,6 +80,9 @@ func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 // A crash after the secret is created leaves one that waits for its first key: running it again goes on. Tags are written before a key is made, so
 // that the functions look for it where it will be.
 func (d *Desk) Bootstrap(ctx context.Context, b Bootstrap) (KeyIn, error) {
+	if err := CheckTags(b.Tags); err != nil {
+		return KeyIn{}, err
+	}
 	var found map[string]string
 	if b.Secret != nil {
 		found = b.Secret.Tags

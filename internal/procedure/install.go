@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/google/uuid"
 
@@ -115,8 +114,8 @@ func (in *installation) current(ctx context.Context) (id string, raw redact.Text
 	return version.ID, raw, err
 }
 
-// make makes the key. The registry gives each key out once, and knows no idempotency: after a lost answer, the key that may be there is revoked, and
-// the key is made once more.
+// make makes the key. The registry gives each key out once, and knows no idempotency: after a lost answer, the key is made once more. The one that may
+// be there stays, for the sweep to find by its name and judge by its age: it may as well be the key of a twin that is about to store it.
 func (in *installation) make(ctx context.Context, session *quilt.Session) (aKey, error) {
 	ctx, cancel := deadline.WithShare(ctx, makeShare)
 	defer cancel()
@@ -127,9 +126,7 @@ func (in *installation) make(ctx context.Context, session *quilt.Session) (aKey,
 	name := in.settings.NameOfKey(in.secret.Name, in.secret.ARN, before.RegistryTime)
 	made, err := session.CreateKey(ctx, name, in.settings.ExpiresInDays)
 	if _, lost := errors.AsType[*quilt.AnswerLostError](err); lost {
-		if clearErr := in.clearUp(ctx, session, before, name); clearErr != nil {
-			return aKey{}, hint.With(err, "a key that was made is found by its name, and revoked by the sweep; to go on: "+in.again)
-		}
+		in.Tell.Tell(terminal.Noted, "an answer of the registry was lost: making another key", "a key that was made is revoked by the sweep")
 		made, err = session.CreateKey(ctx, name, in.settings.ExpiresInDays)
 	}
 	if err != nil {
@@ -149,34 +146,6 @@ func (in *installation) make(ctx context.Context, session *quilt.Session) (aKey,
 
 // makeShare is what the registry gets of the time of a write: one that hangs must not leave a key that there is no time to store.
 const makeShare = 0.6
-
-// clearUp revokes the key that a lost answer may have left. It must be ours beyond doubt: of the very name, not there before, in no version's label,
-// never used, and the only such one. Where two are at it at once, doubt remains of whose it is; then it stays, for the sweep to judge by its age.
-func (in *installation) clearUp(ctx context.Context, session *quilt.Session, before quilt.Account, name string) error {
-	after, err := session.Account(ctx)
-	if err != nil {
-		return err
-	}
-	if err := in.secret.Look(ctx); err != nil {
-		return err
-	}
-	var left []quilt.APIKey
-	for _, k := range after.Keys {
-		known := slices.ContainsFunc(before.Keys, func(b quilt.APIKey) bool { return b.ID == k.ID })
-		_, labelled := in.secret.Holder(vault.KeyLabel(k.ID))
-		if k.Name == name && !known && !labelled && k.LastUsedAt == nil {
-			left = append(left, k)
-		}
-	}
-	if len(left) != 1 {
-		return nil
-	}
-	if err := session.RevokeKey(ctx, left[0].ID); err != nil {
-		return nil //nolint:nilerr // the sweep finds it
-	}
-	in.Tell.Tell(terminal.Noted, "an answer of the registry was lost: revoked the key that it had made", left[0].ID)
-	return nil
-}
 
 // store writes the current value with the key in it into a version of its own, unless the one that holds the key is that value already. It gives the
 // version that was current.

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
-	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/care"
 	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/settings"
 )
 
@@ -44,13 +46,27 @@ func CheckPause(length time.Duration) error {
 	return nil
 }
 
-// CheckReason refuses what no tag can hold, and a key, which would be shown wherever tags are.
+// CheckReason refuses what no tag can hold, and a key in it, which would be shown wherever tags are.
 func CheckReason(reason string) error {
-	if _, err := apikey.Parse(reason); err == nil {
-		return errors.New("must not be a key")
+	if holdsKey(reason) {
+		return errors.New("must not hold a key: whoever sees the tags would see it")
 	}
 	if !tagText.MatchString(reason) {
 		return errors.New("must fit into a tag: at most 256 letters, digits, spaces and any of _.:/=+-@")
+	}
+	return nil
+}
+
+// holdsKey tells whether there is what looks like a key anywhere in the text.
+func holdsKey(text string) bool { return redact.Scrub(text) != text }
+
+// CheckTags refuses a key in tags that are to be written. The name of a field may look like one, and is compared with the value's own names.
+func CheckTags(tags map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		if name != settings.TagField && holdsKey(tags[name]) {
+			return hint.With(fmt.Errorf("the tag %s must not hold a key: whoever sees the tags would see it", name),
+				"shells keep a history of arguments: if it was a key, treat it as leaked (quilt-rotate emergency)")
+		}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/charmbracelet/x/term"
 
 	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/legible"
 	"quilt-rotate/internal/redact"
 )
 
@@ -30,11 +31,11 @@ func (c *Console) Ask(ctx context.Context, question string) (string, error) {
 	return strings.TrimSpace(answer), err
 }
 
-// Confirm demands that somebody types the word. It fails with [ErrDeclined], or, where there is nobody to ask, with a hint at --yes.
+// Confirm demands that somebody types the word. What in the question a terminal would obey is written out. It fails with [ErrDeclined], or, where there is nobody to ask, with a hint at --yes.
 func (c *Console) Confirm(ctx context.Context, what, word string) error {
 	file, _ := c.errTo.(*os.File)
-	what = words(what, columns(file))
-	answer, err := c.Ask(ctx, fmt.Sprintf("%s\ntype %s to go on:", what, Strong.Render(word)))
+	what = words(legible.Lines(what), columns(file))
+	answer, err := c.Ask(ctx, fmt.Sprintf("%s\ntype %s to go on:", what, Strong.Render(legible.Text(word))))
 	if errors.Is(err, ErrNobodyThere) {
 		return hint.With(errors.New("this needs a confirmation, and there is no terminal to ask at"), "add --yes to confirm it here")
 	}

@@ -46,9 +46,16 @@ func (m Mark) String() string {
 	return Faint.Render("~")
 }
 
-// Line is one thing that was done or found, with what there is to know beside. What in the latter a terminal would obey is written out: it may quote
+// Line is one thing that was done or found, with what there is to know beside. What in them a terminal would obey is written out: they may quote
 // what somebody typed.
-func Line(mark Mark, what, detail string) string {
+func Line(mark Mark, what, detail string) string { return line(mark, legible.Text(what), detail) }
+
+// StyledLine is a [Line] whose first part has a style.
+func StyledLine(style lipgloss.Style, mark Mark, what, detail string) string {
+	return line(mark, style.Render(legible.Text(what)), detail)
+}
+
+func line(mark Mark, what, detail string) string {
 	if detail == "" {
 		return "  " + mark.String() + " " + what
 	}
