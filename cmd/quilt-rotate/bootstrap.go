@@ -99,11 +99,14 @@ func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
 
 // printKeyIn prints which key a secret holds now.
 func printKeyIn(c *terminal.Console, o jsonOption, done procedure.KeyIn, err error) error {
-	if err != nil {
+	if o.JSON && (err == nil || done.VersionID != "") { // what is current now is told, although something failed after it
+		if jsonErr := c.JSON(done); jsonErr != nil {
+			return jsonErr
+		}
 		return err
 	}
-	if o.JSON {
-		return c.JSON(done)
+	if err != nil {
+		return err
 	}
 	_, err = fmt.Fprintln(c.Out)
 	for _, row := range keyRows(done) {

@@ -11,12 +11,12 @@ import (
 
 type emergencyCommand struct {
 	secretArgument
-	sweeperOption
 	registryOptions
 	loginOptions
 	jsonOption
 	yesOption
 	Version     string `placeholder:"ID" help:"Version whose key has leaked: its id, or how it begins. Default: the current one."`
+	Anyway      bool   `help:"Revoke the leaked key even where another secret in care holds it, or that cannot be seen."`
 	SkipRestart bool   `help:"Do not restart the services that the tag quilt-rotate:restart names."`
 	RestartFor  period `default:"10m" placeholder:"10m" help:"How long to wait for each service's restart."`
 	Timeout     period `default:"10m" help:"How long to wait for the rotation."`
@@ -25,7 +25,7 @@ type emergencyCommand struct {
 
 // Help says what is done, in its order.
 func (emergencyCommand) Help() string {
-	return `For a key that has leaked. In this order, each with its time: ends a rotation that is stuck; rotates; restarts the services that the secret's tag quilt-rotate:restart names; has the function revoke the leaked key at once; logs in with it, to see that it is refused; and lists the user's keys that no secret in care keeps, newest first, since whoever had the key could make more.
+	return `For a key that has leaked. In this order, each with its time: ends a rotation that is stuck; rotates; restarts the services that the secret's tag quilt-rotate:restart names; revokes the leaked key at once, and no other; logs in with it, to see that it is refused; and lists the user's keys that no secret in care keeps, newest first, since whoever had the key could make more.
 
 It goes on from where it was cut off: quilt-rotate emergency SECRET --version ID. Exit status 1: the leaked key may still log in.
 
@@ -44,14 +44,14 @@ func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	s.RevokeFunction = o.RevokeFunction
 	registry, err := o.ofSecret(ctx, s)
 	if err != nil {
 		return err
 	}
 	done, err := d.Emergency(ctx, s, procedure.EmergencyOptions{
-		Registry: registry, LogIn: o.logIn(c), Version: o.Version, SkipRestart: o.SkipRestart, RestartTime: time.Duration(o.RestartFor),
-		Patience: procedure.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)},
+		Registry: registry, LogIn: o.logIn(c), Version: o.Version, Anyway: o.Anyway, Unasked: o.Yes || !c.Interactive(), SkipRestart: o.SkipRestart,
+		RestartTime: time.Duration(o.RestartFor),
+		Patience:    procedure.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)},
 	})
 	closeDesk()
 	if o.JSON {

@@ -13,6 +13,7 @@ type recoverCommand struct {
 	loginOptions
 	yesOption
 	jsonOption
+	Replace  bool `help:"Put a new key in although the current one logs in: it has leaked, and no rotation can replace it."`
 	NewOwner bool `help:"The new key may be another registry user's than the old one was; you are asked to confirm it."`
 }
 
@@ -39,7 +40,7 @@ func (o *recoverCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	done, err := d.Recover(ctx, procedure.Recovery{Secret: s, Registry: registry, NewOwner: o.NewOwner, LogIn: o.logIn(c)})
+	done, err := d.Recover(ctx, procedure.Recovery{Secret: s, Registry: registry, NewOwner: o.NewOwner, Replace: o.Replace, LogIn: o.logIn(c)})
 	closeDesk()
 	return printKeyIn(c, o.jsonOption, done, err)
 }

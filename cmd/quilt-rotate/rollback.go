@@ -13,7 +13,8 @@ type rollbackCommand struct {
 	registryOptions
 	yesOption
 	jsonOption
-	To string `placeholder:"VERSION" help:"Version to move back to: its id, or the beginning of it. Default: the one that was current last (AWSPREVIOUS)."`
+	NewOwner bool   `help:"The version's key may be another registry user's than the current one; you are asked to confirm it."`
+	To       string `placeholder:"VERSION" help:"Version to move back to: its id, or the beginning of it. Default: the one that was current last (AWSPREVIOUS)."`
 }
 
 // Help says what the short help does not.
@@ -40,9 +41,9 @@ func (o *rollbackCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	done, err := d.Rollback(ctx, s, registry, o.To)
+	done, err := d.Rollback(ctx, s, procedure.RollbackOptions{Registry: registry, To: o.To, NewOwner: o.NewOwner})
 	closeDesk()
-	if o.JSON && done.Secret != "" {
+	if o.JSON && done.Secret != "" { // also where it failed: what was moved is told
 		if jsonErr := c.JSON(done); jsonErr != nil {
 			return jsonErr
 		}

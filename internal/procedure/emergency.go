@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +45,8 @@ type EmergencyOptions struct {
 	Registry    *quilt.Client
 	Version     string // whose key has leaked: its id, or how it begins; "": the current one
 	Patience    Patience
+	Anyway      bool // revoke it even where another secret holds it, or that is not known
+	Unasked     bool // nobody is there to say which key has leaked
 	SkipRestart bool
 	RestartTime time.Duration // how long services are waited for
 	LogIn       Login         // makes the new key, where no function rotates the secret
@@ -53,7 +56,7 @@ type EmergencyOptions struct {
 //
 // The order: consumers get a new key before the old one dies, so that the emergency causes no outage of its own; they are restarted before it, since
 // those that read the key at their start would fail. A restart that fails holds nothing up: the leak is worse. A crash or a Ctrl-C leaves the
-// leaked key alive until the sweep has revoked it, and the same command with --version goes on from there; a step that is done is not done again, since the
+// leaked key alive until it is revoked, and the same command with --version goes on from there; a step that is done is not done again, since the
 // rotation is skipped where the leaked key is not the current one any more. Twice at once, the second rotation is refused by the service.
 func (d *Desk) Emergency(ctx context.Context, s *care.Secret, o EmergencyOptions) (Emergency, error) {
 	line := &timeline{Teller: d.Tell, began: time.Now()}
@@ -77,9 +80,9 @@ type emergency struct {
 
 func (e *emergency) run(ctx context.Context) error {
 	if err := e.note(ctx); err != nil {
-		return left(err, "nothing was done: the leaked key still lives")
+		return stateOf(err, "nothing was done: the leaked key still lives", "")
 	}
-	again := fmt.Sprintf("go on with: quilt-rotate emergency %s --version %s", e.secret.Name, e.result.Leaked.VersionID)
+	again := e.again()
 	for _, stage := range []struct {
 		do    func(context.Context) error
 		state string
@@ -87,7 +90,7 @@ func (e *emergency) run(ctx context.Context) error {
 		{e.unstick, "THE LEAKED KEY STILL LIVES; it was not replaced, and AWSPENDING may have been taken off"},
 		{e.replace, "THE LEAKED KEY STILL LIVES; if the rotation has started, it goes on at AWS without this command"},
 		{e.restart, "THE LEAKED KEY STILL LIVES; it is not current any more, and services may be restarting"},
-		{e.sweep, "THE LEAKED KEY MAY STILL LIVE; it is not current any more, and the sweep that revokes it may go on at AWS without this command"},
+		{e.revoke, "THE LEAKED KEY MAY STILL LIVE; it is not current any more"},
 		{e.prove, "the leaked key was revoked, as far as is known; that it is refused was not seen"},
 		{e.listStrays, "the leaked key is refused; which other keys its user has was not listed"},
 	} {
@@ -95,13 +98,25 @@ func (e *emergency) run(ctx context.Context) error {
 			return hint.With(err, stage.state+"\n"+again)
 		}
 		if err := stage.do(ctx); err != nil {
-			return left(err, stage.state+"\n"+again)
+			return stateOf(err, stage.state, again)
 		}
 	}
 	if !e.result.LeakedRefused {
 		return hint.With(errors.New("the leaked key still logs in, as far as is known"), again+"\nif it goes on: have an administrator of the registry revoke it, by its id")
 	}
 	return nil
+}
+
+// again is the command that goes on. It names the version: without it, another run would take the new key for the leaked one.
+func (e *emergency) again() string {
+	return fmt.Sprintf("go on with: quilt-rotate emergency %s --version %s", e.secret.Name, e.result.Leaked.VersionID)
+}
+
+// stateOf adds to any error in which state the leaked key is, and how to go on, below the error's own hint.
+func stateOf(err error, state, again string) error {
+	err = cloud.Explain(err)
+	lines := slices.DeleteFunc([]string{state, hint.Of(err), again}, func(line string) bool { return line == "" })
+	return hint.With(err, strings.Join(lines, "\n"))
 }
 
 // note finds the key that has leaked, and demands a confirmation.
@@ -130,6 +145,10 @@ func (e *emergency) note(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	word, err := e.whichLeaked(ctx, version)
+	if err != nil {
+		return err
+	}
 	what := "this revokes the key " + e.leaked.Fingerprint()
 	if protected {
 		what = fmt.Sprintf("this replaces the current key of %s now, and revokes the old one, %s", e.secret.Name, e.leaked.Fingerprint())
@@ -137,7 +156,29 @@ func (e *emergency) note(ctx context.Context) error {
 	if services, err := e.secret.Restart(); err == nil && len(services) > 0 && !e.options.SkipRestart {
 		what += ", after a restart of " + names(services)
 	}
-	return e.Confirm(ctx, what+": whoever still uses it then stops working", e.secret.Name)
+	return e.Confirm(ctx, what+": whoever still uses it then stops working", word)
+}
+
+// whichLeaked gives the word that confirms. Where no version was named and superseded keys log in too, it is the version's id, so that nobody takes the
+// new key for the leaked one after a run that was cut off; where nobody can be asked, the version must be named.
+func (e *emergency) whichLeaked(ctx context.Context, version vault.Version) (string, error) {
+	if e.options.Version != "" {
+		return e.secret.Name, nil
+	}
+	living, err := e.livingElsewhere(ctx)
+	if err != nil || len(living) == 0 {
+		return e.secret.Name, err
+	}
+	if !e.options.Unasked {
+		e.Tell.Tell(terminal.Noted, "has one of those leaked? then do not confirm, and name its version: --version", "")
+		return short(version.ID), nil
+	}
+	ids := []string{version.ID + " (current)"}
+	for _, v := range living {
+		ids = append(ids, v.ID)
+	}
+	e.result.Leaked = LeakedKey{} // it is not known which one leaked
+	return "", hint.With(fmt.Errorf("%d keys of %s may log in: which one has leaked?", len(ids), e.secret.Name), "name its version with --version: "+strings.Join(ids, ", "))
 }
 
 // warnOfOthers tells of another secret that holds the leaked key: its consumers are hurt too. It fails only where ctx has ended.
@@ -153,6 +194,9 @@ func (e *emergency) warnOfOthers(ctx context.Context) error {
 	}
 	if other, kept := keepers.OfKey(e.leaked); kept {
 		e.Tell.Tell(terminal.Warned, "the secret "+other+" holds the leaked key too: it needs another one", "quilt-rotate emergency "+other)
+	}
+	for _, u := range keepers.Unread {
+		e.Tell.Tell(terminal.Warned, "the secret "+u.Secret+" cannot be read, and may hold the leaked key too", cloud.Explain(u.Err).Error())
 	}
 	return nil
 }
@@ -210,6 +254,9 @@ func (e *emergency) unstick(ctx context.Context) error {
 	desk := *e.Desk
 	desk.Confirm = func(context.Context, string, string) error { return nil } // it was given
 	unstuck, err := desk.Unstick(ctx, e.secret, UnstickOptions{Registry: e.options.Registry, Now: true})
+	if errors.Is(err, errFinished) { // as good: what is current now is looked at again
+		err = e.secret.Look(ctx)
+	}
 	if err == nil && unstuck.Detached {
 		e.Tell.Tell(terminal.Done, "another rotation was under way, and is given up: AWSPENDING was taken off", "")
 	}
@@ -239,7 +286,7 @@ func (e *emergency) replace(ctx context.Context) error {
 		return err
 	}
 	e.Tell.Tell(terminal.Failed, "the leaked key was not replaced: IT STILL LIVES", "")
-	next := fmt.Sprintf("put another key in: quilt-rotate recover %[1]s; then: quilt-rotate emergency %[1]s --version %[2]s", e.secret.Name, e.result.Leaked.VersionID)
+	next := fmt.Sprintf("put another key in: quilt-rotate recover %[1]s --replace; then: quilt-rotate emergency %[1]s --version %[2]s", e.secret.Name, e.result.Leaked.VersionID)
 	if first := hint.Of(cloud.Explain(err)); first != "" {
 		next = first + "\n" + next
 	}
@@ -305,73 +352,6 @@ func names(services []settings.Service) string {
 		words = append(words, s.String())
 	}
 	return strings.Join(words, ", ")
-}
-
-// sweep has the function revoke the leaked key. Where that fails, or none is deployed, the key is asked to revoke itself.
-func (e *emergency) sweep(ctx context.Context) error {
-	if e.secret.Deployed() || e.secret.RevokeFunction != "" {
-		if err := e.haveSwept(ctx); err != nil {
-			return err
-		}
-	}
-	state, _, err := tryKey(ctx, e.options.Registry, e.leaked)
-	if err != nil || state == KeyRefused {
-		return err
-	}
-	return e.revokeItself(ctx)
-}
-
-func (e *emergency) haveSwept(ctx context.Context) error {
-	e.Tell.Doing("the function sweeps, and skips grace, quiet period and hold")
-	result, err := e.secret.Sweep(ctx, care.Forced)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	for _, a := range result.Actions {
-		l := wording.Happened(a, time.Now())
-		e.Tell.Tell(l.Mark, l.Text, l.Beside)
-	}
-	if err != nil {
-		e.Tell.Tell(terminal.Warned, "the sweep did not do all", cloud.Explain(err).Error())
-	}
-	return nil
-}
-
-// revokeItself revokes the leaked key by itself: byte for byte that one, whatever labels say. The sweep's gates hold here too: not where it is the current or
-// pending key after all, nor where another secret holds it.
-func (e *emergency) revokeItself(ctx context.Context) error {
-	e.Tell.Doing("revoking the leaked key directly")
-	keepers, err := care.FindKeepers(ctx, e.Cloud, e.secret.ARN)
-	if err != nil {
-		return err
-	}
-	if other, kept := keepers.OfKey(e.leaked); kept {
-		e.Tell.Tell(terminal.Failed, "the secret "+other+" holds the leaked key too, so it is not revoked yet", "run: quilt-rotate emergency "+other)
-		return nil
-	}
-	if err := e.secret.Look(ctx); err != nil {
-		return err
-	}
-	protected, err := e.protected(ctx)
-	if err != nil {
-		return err
-	}
-	if protected {
-		e.Tell.Tell(terminal.Failed, "the leaked key is current or pending again, so it is not revoked", "somebody moved a label meanwhile")
-		return nil
-	}
-	err = finish(ctx, func(ctx context.Context) error {
-		return e.options.Registry.WithKey(e.leaked).RevokeKeyBySecret(ctx, e.leaked)
-	})
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		e.Tell.Tell(terminal.Warned, "the leaked key could not be revoked directly", err.Error())
-		return nil
-	}
-	e.Tell.Tell(terminal.Done, "revoked "+e.leaked.Fingerprint()+" directly", "")
-	return nil
 }
 
 // prove logs in with the leaked key.

@@ -23,6 +23,7 @@ type Recovery struct {
 	Secret   *care.Secret
 	Registry *quilt.Client
 	NewOwner bool // another registry user than before may be the key's
+	Replace  bool // a new key goes in although the current one logs in
 	LogIn    Login
 }
 
@@ -39,12 +40,19 @@ func (d *Desk) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
 	if err != nil {
 		return KeyIn{}, err
 	}
-	in := &installation{Desk: d, secret: s, registry: r.Registry, settings: rules, again: "quilt-rotate recover " + s.Name}
+	again := "quilt-rotate recover " + s.Name
+	if r.Replace {
+		again += " --replace"
+	}
+	in := &installation{Desk: d, secret: s, registry: r.Registry, settings: rules, again: again}
 	v := &recovery{installation: in, Recovery: r}
 	in.put, in.needless = v.intoCurrent, v.works
 	done, ended, err := v.diagnose(ctx)
 	if ended || err != nil {
 		return done, err
+	}
+	if r.Replace && v.value != nil { // an older key would be no better
+		return v.new(ctx)
 	}
 	if done, ended, err := v.older(ctx); ended || err != nil {
 		return done, err
@@ -77,6 +85,9 @@ func (v *recovery) intoCurrent(raw redact.Text, key apikey.Key) (redact.Text, er
 func (v *recovery) works(ctx context.Context, raw redact.Text) (bool, error) {
 	value, err := apikey.ParseValue(raw, v.settings.Field)
 	if err != nil {
+		return false, nil
+	}
+	if v.Replace && v.value != nil && value.Key().Equal(v.value.Key()) { // the one that is to be replaced
 		return false, nil
 	}
 	_, err = v.registry.WithKey(value.Key()).Me(ctx)
@@ -113,6 +124,9 @@ func (v *recovery) diagnose(ctx context.Context) (KeyIn, bool, error) {
 	if err != nil {
 		return KeyIn{}, false, err
 	}
+	if v.Replace {
+		return KeyIn{}, false, v.Confirm(ctx, "the current key of "+s.Name+" logs in, and another one is made and put in its place", s.Name)
+	}
 	v.Tell.Tell(terminal.Done, "the current key logs in: nothing was done", p.Email)
 	return keyIn(s, Works, current.ID, value.Key(), p), true, nil
 }
@@ -129,6 +143,10 @@ func (v *recovery) older(ctx context.Context) (KeyIn, bool, error) {
 		}
 		if err != nil {
 			return KeyIn{}, false, err
+		}
+		if owner := v.settings.Owner; owner != "" && owner != m.proven.Email {
+			v.Tell.Tell(terminal.Noted, "the key of the version "+short(target.ID)+" is another user's, and is left", m.proven.Email)
+			continue
 		}
 		if best == nil || v.value != nil && m.madeAt().After(best.madeAt()) {
 			best = m
@@ -200,6 +218,9 @@ func (v *recovery) use(ctx context.Context, m *move) (KeyIn, error) {
 		}
 	}
 	if err := m.carryOut(ctx, v.current.ID); err != nil {
+		if m.moved {
+			return keyIn(v.secret, Moved, m.target.ID, m.value.Key(), m.proven), err
+		}
 		return KeyIn{}, err
 	}
 	return v.told(ctx, keyIn(v.secret, Moved, m.target.ID, m.value.Key(), m.proven))
@@ -332,8 +353,9 @@ func (v *recovery) agree(ctx context.Context, session *quilt.Session) error {
 func (v *recovery) told(ctx context.Context, done KeyIn) (KeyIn, error) {
 	ctx, cancel := ending(ctx)
 	defer cancel()
-	if err := v.secret.Look(ctx); err != nil {
-		return done, err
+	if err := v.secret.Look(ctx); err != nil { // what was done is done
+		return done, hint.With(fmt.Errorf("AWSCURRENT is on the version %s now, and the secret could not be looked at after that: %w", done.VersionID, err),
+			"see: quilt-rotate status "+v.secret.Name)
 	}
 	if pending, ok := v.secret.Holder(vault.Pending); ok && !pending.Has(vault.Current) {
 		v.Tell.Tell(terminal.Warned, "a rotation is under way, or stuck", "if it does not end now: quilt-rotate unstick "+v.secret.Name)

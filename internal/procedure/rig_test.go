@@ -90,7 +90,7 @@ func (p *person) rollback(name, to string) (procedure.RolledBack, error) {
 	if err != nil {
 		return procedure.RolledBack{}, err
 	}
-	return p.Rollback(p.ctx, s, p.registry, to)
+	return p.Rollback(p.ctx, s, procedure.RollbackOptions{Registry: p.registry, To: to})
 }
 
 func (p *person) recover(name string, newOwner bool) (procedure.KeyIn, error) {

@@ -9,6 +9,7 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/care"
+	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
@@ -31,6 +32,13 @@ type RolledBack struct {
 	Rotation  Rotation           `json:"rotation"`
 }
 
+// RollbackOptions say how it is rolled back.
+type RollbackOptions struct {
+	Registry *quilt.Client
+	To       string // version: its id, or how it begins; "": the one that was current last
+	NewOwner bool   // its key may be another registry user's
+}
+
 // Rollback moves AWSCURRENT back to a version that was current before, AWSPREVIOUS where none is named.
 //
 // The order: first the version's marks come off, then its key logs in, then AWSCURRENT moves, and a mark that a sweep wrote meanwhile comes off again.
@@ -41,7 +49,8 @@ type RolledBack struct {
 //
 // A crash before the move leaves what was current as it was, and a version whose grace begins anew; after it, at the most a mark on the current
 // version, which the next sweep or rotation takes off. Two at once: the move is a compare-and-swap, one wins, and the other says so.
-func (d *Desk) Rollback(ctx context.Context, s *care.Secret, registry *quilt.Client, to string) (RolledBack, error) {
+func (d *Desk) Rollback(ctx context.Context, s *care.Secret, o RollbackOptions) (RolledBack, error) {
+	registry := o.Registry
 	current, ok := s.Holder(vault.Current)
 	if !ok {
 		return RolledBack{}, hint.With(fmt.Errorf("the secret %s has no current version", s.Name), "run: quilt-rotate bootstrap "+s.Name)
@@ -49,7 +58,7 @@ func (d *Desk) Rollback(ctx context.Context, s *care.Secret, registry *quilt.Cli
 	if err := nothingPending(s); err != nil {
 		return RolledBack{}, err
 	}
-	target, err := versionOf(s, to)
+	target, err := versionOf(s, o.To)
 	if err != nil {
 		return RolledBack{}, err
 	}
@@ -60,14 +69,58 @@ func (d *Desk) Rollback(ctx context.Context, s *care.Secret, registry *quilt.Cli
 	if err != nil {
 		return RolledBack{}, err
 	}
+	b.alone = true
+	owner, err := b.formerOwner(ctx, current)
+	if err != nil {
+		return RolledBack{}, err
+	}
+	handsOver := owner != "" && owner != b.proven.Email
+	if handsOver && !o.NewOwner {
+		return RolledBack{}, hint.With(&otherOwnerError{s.Name, target.ID, owner, b.proven.Email}, "to hand the secret over to "+b.proven.Email+", add --new-owner")
+	}
 	err = b.show(ctx, current)
 	if err == nil {
 		err = d.Confirm(ctx, "AWSCURRENT of "+s.Name+" moves back to the version "+short(target.ID), s.Name)
+	}
+	if err == nil && handsOver {
+		err = b.handOver(ctx, owner)
 	}
 	if err == nil {
 		err = b.carryOut(ctx, current.ID)
 	}
 	return b.result(ctx, current.ID, err)
+}
+
+// An otherOwnerError says that a version's key would give consumers another user's permissions.
+type otherOwnerError struct{ secret, version, owner, email string }
+
+func (e *otherOwnerError) Error() string {
+	return fmt.Sprintf("the key of %s belongs to %s, but that of the version %s logs in as %s; nothing was moved", e.secret, e.owner, e.version, e.email)
+}
+
+// formerOwner is whose the secret's key must be: the tag's user, or else the one that the current key logs in as. "" where nothing tells.
+func (m *move) formerOwner(ctx context.Context, current vault.Version) (string, error) {
+	if owner := m.secret.Tags[settings.TagOwner]; owner != "" {
+		return owner, nil
+	}
+	value, err := m.secret.Value(ctx, current.ID)
+	if err != nil { // there is no key to ask
+		return "", ctx.Err()
+	}
+	_, owner, err := tryKey(ctx, m.registry, value.Key())
+	return owner, err
+}
+
+// handOver has a person confirm that another user's key becomes current, and writes it into the tag, where there is one: first, as at recover.
+func (m *move) handOver(ctx context.Context, owner string) error {
+	email := m.proven.Email
+	err := m.Confirm(ctx, "the key of "+m.secret.Name+" will be "+email+"'s, no longer "+owner+"'s: its consumers get other permissions", email)
+	if err != nil || m.secret.Tags[settings.TagOwner] == "" {
+		return err
+	}
+	return finish(ctx, func(ctx context.Context) error {
+		return m.Cloud.Tag(ctx, m.secret.ARN, map[string]string{settings.TagOwner: email})
+	})
 }
 
 // nothingPending refuses while a rotation is under way: it would make its own key current over the one that is moved back to.
@@ -116,6 +169,8 @@ type move struct {
 	raw       redact.Text
 	value     apikey.Value
 	proven    proof
+	alone     bool     // a rotation under way must not be there
+	moved     bool     // AWSCURRENT
 	replaced  string   // fingerprint of the key that was current; "": it had none
 	differs   bool     // in more than the key
 	different []string // the fields, beside the key's; none where a value has no fields
@@ -227,7 +282,18 @@ func (m *move) carryOut(ctx context.Context, from string) error {
 	if err != nil {
 		return left(m.explain(err), state)
 	}
+	if proven.Email != m.proven.Email {
+		return hint.With(fmt.Errorf("the key of the version %s became %s's meanwhile; nothing was moved", m.target.ID, proven.Email), state)
+	}
 	m.proven = proven
+	if m.alone { // a rotation may have begun since a person was asked
+		if err := m.secret.Look(ctx); err != nil {
+			return left(err, state)
+		}
+		if err := nothingPending(m.secret); err != nil {
+			return err
+		}
+	}
 	m.Tell.Doing("moving AWSCURRENT")
 	moved, err := m.cutOver(ctx, m.secret, m.target.ID, from)
 	if err != nil {
@@ -236,6 +302,7 @@ func (m *move) carryOut(ctx context.Context, from string) error {
 	if !moved {
 		return hint.With(fmt.Errorf("somebody else moved AWSCURRENT of %s meanwhile: nothing was done", m.secret.Name), "see what is current: quilt-rotate status "+m.secret.Name)
 	}
+	m.moved = true
 	m.Tell.Tell(terminal.Done, "moved AWSCURRENT to the version "+short(m.target.ID), "")
 	ctx, cancel := ending(ctx)
 	defer cancel()
@@ -270,14 +337,17 @@ func (m *move) takeMarksOff(ctx context.Context) error {
 func (m *move) result(ctx context.Context, from string, failed error) (RolledBack, error) {
 	ctx, cancel := ending(ctx)
 	defer cancel()
-	err := m.secret.Look(ctx)
-	if failed != nil {
-		err = failed
+	if err := m.secret.Look(ctx); err != nil && failed == nil { // what was done is done
+		m.Tell.Tell(terminal.Warned, "AWSCURRENT moved, and the secret could not be looked at after that", cloud.Explain(err).Error())
 	}
+	return m.told(from), failed
+}
+
+func (m *move) told(from string) RolledBack {
 	s := m.secret
 	current, _ := s.Holder(vault.Current)
 	return RolledBack{
 		Secret: s.Name, ARN: s.ARN, From: from, To: m.target.ID, Key: m.proven.info(m.value.Key()), Replaced: m.replaced, Different: m.different,
-		Moved: current.ID == m.target.ID, Rotation: Rotation{s.Rotation.Enabled, s.Rotation.Next},
-	}, err
+		Moved: m.moved || current.ID == m.target.ID, Rotation: Rotation{s.Rotation.Enabled, s.Rotation.Next},
+	}
 }

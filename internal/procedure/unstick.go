@@ -248,6 +248,9 @@ func (d *Desk) awaitSteps(ctx context.Context, s *care.Secret, u Unstuck, longes
 	}
 }
 
+// errFinished says that there is nothing to give up any more.
+var errFinished = errors.New("the rotation has just finished: its version is current now")
+
 // detachPending takes AWSPENDING off a version. It is content where it is off already.
 func (d *Desk) detachPending(ctx context.Context, s *care.Secret, versionID string) error {
 	return finish(ctx, func(ctx context.Context) error {
@@ -257,7 +260,7 @@ func (d *Desk) detachPending(ctx context.Context, s *care.Secret, versionID stri
 		}
 		version := now.Versions[versionID]
 		if version.Has(vault.Current) {
-			return hint.With(errors.New("the rotation has just finished: its version is current now"), "see: quilt-rotate status "+s.Name)
+			return hint.With(errFinished, "see: quilt-rotate status "+s.Name)
 		}
 		if !version.Has(vault.Pending) {
 			return s.Look(ctx)
