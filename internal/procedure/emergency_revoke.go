@@ -157,11 +157,11 @@ func (e *emergency) livingElsewhere(ctx context.Context) ([]vault.Version, error
 	var living []vault.Version
 	for _, v := range e.superseded() {
 		value, err := e.secret.Value(ctx, v.ID)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err != nil || value.Key().Equal(e.leaked) {
+		if isBlank(err) || isBad(err) || errors.Is(err, vault.ErrNoValue) || errors.Is(err, vault.ErrBinary) || err == nil && value.Key().Equal(e.leaked) {
 			continue // no key to try, or the same one
+		}
+		if err != nil {
+			return nil, err
 		}
 		state, _, err := tryKey(ctx, e.options.Registry, value.Key())
 		if err != nil {
