@@ -57,6 +57,9 @@ func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	o.printStrays(c, done.Strays)
+	if done.NotDue > 0 {
+		fmt.Fprintf(c.Err, "see when its other keys are due: quilt-rotate revoke %s --dry-run\n", s.Name)
+	}
 	return err
 }
 

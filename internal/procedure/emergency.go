@@ -11,8 +11,10 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/care"
 	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
@@ -29,6 +31,8 @@ type Emergency struct {
 	Strays        []StrayKey `json:"strays"`           // keys of the same user that no secret in care keeps, newest first
 	StraysKnown   bool       `json:"straysKnown"`      // false: the list could not be made
 	Timeline      []Moment   `json:"timeline"`
+
+	NotDue int `json:"-"` // superseded keys beside the leaked one that the sweep left to a later one
 }
 
 // LeakedKey is the key that has leaked.
@@ -308,32 +312,72 @@ func names(services []settings.Service) string {
 
 // sweep has the function revoke the leaked key. Where that fails, or none is deployed, the key is asked to revoke itself.
 func (e *emergency) sweep(ctx context.Context) error {
+	var failed error
 	if e.secret.Deployed() || e.secret.RevokeFunction != "" {
-		if err := e.haveSwept(ctx); err != nil {
-			return err
+		if failed = e.haveSwept(ctx); ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
+	left, isFunction := errors.AsType[*cloud.FunctionError](failed)
+	incomplete := isFunction && left.Type == fault.TypeName(&fault.SweepIncomplete{})
+	if failed != nil && !incomplete {
+		e.Tell.Tell(terminal.Warned, "the sweep did not do all", cloud.Explain(failed).Error())
+	}
 	state, _, err := tryKey(ctx, e.options.Registry, e.leaked)
-	if err != nil || state == KeyRefused {
+	if err == nil && state != KeyRefused {
+		err = e.revokeItself(ctx)
+	}
+	if err != nil || !incomplete {
 		return err
 	}
-	return e.revokeItself(ctx)
+	return e.tellRest(ctx, failed)
 }
 
 func (e *emergency) haveSwept(ctx context.Context) error {
 	e.Tell.Doing("the function sweeps, and skips grace, quiet period and hold")
 	result, err := e.secret.Sweep(ctx, care.Forced)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	for _, a := range result.Actions {
 		l := wording.Happened(a, time.Now())
 		e.Tell.Tell(l.Mark, l.Text, l.Beside)
 	}
+	return err
+}
+
+// tellRest tells what a sweep left to the next one. It fails for the leaked key, and for others that are not due yet: where the leaked one is dead, no more
+// is said of them than that.
+func (e *emergency) tellRest(ctx context.Context, failed error) error {
+	state, _, err := tryKey(ctx, e.options.Registry, e.leaked)
 	if err != nil {
-		e.Tell.Tell(terminal.Warned, "the sweep did not do all", cloud.Explain(err).Error())
+		return err
 	}
-	return nil
+	if state == KeyRefused {
+		e.Tell.Doing("looking which other keys are left")
+		if plan, err := e.secret.Sweep(ctx, care.Preview); err == nil {
+			e.tellNotDue(plan)
+			return nil
+		}
+	}
+	if ctx.Err() == nil {
+		e.Tell.Tell(terminal.Warned, "the sweep did not do all", cloud.Explain(failed).Error())
+	}
+	return ctx.Err()
+}
+
+func (e *emergency) tellNotDue(plan revocation.Result) {
+	for _, a := range plan.Actions {
+		due := a.Action == revocation.Revoke || a.Action == revocation.RevokeOrphan || a.Action == revocation.Hold || a.Action == revocation.Mark
+		waits := a.Action == revocation.Report && a.Until != nil
+		if (due || waits) && a.Version != e.result.Leaked.VersionID {
+			e.result.NotDue++
+		}
+	}
+	switch n := e.result.NotDue; n {
+	case 0:
+	case 1:
+		e.Tell.Tell(terminal.Noted, "another key of the secret is not due yet", "")
+	default:
+		e.Tell.Tell(terminal.Noted, fmt.Sprintf("%d other keys of the secret are not due yet", n), "")
+	}
 }
 
 // revokeItself revokes the leaked key by itself: byte for byte that one, whatever labels say. The sweep's gates hold here too: not where it is the current or
