@@ -48,10 +48,19 @@ func (t Text) MarshalJSON() ([]byte, error) { return []byte(`"` + shown + `"`), 
 
 // Compiled at first use, as are the regular expressions in the other packages of the functions: all of them at once were more than a third
 // of what a cold start computes.
-var keyLike = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`qk_[^\s"'<>\\]+`) })
+var (
+	keyLike = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`qk_[^\s"'<>\\]+`) })
+	words   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\S*qk_\S*`) })
+
+	// A fingerprint shows three characters of either end, and only of keys that have twelve or more after their prefix. So a word that is nothing but this, in
+	// brackets at the most, is shorter than any such key, whatever characters that is made of.
+	fingerprint = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^[(\["']{0,2}qk_[A-Za-z0-9_-]{3}\.\.\.[A-Za-z0-9_-]{3}[)\]"',;:.]{0,2}$`)
+	})
+)
 
 // Scrub removes from a message everything that looks like a Quilt API key, and the given texts, plain or escaped as between
-// quotes: messages of servers may quote what they were sent.
+// quotes: messages of servers may quote what they were sent. A key's fingerprint that stands as a word of its own stays.
 func Scrub(message string, texts ...Text) string {
 	var forms []string
 	for _, t := range texts {
@@ -64,7 +73,12 @@ func Scrub(message string, texts ...Text) string {
 	for _, form := range forms {
 		message = strings.ReplaceAll(message, form, shown)
 	}
-	return keyLike().ReplaceAllString(message, shown)
+	return words().ReplaceAllStringFunc(message, func(word string) string {
+		if fingerprint().MatchString(word) {
+			return word
+		}
+		return keyLike().ReplaceAllString(word, shown)
+	})
 }
 
 // Clip is the text's first bytes, scrubbed: for text from outside that goes into a log line.

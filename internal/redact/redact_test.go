@@ -3,6 +3,9 @@ package redact_test
 import (
 	"strings"
 	"testing"
+	"unicode"
+
+	"pgregory.net/rapid"
 
 	"quilt-rotate/internal/redact"
 )
@@ -59,4 +62,43 @@ func TestScrubTakesOutKeysAndGivenTexts(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
+}
+
+func TestScrubLeavesFingerprints(t *testing.T) {
+	// Protects messages about a key: what names it without giving it away stays readable, brackets and all. Next to anything else it goes.
+	for message, want := range map[string]string{
+		"the key 42 (qk_Y23...LS5) still lives (superseded): sweep again": "the key 42 (qk_Y23...LS5) still lives (superseded): sweep again",
+		"the key (qk_Y23...LS5), of (qk_Y23...LS5): dead":                 "the key (qk_Y23...LS5), of (qk_Y23...LS5): dead",
+		`no such key "qk_Y23...LS5".`:                                     `no such key "qk_Y23...LS5".`,
+		"qk_Y23...LS5":                                                    "qk_Y23...LS5",
+		"qk_Y23...LS5x is longer":                                         "[redacted] is longer",
+		"qk_Y23...LS5),;x":                                                "[redacted]",
+		"qk_Y23....LS5":                                                   "[redacted]",
+		"k=qk_Y23...LS5":                                                  "k=[redacted]",
+		`qk_W7hQx"qk_Y23...LS5`:                                           `[redacted]"[redacted]`,
+		"qk_Y23W7hQx3ZtLmN9LS5":                                           "[redacted]",
+	} {
+		if got := redact.Scrub(message); got != want {
+			t.Errorf("%q became %q, want %q", message, got, want)
+		}
+	}
+}
+
+func TestScrubLetsNoKeyThrough(t *testing.T) {
+	// Protects keys of every shape: also those that look like a fingerprint at their beginning, at their end, or in the middle.
+	sign := rapid.OneOf(rapid.SampledFrom([]rune(`abcXYZ019_-...()[]{},;:/+=&`)), rapid.Rune()).Filter(func(r rune) bool {
+		return !unicode.IsSpace(r) && !strings.ContainsRune(`"'<>\`, r) // which end what looks like a key, as they end it where it is quoted
+	})
+	part := rapid.OneOf(rapid.StringOfN(sign, 0, 30, -1), rapid.SampledFrom([]string{"abc...xyz", "...", "qk_", "qk_abc...xyz", "),", "("}))
+	around := rapid.SampledFrom([]string{"", " ", "(", ")", `"`, "'", "),", ": ", "\n", "k="})
+	rapid.Check(t, func(t *rapid.T) {
+		key := "qk_" + strings.Join(rapid.SliceOfN(part, 1, 4).Draw(t, "parts"), "")
+		if len([]rune(key)) < len("qk_")+12 {
+			t.Skip("too short to have a fingerprint")
+		}
+		got := redact.Scrub("sent " + around.Draw(t, "before") + key + around.Draw(t, "after") + " here")
+		if strings.Contains(got, key) || strings.Contains(got, "qk_") {
+			t.Fatalf("of %q is left %q", key, got)
+		}
+	})
 }
