@@ -52,7 +52,7 @@ func parseError(err error) error {
 	if e, ok := errors.AsType[*kong.ParseError](err); ok {
 		at = e.Context
 	}
-	text := takenForFlag.ReplaceAllLiteralString(err.Error(), "needs a value; one that begins with - stands after an equals sign")
+	text := takenForFlag.ReplaceAllLiteralString(err.Error(), "needs a value")
 	text = strings.Replace(text, `must be one of "",`, "must be one of ", 1) // nothing is how the option is left out
 	if text != err.Error() {
 		err = errors.New(text)
