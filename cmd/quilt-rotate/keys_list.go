@@ -96,6 +96,7 @@ func (o *keysListCommand) table(keys []quilt.APIKey, watched bool) terminal.Tabl
 			"created": k.CreatedAt.UTC().Format(time.DateOnly), "expires": keyExpires(k), "last used": keyUsed(k), "owner": k.UserEmail,
 		}
 		if !watched {
+			cells["created"] = k.CreatedAt.UTC().Format(time.RFC3339)
 			cells["expires"], cells["last used"] = k.ExpiresAt.UTC().Format(time.RFC3339), "never"
 			if k.LastUsedAt != nil {
 				cells["last used"] = k.LastUsedAt.UTC().Format(time.RFC3339)

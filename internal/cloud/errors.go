@@ -103,7 +103,7 @@ func Explain(err error) error {
 	case ofSecret && NotFound(err):
 		return hint.With(fmt.Errorf("there is no secret %s in this account and region", secretError.Secret), "see the name and AWS_REGION; `quilt-rotate status` lists the secrets that are in care")
 	case ofSecret && secretError.Code == "":
-		return hint.With(fmt.Errorf("AWS cannot be reached: %s", unreached(err)), "check the network, and AWS_ENDPOINT_URL where it is set")
+		return hint.With(fmt.Errorf("AWS cannot be reached: %s", unreached(secretError.Unwrap())), "check the network, and AWS_ENDPOINT_URL where it is set")
 	case ofSecret:
 		return errors.New(plain(err))
 	}
