@@ -93,5 +93,5 @@ func (o *adoptCommand) allTags() (map[string]string, error) {
 		}
 		tags[name] = value
 	}
-	return tags, nil
+	return tags, checkGiven(tags, optionOf)
 }

@@ -12,7 +12,6 @@ import (
 	"quilt-rotate/internal/care"
 	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/hint"
-	"quilt-rotate/internal/legible"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
 )
@@ -103,14 +102,14 @@ func (o *auditCommand) held(ctx context.Context, c *terminal.Console, keys []qui
 		var unread []care.Unread
 		held, unread, err = care.Held(ctx, aws, keys)
 		for _, u := range unread {
-			fmt.Fprintf(c.Err, "the secret %s could not be looked at: %s\n", u.Secret, legible.Lines(cloud.Explain(u.Err).Error()))
+			tellError(c, "the secret "+u.Secret+" could not be looked at", u.Err)
 		}
 		if err == nil {
 			return held, len(unread) == 0
 		}
 	}
 	if ctx.Err() == nil {
-		fmt.Fprintf(c.Err, "which keys secrets hold is not known: %s\n", legible.Lines(cloud.Explain(err).Error()))
+		tellError(c, "which keys secrets hold is not known", err)
 	}
 	return nil, false
 }
@@ -152,7 +151,16 @@ func (o *auditCommand) verdict(report audit.Report) error {
 		found = append(found, string(finding))
 	}
 	if len(found) > 0 {
-		return fmt.Errorf("there are keys that are %s", strings.Join(found, " and "))
+		return hint.With(fmt.Errorf("there are keys that are %s", strings.Join(found, " and ")), "the report above names them; what each finding means: quilt-rotate audit --help")
 	}
 	return nil
+}
+
+// tellError says beside the result what failed, and how to go on.
+func tellError(c *terminal.Console, what string, err error) {
+	err = cloud.Explain(err)
+	fmt.Fprintf(c.Err, "%s: %v\n", what, err)
+	if text := hint.Of(err); text != "" {
+		fmt.Fprintln(c.Err, text)
+	}
 }

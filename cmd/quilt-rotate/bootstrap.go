@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,7 +71,31 @@ func (bootstrapCommand) Help() string {
 With --json: an object with secret, arn, outcome (installed, resumed, reused, moved or works), createdSecret, madeBy (issuer or login), versionId, key {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}, rotation {on, next}. What is not known is left out.`
 }
 
+// checkGiven keeps the rules of the settings that options stand for, before anything is asked of anybody. The error names the option.
+func checkGiven(tags, options map[string]string) error {
+	_, ofRotation := settings.Rotate{ExpiresInDays: settings.DefaultExpiresInDays}.ForSecret(tags)
+	_, ofRevocation := settings.Revoke{}.ForSecret(tags)
+	for _, err := range []error{ofRotation, ofRevocation} {
+		if fault, ok := errors.AsType[*settings.Fault](err); ok {
+			return &usageError{fmt.Errorf("%s: %s", cmp.Or(options[fault.Name], "--tag "+fault.Name), fault.Problem)}
+		}
+	}
+	if _, err := settings.ParseRestart(tags[settings.TagRestart]); err != nil {
+		return &usageError{fmt.Errorf("--tag %s: %w", settings.TagRestart, err)}
+	}
+	return nil
+}
+
+// optionOf are the options that stand for tags.
+var optionOf = map[string]string{
+	settings.TagField: "--field", settings.TagKeyName: "--key-name", settings.TagExpiresInDays: "--expires-in-days", settings.TagOwner: "--owner",
+	settings.TagGrace: "--grace", settings.TagQuiet: "--quiet", settings.TagHoldLimit: "--hold-limit", settings.TagIssuer: "--issuer",
+}
+
 func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
+	if err := checkGiven(o.tags(), optionOf); err != nil {
+		return err
+	}
 	d, closeDesk, err := openDesk(ctx, c, o.JSON, true)
 	if err != nil {
 		return err

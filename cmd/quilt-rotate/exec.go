@@ -102,7 +102,7 @@ func lookUp(name string) (string, error) {
 	case err == nil || errors.Is(err, exec.ErrDot):
 		return path, nil
 	case errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist):
-		return "", &statusError{fmt.Errorf("there is no program %s", name), exitNotFound}
+		return "", hint.With(&statusError{fmt.Errorf("there is no program %s", name), exitNotFound}, "see its name and PATH; quilt-rotate exec starts no shell, so it knows no aliases")
 	}
 	return "", notRun(name, err)
 }

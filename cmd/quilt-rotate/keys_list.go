@@ -29,7 +29,9 @@ type keysListCommand struct {
 
 // Help says what the short help does not.
 func (keysListCommand) Help() string {
-	return `  quilt-rotate keys list --secret prod/pipeline
+	return `Newest first. A key itself is never shown: the registry does not have it.
+
+  quilt-rotate keys list --secret prod/pipeline
   quilt-rotate keys list --admin --email svc-pipeline@example.com --status ACTIVE
 
 With --json: an array [{keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}]; lastUsedAt is null where no use is recorded.`
@@ -95,6 +97,7 @@ func (o *keysListCommand) table(keys []quilt.APIKey, watched bool) terminal.Tabl
 			"created": k.CreatedAt.UTC().Format(time.DateOnly), "expires": keyExpires(k), "last used": keyUsed(k), "owner": k.UserEmail,
 		}
 		if !watched {
+			cells["created"] = k.CreatedAt.UTC().Format(time.RFC3339)
 			cells["expires"], cells["last used"] = k.ExpiresAt.UTC().Format(time.RFC3339), "never"
 			if k.LastUsedAt != nil {
 				cells["last used"] = k.LastUsedAt.UTC().Format(time.RFC3339)
@@ -155,7 +158,9 @@ type keysGetCommand struct {
 
 // Help says what the short help does not.
 func (keysGetCommand) Help() string {
-	return `  quilt-rotate keys get 5f0c9a4e-6f0e-4a55-9d5f-0d9b7a8f5a11
+	return `All that the registry tells of one key, which is not the key itself.
+
+  quilt-rotate keys get 5f0c9a4e-6f0e-4a55-9d5f-0d9b7a8f5a11
 
 With --json: an object {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}; lastUsedAt is null where no use is recorded.`
 }

@@ -79,9 +79,9 @@ func dispatch(ctx context.Context, args []string, c *terminal.Console) int {
 	case exit >= 0: // --help was answered
 		return exit
 	case err != nil:
-		return report(c, &usageError{err})
+		return report(c, parseError(err))
 	}
-	return report(c, parsed.Run())
+	return report(c, inCommand(parsed, parsed.Run()))
 }
 
 // report tells of an error and gives the exit status.
@@ -111,7 +111,7 @@ func report(c *terminal.Console, err error) int {
 		fmt.Fprintln(c.Err, legible.Lines(text))
 	}
 	if status == exitUsage {
-		fmt.Fprintln(c.Err, "see: quilt-rotate --help")
+		fmt.Fprintf(c.Err, "see: %s --help\n", called(err))
 	}
 	return status
 }

@@ -103,6 +103,11 @@ func (o registryOptions) client() (quilt.Options, error) {
 
 // given is the registry that the options name; "" where they name none. A catalog that is too old for API keys is refused.
 func (o registryOptions) given(ctx context.Context) (string, error) {
+	if o.Registry != "" {
+		if _, err := settings.RegistryURL(o.Registry); err != nil {
+			return "", hint.With(&usageError{fmt.Errorf("--registry: %w", err)}, "or give --catalog with the URL that you open in a browser")
+		}
+	}
 	if o.Catalog == "" {
 		return o.Registry, nil
 	}

@@ -51,7 +51,7 @@ func person(ts *testscript.TestScript, _ bool, args []string) {
 // variables are those that a script's world sets.
 func variables(ts *testscript.TestScript) []string {
 	var list []string
-	for _, name := range append([]string{"HOME"}, awsVariables...) {
+	for _, name := range append([]string{"HOME", "AWS_ENDPOINT_URL_ATHENA"}, awsVariables...) {
 		if value := ts.Getenv(name); value != "" {
 			list = append(list, name+"="+value)
 		}

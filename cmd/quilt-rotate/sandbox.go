@@ -30,6 +30,14 @@ type sandboxCommand struct {
 	Logs      bool   `negatable:"" default:"true" help:"Copy the functions' logs to standard error."`
 }
 
+// Help says how it is used.
+func (sandboxCommand) Help() string {
+	return `Runs until Ctrl-C, and prints what to set in another shell, so that every command works on it. Nothing outside of this machine is touched.
+
+  quilt-rotate sandbox
+  quilt-rotate sandbox --grace 5m --no-logs`
+}
+
 func (o *sandboxCommand) Run(ctx context.Context, c *terminal.Console) (err error) {
 	functions, err := o.find()
 	if err != nil {

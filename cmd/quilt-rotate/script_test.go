@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,6 +64,7 @@ func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, ar
 			if got != args[0] {
 				ts.Fatalf("exit status %s, want %s", got, args[0])
 			}
+			plain(ts, args[1:])
 		},
 	}
 	for _, commands := range []map[string]func(*world, *testscript.TestScript, bool, []string){worldCommands, incidentCommands} {
@@ -70,6 +73,17 @@ func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, ar
 		}
 	}
 	return list
+}
+
+// plain demands of a run without a terminal that no escape code is in its output, and that with --json the standard output is one document, or nothing.
+func plain(ts *testscript.TestScript, command []string) {
+	stdout := ts.ReadFile("stdout")
+	if strings.Contains(stdout+ts.ReadFile("stderr"), "\x1b") {
+		ts.Fatalf("an escape code is in the output, which goes to no terminal")
+	}
+	if slices.Contains(command, "--json") && strings.TrimSpace(stdout) != "" && !json.Valid([]byte(stdout)) {
+		ts.Fatalf("the standard output is not one JSON document")
+	}
 }
 
 // worlds are those of the scripts that run.

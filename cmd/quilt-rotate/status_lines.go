@@ -142,7 +142,11 @@ func versionTable(s status.Status, watched bool, width int) string {
 			var row []string
 			for _, c := range versionColumns {
 				if c.extra <= extra {
-					row = append(row, c.cell(v, now))
+					cell := c.cell(v, now)
+					if c.header == "key" && extra > 0 && cell == v.KeyID {
+						cell = "-" // its fingerprint is not known, and the id has a column of its own
+					}
+					row = append(row, cell)
 				}
 			}
 			t.Rows = append(t.Rows, row)

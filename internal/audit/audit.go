@@ -115,7 +115,11 @@ func New(keys []quilt.APIKey, o Options) Report {
 		r.cannotJudge("no key has a date of last use: the registry does not record use, or no key was ever used; so unused and never-used are not judged", Unused, NeverUsed)
 	}
 	if !o.HeldComplete {
-		r.cannotJudge("not every managed secret could be read; so unmanaged is not judged", Unmanaged)
+		why := "not every managed secret could be read"
+		if o.Held == nil {
+			why = "the managed secrets could not be looked at"
+		}
+		r.cannotJudge(why+"; so unmanaged is not judged", Unmanaged)
 	}
 	for _, k := range keys {
 		r.Keys = append(r.Keys, judge.key(k, o.Held[k.ID]))

@@ -180,14 +180,22 @@ func (t terminal) narrow(keys []Key) *table.Table {
 	return table
 }
 
+// table has a border where it is read, and none in a pipe, so that each row is a line.
 func (t terminal) table(headers ...string) *table.Table {
+	if t.Width == 0 {
+		return table.New().Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).
+			BorderColumn(false).BorderHeader(false).Headers(headers...)
+	}
 	return table.New().Border(lipgloss.RoundedBorder()).BorderStyle(t.style(faint)).Headers(headers...)
 }
 
 // styled renders a table in the colours of its rows.
 func (t terminal) styled(table *table.Table, of func(row int) lipgloss.Style) string {
 	cell := lipgloss.NewStyle().Padding(0, 1)
-	return table.StyleFunc(func(row, _ int) lipgloss.Style {
+	if t.Width == 0 {
+		cell = lipgloss.NewStyle().PaddingRight(2)
+	}
+	text := table.StyleFunc(func(row, _ int) lipgloss.Style {
 		switch {
 		case !t.Colour:
 			return cell
@@ -196,6 +204,14 @@ func (t terminal) styled(table *table.Table, of func(row int) lipgloss.Style) st
 		}
 		return of(row).Padding(0, 1)
 	}).Render()
+	if t.Width > 0 {
+		return text
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ") // what fills the last column
+	}
+	return strings.Join(lines, "\n")
 }
 
 // wrapped breaks after a hyphen where it can, and anywhere where it must.

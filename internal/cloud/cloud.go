@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/vault"
@@ -38,7 +39,7 @@ type Cloud struct {
 
 // Open finds region and credentials, and connects to nothing else. It fails where one of them is missing, or the credentials have expired.
 func Open(ctx context.Context) (*Cloud, error) {
-	c, err := config.LoadDefaultConfig(ctx)
+	c, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{})) // its warnings are no words for a person
 	if err != nil {
 		return nil, hint.With(fmt.Errorf("read the AWS configuration: %w", err), "check ~/.aws/config, and the variables that begin with AWS_")
 	}

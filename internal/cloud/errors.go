@@ -103,7 +103,7 @@ func Explain(err error) error {
 	case ofSecret && NotFound(err):
 		return hint.With(fmt.Errorf("there is no secret %s in this account and region", secretError.Secret), "see the name and AWS_REGION; `quilt-rotate status` lists the secrets that are in care")
 	case ofSecret && secretError.Code == "":
-		return hint.With(fmt.Errorf("AWS cannot be reached: %s", secretError.Message), "check the network, and AWS_ENDPOINT_URL where it is set")
+		return hint.With(fmt.Errorf("AWS cannot be reached: %s", unreached(secretError.Unwrap())), "check the network, and AWS_ENDPOINT_URL where it is set")
 	case ofSecret:
 		return errors.New(plain(err))
 	}
@@ -114,6 +114,14 @@ func Explain(err error) error {
 		return hint.With(err, "check the network, and AWS_ENDPOINT_URL where it is set")
 	}
 	return err
+}
+
+// unreached is why no answer came, without the SDK's account of its attempts.
+func unreached(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer in time"
+	}
+	return redact.Scrub(innermost(err).Error())
 }
 
 // Runbook says where to read of an error of a function. The index of the runbook leads from each name to its page.
@@ -137,5 +145,9 @@ func noCredentials(ctx context.Context, err error) error {
 	if strings.Contains(strings.ToLower(err.Error()), "expired") || isCode(err, expiredCodes...) {
 		return hint.With(errors.New("the AWS credentials have expired"), logInAgain)
 	}
-	return hint.With(fmt.Errorf("no AWS credentials were found: %s", redact.Clip(text, 300)), logInAgain)
+	err = errors.New("no AWS credentials were found")
+	if !strings.Contains(text, "IMDS") { // the last place that the SDK looks at, of which nobody at a keyboard knows
+		err = fmt.Errorf("%w: %s", err, redact.Clip(text, 300))
+	}
+	return hint.With(err, logInAgain)
 }

@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"fmt"
+	"strings"
 
 	"charm.land/lipgloss/v2"
 	"charm.land/lipgloss/v2/table"
@@ -35,7 +36,19 @@ func (t Table) Render(watched bool, width int) string {
 	if watched && lipgloss.Width(text) > width {
 		text = drawn.Width(width).Render()
 	}
+	if !watched {
+		text = withoutEnds(text)
+	}
 	return text
+}
+
+// withoutEnds takes the blanks off that fill the last column.
+func withoutEnds(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	return strings.Join(lines, "\n")
 }
 
 func (t Table) style(watched bool) func(row, column int) lipgloss.Style {
