@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"quilt-rotate/internal/apikey"
@@ -101,6 +100,9 @@ func (o *keysRevokeCommand) revokeIDs(ctx context.Context, c *terminal.Console, 
 		}
 		return "", false
 	}); err != nil {
+		return err
+	}
+	if err := o.confirm(ctx, c, keys); err != nil {
 		return err
 	}
 	list := []revokedKey{}
@@ -225,14 +227,31 @@ func (o *keysRevokeCommand) print(c *terminal.Console, list []revokedKey) error 
 	if o.JSON {
 		return c.JSON(list)
 	}
-	var lines strings.Builder
 	for _, r := range list {
 		what, beside := "the key is gone", r.Owner
 		if r.ID != "" {
 			what, beside = "the key "+r.ID+" is gone", r.Name+", "+r.Owner
 		}
-		fmt.Fprintln(&lines, terminal.Line(terminal.Done, what, beside))
+		if err := c.Tell(terminal.Done, what, beside); err != nil {
+			return err
+		}
 	}
-	_, err := fmt.Fprint(c.Out, lines.String())
-	return err
+	return nil
+}
+
+// confirm asks a person, where one is there: a key that is revoked never comes back. Who said --yes or --anyway has said so already.
+func (o *keysRevokeCommand) confirm(ctx context.Context, c *terminal.Console, keys []quilt.APIKey) error {
+	if !c.Interactive() || o.Yes || o.Anyway {
+		return nil
+	}
+	for _, k := range keys {
+		if err := c.Tell(terminal.Later, "will revoke "+k.Fingerprint, k.Name+", "+k.UserEmail+", last used "+keyUsed(k)); err != nil {
+			return err
+		}
+	}
+	what := "this revokes the key for good: whoever still uses it stops working"
+	if len(keys) > 1 {
+		what = fmt.Sprintf("this revokes %d keys for good: whoever still uses one stops working", len(keys))
+	}
+	return c.Confirm(ctx, what, "revoke")
 }

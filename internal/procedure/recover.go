@@ -44,7 +44,7 @@ func (d *Desk) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
 	in.put, in.needless = v.intoCurrent, v.works
 	done, ended, err := v.diagnose(ctx)
 	if ended || err != nil {
-		return done, err
+		return done, left(err, "nothing was done")
 	}
 	if done, ended, err := v.older(ctx); ended || err != nil {
 		return done, err

@@ -56,14 +56,14 @@ func (d *Desk) Rollback(ctx context.Context, s *care.Secret, registry *quilt.Cli
 		return RolledBack{}, fmt.Errorf("the version %s of %s is current already", target.ID, s.Name)
 	}
 	b, err := d.newMove(ctx, s, registry, target)
+	if err == nil {
+		err = b.show(ctx, current)
+	}
+	if err == nil {
+		err = d.Confirm(ctx, "AWSCURRENT of "+s.Name+" moves back to the version "+short(target.ID), s.Name)
+	}
 	if err != nil {
-		return RolledBack{}, err
-	}
-	if err := b.show(ctx, current); err != nil {
-		return RolledBack{}, err
-	}
-	if err := d.Confirm(ctx, "AWSCURRENT of "+s.Name+" moves back to the version "+short(target.ID), s.Name); err != nil {
-		return RolledBack{}, err
+		return RolledBack{}, left(err, "nothing was done")
 	}
 	if err := b.carryOut(ctx, current.ID); err != nil {
 		return RolledBack{}, err
