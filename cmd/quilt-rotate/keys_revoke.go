@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"quilt-rotate/internal/apikey"
@@ -180,14 +179,14 @@ func (o *keysRevokeCommand) print(c *terminal.Console, list []revokedKey) error 
 	if o.JSON {
 		return c.JSON(list)
 	}
-	var lines strings.Builder
 	for _, r := range list {
 		what, beside := "the key is gone", r.Owner
 		if r.KeyID != "" {
 			what, beside = "the key "+r.KeyID+" is gone", r.KeyName+", "+r.Owner
 		}
-		fmt.Fprintln(&lines, terminal.Line(terminal.Done, what, beside))
+		if err := c.Tell(terminal.Done, what, beside); err != nil {
+			return err
+		}
 	}
-	_, err := fmt.Fprint(c.Out, lines.String())
-	return err
+	return nil
 }

@@ -64,7 +64,16 @@ type secretArgument struct {
 }
 
 func (o secretArgument) open(ctx context.Context, c *cloud.Cloud) (*care.Secret, error) {
-	return care.Open(ctx, c, string(o.Secret))
+	s, err := care.Open(ctx, c, string(o.Secret))
+	return s, untouched(err)
+}
+
+// untouched says of an interruption before the first write that there was none.
+func untouched(err error) error {
+	if errors.Is(err, context.Canceled) && hint.Of(err) == "" {
+		return hint.With(err, "nothing was done")
+	}
+	return err
 }
 
 // jsonOption asks for a result for programs.

@@ -54,8 +54,8 @@ func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
 		beside = "before: until " + moment(*paused.Before)
 	}
 	_ = c.Tell(terminal.Done, fmt.Sprintf("sweeps of %s are paused until %s", s.Name, moment(*paused.Until)), beside) // an output that is gone is told at the end
-	_, err = fmt.Fprintln(c.Err, "rotations go on, and a forced sweep goes through; to end it sooner: quilt-rotate resume "+s.Name)
-	return err
+	c.Note("rotations go on, and a forced sweep goes through; to end it sooner: quilt-rotate resume " + s.Name)
+	return nil
 }
 
 type resumeCommand struct {

@@ -229,7 +229,7 @@ func (in *installation) first(ctx context.Context, b Bootstrap, missing map[stri
 	in.Tell.Tell(terminal.Noted, "the registry is "+in.registry.Host(), "")
 	session, me, err := b.LogIn(ctx, in.registry)
 	if err != nil {
-		return KeyIn{}, err
+		return KeyIn{}, left(err, "nothing was done")
 	}
 	if err := checkOwner(b.Name, in.owner, me); err != nil {
 		return KeyIn{}, err

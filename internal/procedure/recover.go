@@ -49,7 +49,7 @@ func (d *Desk) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
 	in.put, in.needless = v.intoCurrent, v.works
 	done, ended, err := v.diagnose(ctx)
 	if ended || err != nil {
-		return done, err
+		return done, left(err, "nothing was done")
 	}
 	if r.Replace && v.value != nil { // an older key would be no better
 		return v.new(ctx)

@@ -65,14 +65,15 @@ func (d *Desk) Rollback(ctx context.Context, s *care.Secret, o RollbackOptions) 
 	if target.ID == current.ID {
 		return RolledBack{}, fmt.Errorf("the version %s of %s is current already", target.ID, s.Name)
 	}
+	const untouched = "nothing was done"
 	b, err := d.newMove(ctx, s, registry, target)
 	if err != nil {
-		return RolledBack{}, err
+		return RolledBack{}, left(err, untouched)
 	}
 	b.alone = true
 	owner, err := b.formerOwner(ctx, current)
 	if err != nil {
-		return RolledBack{}, err
+		return RolledBack{}, left(err, untouched)
 	}
 	handsOver := owner != "" && owner != b.proven.Email
 	if handsOver && !o.NewOwner {
@@ -80,7 +81,7 @@ func (d *Desk) Rollback(ctx context.Context, s *care.Secret, o RollbackOptions) 
 	}
 	err = b.show(ctx, current)
 	if err == nil {
-		err = d.Confirm(ctx, "AWSCURRENT of "+s.Name+" moves back to the version "+short(target.ID), s.Name)
+		err = left(d.Confirm(ctx, "AWSCURRENT of "+s.Name+" moves back to the version "+short(target.ID), s.Name), untouched)
 	}
 	if err == nil && handsOver {
 		err = b.handOver(ctx, owner)

@@ -47,7 +47,7 @@ type Patience struct {
 func (d *Desk) Rotate(ctx context.Context, s *care.Secret, patience Patience) (Rotated, error) {
 	f, err := s.RotateFunction(ctx)
 	if err != nil {
-		return Rotated{}, err
+		return Rotated{}, left(err, "nothing was done")
 	}
 	if !s.Rotation.Enabled {
 		return Rotated{}, hint.With(fmt.Errorf("rotation of %s is switched off", s.Name), "deploy its stack again, or switch it on: aws secretsmanager rotate-secret --secret-id "+s.Name+" --rotation-lambda-arn …")

@@ -31,11 +31,23 @@ func (c *Console) Ask(ctx context.Context, question string) (string, error) {
 	return strings.TrimSpace(answer), err
 }
 
+// question breaks a question between words, with room for a sign behind it.
+func (c *Console) question(text string) string {
+	file, _ := c.errTo.(*os.File)
+	return words(text, columns(file)-1)
+}
+
+// Note says something beside a result, broken between words where a person reads it.
+func (c *Console) Note(text string) {
+	if isTerminal(c.errTo) {
+		text = c.question(text)
+	}
+	fmt.Fprintln(c.Err, text) //nolint:errcheck // who does not listen misses it
+}
+
 // Confirm demands that somebody types the word. What in the question a terminal would obey is written out. It fails with [ErrDeclined], or, where there is nobody to ask, with a hint at --yes.
 func (c *Console) Confirm(ctx context.Context, what, word string) error {
-	file, _ := c.errTo.(*os.File)
-	what = words(legible.Lines(what), columns(file))
-	answer, err := c.Ask(ctx, fmt.Sprintf("%s\ntype %s to go on:", what, Strong.Render(legible.Text(word))))
+	answer, err := c.Ask(ctx, fmt.Sprintf("%s\ntype %s to go on:", c.question(legible.Lines(what)), Strong.Render(legible.Text(word))))
 	if errors.Is(err, ErrNobodyThere) {
 		return hint.With(errors.New("this needs a confirmation, and there is no terminal to ask at"), "add --yes to confirm it here")
 	}
@@ -60,11 +72,8 @@ func (c *Console) AskSecret(ctx context.Context, question string) (redact.Text, 
 	if err != nil {
 		return redact.Text{}, fmt.Errorf("prepare the terminal: %w", err)
 	}
-	fmt.Fprint(c.Err, question, " ")
-	text, err := await(ctx, func() { _ = term.Restore(fd, state) }, func() (string, error) {
-		text, err := term.ReadPassword(fd)
-		return string(text), err
-	})
+	fmt.Fprint(c.Err, c.question(question), " ")
+	text, err := await(ctx, func() { _ = term.Restore(fd, state) }, func() (string, error) { return readUnseen(fd, state) })
 	fmt.Fprintln(c.Err) // the person's own line end is not seen either
 	if errors.Is(err, io.EOF) {
 		err = ErrDeclined

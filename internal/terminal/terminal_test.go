@@ -165,6 +165,38 @@ func TestAConfirmationIsTheWord(t *testing.T) {
 	}
 }
 
+func TestCtrlDIsNoAnswer(t *testing.T) {
+	// Protects people who change their mind at an unseen question: Ctrl-D ends it, too.
+	c, person, _ := atATerminal(t)
+	if _, err := person.WriteString("\x04"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := c.AskSecret(ctx, "code:"); !errors.Is(err, terminal.ErrDeclined) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnUnseenQuestionFitsTheTerminal(t *testing.T) {
+	// Protects what is asked from being broken in the middle of a word.
+	c, person, seen := atATerminal(t)
+	if err := pty.Setsize(person, &pty.Winsize{Rows: 24, Cols: 40}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := person.WriteString("code\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AskSecret(t.Context(), "open https://registry.example.com/login, and paste the code shown there (not shown here):"); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.SplitSeq(seen(), "\n") {
+		if len(strings.TrimRight(line, "\r")) > 40 {
+			t.Errorf("a line is too long: %q", line)
+		}
+	}
+}
+
 func TestCtrlCEndsAQuestion(t *testing.T) {
 	// Protects people who change their mind at a question: Ctrl-C ends it, although nothing was typed.
 	c, _, _ := atATerminal(t)

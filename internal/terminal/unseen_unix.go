@@ -1,0 +1,39 @@
+//go:build unix
+
+package terminal
+
+import (
+	"errors"
+	"io"
+	"syscall"
+
+	"github.com/charmbracelet/x/term"
+)
+
+// readUnseen reads a line without an echo. It fails with io.EOF at Ctrl-D on an empty line, which the library's own function takes for nothing at all: it
+// reads on.
+func readUnseen(fd uintptr, state *term.State) (string, error) {
+	silent := *state
+	silent.Lflag &^= syscall.ECHO
+	silent.Lflag |= syscall.ICANON | syscall.ISIG
+	silent.Iflag |= syscall.ICRNL
+	if err := term.SetState(fd, &silent); err != nil {
+		return "", err
+	}
+	defer func() { _ = term.Restore(fd, state) }()
+	var line []byte
+	for sign := make([]byte, 1); ; {
+		n, err := syscall.Read(int(fd), sign)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+			continue
+		case err != nil:
+			return "", err
+		case n == 0 && len(line) == 0:
+			return "", io.EOF
+		case n == 0 || sign[0] == '\n':
+			return string(line), nil
+		}
+		line = append(line, sign[0])
+	}
+}
