@@ -52,7 +52,7 @@ func TestEventsThatAreRefused(t *testing.T) {
 		"DryRun":                      `{"secretId":"a","DryRun":true}`,
 		"dry-run":                     `{"secretId":"a","dry-run":true}`,
 		"dryRun twice":                `{"secretId":"a","dryRun":true,"dryRun":false}`,
-		"schedule's own event":        `{"versionId":"0","id":"1","detail-type":"Scheduled Event","source":"aws.events","detail":{}}`,
+		"schedule's own event":        `{"version":"0","id":"1","detail-type":"Scheduled Event","source":"aws.events","detail":{}}`,
 		"rotation's event":            `{"Step":"createSecret","SecretId":"a","ClientRequestToken":"b"}`,
 		"force twice":                 `{"secretId":"a","force":false,"force":true}`,
 		"secret twice":                `{"secretId":"a","secretId":"a"}`,
