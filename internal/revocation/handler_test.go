@@ -144,7 +144,7 @@ func TestResult(t *testing.T) {
 	text = regexp.MustCompile(`"keyId":"[0-9a-f-]{36}","fingerprint":"[^"]+"`).ReplaceAllString(text, `"keyId":"ORPHAN","fingerprint":"ORPHAN-FINGERPRINT"`)
 	text = regexp.MustCompile(`Seconds":[1-9][0-9]*`).ReplaceAllString(text, `Seconds":SPAN`)
 	want := `{"secret":"ARN","outcome":"swept","actions":[` +
-		`{"action":"hold","reason":"still-used","version":"OLD-VERSION","keyId":"OLD-KEY","fingerprint":"OLD-FINGERPRINT","owner":"` + sandbox.UserEmail + `","until":"WHEN","lastUsedAt":"WHEN","done":false},` +
+		`{"action":"hold","reason":"still-used","versionId":"OLD-VERSION","keyId":"OLD-KEY","fingerprint":"OLD-FINGERPRINT","owner":"` + sandbox.UserEmail + `","until":"WHEN","lastUsedAt":"WHEN","done":false},` +
 		`{"action":"revoke-orphan","reason":"orphaned","keyId":"ORPHAN","fingerprint":"ORPHAN-FINGERPRINT","owner":"` + sandbox.UserEmail + `","done":true}],` +
 		`"health":{"currentKeyId":"NEW-KEY","currentKeyExpiresInSeconds":SPAN,"currentKeyAgeSeconds":SPAN,"oldestSupersededSeconds":SPAN,"freeLabels":15}}`
 	if diff := cmp.Diff(want, text); diff != "" {
