@@ -35,7 +35,7 @@ type Status struct {
 	PauseReason string            `json:"pauseReason,omitempty"`
 	Replicas    []Replica         `json:"replicas,omitempty"`
 	Versions    []revocation.Seen `json:"versions,omitempty"` // those with labels: current, pending, previous, then the one that was superseded last first
-	Sweep       *Sweep            `json:"sweep,omitempty"`   // what the next one will do; none where it could not be asked
+	Sweep       *Sweep            `json:"sweep,omitempty"`    // what the next one will do; none where it could not be asked
 	Problems    []Problem         `json:"problems,omitempty"`
 	Error       string            `json:"error,omitempty"` // why it could not be looked at, wholly or in part
 	Hint        string            `json:"hint,omitempty"`
