@@ -7,6 +7,7 @@ import (
 
 	"quilt-rotate/internal/procedure"
 	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/wording"
 )
 
 type emergencyCommand struct {
@@ -68,9 +69,9 @@ func (o *emergencyCommand) printStrays(c *terminal.Console, strays []procedure.S
 	for _, k := range strays {
 		used := "never used"
 		if k.LastUsedAt != nil {
-			used = "last used " + moment(*k.LastUsedAt)
+			used = "last used " + wording.Clock(*k.LastUsedAt)
 		}
-		_ = c.Tell(terminal.Warned, k.KeyID, fmt.Sprintf("made %s, %s, %s", moment(k.CreatedAt), used, k.KeyName)) // an output that is gone is told at the end
+		_ = c.Tell(terminal.Warned, k.KeyID, fmt.Sprintf("made %s, %s, %s", wording.Clock(k.CreatedAt), used, k.KeyName)) // an output that is gone is told at the end
 	}
 	if len(strays) > 0 {
 		fmt.Fprintln(c.Err, "revoke those that you do not know: quilt-rotate keys revoke ID")

@@ -15,6 +15,7 @@ import (
 	"quilt-rotate/internal/legible"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/wording"
 )
 
 type keysListCommand struct {
@@ -188,7 +189,7 @@ func (o *keysGetCommand) Run(ctx context.Context, c *terminal.Console) error {
 
 // describeKey prints a key, one thing a line.
 func describeKey(c *terminal.Console, k quilt.APIKey) error {
-	moment := func(t time.Time, beside string) string { return t.UTC().Format("2006-01-02 15:04 UTC") + "  " + beside }
+	moment := func(t time.Time, beside string) string { return wording.Clock(t) + "  " + beside }
 	lastUsed := "never, as far as the registry records it"
 	if k.LastUsedAt != nil {
 		lastUsed = moment(*k.LastUsedAt, keyUsed(k))

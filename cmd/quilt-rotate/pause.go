@@ -7,6 +7,7 @@ import (
 
 	"quilt-rotate/internal/procedure"
 	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/wording"
 )
 
 type pauseCommand struct {
@@ -51,9 +52,9 @@ func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	beside := ""
 	if paused.Before != nil {
-		beside = "before: until " + moment(*paused.Before)
+		beside = "before: until " + wording.Clock(*paused.Before)
 	}
-	_ = c.Tell(terminal.Done, fmt.Sprintf("sweeps of %s are paused until %s", s.Name, moment(*paused.Until)), beside) // an output that is gone is told at the end
+	_ = c.Tell(terminal.Done, fmt.Sprintf("sweeps of %s are paused until %s", s.Name, wording.Clock(*paused.Until)), beside) // an output that is gone is told at the end
 	c.Note("rotations go on, and a forced sweep goes through; to end it sooner: quilt-rotate resume " + s.Name)
 	return nil
 }
@@ -88,11 +89,8 @@ func (o *resumeCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	line := terminal.Line(terminal.Noted, "sweeps of "+s.Name+" were not paused", "")
 	if resumed.Before != nil {
-		line = terminal.Line(terminal.Done, "sweeps of "+s.Name+" go on", "they were paused until "+moment(*resumed.Before))
+		line = terminal.Line(terminal.Done, "sweeps of "+s.Name+" go on", "they were paused until "+wording.Clock(*resumed.Before))
 	}
 	_, err = fmt.Fprintln(c.Out, line)
 	return err
 }
-
-// moment is an instant as people read it: to the minute, in UTC.
-func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

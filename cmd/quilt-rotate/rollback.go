@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"quilt-rotate/internal/procedure"
 	"quilt-rotate/internal/terminal"
@@ -51,14 +50,13 @@ func (o *rollbackCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil || o.JSON {
 		return err
 	}
-	return printRollback(c, done)
+	printRollback(c, done)
+	return nil
 }
 
 // printRollback says what follows for the key that was current.
-func printRollback(c *terminal.Console, done procedure.RolledBack) error {
-	if done.Replaced == "" || done.Replaced == done.Key.Fingerprint {
-		return nil
+func printRollback(c *terminal.Console, done procedure.RolledBack) {
+	if done.Replaced != "" && done.Replaced != done.Key.Fingerprint {
+		c.Note("the key " + done.Replaced + " is superseded: it is revoked after its grace period")
 	}
-	_, err := fmt.Fprintf(c.Out, "\nthe key %s is superseded: it is revoked after its grace period\n", done.Replaced)
-	return err
 }

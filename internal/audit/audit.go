@@ -233,7 +233,7 @@ func (j judge) findings(k quilt.APIKey, secret string) []Finding {
 	}{
 		{Expiring, left <= j.expiring},
 		{Unused, j.useRecorded && j.now.Sub(lastUse) > j.unused},
-		{NeverUsed, j.useRecorded && k.LastUsedAt == nil},
+		{NeverUsed, j.useRecorded && k.LastUsedAt == nil && j.now.Sub(k.CreatedAt) >= firstUse},
 		{Unmanaged, j.heldComplete && secret == ""},
 		{Name, !FollowsConvention(k.Name)},
 	} {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Finding is what somebody should look at. The names are a contract: pipelines fail on them.
@@ -14,10 +15,13 @@ const (
 	Expired   Finding = "expired"    // past its time, and still listed
 	Expiring  Finding = "expiring"   // at its end within N days
 	Unused    Finding = "unused"     // neither made nor used within N days
-	NeverUsed Finding = "never-used" // without any use since it was made, however young
+	NeverUsed Finding = "never-used" // without any use since it was made, a day ago or earlier
 	Unmanaged Finding = "unmanaged"  // held by no managed secret
 	Name      Finding = "name"       // named outside the convention, see [FollowsConvention]
 )
+
+// firstUse is how long a key has to be put to use: one that was made this very day is none that was forgotten.
+const firstUse = 24 * time.Hour
 
 // known is in the order in which reports show them, the most pressing first.
 var known = []Finding{Expired, Expiring, Unused, NeverUsed, Unmanaged, Name}

@@ -13,6 +13,7 @@ import (
 	"quilt-rotate/internal/schedule"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
+	"quilt-rotate/internal/wording"
 )
 
 // deployAgain is the fix of what a stack sets and somebody changed.
@@ -142,7 +143,7 @@ func (p *patient) tags(context.Context) finding {
 		return warning("quilt-rotate adopt "+p.name, "the secret has no tag of ours, so lists leave it out")
 	}
 	if p.sweeping != nil && p.sweeping.PauseUntil.After(p.now()) {
-		return warning("quilt-rotate resume "+p.name, "sweeps are paused until %s", p.sweeping.PauseUntil.UTC().Format("2006-01-02 15:04 UTC"))
+		return warning("quilt-rotate resume "+p.name, "sweeps are paused until %s", wording.Clock(p.sweeping.PauseUntil))
 	}
 	return ok("%s set", plural(ours, "tag"))
 }

@@ -24,7 +24,7 @@ func (p *patient) labels(context.Context) finding {
 			"sweeps stop at a label that they do not know: %s", strings.Join(unknown, ", "))
 	case n >= most:
 		return failure("see what still holds them: quilt-rotate status "+p.name+"; sweep: quilt-rotate revoke "+p.name,
-			"%d of %d labels are taken, and a rotation needs %d free", n, vault.LabelQuota, freeLabels)
+			"%d of %d labels are taken, and fewer than %d may be", n, vault.LabelQuota, most)
 	}
 	return ok("%d of %d taken", n, vault.LabelQuota)
 }

@@ -1,7 +1,6 @@
 package procedure
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/care"
@@ -20,6 +20,7 @@ import (
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
+	"quilt-rotate/internal/wording"
 )
 
 // Adoption is what an existing secret is taken into care with.
@@ -291,12 +292,24 @@ func (a *adoption) preview(ctx context.Context, result *Adopted) {
 	for _, t := range sweep.Actions {
 		if t.Reason != revocation.SameKey && t.Reason != revocation.Unidentified {
 			quiet = false
-			a.Tell.Tell(terminal.Later, fmt.Sprintf("the next sweep: %s (%s)", t.Action, t.Reason), cmp.Or(t.Fingerprint, t.KeyID))
+			l := wording.Planned(t, a.registryTime(sweep))
+			if strings.HasPrefix(l.Text, "will ") {
+				l.Text = "the next sweep " + l.Text
+			}
+			a.Tell.Tell(l.Mark, l.Text, l.Beside)
 		}
 	}
 	if quiet {
 		a.Tell.Tell(terminal.Later, "the next sweep has nothing to revoke", "")
 	}
+}
+
+// registryTime is what the plan's dates are compared with: the registry's clock, where it was asked.
+func (a *adoption) registryTime(r revocation.Result) time.Time {
+	if r.Registry != nil {
+		return r.Registry.Time
+	}
+	return a.Secret.Now
 }
 
 // sweepSettings are the deployed revoke function's, and the defaults where none is found.

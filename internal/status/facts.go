@@ -9,11 +9,12 @@ import (
 	"quilt-rotate/internal/wording"
 )
 
-// Facts are what there is to see, as sentences that stay the same until something changes: they hold no age.
-func (s Status) Facts() []string {
-	if s.ARN == "" {
-		return []string{s.Error}
-	}
+// Facts are what there is to see, as sentences that stay the same until something changes: they hold no age. What the next sweep will do is not among them:
+// that follows from the stages, and changes with each of them.
+func (s Status) Facts() []string { return slices.Concat(s.stages(), s.states()) }
+
+// stages are which key is where, and the rotation: when one is so no more, another one is.
+func (s Status) stages() []string {
 	var facts []string
 	for _, v := range s.Versions {
 		facts = append(facts, fmt.Sprintf("%s is %s", wording.Stage(v), wording.KeyOf(v)))
@@ -24,16 +25,14 @@ func (s Status) Facts() []string {
 	case s.Rotation.On && s.Rotation.Next != nil:
 		facts = append(facts, "the next rotation is on "+wording.Clock(*s.Rotation.Next))
 	}
+	return facts
+}
+
+// states are what holds for a while, and whose end is worth a line.
+func (s Status) states() []string {
+	var facts []string
 	if s.PausedUntil != nil {
 		facts = append(facts, "sweeps are paused until "+wording.Clock(*s.PausedUntil))
-	}
-	if s.Sweep != nil {
-		for _, a := range s.Sweep.Actions {
-			if a.Action == revocation.Hold { // says when the key was used
-				a.LastUsedAt = nil
-			}
-			facts = append(facts, "the next sweep "+wording.Planned(a, s.Time).Text)
-		}
 	}
 	for _, p := range s.Problems {
 		facts = append(facts, p.Text)
@@ -44,16 +43,16 @@ func (s Status) Facts() []string {
 	return facts
 }
 
-// Changes are the facts that are new, and those that are so no more.
+// Changes are the facts that are new, and the states that are over.
 func Changes(before, now Status) []string {
-	was, is := before.Facts(), now.Facts()
 	var changes []string
+	was, is := before.Facts(), now.Facts()
 	for _, fact := range is {
 		if !slices.Contains(was, fact) {
 			changes = append(changes, fact)
 		}
 	}
-	for _, fact := range was {
+	for _, fact := range before.states() {
 		if !slices.Contains(is, fact) {
 			changes = append(changes, "no more: "+fact)
 		}
