@@ -49,8 +49,12 @@ keys:
 		must(t, err)
 	}
 	create("prod/issuer", string(credential), nil)
-	create("prod/little", sandboxtest.ValueWith(key), nil)
-	create("prod/reports", fmt.Sprintf(`{"key of reports": %q, "QUILT_API_KEY": "another's"}`, key), nil)
+	own := func() string { // a key that no other secret holds, or adopt refuses it
+		_, secret := box.Registry.MintKey(sandbox.UserEmail, "of a secret", 90)
+		return secret
+	}
+	create("prod/little", sandboxtest.ValueWith(own()), nil)
+	create("prod/reports", fmt.Sprintf(`{"key of reports": %q, "QUILT_API_KEY": "another's"}`, own()), nil)
 	var environment []string
 	for _, export := range box.Exports() {
 		if export[0] != settings.EnvRegistryURL { // the lines name it
