@@ -132,6 +132,9 @@ func (e *emergency) note(ctx context.Context) error {
 	e.leaked = value.Key()
 	e.result.Leaked = LeakedKey{version.ID, version.Key(), e.leaked.Fingerprint()}
 	state, owner, err := tryKey(ctx, e.options.Registry, e.leaked)
+	if err == nil && state != KeyLogsIn {
+		err = vouched(ctx, e.secret, e.options.Registry)
+	}
 	if err != nil {
 		return err
 	}

@@ -53,6 +53,11 @@ func (r *retirement) look(ctx context.Context) error {
 	if plan.WouldFail != nil && !currentIsDead(plan) && plan.WouldFail.ErrorType != fault.TypeName(&fault.SweepIncomplete{}) {
 		return WouldFail(plan)
 	}
+	if currentIsDead(plan) {
+		if err := vouched(ctx, r.secret, r.options.Registry); err != nil {
+			return err
+		}
+	}
 	if err := r.gather(ctx, plan); err != nil {
 		return err
 	}
