@@ -53,9 +53,9 @@ func (r *retirement) look(ctx context.Context) error {
 	if plan.WouldFail != nil && !currentIsDead(plan) && plan.WouldFail.ErrorType != fault.TypeName(&fault.SweepIncomplete{}) {
 		return WouldFail(plan)
 	}
-	if currentIsDead(plan) {
+	if currentIsDead(plan) && r.watcher == nil { // whose login vouches, too
 		if err := vouched(ctx, r.secret, r.options.Registry); err != nil {
-			return err
+			return hint.With(err, hint.Of(err)+", or log in as the key's user: quilt-rotate retire "+r.secret.Name+" --login")
 		}
 	}
 	if err := r.gather(ctx, plan); err != nil {
