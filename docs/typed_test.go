@@ -19,7 +19,7 @@ var provedElsewhere = map[string]proof{
 	"make test":                          {".ci/run", "make test"},
 	"make -s sandbox | tee sandbox.env":  {"cmd/quilt-rotate/sandbox_test.go", "TestTheSandboxRunsUntilInterrupted"},
 	". ./sandbox.env":                    {"cmd/quilt-rotate/sandbox_test.go", "b.environ"},
-	"cd infra && npm ci && cp config.example.yaml config.yaml": {".ci/run", "make synth CONFIG=infra/config.example.yaml"},
+	"cd infra && npm ci && cp config.example.yaml config.yaml": {".ci/run", "infra/config.example.yaml >\"$scratch/config.yaml\""},
 }
 
 // proof is a file of the checkout, and what must stand in it.
