@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -125,11 +126,10 @@ func TestInterruptedStartIsStopped(t *testing.T) {
 	// Protects against the query that nobody knows of: started, the answer lost to a Ctrl-C. Its token finds it again.
 	r := start(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	first := true
+	var lost atomic.Bool
 	r.hooks.Set(func(c *wire.Call, next func()) {
 		next()
-		if first {
-			first = false
+		if lost.CompareAndSwap(false, true) {
 			cancel()
 			c.Cut()
 		}
@@ -143,11 +143,10 @@ func TestInterruptedStartIsStopped(t *testing.T) {
 func TestLostStartAnswer(t *testing.T) {
 	// Protects against paying for two: where the answer to a start is lost, the query is found by its token and stopped.
 	r := start(t)
-	first := true
+	var lost atomic.Bool // requests may overlap: the second comes when the first is cut
 	r.hooks.Set(func(c *wire.Call, next func()) {
 		next()
-		if first {
-			first = false
+		if lost.CompareAndSwap(false, true) {
 			c.Cut()
 		}
 	})
