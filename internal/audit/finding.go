@@ -48,21 +48,6 @@ func (f *Finding) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// ParseFindings reads names that commas separate. It fails with an [*UnknownFindingError].
-func ParseFindings(list string) ([]Finding, error) {
-	var findings []Finding
-	for name := range strings.SplitSeq(list, ",") {
-		var f Finding
-		if err := f.UnmarshalText([]byte(name)); err != nil {
-			return nil, err
-		}
-		if !slices.Contains(findings, f) {
-			findings = append(findings, f)
-		}
-	}
-	return findings, nil
-}
-
 // means says in a few words what a finding is, for people.
 func (r Report) means(f Finding) string {
 	switch f {

@@ -13,7 +13,7 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// LogRecord is a line of a function's log: a step of a rotation that ended, or an error.
+// LogRecord is a line of the rotate function's log: a step that ended, well or not.
 type LogRecord struct {
 	Time      time.Time
 	Message   string
@@ -32,11 +32,6 @@ func (c *Cloud) RotationLog(ctx context.Context, f Function, versionID string, s
 		return nil, nil // no version has such an id
 	}
 	return c.log(ctx, f, fmt.Sprintf(`{ $.version = "%s" }`, versionID), since, func(r LogRecord) bool { return r.Version == versionID && r.Step != "" })
-}
-
-// Errors are a function's errors about one secret, oldest first; none where it has no log yet.
-func (c *Cloud) Errors(ctx context.Context, f Function, secretARN string, since time.Time) ([]LogRecord, error) {
-	return c.log(ctx, f, `{ $.level = "ERROR" }`, since, func(r LogRecord) bool { return r.Secret == secretARN && r.ErrorType != "" })
 }
 
 func (c *Cloud) log(ctx context.Context, f Function, pattern string, since time.Time, wanted func(LogRecord) bool) ([]LogRecord, error) {
