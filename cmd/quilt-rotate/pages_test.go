@@ -33,6 +33,7 @@ import (
 func TestPages(t *testing.T) {
 	// Protects who follows a page at three in the morning: each command of each page is typed here, in the order of the page, from the broken state that its script
 	// makes (testdata/pages); it ends as it should, and prints what the page shows. A script has a line `type` for each command of its page.
+	t.Parallel()
 	all, err := handbook.All("../..")
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 func TestScripts(t *testing.T) {
 	// Protects what a person at a terminal meets: output, errors with their hints, exit status. And promise 4: no script's output holds a key, a token
 	// or a password that went over the wire while it ran.
+	t.Parallel()
 	worlds := &worlds{byScript: map[string]*world{}}
 	testscript.RunT(shown{t, worlds, nil}, testscript.Params{
 		Dir:   "testdata",
