@@ -22,6 +22,7 @@ type rotation struct {
 	running bool
 	idle    chan struct{} // closed when it stops running
 	err     error         // of the last run
+	former  *rotation     // that it took the place of, whose last step may still run
 }
 
 // An end is why a rotation takes no further steps; empty while it may.
@@ -98,8 +99,16 @@ func (s *Server) begin(r *record, token string, test bool, alter func(next *secr
 	if r.rotation.live() {
 		r.rotation.over = gone
 	}
-	r.rotation = &rotation{token: token, rotationToken: awsjson.NewUUID(), function: state.rotation.function, test: test}
+	former := r.rotation.underWay()
+	r.rotation = &rotation{token: token, rotationToken: awsjson.NewUUID(), function: state.rotation.function, test: test, former: former}
 	return r.rotation, nil
+}
+
+// underWay is the rotation, or one that it took the place of, if a step of it may still run; else nil.
+func (r *rotation) underWay() *rotation {
+	for ; r != nil && !r.running; r = r.former {
+	}
+	return r
 }
 
 // start lets a rotation run beside the caller.

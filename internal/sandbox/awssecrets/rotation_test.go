@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -231,6 +232,39 @@ func TestStuckRotationIsFreedByRemovingAWSPENDING(t *testing.T) {
 	s.ok(s.rotate(3, nil))
 	s.ok(s.wait())
 	s.stages("1:AWSPREVIOUS 3:AWSCURRENT")
+}
+
+// A rotation that takes the place of one that lost AWSPENDING does not hide that one's last step, which still runs.
+func TestTheStepOfAFormerRotationIsWaitedFor(t *testing.T) {
+	s, r := rotating(t, awssecrets.Options{})
+	gate, in := make(chan struct{}), make(chan struct{})
+	var first atomic.Bool
+	r.before = func(event) error {
+		if first.CompareAndSwap(false, true) {
+			close(in)
+			<-gate
+		}
+		return nil
+	}
+	release := sync.OnceFunc(func() { close(gate) })
+	defer release()
+	s.ok(s.rotate(2, nil))
+	<-in
+	s.ok(s.move("AWSPENDING", 2, 0))
+	s.ok(s.rotate(3, nil))
+	for deadline := time.Now().Add(30 * time.Second); r.steps() != "create "+aRotation; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the second rotation's steps were %s", r.steps())
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.WaitRotation(ctx, name); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("waiting while a former rotation's step runs: %v", err)
+	}
+	release()
+	s.ok(s.wait())
+	s.stages("1:AWSPREVIOUS 2:AWSPENDING 3:AWSCURRENT") // the late step has put its value
 }
 
 // AWSPENDING on the current version is the good end of a rotation and blocks nothing.

@@ -79,7 +79,7 @@ func (s *Server) SetReplicaStatus(secretID, region, status, message string) erro
 	return err
 }
 
-// WaitRotation waits until no rotation of the secret runs. It returns nil if the last one succeeded or there was none,
+// WaitRotation waits until no rotation of the secret runs, nor the last step of one that another took the place of. It returns nil if the last one succeeded or there was none,
 // else why it did not: a *StepError or ErrAbandoned.
 func (s *Server) WaitRotation(ctx context.Context, secretID string) error {
 	for {
@@ -99,13 +99,11 @@ func (s *Server) lastRotation(secretID string) (idle <-chan struct{}, err error)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, err := s.find(secretID)
-	switch {
-	case err != nil:
+	if err != nil || r.rotation == nil {
 		return nil, err
-	case r.rotation == nil:
-		return nil, nil
-	case r.rotation.running:
-		return r.rotation.idle, nil
+	}
+	if running := r.rotation.underWay(); running != nil {
+		return running.idle, nil
 	}
 	return nil, r.rotation.err
 }
