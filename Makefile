@@ -9,7 +9,7 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # A function for Lambda: static, and the same bytes in every checkout.
 FUNCTION_BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags="-s -w -buildid="
 
-.PHONY: help demo test build sandbox invoke lint docs spelling picture generate fuzz soak bench clean go
+.PHONY: help demo test test-packages test-command test-crashes race build sandbox invoke lint docs spelling picture generate fuzz soak bench clean go
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { \
@@ -23,15 +23,30 @@ help: ## List the targets
 demo: build ## Watch the life of a key: rotated under load, held, revoked (on a sandbox, in seconds)
 	@$(BUILD)/quilt-rotate demo
 
-test: go ## Run go vet, the gofmt check, all tests (with the race detector, where there is a C compiler), and every crash
+# Two at a time, since those of the command and of the deployment wait more than they compute; the longest first.
+test: go ## Run go vet, the gofmt check, all tests (the packages' with the race detector, where there is a C compiler), and every crash
+	@$(MAKE) --no-print-directory -j2 test-packages test-infra test-command test-crashes
+
+test-packages: go
 	$(GO) vet ./...
 	@unformatted=$$(find . -name node_modules -prune -o -name '*.go' -print | xargs $$($(GO) env GOROOT)/bin/gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi
-	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then race=-race; else echo "no C compiler: testing WITHOUT the race detector" >&2; fi; \
-	echo "$(GO) test $$race ./..."; $(GO) test $$race ./...
+	@packages=$$($(GO) list ./... | grep -v '^quilt-rotate/cmd/') && $(RACE); echo "$(GO) test $$race ./... (without cmd)"; $(GO) test $$race $$packages
 	$(GO) vet -tags awsconfig ./internal/function && $(GO) test -tags awsconfig ./internal/function
+
+test-command: go
+	$(GO) test ./cmd/quilt-rotate -parallel 8
+
+# Under the race detector these go through a sample.
+test-crashes: go
 	$(GO) test ./internal/revocation -run 'TestEveryCrash|TestMachine' -v -rapid.checks=150
-	$(GO) test ./cmd/quilt-rotate -run TestPages -parallel 8
+	$(GO) test ./internal/procedure -run TestEveryCrashOfACommand -parallel 4
+
+# Every program that a script starts takes its time under the race detector, so that this takes minutes, and every eighth page is typed.
+race: go ## Test the command with the race detector, too (minutes)
+	@$(RACE); echo "$(GO) test $$race ./cmd/quilt-rotate"; $(GO) test $$race ./cmd/quilt-rotate -parallel 8
+
+RACE := if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then race=-race; else echo "no C compiler: testing WITHOUT the race detector" >&2; fi
 
 # The command's version names the revision, where git will tell it: git refuses a checkout of another user's.
 build: go ## Build both functions for this machine, and the command, into build/
@@ -113,7 +128,6 @@ deploy: go node infra/node_modules ## Deploy a configuration: make deploy CONFIG
 golden: go node ## Write the deployment's golden templates, schema and list of alarms anew; look at the diff
 	cd infra && $(GO) test ./config ./stack -run 'Golden|Schema|ListOfAlarms' -count=1 -golden
 
-test: test-infra
 test-infra: go ## Test the deployment (needs Node 20 or later)
 	@if $(NODE20); then echo "cd infra && $(GO) vet ./... && $(GO) test ./..."; cd infra && $(GO) vet ./... && $(GO) test ./...; \
 	else echo "SKIPPED: test-infra: Node 20 or later is not installed, so the deployment (infra/) is NOT tested" >&2; fi

@@ -201,7 +201,7 @@ func TestEveryCrashOfACommand(t *testing.T) {
 			t.Parallel()
 			step := 1
 			if raced {
-				step = 5
+				step = 17
 			}
 			for _, m := range mishaps {
 				for at := 1; ; at += step {

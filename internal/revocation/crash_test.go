@@ -51,7 +51,7 @@ func TestEveryCrash(t *testing.T) {
 	plain, tangled := 1, 1 // every request, or every so many-th
 	switch {
 	case raced:
-		plain, tangled = 7, 41
+		plain, tangled = 23, 97
 	case *soak == 0:
 		plain, tangled = 1, 23
 	}
