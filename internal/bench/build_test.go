@@ -15,9 +15,10 @@ import (
 
 // sources are the programs that are measured.
 var sources = map[string]string{
-	"rotate":   "quilt-rotate/functions/rotate",
-	"revoke":   "quilt-rotate/functions/revoke",
-	"smallest": "./testdata/smallest",
+	"rotate": "quilt-rotate/functions/rotate",
+	"revoke": "quilt-rotate/functions/revoke",
+	smallest: "./testdata/smallest",
+	calling:  "./testdata/calling",
 }
 
 var folder string // of what is built

@@ -9,10 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"quilt-rotate/internal/sandbox"
-	"quilt-rotate/internal/sandbox/awslambda"
 	"quilt-rotate/internal/settings"
 )
 
@@ -20,41 +18,50 @@ import (
 var systemRoots = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"}
 
 // BenchmarkPeakMemoryTLS is BenchmarkPeakMemory with both services behind TLS, and the machine's public authorities to look through, as on AWS. The
-// smallest handler calls nobody, so it has none of that.
+// smallest handler calls nobody, so it has none of that; so another stands beside it that asks each service one thing for each event.
 func BenchmarkPeakMemoryTLS(b *testing.B) {
-	w := newWorld(b)
-	var trusted []byte
-	for _, path := range systemRoots {
-		if roots, err := os.ReadFile(path); err == nil {
-			trusted = roots
-			break
-		}
+	for _, other := range []string{smallest, calling} {
+		b.Run("beside-"+other, func(b *testing.B) {
+			w := newWorld(b)
+			environment := w.behindTLS()
+			w.deploy(sandbox.RotateFunction, environment)
+			w.deploy(calling, environment)
+			measureMemory(b, w, other)
+		})
 	}
-	if trusted == nil {
-		b.Skip("SKIPPED: the machine's public authorities are not found, so memory with TLS is NOT measured")
-	}
-	environment := map[string]string{}
+}
+
+// behindTLS puts both services behind TLS as well, and returns the variables by which a function finds and trusts them.
+func (w *world) behindTLS() (environment map[string]string) {
+	w.Helper()
+	trusted := publicAuthorities(w.B)
+	environment = map[string]string{}
 	for name, plain := range map[string]string{"AWS_ENDPOINT_URL": w.AWSURL, settings.EnvRegistryURL: w.RegistryURL} {
 		target, err := url.Parse(plain)
 		if err != nil {
-			b.Fatal(err)
+			w.Fatal(err)
 		}
 		front := httptest.NewTLSServer(httputil.NewSingleHostReverseProxy(target))
-		b.Cleanup(front.Close)
+		w.Cleanup(front.Close)
 		environment[name] = front.URL
 		trusted = append(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})...)
 	}
-	roots := filepath.Join(b.TempDir(), "roots.pem")
+	roots := filepath.Join(w.TempDir(), "roots.pem")
 	if err := os.WriteFile(roots, trusted, 0o600); err != nil {
-		b.Fatal(err)
+		w.Fatal(err)
 	}
-	maps.Copy(environment, map[string]string{"SSL_CERT_FILE": roots, "SSL_CERT_DIR": b.TempDir()})
-	_, err := w.AddFunction(sandbox.RotateFunction, program(b, sandbox.RotateFunction), time.Minute, environment, func(c *awslambda.Config) {
-		c.MemoryMB = deployedMemory
-		c.OnReport = func(r awslambda.Report) { *w.last[sandbox.RotateFunction] = r }
-	})
-	if err != nil {
-		b.Fatal(err)
+	maps.Copy(environment, map[string]string{"SSL_CERT_FILE": roots, "SSL_CERT_DIR": w.TempDir()})
+	return environment
+}
+
+// publicAuthorities are the machine's own.
+func publicAuthorities(b *testing.B) (certificates []byte) {
+	b.Helper()
+	for _, path := range systemRoots {
+		if certificates, err := os.ReadFile(path); err == nil {
+			return certificates
+		}
 	}
-	measureMemory(b, w)
+	b.Skip("SKIPPED: the machine's public authorities are not found, so memory with TLS is NOT measured")
+	return nil
 }

@@ -25,8 +25,11 @@ import (
 // deployedMemory is what the deployment gives the functions, in MB (infra/keyrotation).
 const deployedMemory = 256
 
-// smallest is the function that the others are measured beside.
-const smallest = "smallest"
+// The functions that the others are measured beside.
+const (
+	smallest = "smallest"
+	calling  = "calling" // the smallest that calls both services
+)
 
 var steps = []rotation.Step{rotation.Create, rotation.Set, rotation.Test, rotation.Finish}
 
@@ -52,16 +55,22 @@ func newWorld(b *testing.B) *world {
 	b.Cleanup(func() { _ = s.Close() })
 	w := &world{Sandbox: s, B: b, last: map[string]*awslambda.Report{}, requests: map[string]int{}, received: map[string]int{}}
 	for _, name := range []string{sandbox.RotateFunction, sandbox.RevokeFunction, smallest} {
-		w.last[name] = &awslambda.Report{}
-		_, err := s.AddFunction(name, program(b, name), time.Minute, nil, func(c *awslambda.Config) {
-			c.MemoryMB = deployedMemory
-			c.OnReport = func(r awslambda.Report) { *w.last[name] = r }
-		})
-		if err != nil {
-			b.Fatal(err)
-		}
+		w.deploy(name, nil)
 	}
 	return w
+}
+
+// deploy adds a function, or takes the place of the one of that name.
+func (w *world) deploy(name string, environment map[string]string) {
+	w.Helper()
+	w.last[name] = &awslambda.Report{}
+	_, err := w.AddFunction(name, program(w.B, name), time.Minute, environment, func(c *awslambda.Config) {
+		c.MemoryMB = deployedMemory
+		c.OnReport = func(r awslambda.Report) { *w.last[name] = r }
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
 }
 
 // clearAWS takes the machine's own AWS out of the environment.
@@ -160,12 +169,12 @@ func (w *world) rotate() (took time.Duration) {
 	return took
 }
 
-// lifeOfSmallest gives the smallest function as many events as a rotation has, in one environment.
-func (w *world) lifeOfSmallest() {
+// live gives a function that is measured beside as many events as a rotation has, in one environment.
+func (w *world) live(function string) {
 	w.Helper()
-	w.Lambda.Recycle(smallest)
+	w.Lambda.Recycle(function)
 	for range steps {
-		w.invoke(smallest, struct{}{})
+		w.invoke(function, struct{}{})
 	}
 }
 
