@@ -168,8 +168,12 @@ func (h *Handler) measure(secret string, result Result, took time.Duration, err 
 		{Name: MetricNotBootstrapped, Unit: telemetry.Count, Value: flag(result.Outcome == NotBootstrapped)},
 	}
 	if result.Health != nil {
+		var oldest float64
+		if age := result.Health.OldestSuperseded; age != nil {
+			oldest = age.Seconds()
+		}
 		samples = append(samples,
-			telemetry.Sample{Name: MetricOldestSuperseded, Unit: telemetry.Seconds, Value: result.Health.OldestSuperseded.Seconds()},
+			telemetry.Sample{Name: MetricOldestSuperseded, Unit: telemetry.Seconds, Value: oldest},
 			telemetry.Sample{Name: MetricFreeLabels, Unit: telemetry.Count, Value: float64(result.Health.FreeLabels)},
 			telemetry.Sample{Name: MetricRotationUnderWay, Unit: telemetry.Count, Value: flag(result.Health.RotationUnderWay)},
 			telemetry.Sample{Name: MetricRotationOff, Unit: telemetry.Count, Value: flag(result.Health.RotationOff)},

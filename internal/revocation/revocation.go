@@ -86,10 +86,10 @@ type Taken struct {
 
 // Health is what the metrics and alarms look at.
 type Health struct {
-	CurrentKeyID        string `json:"currentKeyId,omitempty"` // "": not known, and neither is its expiry nor its age
-	CurrentKeyExpiresIn Span   `json:"currentKeyExpiresInSeconds,omitzero"`
-	CurrentKeyAge       Span   `json:"currentKeyAgeSeconds,omitzero"`
-	OldestSuperseded    Span   `json:"oldestSupersededSeconds,omitzero"`
+	CurrentKeyID        string `json:"currentKeyId,omitempty"`               // "": not known
+	CurrentKeyExpiresIn *Span  `json:"currentKeyExpiresInSeconds,omitempty"` // nil: not known, as its age; 0 is a time
+	CurrentKeyAge       *Span  `json:"currentKeyAgeSeconds,omitempty"`
+	OldestSuperseded    *Span  `json:"oldestSupersededSeconds,omitempty"` // nil: none is
 	FreeLabels          int    `json:"freeLabels"`
 	RotationUnderWay    bool   `json:"rotationUnderWay,omitempty"`
 	RotationOff         bool   `json:"rotationOff,omitempty"`

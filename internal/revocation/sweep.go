@@ -208,11 +208,14 @@ func health(v *view, taken []Taken) *Health {
 	}
 	if row, ok := v.currentKey(); ok {
 		h.CurrentKeyID = row.ID
-		h.CurrentKeyExpiresIn, h.CurrentKeyAge = Span{row.ExpiresAt.Sub(v.RegistryNow)}, Span{v.RegistryNow.Sub(row.CreatedAt)}
+		h.CurrentKeyExpiresIn, h.CurrentKeyAge = &Span{row.ExpiresAt.Sub(v.RegistryNow)}, &Span{v.RegistryNow.Sub(row.CreatedAt)}
 	}
 	for _, version := range v.Versions {
-		if age := v.Now.Sub(lastMark(version)); len(version.Marks) > 0 && !version.Has(vault.Current) && !gone[version.ID] && age > h.OldestSuperseded.Duration {
-			h.OldestSuperseded = Span{age}
+		if len(version.Marks) == 0 || version.Has(vault.Current) || gone[version.ID] {
+			continue
+		}
+		if age := v.Now.Sub(lastMark(version)); h.OldestSuperseded == nil || age > h.OldestSuperseded.Duration {
+			h.OldestSuperseded = &Span{age}
 		}
 	}
 	return h
