@@ -96,9 +96,9 @@ BENCH ?= .
 COUNT ?= 1
 
 bench: go ## Measure what it costs, beside the smallest function (docs/performance.md): make bench BENCH=ColdStart COUNT=6 for benchstat
-	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip 'Instructions|Zip|ManyKeys|Crowd' -benchtime 60x -count $(COUNT) -timeout 1h
+	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip 'Instructions|Zip|ManyKeys|Demo|Crowd' -benchtime 60x -count $(COUNT) -timeout 1h
 	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip '^BenchmarkColdStart$$|Rotation|Idle|Memory|Crowd' -benchtime 5x -count $(COUNT) -timeout 1h
-	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip 'Cold|Zip|Rotation|Idle|Memory|ManyKeys' -benchtime 1x -count $(COUNT) -timeout 1h
+	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip 'Cold|Zip|Rotation|Idle|Memory|ManyKeys|Demo' -benchtime 1x -count $(COUNT) -timeout 1h
 
 clean: ## Remove what was built
 	rm -rf $(BUILD)

@@ -15,10 +15,11 @@ import (
 
 // sources are the programs that are measured.
 var sources = map[string]string{
-	"rotate": "quilt-rotate/functions/rotate",
-	"revoke": "quilt-rotate/functions/revoke",
-	smallest: "./testdata/smallest",
-	calling:  "./testdata/calling",
+	"rotate":       "quilt-rotate/functions/rotate",
+	"revoke":       "quilt-rotate/functions/revoke",
+	"quilt-rotate": "quilt-rotate/cmd/quilt-rotate",
+	smallest:       "./testdata/smallest",
+	calling:        "./testdata/calling",
 }
 
 var folder string // of what is built
