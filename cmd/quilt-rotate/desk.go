@@ -4,8 +4,10 @@ import (
 	"context"
 	"sync"
 
+	"quilt-rotate/internal/care"
 	"quilt-rotate/internal/cloud"
 	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -24,4 +26,36 @@ func openDesk(ctx context.Context, c *terminal.Console, resultIsJSON, confirmed 
 		confirm = func(context.Context, string, string) error { return nil }
 	}
 	return &procedure.Desk{Cloud: aws, Tell: progress, Confirm: confirm}, sync.OnceFunc(progress.Close), nil
+}
+
+// deskOptions are those of a command that works on one secret and asks its registry.
+type deskOptions struct {
+	secretArgument
+	registryOptions
+	jsonOption
+	yesOption
+}
+
+// A secretDesk is a desk with a secret on it, and the registry of the secret's keys at hand.
+type secretDesk struct {
+	*procedure.Desk
+	close    func() // for the caller, before it prints a result; a second time does nothing
+	secret   *care.Secret
+	registry *quilt.Client
+}
+
+// openDesk opens the secret and reaches its registry.
+func (o deskOptions) openDesk(ctx context.Context, c *terminal.Console) (_ *secretDesk, err error) {
+	d := &secretDesk{}
+	if d.Desk, d.close, err = openDesk(ctx, c, o.JSON, o.Yes); err != nil {
+		return nil, err
+	}
+	if d.secret, err = o.open(ctx, d.Cloud); err == nil {
+		d.registry, err = o.ofSecret(ctx, d.secret)
+	}
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
 }

@@ -11,11 +11,8 @@ import (
 )
 
 type emergencyCommand struct {
-	secretArgument
-	registryOptions
+	deskOptions
 	loginOptions
-	jsonOption
-	yesOption
 	Version     string `placeholder:"ID" help:"Version whose key has leaked: its id, or how it begins. Default: the current one."`
 	Anyway      bool   `help:"Revoke the leaked key even where another secret in care holds it, or that cannot be seen."`
 	SkipRestart bool   `help:"Do not restart the services that the tag quilt-rotate:restart names."`
@@ -36,25 +33,17 @@ With --json: an object with secret, arn, leaked {versionId, keyId, fingerprint},
 }
 
 func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, closeDesk, err := openDesk(ctx, c, o.JSON, o.Yes)
+	d, err := o.openDesk(ctx, c)
 	if err != nil {
 		return err
 	}
-	defer closeDesk()
-	s, err := o.open(ctx, d.Cloud)
-	if err != nil {
-		return err
-	}
-	registry, err := o.ofSecret(ctx, s)
-	if err != nil {
-		return err
-	}
-	done, err := d.Emergency(ctx, s, procedure.EmergencyOptions{
-		Registry: registry, LogIn: o.logIn(c), Version: o.Version, Anyway: o.Anyway, Unasked: o.Yes || !c.Interactive(), SkipRestart: o.SkipRestart,
+	defer d.close()
+	done, err := d.Emergency(ctx, d.secret, procedure.EmergencyOptions{
+		Registry: d.registry, LogIn: o.logIn(c), Version: o.Version, Anyway: o.Anyway, Unasked: o.Yes || !c.Interactive(), SkipRestart: o.SkipRestart,
 		RestartTime: time.Duration(o.RestartFor),
 		Patience:    procedure.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)},
 	})
-	closeDesk()
+	d.close()
 	if o.JSON {
 		if jsonErr := c.JSON(done); jsonErr != nil {
 			return jsonErr

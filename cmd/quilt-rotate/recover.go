@@ -8,11 +8,8 @@ import (
 )
 
 type recoverCommand struct {
-	secretArgument
-	registryOptions
+	deskOptions
 	loginOptions
-	yesOption
-	jsonOption
 	Replace  bool `help:"Put a new key in although the current one logs in: it has leaked, and no rotation can replace it."`
 	NewOwner bool `help:"The new key may be another registry user's than the old one was; you are asked to confirm it."`
 }
@@ -27,20 +24,12 @@ With --json: an object as that of quilt-rotate bootstrap.`
 }
 
 func (o *recoverCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, closeDesk, err := openDesk(ctx, c, o.JSON, o.Yes)
+	d, err := o.openDesk(ctx, c)
 	if err != nil {
 		return err
 	}
-	defer closeDesk()
-	s, err := o.open(ctx, d.Cloud)
-	if err != nil {
-		return err
-	}
-	registry, err := o.ofSecret(ctx, s)
-	if err != nil {
-		return err
-	}
-	done, err := d.Recover(ctx, procedure.Recovery{Secret: s, Registry: registry, NewOwner: o.NewOwner, Replace: o.Replace, LogIn: o.logIn(c)})
-	closeDesk()
+	defer d.close()
+	done, err := d.Recover(ctx, procedure.Recovery{Secret: d.secret, Registry: d.registry, NewOwner: o.NewOwner, Replace: o.Replace, LogIn: o.logIn(c)})
+	d.close()
 	return printKeyIn(c, o.jsonOption, done, err)
 }

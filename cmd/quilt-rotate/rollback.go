@@ -8,10 +8,7 @@ import (
 )
 
 type rollbackCommand struct {
-	secretArgument
-	registryOptions
-	yesOption
-	jsonOption
+	deskOptions
 	NewOwner bool   `help:"The version's key may be another registry user's than the current one; you are asked to confirm it."`
 	To       string `placeholder:"VERSION" help:"Version to move back to: its id, or the beginning of it. Default: the one that was current last (AWSPREVIOUS)."`
 }
@@ -27,21 +24,13 @@ With --json: an object with secret, arn, fromVersionId, toVersionId, key {keyId,
 }
 
 func (o *rollbackCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, closeDesk, err := openDesk(ctx, c, o.JSON, o.Yes)
+	d, err := o.openDesk(ctx, c)
 	if err != nil {
 		return err
 	}
-	defer closeDesk()
-	s, err := o.open(ctx, d.Cloud)
-	if err != nil {
-		return err
-	}
-	registry, err := o.ofSecret(ctx, s)
-	if err != nil {
-		return err
-	}
-	done, err := d.Rollback(ctx, s, procedure.RollbackOptions{Registry: registry, To: o.To, NewOwner: o.NewOwner})
-	closeDesk()
+	defer d.close()
+	done, err := d.Rollback(ctx, d.secret, procedure.RollbackOptions{Registry: d.registry, To: o.To, NewOwner: o.NewOwner})
+	d.close()
 	if o.JSON && done.Secret != "" { // also where it failed: what was moved is told
 		if jsonErr := c.JSON(done); jsonErr != nil {
 			return jsonErr
