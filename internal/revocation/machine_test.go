@@ -232,8 +232,11 @@ func (m *machine) tail() string {
 	return strings.Join(told[max(0, len(told)-25):], "\n")
 }
 
-// rotate is RotateSecret, followed to its end.
-func (m *machine) rotate(*rapid.T) { _ = m.secret.Rotate() }
+// rotate is RotateSecret, followed to its end, or to the end of the stuck one that a refusal goes on with.
+func (m *machine) rotate(*rapid.T) {
+	_ = m.secret.Rotate()
+	_ = m.Secrets.WaitRotation(context.Background(), m.secret.ARN)
+}
 
 // begin starts a rotation whose steps other actions run.
 func (m *machine) begin(t *rapid.T) {
