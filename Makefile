@@ -24,18 +24,20 @@ demo: build ## Watch the life of a key: rotated under load, held, revoked (on a 
 	@$(BUILD)/quilt-rotate demo
 
 # Two at a time, since those of the command and of the deployment wait more than they compute; the longest first.
-test: go ## Run go vet, the gofmt check, all tests (the packages' with the race detector, where there is a C compiler), and every crash
+test: go ## Run go vet, the gofmt check, all tests, the deployment's too, and every crash; the packages' with the race detector, where there is a C compiler (the command's: make race)
 	@$(MAKE) --no-print-directory -j2 test-packages test-infra test-command test-crashes
+	@$(NODE20) || $(NO_NODE)
 
 test-packages: go
 	$(GO) vet ./...
 	@unformatted=$$(find . -name node_modules -prune -o -name '*.go' -print | xargs $$($(GO) env GOROOT)/bin/gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi
-	@packages=$$($(GO) list ./... | grep -v '^quilt-rotate/cmd/') && $(RACE); echo "$(GO) test $$race ./... (without cmd)"; $(GO) test $$race $$packages
+	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then race=-race; else echo "no C compiler: testing WITHOUT the race detector" >&2; fi; \
+	packages=$$($(GO) list ./... | grep -v '^quilt-rotate/cmd/') && echo "$(GO) test $$race ./... (without cmd)" && $(GO) test $$race $$packages
 	$(GO) vet -tags awsconfig ./internal/function && $(GO) test -tags awsconfig ./internal/function
 
 test-command: go
-	$(GO) test ./cmd/quilt-rotate -parallel 8
+	$(GO) test ./cmd/... -parallel 8
 
 # Under the race detector these go through a sample.
 test-crashes: go
@@ -44,9 +46,8 @@ test-crashes: go
 
 # Every program that a script starts takes its time under the race detector, so that this takes minutes, and every eighth page is typed.
 race: go ## Test the command with the race detector, too (minutes)
-	@$(RACE); echo "$(GO) test $$race ./cmd/quilt-rotate"; $(GO) test $$race ./cmd/quilt-rotate -parallel 8
-
-RACE := if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then race=-race; else echo "no C compiler: testing WITHOUT the race detector" >&2; fi
+	@if [ "$$($(GO) env CGO_ENABLED)" != 1 ]; then echo "the race detector needs a C compiler: install gcc or clang" >&2; exit 1; fi
+	$(GO) test -race ./cmd/... -parallel 8
 
 # The command's version names the revision, where git will tell it: git refuses a checkout of another user's.
 build: go ## Build both functions for this machine, and the command, into build/
@@ -130,7 +131,9 @@ golden: go node ## Write the deployment's golden templates, schema and list of a
 
 test-infra: go ## Test the deployment (needs Node 20 or later)
 	@if $(NODE20); then echo "cd infra && $(GO) vet ./... && $(GO) test ./..."; cd infra && $(GO) vet ./... && $(GO) test ./...; \
-	else echo "SKIPPED: test-infra: Node 20 or later is not installed, so the deployment (infra/) is NOT tested" >&2; fi
+	else $(NO_NODE); fi
+
+NO_NODE := echo "SKIPPED: test-infra: Node 20 or later is not installed, so the deployment (infra/) is NOT tested" >&2
 
 node:
 	@$(NODE20) || { echo "Node 20 or later is needed: get it from https://nodejs.org" >&2; exit 1; }
