@@ -233,10 +233,10 @@ func planOrphans(w World, p Policy) []Action {
 	if !w.listCounts() {
 		return nil
 	}
-	labelled := w.labelled()
+	labelled, ours := w.labelled(), w.ours()
 	var actions []Action
 	for _, k := range w.List {
-		if !w.madeForThis(k) || labelled[k.ID] || k.UserEmail != w.Owner {
+		if !ours(k) || labelled[k.ID] || k.UserEmail != w.Owner {
 			continue
 		}
 		orphan := k // whose address is taken, so that not every key of the list is moved to the heap
@@ -275,9 +275,9 @@ func (w World) holders(k quilt.APIKey) (held Version, unread bool) {
 
 // orphanCandidates tells whether any key in the list may be an orphan, so that the values of versions without a key label must be read.
 func (w World) orphanCandidates() bool {
-	labelled := w.labelled()
+	labelled, ours := w.labelled(), w.ours()
 	for _, k := range w.List {
-		if w.madeForThis(k) && !labelled[k.ID] {
+		if ours(k) && !labelled[k.ID] {
 			return true
 		}
 	}

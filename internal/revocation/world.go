@@ -145,9 +145,15 @@ func (w World) ambiguous(row quilt.APIKey, holder apikey.Key) bool {
 }
 
 // madeForThis tells whether the key's name has this secret's mark.
-func (w World) madeForThis(row quilt.APIKey) bool {
-	mark, marked := apikey.MarkOf(row.Name)
-	return marked && mark == apikey.SecretMark(w.SecretARN)
+func (w World) madeForThis(row quilt.APIKey) bool { return w.ours()(row) }
+
+// ours is madeForThis for many keys: the mark, a hash, is made once.
+func (w World) ours() func(quilt.APIKey) bool {
+	own := apikey.SecretMark(w.SecretARN)
+	return func(row quilt.APIKey) bool {
+		mark, marked := apikey.MarkOf(row.Name)
+		return marked && mark == own
+	}
 }
 
 // madeForAnother tells whether the key's name has another secret's mark. Secrets come to share a key when somebody copies a value; then it is

@@ -57,6 +57,9 @@ func short(versionID string) string {
 var markForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^` + markPrefix + `([0-9]{8}T[0-9]{6}Z):(.{1,8})$`) })
 
 func parseMark(label string) (Mark, bool) {
+	if !strings.HasPrefix(label, markPrefix) { // most are none, and then nothing is compiled
+		return Mark{}, false
+	}
 	m := markForm().FindStringSubmatch(label)
 	if m == nil {
 		return Mark{}, false
