@@ -29,7 +29,7 @@ func BenchmarkSweepOfManyKeys(b *testing.B) {
 			beside(b, "ns/byte", perByte, perByteFew)
 			b.ReportMetric(own.median(), "ms")
 			b.ReportMetric(ownFew.median(), "ms-beside")
-			b.ReportMetric(float64(many.received["registry"])/float64(count), "bytes/key")
+			b.ReportMetric(float64(many.counted().received["registry"])/float64(count), "bytes/key")
 			b.ReportMetric(memory.median(), "KiB-peak")
 			b.ReportMetric(memoryFew.median(), "KiB-peak-beside")
 		})
@@ -61,5 +61,5 @@ func (u user) sweep() (took time.Duration, received float64) {
 	u.Lambda.Recycle(sandbox.RevokeFunction)
 	u.forget()
 	u.invoke(sandbox.RevokeFunction, map[string]string{"secretId": u.arn})
-	return u.last[sandbox.RevokeFunction].Duration - time.Duration(u.services.Load()), float64(u.received["registry"] + u.received["secretsmanager"])
+	return u.last[sandbox.RevokeFunction].Duration - u.counted().busy, float64(u.counted().received["registry"] + u.counted().received["secretsmanager"])
 }
