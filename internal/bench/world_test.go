@@ -3,6 +3,7 @@ package bench_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -22,6 +23,8 @@ import (
 
 // deployedMemory is what the deployment gives the functions, in MB (infra/keyrotation).
 const deployedMemory = 256
+
+var functionMemory = flag.Int("function-memory", deployedMemory, "memory that the functions have, in MB")
 
 // The functions that the others are measured beside.
 const (
@@ -63,7 +66,7 @@ func (w *world) deploy(name string, environment map[string]string) {
 	w.Helper()
 	w.last[name] = &awslambda.Report{}
 	_, err := w.AddFunction(name, program(w.B, name), time.Minute, environment, func(c *awslambda.Config) {
-		c.MemoryMB = deployedMemory
+		c.MemoryMB = *functionMemory
 		c.OnReport = func(r awslambda.Report) { *w.last[name] = r }
 	})
 	if err != nil {
