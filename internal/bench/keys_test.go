@@ -3,49 +3,56 @@ package bench_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/sandbox"
 )
 
-// BenchmarkSweepOfManyKeys is a sweep of a user who has that many keys, since each sweep lists all of them. Its own time, that of the registry and the
-// network left out, stands beside that for ten keys, per byte received; so does its memory.
+// BenchmarkSweepOfManyKeys is a sweep of a user who has that many keys, since each sweep lists all of them, and the most memory of it. The ratio is
+// of what a further byte costs: beyond 10,000 keys, beside that between 1,000 and 10,000. What a sweep of few keys takes has no part in it, being the
+// same for all, so that a time that grows faster than the bytes received shows as more than 1.
 func BenchmarkSweepOfManyKeys(b *testing.B) {
-	for _, count := range []int{1000, 10000, 200000} {
-		b.Run(fmt.Sprint(count), func(b *testing.B) {
-			many, few := newUser(b, count), newUser(b, 10)
-			var own, ownFew, perByte, perByteFew, memory, memoryFew sample
-			for b.Loop() {
-				took, bytes := many.sweep()
-				own.add(milliseconds(took))
-				perByte.add(float64(took) / bytes)
-				memory.add(kilobytes(many.last[sandbox.RevokeFunction].PeakMemory))
-				took, bytes = few.sweep()
-				ownFew.add(milliseconds(took))
-				perByteFew.add(float64(took) / bytes)
-				memoryFew.add(kilobytes(few.last[sandbox.RevokeFunction].PeakMemory))
-			}
-			beside(b, "ns/byte", perByte, perByteFew)
-			b.ReportMetric(own.median(), "ms")
-			b.ReportMetric(ownFew.median(), "ms-beside")
-			b.ReportMetric(float64(many.received["registry"])/float64(count), "bytes/key")
-			b.ReportMetric(memory.median(), "KiB-peak")
-			b.ReportMetric(memoryFew.median(), "KiB-peak-beside")
-		})
+	few, some, many := newUser(b, 1000), newUser(b, 10000), newUser(b, 200000)
+	users := []*user{few, some, many}
+	for b.Loop() {
+		for _, u := range users {
+			u.measure()
+		}
 	}
+	b.ReportMetric(0, "ns/op")
+	reportGrowth(b, "ratio", 0.5, few, some, many)
+	reportGrowth(b, "ratio-of-quartiles", 0.25, few, some, many)
+	b.ReportMetric(some.nanosecondsPerByte(few, 0.5), "ns/byte-beside")
+	b.ReportMetric(many.nanosecondsPerByte(some, 0.5), "ns/byte")
+	for _, u := range users {
+		u.report()
+	}
+}
+
+func reportGrowth(b *testing.B, unit string, quantile float64, few, some, many *user) {
+	b.Helper()
+	beside := some.nanosecondsPerByte(few, quantile)
+	if beside <= 0 {
+		b.Fatalf("a sweep of %d keys took no longer than one of %d: the machine is too busy to measure on", some.keys, few.keys)
+	}
+	b.ReportMetric(many.nanosecondsPerByte(some, quantile)/beside, unit)
 }
 
 // A user has a secret, and many keys of other secrets beside.
 type user struct {
 	*world
-	arn string
+	arn  string
+	keys int
+
+	own      sample // milliseconds that the function took by itself, its start, the services and the network left out
+	memory   sample // KiB
+	received float64
 }
 
-func newUser(b *testing.B, keys int) user {
+func newUser(b *testing.B, keys int) *user {
 	b.Helper()
 	w := newWorld(b)
-	u := user{w, w.secret()}
+	u := &user{world: w, arn: w.secret(), keys: keys}
 	for i := range keys - 1 {
 		name := fmt.Sprintf("bench/%d/%d", keys, i)
 		w.Registry.MintKey(sandbox.UserEmail, apikey.Name(name, w.Clock.Now(), name), 90)
@@ -54,12 +61,25 @@ func newUser(b *testing.B, keys int) user {
 	return u
 }
 
-// sweep sweeps in a cold environment, so that its memory is that of this sweep, and tells the time that the function took by itself, its start
-// left out.
-func (u user) sweep() (took time.Duration, received float64) {
+// measure sweeps in a cold environment, so that its memory is that of this sweep.
+func (u *user) measure() {
 	u.Helper()
 	u.Lambda.Recycle(sandbox.RevokeFunction)
-	u.forget()
-	u.invoke(sandbox.RevokeFunction, map[string]string{"secretId": u.arn})
-	return u.last[sandbox.RevokeFunction].Duration - time.Duration(u.services.Load()), float64(u.received["registry"] + u.received["secretsmanager"])
+	u.sweep(u.arn)
+	counted, last := u.counted(), u.last[sandbox.RevokeFunction]
+	u.own.add(milliseconds(last.Duration - counted.busy))
+	u.memory.add(kilobytes(last.PeakMemory))
+	u.received = float64(counted.received[registry] + counted.received[secretsManager])
+}
+
+// nanosecondsPerByte is what each byte costs that a sweep receives beyond those of a user with fewer keys.
+func (u *user) nanosecondsPerByte(fewer *user, quantile float64) float64 {
+	return 1e6 * (u.own.quantile(quantile) - fewer.own.quantile(quantile)) / (u.received - fewer.received)
+}
+
+func (u *user) report() {
+	u.Helper()
+	u.ReportMetric(u.own.median(), fmt.Sprint("ms-", u.keys))
+	u.ReportMetric(u.memory.median(), fmt.Sprint("KiB-peak-", u.keys))
+	u.ReportMetric(u.received/float64(u.keys), fmt.Sprint("bytes/key-", u.keys))
 }

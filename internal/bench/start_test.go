@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"encoding/json"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -11,7 +12,7 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// functions are the two that are deployed, each with an event that it ends at once.
+// functions are the two that are deployed.
 var functions = []string{sandbox.RotateFunction, sandbox.RevokeFunction}
 
 // BenchmarkColdStart is the time from the start of a function's process to its first request for an event, beside the smallest handler's.
@@ -19,22 +20,46 @@ func BenchmarkColdStart(b *testing.B) {
 	for _, name := range functions {
 		b.Run(name, func(b *testing.B) {
 			w := newWorld(b)
-			start := func(function string) float64 {
-				w.Lambda.Recycle(function)
-				_, _, err := w.Lambda.Invoke(b.Context(), function, []byte("[]")) // which both refuse: nothing but the start is of interest
-				if err != nil {
-					b.Fatal(err)
-				}
-				return milliseconds(w.last[function].InitDuration)
-			}
 			var measured, yardstick sample
 			for b.Loop() {
-				measured.add(start(name))
-				yardstick.add(start(smallest))
+				measured.add(w.start(name, "BadEvent"))
+				yardstick.add(w.start(smallest, ""))
 			}
 			beside(b, "ms", measured, yardstick)
 		})
 	}
+}
+
+// start starts a function with an event that both of ours refuse, since nothing but the start is of interest, and tells how many milliseconds that
+// took. It fails unless the function answers with that type of error, or without one: what cannot start takes no time.
+func (w *world) start(function, wanted string) (took float64) {
+	w.Helper()
+	w.Lambda.Recycle(function)
+	answer, functionError, err := w.Lambda.Invoke(w.Context(), function, []byte("[]"))
+	if err != nil {
+		w.Fatal(err)
+	}
+	if got := errorType(answer, functionError); got != wanted {
+		w.Fatalf("%s answers with the error %q, not %q: %s", function, got, wanted, answer)
+	}
+	if w.last[function].InitDuration <= 0 {
+		w.Fatalf("%s was not started: the host told no time", function)
+	}
+	return milliseconds(w.last[function].InitDuration)
+}
+
+// errorType is what a function calls its failure; "" where it did not fail.
+func errorType(answer []byte, functionError string) string {
+	if functionError == "" {
+		return ""
+	}
+	var failure struct {
+		Type string `json:"errorType"`
+	}
+	if json.Unmarshal(answer, &failure) != nil || failure.Type == "" {
+		return functionError
+	}
+	return failure.Type
 }
 
 // BenchmarkColdStartInstructions counts the instructions up to the first request for an event, which is the same on a busy machine. What the kernel

@@ -62,6 +62,6 @@ func publicAuthorities(b *testing.B) (certificates []byte) {
 			return certificates
 		}
 	}
-	b.Skip("SKIPPED: the machine's public authorities are not found, so memory with TLS is NOT measured")
+	b.Skip("SKIPPED: the machine's public authorities are not found, so nothing is measured behind TLS")
 	return nil
 }

@@ -3,10 +3,10 @@ package bench_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,12 +18,13 @@ import (
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awslambda"
 	"quilt-rotate/internal/sandbox/sandboxtest"
-	"quilt-rotate/internal/sandbox/wire"
 	"quilt-rotate/internal/vault"
 )
 
 // deployedMemory is what the deployment gives the functions, in MB (infra/keyrotation).
 const deployedMemory = 256
+
+var functionMemory = flag.Int("function-memory", deployedMemory, "memory that the functions have, in MB")
 
 // The functions that the others are measured beside.
 const (
@@ -39,10 +40,9 @@ type world struct {
 	*testing.B
 	last map[string]*awslambda.Report // of each function, its last invocation's
 
-	made     int
-	services atomic.Int64 // nanoseconds that the services took
-	requests map[string]int
-	received map[string]int // bytes of answers
+	made int
+	far  bool // behind a network
+	counter
 }
 
 func newWorld(b *testing.B) *world {
@@ -53,7 +53,8 @@ func newWorld(b *testing.B) *world {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = s.Close() })
-	w := &world{Sandbox: s, B: b, last: map[string]*awslambda.Report{}, requests: map[string]int{}, received: map[string]int{}}
+	w := &world{Sandbox: s, B: b, last: map[string]*awslambda.Report{}}
+	w.forget()
 	for _, name := range []string{sandbox.RotateFunction, sandbox.RevokeFunction, smallest} {
 		w.deploy(name, nil)
 	}
@@ -65,7 +66,7 @@ func (w *world) deploy(name string, environment map[string]string) {
 	w.Helper()
 	w.last[name] = &awslambda.Report{}
 	_, err := w.AddFunction(name, program(w.B, name), time.Minute, environment, func(c *awslambda.Config) {
-		c.MemoryMB = deployedMemory
+		c.MemoryMB = *functionMemory
 		c.OnReport = func(r awslambda.Report) { *w.last[name] = r }
 	})
 	if err != nil {
@@ -84,23 +85,7 @@ func clearAWS(b *testing.B) {
 }
 
 // slow lets each service take that long for a request, and counts what it is asked.
-func (w *world) slow(each time.Duration) {
-	w.Hooks.Set(func(c *wire.Call, next func()) {
-		began := time.Now()
-		time.Sleep(each)
-		next()
-		w.services.Add(int64(time.Since(began)))
-		w.requests[c.Service]++ // the functions ask one thing after the other
-		w.received[c.Service] += len(c.Answer)
-	})
-}
-
-// forget starts the counts anew.
-func (w *world) forget() {
-	w.services.Store(0)
-	clear(w.requests)
-	clear(w.received)
-}
+func (w *world) slow(each time.Duration) { w.Hooks.Set(w.count(each)) }
 
 // invoke has a function process an event. The smallest one takes any.
 func (w *world) invoke(function string, event any) (answer []byte) {
@@ -167,6 +152,15 @@ func (w *world) rotate() (took time.Duration) {
 		w.Fatal(err)
 	}
 	return took
+}
+
+// sweep sweeps a secret once, and tells how long that took.
+func (w *world) sweep(arn string) (took time.Duration) {
+	w.Helper()
+	w.forget()
+	began := time.Now()
+	w.invoke(sandbox.RevokeFunction, map[string]string{"secretId": arn})
+	return time.Since(began)
 }
 
 // live gives a function that is measured beside as many events as a rotation has, in one environment.
