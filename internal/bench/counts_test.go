@@ -16,8 +16,8 @@ const (
 	secretsManager = "secretsmanager"
 )
 
-// mostConnections is how many connections an environment may open to each service: two, since two reads may go side by side.
-const mostConnections = 2
+// connections is how many an environment opens to each service: all of its requests use the same one.
+const connections = 1
 
 // counts are what the services were asked since [counter.forget].
 type counts struct {
@@ -97,12 +97,12 @@ func (c counts) check(b *testing.B, wanted map[string]int) {
 	}
 }
 
-// checkConnections fails where more were opened to a service than are needed, or none, so that something else was measured than the network.
+// checkConnections fails where more were opened to a service than one, or none, so that something else was measured than the network.
 func (c counts) checkConnections(b *testing.B) {
 	b.Helper()
 	for _, service := range []string{registry, secretsManager} {
-		if n := c.connections[service]; n < 1 || n > mostConnections {
-			b.Fatalf("there were %d connections to %s, not 1 to %d", n, service, mostConnections)
+		if n := c.connections[service]; n != connections {
+			b.Fatalf("there were %d connections to %s, not %d", n, service, connections)
 		}
 	}
 }

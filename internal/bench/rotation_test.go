@@ -10,7 +10,7 @@ import (
 // latency is what each request takes, at the service or on the way, where its time is of interest.
 const latency = 20 * time.Millisecond
 
-// What the design's table allows (docs/design.md).
+// What golden tests of internal/rotation and internal/revocation hold as well.
 var (
 	requestsOfRotation  = map[string]int{registry: 5, secretsManager: 14}
 	requestsOfIdleSweep = map[string]int{registry: 1, secretsManager: 2}
