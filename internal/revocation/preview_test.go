@@ -462,3 +462,21 @@ func TestAResultGoesThroughJSON(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestATimeOfNothingIsTold(t *testing.T) {
+	// Protects programs that read a sweep's answer: a key that was just made has an age, of 0 seconds, and only one that is not known has none.
+	t.Parallel()
+	for name, test := range map[string]struct {
+		health Health
+		want   string
+	}{
+		"just now":  {Health{CurrentKeyExpiresIn: &Span{}, CurrentKeyAge: &Span{}, OldestSuperseded: &Span{}}, `{"currentKeyExpiresInSeconds":0,"currentKeyAgeSeconds":0,"oldestSupersededSeconds":0,"freeLabels":0}`},
+		"not known": {Health{}, `{"freeLabels":0}`},
+	} {
+		got, err := json.Marshal(test.health)
+		must(t, err)
+		if string(got) != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
+}

@@ -79,8 +79,8 @@ func (s *Server) SetReplicaStatus(secretID, region, status, message string) erro
 	return err
 }
 
-// WaitRotation waits until no rotation of the secret runs, nor the last step of one that another took the place of. It returns nil if the last one succeeded or there was none,
-// else why it did not: a *StepError or ErrAbandoned.
+// WaitRotation waits until no rotation of the secret runs, nor the last step of one that another took the place of. It
+// returns nil if the last one succeeded or there was none, else why it did not: a *StepError or ErrAbandoned.
 func (s *Server) WaitRotation(ctx context.Context, secretID string) error {
 	for {
 		idle, err := s.lastRotation(secretID)
