@@ -5,7 +5,7 @@ import (
 	"os"
 	"time"
 
-	"quilt-rotate/internal/demo"
+	"quilt-rotate/internal/sandbox/demo"
 	"quilt-rotate/internal/terminal"
 )
 

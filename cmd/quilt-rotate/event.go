@@ -12,9 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
-	"quilt-rotate/internal/demo/scene"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awssecrets"
+	"quilt-rotate/internal/sandbox/demo/scene"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
 )

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"quilt-rotate/internal/demo/scene"
 	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/sandbox/demo/scene"
 )
 
 // functionsOption says where the built functions are.

@@ -10,10 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 
-	"quilt-rotate/internal/demo"
-	"quilt-rotate/internal/demo/scene"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/demo"
+	"quilt-rotate/internal/sandbox/demo/scene"
 	"quilt-rotate/internal/terminal"
 )
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"quilt-rotate/internal/demo/scene"
+	"quilt-rotate/internal/sandbox/demo/scene"
 )
 
 // folder holds the built functions.

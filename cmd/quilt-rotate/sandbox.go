@@ -9,11 +9,11 @@ import (
 	"syscall"
 	"time"
 
-	"quilt-rotate/internal/demo/scene"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awsathena"
+	"quilt-rotate/internal/sandbox/demo/scene"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 )

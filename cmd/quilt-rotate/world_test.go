@@ -17,9 +17,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"quilt-rotate/internal/demo/scene"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awsathena"
+	"quilt-rotate/internal/sandbox/demo/scene"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"

@@ -19,8 +19,8 @@ import (
 
 	"gopkg.in/yaml.v2"
 
-	"quilt-rotate/internal/demo/scene"
 	"quilt-rotate/internal/handbook"
+	"quilt-rotate/internal/sandbox/demo/scene"
 	"quilt-rotate/internal/sandbox/wire"
 )
 

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"quilt-rotate/internal/demo/scene"
+	"quilt-rotate/internal/sandbox/demo/scene"
 )
 
 // BenchmarkDemo is the time of `make demo` after the build, in a pipe. Nothing stands beside it: its measure is a person's patience.

@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	quiltkey "quilt-rotate/docs/consumers/go"
-	"quilt-rotate/internal/demo/scene"
+	"quilt-rotate/internal/sandbox/demo/scene"
 )
 
 var functions scene.Functions

@@ -15,8 +15,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"quilt-rotate/internal/demo"
-	"quilt-rotate/internal/demo/scene"
+	"quilt-rotate/internal/sandbox/demo"
+	"quilt-rotate/internal/sandbox/demo/scene"
 	"quilt-rotate/internal/sandbox/wire"
 )
 

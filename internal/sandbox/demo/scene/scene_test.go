@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
-	"quilt-rotate/internal/demo/scene"
 	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/demo/scene"
 	"quilt-rotate/internal/settings"
 )
 

@@ -8,8 +8,8 @@ import (
 	"charm.land/lipgloss/v2"
 	"charm.land/lipgloss/v2/table"
 
-	"quilt-rotate/internal/demo/scene"
 	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/sandbox/demo/scene"
 	"quilt-rotate/internal/terminal"
 )
 

@@ -3,8 +3,8 @@ package demo
 import (
 	"time"
 
-	"quilt-rotate/internal/demo/scene"
 	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/sandbox/demo/scene"
 )
 
 // A Happening is something that the story tells. It holds no key and no words of presentation: a [Screen] finds those.

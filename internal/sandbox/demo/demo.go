@@ -18,10 +18,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/demo/scene"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/demo/scene"
 	"quilt-rotate/internal/sandbox/wire"
 )
 

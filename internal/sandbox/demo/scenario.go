@@ -10,10 +10,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/demo/scene"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/demo/scene"
 	"quilt-rotate/internal/settings"
 )
 
