@@ -4,12 +4,11 @@ GO       ?= go
 BUILD    := build
 FUZZTIME ?= 10s
 SOAK     ?= 15m
-LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # A function for Lambda: static, and the same bytes in every checkout.
 FUNCTION_BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags="-s -w -buildid="
 
-.PHONY: help demo test test-packages test-command test-crashes race build sandbox invoke lint docs spelling picture generate fuzz soak bench clean go
+.PHONY: help demo test test-busy race tools build sandbox invoke lint docs spelling picture generate fuzz soak bench clean go
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { \
@@ -23,31 +22,20 @@ help: ## List the targets
 demo: build ## Watch the life of a key: rotated under load, held, revoked (on a sandbox, in seconds)
 	@$(BUILD)/quilt-rotate demo
 
-# Two at a time, since those of the command and of the deployment wait more than they compute; the longest first.
-test: go ## Run go vet, the gofmt check, all tests, the deployment's too, and every crash; the packages' with the race detector, where there is a C compiler (the command's: make race)
-	@$(MAKE) --no-print-directory -j2 test-packages test-infra test-command test-crashes
-	@$(NODE20) || $(NO_NODE)
+test: go tools node ## Run go vet, the format check and all tests, those of the deployment too
+	@$(UNFORMATTED)
+	@scripts/test
 
-test-packages: go
-	$(GO) vet ./...
-	@unformatted=$$(find . -name node_modules -prune -o -name '*.go' -print | xargs $$($(GO) env GOROOT)/bin/gofmt -l); \
-	if [ -n "$$unformatted" ]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi
-	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then race=-race; else echo "no C compiler: testing WITHOUT the race detector" >&2; fi; \
-	packages=$$($(GO) list ./... | grep -v '^quilt-rotate/cmd/') && echo "$(GO) test $$race ./... (without cmd)" && $(GO) test $$race $$packages
-	$(GO) vet -tags awsconfig ./internal/function && $(GO) test -tags awsconfig ./internal/function
+test-busy: go tools node ## Run the tests while two busy loops per core run beside them
+	@scripts/test -busy
 
-test-command: go
-	$(GO) test ./cmd/... -parallel 8
-
-# Under the race detector these go through a sample.
-test-crashes: go
-	$(GO) test ./internal/revocation -run 'TestEveryCrash|TestMachine' -v -rapid.checks=150
-	$(GO) test ./internal/procedure -run TestEveryCrashOfACommand -parallel 4
-
-# Every program that a script starts takes its time under the race detector, so that this takes minutes, and every eighth page is typed.
-race: go ## Test the command with the race detector, too (minutes)
+race: go tools ## Run the tests with the race detector (needs a C compiler; minutes)
 	@if [ "$$($(GO) env CGO_ENABLED)" != 1 ]; then echo "the race detector needs a C compiler: install gcc or clang" >&2; exit 1; fi
-	$(GO) test -race ./cmd/... -parallel 8
+	@NO_INFRA=1 scripts/test -race
+
+# A format check that needs no tool but Go.
+UNFORMATTED = files=$$(find . -name node_modules -prune -o -name '*.go' -print | xargs $$($(GO) env GOROOT)/bin/gofmt -l); \
+	if [ -n "$$files" ]; then echo "not formatted; run: gofmt -w" $$files >&2; exit 1; fi
 
 # The command's version names the revision, where git will tell it: git refuses a checkout of another user's.
 build: go ## Build both functions for this machine, and the command, into build/
@@ -64,8 +52,19 @@ invoke: build ## Run a function on an event: make invoke EVENT=events/create-sec
 	@if [ -z "$(EVENT)" ]; then echo "name an event: make invoke EVENT=<one of $$(echo events/*.json)>" >&2; exit 2; fi
 	@$(BUILD)/quilt-rotate invoke $(if $(RAW),--raw) "$(EVENT)"
 
-lint: go ## Run golangci-lint (its first run takes minutes: it is built from source)
-	$(GO) run $(LINT) run
+lint: $(BUILD)/tools/golangci-lint ## Run golangci-lint on both modules (the first run builds it, which takes minutes)
+	$(abspath $<) run ./...
+	cd infra && $(abspath $<) run --config ../.golangci.yml ./...
+
+# Tools are built once, outside of the modules that they test, so that their dependencies do not become ours.
+GOTESTSUM     := gotest.tools/gotestsum@v1.13.0
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+tools: $(BUILD)/tools/gotestsum
+
+$(BUILD)/tools/gotestsum $(BUILD)/tools/golangci-lint: Makefile | go
+	@echo "building $(@F)" >&2
+	@GOBIN=$(abspath $(@D)) GOFLAGS= $(GO) install $(if $(filter gotestsum,$(@F)),$(GOTESTSUM),$(GOLANGCI_LINT))
 
 docs: go spelling ## Check the handbook: links, pages of alarms and errors, pictures (npm ci in docs/testdata/mermaid), commands, spelling
 	$(GO) test ./docs/... ./internal/handbook/...
@@ -119,28 +118,30 @@ go:
 # The deployment, a Go module of its own. CONFIG is its one file (infra/README.md).
 
 CONFIG ?= infra/config.yaml
-CDK    := cd infra && CDK_DISABLE_CLI_TELEMETRY=true JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 npx cdk
-NODE20 := node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' 2>/dev/null
+CDK    := cd infra && CDK_DISABLE_CLI_TELEMETRY=true npx cdk
 
-.PHONY: synth deploy golden test-infra node
+.PHONY: synth deploy golden node need-node
 
-synth: go node infra/node_modules ## Check a configuration and write its template into infra/cdk.out: make synth CONFIG=prod.yaml
+synth: go need-node infra/node_modules ## Check a configuration and write its template into infra/cdk.out: make synth CONFIG=prod.yaml
 	@$(CDK) synth --quiet -c config=$(abspath $(CONFIG))
 
-deploy: go node infra/node_modules ## Deploy a configuration: make deploy CONFIG=prod.yaml
+deploy: go need-node infra/node_modules ## Deploy a configuration: make deploy CONFIG=prod.yaml
 	@$(CDK) deploy -c config=$(abspath $(CONFIG))
 
-golden: go node ## Write the deployment's golden templates, schema and list of alarms anew; look at the diff
+golden: go need-node ## Write the deployment's golden templates, schema and list of alarms anew; look at the diff
 	cd infra && $(GO) test ./config ./stack -run 'Golden|Schema|ListOfAlarms' -count=1 -golden
 
-test-infra: go ## Test the deployment (needs Node 20 or later)
-	@if $(NODE20); then echo "cd infra && $(GO) vet ./... && $(GO) test ./..."; cd infra && $(GO) vet ./... && $(GO) test ./...; \
-	else $(NO_NODE); fi
+# The deployment needs Node. Where it is missing or too old, npm (if it is there) installs one into build/node, for this checkout only.
+export PATH := $(CURDIR)/$(BUILD)/node/node_modules/.bin:$(PATH)
+NODE22 := node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 22 ? 1 : 0)' 2>/dev/null
 
-NO_NODE := echo "SKIPPED: test-infra: Node 20 or later is not installed, so the deployment (infra/) is NOT tested" >&2
-
+# The tests run without Node, too, and skip those of the deployment.
 node:
-	@$(NODE20) || { echo "Node 20 or later is needed: get it from https://nodejs.org" >&2; exit 1; }
+	@$(NODE22) || ! command -v npm >/dev/null || { echo "installing Node 22 into $(BUILD)/node" >&2; \
+	  npm install --prefix $(BUILD)/node --no-audit --no-fund --silent node@22; }
+
+need-node: node
+	@$(NODE22) || { echo "Node 22 or later is needed: get it from https://nodejs.org" >&2; exit 1; }
 
 infra/node_modules: infra/package-lock.json
 	@cd infra && npm ci --no-audit --no-fund --silent && touch node_modules
@@ -151,8 +152,8 @@ TEMPLATES := build/infra/templates
 
 .PHONY: deploy-local nag cfn-lint templates
 
-deploy-local: go ## Deploy to a local AWS, rotate a key there, sweep (needs Node, python3 with moto, the AWS CLI, qemu-user)
-	@if $(NODE20); then [ -d infra/node_modules ] || $(MAKE) infra/node_modules; fi
+deploy-local: go need-node ## Deploy to a local AWS, rotate a key there, sweep (needs Node, python3 with moto, the AWS CLI, qemu-user)
+	@[ -d infra/node_modules ] || $(MAKE) infra/node_modules
 	cd infra && $(GO) test ./proof -run TestADeploymentThatNobodyTouchedRotatesAKey -deploy -count=1 -v -timeout 10m
 
 nag: templates infra/nag/node_modules ## Look at the templates with cdk-nag (needs Node)
@@ -163,11 +164,11 @@ cfn-lint: templates ## Look at the templates with cfn-lint
 	@command -v cfn-lint >/dev/null || { echo "cfn-lint is not installed: pip install cfn-lint" >&2; exit 1; }
 	cfn-lint -i W3005 -- $(TEMPLATES)/*/*.template.json
 
-templates: go node
+templates: go need-node
 	@rm -rf $(TEMPLATES) && mkdir -p $(TEMPLATES) && cd infra && $(GO) build -o ../$(TEMPLATES)/app . && \
 	for config in config.example.yaml stack/testdata/*.yaml; do \
 	  CDK_OUTDIR=../$(TEMPLATES)/$$(basename $$config .yaml) CDK_CONTEXT_JSON="{\"config\":\"$$config\"}" CDK_DEFAULT_ACCOUNT=123456789012 CDK_DEFAULT_REGION=us-east-1 \
-	  JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 ../$(TEMPLATES)/app || exit 1; \
+	  ../$(TEMPLATES)/app || exit 1; \
 	done
 
 infra/nag/node_modules: infra/nag/package-lock.json

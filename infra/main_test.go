@@ -38,7 +38,7 @@ func run(t *testing.T, text string) (stdout, stderr string, status int, out stri
 	out = filepath.Join(folder, "out")
 	command := exec.Command(app)
 	command.Env = append(os.Environ(), "CDK_CONTEXT_JSON="+string(context), "CDK_OUTDIR="+out, "CDK_DEFAULT_ACCOUNT=123456789012", "CDK_DEFAULT_REGION=us-east-1",
-		"TMPDIR="+folder, "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20")
+		"TMPDIR="+folder)
 	var stdoutBytes, stderrBytes bytes.Buffer
 	command.Stdout, command.Stderr = &stdoutBytes, &stderrBytes
 	if err := command.Run(); err != nil && command.ProcessState == nil {

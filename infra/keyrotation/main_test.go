@@ -13,7 +13,6 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	_ = os.Setenv("TMPDIR", folder) // the CDK's library leaves files behind
-	_ = os.Setenv("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 	status := m.Run()
 	jsii.Close()
 	_ = os.RemoveAll(folder)

@@ -163,13 +163,7 @@ func (a *localAWS) environment(more ...string) []string {
 	return append(clean(os.Environ()), append(more,
 		"AWS_ENDPOINT_URL="+a.url, "AWS_ENDPOINT_URL_S3_FOR_CLOUDFORMATION="+strings.Replace(a.url, "127.0.0.1", "localhost", 1),
 		"AWS_ACCESS_KEY_ID=testing", "AWS_SECRET_ACCESS_KEY=testing", "AWS_REGION="+region, "AWS_DEFAULT_REGION="+region,
-		"AWS_EC2_METADATA_DISABLED=true", "AWS_DEFAULT_OUTPUT=json", "AWS_PAGER=", "CDK_DISABLE_CLI_TELEMETRY=true",
-		"JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION="+nodeVersion())...)
-}
-
-func nodeVersion() string {
-	version, _ := exec.Command("node", "-p", `process.versions.node.split(".")[0]`).Output()
-	return strings.TrimSpace(string(version))
+		"AWS_EC2_METADATA_DISABLED=true", "AWS_DEFAULT_OUTPUT=json", "AWS_PAGER=", "CDK_DISABLE_CLI_TELEMETRY=true")...)
 }
 
 // cdk runs the CDK's command as a user would, in infra.

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"quilt-rotate/infra/bundle"
@@ -50,9 +49,8 @@ func buildFunction(t *testing.T, name string) (bootstrap string) {
 // synthesize runs the app on a configuration, and gives that and the template.
 func synthesize(t *testing.T, file string) (*config.Config, template) {
 	t.Helper()
-	node, err := exec.Command("node", "-p", `process.versions.node.split(".")[0]`).Output()
-	if err != nil {
-		t.Skip("SKIPPED: the app needs Node, which is not installed")
+	if _, err := exec.LookPath("node"); err != nil {
+		t.Skip("SKIPPED: the synthesized template: node is not installed")
 	}
 	out := t.TempDir()
 	app := exec.CommandContext(context.Background(), "go", "run", ".")
@@ -60,7 +58,7 @@ func synthesize(t *testing.T, file string) (*config.Config, template) {
 	named, err := json.Marshal(map[string]string{"config": file})
 	must(t, err)
 	app.Env = append(os.Environ(), "CDK_OUTDIR="+out, "CDK_CONTEXT_JSON="+string(named), "CDK_DEFAULT_ACCOUNT="+account, "CDK_DEFAULT_REGION="+region,
-		"TMPDIR="+t.TempDir(), "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION="+strings.TrimSpace(string(node)))
+		"TMPDIR="+t.TempDir())
 	if output, err := app.CombinedOutput(); err != nil {
 		t.Fatalf("synthesize %s: %v\n%s", file, err, output)
 	}

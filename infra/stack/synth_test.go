@@ -26,7 +26,6 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	_ = os.Setenv("TMPDIR", folder) // the CDK's library leaves files behind
-	_ = os.Setenv("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 	packages = stack.Packages{Rotate: standIn(folder, "rotate"), Revoke: standIn(folder, "revoke")}
 	status := m.Run()
 	jsii.Close()
