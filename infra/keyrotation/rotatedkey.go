@@ -78,7 +78,7 @@ func NewRotatedKey(scope constructs.Construct, id *string, props *RotatedKeyProp
 	}
 	rotation := r.scheduleRotation(k, b, key)
 	sweep := r.scheduleSweep(k, b, props.Sweep)
-	sweep.AddDependency(rotation) // or the first sweep may tell that rotation is off
+	sweep.AddResourceDependency(rotation, nil) // or the first sweep may tell that rotation is off
 	if len(key.Restart) > 0 {
 		k.restart(r, r.secretArn, key.Restart)
 	}
@@ -143,10 +143,10 @@ func (r *rotatedKey) scheduleRotation(k *keyRotation, b *bucket, key config.Key)
 	schedule := awssecretsmanager.NewCfnRotationSchedule(r, jsii.String("Rotation"), &awssecretsmanager.CfnRotationScheduleProps{
 		SecretId: r.secretArn, RotationLambdaArn: k.rotate.AttrArn(), RotationRules: rules, RotateImmediatelyOnUpdate: jsii.Bool(false),
 	})
-	schedule.AddDependency(k.permission)
-	schedule.AddDependency(b.rotate)
+	schedule.AddResourceDependency(k.permission, nil)
+	schedule.AddResourceDependency(b.rotate, nil)
 	// The dashboard comes after everything else, so that the function's role is no longer brand-new when the test run uses it.
-	schedule.AddDependency(k.dashboard)
+	schedule.AddResourceDependency(k.dashboard, nil)
 	return schedule
 }
 
@@ -181,6 +181,6 @@ func (r *rotatedKey) scheduleSweep(k *keyRotation, b *bucket, every time.Duratio
 			},
 		},
 	})
-	schedule.AddDependency(b.revoke)
+	schedule.AddResourceDependency(b.revoke, nil)
 	return schedule
 }
