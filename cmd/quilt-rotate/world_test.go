@@ -44,7 +44,7 @@ func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*w
 
 func (w *world) close() {
 	if w.Scene != nil {
-		_ = w.Scene.Close()
+		_ = w.Close()
 	}
 }
 

@@ -24,7 +24,7 @@ const (
 	CABundlePath = "/var/task/" + CABundle
 )
 
-// The functions.
+// Functions are the names of the Lambda functions, as in functions/<name>.
 var Functions = []string{"rotate", "revoke"}
 
 // Build makes <out>/<function>.zip for each function from the sources of the module in root.
@@ -65,21 +65,21 @@ func write(name string, program, caBundle []byte) error {
 	var archive bytes.Buffer
 	w := zip.NewWriter(&archive)
 	w.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) { return flate.NewWriter(out, flate.BestCompression) })
-	if err := add(w, Program, 0o755, program); err != nil {
+	if err := add(w, Program, 0o750, program); err != nil {
 		return err
 	}
 	if caBundle != nil {
-		if err := add(w, CABundle, 0o644, caBundle); err != nil {
+		if err := add(w, CABundle, 0o600, caBundle); err != nil {
 			return err
 		}
 	}
 	if err := w.Close(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
 		return err
 	}
-	return os.WriteFile(name, archive.Bytes(), 0o644)
+	return os.WriteFile(name, archive.Bytes(), 0o600)
 }
 
 func add(w *zip.Writer, name string, mode os.FileMode, content []byte) error {

@@ -48,13 +48,14 @@ func checkLimits(g *gathering, c *Config) {
 		resources += c.Retired[i].resources(true)
 	}
 	const advice = "put the keys that are new into a second file with a stack of its own, and move none that is deployed"
-	if n := len(c.Keys) + len(c.Retired); n > MaxKeys {
+	switch n := len(c.Keys) + len(c.Retired); {
+	case n > MaxKeys:
 		g.add("keys", "are %d with those retired, and one stack takes %d: %s", n, MaxKeys, advice)
-	} else if resources > maxResources {
+	case resources > maxResources:
 		g.add("keys", "make %d resources, and one stack takes %d: %s", resources, maxResources, advice)
-	} else if c.tooLong() {
+	case c.tooLong():
 		g.add("keys", "have names that are too long together for the stack's policies: %s", advice)
-	} else if c.keyPolicy() > maxKeyPolicy {
+	case c.keyPolicy() > maxKeyPolicy:
 		g.add("keys", "have too many readers together for the policy of one KMS key: name fewer, such as an account in place of its roles, or %s", advice)
 	}
 }

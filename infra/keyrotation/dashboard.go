@@ -17,21 +17,21 @@ func (k *keyRotation) newDashboard() {
 func (k *keyRotation) dashboardBody() *string {
 	return awscdk.Stack_Of(k).ToJsonString(object{"start": looksBack, "periodOverride": "inherit", "widgets": list{
 		k.textWidget(), k.alarmWidget(),
-		k.logWidget(0, 9, 24, 7, "Each secret", k.revoke, "table",
+		k.logWidget(0, 9, 24, 7, "Each secret", k.revoke,
 			"filter ispresent(SweepSucceeded) | stats latest(CurrentKeyDaysLeft) as daysToExpiry, latest(CurrentKeyAge)/86400 as daysOld, latest(KeysHeld) as held, "+
 				"latest(OldestSupersededAge)/3600 as oldestSupersededHours, latest(FreeLabels) as freeLabels, latest(SweepSucceeded) as sweptWell, max(@timestamp) as lastSweep by secret | sort daysToExpiry asc"),
-		k.logWidget(0, 16, 12, 6, "Last rotation of each secret", k.rotate, "table",
+		k.logWidget(0, 16, 12, 6, "Last rotation of each secret", k.rotate,
 			`filter step = "finishSecret" and outcome = "ok" | stats max(@timestamp) as lastRotation by secret | sort lastRotation asc`),
-		k.logWidget(12, 16, 12, 6, "Keys held: who is late", k.revoke, "table",
+		k.logWidget(12, 16, 12, 6, "Keys held: who is late", k.revoke,
 			`filter action = "hold" | stats latest(fingerprint) as fingerprint, latest(owner) as owner, latest(lastUsedAt) as lastUsed by secret, version`),
-		k.metricWidget(0, 22, 8, 6, "Steps: duration (ms)", "p95", k.steps(StepDuration)),
-		k.metricWidget(8, 22, 8, 6, "Steps: succeeded", sum, k.steps(StepSucceeded)),
-		k.metricWidget(16, 22, 8, 6, "Rotation: failed, healed", sum, k.lines(k.rotate, StepFailed, SelfHealed)),
-		k.metricWidget(0, 28, 8, 6, "Days to expiry of the key that expires first", least, k.lines(k.revoke, CurrentKeyDaysLeft)),
-		k.metricWidget(8, 28, 8, 6, "Sweeps", sum, k.lines(k.revoke, SweepSucceeded, SweepFailed)),
-		k.metricWidget(16, 28, 8, 6, "Keys revoked, held, orphaned", sum, k.lines(k.revoke, KeysRevoked, KeysHeld, Orphans)),
-		k.logWidget(0, 34, 12, 7, "Recent errors of rotations", k.rotate, "table", recentErrors),
-		k.logWidget(12, 34, 12, 7, "Recent errors of sweeps", k.revoke, "table", recentErrors),
+		k.metricWidget(0, 22, 6, "Steps: duration (ms)", "p95", k.steps(StepDuration)),
+		k.metricWidget(8, 22, 6, "Steps: succeeded", sum, k.steps(StepSucceeded)),
+		k.metricWidget(16, 22, 6, "Rotation: failed, healed", sum, k.lines(k.rotate, StepFailed, SelfHealed)),
+		k.metricWidget(0, 28, 6, "Days to expiry of the key that expires first", least, k.lines(k.revoke, CurrentKeyDaysLeft)),
+		k.metricWidget(8, 28, 6, "Sweeps", sum, k.lines(k.revoke, SweepSucceeded, SweepFailed)),
+		k.metricWidget(16, 28, 6, "Keys revoked, held, orphaned", sum, k.lines(k.revoke, KeysRevoked, KeysHeld, Orphans)),
+		k.logWidget(0, 34, 12, 7, "Recent errors of rotations", k.rotate, recentErrors),
+		k.logWidget(12, 34, 12, 7, "Recent errors of sweeps", k.revoke, recentErrors),
 	}}, nil)
 }
 
@@ -54,14 +54,14 @@ func (k *keyRotation) alarmWidget() object {
 	return widget("alarm", 0, 3, 24, 6, object{"title": "What a person must act on", "alarms": k.alarms.arns})
 }
 
-func (k *keyRotation) logWidget(x, y, width, height float64, title string, f function, view, query string) object {
+func (k *keyRotation) logWidget(x, y, width, height float64, title string, f function, query string) object {
 	return widget("log", x, y, width, height, object{
-		"title": title, "region": k.region, "view": view, "query": "SOURCE '" + *f.logs.Ref() + "' | " + query,
+		"title": title, "region": k.region, "view": "table", "query": "SOURCE '" + *f.logs.Ref() + "' | " + query,
 	})
 }
 
-func (k *keyRotation) metricWidget(x, y, width, height float64, title, statistic string, metrics list) object {
-	return widget("metric", x, y, width, height, object{
+func (k *keyRotation) metricWidget(x, y, height float64, title, statistic string, metrics list) object {
+	return widget("metric", x, y, 8, height, object{
 		"title": title, "region": k.region, "view": "timeSeries", "stat": statistic, "period": 3600.0, "metrics": metrics,
 	})
 }

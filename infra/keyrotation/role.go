@@ -15,7 +15,7 @@ type (
 
 // document is a policy.
 func document(statements ...any) object {
-	return object{"Version": "2012-10-17", "Statement": list(statements)}
+	return object{"Version": "2012-10-17", "Statement": statements}
 }
 
 // allow is a statement; a condition may follow.

@@ -50,7 +50,7 @@ func (a *account) concurrency(ctx context.Context) finding {
 
 // inCare finds the secrets, and the keys that all of them hold: a key may sit in a secret that nobody asked for.
 func (a *account) inCare(ctx context.Context) finding {
-	a.secrets = a.Options.Secrets
+	a.secrets = a.Secrets
 	a.holdings, a.unread, a.unheld = care.Holdings(ctx, a.cloud)
 	if len(a.secrets) > 0 {
 		return ok("%s to look at", plural(len(a.secrets), "secret"))
