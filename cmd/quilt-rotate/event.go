@@ -32,7 +32,6 @@ type event struct {
 	token         string
 	rotationToken bool   // it has one: in the sandbox only the service's own is any good
 	secretName    string // "": of no secret that the sandbox could have
-	force         bool
 	fields        map[string]json.RawMessage
 }
 
@@ -48,7 +47,6 @@ func readEvent(payload []byte) (event, error) {
 	// What has the wrong type stays empty here, and is for the function to judge.
 	_ = json.Unmarshal(e.fields["Step"], &e.step)
 	_ = json.Unmarshal(e.fields["ClientRequestToken"], &e.token)
-	_ = json.Unmarshal(e.fields["force"], &e.force)
 	_, e.rotationToken = e.fields["RotationToken"]
 	var secretID string
 	for _, field := range []string{"SecretId", "secretId"} {
@@ -143,16 +141,14 @@ func prepareTestRun(ctx context.Context, s *scene.Scene, arn string) error {
 	return err
 }
 
-// prepareSweep rotates once and marks the old key; and lets its time pass, unless the sweep is one that does not wait for it.
+// prepareSweep rotates once, marks the old key, and lets its grace and quiet period pass.
 func (e *event) prepareSweep(ctx context.Context, s *scene.Scene, arn string) error {
 	if _, err := s.Rotate(ctx, arn); err != nil {
 		return err
 	}
-	if _, err := s.Sweep(ctx, arn, false); err != nil {
+	if _, err := s.Sweep(ctx, arn); err != nil {
 		return err
 	}
-	if !e.force {
-		s.Clock.Advance(settings.DefaultGrace + settings.DefaultQuiet + time.Hour)
-	}
+	s.Clock.Advance(settings.DefaultGrace + settings.DefaultQuiet + time.Hour)
 	return nil
 }

@@ -21,7 +21,7 @@ type pauseCommand struct {
 func (pauseCommand) Help() string {
 	return `Sweeps of the secret do nothing until then: no key is revoked, and none is marked as superseded.
 
-Rotations go on, and so does a sweep that is forced (quilt-rotate revoke --force, quilt-rotate emergency). The pause ends by itself, or by: quilt-rotate resume SECRET
+Rotations go on, and quilt-rotate emergency still revokes a leaked key. The pause ends by itself, or by: quilt-rotate resume SECRET
 
 With --json: an object with secret, arn, pausedUntil, pausedUntilBefore, reason.`
 }
@@ -55,7 +55,7 @@ func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
 		beside = "before: until " + wording.Clock(*paused.Before)
 	}
 	_ = c.Tell(terminal.Done, fmt.Sprintf("sweeps of %s are paused until %s", s.Name, wording.Clock(*paused.Until)), beside) // an output that is gone is told at the end
-	c.Note("rotations go on, and a forced sweep goes through; to end it sooner: quilt-rotate resume " + s.Name)
+	c.Note("rotations go on, and so does quilt-rotate emergency; to end the pause sooner: quilt-rotate resume " + s.Name)
 	return nil
 }
 

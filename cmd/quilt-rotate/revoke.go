@@ -18,15 +18,14 @@ type revokeCommand struct {
 	sweeperOption
 	jsonOption
 	yesOption
-	DryRun bool `xor:"act" help:"Show what a sweep would do, and do nothing."`
-	Force  bool `help:"Skip grace, quiet period, hold and pause: for a key that has leaked. Asks first, or takes --yes."`
+	DryRun bool `help:"Show what a sweep would do, and do nothing."`
 }
 
 // Help says what is asked, and when.
 func (revokeCommand) Help() string {
-	return `Has the revoke function sweep the secret now, as its schedule does: replaced keys whose grace is over, and that nobody uses, are revoked.
+	return `Runs the revoke function for the secret now, as its schedule does: it revokes superseded keys whose grace period is over and that nobody uses. For a key that has leaked, use quilt-rotate emergency.
 
-On a terminal the plan is shown first, and nothing is done without a confirmation. In a pipe the sweep is made at once, but a forced one demands --yes. Exit status 1: the sweep failed, or a key that was to be revoked still lives.
+On a terminal the plan is shown first, and nothing is done without a confirmation. In a pipe the sweep runs at once. Exit status 1: the sweep failed, or a key that it had to revoke is still valid.
 
 With --json: an object with secret, arn, dryRun, outcome, pausedUntil, actions [{action, reason, versionId, keyId, fingerprint, owner, until, lastUsedAt, done, error}], health, notes, failed {errorType, error}; and of a plan also versions, keys, registry, wouldFail. What is not known is left out.`
 }
@@ -43,8 +42,8 @@ func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	s.RevokeFunction = o.RevokeFunction
 	revoked, err := d.Revoke(ctx, s, procedure.RevokeOptions{
-		Force: o.Force, DryRun: o.DryRun, Ask: !o.DryRun && !o.Yes && (o.Force || c.Interactive()),
-		Show: func(plan revocation.Result, _ care.SweepMode) {
+		DryRun: o.DryRun, Ask: !o.DryRun && !o.Yes && c.Interactive(),
+		Show: func(plan revocation.Result) {
 			if !o.JSON || !o.DryRun {
 				d.Tell.Say(planLines(plan, time.Now())...)
 			}
@@ -69,7 +68,7 @@ func (o *revokeCommand) print(c *terminal.Console, s *care.Secret, r procedure.R
 		}
 	}
 	if r.Outcome == revocation.Paused {
-		_, err := fmt.Fprintln(c.Err, "to let sweeps go on: quilt-rotate resume "+s.Name+"; a forced sweep goes through")
+		_, err := fmt.Fprintln(c.Err, "to resume sweeps: quilt-rotate resume "+s.Name)
 		return err
 	}
 	return nil

@@ -260,7 +260,7 @@ func (w *world) rotated(ts *testscript.TestScript, _ bool, args []string) {
 
 // swept SECRET: a sweep, past the command.
 func (w *world) swept(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.Sweep(context.Background(), args[0], false)
+	_, err := w.Sweep(context.Background(), args[0])
 	ts.Check(err)
 }
 

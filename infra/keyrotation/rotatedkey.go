@@ -174,7 +174,7 @@ func (r *rotatedKey) scheduleSweep(k *keyRotation, b *bucket, every time.Duratio
 		FlexibleTimeWindow: &awsscheduler.CfnSchedule_FlexibleTimeWindowProperty{Mode: jsii.String("FLEXIBLE"), MaximumWindowInMinutes: jsii.Number(float64(min(15, minutes/3)))},
 		Target: &awsscheduler.CfnSchedule_TargetProperty{
 			Arn: k.revoke.AttrArn(), RoleArn: k.schedulerRole.AttrArn(),
-			Input:            awscdk.Stack_Of(r).ToJsonString(object{"secretId": *r.secretArn, "force": false}, nil),
+			Input:            awscdk.Stack_Of(r).ToJsonString(object{"secretId": *r.secretArn}, nil),
 			DeadLetterConfig: &awsscheduler.CfnSchedule_DeadLetterConfigProperty{Arn: k.deadLetters.AttrArn()},
 			RetryPolicy: &awsscheduler.CfnSchedule_RetryPolicyProperty{
 				MaximumRetryAttempts: jsii.Number(handOverAttempts), MaximumEventAgeInSeconds: jsii.Number(handOverSeconds),

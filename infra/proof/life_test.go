@@ -126,7 +126,7 @@ func (l *life) live() {
 	l.waitForTheFirstKey()
 	l.rotateMarkHoldRevoke()
 	l.editAndRollBack()
-	l.orphanAndForce()
+	l.orphan()
 	l.selfHeal()
 	if l.issuer {
 		l.needTheIssuer()
@@ -145,9 +145,10 @@ func (w *world) retire(key *config.Key) {
 	l.Bootstrap(sandbox.UserEmail)
 	old := l.CurrentKey()
 	l.Bootstrap(sandbox.UserEmail) // in place of a rotation, of which nothing is left to be seen but the two versions
-	l.sweep(false)
+	l.sweep()
+	l.Clock.Advance(50 * time.Hour)
 	l.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = quiltregistry.RefuseForbidden })
-	l.sweep(true)
+	l.sweep()
 	l.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = "" })
 	if l.Alive(old) || !l.Alive(l.CurrentKey()) {
 		w.t.Errorf("the last sweep did not revoke the replaced key alone\n%s", l.Labels())
@@ -155,7 +156,7 @@ func (w *world) retire(key *config.Key) {
 }
 
 func (l *life) waitForTheFirstKey() {
-	l.sweep(false)
+	l.sweep()
 	if l.Rotate() == nil {
 		l.w.t.Error("a secret without a key was rotated")
 	}
@@ -170,12 +171,12 @@ func (l *life) waitForTheFirstKey() {
 func (l *life) rotateMarkHoldRevoke() {
 	old := l.CurrentKey()
 	l.rotate()
-	l.sweep(false)
+	l.sweep()
 	l.Clock.Advance(24*time.Hour + time.Minute)
 	l.use(old)
-	l.sweep(false) // held: somebody uses it
+	l.sweep() // held: somebody uses it
 	l.Clock.Advance(26 * time.Hour)
-	l.sweep(false)
+	l.sweep()
 	if l.Alive(old) {
 		l.w.t.Errorf("the replaced key was not revoked\n%s", l.Labels())
 	}
@@ -184,30 +185,24 @@ func (l *life) rotateMarkHoldRevoke() {
 func (l *life) editAndRollBack() {
 	current := l.CurrentKey()
 	l.Put(strings.Replace(sandboxtest.ValueWith(current.Reveal()), "1.0e+02", "2", 1))
-	l.sweep(false) // the label follows the key
+	l.sweep() // the label follows the key
 	former := l.Holder(vault.Current).ID
 	l.rotate()
-	l.sweep(false)
+	l.sweep()
 	must(l.w.t, l.MoveLabel(vault.Current, former, l.Holder(vault.Current).ID))
-	l.sweep(false) // the mark comes off
+	l.sweep() // the mark comes off
 	l.rotate()
 	l.settle()
 }
 
-func (l *life) orphanAndForce() {
+func (l *life) orphan() {
 	id, _ := l.Registry.MintKey(sandbox.UserEmail, apikey.Name(l.Name, l.Clock.Now(), l.ARN), 90)
 	l.Clock.Advance(2 * time.Hour)
-	l.sweep(false)
+	l.sweep()
 	for _, ours := range l.Ours() {
 		if ours == id {
 			l.w.t.Error("the orphan was not revoked")
 		}
-	}
-	leaked := l.CurrentKey()
-	l.rotate()
-	l.sweep(true)
-	if l.Alive(leaked) {
-		l.w.t.Errorf("force did not revoke\n%s", l.Labels())
 	}
 }
 
@@ -236,7 +231,7 @@ func (l *life) needTheIssuer() {
 	}
 	l.rotate()
 	l.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = quiltregistry.RefuseForbidden })
-	l.sweep(false)
+	l.sweep()
 	l.rotate()
 	l.settle()
 	l.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = "" })
@@ -253,8 +248,11 @@ func (l *life) mishaps() {
 				mishap(c, next)
 			}), func() {
 				_ = l.Rotate() // the service tries again; what it gives up, the next rotation mends
-				_, _, err := l.Lambda.Invoke(context.Background(), sandbox.RevokeFunction, l.sweepEvent(true))
-				must(l.w.t, err)
+				for range 2 { // the first marks the replaced key, the second revokes it
+					_, _, err := l.Lambda.Invoke(context.Background(), sandbox.RevokeFunction, l.sweepEvent())
+					must(l.w.t, err)
+					l.Clock.Advance(50 * time.Hour)
+				}
 			})
 			l.settle()
 			if !happened.Load() {
@@ -271,9 +269,9 @@ func (l *life) settle() {
 		must(l.w.t, l.MoveLabel(vault.Pending, "", v.ID))
 	}
 	l.Clock.Advance(2 * time.Hour)
-	l.sweep(false)
+	l.sweep()
 	l.Clock.Advance(50 * time.Hour)
-	l.sweep(false)
+	l.sweep()
 }
 
 func holds(v awssecrets.Version, label string) bool {
@@ -303,13 +301,13 @@ func (l *life) rotate() {
 	l.w.rotated++
 }
 
-func (l *life) sweepEvent(force bool) []byte {
-	return fmt.Appendf(nil, `{"secretId":%q,"force":%t}`, l.ARN, force)
+func (l *life) sweepEvent() []byte {
+	return fmt.Appendf(nil, `{"secretId":%q}`, l.ARN)
 }
 
-func (l *life) sweep(force bool) {
+func (l *life) sweep() {
 	l.w.t.Helper()
-	answer, functionError, err := l.Lambda.Invoke(context.Background(), sandbox.RevokeFunction, l.sweepEvent(force))
+	answer, functionError, err := l.Lambda.Invoke(context.Background(), sandbox.RevokeFunction, l.sweepEvent())
 	must(l.w.t, err)
 	if functionError != "" {
 		l.w.t.Fatalf("the sweep failed: %s\n%s\n%s", answer, l.Labels(), l.w.log(sandbox.RevokeFunction))

@@ -105,7 +105,7 @@ func TestASecretHasWhatTheFileSays(t *testing.T) {
 	})
 	for id, schedule := range all.resources("AWS::Scheduler::Schedule") {
 		target := properties(schedule)["Target"].(object)
-		if target["DeadLetterConfig"] == nil || properties(schedule)["GroupName"] == nil || !strings.Contains(text(target["Input"]), `{\"force\":false,\"secretId\":\"`) {
+		if target["DeadLetterConfig"] == nil || properties(schedule)["GroupName"] == nil || !strings.Contains(text(target["Input"]), `{\"secretId\":\"`) {
 			t.Errorf("%s: the sweep has no dead-letter queue, no group, or another event: %s", id, text(schedule))
 		}
 	}
@@ -199,7 +199,7 @@ func TestAnAdoptedSecretIsNotTouched(t *testing.T) {
 	all.count("AWS::SecretsManager::ResourcePolicy", 0)
 	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/reports-d4e5f6"
 	all.has("AWS::SecretsManager::RotationSchedule", object{"SecretId": arn})
-	all.has("AWS::Scheduler::Schedule", object{"Target": object{"Input": `{"force":false,"secretId":"` + arn + `"}`}})
+	all.has("AWS::Scheduler::Schedule", object{"Target": object{"Input": `{"secretId":"` + arn + `"}`}})
 	want := "AWS_REGION=eu-west-1 quilt-rotate adopt " + arn + " --registry https://registry.internal.example.com --expires-in-days 90 " +
 		"--field 'key of reports' --grace 24h --quiet 25h"
 	if outputs := text(all.JSON["Outputs"]); !strings.Contains(outputs, want) || strings.Contains(outputs, "--tag") {

@@ -206,30 +206,27 @@ type (
 	SweepMode int
 	event     struct {
 		SecretID string `json:"secretId"`
-		Force    bool   `json:"force"`
 		DryRun   bool   `json:"dryRun,omitempty"`
 	}
 )
 
 // The modes of a sweep.
 const (
-	Ordinary      SweepMode = iota
-	Forced                  // skips grace, quiet period and hold; skips no gate
-	Preview                 // does nothing, and tells what an ordinary one would do
-	PreviewForced           // likewise, of a forced one
+	Ordinary SweepMode = iota
+	Preview            // does nothing, and reports what an ordinary one would do
 )
 
 // Sweep has the function sweep the secret, or look at what a sweep would do. It fails with a [*cloud.FunctionError] where the sweep failed; a look tells in
 // its result what the sweep would fail with.
 func (s *Secret) Sweep(ctx context.Context, mode SweepMode) (revocation.Result, error) {
-	if s.alone != nil && (mode == Preview || mode == PreviewForced) {
-		return s.lookFromHere(ctx, mode)
+	if s.alone != nil && mode == Preview {
+		return s.lookFromHere(ctx)
 	}
 	name, err := s.Sweeper(ctx)
 	if err != nil {
 		return revocation.Result{}, err
 	}
-	answer, err := s.cloud.Invoke(ctx, name, event{s.ARN, mode == Forced || mode == PreviewForced, mode == Preview || mode == PreviewForced})
+	answer, err := s.cloud.Invoke(ctx, name, event{s.ARN, mode == Preview})
 	if err != nil {
 		return revocation.Result{}, err
 	}
@@ -240,9 +237,9 @@ func (s *Secret) Sweep(ctx context.Context, mode SweepMode) (revocation.Result, 
 	return result, nil
 }
 
-func (s *Secret) lookFromHere(ctx context.Context, mode SweepMode) (revocation.Result, error) {
+func (s *Secret) lookFromHere(ctx context.Context) (revocation.Result, error) {
 	sweeper := &revocation.Sweeper{Vault: s.cloud.Vault, Registry: s.alone, Settings: defaults(), Log: slog.New(slog.DiscardHandler)}
-	return sweeper.Look(ctx, revocation.Request{SecretID: s.ARN, Force: mode == PreviewForced})
+	return sweeper.Look(ctx, revocation.Request{SecretID: s.ARN})
 }
 
 // Restart are the ECS services that the secret's tag names: they got the key at their start.

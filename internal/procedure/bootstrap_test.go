@@ -42,7 +42,7 @@ func TestTwoAtOncePutOneKeyIn(t *testing.T) {
 		}
 		for range 4 {
 			r.Clock.Advance(26 * time.Hour)
-			s.MustSweep(false)
+			s.MustSweep()
 		}
 		if ours := s.Ours(); len(ours) != 1 {
 			t.Fatalf("%d keys are left\n%s", len(ours), s.Labels())

@@ -87,7 +87,7 @@ var scenarios = []scenario{
 			s := r.Secret("prod/rolled")
 			target := s.Holder(vault.Current).ID
 			s.MustRotate()
-			s.MustSweep(false)                                                                  // marks it
+			s.MustSweep()                                                                  // marks it
 			r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.UseNotRecorded = true }) // so that grace alone decides
 			r.Clock.Advance(48 * time.Hour)
 			return subject{s.Name, target}
@@ -389,7 +389,7 @@ func (l *life) happen(c *wire.Call, pass func()) {
 // sweep lets the revoke function do what it does; it fails where it must.
 func (l *life) sweep() {
 	if _, err := l.Secrets.Snapshot(l.name); err == nil {
-		_, _ = l.Process().Sweep(l.secret().ARN, false)
+		_, _ = l.Process().Sweep(l.secret().ARN)
 	}
 }
 

@@ -31,10 +31,9 @@ func revokedOf(s *care.Secret, result revocation.Result, planned bool) Revoked {
 
 // RevokeOptions say which sweep is made.
 type RevokeOptions struct {
-	Force  bool
 	DryRun bool
-	Ask    bool                                    // show the plan, and demand a confirmation before anything is done
-	Show   func(revocation.Result, care.SweepMode) // shows a plan to a person
+	Ask    bool                    // show the plan, and demand a confirmation before anything is done
+	Show   func(revocation.Result) // shows a plan to a person
 }
 
 // Revoke has the function sweep the secret: what may be revoked is revoked.
@@ -42,30 +41,26 @@ type RevokeOptions struct {
 // All the work is the function's, which may be cut off anywhere. A Ctrl-C ends only the wait: the sweep goes on at AWS. The plan that is shown is
 // made on the sweep's own path; the sweep itself looks again, so what has changed meanwhile is done right and not as shown.
 func (d *Desk) Revoke(ctx context.Context, s *care.Secret, o RevokeOptions) (Revoked, error) {
-	look, act := care.Preview, care.Ordinary
-	if o.Force {
-		look, act = care.PreviewForced, care.Forced
-	}
 	if o.DryRun || o.Ask {
 		d.Tell.Doing("looking at what a sweep would do")
-		plan, err := s.Sweep(ctx, look)
+		plan, err := s.Sweep(ctx, care.Preview)
 		d.Tell.Doing("")
 		if err != nil {
 			return revokedOf(s, plan, true), left(err, "nothing was done")
 		}
-		o.Show(plan, look)
+		o.Show(plan)
 		if o.DryRun || plan.WouldFail != nil && len(plan.Actions) == 0 {
 			return revokedOf(s, plan, true), WouldFail(plan)
 		}
 		if !acts(plan) {
 			return revokedOf(s, plan, true), nil
 		}
-		if err := d.confirmSweep(ctx, s, o.Force, plan); err != nil {
+		if err := d.confirmSweep(ctx, plan); err != nil {
 			return revokedOf(s, plan, true), left(err, "nothing was done")
 		}
 	}
 	d.Tell.Doing("the function sweeps")
-	result, err := s.Sweep(ctx, act)
+	result, err := s.Sweep(ctx, care.Ordinary)
 	d.Tell.Doing("")
 	r := revokedOf(s, result, false)
 	if failed, ok := errors.AsType[*cloud.FunctionError](err); ok {
@@ -74,10 +69,7 @@ func (d *Desk) Revoke(ctx context.Context, s *care.Secret, o RevokeOptions) (Rev
 	return r, left(err, "the sweep goes on at AWS without this command; see what it did: quilt-rotate status "+s.Name)
 }
 
-func (d *Desk) confirmSweep(ctx context.Context, s *care.Secret, force bool, plan revocation.Result) error {
-	if force {
-		return d.Confirm(ctx, "this skips grace, quiet period and hold: whoever still uses one of these keys stops working", s.Name)
-	}
+func (d *Desk) confirmSweep(ctx context.Context, plan revocation.Result) error {
 	n := 0
 	for _, a := range plan.Actions {
 		if a.Action == revocation.Revoke || a.Action == revocation.RevokeOrphan {

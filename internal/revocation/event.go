@@ -10,24 +10,29 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// ParseEvent reads a sweep's event, {"secretId": "<ARN>", "force": false, "dryRun": false}. It is strict, since a misspelt "force" would be
-// a sweep that somebody in a hurry takes for a forced one, and a misspelt "dryRun" one that is carried out: names count to the letter, which encoding/json alone would not
-// see to, and a name that stands there twice is refused. It quotes nothing of the event, and refuses a key in the secret's
-// place, which would be shown in logs. It fails with [*fault.BadEvent].
+// ParseEvent reads a sweep's event, {"secretId": "<ARN>", "dryRun": false}. It is strict, because a sweep with a misspelt "dryRun" would be
+// carried out: names are compared exactly, which encoding/json alone does not do, and a name that occurs twice is refused. It quotes nothing of
+// the event, and refuses a key in the place of the secret, because it would appear in logs. It fails with [*fault.BadEvent].
 func ParseEvent(payload []byte) (Request, error) {
 	var r Request
-	err := readObject(payload, map[string]any{"secretId": &r.SecretID, "force": &r.Force, "dryRun": &r.DryRun})
+	targets := map[string]any{"secretId": &r.SecretID, "dryRun": &r.DryRun, "force": new(any)}
+	err := readObject(payload, targets)
+	if _, unused := targets["force"]; !unused {
+		return Request{}, fault.New[fault.BadEvent](`the event has the field "force", which no longer exists: a sweep never skips the grace period; ` +
+			`to revoke a leaked key, run: quilt-rotate emergency; to revoke the keys of a service that no longer exists: quilt-rotate retire`)
+	}
 	if err != nil || strings.TrimSpace(r.SecretID) == "" || redact.Scrub(r.SecretID) != r.SecretID {
-		return Request{}, fault.New[fault.BadEvent](`the event must be {"secretId": "<ARN>", "force": false, "dryRun": false} and have no other field; "force" and "dryRun" may be left out`)
+		return Request{}, fault.New[fault.BadEvent](`the event must be {"secretId": "<ARN>", "dryRun": false} and have no other field; "dryRun" is optional`)
 	}
 	return r, nil
 }
 
-var errForm = errors.New("against the form")
+var errForm = errors.New("the event does not have the expected form")
 
-// readObject reads one JSON object into the targets, which are named exactly as its fields are. None may be there twice, or be null.
+// readObject reads one JSON object into the targets, which have the exact names of its fields, and removes each target that it has read. No field
+// may occur twice or be null.
 func readObject(text []byte, targets map[string]any) error {
-	if !json.Valid(text) { // nor are two values valid
+	if !json.Valid(text) { // two values are not valid either
 		return errForm
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))

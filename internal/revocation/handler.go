@@ -78,7 +78,7 @@ func (h *Handler) tell(ctx context.Context, req Request, result Result, took tim
 	}
 	attrs := []slog.Attr{
 		slog.String("outcome", string(result.Outcome)), slog.Int64("durationMs", took.Milliseconds()),
-		slog.String("secret", secret), slog.Bool("force", req.Force), slog.Int("actions", len(result.Actions)),
+		slog.String("secret", secret), slog.Int("actions", len(result.Actions)),
 	}
 	switch {
 	case err != nil:
@@ -98,7 +98,7 @@ func (h *Handler) tellLook(ctx context.Context, req Request, result Result, took
 	level := slog.LevelInfo
 	attrs := []slog.Attr{
 		slog.String("outcome", string(result.Outcome)), slog.Int64("durationMs", took.Milliseconds()),
-		slog.String("secret", clip(result.Secret)), slog.Bool("force", req.Force), slog.Int("actions", len(result.Actions)),
+		slog.String("secret", clip(result.Secret)), slog.Int("actions", len(result.Actions)),
 	}
 	if f := result.WouldFail; f != nil {
 		level = slog.LevelWarn

@@ -17,7 +17,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestEventsThatAreRefused protects from an event that means something else than its author thinks: above all a "force" or a "dryRun" that is none.
+// TestEventsThatAreRefused protects from an event that means something else than its author thinks: above all a "dryRun" that is none.
 func TestEventsThatAreRefused(t *testing.T) {
 	refused := map[string]string{
 		"nothing":                     ``,
@@ -27,20 +27,15 @@ func TestEventsThatAreRefused(t *testing.T) {
 		"number":                      `1`,
 		"array":                       `[{"secretId":"a"}]`,
 		"empty object":                `{}`,
-		"no secret":                   `{"force":true}`,
+		"no secret":                   `{"dryRun":true}`,
 		"empty secret":                `{"secretId":""}`,
 		"blank secret":                `{"secretId":" \t"}`,
 		"secret is null":              `{"secretId":null}`,
 		"secret is a number":          `{"secretId":1}`,
 		"secret is an array":          `{"secretId":["a"]}`,
-		"force is null":               `{"secretId":"a","force":null}`,
-		"force is text":               `{"secretId":"a","force":"true"}`,
-		"force is a number":           `{"secretId":"a","force":1}`,
 		"Force":                       `{"secretId":"a","Force":true}`,
-		"FORCE":                       `{"secretId":"a","FORCE":true}`,
-		"forse":                       `{"secretId":"a","forse":true}`,
-		"force with a space":          `{"secretId":"a","force ":true}`,
-		"force with a long s":         `{"ſecretId":"a"}`, // which encoding/json takes for an s
+		"dryRun with a space":         `{"secretId":"a","dryRun ":true}`,
+		"secretId with a long s":      `{"ſecretId":"a"}`, // which encoding/json takes for an s
 		"SecretId":                    `{"SecretId":"a"}`,
 		"secretID":                    `{"secretID":"a"}`,
 		"unknown field":               `{"secretId":"a","only":true}`,
@@ -54,7 +49,6 @@ func TestEventsThatAreRefused(t *testing.T) {
 		"dryRun twice":                `{"secretId":"a","dryRun":true,"dryRun":false}`,
 		"schedule's own event":        `{"version":"0","id":"1","detail-type":"Scheduled Event","source":"aws.events","detail":{}}`,
 		"rotation's event":            `{"Step":"createSecret","SecretId":"a","ClientRequestToken":"b"}`,
-		"force twice":                 `{"secretId":"a","force":false,"force":true}`,
 		"secret twice":                `{"secretId":"a","secretId":"a"}`,
 		"two values":                  `{"secretId":"a"}{"secretId":"b"}`,
 		"something after":             `{"secretId":"a"} x`,
@@ -70,7 +64,7 @@ func TestEventsThatAreRefused(t *testing.T) {
 			t.Errorf("%s is taken for %+v: %s", name, request, event)
 			continue
 		}
-		wantFault(t, err, "BadEvent", `{"secretId": "<ARN>", "force": false, "dryRun": false}`)
+		wantFault(t, err, "BadEvent", `{"secretId": "<ARN>", "dryRun": false}`)
 		sentences[err.Error()] = true
 	}
 	if len(sentences) != 1 {
@@ -81,12 +75,10 @@ func TestEventsThatAreRefused(t *testing.T) {
 // TestEventsThatAreTaken protects the schedule and the people who invoke the function by hand.
 func TestEventsThatAreTaken(t *testing.T) {
 	for event, want := range map[string]Request{
-		`{"secretId":"a"}`:                              {SecretID: "a"},
-		`{"secretId":"a","force":false}`:                {SecretID: "a"},
-		" {\n \"force\" : true, \"secretId\":\"a\" }\n": {SecretID: "a", Force: true},
-		`{"secretId":"a","dryRun":false}`:               {SecretID: "a"},
-		`{"secretId":"a","force":true,"dryRun":true}`:   {SecretID: "a", Force: true, DryRun: true},
-		`{"\u0073ecretId":"\u0061"}`:                    {SecretID: "a"},
+		`{"secretId":"a"}`: {SecretID: "a"},
+		" {\n \"dryRun\" : true, \"secretId\":\"a\" }\n": {SecretID: "a", DryRun: true},
+		`{"secretId":"a","dryRun":false}`:                {SecretID: "a"},
+		`{"\u0073ecretId":"\u0061"}`:                     {SecretID: "a"},
 	} {
 		if got, err := ParseEvent([]byte(event)); err != nil || got != want {
 			t.Errorf("%s is taken for %+v (%v), want %+v", event, got, err, want)
@@ -94,14 +86,21 @@ func TestEventsThatAreTaken(t *testing.T) {
 	}
 }
 
+// TestForceIsRefusedByName protects whoever still sends "force" for a leaked key: a sweep in its grace period would leave the key valid, and the
+// refusal says what to run instead.
+func TestForceIsRefusedByName(t *testing.T) {
+	for _, event := range []string{`{"secretId":"a","force":true}`, `{"force":false,"secretId":"a"}`, `{"secretId":"a","force":null}`, `{"secretId":"a","force":false,"force":true}`} {
+		_, err := ParseEvent([]byte(event))
+		wantFault(t, err, "BadEvent", `"force"`, "quilt-rotate emergency", "quilt-rotate retire")
+	}
+}
+
 func FuzzParseEvent(f *testing.F) {
-	f.Add([]byte(`{"secretId":"a","force":true}`))
-	f.Add([]byte(`{"secretId":"a","Force":true}`))
 	f.Add([]byte(`{"secretId":"a","dryRun":true}`))
 	f.Fuzz(func(t *testing.T, event []byte) {
-		// Protects from a forced sweep that nobody asked for, and from a sweep that does nothing, which nobody asked for either.
-		if request, err := ParseEvent(event); err == nil && (request.Force || request.DryRun) && !strings.Contains(string(event), "true") {
-			t.Errorf("%q is taken for a forced sweep, or for a dry run", event)
+		// Protects from a dry run that nobody asked for.
+		if request, err := ParseEvent(event); err == nil && request.DryRun && !strings.Contains(string(event), "true") {
+			t.Errorf("%q is taken for a dry run", event)
 		}
 	})
 }
@@ -126,7 +125,7 @@ func TestResult(t *testing.T) {
 	s, old, fresh := rotated(t, r)
 	crash(t, s, 7)
 	must(t, s.MoveLabel(vault.Pending, "", sandboxtest.Token(7)))
-	swept(t, s, false, "mark superseded done", "report orphan-too-young")
+	swept(t, s, "mark superseded done", "report orphan-too-young")
 	since := r.Clock.Now()
 	r.Clock.Advance(25 * time.Hour)
 	use(t, r, old)
@@ -174,7 +173,7 @@ func metrics(t *testing.T, r *sandboxtest.Rig) map[string]float64 {
 func TestMetrics(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := rotated(t, r)
-	swept(t, s, false, "mark superseded done")
+	swept(t, s, "mark superseded done")
 	expect := func(want map[string]float64) {
 		t.Helper()
 		got := metrics(t, r)
@@ -188,13 +187,13 @@ func TestMetrics(t *testing.T) {
 	expect(map[string]float64{MetricSweepSucceeded: 1, MetricKeysRevoked: 0, MetricKeysHeld: 0, MetricOldestSuperseded: 0, MetricCurrentKeyExpiresIn: 90})
 	r.Clock.Advance(25 * time.Hour)
 	use(t, r, old)
-	swept(t, s, false, "hold still-used")
+	swept(t, s, "hold still-used")
 	expect(map[string]float64{MetricSweepSucceeded: 1, MetricKeysHeld: 1, MetricOldestSuperseded: 25 * 3600, MetricCurrentKeyExpiresIn: 90 - 25.0/24, MetricFreeLabels: 15})
 	r.Clock.Advance(26 * time.Hour)
-	swept(t, s, false, "revoke grace-over done")
+	swept(t, s, "revoke grace-over done")
 	expect(map[string]float64{MetricKeysRevoked: 1, MetricKeysHeld: 0, MetricOrphans: 0})
 	deleteCurrentKey(s)
-	_, err := s.Sweep(false)
+	_, err := s.Sweep()
 	wantFault(t, err, "CurrentKeyRefused")
 	expect(map[string]float64{MetricSweepSucceeded: 0, MetricKeysRevoked: 0})
 	if len(r.Output.Lines(`"SweepFailed":1`, `"ErrorType":"CurrentKeyRefused"`)) != 1 {
@@ -206,12 +205,12 @@ func TestMetrics(t *testing.T) {
 func TestTheWarningOfAHeldKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := rotated(t, r)
-	swept(t, s, false, "mark superseded done")
+	swept(t, s, "mark superseded done")
 	r.Clock.Advance(25 * time.Hour)
 	use(t, r, old)
 	used, _ := r.Registry.KeyBySecret(old.Reveal())
 	r.Output.Take()
-	swept(t, s, false, "hold still-used")
+	swept(t, s, "hold still-used")
 	warnings := r.Output.Lines(`"level":"WARN"`)
 	if len(warnings) != 1 {
 		t.Fatalf("there are %d warnings, want 1:\n%s", len(warnings), r.Output)
@@ -234,9 +233,9 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	canaries := sandboxtest.NewCanaries()
 	s, old, fresh := due(t, r)
 	output := ""
-	sweep := func(force bool) {
-		for _, run := range []func(bool) (Result, error){s.Preview, s.Sweep} {
-			result, err := run(force)
+	sweep := func() {
+		for _, run := range []func() (Result, error){s.Preview, s.Sweep} {
+			result, err := run()
 			output += sandboxtest.JSONOf(result) + fmt.Sprint(err) + fmt.Sprintf("%+v %#v", result, result)
 		}
 	}
@@ -247,7 +246,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 		}
 		// A registry that quotes what it was sent.
 		remove := r.Intercept(sandboxtest.OnService("registry", sandboxtest.Answer(403, `{"message":"no: Bearer `+key+`"}`)))
-		sweep(false)
+		sweep()
 		remove()
 	}
 	s.Tag("quilt-rotate:issuer", issuerOf(t, r, sandbox.UserName, sandbox.UserPassword))
@@ -255,14 +254,14 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 		w.KeysMayNotManage = quiltregistry.RefuseForbidden
 		w.RevokeLingers = 50
 	})
-	sweep(false)
+	sweep()
 	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.RevokeLingers = 0 })
 	must(t, s.MoveLabel("quilt-next:1", s.Holder(vault.Current).ID, ""))
-	sweep(true)
+	sweep()
 	deleteCurrentKey(s)
-	sweep(true)
+	sweep()
 	s.Put(old.Reveal() + " " + fresh.Reveal())
-	sweep(false)
+	sweep()
 	canaries.AddFrom(trace.Take())
 	for _, k := range []string{old.Reveal(), fresh.Reveal(), sandbox.UserPassword} {
 		canaries.Add("a secret", k)

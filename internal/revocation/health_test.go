@@ -16,7 +16,7 @@ func TestMetricsOfTheRotationItself(t *testing.T) {
 	s := r.Secret("quilt/pipeline")
 	expect := func(state string, overdue, off, underWay, age float64) {
 		t.Helper()
-		s.MustSweep(false)
+		s.MustSweep()
 		got := metrics(t, r)
 		for name, want := range map[string]float64{MetricRotationOverdue: overdue, MetricRotationOff: off, MetricRotationUnderWay: underWay, MetricCurrentKeyAge: age * 24 * 3600} {
 			figure, there := got[name]

@@ -162,19 +162,17 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"replay step":   m.replay,
 		"drifting step": m.driftingStep,
 		"drifting sweep": func(t *rapid.T) {
-			force := rapid.IntRange(0, 5).Draw(t, "force") == 0
-			m.drift(t, func(p *sandboxtest.Process) error { return m.sweepIn(p, force) })
+			m.drift(t, m.sweepIn)
 		},
-		"resume":       m.resume,
-		"sweep":        func(*rapid.T) { _ = m.sweepIn(m.Process(), false) },
-		"look":         m.lookAtSweep,
-		"sweep twice":  m.sweepTwice,
-		"forced sweep": func(*rapid.T) { _ = m.sweepIn(m.Process(), true) },
-		"move label":   m.moveLabel,
-		"edit":         m.edit,
-		"rollback":     m.rollback,
-		"unstick":      m.unstick,
-		"blank":        func(*rapid.T) { m.secret.Put("{}") },
+		"resume":      m.resume,
+		"sweep":       func(*rapid.T) { _ = m.sweepIn(m.Process()) },
+		"look":        m.lookAtSweep,
+		"sweep twice": m.sweepTwice,
+		"move label":  m.moveLabel,
+		"edit":        m.edit,
+		"rollback":    m.rollback,
+		"unstick":     m.unstick,
+		"blank":       func(*rapid.T) { m.secret.Put("{}") },
 		"restore": func(t *rapid.T) {
 			m.awaitRevocations(t)
 			m.restore()
@@ -200,12 +198,8 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 	return actions
 }
 
-func (m *machine) sweepIn(p *sandboxtest.Process, force bool) error {
-	if force {
-		m.overseer.force(1)
-		defer m.overseer.force(-1)
-	}
-	_, err := p.Sweep(m.secret.ARN, force)
+func (m *machine) sweepIn(p *sandboxtest.Process) error {
+	_, err := p.Sweep(m.secret.ARN)
 	if err == nil {
 		m.overseer.seenBySweep(m.secret)
 	}
@@ -215,7 +209,7 @@ func (m *machine) sweepIn(p *sandboxtest.Process, force bool) error {
 // lookAtSweep is a dry run, whatever state the secret is in: it changes nothing.
 func (m *machine) lookAtSweep(t *rapid.T) {
 	labels, keys := m.secret.Labels(), m.secret.Ours()
-	_, _ = m.secret.Preview(rapid.Bool().Draw(t, "force"))
+	_, _ = m.secret.Preview()
 	if now := m.secret.Labels(); now != labels || !slices.Equal(m.secret.Ours(), keys) {
 		t.Fatalf("a dry run changed something: %v and\n%s\nwere %v and\n%s", m.secret.Ours(), now, keys, labels)
 	}
@@ -328,11 +322,10 @@ func (m *machine) letAllGo() {
 }
 
 func (m *machine) sweepTwice(t *rapid.T) {
-	force := rapid.IntRange(0, 5).Draw(t, "force") == 0
 	var both sync.WaitGroup
 	for range 2 {
 		p := m.NewProcess()
-		both.Go(func() { _ = m.sweepIn(p, force) })
+		both.Go(func() { _ = m.sweepIn(p) })
 	}
 	both.Wait()
 }
@@ -477,7 +470,7 @@ func (m *machine) skew(t *rapid.T) {
 // tagGone is an update of the stack, which untags and then tags: the environment's more cautious values hold for a moment.
 func (m *machine) tagGone(t *rapid.T) {
 	m.secret.Tag(settings.TagHoldLimit, "")
-	_, _ = m.secret.Sweep(false)
+	_, _ = m.secret.Sweep()
 	m.secret.Tag(settings.TagHoldLimit, rapid.SampledFrom([]string{"2000h", "1000h"}).Draw(t, "limit"))
 }
 
@@ -521,7 +514,7 @@ func (m *machine) settle() {
 	}
 	var last error
 	for range 6 {
-		_, last = m.secret.Sweep(false)
+		_, last = m.secret.Sweep()
 		m.Clock.Advance(27 * time.Hour)
 	}
 	if verdict := m.overseer.verdict(); verdict != "" {

@@ -27,7 +27,6 @@ type overseer struct {
 	byHand      map[string]bool      // keys of versions that AWSCURRENT was moved onto by hand: see movedByHand
 	clockOff    time.Duration        // how far the registry's clock may have moved against the other
 	lateMark    time.Duration        // by how much a mark may have been dated back: a sweep stalled in that very request
-	forced      int                  // forced sweeps that may be under way
 	requests    int
 	violations  []string
 }
@@ -48,13 +47,6 @@ func (o *overseer) oversee(c *wire.Call, next func()) {
 	}
 	next()
 	o.look()
-}
-
-// force says that a forced sweep begins (1) or ended (-1), which skips grace, quiet period and hold.
-func (o *overseer) force(more int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.forced += more
 }
 
 // movedByHand admits the limit that the package's comment tells of: a hand that moves AWSCURRENT onto a marked version, and away again before a
@@ -141,9 +133,9 @@ func (o *overseer) judge(c *wire.Call) {
 	current, wasCurrent := o.lastCurrent[key.Secret]
 	pending, wasPending := o.lastPending[key.Secret]
 	switch {
-	case wasCurrent && o.forced == 0 && !o.byHand[key.Secret] && now.Sub(current) < grace:
+	case wasCurrent && !o.byHand[key.Secret] && now.Sub(current) < grace:
 		o.violated("promise 2: the key %s is revoked %s after it was current", key.Fingerprint, now.Sub(current))
-	case wasCurrent && o.forced == 0 && o.rig.RevokeEnv.HoldLimit == nil && key.Status == "ACTIVE" && !key.LastUsedAt.IsZero() && now.Sub(key.LastUsedAt) < quiet-time.Second-o.clockOff:
+	case wasCurrent && o.rig.RevokeEnv.HoldLimit == nil && key.Status == "ACTIVE" && !key.LastUsedAt.IsZero() && now.Sub(key.LastUsedAt) < quiet-time.Second-o.clockOff:
 		o.violated("promise 2: the key %s is revoked %s after its last use", key.Fingerprint, now.Sub(key.LastUsedAt))
 	case !wasCurrent && wasPending && now.Sub(pending) < orphanAge:
 		o.violated("promise 2: the key %s, which a stalled finishSecret could make current, is revoked %s after it was pending", key.Fingerprint, now.Sub(pending))

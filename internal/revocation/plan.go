@@ -39,9 +39,8 @@ type Action struct {
 //	the registry gave no answer for its key             → Report
 //	its key is another user's, or another secret's      → Report
 //	the registry knows its key no more                  → Unlabel
-//	no mark (with force: and may never have been current) → Mark
+//	no mark                                             → Mark
 //	never current, and younger than the orphan age      → wait
-//	force                                               → Revoke
 //	a replica region lags                               → wait
 //	grace is not over                                   → wait
 //	its key has expired                                 → Revoke
@@ -127,11 +126,8 @@ func planKey(w World, p Policy, v Version, id string) Action {
 		return because(a, Unlabel, Gone)
 	case w.madeForAnother(row):
 		return because(a, Report, OtherSecret)
-	case len(v.Marks) == 0 && !(p.Force && v.Has(vault.Previous)): // a leaked key has no time for two sweeps
+	case len(v.Marks) == 0:
 		a.Mark = vault.NewMark(v.ID, w.Now)
-		if p.Force {
-			a.Until = a.Mark.Since.Add(p.OrphanAge)
-		}
 		return because(a, Mark, Superseded)
 	}
 	return planMarked(w, p, v, row, a)
@@ -148,8 +144,6 @@ func planMarked(w World, p Policy, v Version, row quilt.APIKey, a Action) Action
 	case promotable:
 		a.Until = since.Add(p.OrphanAge)
 		return because(a, Report, MayBePromoted)
-	case p.Force:
-		return because(a, Revoke, Forced)
 	case len(w.Lagging) > 0:
 		return because(a, Report, ReplicaLag)
 	case w.Now.Before(graceEnd):

@@ -314,7 +314,7 @@ func drawLies(r *rapid.T, t *truth) {
 }
 
 func drawPolicy(r *rapid.T) Policy {
-	p := Policy{Grace: grace, Quiet: quiet, OrphanAge: orphanAge, Force: chance(r, "force", 25)}
+	p := Policy{Grace: grace, Quiet: quiet, OrphanAge: orphanAge}
 	if chance(r, "short", 20) {
 		p.Grace, p.Quiet, p.OrphanAge = time.Second, time.Second, 2*time.Second
 	}
@@ -393,7 +393,7 @@ func checkOrphan(t *truth, p Policy, a Action, fail func(string)) {
 func checkTime(t *truth, p Policy, a Action, fail func(string)) {
 	k := t.byID(a.KeyID)
 	led := vault.NewVersion(a.Version, t.version(a.Version).labels)
-	if len(led.Marks) == 0 && !p.Force {
+	if len(led.Marks) == 0 {
 		fail("the version has no mark")
 	}
 	for _, v := range t.versions {
@@ -401,7 +401,7 @@ func checkTime(t *truth, p Policy, a Action, fail func(string)) {
 			continue
 		}
 		for _, m := range vault.NewVersion(v.id, v.labels).Marks {
-			if !p.Force && t.now.Before(m.Since.Add(p.Grace)) {
+			if t.now.Before(m.Since.Add(p.Grace)) {
 				fail("the grace of the version " + v.id + " is not over")
 			}
 			if !slices.Contains(v.labels, vault.Previous) && t.now.Before(m.Since.Add(p.OrphanAge)) {
@@ -409,11 +409,11 @@ func checkTime(t *truth, p Policy, a Action, fail func(string)) {
 			}
 		}
 	}
-	unlimited := p.HoldLimit == nil && !p.Force
+	unlimited := p.HoldLimit == nil
 	if unlimited && k.used != nil && t.registryNow().Before(k.expires) && t.registryNow().Before(k.used.Add(p.Quiet)) {
 		fail("the key is used")
 	}
-	if len(t.lagging) > 0 && !p.Force {
+	if len(t.lagging) > 0 {
 		fail("a replica lags")
 	}
 	// A hand may have moved the label of a key to a version whose own key shows the same fingerprint, and is dead and so unlisted: nothing tells
@@ -545,7 +545,6 @@ func (t *truth) listCounts() bool {
 func TestTimeAloneEndsEveryDeadKey(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		truth, policy := drawTruth(r, manner{honest: true}), drawPolicy(r)
-		policy.Force = false
 		for _, v := range truth.versions { // the rotation ends: what pended is unstuck
 			truth.unlabel(v.id, vault.Pending)
 		}

@@ -185,9 +185,9 @@ var planRows = []row{
 	}), nil},
 
 	{"unknown label", with(func(s *scene) { s.relabel("old", vault.Previous, vault.KeyLabel("old"), "quilt-next:1") }), []string{"report unknown-label old "}},
-	{"unknown label, forced, with an orphan", with(func(s *scene) {
+	{"unknown label, with an orphan", with(func(s *scene) {
 		s.relabel("new", vault.Current, vault.KeyLabel("new"), "quilt-next:1")
-		s.orphan(2 * orphanAge).Force = true
+		s.orphan(2 * orphanAge)
 	}), []string{"report unknown-label new "}},
 	{"a mark that a hand moved to another version", with(func(s *scene) {
 		s.relabel("new", vault.Current, vault.KeyLabel("new"), vault.NewMark("old", marked).Label())
@@ -196,7 +196,7 @@ var planRows = []row{
 	{"current unreadable", with(func(s *scene) { s.held("new").Holds = Holding{State: Unreadable} }), []string{"report unreadable new "}},
 	{"current unread", with(func(s *scene) { s.held("new").Holds = Holding{State: Unread} }), []string{"report unreadable new "}},
 	{"current blank", with(func(s *scene) { s.held("new").Holds = Holding{State: Blank} }), []string{"report unreadable new "}},
-	{"current without a value, forced", with(func(s *scene) { s.held("new").Holds, s.Force = Holding{State: NoValue}, true }), []string{"report unreadable new "}},
+	{"current without a value", with(func(s *scene) { s.held("new").Holds = Holding{State: NoValue} }), []string{"report unreadable new "}},
 	{"nothing is current", with(func(s *scene) { s.relabel("new", vault.KeyLabel("new")) }), []string{"report unreadable  "}},
 	{"pending unreadable", with(func(s *scene) {
 		s.version("next", apikey.Key{}, vault.Pending)
@@ -234,8 +234,6 @@ var planRows = []row{
 	}), []string{"mark superseded old old"}},
 	{"same key as a current version with its own label", with(func(s *scene) { s.held("old").Holds.Key = keyOf("new"); s.unlist("old") }),
 		[]string{"report same-key old old"}},
-	{"same key as the current one, forced", with(func(s *scene) { s.held("old").Holds.Key = keyOf("new"); s.unlist("old"); s.Force = true }),
-		[]string{"report same-key old old"}},
 	{"same key as the pending one", with(func(s *scene) { s.version("next", keyOf("old"), vault.Pending) }), []string{"report same-key old old"}},
 
 	{"label of another key than the value's", with(func(s *scene) { s.listed("old").Fingerprint = keyOf("x").Fingerprint() }),
@@ -260,13 +258,11 @@ var planRows = []row{
 	{"fingerprint of the current key, too, which the labels alone tell apart", with(func(s *scene) {
 		s.held("old").Holds.Key, s.held("new").Holds.Key = twinOf("old"), twinOf("new")
 		s.listed("old").Fingerprint, s.listed("new").Fingerprint = twinOf("old").Fingerprint(), twinOf("new").Fingerprint()
-		s.Force = true
 	}), []string{"report ambiguous old old"}},
 	{"fingerprint of the current key, too, and the list does not show it", with(func(s *scene) {
 		s.held("old").Holds.Key, s.held("new").Holds.Key = twinOf("old"), twinOf("new")
 		s.listed("old").Fingerprint = twinOf("old").Fingerprint()
 		s.unlist("new")
-		s.Force = true
 	}), []string{"report ambiguous old old", "report list-incomplete new new"}},
 	{"fingerprint of a key that no version holds", with(func(s *scene) { s.row("stray", keyOf("old")).Name = "by hand" }),
 		[]string{"report ambiguous old old"}},
@@ -286,10 +282,9 @@ var planRows = []row{
 	{"gone", with(func(s *scene) { s.unlist("old"); s.Asked["old"] = Asked{} }), []string{"unlabel gone old old"}},
 	{"unknown to the registry, but it logs in", with(func(s *scene) { s.unlist("old"); s.Asked["old"] = Asked{Logins: true} }),
 		[]string{"report foreign old old"}},
-	{"listed as another user's", with(func(s *scene) { s.listed("old").UserEmail = "other@example.com"; s.Force = true }), []string{"report foreign old old"}},
+	{"listed as another user's", with(func(s *scene) { s.listed("old").UserEmail = "other@example.com" }), []string{"report foreign old old"}},
 	{"made for another secret", with(func(s *scene) {
 		s.listed("old").Name = apikey.Name("other", marked, otherARN)
-		s.Force = true
 	}), []string{"report other-secret old old"}},
 	{"made by hand: a name without a mark is whose label it has", with(func(s *scene) { s.listed("old").Name = "my key" }), []string{revokeOld}},
 	{"first key by hand, two show its fingerprint", with(func(s *scene) {
@@ -349,35 +344,16 @@ var planRows = []row{
 		s.Lagging = []string{"eu-west-1"}
 		s.orphan(orphanAge)
 	}), []string{"report replica-lag old old", "revoke-orphan orphaned  orphan"}},
-	{"replica lags, forced", with(func(s *scene) { s.Lagging, s.Force = []string{"eu-west-1"}, true }), []string{"revoke forced old old"}},
-
-	{"forced in grace, while used", with(func(s *scene) { s.at(marked).usedAt(marked).Force = true }), []string{"revoke forced old old"}},
-	{"forced before any mark: at once", func() *scene { s := superseded(); s.Force = true; return s }, []string{"revoke forced old old"}},
-	{"forced before any mark, and perhaps never current", func() *scene {
-		s := superseded()
-		s.relabel("old", vault.KeyLabel("old"))
-		s.Force = true
-		return s
-	}, []string{"mark superseded old old until 49h0m0s"}},
-	{"never current: a stalled finishSecret may promote it, by a second", with(func(s *scene) {
-		s.relabel("old", vault.KeyLabel("old"), vault.NewMark("old", marked).Label())
-		s.at(marked.Add(orphanAge - time.Second)).Force = true
-	}), []string{"report may-be-promoted old old until 1h0m0s"}},
-	{"never current, at the orphan age, forced", with(func(s *scene) {
-		s.relabel("old", vault.KeyLabel("old"), vault.NewMark("old", marked).Label())
-		s.at(marked.Add(orphanAge)).Force = true
-	}), []string{"revoke forced old old"}},
-	{"never current, with less grace than the orphan age", with(func(s *scene) {
+	{"never current: a stalled finishSecret may promote it, with less grace than the orphan age", with(func(s *scene) {
 		s.relabel("old", vault.KeyLabel("old"), vault.NewMark("old", marked).Label())
 		s.at(marked.Add(orphanAge - time.Second)).Grace = 0
 	}), []string{"report may-be-promoted old old until 1h0m0s"}},
 
 	{"rotation under way", with(func(s *scene) { s.version("next", keyOf("next"), vault.Pending, vault.KeyLabel("next")) }),
 		[]string{"report rotation-under-way old old"}},
-	{"rotation under way, forced, pending without a value", with(func(s *scene) {
+	{"rotation under way, pending without a value", with(func(s *scene) {
 		s.version("next", apikey.Key{}, vault.Pending)
 		s.held("next").Holds = Holding{State: NoValue}
-		s.Force = true
 	}), []string{"report rotation-under-way old old"}},
 	{"rotation under way: orphans are revoked", with(func(s *scene) {
 		s.version("next", apikey.Key{}, vault.Pending)
@@ -394,8 +370,6 @@ var planRows = []row{
 
 	{"orphan at its age", with(func(s *scene) { s.orphan(orphanAge) }), []string{revokeOld, "revoke-orphan orphaned  orphan"}},
 	{"orphan too young by a second", with(func(s *scene) { s.orphan(orphanAge - time.Second) }), []string{revokeOld, "report orphan-too-young  orphan until 48h0m1s"}},
-	{"orphan too young, forced", with(func(s *scene) { s.orphan(orphanAge - time.Second).Force = true }),
-		[]string{"revoke forced old old", "report orphan-too-young  orphan until 48h0m1s"}},
 	{"orphan's age counts on the registry's clock", with(func(s *scene) {
 		s.orphan(orphanAge)
 		s.RegistryNow = s.RegistryNow.Add(-time.Second)

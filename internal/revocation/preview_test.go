@@ -28,7 +28,7 @@ import (
 )
 
 // lookedAt makes a dry run, and demands that it makes only reads, changes nothing, measures nothing, and writes one line.
-func lookedAt(t *testing.T, s *sandboxtest.Secret, force bool) (Result, error) {
+func lookedAt(t *testing.T, s *sandboxtest.Secret) (Result, error) {
 	t.Helper()
 	keys := func() (ids []string) {
 		for _, k := range s.Registry.Keys() {
@@ -39,7 +39,7 @@ func lookedAt(t *testing.T, s *sandboxtest.Secret, force bool) (Result, error) {
 	labels, before := s.Labels(), keys()
 	s.Output.Take()
 	trace := s.Trace()
-	result, err := s.Preview(force)
+	result, err := s.Preview()
 	for _, q := range trace.Take() {
 		if q.Writes() {
 			t.Errorf("a dry run sent a request that writes: %s %s", q.Operation, q.Subject)
@@ -62,9 +62,9 @@ func lookedAt(t *testing.T, s *sandboxtest.Secret, force bool) (Result, error) {
 }
 
 // foreseen makes a dry run, and demands the outcome, or the failure, that the sweep will have. The look itself never fails: its error would ring the function's alarm.
-func foreseen(t *testing.T, s *sandboxtest.Secret, force bool, outcome Outcome, faultName, says string) {
+func foreseen(t *testing.T, s *sandboxtest.Secret, outcome Outcome, faultName, says string) {
 	t.Helper()
-	result, err := lookedAt(t, s, force)
+	result, err := lookedAt(t, s)
 	switch {
 	case faultName != "":
 		if err != nil || result.WouldFail == nil || result.WouldFail.ErrorType != faultName || !strings.Contains(result.WouldFail.Error, says) {
@@ -87,7 +87,6 @@ func TestADryRunShowsTheNextSweep(t *testing.T) {
 	states := []struct {
 		name      string
 		prepare   func(*testing.T, *sandboxtest.Rig) *sandboxtest.Secret
-		force     bool
 		want      []string // of the dry run
 		wouldFail string
 	}{
@@ -95,7 +94,7 @@ func TestADryRunShowsTheNextSweep(t *testing.T) {
 		{name: "mark", prepare: replaced, want: []string{"mark superseded"}},
 		{name: "in grace", prepare: func(t *testing.T, r *sandboxtest.Rig) *sandboxtest.Secret {
 			s := replaced(t, r)
-			s.MustSweep(false)
+			s.MustSweep()
 			return s
 		}, want: []string{"report in-grace"}},
 		{name: "hold", prepare: func(t *testing.T, r *sandboxtest.Rig) *sandboxtest.Secret {
@@ -112,17 +111,15 @@ func TestADryRunShowsTheNextSweep(t *testing.T) {
 			s := secret(t, r)
 			r.Clock.Advance(60 * 24 * time.Hour)
 			s.MustRotate()
-			s.MustSweep(false)
+			s.MustSweep()
 			r.Clock.Advance(31 * 24 * time.Hour)
 			return s
 		}, want: []string{"revoke expired"}},
-		{name: "forced", prepare: overdue, force: true, want: []string{"revoke forced"}},
-		{name: "forced before any mark", prepare: replaced, force: true, want: []string{"revoke forced"}},
-		{name: "forced, a rotation is under way", prepare: func(t *testing.T, r *sandboxtest.Rig) *sandboxtest.Secret {
+		{name: "a rotation is under way", prepare: func(t *testing.T, r *sandboxtest.Rig) *sandboxtest.Secret {
 			s := overdue(t, r)
 			s.Begin(sandboxtest.Token(7))
 			return s
-		}, force: true, want: []string{"report rotation-under-way"}, wouldFail: "SweepIncomplete"},
+		}, want: []string{"report rotation-under-way"}},
 		{name: "orphan", prepare: func(t *testing.T, r *sandboxtest.Rig) *sandboxtest.Secret {
 			s := secret(t, r)
 			crash(t, s, 1)
@@ -196,15 +193,15 @@ func TestADryRunShowsTheNextSweep(t *testing.T) {
 		t.Run(state.name, func(t *testing.T) {
 			r := sandboxtest.New(t)
 			s := state.prepare(t, r)
-			planned, err := lookedAt(t, s, state.force)
+			planned, err := lookedAt(t, s)
 			must(t, err)
 			if diff := cmp.Diff(state.want, did(planned)); diff != "" {
 				t.Fatalf("the plan is not as it must be (-want +got):\n%s\n%s", diff, s.Labels())
 			}
-			if again, err := lookedAt(t, s, state.force); err != nil || !cmp.Equal(planned.Actions, again.Actions, sameExceptDone) {
+			if again, err := lookedAt(t, s); err != nil || !cmp.Equal(planned.Actions, again.Actions, sameExceptDone) {
 				t.Errorf("a second look shows something else: %v\n%s", err, sandboxtest.JSONOf(again))
 			}
-			swept, err := sweepHere(r).Sweep(t.Context(), Request{SecretID: s.ARN, Force: state.force})
+			swept, err := sweepHere(r).Sweep(t.Context(), Request{SecretID: s.ARN})
 			if diff := cmp.Diff(planned.Actions, swept.Actions, sameExceptDone); diff != "" {
 				t.Errorf("the sweep is not what the dry run showed (-dry run +sweep):\n%s", diff)
 			}
@@ -244,7 +241,7 @@ func TestADryRunOfASweepThatDoesNotCome(t *testing.T) {
 		r := sandboxtest.New(t)
 		s, old, _ := due(t, r)
 		pauseFor(time.Hour)(s)
-		result, err := lookedAt(t, s, false)
+		result, err := lookedAt(t, s)
 		must(t, err)
 		if result.Outcome != Paused || result.PausedUntil == nil || result.PausedUntil.Sub(r.Clock.Now()) > time.Hour || len(result.Versions) != 2 || len(result.Keys) != 2 {
 			t.Errorf("the pause hides what there is: %s", sandboxtest.JSONOf(result))
@@ -253,16 +250,13 @@ func TestADryRunOfASweepThatDoesNotCome(t *testing.T) {
 			t.Errorf("the plan that waits is not shown (-want +got):\n%s", diff)
 		}
 		alive(t, s, old)
-		if result, err = lookedAt(t, s, true); err != nil || result.Outcome != Swept || len(result.Notes) != 1 || !slices.Equal(did(result), []string{"revoke forced"}) {
-			t.Errorf("force goes on in a pause, and the dry run does not say so: %v %s", err, sandboxtest.JSONOf(result))
-		}
-		swept, err := s.Sweep(false)
+		swept, err := s.Sweep()
 		must(t, err)
 		if swept.Outcome != Paused || len(swept.Actions) > 0 {
 			t.Errorf("the sweep itself does not pause: %s", sandboxtest.JSONOf(swept))
 		}
 		deleteCurrentKey(s)
-		result, err = lookedAt(t, s, false)
+		result, err = lookedAt(t, s)
 		must(t, err) // or somebody's look would ring the alarm for the function's errors
 		if result.WouldFail == nil || result.WouldFail.ErrorType != "CurrentKeyRefused" || len(result.Versions) != 2 {
 			t.Errorf("the look does not tell what the sweep would fail with, and what it saw: %s", sandboxtest.JSONOf(result))
@@ -272,7 +266,7 @@ func TestADryRunOfASweepThatDoesNotCome(t *testing.T) {
 		r := sandboxtest.New(t)
 		s, _, _ := due(t, r)
 		deleteSecret(s)
-		result, err := lookedAt(t, s, false)
+		result, err := lookedAt(t, s)
 		must(t, err)
 		if want := (Result{Secret: s.ARN, Outcome: Deleted, Actions: []Taken{}}); !cmp.Equal(want, result) {
 			t.Errorf("a secret that is marked for deletion shows more than that: %s", sandboxtest.JSONOf(result))
@@ -287,7 +281,7 @@ func TestADryRunOfASweepThatDoesNotCome(t *testing.T) {
 				pauseFor(time.Hour)(s)
 				want = Paused
 			}
-			result, err := lookedAt(t, s, false)
+			result, err := lookedAt(t, s)
 			must(t, err)
 			if result.Outcome != want || len(result.Versions) != 1 || result.Versions[0].Value != Blank || result.Registry != nil {
 				t.Errorf("the blank value is not shown: %s", sandboxtest.JSONOf(result))
@@ -317,11 +311,11 @@ func TestWhatADryRunShows(t *testing.T) {
 	first := s.CurrentKey()
 	firstID := s.Holder(vault.Current).ID
 	s.MustRotate()
-	s.MustSweep(false)
+	s.MustSweep()
 	second, secondID := s.CurrentKey(), s.Holder(vault.Current).ID
 	r.Clock.Advance(time.Minute)
 	s.MustRotate()
-	s.MustSweep(false)
+	s.MustSweep()
 	third, thirdID := s.CurrentKey(), s.Holder(vault.Current).ID
 	crash(t, s, 5)
 	s.Put(strings.Replace(s.Holder(vault.Current).Value, "1.0e+02", "7", 1)) // an edit: two versions with one key
@@ -330,7 +324,7 @@ func TestWhatADryRunShows(t *testing.T) {
 	r.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
 	s.Begin(sandboxtest.Token(6))
 
-	result, err := lookedAt(t, s, false)
+	result, err := lookedAt(t, s)
 	must(t, err)
 	id := func(k apikey.Key) string {
 		row, _ := r.Registry.KeyBySecret(k.Reveal())
@@ -397,7 +391,7 @@ func TestWhetherUseIsRecorded(t *testing.T) {
 			s := r.BareSecret("quilt/pipeline", "{}")
 			s.Bootstrap(sandbox.UserEmail)
 			c.change(r, s)
-			result, err := lookedAt(t, s, false)
+			result, err := lookedAt(t, s)
 			must(t, err)
 			if diff := cmp.Diff(c.want, result.Registry.UseRecorded); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -416,7 +410,7 @@ func TestRequestsOfADryRun(t *testing.T) {
 	trace := r.Trace()
 	requests := func(want string) {
 		t.Helper()
-		_, err := s.Preview(false)
+		_, err := s.Preview()
 		must(t, err)
 		var names []string
 		for _, q := range trace.Take() {
@@ -427,7 +421,7 @@ func TestRequestsOfADryRun(t *testing.T) {
 		}
 	}
 	requests("DescribeSecret GetSecretValue GetSecretValue account")
-	s.MustSweep(false)
+	s.MustSweep()
 	trace.Take()
 	requests("DescribeSecret GetSecretValue account GetSecretValue")
 }
@@ -436,9 +430,9 @@ func TestRequestsOfADryRun(t *testing.T) {
 func TestAValueThatADryRunCannotRead(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, _ := due(t, r)
-	s.MustSweep(false)
+	s.MustSweep()
 	r.Intercept(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.AWSError(400, "AccessDeniedException", "no")), "GetSecretValue"))
-	result, err := s.Preview(false)
+	result, err := s.Preview()
 	must(t, err)
 	if len(result.Notes) != 1 || len(result.Versions) != 2 || result.Versions[0].Value != Holds || result.Versions[1].Value != Unread {
 		t.Errorf("the look does not go on without the value: %s", sandboxtest.JSONOf(result))

@@ -28,8 +28,7 @@ const (
 	GraceOver        Reason = "grace-over"    // and quiet
 	GraceOverUnknown Reason = "grace-over-use-not-recorded"
 	HoldLimitOver    Reason = "hold-limit-over" // still used, but long enough
-	Forced           Reason = "forced"
-	Expired          Reason = "expired" // nobody can use it
+	Expired          Reason = "expired"         // nobody can use it
 	Orphaned         Reason = "orphaned"
 	Gone             Reason = "gone" // the registry knows it no more
 )

@@ -39,7 +39,6 @@ type Vault interface {
 // Request asks for one sweep of one secret.
 type Request struct {
 	SecretID string
-	Force    bool
 	DryRun   bool // look and plan, and carry nothing out
 }
 

@@ -15,7 +15,6 @@ import (
 // sweep is one sweep under way.
 type sweep struct {
 	*Sweeper
-	force  bool
 	dryRun bool
 	secret vault.Secret
 	policy settings.Revocation
@@ -45,7 +44,7 @@ func (s *Sweeper) sweep(ctx context.Context, req Request, result *Result) error 
 	if err != nil {
 		return err
 	}
-	run := &sweep{Sweeper: s, force: req.Force, dryRun: req.DryRun, secret: secret, policy: policy, result: result}
+	run := &sweep{Sweeper: s, dryRun: req.DryRun, secret: secret, policy: policy, result: result}
 	if run.stopsForPause() {
 		return nil
 	}
@@ -59,10 +58,6 @@ func (s *sweep) stopsForPause() bool {
 	}
 	until := s.policy.PauseUntil.UTC()
 	s.result.PausedUntil = &until
-	if s.force {
-		s.result.Notes = append(s.result.Notes, "sweeps of this secret are paused; force goes on all the same")
-		return false
-	}
 	s.result.Outcome = Paused
 	return !s.dryRun
 }
@@ -86,9 +81,6 @@ func (s *sweep) run(ctx context.Context) error {
 
 // follow plans by what was seen, and acts.
 func (s *sweep) follow(ctx context.Context, v *view) error {
-	if s.force && len(v.Lagging) > 0 {
-		s.result.Notes = append(s.result.Notes, "replica regions may still serve a revoked key: "+strings.Join(v.Lagging, ", "))
-	}
 	err := s.act(ctx, v, Plan(v.World, s.plannedBy()))
 	s.result.Health = health(v, s.result.Actions)
 	if s.dryRun {
@@ -99,7 +91,7 @@ func (s *sweep) follow(ctx context.Context, v *view) error {
 
 // plannedBy is the policy of this sweep.
 func (s *sweep) plannedBy() Policy {
-	return Policy{Grace: s.policy.Grace, Quiet: s.policy.Quiet, HoldLimit: s.policy.HoldLimit, OrphanAge: s.policy.OrphanAge, Force: s.force}
+	return Policy{Grace: s.policy.Grace, Quiet: s.policy.Quiet, HoldLimit: s.policy.HoldLimit, OrphanAge: s.policy.OrphanAge}
 }
 
 // act carries the plan out. An action that fails holds up no other; the error says what is left for the next sweep.
@@ -111,8 +103,6 @@ func (s *sweep) act(ctx context.Context, v *view, plan []Action) error {
 			err = fault.Named(err)
 			taken.Error = err.Error()
 			failed = append(failed, fmt.Errorf("%s of the key %s: %w", a.Kind, a.KeyID, err))
-		} else if s.force && survivesForce[taken.Reason] {
-			failed = append(failed, s.notForced(taken))
 		}
 		s.result.Actions = append(s.result.Actions, taken)
 	}
@@ -130,24 +120,6 @@ func (s *sweep) take(ctx context.Context, v *view, a Action, taken *Taken) error
 	}
 	taken.Done = err == nil && reason == "" && a.Kind != Hold && a.Kind != Report
 	return err
-}
-
-// survivesForce are the reasons for which a superseded key lives on after a forced sweep. Somebody who forces has a leaked key, and must learn that
-// it still logs in.
-var survivesForce = map[Reason]bool{
-	RotationUnder: true, MayBePromoted: true, Superseded: true, WorldChanged: true, NotAsked: true, Foreign: true,
-	OtherSecret: true, Mislabelled: true, Ambiguous: true, Unlabelled: true,
-}
-
-func (s *sweep) notForced(t Taken) error {
-	again := "sweep again"
-	switch {
-	case t.Until != nil:
-		again = "force another sweep after " + t.Until.Format(time.RFC3339)
-	case t.Reason == RotationUnder:
-		again = "end the rotation (quilt-rotate unstick " + s.secret.Name + "), then force another sweep"
-	}
-	return fmt.Errorf("the key %s (%s) still lives (%s): %s", t.KeyID, t.Fingerprint, t.Reason, again)
 }
 
 // left makes one error of what failed, and of what stops every sweep until somebody acts.

@@ -3,7 +3,6 @@ package revocation_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,7 +40,7 @@ func rotated(t *testing.T, r *sandboxtest.Rig, tags ...string) (s *sandboxtest.S
 func due(t *testing.T, r *sandboxtest.Rig, tags ...string) (s *sandboxtest.Secret, old, fresh apikey.Key) {
 	t.Helper()
 	s, old, fresh = rotated(t, r, tags...)
-	swept(t, s, false, "mark superseded done")
+	swept(t, s, "mark superseded done")
 	r.Clock.Advance(48 * time.Hour)
 	return s, old, fresh
 }
@@ -60,9 +59,9 @@ func did(result Result) []string {
 }
 
 // swept sweeps and demands that this and nothing else is done or told.
-func swept(t *testing.T, s *sandboxtest.Secret, force bool, want ...string) Result {
+func swept(t *testing.T, s *sandboxtest.Secret, want ...string) Result {
 	t.Helper()
-	result := s.MustSweep(force)
+	result := s.MustSweep()
 	if want == nil {
 		want = []string{}
 	}
@@ -73,9 +72,9 @@ func swept(t *testing.T, s *sandboxtest.Secret, force bool, want ...string) Resu
 }
 
 // failed sweeps and demands an error of that type, whose one sentence has the words in it.
-func failed(t *testing.T, s *sandboxtest.Secret, force bool, name string, words ...string) {
+func failed(t *testing.T, s *sandboxtest.Secret, name string, words ...string) {
 	t.Helper()
-	_, err := s.Sweep(force)
+	_, err := s.Sweep()
 	wantFault(t, err, name, words...)
 }
 
@@ -164,26 +163,26 @@ func count(r *sandboxtest.Rig, audit string) (n int) {
 func TestTheWholeLifeOfASupersededKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, fresh := rotated(t, r)
-	swept(t, s, false, "mark superseded done")
-	swept(t, s, false, "report in-grace")
+	swept(t, s, "mark superseded done")
+	swept(t, s, "report in-grace")
 	r.Clock.Advance(23 * time.Hour)
-	swept(t, s, false, "report in-grace")
+	swept(t, s, "report in-grace")
 	use(t, r, old)
 	r.Clock.Advance(time.Hour)
-	result := swept(t, s, false, "hold still-used")
+	result := swept(t, s, "hold still-used")
 	a := result.Actions[0]
 	if a.LastUsedAt == nil || a.Until == nil || a.Fingerprint != old.Fingerprint() || a.Owner != sandbox.UserEmail {
 		t.Errorf("the hold does not say whose key it is, when it was used last and how long it lasts: %s", sandboxtest.JSONOf(a))
 	}
 	r.Clock.Advance(23 * time.Hour)
-	swept(t, s, false, "hold still-used")
+	swept(t, s, "hold still-used")
 	r.Clock.Advance(time.Hour + time.Second)
 	alive(t, s, old)
-	swept(t, s, false, "revoke grace-over done")
+	swept(t, s, "revoke grace-over done")
 	revoked(t, s, old)
 	alive(t, s, fresh)
 	noLabelsLeft(t, s)
-	swept(t, s, false)
+	swept(t, s)
 }
 
 // crash kills createSecret between the registry's new key and the put.
@@ -204,47 +203,23 @@ func crash(t *testing.T, s *sandboxtest.Secret, n int) (event sandboxtest.Event)
 
 // TestAnOrphanIsRevokedAtItsAge protects the registry from keys that nobody holds, and the crashed createSecret's late put from their revocation.
 func TestAnOrphanIsRevokedAtItsAge(t *testing.T) {
-	for _, force := range []bool{false, true} {
-		t.Run(fmt.Sprintf("force=%t", force), func(t *testing.T) {
-			r := sandboxtest.New(t)
-			s := r.Secret("quilt/pipeline")
-			current := s.CurrentKey()
-			crash(t, s, 1)
-			swept(t, s, force, "report orphan-too-young")
-			r.Clock.Advance(time.Hour - 10*time.Second)
-			swept(t, s, force, "report orphan-too-young")
-			if n := len(s.Ours()); n != 2 {
-				t.Fatalf("there are %d keys, want the current one and the orphan", n)
-			}
-			r.Clock.Advance(12 * time.Second)
-			swept(t, s, force, "revoke-orphan orphaned done")
-			if n := len(s.Ours()); n != 1 {
-				t.Errorf("%d keys are left, want the current one", n)
-			}
-			alive(t, s, current)
-			swept(t, s, force)
-		})
-	}
-}
-
-// TestALeakedKeyDiesAtOnce protects against a key that somebody has who must not: neither grace nor use nor a missing mark keeps it.
-func TestALeakedKeyDiesAtOnce(t *testing.T) {
-	r := sandboxtest.New(t)
-	s, old, fresh := rotated(t, r)
-	use(t, r, old)
-	swept(t, s, true, "revoke forced done")
-	revoked(t, s, old)
-	alive(t, s, fresh)
-	noLabelsLeft(t, s)
-	swept(t, s, true)
-}
-
-// TestForceNeverTouchesTheCurrentKey protects the consumers from whoever takes force for a way to revoke the current key.
-func TestForceNeverTouchesTheCurrentKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
-	swept(t, s, true)
-	alive(t, s, s.CurrentKey())
+	current := s.CurrentKey()
+	crash(t, s, 1)
+	swept(t, s, "report orphan-too-young")
+	r.Clock.Advance(time.Hour - 10*time.Second)
+	swept(t, s, "report orphan-too-young")
+	if n := len(s.Ours()); n != 2 {
+		t.Fatalf("there are %d keys, want the current one and the orphan", n)
+	}
+	r.Clock.Advance(12 * time.Second)
+	swept(t, s, "revoke-orphan orphaned done")
+	if n := len(s.Ours()); n != 1 {
+		t.Errorf("%d keys are left, want the current one", n)
+	}
+	alive(t, s, current)
+	swept(t, s)
 }
 
 // TestRollback protects a rollback by hand, before the mark and after it: the key that is current again is not touched, and its mark goes.
@@ -255,11 +230,11 @@ func TestRollback(t *testing.T) {
 			s, old, fresh := rotated(t, r)
 			oldID, freshID := s.Holder(vault.Previous).ID, s.Holder(vault.Current).ID
 			if markedFirst {
-				swept(t, s, false, "mark superseded done")
+				swept(t, s, "mark superseded done")
 			}
 			r.Clock.Advance(72 * time.Hour)
 			must(t, s.MoveLabel(vault.Current, oldID, freshID))
-			result := s.MustSweep(false)
+			result := s.MustSweep()
 			want := []string{"mark superseded done"}
 			if markedFirst {
 				want = append(want, "unmark current-again done")
@@ -271,7 +246,7 @@ func TestRollback(t *testing.T) {
 			}
 			alive(t, s, old, fresh)
 			r.Clock.Advance(48 * time.Hour)
-			swept(t, s, false, "revoke grace-over done")
+			swept(t, s, "revoke grace-over done")
 			revoked(t, s, fresh)
 			alive(t, s, old)
 		})
@@ -284,14 +259,14 @@ func TestAnEditOfAnotherField(t *testing.T) {
 	s := r.Secret("quilt/pipeline")
 	key := s.CurrentKey()
 	s.Put(strings.Replace(s.Holder(vault.Current).Value, "1.0e+02", "7", 1))
-	swept(t, s, false, "relabel key-moved done")
-	swept(t, s, false)
+	swept(t, s, "relabel key-moved done")
+	swept(t, s)
 	s.MustRotate()
 	r.Clock.Advance(48 * time.Hour)
-	swept(t, s, false, "mark superseded done")
+	swept(t, s, "mark superseded done")
 	alive(t, s, key)
 	r.Clock.Advance(48 * time.Hour)
-	swept(t, s, false, "revoke grace-over done")
+	swept(t, s, "revoke grace-over done")
 	revoked(t, s, key)
 }
 
@@ -301,23 +276,23 @@ func TestAnOlderMarkDoesNotShortenGrace(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, fresh := rotated(t, r)
 	newest := s.Holder(vault.Current).Value
-	swept(t, s, false, "mark superseded done")
+	swept(t, s, "mark superseded done")
 	r.Clock.Advance(72 * time.Hour)
 	s.Put(sandboxtest.ValueWith(old.Reveal()))
 	s.Put(newest)
-	result := s.MustSweep(false)
+	result := s.MustSweep()
 	alive(t, s, old, fresh)
 	for _, a := range result.Actions {
 		if a.Action == Revoke {
 			t.Fatalf("a key that was current a moment ago is revoked: %s", sandboxtest.JSONOf(result))
 		}
 	}
-	result = s.MustSweep(false)
+	result = s.MustSweep()
 	if !slices.Contains(did(result), "mark superseded done") {
 		t.Errorf("its grace does not begin anew: %v\n%s", did(result), s.Labels())
 	}
 	r.Clock.Advance(48 * time.Hour)
-	swept(t, s, false, "revoke grace-over done")
+	swept(t, s, "revoke grace-over done")
 	revoked(t, s, old)
 	alive(t, s, fresh)
 }
@@ -328,7 +303,6 @@ func TestWhatStopsASweep(t *testing.T) {
 	states := []struct {
 		name    string
 		prepare func(*sandboxtest.Secret)
-		force   bool
 		outcome Outcome // or
 		fault   string
 		says    string
@@ -336,20 +310,14 @@ func TestWhatStopsASweep(t *testing.T) {
 		{name: "paused", prepare: pauseFor(time.Hour), outcome: Paused},
 		{name: "pause over", prepare: pauseFor(-time.Second), outcome: Swept},
 		{name: "deleted", prepare: deleteSecret, outcome: Deleted},
-		{name: "deleted, forced", prepare: deleteSecret, force: true, outcome: Deleted},
 		{name: "overwritten with a blank", prepare: blank, fault: "Overwritten", says: "rollback"},
-		{name: "overwritten with a blank, forced", prepare: blank, force: true, fault: "Overwritten"},
 		{name: "overwritten with nonsense", prepare: func(s *sandboxtest.Secret) { s.Put("hello") }, fault: "Overwritten", says: settings.TagField},
 		{name: "overwritten with another JSON", prepare: func(s *sandboxtest.Secret) { s.Put(`{"user":"x","password":"y"}`) }, fault: "Overwritten", says: "rollback"},
 		{name: "current key revoked by somebody", prepare: deleteCurrentKey, fault: "CurrentKeyRefused", says: "quilt-rotate recover"},
-		{name: "current key revoked by somebody, forced", prepare: deleteCurrentKey, force: true, fault: "CurrentKeyRefused"},
 		{name: "user switched off", prepare: func(s *sandboxtest.Secret) { s.Registry.SetActive(sandbox.UserEmail, false) }, fault: "CurrentKeyRefused"},
 		{name: "registry down", prepare: registryDown, fault: "RegistryUnavailable"},
-		{name: "registry down, forced", prepare: registryDown, force: true, fault: "RegistryUnavailable"},
 		{name: "bad tag", prepare: func(s *sandboxtest.Secret) { s.Tag(settings.TagGrace, "soon") }, fault: "BadTags", says: settings.TagGrace},
-		{name: "bad tag, forced", prepare: func(s *sandboxtest.Secret) { s.Tag(settings.TagHoldLimit, "-1h") }, force: true, fault: "BadTags"},
 		{name: "unknown label", prepare: unknownLabel, fault: "UnknownLabel", says: "deploy the release that wrote it"},
-		{name: "unknown label, forced", prepare: unknownLabel, force: true, fault: "UnknownLabel"},
 	}
 	for _, state := range states {
 		t.Run(state.name, func(t *testing.T) {
@@ -357,8 +325,8 @@ func TestWhatStopsASweep(t *testing.T) {
 			s, old, fresh := due(t, r)
 			state.prepare(s)
 			before, revocations := s.Labels(), count(r, "APIKeys.Revoke")
-			foreseen(t, s, state.force, state.outcome, state.fault, state.says)
-			result, err := s.Sweep(state.force)
+			foreseen(t, s, state.outcome, state.fault, state.says)
+			result, err := s.Sweep()
 			if state.fault != "" {
 				wantFault(t, err, state.fault, state.says)
 			} else if err != nil || result.Outcome != state.outcome {
@@ -404,26 +372,14 @@ func unknownLabel(s *sandboxtest.Secret) {
 	}
 }
 
-// TestForceGoesOnInAPause protects who must revoke a leaked key while sweeps are paused, and tells of it.
-func TestForceGoesOnInAPause(t *testing.T) {
-	r := sandboxtest.New(t)
-	s, old, _ := rotated(t, r)
-	pauseFor(time.Hour)(s)
-	result := swept(t, s, true, "revoke forced done")
-	revoked(t, s, old)
-	if len(result.Notes) != 1 || len(r.Output.Lines(`"level":"WARN"`, "paused")) != 1 {
-		t.Errorf("nothing tells of the pause: %v\n%s", result.Notes, r.Output)
-	}
-}
-
 // TestAFreshSecretRaisesNoAlarm protects a deployment before its first key: neither its test run nor its sweeps fail.
 func TestAFreshSecretRaisesNoAlarm(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.BareSecret("quilt/fresh", "{}")
 	r.Output.Take()
 	trace := r.Trace()
-	for _, force := range []bool{false, true} {
-		if result := swept(t, s, force); result.Outcome != NotBootstrapped {
+	for range 2 {
+		if result := swept(t, s); result.Outcome != NotBootstrapped {
 			t.Errorf("the outcome is %q", result.Outcome)
 		}
 	}
@@ -434,7 +390,7 @@ func TestAFreshSecretRaisesNoAlarm(t *testing.T) {
 		t.Errorf("the output is not that of a fresh secret:\n%s", r.Output)
 	}
 	id := s.Bootstrap(sandbox.UserEmail)
-	swept(t, s, false)
+	swept(t, s)
 	if k := s.CurrentKey(); !s.Alive(k) || id == "" {
 		t.Error("the first key is dead")
 	}
@@ -445,7 +401,7 @@ func TestAFreshSecretRaisesNoAlarm(t *testing.T) {
 func TestAValueThatNeverHeldAKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.BareSecret("quilt/adopted", `{"user":"x","password":"y"}`)
-	_, err := s.Sweep(false)
+	_, err := s.Sweep()
 	wantFault(t, err, "BadValue", settings.TagField)
 }
 
@@ -455,10 +411,10 @@ func TestPartialFailure(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, first, second := rotated(t, r)
 	s.MustRotate()
-	swept(t, s, false, "mark superseded done", "mark superseded done")
+	swept(t, s, "mark superseded done", "mark superseded done")
 	r.Clock.Advance(48 * time.Hour)
 	remove := r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.Answer(403, `{"message":"no"}`)), "apiKeyRevoke"))
-	_, err := s.Sweep(false)
+	_, err := s.Sweep()
 	wantFault(t, err, "SweepIncomplete", "1 of 2", "revoke of the key")
 	remove()
 	lives := 0
@@ -474,7 +430,7 @@ func TestPartialFailure(t *testing.T) {
 	if lives != 1 {
 		t.Fatalf("%d of two keys are left after the failure of one, want 1", lives)
 	}
-	swept(t, s, false, "revoke grace-over done")
+	swept(t, s, "revoke grace-over done")
 	revoked(t, s, first, second)
 	noLabelsLeft(t, s)
 }
@@ -484,7 +440,7 @@ func TestARevocationWhoseAnswerIsLost(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
 	r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.LoseAnswer), "apiKeyRevoke"))
-	swept(t, s, false, "revoke grace-over done")
+	swept(t, s, "revoke grace-over done")
 	revoked(t, s, old)
 	noLabelsLeft(t, s)
 }
@@ -499,13 +455,13 @@ func TestACrashAfterTheRevocation(t *testing.T) {
 		process.Kill()
 		c.Cut()
 	}, "apiKeyRevoke"))
-	_, _ = s.Sweep(false)
+	_, _ = s.Sweep()
 	remove()
 	revoked(t, s, old)
 	if len(ledger(s)) != 2 {
 		t.Fatalf("the labels are gone before the refusal was seen: %v", ledger(s))
 	}
-	swept(t, s, false, "unlabel gone done")
+	swept(t, s, "unlabel gone done")
 	noLabelsLeft(t, s)
 }
 
@@ -514,7 +470,7 @@ func TestARevokedKeyThatStillLogsIn(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
 	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.RevokeLingers = 1000 })
-	failed(t, s, false, "StillLogsIn", s.ARN)
+	failed(t, s, "StillLogsIn", s.ARN)
 	if len(ledger(s)) != 2 {
 		t.Fatalf("the labels are gone, though the key logs in: %v", ledger(s))
 	}
@@ -523,7 +479,7 @@ func TestARevokedKeyThatStillLogsIn(t *testing.T) {
 		must(t, err)
 		_, _ = c.WithKey(old).Me(t.Context())
 	}
-	swept(t, s, false, "unlabel gone done")
+	swept(t, s, "unlabel gone done")
 	noLabelsLeft(t, s)
 }
 
@@ -533,7 +489,7 @@ func TestAShortList(t *testing.T) {
 		r := sandboxtest.New(t)
 		s, old, _ := due(t, r)
 		omit(r, old)
-		swept(t, s, false, "revoke grace-over done") // the registry knows it by its id
+		swept(t, s, "revoke grace-over done") // the registry knows it by its id
 		revoked(t, s, old)
 	})
 	t.Run("the old key, by its id too", func(t *testing.T) {
@@ -541,7 +497,7 @@ func TestAShortList(t *testing.T) {
 		s, old, _ := due(t, r)
 		omit(r, old)
 		r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.GetOmits = w.ListOmits })
-		swept(t, s, false, "report foreign") // it logs in
+		swept(t, s, "report foreign") // it logs in
 		alive(t, s, old)
 		if len(ledger(s)) != 2 {
 			t.Errorf("a key that lives lost its name: %v", ledger(s))
@@ -553,7 +509,7 @@ func TestAShortList(t *testing.T) {
 		crash(t, s, 1)
 		r.Clock.Advance(2 * time.Hour)
 		omit(r, s.CurrentKey())
-		swept(t, s, false, "report list-incomplete")
+		swept(t, s, "report list-incomplete")
 		if n := len(s.Ours()); n != 2 {
 			t.Errorf("%d keys are left, want 2", n)
 		}
@@ -563,7 +519,7 @@ func TestAShortList(t *testing.T) {
 		s, old, _ := due(t, r)
 		omit(r, old)
 		r.Intercept(sandboxtest.On(sandboxtest.Answer(503, ""), "login"))
-		swept(t, s, false, "report not-asked")
+		swept(t, s, "report not-asked")
 		alive(t, s, old)
 	})
 }
@@ -580,7 +536,7 @@ func TestForeignKeys(t *testing.T) {
 	s, old, _ := due(t, r)
 	k, _ := r.Registry.KeyBySecret(old.Reveal())
 	r.Registry.TransferKey(k.ID, sandbox.AdminEmail)
-	swept(t, s, false, "report foreign")
+	swept(t, s, "report foreign")
 	alive(t, s, old)
 	if len(r.Output.Lines(`"ForeignKeys":1`)) != 1 || len(r.Output.Lines(`"level":"WARN"`, `"reason":"foreign"`, old.Fingerprint())) != 1 {
 		t.Errorf("nothing tells of the foreign key:\n%s", r.Output)
@@ -594,49 +550,10 @@ func TestTwoSecretsWithOneKey(t *testing.T) {
 	shared := one.CurrentKey()
 	two := r.BareSecret("quilt/two", sandboxtest.ValueWith(shared.Reveal()))
 	two.MustRotate()
-	_ = two.MustSweep(false)
+	_ = two.MustSweep()
 	r.Clock.Advance(72 * time.Hour)
-	swept(t, two, false, "report other-secret")
+	swept(t, two, "report other-secret")
 	alive(t, two, shared)
-	forcedInVain(t, two, "other-secret")
-	alive(t, two, shared)
-}
-
-// forcedInVain forces a sweep that must not revoke, and must say so: somebody who forces has a leaked key.
-func forcedInVain(t *testing.T, s *sandboxtest.Secret, reason string) {
-	t.Helper()
-	_, err := s.Sweep(true)
-	if _, incomplete := errors.AsType[*fault.SweepIncomplete](err); !incomplete || !strings.Contains(err.Error(), "still lives ("+reason+")") {
-		t.Errorf("a forced sweep that leaves a key alive (%s) must say so, not: %v", reason, err)
-	}
-}
-
-// TestForceInVain protects whoever forces a sweep for a leaked key from taking a key for dead that still lives.
-func TestForceInVain(t *testing.T) {
-	t.Run("a rotation is under way", func(t *testing.T) {
-		s, old, _ := due(t, sandboxtest.New(t))
-		s.Begin(sandboxtest.Token(7))
-		forcedInVain(t, s, "rotation-under-way")
-		alive(t, s, old)
-	})
-	t.Run("it may never have been current", func(t *testing.T) {
-		s := sandboxtest.New(t).Secret("quilt/pipeline")
-		event := s.Begin(sandboxtest.Token(7))
-		must(t, s.Step(event, rotation.Create))
-		must(t, s.MoveLabel(vault.Pending, "", sandboxtest.Token(7)))
-		forcedInVain(t, s, "superseded")
-		forcedInVain(t, s, "may-be-promoted")
-	})
-	t.Run("somebody took its label off", func(t *testing.T) {
-		s, old, _ := due(t, sandboxtest.New(t))
-		for _, label := range s.Holder(vault.Previous).Stages {
-			if label != vault.Previous {
-				must(t, s.MoveLabel(label, "", s.Holder(vault.Previous).ID))
-			}
-		}
-		forcedInVain(t, s, "unlabelled")
-		alive(t, s, old)
-	})
 }
 
 // TestTheGateIsPassedBeforeEachAttempt protects a key that somebody goes back to while a revocation waits to be tried again.
@@ -649,7 +566,7 @@ func TestTheGateIsPassedBeforeEachAttempt(t *testing.T) {
 			must(t, s.MoveLabel(vault.Current, oldID, newID))
 			c.Respond(429, `{"message":"slow down"}`)
 		}), "apiKeyRevoke"))
-		swept(t, s, false, "report world-changed")
+		swept(t, s, "report world-changed")
 		alive(t, s, old, fresh)
 	})
 	t.Run("the issuer takes over", func(t *testing.T) {
@@ -660,7 +577,7 @@ func TestTheGateIsPassedBeforeEachAttempt(t *testing.T) {
 		r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.KeysMayNotManage = quiltregistry.RefuseInvalidInput })
 		oldID, newID := s.Holder(vault.Previous).ID, s.Holder(vault.Current).ID
 		r.Intercept(sandboxtest.On(sandboxtest.Before(func() { must(t, s.MoveLabel(vault.Current, oldID, newID)) }), "POST /api/login"))
-		swept(t, s, false, "report world-changed")
+		swept(t, s, "report world-changed")
 		alive(t, s, old, fresh)
 	})
 }
@@ -679,7 +596,7 @@ func TestKeysMayNotManageKeys(t *testing.T) {
 			if manner == quiltregistry.RefuseInvalidInput { // which lets keys be listed, so that the sweep goes on until it revokes
 				want = "SweepIncomplete"
 			}
-			failed(t, s, true, want)
+			failed(t, s, want)
 			alive(t, s, old, fresh)
 		})
 		t.Run(manner+"/issuer", func(t *testing.T) {
@@ -687,7 +604,7 @@ func TestKeysMayNotManageKeys(t *testing.T) {
 			s, old, fresh := due(t, r)
 			s.Tag(settings.TagIssuer, issuerOf(t, r, sandbox.UserName, sandbox.UserPassword))
 			refuse(r)
-			swept(t, s, false, "revoke grace-over done")
+			swept(t, s, "revoke grace-over done")
 			revoked(t, s, old)
 			alive(t, s, fresh)
 			noLabelsLeft(t, s)
@@ -697,7 +614,7 @@ func TestKeysMayNotManageKeys(t *testing.T) {
 			s, old, fresh := due(t, r)
 			s.Tag(settings.TagIssuer, issuerOf(t, r, sandbox.AdminName, sandbox.AdminPassword))
 			refuse(r)
-			_, err := s.Sweep(true)
+			_, err := s.Sweep()
 			if err == nil || !strings.Contains(err.Error(), sandbox.AdminEmail) {
 				t.Errorf("the error does not name the other user: %v", err)
 			}
@@ -708,7 +625,7 @@ func TestKeysMayNotManageKeys(t *testing.T) {
 			s, old, fresh := due(t, r)
 			s.Tag(settings.TagIssuer, issuerOf(t, r, sandbox.UserName, "not-the-password"))
 			refuse(r)
-			_, err := s.Sweep(false)
+			_, err := s.Sweep()
 			if err == nil || fault.TypeName(err) == "CurrentKeyRefused" || !strings.Contains(err.Error(), "issuer") {
 				t.Errorf("the issuer is not blamed: %T %v", err, err)
 			}
@@ -725,7 +642,7 @@ func issuerOf(t *testing.T, r *sandboxtest.Rig, user, password string) (arn stri
 	return arn
 }
 
-// TestReplicaLag protects consumers in a replica region, which may still read the old key; a forced sweep goes on, with a warning.
+// TestReplicaLag protects consumers in a replica region, which may still read the old key.
 func TestReplicaLag(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -734,14 +651,12 @@ func TestReplicaLag(t *testing.T) {
 	})
 	must(t, err)
 	must(t, r.Secrets.SetReplicaStatus(s.ARN, "eu-west-1", "InProgress", ""))
-	swept(t, s, false, "report replica-lag")
+	swept(t, s, "report replica-lag")
 	alive(t, s, old)
 	must(t, r.Secrets.SetReplicaStatus(s.ARN, "eu-west-1", "Failed", "no key there"))
-	swept(t, s, false, "report replica-lag")
-	result := swept(t, s, true, "revoke forced done")
-	if len(result.Notes) != 1 || !strings.Contains(result.Notes[0], "eu-west-1") || strings.Contains(result.Notes[0], "us-west-2") {
-		t.Errorf("the warning does not name the region: %v", result.Notes)
-	}
+	swept(t, s, "report replica-lag")
+	must(t, r.Secrets.SetReplicaStatus(s.ARN, "eu-west-1", vault.InSync, ""))
+	swept(t, s, "revoke grace-over done")
 	revoked(t, s, old)
 }
 
@@ -750,11 +665,11 @@ func TestUseThatIsNotRecorded(t *testing.T) {
 	r := sandboxtest.New(t)
 	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.UseNotRecorded = true })
 	s, old, _ := rotated(t, r)
-	swept(t, s, false, "mark superseded done")
+	swept(t, s, "mark superseded done")
 	r.Clock.Advance(24*time.Hour - 5*time.Second)
-	swept(t, s, false, "report in-grace")
+	swept(t, s, "report in-grace")
 	r.Clock.Advance(6 * time.Second)
-	swept(t, s, false, "revoke grace-over-use-not-recorded done")
+	swept(t, s, "revoke grace-over-use-not-recorded done")
 	revoked(t, s, old)
 }
 
@@ -766,17 +681,17 @@ func TestARegistryWhoseClockIsOff(t *testing.T) {
 			r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.Skew = skew })
 			s, old, fresh := rotated(t, r)
 			crash(t, s, 9)
-			swept(t, s, false, "report rotation-under-way", "report orphan-too-young")
+			swept(t, s, "report rotation-under-way", "report orphan-too-young")
 			must(t, s.MoveLabel(vault.Pending, "", s.Holder(vault.Pending).ID))
-			swept(t, s, false, "mark superseded done", "report orphan-too-young")
+			swept(t, s, "mark superseded done", "report orphan-too-young")
 			r.Clock.Advance(23 * time.Hour)
 			use(t, r, old)
 			r.Clock.Advance(2 * time.Hour)
-			swept(t, s, false, "hold still-used", "revoke-orphan orphaned done")
+			swept(t, s, "hold still-used", "revoke-orphan orphaned done")
 			r.Clock.Advance(22 * time.Hour)
-			swept(t, s, false, "hold still-used")
+			swept(t, s, "hold still-used")
 			r.Clock.Advance(time.Hour + time.Second)
-			swept(t, s, false, "revoke grace-over done")
+			swept(t, s, "revoke grace-over done")
 			alive(t, s, fresh)
 		})
 	}
@@ -786,19 +701,19 @@ func TestARegistryWhoseClockIsOff(t *testing.T) {
 func TestTagsOverride(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := rotated(t, r, settings.TagGrace, "3s", settings.TagQuiet, "1s", settings.TagHoldLimit, "30s")
-	swept(t, s, false, "mark superseded done")
+	swept(t, s, "mark superseded done")
 	r.Clock.Advance(5 * time.Second)
 	use(t, r, old)
-	result := swept(t, s, false, "hold still-used")
+	result := swept(t, s, "hold still-used")
 	if until := result.Actions[0].Until; until == nil || until.Sub(r.Clock.Now()) > 30*time.Second {
 		t.Errorf("the hold limit of the tag does not count: until %v", until)
 	}
 	s.Tag(settings.TagQuiet, "")
 	r.Clock.Advance(5 * time.Second)
-	swept(t, s, false, "hold still-used") // a tag that is gone for a moment shortens nothing
+	swept(t, s, "hold still-used") // a tag that is gone for a moment shortens nothing
 	alive(t, s, old)
 	r.Clock.Advance(24 * time.Second)
-	swept(t, s, false, "revoke hold-limit-over done")
+	swept(t, s, "revoke hold-limit-over done")
 	revoked(t, s, old)
 }
 
@@ -833,7 +748,7 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 			s, old, fresh := due(t, r)
 			oldID, newID := s.Holder(vault.Previous).ID, s.Holder(vault.Current).ID
 			r.Intercept(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.Before(func() { must(t, c.change(s, oldID, newID)) })), "DescribeSecret"))
-			forcedInVain(t, s, "world-changed")
+			swept(t, s, "report world-changed")
 			alive(t, s, old, fresh)
 		})
 	}
@@ -852,7 +767,7 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 		remove()
 		r.Clock.Advance(2 * time.Hour)
 		r.Intercept(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.Before(func() { land() })), "DescribeSecret"))
-		swept(t, s, false, "report world-changed")
+		swept(t, s, "report world-changed")
 		if n := len(s.Ours()); n != 2 {
 			t.Errorf("%d keys are left, want 2", n)
 		}
@@ -879,7 +794,7 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 			}
 			next()
 		}, "GetSecretValue"))
-		swept(t, s, false, "report world-changed")
+		swept(t, s, "report world-changed")
 		if n := len(s.Ours()); n != 2 {
 			t.Errorf("%d keys are left, want 2", n)
 		}
@@ -893,7 +808,7 @@ func TestRequestsOfASweep(t *testing.T) {
 	trace := r.Trace()
 	requests := func(want string, did ...string) {
 		t.Helper()
-		swept(t, s, false, did...)
+		swept(t, s, did...)
 		var names []string
 		for _, q := range trace.Take() {
 			names = append(names, q.Operation)
@@ -916,13 +831,13 @@ func TestTwoSweepsAtOnce(t *testing.T) {
 	r.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
 		if !once { // the twin goes through as a whole while this one is about to revoke
 			once = true
-			if _, err := twin.Sweep(s.ARN, false); err != nil {
+			if _, err := twin.Sweep(s.ARN); err != nil {
 				t.Errorf("the twin failed: %v", err)
 			}
 		}
 		next()
 	}, "apiKeyRevoke"))
-	swept(t, s, false, "revoke grace-over done")
+	swept(t, s, "revoke grace-over done")
 	revoked(t, s, old)
 	alive(t, s, fresh)
 	noLabelsLeft(t, s)
@@ -935,9 +850,9 @@ func TestFingerprintsOfAnotherLength(t *testing.T) {
 	s := r.Secret("quilt/pipeline")
 	old := s.CurrentKey()
 	s.MustRotate()
-	s.MustSweep(false)
+	s.MustSweep()
 	r.Clock.Advance(26 * time.Hour)
-	s.MustSweep(false)
+	s.MustSweep()
 	if s.Alive(old) || !s.Alive(s.CurrentKey()) {
 		t.Fatalf("the superseded key must be gone, and the current one alive\n%s\n%s", s.Labels(), r.Output)
 	}

@@ -57,7 +57,6 @@ type Policy struct {
 	Quiet     time.Duration
 	HoldLimit *time.Duration // nil: a used key is held until it expires
 	OrphanAge time.Duration
-	Force     bool // skips grace, quiet period and hold; skips no gate
 }
 
 // find is the version that has the label.

@@ -161,7 +161,7 @@ func TestALostAnswerOfApiKeyCreateLeavesOneKeyForTheSweep(t *testing.T) {
 	}
 	must(t, r.Secrets.FinishPending(s.ARN))
 	r.Clock.Advance(2 * time.Hour)
-	s.MustSweep(false)
+	s.MustSweep()
 	if orphans(s) != 0 {
 		t.Error("the sweep left the key")
 	}

@@ -302,7 +302,7 @@ func TestAPutThatLandsAfterItsRetrysPut(t *testing.T) {
 		t.Errorf("%d keys that nobody holds, want the first run's", orphans(s))
 	}
 	r.Clock.Advance(2 * time.Hour)
-	s.MustSweep(false)
+	s.MustSweep()
 	if orphans(s) != 0 {
 		t.Error("the sweep left the key that nobody holds")
 	}
@@ -371,7 +371,7 @@ func TestAPutThatIsRefused(t *testing.T) {
 		unstick(t, s)
 		s.MustRotate()
 		r.Clock.Advance(2 * time.Hour)
-		s.MustSweep(false)
+		s.MustSweep()
 		if orphans(s) != 0 {
 			t.Error("the sweep left the key that nobody holds")
 		}
@@ -471,7 +471,7 @@ func TestAnEditAtEachRequestOfARotation(t *testing.T) {
 					t.Errorf("the edit at request %d is lost\n%s", i, s.Labels())
 				}
 				labelledRight(t, s, s.Holder(vault.Current))
-				s.MustSweep(false)
+				s.MustSweep()
 				keepsPromises(t, s)
 			}
 			// An edit between createSecret's first look and its put: the service takes AWSPENDING off, the put brings it back. What the
@@ -542,7 +542,7 @@ func TestTheServicesRetriesOvercomeOneFaultAtEachRequest(t *testing.T) {
 					t.Errorf("request %d: %d keys that nobody holds", i, n)
 				}
 				r.Clock.Advance(2 * time.Hour)
-				s.MustSweep(false)
+				s.MustSweep()
 				if n := orphans(s); n > 0 {
 					t.Errorf("request %d: the sweep left %d keys that nobody holds", i, n)
 				}

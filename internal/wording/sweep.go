@@ -73,7 +73,6 @@ var because = map[revocation.Reason]string{
 	revocation.GraceOver:        "its grace is over, and nobody uses it",
 	revocation.GraceOverUnknown: "its grace is over; whether it is used is not recorded",
 	revocation.HoldLimitOver:    "it is still used, and was held for as long as is allowed",
-	revocation.Forced:           "forced",
 	revocation.Expired:          "it has expired",
 	revocation.Orphaned:         "no version holds it",
 	revocation.Gone:             "the registry knows it no more",

@@ -52,7 +52,7 @@ func TestEveryReasonHasItsSentence(t *testing.T) {
 	// Protects readers from the names that programs use: a reason that is new gets a sentence here too.
 	acts := map[revocation.Reason]revocation.Kind{
 		revocation.Superseded: revocation.Mark, revocation.CurrentAgain: revocation.Unmark, revocation.NoKeyLabel: revocation.Unmark, revocation.KeyMoved: revocation.Relabel,
-		revocation.GraceOver: revocation.Revoke, revocation.GraceOverUnknown: revocation.Revoke, revocation.HoldLimitOver: revocation.Revoke, revocation.Forced: revocation.Revoke,
+		revocation.GraceOver: revocation.Revoke, revocation.GraceOverUnknown: revocation.Revoke, revocation.HoldLimitOver: revocation.Revoke,
 		revocation.Expired: revocation.Revoke, revocation.Orphaned: revocation.RevokeOrphan, revocation.Gone: revocation.Unlabel, revocation.StillUsed: revocation.Hold,
 	}
 	for _, reason := range reasons(t) {

@@ -87,10 +87,7 @@ var actionStyles = map[revocation.Kind]lipgloss.Style{
 }
 
 func describeSweep(s Swept) []string {
-	what := "sweep"
-	if s.Force {
-		what = "forced sweep"
-	}
+	const what = "sweep"
 	if len(s.Actions) == 0 {
 		return []string{terminal.Line(terminal.Noted, what, "nothing to do")}
 	}

@@ -49,7 +49,6 @@ type (
 	}
 	// Swept: a sweep is over.
 	Swept struct {
-		Force   bool
 		At      time.Time
 		Actions []revocation.Taken
 	}

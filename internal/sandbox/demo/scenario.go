@@ -49,7 +49,7 @@ func (p *play) tell(ctx context.Context) error {
 		{"Quiet for more than a day: the old key is revoked", func(ctx context.Context) error {
 			return p.revoke(ctx, first, second)
 		}},
-		{"The current key leaks: rotate, and sweep by force", func(ctx context.Context) error {
+		{"The current key leaks: rotate, and revoke it at once", func(ctx context.Context) error {
 			return p.emergency(ctx, second)
 		}},
 		{"What was promised", p.promised},
@@ -144,7 +144,7 @@ func (p *play) rotateShown(ctx context.Context) (newVersion string, err error) {
 func (p *play) hold(ctx context.Context, old apikey.Key) error {
 	stale := p.consume(ctx, staleName, 1, func(context.Context) (apikey.Key, error) { return old, nil })
 	p.show(Did{fmt.Sprintf("started the job %q", staleName), "it cached the old key " + old.Fingerprint()})
-	marked, err := p.sweep(ctx, false)
+	marked, err := p.sweep(ctx)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (p *play) hold(ctx context.Context, old apikey.Key) error {
 	if err := stale.caughtUp(ctx); err != nil {
 		return err
 	}
-	held, err := p.sweep(ctx, false)
+	held, err := p.sweep(ctx)
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (p *play) hold(ctx context.Context, old apikey.Key) error {
 func (p *play) revoke(ctx context.Context, old, current apikey.Key) error {
 	p.show(Did{fmt.Sprintf("stopped the job %q", staleName), "the sweep's warning had named its key"})
 	p.pass(settings.DefaultQuiet + time.Hour)
-	swept, err := p.sweep(ctx, false)
+	swept, err := p.sweep(ctx)
 	if err != nil {
 		return err
 	}
@@ -180,8 +180,8 @@ func (p *play) revoke(ctx context.Context, old, current apikey.Key) error {
 	return p.showVersions("after the sweep")
 }
 
-// emergency replaces the current key and revokes it without waiting. The service is given the time for one request, as a restart would:
-// a key that is revoked by force is refused at once, wherever it is cached.
+// emergency replaces the leaked key and revokes it with the new one, as `quilt-rotate emergency` does, without a grace period. The service first
+// gets the time for one request, as after a restart: the registry refuses a revoked key at once, wherever it is cached. The sweep takes its label off.
 func (p *play) emergency(ctx context.Context, leaked apikey.Key) error {
 	if _, err := p.rotateShown(ctx); err != nil {
 		return err
@@ -189,12 +189,19 @@ func (p *play) emergency(ctx context.Context, leaked apikey.Key) error {
 	if err := p.service.caughtUp(ctx); err != nil {
 		return err
 	}
-	swept, err := p.sweep(ctx, true)
+	if err := p.Revoke(ctx, p.secretARN, leaked); err != nil {
+		return err
+	}
+	p.show(Did{"revoked the leaked key " + leaked.Fingerprint(), "without a grace period"})
+	if err := p.checkLogin(ctx, "the registry refuses the leaked key", leaked, false); err != nil {
+		return err
+	}
+	swept, err := p.sweep(ctx)
 	if err != nil {
 		return err
 	}
-	p.check("the leaked key is revoked at once", took(swept, revocation.Revoke, leaked), "")
-	return p.checkLogin(ctx, "the registry refuses the leaked key", leaked, false)
+	p.check("the sweep takes its label off", took(swept, revocation.Unlabel, leaked), "")
+	return nil
 }
 
 // promised looks at the whole story.
@@ -217,15 +224,11 @@ func (p *play) promised(ctx context.Context) error {
 	return nil
 }
 
-func (p *play) sweep(ctx context.Context, force bool) (revocation.Result, error) {
-	what := "sweep"
-	if force {
-		what = "forced sweep"
-	}
-	p.show(Began{what})
-	result, err := p.Sweep(ctx, p.secretARN, force)
+func (p *play) sweep(ctx context.Context) (revocation.Result, error) {
+	p.show(Began{"sweep"})
+	result, err := p.Sweep(ctx, p.secretARN)
 	if err == nil {
-		p.show(Swept{Force: force, At: p.Clock.Now(), Actions: result.Actions})
+		p.show(Swept{At: p.Clock.Now(), Actions: result.Actions})
 	}
 	return result, err
 }

@@ -229,13 +229,13 @@ func (p *Process) Revoke(payload []byte) (answer []byte, err error) {
 }
 
 // Sweep runs one sweep in the process.
-func (p *Process) Sweep(secretID string, force bool) (revocation.Result, error) {
-	return p.sweep(map[string]any{"secretId": secretID, "force": force})
+func (p *Process) Sweep(secretID string) (revocation.Result, error) {
+	return p.sweep(map[string]any{"secretId": secretID})
 }
 
 // Preview looks at what a sweep would do: a dry run.
-func (p *Process) Preview(secretID string, force bool) (revocation.Result, error) {
-	return p.sweep(map[string]any{"secretId": secretID, "force": force, "dryRun": true})
+func (p *Process) Preview(secretID string) (revocation.Result, error) {
+	return p.sweep(map[string]any{"secretId": secretID, "dryRun": true})
 }
 
 func (p *Process) sweep(event map[string]any) (revocation.Result, error) {

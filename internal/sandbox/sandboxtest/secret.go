@@ -137,21 +137,21 @@ func (s *Secret) MustRotate() {
 }
 
 // Sweep runs a sweep in the process whose turn it is.
-func (s *Secret) Sweep(force bool) (revocation.Result, error) {
+func (s *Secret) Sweep() (revocation.Result, error) {
 	s.Helper()
-	return s.Process().Sweep(s.ARN, force)
+	return s.Process().Sweep(s.ARN)
 }
 
 // Preview looks at what a sweep would do, in the process whose turn it is.
-func (s *Secret) Preview(force bool) (revocation.Result, error) {
+func (s *Secret) Preview() (revocation.Result, error) {
 	s.Helper()
-	return s.Process().Preview(s.ARN, force)
+	return s.Process().Preview(s.ARN)
 }
 
 // MustSweep sweeps, or fails the test.
-func (s *Secret) MustSweep(force bool) revocation.Result {
+func (s *Secret) MustSweep() revocation.Result {
 	s.Helper()
-	result, err := s.Sweep(force)
+	result, err := s.Sweep()
 	s.must(err)
 	return result
 }

@@ -165,10 +165,23 @@ func (s *Scene) Rotate(ctx context.Context, secretARN string) (versionID string,
 	return aws.ToString(out.VersionId), s.Secrets.WaitRotation(ctx, secretARN)
 }
 
+// Revoke revokes a key at once, in the session of the current one, as `quilt-rotate emergency` does.
+func (s *Scene) Revoke(ctx context.Context, secretARN string, key apikey.Key) error {
+	_, current, err := s.Current(secretARN)
+	if err != nil {
+		return err
+	}
+	registry, err := s.NewRegistryClient("emergency")
+	if err != nil {
+		return err
+	}
+	return registry.WithKey(current.Key()).RevokeKeyBySecret(ctx, key)
+}
+
 // Sweep invokes the revoke function for a secret.
-func (s *Scene) Sweep(ctx context.Context, secretARN string, force bool) (revocation.Result, error) {
+func (s *Scene) Sweep(ctx context.Context, secretARN string) (revocation.Result, error) {
 	var result revocation.Result
-	event, err := json.Marshal(map[string]any{"secretId": secretARN, "force": force})
+	event, err := json.Marshal(map[string]string{"secretId": secretARN})
 	if err != nil {
 		return result, err
 	}
