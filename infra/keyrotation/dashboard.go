@@ -24,12 +24,12 @@ func (k *keyRotation) dashboardBody() *string {
 			`filter step = "finishSecret" and outcome = "ok" | stats max(@timestamp) as lastRotation by secret | sort lastRotation asc`),
 		k.logWidget(12, 16, 12, 6, "Keys held: who is late", k.revoke,
 			`filter action = "hold" | stats latest(fingerprint) as fingerprint, latest(owner) as owner, latest(lastUsedAt) as lastUsed by secret, version`),
-		k.metricWidget(0, 22, 6, "Steps: duration (ms)", "p95", k.steps(StepDuration)),
-		k.metricWidget(8, 22, 6, "Steps: succeeded", sum, k.steps(StepSucceeded)),
-		k.metricWidget(16, 22, 6, "Rotation: failed, healed", sum, k.lines(k.rotate, StepFailed, SelfHealed)),
-		k.metricWidget(0, 28, 6, "Days to expiry of the key that expires first", least, k.lines(k.revoke, CurrentKeyDaysLeft)),
-		k.metricWidget(8, 28, 6, "Sweeps", sum, k.lines(k.revoke, SweepSucceeded, SweepFailed)),
-		k.metricWidget(16, 28, 6, "Keys revoked, held, orphaned", sum, k.lines(k.revoke, KeysRevoked, KeysHeld, Orphans)),
+		k.metricWidget(0, 22, "Steps: duration (ms)", "p95", k.steps(StepDuration)),
+		k.metricWidget(8, 22, "Steps: succeeded", sum, k.steps(StepSucceeded)),
+		k.metricWidget(16, 22, "Rotation: failed, healed", sum, k.lines(k.rotate, StepFailed, SelfHealed)),
+		k.metricWidget(0, 28, "Days to expiry of the key that expires first", least, k.lines(k.revoke, CurrentKeyDaysLeft)),
+		k.metricWidget(8, 28, "Sweeps", sum, k.lines(k.revoke, SweepSucceeded, SweepFailed)),
+		k.metricWidget(16, 28, "Keys revoked, held, orphaned", sum, k.lines(k.revoke, KeysRevoked, KeysHeld, Orphans)),
 		k.logWidget(0, 34, 12, 7, "Recent errors of rotations", k.rotate, recentErrors),
 		k.logWidget(12, 34, 12, 7, "Recent errors of sweeps", k.revoke, recentErrors),
 	}}, nil)
@@ -60,8 +60,8 @@ func (k *keyRotation) logWidget(x, y, width, height float64, title string, f fun
 	})
 }
 
-func (k *keyRotation) metricWidget(x, y, height float64, title, statistic string, metrics list) object {
-	return widget("metric", x, y, 8, height, object{
+func (k *keyRotation) metricWidget(x, y float64, title, statistic string, metrics list) object {
+	return widget("metric", x, y, 8, 6, object{
 		"title": title, "region": k.region, "view": "timeSeries", "stat": statistic, "period": 3600.0, "metrics": metrics,
 	})
 }
