@@ -93,15 +93,38 @@ func add(w *zip.Writer, name string, mode os.FileMode, content []byte) error {
 	return err
 }
 
-// Root is the folder of the module quilt-rotate: the folder itself, or one above it.
+// The modules of a checkout: the functions', and the deployment's in its folder infra.
+const (
+	module     = "quilt-rotate"
+	deployment = "quilt-rotate/infra"
+)
+
+// Root finds the checkout from a folder in it: the folder of the module quilt-rotate. The nearest go.mod decides. The search does not go past another
+// module, because a go.mod further up can be of anybody's sources, and what is found is built and deployed.
 func Root(folder string) (string, error) {
-	for at := folder; ; at = filepath.Dir(at) {
-		text, err := os.ReadFile(filepath.Join(at, "go.mod"))
-		if err == nil && strings.HasPrefix(string(text), "module quilt-rotate\n") {
-			return at, nil
-		}
-		if at == filepath.Dir(at) {
-			return "", fmt.Errorf("find the sources of the functions: neither %s nor a folder above it has the go.mod of quilt-rotate; run this in a checkout", folder)
+	at := folder
+	for moduleIn(at) == "" && at != filepath.Dir(at) {
+		at = filepath.Dir(at)
+	}
+	if moduleIn(at) == deployment {
+		at = filepath.Dir(at)
+	}
+	if moduleIn(at) != module {
+		return "", fmt.Errorf("find the sources of the functions: %s is not in a checkout of %s; run this in a checkout", folder, module)
+	}
+	return at, nil
+}
+
+// moduleIn is the path of the module whose go.mod is in a folder. It is empty if there is no such file, or no module line in it.
+func moduleIn(folder string) string {
+	text, err := os.ReadFile(filepath.Join(folder, "go.mod"))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) { // of a checkout on Windows, too: Fields drops its carriage returns
+		if words := strings.Fields(line); len(words) > 1 && words[0] == "module" {
+			return strings.Trim(words[1], "\"`")
 		}
 	}
+	return ""
 }

@@ -102,9 +102,43 @@ func TestThePackageIsWhatLambdaStarts(t *testing.T) {
 	}
 }
 
-func TestOutsideOfACheckout(t *testing.T) {
-	// Protects who copied infra alone: it is said what is missing.
-	if _, err := bundle.Root(t.TempDir()); err == nil || !strings.Contains(err.Error(), "run this in a checkout") {
-		t.Errorf("got %v", err)
+func TestRootIsTheCheckoutAndNothingElse(t *testing.T) {
+	// Protects a deployment from other sources: only the module quilt-rotate is built, and the search for it does not go past another module.
+	for name, c := range map[string]struct {
+		modules map[string]string // go.mod of each folder
+		from    string
+		want    string // "" if there is no checkout
+	}{
+		"the checkout":                 {map[string]string{"a": "module quilt-rotate\n", "a/infra": "module quilt-rotate/infra\n"}, "a", "a"},
+		"the deployment's folder":      {map[string]string{"a": "module quilt-rotate\n", "a/infra": "module quilt-rotate/infra\n"}, "a/infra", "a"},
+		"a folder of the deployment":   {map[string]string{"a": "module quilt-rotate\n", "a/infra": "module quilt-rotate/infra\n"}, "a/infra/bundle", "a"},
+		"a folder of the checkout":     {map[string]string{"a": "module quilt-rotate\n"}, "a/functions/rotate", "a"},
+		"a checkout with CRLF":         {map[string]string{"a": "module quilt-rotate\r\n\r\ngo 1.26\r\n", "a/infra": "module quilt-rotate/infra\r\n"}, "a/infra", "a"},
+		"a comment above the module":   {map[string]string{"a": "// The service.\nmodule quilt-rotate // its name\n"}, "a", "a"},
+		"another module":               {map[string]string{"a": "module example.com/app\n"}, "a", ""},
+		"a module with a longer name":  {map[string]string{"a": "module quilt-rotate-fork\n"}, "a", ""},
+		"a module above another":       {map[string]string{".": "module quilt-rotate\n", "a": "module example.com/app\n"}, "a/b", ""},
+		"infra alone":                  {map[string]string{".": "module example.com/app\n", "a/infra": "module quilt-rotate/infra\n"}, "a/infra", ""},
+		"infra alone, below a go.mod":  {map[string]string{".": "module quilt-rotate\n", "a/infra": "module quilt-rotate/infra\n"}, "a/infra", ""},
+		"infra alone, in other's code": {map[string]string{"a": "module example.com/app\n", "a/infra": "module quilt-rotate/infra\n"}, "a/infra", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			for at, text := range c.modules {
+				if err := os.MkdirAll(filepath.Join(folder, at), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(folder, at, "go.mod"), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := bundle.Root(filepath.Join(folder, c.from))
+			switch {
+			case c.want == "" && (err == nil || !strings.Contains(err.Error(), "run this in a checkout")):
+				t.Errorf("found %q, %v; want an error that says where to run it", got, err)
+			case c.want != "" && got != filepath.Join(folder, c.want):
+				t.Errorf("found %q, %v; want %q", got, err, filepath.Join(folder, c.want))
+			}
+		})
 	}
 }
