@@ -87,7 +87,7 @@ var scenarios = []scenario{
 			s := r.Secret("prod/rolled")
 			target := s.Holder(vault.Current).ID
 			s.MustRotate()
-			s.MustSweep()                                                                  // marks it
+			s.MustSweep()                                                                       // marks it
 			r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.UseNotRecorded = true }) // so that grace alone decides
 			r.Clock.Advance(48 * time.Hour)
 			return subject{s.Name, target}

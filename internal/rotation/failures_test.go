@@ -60,14 +60,7 @@ func registrySignals() []signal {
 	}
 }
 
-// shortLived gives the functions little time, where a service hangs.
-func shortLived(r *sandboxtest.Rig, name string) {
-	if name == "hangs" {
-		r.Timeout = 500 * time.Millisecond
-	}
-}
-
-// inTime runs a step, and demands that it ends by itself before its time is over.
+// inTime runs a step, and fails the test unless the step ends by itself before its time is over. The time is a bubble's (see [sandboxtest.Timeless]).
 func inTime(t *testing.T, s *sandboxtest.Secret, event sandboxtest.Event, step rotation.Step) error {
 	t.Helper()
 	start := time.Now()
@@ -84,31 +77,31 @@ func TestFailuresOfTheRegistry(t *testing.T) {
 	for _, c := range registrySignals() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := sandboxtest.New(t)
-			shortLived(r, c.name)
-			for _, step := range []rotation.Step{rotation.Create, rotation.Test, rotation.Finish} {
-				s := r.Secret("quilt/" + string(step))
-				event := s.Begin(sandboxtest.Token(1))
-				if step != rotation.Create {
-					must(t, s.Step(event, rotation.Create))
-				}
-				before := photograph(s)
-				remove := r.Intercept(sandboxtest.OnService("registry", c.hook(t)))
+			sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {
+				for _, step := range []rotation.Step{rotation.Create, rotation.Test, rotation.Finish} {
+					s := r.Secret("quilt/" + string(step))
+					event := s.Begin(sandboxtest.Token(1))
+					if step != rotation.Create {
+						must(t, s.Step(event, rotation.Create))
+					}
+					before := photograph(s)
+					remove := r.Intercept(sandboxtest.OnService("registry", c.hook(t)))
 
-				err := inTime(t, s, event, step)
+					err := inTime(t, s, event, step)
 
-				remove()
-				wantFault(t, err, c.wants[string(step)])
-				before.unchanged(t)
-				before.nothingMade(t)
-				if !holds(version(t, s, event.ClientRequestToken), vault.Pending) {
-					t.Errorf("%s took AWSPENDING off", step)
+					remove()
+					wantFault(t, err, c.wants[string(step)])
+					before.unchanged(t)
+					before.nothingMade(t)
+					if !holds(version(t, s, event.ClientRequestToken), vault.Pending) {
+						t.Errorf("%s took AWSPENDING off", step)
+					}
+					for _, next := range steps { // the registry is well again, and so is the rotation
+						must(t, s.Step(event, next))
+					}
+					keepsPromises(t, s)
 				}
-				for _, next := range steps { // the registry is well again, and so is the rotation
-					must(t, s.Step(event, next))
-				}
-				keepsPromises(t, s)
-			}
+			})
 		})
 	}
 }
@@ -119,27 +112,27 @@ func TestFailuresWhileTheKeyIsMade(t *testing.T) {
 	for _, c := range registrySignals() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := sandboxtest.New(t)
-			shortLived(r, c.name)
-			s := r.Secret("quilt/pipeline")
-			event := s.Begin(sandboxtest.Token(1))
-			before := photograph(s)
-			trace := r.Trace()
-			remove := r.Intercept(sandboxtest.On(c.hook(t), "apiKeyCreate"))
+			sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {
+				s := r.Secret("quilt/pipeline")
+				event := s.Begin(sandboxtest.Token(1))
+				before := photograph(s)
+				trace := r.Trace()
+				remove := r.Intercept(sandboxtest.On(c.hook(t), "apiKeyCreate"))
 
-			err := inTime(t, s, event, rotation.Create)
+				err := inTime(t, s, event, rotation.Create)
 
-			remove()
-			wantFault(t, err, c.wants["apiKeyCreate"])
-			if errorType(err) == "CreateAnswerLost" {
-				wantFault(t, err, "CreateAnswerLost", "revoked by the sweep")
-				if n := sandboxtest.Count(trace.Take(), "apiKeyCreate"); n != 1 {
-					t.Errorf("apiKeyCreate was sent %d times", n)
+				remove()
+				wantFault(t, err, c.wants["apiKeyCreate"])
+				if errorType(err) == "CreateAnswerLost" {
+					wantFault(t, err, "CreateAnswerLost", "revoked by the sweep")
+					if n := sandboxtest.Count(trace.Take(), "apiKeyCreate"); n != 1 {
+						t.Errorf("apiKeyCreate was sent %d times", n)
+					}
 				}
-			}
-			before.unchanged(t)
-			before.nothingMade(t)
-			must(t, s.Step(event, rotation.Create))
+				before.unchanged(t)
+				before.nothingMade(t)
+				must(t, s.Step(event, rotation.Create))
+			})
 		})
 	}
 }
@@ -230,33 +223,33 @@ func TestFailuresOfSecretsManager(t *testing.T) {
 	for _, c := range secretsManagerSignals() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := sandboxtest.New(t)
-			shortLived(r, c.name)
-			for step, wants := range operations {
-				s := r.Secret("quilt/" + string(step))
-				event := s.Begin(sandboxtest.Token(1))
-				if step != rotation.Create {
-					must(t, s.Step(event, rotation.Create))
-				}
-				for operation, want := range wants {
-					before := photograph(s)
-					remove := r.Intercept(sandboxtest.On(c.hook(t), operation))
-					err := inTime(t, s, event, step)
-					remove()
-					wantFault(t, err, want, s.ARN, operation)
-					if slices.Contains([]string{"AccessDeniedException", "ThrottlingException", "DecryptionFailure"}, c.name) {
-						wantFault(t, err, want, c.name+": ", "; ") // the service's code, and what to do
+			sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {
+				for step, wants := range operations {
+					s := r.Secret("quilt/" + string(step))
+					event := s.Begin(sandboxtest.Token(1))
+					if step != rotation.Create {
+						must(t, s.Step(event, rotation.Create))
 					}
-					before.unchanged(t)
-					if operation != "PutSecretValue" {
-						before.nothingMade(t)
+					for operation, want := range wants {
+						before := photograph(s)
+						remove := r.Intercept(sandboxtest.On(c.hook(t), operation))
+						err := inTime(t, s, event, step)
+						remove()
+						wantFault(t, err, want, s.ARN, operation)
+						if slices.Contains([]string{"AccessDeniedException", "ThrottlingException", "DecryptionFailure"}, c.name) {
+							wantFault(t, err, want, c.name+": ", "; ") // the service's code, and what to do
+						}
+						before.unchanged(t)
+						if operation != "PutSecretValue" {
+							before.nothingMade(t)
+						}
 					}
+					for _, next := range steps {
+						must(t, s.Step(event, next))
+					}
+					keepsPromises(t, s)
 				}
-				for _, next := range steps {
-					must(t, s.Step(event, next))
-				}
-				keepsPromises(t, s)
-			}
+			})
 		})
 	}
 }

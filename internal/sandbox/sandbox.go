@@ -66,6 +66,8 @@ type Options struct {
 
 	RotationTries int           // see [awssecrets.Options]
 	RetryDelay    time.Duration // see [awssecrets.Options]
+
+	Listen func(port int) (net.Listener, error) // default: TCP on 127.0.0.1
 }
 
 // Sandbox is a running sandbox.
@@ -87,6 +89,10 @@ type Sandbox struct {
 
 // Start starts all services, with an ordinary user and an administrator at the registry. It fails where a port is taken.
 func Start(options Options) (*Sandbox, error) {
+	listen := options.Listen
+	if listen == nil {
+		listen = onLoopback
+	}
 	awsListener, err := listen(options.AWSPort)
 	if err != nil {
 		return nil, fmt.Errorf("start the sandbox's AWS: %w", err)
@@ -117,7 +123,7 @@ func Start(options Options) (*Sandbox, error) {
 	return s, nil
 }
 
-func listen(port int) (net.Listener, error) {
+func onLoopback(port int) (net.Listener, error) {
 	return net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -70,7 +71,13 @@ func New(t T) *Rig {
 // NewPersistent starts a sandbox whose Secrets Manager tries a whole rotation that often.
 func NewPersistent(t T, rotationTries int) *Rig {
 	t.Helper()
-	s, err := sandbox.Start(sandbox.Options{RotationTries: rotationTries, RetryDelay: time.Millisecond})
+	return newRig(t, sandbox.Options{RotationTries: rotationTries, RetryDelay: time.Millisecond}, nil)
+}
+
+// newRig starts a rig on another network than loopback, if dial is not nil.
+func newRig(t T, options sandbox.Options, dial func(ctx context.Context, network, address string) (net.Conn, error)) *Rig {
+	t.Helper()
+	s, err := sandbox.Start(options)
 	if err != nil {
 		t.Fatalf("start the sandbox: %v", err)
 	}
@@ -78,7 +85,7 @@ func NewPersistent(t T, rotationTries int) *Rig {
 		T: t, Sandbox: s, Output: &Output{}, Timeout: 20 * time.Second, NewKeyWait: 20 * time.Millisecond, MaxLag: 30 * time.Millisecond,
 		RotateEnv: settings.Rotate{Common: settings.Common{RegistryURL: s.RegistryURL}, ExpiresInDays: 90},
 		RevokeEnv: settings.Revoke{Common: settings.Common{RegistryURL: s.RegistryURL}, Grace: 24 * time.Hour, Quiet: 25 * time.Hour, OrphanAge: time.Hour},
-		transport: &http.Transport{MaxIdleConnsPerHost: 64},
+		transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: dial},
 	}
 	r.Hands = s.SecretsManager(func(o *secretsmanager.Options) {
 		o.HTTPClient = &http.Client{Transport: r.transport}
