@@ -192,7 +192,7 @@ func TestABadEnvironmentEndsTheStartWithOneLine(t *testing.T) {
 		"all is wrong":      {[]string{settings.EnvRegistryURL + "=http://registry.example.com", settings.EnvExpiresInDays + "=366", settings.EnvLogLevel + "=LOUD"}, []string{settings.EnvRegistryURL, settings.EnvExpiresInDays, "1 to 365", settings.EnvLogLevel, "DEBUG"}},
 		"no bundle":         {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle + "=/no/such/file.pem"}, []string{settings.EnvCABundle, "no such file"}},
 		"an empty bundle":   {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle + "=" + os.DevNull}, []string{settings.EnvCABundle, "empty", "certificate"}},
-		"no certificate":    {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle + "=main.go"}, []string{settings.EnvCABundle, "certificate", "it holds none"}},
+		"no certificate":    {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle + "=main.go"}, []string{settings.EnvCABundle, "it holds no certificate"}},
 		"a bundle and days": {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle + "=/no/such/file.pem", settings.EnvExpiresInDays + "=x"}, []string{settings.EnvCABundle, "no such file", settings.EnvExpiresInDays}},
 		"a key as the days": {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvExpiresInDays + "=qk_PASTEDKEYPASTEDKEY"}, []string{settings.EnvExpiresInDays}},
 	} {

@@ -1,13 +1,13 @@
 package config
 
 import (
-	"crypto/x509"
-	"encoding/pem"
 	"os"
 	"path/filepath"
+
+	"quilt-rotate/internal/cabundle"
 )
 
-// readBundle reads the CA bundle, and refuses what the functions would fail at, or should never be given.
+// readBundle reads the CA bundle, and refuses one that the functions would refuse.
 func (c *Config) readBundle(g *gathering, file string) {
 	const path = "caBundle"
 	if c.CABundle == "" || g.has(path) {
@@ -22,25 +22,8 @@ func (c *Config) readBundle(g *gathering, file string) {
 		g.add(path, "cannot be read (%s): give the path of a PEM file, relative to this one", reason(err))
 		return
 	}
-	certificates := 0
-	for rest := text; ; {
-		block, next := pem.Decode(rest)
-		if block == nil {
-			break
-		}
-		rest = next
-		if block.Type != "CERTIFICATE" {
-			g.add(path, "holds a block of %q: keep certificates alone in it", block.Type)
-			return
-		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			g.add(path, "holds a certificate that cannot be read: export it again as PEM")
-			return
-		}
-		certificates++
-	}
-	if certificates == 0 {
-		g.add(path, "holds no certificate in PEM (-----BEGIN CERTIFICATE-----): export it again")
+	if _, err := cabundle.Parse(text); err != nil {
+		g.add(path, "%v", err)
 		return
 	}
 	c.caBundle = text

@@ -245,7 +245,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"log level":                       {file("logLevel: TRACE", ""), "logLevel", "DEBUG, INFO"},
 		"retention":                       {file("logRetentionDays: 42", ""), "logRetentionDays", "must be one of"},
 		"CA bundle that is not there":     {file("caBundle: none.pem", ""), "caBundle", "cannot be read"},
-		"CA bundle without a certificate": {file("caBundle: config_test.go", ""), "caBundle", "holds no certificate"},
+		"CA bundle without a certificate": {file("caBundle: config.go", ""), "caBundle", "holds no certificate"},
 	} {
 		paths, message := faults(t, c.text)
 		if !slices.Equal(paths, []string{c.path}) {
@@ -334,7 +334,10 @@ func TestTheCABundle(t *testing.T) {
 	}
 	write("key.pem", "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n")
 	write("bad.pem", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n")
-	for name, says := range map[string]string{"key.pem": "keep certificates alone", "bad.pem": "cannot be read"} {
+	write("empty.pem", "")
+	for name, says := range map[string]string{
+		"key.pem": "block 1 is a private key", "bad.pem": "block 1 is a damaged certificate", "empty.pem": "is empty",
+	} {
 		_, err := config.Parse(filepath.Join(folder, "config.yaml"), []byte(file("caBundle: "+name, "")), here)
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", name, err)

@@ -3,13 +3,13 @@ package quilt
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
 	"strings"
 	"time"
 
+	"quilt-rotate/internal/cabundle"
 	"quilt-rotate/internal/settings"
 )
 
@@ -101,13 +101,17 @@ func (c *Client) CodeURL() string { return c.base + "/login" }
 // is simple: nothing that had a byte on the wire, unless it is marked as repeatable.
 func newTransport(bundle []byte) (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if len(bundle) > 0 { // only then: loading the system's roots costs a cold start time
+	if bundle != nil { // only then: loading the system's roots costs a cold start time
+		certificates, err := cabundle.Parse(bundle)
+		if err != nil {
+			return nil, fmt.Errorf("the CA bundle cannot be used: %w", err)
+		}
 		roots, err := x509.SystemCertPool()
 		if err != nil {
 			roots = x509.NewCertPool()
 		}
-		if !roots.AppendCertsFromPEM(bundle) {
-			return nil, errors.New("CA bundle: holds no certificate in PEM; give the file of the authority that signed the registry's certificate")
+		for _, certificate := range certificates {
+			roots.AddCert(certificate)
 		}
 		config.RootCAs = roots
 	}

@@ -81,6 +81,7 @@ func TestTLS(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, meJSON("")) }))
 	defer server.Close()
 	bundle := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	bundle = append([]byte("\ufeff"), bundle...) // as some editors write it
 
 	c, err := quilt.NewClient(server.URL, quilt.Options{CABundle: bundle})
 	if err != nil {
@@ -100,8 +101,10 @@ func TestTLS(t *testing.T) {
 		t.Errorf("without the bundle: %v, want an UnavailableError after one attempt that names the CA bundle", err)
 	}
 
-	if _, err := quilt.NewClient(server.URL, quilt.Options{CABundle: []byte("no certificate")}); err == nil {
-		t.Error("a bundle without a certificate is taken")
+	for text, says := range map[string]string{"": "it is empty", "no certificate": "it holds no certificate", string(bundle) + string(bundle[:100]): "block 2 is damaged"} {
+		if _, err := quilt.NewClient(server.URL, quilt.Options{CABundle: []byte(text)}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("a bundle of %d bytes: %v, want an error that says %q", len(text), err, says)
+		}
 	}
 }
 

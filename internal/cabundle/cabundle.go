@@ -1,0 +1,48 @@
+// Package cabundle reads CA bundles. The functions, the command and the deployment take and refuse the same files.
+package cabundle
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+var (
+	begin         = []byte("-----BEGIN ")
+	byteOrderMark = []byte("\ufeff")
+)
+
+// Parse reads the certificates of a CA bundle in PEM. Byte order marks and text between the blocks are skipped. A block that is not a
+// valid certificate is refused: [x509.CertPool.AppendCertsFromPEM] would skip it, and its authority would not be trusted. The error
+// quotes nothing from the file, which may hold a private key.
+func Parse(text []byte) ([]*x509.Certificate, error) {
+	if len(text) == 0 {
+		return nil, errors.New("it is empty")
+	}
+	var certificates []*x509.Certificate
+	for i, part := range bytes.Split(bytes.ReplaceAll(text, byteOrderMark, nil), begin)[1:] {
+		block, _ := pem.Decode(slices.Concat(begin, part))
+		if block == nil {
+			return nil, fmt.Errorf("block %d is damaged: export the certificate again as PEM", i+1)
+		}
+		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			return nil, fmt.Errorf("block %d is a private key: remove it, only certificates belong in this file", i+1)
+		}
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("block %d is not a certificate: only blocks with -----BEGIN CERTIFICATE----- belong in this file", i+1)
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("block %d is a damaged certificate: export it again as PEM", i+1)
+		}
+		certificates = append(certificates, certificate)
+	}
+	if len(certificates) == 0 {
+		return nil, errors.New("it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
+	}
+	return certificates, nil
+}
