@@ -120,9 +120,9 @@ func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]s
 	if err != nil {
 		return nil, err
 	}
-	s, err := o.open(ctx, aws)
+	s, err := care.Open(ctx, aws, string(o.Secret)) // a replica, too: it has the key
 	if err != nil {
-		return nil, err
+		return nil, untouched(err)
 	}
 	key, err := currentKey(ctx, s)
 	if err != nil {
@@ -161,12 +161,15 @@ func currentKey(ctx context.Context, s *care.Secret) (apikey.Key, error) {
 	return value.Key(), err
 }
 
-// registryURL is the registry that the options name, else that of the rotation function, else what the environment has. Who runs programs need not
-// have the right to look at functions.
+// registryURL is the registry that the secret's tag names. Without the tag it is the registry that the options name, else the rotation function's,
+// else the environment's: whoever runs programs need not have permission to look at functions.
 func (o *execCommand) registryURL(ctx context.Context, s *care.Secret) (string, error) {
 	given, err := o.given(ctx)
 	if err != nil {
 		return "", err
+	}
+	if s.RegistryTagged() {
+		return s.ResolveRegistry(ctx, given)
 	}
 	if given != "" {
 		given, err = settings.RegistryURL(given)

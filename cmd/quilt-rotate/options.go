@@ -11,6 +11,7 @@ import (
 
 	"quilt-rotate/internal/care"
 	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
@@ -63,8 +64,12 @@ type secretArgument struct {
 	Secret secretID `arg:"" help:"Name or ARN of the secret."`
 }
 
+// open describes the secret, for a command that changes it.
 func (o secretArgument) open(ctx context.Context, c *cloud.Cloud) (*care.Secret, error) {
 	s, err := care.Open(ctx, c, string(o.Secret))
+	if err == nil {
+		err = fault.NoReplica(s.Secret)
+	}
 	return s, untouched(err)
 }
 
@@ -131,15 +136,19 @@ func (o registryOptions) given(ctx context.Context) (string, error) {
 	return catalog.RegistryURL, signin.CheckPlatform(catalog)
 }
 
-// ofSecret is a client of the registry whose keys the secret holds: that of its functions; where none is deployed for it, or there is no secret yet, the
-// one that the options or the environment name.
+// ofSecret is a client of the registry that the secret's keys belong to: the one that the secret's tag or its function names. If neither does, or
+// there is no secret yet, it is the one that the options or the environment name. An option that differs is refused, and, if the secret has the
+// tag, a variable that differs, too.
 func (o registryOptions) ofSecret(ctx context.Context, s *care.Secret) (*quilt.Client, error) {
-	if s == nil || !s.Deployed() {
+	if s == nil || !s.NamesRegistry() {
 		return o.alone(ctx)
 	}
 	given, err := o.given(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if given == "" && s.RegistryTagged() {
+		given = os.Getenv(settings.EnvRegistryURL)
 	}
 	options, err := o.client()
 	if err != nil {

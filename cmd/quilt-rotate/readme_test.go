@@ -28,7 +28,7 @@ func TestTheREADMENamesEverySetting(t *testing.T) {
 		settings.EnvRegistryURL, settings.EnvCABundle, settings.EnvExpiresInDays, settings.EnvGrace, settings.EnvQuiet,
 		settings.EnvHoldLimit, settings.EnvOrphanAge, settings.EnvLogLevel,
 		settings.TagField, settings.TagKeyName, settings.TagExpiresInDays, settings.TagGrace, settings.TagQuiet, settings.TagHoldLimit,
-		settings.TagIssuer, settings.TagOwner, settings.TagPauseUntil, settings.TagRestart, settings.TagRevokeFunction,
+		settings.TagIssuer, settings.TagOwner, settings.TagRegistry, settings.TagPauseUntil, settings.TagRestart, settings.TagRevokeFunction,
 	} {
 		if !strings.Contains(string(readme), "`"+name+"`") {
 			t.Errorf("README.md does not name %s", name)

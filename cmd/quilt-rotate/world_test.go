@@ -99,15 +99,16 @@ var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg boo
 	"used":          (*world).used,
 	"queried":       (*world).queried,
 
-	"answers": (*world).answers,
-	"own":     (*world).own,
-	"write":   (*world).write,
-	"issuer":  (*world).issuer,
-	"tag":     (*world).tag,
-	"label":   (*world).label,
-	"replica": (*world).replica,
-	"same":    (*world).same,
-	"keys":    (*world).count,
+	"answers":    (*world).answers,
+	"own":        (*world).own,
+	"write":      (*world).write,
+	"issuer":     (*world).issuer,
+	"tag":        (*world).tag,
+	"label":      (*world).label,
+	"replica":    (*world).replica,
+	"replicated": (*world).replicated,
+	"same":       (*world).same,
+	"keys":       (*world).count,
 
 	"code":         (*world).code,
 	"holds":        (*world).holds,
@@ -369,6 +370,11 @@ func (w *world) replica(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	ts.Check(err)
 	ts.Check(w.Secrets.SetReplicaStatus(args[0], args[1], args[2], ""))
+}
+
+// replicated SECRET REGION: the secret is a replica, and its primary is in that region.
+func (w *world) replicated(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(w.Secrets.SetPrimaryRegion(args[0], args[1]))
 }
 
 // same SECRET OTHER: another secret in care, with the same key.

@@ -11,9 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
@@ -34,8 +36,14 @@ type Secret struct {
 	alone  *quilt.Client   // see [Secret.LookFromHere]
 }
 
-// Deployed tells whether a function was ever deployed for the secret's rotation.
+// Deployed reports whether a function was ever deployed for the secret's rotation.
 func (s *Secret) Deployed() bool { return s.Rotation.Function != "" }
+
+// NamesRegistry reports whether the secret itself says which registry its keys belong to: by its tag, or by a deployed function.
+func (s *Secret) NamesRegistry() bool { return s.Deployed() || s.RegistryTagged() }
+
+// RegistryTagged reports whether the secret has the tag that names its registry.
+func (s *Secret) RegistryTagged() bool { return strings.TrimSpace(s.Tags[settings.TagRegistry]) != "" }
 
 // LookFromHere has this machine make the looks ([Preview]) at a secret for which nothing is deployed, at a registry that the caller was told of. Sweeps stay
 // the function's.
@@ -45,9 +53,11 @@ func (s *Secret) LookFromHere(registry *quilt.Client) {
 	}
 }
 
-// defaults are the settings of a sweep where no function has others.
-func defaults() settings.Revoke {
-	return settings.Revoke{Grace: settings.DefaultGrace, Quiet: settings.DefaultQuiet, OrphanAge: settings.DefaultOrphanAge}
+// DefaultSweeps are the settings of a sweep at that registry if no function has others.
+func DefaultSweeps(registry *quilt.Client) settings.Revoke {
+	return settings.Revoke{
+		Common: settings.Common{RegistryURL: registry.URL()}, Grace: settings.DefaultGrace, Quiet: settings.DefaultQuiet, OrphanAge: settings.DefaultOrphanAge,
+	}
 }
 
 // Open describes a secret, by name or ARN. A secret that is marked for deletion is refused.
@@ -118,8 +128,25 @@ func (e *ForeignFunctionError) Error() string {
 // Unwrap gives what is wrong with the function's settings.
 func (e *ForeignFunctionError) Unwrap() error { return e.cause }
 
-// RegistryURL is where the deployed functions reach the registry.
+// RegistryURL is the registry that the secret's keys belong to: the one that its tag names, else the deployed function's. It fails with
+// [fault.WrongRegistry] if the two differ. If the function cannot be looked at, the tag suffices.
 func (s *Secret) RegistryURL(ctx context.Context) (string, error) {
+	tagged, err := settings.RegistryOf(s.Tags)
+	if err != nil || tagged != "" && !s.Deployed() {
+		return tagged, err
+	}
+	url, err := s.FunctionRegistryURL(ctx)
+	if _, foreign := errors.AsType[*ForeignFunctionError](err); err != nil && !foreign && tagged != "" && ctx.Err() == nil {
+		return tagged, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return url, fault.SameRegistry(s.Secret, tagged, url)
+}
+
+// FunctionRegistryURL is the registry that the deployed function uses.
+func (s *Secret) FunctionRegistryURL(ctx context.Context) (string, error) {
 	f, err := s.RotateFunction(ctx)
 	if err != nil {
 		return "", err
@@ -132,22 +159,30 @@ func (s *Secret) RegistryURL(ctx context.Context) (string, error) {
 	return url, nil
 }
 
-// Registry is a client of the registry that the functions use. given is what the caller was told of it, "" for nothing; where it is another
-// one, this fails: a key is never shown to a registry that did not make it.
+// Registry is a client of the secret's registry, as [Secret.ResolveRegistry] finds it.
 func (s *Secret) Registry(ctx context.Context, given string, options quilt.Options) (*quilt.Client, error) {
-	url, err := s.RegistryURL(ctx)
+	url, err := s.ResolveRegistry(ctx, given)
 	if err != nil {
 		return nil, err
 	}
-	if given != "" {
-		if given, err = settings.RegistryURL(given); err != nil {
-			return nil, fmt.Errorf("the registry's URL %w", err)
-		}
-		if given != url {
-			return nil, hint.With(fmt.Errorf("the keys of %s are made by the registry %s, and not by %s", s.Name, url, given), "leave --registry and --catalog out: the deployed function tells the registry")
-		}
-	}
 	return quilt.NewClient(url, options)
+}
+
+// ResolveRegistry is the secret's registry. given is the registry that the caller was told, "" if none. It is refused if it is another one: a
+// key is sent to no registry but its own.
+func (s *Secret) ResolveRegistry(ctx context.Context, given string) (string, error) {
+	url, err := s.RegistryURL(ctx)
+	if err != nil || given == "" {
+		return url, err
+	}
+	if given, err = settings.RegistryURL(given); err != nil {
+		return "", fmt.Errorf("the registry's URL %w", err)
+	}
+	if given != url {
+		return "", hint.With(fmt.Errorf("the keys of %s belong to the registry %s, not to %s", s.Name, url, given),
+			"leave out --registry and --catalog and unset "+settings.EnvRegistryURL+": the secret's tag or its function names the registry")
+	}
+	return url, nil
 }
 
 // ForRotation are the settings that hold for the secret's rotations: the deployed function's environment, and the tags over it.
@@ -166,7 +201,7 @@ func (s *Secret) ForRotation(ctx context.Context) (settings.Rotation, error) {
 // ForRevocation are the settings that hold for the secret's sweeps.
 func (s *Secret) ForRevocation(ctx context.Context) (settings.Revocation, error) {
 	if s.alone != nil {
-		return defaults().ForSecret(s.Tags)
+		return DefaultSweeps(s.alone).ForSecret(s.Tags)
 	}
 	name, err := s.Sweeper(ctx)
 	if err != nil {
@@ -238,7 +273,7 @@ func (s *Secret) Sweep(ctx context.Context, mode SweepMode) (revocation.Result, 
 }
 
 func (s *Secret) lookFromHere(ctx context.Context) (revocation.Result, error) {
-	sweeper := &revocation.Sweeper{Vault: s.cloud.Vault, Registry: s.alone, Settings: defaults(), Log: slog.New(slog.DiscardHandler)}
+	sweeper := &revocation.Sweeper{Vault: s.cloud.Vault, Registry: s.alone, Settings: DefaultSweeps(s.alone), Log: slog.New(slog.DiscardHandler)}
 	return sweeper.Look(ctx, revocation.Request{SecretID: s.ARN})
 }
 

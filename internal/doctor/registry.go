@@ -49,7 +49,9 @@ func (v *visit) readCatalog(ctx context.Context) finding {
 func (v *visit) registriesOf(patients []*patient) []*registry {
 	for _, p := range patients {
 		if p.secret != nil && p.secret.Rotation.Function == "" { // else a key would go where somebody typed, and not where it was made
-			p.url, _ = settings.RegistryURL(cmp.Or(v.given, v.Elsewhere))
+			if p.url, _ = settings.RegistryOf(p.secret.Tags); p.url == "" {
+				p.url, _ = settings.RegistryURL(cmp.Or(v.given, v.Elsewhere))
+			}
 		}
 		if p.url != "" {
 			r := v.registry(p.url)

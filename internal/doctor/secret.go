@@ -7,6 +7,7 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/care"
 	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
@@ -84,6 +85,9 @@ func (p *patient) now() time.Time { return p.secret.Now }
 func (p *patient) exists(context.Context) finding {
 	if p.openErr != nil {
 		return broken(p.openErr, "")
+	}
+	if err := fault.NoReplica(p.secret.Secret); err != nil {
+		return failure("run this with AWS_REGION="+p.secret.PrimaryRegion, "%s", err)
 	}
 	return ok("%s with labels", plural(len(p.secret.Versions), "version"))
 }

@@ -45,6 +45,10 @@ type (
 	BadValue struct{ Fault }
 	// SecretDeleted: the secret is marked for deletion.
 	SecretDeleted struct{ Fault }
+	// Replica: this copy of the secret is a replica of another region's, so it cannot be changed here.
+	Replica struct{ Fault }
+	// WrongRegistry: the secret's keys belong to another registry than the one that this function uses.
+	WrongRegistry struct{ Fault }
 	// UnknownVersion: the event's token is no version of the secret.
 	UnknownVersion struct{ Fault }
 	// NotPending: the event's version holds AWSPENDING no more.
@@ -150,6 +154,33 @@ func InValue(stage string, secret vault.Secret, err error) error {
 		return &BadValue{Fault{fmt.Sprintf("the %s version of %s has no value", stage, secret.ARN), err}}
 	}
 	return err
+}
+
+// InPlace refuses a secret that cannot be served from here: a replica, or a secret of another registry. tagged is the registry that the
+// secret's tag names, "" if it has none, and ours is the function's; both are in the form of [settings.RegistryURL]. It must be called before
+// a key is sent anywhere: another registry refuses the key, and that looks like a key that was revoked.
+func InPlace(secret vault.Secret, tagged, ours string) error {
+	if err := NoReplica(secret); err != nil {
+		return err
+	}
+	return SameRegistry(secret, tagged, ours)
+}
+
+// NoReplica refuses a replica.
+func NoReplica(secret vault.Secret) error {
+	if primary := secret.ReplicaOf(); primary != "" {
+		return New[Replica]("the secret %s is a replica, so it can only be read here; nothing was changed; use its primary in the region %s", secret.ARN, primary)
+	}
+	return nil
+}
+
+// SameRegistry refuses a secret of another registry.
+func SameRegistry(secret vault.Secret, tagged, ours string) error {
+	if tagged != "" && tagged != ours {
+		return New[WrongRegistry]("the keys of %s belong to the registry %s (tag %s), but the deployed function uses %s; nothing was sent to either; "+
+			"rotate the secret with the stack of its registry, or correct the tag if the registry was renamed", secret.ARN, tagged, settings.TagRegistry, ours)
+	}
+	return nil
 }
 
 // TypeName is the name that Lambda reports as errorType.

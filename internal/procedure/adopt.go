@@ -85,7 +85,7 @@ func RotatedByUs(ctx context.Context, s *care.Secret, expected string) error {
 	if expected != "" && function != expected && !strings.HasSuffix(function, ":function:"+expected) {
 		return hint.With(fmt.Errorf("the secret %s is rotated by %s, and not by %s", s.Name, function, expected), "see which of them is right: aws secretsmanager describe-secret --secret-id "+s.Name)
 	}
-	if _, err := s.RegistryURL(ctx); err != nil {
+	if _, err := s.FunctionRegistryURL(ctx); err != nil {
 		if _, foreign := errors.AsType[*care.ForeignFunctionError](err); !foreign { // not seen, not allowed, interrupted: that tells nothing
 			return err
 		}
@@ -216,7 +216,7 @@ func (a *adoption) identify(ctx context.Context) error {
 			"see what is wrong: quilt-rotate doctor "+a.Secret.Name)
 	}
 	a.missing = map[string]string{}
-	for name, value := range withOwner(a.Secret.Tags, a.Tags, account.Email) {
+	for name, value := range withOrigin(a.Secret.Tags, a.Tags, account.Email, a.Registry) {
 		if have, there := a.Secret.Tags[name]; !there || have != value {
 			a.missing[name] = value
 			a.tags[name] = value
@@ -314,7 +314,7 @@ func (a *adoption) registryTime(r revocation.Result) time.Time {
 
 // sweepSettings are the deployed revoke function's, and the defaults where none is found.
 func (a *adoption) sweepSettings(ctx context.Context) settings.Revoke {
-	defaults := settings.Revoke{Grace: settings.DefaultGrace, Quiet: settings.DefaultQuiet, OrphanAge: settings.DefaultOrphanAge}
+	defaults := care.DefaultSweeps(a.Registry)
 	name, err := a.Secret.Sweeper(ctx)
 	if err != nil {
 		return defaults

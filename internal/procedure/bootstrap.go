@@ -337,23 +337,24 @@ func (in *installation) tag(ctx context.Context, missing map[string]string) erro
 	return err
 }
 
-// owned adds the owner to the tags of a secret that has none of ours: it says that the secret is in care, and whose its key is once that is refused.
+// owned adds to the tags what every managed secret says of its keys.
 func (in *installation) owned(found, tags map[string]string) map[string]string {
-	return withOwner(found, tags, in.owner)
+	return withOrigin(found, tags, in.owner, in.registry)
 }
 
-func withOwner(found, tags map[string]string, owner string) map[string]string {
-	for name := range found {
-		if strings.HasPrefix(name, settings.TagPrefix) {
-			return tags
-		}
-	}
+// withOrigin adds to the tags where the secret's keys come from: their registry, and, if the secret has no tag of ours yet, their owner. Tags that
+// were found stay as they are.
+func withOrigin(found, tags map[string]string, owner string, registry *quilt.Client) map[string]string {
 	tags = maps.Clone(tags)
 	if tags == nil {
 		tags = map[string]string{}
 	}
-	if tags[settings.TagOwner] == "" {
+	ours := func(name string) bool { return strings.HasPrefix(name, settings.TagPrefix) }
+	if tags[settings.TagOwner] == "" && !slices.ContainsFunc(slices.Collect(maps.Keys(found)), ours) {
 		tags[settings.TagOwner] = owner
+	}
+	if found[settings.TagRegistry] == "" {
+		tags[settings.TagRegistry] = registry.URL()
 	}
 	return tags
 }

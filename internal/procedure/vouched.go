@@ -9,10 +9,10 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// vouched demands evidence that the registry is the one that made the secret's keys, where no deployed function tells it: one of them must log in there. Every
-// other registry refuses them all, which would pass for a proof that they are dead.
+// vouched demands evidence that the registry is the one that created the secret's keys: the secret's tag, a deployed function, or a login there with
+// one of the keys. Every other registry refuses them all, which looks like keys that were revoked.
 func vouched(ctx context.Context, s *care.Secret, registry *quilt.Client) error {
-	if s.Deployed() {
+	if s.NamesRegistry() {
 		return nil
 	}
 	for _, v := range s.Sorted() {
@@ -28,6 +28,6 @@ func vouched(ctx context.Context, s *care.Secret, registry *quilt.Client) error 
 			return err
 		}
 	}
-	return hint.With(fmt.Errorf("no key of %s logs in at the registry %s, so nothing tells that it is the one that made them", s.Name, registry.Host()),
-		"check --registry, --catalog and QUILT_REGISTRY_URL; where the registry is right, its keys are dead: quilt-rotate recover "+s.Name)
+	return hint.With(fmt.Errorf("no key of %s logs in at the registry %s, so nothing shows that it created them", s.Name, registry.Host()),
+		"check --registry, --catalog and QUILT_REGISTRY_URL; if the registry is right, its keys were revoked or have expired: quilt-rotate recover "+s.Name)
 }

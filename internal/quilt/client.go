@@ -94,6 +94,9 @@ func newClient(origin, path string, options Options) (_ *Client, err error) {
 // Host is the registry's host, with its port where the URL names one.
 func (c *Client) Host() string { return c.host }
 
+// URL is the registry's URL in the form of [settings.RegistryURL].
+func (c *Client) URL() string { return c.base }
+
 // CodeURL is the page at which a user who logs in by single sign-on is shown a code for [Client.LoginRefreshToken].
 func (c *Client) CodeURL() string { return c.base + "/login" }
 

@@ -44,6 +44,9 @@ func (s *Sweeper) sweep(ctx context.Context, req Request, result *Result) error 
 	if err != nil {
 		return err
 	}
+	if err := fault.InPlace(secret, policy.Registry, s.Settings.RegistryURL); err != nil {
+		return err
+	}
 	run := &sweep{Sweeper: s, dryRun: req.DryRun, secret: secret, policy: policy, result: result}
 	if run.stopsForPause() {
 		return nil

@@ -150,14 +150,17 @@ func (r *Rotator) begin(ctx context.Context, req Request, report *Report) (*run,
 	if err := r.checkRotationOn(ctx, secret, req.Step); err != nil {
 		return nil, err
 	}
+	tags, err := r.Settings.ForSecret(secret.Tags)
+	if err != nil {
+		return nil, err
+	}
+	if err := fault.InPlace(secret, tags.Registry, r.Settings.RegistryURL); err != nil {
+		return nil, err
+	}
 	current, ok := secret.Holder(vault.Current)
 	if !ok {
 		report.NotBootstrapped = true
 		return nil, fault.New[fault.NotBootstrapped]("the secret %s has no value; run: quilt-rotate bootstrap %s", secret.ARN, secret.Name)
-	}
-	tags, err := r.Settings.ForSecret(secret.Tags)
-	if err != nil {
-		return nil, err
 	}
 	report.KeyID = secret.Versions[req.Token].Key()
 	return &run{r, req, secret, current, tags, report}, nil

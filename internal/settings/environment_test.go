@@ -16,7 +16,8 @@ func environmentRules() []rule {
 	url := map[string]any{
 		registry: registry, registry + "/": registry, " " + registry + "\n": registry, "HTTPS://registry.example.com": registry,
 		"https://registry.example.com:8443": "https://registry.example.com:8443", "http://localhost:8080": "http://localhost:8080",
-		"http://127.0.0.1:8080/": "http://127.0.0.1:8080", "http://[::1]:8080": "http://[::1]:8080", "http://127.9.9.9": "http://127.9.9.9", "http://LocalHost": "http://LocalHost",
+		"http://127.0.0.1:8080/": "http://127.0.0.1:8080", "http://[::1]:8080": "http://[::1]:8080", "http://127.9.9.9": "http://127.9.9.9", "http://LocalHost": "http://localhost",
+		"https://Registry.Example.com:443/": registry,
 	}
 	notURL := []string{
 		"registry.example.com", "http://registry.example.com", "http://10.0.0.1", "http://localhost.example.com", "http://0.0.0.0:8080",

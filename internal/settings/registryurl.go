@@ -8,9 +8,9 @@ import (
 
 const mustURL = "must be a full URL like https://registry.example.com"
 
-// RegistryURL checks the URL of a registry, to which credentials are sent, and gives its plain form: scheme and host. Every part of
-// quilt-rotate takes the URLs that this takes, and no others. The error says what the URL must be, and never quotes it: there may be a
-// password in it.
+// RegistryURL checks the URL of a registry and returns its normal form: scheme, host and port, in lower case, without the scheme's default
+// port. Two URLs name the same registry if their normal forms are equal. Credentials are sent only to URLs that pass this check. The error
+// says what the URL must be and never quotes it, because the URL may contain a password.
 func RegistryURL(text string) (string, error) {
 	text = strings.TrimSpace(text)
 	u, err := url.Parse(text)
@@ -26,8 +26,18 @@ func RegistryURL(text string) (string, error) {
 	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
 		return "", problem("must be https; plain http is for loopback hosts only")
 	}
-	return u.Scheme + "://" + u.Host, nil
+	host := strings.TrimSuffix(strings.ToLower(u.Host), ":"+defaultPorts[u.Scheme])
+	return u.Scheme + "://" + strings.TrimSuffix(host, ":"), nil
 }
+
+// RegistryOf returns the registry that a secret's tag names, in its normal form; "" without the tag. It fails with [*Invalid].
+func RegistryOf(tags map[string]string) (url string, err error) {
+	r := &reader{lookup: Tags(tags)}
+	read(r, TagRegistry, &url, RegistryURL)
+	return url, r.result("the secret's tags")
+}
+
+var defaultPorts = map[string]string{"https": "443", "http": "80"}
 
 func loopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {

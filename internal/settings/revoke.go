@@ -31,6 +31,7 @@ type Revocation struct {
 	OrphanAge  time.Duration
 	PauseUntil time.Time // zero: not paused
 	Issuer     string    // ARN or name of the issuer's secret; "": none
+	Registry   string    // URL of the registry in its normal form; "": the function's
 }
 
 // ForSecret lets the tags of a secret override the environment; it fails with [*Invalid].
@@ -42,6 +43,7 @@ func (s Revoke) ForSecret(tags map[string]string) (Revocation, error) {
 	read(r, TagQuiet, &n.Quiet, Duration)
 	read(r, TagHoldLimit, &n.HoldLimit, optionalDuration)
 	read(r, TagIssuer, &n.Issuer, text)
+	read(r, TagRegistry, &n.Registry, RegistryURL)
 	read(r, TagPauseUntil, &n.PauseUntil, moment)
 	return n, r.result("the secret's tags")
 }

@@ -28,6 +28,7 @@ type Rotation struct {
 	ExpiresInDays int
 	Issuer        string // ARN or name of the issuer's secret; "": none
 	Owner         string // e-mail of the registry user; "": found
+	Registry      string // URL of the registry in its normal form; "": the function's
 }
 
 // ForSecret lets the tags of a secret override the environment; it fails with [*Invalid].
@@ -39,6 +40,7 @@ func (s Rotate) ForSecret(tags map[string]string) (Rotation, error) {
 	read(r, TagExpiresInDays, &n.ExpiresInDays, days)
 	read(r, TagIssuer, &n.Issuer, text)
 	read(r, TagOwner, &n.Owner, text)
+	read(r, TagRegistry, &n.Registry, RegistryURL)
 	return n, r.result("the secret's tags")
 }
 

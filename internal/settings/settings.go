@@ -29,7 +29,7 @@ const (
 	EnvLogLevel      = "LOG_LEVEL"
 )
 
-// TagPrefix is what the tags of a secret in care begin with.
+// TagPrefix is the prefix of all tags that quilt-rotate reads and writes.
 const TagPrefix = "quilt-rotate:"
 
 // The tags of a secret.
@@ -42,6 +42,7 @@ const (
 	TagHoldLimit     = "quilt-rotate:hold-limit"
 	TagIssuer        = "quilt-rotate:issuer"
 	TagOwner         = "quilt-rotate:owner"
+	TagRegistry      = "quilt-rotate:registry" // URL of the registry that the secret's keys belong to
 	TagPauseUntil    = "quilt-rotate:pause-until"
 	TagPauseReason   = "quilt-rotate:pause-reason" // for people: nothing reads it but the command
 

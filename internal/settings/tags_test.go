@@ -25,6 +25,16 @@ func forRevocation(tags map[string]string) (settings.Revocation, error) {
 	return env.ForSecret(tags)
 }
 
+// registryURLs are spellings of the URL of a registry, and the normal form by which they are compared.
+var registryURLs = map[string]any{
+	registry: registry, registry + "/": registry, " " + registry + " ": registry, "HTTPS://Registry.Example.COM:443/": registry,
+	"https://registry.example.com:": registry, "https://registry.example.com:80": "https://registry.example.com:80",
+	"https://registry.example.com:8443": "https://registry.example.com:8443", "http://localhost:80": "http://localhost", "http://[::1]:80": "http://[::1]",
+	"http://localhost:443": "http://localhost:443", "https://[2001:DB8::443]": "https://[2001:db8::443]",
+}
+
+var notRegistryURLs = []string{"registry.example.com", "http://registry.example.com", registry + "/graphql", "https://user:password@registry.example.com", "prod", pasted}
+
 func tagRules() []rule {
 	text := map[string]any{"QUILT_TOKEN": "QUILT_TOKEN", " a b ": "a b", "é": "é", "qk_": "qk_"}
 	notText := []string{pasted, " " + pasted}
@@ -48,11 +58,13 @@ func tagRules() []rule {
 		rotation(settings.TagExpiresInDays, func(s settings.Rotation) any { return s.ExpiresInDays }, days, notDays),
 		rotation(settings.TagIssuer, func(s settings.Rotation) any { return s.Issuer }, text, notText),
 		rotation(settings.TagOwner, func(s settings.Rotation) any { return s.Owner }, text, notText),
+		rotation(settings.TagRegistry, func(s settings.Rotation) any { return s.Registry }, registryURLs, notRegistryURLs),
 		revocation(settings.TagField, func(s settings.Revocation) any { return s.Field }, text, notText),
 		revocation(settings.TagGrace, func(s settings.Revocation) any { return s.Grace }, durations, notDurations),
 		revocation(settings.TagQuiet, func(s settings.Revocation) any { return s.Quiet }, durations, notDurations),
 		revocation(settings.TagHoldLimit, func(s settings.Revocation) any { return *s.HoldLimit }, durations, notDurations),
 		revocation(settings.TagIssuer, func(s settings.Revocation) any { return s.Issuer }, text, notText),
+		revocation(settings.TagRegistry, func(s settings.Revocation) any { return s.Registry }, registryURLs, notRegistryURLs),
 		revocation(settings.TagPauseUntil, func(s settings.Revocation) any { return s.PauseUntil.UTC() }, moments, notMoments),
 	}
 }
@@ -107,14 +119,14 @@ func TestEveryFaultyTagIsNamedAtOnce(t *testing.T) {
 		tags[r.name] = r.refused[0]
 	}
 	_, err := forRotation(tags)
-	if got, want := faulty(t, err), []string{settings.TagField, settings.TagKeyName, settings.TagExpiresInDays, settings.TagIssuer, settings.TagOwner}; !slices.Equal(got, want) {
+	if got, want := faulty(t, err), []string{settings.TagField, settings.TagKeyName, settings.TagExpiresInDays, settings.TagIssuer, settings.TagOwner, settings.TagRegistry}; !slices.Equal(got, want) {
 		t.Errorf("rotation names %v, want %v", got, want)
 	}
 	if !strings.Contains(err.Error(), "the secret's tags") {
 		t.Errorf("the error does not say where: %v", err)
 	}
 	_, err = forRevocation(tags)
-	if got, want := faulty(t, err), []string{settings.TagField, settings.TagGrace, settings.TagQuiet, settings.TagHoldLimit, settings.TagIssuer, settings.TagPauseUntil}; !slices.Equal(got, want) {
+	if got, want := faulty(t, err), []string{settings.TagField, settings.TagGrace, settings.TagQuiet, settings.TagHoldLimit, settings.TagIssuer, settings.TagRegistry, settings.TagPauseUntil}; !slices.Equal(got, want) {
 		t.Errorf("revocation names %v, want %v", got, want)
 	}
 }

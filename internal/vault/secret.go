@@ -2,6 +2,7 @@ package vault
 
 import (
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,17 @@ type Secret struct {
 	Tags     map[string]string
 	Versions map[string]Version // by id; those with labels only
 	Replicas []Replica
+
+	PrimaryRegion string // "": the secret was never replicated
+}
+
+// ReplicaOf returns the primary region if this copy of the secret is a replica, which Secrets Manager does not let anybody change; "" if it
+// is not.
+func (s Secret) ReplicaOf() string {
+	if fields := strings.SplitN(s.ARN, ":", 5); s.PrimaryRegion == "" || len(fields) > 3 && fields[3] == s.PrimaryRegion {
+		return ""
+	}
+	return s.PrimaryRegion
 }
 
 // Rotation is a secret's rotation configuration.

@@ -19,7 +19,7 @@ func TestDescribeReadsEverythingButTheValues(t *testing.T) {
 		"LastRotatedDate":1795371300,"NextRotationDate":1797963300.5,
 		"RotationRules":{"ScheduleExpression":"rate(30 days)","Duration":"4h"},"Tags":[{"Key":"quilt-rotate:grace","Value":"48h"},{"Key":"empty"}],
 		"VersionIdsToStages":{"`+oldVersion+`":["AWSPREVIOUS","quilt-key:old"],"`+newVersion+`":["AWSCURRENT"],"unlabelled":[]},
-		"ReplicationStatus":[{"Region":"eu-west-1","Status":"InSync"},{"Region":"us-east-1","Status":"InProgress"}]}`)
+		"PrimaryRegion":"eu-central-1","ReplicationStatus":[{"Region":"eu-west-1","Status":"InSync"},{"Region":"us-east-1","Status":"InProgress"}]}`)
 	got, err := v.Describe(t.Context(), "prod/pipeline")
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,8 @@ func TestDescribeReadsEverythingButTheValues(t *testing.T) {
 			oldVersion: {ID: oldVersion, Stages: []string{"AWSPREVIOUS", "quilt-key:old"}, Keys: []string{"old"}},
 			newVersion: {ID: newVersion, Stages: []string{"AWSCURRENT"}},
 		},
-		Replicas: []vault.Replica{{Region: "eu-west-1", Status: vault.InSync}, {Region: "us-east-1", Status: "InProgress"}},
+		PrimaryRegion: "eu-central-1",
+		Replicas:      []vault.Replica{{Region: "eu-west-1", Status: vault.InSync}, {Region: "us-east-1", Status: "InProgress"}},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(vault.Mark{})); diff != "" {
 		t.Errorf("wrong (-want +got):\n%s", diff)
@@ -116,5 +117,19 @@ func TestSecretFindsAndCountsLabels(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{oldVersion, "4", newVersion}, order); diff != "" {
 		t.Errorf("the order is wrong (-want +got):\n%s", diff)
+	}
+}
+
+func TestReplicaIsTheCopyOutsideThePrimaryRegion(t *testing.T) {
+	// Protects primaries that have replicas, and secrets that were never replicated, from being refused, and replicas from being served.
+	for _, c := range []struct{ arn, primary, want string }{
+		{"arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/pipeline-AbCdEf", "", ""},
+		{"arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/pipeline-AbCdEf", "eu-central-1", ""},
+		{"arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/eu-central-1:x-AbCdEf", "eu-central-1", "eu-central-1"},
+		{"arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:prod/pipeline-AbCdEf", "cn-northwest-1", "cn-northwest-1"},
+	} {
+		if got := (vault.Secret{ARN: c.arn, PrimaryRegion: c.primary}).ReplicaOf(); got != c.want {
+			t.Errorf("%s with the primary region %q is a replica of %q, want %q", c.arn, c.primary, got, c.want)
+		}
 	}
 }

@@ -140,7 +140,7 @@ func newSecret(out *secretsmanager.DescribeSecretOutput) Secret {
 	s := Secret{
 		ARN: deref(out.ARN), Name: deref(out.Name), Now: serverTime(out.ResultMetadata), Deleted: out.DeletedDate != nil,
 		Rotation: Rotation{Enabled: deref(out.RotationEnabled), Function: deref(out.RotationLambdaARN), Last: deref(out.LastRotatedDate), Next: deref(out.NextRotationDate)},
-		Tags:     map[string]string{}, Versions: map[string]Version{},
+		Tags:     map[string]string{}, Versions: map[string]Version{}, PrimaryRegion: deref(out.PrimaryRegion),
 	}
 	if r := out.RotationRules; r != nil {
 		s.Rotation.Rules = RotationRules{int(deref(r.AutomaticallyAfterDays)), deref(r.ScheduleExpression), deref(r.Duration)}

@@ -141,6 +141,9 @@ func (s *Server) details(r *record, state *secret) details {
 	if len(state.replicas) > 0 {
 		out.PrimaryRegion = s.options.Region
 	}
+	if state.primary != "" {
+		out.PrimaryRegion = state.primary
+	}
 	if c := state.rotation; c.ever {
 		out.RotationEnabled, out.RotationLambdaARN = &c.enabled, c.function
 		if c.rules != (rules{}) {

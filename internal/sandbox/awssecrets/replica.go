@@ -62,6 +62,23 @@ func (s *Server) removeRegionsFromReplication(in removeRegionsInput) (replicateO
 	return replicateOutput{ARN: state.arn, ReplicationStatus: state.replicas}, nil
 }
 
+type stopReplicationOutput struct{ ARN string }
+
+// stopReplicationToReplica makes a replica a secret of its own.
+func (s *Server) stopReplicationToReplica(in secretInput) (stopReplicationOutput, error) {
+	state, err := s.changeAny(in.SecretId, func(_ *record, next *secret) error {
+		if next.primary == "" {
+			return invalidRequest("The secret is not a replica.")
+		}
+		next.primary = ""
+		return nil
+	})
+	if err != nil {
+		return stopReplicationOutput{}, err
+	}
+	return stopReplicationOutput{ARN: state.arn}, nil
+}
+
 var regionPattern = regexp.MustCompile(`^([a-z]+-)+\d+$`)
 
 // replicate adds replicas, in sync at once: only their status is kept, no second copy of the secret.

@@ -79,6 +79,16 @@ func (s *Server) SetReplicaStatus(secretID, region, status, message string) erro
 	return err
 }
 
+// SetPrimaryRegion makes the secret a replica whose primary is in that region; "" makes it a secret of its own again. A replica
+// refuses every change, with the text that moto and LocalStack have; AWS documents no text.
+func (s *Server) SetPrimaryRegion(secretID, region string) error {
+	_, err := s.changeAny(secretID, func(_ *record, next *secret) error {
+		next.primary = region
+		return nil
+	})
+	return err
+}
+
 // WaitRotation waits until no rotation of the secret runs, nor the last step of one that another took the place of. It
 // returns nil if the last one succeeded or there was none, else why it did not: a *StepError or ErrAbandoned.
 func (s *Server) WaitRotation(ctx context.Context, secretID string) error {

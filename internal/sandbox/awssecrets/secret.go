@@ -17,6 +17,7 @@ type secret struct {
 	policy      string
 	tags        []tag
 	replicas    []replica
+	primary     string // region of the primary, if this secret is a replica
 
 	created  time.Time
 	changed  time.Time

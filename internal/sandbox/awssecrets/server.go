@@ -129,6 +129,9 @@ func (s *Server) change(id string, alter func(r *record, next *secret) error) (*
 		if next.markedForDeletion() {
 			return errMarked
 		}
+		if next.primary != "" {
+			return errReplica
+		}
 		return alter(r, next)
 	})
 }

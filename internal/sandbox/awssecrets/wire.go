@@ -20,6 +20,7 @@ func (s *Server) api() *awsjson.Service {
 		"DeleteResourcePolicy":         awsjson.Of(s.deleteResourcePolicy),
 		"DeleteSecret":                 awsjson.Of(s.deleteSecret),
 		"DescribeSecret":               awsjson.Of(s.describeSecret),
+		"StopReplicationToReplica":     awsjson.Of(s.stopReplicationToReplica),
 		"GetRandomPassword":            awsjson.Of(s.getRandomPassword),
 		"GetResourcePolicy":            awsjson.Of(s.getResourcePolicy),
 		"GetSecretValue":               awsjson.Of(s.getSecretValue),

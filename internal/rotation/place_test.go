@@ -1,0 +1,59 @@
+package rotation_test
+
+import (
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
+)
+
+func TestAStepRefusesASecretThatIsServedElsewhere(t *testing.T) {
+	// Protects keys from being created, or sent to a registry, in the wrong place: a replica region, or the stack of another registry. Every step refuses
+	// before it asks the registry anything, and changes nothing.
+	for _, c := range []struct {
+		name    string
+		prepare func(*sandboxtest.Secret)
+		fault   string
+		says    string
+	}{
+		{"a replica", func(s *sandboxtest.Secret) { _ = s.Secrets.SetPrimaryRegion(s.ARN, "eu-west-1") }, "Replica", "eu-west-1"},
+		{"the tag names another registry", func(s *sandboxtest.Secret) { s.Tag(settings.TagRegistry, "https://staging.example.com") }, "WrongRegistry", "https://staging.example.com"},
+		{"the tag names another port", func(s *sandboxtest.Secret) { s.Tag(settings.TagRegistry, "http://127.0.0.1:1") }, "WrongRegistry", "http://127.0.0.1:1"},
+		{"the tag names no registry", func(s *sandboxtest.Secret) { s.Tag(settings.TagRegistry, "staging") }, "BadTags", settings.TagRegistry},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := sandboxtest.New(t)
+			s := r.Secret("quilt/pipeline")
+			event := s.Begin(sandboxtest.Token(1))
+			c.prepare(s)
+			before, keys := s.Labels(), len(r.Registry.Keys())
+			r.Intercept(sandboxtest.OnService("registry", func(c *wire.Call, next func()) {
+				t.Errorf("the registry was asked: %s", c.Operation)
+				next()
+			}))
+			for _, step := range []rotation.Step{rotation.Create, rotation.Set, rotation.Test, rotation.Finish} {
+				wantFault(t, s.Step(event, step), c.fault, c.says)
+			}
+			if after := s.Labels(); after != before || len(r.Registry.Keys()) != keys {
+				t.Errorf("the secret or its keys changed:\n%s\nbefore:\n%s", after, before)
+			}
+		})
+	}
+}
+
+func TestAStepServesItsOwnRegistryAndPrimary(t *testing.T) {
+	// Protects rotations from a tag that is only spelt in another way, and from a primary that has replicas.
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline", settings.TagRegistry, " HTTP"+r.RegistryURL[len("http"):]+"/ ")
+	_, err := r.Hands.ReplicateSecretToRegions(t.Context(), &secretsmanager.ReplicateSecretToRegionsInput{
+		SecretId: &s.ARN, AddReplicaRegions: []types.ReplicaRegionType{{Region: aws.String("eu-west-1")}},
+	})
+	must(t, err)
+	s.MustRotate()
+}
