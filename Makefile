@@ -8,7 +8,7 @@ SOAK     ?= 15m
 # A function for Lambda: static, and the same bytes in every checkout.
 FUNCTION_BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags="-s -w -buildid="
 
-.PHONY: help demo test test-busy race tools build sandbox invoke lint docs spelling picture generate fuzz soak bench clean go
+.PHONY: help demo test test-busy race tools build functions sandbox invoke lint docs spelling picture generate fuzz soak bench clean go
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { \
@@ -19,8 +19,8 @@ help: ## List the targets
 	  } \
 	  print line }' $(MAKEFILE_LIST)
 
-demo: build ## Watch the life of a key: rotated under load, held, revoked (on a sandbox, in seconds)
-	@$(BUILD)/quilt-rotate demo
+demo: $(BUILD)/quilt-sandbox ## Watch the life of a key: rotated under load, held, revoked (on a sandbox, in seconds)
+	@$(BUILD)/quilt-sandbox demo
 
 test: go tools node ## Run go vet, the format check and all tests, those of the deployment too
 	@$(UNFORMATTED)
@@ -37,20 +37,25 @@ race: go tools ## Run the tests with the race detector (needs a C compiler; minu
 UNFORMATTED = files=$$(find . -name node_modules -prune -o -name '*.go' -print | xargs $$($(GO) env GOROOT)/bin/gofmt -l); \
 	if [ -n "$$files" ]; then echo "not formatted; run: gofmt -w" $$files >&2; exit 1; fi
 
-# The command's version names the revision, where git will tell it: git refuses a checkout of another user's.
-build: go ## Build both functions for this machine, and the command, into build/
-	@echo "building the functions and the command" >&2
+build: $(BUILD)/quilt-rotate $(BUILD)/quilt-sandbox ## Build both functions for this machine, and both commands, into build/
+
+# A command's version contains the revision, unless git refuses to read the checkout because it belongs to another user.
+$(BUILD)/quilt-rotate $(BUILD)/quilt-sandbox: functions
+	@echo "building $(@F)" >&2
+	@vcs=$$(git status >/dev/null 2>&1 && echo auto || echo false); \
+	$(GO) build -trimpath -buildvcs=$$vcs -ldflags="-s -w" -o $@ ./cmd/$(@F)
+
+functions: go
+	@echo "building the functions" >&2
 	@$(FUNCTION_BUILD) -o $(BUILD)/rotate/bootstrap ./functions/rotate
 	@$(FUNCTION_BUILD) -o $(BUILD)/revoke/bootstrap ./functions/revoke
-	@vcs=$$(git status >/dev/null 2>&1 && echo auto || echo false); \
-	$(GO) build -trimpath -buildvcs=$$vcs -ldflags="-s -w" -o $(BUILD)/quilt-rotate ./cmd/quilt-rotate
 
 sandbox: build ## Run Secrets Manager, Lambda and a Quilt registry on loopback, to try things by hand
-	@$(BUILD)/quilt-rotate sandbox
+	@$(BUILD)/quilt-sandbox serve
 
-invoke: build ## Run a function on an event: make invoke EVENT=events/create-secret.json (RAW=1: its whole log)
+invoke: $(BUILD)/quilt-sandbox ## Run a function on an event: make invoke EVENT=events/create-secret.json (RAW=1: its whole log)
 	@if [ -z "$(EVENT)" ]; then echo "name an event: make invoke EVENT=<one of $$(echo events/*.json)>" >&2; exit 2; fi
-	@$(BUILD)/quilt-rotate invoke $(if $(RAW),--raw) "$(EVENT)"
+	@$(BUILD)/quilt-sandbox invoke $(if $(RAW),--raw) "$(EVENT)"
 
 lint: $(BUILD)/tools/golangci-lint ## Run golangci-lint on both modules (the first run builds it, which takes minutes)
 	$(abspath $<) run ./...
@@ -68,14 +73,14 @@ $(BUILD)/tools/gotestsum $(BUILD)/tools/golangci-lint: Makefile | go
 
 docs: go spelling ## Check the handbook: links, pages of alarms and errors, pictures (npm ci in docs/testdata/mermaid), commands, spelling
 	$(GO) test ./docs/... ./internal/handbook/...
-	$(GO) test ./cmd/quilt-rotate -run 'Pages|README|Named|Picture|ScriptsOf' -parallel 8
+	$(GO) test ./cmd/... -run 'Pages|README|Named|Picture|ScriptsOf' -parallel 8
 
 spelling:
 	@if command -v codespell >/dev/null; then codespell README.md docs infra/README.md --skip node_modules,*.svg,package-lock.json; \
 	else echo "SKIPPED: spelling: codespell is not installed (apt-get install codespell)" >&2; fi
 
-picture: build ## Draw the README's picture of the demo anew
-	@CLICOLOR_FORCE=1 TERM=xterm-256color $(BUILD)/quilt-rotate demo >$(BUILD)/demo.ansi && $(GO) run ./internal/handbook/picture <$(BUILD)/demo.ansi >docs/demo.svg
+picture: $(BUILD)/quilt-sandbox ## Draw the README's picture of the demo anew
+	@CLICOLOR_FORCE=1 TERM=xterm-256color $(BUILD)/quilt-sandbox demo >$(BUILD)/demo.ansi && $(GO) run ./internal/handbook/picture <$(BUILD)/demo.ansi >docs/demo.svg
 
 generate: go ## Generate the registry client anew from its .graphql files
 	$(GO) generate ./...

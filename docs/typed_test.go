@@ -17,8 +17,8 @@ var provedElsewhere = map[string]proof{
 	"make synth CONFIG=infra/prod.yaml":  {".ci/run", "make synth CONFIG="},
 	"make demo":                          {".ci/run", "make demo"},
 	"make test":                          {".ci/run", "make test"},
-	"make -s sandbox | tee sandbox.env":  {"cmd/quilt-rotate/sandbox_test.go", "TestTheSandboxRunsUntilInterrupted"},
-	". ./sandbox.env":                    {"cmd/quilt-rotate/sandbox_test.go", "b.environ"},
+	"make -s sandbox | tee sandbox.env":  {"cmd/quilt-sandbox/serve_test.go", "TestTheSandboxRunsUntilInterrupted"},
+	". ./sandbox.env":                    {"cmd/quilt-sandbox/serve_test.go", "b.environ"},
 	"cd infra && npm ci && cp config.example.yaml config.yaml": {".ci/run", "infra/config.example.yaml >\"$scratch/config.yaml\""},
 }
 

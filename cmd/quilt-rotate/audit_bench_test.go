@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/sandbox"
 )
 
@@ -20,7 +21,7 @@ func BenchmarkAudit(b *testing.B) {
 			b.Run(fmt.Sprintf("keys=%d/format=%s", keys, format), func(b *testing.B) {
 				for b.Loop() {
 					var stderr strings.Builder
-					if status := execute(b.Context(), []string{"audit", "--format", format, "--registry", registry}, strings.NewReader(""), io.Discard, &stderr); status != exitOK {
+					if status := execute(b.Context(), []string{"audit", "--format", format, "--registry", registry}, strings.NewReader(""), io.Discard, &stderr); status != commandline.OK {
 						b.Fatalf("exit status %d: %s", status, stderr.String())
 					}
 				}
@@ -62,7 +63,7 @@ func TestAnAuditOfManyKeysIsNoWait(t *testing.T) {
 			var stderr strings.Builder
 			stdout.Reset()
 			began := time.Now()
-			if status := execute(t.Context(), []string{"audit", "--format", format, "--registry", registry}, strings.NewReader(""), &stdout, &stderr); status != exitOK {
+			if status := execute(t.Context(), []string{"audit", "--format", format, "--registry", registry}, strings.NewReader(""), &stdout, &stderr); status != commandline.OK {
 				t.Fatalf("%s: exit status %d: %s", format, status, stderr.String())
 			}
 			if fastest = min(fastest, time.Since(began)); fastest <= bound || raced {

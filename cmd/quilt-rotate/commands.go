@@ -1,6 +1,10 @@
 package main
 
-import "github.com/alecthomas/kong"
+import (
+	"github.com/alecthomas/kong"
+
+	"quilt-rotate/internal/commandline"
+)
 
 // commands are the subcommands, each with its options, in the order of the help.
 type commands struct {
@@ -26,10 +30,7 @@ type commands struct {
 	Audit auditCommand `cmd:"" group:"registry" help:"Report on all keys of the registry: unused, expiring, badly named, held by no secret. For administrators."`
 	Trail trailCommand `cmd:"" group:"registry" help:"Tell from the registry's audit trail, through Athena, who used which key, from where and when."`
 
-	Demo    demoCommand    `cmd:"" group:"try" help:"Watch the life of a key: rotated under load, held, revoked; on a sandbox, in a few seconds."`
-	Sandbox sandboxCommand `cmd:"" group:"try" help:"Run the sandbox (Secrets Manager, Lambda, Quilt registry) until interrupted, to try things by hand."`
-	Invoke  invokeCommand  `cmd:"" group:"try" help:"Run a function on an event file, in a sandbox where that event makes sense."`
-	Version versionCommand `cmd:"" group:"other" help:"Print the version."`
+	Version commandline.Version `cmd:"" group:"other" help:"Print the version."`
 
 	Completion completionCommand `cmd:"" group:"other" help:"Print what makes a shell complete this command: bash, zsh or fish."`
 }
@@ -39,6 +40,5 @@ var groups = []kong.Group{
 	{Key: "secret", Title: "One secret"},
 	{Key: "incident", Title: "When something is wrong"},
 	{Key: "registry", Title: "At the registry"},
-	{Key: "try", Title: "To try it"},
 	{Key: "other", Title: "Other"},
 }

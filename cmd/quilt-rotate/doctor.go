@@ -10,6 +10,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/doctor"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
@@ -78,7 +79,7 @@ func (o *doctorCommand) Run(ctx context.Context, c *terminal.Console) error {
 		_, err = fmt.Fprintln(c.Out, conclusion(list))
 	}
 	if err == nil && wrong {
-		err = failed()
+		err = commandline.ErrReported
 	}
 	return err
 }

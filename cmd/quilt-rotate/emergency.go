@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/procedure"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/wording"
@@ -13,12 +14,12 @@ import (
 type emergencyCommand struct {
 	deskOptions
 	loginOptions
-	Version     string `placeholder:"ID" help:"Version whose key has leaked: its id, or how it begins. Default: the current one."`
-	Anyway      bool   `help:"Revoke the leaked key even where another secret in care holds it, or that cannot be seen."`
-	SkipRestart bool   `help:"Do not restart the services that the tag quilt-rotate:restart names."`
-	RestartFor  period `default:"10m" placeholder:"10m" help:"How long to wait for each service's restart."`
-	Timeout     period `default:"10m" help:"How long to wait for the rotation."`
-	RetryFor    period `default:"30s" help:"How long to wait, after a step of the rotation failed, whether Secrets Manager tries again."`
+	Version     string             `placeholder:"ID" help:"Version whose key has leaked: its id, or how it begins. Default: the current one."`
+	Anyway      bool               `help:"Revoke the leaked key even where another secret in care holds it, or that cannot be seen."`
+	SkipRestart bool               `help:"Do not restart the services that the tag quilt-rotate:restart names."`
+	RestartFor  commandline.Period `default:"10m" placeholder:"10m" help:"How long to wait for each service's restart."`
+	Timeout     commandline.Period `default:"10m" help:"How long to wait for the rotation."`
+	RetryFor    commandline.Period `default:"30s" help:"How long to wait, after a step of the rotation failed, whether Secrets Manager tries again."`
 }
 
 // Help says what is done, in its order.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -42,18 +41,4 @@ func inProcess(ctx context.Context, args ...string) (status int, stdout, stderr 
 	var out, errs bytes.Buffer
 	status = execute(ctx, args, strings.NewReader(""), &out, &errs)
 	return status, out.String(), errs.String()
-}
-
-// noProcessIsLeft looks for processes that run one of the built functions.
-func noProcessIsLeft(t *testing.T) {
-	t.Helper()
-	executables, err := filepath.Glob("/proc/[0-9]*/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, executable := range executables {
-		if path, err := os.Readlink(executable); err == nil && strings.HasPrefix(path, folder) {
-			t.Errorf("%s still runs (%s)", path, executable)
-		}
-	}
 }

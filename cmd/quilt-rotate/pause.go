@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/procedure"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/wording"
@@ -13,8 +14,8 @@ import (
 type pauseCommand struct {
 	secretArgument
 	jsonOption
-	For    period `required:"" placeholder:"4h" help:"How long: from 1m to 336h (14 days)."`
-	Reason string `help:"Why, for whoever finds it: it is kept in a tag."`
+	For    commandline.Period `required:"" placeholder:"4h" help:"How long: from 1m to 336h (14 days)."`
+	Reason string             `help:"Why, for whoever finds it: it is kept in a tag."`
 }
 
 // Help says what a pause is not.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/procedure"
 	"quilt-rotate/internal/terminal"
 )
@@ -12,8 +13,8 @@ import (
 type rotateCommand struct {
 	secretArgument
 	jsonOption
-	Timeout  period `default:"10m" help:"How long to wait for the end."`
-	RetryFor period `default:"30s" help:"How long to wait, after a step failed, whether Secrets Manager tries again."`
+	Timeout  commandline.Period `default:"10m" help:"How long to wait for the end."`
+	RetryFor commandline.Period `default:"30s" help:"How long to wait, after a step failed, whether Secrets Manager tries again."`
 }
 
 // Help says what the short help does not.

@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/status"
@@ -85,7 +86,7 @@ func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	for _, s := range list {
 		if s.Error != "" {
-			return failed()
+			return commandline.ErrReported
 		}
 	}
 	return nil

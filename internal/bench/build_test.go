@@ -19,11 +19,12 @@ var functionTags = flag.String("function-tags", "", "build tags of rotate and re
 
 // sources are the programs that are measured.
 var sources = map[string]string{
-	"rotate":       "quilt-rotate/functions/rotate",
-	"revoke":       "quilt-rotate/functions/revoke",
-	"quilt-rotate": "quilt-rotate/cmd/quilt-rotate",
-	smallest:       "./testdata/smallest",
-	calling:        "./testdata/calling",
+	"rotate":        "quilt-rotate/functions/rotate",
+	"revoke":        "quilt-rotate/functions/revoke",
+	"quilt-rotate":  "quilt-rotate/cmd/quilt-rotate",
+	"quilt-sandbox": "quilt-rotate/cmd/quilt-sandbox",
+	smallest:        "./testdata/smallest",
+	calling:         "./testdata/calling",
 }
 
 var folder string // of what is built

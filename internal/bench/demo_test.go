@@ -15,7 +15,7 @@ func BenchmarkDemo(b *testing.B) {
 	if _, err := scene.Build(b.Context(), functions); err != nil {
 		b.Fatal(err)
 	}
-	command := program(b, "quilt-rotate")
+	command := program(b, "quilt-sandbox")
 	var measured sample
 	for b.Loop() {
 		began := time.Now()

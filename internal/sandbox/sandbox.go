@@ -1,5 +1,5 @@
 // Package sandbox is everything that quilt-rotate talks to, on loopback and in one process: Secrets Manager, Lambda, CloudWatch Logs, ECS
-// and STS behind one AWS endpoint, and a Quilt registry. The tests, `make demo` and `quilt-rotate sandbox` run on it.
+// and STS behind one AWS endpoint, and a Quilt registry. The tests, `make demo` and `quilt-sandbox serve` run on it.
 //
 // The services speak their real wire protocols: the AWS SDK for Go and the AWS CLI work against them unchanged, and the registry answers
 // the requests that quilt3 8.0.0 was seen to send; quilt3 itself was not run against it. Each can be looked into and moved along by

@@ -25,7 +25,7 @@ func describe(h Happening) []string {
 	case Opened:
 		return []string{
 			"",
-			terminal.Strong.Render("quilt-rotate demo") + terminal.Faint.Render(": the life of an API key, with the real functions on loopback"),
+			terminal.Strong.Render("quilt-sandbox demo") + terminal.Faint.Render(": the life of an API key, with the real functions on loopback"),
 			terminal.Faint.Render("AWS " + h.AWS + "  registry " + h.Registry),
 		}
 	case Chapter:

@@ -19,19 +19,19 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// testRunToken is that of events/test-only.json. The test run of a configuration has the same step as a rotation, testSecret, and is
-// told from it by what its version holds; so the file has a token of its own.
+// testRunToken is the token in events/test-only.json. The test of a rotation configuration has the same step as a rotation, testSecret, and differs from it
+// only in what its version holds. So the file has a token of its own.
 const testRunToken = "d1b0c7e2-3f52-4a0e-9c43-6a5b8f0e7d21"
 
 var steps = []string{"createSecret", "setSecret", "testSecret", "finishSecret"}
 
-// An event is one that a function can get, and what of it says which state it makes sense in.
+// An event is the input of a function, with the fields that decide which state of the sandbox it needs.
 type event struct {
 	function      string
 	step          string
 	token         string
-	rotationToken bool   // it has one: in the sandbox only the service's own is any good
-	secretName    string // "": of no secret that the sandbox could have
+	rotationToken bool   // the event has one, which is replaced by the sandbox's
+	secretName    string // "" if the sandbox cannot have such a secret
 	fields        map[string]json.RawMessage
 }
 
@@ -44,7 +44,7 @@ func readEvent(payload []byte) (event, error) {
 	if e.function, err = functionOf(e.fields); err != nil {
 		return e, err
 	}
-	// What has the wrong type stays empty here, and is for the function to judge.
+	// A field of the wrong type stays empty here. The function refuses it.
 	_ = json.Unmarshal(e.fields["Step"], &e.step)
 	_ = json.Unmarshal(e.fields["ClientRequestToken"], &e.token)
 	_, e.rotationToken = e.fields["RotationToken"]
@@ -58,7 +58,7 @@ func readEvent(payload []byte) (event, error) {
 	return e, nil
 }
 
-// nameOf is the name of the secret that has that ARN in the sandbox; "" where none can have it.
+// nameOf returns the name of the secret that has the ARN in the sandbox, or "" if no secret can have it.
 func nameOf(secretID string) string {
 	if !strings.HasPrefix(secretID, "arn:") {
 		return secretID
@@ -71,10 +71,10 @@ func nameOf(secretID string) string {
 	return name
 }
 
-// prepare makes the state in which the event makes sense, and returns the event as the service would send it there.
+// prepare brings the sandbox into the state that the event needs. It returns the event as Secrets Manager would send it in that state.
 func (e *event) prepare(ctx context.Context, s *scene.Scene, payload []byte) ([]byte, error) {
 	if e.secretName == "" {
-		return payload, nil // the function will say that there is no such secret
+		return payload, nil // the function reports that there is no such secret
 	}
 	first, err := s.MakeKey(ctx, "pipeline-prod-first")
 	if err != nil {
@@ -93,12 +93,12 @@ func (e *event) prepare(ctx context.Context, s *scene.Scene, payload []byte) ([]
 	case e.token == testRunToken:
 		return payload, prepareTestRun(ctx, s, arn)
 	case e.token == "" || !slices.Contains(steps, e.step):
-		return payload, nil // for the function to refuse
+		return payload, nil // the function refuses it
 	}
 	return e.prepareStep(ctx, s, arn, payload)
 }
 
-// prepareStep registers the pending version and carries out the steps before the event's.
+// prepareStep registers the pending version and runs the steps before the event's.
 func (e *event) prepareStep(ctx context.Context, s *scene.Scene, arn string, payload []byte) ([]byte, error) {
 	rotationToken, err := s.Secrets.StartPending(arn, e.token)
 	if err != nil {
@@ -128,8 +128,7 @@ func (e *event) prepareStep(ctx context.Context, s *scene.Scene, arn string, pay
 	return json.Marshal(e.fields)
 }
 
-// prepareTestRun stores a copy of the current value under AWSPENDING, as the service does when rotation is configured with
-// RotateImmediately=false.
+// prepareTestRun stores a copy of the current value as AWSPENDING, as Secrets Manager does when rotation is configured with RotateImmediately=false.
 func prepareTestRun(ctx context.Context, s *scene.Scene, arn string) error {
 	current, err := s.SecretsManager().GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
 	if err != nil {
@@ -141,7 +140,7 @@ func prepareTestRun(ctx context.Context, s *scene.Scene, arn string) error {
 	return err
 }
 
-// prepareSweep rotates once, marks the old key, and lets its grace and quiet period pass.
+// prepareSweep rotates once, marks the old key as superseded, and advances the clock past the grace and quiet periods.
 func (e *event) prepareSweep(ctx context.Context, s *scene.Scene, arn string) error {
 	if _, err := s.Rotate(ctx, arn); err != nil {
 		return err

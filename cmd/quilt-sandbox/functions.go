@@ -10,9 +10,9 @@ import (
 	"quilt-rotate/internal/sandbox/demo/scene"
 )
 
-// functionsOption says where the built functions are.
+// functionsOption is the folder of the built functions.
 type functionsOption struct {
-	Functions string `placeholder:"DIR" help:"Folder of the built functions, rotate/bootstrap and revoke/bootstrap in it. Default: the folder of this program."`
+	Functions string `placeholder:"DIR" help:"Folder with the built functions, rotate/bootstrap and revoke/bootstrap. Default: the folder of this program."`
 }
 
 func (o functionsOption) find() (scene.Functions, error) {

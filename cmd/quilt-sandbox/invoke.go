@@ -19,8 +19,8 @@ import (
 
 type invokeCommand struct {
 	functionsOption
-	Event string `arg:"" name:"eventfile" help:"Event, as JSON: one of Secrets Manager's four steps, or a sweep. See the folder events."`
-	Raw   bool   `help:"Show the function's log as Lambda has it: whole lines, those of Lambda and of metrics among them."`
+	Event string `arg:"" name:"eventfile" help:"File with the event as JSON: one of Secrets Manager's four steps, or a sweep. See the folder events."`
+	Raw   bool   `help:"Show the function's whole log, with the lines of Lambda and of the metrics."`
 }
 
 func (o *invokeCommand) Run(ctx context.Context, c *terminal.Console) (err error) {
@@ -47,7 +47,7 @@ func (o *invokeCommand) Run(ctx context.Context, c *terminal.Console) (err error
 	return o.invoke(ctx, s, event, payload, c.Out)
 }
 
-// eventFiles lists the events that there are files for, where the command runs in a checkout.
+// eventFiles lists the event files of the checkout that the command runs in.
 func eventFiles() string {
 	files, err := filepath.Glob("events/*.json")
 	if err != nil || len(files) == 0 {
@@ -56,7 +56,7 @@ func eventFiles() string {
 	return "there are:\n  " + strings.Join(files, "\n  ")
 }
 
-// invoke runs the function, and shows what it found, said and left.
+// invoke runs the function. It shows the versions of the secret before and after, the log and the answer.
 func (o *invokeCommand) invoke(ctx context.Context, s *scene.Scene, e event, payload []byte, out io.Writer) error {
 	if err := showVersions(out, s, e, "before"); err != nil {
 		return err
@@ -96,7 +96,7 @@ func showVersions(out io.Writer, s *scene.Scene, e event, when string) error {
 	return err
 }
 
-// failure is the sentence in a function's error document.
+// failure is the error type and message in the error document of a function.
 func failure(answer []byte) string {
 	var document struct{ ErrorType, ErrorMessage string }
 	if json.Unmarshal(answer, &document) != nil || document.ErrorMessage == "" {
@@ -105,7 +105,7 @@ func failure(answer []byte) string {
 	return strings.TrimPrefix(document.ErrorType+": "+document.ErrorMessage, ": ")
 }
 
-// functionOf tells the two kinds of events apart by their fields.
+// functionOf returns the function that the event is for, which its fields show.
 func functionOf(fields map[string]json.RawMessage) (string, error) {
 	_, isStep := fields["Step"]
 	_, isSweep := fields["secretId"]

@@ -1,11 +1,11 @@
-package main
+package commandline
 
 import (
 	"io"
 	"sync"
 )
 
-// output is standard output. It remembers that a write failed, so that what printed into a full disk does not end as if it had worked.
+// output is standard output. It remembers a failed write: a command whose output is lost, on a full disk for example, must not exit with success.
 type output struct {
 	to io.Writer
 

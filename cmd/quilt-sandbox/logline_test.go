@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"quilt-rotate/internal/commandline"
 )
 
 func TestALogLineForPeople(t *testing.T) {
@@ -35,7 +37,7 @@ func TestTheRawLogIsWhole(t *testing.T) {
 			args = append(args, "--raw")
 		}
 		status, stdout, stderr := inProcess(t.Context(), args...)
-		if status != exitOK {
+		if status != commandline.OK {
 			t.Fatalf("exit status %d: %s", status, stderr)
 		}
 		for _, text := range []string{"START RequestId", "END RequestId", `"_aws"`, `"message":"step done"`} {

@@ -12,20 +12,20 @@ import (
 	"time"
 )
 
-// A box is `quilt-rotate sandbox` as a process.
+// A box is `quilt-sandbox serve` as a process.
 type box struct {
 	process *exec.Cmd
-	environ []string          // its export lines
+	environ []string          // its export lines, without PATH
 	values  map[string]string // the same, by name
 	rest    *bufio.Reader     // of its standard output
 }
 
 // exports are the variables that the sandbox's first lines name.
-var exports = []string{"AWS_ENDPOINT_URL", "QUILT_REGISTRY_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "QUILT_AUDIT_DATABASE", "QUILT_AUDIT_WORKGROUP", "QUILT_API_KEY", "QUILT_ADMIN_API_KEY"}
+var exports = []string{"PATH", "AWS_ENDPOINT_URL", "QUILT_REGISTRY_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "QUILT_AUDIT_DATABASE", "QUILT_AUDIT_WORKGROUP", "QUILT_API_KEY", "QUILT_ADMIN_API_KEY"}
 
 func startSandbox(t *testing.T) *box {
 	t.Helper()
-	b := &box{process: exec.Command("quilt-rotate", "sandbox", "--functions", folder), values: map[string]string{}}
+	b := &box{process: exec.Command("quilt-sandbox", "serve", "--functions", folder), values: map[string]string{}}
 	stdout, err := b.process.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -46,8 +46,10 @@ func startSandbox(t *testing.T) *box {
 		if err != nil || name != want || value == "" {
 			t.Fatalf("the line is %q, and not export %s=… (%v); on standard error: %s", line, want, err, stderr.String())
 		}
-		b.environ = append(b.environ, name+"="+value)
 		b.values[name] = value
+		if name != "PATH" {
+			b.environ = append(b.environ, name+"="+value)
+		}
 	}
 	return b
 }
@@ -70,6 +72,27 @@ func (b *box) interrupt(t *testing.T) {
 func TestTheSandboxRunsUntilInterrupted(t *testing.T) {
 	// Protects a shell that sources its output, and a terminal in which it is ended: exit status 0, and no process left.
 	startSandbox(t).interrupt(t)
+}
+
+func TestTheCommandsAreOnThePathOfTheExportLines(t *testing.T) {
+	// Protects whoever pastes the lines into another terminal: quilt-rotate lies beside quilt-sandbox, and is found by its name.
+	b := startSandbox(t)
+	found := exec.Command("/bin/sh", "-c", "export PATH="+b.values["PATH"]+" && command -v quilt-sandbox && command -v sh")
+	found.Env = []string{"PATH=/usr/bin:/bin"}
+	out, err := found.CombinedOutput()
+	if lines := strings.Fields(string(out)); err != nil || len(lines) != 2 || filepath.Base(lines[0]) != "quilt-sandbox" {
+		t.Errorf("with PATH=%s: %s (%v)", b.values["PATH"], out, err)
+	}
+	b.interrupt(t)
+}
+
+func TestAFolderIsOneWordForAShell(t *testing.T) {
+	for _, folder := range []string{"/usr/local/bin", "/home/a b/$(c)", `/it's/"x"\y`} {
+		out, err := exec.Command("/bin/sh", "-c", "printf %s "+quoted(folder)).Output()
+		if err != nil || string(out) != folder {
+			t.Errorf("%s is read as %q (%v)", folder, out, err)
+		}
+	}
 }
 
 // cli runs the AWS CLI with nothing but the sandbox's export lines.

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/sandbox"
@@ -18,27 +22,41 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-type sandboxCommand struct {
+// A port is a port to listen on. 0 stands for any free one.
+type port uint16
+
+// UnmarshalText accepts what fits into the 16 bits of a port.
+func (p *port) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 16)
+	if err != nil {
+		return errors.New("must be the number of a port, from 1 to 65535, or 0 for any free one")
+	}
+	*p = port(n)
+	return nil
+}
+
+type serveCommand struct {
 	functionsOption
 	AWSPort      port `name:"aws-port" placeholder:"N" help:"Port of the AWS services on 127.0.0.1. Default: any free one."`
 	RegistryPort port `name:"registry-port" placeholder:"N" help:"Port of the Quilt registry on 127.0.0.1. Default: any free one."`
 
-	// Short, so that somebody who tries by hand sees a key die.
-	Grace     period `default:"1m" help:"Grace period of the revoke function."`
-	Quiet     period `default:"30s" help:"Quiet period of the revoke function."`
-	OrphanAge period `default:"1m" help:"Age at which the revoke function takes a key for an orphan."`
-	Logs      bool   `negatable:"" default:"true" help:"Copy the functions' logs to standard error."`
+	// Short, so that a person at the sandbox sees a key being revoked.
+	Grace     commandline.Period `default:"1m" help:"Grace period of the revoke function."`
+	Quiet     commandline.Period `default:"30s" help:"Quiet period of the revoke function."`
+	OrphanAge commandline.Period `default:"1m" help:"Age from which the revoke function takes a key that no version holds for an orphan."`
+	Logs      bool               `negatable:"" default:"true" help:"Copy the functions' logs to standard error."`
 }
 
-// Help says how it is used.
-func (sandboxCommand) Help() string {
-	return `Runs until Ctrl-C, and prints what to set in another shell, so that every command works on it. Nothing outside of this machine is touched.
+// Help says how to use the sandbox.
+func (serveCommand) Help() string {
+	return `The sandbox runs until Ctrl-C. It prints what to set in another shell. With these settings every quilt-rotate command works on the sandbox, and
+nothing outside this machine is changed.
 
-  quilt-rotate sandbox
-  quilt-rotate sandbox --grace 5m --no-logs`
+  quilt-sandbox serve
+  quilt-sandbox serve --grace 5m --no-logs`
 }
 
-func (o *sandboxCommand) Run(ctx context.Context, c *terminal.Console) (err error) {
+func (o *serveCommand) Run(ctx context.Context, c *terminal.Console) (err error) {
 	functions, err := o.find()
 	if err != nil {
 		return err
@@ -65,11 +83,11 @@ func (o *sandboxCommand) Run(ctx context.Context, c *terminal.Console) (err erro
 		return err
 	}
 	rotateWhenDue(ctx, s)
-	return nil // Ctrl-C is how it ends
+	return nil // Ctrl-C is the regular end
 }
 
-// prepare makes what there is to try, and prints how to reach it.
-func (o *sandboxCommand) prepare(ctx context.Context, s *scene.Scene, c *terminal.Console) error {
+// prepare creates a secret and keys to begin with, and prints how to reach them.
+func (o *serveCommand) prepare(ctx context.Context, s *scene.Scene, c *terminal.Console) error {
 	own, err := s.MakeKey(ctx, "by-hand")
 	if err != nil {
 		return err
@@ -94,36 +112,44 @@ func (o *sandboxCommand) prepare(ctx context.Context, s *scene.Scene, c *termina
 	return nil
 }
 
-// printExports prints what a shell needs to reach the sandbox, and nothing else, so that it can be sourced. The keys in it are the
-// sandbox's own, and worth nothing outside.
-func (o *sandboxCommand) printExports(s *scene.Scene, c *terminal.Console, own quilt.CreatedKey, adminKey string) error {
+// printExports prints what a shell needs to reach the sandbox, and nothing else, so that a shell can source it. The keys in it are the sandbox's own and
+// have no value outside it.
+func (o *serveCommand) printExports(s *scene.Scene, c *terminal.Console, own quilt.CreatedKey, adminKey string) error {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the folder of this program: %w", err)
+	}
 	var lines strings.Builder
+	fmt.Fprintf(&lines, "export PATH=%s:\"$PATH\"\n", quoted(filepath.Dir(program)))
 	for _, variable := range s.Exports() {
 		fmt.Fprintf(&lines, "export %s=%s\n", variable[0], variable[1])
 	}
 	fmt.Fprintf(&lines, "export QUILT_AUDIT_DATABASE=%s\nexport QUILT_AUDIT_WORKGROUP=%s\n", awsathena.DefaultDatabase, awsathena.DefaultWorkgroup)
 	fmt.Fprintf(&lines, "export QUILT_API_KEY=%s\n", own.Secret.Reveal())
 	fmt.Fprintf(&lines, "export QUILT_ADMIN_API_KEY=%s\n", adminKey)
-	_, err := io.WriteString(c.Out, lines.String())
+	_, err = io.WriteString(c.Out, lines.String())
 	return err
 }
 
-func (o *sandboxCommand) printHints(c *terminal.Console) {
+// quoted is the text as one word of a POSIX shell.
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
+func (o *serveCommand) printHints(c *terminal.Console) {
 	fmt.Fprintf(c.Err, `
-The sandbox runs until Ctrl-C. In another terminal, paste the lines above, and try:
+The sandbox runs until Ctrl-C. Paste the lines above into another terminal. Then you can run, for example:
 
   quilt-rotate status
   quilt-rotate rotate %[1]s
   quilt-rotate doctor %[1]s
   quilt-rotate trail
 
-The AWS CLI and the AWS SDKs work against it, too.
+The AWS CLI and the AWS SDKs work with the sandbox, too.
 
-A replaced key lives for %[2]s, and until nobody has used it for %[3]s.
+A superseded key stays valid for %[2]s, and until nobody has used it for %[3]s.
 `, scene.SecretName, o.Grace, o.Quiet)
 }
 
-// rotateWhenDue starts the rotations that are due, as the service does, until ctx ends.
+// rotateWhenDue starts the rotations that are due, as Secrets Manager does, until ctx ends.
 func rotateWhenDue(ctx context.Context, s *scene.Scene) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// What a log line has for machines, or what the tables around it show.
+// Fields that are left out: they are for machines, or the tables around the log show them.
 var unread = []string{"timestamp", "requestId", "secret"}
 
-// readable makes a function's log line short: the message, and key=value after it. It leaves out Lambda's own lines and those of
-// metrics, and changes nothing in what is no log record, such as a panic.
+// readable shortens a log line of a function: the message, then key=value pairs. It leaves out the lines of Lambda and of the metrics. A line that is not
+// a log record, such as a panic, stays as it is.
 func readable(text string) (line string, shown bool) {
 	for _, own := range []string{"START RequestId: ", "END RequestId: ", "REPORT RequestId: "} {
 		if strings.HasPrefix(text, own) {
@@ -43,11 +43,11 @@ func readable(text string) (line string, shown bool) {
 	return strings.Join(parts, " "), true
 }
 
-// names are those of a JSON object's fields, in their order.
+// names returns the field names of a JSON object in their order.
 func names(object string) []string {
 	var found []string
 	decoder := json.NewDecoder(strings.NewReader(object))
-	_, _ = decoder.Token() // the brace: the caller knows that it is an object
+	_, _ = decoder.Token() // the brace: the caller has parsed the object
 	for decoder.More() {
 		name, err := decoder.Token()
 		var value json.RawMessage
@@ -59,7 +59,7 @@ func names(object string) []string {
 	return found
 }
 
-// shortValue abridges ids as the tables do, and quotes what has white space in it.
+// shortValue shortens ids as the tables do, and quotes a text with white space.
 func shortValue(name string, value json.RawMessage) string {
 	var text string
 	if json.Unmarshal(value, &text) != nil {

@@ -7,12 +7,14 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"quilt-rotate/internal/commandline"
 )
 
 func TestAnOutputThatTakesNothingIsAFailure(t *testing.T) {
 	// Protects a script that keeps the output in a file: on a full disk the command does not end as if it had worked.
 	for _, args := range [][]string{
-		{"demo", "--functions", folder}, {"sandbox", "--functions", folder}, {"invoke", "--functions", folder, "../../events/set-secret.json"}, {"version"},
+		{"demo", "--functions", folder}, {"serve", "--functions", folder}, {"invoke", "--functions", folder, "../../events/set-secret.json"}, {"version"},
 	} {
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err != nil {
@@ -20,10 +22,10 @@ func TestAnOutputThatTakesNothingIsAFailure(t *testing.T) {
 		}
 		defer full.Close()
 		var stderr bytes.Buffer
-		status := execute(t.Context(), args, strings.NewReader(""), full, &stderr)
+		status := program().Execute(t.Context(), args, strings.NewReader(""), full, &stderr)
 		said := strings.Split(strings.TrimSpace(stderr.String()), "\n")
 		last := said[len(said)-1]
-		if status != exitFailure || !strings.HasPrefix(last, "quilt-rotate: ") || !strings.Contains(last, "no space left") {
+		if status != commandline.Failure || !strings.HasPrefix(last, "quilt-sandbox: ") || !strings.Contains(last, "no space left") {
 			t.Errorf("%v: exit status %d, and %q", args, status, last)
 		}
 	}
@@ -39,8 +41,8 @@ func TestATakenPortIsHintedAt(t *testing.T) {
 	defer taken.Close()
 	port := fmt.Sprint(taken.Addr().(*net.TCPAddr).Port)
 	for _, flag := range []string{"--aws-port", "--registry-port"} {
-		status, _, stderr := inProcess(t.Context(), "sandbox", "--functions", folder, flag, port)
-		if status != exitFailure || !strings.Contains(stderr, port) || !strings.Contains(stderr, "choose another port with --aws-port or --registry-port") {
+		status, _, stderr := inProcess(t.Context(), "serve", "--functions", folder, flag, port)
+		if status != commandline.Failure || !strings.Contains(stderr, port) || !strings.Contains(stderr, "choose another port with --aws-port or --registry-port") {
 			t.Errorf("%s: exit status %d, and %s", flag, status, stderr)
 		}
 	}

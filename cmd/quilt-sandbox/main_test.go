@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"quilt-rotate/internal/sandbox/demo/scene"
+)
+
+// folder holds the built functions.
+var folder string
+
+// TestMain builds the functions, and puts this command on the path: as itself, not as a test.
+func TestMain(m *testing.M) {
+	testscript.Main(withFunctions{m}, map[string]func(){"quilt-sandbox": main})
+}
+
+type withFunctions struct{ m *testing.M }
+
+func (w withFunctions) Run() int {
+	var err error
+	if folder, err = os.MkdirTemp("", "quilt-sandbox-"); err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(folder)
+	if _, err := scene.Build(context.Background(), folder); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return w.m.Run()
+}
+
+// inProcess runs the command in this process.
+func inProcess(ctx context.Context, args ...string) (status int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	status = program().Execute(ctx, args, strings.NewReader(""), &out, &errs)
+	return status, out.String(), errs.String()
+}
+
+// noProcessIsLeft looks for processes that run one of the built functions.
+func noProcessIsLeft(t *testing.T) {
+	t.Helper()
+	executables, err := filepath.Glob("/proc/[0-9]*/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, executable := range executables {
+		if path, err := os.Readlink(executable); err == nil && strings.HasPrefix(path, folder) {
+			t.Errorf("%s still runs (%s)", path, executable)
+		}
+	}
+}
+
+func TestScripts(t *testing.T) {
+	// Protects what a person at a terminal sees: output, errors with their hints, exit status.
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("FUNCTIONS", folder)
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			// status N command args: runs the command and expects that exit status, and no escape code in the output.
+			"status": func(ts *testscript.TestScript, _ bool, args []string) {
+				got := "0"
+				if err := ts.Exec(args[1], args[2:]...); err != nil {
+					got = strings.TrimPrefix(err.Error(), "exit status ")
+				}
+				if got != args[0] {
+					ts.Fatalf("exit status %s, want %s", got, args[0])
+				}
+				if strings.Contains(ts.ReadFile("stdout")+ts.ReadFile("stderr"), "\x1b") {
+					ts.Fatalf("an escape code is in the output, which goes to no terminal")
+				}
+			},
+		},
+	})
+}

@@ -1,0 +1,66 @@
+package commandline
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// ErrReported ends a command with a failure that it has already reported as its result.
+var ErrReported = errors.New("the command has reported a failure")
+
+// A parseFailure is a call with arguments that the program does not accept.
+type parseFailure struct{ error }
+
+func (e *parseFailure) Unwrap() error { return e.error }
+
+// ExitStatus is the status of a wrong call.
+func (e *parseFailure) ExitStatus() int { return Usage }
+
+// A commandError names the command that failed.
+type commandError struct {
+	error
+	command string // "quilt-rotate keys list"
+}
+
+func (e *commandError) Unwrap() error { return e.error }
+
+func inCommand(parsed *kong.Context, err error) error {
+	if err == nil || parsed == nil {
+		return err
+	}
+	words := []string{parsed.Model.Name}
+	for _, part := range parsed.Path {
+		if part.Command != nil {
+			words = append(words, part.Command.Name)
+		}
+	}
+	return &commandError{err, strings.Join(words, " ")}
+}
+
+// commandOf returns the command that failed, or the program's name if none was chosen.
+func commandOf(err error, program string) string {
+	if e, ok := errors.AsType[*commandError](err); ok {
+		return e.command
+	}
+	return program
+}
+
+// takenForFlag matches the parser's message for a value that begins with a dash.
+var takenForFlag = regexp.MustCompile(`expected \S+ value but got .* \((?:short|long) flag\)`)
+
+// parseError rewords what the parser reports.
+func parseError(err error) error {
+	var at *kong.Context
+	if e, ok := errors.AsType[*kong.ParseError](err); ok {
+		at = e.Context
+	}
+	text := takenForFlag.ReplaceAllLiteralString(err.Error(), "needs a value")
+	text = strings.Replace(text, `must be one of "",`, "must be one of ", 1) // the empty value means that the option is left out
+	if text != err.Error() {
+		err = errors.New(text)
+	}
+	return inCommand(at, &parseFailure{err})
+}

@@ -1,0 +1,128 @@
+// Package commandline runs the commands of a program: it parses the arguments, reports errors and chooses the exit status.
+//
+// Results go to standard output. Everything else that is said to a person goes to standard error. An error is one line after the program's name, in
+// lower case; the next line says what to do. Exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted. An error may choose another one.
+package commandline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
+
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/legible"
+	"quilt-rotate/internal/terminal"
+)
+
+// The exit statuses.
+const (
+	OK          = 0
+	Failure     = 1
+	Usage       = 2
+	Interrupted = 130
+)
+
+// A Program is a set of commands.
+type Program struct {
+	Name        string
+	Description string
+	Commands    any // pointer to a struct of commands, as kong reads it
+	Groups      []kong.Group
+	Explain     func(error) error // rewords an error before it is reported; may be nil
+}
+
+// Main runs the program with the arguments of the process, and ends the process.
+func (p Program) Main() { os.Exit(p.run()) }
+
+func (p Program) run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // a command whose reader has ended still cleans up
+	return p.Execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+}
+
+// Execute runs the command that the arguments name. It returns the exit status.
+func (p Program) Execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	out := &output{to: stdout}
+	c := terminal.NewConsole(stdin, out, stdout, stderr, os.Environ())
+	status := p.dispatch(ctx, args, c)
+	if err := out.err(); err != nil && status == OK {
+		return p.report(c, err)
+	}
+	return status
+}
+
+func (p Program) dispatch(ctx context.Context, args []string, c *terminal.Console) int {
+	exit := -1
+	parser, err := kong.New(p.Commands,
+		kong.Name(p.Name),
+		kong.Description(p.Description),
+		kong.Writers(c.Out, c.Err),
+		kong.Exit(func(status int) { exit = status }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.ExplicitGroups(p.Groups),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(c),
+	)
+	if err != nil {
+		return p.report(c, err)
+	}
+	kongcompletion.Register(parser, kongcompletion.WithExitFunc(func(status int) { exit = status }))
+	if exit >= 0 { // a shell asked for completions
+		return exit
+	}
+	parsed, err := parser.Parse(args)
+	switch {
+	case exit >= 0: // --help was answered
+		return exit
+	case err != nil:
+		return p.report(c, parseError(err))
+	}
+	return p.report(c, inCommand(parsed, parsed.Run()))
+}
+
+// report prints an error and returns the exit status.
+func (p Program) report(c *terminal.Console, err error) int {
+	if err == nil {
+		return OK
+	}
+	if errors.Is(err, ErrReported) {
+		return Failure
+	}
+	status := statusOf(err)
+	if p.Explain != nil {
+		err = p.Explain(err)
+	}
+	message := strings.TrimSpace(err.Error())
+	if status == Interrupted {
+		message = "interrupted"
+	}
+	fmt.Fprintf(c.Err, "%s: %s\n", p.Name, legible.Lines(message))
+	if text := hint.Of(err); text != "" {
+		fmt.Fprintln(c.Err, legible.Lines(text))
+	}
+	if status == Usage {
+		fmt.Fprintf(c.Err, "see: %s --help\n", commandOf(err, p.Name))
+	}
+	return status
+}
+
+// statusOf returns the exit status that the error asks for. Such an error has the method ExitStatus.
+func statusOf(err error) int {
+	var own interface{ ExitStatus() int }
+	switch {
+	case errors.Is(err, context.Canceled):
+		return Interrupted
+	case errors.As(err, &own):
+		return own.ExitStatus()
+	}
+	return Failure
+}

@@ -1,0 +1,88 @@
+package handbook
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Mention is a command of a program that a page or a message names.
+type Mention struct {
+	Path    string
+	Text    string   // as it is written
+	Command []string // "keys", "list"
+	Options []string // "--admin"
+}
+
+// Mentions finds what the pages, and the texts in the Go files that are no tests, say about the program's commands. Groups are the commands that have
+// commands of their own.
+func Mentions(root, program string, groups ...string) ([]Mention, error) {
+	group := ""
+	if len(groups) > 0 {
+		group = "(?:(?:" + strings.Join(groups, "|") + ") )?"
+	}
+	spoken := regexp.MustCompile(program + ` (` + group + `[a-z]+)((?:[^` + "`" + `"\n;()]| \()*)`)
+	var all []Mention
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if skipped[entry.Name()] || entry.Name() == "testdata" {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		texts, err := spokenTexts(path)
+		for _, text := range texts {
+			for _, match := range spoken.FindAllStringSubmatch(text, -1) {
+				if !prose.MatchString(match[2]) {
+					options, _, _ := strings.Cut(match[2], " -- ") // what follows belongs to another program
+					all = append(all, Mention{path, match[0], strings.Fields(match[1]), option.FindAllString(options, -1)})
+				}
+			}
+		}
+		return err
+	})
+	return all, err
+}
+
+var (
+	prose  = regexp.MustCompile(`^ [a-z]+( |$)`) // "quilt-rotate has no such tag"
+	option = regexp.MustCompile(`--[a-z-]+`)
+	code   = regexp.MustCompile("`[^`\n]+`|(?m)^ *\\$ .*$")
+)
+
+// spokenTexts are the code in a page, or the string literals of a Go file.
+func spokenTexts(path string) ([]string, error) {
+	page := strings.HasSuffix(path, ".md")
+	if !page && (!strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go")) {
+		return nil, nil
+	}
+	source, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if page {
+		return code.FindAllString(string(source), -1), nil
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), path, source, 0)
+	if err != nil {
+		return nil, err
+	}
+	var literals []string
+	ast.Inspect(file, func(node ast.Node) bool {
+		if literal, ok := node.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+			text, _ := strconv.Unquote(literal.Value)
+			literals = append(literals, text)
+		}
+		return true
+	})
+	return literals, nil
+}
