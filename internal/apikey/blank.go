@@ -11,9 +11,9 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// Fill is a value that waits for its first key, with the key put in, and every other byte kept: into the field of that name, which is added to an
-// object that has none, or without a name into [DefaultField] of an empty object, or into the blank field that [ParseValue] finds. A blank
-// text becomes the key alone, or an object where a field is named. It fails with a [*BadValueError], also where the value holds a key already.
+// Fill is a value that waits for its first key, with the key put in, and every other byte kept. The key goes into the named field, which is added to
+// an object that has none. Without a name it goes into [DefaultField] of an empty object, or into the blank field that [ParseValue] finds. A blank
+// text becomes the key alone, or an object if a field is named. It fails with a [*BadValueError], also if the value holds a key already.
 func Fill(raw redact.Text, field string, key Key) (redact.Text, error) {
 	text := raw.Reveal()
 	_, err := ParseValue(raw, field)
@@ -31,7 +31,7 @@ func Fill(raw redact.Text, field string, key Key) (redact.Text, error) {
 	return redact.Text{}, err
 }
 
-// fillObject puts the key into an object. reason is what is wrong with it as it is.
+// fillObject puts the key into an object, in which [ParseValue] found no key for that reason.
 func fillObject(text, field string, key Key, reason error) (redact.Text, error) {
 	members, err := objectMembers(text)
 	if err != nil {
@@ -59,7 +59,7 @@ func fillObject(text, field string, key Key, reason error) (redact.Text, error) 
 	return bounded(text[:m.start] + secret + text[m.end:])
 }
 
-// Alone is the key as the whole value. It fails with a [*BadValueError] where the value that waits for it has anything else in it.
+// Alone is the key as the whole value. It fails with a [*BadValueError] if the value that waits for it has any content.
 func Alone(raw redact.Text, key Key) (redact.Text, error) {
 	text := strings.TrimSpace(raw.Reveal())
 	if members, err := objectMembers(text); text != "" && (err != nil || len(members) > 0 || text[0] != '{') {
@@ -75,8 +75,8 @@ func bounded(text string) (redact.Text, error) {
 	return redact.New(text), nil
 }
 
-// DifferentFields names the top-level fields in which two values differ, in the order of their letters; never what is in them. ok is false where one of
-// them is no JSON object, so that there are no fields to name.
+// DifferentFields names the top-level fields in which two values differ, in alphabetical order; never what is in them. ok is false if one of
+// them is not a JSON object, so that there are no fields to name.
 func DifferentFields(a, b redact.Text) (names []string, ok bool) {
 	as, okA := fieldsOf(a)
 	bs, okB := fieldsOf(b)
@@ -97,7 +97,7 @@ func DifferentFields(a, b redact.Text) (names []string, ok bool) {
 	return slices.Sorted(maps.Keys(different)), true
 }
 
-// fieldsOf are an object's fields, in a form that layout does not change. Of a field that is there twice the last counts, as for most readers.
+// fieldsOf are an object's fields, in a form that does not depend on the layout. If a field occurs twice, the last one counts, as for most readers.
 func fieldsOf(raw redact.Text) (map[string]string, bool) {
 	text := raw.Reveal()
 	if !strings.HasPrefix(strings.TrimSpace(text), "{") {

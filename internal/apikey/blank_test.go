@@ -46,7 +46,7 @@ func TestAValueThatDoesNotWaitForAKeyIsLeftAlone(t *testing.T) {
 		{"other fields, and none is named", `{"tenant":"x"}`, "", "no field of the value holds a key"},
 		{"the field holds something else", `{"mine":"hunter2"}`, "mine", "not a Quilt API key"},
 		{"the field is a number", `{"mine":7}`, "mine", "not a string"},
-		{"the field is there twice", `{"mine":"","mine":""}`, "mine", "2 times"},
+		{"the field is there twice", `{"mine":"","mine":""}`, "mine", "more than once"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			filled, err := apikey.Fill(redact.New(c.text), c.field, mustParse(t, newKey))

@@ -11,27 +11,85 @@ import (
 	"log/slog"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"quilt-rotate/internal/redact"
 )
 
 const prefix = "qk_"
 
-// ErrNotAKey says that a text is no Quilt API key. It never quotes the text: half a key is a secret, too.
+// ErrNotAKey says that a text is not a Quilt API key. It never quotes the text: half a key is a secret too.
 var ErrNotAKey = errors.New(`not a Quilt API key: it must start with "qk_" and have no white space inside`)
+
+// InvisibleError says that a text would be a key without a character that cannot be seen. It is an [ErrNotAKey].
+type InvisibleError struct {
+	Character string // as nameInvisible has it
+	Place     string
+}
+
+func (e *InvisibleError) Error() string {
+	return "not a Quilt API key, because of " + e.Character + " " + e.Place + "; remove that character"
+}
+
+// Is makes it an [ErrNotAKey].
+func (e *InvisibleError) Is(target error) bool { return target == ErrNotAKey }
 
 // Key is a Quilt API key, which every way of printing shows as its fingerprint only. The zero Key is no key.
 //
 // Keys are compared with [Key.Equal].
 type Key struct{ secret redact.Text }
 
-// Parse takes the white space around a key off and demands `^qk_\S+$`: more of its form is not public.
+// Parse removes the ASCII white space around a key and demands `^qk_\S+$` in valid UTF-8: more of its form is not public. It refuses characters that cannot be
+// seen, because a person could not find the difference: with an [*InvisibleError], which names the first one.
 func Parse(s string) (Key, error) {
-	s = strings.TrimSpace(s)
-	if !strings.HasPrefix(s, prefix) || len(s) == len(prefix) || strings.ContainsFunc(s, unicode.IsSpace) {
+	s = strings.Trim(s, " \t\r\n\v\f")
+	if i := strings.IndexFunc(s, invisible); i >= 0 {
+		before, after := strings.Map(visibleOnly, s[:i]), strings.Map(visibleOnly, s[i:])
+		if _, err := Parse(before + after); err != nil {
+			return Key{}, ErrNotAKey
+		}
+		place := fmt.Sprintf("inside the key, after its first %d characters", utf8.RuneCountInString(before))
+		if before == "" {
+			place = "before the key"
+		} else if after == "" {
+			place = "after the key"
+		}
+		return Key{}, &InvisibleError{nameInvisible(s[i:]), place}
+	}
+	if !strings.HasPrefix(s, prefix) || len(s) == len(prefix) || strings.ContainsFunc(s, unicode.IsSpace) || strings.ContainsRune(s, utf8.RuneError) {
 		return Key{}, ErrNotAKey
 	}
 	return Key{redact.New(s)}, nil
+}
+
+// invisible reports whether a person cannot see a character: it is not one of ASCII's white space, and shows nothing, or only a gap.
+func invisible(r rune) bool {
+	if strings.ContainsRune(" \t\r\n\v\f", r) {
+		return false
+	}
+	return !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
+func visibleOnly(r rune) rune {
+	if invisible(r) {
+		return -1
+	}
+	return r
+}
+
+// The Unicode names of the invisible characters that come with copied text.
+var invisibleNames = map[rune]string{
+	0x00a0: "NO-BREAK SPACE", 0x00ad: "SOFT HYPHEN", 0x200b: "ZERO WIDTH SPACE", 0x200c: "ZERO WIDTH NON-JOINER", 0x200d: "ZERO WIDTH JOINER",
+	0x200e: "LEFT-TO-RIGHT MARK", 0x200f: "RIGHT-TO-LEFT MARK", 0x2028: "LINE SEPARATOR", 0x202a: "LEFT-TO-RIGHT EMBEDDING",
+	0x202b: "RIGHT-TO-LEFT EMBEDDING", 0x202c: "POP DIRECTIONAL FORMATTING", 0x202d: "LEFT-TO-RIGHT OVERRIDE", 0x202e: "RIGHT-TO-LEFT OVERRIDE",
+	0x202f: "NARROW NO-BREAK SPACE", 0x2060: "WORD JOINER", 0x2066: "LEFT-TO-RIGHT ISOLATE", 0x2067: "RIGHT-TO-LEFT ISOLATE",
+	0x2068: "FIRST STRONG ISOLATE", 0x2069: "POP DIRECTIONAL ISOLATE", 0xfeff: "BYTE ORDER MARK",
+}
+
+// nameInvisible names the character that a text starts with.
+func nameInvisible(s string) string {
+	r, _ := utf8.DecodeRuneInString(s)
+	return strings.TrimSpace(fmt.Sprintf("the invisible character U+%04X %s", r, invisibleNames[r]))
 }
 
 // Reveal returns the key itself: for an Authorization header or a secret's value, and for nothing else.

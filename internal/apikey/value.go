@@ -2,7 +2,9 @@ package apikey
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,13 +21,11 @@ const (
 	MaxValueBytes = 65536
 )
 
-// Value is a secret's value taken apart: the key, and every other byte before and after it. It cannot be printed: beside the
-// key it may hold other people's secrets.
+// Value is a secret's value and the key in it. It cannot be printed: it may also hold other people's secrets.
 type Value struct {
-	key           Key
-	inObject      bool   // the key is a JSON string in an object; else it is the value alone
-	field         string // in the object
-	before, after redact.Text
+	key   Key
+	field string
+	raw   redact.Text
 }
 
 // BlankValueError says that a value has room for a key, and none in it: a secret that waits for its first key.
@@ -38,8 +38,8 @@ func (e *BlankValueError) Error() string {
 	return redact.Scrub(fmt.Sprintf("the value's field %q holds no key yet", e.Field))
 }
 
-// BadValueError says why no key can be found in a value, and what to do; of the value it quotes a field's name at most, and that
-// scrubbed, as people paste keys into the wrong place.
+// BadValueError says why no key can be found in a value, or none be put in, and what to do. It quotes nothing of the value except the name of
+// a field, with keys taken out.
 type BadValueError struct{ Problem string }
 
 func (e *BadValueError) Error() string { return e.Problem }
@@ -48,28 +48,41 @@ func badValue(format string, args ...any) error {
 	return &BadValueError{redact.Scrub(fmt.Sprintf(format, args...))}
 }
 
+// NotReplaceableError says that a value also holds its key in a form that cannot be replaced.
+type NotReplaceableError struct{ Places []string }
+
+func (e *NotReplaceableError) Error() string {
+	return "the key also occurs in a form that cannot be replaced: in " + strings.Join(e.Places, ", in ") +
+		"; store it there as plain text, or remove it from there"
+}
+
 // ParseValue finds the key in a secret's value: the value itself, or a field of a JSON object. The field is the given one (from
-// the tag [FieldTag]), else [DefaultField] if there, else the only top-level string that starts with `qk_`.
-// It fails with a [*BlankValueError] or a [*BadValueError].
+// the tag [FieldTag]), else [DefaultField] if there, else the only top-level string that starts with `qk_`. The field only says which text is
+// the key: see [Value.WithKey]. It fails with a [*BlankValueError] or a [*BadValueError].
 func ParseValue(raw redact.Text, field string) (Value, error) {
 	text := raw.Reveal()
 	trimmed := strings.TrimSpace(text)
+	visible := strings.TrimLeftFunc(trimmed, invisible)
 	switch {
 	case len(text) > MaxValueBytes:
 		return Value{}, badValue("the value has %d bytes; Secrets Manager takes %d at most", len(text), MaxValueBytes)
+	case strings.HasPrefix(visible, "{") && visible != trimmed:
+		return Value{}, badValue("the value starts with %s; remove that character", nameInvisible(trimmed))
 	case strings.HasPrefix(trimmed, "{"):
-		return parseObject(text, field)
+		return parseObject(raw, field)
 	case trimmed == "":
 		return Value{}, &BlankValueError{}
 	case field != "":
 		return Value{}, badValue("the tag %s names the field %q, but the value is not a JSON object; store one, or remove the tag", FieldTag, field)
 	}
-	key, err := Parse(trimmed)
+	key, err := Parse(text)
+	if _, hidden := errors.AsType[*InvisibleError](err); hidden {
+		return Value{}, badValue("the value is %s", err)
+	}
 	if err != nil {
 		return Value{}, badValue("the value is neither a JSON object nor a key that starts with \"qk_\"; store one of the two")
 	}
-	start := strings.Index(text, trimmed)
-	return Value{key: key, before: redact.New(text[:start]), after: redact.New(text[start+len(trimmed):])}, nil
+	return Value{key: key, raw: raw}, nil
 }
 
 // A member is one top-level member of a JSON object; raw stands at text[start:end].
@@ -86,10 +99,10 @@ func (m member) text() (s string, isString bool) {
 	return s, json.Unmarshal(m.raw, &s) == nil
 }
 
-func parseObject(text, field string) (Value, error) {
-	members, err := objectMembers(text)
+func parseObject(raw redact.Text, field string) (Value, error) {
+	members, err := objectMembers(raw.Reveal())
 	if err != nil {
-		return Value{}, badValue("the value starts like a JSON object but is not valid JSON; mend it, or store the key alone")
+		return Value{}, err
 	}
 	if len(members) == 0 {
 		return Value{}, &BlankValueError{Field: field}
@@ -107,15 +120,19 @@ func parseObject(text, field string) (Value, error) {
 	}
 	key, err := Parse(s)
 	if err != nil {
-		return Value{}, badValue("the value's field %q holds something that is %s", m.name, ErrNotAKey)
+		return Value{}, badValue("the value's field %q holds something that is %s", m.name, err)
 	}
-	return Value{key: key, inObject: true, field: m.name, before: redact.New(text[:m.start]), after: redact.New(text[m.end:])}, nil
+	return Value{key, m.name, raw}, nil
 }
 
-// objectMembers keeps the members' places in the text, so that a replacement leaves every other byte as it was.
+// objectMembers are the top-level members of an object, with their places in the text.
 func objectMembers(text string) ([]member, error) {
 	if !json.Valid([]byte(text)) {
-		return nil, fmt.Errorf("not valid JSON")
+		reason := ""
+		if i := strings.IndexFunc(text, invisible); i >= 0 {
+			reason = fmt.Sprintf(": it has %s after %d bytes", nameInvisible(text[i:]), i)
+		}
+		return nil, badValue("the value starts like a JSON object but is not valid JSON%s; correct it, or store the key alone", reason)
 	}
 	decoder := json.NewDecoder(strings.NewReader(text))
 	if _, err := decoder.Token(); err != nil {
@@ -137,74 +154,103 @@ func objectMembers(text string) ([]member, error) {
 	return members, nil
 }
 
+// keyMember is the member that holds the key. Two members of one name, or two that look like keys, must hold the same text: readers disagree on
+// which of two counts.
 func keyMember(members []member, field string) (member, error) {
+	named := func(name string) []member {
+		return slices.DeleteFunc(slices.Clone(members), func(m member) bool { return m.name != name })
+	}
+	found := named(cmp.Or(field, DefaultField))
+	if len(found) == 0 && field == "" {
+		found = slices.DeleteFunc(slices.Clone(members), func(m member) bool {
+			s, isString := m.text()
+			return !isString || !strings.HasPrefix(strings.TrimSpace(s), prefix)
+		})
+		if len(found) > 0 {
+			found = append(found, named(found[0].name)...)
+		}
+	}
+	for _, m := range members {
+		if name := strings.Map(visibleOnly, m.name); len(found) == 0 && name != m.name && name == cmp.Or(field, DefaultField) {
+			return member{}, badValue("the name of the value's field %q has %s; remove that character", name, nameInvisible(m.name[strings.IndexFunc(m.name, invisible):]))
+		}
+	}
 	switch {
-	case field != "":
-		return onlyNamed(members, field)
-	case slices.ContainsFunc(members, func(m member) bool { return m.name == DefaultField }):
-		return onlyNamed(members, DefaultField)
-	default:
-		return onlyKeyLike(members)
-	}
-}
-
-func onlyNamed(members []member, name string) (member, error) {
-	var found []member
-	for _, m := range members {
-		if m.name == name {
-			found = append(found, m)
-		}
-	}
-	switch len(found) {
-	case 0:
-		return member{}, badValue("the value has no field %q, which the tag %s names; add it, or correct the tag", name, FieldTag)
-	case 1:
-		return found[0], nil
-	default: // readers disagree on which of the two counts
-		return member{}, badValue("the value has the field %q %d times; keep one", name, len(found))
-	}
-}
-
-func onlyKeyLike(members []member) (member, error) {
-	var found []member
-	for _, m := range members {
-		if s, isString := m.text(); isString && strings.HasPrefix(strings.TrimSpace(s), prefix) {
-			found = append(found, m)
-		}
-	}
-	switch len(found) {
-	case 0:
+	case len(found) == 0 && field != "":
+		return member{}, badValue("the value has no field %q, which the tag %s names; add it, or correct the tag", field, FieldTag)
+	case len(found) == 0:
 		return member{}, badValue("no field of the value holds a key; name its field in the tag %s", FieldTag)
-	case 1:
-		return onlyNamed(members, found[0].name) // refuses it, if the name is there twice
-	default:
-		return member{}, badValue("%d fields of the value hold a key; name the one to rotate in the tag %s", len(found), FieldTag)
 	}
+	for _, m := range found[1:] {
+		switch {
+		case m.sameText(found[0]):
+		case m.name == found[0].name:
+			return member{}, badValue("the value has the field %q more than once, with different contents; keep one", m.name)
+		default:
+			return member{}, badValue("two or more fields of the value hold different keys; name the one to rotate in the tag %s", FieldTag)
+		}
+	}
+	return found[0], nil
+}
+
+// sameText reports whether both members are the same string, apart from the white space around it. Blank strings are not: [Fill] fills one.
+func (m member) sameText(other member) bool {
+	a, okA := m.text()
+	b, okB := other.text()
+	return okA && okB && strings.TrimSpace(a) == strings.TrimSpace(b) && strings.TrimSpace(a) != ""
 }
 
 // Key is the key in the value.
 func (v Value) Key() Key { return v.key }
 
-// Field names the field that holds the key; it is empty where the value is the key alone (or where the field has no name).
+// Field names the field that holds the key; it is empty if the value is the key alone (or if the field has no name).
 func (v Value) Field() string { return v.field }
 
-// WithKey is the value with another key in the place of its own, and every other byte kept.
-// It fails where the result would pass [MaxValueBytes].
-func (v Value) WithKey(key Key) (redact.Text, error) {
-	inner := key.Reveal()
-	if v.inObject {
-		inner = jsonString(inner)
+// Contains reports whether a key's text occurs anywhere in the value: see [Contains].
+func (v Value) Contains(key Key) bool { return Contains(v.raw, key) }
+
+// Replaceable fails with a [*NotReplaceableError] if the value also holds its key in a form that [Value.WithKey] cannot replace.
+func (v Value) Replaceable() error {
+	if o := Find(v.raw, v.key); len(o.Fixed) > 0 {
+		return &NotReplaceableError{o.Fixed}
 	}
-	text := v.before.Reveal() + inner + v.after.Reveal()
-	if len(text) > MaxValueBytes {
-		return redact.Text{}, badValue("the value would have %d bytes with the new key; Secrets Manager takes %d at most", len(text), MaxValueBytes)
-	}
-	return redact.New(text), nil
+	return nil
 }
 
-// SameButKey tells whether two values differ in nothing, or in their key alone. (The field's name stands before its key.)
+// WithKey is the value with another key in each place of its own, and every other byte kept. So the result does not contain the former key.
+// It fails with a [*NotReplaceableError], and with a [*BadValueError] if the new key does not fit: if the result has more than [MaxValueBytes],
+// or if the key has characters that change in a URL or in nested JSON, and one of its places is not a string of its own.
+func (v Value) WithKey(key Key) (redact.Text, error) {
+	if err := v.Replaceable(); err != nil {
+		return redact.Text{}, err
+	}
+	text, embedded := v.replaced(key)
+	if special := strings.Trim(key.Reveal(), wordCharacters+".~"); special != "" && embedded {
+		return redact.Text{}, badValue("the new key has characters that cannot be put into a longer text, where the value holds its key, too; store the key as a string of its own only")
+	}
+	return bounded(text)
+}
+
+// replaced is the value with another key in each place where its own can be replaced. embedded reports whether one of them is in a longer text.
+func (v Value) replaced(key Key) (result string, embedded bool) {
+	text := v.raw.Reveal()
+	literal := literalIn(text, key)
+	var b strings.Builder
+	end := 0
+	for _, s := range Find(v.raw, v.key).spans {
+		b.WriteString(text[end:s.start] + literal)
+		end = s.end
+		before, after := strings.TrimRight(text[:s.start], " "), strings.TrimLeft(text[end:], " ")
+		embedded = embedded || isObject(text) && !(strings.HasSuffix(before, `"`) && strings.HasPrefix(after, `"`))
+	}
+	return b.String() + text[end:], embedded
+}
+
+// SameButKey reports whether two values differ in nothing, or in their key alone, in the same places.
 func (v Value) SameButKey(other Value) bool {
-	return v.before.Equal(other.before) && v.after.Equal(other.after)
+	there, _ := v.replaced(other.key)
+	back, _ := other.replaced(v.key)
+	return v.field == other.field && there == other.raw.Reveal() && back == v.raw.Reveal()
 }
 
 func jsonString(s string) string {

@@ -29,16 +29,22 @@ func FuzzParseValue(f *testing.F) {
 			checkRefusal(t, text, field, err)
 			return
 		}
-		changed, err := v.WithKey(mustParse(t, newKey))
+		next := mustParse(t, plainKey)
+		changed, err := v.WithKey(next)
 		if err != nil {
-			if len(text)+len(newKey)+len(`\"`) <= apikey.MaxValueBytes {
+			_, fixed := errors.AsType[*apikey.NotReplaceableError](err)
+			if occurrences := apikey.Find(redact.New(text), v.Key()).Replaceable; !fixed && len(text)+occurrences*len(plainKey) <= apikey.MaxValueBytes {
 				t.Fatalf("%q takes no new key: %v", text, err)
 			}
+			checkPieces(t, text, err.Error())
 			return
 		}
 		again, err := apikey.ParseValue(changed, field)
-		if err != nil || again.Key().Reveal() != newKey || !again.SameButKey(v) {
+		if err != nil || !again.Key().Equal(next) || !again.SameButKey(v) || !v.SameButKey(again) {
 			t.Fatalf("%q became %q, which is read as %q, %v", text, changed.Reveal(), again.Key().Reveal(), err)
+		}
+		if strings.Contains(changed.Reveal(), v.Key().Reveal()) {
+			t.Fatalf("%q became %q, which still holds the key", text, changed.Reveal())
 		}
 	})
 }
@@ -55,9 +61,14 @@ func checkRefusal(t *testing.T, text, field string, err error) {
 		quoted := fmt.Sprintf("%q", name)
 		message = strings.ReplaceAll(strings.ReplaceAll(message, quoted, ""), redact.Scrub(quoted), "")
 	}
+	checkPieces(t, text, message)
+}
+
+func checkPieces(t *testing.T, text, message string) {
+	t.Helper()
 	for _, piece := range keyPieces(text) {
 		if strings.Contains(message, piece) {
-			t.Fatalf("the error for %q shows %q of a key: %v", text, piece, err)
+			t.Fatalf("the error for %q shows %q of a key: %v", text, piece, message)
 		}
 	}
 }

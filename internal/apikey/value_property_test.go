@@ -2,6 +2,7 @@ package apikey_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -72,6 +73,11 @@ func anyJSON(t *rapid.T, depth int) string {
 	}
 }
 
+// longKeys are longer than every decoy.
+func longKeys() *rapid.Generator[string] {
+	return keys().Filter(func(k string) bool { return len(k) > 12 })
+}
+
 // A drawnValue is a secret's value with a key in it, and how it was put together.
 type drawnValue struct {
 	before, keyText, after string
@@ -83,7 +89,7 @@ func (d drawnValue) text() string { return d.before + d.keyText + d.after }
 
 // drawValue draws the key alone, or an object with the key in the tag's field, in the default one, or in the only one that looks like one.
 func drawValue(t *rapid.T) drawnValue {
-	d := drawnValue{key: keys().Draw(t, "key")}
+	d := drawnValue{key: longKeys().Draw(t, "key")}
 	sp := func() string { return blanks().Draw(t, "blank") }
 	switch rapid.IntRange(0, 6).Draw(t, "form") {
 	case 0:
@@ -120,7 +126,11 @@ func drawValue(t *rapid.T) drawnValue {
 		d.after += "," + m
 	}
 	d.before = sp() + "{" + d.before + sp() + quoted(t, d.field) + sp() + ":" + sp()
-	d.keyText = quoted(t, sp()+d.key+sp())
+	literal, _ := json.Marshal(d.key)
+	if rapid.Bool().Draw(t, "as encoding/json writes it without HTML") {
+		literal = []byte(strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(literal)))
+	}
+	d.keyText = `"` + strings.Trim(quoted(t, sp()), `"`) + strings.TrimSuffix(string(literal[1:]), `"`) + strings.Trim(quoted(t, sp()), `"`) + `"`
 	d.after = sp() + d.after + sp() + "}" + sp()
 	return d
 }
@@ -155,12 +165,16 @@ func TestAnyValueKeepsEveryByteButItsKey(t *testing.T) {
 			t.Fatalf("found %q in %q, want %q in %q", v.Key().Reveal(), v.Field(), d.key, d.field)
 		}
 
-		next, err := apikey.Parse(keys().Draw(t, "next key"))
+		next, err := apikey.Parse(longKeys().Draw(t, "next key"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		changed, err := v.WithKey(next)
 		if err != nil {
+			if _, fixed := errors.AsType[*apikey.NotReplaceableError](err); fixed && strings.Contains(d.keyText, `\u`) ||
+				strings.Contains(err.Error(), "cannot be put into a longer text") && strings.Trim(d.keyText, `"`) != d.key {
+				t.Skip("the key is escaped, or in a longer text")
+			}
 			t.Fatal(err)
 		}
 		inside, ok := strings.CutPrefix(changed.Reveal(), d.before)
@@ -175,7 +189,7 @@ func TestAnyValueKeepsEveryByteButItsKey(t *testing.T) {
 				t.Fatalf("the new key is no JSON string: %v", err)
 			}
 		}
-		if inside != next.Reveal() {
+		if strings.TrimSpace(inside) != next.Reveal() {
 			t.Fatalf("the value holds %q, want %q", inside, next.Reveal())
 		}
 

@@ -43,6 +43,8 @@ type (
 	BadTags struct{ Fault }
 	// BadValue: no key can be found in the current or pending value.
 	BadValue struct{ Fault }
+	// KeyNotReplaceable: the current value also holds its key in a form that cannot be replaced.
+	KeyNotReplaceable struct{ Fault }
 	// SecretDeleted: the secret is marked for deletion.
 	SecretDeleted struct{ Fault }
 	// Replica: this copy of the secret is a replica of another region's, so it cannot be changed here.

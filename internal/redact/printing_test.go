@@ -56,7 +56,7 @@ func sealed(t testing.TB) []subject {
 		{"Value", nestings(value(canaryKey)), nestings(value(otherKey))},
 		{"embedded Text", nestings(withText{redact.New(canaryKey)}), nestings(withText{redact.New(otherKey)})},
 		{"embedded Key", nestings(withKey{key(canaryKey)}), nestings(withKey{key(otherKey)})},
-		{"Key of letters that need escapes", nestings(key("qk_\a\"é" + canaryKey[6:] + "é\\\x01")), nestings(key(otherKey))},
+		{"Key of letters that need escapes", nestings(key("qk_<\"é" + canaryKey[6:] + "é\\&")), nestings(key(otherKey))},
 	}
 }
 
@@ -275,14 +275,14 @@ func TestSealedTypesSayWhatTheyAre(t *testing.T) {
 			t.Errorf("a Key prints as %q with %s", got, w)
 		}
 	}
-	strange, err := apikey.Parse("qk_\aé\"" + canaryKey[6:] + "\\é\x01")
+	strange, err := apikey.Parse("qk_<é\"" + canaryKey[6:] + "\\é&")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, v := range []struct {
 		marshaled any
 		want      string
-	}{{redact.New(canaryKey), "[redacted]"}, {key, "qk_W7h...aTe"}, {strange, "qk_\aé\"...\\é\x01"}} {
+	}{{redact.New(canaryKey), "[redacted]"}, {key, "qk_W7h...aTe"}, {strange, "qk_<é\"...\\é&"}} {
 		text, err := json.Marshal(v.marshaled)
 		var got string
 		if err != nil || json.Unmarshal(text, &got) != nil || got != v.want {

@@ -127,7 +127,7 @@ func TestBadValues(t *testing.T) {
 		fault            string
 		words            []string
 	}{
-		{"not JSON", `{"QUILT_API_KEY": `, "", "BadValue", []string{"AWSCURRENT", "not valid JSON", "mend it"}},
+		{"not JSON", `{"QUILT_API_KEY": `, "", "BadValue", []string{"AWSCURRENT", "not valid JSON", "correct it"}},
 		{"text after the object", `{"QUILT_API_KEY":"` + key + `"} x`, "", "BadValue", []string{"not valid JSON"}},
 		{"an array", `["` + key + `"]`, "", "BadValue", []string{"neither a JSON object nor a key"}},
 		{"a text without qk_", `hunter2`, "", "BadValue", []string{"qk_", "store one of the two"}},
@@ -140,8 +140,13 @@ func TestBadValues(t *testing.T) {
 		{"an object", `{"QUILT_API_KEY":{"key":"` + key + `"}}`, "", "BadValue", []string{"QUILT_API_KEY", "not a string"}},
 		{"without qk_", `{"QUILT_API_KEY":"hunter2"}`, "", "BadValue", []string{"QUILT_API_KEY", "qk_"}},
 		{"white space inside", `{"QUILT_API_KEY":"qk_a b"}`, "", "BadValue", []string{"QUILT_API_KEY", "white space"}},
-		{"two candidates", `{"a":"` + key + `","b":"` + key + `"}`, "", "BadValue", []string{"2 fields", "quilt-rotate:field"}},
-		{"the field twice", `{"QUILT_API_KEY":"` + key + `","QUILT_API_KEY":"` + key + `"}`, "", "BadValue", []string{"2 times", "keep one"}},
+		{"two candidates", `{"a":"` + key + `","b":"qk_other"}`, "", "BadValue", []string{"two or more fields", "quilt-rotate:field"}},
+		{"the field twice", `{"QUILT_API_KEY":"` + key + `","QUILT_API_KEY":"qk_other"}`, "", "BadValue", []string{"more than once", "keep one"}},
+		{"the key escaped", `{"QUILT_API_KEY":"\u0071` + key[1:] + `"}`, "", "KeyNotReplaceable", []string{`the field "QUILT_API_KEY" (escaped)`, "no key was created"}},
+		{"the key escaped in another field", `{"QUILT_API_KEY":"` + key + `","o":{"url":"https://%71` + key[1:] + `@host"}}`, "", "KeyNotReplaceable", []string{`the field "o"."url" (escaped)`}},
+		{"the key in a longer word", `{"QUILT_API_KEY":"` + key + `","k":"` + key + `x"}`, "", "KeyNotReplaceable", []string{`the field "k" (part of a longer word)`}},
+		{"an invisible character after the key", `{"QUILT_API_KEY":"` + key + "\u200b" + `"}`, "", "BadValue", []string{"U+200B ZERO WIDTH SPACE after the key"}},
+		{"a byte order mark", "\ufeff" + `{"QUILT_API_KEY":"` + key + `"}`, "", "BadValue", []string{"starts with the invisible character U+FEFF BYTE ORDER MARK"}},
 		{"blank", `{"QUILT_API_KEY":" \t"}`, "", "NotBootstrapped", []string{"QUILT_API_KEY", "quilt-rotate bootstrap"}},
 		{"the tagged field is blank", `{"a":"","b":"` + key + `"}`, "a", "NotBootstrapped", []string{`"a"`, "quilt-rotate bootstrap"}},
 	} {

@@ -38,6 +38,9 @@ func (r *run) createSecret(ctx context.Context) error {
 	case !errors.Is(err, vault.ErrNoValue):
 		return fault.InValue("AWSPENDING", r.secret, err)
 	}
+	if err := current.Replaceable(); err != nil {
+		return fault.New[fault.KeyNotReplaceable]("the key of %s cannot be rotated, and no key was created: %w", r.secret.ARN, err)
+	}
 	if err := r.roomForLabels(); err != nil {
 		return err
 	}

@@ -1,0 +1,236 @@
+package apikey
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"quilt-rotate/internal/redact"
+)
+
+// maxLayers is how many times a text is decoded in the search for a key. JSON inside a JSON string inside a URL has three layers.
+const maxLayers = 4
+
+// Occurrences is where the text of a key occurs in a raw value.
+type Occurrences struct {
+	Replaceable int      // literal occurrences, which another key can replace
+	Fixed       []string // the places of all others, such as `the field "url" (escaped)`; never content
+	spans       []span   // of the replaceable ones, in order
+}
+
+// A span is a part of a text: from start to just before end.
+type span struct{ start, end int }
+
+// Any reports whether the key's text occurs at all.
+func (o Occurrences) Any() bool { return o.Replaceable > 0 || len(o.Fixed) > 0 }
+
+// Contains reports whether the key's text occurs anywhere in a raw value, as [Find] finds it. An occurrence inside a longer word counts too: a key
+// that is protected without need is the smaller mistake.
+func Contains(raw redact.Text, key Key) bool { return Find(raw, key).Any() }
+
+// Find finds every occurrence of the key's text in a raw value: in any field, nested, in the name of a field, inside a URL, in plain text. It
+// also finds text that is escaped as in JSON (`\u0071k_`, `\/`, surrogate pairs), percent-encoded as in a URL, or both, up to four layers
+// deep. It does not look for any other encoding, such as Base64 or XML.
+//
+// Only a literal occurrence can be replaced: the text itself, or in a JSON object the text as encoding/json writes it between quotes. An
+// occurrence that is part of a longer word is never replaced, because that word may be another key: qk_abc in qk_abcdef.
+func Find(raw redact.Text, key Key) Occurrences {
+	text := raw.Reveal()
+	if key.IsZero() {
+		return Occurrences{}
+	}
+	literal := literalIn(text, key)
+	found, fixed := map[span]bool{}, map[span]string{}
+	layer{text: text}.search(maxLayers, key.Reveal(), func(l layer, start, end int) {
+		s := span{l.source(start), l.source(end)}
+		switch {
+		case text[s.start:s.end] != literal:
+			fixed[s] = "escaped"
+		case inLongerWord(l.text, start, end): // in one layer is enough: the text after a key may be escaped
+			fixed[s] = "part of a longer word"
+		default:
+			found[s] = true
+		}
+	})
+	var o Occurrences
+	for s := range found {
+		if fixed[s] == "" {
+			o.spans = append(o.spans, s)
+		}
+	}
+	slices.SortFunc(o.spans, func(a, b span) int { return a.start - b.start })
+	o.Replaceable = len(o.spans)
+	for s, why := range fixed {
+		if found[span{s.start, s.start + len(literal)}] && why == "escaped" {
+			continue // the escaped form of a key that ends with a backslash starts with that key
+		}
+		o.Fixed = append(o.Fixed, placeOf(text, s.start, key)+" ("+why+")")
+	}
+	slices.Sort(o.Fixed)
+	o.Fixed = slices.Compact(o.Fixed)
+	return o
+}
+
+// literalIn is the form in which a key is written into a value: in a JSON object, as between the quotes of a string.
+func literalIn(text string, key Key) string {
+	quoted := jsonString(key.Reveal())
+	if quoted = quoted[1 : len(quoted)-1]; quoted != key.Reveal() && isObject(text) {
+		return quoted
+	}
+	return key.Reveal()
+}
+
+func isObject(text string) bool {
+	return strings.HasPrefix(strings.TrimSpace(text), "{") && json.Valid([]byte(text))
+}
+
+// wordCharacters are those of keys that have been seen: `qk_` and URL-safe Base64.
+const wordCharacters = digits + letters + "ABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
+
+// inLongerWord reports whether text[start:end], a key, is part of a longer word that may be a key itself.
+func inLongerWord(text string, start, end int) bool {
+	before := text[len(strings.TrimRight(text[:start], wordCharacters)):start]
+	return end < len(text) && strings.IndexByte(wordCharacters, text[end]) >= 0 || strings.Contains(before, prefix)
+}
+
+// A layer is a text that was decoded, or the raw text.
+type layer struct {
+	text string
+	from []int // the place in the raw text of each byte, and of the end; nil: the same place
+}
+
+func (l layer) source(i int) int {
+	if l.from == nil {
+		return i
+	}
+	return l.from[i]
+}
+
+// search calls visit for each occurrence of the needle in this layer and in those below it. Escapes and percent-encoding are decoded separately:
+// a key may hold a percent sign or a backslash of its own.
+func (l layer) search(depth int, needle string, visit func(l layer, start, end int)) {
+	for from := 0; ; from++ {
+		i := strings.Index(l.text[from:], needle)
+		if i < 0 {
+			break
+		}
+		from += i
+		visit(l, from, from+len(needle))
+	}
+	if depth == 0 {
+		return
+	}
+	for mark, decode := range map[byte]func(string) (string, int){'\\': unescape, '%': unpercent} {
+		if next, changed := l.decode(mark, decode); changed {
+			next.search(depth-1, needle, visit)
+		}
+	}
+}
+
+// decode replaces each sequence that starts with the mark by what it stands for.
+func (l layer) decode(mark byte, one func(string) (string, int)) (next layer, changed bool) {
+	if strings.IndexByte(l.text, mark) < 0 {
+		return layer{}, false
+	}
+	text := make([]byte, 0, len(l.text))
+	from := make([]int, 0, len(l.text)+1)
+	for i := 0; i < len(l.text); {
+		plain, n := l.text[i:i+1], 1
+		if l.text[i] == mark {
+			if decoded, length := one(l.text[i:]); length > 0 {
+				plain, n, changed = decoded, length, true
+			}
+		}
+		for range len(plain) {
+			from = append(from, l.source(i))
+		}
+		text = append(text, plain...)
+		i += n
+	}
+	return layer{string(text), append(from, l.source(len(l.text)))}, changed
+}
+
+// unescape decodes the escape sequence of JSON that the text starts with (RFC 8259, section 7), and gives its length; 0: it is none.
+func unescape(s string) (string, int) {
+	if len(s) < 2 {
+		return "", 0
+	}
+	if i := strings.IndexByte(`"\/bfnrt`, s[1]); i >= 0 {
+		return "\"\\/\b\f\n\r\t"[i : i+1], 2
+	}
+	r, ok := codeUnit(s)
+	if !ok {
+		return "", 0
+	}
+	if utf16.IsSurrogate(r) {
+		if low, ok := codeUnit(s[6:]); ok && utf16.DecodeRune(r, low) != utf8.RuneError {
+			return string(utf16.DecodeRune(r, low)), 12
+		}
+		return string(utf8.RuneError), 6
+	}
+	return string(r), 6
+}
+
+func codeUnit(s string) (rune, bool) {
+	if len(s) < 6 || s[:2] != `\u` {
+		return 0, false
+	}
+	unit, err := strconv.ParseUint(s[2:6], 16, 16)
+	return rune(unit), err == nil
+}
+
+// unpercent decodes the percent-encoded byte that the text starts with (RFC 3986, section 2.1).
+func unpercent(s string) (string, int) {
+	if len(s) < 3 {
+		return "", 0
+	}
+	decoded, err := url.PathUnescape(s[:3])
+	if err != nil {
+		return "", 0
+	}
+	return decoded, 3
+}
+
+// placeOf names the place of a byte in a value: the path of its field, or how many bytes are before it.
+func placeOf(text string, at int, key Key) string {
+	if !isObject(text) {
+		return fmt.Sprintf("the value after %d bytes", at)
+	}
+	place, _ := locate(json.NewDecoder(strings.NewReader(text)), at, "", key)
+	return place
+}
+
+// locate reads one JSON value, and names the place of a byte in it. found is false if the byte is behind the value.
+func locate(d *json.Decoder, at int, path string, key Key) (place string, found bool) {
+	token, err := d.Token()
+	if delim, ok := token.(json.Delim); err == nil && ok {
+		for i := 0; d.More(); i++ {
+			child := fmt.Sprintf("%s[%d]", path, i)
+			if delim == '{' {
+				name, _ := d.Token() // a valid text has a name here
+				if at < int(d.InputOffset()) {
+					return strings.TrimSuffix("the name of a field in the field "+path, " in the field "), true
+				}
+				child = strings.TrimPrefix(path+"."+fieldName(name.(string), key), ".")
+			}
+			if place, found := locate(d, at, child, key); found {
+				return place, true
+			}
+		}
+		_, err = d.Token()
+	}
+	return "the field " + path, err != nil || at < int(d.InputOffset())
+}
+
+// fieldName quotes the name of a field, unless a key is in it.
+func fieldName(name string, key Key) string {
+	if Contains(redact.New(name), key) {
+		return "[redacted]"
+	}
+	return strconv.Quote(redact.Clip(name, 80))
+}
