@@ -47,27 +47,29 @@ type variant struct {
 // something else happens to one request; then the service retries and the sweeps run, and nobody cleans up.
 func TestEveryCrash(t *testing.T) {
 	variants := []variant{{1, false, 1}, {1, true, 1}, {2, false, 1}, {3, true, 1}, {1, false, 2}, {2, true, 2}}
-	plain, tangled := 1, 1 // every request, or every so many-th
+	plain, tangled := 5, 61 // every so many-th request of a life, and of one with two secrets
 	switch {
+	case *exhaustive:
+		plain, tangled = 1, 1
 	case raced:
 		plain, tangled = 23, 97
-	case *soak == 0:
-		plain, tangled = 1, 23
 	}
-	if *soak == 0 {
+	if !*exhaustive {
+		t.Logf("SAMPLED: %d of %d ways to go through a life, 1 of %d of its requests, 1 of %d with two secrets; all: go test ./internal/revocation -run TestEveryCrash -exhaustive",
+			2, len(variants), plain, tangled)
 		variants = []variant{variants[0], variants[5]}
 	}
 	var runs, requests atomic.Int64
 	t.Run("lives", func(t *testing.T) {
 		for _, v := range variants {
-			for _, m := range mishaps {
+			for i, m := range mishaps {
 				t.Run(fmt.Sprintf("%+v/%s", v, m), func(t *testing.T) {
 					t.Parallel()
 					step := plain
 					if v.secrets > 1 {
 						step = tangled
 					}
-					for at := 1; ; at += step {
+					for at := 1 + i%step; ; at += step { // mishaps begin at different requests, so that together they meet every one
 						l := newLife(t, v, m, at)
 						l.live()
 						runs.Add(1)
@@ -80,14 +82,7 @@ func TestEveryCrash(t *testing.T) {
 			}
 		}
 	})
-	t.Logf("%d lives of a key, %d requests; each of %d mishaps at every %s request of a plain life", runs.Load(), requests.Load(), len(mishaps), ordinal(plain))
-}
-
-func ordinal(n int) string {
-	if n == 1 {
-		return "single"
-	}
-	return fmt.Sprintf("%dth", n)
+	t.Logf("%d lives of a key, %d requests, %d mishaps", runs.Load(), requests.Load(), len(mishaps))
 }
 
 // A life is one key's, with one mishap at one request.

@@ -23,12 +23,15 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-var soak = flag.Duration("soak", 0, "how long TestMachine goes on with new sequences; 0: a few hundred sequences")
+var (
+	exhaustive = flag.Bool("exhaustive", false, "let TestEveryCrash go through every request of every kind of life, and not through a sample")
+	soak       = flag.Duration("soak", 0, "how long TestMachine goes on with new sequences; 0: a few hundred sequences")
+)
 
 // TestMachine protects the four promises against everything that services, people and time do to a secret, in any order: after every request the
 // overseer looks, and at the end, when the faults are over and the sweeps have run, no key is left behind.
 func TestMachine(t *testing.T) {
-	if raced {
+	if !*exhaustive && *soak == 0 {
 		fewChecks(t)
 	}
 	var sequences, actions, requests atomic.Int64
@@ -57,14 +60,19 @@ func TestMachine(t *testing.T) {
 	t.Logf("%d sequences, %d actions, %d requests in %s", sequences.Load(), actions.Load(), requests.Load(), time.Since(start).Round(time.Second))
 }
 
-// fewChecks leaves most sequences to the run without the race detector.
+// fewChecks leaves most sequences to make soak.
 func fewChecks(t *testing.T) {
 	checks := flag.Lookup("rapid.checks")
 	former := checks.Value.String()
 	if former != checks.DefValue {
 		return // somebody asked for a number
 	}
-	_ = checks.Value.Set("20")
+	few := "40"
+	if raced {
+		few = "20"
+	}
+	t.Logf("SAMPLED: 2 times %s random sequences; more: go test ./internal/revocation -run TestMachine -soak=15m", few)
+	_ = checks.Value.Set(few)
 	t.Cleanup(func() { _ = checks.Value.Set(former) })
 }
 
