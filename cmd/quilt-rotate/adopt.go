@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
@@ -53,14 +53,14 @@ func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	s.RevokeFunction = o.RevokeFunction
-	if err := procedure.RotatedByUs(ctx, s, o.RotateFunction); err != nil {
+	if err := operations.RotatedByUs(ctx, s, o.RotateFunction); err != nil {
 		return err
 	}
 	registry, err := o.ofSecret(ctx, s)
 	if err != nil {
 		return err
 	}
-	adopted, err := d.Adopt(ctx, procedure.Adoption{Secret: s, Registry: registry, Tags: tags})
+	adopted, err := d.Adopt(ctx, operations.Adoption{Secret: s, Registry: registry, Tags: tags})
 	closeDesk()
 	if err != nil || !o.JSON {
 		return err

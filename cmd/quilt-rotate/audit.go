@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/audit"
-	"quilt-rotate/internal/care"
-	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/cli/audit"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
@@ -96,11 +96,11 @@ func registryTime(keys []quilt.APIKey, me quilt.Identity) time.Time {
 
 // held tells which keys the secrets in care hold. Where AWS does not tell, the report goes on without: it is about the registry first.
 func (o *auditCommand) held(ctx context.Context, c *terminal.Console, keys []quilt.APIKey) (audit.Held, bool) {
-	aws, err := cloud.Open(ctx)
+	aws, err := awsclient.Open(ctx)
 	if err == nil {
 		var held audit.Held
-		var unread []care.Unread
-		held, unread, err = care.Held(ctx, aws, keys)
+		var unread []managed.Unread
+		held, unread, err = managed.Held(ctx, aws, keys)
 		for _, u := range unread {
 			tellError(c, "the secret "+u.Secret+" could not be looked at", u.Err)
 		}
@@ -158,7 +158,7 @@ func (o *auditCommand) verdict(report audit.Report) error {
 
 // tellError says beside the result what failed, and how to go on.
 func tellError(c *terminal.Console, what string, err error) {
-	err = cloud.Explain(err)
+	err = awsclient.Explain(err)
 	fmt.Fprintf(c.Err, "%s: %v\n", what, err)
 	if text := hint.Of(err); text != "" {
 		fmt.Fprintln(c.Err, text)

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"strconv"
 
-	"quilt-rotate/internal/cloud"
-	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/login"
+	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
-	"quilt-rotate/internal/signin"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -30,9 +30,9 @@ type loginOptions struct {
 	User string `placeholder:"NAME" help:"Log in with this user's password, typed unseen or from standard input. Default: with the code that the registry's login page shows, or with an API key."`
 }
 
-func (o loginOptions) logIn(c *terminal.Console) procedure.Login {
+func (o loginOptions) logIn(c *terminal.Console) operations.Login {
 	return func(ctx context.Context, registry *quilt.Client) (*quilt.Session, quilt.Identity, error) {
-		return signin.LogIn(ctx, c, registry, signin.Way{User: o.User})
+		return login.LogIn(ctx, c, registry, login.Way{User: o.User})
 	}
 }
 
@@ -102,7 +102,7 @@ func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	defer closeDesk()
 	s, err := o.open(ctx, d.Cloud)
-	if cloud.NotFound(err) {
+	if awsclient.NotFound(err) {
 		s, err = nil, nil
 	}
 	if err != nil {
@@ -115,7 +115,7 @@ func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	done, err := d.Bootstrap(ctx, procedure.Bootstrap{
+	done, err := d.Bootstrap(ctx, operations.Bootstrap{
 		Name: string(o.Secret), Secret: s, Registry: registry, Tags: o.tags(), Alone: o.Plain, KMSKey: o.KMSKey, LogIn: o.logIn(c),
 	})
 	closeDesk()
@@ -123,7 +123,7 @@ func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
 }
 
 // printKeyIn prints which key a secret holds now.
-func printKeyIn(c *terminal.Console, o jsonOption, done procedure.KeyIn, err error) error {
+func printKeyIn(c *terminal.Console, o jsonOption, done operations.KeyIn, err error) error {
 	if o.JSON && (err == nil || done.VersionID != "") { // what is current now is told, although something failed after it
 		if jsonErr := c.JSON(done); jsonErr != nil {
 			return jsonErr
@@ -142,7 +142,7 @@ func printKeyIn(c *terminal.Console, o jsonOption, done procedure.KeyIn, err err
 	return err
 }
 
-func keyRows(done procedure.KeyIn) [][2]string {
+func keyRows(done operations.KeyIn) [][2]string {
 	k := done.Key
 	rows := [][2]string{{"secret", done.Secret}, {"version", done.VersionID}}
 	if k.KeyName != "" {
@@ -155,7 +155,7 @@ func keyRows(done procedure.KeyIn) [][2]string {
 	return append(rows, [2]string{"rotation", rotationText(done.Rotation)})
 }
 
-func rotationText(r procedure.Rotation) string {
+func rotationText(r operations.Rotation) string {
 	switch {
 	case !r.On:
 		return "off; put the secret into a stack (infra/README.md) and deploy it"

@@ -4,16 +4,16 @@ import (
 	"context"
 	"sync"
 
-	"quilt-rotate/internal/care"
-	"quilt-rotate/internal/cloud"
-	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
 )
 
 // openDesk gives a procedure what it works with. confirmed says that questions are answered with yes. The caller ends it before it prints a result.
-func openDesk(ctx context.Context, c *terminal.Console, resultIsJSON, confirmed bool) (*procedure.Desk, func(), error) {
-	aws, err := cloud.Open(ctx)
+func openDesk(ctx context.Context, c *terminal.Console, resultIsJSON, confirmed bool) (*operations.Desk, func(), error) {
+	aws, err := awsclient.Open(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -25,7 +25,7 @@ func openDesk(ctx context.Context, c *terminal.Console, resultIsJSON, confirmed 
 	if confirmed {
 		confirm = func(context.Context, string, string) error { return nil }
 	}
-	return &procedure.Desk{Cloud: aws, Tell: progress, Confirm: confirm}, sync.OnceFunc(progress.Close), nil
+	return &operations.Desk{Cloud: aws, Tell: progress, Confirm: confirm}, sync.OnceFunc(progress.Close), nil
 }
 
 // deskOptions are those of a command that works on one secret and asks its registry.
@@ -38,9 +38,9 @@ type deskOptions struct {
 
 // A secretDesk is a desk with a secret on it, and the registry of the secret's keys at hand.
 type secretDesk struct {
-	*procedure.Desk
+	*operations.Desk
 	close    func() // for the caller, before it prints a result; a second time does nothing
-	secret   *care.Secret
+	secret   *managed.Secret
 	registry *quilt.Client
 }
 

@@ -9,9 +9,9 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 
-	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/doctor"
 	"quilt-rotate/internal/commandline"
-	"quilt-rotate/internal/doctor"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 )
@@ -47,7 +47,7 @@ func (o *doctorCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	aws, err := cloud.Open(ctx)
+	aws, err := awsclient.Open(ctx)
 	if err != nil {
 		return err
 	}

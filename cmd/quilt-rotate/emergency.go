@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/commandline"
-	"quilt-rotate/internal/procedure"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/wording"
 )
@@ -39,10 +39,10 @@ func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	defer d.close()
-	done, err := d.Emergency(ctx, d.secret, procedure.EmergencyOptions{
+	done, err := d.Emergency(ctx, d.secret, operations.EmergencyOptions{
 		Registry: d.registry, LogIn: o.logIn(c), Version: o.Version, Anyway: o.Anyway, Unasked: o.Yes || !c.Interactive(), SkipRestart: o.SkipRestart,
 		RestartTime: time.Duration(o.RestartFor),
-		Patience:    procedure.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)},
+		Patience:    operations.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)},
 	})
 	d.close()
 	if o.JSON {
@@ -55,7 +55,7 @@ func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return err
 }
 
-func (o *emergencyCommand) printStrays(c *terminal.Console, strays []procedure.StrayKey) {
+func (o *emergencyCommand) printStrays(c *terminal.Console, strays []operations.StrayKey) {
 	for _, k := range strays {
 		used := "never used"
 		if k.LastUsedAt != nil {

@@ -13,8 +13,8 @@ import (
 	"syscall"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/care"
-	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
@@ -116,11 +116,11 @@ func notRun(name string, err error) error {
 
 // environment is this process's, with the key and the registry in it.
 func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]string, error) {
-	aws, err := cloud.Open(ctx)
+	aws, err := awsclient.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s, err := care.Open(ctx, aws, string(o.Secret)) // a replica, too: it has the key
+	s, err := managed.Open(ctx, aws, string(o.Secret)) // a replica, too: it has the key
 	if err != nil {
 		return nil, untouched(err)
 	}
@@ -146,7 +146,7 @@ func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]s
 }
 
 // currentKey is the key that the secret holds now.
-func currentKey(ctx context.Context, s *care.Secret) (apikey.Key, error) {
+func currentKey(ctx context.Context, s *managed.Secret) (apikey.Key, error) {
 	current, ok := s.Holder(vault.Current)
 	if !ok {
 		return apikey.Key{}, hint.With(fmt.Errorf("the secret %s has no current version", s.Name), "quilt-rotate bootstrap "+s.Name)
@@ -163,7 +163,7 @@ func currentKey(ctx context.Context, s *care.Secret) (apikey.Key, error) {
 
 // registryURL is the registry that the secret's tag names. Without the tag it is the registry that the options name, else the rotation function's,
 // else the environment's: whoever runs programs need not have permission to look at functions.
-func (o *execCommand) registryURL(ctx context.Context, s *care.Secret) (string, error) {
+func (o *execCommand) registryURL(ctx context.Context, s *managed.Secret) (string, error) {
 	given, err := o.given(ctx)
 	if err != nil {
 		return "", err
@@ -184,7 +184,7 @@ func (o *execCommand) registryURL(ctx context.Context, s *care.Secret) (string, 
 	return os.Getenv(settings.EnvRegistryURL), ctx.Err()
 }
 
-func (o *execCommand) logIn(ctx context.Context, s *care.Secret, key apikey.Key) error {
+func (o *execCommand) logIn(ctx context.Context, s *managed.Secret, key apikey.Key) error {
 	registry, err := o.ofSecret(ctx, s)
 	if err != nil {
 		return err

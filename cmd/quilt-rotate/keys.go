@@ -10,11 +10,11 @@ import (
 	"unicode"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/login"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
-	"quilt-rotate/internal/signin"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -43,7 +43,7 @@ func (o keyLogin) registry(ctx context.Context) (*quilt.Client, apikey.Key, erro
 		client, err := o.alone(ctx)
 		return client, apikey.Key{}, err
 	}
-	aws, err := cloud.Open(ctx)
+	aws, err := awsclient.Open(ctx)
 	if err != nil {
 		return nil, apikey.Key{}, err
 	}
@@ -65,7 +65,7 @@ func (o keyLogin) logIn(ctx context.Context, c *terminal.Console, own apikey.Key
 	if err != nil {
 		return nil, quilt.Identity{}, err
 	}
-	way := signin.Way{User: o.User, Key: key}
+	way := login.Way{User: o.User, Key: key}
 	switch fromEnvironment := os.Getenv(environmentKey); {
 	case o.User != "" || !key.IsZero():
 	case fromEnvironment != "":
@@ -76,7 +76,7 @@ func (o keyLogin) logIn(ctx context.Context, c *terminal.Console, own apikey.Key
 	case !own.IsZero():
 		way.Key = own
 	}
-	session, me, err := signin.LogIn(ctx, c, client, way)
+	session, me, err := login.LogIn(ctx, c, client, way)
 	if quilt.RefusesLogin(err) && hint.Of(err) == "" {
 		err = hint.With(err, "log in as somebody else: with --user, with --secret, or with a code from "+client.CodeURL())
 	}

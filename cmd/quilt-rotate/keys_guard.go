@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/care"
-	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/legible"
 	"quilt-rotate/internal/quilt"
@@ -25,7 +25,7 @@ type target struct {
 }
 
 // keeper finds a secret in care that keeps the key.
-func (t target) keeper(k care.Keepers) (care.Keeper, bool) {
+func (t target) keeper(k managed.Keepers) (managed.Keeper, bool) {
 	if !t.key.IsZero() {
 		if keeper, kept := k.KeeperOfKey(t.key); kept {
 			return keeper, true
@@ -36,7 +36,7 @@ func (t target) keeper(k care.Keepers) (care.Keeper, bool) {
 			return keeper, true
 		}
 	}
-	return care.Keeper{}, false
+	return managed.Keeper{}, false
 }
 
 // guard refuses keys that a secret in care keeps, or may keep, and demands a person's word. Nobody answers at once: so it looks again after that.
@@ -114,7 +114,7 @@ func (o *keysRevokeCommand) check(ctx context.Context, c *terminal.Console, targ
 
 // unchecked refuses what could not be checked; with --anyway it says so and goes on.
 func (o *keysRevokeCommand) unchecked(c *terminal.Console, what string, err error) error {
-	err = cloud.Explain(err)
+	err = awsclient.Explain(err)
 	if o.Anyway {
 		fmt.Fprintf(c.Err, "not checked whether %s: %s\n", what, legible.Lines(err.Error()))
 		return nil
@@ -130,7 +130,7 @@ func (o *keysRevokeCommand) confirmKept(ctx context.Context, c *terminal.Console
 	return c.Confirm(ctx, state+": whoever reads that secret stops working", secret)
 }
 
-func stateOfKept(what string, k care.Keeper) string {
+func stateOfKept(what string, k managed.Keeper) string {
 	switch k.Stage {
 	case vault.Current:
 		return what + " is the current key of " + k.Secret
@@ -140,7 +140,7 @@ func stateOfKept(what string, k care.Keeper) string {
 	return what + " is a replaced key of " + k.Secret + " that may be in use still"
 }
 
-func otherThanRevoke(k care.Keeper) string {
+func otherThanRevoke(k managed.Keeper) string {
 	if k.Stage == "" {
 		return fmt.Sprintf("its sweep revokes it when nobody uses it any more: quilt-rotate status %[1]s\nit has leaked: quilt-rotate emergency %[1]s\nor add --anyway", k.Secret)
 	}
@@ -148,14 +148,14 @@ func otherThanRevoke(k care.Keeper) string {
 }
 
 // lookForKeepers asks all secrets in care, and tells where.
-func lookForKeepers(ctx context.Context) (care.Keepers, string, error) {
-	aws, err := cloud.Open(ctx)
+func lookForKeepers(ctx context.Context) (managed.Keepers, string, error) {
+	aws, err := awsclient.Open(ctx)
 	if err != nil {
-		return care.Keepers{}, "", err
+		return managed.Keepers{}, "", err
 	}
-	keepers, err := care.FindKeepers(ctx, aws, "")
+	keepers, err := managed.FindKeepers(ctx, aws, "")
 	if err != nil {
-		return care.Keepers{}, "", err
+		return managed.Keepers{}, "", err
 	}
 	where := "the region " + aws.Region
 	if caller, err := aws.Caller(ctx); err == nil {

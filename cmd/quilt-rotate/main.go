@@ -8,7 +8,7 @@ import (
 	"context"
 	"io"
 
-	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/commandline"
 )
 
@@ -21,7 +21,7 @@ func program() commandline.Program {
 			"AWS credentials, region and endpoints are found as the AWS SDK finds them.",
 		Commands: &commands{},
 		Groups:   groups,
-		Explain:  cloud.Explain,
+		Explain:  awsclient.Explain,
 	}
 }
 

@@ -7,13 +7,13 @@ import (
 	"os"
 	"strings"
 
-	"quilt-rotate/internal/care"
-	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/login"
+	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
-	"quilt-rotate/internal/signin"
 )
 
 // A secretID is a secret's name or ARN.
@@ -38,8 +38,8 @@ type secretArgument struct {
 }
 
 // open describes the secret, for a command that changes it.
-func (o secretArgument) open(ctx context.Context, c *cloud.Cloud) (*care.Secret, error) {
-	s, err := care.Open(ctx, c, string(o.Secret))
+func (o secretArgument) open(ctx context.Context, c *awsclient.Cloud) (*managed.Secret, error) {
+	s, err := managed.Open(ctx, c, string(o.Secret))
 	if err == nil {
 		err = fault.NoReplica(s.Secret)
 	}
@@ -106,13 +106,13 @@ func (o registryOptions) given(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return catalog.RegistryURL, signin.CheckPlatform(catalog)
+	return catalog.RegistryURL, login.CheckPlatform(catalog)
 }
 
 // ofSecret is a client of the registry that the secret's keys belong to: the one that the secret's tag or its function names. If neither does, or
 // there is no secret yet, it is the one that the options or the environment name. An option that differs is refused, and, if the secret has the
 // tag, a variable that differs, too.
-func (o registryOptions) ofSecret(ctx context.Context, s *care.Secret) (*quilt.Client, error) {
+func (o registryOptions) ofSecret(ctx context.Context, s *managed.Secret) (*quilt.Client, error) {
 	if s == nil || !s.NamesRegistry() {
 		return o.alone(ctx)
 	}

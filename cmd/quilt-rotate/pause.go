@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/commandline"
-	"quilt-rotate/internal/procedure"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/wording"
 )
@@ -28,10 +28,10 @@ With --json: an object with secret, arn, pausedUntil, pausedUntilBefore, reason.
 }
 
 func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
-	if err := procedure.CheckPause(time.Duration(o.For)); err != nil {
+	if err := operations.CheckPause(time.Duration(o.For)); err != nil {
 		return &usageError{fmt.Errorf("--for: %w", err)}
 	}
-	if err := procedure.CheckReason(o.Reason); err != nil {
+	if err := operations.CheckReason(o.Reason); err != nil {
 		return &usageError{fmt.Errorf("--reason: %w", err)}
 	}
 	d, closeDesk, err := openDesk(ctx, c, true, true)

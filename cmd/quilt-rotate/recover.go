@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -29,7 +29,7 @@ func (o *recoverCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	defer d.close()
-	done, err := d.Recover(ctx, procedure.Recovery{Secret: d.secret, Registry: d.registry, NewOwner: o.NewOwner, Replace: o.Replace, LogIn: o.logIn(c)})
+	done, err := d.Recover(ctx, operations.Recovery{Secret: d.secret, Registry: d.registry, NewOwner: o.NewOwner, Replace: o.Replace, LogIn: o.logIn(c)})
 	d.close()
 	return printKeyIn(c, o.jsonOption, done, err)
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"quilt-rotate/internal/care"
-	"quilt-rotate/internal/procedure"
-	"quilt-rotate/internal/signin"
+	"quilt-rotate/internal/cli/login"
+	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -61,14 +61,14 @@ func (o *retireCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return err
 }
 
-func (o *retireCommand) options(ctx context.Context, c *terminal.Console, s *care.Secret) (procedure.RetireOptions, error) {
-	options := procedure.RetireOptions{Force: o.Force, Wait: o.Wait}
+func (o *retireCommand) options(ctx context.Context, c *terminal.Console, s *managed.Secret) (operations.RetireOptions, error) {
+	options := operations.RetireOptions{Force: o.Force, Wait: o.Wait}
 	var err error
 	if options.Registry, err = o.ofSecret(ctx, s); err != nil {
 		return options, err
 	}
 	if o.Login || o.User != "" {
-		options.Person, _, err = signin.LogIn(ctx, c, options.Registry, signin.Way{User: o.User})
+		options.Person, _, err = login.LogIn(ctx, c, options.Registry, login.Way{User: o.User})
 	}
 	return options, err
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"quilt-rotate/internal/care"
-	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/wording"
@@ -41,7 +41,7 @@ func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	s.RevokeFunction = o.RevokeFunction
-	revoked, err := d.Revoke(ctx, s, procedure.RevokeOptions{
+	revoked, err := d.Revoke(ctx, s, operations.RevokeOptions{
 		DryRun: o.DryRun, Ask: !o.DryRun && !o.Yes && c.Interactive(),
 		Show: func(plan revocation.Result) {
 			if !o.JSON || !o.DryRun {
@@ -61,7 +61,7 @@ func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return o.print(c, s, revoked)
 }
 
-func (o *revokeCommand) print(c *terminal.Console, s *care.Secret, r procedure.Revoked) error {
+func (o *revokeCommand) print(c *terminal.Console, s *managed.Secret, r operations.Revoked) error {
 	if !r.Planned { // else it was shown
 		for _, line := range sweptLines(r.Result, time.Now()) {
 			fmt.Fprintln(c.Out, strings.Join(fitting(line, c.Watched(), c.Width()), "\n"))

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -29,7 +29,7 @@ func (o *rollbackCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	defer d.close()
-	done, err := d.Rollback(ctx, d.secret, procedure.RollbackOptions{Registry: d.registry, To: o.To, NewOwner: o.NewOwner})
+	done, err := d.Rollback(ctx, d.secret, operations.RollbackOptions{Registry: d.registry, To: o.To, NewOwner: o.NewOwner})
 	d.close()
 	if o.JSON && done.Secret != "" { // also where it failed: what was moved is told
 		if jsonErr := c.JSON(done); jsonErr != nil {
@@ -44,7 +44,7 @@ func (o *rollbackCommand) Run(ctx context.Context, c *terminal.Console) error {
 }
 
 // printRollback says what follows for the key that was current.
-func printRollback(c *terminal.Console, done procedure.RolledBack) {
+func printRollback(c *terminal.Console, done operations.RolledBack) {
 	if done.Replaced != "" && done.Replaced != done.Key.Fingerprint {
 		c.Note("the key " + done.Replaced + " is superseded: it is revoked after its grace period")
 	}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/commandline"
-	"quilt-rotate/internal/procedure"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -36,7 +36,7 @@ func (o *rotateCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	rotated, err := d.Rotate(ctx, s, procedure.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)})
+	rotated, err := d.Rotate(ctx, s, operations.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)})
 	closeDesk()
 	if o.JSON && rotated.VersionID != "" {
 		if jsonErr := c.JSON(rotated); jsonErr != nil {

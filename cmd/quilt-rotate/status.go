@@ -9,11 +9,11 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/settings"
-	"quilt-rotate/internal/status"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -65,7 +65,7 @@ func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {
 			return &usageError{fmt.Errorf("--watch takes its interval after an equals sign: --watch=%s", name)}
 		}
 	}
-	aws, err := cloud.Open(ctx)
+	aws, err := awsclient.Open(ctx)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return nil
 }
 
-func (o *statusCommand) look(ctx context.Context, aws *cloud.Cloud) ([]status.Status, error) {
+func (o *statusCommand) look(ctx context.Context, aws *awsclient.Cloud) ([]status.Status, error) {
 	var names []string
 	for _, name := range o.Secrets {
 		names = append(names, string(name))
@@ -106,7 +106,7 @@ func (o *statusCommand) look(ctx context.Context, aws *cloud.Cloud) ([]status.St
 	return status.All(ctx, aws, o.RevokeFunction, names)
 }
 
-func (o *statusCommand) print(c *terminal.Console, aws *cloud.Cloud, list []status.Status) {
+func (o *statusCommand) print(c *terminal.Console, aws *awsclient.Cloud, list []status.Status) {
 	if len(list) == 0 {
 		fmt.Fprintln(c.Out, "no secret is in care in "+aws.Region)
 		fmt.Fprintln(c.Err, "one comes into care by a stack (infra/README.md), or by: quilt-rotate adopt SECRET")
@@ -140,7 +140,7 @@ func watch(ctx context.Context, c *terminal.Console, every time.Duration, look f
 		case err != nil && len(seen) == 0:
 			return err
 		case err != nil: // the next look may come through
-			err = cloud.Explain(err)
+			err = awsclient.Explain(err)
 			live.Print(stamped(time.Now(), "", []string{err.Error(), hint.Of(err)}), nil)
 		case live.Watched():
 			mu.Lock()

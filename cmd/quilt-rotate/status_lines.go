@@ -7,9 +7,9 @@ import (
 
 	"charm.land/lipgloss/v2"
 
+	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/revocation"
-	"quilt-rotate/internal/status"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/wording"
 )

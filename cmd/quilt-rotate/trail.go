@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"time"
 
-	"quilt-rotate/internal/cloud"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/trail/runner"
+	"quilt-rotate/internal/cli/trail/show"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/trail"
-	"quilt-rotate/internal/trail/runner"
-	"quilt-rotate/internal/trail/show"
 )
 
 type trailCommand struct {
@@ -87,7 +87,7 @@ func (o *trailCommand) kind() trail.Kind {
 
 // ask runs the query. Ctrl-C stops it at Athena.
 func (o *trailCommand) ask(ctx context.Context, c *terminal.Console, sql string) (*trail.Answer, error) {
-	aws, err := cloud.Open(ctx)
+	aws, err := awsclient.Open(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"quilt-rotate/internal/care"
-	"quilt-rotate/internal/cloud"
-	"quilt-rotate/internal/procedure"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -39,10 +39,10 @@ func (o *unstickCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	registry, err := o.ofSecret(ctx, s)
 	if err != nil {
-		d.Tell.Tell(terminal.Warned, "the registry is not known, so the key is not tried", cloud.Explain(err).Error())
+		d.Tell.Tell(terminal.Warned, "the registry is not known, so the key is not tried", awsclient.Explain(err).Error())
 		registry = nil
 	}
-	unstuck, err := d.Unstick(ctx, s, procedure.UnstickOptions{Registry: registry, Now: o.Now})
+	unstuck, err := d.Unstick(ctx, s, operations.UnstickOptions{Registry: registry, Now: o.Now})
 	closeDesk()
 	if o.JSON {
 		if jsonErr := c.JSON(unstuck); jsonErr != nil {
@@ -55,7 +55,7 @@ func (o *unstickCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return o.print(c, s, unstuck)
 }
 
-func (o *unstickCommand) print(c *terminal.Console, s *care.Secret, u procedure.Unstuck) error {
+func (o *unstickCommand) print(c *terminal.Console, s *managed.Secret, u operations.Unstuck) error {
 	switch {
 	case u.VersionID == "":
 		return c.Tell(terminal.Done, "no rotation of "+s.Name+" is stuck", "")

@@ -1,0 +1,170 @@
+package audit_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"quilt-rotate/internal/cli/audit"
+	"quilt-rotate/internal/quilt"
+)
+
+// complete are options under which everything is judged, and nothing is managed.
+func complete() audit.Options {
+	return audit.Options{Now: now, Registry: "registry.example.com", AskedBy: "admin@example.com", Held: audit.Held{"key-1": "prod/ci"}, HeldComplete: true}
+}
+
+func TestFindingsOfAKey(t *testing.T) {
+	// Protects the judgement itself, at both sides of every threshold.
+	other := key(func(k *quilt.APIKey) { k.ID, k.Name = "key-2", "other-dev-2026" }) // its use shows that use is recorded
+	second := time.Second.Hours() / 24
+	for name, c := range map[string]struct {
+		change func(*quilt.APIKey)
+		want   string
+	}{
+		"nothing to find":                {nil, ""},
+		"expired by its status":          {func(k *quilt.APIKey) { k.Status = quilt.Expired }, "expired"},
+		"expired by its date":            {func(k *quilt.APIKey) { k.ExpiresAt = now }, "expired"},
+		"expired, and no more than that": {func(k *quilt.APIKey) { k.ExpiresAt, k.LastUsedAt, k.Name, k.ID = ago(1), nil, "x", "y" }, "expired"},
+		"expires this second":            {func(k *quilt.APIKey) { k.ExpiresAt = in(second) }, "expiring"},
+		"expires in 14 days":             {func(k *quilt.APIKey) { k.ExpiresAt = in(14) }, "expiring"},
+		"expires after 14 days":          {func(k *quilt.APIKey) { k.ExpiresAt = in(14 + second) }, ""},
+		"used 90 days ago":               {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(200), used(90) }, ""},
+		"used over 90 days ago":          {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(200), used(90+second) }, "unused"},
+		"used in the future":             {func(k *quilt.APIKey) { k.LastUsedAt = used(-1) }, ""},
+		"new, never used":                {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(0), nil }, ""},
+		"a day old, never used":          {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(1), nil }, "never-used"},
+		"90 days old, never used":        {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(90), nil }, "never-used"},
+		"over 90 days old, never used":   {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(90+second), nil }, "unused never-used"},
+		"in no secret":                   {func(k *quilt.APIKey) { k.ID = "key-9" }, "unmanaged"},
+		"a name of its own":              {func(k *quilt.APIKey) { k.Name = "laptop" }, "name"},
+		"a status that nobody knows":     {func(k *quilt.APIKey) { k.Status, k.Name = "SUSPENDED", "laptop" }, "name"},
+		"everything": {func(k *quilt.APIKey) {
+			k.ID, k.Name, k.CreatedAt, k.ExpiresAt, k.LastUsedAt = "key-9", "laptop", ago(91), in(1), nil
+		}, "expiring unused never-used unmanaged name"},
+	} {
+		o := complete()
+		o.Held["key-2"] = "dev/other"
+		r := audit.New([]quilt.APIKey{key(c.change), other}, o)
+		for _, k := range r.Keys {
+			if k.ID == "key-2" {
+				continue
+			}
+			var got []string
+			for _, f := range k.Findings {
+				got = append(got, string(f))
+			}
+			if strings.Join(got, " ") != c.want {
+				t.Errorf("%s: found %q, want %q", name, got, c.want)
+			}
+		}
+	}
+}
+
+func TestThresholdsAreTheCallers(t *testing.T) {
+	// Protects --unused and --expiring: other numbers of days judge otherwise.
+	o := complete()
+	o.UnusedDays, o.ExpiringDays = 2, 100
+	r := audit.New([]quilt.APIKey{key(func(k *quilt.APIKey) { k.LastUsedAt = used(3) })}, o)
+	if got := r.Fails(audit.Findings()); !slices.Equal(got, []audit.Finding{audit.Expiring, audit.Unused}) {
+		t.Errorf("found %q, want expiring and unused", got)
+	}
+}
+
+func TestWithoutAnyDateOfLastUseNothingIsCalledUnused(t *testing.T) {
+	// Protects living keys of a registry that does not record use: they are not called unused, and every format says that nobody knows.
+	old := key(func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(300), nil })
+	r := audit.New([]quilt.APIKey{old, old}, complete())
+	if want := []audit.Finding{audit.Unused, audit.NeverUsed}; !slices.Equal(r.Unjudged, want) {
+		t.Errorf("%q are not judged, want %q", r.Unjudged, want)
+	}
+	if got := r.Fails(audit.Findings()); got != nil {
+		t.Errorf("found %q, want nothing", got)
+	}
+	for _, f := range formats {
+		if f.name == "csv" { // has rows only
+			continue
+		}
+		if !strings.Contains(written(t, r, f.write), "no key has a date of last use") {
+			t.Errorf("%s does not say that last use is not known", f.name)
+		}
+	}
+	if r := audit.New(nil, complete()); r.Unjudged != nil {
+		t.Errorf("where there is no key, %q are not judged", r.Unjudged)
+	}
+}
+
+func TestWithoutAllSecretsNothingIsCalledUnmanaged(t *testing.T) {
+	// Protects keys in secrets that the caller may not read: absence from an incomplete list is no finding.
+	o := complete()
+	o.HeldComplete = false
+	r := audit.New([]quilt.APIKey{key(func(k *quilt.APIKey) { k.ID = "key-9" }), key(nil)}, o)
+	if !slices.Equal(r.Unjudged, []audit.Finding{audit.Unmanaged}) || r.Fails(audit.Findings()) != nil {
+		t.Errorf("%q are not judged, %q is found; want unmanaged not judged and nothing found", r.Unjudged, r.Fails(audit.Findings()))
+	}
+	if !slices.ContainsFunc(r.Keys, func(k audit.Key) bool { return k.Secret == "prod/ci" }) {
+		t.Error("a secret that is known to hold a key is not shown")
+	}
+	if !strings.Contains(written(t, r, audit.Report.WriteJSON), `"unmanaged": null`) {
+		t.Error("the JSON does not tell what was not judged from what was not found")
+	}
+}
+
+func TestFailsTellsWhatWasAskedFor(t *testing.T) {
+	// Protects --fail-on: it fails on what is found and asked for, in one order, and on nothing else.
+	r := audit.New(sample())
+	for _, c := range []struct{ on, want []audit.Finding }{
+		{nil, nil},
+		{[]audit.Finding{audit.Name, audit.Expired}, []audit.Finding{audit.Expired, audit.Name}},
+		{audit.Findings(), audit.Findings()},
+	} {
+		if got := r.Fails(c.on); !slices.Equal(got, c.want) {
+			t.Errorf("on %q it fails for %q, want %q", c.on, got, c.want)
+		}
+	}
+	if got := audit.New([]quilt.APIKey{key(nil)}, complete()).Fails(audit.Findings()); got != nil {
+		t.Errorf("a key without findings fails for %q", got)
+	}
+}
+
+func TestTotalsAddUp(t *testing.T) {
+	// Protects the numbers on top: each is what counting the rows gives.
+	r := audit.New(many(997))
+	sum := map[string]int{}
+	for _, k := range r.Keys {
+		sum["status "+string(k.Status)]++
+		sum["owner "+k.Owner]++
+		for _, f := range k.Findings {
+			sum["finding "+string(f)]++
+		}
+	}
+	got := map[string]int{}
+	for _, s := range r.Statuses {
+		got["status "+string(s.Status)] = s.Keys
+	}
+	for _, o := range r.Owners {
+		got["owner "+o.Owner] = o.Keys
+	}
+	for _, f := range r.Totals {
+		got["finding "+string(f.Finding)] = f.Keys
+	}
+	for what, n := range sum {
+		if got[what] != n {
+			t.Errorf("%s: total %d, counted %d", what, got[what], n)
+		}
+	}
+	if len(got) != len(sum) {
+		t.Errorf("%d totals, %d things to count", len(got), len(sum))
+	}
+}
+
+func TestInputIsLeftAlone(t *testing.T) {
+	// Protects the caller's list, which it goes on using: neither order nor dates change.
+	keys, o := sample()
+	before := slices.Clone(keys)
+	audit.New(keys, o)
+	if !slices.Equal(keys, before) {
+		t.Error("the list of keys was changed")
+	}
+}

@@ -1,0 +1,39 @@
+package audit_test
+
+import (
+	"fmt"
+	"io"
+	"testing"
+
+	"quilt-rotate/internal/cli/audit"
+)
+
+// formats are all ways of writing a report.
+var formats = []struct {
+	name  string
+	write func(audit.Report, io.Writer) error
+}{
+	{"table", func(r audit.Report, w io.Writer) error {
+		return r.WriteTable(w, audit.TableOptions{Width: 80, Colour: true})
+	}},
+	{"table-pipe", func(r audit.Report, w io.Writer) error { return r.WriteTable(w, audit.TableOptions{}) }},
+	{"json", audit.Report.WriteJSON},
+	{"csv", audit.Report.WriteCSV},
+	{"html", audit.Report.WriteHTML},
+}
+
+// BenchmarkReport compares a small registry with a large one: judged and written.
+func BenchmarkReport(b *testing.B) {
+	for _, n := range []int{10, 10_000} {
+		keys, options := many(n)
+		for _, f := range formats {
+			b.Run(fmt.Sprintf("%s/%d", f.name, n), func(b *testing.B) {
+				for b.Loop() {
+					if err := f.write(audit.New(keys, options), io.Discard); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}

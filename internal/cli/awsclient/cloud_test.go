@@ -1,0 +1,186 @@
+package awsclient_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/smithy-go"
+	"github.com/google/uuid"
+
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awslambda"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/settings"
+)
+
+// open starts a sandbox, and gives its AWS as a person's command sees it.
+func open(t *testing.T) (*sandbox.Sandbox, *awsclient.Cloud) {
+	t.Helper()
+	box, err := sandbox.Start(sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = box.Close() })
+	return box, awsclient.New(aws.Config{
+		Region: sandbox.Region, BaseEndpoint: &box.AWSURL, RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider(sandbox.AccessKeyID, sandbox.SecretAccessKey, ""),
+	})
+}
+
+type handler func(payload []byte) ([]byte, error)
+
+func (h handler) Invoke(_ context.Context, payload []byte) ([]byte, error) { return h(payload) }
+
+func TestOnlySecretsInCareAreListed(t *testing.T) {
+	// Protects other teams' secrets, in a list that `doctor` and `audit` go through: one of our tags makes a secret ours, and nothing else does.
+	box, c := open(t)
+	for name, tags := range map[string]map[string]string{
+		"ours/b": {settings.TagGrace: "24h"}, "ours/a": {settings.TagOwner: "a@example.com", "team": "x"}, "theirs": {"team": "quilt-rotate:"}, "untagged": nil, "near": {"quilt-rotated": "yes"},
+	} {
+		in := &secretsmanager.CreateSecretInput{Name: &name, SecretString: aws.String("{}")}
+		for k, v := range tags {
+			in.Tags = append(in.Tags, types.Tag{Key: &k, Value: &v})
+		}
+		if _, err := box.CreateSecret(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listed, err := c.Managed(t.Context())
+	if err != nil || len(listed) != 2 || listed[0].Name != "ours/a" || listed[1].Name != "ours/b" || listed[0].Tags["team"] != "x" {
+		t.Errorf("listed %+v, %v", listed, err)
+	}
+}
+
+func TestCreatingASecretTwiceWithOneTokenMakesOne(t *testing.T) {
+	// Protects from a lost answer: the same call again is the same secret, and another value under its name is refused as there already.
+	_, c := open(t)
+	token := uuid.NewString()
+	n := awsclient.NewSecret{Name: "prod/new", Value: redact.New("{}"), Tags: map[string]string{settings.TagGrace: "24h"}}
+	first, err := c.CreateSecret(t.Context(), n, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := c.CreateSecret(t.Context(), n, token); err != nil || again != first {
+		t.Errorf("the same call again gave %q, %v", again, err)
+	}
+	if _, err := c.CreateSecret(t.Context(), n, uuid.NewString()); !awsclient.Exists(err) {
+		t.Errorf("a second secret of the name: %v", err)
+	}
+}
+
+func TestAFunctionAsItIsDeployed(t *testing.T) {
+	// Protects what the command concludes from a function: its environment, its tags, its log group, who may call it.
+	box, c := open(t)
+	_, err := box.Lambda.Add(awslambda.Config{
+		Name: "rotate", Timeout: 30 * time.Second, MemoryMB: 256, Environment: map[string]string{settings.EnvRegistryURL: "https://registry.example.com"},
+		Tags: map[string]string{settings.TagRevokeFunction: "revoke"}, Handler: handler(func([]byte) ([]byte, error) { return []byte("null"), nil }),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := c.Function(t.Context(), "rotate")
+	if err != nil || f.Timeout != 30*time.Second || f.MemoryMB != 256 || f.State != "Active" || f.LogGroup != "/aws/lambda/rotate" || f.Reserved != nil ||
+		f.Environment[settings.EnvRegistryURL] != "https://registry.example.com" || f.Tags[settings.TagRevokeFunction] != "revoke" {
+		t.Errorf("the function is %+v, %v", f, err)
+	}
+	if permissions, err := c.Permissions(t.Context(), "rotate"); err != nil || len(permissions) != 0 {
+		t.Errorf("a function without a policy has the permissions %+v, %v", permissions, err)
+	}
+	if _, err := c.Function(t.Context(), "nowhere"); !awsclient.NotFound(err) {
+		t.Errorf("a function that is not there: %v", err)
+	}
+}
+
+func TestAFunctionThatFails(t *testing.T) {
+	// Protects who reads why a sweep failed: the type by which alarms and runbook know the error, and its sentence; and that it is sent once.
+	box, c := open(t)
+	calls := 0
+	_, err := box.Lambda.Add(awslambda.Config{Name: "revoke", Timeout: time.Second, Handler: handler(func(payload []byte) ([]byte, error) {
+		calls++
+		if string(payload) == `{"ok":true}` {
+			return []byte(`{"outcome":"swept"}`), nil
+		}
+		return nil, errors.New("the sweep broke over qk_0123456789abcdefghijkl")
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := c.Invoke(t.Context(), "revoke", map[string]bool{"ok": true}); err != nil || string(answer) != `{"outcome":"swept"}` {
+		t.Errorf("got %s, %v", answer, err)
+	}
+	_, err = c.Invoke(t.Context(), "revoke", map[string]bool{"ok": false})
+	failed, ok := errors.AsType[*awsclient.FunctionError](err)
+	if !ok || failed.Type != "errorString" || !strings.HasPrefix(failed.Message, "the sweep broke over ") || strings.Contains(failed.Message, "0123456789") {
+		t.Errorf("got %v", err)
+	}
+	if calls != 2 {
+		t.Errorf("the function ran %d times, want 2", calls)
+	}
+	if text := hint.Of(awsclient.Explain(err)); !strings.Contains(text, "docs/runbook") || !strings.Contains(text, "errorString") {
+		t.Errorf("the hint is %q", text)
+	}
+}
+
+func TestARotationThatIsNotComplete(t *testing.T) {
+	// Protects who rotates while another rotation is stuck: it is told by what it is, whatever the service's words and its apostrophe.
+	box, c := open(t)
+	for _, message := range []string{"A previous rotation isn't complete. That rotation will be reattempted.", "A previous rotation isn’t complete. That rotation will be reattempted."} {
+		box.Hooks.Set(sandboxtest.AWSError(400, "InvalidRequestException", message))
+		if _, err := c.Rotate(t.Context(), "prod/a", uuid.NewString()); !errors.Is(err, awsclient.ErrRotationUnderWay) {
+			t.Errorf("%s: %v", message, err)
+		}
+	}
+	box.Hooks.Set(sandboxtest.AWSError(400, "InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion."))
+	if _, err := c.Rotate(t.Context(), "prod/a", uuid.NewString()); err == nil || errors.Is(err, awsclient.ErrRotationUnderWay) {
+		t.Errorf("another refusal: %v", err)
+	}
+}
+
+func TestWhatAWSRefusesIsExplained(t *testing.T) {
+	// Protects people at a keyboard: credentials that are over, unknown, or not allowed are told from each other, with what to do next.
+	_, c := open(t)
+	for code, want := range map[string][2]string{
+		"ExpiredTokenException":       {"the AWS credentials have expired", "aws sso login"},
+		"UnrecognizedClientException": {"AWS does not know the credentials", "aws sso login"},
+		"AccessDeniedException":       {"the AWS credentials may not do this: ", "AWS_PROFILE"},
+	} {
+		err := awsclient.Explain(fmt.Errorf("look at it: %w", &smithy.GenericAPIError{Code: code, Message: "no"}))
+		if !strings.HasPrefix(err.Error(), want[0]) || !strings.Contains(hint.Of(err), want[1]) {
+			t.Errorf("%s is told as %q, %q", code, err, hint.Of(err))
+		}
+	}
+	_, err := c.Vault.Describe(t.Context(), "prod/nothing")
+	if err = awsclient.Explain(err); err.Error() != "there is no secret prod/nothing in this account and region" || !strings.Contains(hint.Of(err), "AWS_REGION") {
+		t.Errorf("a secret that is not there: %q, %q", err, hint.Of(err))
+	}
+	if own := errors.New("something else"); awsclient.Explain(own) != own || awsclient.Explain(nil) != nil {
+		t.Error("what is not AWS's is changed")
+	}
+}
+
+func TestNoCredentialsAndNoRegion(t *testing.T) {
+	// Protects the very first try on a new machine: what is missing is said at once, before anything is sent.
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	if _, err := awsclient.Open(t.Context()); err == nil || err.Error() != "no AWS region is set" || !strings.Contains(hint.Of(err), "AWS_REGION") {
+		t.Errorf("without a region: %v", err)
+	}
+	t.Setenv("AWS_REGION", "us-east-1")
+	if _, err := awsclient.Open(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "no AWS credentials were found") || hint.Of(err) == "" {
+		t.Errorf("without credentials: %v", err)
+	}
+}

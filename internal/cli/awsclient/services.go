@@ -1,0 +1,27 @@
+package awsclient
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+
+	"quilt-rotate/internal/settings"
+)
+
+// Redeploy asks ECS to replace the tasks of a service, so that they fetch the key anew. It is safe to ask twice: the second deployment replaces the first.
+func (c *Cloud) Redeploy(ctx context.Context, s settings.Service) error {
+	_, err := c.services.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &s.Cluster, Service: &s.Service, ForceNewDeployment: true})
+	return wrap(fmt.Sprintf("redeploy the service %s/%s", s.Cluster, s.Service), err)
+}
+
+// AwaitStable waits until a service has one deployment, with all its tasks; the old tasks are gone then.
+func (c *Cloud) AwaitStable(ctx context.Context, s settings.Service, atMost time.Duration) error {
+	waiter := ecs.NewServicesStableWaiter(c.services, func(o *ecs.ServicesStableWaiterOptions) { o.MinDelay, o.MaxDelay = time.Second, 10*time.Second })
+	err := waiter.Wait(ctx, &ecs.DescribeServicesInput{Cluster: &s.Cluster, Services: []string{s.Service}}, atMost)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return wrap(fmt.Sprintf("wait until the service %s/%s is stable", s.Cluster, s.Service), err)
+}

@@ -1,0 +1,133 @@
+// Package doctor looks for everything that can be wrong with secrets in care before it hurts: the account, the registries, and each secret with the
+// functions that serve it.
+//
+// The checks are tables (accountChecks, registryChecks, secretChecks): what each needs, what it looks at, and the fix that it names. It relies on packages
+// care and cloud for AWS and on package quilt for the registry. It writes nothing but one probe key at a time, which it revokes (probe.go); keys are
+// compared in memory, and none is shown.
+package doctor
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/quilt"
+)
+
+// Options say what to look at.
+type Options struct {
+	Secrets        []string // names or ARNs; none: all that are in care
+	RevokeFunction string   // that sweeps; "": the rotate function's tag names it
+	Registry       string   // URL that the functions must use; "": theirs is taken
+	Catalog        string   // URL of the catalog, whose config.json tells the registry and the platform's version; or ""
+	Elsewhere      string   // URL of the registry of secrets for which nothing is deployed, where neither of those names it; or ""
+	Client         quilt.Options
+	NoProbe        bool // make no key
+}
+
+// Group is what was found about one thing.
+type Group struct {
+	Subject string // name of the secret, host of the registry, URL of the catalog, or Account
+	Results []Result
+}
+
+// Account is the subject of what all secrets share.
+const Account = "AWS account"
+
+// visit is one run of all checks.
+type visit struct {
+	Options
+	cloud *awsclient.Cloud
+
+	given      string // the registry that Registry or Catalog names; "" for none
+	catalog    *quilt.Catalog
+	registries map[string]*registry // by URL
+	holdings   []managed.Holding
+	unread     []managed.Unread
+	unheld     error         // why there are no holdings
+	probing    chan struct{} // held by whoever has a probe key
+	keyWait    time.Duration
+}
+
+// secretsAtOnce bounds how many secrets are looked at together.
+const secretsAtOnce = 4
+
+// Run looks at everything, and reports group by group, in the order account, registries, secrets. It fails where it was interrupted; what is wrong is
+// a result, and no error.
+func Run(ctx context.Context, c *awsclient.Cloud, o Options, report func(Group)) error {
+	v := &visit{Options: o, cloud: c, given: o.Registry, registries: map[string]*registry{}, probing: make(chan struct{}, 1), keyWait: defaultKeyWait}
+	tell := func(subject string, results []Result) {
+		if ctx.Err() == nil {
+			report(Group{subject, results})
+		}
+	}
+	a := &account{visit: v}
+	tell(Account, examine(ctx, accountChecks, a))
+	if o.Catalog != "" {
+		tell(o.Catalog, examine(ctx, catalogChecks, v))
+	}
+	patients := v.admit(ctx, a.secrets)
+	for _, r := range v.registriesOf(patients) {
+		tell(r.host, examine(ctx, registryChecks, r))
+	}
+	if ctx.Err() != nil {
+		return hint.With(ctx.Err(), "nothing was changed")
+	}
+	return v.treat(ctx, patients, report)
+}
+
+// admit describes the secrets and their functions.
+func (v *visit) admit(ctx context.Context, names []string) []*patient {
+	patients := make([]*patient, len(names))
+	var group errgroup.Group
+	group.SetLimit(secretsAtOnce)
+	for i, name := range names {
+		patients[i] = &patient{visit: v, name: name}
+		group.Go(func() error {
+			patients[i].open(ctx)
+			return nil
+		})
+	}
+	_ = group.Wait() // none fails: the patient has what did
+	return patients
+}
+
+// treat looks at the secrets, some at once, and reports each as soon as those before it are reported.
+func (v *visit) treat(ctx context.Context, patients []*patient, report func(Group)) error {
+	done := make([]chan []Result, len(patients))
+	var group errgroup.Group
+	group.SetLimit(secretsAtOnce)
+	for i := range patients {
+		done[i] = make(chan []Result, 1)
+	}
+	go func() {
+		for i, p := range patients {
+			group.Go(func() error {
+				done[i] <- examine(ctx, secretChecks, p)
+				return nil
+			})
+		}
+	}()
+	var left []string
+	for i, p := range patients {
+		results := <-done[i]
+		if p.left != "" {
+			left = append(left, p.left)
+		}
+		if ctx.Err() == nil {
+			report(Group{p.name, results})
+		}
+	}
+	switch {
+	case ctx.Err() == nil:
+		return nil
+	case len(left) > 0:
+		return hint.With(ctx.Err(), slices.Max(left))
+	}
+	return hint.With(ctx.Err(), "nothing was left behind: no probe key is there any more")
+}

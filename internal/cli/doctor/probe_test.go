@@ -1,0 +1,150 @@
+package doctor
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/quiltregistry"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/vault"
+)
+
+// newPatient is one whose current key has logged in at the sandbox's registry.
+func newPatient(t *testing.T, box *sandbox.Sandbox) *patient {
+	t.Helper()
+	client, err := quilt.NewClient(box.RegistryURL, quilt.Options{MaxAttempts: 1, Transport: &http.Transport{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, secret := box.Registry.MintKey(sandbox.UserEmail, "first-prod-2026q4", 90)
+	key, err := apikey.Parse(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &patient{
+		visit:   &visit{registries: map[string]*registry{"r": {client: client}}, probing: make(chan struct{}, 1), keyWait: 2 * time.Second},
+		name:    "prod/pipeline",
+		secret:  &managed.Secret{Secret: vault.Secret{ARN: "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/pipeline-AbCdEf", Name: "prod/pipeline", Now: time.Now()}},
+		url:     "r",
+		session: client.WithKey(key),
+		me:      quilt.Identity{Email: sandbox.UserEmail},
+	}
+	return p
+}
+
+func startSandbox(t *testing.T) *sandbox.Sandbox {
+	t.Helper()
+	box, err := sandbox.Start(sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = box.Close() })
+	return box
+}
+
+func probes(box *sandbox.Sandbox) int {
+	n := 0
+	for _, k := range box.Registry.Keys() {
+		if strings.HasPrefix(k.Name, probeLabel) {
+			n++
+		}
+	}
+	return n
+}
+
+func forbidden(c *wire.Call, _ func()) {
+	c.Respond(http.StatusForbidden, `{"message":"No."}`, "Content-Type", "application/json")
+}
+
+func lostAnswer(c *wire.Call, next func()) { next(); c.Cut() }
+
+func TestNoProbeKeyIsLeftBehind(t *testing.T) {
+	// Protects promise 3 from the one thing that doctor makes: whatever goes wrong around the probe key, it is revoked, or it is said where it is.
+	for name, c := range map[string]struct {
+		hook     wire.Hook
+		switches func(*quiltregistry.Switches)
+		status   Status
+		refused  bool
+		left     int
+	}{
+		"nothing goes wrong":                   {status: OK},
+		"a new key takes a moment":             {switches: func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 2 }, status: OK},
+		"a revoked key takes a moment":         {switches: func(s *quiltregistry.Switches) { s.RevokeLingers = 1 }, status: OK},
+		"a new key never logs in":              {switches: func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 1000 }, status: Failed},
+		"the list omits it":                    {switches: func(s *quiltregistry.Switches) { s.ListOmits = omitProbes }, status: Failed},
+		"the answer of the creation is lost":   {hook: sandboxtest.On(lostAnswer, "apiKeyCreate"), status: Failed},
+		"the answer of the revoke is lost":     {hook: sandboxtest.On(lostAnswer, "apiKeyRevoke"), status: OK},
+		"the key may not make keys":            {hook: sandboxtest.On(forbidden, "apiKeyCreate"), refused: true},
+		"the key may not list keys":            {hook: sandboxtest.On(forbidden, "apiKeysList"), refused: true},
+		"the list is refused once there is it": {hook: sandboxtest.On(sandboxtest.Nth(1, forbidden), "apiKeysList"), refused: true},
+		"the key may make, and not revoke":     {hook: sandboxtest.On(forbidden, "apiKeyRevoke"), status: Failed, left: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			box := startSandbox(t)
+			p := newPatient(t, box)
+			if c.switches != nil {
+				box.Registry.SetSwitches(c.switches)
+			}
+			if c.hook != nil {
+				box.Hooks.Set(c.hook)
+			}
+			f, refusal := p.probe(t.Context(), p.session)
+			if (refusal != nil) != c.refused || !c.refused && f.status != c.status {
+				t.Errorf("it found %+v, and the refusal %v; want %q", f, refusal, c.status)
+			}
+			if n := probes(box); n != c.left {
+				t.Errorf("%d probe keys are left, want %d", n, c.left)
+			}
+			if (p.left != "") != (c.left > 0) {
+				t.Errorf("it says %q of what is left", p.left)
+			}
+		})
+	}
+}
+
+func omitProbes(k quiltregistry.APIKey) bool { return strings.HasPrefix(k.Name, probeLabel) }
+
+func TestTheIssuerRevokesWhatTheKeyMayNot(t *testing.T) {
+	// Protects promise 3 where the registry lets keys make keys, and not revoke them: the issuer clears up.
+	box := startSandbox(t)
+	p := newPatient(t, box)
+	issuer, err := p.registries["r"].client.LoginPassword(t.Context(), sandbox.UserName, quilt.NewPassword(sandbox.UserPassword))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.issuer = issuer
+	box.Hooks.Set(sandboxtest.On(sandboxtest.Nth(0, forbidden), "apiKeyRevoke"))
+	if f, refusal := p.probe(t.Context(), p.session); f.status != OK || refusal != nil {
+		t.Errorf("it found %+v, %v", f, refusal)
+	}
+	if n := probes(box); n != 0 {
+		t.Errorf("%d probe keys are left", n)
+	}
+}
+
+func TestNoSecondProbeKey(t *testing.T) {
+	// Protects the bound of one: while a probe key of a crashed run is there, no other is made, and after an interruption none is begun.
+	box := startSandbox(t)
+	p := newPatient(t, box)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if f, _ := p.probe(ended, p.session); f.status != Skipped {
+		t.Errorf("after an interruption it found %+v", f)
+	}
+	box.Registry.MintKey(sandbox.UserEmail, apikey.Name(probeLabel, time.Now(), p.secret.ARN), probeDays)
+	if f, _ := p.probe(t.Context(), p.session); f.status != Warning {
+		t.Errorf("beside a probe key it found %+v", f)
+	}
+	if n := probes(box); n != 1 {
+		t.Errorf("there are %d probe keys, want the one", n)
+	}
+}

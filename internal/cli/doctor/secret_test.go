@@ -1,0 +1,126 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// healthy is a secret about which the checks that ask nobody find nothing.
+func healthy() *patient {
+	p := &patient{visit: &visit{}, name: "prod/pipeline", secret: &managed.Secret{Secret: vault.Secret{
+		ARN: "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/pipeline-AbCdEf", Name: "prod/pipeline", Now: now,
+		Rotation: vault.Rotation{Enabled: true, Function: "arn:function", Next: now.AddDate(0, 0, 30), Rules: vault.RotationRules{Schedule: "rate(30 days)", Window: "4h"}},
+		Tags:     map[string]string{settings.TagGrace: "24h"},
+		Versions: map[string]vault.Version{"v1": vault.NewVersion("v1", []string{vault.Current, "quilt-key:key-1"})},
+	}}}
+	p.rotation = settings.Rotation{ExpiresInDays: 90}
+	p.sweeping = &settings.Revocation{Grace: 24 * time.Hour, Quiet: 25 * time.Hour}
+	p.key = quilt.APIKey{ID: "key-1", ExpiresAt: now.AddDate(0, 0, 90), RegistryTime: now}
+	return p
+}
+
+func labelled(n int) vault.Version {
+	stages := []string{vault.Current}
+	for i := 1; i < n; i++ {
+		stages = append(stages, fmt.Sprintf("quilt-key:key-%d", i))
+	}
+	return vault.NewVersion("v1", stages)
+}
+
+func TestFindings(t *testing.T) {
+	// Protects who trusts a ✓: each thing that can be wrong with the deployment is found, and told from what is well.
+	for name, c := range map[string]struct {
+		look   func(*patient, context.Context) finding
+		change func(*patient)
+		status Status
+		detail string
+	}{
+		"labels":                     {(*patient).labels, nil, OK, "2 of 20"},
+		"fourteen labels":            {(*patient).labels, func(p *patient) { p.secret.Versions["v1"] = labelled(14) }, OK, "14 of 20"},
+		"fifteen labels":             {(*patient).labels, func(p *patient) { p.secret.Versions["v1"] = labelled(15) }, Failed, "15 of 20"},
+		"a label of a newer release": {(*patient).labels, func(p *patient) { p.secret.Versions["v2"] = vault.NewVersion("v2", []string{"quilt-next:x"}) }, Failed, "quilt-next:x"},
+
+		"rotation":                 {(*patient).rotates, nil, OK, "rate(30 days), window 4h"},
+		"rotation after days":      {(*patient).rotates, func(p *patient) { p.secret.Rotation.Rules = vault.RotationRules{AfterDays: 1} }, OK, "every 1 day"},
+		"rotation switched off":    {(*patient).rotates, func(p *patient) { p.secret.Rotation.Enabled = false }, Failed, "switched off"},
+		"rotation by hand only":    {(*patient).rotates, func(p *patient) { p.secret.Rotation.Rules = vault.RotationRules{} }, Failed, "no schedule"},
+		"rotation overdue":         {(*patient).rotates, func(p *patient) { p.secret.Rotation.Next = now.AddDate(0, 0, -3) }, Failed, "overdue by 3 days"},
+		"rotation due these hours": {(*patient).rotates, func(p *patient) { p.secret.Rotation.Next = now.Add(-3 * time.Hour) }, OK, "rate"},
+
+		"lifetime":                         {(*patient).lifetime, nil, OK, "90 days ≥ 68 days: 2 × 30 days + window 4h + 7 days"},
+		"lifetime at its bound":            {(*patient).lifetime, func(p *patient) { p.rotation.ExpiresInDays = 68 }, OK, "68 days ≥ 68"},
+		"lifetime too short by a day":      {(*patient).lifetime, func(p *patient) { p.rotation.ExpiresInDays = 67 }, Failed, "needs 68 days"},
+		"lifetime that no key has":         {(*patient).lifetime, func(p *patient) { p.secret.Rotation.Rules.Schedule = "rate(200 days)" }, Failed, "needs 408 days"},
+		"rotations before grace is over":   {(*patient).lifetime, func(p *patient) { p.secret.Rotation.Rules.Schedule = "rate(2 days)" }, Warning, "more than two keys"},
+		"a schedule that nobody can read":  {(*patient).lifetime, func(p *patient) { p.secret.Rotation.Rules.Schedule = "at(noon)" }, Skipped, "at(noon)"},
+		"lifetime without a known sweeper": {(*patient).lifetime, func(p *patient) { p.sweeping = nil }, OK, "90 days"},
+
+		"next":                     {(*patient).rotatedInTime, nil, OK, "60 days before"},
+		"next after the key's end": {(*patient).rotatedInTime, func(p *patient) { p.key.ExpiresAt = now.AddDate(0, 0, 29) }, Failed, "after the key expires on 2026-12-23"},
+		"next a little before it":  {(*patient).rotatedInTime, func(p *patient) { p.key.ExpiresAt = now.AddDate(0, 0, 32) }, Warning, "only 2 days before"},
+		"next is never":            {(*patient).rotatedInTime, func(p *patient) { p.secret.Rotation.Next = time.Time{} }, Failed, "no rotation is scheduled"},
+		"next of an unknown key":   {(*patient).rotatedInTime, func(p *patient) { p.key = quilt.APIKey{} }, Skipped, "not known"},
+
+		"tags":                       {(*patient).tags, nil, OK, "1 tag set"},
+		"tags of both, at fault":     {(*patient).tags, func(p *patient) { p.secret.Tags[settings.TagField] = "qk_0123456789abcdef" }, Failed, "must not be a key"},
+		"tags of services, at fault": {(*patient).tags, func(p *patient) { p.secret.Tags[settings.TagRestart] = "one" }, Failed, settings.TagRestart},
+		"no tags":                    {(*patient).tags, func(p *patient) { p.secret.Tags = nil }, Warning, "no tag of ours"},
+		"tags that pause":            {(*patient).tags, func(p *patient) { p.sweeping.PauseUntil = now.Add(time.Hour) }, Warning, "paused until 2026-11-24 13:00 UTC"},
+
+		"no rotation under way": {(*patient).pending, nil, OK, "no rotation"},
+		"pending beside current": {(*patient).pending, func(p *patient) {
+			p.secret.Versions["v1"] = vault.NewVersion("v1", []string{vault.Current, vault.Pending})
+		}, OK, "no rotation"},
+		"replicas in sync":      {(*patient).replicas, func(p *patient) { p.secret.Replicas = []vault.Replica{{Region: "eu-west-1", Status: vault.InSync}} }, OK, "in sync: eu-west-1"},
+		"a replica that is not": {(*patient).replicas, func(p *patient) { p.secret.Replicas = []vault.Replica{{Region: "eu-west-1", Status: "InProgress"}} }, Failed, "eu-west-1 is InProgress"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := healthy()
+			if c.change != nil {
+				c.change(p)
+			}
+			f := c.look(p, t.Context())
+			if f.status != c.status || !strings.Contains(f.detail, c.detail) {
+				t.Errorf("it found %+v, want %s: %q", f, c.status, c.detail)
+			}
+			if (f.fix == "") != (f.status == OK || f.status == Skipped) {
+				t.Errorf("%s has the fix %q", f.status, f.fix)
+			}
+			if strings.Contains(f.detail, "0123456789") {
+				t.Error("it quotes a key")
+			}
+		})
+	}
+}
+
+func TestWhatMustHoldForAFunction(t *testing.T) {
+	// Protects rotations from a function that cannot do its work: throttled, cut short, or not there to be called.
+	n := func(i int) *int { return &i }
+	for name, c := range map[string]struct {
+		function awsclient.Function
+		status   Status
+	}{
+		"well":                      {awsclient.Function{State: "Active", Timeout: time.Minute}, OK},
+		"one that tells no state":   {awsclient.Function{Timeout: time.Minute}, OK},
+		"pending":                   {awsclient.Function{State: "Pending", Timeout: time.Minute}, Failed},
+		"too short a time":          {awsclient.Function{State: "Active", Timeout: 29 * time.Second}, Failed},
+		"too little concurrency":    {awsclient.Function{State: "Active", Timeout: time.Minute, Reserved: n(9)}, Failed},
+		"reserved, and enough":      {awsclient.Function{State: "Active", Timeout: time.Minute, Reserved: n(10)}, OK},
+		"switched off by a reserve": {awsclient.Function{State: "Active", Timeout: time.Minute, Reserved: n(0)}, Failed},
+	} {
+		if f := runs(c.function); f.status != c.status {
+			t.Errorf("%s: it found %+v, want %s", name, f, c.status)
+		}
+	}
+}

@@ -1,0 +1,291 @@
+// Package care is a secret in the care of quilt-rotate, as an operator's command sees it: what Secrets Manager says of it, the two functions that serve
+// it, the registry that they use, and the settings that hold for it.
+//
+// It reads only; the one thing it sets off is a sweep, by the function whose work that is. It trusts nothing that anybody typed over what is deployed: the
+// registry is the rotate function's, so that a key goes where the function sends it.
+package managed
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/fault"
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+// Secret is one secret in care.
+type Secret struct {
+	vault.Secret
+
+	// RevokeFunction names the function that sweeps, where the caller knows it; else it is found by the rotate function's tag.
+	RevokeFunction string
+
+	cloud  *awsclient.Cloud
+	rotate *awsclient.Function // once it was looked up
+	alone  *quilt.Client       // see [Secret.LookFromHere]
+}
+
+// Deployed reports whether a function was ever deployed for the secret's rotation.
+func (s *Secret) Deployed() bool { return s.Rotation.Function != "" }
+
+// NamesRegistry reports whether the secret itself says which registry its keys belong to: by its tag, or by a deployed function.
+func (s *Secret) NamesRegistry() bool { return s.Deployed() || s.RegistryTagged() }
+
+// RegistryTagged reports whether the secret has the tag that names its registry.
+func (s *Secret) RegistryTagged() bool { return strings.TrimSpace(s.Tags[settings.TagRegistry]) != "" }
+
+// LookFromHere has this machine make the looks ([Preview]) at a secret for which nothing is deployed, at a registry that the caller was told of. Sweeps stay
+// the function's.
+func (s *Secret) LookFromHere(registry *quilt.Client) {
+	if !s.Deployed() && s.RevokeFunction == "" {
+		s.alone = registry
+	}
+}
+
+// DefaultSweeps are the settings of a sweep at that registry if no function has others.
+func DefaultSweeps(registry *quilt.Client) settings.Revoke {
+	return settings.Revoke{
+		Common: settings.Common{RegistryURL: registry.URL()}, Grace: settings.DefaultGrace, Quiet: settings.DefaultQuiet, OrphanAge: settings.DefaultOrphanAge,
+	}
+}
+
+// Open describes a secret, by name or ARN. A secret that is marked for deletion is refused.
+func Open(ctx context.Context, c *awsclient.Cloud, secretID string) (*Secret, error) {
+	described, err := c.Vault.Describe(ctx, secretID)
+	if err != nil {
+		return nil, err
+	}
+	if described.Deleted {
+		return nil, hint.With(fmt.Errorf("the secret %s is marked for deletion", described.Name), "to take that back: aws secretsmanager restore-secret --secret-id "+described.Name)
+	}
+	return &Secret{Secret: described, cloud: c}, nil
+}
+
+// Look describes the secret again.
+func (s *Secret) Look(ctx context.Context) error {
+	described, err := s.cloud.Vault.Describe(ctx, s.ARN)
+	if err != nil {
+		return err
+	}
+	s.Secret = described
+	return nil
+}
+
+// Value reads a version's value and takes it apart. It fails as vault.Read and apikey.ParseValue do.
+func (s *Secret) Value(ctx context.Context, versionID string) (apikey.Value, error) {
+	raw, err := s.cloud.Vault.Read(ctx, s.ARN, versionID)
+	if err != nil {
+		return apikey.Value{}, err
+	}
+	return apikey.ParseValue(raw, s.Tags[settings.TagField])
+}
+
+// Raw reads a version's value as it is.
+func (s *Secret) Raw(ctx context.Context, versionID string) (redact.Text, error) {
+	return s.cloud.Vault.Read(ctx, s.ARN, versionID)
+}
+
+// RotateFunction is the function that Secrets Manager rotates the secret with.
+func (s *Secret) RotateFunction(ctx context.Context) (awsclient.Function, error) {
+	if s.rotate != nil {
+		return *s.rotate, nil
+	}
+	if s.Rotation.Function == "" {
+		return awsclient.Function{}, hint.With(fmt.Errorf("the secret %s has no rotation function", s.Name), "put it into a stack (infra/README.md), and deploy that")
+	}
+	f, err := s.cloud.Function(ctx, s.Rotation.Function)
+	if awsclient.NotFound(err) {
+		return awsclient.Function{}, hint.With(fmt.Errorf("the rotation function of %s does not exist any more: %s", s.Name, s.Rotation.Function), "deploy the stack again")
+	}
+	if err != nil {
+		return awsclient.Function{}, err
+	}
+	s.rotate = &f
+	return f, nil
+}
+
+// ForeignFunctionError says that a secret's rotation function is not one of quilt-rotate.
+type ForeignFunctionError struct {
+	Function, Secret string // names
+	cause            error
+}
+
+func (e *ForeignFunctionError) Error() string {
+	return fmt.Sprintf("the function %s of the secret %s is not one of quilt-rotate: its %s %v", e.Function, e.Secret, settings.EnvRegistryURL, e.cause)
+}
+
+// Unwrap gives what is wrong with the function's settings.
+func (e *ForeignFunctionError) Unwrap() error { return e.cause }
+
+// RegistryURL is the registry that the secret's keys belong to: the one that its tag names, else the deployed function's. It fails with
+// [fault.WrongRegistry] if the two differ. If the function cannot be looked at, the tag suffices.
+func (s *Secret) RegistryURL(ctx context.Context) (string, error) {
+	tagged, err := settings.RegistryOf(s.Tags)
+	if err != nil || tagged != "" && !s.Deployed() {
+		return tagged, err
+	}
+	url, err := s.FunctionRegistryURL(ctx)
+	if _, foreign := errors.AsType[*ForeignFunctionError](err); err != nil && !foreign && tagged != "" && ctx.Err() == nil {
+		return tagged, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return url, fault.SameRegistry(s.Secret, tagged, url)
+}
+
+// FunctionRegistryURL is the registry that the deployed function uses.
+func (s *Secret) FunctionRegistryURL(ctx context.Context) (string, error) {
+	f, err := s.RotateFunction(ctx)
+	if err != nil {
+		return "", err
+	}
+	url, err := settings.RegistryURL(f.Environment[settings.EnvRegistryURL])
+	if err != nil {
+		return "", hint.With(&ForeignFunctionError{f.Name, s.Name, err},
+			"see what rotates the secret: aws secretsmanager describe-secret --secret-id "+s.Name)
+	}
+	return url, nil
+}
+
+// Registry is a client of the secret's registry, as [Secret.ResolveRegistry] finds it.
+func (s *Secret) Registry(ctx context.Context, given string, options quilt.Options) (*quilt.Client, error) {
+	url, err := s.ResolveRegistry(ctx, given)
+	if err != nil {
+		return nil, err
+	}
+	return quilt.NewClient(url, options)
+}
+
+// ResolveRegistry is the secret's registry. given is the registry that the caller was told, "" if none. It is refused if it is another one: a
+// key is sent to no registry but its own.
+func (s *Secret) ResolveRegistry(ctx context.Context, given string) (string, error) {
+	url, err := s.RegistryURL(ctx)
+	if err != nil || given == "" {
+		return url, err
+	}
+	if given, err = settings.RegistryURL(given); err != nil {
+		return "", fmt.Errorf("the registry's URL %w", err)
+	}
+	if given != url {
+		return "", hint.With(fmt.Errorf("the keys of %s belong to the registry %s, not to %s", s.Name, url, given),
+			"leave out --registry and --catalog and unset "+settings.EnvRegistryURL+": the secret's tag or its function names the registry")
+	}
+	return url, nil
+}
+
+// ForRotation are the settings that hold for the secret's rotations: the deployed function's environment, and the tags over it.
+func (s *Secret) ForRotation(ctx context.Context) (settings.Rotation, error) {
+	f, err := s.RotateFunction(ctx)
+	if err != nil {
+		return settings.Rotation{}, err
+	}
+	env, err := settings.LoadRotate(settings.Deployed(f.Environment))
+	if err != nil {
+		return settings.Rotation{}, fmt.Errorf("the function %s: %w", f.Name, err)
+	}
+	return env.ForSecret(s.Tags)
+}
+
+// ForRevocation are the settings that hold for the secret's sweeps.
+func (s *Secret) ForRevocation(ctx context.Context) (settings.Revocation, error) {
+	if s.alone != nil {
+		return DefaultSweeps(s.alone).ForSecret(s.Tags)
+	}
+	name, err := s.Sweeper(ctx)
+	if err != nil {
+		return settings.Revocation{}, err
+	}
+	f, err := s.cloud.Function(ctx, name)
+	if err != nil {
+		return settings.Revocation{}, err
+	}
+	env, err := settings.LoadRevoke(settings.Deployed(f.Environment))
+	if err != nil {
+		return settings.Revocation{}, fmt.Errorf("the function %s: %w", f.Name, err)
+	}
+	return env.ForSecret(s.Tags)
+}
+
+// Sweeper names the function that sweeps the secret.
+func (s *Secret) Sweeper(ctx context.Context) (string, error) {
+	if s.RevokeFunction != "" {
+		return s.RevokeFunction, nil
+	}
+	f, err := s.RotateFunction(ctx)
+	if err != nil {
+		return "", err
+	}
+	name := f.Tags[settings.TagRevokeFunction]
+	if name == "" {
+		return "", hint.With(fmt.Errorf("nothing tells which function sweeps %s: the function %s has no tag %s", s.Name, f.Name, settings.TagRevokeFunction),
+			"name it with --revoke-function, or deploy the stack again")
+	}
+	return name, nil
+}
+
+// How a sweep is asked for.
+type (
+	// SweepMode says how far a sweep goes.
+	SweepMode int
+	event     struct {
+		SecretID string `json:"secretId"`
+		DryRun   bool   `json:"dryRun,omitempty"`
+	}
+)
+
+// The modes of a sweep.
+const (
+	Ordinary SweepMode = iota
+	Preview            // does nothing, and reports what an ordinary one would do
+)
+
+// Sweep has the function sweep the secret, or look at what a sweep would do. It fails with a [*awsclient.FunctionError] where the sweep failed; a look tells in
+// its result what the sweep would fail with.
+func (s *Secret) Sweep(ctx context.Context, mode SweepMode) (revocation.Result, error) {
+	if s.alone != nil && mode == Preview {
+		return s.lookFromHere(ctx)
+	}
+	name, err := s.Sweeper(ctx)
+	if err != nil {
+		return revocation.Result{}, err
+	}
+	answer, err := s.cloud.Invoke(ctx, name, event{s.ARN, mode == Preview})
+	if err != nil {
+		return revocation.Result{}, err
+	}
+	var result revocation.Result
+	if json.Unmarshal(answer, &result) != nil || result.Outcome == "" {
+		return revocation.Result{}, errors.New("the answer of the function " + name + " is none of a sweep")
+	}
+	return result, nil
+}
+
+func (s *Secret) lookFromHere(ctx context.Context) (revocation.Result, error) {
+	sweeper := &revocation.Sweeper{Vault: s.cloud.Vault, Registry: s.alone, Settings: DefaultSweeps(s.alone), Log: slog.New(slog.DiscardHandler)}
+	return sweeper.Look(ctx, revocation.Request{SecretID: s.ARN})
+}
+
+// Restart are the ECS services that the secret's tag names: they got the key at their start.
+func (s *Secret) Restart() ([]settings.Service, error) {
+	text := s.Tags[settings.TagRestart]
+	if text == "" {
+		return nil, nil
+	}
+	services, err := settings.ParseRestart(text)
+	if err != nil {
+		return nil, fmt.Errorf("the tag %s of %s %w", settings.TagRestart, s.Name, err)
+	}
+	return services, nil
+}

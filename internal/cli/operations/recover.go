@@ -1,0 +1,364 @@
+package operations
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/issuer"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/vault"
+)
+
+// Recovery is how a secret gets a key that works.
+type Recovery struct {
+	Secret   *managed.Secret
+	Registry *quilt.Client
+	NewOwner bool // another registry user than before may be the key's
+	Replace  bool // a new key goes in although the current one logs in
+	LogIn    Login
+}
+
+// Recover gives a secret a key that works, where the current one is refused: one that an older version holds, else a new one by the issuer, else a new one
+// by whoever logs in. Every other field of the current value stays. Where somebody overwrote the value, so that it holds no key, AWSCURRENT moves
+// back to the last version whose key logs in.
+//
+// What a crash leaves is told at [installation] and [Desk.Rollback]; running it again goes on from there, since what is left is an older version
+// whose key logs in. A rotation that is under way ends where a version is stored, since Secrets Manager abandons it then. Where AWSCURRENT only
+// moves, it goes on: its own move and this one are compare-and-swaps, and whichever comes last has logged in with its key right before.
+func (d *Desk) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
+	s := r.Secret
+	rules, err := rotationSettings(ctx, s, s.Tags)
+	if err != nil {
+		return KeyIn{}, err
+	}
+	again := "quilt-rotate recover " + s.Name
+	if r.Replace {
+		again += " --replace"
+	}
+	in := &installation{Desk: d, secret: s, registry: r.Registry, settings: rules, again: again}
+	v := &recovery{installation: in, Recovery: r}
+	in.put, in.needless = v.intoCurrent, v.works
+	done, ended, err := v.diagnose(ctx)
+	if ended || err != nil {
+		return done, left(err, "nothing was done")
+	}
+	if r.Replace && v.value != nil { // an older key would be no better
+		return v.new(ctx)
+	}
+	if done, ended, err := v.older(ctx); ended || err != nil {
+		return done, err
+	}
+	return v.new(ctx)
+}
+
+// recovery is one under way.
+type recovery struct {
+	*installation
+	Recovery
+	current vault.Version
+	value   *apikey.Value // the current one; nil: it holds no key
+	reason  error         // why it holds none
+}
+
+// intoCurrent is the current value with the key in the place of its own.
+func (v *recovery) intoCurrent(raw redact.Text, key apikey.Key) (redact.Text, error) {
+	value, err := apikey.ParseValue(raw, v.settings.Field)
+	if isBlank(err) {
+		return apikey.Fill(raw, v.settings.Field, key)
+	}
+	if err != nil {
+		return redact.Text{}, err
+	}
+	return value.WithKey(key)
+}
+
+// works tells whether the current value holds a key that logs in: somebody's edit may have brought one.
+func (v *recovery) works(ctx context.Context, raw redact.Text) (bool, error) {
+	value, err := apikey.ParseValue(raw, v.settings.Field)
+	if err != nil {
+		return false, nil
+	}
+	if v.Replace && v.value != nil && value.Key().Equal(v.value.Key()) { // the one that is to be replaced
+		return false, nil
+	}
+	_, err = v.registry.WithKey(value.Key()).Me(ctx)
+	if quilt.RefusesLogin(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// diagnose finds out what is wrong. It has ended where nothing is.
+func (v *recovery) diagnose(ctx context.Context) (KeyIn, bool, error) {
+	s := v.secret
+	current, ok := s.Holder(vault.Current)
+	if !ok {
+		return KeyIn{}, false, hint.With(fmt.Errorf("the secret %s never had a value", s.Name), "run: quilt-rotate bootstrap "+s.Name)
+	}
+	v.current = current
+	value, err := v.installation.value(ctx, current.ID)
+	if isBlank(err) || isBad(err) || errors.Is(err, vault.ErrBinary) {
+		v.reason = err
+		v.Tell.Tell(terminal.Failed, "the current value holds no key", err.Error())
+		return KeyIn{}, false, nil
+	}
+	if err != nil {
+		return KeyIn{}, false, err
+	}
+	v.value = &value
+	v.Tell.Doing("logging in with the current key")
+	p, err := logIn(ctx, v.registry, value.Key(), current.Key())
+	if quilt.RefusesLogin(err) {
+		v.Tell.Tell(terminal.Failed, "the registry refuses the current key", value.Key().Fingerprint())
+		return KeyIn{}, false, nil
+	}
+	if err != nil {
+		return KeyIn{}, false, err
+	}
+	if v.Replace {
+		return KeyIn{}, false, v.Confirm(ctx, "the current key of "+s.Name+" logs in, and another one is made and put in its place", s.Name)
+	}
+	v.Tell.Tell(terminal.Done, "the current key logs in: nothing was done", p.Email)
+	return keyIn(s, Works, current.ID, value.Key(), p), true, nil
+}
+
+// older looks for a version whose key logs in, and makes that key current: of several, the youngest key; where the current value is lost, the one in
+// the version that was current last.
+func (v *recovery) older(ctx context.Context) (KeyIn, bool, error) {
+	var best *move
+	for _, target := range v.candidates() {
+		m, err := v.newMove(ctx, v.secret, v.registry, target)
+		if skips(err) {
+			v.Tell.Tell(terminal.Noted, "the version "+short(target.ID)+" has no key that logs in", "")
+			continue
+		}
+		if err != nil {
+			return KeyIn{}, false, err
+		}
+		if owner := v.settings.Owner; owner != "" && owner != m.proven.Email {
+			v.Tell.Tell(terminal.Noted, "the key of the version "+short(target.ID)+" is another user's, and is left", m.proven.Email)
+			continue
+		}
+		if best == nil || v.value != nil && m.madeAt().After(best.madeAt()) {
+			best = m
+		}
+	}
+	if best == nil {
+		return KeyIn{}, false, nil
+	}
+	done, err := v.use(ctx, best)
+	return done, true, err
+}
+
+// skips tells whether an error says that a version's key is no use, and not merely that nobody knows.
+func skips(err error) bool {
+	var down *quilt.UnavailableError
+	var garbled *quilt.ProtocolError
+	var aws *vault.Error
+	unknown := errors.As(err, &down) || errors.As(err, &garbled) || errors.As(err, &aws) || errors.Is(err, context.Canceled)
+	return err != nil && !unknown
+}
+
+// candidates are the versions that may hold a key that works: the one that was current last, then the others, the one that was superseded last first.
+// (A pending one is the rotation's. What an interrupted run stored is among them.)
+func (v *recovery) candidates() []vault.Version {
+	var list []vault.Version
+	for _, x := range v.secret.Sorted() {
+		if x.ID != v.current.ID && !x.Has(vault.Pending) {
+			list = append(list, x)
+		}
+	}
+	last := func(x vault.Version) int {
+		if x.Has(vault.Previous) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(list, func(a, b vault.Version) int {
+		return cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(since(b), since(a)))
+	})
+	return list
+}
+
+// since is when a version was marked last, in seconds; 0: it was not.
+func since(x vault.Version) int64 {
+	var last int64
+	for _, m := range x.Marks {
+		last = max(last, m.Since.Unix())
+	}
+	return last
+}
+
+// use makes a version's key current: by moving AWSCURRENT where the values differ in the key alone, or where the current one was overwritten, which a
+// person must confirm; else by putting that key into the current value.
+func (v *recovery) use(ctx context.Context, m *move) (KeyIn, error) {
+	id := m.target.Key()
+	if id == "" && m.proven.row != nil {
+		id = m.proven.row.ID
+	}
+	same := v.value != nil && v.value.SameButKey(m.value)
+	if v.value != nil && !same && id != "" {
+		return v.reuse(ctx, m, id)
+	}
+	if err := m.show(ctx, v.current); err != nil {
+		return KeyIn{}, err
+	}
+	if !same {
+		if err := v.Confirm(ctx, "AWSCURRENT of "+v.secret.Name+" moves back to the version "+short(m.target.ID), v.secret.Name); err != nil {
+			return KeyIn{}, err
+		}
+	}
+	if err := m.carryOut(ctx, v.current.ID); err != nil {
+		if m.moved {
+			return keyIn(v.secret, Moved, m.target.ID, m.value.Key(), m.proven), err
+		}
+		return KeyIn{}, err
+	}
+	return v.told(ctx, keyIn(v.secret, Moved, m.target.ID, m.value.Key(), m.proven))
+}
+
+// reuse puts an older key into the current value. Its marks come off first, as at [Desk.Rollback].
+func (v *recovery) reuse(ctx context.Context, m *move, id string) (KeyIn, error) {
+	v.Tell.Tell(terminal.Done, "the key of the version "+short(m.target.ID)+" logs in, and goes into the current value", m.value.Key().Fingerprint())
+	if err := m.takeMarksOff(ctx); err != nil {
+		return KeyIn{}, v.left(err)
+	}
+	k := aKey{id: id, secret: m.value.Key(), version: m.target.ID}
+	p, err := v.install(ctx, &k)
+	done, _, err := v.ended(ctx, Reused, &k, p, err)
+	if err != nil {
+		return done, err
+	}
+	return v.told(ctx, done)
+}
+
+// new makes a key: by the issuer, or by whoever logs in.
+func (v *recovery) new(ctx context.Context) (KeyIn, error) {
+	if isBad(v.reason) || errors.Is(v.reason, vault.ErrBinary) {
+		return KeyIn{}, hint.With(fmt.Errorf("the value of %s cannot take a key: %w", v.secret.Name, v.reason), "mend the value, then run: "+v.again)
+	}
+	if isBlank(v.reason) && len(v.labelled()) == 0 {
+		return KeyIn{}, hint.With(fmt.Errorf("the secret %s waits for its first key", v.secret.Name), "run: quilt-rotate bootstrap "+v.secret.Name)
+	}
+	session, by, err := v.maker(ctx)
+	if err != nil {
+		return KeyIn{}, v.left(err)
+	}
+	p, k, err := v.fresh(ctx, session)
+	done, _, err := v.ended(ctx, Installed, &k, p, err)
+	done.MadeBy = by
+	if err != nil {
+		return done, err
+	}
+	return v.told(ctx, done)
+}
+
+func (v *recovery) labelled() []vault.Version {
+	return slices.DeleteFunc(v.secret.Sorted(), func(x vault.Version) bool { return len(x.Keys) == 0 })
+}
+
+// maker logs in as the issuer, or lets a person log in, and sees whose key it will be.
+func (v *recovery) maker(ctx context.Context) (session *quilt.Session, by string, err error) {
+	if v.settings.Issuer != "" {
+		session, err := v.byIssuer(ctx)
+		if err == nil {
+			return session, "issuer", nil
+		}
+		if ctx.Err() != nil {
+			return nil, "", err
+		}
+		v.Tell.Tell(terminal.Warned, "the issuer cannot make the key", err.Error())
+	}
+	session, me, err := v.LogIn(ctx, v.registry)
+	if err != nil {
+		return nil, "", err
+	}
+	v.Tell.Tell(terminal.Done, "logged in at "+v.registry.Host(), me.Email)
+	return session, "login", v.agree(ctx, session)
+}
+
+func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
+	v.Tell.Doing("logging in as the issuer")
+	value, err := v.Cloud.Vault.ReadCurrent(ctx, v.settings.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	session, err := issuer.LogIn(ctx, v.registry, v.settings.Issuer, value)
+	if err != nil {
+		return nil, err
+	}
+	account, err := session.Account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if owner := v.formerOwner(account); owner != account.Email {
+		if owner == "" {
+			owner = "somebody who is not known"
+		}
+		return nil, fmt.Errorf("the issuer is %s, and the key belongs to %s", account.Email, owner)
+	}
+	v.owner = account.Email
+	v.Tell.Tell(terminal.Done, "logged in as the issuer", account.Email)
+	return session, nil
+}
+
+// formerOwner is whose the current key is: the user's whose list holds it, as expired keys stay listed, or else the tag's. "" where nothing tells.
+func (v *recovery) formerOwner(account quilt.Account) string {
+	for _, k := range account.Keys {
+		labelled := v.current.Key() != "" && k.ID == v.current.Key()
+		if labelled || v.current.Key() == "" && v.value != nil && v.value.Key().Fits(k.Fingerprint) {
+			return account.Email
+		}
+	}
+	return v.settings.Owner
+}
+
+// agree sees to it that the key stays the same user's: consumers would have other permissions else. Another one must be asked for, and confirmed.
+func (v *recovery) agree(ctx context.Context, session *quilt.Session) error {
+	account, err := session.Account(ctx)
+	if err != nil {
+		return err
+	}
+	v.owner = account.Email
+	switch owner := v.formerOwner(account); {
+	case owner == account.Email:
+		return nil
+	case owner != "" && !v.NewOwner:
+		return hint.With(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was made", v.secret.Name, owner, account.Email),
+			"log in as "+owner+"; to hand the secret over to "+account.Email+", add --new-owner")
+	case owner != "":
+		err = v.Confirm(ctx, "the key of "+v.secret.Name+" will be "+account.Email+"'s, no longer "+owner+"'s: its consumers get other permissions", account.Email)
+	default:
+		err = v.Confirm(ctx, "nothing tells whose the refused key of "+v.secret.Name+" is; the new one will be "+account.Email+"'s", account.Email)
+	}
+	if err != nil || v.secret.Tags[settings.TagOwner] == "" {
+		return err
+	}
+	// The tag first: what the functions compare with it is a key that they cannot log in with, and after this they can.
+	return finish(ctx, func(ctx context.Context) error {
+		return v.Cloud.Tag(ctx, v.secret.ARN, map[string]string{settings.TagOwner: account.Email})
+	})
+}
+
+// told adds what else a person should know.
+func (v *recovery) told(ctx context.Context, done KeyIn) (KeyIn, error) {
+	ctx, cancel := ending(ctx)
+	defer cancel()
+	if err := v.secret.Look(ctx); err != nil { // what was done is done
+		return done, hint.With(fmt.Errorf("AWSCURRENT is on the version %s now, and the secret could not be looked at after that: %w", done.VersionID, err),
+			"see: quilt-rotate status "+v.secret.Name)
+	}
+	if pending, ok := v.secret.Holder(vault.Pending); ok && !pending.Has(vault.Current) {
+		v.Tell.Tell(terminal.Warned, "a rotation is under way, or stuck", "if it does not end now: quilt-rotate unstick "+v.secret.Name)
+	}
+	return done, nil
+}

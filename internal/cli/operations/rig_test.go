@@ -1,0 +1,134 @@
+package operations_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/cli/operations"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/terminal"
+)
+
+// A person runs the command: each time in a process of its own, which can be killed at any request.
+type person struct {
+	*operations.Desk
+	ctx      context.Context
+	process  *sandboxtest.Process
+	registry *quilt.Client
+	said     *transcript
+}
+
+func newPerson(t testing.TB, r *sandboxtest.Rig) *person {
+	t.Helper()
+	p := r.NewProcess()
+	c := awsclient.New(aws.Config{
+		Region: sandbox.Region, BaseEndpoint: aws.String(r.AWSURL), HTTPClient: &http.Client{Transport: p},
+		Credentials: credentials.NewStaticCredentialsProvider(sandbox.AccessKeyID, sandbox.SecretAccessKey, ""),
+		Retryer: func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff, o.RateLimiter = time.Millisecond, ratelimit.None })
+		},
+	})
+	c.Vault = c.Vault.WithMaxLag(r.MaxLag)
+	registry, err := quilt.NewClient(r.RegistryURL, quilt.Options{Transport: p, RetryInterval: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := &transcript{}
+	return &person{
+		ctx: context.Background(),
+		Desk: &operations.Desk{
+			Cloud: c, Tell: said, Confirm: func(context.Context, string, string) error { return nil },
+			Poll: time.Millisecond, NewKeyWait: r.NewKeyWait,
+		},
+		process: p, registry: registry, said: said,
+	}
+}
+
+// secret is the secret as this person's command finds it; nil where there is none.
+func (p *person) secret(name string) (*managed.Secret, error) {
+	s, err := managed.Open(p.ctx, p.Cloud, name)
+	if awsclient.NotFound(err) {
+		return nil, nil
+	}
+	return s, err
+}
+
+// logIn is by user and password.
+func logIn(ctx context.Context, registry *quilt.Client) (*quilt.Session, quilt.Identity, error) {
+	session, err := registry.LoginPassword(ctx, sandbox.UserName, quilt.NewPassword(sandbox.UserPassword))
+	if err != nil {
+		return nil, quilt.Identity{}, err
+	}
+	me, err := session.Me(ctx)
+	return session, me, err
+}
+
+func (p *person) bootstrap(name string) (operations.KeyIn, error) {
+	s, err := p.secret(name)
+	if err != nil {
+		return operations.KeyIn{}, err
+	}
+	return p.Bootstrap(p.ctx, operations.Bootstrap{Name: name, Secret: s, Registry: p.registry, LogIn: logIn})
+}
+
+func (p *person) rollback(name, to string) (operations.RolledBack, error) {
+	s, err := p.secret(name)
+	if err != nil {
+		return operations.RolledBack{}, err
+	}
+	return p.Rollback(p.ctx, s, operations.RollbackOptions{Registry: p.registry, To: to})
+}
+
+func (p *person) recover(name string, newOwner bool) (operations.KeyIn, error) {
+	s, err := p.secret(name)
+	if err != nil {
+		return operations.KeyIn{}, err
+	}
+	return p.Recover(p.ctx, operations.Recovery{Secret: s, Registry: p.registry, NewOwner: newOwner, LogIn: logIn})
+}
+
+func (p *person) adopt(name string, tags map[string]string) (operations.Adopted, error) {
+	s, err := p.secret(name)
+	if err != nil {
+		return operations.Adopted{}, err
+	}
+	return p.Adopt(p.ctx, operations.Adoption{Secret: s, Registry: p.registry, Tags: tags})
+}
+
+// transcript is what a person was told.
+type transcript struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (t *transcript) Doing(string) {}
+
+func (t *transcript) Tell(mark terminal.Mark, what, detail string) {
+	t.Say(fmt.Sprintf("%d %s  %s", mark, what, detail))
+}
+
+func (t *transcript) Say(lines ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lines = append(t.lines, lines...)
+}
+
+func (t *transcript) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.Join(t.lines, "\n")
+}

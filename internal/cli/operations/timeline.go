@@ -1,0 +1,34 @@
+package operations
+
+import (
+	"fmt"
+	"time"
+
+	"quilt-rotate/internal/terminal"
+)
+
+// Moment is something that happened, and when.
+type Moment struct {
+	Time         time.Time `json:"time"`
+	AfterSeconds int       `json:"afterSeconds"` // since the beginning
+	Outcome      string    `json:"outcome"`      // done, failed, warning, noted
+	What         string    `json:"what"`
+	Detail       string    `json:"detail,omitempty"`
+}
+
+// A timeline tells each thing with its time, and keeps it: for whoever writes the report afterwards.
+type timeline struct {
+	Teller
+	began   time.Time
+	moments []Moment
+}
+
+var outcomes = map[terminal.Mark]string{terminal.Done: "done", terminal.Failed: "failed", terminal.Warned: "warning", terminal.Noted: "noted", terminal.Later: "later"}
+
+// Tell tells with the time of day, and how long after the beginning.
+func (t *timeline) Tell(mark terminal.Mark, what, detail string) {
+	now := time.Now().UTC()
+	after := int(now.Sub(t.began).Seconds())
+	t.moments = append(t.moments, Moment{now, after, outcomes[mark], what, detail})
+	t.Teller.Tell(mark, fmt.Sprintf("%s +%02d:%02d  %s", now.Format("15:04:05Z"), after/60, after%60, what), detail)
+}

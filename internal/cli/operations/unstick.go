@@ -1,0 +1,277 @@
+package operations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/vault"
+)
+
+// Unstuck tells of a rotation that could not finish, and what became of it.
+type Unstuck struct {
+	Secret    string    `json:"secret"`
+	ARN       string    `json:"arn"`
+	VersionID string    `json:"versionId,omitempty"` // that had AWSPENDING; "": none was stuck
+	Since     time.Time `json:"since,omitzero"`      // when its rotation began
+	LastSign  time.Time `json:"lastSign,omitzero"`   // of life: its beginning, or the last step that the function's log has
+	Holds     Held      `json:"holds,omitempty"`
+	KeyID     string    `json:"keyId,omitempty"`
+	Key       KeyState  `json:"key,omitempty"`
+	KeyOwner  string    `json:"keyOwner,omitempty"`
+	Edited    bool      `json:"edited,omitempty"` // it differs from the current value in more than the key
+	LastError *Step     `json:"lastError,omitempty"`
+	Detached  bool      `json:"detached"` // AWSPENDING was taken off
+	Finished  bool      `json:"finished"` // the rotation went on by itself meanwhile
+}
+
+// Held is what the pending version holds.
+type Held string
+
+// What there may be in it.
+const (
+	HoldsNothing  Held = "no-value"
+	HoldsKey      Held = "key"
+	HoldsSameKey  Held = "current-key"
+	HoldsNoKey    Held = "no-key" // a value in which no key can be found
+	HoldsUnknown  Held = "unreadable"
+	stepMargin         = 30 * time.Second // for the service to start a step, and the network to carry it
+	longestLambda      = 15 * time.Minute // where the function's own limit is not known
+)
+
+// KeyState is what the registry makes of a key.
+type KeyState string
+
+// What it may make of it.
+const (
+	KeyLogsIn  KeyState = "logs-in"
+	KeyRefused KeyState = "refused"
+	KeyUnknown KeyState = "unknown" // the registry gave no answer
+)
+
+// UnstickOptions say how a rotation is given up.
+type UnstickOptions struct {
+	Registry *quilt.Client // to try the pending key at; nil: it is not tried
+	Now      bool          // a step that may still run is not waited for
+}
+
+// Unstick gives up a rotation that cannot finish: it tells what it sees, and takes AWSPENDING off. The key that the version may hold keeps its label, and is
+// left to the sweep. AWSPENDING on the current version is never touched: it stands in no rotation's way, and the service takes it off.
+//
+// First it waits until no step can be running any more: one that is may yet make the version current, which is the best end, or store a value under
+// AWSPENDING again, after which the rotation is as stuck as before. A crash at any point leaves AWSPENDING on or off, and the same command goes on. A lost
+// answer is looked up. Two at once: the label is taken off a version by its id, so none can take it from another rotation.
+func (d *Desk) Unstick(ctx context.Context, s *managed.Secret, o UnstickOptions) (Unstuck, error) {
+	u := Unstuck{Secret: s.Name, ARN: s.ARN}
+	pending, stuck := waiting(s)
+	if !stuck {
+		return u, nil
+	}
+	u.VersionID, u.KeyID = pending.ID, pending.Key()
+	f, err := s.RotateFunction(ctx)
+	if err != nil {
+		d.Tell.Tell(terminal.Warned, "its rotation function cannot be looked at", awsclient.Explain(err).Error())
+		f = awsclient.Function{Timeout: longestLambda}
+	}
+	d.Tell.Doing("looking at the rotation")
+	if err := d.examine(ctx, s, f, o.Registry, &u); err != nil {
+		return u, left(err, "nothing was done: the rotation is as it was")
+	}
+	d.explain(s, u)
+	if o.Now {
+		what := fmt.Sprintf("a step of the rotation may still be running (for up to %s)", terminal.About(f.Timeout+stepMargin))
+		if over := s.Now.Sub(u.LastSign) > f.Timeout+stepMargin; !over {
+			if err := d.Confirm(ctx, what, s.Name); err != nil {
+				return u, left(err, "nothing was done: the rotation is as it was")
+			}
+		}
+	} else if gone, err := d.awaitSteps(ctx, s, u, f.Timeout+stepMargin); err != nil || gone {
+		u.Finished = err == nil
+		return u, left(err, "nothing was done: the rotation is as it was")
+	}
+	err = d.detachPending(ctx, s, pending.ID)
+	u.Detached = err == nil
+	return u, left(err, "see whether AWSPENDING was taken off: quilt-rotate status "+s.Name)
+}
+
+// waiting is the version that has AWSPENDING and is not current.
+func waiting(s *managed.Secret) (vault.Version, bool) {
+	pending, ok := s.Holder(vault.Pending)
+	return pending, ok && !pending.Has(vault.Current)
+}
+
+// examine gathers what there is to know. Only what must be known to go on fails.
+func (d *Desk) examine(ctx context.Context, s *managed.Secret, f awsclient.Function, registry *quilt.Client, u *Unstuck) error {
+	created, err := d.Cloud.VersionCreated(ctx, s.ARN, u.VersionID)
+	if err != nil {
+		return err
+	}
+	if created.IsZero() { // its label came off this very moment
+		created = s.Now
+	}
+	u.Since, u.LastSign = created, created
+	if f.LogGroup != "" {
+		d.readLog(ctx, f, u)
+	}
+	key, err := d.comparePending(ctx, s, u)
+	if err != nil {
+		return err
+	}
+	if registry != nil && !key.IsZero() {
+		u.Key, u.KeyOwner, err = tryKey(ctx, registry, key)
+	}
+	return err
+}
+
+func (d *Desk) readLog(ctx context.Context, f awsclient.Function, u *Unstuck) {
+	records, err := d.Cloud.RotationLog(ctx, f, u.VersionID, u.Since.Add(-time.Minute))
+	if err != nil {
+		d.Tell.Tell(terminal.Warned, "the function's log cannot be read, so its last error is not known", awsclient.Explain(err).Error())
+		return
+	}
+	for _, r := range records {
+		if r.Time.After(u.LastSign) {
+			u.LastSign = r.Time
+		}
+		if r.ErrorType != "" {
+			u.LastError = &Step{Name: r.Step, DurationMs: r.Took.Milliseconds(), ErrorType: r.ErrorType, Error: r.Error}
+		}
+	}
+}
+
+// comparePending compares the pending value with the current one.
+func (d *Desk) comparePending(ctx context.Context, s *managed.Secret, u *Unstuck) (apikey.Key, error) {
+	raw, err := d.Cloud.Vault.ReadIfAny(ctx, s.ARN, u.VersionID)
+	switch {
+	case errors.Is(err, vault.ErrNoValue):
+		u.Holds = HoldsNothing
+		return apikey.Key{}, nil
+	case errors.Is(err, vault.ErrBinary):
+		u.Holds = HoldsNoKey
+		return apikey.Key{}, nil
+	case err != nil && ctx.Err() != nil:
+		return apikey.Key{}, err
+	case err != nil: // the value's key may not be this caller's to use: that stands in no way
+		u.Holds = HoldsUnknown
+		d.Tell.Tell(terminal.Warned, "its value cannot be read", awsclient.Explain(err).Error())
+		return apikey.Key{}, nil
+	}
+	pending, err := apikey.ParseValue(raw, s.Tags[apikey.FieldTag])
+	if err != nil {
+		u.Holds = HoldsNoKey
+		return apikey.Key{}, nil
+	}
+	u.Holds = HoldsKey
+	if holder, ok := s.Holder(vault.Current); ok {
+		if current, err := s.Value(ctx, holder.ID); err == nil {
+			u.Edited = !current.SameButKey(pending)
+			if current.Key().Equal(pending.Key()) {
+				u.Holds = HoldsSameKey
+			}
+		}
+	}
+	return pending.Key(), ctx.Err()
+}
+
+// tryKey logs in with a key. It fails only where ctx has ended.
+func tryKey(ctx context.Context, registry *quilt.Client, key apikey.Key) (KeyState, string, error) {
+	me, err := registry.WithKey(key).Me(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return KeyUnknown, "", ctx.Err()
+	case err == nil:
+		return KeyLogsIn, me.Email, nil
+	case quilt.RefusesLogin(err):
+		return KeyRefused, "", nil
+	case quilt.Refused(err): // it may not do even this, and yet the registry knows it
+		return KeyLogsIn, "", nil
+	}
+	return KeyUnknown, "", nil
+}
+
+// explain tells what was seen.
+func (d *Desk) explain(s *managed.Secret, u Unstuck) {
+	d.Tell.Tell(terminal.Warned, "AWSPENDING is on the version "+u.VersionID, "for "+terminal.About(max(0, s.Now.Sub(u.Since))))
+	holds := map[Held]string{
+		HoldsNothing: "it has no value: createSecret never stored one",
+		HoldsKey:     "it holds a key of its own",
+		HoldsSameKey: "it holds the same key as the current version",
+		HoldsNoKey:   "it has a value in which no key can be found",
+		HoldsUnknown: "what it holds is not known",
+	}[u.Holds]
+	beside := ""
+	if u.KeyID != "" {
+		beside = "key " + u.KeyID
+	}
+	d.Tell.Tell(terminal.Noted, holds, beside)
+	switch u.Key {
+	case KeyLogsIn:
+		d.Tell.Tell(terminal.Noted, "its key logs in", u.KeyOwner)
+	case KeyRefused:
+		d.Tell.Tell(terminal.Failed, "its key is refused: expired, or revoked", "")
+	case KeyUnknown:
+		d.Tell.Tell(terminal.Warned, "whether its key logs in is not known", "the registry gave no answer")
+	}
+	if u.Edited {
+		d.Tell.Tell(terminal.Failed, "it differs from the current value in more than the key", "somebody edited the secret meanwhile")
+	}
+	if u.LastError != nil {
+		d.Tell.Tell(terminal.Failed, "last error, of "+u.LastError.Name, strings.TrimSpace(u.LastError.ErrorType+": "+u.LastError.Error))
+	}
+}
+
+// awaitSteps waits until the longest time that a step may run is over, by Secrets Manager's clock. gone says that the rotation ended meanwhile.
+func (d *Desk) awaitSteps(ctx context.Context, s *managed.Secret, u Unstuck, longest time.Duration) (gone bool, err error) {
+	for {
+		remaining := longest - s.Now.Sub(u.LastSign)
+		if remaining <= 0 {
+			return false, nil
+		}
+		d.Tell.Doing(fmt.Sprintf("a step may still run: waiting until %s", s.Now.Add(remaining).UTC().Format("15:04:05 UTC")))
+		if err := d.sleep(ctx); err != nil {
+			return false, err
+		}
+		if err := s.Look(ctx); err != nil {
+			return false, err
+		}
+		if now, stuck := waiting(s); !stuck || now.ID != u.VersionID {
+			return true, nil
+		}
+	}
+}
+
+// errFinished says that there is nothing to give up any more.
+var errFinished = errors.New("the rotation has just finished: its version is current now")
+
+// detachPending takes AWSPENDING off a version. It is content where it is off already.
+func (d *Desk) detachPending(ctx context.Context, s *managed.Secret, versionID string) error {
+	return finish(ctx, func(ctx context.Context) error {
+		now, err := d.Cloud.Vault.Describe(ctx, s.ARN)
+		if err != nil {
+			return err
+		}
+		version := now.Versions[versionID]
+		if version.Has(vault.Current) {
+			return hint.With(errFinished, "see: quilt-rotate status "+s.Name)
+		}
+		if !version.Has(vault.Pending) {
+			return s.Look(ctx)
+		}
+		failed := d.Cloud.Vault.Detach(ctx, s.ARN, vault.Pending, versionID)
+		if err := s.Look(ctx); err != nil {
+			return errors.Join(failed, err)
+		}
+		if s.Versions[versionID].Has(vault.Pending) {
+			return failed
+		}
+		return nil
+	})
+}

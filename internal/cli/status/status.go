@@ -1,0 +1,288 @@
+// Package status is what there is to see of a secret in care at one moment: its versions and their keys, its rotation, its pause, its replicas, what the next
+// sweep will do, and what a person should look at.
+//
+// It relies on package care for the secret, and on the revoke function for the plan, which is made on the sweep's own path. It changes nothing, and its
+// fields are the names that `quilt-rotate status --json` promises to programs: a name once given keeps its meaning.
+package status
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+	"quilt-rotate/internal/wording"
+)
+
+// Status is what there is to see of one secret.
+type Status struct {
+	Secret      string            `json:"secret"` // its name, or what it was asked for by
+	ARN         string            `json:"arn,omitempty"`
+	Time        time.Time         `json:"time"` // Secrets Manager's clock
+	Rotation    Rotation          `json:"rotation,omitzero"`
+	PausedUntil *time.Time        `json:"pausedUntil,omitempty"`
+	PauseReason string            `json:"pauseReason,omitempty"`
+	Replicas    []Replica         `json:"replicas,omitempty"`
+	Versions    []revocation.Seen `json:"versions,omitempty"` // those with labels: current, pending, previous, then the one that was superseded last first
+	Sweep       *Sweep            `json:"sweep,omitempty"`    // what the next one will do; none where it could not be asked
+	Problems    []Problem         `json:"problems,omitempty"`
+	Error       string            `json:"error,omitempty"` // why it could not be looked at, wholly or in part
+	Hint        string            `json:"hint,omitempty"`
+
+	unserved bool // no function serves it, which is a problem of its own
+}
+
+// Rotation is how a secret is rotated.
+type Rotation struct {
+	Known         bool       `json:"-"` // false: the secret could not be looked at
+	On            bool       `json:"on"`
+	Function      string     `json:"function,omitempty"` // ARN
+	Last          *time.Time `json:"last,omitempty"`
+	Next          *time.Time `json:"next,omitempty"`
+	Overdue       bool       `json:"overdue,omitempty"`
+	UnderWay      bool       `json:"underWay,omitempty"` // AWSPENDING sits on a version that is not current
+	UnderWaySince *time.Time `json:"underWaySince,omitempty"`
+}
+
+// IsZero leaves out of the JSON what is not known.
+func (r Rotation) IsZero() bool { return !r.Known }
+
+// Replica is a replica region.
+type Replica struct {
+	Region string `json:"region"`
+	Status string `json:"status"`
+}
+
+// Sweep is what the next sweep will do, as the function tells it.
+type Sweep struct {
+	Outcome      revocation.Outcome   `json:"outcome"`
+	Actions      []revocation.Taken   `json:"actions"` // none is done
+	Notes        []string             `json:"notes,omitempty"`
+	WouldFail    *revocation.Failure  `json:"wouldFail,omitempty"`
+	Health       *revocation.Health   `json:"health,omitempty"`
+	Registry     *revocation.Registry `json:"registry,omitempty"`
+	RegistryTime time.Time            `json:"-"` // its dates are compared with it; Secrets Manager's, where it was not asked
+}
+
+// Problem is what a person should look at.
+type Problem struct {
+	Severe bool   `json:"severe"`
+	Text   string `json:"text"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+// atOnce bounds how many secrets are looked at at once: each has its own invocation of the revoke function, and the account's concurrency may be small.
+const atOnce = 5
+
+// Names of the secrets that are in care.
+func Names(ctx context.Context, c *awsclient.Cloud) ([]string, error) {
+	managed, err := c.Managed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, l := range managed {
+		names = append(names, l.Name)
+	}
+	return names, nil
+}
+
+// All looks at several secrets, in their order. A secret that cannot be looked at holds up no other. It fails only where ctx has ended.
+func All(ctx context.Context, c *awsclient.Cloud, revokeFunction string, names []string) ([]Status, error) {
+	list := make([]Status, len(names))
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i, name := range names {
+		group.Go(func() error {
+			list[i] = Of(ctx, c, revokeFunction, name)
+			return nil
+		})
+	}
+	_ = group.Wait() // none fails: each says for itself what did
+	return list, ctx.Err()
+}
+
+// Of looks at a secret.
+func Of(ctx context.Context, c *awsclient.Cloud, revokeFunction, name string) Status {
+	s, err := managed.Open(ctx, c, name)
+	if err != nil {
+		return Status{Secret: name, Time: time.Now().UTC(), Versions: []revocation.Seen{}}.failed(err)
+	}
+	s.RevokeFunction = revokeFunction
+	st := described(s.Secret)
+	if st.Rotation.UnderWay {
+		pending, _ := s.Holder(vault.Pending)
+		if since, err := c.VersionCreated(ctx, s.ARN, pending.ID); err == nil && !since.IsZero() {
+			st.Rotation.UnderWaySince = &since
+		}
+	}
+	if !s.Deployed() && revokeFunction == "" || !inCare(s.Secret) {
+		st.Versions, st.unserved = fromLabels(s.Secret), true
+		st.Problems = append(problems(st), unserved(s.Secret))
+		return st
+	}
+	result, err := s.Sweep(ctx, managed.Preview)
+	if err != nil {
+		st.Versions = fromLabels(s.Secret)
+		st = st.failed(err)
+	} else {
+		st.Versions = result.Versions
+		if len(result.Versions) == 0 {
+			st.Versions = fromLabels(s.Secret)
+		}
+		st.Sweep = newSweep(result, st.Time)
+	}
+	st.Problems = problems(st)
+	return st
+}
+
+// inCare tells whether anything of quilt-rotate is on the secret, or it is rotated.
+func inCare(s vault.Secret) bool {
+	for name := range s.Tags {
+		if strings.HasPrefix(name, settings.TagPrefix) {
+			return true
+		}
+	}
+	for _, v := range s.Versions {
+		if len(v.Keys)+len(v.Marks)+len(v.Unknown) > 0 {
+			return true
+		}
+	}
+	return s.Rotation.Enabled
+}
+
+// unserved is the one problem of a secret that no function serves: it is not deployed yet, or it is not in care (any more).
+func unserved(s vault.Secret) Problem {
+	if !inCare(s) {
+		return Problem{Text: "it is not in the care of quilt-rotate", Hint: "to take it into care: quilt-rotate adopt " + s.Name}
+	}
+	return Problem{Text: "it is not deployed yet: nothing rotates it", Hint: "put it into a stack (infra/README.md), and deploy that"}
+}
+
+func (s Status) failed(err error) Status {
+	err = awsclient.Explain(err)
+	s.Error, s.Hint = err.Error(), hint.Of(err)
+	if errors.Is(err, context.Canceled) {
+		s.Error = "interrupted"
+	}
+	return s
+}
+
+func newSweep(r revocation.Result, now time.Time) *Sweep {
+	sw := &Sweep{Outcome: r.Outcome, Actions: r.Actions, Notes: r.Notes, WouldFail: r.WouldFail, Health: r.Health, Registry: r.Registry, RegistryTime: now}
+	if r.Registry != nil {
+		sw.RegistryTime = r.Registry.Time
+	}
+	return sw
+}
+
+// described is what DescribeSecret tells.
+func described(s vault.Secret) Status {
+	pending, isPending := s.Holder(vault.Pending)
+	st := Status{
+		Secret: s.Name, ARN: s.ARN, Time: s.Now, PauseReason: s.Tags[settings.TagPauseReason],
+		Rotation: Rotation{
+			Known: true,
+			On:    s.Rotation.Enabled, Function: s.Rotation.Function, Last: moment(s.Rotation.Last), Next: moment(s.Rotation.Next),
+			Overdue:  s.Rotation.Enabled && !s.Rotation.Next.IsZero() && s.Now.Sub(s.Rotation.Next) > revocation.OverdueAfter,
+			UnderWay: isPending && !pending.Has(vault.Current),
+		},
+	}
+	if until, err := time.Parse(time.RFC3339, s.Tags[settings.TagPauseUntil]); err == nil && s.Now.Before(until) {
+		st.PausedUntil = moment(until)
+	}
+	for _, r := range s.Replicas {
+		st.Replicas = append(st.Replicas, Replica{r.Region, r.Status})
+	}
+	return st
+}
+
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// fromLabels are the versions as their labels alone tell of them, in the order of a dry run.
+func fromLabels(s vault.Secret) []revocation.Seen {
+	rows := []revocation.Seen{}
+	for _, v := range s.Sorted() {
+		row := revocation.Seen{Version: v.ID, Stages: slices.Sorted(slices.Values(v.Stages)), KeyInfo: revocation.KeyInfo{KeyID: v.Key()}}
+		for _, m := range v.Marks {
+			if row.SupersededSince == nil || m.Since.After(*row.SupersededSince) {
+				row.SupersededSince = moment(m.Since)
+			}
+		}
+		rows = append(rows, row)
+	}
+	slices.SortStableFunc(rows, func(a, b revocation.Seen) int { return cmp.Compare(rank(a), rank(b)) })
+	return rows
+}
+
+func rank(v revocation.Seen) int {
+	for i, stage := range []string{vault.Current, vault.Pending, vault.Previous} {
+		if slices.Contains(v.Stages, stage) {
+			return i
+		}
+	}
+	return 3
+}
+
+// problems are what a person should look at, the worst first.
+func problems(s Status) []Problem {
+	var list []Problem
+	note := func(severe bool, hint, format string, args ...any) {
+		list = append(list, Problem{severe, fmt.Sprintf(format, args...), hint})
+	}
+	if s.Sweep != nil && s.Sweep.WouldFail != nil {
+		note(true, awsclient.Runbook(s.Sweep.WouldFail.ErrorType), "the next sweep would fail: %s: %s", s.Sweep.WouldFail.ErrorType, s.Sweep.WouldFail.Error)
+	}
+	if s.Sweep != nil && s.Sweep.Outcome == revocation.NotBootstrapped {
+		note(true, "quilt-rotate bootstrap "+s.Secret, "it waits for its first key")
+	}
+	if !s.Rotation.On && !s.unserved {
+		note(true, "deploy its stack again, or, if its service is gone: quilt-rotate retire "+s.Secret, "rotation is switched off")
+	}
+	if s.Rotation.Overdue {
+		note(true, "quilt-rotate rotate "+s.Secret, "its rotation is overdue since %s", wording.Clock(*s.Rotation.Next))
+	}
+	if since := s.Rotation.UnderWaySince; since != nil && s.Time.Sub(*since) > revocation.OverdueAfter {
+		note(true, "quilt-rotate unstick "+s.Secret, "its rotation has been under way since %s, which blocks every other one", wording.Clock(*since))
+	}
+	for _, r := range s.Replicas {
+		if r.Status != vault.InSync {
+			note(false, "aws secretsmanager describe-secret --secret-id "+s.Secret, "the replica in %s is %s", r.Region, r.Status)
+		}
+	}
+	for _, v := range s.Versions {
+		if slices.Contains(v.Stages, vault.Current) && !v.ExpiresAt.IsZero() && s.Sweep != nil {
+			if left := v.ExpiresAt.Sub(s.Sweep.RegistryTime); left < expiresSoon {
+				note(left < expiresNow, "quilt-rotate rotate "+s.Secret, "the current key expires on %s", wording.Clock(v.ExpiresAt))
+			}
+		}
+	}
+	if s.Sweep != nil && s.Sweep.Health != nil && s.Sweep.Health.FreeLabels < fewLabels {
+		note(true, "quilt-rotate revoke "+s.Secret, "it has %d staging labels free, and a rotation needs %d", s.Sweep.Health.FreeLabels, fewLabels)
+	}
+	return list
+}
+
+// What the alarms of a deployment call soon, now and few (infra/keyrotation).
+const (
+	expiresSoon = 14 * 24 * time.Hour
+	expiresNow  = 7 * 24 * time.Hour
+	fewLabels   = 5
+)

@@ -1,0 +1,216 @@
+package runner_test
+
+import (
+	"context"
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"quilt-rotate/internal/cli/trail/runner"
+	"quilt-rotate/internal/sandbox/awsathena"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/trail"
+)
+
+// refuse answers one operation in Athena's place.
+func (r *rig) refuse(operation string, status int, body string) {
+	r.hooks.Set(func(c *wire.Call, next func()) {
+		if c.Operation == operation {
+			c.Respond(status, body, "Content-Type", "application/x-amz-json-1.1")
+			return
+		}
+		next()
+	})
+}
+
+// onlyQuery is the one query that was started.
+func (r *rig) onlyQuery() awsathena.Query {
+	r.Helper()
+	all := r.athena.Queries()
+	if len(all) != 1 {
+		r.Fatalf("%d queries were started, want one: %v", len(all), all)
+	}
+	return all[0]
+}
+
+func TestProblems(t *testing.T) {
+	// Protects what people read when there is no answer: the problem, one sentence, and the next step.
+	fail := func(reason string) func(*rig) {
+		return func(r *rig) { r.athena.SetSwitches(func(s *awsathena.Switches) { s.FailWith = reason }) }
+	}
+	denied := `{"__type":"AccessDeniedException","Message":"You are not authorized to perform: athena:StartQueryExecution on the resource."}`
+	for name, c := range map[string]struct {
+		arrange    func(*rig)
+		problem    runner.Problem
+		what, hint string
+	}{
+		"database missing":       {func(r *rig) { r.runner.Database = "elsewhere" }, runner.NoDatabase, `athena: there is no database "elsewhere"`, "AuditTrailDatabase"},
+		"table missing":          {func(r *rig) { r.athena.SetSwitches(func(s *awsathena.Switches) { s.NoTable = true }) }, runner.NoTable, `athena: database "audittraildatabase-sandbox" has no table audit_trail`, "no audit trail"},
+		"workgroup missing":      {func(r *rig) { r.runner.Workgroup = "primary" }, runner.NoWorkgroup, `athena: there is no workgroup "primary"`, "-audit"},
+		"no output location":     {func(r *rig) { r.athena.SetSwitches(func(s *awsathena.Switches) { s.NoOutputLocation = true }) }, runner.NoOutputLocation, `athena: workgroup "sandbox-audit" has no place for the answers of queries`, "output location"},
+		"access denied at start": {func(r *rig) { r.refuse("StartQueryExecution", 400, denied) }, runner.AccessDenied, "athena: access denied: You are not authorized", "AuditTrailAthenaQueryPolicy"},
+		"access denied to the bucket": {
+			fail("Access denied when writing output to url: s3://bucket/x.csv ."), runner.AccessDenied, "athena: access denied: Access denied when writing", "AuditTrailAthenaQueryPolicy",
+		},
+		"access denied to the catalog": {
+			fail("Insufficient permissions to execute the query. User is not authorized to perform: glue:GetTable"), runner.AccessDenied, "athena: access denied: Insufficient", "AuditTrailAthenaQueryPolicy",
+		},
+		"failed": {
+			fail("GENERIC_INTERNAL_ERROR: line\n1:\x1b[31m qk_abcdefghijklmnopqrst"), runner.QueryFailed, "athena: the query failed: GENERIC_INTERNAL_ERROR: line 1:\uFFFD[31m [redacted]", "",
+		},
+		"column missing": {
+			fail("COLUMN_NOT_FOUND: line 1:8: Column 'eventtime' cannot be resolved"), runner.QueryFailed, "athena: the query failed: COLUMN_NOT_FOUND", "",
+		},
+		"stopped by a limit": {
+			func(r *rig) {
+				r.athena.SetSwitches(func(s *awsathena.Switches) { s.CancelWith = "Bytes scanned limit was exceeded" })
+			}, runner.QueryStopped, "athena: the query was stopped at Athena: Bytes scanned limit was exceeded", "fewer days",
+		},
+		"refused": {
+			func(r *rig) {
+				r.refuse("StartQueryExecution", 400, `{"__type":"InvalidRequestException","Message":"The S3 location is odd."}`)
+			}, runner.Refused, "athena: StartQueryExecution: InvalidRequestException: The S3 location is odd.", "",
+		},
+		"results refused": {
+			func(r *rig) {
+				r.refuse("GetQueryResults", 400, `{"__type":"InvalidRequestException","Message":"Access denied when reading from s3://bucket"}`)
+			}, runner.AccessDenied, "athena: access denied: Access denied when reading", "AuditTrailAthenaQueryPolicy",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t)
+			c.arrange(r)
+			a, err := r.run(trail.Query{})
+			var e *runner.Error
+			if !errors.As(err, &e) {
+				t.Fatalf("the answer is %v, the error %v", a, err)
+			}
+			if e.Problem != c.problem || !strings.HasPrefix(err.Error(), c.what) || !strings.Contains(e.Hint, c.hint) || (c.hint == "") != (e.Hint == "") {
+				t.Errorf("problem %q: %s\nhint: %s", e.Problem, err, e.Hint)
+			}
+			for _, q := range r.athena.Queries() {
+				if q.State == "RUNNING" || q.State == "QUEUED" {
+					t.Errorf("a query was left %s", q.State)
+				}
+			}
+		})
+	}
+}
+
+func TestInterruptedQueryIsStopped(t *testing.T) {
+	// Protects the bill: Ctrl-C stops the query at Athena, not only the wait for it.
+	r := start(t)
+	r.athena.SetSwitches(func(s *awsathena.Switches) { s.Stall = true })
+	ctx, cancel := context.WithCancelCause(t.Context())
+	r.runner.Progress = func(state string) {
+		if state == "RUNNING" {
+			cancel(errors.New("interrupt signal received")) // as signal.NotifyContext does
+		}
+	}
+	_, err := r.runner.Run(ctx, "SELECT 1")
+	var e *runner.Error
+	if !errors.As(err, &e) || e.Problem != runner.Interrupted || !errors.Is(err, context.Canceled) {
+		t.Fatalf("the error is %v", err)
+	}
+	q := r.onlyQuery()
+	if q.State != "CANCELLED" || e.QueryID != q.ID || err.Error() != "athena: interrupted; the query was stopped" {
+		t.Errorf("the query %s is %s: %v of %s", q.ID, q.State, err, e.QueryID)
+	}
+}
+
+func TestInterruptedStartIsStopped(t *testing.T) {
+	// Protects against the query that nobody knows of: started, the answer lost to a Ctrl-C. Its token finds it again.
+	r := start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var lost atomic.Bool
+	r.hooks.Set(func(c *wire.Call, next func()) {
+		next()
+		if lost.CompareAndSwap(false, true) {
+			cancel()
+			c.Cut()
+		}
+	})
+	_, err := r.runner.Run(ctx, "SELECT 1")
+	if q := r.onlyQuery(); q.State != "CANCELLED" || err == nil || !strings.HasSuffix(err.Error(), "; the query was stopped") {
+		t.Errorf("the query is %s, the error: %v", q.State, err)
+	}
+}
+
+func TestLostStartAnswer(t *testing.T) {
+	// Protects against paying for two: where the answer to a start is lost, the query is found by its token and stopped.
+	r := start(t)
+	var lost atomic.Bool // requests may overlap: the second comes when the first is cut
+	r.hooks.Set(func(c *wire.Call, next func()) {
+		next()
+		if lost.CompareAndSwap(false, true) {
+			c.Cut()
+		}
+	})
+	_, err := r.run(trail.Query{})
+	var e *runner.Error
+	if q := r.onlyQuery(); q.State != "CANCELLED" || !errors.As(err, &e) || e.Problem != runner.Unanswered || e.Left != "the query was stopped" {
+		t.Errorf("the query is %s, the error: %v", q.State, err)
+	}
+}
+
+func TestNothingAnswersTheStart(t *testing.T) {
+	// Protects the warning that a query may be running, where nothing can be known.
+	r := start(t)
+	r.hooks.Set(func(c *wire.Call, _ func()) { c.Cut() })
+	_, err := r.run(trail.Query{})
+	if err == nil || !strings.Contains(err.Error(), `whether the query was started is not known: look at the recent queries of workgroup "sandbox-audit"`) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	// Protects from a false warning: a connection that never came about started nothing.
+	r := start(t)
+	gone := httptest.NewServer(r.athena)
+	r.runner.Client = client(gone, aws.NopRetryer{})
+	gone.Close()
+	_, err := r.run(trail.Query{})
+	var e *runner.Error
+	if !errors.As(err, &e) || e.Problem != runner.Unanswered || e.Left != "" || e.Hint == "" {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestQueryThatCannotBeStopped(t *testing.T) {
+	// Protects the bill where stopping fails: the person gets the command that does it.
+	r := start(t)
+	r.hooks.Set(func(c *wire.Call, next func()) {
+		if c.Operation == "StartQueryExecution" {
+			next()
+			return
+		}
+		c.Respond(400, `{"__type":"AccessDeniedException","Message":"no"}`)
+	})
+	_, err := r.run(trail.Query{})
+	if want := "aws athena stop-query-execution --query-execution-id " + r.onlyQuery().ID; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("the error is %v, want it to end in %q", err, want)
+	}
+}
+
+func TestThrottledLooksGoOn(t *testing.T) {
+	// Protects a query that runs well from a moment in which Athena wants to be asked less often.
+	r := start(t)
+	looks := 0
+	r.hooks.Set(func(c *wire.Call, next func()) {
+		if c.Operation == "GetQueryExecution" {
+			if looks++; looks < 4 {
+				c.Respond(400, `{"__type":"TooManyRequestsException","Message":"Rate exceeded"}`)
+				return
+			}
+		}
+		next()
+	})
+	r.find(trail.Query{})
+	if looks < 5 {
+		t.Errorf("%d looks", looks)
+	}
+}

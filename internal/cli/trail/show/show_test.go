@@ -1,0 +1,152 @@
+package show_test
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
+
+	"quilt-rotate/internal/cli/trail/show"
+	"quilt-rotate/internal/trail"
+)
+
+func answer(columns []string, rows ...[]string) *trail.Answer {
+	a := &trail.Answer{Columns: columns, QueryID: "q-1", Scanned: 1_234_567, Took: 1500 * time.Millisecond}
+	for _, row := range rows {
+		var cells []trail.Cell
+		for _, text := range row {
+			if text == "NULL" {
+				cells = append(cells, trail.Cell{})
+				continue
+			}
+			cells = append(cells, trail.NewCell(text))
+		}
+		a.Rows = append(a.Rows, cells)
+	}
+	return a
+}
+
+var eventColumns = []string{
+	trail.EventTime, trail.EventName, trail.KeyName, trail.KeyFingerprint, trail.KeyID, trail.UserEmail, trail.SourceAddress, trail.UserAgent, trail.ErrorCode,
+}
+
+func events() *trail.Answer {
+	return answer(
+		eventColumns,
+		[]string{"2026-11-24T10:00:05Z", "APIKeys.Admin.Revoke", "prod-quilt-20261124-0123456789abcdef", "qk_abc...xyz", "key-1", "a-person-with-a-long-name@example.com", "2001:db8::1", "quilt/1", "NULL"},
+		[]string{"2026-11-24T09:00:05Z", "Auth.APIKey", "NULL", "qk_def...uvw", "NULL", "NULL", "192.0.2.1", "=cmd|' /C calc'!A0", "USER_INACTIVE"},
+	)
+}
+
+func TestTable(t *testing.T) {
+	// Protects the table: what belongs together in one cell, long names cut, all of it in 80 columns.
+	const want = `
+time (UTC)            key                     from                 error
+────────────────────────────────────────────────────────────────────────────────
+2026-11-24 10:00:05   prod-quilt-20261124-0…  a-person-with-a-lo…
+APIKeys.Admin.Revoke  qk_abc...xyz            2001:db8::1
+2026-11-24 09:00:05   qk_def...uvw            192.0.2.1            USER_INACTIVE
+Auth.APIKey                                   =cmd|' /C calc'!A0`
+	if got := plain(show.Table(events(), 80)); got != strings.TrimPrefix(want, "\n") {
+		t.Errorf("the table is\n%s", got)
+	}
+}
+
+func TestSummaryTable(t *testing.T) {
+	// Protects the overview of keys: how often and when last, in 80 columns.
+	a := answer(
+		[]string{trail.KeyName, trail.KeyFingerprint, trail.KeyID, trail.UserEmail, trail.SourceAddress, trail.Calls, trail.LastUsed},
+		[]string{"worker", "qk_abc...xyz", "key-1", "bob@example.com", "192.0.2.1", "17", "2026-11-24T10:00:05Z"},
+	)
+	const want = `
+key           from             calls  last used (UTC)
+─────────────────────────────────────────────────────────
+worker        bob@example.com  17     2026-11-24 10:00:05
+qk_abc...xyz  192.0.2.1`
+	if got := plain(show.Table(a, 80)); got != strings.TrimPrefix(want, "\n") {
+		t.Errorf("the table is\n%s", got)
+	}
+}
+
+func TestTableFitsItsWidth(t *testing.T) {
+	// Protects lines from being broken by the terminal, and long names from being cut where there is room.
+	for _, width := range []int{80, 81, 100, 132, 200} {
+		text := show.Table(events(), width)
+		for _, line := range strings.Split(text, "\n") {
+			if w := lipgloss.Width(line); w > width {
+				t.Errorf("in %d columns a line has %d", width, w)
+			}
+		}
+		if width >= 132 && (strings.Contains(text, "…") || !strings.Contains(text, "prod-quilt-20261124-0123456789abcdef")) {
+			t.Errorf("in %d columns names are cut:\n%s", width, plain(text))
+		}
+	}
+	if got := show.Table(answer(eventColumns), 80); got != "" {
+		t.Errorf("a table of nothing is %q", got)
+	}
+}
+
+func TestFooter(t *testing.T) {
+	// Protects the reader from taking the newest events for all, and the bill from being a surprise.
+	a := events()
+	for limit, want := range map[int]string{
+		10: "2 events; Athena read 1.2 MB in 1.5 s",
+		2:  "the newest 2 events: there may be more; Athena read 1.2 MB in 1.5 s",
+	} {
+		if got := show.Footer(a, limit); got != want {
+			t.Errorf("with limit %d: %s", limit, got)
+		}
+	}
+	a.Rows = nil
+	if got := show.Footer(a, 10); got != "no events; Athena read 1.2 MB in 1.5 s" {
+		t.Errorf("of nothing: %s", got)
+	}
+}
+
+func TestJSON(t *testing.T) {
+	// Protects programs: NULL is null, a count is a number, and no rows are an empty list.
+	a := answer([]string{trail.KeyName, trail.Calls}, []string{"NULL", "17"})
+	const want = `{
+  "queryId": "q-1",
+  "scannedBytes": 1234567,
+  "rows": [
+    {
+      "calls": 17,
+      "key_name": null
+    }
+  ]
+}
+`
+	written(t, show.JSON, a, want)
+	a.Rows = nil
+	written(t, show.JSON, a, "{\n  \"queryId\": \"q-1\",\n  \"scannedBytes\": 1234567,\n  \"rows\": []\n}\n")
+}
+
+func TestCSV(t *testing.T) {
+	// Protects spreadsheets: a stranger's user agent is no formula.
+	written(t, show.CSV, events(), `event_time,event_name,key_name,key_fingerprint,key_id,user_email,source_address,user_agent,error
+2026-11-24T10:00:05Z,APIKeys.Admin.Revoke,prod-quilt-20261124-0123456789abcdef,qk_abc...xyz,key-1,a-person-with-a-long-name@example.com,2001:db8::1,quilt/1,
+2026-11-24T09:00:05Z,Auth.APIKey,,qk_def...uvw,,,192.0.2.1,'=cmd|' /C calc'!A0,USER_INACTIVE
+`)
+}
+
+func written(t *testing.T, write func(io.Writer, *trail.Answer) error, a *trail.Answer, want string) {
+	t.Helper()
+	var b bytes.Buffer
+	if err := write(&b, a); err != nil || b.String() != want {
+		t.Errorf("%v:\n%s\nwant:\n%s", err, b.String(), want)
+	}
+}
+
+// plain is the text without colours and without the spaces at the ends of lines.
+func plain(text string) string {
+	lines := strings.Split(ansi.Strip(text), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	return strings.Join(lines, "\n")
+}

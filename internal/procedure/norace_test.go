@@ -1,5 +1,0 @@
-//go:build !race
-
-package procedure_test
-
-const raced = false

@@ -1,6 +1,0 @@
-//go:build race
-
-package procedure_test
-
-// raced tells whether the race detector is on, under which a request takes five times as long: then the crash test goes through a sample.
-const raced = true
