@@ -95,7 +95,8 @@ fuzz: go ## Run every fuzz target for a while: make fuzz FUZZTIME=1m
 	done
 
 soak: go ## Go through every crash, and through random sequences of rotations, sweeps, faults and edits for long: make soak SOAK=1h
-	$(GO) test ./internal/revocation -run 'TestEveryCrash|TestMachine' -v -timeout 0 -soak=$(SOAK)
+	$(GO) test ./internal/cli/operations -run TestEveryCrash -timeout 0 -exhaustive
+	$(GO) test ./internal/revocation -run 'TestEveryCrash|TestMachine' -v -timeout 0 -exhaustive -soak=$(SOAK)
 
 BENCH ?= .
 COUNT ?= 1

@@ -207,7 +207,7 @@ func TestEveryCrashOfACommand(t *testing.T) {
 		step = 17
 	}
 	if !*exhaustive {
-		t.Logf("SAMPLED: 1 of %d requests of each command; all: go test ./internal/procedure -run TestEveryCrashOfACommand -exhaustive", step)
+		t.Logf("SAMPLED: 1 of %d requests of each command; all: go test ./internal/cli/operations -run TestEveryCrashOfACommand -exhaustive", step)
 	}
 	for _, sc := range scenarios {
 		t.Run(sc.name, func(t *testing.T) {
