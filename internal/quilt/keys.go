@@ -3,6 +3,7 @@ package quilt
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"quilt-rotate/internal/apikey"
@@ -26,6 +27,10 @@ type Identity struct {
 	IsAdmin      bool
 	RegistryTime time.Time // the registry's clock when it answered
 }
+
+// SameUser reports whether two e-mail addresses are those of one registry user. Case does not count: people and registries write it differently. No
+// address is nobody's.
+func SameUser(a, b string) bool { return a != "" && strings.EqualFold(a, b) }
 
 // APIKey is a key as the registry shows it (quilt: shared/graphql/schema.graphql, type APIKey). All times are the registry's.
 type APIKey struct {

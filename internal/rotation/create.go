@@ -59,7 +59,7 @@ func (r *run) mint(ctx context.Context, current apikey.Value) (made, error) {
 
 // checkMade revokes a new key that must not be stored.
 func (r *run) checkMade(ctx context.Context, m made, owner string) error {
-	if m.key.UserEmail != owner {
+	if !quilt.SameUser(m.key.UserEmail, owner) {
 		r.revokeOwn(ctx, m, "it belongs to another user")
 		return fault.New[fault.OwnerChanged]("the registry made a key of %s for %s, asked by %s", r.secret.ARN, m.key.UserEmail, owner)
 	}

@@ -145,7 +145,7 @@ func (r *run) checkOwner(who string, account quilt.Account, current apikey.Value
 		return fault.New[fault.OwnerUnknown]("nothing tells which registry user the key of %s belongs to: the current key is refused and not in %s's list (%s); "+
 			"set the tag quilt-rotate:owner to the user's e-mail address", r.secret.ARN, who, account.Email)
 	}
-	if account.Email != owner {
+	if !quilt.SameUser(account.Email, owner) {
 		return fault.New[fault.OwnerChanged]("the key of %s belongs to %s, but %s is %s's; nothing was made: use a credential of %s, or see the runbook page on moving to another user",
 			r.secret.ARN, owner, who, account.Email, owner)
 	}

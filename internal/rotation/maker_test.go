@@ -1,6 +1,7 @@
 package rotation_test
 
 import (
+	"strings"
 	"testing"
 
 	"quilt-rotate/internal/rotation"
@@ -68,6 +69,7 @@ func TestTheMaker(t *testing.T) {
 		{"the current key", "", "", func(*testing.T, *sandboxtest.Secret) {}, "", nil},
 		{"the previous key, as the current one expired", "", "", expireCurrent, "", nil},
 		{"the previous key, as the current one is revoked and the tag knows the owner", "", sandbox.UserEmail, revokeCurrent, "", nil},
+		{"the tag has the owner in other letters", "", strings.ToUpper(sandbox.UserEmail), revokeCurrent, "", nil},
 		{"the same where the registry answers me: null", "", sandbox.UserEmail, both(revokeCurrent, nullMe), "", nil},
 		{"nothing knows the owner of a revoked key", "", "", revokeCurrent, "OwnerUnknown", []string{"quilt-rotate:owner", "the previous key", "quilt/pipeline"}},
 		{"the tag names another owner", "", "somebody@example.com", revokeCurrent, "OwnerChanged", []string{"somebody@example.com", sandbox.UserEmail, "nothing was made"}},

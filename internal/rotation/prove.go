@@ -90,7 +90,7 @@ func (r *run) proveKey(ctx context.Context, pending, current apikey.Key) error {
 	if err != nil {
 		return err
 	}
-	if owner != "" && owner != proven.Email {
+	if owner != "" && !quilt.SameUser(owner, proven.Email) {
 		return fault.New[fault.OwnerChanged]("the pending key of %s belongs to %s, the current one to %s; run: quilt-rotate unstick %s", r.secret.ARN, proven.Email, owner, r.secret.Name)
 	}
 	r.report.Owner = proven.Email

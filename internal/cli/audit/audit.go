@@ -152,10 +152,10 @@ func (r *Report) count() {
 	statuses, findings, owners := map[quilt.Status]int{}, map[Finding]int{}, map[string]*OwnerTotal{}
 	for _, k := range r.Keys {
 		statuses[k.Status]++
-		o := owners[k.Owner]
+		o := owners[strings.ToLower(k.Owner)]
 		if o == nil {
 			o = &OwnerTotal{Owner: k.Owner}
-			owners[k.Owner] = o
+			owners[strings.ToLower(k.Owner)] = o
 		}
 		o.Keys++
 		if k.Expired() {

@@ -89,7 +89,7 @@ func (p *patient) logsIn(ctx context.Context) finding {
 		return failure("quilt-rotate recover "+p.name, "%s refuses the current key: it has expired, or was revoked", r.host)
 	case err != nil:
 		return broken(err, "")
-	case p.rotation.Owner != "" && p.rotation.Owner != p.me.Email:
+	case p.rotation.Owner != "" && !quilt.SameUser(p.rotation.Owner, p.me.Email):
 		return failure("put the right user's key in (quilt-rotate bootstrap "+p.name+"), or correct the tag quilt-rotate:owner",
 			"the key is %s's, and the tag says %s", p.me.Email, p.rotation.Owner)
 	}
@@ -131,7 +131,7 @@ func (p *patient) issuerWorks(ctx context.Context) finding {
 	switch owner := p.owner(); {
 	case err != nil:
 		return broken(err, "correct the value of the secret "+name+`: {"username": …, "password": …} or {"api_key": …}`)
-	case owner != "" && me.Email != owner:
+	case owner != "" && !quilt.SameUser(me.Email, owner):
 		return failure("store a credential of "+owner+" in "+name, "the issuer is %s, and the key is %s's", me.Email, owner)
 	}
 	p.issuer = session

@@ -149,7 +149,7 @@ func (p *patient) examineProbe(ctx context.Context, s *quilt.Session, key quilt.
 		return failure("ask whoever runs the registry", "a new key does not log in"), nil
 	case err != nil:
 		return broken(err, ""), nil
-	case me.Email != p.owner():
+	case !quilt.SameUser(me.Email, p.owner()):
 		return failure("use an issuer of "+p.owner(), "a new key is %s's, and not %s's", me.Email, p.owner()), nil
 	}
 	return ok("may make, list and revoke keys: done with a probe key"), nil

@@ -226,7 +226,7 @@ func (a *adoption) identify(ctx context.Context) error {
 }
 
 func (a *adoption) checkOwner(email string) error {
-	if a.rules.Owner == "" || a.rules.Owner == email {
+	if a.rules.Owner == "" || quilt.SameUser(a.rules.Owner, email) {
 		return nil
 	}
 	return hint.With(fmt.Errorf("the key in %s is %s's, and the tag %s says %s", a.Secret.Name, email, settings.TagOwner, a.rules.Owner), "give --owner "+email+", or store a key of "+a.rules.Owner+" first")

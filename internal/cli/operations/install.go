@@ -299,7 +299,7 @@ func (in *installation) leftover(ctx context.Context) (k aKey, ok bool, err erro
 			return aKey{}, false, err
 		}
 		fits := err == nil && p.row != nil && p.row.Status == quilt.Active && value.Key().Fits(p.row.Fingerprint) && !p.row.Old(p.RegistryTime)
-		if fits && (in.owner == "" || in.owner == p.Email) && p.row.CreatedAt.After(best.CreatedAt) {
+		if fits && (in.owner == "" || quilt.SameUser(in.owner, p.Email)) && p.row.CreatedAt.After(best.CreatedAt) {
 			best, k, ok = *p.row, aKey{v.Key(), value.Key(), v.ID}, true
 		}
 	}

@@ -98,7 +98,7 @@ func isBad(err error) bool {
 
 // checkOwner refuses a credential of another user than the one whose key it shall be: consumers would wake up with other permissions.
 func checkOwner(secretName, owner string, me quilt.Identity) error {
-	if owner == "" || owner == me.Email {
+	if owner == "" || quilt.SameUser(owner, me.Email) {
 		return nil
 	}
 	return hint.With(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was made", secretName, owner, me.Email), "log in as "+owner)

@@ -144,7 +144,7 @@ func (v *recovery) older(ctx context.Context) (KeyIn, bool, error) {
 		if err != nil {
 			return KeyIn{}, false, err
 		}
-		if owner := v.settings.Owner; owner != "" && owner != m.proven.Email {
+		if owner := v.settings.Owner; owner != "" && !quilt.SameUser(owner, m.proven.Email) {
 			v.Tell.Tell(terminal.Noted, "the key of the version "+short(target.ID)+" is another user's, and is left", m.proven.Email)
 			continue
 		}
@@ -300,7 +300,7 @@ func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if owner := v.formerOwner(account); owner != account.Email {
+	if owner := v.formerOwner(account); !quilt.SameUser(owner, account.Email) {
 		if owner == "" {
 			owner = "somebody who is not known"
 		}
@@ -330,7 +330,7 @@ func (v *recovery) agree(ctx context.Context, session *quilt.Session) error {
 	}
 	v.owner = account.Email
 	switch owner := v.formerOwner(account); {
-	case owner == account.Email:
+	case quilt.SameUser(owner, account.Email):
 		return nil
 	case owner != "" && !v.NewOwner:
 		return hint.With(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was made", v.secret.Name, owner, account.Email),

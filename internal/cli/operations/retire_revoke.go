@@ -68,7 +68,7 @@ func (r *retirement) isDead(ctx context.Context, k *RetiredKey) (bool, error) {
 	}
 	for _, session := range r.sessions(key) {
 		l, askErr := session.Login(ctx, k.KeyID)
-		if askErr == nil && l.Key == nil && k.Owner != "" && l.Email != k.Owner { // another user's login knows nothing of it
+		if askErr == nil && l.Key == nil && k.Owner != "" && !quilt.SameUser(l.Email, k.Owner) { // another user's login knows nothing of it
 			askErr = fmt.Errorf("whether the key %s is dead is not known: it is %s's, and the login is %s", k.Fingerprint, k.Owner, l.Email)
 		}
 		if askErr == nil {

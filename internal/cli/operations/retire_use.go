@@ -98,7 +98,7 @@ func (r *retirement) ownKeys(ctx context.Context) func(quilt.APIKey) bool {
 // knowStranger sees to it that a login of another user than the keys' proves nothing: the registry knows none of their keys by it, alive or not.
 func (r *retirement) knowStranger(email string, listsOurs bool) {
 	owner := r.secret.Tags[settings.TagOwner]
-	if owner == email || owner == "" && listsOurs || r.nothingLeft() {
+	if quilt.SameUser(owner, email) || owner == "" && listsOurs || r.nothingLeft() {
 		return
 	}
 	r.watcher, r.stranger = nil, email

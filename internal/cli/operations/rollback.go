@@ -75,7 +75,7 @@ func (d *Desk) Rollback(ctx context.Context, s *managed.Secret, o RollbackOption
 	if err != nil {
 		return RolledBack{}, left(err, untouched)
 	}
-	handsOver := owner != "" && owner != b.proven.Email
+	handsOver := owner != "" && !quilt.SameUser(owner, b.proven.Email)
 	if handsOver && !o.NewOwner {
 		return RolledBack{}, hint.With(&otherOwnerError{s.Name, target.ID, owner, b.proven.Email}, "to hand the secret over to "+b.proven.Email+", add --new-owner")
 	}
@@ -283,7 +283,7 @@ func (m *move) carryOut(ctx context.Context, from string) error {
 	if err != nil {
 		return left(m.explain(err), state)
 	}
-	if proven.Email != m.proven.Email {
+	if !quilt.SameUser(proven.Email, m.proven.Email) {
 		return hint.With(fmt.Errorf("the key of the version %s became %s's meanwhile; nothing was moved", m.target.ID, proven.Email), state)
 	}
 	m.proven = proven
