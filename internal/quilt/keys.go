@@ -39,7 +39,7 @@ type APIKey struct {
 	Fingerprint  string // prefix, first and last characters of the key: for reading, not unique
 	CreatedAt    time.Time
 	ExpiresAt    time.Time
-	LastUsedAt   *time.Time // nil: never used, as far as the registry records it; how finely is not documented
+	LastUsedAt   *time.Time // nil: never used, as far as the registry records it; may be coarse: judge by [APIKey.LatestUse]
 	Status       Status
 	UserEmail    string    // its owner's
 	RegistryTime time.Time // the registry's clock when it showed the key; zero only after [Session.CreateKey], where the answer had no date
@@ -48,6 +48,22 @@ type APIKey struct {
 // Old tells whether a key has less than half its life left, by the registry's own clock.
 func (k APIKey) Old(now time.Time) bool {
 	return k.ExpiresAt.Sub(now) < k.ExpiresAt.Sub(k.CreatedAt)/2
+}
+
+// LatestUse is the latest time at which the key may have been used last; nil if the registry records no use. How finely a registry records it is not
+// documented, so a time without a rest may stand for the day, the hour or the minute that starts then, and its end counts.
+func (k APIKey) LatestUse() *time.Time {
+	if k.LastUsedAt == nil {
+		return nil
+	}
+	latest := *k.LastUsedAt
+	for _, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute} {
+		if k.LastUsedAt.Equal(k.LastUsedAt.Truncate(unit)) { // in UTC, as Truncate counts
+			latest = latest.Add(unit)
+			break
+		}
+	}
+	return &latest
 }
 
 // OnlyFit is the only key in the list that shows the key's fingerprint; ok is false where none does, or more than one.

@@ -138,7 +138,7 @@ func planMarked(w World, p Policy, v Version, row quilt.APIKey, a Action) Action
 	since := lastMark(v)
 	graceEnd := since.Add(p.Grace)
 	promotable := !v.Has(vault.Previous) && w.Now.Before(since.Add(p.OrphanAge))
-	used := row.LastUsedAt != nil && w.RegistryNow.Before(row.LastUsedAt.Add(p.Quiet))
+	used := row.LastUsedAt != nil && w.RegistryNow.Before(row.LatestUse().Add(p.Quiet))
 	limitOver := p.HoldLimit != nil && !w.Now.Before(graceEnd.Add(*p.HoldLimit))
 	switch {
 	case promotable:

@@ -31,8 +31,10 @@ const (
 
 // marked is when the superseded version of [settled] was marked, and later is when all its time is over.
 var (
-	marked = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	marked = time.Date(2026, 11, 22, 12, 0, 7, 0, time.UTC)
 	later  = marked.Add(48 * time.Hour)
+
+	midnight = time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 )
 
 // keyOf is a key of its own for each name.
@@ -318,6 +320,10 @@ var planRows = []row{
 		s.RegistryNow = later.Add(-3 * time.Hour)
 		s.usedAt(s.RegistryNow.Add(-quiet + time.Second))
 	}), []string{"hold still-used old old until 1443h0m0s"}},
+	{"use recorded by the day: midnight is the whole day", with(func(s *scene) { s.at(midnight.Add(24*time.Hour + quiet - time.Second)).usedAt(midnight) }),
+		[]string{"hold still-used old old until 1440h0m0s"}},
+	{"use recorded by the day, and quiet for longer", with(func(s *scene) { s.at(midnight.Add(24*time.Hour + quiet)).usedAt(midnight) }), []string{revokeOld}},
+	{"use recorded by the hour", with(func(s *scene) { s.usedAt(later.Truncate(time.Hour).Add(-quiet)) }), []string{"hold still-used old old until 1440h0m0s"}},
 	{"used in the registry's future", with(func(s *scene) { s.usedAt(later.Add(time.Hour)) }), []string{"hold still-used old old until 1440h0m0s"}},
 	{"use not recorded: grace alone decides", with(func(s *scene) { s.listed("old").LastUsedAt = nil }), []string{"revoke grace-over-use-not-recorded old old"}},
 	{"hold limit not over by a second", with(func(s *scene) {

@@ -673,6 +673,26 @@ func TestUseThatIsNotRecorded(t *testing.T) {
 	revoked(t, s, old)
 }
 
+// TestANightlyJobAtARegistryThatRecordsDays protects a job that runs once a day: its use at 23:59 is shown as the midnight before, and its key must
+// still be there the night after.
+func TestANightlyJobAtARegistryThatRecordsDays(t *testing.T) {
+	r := sandboxtest.New(t)
+	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.UseGranularity = 24 * time.Hour })
+	s, old, _ := due(t, r)
+	now := r.Clock.Now().UTC()
+	r.Clock.Advance(now.Truncate(24 * time.Hour).Add(24*time.Hour - time.Minute).Sub(now))
+	for range 3 {
+		use(t, r, old)
+		for range 23 {
+			r.Clock.Advance(time.Hour)
+			swept(t, s, "hold still-used")
+		}
+		r.Clock.Advance(time.Hour)
+	}
+	r.Clock.Advance(26 * time.Hour)
+	swept(t, s, "revoke grace-over done")
+}
+
 // TestARegistryWhoseClockIsOff protects keys from dates of one clock that are compared with another's.
 func TestARegistryWhoseClockIsOff(t *testing.T) {
 	for _, skew := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {

@@ -224,7 +224,7 @@ func (j judge) findings(k quilt.APIKey, secret string) []Finding {
 	}
 	lastUse := k.CreatedAt // a key that is new and was never used is not unused yet
 	if k.LastUsedAt != nil {
-		lastUse = *k.LastUsedAt
+		lastUse = *k.LatestUse()
 	}
 	found := []Finding{}
 	for _, f := range []struct {

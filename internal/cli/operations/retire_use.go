@@ -44,7 +44,7 @@ func (r *retirement) watch(ctx context.Context) error {
 type use struct {
 	listed   map[string]bool // the secret's keys in the registry's list, by their ids
 	recorded bool            // the registry records when keys are used
-	last     *time.Time      // when one of them was used last, but those that another secret needs; nil: never
+	last     *time.Time      // when one of them may have been used last, except those that another secret needs; nil: never
 	key      string          // fingerprint of that one
 	now      time.Time       // the registry's clock
 }
@@ -67,8 +67,8 @@ func (r *retirement) lastUse(ctx context.Context) (use, error) {
 			continue
 		}
 		u.listed[k.ID] = true
-		if _, kept := r.keepers.Of(k); !kept && k.LastUsedAt != nil && (u.last == nil || k.LastUsedAt.After(*u.last)) {
-			u.last, u.key = k.LastUsedAt, k.Fingerprint
+		if _, kept := r.keepers.Of(k); !kept && k.LastUsedAt != nil && (u.last == nil || k.LatestUse().After(*u.last)) {
+			u.last, u.key = k.LatestUse(), k.Fingerprint
 		}
 	}
 	r.knowStranger(account.Email, len(u.listed) > 0)
@@ -132,7 +132,7 @@ func (r *retirement) refuseUsed(ctx context.Context, u use) error {
 		hours := min(remaining+2*time.Hour, MaxPause).Truncate(time.Hour) / time.Hour
 		pause = fmt.Sprintf("sweeps use the current key: pause them with quilt-rotate pause %s --for %dh --reason retire; ", r.secret.Name, hours)
 	}
-	return hint.With(fmt.Errorf("the key %s was used %s, and is revoked when nobody has used it for %s", u.key, terminal.Ago(u.now.Sub(*u.last)), terminal.About(policy.Quiet)),
+	return hint.With(fmt.Errorf("the key %s was used %s, and is revoked when nobody has used it for %s", u.key, terminal.Ago(max(0, u.now.Sub(*u.last))), terminal.About(policy.Quiet)),
 		fmt.Sprintf("nothing was done; %srun this again in %s, with --wait to wait here, or with --force if the service is gone for sure", pause, terminal.About(remaining)))
 }
 
