@@ -16,7 +16,6 @@ import (
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/sandbox"
-	"quilt-rotate/internal/sandbox/awsathena"
 	"quilt-rotate/internal/sandbox/demo/scene"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
@@ -104,8 +103,8 @@ func (o *serveCommand) prepare(ctx context.Context, s *scene.Scene, c *terminal.
 	if err := s.ConfigureRotation(ctx, arn); err != nil {
 		return err
 	}
-	s.ServeAthena(awsathena.New(awsathena.Options{Clock: s.Clock, Trail: s.Registry}), awsathena.Operation)
-	if err := o.printExports(s, c, own, adminKey); err != nil {
+	audit := serveAthena(s)
+	if err := o.printExports(s, c, own, adminKey, audit); err != nil {
 		return err
 	}
 	o.printHints(c)
@@ -114,17 +113,16 @@ func (o *serveCommand) prepare(ctx context.Context, s *scene.Scene, c *terminal.
 
 // printExports prints what a shell needs to reach the sandbox, and nothing else, so that a shell can source it. The keys in it are the sandbox's own and
 // have no value outside it.
-func (o *serveCommand) printExports(s *scene.Scene, c *terminal.Console, own quilt.CreatedKey, adminKey string) error {
+func (o *serveCommand) printExports(s *scene.Scene, c *terminal.Console, own quilt.CreatedKey, adminKey string, audit [][2]string) error {
 	program, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find the folder of this program: %w", err)
 	}
 	var lines strings.Builder
 	fmt.Fprintf(&lines, "export PATH=%s:\"$PATH\"\n", quoted(filepath.Dir(program)))
-	for _, variable := range s.Exports() {
+	for _, variable := range append(s.Exports(), audit...) {
 		fmt.Fprintf(&lines, "export %s=%s\n", variable[0], variable[1])
 	}
-	fmt.Fprintf(&lines, "export QUILT_AUDIT_DATABASE=%s\nexport QUILT_AUDIT_WORKGROUP=%s\n", awsathena.DefaultDatabase, awsathena.DefaultWorkgroup)
 	fmt.Fprintf(&lines, "export QUILT_API_KEY=%s\n", own.Secret.Reveal())
 	fmt.Fprintf(&lines, "export QUILT_ADMIN_API_KEY=%s\n", adminKey)
 	_, err = io.WriteString(c.Out, lines.String())
