@@ -90,7 +90,7 @@ func (w *world) pendingToo(ts *testscript.TestScript, _ bool, args []string) {
 
 // looking SECRET: waits until somebody has asked when the secret's versions were made, as unstick does before it waits.
 func (w *world) looking(ts *testscript.TestScript, _ bool, args []string) {
-	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(time.Minute)
+	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(5*time.Minute)
 	defer poll.Stop()
 	for w.asked("ListSecretVersionIds", args[0]) == 0 {
 		select {
@@ -104,7 +104,7 @@ func (w *world) looking(ts *testscript.TestScript, _ bool, args []string) {
 // looked: waits until `status --watch` has looked, and told of it: until it looks once more.
 func (w *world) looked(ts *testscript.TestScript, _ bool, _ []string) {
 	invocations := func() int { return w.asked("Invoke", "") }
-	poll, tooLong, enough := time.NewTicker(10*time.Millisecond), time.After(time.Minute), invocations()+2
+	poll, tooLong, enough := time.NewTicker(10*time.Millisecond), time.After(5*time.Minute), invocations()+2
 	defer poll.Stop()
 	for invocations() < enough {
 		select {
@@ -135,7 +135,7 @@ func (w *world) settled(ts *testscript.TestScript, _ bool, args []string) {
 
 // off SECRET: waits until rotation of the secret is switched off, and its sweeps are paused.
 func (w *world) off(ts *testscript.TestScript, _ bool, args []string) {
-	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(time.Minute)
+	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(5*time.Minute)
 	defer poll.Stop()
 	for {
 		out, err := w.SecretsManager().DescribeSecret(context.Background(), &secretsmanager.DescribeSecretInput{SecretId: &args[0]})

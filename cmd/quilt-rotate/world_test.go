@@ -466,7 +466,7 @@ func (w *world) used(ts *testscript.TestScript, neg bool, args []string) {
 
 // queried: waits until a query runs.
 func (w *world) queried(ts *testscript.TestScript, _ bool, _ []string) {
-	for end := time.Now().Add(time.Minute); len(w.trail.Queries()) == 0; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); len(w.trail.Queries()) == 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			ts.Fatalf("no query was started")
 		}
@@ -485,7 +485,7 @@ func (w *world) stall(ts *testscript.TestScript, _ bool, args []string) {
 func (w *world) arrived(ts *testscript.TestScript, _ bool, _ []string) {
 	select {
 	case <-w.gate.Arrived:
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		ts.Fatalf("no request came")
 	}
 }

@@ -127,7 +127,7 @@ func TestTheAWSCLIWorksWithTheExportLinesAlone(t *testing.T) {
 		RotationEnabled    bool
 		VersionIdsToStages map[string][]string
 	}
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(5 * time.Minute)
 	for len(described.VersionIdsToStages) != 2 || !previousExists(described.VersionIdsToStages) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the secret is not rotated: %+v", described)

@@ -3,7 +3,6 @@ package rotation_test
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -111,32 +110,30 @@ func TestTestSecret(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := sandboxtest.New(t)
-			r.NewKeyWait = time.Second
-			if strings.Contains(c.fault, "Refused") {
-				r.NewKeyWait = 20 * time.Millisecond
-			}
-			s := r.Secret("quilt/pipeline")
-			event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
-			pending, _ := r.Registry.KeyBySecret(s.KeyIn(version(t, s, event.ClientRequestToken)).Reveal())
-			c.spoil(s, pending)
-			before := photograph(s)
-			labels := s.Labels()
-			trace := r.Trace()
+			sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {
+				r.NewKeyWait = 20 * time.Second
+				s := r.Secret("quilt/pipeline")
+				event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
+				pending, _ := r.Registry.KeyBySecret(s.KeyIn(version(t, s, event.ClientRequestToken)).Reveal())
+				c.spoil(s, pending)
+				before := photograph(s)
+				labels := s.Labels()
+				trace := r.Trace()
 
-			err := s.Step(event, rotation.Test)
+				err := s.Step(event, rotation.Test)
 
-			onlyReads(t, trace.Take())
-			before.unchanged(t)
-			before.nothingMade(t)
-			if s.Labels() != labels {
-				t.Errorf("testSecret changed labels:\n%s\nto\n%s", labels, s.Labels())
-			}
-			if c.fault == "" {
-				must(t, err)
-				return
-			}
-			wantFault(t, err, c.fault, append(c.words, s.ARN)...)
+				onlyReads(t, trace.Take())
+				before.unchanged(t)
+				before.nothingMade(t)
+				if s.Labels() != labels {
+					t.Errorf("testSecret changed labels:\n%s\nto\n%s", labels, s.Labels())
+				}
+				if c.fault == "" {
+					must(t, err)
+					return
+				}
+				wantFault(t, err, c.fault, append(c.words, s.ARN)...)
+			})
 		})
 	}
 }
@@ -197,20 +194,21 @@ func TestTheServicesTestRunWaitsForANewRole(t *testing.T) {
 	// Protects a fresh deployment from a false alarm: its test run comes seconds after the function's role was made, and IAM may refuse it for a
 	// moment. No step that writes is repeated so.
 	t.Parallel()
-	r := sandboxtest.New(t)
-	r.NewKeyWait = 5 * time.Second
-	s := r.BareSecret("quilt/fresh", "{}")
-	for _, operation := range []string{"DescribeSecret", "GetSecretValue"} {
-		refused := sandboxtest.AWSError(400, "AccessDeniedException", "not yet")
-		remove := r.Intercept(sandboxtest.On(sandboxtest.Nth(0, refused), operation))
-		must(t, tryConfiguration(t, s))
+	sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {
+		r.NewKeyWait = 5 * time.Second
+		s := r.BareSecret("quilt/fresh", "{}")
+		for _, operation := range []string{"DescribeSecret", "GetSecretValue"} {
+			refused := sandboxtest.AWSError(400, "AccessDeniedException", "not yet")
+			remove := r.Intercept(sandboxtest.On(sandboxtest.Nth(0, refused), operation))
+			must(t, tryConfiguration(t, s))
+			remove()
+		}
+		s.Bootstrap(sandbox.UserEmail)
+		event := s.Begin(sandboxtest.Token(1))
+		remove := r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.AWSError(400, "AccessDeniedException", "no")), "DescribeSecret"))
+		wantFault(t, s.Step(event, rotation.Create), "SecretsManagerFailed", "AccessDenied")
 		remove()
-	}
-	s.Bootstrap(sandbox.UserEmail)
-	event := s.Begin(sandboxtest.Token(1))
-	remove := r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.AWSError(400, "AccessDeniedException", "no")), "DescribeSecret"))
-	wantFault(t, s.Step(event, rotation.Create), "SecretsManagerFailed", "AccessDenied")
-	remove()
+	})
 }
 
 func TestRotationSwitchedOff(t *testing.T) {

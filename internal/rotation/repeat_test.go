@@ -484,23 +484,24 @@ func TestAnEditAtEachRequestOfARotation(t *testing.T) {
 func TestReadsThatLagBehind(t *testing.T) {
 	// Protects from reads that show the secret as it was before the last write, in every step, in a first run and in a repeated one.
 	t.Parallel()
-	r := sandboxtest.New(t)
-	r.MaxLag = 2 * time.Second
-	for n := 1; n <= 4; n++ {
-		s := r.Secret(fmt.Sprintf("quilt/%d", n))
-		event := s.Begin(sandboxtest.Token(1))
-		for _, step := range steps {
-			for range 2 {
-				r.Secrets.SetReadLag(n)
-				must(t, s.Step(event, step))
-				keepsPromises(t, s)
+	sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {
+		r.MaxLag = 2 * time.Second
+		for n := 1; n <= 4; n++ {
+			s := r.Secret(fmt.Sprintf("quilt/%d", n))
+			event := s.Begin(sandboxtest.Token(1))
+			for _, step := range steps {
+				for range 2 {
+					r.Secrets.SetReadLag(n)
+					must(t, s.Step(event, step))
+					keepsPromises(t, s)
+				}
+			}
+			r.Secrets.SetReadLag(0)
+			if s.Holder(vault.Current).ID != event.ClientRequestToken || len(s.Ours()) != 2 {
+				t.Errorf("lag %d: %d keys\n%s", n, len(s.Ours()), s.Labels())
 			}
 		}
-		r.Secrets.SetReadLag(0)
-		if s.Holder(vault.Current).ID != event.ClientRequestToken || len(s.Ours()) != 2 {
-			t.Errorf("lag %d: %d keys\n%s", n, len(s.Ours()), s.Labels())
-		}
-	}
+	})
 }
 
 func TestTheServicesRetriesOvercomeOneFaultAtEachRequest(t *testing.T) {

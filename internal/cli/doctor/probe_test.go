@@ -18,9 +18,9 @@ import (
 )
 
 // newPatient is one whose current key has logged in at the sandbox's registry.
-func newPatient(t *testing.T, box *sandbox.Sandbox) *patient {
+func newPatient(t *testing.T, box *sandboxtest.Rig) *patient {
 	t.Helper()
-	client, err := quilt.NewClient(box.RegistryURL, quilt.Options{MaxAttempts: 1, Transport: &http.Transport{}})
+	client, err := quilt.NewClient(box.RegistryURL, quilt.Options{MaxAttempts: 1, Transport: box.Transport()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func newPatient(t *testing.T, box *sandbox.Sandbox) *patient {
 		t.Fatal(err)
 	}
 	p := &patient{
-		visit:   &visit{registries: map[string]*registry{"r": {client: client}}, probing: make(chan struct{}, 1), keyWait: 2 * time.Second},
+		visit:   &visit{registries: map[string]*registry{"r": {client: client}}, probing: make(chan struct{}, 1), keyWait: defaultKeyWait},
 		name:    "prod/pipeline",
 		secret:  &managed.Secret{Secret: vault.Secret{ARN: "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/pipeline-AbCdEf", Name: "prod/pipeline", Now: time.Now()}},
 		url:     "r",
@@ -40,17 +40,7 @@ func newPatient(t *testing.T, box *sandbox.Sandbox) *patient {
 	return p
 }
 
-func startSandbox(t *testing.T) *sandbox.Sandbox {
-	t.Helper()
-	box, err := sandbox.Start(sandbox.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = box.Close() })
-	return box
-}
-
-func probes(box *sandbox.Sandbox) int {
+func probes(box *sandboxtest.Rig) int {
 	n := 0
 	for _, k := range box.Registry.Keys() {
 		if strings.HasPrefix(k.Name, probeLabel) {
@@ -89,24 +79,25 @@ func TestNoProbeKeyIsLeftBehind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			box := startSandbox(t)
-			p := newPatient(t, box)
-			if c.switches != nil {
-				box.Registry.SetSwitches(c.switches)
-			}
-			if c.hook != nil {
-				box.Hooks.Set(c.hook)
-			}
-			f, refusal := p.probe(t.Context(), p.session)
-			if (refusal != nil) != c.refused || !c.refused && f.status != c.status {
-				t.Errorf("it found %+v, and the refusal %v; want %q", f, refusal, c.status)
-			}
-			if n := probes(box); n != c.left {
-				t.Errorf("%d probe keys are left, want %d", n, c.left)
-			}
-			if (p.left != "") != (c.left > 0) {
-				t.Errorf("it says %q of what is left", p.left)
-			}
+			sandboxtest.Timeless(t, func(t *testing.T, box *sandboxtest.Rig) {
+				p := newPatient(t, box)
+				if c.switches != nil {
+					box.Registry.SetSwitches(c.switches)
+				}
+				if c.hook != nil {
+					box.Hooks.Set(c.hook)
+				}
+				f, refusal := p.probe(t.Context(), p.session)
+				if (refusal != nil) != c.refused || !c.refused && f.status != c.status {
+					t.Errorf("it found %+v, and the refusal %v; want %q", f, refusal, c.status)
+				}
+				if n := probes(box); n != c.left {
+					t.Errorf("%d probe keys are left, want %d", n, c.left)
+				}
+				if (p.left != "") != (c.left > 0) {
+					t.Errorf("it says %q of what is left", p.left)
+				}
+			})
 		})
 	}
 }
@@ -115,36 +106,38 @@ func omitProbes(k quiltregistry.APIKey) bool { return strings.HasPrefix(k.Name, 
 
 func TestTheIssuerRevokesWhatTheKeyMayNot(t *testing.T) {
 	// Protects promise 3 where the registry lets keys make keys, and not revoke them: the issuer clears up.
-	box := startSandbox(t)
-	p := newPatient(t, box)
-	issuer, err := p.registries["r"].client.LoginPassword(t.Context(), sandbox.UserName, quilt.NewPassword(sandbox.UserPassword))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.issuer = issuer
-	box.Hooks.Set(sandboxtest.On(sandboxtest.Nth(0, forbidden), "apiKeyRevoke"))
-	if f, refusal := p.probe(t.Context(), p.session); f.status != OK || refusal != nil {
-		t.Errorf("it found %+v, %v", f, refusal)
-	}
-	if n := probes(box); n != 0 {
-		t.Errorf("%d probe keys are left", n)
-	}
+	sandboxtest.Timeless(t, func(t *testing.T, box *sandboxtest.Rig) {
+		p := newPatient(t, box)
+		issuer, err := p.registries["r"].client.LoginPassword(t.Context(), sandbox.UserName, quilt.NewPassword(sandbox.UserPassword))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.issuer = issuer
+		box.Hooks.Set(sandboxtest.On(sandboxtest.Nth(0, forbidden), "apiKeyRevoke"))
+		if f, refusal := p.probe(t.Context(), p.session); f.status != OK || refusal != nil {
+			t.Errorf("it found %+v, %v", f, refusal)
+		}
+		if n := probes(box); n != 0 {
+			t.Errorf("%d probe keys are left", n)
+		}
+	})
 }
 
 func TestNoSecondProbeKey(t *testing.T) {
 	// Protects the bound of one: while a probe key of a crashed run is there, no other is made, and after an interruption none is begun.
-	box := startSandbox(t)
-	p := newPatient(t, box)
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if f, _ := p.probe(ended, p.session); f.status != Skipped {
-		t.Errorf("after an interruption it found %+v", f)
-	}
-	box.Registry.MintKey(sandbox.UserEmail, apikey.Name(probeLabel, time.Now(), p.secret.ARN), probeDays)
-	if f, _ := p.probe(t.Context(), p.session); f.status != Warning {
-		t.Errorf("beside a probe key it found %+v", f)
-	}
-	if n := probes(box); n != 1 {
-		t.Errorf("there are %d probe keys, want the one", n)
-	}
+	sandboxtest.Timeless(t, func(t *testing.T, box *sandboxtest.Rig) {
+		p := newPatient(t, box)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if f, _ := p.probe(ended, p.session); f.status != Skipped {
+			t.Errorf("after an interruption it found %+v", f)
+		}
+		box.Registry.MintKey(sandbox.UserEmail, apikey.Name(probeLabel, time.Now(), p.secret.ARN), probeDays)
+		if f, _ := p.probe(t.Context(), p.session); f.status != Warning {
+			t.Errorf("beside a probe key it found %+v", f)
+		}
+		if n := probes(box); n != 1 {
+			t.Errorf("there are %d probe keys, want the one", n)
+		}
+	})
 }

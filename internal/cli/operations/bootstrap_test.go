@@ -113,13 +113,14 @@ func TestANewKeyThatIsRefusedIsNotMadeCurrent(t *testing.T) {
 func TestARegistryThatKeepsNewKeysWaiting(t *testing.T) {
 	// Protects the first key from a registry that takes a moment to know it.
 	t.Parallel()
-	r := sandboxtest.New(t)
-	r.NewKeyWait = 5 * time.Second
-	s := r.BareSecret("prod/pipeline", "{}")
-	r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 2 })
-	if _, err := newPerson(t, r).bootstrap(s.Name); err != nil || !s.Alive(s.CurrentKey()) || len(s.Ours()) != 1 {
-		t.Fatalf("%v\n%s", err, s.Labels())
-	}
+	sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {
+		r.NewKeyWait = 5 * time.Second
+		s := r.BareSecret("prod/pipeline", "{}")
+		r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 2 })
+		if _, err := newPerson(t, r).bootstrap(s.Name); err != nil || !s.Alive(s.CurrentKey()) || len(s.Ours()) != 1 {
+			t.Fatalf("%v\n%s", err, s.Labels())
+		}
+	})
 }
 
 func TestASecretWithoutAnyValue(t *testing.T) {

@@ -43,7 +43,7 @@ func newPerson(t testing.TB, r *sandboxtest.Rig) *person {
 		},
 	})
 	c.Vault = c.Vault.WithMaxLag(r.MaxLag)
-	registry, err := quilt.NewClient(r.RegistryURL, quilt.Options{Transport: p, RetryInterval: time.Millisecond})
+	registry, err := quilt.NewClient(r.RegistryURL, quilt.Options{Transport: p, RetryInterval: time.Millisecond, AttemptTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -252,7 +252,7 @@ func TestTheStepOfAFormerRotationIsWaitedFor(t *testing.T) {
 	<-in
 	s.ok(s.move("AWSPENDING", 2, 0))
 	s.ok(s.rotate(3, nil))
-	for deadline := time.Now().Add(30 * time.Second); r.steps() != "create "+aRotation; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); r.steps() != "create "+aRotation; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the second rotation's steps were %s", r.steps())
 		}

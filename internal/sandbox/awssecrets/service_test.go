@@ -139,7 +139,7 @@ func (s *service) rotate(n int, change func(*secretsmanager.RotateSecretInput)) 
 }
 
 func (s *service) wait() error {
-	ctx, cancel := context.WithTimeout(s.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(s.Context(), 5*time.Minute) // only a test that hangs meets it
 	defer cancel()
 	return s.WaitRotation(ctx, name)
 }

@@ -47,7 +47,7 @@ type Rig struct {
 
 	RotateEnv settings.Rotate
 	RevokeEnv settings.Revoke
-	Timeout   time.Duration // of one invocation
+	Timeout   time.Duration // of one invocation; as it is, it only catches what hangs
 
 	// What holds for processes that start later.
 	NewKeyWait time.Duration // see [rotation.Rotator]
@@ -82,7 +82,7 @@ func newRig(t T, options sandbox.Options, dial func(ctx context.Context, network
 		t.Fatalf("start the sandbox: %v", err)
 	}
 	r := &Rig{
-		T: t, Sandbox: s, Output: &Output{}, Timeout: 20 * time.Second, NewKeyWait: 20 * time.Millisecond, MaxLag: 30 * time.Millisecond,
+		T: t, Sandbox: s, Output: &Output{}, Timeout: 10 * time.Minute, NewKeyWait: 20 * time.Millisecond, MaxLag: 30 * time.Millisecond,
 		RotateEnv: settings.Rotate{Common: settings.Common{RegistryURL: s.RegistryURL}, ExpiresInDays: 90},
 		RevokeEnv: settings.Revoke{Common: settings.Common{RegistryURL: s.RegistryURL}, Grace: 24 * time.Hour, Quiet: 25 * time.Hour, OrphanAge: time.Hour},
 		transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: dial},
@@ -112,7 +112,7 @@ func (f handlerFunc) Invoke(ctx context.Context, payload []byte) ([]byte, error)
 
 func (r *Rig) deploy(name string, function func(*Process) handler) {
 	deployed := map[string]string{settings.EnvRegistryURL: r.RegistryURL} // for those who look at the deployment
-	_, err := r.Lambda.Add(awslambda.Config{Name: name, Timeout: time.Minute, Environment: deployed, Handler: handlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
+	_, err := r.Lambda.Add(awslambda.Config{Name: name, Timeout: 10 * time.Minute, Environment: deployed, Handler: handlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
 		return r.Process().run(ctx, function, payload)
 	})})
 	if err != nil {
@@ -158,7 +158,7 @@ func (r *Rig) NewProcess() *Process {
 		o.HTTPClient = &http.Client{Transport: p}
 		o.Retryer = quickRetries()
 	})
-	registry, err := quilt.NewClient(r.RegistryURL, quilt.Options{Transport: p, RetryInterval: time.Millisecond})
+	registry, err := quilt.NewClient(r.RegistryURL, quilt.Options{Transport: p, RetryInterval: time.Millisecond, AttemptTimeout: 5 * time.Minute})
 	if err != nil {
 		r.Fatalf("make the registry client: %v", err)
 	}
@@ -181,6 +181,9 @@ func (r *Rig) KillCaller(c *wire.Call) {
 		p.(*Process).Kill()
 	}
 }
+
+// Transport is the test's own way to the services.
+func (r *Rig) Transport() http.RoundTripper { return r.transport }
 
 // RoundTrip is the process's network: a dead process has none.
 func (p *Process) RoundTrip(request *http.Request) (*http.Response, error) {
