@@ -102,7 +102,7 @@ soak: go ## Go through every crash, and through random sequences of rotations, s
 
 BENCH ?= .
 COUNT ?= 1
-FLAGS ?= # of the benchmarks: -function-tags awsconfig, -function-memory 128
+FLAGS ?= # of the benchmarks: -function-memory 128
 
 # go test passes where no benchmark matches, so that is looked at first.
 bench: go ## Measure what it costs, beside the smallest function (docs/performance.md): make bench BENCH=ColdStart COUNT=6 for benchstat

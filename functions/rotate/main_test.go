@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -154,6 +158,34 @@ func TestErrorsHaveTheirTypesNameAtLambda(t *testing.T) {
 	}
 }
 
+func TestTheFunctionTrustsTheBundleOfAWS(t *testing.T) {
+	// Protects networks that inspect TLS: the built function reads AWS_CA_BUNDLE. It reaches Secrets Manager, which does not know the secret.
+	t.Parallel()
+	s := deploy(t, 30*time.Second)
+	target, err := url.Parse(s.AWSURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewTLSServer(httputil.NewSingleHostReverseProxy(target))
+	defer front.Close()
+	bundle := filepath.Join(t.TempDir(), "ca.pem")
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})
+	if err := os.WriteFile(bundle, certificate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Lambda.Add(awslambda.Config{Name: "behind-tls", Bootstrap: bootstrap, Timeout: 30 * time.Second, Environment: map[string]string{
+		settings.EnvRegistryURL: s.RegistryURL, "AWS_ENDPOINT_URL_SECRETS_MANAGER": front.URL, "AWS_CA_BUNDLE": bundle,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, _, err := s.Lambda.Invoke(t.Context(), sandboxtest.FunctionARN("behind-tls"),
+		[]byte(`{"Step":"createSecret","SecretId":"quilt/no-such-secret","ClientRequestToken":"00000000-0000-4000-8000-000000000000"}`))
+	if err != nil || !bytes.Contains(answer, []byte("ResourceNotFoundException")) {
+		t.Errorf("the function returned %s, %v, want the error of Secrets Manager", answer, err)
+	}
+}
+
 func TestAHangingRegistryIsToldBeforeTheTimeIsOver(t *testing.T) {
 	// Protects the operator from "Task timed out", which names nobody: the function ends in time and says that the registry does not answer.
 	t.Parallel()
@@ -193,6 +225,7 @@ func TestABadEnvironmentEndsTheStartWithOneLine(t *testing.T) {
 		"no bundle":         {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle + "=/no/such/file.pem"}, []string{settings.EnvCABundle, "no such file"}},
 		"an empty bundle":   {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle + "=" + os.DevNull}, []string{settings.EnvCABundle, "empty", "certificate"}},
 		"no certificate":    {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle + "=main.go"}, []string{settings.EnvCABundle, "it holds no certificate"}},
+		"AWS's bundle":      {[]string{settings.EnvRegistryURL + "=https://registry.example.com", "AWS_CA_BUNDLE=main.go"}, []string{"AWS_CA_BUNDLE", "it holds no certificate"}},
 		"a bundle and days": {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle + "=/no/such/file.pem", settings.EnvExpiresInDays + "=x"}, []string{settings.EnvCABundle, "no such file", settings.EnvExpiresInDays}},
 		"a key as the days": {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvExpiresInDays + "=qk_PASTEDKEYPASTEDKEY"}, []string{settings.EnvExpiresInDays}},
 	} {

@@ -4,18 +4,14 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/flate"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 )
-
-var functionTags = flag.String("function-tags", "", "build tags of rotate and revoke, beside their own: awsconfig brings the SDK's whole configuration")
 
 // sources are the programs that are measured.
 var sources = map[string]string{
@@ -58,21 +54,13 @@ func program(b *testing.B, name string, environment ...string) (path string) {
 		return built[id]
 	}
 	path = filepath.Join(folder, fmt.Sprint(len(built)), "bootstrap")
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", tags(name), "-ldflags=-s -w -buildid=", "-o", path, sources[name])
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags=-s -w -buildid=", "-o", path, sources[name])
 	build.Env = append(os.Environ(), append([]string{"CGO_ENABLED=0", "GOFLAGS="}, environment...)...)
 	if output, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("build %s: %v\n%s", name, err, output)
 	}
 	built[id] = path
 	return path
-}
-
-// tags are those that a program is built with. What the functions are measured beside stays the same.
-func tags(name string) string {
-	if *functionTags == "" || !slices.Contains(functions, name) {
-		return "lambda.norpc"
-	}
-	return "lambda.norpc," + *functionTags
 }
 
 // zipped is the size of a program's deployment package, made as the deployment makes it (infra/bundle).

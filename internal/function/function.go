@@ -1,4 +1,4 @@
-// Package function is what the two Lambda functions have in common at their start: clients, logs and metrics, made from the environment.
+// Package function starts the two Lambda functions: it makes their clients, logs and metrics from the environment.
 package function
 
 import (
@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
+	"quilt-rotate/internal/awsconfig"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/telemetry"
@@ -25,25 +26,25 @@ type Parts struct {
 	Metrics  *telemetry.Metrics
 }
 
-// NewParts makes the clients of Secrets Manager and the registry: the one from Lambda's own variables, the other from the settings.
+// NewParts makes the clients: that of Secrets Manager from the SDK's configuration, that of the registry from the settings.
 func NewParts(ctx context.Context, s settings.Common) (Parts, error) {
 	registry, err := quilt.NewClient(s.RegistryURL, quilt.Options{CABundle: s.CABundle})
 	if err != nil {
 		return Parts{}, err
 	}
-	secretsManager, err := newSecretsManager(ctx, os.LookupEnv)
+	aws, err := awsconfig.Load(ctx)
 	if err != nil {
 		return Parts{}, err
 	}
 	return Parts{
-		Vault:    vault.New(secretsManager),
+		Vault:    vault.New(awsconfig.SecretsManager(aws)),
 		Registry: registry,
 		Log:      telemetry.NewLogger(os.Stdout, s.LogLevel),
 		Metrics:  telemetry.NewMetrics(os.Stdout, lambdacontext.FunctionName, time.Now),
 	}, nil
 }
 
-// Run serves invocations with the handler until Lambda ends the process. A handler that cannot be made ends it at once, with a line that says why.
+// Run serves invocations with the handler until Lambda ends the process. If there is no handler, it ends the process at once, with one line that says why.
 func Run(handler lambda.Handler, err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "the function cannot start:", err)

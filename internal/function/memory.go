@@ -11,8 +11,8 @@ import (
 // heapShare is how much of the function's memory Go may use before it collects garbage more often; the rest is for the program's own pages.
 const heapShare = 0.75
 
-// limitMemory lets Go's garbage collector know how much memory the function has, which it does not find out by itself: a user with a hundred
-// thousand keys has a list for which it would else take half as much again. GOMEMLIMIT, where it is set, holds in its place.
+// limitMemory sets Go's memory limit from the function's memory, which Go does not find out by itself. Without it, the list of a user with a
+// hundred thousand keys takes half as much memory again. If GOMEMLIMIT is set, it counts instead.
 func limitMemory(lookup settings.Lookup) {
 	if _, set := lookup("GOMEMLIMIT"); set {
 		return
@@ -22,7 +22,7 @@ func limitMemory(lookup settings.Lookup) {
 	}
 }
 
-// memoryLimit is in bytes; none where Lambda does not tell the function's memory.
+// memoryLimit returns the limit in bytes; none if the function's memory is not known.
 func memoryLimit(lookup settings.Lookup) int64 {
 	text, _ := lookup("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") // in MB
 	megabytes, err := strconv.Atoi(text)

@@ -4,21 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/smithy-go"
 
 	"quilt-rotate/internal/redact"
 )
 
-// Error is a call to Secrets Manager that failed. Its message quotes the service's, with keys and the texts that were sent
-// taken out of it, since messages of validation quote their input.
+// Error is a call to Secrets Manager that failed. Its message quotes the service's, without keys and without the texts that were sent:
+// validation messages quote their input.
 type Error struct {
 	Operation string
-	Secret    string // as the caller named it, who may be a person with a key in the clipboard
-	Code      string // the service's, such as "AccessDeniedException"; "" where no answer came
+	Secret    string // as the caller named it; a person may have pasted a key
+	Code      string // the service's, such as "AccessDeniedException"; "" if no answer came
 	Message   string
-	Hint      string // what to do next, where it is known
+	Hint      string // what to do next, if it is known
 	cause     error
 }
 
@@ -34,7 +36,7 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Unwrap gives the SDK's error, to be looked at and not to be printed.
+// Unwrap returns the SDK's error. Do not print it: it may quote what was sent.
 func (e *Error) Unwrap() error { return e.cause }
 
 // longestARN bounds what is quoted of a secret's ARN, whose name has at most 512 characters (AWS Secrets Manager quotas).
@@ -43,12 +45,13 @@ const longestARN = 640
 func newError(operation, secret string, err error, sent ...redact.Text) error {
 	e := &Error{Operation: operation, Secret: redact.Clip(secret, longestARN), cause: err}
 	var api smithy.APIError
+	var network net.Error
 	switch {
 	case errors.As(err, &api):
 		e.Code, e.Message = api.ErrorCode(), redact.Scrub(api.ErrorMessage(), sent...)
 		e.Hint = hints[e.Code]
-	case errors.Is(err, context.DeadlineExceeded):
-		e.Message, e.Hint = "no answer in time", "check the function's network: in a VPC it needs a NAT or an interface endpoint for Secrets Manager"
+	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		e.Message, e.Hint = noAnswer(err)
 	case errors.Is(err, context.Canceled):
 		e.Message = "cancelled"
 	default:
@@ -57,13 +60,25 @@ func newError(operation, secret string, err error, sent ...redact.Text) error {
 	return e
 }
 
+// noAnswer says how far the attempts came. In a VPC that has no way to Secrets Manager, there is not even a connection.
+func noAnswer(err error) (message, hint string) {
+	message, hint = "no answer in time", "the next rotation or sweep tries again; if no call succeeds, check the network"
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+		message, hint = "no connection in time", "check the function's network: in a VPC it needs a NAT or an interface endpoint for Secrets Manager"
+	}
+	if tries, ok := errors.AsType[*retry.MaxAttemptsError](err); ok {
+		message += fmt.Sprintf(" after %d attempts", tries.Attempt)
+	}
+	return message, hint
+}
+
 var hints = map[string]string{
 	"AccessDeniedException":     "check the function's role and the secret's policy",
 	"ResourceNotFoundException": "check the ARN and the region",
 	"DecryptionFailure":         "check that the function's role may use the secret's KMS key",
 	"EncryptionFailure":         "check that the function's role may use the secret's KMS key",
-	"LimitExceededException":    "run the sweep, or remove staging labels that nobody needs",
-	"ThrottlingException":       "it is tried again with the next rotation or sweep",
+	"LimitExceededException":    "run the sweep, or remove staging labels that nothing needs",
+	"ThrottlingException":       "the next rotation or sweep tries again",
 }
 
 func throttled(err error) bool {

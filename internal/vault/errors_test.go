@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +24,7 @@ func TestErrorsSayOperationThingAndNextStep(t *testing.T) {
 	// Protects the person who is woken: what was called on which secret, what the service said, and what to look at.
 	for code, hint := range map[string]string{
 		"AccessDeniedException": "role", "ResourceNotFoundException": "ARN", "DecryptionFailure": "KMS", "EncryptionFailure": "KMS",
-		"LimitExceededException": "labels", "ThrottlingException": "tried again", "InternalServiceError": "",
+		"LimitExceededException": "labels", "ThrottlingException": "tries again", "InternalServiceError": "",
 	} {
 		s, v := start(t)
 		s.set("DescribeSecret", http.StatusBadRequest, `{"__type":"`+code+`","Message":"the service's words"}`)
@@ -42,12 +44,14 @@ func TestErrorsSayOperationThingAndNextStep(t *testing.T) {
 }
 
 func TestErrorsOfTheNetworkAndTheDeadline(t *testing.T) {
-	// Protects the diagnosis where no answer came: a deadline points to the network, and both stay recognisable.
+	// Protects the diagnosis if no answer came: only attempts that got no connection point to the VPC, and the cause stays recognisable.
 	for _, c := range []struct {
 		cause error
 		says  string
 	}{
-		{context.DeadlineExceeded, "no answer in time; check the function's network"},
+		{context.DeadlineExceeded, "no answer in time; the next rotation or sweep tries again"},
+		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "no connection in time; check the function's network: in a VPC"},
+		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, "no answer in time; the next"},
 		{context.Canceled, "cancelled"},
 		{errors.New("dial tcp: connection refused"), "connection refused; check the function's network"},
 	} {

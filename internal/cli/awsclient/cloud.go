@@ -8,7 +8,6 @@ package awsclient
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -20,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
 
+	"quilt-rotate/internal/awsconfig"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/vault"
 )
@@ -39,9 +39,9 @@ type Cloud struct {
 
 // Open finds region and credentials, and connects to nothing else. It fails where one of them is missing, or the credentials have expired.
 func Open(ctx context.Context) (*Cloud, error) {
-	c, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{})) // its warnings are no words for a person
+	c, err := awsconfig.Load(ctx, config.WithLogger(logging.Nop{})) // its warnings do not help an operator
 	if err != nil {
-		return nil, hint.With(fmt.Errorf("read the AWS configuration: %w", err), "check ~/.aws/config, and the variables that begin with AWS_")
+		return nil, hint.With(err, "check ~/.aws/config, and the variables that begin with AWS_")
 	}
 	if c.Region == "" {
 		return nil, hint.With(errors.New("no AWS region is set"), "set AWS_REGION, or `region` in your AWS profile")
@@ -54,7 +54,7 @@ func Open(ctx context.Context) (*Cloud, error) {
 
 // New uses a configuration that is there.
 func New(c aws.Config) *Cloud {
-	secrets := secretsmanager.NewFromConfig(c)
+	secrets := awsconfig.SecretsManager(c)
 	return &Cloud{
 		Region: c.Region, Vault: vault.New(secrets), secrets: secrets,
 		functions: lambda.NewFromConfig(c), logs: cloudwatchlogs.NewFromConfig(c), services: ecs.NewFromConfig(c),
