@@ -15,7 +15,6 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	kongcompletion "github.com/jotaen/kong-completion"
 
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/legible"
@@ -74,10 +73,6 @@ func (p Program) dispatch(ctx context.Context, args []string, c *terminal.Consol
 	)
 	if err != nil {
 		return p.report(c, err)
-	}
-	kongcompletion.Register(parser, kongcompletion.WithExitFunc(func(status int) { exit = status }))
-	if exit >= 0 { // a shell asked for completions
-		return exit
 	}
 	parsed, err := parser.Parse(args)
 	switch {
