@@ -48,7 +48,7 @@ func (h *Host) launch(d *deployment, phase string, limit time.Duration) (*enviro
 	if err != nil {
 		return nil, nil, fmt.Errorf("make environment of function %s: %w", d.config.Name, err)
 	}
-	ctx, cancel := context.WithTimeout(h.ctx, limit)
+	ctx, cancel := h.within(h.ctx, limit)
 	defer cancel()
 	began := time.Now()
 	failed := env.initialize(ctx)
@@ -157,11 +157,11 @@ func (e *environment) variables(region string) []string {
 
 // serve gives the environment an event and waits until it is done with it. It is not taken when the process died while
 // it was idle: then another environment must have it.
-func (e *environment) serve(ctx context.Context, inv *invocation) (out outcome, taken bool) {
+func (e *environment) serve(ctx context.Context, inv *invocation, within limiter) (out outcome, taken bool) {
 	e.output.attribute(inv.requestID)
 	inv.begin(e.stream)
-	timer := time.NewTimer(time.Until(inv.deadline))
-	defer timer.Stop()
+	limited, cancel := within(context.Background(), time.Until(inv.deadline))
+	defer cancel()
 
 	sent := inv.event()
 	select {
@@ -171,21 +171,21 @@ func (e *environment) serve(ctx context.Context, inv *invocation) (out outcome, 
 		}
 	case <-e.exited:
 		return outcome{}, false
-	case <-timer.C:
+	case <-limited.Done():
 		e.close()
 		return inv.failed(e.deployment.timeout()), true
 	case <-ctx.Done():
 		e.close()
 		return outcome{err: errClosed}, true
 	}
-	out = e.await(ctx, inv, timer.C)
+	out = e.await(ctx, inv, limited.Done())
 	e.output.attribute("")
 	return out, true
 }
 
 // await ends when the runtime asks for its next event, ends, or meets the deadline. An answer that was given before
 // stands: after a panic a Go runtime reports it, and only then exits.
-func (e *environment) await(ctx context.Context, inv *invocation, deadline <-chan time.Time) outcome {
+func (e *environment) await(ctx context.Context, inv *invocation, deadline <-chan struct{}) outcome {
 	var failed *failure
 	select {
 	case <-e.api.ready:

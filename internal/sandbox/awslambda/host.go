@@ -45,6 +45,7 @@ type Host struct {
 	router    *http.ServeMux
 	console   *console
 	initLimit time.Duration
+	within    limiter
 
 	ctx      context.Context // ends with Close
 	stop     context.CancelFunc
@@ -58,6 +59,9 @@ type Host struct {
 	events      int           // asynchronous events, queued or executing
 	changed     chan struct{} // closed, and replaced, when one of the three numbers above changes
 }
+
+// A limiter ends a context after a time. Tests have others than [context.WithTimeout], which end it at an event.
+type limiter func(parent context.Context, limit time.Duration) (context.Context, context.CancelFunc)
 
 // New starts a Host that has no functions.
 func New(options Options) (*Host, error) {
@@ -76,6 +80,7 @@ func New(options Options) (*Host, error) {
 		directory:   directory,
 		console:     &console{out: options.Stderr},
 		initLimit:   10 * time.Second, // the limit of the Init phase, as the Developer Guide gives it
+		within:      context.WithTimeout,
 		functions:   map[string]*function{},
 		concurrency: options.Concurrency,
 		changed:     make(chan struct{}),

@@ -67,6 +67,9 @@ func add(t testing.TB, host *awslambda.Host, config awslambda.Config) string {
 	if config.Handler == nil && config.Bootstrap == "" {
 		config.Bootstrap = bootstrap
 	}
+	if config.Timeout == 0 {
+		config.Timeout = 5 * time.Minute // only a test that hangs meets it
+	}
 	arn, err := host.Add(config)
 	if err != nil {
 		t.Fatal(err)
@@ -198,15 +201,15 @@ func receive[T any](t testing.TB, channel <-chan T, what string) T {
 	select {
 	case value := <-channel:
 		return value
-	case <-time.After(5 * time.Second):
-		t.Fatal("waited 5 s in vain: ", what)
+	case <-time.After(5 * time.Minute):
+		t.Fatal("waited 5 minutes in vain: ", what)
 		panic("unreachable")
 	}
 }
 
 func idle(t testing.TB, host *awslambda.Host) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if err := host.Idle(ctx); err != nil {
 		t.Fatal(err)

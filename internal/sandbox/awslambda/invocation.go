@@ -165,7 +165,7 @@ func (h *Host) runProcess(inv *invocation) outcome {
 			}
 			env = started
 		}
-		out, taken := env.serve(h.ctx, inv)
+		out, taken := env.serve(h.ctx, inv, h.within)
 		if !taken {
 			env.close()
 			continue
