@@ -37,6 +37,14 @@ var operations = []operation{
 	{"account", meJSON(`,"apiKeys":[]`), nil, func(ctx context.Context, s *quilt.Session) error { _, err := s.Account(ctx); return err }},
 	{"login", meJSON(`,"apiKey":null`), map[string]any{"id": "key-1"},
 		func(ctx context.Context, s *quilt.Session) error { _, err := s.Login(ctx, "key-1"); return err }},
+	{"accountKeys", meJSON(`,"key0":`+keyJSON+`,"key1":null`), map[string]any{"id0": "key-1", "id1": "key-2"},
+		func(ctx context.Context, s *quilt.Session) error {
+			a, err := s.AccountKeys(ctx, []string{"key-1", "key-2"})
+			if err == nil && (len(a.Keys) != 1 || a.Keys[0].ID != "key-1" || a.Email != "svc@example.com") {
+				err = fmt.Errorf("the answer was read as %+v", a)
+			}
+			return err
+		}},
 	{"apiKeysList", `{"data":{"me":{"apiKeys":[]}}}`, map[string]any{"name": "svc", "status": "ACTIVE"},
 		func(ctx context.Context, s *quilt.Session) error {
 			_, err := s.ListKeys(ctx, quilt.KeyFilter{Name: "svc", Status: quilt.Active})
@@ -179,6 +187,12 @@ func TestAnswersThatMustNotPass(t *testing.T) {
 		{"null in the list", "apiKeysList", `{"data":{"me":{"apiKeys":[null]}}}`, "ProtocolError"},
 		{"no key", "login", meJSON(``), "ProtocolError"},
 		{"no key", "apiKeyGet", `{"data":{"me":{}}}`, "ProtocolError"},
+		{"nobody", "accountKeys", `{"data":{"me":null}}`, "UnauthenticatedError"},
+		{"no user", "accountKeys", `{"data":{}}`, "ProtocolError"},
+		{"no email", "accountKeys", `{"data":{"me":{"name":"svc","key0":null,"key1":null}}}`, "ProtocolError"},
+		{"no second key", "accountKeys", meJSON(`,"key0":` + keyJSON), "ProtocolError"},
+		{"another key", "accountKeys", meJSON(`,"key0":null,"key1":` + keyJSON), "ProtocolError"},
+		{"keys are numbers", "accountKeys", meJSON(`,"key0":1,"key1":2`), "ProtocolError"},
 		{"another key", "apiKeyGet", `{"data":{"me":{"apiKey":` + strings.Replace(keyJSON, "key-1", "key-2", 1) + `}}}`, "ProtocolError"},
 		{"no id", "apiKeyGet", `{"data":{"me":{"apiKey":` + without("id") + `}}}`, "ProtocolError"},
 		{"no fingerprint", "apiKeyGet", `{"data":{"me":{"apiKey":` + without("fingerprint") + `}}}`, "ProtocolError"},
