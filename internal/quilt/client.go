@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -28,7 +29,8 @@ type Options struct {
 	// UserAgent names this program to the registry, which records it in the audit trail (quilt:
 	// docs/advanced-features/good-practice.md). Default: quilt-rotate/<version>.
 	UserAgent string
-	// AttemptTimeout bounds each attempt, from dialling to the end of the answer. Default: [DefaultAttemptTimeout].
+	// AttemptTimeout bounds each attempt, from dialling to the end of the answer. Default: [DefaultAttemptTimeout]. It does not bound the attempts
+	// to create a key or to log in, which get all the time that the caller has.
 	AttemptTimeout time.Duration
 	// MaxAttempts bounds how often a request is sent, the first time counted. Default: [DefaultMaxAttempts].
 	MaxAttempts int
@@ -122,6 +124,8 @@ func newTransport(bundle []byte) (*http.Transport, error) {
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: DefaultAttemptTimeout}).DialContext, // nothing was sent yet, so that
+		TLSHandshakeTimeout:    DefaultAttemptTimeout,                                     // any request can be sent again
 		TLSClientConfig:        config,
 		Protocols:              protocols,
 		MaxResponseHeaderBytes: 64 << 10,

@@ -193,15 +193,26 @@ func TestNoCookies(t *testing.T) {
 	}
 }
 
-func TestNoKeyIsNotSent(t *testing.T) {
-	// Protects: an empty key is refused here with a reason, and nothing is sent.
-	registry := newFake(t, ok(meJSON("")))
-	_, err := registry.client(t, quilt.Options{}).WithKey(zeroKey).Me(t.Context())
-	if _, is := err.(*quilt.UnauthenticatedError); !is {
-		t.Errorf("no key: %v, want an UnauthenticatedError", err)
-	}
-	if n := len(registry.requests()); n != 0 {
-		t.Errorf("%d requests were sent", n)
+func TestUnsendableKey(t *testing.T) {
+	// Protects: a token that no header can hold, and no key at all, are refused here with a reason, and are not sent as something else.
+	for _, token := range []string{"", `t_a\u0000b`, `t_a\u007fb`} {
+		registry := newFake(t, ok(`{"refresh_token":"r","access_token":"`+token+`","expires_at":99999999999}`))
+		client := registry.client(t, quilt.Options{})
+		session, want := client.WithKey(zeroKey), 0
+		if token != "" {
+			var err error
+			if session, err = client.LoginRefreshToken(t.Context(), quilt.NewRefreshToken("code")); err != nil {
+				t.Fatal(err)
+			}
+			want = 1
+		}
+		_, err := session.Me(t.Context())
+		if _, is := err.(*quilt.UnauthenticatedError); !is || strings.Contains(err.Error(), "t_a") {
+			t.Errorf("token %q: %v, want an UnauthenticatedError that does not quote it", token, err)
+		}
+		if n := len(registry.requests()); n != want {
+			t.Errorf("%d requests were sent, want %d", n, want)
+		}
 	}
 }
 

@@ -37,6 +37,7 @@ type request struct {
 	graphql     bool
 	once        bool // sent again only where it provably was not carried out
 	single      bool // never sent again
+	patient     bool // each attempt gets all the time that the caller has, as with once
 }
 
 // answer is a complete answer with status 200.
@@ -47,7 +48,7 @@ type answer struct {
 
 // send sends r once and sorts what comes back. An [*UnavailableError] is for retry to look at.
 func (c *Client) send(ctx context.Context, r *request) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := c.limited(ctx, r)
 	defer cancel()
 	var reached atomic.Bool
 	outgoing, err := c.outgoing(ctx, r, &reached)
@@ -74,6 +75,21 @@ func (c *Client) send(ctx context.Context, r *request) (answer, error) {
 		return answer{}, c.protocol(r, response.StatusCode, fmt.Sprintf("the answer is larger than %d bytes", limit))
 	}
 	return answer{body: body, date: date}, nil
+}
+
+// unhurried bounds an attempt that gets all the time there is, if the caller has no deadline.
+const unhurried = time.Minute
+
+// limited bounds one attempt. An attempt of a request that should not be sent again gets all the time that the caller has: giving up on a slow registry
+// leaves a key that nobody saw, or a token that is used up, and the next try would be as slow.
+func (c *Client) limited(ctx context.Context, r *request) (context.Context, context.CancelFunc) {
+	if !r.once && !r.patient {
+		return context.WithTimeout(ctx, c.timeout)
+	}
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, unhurried)
 }
 
 func (c *Client) outgoing(ctx context.Context, r *request, reached *atomic.Bool) (*http.Request, error) {

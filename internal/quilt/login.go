@@ -27,7 +27,7 @@ func (c *Client) LoginPassword(ctx context.Context, user string, password Passwo
 	}
 	r := &request{
 		operation: loginOperation, method: http.MethodPost, path: "/api/login", contentType: "application/json", body: body,
-		carried: secrets{password.Text}, limit: restLimit,
+		carried: secrets{password.Text}, limit: restLimit, patient: true,
 	}
 	got, err := c.do(ctx, r)
 	if err != nil {

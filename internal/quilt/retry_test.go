@@ -281,3 +281,67 @@ func TestAttemptTimeoutIsPerAttempt(t *testing.T) {
 		}
 	})
 }
+
+// after answers so much later.
+func after(wait time.Duration, answer func(*http.Request) (*http.Response, error)) func(*http.Request) (*http.Response, error) {
+	return func(r *http.Request) (*http.Response, error) {
+		select {
+		case <-time.After(wait):
+			return answer(r)
+		case <-r.Context().Done():
+			return lost(r.Context().Err())(r)
+		}
+	}
+}
+
+func TestRequestsThatShouldNotBeSentAgainGetAllTheTime(t *testing.T) {
+	// Protects a slow registry from one orphan for each try: a create, a login and a refresh may take as long as the caller has, and a minute without a deadline.
+	const token = `{"refresh_token":"r","access_token":"a","expires_at":99999999999}`
+	for _, c := range []struct {
+		name   string
+		takes  time.Duration
+		limit  time.Duration // the caller's; 0: none
+		passes bool
+	}{
+		{"slow", 11 * time.Second, 30 * time.Second, true},
+		{"slow, without a deadline", 50 * time.Second, 0, true},
+		{"slower than the caller's deadline", 31 * time.Second, 30 * time.Second, false},
+		{"too slow without a deadline", 61 * time.Second, 0, false},
+	} {
+		for name, do := range map[string]func(ctx context.Context) error{
+			"apiKeyCreate": func(ctx context.Context) error {
+				_, err := over(t, quilt.Options{}, after(c.takes, answers(200, created("qk_new")))).CreateKey(ctx, "svc", 90)
+				return err
+			},
+			"login by password": func(ctx context.Context) error {
+				var sent int
+				client, err := quilt.NewClient("https://registry.example.com", quilt.Options{Transport: script(&sent, after(c.takes, answers(200, token)), answers(200, token)), MaxAttempts: 1})
+				if err == nil {
+					_, err = client.LoginPassword(ctx, "ann", quilt.NewPassword("p"))
+				}
+				return err
+			},
+			"refresh": func(ctx context.Context) error {
+				client, err := quilt.NewClient("https://registry.example.com", quilt.Options{Transport: transport(after(c.takes, answers(200, token)))})
+				if err == nil {
+					_, err = client.LoginRefreshToken(ctx, quilt.NewRefreshToken("code"))
+				}
+				return err
+			},
+		} {
+			t.Run(name+", "+c.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx := t.Context()
+					if c.limit > 0 {
+						limited, cancel := context.WithTimeout(ctx, c.limit)
+						defer cancel()
+						ctx = limited
+					}
+					if err := do(ctx); (err == nil) != c.passes {
+						t.Errorf("an answer after %v gives %v", c.takes, err)
+					}
+				})
+			})
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"quilt-rotate/internal/rotation"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
 )
 
@@ -267,5 +268,32 @@ func TestEachGetSecretValueMayFail(t *testing.T) {
 		remove()
 		before.unchanged(t)
 		before.nothingMade(t)
+	}
+}
+
+func TestASlowRegistryIsNotGivenUp(t *testing.T) {
+	// Protects from an orphan at each try: a registry that needs 11 seconds to create a key, or to log the issuing credential in, gets the step's share.
+	t.Parallel()
+	for _, operation := range []string{"apiKeyCreate", "POST /api/login", "POST /api/token"} {
+		t.Run(operation, func(t *testing.T) {
+			t.Parallel()
+			sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {
+				r.Timeout = time.Minute // as deployed
+				s := r.Secret("quilt/pipeline")
+				if operation != "apiKeyCreate" {
+					s.Tag(settings.TagIssuer, keep(t, r, "quilt/issuer", passwordIssuer))
+					expireCurrent(t, s)
+				}
+				event := s.Begin(sandboxtest.Token(1))
+				r.Intercept(sandboxtest.On(func(_ *wire.Call, next func()) {
+					time.Sleep(11 * time.Second) // of the bubble
+					next()
+				}, operation))
+				must(t, s.Step(event, rotation.Create))
+				if orphans(s) != 0 {
+					t.Errorf("%d orphans", orphans(s))
+				}
+			})
+		})
 	}
 }
