@@ -228,21 +228,3 @@ func TestNoFormatShowsAKey(t *testing.T) {
 		}
 	}
 }
-
-func TestTenThousandKeysAreWrittenInTime(t *testing.T) {
-	// Protects large registries: no format grows faster than the number of keys. The bound has room for a loaded machine.
-	if raced {
-		t.Skip("the race detector makes times meaningless")
-	}
-	const bound = 5 * time.Second
-	keys, o := many(10_000)
-	for _, f := range formats {
-		start := time.Now()
-		out := written(t, audit.New(keys, o), f.write)
-		took := time.Since(start)
-		if took > bound {
-			t.Errorf("%s takes %s", f.name, took)
-		}
-		t.Logf("%s: %d bytes in %s", f.name, len(out), took.Round(time.Millisecond))
-	}
-}
