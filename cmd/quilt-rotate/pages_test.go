@@ -149,11 +149,12 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 			ts.Fatalf("the key %s does not log in", args[0])
 		}
 	}
-	// issuer NAME user|admin|broken: a secret with the password of one of the two, or with something that is no credential.
+	// issuer NAME user|admin|others|broken: a secret with the password of one of the two, which serves prod/*, the user's that serves others, or with something that is no credential.
 	list["issuer"] = func(ts *testscript.TestScript, _ bool, args []string) {
 		value := map[string]string{
-			"user":   fmt.Sprintf(`{"username": %q, "password": %q}`, sandbox.UserName, sandbox.UserPassword),
-			"admin":  fmt.Sprintf(`{"username": %q, "password": %q}`, sandbox.AdminName, sandbox.AdminPassword),
+			"user":   fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.UserName, sandbox.UserPassword),
+			"admin":  fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.AdminName, sandbox.AdminPassword),
+			"others": fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["team-b/*"]}`, sandbox.UserName, sandbox.UserPassword),
 			"broken": `{"nothing": "of use"}`,
 		}[args[1]]
 		_, err := worldOf(ts).SecretsManager().CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0], SecretString: &value})

@@ -334,12 +334,15 @@ func (w *world) write(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text+"\n"), 0o600))
 }
 
-// issuer NAME user|admin|broken: a secret with the password of one of the two, or with something that is no credential.
+// issuer NAME user|admin|unlisted|others|broken: a secret with the password of one of the two, which serves prod/*; the user's without a list, or with one of
+// other secrets; or with something that is no credential.
 func (w *world) issuer(ts *testscript.TestScript, _ bool, args []string) {
 	value := map[string]string{
-		"user":   fmt.Sprintf(`{"username": %q, "password": %q}`, sandbox.UserName, sandbox.UserPassword),
-		"admin":  fmt.Sprintf(`{"username": %q, "password": %q}`, sandbox.AdminName, sandbox.AdminPassword),
-		"broken": `{"user": "somebody"}`,
+		"user":     fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.UserName, sandbox.UserPassword),
+		"admin":    fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.AdminName, sandbox.AdminPassword),
+		"unlisted": fmt.Sprintf(`{"username": %q, "password": %q}`, sandbox.UserName, sandbox.UserPassword),
+		"others":   fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["team-b/*"]}`, sandbox.UserName, sandbox.UserPassword),
+		"broken":   `{"user": "somebody"}`,
 	}[args[1]]
 	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0], SecretString: &value})
 	ts.Check(err)

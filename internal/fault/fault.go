@@ -63,8 +63,10 @@ type (
 	LabelQuota struct{ Fault }
 	// NoMaker: neither the current key, nor the previous one, nor the issuer may make a key.
 	NoMaker struct{ Fault }
-	// BadIssuer: the issuer's secret cannot be read or understood.
+	// BadIssuer: the issuing credential's secret cannot be read or understood.
 	BadIssuer struct{ Fault }
+	// IssuerNotAllowed: the issuing credential does not list the secret among those that it serves.
+	IssuerNotAllowed struct{ Fault }
 	// OwnerUnknown: nothing tells which registry user the key belongs to.
 	OwnerUnknown struct{ Fault }
 	// OwnerChanged: the new key would belong to another registry user.

@@ -1,44 +1,110 @@
-// Package issuer logs in as a secret's issuer: a second credential of the same registry user, in a secret of its own, that makes and
-// revokes keys where the current key cannot.
+// Package issuer logs in with a secret's issuing credential: a second credential of the same registry user, in a secret of its own, which
+// creates and revokes keys when the current key cannot.
+//
+// Whoever owns a secret sets its tags, so a tag alone must not give access to somebody else's credential. The credential's own value lists
+// the secrets that it serves, and that list is checked before the credential is used.
 package issuer
 
 import (
 	"context"
 	"encoding/json"
+	"path"
+	"strings"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/vault"
 )
 
-// Registry is what it takes to log in. [quilt.Client] is it.
+// Registry is what it takes to log in. [quilt.Client] implements it. Both methods only read: they may be called again, and by two callers at
+// once. A login that is refused fails with an error that [quilt.RefusesLogin] recognizes; one without an answer tells nothing about the
+// credential.
 type Registry interface {
 	WithKey(key apikey.Key) *quilt.Session
 	LoginPassword(ctx context.Context, user string, password quilt.Password) (*quilt.Session, error)
 }
 
-// credential is the value of an issuer's secret: {"username","password"} or {"api_key"}.
+// credential is the value of an issuing credential's secret.
 type credential struct {
-	Username string `json:"username"`
-	Password string `json:"password"`
-	APIKey   string `json:"api_key"`
+	Username string          `json:"username"`
+	Password string          `json:"password"`
+	APIKey   string          `json:"api_key"`
+	Serves   json.RawMessage `json:"serves"`
 }
 
-// LogIn logs in with the value of the issuer's secret of that name. It fails with [*fault.BadIssuer], or as the registry refuses.
-func LogIn(ctx context.Context, registry Registry, name string, value redact.Text) (*quilt.Session, error) {
+const form = `it must be {"username": …, "password": …, "serves": […]} or {"api_key": …, "serves": […]}`
+
+// Session is a session of an issuing credential.
+type Session struct {
+	*quilt.Session
+	// Listed reports whether the credential lists the secret. A credential of an older release has no list. It may serve the secret only if a
+	// key of the secret proves that both have the same owner, never by the tag that names the owner.
+	Listed bool
+}
+
+// LogIn logs in with the issuing credential of that name, whose secret has that value, to serve the secret. It fails with [*fault.BadIssuer],
+// with [*fault.IssuerNotAllowed] before anything is sent, or as the registry refuses.
+func LogIn(ctx context.Context, registry Registry, name string, value redact.Text, secret vault.Secret) (s Session, err error) {
 	var c credential
-	err := json.Unmarshal([]byte(value.Reveal()), &c)
+	err = json.Unmarshal([]byte(value.Reveal()), &c)
 	byPassword := c.Username != "" && c.Password != ""
 	if err != nil || byPassword == (c.APIKey != "") {
-		return nil, fault.New[fault.BadIssuer](`the value of the issuer %s has the wrong form: it must be {"username": …, "password": …} or {"api_key": …}`, name)
+		return Session{}, fault.New[fault.BadIssuer](`the value of the issuing credential %s has the wrong form: `+form, name)
+	}
+	if s.Listed, err = c.lists(name, secret); err != nil {
+		return Session{}, err
 	}
 	if byPassword {
-		return registry.LoginPassword(ctx, c.Username, quilt.NewPassword(c.Password))
+		s.Session, err = registry.LoginPassword(ctx, c.Username, quilt.NewPassword(c.Password))
+		return s, err
 	}
 	key, err := apikey.Parse(c.APIKey)
 	if err != nil {
-		return nil, fault.New[fault.BadIssuer]("the api_key of the issuer %s is %w", name, err)
+		return Session{}, fault.New[fault.BadIssuer]("the api_key of the issuing credential %s is %w", name, err)
 	}
-	return registry.WithKey(key), nil
+	s.Session = registry.WithKey(key)
+	return s, nil
+}
+
+// lists reports whether the credential lists the secret; false without an error if it has no list.
+func (c credential) lists(name string, secret vault.Secret) (bool, error) {
+	if c.Serves == nil {
+		return false, nil
+	}
+	var patterns []*string
+	if err := json.Unmarshal(c.Serves, &patterns); err != nil || patterns == nil {
+		return false, badList(name)
+	}
+	listed := false
+	for _, p := range patterns {
+		if p == nil || !isPattern(*p) {
+			return false, badList(name)
+		}
+		listed = listed || matches(*p, secret.Name)
+	}
+	if !listed {
+		return false, fault.New[fault.IssuerNotAllowed]("the issuing credential %s does not serve the secret %s, so it was not used: "+
+			`its owner must add the secret's name to the list "serves" in the credential's value`, name, secret.Name)
+	}
+	return true, nil
+}
+
+func badList(name string) error {
+	return fault.New[fault.BadIssuer](`the list "serves" of the issuing credential %s must be a JSON array of secret names, in which * stands for any characters; an ARN is no name`, name)
+}
+
+// nameCharacters are those that a secret's name can have (API reference, CreateSecret). An ARN, or a pattern of another language, has others,
+// so it is refused instead of never matching.
+const nameCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/_+=.@-"
+
+func isPattern(p string) bool { return p != "" && strings.Trim(p, nameCharacters+"*") == "" }
+
+// matches reports whether the whole name fits the pattern. An asterisk stands for any number of characters, also none, also slashes, as in IAM
+// policies. [path.Match] stops at slashes, so both have colons in their place.
+func matches(pattern, name string) bool {
+	colons := strings.NewReplacer("/", ":")
+	fits, err := path.Match(colons.Replace(pattern), colons.Replace(name))
+	return err == nil && fits
 }

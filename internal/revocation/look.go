@@ -142,7 +142,10 @@ func (s *sweep) goOnAsIssuer(ctx context.Context, v *view, owner string, refusal
 	if err != nil {
 		return fault.New[fault.BadIssuer]("the issuer of %s cannot be read: %w", s.secret.ARN, err)
 	}
-	session, err := issuer.LogIn(ctx, s.Registry, s.policy.Issuer, value)
+	session, err := issuer.LogIn(ctx, s.Registry, s.policy.Issuer, value, s.secret)
+	if _, refused := errors.AsType[*fault.IssuerNotAllowed](err); refused {
+		return err
+	}
 	if err != nil {
 		return s.badIssuer("log in", err)
 	}
@@ -153,7 +156,7 @@ func (s *sweep) goOnAsIssuer(ctx context.Context, v *view, owner string, refusal
 	if account.Email != owner {
 		return fault.New[fault.OwnerChanged]("the issuer of %s is %s, but its key is %s's; nothing is revoked", s.secret.ARN, account.Email, owner)
 	}
-	v.session, v.byIssuer = session, true
+	v.session, v.byIssuer = session.Session, true
 	v.Owner, v.List, v.RegistryNow = account.Email, account.Keys, account.RegistryTime
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 // candidate is a credential that may become the maker.
 type candidate struct {
 	name string
-	open func(context.Context) (*quilt.Session, error)
+	open func(context.Context) (issuer.Session, error)
 }
 
 // maker is a candidate that logged in, and is the key's owner.
@@ -30,11 +30,11 @@ type maker struct {
 }
 
 func (r *run) candidates(current apikey.Value) []candidate {
-	list := []candidate{{"the current key", func(context.Context) (*quilt.Session, error) {
-		return r.Registry.WithKey(current.Key()), nil
+	list := []candidate{{"the current key", func(context.Context) (issuer.Session, error) {
+		return issuer.Session{Session: r.Registry.WithKey(current.Key()), Listed: true}, nil
 	}}}
 	if previous, ok := r.secret.Holder(vault.Previous); ok {
-		list = append(list, candidate{"the previous key", func(ctx context.Context) (*quilt.Session, error) { return r.openVersion(ctx, previous.ID) }})
+		list = append(list, candidate{"the previous key", func(ctx context.Context) (issuer.Session, error) { return r.openVersion(ctx, previous.ID) }})
 	}
 	if r.settings.Issuer != "" {
 		list = append(list, candidate{"the issuer", r.openIssuer})
@@ -45,28 +45,28 @@ func (r *run) candidates(current apikey.Value) []candidate {
 // errNoKey says that a version holds no key to log in with.
 var errNoKey = errors.New("its version holds no key")
 
-func (r *run) openVersion(ctx context.Context, versionID string) (*quilt.Session, error) {
+func (r *run) openVersion(ctx context.Context, versionID string) (issuer.Session, error) {
 	raw, err := r.Vault.ReadIfAny(ctx, r.secret.ARN, versionID)
 	if errors.Is(err, vault.ErrNoValue) || errors.Is(err, vault.ErrBinary) {
-		return nil, errNoKey
+		return issuer.Session{}, errNoKey
 	}
 	if err != nil {
-		return nil, err
+		return issuer.Session{}, err
 	}
 	value, err := apikey.ParseValue(raw, r.settings.Field)
 	if err != nil {
-		return nil, errNoKey
+		return issuer.Session{}, errNoKey
 	}
-	return r.Registry.WithKey(value.Key()), nil
+	return issuer.Session{Session: r.Registry.WithKey(value.Key()), Listed: true}, nil
 }
 
-// openIssuer logs in as the issuer that the secret's tag names.
-func (r *run) openIssuer(ctx context.Context) (*quilt.Session, error) {
+// openIssuer logs in with the issuing credential that the secret's tag names.
+func (r *run) openIssuer(ctx context.Context) (issuer.Session, error) {
 	value, err := r.Vault.ReadCurrent(ctx, r.settings.Issuer)
 	if err != nil {
-		return nil, fault.New[fault.BadIssuer]("the issuer of %s cannot be read: %w", r.secret.ARN, err)
+		return issuer.Session{}, fault.New[fault.BadIssuer]("the issuer of %s cannot be read: %w", r.secret.ARN, err)
 	}
-	return issuer.LogIn(ctx, r.Registry, r.settings.Issuer, value)
+	return issuer.LogIn(ctx, r.Registry, r.settings.Issuer, value, r.secret)
 }
 
 // withMaker uses the first candidate that is the owner's and is not refused. Another makes room for the next; anything else that goes
@@ -110,14 +110,14 @@ func (r *run) open(ctx context.Context, c candidate, isCurrent bool, current api
 	account, err := session.Account(ctx)
 	switch {
 	case err != nil && isCurrent:
-		*owner = r.ownerOfLimited(ctx, session, err)
+		*owner = r.ownerOfLimited(ctx, session.Session, err)
 		return maker{}, err
 	case err != nil:
 		return maker{}, err
 	case isCurrent:
 		*owner = account.Email
 	}
-	return maker{session, account}, r.checkOwner(c.name, account, current, *owner)
+	return maker{session.Session, account}, r.checkOwner(c.name, account, current, *owner, session.Listed)
 }
 
 // ownerOfLimited asks a key that may not list keys whose it is: it may still be good for everything else.
@@ -133,10 +133,15 @@ func (r *run) ownerOfLimited(ctx context.Context, session *quilt.Session, refusa
 }
 
 // checkOwner refuses a maker that is another user than the key's owner: consumers would wake up with other permissions. The owner is the
-// current key's user, where it still logs in; else the user whose list holds that key (expired keys stay listed); else the tag's.
-func (r *run) checkOwner(who string, account quilt.Account, current apikey.Value, owner string) error {
-	if owner == "" && r.lists(account, current.Key()) {
+// current key's user, where it still logs in; else the user whose list holds that key (expired keys stay listed); else the tag's,
+// unless the credential does not list the secret: whoever set the tag may have set it to reach somebody else's credential.
+func (r *run) checkOwner(who string, account quilt.Account, current apikey.Value, owner string, listed bool) error {
+	if owner == "" && r.lists(account, current.Key(), listed) {
 		owner = account.Email
+	}
+	if owner == "" && !listed {
+		return fault.New[fault.OwnerUnknown]("no key of %s shows that %s (%s) may serve it, and a tag alone does not: nothing was created; "+
+			`add to the credential's value: "serves": ["%s"]`, r.secret.ARN, who, account.Email, r.secret.Name)
 	}
 	if owner == "" {
 		owner = r.settings.Owner
@@ -153,10 +158,12 @@ func (r *run) checkOwner(who string, account quilt.Account, current apikey.Value
 	return nil
 }
 
-// lists tells whether the account's list holds the current key, by the id of its label or by fingerprint.
-func (r *run) lists(account quilt.Account, key apikey.Key) bool {
+// lists reports whether the account's list holds the current key: by the id in its label, or by its fingerprint. Whoever owns the secret can set
+// labels, too, so for a credential that does not list the secret the fingerprint must fit as well.
+func (r *run) lists(account quilt.Account, key apikey.Key, listed bool) bool {
 	for _, k := range account.Keys {
-		if k.ID == r.current.Key() || r.current.Key() == "" && key.Fits(k.Fingerprint) {
+		labelled := k.ID == r.current.Key()
+		if labelled && listed || (labelled || r.current.Key() == "") && key.Fits(k.Fingerprint) {
 			return true
 		}
 	}

@@ -14,6 +14,8 @@ import (
 
 const (
 	passwordIssuer = `{"username":"` + sandbox.UserName + `","password":"` + sandbox.UserPassword + `"}`
+	listingIssuer  = `{"username":"` + sandbox.UserName + `","password":"` + sandbox.UserPassword + `","serves":["quilt/*"]}`
+	othersIssuer   = `{"username":"` + sandbox.UserName + `","password":"` + sandbox.UserPassword + `","serves":["team-b/*"]}`
 	adminIssuer    = `{"username":"` + sandbox.AdminName + `","password":"` + sandbox.AdminPassword + `"}`
 )
 
@@ -43,6 +45,15 @@ func expireBoth(t *testing.T, s *sandboxtest.Secret) {
 func revokeBoth(t *testing.T, s *sandboxtest.Secret) {
 	s.Registry.Delete(keyID(t, s, s.KeyIn(s.Holder(vault.Previous))))
 	revokeCurrent(t, s)
+}
+
+// poseAsTheUser makes the secret look as if its key belonged to the user, with what its owner can set: the value, which is no key of the registry, and
+// the label, which names a key of the user.
+func poseAsTheUser(t *testing.T, s *sandboxtest.Secret) {
+	revokeBoth(t, s)
+	id, _ := s.Registry.MintKey(sandbox.UserEmail, "the user's own", 90)
+	version := s.Put(sandboxtest.ValueWith("qk_" + strings.Repeat("x", 48)))
+	must(t, s.MoveLabel(vault.KeyLabel(id), version, ""))
 }
 
 func mayNotManage(manner string) func(*testing.T, *sandboxtest.Secret) {
@@ -75,10 +86,13 @@ func TestTheMaker(t *testing.T) {
 		{"the tag names another owner", "", "somebody@example.com", revokeCurrent, "OwnerChanged", []string{"somebody@example.com", sandbox.UserEmail, "nothing was made"}},
 		{"the tag does not overrule the current key", "", "somebody@example.com", func(*testing.T, *sandboxtest.Secret) {}, "", nil},
 		{"the issuer by password, as both keys expired", passwordIssuer, "", expireBoth, "", nil},
-		{"the issuer by password, as both keys are revoked", passwordIssuer, sandbox.UserEmail, revokeBoth, "", nil},
+		{"the issuer by password that lists the secret, as both keys are revoked", listingIssuer, sandbox.UserEmail, revokeBoth, "", nil},
+		{"the issuer that lists other secrets, as both keys expired", othersIssuer, "", expireBoth, "IssuerNotAllowed", []string{"quilt/issuer", "quilt/pipeline", `"serves"`}},
+		{"the issuer without a list, as both keys are revoked and only the tag names the owner", passwordIssuer, sandbox.UserEmail, revokeBoth, "OwnerUnknown", []string{sandbox.UserEmail, `"serves": ["quilt/pipeline"]`}},
+		{"another team's secret, whose tags and label lead to the issuer without a list", passwordIssuer, sandbox.UserEmail, poseAsTheUser, "OwnerUnknown", []string{sandbox.UserEmail, `"serves"`}},
 		{"the issuer by key", "key", "", expireBoth, "", nil},
 		{"the issuer of another user, both keys expired", adminIssuer, "", expireBoth, "OwnerUnknown", []string{"the issuer", sandbox.AdminEmail}},
-		{"the issuer of another user, the tag knows", adminIssuer, sandbox.UserEmail, expireBoth, "OwnerChanged", []string{sandbox.AdminEmail, sandbox.UserEmail, "nothing was made"}},
+		{"the issuer of another user, the tag knows", strings.Replace(adminIssuer, "}", `,"serves":["*"]}`, 1), sandbox.UserEmail, expireBoth, "OwnerChanged", []string{sandbox.AdminEmail, sandbox.UserEmail, "nothing was made"}},
 		{"no credential is left", "", "", expireBoth, "NoMaker", []string{"the current key", "the previous key", "quilt-rotate:issuer", "quilt-rotate recover"}},
 		{"the issuer's password is wrong", `{"username":"` + sandbox.UserName + `","password":"something else"}`, "", expireBoth, "NoMaker", []string{"the current key", "the previous key", "the issuer", "POST /api/login"}},
 		{"the registry takes single sign-on only", passwordIssuer, "", both(expireBoth, func(_ *testing.T, s *sandboxtest.Secret) {

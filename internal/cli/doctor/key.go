@@ -123,18 +123,22 @@ func (p *patient) issuerWorks(ctx context.Context) finding {
 	case err != nil:
 		return broken(err, "")
 	}
-	session, err := issuer.LogIn(ctx, r.client, name, value)
+	session, err := issuer.LogIn(ctx, r.client, name, value, p.secret.Secret)
 	var me quilt.Identity
 	if err == nil {
 		me, err = session.Me(ctx)
 	}
 	switch owner := p.owner(); {
 	case err != nil:
-		return broken(err, "correct the value of the secret "+name+`: {"username": …, "password": …} or {"api_key": …}`)
+		return broken(err, "correct the value of the secret "+name+`: {"username": …, "password": …, "serves": ["`+p.name+`"]}, or with "api_key" instead of the first two`)
 	case owner != "" && !quilt.SameUser(me.Email, owner):
 		return failure("store a credential of "+owner+" in "+name, "the issuer is %s, and the key is %s's", me.Email, owner)
 	}
-	p.issuer = session
+	p.issuer = session.Session
+	if !session.Listed {
+		return warning(`add to the value of the secret `+name+`: "serves": ["`+p.name+`"]`,
+			"logs in as %s, and does not list the secrets that it serves: it serves this one only while a key of the secret proves that both have the same user", me.Email)
+	}
 	return ok("logs in as %s", me.Email)
 }
 

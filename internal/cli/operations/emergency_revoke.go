@@ -133,7 +133,8 @@ func (e *emergency) asIssuer(ctx context.Context) (*quilt.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return issuer.LogIn(ctx, e.options.Registry, rules.Issuer, value)
+	session, err := issuer.LogIn(ctx, e.options.Registry, rules.Issuer, value, e.secret.Secret)
+	return session.Session, err
 }
 
 // superseded are the versions that hold a key which is neither current nor pending.

@@ -292,7 +292,7 @@ func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	session, err := issuer.LogIn(ctx, v.registry, v.settings.Issuer, value)
+	session, err := issuer.LogIn(ctx, v.registry, v.settings.Issuer, value, v.secret.Secret)
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +300,7 @@ func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if owner := v.formerOwner(account); !quilt.SameUser(owner, account.Email) {
+	if owner := v.formerOwner(account, session.Listed); !quilt.SameUser(owner, account.Email) {
 		if owner == "" {
 			owner = "somebody who is not known"
 		}
@@ -308,16 +308,22 @@ func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
 	}
 	v.owner = account.Email
 	v.Tell.Tell(terminal.Done, "logged in as the issuer", account.Email)
-	return session, nil
+	return session.Session, nil
 }
 
-// formerOwner is whose the current key is: the user's whose list holds it, as expired keys stay listed, or else the tag's. "" where nothing tells.
-func (v *recovery) formerOwner(account quilt.Account) string {
+// formerOwner is the owner of the current key: the user whose list holds it, because expired keys stay listed, else the one that the tag names. It
+// is "" if nothing says so. Whoever owns the secret can set its tags and labels, so neither counts for an issuing credential that does not list
+// the secret: then the fingerprint of the key must fit.
+func (v *recovery) formerOwner(account quilt.Account, listed bool) string {
 	for _, k := range account.Keys {
 		labelled := v.current.Key() != "" && k.ID == v.current.Key()
-		if labelled || v.current.Key() == "" && v.value != nil && v.value.Key().Fits(k.Fingerprint) {
+		fits := v.value != nil && v.value.Key().Fits(k.Fingerprint)
+		if labelled && listed || (labelled || v.current.Key() == "") && fits {
 			return account.Email
 		}
+	}
+	if !listed {
+		return ""
 	}
 	return v.settings.Owner
 }
@@ -329,7 +335,7 @@ func (v *recovery) agree(ctx context.Context, session *quilt.Session) error {
 		return err
 	}
 	v.owner = account.Email
-	switch owner := v.formerOwner(account); {
+	switch owner := v.formerOwner(account, true); {
 	case quilt.SameUser(owner, account.Email):
 		return nil
 	case owner != "" && !v.NewOwner:

@@ -29,7 +29,9 @@ func (r *retirement) watch(ctx context.Context) error {
 	}
 	value, err := r.Cloud.Vault.ReadCurrent(ctx, name)
 	if err == nil {
-		r.watcher, err = issuer.LogIn(ctx, r.options.Registry, name, value)
+		var session issuer.Session
+		session, err = issuer.LogIn(ctx, r.options.Registry, name, value, r.secret.Secret)
+		r.watcher = session.Session
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
