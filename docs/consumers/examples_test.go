@@ -17,7 +17,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"gopkg.in/yaml.v2"
+	"go.yaml.in/yaml/v3"
 
 	"quilt-rotate/internal/handbook"
 	"quilt-rotate/internal/sandbox/demo/scene"

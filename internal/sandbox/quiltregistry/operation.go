@@ -1,30 +1,31 @@
 package quiltregistry
 
 import (
+	"encoding/json"
 	"net/http"
 
-	"github.com/tidwall/gjson"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
 )
 
 const graphQLPath = "/graphql"
 
-// Operation names a request: a GraphQL request's operationName or else its first root field, otherwise "POST /api/login".
+// Operation names a request: a GraphQL request by its operationName or its first root field, any other by method and path ("POST /api/login").
 func Operation(request *http.Request, body []byte) string {
 	if request.URL.Path == graphQLPath {
-		named := gjson.GetManyBytes(body, "operationName", "query")
-		if name := named[0].String(); name != "" {
-			return name
+		var named struct{ OperationName, Query string }
+		_ = json.Unmarshal(body, &named) // the registry answers a body that cannot be read
+		if named.OperationName != "" {
+			return named.OperationName
 		}
-		if fields := rootFields(named[1].String(), ""); len(fields) > 0 {
+		if fields := rootFields(named.Query, ""); len(fields) > 0 {
 			return fields[0]
 		}
 	}
 	return request.Method + " " + request.URL.Path
 }
 
-// rootFields are the fields that an operation asks of Query or Mutation; none when the document cannot be read.
+// rootFields are the fields of Query or Mutation that an operation selects. A document that cannot be parsed has none.
 func rootFields(query, operation string) []string {
 	document, err := parser.ParseQuery(&ast.Source{Input: query})
 	if err != nil || len(document.Operations) == 0 {

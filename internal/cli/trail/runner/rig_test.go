@@ -13,7 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/athena"
-	"github.com/tidwall/gjson"
 
 	"quilt-rotate/internal/cli/trail/runner"
 	"quilt-rotate/internal/sandbox/awsathena"
@@ -103,19 +102,30 @@ func (r *rig) use(secret string) {
 	r.send("GET", "/api/auth/get_credentials", secret, "consumer/1", "")
 }
 
-func (r *rig) ask(bearer, query string, variables map[string]any) gjson.Result {
+func (r *rig) ask(bearer, query string, variables map[string]any) (answer struct {
+	Data struct{ APIKeyCreate madeKey }
+}) {
 	r.Helper()
 	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
 	if err != nil {
 		r.Fatal(err)
 	}
-	return gjson.Parse(r.send("POST", "/graphql", bearer, "quilt-rotate/1", string(body)))
+	if err := json.Unmarshal([]byte(r.send("POST", "/graphql", bearer, "quilt-rotate/1", string(body))), &answer); err != nil {
+		r.Fatal(err)
+	}
+	return answer
+}
+
+// madeKey is the registry's answer with a new key.
+type madeKey struct {
+	APIKey struct{ ID string }
+	Secret string
 }
 
 func (r *rig) create(bearer, name string) (id, secret string) {
 	r.Helper()
-	made := r.ask(bearer, createQuery, map[string]any{"input": map[string]any{"name": name, "expiresInDays": 90}}).Get("data.apiKeyCreate")
-	return made.Get("apiKey.id").String(), made.Get("secret").String()
+	made := r.ask(bearer, createQuery, map[string]any{"input": map[string]any{"name": name, "expiresInDays": 90}}).Data.APIKeyCreate
+	return made.APIKey.ID, made.Secret
 }
 
 // find asks the question of today, and must get an answer.
