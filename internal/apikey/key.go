@@ -62,6 +62,17 @@ func Parse(s string) (Key, error) {
 	return Key{redact.New(s)}, nil
 }
 
+// HasKey reports whether a text holds what is long enough for a whole key: `qk_` and at least 20 characters that are not white space. So a name such as
+// qk_pipeline is not taken for a key. (The registry's own are longer: quilt, docs/api-reference/authentication.md.)
+func HasKey(text string) bool {
+	for field := range strings.FieldsSeq(text) {
+		if i := strings.Index(field, prefix); i >= 0 && len(field)-i >= len(prefix)+20 {
+			return true
+		}
+	}
+	return false
+}
+
 // invisible reports whether a person cannot see a character: it is not one of ASCII's white space, and shows nothing, or only a gap.
 func invisible(r rune) bool {
 	if strings.ContainsRune(" \t\r\n\v\f", r) {

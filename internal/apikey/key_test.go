@@ -66,6 +66,18 @@ func TestParseTakesKeysAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestNamesAreNotTakenForKeys(t *testing.T) {
+	// Protects secrets, fields and labels whose names look a little like keys, and keys that somebody pastes into the place of a name.
+	for text, want := range map[string]bool{
+		"": false, "qk_": false, "qk_pipeline": false, "team/qk_pipeline-a1b2c3": false, "qk_a qk_b qk_c qk_d qk_e qk_f": false,
+		"qk_W7hQx3ZtLmN9pRvK2sYd": true, "x qk_W7hQx3ZtLmN9pRvK2sYd": true, "team/qk_W7hQx3ZtLmN9pRvK2sYd": true, "qk_W7hQx3ZtLmN9pRvK2sY": false,
+	} {
+		if got := apikey.HasKey(text); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
 func TestKeysAreEqualByteForByte(t *testing.T) {
 	// Protects the decision what must not be revoked: a key is the same key however it was read, and no other is.
 	key := mustParse(t, "qk_W7hQx3ZtLmN9")

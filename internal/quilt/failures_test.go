@@ -38,7 +38,7 @@ var operations = []operation{
 	{"account", meJSON(`,"apiKeys":[]`), nil, func(ctx context.Context, s *quilt.Session) error { _, err := s.Account(ctx); return err }},
 	{"login", meJSON(`,"apiKey":null`), map[string]any{"id": "key-1"},
 		func(ctx context.Context, s *quilt.Session) error { _, err := s.Login(ctx, "key-1"); return err }},
-	{"accountKeys", meJSON(`,"key0":`+keyJSON+`,"key1":null`), map[string]any{"id0": "key-1", "id1": "key-2"},
+	{"accountKeys", meJSON(`,"key0":` + keyJSON + `,"key1":null`), map[string]any{"id0": "key-1", "id1": "key-2"},
 		func(ctx context.Context, s *quilt.Session) error {
 			a, err := s.AccountKeys(ctx, []string{"key-1", "key-2"})
 			if err == nil && (len(a.Keys) != 1 || a.Keys[0].ID != "key-1" || a.Email != "svc@example.com") {

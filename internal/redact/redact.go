@@ -49,8 +49,11 @@ func (t Text) MarshalJSON() ([]byte, error) { return []byte(`"` + shown + `"`), 
 // Compiled at first use, as are the regular expressions in the other packages of the functions: all of them at once were more than a third
 // of what a cold start computes.
 var (
-	keyLike = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`qk_[^\s"'<>\\]+`) })
-	words   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\S*qk_\S*`) })
+	// The ARN of a secret is found before a key, so that what is in its name is left as it is: AWS chose the ARN's form, and team/qk_pipeline is a good name.
+	keyLike = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+|qk_[^\s"'<>\\]+`)
+	})
+	words = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\S*qk_\S*`) })
 
 	// A fingerprint shows three characters of either end, and only of keys that have twelve or more after their prefix. So a word that is nothing but this, in
 	// brackets at the most, is shorter than any such key, whatever characters that is made of.
@@ -60,7 +63,7 @@ var (
 )
 
 // Scrub removes from a message everything that looks like a Quilt API key, and the given texts, plain or escaped as between
-// quotes: messages of servers may quote what they were sent. A key's fingerprint that stands as a word of its own stays.
+// quotes: messages of servers may quote what they were sent. A key's fingerprint that is a word of its own stays, and so does the ARN of a secret.
 func Scrub(message string, texts ...Text) string {
 	var forms []string
 	for _, t := range texts {
@@ -80,7 +83,12 @@ func Scrub(message string, texts ...Text) string {
 		if fingerprint().MatchString(word) {
 			return word
 		}
-		return keyLike().ReplaceAllString(word, shown)
+		return keyLike().ReplaceAllStringFunc(word, func(found string) string {
+			if strings.HasPrefix(found, "arn:") {
+				return found
+			}
+			return shown
+		})
 	})
 }
 

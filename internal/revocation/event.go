@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"strings"
 
 	"quilt-rotate/internal/fault"
-	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/vault"
 )
 
 // ParseEvent reads a sweep's event, {"secretId": "<ARN>", "dryRun": false}. It is strict, because a sweep with a misspelt "dryRun" would be
@@ -21,7 +20,7 @@ func ParseEvent(payload []byte) (Request, error) {
 		return Request{}, fault.New[fault.BadEvent](`the event has the field "force", which no longer exists: a sweep never skips the grace period; ` +
 			`to revoke a leaked key, run: quilt-rotate emergency; to revoke the keys of a service that no longer exists: quilt-rotate retire`)
 	}
-	if err != nil || strings.TrimSpace(r.SecretID) == "" || redact.Scrub(r.SecretID) != r.SecretID {
+	if err != nil || !vault.IsSecretID(r.SecretID) {
 		return Request{}, fault.New[fault.BadEvent](`the event must be {"secretId": "<ARN>", "dryRun": false} and have no other field; "dryRun" is optional`)
 	}
 	return r, nil

@@ -54,7 +54,7 @@ func TestEventsThatAreRefused(t *testing.T) {
 		"something after":             `{"secretId":"a"} x`,
 		"cut off":                     `{"secretId":"a"`,
 		"no JSON":                     `{secretId:"a"}`,
-		"a key in the secret's place": `{"secretId":"qk_0123456789abcdef"}`,
+		"a key in the secret's place": `{"secretId":"qk_0123456789abcdefghij"}`,
 		"a key in a field's name":     `{"secretId":"a","qk_0123456789abcdef":1}`,
 	}
 	sentences := map[string]bool{}

@@ -1,7 +1,6 @@
 package rotation
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/telemetry"
+	"quilt-rotate/internal/vault"
 )
 
 // Names of the metrics.
@@ -69,11 +69,14 @@ func ParseEvent(payload []byte) (Request, error) {
 }
 
 func (h *Handler) tell(ctx context.Context, req Request, report Report, took time.Duration, err error) {
-	secret := clip(cmp.Or(report.SecretARN, req.SecretID))
+	secret := report.SecretARN
+	if secret == "" && vault.IsSecretID(req.SecretID) {
+		secret = req.SecretID
+	}
 	step := knownStep(req.Step)
 	attrs := []slog.Attr{
 		slog.String("step", step), slog.String("outcome", outcome(report, err)), slog.Int64("durationMs", took.Milliseconds()),
-		slog.String("secret", secret), slog.String("version", clip(req.Token)),
+		slog.String("secret", secret), slog.String("version", redact.Clip(req.Token, 64)),
 	}
 	if report.KeyID != "" {
 		attrs = append(attrs, slog.String("keyId", report.KeyID))
@@ -142,6 +145,3 @@ func knownStep(s Step) string {
 	}
 	return "unknown"
 }
-
-// clip bounds what an event may put into a log line; text that looks like a key is taken out.
-func clip(s string) string { return redact.Clip(s, 256) }

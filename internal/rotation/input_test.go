@@ -49,7 +49,7 @@ func TestBadEvents(t *testing.T) {
 		{"the token of a superseded version", good("createSecret", s.ARN, s.Holder(vault.Previous).ID), "NotPending", []string{s.ARN, "AWSPENDING", "RotateSecret"}},
 		{"an unknown secret", good("createSecret", "quilt/no-such-secret", event.ClientRequestToken), "SecretsManagerFailed", []string{"quilt/no-such-secret", "ResourceNotFoundException", "check the ARN"}},
 		{"another region's secret", good("createSecret", strings.Replace(s.ARN, "us-east-1", "eu-west-1", 1), event.ClientRequestToken), "SecretsManagerFailed", []string{"eu-west-1", "check the ARN"}},
-		{"an endless secret id", good("createSecret", strings.Repeat("x", 5000), event.ClientRequestToken), "SecretsManagerFailed", nil},
+		{"an endless secret id", good("createSecret", strings.Repeat("x", 5000), event.ClientRequestToken), "BadEvent", nil},
 		{"an endless token", good("createSecret", s.ARN, strings.Repeat("x", 5000)), "UnknownVersion", []string{s.ARN}},
 		{"an endless step", good(strings.Repeat("x", 5000), s.ARN, event.ClientRequestToken), "BadEvent", nil},
 	} {
@@ -91,13 +91,18 @@ func TestAKeyPastedIntoTheEventIsNotPrinted(t *testing.T) {
 	}
 }
 
-func TestASecretNamedLikeAKeyIsNotLogged(t *testing.T) {
-	// Protects a key that somebody pasted into the name of a secret: the service's answers hold it, and no log line and no metric does.
+func TestASecretWhoseNameLooksLikeAKeyIsRotatedAndSwept(t *testing.T) {
+	// Protects secrets with such names: they are served like all others, and log lines and metrics name them, so that people find them.
 	t.Parallel()
 	r := sandboxtest.New(t)
-	r.Secret("quilt/qk_PASTEDKEYPASTEDKEYPASTEDKEY").MustRotate()
-	if r.Output.Lines("step done") == nil || strings.Contains(r.Output.String(), "PASTEDKEY") {
-		t.Errorf("nothing is logged, or the name is:\n%s", r.Output)
+	s := r.Secret("team/qk_pipeline")
+	s.MustRotate()
+	if lines := r.Output.Lines("step done"); len(lines) == 0 || !strings.Contains(lines[0], s.ARN) {
+		t.Errorf("the log does not name %s:\n%s", s.ARN, r.Output)
+	}
+	s.MustSweep()
+	if text := r.Output.Take(); strings.Contains(text, "[redacted]") || !strings.Contains(text, s.ARN) {
+		t.Errorf("the name is taken for a key:\n%s", text)
 	}
 }
 

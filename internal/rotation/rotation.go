@@ -172,8 +172,8 @@ func (req Request) check() error {
 	default:
 		return fault.New[fault.BadEvent]("the event's Step is %q; it must be createSecret, setSecret, testSecret or finishSecret", redact.Clip(string(req.Step), 40))
 	}
-	if req.SecretID == "" {
-		return fault.New[fault.BadEvent]("the event has no SecretId; call this function through RotateSecret")
+	if !vault.IsSecretID(req.SecretID) {
+		return fault.New[fault.BadEvent]("the event's SecretId is not the ARN of a secret; call this function through RotateSecret")
 	}
 	if req.Token == "" {
 		return fault.New[fault.BadEvent]("the event has no ClientRequestToken; call this function through RotateSecret")

@@ -191,10 +191,8 @@ func text(s string) (string, error) {
 	return s, nil
 }
 
-func isKey(s string) bool {
-	_, err := apikey.Parse(s)
-	return err == nil
-}
+// isKey reports whether a setting is a key, and not a name that starts like one.
+func isKey(s string) bool { return strings.HasPrefix(s, "qk_") && apikey.HasKey(s) }
 
 func moment(s string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, s)

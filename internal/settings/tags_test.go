@@ -36,7 +36,7 @@ var registryURLs = map[string]any{
 var notRegistryURLs = []string{"registry.example.com", "http://registry.example.com", registry + "/graphql", "https://user:password@registry.example.com", "prod", pasted}
 
 func tagRules() []rule {
-	text := map[string]any{"QUILT_TOKEN": "QUILT_TOKEN", " a b ": "a b", "é": "é", "qk_": "qk_"}
+	text := map[string]any{"QUILT_TOKEN": "QUILT_TOKEN", " a b ": "a b", "é": "é", "qk_": "qk_", "qk_pipeline": "qk_pipeline"}
 	notText := []string{pasted, " " + pasted}
 	names := map[string]any{"prod-pipeline": "prod-pipeline", " Prod/Pipeline ": "Prod/Pipeline", "7": "7"}
 	notNames := []string{"-", "///", "日本", pasted}

@@ -39,11 +39,8 @@ func (e *Error) Error() string {
 // Unwrap returns the SDK's error. Do not print it: it may quote what was sent.
 func (e *Error) Unwrap() error { return e.cause }
 
-// longestARN bounds what is quoted of a secret's ARN, whose name has at most 512 characters (AWS Secrets Manager quotas).
-const longestARN = 640
-
 func newError(operation, secret string, err error, sent ...redact.Text) error {
-	e := &Error{Operation: operation, Secret: redact.Clip(secret, longestARN), cause: err}
+	e := &Error{Operation: operation, Secret: shown(secret), cause: err}
 	var api smithy.APIError
 	var network net.Error
 	switch {

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/hint"
-	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/settings"
 )
 
@@ -48,7 +48,7 @@ func CheckPause(length time.Duration) error {
 
 // CheckReason refuses what no tag can hold, and a key in it, which would be shown wherever tags are.
 func CheckReason(reason string) error {
-	if holdsKey(reason) {
+	if apikey.HasKey(reason) {
 		return errors.New("must not hold a key: whoever sees the tags would see it")
 	}
 	if !tagText.MatchString(reason) {
@@ -57,13 +57,10 @@ func CheckReason(reason string) error {
 	return nil
 }
 
-// holdsKey tells whether there is what looks like a key anywhere in the text.
-func holdsKey(text string) bool { return redact.Scrub(text) != text }
-
 // CheckTags refuses a key in tags that are to be written. The name of a field may look like one, and is compared with the value's own names.
 func CheckTags(tags map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		if name != settings.TagField && holdsKey(tags[name]) {
+		if name != settings.TagField && apikey.HasKey(tags[name]) {
 			return hint.With(fmt.Errorf("the tag %s must not hold a key: whoever sees the tags would see it", name),
 				"shells keep a history of arguments: if it was a key, treat it as leaked (quilt-rotate emergency)")
 		}
