@@ -43,11 +43,11 @@ func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	d, closeDesk, err := openDesk(ctx, c, o.JSON, o.Yes)
+	d, closeOperator, err := openOperator(ctx, c, o.JSON, o.Yes)
 	if err != nil {
 		return err
 	}
-	defer closeDesk()
+	defer closeOperator()
 	s, err := o.open(ctx, d.Cloud)
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	adopted, err := d.Adopt(ctx, operations.Adoption{Secret: s, Registry: registry, Tags: tags})
-	closeDesk()
+	closeOperator()
 	if err != nil || !o.JSON {
 		return err
 	}

@@ -96,11 +96,11 @@ func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err := checkGiven(o.tags(), optionOf); err != nil {
 		return err
 	}
-	d, closeDesk, err := openDesk(ctx, c, o.JSON, true)
+	d, closeOperator, err := openOperator(ctx, c, o.JSON, true)
 	if err != nil {
 		return err
 	}
-	defer closeDesk()
+	defer closeOperator()
 	s, err := o.open(ctx, d.Cloud)
 	if awsclient.NotFound(err) {
 		s, err = nil, nil
@@ -118,7 +118,7 @@ func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
 	done, err := d.Bootstrap(ctx, operations.Bootstrap{
 		Name: string(o.Secret), Secret: s, Registry: registry, Tags: o.tags(), Alone: o.Plain, KMSKey: o.KMSKey, LogIn: o.logIn(c),
 	})
-	closeDesk()
+	closeOperator()
 	return printKeyIn(c, o.jsonOption, done, err)
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 type emergencyCommand struct {
-	deskOptions
+	secretOptions
 	loginOptions
 	Version     string             `placeholder:"ID" help:"Version whose key has leaked: its id, or how it begins. Default: the current one."`
 	Anyway      bool               `help:"Revoke the leaked key even where another secret in care holds it, or that cannot be seen."`
@@ -34,7 +34,7 @@ With --json: an object with secret, arn, leaked {versionId, keyId, fingerprint},
 }
 
 func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, err := o.openDesk(ctx, c)
+	d, err := o.openOperator(ctx, c)
 	if err != nil {
 		return err
 	}

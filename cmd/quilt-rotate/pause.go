@@ -34,17 +34,17 @@ func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err := operations.CheckReason(o.Reason); err != nil {
 		return &usageError{fmt.Errorf("--reason: %w", err)}
 	}
-	d, closeDesk, err := openDesk(ctx, c, true, true)
+	d, closeOperator, err := openOperator(ctx, c, true, true)
 	if err != nil {
 		return err
 	}
-	defer closeDesk()
+	defer closeOperator()
 	s, err := o.open(ctx, d.Cloud)
 	if err != nil {
 		return err
 	}
 	paused, err := d.Pause(ctx, s, time.Duration(o.For), o.Reason)
-	closeDesk()
+	closeOperator()
 	if err != nil {
 		return err
 	}
@@ -71,17 +71,17 @@ func (resumeCommand) Help() string {
 }
 
 func (o *resumeCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, closeDesk, err := openDesk(ctx, c, true, true)
+	d, closeOperator, err := openOperator(ctx, c, true, true)
 	if err != nil {
 		return err
 	}
-	defer closeDesk()
+	defer closeOperator()
 	s, err := o.open(ctx, d.Cloud)
 	if err != nil {
 		return err
 	}
 	resumed, err := d.Resume(ctx, s)
-	closeDesk()
+	closeOperator()
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 type recoverCommand struct {
-	deskOptions
+	secretOptions
 	loginOptions
 	Replace  bool `help:"Put a new key in although the current one logs in: it has leaked, and no rotation can replace it."`
 	NewOwner bool `help:"The new key may be another registry user's than the old one was; you are asked to confirm it."`
@@ -24,7 +24,7 @@ With --json: an object as that of quilt-rotate bootstrap.`
 }
 
 func (o *recoverCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, err := o.openDesk(ctx, c)
+	d, err := o.openOperator(ctx, c)
 	if err != nil {
 		return err
 	}

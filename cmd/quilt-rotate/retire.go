@@ -32,11 +32,11 @@ With --json: an object with secret, arn, rotationOff, keys [{keyId, keyName, fin
 }
 
 func (o *retireCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, closeDesk, err := openDesk(ctx, c, o.JSON, o.Yes)
+	d, closeOperator, err := openOperator(ctx, c, o.JSON, o.Yes)
 	if err != nil {
 		return err
 	}
-	defer closeDesk()
+	defer closeOperator()
 	s, err := o.open(ctx, d.Cloud)
 	if err != nil {
 		return err
@@ -47,7 +47,7 @@ func (o *retireCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	retired, err := d.Retire(ctx, s, options)
-	closeDesk()
+	closeOperator()
 	if o.JSON {
 		if jsonErr := c.JSON(retired); jsonErr != nil {
 			return jsonErr

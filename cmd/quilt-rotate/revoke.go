@@ -31,11 +31,11 @@ With --json: an object with secret, arn, dryRun, outcome, pausedUntil, actions [
 }
 
 func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, closeDesk, err := openDesk(ctx, c, o.JSON, o.Yes)
+	d, closeOperator, err := openOperator(ctx, c, o.JSON, o.Yes)
 	if err != nil {
 		return err
 	}
-	defer closeDesk()
+	defer closeOperator()
 	s, err := o.open(ctx, d.Cloud)
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {
 			}
 		},
 	})
-	closeDesk()
+	closeOperator()
 	if o.JSON && revoked.Secret != "" {
 		if jsonErr := c.JSON(revoked); jsonErr != nil {
 			return jsonErr

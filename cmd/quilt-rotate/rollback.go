@@ -8,7 +8,7 @@ import (
 )
 
 type rollbackCommand struct {
-	deskOptions
+	secretOptions
 	NewOwner bool   `help:"The version's key may be another registry user's than the current one; you are asked to confirm it."`
 	To       string `placeholder:"VERSION" help:"Version to move back to: its id, or the beginning of it. Default: the one that was current last (AWSPREVIOUS)."`
 }
@@ -24,7 +24,7 @@ With --json: an object with secret, arn, fromVersionId, toVersionId, key {keyId,
 }
 
 func (o *rollbackCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, err := o.openDesk(ctx, c)
+	d, err := o.openOperator(ctx, c)
 	if err != nil {
 		return err
 	}

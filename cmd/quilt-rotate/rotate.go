@@ -27,17 +27,17 @@ With --json: an object with secret, arn, versionId, keyId (of the new key), comp
 }
 
 func (o *rotateCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, closeDesk, err := openDesk(ctx, c, o.JSON, true)
+	d, closeOperator, err := openOperator(ctx, c, o.JSON, true)
 	if err != nil {
 		return err
 	}
-	defer closeDesk()
+	defer closeOperator()
 	s, err := o.open(ctx, d.Cloud)
 	if err != nil {
 		return err
 	}
 	rotated, err := d.Rotate(ctx, s, operations.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)})
-	closeDesk()
+	closeOperator()
 	if o.JSON && rotated.VersionID != "" {
 		if jsonErr := c.JSON(rotated); jsonErr != nil {
 			return jsonErr

@@ -28,11 +28,11 @@ With --json: an object with secret, arn, versionId, since, lastSign, holds, keyI
 }
 
 func (o *unstickCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, closeDesk, err := openDesk(ctx, c, o.JSON, o.Yes)
+	d, closeOperator, err := openOperator(ctx, c, o.JSON, o.Yes)
 	if err != nil {
 		return err
 	}
-	defer closeDesk()
+	defer closeOperator()
 	s, err := o.open(ctx, d.Cloud)
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (o *unstickCommand) Run(ctx context.Context, c *terminal.Console) error {
 		registry = nil
 	}
 	unstuck, err := d.Unstick(ctx, s, operations.UnstickOptions{Registry: registry, Now: o.Now})
-	closeDesk()
+	closeOperator()
 	if o.JSON {
 		if jsonErr := c.JSON(unstuck); jsonErr != nil {
 			return jsonErr

@@ -48,7 +48,7 @@ type Adopted struct {
 //
 // Tags come first: they say by which field the label's key is found. A crash between leaves a version without a label, which the next rotation
 // writes, or this again. Twice at once: both write the same.
-func (d *Desk) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
+func (d *Operator) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 	s := a.Secret
 	if err := CheckTags(a.Tags); err != nil {
 		return Adopted{}, err
@@ -59,7 +59,7 @@ func (d *Desk) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 	if err != nil {
 		return Adopted{}, err
 	}
-	found := &adoption{Desk: d, Adoption: a, rules: rules, tags: tags}
+	found := &adoption{Operator: d, Adoption: a, rules: rules, tags: tags}
 	if err := found.look(ctx); err != nil {
 		return Adopted{}, err
 	}
@@ -111,7 +111,7 @@ func checkTags(ctx context.Context, s *managed.Secret, tags map[string]string) (
 
 // adoption is one under way.
 type adoption struct {
-	*Desk
+	*Operator
 	Adoption
 	rules   settings.Rotation
 	tags    map[string]string // as they will be

@@ -79,7 +79,7 @@ func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 //
 // A crash after the secret is created leaves one that waits for its first key: running it again goes on. Tags are written before a key is made, so
 // that the functions look for it where it will be.
-func (d *Desk) Bootstrap(ctx context.Context, b Bootstrap) (KeyIn, error) {
+func (d *Operator) Bootstrap(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	if err := CheckTags(b.Tags); err != nil {
 		return KeyIn{}, err
 	}
@@ -98,7 +98,7 @@ func (d *Desk) Bootstrap(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	if b.Alone && rules.Field != "" {
 		return KeyIn{}, hint.With(fmt.Errorf("the tag %s says that the key is in the field %q, so it cannot be the whole value", settings.TagField, rules.Field), "leave --plain out, or take the tag off")
 	}
-	in := &installation{Desk: d, secret: b.Secret, registry: b.Registry, settings: rules, owner: rules.Owner, again: "quilt-rotate bootstrap " + b.Name}
+	in := &installation{Operator: d, secret: b.Secret, registry: b.Registry, settings: rules, owner: rules.Owner, again: "quilt-rotate bootstrap " + b.Name}
 	in.put = func(raw redact.Text, key apikey.Key) (redact.Text, error) {
 		if b.Alone {
 			return apikey.Alone(raw, key)

@@ -58,18 +58,18 @@ type EmergencyOptions struct {
 // those that read the key at their start would fail. A restart that fails holds nothing up: the leak is worse. A crash or a Ctrl-C leaves the
 // leaked key alive until it is revoked, and the same command with --version goes on from there; a step that is done is not done again, since the
 // rotation is skipped where the leaked key is not the current one any more. Twice at once, the second rotation is refused by the service.
-func (d *Desk) Emergency(ctx context.Context, s *managed.Secret, o EmergencyOptions) (Emergency, error) {
+func (d *Operator) Emergency(ctx context.Context, s *managed.Secret, o EmergencyOptions) (Emergency, error) {
 	line := &timeline{Teller: d.Tell, began: time.Now()}
-	desk := *d
-	desk.Tell = line
-	e := &emergency{Desk: &desk, secret: s, options: o, result: Emergency{Secret: s.Name, ARN: s.ARN, Strays: []StrayKey{}}}
+	operator := *d
+	operator.Tell = line
+	e := &emergency{Operator: &operator, secret: s, options: o, result: Emergency{Secret: s.Name, ARN: s.ARN, Strays: []StrayKey{}}}
 	err := e.run(ctx)
 	e.result.Timeline = line.moments
 	return e.result, err
 }
 
 type emergency struct {
-	*Desk
+	*Operator
 	secret  *managed.Secret
 	options EmergencyOptions
 	result  Emergency
@@ -254,9 +254,9 @@ func (e *emergency) unstick(ctx context.Context) error {
 	if _, stuck := waiting(e.secret); !stuck {
 		return nil
 	}
-	desk := *e.Desk
-	desk.Confirm = func(context.Context, string, string) error { return nil } // it was given
-	unstuck, err := desk.Unstick(ctx, e.secret, UnstickOptions{Registry: e.options.Registry, Now: true})
+	operator := *e.Operator
+	operator.Confirm = func(context.Context, string, string) error { return nil } // it was given
+	unstuck, err := operator.Unstick(ctx, e.secret, UnstickOptions{Registry: e.options.Registry, Now: true})
 	if errors.Is(err, errFinished) { // as good: what is current now is looked at again
 		err = e.secret.Look(ctx)
 	}

@@ -22,7 +22,7 @@ func (e *emergency) install(ctx context.Context) error {
 		return err
 	}
 	in := &installation{
-		Desk: e.Desk, secret: e.secret, registry: e.options.Registry, settings: rules, owner: cmp.Or(rules.Owner, e.owner),
+		Operator: e.Operator, secret: e.secret, registry: e.options.Registry, settings: rules, owner: cmp.Or(rules.Owner, e.owner),
 		again: "quilt-rotate emergency " + e.secret.Name + " --version " + e.result.Leaked.VersionID,
 	}
 	v := &recovery{installation: in, Recovery: Recovery{Secret: e.secret, Registry: e.options.Registry, LogIn: e.asOwner(in.owner)}}

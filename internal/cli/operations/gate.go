@@ -17,7 +17,7 @@ import (
 
 // A gate is passed right before a key dies: what was looked at before a person was asked may be hours old.
 type gate struct {
-	desk    *Desk
+	operator    *Operator
 	secret  *managed.Secret
 	current string // the version that AWSCURRENT was on when it was decided which keys die; "" none
 }
@@ -29,9 +29,9 @@ type doomed struct {
 	current bool         // it is meant, although AWSCURRENT's value holds it
 }
 
-func (d *Desk) newGate(s *managed.Secret) gate {
+func (d *Operator) newGate(s *managed.Secret) gate {
 	holder, _ := s.Holder(vault.Current)
-	return gate{desk: d, secret: s, current: holder.ID}
+	return gate{operator: d, secret: s, current: holder.ID}
 }
 
 // unmoved reads the labels again, and refuses where AWSCURRENT has moved: somebody uses the secret.
@@ -67,7 +67,7 @@ func (g gate) pass(ctx context.Context, d doomed) error {
 
 // holds tells whether a version's value holds the key, byte for byte; one that is known by its fingerprint alone, whether it may.
 func (g gate) holds(ctx context.Context, version string, d doomed) (bool, error) {
-	raw, err := g.desk.Cloud.Vault.ReadIfAny(ctx, g.secret.ARN, version)
+	raw, err := g.operator.Cloud.Vault.ReadIfAny(ctx, g.secret.ARN, version)
 	if errors.Is(err, vault.ErrNoValue) || errors.Is(err, vault.ErrBinary) {
 		return false, nil
 	}
@@ -83,7 +83,7 @@ func (g gate) holds(ctx context.Context, version string, d doomed) (bool, error)
 
 // keeper names another secret in care that needs the key; "" none. It fails where that is not known.
 func (g gate) keeper(ctx context.Context, d doomed) (string, error) {
-	keepers, err := g.desk.findKeepers(ctx, g.secret)
+	keepers, err := g.operator.findKeepers(ctx, g.secret)
 	if err != nil {
 		return "", err
 	}
@@ -98,7 +98,7 @@ func (g gate) keeper(ctx context.Context, d doomed) (string, error) {
 }
 
 // findKeepers looks at all other secrets in care, and fails where one of them cannot be looked at: it may need any key.
-func (d *Desk) findKeepers(ctx context.Context, s *managed.Secret) (managed.Keepers, error) {
+func (d *Operator) findKeepers(ctx context.Context, s *managed.Secret) (managed.Keepers, error) {
 	keepers, err := managed.FindKeepers(ctx, d.Cloud, s.ARN)
 	if err != nil || len(keepers.Unread) == 0 {
 		return keepers, err

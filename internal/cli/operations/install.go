@@ -33,7 +33,7 @@ import (
 // While the current value is blank and a version has the label of a key, a sweep takes the value for overwritten, and says so at the top of its voice
 // (fault.Overwritten). From 2 to 4 that takes a second or two. After a crash in between it lasts until the command is run again.
 type installation struct {
-	*Desk
+	*Operator
 	secret   *managed.Secret
 	registry *quilt.Client
 	settings settings.Rotation
@@ -327,7 +327,7 @@ func neverCurrent(v vault.Version) bool {
 
 // cutOver moves AWSCURRENT, as a compare-and-swap. When the call fails, what DescribeSecret says counts, once it had time to catch up: the answer to a
 // move that was carried out may be lost. It is false without an error where somebody else moved it first.
-func (d *Desk) cutOver(ctx context.Context, s *managed.Secret, to, from string) (moved bool, err error) {
+func (d *Operator) cutOver(ctx context.Context, s *managed.Secret, to, from string) (moved bool, err error) {
 	err = finish(ctx, func(ctx context.Context) error {
 		moveErr := d.Cloud.Vault.Promote(ctx, s.ARN, to, from)
 		if moveErr == nil {

@@ -72,7 +72,7 @@ func CheckTags(tags map[string]string) error {
 //
 // It is one write of tags. A crash before it changes nothing; after it, sweeps are paused; a lost answer is sent again by the SDK, to the same end. Of two at
 // once the later one counts. A sweep that began before goes on to its end.
-func (d *Desk) Pause(ctx context.Context, s *managed.Secret, length time.Duration, reason string) (Paused, error) {
+func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Duration, reason string) (Paused, error) {
 	if err := errors.Join(CheckPause(length), CheckReason(reason), inCare(s)); err != nil {
 		return Paused{}, err
 	}
@@ -89,8 +89,8 @@ func (d *Desk) Pause(ctx context.Context, s *managed.Secret, length time.Duratio
 	return Paused{Secret: s.Name, ARN: s.ARN, Until: &until, Before: pausedUntil(s), Reason: reason}, left(err, "see whether the sweeps are paused: quilt-rotate status "+s.Name)
 }
 
-// Resume lets the sweeps of a secret go on. It is one write, like [Desk.Pause]'s; where nothing is paused there is none.
-func (d *Desk) Resume(ctx context.Context, s *managed.Secret) (Paused, error) {
+// Resume lets the sweeps of a secret go on. It is one write, like [Operator.Pause]'s; where nothing is paused there is none.
+func (d *Operator) Resume(ctx context.Context, s *managed.Secret) (Paused, error) {
 	p := Paused{Secret: s.Name, ARN: s.ARN, Before: pausedUntil(s)}
 	_, tagged := s.Tags[settings.TagPauseUntil]
 	if _, reasoned := s.Tags[settings.TagPauseReason]; !tagged && !reasoned {

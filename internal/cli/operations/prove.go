@@ -17,7 +17,7 @@ import (
 // defaultNewKeyWait allows for a registry that takes a moment to know a new key, as the rotation does.
 const defaultNewKeyWait = 20 * time.Second
 
-func (d *Desk) newKeyWait() time.Duration {
+func (d *Operator) newKeyWait() time.Duration {
 	if d.NewKeyWait == 0 {
 		return defaultNewKeyWait
 	}
@@ -60,7 +60,7 @@ func logIn(ctx context.Context, registry *quilt.Client, key apikey.Key, id strin
 }
 
 // logInSoon logs in with a new key, and tries again while the registry refuses it, for a moment.
-func (d *Desk) logInSoon(ctx context.Context, registry *quilt.Client, key apikey.Key, id string) (proof, error) {
+func (d *Operator) logInSoon(ctx context.Context, registry *quilt.Client, key apikey.Key, id string) (proof, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 3*time.Second
 	return backoff.Retry(ctx, func() (proof, error) {

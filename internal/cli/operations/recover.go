@@ -31,10 +31,10 @@ type Recovery struct {
 // by whoever logs in. Every other field of the current value stays. Where somebody overwrote the value, so that it holds no key, AWSCURRENT moves
 // back to the last version whose key logs in.
 //
-// What a crash leaves is told at [installation] and [Desk.Rollback]; running it again goes on from there, since what is left is an older version
+// What a crash leaves is told at [installation] and [Operator.Rollback]; running it again goes on from there, since what is left is an older version
 // whose key logs in. A rotation that is under way ends where a version is stored, since Secrets Manager abandons it then. Where AWSCURRENT only
 // moves, it goes on: its own move and this one are compare-and-swaps, and whichever comes last has logged in with its key right before.
-func (d *Desk) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
+func (d *Operator) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
 	s := r.Secret
 	rules, err := rotationSettings(ctx, s, s.Tags)
 	if err != nil {
@@ -44,7 +44,7 @@ func (d *Desk) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
 	if r.Replace {
 		again += " --replace"
 	}
-	in := &installation{Desk: d, secret: s, registry: r.Registry, settings: rules, again: again}
+	in := &installation{Operator: d, secret: s, registry: r.Registry, settings: rules, again: again}
 	v := &recovery{installation: in, Recovery: r}
 	in.put, in.needless = v.intoCurrent, v.works
 	done, ended, err := v.diagnose(ctx)
@@ -226,7 +226,7 @@ func (v *recovery) use(ctx context.Context, m *move) (KeyIn, error) {
 	return v.told(ctx, keyIn(v.secret, Moved, m.target.ID, m.value.Key(), m.proven))
 }
 
-// reuse puts an older key into the current value. Its marks come off first, as at [Desk.Rollback].
+// reuse puts an older key into the current value. Its marks come off first, as at [Operator.Rollback].
 func (v *recovery) reuse(ctx context.Context, m *move, id string) (KeyIn, error) {
 	v.Tell.Tell(terminal.Done, "the key of the version "+short(m.target.ID)+" logs in, and goes into the current value", m.value.Key().Fingerprint())
 	if err := m.takeMarksOff(ctx); err != nil {

@@ -46,15 +46,15 @@ type RetireOptions struct {
 //
 // Whether the current key is still used cannot be seen with that key: each look is a use, and so is each sweep. So the look is a person's, or the issuer's,
 // and sweeps are paused while it is waited for. Every key that is to die must be quiet, not the current one alone.
-func (d *Desk) Retire(ctx context.Context, s *managed.Secret, o RetireOptions) (Retired, error) {
-	r := &retirement{Desk: d, secret: s, options: o, result: Retired{Secret: s.Name, ARN: s.ARN, Keys: []RetiredKey{}}}
+func (d *Operator) Retire(ctx context.Context, s *managed.Secret, o RetireOptions) (Retired, error) {
+	r := &retirement{Operator: d, secret: s, options: o, result: Retired{Secret: s.Name, ARN: s.ARN, Keys: []RetiredKey{}}}
 	err := r.run(ctx)
 	r.result.RotationOff = !s.Rotation.Enabled
 	return r.result, err
 }
 
 type retirement struct {
-	*Desk
+	*Operator
 	secret  *managed.Secret
 	options RetireOptions
 	result  Retired
@@ -195,9 +195,9 @@ func (r *retirement) unstick(ctx context.Context) error {
 	if _, stuck := waiting(r.secret); !stuck {
 		return nil
 	}
-	desk := *r.Desk
-	desk.Confirm = func(context.Context, string, string) error { return nil } // it was given
-	unstuck, err := desk.Unstick(ctx, r.secret, UnstickOptions{Registry: r.options.Registry, Now: r.options.Force})
+	operator := *r.Operator
+	operator.Confirm = func(context.Context, string, string) error { return nil } // it was given
+	unstuck, err := operator.Unstick(ctx, r.secret, UnstickOptions{Registry: r.options.Registry, Now: r.options.Force})
 	if err == nil && unstuck.Finished { // there is another current key now, which was not asked about
 		return hint.With(errors.New("a rotation has just ended by itself, so the secret has another current key"), "run this again: quilt-rotate retire "+r.secret.Name)
 	}

@@ -40,7 +40,7 @@ type RevokeOptions struct {
 //
 // All the work is the function's, which may be cut off anywhere. A Ctrl-C ends only the wait: the sweep goes on at AWS. The plan that is shown is
 // made on the sweep's own path; the sweep itself looks again, so what has changed meanwhile is done right and not as shown.
-func (d *Desk) Revoke(ctx context.Context, s *managed.Secret, o RevokeOptions) (Revoked, error) {
+func (d *Operator) Revoke(ctx context.Context, s *managed.Secret, o RevokeOptions) (Revoked, error) {
 	if o.DryRun || o.Ask {
 		d.Tell.Doing("looking at what a sweep would do")
 		plan, err := s.Sweep(ctx, managed.Preview)
@@ -69,7 +69,7 @@ func (d *Desk) Revoke(ctx context.Context, s *managed.Secret, o RevokeOptions) (
 	return r, left(err, "the sweep goes on at AWS without this command; see what it did: quilt-rotate status "+s.Name)
 }
 
-func (d *Desk) confirmSweep(ctx context.Context, plan revocation.Result) error {
+func (d *Operator) confirmSweep(ctx context.Context, plan revocation.Result) error {
 	n := 0
 	for _, a := range plan.Actions {
 		if a.Action == revocation.Revoke || a.Action == revocation.RevokeOrphan {

@@ -25,7 +25,7 @@ import (
 
 // A person runs the command: each time in a process of its own, which can be killed at any request.
 type person struct {
-	*operations.Desk
+	*operations.Operator
 	ctx      context.Context
 	process  *sandboxtest.Process
 	registry *quilt.Client
@@ -50,7 +50,7 @@ func newPerson(t testing.TB, r *sandboxtest.Rig) *person {
 	said := &transcript{}
 	return &person{
 		ctx: context.Background(),
-		Desk: &operations.Desk{
+		Operator: &operations.Operator{
 			Cloud: c, Tell: said, Confirm: func(context.Context, string, string) error { return nil },
 			Poll: time.Millisecond, NewKeyWait: r.NewKeyWait,
 		},

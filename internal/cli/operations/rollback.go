@@ -49,7 +49,7 @@ type RollbackOptions struct {
 //
 // A crash before the move leaves what was current as it was, and a version whose grace begins anew; after it, at the most a mark on the current
 // version, which the next sweep or rotation takes off. Two at once: the move is a compare-and-swap, one wins, and the other says so.
-func (d *Desk) Rollback(ctx context.Context, s *managed.Secret, o RollbackOptions) (RolledBack, error) {
+func (d *Operator) Rollback(ctx context.Context, s *managed.Secret, o RollbackOptions) (RolledBack, error) {
 	registry := o.Registry
 	current, ok := s.Holder(vault.Current)
 	if !ok {
@@ -163,7 +163,7 @@ func versionOf(s *managed.Secret, id string) (vault.Version, error) {
 
 // A move is one of AWSCURRENT to a version whose key was seen to log in.
 type move struct {
-	*Desk
+	*Operator
 	secret    *managed.Secret
 	registry  *quilt.Client
 	target    vault.Version
@@ -178,8 +178,8 @@ type move struct {
 }
 
 // newMove refuses a version whose key cannot be used.
-func (d *Desk) newMove(ctx context.Context, s *managed.Secret, registry *quilt.Client, target vault.Version) (*move, error) {
-	m := &move{Desk: d, secret: s, registry: registry, target: target}
+func (d *Operator) newMove(ctx context.Context, s *managed.Secret, registry *quilt.Client, target vault.Version) (*move, error) {
+	m := &move{Operator: d, secret: s, registry: registry, target: target}
 	d.Tell.Doing("logging in with the key of the version " + short(target.ID))
 	var err error
 	if m.raw, err = s.Raw(ctx, target.ID); err == nil {
@@ -271,7 +271,7 @@ func (m *move) warnOfItsEnd() {
 	}
 }
 
-// carryOut moves AWSCURRENT, in the order that stands at [Desk.Rollback].
+// carryOut moves AWSCURRENT, in the order that stands at [Operator.Rollback].
 func (m *move) carryOut(ctx context.Context, from string) error {
 	state := "AWSCURRENT was not moved; to see what is current: quilt-rotate status " + m.secret.Name
 	m.Tell.Doing("taking its mark off")

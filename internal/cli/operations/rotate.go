@@ -44,7 +44,7 @@ type Patience struct {
 //
 // A crash or a Ctrl-C at any point leaves the rotation to Secrets Manager, which goes on alone: that is what it says then. A lost answer of RotateSecret is
 // sent again by the SDK with the same token, which makes no second rotation.
-func (d *Desk) Rotate(ctx context.Context, s *managed.Secret, patience Patience) (Rotated, error) {
+func (d *Operator) Rotate(ctx context.Context, s *managed.Secret, patience Patience) (Rotated, error) {
 	f, err := s.RotateFunction(ctx)
 	if err != nil {
 		return Rotated{}, left(err, "nothing was done")
@@ -64,7 +64,7 @@ func (d *Desk) Rotate(ctx context.Context, s *managed.Secret, patience Patience)
 		}
 		return r, left(err, "see whether the rotation started: quilt-rotate status "+s.Name)
 	}
-	follower := &follower{Desk: d, secret: s, function: f, began: began, patience: patience, result: &r}
+	follower := &follower{Operator: d, secret: s, function: f, began: began, patience: patience, result: &r}
 	err = follower.follow(ctx)
 	return r, left(err, fmt.Sprintf("the rotation goes on at AWS without this command; see how it ends: quilt-rotate status %s", s.Name))
 }
@@ -85,7 +85,7 @@ func stuck(s *managed.Secret) error {
 
 // follower looks at a rotation until it has ended: at the labels, which tell the truth, and at the function's log, which tells the steps and comes late.
 type follower struct {
-	*Desk
+	*Operator
 	secret   *managed.Secret
 	function awsclient.Function
 	began    time.Time

@@ -69,7 +69,7 @@ type UnstickOptions struct {
 // First it waits until no step can be running any more: one that is may yet make the version current, which is the best end, or store a value under
 // AWSPENDING again, after which the rotation is as stuck as before. A crash at any point leaves AWSPENDING on or off, and the same command goes on. A lost
 // answer is looked up. Two at once: the label is taken off a version by its id, so none can take it from another rotation.
-func (d *Desk) Unstick(ctx context.Context, s *managed.Secret, o UnstickOptions) (Unstuck, error) {
+func (d *Operator) Unstick(ctx context.Context, s *managed.Secret, o UnstickOptions) (Unstuck, error) {
 	u := Unstuck{Secret: s.Name, ARN: s.ARN}
 	pending, stuck := waiting(s)
 	if !stuck {
@@ -109,7 +109,7 @@ func waiting(s *managed.Secret) (vault.Version, bool) {
 }
 
 // examine gathers what there is to know. Only what must be known to go on fails.
-func (d *Desk) examine(ctx context.Context, s *managed.Secret, f awsclient.Function, registry *quilt.Client, u *Unstuck) error {
+func (d *Operator) examine(ctx context.Context, s *managed.Secret, f awsclient.Function, registry *quilt.Client, u *Unstuck) error {
 	created, err := d.Cloud.VersionCreated(ctx, s.ARN, u.VersionID)
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func (d *Desk) examine(ctx context.Context, s *managed.Secret, f awsclient.Funct
 	return err
 }
 
-func (d *Desk) readLog(ctx context.Context, f awsclient.Function, u *Unstuck) {
+func (d *Operator) readLog(ctx context.Context, f awsclient.Function, u *Unstuck) {
 	records, err := d.Cloud.RotationLog(ctx, f, u.VersionID, u.Since.Add(-time.Minute))
 	if err != nil {
 		d.Tell.Tell(terminal.Warned, "the function's log cannot be read, so its last error is not known", awsclient.Explain(err).Error())
@@ -148,7 +148,7 @@ func (d *Desk) readLog(ctx context.Context, f awsclient.Function, u *Unstuck) {
 }
 
 // comparePending compares the pending value with the current one.
-func (d *Desk) comparePending(ctx context.Context, s *managed.Secret, u *Unstuck) (apikey.Key, error) {
+func (d *Operator) comparePending(ctx context.Context, s *managed.Secret, u *Unstuck) (apikey.Key, error) {
 	raw, err := d.Cloud.Vault.ReadIfAny(ctx, s.ARN, u.VersionID)
 	switch {
 	case errors.Is(err, vault.ErrNoValue):
@@ -198,7 +198,7 @@ func tryKey(ctx context.Context, registry *quilt.Client, key apikey.Key) (KeySta
 }
 
 // explain tells what was seen.
-func (d *Desk) explain(s *managed.Secret, u Unstuck) {
+func (d *Operator) explain(s *managed.Secret, u Unstuck) {
 	d.Tell.Tell(terminal.Warned, "AWSPENDING is on the version "+u.VersionID, "for "+terminal.About(max(0, s.Now.Sub(u.Since))))
 	holds := map[Held]string{
 		HoldsNothing: "it has no value: createSecret never stored one",
@@ -229,7 +229,7 @@ func (d *Desk) explain(s *managed.Secret, u Unstuck) {
 }
 
 // awaitSteps waits until the longest time that a step may run is over, by Secrets Manager's clock. gone says that the rotation ended meanwhile.
-func (d *Desk) awaitSteps(ctx context.Context, s *managed.Secret, u Unstuck, longest time.Duration) (gone bool, err error) {
+func (d *Operator) awaitSteps(ctx context.Context, s *managed.Secret, u Unstuck, longest time.Duration) (gone bool, err error) {
 	for {
 		remaining := longest - s.Now.Sub(u.LastSign)
 		if remaining <= 0 {
@@ -252,7 +252,7 @@ func (d *Desk) awaitSteps(ctx context.Context, s *managed.Secret, u Unstuck, lon
 var errFinished = errors.New("the rotation has just finished: its version is current now")
 
 // detachPending takes AWSPENDING off a version. It is content where it is off already.
-func (d *Desk) detachPending(ctx context.Context, s *managed.Secret, versionID string) error {
+func (d *Operator) detachPending(ctx context.Context, s *managed.Secret, versionID string) error {
 	return finish(ctx, func(ctx context.Context) error {
 		now, err := d.Cloud.Vault.Describe(ctx, s.ARN)
 		if err != nil {

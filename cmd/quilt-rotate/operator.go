@@ -11,8 +11,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// openDesk gives a procedure what it works with. confirmed says that questions are answered with yes. The caller ends it before it prints a result.
-func openDesk(ctx context.Context, c *terminal.Console, resultIsJSON, confirmed bool) (*operations.Desk, func(), error) {
+// openOperator gives a procedure what it works with. confirmed says that questions are answered with yes. The caller ends it before it prints a result.
+func openOperator(ctx context.Context, c *terminal.Console, resultIsJSON, confirmed bool) (*operations.Operator, func(), error) {
 	aws, err := awsclient.Open(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -25,29 +25,29 @@ func openDesk(ctx context.Context, c *terminal.Console, resultIsJSON, confirmed 
 	if confirmed {
 		confirm = func(context.Context, string, string) error { return nil }
 	}
-	return &operations.Desk{Cloud: aws, Tell: progress, Confirm: confirm}, sync.OnceFunc(progress.Close), nil
+	return &operations.Operator{Cloud: aws, Tell: progress, Confirm: confirm}, sync.OnceFunc(progress.Close), nil
 }
 
-// deskOptions are those of a command that works on one secret and asks its registry.
-type deskOptions struct {
+// secretOptions are those of a command that works on one secret and asks its registry.
+type secretOptions struct {
 	secretArgument
 	registryOptions
 	jsonOption
 	yesOption
 }
 
-// A secretDesk is a desk with a secret on it, and the registry of the secret's keys at hand.
-type secretDesk struct {
-	*operations.Desk
+// A openedSecret is a operator with a secret on it, and the registry of the secret's keys at hand.
+type openedSecret struct {
+	*operations.Operator
 	close    func() // for the caller, before it prints a result; a second time does nothing
 	secret   *managed.Secret
 	registry *quilt.Client
 }
 
-// openDesk opens the secret and reaches its registry.
-func (o deskOptions) openDesk(ctx context.Context, c *terminal.Console) (_ *secretDesk, err error) {
-	d := &secretDesk{}
-	if d.Desk, d.close, err = openDesk(ctx, c, o.JSON, o.Yes); err != nil {
+// openOperator opens the secret and reaches its registry.
+func (o secretOptions) openOperator(ctx context.Context, c *terminal.Console) (_ *openedSecret, err error) {
+	d := &openedSecret{}
+	if d.Operator, d.close, err = openOperator(ctx, c, o.JSON, o.Yes); err != nil {
 		return nil, err
 	}
 	if d.secret, err = o.open(ctx, d.Cloud); err == nil {

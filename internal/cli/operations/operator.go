@@ -24,8 +24,8 @@ type Teller interface {
 	Say(lines ...string)
 }
 
-// Desk is what a procedure works with.
-type Desk struct {
+// Operator is what a procedure works with.
+type Operator struct {
 	Cloud *awsclient.Cloud
 	Tell  Teller
 	// Confirm demands a person's word before what cannot be undone. It fails where that is not given.
@@ -41,7 +41,7 @@ type Login func(ctx context.Context, registry *quilt.Client) (*quilt.Session, qu
 
 const defaultPoll = time.Second
 
-func (d *Desk) poll() time.Duration {
+func (d *Operator) poll() time.Duration {
 	if d.Poll == 0 {
 		return defaultPoll
 	}
@@ -49,7 +49,7 @@ func (d *Desk) poll() time.Duration {
 }
 
 // sleep waits one poll, or until ctx ends.
-func (d *Desk) sleep(ctx context.Context) error {
+func (d *Operator) sleep(ctx context.Context) error {
 	timer := time.NewTimer(d.poll())
 	defer timer.Stop()
 	select {
