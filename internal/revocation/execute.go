@@ -259,26 +259,14 @@ func (s *sweep) takeLabelsOff(ctx context.Context, a Action) error {
 	if err := s.takeMarksOff(ctx, a.Version); err != nil {
 		return err
 	}
-	return s.takeOff(ctx, vault.KeyLabel(a.KeyID), a.Version)
+	return s.Vault.Detach(ctx, s.secret.ARN, vault.KeyLabel(a.KeyID), a.Version)
 }
 
 func (s *sweep) takeMarksOff(ctx context.Context, versionID string) error {
 	for _, mark := range s.secret.Versions[versionID].Marks {
-		if err := s.takeOff(ctx, mark.Label(), versionID); err != nil {
+		if err := s.Vault.Detach(ctx, s.secret.ARN, mark.Label(), versionID); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// takeOff takes a label off, and is content when a twin did.
-func (s *sweep) takeOff(ctx context.Context, label, versionID string) error {
-	err := s.Vault.Detach(ctx, s.secret.ARN, label, versionID)
-	if err == nil {
-		return nil
-	}
-	if now, describeErr := s.Vault.Describe(ctx, s.secret.ARN); describeErr == nil && !now.Versions[versionID].Has(label) {
-		return nil
-	}
-	return err
 }

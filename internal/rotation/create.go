@@ -102,24 +102,12 @@ func (r *run) readBack(ctx context.Context, ours redact.Text, m made, putErr err
 	case err != nil: // it may yet land
 		return fault.New[fault.StoreFailed]("the new key could not be stored in %s: %w; a key that was left over is found and revoked by the sweep", r.secret.ARN, putErr)
 	case stored.Equal(ours):
-		return r.attachOnce(ctx, vault.KeyLabel(m.key.ID), r.Token)
+		return r.Vault.Attach(ctx, r.secret.ARN, vault.KeyLabel(m.key.ID), r.Token)
 	default:
 		r.revokeOwn(ctx, m, "another run of this step stored its key first")
 		r.report.Key, r.report.KeyID = apikey.Key{}, ""
 		return nil
 	}
-}
-
-// attachOnce puts a label on a version, unless it is there.
-func (r *run) attachOnce(ctx context.Context, label, version string) error {
-	now, err := r.Vault.Describe(ctx, r.secret.ARN)
-	if err != nil {
-		return err
-	}
-	if now.Versions[version].Has(label) {
-		return nil
-	}
-	return r.Vault.Attach(ctx, r.secret.ARN, label, version)
 }
 
 // revokeOwn revokes the key that this run made, once it is sure that it was not stored. When that fails, the sweep finds the key by

@@ -19,7 +19,7 @@ import (
 // giveUp takes AWSPENDING off this rotation's version and fails with the reason. A crash before it leaves the state that led here.
 // A stalled twin may still put or promote: that is why the sweep waits for the orphan age before it revokes such a key.
 func (r *run) giveUp(ctx context.Context, reason error) error {
-	if err := r.detach(ctx, vault.Pending, r.Token); err != nil {
+	if err := r.Vault.Detach(ctx, r.secret.ARN, vault.Pending, r.Token); err != nil {
 		return fault.New[fault.SecretsManagerFailed]("the version %s of %s can never become current (%s), but AWSPENDING could not be taken off it: %w; run: quilt-rotate unstick %s",
 			r.Token, r.secret.ARN, fault.TypeName(reason), err, r.secret.Name)
 	}

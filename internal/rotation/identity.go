@@ -13,7 +13,7 @@ import (
 // unmarkCurrent takes marks off the current version: somebody rolled back to it, so it is superseded no more.
 func (r *run) unmarkCurrent(ctx context.Context) error {
 	for _, mark := range r.current.Marks {
-		if err := r.detach(ctx, mark.Label(), r.current.ID); err != nil {
+		if err := r.Vault.Detach(ctx, r.secret.ARN, mark.Label(), r.current.ID); err != nil {
 			return err
 		}
 	}

@@ -233,17 +233,3 @@ func (r *run) readPending(ctx context.Context) (apikey.Value, error) {
 	}
 	return value, fault.InValue("AWSPENDING", r.secret, err)
 }
-
-// detach takes a label off, and is content when somebody else did.
-func (r *run) detach(ctx context.Context, label, version string) error {
-	err := r.Vault.Detach(ctx, r.secret.ARN, label, version)
-	if err == nil {
-		return nil
-	}
-	gone := func(s vault.Secret) bool { return !s.Versions[version].Has(label) }
-	now, describeErr := r.Vault.Await(ctx, r.secret.ARN, gone)
-	if describeErr == nil && gone(now) {
-		return nil
-	}
-	return errors.Join(err, describeErr)
-}

@@ -251,16 +251,68 @@ func TestAMissingIssuerIsNoMissingValue(t *testing.T) {
 	}
 }
 
-// throttledFor refuses changes for that long, as the service does, and then takes them.
+// throttledFor throttles changes for that long, and then takes them.
 func throttledFor(d time.Duration, tries *int) *vault.Vault {
 	from := time.Now()
-	return vault.New(stub{stage: func(context.Context, *secretsmanager.UpdateSecretVersionStageInput) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
-		*tries++
-		if time.Since(from) < d {
-			return nil, &smithy.OperationError{Err: &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}}
+	return vault.New(stub{
+		stage: func(context.Context, *secretsmanager.UpdateSecretVersionStageInput) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
+			*tries++
+			if time.Since(from) < d {
+				return nil, &smithy.OperationError{Err: &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}}
+			}
+			return &secretsmanager.UpdateSecretVersionStageOutput{}, nil
+		},
+		describe: func(context.Context) (*secretsmanager.DescribeSecretOutput, error) {
+			return &secretsmanager.DescribeSecretOutput{}, nil
+		},
+	})
+}
+
+func TestAMoveThatFailedCountsIfTheLabelIsThere(t *testing.T) {
+	// Protects every caller from a lost answer and from a twin: after a failure, what DescribeSecret says counts, once it had time to catch up.
+	refused := &smithy.GenericAPIError{Code: "InvalidParameterException", Message: "the staging label is attached to another version"}
+	const label = "quilt-key:a"
+	moves := map[string]struct {
+		move func(*vault.Vault, context.Context) error
+		done map[string][]string
+	}{
+		"Promote": {func(v *vault.Vault, ctx context.Context) error { return v.Promote(ctx, arn, newVersion, oldVersion) }, map[string][]string{newVersion: {vault.Current}}},
+		"Attach":  {func(v *vault.Vault, ctx context.Context) error { return v.Attach(ctx, arn, label, newVersion) }, map[string][]string{newVersion: {label}}},
+		"Move": {func(v *vault.Vault, ctx context.Context) error {
+			return v.Move(ctx, arn, label, newVersion, oldVersion)
+		}, map[string][]string{newVersion: {label}}},
+		"Detach": {func(v *vault.Vault, ctx context.Context) error { return v.Detach(ctx, arn, label, oldVersion) }, map[string][]string{newVersion: {label}}},
+	}
+	for name, c := range moves {
+		for _, seenAfter := range []time.Duration{0, time.Second, time.Hour} {
+			synctest.Test(t, func(t *testing.T) {
+				from, sent := time.Now(), 0
+				v := vault.New(stub{
+					stage: func(context.Context, *secretsmanager.UpdateSecretVersionStageInput) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
+						sent++
+						return nil, &smithy.OperationError{Err: refused}
+					},
+					describe: func(context.Context) (*secretsmanager.DescribeSecretOutput, error) {
+						stages := map[string][]string{oldVersion: {vault.Current, label}}
+						if time.Since(from) >= seenAfter {
+							stages = c.done
+						}
+						return &secretsmanager.DescribeSecretOutput{VersionIdsToStages: stages}, nil
+					},
+				})
+				err := c.move(v, t.Context())
+				if seenAfter < time.Hour && err != nil {
+					t.Errorf("%s, seen after %v: %v", name, seenAfter, err)
+				}
+				if failed, ok := errors.AsType[*vault.Error](err); seenAfter == time.Hour && (!ok || failed.Code != refused.Code || failed.Operation != "UpdateSecretVersionStage") {
+					t.Errorf("%s, not carried out: got %v, want the refusal", name, err)
+				}
+				if sent != 1 {
+					t.Errorf("%s was sent %d times", name, sent)
+				}
+			})
 		}
-		return &secretsmanager.UpdateSecretVersionStageOutput{}, nil
-	}})
+	}
 }
 
 func TestAThrottledChangeQueues(t *testing.T) {

@@ -1,12 +1,12 @@
-// Package vault makes the few Secrets Manager calls that the rotation and the sweep need, and reads a secret's staging labels as
-// what they are to us: the ledger of which version holds which key, and since when it is superseded.
+// Package vault makes the Secrets Manager calls that the rotation and the sweep need. It reads a secret's staging labels as a ledger: which
+// version holds which key, and since when a version is superseded.
 //
-// It decides nothing: which label goes where is the business of the packages rotation and revocation. It never prints a value.
+// It decides nothing: the packages rotation and revocation decide which label goes where. It never prints a value.
 //
 // # Consistency
 //
 // AWS promises nothing about how soon a write is seen, and users report reads that lag behind. So a read of something that must be
-// there is retried for a short while ([Vault.Await], [Vault.Read]); no decision relies on something *not* being there yet.
+// there is repeated for a short while ([Vault.Await], [Vault.Read]), and no decision relies on something *not* being there yet.
 package vault
 
 import (
@@ -32,30 +32,32 @@ type api interface {
 
 var _ api = (*secretsmanager.Client)(nil)
 
-// DefaultMaxLag is how long a read that lags behind a write is waited for.
+// DefaultMaxLag is how long a read may lag behind a write.
 const DefaultMaxLag = 2 * time.Second
 
-// defaultPatience is how long a change that the service throttles is sent again, as far as the function's time allows: as long as it takes a
-// thousand others.
+// defaultPatience is how long a throttled change is sent again, if the function's time allows it: as long as a thousand others take.
 const defaultPatience = 40 * time.Second
 
-// Vault is Secrets Manager, as far as it is used here. It is safe for concurrent use and keeps no state.
+// Vault is Secrets Manager. It is safe for concurrent use and keeps no state.
+//
+// Unless it says otherwise, a method fails with an [*Error]. A read that fails says nothing: "not found" is an answer of its own
+// ([ErrNoValue], a label that is missing in [Secret]).
 type Vault struct {
 	api      api
 	maxLag   time.Duration
-	patience time.Duration // with a service that throttles
+	patience time.Duration // with throttling
 }
 
-// New uses a Secrets Manager client, which brings the retries for throttling and dropped connections.
+// New uses a Secrets Manager client. The client retries after throttling and dropped connections.
 func New(client api) *Vault { return &Vault{client, DefaultMaxLag, defaultPatience} }
 
-// WithPatience is the same Vault, with another time for changes that the service throttles.
+// WithPatience returns the same Vault with another time for throttled changes.
 func (v *Vault) WithPatience(d time.Duration) *Vault { return &Vault{v.api, v.maxLag, d} }
 
-// WithMaxLag is the same Vault, with another time than [DefaultMaxLag] for reads that lag.
+// WithMaxLag returns the same Vault with another time than [DefaultMaxLag] for reads that lag.
 func (v *Vault) WithMaxLag(d time.Duration) *Vault { return &Vault{v.api, d, v.patience} }
 
-// Describe reads everything but the values, in one call. It fails with an [*Error].
+// Describe reads everything but the values, in one call. It may lag behind a write.
 func (v *Vault) Describe(ctx context.Context, secretID string) (Secret, error) {
 	out, err := v.api.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &secretID})
 	if err != nil {
@@ -64,8 +66,7 @@ func (v *Vault) Describe(ctx context.Context, secretID string) (Secret, error) {
 	return newSecret(out), nil
 }
 
-// Await describes the secret until it is as expected, for [DefaultMaxLag] at most, and returns the last description either way. It
-// fails with an [*Error].
+// Await describes the secret until it is as expected, for [DefaultMaxLag] at most, and returns the last description either way.
 func (v *Vault) Await(ctx context.Context, secretID string, expected func(Secret) bool) (Secret, error) {
 	last, err := retryLag(ctx, v.maxLag, "DescribeSecret", secretID, func() (Secret, error) {
 		s, err := v.Describe(ctx, secretID)
@@ -80,26 +81,27 @@ func (v *Vault) Await(ctx context.Context, secretID string, expected func(Secret
 	return last, err
 }
 
-// Read reads the value of a version that must have one. It fails with [ErrNoValue], which is waited out first, [ErrBinary] or an [*Error].
+// Read reads the value of a version that must have one. It fails with [ErrNoValue], after [DefaultMaxLag], with [ErrBinary] or with an [*Error].
+// A value never changes.
 func (v *Vault) Read(ctx context.Context, secretARN, versionID string) (redact.Text, error) {
 	return retryLag(ctx, v.maxLag, "GetSecretValue", secretARN, func() (redact.Text, error) {
 		return v.ReadIfAny(ctx, secretARN, versionID)
 	})
 }
 
-// ErrNoValue says that a version has no value (yet): so is the pending version that Secrets Manager makes before createSecret.
+// ErrNoValue says that a version has no value (yet), like the pending version that Secrets Manager creates before createSecret.
 var ErrNoValue = errors.New("the version has no value")
 
-// ErrBinary says that a value is binary, which no Quilt key is.
+// ErrBinary says that a value is binary. No Quilt key is.
 var ErrBinary = errors.New("the value is binary; store the key, or a JSON object that holds it, as the secret's string")
 
-// ReadIfAny reads the value of a version, or fails at once: with [ErrNoValue], [ErrBinary] or an [*Error]. The caller must be right
-// even if the answer lags.
+// ReadIfAny reads the value of a version. It fails at once, with [ErrNoValue], [ErrBinary] or an [*Error]. [ErrNoValue] may be a read that lags:
+// the caller must be right in both cases.
 func (v *Vault) ReadIfAny(ctx context.Context, secretARN, versionID string) (redact.Text, error) {
 	return v.get(ctx, &secretsmanager.GetSecretValueInput{SecretId: &secretARN, VersionId: &versionID})
 }
 
-// ReadCurrent reads the current value of a secret that is not ours to rotate: an issuer's.
+// ReadCurrent reads the current value of a secret that we do not rotate: an issuer's. It fails with [ErrBinary] or an [*Error].
 func (v *Vault) ReadCurrent(ctx context.Context, secretID string) (redact.Text, error) {
 	return v.get(ctx, &secretsmanager.GetSecretValueInput{SecretId: &secretID})
 }
@@ -119,7 +121,7 @@ func (v *Vault) get(ctx context.Context, in *secretsmanager.GetSecretValueInput)
 
 var errNotYet = errors.New("not yet")
 
-// retryLag reads again while the answer is errNotYet or ErrNoValue.
+// retryLag reads again while the answer is errNotYet or [ErrNoValue].
 func retryLag[T any](ctx context.Context, maxLag time.Duration, operation, secret string, read func() (T, error)) (T, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 500*time.Millisecond
@@ -130,7 +132,7 @@ func retryLag[T any](ctx context.Context, maxLag time.Duration, operation, secre
 		}
 		return value, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(max(maxLag, 1))) // 0 would be no limit
-	if err != nil && errors.Is(err, context.Cause(ctx)) { // the wait was cut short: neither here nor missing
+	if err != nil && errors.Is(err, context.Cause(ctx)) { // the wait was cut short: nothing is known
 		err = &Error{Operation: operation, Secret: secret, Message: "the time was over before the write was seen", cause: err}
 	}
 	return value, err
@@ -159,7 +161,7 @@ func newSecret(out *secretsmanager.DescribeSecretOutput) Secret {
 	return s
 }
 
-// serverTime prefers the service's clock, so that marks that two hosts write can be compared.
+// serverTime prefers the service's clock, so that marks of two hosts can be compared.
 func serverTime(metadata middleware.Metadata) time.Time {
 	if t, ok := awsmiddleware.GetServerTime(metadata); ok && !t.IsZero() {
 		return t.UTC()

@@ -13,7 +13,7 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// PendingValue is a new value, to be stored as the pending one.
+// PendingValue is a new value to store as the pending one.
 type PendingValue struct {
 	SecretARN     string
 	VersionID     string // the rotation's ClientRequestToken
@@ -25,10 +25,12 @@ type PendingValue struct {
 // PutPending stores the value under AWSPENDING and the label of its key, in one call.
 //
 // A crash before it leaves a key at the registry that no version holds: an orphan, which the sweep finds by its name. A crash after
-// it leaves value, stage and key label together, so the next createSecret finds them. When the answer is lost, or the request
-// lands late, the version's value is either still missing or this one or a twin's, and never changes again: the caller reads
-// it back to learn which. AWS documents the labels as part of the same write, but nobody has published a look at it: so the
-// answer's labels are checked, and a key label that did not stick is attached at once.
+// it leaves value, stage and key label together, so the next createSecret finds them. If it fails, the value may be stored all the same,
+// or be stored later. The version's value is then missing, this one, or a twin's, and it never changes: the caller reads
+// it back. The same call again is safe. If a twin's value is stored, it fails.
+//
+// AWS documents the labels as part of the same write, but nobody has published a proof. So the answer's labels are checked, and a
+// missing key label is attached at once.
 func (v *Vault) PutPending(ctx context.Context, p PendingValue) error {
 	label := KeyLabel(p.KeyID)
 	in := &secretsmanager.PutSecretValueInput{
@@ -43,7 +45,7 @@ func (v *Vault) PutPending(ctx context.Context, p PendingValue) error {
 	return v.put(ctx, in, label, p.Value, p.RotationToken)
 }
 
-// NewValue is a value that a person puts in, to be made current once it is proved.
+// NewValue is a value that an operator stores. It becomes current once it is verified.
 type NewValue struct {
 	SecretARN string
 	VersionID string // chosen by the caller, so that the same call again makes no second version
@@ -51,11 +53,11 @@ type NewValue struct {
 	KeyID     string // of the key in the value
 }
 
-// Put stores a value under nothing but the label of its key: no consumer reads it until [Vault.Promote], which is a compare-and-swap, so that no
-// edit of the secret is ever overwritten.
+// Put stores a value under the label of its key alone. No consumer reads it until [Vault.Promote]. That is a compare-and-swap, so no edit of the
+// secret is overwritten.
 //
-// A crash before it leaves an orphan, as with [Vault.PutPending]. A crash after it leaves a version that never was current, with its key's label: the
-// command finds it when it runs again, and else the sweep marks it and revokes its key.
+// A crash before it leaves an orphan, and a failure says as little as with [Vault.PutPending]. A crash after it leaves a version that never was
+// current, with its key's label: the command finds it if it runs again, else the sweep marks it and revokes its key.
 func (v *Vault) Put(ctx context.Context, n NewValue) error {
 	label := KeyLabel(n.KeyID)
 	return v.put(ctx, &secretsmanager.PutSecretValueInput{
@@ -74,9 +76,9 @@ func (v *Vault) put(ctx context.Context, in *secretsmanager.PutSecretValueInput,
 	return nil
 }
 
-// CheckLabel tells whether a key's id fits into a label; it must be asked before the value is stored.
+// CheckLabel checks that a key's id fits into a label. Call it before the value is stored.
 func CheckLabel(keyID string) error {
-	if keyID == "" { // would make a label that names no key, which stops the sweep
+	if keyID == "" { // its label would name no key, which stops the sweep
 		return errors.New("the registry gave the key no id")
 	}
 	if n := len(KeyLabel(keyID)); n > MaxLabelLength {
@@ -85,36 +87,34 @@ func CheckLabel(keyID string) error {
 	return nil
 }
 
-// Promote moves AWSCURRENT from one version to another: the cut-over. It is a compare-and-swap: the service refuses it when AWSCURRENT is
-// no longer on from, so an edit or a twin that was faster wins.
+// The moves of labels below are safe to repeat and safe for twins: they succeed if the label is where it was asked to be, whoever moved it. A
+// failed call may have been carried out (an answer was lost, and the SDK's own retry was refused). So the secret is described after a
+// failure, and only what it says counts. If they fail, with an [*Error], the label may still move later, when a request arrives late.
+
+// Promote moves AWSCURRENT from one version to another: the cut-over. It is a compare-and-swap: it fails if AWSCURRENT is no longer on
+// from, so that an edit is not overwritten.
 //
-// A crash before it leaves everything as it was; after it, the rotation is done and a repeated finishSecret sees so. A lost
-// answer makes the SDK's own retry fail on the moved label: the caller describes the secret to learn what is true.
+// A crash before it leaves everything as it was. After it the rotation is done, and a repeated finishSecret sees that.
 func (v *Vault) Promote(ctx context.Context, secretARN, to, from string) error {
 	return v.move(ctx, secretARN, Current, to, from)
 }
 
-// Attach puts a label on a version that no other version has. The service refuses it when another version has the label.
+// Attach puts a label on a version. It fails if another version has the label.
 //
-// A crash before it leaves the version without the label: the next run sees that, and attaches it. After it, the label is there, and
-// doing it again changes nothing. So a lost answer needs no look: the SDK's own retry, or the next run's, comes out the same.
+// A crash before it leaves the version without the label, and the next run attaches it.
 func (v *Vault) Attach(ctx context.Context, secretARN, label, to string) error {
 	return v.move(ctx, secretARN, label, to, "")
 }
 
-// Move takes a label from one version to another, in one call, so that at no instant none has it. It is a compare-and-swap, as [Vault.Promote].
-//
-// A crash before it leaves the label where it was, after it where it shall be: the next run finds one or the other, never both and
-// never neither. A lost answer makes the SDK's own retry fail on the moved label: the caller describes the secret to learn what is true.
+// Move takes a label from one version to another, in one call, so that one of them has it at all times. It is a compare-and-swap, like
+// [Vault.Promote].
 func (v *Vault) Move(ctx context.Context, secretARN, label, to, from string) error {
 	return v.move(ctx, secretARN, label, to, from)
 }
 
-// Detach takes a label off a version. It is refused when the label is no longer there, so it cannot take it from another version.
+// Detach takes a label off a version. It never takes the label off another version.
 //
-// A crash before it leaves the label on, for the next run to take off; after it, the label is gone, and a version that has none is
-// the service's to delete. A lost answer makes the SDK's own retry fail on the missing label: the caller describes the secret, and is
-// content when it is gone.
+// A crash before it leaves the label on, and the next run takes it off. After it, Secrets Manager may delete a version that has no label.
 func (v *Vault) Detach(ctx context.Context, secretARN, label, from string) error {
 	return v.move(ctx, secretARN, label, "", from)
 }
@@ -130,15 +130,24 @@ func (v *Vault) move(ctx context.Context, secretARN, label, to, from string) err
 	_, err := write(ctx, v.patience, func() (*secretsmanager.UpdateSecretVersionStageOutput, error) {
 		return v.api.UpdateSecretVersionStage(ctx, in)
 	})
-	if err != nil {
-		return newError("UpdateSecretVersionStage", secretARN, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	moved := func(s Secret) bool {
+		if to == "" {
+			return !s.Versions[from].Has(label)
+		}
+		return s.Versions[to].Has(label)
+	}
+	if now, lookErr := v.Await(ctx, secretARN, moved); lookErr == nil && moved(now) {
+		return nil
+	}
+	return newError("UpdateSecretVersionStage", secretARN, err)
 }
 
-// write sends a change again, for longer than the SDK does, while the service refuses it for the number of changes: it takes 50 a second, over
-// all secrets of an account (AWS Secrets Manager quotas), so that a thousand rotations in one second have to queue. A change that was refused
-// for that was not carried out; and who gave up instead would leave a key behind that was just made.
+// write sends a change again, for longer than the SDK does, while the service throttles it. The service takes 50 changes a second, over all
+// secrets of an account (AWS Secrets Manager quotas), so a thousand rotations in one second have to queue. A throttled change was not
+// carried out. A run that gave up instead would leave behind the key that it just made.
 func write[T any](ctx context.Context, patience time.Duration, send func() (T, error)) (T, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = time.Second, 5*time.Second
@@ -151,7 +160,7 @@ func write[T any](ctx context.Context, patience time.Duration, send func() (T, e
 		return out, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(patience))
 	if err != nil && last != nil {
-		err = last // and not that the time is over
+		err = last // not that the time is over
 	}
 	return out, err
 }
