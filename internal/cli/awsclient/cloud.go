@@ -11,10 +11,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/athena"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"github.com/aws/aws-sdk-go-v2/service/ecs"
-	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
@@ -29,12 +25,8 @@ type Cloud struct {
 	Region string
 	Vault  *vault.Vault
 
-	secrets   *secretsmanager.Client
-	functions *lambda.Client
-	logs      *cloudwatchlogs.Client
-	services  *ecs.Client
-	identity  *sts.Client
-	athena    *athena.Client
+	secrets *secretsmanager.Client
+	calls   calls
 }
 
 // Open finds region and credentials, and connects to nothing else. It fails where one of them is missing, or the credentials have expired.
@@ -55,22 +47,18 @@ func Open(ctx context.Context) (*Cloud, error) {
 // New uses a configuration that is there.
 func New(c aws.Config) *Cloud {
 	secrets := awsconfig.SecretsManager(c)
-	return &Cloud{
-		Region: c.Region, Vault: vault.New(secrets), secrets: secrets,
-		functions: lambda.NewFromConfig(c), logs: cloudwatchlogs.NewFromConfig(c), services: ecs.NewFromConfig(c),
-		identity: sts.NewFromConfig(c), athena: athena.NewFromConfig(c),
-	}
+	return &Cloud{Region: c.Region, Vault: vault.New(secrets), secrets: secrets, calls: newCalls(c)}
 }
 
-// Athena is the client that runs queries (package trail).
-func (c *Cloud) Athena() *athena.Client { return c.athena }
+// Athena returns the operations that run queries.
+func (c *Cloud) Athena() AthenaCalls { return c.calls.athena }
 
 // Caller is who the credentials belong to.
 type Caller struct{ Account, ARN string }
 
 // Caller asks AWS whose the credentials are.
 func (c *Cloud) Caller(ctx context.Context) (Caller, error) {
-	out, err := c.identity.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	out, err := c.calls.getCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		return Caller{}, newError("ask whose the AWS credentials are", err)
 	}

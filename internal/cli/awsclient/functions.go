@@ -32,7 +32,7 @@ type Function struct {
 
 // Function looks a function up, by name or ARN.
 func (c *Cloud) Function(ctx context.Context, nameOrARN string) (Function, error) {
-	out, err := c.functions.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: &nameOrARN})
+	out, err := c.calls.getFunction(ctx, &lambda.GetFunctionInput{FunctionName: &nameOrARN})
 	if err != nil {
 		return Function{}, newError("look at the function "+nameOrARN, err)
 	}
@@ -67,7 +67,7 @@ type Permission struct {
 
 // Permissions are those of services in a function's own policy; none where it has no policy.
 func (c *Cloud) Permissions(ctx context.Context, nameOrARN string) ([]Permission, error) {
-	out, err := c.functions.GetPolicy(ctx, &lambda.GetPolicyInput{FunctionName: &nameOrARN})
+	out, err := c.calls.getPolicy(ctx, &lambda.GetPolicyInput{FunctionName: &nameOrARN})
 	if NotFound(err) {
 		return nil, nil
 	}
@@ -112,7 +112,7 @@ func parsePolicy(document string) ([]Permission, error) {
 
 // Concurrency is how many executions the account may have at once in the region.
 func (c *Cloud) Concurrency(ctx context.Context) (int, error) {
-	out, err := c.functions.GetAccountSettings(ctx, &lambda.GetAccountSettingsInput{})
+	out, err := c.calls.getAccountSettings(ctx, &lambda.GetAccountSettingsInput{})
 	if err != nil {
 		return 0, newError("look at the account's Lambda limits", err)
 	}
@@ -143,7 +143,7 @@ func (c *Cloud) Invoke(ctx context.Context, nameOrARN string, event any) (json.R
 	if err != nil {
 		return nil, err
 	}
-	out, err := c.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &nameOrARN, InvocationType: types.InvocationTypeRequestResponse, Payload: payload},
+	out, err := c.calls.invoke(ctx, &lambda.InvokeInput{FunctionName: &nameOrARN, InvocationType: types.InvocationTypeRequestResponse, Payload: payload},
 		func(o *lambda.Options) { o.Retryer = aws.NopRetryer{} })
 	if err != nil {
 		return nil, newError("invoke the function "+nameOrARN, err)

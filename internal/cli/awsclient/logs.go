@@ -36,7 +36,7 @@ func (c *Cloud) RotationLog(ctx context.Context, f Function, versionID string, s
 
 func (c *Cloud) log(ctx context.Context, f Function, pattern string, since time.Time, wanted func(LogRecord) bool) ([]LogRecord, error) {
 	var found []LogRecord
-	pages := cloudwatchlogs.NewFilterLogEventsPaginator(c.logs, &cloudwatchlogs.FilterLogEventsInput{
+	pages := cloudwatchlogs.NewFilterLogEventsPaginator(c.calls.filterLogEvents, &cloudwatchlogs.FilterLogEventsInput{
 		LogGroupName: &f.LogGroup, StartTime: aws.Int64(since.UnixMilli()), FilterPattern: &pattern,
 	})
 	for pages.HasMorePages() {

@@ -23,15 +23,13 @@ import (
 	"quilt-rotate/internal/trail"
 )
 
-// client is what is needed of *athena.Client.
+// client has the operations of *athena.Client that run a query.
 type client interface {
 	StartQueryExecution(context.Context, *athena.StartQueryExecutionInput, ...func(*athena.Options)) (*athena.StartQueryExecutionOutput, error)
 	GetQueryExecution(context.Context, *athena.GetQueryExecutionInput, ...func(*athena.Options)) (*athena.GetQueryExecutionOutput, error)
 	GetQueryResults(context.Context, *athena.GetQueryResultsInput, ...func(*athena.Options)) (*athena.GetQueryResultsOutput, error)
 	StopQueryExecution(context.Context, *athena.StopQueryExecutionInput, ...func(*athena.Options)) (*athena.StopQueryExecutionOutput, error)
 }
-
-var _ client = (*athena.Client)(nil)
 
 // How often a query is looked at, and how long it may take to stop it once the caller has gone.
 const (
