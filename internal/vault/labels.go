@@ -1,9 +1,7 @@
 package vault
 
 import (
-	"regexp"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -14,12 +12,14 @@ const (
 	Previous = "AWSPREVIOUS"
 )
 
-// Ours begin with "quilt-"; their forms are a format on disk: older releases must be able to read them.
+// The labels of quilt-rotate begin with "quilt-". Their forms are a format on disk: newer releases must be able to read them, and an older one
+// that does not know a form must stop its sweeps ([Version.Unknown]).
 const (
-	ownPrefix  = "quilt-"
-	keyPrefix  = "quilt-key:"
-	markPrefix = "quilt-superseded:"
-	markTime   = "20060102T150405Z"
+	ownPrefix   = "quilt-"
+	keyPrefix   = "quilt-key:"
+	markPrefix  = "quilt-superseded:"
+	pausePrefix = "quilt-pause:"
+	labelTime   = "20060102T150405Z"
 )
 
 // LabelQuota is how many staging labels a secret can have over all its versions, and MaxLabelLength how long one can be
@@ -32,20 +32,37 @@ const (
 // KeyLabel says which key a version holds: `quilt-key:<key id>`.
 func KeyLabel(keyID string) string { return keyPrefix + keyID }
 
-// Mark says since when a version is superseded, and of which version it speaks, since a label sits on one version only:
-// `quilt-superseded:20261122T181500Z:<first 8 of the version id>`.
+// PauseLabel says that sweeps of the secret are paused until then: `quilt-pause:20261122T181500Z`. It counts on whatever version it sits.
+func PauseLabel(until time.Time) string { return pausePrefix + until.UTC().Format(labelTime) }
+
+// Mark says since when a version is superseded and until when grace was promised to its key:
+// `quilt-superseded:20261122T181500Z:<first 8 characters of the version id>:20261123T181500Z`. It names the version because a label sits on one
+// version only. Marks of older releases end with the version and promise nothing.
 type Mark struct {
 	Since   time.Time // UTC, whole seconds
+	Until   time.Time // likewise; zero: nothing was promised
 	version string
 }
 
-// NewMark marks a version as superseded since then.
+// NewMark marks a version as superseded since then, without a promise.
 func NewMark(versionID string, since time.Time) Mark {
-	return Mark{since.UTC().Truncate(time.Second), short(versionID)}
+	return Mark{Since: since.UTC().Truncate(time.Second), version: short(versionID)}
+}
+
+// Promising is the mark with a grace period that a shorter one, set later, does not end.
+func (m Mark) Promising(grace time.Duration) Mark {
+	m.Until = m.Since.Add(grace).Truncate(time.Second)
+	return m
 }
 
 // Label is the mark as a staging label.
-func (m Mark) Label() string { return markPrefix + m.Since.Format(markTime) + ":" + m.version }
+func (m Mark) Label() string {
+	label := markPrefix + m.Since.Format(labelTime) + ":" + m.version
+	if !m.Until.IsZero() {
+		label += ":" + m.Until.Format(labelTime)
+	}
+	return label
+}
 
 func short(versionID string) string {
 	if len(versionID) > 8 {
@@ -54,39 +71,47 @@ func short(versionID string) string {
 	return versionID
 }
 
-var markForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^` + markPrefix + `([0-9]{8}T[0-9]{6}Z):(.{1,8})$`) })
+// parseMark reads a mark of the version. A label that [Mark.Label] would write in another way is none.
+func parseMark(label, versionID string) (Mark, bool) {
+	rest, ok := strings.CutPrefix(label, markPrefix)
+	if !ok {
+		return Mark{}, false
+	}
+	m := Mark{version: short(versionID)}
+	since, promised, _ := strings.Cut(rest, ":"+m.version)
+	m.Since, _ = time.Parse(labelTime, since)
+	m.Until, _ = time.Parse(labelTime, strings.TrimPrefix(promised, ":"))
+	return m, m.Label() == label
+}
 
-func parseMark(label string) (Mark, bool) {
-	if !strings.HasPrefix(label, markPrefix) { // most are none, and then nothing is compiled
-		return Mark{}, false
-	}
-	m := markForm().FindStringSubmatch(label)
-	if m == nil {
-		return Mark{}, false
-	}
-	since, err := time.Parse(markTime, m[1])
-	return Mark{since, m[2]}, err == nil
+func parsePause(label string) (until time.Time, ok bool) {
+	until, _ = time.Parse(labelTime, strings.TrimPrefix(label, pausePrefix))
+	return until, PauseLabel(until) == label
 }
 
 // Version is a version of a secret that has labels, and what they say.
 type Version struct {
 	ID      string
-	Stages  []string // all its labels, as the service gives them
-	Keys    []string // ids out of its key labels: one, unless somebody moved labels by hand
-	Marks   []Mark   // one, unless two sweeps marked it at once
-	Unknown []string // labels that begin with "quilt-" and are none of ours: a newer release wrote them, or a hand moved a mark
+	Stages  []string    // all its labels, as the service gives them
+	Keys    []string    // ids out of its key labels: one, unless somebody moved labels by hand
+	Marks   []Mark      // one, unless two sweeps marked it at once
+	Pauses  []time.Time // until when sweeps of the secret are paused: one, unless a command was interrupted
+	Unknown []string    // labels that begin with "quilt-" and are none of ours: a newer release wrote them, or a hand moved a mark
 }
 
 // NewVersion reads the labels of a version.
 func NewVersion(id string, stages []string) Version {
 	v := Version{ID: id, Stages: stages}
 	for _, label := range stages {
-		mark, isMark := parseMark(label)
+		mark, isMark := parseMark(label, id)
+		until, isPause := parsePause(label)
 		switch {
 		case strings.HasPrefix(label, keyPrefix) && len(label) > len(keyPrefix):
 			v.Keys = append(v.Keys, strings.TrimPrefix(label, keyPrefix))
-		case isMark && mark.version == short(id):
+		case isMark:
 			v.Marks = append(v.Marks, mark)
+		case isPause:
+			v.Pauses = append(v.Pauses, until)
 		case strings.HasPrefix(label, ownPrefix):
 			v.Unknown = append(v.Unknown, label)
 		}

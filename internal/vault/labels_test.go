@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +42,7 @@ func TestLabelsAreReadAsWhatTheyMean(t *testing.T) {
 	// Protects the ledger: our labels are understood, others' are left alone, and what a newer release wrote is not taken for ours.
 	mark := vault.NewMark(oldVersion, since)
 	later := vault.NewMark(oldVersion, since.Add(time.Minute))
+	promising := vault.NewMark(oldVersion, since).Promising(720 * time.Hour)
 	for _, c := range []struct {
 		name    string
 		stages  []string
@@ -57,6 +59,12 @@ func TestLabelsAreReadAsWhatTheyMean(t *testing.T) {
 		{"a mark", []string{vault.Previous, mark.Label()}, nil, []vault.Mark{mark}, nil},
 		{"two marks of two sweeps", []string{later.Label(), mark.Label()}, nil, []vault.Mark{later, mark}, nil},
 		{"a key and a mark", []string{mark.Label(), "quilt-key:3f2a"}, []string{"3f2a"}, []vault.Mark{mark}, nil},
+		{"a mark that promises", []string{promising.Label()}, nil, []vault.Mark{promising}, nil},
+		{"another version's mark that promises", []string{vault.NewMark(newVersion, since).Promising(time.Hour).Label()}, nil, nil, []string{"quilt-superseded:20261122T181500Z:7c3d2e1f:20261122T191500Z"}},
+		{"a mark that promises no time", []string{mark.Label() + ":20261322T181500Z", mark.Label() + ":", mark.Label() + ":20261123T181500Z:x", mark.Label() + ":20261123T181500.5Z"}, nil, nil,
+			[]string{mark.Label() + ":20261322T181500Z", mark.Label() + ":", mark.Label() + ":20261123T181500Z:x", mark.Label() + ":20261123T181500.5Z"}},
+		{"a pause of no time", []string{"quilt-pause:", "quilt-pause:2026-11-22T18:15:00Z", "quilt-pause:20261122T181500.5Z", "quilt-pause:20261122T181500Z:x", "quilt-pause:20261322T181500Z"}, nil, nil,
+			[]string{"quilt-pause:", "quilt-pause:2026-11-22T18:15:00Z", "quilt-pause:20261122T181500.5Z", "quilt-pause:20261122T181500Z:x", "quilt-pause:20261322T181500Z"}},
 		{"a newer release's", []string{"quilt-lease:x", "quilt-"}, nil, nil, []string{"quilt-lease:x", "quilt-"}},
 		{"a key label without a key", []string{"quilt-key:"}, nil, nil, []string{"quilt-key:"}},
 		{"another version's mark, moved by hand", []string{vault.NewMark(newVersion, since).Label()}, nil, nil, []string{"quilt-superseded:20261122T181500Z:7c3d2e1f"}},
@@ -71,6 +79,37 @@ func TestLabelsAreReadAsWhatTheyMean(t *testing.T) {
 				t.Errorf("wrong (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestAPauseIsReadWhereverItSits(t *testing.T) {
+	// Protects a pause from a move of AWSCURRENT: the label counts on any version, the latest of several counts, and so does the tag of older releases.
+	soon, late := since.Add(time.Hour), since.Add(4*time.Hour)
+	if got, want := vault.PauseLabel(soon.In(time.FixedZone("east", 3600))), "quilt-pause:20261122T191500Z"; got != want {
+		t.Errorf("the label is %q, want %q", got, want)
+	}
+	secret := vault.Secret{Versions: map[string]vault.Version{
+		newVersion: vault.NewVersion(newVersion, []string{vault.Current, vault.PauseLabel(soon)}),
+		oldVersion: vault.NewVersion(oldVersion, []string{vault.PauseLabel(late), vault.KeyLabel("a")}),
+	}}
+	for _, c := range []struct{ tagged, want time.Time }{{time.Time{}, late}, {soon, late}, {late.Add(time.Hour), late.Add(time.Hour)}} {
+		if got := secret.PausedUntil(c.tagged); !got.Equal(c.want) {
+			t.Errorf("with the tag %v it is paused until %v, want %v", c.tagged, got, c.want)
+		}
+	}
+	if got := (vault.Secret{}).PausedUntil(time.Time{}); !got.IsZero() {
+		t.Errorf("a secret without pauses is paused until %v", got)
+	}
+}
+
+func TestTheFirstReleaseStopsAtNewLabels(t *testing.T) {
+	// Protects who rolls the stack back (docs/runbook/upgrade.md): the first release does not take the labels that came later for its own. It knew two forms,
+	// and stopped its sweeps at every other label of ours.
+	firstMark := regexp.MustCompile(`^quilt-superseded:([0-9]{8}T[0-9]{6}Z):(.{1,8})$`)
+	for _, label := range []string{vault.PauseLabel(since), vault.NewMark(oldVersion, since).Promising(24 * time.Hour).Label(), vault.NewMark("x", since).Promising(0).Label()} {
+		if !strings.HasPrefix(label, "quilt-") || strings.HasPrefix(label, "quilt-key:") || firstMark.MatchString(label) {
+			t.Errorf("the first release would misread %q", label)
+		}
 	}
 }
 
@@ -111,13 +150,16 @@ func TestEveryMarkIsReadBack(t *testing.T) {
 	// Protects the grace period: whoever wrote a mark, its version and time come back to the second, and no other version takes it for its own.
 	rapid.Check(t, func(t *rapid.T) {
 		id, other := versionIDs().Draw(t, "version"), versionIDs().Draw(t, "other version")
-		at := time.Unix(rapid.Int64Range(0, 253402300799).Draw(t, "second"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanosecond"))
+		at := time.Unix(rapid.Int64Range(0, 240000000000).Draw(t, "second"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanosecond"))
 		mark := vault.NewMark(id, at)
+		if rapid.Bool().Draw(t, "promises") {
+			mark = mark.Promising(time.Duration(rapid.Int64Range(0, int64(10*365*24*time.Hour)).Draw(t, "grace")))
+		}
 		if len(mark.Label()) > vault.MaxLabelLength {
 			t.Fatalf("the label %q is too long", mark.Label())
 		}
 		v := vault.NewVersion(id, []string{vault.Previous, mark.Label()})
-		if len(v.Marks) != 1 || !v.Marks[0].Since.Equal(at.Truncate(time.Second)) || !v.Marks[0].Since.Equal(mark.Since) || v.Marks[0].Label() != mark.Label() || v.Unknown != nil {
+		if len(v.Marks) != 1 || !v.Marks[0].Since.Equal(at.Truncate(time.Second)) || !v.Marks[0].Since.Equal(mark.Since) || !v.Marks[0].Until.Equal(mark.Until) || v.Marks[0].Label() != mark.Label() || v.Unknown != nil {
 			t.Fatalf("%q at %v is read back as %+v", id, at, v)
 		}
 		theirs := vault.NewVersion(other, []string{mark.Label()})
@@ -144,7 +186,8 @@ func TestEveryKeyLabelIsReadBack(t *testing.T) {
 func FuzzNewVersion(f *testing.F) {
 	// Protects the sweep from labels that people and newer releases write: each of "quilt-" is understood in full or named as unknown.
 	for _, label := range []string{"", "quilt-", "quilt-key:", "quilt-key:a", "quilt-superseded:", vault.NewMark(oldVersion, since).Label(), vault.NewMark("short", since).Label(),
-		vault.NewMark("é日本語x", since).Label(), "quilt-superseded:20261122T181560Z:0f9a1b2c", "quilt-superseded:20261122T181500Z:\n", "quilt-superseded:00000101T000000Z:0f9a1b2c", vault.Current} {
+		vault.NewMark("é日本語x", since).Label(), "quilt-superseded:20261122T181560Z:0f9a1b2c", "quilt-superseded:20261122T181500Z:\n", "quilt-superseded:00000101T000000Z:0f9a1b2c", vault.Current,
+		vault.NewMark(oldVersion, since).Promising(time.Hour).Label(), vault.PauseLabel(since), "quilt-pause:", "quilt-pause:20261122T181500Z "} {
 		f.Add(oldVersion, label)
 		f.Add("short", label)
 	}
@@ -154,7 +197,7 @@ func FuzzNewVersion(f *testing.F) {
 		if strings.HasPrefix(label, "quilt-") {
 			ours = 1
 		}
-		if len(v.Keys)+len(v.Marks)+len(v.Unknown) != ours {
+		if len(v.Keys)+len(v.Marks)+len(v.Pauses)+len(v.Unknown) != ours {
 			t.Fatalf("the label %q on %q is read as %+v", label, id, v)
 		}
 		if v.Keys != nil && vault.KeyLabel(v.Key()) != label {
@@ -162,6 +205,9 @@ func FuzzNewVersion(f *testing.F) {
 		}
 		if v.Marks != nil && v.Marks[0].Label() != label {
 			t.Fatalf("the label %q is read as the mark %q", label, v.Marks[0].Label())
+		}
+		if v.Pauses != nil && vault.PauseLabel(v.Pauses[0]) != label {
+			t.Fatalf("the label %q is read as the pause until %v", label, v.Pauses[0])
 		}
 		if v.Unknown != nil && v.Unknown[0] != label {
 			t.Fatalf("the label %q is unknown as %q", label, v.Unknown[0])

@@ -63,6 +63,20 @@ func (s Secret) Holder(label string) (v Version, ok bool) {
 	return Version{}, false
 }
 
+// PausedUntil returns until when sweeps are paused: the latest time of all pause labels and of tagged, which is the time in the tag of older
+// releases. It is zero if there is none, and in the past if all pauses are over.
+func (s Secret) PausedUntil(tagged time.Time) time.Time {
+	last := tagged
+	for _, v := range s.Versions {
+		for _, until := range v.Pauses {
+			if until.After(last) {
+				last = until
+			}
+		}
+	}
+	return last
+}
+
 // Labels counts the staging labels of all versions, the service's own included.
 func (s Secret) Labels() int {
 	n := 0
