@@ -48,7 +48,7 @@ func (s *sweep) mark(ctx context.Context, v *view, a Action) (Reason, error) {
 	if now.Deleted || !sameStages(v.secret, now) || !sameLabels(v.secret.Versions[a.Version], now.Versions[a.Version]) {
 		return WorldChanged, nil
 	}
-	return "", s.Vault.Attach(ctx, s.secret.ARN, vault.NewMark(a.Version, now.Now).Label(), a.Version)
+	return "", s.Vault.Attach(ctx, s.secret.ARN, vault.NewMark(a.Version, now.Now).Promising(s.policy.Grace).Label(), a.Version)
 }
 
 // revoke revokes a superseded key, sees that it no longer logs in, and only then takes its labels off.
@@ -157,7 +157,11 @@ func (s *sweep) gate(ctx context.Context, v *view, a Action) (Reason, error) {
 	if err != nil {
 		return "", err
 	}
-	if now.Deleted || !sameStages(v.secret, now) {
+	policy, err := s.Settings.ForSecret(now.Tags)
+	if err != nil {
+		return "", err
+	}
+	if now.Deleted || !sameStages(v.secret, now) || now.Now.Before(now.PausedUntil(policy.PauseUntil)) {
 		return WorldChanged, nil
 	}
 	if a.Kind == Revoke && !sameLabels(v.secret.Versions[a.Version], now.Versions[a.Version]) {

@@ -127,7 +127,7 @@ func planKey(w World, p Policy, v Version, id string) Action {
 	case w.madeForAnother(row):
 		return because(a, Report, OtherSecret)
 	case len(v.Marks) == 0:
-		a.Mark = vault.NewMark(v.ID, w.Now)
+		a.Mark = vault.NewMark(v.ID, w.Now).Promising(p.Grace)
 		return because(a, Mark, Superseded)
 	}
 	return planMarked(w, p, v, row, a)
@@ -136,7 +136,7 @@ func planKey(w World, p Policy, v Version, id string) Action {
 // planMarked decides on a live superseded key, by time and use.
 func planMarked(w World, p Policy, v Version, row quilt.APIKey, a Action) Action {
 	since := lastMark(v)
-	graceEnd := since.Add(p.Grace)
+	graceEnd := graceEnd(v, p)
 	promotable := !v.Has(vault.Previous) && w.Now.Before(since.Add(p.OrphanAge))
 	used := row.LastUsedAt != nil && w.RegistryNow.Before(row.LatestUse().Add(p.Quiet))
 	limitOver := p.HoldLimit != nil && !w.Now.Before(graceEnd.Add(*p.HoldLimit))
@@ -167,6 +167,18 @@ func holdEnd(p Policy, graceEnd time.Time, row quilt.APIKey, w World) time.Time 
 	end := row.ExpiresAt.Add(w.Now.Sub(w.RegistryNow))
 	if p.HoldLimit != nil && graceEnd.Add(*p.HoldLimit).Before(end) {
 		end = graceEnd.Add(*p.HoldLimit)
+	}
+	return end
+}
+
+// graceEnd is when the grace period of a marked version ends: as it is configured now, or as it was promised when the version was marked,
+// whichever is later. Other tools may remove the tag that configured it.
+func graceEnd(v Version, p Policy) time.Time {
+	end := lastMark(v).Add(p.Grace)
+	for _, m := range v.Marks {
+		if m.Until.After(end) {
+			end = m.Until
+		}
 	}
 	return end
 }

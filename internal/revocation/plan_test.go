@@ -305,6 +305,25 @@ var planRows = []row{
 	{"marked twice: the later mark counts", with(func(s *scene) {
 		s.relabel("old", vault.Previous, vault.KeyLabel("old"), vault.NewMark("old", marked.Add(30*time.Hour)).Label(), vault.NewMark("old", marked).Label())
 	}), []string{"report in-grace old old until 54h0m0s"}},
+	{"the mark promises more grace than is configured now", with(func(s *scene) {
+		s.relabel("old", vault.Previous, vault.KeyLabel("old"), vault.NewMark("old", marked).Promising(720*time.Hour).Label())
+		s.at(marked.Add(720*time.Hour - time.Second))
+	}), []string{"report in-grace old old until 720h0m0s"}},
+	{"the promised grace is over to the second", with(func(s *scene) {
+		s.relabel("old", vault.Previous, vault.KeyLabel("old"), vault.NewMark("old", marked).Promising(720*time.Hour).Label())
+		s.at(marked.Add(720 * time.Hour))
+	}), []string{revokeOld}},
+	{"more grace is configured now than the mark promises", with(func(s *scene) {
+		s.relabel("old", vault.Previous, vault.KeyLabel("old"), vault.NewMark("old", marked).Promising(time.Hour).Label())
+		s.at(marked.Add(grace - time.Second))
+	}), []string{"report in-grace old old until 24h0m0s"}},
+	{"marked twice: the later promise counts", with(func(s *scene) {
+		s.relabel("old", vault.Previous, vault.KeyLabel("old"), vault.NewMark("old", marked).Promising(100*time.Hour).Label(), vault.NewMark("old", marked.Add(time.Minute)).Label())
+		s.at(marked.Add(99 * time.Hour))
+	}), []string{"report in-grace old old until 100h0m0s"}},
+	{"a pause label on a version without a key", with(func(s *scene) {
+		s.version("paused", keyOf("paused"), vault.PauseLabel(later.Add(-time.Hour)))
+	}), []string{revokeOld}},
 	{"clock behind the mark", with(func(s *scene) { s.at(marked.Add(-time.Hour)) }), []string{"report in-grace old old until 24h0m0s"}},
 	{"no grace, no quiet period", with(func(s *scene) { s.at(marked).usedAt(marked); s.Grace, s.Quiet = 0, 0 }), []string{revokeOld}},
 	{"a second of grace, not over", with(func(s *scene) { s.at(marked); s.Grace = time.Second }), []string{"report in-grace old old until 1s"}},

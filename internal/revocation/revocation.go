@@ -48,7 +48,7 @@ type Outcome string
 // The outcomes. A dry run has the one that the sweep would have.
 const (
 	Swept           Outcome = "swept"
-	Paused          Outcome = "paused"           // the tag quilt-rotate:pause-until says so; a dry run shows the plan that waits all the same
+	Paused          Outcome = "paused"           // sweeps are paused; a dry run shows the plan that waits all the same
 	Deleted         Outcome = "deleted"          // the secret is marked for deletion
 	NotBootstrapped Outcome = "not-bootstrapped" // it waits for its first key
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,15 +52,37 @@ func (s *Sweeper) sweep(ctx context.Context, req Request, result *Result) error 
 	if run.stopsForPause() {
 		return nil
 	}
+	if err := run.endPauses(ctx); err != nil {
+		return err
+	}
 	return run.run(ctx)
 }
 
-// stopsForPause tells whether a pause ends the sweep here. A dry run goes on: who looks at a paused secret wants to know what waits.
+// endPauses takes the labels of pauses off that are over. A crash before or after it changes nothing: such a label pauses nothing. A pause that
+// begins meanwhile has a label of its own, and the gate sees it.
+func (s *sweep) endPauses(ctx context.Context) error {
+	if s.dryRun || slices.ContainsFunc(s.secret.Sorted(), func(v vault.Version) bool { return len(v.Unknown) > 0 }) {
+		return nil
+	}
+	for id, version := range s.secret.Versions {
+		for _, until := range version.Pauses { // all are over: else the sweep has stopped
+			label := vault.PauseLabel(until)
+			if err := s.takeOff(ctx, label, id); err != nil {
+				return err
+			}
+			version = vault.NewVersion(id, slices.DeleteFunc(slices.Clone(version.Stages), func(l string) bool { return l == label }))
+			s.secret.Versions[id] = version // as it is now: the gate compares
+		}
+	}
+	return nil
+}
+
+// stopsForPause reports whether a pause ends the sweep here. A dry run goes on: whoever looks at a paused secret wants to know what waits.
 func (s *sweep) stopsForPause() bool {
-	if !s.secret.Now.Before(s.policy.PauseUntil) {
+	until := s.secret.PausedUntil(s.policy.PauseUntil).UTC()
+	if !s.secret.Now.Before(until) {
 		return false
 	}
-	until := s.policy.PauseUntil.UTC()
 	s.result.PausedUntil = &until
 	s.result.Outcome = Paused
 	return !s.dryRun

@@ -307,7 +307,13 @@ func TestWhatStopsASweep(t *testing.T) {
 		fault   string
 		says    string
 	}{
-		{name: "paused", prepare: pauseFor(time.Hour), outcome: Paused},
+		{name: "paused by the tag of older releases", prepare: pauseFor(time.Hour), outcome: Paused},
+		{name: "paused", prepare: pauseByLabel(time.Hour, vault.Current), outcome: Paused},
+		{name: "paused, and AWSCURRENT has moved since", prepare: pauseByLabel(time.Hour, vault.Previous), outcome: Paused},
+		{name: "paused by two labels, the later counts", prepare: func(s *sandboxtest.Secret) {
+			pauseByLabel(-time.Hour, vault.Current)(s)
+			pauseByLabel(time.Hour, vault.Previous)(s)
+		}, outcome: Paused},
 		{name: "pause over", prepare: pauseFor(-time.Second), outcome: Swept},
 		{name: "deleted", prepare: deleteSecret, outcome: Deleted},
 		{name: "overwritten with a blank", prepare: blank, fault: "Overwritten", says: "rollback"},
@@ -341,6 +347,14 @@ func TestWhatStopsASweep(t *testing.T) {
 			}
 			_ = fresh
 		})
+	}
+}
+
+func pauseByLabel(d time.Duration, stage string) func(*sandboxtest.Secret) {
+	return func(s *sandboxtest.Secret) {
+		if err := s.MoveLabel(vault.PauseLabel(s.Clock.Now().Add(d)), s.Holder(stage).ID, ""); err != nil {
+			s.Fatalf("%v", err)
+		}
 	}
 }
 
@@ -761,6 +775,8 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 			return nil
 		}},
 		{"deleted", func(s *sandboxtest.Secret, _, _ string) error { deleteSecret(s); return nil }},
+		{"paused", func(s *sandboxtest.Secret, _, _ string) error { pauseByLabel(time.Hour, vault.Current)(s); return nil }},
+		{"paused by the tag of older releases", func(s *sandboxtest.Secret, _, _ string) error { pauseFor(time.Hour)(s); return nil }},
 	}
 	for _, c := range changes {
 		t.Run(c.name, func(t *testing.T) {

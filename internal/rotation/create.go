@@ -11,8 +11,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// labelsNeeded is how many labels a rotation and the sweeps after it may need at the worst: the new version's key, the current version's
-// key, the mark of the version that it supersedes, AWSPREVIOUS where there was none, and one to spare.
+// labelsNeeded is how many labels a rotation, and what may come after it, need at most: the new version's key, the current version's key,
+// AWSPREVIOUS if there was none, the mark of the version that it supersedes, and a pause.
 const labelsNeeded = 5
 
 // Of the time that a step has left, the registry gets until the first share, the put until the second, and the read-back the

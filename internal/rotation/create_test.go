@@ -367,3 +367,26 @@ func TestTheTaggedFieldIsRotatedAndNoOther(t *testing.T) {
 		t.Errorf("another field than the tagged one changed")
 	}
 }
+
+func TestTheFreeLabelsSufficeForAllThatFollows(t *testing.T) {
+	// Protects a rotation that begins with the fewest free labels allowed: its own labels, AWSPREVIOUS, the mark and a pause all find room.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.BareSecret("quilt/pipeline", "{}")
+	_, secret := r.Registry.MintKey(sandbox.UserEmail, "by-hand", 90)
+	s.Put(sandboxtest.ValueWith(secret))
+	must(t, s.MoveLabel(vault.Previous, "", s.Holder(vault.Previous).ID))
+	current := s.Holder(vault.Current).ID
+	event := s.Begin(sandboxtest.Token(1))
+	for n := 2; n < vault.LabelQuota-5; n++ { // AWSCURRENT and AWSPENDING are there
+		must(t, s.MoveLabel(fmt.Sprintf("team-%d", n), current, ""))
+	}
+	must(t, s.Step(event, rotation.Create))
+	must(t, s.MoveLabel(vault.PauseLabel(r.Clock.Now().Add(-time.Second)), current, ""))
+	must(t, s.Step(event, rotation.Finish))
+	must(t, r.Secrets.FinishPending(s.ARN))
+	s.MustSweep()
+	if labels := s.Labels(); !strings.Contains(labels, "quilt-superseded:") {
+		t.Errorf("the former version has no mark:\n%s", labels)
+	}
+}
