@@ -67,7 +67,7 @@ func (s *sweep) endPauses(ctx context.Context) error {
 	for id, version := range s.secret.Versions {
 		for _, until := range version.Pauses { // all are over: else the sweep has stopped
 			label := vault.PauseLabel(until)
-			if err := s.takeOff(ctx, label, id); err != nil {
+			if err := s.Vault.Detach(ctx, s.secret.ARN, label, id); err != nil {
 				return err
 			}
 			version = vault.NewVersion(id, slices.DeleteFunc(slices.Clone(version.Stages), func(l string) bool { return l == label }))
