@@ -65,11 +65,11 @@ func write(name string, program, caBundle []byte) error {
 	var archive bytes.Buffer
 	w := zip.NewWriter(&archive)
 	w.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) { return flate.NewWriter(out, flate.BestCompression) })
-	if err := add(w, Program, 0o750, program); err != nil {
+	if err := add(w, Program, 0o755, program); err != nil {
 		return err
 	}
 	if caBundle != nil {
-		if err := add(w, CABundle, 0o600, caBundle); err != nil {
+		if err := add(w, CABundle, 0o644, caBundle); err != nil {
 			return err
 		}
 	}

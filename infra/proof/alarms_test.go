@@ -191,7 +191,7 @@ func TestAFreshDeploymentTellsNobody(t *testing.T) {
 	if failed := (datum{metricOf("AWS/Lambda", "Errors", "FunctionName", "rotate"), 1, 0}); !slices.Contains(data(), failed) {
 		t.Error("the rotation before the first key did not fail, so that its excuse was not tried")
 	}
-	l.sweep(false)
+	l.sweep()
 	check("after a sweep that marks")
 	checkThatAlarmsRing(t, synthesized, names, c)
 }

@@ -83,6 +83,7 @@ keys:
 			tags[*tag.Key] = *tag.Value
 		}
 		want := k.SettingTags()
+		want[settings.TagRegistry] = c.Registry
 		if k.Secret != "" {
 			want[settings.TagOwner] = sandbox.UserEmail // an adoption finds it
 		}
