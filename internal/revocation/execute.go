@@ -10,6 +10,7 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/retry"
 	"quilt-rotate/internal/vault"
 )
 
@@ -242,19 +243,15 @@ func (s *Sweeper) retryInterval() time.Duration {
 
 // seeRefused logs in with the revoked key until it is refused.
 func (s *sweep) seeRefused(ctx context.Context, key apikey.Key, a Action) error {
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 2*time.Second
 	stillLogsIn := fault.New[fault.StillLogsIn]("the key %s of the version %s of %s still logs in after its revocation", a.KeyID, a.Version, s.secret.ARN)
-	_, err := backoff.Retry(ctx, func() (bool, error) {
+	waits := retry.Waits{First: 100 * time.Millisecond, Longest: 2 * time.Second, AtMost: s.refusalWait()}
+	_, err := retry.While(ctx, waits, func(err error) bool { return errors.Is(err, stillLogsIn) }, func() (struct{}, error) {
 		logsIn, err := s.logsIn(ctx, key)
-		if err != nil {
-			return false, backoff.Permanent(err)
+		if err == nil && logsIn {
+			err = stillLogsIn
 		}
-		if logsIn {
-			return false, stillLogsIn
-		}
-		return true, nil
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(s.refusalWait()))
+		return struct{}{}, err
+	})
 	return err
 }
 

@@ -4,12 +4,11 @@ import (
 	"context"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/deadline"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/retry"
 )
 
 // defaultNewKeyWait allows for a registry that takes a moment to know a new key. (AWS's own templates wait likewise:
@@ -23,10 +22,8 @@ func (r *Rotator) newKeyWait() time.Duration {
 	return r.NewKeyWait
 }
 
-func retryIntervals() backoff.BackOff {
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 3*time.Second
-	return wait
+func (r *Rotator) waits() retry.Waits {
+	return retry.Waits{First: 200 * time.Millisecond, Longest: 3 * time.Second, AtMost: r.newKeyWait()}
 }
 
 // login is what a login with a key tells. key is nil where the registry does not let a key look itself up.
@@ -42,17 +39,13 @@ func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, 
 	defer cancel()
 	session := r.Registry.WithKey(key)
 	var refusal error
-	l, err := backoff.Retry(ctx, func() (login, error) {
+	l, err := retry.While(ctx, r.waits(), quilt.RefusesLogin, func() (login, error) {
 		l, err := r.logIn(ctx, session, id)
 		if quilt.RefusesLogin(err) {
 			refusal = err
-			return l, err
-		}
-		if err != nil {
-			err = backoff.Permanent(err)
 		}
 		return l, err
-	}, backoff.WithBackOff(retryIntervals()), backoff.WithMaxElapsedTime(r.newKeyWait()))
+	})
 	if err != nil && refusal != nil {
 		return login{}, fault.New[fault.PendingKeyRefused]("the key %s of the version %s of %s does not log in: %w", key, r.Token, r.secret.ARN, refusal)
 	}

@@ -15,12 +15,11 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/issuer"
 	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/retry"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
 )
@@ -93,17 +92,12 @@ type Report struct {
 }
 
 // Run carries out one step. The report is filled as far as the step came, also with an error.
-func (r *Rotator) Run(ctx context.Context, req Request) (report Report, err error) {
-	once := func() (struct{}, error) {
-		report = Report{}
+func (r *Rotator) Run(ctx context.Context, req Request) (Report, error) {
+	again := func(err error) bool { return req.Step == Test && denied(err) }
+	return retry.While(ctx, r.waits(), again, func() (report Report, err error) {
 		err = r.step(ctx, req, &report)
-		if err != nil && !(req.Step == Test && denied(err)) {
-			return struct{}{}, backoff.Permanent(err)
-		}
-		return struct{}{}, err
-	}
-	_, _ = backoff.Retry(ctx, once, backoff.WithBackOff(retryIntervals()), backoff.WithMaxElapsedTime(r.newKeyWait()))
-	return report, err
+		return report, err
+	})
 }
 
 // denied tells whether IAM refused what a step asked for. A test run, which only reads, is tried again then: it comes with the deployment that

@@ -17,9 +17,9 @@ import (
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/smithy-go/middleware"
-	"github.com/cenkalti/backoff/v5"
 
 	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/retry"
 )
 
 // api is what this package uses of the Secrets Manager client.
@@ -123,17 +123,10 @@ var errNotYet = errors.New("not yet")
 
 // retryLag reads again while the answer is errNotYet or [ErrNoValue].
 func retryLag[T any](ctx context.Context, maxLag time.Duration, operation, secret string, read func() (T, error)) (T, error) {
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 500*time.Millisecond
-	value, err := backoff.Retry(ctx, func() (T, error) {
-		value, err := read()
-		if err != nil && !errors.Is(err, errNotYet) && !errors.Is(err, ErrNoValue) {
-			err = backoff.Permanent(err)
-		}
-		return value, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(max(maxLag, 1))) // 0 would be no limit
-	if err != nil && errors.Is(err, context.Cause(ctx)) { // the wait was cut short: nothing is known
-		err = &Error{Operation: operation, Secret: secret, Message: "the time was over before the write was seen", cause: err}
+	lags := func(err error) bool { return errors.Is(err, errNotYet) || errors.Is(err, ErrNoValue) }
+	value, err := retry.While(ctx, retry.Waits{First: 50 * time.Millisecond, Longest: 500 * time.Millisecond, AtMost: maxLag}, lags, read)
+	if err != nil && lags(err) && ctx.Err() != nil { // the wait was cut short: nothing is known
+		err = &Error{Operation: operation, Secret: secret, Message: "the time was over before the write was seen", cause: context.Cause(ctx)}
 	}
 	return value, err
 }

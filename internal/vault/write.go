@@ -8,9 +8,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/cenkalti/backoff/v5"
 
 	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/retry"
 )
 
 // PendingValue is a new value to store as the pending one.
@@ -149,18 +149,5 @@ func (v *Vault) move(ctx context.Context, secretARN, label, to, from string) err
 // secrets of an account (AWS Secrets Manager quotas), so a thousand rotations in one second have to queue. A throttled change was not
 // carried out. A run that gave up instead would leave behind the key that it just made.
 func write[T any](ctx context.Context, patience time.Duration, send func() (T, error)) (T, error) {
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = time.Second, 5*time.Second
-	var last error
-	out, err := backoff.Retry(ctx, func() (T, error) {
-		out, err := send()
-		if last = err; err != nil && !throttled(err) {
-			err = backoff.Permanent(err)
-		}
-		return out, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(patience))
-	if err != nil && last != nil {
-		err = last // not that the time is over
-	}
-	return out, err
+	return retry.While(ctx, retry.Waits{First: time.Second, Longest: 5 * time.Second, AtMost: patience}, throttled, send)
 }
