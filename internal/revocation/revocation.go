@@ -26,11 +26,16 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Vault is what a sweep needs of Secrets Manager. [vault.Vault] is it.
+// Vault is what a sweep needs of Secrets Manager; [vault.Vault] implements it. Every method is safe to repeat and safe for twins.
 type Vault interface {
+	// The reads change nothing, and a failure says nothing. They may lag behind a write: a label that Describe does not show, and
+	// vault.ErrNoValue, are no evidence that nothing is there. A value never changes; a label may move between two calls.
 	Describe(ctx context.Context, secretID string) (vault.Secret, error)
 	ReadIfAny(ctx context.Context, secretARN, versionID string) (redact.Text, error)
 	ReadCurrent(ctx context.Context, secretID string) (redact.Text, error)
+
+	// The moves succeed if the label is where it was asked to be, whoever moved it. If they fail, it was not seen there; a request may still arrive
+	// late. Attach fails if another version has the label, Move if it has left from.
 	Attach(ctx context.Context, secretARN, label, to string) error
 	Move(ctx context.Context, secretARN, label, to, from string) error
 	Detach(ctx context.Context, secretARN, label, from string) error

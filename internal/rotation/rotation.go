@@ -24,14 +24,22 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Vault is what the steps need of Secrets Manager. [vault.Vault] is it.
+// Vault is what the steps need of Secrets Manager; [vault.Vault] implements it. Every method is safe to repeat and safe for twins.
 type Vault interface {
+	// The reads change nothing, and a failure says nothing. A label that Describe does not show, and vault.ErrNoValue from ReadIfAny, may be
+	// reads that lag behind a write. Await and Read wait for that first. A value never changes; a label may move between two calls.
 	Describe(ctx context.Context, secretID string) (vault.Secret, error)
 	Await(ctx context.Context, secretID string, expected func(vault.Secret) bool) (vault.Secret, error)
 	Read(ctx context.Context, secretARN, versionID string) (redact.Text, error)
 	ReadIfAny(ctx context.Context, secretARN, versionID string) (redact.Text, error)
 	ReadCurrent(ctx context.Context, secretID string) (redact.Text, error)
+
+	// PutPending stores value and labels together or not at all. If it fails, they may be stored all the same, or later: only the
+	// version's value tells. Of twins, the first one's value stays, and the other fails.
 	PutPending(ctx context.Context, p vault.PendingValue) error
+
+	// The moves succeed if the label is where it was asked to be, whoever moved it. If they fail, it was not seen there; a request may still arrive
+	// late. Promote and Move fail if the label has left from: an edit, or a twin that moved it elsewhere, wins.
 	Promote(ctx context.Context, secretARN, to, from string) error
 	Attach(ctx context.Context, secretARN, label, to string) error
 	Move(ctx context.Context, secretARN, label, to, from string) error
