@@ -16,9 +16,9 @@ var (
 	byteOrderMark = []byte("\ufeff")
 )
 
-// Parse reads the certificates of a CA bundle in PEM. Byte order marks and text between the blocks are skipped. A block that is not a
-// valid certificate is refused: [x509.CertPool.AppendCertsFromPEM] would skip it, and its authority would not be trusted. The error
-// quotes nothing from the file, which may hold a private key.
+// Parse reads the certificates of a CA bundle in PEM. Byte order marks and text between the blocks are skipped. A block
+// that is not a valid certificate is refused: [x509.CertPool.AppendCertsFromPEM] would skip it, and its authority would
+// not be trusted. The error quotes nothing from the file, which may hold a private key.
 func Parse(text []byte) ([]*x509.Certificate, error) {
 	if len(text) == 0 {
 		return nil, errors.New("it is empty")

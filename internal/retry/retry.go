@@ -1,4 +1,5 @@
-// Package retry repeats what is expected to succeed soon, with waits that grow. It knows no service: the caller says which errors pass.
+// Package retry repeats what is expected to succeed soon, with waits that grow. It knows no service: the caller says
+// which errors pass.
 package retry
 
 import (
@@ -14,8 +15,8 @@ type Waits struct {
 	AtMost         time.Duration // from the first attempt to the start of the last; 0: one attempt
 }
 
-// While calls f again while it fails with an error that passes. It returns what the last call returned, also if the context ends during a wait.
-// It calls f at least once.
+// While calls f again while it fails with an error that passes. It returns what the last call returned, also if the
+// context ends during a wait. It calls f at least once.
 func While[T any](ctx context.Context, w Waits, passes func(error) bool, f func() (T, error)) (T, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = w.First, w.Longest

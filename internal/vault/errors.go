@@ -13,8 +13,8 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// Error is a call to Secrets Manager that failed. Its message quotes the service's, without keys and without the texts that were sent:
-// validation messages quote their input.
+// Error is a call to Secrets Manager that failed. Its message quotes the service's, without keys and without the texts
+// that were sent: validation messages quote their input.
 type Error struct {
 	Operation string
 	Secret    string // as the caller named it; a person may have pasted a key

@@ -20,8 +20,8 @@ type Secret struct {
 	PrimaryRegion string // "": the secret was never replicated
 }
 
-// ReplicaOf returns the primary region if this copy of the secret is a replica, which Secrets Manager does not let anybody change; "" if it
-// is not.
+// ReplicaOf returns the primary region if this copy of the secret is a replica, which Secrets Manager does not let
+// anybody change; "" if it is not.
 func (s Secret) ReplicaOf() string {
 	if fields := strings.SplitN(s.ARN, ":", 5); s.PrimaryRegion == "" || len(fields) > 3 && fields[3] == s.PrimaryRegion {
 		return ""
@@ -38,7 +38,8 @@ type Rotation struct {
 	Rules    RotationRules
 }
 
-// RotationRules say when a secret is rotated: after so many days, or by an expression. The zero RotationRules: never by itself.
+// RotationRules say when a secret is rotated: after so many days, or by an expression. The zero RotationRules: never by
+// itself.
 type RotationRules struct {
 	AfterDays int    // 0: by Schedule
 	Schedule  string // "rate(30 days)" or "cron(0 4 ? * SUN *)"; "": by AfterDays
@@ -63,8 +64,8 @@ func (s Secret) Holder(label string) (v Version, ok bool) {
 	return Version{}, false
 }
 
-// PausedUntil returns until when sweeps are paused: the latest time of all pause labels and of tagged, which is the time in the tag of older
-// releases. It is zero if there is none, and in the past if all pauses are over.
+// PausedUntil returns until when sweeps are paused: the latest time of all pause labels and of tagged, which is the
+// time in the tag of older releases. It is zero if there is none, and in the past if all pauses are over.
 func (s Secret) PausedUntil(tagged time.Time) time.Time {
 	last := tagged
 	for _, v := range s.Versions {

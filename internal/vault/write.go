@@ -24,13 +24,13 @@ type PendingValue struct {
 
 // PutPending stores the value under AWSPENDING and the label of its key, in one call.
 //
-// A crash before it leaves a key at the registry that no version holds: an orphan, which the sweep finds by its name. A crash after
-// it leaves value, stage and key label together, so the next createSecret finds them. If it fails, the value may be stored all the same,
-// or be stored later. The version's value is then missing, this one, or a twin's, and it never changes: the caller reads
-// it back. The same call again is safe. If a twin's value is stored, it fails.
+// A crash before it leaves a key at the registry that no version holds: an orphan, which the sweep finds by its name. A
+// crash after it leaves value, stage and key label together, so the next createSecret finds them. If it fails, the
+// value may be stored all the same, or be stored later. The version's value is then missing, this one, or a twin's, and
+// it never changes: the caller reads it back. The same call again is safe. If a twin's value is stored, it fails.
 //
-// AWS documents the labels as part of the same write, but nobody has published a proof. So the answer's labels are checked, and a
-// missing key label is attached at once.
+// AWS documents the labels as part of the same write, but nobody has published a proof. So the answer's labels are
+// checked, and a missing key label is attached at once.
 func (v *Vault) PutPending(ctx context.Context, p PendingValue) error {
 	label := KeyLabel(p.KeyID)
 	in := &secretsmanager.PutSecretValueInput{
@@ -53,11 +53,12 @@ type NewValue struct {
 	KeyID     string // of the key in the value
 }
 
-// Put stores a value under the label of its key alone. No consumer reads it until [Vault.Promote]. That is a compare-and-swap, so no edit of the
-// secret is overwritten.
+// Put stores a value under the label of its key alone. No consumer reads it until [Vault.Promote]. That is a
+// compare-and-swap, so no edit of the secret is overwritten.
 //
-// A crash before it leaves an orphan, and a failure says as little as with [Vault.PutPending]. A crash after it leaves a version that never was
-// current, with its key's label: the command finds it if it runs again, else the sweep marks it and revokes its key.
+// A crash before it leaves an orphan, and a failure says as little as with [Vault.PutPending]. A crash after it leaves
+// a version that never was current, with its key's label: the command finds it if it runs again, else the sweep marks
+// it and revokes its key.
 func (v *Vault) Put(ctx context.Context, n NewValue) error {
 	label := KeyLabel(n.KeyID)
 	return v.put(ctx, &secretsmanager.PutSecretValueInput{
@@ -87,12 +88,13 @@ func CheckLabel(keyID string) error {
 	return nil
 }
 
-// The moves of labels below are safe to repeat and safe for twins: they succeed if the label is where it was asked to be, whoever moved it. A
-// failed call may have been carried out (an answer was lost, and the SDK's own retry was refused). So the secret is described after a
-// failure, and only what it says counts. If they fail, with an [*Error], the label may still move later, when a request arrives late.
+// The moves of labels below are safe to repeat and safe for twins: they succeed if the label is where it was asked to
+// be, whoever moved it. A failed call may have been carried out (an answer was lost, and the SDK's own retry was
+// refused). So the secret is described after a failure, and only what it says counts. If they fail, with an [*Error],
+// the label may still move later, when a request arrives late.
 
-// Promote moves AWSCURRENT from one version to another: the cut-over. It is a compare-and-swap: it fails if AWSCURRENT is no longer on
-// from, so that an edit is not overwritten.
+// Promote moves AWSCURRENT from one version to another: the cut-over. It is a compare-and-swap: it fails if AWSCURRENT
+// is no longer on from, so that an edit is not overwritten.
 //
 // A crash before it leaves everything as it was. After it the rotation is done, and a repeated finishSecret sees that.
 func (v *Vault) Promote(ctx context.Context, secretARN, to, from string) error {
@@ -106,15 +108,16 @@ func (v *Vault) Attach(ctx context.Context, secretARN, label, to string) error {
 	return v.move(ctx, secretARN, label, to, "")
 }
 
-// Move takes a label from one version to another, in one call, so that one of them has it at all times. It is a compare-and-swap, like
-// [Vault.Promote].
+// Move takes a label from one version to another, in one call, so that one of them has it at all times. It is a
+// compare-and-swap, like [Vault.Promote].
 func (v *Vault) Move(ctx context.Context, secretARN, label, to, from string) error {
 	return v.move(ctx, secretARN, label, to, from)
 }
 
 // Detach takes a label off a version. It never takes the label off another version.
 //
-// A crash before it leaves the label on, and the next run takes it off. After it, Secrets Manager may delete a version that has no label.
+// A crash before it leaves the label on, and the next run takes it off. After it, Secrets Manager may delete a version
+// that has no label.
 func (v *Vault) Detach(ctx context.Context, secretARN, label, from string) error {
 	return v.move(ctx, secretARN, label, "", from)
 }
@@ -145,9 +148,10 @@ func (v *Vault) move(ctx context.Context, secretARN, label, to, from string) err
 	return newError("UpdateSecretVersionStage", secretARN, err)
 }
 
-// write sends a change again, for longer than the SDK does, while the service throttles it. The service takes 50 changes a second, over all
-// secrets of an account (AWS Secrets Manager quotas), so a thousand rotations in one second have to queue. A throttled change was not
-// carried out. A run that gave up instead would leave behind the key that it just made.
+// write sends a change again, for longer than the SDK does, while the service throttles it. The service takes 50
+// changes a second, over all secrets of an account (AWS Secrets Manager quotas), so a thousand rotations in one second
+// have to queue. A throttled change was not carried out. A run that gave up instead would leave behind the key that it
+// just made.
 func write[T any](ctx context.Context, patience time.Duration, send func() (T, error)) (T, error) {
 	return retry.While(ctx, retry.Waits{First: time.Second, Longest: 5 * time.Second, AtMost: patience}, throttled, send)
 }
