@@ -71,7 +71,7 @@ func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {
 // adoptable are the tags that an adoption may write.
 var adoptable = []string{
 	settings.TagField, settings.TagKeyName, settings.TagExpiresInDays, settings.TagGrace, settings.TagQuiet, settings.TagHoldLimit,
-	settings.TagIssuer, settings.TagOwner, settings.TagPauseUntil, settings.TagRestart,
+	settings.TagIssuer, settings.TagOwner, settings.TagRestart,
 }
 
 // allTags are those of the options with names of their own, and of --tag.

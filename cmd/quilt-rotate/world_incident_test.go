@@ -18,6 +18,7 @@ import (
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
 )
 
 // incidentCommands shape the world of a script about incidents. Each is described at its method.
@@ -141,8 +142,8 @@ func (w *world) off(ts *testscript.TestScript, _ bool, args []string) {
 		out, err := w.SecretsManager().DescribeSecret(context.Background(), &secretsmanager.DescribeSecretInput{SecretId: &args[0]})
 		ts.Check(err)
 		paused := false
-		for _, tag := range out.Tags {
-			paused = paused || aws.ToString(tag.Key) == settings.TagPauseUntil
+		for id, stages := range out.VersionIdsToStages {
+			paused = paused || len(vault.NewVersion(id, stages).Pauses) > 0
 		}
 		if paused && !aws.ToBool(out.RotationEnabled) {
 			return

@@ -106,6 +106,8 @@ var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg boo
 	"tag":        (*world).tag,
 	"label":      (*world).label,
 	"replica":    (*world).replica,
+	"untagged":   (*world).untagged,
+	"full":       (*world).full,
 	"replicated": (*world).replicated,
 	"same":       (*world).same,
 	"keys":       (*world).count,
@@ -373,6 +375,30 @@ func (w *world) replica(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	ts.Check(err)
 	ts.Check(w.Secrets.SetReplicaStatus(args[0], args[1], args[2], ""))
+}
+
+// untagged SECRET: another tool removes all tags of the secret.
+func (w *world) untagged(ts *testscript.TestScript, _ bool, args []string) {
+	out, err := w.SecretsManager().DescribeSecret(context.Background(), &secretsmanager.DescribeSecretInput{SecretId: &args[0]})
+	ts.Check(err)
+	var names []string
+	for _, tag := range out.Tags {
+		names = append(names, *tag.Key)
+	}
+	_, err = w.SecretsManager().UntagResource(context.Background(), &secretsmanager.UntagResourceInput{SecretId: &args[0], TagKeys: names})
+	ts.Check(err)
+}
+
+// full SECRET: somebody puts labels on its current version until no more fit.
+func (w *world) full(ts *testscript.TestScript, _ bool, args []string) {
+	version, _, err := w.Current(args[0])
+	ts.Check(err)
+	for n := 0; err == nil; n++ {
+		label := fmt.Sprintf("team-%d", n)
+		_, err = w.SecretsManager().UpdateSecretVersionStage(context.Background(), &secretsmanager.UpdateSecretVersionStageInput{
+			SecretId: &args[0], VersionStage: &label, MoveToVersionId: &version,
+		})
+	}
 }
 
 // replicated SECRET REGION: the secret is a replica, and its primary is in that region.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/schedule"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
@@ -139,11 +140,11 @@ func (p *patient) tags(context.Context) finding {
 			return warning("correct its name, or take it off", "nothing reads the tag %s", name)
 		}
 	}
+	if until := managed.PausedUntil(p.secret.Secret); until != nil {
+		return warning("quilt-rotate resume "+p.name, "sweeps are paused until %s", wording.Clock(*until))
+	}
 	if ours == 0 {
 		return warning("quilt-rotate adopt "+p.name, "the secret has no tag of ours, so lists leave it out")
-	}
-	if p.sweeping != nil && p.sweeping.PauseUntil.After(p.now()) {
-		return warning("quilt-rotate resume "+p.name, "sweeps are paused until %s", wording.Clock(p.sweeping.PauseUntil))
 	}
 	return ok("%s set", plural(ours, "tag"))
 }

@@ -73,10 +73,18 @@ func TestFindings(t *testing.T) {
 		"next of an unknown key":   {(*patient).rotatedInTime, func(p *patient) { p.key = quilt.APIKey{} }, Skipped, "not known"},
 
 		"tags":                       {(*patient).tags, nil, OK, "1 tag set"},
-		"tags of both, at fault":     {(*patient).tags, func(p *patient) { p.secret.Tags[settings.TagField] = "qk_0123456789abcdef" }, Failed, "must not be a key"},
+		"tags of both, at fault":     {(*patient).tags, func(p *patient) { p.secret.Tags[settings.TagField] = "qk_0123456789abcdefghijk" }, Failed, "must not be a key"},
 		"tags of services, at fault": {(*patient).tags, func(p *patient) { p.secret.Tags[settings.TagRestart] = "one" }, Failed, settings.TagRestart},
 		"no tags":                    {(*patient).tags, func(p *patient) { p.secret.Tags = nil }, Warning, "no tag of ours"},
-		"tags that pause":            {(*patient).tags, func(p *patient) { p.sweeping.PauseUntil = now.Add(time.Hour) }, Warning, "paused until 2026-11-24 13:00 UTC"},
+		"a tag that pauses": {(*patient).tags, func(p *patient) {
+			p.secret.Tags[settings.TagPauseUntil] = now.Add(time.Hour).Format(time.RFC3339)
+		}, Warning, "paused until 2026-11-24 13:00 UTC"},
+		"a label that pauses": {(*patient).tags, func(p *patient) {
+			p.secret.Versions["x"] = vault.NewVersion("x", []string{vault.PauseLabel(now.Add(time.Hour))})
+		}, Warning, "paused until 2026-11-24 13:00 UTC"},
+		"a label of a pause that is over": {(*patient).tags, func(p *patient) {
+			p.secret.Versions["x"] = vault.NewVersion("x", []string{vault.PauseLabel(now)})
+		}, OK, "set"},
 
 		"no rotation under way": {(*patient).pending, nil, OK, "no rotation"},
 		"pending beside current": {(*patient).pending, func(p *patient) {

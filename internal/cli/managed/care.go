@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
@@ -58,6 +59,17 @@ func DefaultSweeps(registry *quilt.Client) settings.Revoke {
 	return settings.Revoke{
 		Common: settings.Common{RegistryURL: registry.URL()}, Grace: settings.DefaultGrace, Quiet: settings.DefaultQuiet, OrphanAge: settings.DefaultOrphanAge,
 	}
+}
+
+// PausedUntil is when the pause of a secret's sweeps ends; nil if they are not paused. A tag of older releases that is no time pauses nothing,
+// because the sweep refuses it.
+func PausedUntil(s vault.Secret) *time.Time {
+	tagged, _ := time.Parse(time.RFC3339, strings.TrimSpace(s.Tags[settings.TagPauseUntil]))
+	until := s.PausedUntil(tagged).UTC()
+	if !s.Now.Before(until) {
+		return nil
+	}
+	return &until
 }
 
 // Open describes a secret, by name or ARN. A secret that is marked for deletion is refused.

@@ -14,10 +14,11 @@ import (
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
 )
 
-// Limits of a pause. A shorter one is over before anybody has looked. While sweeps are paused, replaced keys live on and take staging labels, of which a
-// rotation needs five: so nobody shall forget a pause for longer than an incident lasts.
+// Limits of a pause. While sweeps are paused, superseded keys stay valid and take staging labels, of which a rotation needs five. So a pause lasts no
+// longer than an incident.
 const (
 	MinPause = time.Minute
 	MaxPause = 14 * 24 * time.Hour
@@ -68,48 +69,66 @@ func CheckTags(tags map[string]string) error {
 	return nil
 }
 
-// Pause stops the sweeps of a secret for a while, counted by Secrets Manager's clock, which the sweep reads too.
+// Pause stops the sweeps of a secret for a while, counted by Secrets Manager's clock, which the sweep reads too. The pause is a staging label on the
+// current version, because other tools remove tags; it counts wherever it sits, so a rotation does not end it. The reason is a tag.
 //
-// It is one write of tags. A crash before it changes nothing; after it, sweeps are paused; a lost answer is sent again by the SDK, to the same end. Of two at
-// once the later one counts. A sweep that began before goes on to its end.
+// The new label comes first, and what paused before comes off last: so there is no moment without a pause. A crash in between leaves both, and the
+// later counts until this command or resume runs again. A lost answer is looked up in the vault. Of two at once both labels stay, and the later
+// counts. A sweep that began before revokes nothing more, because each revocation looks for a pause.
 func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Duration, reason string) (Paused, error) {
 	if err := errors.Join(CheckPause(length), CheckReason(reason), inCare(s)); err != nil {
 		return Paused{}, err
 	}
+	current, ok := s.Holder(vault.Current)
+	if !ok {
+		return Paused{}, hint.With(fmt.Errorf("the secret %s has no current version, so no sweep does anything", s.Name), "put its first key in: quilt-rotate bootstrap "+s.Name)
+	}
+	if s.Labels() >= vault.LabelQuota {
+		return Paused{}, hint.With(fmt.Errorf("all %d staging labels of %s are in use, and a pause needs one; nothing was changed", vault.LabelQuota, s.Name),
+			"see what holds them: quilt-rotate doctor "+s.Name)
+	}
 	until := s.Now.Add(length).UTC().Truncate(time.Second)
+	p := Paused{Secret: s.Name, ARN: s.ARN, Until: &until, Before: managed.PausedUntil(s.Secret), Reason: reason}
+	label := vault.PauseLabel(until)
 	err := finish(ctx, func(ctx context.Context) error {
-		if reason == "" { // that of a former pause would be a lie
-			if err := d.Cloud.Untag(ctx, s.ARN, settings.TagPauseReason); err != nil {
+		if _, there := s.Holder(label); !there {
+			if err := d.Cloud.Vault.Attach(ctx, s.ARN, label, current.ID); err != nil {
 				return err
 			}
-			return d.Cloud.Tag(ctx, s.ARN, map[string]string{settings.TagPauseUntil: until.Format(time.RFC3339)})
 		}
-		return d.Cloud.Tag(ctx, s.ARN, map[string]string{settings.TagPauseUntil: until.Format(time.RFC3339), settings.TagPauseReason: reason})
-	})
-	return Paused{Secret: s.Name, ARN: s.ARN, Until: &until, Before: pausedUntil(s), Reason: reason}, left(err, "see whether the sweeps are paused: quilt-rotate status "+s.Name)
-}
-
-// Resume lets the sweeps of a secret go on. It is one write, like [Operator.Pause]'s; where nothing is paused there is none.
-func (d *Operator) Resume(ctx context.Context, s *managed.Secret) (Paused, error) {
-	p := Paused{Secret: s.Name, ARN: s.ARN, Before: pausedUntil(s)}
-	_, tagged := s.Tags[settings.TagPauseUntil]
-	if _, reasoned := s.Tags[settings.TagPauseReason]; !tagged && !reasoned {
-		return p, nil
-	}
-	err := finish(ctx, func(ctx context.Context) error {
-		return d.Cloud.Untag(ctx, s.ARN, settings.TagPauseUntil, settings.TagPauseReason)
+		off := []string{settings.TagPauseUntil}
+		if reason == "" { // the reason of the former pause does not hold for this one
+			off = append(off, settings.TagPauseReason)
+		} else if err := d.Cloud.Tag(ctx, s.ARN, map[string]string{settings.TagPauseReason: reason}); err != nil {
+			return err
+		}
+		return d.unpause(ctx, s, label, off)
 	})
 	return p, left(err, "see whether the sweeps are paused: quilt-rotate status "+s.Name)
 }
 
-// pausedUntil is when a pause that is not over yet ends; nil where there is none. A tag that is no time pauses nothing: the sweep refuses it.
-func pausedUntil(s *managed.Secret) *time.Time {
-	until, err := time.Parse(time.RFC3339, s.Tags[settings.TagPauseUntil])
-	if err != nil || !s.Now.Before(until) {
-		return nil
+// Resume lets the sweeps of a secret go on: it takes off every pause label and tag. A crash in between leaves some of them, and running it again
+// takes those off.
+func (d *Operator) Resume(ctx context.Context, s *managed.Secret) (Paused, error) {
+	p := Paused{Secret: s.Name, ARN: s.ARN, Before: managed.PausedUntil(s.Secret)}
+	err := finish(ctx, func(ctx context.Context) error {
+		return d.unpause(ctx, s, "", []string{settings.TagPauseUntil, settings.TagPauseReason})
+	})
+	return p, left(err, "see whether the sweeps are paused: quilt-rotate status "+s.Name)
+}
+
+// unpause takes off all pause labels but one, and those of the tags that are there.
+func (d *Operator) unpause(ctx context.Context, s *managed.Secret, but string, tags []string) error {
+	for _, v := range s.Sorted() {
+		for _, until := range v.Pauses {
+			if label := vault.PauseLabel(until); label != but {
+				if err := d.Cloud.Vault.Detach(ctx, s.ARN, label, v.ID); err != nil {
+					return err
+				}
+			}
+		}
 	}
-	until = until.UTC()
-	return &until
+	return d.Cloud.Untag(ctx, s.ARN, slices.DeleteFunc(tags, func(name string) bool { _, there := s.Tags[name]; return !there })...)
 }
 
 // inCare refuses a secret that no sweep looks at: a tag on it would make it look as if one did.

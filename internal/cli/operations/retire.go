@@ -143,7 +143,7 @@ func (r *retirement) partly(err error) error {
 // nothingLeft tells whether the secret has nothing of ours any more.
 func (r *retirement) nothingLeft() bool {
 	for _, v := range r.secret.Versions {
-		if len(v.Keys)+len(v.Marks)+len(v.Unknown) > 0 {
+		if len(v.Keys)+len(v.Marks)+len(v.Pauses)+len(v.Unknown) > 0 {
 			return false
 		}
 	}
@@ -273,6 +273,13 @@ func (r *retirement) takeTagsOff(ctx context.Context) error {
 		if k.Fate == FateToDie || k.Fate == FateLeft && k.KeptBy == "" {
 			return hint.With(fmt.Errorf("the key %s is left: it is not provably this secret's own, so its label and the tags stay", k.Fingerprint),
 				"see whose it is, revoke it if nobody needs it, then run this again: quilt-rotate keys get "+k.KeyID)
+		}
+	}
+	for _, v := range r.secret.Sorted() {
+		for _, until := range v.Pauses {
+			if err := r.takeOff(ctx, vault.PauseLabel(until), v.ID); err != nil {
+				return err
+			}
 		}
 	}
 	if names := ourTags(r.secret); len(names) > 0 {

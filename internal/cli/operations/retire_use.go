@@ -9,6 +9,7 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/issuer"
 	"quilt-rotate/internal/quilt"
@@ -130,7 +131,7 @@ func (r *retirement) refuseUsed(ctx context.Context, u use) error {
 		return nil
 	}
 	pause := ""
-	if until := pausedUntil(r.secret); until == nil || until.Before(r.secret.Now.Add(remaining)) {
+	if until := managed.PausedUntil(r.secret.Secret); until == nil || until.Before(r.secret.Now.Add(remaining)) {
 		hours := min(remaining+2*time.Hour, MaxPause).Truncate(time.Hour) / time.Hour
 		pause = fmt.Sprintf("sweeps use the current key: pause them with quilt-rotate pause %s --for %dh --reason retire; ", r.secret.Name, hours)
 	}
@@ -202,7 +203,7 @@ func (r *retirement) pauseSweeps(ctx context.Context, needed time.Duration) erro
 	if err := r.secret.Look(ctx); err != nil {
 		return err
 	}
-	if until := pausedUntil(r.secret); until != nil && until.After(r.secret.Now.Add(needed)) {
+	if until := managed.PausedUntil(r.secret.Secret); until != nil && until.After(r.secret.Now.Add(needed)) {
 		return nil
 	}
 	paused, err := r.Pause(ctx, r.secret, min(max(needed+time.Hour, MinPause), MaxPause), "retire")

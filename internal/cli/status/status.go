@@ -155,7 +155,7 @@ func inCare(s vault.Secret) bool {
 		}
 	}
 	for _, v := range s.Versions {
-		if len(v.Keys)+len(v.Marks)+len(v.Unknown) > 0 {
+		if len(v.Keys)+len(v.Marks)+len(v.Pauses)+len(v.Unknown) > 0 {
 			return true
 		}
 	}
@@ -199,9 +199,7 @@ func described(s vault.Secret) Status {
 			UnderWay: isPending && !pending.Has(vault.Current),
 		},
 	}
-	if until, err := time.Parse(time.RFC3339, s.Tags[settings.TagPauseUntil]); err == nil && s.Now.Before(until) {
-		st.PausedUntil = moment(until)
-	}
+	st.PausedUntil = managed.PausedUntil(s)
 	for _, r := range s.Replicas {
 		st.Replicas = append(st.Replicas, Replica{r.Region, r.Status})
 	}
