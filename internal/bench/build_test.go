@@ -20,6 +20,7 @@ var sources = map[string]string{
 	"quilt-rotate":  "quilt-rotate/cmd/quilt-rotate",
 	"quilt-sandbox": "quilt-rotate/cmd/quilt-sandbox",
 	smallest:        "./testdata/smallest",
+	floor:           "./testdata/floor",
 	calling:         "./testdata/calling",
 }
 

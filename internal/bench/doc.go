@@ -1,6 +1,6 @@
 // Package bench measures what quilt-rotate costs: `make bench` runs its benchmarks, and docs/performance.md holds what they said.
 //
-// Each figure stands beside another that the same run measured, in turns: the smallest handler that Lambda can run, the time that the services
+// Each figure stands beside another that the same run measured, in turns: the smallest handler that Lambda can run, the smallest one that uses the SDK, the time that the services
 // or the way to them took, a user with few keys. So a ratio means something on a machine that others use, too; the ratios of a run are what
 // the goals are about, and benchstat compares runs. Only the demo, which a person waits for, stands alone.
 //

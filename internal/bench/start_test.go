@@ -15,19 +15,29 @@ import (
 // functions are the two that are deployed.
 var functions = []string{sandbox.RotateFunction, sandbox.RevokeFunction}
 
-// BenchmarkColdStart is the time from the start of a function's process to its first request for an event, beside the smallest handler's.
-func BenchmarkColdStart(b *testing.B) {
-	for _, name := range functions {
-		b.Run(name, func(b *testing.B) {
-			w := newWorld(b)
-			var measured, yardstick sample
-			for b.Loop() {
-				measured.add(w.start(name, "BadEvent"))
-				yardstick.add(w.start(smallest, ""))
-			}
-			beside(b, "ms", measured, yardstick)
-		})
+// yardsticks are the handlers that each start, package and rotation is measured beside.
+var yardsticks = []string{smallest, floor}
+
+// besideEach runs a benchmark for each function beside each yardstick.
+func besideEach(b *testing.B, run func(b *testing.B, function, other string)) {
+	for _, function := range functions {
+		for _, other := range yardsticks {
+			b.Run(function+"/beside-"+other, func(b *testing.B) { run(b, function, other) })
+		}
 	}
+}
+
+// BenchmarkColdStart is the time from the start of a function's process to its first request for an event.
+func BenchmarkColdStart(b *testing.B) {
+	besideEach(b, func(b *testing.B, name, other string) {
+		w := newWorld(b)
+		var measured, yardstick sample
+		for b.Loop() {
+			measured.add(w.start(name, "BadEvent"))
+			yardstick.add(w.start(other, ""))
+		}
+		beside(b, "ms", measured, yardstick)
+	})
 }
 
 // start starts a function with an event that both of ours refuse, since nothing but the start is of interest, and tells how many milliseconds that
@@ -68,16 +78,14 @@ func BenchmarkColdStartInstructions(b *testing.B) {
 	if _, err := exec.LookPath("valgrind"); err != nil {
 		b.Skip("SKIPPED: valgrind is not installed, so instructions are NOT counted")
 	}
-	for _, name := range functions {
-		b.Run(name, func(b *testing.B) {
-			var measured, yardstick sample
-			for b.Loop() {
-				measured.add(instructions(b, program(b, name)))
-				yardstick.add(instructions(b, program(b, smallest)))
-			}
-			beside(b, "instructions", measured, yardstick)
-		})
-	}
+	besideEach(b, func(b *testing.B, name, other string) {
+		var measured, yardstick sample
+		for b.Loop() {
+			measured.add(instructions(b, program(b, name)))
+			yardstick.add(instructions(b, program(b, other)))
+		}
+		beside(b, "instructions", measured, yardstick)
+	})
 }
 
 var collected = regexp.MustCompile(`Collected : ([0-9]+)`)
@@ -88,7 +96,7 @@ func instructions(b *testing.B, path string) float64 {
 	command := exec.Command("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", path)
 	command.Env = []string{
 		"PATH=/usr/bin:/bin", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1", // callgrind does not outlive a preemption by signal
-		"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x",
+		"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x", "HOME=/",
 		settings.EnvRegistryURL + "=https://registry.example.com",
 	}
 	output, _ := command.CombinedOutput() // it fails: nobody listens
@@ -105,14 +113,12 @@ func instructions(b *testing.B, path string) float64 {
 
 // BenchmarkZip is the size of the deployment packages, as the deployment makes them for arm64.
 func BenchmarkZip(b *testing.B) {
-	for _, name := range functions {
-		b.Run(name, func(b *testing.B) {
-			var measured, yardstick sample
-			for b.Loop() {
-				measured.add(kilobytes(zipped(b, program(b, name, "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0"))))
-				yardstick.add(kilobytes(zipped(b, program(b, smallest, "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0"))))
-			}
-			beside(b, "KiB", measured, yardstick)
-		})
-	}
+	besideEach(b, func(b *testing.B, name, other string) {
+		var measured, yardstick sample
+		for b.Loop() {
+			measured.add(kilobytes(zipped(b, program(b, name, "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0"))))
+			yardstick.add(kilobytes(zipped(b, program(b, other, "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0"))))
+		}
+		beside(b, "KiB", measured, yardstick)
+	})
 }

@@ -17,15 +17,15 @@ import (
 // systemRoots is where Debian and Amazon Linux keep the certificates of public authorities: about as many as Lambda has.
 var systemRoots = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"}
 
-// BenchmarkPeakMemoryTLS is BenchmarkPeakMemory with both services behind TLS, and the machine's public authorities to look through, as on AWS. The
-// smallest handler calls nobody, so it has none of that; so another stands beside it that asks each service one thing for each event.
+// BenchmarkPeakMemoryTLS is BenchmarkPeakMemory with both services behind TLS, and the machine's public authorities to look through, as on AWS.
+// The smallest handler calls nobody, so it has none of that. The floor calls Secrets Manager, and another handler calls both services without the SDK.
 func BenchmarkPeakMemoryTLS(b *testing.B) {
-	for _, other := range []string{smallest, calling} {
+	for _, other := range []string{smallest, calling, floor} {
 		b.Run("beside-"+other, func(b *testing.B) {
 			w := newWorld(b)
 			environment := w.behindTLS()
 			w.deploy(sandbox.RotateFunction, environment)
-			w.deploy(calling, environment)
+			w.deploy(other, environment)
 			measureMemory(b, w, other)
 		})
 	}

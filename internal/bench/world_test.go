@@ -26,10 +26,11 @@ const deployedMemory = 256
 
 var functionMemory = flag.Int("function-memory", deployedMemory, "memory that the functions have, in MB")
 
-// The functions that the others are measured beside.
+// The functions that ours are measured beside.
 const (
 	smallest = "smallest"
-	calling  = "calling" // the smallest that calls both services
+	floor    = "floor"   // the smallest that has a client of Secrets Manager, and calls it
+	calling  = "calling" // the smallest that calls both services, without the SDK
 )
 
 var steps = []rotation.Step{rotation.Create, rotation.Set, rotation.Test, rotation.Finish}
@@ -55,7 +56,7 @@ func newWorld(b *testing.B) *world {
 	b.Cleanup(func() { _ = s.Close() })
 	w := &world{Sandbox: s, B: b, last: map[string]*awslambda.Report{}}
 	w.forget()
-	for _, name := range []string{sandbox.RotateFunction, sandbox.RevokeFunction, smallest} {
+	for _, name := range []string{sandbox.RotateFunction, sandbox.RevokeFunction, smallest, floor} {
 		w.deploy(name, nil)
 	}
 	return w
@@ -87,7 +88,7 @@ func clearAWS(b *testing.B) {
 // slow lets each service take that long for a request, and counts what it is asked.
 func (w *world) slow(each time.Duration) { w.Hooks.Set(w.count(each)) }
 
-// invoke has a function process an event. The smallest one takes any.
+// invoke has a function process an event. Those that ours are measured beside take any.
 func (w *world) invoke(function string, event any) (answer []byte) {
 	w.Helper()
 	payload, err := json.Marshal(event)
