@@ -222,11 +222,11 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 
 // madeElsewhere are errors that no script of a page makes, each with the test that does.
 var madeElsewhere = map[string]string{
-	"RotationOff":      "TestRotationSwitchedOff",
-	"PendingMisplaced": "TestSetSecretChecksThePlaceOfTheKey",
-	"Edited":           "TestAnEditMeanwhileIsKept",
-	"OutOfTime":        "TestErrorsGetTheNamesThatOperatorsKnow",
-	"Unexpected":       "TestErrorsGetTheNamesThatOperatorsKnow",
+	"RotationOff":         "TestRotationSwitchedOff",
+	"PendingHoldsCurrent": "TestAPendingValueThatHoldsTheCurrentKey",
+	"Edited":              "TestAnEditMeanwhileIsKept",
+	"OutOfTime":           "TestErrorsGetTheNamesThatOperatorsKnow",
+	"Unexpected":          "TestErrorsGetTheNamesThatOperatorsKnow",
 }
 
 func TestScriptsOfErrorsMakeThem(t *testing.T) {

@@ -59,30 +59,36 @@ func (e *NotReplaceableError) Error() string {
 // ParseValue finds the key in a secret's value: the value itself, or a field of a JSON object. The field is the given one (from
 // the tag [FieldTag]), else [DefaultField] if there, else the only top-level string that starts with `qk_`. The field only says which text is
 // the key: see [Value.WithKey]. It fails with a [*BlankValueError] or a [*BadValueError].
+//
+// The Value is good for [Value.Contains] also with an error.
 func ParseValue(raw redact.Text, field string) (Value, error) {
-	text := raw.Reveal()
+	key, field, err := parse(raw.Reveal(), field)
+	return Value{key, field, raw}, err
+}
+
+func parse(text, field string) (key Key, in string, err error) {
 	trimmed := strings.TrimSpace(text)
 	visible := strings.TrimLeftFunc(trimmed, invisible)
 	switch {
 	case len(text) > MaxValueBytes:
-		return Value{}, badValue("the value has %d bytes; Secrets Manager takes %d at most", len(text), MaxValueBytes)
+		return Key{}, "", badValue("the value has %d bytes; Secrets Manager takes %d at most", len(text), MaxValueBytes)
 	case strings.HasPrefix(visible, "{") && visible != trimmed:
-		return Value{}, badValue("the value starts with %s; remove that character", nameInvisible(trimmed))
+		return Key{}, "", badValue("the value starts with %s; remove that character", nameInvisible(trimmed))
 	case strings.HasPrefix(trimmed, "{"):
-		return parseObject(raw, field)
+		return parseObject(text, field)
 	case trimmed == "":
-		return Value{}, &BlankValueError{}
+		return Key{}, "", &BlankValueError{}
 	case field != "":
-		return Value{}, badValue("the tag %s names the field %q, but the value is not a JSON object; store one, or remove the tag", FieldTag, field)
+		return Key{}, "", badValue("the tag %s names the field %q, but the value is not a JSON object; store one, or remove the tag", FieldTag, field)
 	}
-	key, err := Parse(text)
+	key, err = Parse(text)
 	if _, hidden := errors.AsType[*InvisibleError](err); hidden {
-		return Value{}, badValue("the value is %s", err)
+		return Key{}, "", badValue("the value is %s", err)
 	}
 	if err != nil {
-		return Value{}, badValue("the value is neither a JSON object nor a key that starts with \"qk_\"; store one of the two")
+		return Key{}, "", badValue("the value is neither a JSON object nor a key that starts with \"qk_\"; store one of the two")
 	}
-	return Value{key: key, raw: raw}, nil
+	return key, "", nil
 }
 
 // A member is one top-level member of a JSON object; raw stands at text[start:end].
@@ -99,30 +105,30 @@ func (m member) text() (s string, isString bool) {
 	return s, json.Unmarshal(m.raw, &s) == nil
 }
 
-func parseObject(raw redact.Text, field string) (Value, error) {
-	members, err := objectMembers(raw.Reveal())
+func parseObject(text, field string) (Key, string, error) {
+	members, err := objectMembers(text)
 	if err != nil {
-		return Value{}, err
+		return Key{}, "", err
 	}
 	if len(members) == 0 {
-		return Value{}, &BlankValueError{Field: field}
+		return Key{}, "", &BlankValueError{Field: field}
 	}
 	m, err := keyMember(members, field)
 	if err != nil {
-		return Value{}, err
+		return Key{}, "", err
 	}
 	s, isString := m.text()
 	if !isString {
-		return Value{}, badValue("the value's field %q is not a string; store the key there, or name another field in the tag %s", m.name, FieldTag)
+		return Key{}, "", badValue("the value's field %q is not a string; store the key there, or name another field in the tag %s", m.name, FieldTag)
 	}
 	if strings.TrimSpace(s) == "" {
-		return Value{}, &BlankValueError{Field: m.name}
+		return Key{}, "", &BlankValueError{Field: m.name}
 	}
 	key, err := Parse(s)
 	if err != nil {
-		return Value{}, badValue("the value's field %q holds something that is %s", m.name, err)
+		return Key{}, "", badValue("the value's field %q holds something that is %s", m.name, err)
 	}
-	return Value{key, m.name, raw}, nil
+	return key, m.name, nil
 }
 
 // objectMembers are the top-level members of an object, with their places in the text.

@@ -83,8 +83,8 @@ type (
 	PendingKeyOld struct{ Fault }
 	// PendingKeyRefused: the registry refuses the pending key.
 	PendingKeyRefused struct{ Fault }
-	// PendingMisplaced: the pending value holds its key in another field.
-	PendingMisplaced struct{ Fault }
+	// PendingHoldsCurrent: the pending value holds the current key.
+	PendingHoldsCurrent struct{ Fault }
 	// Edited: somebody edited the secret during the rotation; AWSPENDING was taken off.
 	Edited struct{ Fault }
 	// CutOverFailed: AWSCURRENT could not be moved.

@@ -3,6 +3,7 @@ package quilt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -92,7 +93,24 @@ type Login struct {
 // CreatedKey is a new key with its secret, which the registry shows this once.
 type CreatedKey struct {
 	APIKey
-	Secret apikey.Key
+	Secret  apikey.Key
+	Differs []string // what is not as it was asked for, each as a short text; the owner is for the caller to compare
+}
+
+// lifetimeTolerance is how much another lifetime than the one that was asked for may differ: a registry may count whole days.
+const lifetimeTolerance = 24 * time.Hour
+
+// differs compares a new key with what was asked for.
+func (k APIKey) differs(asked createInput) (differences []string) {
+	wantedMark, _ := apikey.MarkOf(asked.Name)
+	if mark, _ := apikey.MarkOf(k.Name); mark != wantedMark {
+		differences = append(differences, "the registry changed the end of the key's name, by which a key that a crash leaves behind is found")
+	}
+	wanted := time.Duration(asked.ExpiresInDays) * 24 * time.Hour
+	if got := k.ExpiresAt.Sub(k.CreatedAt); (got - wanted).Abs() > lifetimeTolerance {
+		differences = append(differences, fmt.Sprintf("the key is valid for %.1f days, not for the %d that were asked for", got.Hours()/24, asked.ExpiresInDays))
+	}
+	return differences
 }
 
 // KeyFilter narrows a list; the registry applies it, and how exactly it compares is not documented. The zero KeyFilter takes all.
@@ -231,7 +249,7 @@ func (c *call) create(ctx context.Context, input createInput) (CreatedKey, error
 		if err != nil {
 			return CreatedKey{}, c.garbled("the secret of the new key is " + err.Error())
 		}
-		return CreatedKey{APIKey: key, Secret: secret}, nil
+		return CreatedKey{key, secret, key.differs(input)}, nil
 	}
 	return CreatedKey{}, c.missing("apiKeyCreate")
 }

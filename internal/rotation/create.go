@@ -2,6 +2,8 @@ package rotation
 
 import (
 	"context"
+	"errors"
+	"strings"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/deadline"
@@ -15,14 +17,14 @@ import (
 // AWSPREVIOUS if there was none, the mark of the version that it supersedes, and a pause.
 const labelsNeeded = 5
 
-// Of the time that a step has left, the registry gets until the first share, the put until the second, and the read-back the
+// Of the time that a step has left, the registry gets the first share, each put a share of what is left then, and the read-back the
 // rest: a registry that hangs must not leave a key that there is no time to store.
 const (
-	mintShare = 0.6
-	putShare  = 0.6 // of what minting left
+	createShare = 0.6
+	putShare    = 0.6
 )
 
-// roomForLabels refuses to make a key that could then not be labelled.
+// roomForLabels refuses to create a key that could then not be labelled.
 func (r *run) roomForLabels() error {
 	if free := vault.LabelQuota - r.secret.Labels(); free < labelsNeeded {
 		return fault.New[fault.LabelQuota]("the secret %s has %d of its %d staging labels free, a rotation needs %d; run: quilt-rotate revoke %s, "+
@@ -31,92 +33,97 @@ func (r *run) roomForLabels() error {
 	return nil
 }
 
-// made is a new key, and the session that made it.
-type made struct {
+// created is a new key, and the session that created it.
+type created struct {
 	key     quilt.CreatedKey
 	session *quilt.Session
 }
 
-// mint makes the new key. The registry gives each key out once, and knows no idempotency: so nothing here is tried again once the
-// request may have been carried out. A crash from there to the put leaves an orphan, with the secret's mark in its name.
-func (r *run) mint(ctx context.Context, current apikey.Value) (made, error) {
-	ctx, cancel := deadline.WithShare(ctx, mintShare)
+// createKey creates the new key. The registry shows a key's secret once and cannot repeat a request without creating another key, so nothing
+// here is tried again if the request may have been carried out. A crash from there to the put leaves an orphan, with the secret's mark in its name.
+func (r *run) createKey(ctx context.Context, current apikey.Value) (created, error) {
+	ctx, cancel := deadline.WithShare(ctx, createShare)
 	defer cancel()
-	var result made
-	err := r.withMaker(ctx, current, func(ctx context.Context, m maker) error {
-		if err := r.labelCurrent(ctx, m.account, current); err != nil {
+	var result created
+	err := r.withCreator(ctx, current, func(ctx context.Context, c creator) error {
+		if err := r.labelCurrent(ctx, c.account, current); err != nil {
 			return err
 		}
-		key, err := m.session.CreateKey(ctx, r.settings.NameOfKey(r.secret.Name, r.secret.ARN, m.account.RegistryTime), r.settings.ExpiresInDays)
-		result = made{key, m.session}
+		key, err := c.session.CreateKey(ctx, r.settings.NameOfKey(r.secret.Name, r.secret.ARN, c.account.RegistryTime), r.settings.ExpiresInDays)
+		result = created{key, c.session}
 		if err != nil {
 			return err
 		}
-		return r.checkMade(ctx, result, m.account.Email)
+		return r.checkCreated(ctx, result, c.account.Email)
 	})
 	return result, err
 }
 
-// checkMade revokes a new key that must not be stored.
-func (r *run) checkMade(ctx context.Context, m made, owner string) error {
-	if !quilt.SameUser(m.key.UserEmail, owner) {
-		r.revokeOwn(ctx, m, "it belongs to another user")
-		return fault.New[fault.OwnerChanged]("the registry made a key of %s for %s, asked by %s", r.secret.ARN, m.key.UserEmail, owner)
+// checkCreated compares the new key with what was asked for, and revokes one that must not be stored. Another name or lifetime is reported, and the key is used:
+// it works, and once it is stored its label leads to it. But without the secret's mark in its name, a key that a crash leaves behind is not found.
+func (r *run) checkCreated(ctx context.Context, c created, owner string) error {
+	if !quilt.SameUser(c.key.UserEmail, owner) {
+		r.revokeOwn(ctx, c, "it belongs to another user")
+		return fault.New[fault.OwnerChanged]("the registry created a key of %s for %s, asked by %s", r.secret.ARN, c.key.UserEmail, owner)
 	}
-	if err := vault.CheckLabel(m.key.ID); err != nil {
-		r.revokeOwn(ctx, m, "its id is too long for a label")
+	if err := vault.CheckLabel(c.key.ID); err != nil {
+		r.revokeOwn(ctx, c, "its id is too long for a label")
 		return fault.New[fault.BadNewKey]("the new key of %s cannot be stored: %w", r.secret.ARN, err)
 	}
+	r.report.Differs = strings.Join(c.key.Differs, "; ")
 	return nil
 }
 
 // store writes the new key as the pending value.
 //
 // A crash before the put leaves an orphan, which the sweep finds by its name. Whatever goes wrong with the put, the version is read
-// back: a value is immutable, so what stands there tells how the race ended. Only when another key stands there is it sure that ours
-// never will, and only then is ours revoked.
-func (r *run) store(ctx context.Context, current apikey.Value, m made) error {
-	value, err := current.WithKey(m.key.Secret)
+// back: a value never changes, so what is there shows how the race ended. If there is no value yet, the put is repeated once with the same token, because an
+// orphan is the only alternative; if both arrive, the second changes nothing. Only if another key is there, it is certain that ours
+// never will be, and only then ours is revoked.
+func (r *run) store(ctx context.Context, current apikey.Value, c created) error {
+	value, err := current.WithKey(c.key.Secret)
 	if err != nil {
-		r.revokeOwn(ctx, m, "it does not fit into the value")
+		r.revokeOwn(ctx, c, "it does not fit into the value")
 		return fault.New[fault.BadNewKey]("the new key cannot be stored in %s: %w", r.secret.ARN, err)
 	}
-	r.report.Key, r.report.KeyID = m.key.Secret, m.key.ID
-	if err := r.put(ctx, value, m.key.ID); err != nil {
-		return r.readBack(ctx, value, m, err)
+	r.report.Key, r.report.KeyID = c.key.Secret, c.key.ID
+	stored, putErr, readErr := r.putAndRead(ctx, value, c.key.ID)
+	if putErr != nil && errors.Is(readErr, vault.ErrNoValue) && ctx.Err() == nil {
+		stored, putErr, readErr = r.putAndRead(ctx, value, c.key.ID)
 	}
+	switch {
+	case putErr == nil:
+		return nil
+	case readErr != nil: // it may still arrive
+		return fault.New[fault.StoreFailed]("the new key could not be stored in %s: %w; a key that is left over is found and revoked by the sweep", r.secret.ARN, putErr)
+	case stored.Equal(value):
+		return r.Vault.Attach(ctx, r.secret.ARN, vault.KeyLabel(c.key.ID), r.Token)
+	}
+	r.revokeOwn(ctx, c, "another run of this step stored its key first")
+	r.report.Key, r.report.KeyID = apikey.Key{}, ""
 	return nil
 }
 
-func (r *run) put(ctx context.Context, value redact.Text, keyID string) error {
-	ctx, cancel := deadline.WithShare(ctx, putShare)
+// putAndRead puts the value, and reads the version back if that fails.
+func (r *run) putAndRead(ctx context.Context, value redact.Text, keyID string) (stored redact.Text, putErr, readErr error) {
+	limited, cancel := deadline.WithShare(ctx, putShare)
 	defer cancel()
-	return r.Vault.PutPending(ctx, vault.PendingValue{
+	putErr = r.Vault.PutPending(limited, vault.PendingValue{
 		SecretARN: r.secret.ARN, VersionID: r.Token, RotationToken: r.RotationToken, Value: value, KeyID: keyID,
 	})
-}
-
-func (r *run) readBack(ctx context.Context, ours redact.Text, m made, putErr error) error {
-	stored, err := r.Vault.Read(ctx, r.secret.ARN, r.Token)
-	switch {
-	case err != nil: // it may yet land
-		return fault.New[fault.StoreFailed]("the new key could not be stored in %s: %w; a key that was left over is found and revoked by the sweep", r.secret.ARN, putErr)
-	case stored.Equal(ours):
-		return r.Vault.Attach(ctx, r.secret.ARN, vault.KeyLabel(m.key.ID), r.Token)
-	default:
-		r.revokeOwn(ctx, m, "another run of this step stored its key first")
-		r.report.Key, r.report.KeyID = apikey.Key{}, ""
-		return nil
+	if putErr != nil {
+		stored, readErr = r.Vault.Read(ctx, r.secret.ARN, r.Token)
 	}
+	return stored, putErr, readErr
 }
 
-// revokeOwn revokes the key that this run made, once it is sure that it was not stored. When that fails, the sweep finds the key by
+// revokeOwn revokes the key that this run created, once it is certain that it was not stored. If that fails, the sweep finds the key by
 // its name.
-func (r *run) revokeOwn(ctx context.Context, m made, why string) {
-	err := m.session.RevokeKey(ctx, m.key.ID)
+func (r *run) revokeOwn(ctx context.Context, c created, why string) {
+	err := c.session.RevokeKey(ctx, c.key.ID)
 	if err != nil {
-		r.Log.WarnContext(ctx, "the key that this run made could not be revoked again: the sweep will", "why", why, "keyId", m.key.ID, "error", err)
+		r.Log.WarnContext(ctx, "the key that this run created could not be revoked; the next sweeps revoke it", "why", why, "keyId", c.key.ID, "error", err)
 		return
 	}
-	r.Log.InfoContext(ctx, "revoked the key that this run made", "why", why, "keyId", m.key.ID)
+	r.Log.InfoContext(ctx, "revoked the key that this run created", "why", why, "keyId", c.key.ID)
 }

@@ -131,11 +131,11 @@ func TestCreateSecretMeetsAPendingValue(t *testing.T) {
 			if c.fault == "" {
 				must(t, err)
 				if !holds(v, vault.Pending) {
-					t.Errorf("AWSPENDING was taken off a key that is good")
+					t.Errorf("AWSPENDING was removed from a key that is good")
 				}
 				return
 			}
-			wantFault(t, err, c.fault, s.ARN, "AWSPENDING was taken off", "quilt-rotate rotate "+s.Name)
+			wantFault(t, err, c.fault, s.ARN, "AWSPENDING was removed", "quilt-rotate rotate "+s.Name)
 			if holds(v, vault.Pending) || !metric(r, rotation.MetricSelfHealed) {
 				t.Errorf("AWSPENDING must be off, and the metric tell of it\n%s\n%s", s.Labels(), r.Output)
 			}
@@ -143,6 +143,30 @@ func TestCreateSecretMeetsAPendingValue(t *testing.T) {
 				must(t, s.Rotate()) // the next rotation starts afresh
 			}
 		})
+	}
+}
+
+func TestANewKeyThatIsNotAsAskedForIsReported(t *testing.T) {
+	// Protects the search for orphans, and the schedule: a registry that shortens names or lifetimes is reported, and the key is used all the same.
+	t.Parallel()
+	for name, c := range map[string]struct {
+		limit func(*quiltregistry.Switches)
+		says  string
+	}{
+		"as asked for":         {func(*quiltregistry.Switches) {}, ""},
+		"another name":         {func(sw *quiltregistry.Switches) { sw.NameLimit = 20 }, "changed the end of the key's name"},
+		"a shorter lifetime":   {func(sw *quiltregistry.Switches) { sw.DaysLimit = 30 }, "valid for 30.0 days, not for the 90 that were asked for"},
+		"a little shorter one": {func(sw *quiltregistry.Switches) { sw.DaysLimit = 89 }, ""},
+	} {
+		r := sandboxtest.New(t)
+		s := r.Secret("quilt/pipeline")
+		r.Registry.SetSwitches(c.limit)
+		s.MustRotate()
+		line := r.Output.Lines("createSecret")
+		if reported := metric(r, rotation.MetricNewKeyDiffers); reported != (c.says != "") || !strings.Contains(strings.Join(line, ""), c.says) {
+			t.Errorf("%s: reported %v, want %q\n%s", name, reported, c.says, r.Output)
+		}
+		keepsPromises(t, s)
 	}
 }
 
@@ -160,7 +184,7 @@ func TestCreateSecretMeetsAPendingValueThatHoldsNoKey(t *testing.T) {
 		must(t, err)
 		before := photograph(s)
 
-		wantFault(t, s.Step(event, rotation.Create), "PendingKeyDead", s.ARN, "AWSPENDING was taken off")
+		wantFault(t, s.Step(event, rotation.Create), "PendingKeyDead", s.ARN, "AWSPENDING was removed")
 
 		before.unchanged(t)
 		before.nothingMade(t)
@@ -183,14 +207,14 @@ func TestSelfHealingThatFailsDoesNotClaimToHaveHealed(t *testing.T) {
 
 	err := s.Step(event, rotation.Create)
 
-	if err == nil || strings.Contains(err.Error(), "was taken off") || !strings.Contains(err.Error(), "AccessDenied") {
+	if err == nil || strings.Contains(err.Error(), "was removed") || !strings.Contains(err.Error(), "AccessDenied") {
 		t.Errorf("the error must say that AWSPENDING is still on, and why: %v", err)
 	}
 	if metric(r, rotation.MetricSelfHealed) {
 		t.Error("the metric tells of self-healing")
 	}
 	remove()
-	wantFault(t, s.Step(event, rotation.Create), "PendingKeyDead", "was taken off")
+	wantFault(t, s.Step(event, rotation.Create), "PendingKeyDead", "was removed")
 }
 
 func TestAPendingKeyThatCannotBeAskedForStays(t *testing.T) {
@@ -204,7 +228,7 @@ func TestAPendingKeyThatCannotBeAskedForStays(t *testing.T) {
 	wantFault(t, s.Step(event, rotation.Create), "RegistryUnavailable")
 
 	if !holds(version(t, s, event.ClientRequestToken), vault.Pending) {
-		t.Error("AWSPENDING was taken off")
+		t.Error("AWSPENDING was removed")
 	}
 	remove()
 	must(t, s.Step(event, rotation.Create))
@@ -223,7 +247,7 @@ func TestANewKeyThatIsNotKnownYetIsNotDead(t *testing.T) {
 
 	before.nothingMade(t)
 	if !holds(version(t, s, event.ClientRequestToken), vault.Pending) {
-		t.Error("AWSPENDING was taken off")
+		t.Error("AWSPENDING was removed")
 	}
 }
 

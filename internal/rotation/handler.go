@@ -23,6 +23,7 @@ const (
 	MetricSelfHealed     = "SelfHealed"
 	MetricBeforeFirstKey = "StepFailedBeforeFirstKey"
 	MetricUnidentified   = "UnidentifiedKey"
+	MetricNewKeyDiffers  = "NewKeyDiffers"
 )
 
 // Names of the metrics' dimensions.
@@ -31,7 +32,7 @@ const (
 	DimensionErrorType = "ErrorType"
 )
 
-// Handler is the Lambda function: it reads the event, carries out the step, and tells of it in one log line and one line of metrics.
+// Handler is the Lambda function: it reads the event, carries out the step, and reports it in one log line and one line of metrics.
 // It implements lambda.Handler.
 type Handler struct {
 	Rotator *Rotator
@@ -50,7 +51,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		report, err = h.Rotator.Run(ctx, req)
 	}
 	err = fault.Named(err)
-	h.tell(ctx, req, report, time.Since(start), err)
+	h.log(ctx, req, report, time.Since(start), err)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +69,7 @@ func ParseEvent(payload []byte) (Request, error) {
 	}, nil
 }
 
-func (h *Handler) tell(ctx context.Context, req Request, report Report, took time.Duration, err error) {
+func (h *Handler) log(ctx context.Context, req Request, report Report, took time.Duration, err error) {
 	secret := report.SecretARN
 	if secret == "" && vault.IsSecretID(req.SecretID) {
 		secret = req.SecretID
@@ -90,11 +91,14 @@ func (h *Handler) tell(ctx context.Context, req Request, report Report, took tim
 	if report.Unidentified {
 		attrs = append(attrs, slog.String("unidentified", "the current key cannot be told from others at the registry: it will be left to expire"))
 	}
+	if report.Differs != "" {
+		attrs = append(attrs, slog.String("differs", report.Differs))
+	}
 	level, message := slog.LevelInfo, "step done"
 	if err != nil {
 		level, message = slog.LevelError, "step failed"
 		attrs = append(attrs, slog.String("errorType", fault.TypeName(err)), slog.String("error", err.Error()))
-	} else if report.NotBootstrapped || report.Unidentified {
+	} else if report.NotBootstrapped || report.Unidentified || report.Differs != "" {
 		level = slog.LevelWarn
 	}
 	h.Log.LogAttrs(ctx, level, message, attrs...)
@@ -114,8 +118,9 @@ func (h *Handler) measure(step, secret string, report Report, took time.Duration
 		telemetry.Sample{Name: MetricStepSucceeded, Unit: telemetry.Count, Value: flag(err == nil)},
 		telemetry.Sample{Name: MetricSelfHealed, Unit: telemetry.Count, Value: flag(report.SelfHealed && !report.NotBootstrapped)},
 		telemetry.Sample{Name: MetricBeforeFirstKey, Unit: telemetry.Count, Value: flag(err != nil && report.NotBootstrapped)},
-		telemetry.Sample{Name: MetricUnidentified, Unit: telemetry.Count, Value: flag(report.Unidentified)})
-	// A rotation that comes before the first key is neither failed nor healed: its own metric tells of it, and the sweep's. A deployment's test run, which succeeds, counts in
+		telemetry.Sample{Name: MetricUnidentified, Unit: telemetry.Count, Value: flag(report.Unidentified)},
+		telemetry.Sample{Name: MetricNewKeyDiffers, Unit: telemetry.Count, Value: flag(report.Differs != "")})
+	// A rotation that comes before the first key is neither failed nor healed: it has its own metric, and so has the sweep. The test run of a deployment, which succeeds, counts in
 	// neither: nothing went wrong.
 	if err != nil && !report.NotBootstrapped {
 		h.Metrics.Emit(&telemetry.Label{Name: DimensionErrorType, Value: fault.TypeName(err)}, properties,
@@ -126,7 +131,7 @@ func (h *Handler) measure(step, secret string, report Report, took time.Duration
 func outcome(report Report, err error) string {
 	switch {
 	case err != nil && report.SelfHealed:
-		return "failed, AWSPENDING taken off"
+		return "failed, AWSPENDING removed"
 	case err != nil:
 		return "failed"
 	case report.AlreadyDone:

@@ -2,7 +2,6 @@ package rotation
 
 import (
 	"context"
-	"errors"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/quilt"
@@ -10,7 +9,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// unmarkCurrent takes marks off the current version: somebody rolled back to it, so it is superseded no more.
+// unmarkCurrent takes marks off the current version: somebody rolled back to it, so it is no longer superseded.
 func (r *run) unmarkCurrent(ctx context.Context) error {
 	for _, mark := range r.current.Marks {
 		if err := r.Vault.Detach(ctx, r.secret.ARN, mark.Label(), r.current.ID); err != nil {
@@ -20,8 +19,8 @@ func (r *run) unmarkCurrent(ctx context.Context) error {
 	return nil
 }
 
-// labelCurrent labels the current version before a key is made, so that its key can be found when it is superseded. A key that cannot be told
-// from others is reported, and left to expire.
+// labelCurrent labels the current version before a key is created, so that its key can be found when it is superseded. A key that cannot be
+// told from others is reported, and left to expire.
 func (r *run) labelCurrent(ctx context.Context, account quilt.Account, current apikey.Value) error {
 	if r.current.Key() != "" {
 		return nil
@@ -34,20 +33,20 @@ func (r *run) labelCurrent(ctx context.Context, account quilt.Account, current a
 		r.report.Unidentified = true
 		return nil
 	}
-	r.current.Keys = []string{id} // when this maker may not make keys after all, the next one finds it done
+	r.current.Keys = []string{id} // if this credential may not create keys, the next one finds it done
 	return nil
 }
 
-// Labels is what it takes to label a version. [vault.Vault] is it.
+// Labels is what it takes to label a version. [vault.Vault] implements it.
 type Labels interface {
 	Read(ctx context.Context, secretARN, versionID string) (redact.Text, error)
 	Attach(ctx context.Context, secretARN, label, to string) error
 	Move(ctx context.Context, secretARN, label, to, from string) error
 }
 
-// LabelCurrent gives the current version the label of its key, where it has none: a first key that somebody put in by hand, or an edit of
-// another field, which made a new version with the same key. It gives the key's id; "" where the key cannot be told from others. current is the
-// version's value, field the one that the tag names, and keys are those of its user.
+// LabelCurrent gives the current version the label of its key, if it has none: somebody put a first key in by hand, or edited another field, which
+// made a new version with the same key. It returns the key's id; "" if the key cannot be told from others. current is the version's value, field
+// the one that the tag names, and keys are those of its user.
 //
 // A crash before or after leaves nothing to clean up: the label says what is true.
 func LabelCurrent(ctx context.Context, v Labels, secret vault.Secret, current apikey.Value, field string, keys []quilt.APIKey) (id string, err error) {
@@ -63,26 +62,17 @@ func LabelCurrent(ctx context.Context, v Labels, secret vault.Secret, current ap
 		return "", nil
 	}
 	label := vault.KeyLabel(row.ID)
-	holder, held := secret.Holder(label)
-	if !held {
+	holder, taken := secret.Holder(label)
+	if !taken {
 		return row.ID, v.Attach(ctx, secret.ARN, label, version.ID)
 	}
-	same, err := holdsKey(ctx, v, secret.ARN, holder.ID, field, current.Key())
-	if err != nil || !same { // the fingerprint fits two keys, and this one is the other version's
+	// Labels and fingerprints only lead here. The values decide, byte for byte.
+	held, err := vault.ReadValue(ctx, v.Read, secret.ARN, holder.ID, field)
+	if err != nil && !vault.HoldsNoKey(err) {
 		return "", err
 	}
+	if !held.Key().Equal(current.Key()) { // the fingerprint fits two keys, and this one is the other version's
+		return "", nil
+	}
 	return row.ID, v.Move(ctx, secret.ARN, label, version.ID, holder.ID)
-}
-
-// holdsKey compares by value, byte for byte: labels and fingerprints only lead here. A version whose value holds no key does not hold this one.
-func holdsKey(ctx context.Context, v Labels, secretARN, versionID, field string, key apikey.Key) (bool, error) {
-	raw, err := v.Read(ctx, secretARN, versionID)
-	if errors.Is(err, vault.ErrNoValue) || errors.Is(err, vault.ErrBinary) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	value, err := apikey.ParseValue(raw, field)
-	return err == nil && value.Key().Equal(key), nil
 }

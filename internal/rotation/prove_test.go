@@ -47,8 +47,53 @@ func TestSetSecretChecksThePlaceOfTheKey(t *testing.T) {
 	_, key := r.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
 	putVersion(t, other, event.ClientRequestToken, `{"elsewhere":"`+key+`"}`, vault.Pending)
 	before := photograph(other)
-	wantFault(t, other.Step(event, rotation.Set), "PendingMisplaced", other.ARN, `"elsewhere"`, `"QUILT_API_KEY"`, "quilt-rotate unstick")
+	trace = r.Trace()
+	wantFault(t, other.Step(event, rotation.Set), "Edited", other.ARN, "quilt-rotate rotate")
+	onlyReads(t, trace.Take())
 	before.unchanged(t)
+}
+
+func TestAPendingValueThatHoldsTheCurrentKey(t *testing.T) {
+	// Protects the schedule: a pending value that holds the current key, also as a second copy beside a new one, is refused by each step that would pass it on.
+	// createSecret and finishSecret remove AWSPENDING, so that the next rotation works. testSecret accepts it, as in the test run of a configuration.
+	t.Parallel()
+	for name, value := range map[string]func(current, other string) string{
+		"a copy": func(current, _ string) string { return sandboxtest.ValueWith(current) },
+		"a second copy": func(current, other string) string {
+			return `{"QUILT_API_KEY":"` + other + `","copy":"` + current + `"}`
+		},
+		"an escaped second": func(current, other string) string {
+			return `{"QUILT_API_KEY":"` + other + `","copy":"\u0071` + current[1:] + `"}`
+		},
+	} {
+		for step, heals := range map[rotation.Step]bool{rotation.Create: true, rotation.Set: false, rotation.Finish: true} {
+			t.Run(name+", "+string(step), func(t *testing.T) {
+				t.Parallel()
+				r := sandboxtest.New(t)
+				s := r.Secret("quilt/pipeline")
+				event := s.Begin(sandboxtest.Token(1))
+				_, other := r.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+				putVersion(t, s, event.ClientRequestToken, value(s.CurrentKey().Reveal(), other), vault.Pending)
+				before := photograph(s)
+				must(t, s.Step(event, rotation.Test))
+
+				wantFault(t, s.Step(event, step), "PendingHoldsCurrent", s.ARN, "quilt-rotate rotate "+s.Name)
+
+				before.unchanged(t)
+				before.nothingMade(t)
+				if holds(version(t, s, event.ClientRequestToken), vault.Pending) == heals || metric(r, rotation.MetricSelfHealed) != heals {
+					t.Errorf("AWSPENDING removed, and reported: want %v\n%s", heals, s.Labels())
+				}
+				if heals {
+					former := s.CurrentKey()
+					must(t, s.Rotate())
+					if s.CurrentKey().Equal(former) {
+						t.Error("nothing was rotated")
+					}
+				}
+			})
+		}
+	}
 }
 
 // A proofCase is a state of the pending key, and what testSecret says to it.

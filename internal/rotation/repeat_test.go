@@ -202,11 +202,11 @@ func TestTwinRotationsAtOnce(t *testing.T) {
 	}
 }
 
-// latePut lets the put of the next createSecret time out for its caller; it lands when the gate is opened. after is asked about the puts
-// that follow.
+// latePut lets both puts of the next createSecret time out for their caller; the first lands when the gate is opened. after is asked about the
+// puts of the next run.
 func latePut(t *testing.T, r *sandboxtest.Rig, after wire.Hook) *sandboxtest.Gate {
 	gate := sandboxtest.NewGate(t)
-	const attempts = 3 // of the SDK
+	const attempts = 2 * 3 // a put is repeated once, and the SDK tries each three times
 	var puts atomic.Int32
 	r.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
 		switch n := puts.Add(1); {
@@ -244,6 +244,72 @@ func TestAPutThatLandsAfterTheReadBack(t *testing.T) {
 	keepsPromises(t, s)
 	if len(s.Ours()) != 2 || orphans(s) != 0 {
 		t.Errorf("%d keys\n%s", len(s.Ours()), s.Labels())
+	}
+}
+
+func TestAPutIsRepeatedOnce(t *testing.T) {
+	// Protects from an orphan: if the read-back finds no value, the same put is sent again with the same token, so the first try's key is stored. It does not matter
+	// whether the answer of the second put is lost, or the first one arrives after all.
+	t.Parallel()
+	for name, c := range map[string]struct{ first, second wire.Hook }{
+		"the first is lost":                  {sandboxtest.LoseRequest, pass},
+		"the first is refused":               {sandboxtest.AWSError(500, "InternalServiceError", "no"), pass},
+		"the second's answer is lost":        {sandboxtest.LoseRequest, sandboxtest.LoseAnswer},
+		"the first lands between":            {nil, nil},
+		"the first lands after the second":   {nil, pass},
+		"the second is answered by the late": {nil, sandboxtest.LoseAnswer},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := sandboxtest.New(t)
+			s := r.Secret("quilt/pipeline")
+			event := s.Begin(sandboxtest.Token(1))
+			gate := sandboxtest.NewGate(t)
+			var puts atomic.Int32
+			r.Intercept(sandboxtest.On(func(call *wire.Call, next func()) {
+				switch n := puts.Add(1); {
+				case n == 1 && c.first == nil:
+					gate.LandLate(call, next)
+				case n <= 3 && c.first == nil:
+					call.Cut()
+				case n <= 3:
+					c.first(call, next)
+				case c.second == nil:
+					sandboxtest.Before(func() { gate.Open(); <-gate.Landed })(call, next)
+				default:
+					c.second(call, next)
+				}
+			}, "PutSecretValue"))
+
+			must(t, s.Step(event, rotation.Create))
+			if c.first == nil {
+				gate.Open()
+				<-gate.Landed
+			}
+
+			labelledRight(t, s, version(t, s, event.ClientRequestToken))
+			if len(s.Ours()) != 2 || orphans(s) != 0 {
+				t.Errorf("%d keys\n%s", len(s.Ours()), s.Labels())
+			}
+			for _, step := range steps {
+				must(t, s.Step(event, step))
+			}
+			keepsPromises(t, s)
+		})
+	}
+}
+
+func TestAPutIsNotRepeatedMoreThanOnce(t *testing.T) {
+	// Protects a service that refuses: the put is sent twice, and then the step fails.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	event := s.Begin(sandboxtest.Token(1))
+	trace := r.Trace()
+	r.Intercept(sandboxtest.On(sandboxtest.AWSError(400, "AccessDeniedException", "no"), "PutSecretValue"))
+	wantFault(t, s.Step(event, rotation.Create), "StoreFailed", "AccessDeniedException")
+	if requests := trace.Take(); sandboxtest.Count(requests, "PutSecretValue") != 2 || sandboxtest.Count(requests, "apiKeyCreate") != 1 {
+		t.Errorf("%v", sandboxtest.Operations(requests))
 	}
 }
 

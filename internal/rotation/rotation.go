@@ -3,10 +3,10 @@
 //
 // It relies on the contract of a rotation function (AWS Secrets Manager User Guide, "Rotation by Lambda function"), and keeps no
 // state: each step may run again, alone, out of order, twice at once, in a fresh process or in a warm one that just served another
-// secret; it may stall anywhere and go on long after its caller gave it up. So each starts from DescribeSecret.
+// secret. It may stall anywhere and continue long after its caller gave up. So each step starts with DescribeSecret.
 //
-// It never marks or revokes a key that a version of the secret ever held: that is the sweep's work (package revocation). The only key
-// it revokes is one that it made itself a moment ago and that is known never to be stored.
+// It never marks or revokes a key that a version of the secret ever held: the sweep does (package revocation). The only key
+// it revokes is one that it created a moment ago and that is known never to be stored.
 package rotation
 
 import (
@@ -93,10 +93,11 @@ type Report struct {
 	KeyID           string     // of the pending key
 	Key             apikey.Key // the pending key; shows as its fingerprint
 	Owner           string
-	AlreadyDone     bool // the version is current already
-	SelfHealed      bool // AWSPENDING was taken off
-	NotBootstrapped bool // the secret still waits for its first key
-	Unidentified    bool // the current key's id could not be found: it is left to expire
+	AlreadyDone     bool   // the version is current already
+	SelfHealed      bool   // AWSPENDING was removed
+	NotBootstrapped bool   // the secret still waits for its first key
+	Unidentified    bool   // the current key's id could not be found: it is left to expire
+	Differs         string // what of the new key is not as it was asked for; "": nothing
 }
 
 // Run carries out one step. The report is filled as far as the step came, also with an error.
@@ -213,25 +214,15 @@ func (r *Rotator) checkRotationOn(ctx context.Context, secret vault.Secret, step
 	}
 }
 
-// readCurrent reads the current value: what every step compares with.
+// readCurrent reads the current value, which every step compares with.
 func (r *run) readCurrent(ctx context.Context) (apikey.Value, error) {
-	raw, err := r.Vault.Read(ctx, r.secret.ARN, r.current.ID)
-	if err != nil {
-		return apikey.Value{}, fault.InValue("AWSCURRENT", r.secret, err)
-	}
-	value, err := apikey.ParseValue(raw, r.settings.Field)
+	value, err := vault.ReadValue(ctx, r.Vault.Read, r.secret.ARN, r.current.ID, r.settings.Field)
 	return value, fault.InValue("AWSCURRENT", r.secret, err)
 }
 
 // readPending reads the pending value, which must be there.
 func (r *run) readPending(ctx context.Context) (apikey.Value, error) {
-	raw, err := r.Vault.Read(ctx, r.secret.ARN, r.Token)
-	if err != nil {
-		return apikey.Value{}, fault.InValue("AWSPENDING", r.secret, err)
-	}
-	value, err := apikey.ParseValue(raw, r.settings.Field)
-	if err == nil {
-		r.report.Key = value.Key()
-	}
+	value, err := vault.ReadValue(ctx, r.Vault.Read, r.secret.ARN, r.Token, r.settings.Field)
+	r.report.Key = value.Key()
 	return value, fault.InValue("AWSPENDING", r.secret, err)
 }

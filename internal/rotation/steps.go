@@ -9,18 +9,18 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// The four steps, in their order. What each may find, and what it never does, stands above it.
+// The four steps, in their order. The comment of each says what it may find, and what it never does.
 
-// createSecret makes a new key and stores it as the pending value. It can wake up in these states:
+// createSecret creates a key and stores it as the pending value. It may find one of these states:
 //
-//  1. The secret has no key yet. Nothing can be rotated: AWSPENDING is taken off, so that it blocks nothing.
-//  2. The pending value is there: this is a retry. It is done, if that key can still become current; a value never changes, so
-//     when it cannot, AWSPENDING is taken off, and the next rotation starts afresh.
-//  3. The pending value is missing, and nobody has made a key for it. The normal case.
-//  4. It is missing, and a key was made: an earlier run died, or its put is still under way. That key's secret is lost to us, so this
-//     makes another; the put that lands first wins, and the sweep revokes the other key by its name.
+//  1. The secret has no key yet. Nothing can be rotated. AWSPENDING is removed, so that it blocks nothing.
+//  2. The pending value is there: this is a retry. It is done, if that value can still become current. If it cannot, AWSPENDING is removed, because
+//     a value never changes, and the next rotation starts afresh.
+//  3. The pending value is missing, and nobody has created a key for it. This is the normal case.
+//  4. It is missing, and a key was created: an earlier run died, or its put is still under way. Nobody has that key's secret, so this creates
+//     another. The put that arrives first wins, and the sweep revokes the other key, which it finds by its name.
 //
-// It never revokes a key whose value may have been stored, or may yet land.
+// It never revokes a key whose value may have been stored, or may still arrive.
 func (r *run) createSecret(ctx context.Context) error {
 	current, err := r.readCurrent(ctx)
 	if err != nil {
@@ -29,60 +29,77 @@ func (r *run) createSecret(ctx context.Context) error {
 	if err := r.unmarkCurrent(ctx); err != nil {
 		return err
 	}
-	pending, err := r.Vault.ReadIfAny(ctx, r.secret.ARN, r.Token)
+	pending, err := vault.ReadValue(ctx, r.Vault.ReadIfAny, r.secret.ARN, r.Token, r.settings.Field)
 	switch {
-	case err == nil:
-		return r.checkStored(ctx, current, pending)
-	case errors.Is(err, vault.ErrBinary):
-		return r.giveUpWithoutKey(ctx, err)
-	case !errors.Is(err, vault.ErrNoValue):
+	case errors.Is(err, vault.ErrNoValue):
+		return r.create(ctx, current)
+	case vault.HoldsNoKey(err):
+		return r.giveUp(ctx, fault.New[fault.PendingKeyDead]("the pending version %s of %s holds no key: %w; AWSPENDING was removed, start another rotation: quilt-rotate rotate %s",
+			r.Token, r.secret.ARN, err, r.secret.Name))
+	case err != nil:
 		return fault.InValue("AWSPENDING", r.secret, err)
 	}
+	r.report.Key = pending.Key()
+	if err := r.compare(current, pending); err != nil {
+		return r.giveUp(ctx, err)
+	}
+	return r.checkStored(ctx, current, pending.Key())
+}
+
+// create checks everything that can be checked without a new key, creates one, and stores it.
+func (r *run) create(ctx context.Context, current apikey.Value) error {
 	if err := current.Replaceable(); err != nil {
 		return fault.New[fault.KeyNotReplaceable]("the key of %s cannot be rotated, and no key was created: %w", r.secret.ARN, err)
 	}
 	if err := r.roomForLabels(); err != nil {
 		return err
 	}
-	m, err := r.mint(ctx, current)
+	c, err := r.createKey(ctx, current)
 	if err != nil {
 		return err
 	}
-	return r.store(ctx, current, m)
+	return r.store(ctx, current, c)
 }
 
-// setSecret has nothing to set: the registry made the key, so it knows it. It checks that the pending value holds its key where the
-// current one does: consumers look there. It never writes.
-func (r *run) setSecret(ctx context.Context) error {
-	current, err := r.readCurrent(ctx)
-	if err != nil {
-		return err
+// compare demands that the pending value is the current one with another key in every place of its own. If the pending value still held the current key, that
+// key would become current again, beside a new one, and could never be revoked.
+func (r *run) compare(current, pending apikey.Value) error {
+	if pending.Contains(current.Key()) {
+		return fault.New[fault.PendingHoldsCurrent]("the pending value of %s holds the current key, so it cannot become current; AWSPENDING must be removed: "+
+			"quilt-rotate unstick %s; then start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name, r.secret.Name)
 	}
-	pending, err := r.readPending(ctx)
-	if err != nil {
-		return err
-	}
-	if pending.Field() != current.Field() {
-		return fault.New[fault.PendingMisplaced]("the pending value of %s holds its key in %s, the current one in %s; "+
-			"run: quilt-rotate unstick %s", r.secret.ARN, place(pending), place(current), r.secret.Name)
+	if !pending.SameButKey(current) {
+		return fault.New[fault.Edited]("the secret %s was edited during its rotation: its current value differs from the pending one in more than the key; "+
+			"the edit is kept, start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name)
 	}
 	return nil
 }
 
-func place(v apikey.Value) string {
-	if v.Field() == "" {
-		return "the value itself"
+// setSecret has nothing to set: the registry created the key, so it knows it. It checks that pending and current value differ in the key alone, in the same places,
+// because consumers look there. It never writes.
+func (r *run) setSecret(ctx context.Context) error {
+	current, pending, err := r.readBoth(ctx)
+	if err != nil {
+		return err
 	}
-	return "the field \"" + v.Field() + "\""
+	return r.compare(current, pending)
 }
 
-// testSecret logs in with the pending key, and checks that it is the same user's and lives long enough. Secrets Manager also calls
-// this step alone, to test a configuration, on a temporary version that holds a copy of the current value. So it never writes and
-// never revokes: the key it looks at may be the live one.
+func (r *run) readBoth(ctx context.Context) (current, pending apikey.Value, err error) {
+	if current, err = r.readCurrent(ctx); err != nil {
+		return current, pending, err
+	}
+	pending, err = r.readPending(ctx)
+	return current, pending, err
+}
+
+// testSecret logs in with the pending key, and checks that it belongs to the same user and lives long enough. Secrets Manager also calls
+// this step alone, to test a configuration, on a temporary version that holds a copy of the current value. So it is the one step that accepts the
+// current key, and it never writes and never revokes.
 func (r *run) testSecret(ctx context.Context) error {
 	current, err := r.readCurrent(ctx)
 	if _, blank := errors.AsType[*fault.NotBootstrapped](err); blank {
-		r.report.NotBootstrapped = true // a fresh deployment's test run: no false alarm
+		r.report.NotBootstrapped = true // the test run of a new deployment: no false alarm
 		return nil
 	}
 	if err != nil {
@@ -103,23 +120,18 @@ func (r *run) testSecret(ctx context.Context) error {
 	return r.proveKey(ctx, pending.Key(), current.Key())
 }
 
-// finishSecret makes the pending version current. It logs in with the pending key right before the one call that moves AWSCURRENT; that
-// call is a compare-and-swap against the version that was compared here, so an edit in between makes it fail.
+// finishSecret makes the pending version current. It logs in with the pending key right before the one call that moves AWSCURRENT. That
+// call is a compare-and-swap against the version that was compared here, so it fails if somebody edits the secret in between.
 //
-// It does not take AWSPENDING off after success: Secrets Manager does, and may read an early removal as a failure (AWS Secrets
+// It does not remove AWSPENDING after success: Secrets Manager does, and may read an early removal as a failure (AWS Secrets
 // Manager User Guide, "Rotation by Lambda function").
 func (r *run) finishSecret(ctx context.Context) error {
-	current, err := r.readCurrent(ctx)
+	current, pending, err := r.readBoth(ctx)
 	if err != nil {
 		return err
 	}
-	pending, err := r.readPending(ctx)
-	if err != nil {
-		return err
-	}
-	if !pending.SameButKey(current) {
-		return r.giveUp(ctx, fault.New[fault.Edited]("the secret %s was edited during its rotation: its current value differs from the pending one "+
-			"in more than the key; the edit is kept, start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name))
+	if err := r.compare(current, pending); err != nil {
+		return r.giveUp(ctx, err)
 	}
 	if _, err := r.loginSoon(ctx, pending.Key(), ""); err != nil {
 		return err

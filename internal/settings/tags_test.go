@@ -38,7 +38,7 @@ var notRegistryURLs = []string{"registry.example.com", "http://registry.example.
 func tagRules() []rule {
 	text := map[string]any{"QUILT_TOKEN": "QUILT_TOKEN", " a b ": "a b", "é": "é", "qk_": "qk_", "qk_pipeline": "qk_pipeline"}
 	notText := []string{pasted, " " + pasted}
-	names := map[string]any{"prod-pipeline": "prod-pipeline", " Prod/Pipeline ": "Prod/Pipeline", "7": "7"}
+	names := map[string]any{"prod-pipeline": "prod-pipeline", " Prod/Pipeline ": "Prod/Pipeline", "7": "7", "qk_pipeline": "qk_pipeline"}
 	notNames := []string{"-", "///", "日本", pasted}
 	moments := map[string]any{
 		"2026-11-22T18:15:00Z": time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC), " 2026-11-22T18:15:00Z ": time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC),

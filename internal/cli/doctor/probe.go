@@ -152,6 +152,9 @@ func (p *patient) examineProbe(ctx context.Context, s *quilt.Session, key quilt.
 	case !quilt.SameUser(me.Email, p.owner()):
 		return failure("use an issuer of "+p.owner(), "a new key is %s's, and not %s's", me.Email, p.owner()), nil
 	}
+	if len(key.Differs) > 0 {
+		return warning("ask whoever runs the registry", "a new key is not as it was asked for: %s", strings.Join(key.Differs, "; ")), nil
+	}
 	return ok("may make, list and revoke keys: done with a probe key"), nil
 }
 

@@ -70,6 +70,7 @@ func TestNoProbeKeyIsLeftBehind(t *testing.T) {
 		"a revoked key takes a moment":         {switches: func(s *quiltregistry.Switches) { s.RevokeLingers = 1 }, status: OK},
 		"a new key never logs in":              {switches: func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 1000 }, status: Failed},
 		"the list omits it":                    {switches: func(s *quiltregistry.Switches) { s.ListOmits = omitProbes }, status: Failed},
+		"its name is shortened":                {switches: func(s *quiltregistry.Switches) { s.NameLimit = 20 }, status: Warning},
 		"the answer of the creation is lost":   {hook: sandboxtest.On(lostAnswer, "apiKeyCreate"), status: Failed},
 		"the answer of the revoke is lost":     {hook: sandboxtest.On(lostAnswer, "apiKeyRevoke"), status: OK},
 		"the key may not make keys":            {hook: sandboxtest.On(forbidden, "apiKeyCreate"), refused: true},

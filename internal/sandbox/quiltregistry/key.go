@@ -128,6 +128,12 @@ func (c *call) createKey(name string, days int) (APIKey, *problem) {
 		c.record(event.failed(p))
 		return APIKey{}, p
 	}
+	if limit := c.switches.NameLimit; limit > 0 && len(name) > limit {
+		name = name[:limit]
+	}
+	if limit := c.switches.DaysLimit; limit > 0 {
+		days = min(days, limit)
+	}
 	k := r.mint(owner, name, days, c.switches, c.now)
 	k.refusals = c.switches.RefuseNewKeyLogins
 	if c.switches.NewKeyDelay > 0 { // else a clock that is set back would refuse it

@@ -41,6 +41,8 @@ type Switches struct {
 	// they are set is refused. With both set, both must have passed. MintKey's keys work at once.
 	NewKeyDelay        time.Duration
 	RefuseNewKeyLogins int
+	// NameLimit is how many characters of a name are kept, and DaysLimit how many days a key is valid at most; 0 is no limit.
+	NameLimit, DaysLimit int
 	// RevokeLingers is for how many more requests a key that is revoked while it is set still logs in.
 	RevokeLingers int
 	// MaxKeysPerUser is how many keys, expired ones included, a user may have; 0 is no limit.

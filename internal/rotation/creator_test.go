@@ -8,6 +8,7 @@ import (
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
 )
@@ -19,8 +20,8 @@ const (
 	adminIssuer    = `{"username":"` + sandbox.AdminName + `","password":"` + sandbox.AdminPassword + `"}`
 )
 
-// A makerCase is a state of the credentials, and what becomes of createSecret.
-type makerCase struct {
+// A creatorCase is a state of the credentials, and what becomes of createSecret.
+type creatorCase struct {
 	name   string
 	issuer string // value of the issuer's secret; "": none is configured
 	owner  string // tag
@@ -73,17 +74,28 @@ func nullMe(_ *testing.T, s *sandboxtest.Secret) {
 	s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.NullMe = true })
 }
 
-func TestTheMaker(t *testing.T) {
+func TestTheCreator(t *testing.T) {
 	// Protects the owner of the key, and the rotation from credentials that fail: the first that logs in makes it, and never for another user.
 	t.Parallel()
-	cases := []makerCase{
+	cases := []creatorCase{
 		{"the current key", "", "", func(*testing.T, *sandboxtest.Secret) {}, "", nil},
 		{"the previous key, as the current one expired", "", "", expireCurrent, "", nil},
 		{"the previous key, as the current one is revoked and the tag knows the owner", "", sandbox.UserEmail, revokeCurrent, "", nil},
 		{"the tag has the owner in other letters", "", strings.ToUpper(sandbox.UserEmail), revokeCurrent, "", nil},
+		{"the issuing credential, as the current key is expired and the previous version cannot be read", passwordIssuer, "", func(t *testing.T, s *sandboxtest.Secret) {
+			expireCurrent(t, s)
+			previous := s.Holder(vault.Previous).ID
+			s.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
+				if strings.Contains(string(c.Body), previous) {
+					sandboxtest.AWSError(400, "AccessDeniedException", "Access to KMS is not allowed")(c, next)
+					return
+				}
+				next()
+			}, "GetSecretValue"))
+		}, "", nil},
 		{"the same where the registry answers me: null", "", sandbox.UserEmail, both(revokeCurrent, nullMe), "", nil},
 		{"nothing knows the owner of a revoked key", "", "", revokeCurrent, "OwnerUnknown", []string{"quilt-rotate:owner", "the previous key", "quilt/pipeline"}},
-		{"the tag names another owner", "", "somebody@example.com", revokeCurrent, "OwnerChanged", []string{"somebody@example.com", sandbox.UserEmail, "nothing was made"}},
+		{"the tag names another owner", "", "somebody@example.com", revokeCurrent, "OwnerChanged", []string{"somebody@example.com", sandbox.UserEmail, "nothing was created"}},
 		{"the tag does not overrule the current key", "", "somebody@example.com", func(*testing.T, *sandboxtest.Secret) {}, "", nil},
 		{"the issuer by password, as both keys expired", passwordIssuer, "", expireBoth, "", nil},
 		{"the issuer by password that lists the secret, as both keys are revoked", listingIssuer, sandbox.UserEmail, revokeBoth, "", nil},
@@ -91,14 +103,14 @@ func TestTheMaker(t *testing.T) {
 		{"the issuer without a list, as both keys are revoked and only the tag names the owner", passwordIssuer, sandbox.UserEmail, revokeBoth, "OwnerUnknown", []string{sandbox.UserEmail, `"serves": ["quilt/pipeline"]`}},
 		{"another team's secret, whose tags and label lead to the issuer without a list", passwordIssuer, sandbox.UserEmail, poseAsTheUser, "OwnerUnknown", []string{sandbox.UserEmail, `"serves"`}},
 		{"the issuer by key", "key", "", expireBoth, "", nil},
-		{"the issuer of another user, both keys expired", adminIssuer, "", expireBoth, "OwnerUnknown", []string{"the issuer", sandbox.AdminEmail}},
-		{"the issuer of another user, the tag knows", strings.Replace(adminIssuer, "}", `,"serves":["*"]}`, 1), sandbox.UserEmail, expireBoth, "OwnerChanged", []string{sandbox.AdminEmail, sandbox.UserEmail, "nothing was made"}},
+		{"the issuer of another user, both keys expired", adminIssuer, "", expireBoth, "OwnerUnknown", []string{"the issuing credential", sandbox.AdminEmail}},
+		{"the issuer of another user, the tag knows", strings.Replace(adminIssuer, "}", `,"serves":["*"]}`, 1), sandbox.UserEmail, expireBoth, "OwnerChanged", []string{sandbox.AdminEmail, sandbox.UserEmail, "nothing was created"}},
 		{"no credential is left", "", "", expireBoth, "NoMaker", []string{"the current key", "the previous key", "quilt-rotate:issuer", "quilt-rotate recover"}},
-		{"the issuer's password is wrong", `{"username":"` + sandbox.UserName + `","password":"something else"}`, "", expireBoth, "NoMaker", []string{"the current key", "the previous key", "the issuer", "POST /api/login"}},
+		{"the issuer's password is wrong", `{"username":"` + sandbox.UserName + `","password":"something else"}`, "", expireBoth, "NoMaker", []string{"the current key", "the previous key", "the issuing credential", "POST /api/login"}},
 		{"the registry takes single sign-on only", passwordIssuer, "", both(expireBoth, func(_ *testing.T, s *sandboxtest.Secret) {
 			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.SSOOnly = true })
-		}), "NoMaker", []string{"the issuer", "single sign-on"}},
-		{"the user is switched off", passwordIssuer, "", func(_ *testing.T, s *sandboxtest.Secret) { s.Registry.SetActive(sandbox.UserEmail, false) }, "NoMaker", []string{"the current key", "the issuer"}},
+		}), "NoMaker", []string{"the issuing credential", "single sign-on"}},
+		{"the user is switched off", passwordIssuer, "", func(_ *testing.T, s *sandboxtest.Secret) { s.Registry.SetActive(sandbox.UserEmail, false) }, "NoMaker", []string{"the current key", "the issuing credential"}},
 		{"the issuer's secret has the wrong form", `{"user":"x"}`, "", expireBoth, "BadIssuer", []string{"issuer", "username"}},
 		{"the issuer's key is none", `{"api_key":"nothing"}`, "", expireBoth, "BadIssuer", []string{"api_key", "issuer"}},
 		{"a user has too many keys", "", "", func(_ *testing.T, s *sandboxtest.Secret) {
@@ -107,10 +119,10 @@ func TestTheMaker(t *testing.T) {
 	}
 	for _, manner := range []string{quiltregistry.RefuseForbidden, quiltregistry.RefuseGraphQLError, quiltregistry.RefuseInvalidInput} {
 		cases = append(cases,
-			makerCase{"keys may not manage keys (" + manner + "), no issuer", "", "", mayNotManage(manner), "NoMaker", []string{"the current key", "the previous key", "quilt-rotate:issuer"}},
-			makerCase{"keys may not manage keys (" + manner + "), the issuer by password", passwordIssuer, "", mayNotManage(manner), "", nil},
-			makerCase{"keys may not manage keys (" + manner + "), the issuer by key", "key", "", mayNotManage(manner), "NoMaker", []string{"the current key", "the previous key", "the issuer"}},
-			makerCase{"keys may not manage keys (" + manner + "), the issuer of another user", adminIssuer, "", mayNotManage(manner), "OwnerChanged", []string{sandbox.AdminEmail, sandbox.UserEmail}},
+			creatorCase{"keys may not manage keys (" + manner + "), no issuer", "", "", mayNotManage(manner), "NoMaker", []string{"the current key", "the previous key", "quilt-rotate:issuer"}},
+			creatorCase{"keys may not manage keys (" + manner + "), the issuer by password", passwordIssuer, "", mayNotManage(manner), "", nil},
+			creatorCase{"keys may not manage keys (" + manner + "), the issuer by key", "key", "", mayNotManage(manner), "NoMaker", []string{"the current key", "the previous key", "the issuing credential"}},
+			creatorCase{"keys may not manage keys (" + manner + "), the issuer of another user", adminIssuer, "", mayNotManage(manner), "OwnerChanged", []string{sandbox.AdminEmail, sandbox.UserEmail}},
 		)
 	}
 	for _, c := range cases {
@@ -141,7 +153,7 @@ func TestTheMaker(t *testing.T) {
 	}
 }
 
-func (c makerCase) configure(t *testing.T, s *sandboxtest.Secret) {
+func (c creatorCase) configure(t *testing.T, s *sandboxtest.Secret) {
 	if c.issuer == "key" {
 		_, secret := s.Registry.MintKey(sandbox.UserEmail, "the issuer's own", 90)
 		c.issuer = `{"api_key":"` + secret + `"}`

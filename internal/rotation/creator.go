@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"quilt-rotate/internal/apikey"
@@ -13,18 +14,18 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// The maker is the first credential of the owner that logs in and may make a key: the current key, the previous version's key, the
-// issuer. A registry makes keys for the caller only, so the maker decides whose key it will be: the owner is known, and compared,
-// before anything is made.
+// The creator is the first credential of the key's owner that logs in and may create a key: the current key, the previous version's key, the
+// issuing credential. A registry creates keys for the caller only, so the creator decides whose the new key is. Its owner is known and
+// compared before anything is created.
 
-// candidate is a credential that may become the maker.
+// candidate is a credential that may become the creator.
 type candidate struct {
 	name string
 	open func(context.Context) (issuer.Session, error)
 }
 
-// maker is a candidate that logged in, and is the key's owner.
-type maker struct {
+// creator is a candidate that logged in, and is the key's owner.
+type creator struct {
 	session *quilt.Session
 	account quilt.Account
 }
@@ -37,25 +38,20 @@ func (r *run) candidates(current apikey.Value) []candidate {
 		list = append(list, candidate{"the previous key", func(ctx context.Context) (issuer.Session, error) { return r.openVersion(ctx, previous.ID) }})
 	}
 	if r.settings.Issuer != "" {
-		list = append(list, candidate{"the issuer", r.openIssuer})
+		list = append(list, candidate{"the issuing credential", r.openIssuer})
 	}
 	return list
 }
 
-// errNoKey says that a version holds no key to log in with.
-var errNoKey = errors.New("its version holds no key")
+// errUnusable says that there is nothing to log in with in a version.
+var errUnusable = errors.New("its version cannot be used")
 
+// openVersion makes a session with the key that a version holds. A version that cannot be read is no reason to fail while there is another credential: its KMS key may
+// be disabled.
 func (r *run) openVersion(ctx context.Context, versionID string) (issuer.Session, error) {
-	raw, err := r.Vault.ReadIfAny(ctx, r.secret.ARN, versionID)
-	if errors.Is(err, vault.ErrNoValue) || errors.Is(err, vault.ErrBinary) {
-		return issuer.Session{}, errNoKey
-	}
+	value, err := vault.ReadValue(ctx, r.Vault.ReadIfAny, r.secret.ARN, versionID, r.settings.Field)
 	if err != nil {
-		return issuer.Session{}, err
-	}
-	value, err := apikey.ParseValue(raw, r.settings.Field)
-	if err != nil {
-		return issuer.Session{}, errNoKey
+		return issuer.Session{}, fmt.Errorf("%w: %w", errUnusable, err)
 	}
 	return issuer.Session{Session: r.Registry.WithKey(value.Key()), Listed: true}, nil
 }
@@ -64,27 +60,27 @@ func (r *run) openVersion(ctx context.Context, versionID string) (issuer.Session
 func (r *run) openIssuer(ctx context.Context) (issuer.Session, error) {
 	value, err := r.Vault.ReadCurrent(ctx, r.settings.Issuer)
 	if err != nil {
-		return issuer.Session{}, fault.New[fault.BadIssuer]("the issuer of %s cannot be read: %w", r.secret.ARN, err)
+		return issuer.Session{}, fault.New[fault.BadIssuer]("the issuing credential of %s cannot be read: %w", r.secret.ARN, err)
 	}
 	return issuer.LogIn(ctx, r.Registry, r.settings.Issuer, value, r.secret)
 }
 
-// withMaker uses the first candidate that is the owner's and is not refused. Another makes room for the next; anything else that goes
-// wrong ends the step, since what was asked may have been done.
-func (r *run) withMaker(ctx context.Context, current apikey.Value, use func(context.Context, maker) error) error {
+// withCreator uses the first candidate that is the owner's and is not refused. If one is refused, the next one is tried. Any other
+// failure ends the step, because the registry may have done what it was asked.
+func (r *run) withCreator(ctx context.Context, current apikey.Value, use func(context.Context, creator) error) error {
 	var refusals []string
 	var notOwner error
 	owner := ""
 	for i, c := range r.candidates(current) {
-		m, err := r.open(ctx, c, i == 0, current, &owner)
+		opened, err := r.open(ctx, c, i == 0, current, &owner)
 		if isNotOwner(err) {
 			notOwner = cmp.Or(notOwner, err)
 			continue
 		}
 		if err == nil {
-			err = use(ctx, m)
+			err = use(ctx, opened)
 		}
-		if err == nil || !quilt.Refused(err) && !errors.Is(err, errNoKey) {
+		if err == nil || !quilt.Refused(err) && !errors.Is(err, errUnusable) {
 			return err
 		}
 		refusals = append(refusals, c.name+": "+err.Error())
@@ -92,7 +88,7 @@ func (r *run) withMaker(ctx context.Context, current apikey.Value, use func(cont
 	if notOwner != nil {
 		return notOwner
 	}
-	return fault.New[fault.NoMaker]("no credential of %s may make a key (%s); configure an issuer (tag quilt-rotate:issuer), or run: quilt-rotate recover %s",
+	return fault.New[fault.NoMaker]("no credential of %s may create a key (%s); configure an issuing credential (tag quilt-rotate:issuer), or run: quilt-rotate recover %s",
 		r.secret.ARN, strings.Join(refusals, "; "), r.secret.Name)
 }
 
@@ -102,25 +98,25 @@ func isNotOwner(err error) bool {
 	return changed || unknown
 }
 
-func (r *run) open(ctx context.Context, c candidate, isCurrent bool, current apikey.Value, owner *string) (maker, error) {
+func (r *run) open(ctx context.Context, c candidate, isCurrent bool, current apikey.Value, owner *string) (creator, error) {
 	session, err := c.open(ctx)
 	if err != nil {
-		return maker{}, err
+		return creator{}, err
 	}
 	account, err := session.Account(ctx)
 	switch {
 	case err != nil && isCurrent:
 		*owner = r.ownerOfLimited(ctx, session.Session, err)
-		return maker{}, err
+		return creator{}, err
 	case err != nil:
-		return maker{}, err
+		return creator{}, err
 	case isCurrent:
 		*owner = account.Email
 	}
-	return maker{session.Session, account}, r.checkOwner(c.name, account, current, *owner, session.Listed)
+	return creator{session.Session, account}, r.checkOwner(c.name, account, current, *owner, session.Listed)
 }
 
-// ownerOfLimited asks a key that may not list keys whose it is: it may still be good for everything else.
+// ownerOfLimited asks who the owner of a key is that may not list keys: it may be good for everything else.
 func (r *run) ownerOfLimited(ctx context.Context, session *quilt.Session, refusal error) string {
 	if !quilt.Refused(refusal) || quilt.RefusesLogin(refusal) {
 		return ""
@@ -132,8 +128,8 @@ func (r *run) ownerOfLimited(ctx context.Context, session *quilt.Session, refusa
 	return me.Email
 }
 
-// checkOwner refuses a maker that is another user than the key's owner: consumers would wake up with other permissions. The owner is the
-// current key's user, where it still logs in; else the user whose list holds that key (expired keys stay listed); else the tag's,
+// checkOwner refuses a creator that is another user than the key's owner: consumers would have other permissions. The owner is the
+// current key's user, if that key still logs in; else the user whose list holds that key (expired keys stay listed); else the tag's,
 // unless the credential does not list the secret: whoever set the tag may have set it to reach somebody else's credential.
 func (r *run) checkOwner(who string, account quilt.Account, current apikey.Value, owner string, listed bool) error {
 	if owner == "" && r.lists(account, current.Key(), listed) {
@@ -147,11 +143,11 @@ func (r *run) checkOwner(who string, account quilt.Account, current apikey.Value
 		owner = r.settings.Owner
 	}
 	if owner == "" {
-		return fault.New[fault.OwnerUnknown]("nothing tells which registry user the key of %s belongs to: the current key is refused and not in %s's list (%s); "+
+		return fault.New[fault.OwnerUnknown]("it is not known which registry user the key of %s belongs to: the current key is refused and not in %s's list (%s); "+
 			"set the tag quilt-rotate:owner to the user's e-mail address", r.secret.ARN, who, account.Email)
 	}
 	if !quilt.SameUser(account.Email, owner) {
-		return fault.New[fault.OwnerChanged]("the key of %s belongs to %s, but %s is %s's; nothing was made: use a credential of %s, or see the runbook page on moving to another user",
+		return fault.New[fault.OwnerChanged]("the key of %s belongs to %s, but %s is %s's; nothing was created: use a credential of %s, or see the runbook page on moving to another user",
 			r.secret.ARN, owner, who, account.Email, owner)
 	}
 	r.report.Owner = owner
