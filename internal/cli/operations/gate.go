@@ -17,9 +17,9 @@ import (
 
 // A gate is passed right before a key dies: what was looked at before a person was asked may be hours old.
 type gate struct {
-	operator    *Operator
-	secret  *managed.Secret
-	current string // the version that AWSCURRENT was on when it was decided which keys die; "" none
+	operator *Operator
+	secret   *managed.Secret
+	current  string // the version that AWSCURRENT was on when it was decided which keys die; "" none
 }
 
 // doomed is a key that is to die.
