@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -42,8 +41,6 @@ func crowded(tb testing.TB, keys int, observe func(*wire.Call)) string {
 	for _, variable := range box.Exports() {
 		tb.Setenv(variable[0], variable[1])
 	}
-	tb.Setenv("AWS_CA_BUNDLE", "")
-	os.Unsetenv("AWS_CA_BUNDLE")
 	box.Hooks.Set(func(c *wire.Call, next func()) {
 		observe(c)
 		next()

@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"quilt-rotate/internal/sandbox/demo/scene"
+	"quilt-rotate/internal/sandbox/hermetic"
 )
 
 // folder holds the built functions.
@@ -25,6 +26,7 @@ func TestMain(m *testing.M) {
 type withFunctions struct{ m *testing.M }
 
 func (w withFunctions) Run() int {
+	hermetic.Clear()
 	var err error
 	if folder, err = os.MkdirTemp("", "quilt-sandbox-"); err != nil {
 		panic(err)

@@ -21,6 +21,7 @@ import (
 
 	"quilt-rotate/internal/handbook"
 	"quilt-rotate/internal/sandbox/demo/scene"
+	"quilt-rotate/internal/sandbox/hermetic"
 	"quilt-rotate/internal/sandbox/wire"
 )
 
@@ -29,6 +30,7 @@ var functions scene.Functions
 func TestMain(m *testing.M) { os.Exit(withFunctions(m)) }
 
 func withFunctions(m *testing.M) int {
+	hermetic.Clear()
 	folder, err := os.MkdirTemp("", "consumers-")
 	if err != nil {
 		panic(err)
@@ -85,7 +87,8 @@ type worker struct {
 
 // environment leads to the scene and to the stand-in for quilt3, and to nothing else of the machine.
 func environment(s *scene.Scene) []string {
-	variables := []string{"PYTHONPATH=standin", "PYTHONDONTWRITEBYTECODE=1", "QUILT_CATALOG=" + s.RegistryURL, "QUILT_SECRET=prod/pipeline", "AWS_EC2_METADATA_DISABLED=true"}
+	variables := []string{"PYTHONPATH=standin", "PYTHONDONTWRITEBYTECODE=1", "QUILT_CATALOG=" + s.RegistryURL, "QUILT_SECRET=prod/pipeline"}
+	variables = append(variables, hermetic.NoFiles...)
 	for _, name := range []string{"PATH", "HOME", "PYENV_ROOT", "PYENV_VERSION"} {
 		variables = append(variables, name+"="+os.Getenv(name))
 	}

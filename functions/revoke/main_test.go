@@ -14,6 +14,7 @@ import (
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/demo/scene"
+	"quilt-rotate/internal/sandbox/hermetic"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
 	"quilt-rotate/internal/settings"
@@ -24,6 +25,7 @@ var built scene.Functions
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	hermetic.Clear()
 	folder, err := os.MkdirTemp("", "revoke")
 	if err == nil {
 		defer func() { _ = os.RemoveAll(folder) }()

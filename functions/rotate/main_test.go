@@ -24,6 +24,7 @@ import (
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awslambda"
+	"quilt-rotate/internal/sandbox/hermetic"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
 	"quilt-rotate/internal/settings"
@@ -37,6 +38,7 @@ func TestMain(m *testing.M) {
 }
 
 func buildAndRun(m *testing.M) int {
+	hermetic.Clear()
 	directory, err := os.MkdirTemp("", "rotate-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "make a folder for the function:", err)
@@ -97,7 +99,7 @@ func logs(s *sandbox.Sandbox) string {
 func TestTheBuiltFunctionRotates(t *testing.T) {
 	// Protects the deployment: the binary that is shipped carries out a whole rotation, called as Lambda calls it, and tells of each step in one line.
 	t.Parallel()
-	s := deploy(t, 30*time.Second)
+	s := deploy(t, 5*time.Minute)
 	ctx := context.Background()
 	client := s.SecretsManager()
 	_, old := s.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
@@ -147,7 +149,7 @@ func TestTheBuiltFunctionRotates(t *testing.T) {
 func TestErrorsHaveTheirTypesNameAtLambda(t *testing.T) {
 	// Protects alarms and runbook pages, which are named for errorType: Lambda gets the Go type's name, and the sentence.
 	t.Parallel()
-	s := deploy(t, 30*time.Second)
+	s := deploy(t, 5*time.Minute)
 	for payload, want := range map[string]string{
 		`[]`: "BadEvent",
 		`{"Step":"createSecret","SecretId":"quilt/no-such-secret","ClientRequestToken":"00000000-0000-4000-8000-000000000000"}`: "SecretsManagerFailed",
@@ -161,7 +163,7 @@ func TestErrorsHaveTheirTypesNameAtLambda(t *testing.T) {
 func TestTheFunctionTrustsTheBundleOfAWS(t *testing.T) {
 	// Protects networks that inspect TLS: the built function reads AWS_CA_BUNDLE. It reaches Secrets Manager, which does not know the secret.
 	t.Parallel()
-	s := deploy(t, 30*time.Second)
+	s := deploy(t, 5*time.Minute)
 	target, err := url.Parse(s.AWSURL)
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +191,7 @@ func TestTheFunctionTrustsTheBundleOfAWS(t *testing.T) {
 func TestAHangingRegistryIsToldBeforeTheTimeIsOver(t *testing.T) {
 	// Protects the operator from "Task timed out", which names nobody: the function ends in time and says that the registry does not answer.
 	t.Parallel()
-	s := deploy(t, 3*time.Second)
+	s := deploy(t, 5*time.Second)
 	_, key := s.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
 	arn, err := s.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: aws.String("quilt/pipeline"), SecretString: &key})
 	if err != nil {
@@ -230,7 +232,7 @@ func TestABadEnvironmentEndsTheStartWithOneLine(t *testing.T) {
 		"a key as the days": {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvExpiresInDays + "=qk_PASTEDKEYPASTEDKEY"}, []string{settings.EnvExpiresInDays}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 			defer cancel()
 			command := exec.CommandContext(ctx, bootstrap)
 			command.Env = append([]string{"HOME=" + t.TempDir(), "AWS_REGION=" + sandbox.Region}, c.environment...)

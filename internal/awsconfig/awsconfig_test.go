@@ -24,19 +24,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"quilt-rotate/internal/awsconfig"
+	"quilt-rotate/internal/sandbox/hermetic"
 	"quilt-rotate/internal/vault"
 )
 
 const arn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:prod/pipeline-a1b2c3"
 
-// setEnvironment removes the AWS variables of the machine, and sets the region and credentials that Lambda sets, and the given ones.
+func TestMain(m *testing.M) {
+	hermetic.Clear()
+	os.Exit(m.Run())
+}
+
+// setEnvironment sets the region and credentials that Lambda sets, and the given variables.
 func setEnvironment(t *testing.T, given map[string]string) {
 	t.Helper()
-	for _, variable := range os.Environ() {
-		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "AWS_") {
-			t.Setenv(name, "")
-		}
-	}
 	for name, value := range map[string]string{
 		"HOME": t.TempDir(), "AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "ASIAROLE", "AWS_SECRET_ACCESS_KEY": "s",
 	} {

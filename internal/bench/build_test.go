@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"quilt-rotate/internal/sandbox/hermetic"
 )
 
 // sources are the programs that are measured.
@@ -31,6 +33,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	hermetic.Clear()
 	var err error
 	if folder, err = os.MkdirTemp("", "bench-"); err != nil {
 		fmt.Fprintln(os.Stderr, "make a folder for the programs:", err)

@@ -79,7 +79,6 @@ func newCrowd(b *testing.B, size int) *crowd {
 	}
 	b.Cleanup(func() { _ = s.Close() })
 	c := &crowd{Sandbox: s, B: b, first: map[string]apikey.Key{}}
-	clearAWS(b)
 	for _, variable := range s.Exports() {
 		b.Setenv(variable[0], variable[1])
 	}

@@ -10,7 +10,6 @@ import (
 
 // BenchmarkDemo is the time of `make demo` after the build, in a pipe. Nothing stands beside it: its measure is a person's patience.
 func BenchmarkDemo(b *testing.B) {
-	clearAWS(b)
 	functions := b.TempDir()
 	if _, err := scene.Build(b.Context(), functions); err != nil {
 		b.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +21,7 @@ import (
 
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awslambda"
+	"quilt-rotate/internal/sandbox/hermetic"
 	"quilt-rotate/internal/sandbox/wire"
 )
 
@@ -37,6 +37,11 @@ type user struct {
 	identity  *sts.Client
 }
 
+func TestMain(m *testing.M) {
+	hermetic.Clear()
+	os.Exit(m.Run())
+}
+
 // start starts a sandbox that has a secret, the function "rotate", which has run once, and the ECS service prod/api.
 func start(t *testing.T) *user {
 	t.Helper()
@@ -49,14 +54,6 @@ func start(t *testing.T) *user {
 			t.Error(err)
 		}
 	})
-	for _, variable := range os.Environ() {
-		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "AWS_") {
-			t.Setenv(name, "") // which puts it back at the end
-			os.Unsetenv(name)
-		}
-	}
-	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "none"))
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(t.TempDir(), "none"))
 	for _, export := range s.Exports() {
 		t.Setenv(export[0], export[1])
 	}

@@ -17,6 +17,7 @@ import (
 
 	quiltkey "quilt-rotate/docs/consumers/go"
 	"quilt-rotate/internal/sandbox/demo/scene"
+	"quilt-rotate/internal/sandbox/hermetic"
 )
 
 var functions scene.Functions
@@ -24,6 +25,7 @@ var functions scene.Functions
 func TestMain(m *testing.M) { os.Exit(withFunctions(m)) }
 
 func withFunctions(m *testing.M) int {
+	hermetic.Clear()
 	folder, err := os.MkdirTemp("", "consumer-")
 	if err != nil {
 		panic(err)

@@ -171,11 +171,6 @@ func TestWhatAWSRefusesIsExplained(t *testing.T) {
 
 func TestNoCredentialsAndNoRegion(t *testing.T) {
 	// Protects the very first try on a new machine: what is missing is said at once, before anything is sent.
-	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"} {
-		t.Setenv(name, "")
-	}
-	t.Setenv("HOME", t.TempDir())
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	if _, err := awsclient.Open(t.Context()); err == nil || err.Error() != "no AWS region is set" || !strings.Contains(hint.Of(err), "AWS_REGION") {
 		t.Errorf("without a region: %v", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"quilt-rotate/internal/sandbox/awslambda"
+	"quilt-rotate/internal/sandbox/hermetic"
 )
 
 const (
@@ -28,6 +29,7 @@ var bootstrap string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	hermetic.Clear()
 	if os.Getenv("TEST_BOOTSTRAP") != "" { // the child of a test, which has one built
 		return m.Run()
 	}

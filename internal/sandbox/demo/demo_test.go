@@ -17,6 +17,7 @@ import (
 
 	"quilt-rotate/internal/sandbox/demo"
 	"quilt-rotate/internal/sandbox/demo/scene"
+	"quilt-rotate/internal/sandbox/hermetic"
 	"quilt-rotate/internal/sandbox/wire"
 )
 
@@ -28,6 +29,7 @@ var (
 func TestMain(m *testing.M) { os.Exit(withFunctions(m)) }
 
 func withFunctions(m *testing.M) int {
+	hermetic.Clear()
 	var err error
 	if folder, err = os.MkdirTemp("", "demo-"); err != nil {
 		panic(err)
