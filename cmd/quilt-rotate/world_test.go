@@ -285,6 +285,7 @@ func (w *world) switches(ts *testscript.TestScript, _ bool, args []string) {
 		"max-keys":             func(s *quiltregistry.Switches) { s.MaxKeysPerUser = atoi(ts, value) },
 		"use-granularity":      func(s *quiltregistry.Switches) { s.UseGranularity = duration(ts, value) },
 		"same-fingerprints-on": func(s *quiltregistry.Switches) { s.DuplicateFingerprints = true },
+		"short-names":          func(s *quiltregistry.Switches) { s.NameLimit = atoi(ts, value) },
 	}[args[0]]
 	if !known {
 		ts.Fatalf("there is no switch %s", args[0])

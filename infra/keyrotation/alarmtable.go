@@ -16,6 +16,7 @@ const (
 	StepSucceeded      = "StepSucceeded"
 	StepDuration       = "StepDuration"
 	SelfHealed         = "SelfHealed"
+	NewKeyDiffers      = "NewKeyDiffers"
 	SweepSucceeded     = "SweepSucceeded"
 	SweepFailed        = "SweepFailed"
 	KeysRevoked        = "KeysRevoked"
@@ -133,6 +134,7 @@ var Alarms = []Alarm{
 	{Morning, "rotation-off", "Rotation of a secret is switched off.", sweeps(RotationOff, sum), never(), nil},
 	{Morning, "pending-too-long", "A version has been pending for over a day, which blocks further rotations.", sweeps(RotationUnderWay, most), forADay(), nil},
 	{Morning, "self-healed", "A rotation that could not finish was given up by the function; the next starts afresh.", rotates(SelfHealed, sum), never(), nil},
+	{Morning, "new-key-differs", "The registry created a key that is not as it was asked for: its name or its lifetime is another.", rotates(NewKeyDiffers, sum), never(), nil},
 	{Morning, "rotate-errors", "The rotate function failed, or ran out of time.", ofLambda("rotate", "Errors"), never(), &beforeFirstKey},
 	{Morning, "rotate-throttled", "The rotate function was not run for lack of concurrency.", ofLambda("rotate", "Throttles"), never(), nil},
 	{Morning, "revoke-throttled", "The revoke function was not run for lack of concurrency.", ofLambda("revoke", "Throttles"), never(), nil},

@@ -20,7 +20,7 @@ func TestAlarmsLookAtMetricsThatThereAre(t *testing.T) {
 	// Protects from the worst alarm, one that can never ring: each name is the functions' own.
 	names := map[string]string{
 		keyrotation.StepFailed: rotation.MetricStepFailed, keyrotation.StepSucceeded: rotation.MetricStepSucceeded, keyrotation.StepDuration: rotation.MetricStepDuration,
-		keyrotation.SelfHealed: rotation.MetricSelfHealed, keyrotation.SweepSucceeded: revocation.MetricSweepSucceeded, keyrotation.SweepFailed: revocation.MetricSweepFailed,
+		keyrotation.SelfHealed: rotation.MetricSelfHealed, keyrotation.NewKeyDiffers: rotation.MetricNewKeyDiffers, keyrotation.SweepSucceeded: revocation.MetricSweepSucceeded, keyrotation.SweepFailed: revocation.MetricSweepFailed,
 		keyrotation.KeysRevoked: revocation.MetricKeysRevoked, keyrotation.KeysHeld: revocation.MetricKeysHeld,
 		keyrotation.Orphans: revocation.MetricOrphans, keyrotation.ForeignKeys: revocation.MetricForeign, keyrotation.UnidentifiedKey: revocation.MetricUnidentified,
 		keyrotation.BeforeFirstKey: rotation.MetricBeforeFirstKey, keyrotation.NotBootstrapped: revocation.MetricNotBootstrapped, keyrotation.OldestSuperseded: revocation.MetricOldestSuperseded,
