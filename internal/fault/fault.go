@@ -1,5 +1,5 @@
-// Package fault holds the errors by which operators know what went wrong: Lambda reports the Go type's name as errorType, and alarms
-// and runbook pages are named for it. So the names are an operations API.
+// Package fault holds the errors by which operators know what went wrong: Lambda reports the Go type's name as
+// errorType, and alarms and runbook pages are named for it. So the names are an operations API.
 //
 // Each message is one sentence that says what is wrong, where, and what to do. None holds a key, a value or a token.
 package fault
@@ -160,9 +160,10 @@ func InValue(stage string, secret vault.Secret, err error) error {
 	return err
 }
 
-// InPlace refuses a secret that cannot be served from here: a replica, or a secret of another registry. tagged is the registry that the
-// secret's tag names, "" if it has none, and ours is the function's; both are in the form of [settings.RegistryURL]. It must be called before
-// a key is sent anywhere: another registry refuses the key, and that looks like a key that was revoked.
+// InPlace refuses a secret that cannot be served from here: a replica, or a secret of another registry. tagged is the
+// registry that the secret's tag names, "" if it has none, and ours is the function's; both are in the form of
+// [settings.RegistryURL]. It must be called before a key is sent anywhere: another registry refuses the key, and that
+// looks like a key that was revoked.
 func InPlace(secret vault.Secret, tagged, ours string) error {
 	if err := NoReplica(secret); err != nil {
 		return err

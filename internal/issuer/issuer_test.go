@@ -24,8 +24,8 @@ func (r *registry) LoginPassword(context.Context, string, quilt.Password) (*quil
 }
 
 func TestACredentialChoosesWhomItServes(t *testing.T) {
-	// Protects a credential from the owners of other secrets, who set their tags themselves: only a secret whose whole name is in the credential's own list
-	// is served. Any other is refused before the credential is sent anywhere.
+	// Protects a credential from the owners of other secrets, who set their tags themselves: only a secret whose whole
+	// name is in the credential's own list is served. Any other is refused before the credential is sent anywhere.
 	for _, c := range []struct {
 		list, secret string
 		want         string // "listed", "unlisted", or the type of the error

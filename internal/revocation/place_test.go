@@ -14,8 +14,8 @@ import (
 )
 
 func TestASweepRefusesASecretThatIsServedElsewhere(t *testing.T) {
-	// Protects keys from being sent to, or revoked at, the wrong registry, and replicas from being swept. The sweep refuses before it asks the
-	// registry anything, and changes nothing.
+	// Protects keys from being sent to, or revoked at, the wrong registry, and replicas from being swept. The sweep
+	// refuses before it asks the registry anything, and changes nothing.
 	for _, c := range []struct {
 		name    string
 		prepare func(*sandboxtest.Secret)
@@ -51,8 +51,8 @@ func TestASweepRefusesASecretThatIsServedElsewhere(t *testing.T) {
 }
 
 func TestASweepDoesNotUseTheCredentialOfOthers(t *testing.T) {
-	// Protects an issuing credential from a secret whose tag names it and which it does not list: it is not used, and nothing is revoked. One without a list
-	// serves, because the login with the current key proves the owner.
+	// Protects an issuing credential from a secret whose tag names it and which it does not list: it is not used, and
+	// nothing is revoked. One without a list serves, because the login with the current key proves the owner.
 	for list, want := range map[string]string{`,"serves":["team-b/*"]`: "IssuerNotAllowed", `,"serves":"quilt/*"`: "BadIssuer", `,"serves":["quilt/*"]`: "", ``: ""} {
 		t.Run(want+list, func(t *testing.T) {
 			r := sandboxtest.New(t)

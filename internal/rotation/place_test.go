@@ -14,8 +14,8 @@ import (
 )
 
 func TestAStepRefusesASecretThatIsServedElsewhere(t *testing.T) {
-	// Protects keys from being created, or sent to a registry, in the wrong place: a replica region, or the stack of another registry. Every step refuses
-	// before it asks the registry anything, and changes nothing.
+	// Protects keys from being created, or sent to a registry, in the wrong place: a replica region, or the stack of
+	// another registry. Every step refuses before it asks the registry anything, and changes nothing.
 	for _, c := range []struct {
 		name    string
 		prepare func(*sandboxtest.Secret)

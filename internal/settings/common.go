@@ -5,7 +5,7 @@ import "log/slog"
 // Common is what the environments of both functions have.
 type Common struct {
 	RegistryURL string
-	CABundle    []byte // certificates in PEM that are trusted beside the system's; nil: none
+	CABundle    []byte // PEM certificates that are trusted in addition to the system's; nil: none
 	LogLevel    slog.Level
 }
 

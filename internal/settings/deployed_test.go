@@ -13,7 +13,8 @@ import (
 )
 
 func TestTheEnvironmentOfADeployedFunction(t *testing.T) {
-	// Protects a command that looks at a sweep from elsewhere: it waits as long as the function does, and does not look for the function's own file.
+	// Protects a command that looks at a sweep from elsewhere: it waits as long as the function does, and does not look
+	// for the function's own file.
 	limit := 48 * time.Hour
 	env := map[string]string{
 		settings.EnvRegistryURL: registry, settings.EnvCABundle: "/var/task/ca.pem", settings.EnvLogLevel: "WARN", "AWS_REGION": "eu-west-1",
@@ -35,7 +36,8 @@ func TestTheEnvironmentOfADeployedFunction(t *testing.T) {
 }
 
 func TestAFaultyEnvironmentOfADeployedFunction(t *testing.T) {
-	// Protects a command from an environment that the function itself refuses, or that is another function's: each fault is named, but the bundle's.
+	// Protects a command from an environment that the function itself refuses, or that is another function's: each
+	// fault is named, but the bundle's.
 	_, err := settings.LoadRevoke(settings.Deployed(map[string]string{settings.EnvCABundle: pasted, settings.EnvGrace: "soon"}))
 	if got, want := faulty(t, err), []string{settings.EnvRegistryURL, settings.EnvGrace}; !slices.Equal(got, want) {
 		t.Errorf("faulty are %v, want %v", got, want)

@@ -52,14 +52,16 @@ func environmentRules() []rule {
 }
 
 func TestEachVariableKeepsItsRule(t *testing.T) {
-	// Protects the functions from starting with a setting that cannot work: what is faulty is refused, never replaced by a default.
+	// Protects the functions from starting with a setting that cannot work: what is faulty is refused, never replaced
+	// by a default.
 	for _, r := range environmentRules() {
 		r.check(t)
 	}
 }
 
 func TestDefaultsOfTheEnvironment(t *testing.T) {
-	// Protects who sets nothing but the registry: the documented defaults hold, also for variables that are there and blank.
+	// Protects who sets nothing but the registry: the documented defaults hold, also for variables that are there and
+	// blank.
 	blank := map[string]string{}
 	for _, r := range environmentRules() {
 		if r.name != settings.EnvRegistryURL {
@@ -80,7 +82,8 @@ func TestDefaultsOfTheEnvironment(t *testing.T) {
 }
 
 func TestTheRegistryMustBeNamed(t *testing.T) {
-	// Protects the operator from a function that starts and calls nobody: a missing or blank URL is one fault that says so.
+	// Protects the operator from a function that starts and calls nobody: a missing or blank URL is one fault that says
+	// so.
 	for _, env := range []map[string]string{{}, {settings.EnvRegistryURL: ""}, {settings.EnvRegistryURL: " "}} {
 		_, rotateErr := settings.LoadRotate(settings.Tags(env))
 		_, revokeErr := settings.LoadRevoke(settings.Tags(env))

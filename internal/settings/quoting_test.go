@@ -35,7 +35,8 @@ func TestFaultsQuoteNoValue(t *testing.T) {
 }
 
 func TestCABundleThatCannotBeUsed(t *testing.T) {
-	// Protects the operator of a private registry: the fault names the variable and says what is wrong with the file, and not its path.
+	// Protects the operator of a private registry: the fault names the variable and says what is wrong with the file,
+	// and not its path.
 	for path, says := range map[string]string{
 		filepath.Join(t.TempDir(), pasted): "no such file", "/dev/null": "it is empty", "rule_test.go": "it holds no certificate",
 	} {

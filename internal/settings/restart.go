@@ -21,10 +21,11 @@ type Service struct {
 	Service string
 }
 
-// String is the service as [TagRestart] has it.
+// String is the service in the form of [TagRestart].
 func (s Service) String() string { return s.Cluster + "/" + s.Service }
 
-// ecsName and its length are what ECS takes for the name of a cluster or a service; a tag's value can hold every one.
+// ecsName and maxECSName are what ECS accepts as the name of a cluster or a service. A tag's value can hold all of
+// these characters.
 var ecsName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_-]+$`) })
 
 const maxECSName = 255
@@ -38,8 +39,9 @@ func (s Service) valid() bool {
 	return true
 }
 
-// ParseRestart reads the value of [TagRestart]: "cluster/service" as often as there are services, separated by spaces. A service that is
-// named twice counts once; a blank value names none. The error says what the value must be, and quotes nothing.
+// ParseRestart reads the value of [TagRestart]: "cluster/service" as often as there are services, separated by spaces.
+// A service that is named twice counts once; a blank value names none. The error says what the value must be and quotes
+// nothing.
 func ParseRestart(text string) ([]Service, error) {
 	if len(text) > maxTagValue {
 		return nil, problem(mustBeShort)
@@ -58,7 +60,8 @@ func ParseRestart(text string) ([]Service, error) {
 	return services, nil
 }
 
-// FormatRestart is the value of [TagRestart] that names the services, so that [ParseRestart] reads them again; it fails where no value can.
+// FormatRestart is the value of [TagRestart] that names the services, in the form that [ParseRestart] reads. It fails
+// if no value can name them.
 func FormatRestart(services []Service) (string, error) {
 	words := make([]string, 0, len(services))
 	for _, s := range services {

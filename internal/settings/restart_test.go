@@ -30,7 +30,8 @@ func TestRestartNamesServices(t *testing.T) {
 }
 
 func TestRestartThatNamesNoServiceIsRefused(t *testing.T) {
-	// Protects from an emergency in which a service is left out for a slip of the pen: all are read, or the fault is told, without the value.
+	// Protects from an emergency in which a service is left out for a slip of the pen: all are read, or the fault is
+	// told, without the value.
 	for _, text := range []string{
 		"api", "/api", "prod/", "prod/api/1", "prod/api,prod/worker", "prod / api", "prod/api worker", "arn:aws:ecs:us-east-1:123456789012:service/prod/api",
 		"prod/" + strings.Repeat("a", 256), "prod/ap.i", "prod/é", pasted, "prod/" + pasted, pasted + "/api", "prod/api " + pasted,

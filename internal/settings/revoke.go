@@ -11,7 +11,7 @@ type Revoke struct {
 	OrphanAge time.Duration
 }
 
-// LoadRevoke reads and checks the revoke function's environment; it fails with [*Invalid].
+// LoadRevoke reads and validates the revoke function's environment. It fails with [*Invalid].
 func LoadRevoke(env Lookup) (Revoke, error) {
 	r := &reader{lookup: env}
 	s := Revoke{Common: readCommon(r), Grace: DefaultGrace, Quiet: DefaultQuiet, OrphanAge: DefaultOrphanAge}
@@ -22,19 +22,19 @@ func LoadRevoke(env Lookup) (Revoke, error) {
 	return s, r.result("the function's environment")
 }
 
-// Revocation is what holds for the sweeps of one secret.
+// Revocation are the settings of the sweeps of one secret.
 type Revocation struct {
 	Field      string // of the value that holds the key; "": found
 	Grace      time.Duration
 	Quiet      time.Duration
 	HoldLimit  *time.Duration
 	OrphanAge  time.Duration
-	PauseUntil time.Time // zero: not paused
-	Issuer     string    // ARN or name of the issuer's secret; "": none
+	PauseUntil time.Time // of older releases; zero: not paused by a tag
+	Issuer     string    // ARN or name of the issuing credential's secret; "": none
 	Registry   string    // URL of the registry in its normal form; "": the function's
 }
 
-// ForSecret lets the tags of a secret override the environment; it fails with [*Invalid].
+// ForSecret returns the settings with the tags of a secret applied over the environment. It fails with [*Invalid].
 func (s Revoke) ForSecret(tags map[string]string) (Revocation, error) {
 	n := Revocation{Grace: s.Grace, Quiet: s.Quiet, HoldLimit: s.HoldLimit, OrphanAge: s.OrphanAge}
 	r := &reader{lookup: Tags(tags)}

@@ -13,7 +13,7 @@ type Rotate struct {
 	ExpiresInDays int
 }
 
-// LoadRotate reads and checks the rotate function's environment; it fails with [*Invalid].
+// LoadRotate reads and validates the rotate function's environment. It fails with [*Invalid].
 func LoadRotate(env Lookup) (Rotate, error) {
 	r := &reader{lookup: env}
 	s := Rotate{Common: readCommon(r), ExpiresInDays: DefaultExpiresInDays}
@@ -21,17 +21,17 @@ func LoadRotate(env Lookup) (Rotate, error) {
 	return s, r.result("the function's environment")
 }
 
-// Rotation is what holds for the rotation of one secret.
+// Rotation are the settings of the rotation of one secret.
 type Rotation struct {
 	Field         string // of the value that holds the key; "": found
 	KeyName       string // label of the key's name; "": the secret's name
 	ExpiresInDays int
-	Issuer        string // ARN or name of the issuer's secret; "": none
+	Issuer        string // ARN or name of the issuing credential's secret; "": none
 	Owner         string // e-mail of the registry user; "": found
 	Registry      string // URL of the registry in its normal form; "": the function's
 }
 
-// ForSecret lets the tags of a secret override the environment; it fails with [*Invalid].
+// ForSecret returns the settings with the tags of a secret applied over the environment. It fails with [*Invalid].
 func (s Rotate) ForSecret(tags map[string]string) (Rotation, error) {
 	n := Rotation{ExpiresInDays: s.ExpiresInDays}
 	r := &reader{lookup: Tags(tags)}
@@ -44,7 +44,7 @@ func (s Rotate) ForSecret(tags map[string]string) (Rotation, error) {
 	return n, r.result("the secret's tags")
 }
 
-// NameOfKey is the name of a key that is made for the secret on that day, which is the registry's.
+// NameOfKey is the name of a key that is created for the secret on that day of the registry.
 func (n Rotation) NameOfKey(secretName, secretARN string, day time.Time) string {
 	return apikey.Name(cmp.Or(n.KeyName, secretName), day, secretARN)
 }

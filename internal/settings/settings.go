@@ -1,8 +1,8 @@
-// Package settings holds the names, defaults and rules of everything that can be set: the functions' environment, and the
-// tags of a secret that override it for that secret. They exist here once; the deployment takes the names from here.
+// Package settings holds the names, defaults and rules of all settings: the functions' environment, and the tags of a
+// secret, which override it for that secret. The deployment takes the names from here.
 //
-// Everything is checked at start, every fault is named at once, and a faulty setting is refused, never replaced by a default.
-// It reads no environment of its own: the caller passes a look-up.
+// Settings are validated at startup. All errors are reported together, and an invalid setting is refused, never
+// replaced by a default. The package reads no environment of its own: the caller passes a [Lookup].
 package settings
 
 import (
@@ -46,16 +46,16 @@ const (
 	TagPauseUntil    = "quilt-rotate:pause-until"
 	TagPauseReason   = "quilt-rotate:pause-reason" // for people: nothing reads it but the command
 
-	// TagRestart names the ECS services that the command redeploys when the key changes, for those who cannot wait until their consumers
-	// read it again: see [ParseRestart]. The functions ignore it.
+	// TagRestart names the ECS services that the command redeploys when the key changes, for those who cannot wait
+	// until their consumers read it again: see [ParseRestart]. The functions ignore it.
 	TagRestart = "quilt-rotate:restart"
 )
 
-// TagRevokeFunction is a tag of the rotate function: the name of the revoke function that belongs to it. A secret leads to its rotate
-// function; by this tag the command finds the other one.
+// TagRevokeFunction is a tag of the rotate function: the name of the revoke function that belongs to it. The command
+// finds the rotate function through the secret, and the revoke function through this tag.
 const TagRevokeFunction = "quilt-rotate:revoke-function"
 
-// Defaults of the settings that need not be given.
+// Defaults of the optional settings.
 const (
 	DefaultExpiresInDays = 90
 	DefaultGrace         = 24 * time.Hour
@@ -69,7 +69,7 @@ const (
 	MaxExpiresInDays = 365
 )
 
-// A Fault is one setting that cannot be used. It quotes no value: people paste keys into the wrong place.
+// A Fault is one invalid setting. It quotes no value, because people paste keys into the wrong place.
 type Fault struct {
 	Name    string // of the variable or the tag
 	Problem string // what it must be
@@ -77,7 +77,7 @@ type Fault struct {
 
 func (f *Fault) Error() string { return f.Name + " " + f.Problem }
 
-// Invalid lists every faulty setting of one place.
+// Invalid lists all invalid settings of one place.
 type Invalid struct {
 	Where  string // "the function's environment", "the secret's tags"
 	Faults []error
@@ -93,7 +93,7 @@ func (e *Invalid) Error() string {
 
 func (e *Invalid) Unwrap() []error { return e.Faults }
 
-// Lookup tells the value of a variable or tag, and whether it is set: os.LookupEnv, or [Tags].
+// Lookup returns the value of a variable or tag, and whether it is set: os.LookupEnv, or [Tags].
 type Lookup func(name string) (value string, set bool)
 
 // Tags looks settings up in a secret's tags.
@@ -104,14 +104,14 @@ func Tags(tags map[string]string) Lookup {
 	}
 }
 
-// reader reads settings one after another and gathers their faults.
+// reader reads settings one after another and collects their faults.
 type reader struct {
 	lookup Lookup
 	faults []error
 }
 
-// read hands the setting to parse, where it is set; it keeps the target as it is, where not or where it is faulty. A blank setting
-// counts as not set. What parse says goes into the fault, so it quotes no value.
+// read parses the setting if it is set. If it is not set or invalid, the target stays as it is. A blank setting counts
+// as not set. The text of parse's error goes into the fault, so it must quote no value.
 func read[T any](r *reader, name string, target *T, parse func(string) (T, error)) {
 	given, _ := r.lookup(name)
 	given = strings.TrimSpace(given)
@@ -150,7 +150,7 @@ const (
 	mustLevel    = "must be DEBUG, INFO, WARN or ERROR"
 	mustTime     = "must be a time such as 2026-11-22T18:15:00Z"
 	mustName     = "must have a letter or a digit, and not be a key"
-	mustText     = "must not be a key: keys belong into the secret's value"
+	mustText     = "must not be a key: keys belong in the secret's value"
 )
 
 func days(s string) (int, error) {
@@ -183,7 +183,7 @@ func level(s string) (slog.Level, error) {
 	return l, nil
 }
 
-// text takes anything but a key, which would be shown wherever the setting is.
+// text accepts anything but a key, which would be shown wherever the setting is shown.
 func text(s string) (string, error) {
 	if isKey(s) {
 		return "", problem(mustText)

@@ -77,7 +77,8 @@ func TestEachTagKeepsItsRule(t *testing.T) {
 }
 
 func TestTheEnvironmentHoldsWhereNoTagDoes(t *testing.T) {
-	// Protects a secret without tags, or with blank ones: what the environment says holds for it, and what it cannot say is empty.
+	// Protects a secret without tags, or with blank ones: what the environment says holds for it, and what it cannot
+	// say is empty.
 	limit := 48 * time.Hour
 	rotateEnv := settings.Rotate{ExpiresInDays: 7}
 	revokeEnv := settings.Revoke{Grace: 3 * time.Hour, Quiet: 4 * time.Hour, HoldLimit: &limit, OrphanAge: 5 * time.Hour}
@@ -97,7 +98,8 @@ func TestTheEnvironmentHoldsWhereNoTagDoes(t *testing.T) {
 }
 
 func TestTagsOverrideTheEnvironmentForTheirSecretOnly(t *testing.T) {
-	// Protects the secrets that share a function: a tag wins over the environment, which stays as it was for the next secret.
+	// Protects the secrets that share a function: a tag wins over the environment, which stays as it was for the next
+	// secret.
 	limit := 48 * time.Hour
 	env := settings.Revoke{Grace: 3 * time.Hour, Quiet: 4 * time.Hour, HoldLimit: &limit, OrphanAge: 5 * time.Hour}
 	got := must[settings.Revocation](t)(env.ForSecret(map[string]string{settings.TagGrace: "0s", settings.TagQuiet: "1h", settings.TagHoldLimit: "2h"}))

@@ -12,8 +12,8 @@ const (
 	Previous = "AWSPREVIOUS"
 )
 
-// The labels of quilt-rotate begin with "quilt-". Their forms are a format on disk: newer releases must be able to read them, and an older one
-// that does not know a form must stop its sweeps ([Version.Unknown]).
+// The labels of quilt-rotate begin with "quilt-". Their forms are a format on disk: newer releases must be able to read
+// them, and an older one that does not know a form must stop its sweeps ([Version.Unknown]).
 const (
 	ownPrefix   = "quilt-"
 	keyPrefix   = "quilt-key:"
@@ -32,12 +32,13 @@ const (
 // KeyLabel says which key a version holds: `quilt-key:<key id>`.
 func KeyLabel(keyID string) string { return keyPrefix + keyID }
 
-// PauseLabel says that sweeps of the secret are paused until then: `quilt-pause:20261122T181500Z`. It counts on whatever version it sits.
+// PauseLabel says that sweeps of the secret are paused until then: `quilt-pause:20261122T181500Z`. It counts on
+// whatever version it sits.
 func PauseLabel(until time.Time) string { return pausePrefix + until.UTC().Format(labelTime) }
 
 // Mark says since when a version is superseded and until when grace was promised to its key:
-// `quilt-superseded:20261122T181500Z:<first 8 characters of the version id>:20261123T181500Z`. It names the version because a label sits on one
-// version only. Marks of older releases end with the version and promise nothing.
+// `quilt-superseded:20261122T181500Z:<first 8 characters of the version id>:20261123T181500Z`. It names the version
+// because a label sits on one version only. Marks of older releases end with the version and promise nothing.
 type Mark struct {
 	Since   time.Time // UTC, whole seconds
 	Until   time.Time // likewise; zero: nothing was promised
@@ -119,7 +120,7 @@ func NewVersion(id string, stages []string) Version {
 	return v
 }
 
-// Has tells whether the version has that label.
+// Has reports whether the version has the label.
 func (v Version) Has(label string) bool {
 	for _, l := range v.Stages {
 		if l == label {
@@ -129,7 +130,7 @@ func (v Version) Has(label string) bool {
 	return false
 }
 
-// Key is the id in the version's key label, "" where there is none.
+// Key is the id in the version's key label, "" if there is none.
 func (v Version) Key() string {
 	if len(v.Keys) == 0 {
 		return ""

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Secret is what DescribeSecret says of a secret: everything but its values.
+// Secret is what DescribeSecret returns of a secret: everything but its values.
 type Secret struct {
 	ARN      string
 	Name     string
@@ -54,7 +54,7 @@ type Replica struct {
 // InSync is the status of a replica that has the primary's values.
 const InSync = "InSync"
 
-// Holder is the version that has the label; ok is false where none has it.
+// Holder returns the version that has the label; ok is false if no version has it.
 func (s Secret) Holder(label string) (v Version, ok bool) {
 	for _, v := range s.Versions {
 		if v.Has(label) {
@@ -78,7 +78,7 @@ func (s Secret) PausedUntil(tagged time.Time) time.Time {
 	return last
 }
 
-// Labels counts the staging labels of all versions, the service's own included.
+// Labels counts the staging labels of all versions, including the service's own.
 func (s Secret) Labels() int {
 	n := 0
 	for _, v := range s.Versions {
@@ -87,7 +87,7 @@ func (s Secret) Labels() int {
 	return n
 }
 
-// Sorted lists the versions by id, so that what is derived from them has one order.
+// Sorted returns the versions in the order of their ids.
 func (s Secret) Sorted() []Version {
 	versions := make([]Version, 0, len(s.Versions))
 	for _, v := range s.Versions {

@@ -1,8 +1,9 @@
-// Package care is a secret in the care of quilt-rotate, as an operator's command sees it: what Secrets Manager says of it, the two functions that serve
-// it, the registry that they use, and the settings that hold for it.
+// Package care is a secret in the care of quilt-rotate, as an operator's command sees it: what Secrets Manager says of
+// it, the two functions that serve it, the registry that they use, and the settings that hold for it.
 //
-// It reads only; the one thing it sets off is a sweep, by the function whose work that is. It trusts nothing that anybody typed over what is deployed: the
-// registry is the rotate function's, so that a key goes where the function sends it.
+// It reads only; the one thing it sets off is a sweep, by the function whose work that is. It trusts nothing that
+// anybody typed over what is deployed: the registry is the rotate function's, so that a key goes where the function
+// sends it.
 package managed
 
 import (
@@ -29,7 +30,8 @@ import (
 type Secret struct {
 	vault.Secret
 
-	// RevokeFunction names the function that sweeps, where the caller knows it; else it is found by the rotate function's tag.
+	// RevokeFunction names the function that sweeps, where the caller knows it; else it is found by the rotate
+	// function's tag.
 	RevokeFunction string
 
 	cloud  *awsclient.Cloud
@@ -40,14 +42,15 @@ type Secret struct {
 // Deployed reports whether a function was ever deployed for the secret's rotation.
 func (s *Secret) Deployed() bool { return s.Rotation.Function != "" }
 
-// NamesRegistry reports whether the secret itself says which registry its keys belong to: by its tag, or by a deployed function.
+// NamesRegistry reports whether the secret itself says which registry its keys belong to: by its tag, or by a deployed
+// function.
 func (s *Secret) NamesRegistry() bool { return s.Deployed() || s.RegistryTagged() }
 
 // RegistryTagged reports whether the secret has the tag that names its registry.
 func (s *Secret) RegistryTagged() bool { return strings.TrimSpace(s.Tags[settings.TagRegistry]) != "" }
 
-// LookFromHere has this machine make the looks ([Preview]) at a secret for which nothing is deployed, at a registry that the caller was told of. Sweeps stay
-// the function's.
+// LookFromHere has this machine make the looks ([Preview]) at a secret for which nothing is deployed, at a registry
+// that the caller was told of. Sweeps stay the function's.
 func (s *Secret) LookFromHere(registry *quilt.Client) {
 	if !s.Deployed() && s.RevokeFunction == "" {
 		s.alone = registry
@@ -61,8 +64,8 @@ func DefaultSweeps(registry *quilt.Client) settings.Revoke {
 	}
 }
 
-// PausedUntil is when the pause of a secret's sweeps ends; nil if they are not paused. A tag of older releases that is no time pauses nothing,
-// because the sweep refuses it.
+// PausedUntil is when the pause of a secret's sweeps ends; nil if they are not paused. A tag of older releases that is
+// no time pauses nothing, because the sweep refuses it.
 func PausedUntil(s vault.Secret) *time.Time {
 	tagged, _ := time.Parse(time.RFC3339, strings.TrimSpace(s.Tags[settings.TagPauseUntil]))
 	until := s.PausedUntil(tagged).UTC()
@@ -140,8 +143,9 @@ func (e *ForeignFunctionError) Error() string {
 // Unwrap gives what is wrong with the function's settings.
 func (e *ForeignFunctionError) Unwrap() error { return e.cause }
 
-// RegistryURL is the registry that the secret's keys belong to: the one that its tag names, else the deployed function's. It fails with
-// [fault.WrongRegistry] if the two differ. If the function cannot be looked at, the tag suffices.
+// RegistryURL is the registry that the secret's keys belong to: the one that its tag names, else the deployed
+// function's. It fails with [fault.WrongRegistry] if the two differ. If the function cannot be looked at, the tag
+// suffices.
 func (s *Secret) RegistryURL(ctx context.Context) (string, error) {
 	tagged, err := settings.RegistryOf(s.Tags)
 	if err != nil || tagged != "" && !s.Deployed() {
@@ -180,8 +184,8 @@ func (s *Secret) Registry(ctx context.Context, given string, options quilt.Optio
 	return quilt.NewClient(url, options)
 }
 
-// ResolveRegistry is the secret's registry. given is the registry that the caller was told, "" if none. It is refused if it is another one: a
-// key is sent to no registry but its own.
+// ResolveRegistry is the secret's registry. given is the registry that the caller was told, "" if none. It is refused
+// if it is another one: a key is sent to no registry but its own.
 func (s *Secret) ResolveRegistry(ctx context.Context, given string) (string, error) {
 	url, err := s.RegistryURL(ctx)
 	if err != nil || given == "" {
@@ -197,7 +201,8 @@ func (s *Secret) ResolveRegistry(ctx context.Context, given string) (string, err
 	return url, nil
 }
 
-// ForRotation are the settings that hold for the secret's rotations: the deployed function's environment, and the tags over it.
+// ForRotation are the settings that hold for the secret's rotations: the deployed function's environment, and the tags
+// over it.
 func (s *Secret) ForRotation(ctx context.Context) (settings.Rotation, error) {
 	f, err := s.RotateFunction(ctx)
 	if err != nil {
@@ -263,8 +268,8 @@ const (
 	Preview            // does nothing, and reports what an ordinary one would do
 )
 
-// Sweep has the function sweep the secret, or look at what a sweep would do. It fails with a [*awsclient.FunctionError] where the sweep failed; a look tells in
-// its result what the sweep would fail with.
+// Sweep has the function sweep the secret, or look at what a sweep would do. It fails with a [*awsclient.FunctionError]
+// where the sweep failed; a look tells in its result what the sweep would fail with.
 func (s *Secret) Sweep(ctx context.Context, mode SweepMode) (revocation.Result, error) {
 	if s.alone != nil && mode == Preview {
 		return s.lookFromHere(ctx)

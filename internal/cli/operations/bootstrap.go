@@ -74,11 +74,12 @@ func keyIn(s *managed.Secret, outcome Outcome, version string, key apikey.Key, p
 // day is a date as people write it.
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// Bootstrap puts the first key of a secret in. It finds one of three states: the secret is not there, and is created with the value {}, since the key's
-// name needs its ARN; its value waits for a key, which goes in ([installation]); or a key is there, and is told.
+// Bootstrap puts the first key of a secret in. It finds one of three states: the secret is not there, and is created
+// with the value {}, since the key's name needs its ARN; its value waits for a key, which goes in ([installation]); or
+// a key is there, and is told.
 //
-// A crash after the secret is created leaves one that waits for its first key: running it again goes on. Tags are written before a key is made, so
-// that the functions look for it where it will be.
+// A crash after the secret is created leaves one that waits for its first key: running it again goes on. Tags are
+// written before a key is made, so that the functions look for it where it will be.
 func (d *Operator) Bootstrap(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	if err := CheckTags(b.Tags); err != nil {
 		return KeyIn{}, err
@@ -119,7 +120,8 @@ func (d *Operator) Bootstrap(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	return in.first(ctx, b, missing)
 }
 
-// merge gives the tags that hold, and those of them that are not there yet. A wanted one must not contradict one that is there: a stack owns those.
+// merge gives the tags that hold, and those of them that are not there yet. A wanted one must not contradict one that
+// is there: a stack owns those.
 func merge(secret string, found, wanted map[string]string) (tags, missing map[string]string, err error) {
 	tags, missing = maps.Clone(found), map[string]string{}
 	if tags == nil {
@@ -183,7 +185,8 @@ func (in *installation) there(ctx context.Context) (KeyIn, bool, error) {
 	return keyIn(in.secret, Works, current.ID, value.Key(), p), true, nil
 }
 
-// notOverwritten refuses to take a blank value for one that waits for its first key, where a version was current that holds one.
+// notOverwritten refuses to take a blank value for one that waits for its first key, where a version was current that
+// holds one.
 func (in *installation) notOverwritten(ctx context.Context) error {
 	current, _, err := in.current(ctx)
 	if err != nil {
@@ -272,8 +275,8 @@ func (in *installation) ended(ctx context.Context, outcome Outcome, k *aKey, p p
 	return keyIn(in.secret, outcome, k.version, k.secret, p), true, nil
 }
 
-// create creates the secret, with the value that every deployment begins with. Who created it at the same time, or in a run whose answer was lost, is
-// taken as it is.
+// create creates the secret, with the value that every deployment begins with. Who created it at the same time, or in a
+// run whose answer was lost, is taken as it is.
 func (in *installation) create(ctx context.Context, b Bootstrap, tags map[string]string) error {
 	if strings.HasPrefix(b.Name, "arn:") {
 		return fmt.Errorf("there is no secret %s; to have it created, give its name", redact.Clip(b.Name, 512))
@@ -302,8 +305,8 @@ func (in *installation) create(ctx context.Context, b Bootstrap, tags map[string
 	return nil
 }
 
-// prepare writes the tags that are missing, and gives a secret that never had a value its first one: that becomes current at once, so it must not be one
-// with a key that nobody has seen log in.
+// prepare writes the tags that are missing, and gives a secret that never had a value its first one: that becomes
+// current at once, so it must not be one with a key that nobody has seen log in.
 func (in *installation) prepare(ctx context.Context, missing map[string]string) error {
 	if err := in.tag(ctx, missing); err != nil {
 		return err
@@ -342,8 +345,8 @@ func (in *installation) owned(found, tags map[string]string) map[string]string {
 	return withOrigin(found, tags, in.owner, in.registry)
 }
 
-// withOrigin adds to the tags where the secret's keys come from: their registry, and, if the secret has no tag of ours yet, their owner. Tags that
-// were found stay as they are.
+// withOrigin adds to the tags where the secret's keys come from: their registry, and, if the secret has no tag of ours
+// yet, their owner. Tags that were found stay as they are.
 func withOrigin(found, tags map[string]string, owner string, registry *quilt.Client) map[string]string {
 	tags = maps.Clone(tags)
 	if tags == nil {

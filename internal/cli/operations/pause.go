@@ -17,8 +17,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Limits of a pause. While sweeps are paused, superseded keys stay valid and take staging labels, of which a rotation needs five. So a pause lasts no
-// longer than an incident.
+// Limits of a pause. While sweeps are paused, superseded keys stay valid and take staging labels, of which a rotation
+// needs five. So a pause lasts no longer than an incident.
 const (
 	MinPause = time.Minute
 	MaxPause = 14 * 24 * time.Hour
@@ -58,7 +58,8 @@ func CheckReason(reason string) error {
 	return nil
 }
 
-// CheckTags refuses a key in tags that are to be written. The name of a field may look like one, and is compared with the value's own names.
+// CheckTags refuses a key in tags that are to be written. The name of a field may look like one, and is compared with
+// the value's own names.
 func CheckTags(tags map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		if name != settings.TagField && apikey.HasKey(tags[name]) {
@@ -69,12 +70,14 @@ func CheckTags(tags map[string]string) error {
 	return nil
 }
 
-// Pause stops the sweeps of a secret for a while, counted by Secrets Manager's clock, which the sweep reads too. The pause is a staging label on the
-// current version, because other tools remove tags; it counts wherever it sits, so a rotation does not end it. The reason is a tag.
+// Pause stops the sweeps of a secret for a while, counted by Secrets Manager's clock, which the sweep reads too. The
+// pause is a staging label on the current version, because other tools remove tags; it counts wherever it sits, so a
+// rotation does not end it. The reason is a tag.
 //
-// The new label comes first, and what paused before comes off last: so there is no moment without a pause. A crash in between leaves both, and the
-// later counts until this command or resume runs again. A lost answer is looked up in the vault. Of two at once both labels stay, and the later
-// counts. A sweep that began before revokes nothing more, because each revocation looks for a pause.
+// The new label comes first, and what paused before comes off last: so there is no moment without a pause. A crash in
+// between leaves both, and the later counts until this command or resume runs again. A lost answer is looked up in the
+// vault. Of two at once both labels stay, and the later counts. A sweep that began before revokes nothing more, because
+// each revocation looks for a pause.
 func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Duration, reason string) (Paused, error) {
 	if err := errors.Join(CheckPause(length), CheckReason(reason), inCare(s)); err != nil {
 		return Paused{}, err
@@ -107,8 +110,8 @@ func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Dur
 	return p, left(err, "see whether the sweeps are paused: quilt-rotate status "+s.Name)
 }
 
-// Resume lets the sweeps of a secret go on: it takes off every pause label and tag. A crash in between leaves some of them, and running it again
-// takes those off.
+// Resume lets the sweeps of a secret go on: it takes off every pause label and tag. A crash in between leaves some of
+// them, and running it again takes those off.
 func (d *Operator) Resume(ctx context.Context, s *managed.Secret) (Paused, error) {
 	p := Paused{Secret: s.Name, ARN: s.ARN, Before: managed.PausedUntil(s.Secret)}
 	err := finish(ctx, func(ctx context.Context) error {

@@ -16,8 +16,9 @@ import (
 )
 
 func TestEveryCrashOfAPauseLeavesTheSweepsPaused(t *testing.T) {
-	// Protects a pause that takes the place of another, in a label or in the tag of older releases: whatever request the process dies at, before or after it, the
-	// sweeps are paused at every moment, and running the command again leaves the new pause alone.
+	// Protects a pause that takes the place of another, in a label or in the tag of older releases: whatever request
+	// the process dies at, before or after it, the sweeps are paused at every moment, and running the command again
+	// leaves the new pause alone.
 	for _, after := range []bool{false, true} {
 		for at := 1; ; at++ {
 			if !pauseWithCrash(t, at, after) {

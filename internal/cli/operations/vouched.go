@@ -9,8 +9,9 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// vouched demands evidence that the registry is the one that created the secret's keys: the secret's tag, a deployed function, or a login there with
-// one of the keys. Every other registry refuses them all, which looks like keys that were revoked.
+// vouched demands evidence that the registry is the one that created the secret's keys: the secret's tag, a deployed
+// function, or a login there with one of the keys. Every other registry refuses them all, which looks like keys that
+// were revoked.
 func vouched(ctx context.Context, s *managed.Secret, registry *quilt.Client) error {
 	if s.NamesRegistry() {
 		return nil
