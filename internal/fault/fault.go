@@ -174,7 +174,8 @@ func InPlace(secret vault.Secret, tagged, ours string) error {
 // NoReplica refuses a replica.
 func NoReplica(secret vault.Secret) error {
 	if primary := secret.ReplicaOf(); primary != "" {
-		return New[Replica]("the secret %s is a replica, so it can only be read here; nothing was changed; use its primary in the region %s", secret.ARN, primary)
+		return New[Replica]("the secret %s is a replica, so it can only be read here; nothing was changed; "+
+			"use its primary in the region %s", secret.ARN, primary)
 	}
 	return nil
 }
@@ -182,8 +183,9 @@ func NoReplica(secret vault.Secret) error {
 // SameRegistry refuses a secret of another registry.
 func SameRegistry(secret vault.Secret, tagged, ours string) error {
 	if tagged != "" && tagged != ours {
-		return New[WrongRegistry]("the keys of %s belong to the registry %s (tag %s), but the deployed function uses %s; nothing was sent to either; "+
-			"rotate the secret with the stack of its registry, or correct the tag if the registry was renamed", secret.ARN, tagged, settings.TagRegistry, ours)
+		return New[WrongRegistry]("the keys of %s belong to the registry %s (tag %s), but the deployed function uses %s; "+
+			"nothing was sent to either; rotate the secret with the stack of its registry, "+
+			"or correct the tag if the registry was renamed", secret.ARN, tagged, settings.TagRegistry, ours)
 	}
 	return nil
 }

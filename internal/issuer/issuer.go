@@ -52,7 +52,8 @@ func LogIn(ctx context.Context, registry Registry, name string, value redact.Tex
 	err = json.Unmarshal([]byte(value.Reveal()), &c)
 	byPassword := c.Username != "" && c.Password != ""
 	if err != nil || byPassword == (c.APIKey != "") {
-		return Session{}, fault.New[fault.BadIssuer](`the value of the issuing credential %s has the wrong form: `+form, name)
+		return Session{}, fault.New[fault.BadIssuer](
+			`the value of the issuing credential %s has the wrong form: `+form, name)
 	}
 	if s.Listed, err = c.lists(name, secret); err != nil {
 		return Session{}, err
@@ -86,14 +87,16 @@ func (c credential) lists(name string, secret vault.Secret) (bool, error) {
 		listed = listed || matches(*p, secret.Name)
 	}
 	if !listed {
-		return false, fault.New[fault.IssuerNotAllowed]("the issuing credential %s does not serve the secret %s, so it was not used: "+
-			`its owner must add the secret's name to the list "serves" in the credential's value`, name, secret.Name)
+		return false, fault.New[fault.IssuerNotAllowed]("the issuing credential %s does not serve the secret %s, "+
+			`so it was not used: its owner must add the secret's name to the list "serves" in the credential's value`,
+			name, secret.Name)
 	}
 	return true, nil
 }
 
 func badList(name string) error {
-	return fault.New[fault.BadIssuer](`the list "serves" of the issuing credential %s must be a JSON array of secret names, in which * stands for any characters; an ARN is no name`, name)
+	return fault.New[fault.BadIssuer](`the list "serves" of the issuing credential %s must be a JSON array of secret names, `+
+		`in which * stands for any characters; an ARN is no name`, name)
 }
 
 // nameCharacters are those that a secret's name can have (API reference, CreateSecret). An ARN, or a pattern of another
