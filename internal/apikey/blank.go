@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 
@@ -83,35 +82,32 @@ func DifferentFields(a, b redact.Text) (names []string, ok bool) {
 	if !okA || !okB {
 		return nil, false
 	}
-	different := map[string]bool{}
 	for name, raw := range as {
-		if other, there := bs[name]; !there || other != raw {
-			different[redact.Clip(name, 80)] = true
+		if other, there := bs[name]; there && other == raw {
+			delete(as, name)
+			delete(bs, name)
 		}
 	}
-	for name := range bs {
-		if _, there := as[name]; !there {
-			different[redact.Clip(name, 80)] = true
+	for _, fields := range []map[string]string{as, bs} {
+		for name := range fields {
+			names = append(names, redact.Clip(name, 80))
 		}
 	}
-	return slices.Sorted(maps.Keys(different)), true
+	slices.Sort(names)
+	return slices.Compact(names), true
 }
 
 // fieldsOf are an object's fields, in a form that does not depend on the layout. If a field occurs twice, the last one counts, as for most readers.
-func fieldsOf(raw redact.Text) (map[string]string, bool) {
-	text := raw.Reveal()
-	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
+func fieldsOf(raw redact.Text) (fields map[string]string, ok bool) {
+	var members map[string]json.RawMessage
+	if json.Unmarshal([]byte(raw.Reveal()), &members) != nil || members == nil {
 		return nil, false
 	}
-	members, err := objectMembers(text)
-	if err != nil {
-		return nil, false
-	}
-	fields := map[string]string{}
-	for _, m := range members {
+	fields = map[string]string{}
+	for name, value := range members {
 		var compact bytes.Buffer
-		_ = json.Compact(&compact, m.raw) // a member of a valid text is valid
-		fields[m.name] = compact.String()
+		_ = json.Compact(&compact, value) // a member of a valid text is valid
+		fields[name] = compact.String()
 	}
 	return fields, true
 }

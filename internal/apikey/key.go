@@ -1,7 +1,7 @@
-// Package apikey is about Quilt API keys as things to hold: the key that cannot be printed, the names that keys get at the
-// registry, and the value of a secret that has a key in it.
+// Package apikey holds Quilt API keys: the key that cannot be printed, the names that keys get at the registry, and the value of a
+// secret that has a key in it.
 //
-// It talks to no service and keeps no state.
+// It calls no service and keeps no state.
 package apikey
 
 import (
@@ -106,10 +106,10 @@ func nameInvisible(s string) string {
 // Reveal returns the key itself: for an Authorization header or a secret's value, and for nothing else.
 func (k Key) Reveal() string { return k.secret.Reveal() }
 
-// IsZero tells whether k is no key.
+// IsZero reports whether k is no key.
 func (k Key) IsZero() bool { return k.secret.Empty() }
 
-// Equal tells whether both are the same key, byte for byte.
+// Equal reports whether both are the same key, byte for byte.
 func (k Key) Equal(other Key) bool { return k.secret.Equal(other.secret) }
 
 // Fingerprint is the form in which the registry shows a key (`qk_abc...xyz`: prefix, three characters, the last three; Quilt docs,
@@ -122,8 +122,8 @@ func (k Key) Fingerprint() string {
 	return prefix + string(s[:3]) + "..." + string(s[len(s)-3:])
 }
 
-// Fits tells whether the key can be the one that the registry shows by this fingerprint: prefix, dots, suffix, each of any length, since
-// their lengths are no contract. A fingerprint of another form fits no key.
+// Fits reports whether the key can be the one that the registry shows with this fingerprint: prefix, dots, suffix, each of any length, because
+// their lengths are not documented. A fingerprint of another form fits no key.
 func (k Key) Fits(fingerprint string) bool {
 	first, last, ok := strings.Cut(fingerprint, "...")
 	if !ok {

@@ -10,8 +10,8 @@ import (
 )
 
 // A key's name is `<label>-<yyyymmdd>-<mark>`. It reads as Quilt's guide recommends (purpose, environment, date), and its mark
-// says which secret the key was made for: the only link that is left when a crash fell between making and storing a key.
-// Names are not unique: two keys of one day have the same, and are told apart by their ids.
+// says which secret the key was created for: the only link that is left after a crash between creating and storing a key.
+// Names are not unique: two keys of one day have the same name and different ids.
 
 const (
 	maxLabel   = 32
@@ -31,7 +31,7 @@ func SecretMark(secretARN string) string {
 	return hex.EncodeToString(sum[:markDigits/2])
 }
 
-// Name builds the name of a key for a secret. The label is brought to at most 32 of `[a-z0-9-]`.
+// Name is the name of a key for a secret. The label is reduced to at most 32 of `[a-z0-9-]`.
 func Name(label string, day time.Time, secretARN string) string {
 	label = strings.Trim(notInLabel().ReplaceAllString(strings.ToLower(label), "-"), "-")
 	if len(label) > maxLabel {
@@ -43,8 +43,8 @@ func Name(label string, day time.Time, secretARN string) string {
 	return label + "-" + day.UTC().Format("20060102") + "-" + SecretMark(secretARN)
 }
 
-// MarkOf returns the mark of the secret that a key of this name was made for; ok is false for a name that is not ours. It is asked of every
-// key that a user has, so it takes the name apart by its lengths, which a regular expression would take ten times as long for.
+// MarkOf returns the mark of the secret that a key of this name was created for; ok is false for a name that is not ours. It is called for every
+// key that a user has, so it uses the lengths of the name's parts: a regular expression takes ten times as long.
 func MarkOf(name string) (mark string, ok bool) {
 	const tail = len("-yyyymmdd-") + markDigits
 	if len(name) <= tail || len(name) > maxLabel+tail {
@@ -58,5 +58,5 @@ func MarkOf(name string) (mark string, ok bool) {
 	return mark, true
 }
 
-// only tells whether a text has no other characters than these.
+// only reports whether a text has no other characters than these.
 func only(text, characters string) bool { return strings.Trim(text, characters) == "" }

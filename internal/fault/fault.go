@@ -61,8 +61,8 @@ type (
 	NotBootstrapped struct{ Fault }
 	// LabelQuota: too few staging labels are left to rotate safely.
 	LabelQuota struct{ Fault }
-	// NoMaker: neither the current key, nor the previous one, nor the issuer may make a key.
-	NoMaker struct{ Fault }
+	// NoCreator: neither the current key, nor the previous one, nor the issuing credential may create a key.
+	NoCreator struct{ Fault }
 	// BadIssuer: the issuing credential's secret cannot be read or understood.
 	BadIssuer struct{ Fault }
 	// IssuerNotAllowed: the issuing credential does not list the secret among those that it serves.
@@ -71,21 +71,21 @@ type (
 	OwnerUnknown struct{ Fault }
 	// OwnerChanged: the new key would belong to another registry user.
 	OwnerChanged struct{ Fault }
-	// CreateAnswerLost: the registry may have made a key whose secret nobody saw.
+	// CreateAnswerLost: the registry may have created a key whose secret nobody saw.
 	CreateAnswerLost struct{ Fault }
-	// BadNewKey: the registry made a key that cannot be stored; it is revoked again.
+	// BadNewKey: the registry created a key that cannot be stored; it was revoked.
 	BadNewKey struct{ Fault }
 	// StoreFailed: the new key could not be stored, as far as is known.
 	StoreFailed struct{ Fault }
-	// PendingKeyDead: the pending key is gone or expired; AWSPENDING was taken off.
+	// PendingKeyDead: the pending key no longer exists or is expired; AWSPENDING was removed.
 	PendingKeyDead struct{ Fault }
-	// PendingKeyOld: the pending key has less than half its life left.
+	// PendingKeyOld: the pending key has less than half of its lifetime left.
 	PendingKeyOld struct{ Fault }
 	// PendingKeyRefused: the registry refuses the pending key.
 	PendingKeyRefused struct{ Fault }
 	// PendingHoldsCurrent: the pending value holds the current key.
 	PendingHoldsCurrent struct{ Fault }
-	// Edited: somebody edited the secret during the rotation; AWSPENDING was taken off.
+	// Edited: somebody edited the secret during the rotation.
 	Edited struct{ Fault }
 	// CutOverFailed: AWSCURRENT could not be moved.
 	CutOverFailed struct{ Fault }
@@ -130,7 +130,7 @@ func Named(err error) error {
 	case errors.As(err, &tags):
 		return &BadTags{wrapped}
 	case errors.As(err, &lost):
-		wrapped.message += "; a key that was made is found and revoked by the sweep"
+		wrapped.message += "; a key that was created is found and revoked by the sweep"
 		return &CreateAnswerLost{wrapped}
 	case errors.As(err, &unavailable), errors.As(err, &protocol):
 		return &RegistryUnavailable{wrapped}

@@ -217,9 +217,9 @@ func (s *Session) GetKey(ctx context.Context, id string) (*APIKey, error) {
 	return c.keyByID(id, got.Me.ApiKey, "data", "me", "apiKey")
 }
 
-// CreateKey makes a key for the user, good for expiresInDays days (1 to 365, which the registry checks). It is the one operation
-// that must not be done twice: it is sent again only where the first request provably was not carried out (no connection, or
-// status 429), and fails with an [*AnswerLostError] where a key may have been made that nobody holds.
+// CreateKey creates a key for the user, valid for expiresInDays days (1 to 365, which the registry checks). It is the one operation
+// that must not be done twice. It is sent again only if the first request provably was not carried out (no connection, or
+// status 429), and fails with an [*AnswerLostError] if a key may have been created that nobody holds.
 func (s *Session) CreateKey(ctx context.Context, name string, expiresInDays int) (CreatedKey, error) {
 	c, err := s.start(ctx, "apiKeyCreate", creates)
 	if err != nil {
@@ -254,7 +254,7 @@ func (c *call) create(ctx context.Context, input createInput) (CreatedKey, error
 	return CreatedKey{}, c.missing("apiKeyCreate")
 }
 
-// mayHaveCreated is false only for what proves that there is no key: no request went out, or a complete answer refuses it.
+// mayHaveCreated is false only if it is proved that there is no key: no request was sent, or a complete answer refuses it.
 func mayHaveCreated(err error) bool {
 	if down, ok := errors.AsType[*UnavailableError](err); ok {
 		return down.reached

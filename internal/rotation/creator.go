@@ -88,7 +88,7 @@ func (r *run) withCreator(ctx context.Context, current apikey.Value, use func(co
 	if notOwner != nil {
 		return notOwner
 	}
-	return fault.New[fault.NoMaker]("no credential of %s may create a key (%s); configure an issuing credential (tag quilt-rotate:issuer), or run: quilt-rotate recover %s",
+	return fault.New[fault.NoCreator]("no credential of %s may create a key (%s); configure an issuing credential (tag quilt-rotate:issuer), or run: quilt-rotate recover %s",
 		r.secret.ARN, strings.Join(refusals, "; "), r.secret.Name)
 }
 

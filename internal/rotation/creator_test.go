@@ -105,23 +105,23 @@ func TestTheCreator(t *testing.T) {
 		{"the issuer by key", "key", "", expireBoth, "", nil},
 		{"the issuer of another user, both keys expired", adminIssuer, "", expireBoth, "OwnerUnknown", []string{"the issuing credential", sandbox.AdminEmail}},
 		{"the issuer of another user, the tag knows", strings.Replace(adminIssuer, "}", `,"serves":["*"]}`, 1), sandbox.UserEmail, expireBoth, "OwnerChanged", []string{sandbox.AdminEmail, sandbox.UserEmail, "nothing was created"}},
-		{"no credential is left", "", "", expireBoth, "NoMaker", []string{"the current key", "the previous key", "quilt-rotate:issuer", "quilt-rotate recover"}},
-		{"the issuer's password is wrong", `{"username":"` + sandbox.UserName + `","password":"something else"}`, "", expireBoth, "NoMaker", []string{"the current key", "the previous key", "the issuing credential", "POST /api/login"}},
+		{"no credential is left", "", "", expireBoth, "NoCreator", []string{"the current key", "the previous key", "quilt-rotate:issuer", "quilt-rotate recover"}},
+		{"the issuer's password is wrong", `{"username":"` + sandbox.UserName + `","password":"something else"}`, "", expireBoth, "NoCreator", []string{"the current key", "the previous key", "the issuing credential", "POST /api/login"}},
 		{"the registry takes single sign-on only", passwordIssuer, "", both(expireBoth, func(_ *testing.T, s *sandboxtest.Secret) {
 			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.SSOOnly = true })
-		}), "NoMaker", []string{"the issuing credential", "single sign-on"}},
-		{"the user is switched off", passwordIssuer, "", func(_ *testing.T, s *sandboxtest.Secret) { s.Registry.SetActive(sandbox.UserEmail, false) }, "NoMaker", []string{"the current key", "the issuing credential"}},
+		}), "NoCreator", []string{"the issuing credential", "single sign-on"}},
+		{"the user is switched off", passwordIssuer, "", func(_ *testing.T, s *sandboxtest.Secret) { s.Registry.SetActive(sandbox.UserEmail, false) }, "NoCreator", []string{"the current key", "the issuing credential"}},
 		{"the issuer's secret has the wrong form", `{"user":"x"}`, "", expireBoth, "BadIssuer", []string{"issuer", "username"}},
 		{"the issuer's key is none", `{"api_key":"nothing"}`, "", expireBoth, "BadIssuer", []string{"api_key", "issuer"}},
 		{"a user has too many keys", "", "", func(_ *testing.T, s *sandboxtest.Secret) {
 			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.MaxKeysPerUser = 2 })
-		}, "NoMaker", []string{"TooManyKeys"}},
+		}, "NoCreator", []string{"TooManyKeys"}},
 	}
 	for _, manner := range []string{quiltregistry.RefuseForbidden, quiltregistry.RefuseGraphQLError, quiltregistry.RefuseInvalidInput} {
 		cases = append(cases,
-			creatorCase{"keys may not manage keys (" + manner + "), no issuer", "", "", mayNotManage(manner), "NoMaker", []string{"the current key", "the previous key", "quilt-rotate:issuer"}},
+			creatorCase{"keys may not manage keys (" + manner + "), no issuer", "", "", mayNotManage(manner), "NoCreator", []string{"the current key", "the previous key", "quilt-rotate:issuer"}},
 			creatorCase{"keys may not manage keys (" + manner + "), the issuer by password", passwordIssuer, "", mayNotManage(manner), "", nil},
-			creatorCase{"keys may not manage keys (" + manner + "), the issuer by key", "key", "", mayNotManage(manner), "NoMaker", []string{"the current key", "the previous key", "the issuing credential"}},
+			creatorCase{"keys may not manage keys (" + manner + "), the issuer by key", "key", "", mayNotManage(manner), "NoCreator", []string{"the current key", "the previous key", "the issuing credential"}},
 			creatorCase{"keys may not manage keys (" + manner + "), the issuer of another user", adminIssuer, "", mayNotManage(manner), "OwnerChanged", []string{sandbox.AdminEmail, sandbox.UserEmail}},
 		)
 	}

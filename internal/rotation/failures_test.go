@@ -33,8 +33,8 @@ func registrySignals() []signal {
 	wants := func(create, others, making string) map[string]string {
 		return map[string]string{"createSecret": create, "testSecret": others, "finishSecret": others, "apiKeyCreate": making}
 	}
-	refused := wants("NoMaker", "PendingKeyRefused", "NoMaker")
-	forbidden := wants("NoMaker", "RegistryRefused", "NoMaker")
+	refused := wants("NoCreator", "PendingKeyRefused", "NoCreator")
+	forbidden := wants("NoCreator", "RegistryRefused", "NoCreator")
 	down := wants("RegistryUnavailable", "RegistryUnavailable", "CreateAnswerLost")
 	answer := func(status int, body string, headers ...string) func(*testing.T) wire.Hook {
 		return always(sandboxtest.Answer(status, body, append(headers, "Content-Type", jsonType)...))
@@ -45,9 +45,9 @@ func registrySignals() []signal {
 		{"200 with errors", answer(200, `{"errors":[{"message":"no","path":["me"]}],"data":null}`), forbidden},
 		{"200 with errors and me: null", answer(200, `{"errors":[{"message":"no"}],"data":{"me":null}}`), forbidden},
 		{"InvalidInput", answer(200, `{"data":{"apiKeyCreate":{"__typename":"InvalidInput","errors":[{"path":"input","message":"no","name":"ValidationError"}]}}}`),
-			wants("RegistryUnavailable", "RegistryUnavailable", "NoMaker")},
+			wants("RegistryUnavailable", "RegistryUnavailable", "NoCreator")},
 		{"an unknown type", answer(200, `{"data":{"apiKeyCreate":{"__typename":"SomethingNew"}}}`), down},
-		{"me: null", answer(200, `{"data":{"me":null}}`, "Date", "Sun, 22 Nov 2026 18:15:00 GMT"), wants("NoMaker", "PendingKeyRefused", "CreateAnswerLost")},
+		{"me: null", answer(200, `{"data":{"me":null}}`, "Date", "Sun, 22 Nov 2026 18:15:00 GMT"), wants("NoCreator", "PendingKeyRefused", "CreateAnswerLost")},
 		{"429 for long", answer(429, `{"message":"Too many requests."}`, "Retry-After", "3600"), wants("RegistryUnavailable", "RegistryUnavailable", "RegistryUnavailable")},
 		{"500", answer(500, `{"message":"oops"}`), down},
 		{"503", answer(503, "<html>down</html>"), down},

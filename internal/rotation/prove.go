@@ -26,13 +26,13 @@ func (r *Rotator) waits() retry.Waits {
 	return retry.Waits{First: 200 * time.Millisecond, Longest: 3 * time.Second, AtMost: r.newKeyWait()}
 }
 
-// login is what a login with a key tells. key is nil where the registry does not let a key look itself up.
+// login is what a login with a key shows. key is nil if the registry does not let a key look itself up.
 type login struct {
 	quilt.Identity
 	key *quilt.APIKey
 }
 
-// loginSoon logs in with a key, and tries again while the registry refuses it, for a moment. With an id, it asks for that key in the same
+// loginSoon logs in with a key. If the registry refuses a new key, it tries again for a while. With an id, it asks for that key in the same
 // request.
 func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, error) {
 	ctx, cancel := deadline.WithShare(ctx, 0.9) // leaves time to say what happened
@@ -64,13 +64,13 @@ func (r *run) logIn(ctx context.Context, session *quilt.Session, id string) (log
 		case !quilt.Refused(err) || quilt.RefusesLogin(err):
 			return login{}, err
 		}
-		// The registry lets this key log in, perhaps, but not look at keys.
+		// The registry may let this key log in, but not look at keys.
 	}
 	me, err := session.Me(ctx)
 	return login{me, nil}, err
 }
 
-// proveKey logs in with the pending key, and demands that it belongs to the current key's user and has at least half its life left.
+// proveKey logs in with the pending key. The key must belong to the current key's user and have at least half of its lifetime left.
 func (r *run) proveKey(ctx context.Context, pending, current apikey.Key) error {
 	proven, err := r.loginSoon(ctx, pending, r.secret.Versions[r.Token].Key())
 	if err != nil {
@@ -90,7 +90,7 @@ func (r *run) proveKey(ctx context.Context, pending, current apikey.Key) error {
 	return nil
 }
 
-// ownerOfCurrent is the current key's user, the tag's where that key is refused, "" where nothing tells.
+// ownerOfCurrent is the user of the current key; if that key is refused, the user that the tag names; "" if there is no tag.
 func (r *run) ownerOfCurrent(ctx context.Context, current apikey.Key) (string, error) {
 	me, err := r.Registry.WithKey(current).Me(ctx)
 	switch {
@@ -110,7 +110,7 @@ func (r *run) checkLife(l login) error {
 		return fault.New[fault.PendingKeyRefused]("the pending key of %s has the status %s; run: quilt-rotate unstick %s", r.secret.ARN, l.key.Status, r.secret.Name)
 	}
 	if l.key.Old(l.RegistryTime) {
-		return fault.New[fault.PendingKeyOld]("the pending key of %s has less than half its life left (until %s); run: quilt-rotate unstick %s",
+		return fault.New[fault.PendingKeyOld]("the pending key of %s has less than half of its lifetime left (until %s); run: quilt-rotate unstick %s",
 			r.secret.ARN, l.key.ExpiresAt.Format(time.RFC3339), r.secret.Name)
 	}
 	return nil

@@ -77,7 +77,7 @@ type Rotator struct {
 	NewKeyWait time.Duration
 }
 
-// run is one step under way: what DescribeSecret said at its start, and what is to be told of it.
+// run is one step: what DescribeSecret said at its start, and what is reported about it.
 type run struct {
 	*Rotator
 	Request
@@ -87,7 +87,7 @@ type run struct {
 	report   *Report
 }
 
-// Report is what a step has to tell: for the log line and the metrics.
+// Report is what a step reports in its log line and its metrics.
 type Report struct {
 	SecretARN       string
 	KeyID           string     // of the pending key
@@ -109,8 +109,8 @@ func (r *Rotator) Run(ctx context.Context, req Request) (Report, error) {
 	})
 }
 
-// denied tells whether IAM refused what a step asked for. A test run, which only reads, is tried again then: it comes with the deployment that
-// made the function's role, and what IAM was told is not seen everywhere at once (IAM user guide, "Changes that I make are not always
+// denied reports whether IAM refused what a step asked for. A test run, which only reads, is then tried again: it comes with the deployment that
+// created the function's role, and a change in IAM takes a while to be visible everywhere (IAM user guide, "Changes that I make are not always
 // immediately visible").
 func denied(err error) bool {
 	refusal, ok := errors.AsType[*vault.Error](err)
@@ -129,7 +129,7 @@ func (r *Rotator) step(ctx context.Context, req Request, report *Report) error {
 		return run.setSecret(ctx)
 	case Test:
 		return run.testSecret(ctx)
-	default: // Finish: begin let no other name pass
+	default: // Finish: begin refuses every other name
 		return run.finishSecret(ctx)
 	}
 }
@@ -196,7 +196,7 @@ func checkVersion(secret vault.Secret, req Request, report *Report) error {
 		report.AlreadyDone = true
 		return nil
 	case !version.Has(vault.Pending):
-		return fault.New[fault.NotPending]("the version %s of %s does not hold AWSPENDING: its rotation was abandoned; start another with RotateSecret", req.Token, secret.ARN)
+		return fault.New[fault.NotPending]("the version %s of %s does not have AWSPENDING: its rotation was abandoned; start another with RotateSecret", req.Token, secret.ARN)
 	}
 	return nil
 }
