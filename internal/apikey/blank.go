@@ -10,9 +10,10 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// Fill is a value that waits for its first key, with the key put in, and every other byte kept. The key goes into the named field, which is added to
-// an object that has none. Without a name it goes into [DefaultField] of an empty object, or into the blank field that [ParseValue] finds. A blank
-// text becomes the key alone, or an object if a field is named. It fails with a [*BadValueError], also if the value holds a key already.
+// Fill is a value that waits for its first key, with the key put in, and every other byte kept. The key goes into the
+// named field, which is added to an object that has none. Without a name it goes into [DefaultField] of an empty
+// object, or into the blank field that [ParseValue] finds. A blank text becomes the key alone, or an object if a field
+// is named. It fails with a [*BadValueError], also if the value holds a key already.
 func Fill(raw redact.Text, field string, key Key) (redact.Text, error) {
 	text := raw.Reveal()
 	_, err := ParseValue(raw, field)
@@ -74,8 +75,8 @@ func bounded(text string) (redact.Text, error) {
 	return redact.New(text), nil
 }
 
-// DifferentFields names the top-level fields in which two values differ, in alphabetical order; never what is in them. ok is false if one of
-// them is not a JSON object, so that there are no fields to name.
+// DifferentFields names the top-level fields in which two values differ, in alphabetical order; never what is in them.
+// ok is false if one of them is not a JSON object, so that there are no fields to name.
 func DifferentFields(a, b redact.Text) (names []string, ok bool) {
 	as, okA := fieldsOf(a)
 	bs, okB := fieldsOf(b)
@@ -97,7 +98,8 @@ func DifferentFields(a, b redact.Text) (names []string, ok bool) {
 	return slices.Compact(names), true
 }
 
-// fieldsOf are an object's fields, in a form that does not depend on the layout. If a field occurs twice, the last one counts, as for most readers.
+// fieldsOf are an object's fields, in a form that does not depend on the layout. If a field occurs twice, the last one
+// counts, as for most readers.
 func fieldsOf(raw redact.Text) (fields map[string]string, ok bool) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal([]byte(raw.Reveal()), &members) != nil || members == nil {

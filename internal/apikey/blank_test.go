@@ -14,7 +14,8 @@ import (
 )
 
 func TestAFirstKeyIsPutIn(t *testing.T) {
-	// Protects a secret that waits for its first key: the key goes where the functions will look for it, and nothing else changes.
+	// Protects a secret that waits for its first key: the key goes where the functions will look for it, and nothing else
+	// changes.
 	key, as := mustParse(t, newKey), `qk_5uPo0wEiUyHn1MkXjVzB6CgSqDfA\"<é>`
 	for _, c := range []struct{ name, text, field, want string }{
 		{"what every deployment leaves", `{}`, "", `{"QUILT_API_KEY":"` + as + `"}`},
@@ -76,7 +77,8 @@ func TestAKeyAlone(t *testing.T) {
 }
 
 func TestAFirstKeyKeepsEveryOtherByte(t *testing.T) {
-	// Protects promise and consumers: whatever a value looks like that waits for its first key, what was put in is the key, in its field.
+	// Protects promise and consumers: whatever a value looks like that waits for its first key, what was put in is the
+	// key, in its field.
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawValue(t)
 		if d.keyText[0] != '"' {
@@ -149,7 +151,8 @@ func TestAnAddedFieldIsAllThatIsAdded(t *testing.T) {
 }
 
 func TestFieldsThatDiffer(t *testing.T) {
-	// Protects a person who is to confirm a rollback: the fields that change are named, their values never; layout is no difference.
+	// Protects a person who is to confirm a rollback: the fields that change are named, their values never; layout is no
+	// difference.
 	differ := func(a, b string) []string {
 		names, ok := apikey.DifferentFields(redact.New(a), redact.New(b))
 		if !ok {

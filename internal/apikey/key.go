@@ -1,5 +1,5 @@
-// Package apikey holds Quilt API keys: the key that cannot be printed, the names that keys get at the registry, and the value of a
-// secret that has a key in it.
+// Package apikey holds Quilt API keys: the key that cannot be printed, the names that keys get at the registry, and the
+// value of a secret that has a key in it.
 //
 // It calls no service and keeps no state.
 package apikey
@@ -39,8 +39,9 @@ func (e *InvisibleError) Is(target error) bool { return target == ErrNotAKey }
 // Keys are compared with [Key.Equal].
 type Key struct{ secret redact.Text }
 
-// Parse removes the ASCII white space around a key and demands `^qk_\S+$` in valid UTF-8: more of its form is not public. It refuses characters that cannot be
-// seen, because a person could not find the difference: with an [*InvisibleError], which names the first one.
+// Parse removes the ASCII white space around a key and demands `^qk_\S+$` in valid UTF-8: more of its form is not
+// public. It refuses characters that cannot be seen, because a person could not find the difference: with an
+// [*InvisibleError], which names the first one.
 func Parse(s string) (Key, error) {
 	s = strings.Trim(s, " \t\r\n\v\f")
 	if i := strings.IndexFunc(s, invisible); i >= 0 {
@@ -62,8 +63,9 @@ func Parse(s string) (Key, error) {
 	return Key{redact.New(s)}, nil
 }
 
-// HasKey reports whether a text holds what is long enough for a whole key: `qk_` and at least 20 characters that are not white space. So a name such as
-// qk_pipeline is not taken for a key. (The registry's own are longer: quilt, docs/api-reference/authentication.md.)
+// HasKey reports whether a text holds what is long enough for a whole key: `qk_` and at least 20 characters that are
+// not white space. So a name such as qk_pipeline is not taken for a key. (The registry's own are longer: quilt,
+// docs/api-reference/authentication.md.)
 func HasKey(text string) bool {
 	for field := range strings.FieldsSeq(text) {
 		if i := strings.Index(field, prefix); i >= 0 && len(field)-i >= len(prefix)+20 {
@@ -73,7 +75,8 @@ func HasKey(text string) bool {
 	return false
 }
 
-// invisible reports whether a person cannot see a character: it is not one of ASCII's white space, and shows nothing, or only a gap.
+// invisible reports whether a person cannot see a character: it is not one of ASCII's white space, and shows nothing,
+// or only a gap.
 func invisible(r rune) bool {
 	if strings.ContainsRune(" \t\r\n\v\f", r) {
 		return false
@@ -112,8 +115,9 @@ func (k Key) IsZero() bool { return k.secret.Empty() }
 // Equal reports whether both are the same key, byte for byte.
 func (k Key) Equal(other Key) bool { return k.secret.Equal(other.secret) }
 
-// Fingerprint is the form in which the registry shows a key (`qk_abc...xyz`: prefix, three characters, the last three; Quilt docs,
-// good-practice.md). It is for reading: neither unique nor contract. A key too short to be abridged shows nothing of itself.
+// Fingerprint is the form in which the registry shows a key (`qk_abc...xyz`: prefix, three characters, the last three;
+// Quilt docs, good-practice.md). It is for reading: neither unique nor contract. A key too short to be abridged shows
+// nothing of itself.
 func (k Key) Fingerprint() string {
 	s := []rune(strings.TrimPrefix(k.Reveal(), prefix)) // characters, as the registry counts them
 	if len(s) < 12 {
@@ -122,8 +126,8 @@ func (k Key) Fingerprint() string {
 	return prefix + string(s[:3]) + "..." + string(s[len(s)-3:])
 }
 
-// Fits reports whether the key can be the one that the registry shows with this fingerprint: prefix, dots, suffix, each of any length, because
-// their lengths are not documented. A fingerprint of another form fits no key.
+// Fits reports whether the key can be the one that the registry shows with this fingerprint: prefix, dots, suffix, each
+// of any length, because their lengths are not documented. A fingerprint of another form fits no key.
 func (k Key) Fits(fingerprint string) bool {
 	first, last, ok := strings.Cut(fingerprint, "...")
 	if !ok {

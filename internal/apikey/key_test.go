@@ -67,7 +67,8 @@ func TestParseTakesKeysAndNothingElse(t *testing.T) {
 }
 
 func TestNamesAreNotTakenForKeys(t *testing.T) {
-	// Protects secrets, fields and labels whose names look a little like keys, and keys that somebody pastes into the place of a name.
+	// Protects secrets, fields and labels whose names look a little like keys, and keys that somebody pastes into the
+	// place of a name.
 	for text, want := range map[string]bool{
 		"": false, "qk_": false, "qk_pipeline": false, "team/qk_pipeline-a1b2c3": false, "qk_a qk_b qk_c qk_d qk_e qk_f": false,
 		"qk_W7hQx3ZtLmN9pRvK2sYd": true, "x qk_W7hQx3ZtLmN9pRvK2sYd": true, "team/qk_W7hQx3ZtLmN9pRvK2sYd": true, "qk_W7hQx3ZtLmN9pRvK2sY": false,
@@ -92,7 +93,8 @@ func TestKeysAreEqualByteForByte(t *testing.T) {
 }
 
 func TestFingerprintHasTheRegistrysForm(t *testing.T) {
-	// Protects the link to the registry's list, which shows prefix, three characters and the last three; a short key shows nothing.
+	// Protects the link to the registry's list, which shows prefix, three characters and the last three; a short key shows
+	// nothing.
 	for key, want := range map[string]string{
 		"qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTe": "qk_W7h...aTe",
 		"qk_abcdefghijkl":                   "qk_abc...jkl",

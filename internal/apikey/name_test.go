@@ -16,7 +16,8 @@ const arn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:prod/pipeli
 var day = time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC)
 
 func TestNameCleansItsLabel(t *testing.T) {
-	// Protects key names as people read them: the label's letters and digits survive, everything else becomes one hyphen, 32 at most.
+	// Protects key names as people read them: the label's letters and digits survive, everything else becomes one hyphen,
+	// 32 at most.
 	mark := apikey.SecretMark(arn)
 	for label, want := range map[string]string{
 		"prod-pipeline":                 "prod-pipeline",
@@ -91,7 +92,8 @@ func TestMarkOfKnowsOurNamesFromOthers(t *testing.T) {
 var nameForm = regexp.MustCompile(`^[a-z0-9-]{1,32}-[0-9]{8}-([0-9a-f]{16})$`)
 
 func TestMarkOfReadsTheFormAndNoOther(t *testing.T) {
-	// Protects keys that people made, and our orphans: a name has a mark exactly where it is of our form, whatever a hand changed in it.
+	// Protects keys that people made, and our orphans: a name has a mark exactly where it is of our form, whatever a hand
+	// changed in it.
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.StringMatching(`[a-z0-9-]{0,34}-[0-9]{7,9}-[0-9a-f]{15,17}`).Draw(t, "name")
 		for range rapid.IntRange(0, 2).Draw(t, "changes") {
@@ -109,7 +111,8 @@ func TestMarkOfReadsTheFormAndNoOther(t *testing.T) {
 }
 
 func TestEveryNameLeadsBackToItsSecret(t *testing.T) {
-	// Protects the search for orphans: whatever the label, the name has the form, its length bound, and its secret's mark, no other's.
+	// Protects the search for orphans: whatever the label, the name has the form, its length bound, and its secret's mark,
+	// no other's.
 	form := regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?-[0-9]{8}-[0-9a-f]{16}$`)
 	rapid.Check(t, func(t *rapid.T) {
 		label := rapid.OneOf(rapid.String(), rapid.StringMatching(`[A-Za-z0-9/_+=.@-]{0,80}`)).Draw(t, "label")

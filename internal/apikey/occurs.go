@@ -12,7 +12,8 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// maxLayers is how many times a text is decoded in the search for a key. JSON inside a JSON string inside a URL has three layers.
+// maxLayers is how many times a text is decoded in the search for a key. JSON inside a JSON string inside a URL has
+// three layers.
 const maxLayers = 4
 
 // Occurrences is where the text of a key occurs in a raw value.
@@ -28,16 +29,18 @@ type span struct{ start, end int }
 // Any reports whether the key's text occurs at all.
 func (o Occurrences) Any() bool { return o.Replaceable > 0 || len(o.Fixed) > 0 }
 
-// Contains reports whether the key's text occurs anywhere in a raw value, as [Find] finds it. An occurrence inside a longer word counts too: a key
-// that is protected without need is the smaller mistake.
+// Contains reports whether the key's text occurs anywhere in a raw value, as [Find] finds it. An occurrence inside a
+// longer word counts too: a key that is protected without need is the smaller mistake.
 func Contains(raw redact.Text, key Key) bool { return Find(raw, key).Any() }
 
-// Find finds every occurrence of the key's text in a raw value: in any field, nested, in the name of a field, inside a URL, in plain text. It
-// also finds text that is escaped as in JSON (`\u0071k_`, `\/`, surrogate pairs), percent-encoded as in a URL, or both, up to four layers
-// deep. It does not look for any other encoding, such as Base64 or XML.
+// Find finds every occurrence of the key's text in a raw value: in any field, nested, in the name of a field, inside a
+// URL, in plain text. It also finds text that is escaped as in JSON (`\u0071k_`, `\/`, surrogate pairs),
+// percent-encoded as in a URL, or both, up to four layers deep. It does not look for any other encoding, such as Base64
+// or XML.
 //
-// Only a literal occurrence can be replaced: the text itself, or in a JSON object the text as encoding/json writes it between quotes. An
-// occurrence that is part of a longer word is never replaced, because that word may be another key: qk_abc in qk_abcdef.
+// Only a literal occurrence can be replaced: the text itself, or in a JSON object the text as encoding/json writes it
+// between quotes. An occurrence that is part of a longer word is never replaced, because that word may be another key:
+// qk_abc in qk_abcdef.
 func Find(raw redact.Text, key Key) Occurrences {
 	text := raw.Reveal()
 	if key.IsZero() {
@@ -110,8 +113,8 @@ func (l layer) source(i int) int {
 	return l.from[i]
 }
 
-// search calls visit for each occurrence of the needle in this layer and in those below it. Escapes and percent-encoding are decoded separately:
-// a key may hold a percent sign or a backslash of its own.
+// search calls visit for each occurrence of the needle in this layer and in those below it. Escapes and
+// percent-encoding are decoded separately: a key may hold a percent sign or a backslash of its own.
 func (l layer) search(depth int, needle string, visit func(l layer, start, end int)) {
 	for from := 0; ; from++ {
 		i := strings.Index(l.text[from:], needle)
@@ -154,7 +157,8 @@ func (l layer) decode(mark byte, one func(string) (string, int)) (next layer, ch
 	return layer{string(text), append(from, l.source(len(l.text)))}, changed
 }
 
-// unescape decodes the escape sequence of JSON that the text starts with (RFC 8259, section 7), and gives its length; 0: it is none.
+// unescape decodes the escape sequence of JSON that the text starts with (RFC 8259, section 7), and gives its length;
+// 0: it is none.
 func unescape(s string) (decoded string, length int) {
 	for _, n := range []int{len(`\n`), len(`\ud83d\ude00`), len(`\u0041`)} {
 		if len(s) >= n && json.Unmarshal([]byte(`"`+s[:n]+`"`), &decoded) == nil && utf8.RuneCountInString(decoded) == 1 {

@@ -34,7 +34,8 @@ func inJSON(s string) string {
 }
 
 func TestAKeyIsFoundWhereverItOccurs(t *testing.T) {
-	// Protects promise 2: a key is found in every place and form in which a consumer may read it, and only what can be replaced counts as replaceable.
+	// Protects promise 2: a key is found in every place and form in which a consumer may read it, and only what can be
+	// replaced counts as replaceable.
 	const (
 		odd   = `qk_a/"b\é😀%41+=`
 		place = `the field "x" `
@@ -93,7 +94,8 @@ func TestAKeyIsFoundWhereverItOccurs(t *testing.T) {
 }
 
 func TestAKeyThatCannotBeReplacedEverywhereIsRefused(t *testing.T) {
-	// Protects consumers of a second copy: the key is replaced everywhere or nowhere, and the error says where the other form is.
+	// Protects consumers of a second copy: the key is replaced everywhere or nowhere, and the error says where the other
+	// form is.
 	for name, c := range map[string]struct{ text, says string }{
 		"in the field itself": {`{"QUILT_API_KEY":"\u0071` + oldKey[1:] + `"}`, `the field "QUILT_API_KEY" (escaped)`},
 		"in another field":    {`{"QUILT_API_KEY":"` + oldKey + `","u":{"v":"\u0071` + oldKey[1:] + `"}}`, `the field "u"."v" (escaped)`},
@@ -138,7 +140,8 @@ func TestEveryOccurrenceCountsForTheLimit(t *testing.T) {
 }
 
 func TestEveryLiteralOccurrenceIsReplacedAndNoOtherByte(t *testing.T) {
-	// Protects promise 2 and consumers: after a rotation the former key's text occurs nowhere, and everything else is as it was.
+	// Protects promise 2 and consumers: after a rotation the former key's text occurs nowhere, and everything else is as
+	// it was.
 	rapid.Check(t, func(t *rapid.T) {
 		body := rapid.StringMatching(`[A-Za-z0-9_-]{12,40}`)
 		old, next := "qk_"+body.Draw(t, "old"), "qk_"+body.Draw(t, "new")
@@ -189,7 +192,8 @@ func TestEveryLiteralOccurrenceIsReplacedAndNoOtherByte(t *testing.T) {
 }
 
 func TestAKeyIsFoundInEveryMixOfEncodings(t *testing.T) {
-	// Protects promise 2: whatever layers of JSON and URL a tool put around the key, it is found, and what is not literal blocks the rotation.
+	// Protects promise 2: whatever layers of JSON and URL a tool put around the key, it is found, and what is not literal
+	// blocks the rotation.
 	rapid.Check(t, func(t *rapid.T) {
 		text := keys().Draw(t, "key")
 		key, err := apikey.Parse(text)
@@ -210,7 +214,8 @@ func TestAKeyIsFoundInEveryMixOfEncodings(t *testing.T) {
 }
 
 func FuzzFind(f *testing.F) {
-	// Protects against values that people make: no panic, no place that shows a part of a key, and every literal text is found.
+	// Protects against values that people make: no panic, no place that shows a part of a key, and every literal text is
+	// found.
 	for _, text := range []string{oldKey, `{"a":"\u0071k_` + oldKey[3:] + `"}`, `{"` + oldKey + `":["\ud83d"]}`, `\u00`, `%7`, `{"a":"` + oldKey + `x"}`, `\ud83d\u0041`, "{\"\\\\u0071" + oldKey[1:] + "\":{\"a\":\"%71" + oldKey[1:] + "\"}}"} {
 		f.Add(text)
 	}

@@ -38,8 +38,8 @@ func (e *BlankValueError) Error() string {
 	return redact.Scrub(fmt.Sprintf("the value's field %q holds no key yet", e.Field))
 }
 
-// BadValueError says why no key can be found in a value, or none be put in, and what to do. It quotes nothing of the value except the name of
-// a field, with keys taken out.
+// BadValueError says why no key can be found in a value, or none be put in, and what to do. It quotes nothing of the
+// value except the name of a field, with keys taken out.
 type BadValueError struct{ Problem string }
 
 func (e *BadValueError) Error() string { return e.Problem }
@@ -56,9 +56,10 @@ func (e *NotReplaceableError) Error() string {
 		"; store it there as plain text, or remove it from there"
 }
 
-// ParseValue finds the key in a secret's value: the value itself, or a field of a JSON object. The field is the given one (from
-// the tag [FieldTag]), else [DefaultField] if there, else the only top-level string that starts with `qk_`. The field only says which text is
-// the key: see [Value.WithKey]. It fails with a [*BlankValueError] or a [*BadValueError].
+// ParseValue finds the key in a secret's value: the value itself, or a field of a JSON object. The field is the given
+// one (from the tag [FieldTag]), else [DefaultField] if there, else the only top-level string that starts with `qk_`.
+// The field only says which text is the key: see [Value.WithKey]. It fails with a [*BlankValueError] or a
+// [*BadValueError].
 //
 // The Value is good for [Value.Contains] also with an error.
 func ParseValue(raw redact.Text, field string) (Value, error) {
@@ -160,8 +161,8 @@ func objectMembers(text string) ([]member, error) {
 	return members, nil
 }
 
-// keyMember is the member that holds the key. Two members of one name, or two that look like keys, must hold the same text: readers disagree on
-// which of two counts.
+// keyMember is the member that holds the key. Two members of one name, or two that look like keys, must hold the same
+// text: readers disagree on which of two counts.
 func keyMember(members []member, field string) (member, error) {
 	named := func(name string) []member {
 		return slices.DeleteFunc(slices.Clone(members), func(m member) bool { return m.name != name })
@@ -199,7 +200,8 @@ func keyMember(members []member, field string) (member, error) {
 	return found[0], nil
 }
 
-// sameText reports whether both members are the same string, apart from the white space around it. Blank strings are not: [Fill] fills one.
+// sameText reports whether both members are the same string, apart from the white space around it. Blank strings are
+// not: [Fill] fills one.
 func (m member) sameText(other member) bool {
 	a, okA := m.text()
 	b, okB := other.text()
@@ -215,7 +217,8 @@ func (v Value) Field() string { return v.field }
 // Contains reports whether a key's text occurs anywhere in the value: see [Contains].
 func (v Value) Contains(key Key) bool { return Contains(v.raw, key) }
 
-// Replaceable fails with a [*NotReplaceableError] if the value also holds its key in a form that [Value.WithKey] cannot replace.
+// Replaceable fails with a [*NotReplaceableError] if the value also holds its key in a form that [Value.WithKey] cannot
+// replace.
 func (v Value) Replaceable() error {
 	if o := Find(v.raw, v.key); len(o.Fixed) > 0 {
 		return &NotReplaceableError{o.Fixed}
@@ -223,9 +226,10 @@ func (v Value) Replaceable() error {
 	return nil
 }
 
-// WithKey is the value with another key in each place of its own, and every other byte kept. So the result does not contain the former key.
-// It fails with a [*NotReplaceableError], and with a [*BadValueError] if the new key does not fit: if the result has more than [MaxValueBytes],
-// or if the key has characters that change in a URL or in nested JSON, and one of its places is not a string of its own.
+// WithKey is the value with another key in each place of its own, and every other byte kept. So the result does not
+// contain the former key. It fails with a [*NotReplaceableError], and with a [*BadValueError] if the new key does not
+// fit: if the result has more than [MaxValueBytes], or if the key has characters that change in a URL or in nested
+// JSON, and one of its places is not a string of its own.
 func (v Value) WithKey(key Key) (redact.Text, error) {
 	if err := v.Replaceable(); err != nil {
 		return redact.Text{}, err
@@ -237,7 +241,8 @@ func (v Value) WithKey(key Key) (redact.Text, error) {
 	return bounded(text)
 }
 
-// replaced is the value with another key in each place where its own can be replaced. embedded reports whether one of them is in a longer text.
+// replaced is the value with another key in each place where its own can be replaced. embedded reports whether one of
+// them is in a longer text.
 func (v Value) replaced(key Key) (result string, embedded bool) {
 	text := v.raw.Reveal()
 	literal := literalIn(text, key)

@@ -14,7 +14,8 @@ import (
 )
 
 func FuzzParseValue(f *testing.F) {
-	// Protects against values that people make: no panic, no error that shows a part of a key, no replacement that cannot be read.
+	// Protects against values that people make: no panic, no error that shows a part of a key, no replacement that cannot
+	// be read.
 	for _, text := range []string{
 		oldKey, " " + oldKey + "\n", `{}`, ``, `{"QUILT_API_KEY":""}`, `{"QUILT_API_KEY":"` + oldKey + `","a":[1e400,{"b":null}],"a":"é\ud83d"}`,
 		`{"a":"` + oldKey + `","b":"qk_1111111111"}`, `{"` + oldKey + `":"` + oldKey + ` x"}`, `{"QUILT_API_KEY":"` + oldKey + `"`, `["` + oldKey + `"]`,
@@ -85,7 +86,8 @@ func fieldNames(text string) []string {
 
 var keyInText = regexp.MustCompile(`qk_[^\s"]+`)
 
-// keyPieces are the pieces of six bytes of all keys in a text. Those without a digit are left out: they may be words of the message.
+// keyPieces are the pieces of six bytes of all keys in a text. Those without a digit are left out: they may be words of
+// the message.
 func keyPieces(text string) []string {
 	var pieces []string
 	for _, key := range keyInText.FindAllString(text, -1) {

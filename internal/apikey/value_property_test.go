@@ -87,7 +87,8 @@ type drawnValue struct {
 
 func (d drawnValue) text() string { return d.before + d.keyText + d.after }
 
-// drawValue draws the key alone, or an object with the key in the tag's field, in the default one, or in the only one that looks like one.
+// drawValue draws the key alone, or an object with the key in the tag's field, in the default one, or in the only one
+// that looks like one.
 func drawValue(t *rapid.T) drawnValue {
 	d := drawnValue{key: longKeys().Draw(t, "key")}
 	sp := func() string { return blanks().Draw(t, "blank") }
@@ -154,7 +155,8 @@ func looksLikeKey(memberText string) bool {
 }
 
 func TestAnyValueKeepsEveryByteButItsKey(t *testing.T) {
-	// Protects promise and consumers: whatever is in a value, and however it is laid out, rotation changes the key in it and nothing else.
+	// Protects promise and consumers: whatever is in a value, and however it is laid out, rotation changes the key in it
+	// and nothing else.
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawValue(t)
 		v, err := apikey.ParseValue(redact.New(d.text()), d.tag)

@@ -33,7 +33,8 @@ func withKey(t testing.TB, v apikey.Value, key string) string {
 }
 
 func TestKeyIsFoundAndReplaced(t *testing.T) {
-	// Protects the consumers' value: the key is found by the rules, in this order, and replaced with every other byte kept.
+	// Protects the consumers' value: the key is found by the rules, in this order, and replaced with every other byte
+	// kept.
 	const replaced = `qk_5uPo0wEiUyHn1MkXjVzB6CgSqDfA\"<é>` // newKey as in a JSON string
 	for _, c := range []struct {
 		name, text, tag string
@@ -101,7 +102,8 @@ func TestBlankValuesWaitForTheirFirstKey(t *testing.T) {
 }
 
 func TestBadValuesAreRefusedWithAReason(t *testing.T) {
-	// Protects the person who must correct the value: each fault has its own sentence with a next step, and nothing is quoted.
+	// Protects the person who must correct the value: each fault has its own sentence with a next step, and nothing is
+	// quoted.
 	const tag = "quilt-rotate:field"
 	for _, c := range []struct{ name, text, field, says string }{
 		{"some text", "hunter2", "", "neither a JSON object nor a key"},
@@ -176,7 +178,8 @@ func TestBadValuesAreRefusedWithAReason(t *testing.T) {
 }
 
 func TestValuesUpToTheServicesLimit(t *testing.T) {
-	// Protects large values: what Secrets Manager takes is taken, and a new key that makes it too long is refused before it is sent.
+	// Protects large values: what Secrets Manager takes is taken, and a new key that makes it too long is refused before
+	// it is sent.
 	key := mustParse(t, "qk_aaaaaaaaaaaa")
 	longer := mustParse(t, "qk_aaaaaaaaaaaaa")
 	object := `{"QUILT_API_KEY":"qk_aaaaaaaaaaaa","fill":""}`

@@ -10,7 +10,8 @@ type AdminKeyFilter struct {
 	Status      Status
 }
 
-// AdminListKeys lists the keys of all users. Only an admin may; nobody, admins included, can make a key for somebody else.
+// AdminListKeys lists the keys of all users. Only an admin may; nobody, admins included, can make a key for somebody
+// else.
 func (s *Session) AdminListKeys(ctx context.Context, filter AdminKeyFilter) ([]APIKey, error) {
 	c, err := s.start(ctx, "adminApiKeysList", reads)
 	if err != nil {
@@ -23,7 +24,8 @@ func (s *Session) AdminListKeys(ctx context.Context, filter AdminKeyFilter) ([]A
 	return c.keys(got.Admin.ApiKeys.List)
 }
 
-// AdminGetKey asks for a key of any user. It is nil, without an error, where the registry says that it knows no such key.
+// AdminGetKey asks for a key of any user. It is nil, without an error, where the registry says that it knows no such
+// key.
 func (s *Session) AdminGetKey(ctx context.Context, id string) (*APIKey, error) {
 	c, err := s.start(ctx, "adminApiKeyGet", reads)
 	if err != nil {

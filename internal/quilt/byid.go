@@ -9,8 +9,9 @@ import (
 	"github.com/Khan/genqlient/graphql"
 )
 
-// AccountKeys tells in one request who the credential belongs to and which of the keys with these ids that user has. Its cost does not depend on
-// how many keys the user has. A key that the answer lacks is one that the registry does not know among this user's keys.
+// AccountKeys tells in one request who the credential belongs to and which of the keys with these ids that user has.
+// Its cost does not depend on how many keys the user has. A key that the answer lacks is one that the registry does not
+// know among this user's keys.
 //
 // Its document has one alias for each id, which generated code cannot have.
 func (s *Session) AccountKeys(ctx context.Context, ids []string) (Account, error) {
@@ -46,7 +47,8 @@ func (s *Session) AccountKeys(ctx context.Context, ids []string) (Account, error
 	return c.accountKeys(got.Me, ids)
 }
 
-// accountKeys reads the answer: null for an id says that the registry knows no such key, and a missing field is an error.
+// accountKeys reads the answer: null for an id says that the registry knows no such key, and a missing field is an
+// error.
 func (c *call) accountKeys(me map[string]json.RawMessage, ids []string) (account Account, err error) {
 	var name, email string
 	var isAdmin bool

@@ -29,8 +29,8 @@ type Options struct {
 	// UserAgent names this program to the registry, which records it in the audit trail (quilt:
 	// docs/advanced-features/good-practice.md). Default: quilt-rotate/<version>.
 	UserAgent string
-	// AttemptTimeout bounds each attempt, from dialling to the end of the answer. Default: [DefaultAttemptTimeout]. It does not bound the attempts
-	// to create a key or to log in, which get all the time that the caller has.
+	// AttemptTimeout bounds each attempt, from dialling to the end of the answer. Default: [DefaultAttemptTimeout]. It
+	// does not bound the attempts to create a key or to log in, which get all the time that the caller has.
 	AttemptTimeout time.Duration
 	// MaxAttempts bounds how often a request is sent, the first time counted. Default: [DefaultMaxAttempts].
 	MaxAttempts int
@@ -40,8 +40,8 @@ type Options struct {
 	Transport http.RoundTripper
 }
 
-// Client reaches one registry. It keeps connections and is safe for concurrent use; it holds no credential. What it can do is
-// asked of a [Session].
+// Client reaches one registry. It keeps connections and is safe for concurrent use; it holds no credential. What it can
+// do is asked of a [Session].
 type Client struct {
 	base     string // without a trailing slash
 	host     string
@@ -52,7 +52,8 @@ type Client struct {
 	interval time.Duration
 }
 
-// NewClient prepares a client for the registry at registryURL, which keeps the rule of [settings.RegistryURL]. It opens no connection.
+// NewClient prepares a client for the registry at registryURL, which keeps the rule of [settings.RegistryURL]. It opens
+// no connection.
 func NewClient(registryURL string, options Options) (*Client, error) {
 	base, err := settings.RegistryURL(registryURL)
 	if err != nil {
@@ -102,8 +103,8 @@ func (c *Client) URL() string { return c.base }
 // CodeURL is the page at which a user who logs in by single sign-on is shown a code for [Client.LoginRefreshToken].
 func (c *Client) CodeURL() string { return c.base + "/login" }
 
-// newTransport speaks HTTP/1.1 only: one request at a time needs no more, and its rule for what the transport itself sends again
-// is simple: nothing that had a byte on the wire, unless it is marked as repeatable.
+// newTransport speaks HTTP/1.1 only: one request at a time needs no more, and its rule for what the transport itself
+// sends again is simple: nothing that had a byte on the wire, unless it is marked as repeatable.
 func newTransport(bundle []byte) (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if bundle != nil { // only then: loading the system's roots costs a cold start time
@@ -133,8 +134,8 @@ func newTransport(bundle []byte) (*http.Transport, error) {
 	}, nil
 }
 
-// checkRedirect lets a GET (which carries no credential here) move within its own host. Everything else is not followed: the answer
-// that redirects becomes an error.
+// checkRedirect lets a GET (which carries no credential here) move within its own host. Everything else is not
+// followed: the answer that redirects becomes an error.
 func checkRedirect(next *http.Request, via []*http.Request) error {
 	first := via[0]
 	if first.Method == http.MethodGet && next.URL.Scheme == first.URL.Scheme && next.URL.Host == first.URL.Host && len(via) < 5 {

@@ -15,7 +15,8 @@ import (
 )
 
 func TestRegistryURL(t *testing.T) {
-	// Protects: a credential goes over https only (or to this machine), and a URL with a password in it is neither used nor quoted.
+	// Protects: a credential goes over https only (or to this machine), and a URL with a password in it is neither used
+	// nor quoted.
 	for _, test := range []struct {
 		url, host string // host "" where the URL is refused
 	}{
@@ -126,7 +127,8 @@ func TestOldTLSIsRefused(t *testing.T) {
 }
 
 func TestRedirectIsNotFollowed(t *testing.T) {
-	// Protects: the credential is shown to the registry's host alone, and a request is not sent on, wherever an answer points.
+	// Protects: the credential is shown to the registry's host alone, and a request is not sent on, wherever an answer
+	// points.
 	var reached atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
 	defer other.Close()
@@ -153,7 +155,8 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 }
 
 func TestConnectionIsKept(t *testing.T) {
-	// Protects: one handshake for all requests of an invocation, also after refusals, since every answer is read to its end.
+	// Protects: one handshake for all requests of an invocation, also after refusals, since every answer is read to its
+	// end.
 	answers := []func(http.ResponseWriter, received){ok(meJSON("")), status(401, `{"message":"no"}`), status(404, strings.Repeat("x", 10_000)), ok(meJSON(""))}
 	var turn atomic.Int32
 	registry := newFake(t, func(w http.ResponseWriter, r received) { answers[turn.Add(1)-1](w, r) })
@@ -194,7 +197,8 @@ func TestNoCookies(t *testing.T) {
 }
 
 func TestUnsendableKey(t *testing.T) {
-	// Protects: a token that no header can hold, and no key at all, are refused here with a reason, and are not sent as something else.
+	// Protects: a token that no header can hold, and no key at all, are refused here with a reason, and are not sent as
+	// something else.
 	for _, token := range []string{"", `t_a\u0000b`, `t_a\u007fb`} {
 		registry := newFake(t, ok(`{"refresh_token":"r","access_token":"`+token+`","expires_at":99999999999}`))
 		client := registry.client(t, quilt.Options{})
@@ -217,7 +221,8 @@ func TestUnsendableKey(t *testing.T) {
 }
 
 func TestReach(t *testing.T) {
-	// Protects who looks for what is wrong: that the registry answers, and whether it knows API keys, shows without any credential.
+	// Protects who looks for what is wrong: that the registry answers, and whether it knows API keys, shows without any
+	// credential.
 	for name, c := range map[string]struct {
 		answer func(http.ResponseWriter, received)
 		want   quilt.Knowledge

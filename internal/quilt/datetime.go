@@ -9,10 +9,11 @@ import (
 // errDatetime does not quote the text: a date is where a confused server could put anything.
 var errDatetime = errors.New("a date is not in the form of RFC 3339")
 
-// datetime is the schema's Datetime: RFC 3339, with "Z" or an offset, with or without a fraction of a second. The form is not
-// documented, and servers in Python write one or the other, even within one answer.
+// datetime is the schema's Datetime: RFC 3339, with "Z" or an offset, with or without a fraction of a second. The form
+// is not documented, and servers in Python write one or the other, even within one answer.
 //
-// It is a type that reads itself: a reader that the generated code calls would have it decode each key of a long list twice.
+// It is a type that reads itself: a reader that the generated code calls would have it decode each key of a long list
+// twice.
 type datetime struct{ time.Time }
 
 func (d *datetime) UnmarshalJSON(text []byte) error {

@@ -31,8 +31,8 @@ type Catalog struct {
 	SSOProviders []string
 }
 
-// Discover reads a catalog's config.json, which is public. catalogURL may leave out "https://". It is for people at a keyboard: what
-// runs unattended is given the registry's URL itself, so that a catalog cannot move where keys are sent.
+// Discover reads a catalog's config.json, which is public. catalogURL may leave out "https://". It is for people at a
+// keyboard: what runs unattended is given the registry's URL itself, so that a catalog cannot move where keys are sent.
 func Discover(ctx context.Context, catalogURL string, options Options) (Catalog, error) {
 	if !strings.Contains(catalogURL, "://") {
 		catalogURL = "https://" + catalogURL

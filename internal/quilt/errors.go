@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Refused tells whether the registry definitely answered "no": to the credential (401, or nobody is logged in), to the user
-// (403), or to the request. It is false for everything transient, unknown or garbled, and for nil: those say nothing about
-// the credential.
+// Refused tells whether the registry definitely answered "no": to the credential (401, or nobody is logged in), to the
+// user (403), or to the request. It is false for everything transient, unknown or garbled, and for nil: those say
+// nothing about the credential.
 func Refused(err error) bool {
 	if _, lost := errors.AsType[*AnswerLostError](err); lost {
 		return false
@@ -73,8 +73,8 @@ func (e *UnauthenticatedError) Error() string {
 	return message(e.Operation, e.Host, e.what(), next)
 }
 
-// SSORequiredError says that this registry's users log in by single sign-on only, so that a password never will do. It wraps an
-// [*UnauthenticatedError].
+// SSORequiredError says that this registry's users log in by single sign-on only, so that a password never will do. It
+// wraps an [*UnauthenticatedError].
 type SSORequiredError struct {
 	Operation string
 	Host      string
@@ -105,7 +105,8 @@ func (e *ForbiddenError) Error() string {
 	return message(e.Operation, e.Host, e.what(), "check the user's role (the admin operations need an admin), and firewalls in front of the registry")
 }
 
-// GraphQLError says that the registry answered with errors: with status 200, even where there is data too, or with a 4xx.
+// GraphQLError says that the registry answered with errors: with status 200, even where there is data too, or with a
+// 4xx.
 type GraphQLError struct {
 	Operation string
 	Host      string
@@ -130,7 +131,8 @@ type InputFault struct {
 	Message string
 }
 
-// InvalidInputError says that the registry refused the input: the type InvalidInput of its schema, or a REST call's 4xx.
+// InvalidInputError says that the registry refused the input: the type InvalidInput of its schema, or a REST call's
+// 4xx.
 type InvalidInputError struct {
 	Operation string
 	Host      string
@@ -152,8 +154,8 @@ func (e *InvalidInputError) Error() string {
 	return message(e.Operation, e.Host, e.what(), "correct the input; the same again will be refused again")
 }
 
-// ProtocolError says that the answer is not one a Quilt registry gives: another server's, an unknown type, a missing field, too
-// large, a redirect. It says nothing about the credential.
+// ProtocolError says that the answer is not one a Quilt registry gives: another server's, an unknown type, a missing
+// field, too large, a redirect. It says nothing about the credential.
 type ProtocolError struct {
 	Operation string
 	Host      string
@@ -167,8 +169,9 @@ func (e *ProtocolError) Error() string {
 	return message(e.Operation, e.Host, e.what(), "check that this is the registry's own URL, and that nothing else answers in its place")
 }
 
-// UnavailableError says that no answer came, or only one that asks to come again (429 or 5xx), after all attempts that the time
-// allowed. It wraps the last attempt's cause, so that errors.Is finds context.DeadlineExceeded or context.Canceled.
+// UnavailableError says that no answer came, or only one that asks to come again (429 or 5xx), after all attempts that
+// the time allowed. It wraps the last attempt's cause, so that errors.Is finds context.DeadlineExceeded or
+// context.Canceled.
 type UnavailableError struct {
 	Operation  string
 	Host       string
@@ -216,8 +219,8 @@ func (e *UnavailableError) Error() string {
 // Unwrap gives the last attempt's cause; nil where the registry answered.
 func (e *UnavailableError) Unwrap() error { return e.cause }
 
-// AnswerLostError says that a key may have been made whose secret nobody will ever see. Only [Session.CreateKey] returns it. It
-// wraps what became of the answer.
+// AnswerLostError says that a key may have been made whose secret nobody will ever see. Only [Session.CreateKey]
+// returns it. It wraps what became of the answer.
 type AnswerLostError struct {
 	Operation string
 	Host      string
@@ -245,8 +248,8 @@ func (e *CatalogError) Error() string {
 	return message(e.Operation, e.Host, e.Problem, "check the catalog's address, or give the registry's URL itself")
 }
 
-// RefusesLogin tells whether the registry takes the credential for nobody's. A credential that merely may not do what was asked is another
-// matter.
+// RefusesLogin tells whether the registry takes the credential for nobody's. A credential that merely may not do what
+// was asked is another matter.
 func RefusesLogin(err error) bool {
 	_, ok := errors.AsType[*UnauthenticatedError](err)
 	return ok

@@ -80,8 +80,9 @@ func (c *Client) send(ctx context.Context, r *request) (answer, error) {
 // unhurried bounds an attempt that gets all the time there is, if the caller has no deadline.
 const unhurried = time.Minute
 
-// limited bounds one attempt. An attempt of a request that should not be sent again gets all the time that the caller has: giving up on a slow registry
-// leaves a key that nobody saw, or a token that is used up, and the next try would be as slow.
+// limited bounds one attempt. An attempt of a request that should not be sent again gets all the time that the caller
+// has: giving up on a slow registry leaves a key that nobody saw, or a token that is used up, and the next try would be
+// as slow.
 func (c *Client) limited(ctx context.Context, r *request) (context.Context, context.CancelFunc) {
 	if !r.once && !r.patient {
 		return context.WithTimeout(ctx, c.timeout)
@@ -113,8 +114,8 @@ func (c *Client) outgoing(ctx context.Context, r *request, reached *atomic.Bool)
 	return outgoing, nil
 }
 
-// watchedBody tells whether the transport began to read the body. Until then it has no connection, so the registry cannot have
-// carried the request out.
+// watchedBody tells whether the transport began to read the body. Until then it has no connection, so the registry
+// cannot have carried the request out.
 type watchedBody struct {
 	content io.Reader
 	reached *atomic.Bool
@@ -141,8 +142,9 @@ func (c *Client) unreachable(r *request, err error, reached bool) error {
 	return e
 }
 
-// cause keeps an error whose text is harmless. The transport quotes what it cannot read of an answer, so others are replaced by
-// one that is the same to errors.Is and has a clean text. Errors of dialling quote nothing but our own settings.
+// cause keeps an error whose text is harmless. The transport quotes what it cannot read of an answer, so others are
+// replaced by one that is the same to errors.Is and has a clean text. Errors of dialling quote nothing but our own
+// settings.
 func (s secrets) cause(err error) error {
 	text := err.Error()
 	if scrubbed := s.scrub(text); scrubbed != text && !isDialling(err) {

@@ -133,8 +133,8 @@ var failures = []struct {
 }
 
 func TestFailuresOfEveryOperation(t *testing.T) {
-	// Protects: each failure signal has the same typed error in every operation, with where, what and what next in its message; only
-	// for apiKeyCreate does doubt become an AnswerLostError.
+	// Protects: each failure signal has the same typed error in every operation, with where, what and what next in its
+	// message; only for apiKeyCreate does doubt become an AnswerLostError.
 	refusals := map[string]bool{"UnauthenticatedError": true, "ForbiddenError": true, "GraphQLError": true, "InvalidInputError": true}
 	for _, failure := range failures {
 		t.Run(failure.name, func(t *testing.T) {
@@ -164,7 +164,8 @@ func TestFailuresOfEveryOperation(t *testing.T) {
 }
 
 func TestAnswersThatMustNotPass(t *testing.T) {
-	// Protects: what is missing, null or unknown in an answer is never taken for a value, and null for `me` never for "no keys".
+	// Protects: what is missing, null or unknown in an answer is never taken for a value, and null for `me` never for "no
+	// keys".
 	without := func(field string) string {
 		return strings.Replace(keyJSON, `"`+field+`"`, `"x`+field+`"`, 1)
 	}
@@ -260,7 +261,8 @@ func TestInvalidInputKeepsWhatTheRegistryFound(t *testing.T) {
 }
 
 func TestAnswerWithoutDateIsNotComparable(t *testing.T) {
-	// Protects: no decision about a key's age is made on a clock that the registry did not show; but a new key is not thrown away for it.
+	// Protects: no decision about a key's age is made on a clock that the registry did not show; but a new key is not
+	// thrown away for it.
 	dateless := func(body string) func(http.ResponseWriter, received) {
 		return func(w http.ResponseWriter, _ received) {
 			w.Header()["Date"] = nil

@@ -80,8 +80,9 @@ func (c *call) missing(field string) error {
 	return c.garbled("the answer lacks the field " + field)
 }
 
-// failed makes the error for GraphQL's errors. An error that lies below the operation's own field means that the operation was
-// carried out, and that only showing its result failed (GraphQL specification, "Handling Execution Errors").
+// failed makes the error for GraphQL's errors. An error that lies below the operation's own field means that the
+// operation was carried out, and that only showing its result failed (GraphQL specification, "Handling Execution
+// Errors").
 func (c *call) failed(faults []fault) error {
 	e := &GraphQLError{Operation: c.operation, Host: c.client.host, Status: http.StatusOK}
 	e.Messages = complaint{Errors: faults}.messages(c.secrets())

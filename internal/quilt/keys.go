@@ -11,8 +11,8 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// Status of a key. A registry may know more than these; only [Active] means that the key works. A revoked key has no status: it is
-// deleted (quilt: shared/graphql/schema.graphql).
+// Status of a key. A registry may know more than these; only [Active] means that the key works. A revoked key has no
+// status: it is deleted (quilt: shared/graphql/schema.graphql).
 type Status string
 
 // The statuses that the schema names.
@@ -29,11 +29,12 @@ type Identity struct {
 	RegistryTime time.Time // the registry's clock when it answered
 }
 
-// SameUser reports whether two e-mail addresses are those of one registry user. Case does not count: people and registries write it differently. No
-// address is nobody's.
+// SameUser reports whether two e-mail addresses are those of one registry user. Case does not count: people and
+// registries write it differently. No address is nobody's.
 func SameUser(a, b string) bool { return a != "" && strings.EqualFold(a, b) }
 
-// APIKey is a key as the registry shows it (quilt: shared/graphql/schema.graphql, type APIKey). All times are the registry's.
+// APIKey is a key as the registry shows it (quilt: shared/graphql/schema.graphql, type APIKey). All times are the
+// registry's.
 type APIKey struct {
 	ID           string // opaque; made by the registry
 	Name         string // neither unique nor unchangeable by contract
@@ -51,8 +52,9 @@ func (k APIKey) Old(now time.Time) bool {
 	return k.ExpiresAt.Sub(now) < k.ExpiresAt.Sub(k.CreatedAt)/2
 }
 
-// LatestUse is the latest time at which the key may have been used last; nil if the registry records no use. How finely a registry records it is not
-// documented, so a time without a rest may stand for the day, the hour or the minute that starts then, and its end counts.
+// LatestUse is the latest time at which the key may have been used last; nil if the registry records no use. How finely
+// a registry records it is not documented, so a time without a rest may stand for the day, the hour or the minute that
+// starts then, and its end counts.
 func (k APIKey) LatestUse() *time.Time {
 	if k.LastUsedAt == nil {
 		return nil
@@ -97,7 +99,8 @@ type CreatedKey struct {
 	Differs []string // what is not as it was asked for, each as a short text; the owner is for the caller to compare
 }
 
-// lifetimeTolerance is how much another lifetime than the one that was asked for may differ: a registry may count whole days.
+// lifetimeTolerance is how much another lifetime than the one that was asked for may differ: a registry may count whole
+// days.
 const lifetimeTolerance = 24 * time.Hour
 
 // differs compares a new key with what was asked for.
@@ -113,7 +116,8 @@ func (k APIKey) differs(asked createInput) (differences []string) {
 	return differences
 }
 
-// KeyFilter narrows a list; the registry applies it, and how exactly it compares is not documented. The zero KeyFilter takes all.
+// KeyFilter narrows a list; the registry applies it, and how exactly it compares is not documented. The zero KeyFilter
+// takes all.
 type KeyFilter struct {
 	Name        string
 	Fingerprint string
@@ -160,8 +164,8 @@ func (s *Session) Account(ctx context.Context) (Account, error) {
 	return Account{Identity: who, Keys: keys}, nil
 }
 
-// Login tells in one request who the credential belongs to and what the registry knows of that user's key with the given id: the
-// strictest test of a key there is.
+// Login tells in one request who the credential belongs to and what the registry knows of that user's key with the
+// given id: the strictest test of a key there is.
 func (s *Session) Login(ctx context.Context, keyID string) (Login, error) {
 	c, err := s.start(ctx, "login", reads)
 	if err != nil {
@@ -201,7 +205,8 @@ func (s *Session) ListKeys(ctx context.Context, filter KeyFilter) ([]APIKey, err
 	return c.keys(got.Me.ApiKeys)
 }
 
-// GetKey asks for one of the user's keys. It is nil, without an error, where the registry says that it knows no such key.
+// GetKey asks for one of the user's keys. It is nil, without an error, where the registry says that it knows no such
+// key.
 func (s *Session) GetKey(ctx context.Context, id string) (*APIKey, error) {
 	c, err := s.start(ctx, "apiKeyGet", reads)
 	if err != nil {
@@ -217,9 +222,10 @@ func (s *Session) GetKey(ctx context.Context, id string) (*APIKey, error) {
 	return c.keyByID(id, got.Me.ApiKey, "data", "me", "apiKey")
 }
 
-// CreateKey creates a key for the user, valid for expiresInDays days (1 to 365, which the registry checks). It is the one operation
-// that must not be done twice. It is sent again only if the first request provably was not carried out (no connection, or
-// status 429), and fails with an [*AnswerLostError] if a key may have been created that nobody holds.
+// CreateKey creates a key for the user, valid for expiresInDays days (1 to 365, which the registry checks). It is the
+// one operation that must not be done twice. It is sent again only if the first request provably was not carried out
+// (no connection, or status 429), and fails with an [*AnswerLostError] if a key may have been created that nobody
+// holds.
 func (s *Session) CreateKey(ctx context.Context, name string, expiresInDays int) (CreatedKey, error) {
 	c, err := s.start(ctx, "apiKeyCreate", creates)
 	if err != nil {
@@ -254,7 +260,8 @@ func (c *call) create(ctx context.Context, input createInput) (CreatedKey, error
 	return CreatedKey{}, c.missing("apiKeyCreate")
 }
 
-// mayHaveCreated is false only if it is proved that there is no key: no request was sent, or a complete answer refuses it.
+// mayHaveCreated is false only if it is proved that there is no key: no request was sent, or a complete answer refuses
+// it.
 func mayHaveCreated(err error) bool {
 	if down, ok := errors.AsType[*UnavailableError](err); ok {
 		return down.reached
@@ -268,9 +275,10 @@ func mayHaveCreated(err error) bool {
 	return !Refused(err)
 }
 
-// RevokeKey deletes one of the user's keys, at once and for good. It is sent once, whatever comes back: time passes between attempts, and the
-// caller must see before each that nobody needs the key. What a registry answers to an id that it does not know is not
-// documented: after an [*InvalidInputError], [Session.GetKey] tells whether the key is gone.
+// RevokeKey deletes one of the user's keys, at once and for good. It is sent once, whatever comes back: time passes
+// between attempts, and the caller must see before each that nobody needs the key. What a registry answers to an id
+// that it does not know is not documented: after an [*InvalidInputError], [Session.GetKey] tells whether the key is
+// gone.
 func (s *Session) RevokeKey(ctx context.Context, id string) error {
 	c, err := s.start(ctx, "apiKeyRevoke", revokes)
 	if err != nil {
@@ -286,8 +294,8 @@ func (s *Session) RevokeKey(ctx context.Context, id string) error {
 	return c.revoked(got.ApiKeyRevoke)
 }
 
-// RevokeKeyBySecret deletes the given key, as [Session.RevokeKey] does by id. Prefer the id where it is known: then the key itself
-// does not travel.
+// RevokeKeyBySecret deletes the given key, as [Session.RevokeKey] does by id. Prefer the id where it is known: then the
+// key itself does not travel.
 func (s *Session) RevokeKeyBySecret(ctx context.Context, key apikey.Key) error {
 	c, err := s.start(ctx, "apiKeyRevoke", revokes)
 	if err != nil {

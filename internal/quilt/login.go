@@ -42,8 +42,8 @@ func (c *Client) LoginPassword(ctx context.Context, user string, password Passwo
 	return c.LoginRefreshToken(ctx, NewRefreshToken(issued.RefreshToken))
 }
 
-// explainLogin turns the refusal of a login into what to do about it. That a registry takes single sign-on only shows in its text
-// alone, which is not contract; so the other message names the code, too.
+// explainLogin turns the refusal of a login into what to do about it. That a registry takes single sign-on only shows
+// in its text alone, which is not contract; so the other message names the code, too.
 func (c *Client) explainLogin(err error) error {
 	refused, ok := errors.AsType[*UnauthenticatedError](err)
 	if !ok {
@@ -56,8 +56,8 @@ func (c *Client) explainLogin(err error) error {
 	return refused
 }
 
-// LoginRefreshToken logs a user in by the code that {registry}/login shows. The code is good for one use: the session keeps the
-// token that replaces it, and a failure after the code may have been sent is not tried again.
+// LoginRefreshToken logs a user in by the code that {registry}/login shows. The code is good for one use: the session
+// keeps the token that replaces it, and a failure after the code may have been sent is not tried again.
 func (c *Client) LoginRefreshToken(ctx context.Context, token RefreshToken) (*Session, error) {
 	t := &tokens{turn: make(chan struct{}, 1), refresh: token}
 	if err := c.renew(ctx, t); err != nil {
@@ -91,8 +91,8 @@ func (c *Client) renew(ctx context.Context, t *tokens) error {
 	return err
 }
 
-// accept reads the answer of the token endpoint into t. It stores the next refresh token together with the access token, so that
-// nothing is asked with the one before the other is kept.
+// accept reads the answer of the token endpoint into t. It stores the next refresh token together with the access
+// token, so that nothing is asked with the one before the other is kept.
 func (c *Client) accept(r *request, got answer, t *tokens) error {
 	var issued struct {
 		Error        loose   `json:"error"`

@@ -23,7 +23,8 @@ func issued(n int, lifetime time.Duration) string {
 }
 
 func TestLoginByPassword(t *testing.T) {
-	// Protects: the two calls of a login are in the form that the registry takes, and no credential is in a header before there is one.
+	// Protects: the two calls of a login are in the form that the registry takes, and no credential is in a header before
+	// there is one.
 	registry := newFake(t, func(w http.ResponseWriter, r received) {
 		_, _ = io.WriteString(w, map[string]string{
 			"/api/login": `{"refresh_token":"refresh+0"}`, "/api/token": issued(1, time.Hour), "/graphql": meJSON(""),
@@ -54,7 +55,8 @@ func TestLoginByPassword(t *testing.T) {
 }
 
 func TestRefusedLoginSaysWhatToDo(t *testing.T) {
-	// Protects: a person before a registry with single sign-on learns about the code, also where the registry words it otherwise.
+	// Protects: a person before a registry with single sign-on learns about the code, also where the registry words it
+	// otherwise.
 	for _, test := range []struct {
 		code             int
 		body, want, says string
@@ -111,7 +113,8 @@ func TestFailuresOfLogins(t *testing.T) {
 }
 
 func TestCodeIsSentOnce(t *testing.T) {
-	// Protects: a code is good for one use, so it is not sent again once it may have arrived, and the user is told to get another.
+	// Protects: a code is good for one use, so it is not sent again once it may have arrived, and the user is told to get
+	// another.
 	for _, test := range []struct {
 		name   string
 		answer func(*http.Request) (*http.Response, error)
@@ -192,8 +195,8 @@ func (r *tokenRegistry) login(t *testing.T) *quilt.Session {
 }
 
 func TestTokensAreReplaced(t *testing.T) {
-	// Protects: the access token is replaced when it has less than a minute left on the registry's clock, each refresh token is shown
-	// once, and many callers at once use one refresh.
+	// Protects: the access token is replaced when it has less than a minute left on the registry's clock, each refresh
+	// token is shown once, and many callers at once use one refresh.
 	synctest.Test(t, func(t *testing.T) {
 		registry := &tokenRegistry{lifetime: 10 * time.Minute}
 		s := registry.login(t)
@@ -225,8 +228,8 @@ func TestTokensAreReplaced(t *testing.T) {
 }
 
 func TestRefreshTokenIsNotShownTwice(t *testing.T) {
-	// Protects: after a refresh whose answer was lost, the session says so and does not use the same token again; after one that was
-	// not sent, it does.
+	// Protects: after a refresh whose answer was lost, the session says so and does not use the same token again; after
+	// one that was not sent, it does.
 	synctest.Test(t, func(t *testing.T) {
 		registry := &tokenRegistry{lifetime: 2 * time.Minute}
 		s := registry.login(t)

@@ -16,8 +16,9 @@ const (
 	NoKeys                     // its schema lacks them: it is older than 1.67
 )
 
-// Reach asks the registry for nobody's keys: it sends no credential. That it answers at all, over a connection that is trusted, is what its
-// success says. A server checks a query against its schema before it looks who asks (GraphQL specification, "Validation"), so an old platform shows.
+// Reach asks the registry for nobody's keys: it sends no credential. That it answers at all, over a connection that is
+// trusted, is what its success says. A server checks a query against its schema before it looks who asks (GraphQL
+// specification, "Validation"), so an old platform shows.
 func (c *Client) Reach(ctx context.Context) (Knowledge, error) {
 	asked := &call{client: c, operation: "apiKeysList", effect: reads}
 	_, err := apiKeysList(ctx, asked, "", "", "")
@@ -37,8 +38,8 @@ func (c *Client) Reach(ctx context.Context) (Knowledge, error) {
 	return NotTold, err
 }
 
-// lacks tells whether the registry says that its schema has no such field. The sentence is that of the reference implementation of GraphQL
-// and of those that follow it (graphql-js and graphql-core, "Cannot query field").
+// lacks tells whether the registry says that its schema has no such field. The sentence is that of the reference
+// implementation of GraphQL and of those that follow it (graphql-js and graphql-core, "Cannot query field").
 func (e *GraphQLError) lacks(field string) bool {
 	for _, m := range e.Messages {
 		m = strings.ToLower(m)

@@ -12,7 +12,8 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// longestWait bounds a single wait. A registry that asks for longer is not waited for: the caller learns it and decides.
+// longestWait bounds a single wait. A registry that asks for longer is not waited for: the caller learns it and
+// decides.
 const longestWait = time.Minute
 
 // do sends r until an answer comes, the attempts are used up, or the next wait would pass the deadline of ctx.
@@ -39,8 +40,8 @@ func (c *Client) do(ctx context.Context, r *request) (answer, error) {
 	}
 }
 
-// newWaits gives full jitter: each wait is anything between nothing and twice the interval, which doubles. Many functions that
-// were refused at the same moment so come back at different ones.
+// newWaits gives full jitter: each wait is anything between nothing and twice the interval, which doubles. Many
+// functions that were refused at the same moment so come back at different ones.
 func newWaits(interval time.Duration) *backoff.ExponentialBackOff {
 	return &backoff.ExponentialBackOff{
 		InitialInterval:     interval,
@@ -73,8 +74,8 @@ func interrupted(by, last error) error {
 	return fmt.Errorf("%w, after %w", by, last)
 }
 
-// retryAfter reads how long the registry asks to wait: seconds, or a date, which is the registry's clock and so compared with it
-// (RFC 9110, section 10.2.3).
+// retryAfter reads how long the registry asks to wait: seconds, or a date, which is the registry's clock and so
+// compared with it (RFC 9110, section 10.2.3).
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	text := strings.TrimSpace(header.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {

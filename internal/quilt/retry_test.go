@@ -148,8 +148,8 @@ func TestCreateIsSentOnce(t *testing.T) {
 }
 
 func TestCreateIsNotSentAgainByTheTransport(t *testing.T) {
-	// Protects: net/http repeats a request on its own where the body can be read again; apiKeyCreate's cannot. The kept connection is
-	// closed by the registry under the request.
+	// Protects: net/http repeats a request on its own where the body can be read again; apiKeyCreate's cannot. The kept
+	// connection is closed by the registry under the request.
 	var turn int
 	registry := newFake(t, func(w http.ResponseWriter, r received) {
 		if turn++; turn == 1 {
@@ -177,8 +177,8 @@ func TestCreateIsNotSentAgainByTheTransport(t *testing.T) {
 }
 
 func TestRetryAfterIsHonoured(t *testing.T) {
-	// Protects: a registry that says when to come back is not asked sooner, and those that it told the same do not come back at the same
-	// moment; its date is read on its own clock.
+	// Protects: a registry that says when to come back is not asked sooner, and those that it told the same do not come
+	// back at the same moment; its date is read on its own clock.
 	for _, test := range []struct {
 		header string
 		want   time.Duration
@@ -206,8 +206,8 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 }
 
 func TestWaitsEndBeforeTheDeadline(t *testing.T) {
-	// Protects: a caller with little time left learns the last cause at once, instead of sleeping into its own end; and no registry
-	// makes us wait for longer than a minute.
+	// Protects: a caller with little time left learns the last cause at once, instead of sleeping into its own end; and no
+	// registry makes us wait for longer than a minute.
 	for _, test := range []struct {
 		header, deadline string
 	}{
@@ -233,7 +233,8 @@ func TestWaitsEndBeforeTheDeadline(t *testing.T) {
 }
 
 func TestJitterIsFull(t *testing.T) {
-	// Protects: functions that were refused together come back apart. The three waits lie in [0, 0.4 s], [0, 0.8 s] and [0, 1.6 s].
+	// Protects: functions that were refused together come back apart. The three waits lie in [0, 0.4 s], [0, 0.8 s] and
+	// [0, 1.6 s].
 	synctest.Test(t, func(t *testing.T) {
 		shortest, longest := time.Hour, time.Duration(0)
 		for range 200 {
@@ -295,7 +296,8 @@ func after(wait time.Duration, answer func(*http.Request) (*http.Response, error
 }
 
 func TestRequestsThatShouldNotBeSentAgainGetAllTheTime(t *testing.T) {
-	// Protects a slow registry from one orphan for each try: a create, a login and a refresh may take as long as the caller has, and a minute without a deadline.
+	// Protects a slow registry from one orphan for each try: a create, a login and a refresh may take as long as the
+	// caller has, and a minute without a deadline.
 	const token = `{"refresh_token":"r","access_token":"a","expires_at":99999999999}`
 	for _, c := range []struct {
 		name   string

@@ -13,12 +13,12 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// labelsNeeded is how many labels a rotation, and what may come after it, need at most: the new version's key, the current version's key,
-// AWSPREVIOUS if there was none, the mark of the version that it supersedes, and a pause.
+// labelsNeeded is how many labels a rotation, and what may come after it, need at most: the new version's key, the
+// current version's key, AWSPREVIOUS if there was none, the mark of the version that it supersedes, and a pause.
 const labelsNeeded = 5
 
-// Of the time that a step has left, the registry gets the first share, each put a share of what is left then, and the read-back the
-// rest: a registry that hangs must not leave a key that there is no time to store.
+// Of the time that a step has left, the registry gets the first share, each put a share of what is left then, and the
+// read-back the rest: a registry that hangs must not leave a key that there is no time to store.
 const (
 	createShare = 0.6
 	putShare    = 0.6
@@ -39,8 +39,9 @@ type created struct {
 	session *quilt.Session
 }
 
-// createKey creates the new key. The registry shows a key's secret once and cannot repeat a request without creating another key, so nothing
-// here is tried again if the request may have been carried out. A crash from there to the put leaves an orphan, with the secret's mark in its name.
+// createKey creates the new key. The registry shows a key's secret once and cannot repeat a request without creating
+// another key, so nothing here is tried again if the request may have been carried out. A crash from there to the put
+// leaves an orphan, with the secret's mark in its name.
 func (r *run) createKey(ctx context.Context, current apikey.Value) (created, error) {
 	ctx, cancel := deadline.WithShare(ctx, createShare)
 	defer cancel()
@@ -59,8 +60,9 @@ func (r *run) createKey(ctx context.Context, current apikey.Value) (created, err
 	return result, err
 }
 
-// checkCreated compares the new key with what was asked for, and revokes one that must not be stored. Another name or lifetime is reported, and the key is used:
-// it works, and once it is stored its label leads to it. But without the secret's mark in its name, a key that a crash leaves behind is not found.
+// checkCreated compares the new key with what was asked for, and revokes one that must not be stored. Another name or
+// lifetime is reported, and the key is used: it works, and once it is stored its label leads to it. But without the
+// secret's mark in its name, a key that a crash leaves behind is not found.
 func (r *run) checkCreated(ctx context.Context, c created, owner string) error {
 	if !quilt.SameUser(c.key.UserEmail, owner) {
 		r.revokeOwn(ctx, c, "it belongs to another user")
@@ -76,10 +78,10 @@ func (r *run) checkCreated(ctx context.Context, c created, owner string) error {
 
 // store writes the new key as the pending value.
 //
-// A crash before the put leaves an orphan, which the sweep finds by its name. Whatever goes wrong with the put, the version is read
-// back: a value never changes, so what is there shows how the race ended. If there is no value yet, the put is repeated once with the same token, because an
-// orphan is the only alternative; if both arrive, the second changes nothing. Only if another key is there, it is certain that ours
-// never will be, and only then ours is revoked.
+// A crash before the put leaves an orphan, which the sweep finds by its name. Whatever goes wrong with the put, the
+// version is read back: a value never changes, so what is there shows how the race ended. If there is no value yet, the
+// put is repeated once with the same token, because an orphan is the only alternative; if both arrive, the second
+// changes nothing. Only if another key is there, it is certain that ours never will be, and only then ours is revoked.
 func (r *run) store(ctx context.Context, current apikey.Value, c created) error {
 	value, err := current.WithKey(c.key.Secret)
 	if err != nil {
@@ -117,8 +119,8 @@ func (r *run) putAndRead(ctx context.Context, value redact.Text, keyID string) (
 	return stored, putErr, readErr
 }
 
-// revokeOwn revokes the key that this run created, once it is certain that it was not stored. If that fails, the sweep finds the key by
-// its name.
+// revokeOwn revokes the key that this run created, once it is certain that it was not stored. If that fails, the sweep
+// finds the key by its name.
 func (r *run) revokeOwn(ctx context.Context, c created, why string) {
 	err := c.session.RevokeKey(ctx, c.key.ID)
 	if err != nil {

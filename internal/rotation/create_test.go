@@ -21,7 +21,8 @@ import (
 )
 
 func TestCreateSecretStoresANewKeyBesideTheOldOne(t *testing.T) {
-	// Protects the consumers' value: the pending one differs in the key alone, is labelled with its key, and AWSCURRENT is untouched.
+	// Protects the consumers' value: the pending one differs in the key alone, is labelled with its key, and AWSCURRENT is
+	// untouched.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	trace := r.Trace()
@@ -45,7 +46,8 @@ func TestCreateSecretStoresANewKeyBesideTheOldOne(t *testing.T) {
 }
 
 func TestNameAndLifetimeOfTheMadeKey(t *testing.T) {
-	// Protects who reads the registry's list: a key says what it is for, since when, and whose secret's it is; and it lives as long as was set.
+	// Protects who reads the registry's list: a key says what it is for, since when, and whose secret's it is; and it
+	// lives as long as was set.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for _, c := range []struct {
@@ -80,7 +82,8 @@ type pendingCase struct {
 }
 
 func TestCreateSecretMeetsAPendingValue(t *testing.T) {
-	// Protects from a second key where the first is good, and from a pending key that never passes and blocks every later rotation.
+	// Protects from a second key where the first is good, and from a pending key that never passes and blocks every later
+	// rotation.
 	t.Parallel()
 	for _, c := range []pendingCase{
 		{"alive", func(*sandboxtest.Secret, quiltregistry.APIKey) {}, ""},
@@ -146,8 +149,28 @@ func TestCreateSecretMeetsAPendingValue(t *testing.T) {
 	}
 }
 
+func TestEveryOccurrenceOfTheKeyIsRotated(t *testing.T) {
+	// Protects consumers of a second copy, and promise 2: after a rotation the former key is nowhere in the value, and nothing
+	// else is changed.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	former := s.CurrentKey().Reveal()
+	value := strings.ReplaceAll(`{"QUILT_API_KEY":"$", "quilt_api_key" : "$","url":"https://x:$@host","o":[{"$":"\"$\""}],"n":1.0}`, "$", former)
+	_, err := r.Hands.PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &s.ARN, SecretString: &value})
+	must(t, err)
+	must(t, s.Rotate())
+	current := s.Holder(vault.Current)
+	next := s.CurrentKey().Reveal()
+	if next == former || current.Value != strings.ReplaceAll(value, former, next) {
+		t.Errorf("the value is %s", strings.ReplaceAll(strings.ReplaceAll(current.Value, former, "FORMER"), next, "NEXT"))
+	}
+	keepsPromises(t, s)
+}
+
 func TestANewKeyThatIsNotAsAskedForIsReported(t *testing.T) {
-	// Protects the search for orphans, and the schedule: a registry that shortens names or lifetimes is reported, and the key is used all the same.
+	// Protects the search for orphans, and the schedule: a registry that shortens names or lifetimes is reported, and the
+	// key is used all the same.
 	t.Parallel()
 	for name, c := range map[string]struct {
 		limit func(*quiltregistry.Switches)
@@ -252,7 +275,8 @@ func TestANewKeyThatIsNotKnownYetIsNotDead(t *testing.T) {
 }
 
 func TestRoomForLabels(t *testing.T) {
-	// Protects from a key that could then not be labelled: with fewer than five labels free none is made, with five it works.
+	// Protects from a key that could then not be labelled: with fewer than five labels free none is made, with five it
+	// works.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -335,7 +359,8 @@ func TestAKeyWhoseIDFitsNoLabelIsNotStored(t *testing.T) {
 }
 
 func TestASecretThatWaitsForItsFirstKey(t *testing.T) {
-	// Protects a fresh deployment: createSecret says what to run, and leaves no AWSPENDING behind that would block the first rotation.
+	// Protects a fresh deployment: createSecret says what to run, and leaves no AWSPENDING behind that would block the
+	// first rotation.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i, value := range []string{"{}", " {} \n", `{"QUILT_API_KEY":" "}`, " "} {
@@ -393,7 +418,8 @@ func TestTheTaggedFieldIsRotatedAndNoOther(t *testing.T) {
 }
 
 func TestTheFreeLabelsSufficeForAllThatFollows(t *testing.T) {
-	// Protects a rotation that begins with the fewest free labels allowed: its own labels, AWSPREVIOUS, the mark and a pause all find room.
+	// Protects a rotation that begins with the fewest free labels allowed: its own labels, AWSPREVIOUS, the mark and a
+	// pause all find room.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.BareSecret("quilt/pipeline", "{}")

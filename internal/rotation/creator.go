@@ -14,9 +14,9 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// The creator is the first credential of the key's owner that logs in and may create a key: the current key, the previous version's key, the
-// issuing credential. A registry creates keys for the caller only, so the creator decides whose the new key is. Its owner is known and
-// compared before anything is created.
+// The creator is the first credential of the key's owner that logs in and may create a key: the current key, the
+// previous version's key, the issuing credential. A registry creates keys for the caller only, so the creator decides
+// whose the new key is. Its owner is known and compared before anything is created.
 
 // candidate is a credential that may become the creator.
 type candidate struct {
@@ -46,8 +46,8 @@ func (r *run) candidates(current apikey.Value) []candidate {
 // errUnusable says that there is nothing to log in with in a version.
 var errUnusable = errors.New("its version cannot be used")
 
-// openVersion makes a session with the key that a version holds. A version that cannot be read is no reason to fail while there is another credential: its KMS key may
-// be disabled.
+// openVersion makes a session with the key that a version holds. A version that cannot be read is no reason to fail
+// while there is another credential: its KMS key may be disabled.
 func (r *run) openVersion(ctx context.Context, versionID string) (issuer.Session, error) {
 	value, err := vault.ReadValue(ctx, r.Vault.ReadIfAny, r.secret.ARN, versionID, r.settings.Field)
 	if err != nil {
@@ -65,8 +65,8 @@ func (r *run) openIssuer(ctx context.Context) (issuer.Session, error) {
 	return issuer.LogIn(ctx, r.Registry, r.settings.Issuer, value, r.secret)
 }
 
-// withCreator uses the first candidate that is the owner's and is not refused. If one is refused, the next one is tried. Any other
-// failure ends the step, because the registry may have done what it was asked.
+// withCreator uses the first candidate that is the owner's and is not refused. If one is refused, the next one is
+// tried. Any other failure ends the step, because the registry may have done what it was asked.
 func (r *run) withCreator(ctx context.Context, current apikey.Value, use func(context.Context, creator) error) error {
 	var refusals []string
 	var notOwner error
@@ -128,9 +128,10 @@ func (r *run) ownerOfLimited(ctx context.Context, session *quilt.Session, refusa
 	return me.Email
 }
 
-// checkOwner refuses a creator that is another user than the key's owner: consumers would have other permissions. The owner is the
-// current key's user, if that key still logs in; else the user whose list holds that key (expired keys stay listed); else the tag's,
-// unless the credential does not list the secret: whoever set the tag may have set it to reach somebody else's credential.
+// checkOwner refuses a creator that is another user than the key's owner: consumers would have other permissions. The
+// owner is the current key's user, if that key still logs in; else the user whose list holds that key (expired keys
+// stay listed); else the tag's, unless the credential does not list the secret: whoever set the tag may have set it to
+// reach somebody else's credential.
 func (r *run) checkOwner(who string, account quilt.Account, current apikey.Value, owner string, listed bool) error {
 	if owner == "" && r.lists(account, current.Key(), listed) {
 		owner = account.Email
@@ -154,8 +155,9 @@ func (r *run) checkOwner(who string, account quilt.Account, current apikey.Value
 	return nil
 }
 
-// lists reports whether the account's list holds the current key: by the id in its label, or by its fingerprint. Whoever owns the secret can set
-// labels, too, so for a credential that does not list the secret the fingerprint must fit as well.
+// lists reports whether the account's list holds the current key: by the id in its label, or by its fingerprint.
+// Whoever owns the secret can set labels, too, so for a credential that does not list the secret the fingerprint must
+// fit as well.
 func (r *run) lists(account quilt.Account, key apikey.Key, listed bool) bool {
 	for _, k := range account.Keys {
 		labelled := k.ID == r.current.Key()

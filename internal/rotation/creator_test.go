@@ -48,8 +48,8 @@ func revokeBoth(t *testing.T, s *sandboxtest.Secret) {
 	revokeCurrent(t, s)
 }
 
-// poseAsTheUser makes the secret look as if its key belonged to the user, with what its owner can set: the value, which is no key of the registry, and
-// the label, which names a key of the user.
+// poseAsTheUser makes the secret look as if its key belonged to the user, with what its owner can set: the value, which
+// is no key of the registry, and the label, which names a key of the user.
 func poseAsTheUser(t *testing.T, s *sandboxtest.Secret) {
 	revokeBoth(t, s)
 	id, _ := s.Registry.MintKey(sandbox.UserEmail, "the user's own", 90)
@@ -75,7 +75,8 @@ func nullMe(_ *testing.T, s *sandboxtest.Secret) {
 }
 
 func TestTheCreator(t *testing.T) {
-	// Protects the owner of the key, and the rotation from credentials that fail: the first that logs in makes it, and never for another user.
+	// Protects the owner of the key, and the rotation from credentials that fail: the first that logs in makes it, and
+	// never for another user.
 	t.Parallel()
 	cases := []creatorCase{
 		{"the current key", "", "", func(*testing.T, *sandboxtest.Secret) {}, "", nil},

@@ -10,8 +10,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// FuzzEvent protects the function from any bytes that somebody hands it: it never panics, fails with an error that has a name, prints none of
-// the secrets that it was handed or that it knows, and AWSCURRENT works afterwards.
+// FuzzEvent protects the function from any bytes that somebody hands it: it never panics, fails with an error that has
+// a name, prints none of the secrets that it was handed or that it knows, and AWSCURRENT works afterwards.
 func FuzzEvent(f *testing.F) {
 	const pasted = "qk_PASTEDKEYPASTEDKEYPASTEDKEY"
 	r := sandboxtest.New(f)

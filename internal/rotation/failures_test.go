@@ -61,7 +61,8 @@ func registrySignals() []signal {
 	}
 }
 
-// inTime runs a step, and fails the test unless the step ends by itself before its time is over. The time is a bubble's (see [sandboxtest.Timeless]).
+// inTime runs a step, and fails the test unless the step ends by itself before its time is over. The time is a bubble's
+// (see [sandboxtest.Timeless]).
 func inTime(t *testing.T, s *sandboxtest.Secret, event sandboxtest.Event, step rotation.Step) error {
 	t.Helper()
 	start := time.Now()
@@ -73,7 +74,8 @@ func inTime(t *testing.T, s *sandboxtest.Secret, event sandboxtest.Event, step r
 }
 
 func TestFailuresOfTheRegistry(t *testing.T) {
-	// Protects operators from a wrong error, and AWSCURRENT from a registry that fails: each step ends in time with the type that says what it is.
+	// Protects operators from a wrong error, and AWSCURRENT from a registry that fails: each step ends in time with the
+	// type that says what it is.
 	t.Parallel()
 	for _, c := range registrySignals() {
 		t.Run(c.name, func(t *testing.T) {
@@ -108,7 +110,8 @@ func TestFailuresOfTheRegistry(t *testing.T) {
 }
 
 func TestFailuresWhileTheKeyIsMade(t *testing.T) {
-	// Protects from a second key where the first may have been made: what proves that there is none is told from what does not.
+	// Protects from a second key where the first may have been made: what proves that there is none is told from what does
+	// not.
 	t.Parallel()
 	for _, c := range registrySignals() {
 		t.Run(c.name, func(t *testing.T) {
@@ -163,7 +166,8 @@ func TestALostAnswerOfApiKeyCreateLeavesOneKeyForTheSweep(t *testing.T) {
 }
 
 func TestAShort429IsWaitedFor(t *testing.T) {
-	// Protects the rotation from a registry that is busy for a moment, also while the key is made: a 429 proves that none was.
+	// Protects the rotation from a registry that is busy for a moment, also while the key is made: a 429 proves that none
+	// was.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -177,7 +181,8 @@ func TestAShort429IsWaitedFor(t *testing.T) {
 }
 
 func TestTheCurrentKeysRefusalDoesNotStopTestSecret(t *testing.T) {
-	// Protects the rotation that replaces a dead key: the owner is compared only while the current key works, and a registry that is down then is told.
+	// Protects the rotation that replaces a dead key: the owner is compared only while the current key works, and a
+	// registry that is down then is told.
 	t.Parallel()
 	for name, c := range map[string]struct {
 		hook  wire.Hook
@@ -196,7 +201,8 @@ func TestTheCurrentKeysRefusalDoesNotStopTestSecret(t *testing.T) {
 	}
 }
 
-// secretsManagerSignals are ways in which Secrets Manager fails. Which error a step ends with depends on the operation alone.
+// secretsManagerSignals are ways in which Secrets Manager fails. Which error a step ends with depends on the operation
+// alone.
 func secretsManagerSignals() []signal {
 	refused := func(status int, code string) func(*testing.T) wire.Hook {
 		return always(sandboxtest.AWSError(status, code, "refused by the test"))
@@ -213,7 +219,8 @@ func secretsManagerSignals() []signal {
 }
 
 func TestFailuresOfSecretsManager(t *testing.T) {
-	// Protects operators from a wrong error, and AWSCURRENT from a Secrets Manager that fails: each operation of each step, each way.
+	// Protects operators from a wrong error, and AWSCURRENT from a Secrets Manager that fails: each operation of each
+	// step, each way.
 	t.Parallel()
 	operations := map[rotation.Step]map[string]string{
 		rotation.Create: {"DescribeSecret": "SecretsManagerFailed", "GetSecretValue": "SecretsManagerFailed", "PutSecretValue": "StoreFailed"},
@@ -272,7 +279,8 @@ func TestEachGetSecretValueMayFail(t *testing.T) {
 }
 
 func TestASlowRegistryIsNotGivenUp(t *testing.T) {
-	// Protects from an orphan at each try: a registry that needs 11 seconds to create a key, or to log the issuing credential in, gets the step's share.
+	// Protects from an orphan at each try: a registry that needs 11 seconds to create a key, or to log the issuing
+	// credential in, gets the step's share.
 	t.Parallel()
 	for _, operation := range []string{"apiKeyCreate", "POST /api/login", "POST /api/token"} {
 		t.Run(operation, func(t *testing.T) {

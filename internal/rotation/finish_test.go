@@ -13,7 +13,8 @@ import (
 )
 
 func TestFinishSecretCutsOverAndLeavesAWSPENDING(t *testing.T) {
-	// Protects the service's own clean-up: AWSCURRENT moves to the pending version, AWSPENDING stays for the service to take off.
+	// Protects the service's own clean-up: AWSCURRENT moves to the pending version, AWSPENDING stays for the service to
+	// take off.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -59,7 +60,8 @@ func TestEveryStepOfACurrentVersionIsDone(t *testing.T) {
 }
 
 func TestAnEditMeanwhileIsKept(t *testing.T) {
-	// Protects what somebody changed beside the key while the rotation ran: finishSecret refuses, and lets the next rotation start afresh.
+	// Protects what somebody changed beside the key while the rotation ran: finishSecret refuses, and lets the next
+	// rotation start afresh.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -114,7 +116,8 @@ func TestAnEditRightBeforeTheCutOverWins(t *testing.T) {
 }
 
 func TestALostAnswerToTheCutOverIsSuccess(t *testing.T) {
-	// Protects from a false alarm: the move was carried out, so what DescribeSecret says counts, even when that lags behind at first.
+	// Protects from a false alarm: the move was carried out, so what DescribeSecret says counts, even when that lags
+	// behind at first.
 	t.Parallel()
 	for _, lag := range []int{0, 1} {
 		t.Run(fmt.Sprintf("lag %d", lag), func(t *testing.T) {
@@ -183,8 +186,8 @@ func TestTwoFinishesAtOnce(t *testing.T) {
 }
 
 func TestAStalledFinishPromotesAfterAWSPENDINGWasTakenOff(t *testing.T) {
-	// Protects AWSCURRENT from a finishSecret that its caller gave up long ago: the key that it promotes still works, whoever took AWSPENDING
-	// off and swept meanwhile; and once another rotation was done, it promotes nothing.
+	// Protects AWSCURRENT from a finishSecret that its caller gave up long ago: the key that it promotes still works,
+	// whoever took AWSPENDING off and swept meanwhile; and once another rotation was done, it promotes nothing.
 	t.Parallel()
 	for _, rotated := range []bool{false, true} {
 		r := sandboxtest.New(t)

@@ -32,8 +32,8 @@ const (
 	DimensionErrorType = "ErrorType"
 )
 
-// Handler is the Lambda function: it reads the event, carries out the step, and reports it in one log line and one line of metrics.
-// It implements lambda.Handler.
+// Handler is the Lambda function: it reads the event, carries out the step, and reports it in one log line and one line
+// of metrics. It implements lambda.Handler.
 type Handler struct {
 	Rotator *Rotator
 	Log     *slog.Logger
@@ -58,7 +58,8 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return []byte("null"), nil
 }
 
-// ParseEvent reads Secrets Manager's event. It fails with [*fault.BadEvent], and never quotes the event, which holds a RotationToken.
+// ParseEvent reads Secrets Manager's event. It fails with [*fault.BadEvent], and never quotes the event, which holds a
+// RotationToken.
 func ParseEvent(payload []byte) (Request, error) {
 	var event events.SecretsManagerSecretRotationEvent
 	if err := json.Unmarshal(payload, &event); err != nil {
@@ -120,8 +121,8 @@ func (h *Handler) measure(step, secret string, report Report, took time.Duration
 		telemetry.Sample{Name: MetricBeforeFirstKey, Unit: telemetry.Count, Value: flag(err != nil && report.NotBootstrapped)},
 		telemetry.Sample{Name: MetricUnidentified, Unit: telemetry.Count, Value: flag(report.Unidentified)},
 		telemetry.Sample{Name: MetricNewKeyDiffers, Unit: telemetry.Count, Value: flag(report.Differs != "")})
-	// A rotation that comes before the first key is neither failed nor healed: it has its own metric, and so has the sweep. The test run of a deployment, which succeeds, counts in
-	// neither: nothing went wrong.
+	// A rotation that comes before the first key is neither failed nor healed: it has its own metric, and so has the
+	// sweep. The test run of a deployment, which succeeds, counts in neither: nothing went wrong.
 	if err != nil && !report.NotBootstrapped {
 		h.Metrics.Emit(&telemetry.Label{Name: DimensionErrorType, Value: fault.TypeName(err)}, properties,
 			telemetry.Sample{Name: MetricStepFailed, Unit: telemetry.Count, Value: 1})

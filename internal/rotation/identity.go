@@ -19,8 +19,8 @@ func (r *run) unmarkCurrent(ctx context.Context) error {
 	return nil
 }
 
-// labelCurrent labels the current version before a key is created, so that its key can be found when it is superseded. A key that cannot be
-// told from others is reported, and left to expire.
+// labelCurrent labels the current version before a key is created, so that its key can be found when it is superseded.
+// A key that cannot be told from others is reported, and left to expire.
 func (r *run) labelCurrent(ctx context.Context, account quilt.Account, current apikey.Value) error {
 	if r.current.Key() != "" {
 		return nil
@@ -44,9 +44,9 @@ type Labels interface {
 	Move(ctx context.Context, secretARN, label, to, from string) error
 }
 
-// LabelCurrent gives the current version the label of its key, if it has none: somebody put a first key in by hand, or edited another field, which
-// made a new version with the same key. It returns the key's id; "" if the key cannot be told from others. current is the version's value, field
-// the one that the tag names, and keys are those of its user.
+// LabelCurrent gives the current version the label of its key, if it has none: somebody put a first key in by hand, or
+// edited another field, which made a new version with the same key. It returns the key's id; "" if the key cannot be
+// told from others. current is the version's value, field the one that the tag names, and keys are those of its user.
 //
 // A crash before or after leaves nothing to clean up: the label says what is true.
 func LabelCurrent(ctx context.Context, v Labels, secret vault.Secret, current apikey.Value, field string, keys []quilt.APIKey) (id string, err error) {

@@ -19,7 +19,8 @@ func unlabelled(r *sandboxtest.Rig) (s *sandboxtest.Secret, keyID string) {
 }
 
 func TestAFirstKeyIsLabelledByItsFingerprint(t *testing.T) {
-	// Protects from a first key that is superseded and never revoked: where one key alone fits, its label is attached before a key is made.
+	// Protects from a first key that is superseded and never revoked: where one key alone fits, its label is attached
+	// before a key is made.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s, id := unlabelled(r)
@@ -66,8 +67,8 @@ func TestAFirstKeyThatCannotBeToldFromOthersIsReported(t *testing.T) {
 }
 
 func TestTheLabelFollowsTheKeyToAnEditedVersion(t *testing.T) {
-	// Protects the key of an edited secret: its label moves from the superseded version to the current one, so that no sweep reads it as
-	// superseded.
+	// Protects the key of an edited secret: its label moves from the superseded version to the current one, so that no
+	// sweep reads it as superseded.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -104,7 +105,8 @@ func TestTheLabelOfAnotherVersionsKeyStays(t *testing.T) {
 }
 
 func TestALabelThatMovedStaysMovedWhenTheNextMakerTakesOver(t *testing.T) {
-	// Protects the rotation of an edited secret where keys may not make keys: the first candidate moves the label, the issuer makes the key.
+	// Protects the rotation of an edited secret where keys may not make keys: the first candidate moves the label, the
+	// issuer makes the key.
 	t.Parallel()
 	for _, edit := range []bool{true, false} {
 		r := sandboxtest.New(t)

@@ -15,7 +15,8 @@ import (
 )
 
 func TestBadEvents(t *testing.T) {
-	// Protects who calls the function by hand: each event that is none of Secrets Manager's gets one sentence, and touches nothing.
+	// Protects who calls the function by hand: each event that is none of Secrets Manager's gets one sentence, and touches
+	// nothing.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -92,7 +93,8 @@ func TestAKeyPastedIntoTheEventIsNotPrinted(t *testing.T) {
 }
 
 func TestASecretWhoseNameLooksLikeAKeyIsRotatedAndSwept(t *testing.T) {
-	// Protects secrets with such names: they are served like all others, and log lines and metrics name them, so that people find them.
+	// Protects secrets with such names: they are served like all others, and log lines and metrics name them, so that
+	// people find them.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("team/qk_pipeline")
@@ -123,7 +125,8 @@ func TestADeletedSecret(t *testing.T) {
 }
 
 func TestBadValues(t *testing.T) {
-	// Protects a secret whose value holds no key that can be found: each gets one sentence, no key is made, and the value stays.
+	// Protects a secret whose value holds no key that can be found: each gets one sentence, no key is made, and the value
+	// stays.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	key := r.Secret("quilt/other").CurrentKey().Reveal()
@@ -206,7 +209,8 @@ func TestASecretThatNeverHadAValue(t *testing.T) {
 }
 
 func TestBadTagsAreAllNamedAtOnce(t *testing.T) {
-	// Protects the operator from mending one tag per rotation, and the secret from a default in the place of what was meant.
+	// Protects the operator from mending one tag per rotation, and the secret from a default in the place of what was
+	// meant.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline", settings.TagExpiresInDays, "366", settings.TagKeyName, "---")

@@ -32,8 +32,8 @@ type login struct {
 	key *quilt.APIKey
 }
 
-// loginSoon logs in with a key. If the registry refuses a new key, it tries again for a while. With an id, it asks for that key in the same
-// request.
+// loginSoon logs in with a key. If the registry refuses a new key, it tries again for a while. With an id, it asks for
+// that key in the same request.
 func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, error) {
 	ctx, cancel := deadline.WithShare(ctx, 0.9) // leaves time to say what happened
 	defer cancel()
@@ -70,7 +70,8 @@ func (r *run) logIn(ctx context.Context, session *quilt.Session, id string) (log
 	return login{me, nil}, err
 }
 
-// proveKey logs in with the pending key. The key must belong to the current key's user and have at least half of its lifetime left.
+// proveKey logs in with the pending key. The key must belong to the current key's user and have at least half of its
+// lifetime left.
 func (r *run) proveKey(ctx context.Context, pending, current apikey.Key) error {
 	proven, err := r.loginSoon(ctx, pending, r.secret.Versions[r.Token].Key())
 	if err != nil {
@@ -90,7 +91,8 @@ func (r *run) proveKey(ctx context.Context, pending, current apikey.Key) error {
 	return nil
 }
 
-// ownerOfCurrent is the user of the current key; if that key is refused, the user that the tag names; "" if there is no tag.
+// ownerOfCurrent is the user of the current key; if that key is refused, the user that the tag names; "" if there is no
+// tag.
 func (r *run) ownerOfCurrent(ctx context.Context, current apikey.Key) (string, error) {
 	me, err := r.Registry.WithKey(current).Me(ctx)
 	switch {

@@ -54,8 +54,9 @@ func TestSetSecretChecksThePlaceOfTheKey(t *testing.T) {
 }
 
 func TestAPendingValueThatHoldsTheCurrentKey(t *testing.T) {
-	// Protects the schedule: a pending value that holds the current key, also as a second copy beside a new one, is refused by each step that would pass it on.
-	// createSecret and finishSecret remove AWSPENDING, so that the next rotation works. testSecret accepts it, as in the test run of a configuration.
+	// Protects the schedule: a pending value that holds the current key, also as a second copy beside a new one, is
+	// refused by each step that would pass it on. createSecret and finishSecret remove AWSPENDING, so that the next
+	// rotation works. testSecret accepts it, as in the test run of a configuration.
 	t.Parallel()
 	for name, value := range map[string]func(current, other string) string{
 		"a copy": func(current, _ string) string { return sandboxtest.ValueWith(current) },
@@ -105,7 +106,8 @@ type proofCase struct {
 }
 
 func TestTestSecret(t *testing.T) {
-	// Protects AWSCURRENT from a key that is refused, another user's, or nearly spent; and the live key from a step that writes or revokes.
+	// Protects AWSCURRENT from a key that is refused, another user's, or nearly spent; and the live key from a step that
+	// writes or revokes.
 	t.Parallel()
 	for _, c := range []proofCase{
 		{"good", func(*sandboxtest.Secret, quiltregistry.APIKey) {}, "", nil},
@@ -183,7 +185,8 @@ func TestTestSecret(t *testing.T) {
 	}
 }
 
-// tryConfiguration lets the service try a rotation's configuration: testSecret alone, on a temporary copy of the current value.
+// tryConfiguration lets the service try a rotation's configuration: testSecret alone, on a temporary copy of the
+// current value.
 func tryConfiguration(t *testing.T, s *sandboxtest.Secret) error {
 	t.Helper()
 	_, err := s.Hands.RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{SecretId: &s.ARN, RotateImmediately: aws.Bool(false)})
@@ -192,7 +195,8 @@ func tryConfiguration(t *testing.T, s *sandboxtest.Secret) error {
 }
 
 func TestTheServicesTestRunTouchesNothing(t *testing.T) {
-	// Protects the live key: in the service's test run the pending value is the current one, and the step logs in with it and does no more.
+	// Protects the live key: in the service's test run the pending value is the current one, and the step logs in with it
+	// and does no more.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -220,7 +224,8 @@ func TestTheServicesTestRunFindsADeadKey(t *testing.T) {
 }
 
 func TestTheServicesTestRunOnASecretThatWaitsForItsFirstKey(t *testing.T) {
-	// Protects a fresh deployment from a false alarm: the test run succeeds, the log tells that the first key is missing, and no metric counts anything as failed.
+	// Protects a fresh deployment from a false alarm: the test run succeeds, the log tells that the first key is missing,
+	// and no metric counts anything as failed.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i, value := range []string{"{}", `{"QUILT_API_KEY":""}`} {
@@ -236,8 +241,8 @@ func TestTheServicesTestRunOnASecretThatWaitsForItsFirstKey(t *testing.T) {
 }
 
 func TestTheServicesTestRunWaitsForANewRole(t *testing.T) {
-	// Protects a fresh deployment from a false alarm: its test run comes seconds after the function's role was made, and IAM may refuse it for a
-	// moment. No step that writes is repeated so.
+	// Protects a fresh deployment from a false alarm: its test run comes seconds after the function's role was made, and
+	// IAM may refuse it for a moment. No step that writes is repeated so.
 	t.Parallel()
 	sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {
 		r.NewKeyWait = 5 * time.Second
@@ -257,7 +262,8 @@ func TestTheServicesTestRunWaitsForANewRole(t *testing.T) {
 }
 
 func TestRotationSwitchedOff(t *testing.T) {
-	// Protects a secret whose rotation somebody cancelled: no step goes on, and only a test run, of which the service's report is not known, passes.
+	// Protects a secret whose rotation somebody cancelled: no step goes on, and only a test run, of which the service's
+	// report is not known, passes.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

@@ -16,7 +16,8 @@ import (
 
 var steps = []rotation.Step{rotation.Create, rotation.Set, rotation.Test, rotation.Finish}
 
-// requestsOfARotation is how many requests an undisturbed rotation sends: what is done "at each request" is done at each of these.
+// requestsOfARotation is how many requests an undisturbed rotation sends: what is done "at each request" is done at
+// each of these.
 const requestsOfARotation = 19
 
 // keepsPromises demands that the current key logs in, and so does every key that a labelled version holds.
@@ -50,7 +51,8 @@ func orphans(s *sandboxtest.Secret) int {
 }
 
 func TestEachStepMayRunAgain(t *testing.T) {
-	// Protects from what the service's retries would do: each step three times, in a fresh process each or in a warm one, makes one key.
+	// Protects from what the service's retries would do: each step three times, in a fresh process each or in a warm one,
+	// makes one key.
 	t.Parallel()
 	for _, cold := range []bool{true, false} {
 		r := sandboxtest.New(t)
@@ -70,7 +72,8 @@ func TestEachStepMayRunAgain(t *testing.T) {
 }
 
 func TestStepsOutOfOrder(t *testing.T) {
-	// Protects AWSCURRENT from steps in any order: it works after each of them, and the steps in order then complete the rotation.
+	// Protects AWSCURRENT from steps in any order: it works after each of them, and the steps in order then complete the
+	// rotation.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i, order := range permutations(steps) {
@@ -105,7 +108,8 @@ func permutations(list []rotation.Step) [][]rotation.Step {
 }
 
 func TestTwoSecretsInOneWarmProcess(t *testing.T) {
-	// Protects each secret from the other's key: steps of two rotations take turns in one process, and nothing of one gets into the other.
+	// Protects each secret from the other's key: steps of two rotations take turns in one process, and nothing of one gets
+	// into the other.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	a, b := r.Secret("quilt/a"), r.BareSecret("quilt/b", "{}")
@@ -154,7 +158,8 @@ func TestTwoSecretsInOneWarmProcess(t *testing.T) {
 }
 
 func TestTwinsMakeOneKey(t *testing.T) {
-	// Protects from keys that nobody holds: two createSecret of one rotation at once leave one key stored, and revoke the other.
+	// Protects from keys that nobody holds: two createSecret of one rotation at once leave one key stored, and revoke the
+	// other.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	raced := false
@@ -202,8 +207,8 @@ func TestTwinRotationsAtOnce(t *testing.T) {
 	}
 }
 
-// latePut lets both puts of the next createSecret time out for their caller; the first lands when the gate is opened. after is asked about the
-// puts of the next run.
+// latePut lets both puts of the next createSecret time out for their caller; the first lands when the gate is opened.
+// after is asked about the puts of the next run.
 func latePut(t *testing.T, r *sandboxtest.Rig, after wire.Hook) *sandboxtest.Gate {
 	gate := sandboxtest.NewGate(t)
 	const attempts = 2 * 3 // a put is repeated once, and the SDK tries each three times
@@ -248,8 +253,9 @@ func TestAPutThatLandsAfterTheReadBack(t *testing.T) {
 }
 
 func TestAPutIsRepeatedOnce(t *testing.T) {
-	// Protects from an orphan: if the read-back finds no value, the same put is sent again with the same token, so the first try's key is stored. It does not matter
-	// whether the answer of the second put is lost, or the first one arrives after all.
+	// Protects from an orphan: if the read-back finds no value, the same put is sent again with the same token, so the
+	// first try's key is stored. It does not matter whether the answer of the second put is lost, or the first one arrives
+	// after all.
 	t.Parallel()
 	for name, c := range map[string]struct{ first, second wire.Hook }{
 		"the first is lost":                  {sandboxtest.LoseRequest, pass},
@@ -329,7 +335,8 @@ func TestAPutThatLandsBeforeTheReadBack(t *testing.T) {
 }
 
 func TestAPutThatLandsBeforeItsRetrysPut(t *testing.T) {
-	// Protects the key of the put that landed first: the retry made a key too, sees the other's value, and revokes its own.
+	// Protects the key of the put that landed first: the retry made a key too, sees the other's value, and revokes its
+	// own.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -348,7 +355,8 @@ func TestAPutThatLandsBeforeItsRetrysPut(t *testing.T) {
 }
 
 func TestAPutThatLandsAfterItsRetrysPut(t *testing.T) {
-	// Protects the retry's key from the put of a run that was given up: it is refused, and the sweep revokes the key that nobody holds.
+	// Protects the retry's key from the put of a run that was given up: it is refused, and the sweep revokes the key that
+	// nobody holds.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -376,7 +384,8 @@ func TestAPutThatLandsAfterItsRetrysPut(t *testing.T) {
 }
 
 func TestAPutOfAStalledRunNeverTouchesAWSCURRENT(t *testing.T) {
-	// Protects AWSCURRENT from a run that stalled before its put, while its twin finished the rotation, or another rotation began.
+	// Protects AWSCURRENT from a run that stalled before its put, while its twin finished the rotation, or another
+	// rotation began.
 	t.Parallel()
 	for _, another := range []bool{false, true} {
 		r := sandboxtest.New(t)
@@ -445,7 +454,8 @@ func TestAPutThatIsRefused(t *testing.T) {
 	}
 }
 
-// dropKeyLabel blanks the key label in a put, as if it were not taken. The request keeps its length: what is left is white space in JSON.
+// dropKeyLabel blanks the key label in a put, as if it were not taken. The request keeps its length: what is left is
+// white space in JSON.
 func dropKeyLabel(c *wire.Call, next func()) {
 	from := strings.Index(string(c.Body), `,"quilt-key:`)
 	to := from + strings.Index(string(c.Body[from:]), `]`)
@@ -462,7 +472,8 @@ func forgetKeyLabel(c *wire.Call, next func()) {
 }
 
 func TestALabelThatDidNotStickIsAttached(t *testing.T) {
-	// Protects from a stored key that no label names: the put's answer is checked, and the label is attached at once, or by the next run.
+	// Protects from a stored key that no label names: the put's answer is checked, and the label is attached at once, or
+	// by the next run.
 	t.Parallel()
 	lost := sandboxtest.On(sandboxtest.LoseRequest, "UpdateSecretVersionStage")
 	for name, c := range map[string]struct {
@@ -503,7 +514,8 @@ func TestALabelThatDidNotStickIsAttached(t *testing.T) {
 }
 
 func TestAnEditAtEachRequestOfARotation(t *testing.T) {
-	// Protects the work of somebody who edits the secret while it rotates: whenever that is, the edit survives and AWSCURRENT works.
+	// Protects the work of somebody who edits the secret while it rotates: whenever that is, the edit survives and
+	// AWSCURRENT works.
 	t.Parallel()
 	for _, when := range []string{"before", "after"} {
 		t.Run(when, func(t *testing.T) {
@@ -540,15 +552,16 @@ func TestAnEditAtEachRequestOfARotation(t *testing.T) {
 				s.MustSweep()
 				keepsPromises(t, s)
 			}
-			// An edit between createSecret's first look and its put: the service takes AWSPENDING off, the put brings it back. What the
-			// service then makes of the rotation that it gave up is not documented; unstick ends it.
+			// An edit between createSecret's first look and its put: the service takes AWSPENDING off, the put brings it back.
+			// What the service then makes of the rotation that it gave up is not documented; unstick ends it.
 			t.Logf("after %d of %d edits AWSPENDING had to be taken off by hand", stuck, requestsOfARotation)
 		})
 	}
 }
 
 func TestReadsThatLagBehind(t *testing.T) {
-	// Protects from reads that show the secret as it was before the last write, in every step, in a first run and in a repeated one.
+	// Protects from reads that show the secret as it was before the last write, in every step, in a first run and in a
+	// repeated one.
 	t.Parallel()
 	sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {
 		r.MaxLag = 2 * time.Second
@@ -571,8 +584,8 @@ func TestReadsThatLagBehind(t *testing.T) {
 }
 
 func TestTheServicesRetriesOvercomeOneFaultAtEachRequest(t *testing.T) {
-	// Protects the rotation from one fault anywhere: the service's next try of the whole rotation completes it, and at most one key is left
-	// for the sweep.
+	// Protects the rotation from one fault anywhere: the service's next try of the whole rotation completes it, and at
+	// most one key is left for the sweep.
 	t.Parallel()
 	kill := func(r *sandboxtest.Rig, late bool) wire.Hook {
 		return func(c *wire.Call, next func()) {

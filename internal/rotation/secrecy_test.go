@@ -65,7 +65,8 @@ func said(err error) string {
 }
 
 func TestNoSecretIsEverPrinted(t *testing.T) {
-	// Protects every key, value, password and token: none is in a log line, a metric, an error or an answer, whatever the services say.
+	// Protects every key, value, password and token: none is in a log line, a metric, an error or an answer, whatever the
+	// services say.
 	t.Parallel()
 	for name, hook := range talkative() {
 		t.Run(name, func(t *testing.T) {

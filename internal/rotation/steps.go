@@ -14,11 +14,12 @@ import (
 // createSecret creates a key and stores it as the pending value. It may find one of these states:
 //
 //  1. The secret has no key yet. Nothing can be rotated. AWSPENDING is removed, so that it blocks nothing.
-//  2. The pending value is there: this is a retry. It is done, if that value can still become current. If it cannot, AWSPENDING is removed, because
-//     a value never changes, and the next rotation starts afresh.
+//  2. The pending value is there: this is a retry. It is done, if that value can still become current. If it cannot,
+//     AWSPENDING is removed, because a value never changes, and the next rotation starts afresh.
 //  3. The pending value is missing, and nobody has created a key for it. This is the normal case.
-//  4. It is missing, and a key was created: an earlier run died, or its put is still under way. Nobody has that key's secret, so this creates
-//     another. The put that arrives first wins, and the sweep revokes the other key, which it finds by its name.
+//  4. It is missing, and a key was created: an earlier run died, or its put is still under way. Nobody has that key's
+//     secret, so this creates another. The put that arrives first wins, and the sweep revokes the other key, which it
+//     finds by its name.
 //
 // It never revokes a key whose value may have been stored, or may still arrive.
 func (r *run) createSecret(ctx context.Context) error {
@@ -61,8 +62,8 @@ func (r *run) create(ctx context.Context, current apikey.Value) error {
 	return r.store(ctx, current, c)
 }
 
-// compare demands that the pending value is the current one with another key in every place of its own. If the pending value still held the current key, that
-// key would become current again, beside a new one, and could never be revoked.
+// compare demands that the pending value is the current one with another key in every place of its own. If the pending
+// value still held the current key, that key would become current again, beside a new one, and could never be revoked.
 func (r *run) compare(current, pending apikey.Value) error {
 	if pending.Contains(current.Key()) {
 		return fault.New[fault.PendingHoldsCurrent]("the pending value of %s holds the current key, so it cannot become current; AWSPENDING must be removed: "+
@@ -75,8 +76,8 @@ func (r *run) compare(current, pending apikey.Value) error {
 	return nil
 }
 
-// setSecret has nothing to set: the registry created the key, so it knows it. It checks that pending and current value differ in the key alone, in the same places,
-// because consumers look there. It never writes.
+// setSecret has nothing to set: the registry created the key, so it knows it. It checks that pending and current value
+// differ in the key alone, in the same places, because consumers look there. It never writes.
 func (r *run) setSecret(ctx context.Context) error {
 	current, pending, err := r.readBoth(ctx)
 	if err != nil {
@@ -93,9 +94,9 @@ func (r *run) readBoth(ctx context.Context) (current, pending apikey.Value, err 
 	return current, pending, err
 }
 
-// testSecret logs in with the pending key, and checks that it belongs to the same user and lives long enough. Secrets Manager also calls
-// this step alone, to test a configuration, on a temporary version that holds a copy of the current value. So it is the one step that accepts the
-// current key, and it never writes and never revokes.
+// testSecret logs in with the pending key, and checks that it belongs to the same user and lives long enough. Secrets
+// Manager also calls this step alone, to test a configuration, on a temporary version that holds a copy of the current
+// value. So it is the one step that accepts the current key, and it never writes and never revokes.
 func (r *run) testSecret(ctx context.Context) error {
 	current, err := r.readCurrent(ctx)
 	if _, blank := errors.AsType[*fault.NotBootstrapped](err); blank {
@@ -120,11 +121,12 @@ func (r *run) testSecret(ctx context.Context) error {
 	return r.proveKey(ctx, pending.Key(), current.Key())
 }
 
-// finishSecret makes the pending version current. It logs in with the pending key right before the one call that moves AWSCURRENT. That
-// call is a compare-and-swap against the version that was compared here, so it fails if somebody edits the secret in between.
+// finishSecret makes the pending version current. It logs in with the pending key right before the one call that moves
+// AWSCURRENT. That call is a compare-and-swap against the version that was compared here, so it fails if somebody edits
+// the secret in between.
 //
-// It does not remove AWSPENDING after success: Secrets Manager does, and may read an early removal as a failure (AWS Secrets
-// Manager User Guide, "Rotation by Lambda function").
+// It does not remove AWSPENDING after success: Secrets Manager does, and may read an early removal as a failure (AWS
+// Secrets Manager User Guide, "Rotation by Lambda function").
 func (r *run) finishSecret(ctx context.Context) error {
 	current, pending, err := r.readBoth(ctx)
 	if err != nil {

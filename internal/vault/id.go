@@ -14,8 +14,9 @@ const (
 	maxName = 512 + len("-") + 6                                          // an ARN ends with a hyphen and six random characters
 )
 
-// IsSecretID reports whether a text has the form of a secret's ARN, or of its name, so that it can be sent to Secrets Manager and logged. An ARN may have any name in
-// it: team/qk_pipeline is a good one. A name without an ARN comes from a person, and may be a key that was pasted into the wrong place.
+// IsSecretID reports whether a text has the form of a secret's ARN, or of its name, so that it can be sent to Secrets
+// Manager and logged. An ARN may have any name in it: team/qk_pipeline is a good one. A name without an ARN comes from
+// a person, and may be a key that was pasted into the wrong place.
 func IsSecretID(text string) bool {
 	name := text
 	if part := strings.SplitN(text, ":", 7); len(part) == 7 {
