@@ -12,10 +12,10 @@ import (
 	"charm.land/lipgloss/v2"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/cli/wording"
 	"quilt-rotate/internal/legible"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
-	"quilt-rotate/internal/wording"
 )
 
 type keysListCommand struct {

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"quilt-rotate/internal/cli/operations"
+	"quilt-rotate/internal/cli/wording"
 	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/terminal"
-	"quilt-rotate/internal/wording"
 )
 
 type pauseCommand struct {

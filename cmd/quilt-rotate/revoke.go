@@ -8,9 +8,9 @@ import (
 
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/operations"
+	"quilt-rotate/internal/cli/wording"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/terminal"
-	"quilt-rotate/internal/wording"
 )
 
 type revokeCommand struct {

@@ -8,10 +8,10 @@ import (
 	"charm.land/lipgloss/v2"
 
 	"quilt-rotate/internal/cli/status"
+	"quilt-rotate/internal/cli/wording"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/terminal"
-	"quilt-rotate/internal/wording"
 )
 
 // statusLines are a secret as a person reads it: its rotation, a table of its versions, what the next sweep will do, and what is wrong.

@@ -11,10 +11,10 @@ import (
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/cli/wording"
 	"quilt-rotate/internal/schedule"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
-	"quilt-rotate/internal/wording"
 )
 
 // deployAgain is the fix of what a stack sets and somebody changed.

@@ -12,12 +12,12 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/cli/wording"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
-	"quilt-rotate/internal/wording"
 )
 
 // Emergency tells what was done about a key that has leaked.

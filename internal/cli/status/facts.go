@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"slices"
 
+	"quilt-rotate/internal/cli/wording"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/vault"
-	"quilt-rotate/internal/wording"
 )
 
 // Facts are what there is to see, as sentences that stay the same until something changes: they hold no age. What the next sweep will do is not among them:

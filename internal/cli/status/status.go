@@ -18,11 +18,11 @@ import (
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/cli/wording"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
-	"quilt-rotate/internal/wording"
 )
 
 // Status is what there is to see of one secret.

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"quilt-rotate/internal/cli/wording"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/terminal"
-	"quilt-rotate/internal/wording"
 )
 
 var now = time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC)
