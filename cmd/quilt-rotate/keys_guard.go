@@ -9,7 +9,6 @@ import (
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/hint"
-	"quilt-rotate/internal/legible"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
@@ -116,7 +115,7 @@ func (o *keysRevokeCommand) check(ctx context.Context, c *terminal.Console, targ
 func (o *keysRevokeCommand) unchecked(c *terminal.Console, what string, err error) error {
 	err = awsclient.Explain(err)
 	if o.Anyway {
-		fmt.Fprintf(c.Err, "not checked whether %s: %s\n", what, legible.Lines(err.Error()))
+		fmt.Fprintf(c.Err, "not checked whether %s: %s\n", what, terminal.LegibleLines(err.Error()))
 		return nil
 	}
 	advice := "if you know that none does, add --anyway"

@@ -13,7 +13,6 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/wording"
-	"quilt-rotate/internal/legible"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
 )
@@ -131,7 +130,7 @@ func (o *keysListCommand) stacked(keys []quilt.APIKey) string {
 		if k.Status != quilt.Active {
 			expires = "expired " + keyExpires(k)
 		}
-		fmt.Fprintf(&lines, "%s  %s\n  %s  %s\n", terminal.Strong.Render(legible.Text(k.Name)), terminal.Faint.Render(legible.Text(k.Fingerprint+owner)), legible.Text(k.ID),
+		fmt.Fprintf(&lines, "%s  %s\n  %s  %s\n", terminal.Strong.Render(terminal.Legible(k.Name)), terminal.Faint.Render(terminal.Legible(k.Fingerprint+owner)), terminal.Legible(k.ID),
 			urgency(k).Render(expires)+", used "+keyUsed(k))
 	}
 	return lines.String()
@@ -199,7 +198,7 @@ func describeKey(c *terminal.Console, k quilt.APIKey) error {
 		{"id", k.ID}, {"name", k.Name}, {"fingerprint", k.Fingerprint}, {"owner", k.UserEmail}, {"status", strings.ToLower(string(k.Status))},
 		{"created", moment(k.CreatedAt, terminal.Ago(k.RegistryTime.Sub(k.CreatedAt)))}, {"expires", moment(k.ExpiresAt, keyExpires(k))}, {"last used", lastUsed},
 	} {
-		fmt.Fprintf(&lines, "  %s %s\n", terminal.Faint.Render(fmt.Sprintf("%-12s", line[0])), legible.Text(line[1]))
+		fmt.Fprintf(&lines, "  %s %s\n", terminal.Faint.Render(fmt.Sprintf("%-12s", line[0])), terminal.Legible(line[1]))
 	}
 	_, err := fmt.Fprint(c.Out, lines.String())
 	return err

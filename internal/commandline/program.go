@@ -17,7 +17,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"quilt-rotate/internal/hint"
-	"quilt-rotate/internal/legible"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -100,9 +99,9 @@ func (p Program) report(c *terminal.Console, err error) int {
 	if status == Interrupted {
 		message = "interrupted"
 	}
-	fmt.Fprintf(c.Err, "%s: %s\n", p.Name, legible.Lines(message))
+	fmt.Fprintf(c.Err, "%s: %s\n", p.Name, terminal.LegibleLines(message))
 	if text := hint.Of(err); text != "" {
-		fmt.Fprintln(c.Err, legible.Lines(text))
+		fmt.Fprintln(c.Err, terminal.LegibleLines(text))
 	}
 	if status == Usage {
 		fmt.Fprintf(c.Err, "see: %s --help\n", commandOf(err, p.Name))

@@ -5,8 +5,6 @@ import (
 	"io"
 	"os"
 	"time"
-
-	"quilt-rotate/internal/legible"
 )
 
 // Progress tells how long work goes on: lines that stay for what is done, and on a terminal a line below for what is under way.
@@ -42,7 +40,7 @@ func (p *Progress) region(frame int) []string {
 
 // Doing says what is under way, until the next line.
 func (p *Progress) Doing(what string) {
-	p.live.Print(nil, func() { p.doing, p.since = legible.Text(what), time.Now() })
+	p.live.Print(nil, func() { p.doing, p.since = Legible(what), time.Now() })
 }
 
 // Tell prints a line that stays, and ends what was under way.

@@ -11,7 +11,6 @@ import (
 	"github.com/charmbracelet/x/term"
 
 	"quilt-rotate/internal/hint"
-	"quilt-rotate/internal/legible"
 	"quilt-rotate/internal/redact"
 )
 
@@ -47,7 +46,7 @@ func (c *Console) Note(text string) {
 
 // Confirm demands that somebody types the word. What in the question a terminal would obey is written out. It fails with [ErrDeclined], or, where there is nobody to ask, with a hint at --yes.
 func (c *Console) Confirm(ctx context.Context, what, word string) error {
-	answer, err := c.Ask(ctx, fmt.Sprintf("%s\ntype %s to go on:", c.question(legible.Lines(what)), Strong.Render(legible.Text(word))))
+	answer, err := c.Ask(ctx, fmt.Sprintf("%s\ntype %s to go on:", c.question(LegibleLines(what)), Strong.Render(Legible(word))))
 	if errors.Is(err, ErrNobodyThere) {
 		return hint.With(errors.New("this needs a confirmation, and there is no terminal to ask at"), "add --yes to confirm it here")
 	}

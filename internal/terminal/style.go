@@ -5,8 +5,6 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/colorprofile"
-
-	"quilt-rotate/internal/legible"
 )
 
 // Colours are the terminal's own sixteen, so that they fit its theme.
@@ -48,18 +46,18 @@ func (m Mark) String() string {
 
 // Line is one thing that was done or found, with what there is to know beside. What in them a terminal would obey is written out: they may quote
 // what somebody typed.
-func Line(mark Mark, what, detail string) string { return line(mark, legible.Text(what), detail) }
+func Line(mark Mark, what, detail string) string { return line(mark, Legible(what), detail) }
 
 // StyledLine is a [Line] whose first part has a style.
 func StyledLine(style lipgloss.Style, mark Mark, what, detail string) string {
-	return line(mark, style.Render(legible.Text(what)), detail)
+	return line(mark, style.Render(Legible(what)), detail)
 }
 
 func line(mark Mark, what, detail string) string {
 	if detail == "" {
 		return "  " + mark.String() + " " + what
 	}
-	return "  " + mark.String() + " " + what + Faint.Render("  "+legible.Text(detail))
+	return "  " + mark.String() + " " + what + Faint.Render("  "+Legible(detail))
 }
 
 // profileOf is what the terminal can show; where that is no colour, it is plain text.

@@ -6,8 +6,6 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"charm.land/lipgloss/v2/table"
-
-	"quilt-rotate/internal/legible"
 )
 
 // Table is rows below headers. What in a cell a terminal would obey is written out. In a pipe it has no border and does not wrap, so that each row is a line.
@@ -71,7 +69,7 @@ func legibly(rows [][]string) [][]string {
 	shown := make([][]string, len(rows))
 	for i, row := range rows {
 		for _, cell := range row {
-			shown[i] = append(shown[i], legible.Text(cell))
+			shown[i] = append(shown[i], Legible(cell))
 		}
 	}
 	return shown

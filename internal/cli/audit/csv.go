@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"quilt-rotate/internal/terminal"
 )
 
 // csvHeader names the columns. They are a contract: new ones come last.
@@ -47,7 +49,7 @@ func cell(s string) string {
 	if strings.ContainsAny(string([]rune(s)[0]), formulaStarts) {
 		s = "'" + s
 	}
-	return visible(s)
+	return terminal.Legible(s)
 }
 
 func optional(n *int) string {

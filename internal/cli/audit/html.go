@@ -10,6 +10,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"quilt-rotate/internal/terminal"
 )
 
 var (
@@ -96,12 +98,12 @@ const topOwners = 6
 func (r Report) page() page {
 	p := page{
 		Policy: policy, Style: template.CSS(styleSource), Script: template.JS(scriptSource), // #nosec G203 -- our own files
-		Title: "API keys at " + visible(r.Registry), AskedBy: visible(r.AskedBy), At: r.At, Notes: r.Notes,
+		Title: "API keys at " + terminal.Legible(r.Registry), AskedBy: terminal.Legible(r.AskedBy), At: r.At, Notes: r.Notes,
 		Counts: []string{plural(len(r.Keys), "key")}, Charts: []chart{r.expiryChart(), r.useChart()}, Columns: columns, Count: plural(len(r.Keys), "key"),
 		Many: len(r.Keys) > 4*groupSize,
 	}
 	for _, s := range r.Statuses {
-		status := visible(string(s.Status))
+		status := terminal.Legible(string(s.Status))
 		p.Counts = append(p.Counts, number(s.Keys)+" "+strings.ToLower(status))
 		p.Status = append(p.Status, status)
 	}
@@ -109,7 +111,7 @@ func (r Report) page() page {
 		p.Tiles = append(p.Tiles, r.tile(t))
 	}
 	for i, o := range r.Owners {
-		o.Owner = visible(o.Owner)
+		o.Owner = terminal.Legible(o.Owner)
 		if i < topOwners {
 			p.Top = append(p.Top, o)
 		} else {
@@ -147,8 +149,8 @@ func (r Report) tile(t FindingTotal) tile {
 
 func rowOf(k Key, rank int) row {
 	made := row{
-		Name: visible(k.Name), Fingerprint: visible(k.Fingerprint), ID: visible(k.ID), Owner: visible(k.Owner), Status: visible(string(k.Status)),
-		Secret: visible(k.Secret), Findings: k.Findings, FindingWords: words(k.Findings, " "), Rank: rank,
+		Name: terminal.Legible(k.Name), Fingerprint: terminal.Legible(k.Fingerprint), ID: terminal.Legible(k.ID), Owner: terminal.Legible(k.Owner), Status: terminal.Legible(string(k.Status)),
+		Secret: terminal.Legible(k.Secret), Findings: k.Findings, FindingWords: words(k.Findings, " "), Rank: rank,
 		Created: dateOf(k.CreatedAt, ""), Expires: dateOf(k.ExpiresAt, k.inDays()), Used: date{Words: k.daysAgo()},
 	}
 	if k.LastUsedAt != nil {

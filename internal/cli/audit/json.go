@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/terminal"
 )
 
 // document is the report in JSON. The fields are a contract: new ones may come, none changes its meaning.
@@ -77,7 +78,7 @@ func (r Report) WriteJSON(w io.Writer) error {
 func escaped(document []byte) []byte {
 	written := make([]byte, 0, len(document))
 	for _, r := range string(document) {
-		if r < 0x7f || !hidden(r) {
+		if r < 0x7f || !terminal.Hidden(r) {
 			written = utf8.AppendRune(written, r)
 			continue
 		}

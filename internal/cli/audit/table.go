@@ -9,6 +9,8 @@ import (
 	"charm.land/lipgloss/v2/table"
 	"github.com/charmbracelet/x/ansi"
 	"github.com/dustin/go-humanize"
+
+	"quilt-rotate/internal/terminal"
 )
 
 // TableOptions tell what the table is read on.
@@ -28,7 +30,7 @@ func (r Report) WriteTable(w io.Writer, o TableOptions) error {
 	if o.Width > 0 {
 		o.Width = max(o.Width, minWidth)
 	}
-	t := terminal{Report: r, TableOptions: o}
+	t := textReport{Report: r, TableOptions: o}
 	blocks := []string{t.heading()}
 	if len(r.Keys) > 0 {
 		blocks = append(blocks, t.totals(), t.owners(), t.keys())
@@ -37,13 +39,13 @@ func (r Report) WriteTable(w io.Writer, o TableOptions) error {
 	return err
 }
 
-type terminal struct {
+type textReport struct {
 	Report
 	TableOptions
 }
 
 // style is none without colour: not even bold or faint.
-func (t terminal) style(s lipgloss.Style) lipgloss.Style {
+func (t textReport) style(s lipgloss.Style) lipgloss.Style {
 	if !t.Colour {
 		return lipgloss.NewStyle()
 	}
@@ -62,12 +64,12 @@ var findingStyles = map[Finding]lipgloss.Style{
 	Expired: bad, Expiring: bad, Unused: warn, NeverUsed: warn, Unmanaged: warn, Name: lipgloss.NewStyle(),
 }
 
-func (t terminal) heading() string {
-	lines := []string{t.style(strong).Render("API keys at " + visible(t.Registry))}
-	lines = append(lines, t.style(faint).Render(t.At.Format("2 Jan 2006 15:04 UTC")+", asked by "+visible(t.AskedBy)))
+func (t textReport) heading() string {
+	lines := []string{t.style(strong).Render("API keys at " + terminal.Legible(t.Registry))}
+	lines = append(lines, t.style(faint).Render(t.At.Format("2 Jan 2006 15:04 UTC")+", asked by "+terminal.Legible(t.AskedBy)))
 	counts := []string{plural(len(t.Keys), "key")}
 	for _, s := range t.Statuses {
-		counts = append(counts, number(s.Keys)+" "+visible(strings.ToLower(string(s.Status))))
+		counts = append(counts, number(s.Keys)+" "+terminal.Legible(strings.ToLower(string(s.Status))))
 	}
 	lines = append(lines, "", strings.Join(counts, ", "))
 	for _, note := range t.Notes {
@@ -76,7 +78,7 @@ func (t terminal) heading() string {
 	return strings.Join(lines, "\n")
 }
 
-func (t terminal) totals() string {
+func (t textReport) totals() string {
 	table := t.table("finding", "  keys", "what it means")
 	for _, total := range t.Totals {
 		keys := number(total.Keys)
@@ -95,11 +97,11 @@ func (t terminal) totals() string {
 	})
 }
 
-func (t terminal) owners() string {
+func (t textReport) owners() string {
 	shown := t.Owners[:min(len(t.Owners), maxOwners)]
 	table := t.table("owner", "keys", "expired", "with findings")
 	for _, o := range shown {
-		table.Row(t.wrapped(visible(o.Owner), t.Width-36), fmt.Sprintf("%4d", o.Keys), fmt.Sprintf("%7d", o.Expired), fmt.Sprintf("%13d", o.Findings))
+		table.Row(t.wrapped(terminal.Legible(o.Owner), t.Width-36), fmt.Sprintf("%4d", o.Keys), fmt.Sprintf("%7d", o.Expired), fmt.Sprintf("%13d", o.Findings))
 	}
 	block := t.styled(table, func(int) lipgloss.Style { return lipgloss.NewStyle() })
 	if more := len(t.Owners) - len(shown); more > 0 {
@@ -118,7 +120,7 @@ const (
 )
 
 // keys shows those with a finding, one a line where that fits.
-func (t terminal) keys() string {
+func (t textReport) keys() string {
 	var found []Key
 	for _, k := range t.Keys {
 		if len(k.Findings) > 0 {
@@ -141,7 +143,7 @@ type wideTable struct {
 	widths []int
 }
 
-func (t terminal) wide(keys []Key) wideTable {
+func (t textReport) wide(keys []Key) wideTable {
 	headers := []string{"id", "name", "fingerprint", "owner", "expires", "last used", "findings"}
 	wide := wideTable{t.table(headers...), make([]int, len(headers))}
 	measure := func(cells []string) {
@@ -151,7 +153,7 @@ func (t terminal) wide(keys []Key) wideTable {
 	}
 	measure(headers)
 	for _, k := range keys {
-		row := []string{visible(k.ID), visible(k.Name), visible(k.Fingerprint), visible(k.Owner), k.inDays(), k.daysAgo(), words(k.Findings, " ")}
+		row := []string{terminal.Legible(k.ID), terminal.Legible(k.Name), terminal.Legible(k.Fingerprint), terminal.Legible(k.Owner), k.inDays(), k.daysAgo(), words(k.Findings, " ")}
 		measure(row)
 		wide.Row(row...)
 	}
@@ -167,13 +169,13 @@ func (w wideTable) fits(width int) bool {
 }
 
 // narrow breaks names and owners, and sets fingerprints and findings below each other.
-func (t terminal) narrow(keys []Key) *table.Table {
+func (t textReport) narrow(keys []Key) *table.Table {
 	room := t.Width - keyFrames - expiresWidth - usedWidth - findingsWidth
 	owner := max(minOwner, room*2/5)
 	table := t.table("key", "owner", "expires", "last used", "findings")
 	for _, k := range keys {
 		table.Row(
-			t.wrapped(visible(k.Name), room-owner)+"\n"+t.wrapped(visible(k.Fingerprint), room-owner), t.wrapped(visible(k.Owner), owner),
+			t.wrapped(terminal.Legible(k.Name), room-owner)+"\n"+t.wrapped(terminal.Legible(k.Fingerprint), room-owner), t.wrapped(terminal.Legible(k.Owner), owner),
 			k.inDays(), k.daysAgo(), words(k.Findings, "\n"),
 		)
 	}
@@ -181,7 +183,7 @@ func (t terminal) narrow(keys []Key) *table.Table {
 }
 
 // table has a border where it is read, and none in a pipe, so that each row is a line.
-func (t terminal) table(headers ...string) *table.Table {
+func (t textReport) table(headers ...string) *table.Table {
 	if t.Width == 0 {
 		return table.New().Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).
 			BorderColumn(false).BorderHeader(false).Headers(headers...)
@@ -190,7 +192,7 @@ func (t terminal) table(headers ...string) *table.Table {
 }
 
 // styled renders a table in the colours of its rows.
-func (t terminal) styled(table *table.Table, of func(row int) lipgloss.Style) string {
+func (t textReport) styled(table *table.Table, of func(row int) lipgloss.Style) string {
 	cell := lipgloss.NewStyle().Padding(0, 1)
 	if t.Width == 0 {
 		cell = lipgloss.NewStyle().PaddingRight(2)
@@ -215,7 +217,7 @@ func (t terminal) styled(table *table.Table, of func(row int) lipgloss.Style) st
 }
 
 // wrapped breaks after a hyphen where it can, and anywhere where it must.
-func (t terminal) wrapped(s string, width int) string {
+func (t textReport) wrapped(s string, width int) string {
 	if t.Width == 0 {
 		return s
 	}

@@ -1,12 +1,12 @@
-package legible_test
+package terminal_test
 
 import (
 	"testing"
 
-	"quilt-rotate/internal/legible"
+	"quilt-rotate/internal/terminal"
 )
 
-func TestWhatCannotBeSeenIsWrittenOut(t *testing.T) {
+func TestLegibleWritesHiddenCharactersAsEscapes(t *testing.T) {
 	// Protects a person's terminal from names of keys: nothing in them moves the cursor, turns the text, or hides.
 	for text, want := range map[string]string{
 		"pipeline-prod":           "pipeline-prod",
@@ -17,7 +17,7 @@ func TestWhatCannotBeSeenIsWrittenOut(t *testing.T) {
 		"line\nline":              `line\nline`,
 		string([]byte{'a', 0xff}): "a\ufffd",
 	} {
-		if got := legible.Text(text); got != want {
+		if got := terminal.Legible(text); got != want {
 			t.Errorf("%q is shown as %q, want %q", text, got, want)
 		}
 	}
