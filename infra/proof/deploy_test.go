@@ -17,8 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"quilt-rotate/infra/stack"
+	"quilt-rotate/infra/config"
 	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/hermetic"
 	"quilt-rotate/internal/vault"
 )
 
@@ -119,7 +120,7 @@ func startAWS(t *testing.T) *localAWS {
 	a := &localAWS{t: t, url: fmt.Sprintf("http://127.0.0.1:%d", port), wrote: output.Name()}
 	process := exec.Command("python3", "localaws.py", launcher(t), fmt.Sprint(port))
 	process.Stdout, process.Stderr = output, output
-	process.Env = append(clean(os.Environ()), "TMPDIR="+t.TempDir(), "PYTHONDONTWRITEBYTECODE=1")
+	process.Env = append(hermetic.Environ(), "TMPDIR="+t.TempDir(), "PYTHONDONTWRITEBYTECODE=1")
 	process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a group of its own, functions included
 	must(t, process.Start())
 	t.Cleanup(func() {
@@ -147,20 +148,9 @@ func (a *localAWS) log() string {
 	return string(text[max(0, len(text)-4000):])
 }
 
-// clean leaves out what would lead a process to another AWS.
-func clean(environment []string) []string {
-	var left []string
-	for _, variable := range environment {
-		if !strings.HasPrefix(variable, "AWS_") && !strings.HasPrefix(variable, "CDK_") {
-			left = append(left, variable)
-		}
-	}
-	return left
-}
-
 // environment is what leads the CLIs to the local AWS. CloudFormation there reads templates from a bucket by path only on a host that it knows.
 func (a *localAWS) environment(more ...string) []string {
-	return append(clean(os.Environ()), append(more,
+	return append(hermetic.Environ(), append(more,
 		"AWS_ENDPOINT_URL="+a.url, "AWS_ENDPOINT_URL_S3_FOR_CLOUDFORMATION="+strings.Replace(a.url, "127.0.0.1", "localhost", 1),
 		"AWS_ACCESS_KEY_ID=testing", "AWS_SECRET_ACCESS_KEY=testing", "AWS_REGION="+region, "AWS_DEFAULT_REGION="+region,
 		"AWS_EC2_METADATA_DISABLED=true", "AWS_DEFAULT_OUTPUT=json", "AWS_PAGER=", "CDK_DISABLE_CLI_TELEMETRY=true")...)
@@ -308,7 +298,7 @@ func (a *localAWS) checkQuiet(when, rotate, revoke string) {
 func (a *localAWS) bootstrap(box *sandbox.Sandbox) {
 	a.t.Helper()
 	_, key := box.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
-	line := a.output(stack.KeyID(secretName) + "Next")
+	line := a.output(config.KeyID(secretName) + "Next")
 	carryOut(a.t, line, key, append(a.environment(), "PATH="+theCommand(a.t)+string(os.PathListSeparator)+os.Getenv("PATH")))
 	a.t.Logf("$ %s", line)
 }

@@ -5,7 +5,6 @@
 package proof_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	"quilt-rotate/infra/bundle"
 	"quilt-rotate/infra/config"
+	"quilt-rotate/internal/sandbox/hermetic"
 )
 
 // root is the checkout's folder.
@@ -46,20 +46,26 @@ func buildFunction(t *testing.T, name string) (bootstrap string) {
 	return bootstrap
 }
 
-// synthesize runs the app on a configuration, and gives that and the template.
+// theApp is the app on a configuration, as the cdk command runs it. The Go command keeps what it linked for `go run`, so no test links the CDK again.
+func theApp(t *testing.T, file, out string) *exec.Cmd {
+	t.Helper()
+	app := exec.CommandContext(t.Context(), "go", "run", ".")
+	app.Dir = filepath.Join(root(t), "infra")
+	named, err := json.Marshal(map[string]string{"config": file})
+	must(t, err)
+	app.Env = append(hermetic.Environ(), "CDK_OUTDIR="+out, "CDK_CONTEXT_JSON="+string(named), "CDK_DEFAULT_ACCOUNT="+account, "CDK_DEFAULT_REGION="+region,
+		"TMPDIR="+t.TempDir())
+	return app
+}
+
+// synthesize runs the app on a configuration, and returns that and the template.
 func synthesize(t *testing.T, file string) (*config.Config, template) {
 	t.Helper()
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Skip("SKIPPED: the synthesized template: node is not installed")
 	}
 	out := t.TempDir()
-	app := exec.CommandContext(context.Background(), "go", "run", ".")
-	app.Dir = filepath.Join(root(t), "infra")
-	named, err := json.Marshal(map[string]string{"config": file})
-	must(t, err)
-	app.Env = append(os.Environ(), "CDK_OUTDIR="+out, "CDK_CONTEXT_JSON="+string(named), "CDK_DEFAULT_ACCOUNT="+account, "CDK_DEFAULT_REGION="+region,
-		"TMPDIR="+t.TempDir())
-	if output, err := app.CombinedOutput(); err != nil {
+	if output, err := theApp(t, file, out).CombinedOutput(); err != nil {
 		t.Fatalf("synthesize %s: %v\n%s", file, err, output)
 	}
 	c, err := config.Load(file, config.AWS{Account: account, Region: region})

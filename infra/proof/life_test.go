@@ -248,7 +248,7 @@ func (l *life) mishaps() {
 				mishap(c, next)
 			}), func() {
 				_ = l.Rotate() // the service tries again; what it gives up, the next rotation mends
-				for range 2 { // the first marks the replaced key, the second revokes it
+				for range 2 {  // the first marks the replaced key, the second revokes it
 					_, _, err := l.Lambda.Invoke(context.Background(), sandbox.RevokeFunction, l.sweepEvent())
 					must(l.w.t, err)
 					l.Clock.Advance(50 * time.Hour)

@@ -15,9 +15,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
-	"quilt-rotate/infra/stack"
+	"quilt-rotate/infra/config"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awssecrets"
+	"quilt-rotate/internal/sandbox/hermetic"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/settings"
 )
@@ -67,7 +68,7 @@ keys:
 		if k.Secret == "" {
 			create(k.Name, "{}", k.SettingTags())
 		}
-		line, _ := synthesized.Outputs[stack.KeyID(k.SecretName())+"Next"].Value.(string)
+		line, _ := synthesized.Outputs[config.KeyID(k.SecretName())+"Next"].Value.(string)
 		if line == "" {
 			t.Fatalf("nothing is printed for %s", k.SecretName())
 		}
@@ -103,7 +104,7 @@ func carryOut(t *testing.T, line, key string, environment []string) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "sh", "-c", line)
 	command.Stdin = strings.NewReader(key + "\n")
-	command.Env = append(clean(os.Environ()), environment...)
+	command.Env = append(hermetic.Environ(), environment...)
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", line, err, output)
 	}

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"quilt-rotate/infra/config"
-	"quilt-rotate/infra/stack"
 	"quilt-rotate/internal/settings"
 )
 
@@ -195,8 +194,8 @@ func TestARetiredKeyKeepsTheSweepsGrantsAlone(t *testing.T) {
 	c := parse(t, named("prod/stays"), "{name: prod/goes, schedule: rate(30 days), issuer: "+issuer+"}")
 	c.Retired, c.Keys = c.Keys[1:], c.Keys[:1]
 	all := synth(t, c)
-	goes := `"Ref":"` + stack.KeyID("prod/goes")
-	if rotate := text(all.statements("RotateRole")); strings.Contains(rotate, goes) || strings.Contains(rotate, issuer) || !strings.Contains(rotate, stack.KeyID("prod/stays")) {
+	goes := `"Ref":"` + config.KeyID("prod/goes")
+	if rotate := text(all.statements("RotateRole")); strings.Contains(rotate, goes) || strings.Contains(rotate, issuer) || !strings.Contains(rotate, config.KeyID("prod/stays")) {
 		t.Errorf("the rotate role may %s", rotate)
 	}
 	if revoke := text(all.statements("RevokeRole")); strings.Count(revoke, goes) != 2 || !strings.Contains(revoke, issuer) {

@@ -3,13 +3,8 @@
 package stack
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"maps"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -83,7 +78,7 @@ func optional(text string) *string {
 
 // addKey makes one key. Its logical ids follow from its secret's name alone, so that it stays the same resource whatever else the file says.
 func addKey(stack awscdk.Stack, c *config.Config, rotation keyrotation.KeyRotation, key *config.Key, retired bool) {
-	id := KeyID(key.SecretName())
+	id := config.KeyID(key.SecretName())
 	made := keyrotation.NewRotatedKey(stack, jsii.String(id), &keyrotation.RotatedKeyProps{
 		Rotation: rotation, Key: *key, Sweep: time.Duration(c.Sweep), Retired: retired,
 	})
@@ -95,21 +90,6 @@ func addKey(stack awscdk.Stack, c *config.Config, rotation keyrotation.KeyRotati
 	default:
 		output(stack, id+"Next", "Run this once: it puts the first key in", Bootstrap(c, key))
 	}
-}
-
-var notInID = regexp.MustCompile(`[^A-Za-z0-9]+`)
-
-// KeyID is the construct's id of a secret's name. The digest keeps names apart that differ in other signs only.
-func KeyID(secretName string) string {
-	var id strings.Builder
-	id.WriteString("Key")
-	for word := range strings.SplitSeq(notInID.ReplaceAllString(secretName, " "), " ") {
-		if word != "" {
-			id.WriteString(strings.ToUpper(word[:1]) + word[1:])
-		}
-	}
-	digest := sha256.Sum256([]byte(secretName))
-	return fmt.Sprintf("%.80s%s", id.String(), hex.EncodeToString(digest[:4]))
 }
 
 func output(stack awscdk.Stack, id, description, value string) {

@@ -1,50 +1,29 @@
-package main_test
+package proof_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
-var app string
-
-func TestMain(m *testing.M) {
-	folder, err := os.MkdirTemp("", "quilt-rotate-app-")
-	if err != nil {
-		panic(err)
-	}
-	app = filepath.Join(folder, "infra")
-	if output, err := exec.Command("go", "build", "-o", app, ".").CombinedOutput(); err != nil {
-		panic(string(output))
-	}
-	status := m.Run()
-	_ = os.RemoveAll(folder)
-	os.Exit(status)
-}
-
-// run runs the built app on a configuration, as the cdk command does.
-func run(t *testing.T, text string) (stdout, stderr string, status int, out string) {
+// runApp runs the app on a configuration.
+func runApp(t *testing.T, text string) (stdout, stderr string, status int, out string) {
 	t.Helper()
 	folder := t.TempDir()
 	file := filepath.Join(folder, "config.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	context, _ := json.Marshal(map[string]string{"config": file})
 	out = filepath.Join(folder, "out")
-	command := exec.Command(app)
-	command.Env = append(os.Environ(), "CDK_CONTEXT_JSON="+string(context), "CDK_OUTDIR="+out, "CDK_DEFAULT_ACCOUNT=123456789012", "CDK_DEFAULT_REGION=us-east-1",
-		"TMPDIR="+folder)
+	command := theApp(t, file, out)
 	var stdoutBytes, stderrBytes bytes.Buffer
 	command.Stdout, command.Stderr = &stdoutBytes, &stderrBytes
 	if err := command.Run(); err != nil && command.ProcessState == nil {
 		t.Fatal(err)
 	}
-	return stdoutBytes.String(), stderrBytes.String(), command.ProcessState.ExitCode(), out
+	return stdoutBytes.String(), strings.TrimSuffix(stderrBytes.String(), "exit status 1\n") /* of go run */, command.ProcessState.ExitCode(), out
 }
 
 func TestBadInputIsToldInPlainLines(t *testing.T) {
@@ -61,7 +40,7 @@ func TestBadInputIsToldInPlainLines(t *testing.T) {
 		"a bad cron, and a life": {strings.Replace(good, "rate(30 days)", "cron(5 4 * * ? *)", 1) + "    expiresInDays: 999\n", []string{"keys[0].expiresInDays", "keys[0].schedule"}},
 		"a lifetime too short":   {good + "    expiresInDays: 30\n", []string{"keys[0].expiresInDays (line 5): is too short for one missed rotation"}},
 	} {
-		stdout, stderr, status, out := run(t, c.text)
+		stdout, stderr, status, out := runApp(t, c.text)
 		lines := strings.Split(strings.TrimSpace(stderr), "\n")
 		if status != 1 || stdout != "" || len(lines) != len(c.lines) {
 			t.Errorf("%s: status %d and %d lines, want 1 and %d:\n%s%s", name, status, len(lines), len(c.lines), stdout, stderr)
@@ -83,11 +62,11 @@ func TestBadInputIsToldInPlainLines(t *testing.T) {
 
 func TestTheAppBuildsEverythingThatADeploymentNeeds(t *testing.T) {
 	// Protects the promise of one command: what `cdk deploy` gets of the app has the template and both functions.
-	_, stderr, status, out := run(t, "stack: quilt-rotate-test-of-the-app\nregistry: https://registry.example.com\nkeys:\n  - name: prod/a\n    schedule: rate(30 days)\n")
+	_, stderr, status, out := runApp(t, "stack: quilt-rotate-test-of-the-app\nregistry: https://registry.example.com\nkeys:\n  - name: prod/a\n    schedule: rate(30 days)\n")
 	if status != 0 {
 		t.Fatalf("status %d:\n%s", status, stderr)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll("../build/infra/quilt-rotate-test-of-the-app") })
+	t.Cleanup(func() { _ = os.RemoveAll("../../build/infra/quilt-rotate-test-of-the-app") })
 	if stderr != "" {
 		t.Errorf("a good run says:\n%s", stderr)
 	}
@@ -101,7 +80,7 @@ func TestTheAppBuildsEverythingThatADeploymentNeeds(t *testing.T) {
 func TestTheFileIsTheOneThatTheCommandNames(t *testing.T) {
 	// Protects production from another file: no variable that was exported once beats what -c config=FILE says now.
 	t.Setenv("QUILT_ROTATE_CONFIG", filepath.Join(t.TempDir(), "of-another-stack.yaml"))
-	if _, stderr, _, _ := run(t, "registry: ["); !strings.Contains(stderr, "is not YAML") {
+	if _, stderr, _, _ := runApp(t, "registry: ["); !strings.Contains(stderr, "is not YAML") {
 		t.Errorf("another file was read:\n%s", stderr)
 	}
 }
@@ -110,12 +89,12 @@ func TestAnAdoptionIsAskedForBeforeTheDeployment(t *testing.T) {
 	// Protects another team's rotation: the command that would refuse to replace it is told at synthesis, while nothing is deployed; for secrets that are made there is none.
 	const key = "  - {secret: \"arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/reports-d4e5f6\", schedule: rate(30 days)}\n"
 	const registry = "stack: quilt-rotate-test-of-adoption\nregistry: https://registry.example.com\nkeys:\n"
-	t.Cleanup(func() { _ = os.RemoveAll("../build/infra/quilt-rotate-test-of-adoption") })
-	_, adopted, status, _ := run(t, registry+key)
+	t.Cleanup(func() { _ = os.RemoveAll("../../build/infra/quilt-rotate-test-of-adoption") })
+	_, adopted, status, _ := runApp(t, registry+key)
 	if want := "quilt-rotate adopt arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/reports-d4e5f6 --registry https://registry.example.com"; status != 0 || !strings.Contains(adopted, want) {
 		t.Errorf("status %d, and it does not say %q:\n%s", status, want, adopted)
 	}
-	if _, made, _, _ := run(t, registry+"  - {name: prod/a, schedule: rate(30 days)}\n"); strings.Contains(made, "adopt") {
+	if _, made, _, _ := runApp(t, registry+"  - {name: prod/a, schedule: rate(30 days)}\n"); strings.Contains(made, "adopt") {
 		t.Errorf("nothing is adopted, but it says:\n%s", made)
 	}
 }

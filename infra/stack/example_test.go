@@ -1,4 +1,4 @@
-package keyrotation_test
+package stack_test
 
 import (
 	"archive/zip"
@@ -16,7 +16,7 @@ import (
 )
 
 // In a CDK app of your own: the functions once for each registry, and a construct for each key. bundle.Build makes the packages; two empty ones stand in here.
-func Example() {
+func Example_appOfYourOwn() {
 	folder, err := os.MkdirTemp("", "example-")
 	if err != nil {
 		fmt.Println(err)

@@ -1,0 +1,24 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+var notInID = regexp.MustCompile(`[^A-Za-z0-9]+`)
+
+// KeyID is the id of a secret's construct, with which the names of the stack's outputs begin. The digest distinguishes names that differ in other characters only.
+func KeyID(secretName string) string {
+	var id strings.Builder
+	id.WriteString("Key")
+	for word := range strings.SplitSeq(notInID.ReplaceAllString(secretName, " "), " ") {
+		if word != "" {
+			id.WriteString(strings.ToUpper(word[:1]) + word[1:])
+		}
+	}
+	digest := sha256.Sum256([]byte(secretName))
+	return fmt.Sprintf("%.80s%s", id.String(), hex.EncodeToString(digest[:4]))
+}
