@@ -16,7 +16,7 @@ const (
 	MinGrace     = 2 * time.Hour    // consumers cache a secret for an hour (AWS caching libraries), and requests are under way
 	MinOrphanAge = 15 * time.Minute // Lambda's longest run: a createSecret that is older stores nothing any more
 	MinSweep     = 15 * time.Minute //
-	MaxSweep     = 3 * time.Hour    // the alarm for sweeps that do not come waits for six hours
+	MaxSweep     = time.Hour        // one sweep of each hour of the day must come: in one of them, orphans are searched for
 )
 
 var (
@@ -76,7 +76,7 @@ func checkStack(g *gathering, c *Config) {
 		g.require("permissionsBoundary", !ok || c.Account == "" || a.account == c.Account || a.account == "aws", "is of the account %s: a role is bounded by a policy of its own account (%s), or of AWS", a.account, c.Account)
 	}
 	checkKMSKeys(g, c)
-	g.require("sweep", time.Duration(c.Sweep) >= MinSweep && time.Duration(c.Sweep) <= MaxSweep && time.Duration(c.Sweep)%time.Minute == 0, "must be from 15m to 3h in whole minutes")
+	g.require("sweep", time.Duration(c.Sweep) >= MinSweep && time.Duration(c.Sweep) <= MaxSweep && time.Duration(c.Sweep)%time.Minute == 0, "must be from 15m to 1h in whole minutes")
 	g.require("orphanAge", time.Duration(c.OrphanAge) >= MinOrphanAge, "must be at least 15m: a function may run so long before it stores the key it made")
 	g.require("logLevel", slices.Contains([]string{"DEBUG", "INFO", "WARN", "ERROR"}, c.LogLevel), "must be DEBUG, INFO, WARN or ERROR")
 	g.require("logRetentionDays", slices.Contains(retentions, c.LogRetentionDays), "must be one of %s", strings.Trim(fmt.Sprint(retentions), "[]"))

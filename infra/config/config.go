@@ -26,7 +26,7 @@ type Config struct {
 	PreviousKMSKeys     []string          `yaml:"previousKmsKeys,omitempty" jsonschema:"description=ARNs of keys that encrypted the secrets before kmsKey or secretKmsKey was changed: older versions are still read with them."`
 	Alarms              Alarms            `yaml:"alarms,omitempty" jsonschema:"description=Who is told when a person must act."`
 	Audit               *Audit            `yaml:"audit,omitempty" jsonschema:"description=The registry's audit trail in Athena\\, for named queries."`
-	Sweep               Duration          `yaml:"sweep,omitempty" jsonschema:"description=How often each secret is swept: 15m to 3h in whole minutes. Default: 1h."`
+	Sweep               Duration          `yaml:"sweep,omitempty" jsonschema:"description=How often each secret is swept: 15m to 1h in whole minutes. Default: 1h."`
 	OrphanAge           Duration          `yaml:"orphanAge,omitempty" jsonschema:"description=How old a key that no version holds must be to be revoked: at least 15m. Default: 1h."`
 	LogLevel            string            `yaml:"logLevel,omitempty" jsonschema:"enum=DEBUG,enum=INFO,enum=WARN,enum=ERROR,description=Least level that the functions log. Default: INFO."`
 	LogRetentionDays    int               `yaml:"logRetentionDays,omitempty" jsonschema:"description=How long logs are kept\\, in days\\, as CloudWatch Logs takes it. Default: 90."`

@@ -22,8 +22,7 @@ const (
 	KeysRevoked        = "KeysRevoked"
 	KeysHeld           = "KeysHeld"
 	Orphans            = "Orphans"
-	ForeignKeys        = "ForeignKeys"
-	UnidentifiedKey    = "UnidentifiedKey"
+	KeysNeedAttention  = "KeysNeedingAttention"
 	BeforeFirstKey     = "StepFailedBeforeFirstKey"
 	NotBootstrapped    = "NotBootstrapped"
 	OldestSuperseded   = "OldestSupersededAge"
@@ -98,8 +97,11 @@ const (
 	sum, least, most = "Sum", "Minimum", "Maximum"
 )
 
-// never is for what must not happen at all. Sweeps come up to three hours apart, and the alarm must not fall back between two.
+// never is for what must not happen at all. A sweep comes late now and then, and the alarm must not fall back between two.
 func never() When { return When{over, 0, time.Hour, 1, 4, false} }
+
+// onceADay is for what only one sweep a day finds: the alarm must not fall back between two.
+func onceADay() When { return When{over, 0, 6 * time.Hour, 1, 5, false} }
 
 // forADay is true in five periods on end: by then, the first of them ended a day ago.
 func forADay() When { return When{over, 0, 6 * time.Hour, 5, 5, false} }
@@ -145,8 +147,7 @@ var Alarms = []Alarm{
 	{Morning, "few-labels", "A secret has fewer than 5 staging labels free, so it is not rotated any more.", sweeps(FreeLabels, least), When{under, 5, time.Hour, 1, 4, false}, nil},
 	{Morning, "issuer-refused", "A sweep needed the issuer, and the issuer was refused.", failedSweeps(ErrorBadIssuer), never(), nil},
 	{Morning, "issuer-refused-in-rotation", "A rotation needed the issuer, and the issuer was refused.", Metric{"rotate", "", StepFailed, Dimension{errorType, ErrorBadIssuer}, sum}, never(), nil},
-	{Morning, "foreign-key", "A key of ours belongs to another registry user now.", sweeps(ForeignKeys, sum), never(), nil},
-	{Morning, "unidentified-key", "A current key cannot be told from others at the registry, so it will not be revoked.", sweeps(UnidentifiedKey, sum), never(), nil},
+	{Morning, "key-needs-attention", "A key will not be revoked until a person decides what to do with it.", sweeps(KeysNeedAttention, sum), onceADay(), nil},
 	{Morning, "orphans", "Keys were found that no version holds: a rotation was cut off in the middle.", sweeps(Orphans, sum), never(), nil},
 	{Morning, "not-bootstrapped", "A secret has waited for its first key for a day.", sweeps(NotBootstrapped, sum), forADay(), nil},
 	{Morning, "dead-letters", "A sweep, an alarm or a restart could not be handed over.", Metric{"queue", "AWS/SQS", "ApproximateNumberOfMessagesVisible", Dimension{}, most}, When{over, 0, 5 * time.Minute, 1, 1, false}, nil},

@@ -156,15 +156,15 @@ const (
 	handOverSeconds  = 900
 )
 
+// scheduledTime is what EventBridge Scheduler replaces by the time for which it starts a sweep (EventBridge Scheduler user guide, "Adding context attributes").
+const scheduledTime = "<aws.scheduler.scheduled-time>"
+
 func (r *rotatedKey) scheduleSweep(k *keyRotation, b *bucket, every time.Duration) awsscheduler.CfnSchedule {
 	if every == 0 {
 		every = config.DefaultSweep
 	}
 	minutes := int(every.Minutes())
 	expression := fmt.Sprintf("rate(%d minutes)", minutes)
-	if minutes%60 == 0 {
-		expression = fmt.Sprintf("rate(%d hours)", minutes/60)
-	}
 	if minutes == 60 {
 		expression = "rate(1 hour)"
 	}
@@ -174,7 +174,7 @@ func (r *rotatedKey) scheduleSweep(k *keyRotation, b *bucket, every time.Duratio
 		FlexibleTimeWindow: &awsscheduler.CfnSchedule_FlexibleTimeWindowProperty{Mode: jsii.String("FLEXIBLE"), MaximumWindowInMinutes: jsii.Number(float64(min(15, minutes/3)))},
 		Target: &awsscheduler.CfnSchedule_TargetProperty{
 			Arn: k.revoke.AttrArn(), RoleArn: k.schedulerRole.AttrArn(),
-			Input:            awscdk.Stack_Of(r).ToJsonString(object{"secretId": *r.secretArn}, nil),
+			Input:            awscdk.Stack_Of(r).ToJsonString(object{"secretId": *r.secretArn, "time": scheduledTime}, nil),
 			DeadLetterConfig: &awsscheduler.CfnSchedule_DeadLetterConfigProperty{Arn: k.deadLetters.AttrArn()},
 			RetryPolicy: &awsscheduler.CfnSchedule_RetryPolicyProperty{
 				MaximumRetryAttempts: jsii.Number(handOverAttempts), MaximumEventAgeInSeconds: jsii.Number(handOverSeconds),

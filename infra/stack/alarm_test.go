@@ -22,7 +22,7 @@ func TestAlarmsLookAtMetricsThatThereAre(t *testing.T) {
 		keyrotation.StepFailed: rotation.MetricStepFailed, keyrotation.StepSucceeded: rotation.MetricStepSucceeded, keyrotation.StepDuration: rotation.MetricStepDuration,
 		keyrotation.SelfHealed: rotation.MetricSelfHealed, keyrotation.NewKeyDiffers: rotation.MetricNewKeyDiffers, keyrotation.SweepSucceeded: revocation.MetricSweepSucceeded, keyrotation.SweepFailed: revocation.MetricSweepFailed,
 		keyrotation.KeysRevoked: revocation.MetricKeysRevoked, keyrotation.KeysHeld: revocation.MetricKeysHeld,
-		keyrotation.Orphans: revocation.MetricOrphans, keyrotation.ForeignKeys: revocation.MetricForeign, keyrotation.UnidentifiedKey: revocation.MetricUnidentified,
+		keyrotation.Orphans: revocation.MetricOrphans, keyrotation.KeysNeedAttention: revocation.MetricAttention,
 		keyrotation.BeforeFirstKey: rotation.MetricBeforeFirstKey, keyrotation.NotBootstrapped: revocation.MetricNotBootstrapped, keyrotation.OldestSuperseded: revocation.MetricOldestSuperseded,
 		keyrotation.CurrentKeyDaysLeft: revocation.MetricCurrentKeyExpiresIn, keyrotation.CurrentKeyAge: revocation.MetricCurrentKeyAge, keyrotation.FreeLabels: revocation.MetricFreeLabels,
 		keyrotation.RotationOverdue: revocation.MetricRotationOverdue, keyrotation.RotationOff: revocation.MetricRotationOff, keyrotation.RotationUnderWay: revocation.MetricRotationUnderWay,

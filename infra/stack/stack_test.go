@@ -198,7 +198,7 @@ func TestAnAdoptedSecretIsNotTouched(t *testing.T) {
 	all.count("AWS::SecretsManager::ResourcePolicy", 0)
 	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/reports-d4e5f6"
 	all.has("AWS::SecretsManager::RotationSchedule", object{"SecretId": arn})
-	all.has("AWS::Scheduler::Schedule", object{"Target": object{"Input": `{"secretId":"` + arn + `"}`}})
+	all.has("AWS::Scheduler::Schedule", object{"Target": object{"Input": `{"secretId":"` + arn + `","time":"<aws.scheduler.scheduled-time>"}`}})
 	want := "AWS_REGION=eu-west-1 quilt-rotate adopt " + arn + " --registry https://registry.internal.example.com --expires-in-days 90 " +
 		"--field 'key of reports' --grace 24h --quiet 25h"
 	if outputs := text(all.JSON["Outputs"]); !strings.Contains(outputs, want) || strings.Contains(outputs, "--tag") {

@@ -127,15 +127,30 @@ func (k Key) Fingerprint() string {
 }
 
 // Fits reports whether the key can be the one that the registry shows with this fingerprint: prefix, dots, suffix, each
-// of any length, because their lengths are not documented. A fingerprint of another form fits no key.
+// of any length, because their lengths are not documented. A fingerprint that neither fits a key nor contradicts it says
+// nothing: its form is not known.
 func (k Key) Fits(fingerprint string) bool {
-	first, last, ok := strings.Cut(fingerprint, "...")
-	if !ok {
-		first, last, ok = strings.Cut(fingerprint, "…")
-	}
+	first, last, ok := ends(fingerprint)
+	return ok && k.has(first, last)
+}
+
+// Contradicts reports whether the key cannot be the one that the registry shows with this fingerprint, because it starts
+// or ends differently.
+func (k Key) Contradicts(fingerprint string) bool {
+	first, last, ok := ends(fingerprint)
+	return ok && !k.has(first, last)
+}
+
+func (k Key) has(first, last string) bool {
 	s := k.Reveal()
-	return ok && len(first) > len(prefix) && last != "" && len(first)+len(last) <= len(s) &&
-		strings.HasPrefix(s, first) && strings.HasSuffix(s, last)
+	return len(first)+len(last) <= len(s) && strings.HasPrefix(s, first) && strings.HasSuffix(s, last)
+}
+
+// ends takes a fingerprint apart. ok is false for one of another form: a hash, a masked key, or one that shows a single end.
+func ends(fingerprint string) (first, last string, ok bool) {
+	first, last, ok = strings.Cut(strings.Replace(fingerprint, "…", "...", 1), "...")
+	known := len(first) > len(prefix) && strings.HasPrefix(first, prefix) && last != "" && only(first+last, wordCharacters)
+	return first, last, ok && known
 }
 
 func (k Key) String() string               { return k.Fingerprint() }

@@ -33,6 +33,15 @@ func (o Occurrences) Any() bool { return o.Replaceable > 0 || len(o.Fixed) > 0 }
 // longer word counts too: a key that is protected without need is the smaller mistake.
 func Contains(raw redact.Text, key Key) bool { return Find(raw, key).Any() }
 
+// MayContain reports whether a raw value may contain the key that the registry shows with this fingerprint: the start of
+// the key occurs, in any form that [Find] finds. A fingerprint of a form that is not known may be any key's.
+func MayContain(raw redact.Text, fingerprint string) bool {
+	first, _, known := ends(fingerprint)
+	found := !known
+	layer{text: raw.Reveal()}.search(maxLayers, first, func(layer, int, int) { found = true })
+	return found
+}
+
 // Find finds every occurrence of the key's text in a raw value: in any field, nested, in the name of a field, inside a
 // URL, in plain text. It also finds text that is escaped as in JSON (`\u0071k_`, `\/`, surrogate pairs),
 // percent-encoded as in a URL, or both, up to four layers deep. It does not look for any other encoding, such as Base64

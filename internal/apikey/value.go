@@ -217,6 +217,9 @@ func (v Value) Field() string { return v.field }
 // Contains reports whether a key's text occurs anywhere in the value: see [Contains].
 func (v Value) Contains(key Key) bool { return Contains(v.raw, key) }
 
+// MayContain is [MayContain] of the value.
+func (v Value) MayContain(fingerprint string) bool { return MayContain(v.raw, fingerprint) }
+
 // Replaceable fails with a [*NotReplaceableError] if the value also holds its key in a form that [Value.WithKey] cannot
 // replace.
 func (v Value) Replaceable() error {

@@ -14,9 +14,9 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// carryOut does one action. A reason instead of an error says that the world changed since the look: the next sweep sees it anew.
+// carryOut does one action. A reason instead of an error says that the action was not taken, and why.
 //
-// The order of writes: marks come off first, key labels last. A crash between leaves a key with its name, to be found again.
+// The order of writes: marks come off first, key labels last. A crash in between leaves a key with its label, which the next sweep finds.
 func (s *sweep) carryOut(ctx context.Context, v *view, a Action) (Reason, error) {
 	switch a.Kind {
 	case Mark:
@@ -38,7 +38,7 @@ func (s *sweep) carryOut(ctx context.Context, v *view, a Action) (Reason, error)
 	return "", nil
 }
 
-// mark says since when a version is superseded, by a description made right before: a sweep that stalled must not date it back to a time when the
+// mark records since when a version is superseded, by a description made right before: a sweep that stalled must not date it back to a time when the
 // version may have been current. (A stall in the very last request still may, by fifteen minutes at most, Lambda's limit.)
 // A crash before it: the grace period starts later. Twice at once: two marks, and the later counts.
 func (s *sweep) mark(ctx context.Context, v *view, a Action) (Reason, error) {
@@ -52,10 +52,11 @@ func (s *sweep) mark(ctx context.Context, v *view, a Action) (Reason, error) {
 	return "", s.Vault.Attach(ctx, s.secret.ARN, vault.NewMark(a.Version, now.Now).Promising(s.policy.Grace).Label(), a.Version)
 }
 
-// revoke revokes a superseded key, sees that it no longer logs in, and only then takes its labels off.
+// revoke revokes a superseded key by its own text, so that a label that a person moved cannot lead to another key. Its labels come off when the key is
+// refused and the registry no longer knows the id in the label. The refusal is believed because our session still works after it.
 //
-// A crash before the revocation leaves everything as it was. A crash after it, or a lost answer, leaves a labelled version whose key is gone:
-// the next sweep takes the labels off.
+// A crash before the revocation leaves everything as it was. A crash after it, or a lost answer, leaves a labelled version whose key no longer
+// exists: the next sweep removes the labels.
 func (s *sweep) revoke(ctx context.Context, v *view, a Action) (Reason, error) {
 	if reason, err := s.revokeBehindGate(ctx, v, a); reason != "" || err != nil {
 		return reason, err
@@ -63,10 +64,21 @@ func (s *sweep) revoke(ctx context.Context, v *view, a Action) (Reason, error) {
 	if err := s.seeRefused(ctx, v.holding(a.Version), a); err != nil {
 		return "", err
 	}
-	return "", s.takeLabelsOff(ctx, a)
+	l, err := v.session.Login(ctx, a.KeyID)
+	if err != nil {
+		return "", err
+	}
+	var reason Reason
+	if l.Key != nil {
+		if a.Reason != Expired || l.Key.Status != quilt.Expired { // the label named another key
+			return Mislabelled, nil
+		}
+		reason = NotRevoked
+	}
+	return reason, s.takeLabelsOff(ctx, a)
 }
 
-// revokeOrphan revokes a key that no version holds. Nobody has its secret, so that it is gone can only be asked by its id.
+// revokeOrphan revokes a key that no version holds. Nobody has its text, so only its id shows that it no longer exists.
 func (s *sweep) revokeOrphan(ctx context.Context, v *view, a Action) (Reason, error) {
 	if reason, err := s.revokeBehindGate(ctx, v, a); reason != "" || err != nil {
 		return reason, err
@@ -96,37 +108,53 @@ func (s *sweep) revokeBehindGate(ctx context.Context, v *view, a Action) (Reason
 		if reason != "" {
 			return reason, nil
 		}
-		return "", s.revokeOnce(ctx, v, a.KeyID)
+		return "", s.revokeOnce(ctx, v, a)
 	}, backoff.WithBackOff(wait), backoff.WithMaxTries(maxRevokeAttempts))
 }
 
-// errAskIssuer says that the issuer's session is there now, to pass the gate and revoke.
+// errAskIssuer says that the issuing credential's session is open now, to pass the gate and revoke.
 var errAskIssuer = errors.New("the current key may not revoke keys")
 
-// revokeOnce sends one revocation. It takes it for done where the registry knows no such key any more: a twin was faster, or an answer was
-// lost. A registry may let a key list keys and not revoke them: then the issuer's turn is next, where there is one. What is worth another
-// attempt comes back as it is, and everything else as permanent.
-func (s *sweep) revokeOnce(ctx context.Context, v *view, id string) error {
+// revokeOnce sends one revocation. It counts as done if the key no longer exists: a twin was faster, or an answer was lost. A registry may let a key
+// list keys and not revoke them: then the issuing credential tries next, if there is one. What is worth another attempt is returned as it is, and
+// everything else as permanent.
+func (s *sweep) revokeOnce(ctx context.Context, v *view, a Action) error {
 	short, cancel := context.WithTimeout(ctx, maxRevokeTime)
 	defer cancel()
-	err := v.session.RevokeKey(short, id)
+	var err error
+	if a.Kind == Revoke {
+		err = v.session.RevokeKeyBySecret(short, v.holding(a.Version))
+	} else {
+		err = v.session.RevokeKey(short, a.KeyID)
+	}
 	if down, ok := errors.AsType[*quilt.UnavailableError](err); ok {
 		return s.waitAsAsked(ctx, down)
 	}
 	if !quilt.Refused(err) {
 		return permanent(err)
 	}
-	l, askErr := v.session.Login(ctx, id)
+	exists, askErr := s.exists(ctx, v, a)
 	switch {
-	case askErr == nil && l.Key == nil:
+	case askErr == nil && !exists:
 		return nil
 	case askErr != nil || v.byIssuer || s.policy.Issuer == "":
 		return permanent(err)
 	}
-	if err := s.goOnAsIssuer(ctx, v, v.Owner, err); err != nil {
+	if err := s.goOnAsIssuer(ctx, v, v.Owner, err, func(session *quilt.Session) (quilt.Identity, error) { return session.Me(ctx) }); err != nil {
 		return permanent(err)
 	}
 	return errAskIssuer
+}
+
+// exists reports whether a key whose revocation was refused can still be used. A login is a use, which would keep a superseded key from being revoked
+// later: so the key itself is only asked if the id does not decide it.
+func (s *sweep) exists(ctx context.Context, v *view, a Action) (bool, error) {
+	l, err := v.session.Login(ctx, a.KeyID)
+	key := v.holding(a.Version)
+	if err != nil || a.Kind == RevokeOrphan || l.Key != nil && key.Fits(l.Key.Fingerprint) && l.Key.Status != quilt.Expired {
+		return l.Key != nil, err
+	}
+	return s.logsIn(ctx, key)
 }
 
 // waitAsAsked waits as long as the registry asked for, if that is short; a longer time is left to the next sweep.
@@ -255,7 +283,7 @@ func (s *sweep) seeRefused(ctx context.Context, key apikey.Key, a Action) error 
 	return err
 }
 
-// takeLabelsOff takes the marks and then the key label off a version whose key is gone.
+// takeLabelsOff removes the marks and then the key label of a version whose key nobody can use.
 func (s *sweep) takeLabelsOff(ctx context.Context, a Action) error {
 	if err := s.takeMarksOff(ctx, a.Version); err != nil {
 		return err

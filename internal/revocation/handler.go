@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"strings"
 	"time"
 
 	"quilt-rotate/internal/deadline"
@@ -20,8 +21,7 @@ const (
 	MetricKeysRevoked         = "KeysRevoked"
 	MetricKeysHeld            = "KeysHeld"
 	MetricOrphans             = "Orphans"
-	MetricForeign             = "ForeignKeys"
-	MetricUnidentified        = "UnidentifiedKey"
+	MetricAttention           = "KeysNeedingAttention" // see [Ends]
 	MetricNotBootstrapped     = "NotBootstrapped"
 	MetricOldestSuperseded    = "OldestSupersededAge"
 	MetricCurrentKeyExpiresIn = "CurrentKeyDaysLeft"
@@ -115,12 +115,12 @@ func (h *Handler) tellAction(ctx context.Context, secret string, a Taken) {
 		level, message = slog.LevelError, "action failed"
 	case a.Action == Hold:
 		level, message = slog.LevelWarn, "a superseded key is still used: find the consumer that has not fetched the current one"
-	case worthALook[a.Reason]:
+	case Ends[a.Reason] != Planned:
 		level, message = slog.LevelWarn, "a person should look at this key"
 	}
 	attrs := []slog.Attr{slog.String("action", string(a.Action)), slog.String("reason", string(a.Reason)), slog.String("secret", secret)}
 	for _, text := range []struct{ name, value string }{
-		{"version", a.Version}, {"keyId", a.KeyID}, {"fingerprint", a.Fingerprint}, {"owner", a.Owner}, {"error", a.Error},
+		{"version", a.Version}, {"keyId", a.KeyID}, {"fingerprint", a.Fingerprint}, {"owner", a.Owner}, {"error", a.Error}, {"code", a.Code},
 	} {
 		if text.value != "" {
 			attrs = append(attrs, slog.String(text.name, text.value))
@@ -135,11 +135,6 @@ func (h *Handler) tellAction(ctx context.Context, secret string, a Taken) {
 	h.Log.LogAttrs(ctx, level, message, attrs...)
 }
 
-var worthALook = map[Reason]bool{
-	Foreign: true, OtherSecret: true, Mislabelled: true, Ambiguous: true, Unlabelled: true, UnreadableKey: true, Unidentified: true,
-	ListIncomplete: true, UnknownLabel: true, NotAsked: true, UnreadOrphans: true, ReplicaLag: true,
-}
-
 func (h *Handler) measure(secret string, result Result, took time.Duration, err error) {
 	count := func(fits func(Taken) bool) float64 {
 		n := 0.0
@@ -150,21 +145,25 @@ func (h *Handler) measure(secret string, result Result, took time.Duration, err 
 		}
 		return n
 	}
+	var attention []string
+	for _, a := range result.Actions {
+		if Ends[a.Reason] == Person {
+			attention = append(attention, string(a.Reason))
+		}
+	}
 	flag := func(b bool) float64 {
 		if b {
 			return 1
 		}
 		return 0
 	}
-	reason := func(r Reason) func(Taken) bool { return func(a Taken) bool { return a.Reason == r } }
 	samples := []telemetry.Sample{
 		{Name: MetricSweepSucceeded, Unit: telemetry.Count, Value: flag(err == nil)},
 		{Name: MetricSweepDuration, Unit: telemetry.Milliseconds, Value: float64(took.Microseconds()) / 1000},
 		{Name: MetricKeysRevoked, Unit: telemetry.Count, Value: count(func(a Taken) bool { return a.Done && (a.Action == Revoke || a.Action == RevokeOrphan) })},
 		{Name: MetricKeysHeld, Unit: telemetry.Count, Value: count(func(a Taken) bool { return a.Action == Hold })},
 		{Name: MetricOrphans, Unit: telemetry.Count, Value: count(func(a Taken) bool { return a.Action == RevokeOrphan })},
-		{Name: MetricForeign, Unit: telemetry.Count, Value: count(reason(Foreign))},
-		{Name: MetricUnidentified, Unit: telemetry.Count, Value: count(reason(Unidentified))},
+		{Name: MetricAttention, Unit: telemetry.Count, Value: float64(len(attention))},
 		{Name: MetricNotBootstrapped, Unit: telemetry.Count, Value: flag(result.Outcome == NotBootstrapped)},
 	}
 	if result.Health != nil {
@@ -185,6 +184,9 @@ func (h *Handler) measure(secret string, result Result, took time.Duration, err 
 		}
 	}
 	properties := []telemetry.Label{{Name: "secret", Value: secret}}
+	if len(attention) > 0 {
+		properties = append(properties, telemetry.Label{Name: "reasons", Value: strings.Join(attention, ",")})
+	}
 	h.Metrics.Emit(nil, properties, samples...)
 	if err != nil {
 		h.Metrics.Emit(&telemetry.Label{Name: DimensionErrorType, Value: fault.TypeName(err)}, properties,

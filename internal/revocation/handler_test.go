@@ -64,7 +64,7 @@ func TestEventsThatAreRefused(t *testing.T) {
 			t.Errorf("%s is taken for %+v: %s", name, request, event)
 			continue
 		}
-		wantFault(t, err, "BadEvent", `{"secretId": "<ARN>", "dryRun": false}`)
+		wantFault(t, err, "BadEvent", `{"secretId": "<ARN>", "dryRun": false, "time": "<RFC 3339>"}`)
 		sentences[err.Error()] = true
 	}
 	if len(sentences) != 1 {

@@ -3,6 +3,9 @@ package revocation
 import (
 	"context"
 	"errors"
+	"hash/fnv"
+	"slices"
+	"time"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/fault"
@@ -15,13 +18,13 @@ import (
 type view struct {
 	World
 	secret  vault.Secret
-	session *quilt.Session // of the current key, or of the issuer where keys may not manage keys
+	session *quilt.Session // of the current key, or of the issuing credential if keys may not manage keys
 
 	byIssuer bool // whose session it is
 }
 
-// look reads the world in as few requests as it takes: the values that must be compared, and one query that is login gate and list of
-// keys in one. It fails, and nothing is revoked, where the current key does not log in. The view is there as far as it came, also with an error.
+// look reads the world in as few requests as it takes: the values that must be compared, and one query that is login gate and ledger in one. It
+// fails, and nothing is revoked, if the current key does not log in. The view is filled as far as it came, also with an error.
 func (s *sweep) look(ctx context.Context) (*view, error) {
 	v := &view{secret: s.secret, World: World{SecretARN: s.secret.ARN, Now: s.secret.Now, Asked: map[string]Asked{}}}
 	for _, version := range s.secret.Sorted() {
@@ -29,7 +32,7 @@ func (s *sweep) look(ctx context.Context) (*view, error) {
 	}
 	for _, r := range s.secret.Replicas {
 		if r.Status != vault.InSync {
-			v.Lagging = append(v.Lagging, r.Region)
+			v.Lagging = append(v.Lagging, r)
 		}
 	}
 	if err := s.readValues(ctx, v, func(x Version) bool {
@@ -40,11 +43,8 @@ func (s *sweep) look(ctx context.Context) (*view, error) {
 	if err := s.checkCurrent(v); err != nil {
 		return v, err
 	}
-	if err := s.logIn(ctx, v); err != nil {
+	if err := s.readKeys(ctx, v); err != nil {
 		return v, err
-	}
-	if !v.listCounts() {
-		v.List = nil
 	}
 	if v.orphanCandidates() {
 		if err := s.readValues(ctx, v, func(x Version) bool { return len(x.Keys) == 0 }); err != nil {
@@ -61,6 +61,9 @@ func (s *sweep) readValues(ctx context.Context, v *view, asked func(Version) boo
 			continue
 		}
 		holding, err := s.readValue(ctx, version.ID)
+		if refused, ok := errors.AsType[*vault.Error](err); ok && ofOneVersion[refused.Code] && !version.Has(vault.Current) && !version.Has(vault.Pending) {
+			holding, err = Holding{State: Locked, Code: refused.Code}, nil
+		}
 		if err != nil {
 			return err
 		}
@@ -69,72 +72,130 @@ func (s *sweep) readValues(ctx context.Context, v *view, asked func(Version) boo
 	return nil
 }
 
+// ofOneVersion are Secrets Manager's errors that one version's KMS key can cause while all others can be read. Only AWSCURRENT and AWSPENDING are
+// essential. Any other error, such as a throttled request, says nothing about the version.
+var ofOneVersion = map[string]bool{
+	"AccessDeniedException": true, "DecryptionFailure": true, "InvalidRequestException": true, "InvalidParameterException": true,
+}
+
 func (s *sweep) readValue(ctx context.Context, versionID string) (Holding, error) {
-	raw, err := s.Vault.ReadIfAny(ctx, s.secret.ARN, versionID)
+	value, err := vault.ReadValue(ctx, s.Vault.ReadIfAny, s.secret.ARN, versionID, s.policy.Field)
+	holding := Holding{State: Holds, Value: value, Key: value.Key()}
+	_, blank := errors.AsType[*apikey.BlankValueError](err)
 	switch {
 	case errors.Is(err, vault.ErrNoValue):
-		return Holding{State: NoValue}, nil
-	case errors.Is(err, vault.ErrBinary):
-		return Holding{State: Unreadable}, nil
-	case err != nil:
-		return Holding{}, err
+		holding.State = NoValue
+	case blank:
+		holding.State = Blank
+	case vault.HoldsNoKey(err):
+		holding.State = Unreadable
+	default:
+		return holding, err
 	}
-	value, err := apikey.ParseValue(raw, s.policy.Field)
-	if _, blank := errors.AsType[*apikey.BlankValueError](err); blank {
-		return Holding{State: Blank}, nil
-	}
-	if err != nil {
-		return Holding{State: Unreadable}, nil
-	}
-	return Holding{State: Holds, Key: value.Key()}, nil
+	return holding, nil
 }
 
 // errNotBootstrapped says that there is nothing to sweep yet.
 var errNotBootstrapped = errors.New("the secret waits for its first key")
 
-// checkCurrent tells a secret whose key somebody overwrote from one that waits for its first key, and from one that never held a key where
-// it is looked for: the first has labels of keys.
+// checkCurrent distinguishes a secret whose key somebody overwrote, which has key labels, from one that waits for its first key, and from one that
+// never held a key where it is looked for.
 func (s *sweep) checkCurrent(v *view) error {
 	current, ok := v.find(vault.Current)
 	switch {
 	case ok && current.Holds.State == Holds:
 		return nil
 	case ok && current.Holds.State == Unreadable && len(v.labelled()) > 0:
-		return fault.New[fault.Overwritten]("the AWSCURRENT value of %s holds no key that can be read, and keys of it live: somebody overwrote it, or changed the tag %s; "+
+		return fault.New[fault.Overwritten]("the AWSCURRENT value of %s holds no key that can be read, although keys of it are valid: somebody overwrote it, or changed the tag %s; "+
 			"correct the tag, or move AWSCURRENT back with: quilt-rotate rollback %s", s.secret.ARN, apikey.FieldTag, s.secret.Name)
 	case ok && current.Holds.State == Unreadable:
 		return fault.New[fault.BadValue]("the AWSCURRENT value of %s holds no key that can be read; nothing is revoked: correct the value, or the tag %s", s.secret.ARN, apikey.FieldTag)
 	case len(v.labelled()) > 0:
-		return fault.New[fault.Overwritten]("the AWSCURRENT value of %s is blank, and keys of it live: somebody overwrote it; "+
+		return fault.New[fault.Overwritten]("the AWSCURRENT value of %s is blank, although keys of it are valid: somebody overwrote it; "+
 			"move AWSCURRENT back with: quilt-rotate rollback %s", s.secret.ARN, s.secret.Name)
 	}
 	return errNotBootstrapped
 }
 
-// logIn is the first gate. Where the current key logs in, but may not manage keys, the issuer's session does what is to be done.
-func (s *sweep) logIn(ctx context.Context, v *view) error {
+// readKeys logs in, and learns of the keys that labels name. It asks for them by their ids, so that the cost of a sweep does not depend on how many
+// keys the user has. It fetches the list of all keys to search for orphans, and if a key that it must judge is not found by its id.
+func (s *sweep) readKeys(ctx context.Context, v *view) error {
+	byID := func(ids []string) asking {
+		return func(session *quilt.Session) (quilt.Identity, error) {
+			account, err := session.AccountKeys(ctx, ids)
+			for _, k := range account.Keys {
+				v.Asked[k.ID] = Asked{Key: &k}
+			}
+			return account.Identity, err
+		}
+	}
+	list := func(session *quilt.Session) (quilt.Identity, error) {
+		account, err := session.Account(ctx)
+		if v.List, v.Listed = account.Keys, err == nil; !v.listCounts() {
+			v.List = nil
+		}
+		return account.Identity, err
+	}
+	first, second := byID(labelIDs(s.secret)), asking(list)
+	if s.searches(v) {
+		first, second = list, func(session *quilt.Session) (quilt.Identity, error) { return byID(v.missing())(session) }
+	}
+	if err := s.logIn(ctx, v, first); err != nil || len(v.missing()) == 0 {
+		return err
+	}
+	_, err := second(v.session)
+	return err
+}
+
+// asking asks the registry who a session's user is, and for keys of that user, which it keeps.
+type asking func(*quilt.Session) (quilt.Identity, error)
+
+func labelIDs(secret vault.Secret) (ids []string) {
+	for _, v := range secret.Sorted() {
+		ids = append(ids, v.Keys...)
+	}
+	return ids
+}
+
+// searches reports whether this sweep fetches the list of all keys, to search it for orphans: once a day, in every sweep within a day of a
+// rotation, and if the current version has no label by which its key could be asked for. The hour is that of the time that the event carries: a
+// sweep that runs late still belongs to its hour. A sweep that no schedule started always searches: a person waits for it.
+func (s *sweep) searches(v *view) bool {
+	current, _ := v.find(vault.Current)
+	recent := func(t time.Time) bool { return v.Now.Sub(t) < 24*time.Hour }
+	return s.dryRun || s.scheduled.IsZero() || s.scheduled.UTC().Hour() == SearchHour(s.secret.ARN) ||
+		len(current.Keys) == 0 || v.underWay() || recent(s.secret.Rotation.Last) ||
+		slices.ContainsFunc(v.Versions, func(x Version) bool { return recent(lastMark(x)) })
+}
+
+// SearchHour is the hour of the day, in UTC, whose sweep of a secret searches for orphans. It spreads the secrets over the day.
+func SearchHour(secretARN string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(secretARN))
+	return int(h.Sum32() % 24)
+}
+
+// logIn is the first gate. If the current key logs in, but may not manage keys, the issuing credential's session does what is to be done.
+func (s *sweep) logIn(ctx context.Context, v *view, ask asking) error {
 	current, _ := v.find(vault.Current)
 	v.session = s.Registry.WithKey(current.Holds.Key)
-	account, err := v.session.Account(ctx)
+	who, err := ask(v.session)
 	if err != nil && quilt.Refused(err) && !quilt.RefusesLogin(err) {
 		me, loginErr := v.session.Me(ctx)
 		if loginErr == nil {
-			return s.goOnAsIssuer(ctx, v, me.Email, err)
+			return s.goOnAsIssuer(ctx, v, me.Email, err, ask)
 		}
 		err = loginErr
 	}
 	if quilt.RefusesLogin(err) {
 		return fault.New[fault.CurrentKeyRefused]("the key in AWSCURRENT of %s does not log in, so nothing is revoked: %w; run: quilt-rotate recover %s", s.secret.ARN, err, s.secret.Name)
 	}
-	if err != nil {
-		return err
-	}
-	v.Owner, v.List, v.RegistryNow = account.Email, account.Keys, account.RegistryTime
-	return nil
+	v.Owner, v.RegistryNow = who.Email, who.RegistryTime
+	return err
 }
 
-// goOnAsIssuer lets the issuer's session do what the current key's may not. The issuer must be the same registry user.
-func (s *sweep) goOnAsIssuer(ctx context.Context, v *view, owner string, refusal error) error {
+// goOnAsIssuer continues in the session of the issuing credential, which must be of the same registry user, and asks there.
+func (s *sweep) goOnAsIssuer(ctx context.Context, v *view, owner string, refusal error, ask asking) error {
 	if s.policy.Issuer == "" {
 		return fault.New[fault.RegistryRefused]("the current key of %s may not manage keys: %w; configure an issuer (tag quilt-rotate:issuer)", s.secret.ARN, refusal)
 	}
@@ -149,15 +210,14 @@ func (s *sweep) goOnAsIssuer(ctx context.Context, v *view, owner string, refusal
 	if err != nil {
 		return s.badIssuer("log in", err)
 	}
-	account, err := session.Account(ctx)
+	who, err := ask(session.Session)
 	if err != nil {
 		return s.badIssuer("list keys", err)
 	}
-	if account.Email != owner {
-		return fault.New[fault.OwnerChanged]("the issuer of %s is %s, but its key is %s's; nothing is revoked", s.secret.ARN, account.Email, owner)
+	if !quilt.SameUser(who.Email, owner) {
+		return fault.New[fault.OwnerChanged]("the issuer of %s is %s, but its key is %s's; nothing is revoked", s.secret.ARN, who.Email, owner)
 	}
-	v.session, v.byIssuer = session.Session, true
-	v.Owner, v.List, v.RegistryNow = account.Email, account.Keys, account.RegistryTime
+	v.session, v.byIssuer, v.Owner, v.RegistryNow = session.Session, true, who.Email, who.RegistryTime
 	return nil
 }
 
@@ -169,15 +229,13 @@ func (s *sweep) badIssuer(cannot string, err error) error {
 	return fault.New[fault.BadIssuer]("the issuer of %s cannot %s: %w", s.secret.ARN, cannot, err)
 }
 
-// askMissing asks for labelled keys that the list lacks by their ids, and, where the registry knows no such id, lets the version's own value
-// try to log in. An answer that does not come leaves the key unasked, so that nothing is done to it.
+// askMissing lets the values of versions try to log in whose keys the registry found neither in its list nor by their ids. An answer that does not
+// come leaves the key unasked, so that nothing is done to it.
 func (s *sweep) askMissing(ctx context.Context, v *view) error {
+	missing := v.missing()
 	for _, version := range v.Versions {
-		if version.Has(vault.Current) || version.Has(vault.Pending) || version.Holds.State != Holds {
-			continue
-		}
 		for _, id := range version.Keys {
-			if _, listed := v.key(id); listed {
+			if version.Has(vault.Current) || !slices.Contains(missing, id) {
 				continue
 			}
 			answer, err := s.ask(ctx, v.session, id, version.Holds.Key)
@@ -191,28 +249,28 @@ func (s *sweep) askMissing(ctx context.Context, v *view) error {
 	return ctx.Err()
 }
 
+// ask asks whether a key exists that its owner's session, as far as is known, does not find. A refusal of the key is only believed if the session still
+// works after it: the registry may refuse everybody at that moment. Only an administrator's session finds the keys of all users.
 func (s *sweep) ask(ctx context.Context, session *quilt.Session, id string, key apikey.Key) (Asked, error) {
+	if logsIn, err := s.logsIn(ctx, key); err != nil || logsIn {
+		return Asked{Logins: logsIn}, err
+	}
 	l, err := session.Login(ctx, id)
-	if err != nil || l.Key != nil {
+	if err != nil || l.Key != nil || !l.IsAdmin {
 		return Asked{Key: l.Key}, err
 	}
-	logsIn, err := s.logsIn(ctx, key)
-	return Asked{Logins: logsIn}, err
+	row, err := session.AdminGetKey(ctx, id)
+	return Asked{Key: row, Absent: row == nil}, err
 }
 
-// logsIn tells whether a key logs in; it fails where that is not known.
+// logsIn reports whether a key logs in. It fails if that is not known.
 func (s *sweep) logsIn(ctx context.Context, key apikey.Key) (bool, error) {
 	_, err := s.Registry.WithKey(key).Me(ctx)
 	if quilt.RefusesLogin(err) {
 		return false, nil
 	}
-	return err == nil || quilt.Refused(err), notRefusal(err)
-}
-
-// notRefusal keeps what leaves a question open.
-func notRefusal(err error) error {
-	if quilt.Refused(err) {
-		return nil
+	if quilt.Refused(err) { // it may do nothing, but it logs in
+		err = nil
 	}
-	return err
+	return err == nil, err
 }

@@ -1,7 +1,6 @@
 package revocation
 
 import (
-	"maps"
 	"slices"
 
 	"quilt-rotate/internal/quilt"
@@ -17,14 +16,9 @@ import (
 //
 // Where the registry's list does not count, those that it was asked for by their ids are all that is known.
 func (w World) Ours() []quilt.APIKey {
-	rows := slices.Clone(w.List)
-	for _, id := range slices.Sorted(maps.Keys(w.Asked)) {
-		if a := w.Asked[id]; a.Key != nil {
-			rows = append(rows, *a.Key)
-		}
-	}
-	return slices.DeleteFunc(rows, func(k quilt.APIKey) bool {
-		return k.UserEmail != w.Owner || w.madeForAnother(k) || !w.madeForThis(k) && !w.keeps(k)
+	ours := w.ours()
+	return slices.DeleteFunc(slices.Collect(w.rows()), func(k quilt.APIKey) bool {
+		return !quilt.SameUser(k.UserEmail, w.Owner) || !ours(k) && (w.madeForAnother(k) || !w.keeps(k))
 	})
 }
 
@@ -32,7 +26,7 @@ func (w World) Ours() []quilt.APIKey {
 func (w World) keeps(row quilt.APIKey) bool {
 	return slices.ContainsFunc(w.Versions, func(v Version) bool {
 		labelled := slices.Contains(v.Keys, row.ID) || v.Has(vault.Current) && len(v.Keys) == 0
-		return labelled && v.holds(row) && !w.ambiguous(row, v.Holds.Key)
+		return labelled && v.holds(row) && !w.ambiguous(row)
 	})
 }
 

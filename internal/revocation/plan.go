@@ -1,13 +1,14 @@
 package revocation
 
 import (
+	"slices"
 	"time"
 
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/vault"
 )
 
-// Action is one thing to do, to hold or to tell, and why.
+// Action is one thing to do, to hold or to report, and why.
 type Action struct {
 	Kind    Kind
 	Reason  Reason
@@ -17,31 +18,31 @@ type Action struct {
 	Mark    vault.Mark    // Mark: the one to write
 	Key     *quilt.APIKey // what the registry says of the key, where it is known
 	Until   time.Time     // when a wait is over by itself; zero: not by time alone
+	Code    string        // of Secrets Manager's error, if it does not give the version's value
 }
 
-// Plan derives what is to be done from the world. It knows no clock and no service, and remembers nothing: a revocation that failed is
-// simply found again.
+// Plan derives what is to be done from the world. It is pure and stateless, so a failed revocation is planned again.
 //
 // Its rules, in order. The first that fits a version decides on it.
 //
 //	a label is unknown                                  → nothing at all (fail closed)
-//	the current or pending value cannot be read         → nothing at all (nor where nothing is current)
+//	the current or pending value cannot be read         → nothing at all (also if no version is current)
 //	current, with a mark                                → Unmark
 //	a mark, and no key label                            → Unmark
 //	no key label                                        → never acted on
 //	current or pending                                  → never acted on
-//	its value cannot be read                            → Report
-//	its label leads to another key than its value       → Report
+//	its value cannot be read                            → Report; Unlabel if the key has expired
+//	its label's key cannot be the one in its value      → Report
 //	the version that is, or was last, current holds
 //	  the same key and has no label                     → Relabel
-//	it holds the current or the pending key             → never acted on
-//	another key shows the same fingerprint              → Report
+//	its key is in the current or the pending value      → Unmark, never acted on
 //	the registry gave no answer for its key             → Report
-//	its key is another user's, or another secret's      → Report
-//	the registry knows its key no more                  → Unlabel
+//	its key no longer exists                            → Unlabel
+//	its key is another user's, or another secret's      → Report; Unlabel if it has expired
+//	a key that is not ours shows the same fingerprint   → Report
 //	no mark                                             → Mark
 //	never current, and younger than the orphan age      → wait
-//	a replica region lags                               → wait
+//	a replica region is not in sync                     → wait
 //	grace is not over                                   → wait
 //	its key has expired                                 → Revoke
 //	used within the quiet period, hold limit not over   → Hold
@@ -55,10 +56,10 @@ func Plan(w World, p Policy) []Action {
 		}
 	}
 	if v, ok := w.unreadable(); ok {
-		return []Action{{Kind: Report, Reason: UnreadableKey, Version: v.ID}}
+		return []Action{{Kind: Report, Reason: NoReference, Version: v.ID}}
 	}
 	if _, ok := w.find(vault.Current); !ok {
-		return []Action{{Kind: Report, Reason: UnreadableKey}}
+		return []Action{{Kind: Report, Reason: NoReference}}
 	}
 	var actions []Action
 	for _, v := range w.Versions {
@@ -71,7 +72,7 @@ func Plan(w World, p Policy) []Action {
 	return append(actions, planOrphans(w, p)...)
 }
 
-// waitForRotation keeps what is only told.
+// waitForRotation keeps what is only reported.
 func waitForRotation(actions []Action) []Action {
 	for i, a := range actions {
 		if a.Kind != Report && a.Kind != Hold {
@@ -89,8 +90,6 @@ func planVersion(w World, p Policy, v Version) []Action {
 		return []Action{{Kind: Unmark, Reason: NoKeyLabel, Version: v.ID}}
 	case len(v.Keys) == 0, v.Has(vault.Current), v.Has(vault.Pending):
 		return nil
-	case v.Holds.State != Holds:
-		return []Action{{Kind: Report, Reason: UnreadableKey, Version: v.ID, KeyID: v.Key()}}
 	}
 	var actions []Action
 	for _, id := range v.Keys {
@@ -103,29 +102,46 @@ func planVersion(w World, p Policy, v Version) []Action {
 func planKey(w World, p Policy, v Version, id string) Action {
 	row, known := w.key(id)
 	answer, asked := w.Asked[id]
-	a := Action{Kind: Report, Version: v.ID, KeyID: id}
+	a := Action{Kind: Report, Version: v.ID, KeyID: id, Code: v.Holds.Code}
 	if known {
 		a.Key = &row
 	}
+	readable, expired := v.Holds.State == Holds, known && row.Status == quilt.Expired
 	heir, inherited := w.heir(v)
 	switch {
-	case known && !v.Holds.Key.Fits(row.Fingerprint), len(v.Keys) > 1 && w.protects(v.Holds.Key), w.protectedIDs()[id]:
+	case !readable && expired:
+		return because(a, Unlabel, Expired)
+	case v.Holds.State == Locked:
+		return because(a, Report, Undecryptable)
+	case !readable:
+		return because(a, Report, UnreadableKey)
+	case known && v.Holds.Key.Contradicts(row.Fingerprint), len(v.Keys) > 1 && w.protects(v.Holds.Key):
 		return because(a, Report, Mislabelled)
-	case inherited && known && !w.ambiguous(row, v.Holds.Key):
+	case inherited && known:
 		a.Version, a.From = heir.ID, v.ID
 		return because(a, Relabel, KeyMoved)
+	case w.protects(v.Holds.Key) && len(v.Marks) > 0: // its grace period starts again when the key is no longer in those values
+		return because(a, Unmark, CurrentAgain)
 	case w.protects(v.Holds.Key):
 		return because(a, Report, SameKey)
-	case known && w.ambiguous(row, v.Holds.Key):
-		return because(a, Report, Ambiguous)
 	case !known && !asked:
 		return because(a, Report, NotAsked)
-	case !known && answer.Logins, known && row.UserEmail != w.Owner:
-		return because(a, Report, Foreign)
-	case !known:
+	case !known && !answer.Logins && (answer.Absent || w.seenAsOurs(v)):
 		return because(a, Unlabel, Gone)
+	case !known && !answer.Logins && len(v.Marks) > 0 && w.Now.After(lastMark(v).Add(longestLife)):
+		return because(a, Unlabel, Expired)
+	case !known:
+		return because(a, Report, Foreign)
+	case expired && (!quilt.SameUser(row.UserEmail, w.Owner) || w.madeForAnother(row)):
+		return because(a, Unlabel, Expired)
+	case !quilt.SameUser(row.UserEmail, w.Owner):
+		a.Until = w.expiry(row)
+		return because(a, Report, Foreign)
 	case w.madeForAnother(row):
+		a.Until = w.expiry(row)
 		return because(a, Report, OtherSecret)
+	case w.ambiguous(row):
+		return because(a, Report, Ambiguous)
 	case len(v.Marks) == 0:
 		a.Mark = vault.NewMark(v.ID, w.Now).Promising(p.Grace)
 		return because(a, Mark, Superseded)
@@ -133,42 +149,74 @@ func planKey(w World, p Policy, v Version, id string) Action {
 	return planMarked(w, p, v, row, a)
 }
 
-// planMarked decides on a live superseded key, by time and use.
+// planMarked decides on a valid superseded key, by time and use. If other keys show the same fingerprint, the label alone says which of them the
+// version holds, and a person may have moved it: all of them count.
 func planMarked(w World, p Policy, v Version, row quilt.APIKey, a Action) Action {
-	since := lastMark(v)
-	graceEnd := graceEnd(v, p)
-	promotable := !v.Has(vault.Previous) && w.Now.Before(since.Add(p.OrphanAge))
-	used := row.LastUsedAt != nil && w.RegistryNow.Before(row.LatestUse().Add(p.Quiet))
+	since, graceEnd, promotable := w.times(v, p)
+	expired, recorded, used := true, false, false
+	for _, k := range w.alike(row) {
+		expired = expired && k.Status == quilt.Expired
+		recorded = recorded || k.LastUsedAt != nil
+		used = used || k.LastUsedAt != nil && w.RegistryNow.Before(k.LatestUse().Add(p.Quiet))
+	}
 	limitOver := p.HoldLimit != nil && !w.Now.Before(graceEnd.Add(*p.HoldLimit))
 	switch {
 	case promotable:
 		a.Until = since.Add(p.OrphanAge)
 		return because(a, Report, MayBePromoted)
+	case slices.ContainsFunc(w.Lagging, func(r vault.Replica) bool { return r.Status == replicationFailed }):
+		return because(a, Report, ReplicaFailed)
 	case len(w.Lagging) > 0:
 		return because(a, Report, ReplicaLag)
 	case w.Now.Before(graceEnd):
 		a.Until = graceEnd
 		return because(a, Report, InGrace)
-	case row.Status == quilt.Expired:
+	case expired:
 		return because(a, Revoke, Expired)
 	case used && limitOver:
 		return because(a, Revoke, HoldLimitOver)
 	case used:
-		a.Until = holdEnd(p, graceEnd, row, w)
+		a.Until = holdEnd(p, graceEnd, w.expiry(row))
 		return because(a, Hold, StillUsed)
-	case row.LastUsedAt == nil:
+	case !recorded:
 		return because(a, Revoke, GraceOverUnknown)
 	}
 	return because(a, Revoke, GraceOver)
 }
 
-// holdEnd is when a hold ends at the latest: with the hold limit, where one is set, else when the key expires (on Secrets Manager's clock).
-func holdEnd(p Policy, graceEnd time.Time, row quilt.APIKey, w World) time.Time {
-	end := row.ExpiresAt.Add(w.Now.Sub(w.RegistryNow))
-	if p.HoldLimit != nil && graceEnd.Add(*p.HoldLimit).Before(end) {
-		end = graceEnd.Add(*p.HoldLimit)
+// times are since when no version that holds the same key as this one was current or pending, and when the last of their grace periods ends.
+// promotable says that one of them was never current, and a stalled finishSecret could still make it so.
+func (w World) times(v Version, p Policy) (since, end time.Time, promotable bool) {
+	for _, x := range w.Versions {
+		if len(x.Marks) == 0 || !x.Holds.Key.Equal(v.Holds.Key) {
+			continue
+		}
+		if marked := lastMark(x); marked.After(since) {
+			since = marked
+		}
+		if ends := graceEnd(x, p); ends.After(end) {
+			end = ends
+		}
+		promotable = promotable || !x.Has(vault.Previous) && w.Now.Before(lastMark(x).Add(p.OrphanAge))
 	}
-	return end
+	return since, end, promotable
+}
+
+// longestLife is how long a key can be valid (quilt: docs/api-reference/authentication.md).
+const longestLife = 365 * 24 * time.Hour
+
+// replicationFailed is the status of a replica region that no longer gets new values.
+const replicationFailed = "Failed"
+
+// expiry is when a key expires, on Secrets Manager's clock.
+func (w World) expiry(row quilt.APIKey) time.Time { return row.ExpiresAt.Add(w.Now.Sub(w.RegistryNow)) }
+
+// holdEnd is when a hold ends at the latest: with the hold limit, if one is set, else when the key expires.
+func holdEnd(p Policy, graceEnd, expiry time.Time) time.Time {
+	if p.HoldLimit != nil && graceEnd.Add(*p.HoldLimit).Before(expiry) {
+		return graceEnd.Add(*p.HoldLimit)
+	}
+	return expiry
 }
 
 // graceEnd is when the grace period of a marked version ends: as it is configured now, or as it was promised when the version was marked,
@@ -199,61 +247,67 @@ func because(a Action, kind Kind, reason Reason) Action {
 	return a
 }
 
-// planCurrent tells of a current key without an id, or with a wrong one: it will not be found when it is superseded.
+// planCurrent reports a current key without an id, or with a wrong one.
 func planCurrent(w World) []Action {
-	current, ok := w.find(vault.Current)
-	if !ok || current.Holds.State != Holds {
-		return nil
-	}
-	if !w.listCounts() {
-		return []Action{{Kind: Report, Reason: ListIncomplete, Version: current.ID, KeyID: current.Key()}}
-	}
+	current, _ := w.find(vault.Current)
+	a := Action{Kind: Report, Version: current.ID, KeyID: current.Key()}
 	row, known := w.currentKey()
+	if known {
+		a.Key, a.KeyID = &row, row.ID
+	}
+	unknownForm := slices.ContainsFunc(w.List, func(k quilt.APIKey) bool { return !current.Holds.comparable(k) })
 	switch {
-	case !known:
-		return []Action{{Kind: Report, Reason: Unidentified, Version: current.ID}}
-	case !current.Holds.Key.Fits(row.Fingerprint):
-		return []Action{{Kind: Report, Reason: Mislabelled, Version: current.ID, KeyID: row.ID, Key: &row}}
+	case known && current.Holds.Key.Contradicts(row.Fingerprint):
+		return []Action{because(a, Report, Mislabelled)}
+	case known && (!w.Listed || w.listCounts()):
+		return nil
+	case len(current.Keys) == 0 && unknownForm:
+		return []Action{because(a, Report, NotComparable)}
+	case !w.listCounts():
+		return []Action{because(a, Report, ListIncomplete)}
 	}
-	return nil
+	return []Action{because(a, Report, Unidentified)}
 }
 
-// listCounts tells whether the registry's list holds the current key. One that does not is incomplete, and counts for nothing.
+// listCounts reports whether the registry's list holds the current key. One that does not is incomplete, and its absences are not evidence.
 func (w World) listCounts() bool {
-	current, ok := w.find(vault.Current)
-	if !ok || current.Holds.State != Holds {
-		return false
-	}
-	for _, k := range w.List {
-		if k.ID == current.Key() || len(current.Keys) == 0 && current.Holds.Key.Fits(k.Fingerprint) {
-			return true
-		}
-	}
-	return false
+	current, _ := w.find(vault.Current)
+	return slices.ContainsFunc(w.List, func(k quilt.APIKey) bool {
+		return k.ID == current.Key() || len(current.Keys) == 0 && (current.holds(k) || !current.Holds.comparable(k))
+	})
 }
 
-// planOrphans decides on keys that no version's label names. One is ours to revoke when its name has this secret's mark, it is older than
-// the longest run of a createSecret that might still store it, and no version holds it, as far as its fingerprint tells: not one with
-// another key's label either, since somebody may have moved that. If a version cannot be read, none is revoked this time.
+// comparable reports whether the fingerprint has a form that says whether the key is the version's.
+func (h Holding) comparable(k quilt.APIKey) bool {
+	return h.Key.Fits(k.Fingerprint) || h.Key.Contradicts(k.Fingerprint)
+}
+
+// planOrphans decides on keys that no version's label names. One is ours to revoke if its name has this secret's mark, it is older than
+// the longest run of a createSecret that might still store it, and its fingerprint shows that no version holds it: not one with
+// another key's label either, because a person may have moved that. The form of fingerprints is known if
+// one of them fits the current key.
 func planOrphans(w World, p Policy) []Action {
 	if !w.listCounts() {
 		return nil
 	}
+	current, _ := w.find(vault.Current)
+	formKnown := slices.ContainsFunc(w.List, current.holds)
 	labelled, ours := w.labelled(), w.ours()
 	var actions []Action
 	for _, k := range w.List {
-		if !ours(k) || labelled[k.ID] || k.UserEmail != w.Owner {
+		if !ours(k) || labelled[k.ID] || !quilt.SameUser(k.UserEmail, w.Owner) || k.Status == quilt.Expired {
 			continue
 		}
 		orphan := k // whose address is taken, so that not every key of the list is moved to the heap
 		a := Action{Kind: Report, KeyID: k.ID, Key: &orphan}
 		age := w.RegistryNow.Sub(k.CreatedAt)
-		switch held, unread := w.holders(k); {
+		held, unread, unknownForm := w.holders(k)
+		switch {
 		case len(held.Keys) == 0 && (held.Has(vault.Current) || held.Has(vault.Pending)): // its label will follow
-		case held.ID != "" && len(held.Keys) == 0: // superseded without a label: never acted on, so somebody must
+		case held.ID != "" && len(held.Keys) == 0: // superseded without a label: never acted on, so a person must
 			a.Version = held.ID
 			actions = append(actions, because(a, Report, Unlabelled))
-		case held.ID != "":
+		case held.ID != "" || w.mayProtect(k):
 			a.Version = held.ID
 			actions = append(actions, because(a, Report, Ambiguous))
 		case age < p.OrphanAge:
@@ -261,6 +315,8 @@ func planOrphans(w World, p Policy) []Action {
 			actions = append(actions, because(a, Report, OrphanTooYoung))
 		case unread:
 			actions = append(actions, because(a, Report, UnreadOrphans))
+		case unknownForm || !formKnown:
+			actions = append(actions, because(a, Report, NotComparable))
 		default:
 			actions = append(actions, because(a, RevokeOrphan, Orphaned))
 		}
@@ -268,18 +324,26 @@ func planOrphans(w World, p Policy) []Action {
 	return actions
 }
 
-// holders tells which version holds the key, as far as its fingerprint tells, and whether one that cannot be read might.
-func (w World) holders(k quilt.APIKey) (held Version, unread bool) {
+// mayProtect reports whether AWSCURRENT's or AWSPENDING's value may contain the key, whose text is not known, in another field.
+func (w World) mayProtect(k quilt.APIKey) bool {
+	return slices.ContainsFunc(w.Versions, func(v Version) bool {
+		return (v.Has(vault.Current) || v.Has(vault.Pending)) && !v.holds(k) && v.Holds.comparable(k) && v.Holds.Value.MayContain(k.Fingerprint)
+	})
+}
+
+// holders is the version that holds the key, as far as its fingerprint shows, and whether one that cannot be read, or compared, might hold it.
+func (w World) holders(k quilt.APIKey) (held Version, unread, unknownForm bool) {
 	for _, v := range w.Versions {
 		if v.holds(k) {
 			held = v
 		}
-		unread = unread || v.Holds.State == Unread || v.Holds.State == Unreadable
+		unread = unread || v.Holds.State == Unread || v.Holds.State == Unreadable || v.Holds.State == Locked
+		unknownForm = unknownForm || v.Holds.State == Holds && !v.Holds.comparable(k)
 	}
-	return held, unread
+	return held, unread, unknownForm
 }
 
-// orphanCandidates tells whether any key in the list may be an orphan, so that the values of versions without a key label must be read.
+// orphanCandidates reports whether any key in the list may be an orphan, so that the values of versions without a key label must be read.
 func (w World) orphanCandidates() bool {
 	labelled, ours := w.labelled(), w.ours()
 	for _, k := range w.List {

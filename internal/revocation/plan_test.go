@@ -8,8 +8,10 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/redact"
 	. "quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/vault"
 )
@@ -36,6 +39,8 @@ var (
 
 	midnight = time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 )
+
+var lagging = []vault.Replica{{Region: "eu-west-1", Status: "InProgress"}}
 
 // keyOf is a key of its own for each name.
 func keyOf(name string) apikey.Key { return parsed("qk_" + digest(name)) }
@@ -65,7 +70,7 @@ type scene struct {
 // settled is a world where the version "old", which the version "new" replaced, is to be revoked: its grace is over, and it is quiet.
 func settled() *scene {
 	s := &scene{
-		World{SecretARN: thisARN, Now: later, RegistryNow: later, Owner: owner, Asked: map[string]Asked{}},
+		World{SecretARN: thisARN, Now: later, RegistryNow: later, Owner: owner, Listed: true, Asked: map[string]Asked{}},
 		Policy{Grace: grace, Quiet: quiet, OrphanAge: orphanAge},
 	}
 	s.version("new", keyOf("new"), vault.Current, vault.KeyLabel("new"))
@@ -174,6 +179,21 @@ func with(change func(s *scene)) func() *scene {
 	}
 }
 
+// valueOf is a value that may hold no key of its own, and can be asked what it contains.
+func valueOf(text string) apikey.Value {
+	value, _ := apikey.ParseValue(redact.New(text), "")
+	return value
+}
+
+// inRaw is superseded, with a text as the raw value of a version, in which OLD and REST stand for the old key and for what follows its first character.
+func inRaw(version, text string) func() *scene {
+	return func() *scene {
+		s, key := superseded(), keyOf("old").Reveal()
+		s.held(version).Holds.Value = valueOf(strings.NewReplacer("OLD", key, "REST", key[1:]).Replace(text))
+		return s
+	}
+}
+
 func limit(d time.Duration) *time.Duration { return &d }
 
 const revokeOld = "revoke grace-over old old"
@@ -195,17 +215,27 @@ var planRows = []row{
 		s.relabel("new", vault.Current, vault.KeyLabel("new"), vault.NewMark("old", marked).Label())
 	}), []string{"report unknown-label new "}},
 
-	{"current unreadable", with(func(s *scene) { s.held("new").Holds = Holding{State: Unreadable} }), []string{"report unreadable new "}},
-	{"current unread", with(func(s *scene) { s.held("new").Holds = Holding{State: Unread} }), []string{"report unreadable new "}},
-	{"current blank", with(func(s *scene) { s.held("new").Holds = Holding{State: Blank} }), []string{"report unreadable new "}},
-	{"current without a value", with(func(s *scene) { s.held("new").Holds = Holding{State: NoValue} }), []string{"report unreadable new "}},
-	{"nothing is current", with(func(s *scene) { s.relabel("new", vault.KeyLabel("new")) }), []string{"report unreadable  "}},
+	{"current unreadable", with(func(s *scene) { s.held("new").Holds = Holding{State: Unreadable} }), []string{"report current-unreadable new "}},
+	{"current unread", with(func(s *scene) { s.held("new").Holds = Holding{State: Unread} }), []string{"report current-unreadable new "}},
+	{"current blank", with(func(s *scene) { s.held("new").Holds = Holding{State: Blank} }), []string{"report current-unreadable new "}},
+	{"current without a value", with(func(s *scene) { s.held("new").Holds = Holding{State: NoValue} }), []string{"report current-unreadable new "}},
+	{"nothing is current", with(func(s *scene) { s.relabel("new", vault.KeyLabel("new")) }), []string{"report current-unreadable  "}},
 	{"pending unreadable", with(func(s *scene) {
 		s.version("next", apikey.Key{}, vault.Pending)
 		s.held("next").Holds = Holding{State: Unreadable}
 		s.orphan(2 * orphanAge)
-	}), []string{"report unreadable next "}},
+	}), []string{"report current-unreadable next "}},
 	{"superseded unreadable", with(func(s *scene) { s.held("old").Holds = Holding{State: Unreadable} }), []string{"report unreadable old old"}},
+	{"superseded unreadable, and expired", with(func(s *scene) {
+		s.held("old").Holds, s.listed("old").Status = Holding{State: Unreadable}, quilt.Expired
+	}),
+		[]string{"unlabel expired old old"}},
+	{"superseded undecryptable", with(func(s *scene) { s.held("old").Holds = Holding{State: Locked, Code: "DecryptionFailure"} }), []string{"report undecryptable old old"}},
+	{"superseded undecryptable: the others are dealt with", with(func(s *scene) {
+		s.version("locked", apikey.Key{}, vault.KeyLabel("locked"))
+		s.held("locked").Holds = Holding{State: Locked}
+	}), []string{revokeOld, "report undecryptable locked locked"}},
+	{"current undecryptable", with(func(s *scene) { s.held("new").Holds = Holding{State: Locked} }), []string{"report current-unreadable new "}},
 	{"superseded blank", with(func(s *scene) { s.held("old").Holds = Holding{State: Blank} }), []string{"report unreadable old old"}},
 
 	{"current again", with(func(s *scene) {
@@ -225,7 +255,7 @@ var planRows = []row{
 		s.relabel("new", vault.Current)
 		s.held("new").Holds.Key = keyOf("old")
 		s.List = nil
-	}), []string{"report same-key old old", "report list-incomplete new "}},
+	}), []string{"unmark current-again old old", "report list-incomplete new "}},
 	{"same key in a newer version, which was current last and lost its label", with(func(s *scene) {
 		s.relabel("old", vault.KeyLabel("old"), vault.NewMark("old", marked).Label())
 		s.version("edit", keyOf("old"), vault.Previous)
@@ -235,8 +265,23 @@ var planRows = []row{
 		s.version("edit", keyOf("old"), vault.Previous)
 	}), []string{"mark superseded old old"}},
 	{"same key as a current version with its own label", with(func(s *scene) { s.held("old").Holds.Key = keyOf("new"); s.unlist("old") }),
-		[]string{"report same-key old old"}},
-	{"same key as the pending one", with(func(s *scene) { s.version("next", keyOf("old"), vault.Pending) }), []string{"report same-key old old"}},
+		[]string{"unmark current-again old old"}},
+	{"its text is in another field of the current value", inRaw("new", `{"QUILT_API_KEY":"x","url":"https://x:OLD@host"}`), []string{"report same-key old old"}},
+	{"its text is escaped in the current value", inRaw("new", `{"QUILT_API_KEY":"x","nested":{"list":["\u0071REST"]}}`), []string{"report same-key old old"}},
+	{"its text is in the current value: no mark that counts grace from now", with(func(s *scene) { s.held("new").Holds.Value = valueOf("x " + keyOf("old").Reveal()) }),
+		[]string{"unmark current-again old old"}},
+	{"its text is in the current value, and the registry does not know it", func() *scene {
+		s := inRaw("new", "OLD")()
+		s.unlist("old")
+		s.Asked["old"] = Asked{Absent: true}
+		return s
+	}, []string{"report same-key old old"}},
+	{"its text is in the pending value, which holds another key", with(func(s *scene) {
+		s.version("next", keyOf("next"), vault.Pending, vault.KeyLabel("next"))
+		s.relabel("old", vault.Previous, vault.KeyLabel("old"))
+		s.held("next").Holds.Value = valueOf(`{"a":"` + keyOf("old").Reveal() + `"}`)
+	}), []string{"report same-key old old"}},
+	{"same key as the pending one", with(func(s *scene) { s.version("next", keyOf("old"), vault.Pending) }), []string{"report rotation-under-way old old"}},
 
 	{"label of another key than the value's", with(func(s *scene) { s.listed("old").Fingerprint = keyOf("x").Fingerprint() }),
 		[]string{"report mislabelled old old"}},
@@ -260,12 +305,27 @@ var planRows = []row{
 	{"fingerprint of the current key, too, which the labels alone tell apart", with(func(s *scene) {
 		s.held("old").Holds.Key, s.held("new").Holds.Key = twinOf("old"), twinOf("new")
 		s.listed("old").Fingerprint, s.listed("new").Fingerprint = twinOf("old").Fingerprint(), twinOf("new").Fingerprint()
-	}), []string{"report ambiguous old old"}},
+	}), []string{"hold still-used old old until 1440h0m0s"}},
 	{"fingerprint of the current key, too, and the list does not show it", with(func(s *scene) {
 		s.held("old").Holds.Key, s.held("new").Holds.Key = twinOf("old"), twinOf("new")
 		s.listed("old").Fingerprint = twinOf("old").Fingerprint()
 		s.unlist("new")
-	}), []string{"report ambiguous old old", "report list-incomplete new new"}},
+	}), []string{revokeOld, "report list-incomplete new new"}},
+	{"fingerprints of a form that is not known: the value decides", with(func(s *scene) {
+		s.listed("old").Fingerprint, s.listed("new").Fingerprint = "qk_abc…", "sha256:1234"
+	}), []string{revokeOld}},
+	{"the same, and the current version has no label", with(func(s *scene) {
+		s.listed("old").Fingerprint, s.listed("new").Fingerprint = "qk_abc…", "qk_def…"
+		s.relabel("new", vault.Current)
+	}), []string{revokeOld, "report not-comparable new ", "report not-comparable  new"}},
+	{"the same, and an orphan", with(func(s *scene) {
+		s.listed("old").Fingerprint, s.listed("new").Fingerprint = "qk_***...***", "qk_***...***"
+		s.orphan(orphanAge).listed("orphan").Fingerprint = "qk_***...***"
+	}), []string{"hold still-used old old until 1440h0m0s", "report not-comparable  orphan"}},
+	{"only the current key's form is not known: an orphan waits", with(func(s *scene) {
+		s.listed("new").Fingerprint = "qk_abc…"
+		s.orphan(orphanAge)
+	}), []string{revokeOld, "report not-comparable  orphan"}},
 	{"fingerprint of a key that no version holds", with(func(s *scene) { s.row("stray", keyOf("old")).Name = "by hand" }),
 		[]string{"report ambiguous old old"}},
 
@@ -281,13 +341,44 @@ var planRows = []row{
 		s.unlist("old")
 	}), []string{revokeOld, "report list-incomplete new new"}},
 	{"list empty", with(func(s *scene) { s.List = nil }), []string{"report not-asked old old", "report list-incomplete new new"}},
-	{"gone", with(func(s *scene) { s.unlist("old"); s.Asked["old"] = Asked{} }), []string{"unlabel gone old old"}},
+	{"gone: the sweep that marked it saw it among this user's keys", with(func(s *scene) { s.unlist("old"); s.Asked["old"] = Asked{} }), []string{"unlabel gone old old"}},
+	{"not found, and refused, and this user's first key is younger than the mark", with(func(s *scene) {
+		s.unlist("old")
+		s.Asked["old"] = Asked{}
+		s.listed("new").CreatedAt = marked.Add(3 * time.Second)
+	}), []string{"report foreign old old"}},
+	{"the same, but that key is of another registry user", with(func(s *scene) {
+		s.unlist("old")
+		s.Asked["old"] = Asked{}
+		s.listed("new").UserEmail = "other@example.com"
+	}), []string{"report foreign old old"}},
+	{"not found, and refused, and never marked", with(func(s *scene) {
+		s.relabel("old", vault.Previous, vault.KeyLabel("old"))
+		s.unlist("old")
+		s.Asked["old"] = Asked{}
+	}), []string{"report foreign old old"}},
+	{"not found by an administrator", with(func(s *scene) {
+		s.relabel("old", vault.Previous, vault.KeyLabel("old"))
+		s.unlist("old")
+		s.Asked["old"] = Asked{Absent: true}
+	}), []string{"unlabel gone old old"}},
+	{"not found, refused, another user's perhaps: no key lives for so long", with(func(s *scene) {
+		s.unlist("old")
+		s.Asked["old"] = Asked{}
+		s.at(marked.Add(365*24*time.Hour + time.Second)).listed("new").CreatedAt = marked.Add(3 * time.Second)
+	}), []string{"unlabel expired old old"}},
 	{"unknown to the registry, but it logs in", with(func(s *scene) { s.unlist("old"); s.Asked["old"] = Asked{Logins: true} }),
 		[]string{"report foreign old old"}},
-	{"listed as another user's", with(func(s *scene) { s.listed("old").UserEmail = "other@example.com" }), []string{"report foreign old old"}},
+	{"listed as another user's", with(func(s *scene) { s.listed("old").UserEmail = "other@example.com" }), []string{"report foreign old old until 1440h0m0s"}},
 	{"made for another secret", with(func(s *scene) {
 		s.listed("old").Name = apikey.Name("other", marked, otherARN)
-	}), []string{"report other-secret old old"}},
+	}), []string{"report other-secret old old until 1440h0m0s"}},
+	{"made for another secret, and expired", with(func(s *scene) {
+		s.listed("old").Name, s.listed("old").Status = apikey.Name("other", marked, otherARN), quilt.Expired
+	}), []string{"unlabel expired old old"}},
+	{"another user's, and expired", with(func(s *scene) { s.listed("old").UserEmail, s.listed("old").Status = "other@example.com", quilt.Expired }),
+		[]string{"unlabel expired old old"}},
+	{"the owner in other letters", with(func(s *scene) { s.listed("old").UserEmail = strings.ToUpper(owner) }), []string{revokeOld}},
 	{"made by hand: a name without a mark is whose label it has", with(func(s *scene) { s.listed("old").Name = "my key" }), []string{revokeOld}},
 	{"first key by hand, two show its fingerprint", with(func(s *scene) {
 		s.Versions = s.Versions[:1]
@@ -363,10 +454,11 @@ var planRows = []row{
 	{"expired in its grace", with(func(s *scene) { s.at(marked.Add(time.Hour)).listed("old").Status = quilt.Expired }),
 		[]string{"report in-grace old old until 24h0m0s"}},
 
-	{"replica lags", with(func(s *scene) { s.Lagging = []string{"eu-west-1"} }), []string{"report replica-lag old old"}},
-	{"replica lags: marked all the same", func() *scene { s := superseded(); s.Lagging = []string{"eu-west-1"}; return s }, []string{"mark superseded old old"}},
+	{"replica lags", with(func(s *scene) { s.Lagging = lagging }), []string{"report replica-lag old old"}},
+	{"replica failed", with(func(s *scene) { s.Lagging = []vault.Replica{{Region: "eu-west-1", Status: "Failed"}} }), []string{"report replica-failed old old"}},
+	{"replica lags: marked all the same", func() *scene { s := superseded(); s.Lagging = lagging; return s }, []string{"mark superseded old old"}},
 	{"replica lags: an orphan was never anywhere", with(func(s *scene) {
-		s.Lagging = []string{"eu-west-1"}
+		s.Lagging = lagging
 		s.orphan(orphanAge)
 	}), []string{"report replica-lag old old", "revoke-orphan orphaned  orphan"}},
 	{"never current: a stalled finishSecret may promote it, with less grace than the orphan age", with(func(s *scene) {
@@ -394,6 +486,12 @@ var planRows = []row{
 	}), []string{revokeOld}},
 
 	{"orphan at its age", with(func(s *scene) { s.orphan(orphanAge) }), []string{revokeOld, "revoke-orphan orphaned  orphan"}},
+	{"orphan that has expired", with(func(s *scene) { s.orphan(orphanAge).listed("orphan").Status = quilt.Expired }), []string{revokeOld}},
+	{"orphan, and a version that may hold it cannot be decrypted", with(func(s *scene) {
+		s.orphan(orphanAge)
+		s.version("edit", apikey.Key{}, "theirs")
+		s.held("edit").Holds = Holding{State: Locked}
+	}), []string{revokeOld, "report unread-orphans  orphan"}},
 	{"orphan too young by a second", with(func(s *scene) { s.orphan(orphanAge - time.Second) }), []string{revokeOld, "report orphan-too-young  orphan until 48h0m1s"}},
 	{"orphan's age counts on the registry's clock", with(func(s *scene) {
 		s.orphan(orphanAge)
@@ -418,6 +516,10 @@ var planRows = []row{
 		s.orphan(orphanAge)
 		s.held("old").Holds.Key = keyOf("orphan")
 	}), []string{"report mislabelled old old", "report ambiguous old orphan"}},
+	{"no orphan: its text may be in another field of the current value", with(func(s *scene) {
+		s.orphan(orphanAge)
+		s.held("new").Holds.Value = valueOf("https://x:" + keyOf("orphan").Reveal() + "@host")
+	}), []string{revokeOld, "report ambiguous  orphan"}},
 	{"no orphan: it shows the current key's fingerprint", with(func(s *scene) {
 		s.orphan(orphanAge).listed("orphan").Fingerprint = keyOf("new").Fingerprint()
 	}), []string{revokeOld, "report ambiguous new orphan"}},
@@ -445,6 +547,7 @@ func TestPlan(t *testing.T) {
 func TestEveryReasonHasARow(t *testing.T) {
 	given := map[string]bool{
 		string(WorldChanged): true, // the executor's, see TestTheWorldChangesBeforeTheRevocation
+		string(NotRevoked):   true, // likewise, see TestAnExpiredKeyThatTheRegistryDoesNotRevoke
 	}
 	for _, r := range planRows {
 		s := r.scene()
@@ -462,6 +565,27 @@ func TestEveryReasonHasARow(t *testing.T) {
 		if reasons[value] == "" {
 			t.Errorf("the reason %q is not in the closed list", value)
 		}
+	}
+}
+
+// TestEveryReasonHasAnEnd protects from a key that stays and that nobody hears of: what has no planned end needs a person, who finds a row about it.
+func TestEveryReasonHasAnEnd(t *testing.T) {
+	page, err := os.ReadFile("../../docs/runbook/key-needs-attention.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := reasonsInSource(t)
+	for value, name := range reasons {
+		end := Ends[Reason(value)]
+		if end == 0 {
+			t.Errorf("the reason %s (%q) has no end in the table", name, value)
+		}
+		if row := strings.Contains(string(page), "\n| `"+value+"` |"); row != (end == Person) {
+			t.Errorf("the reason %q needs a person: %t; it has a row in the runbook: %t", value, end == Person, row)
+		}
+	}
+	if len(Ends) != len(reasons) {
+		t.Errorf("the table has %d reasons, and there are %d", len(Ends), len(reasons))
 	}
 }
 

@@ -177,7 +177,7 @@ func TestADryRunShowsTheNextSweep(t *testing.T) {
 			})
 			must(t, err)
 			return s
-		}, want: []string{"report unreadable"}, wouldFail: "SweepIncomplete"},
+		}, want: []string{"report current-unreadable"}, wouldFail: "SweepIncomplete"},
 		{name: "unknown label", prepare: func(t *testing.T, r *sandboxtest.Rig) *sandboxtest.Secret {
 			s := overdue(t, r)
 			unknownLabel(s)
@@ -380,7 +380,11 @@ func TestWhetherUseIsRecorded(t *testing.T) {
 	}{
 		"recorded":                       {func(*sandboxtest.Rig, *sandboxtest.Secret) {}, &yes},
 		"not recorded":                   {func(r *sandboxtest.Rig, _ *sandboxtest.Secret) { r.Registry.SetSwitches(notRecorded) }, &no},
-		"the list does not show the key": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) { omit(r, s.CurrentKey()) }, nil},
+		"the list does not show the key": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) { omit(r, s.CurrentKey()) }, &yes},
+		"nothing shows the key": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
+			omit(r, s.CurrentKey())
+			r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.GetOmits = w.ListOmits })
+		}, nil},
 		"another key's use shows that it is": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
 			_, other := r.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
 			use(t, r, parsed(other))
@@ -427,7 +431,7 @@ func TestRequestsOfADryRun(t *testing.T) {
 	requests("DescribeSecret GetSecretValue account GetSecretValue")
 }
 
-// TestAValueThatADryRunCannotRead protects a look from what a sweep would not have needed: it says so, and shows the rest.
+// TestAValueThatADryRunCannotRead protects a look from a value that Secrets Manager does not give: it says so, and shows the rest.
 func TestAValueThatADryRunCannotRead(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, _ := due(t, r)
@@ -441,7 +445,7 @@ func TestAValueThatADryRunCannotRead(t *testing.T) {
 	}, "GetSecretValue"))
 	result, err := s.Preview()
 	must(t, err)
-	if len(result.Notes) != 1 || len(result.Versions) != 2 || result.Versions[0].Value != Holds || result.Versions[1].Value != Unread {
+	if len(result.Versions) != 2 || result.Versions[0].Value != Holds || result.Versions[1].Value != Locked {
 		t.Errorf("the look does not go on without the value: %s", sandboxtest.JSONOf(result))
 	}
 }

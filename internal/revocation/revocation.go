@@ -44,7 +44,8 @@ type Vault interface {
 // Request asks for one sweep of one secret.
 type Request struct {
 	SecretID string
-	DryRun   bool // look and plan, and carry nothing out
+	DryRun   bool      // look and plan, and carry nothing out
+	Time     time.Time // for which the sweep was scheduled; zero: no schedule started it
 }
 
 // Outcome is how a sweep ended that did not fail.
@@ -86,6 +87,7 @@ type Taken struct {
 	LastUsedAt  *time.Time `json:"lastUsedAt,omitempty"`
 	Done        bool       `json:"done"`
 	Error       string     `json:"error,omitempty"`
+	Code        string     `json:"code,omitempty"` // of Secrets Manager, which does not give the version's value
 }
 
 // Health is what the metrics and alarms look at.

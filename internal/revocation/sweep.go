@@ -16,10 +16,11 @@ import (
 // sweep is one sweep under way.
 type sweep struct {
 	*Sweeper
-	dryRun bool
-	secret vault.Secret
-	policy settings.Revocation
-	result *Result
+	dryRun    bool
+	scheduled time.Time // zero: by no schedule
+	secret    vault.Secret
+	policy    settings.Revocation
+	result    *Result
 }
 
 // Sweep looks, plans and acts; a dry run does not act. Everything that can be done is done; then an error names the rest. The result is
@@ -48,7 +49,7 @@ func (s *Sweeper) sweep(ctx context.Context, req Request, result *Result) error 
 	if err := fault.InPlace(secret, policy.Registry, s.Settings.RegistryURL); err != nil {
 		return err
 	}
-	run := &sweep{Sweeper: s, dryRun: req.DryRun, secret: secret, policy: policy, result: result}
+	run := &sweep{Sweeper: s, dryRun: req.DryRun, scheduled: req.Time, secret: secret, policy: policy, result: result}
 	if run.stopsForPause() {
 		return nil
 	}
@@ -154,7 +155,7 @@ func (s *sweep) left(plan []Action, failed []error) error {
 		switch a.Reason {
 		case UnknownLabel:
 			return fault.New[fault.UnknownLabel]("the version %s of %s has a label that this release does not know, so nothing is touched; deploy the release that wrote it", a.Version, s.secret.ARN)
-		case UnreadableKey:
+		case NoReference:
 			failed = append(failed, fault.New[fault.BadValue]("the value of the version %s of %s holds no key that can be read", a.Version, s.secret.ARN))
 		}
 	}
@@ -174,7 +175,7 @@ func (s *sweep) left(plan []Action, failed []error) error {
 }
 
 func tell(v *view, a Action) Taken {
-	t := Taken{Action: a.Kind, Reason: a.Reason, Version: a.Version, KeyID: a.KeyID}
+	t := Taken{Action: a.Kind, Reason: a.Reason, Version: a.Version, KeyID: a.KeyID, Code: a.Code}
 	if a.Key != nil {
 		t.Fingerprint, t.Owner, t.LastUsedAt = a.Key.Fingerprint, a.Key.UserEmail, a.Key.LastUsedAt
 	}

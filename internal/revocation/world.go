@@ -1,6 +1,9 @@
 package revocation
 
 import (
+	"iter"
+	"maps"
+	"slices"
 	"time"
 
 	"quilt-rotate/internal/apikey"
@@ -11,13 +14,14 @@ import (
 // World is everything a plan is made from: what the two services said a moment ago, and nothing remembered.
 type World struct {
 	SecretARN   string
-	Now         time.Time // Secrets Manager's clock: marks are compared with it
-	RegistryNow time.Time // the registry's clock: its own dates are compared with it
-	Owner       string    // e-mail of the current key's user
-	Versions    []Version // those with labels, in the order of their ids
-	List        []quilt.APIKey
-	Asked       map[string]Asked // by id: labelled keys that the list lacks
-	Lagging     []string         // replica regions that are not in sync
+	Now         time.Time        // Secrets Manager's clock: marks are compared with it
+	RegistryNow time.Time        // the registry's clock: its own dates are compared with it
+	Owner       string           // e-mail of the current key's user
+	Versions    []Version        // those with labels, in the order of their ids
+	Listed      bool             // the list of all keys of the user was fetched
+	List        []quilt.APIKey   // that list, if it counts: see [World.listCounts]
+	Asked       map[string]Asked // by id: labelled keys that were asked for by their ids
+	Lagging     []vault.Replica  // those that are not in sync
 }
 
 // Version is a version of the secret with what is known of its value.
@@ -29,7 +33,9 @@ type Version struct {
 // Holding is what is known of a version's value.
 type Holding struct {
 	State HoldingState
-	Key   apikey.Key // with State Holds
+	Value apikey.Value // what was read
+	Key   apikey.Key   // with State Holds
+	Code  string       // with State Locked: of Secrets Manager's error
 }
 
 // HoldingState tells how much is known of a version's value.
@@ -37,18 +43,19 @@ type HoldingState string
 
 // What may be known of a value.
 const (
-	Unread     HoldingState = ""           // nobody needed to look
-	Holds      HoldingState = "holds"      // it holds the key
-	Blank      HoldingState = "blank"      // it has room for a key, and none in it
-	NoValue    HoldingState = "no-value"   // the version has no value (yet)
-	Unreadable HoldingState = "unreadable" // it could not be read, or no key can be found in it
+	Unread     HoldingState = ""              // nobody needed to look
+	Holds      HoldingState = "holds"         // it holds the key
+	Blank      HoldingState = "blank"         // it has room for a key, and none in it
+	NoValue    HoldingState = "no-value"      // the version has no value (yet)
+	Unreadable HoldingState = "unreadable"    // no key can be found in it
+	Locked     HoldingState = "undecryptable" // Secrets Manager does not give it: its KMS key is disabled, for example
 )
 
-// Asked is what the registry says of a labelled key that its list lacks. Absence is no evidence: a key is gone when its id is unknown
-// and a login with the version's own value is refused.
+// Asked is what the registry says of a labelled key when it is asked by the key's id.
 type Asked struct {
 	Key    *quilt.APIKey // nil: the registry knows no such id among the keys of this user
 	Logins bool          // it still logs in
+	Absent bool          // nobody has a key with that id: an administrator's session did not find it
 }
 
 // Policy is how long superseded keys live.
@@ -75,12 +82,12 @@ func (w World) underWay() bool {
 	return ok && !v.Has(vault.Current)
 }
 
-// unreadable is a current or pending version whose key cannot be known, so that nothing can be compared with it. A pending version that has
+// unreadable is a current or pending version whose value is not known, so that nothing can be compared with it. A pending version that has
 // no value yet protects nothing.
 func (w World) unreadable() (Version, bool) {
 	for _, v := range w.Versions {
 		isCurrent, isPending := v.Has(vault.Current), v.Has(vault.Pending)
-		bad := v.Holds.State == Unread || v.Holds.State == Unreadable
+		bad := v.Holds.State == Unread || v.Holds.State == Unreadable || v.Holds.State == Locked
 		if (isCurrent || isPending) && bad || isCurrent && v.Holds.State != Holds {
 			return v, true
 		}
@@ -88,65 +95,49 @@ func (w World) unreadable() (Version, bool) {
 	return Version{}, false
 }
 
-// protectedKeys are the keys in AWSCURRENT's and AWSPENDING's values.
-func (w World) protectedKeys() []apikey.Key {
-	var keys []apikey.Key
-	for _, v := range w.Versions {
-		if (v.Has(vault.Current) || v.Has(vault.Pending)) && v.Holds.State == Holds {
-			keys = append(keys, v.Holds.Key)
-		}
-	}
-	return keys
-}
-
+// protects reports whether the key's text occurs anywhere in AWSCURRENT's or AWSPENDING's value.
 func (w World) protects(key apikey.Key) bool {
-	for _, k := range w.protectedKeys() {
-		if k.Equal(key) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.Versions, func(v Version) bool {
+		return (v.Has(vault.Current) || v.Has(vault.Pending)) && (v.Holds.Key.Equal(key) || v.Holds.Value.Contains(key))
+	})
 }
 
-// protectedIDs are the ids in the labels of the current and the pending version.
-func (w World) protectedIDs() map[string]bool {
-	ids := map[string]bool{}
-	for _, v := range w.Versions {
-		if v.Has(vault.Current) || v.Has(vault.Pending) {
-			for _, id := range v.Keys {
-				ids[id] = true
+// alike are the keys at the registry that show the same fingerprint as the row, itself included.
+func (w World) alike(row quilt.APIKey) (rows []quilt.APIKey) {
+	for k := range w.rows() {
+		if k.Fingerprint == row.Fingerprint {
+			rows = append(rows, k)
+		}
+	}
+	return rows
+}
+
+// ambiguous reports whether a key that is not this secret's shows the row's fingerprint. Then the label alone says that the version does not hold
+// that one, and a person may have moved it. (It takes malice or a registry with other fingerprints: six characters of a random key are the same.)
+func (w World) ambiguous(row quilt.APIKey) bool {
+	labelled, ours := w.labelled(), w.ours()
+	return slices.ContainsFunc(w.alike(row), func(k quilt.APIKey) bool {
+		return k.ID != row.ID && (!quilt.SameUser(k.UserEmail, w.Owner) || !ours(k) && (!labelled[k.ID] || w.madeForAnother(k)))
+	})
+}
+
+// rows are the keys that the registry showed, each once.
+func (w World) rows() iter.Seq[quilt.APIKey] {
+	return func(yield func(quilt.APIKey) bool) {
+		for _, k := range w.List {
+			if _, asked := w.Asked[k.ID]; !asked && !yield(k) {
+				return
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(w.Asked)) {
+			if k, known := w.key(id); known && !yield(k) {
+				return
 			}
 		}
 	}
-	return ids
 }
 
-// ambiguous tells whether another key than the holder's shows the row's fingerprint, at the registry or in a version. Then the label alone
-// says which of them the id means, and hands can move labels: so neither is touched, and both are left to expire. (Fingerprints
-// show six characters of a random key, so this takes malice or a registry with other fingerprints.)
-func (w World) ambiguous(row quilt.APIKey, holder apikey.Key) bool {
-	for _, k := range w.List {
-		if k.ID != row.ID && k.Fingerprint == row.Fingerprint {
-			return true
-		}
-	}
-	for id, a := range w.Asked {
-		if id != row.ID && a.Key != nil && a.Key.Fingerprint == row.Fingerprint {
-			return true
-		}
-	}
-	for _, v := range w.Versions {
-		if v.holds(row) && !v.Holds.Key.Equal(holder) {
-			return true
-		}
-	}
-	return false
-}
-
-// madeForThis tells whether the key's name has this secret's mark.
-func (w World) madeForThis(row quilt.APIKey) bool { return w.ours()(row) }
-
-// ours is madeForThis for many keys: the mark, a hash, is made once.
+// ours reports whether a key's name has this secret's mark, which is computed once.
 func (w World) ours() func(quilt.APIKey) bool {
 	own := apikey.SecretMark(w.SecretARN)
 	return func(row quilt.APIKey) bool {
@@ -155,15 +146,15 @@ func (w World) ours() func(quilt.APIKey) bool {
 	}
 }
 
-// madeForAnother tells whether the key's name has another secret's mark. Secrets come to share a key when somebody copies a value; then it is
-// the other's to revoke.
+// madeForAnother reports whether the key's name has another secret's mark. Two secrets share a key if somebody copied a value; then the other
+// secret's sweep revokes it.
 func (w World) madeForAnother(row quilt.APIKey) bool {
 	_, marked := apikey.MarkOf(row.Name)
-	return marked && !w.madeForThis(row)
+	return marked && !w.ours()(row)
 }
 
-// heir is the version that a superseded version's key label belongs on: the current one, where it holds the same key and has no label. So does
-// the one that was current last: a mark on an older version speaks of an earlier time, from which grace must not count.
+// heir is the version that a superseded version's key label belongs on: the current one, if it holds the same key and has no label. The same holds
+// for the version that was current last: a mark on an older version records an earlier time, from which the grace period must not count.
 func (w World) heir(v Version) (Version, bool) {
 	for _, stage := range []string{vault.Current, vault.Previous} {
 		h, ok := w.find(stage)
@@ -185,18 +176,48 @@ func (w World) markedBefore() bool {
 	return false
 }
 
-// key is what the registry says of an id, by its list or when it was asked.
+// key is what the registry says of an id, when it was asked for it or in its list.
 func (w World) key(id string) (quilt.APIKey, bool) {
+	if a, ok := w.Asked[id]; ok && a.Key != nil {
+		return *a.Key, true
+	}
 	for _, k := range w.List {
 		if k.ID == id {
 			return k, true
 		}
 	}
-	if a, ok := w.Asked[id]; ok && a.Key != nil {
-		return *a.Key, true
-	}
 	return quilt.APIKey{}, false
 }
+
+// missing are the ids in the labels of versions to judge that the registry has not shown.
+func (w World) missing() (ids []string) {
+	for _, v := range w.Versions {
+		if v.Has(vault.Pending) && !v.Has(vault.Current) || v.Holds.State != Holds || !v.Has(vault.Current) && w.protects(v.Holds.Key) {
+			continue
+		}
+		for _, id := range v.Keys {
+			if _, known := w.key(id); !known {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
+// seenAsOurs reports whether a sweep saw a version's key among the keys of this user: it wrote the version's mark, and a key of ours that this user
+// still has was there already, so the secret did not change to another user since. Clocks are compared, and dates have whole seconds.
+func (w World) seenAsOurs(v Version) bool {
+	mark, offset := lastMark(v), w.Now.Sub(w.RegistryNow)
+	labelled, ours := w.labelled(), w.ours()
+	for k := range w.rows() {
+		if (labelled[k.ID] || ours(k)) && len(v.Keys) == 1 && quilt.SameUser(k.UserEmail, w.Owner) && !k.CreatedAt.Add(offset).After(mark.Add(clockSlack)) {
+			return true
+		}
+	}
+	return false
+}
+
+const clockSlack = 2 * time.Second
 
 // currentKey is what the registry says of the current key.
 func (w World) currentKey() (quilt.APIKey, bool) {
@@ -215,16 +236,7 @@ func (w World) keyOf(v Version) (quilt.APIKey, bool) {
 	if v.Holds.State != Holds {
 		return quilt.APIKey{}, false
 	}
-	var fit []quilt.APIKey
-	for _, k := range w.List {
-		if v.Holds.Key.Fits(k.Fingerprint) {
-			fit = append(fit, k)
-		}
-	}
-	if len(fit) != 1 {
-		return quilt.APIKey{}, false
-	}
-	return fit[0], true
+	return quilt.OnlyFit(w.List, v.Holds.Key)
 }
 
 // labelled are the ids that any version's label names.

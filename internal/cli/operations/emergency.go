@@ -367,10 +367,39 @@ func (e *emergency) prove(ctx context.Context) error {
 	switch state {
 	case KeyRefused:
 		e.Tell.Tell(terminal.Done, "proved: the leaked key is refused", "")
+		e.unlabel(ctx)
 	case KeyLogsIn:
 		e.Tell.Tell(terminal.Failed, "THE LEAKED KEY STILL LOGS IN", "")
 	default:
 		e.Tell.Tell(terminal.Failed, "whether the leaked key still logs in is not known", "the registry gave no answer")
 	}
 	return nil
+}
+
+// unlabel removes the labels of the leaked key, if a session of its owner does not find it. A sweep could not: if it never saw the version superseded, nothing
+// shows it whose key that was. Marks come off first, as in a sweep. A crash before it or in between, or a failure, leaves labels that the next sweep removes
+// or reports.
+func (e *emergency) unlabel(ctx context.Context) {
+	id := e.result.Leaked.KeyID
+	session, err := e.asCurrent(ctx)
+	if err != nil || id == "" {
+		return
+	}
+	if l, err := session.Login(ctx, id); err != nil || l.Key != nil || !quilt.SameUser(l.Email, e.owner) {
+		return
+	}
+	err = e.secret.Look(ctx)
+	version := e.secret.Versions[e.result.Leaked.VersionID]
+	var labels []string
+	for _, mark := range version.Marks {
+		labels = append(labels, mark.Label())
+	}
+	for _, label := range append(labels, vault.KeyLabel(id)) {
+		if err == nil && version.Has(label) {
+			err = e.takeOff(ctx, e.secret.ARN, label, version.ID)
+		}
+	}
+	if err != nil {
+		e.Tell.Tell(terminal.Warned, "the labels of the leaked key were not removed", awsclient.Explain(err).Error())
+	}
 }

@@ -15,9 +15,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// revoke revokes the leaked key, and no other. The function is not asked to: a forced sweep takes every superseded key, although consumers may use
-// those until their grace is over, and knows nothing of other secrets. So the command does it, byte for byte that key, with the current key's login,
-// else the leaked key's own, else the issuer's. Labels stay for the next sweep, which takes them off a dead key.
+// revoke revokes the leaked key, and no other. The function is not asked to: a sweep waits for the grace period, and knows nothing of other secrets. So the command does it, byte for byte that key, with the current key's login,
+// else the leaked key's own, else the issuer's. Labels come off when the key is seen to be refused.
 //
 // The gates are passed again right before each attempt: a question, a rotation and a restart lie between the first look and this.
 func (e *emergency) revoke(ctx context.Context) error {

@@ -242,7 +242,7 @@ func (r *retirement) takeLabelsOff(ctx context.Context) error {
 			labels = append(labels, vault.KeyLabel(id))
 		}
 		for _, label := range labels {
-			if err := r.takeOff(ctx, label, v.ID); err != nil {
+			if err := r.takeOff(ctx, r.secret.ARN, label, v.ID); err != nil {
 				return err
 			}
 			taken++
@@ -254,17 +254,9 @@ func (r *retirement) takeLabelsOff(ctx context.Context) error {
 	return r.secret.Look(ctx)
 }
 
-func (r *retirement) takeOff(ctx context.Context, label, versionID string) error {
-	return finish(ctx, func(ctx context.Context) error {
-		failed := r.Cloud.Vault.Detach(ctx, r.secret.ARN, label, versionID)
-		if failed == nil {
-			return nil
-		}
-		if now, err := r.Cloud.Vault.Describe(ctx, r.secret.ARN); err == nil && !now.Versions[versionID].Has(label) {
-			return nil
-		}
-		return failed
-	})
+// takeOff removes a label of a version.
+func (d *Operator) takeOff(ctx context.Context, secretARN, label, versionID string) error {
+	return finish(ctx, func(ctx context.Context) error { return d.Cloud.Vault.Detach(ctx, secretARN, label, versionID) })
 }
 
 // takeTagsOff ends the care for the secret, where nothing of ours is left alive.
@@ -277,7 +269,7 @@ func (r *retirement) takeTagsOff(ctx context.Context) error {
 	}
 	for _, v := range r.secret.Sorted() {
 		for _, until := range v.Pauses {
-			if err := r.takeOff(ctx, vault.PauseLabel(until), v.ID); err != nil {
+			if err := r.takeOff(ctx, r.secret.ARN, vault.PauseLabel(until), v.ID); err != nil {
 				return err
 			}
 		}

@@ -75,7 +75,7 @@ var because = map[revocation.Reason]string{
 	revocation.HoldLimitOver:    "it is still used, and was held for as long as is allowed",
 	revocation.Expired:          "it has expired",
 	revocation.Orphaned:         "no version holds it",
-	revocation.Gone:             "the registry knows it no more",
+	revocation.Gone:             "it no longer exists",
 }
 
 // kept says why a sweep leaves a key alone.
@@ -119,24 +119,29 @@ var waits = map[revocation.Reason]string{
 	revocation.MayBePromoted:  "its rotation may still finish",
 	revocation.ReplicaLag:     "a replica region may still serve it",
 	revocation.RotationUnder:  "a rotation is under way",
-	revocation.SameKey:        "it is the current or pending key too",
+	revocation.SameKey:        "its text is in the current or the pending value",
 	revocation.OrphanTooYoung: "no version holds it yet, and one may still",
 	revocation.WorldChanged:   "the secret changed meanwhile: the next sweep looks again",
+	revocation.NotAsked:       "the registry gave no answer about it",
+	revocation.NotRevoked:     "the registry did not revoke it; it has expired, and its labels were removed",
 }
 
 // problems are the reasons to tell somebody. KEY stands for the key.
 var problems = map[revocation.Reason]struct{ text, beside string }{
-	revocation.Foreign:        {"leaves KEY alone", "it belongs to another user now"},
+	revocation.Foreign:        {"leaves KEY alone", "it belongs to another user, or may belong to one"},
 	revocation.OtherSecret:    {"leaves KEY alone", "its name says that it was made for another secret"},
 	revocation.Mislabelled:    {"leaves KEY alone", "its version holds another key than its label says"},
-	revocation.Ambiguous:      {"leaves KEY alone", "another key shows the same fingerprint"},
+	revocation.Ambiguous:      {"leaves KEY alone", "whether a version holds it cannot be decided"},
 	revocation.UnreadableKey:  {"leaves KEY alone", "the version's value holds no key that can be read"},
 	revocation.Unlabelled:     {"leaves KEY alone", "somebody took its label off"},
 	revocation.Unidentified:   {"cannot tell which of the registry's keys is current", "it will not be revoked when it is replaced, and expires"},
 	revocation.ListIncomplete: {"does not trust the registry's list", "it lacks the current key"},
 	revocation.UnknownLabel:   {"touches nothing", "a label is unknown: a newer release wrote it"},
-	revocation.NotAsked:       {"leaves KEY alone", "the registry gave no answer about it"},
 	revocation.UnreadOrphans:  {"leaves KEY alone", "a version that cannot be read may hold it"},
+	revocation.Undecryptable:  {"leaves KEY alone", "Secrets Manager does not give its version's value"},
+	revocation.NotComparable:  {"leaves KEY alone", "the registry shows fingerprints in a form that is not known"},
+	revocation.ReplicaFailed:  {"leaves KEY alone", "the replication to a region failed, and it may still serve the key"},
+	revocation.NoReference:    {"touches nothing", "the current or the pending key cannot be read"},
 }
 
 // key names a key as people know it: by its fingerprint.

@@ -99,7 +99,7 @@ func TestTheStoryIsToldInPlainLinesWithoutAKey(t *testing.T) {
 		"✓ AWSCURRENT moved to the new version", "✓ every other byte of the value is as it was", "✓ the new key logs in", ", 0 failed",
 		"3/6  The old key", "sweep: mark qk_", "» 25 hours later", "sweep: hold qk_", "last used just now", "by svc-pipeline@example.com",
 		"4/6  Quiet", "» 26 hours later", "sweep: revoke qk_", "✓ the registry refuses the old key", "(dead)",
-		"5/6  The current key leaks", "✓ the registry refuses the leaked key", "sweep: unlabel qk_",
+		"5/6  The current key leaks", "sweep: mark qk_", "✓ the registry refuses the leaked key", "sweep: unlabel qk_",
 		"6/6  What was promised", "never failed", "✓ no other key is left behind", "✓ no key in anything printed or logged",
 		"16 of 16 promises kept",
 	} {

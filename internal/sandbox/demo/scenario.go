@@ -181,12 +181,15 @@ func (p *play) revoke(ctx context.Context, old, current apikey.Key) error {
 }
 
 // emergency replaces the leaked key and revokes it with the new one, as `quilt-rotate emergency` does, without a grace period. The service first
-// gets the time for one request, as after a restart: the registry refuses a revoked key at once, wherever it is cached. The sweep takes its label off.
+// gets the time for one request, as after a restart: the registry refuses a revoked key at once, wherever it is cached. The next sweep removes its label.
 func (p *play) emergency(ctx context.Context, leaked apikey.Key) error {
 	if _, err := p.rotateShown(ctx); err != nil {
 		return err
 	}
 	if err := p.service.caughtUp(ctx); err != nil {
+		return err
+	}
+	if _, err := p.sweep(ctx); err != nil {
 		return err
 	}
 	if err := p.Revoke(ctx, p.secretARN, leaked); err != nil {

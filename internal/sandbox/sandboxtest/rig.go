@@ -243,6 +243,11 @@ func (p *Process) Sweep(secretID string) (revocation.Result, error) {
 	return p.sweep(map[string]any{"secretId": secretID})
 }
 
+// SweepAt runs one sweep in the process, as a schedule that started it for that time.
+func (p *Process) SweepAt(secretID string, at time.Time) (revocation.Result, error) {
+	return p.sweep(map[string]any{"secretId": secretID, "time": at})
+}
+
 // Preview looks at what a sweep would do: a dry run.
 func (p *Process) Preview(secretID string) (revocation.Result, error) {
 	return p.sweep(map[string]any{"secretId": secretID, "dryRun": true})
