@@ -68,10 +68,10 @@ func LabelCurrent(ctx context.Context, v Labels, secret vault.Secret, current ap
 	}
 	// Labels and fingerprints only lead here. The values decide, byte for byte.
 	held, err := vault.ReadValue(ctx, v.Read, secret.ARN, holder.ID, field)
-	if err != nil && !vault.HoldsNoKey(err) {
+	if err != nil && !vault.HoldsNoKey(err) && !vault.Unreadable(err) {
 		return "", err
 	}
-	if !held.Key().Equal(current.Key()) { // the fingerprint fits two keys, and this one is the other version's
+	if !held.Key().Equal(current.Key()) { // the fingerprint fits two keys, and this one is the other version's, or cannot be read
 		return "", nil
 	}
 	return row.ID, v.Move(ctx, secret.ARN, label, version.ID, holder.ID)

@@ -1,12 +1,14 @@
 package rotation_test
 
 import (
+	"strings"
 	"testing"
 
 	"quilt-rotate/internal/rotation"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
 	"quilt-rotate/internal/vault"
 )
 
@@ -81,6 +83,35 @@ func TestTheLabelFollowsTheKeyToAnEditedVersion(t *testing.T) {
 	labelledRight(t, s, version(t, s, edited))
 	if holds(version(t, s, old), vault.KeyLabel(keyID(t, s, key))) {
 		t.Errorf("the label is still on the older version\n%s", s.Labels())
+	}
+}
+
+// refuseValueOf lets Secrets Manager refuse to give out the value of one version.
+func refuseValueOf(r *sandboxtest.Rig, version string) {
+	r.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
+		if strings.Contains(string(c.Body), version) {
+			sandboxtest.AWSError(400, "AccessDeniedException", "Access to KMS is not allowed")(c, next)
+			return
+		}
+		next()
+	}, "GetSecretValue"))
+}
+
+func TestAnOlderVersionThatCannotBeReadDoesNotStopTheRotation(t *testing.T) {
+	// Protects the rotation from one bad version: its KMS key is disabled, so its label stays, and the current key is reported.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	s.MustRotate()
+	labelled := s.Holder(vault.Current)
+	s.Put(sandboxtest.ValueWith(s.CurrentKey().Reveal()) + " ")
+	refuseValueOf(r, labelled.ID)
+
+	runTo(t, s, sandboxtest.Token(2), rotation.Create)
+
+	label := vault.KeyLabel(keyID(t, s, s.CurrentKey()))
+	if !holds(version(t, s, labelled.ID), label) || !metric(r, rotation.MetricUnidentified) {
+		t.Errorf("the label must stay, and the current key be reported\n%s", s.Labels())
 	}
 }
 

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/redact"
@@ -28,4 +29,12 @@ func HoldsNoKey(err error) bool {
 	_, blank := errors.AsType[*apikey.BlankValueError](err)
 	_, bad := errors.AsType[*apikey.BadValueError](err)
 	return blank || bad || errors.Is(err, ErrNoValue) || errors.Is(err, ErrBinary)
+}
+
+// Unreadable reports whether an error of [ReadValue] says that Secrets Manager refuses to give out the version's value: its KMS
+// key may be disabled, deleted or forbidden. Other versions may still be readable.
+func Unreadable(err error) bool {
+	refusal, ok := errors.AsType[*Error](err)
+	return ok && refusal.Operation == "GetSecretValue" &&
+		slices.Contains([]string{"AccessDeniedException", "DecryptionFailure", "InvalidRequestException"}, refusal.Code)
 }
