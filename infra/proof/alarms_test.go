@@ -160,7 +160,8 @@ func breaches(t *testing.T, p object, statistic string, values []float64) bool {
 
 func TestAFreshDeploymentTellsNobody(t *testing.T) {
 	// Protects trust in the alarms: what the built functions measure before the first key, at it and after it rings none, of those alarms that ring when they should.
-	c, synthesized := synthesize(t, write(t, "registry: https://registry.example.com\nkeys:\n  - {name: prod/pipeline, schedule: rate(30 days)}\n"))
+	t.Parallel()
+	c, synthesized := synthesize(t, write(t, "stack: fresh-deployment\nregistry: https://registry.example.com\nkeys:\n  - {name: prod/pipeline, schedule: rate(30 days)}\n"))
 	names := map[string]string{}
 	for function, id := range synthesized.functions(t) {
 		names[id] = function

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"quilt-rotate/infra/bundle"
@@ -34,16 +35,42 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// buildFunction compiles a function for this machine, else as for Lambda.
-func buildFunction(t *testing.T, name string) (bootstrap string) {
-	t.Helper()
-	bootstrap = filepath.Join(t.TempDir(), bundle.Program)
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags=-s -w -buildid=", "-o", bootstrap, "./functions/"+name)
-	build.Dir, build.Env = root(t), append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the function %s: %v\n%s", name, err, output)
+// functions is the folder of the built functions.
+var functions string
+
+func TestMain(m *testing.M) {
+	hermetic.Clear()
+	var err error
+	if functions, err = os.MkdirTemp("", "functions-"); err != nil {
+		panic(err)
 	}
-	return bootstrap
+	status := m.Run()
+	_ = os.RemoveAll(functions)
+	os.Exit(status)
+}
+
+// buildFunctions compiles both functions once, for this machine, else as for Lambda.
+var buildFunctions = sync.OnceValue(func() error {
+	checkout, err := bundle.Root(filepath.Join("..", ".."))
+	if err != nil {
+		return err
+	}
+	for _, name := range bundle.Functions {
+		build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags=-s -w -buildid=",
+			"-o", filepath.Join(functions, name, bundle.Program), "./functions/"+name)
+		build.Dir, build.Env = checkout, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+		if output, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build the function %s: %w\n%s", name, err, output)
+		}
+	}
+	return nil
+})
+
+// builtFunction is the path of a function's program.
+func builtFunction(t *testing.T, name string) (bootstrap string) {
+	t.Helper()
+	must(t, buildFunctions())
+	return filepath.Join(functions, name, bundle.Program)
 }
 
 // theApp is the app on a configuration, as the cdk command runs it. The Go command keeps what it linked for `go run`, so no test links the CDK again.

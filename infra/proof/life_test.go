@@ -50,7 +50,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{Rig: sandboxtest.NewPersistent(t, 3), t: t, seen: map[request]bool{}}
 	for _, name := range []string{sandbox.RotateFunction, sandbox.RevokeFunction} {
 		// The SDK writes the application's id into its user agent: so the wire knows who asks.
-		_, err := w.AddFunction(name, buildFunction(t, name), time.Minute, map[string]string{"AWS_SDK_UA_APP_ID": name})
+		_, err := w.AddFunction(name, builtFunction(t, name), time.Minute, map[string]string{"AWS_SDK_UA_APP_ID": name})
 		must(t, err)
 	}
 	w.Hooks.Set(w.watch)

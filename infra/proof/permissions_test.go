@@ -32,6 +32,7 @@ var implied = map[string][]string{
 
 func TestThePoliciesGrantWhatTheFunctionsAskForAndNothingElse(t *testing.T) {
 	// Protects from a right that is missing in the one night it is needed, and from one that nobody needs but a thief.
+	t.Parallel()
 	issuer := awssecrets.ARN(region, account, "quilt/issuer")
 	for name, file := range map[string]string{
 		"the example": filepath.Join(root(t), "infra", "config.example.yaml"),

@@ -25,6 +25,7 @@ import (
 
 func TestThePrintedCommandsDoWhatIsPromised(t *testing.T) {
 	// Protects who copies a line of the outputs: the command takes every word of it, puts a first key in, and writes onto an adopted secret all tags that a new one would have.
+	t.Parallel()
 	box, err := sandbox.Start(sandbox.Options{})
 	must(t, err)
 	t.Cleanup(func() { _ = box.Close() })
