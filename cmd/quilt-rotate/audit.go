@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,22 +19,22 @@ import (
 
 type auditCommand struct {
 	keyLogin
-	Own          bool            `help:"Only the keys of the user who logs in: needs no administrator."`
+	Own          bool            `help:"Only the keys of the user who logs in. You need not be an administrator."`
 	UnusedDays   int             `default:"90" help:"A key that was last used longer ago is unused."`
 	ExpiringDays int             `default:"14" help:"A key that has fewer days left is expiring."`
 	Format       string          `enum:"table,json,csv,html" default:"table" help:"table, json, csv or html (one self-contained page)."`
 	JSON         bool            `name:"json" help:"As --format json."`
-	FailOn       []audit.Finding `placeholder:"FINDING,…" help:"End with exit status 1 where there are such keys: expired, expiring, unused, never-used, unmanaged, name."`
+	FailOn       []audit.Finding `placeholder:"FINDING,…" help:"Exit with status 1 if there are keys with one of these findings: expired, expiring, unused, never-used, unmanaged, elsewhere, name."`
 }
 
 // Help says what the short help does not.
 func (auditCommand) Help() string {
-	return `For an administrator of the registry; --own is for everybody.
+	return `For an administrator of the registry. Any user can report on their own keys with --own.
 
   quilt-rotate audit --format html > keys.html
   quilt-rotate audit --fail-on unmanaged,expiring
 
-With --json: an object with registry, askedBy, time, thresholds {unusedDays, expiringDays}, unjudged, notes, totals {keys, statuses, owners [{owner, keys, expired, findings}], findings}, keys [{keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt, daysToExpiry, daysUnused, secret, findings}].`
+With --json: an object with registry, askedBy, scope, time, thresholds {unusedDays, expiringDays}, unjudged, notes, totals {keys, statuses, owners [{owner, keys, expired, findings}], findings}, keys [{keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt, daysToExpiry, daysUnused, secret, findings}].`
 }
 
 func (o *auditCommand) Run(ctx context.Context, c *terminal.Console) error {
@@ -48,13 +49,12 @@ func (o *auditCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	held, complete := o.held(ctx, c, keys)
+	options := audit.Options{Now: registryTime(keys, me), Registry: session.Host(), AskedBy: me.Email, UnusedDays: o.UnusedDays, ExpiringDays: o.ExpiringDays}
+	o.holders(ctx, c, &options)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	report := audit.New(keys, audit.Options{
-		Now: registryTime(keys, me), Registry: session.Host(), AskedBy: me.Email, Held: held, HeldComplete: complete, UnusedDays: o.UnusedDays, ExpiringDays: o.ExpiringDays,
-	})
+	report := audit.New(keys, options)
 	if err := o.write(c, report); err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (o *auditCommand) check(c *terminal.Console) error {
 	case o.ExpiringDays < 1:
 		return &usageError{errors.New("--expiring-days: must be at least 1")}
 	case o.Format == "html" && c.Watched():
-		return hint.With(&usageError{errors.New("a page is for a browser, and standard output is a terminal")}, "send it to a file: quilt-rotate audit --format html > keys.html")
+		return hint.With(&usageError{errors.New("an HTML page is for a browser, and standard output is a terminal")}, "write it to a file: quilt-rotate audit --format html > keys.html")
 	}
 	return nil
 }
@@ -81,12 +81,12 @@ func (o *auditCommand) list(ctx context.Context, s *quilt.Session, me quilt.Iden
 		return s.ListKeys(ctx, quilt.KeyFilter{})
 	}
 	if !me.IsAdmin {
-		return nil, hint.With(fmt.Errorf("%s is no administrator of the registry", me.Email), "log in as an administrator, or report on your own keys with --own")
+		return nil, hint.With(fmt.Errorf("%s is not an administrator of the registry", me.Email), "log in as an administrator, or report on your own keys with --own")
 	}
 	return s.AdminListKeys(ctx, quilt.AdminKeyFilter{})
 }
 
-// registryTime is the registry's clock when it gave the list, which its dates are compared with.
+// registryTime is the registry's clock when it gave the list. Its dates are compared with it.
 func registryTime(keys []quilt.APIKey, me quilt.Identity) time.Time {
 	if len(keys) > 0 {
 		return keys[0].RegistryTime
@@ -94,24 +94,29 @@ func registryTime(keys []quilt.APIKey, me quilt.Identity) time.Time {
 	return me.RegistryTime
 }
 
-// held tells which keys the secrets in care hold. Where AWS does not tell, the report goes on without: it is about the registry first.
-func (o *auditCommand) held(ctx context.Context, c *terminal.Console, keys []quilt.APIKey) (audit.Held, bool) {
+// holders says which managed secrets hold the keys. If AWS does not say it, the report goes on without: it is about the registry first.
+func (o *auditCommand) holders(ctx context.Context, c *terminal.Console, options *audit.Options) {
 	aws, err := awsclient.Open(ctx)
+	var holders *managed.Holders
 	if err == nil {
-		var held audit.Held
-		var unread []managed.Unread
-		held, unread, err = managed.Held(ctx, aws, keys)
-		for _, u := range unread {
-			tellError(c, "the secret "+u.Secret+" could not be looked at", u.Err)
-		}
-		if err == nil {
-			return held, len(unread) == 0
-		}
+		holders, err = scan(ctx, c, aws)
 	}
-	if ctx.Err() == nil {
-		tellError(c, "which keys secrets hold is not known", err)
+	if err != nil {
+		if ctx.Err() == nil {
+			printError(c, "which keys secrets hold is not known", err)
+		}
+		return
 	}
-	return nil, false
+	for _, u := range holders.Unread {
+		printError(c, "the secret "+u.Secret+" could not be read", u.Err)
+	}
+	options.Scope, options.Secret, options.Elsewhere = holders.Scope(), holders.Secret, holders.Elsewhere
+	switch {
+	case len(holders.Secrets) == 0:
+		options.Unread = "no managed secret was found in the " + holders.Place.String()
+	case len(holders.Unread) > 0:
+		options.Unread = "not every managed secret could be read"
+	}
 }
 
 func (o *auditCommand) write(c *terminal.Console, report audit.Report) error {
@@ -133,14 +138,12 @@ func (o *auditCommand) write(c *terminal.Console, report audit.Report) error {
 	return report.WriteTable(c.Out, audit.TableOptions{Width: width, Colour: c.Watched()})
 }
 
-// verdict fails on what was asked for: where it was found, and where it could not be looked for.
+// verdict fails if the report has a finding of --fail-on, or could not look for it.
 func (o *auditCommand) verdict(report audit.Report) error {
 	var unjudged []string
 	for _, finding := range o.FailOn {
-		for _, u := range report.Unjudged {
-			if u == finding {
-				unjudged = append(unjudged, string(u))
-			}
+		if slices.Contains(report.Unjudged, finding) {
+			unjudged = append(unjudged, string(finding))
 		}
 	}
 	if len(unjudged) > 0 {
@@ -156,8 +159,8 @@ func (o *auditCommand) verdict(report audit.Report) error {
 	return nil
 }
 
-// tellError says beside the result what failed, and how to go on.
-func tellError(c *terminal.Console, what string, err error) {
+// printError prints to standard error what failed, and how to go on.
+func printError(c *terminal.Console, what string, err error) {
 	err = awsclient.Explain(err)
 	fmt.Fprintf(c.Err, "%s: %v\n", what, err)
 	if text := hint.Of(err); text != "" {

@@ -17,8 +17,8 @@ import (
 )
 
 type doctorCommand struct {
-	Secrets []secretID `arg:"" optional:"" name:"secret" help:"Names or ARNs of secrets. Default: all that are in care."`
-	NoProbe bool       `help:"Make no probe key, so that nothing at all is written; whether keys may manage keys is not known then."`
+	Secrets []secretID `arg:"" optional:"" name:"secret" help:"Names or ARNs of secrets. Default: all managed secrets."`
+	NoProbe bool       `help:"Create no probe key. Nothing is written then, but whether keys may manage keys is not checked."`
 	jsonOption
 	registryOptions
 	sweeperOption
@@ -26,14 +26,14 @@ type doctorCommand struct {
 
 // Help says what the short help does not.
 func (doctorCommand) Help() string {
-	return `One line for each check: ✓ it is well, ! a person should look, ✗ it is wrong, with what mends it below, ~ it was not looked at, and why.
+	return `One line for each check: ✓ is OK, ! is a warning, ✗ is a failure with its fix below, ~ was skipped, with the reason.
 
-Nothing is changed. One thing is made: a probe key for each secret, one at a time, that lives for a day and is revoked within seconds: it tells whether the
-current key may make, list and revoke keys, which rotations rely on. A Ctrl-C still revokes it; should even a crash come in between, the next sweep does.
+Nothing is changed. For each secret in turn, one probe key is created, which expires after a day, and revoked within seconds. It shows whether the current key may
+create, list and revoke keys, as rotations need it. After a Ctrl-C the probe key is still revoked; after a crash, the next sweep revokes it.
 
 With --json: an array [{subject, check, status (ok, warning, failed or skipped), detail, fix}].
 
-Exit status: 1 where anything is ✗.`
+Exit status: 1 if any check failed.`
 }
 
 // checkOf is a check in JSON, with what it is of.
@@ -54,7 +54,8 @@ func (o *doctorCommand) Run(ctx context.Context, c *terminal.Console) error {
 	progress := c.Progress(o.JSON)
 	closeProgress := sync.OnceFunc(progress.Close)
 	defer closeProgress()
-	progress.Doing("looking")
+	progress.Doing("checking the account")
+	options.Progress = reading(progress)
 	width := defaultDetail
 	if c.Watched() && !o.JSON {
 		width = c.Width() - detailColumn - 1
@@ -174,12 +175,12 @@ func conclusion(list []checkOf) string {
 	for _, r := range list {
 		counts[r.Status]++
 	}
-	mark, text := terminal.Done, fmt.Sprintf("%d well", counts[doctor.OK])
+	mark, text := terminal.Done, fmt.Sprintf("%d OK", counts[doctor.OK])
 	if n := counts[doctor.Warning]; n > 0 {
-		mark, text = terminal.Warned, text+fmt.Sprintf(", %d to look at", n)
+		mark, text = terminal.Warned, text+fmt.Sprintf(", %d warnings", n)
 	}
 	if n := counts[doctor.Failed]; n > 0 {
-		mark, text = terminal.Failed, text+fmt.Sprintf(", %d wrong", n)
+		mark, text = terminal.Failed, text+fmt.Sprintf(", %d failed", n)
 	}
 	if n := counts[doctor.Skipped]; n > 0 {
 		text += fmt.Sprintf(", %d skipped", n)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -14,151 +15,152 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// target is a key that is to be revoked.
+// target is a key to be revoked.
 type target struct {
-	rows   []quilt.APIKey // the registry's key; where the key itself was given: all that it may be, by the fingerprint
-	unseen error          // why there are no rows
-	key    apikey.Key     // the key itself, where it was given
-	what   string         // names it in an error
-	told   string         // tells of it in a question
+	rows     []quilt.APIKey // the registry's key; if the key itself was given: all that it may be, by the fingerprint
+	unlisted error          // why there are no rows
+	key      apikey.Key     // the key itself, if it was given
+	what     string         // names it in an error
+	asked    string         // describes it in a question
 }
 
-// keeper finds a secret in care that keeps the key.
-func (t target) keeper(k managed.Keepers) (managed.Keeper, bool) {
+// holders are the versions that hold the key, or may hold it.
+func (t target) holders(h *managed.Holders) []managed.Holder {
+	var found []managed.Holder
 	if !t.key.IsZero() {
-		if keeper, kept := k.KeeperOfKey(t.key); kept {
-			return keeper, true
-		}
+		found = h.OfKey(t.key)
 	}
 	for _, row := range t.rows {
-		if keeper, kept := k.Keeper(row); kept {
-			return keeper, true
-		}
+		found = append(found, h.Of(row)...)
 	}
-	return managed.Keeper{}, false
+	return found
 }
 
-// guard refuses keys that a secret in care keeps, or may keep, and demands a person's word. Nobody answers at once: so it looks again after that.
-func (o *keysRevokeCommand) guard(ctx context.Context, c *terminal.Console, targets []target) error {
-	where, err := o.check(ctx, c, targets, o.confirmKept)
-	if err != nil {
-		return err
-	}
-	if where != "" {
-		fmt.Fprintln(c.Err, where)
-	}
-	if o.Yes {
-		return nil
-	}
-	var told []string
-	for _, t := range targets {
-		told = append(told, t.told)
-	}
-	if err := c.Confirm(ctx, "this revokes, at once and for good, "+strings.Join(told, ", and ")+": whoever uses it stops working", "revoke"); err != nil {
-		return err
-	}
-	_, err = o.check(ctx, c, targets, nil)
-	return err
+// scan reads all managed secrets of the account and region, and shows the progress on a terminal.
+func scan(ctx context.Context, c *terminal.Console, aws *awsclient.Cloud) (*managed.Holders, error) {
+	progress := c.Progress(true)
+	defer progress.Close()
+	return managed.Scan(ctx, aws, reading(progress))
 }
 
-// check looks at all secrets in care of the account and region, and tells where it looked: "" where it could not. confirm asks of a key that a secret
-// keeps, with --anyway; nil: that was asked already.
-func (o *keysRevokeCommand) check(ctx context.Context, c *terminal.Console, targets []target, confirm func(context.Context, *terminal.Console, string, string) error) (string, error) {
-	keepers, where, err := lookForKeepers(ctx)
-	if ctx.Err() != nil {
-		return "", ctx.Err()
+// reading shows how many secrets were read.
+func reading(p *terminal.Progress) func(done, total int) {
+	return func(done, total int) { p.Doing(fmt.Sprintf("reading the managed secrets: %d of %d", done, total)) }
+}
+
+// guard refuses keys that a managed secret holds or may hold, and asks for confirmation. An answer takes time, so it reads the secrets again after it.
+func (o *keysRevokeCommand) guard(ctx context.Context, c *terminal.Console, registry string, targets []target) error {
+	if err := o.check(ctx, c, registry, targets, true); err != nil || o.Yes {
+		return err
 	}
-	if err != nil {
-		return "", o.unchecked(c, "a secret in care keeps it", err)
-	}
-	kept := 0
+	var asked []string
 	for _, t := range targets {
-		keeper, isKept := t.keeper(keepers)
-		if !isKept {
-			continue
+		asked = append(asked, t.asked)
+	}
+	question := "this permanently revokes " + strings.Join(asked, ", and ") + " at " + registry + ": whoever uses it stops working"
+	if err := c.Confirm(ctx, question, "revoke"); err != nil {
+		return err
+	}
+	return o.check(ctx, c, registry, targets, false)
+}
+
+// check reads all managed secrets. With first it prints where it looked, and asks about each key that a secret holds and --anyway allows.
+func (o *keysRevokeCommand) check(ctx context.Context, c *terminal.Console, registry string, targets []target, first bool) error {
+	aws, err := awsclient.Open(ctx)
+	var holders *managed.Holders
+	if err == nil {
+		holders, err = scan(ctx, c, aws)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return o.unchecked(c, first, "a managed secret holds the key", err)
+	case first:
+		fmt.Fprintf(c.Err, "registry %s; %s\n", registry, holders.Scope())
+	}
+	if len(holders.Secrets) == 0 {
+		if err := o.unchecked(c, first, "a managed secret holds the key", errors.New("there is no managed secret here: is this the right account and region?")); err != nil {
+			return err
 		}
-		kept++
-		state := stateOfKept(t.what, keeper)
+	}
+	for _, u := range holders.Unread {
+		if err := o.unchecked(c, first, "the secret "+u.Secret+" holds the key", u.Err); err != nil {
+			return err
+		}
+	}
+	for _, t := range targets {
+		if err := o.checkTarget(ctx, c, holders, t, first); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *keysRevokeCommand) checkTarget(ctx context.Context, c *terminal.Console, h *managed.Holders, t target, first bool) error {
+	if found := t.holders(h); len(found) > 0 {
+		state := stateOfHeld(t.what, found[0])
 		if !o.Anyway {
-			return "", hint.With(fmt.Errorf("%s: whoever reads that secret would stop working", state), otherThanRevoke(keeper))
+			return hint.With(fmt.Errorf("%s: whoever reads that secret would stop working", state), otherThanRevoke(found[0]))
 		}
-		if confirm != nil && !o.Yes {
-			if err := confirm(ctx, c, state, keeper.Secret); err != nil {
-				return "", err
+		if !first || o.Yes {
+			return nil
+		}
+		return c.Confirm(ctx, state+": whoever reads that secret stops working", found[0].Secret)
+	}
+	for _, row := range t.rows {
+		if h.Elsewhere(row.Name) {
+			err := fmt.Errorf("its name, %s, says that it was made for a secret of another account or region", row.Name)
+			if err := o.unchecked(c, first, "a secret elsewhere holds "+t.what, err); err != nil {
+				return err
 			}
 		}
 	}
-	for _, u := range keepers.Unread {
-		if err := o.unchecked(c, "the secret "+u.Secret+" keeps it", u.Err); err != nil {
-			return "", err
-		}
-	}
-	for _, t := range targets {
-		if _, isKept := t.keeper(keepers); len(t.rows) > 0 || isKept {
-			continue
-		}
-		err := t.unseen
-		if err == nil {
-			err = fmt.Errorf("the registry lists no such key of that user")
-		}
-		if err := o.unchecked(c, "a secret keeps "+t.what+" for a grace period", err); err != nil {
-			return "", err
-		}
-	}
-	if kept > 0 || len(keepers.Unread) > 0 {
-		return "", nil
-	}
-	return "no secret in care keeps it: looked in " + where, nil
-}
-
-// unchecked refuses what could not be checked; with --anyway it says so and goes on.
-func (o *keysRevokeCommand) unchecked(c *terminal.Console, what string, err error) error {
-	err = awsclient.Explain(err)
-	if o.Anyway {
-		fmt.Fprintf(c.Err, "not checked whether %s: %s\n", what, terminal.LegibleLines(err.Error()))
+	if len(t.rows) > 0 {
 		return nil
 	}
-	advice := "if you know that none does, add --anyway"
+	err := t.unlisted
+	if err == nil {
+		err = errors.New("the registry lists no such key of that user")
+	}
+	return o.unchecked(c, first, "a secret still needs "+t.what+" for its grace period", err)
+}
+
+// unchecked refuses what could not be checked; with --anyway it prints that once and goes on.
+func (o *keysRevokeCommand) unchecked(c *terminal.Console, first bool, what string, err error) error {
+	err = awsclient.Explain(err)
+	if o.Anyway {
+		if first {
+			fmt.Fprintf(c.Err, "not checked whether %s: %s\n", what, terminal.LegibleLines(err.Error()))
+		}
+		return nil
+	}
+	advice := "if you know that no secret needs the key, add --anyway"
 	if more := hint.Of(err); more != "" {
 		advice = more + "\n" + advice
 	}
 	return hint.With(fmt.Errorf("whether %s could not be checked: %w", what, err), advice)
 }
 
-func (o *keysRevokeCommand) confirmKept(ctx context.Context, c *terminal.Console, state, secret string) error {
-	return c.Confirm(ctx, state+": whoever reads that secret stops working", secret)
+func stateOfHeld(what string, h managed.Holder) string {
+	switch {
+	case h.Deleted:
+		return what + " is a key of " + h.Secret + ", which is marked for deletion and can be restored"
+	case h.Stage == vault.Current:
+		return what + " is in the current value of " + h.Secret
+	case h.Stage == vault.Pending:
+		return what + " is in the pending value of " + h.Secret
+	}
+	return what + " is a superseded key of " + h.Secret + " that may still be in use"
 }
 
-func stateOfKept(what string, k managed.Keeper) string {
-	switch k.Stage {
-	case vault.Current:
-		return what + " is the current key of " + k.Secret
-	case vault.Pending:
-		return what + " is about to become the current key of " + k.Secret
+func otherThanRevoke(h managed.Holder) string {
+	leaked := "if it has leaked: quilt-rotate emergency " + h.Secret
+	switch {
+	case h.Deleted:
+		return "if the secret is no longer needed, add --anyway; to restore it: " + managed.RestoreCommand(h.Secret)
+	case h.Stage == "":
+		return fmt.Sprintf("its sweep revokes it when nobody uses it any more: quilt-rotate status %s\n%s --version %s\nor add --anyway", h.Secret, leaked, h.VersionID)
 	}
-	return what + " is a replaced key of " + k.Secret + " that may be in use still"
-}
-
-func otherThanRevoke(k managed.Keeper) string {
-	if k.Stage == "" {
-		return fmt.Sprintf("its sweep revokes it when nobody uses it any more: quilt-rotate status %[1]s\nit has leaked: quilt-rotate emergency %[1]s\nor add --anyway", k.Secret)
-	}
-	return fmt.Sprintf("replace it first: quilt-rotate rotate %[1]s\nit has leaked: quilt-rotate emergency %[1]s\nor add --anyway", k.Secret)
-}
-
-// lookForKeepers asks all secrets in care, and tells where.
-func lookForKeepers(ctx context.Context) (managed.Keepers, string, error) {
-	aws, err := awsclient.Open(ctx)
-	if err != nil {
-		return managed.Keepers{}, "", err
-	}
-	keepers, err := managed.FindKeepers(ctx, aws, "")
-	if err != nil {
-		return managed.Keepers{}, "", err
-	}
-	where := "the region " + aws.Region
-	if caller, err := aws.Caller(ctx); err == nil {
-		where = "the account " + caller.Account + ", region " + aws.Region
-	}
-	return keepers, where, nil
+	return fmt.Sprintf("replace it first: quilt-rotate rotate %s\n%s\nor add --anyway", h.Secret, leaked)
 }

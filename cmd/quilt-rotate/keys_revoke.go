@@ -15,8 +15,8 @@ import (
 
 type keysRevokeCommand struct {
 	IDs       []keyID `arg:"" optional:"" name:"id" help:"Ids of the keys."`
-	FromStdin bool    `help:"Revoke the key that is typed unseen, or comes on standard input. It also logs in, where nothing else says how."`
-	Anyway    bool    `help:"Also a key that a secret in care keeps, or may keep because that could not be checked: whoever reads that secret stops working."`
+	FromStdin bool    `help:"Revoke the key that is typed without an echo, or read from standard input. It also logs in, unless another login is given."`
+	Anyway    bool    `help:"Revoke a key even if a managed secret holds it, or if that could not be checked. Whoever reads that secret stops working."`
 	keyLogin
 	everybody
 	yesOption
@@ -25,29 +25,30 @@ type keysRevokeCommand struct {
 
 // Help says what the short help does not.
 func (keysRevokeCommand) Help() string {
-	return `By id, or by the key itself, which is typed unseen or comes on standard input. Where a password comes there too (--user), the key is the first line, and the
-password the second.
+	return `By id, or by the key itself, which is typed without an echo or read from standard input. If a password is read there too (--user), the key is the
+first line, and the password the second.
 
-A key that a secret in care keeps is refused: its current or pending one, and a replaced one that its sweep will revoke. So is every key where that could not be
-checked, with AWS or with one of the secrets. Only the secrets of the account and region that are named were looked at.
+A key is refused if a managed secret holds it: in the current or pending value, or in a superseded version, whose key its sweep will revoke. A key is also refused
+if that could not be checked, or if its name says that it was made for a secret of another account or region. Only the secrets of the account and region that are
+named in the output were read.
 
-With --json: an array [{keyId, keyName, owner}] of those that are gone; an id is left out where the key itself was given.`
+With --json: an array [{keyId, keyName, owner}] of the revoked keys; keyId is left out if the key itself was given.`
 }
 
-// revokedKey is one key that is gone, in JSON.
+// revokedKey is one revoked key, in JSON.
 type revokedKey struct {
-	KeyID   string `json:"keyId,omitempty"` // unknown where the key itself was given
+	KeyID   string `json:"keyId,omitempty"` // "": the key itself was given
 	KeyName string `json:"keyName,omitempty"`
 	Owner   string `json:"owner"`
 }
 
-// Run looks at everything before it revokes the first key: nothing brings one back.
+// Run checks all keys before it revokes the first one: a revoked key cannot be restored.
 func (o *keysRevokeCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if (len(o.IDs) > 0) == o.FromStdin {
 		return &usageError{errors.New("give either ids of keys or --from-stdin")}
 	}
 	if o.FromStdin && o.Admin {
-		return &usageError{errors.New("--admin: goes with ids: with the key itself it is its owner who revokes it")}
+		return &usageError{errors.New("--admin: goes with ids: a key that is given itself is revoked by its owner")}
 	}
 	var key apikey.Key
 	if o.FromStdin {
@@ -95,9 +96,9 @@ func (o *keysRevokeCommand) revokeIDs(ctx context.Context, c *terminal.Console, 
 	}
 	targets := make([]target, len(keys))
 	for i, k := range keys {
-		targets[i] = target{rows: []quilt.APIKey{k}, what: "the key " + k.ID, told: fmt.Sprintf("the key %s of %s (%s), used %s", k.Name, k.UserEmail, k.Fingerprint, keyUsed(k))}
+		targets[i] = target{rows: []quilt.APIKey{k}, what: "the key " + k.ID, asked: fmt.Sprintf("the key %s of %s (%s), used %s", k.Name, k.UserEmail, k.Fingerprint, keyUsed(k))}
 	}
-	if err := o.guard(ctx, c, targets); err != nil {
+	if err := o.guard(ctx, c, s.Host(), targets); err != nil {
 		return err
 	}
 	list := []revokedKey{}
@@ -111,11 +112,11 @@ func (o *keysRevokeCommand) revokeIDs(ctx context.Context, c *terminal.Console, 
 }
 
 func (o *keysRevokeCommand) revokeGiven(ctx context.Context, c *terminal.Console, s *quilt.Session, me quilt.Identity, key apikey.Key) error {
-	given := target{key: key, what: "this key", told: fmt.Sprintf("the key %s of %s", key.Fingerprint(), me.Email)}
-	if given.rows, given.unseen = s.ListKeys(ctx, quilt.KeyFilter{}); given.unseen == nil {
+	given := target{key: key, what: "this key", asked: fmt.Sprintf("the key %s of %s", key.Fingerprint(), me.Email)}
+	if given.rows, given.unlisted = s.ListKeys(ctx, quilt.KeyFilter{}); given.unlisted == nil {
 		given.rows = slices.DeleteFunc(given.rows, func(k quilt.APIKey) bool { return !key.Fits(k.Fingerprint) })
 	}
-	if err := o.guard(ctx, c, []target{given}); err != nil {
+	if err := o.guard(ctx, c, s.Host(), []target{given}); err != nil {
 		return err
 	}
 	client, _, err := o.registry(ctx)
@@ -126,7 +127,7 @@ func (o *keysRevokeCommand) revokeGiven(ctx context.Context, c *terminal.Console
 		if err := s.RevokeKeyBySecret(ctx, key); err != nil {
 			return err
 		}
-		return keyIsDead(ctx, client.WithKey(key))
+		return isRefused(ctx, client.WithKey(key))
 	})
 	if err != nil {
 		return err
@@ -134,7 +135,7 @@ func (o *keysRevokeCommand) revokeGiven(ctx context.Context, c *terminal.Console
 	return o.print(c, []revokedKey{{Owner: me.Email}})
 }
 
-// end revokes a key and sees that it is gone. A lost answer of the revoke is no failure where the key is gone.
+// end revokes a key and checks that it no longer exists. Then a lost answer to the revocation is not a failure.
 func (o *keysRevokeCommand) end(ctx context.Context, s *quilt.Session, k quilt.APIKey) error {
 	return finishRevoke(ctx, func(ctx context.Context) error {
 		failed := o.revoke(ctx, s, k.ID)
@@ -149,26 +150,26 @@ func (o *keysRevokeCommand) end(ctx context.Context, s *quilt.Session, k quilt.A
 		case failed != nil:
 			return failed
 		}
-		return hint.With(fmt.Errorf("the registry took the revoke of the key %s, and still has it", k.ID), "look again: quilt-rotate keys get "+k.ID)
+		return hint.With(fmt.Errorf("the registry answered Ok to the revocation of the key %s, and still has it", k.ID), "look again: quilt-rotate keys get "+k.ID)
 	})
 }
 
-// keyIsDead demands that a key logs in no more.
-func keyIsDead(ctx context.Context, s *quilt.Session) error {
+// isRefused checks that the registry refuses a key.
+func isRefused(ctx context.Context, s *quilt.Session) error {
 	_, err := s.Me(ctx)
 	switch {
 	case quilt.RefusesLogin(err):
 		return nil
 	case err != nil:
-		return fmt.Errorf("the registry took the revoke, but whether the key is dead could not be seen: %w", err)
+		return fmt.Errorf("the registry answered Ok to the revocation, but whether it refuses the key is not known: %w", err)
 	}
-	return hint.With(errors.New("the registry took the revoke, and the key still logs in"), "try again in a minute; if it still logs in, ask whoever runs the registry")
+	return hint.With(errors.New("the registry answered Ok to the revocation, and the key still logs in"), "try again in a minute; if it still logs in, ask whoever runs the registry")
 }
 
-// finishRevoke carries a revoke out to its end: after a Ctrl-C in the middle nobody would know whether the key is gone.
+// finishRevoke completes a revocation: after a Ctrl-C in the middle it would not be known whether the key was revoked.
 func finishRevoke(ctx context.Context, write func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
-		return hint.With(err, "the keys that were named as revoked are; the others are as they were")
+		return hint.With(err, "the keys that are listed above were revoked; the others were not")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
@@ -180,9 +181,9 @@ func (o *keysRevokeCommand) print(c *terminal.Console, list []revokedKey) error 
 		return c.JSON(list)
 	}
 	for _, r := range list {
-		what, beside := "the key is gone", r.Owner
+		what, beside := "the key was revoked", r.Owner
 		if r.KeyID != "" {
-			what, beside = "the key "+r.KeyID+" is gone", r.KeyName+", "+r.Owner
+			what, beside = "the key "+r.KeyID+" was revoked", r.KeyName+", "+r.Owner
 		}
 		if err := c.Tell(terminal.Done, what, beside); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/hint"
@@ -18,19 +19,20 @@ import (
 )
 
 type statusCommand struct {
-	Secrets []secretID `arg:"" optional:"" name:"secret" help:"Names or ARNs of secrets. Default: all that are in care."`
+	Secrets []secretID `arg:"" optional:"" name:"secret" help:"Names or ARNs of secrets. Default: all managed secrets."`
 	sweeperOption
 	JSON  bool     `name:"json" xor:"form" help:"Print the result as JSON."`
-	Watch interval `xor:"form" placeholder:"5s" help:"Look again and again, every five seconds or as given (--watch=1m), until interrupted. In a pipe: a line for each change."`
+	Watch interval `xor:"form" placeholder:"5s" help:"Look again every five seconds or as given (--watch=1m), until interrupted. In a pipe: a line for each change."`
 }
 
 // Help says what is shown, and what a program can rely on.
 func (statusCommand) Help() string {
-	return `Shows each secret with its versions and their keys, its rotation, and what the next sweep will do: the revoke function makes the plan, and does nothing. What a person should look at has a ✗ or a !.
+	return `Shows each secret with its versions and their keys, its rotation, and what the next sweep will do: the revoke function plans it, and does nothing. A ✗ or a ! marks a problem. A managed secret is one that our
+rotate function rotates, or that has a tag or a label of quilt-rotate. Secrets that are marked for deletion are listed, too.
 
-With --json: an array with an object for each secret, in the order asked for. Its fields: secret, arn, time, rotation {on, function, last, next, overdue, underWay, underWaySince}, pausedUntil, pauseReason, replicas, versions [{versionId, stages, value, supersededSince, sameKeyAs, keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}], sweep {outcome, actions, notes, wouldFail {errorType, error}, health, registry}, problems [{severe, text, hint}], error, hint. What is not known is left out.
+With --json: an array with an object for each secret, in the order asked for. Its fields: secret, arn, time, registry, rotation {on, function, last, next, overdue, underWay, underWaySince}, pausedUntil, pauseReason, replicas, versions [{versionId, stages, value, supersededSince, sameKeyAs, keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}], sweep {outcome, actions, notes, wouldFail {errorType, error}, health, registry}, problems [{severe, text, hint}], error, hint. What is not known is left out.
 
-Exit status 1: a secret could not be looked at, wholly or in part. Problems are no failure of the look.`
+Exit status 1: a secret could not be looked at, or only in part. A problem of a secret does not change the exit status.`
 }
 
 // An interval is how often to look; zero: once. As a flag without a value it is five seconds.
@@ -69,22 +71,27 @@ func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	look := func(ctx context.Context) ([]status.Status, error) { return o.look(ctx, aws) }
+	progress := c.Progress(o.JSON)
+	defer progress.Close()
+	look := func(ctx context.Context) (report, error) { return o.look(ctx, aws, reading(progress)) }
 	if o.Watch > 0 {
+		progress.Close()
+		look = func(ctx context.Context) (report, error) { return o.look(ctx, aws, func(int, int) {}) }
 		return watch(ctx, c, time.Duration(o.Watch), look)
 	}
-	list, err := look(ctx)
+	found, err := look(ctx)
+	progress.Close()
 	if err != nil {
 		return err
 	}
 	if o.JSON {
-		if err := c.JSON(list); err != nil {
+		if err := c.JSON(found.list); err != nil {
 			return err
 		}
 	} else {
-		o.print(c, aws, list)
+		o.print(c, found)
 	}
-	for _, s := range list {
+	for _, s := range found.list {
 		if s.Error != "" {
 			return commandline.ErrReported
 		}
@@ -92,37 +99,52 @@ func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return nil
 }
 
-func (o *statusCommand) look(ctx context.Context, aws *awsclient.Cloud) ([]status.Status, error) {
+// report is the state of several secrets, and where they are.
+type report struct {
+	scope string
+	list  []status.Status
+}
+
+func (o *statusCommand) look(ctx context.Context, aws *awsclient.Cloud, progress func(done, total int)) (report, error) {
 	var names []string
 	for _, name := range o.Secrets {
 		names = append(names, string(name))
 	}
+	scope := ""
 	if len(names) == 0 {
-		var err error
-		if names, err = status.Names(ctx, aws); err != nil {
-			return nil, err
+		managed, err := managed.ListSecrets(ctx, aws)
+		if err != nil {
+			return report{}, err
 		}
+		for _, s := range managed.Secrets {
+			names = append(names, s.Name)
+		}
+		scope = fmt.Sprintf("%s: %d managed secrets, of %d secrets", managed.Place, len(names), managed.Total)
+		if n := len(managed.Unknown); n > 0 {
+			scope += fmt.Sprintf("; %d more may be managed: %s", n, awsclient.Explain(managed.Unknown[0].Err))
+		}
+	} else {
+		scope = aws.Place(ctx).String()
 	}
-	return status.All(ctx, aws, o.RevokeFunction, names)
+	list, err := status.All(ctx, aws, o.RevokeFunction, names, progress)
+	return report{scope, list}, err
 }
 
-func (o *statusCommand) print(c *terminal.Console, aws *awsclient.Cloud, list []status.Status) {
-	if len(list) == 0 {
-		fmt.Fprintln(c.Out, "no secret is in care in "+aws.Region)
-		fmt.Fprintln(c.Err, "one comes into care by a stack (infra/README.md), or by: quilt-rotate adopt SECRET")
+func (o *statusCommand) print(c *terminal.Console, found report) {
+	fmt.Fprintln(c.Out, terminal.Faint.Render(found.scope))
+	if len(found.list) == 0 {
+		fmt.Fprintln(c.Err, "a secret becomes managed through a stack (infra/README.md), or by: quilt-rotate adopt SECRET")
 	}
-	for i, s := range list {
-		if i > 0 {
-			fmt.Fprintln(c.Out)
-		}
+	for _, s := range found.list {
+		fmt.Fprintln(c.Out)
 		for _, line := range statusLines(s, c.Watched(), c.Width()) {
 			fmt.Fprintln(c.Out, line)
 		}
 	}
 }
 
-// watch looks again and again: on a terminal it draws what there is to see, in a pipe it prints what has changed. Ctrl-C is how it ends.
-func watch(ctx context.Context, c *terminal.Console, every time.Duration, look func(context.Context) ([]status.Status, error)) error {
+// watch looks until Ctrl-C. On a terminal it draws the state again each time; in a pipe it prints what has changed.
+func watch(ctx context.Context, c *terminal.Console, every time.Duration, look func(context.Context) (report, error)) error {
 	var mu sync.Mutex
 	screen := []string{"  looking …"}
 	live := c.Live(func(int) []string {
@@ -133,7 +155,7 @@ func watch(ctx context.Context, c *terminal.Console, every time.Duration, look f
 	defer live.Close()
 	seen := map[string]status.Status{}
 	for {
-		list, err := look(ctx)
+		found, err := look(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -144,10 +166,10 @@ func watch(ctx context.Context, c *terminal.Console, every time.Duration, look f
 			live.Print(stamped(time.Now(), "", []string{err.Error(), hint.Of(err)}), nil)
 		case live.Watched():
 			mu.Lock()
-			screen = screenLines(list, every, c.Width())
+			screen = screenLines(found, every, c.Width())
 			mu.Unlock()
 		}
-		for _, s := range list {
+		for _, s := range found.list {
 			before, known := seen[s.Secret]
 			if !live.Watched() && known {
 				live.Print(stamped(s.Time, s.Secret, status.Changes(before, s)), nil)

@@ -16,7 +16,7 @@ import (
 
 // statusLines are a secret as a person reads it: its rotation, a table of its versions, what the next sweep will do, and what is wrong.
 func statusLines(s status.Status, watched bool, width int) []string {
-	lines := []string{title(s)}
+	lines := fitting(title(s), watched, width)
 	if s.ARN == "" {
 		return append(lines, problemLines(s, watched, width)...)
 	}
@@ -53,6 +53,9 @@ func statusLines(s status.Status, watched bool, width int) []string {
 
 func title(s status.Status) string {
 	text := terminal.Strong.Render(s.Secret)
+	if s.Registry != "" {
+		text += terminal.Faint.Render("  at " + s.Registry)
+	}
 	if s.Sweep != nil && s.Sweep.Registry != nil {
 		text += terminal.Faint.Render("  keys of " + s.Sweep.Registry.Owner)
 	}
@@ -199,9 +202,9 @@ func lastUsed(v revocation.Seen, now time.Time) string {
 }
 
 // screenLines are what --watch draws.
-func screenLines(list []status.Status, every time.Duration, width int) []string {
-	lines := []string{terminal.Faint.Render(fmt.Sprintf("%s, every %s; Ctrl-C ends it", time.Now().UTC().Format("15:04:05 UTC"), terminal.About(every)))}
-	for _, s := range list {
+func screenLines(found report, every time.Duration, width int) []string {
+	lines := []string{terminal.Faint.Render(fmt.Sprintf("%s, every %s; Ctrl-C ends it; %s", time.Now().UTC().Format("15:04:05 UTC"), terminal.About(every), found.scope))}
+	for _, s := range found.list {
 		lines = append(lines, statusLines(s, true, width-1)...)
 	}
 	return lines

@@ -87,6 +87,18 @@ func Find(raw redact.Text, key Key) Occurrences {
 	return o
 }
 
+// Words returns the words of a raw value that may be keys, decoded as in [Find]: `qk_` and the letters, digits, `_` and `-` after it.
+func Words(raw redact.Text) []Key {
+	var words []Key
+	layer{text: raw.Reveal()}.search(maxLayers, prefix, func(l layer, start, end int) {
+		rest := l.text[end:]
+		if n := len(rest) - len(strings.TrimLeft(rest, wordCharacters)); n > 0 {
+			words = append(words, Key{redact.New(l.text[start : end+n])})
+		}
+	})
+	return words
+}
+
 // literalIn is the form in which a key is written into a value: in a JSON object, as between the quotes of a string.
 func literalIn(text string, key Key) string {
 	quoted := jsonString(key.Reveal())

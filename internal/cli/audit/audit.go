@@ -34,24 +34,24 @@ const (
 	DefaultExpiringDays = 14
 )
 
-// Held tells which keys managed secrets hold: the key's id, and the name of the secret.
-type Held map[string]string
-
 // Options are what the keys are judged by.
 type Options struct {
-	Now          time.Time // the registry's clock when it gave the list
-	Registry     string    // its host
-	AskedBy      string    // who asked, by e-mail
-	Held         Held
-	HeldComplete bool // whether Held has every managed secret; else a key that is not in it may be held all the same
-	UnusedDays   int  // [DefaultUnusedDays] where it is zero
-	ExpiringDays int  // [DefaultExpiringDays] where it is zero
+	Now          time.Time                 // the registry's clock when it gave the list
+	Registry     string                    // its host
+	AskedBy      string                    // who asked, by e-mail
+	Scope        string                    // which secrets were read; "" if none could be listed
+	Secret       func(quilt.APIKey) string // the managed secret that holds a key; nil: the secrets could not be listed
+	Elsewhere    func(name string) bool    // whether a name says that the key was made for a secret of another account or region
+	Unread       string                    // why a key that Secret does not know may be held nevertheless; "" if it is not
+	UnusedDays   int                       // [DefaultUnusedDays] if it is zero
+	ExpiringDays int                       // [DefaultExpiringDays] if it is zero
 }
 
 // Report is what an administrator wants to know of all keys. Its times are UTC, to the second.
 type Report struct {
 	Registry     string
 	AskedBy      string
+	Scope        string
 	At           time.Time
 	UnusedDays   int
 	ExpiringDays int
@@ -106,23 +106,22 @@ func (k Key) Expired() bool { return k.DaysToExpiry == nil }
 // New judges the keys.
 func New(keys []quilt.APIKey, o Options) Report {
 	r := Report{
-		Registry: o.Registry, AskedBy: o.AskedBy, At: seconds(o.Now),
+		Registry: o.Registry, AskedBy: o.AskedBy, Scope: o.Scope, At: seconds(o.Now),
 		UnusedDays: cmp.Or(o.UnusedDays, DefaultUnusedDays), ExpiringDays: cmp.Or(o.ExpiringDays, DefaultExpiringDays),
 	}
-	judge := judge{now: o.Now, unused: days(r.UnusedDays), expiring: days(r.ExpiringDays), heldComplete: o.HeldComplete}
+	judge := judge{now: o.Now, unused: days(r.UnusedDays), expiring: days(r.ExpiringDays), secrets: o}
 	judge.useRecorded = len(keys) == 0 || slices.ContainsFunc(keys, func(k quilt.APIKey) bool { return k.LastUsedAt != nil })
 	if !judge.useRecorded {
 		r.cannotJudge("no key has a date of last use: the registry does not record use, or no key was ever used; so unused and never-used are not judged", Unused, NeverUsed)
 	}
-	if !o.HeldComplete {
-		why := "not every managed secret could be read"
-		if o.Held == nil {
-			why = "the managed secrets could not be looked at"
-		}
-		r.cannotJudge(why+"; so unmanaged is not judged", Unmanaged)
+	switch {
+	case o.Secret == nil:
+		r.cannotJudge("the managed secrets could not be listed; so unmanaged and elsewhere are not judged", Unmanaged, Elsewhere)
+	case o.Unread != "":
+		r.cannotJudge(o.Unread+"; so unmanaged is not judged", Unmanaged)
 	}
 	for _, k := range keys {
-		r.Keys = append(r.Keys, judge.key(k, o.Held[k.ID]))
+		r.Keys = append(r.Keys, judge.key(k))
 	}
 	slices.SortStableFunc(r.Keys, worstFirst)
 	r.count()
@@ -197,10 +196,14 @@ type judge struct {
 	now              time.Time
 	unused, expiring time.Duration
 	useRecorded      bool
-	heldComplete     bool
+	secrets          Options
 }
 
-func (j judge) key(k quilt.APIKey, secret string) Key {
+func (j judge) key(k quilt.APIKey) Key {
+	secret := ""
+	if j.secrets.Secret != nil {
+		secret = j.secrets.Secret(k)
+	}
 	key := Key{
 		ID: redact.Scrub(k.ID), Name: redact.Scrub(k.Name), Fingerprint: fingerprint(k.Fingerprint), Owner: redact.Scrub(k.UserEmail),
 		Status: k.Status, CreatedAt: seconds(k.CreatedAt), ExpiresAt: seconds(k.ExpiresAt), Secret: secret,
@@ -234,7 +237,8 @@ func (j judge) findings(k quilt.APIKey, secret string) []Finding {
 		{Expiring, left <= j.expiring},
 		{Unused, j.useRecorded && j.now.Sub(lastUse) > j.unused},
 		{NeverUsed, j.useRecorded && k.LastUsedAt == nil && j.now.Sub(k.CreatedAt) >= firstUse},
-		{Unmanaged, j.heldComplete && secret == ""},
+		{Unmanaged, j.secrets.Secret != nil && j.secrets.Unread == "" && secret == "" && !j.elsewhere(k.Name)},
+		{Elsewhere, secret == "" && j.elsewhere(k.Name)},
 		{Name, !FollowsConvention(k.Name)},
 	} {
 		if f.has {
@@ -242,6 +246,10 @@ func (j judge) findings(k quilt.APIKey, secret string) []Finding {
 		}
 	}
 	return found
+}
+
+func (j judge) elsewhere(name string) bool {
+	return j.secrets.Elsewhere != nil && j.secrets.Elsewhere(name)
 }
 
 // fingerprintForm is a fingerprint of whatever lengths, since they are no contract, but never a whole key.

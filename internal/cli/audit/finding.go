@@ -17,6 +17,7 @@ const (
 	Unused    Finding = "unused"     // neither made nor used within N days
 	NeverUsed Finding = "never-used" // without any use since it was made, a day ago or earlier
 	Unmanaged Finding = "unmanaged"  // held by no managed secret
+	Elsewhere Finding = "elsewhere"  // made for a secret of another account or region, which may hold it
 	Name      Finding = "name"       // named outside the convention, see [FollowsConvention]
 )
 
@@ -24,7 +25,7 @@ const (
 const firstUse = 24 * time.Hour
 
 // known is in the order in which reports show them, the most pressing first.
-var known = []Finding{Expired, Expiring, Unused, NeverUsed, Unmanaged, Name}
+var known = []Finding{Expired, Expiring, Unused, NeverUsed, Unmanaged, Elsewhere, Name}
 
 // Findings are all there are, the most pressing first.
 func Findings() []Finding { return slices.Clone(known) }
@@ -61,6 +62,8 @@ func (r Report) means(f Finding) string {
 		return "no use since it was made"
 	case Unmanaged:
 		return "in no managed secret"
+	case Elsewhere:
+		return "made for a secret that is not here"
 	case Name:
 		return "not purpose-environment-date"
 	}

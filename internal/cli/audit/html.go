@@ -51,6 +51,7 @@ type page struct {
 	Script  template.JS
 	Title   string
 	AskedBy string
+	Scope   string
 	At      time.Time
 	Counts  []string
 	Notes   []string
@@ -98,7 +99,7 @@ const topOwners = 6
 func (r Report) page() page {
 	p := page{
 		Policy: policy, Style: template.CSS(styleSource), Script: template.JS(scriptSource), // #nosec G203 -- our own files
-		Title: "API keys at " + terminal.Legible(r.Registry), AskedBy: terminal.Legible(r.AskedBy), At: r.At, Notes: r.Notes,
+		Title: "API keys at " + terminal.Legible(r.Registry), AskedBy: terminal.Legible(r.AskedBy), Scope: terminal.Legible(r.Scope), At: r.At, Notes: r.Notes,
 		Counts: []string{plural(len(r.Keys), "key")}, Charts: []chart{r.expiryChart(), r.useChart()}, Columns: columns, Count: plural(len(r.Keys), "key"),
 		Many: len(r.Keys) > 4*groupSize,
 	}
@@ -133,7 +134,7 @@ func (f Finding) Class() string {
 	switch f {
 	case Expired, Expiring:
 		return "bad"
-	case Name:
+	case Elsewhere, Name:
 		return "note"
 	}
 	return "warn"

@@ -17,7 +17,8 @@ import (
 type document struct {
 	Registry   string     `json:"registry"`
 	AskedBy    string     `json:"askedBy"`
-	Time       time.Time  `json:"time"` // the registry's clock
+	Scope      string     `json:"scope"` // account, region, and how many managed secrets were read; "" if they could not be listed
+	Time       time.Time  `json:"time"`  // the registry's clock
 	Thresholds thresholds `json:"thresholds"`
 	Unjudged   []Finding  `json:"unjudged"` // could not be looked for; no key has them
 	Notes      []string   `json:"notes"`    // why
@@ -91,7 +92,7 @@ func escaped(document []byte) []byte {
 
 func (r Report) document() document {
 	d := document{
-		Registry: r.Registry, AskedBy: r.AskedBy, Time: toSecond(r.At), Thresholds: thresholds{r.UnusedDays, r.ExpiringDays},
+		Registry: r.Registry, AskedBy: r.AskedBy, Scope: r.Scope, Time: toSecond(r.At), Thresholds: thresholds{r.UnusedDays, r.ExpiringDays},
 		Unjudged: append([]Finding{}, r.Unjudged...), Notes: append([]string{}, r.Notes...),
 		Totals: totals{Keys: len(r.Keys), Statuses: map[quilt.Status]int{}, Owners: []ownerJSON{}, Findings: map[Finding]*int{}},
 		Keys:   make([]keyJSON, len(r.Keys)),

@@ -61,12 +61,15 @@ var (
 
 // findingStyles: red for what breaks or is broken, yellow for what should be cleared up.
 var findingStyles = map[Finding]lipgloss.Style{
-	Expired: bad, Expiring: bad, Unused: warn, NeverUsed: warn, Unmanaged: warn, Name: lipgloss.NewStyle(),
+	Expired: bad, Expiring: bad, Unused: warn, NeverUsed: warn, Unmanaged: warn, Elsewhere: lipgloss.NewStyle(), Name: lipgloss.NewStyle(),
 }
 
 func (t textReport) heading() string {
 	lines := []string{t.style(strong).Render("API keys at " + terminal.Legible(t.Registry))}
 	lines = append(lines, t.style(faint).Render(t.At.Format("2 Jan 2006 15:04 UTC")+", asked by "+terminal.Legible(t.AskedBy)))
+	if t.Scope != "" {
+		lines = append(lines, t.style(faint).Render(t.wrapped(terminal.Legible(t.Scope), t.Width)))
+	}
 	counts := []string{plural(len(t.Keys), "key")}
 	for _, s := range t.Statuses {
 		counts = append(counts, number(s.Keys)+" "+terminal.Legible(strings.ToLower(string(s.Status))))

@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/athena"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
@@ -27,6 +28,7 @@ type calls struct {
 	updateService      call[ecs.UpdateServiceInput, ecs.UpdateServiceOutput, ecs.Options]
 	describeServices   describeServices
 	getCallerIdentity  call[sts.GetCallerIdentityInput, sts.GetCallerIdentityOutput, sts.Options]
+	listAccountAliases call[iam.ListAccountAliasesInput, iam.ListAccountAliasesOutput, iam.Options]
 	athena             AthenaCalls
 }
 
@@ -36,8 +38,8 @@ func newCalls(c aws.Config) calls {
 		getFunction: functions.GetFunction, getPolicy: functions.GetPolicy, getAccountSettings: functions.GetAccountSettings, invoke: functions.Invoke,
 		filterLogEvents: logs.FilterLogEvents,
 		updateService:   services.UpdateService, describeServices: services.DescribeServices,
-		getCallerIdentity: sts.NewFromConfig(c).GetCallerIdentity,
-		athena:            AthenaCalls{queries.StartQueryExecution, queries.GetQueryExecution, queries.GetQueryResults, queries.StopQueryExecution},
+		getCallerIdentity: sts.NewFromConfig(c).GetCallerIdentity, listAccountAliases: iam.NewFromConfig(c).ListAccountAliases,
+		athena: AthenaCalls{queries.StartQueryExecution, queries.GetQueryExecution, queries.GetQueryResults, queries.StopQueryExecution},
 	}
 }
 

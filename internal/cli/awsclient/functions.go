@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
@@ -122,6 +123,11 @@ func (c *Cloud) Concurrency(ctx context.Context) (int, error) {
 	return int(out.AccountLimit.ConcurrentExecutions), nil
 }
 
+var onlyThrottled = retry.NewStandard(func(o *retry.StandardOptions) {
+	o.MaxAttempts = attempts
+	o.Retryables = []retry.IsErrorRetryable{retry.RetryableErrorCode{Codes: map[string]struct{}{"TooManyRequestsException": {}}}}
+})
+
 // FunctionError is what a function that failed said. Type is the name that alarms and the runbook use.
 type FunctionError struct {
 	Function string
@@ -136,15 +142,15 @@ func (e *FunctionError) Error() string {
 	return fmt.Sprintf("the function %s failed: %s: %s", e.Function, e.Type, e.Message)
 }
 
-// Invoke has a function handle an event, and waits for the answer. It fails with a [*FunctionError] where the function did. It is sent once: a
-// sweep is never repeated behind the caller's back.
+// Invoke has a function handle an event, and waits for the answer. It fails with a [*FunctionError] if the function failed. The event is sent again only if
+// Lambda refused it because of too many requests: then the function did not run. An event whose answer is lost is not sent again.
 func (c *Cloud) Invoke(ctx context.Context, nameOrARN string, event any) (json.RawMessage, error) {
 	payload, err := json.Marshal(event)
 	if err != nil {
 		return nil, err
 	}
 	out, err := c.calls.invoke(ctx, &lambda.InvokeInput{FunctionName: &nameOrARN, InvocationType: types.InvocationTypeRequestResponse, Payload: payload},
-		func(o *lambda.Options) { o.Retryer = aws.NopRetryer{} })
+		func(o *lambda.Options) { o.Retryer = onlyThrottled })
 	if err != nil {
 		return nil, newError("invoke the function "+nameOrARN, err)
 	}

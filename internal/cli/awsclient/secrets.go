@@ -7,83 +7,63 @@ import (
 	"slices"
 	"sort"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"quilt-rotate/internal/redact"
-	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
 )
 
-// Listed is a secret as a list shows it.
+// Listed is a secret as ListSecrets shows it, which can be some minutes old (API reference, ListSecrets).
 type Listed struct {
 	ARN      string
 	Name     string
-	Function string // ARN of the rotation function; "" without rotation
+	Function string // ARN of the rotation function, without a qualifier; "": the secret has none
 	Tags     map[string]string
-	Keys     []string // ids in the labels of its versions
+	Versions []vault.Version // those with staging labels
+	Deleted  bool            // marked for deletion
 }
 
-// Managed lists the secrets that are in the care of quilt-rotate, by name: those with one of its tags. Secrets that wait for deletion are left out.
-func (c *Cloud) Managed(ctx context.Context) ([]Listed, error) {
+// Secrets lists all secrets of the account and region by name, with those that are marked for deletion.
+func (c *Cloud) Secrets(ctx context.Context) ([]Listed, error) {
 	var list []Listed
-	pages := secretsmanager.NewListSecretsPaginator(c.secrets, &secretsmanager.ListSecretsInput{
-		Filters: []types.Filter{{Key: types.FilterNameStringTypeTagKey, Values: []string{settings.TagPrefix}}},
-	})
+	pages := secretsmanager.NewListSecretsPaginator(c.secrets, &secretsmanager.ListSecretsInput{IncludePlannedDeletion: aws.Bool(true), MaxResults: aws.Int32(100)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, newError("list the secrets", err)
 		}
 		for _, s := range page.SecretList {
-			if l := newListed(s); hasOurTag(l.Tags) {
-				list = append(list, l)
+			l := Listed{
+				ARN: aws.ToString(s.ARN), Name: aws.ToString(s.Name), Function: UnqualifiedFunction(aws.ToString(s.RotationLambdaARN)),
+				Tags: map[string]string{}, Deleted: s.DeletedDate != nil,
 			}
+			for id, stages := range s.SecretVersionsToStages {
+				if len(stages) > 0 {
+					slices.Sort(stages)
+					l.Versions = append(l.Versions, vault.NewVersion(id, stages))
+				}
+			}
+			slices.SortFunc(l.Versions, func(a, b vault.Version) int { return strings.Compare(a.ID, b.ID) })
+			for _, tag := range s.Tags {
+				l.Tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+			}
+			list = append(list, l)
 		}
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
 	return list, nil
 }
 
-func newListed(s types.SecretListEntry) Listed {
-	l := Listed{ARN: aws.ToString(s.ARN), Name: aws.ToString(s.Name), Function: aws.ToString(s.RotationLambdaARN), Tags: map[string]string{}}
-	for id, stages := range s.SecretVersionsToStages {
-		l.Keys = append(l.Keys, vault.NewVersion(id, stages).Keys...)
+// UnqualifiedFunction is the ARN of a function without the version or alias at its end.
+func UnqualifiedFunction(arn string) string {
+	const parts = 7 // arn:aws:lambda:<region>:<account>:function:<name>
+	if fields := strings.Split(arn, ":"); len(fields) > parts {
+		return strings.Join(fields[:parts], ":")
 	}
-	slices.Sort(l.Keys)
-	for _, tag := range s.Tags {
-		l.Tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
-	}
-	return l
-}
-
-// hasOurTag looks again: the service's filter matches beginnings of words, and letters of either case (API reference, ListSecrets).
-func hasOurTag(tags map[string]string) bool {
-	for name := range tags {
-		if strings.HasPrefix(name, settings.TagPrefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// Born tells when the versions of a secret that have labels were made, by their ids.
-func (c *Cloud) Born(ctx context.Context, secretARN string) (map[string]time.Time, error) {
-	born := map[string]time.Time{}
-	pages := secretsmanager.NewListSecretVersionIdsPaginator(c.secrets, &secretsmanager.ListSecretVersionIdsInput{SecretId: &secretARN})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, newError("list the versions of "+secretARN, err)
-		}
-		for _, v := range page.Versions {
-			born[aws.ToString(v.VersionId)] = aws.ToTime(v.CreatedDate).UTC()
-		}
-	}
-	return born, nil
+	return arn
 }
 
 // NewSecret is a secret to create.

@@ -8,7 +8,7 @@ import (
 	"quilt-rotate/internal/cli/managed"
 )
 
-// account is what all secrets share.
+// account is the AWS account that the secrets are in.
 type account struct {
 	*visit
 	secrets []string // to be looked at
@@ -17,14 +17,14 @@ type account struct {
 var accountChecks = []check[*account]{
 	{"credentials", nil, (*account).credentials},
 	{"concurrency", []string{"credentials"}, (*account).concurrency},
-	{"secrets", []string{"credentials"}, (*account).inCare},
+	{"secrets", []string{"credentials"}, (*account).managed},
 }
 
-// credentials are asked for their owner, which every principal may do. Where that service alone cannot be reached, the others may be.
+// credentials asks whose the credentials are, which every principal may do. If that service cannot be reached, the others still may be.
 func (a *account) credentials(ctx context.Context) finding {
 	caller, err := a.cloud.Caller(ctx)
 	if e, ok := errors.AsType[*awsclient.Error](err); ok && e.Code == "" {
-		return warning("", "not known whose they are: %s", e)
+		return warning("", "it is not known whose they are: %s", e)
 	}
 	if err != nil {
 		return broken(err, "")
@@ -42,28 +42,30 @@ func (a *account) concurrency(ctx context.Context) finding {
 	case err != nil:
 		return broken(err, "")
 	case n < leastConcurrency:
-		return failure("have the limit raised: Service Quotas, AWS Lambda, Concurrent executions",
-			"Lambda runs %d functions at once here; below %d, Secrets Manager calls the steps of a rotation over and over", n, leastConcurrency)
+		return failure("request a higher limit: Service Quotas, AWS Lambda, Concurrent executions",
+			"Lambda runs at most %d functions at once here; with fewer than %d, Secrets Manager repeats the steps of a rotation", n, leastConcurrency)
 	}
-	return ok("Lambda runs %d functions at once", n)
+	return ok("Lambda runs up to %d functions at once", n)
 }
 
-// inCare finds the secrets, and the keys that all of them hold: a key may sit in a secret that nobody asked for.
-func (a *account) inCare(ctx context.Context) finding {
+// managed finds the secrets, and reads what all of them hold: a secret that nobody named can hold the same key.
+func (a *account) managed(ctx context.Context) finding {
 	a.secrets = a.Secrets
-	a.holdings, a.unread, a.unheld = managed.Holdings(ctx, a.cloud)
-	if len(a.secrets) > 0 {
-		return ok("%s to look at", plural(len(a.secrets), "secret"))
-	}
-	listed, err := a.cloud.Managed(ctx)
-	if err != nil {
-		return broken(err, "name the secrets: quilt-rotate doctor SECRET…")
-	}
-	for _, l := range listed {
-		a.secrets = append(a.secrets, l.Name)
+	a.holders, a.scanErr = managed.Scan(ctx, a.cloud, a.Progress)
+	if a.scanErr != nil {
+		return broken(a.scanErr, "name the secrets: quilt-rotate doctor SECRET…")
 	}
 	if len(a.secrets) == 0 {
-		return warning("quilt-rotate bootstrap NAME, or quilt-rotate adopt NAME", "no secret is in care in this account and region")
+		for _, l := range a.holders.Secrets {
+			a.secrets = append(a.secrets, l.Name)
+		}
 	}
-	return ok("%s in care", plural(len(a.secrets), "secret"))
+	switch {
+	case len(a.secrets) == 0:
+		return warning("quilt-rotate bootstrap NAME, or quilt-rotate adopt NAME", "%s", a.holders.Scope())
+	case len(a.holders.Unread) > 0:
+		u := a.holders.Unread[0]
+		return warning("use credentials that may read it", "%s; %s could not be read: %s", a.holders.Scope(), u.Secret, awsclient.Explain(u.Err))
+	}
+	return ok("%s", a.holders.Scope())
 }

@@ -37,6 +37,11 @@ func (p *patient) rotateFunction(context.Context) finding {
 	if err == nil && given != p.url {
 		return failure("check the URL that you gave, and the registry in the stack's configuration", "%s makes keys at %s, and not at %s", p.function.Name, p.url, given)
 	}
+	if arn := p.secret.Rotation.Function; arn != awsclient.UnqualifiedFunction(arn) {
+		return warning("point the rotation at the function itself: aws secretsmanager rotate-secret --secret-id "+p.name+
+			" --no-rotate-immediately --rotation-lambda-arn "+awsclient.UnqualifiedFunction(arn),
+			"the rotation names a version or an alias: %s. The roles of the functions allow secrets that name the function's unqualified ARN", arn)
+	}
 	return runs(p.function)
 }
 
@@ -143,8 +148,8 @@ func (p *patient) tags(context.Context) finding {
 	if until := managed.PausedUntil(p.secret.Secret); until != nil {
 		return warning("quilt-rotate resume "+p.name, "sweeps are paused until %s", wording.Clock(*until))
 	}
-	if ours == 0 {
-		return warning("quilt-rotate adopt "+p.name, "the secret has no tag of ours, so lists leave it out")
+	if p.sweeping == nil && !managed.Marked(tags, p.secret.Sorted()) {
+		return warning("quilt-rotate adopt "+p.name, "the secret is not managed: it has no tag and no label of ours, and no function of ours rotates it")
 	}
 	return ok("%s set", plural(ours, "tag"))
 }

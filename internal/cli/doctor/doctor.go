@@ -21,13 +21,14 @@ import (
 
 // Options say what to look at.
 type Options struct {
-	Secrets        []string // names or ARNs; none: all that are in care
+	Secrets        []string // names or ARNs; none: all managed secrets
 	RevokeFunction string   // that sweeps; "": the rotate function's tag names it
 	Registry       string   // URL that the functions must use; "": theirs is taken
 	Catalog        string   // URL of the catalog, whose config.json tells the registry and the platform's version; or ""
 	Elsewhere      string   // URL of the registry of secrets for which nothing is deployed, where neither of those names it; or ""
 	Client         quilt.Options
-	NoProbe        bool // make no key
+	NoProbe        bool // create no key
+	Progress       func(done, total int)
 }
 
 // Group is what was found about one thing.
@@ -47,15 +48,14 @@ type visit struct {
 	given      string // the registry that Registry or Catalog names; "" for none
 	catalog    *quilt.Catalog
 	registries map[string]*registry // by URL
-	holdings   []managed.Holding
-	unread     []managed.Unread
-	unheld     error         // why there are no holdings
+	holders    *managed.Holders
+	scanErr    error         // why there are no holders
 	probing    chan struct{} // held by whoever has a probe key
 	keyWait    time.Duration
 }
 
 // secretsAtOnce bounds how many secrets are looked at together.
-const secretsAtOnce = 4
+const secretsAtOnce = 10
 
 // Run looks at everything, and reports group by group, in the order account, registries, secrets. It fails where it was interrupted; what is wrong is
 // a result, and no error.

@@ -3,12 +3,10 @@ package doctor
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
-	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/issuer"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/schedule"
@@ -43,29 +41,19 @@ func (p *patient) holdsKey(ctx context.Context) finding {
 	return ok("JSON, field %s: %s", p.value.Field(), p.value.Key())
 }
 
-// sharing looks for another secret with the same key: a rotation of the one would have the other's key revoked. Keys are compared byte for
-// byte, in memory; a label that names the same key counts as well, as a value may be unreadable.
+// sharing looks for another secret that holds the same key: a rotation of the one would have the other's key revoked.
 func (p *patient) sharing(context.Context) finding {
-	if p.unheld != nil {
-		return broken(p.unheld, "")
+	if p.scanErr != nil {
+		return broken(p.scanErr, "")
 	}
-	var others []string
-	for _, h := range p.holdings {
-		if h.ARN != p.secret.ARN && p.same(h) {
-			others = append(others, h.Secret)
-		}
+	others := p.holders.Without(p.secret.ARN)
+	for _, h := range append(others.OfKey(p.value.Key()), others.Of(quilt.APIKey{ID: p.current.Key()})...) {
+		return failure("give each secret its own key: quilt-rotate bootstrap "+h.Secret, "%s holds the same key: a rotation here has it revoked there", h.Secret)
 	}
-	if len(others) > 0 {
-		return failure("give each a key of its own: quilt-rotate bootstrap "+others[0], "the same key is in %s: a rotation here has it revoked there", strings.Join(others, ", "))
+	if len(others.Unread) > 0 {
+		return warning("use AWS credentials that may read it", "no other secret that was read holds the key; %s could not be read", others.Unread[0].Secret)
 	}
-	if len(p.unread) > 0 {
-		return warning("use AWS credentials that may read it", "in no secret that could be read; %s could not", p.unread[0].Secret)
-	}
-	return ok("no other secret in care holds it")
-}
-
-func (p *patient) same(h managed.Holding) bool {
-	return h.Key.Equal(p.value.Key()) || h.KeyID != "" && h.KeyID == p.current.Key()
+	return ok("no other managed secret holds the key")
 }
 
 // logsIn asks who the key is, and for all keys of its user at once, where it may ask for them.

@@ -5,11 +5,12 @@ import (
 	"strings"
 	"time"
 
+	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
 
-// freeLabels is how many labels a rotation must find free (package rotation, LabelQuota).
+// freeLabels is how many labels must be free for a rotation (package rotation, LabelQuota).
 const freeLabels = 5
 
 func (p *patient) labels(context.Context) finding {
@@ -21,15 +22,15 @@ func (p *patient) labels(context.Context) finding {
 	switch {
 	case len(unknown) > 0:
 		return failure("deploy the newest release, or take the label off by hand: aws secretsmanager update-secret-version-stage",
-			"sweeps stop at a label that they do not know: %s", strings.Join(unknown, ", "))
+			"sweeps stop because they do not know the label %s", strings.Join(unknown, ", "))
 	case n >= most:
-		return failure("see what still holds them: quilt-rotate status "+p.name+"; sweep: quilt-rotate revoke "+p.name,
-			"%d of %d labels are taken, and fewer than %d may be", n, vault.LabelQuota, most)
+		pending, there := p.secret.Holder(vault.Pending)
+		return failure(status.FreeLabels(p.name, there && !pending.Has(vault.Current)), "%d of %d labels are taken, and a rotation needs %d free", n, vault.LabelQuota, freeLabels)
 	}
 	return ok("%d of %d taken", n, vault.LabelQuota)
 }
 
-// longestStep is Lambda's longest run: AWSPENDING that is older belongs to no step that still runs.
+// longestStep is how long a Lambda function can run at most: no step of a rotation whose AWSPENDING is older still runs.
 const longestStep = 15 * time.Minute
 
 func (p *patient) pending(ctx context.Context) finding {
@@ -38,17 +39,16 @@ func (p *patient) pending(ctx context.Context) finding {
 		return ok("no rotation is under way")
 	}
 	unstick := "see why: quilt-rotate status " + p.name + "; to end it: quilt-rotate unstick " + p.name
-	born, err := p.cloud.Born(ctx, p.secret.ARN)
+	since, err := p.cloud.VersionCreated(ctx, p.secret.ARN, v.ID)
 	if err != nil {
 		return warning(unstick, "a rotation is under way, or stuck: AWSPENDING is on %s (its age cannot be seen: %s)", v.ID, err)
 	}
-	since, known := born[v.ID]
 	age := p.now().Sub(since)
 	switch {
-	case !known:
+	case since.IsZero():
 		return warning(unstick, "a rotation is under way, or stuck: AWSPENDING is on %s", v.ID)
 	case age < longestStep:
-		return warning("wait for its end: quilt-rotate status "+p.name, "a rotation is under way for %s", terminal.About(age))
+		return warning("wait until it ends: quilt-rotate status "+p.name, "a rotation has been under way for %s", terminal.About(age))
 	}
-	return failure(unstick, "a rotation is stuck for %s: AWSPENDING is on %s", terminal.About(age), v.ID)
+	return failure(unstick, "a rotation has been stuck for %s: AWSPENDING is on %s", terminal.About(age), v.ID)
 }

@@ -1,8 +1,8 @@
-// Package status is what there is to see of a secret in care at one moment: its versions and their keys, its rotation, its pause, its replicas, what the next
-// sweep will do, and what a person should look at.
+// Package status is the state of a managed secret at one moment: its versions and their keys, its rotation, its pause, its replicas, what the next sweep will
+// do, and its problems.
 //
-// It relies on package care for the secret, and on the revoke function for the plan, which is made on the sweep's own path. It changes nothing, and its
-// fields are the names that `quilt-rotate status --json` promises to programs: a name once given keeps its meaning.
+// It relies on package managed for the secret. The revoke function makes the plan of the next sweep. This package changes nothing. Its fields are those of
+// `quilt-rotate status --json`: a field keeps its meaning.
 package status
 
 import (
@@ -11,7 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,7 +29,8 @@ import (
 type Status struct {
 	Secret      string            `json:"secret"` // its name, or what it was asked for by
 	ARN         string            `json:"arn,omitempty"`
-	Time        time.Time         `json:"time"` // Secrets Manager's clock
+	Time        time.Time         `json:"time"`               // Secrets Manager's clock
+	Registry    string            `json:"registry,omitempty"` // URL of the registry that its keys belong to
 	Rotation    Rotation          `json:"rotation,omitzero"`
 	PausedUntil *time.Time        `json:"pausedUntil,omitempty"`
 	PauseReason string            `json:"pauseReason,omitempty"`
@@ -82,40 +83,34 @@ type Problem struct {
 	Hint   string `json:"hint,omitempty"`
 }
 
-// atOnce bounds how many secrets are looked at at once: each has its own invocation of the revoke function, and the account's concurrency may be small.
-const atOnce = 5
+// atOnce limits how many secrets are looked at at the same time: each has its own invocation of the revoke function, and the account's concurrency may be low.
+const atOnce = 10
 
-// Names of the secrets that are in care.
-func Names(ctx context.Context, c *awsclient.Cloud) ([]string, error) {
-	managed, err := c.Managed(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, l := range managed {
-		names = append(names, l.Name)
-	}
-	return names, nil
-}
-
-// All looks at several secrets, in their order. A secret that cannot be looked at holds up no other. It fails only where ctx has ended.
-func All(ctx context.Context, c *awsclient.Cloud, revokeFunction string, names []string) ([]Status, error) {
+// All looks at several secrets, and gives them in their order. A secret that cannot be looked at does not stop the others. progress is called after each
+// secret. It fails only if ctx has ended.
+func All(ctx context.Context, c *awsclient.Cloud, revokeFunction string, names []string, progress func(done, total int)) ([]Status, error) {
 	list := make([]Status, len(names))
+	var done atomic.Int64
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	for i, name := range names {
 		group.Go(func() error {
 			list[i] = Of(ctx, c, revokeFunction, name)
+			progress(int(done.Add(1)), len(names))
 			return nil
 		})
 	}
-	_ = group.Wait() // none fails: each says for itself what did
+	_ = group.Wait() // no function fails: each status has its own error
 	return list, ctx.Err()
 }
 
 // Of looks at a secret.
 func Of(ctx context.Context, c *awsclient.Cloud, revokeFunction, name string) Status {
 	s, err := managed.Open(ctx, c, name)
+	if deleted, ok := errors.AsType[*managed.DeletedError](err); ok {
+		problem := Problem{true, deleted.Error(), hint.Of(err)}
+		return Status{Secret: deleted.Secret, Time: time.Now().UTC(), Versions: []revocation.Seen{}, Problems: []Problem{problem}}
+	}
 	if err != nil {
 		return Status{Secret: name, Time: time.Now().UTC(), Versions: []revocation.Seen{}}.failed(err)
 	}
@@ -127,10 +122,14 @@ func Of(ctx context.Context, c *awsclient.Cloud, revokeFunction, name string) St
 			st.Rotation.UnderWaySince = &since
 		}
 	}
-	if !s.Deployed() && revokeFunction == "" || !inCare(s.Secret) {
+	ours, err := s.Managed(ctx)
+	if err == nil && (!ours || !s.Deployed() && revokeFunction == "") {
 		st.Versions, st.unserved = fromLabels(s.Secret), true
-		st.Problems = append(problems(st), unserved(s.Secret))
+		st.Problems = append(problems(st), unserved(s.Name, ours))
 		return st
+	}
+	if st.Registry, err = s.RegistryURL(ctx); err != nil {
+		st.Registry = "" // the sweep fails too, and says why
 	}
 	result, err := s.Sweep(ctx, managed.Preview)
 	if err != nil {
@@ -147,27 +146,12 @@ func Of(ctx context.Context, c *awsclient.Cloud, revokeFunction, name string) St
 	return st
 }
 
-// inCare tells whether anything of quilt-rotate is on the secret, or it is rotated.
-func inCare(s vault.Secret) bool {
-	for name := range s.Tags {
-		if strings.HasPrefix(name, settings.TagPrefix) {
-			return true
-		}
+// unserved is the one problem of a secret that no function serves.
+func unserved(name string, ours bool) Problem {
+	if !ours {
+		return Problem{Text: "it is not managed", Hint: "to have it managed: quilt-rotate adopt " + name}
 	}
-	for _, v := range s.Versions {
-		if len(v.Keys)+len(v.Marks)+len(v.Pauses)+len(v.Unknown) > 0 {
-			return true
-		}
-	}
-	return s.Rotation.Enabled
-}
-
-// unserved is the one problem of a secret that no function serves: it is not deployed yet, or it is not in care (any more).
-func unserved(s vault.Secret) Problem {
-	if !inCare(s) {
-		return Problem{Text: "it is not in the care of quilt-rotate", Hint: "to take it into care: quilt-rotate adopt " + s.Name}
-	}
-	return Problem{Text: "it is not deployed yet: nothing rotates it", Hint: "put it into a stack (infra/README.md), and deploy that"}
+	return Problem{Text: "no function rotates it", Hint: "add it to a stack (infra/README.md), and deploy the stack"}
 }
 
 func (s Status) failed(err error) Status {
@@ -239,11 +223,15 @@ func rank(v revocation.Seen) int {
 	return 3
 }
 
-// problems are what a person should look at, the worst first.
+// problems are what an operator should look at. Each hint works in the state that it is given for.
 func problems(s Status) []Problem {
 	var list []Problem
 	note := func(severe bool, hint, format string, args ...any) {
 		list = append(list, Problem{severe, fmt.Sprintf(format, args...), hint})
+	}
+	rotate := "quilt-rotate rotate " + s.Secret
+	if s.Rotation.UnderWay { // a rotation, and a sweep too, would answer that another one is under way
+		rotate = fmt.Sprintf("if it does not end: quilt-rotate unstick %[1]s, then: quilt-rotate rotate %[1]s", s.Secret)
 	}
 	if s.Sweep != nil && s.Sweep.WouldFail != nil {
 		note(true, awsclient.Runbook(s.Sweep.WouldFail.ErrorType), "the next sweep would fail: %s: %s", s.Sweep.WouldFail.ErrorType, s.Sweep.WouldFail.Error)
@@ -252,13 +240,13 @@ func problems(s Status) []Problem {
 		note(true, "quilt-rotate bootstrap "+s.Secret, "it waits for its first key")
 	}
 	if !s.Rotation.On && !s.unserved {
-		note(true, "deploy its stack again, or, if its service is gone: quilt-rotate retire "+s.Secret, "rotation is switched off")
+		note(true, "deploy its stack again, or, if its service no longer exists: quilt-rotate retire "+s.Secret, "rotation is switched off")
 	}
 	if s.Rotation.Overdue {
-		note(true, "quilt-rotate rotate "+s.Secret, "its rotation is overdue since %s", wording.Clock(*s.Rotation.Next))
+		note(true, rotate, "its rotation has been overdue since %s", wording.Clock(*s.Rotation.Next))
 	}
 	if since := s.Rotation.UnderWaySince; since != nil && s.Time.Sub(*since) > revocation.OverdueAfter {
-		note(true, "quilt-rotate unstick "+s.Secret, "its rotation has been under way since %s, which blocks every other one", wording.Clock(*since))
+		note(true, "quilt-rotate unstick "+s.Secret, "its rotation has been under way since %s, and no other one can start", wording.Clock(*since))
 	}
 	for _, r := range s.Replicas {
 		if r.Status != vault.InSync {
@@ -268,14 +256,24 @@ func problems(s Status) []Problem {
 	for _, v := range s.Versions {
 		if slices.Contains(v.Stages, vault.Current) && !v.ExpiresAt.IsZero() && s.Sweep != nil {
 			if left := v.ExpiresAt.Sub(s.Sweep.RegistryTime); left < expiresSoon {
-				note(left < expiresNow, "quilt-rotate rotate "+s.Secret, "the current key expires on %s", wording.Clock(v.ExpiresAt))
+				note(left < expiresNow, rotate, "the current key expires on %s", wording.Clock(v.ExpiresAt))
 			}
 		}
 	}
 	if s.Sweep != nil && s.Sweep.Health != nil && s.Sweep.Health.FreeLabels < fewLabels {
-		note(true, "quilt-rotate revoke "+s.Secret, "it has %d staging labels free, and a rotation needs %d", s.Sweep.Health.FreeLabels, fewLabels)
+		note(true, FreeLabels(s.Secret, s.Rotation.UnderWay), "%d staging labels are free, and a rotation needs %d", s.Sweep.Health.FreeLabels, fewLabels)
 	}
 	return list
+}
+
+// FreeLabels says how labels become free. A sweep does nothing while a rotation is under way, and leaves keys that are in their grace period.
+func FreeLabels(secret string, underWay bool) string {
+	text := fmt.Sprintf("quilt-rotate revoke %[1]s, then: quilt-rotate rotate %[1]s; if keys are in their grace period, revoke one of them early: "+
+		"quilt-rotate emergency %[1]s --version ID", secret)
+	if underWay {
+		text = "quilt-rotate unstick " + secret + ", then: " + text
+	}
+	return text
 }
 
 // What the alarms of a deployment call soon, now and few (infra/keyrotation).

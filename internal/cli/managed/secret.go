@@ -1,9 +1,8 @@
-// Package care is a secret in the care of quilt-rotate, as an operator's command sees it: what Secrets Manager says of
-// it, the two functions that serve it, the registry that they use, and the settings that hold for it.
+// Package managed is a managed secret as an operator sees it: what Secrets Manager says about it, the two functions that serve it, their registry, and the
+// settings that apply. It also finds which secrets are managed, and which of them hold a key ([Scan]).
 //
-// It reads only; the one thing it sets off is a sweep, by the function whose work that is. It trusts nothing that
-// anybody typed over what is deployed: the registry is the rotate function's, so that a key goes where the function
-// sends it.
+// It only reads. The one exception is [Secret.Sweep], which has the revoke function sweep the secret. A key is sent only to the registry that the secret's
+// tag or its deployed function names, not to one that somebody typed.
 package managed
 
 import (
@@ -26,7 +25,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Secret is one secret in care.
+// Secret is one managed secret, or one that is to become managed.
 type Secret struct {
 	vault.Secret
 
@@ -75,16 +74,33 @@ func PausedUntil(s vault.Secret) *time.Time {
 	return &until
 }
 
-// Open describes a secret, by name or ARN. A secret that is marked for deletion is refused.
+// DeletedError says that a secret is marked for deletion.
+type DeletedError struct{ Secret string }
+
+func (e *DeletedError) Error() string { return "the secret " + e.Secret + " is marked for deletion" }
+
+// Open describes a secret, by name or ARN. It fails with a [*DeletedError] if the secret is marked for deletion.
 func Open(ctx context.Context, c *awsclient.Cloud, secretID string) (*Secret, error) {
 	described, err := c.Vault.Describe(ctx, secretID)
 	if err != nil {
 		return nil, err
 	}
 	if described.Deleted {
-		return nil, hint.With(fmt.Errorf("the secret %s is marked for deletion", described.Name), "to take that back: aws secretsmanager restore-secret --secret-id "+described.Name)
+		return nil, hint.With(&DeletedError{described.Name}, "to restore it: "+RestoreCommand(described.Name))
 	}
 	return &Secret{Secret: described, cloud: c}, nil
+}
+
+// Managed reports whether the secret is managed: see [ListSecrets]. It fails if the secret's function could not be looked at.
+func (s *Secret) Managed(ctx context.Context) (bool, error) {
+	if Marked(s.Tags, s.Sorted()) || !s.Deployed() {
+		return Marked(s.Tags, s.Sorted()), nil
+	}
+	f, err := s.cloud.Function(ctx, s.Rotation.Function)
+	if awsclient.NotFound(err) {
+		return false, nil
+	}
+	return f.Tags[settings.TagRevokeFunction] != "", err
 }
 
 // Look describes the secret again.

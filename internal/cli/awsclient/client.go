@@ -1,0 +1,111 @@
+// Package awsclient is AWS as an operator uses it: credentials and region, the functions and their logs, and the calls about a secret that the functions
+// never make (package vault has the others).
+//
+// Credentials, region and endpoints are what the AWS SDK finds: profiles, single sign-on, AWS_REGION, AWS_ENDPOINT_URL. This package decides nothing about
+// keys and prints nothing. [Explain] words an AWS error for an operator.
+package awsclient
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
+
+	"quilt-rotate/internal/awsconfig"
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/vault"
+)
+
+// Cloud is one region of an account. It is safe for concurrent use.
+type Cloud struct {
+	Region string
+	Vault  *vault.Vault
+
+	secrets *secretsmanager.Client
+	calls   calls
+}
+
+// attempts is how often a request that AWS throttles, or that gets no answer, is sent. A look at a thousand secrets needs more than the SDK's three.
+const attempts = 8
+
+// Open finds region and credentials. It fails if one of them is missing, or if the credentials have expired.
+func Open(ctx context.Context) (*Cloud, error) {
+	c, err := awsconfig.Load(ctx, config.WithLogger(logging.Nop{})) // its warnings do not help an operator
+	if err != nil {
+		return nil, hint.With(err, "check ~/.aws/config, and the variables that begin with AWS_")
+	}
+	if c.Region == "" {
+		return nil, hint.With(errors.New("no AWS region is set"), "set AWS_REGION, or `region` in your AWS profile")
+	}
+	if c.RetryMaxAttempts == 0 { // neither AWS_MAX_ATTEMPTS nor the profile says it
+		c.RetryMaxAttempts = attempts
+	}
+	if _, err := c.Credentials.Retrieve(ctx); err != nil {
+		return nil, noCredentials(ctx, err)
+	}
+	return New(c), nil
+}
+
+// New uses a configuration that is there.
+func New(c aws.Config) *Cloud {
+	secrets := awsconfig.SecretsManager(c)
+	return &Cloud{Region: c.Region, Vault: vault.New(secrets), secrets: secrets, calls: newCalls(c)}
+}
+
+// Athena returns the operations that run queries.
+func (c *Cloud) Athena() AthenaCalls { return c.calls.athena }
+
+// Caller is who the credentials belong to.
+type Caller struct{ Account, ARN string }
+
+// Caller asks AWS whose the credentials are.
+func (c *Cloud) Caller(ctx context.Context) (Caller, error) {
+	out, err := c.calls.getCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return Caller{}, newError("ask whose the AWS credentials are", err)
+	}
+	return Caller{aws.ToString(out.Account), aws.ToString(out.Arn)}, nil
+}
+
+// Place is where a command works.
+type Place struct {
+	Account string `json:"account,omitempty"` // its number; "" if it is not known
+	Alias   string `json:"alias,omitempty"`   // of the account; "" if it has none, or the credentials may not list it
+	Region  string `json:"region"`
+}
+
+func (p Place) String() string {
+	account := p.Account
+	if account == "" {
+		account = "(not known)"
+	}
+	if p.Alias != "" {
+		account += " (" + redact.Clip(p.Alias, 100) + ")"
+	}
+	return "account " + account + ", region " + p.Region
+}
+
+// aliasTime limits the request for the account's alias: it helps a person, and nothing depends on it.
+const aliasTime = 3 * time.Second
+
+// Place asks AWS for the account and its alias. What AWS does not say stays empty.
+func (c *Cloud) Place(ctx context.Context) Place {
+	p := Place{Region: c.Region}
+	if caller, err := c.Caller(ctx); err == nil {
+		p.Account = caller.Account
+	}
+	ctx, cancel := context.WithTimeout(ctx, aliasTime)
+	defer cancel()
+	out, err := c.calls.listAccountAliases(ctx, &iam.ListAccountAliasesInput{}, func(o *iam.Options) { o.Retryer = aws.NopRetryer{} })
+	if err == nil && len(out.AccountAliases) > 0 {
+		p.Alias = out.AccountAliases[0]
+	}
+	return p
+}

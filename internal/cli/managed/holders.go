@@ -1,0 +1,193 @@
+package managed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+// Holder is a version of a managed secret that holds a key.
+type Holder struct {
+	Secret    string // its name
+	ARN       string
+	VersionID string
+	Stage     string // vault.Current or vault.Pending; "": a version that has neither, but other labels
+	Deleted   bool   // the secret is marked for deletion, and can be restored
+}
+
+// Holders is what all managed secrets of an account and region hold, as [Scan] read them.
+type Holders struct {
+	List
+	Unread []Unread // secrets that could not be read, or may not be looked at: each may hold any key
+
+	cloud   *awsclient.Cloud
+	secrets []reading
+}
+
+// reading is what one secret holds.
+type reading struct {
+	listed   awsclient.Listed
+	versions []held
+	err      error // why it, or a part of it, could not be read
+}
+
+// held is one version.
+type held struct {
+	Holder
+	keyIDs []string // from its labels
+	value  redact.Text
+	words  []apikey.Key // that may be keys
+}
+
+// Scan reads all versions with labels of all managed secrets, several at a time. A secret that cannot be read does not stop it: see [Holders.Unread].
+// progress is called after each secret; it may be nil.
+func Scan(ctx context.Context, c *awsclient.Cloud, progress func(done, total int)) (*Holders, error) {
+	h := &Holders{cloud: c}
+	return h.scan(ctx, progress, func(reading) bool { return true })
+}
+
+// Refresh reads again those secrets that matter to the key: those that held it or could not be read, and those whose tags or labels have changed since. A
+// version's value cannot change. The list can be some minutes old, so a change of the last minutes may be missed.
+func (h *Holders) Refresh(ctx context.Context, key apikey.Key) (*Holders, error) {
+	return h.scan(ctx, nil, func(r reading) bool {
+		return r.err != nil || slices.ContainsFunc(r.versions, func(v held) bool { return apikey.Contains(v.value, key) })
+	})
+}
+
+func (h *Holders) scan(ctx context.Context, progress func(done, total int), again func(reading) bool) (*Holders, error) {
+	list, err := ListSecrets(ctx, h.cloud)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]reading{}
+	for _, r := range h.secrets {
+		known[r.listed.ARN] = r
+	}
+	next := &Holders{List: list, Unread: slices.Clone(list.Unknown), cloud: h.cloud, secrets: make([]reading, len(list.Secrets))}
+	var done atomic.Int64
+	var group errgroup.Group
+	group.SetLimit(readers)
+	for i, l := range list.Secrets {
+		group.Go(func() error {
+			before, seen := known[l.ARN]
+			if seen && reflect.DeepEqual(before.listed, l) && !again(before) {
+				next.secrets[i] = before
+			} else {
+				next.secrets[i] = read(ctx, h.cloud.Vault, l)
+			}
+			if n := int(done.Add(1)); progress != nil {
+				progress(n, len(list.Secrets))
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // no function fails
+	for _, r := range next.secrets {
+		if r.err != nil {
+			next.Unread = append(next.Unread, Unread{r.listed.Name, r.err})
+		}
+	}
+	return next, ctx.Err()
+}
+
+// read reads one secret. Secrets Manager does not show the values of a secret that is marked for deletion: its labels must say which keys it holds.
+func read(ctx context.Context, v *vault.Vault, l awsclient.Listed) reading {
+	r := reading{listed: l}
+	s, err := v.Describe(ctx, l.ARN) // the list may be old
+	if err != nil {
+		r.err = err
+		return r
+	}
+	for _, version := range s.Sorted() {
+		found := held{Holder: Holder{s.Name, s.ARN, version.ID, "", s.Deleted}, keyIDs: version.Keys}
+		for _, stage := range []string{vault.Pending, vault.Current} {
+			if version.Has(stage) {
+				found.Stage = stage
+			}
+		}
+		switch {
+		case !s.Deleted:
+			found.value, err = v.ReadIfAny(ctx, s.ARN, version.ID)
+		case len(version.Keys) == 0 && version.Has(vault.Current):
+			err = fmt.Errorf("the secret %s is marked for deletion, and no label says which key it holds", s.Name)
+		}
+		switch {
+		case err == nil && !found.value.Empty():
+			found.words = apikey.Words(found.value)
+			if value, err := apikey.ParseValue(found.value, s.Tags[settings.TagField]); err == nil {
+				found.words = append(found.words, value.Key())
+			}
+		case err != nil && !errors.Is(err, vault.ErrNoValue):
+			r.err = err
+		}
+		err = nil
+		r.versions = append(r.versions, found)
+	}
+	return r
+}
+
+// Without leaves one secret out, which is named by its ARN.
+func (h *Holders) Without(arn string) *Holders {
+	others := *h
+	var name string
+	others.secrets = slices.DeleteFunc(slices.Clone(h.secrets), func(r reading) bool {
+		if r.listed.ARN == arn {
+			name = r.listed.Name
+		}
+		return r.listed.ARN == arn
+	})
+	others.Unread = slices.DeleteFunc(slices.Clone(h.Unread), func(u Unread) bool { return u.Secret == name })
+	return &others
+}
+
+// OfKey finds the versions whose raw value has the key's text, in any place: first those that are current, then those that are pending, then all others.
+func (h *Holders) OfKey(key apikey.Key) []Holder {
+	return h.find(func(v held) bool { return apikey.Contains(v.value, key) })
+}
+
+// Of finds the versions that hold the registry's key, in the same order: by a label with its id, or by a text that fits its fingerprint. A text may fit
+// two keys, but the holder of the key is always found, unless the fingerprint has a form that is not known.
+func (h *Holders) Of(k quilt.APIKey) []Holder {
+	mark, ours := apikey.MarkOf(k.Name)
+	return h.find(func(v held) bool {
+		return k.ID != "" && slices.Contains(v.keyIDs, k.ID) || v.Deleted && ours && mark == apikey.SecretMark(v.ARN) ||
+			slices.ContainsFunc(v.words, func(word apikey.Key) bool { return word.Fits(k.Fingerprint) })
+	})
+}
+
+func (h *Holders) find(holds func(held) bool) []Holder {
+	byStage := map[string][]Holder{}
+	for _, r := range h.secrets {
+		for _, v := range r.versions {
+			if holds(v) {
+				byStage[v.Stage] = append(byStage[v.Stage], v.Holder)
+			}
+		}
+	}
+	return slices.Concat(byStage[vault.Current], byStage[vault.Pending], byStage[""])
+}
+
+// Secret names a secret that holds the registry's key; "" if none does.
+func (h *Holders) Secret(k quilt.APIKey) string {
+	if holders := h.Of(k); len(holders) > 0 {
+		return holders[0].Secret
+	}
+	return ""
+}
+
+// Scope says where was looked, and how many secrets were read.
+func (h *Holders) Scope() string {
+	return fmt.Sprintf("%s: %d of %d managed secrets read", h.Place, len(h.Secrets)+len(h.Unknown)-len(h.Unread), len(h.Secrets)+len(h.Unknown))
+}

@@ -1,0 +1,111 @@
+package managed
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+// List is which secrets of an account and region are managed.
+type List struct {
+	Place   awsclient.Place
+	Total   int                // all secrets there, managed or not
+	Secrets []awsclient.Listed // the managed ones by name, with those that are marked for deletion
+	Unknown []Unread           // whether they are managed is not known, because their rotation function could not be looked at
+
+	marks map[string]awsclient.Listed // all secrets, by the mark that the names of their keys have
+}
+
+// Unread is a secret that could not be looked at.
+type Unread struct {
+	Secret string // its name
+	Err    error
+}
+
+// readers is how many requests run at the same time.
+const readers = 12
+
+// ListSecrets finds the managed secrets: those that our rotate function rotates, and those that have a tag or a label of ours, whether rotation is on or off.
+// A function is ours if it has the tag that names its revoke function, or if a secret with a tag or a label of ours names it.
+func ListSecrets(ctx context.Context, c *awsclient.Cloud) (List, error) {
+	all, err := c.Secrets(ctx)
+	if err != nil {
+		return List{}, err
+	}
+	l := List{Total: len(all), marks: map[string]awsclient.Listed{}}
+	ours, unnamed := map[string]bool{}, map[string]bool{}
+	for _, s := range all {
+		l.marks[apikey.SecretMark(s.ARN)] = s
+		if Marked(s.Tags, s.Versions) && s.Function != "" {
+			ours[s.Function] = true
+		}
+	}
+	for _, s := range all {
+		if s.Function != "" && !ours[s.Function] {
+			unnamed[s.Function] = true
+		}
+	}
+	var mu sync.Mutex
+	unknown := map[string]error{}
+	var group errgroup.Group
+	group.SetLimit(readers)
+	for function := range unnamed {
+		group.Go(func() error {
+			f, err := c.Function(ctx, function)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil && !awsclient.NotFound(err) {
+				unknown[function] = err
+			}
+			ours[function] = f.Tags[settings.TagRevokeFunction] != ""
+			return nil
+		})
+	}
+	group.Go(func() error {
+		l.Place = c.Place(ctx)
+		return nil
+	})
+	_ = group.Wait() // no function fails
+	for _, s := range all {
+		if Marked(s.Tags, s.Versions) || ours[s.Function] {
+			l.Secrets = append(l.Secrets, s)
+		} else if err := unknown[s.Function]; err != nil {
+			l.Unknown = append(l.Unknown, Unread{s.Name, err})
+		}
+	}
+	return l, ctx.Err()
+}
+
+// Marked reports whether a secret has a tag or a label of ours.
+func Marked(tags map[string]string, versions []vault.Version) bool {
+	for name := range tags {
+		if strings.HasPrefix(name, settings.TagPrefix) {
+			return true
+		}
+	}
+	for _, v := range versions {
+		if len(v.Keys)+len(v.Marks)+len(v.Unknown) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Elsewhere reports whether the name of a key says that it was made for a secret that is not in this account and region.
+func (l List) Elsewhere(keyName string) bool {
+	mark, ours := apikey.MarkOf(keyName)
+	_, here := l.marks[mark]
+	return ours && !here
+}
+
+// RestoreCommand takes a secret's deletion back.
+func RestoreCommand(secret string) string {
+	return "aws secretsmanager restore-secret --secret-id " + secret
+}
