@@ -37,6 +37,12 @@ var incidentCommands = map[string]func(w *world, ts *testscript.TestScript, neg 
 	"used-key":    (*world).usedKey,
 	"orphan":      (*world).orphan,
 	"hide":        (*world).hide,
+
+	"untag":        (*world).untag,
+	"switched-off": (*world).switchedOff,
+	"deleted":      (*world).deleted,
+	"value":        (*world).value,
+	"rotated-by":   (*world).rotatedBy,
 }
 
 // service CLUSTER NAME SECRET [stuck|failing]: an ECS service whose tasks read the secret, and which the secret's tag names.
@@ -230,4 +236,41 @@ func (w *world) hide(_ *testscript.TestScript, _ bool, args []string) {
 		}
 		next()
 	}, "GetSecretValue"))
+}
+
+// untag SECRET NAME...: the secret loses these tags.
+func (w *world) untag(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := w.SecretsManager().UntagResource(context.Background(), &secretsmanager.UntagResourceInput{SecretId: &args[0], TagKeys: args[1:]})
+	ts.Check(err)
+}
+
+// switched-off SECRET: rotation is switched off, past the command.
+func (w *world) switchedOff(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := w.SecretsManager().CancelRotateSecret(context.Background(), &secretsmanager.CancelRotateSecretInput{SecretId: &args[0]})
+	ts.Check(err)
+}
+
+// deleted SECRET: the secret is marked for deletion.
+func (w *world) deleted(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := w.SecretsManager().DeleteSecret(context.Background(), &secretsmanager.DeleteSecretInput{SecretId: &args[0]})
+	ts.Check(err)
+}
+
+// value SECRET FILE: the secret, which is created if need be, gets the content of the file as its current value.
+func (w *world) value(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[1])
+	_, err := w.SecretsManager().PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &args[0], SecretString: &text})
+	if err != nil {
+		_, err = w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0], SecretString: &text})
+	}
+	ts.Check(err)
+}
+
+// rotated-by SECRET FUNCTION: that function rotates the secret from now on; the secret gets no tag.
+func (w *world) rotatedBy(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := w.SecretsManager().RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{
+		SecretId: &args[0], RotationLambdaARN: aws.String(sandboxtest.FunctionARN(args[1])), RotateImmediately: aws.Bool(false),
+		RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
+	})
+	ts.Check(err)
 }

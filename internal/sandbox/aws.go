@@ -22,7 +22,7 @@ const (
 )
 
 // caller is who asks, whatever the credentials.
-var caller = &awssts.Server{Account: Account, User: AccessKeyID}
+var caller = &awssts.Server{Account: Account, User: AccessKeyID, Alias: "sandbox"}
 
 // aws is the one endpoint of all AWS services.
 func (s *Sandbox) aws() http.Handler {

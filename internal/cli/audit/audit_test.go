@@ -12,7 +12,7 @@ import (
 
 // complete are options under which everything is judged, and nothing is managed.
 func complete() audit.Options {
-	return audit.Options{Now: now, Registry: "registry.example.com", AskedBy: "admin@example.com", Held: audit.Held{"key-1": "prod/ci"}, HeldComplete: true}
+	return audit.Options{Now: now, Registry: "registry.example.com", AskedBy: "admin@example.com", Secret: held{"key-1": "prod/ci"}.by, Elsewhere: nowhere}
 }
 
 func TestFindingsOfAKey(t *testing.T) {
@@ -45,7 +45,7 @@ func TestFindingsOfAKey(t *testing.T) {
 		}, "expiring unused never-used unmanaged name"},
 	} {
 		o := complete()
-		o.Held["key-2"] = "dev/other"
+		o.Secret = held{"key-1": "prod/ci", "key-2": "dev/other"}.by
 		r := audit.New([]quilt.APIKey{key(c.change), other}, o)
 		for _, k := range r.Keys {
 			if k.ID == "key-2" {
@@ -98,7 +98,7 @@ func TestWithoutAnyDateOfLastUseNothingIsCalledUnused(t *testing.T) {
 func TestWithoutAllSecretsNothingIsCalledUnmanaged(t *testing.T) {
 	// Protects keys in secrets that the caller may not read: absence from an incomplete list is no finding.
 	o := complete()
-	o.HeldComplete = false
+	o.Unread = "not every managed secret could be read"
 	r := audit.New([]quilt.APIKey{key(func(k *quilt.APIKey) { k.ID = "key-9" }), key(nil)}, o)
 	if !slices.Equal(r.Unjudged, []audit.Finding{audit.Unmanaged}) || r.Fails(audit.Findings()) != nil {
 		t.Errorf("%q are not judged, %q is found; want unmanaged not judged and nothing found", r.Unjudged, r.Fails(audit.Findings()))
@@ -166,5 +166,25 @@ func TestInputIsLeftAlone(t *testing.T) {
 	audit.New(keys, o)
 	if !slices.Equal(keys, before) {
 		t.Error("the list of keys was changed")
+	}
+}
+
+func TestAKeyOfASecretElsewhereIsNotUnmanaged(t *testing.T) {
+	// Protects the keys of another account or region: a name with our mark that matches no secret here does not make a key one to revoke.
+	o := complete()
+	o.Elsewhere = func(name string) bool { return name == "pipeline-20261122-0123456789abcdef" }
+	k := key(func(k *quilt.APIKey) { k.ID, k.Name = "key-9", "pipeline-20261122-0123456789abcdef" })
+	r := audit.New([]quilt.APIKey{k}, o)
+	if got := r.Fails(audit.Findings()); !slices.Equal(got, []audit.Finding{audit.Elsewhere}) {
+		t.Errorf("found %q, want elsewhere", got)
+	}
+}
+
+func TestWithoutAListOfSecretsNothingIsSaidOfThem(t *testing.T) {
+	// Protects keys when AWS cannot be asked: neither unmanaged nor elsewhere is judged.
+	o := complete()
+	o.Secret, o.Elsewhere = nil, nil
+	if r := audit.New([]quilt.APIKey{key(nil)}, o); !slices.Equal(r.Unjudged, []audit.Finding{audit.Unmanaged, audit.Elsewhere}) {
+		t.Errorf("not judged: %q", r.Unjudged)
 	}
 }

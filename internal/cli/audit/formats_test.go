@@ -166,10 +166,11 @@ func TestCSVHasNoFormula(t *testing.T) {
 			CreatedAt: ago(1), ExpiresAt: in(1),
 		})
 	}
-	o := complete()
+	o, names := complete(), held{}
 	for _, k := range keys {
-		o.Held[k.ID] = k.Name
+		names[k.ID] = k.Name
 	}
+	o.Secret = names.by
 	rows, err := csv.NewReader(strings.NewReader(written(t, audit.New(keys, o), audit.Report.WriteCSV))).ReadAll()
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ func TestThePageEscapesNames(t *testing.T) {
 		k.Status = quilt.Status(attack)
 	})
 	o := complete()
-	o.Registry, o.AskedBy, o.Held = attack, attack, audit.Held{attack: attack}
+	o.Registry, o.AskedBy, o.Scope, o.Secret = attack, attack, attack, held{attack: attack}.by
 	out := written(t, audit.New([]quilt.APIKey{k}, o), audit.Report.WriteHTML)
 	for tag, want := range map[string]int{"<script": 1, "</script": 1, "<style": 1, "</style": 1, "<title>": 1, "</title": 3, "<svg": 2} { // each chart has a title
 		if got := strings.Count(out, tag); got != want {

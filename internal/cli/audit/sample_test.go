@@ -47,8 +47,8 @@ func sample() ([]quilt.APIKey, audit.Options) {
 		{ID: "a7", Name: "etl-warehouse-prod-20260901", Fingerprint: "qk_sus...pnd", CreatedAt: ago(82), ExpiresAt: in(8), LastUsedAt: used(40), Status: "SUSPENDED", UserEmail: "etl@example.com"},
 	}
 	return keys, audit.Options{
-		Now: now, Registry: "registry.example.com", AskedBy: "admin@example.com", HeldComplete: true,
-		Held: audit.Held{"4c1d0b5e": "prod/ci", "7e2f9a10": "prod/pipeline", "b0b1b2b3": "staging/import", "a7": "prod/etl"},
+		Now: now, Registry: "registry.example.com", AskedBy: "admin@example.com", Scope: "account 123456789012 (acme-prod), region eu-central-1: 4 of 4 managed secrets read", Elsewhere: nowhere,
+		Secret: held{"4c1d0b5e": "prod/ci", "7e2f9a10": "prod/pipeline", "b0b1b2b3": "staging/import", "a7": "prod/etl"}.by,
 	}
 }
 
@@ -56,7 +56,7 @@ func sample() ([]quilt.APIKey, audit.Options) {
 func many(n int) ([]quilt.APIKey, audit.Options) {
 	purposes := []string{"ci-github", "nightly-import", "etl-warehouse", "quiltx", "notebook", "lims-sync"}
 	environments := []string{"prod", "staging", "dev"}
-	keys, held := make([]quilt.APIKey, n), audit.Held{}
+	keys, names := make([]quilt.APIKey, n), held{}
 	for i := range keys {
 		k := quilt.APIKey{
 			ID: fmt.Sprintf("%08x-5d1c-4e0f-9b3a-%012x", i*2654435761%(1<<32), i), Name: fmt.Sprintf("%s-%s-2026q%d", purposes[i%6], environments[i%3], 1+i%4),
@@ -72,9 +72,16 @@ func many(n int) ([]quilt.APIKey, audit.Options) {
 			k.Name = fmt.Sprintf("test key %d", i)
 		}
 		if i%3 > 0 {
-			held[k.ID] = "prod/" + k.UserEmail
+			names[k.ID] = "prod/" + k.UserEmail
 		}
 		keys[i] = k
 	}
-	return keys, audit.Options{Now: now, Registry: "registry.example.com", AskedBy: "admin@example.com", Held: held, HeldComplete: true}
+	return keys, audit.Options{Now: now, Registry: "registry.example.com", AskedBy: "admin@example.com", Secret: names.by, Elsewhere: nowhere}
 }
+
+// held is which secrets hold keys: their names, by the ids of the keys.
+type held map[string]string
+
+func (h held) by(k quilt.APIKey) string { return h[k.ID] }
+
+func nowhere(string) bool { return false }

@@ -51,7 +51,10 @@ func TestProblemsNameWhatToRun(t *testing.T) {
 		"a replica that lags": {func(s *Status) { s.Replicas = []Replica{{"eu-west-1", "Failed"}} }, false, "eu-west-1 is Failed", "describe-secret"},
 		"expiry soon":         {func(s *Status) { s.Versions[0].ExpiresAt = now.Add(10 * 24 * time.Hour) }, false, "expires on 2026-12-02", "rotate prod/pipeline"},
 		"expiry now":          {func(s *Status) { s.Versions[0].ExpiresAt = now.Add(time.Hour) }, true, "expires on 2026-11-22", "rotate prod/pipeline"},
-		"few labels":          {func(s *Status) { s.Sweep.Health.FreeLabels = 4 }, true, "4 staging labels free", "revoke prod/pipeline"},
+		"few labels":          {func(s *Status) { s.Sweep.Health.FreeLabels = 4 }, true, "4 staging labels are free", "quilt-rotate revoke prod/pipeline, then: quilt-rotate rotate prod/pipeline"},
+		"few labels in a rotation": {func(s *Status) { s.Sweep.Health.FreeLabels, s.Rotation.UnderWay = 4, true }, true, "4 staging labels are free",
+			"quilt-rotate unstick prod/pipeline, then: quilt-rotate revoke prod/pipeline, then: quilt-rotate rotate prod/pipeline"},
+		"overdue in a rotation": {func(s *Status) { s.Rotation.UnderWay, s.Rotation.Overdue, s.Rotation.Next = true, true, &ago }, true, "overdue", "unstick prod/pipeline, then: quilt-rotate rotate"},
 	} {
 		s := well()
 		c.change(&s)

@@ -1,6 +1,7 @@
-// Package awssts is AWS Security Token Service on loopback, as far as a program asks who it is: GetCallerIdentity.
+// Package awssts is AWS Security Token Service on loopback, as far as a program asks who it is: GetCallerIdentity. It also has IAM's ListAccountAliases, which
+// has the same protocol.
 //
-// It follows the AWS Security Token Service API Reference (2011-06-15) and its AWS Query protocol: POST /, a form with Action and Version,
+// It follows the AWS Security Token Service API Reference (2011-06-15), and the IAM API Reference (2010-05-08), and its AWS Query protocol: POST /, a form with Action and Version,
 // XML for an answer. Every caller is the same IAM user: it never checks a signature, and its answers need no permission, as on AWS.
 package awssts
 
@@ -23,6 +24,7 @@ const (
 type Server struct {
 	Account string
 	User    string // name of the IAM user that every caller is
+	Alias   string // of the account; "": it has none
 }
 
 // UserARN names the IAM user that every caller is.
@@ -45,6 +47,11 @@ type identityResponse struct {
 	RequestID string   `xml:"ResponseMetadata>RequestId"`
 }
 
+type aliasesResponse struct {
+	XMLName xml.Name `xml:"https://iam.amazonaws.com/doc/2010-05-08/ ListAccountAliasesResponse"`
+	Aliases []string `xml:"ListAccountAliasesResult>AccountAliases>member"`
+}
+
 type errorResponse struct {
 	XMLName   xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ ErrorResponse"`
 	Type      string   `xml:"Error>Type"`
@@ -60,6 +67,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := awsjson.NewUUID()
 	w.Header().Set("Content-Type", "text/xml")
 	w.Header().Set("X-Amzn-Requestid", id)
+	if err == nil && form.Get("Action") == "ListAccountAliases" && s.Alias != "" {
+		_, _ = w.Write(document(aliasesResponse{Aliases: []string{s.Alias}}))
+		return
+	}
 	if err != nil || malformed != nil || form.Get("Action") != "GetCallerIdentity" || form.Get("Version") != version {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write(ErrorDocument("InvalidAction", "Could not find operation for version "+version))

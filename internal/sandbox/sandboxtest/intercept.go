@@ -202,7 +202,8 @@ func Observed(c *wire.Call) Request {
 // Writes tells whether the request changes something at its service.
 func (q Request) Writes() bool {
 	switch q.Operation {
-	case "DescribeSecret", "GetSecretValue", "ListSecrets", "ListSecretVersionIds", "GetFunction", "me", "account", "accountKeys", "adminApiKeyGet", "login", "POST /api/login", "POST /api/token":
+	case "DescribeSecret", "GetSecretValue", "ListSecrets", "ListSecretVersionIds", "GetFunction",
+		"GetCallerIdentity", "ListAccountAliases", "me", "account", "accountKeys", "adminApiKeyGet", "login", "POST /api/login", "POST /api/token":
 		return false
 	}
 	return true
