@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
 	"testing"
 
@@ -19,7 +20,21 @@ var folder string
 
 // TestMain builds the functions, and puts this command on the path: as itself, not as a test.
 func TestMain(m *testing.M) {
-	testscript.Main(withFunctions{m}, map[string]func(){"quilt-rotate": main})
+	testscript.Main(withFunctions{m}, map[string]func(){"quilt-rotate": asCommand})
+}
+
+// asCommand is main. If a script sets NOTICED, the command also creates that file once it has noticed an interrupt: a process goes on for a moment after it was
+// sent a signal, so a script cannot know otherwise.
+func asCommand() {
+	marker := os.Getenv("NOTICED")
+	if marker == "" {
+		main()
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	context.AfterFunc(ctx, func() { _ = os.WriteFile(marker, nil, 0o600) })
+	status := execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
 }
 
 type withFunctions struct{ m *testing.M }

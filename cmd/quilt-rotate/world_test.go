@@ -92,6 +92,7 @@ var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg boo
 	"refuse":        (*world).refuse,
 	"stall":         (*world).stall,
 	"arrived":       (*world).arrived,
+	"noticed":       (*world).noticed,
 	"release":       (*world).release,
 	"athena":        (*world).athena,
 	"crowd":         (*world).crowd,
@@ -518,6 +519,20 @@ func (w *world) arrived(ts *testscript.TestScript, _ bool, _ []string) {
 	case <-time.After(5 * time.Minute):
 		ts.Fatalf("no request came")
 	}
+}
+
+// noticed: waits until a command has noticed an interrupt, and made the file NOTICED.
+func (w *world) noticed(ts *testscript.TestScript, _ bool, _ []string) {
+	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(5*time.Minute)
+	defer poll.Stop()
+	for os.Remove(ts.Getenv("NOTICED")) != nil {
+		select {
+		case <-poll.C:
+		case <-tooLong:
+			ts.Fatalf("no command noticed an interrupt")
+		}
+	}
+	ts.Setenv("NOTICED", "")
 }
 
 // release: lets the requests go on that stall.
