@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 
@@ -12,7 +11,6 @@ import (
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/doctor"
 	"quilt-rotate/internal/commandline"
-	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -90,7 +88,7 @@ func (o *doctorCommand) options() (doctor.Options, error) {
 	if err != nil {
 		return doctor.Options{}, err
 	}
-	options := doctor.Options{RevokeFunction: o.RevokeFunction, Registry: o.Registry, Catalog: o.Catalog, Elsewhere: os.Getenv(settings.EnvRegistryURL), Client: client, NoProbe: o.NoProbe}
+	options := doctor.Options{RevokeFunction: o.RevokeFunction, Registry: o.Registry, Catalog: o.Catalog, Client: client, NoProbe: o.NoProbe}
 	for _, s := range o.Secrets {
 		options.Secrets = append(options.Secrets, string(s))
 	}

@@ -9,27 +9,28 @@ import (
 	"os/exec"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
 
-// exec gives a program the current key in its environment, and becomes that program: execve replaces this process. So there is no parent that
-// holds the key as well, or that would have to pass on signals, the terminal, standard streams and the exit status; all of these are the
-// program's by nature. Nothing touches the disk. Whoever may read the program's environment (its user, and root) sees the key there; that
-// is what the environment is.
+// execCommand gives a program the current key in its environment, and becomes that program: execve replaces this process. So no parent process holds the key,
+// too, or has to forward signals, standard streams and the exit status. Nothing is written to disk. Whoever may read the program's environment, which is
+// its user and root, sees the key there.
 type execCommand struct {
 	secretArgument
 	Command []string     `arg:"" passthrough:"" help:"Program to run, with its arguments."`
 	Env     variableName `default:"QUILT_API_KEY" placeholder:"NAME" help:"Variable that gets the key."`
-	Check   bool         `help:"Log in with the key first, and run nothing where that fails. Off by default: a program need not wait for the registry to start."`
+	Check   bool         `help:"Log in with the key first, and run nothing if that fails. By default the program starts without a request to the registry."`
 	registryOptions
 }
 
@@ -37,11 +38,12 @@ type execCommand struct {
 func (execCommand) Help() string {
 	return `Put -- before the program: quilt-rotate exec prod/pipeline -- python job.py
 
-The program gets QUILT_API_KEY from the secret's current version, and QUILT_REGISTRY_URL where it can be found; variables of these names are replaced, all
-others stay. It runs in the place of this process, so that signals and the exit status are its own. It keeps the key that was current when it
-started: where that key is replaced, it works on until its grace period is over, so restart the program within that time.
+The program gets QUILT_API_KEY from the secret's current version, and QUILT_REGISTRY_URL and QUILT_API_KEY_REGISTRY with the registry that the key belongs to, as
+far as it is known. Other variables stay. The commands of quilt-rotate refuse to send the key to another registry. The program runs in place of this process,
+so signals and the exit status are its own. It keeps the key that was current when it started. If that key is replaced, it works until its grace period is
+over: restart the program within that time.
 
-Exit status: the program's; 127 where it is not found, 126 where it cannot be run, as in shells.`
+Exit status: the program's; 127 if it is not found, 126 if it cannot be run, as in shells.`
 }
 
 // Exit statuses of shells (POSIX, "Exit Status for Commands").
@@ -138,11 +140,11 @@ func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]s
 		}
 	}
 	environment := with(os.Environ(), string(o.Env), key.Reveal())
-	if url == "" {
-		fmt.Fprintf(c.Err, "%s is not set: neither --registry nor a rotation function tells the registry\n", settings.EnvRegistryURL)
-		return environment, nil
+	if url == "" { // another key's registry must not stay beside this key
+		fmt.Fprintf(c.Err, "%s is not set: neither --registry, nor the secret's tag, nor its function names the registry\n", settings.EnvRegistryURL)
+		return without(without(environment, settings.EnvRegistryURL), registryVariable(string(o.Env))), nil
 	}
-	return with(environment, settings.EnvRegistryURL, url), nil
+	return with(with(environment, settings.EnvRegistryURL, url), registryVariable(string(o.Env)), url), nil
 }
 
 // currentKey is the key that the secret holds now.
@@ -161,27 +163,22 @@ func currentKey(ctx context.Context, s *managed.Secret) (apikey.Key, error) {
 	return value.Key(), err
 }
 
-// registryURL is the registry that the secret's tag names. Without the tag it is the registry that the options name, else the rotation function's,
-// else the environment's: whoever runs programs need not have permission to look at functions.
+// registryURL is the registry that the secret's tag or its function names. If neither says it, it is the one that the options name, or "": the user
+// that runs programs need not have permission to look at functions. The environment may name another key's registry, so it does not count.
 func (o *execCommand) registryURL(ctx context.Context, s *managed.Secret) (string, error) {
 	given, err := o.given(ctx)
 	if err != nil {
 		return "", err
 	}
-	if s.RegistryTagged() {
+	_, err = s.RegistryURL(ctx)
+	_, differ := errors.AsType[*fault.WrongRegistry](err)
+	switch {
+	case err == nil || differ || s.RegistryTagged() || ctx.Err() != nil:
 		return s.ResolveRegistry(ctx, given)
+	case given == "":
+		return "", nil
 	}
-	if given != "" {
-		given, err = settings.RegistryURL(given)
-		if err != nil {
-			err = fmt.Errorf("the registry's URL %w", err)
-		}
-		return given, err
-	}
-	if url, err := s.RegistryURL(ctx); err == nil {
-		return url, nil
-	}
-	return os.Getenv(settings.EnvRegistryURL), ctx.Err()
+	return settings.RegistryURL(given)
 }
 
 func (o *execCommand) logIn(ctx context.Context, s *managed.Secret, key apikey.Key) error {
@@ -195,13 +192,11 @@ func (o *execCommand) logIn(ctx context.Context, s *managed.Secret, key apikey.K
 	return nil
 }
 
-// with sets a variable, in the place of every one of that name.
+// with sets a variable, in place of every one of that name.
 func with(environment []string, name, value string) []string {
-	kept := make([]string, 0, len(environment)+1)
-	for _, variable := range environment {
-		if !strings.HasPrefix(variable, name+"=") {
-			kept = append(kept, variable)
-		}
-	}
-	return append(kept, name+"="+value)
+	return append(without(environment, name), name+"="+value)
+}
+
+func without(environment []string, name string) []string {
+	return slices.DeleteFunc(slices.Clone(environment), func(variable string) bool { return strings.HasPrefix(variable, name+"=") })
 }

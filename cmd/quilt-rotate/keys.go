@@ -14,17 +14,18 @@ import (
 	"quilt-rotate/internal/cli/login"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 )
 
-// keys are the registry's own operations. A registry makes keys for the caller only, and shows a key once: so `create` is the one place where a key
-// leaves this command, to a file or a pipe.
+// keysCommand has the registry's own operations. A registry creates keys for the caller only, and shows a key once. Apart from exec, create is the one
+// command that gives a key away, to a file or a pipe.
 type keysCommand struct {
-	List   keysListCommand   `cmd:"" help:"List keys: your own, or with --admin everybody's."`
+	List   keysListCommand   `cmd:"" help:"List your keys, or with --admin those of all users."`
 	Get    keysGetCommand    `cmd:"" help:"Show a key."`
-	Create keysCreateCommand `cmd:"" help:"Make a key, and write it to a file or into a pipe."`
-	Revoke keysRevokeCommand `cmd:"" help:"Revoke keys, at once and for good."`
+	Create keysCreateCommand `cmd:"" help:"Create a key, and write it to a file or a pipe."`
+	Revoke keysRevokeCommand `cmd:"" help:"Revoke keys permanently."`
 }
 
 // keyLogin says as whom to log in at the registry.
@@ -34,8 +35,33 @@ type keyLogin struct {
 	Secret secretID `name:"secret" placeholder:"NAME" xor:"login" help:"Log in with the current key of this secret."`
 }
 
-// environmentKey is the variable of a key to log in with: quilt3's own.
+// environmentKey is the variable of a key to log in with, as quilt3 reads it.
 const environmentKey = apikey.DefaultField
+
+// registryVariable is the variable that says which registry the key in another variable belongs to. `exec` sets it.
+func registryVariable(keyVariable string) string { return keyVariable + "_REGISTRY" }
+
+// keyFromEnvironment is the key in QUILT_API_KEY, if it is set. It is refused for another registry than the one that it belongs to, as far as the
+// environment says it.
+func keyFromEnvironment(c *terminal.Console, registry *quilt.Client) (apikey.Key, error) {
+	text := os.Getenv(environmentKey)
+	if text == "" {
+		return apikey.Key{}, nil
+	}
+	for _, variable := range []string{registryVariable(environmentKey), settings.EnvRegistryURL} {
+		belongs := os.Getenv(variable)
+		if url, err := settings.RegistryURL(belongs); belongs != "" && (err != nil || url != registry.URL()) {
+			return apikey.Key{}, hint.With(fmt.Errorf("the key in %s belongs to the registry of %s, %s, and is not sent to %s", environmentKey, variable, redact.Clip(belongs, 200), registry.URL()),
+				"log in another way: --user or --secret, or unset "+environmentKey+" to be asked")
+		}
+	}
+	key, err := apikey.Parse(text)
+	if err != nil {
+		return key, hint.With(fmt.Errorf("%s is %w", environmentKey, err), "correct the variable, or unset it to be asked")
+	}
+	_, err = fmt.Fprintf(c.Err, "logging in with the key in %s\n", environmentKey)
+	return key, err
+}
 
 // registry is a client of the registry: that of the secret, or the one that is named.
 func (o keyLogin) registry(ctx context.Context) (*quilt.Client, apikey.Key, error) {
@@ -59,22 +85,20 @@ func (o keyLogin) registry(ctx context.Context) (*quilt.Client, apikey.Key, erro
 	return client, key, err
 }
 
-// logIn logs in. own is a key to log in with where nothing says how; the zero Key asks.
+// logIn logs in. own is the key to log in with if neither the options nor the environment give one; with the zero Key, a person is asked.
 func (o keyLogin) logIn(ctx context.Context, c *terminal.Console, own apikey.Key) (*quilt.Session, quilt.Identity, error) {
 	client, key, err := o.registry(ctx)
 	if err != nil {
 		return nil, quilt.Identity{}, err
 	}
 	way := login.Way{User: o.User, Key: key}
-	switch fromEnvironment := os.Getenv(environmentKey); {
-	case o.User != "" || !key.IsZero():
-	case fromEnvironment != "":
-		if way.Key, err = apikey.Parse(fromEnvironment); err != nil {
-			return nil, quilt.Identity{}, hint.With(fmt.Errorf("%s is %w", environmentKey, err), "correct the variable, or unset it to be asked")
+	if o.User == "" && key.IsZero() {
+		if way.Key, err = keyFromEnvironment(c, client); err != nil {
+			return nil, quilt.Identity{}, err
 		}
-		fmt.Fprintf(c.Err, "logging in with the key in %s\n", environmentKey)
-	case !own.IsZero():
-		way.Key = own
+		if way.Key.IsZero() {
+			way.Key = own
+		}
 	}
 	session, me, err := login.LogIn(ctx, c, client, way)
 	if quilt.RefusesLogin(err) && hint.Of(err) == "" {
@@ -90,7 +114,7 @@ type everybody struct {
 
 func (o everybody) allow(me quilt.Identity) error {
 	if o.Admin && !me.IsAdmin {
-		return hint.With(fmt.Errorf("%s is no administrator of the registry", me.Email), "leave --admin out, or log in as an administrator")
+		return hint.With(fmt.Errorf("%s is not an administrator of the registry", me.Email), "leave --admin out, or log in as an administrator")
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ type sweeperOption struct {
 
 // registryOptions say where the registry is, and how to trust it.
 type registryOptions struct {
-	Registry string `placeholder:"URL" xor:"registry" help:"URL of the registry. Default: that of the secret's rotate function; without a secret, QUILT_REGISTRY_URL."`
+	Registry string `placeholder:"URL" xor:"registry" help:"URL of the registry. Default: the one that the secret's tag or its rotate function names; without a secret, QUILT_REGISTRY_URL."`
 	Catalog  string `placeholder:"URL" xor:"registry" help:"URL of the Quilt catalog, whose config.json names the registry."`
 	CABundle string `name:"ca-bundle" placeholder:"FILE" env:"QUILT_CA_BUNDLE" help:"PEM file with the certificates of the private authority that signed the registry's."`
 }
@@ -109,18 +109,21 @@ func (o registryOptions) given(ctx context.Context) (string, error) {
 	return catalog.RegistryURL, login.CheckPlatform(catalog)
 }
 
-// ofSecret is a client of the registry that the secret's keys belong to: the one that the secret's tag or its function names. If neither does, or
-// there is no secret yet, it is the one that the options or the environment name. An option that differs is refused, and, if the secret has the
-// tag, a variable that differs, too.
+// ofSecret is a client of the registry that the secret's keys belong to: the one that the secret's tag or its function names. If neither does, an option must
+// name it: a variable can be another registry's. If there is no secret yet, the environment may name it, too. An option that differs is refused, and, if
+// the secret has the tag, a variable that differs, too.
 func (o registryOptions) ofSecret(ctx context.Context, s *managed.Secret) (*quilt.Client, error) {
-	if s == nil || !s.NamesRegistry() {
-		return o.alone(ctx)
-	}
 	given, err := o.given(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if given == "" && s.RegistryTagged() {
+	switch {
+	case s == nil || given != "" && !s.NamesRegistry():
+		return o.alone(ctx)
+	case !s.NamesRegistry():
+		return nil, hint.With(&usageError{fmt.Errorf("nothing says which registry the keys of %s belong to: it has no tag %s, and no function rotates it", s.Name, settings.TagRegistry)},
+			"name the registry with --registry or --catalog; the variable "+settings.EnvRegistryURL+" is not enough")
+	case given == "" && s.RegistryTagged():
 		given = os.Getenv(settings.EnvRegistryURL)
 	}
 	options, err := o.client()

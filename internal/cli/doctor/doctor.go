@@ -25,7 +25,6 @@ type Options struct {
 	RevokeFunction string   // that sweeps; "": the rotate function's tag names it
 	Registry       string   // URL that the functions must use; "": theirs is taken
 	Catalog        string   // URL of the catalog, whose config.json tells the registry and the platform's version; or ""
-	Elsewhere      string   // URL of the registry of secrets for which nothing is deployed, where neither of those names it; or ""
 	Client         quilt.Options
 	NoProbe        bool // create no key
 	Progress       func(done, total int)

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -50,7 +49,7 @@ func (v *visit) registriesOf(patients []*patient) []*registry {
 	for _, p := range patients {
 		if p.secret != nil && p.secret.Rotation.Function == "" { // else a key would go where somebody typed, and not where it was made
 			if p.url, _ = settings.RegistryOf(p.secret.Tags); p.url == "" {
-				p.url, _ = settings.RegistryURL(cmp.Or(v.given, v.Elsewhere))
+				p.url, _ = settings.RegistryURL(v.given)
 			}
 		}
 		if p.url != "" {
