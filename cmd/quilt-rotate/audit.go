@@ -96,7 +96,7 @@ func registryTime(keys []quilt.APIKey, me quilt.Identity) time.Time {
 
 // holders says which managed secrets hold the keys. If AWS does not say it, the report goes on without: it is about the registry first.
 func (o *auditCommand) holders(ctx context.Context, c *terminal.Console, options *audit.Options) {
-	aws, err := awsclient.Open(ctx)
+	aws, err := awsclient.Open(ctx, c)
 	var holders *managed.Holders
 	if err == nil {
 		holders, err = scan(ctx, c, aws)

@@ -118,7 +118,7 @@ func notRun(name string, err error) error {
 
 // environment is this process's, with the key and the registry in it.
 func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]string, error) {
-	aws, err := awsclient.Open(ctx)
+	aws, err := awsclient.Open(ctx, c)
 	if err != nil {
 		return nil, err
 	}

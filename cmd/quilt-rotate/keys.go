@@ -64,12 +64,12 @@ func keyFromEnvironment(c *terminal.Console, registry *quilt.Client) (apikey.Key
 }
 
 // registry is a client of the registry: that of the secret, or the one that is named.
-func (o keyLogin) registry(ctx context.Context) (*quilt.Client, apikey.Key, error) {
+func (o keyLogin) registry(ctx context.Context, c *terminal.Console) (*quilt.Client, apikey.Key, error) {
 	if o.Secret == "" {
 		client, err := o.alone(ctx)
 		return client, apikey.Key{}, err
 	}
-	aws, err := awsclient.Open(ctx)
+	aws, err := awsclient.Open(ctx, c)
 	if err != nil {
 		return nil, apikey.Key{}, err
 	}
@@ -87,7 +87,7 @@ func (o keyLogin) registry(ctx context.Context) (*quilt.Client, apikey.Key, erro
 
 // logIn logs in. own is the key to log in with if neither the options nor the environment give one; with the zero Key, a person is asked.
 func (o keyLogin) logIn(ctx context.Context, c *terminal.Console, own apikey.Key) (*quilt.Session, quilt.Identity, error) {
-	client, key, err := o.registry(ctx)
+	client, key, err := o.registry(ctx, c)
 	if err != nil {
 		return nil, quilt.Identity{}, err
 	}

@@ -66,7 +66,7 @@ func (o *keysRevokeCommand) guard(ctx context.Context, c *terminal.Console, regi
 
 // check reads all managed secrets. With first it prints where it looked, and asks about each key that a secret holds and --anyway allows.
 func (o *keysRevokeCommand) check(ctx context.Context, c *terminal.Console, registry string, targets []target, first bool) error {
-	aws, err := awsclient.Open(ctx)
+	aws, err := awsclient.Open(ctx, c)
 	var holders *managed.Holders
 	if err == nil {
 		holders, err = scan(ctx, c, aws)

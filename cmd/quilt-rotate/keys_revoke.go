@@ -119,7 +119,7 @@ func (o *keysRevokeCommand) revokeGiven(ctx context.Context, c *terminal.Console
 	if err := o.guard(ctx, c, s.Host(), []target{given}); err != nil {
 		return err
 	}
-	client, _, err := o.registry(ctx)
+	client, _, err := o.registry(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 
 // openOperator gives a procedure what it works with. confirmed says that questions are answered with yes. The caller ends it before it prints a result.
 func openOperator(ctx context.Context, c *terminal.Console, resultIsJSON, confirmed bool) (*operations.Operator, func(), error) {
-	aws, err := awsclient.Open(ctx)
+	aws, err := awsclient.Open(ctx, c)
 	if err != nil {
 		return nil, nil, err
 	}

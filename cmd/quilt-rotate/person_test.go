@@ -28,7 +28,7 @@ func person(ts *testscript.TestScript, _ bool, args []string) {
 	for {
 		n, err := terminal.Read(buffer)
 		screen.Write(buffer[:n])
-		if !answered && strings.Contains(screen.String(), "to go on:") {
+		if !answered && (strings.Contains(screen.String(), "to go on:") || strings.Contains(screen.String(), "MFA code of")) {
 			answered = true
 			if _, err := terminal.WriteString(answer + "\n"); err != nil {
 				ts.Fatalf("type: %v", err)
@@ -51,7 +51,7 @@ func person(ts *testscript.TestScript, _ bool, args []string) {
 // variables are those that a script's world sets.
 func variables(ts *testscript.TestScript) []string {
 	var list []string
-	for _, name := range append([]string{"HOME", "AWS_ENDPOINT_URL_ATHENA"}, awsVariables...) {
+	for _, name := range append([]string{"HOME", "AWS_ENDPOINT_URL_ATHENA", "AWS_ENDPOINT_URL_STS"}, awsVariables...) {
 		if value := ts.Getenv(name); value != "" {
 			list = append(list, name+"="+value)
 		}

@@ -67,7 +67,7 @@ func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {
 			return &usageError{fmt.Errorf("--watch takes its interval after an equals sign: --watch=%s", name)}
 		}
 	}
-	aws, err := awsclient.Open(ctx)
+	aws, err := awsclient.Open(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func (o *trailCommand) kind() trail.Kind {
 
 // ask runs the query. Ctrl-C stops it at Athena.
 func (o *trailCommand) ask(ctx context.Context, c *terminal.Console, sql string) (*trail.Answer, error) {
-	aws, err := awsclient.Open(ctx)
+	aws, err := awsclient.Open(ctx, c)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -35,9 +36,25 @@ type Cloud struct {
 // attempts is how often a request that AWS throttles, or that gets no answer, is sent. A look at a thousand secrets needs more than the SDK's three.
 const attempts = 8
 
-// Open finds region and credentials. It fails if one of them is missing, or if the credentials have expired.
-func Open(ctx context.Context) (*Cloud, error) {
-	c, err := awsconfig.Load(ctx, config.WithLogger(logging.Nop{})) // its warnings do not help an operator
+// Asker asks a person for a line of text. terminal.Console is one.
+type Asker interface {
+	Ask(ctx context.Context, question string) (string, error)
+	Interactive() bool
+}
+
+// Open finds region and credentials. It asks a person for the MFA code if a profile's role demands one. It fails if region or credentials are missing, or
+// if the credentials have expired.
+func Open(ctx context.Context, person Asker) (*Cloud, error) {
+	askCode := func(o *stscreds.AssumeRoleOptions) {
+		o.TokenProvider = func() (string, error) {
+			if !person.Interactive() { // standard input may hold a key or a password
+				return "", errNoMFA
+			}
+			return person.Ask(ctx, "MFA code of "+redact.Clip(aws.ToString(o.SerialNumber), 200)+":")
+		}
+	}
+	c, err := awsconfig.Load(ctx, config.WithLogger(logging.Nop{}), // its warnings do not help an operator
+		config.WithAssumeRoleCredentialOptions(askCode))
 	if err != nil {
 		return nil, hint.With(err, "check ~/.aws/config, and the variables that begin with AWS_")
 	}

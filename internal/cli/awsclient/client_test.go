@@ -149,11 +149,11 @@ func TestWhatAWSRefusesIsExplained(t *testing.T) {
 
 func TestNoCredentialsAndNoRegion(t *testing.T) {
 	// Protects the very first try on a new machine: what is missing is said at once, before anything is sent.
-	if _, err := awsclient.Open(t.Context()); err == nil || err.Error() != "no AWS region is set" || !strings.Contains(hint.Of(err), "AWS_REGION") {
+	if _, err := awsclient.Open(t.Context(), nobody{}); err == nil || err.Error() != "no AWS region is set" || !strings.Contains(hint.Of(err), "AWS_REGION") {
 		t.Errorf("without a region: %v", err)
 	}
 	t.Setenv("AWS_REGION", "us-east-1")
-	if _, err := awsclient.Open(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "no AWS credentials were found") || hint.Of(err) == "" {
+	if _, err := awsclient.Open(t.Context(), nobody{}); err == nil || !strings.HasPrefix(err.Error(), "no AWS credentials were found") || hint.Of(err) == "" {
 		t.Errorf("without credentials: %v", err)
 	}
 }

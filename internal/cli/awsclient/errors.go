@@ -13,10 +13,10 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Error is a call to AWS that failed. Its message quotes the service's, with everything taken out that looks like a key, or was sent and is secret.
+// Error is a request to AWS that failed. Its message is the service's, without anything that looks like a key or was sent as a secret.
 type Error struct {
 	Doing   string // "invoke the function x"
-	Code    string // the service's, such as "AccessDeniedException"; "" where no answer came
+	Code    string // the service's, such as "AccessDeniedException"; "" without an answer
 	Message string
 	cause   error
 }
@@ -29,7 +29,7 @@ func (e *Error) Error() string {
 	return text + e.Message
 }
 
-// Unwrap gives the SDK's error, to be looked at and not to be printed.
+// Unwrap gives the SDK's error. It must not be printed.
 func (e *Error) Unwrap() error { return e.cause }
 
 func newError(doing string, err error, sent ...redact.Text) error {
@@ -43,7 +43,7 @@ func newError(doing string, err error, sent ...redact.Text) error {
 	return e
 }
 
-// innermost leaves out the SDK's account of its attempts.
+// innermost leaves out what the SDK says about its attempts.
 func innermost(err error) error {
 	for {
 		next := errors.Unwrap(err)
@@ -54,13 +54,13 @@ func innermost(err error) error {
 	}
 }
 
-// NotFound tells whether AWS answered that there is no such thing.
+// NotFound reports whether AWS answered that the resource does not exist.
 func NotFound(err error) bool { return isCode(err, "ResourceNotFoundException") }
 
-// Exists tells whether AWS answered that there is such a thing already.
+// Exists reports whether AWS answered that the resource exists already.
 func Exists(err error) bool { return isCode(err, "ResourceExistsException") }
 
-// Denied tells whether AWS answered that the credentials may not do this: nothing is known of the thing itself then.
+// Denied reports whether AWS answered that the credentials may not do this. Then nothing is known about the resource.
 func Denied(err error) bool { return isCode(err, deniedCodes...) }
 
 func isCode(err error, codes ...string) bool {
@@ -76,7 +76,7 @@ func isCode(err error, codes ...string) bool {
 	return false
 }
 
-// Codes by which AWS services say that credentials are over, or nobody's (Common Errors, in each service's API reference).
+// Codes of AWS services for credentials that have expired, that are not known, or that may not do this (Common Errors, in each service's API reference).
 var (
 	expiredCodes = []string{"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 	unknownCodes = []string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure", "IncompleteSignature"}
@@ -85,10 +85,10 @@ var (
 
 const (
 	logInAgain  = "log in again (with IAM Identity Center: aws sso login), or set AWS_PROFILE to a profile that works"
-	otherRights = "use credentials that may (AWS_PROFILE), or have the permission added"
+	otherRights = "use credentials that may do it (AWS_PROFILE), or have the permission added"
 )
 
-// Explain says what AWS refused as a person at a keyboard needs it, with a hint. Other errors pass as they are.
+// Explain words an AWS error for an operator, with a hint. Other errors stay as they are.
 func Explain(err error) error {
 	secretError, ofSecret := errors.AsType[*vault.Error](err)
 	switch {
@@ -101,9 +101,9 @@ func Explain(err error) error {
 	case isCode(err, deniedCodes...):
 		return hint.With(fmt.Errorf("the AWS credentials may not do this: %s", plain(err)), otherRights)
 	case ofSecret && NotFound(err):
-		return hint.With(fmt.Errorf("there is no secret %s in this account and region", secretError.Secret), "see the name and AWS_REGION; `quilt-rotate status` lists the secrets that are in care")
+		return hint.With(fmt.Errorf("there is no secret %s in this account and region", secretError.Secret), "check the name and AWS_REGION; `quilt-rotate status` lists the managed secrets")
 	case ofSecret && secretError.Code == "":
-		return hint.With(fmt.Errorf("AWS cannot be reached: %s", unreached(secretError.Unwrap())), "check the network, and AWS_ENDPOINT_URL where it is set")
+		return hint.With(fmt.Errorf("AWS cannot be reached: %s", unreached(secretError.Unwrap())), "check the network, and AWS_ENDPOINT_URL if it is set")
 	case ofSecret:
 		return errors.New(plain(err))
 	}
@@ -111,12 +111,12 @@ func Explain(err error) error {
 		return hint.With(err, Runbook(e.Type))
 	}
 	if e, ok := errors.AsType[*Error](err); ok && e.Code == "" {
-		return hint.With(err, "check the network, and AWS_ENDPOINT_URL where it is set")
+		return hint.With(err, "check the network, and AWS_ENDPOINT_URL if it is set")
 	}
 	return err
 }
 
-// unreached is why no answer came, without the SDK's account of its attempts.
+// unreached says why no answer came, without what the SDK says about its attempts.
 func unreached(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"
@@ -124,12 +124,12 @@ func unreached(err error) string {
 	return redact.Scrub(innermost(err).Error())
 }
 
-// Runbook says where to read of an error of a function. The index of the runbook leads from each name to its page.
+// Runbook says where to read about an error of a function. The index of the runbook has a page for each name.
 func Runbook(errorType string) string {
 	return "what it means and what to do: docs/runbook/README.md, at " + errorType
 }
 
-// plain leaves out what package vault says to those who look after the functions.
+// plain leaves out what package vault adds for the functions.
 func plain(err error) string {
 	if e, ok := errors.AsType[*vault.Error](err); ok {
 		return fmt.Sprintf("%s of %s: %s", e.Operation, e.Secret, e.Message)
@@ -137,17 +137,23 @@ func plain(err error) string {
 	return err.Error()
 }
 
+// errNoMFA says that a profile's role demands an MFA code, and nobody can be asked for it.
+var errNoMFA = errors.New("the role of the AWS profile needs an MFA code, and there is no terminal to ask for it")
+
 func noCredentials(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	text := innermost(err).Error()
-	if strings.Contains(strings.ToLower(err.Error()), "expired") || isCode(err, expiredCodes...) {
+	var api smithy.APIError
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, errNoMFA):
+		return hint.With(errNoMFA, "run this at a terminal, or use credentials that need no code: aws configure export-credentials")
+	case strings.Contains(strings.ToLower(err.Error()), "expired") || isCode(err, expiredCodes...):
 		return hint.With(errors.New("the AWS credentials have expired"), logInAgain)
+	case errors.As(err, &api): // of STS, for a role
+		return hint.With(fmt.Errorf("AWS gave no credentials: %s", redact.Clip(redact.Scrub(api.ErrorMessage()), 300)), "check the MFA code, the role and its profile; or "+logInAgain)
+	case strings.Contains(text, "IMDS"): // the last place that the SDK looks at; operators do not know it
+		return hint.With(errors.New("no AWS credentials were found"), logInAgain)
 	}
-	err = errors.New("no AWS credentials were found")
-	if !strings.Contains(text, "IMDS") { // the last place that the SDK looks at, of which nobody at a keyboard knows
-		err = fmt.Errorf("%w: %s", err, redact.Clip(text, 300))
-	}
-	return hint.With(err, logInAgain)
+	return hint.With(fmt.Errorf("no AWS credentials were found: %s", redact.Clip(text, 300)), logInAgain)
 }
