@@ -79,6 +79,17 @@ func (s *Server) SetReplicaStatus(secretID, region, status, message string) erro
 	return err
 }
 
+// SetUndecryptable lets GetSecretValue fail with that error code for a version of any secret, as if its KMS key were disabled; "" ends it. Nothing else
+// about the version changes.
+func (s *Server) SetUndecryptable(versionID, code string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.undecryptable == nil {
+		s.undecryptable = map[string]string{}
+	}
+	s.undecryptable[versionID] = code
+}
+
 // SetPrimaryRegion makes the secret a replica whose primary is in that region; "" makes it a secret of its own again. A replica
 // refuses every change, with the text that moto and LocalStack have; AWS documents no text.
 func (s *Server) SetPrimaryRegion(secretID, region string) error {

@@ -47,6 +47,8 @@ type Server struct {
 	made    int                // secrets ever made, for their order
 	lag     int                // reads yet to be answered from the past
 
+	undecryptable map[string]string // versions that GetSecretValue does not give, and its error code
+
 	events     []Event
 	delivered  int
 	delivering bool

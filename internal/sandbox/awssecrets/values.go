@@ -47,6 +47,9 @@ func (s *Server) getSecretValue(in getSecretValueInput) (getSecretValueOutput, e
 	if err != nil {
 		return getSecretValueOutput{}, err
 	}
+	if code := s.undecryptable[v.id]; code != "" {
+		return getSecretValueOutput{}, awsjson.Faultf(code, "Secrets Manager can't decrypt the protected secret text using the provided KMS key.")
+	}
 	r.lastRead = day(s.now())
 	r.accessed[v.id] = r.lastRead
 	out := getSecretValueOutput{

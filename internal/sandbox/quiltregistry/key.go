@@ -2,6 +2,7 @@ package quiltregistry
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -67,6 +68,20 @@ func fingerprint(secret string, switches *Switches) string {
 		return secretPrefix + "..."
 	}
 	return secretPrefix + random[:ends] + "..." + random[len(random)-ends:]
+}
+
+// shown is a key as the registry shows it.
+func (c *call) shown(k APIKey) APIKey {
+	switch c.switches.FingerprintForm {
+	case FingerprintStart:
+		k.Fingerprint = k.Secret[:min(len(k.Secret), len(secretPrefix)+3)] + "…"
+	case FingerprintMasked:
+		k.Fingerprint = secretPrefix + "***...***"
+	case FingerprintHash:
+		sum := sha256.Sum256([]byte(k.Secret))
+		k.Fingerprint = hex.EncodeToString(sum[:8])
+	}
+	return k
 }
 
 func newSecret(switches *Switches) string {
@@ -139,7 +154,7 @@ func (c *call) createKey(name string, days int) (APIKey, *problem) {
 	if c.switches.NewKeyDelay > 0 { // else a clock that is set back would refuse it
 		k.usableFrom = c.now.Add(c.switches.NewKeyDelay)
 	}
-	created := k.at(c.now)
+	created := c.shown(k.at(c.now))
 	event.ResponseElements = map[string]any{"secret": "***", "apiKey": map[string]any{
 		"id": created.ID, "name": created.Name, "fingerprint": created.Fingerprint, "status": created.Status,
 		"createdAt": created.CreatedAt, "expiresAt": created.ExpiresAt,
@@ -206,6 +221,9 @@ func (c *call) ownKey(id, secret *string) (*key, *problem) {
 	if k == nil || k.Owner != c.session.user.Email {
 		return nil, &problem{path, "NotFound", "There is no such API key."}
 	}
+	if c.switches.ExpiredNotRevoked && k.expired(c.now) {
+		return nil, &problem{path, "Expired", "The API key has expired."}
+	}
 	return k, nil
 }
 
@@ -264,6 +282,9 @@ func (c *call) listKeys(f filter) []APIKey {
 	if omits := c.switches.ListOmits; omits != nil {
 		listed = slices.DeleteFunc(listed, omits)
 	}
+	for i, k := range listed {
+		listed[i] = c.shown(k)
+	}
 	return listed
 }
 
@@ -276,7 +297,7 @@ func (c *call) getKey(id, owner string) (APIKey, bool) {
 	if omits := c.switches.GetOmits; omits != nil && omits(got) {
 		return APIKey{}, false
 	}
-	return got, true
+	return c.shown(got), true
 }
 
 func (r *Registry) keyAt(id string, now time.Time) (APIKey, bool) {

@@ -11,6 +11,13 @@ const (
 	RefuseInvalidInput = "invalid-input"
 )
 
+// What Switches.FingerprintForm can be. The documented form is prefix, first characters, dots, last characters; it is not a contract.
+const (
+	FingerprintStart  = "start"  // qk_abc…
+	FingerprintMasked = "masked" // qk_***...***
+	FingerprintHash   = "hash"   // a hash of the key
+)
+
 // Switches choose among behaviours that the public sources leave open, and make the registry misbehave. The zero value
 // is the registry as documented.
 type Switches struct {
@@ -37,6 +44,8 @@ type Switches struct {
 	DuplicateFingerprints bool
 	// FingerprintEnds is how many characters of each end the fingerprints of new keys show; 0 is 3.
 	FingerprintEnds int
+	// FingerprintForm is "" or one of the Fingerprint constants, for all keys.
+	FingerprintForm string
 	// NewKeyDelay and RefuseNewKeyLogins are how long, and for how many attempts, a key created over the wire while
 	// they are set is refused. With both set, both must have passed. MintKey's keys work at once.
 	NewKeyDelay        time.Duration
@@ -45,6 +54,8 @@ type Switches struct {
 	NameLimit, DaysLimit int
 	// RevokeLingers is for how many more requests a key that is revoked while it is set still logs in.
 	RevokeLingers int
+	// ExpiredNotRevoked refuses to revoke a key that has expired.
+	ExpiredNotRevoked bool
 	// MaxKeysPerUser is how many keys, expired ones included, a user may have; 0 is no limit.
 	MaxKeysPerUser int
 
