@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awssecrets"
+	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
 	"quilt-rotate/internal/vault"
@@ -41,12 +43,13 @@ type variant struct {
 	replays int  // of each step
 	cold    bool // every invocation in a fresh process
 	secrets int  // interleaved
+	odd     bool // at services that do what the documents leave open: see newLife
 }
 
 // TestEveryCrash protects the four promises: it goes through the whole life of a key (rotation, mark, grace, revocation) again and again, and each time
 // something else happens to one request; then the service retries and the sweeps run, and nobody cleans up.
 func TestEveryCrash(t *testing.T) {
-	variants := []variant{{1, false, 1}, {1, true, 1}, {2, false, 1}, {3, true, 1}, {1, false, 2}, {2, true, 2}}
+	variants := []variant{{1, false, 1, false}, {1, true, 1, true}, {2, false, 1, false}, {3, true, 1, true}, {1, false, 2, true}, {2, true, 2, true}}
 	plain, tangled := 5, 61 // every so many-th request of a life, and of one with two secrets
 	switch {
 	case *exhaustive:
@@ -104,6 +107,7 @@ type life struct {
 	hit      string        // operation of a mishap that goes on
 	held     func()        // its request, to land later
 	late     []func()      // requests that land later
+	locked   []string      // versions that cannot be decrypted
 	adrift   []chan error  // steps that were given up and go on
 }
 
@@ -115,9 +119,30 @@ func newLife(t *testing.T, v variant, m mishap, at int) *life {
 	for i := range v.secrets {
 		l.secrets = append(l.secrets, r.Secret(fmt.Sprintf("quilt/secret-%d", i)))
 	}
+	if v.odd { // use is recorded by the day, and until the rotation is over fingerprints have an unknown form, and an old version cannot be decrypted
+		for _, s := range l.secrets {
+			l.locked = append(l.locked, lockedVersion(r, s))
+		}
+		r.Registry.SetSwitches(func(w *quiltregistry.Switches) {
+			w.UseGranularity, w.FingerprintForm = 24*time.Hour, quiltregistry.FingerprintStart
+		})
+	}
 	l.overseer = newOverseer(r, l.secrets...)
 	r.Hooks.Set(l.hook)
 	return l
+}
+
+// lockedVersion gives a secret a superseded version whose value Secrets Manager does not give.
+func lockedVersion(r *sandboxtest.Rig, s *sandboxtest.Secret) (versionID string) {
+	current := s.Holder(vault.Current).Value
+	id, secret := r.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+	versionID = s.Put(sandboxtest.ValueWith(secret))
+	s.Put(current)
+	if err := s.MoveLabel(vault.KeyLabel(id), versionID, ""); err != nil {
+		r.Fatalf("%v", err)
+	}
+	r.Secrets.SetUndecryptable(versionID, "DecryptionFailure")
+	return versionID
 }
 
 // hook lets the mishap happen to the one request, and the overseer see all.
@@ -240,6 +265,10 @@ func (l *life) live() {
 	}
 	l.sweepAll()
 	l.letGo()
+	l.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.FingerprintForm = "" }) // until then, orphans are only reported
+	for _, versionID := range l.locked {
+		l.Secrets.SetUndecryptable(versionID, "")
+	}
 	for range 5 { // a sweep that failed is due again; what was marked late is due a day later
 		l.sweepAll()
 		l.letGo()

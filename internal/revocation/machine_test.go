@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awssecrets"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
@@ -93,7 +94,10 @@ type machine struct {
 	adrift     []*drifter
 	failing    int // how many registry requests are still to fail
 	sinceLetGo time.Duration
-	mischief   bool // a key's label was moved by hand
+	mischief   bool            // a key's label was moved by hand, or the secret was handed over
+	formed     bool            // fingerprints had an unknown form
+	moved      bool            // a key's label was moved by hand
+	handed     map[string]bool // ids of the former user's keys that had labels when the secret was handed over
 }
 
 // stallPlan lets one request of a process stall, or time out and land later.
@@ -192,6 +196,12 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"skew":          m.skew,
 		"tag gone":      m.tagGone,
 		"use old key":   m.useOldKey,
+		"granularity":   m.granularity,
+		"fingerprints":  m.fingerprints,
+		"lock version":  m.lockVersion,
+		"hand over":     m.handOver,
+		"deactivate":    m.deactivate,
+		"reactivate":    func(*rapid.T) { m.Registry.SetActive(sandbox.UserEmail, true) },
 		"jump":          m.jump,
 		"cold":          func(t *rapid.T) { m.Cold(rapid.Bool().Draw(t, "cold")) },
 	}
@@ -402,7 +412,8 @@ func (m *machine) moveLabel(t *rapid.T) {
 		t.Skip("no labels")
 	}
 	label := rapid.SampledFrom(labels).Draw(t, "label")
-	m.mischief = true
+	m.mischief, m.moved = true, true
+	m.unsure()
 	_ = m.secret.MoveLabel(label, rapid.SampledFrom(versions).Draw(t, "to"), holder[label])
 }
 
@@ -427,7 +438,8 @@ func (m *machine) restore() {
 		}
 	}
 	m.freeLabels()
-	m.secret.Bootstrap("svc-pipeline@example.com")
+	m.Registry.SetActive(sandbox.UserEmail, true)
+	m.secret.Bootstrap(sandbox.UserEmail)
 }
 
 func (m *machine) fillLabels(t *rapid.T) {
@@ -494,7 +506,77 @@ func (m *machine) useOldKey(t *rapid.T) {
 	request.Header.Set("Content-Type", "application/json")
 	if response, err := http.DefaultClient.Do(request); err == nil {
 		_ = response.Body.Close()
+		if response.StatusCode == http.StatusOK {
+			m.overseer.consumed(key.Secret)
+		}
 	}
+}
+
+// granularity lets the registry record use coarsely.
+func (m *machine) granularity(t *rapid.T) {
+	unit := rapid.SampledFrom([]time.Duration{0, time.Minute, time.Hour, 24 * time.Hour}).Draw(t, "unit")
+	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.UseGranularity = unit })
+}
+
+// fingerprints lets the registry show fingerprints in another form.
+func (m *machine) fingerprints(t *rapid.T) {
+	form := rapid.SampledFrom([]string{"", quiltregistry.FingerprintStart, quiltregistry.FingerprintMasked, quiltregistry.FingerprintHash}).Draw(t, "form")
+	m.formed = m.formed || form != ""
+	m.unsure()
+	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.FingerprintForm = form })
+}
+
+func (m *machine) unsure() {
+	if m.formed && m.moved {
+		m.overseer.useIsUnsure()
+	}
+}
+
+// lockVersion lets Secrets Manager refuse the value of a version, or give it again.
+func (m *machine) lockVersion(t *rapid.T) {
+	v := rapid.SampledFrom(m.secret.Snapshot().Versions).Draw(t, "version")
+	m.Secrets.SetUndecryptable(v.ID, rapid.SampledFrom([]string{"", "AccessDeniedException", "DecryptionFailure"}).Draw(t, "code"))
+}
+
+// handOver stores a key of another user, as recover --new-owner does: the keys that versions hold stay the former user's, and in the ledger.
+func (m *machine) handOver(t *rapid.T) {
+	if rapid.IntRange(0, 9).Draw(t, "really") > 0 || m.secret.CurrentKey().IsZero() || m.handed != nil {
+		t.Skip("not this time")
+	}
+	m.Registry.AddUser(quiltregistry.User{Name: "svc_other", Email: "svc-other@example.com", Password: "other-password"})
+	_, secret := m.Registry.MintKey("svc-other@example.com", "by hand", 90)
+	m.mischief, m.handed = true, map[string]bool{}
+	m.overseer.handedOver()
+	m.secret.Put(sandboxtest.ValueWith(secret))
+	for _, v := range m.secret.Snapshot().Versions {
+		for _, id := range vault.NewVersion(v.ID, v.Stages).Keys {
+			m.handed[id] = true
+		}
+	}
+}
+
+// deactivate switches the former user off, for a while.
+func (m *machine) deactivate(t *rapid.T) {
+	current, _ := m.Registry.KeyBySecret(m.secret.CurrentKey().Reveal())
+	pending, isPending := m.secret.Snapshot().Holder(vault.Pending)
+	if current.Owner != "svc-other@example.com" || isPending && !has(pending, vault.Current) || len(m.adrift) > 0 {
+		t.Skip("somebody needs the user")
+	}
+	m.Registry.SetActive(sandbox.UserEmail, false)
+}
+
+// lostFromLedger is a key of the former user that is valid again, and that no label names any more; "" if there is none.
+func (m *machine) lostFromLedger() string {
+	if m.moved {
+		return ""
+	}
+	labels := m.secret.Labels()
+	for _, k := range m.Registry.Keys() {
+		if m.handed[k.ID] && k.Status == quiltregistry.StatusActive && !strings.Contains(labels, vault.KeyLabel(k.ID)) {
+			return "promise 3: the key " + k.Fingerprint + " of the former user is valid, and in no ledger"
+		}
+	}
+	return ""
 }
 
 // jump moves the clock. What is adrift ends before Lambda's limit.
@@ -513,6 +595,13 @@ func (m *machine) settle() {
 	m.letAllGo()
 	m.fail(0)
 	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { *s = quiltregistry.Switches{} })
+	m.Registry.SetActive(sandbox.UserEmail, true)
+	for _, v := range m.secret.Snapshot().Versions {
+		m.Secrets.SetUndecryptable(v.ID, "")
+	}
+	if lost := m.lostFromLedger(); lost != "" {
+		m.t.Fatalf("%s\n%s\n%s", lost, m.secret.Labels(), m.tail())
+	}
 	m.freeLabels()
 	m.restore()
 	_ = m.Secrets.Retry(m.secret.ARN)
@@ -534,7 +623,7 @@ func (m *machine) settle() {
 	if left := m.overseer.leftBehind(m.secret); left != "" && !m.mischief {
 		m.t.Fatalf("%s\n%s", left, m.tail())
 	}
-	if err := m.secret.Rotate(); err != nil {
+	if err := m.secret.Rotate(); err != nil && m.handed == nil {
 		m.t.Fatalf("the secret cannot be rotated any more: %v\n%s", err, m.secret.Labels())
 	}
 }
