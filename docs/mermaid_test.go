@@ -59,7 +59,7 @@ func TestPicturesCanBeDrawn(t *testing.T) {
 	// Protects readers from "Syntax error in text" where a picture should be: Mermaid itself draws each, in a browser.
 	library := filepath.Join("testdata", "mermaid", "node_modules", "mermaid", "dist", "mermaid.min.js")
 	if _, err := os.Stat(library); err != nil {
-		t.Skip("SKIPPED: the pictures are not drawn: run npm ci in docs/testdata/mermaid")
+		t.Skip("SKIPPED: the pictures of the handbook: mermaid is not installed (npm ci in docs/testdata/mermaid)")
 	}
 	sources := pictures(t)
 	draw := startPainter(t, library)
@@ -100,7 +100,7 @@ func startPainter(t *testing.T, library string) func(source string) (svg string,
 		}
 	}
 	if browser == "" {
-		t.Skip("SKIPPED: the pictures are not drawn: no chromium, chromium-browser or google-chrome is installed")
+		t.Skip("SKIPPED: the pictures of the handbook: chromium is not installed")
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/mermaid.min.js" {
@@ -112,7 +112,7 @@ func startPainter(t *testing.T, library string) func(source string) (svg string,
 	}))
 	t.Cleanup(server.Close)
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(browser), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU)
-	bounded, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+	bounded, stop := context.WithTimeout(t.Context(), 10*time.Minute) // only a browser that hangs meets it
 	t.Cleanup(stop)
 	allocated, release := chromedp.NewExecAllocator(bounded, options...)
 	t.Cleanup(release)

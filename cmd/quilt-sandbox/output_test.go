@@ -18,7 +18,7 @@ func TestAnOutputThatTakesNothingIsAFailure(t *testing.T) {
 	} {
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err != nil {
-			t.Skip("SKIPPED: there is no /dev/full here")
+			t.Skip("SKIPPED: an output that cannot be written: /dev/full is not installed")
 		}
 		defer full.Close()
 		var stderr bytes.Buffer

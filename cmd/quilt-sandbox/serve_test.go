@@ -112,7 +112,7 @@ func (b *box) cli(t *testing.T, args ...string) []byte {
 func TestTheAWSCLIWorksWithTheExportLinesAlone(t *testing.T) {
 	// Protects whoever tries by hand: create, describe, rotate and read a secret, and invoke both functions, as on AWS.
 	if _, err := exec.LookPath("aws"); err != nil {
-		t.Skip("SKIPPED: the AWS CLI is not installed")
+		t.Skip("SKIPPED: the sandbox with the AWS CLI: aws is not installed")
 	}
 	b := startSandbox(t)
 	value, err := json.Marshal(map[string]string{"QUILT_API_KEY": b.values["QUILT_API_KEY"], "bucket": "s3://example"})

@@ -48,10 +48,10 @@ func python(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("python3")
 	if err != nil {
-		t.Skip("SKIPPED: python3 is not installed: the Python example is not tried")
+		t.Skip("SKIPPED: the Python examples: python3 is not installed")
 	}
 	if output, err := exec.Command(path, "-c", "import boto3").CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED: python3 has no boto3: the Python example is not tried\n%s", output)
+		t.Skipf("SKIPPED: the Python examples: boto3 is not installed\n%s", output)
 	}
 	return path
 }
@@ -263,16 +263,17 @@ func TestPagesShowWhatIsTested(t *testing.T) {
 				if !containsAny(sources, unindented(b.Text)) {
 					err = errors.New("no file here has this code")
 				}
-			case "json":
-				err = json.Unmarshal([]byte(b.Text), new(any))
-			case "yaml":
-				decoder := yaml.NewDecoder(strings.NewReader(b.Text))
-				for err == nil {
+			case "json": // one document or several
+				for decoder := json.NewDecoder(strings.NewReader(b.Text)); err == nil; {
 					err = decoder.Decode(new(any))
 				}
-				if errors.Is(err, io.EOF) {
-					err = nil
+			case "yaml":
+				for decoder := yaml.NewDecoder(strings.NewReader(b.Text)); err == nil; {
+					err = decoder.Decode(new(any))
 				}
+			}
+			if errors.Is(err, io.EOF) {
+				err = nil
 			}
 			if err != nil {
 				t.Errorf("%s:%d: %v", page.Path, b.Line, err)

@@ -32,7 +32,7 @@ func TestADeploymentThatNobodyTouchedRotatesAKey(t *testing.T) {
 	// Protects the promise of the README: two commands of cdk and one that puts the first key in, and the key rotates. The functions are the arm64 packages that
 	// would go to AWS.
 	if !*deploy {
-		t.Skip("SKIPPED: deploy to a local AWS: run make deploy-local")
+		t.Skip("SKIPPED: a deployment to a local AWS: run make deploy-local")
 	}
 	need(t)
 	box, err := sandbox.Start(sandbox.Options{})
@@ -72,21 +72,21 @@ func TestADeploymentThatNobodyTouchedRotatesAKey(t *testing.T) {
 func need(t *testing.T) {
 	t.Helper()
 	for name, install := range map[string]string{
-		"python3": "", "node": "", "aws": "pip install awscli", "qemu-aarch64": "apt-get install qemu-user",
+		"python3": "", "node": "", "aws": " (pip install awscli)", "qemu-aarch64": " (apt-get install qemu-user)",
 	} {
 		if _, err := exec.LookPath(name); err != nil {
-			t.Skipf("SKIPPED: deploy to a local AWS: %s is not installed %s", name, install)
+			t.Skipf("SKIPPED: a deployment to a local AWS: %s is not installed%s", name, install)
 		}
 	}
-	for path, why := range map[string]string{
-		launcher(t): "the local AWS is not there", filepath.Join(root(t), "infra", "node_modules", ".bin", "cdk"): "run npm ci in infra",
+	for path, tool := range map[string]string{
+		launcher(t): "the local AWS", filepath.Join(root(t), "infra", "node_modules", ".bin", "cdk"): "cdk",
 	} {
 		if _, err := os.Stat(path); err != nil {
-			t.Skipf("SKIPPED: deploy to a local AWS: %s: %v", why, err)
+			t.Skipf("SKIPPED: a deployment to a local AWS: %s is not installed: %v", tool, err)
 		}
 	}
 	if output, err := exec.Command("python3", "-c", "import moto.server").CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED: deploy to a local AWS: moto is not installed: %s", output)
+		t.Skipf("SKIPPED: a deployment to a local AWS: moto is not installed\n%s", output)
 	}
 }
 

@@ -90,7 +90,7 @@ func TestTemplatesAreCleanForCfnLint(t *testing.T) {
 	// Protects the deployment from what CloudFormation would refuse half-way. W3005 is about dependencies that the CDK writes twice.
 	lint, err := exec.LookPath("cfn-lint")
 	if err != nil {
-		t.Skip("SKIPPED: cfn-lint is not installed, so the templates are not linted: pip install cfn-lint")
+		t.Skip("SKIPPED: the golden templates with cfn-lint: cfn-lint is not installed (pip install cfn-lint)")
 	}
 	for _, name := range configurations {
 		file := filepath.Join(t.TempDir(), name+".template.json")

@@ -23,7 +23,7 @@ func measureMemory(b *testing.B, w *world, other string) {
 		yardstick.add(kilobytes(w.last[other].PeakMemory))
 	}
 	if yardstick.median() == 0 {
-		b.Skip("SKIPPED: this system does not tell a process's peak memory, so it is NOT measured")
+		b.Skip("SKIPPED: peak memory: this system does not report it")
 	}
 	beside(b, "KiB", measured, yardstick)
 }

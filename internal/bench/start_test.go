@@ -76,7 +76,7 @@ func errorType(answer []byte, functionError string) string {
 // does for the process is not in it.
 func BenchmarkColdStartInstructions(b *testing.B) {
 	if _, err := exec.LookPath("valgrind"); err != nil {
-		b.Skip("SKIPPED: valgrind is not installed, so instructions are NOT counted")
+		b.Skip("SKIPPED: instructions: valgrind is not installed")
 	}
 	besideEach(b, func(b *testing.B, name, other string) {
 		var measured, yardstick sample

@@ -62,6 +62,6 @@ func publicAuthorities(b *testing.B) (certificates []byte) {
 			return certificates
 		}
 	}
-	b.Skip("SKIPPED: the machine's public authorities are not found, so nothing is measured behind TLS")
+	b.Skip("SKIPPED: TLS: a CA bundle of the system is not installed")
 	return nil
 }

@@ -113,7 +113,7 @@ func atATerminal(t *testing.T) (c *terminal.Console, person *os.File, seen func(
 	t.Helper()
 	person, tty, err := pty.Open()
 	if err != nil {
-		t.Skipf("SKIPPED: a question at a terminal: %v", err)
+		t.Skipf("SKIPPED: a question at a terminal: a pseudo-terminal is not installed: %v", err)
 	}
 	t.Cleanup(func() { _ = tty.Close(); _ = person.Close() })
 	var screen bytes.Buffer
@@ -255,7 +255,7 @@ func TestARegionFitsALowTerminal(t *testing.T) {
 	// Protects the screen from a region that is higher than it: what scrolled away could not be erased, and would stay for ever.
 	person, tty, err := pty.Open()
 	if err != nil {
-		t.Skipf("SKIPPED: a region on a terminal: %v", err)
+		t.Skipf("SKIPPED: a region on a terminal: a pseudo-terminal is not installed: %v", err)
 	}
 	defer person.Close()
 	if err := pty.Setsize(tty, &pty.Winsize{Rows: 8, Cols: 80}); err != nil {

@@ -300,7 +300,7 @@ func TestAWSCLI(t *testing.T) {
 	// Protects people who redeploy by hand.
 	cli, err := exec.LookPath("aws")
 	if err != nil {
-		t.Skip("SKIPPED: the AWS CLI (aws) is not installed, so nothing shows that it works against the service")
+		t.Skip("SKIPPED: ECS with the AWS CLI: aws is not installed")
 	}
 	s := start(t)
 	s.AddService("prod", "api", nil)

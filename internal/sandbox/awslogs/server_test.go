@@ -209,7 +209,7 @@ func TestAWSCLI(t *testing.T) {
 	// Protects people who read a log by hand.
 	cli, err := exec.LookPath("aws")
 	if err != nil {
-		t.Skip("SKIPPED: the AWS CLI (aws) is not installed, so nothing shows that it works against the service")
+		t.Skip("SKIPPED: CloudWatch Logs with the AWS CLI: aws is not installed")
 	}
 	s := serve(t, journal{"rotate": {"START", `{"level":"ERROR","step":"testSecret"}`, "END"}}, 0)
 	command := exec.CommandContext(t.Context(), cli, "logs", "filter-log-events", "--log-group-name", "/aws/lambda/rotate",

@@ -135,7 +135,7 @@ func TestLostAnswerIsRepeated(t *testing.T) {
 func TestAWSCLI(t *testing.T) {
 	cli, err := exec.LookPath("aws")
 	if err != nil {
-		t.Skip("SKIPPED: the AWS CLI (aws) is not installed, so nothing shows that it works against the service")
+		t.Skip("SKIPPED: Secrets Manager with the AWS CLI: aws is not installed")
 	}
 	s := start(t, awssecrets.Options{})
 	run := func(args ...string) string {

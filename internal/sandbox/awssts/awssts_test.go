@@ -61,7 +61,7 @@ func TestAWSCLI(t *testing.T) {
 	// Protects people who ask by hand whose credentials they use.
 	cli, err := exec.LookPath("aws")
 	if err != nil {
-		t.Skip("SKIPPED: the AWS CLI (aws) is not installed, so nothing shows that it works against the service")
+		t.Skip("SKIPPED: STS with the AWS CLI: aws is not installed")
 	}
 	_, url := start(t)
 	command := exec.CommandContext(t.Context(), cli, "sts", "get-caller-identity", "--query", "Arn", "--output", "text")
