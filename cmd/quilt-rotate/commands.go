@@ -11,17 +11,17 @@ type commands struct {
 	Bootstrap bootstrapCommand `cmd:"" group:"secret" help:"Put the first key into a secret, which is created where it is not there."`
 	Adopt     adoptCommand     `cmd:"" group:"secret" help:"Take a secret that has a key already into care."`
 	Status    statusCommand    `cmd:"" group:"secret" help:"Show secrets: versions and keys, rotation, and what the next sweep will do."`
-	Rotate    rotateCommand    `cmd:"" group:"secret" help:"Rotate a secret now, and follow it step by step to the end."`
-	Revoke    revokeCommand    `cmd:"" group:"secret" help:"Sweep a secret now: revoke the replaced keys that nobody needs any more."`
-	Retire    retireCommand    `cmd:"" group:"secret" help:"A service is gone: revoke every key of its secret, and end the care for it."`
+	Rotate    rotateCommand    `cmd:"" group:"secret" help:"Rotate a secret now, and follow the rotation to its end."`
+	Revoke    revokeCommand    `cmd:"" group:"secret" help:"Sweep a secret now: revoke superseded keys that nobody needs any more."`
+	Retire    retireCommand    `cmd:"" group:"secret" help:"Revoke the keys of a secret that nobody needs any more, and stop managing it."`
 	Exec      execCommand      `cmd:"" group:"secret" help:"Run a program with the current key in its environment."`
 
 	Doctor    doctorCommand    `cmd:"" group:"incident" help:"Check everything that can be wrong, one line each, with the fix."`
-	Emergency emergencyCommand `cmd:"" group:"incident" help:"A key has leaked: replace it, revoke it, prove that it is dead, list what else was made."`
+	Emergency emergencyCommand `cmd:"" group:"incident" help:"Replace a leaked key, revoke it, prove that it no longer works, and list keys that nobody tracks."`
 
 	Rollback rollbackCommand `cmd:"" group:"incident" help:"Move AWSCURRENT back to the version that was current before."`
-	Recover  recoverCommand  `cmd:"" group:"incident" help:"Give a secret a key that works, where the registry refuses the current one."`
-	Unstick  unstickCommand  `cmd:"" group:"incident" help:"Give up a rotation that cannot finish."`
+	Recover  recoverCommand  `cmd:"" group:"incident" help:"Store a key that works, if the registry refuses the current one."`
+	Unstick  unstickCommand  `cmd:"" group:"incident" help:"End a rotation that cannot finish."`
 	Pause    pauseCommand    `cmd:"" group:"incident" help:"Let sweeps of a secret do nothing for a while."`
 	Resume   resumeCommand   `cmd:"" group:"incident" help:"Let sweeps of a secret go on."`
 

@@ -2,45 +2,72 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/cli/wording"
 	"quilt-rotate/internal/commandline"
+	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/terminal"
 )
 
 type emergencyCommand struct {
-	secretOptions
+	Secret secretID `arg:"" optional:"" help:"Name or ARN of the secret. With --leaked-key, it may be left out."`
+	registryOptions
+	jsonOption
+	yesOption
 	loginOptions
-	Version     string             `placeholder:"ID" help:"Version whose key has leaked: its id, or how it begins. Default: the current one."`
-	Anyway      bool               `help:"Revoke the leaked key even where another secret in care holds it, or that cannot be seen."`
+	LeakedKey   standardInput      `placeholder:"-" help:"Read the leaked key from standard input, or type it unseen, and find the secret and version that hold it."`
+	Version     string             `placeholder:"ID" help:"Version whose key leaked: its id, or the start of it. Default: the current one."`
+	Anyway      bool               `help:"Revoke the leaked key even if another managed secret holds it, or that is not known."`
 	SkipRestart bool               `help:"Do not restart the services that the tag quilt-rotate:restart names."`
-	RestartFor  commandline.Period `default:"10m" placeholder:"10m" help:"How long to wait for each service's restart."`
+	RestartFor  commandline.Period `default:"10m" placeholder:"10m" help:"How long to wait for the restart of each service."`
 	Timeout     commandline.Period `default:"10m" help:"How long to wait for the rotation."`
-	RetryFor    commandline.Period `default:"30s" help:"How long to wait, after a step of the rotation failed, whether Secrets Manager tries again."`
+	RetryFor    commandline.Period `default:"30s" help:"How long to wait for Secrets Manager to try again after a step of the rotation failed."`
+}
+
+// standardInput is an option whose only value is "-".
+type standardInput bool
+
+// UnmarshalText refuses anything else, which may be a key, without quoting it.
+func (s *standardInput) UnmarshalText(text []byte) error {
+	if string(text) != "-" {
+		return errors.New("must be -, so that the key comes from standard input: shells keep a history of arguments")
+	}
+	*s = true
+	return nil
 }
 
 // Help says what is done, in its order.
 func (emergencyCommand) Help() string {
-	return `For a key that has leaked. In this order, each with its time: ends a rotation that is stuck; rotates; restarts the services that the secret's tag quilt-rotate:restart names; revokes the leaked key at once, and no other; logs in with it, to see that it is refused; and lists the user's keys that no secret in care keeps, newest first, since whoever had the key could make more.
+	return `For a key that leaked. It does the following and reports each step with its time: replaces the key by a rotation, or by a key that you log in for if no function can rotate the secret; restarts the services that the secret's tag quilt-rotate:restart names; revokes the leaked key at once, and no other; proves that the registry refuses it; and lists the user's keys that no managed secret holds, newest first, because whoever had the key could create more.
 
-It goes on from where it was cut off: quilt-rotate emergency SECRET --version ID. Exit status 1: the leaked key may still log in.
+If it is interrupted, continue with: quilt-rotate emergency SECRET --version ID. The same command revokes one superseded key early. Exit status 1: it is not proved that the leaked key no longer works.
 
   quilt-rotate emergency prod/pipeline
+  quilt-rotate emergency --leaked-key - < leaked.txt
 
-With --json: an object with secret, arn, leaked {versionId, keyId, fingerprint}, newVersionId, newKeyId, leakedKeyRefused, strays [{keyId, keyName, createdAt, expiresAt, lastUsedAt}], straysKnown, timeline [{time, afterSeconds, outcome, what, detail}]; it is printed too where the command failed. What is not known is left out.`
+With --json: an object with secret, arn, leaked {versionId, keyId, fingerprint}, newVersionId, newKeyId, leakedKeyRefused, untrackedKeys [{keyId, keyName, createdAt, expiresAt, lastUsedAt, mayBeHeldElsewhere}], untrackedKnown, timeline [{time, afterSeconds, outcome, what, detail}]; it is also printed if the command failed. Unknown values are left out.`
 }
 
 func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, err := o.openOperator(ctx, c)
+	if o.Secret == "" && !bool(o.LeakedKey) {
+		return &usageError{errors.New("name the secret, or give the leaked key with --leaked-key -")}
+	}
+	leaked, err := o.find(ctx, c)
+	if err != nil {
+		return err
+	}
+	d, err := secretOptions{secretArgument{o.Secret}, o.registryOptions, o.jsonOption, o.yesOption}.openOperator(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer d.close()
 	done, err := d.Emergency(ctx, d.secret, operations.EmergencyOptions{
-		Registry: d.registry, LogIn: o.logIn(c), Version: o.Version, Anyway: o.Anyway, Unasked: o.Yes || !c.Interactive(), SkipRestart: o.SkipRestart,
+		Registry: d.registry, LogIn: o.logIn(c), Version: o.Version, Leaked: leaked, Anyway: o.Anyway, Unasked: o.Yes || !c.Interactive(), SkipRestart: o.SkipRestart,
 		RestartTime: time.Duration(o.RestartFor),
 		Patience:    operations.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)},
 	})
@@ -51,19 +78,51 @@ func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
 		}
 		return err
 	}
-	o.printStrays(c, done.Strays)
+	o.printUntracked(c, done.Untracked)
 	return err
 }
 
-func (o *emergencyCommand) printStrays(c *terminal.Console, strays []operations.StrayKey) {
-	for _, k := range strays {
+// find reads the leaked key, if it is given, and finds the secret and the version that hold it.
+func (o *emergencyCommand) find(ctx context.Context, c *terminal.Console) (apikey.Key, error) {
+	if !bool(o.LeakedKey) {
+		return apikey.Key{}, nil
+	}
+	text, err := c.AskSecret(ctx, "the leaked key (not shown):")
+	if err != nil {
+		return apikey.Key{}, err
+	}
+	key, err := apikey.Parse(text.Reveal())
+	if err != nil {
+		return key, hint.With(fmt.Errorf("what was given as the leaked key is %w", err), "give the whole key, as one line")
+	}
+	d, closeOperator, err := openOperator(ctx, c, o.JSON, o.Yes)
+	if err != nil {
+		return key, err
+	}
+	defer closeOperator()
+	found, err := d.FindLeaked(ctx, key, string(o.Secret))
+	if err == nil {
+		o.Secret = secretID(found.Secret)
+		if o.Version == "" {
+			o.Version = found.VersionID
+		}
+	}
+	return key, err
+}
+
+func (o *emergencyCommand) printUntracked(c *terminal.Console, keys []operations.UntrackedKey) {
+	for _, k := range keys {
 		used := "never used"
 		if k.LastUsedAt != nil {
 			used = "last used " + wording.Clock(*k.LastUsedAt)
 		}
-		_ = c.Tell(terminal.Warned, k.KeyID, fmt.Sprintf("made %s, %s, %s", wording.Clock(k.CreatedAt), used, k.KeyName)) // an output that is gone is told at the end
+		beside := fmt.Sprintf("created %s, %s, %s", wording.Clock(k.CreatedAt), used, k.KeyName)
+		if k.HeldElsewhere {
+			beside += "; a secret in another region or account may hold it"
+		}
+		_ = c.Tell(terminal.Warned, k.KeyID, beside) // a closed output is reported at the end
 	}
-	if len(strays) > 0 {
+	if len(keys) > 0 {
 		fmt.Fprintln(c.Err, "revoke those that you do not know: quilt-rotate keys revoke ID")
 	}
 }

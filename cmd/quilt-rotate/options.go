@@ -10,6 +10,7 @@ import (
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/login"
 	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
@@ -109,28 +110,55 @@ func (o registryOptions) given(ctx context.Context) (string, error) {
 	return catalog.RegistryURL, login.CheckPlatform(catalog)
 }
 
-// ofSecret is a client of the registry that the secret's keys belong to: the one that the secret's tag or its function names. If neither does, an option must
-// name it: a variable can be another registry's. If there is no secret yet, the environment may name it, too. An option that differs is refused, and, if
-// the secret has the tag, a variable that differs, too.
+// ofSecret is a client of the registry that the secret's keys belong to; every command that works on a secret finds it here. A key must be shown to no
+// other registry, and the refusals of another one look like revoked keys. So the secret's tag decides, or without a tag the environment of its function,
+// and an option that names another registry is refused. If the secret has the tag, a variable that differs is refused, too. If neither names the registry,
+// it must be typed as an option: a variable may be left from work at another registry. If the function cannot be looked at, one of the secret's
+// keys must also log in at the registry that was typed.
 func (o registryOptions) ofSecret(ctx context.Context, s *managed.Secret) (*quilt.Client, error) {
-	given, err := o.given(ctx)
+	typed, err := o.given(ctx)
 	if err != nil {
 		return nil, err
-	}
-	switch {
-	case s == nil || given != "" && !s.NamesRegistry():
-		return o.alone(ctx)
-	case !s.NamesRegistry():
-		return nil, hint.With(&usageError{fmt.Errorf("nothing says which registry the keys of %s belong to: it has no tag %s, and no function rotates it", s.Name, settings.TagRegistry)},
-			"name the registry with --registry or --catalog; the variable "+settings.EnvRegistryURL+" is not enough")
-	case given == "" && s.RegistryTagged():
-		given = os.Getenv(settings.EnvRegistryURL)
 	}
 	options, err := o.client()
 	if err != nil {
 		return nil, err
 	}
-	return s.Registry(ctx, given, options)
+	if s == nil || !s.NamesRegistry() {
+		return typedRegistry(s, typed, options)
+	}
+	given := typed
+	if given == "" && s.RegistryTagged() {
+		given = os.Getenv(settings.EnvRegistryURL)
+	}
+	client, err := s.Registry(ctx, given, options)
+	if _, unseen := errors.AsType[*managed.UnseenFunctionError](err); !unseen {
+		return client, err
+	}
+	if typed == "" {
+		return nil, hint.With(fmt.Errorf("nothing says which registry the keys of %s belong to: %w", s.Name, awsclient.Explain(err)), nameRegistry)
+	}
+	if client, err = typedRegistry(s, typed, options); err != nil {
+		return nil, err
+	}
+	return client, operations.LogsInThere(ctx, s, client)
+}
+
+const nameRegistry = "name the registry with --registry or --catalog; the variable " + settings.EnvRegistryURL + " is not enough, because it may be another registry's"
+
+func typedRegistry(s *managed.Secret, typed string, options quilt.Options) (*quilt.Client, error) {
+	if typed == "" {
+		err := errors.New("no registry is named")
+		if s != nil {
+			err = fmt.Errorf("nothing says which registry the keys of %s belong to: it has no tag %s, and no function rotates it", s.Name, settings.TagRegistry)
+		}
+		return nil, hint.With(&usageError{err}, nameRegistry)
+	}
+	client, err := quilt.NewClient(typed, options)
+	if err != nil {
+		return nil, fmt.Errorf("the registry's URL: %w", err)
+	}
+	return client, nil
 }
 
 // alone is a client of the registry that the options name, or else the environment: for commands that are about no secret.

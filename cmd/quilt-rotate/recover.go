@@ -10,17 +10,17 @@ import (
 type recoverCommand struct {
 	secretOptions
 	loginOptions
-	Replace  bool `help:"Put a new key in although the current one logs in: it has leaked, and no rotation can replace it."`
-	NewOwner bool `help:"The new key may be another registry user's than the old one was; you are asked to confirm it."`
+	Replace  bool `help:"Store a new key although the current one logs in: it leaked, and no rotation can replace it."`
+	NewOwner bool `help:"Allow a key of another registry user than before. Asks first."`
 }
 
 // Help says what the short help does not.
 func (recoverCommand) Help() string {
-	return `Where the current key has died: takes an older key of the secret that still logs in, else one that its issuer makes, else one that you log in for.
+	return `If the registry refuses the current key, this stores an older key of the secret that still logs in, else one that the issuing credential creates, else one that you log in for. If the current key logs in, nothing is done, unless --replace is given.
 
   quilt-rotate recover prod/pipeline
 
-With --json: an object as that of quilt-rotate bootstrap.`
+With --json: an object like that of quilt-rotate bootstrap.`
 }
 
 func (o *recoverCommand) Run(ctx context.Context, c *terminal.Console) error {

@@ -18,28 +18,25 @@ type revokeCommand struct {
 	sweeperOption
 	jsonOption
 	yesOption
-	DryRun bool `help:"Show what a sweep would do, and do nothing."`
+	DryRun bool `help:"Show what a sweep would do, and change nothing."`
 }
 
 // Help says what is asked, and when.
 func (revokeCommand) Help() string {
-	return `Runs the revoke function for the secret now, as its schedule does: it revokes superseded keys whose grace period is over and that nobody uses. For a key that has leaked, use quilt-rotate emergency.
+	return `Runs the revoke function for the secret now, as its schedule does: it revokes superseded keys whose grace period is over and that nobody uses. For a leaked key, use quilt-rotate emergency.
 
 On a terminal the plan is shown first, and nothing is done without a confirmation. In a pipe the sweep runs at once. Exit status 1: the sweep failed, or a key that it had to revoke is still valid.
 
-With --json: an object with secret, arn, dryRun, outcome, pausedUntil, actions [{action, reason, versionId, keyId, fingerprint, owner, until, lastUsedAt, done, error}], health, notes, failed {errorType, error}; and of a plan also versions, keys, registry, wouldFail. What is not known is left out.`
+With --json: an object with secret, arn, dryRun, outcome, pausedUntil, actions [{action, reason, versionId, keyId, fingerprint, owner, until, lastUsedAt, done, error}], health, notes, failed {errorType, error}; and of a plan also versions, keys, registry, wouldFail. Unknown values are left out.`
 }
 
 func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, closeOperator, err := openOperator(ctx, c, o.JSON, o.Yes)
+	d, err := o.openSecret(ctx, c, o.jsonOption, o.yesOption)
 	if err != nil {
 		return err
 	}
-	defer closeOperator()
-	s, err := o.open(ctx, d.Cloud)
-	if err != nil {
-		return err
-	}
+	defer d.close()
+	s := d.secret
 	s.RevokeFunction = o.RevokeFunction
 	revoked, err := d.Revoke(ctx, s, operations.RevokeOptions{
 		DryRun: o.DryRun, Ask: !o.DryRun && !o.Yes && c.Interactive(),
@@ -49,7 +46,7 @@ func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {
 			}
 		},
 	})
-	closeOperator()
+	d.close()
 	if o.JSON && revoked.Secret != "" {
 		if jsonErr := c.JSON(revoked); jsonErr != nil {
 			return jsonErr

@@ -13,31 +13,27 @@ import (
 type rotateCommand struct {
 	secretArgument
 	jsonOption
-	Timeout  commandline.Period `default:"10m" help:"How long to wait for the end."`
-	RetryFor commandline.Period `default:"30s" help:"How long to wait, after a step failed, whether Secrets Manager tries again."`
+	Timeout  commandline.Period `default:"10m" help:"How long to wait for the rotation to end."`
+	RetryFor commandline.Period `default:"30s" help:"How long to wait for Secrets Manager to try again after a step failed."`
 }
 
 // Help says what the short help does not.
 func (rotateCommand) Help() string {
-	return `Follows the rotation by the secret's labels and the function's log. A Ctrl-C ends only the wait: the rotation goes on at AWS.
+	return `Starts a rotation and follows it by the secret's labels and the function's log. Ctrl-C ends only the wait: the rotation continues at AWS. If another rotation replaces the new key before this command has seen it become current, it says so and exits with status 0.
 
   quilt-rotate rotate prod/pipeline
 
-With --json: an object with secret, arn, versionId, keyId (of the new key), complete, steps [{step, durationMs, errorType, error}]. It is printed too where the rotation failed after its start. What is not known is left out.`
+With --json: an object with secret, arn, versionId, keyId (of the new key), complete, replaced, steps [{step, durationMs, errorType, error}]. It is also printed if the rotation failed after its start. Unknown values are left out.`
 }
 
 func (o *rotateCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, closeOperator, err := openOperator(ctx, c, o.JSON, true)
+	d, err := o.openSecret(ctx, c, o.jsonOption, yesOption{Yes: true})
 	if err != nil {
 		return err
 	}
-	defer closeOperator()
-	s, err := o.open(ctx, d.Cloud)
-	if err != nil {
-		return err
-	}
-	rotated, err := d.Rotate(ctx, s, operations.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)})
-	closeOperator()
+	defer d.close()
+	rotated, err := d.Rotate(ctx, d.secret, operations.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)})
+	d.close()
 	if o.JSON && rotated.VersionID != "" {
 		if jsonErr := c.JSON(rotated); jsonErr != nil {
 			return jsonErr
@@ -46,6 +42,10 @@ func (o *rotateCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil || o.JSON {
 		return err
 	}
-	_, err = fmt.Fprintf(c.Out, "%s\n%s\n", terminal.Line(terminal.Done, "AWSCURRENT is the new version "+rotated.VersionID, ""), terminal.Line(terminal.Done, "which holds the key           "+rotated.KeyID, ""))
+	what := "AWSCURRENT is the new version " + rotated.VersionID
+	if rotated.Replaced {
+		what = "the rotation completed, and another rotation then replaced its version " + rotated.VersionID
+	}
+	_, err = fmt.Fprintf(c.Out, "%s\n%s\n", terminal.Line(terminal.Done, what, ""), terminal.Line(terminal.Done, "which holds the key           "+rotated.KeyID, ""))
 	return err
 }

@@ -15,35 +15,32 @@ type unstickCommand struct {
 	registryOptions
 	jsonOption
 	yesOption
-	Now bool `help:"Do not wait until no step of the rotation can be running any more: asks first."`
+	Now bool `help:"Do not wait until no step of the rotation can be running. Asks first."`
 }
 
 // Help says what a stuck rotation is.
 func (unstickCommand) Help() string {
-	return `AWSPENDING on a version that is not current blocks every later rotation. The command tells what it sees, waits until no step can be running (the rotate function's time limit), and takes AWSPENDING off.
+	return `AWSPENDING on a version that is not current blocks every later rotation. The command shows what it finds, waits until no step of the rotation can be running (the time limit of the rotate function), and removes AWSPENDING.
 
-The current key is not touched. The key of the rotation that is given up is left to the sweep, which revokes it.
+The current key is not touched. A sweep revokes the key of the rotation that was ended.
 
-With --json: an object with secret, arn, versionId, since, lastSign, holds, keyId, key, keyOwner, edited, lastError {step, durationMs, errorType, error}, detached, finished; it is printed too where the command failed. What is not known is left out.`
+With --json: an object with secret, arn, versionId, since, lastSign, holds, keyId, key, keyOwner, edited, lastError {step, durationMs, errorType, error}, detached, finished; it is also printed if the command failed. Unknown values are left out.`
 }
 
 func (o *unstickCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, closeOperator, err := openOperator(ctx, c, o.JSON, o.Yes)
+	d, err := o.openSecret(ctx, c, o.jsonOption, o.yesOption)
 	if err != nil {
 		return err
 	}
-	defer closeOperator()
-	s, err := o.open(ctx, d.Cloud)
-	if err != nil {
-		return err
-	}
+	defer d.close()
+	s := d.secret
 	registry, err := o.ofSecret(ctx, s)
 	if err != nil {
-		d.Tell.Tell(terminal.Warned, "the registry is not known, so the key is not tried", awsclient.Explain(err).Error())
+		d.Tell.Tell(terminal.Warned, "the registry is not known, so the pending key is not tried", awsclient.Explain(err).Error())
 		registry = nil
 	}
 	unstuck, err := d.Unstick(ctx, s, operations.UnstickOptions{Registry: registry, Now: o.Now})
-	closeOperator()
+	d.close()
 	if o.JSON {
 		if jsonErr := c.JSON(unstuck); jsonErr != nil {
 			return jsonErr
@@ -64,9 +61,9 @@ func (o *unstickCommand) print(c *terminal.Console, s *managed.Secret, u operati
 	}
 	beside := ""
 	if u.KeyID != "" {
-		beside = "its key " + u.KeyID + " is left to the sweep"
+		beside = "a sweep will revoke its key " + u.KeyID
 	}
-	_ = c.Tell(terminal.Done, "AWSPENDING was taken off", beside) // an output that is gone is told at the end
+	_ = c.Tell(terminal.Done, "AWSPENDING was removed", beside) // a closed output is reported at the end
 	_, err := fmt.Fprintln(c.Err, "next: quilt-rotate rotate "+s.Name)
 	return err
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awsecs"
+	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
 	"quilt-rotate/internal/settings"
@@ -24,7 +27,7 @@ import (
 // incidentCommands shape the world of a script about incidents. Each is described at its method.
 var incidentCommands = map[string]func(w *world, ts *testscript.TestScript, neg bool, args []string){
 	"service":     (*world).service,
-	"stray":       (*world).stray,
+	"untracked":   (*world).untracked,
 	"held":        (*world).held,
 	"looked":      (*world).looked,
 	"looking":     (*world).looking,
@@ -43,6 +46,10 @@ var incidentCommands = map[string]func(w *world, ts *testscript.TestScript, neg 
 	"deleted":      (*world).deleted,
 	"value":        (*world).value,
 	"rotated-by":   (*world).rotatedBy,
+	"staging":      (*world).staging,
+	"deactivate":   (*world).deactivate,
+	"beside":       (*world).beside,
+	"broken":       (*world).broken,
 }
 
 // service CLUSTER NAME SECRET [stuck|failing]: an ECS service whose tasks read the secret, and which the secret's tag names.
@@ -57,8 +64,8 @@ func (w *world) service(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// stray VARIABLE NAME: somebody makes a key by hand that no secret holds; its id goes into the variable.
-func (w *world) stray(ts *testscript.TestScript, _ bool, args []string) {
+// untracked VARIABLE NAME: somebody creates a key by hand that no secret holds; its id goes into the variable.
+func (w *world) untracked(ts *testscript.TestScript, _ bool, args []string) {
 	made, err := w.MakeKey(context.Background(), args[1])
 	ts.Check(err)
 	w.keep(made.ID, made.Secret.Reveal())
@@ -224,6 +231,38 @@ func (w *world) orphan(ts *testscript.TestScript, _ bool, args []string) {
 	id, secret := w.Registry.MintKey(sandbox.UserEmail, apikey.Name(args[1], w.Clock.Now(), shot.ARN), 90)
 	w.keep(id, secret)
 	ts.Setenv(args[0], id)
+}
+
+// staging VARIABLE: another registry, with the same users; the variable gets its URL.
+func (w *world) staging(ts *testscript.TestScript, _ bool, args []string) {
+	other := quiltregistry.New(quiltregistry.Options{Clock: w.Clock})
+	other.AddUser(quiltregistry.User{Name: sandbox.UserName, Email: sandbox.UserEmail, Password: sandbox.UserPassword})
+	server := httptest.NewServer(other)
+	ts.Defer(server.Close)
+	ts.Setenv(args[0], server.URL)
+}
+
+// deactivate EMAIL: the registry refuses everything that the user does. ! deactivate EMAIL: no more.
+func (w *world) deactivate(ts *testscript.TestScript, neg bool, args []string) {
+	w.Registry.SetActive(args[0], neg)
+}
+
+// beside SECRET ID: the secret's value has a field with that key, which the script has looked at, beside its own key.
+func (w *world) beside(ts *testscript.TestScript, _ bool, args []string) {
+	w.mu.Lock()
+	key := w.keys[args[1]]
+	w.mu.Unlock()
+	w.edit(ts, false, []string{args[0], fmt.Sprintf(`{"QUILT_API_KEY":"KEY","url":"https://x.example.com/?token=%s"}`, key)})
+}
+
+// broken SECRET ID: the secret's value is no JSON object, and has that key in it.
+func (w *world) broken(ts *testscript.TestScript, _ bool, args []string) {
+	w.mu.Lock()
+	key := w.keys[args[1]]
+	w.mu.Unlock()
+	value := `{"QUILT_API_KEY":"` + key + `",`
+	_, err := w.SecretsManager().PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &args[0], SecretString: &value})
+	ts.Check(err)
 }
 
 // hide SECRET: AWS refuses to show the secret's values from now on, until `! refuse`.

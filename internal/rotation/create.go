@@ -27,8 +27,10 @@ const (
 // roomForLabels refuses to create a key that could then not be labelled.
 func (r *run) roomForLabels() error {
 	if free := vault.LabelQuota - r.secret.Labels(); free < labelsNeeded {
-		return fault.New[fault.LabelQuota]("the secret %s has %d of its %d staging labels free, a rotation needs %d; run: quilt-rotate revoke %s, "+
-			"or remove labels that nobody needs", r.secret.ARN, max(free, 0), vault.LabelQuota, labelsNeeded, r.secret.Name)
+		return fault.New[fault.LabelQuota]("the secret %[1]s has %[2]d of its %[3]d staging labels free, a rotation needs %[4]d; "+
+			"first end this rotation: quilt-rotate unstick %[5]s; then revoke the keys whose time is over: quilt-rotate revoke %[5]s; "+
+			"then: quilt-rotate rotate %[5]s; a key that is still in its grace period, and that nobody needs, is revoked by: "+
+			"quilt-rotate emergency %[5]s --version ID", r.secret.ARN, max(free, 0), vault.LabelQuota, labelsNeeded, r.secret.Name)
 	}
 	return nil
 }

@@ -136,14 +136,31 @@ func (s *Secret) RotateFunction(ctx context.Context) (awsclient.Function, error)
 		return awsclient.Function{}, hint.With(fmt.Errorf("the secret %s has no rotation function", s.Name), "put it into a stack (infra/README.md), and deploy that")
 	}
 	f, err := s.cloud.Function(ctx, s.Rotation.Function)
-	if awsclient.NotFound(err) {
-		return awsclient.Function{}, hint.With(fmt.Errorf("the rotation function of %s does not exist any more: %s", s.Name, s.Rotation.Function), "deploy the stack again")
-	}
 	if err != nil {
-		return awsclient.Function{}, err
+		return awsclient.Function{}, unseen(s.Name, s.Rotation.Function, err)
 	}
 	s.rotate = &f
 	return f, nil
+}
+
+// UnseenFunctionError says that a secret's rotation function could not be looked at: it was deleted, or the caller has no permission.
+type UnseenFunctionError struct {
+	Deleted bool
+	error
+}
+
+// Unwrap returns what AWS answered.
+func (e *UnseenFunctionError) Unwrap() error { return e.error }
+
+func unseen(secret, function string, err error) error {
+	switch {
+	case awsclient.NotFound(err):
+		gone := fmt.Errorf("the rotation function of %s no longer exists: %s", secret, function)
+		return hint.With(&UnseenFunctionError{true, gone}, "deploy the stack again")
+	case awsclient.Denied(err):
+		return &UnseenFunctionError{false, err}
+	}
+	return err
 }
 
 // ForeignFunctionError says that a secret's rotation function is not one of quilt-rotate.

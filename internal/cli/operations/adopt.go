@@ -155,7 +155,7 @@ func (a *adoption) look(ctx context.Context) error {
 // alone refuses a key that another secret in care keeps: once one of them is rotated, its sweep revokes the key under the other.
 func (a *adoption) alone(ctx context.Context) error {
 	a.Tell.Doing("looking whether another secret has the key")
-	keepers, err := managed.FindKeepers(ctx, a.Cloud, a.Secret.ARN)
+	all, err := managed.Scan(ctx, a.Cloud, nil)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -164,11 +164,12 @@ func (a *adoption) alone(ctx context.Context) error {
 		a.Tell.Tell(terminal.Warned, "not checked whether another secret in care has the key", awsclient.Explain(err).Error())
 		return nil
 	}
-	if keeper, kept := keepers.KeeperOfValue(a.value.Key(), a.id); kept {
-		return hint.With(fmt.Errorf("the key in %s is also a key of %s: when one of them is rotated, the other's consumers would lose it", a.Secret.Name, keeper.Secret),
+	others := all.Without(a.Secret.ARN)
+	for _, h := range append(others.OfKey(a.value.Key()), others.Of(quilt.APIKey{ID: a.id})...) {
+		return hint.With(fmt.Errorf("the key in %s is also a key of %s: when one of them is rotated, the other's consumers would lose it", a.Secret.Name, h.Secret),
 			"store another key in "+a.Secret.Name+" first: quilt-rotate keys create --help")
 	}
-	for _, u := range keepers.Unread {
+	for _, u := range others.Unread {
 		a.unseen = "the secret " + u.Secret
 		a.Tell.Tell(terminal.Warned, "not checked whether the secret "+u.Secret+" has the key", awsclient.Explain(u.Err).Error())
 	}

@@ -139,14 +139,20 @@ func merge(secret string, found, wanted map[string]string) (tags, missing map[st
 	return tags, missing, nil
 }
 
-// rotationSettings are those that would hold with these tags: over the deployed function's, where there is one.
+// rotationSettings are the settings of the secret with these tags. The defaults are those of the deployed function; if there is none, or it cannot be
+// looked at, those of every deployment.
 func rotationSettings(ctx context.Context, s *managed.Secret, tags map[string]string) (settings.Rotation, error) {
+	defaults := settings.Rotate{ExpiresInDays: settings.DefaultExpiresInDays}
 	if s == nil || s.Rotation.Function == "" {
-		return settings.Rotate{ExpiresInDays: settings.DefaultExpiresInDays}.ForSecret(tags)
+		return defaults.ForSecret(tags)
 	}
 	tagged := *s
 	tagged.Tags = tags
-	return tagged.ForRotation(ctx)
+	rules, err := tagged.ForRotation(ctx)
+	if _, unseen := errors.AsType[*managed.UnseenFunctionError](err); unseen {
+		return defaults.ForSecret(tags)
+	}
+	return rules, err
 }
 
 // unfit says of a value that cannot take a key what to do.

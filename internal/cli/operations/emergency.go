@@ -6,63 +6,61 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/cli/wording"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
-	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
 
-// Emergency tells what was done about a key that has leaked.
+// Emergency is what was done about a leaked key.
 type Emergency struct {
-	Secret        string     `json:"secret"`
-	ARN           string     `json:"arn"`
-	Leaked        LeakedKey  `json:"leaked"`
-	NewVersionID  string     `json:"newVersionId,omitempty"` // "": the leaked key was not current any more
-	NewKeyID      string     `json:"newKeyId,omitempty"`
-	LeakedRefused bool       `json:"leakedKeyRefused"` // it was seen that it no longer logs in
-	Strays        []StrayKey `json:"strays"`           // keys of the same user that no secret in care keeps, newest first
-	StraysKnown   bool       `json:"straysKnown"`      // false: the list could not be made
-	Timeline      []Moment   `json:"timeline"`
+	Secret         string         `json:"secret"`
+	ARN            string         `json:"arn"`
+	Leaked         LeakedKey      `json:"leaked"`
+	NewVersionID   string         `json:"newVersionId,omitempty"` // "": the leaked key was not current
+	NewKeyID       string         `json:"newKeyId,omitempty"`
+	LeakedRefused  bool           `json:"leakedKeyRefused"` // it is proved that the key no longer works
+	Untracked      []UntrackedKey `json:"untrackedKeys"`    // keys of the same user that no managed secret holds, newest first
+	UntrackedKnown bool           `json:"untrackedKnown"`   // false: the keys could not be listed
+	Timeline       []Moment       `json:"timeline"`
 }
 
-// LeakedKey is the key that has leaked.
+// LeakedKey is the key that leaked.
 type LeakedKey struct {
 	VersionID   string `json:"versionId"`
 	KeyID       string `json:"keyId,omitempty"`
 	Fingerprint string `json:"fingerprint"`
 }
 
-// EmergencyOptions say how a leaked key is dealt with.
+// EmergencyOptions are how a leaked key is dealt with.
 type EmergencyOptions struct {
 	Registry    *quilt.Client
-	Version     string // whose key has leaked: its id, or how it begins; "": the current one
+	Version     string     // whose key leaked: its id, or the start of it; "": the current one
+	Leaked      apikey.Key // the leaked key itself; zero: the key of the version
 	Patience    Patience
-	Anyway      bool // revoke it even where another secret holds it, or that is not known
-	Unasked     bool // nobody is there to say which key has leaked
+	Anyway      bool // revoke it even if another secret holds it, or that is not known
+	Unasked     bool // nobody can be asked which key leaked
 	SkipRestart bool
-	RestartTime time.Duration // how long services are waited for
-	LogIn       Login         // makes the new key, where no function rotates the secret
+	RestartTime time.Duration // how long to wait for services
+	LogIn       Login         // creates the new key, if no function can
 }
 
-// Emergency makes a leaked key useless: it is replaced, and then revoked.
+// Emergency makes a leaked key useless: it replaces it, and then revokes it.
 //
-// The order: consumers get a new key before the old one dies, so that the emergency causes no outage of its own; they are restarted before it, since
-// those that read the key at their start would fail. A restart that fails holds nothing up: the leak is worse. A crash or a Ctrl-C leaves the
-// leaked key alive until it is revoked, and the same command with --version goes on from there; a step that is done is not done again, since the
-// rotation is skipped where the leaked key is not the current one any more. Twice at once, the second rotation is refused by the service.
+// The order: consumers get a new key before the old one is revoked, so that the emergency causes no outage of its own; services that read the key only
+// at their start are restarted in between. A restart that fails delays nothing: the leak is worse. After a crash or a Ctrl-C, the leaked key is valid until
+// it is revoked, and the same command with --version continues: it replaces a key only if that is the leaked one. Twice at once: a rotation that is under
+// way and active is followed, not ended, because it replaces the leaked key too; only one of two rotations moves AWSCURRENT.
 func (d *Operator) Emergency(ctx context.Context, s *managed.Secret, o EmergencyOptions) (Emergency, error) {
 	line := &timeline{Teller: d.Tell, began: time.Now()}
 	operator := *d
 	operator.Tell = line
-	e := &emergency{Operator: &operator, secret: s, options: o, result: Emergency{Secret: s.Name, ARN: s.ARN, Strays: []StrayKey{}}}
+	e := &emergency{Operator: &operator, secret: s, options: o, result: Emergency{Secret: s.Name, ARN: s.ARN, Untracked: []UntrackedKey{}}}
 	err := e.run(ctx)
 	e.result.Timeline = line.moments
 	return e.result, err
@@ -73,26 +71,30 @@ type emergency struct {
 	secret  *managed.Secret
 	options EmergencyOptions
 	result  Emergency
+	scan    *scan // of all managed secrets
 
-	leaked apikey.Key
-	owner  string // whose it is; "": not known
+	leaked  apikey.Key
+	owner   string // whose it is; "": not known
+	revoked bool   // the registry answered Ok to the revocation
 }
 
 func (e *emergency) run(ctx context.Context) error {
-	if err := e.note(ctx); err != nil {
-		return stateOf(err, "nothing was done: the leaked key still lives", "")
+	scanning, stop := context.WithCancel(ctx)
+	defer stop()
+	e.scan = e.startScan(scanning) // while other things are done: it takes a while if there are many secrets
+	if err := e.identify(ctx); err != nil {
+		return stateOf(err, "nothing was done: THE LEAKED KEY IS STILL VALID, as far as is known", "")
 	}
-	again := e.again()
+	again := fmt.Sprintf("to continue: quilt-rotate emergency %s --version %s", e.secret.Name, e.result.Leaked.VersionID)
 	for _, stage := range []struct {
 		do    func(context.Context) error
 		state string
 	}{
-		{e.unstick, "THE LEAKED KEY STILL LIVES; it was not replaced, and AWSPENDING may have been taken off"},
-		{e.replace, "THE LEAKED KEY STILL LIVES; if the rotation has started, it goes on at AWS without this command"},
-		{e.restart, "THE LEAKED KEY STILL LIVES; it is not current any more, and services may be restarting"},
-		{e.revoke, "THE LEAKED KEY MAY STILL LIVE; it is not current any more"},
-		{e.prove, "the leaked key was revoked, as far as is known; that it is refused was not seen"},
-		{e.listStrays, "the leaked key is refused; which other keys its user has was not listed"},
+		{e.replace, "THE LEAKED KEY IS STILL VALID; if a rotation has started, it continues at AWS without this command"},
+		{e.restart, "THE LEAKED KEY IS STILL VALID; it is not current any more, and services may be restarting"},
+		{e.revoke, "THE LEAKED KEY MAY STILL BE VALID; it is not current any more"},
+		{e.prove, "the leaked key was revoked, as far as is known; that it is refused was not checked"},
+		{e.listUntracked, "the leaked key is refused; the other keys of its user were not listed"},
 	} {
 		if err := ctx.Err(); err != nil {
 			return hint.With(err, stage.state+"\n"+again)
@@ -101,305 +103,166 @@ func (e *emergency) run(ctx context.Context) error {
 			return stateOf(err, stage.state, again)
 		}
 	}
-	if !e.result.LeakedRefused {
-		return hint.With(errors.New("the leaked key still logs in, as far as is known"), again+"\nif it goes on: have an administrator of the registry revoke it, by its id")
-	}
 	return nil
 }
 
-// again is the command that goes on. It names the version: without it, another run would take the new key for the leaked one.
-func (e *emergency) again() string {
-	return fmt.Sprintf("go on with: quilt-rotate emergency %s --version %s", e.secret.Name, e.result.Leaked.VersionID)
-}
-
-// stateOf adds to any error in which state the leaked key is, and how to go on, below the error's own hint.
+// stateOf adds to an error in which state the leaked key is, and how to continue, below the error's own hint.
 func stateOf(err error, state, again string) error {
 	err = awsclient.Explain(err)
 	lines := slices.DeleteFunc([]string{state, hint.Of(err), again}, func(line string) bool { return line == "" })
 	return hint.With(err, strings.Join(lines, "\n"))
 }
 
-// note finds the key that has leaked, and demands a confirmation.
-func (e *emergency) note(ctx context.Context) error {
-	version, err := e.leakedVersion()
-	if err != nil {
-		return err
-	}
-	value, err := e.secret.Value(ctx, version.ID)
-	if err != nil {
-		return fmt.Errorf("the key of the version %s of %s cannot be read: %w", version.ID, e.secret.Name, err)
-	}
-	e.leaked = value.Key()
-	e.result.Leaked = LeakedKey{version.ID, version.Key(), e.leaked.Fingerprint()}
-	state, owner, err := tryKey(ctx, e.options.Registry, e.leaked)
-	if err == nil && state != KeyLogsIn {
-		err = vouched(ctx, e.secret, e.options.Registry)
-	}
-	if err != nil {
-		return err
-	}
-	e.owner = owner
-	says := map[KeyState]string{KeyLogsIn: "it logs in, as " + owner, KeyRefused: "it is refused already", KeyUnknown: "whether it logs in is not known"}[state]
-	e.Tell.Tell(terminal.Noted, "the leaked key is "+e.leaked.Fingerprint(), fmt.Sprintf("version %s; %s", wording.Short(version.ID), says))
-	if err := e.warnOfOthers(ctx); err != nil {
-		return err
-	}
-	protected, err := e.protected(ctx)
-	if err != nil {
-		return err
-	}
-	word, err := e.whichLeaked(ctx, version)
-	if err != nil {
-		return err
-	}
-	what := "this revokes the key " + e.leaked.Fingerprint()
-	if protected {
-		what = fmt.Sprintf("this replaces the current key of %s now, and revokes the old one, %s", e.secret.Name, e.leaked.Fingerprint())
-	}
-	if services, err := e.secret.Restart(); err == nil && len(services) > 0 && !e.options.SkipRestart {
-		what += ", after a restart of " + names(services)
-	}
-	return e.Confirm(ctx, what+": whoever still uses it then stops working", word)
-}
-
-// whichLeaked gives the word that confirms. Where no version was named and superseded keys log in too, it is the version's id, so that nobody takes the
-// new key for the leaked one after a run that was cut off; where nobody can be asked, the version must be named.
-func (e *emergency) whichLeaked(ctx context.Context, version vault.Version) (string, error) {
-	if e.options.Version != "" {
-		return e.secret.Name, nil
-	}
-	living, err := e.livingElsewhere(ctx)
-	if err != nil || len(living) == 0 {
-		return e.secret.Name, err
-	}
-	if !e.options.Unasked {
-		e.Tell.Tell(terminal.Noted, "has one of those leaked? then do not confirm, and name its version: --version", "")
-		return short(version.ID), nil
-	}
-	ids := []string{version.ID + " (current)"}
-	for _, v := range living {
-		ids = append(ids, v.ID)
-	}
-	e.result.Leaked = LeakedKey{} // it is not known which one leaked
-	return "", hint.With(fmt.Errorf("%d keys of %s may log in: which one has leaked?", len(ids), e.secret.Name), "name its version with --version: "+strings.Join(ids, ", "))
-}
-
-// warnOfOthers tells of another secret that holds the leaked key: its consumers are hurt too. It fails only where ctx has ended.
-func (e *emergency) warnOfOthers(ctx context.Context) error {
-	e.Tell.Doing("looking whether another secret holds it too")
-	keepers, err := managed.FindKeepers(ctx, e.Cloud, e.secret.ARN)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		e.Tell.Tell(terminal.Warned, "whether another secret holds the leaked key is not known", awsclient.Explain(err).Error())
-		return nil
-	}
-	if other, kept := keepers.OfKey(e.leaked); kept {
-		e.Tell.Tell(terminal.Warned, "the secret "+other+" holds the leaked key too: it needs another one", "quilt-rotate emergency "+other)
-	}
-	for _, u := range keepers.Unread {
-		e.Tell.Tell(terminal.Warned, "the secret "+u.Secret+" cannot be read, and may hold the leaked key too", awsclient.Explain(u.Err).Error())
-	}
-	return nil
-}
-
-func (e *emergency) leakedVersion() (vault.Version, error) {
-	if e.options.Version == "" {
-		if current, ok := e.secret.Holder(vault.Current); ok {
-			return current, nil
-		}
-		return vault.Version{}, hint.With(fmt.Errorf("no version of %s is current", e.secret.Name), "name the one whose key has leaked: --version; see: quilt-rotate status "+e.secret.Name)
-	}
-	var found []vault.Version
-	for _, v := range e.secret.Sorted() {
-		if strings.HasPrefix(v.ID, e.options.Version) {
-			found = append(found, v)
-		}
-	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		return vault.Version{}, hint.With(fmt.Errorf("%s has no version that begins with %s", e.secret.Name, e.options.Version), "see: quilt-rotate status "+e.secret.Name)
-	}
-	return vault.Version{}, hint.With(fmt.Errorf("%d versions of %s begin with %s", len(found), e.secret.Name, e.options.Version), "give more of its id")
-}
-
-// protected tells whether the leaked key is the current or the pending one, so that it must be replaced before it can be revoked. A value
-// that has it in another place than the key's counts too: somebody may read it there.
-func (e *emergency) protected(ctx context.Context) (bool, error) {
+// isProtected reports whether the value of AWSCURRENT or AWSPENDING contains the leaked key, so that it must be replaced before it can be revoked.
+func (e *emergency) isProtected(ctx context.Context) (bool, error) {
 	for _, stage := range []string{vault.Current, vault.Pending} {
-		holder, ok := e.secret.Holder(stage)
-		if !ok {
-			continue
-		}
-		raw, err := e.Cloud.Vault.ReadIfAny(ctx, e.secret.ARN, holder.ID)
-		if errors.Is(err, vault.ErrNoValue) || errors.Is(err, vault.ErrBinary) {
-			continue
-		}
-		if err != nil {
-			return false, err
-		}
-		value, err := apikey.ParseValue(raw, e.secret.Tags[settings.TagField])
-		if err == nil && value.Key().Equal(e.leaked) || strings.Contains(raw.Reveal(), e.leaked.Reveal()) {
-			return true, nil
+		if holder, ok := e.secret.Holder(stage); ok {
+			if held, err := e.contains(ctx, holder.ID); held || err != nil {
+				return held, err
+			}
 		}
 	}
 	return false, nil
 }
 
-// unstick takes AWSPENDING off, where it would refuse the rotation, or keep the leaked key from being revoked.
-func (e *emergency) unstick(ctx context.Context) error {
-	if _, stuck := waiting(e.secret); !stuck {
-		return nil
+// contains reports whether a version's value contains the leaked key. A value that is binary counts as one that does.
+func (e *emergency) contains(ctx context.Context, version string) (bool, error) {
+	raw, err := e.Cloud.Vault.ReadIfAny(ctx, e.secret.ARN, version)
+	switch {
+	case errors.Is(err, vault.ErrNoValue):
+		return false, nil
+	case errors.Is(err, vault.ErrBinary):
+		return true, nil
 	}
-	operator := *e.Operator
-	operator.Confirm = func(context.Context, string, string) error { return nil } // it was given
-	unstuck, err := operator.Unstick(ctx, e.secret, UnstickOptions{Registry: e.options.Registry, Now: true})
-	if errors.Is(err, errFinished) { // as good: what is current now is looked at again
-		err = e.secret.Look(ctx)
-	}
-	if err == nil && unstuck.Detached {
-		e.Tell.Tell(terminal.Done, "another rotation was under way, and is given up: AWSPENDING was taken off", "")
-	}
-	return err
+	return err == nil && apikey.Contains(raw, e.leaked), err
 }
 
-// replace rotates, where the leaked key is the current one.
+// replace replaces the leaked key, if the secret's current or pending value contains it: by a rotation, else by a key that the issuing credential or a
+// person creates.
 func (e *emergency) replace(ctx context.Context) error {
-	protected, err := e.protected(ctx)
-	if err != nil {
-		return err
+	for range 3 { // each time because another command started a rotation first
+		protected, err := e.isProtected(ctx)
+		if err != nil {
+			return err
+		}
+		if !protected {
+			if e.result.NewVersionID == "" {
+				e.Tell.Tell(terminal.Noted, "the leaked key is not current any more, so there is nothing to replace", "")
+			}
+			return nil
+		}
+		if again, err := e.awaitOther(ctx); err != nil {
+			return err
+		} else if again {
+			continue
+		}
+		if !e.rotatable(ctx) {
+			return e.recover(ctx)
+		}
+		rotated, err := e.Rotate(ctx, e.secret, e.options.Patience)
+		if errors.Is(err, awsclient.ErrRotationUnderWay) {
+			if err := e.secret.Look(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if err == nil {
+			e.replaced(rotated)
+			return e.secret.Look(ctx)
+		}
+		return e.notReplaced(err)
 	}
-	if !protected {
-		e.Tell.Tell(terminal.Noted, "the leaked key is not current any more, so there is nothing to replace", "")
-		return nil
-	}
-	if !e.secret.Deployed() {
-		return e.install(ctx)
-	}
-	rotated, err := e.Rotate(ctx, e.secret, e.options.Patience)
-	e.result.NewVersionID, e.result.NewKeyID = rotated.VersionID, rotated.KeyID
-	if err == nil {
-		e.Tell.Tell(terminal.Done, "replaced: AWSCURRENT is the new version "+rotated.VersionID, "key "+rotated.KeyID)
-		return nil
-	}
+	return e.notReplaced(underWayError(e.secret))
+}
+
+func (e *emergency) replaced(r Rotated) {
+	e.result.NewVersionID, e.result.NewKeyID = r.VersionID, r.KeyID
+	e.Tell.Tell(terminal.Done, "replaced: AWSCURRENT is the new version "+r.VersionID, "key "+r.KeyID)
+}
+
+func (e *emergency) notReplaced(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	e.Tell.Tell(terminal.Failed, "the leaked key was not replaced: IT STILL LIVES", "")
-	next := fmt.Sprintf("put another key in: quilt-rotate recover %[1]s --replace; then: quilt-rotate emergency %[1]s --version %[2]s", e.secret.Name, e.result.Leaked.VersionID)
-	if first := hint.Of(awsclient.Explain(err)); first != "" {
+	e.Tell.Tell(terminal.Failed, "the leaked key was not replaced: IT IS STILL VALID", "")
+	err = awsclient.Explain(err)
+	next := fmt.Sprintf("replace it with a key that you log in for: quilt-rotate unstick %[1]s --now; then: quilt-rotate recover %[1]s --replace", e.secret.Name)
+	if first := hint.Of(err); first != "" {
 		next = first + "\n" + next
 	}
-	return hint.With(awsclient.Explain(err), next)
+	return hint.With(err, next)
 }
 
-// restart has the configured services fetch the new key. What fails is told, and holds nothing up.
-func (e *emergency) restart(ctx context.Context) error {
-	services, err := e.secret.Restart()
-	switch {
-	case err != nil:
-		e.Tell.Tell(terminal.Warned, "no service is restarted", err.Error())
-		return nil
-	case e.options.SkipRestart:
-		e.Tell.Tell(terminal.Noted, "no service is restarted, as was asked for", "")
-		return nil
-	case len(services) == 0:
-		e.Tell.Tell(terminal.Noted, "no service is to be restarted", "the tag "+settings.TagRestart+" names none")
-		return nil
+// rotatable reports whether Secrets Manager can rotate the secret now.
+func (e *emergency) rotatable(ctx context.Context) bool {
+	if !e.secret.Deployed() || !e.secret.Rotation.Enabled {
+		return false
 	}
-	var begun []settings.Service
-	for _, service := range services {
-		e.Tell.Doing("restarting " + service.String())
-		if err := finish(ctx, func(ctx context.Context) error { return e.Cloud.Redeploy(ctx, service) }); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			e.Tell.Tell(terminal.Warned, "the service "+service.String()+" was not restarted", awsclient.Explain(err).Error())
-			continue
-		}
-		begun = append(begun, service)
-	}
-	return e.awaitServices(ctx, begun)
+	_, err := e.secret.RotateFunction(ctx)
+	unseen, ok := errors.AsType[*managed.UnseenFunctionError](err)
+	return !ok || !unseen.Deleted
 }
 
-func (e *emergency) awaitServices(ctx context.Context, services []settings.Service) error {
-	if len(services) == 0 {
-		return nil
+// awaitOther follows another rotation that is under way as long as it shows activity, since it replaces the leaked key, too. It ends one that shows none, or
+// whose value contains the leaked key. again says that the secret has changed.
+func (e *emergency) awaitOther(ctx context.Context) (again bool, err error) {
+	pending, underWay := waiting(e.secret)
+	if !underWay {
+		return false, nil
 	}
-	e.Tell.Doing(fmt.Sprintf("waiting until %s have the new key, for %s at most", names(services), terminal.About(e.options.RestartTime)))
-	failed := make([]error, len(services))
-	var all sync.WaitGroup
-	for i, service := range services {
-		all.Go(func() { failed[i] = e.Cloud.AwaitStable(ctx, service, e.options.RestartTime) })
-	}
-	all.Wait()
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	for i, service := range services {
-		if failed[i] != nil {
-			e.Tell.Tell(terminal.Warned, "the service "+service.String()+" is not through its restart: it may still use the leaked key", awsclient.Explain(failed[i]).Error())
-			continue
-		}
-		e.Tell.Tell(terminal.Done, "restarted "+service.String(), "")
-	}
-	return nil
-}
-
-func names(services []settings.Service) string {
-	var words []string
-	for _, s := range services {
-		words = append(words, s.String())
-	}
-	return strings.Join(words, ", ")
-}
-
-// prove logs in with the leaked key.
-func (e *emergency) prove(ctx context.Context) error {
-	state, _, err := tryKey(ctx, e.options.Registry, e.leaked)
+	leaked, err := e.contains(ctx, pending.ID)
 	if err != nil {
+		return false, err
+	}
+	for !leaked {
+		f, err := e.secret.RotateFunction(ctx)
+		if err != nil {
+			f = awsclient.Function{Timeout: longestLambda}
+		}
+		u := Unstuck{VersionID: pending.ID}
+		if err := e.examine(ctx, e.secret, f, nil, &u); err != nil {
+			return false, err
+		}
+		left := f.Timeout + stepMargin - e.secret.Now.Sub(u.LastSign)
+		if left <= 0 || u.LastError != nil {
+			break
+		}
+		e.Tell.Tell(terminal.Noted, "another rotation is under way, and is followed: it replaces the leaked key, too", "version "+pending.ID)
+		rotated := Rotated{VersionID: pending.ID}
+		other := &follower{Operator: e.Operator, secret: e.secret, function: f, began: time.Now(), result: &rotated, patience: Patience{Whole: left, Retry: e.options.Patience.Retry}}
+		if err := other.follow(ctx); ctx.Err() != nil {
+			return false, ctx.Err()
+		} else if err == nil {
+			e.replaced(rotated)
+			return true, nil
+		} else if !errors.Is(err, errNotEnded) {
+			e.Tell.Tell(terminal.Warned, "the other rotation did not end well", err.Error())
+			break
+		}
+	}
+	if err := e.secret.Look(ctx); err != nil {
+		return false, err
+	}
+	operator := *e.Operator
+	operator.Confirm = func(context.Context, string, string) error { return nil } // that was confirmed
+	unstuck, err := operator.Unstick(ctx, e.secret, UnstickOptions{Registry: e.options.Registry, Now: true})
+	if errors.Is(err, errFinished) {
+		return true, e.secret.Look(ctx)
+	}
+	if err == nil && unstuck.Detached {
+		e.Tell.Tell(terminal.Done, "another rotation was under way, and was ended: AWSPENDING was removed", "")
+	}
+	return true, err
+}
+
+// recover replaces the leaked key if Secrets Manager cannot rotate the secret, as `quilt-rotate recover --replace` does.
+func (e *emergency) recover(ctx context.Context) error {
+	e.Tell.Tell(terminal.Noted, "no function can rotate the secret, so the new key is created here", "")
+	done, err := e.Recover(ctx, Recovery{Secret: e.secret, Registry: e.options.Registry, Replace: true, LogIn: e.options.LogIn, confirmed: true, knownOwner: e.owner})
+	if err != nil {
+		e.Tell.Tell(terminal.Failed, "the leaked key was not replaced: IT IS STILL VALID", "")
 		return err
 	}
-	e.result.LeakedRefused = state == KeyRefused
-	switch state {
-	case KeyRefused:
-		e.Tell.Tell(terminal.Done, "proved: the leaked key is refused", "")
-		e.unlabel(ctx)
-	case KeyLogsIn:
-		e.Tell.Tell(terminal.Failed, "THE LEAKED KEY STILL LOGS IN", "")
-	default:
-		e.Tell.Tell(terminal.Failed, "whether the leaked key still logs in is not known", "the registry gave no answer")
-	}
+	e.replaced(Rotated{VersionID: done.VersionID, KeyID: done.Key.KeyID})
 	return nil
-}
-
-// unlabel removes the labels of the leaked key, if a session of its owner does not find it. A sweep could not: if it never saw the version superseded, nothing
-// shows it whose key that was. Marks come off first, as in a sweep. A crash before it or in between, or a failure, leaves labels that the next sweep removes
-// or reports.
-func (e *emergency) unlabel(ctx context.Context) {
-	id := e.result.Leaked.KeyID
-	session, err := e.asCurrent(ctx)
-	if err != nil || id == "" {
-		return
-	}
-	if l, err := session.Login(ctx, id); err != nil || l.Key != nil || !quilt.SameUser(l.Email, e.owner) {
-		return
-	}
-	err = e.secret.Look(ctx)
-	version := e.secret.Versions[e.result.Leaked.VersionID]
-	var labels []string
-	for _, mark := range version.Marks {
-		labels = append(labels, mark.Label())
-	}
-	for _, label := range append(labels, vault.KeyLabel(id)) {
-		if err == nil && version.Has(label) {
-			err = e.takeOff(ctx, e.secret.ARN, label, version.ID)
-		}
-	}
-	if err != nil {
-		e.Tell.Tell(terminal.Warned, "the labels of the leaked key were not removed", awsclient.Explain(err).Error())
-	}
 }

@@ -1,105 +1,115 @@
 package operations
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/issuer"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
 
-// revoke revokes the leaked key, and no other. The function is not asked to: a sweep waits for the grace period, and knows nothing of other secrets. So the command does it, byte for byte that key, with the current key's login,
-// else the leaked key's own, else the issuer's. Labels come off when the key is seen to be refused.
+// revoke revokes the leaked key, and no other. No sweep does it: a sweep waits until the grace period is over, and knows nothing of other secrets. It is
+// revoked by its text, with a login of the current key, else of the leaked key itself, else of the issuing credential. The labels are removed when it is
+// proved that the key is refused.
 //
-// The gates are passed again right before each attempt: a question, a rotation and a restart lie between the first look and this.
+// Everything that protects a key is checked again right before each attempt: time has passed since the first look. After a crash between the attempt and its
+// answer, the same command finds out what became of it.
 func (e *emergency) revoke(ctx context.Context) error {
-	e.tellSpared()
-	state, _, err := tryKey(ctx, e.options.Registry, e.leaked)
-	if err != nil || state == KeyRefused {
+	for _, v := range e.superseded() {
+		if v.ID != e.result.Leaked.VersionID {
+			e.Tell.Tell(terminal.Noted, "the key of the version "+short(v.ID)+" is left until its grace period is over", v.Key())
+		}
+	}
+	if known, err := e.check(ctx); err != nil || known.State == KeyRefused {
 		return err
+	}
+	e.Tell.Doing("waiting until the other managed secrets have been read")
+	others, err := e.scan.result(ctx)
+	if err != nil && !e.options.Anyway {
+		return hint.With(fmt.Errorf("it is not known whether another secret holds the leaked key, so it is not revoked: %w", awsclient.Explain(err)), anyway)
 	}
 	e.Tell.Doing("revoking the leaked key")
 	var failed error
 	for _, by := range []func(context.Context) (*quilt.Session, error){e.asCurrent, e.asLeaked, e.asIssuer} {
-		revoked := false
 		err := finish(ctx, func(ctx context.Context) error {
-			if err := e.mayDie(ctx); err != nil {
+			if err := e.mayRevoke(ctx, others); err != nil {
 				return err
 			}
 			session, err := by(ctx)
 			if err == nil {
 				err = session.RevokeKeyBySecret(ctx, e.leaked)
 			}
-			if err != nil {
-				failed = errors.Join(failed, err)
-				return nil
-			}
-			revoked = true
+			e.revoked, failed = err == nil, errors.Join(failed, err)
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		if revoked {
+		if e.revoked {
 			e.Tell.Tell(terminal.Done, "revoked "+e.leaked.Fingerprint(), "")
 			return nil
 		}
 	}
-	e.Tell.Tell(terminal.Warned, "the leaked key could not be revoked", failed.Error()) // what became of it is proved next
+	e.Tell.Tell(terminal.Warned, "the leaked key could not be revoked", failed.Error()) // what became of it is checked next
 	return nil
 }
 
-// mayDie is the gate: AWSCURRENT holds another key, which logs in; AWSPENDING does not hold the leaked one; and no other secret in care does.
-func (e *emergency) mayDie(ctx context.Context) error {
-	if err := e.elsewhere(ctx); err != nil {
+const anyway = "to revoke it all the same, add --anyway"
+
+// mayRevoke demands that AWSCURRENT holds another key, which logs in, that AWSPENDING does not hold the leaked one, and that no other secret does.
+func (e *emergency) mayRevoke(ctx context.Context, others *managed.Holders) error {
+	if err := e.heldElsewhere(ctx, others); err != nil {
 		return err
 	}
 	if err := e.secret.Look(ctx); err != nil {
 		return err
 	}
-	protected, err := e.protected(ctx)
+	protected, err := e.isProtected(ctx)
 	if err != nil {
 		return err
 	}
 	if protected {
-		return errors.New("the leaked key is current or pending again, so it is not revoked: somebody moved a label meanwhile")
+		return errors.New("the leaked key is current or pending again, so it is not revoked: somebody changed the secret meanwhile")
 	}
 	session, err := e.asCurrent(ctx)
 	if err == nil {
 		_, err = session.Me(ctx)
 	}
-	if err != nil && !(quilt.Refused(err) && !quilt.RefusesLogin(err)) {
-		return hint.With(fmt.Errorf("the current key was not seen to log in, so the leaked one is not revoked: %w", err), "put a key that works in: quilt-rotate recover "+e.secret.Name)
+	if err != nil && (!quilt.Refused(err) || quilt.RefusesLogin(err)) {
+		return hint.With(fmt.Errorf("the current key does not log in, so the leaked one is not revoked: %w", err),
+			"if its user was deactivated, activate it; else store a key that works: quilt-rotate recover "+e.secret.Name)
 	}
 	return nil
 }
 
-// elsewhere refuses where another secret in care holds the leaked key as its current or pending one, and where that is not known. A superseded
-// version of another secret is no obstacle: two secrets of one key would else wait for each other for ever.
-func (e *emergency) elsewhere(ctx context.Context) error {
+// heldElsewhere refuses if the current or pending value of another managed secret contains the leaked key, or cannot be read. Of the secrets that the scan
+// has read, only those are read again that matter: to read all takes longer than there is time for. A superseded version of another secret protects
+// nothing: two secrets that hold one key would wait for each other.
+func (e *emergency) heldElsewhere(ctx context.Context, scanned *managed.Holders) error {
 	if e.options.Anyway {
 		return nil
 	}
-	keepers, err := managed.FindKeepers(ctx, e.Cloud, e.secret.ARN)
-	const anyway = "to revoke it nevertheless, add --anyway"
+	now, err := scanned.Refresh(ctx, e.leaked)
 	if err != nil {
-		return hint.With(fmt.Errorf("whether another secret holds the leaked key is not known, so it is not revoked: %w", awsclient.Explain(err)), anyway)
+		return hint.With(fmt.Errorf("it is not known whether another secret holds the leaked key, so it is not revoked: %w", awsclient.Explain(err)), anyway)
 	}
-	if other, kept := keepers.OfKey(e.leaked); kept {
-		return hint.With(fmt.Errorf("the secret %s holds the leaked key too, so it is not revoked yet", other),
-			"first: quilt-rotate emergency "+other+"\n"+anyway)
+	others := now.Without(e.secret.ARN)
+	for _, h := range others.OfKey(e.leaked) {
+		if h.Stage != "" {
+			return hint.With(fmt.Errorf("the secret %s holds the leaked key too, so it is not revoked yet", h.Secret), "first: quilt-rotate emergency "+h.Secret+"\n"+anyway)
+		}
 	}
-	if len(keepers.Unread) > 0 {
-		u := keepers.Unread[0]
+	for _, u := range others.Unread {
 		return hint.With(fmt.Errorf("the secret %s cannot be read, and may hold the leaked key too, so it is not revoked: %w", u.Secret, awsclient.Explain(u.Err)),
-			"use credentials that may read all secrets in care; "+anyway)
+			"use credentials that may read all managed secrets; "+anyway)
 	}
 	return nil
 }
@@ -121,56 +131,78 @@ func (e *emergency) asLeaked(context.Context) (*quilt.Session, error) {
 }
 
 func (e *emergency) asIssuer(ctx context.Context) (*quilt.Session, error) {
-	rules, err := rotationSettings(ctx, e.secret, e.secret.Tags)
+	name := e.secret.Tags[settings.TagIssuer]
+	if name == "" {
+		return nil, errors.New("there is no issuing credential")
+	}
+	value, err := e.Cloud.Vault.ReadCurrent(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	if rules.Issuer == "" {
-		return nil, errors.New("there is no issuer")
-	}
-	value, err := e.Cloud.Vault.ReadCurrent(ctx, rules.Issuer)
-	if err != nil {
-		return nil, err
-	}
-	session, err := issuer.LogIn(ctx, e.options.Registry, rules.Issuer, value, e.secret.Secret)
+	session, err := issuer.LogIn(ctx, e.options.Registry, name, value, e.secret.Secret)
 	return session.Session, err
 }
 
-// superseded are the versions that hold a key which is neither current nor pending.
-func (e *emergency) superseded() []vault.Version {
-	return slices.DeleteFunc(e.secret.Sorted(), func(v vault.Version) bool {
-		return v.Has(vault.Current) || v.Has(vault.Pending) || len(v.Keys) == 0 && !v.Has(vault.Previous)
-	})
-}
-
-// tellSpared names the superseded keys that did not leak.
-func (e *emergency) tellSpared() {
-	for _, v := range e.superseded() {
-		if v.ID != e.result.Leaked.VersionID {
-			e.Tell.Tell(terminal.Noted, "the key of the version "+short(v.ID)+" is left to its grace", v.Key())
+// check reports what is known of the leaked key. Its user is the one that it logged in as, else the secret's.
+func (e *emergency) check(ctx context.Context) (Checked, error) {
+	known := Evidence{KeyID: e.result.Leaked.KeyID, Owner: cmp.Or(e.owner, e.secret.Tags[settings.TagOwner]), Revoked: e.revoked}
+	current, err := e.asCurrent(ctx)
+	if err == nil {
+		known.Sessions = append(known.Sessions, current)
+		if me, err := current.Me(ctx); known.Owner == "" && err == nil {
+			known.Owner = me.Email
 		}
 	}
+	if session, err := e.asIssuer(ctx); err == nil {
+		known.Sessions = append(known.Sessions, session)
+	}
+	if ctx.Err() != nil {
+		return Checked{}, ctx.Err()
+	}
+	return checkKey(ctx, e.options.Registry, e.leaked, known)
 }
 
-// livingElsewhere are the versions whose superseded keys log in too: without a word, any of them may be the one that leaked.
-func (e *emergency) livingElsewhere(ctx context.Context) ([]vault.Version, error) {
-	var living []vault.Version
-	for _, v := range e.superseded() {
-		value, err := e.secret.Value(ctx, v.ID)
-		if isBlank(err) || isBad(err) || errors.Is(err, vault.ErrNoValue) || errors.Is(err, vault.ErrBinary) || err == nil && value.Key().Equal(e.leaked) {
-			continue // no key to try, or the same one
-		}
-		if err != nil {
-			return nil, err
-		}
-		state, _, err := tryKey(ctx, e.options.Registry, value.Key())
-		if err != nil {
-			return nil, err
-		}
-		if state != KeyRefused {
-			e.Tell.Tell(terminal.Warned, "a superseded key may log in too: "+value.Key().Fingerprint(), "version "+short(v.ID))
-			living = append(living, v)
-		}
+// prove finds out whether the leaked key still works. It fails unless it is proved that it does not.
+func (e *emergency) prove(ctx context.Context) error {
+	known, err := e.check(ctx)
+	if err != nil {
+		return err
 	}
-	return living, nil
+	ask := "if this goes on, ask an administrator of the registry to revoke it: quilt-rotate keys revoke --admin " + cmp.Or(e.result.Leaked.KeyID, "ID")
+	switch known.State {
+	case KeyRefused:
+		e.result.LeakedRefused = true
+		e.Tell.Tell(terminal.Done, "proved: the leaked key is refused", "")
+		e.unlabel(ctx)
+		return nil
+	case KeyLogsIn:
+		e.Tell.Tell(terminal.Failed, "THE LEAKED KEY STILL LOGS IN", "")
+		return hint.With(errors.New("the leaked key still logs in"), ask)
+	}
+	e.Tell.Tell(terminal.Failed, "it is not known whether the leaked key still works", known.Why)
+	return hint.With(fmt.Errorf("it is not known whether the leaked key still works: %s", known.Why), "if its user was deactivated, the key works again when the user is activated; "+ask)
+}
+
+// unlabel removes the labels of the leaked key's version, if a session of its owner does not find the key. A sweep could not: if it never saw the version
+// superseded, nothing shows it whose key that was. Marks come off first, as in a sweep. After a crash or a failure, the next sweep removes or reports the rest.
+func (e *emergency) unlabel(ctx context.Context) {
+	id := e.result.Leaked.KeyID
+	session, err := e.asCurrent(ctx)
+	if err != nil || id == "" {
+		return
+	}
+	if l, err := session.Login(ctx, id); err != nil || l.Key != nil || !quilt.SameUser(l.Email, e.owner) {
+		return
+	}
+	err = e.secret.Look(ctx)
+	if v := e.secret.Versions[e.result.Leaked.VersionID]; err == nil && !v.Has(vault.Current) && len(v.Keys) == 1 && v.Key() == id {
+		var labels []string
+		for _, mark := range v.Marks {
+			labels = append(labels, mark.Label())
+		}
+		err = e.detach(ctx, e.secret, v.ID, append(labels, vault.KeyLabel(id))...)
+	}
+	if err != nil {
+		e.Tell.Tell(terminal.Warned, "the labels of the leaked key were not removed", awsclient.Explain(err).Error())
+	}
 }

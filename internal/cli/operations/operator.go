@@ -1,9 +1,10 @@
-// Package procedure is what a person does to one secret beside its rotations and sweeps: put the first key in, rotate now, roll back, recover, retire.
+// Package operations is what an operator does to one secret beside its rotations and sweeps: store the first key, rotate now, roll back, recover, revoke a
+// leaked key, retire.
 //
-// Each procedure is a list of steps in an order that can be cut off anywhere: what is left is safe, the same command goes on from there, and an
-// interruption says in which state the secret is. The promises are those of the rotation: the key in AWSCURRENT works at every instant, no key that
-// somebody may need is revoked, none is left behind, none is shown. It relies on package care for what is deployed, and on the two functions for all
-// that is theirs; it never makes a key current that it has not seen log in.
+// Each operation is a list of steps that can stop anywhere: what is left is safe, the same command continues from there, and an interruption says in which
+// state the secret is. The promises are those of the rotation: the key in AWSCURRENT works at all times, no key that somebody may need is revoked, no key is
+// left behind, and none is shown. It relies on package managed for what is deployed and on the two functions for their own work. It never makes a key current
+// that it has not seen log in, and never takes the refusal of a key alone as proof that the key was revoked ([checkKey]).
 package operations
 
 import (
@@ -17,20 +18,21 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// Teller tells a person how far a procedure is. terminal.Progress is one.
+// Teller reports the progress of an operation. terminal.Progress is one.
 type Teller interface {
 	Doing(what string)
 	Tell(mark terminal.Mark, what, detail string)
 	Say(lines ...string)
 }
 
-// Operator is what a procedure works with.
+// Operator is what an operation works with.
 type Operator struct {
 	Cloud *awsclient.Cloud
 	Tell  Teller
-	// Confirm demands a person's word before what cannot be undone. It fails where that is not given.
+	Place string // the secret and its registry, as each question names them; "": not known
+	// Confirm asks before a change that cannot be undone. It fails unless the word is typed.
 	Confirm func(ctx context.Context, what, word string) error
-	// Poll is how long to wait between two looks at something that AWS does by itself. Default: a second.
+	// Poll is how long to wait between two looks at something that AWS does by itself. Default: one second.
 	Poll time.Duration
 	// NewKeyWait is how long a new key that the registry refuses is tried again. Default: 20 seconds.
 	NewKeyWait time.Duration
@@ -60,10 +62,10 @@ func (d *Operator) sleep(ctx context.Context) error {
 	}
 }
 
-// writeTime bounds a write that is finished although somebody pressed Ctrl-C.
+// writeTime limits a write that is completed although somebody pressed Ctrl-C.
 const writeTime = 30 * time.Second
 
-// finish carries out a write to its end: a Ctrl-C in the middle would leave nobody knowing whether it was done. It does not begin after one.
+// finish completes a write: after a Ctrl-C in the middle, nobody would know whether it was done. After a Ctrl-C, it does not begin.
 func finish(ctx context.Context, write func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -73,7 +75,7 @@ func finish(ctx context.Context, write func(context.Context) error) error {
 	return write(ctx)
 }
 
-// ending is the context of what is left to do once a procedure has done what it is for: a Ctrl-C then would only hide that.
+// ending is the context of what is left to do when the purpose of an operation is achieved: a Ctrl-C would only hide that.
 func ending(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), writeTime)
 }

@@ -101,5 +101,5 @@ func checkOwner(secretName, owner string, me quilt.Identity) error {
 	if owner == "" || quilt.SameUser(owner, me.Email) {
 		return nil
 	}
-	return hint.With(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was made", secretName, owner, me.Email), "log in as "+owner)
+	return hint.With(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was created", secretName, owner, me.Email), "log in as "+owner)
 }

@@ -22,18 +22,21 @@ import (
 type Recovery struct {
 	Secret   *managed.Secret
 	Registry *quilt.Client
-	NewOwner bool // another registry user than before may be the key's
-	Replace  bool // a new key goes in although the current one logs in
+	NewOwner bool // the new key may belong to another registry user
+	Replace  bool // store a new key although the current one logs in
 	LogIn    Login
+
+	confirmed  bool   // that the current key is replaced
+	knownOwner string // whose the current key is, by a login with it; "": not known
 }
 
-// Recover gives a secret a key that works, where the current one is refused: one that an older version holds, else a new one by the issuer, else a new one
-// by whoever logs in. Every other field of the current value stays. Where somebody overwrote the value, so that it holds no key, AWSCURRENT moves
-// back to the last version whose key logs in.
+// Recover gives a secret a key that works if the registry refuses the current one: one that an older version holds, else a new one that the issuing
+// credential creates, else a new one that whoever logs in creates. Every other field of the current value is unchanged. If somebody overwrote the value, so
+// that it holds no key, AWSCURRENT moves back to the last version whose key logs in.
 //
-// What a crash leaves is told at [installation] and [Operator.Rollback]; running it again goes on from there, since what is left is an older version
-// whose key logs in. A rotation that is under way ends where a version is stored, since Secrets Manager abandons it then. Where AWSCURRENT only
-// moves, it goes on: its own move and this one are compare-and-swaps, and whichever comes last has logged in with its key right before.
+// What a crash leaves is described at [installation] and [Operator.Rollback]. Running it again continues from there, because what is left is an older version
+// whose key logs in. A rotation that is under way ends if a version is stored, because Secrets Manager abandons it then. If AWSCURRENT only
+// moves, that rotation continues: both moves are compare-and-swaps, and whichever comes last has logged in with its key right before.
 func (d *Operator) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
 	s := r.Secret
 	rules, err := rotationSettings(ctx, s, s.Tags)
@@ -51,8 +54,8 @@ func (d *Operator) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
 	if ended || err != nil {
 		return done, left(err, "nothing was done")
 	}
-	if r.Replace && v.value != nil { // an older key would be no better
-		return v.new(ctx)
+	if r.Replace && v.value != nil { // a superseded key would be no better
+		return v.replace(ctx)
 	}
 	if done, ended, err := v.older(ctx); ended || err != nil {
 		return done, err
@@ -60,7 +63,25 @@ func (d *Operator) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
 	return v.new(ctx)
 }
 
-// recovery is one under way.
+// replace stores another key than the current one: one that an interrupted run stored and that never was current, else a new one.
+func (v *recovery) replace(ctx context.Context) (KeyIn, error) {
+	k, ok, err := v.leftover(ctx)
+	if err != nil {
+		return KeyIn{}, v.left(err)
+	}
+	if !ok || k.secret.Equal(v.value.Key()) {
+		return v.new(ctx)
+	}
+	v.Tell.Tell(terminal.Noted, "an interrupted run has stored a key: continuing with it", k.id)
+	p, err := v.install(ctx, &k)
+	done, _, err := v.ended(ctx, Resumed, &k, p, err)
+	if err != nil {
+		return done, err
+	}
+	return v.told(ctx, done)
+}
+
+// recovery is a recovery under way.
 type recovery struct {
 	*installation
 	Recovery
@@ -69,7 +90,7 @@ type recovery struct {
 	reason  error         // why it holds none
 }
 
-// intoCurrent is the current value with the key in the place of its own.
+// intoCurrent is the current value with the key in place of its own.
 func (v *recovery) intoCurrent(raw redact.Text, key apikey.Key) (redact.Text, error) {
 	value, err := apikey.ParseValue(raw, v.settings.Field)
 	if isBlank(err) {
@@ -81,13 +102,13 @@ func (v *recovery) intoCurrent(raw redact.Text, key apikey.Key) (redact.Text, er
 	return value.WithKey(key)
 }
 
-// works tells whether the current value holds a key that logs in: somebody's edit may have brought one.
+// works reports whether the current value holds a key that logs in: somebody may have stored one meanwhile.
 func (v *recovery) works(ctx context.Context, raw redact.Text) (bool, error) {
 	value, err := apikey.ParseValue(raw, v.settings.Field)
 	if err != nil {
 		return false, nil
 	}
-	if v.Replace && v.value != nil && value.Key().Equal(v.value.Key()) { // the one that is to be replaced
+	if v.Replace && v.value != nil && value.Key().Equal(v.value.Key()) { // the one to replace
 		return false, nil
 	}
 	_, err = v.registry.WithKey(value.Key()).Me(ctx)
@@ -97,7 +118,7 @@ func (v *recovery) works(ctx context.Context, raw redact.Text) (bool, error) {
 	return err == nil, err
 }
 
-// diagnose finds out what is wrong. It has ended where nothing is.
+// diagnose finds out what is wrong. ended says that nothing is.
 func (v *recovery) diagnose(ctx context.Context) (KeyIn, bool, error) {
 	s := v.secret
 	current, ok := s.Holder(vault.Current)
@@ -124,14 +145,18 @@ func (v *recovery) diagnose(ctx context.Context) (KeyIn, bool, error) {
 	if err != nil {
 		return KeyIn{}, false, err
 	}
+	v.knownOwner = p.Email
+	if v.Replace && v.confirmed {
+		return KeyIn{}, false, nil
+	}
 	if v.Replace {
-		return KeyIn{}, false, v.Confirm(ctx, "the current key of "+s.Name+" logs in, and another one is made and put in its place", s.Name)
+		return KeyIn{}, false, v.Confirm(ctx, "the current key of "+s.Name+" logs in, and a new one replaces it", s.Name)
 	}
 	v.Tell.Tell(terminal.Done, "the current key logs in: nothing was done", p.Email)
 	return keyIn(s, Works, current.ID, value.Key(), p), true, nil
 }
 
-// older looks for a version whose key logs in, and makes that key current: of several, the youngest key; where the current value is lost, the one in
+// older looks for a version whose key logs in, and makes that key current: of several, the newest key; if the current value is lost, the one in
 // the version that was current last.
 func (v *recovery) older(ctx context.Context) (KeyIn, bool, error) {
 	var best *move
@@ -159,7 +184,7 @@ func (v *recovery) older(ctx context.Context) (KeyIn, bool, error) {
 	return done, true, err
 }
 
-// skips tells whether an error says that a version's key is no use, and not merely that nobody knows.
+// skips reports whether an error says that a version's key is of no use, and not only that this is not known.
 func skips(err error) bool {
 	var down *quilt.UnavailableError
 	var garbled *quilt.ProtocolError
@@ -169,7 +194,7 @@ func skips(err error) bool {
 }
 
 // candidates are the versions that may hold a key that works: the one that was current last, then the others, the one that was superseded last first.
-// (A pending one is the rotation's. What an interrupted run stored is among them.)
+// The pending one belongs to the rotation. What an interrupted run stored is among them.
 func (v *recovery) candidates() []vault.Version {
 	var list []vault.Version
 	for _, x := range v.secret.Sorted() {
@@ -189,7 +214,7 @@ func (v *recovery) candidates() []vault.Version {
 	return list
 }
 
-// since is when a version was marked last, in seconds; 0: it was not.
+// since is when a version was marked last, in seconds; 0: never.
 func since(x vault.Version) int64 {
 	var last int64
 	for _, m := range x.Marks {
@@ -198,8 +223,8 @@ func since(x vault.Version) int64 {
 	return last
 }
 
-// use makes a version's key current: by moving AWSCURRENT where the values differ in the key alone, or where the current one was overwritten, which a
-// person must confirm; else by putting that key into the current value.
+// use makes a version's key current: it moves AWSCURRENT if the values differ only in the key, or if the current one was overwritten, which must be
+// confirmed; else it puts that key into the current value.
 func (v *recovery) use(ctx context.Context, m *move) (KeyIn, error) {
 	id := m.target.Key()
 	if id == "" && m.proven.row != nil {
@@ -226,7 +251,7 @@ func (v *recovery) use(ctx context.Context, m *move) (KeyIn, error) {
 	return v.told(ctx, keyIn(v.secret, Moved, m.target.ID, m.value.Key(), m.proven))
 }
 
-// reuse puts an older key into the current value. Its marks come off first, as at [Operator.Rollback].
+// reuse puts an older key into the current value. Its marks are removed first, as in [Operator.Rollback].
 func (v *recovery) reuse(ctx context.Context, m *move, id string) (KeyIn, error) {
 	v.Tell.Tell(terminal.Done, "the key of the version "+short(m.target.ID)+" logs in, and goes into the current value", m.value.Key().Fingerprint())
 	if err := m.takeMarksOff(ctx); err != nil {
@@ -241,15 +266,15 @@ func (v *recovery) reuse(ctx context.Context, m *move, id string) (KeyIn, error)
 	return v.told(ctx, done)
 }
 
-// new makes a key: by the issuer, or by whoever logs in.
+// new creates a key: with the issuing credential, or with the login of a person.
 func (v *recovery) new(ctx context.Context) (KeyIn, error) {
 	if isBad(v.reason) || errors.Is(v.reason, vault.ErrBinary) {
-		return KeyIn{}, hint.With(fmt.Errorf("the value of %s cannot take a key: %w", v.secret.Name, v.reason), "mend the value, then run: "+v.again)
+		return KeyIn{}, hint.With(fmt.Errorf("the value of %s cannot take a key: %w", v.secret.Name, v.reason), "correct the value, then run: "+v.again)
 	}
 	if isBlank(v.reason) && len(v.labelled()) == 0 {
 		return KeyIn{}, hint.With(fmt.Errorf("the secret %s waits for its first key", v.secret.Name), "run: quilt-rotate bootstrap "+v.secret.Name)
 	}
-	session, by, err := v.maker(ctx)
+	session, by, err := v.creator(ctx)
 	if err != nil {
 		return KeyIn{}, v.left(err)
 	}
@@ -266,8 +291,8 @@ func (v *recovery) labelled() []vault.Version {
 	return slices.DeleteFunc(v.secret.Sorted(), func(x vault.Version) bool { return len(x.Keys) == 0 })
 }
 
-// maker logs in as the issuer, or lets a person log in, and sees whose key it will be.
-func (v *recovery) maker(ctx context.Context) (session *quilt.Session, by string, err error) {
+// creator logs in with the issuing credential, or lets a person log in, and checks whose key it will be.
+func (v *recovery) creator(ctx context.Context) (session *quilt.Session, by string, err error) {
 	if v.settings.Issuer != "" {
 		session, err := v.byIssuer(ctx)
 		if err == nil {
@@ -276,7 +301,7 @@ func (v *recovery) maker(ctx context.Context) (session *quilt.Session, by string
 		if ctx.Err() != nil {
 			return nil, "", err
 		}
-		v.Tell.Tell(terminal.Warned, "the issuer cannot make the key", err.Error())
+		v.Tell.Tell(terminal.Warned, "the issuing credential cannot create the key", err.Error())
 	}
 	session, me, err := v.LogIn(ctx, v.registry)
 	if err != nil {
@@ -287,7 +312,7 @@ func (v *recovery) maker(ctx context.Context) (session *quilt.Session, by string
 }
 
 func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
-	v.Tell.Doing("logging in as the issuer")
+	v.Tell.Doing("logging in with the issuing credential")
 	value, err := v.Cloud.Vault.ReadCurrent(ctx, v.settings.Issuer)
 	if err != nil {
 		return nil, err
@@ -302,12 +327,12 @@ func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
 	}
 	if owner := v.formerOwner(account, session.Listed); !quilt.SameUser(owner, account.Email) {
 		if owner == "" {
-			owner = "somebody who is not known"
+			owner = "an unknown user"
 		}
-		return nil, fmt.Errorf("the issuer is %s, and the key belongs to %s", account.Email, owner)
+		return nil, fmt.Errorf("the issuing credential belongs to %s, and the key to %s", account.Email, owner)
 	}
 	v.owner = account.Email
-	v.Tell.Tell(terminal.Done, "logged in as the issuer", account.Email)
+	v.Tell.Tell(terminal.Done, "logged in with the issuing credential", account.Email)
 	return session.Session, nil
 }
 
@@ -323,12 +348,12 @@ func (v *recovery) formerOwner(account quilt.Account, listed bool) string {
 		}
 	}
 	if !listed {
-		return ""
+		return v.knownOwner
 	}
-	return v.settings.Owner
+	return cmp.Or(v.settings.Owner, v.knownOwner)
 }
 
-// agree sees to it that the key stays the same user's: consumers would have other permissions else. Another one must be asked for, and confirmed.
+// agree demands that the key stays the same user's, because consumers would get other permissions. Another user must be asked for, and confirmed.
 func (v *recovery) agree(ctx context.Context, session *quilt.Session) error {
 	account, err := session.Account(ctx)
 	if err != nil {
@@ -336,26 +361,28 @@ func (v *recovery) agree(ctx context.Context, session *quilt.Session) error {
 	}
 	v.owner = account.Email
 	switch owner := v.formerOwner(account, true); {
-	case quilt.SameUser(owner, account.Email):
+	case quilt.SameUser(owner, account.Email) && (v.secret.NamesRegistry() || v.knownOwner != ""):
 		return nil
+	case quilt.SameUser(owner, account.Email): // and the same e-mail may have an account at the wrong registry
+		return v.Confirm(ctx, "only an option says that "+v.registry.Host()+" is the registry of "+v.secret.Name+", and none of its keys logs in there", v.secret.Name)
 	case owner != "" && !v.NewOwner:
-		return hint.With(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was made", v.secret.Name, owner, account.Email),
+		return hint.With(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was created", v.secret.Name, owner, account.Email),
 			"log in as "+owner+"; to hand the secret over to "+account.Email+", add --new-owner")
 	case owner != "":
 		err = v.Confirm(ctx, "the key of "+v.secret.Name+" will be "+account.Email+"'s, no longer "+owner+"'s: its consumers get other permissions", account.Email)
 	default:
-		err = v.Confirm(ctx, "nothing tells whose the refused key of "+v.secret.Name+" is; the new one will be "+account.Email+"'s", account.Email)
+		err = v.Confirm(ctx, "it is not known whose the refused key of "+v.secret.Name+" is; the new one will belong to "+account.Email, account.Email)
 	}
 	if err != nil || v.secret.Tags[settings.TagOwner] == "" {
 		return err
 	}
-	// The tag first: what the functions compare with it is a key that they cannot log in with, and after this they can.
+	// The tag comes first: the functions compare it with the owner of the key, and cannot log in with the one that is refused.
 	return finish(ctx, func(ctx context.Context) error {
 		return v.Cloud.Tag(ctx, v.secret.ARN, map[string]string{settings.TagOwner: account.Email})
 	})
 }
 
-// told adds what else a person should know.
+// told adds what else the operator should know.
 func (v *recovery) told(ctx context.Context, done KeyIn) (KeyIn, error) {
 	ctx, cancel := ending(ctx)
 	defer cancel()
@@ -364,7 +391,7 @@ func (v *recovery) told(ctx context.Context, done KeyIn) (KeyIn, error) {
 			"see: quilt-rotate status "+v.secret.Name)
 	}
 	if pending, ok := v.secret.Holder(vault.Pending); ok && !pending.Has(vault.Current) {
-		v.Tell.Tell(terminal.Warned, "a rotation is under way, or stuck", "if it does not end now: quilt-rotate unstick "+v.secret.Name)
+		v.Tell.Tell(terminal.Warned, "a rotation is under way, or stuck", "if it does not end soon: quilt-rotate unstick "+v.secret.Name)
 	}
 	return done, nil
 }

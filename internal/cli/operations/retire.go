@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/cli/wording"
 	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
@@ -19,33 +17,29 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Retired tells what became of the keys of a secret whose service is gone.
+// Retired is what became of the keys of a secret that is no longer needed.
 type Retired struct {
 	Secret      string       `json:"secret"`
 	ARN         string       `json:"arn"`
 	RotationOff bool         `json:"rotationOff"`
 	Keys        []RetiredKey `json:"keys"`
-	Complete    bool         `json:"complete"` // every key of ours is dead, and labels and tags are off
+	Complete    bool         `json:"complete"` // no key of the secret is valid, and labels and tags are removed
 }
 
-// RetireOptions say how a secret is given up.
+// RetireOptions are how a secret is retired.
 type RetireOptions struct {
 	Registry *quilt.Client
-	Person   *quilt.Session // somebody's own login of the keys' user: to see what is used without using it; nil: none
-	Force    bool           // a key that may still be used is not waited for
-	Wait     bool           // it is waited for here
+	LogIn    Login // if neither the current key nor the issuing credential logs in
+	Anyway   bool  // although it is not known whether other secrets hold the keys
 }
 
-// Retire gives a secret up: its rotation is switched off, every key that was made for it is revoked, and labels and tags come off. The secret itself stays.
+// Retire turns rotation of a secret off, revokes its keys, and removes labels and tags. The secret itself stays.
 //
-// The order: rotation goes off first, so that no key is made meanwhile. The current key dies last, since it is what lists and revokes the others. Labels come off
-// when their keys were seen to be dead, marks first; tags last of all, so that a secret that is not through is still found. A crash anywhere leaves a secret
-// that is retired in part, and the same command goes on: each step looks first whether it is done. A crash right after the current key has died leaves nobody who
-// lists keys: then each version's own key is asked to revoke itself, and labels and tags stay until a login of the keys' user has found the rest. Twice at once:
-// whoever comes second finds it done.
-//
-// Whether the current key is still used cannot be seen with that key: each look is a use, and so is each sweep. So the look is a person's, or the issuer's,
-// and sweeps are paused while it is waited for. Every key that is to die must be quiet, not the current one alone.
+// It revokes the keys that were confirmed, and stops if the secret changes meanwhile. The order: rotation goes off first, so that no key is created meanwhile.
+// The current key is revoked last, because it may be what lists and revokes the others. A version's labels are removed when it is proved that its key no longer
+// works, marks first; tags last of all, so that an interrupted run still leaves a managed secret. After a crash, the same command continues: it looks
+// at each key first. If the current key is revoked by then, the issuing credential or a person must log in. Twice at once: the second one
+// finds the keys revoked, or stops because the labels have changed.
 func (d *Operator) Retire(ctx context.Context, s *managed.Secret, o RetireOptions) (Retired, error) {
 	r := &retirement{Operator: d, secret: s, options: o, result: Retired{Secret: s.Name, ARN: s.ARN, Keys: []RetiredKey{}}}
 	err := r.run(ctx)
@@ -59,58 +53,35 @@ type retirement struct {
 	options RetireOptions
 	result  Retired
 
-	watcher  *quilt.Session // who may look without using the current key; nil: nobody
-	stranger string         // whose login it was that may not look, since the keys are another user's
-	quiet    bool           // nobody had used one of the keys for the quiet period, before this command did
-	unlisted bool           // nobody could list keys that no version holds
-	current  apikey.Key     // zero: it does not log in any more
-	keepers  managed.Keepers
-	gate     gate
-	paused   *time.Time // until when this command paused the sweeps; nil: it did not
+	session *quilt.Session // that lists and revokes the keys
+	account quilt.Account  // its user
+	owner   string         // whose the secret's keys are; "": not known
+	others  *managed.Holders
+	shape   string // of the labels that were shown
 }
 
 func (r *retirement) run(ctx context.Context) error {
-	if r.nothingLeft() && r.options.Person == nil {
+	const untouched = "nothing was done"
+	if nothingOfOurs(r.secret) {
 		r.result.Complete = true
 		return nil
 	}
-	r.secret.LookFromHere(r.options.Registry)
-	const untouched = "nothing was done"
-	r.gate = r.newGate(r.secret)
-	var err error
-	if r.keepers, err = r.findKeepers(ctx, r.secret); err != nil {
-		return left(err, untouched)
-	}
-	if err := r.watch(ctx); err != nil {
-		return left(err, untouched)
-	}
-	used, err := r.lastUse(ctx) // before anything else uses the key
-	if err != nil {
-		return left(err, untouched)
-	}
-	if err := r.refuseUsed(ctx, used); err != nil {
-		return left(err, untouched)
-	}
-	if err := r.look(ctx); err != nil {
-		return left(err, untouched)
-	}
-	if err := r.refuseUnseen(used); err != nil {
-		return err
+	r.shape = shapeOf(r.secret)
+	for _, look := range []func(context.Context) error{r.refuseUnclear, r.logIn, r.readOthers, r.gather} {
+		if err := look(ctx); err != nil {
+			return left(err, untouched)
+		}
 	}
 	r.show()
-	if r.nothingLeft() && len(r.result.Keys) == 0 {
-		r.result.Complete = true
-		return nil
-	}
 	if err := r.Confirm(ctx, r.question(), r.secret.Name); err != nil {
 		return left(err, untouched)
 	}
-	if err := r.gate.unmoved(ctx); err != nil { // a question may wait for hours
-		return left(err, untouched)
+	for _, look := range []func(context.Context) error{r.unchanged, r.readOthers, r.stillUnheld} { // a question may wait for hours
+		if err := look(ctx); err != nil {
+			return left(err, untouched)
+		}
 	}
-	for _, step := range []func(context.Context) error{
-		r.stopRotation, r.unstick, r.awaitQuiet, r.revokeOthers, r.refuseNew, r.revokeCurrent, r.refuseUnlisted, r.takeLabelsOff, r.takeTagsOff,
-	} {
+	for _, step := range []func(context.Context) error{r.stopRotation, r.revokeOthers, r.refuseNewKeys, r.revokeCurrent, r.removeLabels, r.removeTags} {
 		err := ctx.Err()
 		if err == nil {
 			err = step(ctx)
@@ -122,32 +93,34 @@ func (r *retirement) run(ctx context.Context) error {
 	return nil
 }
 
-// partly adds to an error in which state the secret is, and how to go on, where it does not say that itself.
+// partly adds to an error in which state the secret is, and how to continue.
 func (r *retirement) partly(err error) error {
-	again := "quilt-rotate retire " + r.secret.Name
-	state := "the secret is retired in part, and nothing is lost"
-	if r.paused != nil {
-		state += "; its sweeps are paused until " + wording.Clock(*r.paused)
-	}
 	err = awsclient.Explain(err)
-	next := hint.Of(err)
-	switch {
-	case next == "" || errors.Is(err, context.Canceled):
-		return hint.With(err, state+"; go on with: "+again)
-	case strings.Contains(next, again) || strings.Contains(next, "run this again"):
-		return hint.With(err, next+"; "+state)
-	}
-	return hint.With(err, next+"; "+state+"; go on with: "+again)
+	return hint.With(err, strings.TrimPrefix(hint.Of(err)+"\nthe secret is partly retired; to continue: quilt-rotate retire "+r.secret.Name, "\n"))
 }
 
-// nothingLeft tells whether the secret has nothing of ours any more.
-func (r *retirement) nothingLeft() bool {
-	for _, v := range r.secret.Versions {
-		if len(v.Keys)+len(v.Marks)+len(v.Pauses)+len(v.Unknown) > 0 {
+// nothingOfOurs reports whether the secret has no rotation, label or tag of ours.
+func nothingOfOurs(s *managed.Secret) bool {
+	for _, v := range s.Versions {
+		if len(ourLabels(v)) > 0 {
 			return false
 		}
 	}
-	return !r.secret.Rotation.Enabled && len(ourTags(r.secret)) == 0
+	return !s.Rotation.Enabled && len(ourTags(s)) == 0
+}
+
+// ourLabels are the version's labels that quilt-rotate wrote, key labels last.
+func ourLabels(v vault.Version) []string {
+	var keys, rest []string
+	for _, label := range v.Stages {
+		switch {
+		case slices.ContainsFunc(v.Keys, func(id string) bool { return label == vault.KeyLabel(id) }):
+			keys = append(keys, label)
+		case strings.HasPrefix(label, "quilt-"):
+			rest = append(rest, label)
+		}
+	}
+	return append(rest, keys...)
 }
 
 func ourTags(s *managed.Secret) []string {
@@ -161,125 +134,211 @@ func ourTags(s *managed.Secret) []string {
 	return names
 }
 
-func (r *retirement) question() string {
-	n := 0
-	for _, k := range r.result.Keys {
-		if k.Fate == FateToDie {
-			n++
+// shapeOf is what must not change while a secret is retired: which version is current or pending, and which keys the versions hold.
+func shapeOf(s *managed.Secret) string {
+	var parts []string
+	for _, v := range s.Sorted() {
+		if v.Has(vault.Current) || v.Has(vault.Pending) || len(v.Keys) > 0 {
+			parts = append(parts, fmt.Sprint(v.ID, v.Has(vault.Current), v.Has(vault.Pending), slices.Sorted(slices.Values(v.Keys))))
 		}
 	}
-	switch n {
-	case 0:
-		return "this switches rotation off, and revokes no key"
-	case 1:
-		return "this switches rotation off and revokes the key for good: whoever still uses it stops working"
-	}
-	return fmt.Sprintf("this switches rotation off and revokes %d keys for good: whoever still uses one stops working", n)
+	return strings.Join(parts, " ")
 }
 
-func (r *retirement) stopRotation(ctx context.Context) error {
-	if !r.secret.Rotation.Enabled {
-		return nil
-	}
-	if _, err := r.secret.RotateFunction(ctx); err != nil && ctx.Err() != nil { // it is asked for later, when the secret may not name it any more
-		return err
-	}
-	if err := finish(ctx, func(ctx context.Context) error { return r.Cloud.CancelRotation(ctx, r.secret.ARN) }); err != nil {
-		return err
-	}
-	r.Tell.Tell(terminal.Done, "rotation is switched off", "")
-	return r.secret.Look(ctx)
-}
-
-func (r *retirement) unstick(ctx context.Context) error {
-	if _, stuck := waiting(r.secret); !stuck {
-		return nil
-	}
-	operator := *r.Operator
-	operator.Confirm = func(context.Context, string, string) error { return nil } // it was given
-	unstuck, err := operator.Unstick(ctx, r.secret, UnstickOptions{Registry: r.options.Registry, Now: r.options.Force})
-	if err == nil && unstuck.Finished { // there is another current key now, which was not asked about
-		return hint.With(errors.New("a rotation has just ended by itself, so the secret has another current key"), "run this again: quilt-rotate retire "+r.secret.Name)
-	}
-	return err
-}
-
-// refuseUnlisted keeps labels and tags where keys that no version holds may live: without them nobody would look for those any more.
-func (r *retirement) refuseUnlisted(context.Context) error {
-	if !r.unlisted {
-		return nil
-	}
-	next := fmt.Sprintf("log in as the keys' user: quilt-rotate retire %s --login", r.secret.Name)
-	if r.options.Force {
-		next += " --force"
-	}
-	if r.stranger != "" {
-		next += fmt.Sprintf("; if they are %[2]s's: aws secretsmanager tag-resource --secret-id %[1]s --tags Key=%[3]s,Value=%[2]s", r.secret.Name, r.stranger, settings.TagOwner)
-	}
-	return hint.With(errors.New("the current key is dead, so keys that no version holds cannot be listed: labels and tags stay"), next)
-}
-
-// takeLabelsOff takes the labels off versions whose keys are dead, or another secret's: marks first.
-func (r *retirement) takeLabelsOff(ctx context.Context) error {
+// unchanged reads the labels again, and stops if they have changed since they were shown.
+func (r *retirement) unchanged(ctx context.Context) error {
 	if err := r.secret.Look(ctx); err != nil {
 		return err
 	}
-	off := map[string]bool{}
-	for _, k := range r.result.Keys {
-		off[k.KeyID] = k.Fate == FateRevoked || k.Fate == FateGone || k.KeptBy != ""
+	if shapeOf(r.secret) != r.shape {
+		return hint.With(fmt.Errorf("the secret %s changed after its keys were shown: somebody uses it", r.secret.Name), "see its versions: quilt-rotate status "+r.secret.Name)
 	}
-	taken := 0
+	return nil
+}
+
+// refuseUnclear refuses a secret whose keys are not all known: while a rotation is under way, or with labels of a newer release.
+func (r *retirement) refuseUnclear(context.Context) error {
 	for _, v := range r.secret.Sorted() {
-		var labels []string
-		for _, m := range v.Marks {
-			labels = append(labels, m.Label())
+		if len(v.Unknown) > 0 {
+			return hint.With(fmt.Errorf("a newer release wrote labels that this one does not know: %s", strings.Join(v.Unknown, ", ")), "use the newest release")
 		}
-		for _, id := range v.Keys {
-			if !off[id] {
-				labels = nil
-				break
-			}
-			labels = append(labels, vault.KeyLabel(id))
+	}
+	if _, underWay := waiting(r.secret); underWay {
+		return hint.With(fmt.Errorf("a rotation of %s is under way, or stuck", r.secret.Name), "wait until it has ended, or end it: quilt-rotate unstick "+r.secret.Name)
+	}
+	return nil
+}
+
+// logIn finds a login that lists the keys: of the current key, else of the issuing credential, else of a person.
+func (r *retirement) logIn(ctx context.Context) error {
+	r.Tell.Doing("logging in")
+	r.owner = r.secret.Tags[settings.TagOwner]
+	e := &emergency{Operator: r.Operator, secret: r.secret, options: EmergencyOptions{Registry: r.options.Registry}}
+	for _, by := range []func(context.Context) (*quilt.Session, error){e.asCurrent, e.asIssuer} {
+		session, err := by(ctx)
+		if err == nil {
+			r.account, err = session.Account(ctx)
 		}
-		for _, label := range labels {
-			if err := r.takeOff(ctx, r.secret.ARN, label, v.ID); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil {
+			r.session = session
+			break
+		}
+	}
+	if r.session == nil {
+		if !r.secret.NamesRegistry() {
+			if err := LogsInThere(ctx, r.secret, r.options.Registry); err != nil {
 				return err
 			}
-			taken++
+		}
+		r.Tell.Tell(terminal.Noted, "the current key cannot list the keys, so somebody must log in as their user", "")
+		session, _, err := r.options.LogIn(ctx, r.options.Registry)
+		if err != nil {
+			return err
+		}
+		if r.account, err = session.Account(ctx); err != nil {
+			return err
+		}
+		r.session = session
+	}
+	if r.owner != "" && !quilt.SameUser(r.owner, r.account.Email) {
+		return hint.With(fmt.Errorf("the keys of %s belong to %s, and the login is %s", r.secret.Name, r.owner, r.account.Email), "log in as "+r.owner+", or correct the tag "+settings.TagOwner)
+	}
+	return nil
+}
+
+// readOthers reads the other managed secrets: their consumers may use the same keys.
+func (r *retirement) readOthers(ctx context.Context) error {
+	r.Tell.Doing("reading the other managed secrets")
+	all, err := r.startScan(ctx).result(ctx)
+	if err == nil {
+		r.others = all.Without(r.secret.ARN)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case r.options.Anyway:
+		return nil
+	case err != nil:
+		return hint.With(fmt.Errorf("it is not known whether other secrets hold the keys: %w", awsclient.Explain(err)), "use credentials that may read all managed secrets, or add --anyway")
+	case len(r.others.Unread) > 0:
+		u := r.others.Unread[0]
+		return hint.With(fmt.Errorf("the secret %s cannot be read, and may hold one of the keys: %w", u.Secret, awsclient.Explain(u.Err)), "use credentials that may read all managed secrets, or add --anyway")
+	}
+	return nil
+}
+
+// heldBy names another secret that holds the key; "" if none does.
+func (r *retirement) heldBy(k *RetiredKey) string {
+	if r.others == nil { // --anyway
+		return ""
+	}
+	if !k.key.IsZero() {
+		if found := r.others.OfKey(k.key); len(found) > 0 {
+			return found[0].Secret
 		}
 	}
-	if taken > 0 {
-		r.Tell.Tell(terminal.Done, fmt.Sprintf("labels were taken off: %d", taken), "")
+	return r.others.Secret(quilt.APIKey{ID: k.KeyID, Fingerprint: k.Fingerprint})
+}
+
+// stillUnheld stops if another secret has received one of the keys since they were shown.
+func (r *retirement) stillUnheld(context.Context) error {
+	for i := range r.result.Keys {
+		if k := &r.result.Keys[i]; k.Fate == FateToRevoke {
+			if name := r.heldBy(k); name != "" {
+				return hint.With(fmt.Errorf("the secret %s holds the key %s now", name, k.Fingerprint), "run this again, to see what would happen: quilt-rotate retire "+r.secret.Name)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *retirement) question() string {
+	var doomed []string
+	for _, k := range r.result.Keys {
+		if k.Fate == FateToRevoke {
+			doomed = append(doomed, k.Fingerprint)
+		}
+	}
+	if len(doomed) == 0 {
+		return "this turns rotation off and removes labels and tags; it revokes no key"
+	}
+	return fmt.Sprintf("this turns rotation off and permanently revokes %s: whoever still uses one of these keys stops working", strings.Join(doomed, ", "))
+}
+
+func (r *retirement) stopRotation(ctx context.Context) error {
+	if r.secret.Rotation.Enabled {
+		if err := finish(ctx, func(ctx context.Context) error { return r.Cloud.CancelRotation(ctx, r.secret.ARN) }); err != nil {
+			return err
+		}
+		r.Tell.Tell(terminal.Done, "rotation is off", "")
+	}
+	return r.unchanged(ctx)
+}
+
+// removeLabels removes the labels of versions whose keys no longer work, or are another secret's.
+func (r *retirement) removeLabels(ctx context.Context) error {
+	if err := r.secret.Look(ctx); err != nil {
+		return err
+	}
+	settled := map[string]bool{}
+	for _, k := range r.result.Keys {
+		for _, version := range k.versions {
+			before, seen := settled[version]
+			settled[version] = (before || !seen) && (k.Fate == FateRevoked || k.Fate == FateInvalid || k.HeldBy != "")
+		}
+	}
+	removed := 0
+	for _, v := range r.secret.Sorted() {
+		if done, seen := settled[v.ID]; seen && !done {
+			continue
+		}
+		if err := r.detach(ctx, r.secret, v.ID, ourLabels(v)...); err != nil {
+			return err
+		}
+		removed += len(ourLabels(v))
+	}
+	if removed > 0 {
+		r.Tell.Tell(terminal.Done, fmt.Sprintf("removed labels: %d", removed), "")
 	}
 	return r.secret.Look(ctx)
 }
 
-// takeOff removes a label of a version.
-func (d *Operator) takeOff(ctx context.Context, secretARN, label, versionID string) error {
-	return finish(ctx, func(ctx context.Context) error { return d.Cloud.Vault.Detach(ctx, secretARN, label, versionID) })
-}
-
-// takeTagsOff ends the care for the secret, where nothing of ours is left alive.
-func (r *retirement) takeTagsOff(ctx context.Context) error {
-	for _, k := range r.result.Keys {
-		if k.Fate == FateToDie || k.Fate == FateLeft && k.KeptBy == "" {
-			return hint.With(fmt.Errorf("the key %s is left: it is not provably this secret's own, so its label and the tags stay", k.Fingerprint),
-				"see whose it is, revoke it if nobody needs it, then run this again: quilt-rotate keys get "+k.KeyID)
+// detach removes labels from a version, in their order.
+func (d *Operator) detach(ctx context.Context, s *managed.Secret, version string, labels ...string) error {
+	for _, label := range labels {
+		if err := finish(ctx, func(ctx context.Context) error { return d.Cloud.Vault.Detach(ctx, s.ARN, label, version) }); err != nil {
+			return err
 		}
 	}
-	for _, v := range r.secret.Sorted() {
-		for _, until := range v.Pauses {
-			if err := r.takeOff(ctx, r.secret.ARN, vault.PauseLabel(until), v.ID); err != nil {
-				return err
-			}
+	return nil
+}
+
+// removeTags ends the management of the secret, unless a key of it may still work.
+func (r *retirement) removeTags(ctx context.Context) error {
+	for _, k := range r.result.Keys {
+		if k.Fate == FateLeft && k.HeldBy == "" {
+			return hint.With(fmt.Errorf("the key %s is left, because %s: its labels and the secret's tags stay", k.Fingerprint, k.Why),
+				"see the key, and revoke it if nobody needs it: quilt-rotate keys get --admin "+k.KeyID)
 		}
 	}
 	if names := ourTags(r.secret); len(names) > 0 {
 		if err := finish(ctx, func(ctx context.Context) error { return r.Cloud.Untag(ctx, r.secret.ARN, names...) }); err != nil {
 			return err
 		}
-		r.Tell.Tell(terminal.Done, fmt.Sprintf("tags were taken off: %d", len(names)), "")
+		r.Tell.Tell(terminal.Done, fmt.Sprintf("removed tags: %d", len(names)), "")
 	}
 	r.result.Complete = true
 	return r.secret.Look(ctx)
 }
+
+// mark is what the names of the secret's keys end with.
+func (r *retirement) marked(k quilt.APIKey) bool {
+	mark, ours := apikey.MarkOf(k.Name)
+	return ours && mark == apikey.SecretMark(r.secret.ARN)
+}
+
+// errNotRevoked says that it is not proved that a key no longer works.
+var errNotRevoked = errors.New("it may still work")

@@ -11,16 +11,16 @@ import (
 	"quilt-rotate/internal/revocation"
 )
 
-// Revoked tells what a sweep did, or what it would do.
+// Revoked is what a sweep did, or would do.
 type Revoked struct {
 	Secret string `json:"secret"`
 	ARN    string `json:"arn"`
 	revocation.Result
-	Planned bool                `json:"dryRun"`           // nothing was done: this is what would be
-	Failed  *revocation.Failure `json:"failed,omitempty"` // what the function failed with; its result is not known then
+	Planned bool                `json:"dryRun"`           // nothing was done: this is a plan
+	Failed  *revocation.Failure `json:"failed,omitempty"` // the error of the function, whose result is not known then
 }
 
-// revokedOf names the secret as people do; the function's result has its ARN alone. It names none where the function gave no result.
+// revokedOf adds the name of the secret to a result, which has only its ARN. If the function gave no result, it names none.
 func revokedOf(s *managed.Secret, result revocation.Result, planned bool) Revoked {
 	r := Revoked{Result: result, Planned: planned}
 	if result.Secret != "" {
@@ -29,20 +29,20 @@ func revokedOf(s *managed.Secret, result revocation.Result, planned bool) Revoke
 	return r
 }
 
-// RevokeOptions say which sweep is made.
+// RevokeOptions are how a sweep is run.
 type RevokeOptions struct {
 	DryRun bool
-	Ask    bool                    // show the plan, and demand a confirmation before anything is done
+	Ask    bool                    // show the plan, and ask before anything is done
 	Show   func(revocation.Result) // shows a plan to a person
 }
 
-// Revoke has the function sweep the secret: what may be revoked is revoked.
+// Revoke invokes the function that sweeps the secret: it revokes the keys that may be revoked.
 //
-// All the work is the function's, which may be cut off anywhere. A Ctrl-C ends only the wait: the sweep goes on at AWS. The plan that is shown is
-// made on the sweep's own path; the sweep itself looks again, so what has changed meanwhile is done right and not as shown.
+// All the work is the function's, which may stop anywhere. A Ctrl-C ends only the wait: the sweep continues at AWS. The plan that is shown is made by
+// the same code as the sweep, which looks again and takes into account what has changed since.
 func (d *Operator) Revoke(ctx context.Context, s *managed.Secret, o RevokeOptions) (Revoked, error) {
 	if o.DryRun || o.Ask {
-		d.Tell.Doing("looking at what a sweep would do")
+		d.Tell.Doing("planning a sweep")
 		plan, err := s.Sweep(ctx, managed.Preview)
 		d.Tell.Doing("")
 		if err != nil {
@@ -59,14 +59,14 @@ func (d *Operator) Revoke(ctx context.Context, s *managed.Secret, o RevokeOption
 			return revokedOf(s, plan, true), left(err, "nothing was done")
 		}
 	}
-	d.Tell.Doing("the function sweeps")
+	d.Tell.Doing("sweeping")
 	result, err := s.Sweep(ctx, managed.Ordinary)
 	d.Tell.Doing("")
 	r := revokedOf(s, result, false)
 	if failed, ok := errors.AsType[*awsclient.FunctionError](err); ok {
 		r.Secret, r.ARN, r.Failed = s.Name, s.ARN, &revocation.Failure{ErrorType: failed.Type, Error: failed.Message}
 	}
-	return r, left(err, "the sweep goes on at AWS without this command; see what it did: quilt-rotate status "+s.Name)
+	return r, left(err, "the sweep continues at AWS without this command; see what it did: quilt-rotate status "+s.Name)
 }
 
 func (d *Operator) confirmSweep(ctx context.Context, plan revocation.Result) error {
@@ -76,14 +76,14 @@ func (d *Operator) confirmSweep(ctx context.Context, plan revocation.Result) err
 			n++
 		}
 	}
-	what := "this revokes no key, and keeps the labels up to date"
+	what := "this updates labels, and revokes no key"
 	if n > 0 {
-		what = fmt.Sprintf("this revokes %d of the registry's keys for good", n)
+		what = fmt.Sprintf("this permanently revokes keys: %d", n)
 	}
 	return d.Confirm(ctx, what, "revoke")
 }
 
-// acts tells whether the plan has anything to do.
+// acts reports whether the plan has anything to do.
 func acts(plan revocation.Result) bool {
 	if plan.Outcome != revocation.Swept {
 		return false
@@ -96,7 +96,7 @@ func acts(plan revocation.Result) bool {
 	return false
 }
 
-// WouldFail is what a sweep would fail with, as an error with its page of the runbook; nil where it would not.
+// WouldFail is the error that a sweep would fail with, with its page of the runbook; nil if it would not fail.
 func WouldFail(plan revocation.Result) error {
 	if plan.WouldFail == nil {
 		return nil

@@ -16,7 +16,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Step is one step of a rotation that ended.
+// Step is one step of a rotation that has ended.
 type Step struct {
 	Name       string `json:"step"`
 	DurationMs int64  `json:"durationMs"`
@@ -24,17 +24,18 @@ type Step struct {
 	Error      string `json:"error,omitempty"`
 }
 
-// Rotated tells how a rotation went.
+// Rotated is how a rotation went.
 type Rotated struct {
 	Secret    string `json:"secret"`
 	ARN       string `json:"arn"`
 	VersionID string `json:"versionId"`
-	KeyID     string `json:"keyId,omitempty"` // of the new key
-	Complete  bool   `json:"complete"`        // AWSCURRENT is on the new version
+	KeyID     string `json:"keyId,omitempty"`    // of the new key
+	Complete  bool   `json:"complete"`           // AWSCURRENT moved to the new version
+	Replaced  bool   `json:"replaced,omitempty"` // another rotation has moved AWSCURRENT on since then
 	Steps     []Step `json:"steps"`
 }
 
-// Patience is how long a rotation is waited for.
+// Patience is how long to wait for a rotation.
 type Patience struct {
 	Whole time.Duration // from its start
 	Retry time.Duration // for the service to try again, after a step failed
@@ -42,48 +43,53 @@ type Patience struct {
 
 // Rotate starts a rotation and follows it to its end.
 //
-// A crash or a Ctrl-C at any point leaves the rotation to Secrets Manager, which goes on alone: that is what it says then. A lost answer of RotateSecret is
-// sent again by the SDK with the same token, which makes no second rotation.
+// After a crash or a Ctrl-C at any point, Secrets Manager completes the rotation alone, and the error says so. If the answer of RotateSecret is lost, the SDK
+// sends the request again with the same token, which starts no second rotation.
 func (d *Operator) Rotate(ctx context.Context, s *managed.Secret, patience Patience) (Rotated, error) {
 	f, err := s.RotateFunction(ctx)
+	if unseen, ok := errors.AsType[*managed.UnseenFunctionError](err); ok && !unseen.Deleted {
+		err = nil // the rotation does not need it; only its log is not read
+	}
 	if err != nil {
 		return Rotated{}, left(err, "nothing was done")
 	}
 	if !s.Rotation.Enabled {
-		return Rotated{}, hint.With(fmt.Errorf("rotation of %s is switched off", s.Name), "deploy its stack again, or switch it on: aws secretsmanager rotate-secret --secret-id "+s.Name+" --rotation-lambda-arn …")
+		return Rotated{}, hint.With(fmt.Errorf("rotation of %s is off", s.Name),
+			"deploy its stack again, or turn rotation on: aws secretsmanager rotate-secret --secret-id "+s.Name+" --rotation-lambda-arn "+s.Rotation.Function+" --rotation-rules AutomaticallyAfterDays=30")
 	}
-	if err := underWay(s); err != nil {
-		return Rotated{}, err
+	if _, underWay := waiting(s); underWay {
+		return Rotated{}, underWayError(s)
 	}
 	r := Rotated{Secret: s.Name, ARN: s.ARN, VersionID: uuid.NewString(), Steps: []Step{}}
 	d.Tell.Doing("starting a rotation")
 	began := time.Now()
 	if _, err := d.Cloud.Rotate(ctx, s.ARN, r.VersionID); err != nil {
 		if errors.Is(err, awsclient.ErrRotationUnderWay) {
-			err = stuck(s)
+			err = underWayError(s)
 		}
 		return r, left(err, "see whether the rotation started: quilt-rotate status "+s.Name)
 	}
 	follower := &follower{Operator: d, secret: s, function: f, began: began, patience: patience, result: &r}
 	err = follower.follow(ctx)
-	return r, left(err, fmt.Sprintf("the rotation goes on at AWS without this command; see how it ends: quilt-rotate status %s", s.Name))
+	return r, left(err, fmt.Sprintf("the rotation continues at AWS without this command; see how it ends: quilt-rotate status %s", s.Name))
 }
 
-// underWay refuses where AWSPENDING sits on a version that is not current.
-func underWay(s *managed.Secret) error {
-	pending, ok := s.Holder(vault.Pending)
-	if !ok || pending.Has(vault.Current) {
-		return nil
-	}
-	return stuck(s)
+// otherRotationError is [awsclient.ErrRotationUnderWay], with the name of the secret.
+type otherRotationError struct{ secret string }
+
+func (e *otherRotationError) Error() string {
+	return "another rotation of " + e.secret + " is under way, or stuck"
 }
 
-func stuck(s *managed.Secret) error {
-	return hint.With(fmt.Errorf("another rotation of %s is under way, or stuck", s.Name),
-		fmt.Sprintf("see it with `quilt-rotate status %[1]s`; when it goes on no more: quilt-rotate unstick %[1]s", s.Name))
+func (e *otherRotationError) Unwrap() error { return awsclient.ErrRotationUnderWay }
+
+// underWayError says that another rotation has not ended.
+func underWayError(s *managed.Secret) error {
+	return hint.With(&otherRotationError{s.Name},
+		fmt.Sprintf("see how it goes: quilt-rotate status %[1]s; if it is stuck, end it: quilt-rotate unstick %[1]s", s.Name))
 }
 
-// follower looks at a rotation until it has ended: at the labels, which tell the truth, and at the function's log, which tells the steps and comes late.
+// follower watches a rotation until it has ended: by the labels, which decide, and by the function's log, which names the steps and comes late.
 type follower struct {
 	*Operator
 	secret   *managed.Secret
@@ -92,14 +98,14 @@ type follower struct {
 	patience Patience
 	result   *Rotated
 
-	failed  time.Time // when a step was last seen to fail; zero: not since the last that did not
+	failed  time.Time // when a step was last seen to fail; zero: it did not, or a later step succeeded
 	moved   time.Time // when AWSCURRENT was first seen on the new version; zero: not yet
-	deaf    bool      // the log cannot be read
-	told    int       // records of the log
-	stepped []string  // names of the steps that were told
+	noLog   bool      // the log cannot be read
+	shown   int       // records of the log
+	stepped []string  // names of the steps that succeeded
 }
 
-// logLag is how long the last lines of the log are waited for, once the rotation is over: CloudWatch shows them some seconds late, and they are only told.
+// logLag is how long to wait for the last lines of the log when the rotation is complete: CloudWatch shows them some seconds late, and they are only shown.
 const logLag = 5 * time.Second
 
 var steps = []string{"createSecret", "setSecret", "testSecret", "finishSecret"}
@@ -110,7 +116,7 @@ func (f *follower) follow(ctx context.Context) error {
 		if err := f.secret.Look(ctx); err != nil {
 			return err
 		}
-		f.hear(ctx)
+		f.readLog(ctx)
 		ended, err := f.ended()
 		if ended || err != nil {
 			return err
@@ -121,13 +127,13 @@ func (f *follower) follow(ctx context.Context) error {
 	}
 }
 
-// next is what the rotation is at, as far as is known.
+// next is what the rotation does at the moment, as far as is known.
 func (f *follower) next() string {
 	if !f.moved.IsZero() {
 		return "waiting for the function's log"
 	}
 	if !f.failed.IsZero() {
-		return "waiting whether Secrets Manager tries again"
+		return "waiting to see whether Secrets Manager tries again"
 	}
 	for _, step := range steps {
 		if !slices.Contains(f.stepped, step) {
@@ -137,23 +143,26 @@ func (f *follower) next() string {
 	return "waiting for the end"
 }
 
-// hear tells what the function's log has new.
-func (f *follower) hear(ctx context.Context) {
-	if f.deaf {
+// readLog shows what is new in the function's log.
+func (f *follower) readLog(ctx context.Context) {
+	if f.function.LogGroup == "" {
+		f.noLog = true
+	}
+	if f.noLog {
 		return
 	}
 	records, err := f.Cloud.RotationLog(ctx, f.function, f.result.VersionID, f.began.Add(-time.Minute))
 	if err != nil {
 		if ctx.Err() == nil {
-			f.deaf = true
+			f.noLog = true
 			f.Tell.Tell(terminal.Warned, "the function's log cannot be read, so its steps are not shown", awsclient.Explain(err).Error())
 		}
 		return
 	}
-	for _, r := range records[min(f.told, len(records)):] {
+	for _, r := range records[min(f.shown, len(records)):] {
 		f.tell(r)
 	}
-	f.told = max(f.told, len(records))
+	f.shown = max(f.shown, len(records))
 }
 
 func (f *follower) tell(r awsclient.LogRecord) {
@@ -170,29 +179,28 @@ func (f *follower) tell(r awsclient.LogRecord) {
 	f.Tell.Tell(terminal.Done, name, took)
 }
 
-// ended tells whether the rotation is over, and fails where it did.
+// errNotEnded says that a rotation was no longer waited for.
+var errNotEnded = errors.New("it has not ended")
+
+// ended reports whether the rotation is over, and fails if it did. A version that was current and is not any more was replaced by another rotation.
 func (f *follower) ended() (bool, error) {
 	version := f.secret.Versions[f.result.VersionID]
 	f.result.KeyID = version.Key()
-	switch {
-	case version.Has(vault.Current):
+	f.result.Replaced = !version.Has(vault.Current) && (version.Has(vault.Previous) || slices.Contains(f.stepped, "finishSecret"))
+	switch name := f.secret.Name; {
+	case version.Has(vault.Current), f.result.Replaced:
 		f.result.Complete = true
 		if f.moved.IsZero() {
 			f.moved = time.Now()
 		}
-		return f.deaf || len(f.stepped) >= len(steps) || time.Since(f.moved) > logLag, nil
+		return f.noLog || len(f.stepped) >= len(steps) || time.Since(f.moved) > logLag, nil
 	case time.Since(f.began) > f.patience.Whole:
-		return true, hint.With(fmt.Errorf("the rotation of %s has not ended after %s", f.secret.Name, terminal.About(f.patience.Whole)), "it may still end; see: quilt-rotate status "+f.secret.Name)
-	case !version.Has(vault.Pending) && time.Since(f.began) > vault.DefaultMaxLag:
-		return true, f.abandoned()
+		return true, hint.With(fmt.Errorf("the rotation of %s was followed for %s: %w", name, terminal.About(f.patience.Whole), errNotEnded), "it may still end; see: quilt-rotate status "+name)
+	case !version.Has(vault.Pending) && time.Since(f.began) > vault.DefaultMaxLag: // the function gave it up, or somebody edited the secret
+		return true, hint.With(fmt.Errorf("the rotation of %s was given up; the current key is unchanged", name), "fix what the error of the step says, then run: quilt-rotate rotate "+name)
 	case !f.failed.IsZero() && time.Since(f.failed) > f.patience.Retry:
-		return true, hint.With(fmt.Errorf("the rotation of %s failed; the current key is as it was", f.secret.Name),
-			fmt.Sprintf("Secrets Manager may try again within its rotation window; to end it: quilt-rotate unstick %s", f.secret.Name))
+		return true, hint.With(fmt.Errorf("the rotation of %s failed; the current key is unchanged", name),
+			fmt.Sprintf("Secrets Manager may try again within its rotation window; to end it now: quilt-rotate unstick %s", name))
 	}
 	return false, nil
-}
-
-// abandoned is a rotation whose version has AWSPENDING no more: the function gave it up, or somebody edited the secret meanwhile.
-func (f *follower) abandoned() error {
-	return hint.With(fmt.Errorf("the rotation of %s was given up; the current key is as it was", f.secret.Name), "mend what the step's error names, then run: quilt-rotate rotate "+f.secret.Name)
 }

@@ -10,13 +10,13 @@ import (
 // Moment is something that happened, and when.
 type Moment struct {
 	Time         time.Time `json:"time"`
-	AfterSeconds int       `json:"afterSeconds"` // since the beginning
+	AfterSeconds int       `json:"afterSeconds"` // since the start
 	Outcome      string    `json:"outcome"`      // done, failed, warning, noted
 	What         string    `json:"what"`
 	Detail       string    `json:"detail,omitempty"`
 }
 
-// A timeline tells each thing with its time, and keeps it: for whoever writes the report afterwards.
+// A timeline reports each event with its time, and keeps it for the report about the incident.
 type timeline struct {
 	Teller
 	began   time.Time
@@ -25,7 +25,7 @@ type timeline struct {
 
 var outcomes = map[terminal.Mark]string{terminal.Done: "done", terminal.Failed: "failed", terminal.Warned: "warning", terminal.Noted: "noted", terminal.Later: "later"}
 
-// Tell tells with the time of day, and how long after the beginning.
+// Tell reports an event with the time of day, and the time since the start.
 func (t *timeline) Tell(mark terminal.Mark, what, detail string) {
 	now := time.Now().UTC()
 	after := int(now.Sub(t.began).Seconds())

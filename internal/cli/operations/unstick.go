@@ -16,59 +16,49 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Unstuck tells of a rotation that could not finish, and what became of it.
+// Unstuck is what was found of a rotation that could not finish, and what became of it.
 type Unstuck struct {
 	Secret    string    `json:"secret"`
 	ARN       string    `json:"arn"`
-	VersionID string    `json:"versionId,omitempty"` // that had AWSPENDING; "": none was stuck
+	VersionID string    `json:"versionId,omitempty"` // that had AWSPENDING; "": no rotation was stuck
 	Since     time.Time `json:"since,omitzero"`      // when its rotation began
-	LastSign  time.Time `json:"lastSign,omitzero"`   // of life: its beginning, or the last step that the function's log has
+	LastSign  time.Time `json:"lastSign,omitzero"`   // of activity: its start, or the last step in the function's log
 	Holds     Held      `json:"holds,omitempty"`
 	KeyID     string    `json:"keyId,omitempty"`
 	Key       KeyState  `json:"key,omitempty"`
 	KeyOwner  string    `json:"keyOwner,omitempty"`
 	Edited    bool      `json:"edited,omitempty"` // it differs from the current value in more than the key
 	LastError *Step     `json:"lastError,omitempty"`
-	Detached  bool      `json:"detached"` // AWSPENDING was taken off
-	Finished  bool      `json:"finished"` // the rotation went on by itself meanwhile
+	Detached  bool      `json:"detached"` // AWSPENDING was removed
+	Finished  bool      `json:"finished"` // the rotation ended by itself meanwhile
 }
 
 // Held is what the pending version holds.
 type Held string
 
-// What there may be in it.
+// What it may hold.
 const (
 	HoldsNothing  Held = "no-value"
 	HoldsKey      Held = "key"
 	HoldsSameKey  Held = "current-key"
 	HoldsNoKey    Held = "no-key" // a value in which no key can be found
 	HoldsUnknown  Held = "unreadable"
-	stepMargin         = 30 * time.Second // for the service to start a step, and the network to carry it
-	longestLambda      = 15 * time.Minute // where the function's own limit is not known
+	stepMargin         = 30 * time.Second // for the service to start a step, and for the network
+	longestLambda      = 15 * time.Minute // if the function's own time limit is not known
 )
 
-// KeyState is what the registry makes of a key.
-type KeyState string
-
-// What it may make of it.
-const (
-	KeyLogsIn  KeyState = "logs-in"
-	KeyRefused KeyState = "refused"
-	KeyUnknown KeyState = "unknown" // the registry gave no answer
-)
-
-// UnstickOptions say how a rotation is given up.
+// UnstickOptions are how a rotation is ended.
 type UnstickOptions struct {
-	Registry *quilt.Client // to try the pending key at; nil: it is not tried
-	Now      bool          // a step that may still run is not waited for
+	Registry *quilt.Client // to try the pending key; nil: it is not tried
+	Now      bool          // do not wait for a step that may still run
 }
 
-// Unstick gives up a rotation that cannot finish: it tells what it sees, and takes AWSPENDING off. The key that the version may hold keeps its label, and is
-// left to the sweep. AWSPENDING on the current version is never touched: it stands in no rotation's way, and the service takes it off.
+// Unstick ends a rotation that cannot finish: it reports what it finds, and removes AWSPENDING. The key that the version may hold keeps its label, and a
+// sweep revokes it. AWSPENDING on the current version is not touched: it blocks no rotation, and the service removes it.
 //
-// First it waits until no step can be running any more: one that is may yet make the version current, which is the best end, or store a value under
-// AWSPENDING again, after which the rotation is as stuck as before. A crash at any point leaves AWSPENDING on or off, and the same command goes on. A lost
-// answer is looked up. Two at once: the label is taken off a version by its id, so none can take it from another rotation.
+// First it waits until no step can be running: such a step may still make the version current, which is the best outcome, or store a value under
+// AWSPENDING again, and then the rotation is stuck as before. A crash at any point leaves AWSPENDING on or off, and the same command continues. If the
+// answer is lost, it looks. Two at once: the label is removed from a version by its id, so neither can take it from another rotation.
 func (d *Operator) Unstick(ctx context.Context, s *managed.Secret, o UnstickOptions) (Unstuck, error) {
 	u := Unstuck{Secret: s.Name, ARN: s.ARN}
 	pending, stuck := waiting(s)
@@ -78,43 +68,43 @@ func (d *Operator) Unstick(ctx context.Context, s *managed.Secret, o UnstickOpti
 	u.VersionID, u.KeyID = pending.ID, pending.Key()
 	f, err := s.RotateFunction(ctx)
 	if err != nil {
-		d.Tell.Tell(terminal.Warned, "its rotation function cannot be looked at", awsclient.Explain(err).Error())
+		d.Tell.Tell(terminal.Warned, "its rotation function cannot be looked at, so its longest run is assumed", awsclient.Explain(err).Error())
 		f = awsclient.Function{Timeout: longestLambda}
 	}
-	d.Tell.Doing("looking at the rotation")
+	d.Tell.Doing("examining the rotation")
 	if err := d.examine(ctx, s, f, o.Registry, &u); err != nil {
-		return u, left(err, "nothing was done: the rotation is as it was")
+		return u, left(err, "nothing was done: the rotation is unchanged")
 	}
 	d.explain(s, u)
 	if o.Now {
 		what := fmt.Sprintf("a step of the rotation may still be running (for up to %s)", terminal.About(f.Timeout+stepMargin))
 		if over := s.Now.Sub(u.LastSign) > f.Timeout+stepMargin; !over {
 			if err := d.Confirm(ctx, what, s.Name); err != nil {
-				return u, left(err, "nothing was done: the rotation is as it was")
+				return u, left(err, "nothing was done: the rotation is unchanged")
 			}
 		}
-	} else if gone, err := d.awaitSteps(ctx, s, u, f.Timeout+stepMargin); err != nil || gone {
+	} else if ended, err := d.awaitSteps(ctx, s, u, f.Timeout+stepMargin); err != nil || ended {
 		u.Finished = err == nil
-		return u, left(err, "nothing was done: the rotation is as it was")
+		return u, left(err, "nothing was done: the rotation is unchanged")
 	}
 	err = d.detachPending(ctx, s, pending.ID)
 	u.Detached = err == nil
-	return u, left(err, "see whether AWSPENDING was taken off: quilt-rotate status "+s.Name)
+	return u, left(err, "see whether AWSPENDING was removed: quilt-rotate status "+s.Name)
 }
 
-// waiting is the version that has AWSPENDING and is not current.
+// waiting is the version that has AWSPENDING and is not current: a rotation is under way, or stuck.
 func waiting(s *managed.Secret) (vault.Version, bool) {
 	pending, ok := s.Holder(vault.Pending)
 	return pending, ok && !pending.Has(vault.Current)
 }
 
-// examine gathers what there is to know. Only what must be known to go on fails.
+// examine finds out what it can. It fails only if something is missing that must be known to continue.
 func (d *Operator) examine(ctx context.Context, s *managed.Secret, f awsclient.Function, registry *quilt.Client, u *Unstuck) error {
 	created, err := d.Cloud.VersionCreated(ctx, s.ARN, u.VersionID)
 	if err != nil {
 		return err
 	}
-	if created.IsZero() { // its label came off this very moment
+	if created.IsZero() { // its label was removed a moment ago
 		created = s.Now
 	}
 	u.Since, u.LastSign = created, created
@@ -159,7 +149,7 @@ func (d *Operator) comparePending(ctx context.Context, s *managed.Secret, u *Uns
 		return apikey.Key{}, nil
 	case err != nil && ctx.Err() != nil:
 		return apikey.Key{}, err
-	case err != nil: // the value's key may not be this caller's to use: that stands in no way
+	case err != nil: // the caller may not use the KMS key: AWSPENDING can be removed all the same
 		u.Holds = HoldsUnknown
 		d.Tell.Tell(terminal.Warned, "its value cannot be read", awsclient.Explain(err).Error())
 		return apikey.Key{}, nil
@@ -181,23 +171,7 @@ func (d *Operator) comparePending(ctx context.Context, s *managed.Secret, u *Uns
 	return pending.Key(), ctx.Err()
 }
 
-// tryKey logs in with a key. It fails only where ctx has ended.
-func tryKey(ctx context.Context, registry *quilt.Client, key apikey.Key) (KeyState, string, error) {
-	me, err := registry.WithKey(key).Me(ctx)
-	switch {
-	case ctx.Err() != nil:
-		return KeyUnknown, "", ctx.Err()
-	case err == nil:
-		return KeyLogsIn, me.Email, nil
-	case quilt.RefusesLogin(err):
-		return KeyRefused, "", nil
-	case quilt.Refused(err): // it may not do even this, and yet the registry knows it
-		return KeyLogsIn, "", nil
-	}
-	return KeyUnknown, "", nil
-}
-
-// explain tells what was seen.
+// explain reports what was found.
 func (d *Operator) explain(s *managed.Secret, u Unstuck) {
 	d.Tell.Tell(terminal.Warned, "AWSPENDING is on the version "+u.VersionID, "for "+terminal.About(max(0, s.Now.Sub(u.Since))))
 	holds := map[Held]string{
@@ -216,9 +190,9 @@ func (d *Operator) explain(s *managed.Secret, u Unstuck) {
 	case KeyLogsIn:
 		d.Tell.Tell(terminal.Noted, "its key logs in", u.KeyOwner)
 	case KeyRefused:
-		d.Tell.Tell(terminal.Failed, "its key is refused: expired, or revoked", "")
+		d.Tell.Tell(terminal.Failed, "the registry refuses its key: it may have expired or been revoked", "")
 	case KeyUnknown:
-		d.Tell.Tell(terminal.Warned, "whether its key logs in is not known", "the registry gave no answer")
+		d.Tell.Tell(terminal.Warned, "it is not known whether its key logs in", "the registry gave no answer")
 	}
 	if u.Edited {
 		d.Tell.Tell(terminal.Failed, "it differs from the current value in more than the key", "somebody edited the secret meanwhile")
@@ -228,8 +202,8 @@ func (d *Operator) explain(s *managed.Secret, u Unstuck) {
 	}
 }
 
-// awaitSteps waits until the longest time that a step may run is over, by Secrets Manager's clock. gone says that the rotation ended meanwhile.
-func (d *Operator) awaitSteps(ctx context.Context, s *managed.Secret, u Unstuck, longest time.Duration) (gone bool, err error) {
+// awaitSteps waits until no step can be running, by Secrets Manager's clock. ended reports that the rotation ended meanwhile.
+func (d *Operator) awaitSteps(ctx context.Context, s *managed.Secret, u Unstuck, longest time.Duration) (ended bool, err error) {
 	for {
 		remaining := longest - s.Now.Sub(u.LastSign)
 		if remaining <= 0 {
@@ -248,10 +222,10 @@ func (d *Operator) awaitSteps(ctx context.Context, s *managed.Secret, u Unstuck,
 	}
 }
 
-// errFinished says that there is nothing to give up any more.
+// errFinished says that the rotation ended by itself.
 var errFinished = errors.New("the rotation has just finished: its version is current now")
 
-// detachPending takes AWSPENDING off a version. It is content where it is off already.
+// detachPending removes AWSPENDING from a version, unless it is removed already.
 func (d *Operator) detachPending(ctx context.Context, s *managed.Secret, versionID string) error {
 	return finish(ctx, func(ctx context.Context) error {
 		now, err := d.Cloud.Vault.Describe(ctx, s.ARN)

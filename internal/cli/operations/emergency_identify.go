@@ -1,0 +1,202 @@
+package operations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/cli/wording"
+	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/vault"
+)
+
+// identify finds the key that leaked, and asks for a confirmation.
+func (e *emergency) identify(ctx context.Context) error {
+	version, err := e.leakedVersion()
+	if err != nil {
+		return err
+	}
+	value, err := e.secret.Value(ctx, version.ID)
+	if e.leaked = e.options.Leaked; e.leaked.IsZero() {
+		e.leaked = value.Key()
+	}
+	if err != nil && (e.options.Leaked.IsZero() || ctx.Err() != nil) {
+		return fmt.Errorf("the key of the version %s of %s cannot be read: %w", version.ID, e.secret.Name, err)
+	}
+	id := version.Key()
+	if !value.Key().Equal(e.leaked) {
+		id = "" // the label names another key
+	}
+	e.result.Leaked = LeakedKey{version.ID, id, e.leaked.Fingerprint()}
+	state, owner, err := tryKey(ctx, e.options.Registry, e.leaked)
+	if err == nil && state != KeyLogsIn && !e.secret.NamesRegistry() {
+		err = LogsInThere(ctx, e.secret, e.options.Registry)
+	}
+	if err != nil {
+		return err
+	}
+	e.owner = owner
+	says := map[KeyState]string{KeyLogsIn: "it logs in, as " + owner, KeyRefused: "the registry refuses it", KeyUnknown: "it is not known whether it logs in"}[state]
+	e.Tell.Tell(terminal.Noted, "the leaked key is "+e.leaked.Fingerprint(), fmt.Sprintf("version %s; %s", wording.Short(version.ID), says))
+	protected, err := e.isProtected(ctx)
+	if err != nil {
+		return err
+	}
+	if protected {
+		if err := e.replaceable(ctx); err != nil {
+			return err
+		}
+	}
+	word, err := e.whichLeaked(ctx, version)
+	if err != nil {
+		return err
+	}
+	what := "this revokes the key " + e.leaked.Fingerprint()
+	if protected {
+		what = fmt.Sprintf("this replaces the current key of %s now, and revokes the old one, %s", e.secret.Name, e.leaked.Fingerprint())
+	}
+	if services, err := e.secret.Restart(); err == nil && len(services) > 0 && !e.options.SkipRestart {
+		what += ", after a restart of " + names(services)
+	}
+	return e.Confirm(ctx, what+": whoever still uses it then stops working", word)
+}
+
+// replaceable refuses a current value that contains the leaked key beside the secret's own: a rotation replaces only the secret's own.
+func (e *emergency) replaceable(ctx context.Context) error {
+	current, ok := e.secret.Holder(vault.Current)
+	if !ok {
+		return nil
+	}
+	value, err := e.secret.Value(ctx, current.ID)
+	if err == nil && value.Key().Equal(e.leaked) {
+		return nil
+	}
+	if held, err := e.contains(ctx, current.ID); err != nil || !held {
+		return err
+	}
+	return hint.With(fmt.Errorf("the current value of %s contains the leaked key in another place than its own key, where no rotation replaces it", e.secret.Name),
+		"remove it from the value, or put another key there: aws secretsmanager put-secret-value --secret-id "+e.secret.Name+"; then run this again with --version "+e.result.Leaked.VersionID)
+}
+
+// whichLeaked returns the word that confirms. If no version was named and superseded keys may log in too, it is the version's id, so that after an
+// interrupted run nobody takes the new key for the leaked one. If nobody can be asked, the version must be named.
+func (e *emergency) whichLeaked(ctx context.Context, version vault.Version) (string, error) {
+	if e.options.Version != "" || !e.options.Leaked.IsZero() {
+		return e.secret.Name, nil
+	}
+	valid, err := e.otherValid(ctx)
+	if err != nil || len(valid) == 0 {
+		return e.secret.Name, err
+	}
+	if !e.options.Unasked {
+		e.Tell.Tell(terminal.Noted, "if one of those leaked, do not confirm; run this again with --version and its id", "")
+		return short(version.ID), nil
+	}
+	ids := []string{version.ID + " (current)"}
+	for _, v := range valid {
+		ids = append(ids, v.ID)
+	}
+	e.result.Leaked = LeakedKey{} // it is not known which key leaked
+	return "", hint.With(fmt.Errorf("%d keys of %s may log in: which one leaked?", len(ids), e.secret.Name), "name its version with --version: "+strings.Join(ids, ", "))
+}
+
+func (e *emergency) leakedVersion() (vault.Version, error) {
+	see := "see its versions: quilt-rotate status " + e.secret.Name
+	if e.options.Version == "" {
+		if current, ok := e.secret.Holder(vault.Current); ok {
+			return current, nil
+		}
+		return vault.Version{}, hint.With(fmt.Errorf("no version of %s is current", e.secret.Name), "name the version whose key leaked with --version; "+see)
+	}
+	var found []vault.Version
+	for _, v := range e.secret.Sorted() {
+		if strings.HasPrefix(v.ID, e.options.Version) {
+			found = append(found, v)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return vault.Version{}, hint.With(fmt.Errorf("%s has no version that begins with %s", e.secret.Name, e.options.Version), see)
+	}
+	return vault.Version{}, hint.With(fmt.Errorf("%d versions of %s begin with %s", len(found), e.secret.Name, e.options.Version), "give more of the id")
+}
+
+// superseded are the versions that hold a key which is neither current nor pending.
+func (e *emergency) superseded() []vault.Version {
+	var list []vault.Version
+	for _, v := range e.secret.Sorted() {
+		if !v.Has(vault.Current) && !v.Has(vault.Pending) && (len(v.Keys) > 0 || v.Has(vault.Previous)) {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+// otherValid are the versions whose superseded keys may log in too: any of them may be the one that leaked.
+func (e *emergency) otherValid(ctx context.Context) ([]vault.Version, error) {
+	var valid []vault.Version
+	for _, v := range e.superseded() {
+		value, err := e.secret.Value(ctx, v.ID)
+		if isBlank(err) || isBad(err) || errors.Is(err, vault.ErrNoValue) || errors.Is(err, vault.ErrBinary) || err == nil && value.Key().Equal(e.leaked) {
+			continue // no key to try, or the same one
+		}
+		fingerprint := v.Key()
+		if err == nil {
+			fingerprint = value.Key().Fingerprint()
+			state, _, err := tryKey(ctx, e.options.Registry, value.Key())
+			if err != nil {
+				return nil, err
+			}
+			if state == KeyRefused {
+				continue
+			}
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		e.Tell.Tell(terminal.Warned, "a superseded key may log in too: "+fingerprint, "version "+short(v.ID))
+		valid = append(valid, v)
+	}
+	return valid, nil
+}
+
+// FindLeaked finds the managed secret, and its version, whose value contains the key; if a secret is named, its version. Of several versions of one secret,
+// it is the current one. It fails if no value contains the key, or more than one secret's.
+func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string) (managed.Holder, error) {
+	all, err := d.startScan(ctx).result(ctx)
+	if err != nil {
+		return managed.Holder{}, err
+	}
+	found := slices.DeleteFunc(all.OfKey(key), func(h managed.Holder) bool { return secret != "" && h.Secret != secret && h.ARN != secret })
+	looked := all.Scope()
+	if len(all.Unread) > 0 {
+		var names []string
+		for _, u := range all.Unread {
+			names = append(names, u.Secret)
+		}
+		looked += "; these may hold it, too: " + strings.Join(names, ", ")
+	}
+	if len(found) == 0 {
+		return managed.Holder{}, hint.With(fmt.Errorf("no managed secret holds the key %s (%s)", key.Fingerprint(), looked),
+			"look in other regions and accounts; if none holds it, revoke it: quilt-rotate keys revoke --from-stdin")
+	}
+	var others []string
+	for _, h := range found {
+		if h.Secret != found[0].Secret {
+			others = append(others, h.Secret+" (version "+h.VersionID+")")
+		}
+	}
+	if len(others) > 0 {
+		return managed.Holder{}, hint.With(fmt.Errorf("more than one secret holds the key %s: %s (version %s), %s", key.Fingerprint(), found[0].Secret, found[0].VersionID, strings.Join(others, ", ")),
+			"run quilt-rotate emergency for each of them, with --version; the last one revokes the key")
+	}
+	d.Tell.Tell(terminal.Noted, "the secret "+found[0].Secret+" holds the key "+key.Fingerprint(), looked)
+	return found[0], nil
+}
