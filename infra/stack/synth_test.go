@@ -15,12 +15,14 @@ import (
 
 	"quilt-rotate/infra/config"
 	"quilt-rotate/infra/stack"
+	"quilt-rotate/internal/sandbox/hermetic"
 )
 
 // packages are stand-ins for the functions' zips: templates do not depend on what is in them.
 var packages stack.Packages
 
 func TestMain(m *testing.M) {
+	hermetic.Clear()
 	folder, err := os.MkdirTemp("", "quilt-rotate-stack-")
 	if err != nil {
 		panic(err)
