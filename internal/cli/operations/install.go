@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -69,7 +70,11 @@ func (in *installation) fresh(ctx context.Context, session *quilt.Session) (proo
 		if k, err = in.make(ctx, session); err != nil {
 			return err
 		}
-		_, err = in.store(ctx, &k)
+		if _, err = in.store(ctx, &k); refusesPut(err) { // running it again would create another key, so this one goes while the session is at hand
+			if revokeErr := session.RevokeKey(ctx, k.id); revokeErr == nil {
+				in.Tell.Tell(terminal.Noted, "the new key could not be stored, and was revoked again", k.id)
+			}
+		}
 		return err
 	})
 	if err != nil {
@@ -77,6 +82,14 @@ func (in *installation) fresh(ctx context.Context, session *quilt.Session) (proo
 	}
 	p, err := in.install(ctx, &k)
 	return p, k, err
+}
+
+// refusesPut reports whether Secrets Manager definitely refused to store a value: no version has it, and none will.
+func refusesPut(err error) bool {
+	refusal, ok := errors.AsType[*vault.Error](err)
+	return ok && refusal.Operation == "PutSecretValue" && slices.Contains([]string{
+		"AccessDeniedException", "EncryptionFailure", "DecryptionFailure", "LimitExceededException", "InvalidParameterException", "InvalidRequestException",
+	}, refusal.Code)
 }
 
 // left says how to go on: everything that has been done is found again.

@@ -1,0 +1,94 @@
+package operations_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"testing"
+
+	"quilt-rotate/internal/cli/operations"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+// requests counts the requests for an operation, by what they send.
+func requests(r *sandboxtest.Rig, operation string) func() map[string]int {
+	var mu sync.Mutex
+	byBody := map[string]int{}
+	r.Hooks.Set(func(c *wire.Call, next func()) {
+		next()
+		mu.Lock()
+		defer mu.Unlock()
+		if c.Operation == operation {
+			byBody[string(c.Body)]++
+		}
+	})
+	return func() map[string]int {
+		mu.Lock()
+		defer mu.Unlock()
+		return maps.Clone(byBody)
+	}
+}
+
+func TestEmergencyReadsOtherSecretsOnce(t *testing.T) {
+	// Protects the time limit of the revocation where an account has many secrets: the values of the others are read once, and again only those that matter.
+	r := sandboxtest.New(t)
+	s := r.Secret("prod/pipeline")
+	leaked := s.Holder(vault.Current).ID
+	for i := range 20 {
+		r.Secret(fmt.Sprintf("prod/other-%d", i))
+	}
+	copied := r.BareSecret("prod/copy", sandboxtest.ValueWith(s.CurrentKey().Reveal()), settings.TagGrace, "1h")
+	s.MustRotate()
+	read := requests(r, "GetSecretValue")
+	p := newPerson(t, r)
+	opened, err := p.secret(s.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Emergency(context.Background(), opened, operations.EmergencyOptions{Registry: p.registry, Version: leaked, LogIn: logIn})
+	if err == nil || !strings.Contains(err.Error(), "the secret prod/copy holds the leaked key too") {
+		t.Fatalf("got %v\n%s", err, p.said)
+	}
+	others := 0
+	for body, n := range read() {
+		switch {
+		case strings.Contains(body, "prod/other-"):
+			if others++; n != 1 {
+				t.Errorf("%d reads of %s", n, body)
+			}
+		case strings.Contains(body, copied.ARN) && n != 2:
+			t.Errorf("%d reads of the secret that holds the key, which must be read again before a revocation", n)
+		}
+	}
+	if others < 20 {
+		t.Errorf("%d versions of other secrets were read", others)
+	}
+}
+
+func TestRetireStopsIfAnotherSecretReceivesAKey(t *testing.T) {
+	// Protects the consumers of a secret that is created while the question waits for its answer.
+	r := sandboxtest.New(t)
+	s := r.Secret("prod/pipeline")
+	key := s.CurrentKey()
+	p := newPerson(t, r)
+	p.Confirm = func(context.Context, string, string) error {
+		r.BareSecret("prod/copy", sandboxtest.ValueWith(key.Reveal()), settings.TagGrace, "1h")
+		return nil
+	}
+	opened, err := p.secret(s.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	retired, err := p.Retire(context.Background(), opened, operations.RetireOptions{Registry: p.registry, LogIn: logIn})
+	if err == nil || !strings.Contains(err.Error(), "the secret prod/copy holds the key") || retired.Complete {
+		t.Errorf("got %v", err)
+	}
+	if !s.Alive(key) {
+		t.Error("the key was revoked")
+	}
+}

@@ -1,0 +1,75 @@
+package operations
+
+import (
+	"net/http/httptest"
+	"testing"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/sandbox/quiltregistry"
+)
+
+func TestARefusalCountsOnlyWithEvidence(t *testing.T) {
+	// Protects from calling a leak over: a registry that refuses a key may be another one, and a deactivated user's keys work again later.
+	const user, admin = "svc@example.com", "admin@example.com"
+	registry := quiltregistry.New(quiltregistry.Options{})
+	registry.AddUser(quiltregistry.User{Name: "svc", Email: user})
+	registry.AddUser(quiltregistry.User{Name: "admin", Email: admin, Admin: true})
+	registry.AddUser(quiltregistry.User{Name: "other", Email: "other@example.com"})
+	server := httptest.NewServer(registry)
+	t.Cleanup(server.Close)
+	client, err := quilt.NewClient(server.URL, quilt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mint := func(email string) (string, apikey.Key) {
+		id, secret := registry.MintKey(email, "by-hand", 90)
+		key, err := apikey.Parse(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id, key
+	}
+	login := func(email string) []*quilt.Session {
+		_, key := mint(email)
+		return []*quilt.Session{client.WithKey(key)}
+	}
+	revokedID, revoked := mint(user)
+	registry.Delete(revokedID)
+	expiredID, expired := mint(user)
+	registry.Expire(expiredID)
+	validID, valid := mint(user)
+	none, err := apikey.Parse("qk_ofanotherregistry0123456789")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		key         apikey.Key
+		known       Evidence
+		deactivated bool
+		want        KeyState
+	}{
+		"a key that logs in":                    {valid, Evidence{}, false, KeyLogsIn},
+		"a refusal alone":                       {revoked, Evidence{KeyID: revokedID, Owner: user}, false, KeyUnknown},
+		"our own revocation was answered Ok":    {revoked, Evidence{Revoked: true}, false, KeyRefused},
+		"a login of the same user":              {revoked, Evidence{Owner: user, Sessions: login(user)}, false, KeyRefused},
+		"a login of the same user, for an id":   {expired, Evidence{KeyID: expiredID, Owner: user, Sessions: login(user)}, false, KeyRefused},
+		"a login of another user":               {revoked, Evidence{KeyID: revokedID, Owner: user, Sessions: login("other@example.com")}, false, KeyUnknown},
+		"a login while the owner is not known":  {revoked, Evidence{KeyID: revokedID, Sessions: login(user)}, false, KeyUnknown},
+		"an administrator who misses the id":    {revoked, Evidence{KeyID: revokedID, Owner: user, Sessions: login(admin)}, false, KeyRefused},
+		"an administrator without the id":       {revoked, Evidence{Owner: user, Sessions: login(admin)}, false, KeyUnknown},
+		"a deactivated user":                    {valid, Evidence{KeyID: validID, Owner: user, Sessions: login(user)}, true, KeyUnknown},
+		"a deactivated user's administrator":    {valid, Evidence{KeyID: validID, Owner: user, Sessions: login(admin)}, true, KeyUnknown},
+		"a key that no registry of ours made":   {none, Evidence{}, false, KeyUnknown},
+		"a session that lists the key as valid": {none, Evidence{KeyID: validID, Owner: "somebody@example.com", Sessions: login(admin)}, false, KeyUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			registry.SetActive(user, !c.deactivated)
+			defer registry.SetActive(user, true)
+			got, err := checkKey(t.Context(), client, c.key, c.known)
+			if err != nil || got.State != c.want || (c.want == KeyUnknown) != (got.Why != "") {
+				t.Errorf("got %+v, %v; want %s", got, err, c.want)
+			}
+		})
+	}
+}
