@@ -22,7 +22,7 @@ type auditCommand struct {
 	Own          bool            `help:"Only the keys of the user who logs in. You need not be an administrator."`
 	UnusedDays   int             `default:"90" help:"A key that was last used longer ago is unused."`
 	ExpiringDays int             `default:"14" help:"A key that has fewer days left is expiring."`
-	Format       string          `enum:"table,json,csv,html" default:"table" help:"table, json, csv or html (one self-contained page)."`
+	Format       string          `enum:"table,json,csv" default:"table" help:"table, json or csv."`
 	JSON         bool            `name:"json" help:"As --format json."`
 	FailOn       []audit.Finding `placeholder:"FINDING,…" help:"Exit with status 1 if there are keys with one of these findings: expired, expiring, unused, never-used, unmanaged, elsewhere, name."`
 }
@@ -31,14 +31,14 @@ type auditCommand struct {
 func (auditCommand) Help() string {
 	return `For an administrator of the registry. Any user can report on their own keys with --own.
 
-  quilt-rotate audit --format html > keys.html
+  quilt-rotate audit --format csv > keys.csv
   quilt-rotate audit --fail-on unmanaged,expiring
 
 With --json: an object with registry, askedBy, scope, time, thresholds {unusedDays, expiringDays}, unjudged, notes, totals {keys, statuses, owners [{owner, keys, expired, findings}], findings}, keys [{keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt, daysToExpiry, daysUnused, secret, findings}].`
 }
 
 func (o *auditCommand) Run(ctx context.Context, c *terminal.Console) error {
-	if err := o.check(c); err != nil {
+	if err := o.check(); err != nil {
 		return err
 	}
 	session, me, err := o.logIn(ctx, c, apikey.Key{})
@@ -61,7 +61,7 @@ func (o *auditCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return o.verdict(report)
 }
 
-func (o *auditCommand) check(c *terminal.Console) error {
+func (o *auditCommand) check() error {
 	if o.JSON {
 		o.Format = "json"
 	}
@@ -70,8 +70,6 @@ func (o *auditCommand) check(c *terminal.Console) error {
 		return &usageError{errors.New("--unused-days: must be at least 1")}
 	case o.ExpiringDays < 1:
 		return &usageError{errors.New("--expiring-days: must be at least 1")}
-	case o.Format == "html" && c.Watched():
-		return hint.With(&usageError{errors.New("an HTML page is for a browser, and standard output is a terminal")}, "write it to a file: quilt-rotate audit --format html > keys.html")
 	}
 	return nil
 }
@@ -128,8 +126,6 @@ func (o *auditCommand) write(c *terminal.Console, report audit.Report) error {
 			fmt.Fprintln(c.Err, note)
 		}
 		return report.WriteCSV(c.Out)
-	case "html":
-		return report.WriteHTML(c.Out)
 	}
 	width := 0
 	if c.Watched() {

@@ -29,7 +29,6 @@ var incidentCommands = map[string]func(w *world, ts *testscript.TestScript, neg 
 	"service":     (*world).service,
 	"untracked":   (*world).untracked,
 	"held":        (*world).held,
-	"looked":      (*world).looked,
 	"looking":     (*world).looking,
 	"versions":    (*world).versions,
 	"settled":     (*world).settled,
@@ -42,6 +41,7 @@ var incidentCommands = map[string]func(w *world, ts *testscript.TestScript, neg 
 	"hide":        (*world).hide,
 
 	"untag":        (*world).untag,
+	"labels":       (*world).labels,
 	"switched-off": (*world).switchedOff,
 	"deleted":      (*world).deleted,
 	"value":        (*world).value,
@@ -107,20 +107,6 @@ func (w *world) looking(ts *testscript.TestScript, _ bool, args []string) {
 	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(5*time.Minute)
 	defer poll.Stop()
 	for w.asked("ListSecretVersionIds", args[0]) == 0 {
-		select {
-		case <-poll.C:
-		case <-tooLong:
-			ts.Fatalf("nobody looks")
-		}
-	}
-}
-
-// looked: waits until `status --watch` has looked, and told of it: until it looks once more.
-func (w *world) looked(ts *testscript.TestScript, _ bool, _ []string) {
-	invocations := func() int { return w.asked("Invoke", "") }
-	poll, tooLong, enough := time.NewTicker(10*time.Millisecond), time.After(5*time.Minute), invocations()+2
-	defer poll.Stop()
-	for invocations() < enough {
 		select {
 		case <-poll.C:
 		case <-tooLong:
@@ -312,4 +298,16 @@ func (w *world) rotatedBy(ts *testscript.TestScript, _ bool, args []string) {
 		RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
 	})
 	ts.Check(err)
+}
+
+// labels SECRET N: somebody gives the current version N labels that are not ours.
+func (w *world) labels(ts *testscript.TestScript, _ bool, args []string) {
+	id, _, err := w.Current(args[0])
+	ts.Check(err)
+	for i := range atoi(ts, args[1]) {
+		_, err := w.SecretsManager().UpdateSecretVersionStage(context.Background(), &secretsmanager.UpdateSecretVersionStageInput{
+			SecretId: &args[0], VersionStage: aws.String(fmt.Sprintf("other-%d", i)), MoveToVersionId: &id,
+		})
+		ts.Check(err)
+	}
 }

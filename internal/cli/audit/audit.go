@@ -1,18 +1,13 @@
-// Package audit is the administrator's report of the API keys of a registry: what is there, and what somebody should look at.
+// Package audit is an administrator's report on the API keys of a registry: the keys, and what somebody should look at.
 //
-// [New] judges a list of keys as the registry showed it and gives a [Report], which writes itself as a table for terminals, as
-// JSON, as CSV, and as one HTML page that needs nothing but itself. Everything is a function of its input: time, thresholds and
-// the keys that secrets hold are the caller's.
-//
-// What callers may rely on:
+// [New] judges a list of keys and gives a [Report], which writes itself as a table, as JSON and as CSV. Everything is a function of its input: time,
+// thresholds and the secrets that hold keys are the caller's. It sends no requests and revokes nothing.
 //
 //   - Dates of the registry are compared with the registry's own clock.
-//   - What cannot be told is not taken for good: where no key has a date of last use, or the list of held keys is not complete, the
-//     findings that stand on it are [Report.Unjudged], no key has them, and every format says so but CSV, which has rows only.
-//   - Names are what people typed. No format lets them become markup, formulas, terminal commands or lines of their own.
-//   - Of a key no more is shown than its fingerprint, also where a registry puts a whole key in its place, or a person in a name.
-//
-// It talks to no service and revokes nothing.
+//   - What is not known is not judged: if no key has a date of last use, or not all managed secrets were read, the findings that need it are in
+//     [Report.Unjudged], and no key has them. Every format says so except CSV, which has rows only.
+//   - Names are what people typed. No format lets them become formulas, terminal commands or lines of their own.
+//   - Of a key only its fingerprint is shown, even if a registry puts a whole key in its place, or a person in a name.
 package audit
 
 import (

@@ -117,7 +117,7 @@ func TestFailsTellsWhatWasAskedFor(t *testing.T) {
 	for _, c := range []struct{ on, want []audit.Finding }{
 		{nil, nil},
 		{[]audit.Finding{audit.Name, audit.Expired}, []audit.Finding{audit.Expired, audit.Name}},
-		{audit.Findings(), audit.Findings()},
+		{audit.Findings(), []audit.Finding{audit.Expired, audit.Expiring, audit.Unused, audit.NeverUsed, audit.Unmanaged, audit.Name}},
 	} {
 		if got := r.Fails(c.on); !slices.Equal(got, c.want) {
 			t.Errorf("on %q it fails for %q, want %q", c.on, got, c.want)
@@ -147,7 +147,9 @@ func TestTotalsAddUp(t *testing.T) {
 		got["owner "+o.Owner] = o.Keys
 	}
 	for _, f := range r.Totals {
-		got["finding "+string(f.Finding)] = f.Keys
+		if f.Keys > 0 {
+			got["finding "+string(f.Finding)] = f.Keys
+		}
 	}
 	for what, n := range sum {
 		if got[what] != n {

@@ -19,7 +19,6 @@ var formats = []struct {
 	{"table-pipe", func(r audit.Report, w io.Writer) error { return r.WriteTable(w, audit.TableOptions{}) }},
 	{"json", audit.Report.WriteJSON},
 	{"csv", audit.Report.WriteCSV},
-	{"html", audit.Report.WriteHTML},
 }
 
 // BenchmarkReport compares a small registry with a large one: judged and written.

@@ -7,6 +7,7 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/issuer"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/schedule"
@@ -84,11 +85,17 @@ func (p *patient) logsIn(ctx context.Context) finding {
 	return ok("as %s", p.me.Email)
 }
 
+// noFunction reports that no function can say which registry the secret's keys belong to.
+func (p *patient) noFunction() bool {
+	_, unseen := errors.AsType[*managed.UnseenFunctionError](p.functionErr)
+	return unseen || p.secret.Rotation.Function == ""
+}
+
 func (p *patient) noRegistry() string {
-	if p.secret.Rotation.Function == "" {
+	if p.noFunction() {
 		return "no registry is known; give --registry or --catalog"
 	}
-	return "the function does not tell the registry"
+	return "the function does not name the registry"
 }
 
 // issuerWorks logs in as the issuer: somebody else's keys would have other permissions.

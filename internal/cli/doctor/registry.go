@@ -47,7 +47,7 @@ func (v *visit) readCatalog(ctx context.Context) finding {
 // registriesOf are the registries of the secrets, and the given one, in the order of their URLs.
 func (v *visit) registriesOf(patients []*patient) []*registry {
 	for _, p := range patients {
-		if p.secret != nil && p.secret.Rotation.Function == "" { // else a key would go where somebody typed, and not where it was made
+		if p.secret != nil && p.url == "" && p.noFunction() { // else a key would go where somebody typed, and not where it was created
 			if p.url, _ = settings.RegistryOf(p.secret.Tags); p.url == "" {
 				p.url, _ = settings.RegistryURL(v.given)
 			}

@@ -13,7 +13,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// patient is a secret, and what the checks found out about it: each fills in what those that need it go on from.
+// patient is a secret, and what the checks found out about it. A check fills in what later checks need.
 type patient struct {
 	*visit
 	name string
@@ -33,11 +33,11 @@ type patient struct {
 	keys      []quilt.APIKey // of its user
 	manageErr error          // why the current key cannot list them
 	key       quilt.APIKey   // the current one, at the registry
-	issuer    *quilt.Session // nil: none that is any good
+	issuer    *quilt.Session // nil: none that works
 	left      string         // what to do about a probe key that may be left
 }
 
-// secretChecks are in the order in which a person would mend things.
+// secretChecks are in the order in which an operator would fix things.
 var secretChecks = []check[*patient]{
 	// The deployment.
 	{"secret", nil, (*patient).exists},
@@ -74,8 +74,10 @@ func (p *patient) open(ctx context.Context) {
 	if p.secret.Rotation.Function == "" {
 		return
 	}
-	if p.function, p.functionErr = p.secret.RotateFunction(ctx); p.functionErr == nil {
-		p.url, p.functionErr = p.secret.RegistryURL(ctx)
+	var err error
+	p.function, p.functionErr = p.secret.RotateFunction(ctx)
+	if p.url, err = p.secret.RegistryURL(ctx); p.functionErr == nil {
+		p.functionErr = err
 	}
 }
 

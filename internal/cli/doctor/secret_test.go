@@ -75,7 +75,11 @@ func TestFindings(t *testing.T) {
 		"tags":                       {(*patient).tags, nil, OK, "1 tag set"},
 		"tags of both, at fault":     {(*patient).tags, func(p *patient) { p.secret.Tags[settings.TagField] = "qk_0123456789abcdefghijk" }, Failed, "must not be a key"},
 		"tags of services, at fault": {(*patient).tags, func(p *patient) { p.secret.Tags[settings.TagRestart] = "one" }, Failed, settings.TagRestart},
-		"no tags":                    {(*patient).tags, func(p *patient) { p.secret.Tags, p.secret.Versions, p.sweeping = nil, nil, nil }, Warning, "is not managed"},
+		"a function by an alias": {(*patient).rotateFunction, func(p *patient) {
+			p.secret.Rotation.Function = "arn:aws:lambda:us-east-1:123456789012:function:rotate:live"
+			p.function = awsclient.Function{Name: "rotate", State: "Active", Timeout: time.Minute, Environment: map[string]string{settings.EnvRegistryURL: "https://r.example"}}
+		}, Warning, "names a version or an alias"},
+		"no tags": {(*patient).tags, func(p *patient) { p.secret.Tags, p.secret.Versions, p.sweeping = nil, nil, nil }, Warning, "is not managed"},
 		"a tag that pauses": {(*patient).tags, func(p *patient) {
 			p.secret.Tags[settings.TagPauseUntil] = now.Add(time.Hour).Format(time.RFC3339)
 		}, Warning, "paused until 2026-11-24 13:00 UTC"},

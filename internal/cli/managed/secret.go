@@ -133,7 +133,7 @@ func (s *Secret) RotateFunction(ctx context.Context) (awsclient.Function, error)
 		return *s.rotate, nil
 	}
 	if s.Rotation.Function == "" {
-		return awsclient.Function{}, hint.With(fmt.Errorf("the secret %s has no rotation function", s.Name), "put it into a stack (infra/README.md), and deploy that")
+		return awsclient.Function{}, hint.With(fmt.Errorf("the secret %s has no rotation function", s.Name), "add it to a stack (infra/README.md), and deploy the stack")
 	}
 	f, err := s.cloud.Function(ctx, s.Rotation.Function)
 	if err != nil {
@@ -156,7 +156,7 @@ func unseen(secret, function string, err error) error {
 	switch {
 	case awsclient.NotFound(err):
 		gone := fmt.Errorf("the rotation function of %s no longer exists: %s", secret, function)
-		return hint.With(&UnseenFunctionError{true, gone}, "deploy the stack again")
+		return hint.With(&UnseenFunctionError{true, gone}, "deploy the stack again; quilt-rotate emergency, recover and rollback work without it")
 	case awsclient.Denied(err):
 		return &UnseenFunctionError{false, err}
 	}
@@ -279,7 +279,7 @@ func (s *Secret) Sweeper(ctx context.Context) (string, error) {
 	}
 	name := f.Tags[settings.TagRevokeFunction]
 	if name == "" {
-		return "", hint.With(fmt.Errorf("nothing tells which function sweeps %s: the function %s has no tag %s", s.Name, f.Name, settings.TagRevokeFunction),
+		return "", hint.With(fmt.Errorf("nothing says which function sweeps %s: the function %s has no tag %s", s.Name, f.Name, settings.TagRevokeFunction),
 			"name it with --revoke-function, or deploy the stack again")
 	}
 	return name, nil

@@ -1,12 +1,9 @@
 package status
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/vault"
@@ -71,33 +68,5 @@ func TestARotationThatHasJustBegunIsNoProblem(t *testing.T) {
 	s.Rotation.UnderWay, s.Rotation.UnderWaySince = true, &since
 	if got := problems(s); len(got) > 0 {
 		t.Errorf("problems are %+v", got)
-	}
-}
-
-func TestTimeAloneIsNoChange(t *testing.T) {
-	// Protects a watched log from a line at each look: only what happens makes one.
-	used := now.Add(-time.Hour)
-	held := revocation.Taken{Action: revocation.Hold, Reason: revocation.StillUsed, Fingerprint: "qk_old...old", LastUsedAt: &used}
-	before, after := well(), well()
-	before.Sweep.Actions = []revocation.Taken{held}
-	later := now.Add(5 * time.Minute)
-	held.LastUsedAt, after.Time, after.Sweep.RegistryTime = &later, later, later
-	after.Sweep.Actions = []revocation.Taken{held}
-	after.Versions = slices.Clone(after.Versions)
-	after.Versions[0].LastUsedAt = &later
-	if got := Changes(before, after); len(got) > 0 {
-		t.Errorf("changes are %q", got)
-	}
-}
-
-func TestChanges(t *testing.T) {
-	// Protects a watched log: what is new is told, and what is so no more.
-	after := well()
-	after.Versions = append([]revocation.Seen{}, after.Versions...)
-	after.Versions[0].Fingerprint = "qk_abc...xyz"
-	after.PausedUntil = &now
-	want := []string{"current is qk_abc...xyz", "sweeps are paused until 2026-11-22 18:15 UTC"}
-	if diff := cmp.Diff(want, Changes(well(), after)); diff != "" {
-		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 }

@@ -1,0 +1,92 @@
+package status_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/status"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awslambda"
+	"quilt-rotate/internal/sandbox/hermetic"
+	"quilt-rotate/internal/settings"
+)
+
+func TestMain(m *testing.M) {
+	hermetic.Clear()
+	os.Exit(m.Run())
+}
+
+type handler func() ([]byte, error)
+
+func (h handler) Invoke(context.Context, []byte) ([]byte, error) { return h() }
+
+func TestManySecretsAreLookedAtConcurrently(t *testing.T) {
+	// Protects a look at a thousand secrets from taking as long as a thousand sweeps, and the account from a thousand invocations at once: the invocations wait
+	// for each other here, so that this ends only if as many run at the same time as are allowed.
+	t.Parallel()
+	const secrets, together = 60, 10
+	box, err := sandbox.Start(sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = box.Close() })
+	var mu sync.Mutex
+	running, most := 0, 0
+	full := make(chan struct{})
+	_, err = box.Lambda.Add(awslambda.Config{Name: sandbox.RevokeFunction, Handler: handler(func() ([]byte, error) {
+		mu.Lock()
+		running++
+		if most = max(most, running); most == together {
+			select {
+			case <-full:
+			default:
+				close(full)
+			}
+		}
+		mu.Unlock()
+		<-full
+		mu.Lock()
+		running--
+		mu.Unlock()
+		return []byte(`{"outcome": "swept"}`), nil
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for i := range secrets {
+		names = append(names, fmt.Sprintf("prod/%d", i))
+		_, err := box.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{
+			Name: &names[i], SecretString: aws.String("{}"), Tags: []types.Tag{{Key: aws.String(settings.TagGrace), Value: aws.String("24h")}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	cloud := awsclient.New(aws.Config{
+		Region: sandbox.Region, BaseEndpoint: &box.AWSURL, Credentials: credentials.NewStaticCredentialsProvider(sandbox.AccessKeyID, sandbox.SecretAccessKey, ""),
+	})
+	done := 0
+	list, err := status.All(t.Context(), cloud, sandbox.RevokeFunction, names, func(int, int) {
+		mu.Lock()
+		done++
+		mu.Unlock()
+	})
+	if err != nil || most != together || done != secrets {
+		t.Errorf("%d invocations at the same time, %d done, %v", most, done, err)
+	}
+	for i, s := range list {
+		if s.Secret != names[i] || s.Error != "" {
+			t.Errorf("%s: %+v", names[i], s)
+		}
+	}
+}
