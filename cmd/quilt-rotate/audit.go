@@ -131,7 +131,7 @@ func (o *auditCommand) write(c *terminal.Console, report audit.Report) error {
 	if c.Watched() {
 		width = c.Width()
 	}
-	return report.WriteTable(c.Out, audit.TableOptions{Width: width, Colour: c.Watched()})
+	return report.WriteTable(c.Out, width)
 }
 
 // verdict fails if the report has a finding of --fail-on, or could not look for it.

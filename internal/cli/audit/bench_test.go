@@ -14,9 +14,9 @@ var formats = []struct {
 	write func(audit.Report, io.Writer) error
 }{
 	{"table", func(r audit.Report, w io.Writer) error {
-		return r.WriteTable(w, audit.TableOptions{Width: 80, Colour: true})
+		return r.WriteTable(w, 80)
 	}},
-	{"table-pipe", func(r audit.Report, w io.Writer) error { return r.WriteTable(w, audit.TableOptions{}) }},
+	{"table-pipe", func(r audit.Report, w io.Writer) error { return r.WriteTable(w, 0) }},
 	{"json", audit.Report.WriteJSON},
 	{"csv", audit.Report.WriteCSV},
 }

@@ -3,228 +3,115 @@ package audit
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"charm.land/lipgloss/v2"
-	"charm.land/lipgloss/v2/table"
-	"github.com/charmbracelet/x/ansi"
 	"github.com/dustin/go-humanize"
 
 	"quilt-rotate/internal/terminal"
 )
 
-// TableOptions tell what the table is read on.
-type TableOptions struct {
-	Width  int  // columns; zero: as wide as it gets, a key a line, as a pipe wants it
-	Colour bool // the terminal's own sixteen colours, so that they fit its theme
-}
-
-// Owners that the table shows; the other formats have all.
+// maxOwners is how many owners the table shows; the other formats have all.
 const maxOwners = 15
 
-// The narrowest terminal that lines are broken for.
-const minWidth = 72
+// findingStyles: red for what breaks or is broken, yellow for what should be cleared up.
+var findingStyles = map[Finding]lipgloss.Style{Expired: terminal.Bad, Expiring: terminal.Bad, Unused: terminal.Warn, NeverUsed: terminal.Warn, Unmanaged: terminal.Warn}
 
-// WriteTable writes the report for a terminal: totals, owners, and the keys that have a finding.
-func (r Report) WriteTable(w io.Writer, o TableOptions) error {
-	if o.Width > 0 {
-		o.Width = max(o.Width, minWidth)
-	}
-	t := textReport{Report: r, TableOptions: o}
-	blocks := []string{t.heading()}
+// WriteTable writes the report for people: totals, owners, and the keys that have a finding. width is that of the terminal; 0 stands for a pipe, where each
+// row is a line.
+func (r Report) WriteTable(w io.Writer, width int) error {
+	blocks := []string{r.heading(width)}
 	if len(r.Keys) > 0 {
-		blocks = append(blocks, t.totals(), t.owners(), t.keys())
+		blocks = append(blocks, render(r.totals(), width), r.owners(width), r.keys(width))
 	}
 	_, err := io.WriteString(w, strings.Join(blocks, "\n\n")+"\n")
 	return err
 }
 
-type textReport struct {
-	Report
-	TableOptions
-}
+func render(t terminal.Table, width int) string { return t.Render(width > 0, width) }
 
-// style is none without colour: not even bold or faint.
-func (t textReport) style(s lipgloss.Style) lipgloss.Style {
-	if !t.Colour {
-		return lipgloss.NewStyle()
+func (r Report) heading(width int) string {
+	lines := []string{terminal.Strong.Render("API keys at " + terminal.Legible(r.Registry))}
+	beside := []string{r.At.Format("2 Jan 2006 15:04 UTC") + ", asked by " + terminal.Legible(r.AskedBy)}
+	if r.Scope != "" {
+		beside = append(beside, terminal.Legible(r.Scope))
 	}
-	return s
-}
-
-var (
-	strong = lipgloss.NewStyle().Bold(true)
-	faint  = lipgloss.NewStyle().Faint(true)
-	warn   = lipgloss.NewStyle().Foreground(lipgloss.Yellow)
-	bad    = lipgloss.NewStyle().Foreground(lipgloss.Red)
-)
-
-// findingStyles: red for what breaks or is broken, yellow for what should be cleared up.
-var findingStyles = map[Finding]lipgloss.Style{
-	Expired: bad, Expiring: bad, Unused: warn, NeverUsed: warn, Unmanaged: warn, Elsewhere: lipgloss.NewStyle(), Name: lipgloss.NewStyle(),
-}
-
-func (t textReport) heading() string {
-	lines := []string{t.style(strong).Render("API keys at " + terminal.Legible(t.Registry))}
-	lines = append(lines, t.style(faint).Render(t.At.Format("2 Jan 2006 15:04 UTC")+", asked by "+terminal.Legible(t.AskedBy)))
-	if t.Scope != "" {
-		lines = append(lines, t.style(faint).Render(t.wrapped(terminal.Legible(t.Scope), t.Width)))
+	for _, line := range beside {
+		lines = append(lines, fitted(terminal.Faint, line, width))
 	}
-	counts := []string{plural(len(t.Keys), "key")}
-	for _, s := range t.Statuses {
+	counts := []string{plural(len(r.Keys), "key")}
+	for _, s := range r.Statuses {
 		counts = append(counts, number(s.Keys)+" "+terminal.Legible(strings.ToLower(string(s.Status))))
 	}
-	lines = append(lines, "", strings.Join(counts, ", "))
-	for _, note := range t.Notes {
-		lines = append(lines, t.style(warn).Render(t.wrapped("! "+note, t.Width)))
+	lines = append(lines, "", fitted(lipgloss.NewStyle(), strings.Join(counts, ", "), width))
+	for _, note := range r.Notes {
+		lines = append(lines, fitted(terminal.Warn, "! "+note, width))
 	}
 	return strings.Join(lines, "\n")
 }
 
-func (t textReport) totals() string {
-	table := t.table("finding", "  keys", "what it means")
-	for _, total := range t.Totals {
+// fitted breaks a line at a terminal.
+func fitted(style lipgloss.Style, line string, width int) string {
+	if width > 0 {
+		line = lipgloss.Wrap(line, width, "")
+	}
+	return style.Render(line)
+}
+
+func (r Report) totals() terminal.Table {
+	t := terminal.Table{Headers: []string{"finding", "  keys", "what it means"}}
+	for _, total := range r.Totals {
 		keys := number(total.Keys)
 		if total.Unjudged {
 			keys = "?"
 		}
-		table.Row(string(total.Finding), fmt.Sprintf("%6s", keys), t.means(total.Finding))
+		t.Rows = append(t.Rows, []string{string(total.Finding), fmt.Sprintf("%6s", keys), r.means(total.Finding)})
 	}
-	return t.styled(table, func(row int) lipgloss.Style {
-		switch total := t.Totals[row]; {
-		case total.Unjudged || total.Keys == 0:
-			return faint
-		default:
+	t.Paint = func(row, _ int) lipgloss.Style {
+		if total := r.Totals[row]; !total.Unjudged && total.Keys > 0 {
 			return findingStyles[total.Finding]
 		}
-	})
+		return terminal.Faint
+	}
+	return t
 }
 
-func (t textReport) owners() string {
-	shown := t.Owners[:min(len(t.Owners), maxOwners)]
-	table := t.table("owner", "keys", "expired", "with findings")
+func (r Report) owners(width int) string {
+	shown := r.Owners[:min(len(r.Owners), maxOwners)]
+	t := terminal.Table{Headers: []string{"owner", "keys", "expired", "with findings"}}
 	for _, o := range shown {
-		table.Row(t.wrapped(terminal.Legible(o.Owner), t.Width-36), fmt.Sprintf("%4d", o.Keys), fmt.Sprintf("%7d", o.Expired), fmt.Sprintf("%13d", o.Findings))
+		t.Rows = append(t.Rows, []string{o.Owner, fmt.Sprintf("%4d", o.Keys), fmt.Sprintf("%7d", o.Expired), fmt.Sprintf("%13d", o.Findings)})
 	}
-	block := t.styled(table, func(int) lipgloss.Style { return lipgloss.NewStyle() })
-	if more := len(t.Owners) - len(shown); more > 0 {
-		block += "\n" + t.style(faint).Render(fmt.Sprintf("and %s with fewer keys: --format json has them all", plural(more, "owner")))
+	block := render(t, width)
+	if more := len(r.Owners) - len(shown); more > 0 {
+		block += "\n" + terminal.Faint.Render(fmt.Sprintf("and %s with fewer keys: --format json has them all", plural(more, "owner")))
 	}
 	return block
 }
 
-// Widths of the columns of keys whose longest text is known.
-const (
-	expiresWidth  = len("in 365 d")
-	usedWidth     = len("365 d ago")
-	findingsWidth = len("never-used")
-	keyFrames     = 6 + 5*2 // lines and blanks of five columns
-	minOwner      = 12
-)
-
-// keys shows those with a finding, one a line where that fits.
-func (t textReport) keys() string {
-	var found []Key
-	for _, k := range t.Keys {
+// keys shows those with a finding. If ids and fingerprints do not fit, they are left out: half an id is of no use.
+func (r Report) keys(width int) string {
+	whole := terminal.Table{Headers: []string{"id", "name", "fingerprint", "owner", "expires", "last used", "findings"}}
+	var first []Finding
+	for _, k := range r.Keys {
 		if len(k.Findings) > 0 {
-			found = append(found, k)
+			first = append(first, k.Findings[0])
+			whole.Rows = append(whole.Rows, []string{k.ID, k.Name, k.Fingerprint, k.Owner, k.inDays(), k.daysAgo(), words(k.Findings, " ")})
 		}
 	}
-	if len(found) == 0 {
+	if len(first) == 0 {
 		return "no key has a finding"
 	}
-	style := func(row int) lipgloss.Style { return findingStyles[found[row].Findings[0]] }
-	if table := t.wide(found); t.Width == 0 || table.fits(t.Width) {
-		return t.styled(table.Table, style)
-	}
-	return t.styled(t.narrow(found), style) + "\n" + t.style(faint).Render("their ids, to revoke them by: --format csv or json")
-}
-
-// wideTable is a table that knows how wide it will be.
-type wideTable struct {
-	*table.Table
-	widths []int
-}
-
-func (t textReport) wide(keys []Key) wideTable {
-	headers := []string{"id", "name", "fingerprint", "owner", "expires", "last used", "findings"}
-	wide := wideTable{t.table(headers...), make([]int, len(headers))}
-	measure := func(cells []string) {
-		for i, c := range cells {
-			wide.widths[i] = max(wide.widths[i], ansi.StringWidth(c))
-		}
-	}
-	measure(headers)
-	for _, k := range keys {
-		row := []string{terminal.Legible(k.ID), terminal.Legible(k.Name), terminal.Legible(k.Fingerprint), terminal.Legible(k.Owner), k.inDays(), k.daysAgo(), words(k.Findings, " ")}
-		measure(row)
-		wide.Row(row...)
-	}
-	return wide
-}
-
-func (w wideTable) fits(width int) bool {
-	total := 1
-	for _, column := range w.widths {
-		total += column + 3
-	}
-	return total <= width
-}
-
-// narrow breaks names and owners, and sets fingerprints and findings below each other.
-func (t textReport) narrow(keys []Key) *table.Table {
-	room := t.Width - keyFrames - expiresWidth - usedWidth - findingsWidth
-	owner := max(minOwner, room*2/5)
-	table := t.table("key", "owner", "expires", "last used", "findings")
-	for _, k := range keys {
-		table.Row(
-			t.wrapped(terminal.Legible(k.Name), room-owner)+"\n"+t.wrapped(terminal.Legible(k.Fingerprint), room-owner), t.wrapped(terminal.Legible(k.Owner), owner),
-			k.inDays(), k.daysAgo(), words(k.Findings, "\n"),
-		)
-	}
-	return table
-}
-
-// table has a border where it is read, and none in a pipe, so that each row is a line.
-func (t textReport) table(headers ...string) *table.Table {
-	if t.Width == 0 {
-		return table.New().Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).
-			BorderColumn(false).BorderHeader(false).Headers(headers...)
-	}
-	return table.New().Border(lipgloss.RoundedBorder()).BorderStyle(t.style(faint)).Headers(headers...)
-}
-
-// styled renders a table in the colours of its rows.
-func (t textReport) styled(table *table.Table, of func(row int) lipgloss.Style) string {
-	cell := lipgloss.NewStyle().Padding(0, 1)
-	if t.Width == 0 {
-		cell = lipgloss.NewStyle().PaddingRight(2)
-	}
-	text := table.StyleFunc(func(row, _ int) lipgloss.Style {
-		switch {
-		case !t.Colour:
-			return cell
-		case row < 0: // the header
-			return cell.Faint(true)
-		}
-		return of(row).Padding(0, 1)
-	}).Render()
-	if t.Width > 0 {
+	whole.Paint = func(row, _ int) lipgloss.Style { return findingStyles[first[row]] }
+	if text := whole.Render(width > 0, math.MaxInt); width == 0 || lipgloss.Width(text) <= width {
 		return text
 	}
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		lines[i] = strings.TrimRight(line, " ") // what fills the last column
+	narrow := terminal.Table{Headers: []string{"name", "owner", "expires", "last used", "findings"}, Paint: whole.Paint}
+	for _, row := range whole.Rows {
+		narrow.Rows = append(narrow.Rows, []string{row[1], row[3], row[4], row[5], row[6]})
 	}
-	return strings.Join(lines, "\n")
-}
-
-// wrapped breaks after a hyphen where it can, and anywhere where it must.
-func (t textReport) wrapped(s string, width int) string {
-	if t.Width == 0 {
-		return s
-	}
-	return ansi.Wrap(s, width, "@.")
+	return render(narrow, width) + "\n" + terminal.Faint.Render("their ids, to revoke them by: --format csv or json")
 }
 
 func plural(n int, noun string) string {
