@@ -143,7 +143,7 @@ func (o *auditCommand) verdict(report audit.Report) error {
 		}
 	}
 	if len(unjudged) > 0 {
-		return hint.With(fmt.Errorf("the report cannot tell which keys are %s", strings.Join(unjudged, " or ")), strings.Join(report.Notes, "; "))
+		return hint.With(fmt.Errorf("the report does not know which keys are %s", strings.Join(unjudged, " or ")), strings.Join(report.Notes, "; "))
 	}
 	var found []string
 	for _, finding := range report.Fails(o.FailOn) {

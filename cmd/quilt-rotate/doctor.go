@@ -127,7 +127,7 @@ func groupLines(g doctor.Group, width int) []string {
 	return append(lines, "")
 }
 
-// manyAlike is how many checks in a row that are skipped for one reason are told in one line.
+// manyAlike is how many checks in a row, skipped for the same reason, become one line.
 const manyAlike = 4
 
 func skippedAlike(results []doctor.Result) int {

@@ -194,7 +194,7 @@ func keyExpires(k quilt.APIKey) string {
 	return terminal.Ago(k.RegistryTime.Sub(k.ExpiresAt))
 }
 
-// checkName refuses a name that would make the key another one's to revoke.
+// checkName refuses a name by which a sweep could revoke the key.
 func checkName(name string) error {
 	const longest = 200
 	switch _, ours := apikey.MarkOf(name); {

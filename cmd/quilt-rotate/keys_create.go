@@ -20,12 +20,12 @@ type keysCreateCommand struct {
 	jsonOption
 	Name          string `required:"" help:"Name of the key: purpose, environment, date, such as ci-github-prod-2026q4."`
 	ExpiresInDays int    `required:"" placeholder:"DAYS" help:"How long it lives, 1 to 365 days."`
-	Output        string `placeholder:"FILE" type:"path" help:"New file that gets the key, readable by you alone. Default: standard output, where that is no terminal."`
+	Output        string `placeholder:"FILE" type:"path" help:"New file that gets the key, readable by you alone. Default: standard output, unless it is a terminal."`
 }
 
 // Help says what the short help does not.
 func (keysCreateCommand) Help() string {
-	return `The registry shows a key this once, and no terminal ever does here. It goes into a file that is not there yet:
+	return `The registry shows a new key once. It is never shown on a terminal. It goes into a new file:
 
   quilt-rotate keys create --name ci-prod-2026q4 --expires-in-days 90 --output ci.key
 
@@ -33,12 +33,12 @@ or to the program at the other end of a pipe, alone and without a line end:
 
   quilt-rotate keys create --name ci-prod-2026q4 --expires-in-days 90 | docker secret create quilt_api_key -
 
-Where it cannot be written, the key is revoked. A key that shall be rotated is made by ` + "`quilt-rotate bootstrap`" + `.
+If it cannot be written, the key is revoked. To create a key that is rotated, use ` + "`quilt-rotate bootstrap`" + `.
 
 With --json: an object {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt, file}.`
 }
 
-// Run makes sure of a place for the key before it makes one.
+// Run prepares the place for the key before it creates the key.
 func (o *keysCreateCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err := o.check(c); err != nil {
 		return err
@@ -97,7 +97,7 @@ func (o *keysCreateCommand) place(c *terminal.Console) (keyPlace, error) {
 	}
 	file, err := os.OpenFile(o.Output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, hint.With(fmt.Errorf("the file %s is there already", o.Output), "name a new one: a key is written over nothing")
+		return nil, hint.With(fmt.Errorf("the file %s exists already", o.Output), "name a new one: an existing file is never overwritten")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("prepare the file: %w", err)
@@ -125,8 +125,8 @@ func (f newFile) drop() {
 // creationTime bounds what is finished although somebody pressed Ctrl-C.
 const creationTime = 30 * time.Second
 
-// make makes the key and puts it into its place. From the request on it does not stop for a Ctrl-C: a key whose answer nobody awaits could be used by
-// nobody, and would live for all its days. A key that has no place is revoked; a crash in between leaves it at the registry, under its name.
+// make creates the key and puts it into its place. From the request on it does not stop for a Ctrl-C: if nobody awaited the answer, nobody could use the
+// key, and it would stay valid until it expires. A key that cannot be put into its place is revoked. A crash in between leaves it at the registry.
 func (o *keysCreateCommand) make(ctx context.Context, s *quilt.Session, to keyPlace) (quilt.CreatedKey, error) {
 	if err := ctx.Err(); err != nil {
 		to.drop()

@@ -110,7 +110,7 @@ func (o *keysRevokeCommand) checkTarget(ctx context.Context, c *terminal.Console
 	}
 	for _, row := range t.rows {
 		if h.Elsewhere(row.Name) {
-			err := fmt.Errorf("its name, %s, says that it was made for a secret of another account or region", row.Name)
+			err := fmt.Errorf("its name, %s, says that it was created for a secret of another account or region", row.Name)
 			if err := o.unchecked(c, first, "a secret elsewhere holds "+t.what, err); err != nil {
 				return err
 			}

@@ -29,12 +29,12 @@ type keysListCommand struct {
 
 // Help says what the short help does not.
 func (keysListCommand) Help() string {
-	return `Newest first. A key itself is never shown: the registry does not have it.
+	return `Newest first. The keys themselves are never shown: the registry does not have them.
 
   quilt-rotate keys list --secret prod/pipeline
   quilt-rotate keys list --admin --email svc-pipeline@example.com --status ACTIVE
 
-With --json: an array [{keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}]; lastUsedAt is null where no use is recorded.`
+With --json: an array [{keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}]; lastUsedAt is null if no use is recorded.`
 }
 
 func (o *keysListCommand) Run(ctx context.Context, c *terminal.Console) error {
@@ -158,11 +158,11 @@ type keysGetCommand struct {
 
 // Help says what the short help does not.
 func (keysGetCommand) Help() string {
-	return `All that the registry tells of one key, which is not the key itself.
+	return `All that the registry shows of a key, without the key itself.
 
   quilt-rotate keys get 5f0c9a4e-6f0e-4a55-9d5f-0d9b7a8f5a11
 
-With --json: an object {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}; lastUsedAt is null where no use is recorded.`
+With --json: an object {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}; lastUsedAt is null if no use is recorded.`
 }
 
 func (o *keysGetCommand) Run(ctx context.Context, c *terminal.Console) error {

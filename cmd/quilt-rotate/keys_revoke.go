@@ -29,7 +29,7 @@ func (keysRevokeCommand) Help() string {
 first line, and the password the second.
 
 A key is refused if a managed secret holds it: in the current or pending value, or in a superseded version, whose key its sweep will revoke. A key is also refused
-if that could not be checked, or if its name says that it was made for a secret of another account or region. Only the secrets of the account and region that are
+if that could not be checked, or if its name says that it was created for a secret of another account or region. Only the secrets of the account and region that are
 named in the output were read.
 
 With --json: an array [{keyId, keyName, owner}] of the revoked keys; keyId is left out if the key itself was given.`

@@ -62,7 +62,7 @@ func title(s status.Status) string {
 	return text
 }
 
-// rotationLine says how the secret is rotated; "" where that is a problem.
+// rotationLine says how the secret is rotated; "" if that is a problem.
 func rotationLine(s status.Status) string {
 	r := s.Rotation
 	switch {
@@ -70,7 +70,7 @@ func rotationLine(s status.Status) string {
 		return terminal.Line(terminal.Later, "a rotation is under way, since "+terminal.Ago(s.Time.Sub(*r.UnderWaySince)), "")
 	case r.UnderWay:
 		return terminal.Line(terminal.Later, "a rotation is under way", "")
-	case !r.On || r.Overdue: // which is told as a problem
+	case !r.On || r.Overdue: // which is shown as a problem
 		return ""
 	case r.Next == nil:
 		return terminal.Line(terminal.Done, "rotation is on", "when the next one is, is not known")
@@ -99,7 +99,7 @@ func problemLines(s status.Status, watched bool, width int) []string {
 	return lines
 }
 
-// fitting breaks a line where a person reads it.
+// fitting breaks a line at a terminal.
 func fitting(line string, watched bool, width int) []string {
 	if !watched {
 		return []string{line}
@@ -107,7 +107,7 @@ func fitting(line string, watched bool, width int) []string {
 	return terminal.Wrap(line, width)
 }
 
-// A column of the table of versions. Those that come later in extra are left out first where the terminal is too narrow.
+// A column of the table of versions. Those with a higher extra are left out first if the terminal is too narrow.
 type column struct {
 	header string
 	extra  int // 0: always there
@@ -128,7 +128,7 @@ var versionColumns = []column{
 
 const extras = 3
 
-// versionTable is as wide a table as fits; in a pipe, where nothing is too wide, all of it.
+// versionTable has as many columns as fit; in a pipe, all of them.
 func versionTable(s status.Status, watched bool, width int) string {
 	now := s.Time
 	if s.Sweep != nil {

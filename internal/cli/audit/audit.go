@@ -23,7 +23,7 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// Thresholds where the caller has none of its own.
+// Default thresholds.
 const (
 	DefaultUnusedDays   = 90
 	DefaultExpiringDays = 14
@@ -36,7 +36,7 @@ type Options struct {
 	AskedBy      string                    // who asked, by e-mail
 	Scope        string                    // which secrets were read; "" if none could be listed
 	Secret       func(quilt.APIKey) string // the managed secret that holds a key; nil: the secrets could not be listed
-	Elsewhere    func(name string) bool    // whether a name says that the key was made for a secret of another account or region
+	Elsewhere    func(name string) bool    // whether a name says that the key was created for a secret of another account or region
 	Unread       string                    // why a key that Secret does not know may be held nevertheless; "" if it is not
 	UnusedDays   int                       // [DefaultUnusedDays] if it is zero
 	ExpiringDays int                       // [DefaultExpiringDays] if it is zero
@@ -89,13 +89,13 @@ type Key struct {
 	CreatedAt    time.Time
 	ExpiresAt    time.Time
 	LastUsedAt   *time.Time
-	DaysToExpiry *int   // whole days that are left; nil where it has expired
-	DaysUnused   *int   // whole days since its last use; nil where it has none
+	DaysToExpiry *int   // whole days that are left; nil: it has expired
+	DaysUnused   *int   // whole days since its last use; nil: it has none
 	Secret       string // the managed secret that holds it
 	Findings     []Finding
 }
 
-// Expired tells whether the key is past its time, by its status or by its date.
+// Expired reports whether the key has expired, by its status or by its date.
 func (k Key) Expired() bool { return k.DaysToExpiry == nil }
 
 // New judges the keys.
@@ -174,8 +174,7 @@ func (r *Report) count() {
 	}
 }
 
-// Fails tells which of the given findings at least one key has. What is [Report.Unjudged] no key has: who makes a gate of the
-// findings asks for both.
+// Fails are those of the given findings that at least one key has. No key has those in [Report.Unjudged]: check both.
 func (r Report) Fails(on []Finding) []Finding {
 	var failed []Finding
 	for _, t := range r.Totals {

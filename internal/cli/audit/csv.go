@@ -16,7 +16,7 @@ var csvHeader = []string{
 }
 
 // WriteCSV writes one row for each key (RFC 4180), in the order of the report: times as in RFC 3339, findings with a blank between, an
-// empty cell where there is nothing to say. What begins like a formula has an apostrophe before it, as spreadsheets show it for text.
+// empty cell if there is no value. What begins like a formula has an apostrophe before it, as spreadsheets show it for text.
 // There is no row for what was not judged: whoever writes it says [Report.Notes] elsewhere.
 func (r Report) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)

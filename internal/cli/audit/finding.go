@@ -10,18 +10,18 @@ import (
 // Finding is what somebody should look at. The names are a contract: pipelines fail on them.
 type Finding string
 
-// The findings. Only [Expired] is said of a key that works no more.
+// The findings. A key that has expired has no other finding than [Expired].
 const (
 	Expired   Finding = "expired"    // past its time, and still listed
 	Expiring  Finding = "expiring"   // at its end within N days
-	Unused    Finding = "unused"     // neither made nor used within N days
-	NeverUsed Finding = "never-used" // without any use since it was made, a day ago or earlier
+	Unused    Finding = "unused"     // neither created nor used within N days
+	NeverUsed Finding = "never-used" // without any use since it was created, a day ago or earlier
 	Unmanaged Finding = "unmanaged"  // held by no managed secret
-	Elsewhere Finding = "elsewhere"  // made for a secret of another account or region, which may hold it
+	Elsewhere Finding = "elsewhere"  // created for a secret of another account or region, which may hold it
 	Name      Finding = "name"       // named outside the convention, see [FollowsConvention]
 )
 
-// firstUse is how long a key has to be put to use: one that was made this very day is none that was forgotten.
+// firstUse is how long a new key may be without use before that is a finding.
 const firstUse = 24 * time.Hour
 
 // known is in the order in which reports show them, the most pressing first.
@@ -59,11 +59,11 @@ func (r Report) means(f Finding) string {
 	case Unused:
 		return fmt.Sprintf("not used for %d days", r.UnusedDays)
 	case NeverUsed:
-		return "no use since it was made"
+		return "no use since it was created"
 	case Unmanaged:
 		return "in no managed secret"
 	case Elsewhere:
-		return "made for a secret that is not here"
+		return "created for a secret that is not here"
 	case Name:
 		return "not purpose-environment-date"
 	}

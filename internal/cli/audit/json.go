@@ -35,7 +35,7 @@ type totals struct {
 	Keys     int                  `json:"keys"`
 	Statuses map[quilt.Status]int `json:"statuses"`
 	Owners   []ownerJSON          `json:"owners"`   // the one with the most keys first
-	Findings map[Finding]*int     `json:"findings"` // all of them; null where it was not judged
+	Findings map[Finding]*int     `json:"findings"` // all of them; null: it was not judged
 }
 
 type ownerJSON struct {
@@ -54,9 +54,9 @@ type keyJSON struct {
 	CreatedAt    time.Time    `json:"createdAt"`
 	ExpiresAt    time.Time    `json:"expiresAt"`
 	LastUsedAt   *time.Time   `json:"lastUsedAt"`
-	DaysToExpiry *int         `json:"daysToExpiry"` // null where it has expired
-	DaysUnused   *int         `json:"daysUnused"`   // null where it was never used
-	Secret       *string      `json:"secret"`       // null where no managed secret is known to hold it
+	DaysToExpiry *int         `json:"daysToExpiry"` // null: it has expired
+	DaysUnused   *int         `json:"daysUnused"`   // null: it was never used
+	Secret       *string      `json:"secret"`       // null: no managed secret is known to hold it
 	Findings     []Finding    `json:"findings"`
 }
 

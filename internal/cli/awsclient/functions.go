@@ -20,7 +20,7 @@ import (
 type Function struct {
 	Name        string
 	ARN         string
-	State       string // "Active", where it can be invoked
+	State       string // "Active": it can be invoked
 	StateReason string
 	Timeout     time.Duration
 	MemoryMB    int
@@ -62,11 +62,11 @@ func (c *Cloud) Function(ctx context.Context, nameOrARN string) (Function, error
 // Permission is a statement of a function's policy: who may invoke it.
 type Permission struct {
 	Service       string // principal, such as secretsmanager.amazonaws.com
-	SourceAccount string // "" where the statement does not demand one
+	SourceAccount string // "": the statement does not demand one
 	SourceARN     string
 }
 
-// Permissions are those of services in a function's own policy; none where it has no policy.
+// Permissions are those of services in a function's own policy; none if it has no policy.
 func (c *Cloud) Permissions(ctx context.Context, nameOrARN string) ([]Permission, error) {
 	out, err := c.calls.getPolicy(ctx, &lambda.GetPolicyInput{FunctionName: &nameOrARN})
 	if NotFound(err) {

@@ -13,7 +13,7 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// LogRecord is a line of the rotate function's log: a step that ended, well or not.
+// LogRecord is a line of the rotate function's log: a step that succeeded or failed.
 type LogRecord struct {
 	Time      time.Time
 	Message   string
@@ -21,12 +21,12 @@ type LogRecord struct {
 	Took      time.Duration
 	Secret    string // its ARN
 	Version   string // of the rotation
-	ErrorType string // the name that alarms and the runbook use; "" where nothing failed
+	ErrorType string // the name that alarms and the runbook use; "": nothing failed
 	Error     string
 }
 
-// RotationLog is what the rotate function said of one rotation, oldest first; nothing where it has said nothing yet. CloudWatch shows a line some
-// seconds after it was written, so the caller asks again.
+// RotationLog is what the rotate function logged about one rotation, oldest first. CloudWatch shows a line some seconds after it was written, so the
+// caller asks again.
 func (c *Cloud) RotationLog(ctx context.Context, f Function, versionID string, since time.Time) ([]LogRecord, error) {
 	if strings.ContainsAny(versionID, "\"\\") {
 		return nil, nil // no version has such an id

@@ -75,7 +75,7 @@ type NewSecret struct {
 	KMSKey      string // id or ARN; "": the AWS-managed key
 }
 
-// CreateSecret creates a secret, whose first version has the id token. It gives the ARN. A lost answer and the same call again make one secret, since
+// CreateSecret creates a secret, whose first version has the id token. It gives the ARN. If the answer is lost, the same call again creates no second secret, because
 // the token and the value are the same (API reference, CreateSecret).
 func (c *Cloud) CreateSecret(ctx context.Context, n NewSecret, token string) (arn string, err error) {
 	in := &secretsmanager.CreateSecretInput{
@@ -95,7 +95,7 @@ func (c *Cloud) CreateSecret(ctx context.Context, n NewSecret, token string) (ar
 const firstStage = "first-value"
 
 // PutFirst gives a secret that has no version yet its first value, which Secrets Manager makes current by itself. With a label of its own in the call, it
-// moves no AWSCURRENT where somebody else was faster (API reference, PutSecretValue).
+// does not move AWSCURRENT if somebody else was faster (API reference, PutSecretValue).
 func (c *Cloud) PutFirst(ctx context.Context, secretARN string, value redact.Text, token string) error {
 	_, err := c.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
 		SecretId: &secretARN, ClientRequestToken: &token, SecretString: aws.String(value.Reveal()), VersionStages: []string{firstStage},
@@ -103,7 +103,7 @@ func (c *Cloud) PutFirst(ctx context.Context, secretARN string, value redact.Tex
 	if err != nil {
 		return newError("give "+secretARN+" its first value", err, value)
 	}
-	_ = c.Vault.Detach(ctx, secretARN, firstStage, token) // it does no harm where it stays
+	_ = c.Vault.Detach(ctx, secretARN, firstStage, token) // it does no harm if it stays
 	return nil
 }
 

@@ -16,7 +16,7 @@ func (c *Cloud) Redeploy(ctx context.Context, s settings.Service) error {
 	return wrap(fmt.Sprintf("redeploy the service %s/%s", s.Cluster, s.Service), err)
 }
 
-// AwaitStable waits until a service has one deployment, with all its tasks; the old tasks are gone then.
+// AwaitStable waits until a service has one deployment, with all its tasks; the old tasks have stopped then.
 func (c *Cloud) AwaitStable(ctx context.Context, s settings.Service, atMost time.Duration) error {
 	waiter := ecs.NewServicesStableWaiter(c.calls.describeServices, func(o *ecs.ServicesStableWaiterOptions) { o.MinDelay, o.MaxDelay = time.Second, 10*time.Second })
 	err := waiter.Wait(ctx, &ecs.DescribeServicesInput{Cluster: &s.Cluster, Services: []string{s.Service}}, atMost)

@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
-// VersionCreated is when a version of a secret was made; zero where no version with a label has that id. DescribeSecret does not tell it.
+// VersionCreated is when a version of a secret was created; zero if no version with a label has that id. DescribeSecret does not say it.
 func (c *Cloud) VersionCreated(ctx context.Context, secretARN, versionID string) (time.Time, error) {
 	pages := secretsmanager.NewListSecretVersionIdsPaginator(c.secrets, &secretsmanager.ListSecretVersionIdsInput{SecretId: &secretARN})
 	for pages.HasMorePages() {

@@ -35,7 +35,7 @@ func (p *patient) rotateFunction(context.Context) finding {
 	}
 	given, err := settings.RegistryURL(p.given)
 	if err == nil && given != p.url {
-		return failure("check the URL that you gave, and the registry in the stack's configuration", "%s makes keys at %s, and not at %s", p.function.Name, p.url, given)
+		return failure("check the URL that you gave, and the registry in the stack's configuration", "%s creates keys at %s, not at %s", p.function.Name, p.url, given)
 	}
 	if arn := p.secret.Rotation.Function; arn != awsclient.UnqualifiedFunction(arn) {
 		return warning("point the rotation at the function itself: aws secretsmanager rotate-secret --secret-id "+p.name+
@@ -48,7 +48,7 @@ func (p *patient) rotateFunction(context.Context) finding {
 // runs is what must hold for any of the functions.
 func runs(f awsclient.Function) finding {
 	switch {
-	case f.State != "Active" && f.State != "": // older functions tell no state
+	case f.State != "Active" && f.State != "": // older functions have no state
 		return failure("see it: aws lambda get-function --function-name "+f.Name, "%s is %s: %s", f.Name, f.State, f.StateReason)
 	case f.Timeout < leastTimeout:
 		return failure(deployAgain, "%s may run for %s only, and needs %s", f.Name, f.Timeout, leastTimeout)
@@ -108,7 +108,7 @@ func (p *patient) sweeper(ctx context.Context) finding {
 		return failure(deployAgain, "%s: %s", f.Name, err)
 	}
 	if env.RegistryURL != p.url {
-		return failure(deployAgain, "%s sweeps at another registry than the keys are made at: %s", f.Name, env.RegistryURL)
+		return failure(deployAgain, "%s uses another registry than the one that creates the keys: %s", f.Name, env.RegistryURL)
 	}
 	if sweeping, err := env.ForSecret(p.secret.Tags); err == nil { // else the tags are another check's
 		p.sweeping = &sweeping
@@ -121,7 +121,7 @@ var knownTags = []string{
 	settings.TagIssuer, settings.TagOwner, settings.TagRegistry, settings.TagPauseUntil, settings.TagPauseReason, settings.TagRestart,
 }
 
-// tags reads the settings as both functions do. Where a function cannot be looked at, its defaults stand in.
+// tags reads the settings as both functions do. If a function cannot be looked at, its defaults are used.
 func (p *patient) tags(context.Context) finding {
 	env, err := settings.LoadRotate(settings.Deployed(p.function.Environment))
 	if err != nil {

@@ -1,9 +1,9 @@
-// Package doctor looks for everything that can be wrong with secrets in care before it hurts: the account, the registries, and each secret with the
+// Package doctor checks everything that can be wrong with managed secrets before it does harm: the account, the registries, and each secret with the
 // functions that serve it.
 //
 // The checks are tables (accountChecks, registryChecks, secretChecks): what each needs, what it looks at, and the fix that it names. It relies on packages
-// care and cloud for AWS and on package quilt for the registry. It writes nothing but one probe key at a time, which it revokes (probe.go); keys are
-// compared in memory, and none is shown.
+// managed and awsclient for AWS, and on package quilt for the registry. It writes nothing but one probe key at a time, which it revokes (probe.go). Keys
+// are compared in memory, and none is shown.
 package doctor
 
 import (
@@ -24,7 +24,7 @@ type Options struct {
 	Secrets        []string // names or ARNs; none: all managed secrets
 	RevokeFunction string   // that sweeps; "": the rotate function's tag names it
 	Registry       string   // URL that the functions must use; "": theirs is taken
-	Catalog        string   // URL of the catalog, whose config.json tells the registry and the platform's version; or ""
+	Catalog        string   // URL of the catalog, whose config.json names the registry and the platform's version; or ""
 	Client         quilt.Options
 	NoProbe        bool // create no key
 	Progress       func(done, total int)
@@ -56,23 +56,23 @@ type visit struct {
 // secretsAtOnce bounds how many secrets are looked at together.
 const secretsAtOnce = 10
 
-// Run looks at everything, and reports group by group, in the order account, registries, secrets. It fails where it was interrupted; what is wrong is
-// a result, and no error.
+// Run looks at everything, and reports group by group, in the order account, registries, secrets. It fails only if it was interrupted: a failed check is
+// a result, not an error.
 func Run(ctx context.Context, c *awsclient.Cloud, o Options, report func(Group)) error {
 	v := &visit{Options: o, cloud: c, given: o.Registry, registries: map[string]*registry{}, probing: make(chan struct{}, 1), keyWait: defaultKeyWait}
-	tell := func(subject string, results []Result) {
+	show := func(subject string, results []Result) {
 		if ctx.Err() == nil {
 			report(Group{subject, results})
 		}
 	}
 	a := &account{visit: v}
-	tell(Account, examine(ctx, accountChecks, a))
+	show(Account, examine(ctx, accountChecks, a))
 	if o.Catalog != "" {
-		tell(o.Catalog, examine(ctx, catalogChecks, v))
+		show(o.Catalog, examine(ctx, catalogChecks, v))
 	}
 	patients := v.admit(ctx, a.secrets)
 	for _, r := range v.registriesOf(patients) {
-		tell(r.host, examine(ctx, registryChecks, r))
+		show(r.host, examine(ctx, registryChecks, r))
 	}
 	if ctx.Err() != nil {
 		return hint.With(ctx.Err(), "nothing was changed")

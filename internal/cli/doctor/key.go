@@ -34,7 +34,7 @@ func (p *patient) holdsKey(ctx context.Context) finding {
 		return failure(bootstrap, "%s", blank)
 	}
 	if err != nil {
-		return failure("mend the value, or the tag "+apikey.FieldTag, "%s", err)
+		return failure("correct the value, or the tag "+apikey.FieldTag, "%s", err)
 	}
 	if p.value.Field() == "" {
 		return ok("the key alone: %s", p.value.Key())
@@ -57,7 +57,7 @@ func (p *patient) sharing(context.Context) finding {
 	return ok("no other managed secret holds the key")
 }
 
-// logsIn asks who the key is, and for all keys of its user at once, where it may ask for them.
+// logsIn asks who the key belongs to, and for all keys of that user, if it may list them.
 func (p *patient) logsIn(ctx context.Context) finding {
 	r, there := p.registries[p.url]
 	switch {
@@ -137,7 +137,7 @@ func (p *patient) issuerWorks(ctx context.Context) finding {
 	return ok("logs in as %s", me.Email)
 }
 
-// owner is the current key's user, or the tag's; "" where nothing tells.
+// owner is the current key's user, or the tag's; "" if neither is known.
 func (p *patient) owner() string {
 	if p.me.Email != "" {
 		return p.me.Email
@@ -178,7 +178,7 @@ func (p *patient) known(ctx context.Context) finding {
 		return warning("quilt-rotate rotate "+p.name, "the registry's list does not show the key, so it cannot be revoked when it is replaced")
 	default:
 		return warning("the key will expire by itself; revoke it by hand once it is replaced: quilt-rotate keys revoke",
-			"%d keys have its fingerprint, so it cannot be told which one to revoke when it is replaced", len(fits))
+			"%d keys have its fingerprint, so it is not known which one to revoke when it is replaced", len(fits))
 	}
 	left := p.key.ExpiresAt.Sub(p.key.RegistryTime)
 	if id == "" {

@@ -13,13 +13,13 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// Whether a key may make, list and revoke keys is not documented, and only a key that is made tells: the probe key. It lives for a day at most, and is
+// Whether a key may create, list and revoke keys is not documented, and only a key that is created shows it: the probe key. It expires after a day, and is
 // revoked within seconds.
 //
-//   - One at a time: whoever makes one holds visit.probing until it is gone.
+//   - One at a time: visit.probing is held until the key is revoked.
 //   - Its name has this secret's mark, so that a sweep takes one that a crash left for what it is, an orphan, and revokes it. While such a one is still
-//     there, no other is made.
-//   - From the request that makes it until it is revoked, a Ctrl-C does not stop the work: see [patient.probe].
+//     there, no other is created.
+//   - From the request that creates it until it is revoked, a Ctrl-C does not stop the work: see [patient.probe].
 //   - Its secret is used for two logins and forgotten.
 
 // probeLabel begins a probe key's name.
@@ -56,12 +56,12 @@ func (p *patient) byIssuer(ctx context.Context, refusal error) finding {
 	case refusal != nil:
 		return failure("give the issuer a credential that may manage keys: a user and password, say", "neither the key nor the issuer may manage keys: %s", refusal)
 	case f.status == OK:
-		return ok("the issuer may make, list and revoke keys; the key itself may not")
+		return ok("the issuing credential may create, list and revoke keys; the key itself may not")
 	}
 	return f
 }
 
-// probe makes a key as the session's user, looks at it, and revokes it. refusal is the registry's "no" to what a rotation asks.
+// probe creates a key as the session's user, checks it, and revokes it. refusal is the registry's refusal of what a rotation needs.
 func (p *patient) probe(ctx context.Context, s *quilt.Session) (f finding, refusal error) {
 	select {
 	case p.probing <- struct{}{}:
@@ -98,7 +98,7 @@ func (p *patient) probe(ctx context.Context, s *quilt.Session) (f finding, refus
 	return looked, refusal
 }
 
-// refusedOr tells the registry's "no", which an issuer may make up for, from everything else.
+// refusedOr separates a refusal, for which the issuing credential may be used, from other errors.
 func refusedOr(err error) (finding, error) {
 	if quilt.Refused(err) {
 		return finding{}, err
@@ -141,7 +141,7 @@ func (p *patient) examineProbe(ctx context.Context, s *quilt.Session, key quilt.
 		listed = listed || k.ID == key.ID
 	}
 	if !listed {
-		return failure("ask whoever runs the registry: sweeps cannot rely on such a list", "the registry made a key, and does not list it"), nil
+		return failure("ask whoever runs the registry: sweeps cannot rely on such a list", "the registry created a key, and does not list it"), nil
 	}
 	me, err := p.loginSoon(ctx, key.Secret)
 	switch {
@@ -155,7 +155,7 @@ func (p *patient) examineProbe(ctx context.Context, s *quilt.Session, key quilt.
 	if len(key.Differs) > 0 {
 		return warning("ask whoever runs the registry", "a new key is not as it was asked for: %s", strings.Join(key.Differs, "; ")), nil
 	}
-	return ok("may make, list and revoke keys: done with a probe key"), nil
+	return ok("may create, list and revoke keys: tried with a probe key"), nil
 }
 
 // defaultKeyWait is how long a new key, or a revoked one, may take to be known as such.
@@ -172,10 +172,10 @@ func (p *patient) loginSoon(ctx context.Context, key apikey.Key) (quilt.Identity
 	}, backoff.WithMaxElapsedTime(p.keyWait))
 }
 
-var errAlive = errors.New("it still logs in")
+var errLogsIn = errors.New("it still logs in")
 
-// revokeProbe revokes the key and sees that it is gone, whatever happened before and however often somebody presses Ctrl-C. Where the session may not
-// revoke, the issuer may.
+// revokeProbe revokes the key and checks it, whatever happened before and however often somebody presses Ctrl-C. If the session may not revoke, the issuing
+// credential may.
 func (p *patient) revokeProbe(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) finding {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTime)
 	defer cancel()
@@ -192,10 +192,10 @@ func (p *patient) revokeProbe(ctx context.Context, s *quilt.Session, key quilt.C
 		err = gone
 	}
 	p.left = fmt.Sprintf("the probe key %s of %s is left, and expires within a day; revoke it: quilt-rotate keys revoke %[1]s", key.ID, p.name)
-	return failure(p.left, "a key could be made, and not be revoked: %s", err)
+	return failure(p.left, "a key could be created, but not revoked: %s", err)
 }
 
-// isGone demands that the registry knows the key no more, and that it does not log in.
+// isGone checks that the registry no longer lists the key, and that it does not log in.
 func (p *patient) isGone(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) error {
 	still, err := s.GetKey(ctx, key.ID)
 	switch {
@@ -214,7 +214,7 @@ func (p *patient) isGone(ctx context.Context, s *quilt.Session, key quilt.Create
 		case err != nil:
 			return struct{}{}, backoff.Permanent(err)
 		}
-		return struct{}{}, errAlive
+		return struct{}{}, errLogsIn
 	}, backoff.WithMaxElapsedTime(p.keyWait))
 	return err
 }

@@ -90,7 +90,7 @@ func (r *registry) reach(ctx context.Context) finding {
 		if untrusted, isTLS := r.untrusted(err); isTLS {
 			return untrusted
 		}
-		return broken(err, "this is the way from here; the functions may have another, and their logs tell of it")
+		return broken(err, "this is the way from here; the functions may have another: see their logs")
 	}
 	r.client = client
 	switch {
@@ -130,7 +130,7 @@ func (r *registry) untrusted(err error) (finding, bool) {
 
 const tooOld = "have the Quilt stack upgraded to 1.67 or newer by whoever runs it"
 
-// platform takes the catalog's word for the version, where there is a catalog; else the registry's own schema, which has API keys or not.
+// platform takes the version from the catalog, if there is one; otherwise the registry's schema shows whether it has API keys.
 func (r *registry) platform(context.Context) finding {
 	if r.catalog != nil && r.catalog.RegistryURL == r.url && r.catalog.StackVersion != "" {
 		if err := login.CheckPlatform(*r.catalog); err != nil {
@@ -140,9 +140,9 @@ func (r *registry) platform(context.Context) finding {
 	}
 	switch r.knowledge {
 	case quilt.KnowsKeys:
-		return ok("1.67 or newer: its schema has API keys (--catalog tells the version)")
+		return ok("1.67 or newer: its schema has API keys (--catalog shows the version)")
 	case quilt.NoKeys:
 		return failure(tooOld, "older than 1.67: its schema has no API keys")
 	}
-	return skip("it does not tell who is not logged in; give --catalog")
+	return skip("it does not say it without a login; give --catalog")
 }

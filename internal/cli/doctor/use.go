@@ -12,8 +12,8 @@ import (
 // prompt is how soon a use must show to count as recorded at once.
 const prompt = 2 * time.Minute
 
-// useIsRecorded logs in and looks whether that shows: the sweep holds a replaced key for as long as it is used, as far as the registry tells. How finely
-// it tells is not documented, so it is estimated from what all keys of the user show.
+// useIsRecorded logs in and checks whether the registry shows that use: a sweep holds a superseded key while it is used. How precisely the registry records
+// use is not documented, so it is estimated from all keys of the user.
 func (p *patient) useIsRecorded(ctx context.Context) finding {
 	if p.key.ID == "" {
 		return skip("the key is not known at the registry")
@@ -39,7 +39,7 @@ func (p *patient) useIsRecorded(ctx context.Context) finding {
 		return ok("recorded at once")
 	}
 	if unit == 0 {
-		return warning("keep quiet well above that delay", "recorded late: after a login just now, the last use shown is %s old", terminal.About(lag))
+		return warning("make quiet longer than that delay", "recorded late: after a login just now, the last use shown is %s old", terminal.About(lag))
 	}
 	if p.sweeping != nil && p.sweeping.Quiet < settings.DefaultQuiet+unit {
 		return warning("set quiet to "+hours(settings.DefaultQuiet+unit)+" or more, so that a nightly job still counts as use",
@@ -58,8 +58,8 @@ func uses(keys []quilt.APIKey) []time.Time {
 	return list
 }
 
-// granularity is the unit that uses are recorded in, where it is coarse; 0 where nothing says so. The use of just now tells: it shows as the beginning of
-// this day or hour. Where the day or the hour has just begun, that says nothing, and all other uses must be whole as well.
+// granularity is the unit in which uses are recorded, if it is a day or an hour; otherwise 0. The use of just now then shows as the beginning of this day or
+// hour. If the day or the hour has just begun, all other uses must be whole days or hours as well.
 func granularity(used, now time.Time, others []time.Time) time.Duration {
 	for _, unit := range []time.Duration{day, time.Hour} {
 		whole := used.Equal(now.UTC().Truncate(unit))

@@ -24,7 +24,7 @@ type Asker interface {
 // Way is how to log in. The zero Way asks for a code, and takes a key in its place.
 type Way struct {
 	User string     // its password is asked for
-	Key  apikey.Key // where the caller has one: nothing is asked
+	Key  apikey.Key // if the caller has one: nothing is asked
 }
 
 // LogIn asks for what it takes, and logs in. The session's owner is known then: what logs nobody in is refused here.
@@ -35,7 +35,7 @@ func LogIn(ctx context.Context, a Asker, registry *quilt.Client, way Way) (*quil
 	}
 	me, err := session.Me(ctx)
 	if quilt.RefusesLogin(err) {
-		err = hint.With(fmt.Errorf("the registry %s refuses that key: it has expired, was revoked, or is another registry's", registry.Host()),
+		err = hint.With(fmt.Errorf("the registry %s refuses that key: it has expired, was revoked, or belongs to another registry", registry.Host()),
 			"log in with the code that "+registry.CodeURL()+" shows, or with --user")
 	}
 	return session, me, err
@@ -71,7 +71,7 @@ func byPassword(ctx context.Context, a Asker, registry *quilt.Client, user strin
 	return session, err
 }
 
-// byCodeOrKey takes either, since a person may paste either: a key is told by how it begins.
+// byCodeOrKey takes either, since a person may paste either. A key is recognized by how it begins.
 func byCodeOrKey(ctx context.Context, a Asker, registry *quilt.Client) (*quilt.Session, error) {
 	pasted, err := a.AskSecret(ctx, fmt.Sprintf("open %s, and paste the code shown there (not shown here):", registry.CodeURL()))
 	if err != nil {
@@ -92,7 +92,7 @@ func byCodeOrKey(ctx context.Context, a Asker, registry *quilt.Client) (*quilt.S
 	}
 	session, err := registry.LoginRefreshToken(ctx, quilt.RefreshToken{Text: pasted})
 	if quilt.RefusesLogin(err) {
-		err = hint.With(fmt.Errorf("the registry %s does not take that code: it was used already, or is another registry's", registry.Host()),
+		err = hint.With(fmt.Errorf("the registry %s does not take that code: it was used already, or belongs to another registry", registry.Host()),
 			"a code is good for one use; "+registry.CodeURL()+" shows a new one")
 	}
 	return session, err

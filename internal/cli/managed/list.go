@@ -98,7 +98,7 @@ func Marked(tags map[string]string, versions []vault.Version) bool {
 	return false
 }
 
-// Elsewhere reports whether the name of a key says that it was made for a secret that is not in this account and region.
+// Elsewhere reports whether the name of a key says that it was created for a secret that is not in this account and region.
 func (l List) Elsewhere(keyName string) bool {
 	mark, ours := apikey.MarkOf(keyName)
 	_, here := l.marks[mark]

@@ -29,7 +29,7 @@ import (
 type Secret struct {
 	vault.Secret
 
-	// RevokeFunction names the function that sweeps, where the caller knows it; else it is found by the rotate
+	// RevokeFunction names the function that sweeps, if the caller knows it; otherwise it is found by the rotate
 	// function's tag.
 	RevokeFunction string
 
@@ -48,8 +48,8 @@ func (s *Secret) NamesRegistry() bool { return s.Deployed() || s.RegistryTagged(
 // RegistryTagged reports whether the secret has the tag that names its registry.
 func (s *Secret) RegistryTagged() bool { return strings.TrimSpace(s.Tags[settings.TagRegistry]) != "" }
 
-// LookFromHere has this machine make the looks ([Preview]) at a secret for which nothing is deployed, at a registry
-// that the caller was told of. Sweeps stay the function's.
+// LookFromHere has this process plan the sweeps ([Preview]) of a secret for which nothing is deployed. Only the function
+// sweeps.
 func (s *Secret) LookFromHere(registry *quilt.Client) {
 	if !s.Deployed() && s.RevokeFunction == "" {
 		s.alone = registry
@@ -217,7 +217,7 @@ func (s *Secret) Registry(ctx context.Context, given string, options quilt.Optio
 	return quilt.NewClient(url, options)
 }
 
-// ResolveRegistry is the secret's registry. given is the registry that the caller was told, "" if none. It is refused
+// ResolveRegistry is the secret's registry. given is the registry that the options name, "" if none. It is refused
 // if it is another one: a key is sent to no registry but its own.
 func (s *Secret) ResolveRegistry(ctx context.Context, given string) (string, error) {
 	url, err := s.RegistryURL(ctx)
@@ -302,7 +302,7 @@ const (
 )
 
 // Sweep has the function sweep the secret, or look at what a sweep would do. It fails with a [*awsclient.FunctionError]
-// where the sweep failed; a look tells in its result what the sweep would fail with.
+// if the sweep failed; the result of a preview says what the sweep would fail with.
 func (s *Secret) Sweep(ctx context.Context, mode SweepMode) (revocation.Result, error) {
 	if s.alone != nil && mode == Preview {
 		return s.lookFromHere(ctx)

@@ -36,7 +36,7 @@ type Status struct {
 	PauseReason string            `json:"pauseReason,omitempty"`
 	Replicas    []Replica         `json:"replicas,omitempty"`
 	Versions    []revocation.Seen `json:"versions,omitempty"` // those with labels: current, pending, previous, then the one that was superseded last first
-	Sweep       *Sweep            `json:"sweep,omitempty"`    // what the next one will do; none where it could not be asked
+	Sweep       *Sweep            `json:"sweep,omitempty"`    // what the next one will do; nil: the function could not be asked
 	Problems    []Problem         `json:"problems,omitempty"`
 	Error       string            `json:"error,omitempty"` // why it could not be looked at, wholly or in part
 	Hint        string            `json:"hint,omitempty"`
@@ -65,7 +65,7 @@ type Replica struct {
 	Status string `json:"status"`
 }
 
-// Sweep is what the next sweep will do, as the function tells it.
+// Sweep is what the next sweep will do, as the function plans it.
 type Sweep struct {
 	Outcome      revocation.Outcome   `json:"outcome"`
 	Actions      []revocation.Taken   `json:"actions"` // none is done
@@ -73,7 +73,7 @@ type Sweep struct {
 	WouldFail    *revocation.Failure  `json:"wouldFail,omitempty"`
 	Health       *revocation.Health   `json:"health,omitempty"`
 	Registry     *revocation.Registry `json:"registry,omitempty"`
-	RegistryTime time.Time            `json:"-"` // its dates are compared with it; Secrets Manager's, where it was not asked
+	RegistryTime time.Time            `json:"-"` // its dates are compared with it; Secrets Manager's, if it was not asked
 }
 
 // Problem is what a person should look at.
@@ -171,7 +171,7 @@ func newSweep(r revocation.Result, now time.Time) *Sweep {
 	return sw
 }
 
-// described is what DescribeSecret tells.
+// described is what DescribeSecret says.
 func described(s vault.Secret) Status {
 	pending, isPending := s.Holder(vault.Pending)
 	st := Status{
@@ -198,7 +198,7 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-// fromLabels are the versions as their labels alone tell of them, in the order of a dry run.
+// fromLabels are the versions by their labels alone, in the order of a dry run.
 func fromLabels(s vault.Secret) []revocation.Seen {
 	rows := []revocation.Seen{}
 	for _, v := range s.Sorted() {
