@@ -78,7 +78,7 @@ func (v *recovery) replace(ctx context.Context) (KeyIn, error) {
 	if err != nil {
 		return done, err
 	}
-	return v.told(ctx, done)
+	return v.warned(ctx, done)
 }
 
 // recovery is a recovery under way.
@@ -248,7 +248,7 @@ func (v *recovery) use(ctx context.Context, m *move) (KeyIn, error) {
 		}
 		return KeyIn{}, err
 	}
-	return v.told(ctx, keyIn(v.secret, Moved, m.target.ID, m.value.Key(), m.proven))
+	return v.warned(ctx, keyIn(v.secret, Moved, m.target.ID, m.value.Key(), m.proven))
 }
 
 // reuse puts an older key into the current value. Its marks are removed first, as in [Operator.Rollback].
@@ -263,7 +263,7 @@ func (v *recovery) reuse(ctx context.Context, m *move, id string) (KeyIn, error)
 	if err != nil {
 		return done, err
 	}
-	return v.told(ctx, done)
+	return v.warned(ctx, done)
 }
 
 // new creates a key: with the issuing credential, or with the login of a person.
@@ -284,7 +284,7 @@ func (v *recovery) new(ctx context.Context) (KeyIn, error) {
 	if err != nil {
 		return done, err
 	}
-	return v.told(ctx, done)
+	return v.warned(ctx, done)
 }
 
 func (v *recovery) labelled() []vault.Version {
@@ -382,8 +382,8 @@ func (v *recovery) agree(ctx context.Context, session *quilt.Session) error {
 	})
 }
 
-// told adds what else the operator should know.
-func (v *recovery) told(ctx context.Context, done KeyIn) (KeyIn, error) {
+// warned adds what else the operator should know.
+func (v *recovery) warned(ctx context.Context, done KeyIn) (KeyIn, error) {
 	ctx, cancel := ending(ctx)
 	defer cancel()
 	if err := v.secret.Look(ctx); err != nil { // what was done is done

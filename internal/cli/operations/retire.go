@@ -256,16 +256,16 @@ func (r *retirement) stillUnheld(context.Context) error {
 }
 
 func (r *retirement) question() string {
-	var doomed []string
+	var fingerprints []string
 	for _, k := range r.result.Keys {
 		if k.Fate == FateToRevoke {
-			doomed = append(doomed, k.Fingerprint)
+			fingerprints = append(fingerprints, k.Fingerprint)
 		}
 	}
-	if len(doomed) == 0 {
+	if len(fingerprints) == 0 {
 		return "this turns rotation off and removes labels and tags; it revokes no key"
 	}
-	return fmt.Sprintf("this turns rotation off and permanently revokes %s: whoever still uses one of these keys stops working", strings.Join(doomed, ", "))
+	return fmt.Sprintf("this turns rotation off and permanently revokes %s: whoever still uses one of these keys stops working", strings.Join(fingerprints, ", "))
 }
 
 func (r *retirement) stopRotation(ctx context.Context) error {
@@ -334,7 +334,7 @@ func (r *retirement) removeTags(ctx context.Context) error {
 	return r.secret.Look(ctx)
 }
 
-// mark is what the names of the secret's keys end with.
+// marked reports whether the name of a key says that it was created for the secret.
 func (r *retirement) marked(k quilt.APIKey) bool {
 	mark, ours := apikey.MarkOf(k.Name)
 	return ours && mark == apikey.SecretMark(r.secret.ARN)

@@ -160,12 +160,12 @@ func (f *follower) readLog(ctx context.Context) {
 		return
 	}
 	for _, r := range records[min(f.shown, len(records)):] {
-		f.tell(r)
+		f.show(r)
 	}
 	f.shown = max(f.shown, len(records))
 }
 
-func (f *follower) tell(r awsclient.LogRecord) {
+func (f *follower) show(r awsclient.LogRecord) {
 	step := Step{Name: r.Step, DurationMs: r.Took.Milliseconds(), ErrorType: r.ErrorType, Error: r.Error}
 	f.result.Steps = append(f.result.Steps, step)
 	name, took := fmt.Sprintf("%-12s", r.Step), fmt.Sprintf("%4d ms", step.DurationMs)
