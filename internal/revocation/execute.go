@@ -16,7 +16,8 @@ import (
 
 // carryOut does one action. A reason instead of an error says that the action was not taken, and why.
 //
-// The order of writes: marks come off first, key labels last. A crash in between leaves a key with its label, which the next sweep finds.
+// The order of writes: while a key can be used, its marks come off before its label. A crash in between leaves a key with its label, which the next sweep
+// finds.
 func (s *sweep) carryOut(ctx context.Context, v *view, a Action) (Reason, error) {
 	switch a.Kind {
 	case Mark:
@@ -283,12 +284,13 @@ func (s *sweep) seeRefused(ctx context.Context, key apikey.Key, a Action) error 
 	return err
 }
 
-// takeLabelsOff removes the marks and then the key label of a version whose key nobody can use.
+// takeLabelsOff removes the labels of a key that nobody can use. The key label comes off first: a mark without it means nothing, and the next sweep
+// removes it. The other order could leave a key label without a mark, and so without the evidence whose key that was.
 func (s *sweep) takeLabelsOff(ctx context.Context, a Action) error {
-	if err := s.takeMarksOff(ctx, a.Version); err != nil {
+	if err := s.Vault.Detach(ctx, s.secret.ARN, vault.KeyLabel(a.KeyID), a.Version); err != nil || len(s.secret.Versions[a.Version].Keys) > 1 {
 		return err
 	}
-	return s.Vault.Detach(ctx, s.secret.ARN, vault.KeyLabel(a.KeyID), a.Version)
+	return s.takeMarksOff(ctx, a.Version)
 }
 
 func (s *sweep) takeMarksOff(ctx context.Context, versionID string) error {

@@ -184,7 +184,7 @@ func (e *emergency) prove(ctx context.Context) error {
 }
 
 // unlabel removes the labels of the leaked key's version, if a session of its owner does not find the key. A sweep could not: if it never saw the version
-// superseded, nothing shows it whose key that was. Marks come off first, as in a sweep. After a crash or a failure, the next sweep removes or reports the rest.
+// superseded, nothing shows it whose key that was. The key label comes off first, as in a sweep. After a crash or a failure, the next sweep removes or reports the rest.
 func (e *emergency) unlabel(ctx context.Context) {
 	id := e.result.Leaked.KeyID
 	session, err := e.asCurrent(ctx)
@@ -196,11 +196,11 @@ func (e *emergency) unlabel(ctx context.Context) {
 	}
 	err = e.secret.Look(ctx)
 	if v := e.secret.Versions[e.result.Leaked.VersionID]; err == nil && !v.Has(vault.Current) && len(v.Keys) == 1 && v.Key() == id {
-		var labels []string
+		labels := []string{vault.KeyLabel(id)}
 		for _, mark := range v.Marks {
 			labels = append(labels, mark.Label())
 		}
-		err = e.detach(ctx, e.secret, v.ID, append(labels, vault.KeyLabel(id))...)
+		err = e.detach(ctx, e.secret, v.ID, labels...)
 	}
 	if err != nil {
 		e.Tell.Tell(terminal.Warned, "the labels of the leaked key were not removed", awsclient.Explain(err).Error())
