@@ -9,9 +9,10 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// ParseEvent reads a sweep's event, {"secretId": "<ARN>", "dryRun": false, "time": "2026-11-22T18:15:00Z"}. It is strict, because a sweep with a misspelt "dryRun" would be
-// carried out: names are compared exactly, which encoding/json alone does not do, and a name that occurs twice is refused. It quotes nothing of
-// the event, and refuses a key in the place of the secret, because it would appear in logs. It fails with [*fault.BadEvent].
+// ParseEvent reads a sweep's event, {"secretId": "<ARN>", "dryRun": false, "time": "2026-11-22T18:15:00Z"}. It is
+// strict, because a sweep with a misspelt "dryRun" would be carried out: names are compared exactly, which
+// encoding/json alone does not do, and a name that occurs twice is refused. It quotes nothing of the event, and refuses
+// a key in the place of the secret, because it would appear in logs. It fails with [*fault.BadEvent].
 func ParseEvent(payload []byte) (Request, error) {
 	var r Request
 	targets := map[string]any{"secretId": &r.SecretID, "dryRun": &r.DryRun, "time": &r.Time, "force": new(any)}
@@ -28,8 +29,8 @@ func ParseEvent(payload []byte) (Request, error) {
 
 var errForm = errors.New("the event does not have the expected form")
 
-// readObject reads one JSON object into the targets, which have the exact names of its fields, and removes each target that it has read. No field
-// may occur twice or be null.
+// readObject reads one JSON object into the targets, which have the exact names of its fields, and removes each target
+// that it has read. No field may occur twice or be null.
 func readObject(text []byte, targets map[string]any) error {
 	if !json.Valid(text) { // two values are not valid either
 		return errForm

@@ -1,11 +1,11 @@
 package revocation
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/fault"
@@ -16,8 +16,8 @@ import (
 
 // carryOut does one action. A reason instead of an error says that the action was not taken, and why.
 //
-// The order of writes: while a key can be used, its marks come off before its label. A crash in between leaves a key with its label, which the next sweep
-// finds.
+// The order of writes: while a key can be used, its marks come off before its label. A crash in between leaves a key
+// with its label, which the next sweep finds.
 func (s *sweep) carryOut(ctx context.Context, v *view, a Action) (Reason, error) {
 	switch a.Kind {
 	case Mark:
@@ -39,25 +39,24 @@ func (s *sweep) carryOut(ctx context.Context, v *view, a Action) (Reason, error)
 	return "", nil
 }
 
-// mark records since when a version is superseded, by a description made right before: a sweep that stalled must not date it back to a time when the
-// version may have been current. (A stall in the very last request still may, by fifteen minutes at most, Lambda's limit.)
-// A crash before it: the grace period starts later. Twice at once: two marks, and the later counts.
+// mark records since when a version is superseded, by a description made right before: a sweep that stalled must not
+// date it back to a time when the version may have been current. (A stall in the very last request still may, by
+// fifteen minutes at most, Lambda's limit.) A crash before it: the grace period starts later. Twice at once: two marks,
+// and the later counts.
 func (s *sweep) mark(ctx context.Context, v *view, a Action) (Reason, error) {
-	now, err := s.Vault.Describe(ctx, s.secret.ARN)
-	if err != nil {
-		return "", err
-	}
-	if now.Deleted || !sameStages(v.secret, now) || !sameLabels(v.secret.Versions[a.Version], now.Versions[a.Version]) {
-		return WorldChanged, nil
+	now, reason, err := s.lookAgain(ctx, v, a)
+	if reason != "" || err != nil {
+		return reason, err
 	}
 	return "", s.Vault.Attach(ctx, s.secret.ARN, vault.NewMark(a.Version, now.Now).Promising(s.policy.Grace).Label(), a.Version)
 }
 
-// revoke revokes a superseded key by its own text, so that a label that a person moved cannot lead to another key. Its labels come off when the key is
-// refused and the registry no longer knows the id in the label. The refusal is believed because our session still works after it.
+// revoke revokes a superseded key by its own text, so that a label that a person moved cannot lead to another key. Its
+// labels come off when the key is refused and the registry no longer knows the id in the label. The refusal is believed
+// because our session still works after it.
 //
-// A crash before the revocation leaves everything as it was. A crash after it, or a lost answer, leaves a labelled version whose key no longer
-// exists: the next sweep removes the labels.
+// A crash before the revocation leaves everything as it was. A crash after it, or a lost answer, leaves a labelled
+// version whose key no longer exists: the next sweep removes the labels.
 func (s *sweep) revoke(ctx context.Context, v *view, a Action) (Reason, error) {
 	if reason, err := s.revokeBehindGate(ctx, v, a); reason != "" || err != nil {
 		return reason, err
@@ -91,34 +90,43 @@ func (s *sweep) revokeOrphan(ctx context.Context, v *view, a Action) (Reason, er
 	return "", err
 }
 
-// A revocation is tried again a few times, and each attempt is short: what the gate saw must still be true when the registry acts.
+// A revocation is tried again a few times, and each attempt is short: what the gate saw must still be true when the
+// registry acts.
 const (
 	maxRevokeAttempts = 3
 	maxRevokeTime     = 5 * time.Second
 )
 
-// revokeBehindGate passes the gate before every single attempt.
+// revokeBehindGate passes the gate before every single attempt. A registry may ask for a longer wait than is left here:
+// then the next sweep tries.
 func (s *sweep) revokeBehindGate(ctx context.Context, v *view, a Action) (Reason, error) {
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval = s.retryInterval()
-	return backoff.Retry(ctx, func() (Reason, error) {
-		reason, err := s.gate(ctx, v, a)
-		if err != nil {
-			return "", backoff.Permanent(err)
+	wait := cmp.Or(s.RetryInterval, 200*time.Millisecond)
+	for attempt := 1; ; attempt++ {
+		if reason, err := s.gate(ctx, v, a); reason != "" || err != nil {
+			return reason, err
 		}
-		if reason != "" {
-			return reason, nil
+		err := s.revokeOnce(ctx, v, a)
+		down, busy := errors.AsType[*quilt.UnavailableError](err)
+		if attempt == maxRevokeAttempts || !busy && !errors.Is(err, errAskIssuer) || busy && down.RetryAfter > maxRevokeTime {
+			return "", err
 		}
-		return "", s.revokeOnce(ctx, v, a)
-	}, backoff.WithBackOff(wait), backoff.WithMaxTries(maxRevokeAttempts))
+		if busy {
+			wait = max(2*wait, down.RetryAfter)
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return "", err
+			}
+		}
+	}
 }
 
 // errAskIssuer says that the issuing credential's session is open now, to pass the gate and revoke.
 var errAskIssuer = errors.New("the current key may not revoke keys")
 
-// revokeOnce sends one revocation. It counts as done if the key no longer exists: a twin was faster, or an answer was lost. A registry may let a key
-// list keys and not revoke them: then the issuing credential tries next, if there is one. What is worth another attempt is returned as it is, and
-// everything else as permanent.
+// revokeOnce sends one revocation. It counts as done if the key no longer exists: a twin was faster, or an answer was
+// lost. A registry may let a key list keys and not revoke them: then the issuing credential tries next, if there is
+// one.
 func (s *sweep) revokeOnce(ctx context.Context, v *view, a Action) error {
 	short, cancel := context.WithTimeout(ctx, maxRevokeTime)
 	defer cancel()
@@ -128,97 +136,77 @@ func (s *sweep) revokeOnce(ctx context.Context, v *view, a Action) error {
 	} else {
 		err = v.session.RevokeKey(short, a.KeyID)
 	}
-	if down, ok := errors.AsType[*quilt.UnavailableError](err); ok {
-		return s.waitAsAsked(ctx, down)
-	}
 	if !quilt.Refused(err) {
-		return permanent(err)
+		return err
 	}
 	exists, askErr := s.exists(ctx, v, a)
 	switch {
 	case askErr == nil && !exists:
 		return nil
 	case askErr != nil || v.byIssuer || s.policy.Issuer == "":
-		return permanent(err)
+		return err
 	}
 	if err := s.goOnAsIssuer(ctx, v, v.Owner, err, func(session *quilt.Session) (quilt.Identity, error) { return session.Me(ctx) }); err != nil {
-		return permanent(err)
+		return err
 	}
 	return errAskIssuer
 }
 
-// exists reports whether a key whose revocation was refused can still be used. A login is a use, which would keep a superseded key from being revoked
-// later: so the key itself is only asked if the id does not decide it.
+// exists reports whether a key whose revocation was refused can still be used. A login is a use, which would keep a
+// superseded key from being revoked later: so the key itself is only asked if the id does not decide it.
 func (s *sweep) exists(ctx context.Context, v *view, a Action) (bool, error) {
 	l, err := v.session.Login(ctx, a.KeyID)
-	key := v.holding(a.Version)
-	if err != nil || a.Kind == RevokeOrphan || l.Key != nil && key.Fits(l.Key.Fingerprint) && l.Key.Status != quilt.Expired {
+	if err != nil || a.Kind == RevokeOrphan || l.Key != nil && v.holding(a.Version).Fits(l.Key.Fingerprint) && l.Key.Status != quilt.Expired {
 		return l.Key != nil, err
 	}
-	return s.logsIn(ctx, key)
+	return s.logsIn(ctx, v.holding(a.Version))
 }
 
-// waitAsAsked waits as long as the registry asked for, if that is short; a longer time is left to the next sweep.
-func (s *sweep) waitAsAsked(ctx context.Context, down *quilt.UnavailableError) error {
-	if down.RetryAfter > maxRevokeTime {
-		return backoff.Permanent(down)
-	}
-	timer := time.NewTimer(down.RetryAfter)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return down
-	case <-ctx.Done():
-		return backoff.Permanent(down)
-	}
-}
-
-func permanent(err error) error {
-	if err == nil {
-		return nil
-	}
-	return backoff.Permanent(err)
-}
-
-// gate is the second gate: labels and protected values are read again, right before each revocation. Values never change, so those of
-// versions that were read are known; what may have changed is which versions are protected, and what a version without a value holds now.
+// gate is the second gate: labels and protected values are read again, right before each revocation. Values never
+// change, so those of versions that were read are known; what may have changed is which versions are protected, and
+// what a version without a value holds now.
 func (s *sweep) gate(ctx context.Context, v *view, a Action) (Reason, error) {
-	now, err := s.Vault.Describe(ctx, s.secret.ARN)
-	if err != nil {
-		return "", err
+	now, reason, err := s.lookAgain(ctx, v, a)
+	if reason != "" || err != nil {
+		return reason, err
 	}
 	policy, err := s.Settings.ForSecret(now.Tags)
 	if err != nil {
 		return "", err
 	}
-	if now.Deleted || !sameStages(v.secret, now) || now.Now.Before(now.PausedUntil(policy.PauseUntil)) {
-		return WorldChanged, nil
-	}
-	if a.Kind == Revoke && !sameLabels(v.secret.Versions[a.Version], now.Versions[a.Version]) {
-		return WorldChanged, nil
-	}
-	if _, labelled := now.Holder(vault.KeyLabel(a.KeyID)); a.Kind == RevokeOrphan && labelled {
+	_, labelled := now.Holder(vault.KeyLabel(a.KeyID))
+	if now.Now.Before(now.PausedUntil(policy.PauseUntil)) || a.Kind == RevokeOrphan && labelled {
 		return WorldChanged, nil
 	}
 	if pending, ok := v.find(vault.Pending); ok && pending.Holds.State == NoValue {
-		holding, err := s.readValue(ctx, pending.ID)
-		if err != nil {
-			return "", err
-		}
-		if holding.State != NoValue {
-			return WorldChanged, nil
+		if holding, err := s.readValue(ctx, pending.ID); err != nil || holding.State != NoValue {
+			return WorldChanged, err
 		}
 	}
 	return "", nil
 }
 
-// sameStages tells whether the service's own labels, and the versions that have any, are as they were: then so is everything that the plan
-// compared.
+// lookAgain describes the secret, and compares it with what the plan was made from. The labels of the action's version
+// must be the same: a mark that was removed or added starts another grace period.
+func (s *sweep) lookAgain(ctx context.Context, v *view, a Action) (now vault.Secret, reason Reason, err error) {
+	if now, err = s.Vault.Describe(ctx, s.secret.ARN); err != nil {
+		return now, "", err
+	}
+	labels := func(secret vault.Secret) []string {
+		return slices.Sorted(slices.Values(secret.Versions[a.Version].Stages))
+	}
+	if now.Deleted || !sameStages(v.secret, now) || !slices.Equal(labels(v.secret), labels(now)) {
+		reason = WorldChanged
+	}
+	return now, reason, nil
+}
+
+// sameStages reports whether the service's own labels, and the versions that have any label, are as they were: then so
+// is everything that the plan compared.
 func sameStages(then, now vault.Secret) bool {
 	for _, stage := range []string{vault.Current, vault.Pending, vault.Previous} {
-		a, hadA := then.Holder(stage)
-		b, hasB := now.Holder(stage)
-		if hadA != hasB || a.ID != b.ID {
+		a, _ := then.Holder(stage)
+		if b, _ := now.Holder(stage); a.ID != b.ID {
 			return false
 		}
 	}
@@ -230,50 +218,18 @@ func sameStages(then, now vault.Secret) bool {
 	return true
 }
 
-// sameLabels tells whether a version has the labels that the plan saw: a mark that is gone or new starts another grace period.
-func sameLabels(then, now vault.Version) bool {
-	for _, label := range then.Stages {
-		if !now.Has(label) {
-			return false
-		}
-	}
-	return len(then.Stages) == len(now.Stages)
-}
-
 // holding is the key that a version holds.
 func (v *view) holding(versionID string) apikey.Key {
-	for _, version := range v.Versions {
-		if version.ID == versionID {
-			return version.Holds.Key
-		}
+	if i := slices.IndexFunc(v.Versions, func(x Version) bool { return x.ID == versionID }); i >= 0 {
+		return v.Versions[i].Holds.Key
 	}
 	return apikey.Key{}
-}
-
-// defaultRefusalWait allows for a registry that keeps a revoked key alive for a moment, as some services do.
-const defaultRefusalWait = 10 * time.Second
-
-func (s *Sweeper) refusalWait() time.Duration {
-	if s.RefusalWait == 0 {
-		return defaultRefusalWait
-	}
-	return s.RefusalWait
-}
-
-// defaultRetryInterval is what the waits between attempts at a revocation start from.
-const defaultRetryInterval = 200 * time.Millisecond
-
-func (s *Sweeper) retryInterval() time.Duration {
-	if s.RetryInterval == 0 {
-		return defaultRetryInterval
-	}
-	return s.RetryInterval
 }
 
 // seeRefused logs in with the revoked key until it is refused.
 func (s *sweep) seeRefused(ctx context.Context, key apikey.Key, a Action) error {
 	stillLogsIn := fault.New[fault.StillLogsIn]("the key %s of the version %s of %s still logs in after its revocation", a.KeyID, a.Version, s.secret.ARN)
-	waits := retry.Waits{First: 100 * time.Millisecond, Longest: 2 * time.Second, AtMost: s.refusalWait()}
+	waits := retry.Waits{First: 100 * time.Millisecond, Longest: 2 * time.Second, AtMost: cmp.Or(s.RefusalWait, 10*time.Second)}
 	_, err := retry.While(ctx, waits, func(err error) bool { return errors.Is(err, stillLogsIn) }, func() (struct{}, error) {
 		logsIn, err := s.logsIn(ctx, key)
 		if err == nil && logsIn {
@@ -284,8 +240,9 @@ func (s *sweep) seeRefused(ctx context.Context, key apikey.Key, a Action) error 
 	return err
 }
 
-// takeLabelsOff removes the labels of a key that nobody can use. The key label comes off first: a mark without it means nothing, and the next sweep
-// removes it. The other order could leave a key label without a mark, and so without the evidence whose key that was.
+// takeLabelsOff removes the labels of a key that nobody can use. The key label comes off first: a mark without it means
+// nothing, and the next sweep removes it. The other order could leave a key label without a mark, and so without the
+// evidence whose key that was.
 func (s *sweep) takeLabelsOff(ctx context.Context, a Action) error {
 	if err := s.Vault.Detach(ctx, s.secret.ARN, vault.KeyLabel(a.KeyID), a.Version); err != nil || len(s.secret.Versions[a.Version].Keys) > 1 {
 		return err

@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -35,8 +36,8 @@ const (
 // DimensionErrorType is the dimension of failures.
 const DimensionErrorType = "ErrorType"
 
-// Handler is the Lambda function: it reads the event, sweeps, tells of it in logs and metrics, and answers with the [Result].
-// It implements lambda.Handler.
+// Handler is the Lambda function: it reads the event, sweeps, writes logs and metrics, and answers with the
+// [Result]. It implements lambda.Handler.
 type Handler struct {
 	Sweeper *Sweeper
 	Log     *slog.Logger
@@ -57,58 +58,47 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if err != nil && req.DryRun { // an error would count among the function's, whose alarm would ring for somebody's look
 		result.WouldFail, err = newFailure(err), nil
 	}
-	h.tell(ctx, req, result, time.Since(start), err)
+	h.report(ctx, req, result, time.Since(start), err)
 	if err != nil {
 		return nil, err
 	}
 	return json.Marshal(result)
 }
 
-func (h *Handler) tell(ctx context.Context, req Request, result Result, took time.Duration, err error) {
-	secret := clip(result.Secret)
-	if req.DryRun {
-		h.tellLook(ctx, req, result, took)
-		return
-	}
-	for _, a := range result.Actions {
-		h.tellAction(ctx, secret, a)
-	}
-	for _, note := range result.Notes {
-		h.Log.WarnContext(ctx, note, "secret", secret)
-	}
+// report writes a line for each action and one for the sweep, and the metrics. Of a dry run it writes one line, and no
+// metric: a look is not a sweep, and would silence the alarm for sweeps that are missing, or count a held key twice.
+// Nor is a look that fails an error of the service: the caller has the answer.
+func (h *Handler) report(ctx context.Context, req Request, result Result, took time.Duration, err error) {
+	secret, level, message := clip(result.Secret), slog.LevelInfo, "sweep done"
 	attrs := []slog.Attr{
 		slog.String("outcome", string(result.Outcome)), slog.Int64("durationMs", took.Milliseconds()),
 		slog.String("secret", secret), slog.Int("actions", len(result.Actions)),
 	}
+	failure := cmp.Or(newFailure(err), result.WouldFail)
+	if failure != nil {
+		attrs = append(attrs, slog.String("errorType", failure.ErrorType), slog.String("error", failure.Error))
+	}
 	switch {
+	case req.DryRun && failure != nil:
+		level, message = slog.LevelWarn, "sweep looked at"
+	case req.DryRun:
+		message = "sweep looked at"
 	case err != nil:
-		attrs = append(attrs, slog.String("errorType", fault.TypeName(err)), slog.String("error", err.Error()))
-		h.Log.LogAttrs(ctx, slog.LevelError, "sweep failed", attrs...)
+		level, message = slog.LevelError, "sweep failed"
 	case result.Outcome == NotBootstrapped:
-		h.Log.LogAttrs(ctx, slog.LevelWarn, "the secret waits for its first key", attrs...)
-	default:
-		h.Log.LogAttrs(ctx, slog.LevelInfo, "sweep done", attrs...)
+		level, message = slog.LevelWarn, "the secret waits for its first key"
 	}
-	h.measure(secret, result, took, err)
+	if !req.DryRun {
+		for _, a := range result.Actions {
+			h.reportAction(ctx, secret, a)
+		}
+		defer h.measure(secret, result, took, err)
+	}
+	h.Log.LogAttrs(ctx, level, message, attrs...)
 }
 
-// tellLook writes the one line of a dry run, and no metric: a look is no sweep, and would silence the alarm for sweeps that are missing, or count
-// a held key twice. Nor is a look that fails an error of the service: whoever asked has the answer.
-func (h *Handler) tellLook(ctx context.Context, req Request, result Result, took time.Duration) {
-	level := slog.LevelInfo
-	attrs := []slog.Attr{
-		slog.String("outcome", string(result.Outcome)), slog.Int64("durationMs", took.Milliseconds()),
-		slog.String("secret", clip(result.Secret)), slog.Int("actions", len(result.Actions)),
-	}
-	if f := result.WouldFail; f != nil {
-		level = slog.LevelWarn
-		attrs = append(attrs, slog.String("errorType", f.ErrorType), slog.String("error", f.Error))
-	}
-	h.Log.LogAttrs(ctx, level, "sweep looked at", attrs...)
-}
-
-// tellAction writes one line for each action: a warning for what a person should look at.
-func (h *Handler) tellAction(ctx context.Context, secret string, a Taken) {
+// reportAction writes one line for an action: a warning for what a person should look at.
+func (h *Handler) reportAction(ctx context.Context, secret string, a Taken) {
 	level, message := slog.LevelInfo, "action"
 	switch {
 	case a.Error != "":
@@ -136,51 +126,48 @@ func (h *Handler) tellAction(ctx context.Context, secret string, a Taken) {
 }
 
 func (h *Handler) measure(secret string, result Result, took time.Duration, err error) {
-	count := func(fits func(Taken) bool) float64 {
-		n := 0.0
-		for _, a := range result.Actions {
-			if fits(a) {
-				n++
-			}
-		}
-		return n
+	var samples []telemetry.Sample
+	add := func(name string, unit telemetry.Unit, value float64) {
+		samples = append(samples, telemetry.Sample{Name: name, Unit: unit, Value: value})
 	}
+	flag := func(name string, is bool) {
+		add(name, telemetry.Count, map[bool]float64{true: 1}[is])
+	}
+	var revoked, held, orphans float64
 	var attention []string
 	for _, a := range result.Actions {
-		if Ends[a.Reason] == Person {
+		switch {
+		case Ends[a.Reason] == Person:
 			attention = append(attention, string(a.Reason))
+		case a.Action == Hold:
+			held++
+		case a.Action == RevokeOrphan:
+			orphans++
+		}
+		if a.Done && (a.Action == Revoke || a.Action == RevokeOrphan) {
+			revoked++
 		}
 	}
-	flag := func(b bool) float64 {
-		if b {
-			return 1
+	flag(MetricSweepSucceeded, err == nil)
+	add(MetricSweepDuration, telemetry.Milliseconds, float64(took.Microseconds())/1000)
+	add(MetricKeysRevoked, telemetry.Count, revoked)
+	add(MetricKeysHeld, telemetry.Count, held)
+	add(MetricOrphans, telemetry.Count, orphans)
+	add(MetricAttention, telemetry.Count, float64(len(attention)))
+	flag(MetricNotBootstrapped, result.Outcome == NotBootstrapped)
+	if health := result.Health; health != nil {
+		var oldest Span
+		if health.OldestSuperseded != nil {
+			oldest = *health.OldestSuperseded
 		}
-		return 0
-	}
-	samples := []telemetry.Sample{
-		{Name: MetricSweepSucceeded, Unit: telemetry.Count, Value: flag(err == nil)},
-		{Name: MetricSweepDuration, Unit: telemetry.Milliseconds, Value: float64(took.Microseconds()) / 1000},
-		{Name: MetricKeysRevoked, Unit: telemetry.Count, Value: count(func(a Taken) bool { return a.Done && (a.Action == Revoke || a.Action == RevokeOrphan) })},
-		{Name: MetricKeysHeld, Unit: telemetry.Count, Value: count(func(a Taken) bool { return a.Action == Hold })},
-		{Name: MetricOrphans, Unit: telemetry.Count, Value: count(func(a Taken) bool { return a.Action == RevokeOrphan })},
-		{Name: MetricAttention, Unit: telemetry.Count, Value: float64(len(attention))},
-		{Name: MetricNotBootstrapped, Unit: telemetry.Count, Value: flag(result.Outcome == NotBootstrapped)},
-	}
-	if result.Health != nil {
-		var oldest float64
-		if age := result.Health.OldestSuperseded; age != nil {
-			oldest = age.Seconds()
-		}
-		samples = append(samples,
-			telemetry.Sample{Name: MetricOldestSuperseded, Unit: telemetry.Seconds, Value: oldest},
-			telemetry.Sample{Name: MetricFreeLabels, Unit: telemetry.Count, Value: float64(result.Health.FreeLabels)},
-			telemetry.Sample{Name: MetricRotationUnderWay, Unit: telemetry.Count, Value: flag(result.Health.RotationUnderWay)},
-			telemetry.Sample{Name: MetricRotationOff, Unit: telemetry.Count, Value: flag(result.Health.RotationOff)},
-			telemetry.Sample{Name: MetricRotationOverdue, Unit: telemetry.Count, Value: flag(result.Health.RotationOverdue)})
-		if result.Health.CurrentKeyID != "" {
-			samples = append(samples,
-				telemetry.Sample{Name: MetricCurrentKeyExpiresIn, Unit: telemetry.None, Value: result.Health.CurrentKeyExpiresIn.Hours() / 24},
-				telemetry.Sample{Name: MetricCurrentKeyAge, Unit: telemetry.Seconds, Value: result.Health.CurrentKeyAge.Seconds()})
+		add(MetricOldestSuperseded, telemetry.Seconds, oldest.Seconds())
+		add(MetricFreeLabels, telemetry.Count, float64(health.FreeLabels))
+		flag(MetricRotationUnderWay, health.RotationUnderWay)
+		flag(MetricRotationOff, health.RotationOff)
+		flag(MetricRotationOverdue, health.RotationOverdue)
+		if health.CurrentKeyID != "" {
+			add(MetricCurrentKeyExpiresIn, telemetry.None, health.CurrentKeyExpiresIn.Hours()/24)
+			add(MetricCurrentKeyAge, telemetry.Seconds, health.CurrentKeyAge.Seconds())
 		}
 	}
 	properties := []telemetry.Label{{Name: "secret", Value: secret}}

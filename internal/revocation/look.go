@@ -23,18 +23,15 @@ type view struct {
 	byIssuer bool // whose session it is
 }
 
-// look reads the world in as few requests as it takes: the values that must be compared, and one query that is login gate and ledger in one. It
-// fails, and nothing is revoked, if the current key does not log in. The view is filled as far as it came, also with an error.
+// look reads the world in as few requests as it takes: the values that must be compared, and one query that is login
+// gate and ledger in one. It fails, and nothing is revoked, if the current key does not log in. The view is filled as
+// far as it came, also with an error.
 func (s *sweep) look(ctx context.Context) (*view, error) {
 	v := &view{secret: s.secret, World: World{SecretARN: s.secret.ARN, Now: s.secret.Now, Asked: map[string]Asked{}}}
 	for _, version := range s.secret.Sorted() {
 		v.Versions = append(v.Versions, Version{Version: version})
 	}
-	for _, r := range s.secret.Replicas {
-		if r.Status != vault.InSync {
-			v.Lagging = append(v.Lagging, r)
-		}
-	}
+	v.Lagging = slices.DeleteFunc(slices.Clone(s.secret.Replicas), func(r vault.Replica) bool { return r.Status == vault.InSync })
 	if err := s.readValues(ctx, v, func(x Version) bool {
 		return x.Has(vault.Current) || x.Has(vault.Pending) || len(x.Keys) > 0 || x.Has(vault.Previous) && v.markedBefore()
 	}); err != nil {
@@ -72,8 +69,9 @@ func (s *sweep) readValues(ctx context.Context, v *view, asked func(Version) boo
 	return nil
 }
 
-// ofOneVersion are Secrets Manager's errors that one version's KMS key can cause while all others can be read. Only AWSCURRENT and AWSPENDING are
-// essential. Any other error, such as a throttled request, says nothing about the version.
+// ofOneVersion are Secrets Manager's errors that one version's KMS key can cause while all others can be read. Only
+// AWSCURRENT and AWSPENDING are essential. Any other error, such as a throttled request, says nothing about the
+// version.
 var ofOneVersion = map[string]bool{
 	"AccessDeniedException": true, "DecryptionFailure": true, "InvalidRequestException": true, "InvalidParameterException": true,
 }
@@ -98,27 +96,25 @@ func (s *sweep) readValue(ctx context.Context, versionID string) (Holding, error
 // errNotBootstrapped says that there is nothing to sweep yet.
 var errNotBootstrapped = errors.New("the secret waits for its first key")
 
-// checkCurrent distinguishes a secret whose key somebody overwrote, which has key labels, from one that waits for its first key, and from one that
-// never held a key where it is looked for.
+// checkCurrent distinguishes a secret whose key somebody overwrote, which has key labels, from one that waits for its
+// first key, and from one that never held a key where it is looked for.
 func (s *sweep) checkCurrent(v *view) error {
-	current, ok := v.find(vault.Current)
+	current, _ := v.find(vault.Current)
 	switch {
-	case ok && current.Holds.State == Holds:
+	case current.Holds.State == Holds:
 		return nil
-	case ok && current.Holds.State == Unreadable && len(v.labelled()) > 0:
+	case len(v.labelled()) > 0:
 		return fault.New[fault.Overwritten]("the AWSCURRENT value of %s holds no key that can be read, although keys of it are valid: somebody overwrote it, or changed the tag %s; "+
 			"correct the tag, or move AWSCURRENT back with: quilt-rotate rollback %s", s.secret.ARN, apikey.FieldTag, s.secret.Name)
-	case ok && current.Holds.State == Unreadable:
+	case current.Holds.State == Unreadable:
 		return fault.New[fault.BadValue]("the AWSCURRENT value of %s holds no key that can be read; nothing is revoked: correct the value, or the tag %s", s.secret.ARN, apikey.FieldTag)
-	case len(v.labelled()) > 0:
-		return fault.New[fault.Overwritten]("the AWSCURRENT value of %s is blank, although keys of it are valid: somebody overwrote it; "+
-			"move AWSCURRENT back with: quilt-rotate rollback %s", s.secret.ARN, s.secret.Name)
 	}
 	return errNotBootstrapped
 }
 
-// readKeys logs in, and learns of the keys that labels name. It asks for them by their ids, so that the cost of a sweep does not depend on how many
-// keys the user has. It fetches the list of all keys to search for orphans, and if a key that it must judge is not found by its id.
+// readKeys logs in, and learns of the keys that labels name. It asks for them by their ids, so that the cost of a sweep
+// does not depend on how many keys the user has. It fetches the list of all keys to search for orphans, and if a key
+// that it must judge is not found by its id.
 func (s *sweep) readKeys(ctx context.Context, v *view) error {
 	byID := func(ids []string) asking {
 		return func(session *quilt.Session) (quilt.Identity, error) {
@@ -157,9 +153,10 @@ func labelIDs(secret vault.Secret) (ids []string) {
 	return ids
 }
 
-// searches reports whether this sweep fetches the list of all keys, to search it for orphans: once a day, in every sweep within a day of a
-// rotation, and if the current version has no label by which its key could be asked for. The hour is that of the time that the event carries: a
-// sweep that runs late still belongs to its hour. A sweep that no schedule started always searches: a person waits for it.
+// searches reports whether this sweep fetches the list of all keys, to search it for orphans: once a day, in every
+// sweep within a day of a rotation, and if the current version has no label by which its key could be asked for. The
+// hour is that of the time that the event carries: a sweep that runs late still belongs to its hour. A sweep that no
+// schedule started always searches: a person waits for it.
 func (s *sweep) searches(v *view) bool {
 	current, _ := v.find(vault.Current)
 	recent := func(t time.Time) bool { return v.Now.Sub(t) < 24*time.Hour }
@@ -168,14 +165,16 @@ func (s *sweep) searches(v *view) bool {
 		slices.ContainsFunc(v.Versions, func(x Version) bool { return recent(lastMark(x)) })
 }
 
-// SearchHour is the hour of the day, in UTC, whose sweep of a secret searches for orphans. It spreads the secrets over the day.
+// SearchHour is the hour of the day, in UTC, whose sweep of a secret searches for orphans. It spreads the secrets over
+// the day.
 func SearchHour(secretARN string) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(secretARN))
 	return int(h.Sum32() % 24)
 }
 
-// logIn is the first gate. If the current key logs in, but may not manage keys, the issuing credential's session does what is to be done.
+// logIn is the first gate. If the current key logs in, but may not manage keys, the issuing credential's session does
+// what is to be done.
 func (s *sweep) logIn(ctx context.Context, v *view, ask asking) error {
 	current, _ := v.find(vault.Current)
 	v.session = s.Registry.WithKey(current.Holds.Key)
@@ -194,7 +193,8 @@ func (s *sweep) logIn(ctx context.Context, v *view, ask asking) error {
 	return err
 }
 
-// goOnAsIssuer continues in the session of the issuing credential, which must be of the same registry user, and asks there.
+// goOnAsIssuer continues in the session of the issuing credential, which must be of the same registry user, and asks
+// there.
 func (s *sweep) goOnAsIssuer(ctx context.Context, v *view, owner string, refusal error, ask asking) error {
 	if s.policy.Issuer == "" {
 		return fault.New[fault.RegistryRefused]("the current key of %s may not manage keys: %w; configure an issuer (tag quilt-rotate:issuer)", s.secret.ARN, refusal)
@@ -229,8 +229,8 @@ func (s *sweep) badIssuer(cannot string, err error) error {
 	return fault.New[fault.BadIssuer]("the issuer of %s cannot %s: %w", s.secret.ARN, cannot, err)
 }
 
-// askMissing lets the values of versions try to log in whose keys the registry found neither in its list nor by their ids. An answer that does not
-// come leaves the key unasked, so that nothing is done to it.
+// askMissing lets the values of versions try to log in whose keys the registry found neither in its list nor by their
+// ids. An answer that does not come leaves the key unasked, so that nothing is done to it.
 func (s *sweep) askMissing(ctx context.Context, v *view) error {
 	missing := v.missing()
 	for _, version := range v.Versions {
@@ -249,8 +249,9 @@ func (s *sweep) askMissing(ctx context.Context, v *view) error {
 	return ctx.Err()
 }
 
-// ask asks whether a key exists that its owner's session, as far as is known, does not find. A refusal of the key is only believed if the session still
-// works after it: the registry may refuse everybody at that moment. Only an administrator's session finds the keys of all users.
+// ask asks whether a key exists that its owner's session, as far as is known, does not find. A refusal of the key is
+// only believed if the session still works after it: the registry may refuse everybody at that moment. Only an
+// administrator's session finds the keys of all users.
 func (s *sweep) ask(ctx context.Context, session *quilt.Session, id string, key apikey.Key) (Asked, error) {
 	if logsIn, err := s.logsIn(ctx, key); err != nil || logsIn {
 		return Asked{Logins: logsIn}, err

@@ -16,7 +16,7 @@ type Action struct {
 	From    string // Relabel: the version that loses the label
 	KeyID   string
 	Mark    vault.Mark    // Mark: the one to write
-	Key     *quilt.APIKey // what the registry says of the key, where it is known
+	Key     *quilt.APIKey // what the registry says of the key, if it is known
 	Until   time.Time     // when a wait is over by itself; zero: not by time alone
 	Code    string        // of Secrets Manager's error, if it does not give the version's value
 }
@@ -55,11 +55,8 @@ func Plan(w World, p Policy) []Action {
 			return []Action{{Kind: Report, Reason: UnknownLabel, Version: v.ID}}
 		}
 	}
-	if v, ok := w.unreadable(); ok {
+	if v, bad := w.unreadable(); bad {
 		return []Action{{Kind: Report, Reason: NoReference, Version: v.ID}}
-	}
-	if _, ok := w.find(vault.Current); !ok {
-		return []Action{{Kind: Report, Reason: NoReference}}
 	}
 	var actions []Action
 	for _, v := range w.Versions {
@@ -149,8 +146,8 @@ func planKey(w World, p Policy, v Version, id string) Action {
 	return planMarked(w, p, v, row, a)
 }
 
-// planMarked decides on a valid superseded key, by time and use. If other keys show the same fingerprint, the label alone says which of them the
-// version holds, and a person may have moved it: all of them count.
+// planMarked decides on a valid superseded key, by time and use. If other keys show the same fingerprint, the label
+// alone says which of them the version holds, and a person may have moved it: all of them count.
 func planMarked(w World, p Policy, v Version, row quilt.APIKey, a Action) Action {
 	since, graceEnd, promotable := w.times(v, p)
 	expired, recorded, used := true, false, false
@@ -184,8 +181,9 @@ func planMarked(w World, p Policy, v Version, row quilt.APIKey, a Action) Action
 	return because(a, Revoke, GraceOver)
 }
 
-// times are since when no version that holds the same key as this one was current or pending, and when the last of their grace periods ends.
-// promotable says that one of them was never current, and a stalled finishSecret could still make it so.
+// times are since when no version that holds the same key as this one was current or pending, and when the last of
+// their grace periods ends. promotable says that one of them was never current, and a stalled finishSecret could still
+// make it so.
 func (w World) times(v Version, p Policy) (since, end time.Time, promotable bool) {
 	for _, x := range w.Versions {
 		if len(x.Marks) == 0 || !x.Holds.Key.Equal(v.Holds.Key) {
@@ -219,8 +217,8 @@ func holdEnd(p Policy, graceEnd, expiry time.Time) time.Time {
 	return expiry
 }
 
-// graceEnd is when the grace period of a marked version ends: as it is configured now, or as it was promised when the version was marked,
-// whichever is later. Other tools may remove the tag that configured it.
+// graceEnd is when the grace period of a marked version ends: as it is configured now, or as it was promised when the
+// version was marked, whichever is later. Other tools may remove the tag that configured it.
 func graceEnd(v Version, p Policy) time.Time {
 	end := lastMark(v).Add(p.Grace)
 	for _, m := range v.Marks {
@@ -231,7 +229,7 @@ func graceEnd(v Version, p Policy) time.Time {
 	return end
 }
 
-// lastMark is the later one where two sweeps marked a version at once.
+// lastMark is the later one if two sweeps marked a version at once.
 func lastMark(v Version) time.Time {
 	var last time.Time
 	for _, m := range v.Marks {
@@ -269,7 +267,8 @@ func planCurrent(w World) []Action {
 	return []Action{because(a, Report, Unidentified)}
 }
 
-// listCounts reports whether the registry's list holds the current key. One that does not is incomplete, and its absences are not evidence.
+// listCounts reports whether the registry's list holds the current key. One that does not is incomplete, and its
+// absences are not evidence.
 func (w World) listCounts() bool {
 	current, _ := w.find(vault.Current)
 	return slices.ContainsFunc(w.List, func(k quilt.APIKey) bool {
@@ -282,10 +281,10 @@ func (h Holding) comparable(k quilt.APIKey) bool {
 	return h.Key.Fits(k.Fingerprint) || h.Key.Contradicts(k.Fingerprint)
 }
 
-// planOrphans decides on keys that no version's label names. One is ours to revoke if its name has this secret's mark, it is older than
-// the longest run of a createSecret that might still store it, and its fingerprint shows that no version holds it: not one with
-// another key's label either, because a person may have moved that. The form of fingerprints is known if
-// one of them fits the current key.
+// planOrphans decides on keys that no version's label names. One is ours to revoke if its name has this secret's mark,
+// it is older than the longest run of a createSecret that might still store it, and its fingerprint shows that no
+// version holds it: not one with another key's label either, because a person may have moved that. The form of
+// fingerprints is known if one of them fits the current key.
 func planOrphans(w World, p Policy) []Action {
 	if !w.listCounts() {
 		return nil
@@ -301,55 +300,51 @@ func planOrphans(w World, p Policy) []Action {
 		orphan := k // whose address is taken, so that not every key of the list is moved to the heap
 		a := Action{Kind: Report, KeyID: k.ID, Key: &orphan}
 		age := w.RegistryNow.Sub(k.CreatedAt)
-		held, unread, unknownForm := w.holders(k)
+		held, inField, unread, unknownForm := w.holders(k)
+		if a.Version = held.ID; held.ID != "" && len(held.Keys) == 0 && (held.Has(vault.Current) || held.Has(vault.Pending)) {
+			continue // its label will follow
+		}
 		switch {
-		case len(held.Keys) == 0 && (held.Has(vault.Current) || held.Has(vault.Pending)): // its label will follow
 		case held.ID != "" && len(held.Keys) == 0: // superseded without a label: never acted on, so a person must
-			a.Version = held.ID
-			actions = append(actions, because(a, Report, Unlabelled))
-		case held.ID != "" || w.mayProtect(k):
-			a.Version = held.ID
-			actions = append(actions, because(a, Report, Ambiguous))
+			a = because(a, Report, Unlabelled)
+		case held.ID != "" || inField:
+			a = because(a, Report, Ambiguous)
 		case age < p.OrphanAge:
 			a.Until = w.Now.Add(p.OrphanAge - age)
-			actions = append(actions, because(a, Report, OrphanTooYoung))
+			a = because(a, Report, OrphanTooYoung)
 		case unread:
-			actions = append(actions, because(a, Report, UnreadOrphans))
+			a = because(a, Report, UnreadOrphans)
 		case unknownForm || !formKnown:
-			actions = append(actions, because(a, Report, NotComparable))
+			a = because(a, Report, NotComparable)
 		default:
-			actions = append(actions, because(a, RevokeOrphan, Orphaned))
+			a = because(a, RevokeOrphan, Orphaned)
 		}
+		actions = append(actions, a)
 	}
 	return actions
 }
 
-// mayProtect reports whether AWSCURRENT's or AWSPENDING's value may contain the key, whose text is not known, in another field.
-func (w World) mayProtect(k quilt.APIKey) bool {
-	return slices.ContainsFunc(w.Versions, func(v Version) bool {
-		return (v.Has(vault.Current) || v.Has(vault.Pending)) && !v.holds(k) && v.Holds.comparable(k) && v.Holds.Value.MayContain(k.Fingerprint)
-	})
-}
-
-// holders is the version that holds the key, as far as its fingerprint shows, and whether one that cannot be read, or compared, might hold it.
-func (w World) holders(k quilt.APIKey) (held Version, unread, unknownForm bool) {
+// holders is the version that holds the key, as far as its fingerprint shows; whether AWSCURRENT's or AWSPENDING's
+// value may contain it in another field; and whether a version that cannot be read, or compared, might hold it.
+func (w World) holders(k quilt.APIKey) (held Version, inField, unread, unknownForm bool) {
 	for _, v := range w.Versions {
-		if v.holds(k) {
+		switch known := v.Holds.comparable(k); {
+		case v.holds(k):
 			held = v
+		case v.Holds.State == Unread, v.Holds.State == Unreadable, v.Holds.State == Locked:
+			unread = true
+		case v.Holds.State == Holds && !known:
+			unknownForm = true
+		case v.Has(vault.Current) || v.Has(vault.Pending):
+			inField = inField || known && v.Holds.Value.MayContain(k.Fingerprint)
 		}
-		unread = unread || v.Holds.State == Unread || v.Holds.State == Unreadable || v.Holds.State == Locked
-		unknownForm = unknownForm || v.Holds.State == Holds && !v.Holds.comparable(k)
 	}
-	return held, unread, unknownForm
+	return held, inField, unread, unknownForm
 }
 
-// orphanCandidates reports whether any key in the list may be an orphan, so that the values of versions without a key label must be read.
+// orphanCandidates reports whether any key in the list may be an orphan, so that the values of versions without a key
+// label must be read.
 func (w World) orphanCandidates() bool {
 	labelled, ours := w.labelled(), w.ours()
-	for _, k := range w.List {
-		if ours(k) && !labelled[k.ID] {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.List, func(k quilt.APIKey) bool { return ours(k) && !labelled[k.ID] })
 }

@@ -12,7 +12,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Seen is a version of the secret as a dry run shows it: its labels, what is known of its value, and what the registry says of its key.
+// Seen is a version of the secret as a dry run shows it: its labels, what is known of its value, and what the registry
+// says of its key.
 type Seen struct {
 	Version         string       `json:"versionId"`
 	Stages          []string     `json:"stages"`          // all its labels, in the order of their letters
@@ -22,8 +23,8 @@ type Seen struct {
 	KeyInfo
 }
 
-// KeyInfo tells everything of a key but its secret. The fingerprint is that of the key in the value, where one is there and the registry's does
-// not fit it; all else is the registry's, or not known.
+// KeyInfo is everything about a key but its text. The fingerprint is that of the key in the value, if there is one
+// and the registry's does not fit it; all else is the registry's, or not known.
 type KeyInfo struct {
 	KeyID       string       `json:"keyId,omitempty"`
 	KeyName     string       `json:"keyName,omitempty"`
@@ -40,8 +41,9 @@ type Registry struct {
 	Time     time.Time `json:"time"`               // its own clock, which its dates are compared with
 	Owner    string    `json:"owner"`              // e-mail of the current key's user
 	ByIssuer bool      `json:"byIssuer,omitempty"` // the current key may not list keys: the issuer did
-	// UseRecorded tells whether the registry records when a key was used; nil: not known. It does not where a key that we logged in with
-	// ourselves, as every look does with the current one, shows no use. (Of a key whose first use is this look the answer may come too early.)
+	// UseRecorded reports whether the registry records when a key was used; nil: not known. It does not if a key that
+	// we logged in with ourselves, as every look does with the current one, shows no use. (Of a key whose first use is
+	// this look the answer may come too early.)
 	UseRecorded *bool `json:"useRecorded,omitempty"`
 }
 
@@ -51,7 +53,8 @@ type Failure struct {
 	Error     string `json:"error"`
 }
 
-// newFailure is what the sweep would fail with for its plan alone, before anything else goes wrong; nil where it would not.
+// newFailure is what the sweep would fail with for its plan alone, before anything else goes wrong; nil if it would
+// not.
 func newFailure(err error) *Failure {
 	if err = fault.Named(err); err == nil {
 		return nil
@@ -59,7 +62,8 @@ func newFailure(err error) *Failure {
 	return &Failure{ErrorType: fault.TypeName(err), Error: err.Error()}
 }
 
-// Look is a dry run, as the function answers it: what a sweep would fail with is in the result. It fails only where ctx has ended.
+// Look is a dry run, as the function answers it: what a sweep would fail with is in the result. It fails only if ctx
+// has ended.
 func (s *Sweeper) Look(ctx context.Context, req Request) (Result, error) {
 	req.DryRun = true
 	result, err := s.Sweep(ctx, req)
@@ -69,8 +73,8 @@ func (s *Sweeper) Look(ctx context.Context, req Request) (Result, error) {
 	return result, ctx.Err()
 }
 
-// show fills what only a dry run shows. It reads the values that no rule needed, after the plan is made: what a sweep would not know must not
-// change what it would do.
+// show fills what only a dry run shows. It reads the values that no rule needed, after the plan is made: what a sweep
+// would not know must not change what it would do.
 func (s *sweep) show(ctx context.Context, v *view) {
 	if err := s.readValues(ctx, v, func(Version) bool { return true }); err != nil {
 		s.result.Notes = append(s.result.Notes, fmt.Sprintf("not every value could be read: %v", err))
@@ -108,7 +112,7 @@ func seen(w World) []Seen {
 	return rows
 }
 
-// twin is the first version that holds the same key, byte for byte; "" where none does.
+// twin is the first version that holds the same key, byte for byte; "" if none does.
 func twin(earlier []Version, v Version) string {
 	for _, e := range earlier {
 		if e.Holds.State == Holds && v.Holds.State == Holds && e.Holds.Key.Equal(v.Holds.Key) {
@@ -135,7 +139,7 @@ func newKeyInfo(k quilt.APIKey) KeyInfo {
 	}
 }
 
-// useRecorded tells whether the registry records use: it shows that of some key, or not even that of the current one.
+// useRecorded reports whether the registry records use: it shows that of some key, or not even that of the current one.
 func (w World) useRecorded() *bool {
 	recorded := slices.ContainsFunc(slices.Collect(w.rows()), func(k quilt.APIKey) bool { return k.LastUsedAt != nil })
 	if _, known := w.currentKey(); !recorded && !known {

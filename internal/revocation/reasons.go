@@ -78,7 +78,8 @@ const (
 	Fails                  // the sweep fails with an error of its own
 )
 
-// Ends says of every reason what ends it. docs/runbook/key-needs-attention.md has a row for each one that needs a person.
+// Ends says of every reason what ends it. docs/runbook/key-needs-attention.md has a row for each one that needs a
+// person.
 var Ends = map[Reason]End{
 	Superseded: Planned, CurrentAgain: Planned, KeyMoved: Planned, NoKeyLabel: Planned, StillUsed: Planned, GraceOver: Planned,
 	GraceOverUnknown: Planned, HoldLimitOver: Planned, Expired: Planned, Orphaned: Planned, Gone: Planned,

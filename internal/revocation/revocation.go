@@ -1,17 +1,22 @@
-// Package revocation is the sweep: it marks versions of a secret that are superseded, and revokes their keys once their grace period is over
-// and nobody uses them any more; it revokes the keys that a crash left behind; and it tells of what a person must act on.
+// Package revocation is the sweep: it marks versions of a secret that are superseded, revokes their keys when their grace
+// period is over and nobody uses them any more, revokes keys that a crash left behind, and reports what a person must
+// decide.
 //
-// What to do is derived from the world at each sweep ([Plan]) and never remembered, so a sweep may fail, stall or run twice anywhere: the next
-// one finds what is left. Two gates stand before every revocation: the current key logs in, and labels and protected values are read
-// again right before it.
+// What to do is derived from both services at each sweep ([Plan]), and no state is kept. So a sweep may fail, stall or run
+// twice anywhere: the next one finds what is left. Two gates stand before every revocation: the current key logs in, and
+// labels and protected values are read again.
 //
-// It never revokes a key equal to the one in AWSCURRENT's or AWSPENDING's value, whatever label, version or fingerprint led to it.
-// Two things it cannot close, both of a person who moves AWSCURRENT by hand: onto a version whose key is being revoked in that very moment; and
-// onto a marked version and away again before a sweep sees it, whose grace period then counts from the old mark (the quiet period
-// holds all the same). `quilt-rotate rollback` logs in first, and takes the mark off.
+// It never revokes a key whose text occurs anywhere in the raw value of AWSCURRENT or AWSPENDING, whatever label, version
+// or fingerprint led to it. It takes neither an absence nor a refusal for proof without a reason: see seenAsOurs and ask.
 //
-// A dry run ([Request].DryRun) looks and plans on the same path, and stops there: it makes only reads, and shows beside the plan what the look
-// saw. A [Sweeper] needs nothing of Lambda, so that a person's command can make one on its own machine.
+// Three limits, each of a person who moves labels by hand. AWSCURRENT may move onto a version at the very moment that its
+// key is revoked. It may move onto a marked version and away again before a sweep sees it; then the grace period counts
+// from the old mark (the quiet period counts all the same). And if a key label was moved while the registry shows
+// fingerprints in an unknown form, another key's last use is taken for this one's. `quilt-rotate rollback` logs in first,
+// and removes the mark.
+//
+// A dry run ([Request].DryRun) looks and plans on the same path and stops there. It makes only reads, and shows what the
+// look saw beside the plan. A [Sweeper] needs nothing of Lambda, so a person's command can make one on its own machine.
 package revocation
 
 import (
@@ -26,16 +31,18 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Vault is what a sweep needs of Secrets Manager; [vault.Vault] implements it. Every method is safe to repeat and safe for twins.
+// Vault is what a sweep needs of Secrets Manager; [vault.Vault] implements it. Every method is safe to repeat and safe
+// for twins.
 type Vault interface {
-	// The reads change nothing, and a failure says nothing. They may lag behind a write: a label that Describe does not show, and
-	// vault.ErrNoValue, are no evidence that nothing is there. A value never changes; a label may move between two calls.
+	// The reads change nothing, and a failure says nothing. They may lag behind a write: a label that Describe does not
+	// show, and vault.ErrNoValue, are no evidence that nothing is there. A value never changes; a label may move
+	// between two calls.
 	Describe(ctx context.Context, secretID string) (vault.Secret, error)
 	ReadIfAny(ctx context.Context, secretARN, versionID string) (redact.Text, error)
 	ReadCurrent(ctx context.Context, secretID string) (redact.Text, error)
 
-	// The moves succeed if the label is where it was asked to be, whoever moved it. If they fail, it was not seen there; a request may still arrive
-	// late. Attach fails if another version has the label, Move if it has left from.
+	// The moves succeed if the label is where it was asked to be, whoever moved it. If they fail, it was not seen
+	// there; a request may still arrive late. Attach fails if another version has the label, Move if it has left from.
 	Attach(ctx context.Context, secretARN, label, to string) error
 	Move(ctx context.Context, secretARN, label, to, from string) error
 	Detach(ctx context.Context, secretARN, label, from string) error
@@ -59,7 +66,7 @@ const (
 	NotBootstrapped Outcome = "not-bootstrapped" // it waits for its first key
 )
 
-// Result tells what a sweep did, what it holds and why; after a dry run, what one would do now. It holds no key.
+// Result says what a sweep did, what it holds and why; after a dry run, what one would do now. It holds no key.
 type Result struct {
 	Secret      string     `json:"secret"`
 	Outcome     Outcome    `json:"outcome"`
@@ -68,7 +75,7 @@ type Result struct {
 	Health      *Health    `json:"health,omitempty"`
 	Notes       []string   `json:"notes,omitempty"`
 
-	// What only a dry run shows, as far as its look came: also where that failed.
+	// What only a dry run shows, as far as its look came: also if that failed.
 	Versions  []Seen    `json:"versions,omitempty"`  // those with labels: current, pending, previous, then the one marked last first
 	Keys      []KeyInfo `json:"keys,omitempty"`      // see [World.Ours]
 	Registry  *Registry `json:"registry,omitempty"`  // nil: it was not asked, or let nobody in

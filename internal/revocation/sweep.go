@@ -23,9 +23,9 @@ type sweep struct {
 	result    *Result
 }
 
-// Sweep looks, plans and acts; a dry run does not act. Everything that can be done is done; then an error names the rest. The result is
-// filled as far as the sweep came, also with an error. What a look fails with, a dry run fails with; what its plan fails for is in the result
-// ([Failure]).
+// Sweep looks, plans and acts; a dry run does not act. Everything that can be done is done; then an error names the
+// rest. The result is filled as far as the sweep came, also with an error. What a look fails with, a dry run fails
+// with; what its plan fails for is in the result ([Failure]).
 func (s *Sweeper) Sweep(ctx context.Context, req Request) (Result, error) {
 	result := &Result{Secret: req.SecretID, Outcome: Swept, Actions: []Taken{}}
 	err := s.sweep(ctx, req, result)
@@ -59,8 +59,8 @@ func (s *Sweeper) sweep(ctx context.Context, req Request, result *Result) error 
 	return run.run(ctx)
 }
 
-// endPauses takes the labels of pauses off that are over. A crash before or after it changes nothing: such a label pauses nothing. A pause that
-// begins meanwhile has a label of its own, and the gate sees it.
+// endPauses takes the labels of pauses off that are over. A crash before or after it changes nothing: such a label
+// pauses nothing. A pause that begins meanwhile has a label of its own, and the gate sees it.
 func (s *sweep) endPauses(ctx context.Context) error {
 	if s.dryRun || slices.ContainsFunc(s.secret.Sorted(), func(v vault.Version) bool { return len(v.Unknown) > 0 }) {
 		return nil
@@ -78,7 +78,8 @@ func (s *sweep) endPauses(ctx context.Context) error {
 	return nil
 }
 
-// stopsForPause reports whether a pause ends the sweep here. A dry run goes on: whoever looks at a paused secret wants to know what waits.
+// stopsForPause reports whether a pause ends the sweep here. A dry run goes on: whoever looks at a paused secret wants
+// to know what waits.
 func (s *sweep) stopsForPause() bool {
 	until := s.secret.PausedUntil(s.policy.PauseUntil).UTC()
 	if !s.secret.Now.Before(until) {
@@ -92,61 +93,44 @@ func (s *sweep) stopsForPause() bool {
 func (s *sweep) run(ctx context.Context) error {
 	v, err := s.look(ctx)
 	if err == nil {
-		err = s.follow(ctx, v)
+		policy := Policy{Grace: s.policy.Grace, Quiet: s.policy.Quiet, HoldLimit: s.policy.HoldLimit, OrphanAge: s.policy.OrphanAge}
+		err = s.act(ctx, v, Plan(v.World, policy))
+		s.result.Health = health(v, s.result.Actions)
+		if s.dryRun {
+			s.result.WouldFail, err = newFailure(err), nil
+		}
 	}
 	if s.dryRun {
 		s.show(ctx, v)
 	}
 	if errors.Is(err, errNotBootstrapped) {
-		if s.result.Outcome == Swept { // not paused
+		if err = nil; s.result.Outcome == Swept { // not paused
 			s.result.Outcome = NotBootstrapped
 		}
-		return nil
 	}
 	return err
-}
-
-// follow plans by what was seen, and acts.
-func (s *sweep) follow(ctx context.Context, v *view) error {
-	err := s.act(ctx, v, Plan(v.World, s.plannedBy()))
-	s.result.Health = health(v, s.result.Actions)
-	if s.dryRun {
-		s.result.WouldFail, err = newFailure(err), nil
-	}
-	return err
-}
-
-// plannedBy is the policy of this sweep.
-func (s *sweep) plannedBy() Policy {
-	return Policy{Grace: s.policy.Grace, Quiet: s.policy.Quiet, HoldLimit: s.policy.HoldLimit, OrphanAge: s.policy.OrphanAge}
 }
 
 // act carries the plan out. An action that fails holds up no other; the error says what is left for the next sweep.
+// Here a dry run and a sweep part: everything that writes or revokes is in carryOut.
 func (s *sweep) act(ctx context.Context, v *view, plan []Action) error {
 	var failed []error
 	for _, a := range plan {
-		taken := tell(v, a)
-		if err := s.take(ctx, v, a, &taken); err != nil {
-			err = fault.Named(err)
-			taken.Error = err.Error()
-			failed = append(failed, fmt.Errorf("%s of the key %s: %w", a.Kind, a.KeyID, err))
+		taken := newTaken(v, a)
+		if !s.dryRun {
+			reason, err := s.carryOut(ctx, v, a)
+			if reason != "" {
+				taken.Action, taken.Reason = Report, reason
+			}
+			if err = fault.Named(err); err != nil {
+				taken.Error = err.Error()
+				failed = append(failed, fmt.Errorf("%s of the key %s: %w", a.Kind, a.KeyID, err))
+			}
+			taken.Done = err == nil && reason == "" && a.Kind != Hold && a.Kind != Report
 		}
 		s.result.Actions = append(s.result.Actions, taken)
 	}
 	return s.left(plan, failed)
-}
-
-// take carries one action out, and notes what came of it. Here a dry run and a sweep part: everything that writes or revokes is behind it.
-func (s *sweep) take(ctx context.Context, v *view, a Action, taken *Taken) error {
-	if s.dryRun {
-		return nil
-	}
-	reason, err := s.carryOut(ctx, v, a)
-	if reason != "" {
-		taken.Action, taken.Reason = Report, reason
-	}
-	taken.Done = err == nil && reason == "" && a.Kind != Hold && a.Kind != Report
-	return err
 }
 
 // left makes one error of what failed, and of what stops every sweep until somebody acts.
@@ -159,30 +143,23 @@ func (s *sweep) left(plan []Action, failed []error) error {
 			failed = append(failed, fault.New[fault.BadValue]("the value of the version %s of %s holds no key that can be read", a.Version, s.secret.ARN))
 		}
 	}
-	switch len(failed) {
-	case 0:
+	if len(failed) == 0 {
 		return nil
-	case 1:
-		if typed, ok := errors.AsType[*fault.StillLogsIn](failed[0]); ok {
-			return typed
-		}
 	}
-	var lines []string
-	for _, err := range failed {
-		lines = append(lines, err.Error())
+	if typed, ok := errors.AsType[*fault.StillLogsIn](failed[0]); ok && len(failed) == 1 {
+		return typed
 	}
-	return fault.New[fault.SweepIncomplete]("the sweep of %s left %d of %d actions to the next one: %s", s.secret.ARN, len(failed), len(plan), strings.Join(lines, "; "))
+	lines := strings.ReplaceAll(errors.Join(failed...).Error(), "\n", "; ")
+	return fault.New[fault.SweepIncomplete]("the sweep of %s left %d of %d actions to the next one: %s", s.secret.ARN, len(failed), len(plan), lines)
 }
 
-func tell(v *view, a Action) Taken {
+func newTaken(v *view, a Action) Taken {
 	t := Taken{Action: a.Kind, Reason: a.Reason, Version: a.Version, KeyID: a.KeyID, Code: a.Code}
 	if a.Key != nil {
 		t.Fingerprint, t.Owner, t.LastUsedAt = a.Key.Fingerprint, a.Key.UserEmail, a.Key.LastUsedAt
 	}
-	for _, version := range v.Versions {
-		if t.Fingerprint == "" && version.ID == a.Version && version.Holds.State == Holds {
-			t.Fingerprint = version.Holds.Key.Fingerprint()
-		}
+	if key := v.holding(a.Version); t.Fingerprint == "" && !key.IsZero() {
+		t.Fingerprint = key.Fingerprint()
 	}
 	if !a.Until.IsZero() {
 		until := a.Until.UTC().Truncate(time.Second)
@@ -195,9 +172,9 @@ func tell(v *view, a Action) Taken {
 const OverdueAfter = time.Hour
 
 func health(v *view, taken []Taken) *Health {
-	gone := map[string]bool{} // versions
+	done := map[string]bool{} // versions whose keys no longer exist
 	for _, t := range taken {
-		gone[t.Version] = gone[t.Version] || t.Done && (t.Action == Revoke || t.Action == Unlabel)
+		done[t.Version] = done[t.Version] || t.Done && (t.Action == Revoke || t.Action == Unlabel)
 	}
 
 	rotation := v.secret.Rotation
@@ -210,7 +187,7 @@ func health(v *view, taken []Taken) *Health {
 		h.CurrentKeyExpiresIn, h.CurrentKeyAge = &Span{row.ExpiresAt.Sub(v.RegistryNow)}, &Span{v.RegistryNow.Sub(row.CreatedAt)}
 	}
 	for _, version := range v.Versions {
-		if len(version.Marks) == 0 || version.Has(vault.Current) || gone[version.ID] {
+		if len(version.Marks) == 0 || version.Has(vault.Current) || done[version.ID] {
 			continue
 		}
 		if age := v.Now.Sub(lastMark(version)); h.OldestSuperseded == nil || age > h.OldestSuperseded.Duration {

@@ -38,7 +38,7 @@ type Holding struct {
 	Code  string       // with State Locked: of Secrets Manager's error
 }
 
-// HoldingState tells how much is known of a version's value.
+// HoldingState says how much is known of a version's value.
 type HoldingState string
 
 // What may be known of a value.
@@ -68,31 +68,26 @@ type Policy struct {
 
 // find is the version that has the label.
 func (w World) find(label string) (Version, bool) {
-	for _, v := range w.Versions {
-		if v.Has(label) {
-			return v, true
-		}
+	if i := slices.IndexFunc(w.Versions, func(v Version) bool { return v.Has(label) }); i >= 0 {
+		return w.Versions[i], true
 	}
 	return Version{}, false
 }
 
-// underWay tells whether AWSPENDING sits on a version that is not current.
+// underWay reports whether AWSPENDING sits on a version that is not current.
 func (w World) underWay() bool {
 	v, ok := w.find(vault.Pending)
 	return ok && !v.Has(vault.Current)
 }
 
-// unreadable is a current or pending version whose value is not known, so that nothing can be compared with it. A pending version that has
-// no value yet protects nothing.
+// unreadable is the current or pending version if its value is not known, or none is current, so that nothing can be
+// compared with it. A pending version that has no value yet protects nothing.
 func (w World) unreadable() (Version, bool) {
-	for _, v := range w.Versions {
-		isCurrent, isPending := v.Has(vault.Current), v.Has(vault.Pending)
-		bad := v.Holds.State == Unread || v.Holds.State == Unreadable || v.Holds.State == Locked
-		if (isCurrent || isPending) && bad || isCurrent && v.Holds.State != Holds {
-			return v, true
-		}
+	if current, _ := w.find(vault.Current); current.Holds.State != Holds {
+		return current, true
 	}
-	return Version{}, false
+	pending, ok := w.find(vault.Pending)
+	return pending, ok && !slices.Contains([]HoldingState{Holds, NoValue, Blank}, pending.Holds.State)
 }
 
 // protects reports whether the key's text occurs anywhere in AWSCURRENT's or AWSPENDING's value.
@@ -103,17 +98,13 @@ func (w World) protects(key apikey.Key) bool {
 }
 
 // alike are the keys at the registry that show the same fingerprint as the row, itself included.
-func (w World) alike(row quilt.APIKey) (rows []quilt.APIKey) {
-	for k := range w.rows() {
-		if k.Fingerprint == row.Fingerprint {
-			rows = append(rows, k)
-		}
-	}
-	return rows
+func (w World) alike(row quilt.APIKey) []quilt.APIKey {
+	return slices.DeleteFunc(slices.Collect(w.rows()), func(k quilt.APIKey) bool { return k.Fingerprint != row.Fingerprint })
 }
 
-// ambiguous reports whether a key that is not this secret's shows the row's fingerprint. Then the label alone says that the version does not hold
-// that one, and a person may have moved it. (It takes malice or a registry with other fingerprints: six characters of a random key are the same.)
+// ambiguous reports whether a key that is not this secret's shows the row's fingerprint. Then the label alone says that
+// the version does not hold that one, and a person may have moved it. (It takes malice or a registry with other
+// fingerprints: six characters of a random key are the same.)
 func (w World) ambiguous(row quilt.APIKey) bool {
 	labelled, ours := w.labelled(), w.ours()
 	return slices.ContainsFunc(w.alike(row), func(k quilt.APIKey) bool {
@@ -146,15 +137,16 @@ func (w World) ours() func(quilt.APIKey) bool {
 	}
 }
 
-// madeForAnother reports whether the key's name has another secret's mark. Two secrets share a key if somebody copied a value; then the other
-// secret's sweep revokes it.
+// madeForAnother reports whether the key's name has another secret's mark. Two secrets share a key if somebody copied a
+// value; then the other secret's sweep revokes it.
 func (w World) madeForAnother(row quilt.APIKey) bool {
 	_, marked := apikey.MarkOf(row.Name)
 	return marked && !w.ours()(row)
 }
 
-// heir is the version that a superseded version's key label belongs on: the current one, if it holds the same key and has no label. The same holds
-// for the version that was current last: a mark on an older version records an earlier time, from which the grace period must not count.
+// heir is the version that a superseded version's key label belongs on: the current one, if it holds the same key and
+// has no label. The same holds for the version that was current last: a mark on an older version records an earlier
+// time, from which the grace period must not count.
 func (w World) heir(v Version) (Version, bool) {
 	for _, stage := range []string{vault.Current, vault.Previous} {
 		h, ok := w.find(stage)
@@ -166,14 +158,12 @@ func (w World) heir(v Version) (Version, bool) {
 	return Version{}, false
 }
 
-// markedBefore tells whether a version other than the one that was current last has a mark: then that one's value must be known too.
+// markedBefore reports whether a version other than the one that was current last has a mark: then that one's value
+// must be known too.
 func (w World) markedBefore() bool {
-	for _, v := range w.Versions {
-		if len(v.Keys) > 0 && len(v.Marks) > 0 && !v.Has(vault.Previous) && !v.Has(vault.Current) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.Versions, func(v Version) bool {
+		return len(v.Keys) > 0 && len(v.Marks) > 0 && !v.Has(vault.Previous) && !v.Has(vault.Current)
+	})
 }
 
 // key is what the registry says of an id, when it was asked for it or in its list.
@@ -181,10 +171,8 @@ func (w World) key(id string) (quilt.APIKey, bool) {
 	if a, ok := w.Asked[id]; ok && a.Key != nil {
 		return *a.Key, true
 	}
-	for _, k := range w.List {
-		if k.ID == id {
-			return k, true
-		}
+	if i := slices.IndexFunc(w.List, func(k quilt.APIKey) bool { return k.ID == id }); i >= 0 {
+		return w.List[i], true
 	}
 	return quilt.APIKey{}, false
 }
@@ -204,31 +192,26 @@ func (w World) missing() (ids []string) {
 	return ids
 }
 
-// seenAsOurs reports whether a sweep saw a version's key among the keys of this user: it wrote the version's mark, and a key of ours that this user
-// still has was there already, so the secret did not change to another user since. Clocks are compared, and dates have whole seconds.
+// seenAsOurs reports whether a sweep saw a version's key among the keys of this user: it wrote the version's mark, and
+// a key of ours that this user still has was there already, so the secret did not change to another user since. Clocks
+// are compared, and dates have whole seconds.
 func (w World) seenAsOurs(v Version) bool {
 	mark, offset := lastMark(v), w.Now.Sub(w.RegistryNow)
 	labelled, ours := w.labelled(), w.ours()
-	for k := range w.rows() {
-		if (labelled[k.ID] || ours(k)) && len(v.Keys) == 1 && quilt.SameUser(k.UserEmail, w.Owner) && !k.CreatedAt.Add(offset).After(mark.Add(clockSlack)) {
-			return true
-		}
-	}
-	return false
+	return len(v.Keys) == 1 && slices.ContainsFunc(slices.Collect(w.rows()), func(k quilt.APIKey) bool {
+		before := !k.CreatedAt.Add(offset).After(mark.Add(2 * time.Second))
+		return (labelled[k.ID] || ours(k)) && quilt.SameUser(k.UserEmail, w.Owner) && before
+	})
 }
-
-const clockSlack = 2 * time.Second
 
 // currentKey is what the registry says of the current key.
 func (w World) currentKey() (quilt.APIKey, bool) {
-	current, ok := w.find(vault.Current)
-	if !ok || current.Holds.State != Holds {
-		return quilt.APIKey{}, false
-	}
+	current, _ := w.find(vault.Current)
 	return w.keyOf(current)
 }
 
-// keyOf is what the registry says of a version's key: by the id in its label, else by its fingerprint, where only one key shows it.
+// keyOf is what the registry says of a version's key: by the id in its label, else by its fingerprint, if only one
+// key shows it.
 func (w World) keyOf(v Version) (quilt.APIKey, bool) {
 	if len(v.Keys) > 0 {
 		return w.key(v.Key())
