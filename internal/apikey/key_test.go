@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/redact"
 )
 
 func mustParse(t testing.TB, s string) apikey.Key {
@@ -154,5 +155,40 @@ func TestFits(t *testing.T) {
 	}
 	if !key.Fits(key.Fingerprint()) {
 		t.Error("a key must fit its own fingerprint")
+	}
+}
+
+// TestContradicts protects revocations from display text: only a fingerprint of the known form says that a key is another one. Every other form says nothing.
+func TestContradicts(t *testing.T) {
+	key, err := apikey.Parse("qk_abcdefghijklmnopqrstuvwxyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for fingerprint, want := range map[string]bool{
+		"qk_abd...xyz": true, "qk_abc...xya": true, "qk_abd…xyz": true, "qk_b...z": true,
+		"qk_abc...xyz": false, "qk_a…z": false, // fits
+		"qk_abd…": false, "qk_abd...": false, "qk_...xya": false, "qk_***...***": false, "qk_•••...•••": false, "abd...xya": false, "": false,
+		"sha256:abc...xyz": false, "9f86d081884c7d65": false, "qk_abd": false, "qk_abd--xya": false,
+	} {
+		if got := key.Contradicts(fingerprint); got != want {
+			t.Errorf("Contradicts(%q) = %v, want %v", fingerprint, got, want)
+		}
+		if key.Fits(fingerprint) && want {
+			t.Errorf("%q both fits the key and contradicts it", fingerprint)
+		}
+	}
+}
+
+// TestMayContain protects a key of which only the fingerprint is known: its start is found in any form, and a form that is not known may be any key's.
+func TestMayContain(t *testing.T) {
+	for text, want := range map[string]bool{
+		"x qk_abcdef": true, `{"a":"https://x:qk_abc@y"}`: true, `{"a":"\u0071k_abc"}`: true, "%71k_abc": true, "qk_abd": false, "abc": false, "": false,
+	} {
+		if got := apikey.MayContain(redact.New(text), "qk_abc...xyz"); got != want {
+			t.Errorf("MayContain(%q) = %v, want %v", text, got, want)
+		}
+	}
+	if !apikey.MayContain(redact.New(""), "sha256:1234") {
+		t.Error("a fingerprint of an unknown form was compared")
 	}
 }

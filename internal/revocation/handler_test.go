@@ -46,6 +46,10 @@ func TestEventsThatAreRefused(t *testing.T) {
 		"dryrun":                      `{"secretId":"a","dryrun":true}`,
 		"DryRun":                      `{"secretId":"a","DryRun":true}`,
 		"dry-run":                     `{"secretId":"a","dry-run":true}`,
+		"time is null":                `{"secretId":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf","time":null}`,
+		"time is no time":             `{"secretId":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf","time":"noon"}`,
+		"time is a number":            `{"secretId":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf","time":1795600000}`,
+		"time not replaced":           `{"secretId":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf","time":"<aws.scheduler.scheduled-time>"}`,
 		"dryRun twice":                `{"secretId":"a","dryRun":true,"dryRun":false}`,
 		"schedule's own event":        `{"version":"0","id":"1","detail-type":"Scheduled Event","source":"aws.events","detail":{}}`,
 		"rotation's event":            `{"Step":"createSecret","SecretId":"a","ClientRequestToken":"b"}`,
@@ -79,8 +83,9 @@ func TestEventsThatAreTaken(t *testing.T) {
 		" {\n \"dryRun\" : true, \"secretId\":\"a\" }\n": {SecretID: "a", DryRun: true},
 		`{"secretId":"a","dryRun":false}`:                {SecretID: "a"},
 		`{"\u0073ecretId":"\u0061"}`:                     {SecretID: "a"},
+		`{"secretId":"a","time":"2026-11-22T18:15:00Z"}`: {SecretID: "a", Time: time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC)},
 	} {
-		if got, err := ParseEvent([]byte(event)); err != nil || got != want {
+		if got, err := ParseEvent([]byte(event)); err != nil || !cmp.Equal(got, want) {
 			t.Errorf("%s is taken for %+v (%v), want %+v", event, got, err, want)
 		}
 	}

@@ -86,6 +86,24 @@ func TestUseGranularity(t *testing.T) {
 	}
 }
 
+func TestFingerprintForm(t *testing.T) {
+	// Protects from taking the documented form for a contract: the same key is shown in every other form, too.
+	s := start(t)
+	id, secret := s.MintKey(bob, "k", 90)
+	shown := map[string]bool{s.get(secret, id).Fingerprint: true}
+	for _, form := range []string{quiltregistry.FingerprintStart, quiltregistry.FingerprintMasked, quiltregistry.FingerprintHash} {
+		s.SetSwitches(func(w *quiltregistry.Switches) { w.FingerprintForm = form })
+		got := s.get(secret, id).Fingerprint
+		if listed := s.list(secret, nil); len(listed) != 1 || listed[0].Fingerprint != got {
+			t.Errorf("%s: the list shows %v, and the key alone %q", form, listed, got)
+		}
+		shown[got] = true
+	}
+	if len(shown) != 4 {
+		t.Errorf("the forms are not different: %v", shown)
+	}
+}
+
 func TestListOmitsAndGetOmits(t *testing.T) {
 	// Protects "absence is no evidence": a list may lack a key that is there by id, and the other way round.
 	s := start(t)
