@@ -37,11 +37,12 @@ func (f Functions) Missing() []string {
 	return missing
 }
 
-// Build compiles both functions for this machine, as `make build` does: for tests, which run without make.
+// Build compiles both functions for this machine, for tests, which run without make. It does not use -trimpath as `make build` does, so that it takes the
+// packages that the tests were compiled with from the build cache.
 func Build(ctx context.Context, folder string) (Functions, error) {
 	f := In(folder)
 	for name, path := range map[string]string{sandbox.RotateFunction: f.Rotate, sandbox.RevokeFunction: f.Revoke} {
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc",
+		build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-tags", "lambda.norpc",
 			"-ldflags=-s -w -buildid=", "-o", path, "quilt-rotate/functions/"+name)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if output, err := build.CombinedOutput(); err != nil {
