@@ -134,7 +134,7 @@ func startAWS(t *testing.T) *localAWS {
 
 func (a *localAWS) await() {
 	a.t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if response, err := http.Get(a.url + "/moto-api/"); err == nil {
 			_ = response.Body.Close()
 			return
@@ -172,7 +172,7 @@ func (a *localAWS) cdk(configuration string, arguments ...string) {
 // cli runs the AWS CLI and reads its answer.
 func (a *localAWS) cli(answer any, arguments ...string) {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, "aws", arguments...)
 	command.Env = a.environment()
@@ -311,7 +311,7 @@ func (a *localAWS) rotate() {
 	}
 	began := time.Now()
 	a.cli(&asked, "secretsmanager", "rotate-secret", "--secret-id", secretName)
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		if strings.Contains(a.labels()[asked.VersionID], vault.Current) {
 			a.t.Logf("aws secretsmanager rotate-secret: current after %s", time.Since(began).Round(100*time.Millisecond))
 			return

@@ -140,7 +140,6 @@ func TestWhatFallsShortIsNotGlossedOver(t *testing.T) {
 		o.Opened = func(s *scene.Scene) {
 			opened = s
 			s.Hooks.Set(func(c *wire.Call, next func()) {
-				time.Sleep(4 * time.Millisecond)
 				if c.Service == "registry" && strings.Contains(c.Request.UserAgent(), "consumer") && failed.CompareAndSwap(false, true) {
 					c.Respond(503, "out of order")
 					return

@@ -37,7 +37,7 @@ func open(t *testing.T) *scene.Scene {
 func TestSceneIsDeployedAsAStackIs(t *testing.T) {
 	// Protects commands that are tried on a scene: from a secret they find both functions, who may invoke them, and what they logged.
 	s := open(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	key, err := s.MakeKey(ctx, "first")
 	if err != nil {
