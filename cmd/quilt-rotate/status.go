@@ -65,7 +65,7 @@ func (o *statusCommand) look(ctx context.Context, aws *awsclient.Cloud, progress
 	for _, name := range o.Secrets {
 		names = append(names, string(name))
 	}
-	scope := ""
+	var scope string
 	if len(names) == 0 {
 		managed, err := managed.ListSecrets(ctx, aws)
 		if err != nil {

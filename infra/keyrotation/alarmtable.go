@@ -106,8 +106,8 @@ func onceADay() When { return When{over, 0, 6 * time.Hour, 1, 5, false} }
 // forADay is true in five periods on end: by then, the first of them ended a day ago.
 func forADay() When { return When{over, 0, 6 * time.Hour, 5, 5, false} }
 
-func rotates(name, statistic string) Metric {
-	return Metric{"rotate", "", name, Dimension{}, statistic}
+func rotates(name string) Metric {
+	return Metric{"rotate", "", name, Dimension{}, sum}
 }
 func sweeps(name, statistic string) Metric { return Metric{"revoke", "", name, Dimension{}, statistic} }
 func failedSweeps(fault string) Metric {
@@ -130,13 +130,13 @@ var Alarms = []Alarm{
 	{Wake, "value-overwritten", "Somebody overwrote the value of a secret, so consumers find no key.", failedSweeps(ErrorOverwritten), never(), nil},
 	{Wake, "key-expires", "A current key expires in under 7 days: rotation has not worked for long.", sweeps(CurrentKeyDaysLeft, least), When{under, wakeDays, time.Hour, 1, 4, false}, nil},
 
-	{Morning, "rotation-failed", "A step of a rotation failed; the current key still works.", rotates(StepFailed, sum), never(), nil},
+	{Morning, "rotation-failed", "A step of a rotation failed; the current key still works.", rotates(StepFailed), never(), nil},
 	{Morning, "test-rotation-failed", "A new key, or a changed configuration, did not pass its test.", Metric{"rotate", "", StepSucceeded, Dimension{step, "testSecret"}, least}, When{under, 1, time.Hour, 1, 4, false}, nil},
 	{Morning, "rotation-overdue", "The date of a secret's next rotation is past.", sweeps(RotationOverdue, sum), never(), nil},
 	{Morning, "rotation-off", "Rotation of a secret is switched off.", sweeps(RotationOff, sum), never(), nil},
 	{Morning, "pending-too-long", "A version has been pending for over a day, which blocks further rotations.", sweeps(RotationUnderWay, most), forADay(), nil},
-	{Morning, "self-healed", "A rotation that could not finish was given up by the function; the next starts afresh.", rotates(SelfHealed, sum), never(), nil},
-	{Morning, "new-key-differs", "The registry created a key that is not as it was asked for: its name or its lifetime is another.", rotates(NewKeyDiffers, sum), never(), nil},
+	{Morning, "self-healed", "A rotation that could not finish was given up by the function; the next starts afresh.", rotates(SelfHealed), never(), nil},
+	{Morning, "new-key-differs", "The registry created a key that is not as it was asked for: its name or its lifetime is another.", rotates(NewKeyDiffers), never(), nil},
 	{Morning, "rotate-errors", "The rotate function failed, or ran out of time.", ofLambda("rotate", "Errors"), never(), &beforeFirstKey},
 	{Morning, "rotate-throttled", "The rotate function was not run for lack of concurrency.", ofLambda("rotate", "Throttles"), never(), nil},
 	{Morning, "revoke-throttled", "The revoke function was not run for lack of concurrency.", ofLambda("revoke", "Throttles"), never(), nil},
@@ -154,7 +154,7 @@ var Alarms = []Alarm{
 }
 
 // beforeFirstKey are rotations of a secret that has no key yet. They fail by design, and the alarm not-bootstrapped tells of such a secret.
-var beforeFirstKey = Excuse{rotates(BeforeFirstKey, sum), never()}
+var beforeFirstKey = Excuse{rotates(BeforeFirstKey), never()}
 
 // noSweepYet is a stack that is new: nothing has been swept for a day. In one that is not, somebody has been told by then. It looks back for no longer than a day: CloudWatch
 // looks at longer times only once an hour, when the alarm would have rung.
