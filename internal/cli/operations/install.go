@@ -202,8 +202,11 @@ func (in *installation) store(ctx context.Context, k *aKey) (from string, err er
 // missing, and is attached.
 func (in *installation) readBack(ctx context.Context, n vault.NewValue, putErr error) error {
 	stored, err := in.secret.Raw(ctx, n.VersionID)
-	if err != nil || !stored.Equal(n.Value) {
+	switch {
+	case errors.Is(err, vault.ErrNoValue), errors.Is(err, vault.ErrBinary), err == nil && !stored.Equal(n.Value):
 		return putErr
+	case err != nil: // An earlier attempt may have stored the value, so this is no refusal: its key must not be revoked.
+		return fmt.Errorf("%w; it is not known whether the value was stored: %v", err, putErr)
 	}
 	if err := in.secret.Look(ctx); err != nil {
 		return err
