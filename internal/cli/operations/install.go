@@ -206,7 +206,7 @@ func (in *installation) readBack(ctx context.Context, n vault.NewValue, putErr e
 	case errors.Is(err, vault.ErrNoValue), errors.Is(err, vault.ErrBinary), err == nil && !stored.Equal(n.Value):
 		return putErr
 	case err != nil: // An earlier attempt may have stored the value, so this is no refusal: its key must not be revoked.
-		return fmt.Errorf("%w; it is not known whether the value was stored: %v", err, putErr)
+		return fmt.Errorf("%w; it is not known whether the value was stored: %s", err, putErr.Error())
 	}
 	if err := in.secret.Look(ctx); err != nil {
 		return err
