@@ -12,7 +12,6 @@ import (
 	"quilt-rotate/internal/cli/audit"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
 )
@@ -79,7 +78,7 @@ func (o *auditCommand) list(ctx context.Context, s *quilt.Session, me quilt.Iden
 		return s.ListKeys(ctx, quilt.KeyFilter{})
 	}
 	if !me.IsAdmin {
-		return nil, hint.With(fmt.Errorf("%s is not an administrator of the registry", me.Email), "log in as an administrator, or report on your own keys with --own")
+		return nil, terminal.WithHint(fmt.Errorf("%s is not an administrator of the registry", me.Email), "log in as an administrator, or report on your own keys with --own")
 	}
 	return s.AdminListKeys(ctx, quilt.AdminKeyFilter{})
 }
@@ -143,14 +142,14 @@ func (o *auditCommand) verdict(report audit.Report) error {
 		}
 	}
 	if len(unjudged) > 0 {
-		return hint.With(fmt.Errorf("the report does not know which keys are %s", strings.Join(unjudged, " or ")), strings.Join(report.Notes, "; "))
+		return terminal.WithHint(fmt.Errorf("the report does not know which keys are %s", strings.Join(unjudged, " or ")), strings.Join(report.Notes, "; "))
 	}
 	var found []string
 	for _, finding := range report.Fails(o.FailOn) {
 		found = append(found, string(finding))
 	}
 	if len(found) > 0 {
-		return hint.With(fmt.Errorf("there are keys that are %s", strings.Join(found, " and ")), "the report above names them; what each finding means: quilt-rotate audit --help")
+		return terminal.WithHint(fmt.Errorf("there are keys that are %s", strings.Join(found, " and ")), "the report above names them; what each finding means: quilt-rotate audit --help")
 	}
 	return nil
 }
@@ -159,7 +158,7 @@ func (o *auditCommand) verdict(report audit.Report) error {
 func printError(c *terminal.Console, what string, err error) {
 	err = awsclient.Explain(err)
 	fmt.Fprintf(c.Err, "%s: %v\n", what, err)
-	if text := hint.Of(err); text != "" {
+	if text := terminal.Hint(err); text != "" {
 		fmt.Fprintln(c.Err, text)
 	}
 }

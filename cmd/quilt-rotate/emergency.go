@@ -10,7 +10,6 @@ import (
 	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/cli/wording"
 	"quilt-rotate/internal/commandline"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -93,7 +92,7 @@ func (o *emergencyCommand) find(ctx context.Context, c *terminal.Console) (apike
 	}
 	key, err := apikey.Parse(text.Reveal())
 	if err != nil {
-		return key, hint.With(fmt.Errorf("what was given as the leaked key is %w", err), "give the whole key, as one line")
+		return key, terminal.WithHint(fmt.Errorf("what was given as the leaked key is %w", err), "give the whole key, as one line")
 	}
 	d, closeOperator, err := openOperator(ctx, c, o.JSON, o.Yes)
 	if err != nil {

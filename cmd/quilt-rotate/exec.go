@@ -17,7 +17,6 @@ import (
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/fault"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
@@ -73,7 +72,7 @@ func (o *execCommand) Run(ctx context.Context, c *terminal.Console) error {
 		command = command[1:]
 	}
 	if len(command) == 0 {
-		return hint.With(&usageError{errors.New("no program is named")}, "name it after --: quilt-rotate exec "+string(o.Secret)+" -- CMD…")
+		return terminal.WithHint(&usageError{errors.New("no program is named")}, "name it after --: quilt-rotate exec "+string(o.Secret)+" -- CMD…")
 	}
 	path, err := lookUp(command[0])
 	if err != nil {
@@ -104,7 +103,7 @@ func lookUp(name string) (string, error) {
 	case err == nil || errors.Is(err, exec.ErrDot):
 		return path, nil
 	case errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist):
-		return "", hint.With(&statusError{fmt.Errorf("there is no program %s", name), exitNotFound}, "see its name and PATH; quilt-rotate exec starts no shell, so it knows no aliases")
+		return "", terminal.WithHint(&statusError{fmt.Errorf("there is no program %s", name), exitNotFound}, "see its name and PATH; quilt-rotate exec starts no shell, so it knows no aliases")
 	}
 	return "", notRun(name, err)
 }
@@ -151,11 +150,11 @@ func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]s
 func currentKey(ctx context.Context, s *managed.Secret) (apikey.Key, error) {
 	current, ok := s.Holder(vault.Current)
 	if !ok {
-		return apikey.Key{}, hint.With(fmt.Errorf("the secret %s has no current version", s.Name), "quilt-rotate bootstrap "+s.Name)
+		return apikey.Key{}, terminal.WithHint(fmt.Errorf("the secret %s has no current version", s.Name), "quilt-rotate bootstrap "+s.Name)
 	}
 	value, err := s.Value(ctx, current.ID)
 	if _, blank := errors.AsType[*apikey.BlankValueError](err); blank {
-		return apikey.Key{}, hint.With(fmt.Errorf("the secret %s waits for its first key", s.Name), "quilt-rotate bootstrap "+s.Name)
+		return apikey.Key{}, terminal.WithHint(fmt.Errorf("the secret %s waits for its first key", s.Name), "quilt-rotate bootstrap "+s.Name)
 	}
 	if _, bad := errors.AsType[*apikey.BadValueError](err); bad {
 		return apikey.Key{}, fmt.Errorf("the secret %s: %w", s.Name, err)
@@ -187,7 +186,7 @@ func (o *execCommand) logIn(ctx context.Context, s *managed.Secret, key apikey.K
 		return err
 	}
 	if _, err := registry.WithKey(key).Me(ctx); err != nil {
-		return hint.With(fmt.Errorf("the current key of %s does not log in: %w", s.Name, err), "quilt-rotate doctor "+s.Name)
+		return terminal.WithHint(fmt.Errorf("the current key of %s does not log in: %w", s.Name, err), "quilt-rotate doctor "+s.Name)
 	}
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/login"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/settings"
@@ -51,13 +50,13 @@ func keyFromEnvironment(c *terminal.Console, registry *quilt.Client) (apikey.Key
 	for _, variable := range []string{registryVariable(environmentKey), settings.EnvRegistryURL} {
 		belongs := os.Getenv(variable)
 		if url, err := settings.RegistryURL(belongs); belongs != "" && (err != nil || url != registry.URL()) {
-			return apikey.Key{}, hint.With(fmt.Errorf("the key in %s belongs to the registry of %s, %s, and is not sent to %s", environmentKey, variable, redact.Clip(belongs, 200), registry.URL()),
+			return apikey.Key{}, terminal.WithHint(fmt.Errorf("the key in %s belongs to the registry of %s, %s, and is not sent to %s", environmentKey, variable, redact.Clip(belongs, 200), registry.URL()),
 				"log in another way: --user or --secret, or unset "+environmentKey+" to be asked")
 		}
 	}
 	key, err := apikey.Parse(text)
 	if err != nil {
-		return key, hint.With(fmt.Errorf("%s is %w", environmentKey, err), "correct the variable, or unset it to be asked")
+		return key, terminal.WithHint(fmt.Errorf("%s is %w", environmentKey, err), "correct the variable, or unset it to be asked")
 	}
 	_, err = fmt.Fprintf(c.Err, "logging in with the key in %s\n", environmentKey)
 	return key, err
@@ -101,8 +100,8 @@ func (o keyLogin) logIn(ctx context.Context, c *terminal.Console, own apikey.Key
 		}
 	}
 	session, me, err := login.LogIn(ctx, c, client, way)
-	if quilt.RefusesLogin(err) && hint.Of(err) == "" {
-		err = hint.With(err, "log in as somebody else: with --user, with --secret, or with a code from "+client.CodeURL())
+	if quilt.RefusesLogin(err) && terminal.Hint(err) == "" {
+		err = terminal.WithHint(err, "log in as somebody else: with --user, with --secret, or with a code from "+client.CodeURL())
 	}
 	return session, me, err
 }
@@ -114,7 +113,7 @@ type everybody struct {
 
 func (o everybody) allow(me quilt.Identity) error {
 	if o.Admin && !me.IsAdmin {
-		return hint.With(fmt.Errorf("%s is not an administrator of the registry", me.Email), "leave --admin out, or log in as an administrator")
+		return terminal.WithHint(fmt.Errorf("%s is not an administrator of the registry", me.Email), "leave --admin out, or log in as an administrator")
 	}
 	return nil
 }
@@ -136,9 +135,9 @@ func (o everybody) revoke(ctx context.Context, s *quilt.Session, id string) erro
 // unknownKey is the error for an id that the registry does not know.
 func (o everybody) unknownKey(id string, me quilt.Identity) error {
 	if o.Admin {
-		return hint.With(fmt.Errorf("the registry knows no key with the id %s", id), "see the ids: quilt-rotate keys list --admin")
+		return terminal.WithHint(fmt.Errorf("the registry knows no key with the id %s", id), "see the ids: quilt-rotate keys list --admin")
 	}
-	return hint.With(fmt.Errorf("%s has no key with the id %s", me.Email, id), "see the ids: quilt-rotate keys list; other users' keys: --admin")
+	return terminal.WithHint(fmt.Errorf("%s has no key with the id %s", me.Email, id), "see the ids: quilt-rotate keys list; other users' keys: --admin")
 }
 
 // A keyID is a key's id at the registry: opaque, but one word.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/terminal"
@@ -80,7 +79,7 @@ func (o *keysCreateCommand) check(c *terminal.Console) error {
 	case o.Output == "" && o.JSON:
 		return &usageError{errors.New("--json: goes with --output: the key does not stand among other things on standard output")}
 	case o.Output == "" && c.Watched():
-		return hint.With(&usageError{errors.New("a key is never shown on a terminal, so it needs a place to go")}, "add --output FILE, or a pipe to the program that takes the key")
+		return terminal.WithHint(&usageError{errors.New("a key is never shown on a terminal, so it needs a place to go")}, "add --output FILE, or a pipe to the program that takes the key")
 	}
 	return nil
 }
@@ -97,7 +96,7 @@ func (o *keysCreateCommand) place(c *terminal.Console) (keyPlace, error) {
 	}
 	file, err := os.OpenFile(o.Output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, hint.With(fmt.Errorf("the file %s exists already", o.Output), "name a new one: an existing file is never overwritten")
+		return nil, terminal.WithHint(fmt.Errorf("the file %s exists already", o.Output), "name a new one: an existing file is never overwritten")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("prepare the file: %w", err)
@@ -146,7 +145,7 @@ func (o *keysCreateCommand) make(ctx context.Context, s *quilt.Session, to keyPl
 	to.drop()
 	err = fmt.Errorf("the new key could not be written: %w", err)
 	if failed := s.RevokeKey(ctx, key.ID); failed != nil {
-		return key, hint.With(err, "the key is still there, and nobody has it: quilt-rotate keys revoke "+key.ID)
+		return key, terminal.WithHint(err, "the key is still there, and nobody has it: quilt-rotate keys revoke "+key.ID)
 	}
-	return key, hint.With(err, "nothing is left: the key was revoked")
+	return key, terminal.WithHint(err, "nothing is left: the key was revoked")
 }

@@ -9,7 +9,6 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
@@ -101,7 +100,7 @@ func (o *keysRevokeCommand) checkTarget(ctx context.Context, c *terminal.Console
 	if found := t.holders(h); len(found) > 0 {
 		state := stateOfHeld(t.what, found[0])
 		if !o.Anyway {
-			return hint.With(fmt.Errorf("%s: whoever reads that secret would stop working", state), otherThanRevoke(found[0]))
+			return terminal.WithHint(fmt.Errorf("%s: whoever reads that secret would stop working", state), otherThanRevoke(found[0]))
 		}
 		if !first || o.Yes {
 			return nil
@@ -136,10 +135,10 @@ func (o *keysRevokeCommand) unchecked(c *terminal.Console, first bool, what stri
 		return nil
 	}
 	advice := "if you know that no secret needs the key, add --anyway"
-	if more := hint.Of(err); more != "" {
+	if more := terminal.Hint(err); more != "" {
 		advice = more + "\n" + advice
 	}
-	return hint.With(fmt.Errorf("whether %s could not be checked: %w", what, err), advice)
+	return terminal.WithHint(fmt.Errorf("whether %s could not be checked: %w", what, err), advice)
 }
 
 func stateOfHeld(what string, h managed.Holder) string {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
 )
@@ -77,7 +76,7 @@ func (o *keysRevokeCommand) read(ctx context.Context, c *terminal.Console) (apik
 	}
 	key, err := apikey.Parse(text.Reveal())
 	if err != nil {
-		return key, hint.With(fmt.Errorf("what was given is %w", err), "give the whole key as one line, or its id as an argument")
+		return key, terminal.WithHint(fmt.Errorf("what was given is %w", err), "give the whole key as one line, or its id as an argument")
 	}
 	return key, nil
 }
@@ -150,7 +149,7 @@ func (o *keysRevokeCommand) end(ctx context.Context, s *quilt.Session, k quilt.A
 		case failed != nil:
 			return failed
 		}
-		return hint.With(fmt.Errorf("the registry answered Ok to the revocation of the key %s, and still has it", k.ID), "look again: quilt-rotate keys get "+k.ID)
+		return terminal.WithHint(fmt.Errorf("the registry answered Ok to the revocation of the key %s, and still has it", k.ID), "look again: quilt-rotate keys get "+k.ID)
 	})
 }
 
@@ -163,13 +162,13 @@ func isRefused(ctx context.Context, s *quilt.Session) error {
 	case err != nil:
 		return fmt.Errorf("the registry answered Ok to the revocation, but whether it refuses the key is not known: %w", err)
 	}
-	return hint.With(errors.New("the registry answered Ok to the revocation, and the key still logs in"), "try again in a minute; if it still logs in, ask whoever runs the registry")
+	return terminal.WithHint(errors.New("the registry answered Ok to the revocation, and the key still logs in"), "try again in a minute; if it still logs in, ask whoever runs the registry")
 }
 
 // finishRevoke completes a revocation: after a Ctrl-C in the middle it would not be known whether the key was revoked.
 func finishRevoke(ctx context.Context, write func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
-		return hint.With(err, "the keys that are listed above were revoked; the others were not")
+		return terminal.WithHint(err, "the keys that are listed above were revoked; the others were not")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()

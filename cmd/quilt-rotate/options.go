@@ -12,9 +12,9 @@ import (
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/fault"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal"
 )
 
 // A secretID is a secret's name or ARN.
@@ -49,8 +49,8 @@ func (o secretArgument) open(ctx context.Context, c *awsclient.Cloud) (*managed.
 
 // untouched says of an interruption before the first write that there was none.
 func untouched(err error) error {
-	if errors.Is(err, context.Canceled) && hint.Of(err) == "" {
-		return hint.With(err, "nothing was done")
+	if errors.Is(err, context.Canceled) && terminal.Hint(err) == "" {
+		return terminal.WithHint(err, "nothing was done")
 	}
 	return err
 }
@@ -93,7 +93,7 @@ func (o registryOptions) client() (quilt.Options, error) {
 func (o registryOptions) given(ctx context.Context) (string, error) {
 	if o.Registry != "" {
 		if _, err := settings.RegistryURL(o.Registry); err != nil {
-			return "", hint.With(&usageError{fmt.Errorf("--registry: %w", err)}, "or give --catalog with the URL that you open in a browser")
+			return "", terminal.WithHint(&usageError{fmt.Errorf("--registry: %w", err)}, "or give --catalog with the URL that you open in a browser")
 		}
 	}
 	if o.Catalog == "" {
@@ -136,7 +136,7 @@ func (o registryOptions) ofSecret(ctx context.Context, s *managed.Secret) (*quil
 		return client, err
 	}
 	if typed == "" {
-		return nil, hint.With(fmt.Errorf("nothing says which registry the keys of %s belong to: %w", s.Name, awsclient.Explain(err)), nameRegistry)
+		return nil, terminal.WithHint(fmt.Errorf("nothing says which registry the keys of %s belong to: %w", s.Name, awsclient.Explain(err)), nameRegistry)
 	}
 	if client, err = typedRegistry(s, typed, options); err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func typedRegistry(s *managed.Secret, typed string, options quilt.Options) (*qui
 		if s != nil {
 			err = fmt.Errorf("nothing says which registry the keys of %s belong to: it has no tag %s, and no function rotates it", s.Name, settings.TagRegistry)
 		}
-		return nil, hint.With(&usageError{err}, nameRegistry)
+		return nil, terminal.WithHint(&usageError{err}, nameRegistry)
 	}
 	client, err := quilt.NewClient(typed, options)
 	if err != nil {
@@ -171,7 +171,7 @@ func (o registryOptions) alone(ctx context.Context) (*quilt.Client, error) {
 		given = os.Getenv(settings.EnvRegistryURL)
 	}
 	if given == "" {
-		return nil, hint.With(&usageError{errors.New("no registry is named")}, "give --catalog with the URL that you open in a browser, or --registry, or set "+settings.EnvRegistryURL)
+		return nil, terminal.WithHint(&usageError{errors.New("no registry is named")}, "give --catalog with the URL that you open in a browser, or --registry, or set "+settings.EnvRegistryURL)
 	}
 	options, err := o.client()
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/trail/runner"
 	"quilt-rotate/internal/cli/trail/show"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/trail"
 )
@@ -50,7 +49,7 @@ func (o *trailCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	if o.Database == "" {
-		return hint.With(&usageError{errors.New("no audit database is named")},
+		return terminal.WithHint(&usageError{errors.New("no audit database is named")},
 			"give --database audittraildatabase-…: aws cloudformation describe-stack-resources --stack-name <Quilt stack> --logical-resource-id AuditTrailDatabase")
 	}
 	answer, err := o.ask(ctx, c, sql)
@@ -101,9 +100,9 @@ func (o *trailCommand) ask(ctx context.Context, c *terminal.Console, sql string)
 	failure, ok := errors.AsType[*runner.Error](err)
 	switch {
 	case ok && failure.Problem == runner.Interrupted:
-		return nil, hint.With(err, failure.Left)
+		return nil, terminal.WithHint(err, failure.Left)
 	case ok && failure.Hint != "":
-		return nil, hint.With(err, failure.Hint)
+		return nil, terminal.WithHint(err, failure.Hint)
 	}
 	return answer, err
 }

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/sandbox/demo/scene"
+	"quilt-rotate/internal/terminal"
 )
 
 // functionsOption is the folder of the built functions.
@@ -26,7 +26,7 @@ func (o functionsOption) find() (scene.Functions, error) {
 	}
 	functions := scene.In(folder)
 	if missing := functions.Missing(); len(missing) > 0 {
-		return scene.Functions{}, hint.With(fmt.Errorf("the functions are not built: there is no %s", strings.Join(missing, ", nor ")),
+		return scene.Functions{}, terminal.WithHint(fmt.Errorf("the functions are not built: there is no %s", strings.Join(missing, ", nor ")),
 			"run `make build`, or name their folder with --functions")
 	}
 	return functions, nil

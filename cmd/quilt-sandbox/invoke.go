@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/demo"
 	"quilt-rotate/internal/sandbox/demo/scene"
@@ -30,11 +29,11 @@ func (o *invokeCommand) Run(ctx context.Context, c *terminal.Console) (err error
 	}
 	payload, err := os.ReadFile(o.Event)
 	if err != nil {
-		return hint.With(fmt.Errorf("read the event: %w", err), eventFiles())
+		return terminal.WithHint(fmt.Errorf("read the event: %w", err), eventFiles())
 	}
 	event, err := readEvent(payload)
 	if err != nil {
-		return hint.With(fmt.Errorf("read the event %s: %w", o.Event, err), eventFiles())
+		return terminal.WithHint(fmt.Errorf("read the event %s: %w", o.Event, err), eventFiles())
 	}
 	s, err := scene.Open(scene.Options{Functions: functions})
 	if err != nil {
@@ -42,7 +41,7 @@ func (o *invokeCommand) Run(ctx context.Context, c *terminal.Console) (err error
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if payload, err = event.prepare(ctx, s, payload); err != nil {
-		return hint.With(fmt.Errorf("prepare the sandbox for the event: %w", err), "compare the event with those in the folder events")
+		return terminal.WithHint(fmt.Errorf("prepare the sandbox for the event: %w", err), "compare the event with those in the folder events")
 	}
 	return o.invoke(ctx, s, event, payload, c.Out)
 }

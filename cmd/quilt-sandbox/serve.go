@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"quilt-rotate/internal/commandline"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/demo/scene"
@@ -72,7 +71,7 @@ func (o *serveCommand) Run(ctx context.Context, c *terminal.Console) (err error)
 	}
 	s, err := scene.Open(options)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return hint.With(err, "choose another port with --aws-port or --registry-port, or leave them out")
+		return terminal.WithHint(err, "choose another port with --aws-port or --registry-port, or leave them out")
 	}
 	if err != nil {
 		return err

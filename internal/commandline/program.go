@@ -16,7 +16,6 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -100,7 +99,7 @@ func (p Program) report(c *terminal.Console, err error) int {
 		message = "interrupted"
 	}
 	fmt.Fprintf(c.Err, "%s: %s\n", p.Name, terminal.LegibleLines(message))
-	if text := hint.Of(err); text != "" {
+	if text := terminal.Hint(err); text != "" {
 		fmt.Fprintln(c.Err, terminal.LegibleLines(text))
 	}
 	if status == Usage {

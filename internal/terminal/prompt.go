@@ -10,7 +10,6 @@ import (
 
 	"github.com/charmbracelet/x/term"
 
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/redact"
 )
 
@@ -48,7 +47,7 @@ func (c *Console) Note(text string) {
 func (c *Console) Confirm(ctx context.Context, what, word string) error {
 	answer, err := c.Ask(ctx, fmt.Sprintf("%s\ntype %s to go on:", c.question(LegibleLines(what)), Strong.Render(Legible(word))))
 	if errors.Is(err, ErrNobodyThere) {
-		return hint.With(errors.New("this needs a confirmation, and there is no terminal to ask at"), "add --yes to confirm it here")
+		return WithHint(errors.New("this needs a confirmation, and there is no terminal to ask at"), "add --yes to confirm it here")
 	}
 	if err != nil {
 		return err

@@ -12,7 +12,6 @@ import (
 	"charm.land/lipgloss/v2"
 	"github.com/creack/pty"
 
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/terminal"
 )
@@ -88,8 +87,8 @@ func TestNobodyToAsk(t *testing.T) {
 		t.Errorf("a question in a pipe: %v", err)
 	}
 	err := c.Confirm(t.Context(), "this ends the world", "world")
-	if err == nil || hint.Of(err) != "add --yes to confirm it here" || out.Len() > 0 {
-		t.Errorf("a confirmation in a pipe: %v, %q, and said %q", err, hint.Of(err), out.String())
+	if err == nil || terminal.Hint(err) != "add --yes to confirm it here" || out.Len() > 0 {
+		t.Errorf("a confirmation in a pipe: %v, %q, and said %q", err, terminal.Hint(err), out.String())
 	}
 }
 

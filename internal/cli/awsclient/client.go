@@ -19,8 +19,8 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"quilt-rotate/internal/awsconfig"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
 
@@ -56,10 +56,10 @@ func Open(ctx context.Context, person Asker) (*Cloud, error) {
 	c, err := awsconfig.Load(ctx, config.WithLogger(logging.Nop{}), // its warnings do not help an operator
 		config.WithAssumeRoleCredentialOptions(askCode))
 	if err != nil {
-		return nil, hint.With(err, "check ~/.aws/config, and the variables that begin with AWS_")
+		return nil, terminal.WithHint(err, "check ~/.aws/config, and the variables that begin with AWS_")
 	}
 	if c.Region == "" {
-		return nil, hint.With(errors.New("no AWS region is set"), "set AWS_REGION, or `region` in your AWS profile")
+		return nil, terminal.WithHint(errors.New("no AWS region is set"), "set AWS_REGION, or `region` in your AWS profile")
 	}
 	if c.RetryMaxAttempts == 0 { // neither AWS_MAX_ATTEMPTS nor the profile says it
 		c.RetryMaxAttempts = attempts

@@ -14,12 +14,12 @@ import (
 	"github.com/google/uuid"
 
 	"quilt-rotate/internal/cli/awsclient"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awslambda"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal"
 )
 
 // open starts a sandbox, and gives its AWS as a person's command sees it.
@@ -105,7 +105,7 @@ func TestAFunctionThatFails(t *testing.T) {
 	if calls != 2 {
 		t.Errorf("the function ran %d times, want 2", calls)
 	}
-	if text := hint.Of(awsclient.Explain(err)); !strings.Contains(text, "docs/runbook") || !strings.Contains(text, "errorString") {
+	if text := terminal.Hint(awsclient.Explain(err)); !strings.Contains(text, "docs/runbook") || !strings.Contains(text, "errorString") {
 		t.Errorf("the hint is %q", text)
 	}
 }
@@ -134,13 +134,13 @@ func TestWhatAWSRefusesIsExplained(t *testing.T) {
 		"AccessDeniedException":       {"the AWS credentials may not do this: ", "AWS_PROFILE"},
 	} {
 		err := awsclient.Explain(fmt.Errorf("look at it: %w", &smithy.GenericAPIError{Code: code, Message: "no"}))
-		if !strings.HasPrefix(err.Error(), want[0]) || !strings.Contains(hint.Of(err), want[1]) {
-			t.Errorf("%s is told as %q, %q", code, err, hint.Of(err))
+		if !strings.HasPrefix(err.Error(), want[0]) || !strings.Contains(terminal.Hint(err), want[1]) {
+			t.Errorf("%s is told as %q, %q", code, err, terminal.Hint(err))
 		}
 	}
 	_, err := c.Vault.Describe(t.Context(), "prod/nothing")
-	if err = awsclient.Explain(err); err.Error() != "there is no secret prod/nothing in this account and region" || !strings.Contains(hint.Of(err), "AWS_REGION") {
-		t.Errorf("a secret that is not there: %q, %q", err, hint.Of(err))
+	if err = awsclient.Explain(err); err.Error() != "there is no secret prod/nothing in this account and region" || !strings.Contains(terminal.Hint(err), "AWS_REGION") {
+		t.Errorf("a secret that is not there: %q, %q", err, terminal.Hint(err))
 	}
 	if own := errors.New("something else"); awsclient.Explain(own) != own || awsclient.Explain(nil) != nil {
 		t.Error("what is not AWS's is changed")
@@ -149,11 +149,11 @@ func TestWhatAWSRefusesIsExplained(t *testing.T) {
 
 func TestNoCredentialsAndNoRegion(t *testing.T) {
 	// Protects the very first try on a new machine: what is missing is said at once, before anything is sent.
-	if _, err := awsclient.Open(t.Context(), nobody{}); err == nil || err.Error() != "no AWS region is set" || !strings.Contains(hint.Of(err), "AWS_REGION") {
+	if _, err := awsclient.Open(t.Context(), nobody{}); err == nil || err.Error() != "no AWS region is set" || !strings.Contains(terminal.Hint(err), "AWS_REGION") {
 		t.Errorf("without a region: %v", err)
 	}
 	t.Setenv("AWS_REGION", "us-east-1")
-	if _, err := awsclient.Open(t.Context(), nobody{}); err == nil || !strings.HasPrefix(err.Error(), "no AWS credentials were found") || hint.Of(err) == "" {
+	if _, err := awsclient.Open(t.Context(), nobody{}); err == nil || !strings.HasPrefix(err.Error(), "no AWS credentials were found") || terminal.Hint(err) == "" {
 		t.Errorf("without credentials: %v", err)
 	}
 }

@@ -8,8 +8,8 @@ import (
 
 	"github.com/aws/smithy-go"
 
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
 
@@ -92,26 +92,26 @@ const (
 func Explain(err error) error {
 	secretError, ofSecret := errors.AsType[*vault.Error](err)
 	switch {
-	case err == nil || hint.Of(err) != "" || errors.Is(err, context.Canceled):
+	case err == nil || terminal.Hint(err) != "" || errors.Is(err, context.Canceled):
 		return err
 	case isCode(err, expiredCodes...):
-		return hint.With(errors.New("the AWS credentials have expired"), logInAgain)
+		return terminal.WithHint(errors.New("the AWS credentials have expired"), logInAgain)
 	case isCode(err, unknownCodes...):
-		return hint.With(errors.New("AWS does not know the credentials"), logInAgain)
+		return terminal.WithHint(errors.New("AWS does not know the credentials"), logInAgain)
 	case isCode(err, deniedCodes...):
-		return hint.With(fmt.Errorf("the AWS credentials may not do this: %s", plain(err)), otherRights)
+		return terminal.WithHint(fmt.Errorf("the AWS credentials may not do this: %s", plain(err)), otherRights)
 	case ofSecret && NotFound(err):
-		return hint.With(fmt.Errorf("there is no secret %s in this account and region", secretError.Secret), "check the name and AWS_REGION; `quilt-rotate status` lists the managed secrets")
+		return terminal.WithHint(fmt.Errorf("there is no secret %s in this account and region", secretError.Secret), "check the name and AWS_REGION; `quilt-rotate status` lists the managed secrets")
 	case ofSecret && secretError.Code == "":
-		return hint.With(fmt.Errorf("AWS cannot be reached: %s", unreached(secretError.Unwrap())), "check the network, and AWS_ENDPOINT_URL if it is set")
+		return terminal.WithHint(fmt.Errorf("AWS cannot be reached: %s", unreached(secretError.Unwrap())), "check the network, and AWS_ENDPOINT_URL if it is set")
 	case ofSecret:
 		return errors.New(plain(err))
 	}
 	if e, ok := errors.AsType[*FunctionError](err); ok && e.Type != "" {
-		return hint.With(err, Runbook(e.Type))
+		return terminal.WithHint(err, Runbook(e.Type))
 	}
 	if e, ok := errors.AsType[*Error](err); ok && e.Code == "" {
-		return hint.With(err, "check the network, and AWS_ENDPOINT_URL if it is set")
+		return terminal.WithHint(err, "check the network, and AWS_ENDPOINT_URL if it is set")
 	}
 	return err
 }
@@ -147,13 +147,13 @@ func noCredentials(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, errNoMFA):
-		return hint.With(errNoMFA, "run this at a terminal, or use credentials that need no code: aws configure export-credentials")
+		return terminal.WithHint(errNoMFA, "run this at a terminal, or use credentials that need no code: aws configure export-credentials")
 	case strings.Contains(strings.ToLower(err.Error()), "expired") || isCode(err, expiredCodes...):
-		return hint.With(errors.New("the AWS credentials have expired"), logInAgain)
+		return terminal.WithHint(errors.New("the AWS credentials have expired"), logInAgain)
 	case errors.As(err, &api): // of STS, for a role
-		return hint.With(fmt.Errorf("AWS gave no credentials: %s", redact.Clip(redact.Scrub(api.ErrorMessage()), 300)), "check the MFA code, the role and its profile; or "+logInAgain)
+		return terminal.WithHint(fmt.Errorf("AWS gave no credentials: %s", redact.Clip(redact.Scrub(api.ErrorMessage()), 300)), "check the MFA code, the role and its profile; or "+logInAgain)
 	case strings.Contains(text, "IMDS"): // the last place that the SDK looks at; operators do not know it
-		return hint.With(errors.New("no AWS credentials were found"), logInAgain)
+		return terminal.WithHint(errors.New("no AWS credentials were found"), logInAgain)
 	}
-	return hint.With(fmt.Errorf("no AWS credentials were found: %s", redact.Clip(text, 300)), logInAgain)
+	return terminal.WithHint(fmt.Errorf("no AWS credentials were found: %s", redact.Clip(text, 300)), logInAgain)
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"quilt-rotate/internal/cli/awsclient"
-	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/terminal"
 )
 
 // nobody is a person who is not there.
@@ -90,7 +90,7 @@ func TestARoleWithMFAWithoutATerminal(t *testing.T) {
 	// Protects pipelines: one sentence says what is missing, and standard input, which may hold a key, is not read.
 	forms := assumeRole(t)
 	_, err := awsclient.Open(t.Context(), nobody{})
-	if err == nil || err.Error() != "the role of the AWS profile needs an MFA code, and there is no terminal to ask for it" || hint.Of(err) == "" {
+	if err == nil || err.Error() != "the role of the AWS profile needs an MFA code, and there is no terminal to ask for it" || terminal.Hint(err) == "" {
 		t.Errorf("the error is %v", err)
 	}
 	if len(forms()) > 0 {
@@ -102,7 +102,7 @@ func TestAWrongMFACode(t *testing.T) {
 	// Protects operators who mistype the code: STS's sentence is shown.
 	assumeRole(t)
 	_, err := awsclient.Open(t.Context(), &somebody{code: "000000"})
-	if err == nil || err.Error() != "AWS gave no credentials: MultiFactorAuthentication failed with invalid MFA one time pass code." || !strings.Contains(hint.Of(err), "MFA code") {
-		t.Errorf("the error is %v; %s", err, hint.Of(err))
+	if err == nil || err.Error() != "AWS gave no credentials: MultiFactorAuthentication failed with invalid MFA one time pass code." || !strings.Contains(terminal.Hint(err), "MFA code") {
+		t.Errorf("the error is %v; %s", err, terminal.Hint(err))
 	}
 }

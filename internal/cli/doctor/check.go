@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"quilt-rotate/internal/cli/awsclient"
-	"quilt-rotate/internal/hint"
+	"quilt-rotate/internal/terminal"
 )
 
 // Status is how a check came out.
@@ -64,7 +64,7 @@ func broken(err error, fix string) finding {
 	if denied {
 		return skip("%s", err)
 	}
-	if said := hint.Of(err); said != "" && fix == "" {
+	if said := terminal.Hint(err); said != "" && fix == "" {
 		fix = said
 	}
 	return failure(fix, "%s", err)

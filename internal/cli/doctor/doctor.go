@@ -15,8 +15,8 @@ import (
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/terminal"
 )
 
 // Options say what to look at.
@@ -75,7 +75,7 @@ func Run(ctx context.Context, c *awsclient.Cloud, o Options, report func(Group))
 		show(r.host, examine(ctx, registryChecks, r))
 	}
 	if ctx.Err() != nil {
-		return hint.With(ctx.Err(), "nothing was changed")
+		return terminal.WithHint(ctx.Err(), "nothing was changed")
 	}
 	return v.treat(ctx, patients, report)
 }
@@ -126,7 +126,7 @@ func (v *visit) treat(ctx context.Context, patients []*patient, report func(Grou
 	case ctx.Err() == nil:
 		return nil
 	case len(left) > 0:
-		return hint.With(ctx.Err(), slices.Max(left))
+		return terminal.WithHint(ctx.Err(), slices.Max(left))
 	}
-	return hint.With(ctx.Err(), "nothing was left behind: no probe key is there any more")
+	return terminal.WithHint(ctx.Err(), "nothing was left behind: no probe key is there any more")
 }

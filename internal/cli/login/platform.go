@@ -5,8 +5,8 @@ import (
 	"regexp"
 	"strconv"
 
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/terminal"
 )
 
 // The first platform with API keys (quilt: docs/api-reference/authentication.md).
@@ -28,6 +28,6 @@ func CheckPlatform(catalog quilt.Catalog) error {
 	if errMajor != nil || errMinor != nil || major > minMajor || major == minMajor && minor >= minMinor {
 		return nil
 	}
-	return hint.With(fmt.Errorf("the registry's platform is %s, and API keys came with %d.%d", catalog.StackVersion, minMajor, minMinor),
+	return terminal.WithHint(fmt.Errorf("the registry's platform is %s, and API keys came with %d.%d", catalog.StackVersion, minMajor, minMinor),
 		"have the Quilt stack upgraded by whoever runs it, then run this again")
 }

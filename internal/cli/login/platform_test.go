@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"quilt-rotate/internal/cli/login"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/terminal"
 )
 
 func TestThePlatformsThatHaveAPIKeys(t *testing.T) {
@@ -19,8 +19,8 @@ func TestThePlatformsThatHaveAPIKeys(t *testing.T) {
 		if (err != nil) != old {
 			t.Errorf("%q: %v", version, err)
 		}
-		if old && (!strings.Contains(err.Error(), version) || hint.Of(err) == "") {
-			t.Errorf("%q is refused as %q, with the hint %q", version, err, hint.Of(err))
+		if old && (!strings.Contains(err.Error(), version) || terminal.Hint(err) == "") {
+			t.Errorf("%q is refused as %q, with the hint %q", version, err, terminal.Hint(err))
 		}
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"strings"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/terminal"
 )
 
 // Asker asks a person for a text that must not be seen. terminal.Console is one.
@@ -35,7 +35,7 @@ func LogIn(ctx context.Context, a Asker, registry *quilt.Client, way Way) (*quil
 	}
 	me, err := session.Me(ctx)
 	if quilt.RefusesLogin(err) {
-		err = hint.With(fmt.Errorf("the registry %s refuses that key: it has expired, was revoked, or belongs to another registry", registry.Host()),
+		err = terminal.WithHint(fmt.Errorf("the registry %s refuses that key: it has expired, was revoked, or belongs to another registry", registry.Host()),
 			"log in with the code that "+registry.CodeURL()+" shows, or with --user")
 	}
 	return session, me, err
@@ -63,9 +63,9 @@ func byPassword(ctx context.Context, a Asker, registry *quilt.Client, user strin
 	_, ssoOnly := errors.AsType[*quilt.SSORequiredError](err)
 	switch {
 	case ssoOnly:
-		err = hint.With(fmt.Errorf("the registry %s takes single sign-on only, and no password", registry.Host()), "leave --user out, and paste the code that "+registry.CodeURL()+" shows")
+		err = terminal.WithHint(fmt.Errorf("the registry %s takes single sign-on only, and no password", registry.Host()), "leave --user out, and paste the code that "+registry.CodeURL()+" shows")
 	case quilt.RefusesLogin(err):
-		err = hint.With(fmt.Errorf("the registry %s refuses this user and password", registry.Host()),
+		err = terminal.WithHint(fmt.Errorf("the registry %s refuses this user and password", registry.Host()),
 			"check both; where single sign-on is used, leave --user out, and paste the code that "+registry.CodeURL()+" shows")
 	}
 	return session, err
@@ -80,19 +80,19 @@ func byCodeOrKey(ctx context.Context, a Asker, registry *quilt.Client) (*quilt.S
 	text := pasted.Reveal()
 	switch {
 	case text == "":
-		return nil, hint.With(errors.New("nothing was given to log in with"), "paste the code that "+registry.CodeURL()+" shows, or give --user to log in with a password")
+		return nil, terminal.WithHint(errors.New("nothing was given to log in with"), "paste the code that "+registry.CodeURL()+" shows, or give --user to log in with a password")
 	case strings.HasPrefix(text, "qk_"):
 		key, err := apikey.Parse(text)
 		if err != nil {
-			return nil, hint.With(fmt.Errorf("what was pasted is %w", err), "copy the whole key again, as one line")
+			return nil, terminal.WithHint(fmt.Errorf("what was pasted is %w", err), "copy the whole key again, as one line")
 		}
 		return registry.WithKey(key), nil
 	case strings.ContainsAny(text, " \t\r\n"):
-		return nil, hint.With(errors.New("what was pasted has white space inside: neither a code nor a key has"), "copy the code from "+registry.CodeURL()+" again, as one line")
+		return nil, terminal.WithHint(errors.New("what was pasted has white space inside: neither a code nor a key has"), "copy the code from "+registry.CodeURL()+" again, as one line")
 	}
 	session, err := registry.LoginRefreshToken(ctx, quilt.RefreshToken{Text: pasted})
 	if quilt.RefusesLogin(err) {
-		err = hint.With(fmt.Errorf("the registry %s does not take that code: it was used already, or belongs to another registry", registry.Host()),
+		err = terminal.WithHint(fmt.Errorf("the registry %s does not take that code: it was used already, or belongs to another registry", registry.Host()),
 			"a code is good for one use; "+registry.CodeURL()+" shows a new one")
 	}
 	return session, err

@@ -17,11 +17,11 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/fault"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
 
@@ -86,7 +86,7 @@ func Open(ctx context.Context, c *awsclient.Cloud, secretID string) (*Secret, er
 		return nil, err
 	}
 	if described.Deleted {
-		return nil, hint.With(&DeletedError{described.Name}, "to restore it: "+RestoreCommand(described.Name))
+		return nil, terminal.WithHint(&DeletedError{described.Name}, "to restore it: "+RestoreCommand(described.Name))
 	}
 	return &Secret{Secret: described, cloud: c}, nil
 }
@@ -133,7 +133,7 @@ func (s *Secret) RotateFunction(ctx context.Context) (awsclient.Function, error)
 		return *s.rotate, nil
 	}
 	if s.Rotation.Function == "" {
-		return awsclient.Function{}, hint.With(fmt.Errorf("the secret %s has no rotation function", s.Name), "add it to a stack (infra/README.md), and deploy the stack")
+		return awsclient.Function{}, terminal.WithHint(fmt.Errorf("the secret %s has no rotation function", s.Name), "add it to a stack (infra/README.md), and deploy the stack")
 	}
 	f, err := s.cloud.Function(ctx, s.Rotation.Function)
 	if err != nil {
@@ -156,7 +156,7 @@ func unseen(secret, function string, err error) error {
 	switch {
 	case awsclient.NotFound(err):
 		gone := fmt.Errorf("the rotation function of %s no longer exists: %s", secret, function)
-		return hint.With(&UnseenFunctionError{true, gone}, "deploy the stack again; quilt-rotate emergency, recover and rollback work without it")
+		return terminal.WithHint(&UnseenFunctionError{true, gone}, "deploy the stack again; quilt-rotate emergency, recover and rollback work without it")
 	case awsclient.Denied(err):
 		return &UnseenFunctionError{false, err}
 	}
@@ -202,7 +202,7 @@ func (s *Secret) FunctionRegistryURL(ctx context.Context) (string, error) {
 	}
 	url, err := settings.RegistryURL(f.Environment[settings.EnvRegistryURL])
 	if err != nil {
-		return "", hint.With(&ForeignFunctionError{f.Name, s.Name, err},
+		return "", terminal.WithHint(&ForeignFunctionError{f.Name, s.Name, err},
 			"see what rotates the secret: aws secretsmanager describe-secret --secret-id "+s.Name)
 	}
 	return url, nil
@@ -228,7 +228,7 @@ func (s *Secret) ResolveRegistry(ctx context.Context, given string) (string, err
 		return "", fmt.Errorf("the registry's URL %w", err)
 	}
 	if given != url {
-		return "", hint.With(fmt.Errorf("the keys of %s belong to the registry %s, not to %s", s.Name, url, given),
+		return "", terminal.WithHint(fmt.Errorf("the keys of %s belong to the registry %s, not to %s", s.Name, url, given),
 			"leave out --registry and --catalog and unset "+settings.EnvRegistryURL+": the secret's tag or its function names the registry")
 	}
 	return url, nil
@@ -279,7 +279,7 @@ func (s *Secret) Sweeper(ctx context.Context) (string, error) {
 	}
 	name := f.Tags[settings.TagRevokeFunction]
 	if name == "" {
-		return "", hint.With(fmt.Errorf("nothing says which function sweeps %s: the function %s has no tag %s", s.Name, f.Name, settings.TagRevokeFunction),
+		return "", terminal.WithHint(fmt.Errorf("nothing says which function sweeps %s: the function %s has no tag %s", s.Name, f.Name, settings.TagRevokeFunction),
 			"name it with --revoke-function, or deploy the stack again")
 	}
 	return name, nil

@@ -11,12 +11,12 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awslambda"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal"
 )
 
 func open(t *testing.T, r *sandboxtest.Rig, secretID string) *managed.Secret {
@@ -63,7 +63,7 @@ func TestAFunctionThatIsNotOurs(t *testing.T) {
 	s := r.Secret("prod/pipeline")
 	deployAs(t, r, map[string]string{"DATABASE": "x"}, nil)
 	_, err := open(t, r, s.ARN).Registry(t.Context(), r.RegistryURL, quilt.Options{})
-	if err == nil || !strings.Contains(err.Error(), "is not one of quilt-rotate") || hint.Of(err) == "" {
+	if err == nil || !strings.Contains(err.Error(), "is not one of quilt-rotate") || terminal.Hint(err) == "" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -73,7 +73,7 @@ func TestTheSweeperIsFoundByTheRotateFunctionsTag(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")
 	deployAs(t, r, map[string]string{settings.EnvRegistryURL: r.RegistryURL}, nil)
-	if name, err := open(t, r, s.ARN).Sweeper(t.Context()); err == nil || !strings.Contains(hint.Of(err), "--revoke-function") {
+	if name, err := open(t, r, s.ARN).Sweeper(t.Context()); err == nil || !strings.Contains(terminal.Hint(err), "--revoke-function") {
 		t.Errorf("without a tag: %q, %v", name, err)
 	}
 	deployAs(t, r, map[string]string{settings.EnvRegistryURL: r.RegistryURL}, map[string]string{settings.TagRevokeFunction: "the-other"})

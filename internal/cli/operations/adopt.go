@@ -14,7 +14,6 @@ import (
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/wording"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/rotation"
@@ -83,13 +82,13 @@ func RotatedByUs(ctx context.Context, s *managed.Secret, expected string) error 
 		return nil // the stack's deployment sets it
 	}
 	if expected != "" && function != expected && !strings.HasSuffix(function, ":function:"+expected) {
-		return hint.With(fmt.Errorf("the secret %s is rotated by %s, and not by %s", s.Name, function, expected), "see which of them is right: aws secretsmanager describe-secret --secret-id "+s.Name)
+		return terminal.WithHint(fmt.Errorf("the secret %s is rotated by %s, and not by %s", s.Name, function, expected), "see which of them is right: aws secretsmanager describe-secret --secret-id "+s.Name)
 	}
 	if _, err := s.FunctionRegistryURL(ctx); err != nil {
 		if _, foreign := errors.AsType[*managed.ForeignFunctionError](err); !foreign { // not seen, not allowed, interrupted: that tells nothing
 			return err
 		}
-		return hint.With(fmt.Errorf("another rotation function is set: %w", err), "switch that rotation off first: aws secretsmanager cancel-rotate-secret --secret-id "+s.Name)
+		return terminal.WithHint(fmt.Errorf("another rotation function is set: %w", err), "switch that rotation off first: aws secretsmanager cancel-rotate-secret --secret-id "+s.Name)
 	}
 	return nil
 }
@@ -129,7 +128,7 @@ func (a *adoption) look(ctx context.Context) error {
 	s := a.Secret
 	current, ok := s.Holder(vault.Current)
 	if !ok {
-		return hint.With(fmt.Errorf("the secret %s has no value yet", s.Name), "put its first key in: quilt-rotate bootstrap "+s.Name)
+		return terminal.WithHint(fmt.Errorf("the secret %s has no value yet", s.Name), "put its first key in: quilt-rotate bootstrap "+s.Name)
 	}
 	a.current = current
 	raw, err := s.Raw(ctx, current.ID)
@@ -138,9 +137,9 @@ func (a *adoption) look(ctx context.Context) error {
 	}
 	switch {
 	case isBlank(err):
-		return hint.With(fmt.Errorf("the secret %s waits for its first key: %w", s.Name, err), "run: quilt-rotate bootstrap "+s.Name)
+		return terminal.WithHint(fmt.Errorf("the secret %s waits for its first key: %w", s.Name, err), "run: quilt-rotate bootstrap "+s.Name)
 	case isBad(err):
-		return hint.With(fmt.Errorf("the value of %s cannot be rotated: %w", s.Name, err), "the option --field writes that tag")
+		return terminal.WithHint(fmt.Errorf("the value of %s cannot be rotated: %w", s.Name, err), "the option --field writes that tag")
 	case errors.Is(err, vault.ErrBinary):
 		return fmt.Errorf("the value of %s cannot be rotated: %w", s.Name, err)
 	case err != nil:
@@ -166,7 +165,7 @@ func (a *adoption) alone(ctx context.Context) error {
 	}
 	others := all.Without(a.Secret.ARN)
 	for _, h := range append(others.OfKey(a.value.Key()), others.Of(quilt.APIKey{ID: a.id})...) {
-		return hint.With(fmt.Errorf("the key in %s is also a key of %s: when one of them is rotated, the other's consumers would lose it", a.Secret.Name, h.Secret),
+		return terminal.WithHint(fmt.Errorf("the key in %s is also a key of %s: when one of them is rotated, the other's consumers would lose it", a.Secret.Name, h.Secret),
 			"store another key in "+a.Secret.Name+" first: quilt-rotate keys create --help")
 	}
 	for _, u := range others.Unread {
@@ -193,7 +192,7 @@ func (a *adoption) identify(ctx context.Context) error {
 		account.Identity, err = session.Me(ctx)
 	}
 	if quilt.RefusesLogin(err) {
-		return hint.With(fmt.Errorf("the registry %s refuses the current key of %s: it has expired, was revoked, or is another registry's", a.Registry.Host(), a.Secret.Name),
+		return terminal.WithHint(fmt.Errorf("the registry %s refuses the current key of %s: it has expired, was revoked, or is another registry's", a.Registry.Host(), a.Secret.Name),
 			"if that is the right registry, run: quilt-rotate recover "+a.Secret.Name)
 	}
 	if err != nil {
@@ -213,7 +212,7 @@ func (a *adoption) identify(ctx context.Context) error {
 		}
 	}
 	if labelled := a.proven.row; fits && row.ID != a.id || labelled != nil && !a.value.Key().Fits(labelled.Fingerprint) {
-		return hint.With(fmt.Errorf("the current version of %s has the label of the key %s, and holds another key", a.Secret.Name, a.id),
+		return terminal.WithHint(fmt.Errorf("the current version of %s has the label of the key %s, and holds another key", a.Secret.Name, a.id),
 			"see what is wrong: quilt-rotate doctor "+a.Secret.Name)
 	}
 	a.missing = map[string]string{}
@@ -230,7 +229,7 @@ func (a *adoption) checkOwner(email string) error {
 	if a.rules.Owner == "" || quilt.SameUser(a.rules.Owner, email) {
 		return nil
 	}
-	return hint.With(fmt.Errorf("the key in %s is %s's, and the tag %s says %s", a.Secret.Name, email, settings.TagOwner, a.rules.Owner), "give --owner "+email+", or store a key of "+a.rules.Owner+" first")
+	return terminal.WithHint(fmt.Errorf("the key in %s is %s's, and the tag %s says %s", a.Secret.Name, email, settings.TagOwner, a.rules.Owner), "give --owner "+email+", or store a key of "+a.rules.Owner+" first")
 }
 
 func (a *adoption) unlabelled() bool { return a.id != "" && a.current.Key() == "" }
@@ -362,7 +361,7 @@ func (a *adoption) write(ctx context.Context, result *Adopted) error {
 			return err
 		}
 		if now, _ := s.Holder(vault.Current); now.ID != a.current.ID {
-			return hint.With(fmt.Errorf("the value of %s was changed meanwhile, so no label was written", s.Name), "run this again")
+			return terminal.WithHint(fmt.Errorf("the value of %s was changed meanwhile, so no label was written", s.Name), "run this again")
 		}
 		id, err := rotation.LabelCurrent(ctx, a.Cloud.Vault, s.Secret, a.value, a.rules.Field, a.keys)
 		result.Labelled, result.Identified = err == nil && id != "", id != ""

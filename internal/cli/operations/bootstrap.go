@@ -14,7 +14,6 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/revocation"
@@ -97,7 +96,7 @@ func (d *Operator) Bootstrap(ctx context.Context, b Bootstrap) (KeyIn, error) {
 		return KeyIn{}, err
 	}
 	if b.Alone && rules.Field != "" {
-		return KeyIn{}, hint.With(fmt.Errorf("the tag %s says that the key is in the field %q, so it cannot be the whole value", settings.TagField, rules.Field), "leave --plain out, or take the tag off")
+		return KeyIn{}, terminal.WithHint(fmt.Errorf("the tag %s says that the key is in the field %q, so it cannot be the whole value", settings.TagField, rules.Field), "leave --plain out, or take the tag off")
 	}
 	in := &installation{Operator: d, secret: b.Secret, registry: b.Registry, settings: rules, owner: rules.Owner, again: "quilt-rotate bootstrap " + b.Name}
 	in.put = func(raw redact.Text, key apikey.Key) (redact.Text, error) {
@@ -130,7 +129,7 @@ func merge(secret string, found, wanted map[string]string) (tags, missing map[st
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		switch have, there := tags[name]; {
 		case there && have != wanted[name]:
-			return nil, nil, hint.With(fmt.Errorf("the tag %s of %s says %q, and you ask for %q", name, secret, redact.Clip(have, 256), redact.Clip(wanted[name], 256)),
+			return nil, nil, terminal.WithHint(fmt.Errorf("the tag %s of %s says %q, and you ask for %q", name, secret, redact.Clip(have, 256), redact.Clip(wanted[name], 256)),
 				"leave the option out, or change the tag first (in the stack that made the secret)")
 		case !there:
 			tags[name], missing[name] = wanted[name], wanted[name]
@@ -160,7 +159,7 @@ func unfit(secret string, err error) error {
 	if !isBad(err) {
 		return err
 	}
-	return hint.With(fmt.Errorf("the value of %s cannot take a key: %w", secret, err), "name the field for it with --field, or mend the value")
+	return terminal.WithHint(fmt.Errorf("the value of %s cannot take a key: %w", secret, err), "name the field for it with --field, or mend the value")
 }
 
 // there tells of a key that is in the current value already.
@@ -182,7 +181,7 @@ func (in *installation) there(ctx context.Context) (KeyIn, bool, error) {
 	in.Tell.Doing("logging in with the key that is there")
 	p, err := logIn(ctx, in.registry, value.Key(), current.Key())
 	if quilt.RefusesLogin(err) {
-		return KeyIn{}, false, hint.With(fmt.Errorf("the secret %s has a key already, %s, and the registry refuses it: it has expired or was revoked", in.secret.Name, value.Key()), "run: quilt-rotate recover "+in.secret.Name)
+		return KeyIn{}, false, terminal.WithHint(fmt.Errorf("the secret %s has a key already, %s, and the registry refuses it: it has expired or was revoked", in.secret.Name, value.Key()), "run: quilt-rotate recover "+in.secret.Name)
 	}
 	if err != nil {
 		return KeyIn{}, false, err
@@ -212,7 +211,7 @@ func (in *installation) notOverwritten(ctx context.Context) error {
 }
 
 func (in *installation) overwritten(version string) error {
-	return hint.With(fmt.Errorf("the value of %s is blank, and the version %s was current before and holds a key: somebody overwrote it", in.secret.Name, version),
+	return terminal.WithHint(fmt.Errorf("the value of %s is blank, and the version %s was current before and holds a key: somebody overwrote it", in.secret.Name, version),
 		"run: quilt-rotate recover "+in.secret.Name)
 }
 

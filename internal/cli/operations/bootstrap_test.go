@@ -11,11 +11,11 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/operations"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
 
@@ -99,7 +99,7 @@ func TestANewKeyThatIsRefusedIsNotMadeCurrent(t *testing.T) {
 	r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 8 })
 	p := newPerson(t, r)
 	_, err := p.bootstrap(s.Name)
-	if err == nil || !strings.Contains(err.Error(), "does not let the new key") || hint.Of(err) == "" {
+	if err == nil || !strings.Contains(err.Error(), "does not let the new key") || terminal.Hint(err) == "" {
 		t.Fatalf("got %v", err)
 	}
 	if s.Holder(vault.Current).Value != "{}" {

@@ -14,12 +14,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
 
@@ -439,7 +439,7 @@ func (l *life) live() (happened bool) {
 	err := l.try(first)
 	var wrote bool
 	l.note(func() { wrote = l.wrote })
-	if errors.Is(err, context.Canceled) && l.mishap == interrupt && wrote && hint.Of(err) == "" {
+	if errors.Is(err, context.Canceled) && l.mishap == interrupt && wrote && terminal.Hint(err) == "" {
 		l.fail("the interruption does not say in which state the secret is")
 	}
 	for n := 0; err != nil && n < 3; n++ {

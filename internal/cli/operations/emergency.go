@@ -11,7 +11,6 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
@@ -97,7 +96,7 @@ func (e *emergency) run(ctx context.Context) error {
 		{e.listUntracked, "the leaked key is refused; the other keys of its user were not listed"},
 	} {
 		if err := ctx.Err(); err != nil {
-			return hint.With(err, stage.state+"\n"+again)
+			return terminal.WithHint(err, stage.state+"\n"+again)
 		}
 		if err := stage.do(ctx); err != nil {
 			return stateOf(err, stage.state, again)
@@ -109,8 +108,8 @@ func (e *emergency) run(ctx context.Context) error {
 // stateOf adds to an error in which state the leaked key is, and how to continue, below the error's own hint.
 func stateOf(err error, state, again string) error {
 	err = awsclient.Explain(err)
-	lines := slices.DeleteFunc([]string{state, hint.Of(err), again}, func(line string) bool { return line == "" })
-	return hint.With(err, strings.Join(lines, "\n"))
+	lines := slices.DeleteFunc([]string{state, terminal.Hint(err), again}, func(line string) bool { return line == "" })
+	return terminal.WithHint(err, strings.Join(lines, "\n"))
 }
 
 // isProtected reports whether the value of AWSCURRENT or AWSPENDING contains the leaked key, so that it must be replaced before it can be revoked.
@@ -187,10 +186,10 @@ func (e *emergency) notReplaced(err error) error {
 	e.Tell.Tell(terminal.Failed, "the leaked key was not replaced: IT IS STILL VALID", "")
 	err = awsclient.Explain(err)
 	next := fmt.Sprintf("replace it with a key that you log in for: quilt-rotate unstick %[1]s --now; then: quilt-rotate recover %[1]s --replace", e.secret.Name)
-	if first := hint.Of(err); first != "" {
+	if first := terminal.Hint(err); first != "" {
 		next = first + "\n" + next
 	}
-	return hint.With(err, next)
+	return terminal.WithHint(err, next)
 }
 
 // rotatable reports whether Secrets Manager can rotate the secret now.

@@ -10,7 +10,6 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/wording"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
@@ -79,7 +78,7 @@ func (e *emergency) replaceable(ctx context.Context) error {
 	if held, err := e.contains(ctx, current.ID); err != nil || !held {
 		return err
 	}
-	return hint.With(fmt.Errorf("the current value of %s contains the leaked key in another place than its own key, where no rotation replaces it", e.secret.Name),
+	return terminal.WithHint(fmt.Errorf("the current value of %s contains the leaked key in another place than its own key, where no rotation replaces it", e.secret.Name),
 		"remove it from the value, or put another key there: aws secretsmanager put-secret-value --secret-id "+e.secret.Name+"; then run this again with --version "+e.result.Leaked.VersionID)
 }
 
@@ -102,7 +101,7 @@ func (e *emergency) whichLeaked(ctx context.Context, version vault.Version) (str
 		ids = append(ids, v.ID)
 	}
 	e.result.Leaked = LeakedKey{} // it is not known which key leaked
-	return "", hint.With(fmt.Errorf("%d keys of %s may log in: which one leaked?", len(ids), e.secret.Name), "name its version with --version: "+strings.Join(ids, ", "))
+	return "", terminal.WithHint(fmt.Errorf("%d keys of %s may log in: which one leaked?", len(ids), e.secret.Name), "name its version with --version: "+strings.Join(ids, ", "))
 }
 
 func (e *emergency) leakedVersion() (vault.Version, error) {
@@ -111,7 +110,7 @@ func (e *emergency) leakedVersion() (vault.Version, error) {
 		if current, ok := e.secret.Holder(vault.Current); ok {
 			return current, nil
 		}
-		return vault.Version{}, hint.With(fmt.Errorf("no version of %s is current", e.secret.Name), "name the version whose key leaked with --version; "+see)
+		return vault.Version{}, terminal.WithHint(fmt.Errorf("no version of %s is current", e.secret.Name), "name the version whose key leaked with --version; "+see)
 	}
 	var found []vault.Version
 	for _, v := range e.secret.Sorted() {
@@ -123,9 +122,9 @@ func (e *emergency) leakedVersion() (vault.Version, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return vault.Version{}, hint.With(fmt.Errorf("%s has no version that begins with %s", e.secret.Name, e.options.Version), see)
+		return vault.Version{}, terminal.WithHint(fmt.Errorf("%s has no version that begins with %s", e.secret.Name, e.options.Version), see)
 	}
-	return vault.Version{}, hint.With(fmt.Errorf("%d versions of %s begin with %s", len(found), e.secret.Name, e.options.Version), "give more of the id")
+	return vault.Version{}, terminal.WithHint(fmt.Errorf("%d versions of %s begin with %s", len(found), e.secret.Name, e.options.Version), "give more of the id")
 }
 
 // superseded are the versions that hold a key which is neither current nor pending.
@@ -184,7 +183,7 @@ func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string
 		looked += "; these may hold it, too: " + strings.Join(names, ", ")
 	}
 	if len(found) == 0 {
-		return managed.Holder{}, hint.With(fmt.Errorf("no managed secret holds the key %s (%s)", key.Fingerprint(), looked),
+		return managed.Holder{}, terminal.WithHint(fmt.Errorf("no managed secret holds the key %s (%s)", key.Fingerprint(), looked),
 			"look in other regions and accounts; if none holds it, revoke it: quilt-rotate keys revoke --from-stdin")
 	}
 	var others []string
@@ -194,7 +193,7 @@ func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string
 		}
 	}
 	if len(others) > 0 {
-		return managed.Holder{}, hint.With(fmt.Errorf("more than one secret holds the key %s: %s (version %s), %s", key.Fingerprint(), found[0].Secret, found[0].VersionID, strings.Join(others, ", ")),
+		return managed.Holder{}, terminal.WithHint(fmt.Errorf("more than one secret holds the key %s: %s (version %s), %s", key.Fingerprint(), found[0].Secret, found[0].VersionID, strings.Join(others, ", ")),
 			"run quilt-rotate emergency for each of them, with --version; the last one revokes the key")
 	}
 	d.Tell.Tell(terminal.Noted, "the secret "+found[0].Secret+" holds the key "+key.Fingerprint(), looked)

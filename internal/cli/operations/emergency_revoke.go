@@ -8,7 +8,6 @@ import (
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/issuer"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
@@ -34,7 +33,7 @@ func (e *emergency) revoke(ctx context.Context) error {
 	e.Tell.Doing("waiting until the other managed secrets have been read")
 	others, err := e.scan.result(ctx)
 	if err != nil && !e.options.Anyway {
-		return hint.With(fmt.Errorf("it is not known whether another secret holds the leaked key, so it is not revoked: %w", awsclient.Explain(err)), anyway)
+		return terminal.WithHint(fmt.Errorf("it is not known whether another secret holds the leaked key, so it is not revoked: %w", awsclient.Explain(err)), anyway)
 	}
 	e.Tell.Doing("revoking the leaked key")
 	var failed error
@@ -84,7 +83,7 @@ func (e *emergency) mayRevoke(ctx context.Context, others *managed.Holders) erro
 		_, err = session.Me(ctx)
 	}
 	if err != nil && (!quilt.Refused(err) || quilt.RefusesLogin(err)) {
-		return hint.With(fmt.Errorf("the current key does not log in, so the leaked one is not revoked: %w", err),
+		return terminal.WithHint(fmt.Errorf("the current key does not log in, so the leaked one is not revoked: %w", err),
 			"if its user was deactivated, activate it; else store a key that works: quilt-rotate recover "+e.secret.Name)
 	}
 	return nil
@@ -99,16 +98,16 @@ func (e *emergency) heldElsewhere(ctx context.Context, scanned *managed.Holders)
 	}
 	now, err := scanned.Refresh(ctx, e.leaked)
 	if err != nil {
-		return hint.With(fmt.Errorf("it is not known whether another secret holds the leaked key, so it is not revoked: %w", awsclient.Explain(err)), anyway)
+		return terminal.WithHint(fmt.Errorf("it is not known whether another secret holds the leaked key, so it is not revoked: %w", awsclient.Explain(err)), anyway)
 	}
 	others := now.Without(e.secret.ARN)
 	for _, h := range others.OfKey(e.leaked) {
 		if h.Stage != "" {
-			return hint.With(fmt.Errorf("the secret %s holds the leaked key too, so it is not revoked yet", h.Secret), "first: quilt-rotate emergency "+h.Secret+"\n"+anyway)
+			return terminal.WithHint(fmt.Errorf("the secret %s holds the leaked key too, so it is not revoked yet", h.Secret), "first: quilt-rotate emergency "+h.Secret+"\n"+anyway)
 		}
 	}
 	for _, u := range others.Unread {
-		return hint.With(fmt.Errorf("the secret %s cannot be read, and may hold the leaked key too, so it is not revoked: %w", u.Secret, awsclient.Explain(u.Err)),
+		return terminal.WithHint(fmt.Errorf("the secret %s cannot be read, and may hold the leaked key too, so it is not revoked: %w", u.Secret, awsclient.Explain(u.Err)),
 			"use credentials that may read all managed secrets; "+anyway)
 	}
 	return nil
@@ -177,10 +176,10 @@ func (e *emergency) prove(ctx context.Context) error {
 		return nil
 	case KeyLogsIn:
 		e.Tell.Tell(terminal.Failed, "THE LEAKED KEY STILL LOGS IN", "")
-		return hint.With(errors.New("the leaked key still logs in"), ask)
+		return terminal.WithHint(errors.New("the leaked key still logs in"), ask)
 	}
 	e.Tell.Tell(terminal.Failed, "it is not known whether the leaked key still works", known.Why)
-	return hint.With(fmt.Errorf("it is not known whether the leaked key still works: %s", known.Why), "if its user was deactivated, the key works again when the user is activated; "+ask)
+	return terminal.WithHint(fmt.Errorf("it is not known whether the leaked key still works: %s", known.Why), "if its user was deactivated, the key works again when the user is activated; "+ask)
 }
 
 // unlabel removes the labels of the leaked key's version, if a session of its owner does not find the key. A sweep could not: if it never saw the version

@@ -11,7 +11,6 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/deadline"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/settings"
@@ -103,7 +102,7 @@ const labelsNeeded = 3
 // check refuses what would leave a key that cannot be put in.
 func (in *installation) check(ctx context.Context) error {
 	if free := vault.LabelQuota - in.secret.Labels(); free < labelsNeeded {
-		return hint.With(fmt.Errorf("the secret %s has %d of its %d staging labels free, and this needs %d", in.secret.Name, max(free, 0), vault.LabelQuota, labelsNeeded),
+		return terminal.WithHint(fmt.Errorf("the secret %s has %d of its %d staging labels free, and this needs %d", in.secret.Name, max(free, 0), vault.LabelQuota, labelsNeeded),
 			"take labels off that nobody needs: aws secretsmanager update-secret-version-stage")
 	}
 	_, raw, err := in.current(ctx)
@@ -191,7 +190,7 @@ func (in *installation) store(ctx context.Context, k *aKey) (from string, err er
 	n := vault.NewValue{SecretARN: in.secret.ARN, VersionID: uuid.NewString(), Value: value, KeyID: k.id}
 	if err := in.Cloud.Vault.Put(ctx, n); err != nil {
 		if err := in.readBack(ctx, n, err); err != nil {
-			return "", hint.With(err, "to go on: "+in.again)
+			return "", terminal.WithHint(err, "to go on: "+in.again)
 		}
 	}
 	k.version = n.VersionID
@@ -248,7 +247,7 @@ func (in *installation) install(ctx context.Context, k *aKey) (proof, error) {
 		}
 		in.Tell.Tell(terminal.Warned, "somebody edited the secret meanwhile: starting over with the edited value", "")
 	}
-	return proof{}, hint.With(fmt.Errorf("the secret %s was edited %d times meanwhile: the edits are kept", in.secret.Name, maxEdits), "when nobody edits it any more: "+in.again)
+	return proof{}, terminal.WithHint(fmt.Errorf("the secret %s was edited %d times meanwhile: the edits are kept", in.secret.Name, maxEdits), "when nobody edits it any more: "+in.again)
 }
 
 // prove reads the stored value back and logs in with the key in it.
@@ -263,7 +262,7 @@ func (in *installation) prove(ctx context.Context, k *aKey) (proof, error) {
 	}
 	p, err := in.logInSoon(ctx, in.registry, value.Key(), k.id)
 	if quilt.RefusesLogin(err) {
-		return proof{}, hint.With(fmt.Errorf("the registry does not let the new key %s in", k.id), "nothing current was changed; to try again: "+in.again)
+		return proof{}, terminal.WithHint(fmt.Errorf("the registry does not let the new key %s in", k.id), "nothing current was changed; to try again: "+in.again)
 	}
 	if err != nil {
 		return proof{}, err
@@ -290,7 +289,7 @@ func seeCurrent(ctx context.Context, registry *quilt.Client, s *managed.Secret, 
 	defer cancel()
 	_, err := registry.WithKey(key).Me(ctx)
 	if quilt.RefusesLogin(err) {
-		return hint.With(fmt.Errorf("the key that is current in %s now was revoked in this very moment: %w", s.Name, err), "run: quilt-rotate recover "+s.Name)
+		return terminal.WithHint(fmt.Errorf("the key that is current in %s now was revoked in this very moment: %w", s.Name, err), "run: quilt-rotate recover "+s.Name)
 	}
 	return nil // it was seen to log in a moment ago: no answer is no evidence
 }

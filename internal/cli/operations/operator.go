@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"quilt-rotate/internal/cli/awsclient"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
 )
@@ -83,7 +82,7 @@ func ending(ctx context.Context) (context.Context, context.CancelFunc) {
 // left adds to an interruption in which state the secret is. Other errors pass as they are.
 func left(err error, state string) error {
 	if errors.Is(err, context.Canceled) {
-		return hint.With(err, state)
+		return terminal.WithHint(err, state)
 	}
 	return err
 }

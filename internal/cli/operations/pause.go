@@ -12,8 +12,8 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
 
@@ -63,7 +63,7 @@ func CheckReason(reason string) error {
 func CheckTags(tags map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		if name != settings.TagField && apikey.HasKey(tags[name]) {
-			return hint.With(fmt.Errorf("the tag %s must not hold a key: whoever sees the tags would see it", name),
+			return terminal.WithHint(fmt.Errorf("the tag %s must not hold a key: whoever sees the tags would see it", name),
 				"shells keep a history of arguments: if it was a key, treat it as leaked (quilt-rotate emergency)")
 		}
 	}
@@ -84,10 +84,10 @@ func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Dur
 	}
 	current, ok := s.Holder(vault.Current)
 	if !ok {
-		return Paused{}, hint.With(fmt.Errorf("the secret %s has no current version, so no sweep does anything", s.Name), "put its first key in: quilt-rotate bootstrap "+s.Name)
+		return Paused{}, terminal.WithHint(fmt.Errorf("the secret %s has no current version, so no sweep does anything", s.Name), "put its first key in: quilt-rotate bootstrap "+s.Name)
 	}
 	if s.Labels() >= vault.LabelQuota {
-		return Paused{}, hint.With(fmt.Errorf("all %d staging labels of %s are in use, and a pause needs one; nothing was changed", vault.LabelQuota, s.Name),
+		return Paused{}, terminal.WithHint(fmt.Errorf("all %d staging labels of %s are in use, and a pause needs one; nothing was changed", vault.LabelQuota, s.Name),
 			"see what holds them: quilt-rotate doctor "+s.Name)
 	}
 	until := s.Now.Add(length).UTC().Truncate(time.Second)
@@ -144,5 +144,5 @@ func inCare(s *managed.Secret) error {
 	if s.Rotation.Function != "" {
 		return nil
 	}
-	return hint.With(fmt.Errorf("the secret %s is not in the care of quilt-rotate", s.Name), "see which are: quilt-rotate status")
+	return terminal.WithHint(fmt.Errorf("the secret %s is not in the care of quilt-rotate", s.Name), "see which are: quilt-rotate status")
 }

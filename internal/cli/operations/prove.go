@@ -9,9 +9,9 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/terminal"
 )
 
 // defaultNewKeyWait allows for a registry that takes a moment to know a new key, as the rotation does.
@@ -101,5 +101,5 @@ func checkOwner(secretName, owner string, me quilt.Identity) error {
 	if owner == "" || quilt.SameUser(owner, me.Email) {
 		return nil
 	}
-	return hint.With(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was created", secretName, owner, me.Email), "log in as "+owner)
+	return terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was created", secretName, owner, me.Email), "log in as "+owner)
 }

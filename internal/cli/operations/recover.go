@@ -9,7 +9,6 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/issuer"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
@@ -123,7 +122,7 @@ func (v *recovery) diagnose(ctx context.Context) (KeyIn, bool, error) {
 	s := v.secret
 	current, ok := s.Holder(vault.Current)
 	if !ok {
-		return KeyIn{}, false, hint.With(fmt.Errorf("the secret %s never had a value", s.Name), "run: quilt-rotate bootstrap "+s.Name)
+		return KeyIn{}, false, terminal.WithHint(fmt.Errorf("the secret %s never had a value", s.Name), "run: quilt-rotate bootstrap "+s.Name)
 	}
 	v.current = current
 	value, err := v.installation.value(ctx, current.ID)
@@ -269,10 +268,10 @@ func (v *recovery) reuse(ctx context.Context, m *move, id string) (KeyIn, error)
 // new creates a key: with the issuing credential, or with the login of a person.
 func (v *recovery) new(ctx context.Context) (KeyIn, error) {
 	if isBad(v.reason) || errors.Is(v.reason, vault.ErrBinary) {
-		return KeyIn{}, hint.With(fmt.Errorf("the value of %s cannot take a key: %w", v.secret.Name, v.reason), "correct the value, then run: "+v.again)
+		return KeyIn{}, terminal.WithHint(fmt.Errorf("the value of %s cannot take a key: %w", v.secret.Name, v.reason), "correct the value, then run: "+v.again)
 	}
 	if isBlank(v.reason) && len(v.labelled()) == 0 {
-		return KeyIn{}, hint.With(fmt.Errorf("the secret %s waits for its first key", v.secret.Name), "run: quilt-rotate bootstrap "+v.secret.Name)
+		return KeyIn{}, terminal.WithHint(fmt.Errorf("the secret %s waits for its first key", v.secret.Name), "run: quilt-rotate bootstrap "+v.secret.Name)
 	}
 	session, by, err := v.creator(ctx)
 	if err != nil {
@@ -366,7 +365,7 @@ func (v *recovery) agree(ctx context.Context, session *quilt.Session) error {
 	case quilt.SameUser(owner, account.Email): // and the same e-mail may have an account at the wrong registry
 		return v.Confirm(ctx, "only an option says that "+v.registry.Host()+" is the registry of "+v.secret.Name+", and none of its keys logs in there", v.secret.Name)
 	case owner != "" && !v.NewOwner:
-		return hint.With(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was created", v.secret.Name, owner, account.Email),
+		return terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was created", v.secret.Name, owner, account.Email),
 			"log in as "+owner+"; to hand the secret over to "+account.Email+", add --new-owner")
 	case owner != "":
 		err = v.Confirm(ctx, "the key of "+v.secret.Name+" will be "+account.Email+"'s, no longer "+owner+"'s: its consumers get other permissions", account.Email)
@@ -387,7 +386,7 @@ func (v *recovery) warned(ctx context.Context, done KeyIn) (KeyIn, error) {
 	ctx, cancel := ending(ctx)
 	defer cancel()
 	if err := v.secret.Look(ctx); err != nil { // what was done is done
-		return done, hint.With(fmt.Errorf("AWSCURRENT is on the version %s now, and the secret could not be looked at after that: %w", done.VersionID, err),
+		return done, terminal.WithHint(fmt.Errorf("AWSCURRENT is on the version %s now, and the secret could not be looked at after that: %w", done.VersionID, err),
 			"see: quilt-rotate status "+v.secret.Name)
 	}
 	if pending, ok := v.secret.Holder(vault.Pending); ok && !pending.Has(vault.Current) {

@@ -6,9 +6,9 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal"
 )
 
 // KeyState is what is known of a key at the registry.
@@ -118,6 +118,6 @@ func LogsInThere(ctx context.Context, s *managed.Secret, registry *quilt.Client)
 			return err
 		}
 	}
-	return hint.With(fmt.Errorf("no key of %s logs in at the registry %s, so nothing shows that they are its keys", s.Name, registry.Host()),
+	return terminal.WithHint(fmt.Errorf("no key of %s logs in at the registry %s, so nothing shows that they are its keys", s.Name, registry.Host()),
 		fmt.Sprintf("check the URL; if it is right, record it, and run this again: aws secretsmanager tag-resource --secret-id %s --tags Key=%s,Value=%s", s.Name, settings.TagRegistry, registry.URL()))
 }

@@ -10,7 +10,6 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
@@ -96,7 +95,7 @@ func (r *retirement) run(ctx context.Context) error {
 // partly adds to an error in which state the secret is, and how to continue.
 func (r *retirement) partly(err error) error {
 	err = awsclient.Explain(err)
-	return hint.With(err, strings.TrimPrefix(hint.Of(err)+"\nthe secret is partly retired; to continue: quilt-rotate retire "+r.secret.Name, "\n"))
+	return terminal.WithHint(err, strings.TrimPrefix(terminal.Hint(err)+"\nthe secret is partly retired; to continue: quilt-rotate retire "+r.secret.Name, "\n"))
 }
 
 // nothingOfOurs reports whether the secret has no rotation, label or tag of ours.
@@ -151,7 +150,7 @@ func (r *retirement) unchanged(ctx context.Context) error {
 		return err
 	}
 	if shapeOf(r.secret) != r.shape {
-		return hint.With(fmt.Errorf("the secret %s changed after its keys were shown: somebody uses it", r.secret.Name), "see its versions: quilt-rotate status "+r.secret.Name)
+		return terminal.WithHint(fmt.Errorf("the secret %s changed after its keys were shown: somebody uses it", r.secret.Name), "see its versions: quilt-rotate status "+r.secret.Name)
 	}
 	return nil
 }
@@ -160,11 +159,11 @@ func (r *retirement) unchanged(ctx context.Context) error {
 func (r *retirement) refuseUnclear(context.Context) error {
 	for _, v := range r.secret.Sorted() {
 		if len(v.Unknown) > 0 {
-			return hint.With(fmt.Errorf("a newer release wrote labels that this one does not know: %s", strings.Join(v.Unknown, ", ")), "use the newest release")
+			return terminal.WithHint(fmt.Errorf("a newer release wrote labels that this one does not know: %s", strings.Join(v.Unknown, ", ")), "use the newest release")
 		}
 	}
 	if _, underWay := waiting(r.secret); underWay {
-		return hint.With(fmt.Errorf("a rotation of %s is under way, or stuck", r.secret.Name), "wait until it has ended, or end it: quilt-rotate unstick "+r.secret.Name)
+		return terminal.WithHint(fmt.Errorf("a rotation of %s is under way, or stuck", r.secret.Name), "wait until it has ended, or end it: quilt-rotate unstick "+r.secret.Name)
 	}
 	return nil
 }
@@ -204,7 +203,7 @@ func (r *retirement) logIn(ctx context.Context) error {
 		r.session = session
 	}
 	if r.owner != "" && !quilt.SameUser(r.owner, r.account.Email) {
-		return hint.With(fmt.Errorf("the keys of %s belong to %s, and the login is %s", r.secret.Name, r.owner, r.account.Email), "log in as "+r.owner+", or correct the tag "+settings.TagOwner)
+		return terminal.WithHint(fmt.Errorf("the keys of %s belong to %s, and the login is %s", r.secret.Name, r.owner, r.account.Email), "log in as "+r.owner+", or correct the tag "+settings.TagOwner)
 	}
 	return nil
 }
@@ -222,10 +221,10 @@ func (r *retirement) readOthers(ctx context.Context) error {
 	case r.options.Anyway:
 		return nil
 	case err != nil:
-		return hint.With(fmt.Errorf("it is not known whether other secrets hold the keys: %w", awsclient.Explain(err)), "use credentials that may read all managed secrets, or add --anyway")
+		return terminal.WithHint(fmt.Errorf("it is not known whether other secrets hold the keys: %w", awsclient.Explain(err)), "use credentials that may read all managed secrets, or add --anyway")
 	case len(r.others.Unread) > 0:
 		u := r.others.Unread[0]
-		return hint.With(fmt.Errorf("the secret %s cannot be read, and may hold one of the keys: %w", u.Secret, awsclient.Explain(u.Err)), "use credentials that may read all managed secrets, or add --anyway")
+		return terminal.WithHint(fmt.Errorf("the secret %s cannot be read, and may hold one of the keys: %w", u.Secret, awsclient.Explain(u.Err)), "use credentials that may read all managed secrets, or add --anyway")
 	}
 	return nil
 }
@@ -248,7 +247,7 @@ func (r *retirement) stillUnheld(context.Context) error {
 	for i := range r.result.Keys {
 		if k := &r.result.Keys[i]; k.Fate == FateToRevoke {
 			if name := r.heldBy(k); name != "" {
-				return hint.With(fmt.Errorf("the secret %s holds the key %s now", name, k.Fingerprint), "run this again, to see what would happen: quilt-rotate retire "+r.secret.Name)
+				return terminal.WithHint(fmt.Errorf("the secret %s holds the key %s now", name, k.Fingerprint), "run this again, to see what would happen: quilt-rotate retire "+r.secret.Name)
 			}
 		}
 	}
@@ -320,7 +319,7 @@ func (d *Operator) detach(ctx context.Context, s *managed.Secret, version string
 func (r *retirement) removeTags(ctx context.Context) error {
 	for _, k := range r.result.Keys {
 		if k.Fate == FateLeft && k.HeldBy == "" {
-			return hint.With(fmt.Errorf("the key %s is left, because %s: its labels and the secret's tags stay", k.Fingerprint, k.Why),
+			return terminal.WithHint(fmt.Errorf("the key %s is left, because %s: its labels and the secret's tags stay", k.Fingerprint, k.Why),
 				"see the key, and revoke it if nobody needs it: quilt-rotate keys get --admin "+k.KeyID)
 		}
 	}

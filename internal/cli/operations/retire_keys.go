@@ -8,7 +8,6 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/wording"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/terminal"
@@ -242,7 +241,7 @@ func notRevoked(k *RetiredKey, all, proof error) error {
 	if proof == nil { // a lost answer is no failure
 		return nil
 	}
-	return hint.With(fmt.Errorf("it is not proved that the key %s was revoked: %w", k.Fingerprint, all),
+	return terminal.WithHint(fmt.Errorf("it is not proved that the key %s was revoked: %w", k.Fingerprint, all),
 		"run this again; if this goes on, ask an administrator of the registry to revoke it: quilt-rotate keys revoke --admin --anyway "+k.KeyID)
 }
 
@@ -254,7 +253,7 @@ func (r *retirement) refuseNewKeys(ctx context.Context) error {
 	}
 	for _, row := range account.Keys {
 		if r.marked(row) && row.Status != quilt.Expired && r.find(row.ID, apikey.Key{}) == nil {
-			return hint.With(fmt.Errorf("the key %s was created for %s meanwhile", row.Fingerprint, r.secret.Name), "run this again, to see it")
+			return terminal.WithHint(fmt.Errorf("the key %s was created for %s meanwhile", row.Fingerprint, r.secret.Name), "run this again, to see it")
 		}
 	}
 	return nil

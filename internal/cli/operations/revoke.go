@@ -7,8 +7,8 @@ import (
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/terminal"
 )
 
 // Revoked is what a sweep did, or would do.
@@ -101,5 +101,5 @@ func WouldFail(plan revocation.Result) error {
 	if plan.WouldFail == nil {
 		return nil
 	}
-	return hint.With(fmt.Errorf("a sweep would fail now: %s: %s", plan.WouldFail.ErrorType, plan.WouldFail.Error), awsclient.Runbook(plan.WouldFail.ErrorType))
+	return terminal.WithHint(fmt.Errorf("a sweep would fail now: %s: %s", plan.WouldFail.ErrorType, plan.WouldFail.Error), awsclient.Runbook(plan.WouldFail.ErrorType))
 }

@@ -10,7 +10,6 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/revocation"
@@ -53,7 +52,7 @@ func (d *Operator) Rollback(ctx context.Context, s *managed.Secret, o RollbackOp
 	registry := o.Registry
 	current, ok := s.Holder(vault.Current)
 	if !ok {
-		return RolledBack{}, hint.With(fmt.Errorf("the secret %s has no current version", s.Name), "run: quilt-rotate bootstrap "+s.Name)
+		return RolledBack{}, terminal.WithHint(fmt.Errorf("the secret %s has no current version", s.Name), "run: quilt-rotate bootstrap "+s.Name)
 	}
 	if err := nothingPending(s); err != nil {
 		return RolledBack{}, err
@@ -77,7 +76,7 @@ func (d *Operator) Rollback(ctx context.Context, s *managed.Secret, o RollbackOp
 	}
 	handsOver := owner != "" && !quilt.SameUser(owner, b.proven.Email)
 	if handsOver && !o.NewOwner {
-		return RolledBack{}, hint.With(&otherOwnerError{s.Name, target.ID, owner, b.proven.Email}, "to hand the secret over to "+b.proven.Email+", add --new-owner")
+		return RolledBack{}, terminal.WithHint(&otherOwnerError{s.Name, target.ID, owner, b.proven.Email}, "to hand the secret over to "+b.proven.Email+", add --new-owner")
 	}
 	err = b.show(ctx, current)
 	if err == nil {
@@ -130,7 +129,7 @@ func nothingPending(s *managed.Secret) error {
 	if !ok || pending.Has(vault.Current) {
 		return nil
 	}
-	return hint.With(fmt.Errorf("a rotation of %s is under way, or stuck: it would make its own key current again", s.Name),
+	return terminal.WithHint(fmt.Errorf("a rotation of %s is under way, or stuck: it would make its own key current again", s.Name),
 		"wait until it has ended, or end it: quilt-rotate unstick "+s.Name)
 }
 
@@ -139,7 +138,7 @@ func versionOf(s *managed.Secret, id string) (vault.Version, error) {
 	if id == "" || id == vault.Previous {
 		v, ok := s.Holder(vault.Previous)
 		if !ok {
-			return v, hint.With(fmt.Errorf("no version of %s was current before", s.Name), "see its versions: quilt-rotate status "+s.Name)
+			return v, terminal.WithHint(fmt.Errorf("no version of %s was current before", s.Name), "see its versions: quilt-rotate status "+s.Name)
 		}
 		return v, nil
 	}
@@ -158,7 +157,7 @@ func versionOf(s *managed.Secret, id string) (vault.Version, error) {
 	case len(found) > 1:
 		return vault.Version{}, fmt.Errorf("%d versions of %s begin with %s: give more of the id", len(found), s.Name, redact.Clip(id, 64))
 	}
-	return vault.Version{}, hint.With(fmt.Errorf("the secret %s has no labelled version %s", s.Name, redact.Clip(id, 64)), "see its versions: quilt-rotate status "+s.Name)
+	return vault.Version{}, terminal.WithHint(fmt.Errorf("the secret %s has no labelled version %s", s.Name, redact.Clip(id, 64)), "see its versions: quilt-rotate status "+s.Name)
 }
 
 // A move is one of AWSCURRENT to a version whose key was seen to log in.
@@ -187,7 +186,7 @@ func (d *Operator) newMove(ctx context.Context, s *managed.Secret, registry *qui
 	}
 	switch {
 	case isBlank(err), isBad(err), errors.Is(err, vault.ErrNoValue), errors.Is(err, vault.ErrBinary):
-		return nil, hint.With(fmt.Errorf("the version %s of %s holds no key that can be used: %w", target.ID, s.Name, err), "name another one with --to; see: quilt-rotate status "+s.Name)
+		return nil, terminal.WithHint(fmt.Errorf("the version %s of %s holds no key that can be used: %w", target.ID, s.Name, err), "name another one with --to; see: quilt-rotate status "+s.Name)
 	case err != nil:
 		return nil, err
 	}
@@ -211,7 +210,7 @@ func (m *move) explain(err error) error {
 	if !quilt.RefusesLogin(err) {
 		return err
 	}
-	return hint.With(fmt.Errorf("the registry refuses the key %s of the version %s: it has expired or was revoked; nothing current was changed", m.value.Key(), m.target.ID),
+	return terminal.WithHint(fmt.Errorf("the registry refuses the key %s of the version %s: it has expired or was revoked; nothing current was changed", m.value.Key(), m.target.ID),
 		"name another version with --to, or, where no key works: quilt-rotate recover "+m.secret.Name)
 }
 
@@ -284,7 +283,7 @@ func (m *move) carryOut(ctx context.Context, from string) error {
 		return left(m.explain(err), state)
 	}
 	if !quilt.SameUser(proven.Email, m.proven.Email) {
-		return hint.With(fmt.Errorf("the key of the version %s became %s's meanwhile; nothing was moved", m.target.ID, proven.Email), state)
+		return terminal.WithHint(fmt.Errorf("the key of the version %s became %s's meanwhile; nothing was moved", m.target.ID, proven.Email), state)
 	}
 	m.proven = proven
 	if m.alone { // a rotation may have begun since a person was asked
@@ -301,7 +300,7 @@ func (m *move) carryOut(ctx context.Context, from string) error {
 		return left(err, state)
 	}
 	if !moved {
-		return hint.With(fmt.Errorf("somebody else moved AWSCURRENT of %s meanwhile: nothing was done", m.secret.Name), "see what is current: quilt-rotate status "+m.secret.Name)
+		return terminal.WithHint(fmt.Errorf("somebody else moved AWSCURRENT of %s meanwhile: nothing was done", m.secret.Name), "see what is current: quilt-rotate status "+m.secret.Name)
 	}
 	m.moved = true
 	m.Tell.Tell(terminal.Done, "moved AWSCURRENT to the version "+short(m.target.ID), "")

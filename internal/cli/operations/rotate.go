@@ -11,7 +11,6 @@ import (
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
@@ -54,7 +53,7 @@ func (d *Operator) Rotate(ctx context.Context, s *managed.Secret, patience Patie
 		return Rotated{}, left(err, "nothing was done")
 	}
 	if !s.Rotation.Enabled {
-		return Rotated{}, hint.With(fmt.Errorf("rotation of %s is off", s.Name),
+		return Rotated{}, terminal.WithHint(fmt.Errorf("rotation of %s is off", s.Name),
 			"deploy its stack again, or turn rotation on: aws secretsmanager rotate-secret --secret-id "+s.Name+" --rotation-lambda-arn "+s.Rotation.Function+" --rotation-rules AutomaticallyAfterDays=30")
 	}
 	if _, underWay := waiting(s); underWay {
@@ -85,7 +84,7 @@ func (e *otherRotationError) Unwrap() error { return awsclient.ErrRotationUnderW
 
 // underWayError says that another rotation has not ended.
 func underWayError(s *managed.Secret) error {
-	return hint.With(&otherRotationError{s.Name},
+	return terminal.WithHint(&otherRotationError{s.Name},
 		fmt.Sprintf("see how it goes: quilt-rotate status %[1]s; if it is stuck, end it: quilt-rotate unstick %[1]s", s.Name))
 }
 
@@ -195,11 +194,11 @@ func (f *follower) ended() (bool, error) {
 		}
 		return f.noLog || len(f.stepped) >= len(steps) || time.Since(f.moved) > logLag, nil
 	case time.Since(f.began) > f.patience.Whole:
-		return true, hint.With(fmt.Errorf("the rotation of %s was followed for %s: %w", name, terminal.About(f.patience.Whole), errNotEnded), "it may still end; see: quilt-rotate status "+name)
+		return true, terminal.WithHint(fmt.Errorf("the rotation of %s was followed for %s: %w", name, terminal.About(f.patience.Whole), errNotEnded), "it may still end; see: quilt-rotate status "+name)
 	case !version.Has(vault.Pending) && time.Since(f.began) > vault.DefaultMaxLag: // the function gave it up, or somebody edited the secret
-		return true, hint.With(fmt.Errorf("the rotation of %s was given up; the current key is unchanged", name), "fix what the error of the step says, then run: quilt-rotate rotate "+name)
+		return true, terminal.WithHint(fmt.Errorf("the rotation of %s was given up; the current key is unchanged", name), "fix what the error of the step says, then run: quilt-rotate rotate "+name)
 	case !f.failed.IsZero() && time.Since(f.failed) > f.patience.Retry:
-		return true, hint.With(fmt.Errorf("the rotation of %s failed; the current key is unchanged", name),
+		return true, terminal.WithHint(fmt.Errorf("the rotation of %s failed; the current key is unchanged", name),
 			fmt.Sprintf("Secrets Manager may try again within its rotation window; to end it now: quilt-rotate unstick %s", name))
 	}
 	return false, nil

@@ -10,7 +10,6 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
@@ -234,7 +233,7 @@ func (d *Operator) detachPending(ctx context.Context, s *managed.Secret, version
 		}
 		version := now.Versions[versionID]
 		if version.Has(vault.Current) {
-			return hint.With(errFinished, "see: quilt-rotate status "+s.Name)
+			return terminal.WithHint(errFinished, "see: quilt-rotate status "+s.Name)
 		}
 		if !version.Has(vault.Pending) {
 			return s.Look(ctx)

@@ -19,9 +19,9 @@ import (
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/wording"
-	"quilt-rotate/internal/hint"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
 
@@ -108,7 +108,7 @@ func All(ctx context.Context, c *awsclient.Cloud, revokeFunction string, names [
 func Of(ctx context.Context, c *awsclient.Cloud, revokeFunction, name string) Status {
 	s, err := managed.Open(ctx, c, name)
 	if deleted, ok := errors.AsType[*managed.DeletedError](err); ok {
-		problem := Problem{true, deleted.Error(), hint.Of(err)}
+		problem := Problem{true, deleted.Error(), terminal.Hint(err)}
 		return Status{Secret: deleted.Secret, Time: time.Now().UTC(), Versions: []revocation.Seen{}, Problems: []Problem{problem}}
 	}
 	if err != nil {
@@ -156,7 +156,7 @@ func unserved(name string, ours bool) Problem {
 
 func (s Status) failed(err error) Status {
 	err = awsclient.Explain(err)
-	s.Error, s.Hint = err.Error(), hint.Of(err)
+	s.Error, s.Hint = err.Error(), terminal.Hint(err)
 	if errors.Is(err, context.Canceled) {
 		s.Error = "interrupted"
 	}
