@@ -8,7 +8,7 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/operations"
-	"quilt-rotate/internal/cli/wording"
+	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/terminal"
 )
@@ -113,9 +113,9 @@ func (o *emergencyCommand) printUntracked(c *terminal.Console, keys []operations
 	for _, k := range keys {
 		used := "never used"
 		if k.LastUsedAt != nil {
-			used = "last used " + wording.Clock(*k.LastUsedAt)
+			used = "last used " + status.Clock(*k.LastUsedAt)
 		}
-		beside := fmt.Sprintf("created %s, %s, %s", wording.Clock(k.CreatedAt), used, k.KeyName)
+		beside := fmt.Sprintf("created %s, %s, %s", status.Clock(k.CreatedAt), used, k.KeyName)
 		if k.HeldElsewhere {
 			beside += "; a secret in another region or account may hold it"
 		}

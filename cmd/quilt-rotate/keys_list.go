@@ -12,7 +12,7 @@ import (
 	"charm.land/lipgloss/v2"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/cli/wording"
+	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
 )
@@ -188,7 +188,7 @@ func (o *keysGetCommand) Run(ctx context.Context, c *terminal.Console) error {
 
 // describeKey prints a key, one thing a line.
 func describeKey(c *terminal.Console, k quilt.APIKey) error {
-	moment := func(t time.Time, beside string) string { return wording.Clock(t) + "  " + beside }
+	moment := func(t time.Time, beside string) string { return status.Clock(t) + "  " + beside }
 	lastUsed := "never, as far as the registry records it"
 	if k.LastUsedAt != nil {
 		lastUsed = moment(*k.LastUsedAt, keyUsed(k))

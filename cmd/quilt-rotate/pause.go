@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"quilt-rotate/internal/cli/operations"
-	"quilt-rotate/internal/cli/wording"
+	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/terminal"
 )
@@ -53,9 +53,9 @@ func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	beside := ""
 	if paused.Before != nil {
-		beside = "before: until " + wording.Clock(*paused.Before)
+		beside = "before: until " + status.Clock(*paused.Before)
 	}
-	_ = c.Tell(terminal.Done, fmt.Sprintf("sweeps of %s are paused until %s", s.Name, wording.Clock(*paused.Until)), beside) // an output that is gone is told at the end
+	_ = c.Tell(terminal.Done, fmt.Sprintf("sweeps of %s are paused until %s", s.Name, status.Clock(*paused.Until)), beside) // an output that is gone is told at the end
 	c.Note("rotations go on, and so does quilt-rotate emergency; to end the pause sooner: quilt-rotate resume " + s.Name)
 	return nil
 }
@@ -90,7 +90,7 @@ func (o *resumeCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	line := terminal.Line(terminal.Noted, "sweeps of "+s.Name+" were not paused", "")
 	if resumed.Before != nil {
-		line = terminal.Line(terminal.Done, "sweeps of "+s.Name+" go on", "they were paused until "+wording.Clock(*resumed.Before))
+		line = terminal.Line(terminal.Done, "sweeps of "+s.Name+" go on", "they were paused until "+status.Clock(*resumed.Before))
 	}
 	_, err = fmt.Fprintln(c.Out, line)
 	return err

@@ -8,7 +8,7 @@ import (
 
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/operations"
-	"quilt-rotate/internal/cli/wording"
+	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/terminal"
 )
@@ -76,22 +76,22 @@ func planLines(plan revocation.Result, now time.Time) []string {
 	if plan.Registry != nil { // its dates are compared with its own clock
 		now = plan.Registry.Time
 	}
-	return sweepLines(plan, func(t revocation.Taken) wording.Line { return wording.Planned(t, now) }, "there is nothing to do")
+	return sweepLines(plan, func(t revocation.Taken) status.Line { return status.Planned(t, now) }, "there is nothing to do")
 }
 
 // sweptLines say what a sweep did.
 func sweptLines(done revocation.Result, now time.Time) []string {
-	return sweepLines(done, func(t revocation.Taken) wording.Line { return wording.Happened(t, now) }, "there was nothing to do")
+	return sweepLines(done, func(t revocation.Taken) status.Line { return status.Done(t, now) }, "there was nothing to do")
 }
 
-func sweepLines(r revocation.Result, say func(revocation.Taken) wording.Line, nothing string) []string {
+func sweepLines(r revocation.Result, say func(revocation.Taken) status.Line, nothing string) []string {
 	var lines []string
-	if text := wording.Outcome(r); text != "" {
+	if text := status.Outcome(r); text != "" {
 		lines = append(lines, terminal.Line(terminal.Warned, text, ""))
 	}
 	for _, a := range r.Actions {
 		l := say(a)
-		lines = append(lines, terminal.Line(l.Mark, l.Text, l.Beside))
+		lines = append(lines, terminal.Line(l.Mark, l.Text, l.Detail))
 	}
 	for _, note := range r.Notes {
 		lines = append(lines, terminal.Line(terminal.Warned, note, ""))

@@ -8,7 +8,6 @@ import (
 	"charm.land/lipgloss/v2"
 
 	"quilt-rotate/internal/cli/status"
-	"quilt-rotate/internal/cli/wording"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/terminal"
@@ -24,7 +23,7 @@ func statusLines(s status.Status, watched bool, width int) []string {
 		lines = append(lines, line)
 	}
 	if s.PausedUntil != nil {
-		lines = append(lines, terminal.Line(terminal.Warned, "sweeps are paused until "+wording.Clock(*s.PausedUntil), s.PauseReason))
+		lines = append(lines, terminal.Line(terminal.Warned, "sweeps are paused until "+status.Clock(*s.PausedUntil), s.PauseReason))
 	}
 	if len(s.Replicas) > 0 {
 		var words []string
@@ -38,8 +37,8 @@ func statusLines(s status.Status, watched bool, width int) []string {
 	}
 	if s.Sweep != nil && s.Sweep.WouldFail == nil {
 		for _, a := range s.Sweep.Actions {
-			l := wording.Planned(a, s.Sweep.RegistryTime)
-			lines = append(lines, fitting(terminal.Line(l.Mark, l.Text, l.Beside), watched, width)...)
+			l := status.Planned(a, s.Sweep.RegistryTime)
+			lines = append(lines, fitting(terminal.Line(l.Mark, l.Text, l.Detail), watched, width)...)
 		}
 		for _, note := range s.Sweep.Notes {
 			lines = append(lines, fitting(terminal.Line(terminal.Warned, note, ""), watched, width)...)
@@ -75,7 +74,7 @@ func rotationLine(s status.Status) string {
 	case r.Next == nil:
 		return terminal.Line(terminal.Done, "rotation is on", "when the next one is, is not known")
 	}
-	return terminal.Line(terminal.Done, fmt.Sprintf("rotation is on, the next one in %s", terminal.About(r.Next.Sub(s.Time))), wording.Clock(*r.Next))
+	return terminal.Line(terminal.Done, fmt.Sprintf("rotation is on, the next one in %s", terminal.About(r.Next.Sub(s.Time))), status.Clock(*r.Next))
 }
 
 func problemLines(s status.Status, watched bool, width int) []string {
@@ -116,8 +115,8 @@ type column struct {
 
 var versionColumns = []column{
 	{"version", 0, func(v revocation.Seen, _ time.Time) string { return short(v.Version) }},
-	{"stage", 0, func(v revocation.Seen, _ time.Time) string { return wording.Stage(v) }},
-	{"key", 0, func(v revocation.Seen, _ time.Time) string { return wording.KeyOf(v) }},
+	{"stage", 0, func(v revocation.Seen, _ time.Time) string { return status.Stage(v) }},
+	{"key", 0, func(v revocation.Seen, _ time.Time) string { return status.KeyOf(v) }},
 	{"age", 0, func(v revocation.Seen, now time.Time) string { return since(now, v.CreatedAt) }},
 	{"expires in", 0, expiresIn},
 	{"last used", 0, lastUsed},
@@ -164,9 +163,9 @@ func paintVersion(v revocation.Seen) lipgloss.Style {
 	switch {
 	case v.Status == quilt.Expired:
 		return terminal.Bad
-	case wording.Stage(v) == "current":
+	case status.Stage(v) == "current":
 		return terminal.Good
-	case wording.Stage(v) == "pending":
+	case status.Stage(v) == "pending":
 		return terminal.Warn
 	}
 	return lipgloss.NewStyle()

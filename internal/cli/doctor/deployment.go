@@ -11,7 +11,7 @@ import (
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/cli/wording"
+	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/schedule"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
@@ -146,7 +146,7 @@ func (p *patient) tags(context.Context) finding {
 		}
 	}
 	if until := managed.PausedUntil(p.secret.Secret); until != nil {
-		return warning("quilt-rotate resume "+p.name, "sweeps are paused until %s", wording.Clock(*until))
+		return warning("quilt-rotate resume "+p.name, "sweeps are paused until %s", status.Clock(*until))
 	}
 	if p.sweeping == nil && !managed.Marked(tags, p.secret.Sorted()) {
 		return warning("quilt-rotate adopt "+p.name, "the secret is not managed: it has no tag and no label of ours, and no function of ours rotates it")

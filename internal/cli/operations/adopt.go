@@ -13,7 +13,7 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/cli/wording"
+	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/rotation"
@@ -292,11 +292,11 @@ func (a *adoption) preview(ctx context.Context, result *Adopted) {
 	for _, t := range sweep.Actions {
 		if t.Reason != revocation.SameKey && t.Reason != revocation.Unidentified {
 			quiet = false
-			l := wording.Planned(t, a.registryTime(sweep))
+			l := status.Planned(t, a.registryTime(sweep))
 			if strings.HasPrefix(l.Text, "will ") {
 				l.Text = "the next sweep " + l.Text
 			}
-			a.Tell.Tell(l.Mark, l.Text, l.Beside)
+			a.Tell.Tell(l.Mark, l.Text, l.Detail)
 		}
 	}
 	if quiet {

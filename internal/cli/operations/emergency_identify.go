@@ -9,7 +9,7 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/cli/wording"
+	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
@@ -41,7 +41,7 @@ func (e *emergency) identify(ctx context.Context) error {
 	}
 	e.owner = owner
 	says := map[KeyState]string{KeyLogsIn: "it logs in, as " + owner, KeyRefused: "the registry refuses it", KeyUnknown: "it is not known whether it logs in"}[state]
-	e.Tell.Tell(terminal.Noted, "the leaked key is "+e.leaked.Fingerprint(), fmt.Sprintf("version %s; %s", wording.Short(version.ID), says))
+	e.Tell.Tell(terminal.Noted, "the leaked key is "+e.leaked.Fingerprint(), fmt.Sprintf("version %s; %s", status.Short(version.ID), says))
 	protected, err := e.isProtected(ctx)
 	if err != nil {
 		return err

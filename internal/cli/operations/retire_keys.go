@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/cli/wording"
+	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/terminal"
@@ -161,7 +161,7 @@ func (r *retirement) show() {
 		used := "no use is recorded"
 		switch {
 		case k.LastUsedAt != nil:
-			used = "last used on " + wording.Clock(*k.LastUsedAt)
+			used = "last used on " + status.Clock(*k.LastUsedAt)
 		case k.CreatedAt.IsZero():
 			used = "its last use is not known"
 		}

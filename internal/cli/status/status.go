@@ -1,7 +1,7 @@
-// Package status is the state of a managed secret at one moment: its versions and their keys, its rotation, its pause, its replicas, what the next sweep will
-// do, and its problems.
+// Package status reads the state of a managed secret: its versions and their keys, its rotation, its pause, its replicas, what the next sweep will do, and
+// its problems. It also has the sentences for what a sweep does (Planned, Done), which several commands print.
 //
-// It relies on package managed for the secret. The revoke function makes the plan of the next sweep. This package changes nothing. Its fields are those of
+// It relies on package managed for the secret and on the revoke function for the plan of the next sweep. It changes nothing. The JSON fields are those of
 // `quilt-rotate status --json`: a field keeps its meaning.
 package status
 
@@ -18,7 +18,6 @@ import (
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/cli/wording"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
@@ -243,10 +242,10 @@ func problems(s Status) []Problem {
 		note(true, "deploy its stack again, or, if its service no longer exists: quilt-rotate retire "+s.Secret, "rotation is switched off")
 	}
 	if s.Rotation.Overdue {
-		note(true, rotate, "its rotation has been overdue since %s", wording.Clock(*s.Rotation.Next))
+		note(true, rotate, "its rotation has been overdue since %s", Clock(*s.Rotation.Next))
 	}
 	if since := s.Rotation.UnderWaySince; since != nil && s.Time.Sub(*since) > revocation.OverdueAfter {
-		note(true, "quilt-rotate unstick "+s.Secret, "its rotation has been under way since %s, and no other one can start", wording.Clock(*since))
+		note(true, "quilt-rotate unstick "+s.Secret, "its rotation has been under way since %s, and no other one can start", Clock(*since))
 	}
 	for _, r := range s.Replicas {
 		if r.Status != vault.InSync {
@@ -256,7 +255,7 @@ func problems(s Status) []Problem {
 	for _, v := range s.Versions {
 		if slices.Contains(v.Stages, vault.Current) && !v.ExpiresAt.IsZero() && s.Sweep != nil {
 			if left := v.ExpiresAt.Sub(s.Sweep.RegistryTime); left < expiresSoon {
-				note(left < expiresNow, rotate, "the current key expires on %s", wording.Clock(v.ExpiresAt))
+				note(left < expiresNow, rotate, "the current key expires on %s", Clock(v.ExpiresAt))
 			}
 		}
 	}
