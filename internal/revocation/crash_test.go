@@ -122,12 +122,18 @@ func newLife(t *testing.T, v variant, m mishap, at int) *life {
 	for i := range v.secrets {
 		l.secrets = append(l.secrets, r.Secret(fmt.Sprintf("quilt/secret-%d", i)))
 	}
-	if v.odd { // use is recorded by the day, and until the rotation is over fingerprints have an unknown form, and an old version cannot be decrypted
+	if v.odd {
+		// Use is recorded by the day, keys live for a shorter time than asked, and an expired key cannot be revoked. Until
+		// the rotation is over, fingerprints have an unknown form, and an old version cannot be decrypted.
 		for _, s := range l.secrets {
-			l.locked = append(l.locked, lockedVersion(r, s))
+			locked, _ := supersededVersion(r, s)
+			r.Secrets.SetUndecryptable(locked, "DecryptionFailure")
+			l.locked = append(l.locked, locked)
+			_, keyID := supersededVersion(r, s)
+			r.Registry.Expire(keyID)
 		}
 		r.Registry.SetSwitches(func(w *quiltregistry.Switches) {
-			w.UseGranularity, w.FingerprintForm = 24*time.Hour, quiltregistry.FingerprintStart
+			w.UseGranularity, w.FingerprintForm, w.DaysLimit, w.ExpiredNotRevoked = 24*time.Hour, quiltregistry.FingerprintStart, 60, true
 		})
 	}
 	l.overseer = newOverseer(r, l.secrets...)
@@ -135,17 +141,16 @@ func newLife(t *testing.T, v variant, m mishap, at int) *life {
 	return l
 }
 
-// lockedVersion gives a secret a superseded version whose value Secrets Manager does not give.
-func lockedVersion(r *sandboxtest.Rig, s *sandboxtest.Secret) (versionID string) {
+// supersededVersion gives a secret a version that holds a key of its own and was current before.
+func supersededVersion(r *sandboxtest.Rig, s *sandboxtest.Secret) (versionID, keyID string) {
 	current := s.Holder(vault.Current).Value
-	id, secret := r.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+	keyID, secret := r.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
 	versionID = s.Put(sandboxtest.ValueWith(secret))
 	s.Put(current)
-	if err := s.MoveLabel(vault.KeyLabel(id), versionID, ""); err != nil {
+	if err := s.MoveLabel(vault.KeyLabel(keyID), versionID, ""); err != nil {
 		r.Fatalf("%v", err)
 	}
-	r.Secrets.SetUndecryptable(versionID, "DecryptionFailure")
-	return versionID
+	return versionID, keyID
 }
 
 // hook lets the mishap happen to the one request, and the overseer see all.
@@ -287,6 +292,21 @@ func (l *life) live() {
 	l.ending.run()
 }
 
+// meetReplica lets the functions meet the secret while it is a replica: every call is refused, and no key is created.
+func (l *life) meetReplica(s *sandboxtest.Secret, event sandboxtest.Event) {
+	keys := len(l.Registry.Keys())
+	l.must(l.Secrets.SetPrimaryRegion(s.ARN, "eu-west-1"))
+	step := l.call(func(p *sandboxtest.Process) error { return p.Step(event.As(rotation.Create)) })
+	sweep := l.call(func(p *sandboxtest.Process) error {
+		_, err := p.Sweep(s.ARN)
+		return err
+	})
+	if now := len(l.Registry.Keys()); step == nil || sweep == nil || now != keys {
+		l.fail(fmt.Sprintf("a replica is served: the step answers %v, the sweep %v, and %d keys are %d now", step, sweep, keys, now))
+	}
+	l.must(l.Secrets.SetPrimaryRegion(s.ARN, ""))
+}
+
 // ending runs what a life leaves to clean up at the life's end, not at the test's: there are thousands of lives.
 type ending struct {
 	*testing.T
@@ -307,6 +327,9 @@ func (l *life) rotateAll() {
 	done := make([]bool, len(l.secrets))
 	for i, s := range l.secrets {
 		events[i] = s.Begin(sandboxtest.Token(i + 1))
+		if l.variant.odd {
+			l.meetReplica(s, events[i])
+		}
 	}
 	for range 4 {
 		failed := make([]bool, len(l.secrets))

@@ -201,6 +201,9 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"lock version":  m.lockVersion,
 		"hand over":     m.handOver,
 		"deactivate":    m.deactivate,
+		"replica":       m.replica,
+		"expire":        m.expire,
+		"limits":        m.limits,
 		"reactivate":    func(*rapid.T) { m.Registry.SetActive(sandbox.UserEmail, true) },
 		"jump":          m.jump,
 		"cold":          func(t *rapid.T) { m.Cold(rapid.Bool().Draw(t, "cold")) },
@@ -226,11 +229,72 @@ func (m *machine) sweepIn(p *sandboxtest.Process) error {
 
 // lookAtSweep is a dry run, whatever state the secret is in: it changes nothing.
 func (m *machine) lookAtSweep(t *rapid.T) {
-	labels, keys := m.secret.Labels(), m.secret.Ours()
-	_, _ = m.secret.Preview()
-	if now := m.secret.Labels(); now != labels || !slices.Equal(m.secret.Ours(), keys) {
-		t.Fatalf("a dry run changed something: %v and\n%s\nwere %v and\n%s", m.secret.Ours(), now, keys, labels)
+	m.changesNothing(t, "a dry run", func() { _, _ = m.secret.Preview() })
+}
+
+// changesNothing demands that labels and keys are the same after do.
+func (m *machine) changesNothing(t *rapid.T, what string, do func()) {
+	labels, keys := m.secret.Labels(), m.Registry.Keys()
+	do()
+	sameKey := func(a, b quiltregistry.APIKey) bool { return a.ID == b.ID }
+	if now := m.secret.Labels(); now != labels || !slices.EqualFunc(m.Registry.Keys(), keys, sameKey) {
+		t.Fatalf("%s changed something: there are %d keys and\n%s\nthere were %d and\n%s", what, len(m.Registry.Keys()), now, len(keys), labels)
 	}
+}
+
+// replica makes the secret a replica for a while. No step and no sweep changes anything; what stalled before may go on.
+func (m *machine) replica(t *rapid.T) {
+	m.place("eu-west-1")
+	defer m.place("")
+	event := m.anEvent(t)
+	m.changesNothing(t, "a function of a replica", func() {
+		_ = m.Process().Step(event)
+		if m.sweepIn(m.Process()) == nil {
+			t.Fatalf("a replica is swept")
+		}
+	})
+	if len(m.adrift) > 0 && rapid.Bool().Draw(t, "resume") {
+		m.letGo(0)
+	}
+}
+
+func (m *machine) place(primaryRegion string) {
+	if err := m.Secrets.SetPrimaryRegion(m.secret.ARN, primaryRegion); err != nil {
+		m.t.Fatalf("%v", err)
+	}
+}
+
+// expire lets a superseded key expire, at a registry that may refuse to revoke it then.
+func (m *machine) expire(t *rapid.T) {
+	stays := rapid.Bool().Draw(t, "expired keys are not revoked")
+	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.ExpiredNotRevoked = stays })
+	needed := map[string]bool{}
+	for _, stage := range []string{vault.Current, vault.Pending} {
+		v, _ := m.secret.Snapshot().Holder(stage)
+		needed[m.secret.KeyIn(v).Reveal()] = true
+	}
+	var ids []string
+	for _, v := range m.secret.Snapshot().Versions {
+		text := m.secret.KeyIn(v).Reveal()
+		if key, known := m.Registry.KeyBySecret(text); known && !needed[text] {
+			ids = append(ids, key.ID)
+		}
+	}
+	if len(ids) == 0 || len(m.adrift) > 0 { // what is adrift may still promote a key that it saw log in
+		t.Skip("no superseded key, or somebody may promote it")
+	}
+	var former time.Duration
+	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { former, s.Skew = s.Skew, -mostSkew }) // it stays expired whatever the clock is set to
+	m.Registry.Expire(rapid.SampledFrom(ids).Draw(t, "key"))
+	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.Skew = former })
+}
+
+// limits lets the registry shorten the names and lifetimes of new keys. A key whose name lost its end, and that a crash
+// left behind, cannot be found: the rotation reports it.
+func (m *machine) limits(t *rapid.T) {
+	days := rapid.SampledFrom([]int{0, 60}).Draw(t, "days")
+	name := rapid.SampledFrom([]int{0, 20}).Draw(t, "characters")
+	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.DaysLimit, s.NameLimit = days, name })
 }
 
 func (m *machine) tail() string {
@@ -481,9 +545,11 @@ func (m *machine) shortList(t *rapid.T) {
 	})
 }
 
+const mostSkew = 5 * time.Hour
+
 func (m *machine) skew(t *rapid.T) {
-	hours := rapid.IntRange(-5, 5).Draw(t, "hours")
-	m.overseer.clockMayBeOff(10 * time.Hour)
+	hours := rapid.IntRange(-int(mostSkew.Hours()), int(mostSkew.Hours())).Draw(t, "hours")
+	m.overseer.clockMayBeOff(2 * mostSkew)
 	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.Skew = time.Duration(hours) * time.Hour })
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -226,15 +227,17 @@ func (o *overseer) verdict() string {
 	return ""
 }
 
-// leftBehind demands, at the end of all grace, that every key made for the secret is gone but the current one.
+// leftBehind demands, at the end of all grace, that no key can be used that was made for the secret, or that a label of
+// it names, except the current one.
 func (o *overseer) leftBehind(s *sandboxtest.Secret) string {
-	current := s.CurrentKey()
+	current, ours := s.CurrentKey(), s.Ours()
+	for _, v := range s.Snapshot().Versions {
+		ours = append(ours, vault.NewVersion(v.ID, v.Stages).Keys...)
+	}
 	left := 0
-	for _, id := range s.Ours() {
-		for _, k := range o.rig.Registry.Keys() {
-			if k.ID == id && k.Secret != current.Reveal() {
-				left++
-			}
+	for _, k := range o.rig.Registry.Keys() {
+		if slices.Contains(ours, k.ID) && k.Secret != current.Reveal() && k.Status != quiltregistry.StatusExpired {
+			left++
 		}
 	}
 	if left > 0 {
