@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"quilt-rotate/internal/redact"
@@ -92,22 +91,19 @@ func parse(text, field string) (key Key, in string, err error) {
 	return key, "", nil
 }
 
-// A member is one top-level member of a JSON object; raw stands at text[start:end].
-type member struct {
-	name       string
-	raw        json.RawMessage
-	start, end int
+// A Member is one top-level member of a JSON object; its value is text[Start:End].
+type Member struct {
+	Name       string
+	Raw        json.RawMessage
+	Start, End int
 }
 
-func (m member) text() (s string, isString bool) {
-	if len(m.raw) == 0 || m.raw[0] != '"' {
-		return "", false
-	}
-	return s, json.Unmarshal(m.raw, &s) == nil
+func (m Member) text() (s string, isString bool) {
+	return s, m.Raw[0] == '"' && json.Unmarshal(m.Raw, &s) == nil
 }
 
 func parseObject(text, field string) (Key, string, error) {
-	members, err := objectMembers(text)
+	members, err := Members(text)
 	if err != nil {
 		return Key{}, "", err
 	}
@@ -120,21 +116,22 @@ func parseObject(text, field string) (Key, string, error) {
 	}
 	s, isString := m.text()
 	if !isString {
-		return Key{}, "", badValue("the value's field %q is not a string; store the key there, or name another field in the tag %s", m.name, FieldTag)
+		return Key{}, "", badValue("the value's field %q is not a string; store the key there, or name another field in the tag %s", m.Name, FieldTag)
 	}
 	if strings.TrimSpace(s) == "" {
-		return Key{}, "", &BlankValueError{Field: m.name}
+		return Key{}, "", &BlankValueError{Field: m.Name}
 	}
 	key, err := Parse(s)
 	if err != nil {
-		return Key{}, "", badValue("the value's field %q holds something that is %s", m.name, err)
+		return Key{}, "", badValue("the value's field %q holds something that is %s", m.Name, err)
 	}
-	return key, m.name, nil
+	return key, m.Name, nil
 }
 
-// objectMembers are the top-level members of an object, with their places in the text.
-func objectMembers(text string) ([]member, error) {
-	if !json.Valid([]byte(text)) {
+// Members returns the top-level members of an object, with their places in the text. It fails with a [*BadValueError] if
+// the text is not a valid JSON object.
+func Members(text string) ([]Member, error) {
+	if !isObject(text) {
 		reason := ""
 		if i := strings.IndexFunc(text, invisible); i >= 0 {
 			reason = fmt.Sprintf(": it has %s after %d bytes", nameInvisible(text[i:]), i)
@@ -142,67 +139,69 @@ func objectMembers(text string) ([]member, error) {
 		return nil, badValue("the value starts like a JSON object but is not valid JSON%s; correct it, or store the key alone", reason)
 	}
 	decoder := json.NewDecoder(strings.NewReader(text))
-	if _, err := decoder.Token(); err != nil {
-		return nil, err
-	}
-	var members []member
+	_, _ = decoder.Token() // a valid text has no errors
+	var members []Member
 	for decoder.More() {
-		name, err := decoder.Token()
-		if err != nil {
-			return nil, err
-		}
+		name, _ := decoder.Token()
 		var raw json.RawMessage
-		if err := decoder.Decode(&raw); err != nil {
-			return nil, err
-		}
+		_ = decoder.Decode(&raw)
 		end := int(decoder.InputOffset())
-		members = append(members, member{name: name.(string), raw: raw, start: end - len(raw), end: end})
+		members = append(members, Member{Name: name.(string), Raw: raw, Start: end - len(raw), End: end})
 	}
 	return members, nil
 }
 
 // keyMember is the member that holds the key. Two members of one name, or two that look like keys, must hold the same
-// text: readers disagree on which of two counts.
-func keyMember(members []member, field string) (member, error) {
-	named := func(name string) []member {
-		return slices.DeleteFunc(slices.Clone(members), func(m member) bool { return m.name != name })
-	}
-	found := named(cmp.Or(field, DefaultField))
+// text, because readers disagree on which of the two counts.
+func keyMember(members []Member, field string) (Member, error) {
+	name := cmp.Or(field, DefaultField)
+	found := membersNamed(members, name)
 	if len(found) == 0 && field == "" {
-		found = slices.DeleteFunc(slices.Clone(members), func(m member) bool {
-			s, isString := m.text()
-			return !isString || !strings.HasPrefix(strings.TrimSpace(s), prefix)
-		})
+		for _, m := range members {
+			if s, isString := m.text(); isString && strings.HasPrefix(strings.TrimSpace(s), prefix) {
+				found = append(found, m)
+			}
+		}
 		if len(found) > 0 {
-			found = append(found, named(found[0].name)...)
+			found = append(found, membersNamed(members, found[0].Name)...)
 		}
 	}
 	for _, m := range members {
-		if name := strings.Map(visibleOnly, m.name); len(found) == 0 && name != m.name && name == cmp.Or(field, DefaultField) {
-			return member{}, badValue("the name of the value's field %q has %s; remove that character", name, nameInvisible(m.name[strings.IndexFunc(m.name, invisible):]))
+		if len(found) == 0 && m.Name != name && strings.Map(visibleOnly, m.Name) == name {
+			return Member{}, badValue("the name of the value's field %q has %s; remove that character",
+				name, nameInvisible(m.Name[strings.IndexFunc(m.Name, invisible):]))
 		}
 	}
 	switch {
 	case len(found) == 0 && field != "":
-		return member{}, badValue("the value has no field %q, which the tag %s names; add it, or correct the tag", field, FieldTag)
+		return Member{}, badValue("the value has no field %q, which the tag %s names; add it, or correct the tag", field, FieldTag)
 	case len(found) == 0:
-		return member{}, badValue("no field of the value holds a key; name its field in the tag %s", FieldTag)
+		return Member{}, badValue("no field of the value holds a key; name its field in the tag %s", FieldTag)
 	}
 	for _, m := range found[1:] {
 		switch {
 		case m.sameText(found[0]):
-		case m.name == found[0].name:
-			return member{}, badValue("the value has the field %q more than once, with different contents; keep one", m.name)
+		case m.Name == found[0].Name:
+			return Member{}, badValue("the value has the field %q more than once, with different contents; keep one", m.Name)
 		default:
-			return member{}, badValue("two or more fields of the value hold different keys; name the one to rotate in the tag %s", FieldTag)
+			return Member{}, badValue("two or more fields of the value hold different keys; name the one to rotate in the tag %s", FieldTag)
 		}
 	}
 	return found[0], nil
 }
 
-// sameText reports whether both members are the same string, apart from the white space around it. Blank strings are
-// not: [Fill] fills one.
-func (m member) sameText(other member) bool {
+func membersNamed(members []Member, name string) (named []Member) {
+	for _, m := range members {
+		if m.Name == name {
+			named = append(named, m)
+		}
+	}
+	return named
+}
+
+// sameText reports whether both members are the same string, apart from the white space around it. Two blank strings
+// are not the same, because only one of them would get the first key.
+func (m Member) sameText(other Member) bool {
 	a, okA := m.text()
 	b, okB := other.text()
 	return okA && okB && strings.TrimSpace(a) == strings.TrimSpace(b) && strings.TrimSpace(a) != ""
@@ -241,7 +240,10 @@ func (v Value) WithKey(key Key) (redact.Text, error) {
 	if special := strings.Trim(key.Reveal(), wordCharacters+".~"); special != "" && embedded {
 		return redact.Text{}, badValue("the new key has characters that cannot be put into a longer text, where the value holds its key, too; store the key as a string of its own only")
 	}
-	return bounded(text)
+	if len(text) > MaxValueBytes {
+		return redact.Text{}, badValue("the value would have %d bytes with the new key; Secrets Manager takes %d at most", len(text), MaxValueBytes)
+	}
+	return redact.New(text), nil
 }
 
 // replaced is the value with another key in each place where its own can be replaced. embedded reports whether one of

@@ -101,9 +101,9 @@ func (d *Operator) Bootstrap(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	in := &installation{Operator: d, secret: b.Secret, registry: b.Registry, settings: rules, owner: rules.Owner, again: "quilt-rotate bootstrap " + b.Name}
 	in.put = func(raw redact.Text, key apikey.Key) (redact.Text, error) {
 		if b.Alone {
-			return apikey.Alone(raw, key)
+			return managed.PutKeyAlone(raw, key)
 		}
-		return apikey.Fill(raw, rules.Field, key)
+		return managed.PutFirstKey(raw, rules.Field, key)
 	}
 	if b.Secret != nil {
 		if done, there, err := in.there(ctx); there || err != nil {

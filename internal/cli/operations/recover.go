@@ -93,7 +93,7 @@ type recovery struct {
 func (v *recovery) intoCurrent(raw redact.Text, key apikey.Key) (redact.Text, error) {
 	value, err := apikey.ParseValue(raw, v.settings.Field)
 	if isBlank(err) {
-		return apikey.Fill(raw, v.settings.Field, key)
+		return managed.PutFirstKey(raw, v.settings.Field, key)
 	}
 	if err != nil {
 		return redact.Text{}, err

@@ -232,7 +232,7 @@ func (m *move) show(ctx context.Context, current vault.Version) error {
 		m.differs = true
 	}
 	if m.differs {
-		fields, _ := apikey.DifferentFields(raw, m.raw)
+		fields, _ := managed.DifferentFields(raw, m.raw)
 		m.different = without(fields, m.value.Field())
 	}
 	m.Tell.Tell(terminal.Noted, "from "+short(current.ID), now)
