@@ -99,20 +99,28 @@ func (o *auditCommand) holders(ctx context.Context, c *terminal.Console, options
 		holders, err = scan(ctx, c, aws)
 	}
 	if err != nil {
+		options.Unread = "the managed secrets could not be listed"
 		if ctx.Err() == nil {
-			printError(c, "which keys secrets hold is not known", err)
+			printError(c, "it is not known which keys the secrets hold", err)
 		}
 		return
 	}
 	for _, u := range holders.Unread {
 		printError(c, "the secret "+u.Secret+" could not be read", u.Err)
 	}
-	options.Scope, options.Secret, options.Elsewhere = holders.Scope(), holders.Secret, holders.Elsewhere
-	switch {
-	case len(holders.Secrets) == 0:
+	options.Scope = holders.Scope()
+	if len(holders.Secrets) == 0 { // this may be the wrong account or region
 		options.Unread = "no managed secret was found in the " + holders.Place.String()
-	case len(holders.Unread) > 0:
+		return
+	}
+	options.Secret, options.Elsewhere = holders.Secret, holders.Elsewhere
+	if len(holders.Unread) > 0 {
 		options.Unread = "not every managed secret could be read"
+	}
+	for _, s := range holders.Secrets {
+		if s.Deleted {
+			options.Notes = append(options.Notes, fmt.Sprintf("%s; to restore it: %s", &managed.DeletedError{Secret: s.Name}, managed.RestoreCommand(s.Name)))
+		}
 	}
 }
 
@@ -121,8 +129,10 @@ func (o *auditCommand) write(c *terminal.Console, report audit.Report) error {
 	case "json":
 		return report.WriteJSON(c.Out)
 	case "csv":
-		for _, note := range report.Notes { // rows have no place for them
-			fmt.Fprintln(c.Err, note)
+		for _, line := range append([]string{"API keys at " + report.Registry, report.Scope}, report.Notes...) { // rows have no place for them
+			if line != "" {
+				fmt.Fprintln(c.Err, terminal.Legible(line))
+			}
 		}
 		return report.WriteCSV(c.Out)
 	}

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
 )
@@ -35,9 +36,10 @@ type Options struct {
 	Registry     string                    // its host
 	AskedBy      string                    // who asked, by e-mail
 	Scope        string                    // which secrets were read; "" if none could be listed
-	Secret       func(quilt.APIKey) string // the managed secret that holds a key; nil: the secrets could not be listed
+	Notes        []string                  // what else there is to say about the secrets
+	Secret       func(quilt.APIKey) string // the managed secret that holds a key; nil: no secret was read, and Unread says why
 	Elsewhere    func(name string) bool    // whether a name says that the key was created for a secret of another account or region
-	Unread       string                    // why a key that Secret does not know may be held nevertheless; "" if it is not
+	Unread       string                    // why a key that Secret does not find may be held by a secret; "" if it is not held
 	UnusedDays   int                       // [DefaultUnusedDays] if it is zero
 	ExpiringDays int                       // [DefaultExpiringDays] if it is zero
 }
@@ -101,7 +103,7 @@ func (k Key) Expired() bool { return k.DaysToExpiry == nil }
 // New judges the keys.
 func New(keys []quilt.APIKey, o Options) Report {
 	r := Report{
-		Registry: o.Registry, AskedBy: o.AskedBy, Scope: o.Scope, At: seconds(o.Now),
+		Registry: o.Registry, AskedBy: o.AskedBy, Scope: o.Scope, At: seconds(o.Now), Notes: slices.Clone(o.Notes),
 		UnusedDays: cmp.Or(o.UnusedDays, DefaultUnusedDays), ExpiringDays: cmp.Or(o.ExpiringDays, DefaultExpiringDays),
 	}
 	judge := judge{now: o.Now, unused: days(r.UnusedDays), expiring: days(r.ExpiringDays), secrets: o}
@@ -109,9 +111,13 @@ func New(keys []quilt.APIKey, o Options) Report {
 	if !judge.useRecorded {
 		r.cannotJudge("no key has a date of last use: the registry does not record use, or no key was ever used; so unused and never-used are not judged", Unused, NeverUsed)
 	}
+	if o.Unread == "" && slices.ContainsFunc(keys, judge.cannotCompare) {
+		judge.secrets.Unread = "the registry shows fingerprints in a form that is not known"
+		o.Unread = judge.secrets.Unread
+	}
 	switch {
 	case o.Secret == nil:
-		r.cannotJudge("the managed secrets could not be listed; so unmanaged and elsewhere are not judged", Unmanaged, Elsewhere)
+		r.cannotJudge(o.Unread+"; so unmanaged and elsewhere are not judged", Unmanaged, Elsewhere)
 	case o.Unread != "":
 		r.cannotJudge(o.Unread+"; so unmanaged is not judged", Unmanaged)
 	}
@@ -240,6 +246,12 @@ func (j judge) findings(k quilt.APIKey, secret string) []Finding {
 		}
 	}
 	return found
+}
+
+// cannotCompare reports whether nothing can be said about which secret holds the key: no label names it, and its fingerprint has a form that neither fits
+// nor contradicts any key.
+func (j judge) cannotCompare(k quilt.APIKey) bool {
+	return !apikey.Key{}.Contradicts(k.Fingerprint) && j.secrets.Secret != nil && j.secrets.Secret(k) == ""
 }
 
 func (j judge) elsewhere(name string) bool {

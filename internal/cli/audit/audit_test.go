@@ -182,6 +182,19 @@ func TestAKeyOfASecretElsewhereIsNotUnmanaged(t *testing.T) {
 	}
 }
 
+func TestAFingerprintOfAnUnknownFormIsNoEvidence(t *testing.T) {
+	// Protects keys if a registry shows fingerprints in another form: nothing is compared with them, so no key is called unmanaged.
+	masked := key(func(k *quilt.APIKey) { k.ID, k.Fingerprint = "key-9", "sha256:0123456789" })
+	r := audit.New([]quilt.APIKey{masked, key(nil)}, complete())
+	if !slices.Equal(r.Unjudged, []audit.Finding{audit.Unmanaged}) || r.Fails(audit.Findings()) != nil {
+		t.Errorf("%q are not judged, %q is found", r.Unjudged, r.Fails(audit.Findings()))
+	}
+	masked.ID = "key-1" // whose label names the secret
+	if r := audit.New([]quilt.APIKey{masked}, complete()); r.Unjudged != nil {
+		t.Errorf("%q are not judged", r.Unjudged)
+	}
+}
+
 func TestWithoutAListOfSecretsNothingIsSaidOfThem(t *testing.T) {
 	// Protects keys when AWS cannot be asked: neither unmanaged nor elsewhere is judged.
 	o := complete()
