@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"time"
 
@@ -58,8 +59,9 @@ func (s *sweep) readValues(ctx context.Context, v *view, asked func(Version) boo
 			continue
 		}
 		holding, err := s.readValue(ctx, version.ID)
-		if refused, ok := errors.AsType[*vault.Error](err); ok && ofOneVersion[refused.Code] && !version.Has(vault.Current) && !version.Has(vault.Pending) {
-			holding, err = Holding{State: Locked, Code: refused.Code}, nil
+		if vault.Unreadable(err) && !version.Has(vault.Current) && !version.Has(vault.Pending) { // those two are essential
+			refusal, _ := errors.AsType[*vault.Error](err)
+			holding, err = Holding{State: Locked, Code: refusal.Code}, nil
 		}
 		if err != nil {
 			return err
@@ -67,13 +69,6 @@ func (s *sweep) readValues(ctx context.Context, v *view, asked func(Version) boo
 		v.Versions[i].Holds = holding
 	}
 	return nil
-}
-
-// ofOneVersion are Secrets Manager's errors that one version's KMS key can cause while all others can be read. Only
-// AWSCURRENT and AWSPENDING are essential. Any other error, such as a throttled request, says nothing about the
-// version.
-var ofOneVersion = map[string]bool{
-	"AccessDeniedException": true, "DecryptionFailure": true, "InvalidRequestException": true, "InvalidParameterException": true,
 }
 
 func (s *sweep) readValue(ctx context.Context, versionID string) (Holding, error) {
@@ -132,7 +127,7 @@ func (s *sweep) readKeys(ctx context.Context, v *view) error {
 		}
 		return account.Identity, err
 	}
-	first, second := byID(labelIDs(s.secret)), asking(list)
+	first, second := byID(slices.Sorted(maps.Keys(v.labelled()))), asking(list)
 	if s.searches(v) {
 		first, second = list, func(session *quilt.Session) (quilt.Identity, error) { return byID(v.missing())(session) }
 	}
@@ -145,13 +140,6 @@ func (s *sweep) readKeys(ctx context.Context, v *view) error {
 
 // asking asks the registry who a session's user is, and for keys of that user, which it keeps.
 type asking func(*quilt.Session) (quilt.Identity, error)
-
-func labelIDs(secret vault.Secret) (ids []string) {
-	for _, v := range secret.Sorted() {
-		ids = append(ids, v.Keys...)
-	}
-	return ids
-}
 
 // searches reports whether this sweep fetches the list of all keys, to search it for orphans: once a day, in every
 // sweep within a day of a rotation, and if the current version has no label by which its key could be asked for. The

@@ -112,7 +112,7 @@ func (r *run) store(ctx context.Context, current apikey.Value, c created) error 
 func (r *run) putAndRead(ctx context.Context, value redact.Text, keyID string) (stored redact.Text, putErr, readErr error) {
 	limited, cancel := deadline.WithShare(ctx, putShare)
 	defer cancel()
-	putErr = r.Vault.PutPending(limited, vault.PendingValue{
+	putErr = r.Vault.PutPending(limited, vault.NewValue{
 		SecretARN: r.secret.ARN, VersionID: r.Token, RotationToken: r.RotationToken, Value: value, KeyID: keyID,
 	})
 	if putErr != nil {

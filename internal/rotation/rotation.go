@@ -39,7 +39,7 @@ type Vault interface {
 
 	// PutPending stores value and labels together or not at all. If it fails, they may be stored all the same, or later:
 	// only the version's value tells. Of twins, the first one's value stays, and the other fails.
-	PutPending(ctx context.Context, p vault.PendingValue) error
+	PutPending(ctx context.Context, n vault.NewValue) error
 
 	// The moves succeed if the label is where it was asked to be, whoever moved it. If they fail, it was not seen there; a
 	// request may still arrive late. Promote and Move fail if the label has left from: an edit, or a twin that moved it

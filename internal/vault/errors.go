@@ -84,6 +84,6 @@ func throttled(err error) bool {
 }
 
 func notFound(err error) bool {
-	var missing *types.ResourceNotFoundException
-	return errors.As(err, &missing)
+	_, missing := errors.AsType[*types.ResourceNotFoundException](err)
+	return missing
 }

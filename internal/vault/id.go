@@ -1,38 +1,27 @@
 package vault
 
 import (
-	"strings"
+	"regexp"
+	"sync"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/redact"
 )
 
-const (
-	letters = "abcdefghijklmnopqrstuvwxyz"
-	digits  = "0123456789"
-	named   = letters + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + digits + "/_+=.@-" // the characters of a secret's name (CreateSecret, Name)
-	maxName = 512 + len("-") + 6                                          // an ARN ends with a hyphen and six random characters
-)
+// maxName is the longest name of a secret; an ARN adds a hyphen and six random characters (CreateSecret, Name).
+const maxName = 512 + len("-") + 6
+
+var secretID = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:)?([A-Za-z0-9/_+=.@-]+)$`)
+})
 
 // IsSecretID reports whether a text has the form of a secret's ARN, or of its name, so that it can be sent to Secrets
-// Manager and logged. An ARN may have any name in it: team/qk_pipeline is a good one. A name without an ARN comes from
-// a person, and may be a key that was pasted into the wrong place.
+// Manager and logged. An ARN may have any name in it, also team/qk_pipeline. A name without an ARN comes from a person,
+// and may be a key that was pasted into the wrong place.
 func IsSecretID(text string) bool {
-	name := text
-	if part := strings.SplitN(text, ":", 7); len(part) == 7 {
-		if part[0] != "arn" || !only(part[1], letters+"-") || part[2] != "secretsmanager" || !only(part[3], letters+digits+"-") ||
-			len(part[4]) != 12 || !only(part[4], digits) || part[5] != "secret" {
-			return false
-		}
-		name = part[6]
-	} else if apikey.HasKey(text) {
-		return false
-	}
-	return len(name) <= maxName && only(name, named)
+	parts := secretID().FindStringSubmatch(text)
+	return parts != nil && len(parts[2]) <= maxName && (parts[1] != "" || !apikey.HasKey(text))
 }
-
-// only reports whether a text has these characters and no others, and at least one.
-func only(text, characters string) bool { return text != "" && strings.Trim(text, characters) == "" }
 
 // shown is a secret's ARN or name as a person may see it.
 func shown(secretID string) string {

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -65,12 +66,7 @@ func (m Mark) Label() string {
 	return label
 }
 
-func short(versionID string) string {
-	if len(versionID) > 8 {
-		return versionID[:8]
-	}
-	return versionID
-}
+func short(versionID string) string { return versionID[:min(8, len(versionID))] }
 
 // parseMark reads a mark of the version. A label that [Mark.Label] would write in another way is none.
 func parseMark(label, versionID string) (Mark, bool) {
@@ -121,14 +117,7 @@ func NewVersion(id string, stages []string) Version {
 }
 
 // Has reports whether the version has the label.
-func (v Version) Has(label string) bool {
-	for _, l := range v.Stages {
-		if l == label {
-			return true
-		}
-	}
-	return false
-}
+func (v Version) Has(label string) bool { return slices.Contains(v.Stages, label) }
 
 // Key is the id in the version's key label, "" if there is none.
 func (v Version) Key() string {

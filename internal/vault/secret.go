@@ -1,7 +1,9 @@
 package vault
 
 import (
-	"sort"
+	"cmp"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -89,10 +91,5 @@ func (s Secret) Labels() int {
 
 // Sorted returns the versions in the order of their ids.
 func (s Secret) Sorted() []Version {
-	versions := make([]Version, 0, len(s.Versions))
-	for _, v := range s.Versions {
-		versions = append(versions, v)
-	}
-	sort.Slice(versions, func(i, j int) bool { return versions[i].ID < versions[j].ID })
-	return versions
+	return slices.SortedFunc(maps.Values(s.Versions), func(a, b Version) int { return cmp.Compare(a.ID, b.ID) })
 }

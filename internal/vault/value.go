@@ -31,10 +31,12 @@ func HoldsNoKey(err error) bool {
 	return blank || bad || errors.Is(err, ErrNoValue) || errors.Is(err, ErrBinary)
 }
 
-// Unreadable reports whether an error of [ReadValue] says that Secrets Manager refuses to give out the version's value: its KMS
-// key may be disabled, deleted or forbidden. Other versions may still be readable.
+// Unreadable reports whether an error of [ReadValue] says that Secrets Manager does not give out this version's value:
+// its KMS key may be disabled, deleted or forbidden. Other versions may still be readable. Any other error, such as a
+// throttled request, says nothing about the version.
 func Unreadable(err error) bool {
 	refusal, ok := errors.AsType[*Error](err)
-	return ok && refusal.Operation == "GetSecretValue" &&
-		slices.Contains([]string{"AccessDeniedException", "DecryptionFailure", "InvalidRequestException"}, refusal.Code)
+	return ok && refusal.Operation == "GetSecretValue" && slices.Contains([]string{
+		"AccessDeniedException", "DecryptionFailure", "InvalidRequestException", "InvalidParameterException",
+	}, refusal.Code)
 }

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/smithy-go/middleware"
@@ -138,15 +139,18 @@ func retryLag[T any](ctx context.Context, maxLag time.Duration, operation, secre
 
 func newSecret(out *secretsmanager.DescribeSecretOutput) Secret {
 	s := Secret{
-		ARN: deref(out.ARN), Name: deref(out.Name), Now: serverTime(out.ResultMetadata), Deleted: out.DeletedDate != nil,
-		Rotation: Rotation{Enabled: deref(out.RotationEnabled), Function: deref(out.RotationLambdaARN), Last: deref(out.LastRotatedDate), Next: deref(out.NextRotationDate)},
-		Tags:     map[string]string{}, Versions: map[string]Version{}, PrimaryRegion: deref(out.PrimaryRegion),
+		ARN: aws.ToString(out.ARN), Name: aws.ToString(out.Name), Now: serverTime(out.ResultMetadata), Deleted: out.DeletedDate != nil,
+		Rotation: Rotation{
+			Enabled: aws.ToBool(out.RotationEnabled), Function: aws.ToString(out.RotationLambdaARN),
+			Last: aws.ToTime(out.LastRotatedDate), Next: aws.ToTime(out.NextRotationDate),
+		},
+		Tags: map[string]string{}, Versions: map[string]Version{}, PrimaryRegion: aws.ToString(out.PrimaryRegion),
 	}
 	if r := out.RotationRules; r != nil {
-		s.Rotation.Rules = RotationRules{int(deref(r.AutomaticallyAfterDays)), deref(r.ScheduleExpression), deref(r.Duration)}
+		s.Rotation.Rules = RotationRules{int(aws.ToInt64(r.AutomaticallyAfterDays)), aws.ToString(r.ScheduleExpression), aws.ToString(r.Duration)}
 	}
 	for _, tag := range out.Tags {
-		s.Tags[deref(tag.Key)] = deref(tag.Value)
+		s.Tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
 	}
 	for id, stages := range out.VersionIdsToStages {
 		if len(stages) > 0 {
@@ -154,7 +158,7 @@ func newSecret(out *secretsmanager.DescribeSecretOutput) Secret {
 		}
 	}
 	for _, r := range out.ReplicationStatus {
-		s.Replicas = append(s.Replicas, Replica{deref(r.Region), string(r.Status)})
+		s.Replicas = append(s.Replicas, Replica{aws.ToString(r.Region), string(r.Status)})
 	}
 	return s
 }
@@ -165,12 +169,4 @@ func serverTime(metadata middleware.Metadata) time.Time {
 		return t.UTC()
 	}
 	return time.Now().UTC()
-}
-
-func deref[T any](p *T) T {
-	var zero T
-	if p == nil {
-		return zero
-	}
-	return *p
 }

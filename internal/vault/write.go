@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,11 +14,11 @@ import (
 	"quilt-rotate/internal/retry"
 )
 
-// PendingValue is a new value to store as the pending one.
-type PendingValue struct {
+// NewValue is a new value to store in a version of its own.
+type NewValue struct {
 	SecretARN     string
-	VersionID     string // the rotation's ClientRequestToken
-	RotationToken redact.Text
+	VersionID     string      // a rotation's ClientRequestToken; an operator's command chooses one
+	RotationToken redact.Text // empty outside a rotation, and with emulators
 	Value         redact.Text
 	KeyID         string // of the key in the value
 }
@@ -28,51 +29,32 @@ type PendingValue struct {
 // crash after it leaves value, stage and key label together, so the next createSecret finds them. If it fails, the
 // value may be stored all the same, or be stored later. The version's value is then missing, this one, or a twin's, and
 // it never changes: the caller reads it back. The same call again is safe. If a twin's value is stored, it fails.
-//
-// AWS documents the labels as part of the same write, but nobody has published a proof. So the answer's labels are
-// checked, and a missing key label is attached at once.
-func (v *Vault) PutPending(ctx context.Context, p PendingValue) error {
-	label := KeyLabel(p.KeyID)
-	in := &secretsmanager.PutSecretValueInput{
-		SecretId:           &p.SecretARN,
-		ClientRequestToken: &p.VersionID,
-		SecretString:       aws.String(p.Value.Reveal()),
-		VersionStages:      []string{Pending, label},
-	}
-	if !p.RotationToken.Empty() { // emulators send none
-		in.RotationToken = aws.String(p.RotationToken.Reveal())
-	}
-	return v.put(ctx, in, label, p.Value, p.RotationToken)
-}
+func (v *Vault) PutPending(ctx context.Context, n NewValue) error { return v.put(ctx, n, Pending) }
 
-// NewValue is a value that an operator stores. It becomes current once it is verified.
-type NewValue struct {
-	SecretARN string
-	VersionID string // chosen by the caller, so that the same call again makes no second version
-	Value     redact.Text
-	KeyID     string // of the key in the value
-}
-
-// Put stores a value under the label of its key alone. No consumer reads it until [Vault.Promote]. That is a
+// Put stores the value under the label of its key alone. No consumer reads it until [Vault.Promote]. That is a
 // compare-and-swap, so no edit of the secret is overwritten.
 //
 // A crash before it leaves an orphan, and a failure says as little as with [Vault.PutPending]. A crash after it leaves
 // a version that never was current, with its key's label: the command finds it if it runs again, else the sweep marks
 // it and revokes its key.
-func (v *Vault) Put(ctx context.Context, n NewValue) error {
-	label := KeyLabel(n.KeyID)
-	return v.put(ctx, &secretsmanager.PutSecretValueInput{
-		SecretId: &n.SecretARN, ClientRequestToken: &n.VersionID, SecretString: aws.String(n.Value.Reveal()), VersionStages: []string{label},
-	}, label, n.Value)
-}
+func (v *Vault) Put(ctx context.Context, n NewValue) error { return v.put(ctx, n) }
 
-func (v *Vault) put(ctx context.Context, in *secretsmanager.PutSecretValueInput, label string, sent ...redact.Text) error {
+// put stores a value and its labels. AWS documents the labels as part of the same write, but nobody has published a
+// proof. So the answer's labels are checked, and a missing key label is attached at once.
+func (v *Vault) put(ctx context.Context, n NewValue, stages ...string) error {
+	label := KeyLabel(n.KeyID)
+	in := &secretsmanager.PutSecretValueInput{
+		SecretId: &n.SecretARN, ClientRequestToken: &n.VersionID, SecretString: aws.String(n.Value.Reveal()), VersionStages: append(stages, label),
+	}
+	if !n.RotationToken.Empty() {
+		in.RotationToken = aws.String(n.RotationToken.Reveal())
+	}
 	out, err := write(ctx, v.patience, func() (*secretsmanager.PutSecretValueOutput, error) { return v.api.PutSecretValue(ctx, in) })
 	if err != nil {
-		return newError("PutSecretValue", *in.SecretId, err, sent...)
+		return newError("PutSecretValue", n.SecretARN, err, n.Value, n.RotationToken)
 	}
-	if !NewVersion(*in.ClientRequestToken, out.VersionStages).Has(label) {
-		return v.Attach(ctx, *in.SecretId, label, *in.ClientRequestToken)
+	if !slices.Contains(out.VersionStages, label) {
+		return v.Attach(ctx, n.SecretARN, label, n.VersionID)
 	}
 	return nil
 }
@@ -88,44 +70,20 @@ func CheckLabel(keyID string) error {
 	return nil
 }
 
-// The moves of labels below are safe to repeat and safe for twins: they succeed if the label is where it was asked to
-// be, whoever moved it. A failed call may have been carried out (an answer was lost, and the SDK's own retry was
-// refused). So the secret is described after a failure, and only what it says counts. If they fail, with an [*Error],
-// the label may still move later, when a request arrives late.
-
-// Promote moves AWSCURRENT from one version to another: the cut-over. It is a compare-and-swap: it fails if AWSCURRENT
-// is no longer on from, so that an edit is not overwritten.
-//
-// A crash before it leaves everything as it was. After it the rotation is done, and a repeated finishSecret sees that.
-func (v *Vault) Promote(ctx context.Context, secretARN, to, from string) error {
-	return v.move(ctx, secretARN, Current, to, from)
-}
-
-// Attach puts a label on a version. It fails if another version has the label.
-//
-// A crash before it leaves the version without the label, and the next run attaches it.
-func (v *Vault) Attach(ctx context.Context, secretARN, label, to string) error {
-	return v.move(ctx, secretARN, label, to, "")
-}
-
 // Move takes a label from one version to another, in one call, so that one of them has it at all times. It is a
-// compare-and-swap, like [Vault.Promote].
-func (v *Vault) Move(ctx context.Context, secretARN, label, to, from string) error {
-	return v.move(ctx, secretARN, label, to, from)
-}
-
-// Detach takes a label off a version. It never takes the label off another version.
+// compare-and-swap: it fails if the label is no longer on from.
 //
-// A crash before it leaves the label on, and the next run takes it off. After it, Secrets Manager may delete a version
-// that has no label.
-func (v *Vault) Detach(ctx context.Context, secretARN, label, from string) error {
-	return v.move(ctx, secretARN, label, "", from)
-}
-
-func (v *Vault) move(ctx context.Context, secretARN, label, to, from string) error {
+// Every move of a label is safe to repeat and safe for twins: it succeeds if the label is where it was asked to be,
+// whoever moved it. A failed call may have been carried out (an answer was lost, and the SDK's own retry was refused).
+// So the secret is described after a failure, and only what it says counts. If a move fails, with an [*Error], the
+// label may still move later, when a request arrives late.
+func (v *Vault) Move(ctx context.Context, secretARN, label, to, from string) error {
 	in := &secretsmanager.UpdateSecretVersionStageInput{SecretId: &secretARN, VersionStage: &label}
+	moved := func(s Secret) bool { return s.Versions[to].Has(label) }
 	if to != "" {
 		in.MoveToVersionId = &to
+	} else {
+		moved = func(s Secret) bool { return !s.Versions[from].Has(label) }
 	}
 	if from != "" {
 		in.RemoveFromVersionId = &from
@@ -136,22 +94,39 @@ func (v *Vault) move(ctx context.Context, secretARN, label, to, from string) err
 	if err == nil {
 		return nil
 	}
-	moved := func(s Secret) bool {
-		if to == "" {
-			return !s.Versions[from].Has(label)
-		}
-		return s.Versions[to].Has(label)
-	}
 	if now, lookErr := v.Await(ctx, secretARN, moved); lookErr == nil && moved(now) {
 		return nil
 	}
 	return newError("UpdateSecretVersionStage", secretARN, err)
 }
 
+// Promote moves AWSCURRENT from one version to another: the cut-over. It fails if AWSCURRENT is no longer on from, so
+// that an edit is not overwritten.
+//
+// A crash before it leaves everything as it was. After it the rotation is done, and a repeated finishSecret sees that.
+func (v *Vault) Promote(ctx context.Context, secretARN, to, from string) error {
+	return v.Move(ctx, secretARN, Current, to, from)
+}
+
+// Attach puts a label on a version. It fails if another version has the label.
+//
+// A crash before it leaves the version without the label, and the next run attaches it.
+func (v *Vault) Attach(ctx context.Context, secretARN, label, to string) error {
+	return v.Move(ctx, secretARN, label, to, "")
+}
+
+// Detach takes a label off a version. It never takes the label off another version.
+//
+// A crash before it leaves the label on, and the next run takes it off. After it, Secrets Manager may delete a version
+// that has no label.
+func (v *Vault) Detach(ctx context.Context, secretARN, label, from string) error {
+	return v.Move(ctx, secretARN, label, "", from)
+}
+
 // write sends a change again, for longer than the SDK does, while the service throttles it. The service takes 50
 // changes a second, over all secrets of an account (AWS Secrets Manager quotas), so a thousand rotations in one second
 // have to queue. A throttled change was not carried out. A run that gave up instead would leave behind the key that it
-// just made.
+// just created.
 func write[T any](ctx context.Context, patience time.Duration, send func() (T, error)) (T, error) {
 	return retry.While(ctx, retry.Waits{First: time.Second, Longest: 5 * time.Second, AtMost: patience}, throttled, send)
 }

@@ -14,7 +14,7 @@ import (
 
 const rotationToken = "5e3a9d1c-7f42-4b8e-9c60-1d2e3f4a5b6c"
 
-var pending = vault.PendingValue{SecretARN: arn, VersionID: newVersion, RotationToken: redact.New(rotationToken), Value: redact.New(value), KeyID: "3f2a"}
+var pending = vault.NewValue{SecretARN: arn, VersionID: newVersion, RotationToken: redact.New(rotationToken), Value: redact.New(value), KeyID: "3f2a"}
 
 func TestPutPendingStoresValueStageAndKeyInOneCall(t *testing.T) {
 	// Protects promise 3: a crash leaves all of it or nothing, and AWSCURRENT is not moved by it.
