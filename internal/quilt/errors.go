@@ -186,6 +186,9 @@ type UnavailableError struct {
 	next     string
 }
 
+// AsksToWait is how long the registry asked to wait before the next attempt.
+func (e *UnavailableError) AsksToWait() time.Duration { return e.RetryAfter }
+
 func (e *UnavailableError) what() string {
 	what := "no answer"
 	if e.Status != 0 {

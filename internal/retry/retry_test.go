@@ -58,3 +58,26 @@ func TestWhileRepeatsErrorsThatPass(t *testing.T) {
 		})
 	}
 }
+
+// busy asks to be left alone for a while.
+type busy time.Duration
+
+func (busy) Error() string               { return "busy" }
+func (b busy) AsksToWait() time.Duration { return time.Duration(b) }
+
+func TestWhileWaitsAsLongAsTheErrorAsks(t *testing.T) {
+	// Protects a service that says when it can answer again, and the caller's limit if that is too late.
+	for asked, calls := range map[time.Duration]int{3 * time.Second: 2, 20 * time.Second: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			from, n := time.Now(), 0
+			waits := retry.Waits{First: time.Millisecond, Longest: time.Second, AtMost: 10 * time.Second}
+			_, _ = retry.While(t.Context(), waits, func(error) bool { return n == 1 }, func() (int, error) {
+				n++
+				return n, busy(asked)
+			})
+			if took := time.Since(from); n != calls || took != time.Duration(calls-1)*asked {
+				t.Errorf("an error that asks for %v: %d calls in %v, want %d", asked, n, took, calls)
+			}
+		})
+	}
+}

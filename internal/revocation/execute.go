@@ -31,10 +31,8 @@ func (s *sweep) carryOut(ctx context.Context, v *view, a Action) (Reason, error)
 		return "", s.Vault.Move(ctx, s.secret.ARN, vault.KeyLabel(a.KeyID), a.Version, a.From)
 	case Unlabel:
 		return "", s.takeLabelsOff(ctx, a)
-	case Revoke:
+	case Revoke, RevokeOrphan:
 		return s.revoke(ctx, v, a)
-	case RevokeOrphan:
-		return s.revokeOrphan(ctx, v, a)
 	}
 	return "", nil
 }
@@ -53,7 +51,8 @@ func (s *sweep) mark(ctx context.Context, v *view, a Action) (Reason, error) {
 
 // revoke revokes a superseded key by its own text, so that a label that a person moved cannot lead to another key. Its
 // labels come off when the key is refused and the registry no longer knows the id in the label. The refusal is believed
-// because our session still works after it.
+// because our session still works after it. Nobody has the text of an orphan, so it is revoked by its id, and only that
+// shows that it no longer exists.
 //
 // A crash before the revocation leaves everything as it was. A crash after it, or a lost answer, leaves a labelled
 // version whose key no longer exists: the next sweep removes the labels.
@@ -61,33 +60,24 @@ func (s *sweep) revoke(ctx context.Context, v *view, a Action) (Reason, error) {
 	if reason, err := s.revokeBehindGate(ctx, v, a); reason != "" || err != nil {
 		return reason, err
 	}
-	if err := s.seeRefused(ctx, v.holding(a.Version), a); err != nil {
-		return "", err
-	}
-	l, err := v.session.Login(ctx, a.KeyID)
-	if err != nil {
-		return "", err
-	}
-	var reason Reason
-	if l.Key != nil {
-		if a.Reason != Expired || l.Key.Status != quilt.Expired { // the label named another key
-			return Mislabelled, nil
+	orphan := a.Kind == RevokeOrphan
+	if !orphan {
+		if err := s.seeRefused(ctx, v.holding(a.Version), a); err != nil {
+			return "", err
 		}
-		reason = NotRevoked
-	}
-	return reason, s.takeLabelsOff(ctx, a)
-}
-
-// revokeOrphan revokes a key that no version holds. Nobody has its text, so only its id shows that it no longer exists.
-func (s *sweep) revokeOrphan(ctx context.Context, v *view, a Action) (Reason, error) {
-	if reason, err := s.revokeBehindGate(ctx, v, a); reason != "" || err != nil {
-		return reason, err
 	}
 	l, err := v.session.Login(ctx, a.KeyID)
-	if err == nil && l.Key != nil {
+	switch {
+	case err != nil, orphan && l.Key == nil:
+		return "", err
+	case orphan:
 		return "", fault.New[fault.StillLogsIn]("the registry still knows the key %s after its revocation", a.KeyID)
+	case l.Key == nil:
+		return "", s.takeLabelsOff(ctx, a)
+	case a.Reason == Expired && l.Key.Status == quilt.Expired:
+		return NotRevoked, s.takeLabelsOff(ctx, a)
 	}
-	return "", err
+	return Mislabelled, nil // the label named another key
 }
 
 // A revocation is tried again a few times, and each attempt is short: what the gate saw must still be true when the
@@ -100,25 +90,20 @@ const (
 // revokeBehindGate passes the gate before every single attempt. A registry may ask for a longer wait than is left here:
 // then the next sweep tries.
 func (s *sweep) revokeBehindGate(ctx context.Context, v *view, a Action) (Reason, error) {
-	wait := cmp.Or(s.RetryInterval, 200*time.Millisecond)
-	for attempt := 1; ; attempt++ {
-		if reason, err := s.gate(ctx, v, a); reason != "" || err != nil {
-			return reason, err
-		}
-		err := s.revokeOnce(ctx, v, a)
+	attempts := 0
+	again := func(err error) bool {
+		attempts++
 		down, busy := errors.AsType[*quilt.UnavailableError](err)
-		if attempt == maxRevokeAttempts || !busy && !errors.Is(err, errAskIssuer) || busy && down.RetryAfter > maxRevokeTime {
-			return "", err
-		}
-		if busy {
-			wait = max(2*wait, down.RetryAfter)
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-				return "", err
-			}
-		}
+		return attempts < maxRevokeAttempts && (errors.Is(err, errAskIssuer) || busy && down.RetryAfter <= maxRevokeTime)
 	}
+	waits := retry.Waits{First: cmp.Or(s.RetryInterval, 400*time.Millisecond), Longest: maxRevokeTime, AtMost: time.Minute}
+	return retry.While(ctx, waits, again, func() (Reason, error) {
+		reason, err := s.gate(ctx, v, a)
+		if reason == "" && err == nil {
+			err = s.revokeOnce(ctx, v, a)
+		}
+		return reason, err
+	})
 }
 
 // errAskIssuer says that the issuing credential's session is open now, to pass the gate and revoke.

@@ -133,6 +133,6 @@ type Sweeper struct {
 
 	// RefusalWait is how long a revoked key may go on logging in before that is an error; zero: 10 seconds.
 	RefusalWait time.Duration
-	// RetryInterval is what the waits between attempts at a revocation start from; zero: 200 milliseconds.
+	// RetryInterval is what the waits between attempts at a revocation start from; zero: 400 milliseconds.
 	RetryInterval time.Duration
 }
