@@ -43,7 +43,7 @@ type Key struct{ secret redact.Text }
 // public. It refuses characters that cannot be seen, because a person could not find the difference: with an
 // [*InvisibleError], which names the first one.
 func Parse(s string) (Key, error) {
-	s = strings.Trim(s, " \t\r\n\v\f")
+	s = strings.Trim(s, asciiSpace)
 	if i := strings.IndexFunc(s, invisible); i >= 0 {
 		before, after := strings.Map(visibleOnly, s[:i]), strings.Map(visibleOnly, s[i:])
 		if _, err := Parse(before + after); err != nil {
@@ -75,13 +75,16 @@ func HasKey(text string) bool {
 	return false
 }
 
-// invisible reports whether a person cannot see a character: it is not one of ASCII's white space, and shows nothing,
-// or only a gap.
+// asciiSpace is white space that is removed around a key, and that people expect.
+const asciiSpace = " \t\r\n\v\f"
+
+// invisible reports whether a person cannot see a character, or sees only a gap. ASCII white space does not count.
 func invisible(r rune) bool {
-	if strings.ContainsRune(" \t\r\n\v\f", r) {
+	if strings.ContainsRune(asciiSpace, r) {
 		return false
 	}
-	return !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+	return !unicode.IsPrint(r) || r == '\u2800' || // BRAILLE PATTERN BLANK, which Unicode calls a symbol
+		unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 func visibleOnly(r rune) rune {
@@ -98,6 +101,15 @@ var invisibleNames = map[rune]string{
 	0x202b: "RIGHT-TO-LEFT EMBEDDING", 0x202c: "POP DIRECTIONAL FORMATTING", 0x202d: "LEFT-TO-RIGHT OVERRIDE", 0x202e: "RIGHT-TO-LEFT OVERRIDE",
 	0x202f: "NARROW NO-BREAK SPACE", 0x2060: "WORD JOINER", 0x2066: "LEFT-TO-RIGHT ISOLATE", 0x2067: "RIGHT-TO-LEFT ISOLATE",
 	0x2068: "FIRST STRONG ISOLATE", 0x2069: "POP DIRECTIONAL ISOLATE", 0xfeff: "BYTE ORDER MARK",
+}
+
+// FindInvisible names the first character in a text that cannot be seen, and its place; "" if there is none.
+func FindInvisible(text string) string {
+	i := strings.IndexFunc(text, invisible)
+	if i < 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s after %d bytes", nameInvisible(text[i:]), i)
 }
 
 // nameInvisible names the character that a text starts with.

@@ -132,11 +132,11 @@ func parseObject(text, field string) (Key, string, error) {
 // the text is not a valid JSON object.
 func Members(text string) ([]Member, error) {
 	if !isObject(text) {
-		reason := ""
-		if i := strings.IndexFunc(text, invisible); i >= 0 {
-			reason = fmt.Sprintf(": it has %s after %d bytes", nameInvisible(text[i:]), i)
+		reason := "is not valid JSON"
+		if hidden := FindInvisible(text); hidden != "" {
+			reason += ": it has " + hidden
 		}
-		return nil, badValue("the value starts like a JSON object but is not valid JSON%s; correct it, or store the key alone", reason)
+		return nil, badValue("the value starts like a JSON object but %s; correct it, or store the key alone", reason)
 	}
 	decoder := json.NewDecoder(strings.NewReader(text))
 	_, _ = decoder.Token() // a valid text has no errors

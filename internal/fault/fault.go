@@ -73,7 +73,7 @@ type (
 	OwnerChanged struct{ Fault }
 	// CreateAnswerLost: the registry may have created a key whose secret nobody saw.
 	CreateAnswerLost struct{ Fault }
-	// BadNewKey: the registry created a key that cannot be stored; it was revoked.
+	// BadNewKey: the registry answered with a key that cannot be stored. A new key was revoked.
 	BadNewKey struct{ Fault }
 	// StoreFailed: the new key could not be stored, as far as is known.
 	StoreFailed struct{ Fault }

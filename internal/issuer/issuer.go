@@ -51,9 +51,16 @@ func LogIn(ctx context.Context, registry Registry, name string, value redact.Tex
 	var c credential
 	err = json.Unmarshal([]byte(value.Reveal()), &c)
 	byPassword := c.Username != "" && c.Password != ""
-	if err != nil || byPassword == (c.APIKey != "") {
-		return Session{}, fault.New[fault.BadIssuer](
-			`the value of the issuing credential %s has the wrong form: `+form, name)
+	hidden := apikey.FindInvisible(value.Reveal())
+	switch {
+	case err != nil || byPassword == (c.APIKey != ""):
+		if hidden != "" {
+			hidden = "; it has " + hidden
+		}
+		return Session{}, fault.New[fault.BadIssuer]("the value of the issuing credential %s has the wrong form: %s%s", name, form, hidden)
+	case apikey.FindInvisible(c.Username) != "":
+		return Session{}, fault.New[fault.BadIssuer]("the username of the issuing credential %s has %s; remove that character",
+			name, apikey.FindInvisible(c.Username))
 	}
 	if s.Listed, err = c.lists(name, secret); err != nil {
 		return Session{}, err

@@ -97,6 +97,29 @@ func TestACredentialChoosesWhomItServes(t *testing.T) {
 	}
 }
 
+func TestInvisibleCharactersAreNamed(t *testing.T) {
+	// Protects whoever stored the credential: a character that nobody can see is named, and nothing is sent with it.
+	const good = `{"username":"ada","password":"very secret"}`
+	for value, says := range map[string]string{
+		"\ufeff" + good: "U+FEFF BYTE ORDER MARK after 0 bytes",
+		strings.Replace(good, "username", "username\u200b", 1): "U+200B ZERO WIDTH SPACE after 10 bytes",
+		strings.Replace(good, "ada", "ada\u200b", 1):           "U+200B ZERO WIDTH SPACE after 3 bytes",
+		strings.Replace(good, "ada", `ada\u00a0`, 1):           "U+00A0 NO-BREAK SPACE after 3 bytes",
+		`{"api_key":"qk_abcdefghijklmn\u2060"}`:                "U+2060 WORD JOINER after the key",
+	} {
+		r := &registry{}
+		_, err := issuer.LogIn(t.Context(), r, "quilt/issuer", redact.New(value), vault.Secret{Name: "prod/pipeline"})
+		if _, bad := errors.AsType[*fault.BadIssuer](err); !bad || !strings.Contains(err.Error(), says) || r.logins > 0 {
+			t.Errorf("%q: got %v, want one that says %q", value, err, says)
+		}
+	}
+	// A password may have any character.
+	value := strings.Replace(good, "very secret", "very\u00a0secret", 1)
+	if _, err := issuer.LogIn(t.Context(), &registry{}, "quilt/issuer", redact.New(value), vault.Secret{Name: "x"}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheRefusalNamesTheSecretAndTheRemedy(t *testing.T) {
 	// Protects whoever reads it: the secret that is refused, and the list that must name it.
 	_, err := issuer.LogIn(t.Context(), &registry{}, "quilt/issuer", redact.New(`{"username":"ada","password":"x","serves":[]}`), vault.Secret{Name: "prod/pipeline"})

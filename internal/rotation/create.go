@@ -57,15 +57,20 @@ func (r *run) createKey(ctx context.Context, current apikey.Value) (created, err
 		if err != nil {
 			return err
 		}
-		return r.checkCreated(ctx, result, c.account.Email)
+		return r.checkCreated(ctx, result, current, c.account.Email)
 	})
 	return result, err
 }
 
 // checkCreated compares the new key with what was asked for, and revokes one that must not be stored. Another name or
 // lifetime is reported, and the key is used: it works, and once it is stored its label leads to it. But without the
-// secret's mark in its name, a key that a crash leaves behind is not found.
-func (r *run) checkCreated(ctx context.Context, c created, owner string) error {
+// secret's mark in its name, a key that a crash leaves behind is not found. A key that the current value holds already
+// is not new, whatever the answer says, so it is neither stored nor revoked.
+func (r *run) checkCreated(ctx context.Context, c created, current apikey.Value, owner string) error {
+	if current.Contains(c.key.Secret) {
+		return fault.New[fault.BadNewKey]("the registry answered apiKeyCreate for %s with a key that the current value holds already; "+
+			"nothing was stored or revoked: check what answers in the registry's place", r.secret.ARN)
+	}
 	if !quilt.SameUser(c.key.UserEmail, owner) {
 		r.revokeOwn(ctx, c, "it belongs to another user")
 		return fault.New[fault.OwnerChanged]("the registry created a key of %s for %s, asked by %s", r.secret.ARN, c.key.UserEmail, owner)
@@ -121,10 +126,11 @@ func (r *run) putAndRead(ctx context.Context, value redact.Text, keyID string) (
 	return stored, putErr, readErr
 }
 
-// revokeOwn revokes the key that this run created, once it is certain that it was not stored. If that fails, the sweep
-// finds the key by its name.
+// revokeOwn revokes the key that this run created, once it is certain that it was not stored. It names the key by its
+// text: a wrong id in the registry's answer would revoke another key. If the request fails, the sweep finds the key by
+// its name.
 func (r *run) revokeOwn(ctx context.Context, c created, why string) {
-	err := c.session.RevokeKey(ctx, c.key.ID)
+	err := c.session.RevokeKeyBySecret(ctx, c.key.Secret)
 	if err != nil {
 		r.Log.WarnContext(ctx, "the key that this run created could not be revoked; the next sweeps revoke it", "why", why, "keyId", c.key.ID, "error", err)
 		return

@@ -343,6 +343,7 @@ func TestAKeyWhoseIDFitsNoLabelIsNotStored(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
 	event := s.Begin(sandboxtest.Token(1))
+	before := photograph(s)
 	var id string
 	r.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
 		next()
@@ -355,6 +356,66 @@ func TestAKeyWhoseIDFitsNoLabelIsNotStored(t *testing.T) {
 
 	if id == "" || !version(t, s, event.ClientRequestToken).Empty {
 		t.Error("the key was stored")
+	}
+	before.nothingMade(t) // it is revoked by its text, because its id is not to be trusted
+}
+
+func TestARegistryThatAnswersWithTheCurrentKey(t *testing.T) {
+	// Protects the current key from a cache in front of the registry: a key that is not new is neither stored nor revoked,
+	// even if the answer names another owner, or an id that fits no label.
+	t.Parallel()
+	for name, edit := range map[string]func(*quiltregistry.APIKey){
+		"its own owner":      func(*quiltregistry.APIKey) {},
+		"another owner":      func(k *quiltregistry.APIKey) { k.Owner = sandbox.AdminEmail },
+		"an id of another":   func(k *quiltregistry.APIKey) { k.ID = "another" },
+		"an id for no label": func(k *quiltregistry.APIKey) { k.ID = strings.Repeat("x", 300) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := sandboxtest.New(t)
+			s := r.Secret("quilt/pipeline")
+			current := s.CurrentKey().Reveal()
+			key, _ := r.Registry.KeyBySecret(current)
+			edit(&key)
+			event := s.Begin(sandboxtest.Token(1))
+			before, labels := photograph(s), s.Labels()
+			r.Intercept(sandboxtest.On(sandboxtest.Answer(200, fmt.Sprintf(`{"data":{"apiKeyCreate":{"__typename":"APIKeyCreated",`+
+				`"secret":%q,"apiKey":{"id":%q,"name":%q,"fingerprint":"qk_abc...xyz","createdAt":"2026-01-01T00:00:00Z",`+
+				`"expiresAt":"2099-01-01T00:00:00Z","lastUsedAt":null,"status":"ACTIVE","userEmail":%q}}}}`,
+				current, key.ID, key.Name, key.Owner)), "apiKeyCreate"))
+
+			wantFault(t, s.Step(event, rotation.Create), "BadNewKey", s.ARN, "nothing was stored or revoked")
+
+			before.unchanged(t)
+			before.nothingMade(t)
+			if !s.Alive(s.CurrentKey()) || s.Labels() != labels {
+				t.Errorf("the current key was revoked, or labels changed\n%s", s.Labels())
+			}
+		})
+	}
+}
+
+func TestTheRevocationOfAnOwnKeyDoesNotTrustTheID(t *testing.T) {
+	// Protects the user's other keys: if the registry's answer names the id of another key, that key is not revoked.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	other, text := r.Registry.MintKey(sandbox.UserEmail, "somebody's", 90)
+	event := s.Begin(sandboxtest.Token(1))
+	before := photograph(s)
+	r.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
+		next()
+		start, rest, _ := strings.Cut(string(c.Answer), `"id":"`)
+		_, rest, _ = strings.Cut(rest, `"`)
+		answer := start + `"id":"` + other + `"` + rest
+		c.Answer = []byte(strings.ReplaceAll(answer, sandbox.UserEmail, sandbox.AdminEmail))
+	}, "apiKeyCreate"))
+
+	wantFault(t, s.Step(event, rotation.Create), "OwnerChanged", s.ARN)
+
+	before.nothingMade(t)
+	if !r.Registry.Alive(text) {
+		t.Error("another key of the user was revoked")
 	}
 }
 
