@@ -167,7 +167,7 @@ func (o *auditCommand) verdict(report audit.Report) error {
 // printError prints to standard error what failed, and how to go on.
 func printError(c *terminal.Console, what string, err error) {
 	err = awsclient.Explain(err)
-	fmt.Fprintf(c.Err, "%s: %v\n", what, err)
+	fmt.Fprintf(c.Err, "%s: %s\n", what, terminal.LegibleLines(err.Error()))
 	if text := terminal.Hint(err); text != "" {
 		fmt.Fprintln(c.Err, text)
 	}

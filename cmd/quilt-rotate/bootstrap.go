@@ -136,7 +136,7 @@ func printKeyIn(c *terminal.Console, o jsonOption, done operations.KeyIn, err er
 	_, err = fmt.Fprintln(c.Out)
 	for _, row := range keyRows(done) {
 		if err == nil {
-			_, err = fmt.Fprintln(c.Out, "  "+terminal.Faint.Render(fmt.Sprintf("%-12s", row[0])), row[1])
+			_, err = fmt.Fprintln(c.Out, "  "+terminal.Faint.Render(fmt.Sprintf("%-12s", row[0])), terminal.Legible(row[1]))
 		}
 	}
 	return err

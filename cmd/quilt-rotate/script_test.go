@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/terminal"
 )
 
 func TestScripts(t *testing.T) {
@@ -76,11 +77,14 @@ func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, ar
 	return list
 }
 
-// plain demands of a run without a terminal that no escape code is in its output, and that with --json the standard output is one document, or nothing.
+// plain fails the script if the output of a run without a terminal has an escape code or a character that a terminal would obey or hide, or if the standard
+// output of --json is neither empty nor one document.
 func plain(ts *testscript.TestScript, command []string) {
 	stdout := ts.ReadFile("stdout")
-	if strings.Contains(stdout+ts.ReadFile("stderr"), "\x1b") {
-		ts.Fatalf("an escape code is in the output, which goes to no terminal")
+	for _, r := range stdout + ts.ReadFile("stderr") {
+		if terminal.Hidden(r) && !strings.ContainsRune("\t\r\n", r) {
+			ts.Fatalf("the output has the character %U", r)
+		}
 	}
 	if slices.Contains(command, "--json") && strings.TrimSpace(stdout) != "" && !json.Valid([]byte(stdout)) {
 		ts.Fatalf("the standard output is not one JSON document")

@@ -9,15 +9,11 @@ package terminal
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strings"
-	"time"
 
 	"github.com/charmbracelet/x/term"
 
@@ -75,34 +71,6 @@ func (c *Console) Tell(mark Mark, what, detail string) error {
 	}
 	_, err := fmt.Fprintln(c.Out, strings.Join(lines, "\n"))
 	return err
-}
-
-// JSON prints a result for programs: indented, with a line end. Times are in UTC and to the second, wherever they come from: AWS, the registry and this
-// machine's clock count in different fractions.
-func (c *Console) JSON(result any) error {
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(result); err != nil {
-		return err
-	}
-	_, err := c.plainOut.Write(toSecond(text.Bytes()))
-	return err
-}
-
-// instant is a string of JSON that is a whole time (RFC 3339).
-var instant = regexp.MustCompile(`": "\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^"\\]*"`)
-
-func toSecond(document []byte) []byte {
-	const before = len(`": "`)
-	return instant.ReplaceAllFunc(document, func(found []byte) []byte {
-		t, err := time.Parse(time.RFC3339Nano, string(found[before:len(found)-1]))
-		if err != nil {
-			return found
-		}
-		return append(append([]byte{}, found[:before]...), t.UTC().Format(time.RFC3339)+`"`...)
-	})
 }
 
 // ErrSeen says that a secret would be shown.

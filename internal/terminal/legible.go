@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// Legible makes a text from outside, such as the name of a key, safe to show. It writes what a terminal, a spreadsheet or a browser would obey or hide
-// (control characters, escape sequences, marks that change the direction of reading, invisible spaces) as Go's escapes. Letters of every script stay.
+// Legible makes a text from outside, such as the name of a key, safe to print. Control characters, escape sequences, characters that change the direction of
+// text and invisible spaces become Go's escapes, so that no terminal, spreadsheet or browser obeys or hides them. Letters of every script stay.
 func Legible(s string) string {
 	if !strings.ContainsFunc(s, Hidden) && utf8.ValidString(s) {
 		return s
 	}
 	var b strings.Builder
-	for _, r := range s { // an invalid byte comes as U+FFFD
+	for _, r := range s { // an invalid byte is read as U+FFFD
 		if Hidden(r) {
 			quoted := strconv.QuoteRuneToASCII(r)
 			b.WriteString(quoted[1 : len(quoted)-1])
@@ -25,7 +25,7 @@ func Legible(s string) string {
 	return b.String()
 }
 
-// LegibleLines is [Legible] for a text of several lines: line ends stay.
+// LegibleLines is [Legible] for a text of several lines: it keeps the line ends.
 func LegibleLines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i := range lines {
@@ -34,5 +34,14 @@ func LegibleLines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// Hidden reports whether [Legible] writes the character as an escape. That includes each blank but the common one, which the others look like.
+// Hidden reports whether [Legible] writes the character as an escape. Every blank except the common one is hidden, because they look the same.
 func Hidden(r rune) bool { return r != ' ' && !unicode.IsPrint(r) }
+
+// Cell is a [Legible] text as a cell of a CSV file. An apostrophe keeps spreadsheets from running it as a formula (OWASP, "CSV Injection"): the names of keys
+// and user agents come from outside.
+func Cell(s string) string {
+	if first, _ := utf8.DecodeRuneInString(s); s != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
+		s = "'" + s
+	}
+	return Legible(s)
+}

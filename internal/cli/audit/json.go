@@ -1,13 +1,8 @@
 package audit
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
 	"io"
 	"time"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
@@ -60,39 +55,12 @@ type keyJSON struct {
 	Findings     []Finding    `json:"findings"`
 }
 
-// WriteJSON writes the report as one JSON object. Lists are never null. Names are what they are, with JSON's own escapes for what a
-// terminal would obey.
-func (r Report) WriteJSON(w io.Writer) error {
-	var text bytes.Buffer
-	out := json.NewEncoder(&text)
-	out.SetIndent("", "  ")
-	out.SetEscapeHTML(false) // it is read by programs and people, and stands in no page
-	if err := out.Encode(r.document()); err != nil {
-		return err
-	}
-	_, err := w.Write(escaped(text.Bytes()))
-	return err
-}
-
-// escaped writes out the control characters that JSON lets stand, and marks that turn the direction of reading. All of them are
-// in strings.
-func escaped(document []byte) []byte {
-	written := make([]byte, 0, len(document))
-	for _, r := range string(document) {
-		if r < 0x7f || !terminal.Hidden(r) {
-			written = utf8.AppendRune(written, r)
-			continue
-		}
-		for _, unit := range utf16.AppendRune(nil, r) {
-			written = fmt.Appendf(written, `\u%04x`, unit)
-		}
-	}
-	return written
-}
+// WriteJSON writes the report as one JSON object. Lists are never null.
+func (r Report) WriteJSON(w io.Writer) error { return terminal.WriteJSON(w, r.document()) }
 
 func (r Report) document() document {
 	d := document{
-		Registry: r.Registry, AskedBy: r.AskedBy, Scope: r.Scope, Time: toSecond(r.At), Thresholds: thresholds{r.UnusedDays, r.ExpiringDays},
+		Registry: r.Registry, AskedBy: r.AskedBy, Scope: r.Scope, Time: r.At, Thresholds: thresholds{r.UnusedDays, r.ExpiringDays},
 		Unjudged: append([]Finding{}, r.Unjudged...), Notes: append([]string{}, r.Notes...),
 		Totals: totals{Keys: len(r.Keys), Statuses: map[quilt.Status]int{}, Owners: []ownerJSON{}, Findings: map[Finding]*int{}},
 		Keys:   make([]keyJSON, len(r.Keys)),
@@ -112,12 +80,8 @@ func (r Report) document() document {
 	for i, k := range r.Keys {
 		d.Keys[i] = keyJSON{
 			KeyID: k.ID, KeyName: k.Name, Fingerprint: k.Fingerprint, Owner: k.Owner, Status: k.Status,
-			CreatedAt: toSecond(k.CreatedAt), ExpiresAt: toSecond(k.ExpiresAt),
-			DaysToExpiry: k.DaysToExpiry, DaysUnused: k.DaysUnused, Findings: k.Findings,
-		}
-		if k.LastUsedAt != nil {
-			used := toSecond(*k.LastUsedAt)
-			d.Keys[i].LastUsedAt = &used
+			CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt,
+			LastUsedAt: k.LastUsedAt, DaysToExpiry: k.DaysToExpiry, DaysUnused: k.DaysUnused, Findings: k.Findings,
 		}
 		if k.Secret != "" {
 			d.Keys[i].Secret = &k.Secret
@@ -125,6 +89,3 @@ func (r Report) document() document {
 	}
 	return d
 }
-
-// toSecond is a time as all of the command's JSON has it: in UTC, to the second.
-func toSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }

@@ -2,15 +2,14 @@ package show
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"io"
 	"strconv"
-	"strings"
 
+	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/trail"
 )
 
-// JSON writes the answer as one object. Each row is an object with all columns; what is NULL in the trail is null.
+// JSON writes the answer as one object. Each row is an object with all columns; NULL in the trail is null.
 func JSON(w io.Writer, a *trail.Answer) error {
 	rows := make([]map[string]any, len(a.Rows)) // never null
 	for i, row := range a.Rows {
@@ -19,9 +18,7 @@ func JSON(w io.Writer, a *trail.Answer) error {
 			rows[i][name] = value(name, row[j])
 		}
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(struct {
+	return terminal.WriteJSON(w, struct {
 		QueryID string           `json:"queryId"`
 		Scanned int64            `json:"scannedBytes"`
 		Rows    []map[string]any `json:"rows"`
@@ -38,25 +35,17 @@ func value(column string, c trail.Cell) any {
 	return c.Text
 }
 
-// CSV writes the columns' names and all rows.
+// CSV writes a row with the names of the columns, and then all rows.
 func CSV(w io.Writer, a *trail.Answer) error {
 	out := csv.NewWriter(w)
-	_ = out.Write(a.Columns) // Error has what goes wrong
+	_ = out.Write(a.Columns) // Error reports the first failure
 	for _, row := range a.Rows {
 		cells := make([]string, len(row))
 		for i, c := range row {
-			cells[i] = inert(c.Text)
+			cells[i] = terminal.Cell(c.Text)
 		}
 		_ = out.Write(cells)
 	}
 	out.Flush()
 	return out.Error()
-}
-
-// inert keeps spreadsheets from running a text as a formula (OWASP, "CSV Injection"): anybody can send the registry a user agent.
-func inert(text string) string {
-	if text != "" && strings.ContainsRune("=+-@", rune(text[0])) {
-		return "'" + text
-	}
-	return text
 }
