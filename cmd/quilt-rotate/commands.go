@@ -30,7 +30,7 @@ type commands struct {
 	Audit auditCommand `cmd:"" group:"registry" help:"Report on all keys of the registry: unused, expiring, badly named, held by no secret. For administrators."`
 	Trail trailCommand `cmd:"" group:"registry" help:"Tell from the registry's audit trail, through Athena, who used which key, from where and when."`
 
-	Version commandline.Version `cmd:"" group:"other" help:"Print the version."`
+	Version commandline.Version `cmd:"" group:"other" help:"Print the version, as --version does."`
 
 	Completion commandline.Completion `cmd:"" group:"other" help:"Print the completion script of a shell: bash, zsh or fish."`
 }

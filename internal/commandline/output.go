@@ -5,7 +5,8 @@ import (
 	"sync"
 )
 
-// output is standard output. It remembers a failed write: a command whose output is lost, on a full disk for example, must not exit with success.
+// output is standard output. After a write has failed, on a full disk for example, every write fails with the same error. A command whose output is lost must
+// not exit with success.
 type output struct {
 	to io.Writer
 
@@ -13,16 +14,13 @@ type output struct {
 	failed error // the first failure
 }
 
-func (o *output) Write(p []byte) (int, error) {
-	n, err := o.to.Write(p)
-	if err != nil {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		if o.failed == nil {
-			o.failed = err
-		}
+func (o *output) Write(p []byte) (n int, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.failed == nil {
+		n, o.failed = o.to.Write(p)
 	}
-	return n, err
+	return n, o.failed
 }
 
 func (o *output) err() error {

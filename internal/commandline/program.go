@@ -1,7 +1,8 @@
 // Package commandline runs the commands of a program: it parses the arguments, reports errors and chooses the exit status.
 //
-// Results go to standard output. Everything else that is said to a person goes to standard error. An error is one line after the program's name, in
-// lower case; the next line says what to do. Exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted. An error may choose another one.
+// Results go to standard output, and everything else goes to standard error. An error is one line after the program's name, in lower case; the next line says
+// what to do. Exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted, 141 if nobody reads standard output any more. An error may choose another
+// one.
 package commandline
 
 import (
@@ -25,6 +26,7 @@ const (
 	Failure     = 1
 	Usage       = 2
 	Interrupted = 130
+	brokenPipe  = 128 + int(syscall.SIGPIPE) // as of a program that the signal ends
 )
 
 // A Program is a set of commands.
@@ -40,9 +42,13 @@ type Program struct {
 func (p Program) Main() { os.Exit(p.run()) }
 
 func (p Program) run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
-	signal.Ignore(syscall.SIGPIPE) // a command whose reader has ended still cleans up
+	signal.Ignore(syscall.SIGPIPE) // a command whose reader has ended still finishes its work
 	return p.Execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }
 
@@ -50,36 +56,52 @@ func (p Program) run() int {
 func (p Program) Execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &output{to: stdout}
 	c := terminal.NewConsole(stdin, out, stdout, stderr, os.Environ())
-	status := p.dispatch(ctx, args, c)
-	if err := out.err(); err != nil && status == OK {
-		return p.report(c, err)
+	err := p.dispatch(ctx, usual(args), c)
+	if lost := out.err(); lost != nil && (err == nil || err.Error() == lost.Error()) { // the command itself did not fail
+		if errors.Is(lost, syscall.EPIPE) { // `| head -1` has read enough
+			return brokenPipe
+		}
+		err = lost
 	}
-	return status
+	return p.report(c, err)
 }
 
-func (p Program) dispatch(ctx context.Context, args []string, c *terminal.Console) int {
-	exit := -1
+// usual translates the forms that most programs accept: `help`, `help COMMAND`, `-v`, `--version`, and no arguments.
+func usual(args []string) []string {
+	switch {
+	case len(args) == 0:
+		return []string{"--help"}
+	case args[0] == "help":
+		return append(args[1:len(args):len(args)], "--help")
+	case len(args) == 1 && (args[0] == "-v" || args[0] == "--version"):
+		return []string{"version"}
+	}
+	return args
+}
+
+func (p Program) dispatch(ctx context.Context, args []string, c *terminal.Console) error {
+	helped := false
 	parser, err := kong.New(p.Commands,
 		kong.Name(p.Name),
 		kong.Description(p.Description),
 		kong.Writers(c.Out, c.Err),
-		kong.Exit(func(status int) { exit = status }),
+		kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.ExplicitGroups(p.Groups),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(c),
 	)
 	if err != nil {
-		return p.report(c, err)
+		return err
 	}
 	parsed, err := parser.Parse(args)
 	switch {
-	case exit >= 0: // --help was answered
-		return exit
+	case helped:
+		return nil
 	case err != nil:
-		return p.report(c, parseError(err))
+		return parseError(err)
 	}
-	return p.report(c, inCommand(parsed, parsed.Run()))
+	return inCommand(parsed, parsed.Run())
 }
 
 // report prints an error and returns the exit status.
