@@ -86,7 +86,7 @@ func (o *emergencyCommand) find(ctx context.Context, c *terminal.Console) (apike
 	if !bool(o.LeakedKey) {
 		return apikey.Key{}, nil
 	}
-	text, err := c.AskSecret(ctx, "the leaked key (not shown):")
+	text, err := c.AskSecret(ctx, "the leaked key", "pipe the key into the command: quilt-rotate emergency --leaked-key - < FILE; or name the secret that holds it")
 	if err != nil {
 		return apikey.Key{}, err
 	}

@@ -70,7 +70,7 @@ func (o *keysRevokeCommand) Run(ctx context.Context, c *terminal.Console) error 
 }
 
 func (o *keysRevokeCommand) read(ctx context.Context, c *terminal.Console) (apikey.Key, error) {
-	text, err := c.AskSecret(ctx, "the key to revoke (not shown):")
+	text, err := c.AskSecret(ctx, "the key to revoke", "pipe the key into the command (< FILE), or give the id of the key as an argument instead of --from-stdin")
 	if err != nil {
 		return apikey.Key{}, err
 	}

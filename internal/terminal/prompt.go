@@ -13,86 +13,90 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// ErrNobodyThere says that a question cannot be asked: nobody sits there.
-var ErrNobodyThere = errors.New("this needs an answer, and there is no terminal to ask at")
+// ErrNoTerminal means that a question cannot be asked, because there is no terminal.
+var ErrNoTerminal = errors.New("this needs an answer, and there is no terminal to ask at")
 
-// ErrDeclined says that somebody was asked, and said no.
+// ErrDeclined means that the operator was asked and did not confirm.
 var ErrDeclined = errors.New("nothing was done: not confirmed")
 
-// Ask asks for one line of text.
+// Ask asks for one line of text. It fails with [ErrDeclined] at Ctrl-D.
 func (c *Console) Ask(ctx context.Context, question string) (string, error) {
 	if !c.Interactive() {
-		return "", ErrNobodyThere
+		return "", ErrNoTerminal
 	}
-	fmt.Fprint(c.Err, question, " ")
-	answer, err := await(ctx, nil, c.readLine)
-	return strings.TrimSpace(answer), err
+	fmt.Fprint(c.Err, c.question(question), " ")
+	answer, err := await(ctx, c.readLine)
+	if errors.Is(err, io.EOF) {
+		err = ErrDeclined
+	}
+	return answer, err
 }
 
-// question breaks a question between words, with room for a sign behind it.
+// question breaks a question between words, with room for one character behind it.
 func (c *Console) question(text string) string {
 	file, _ := c.errTo.(*os.File)
 	return words(text, columns(file)-1)
 }
 
-// Note says something beside a result, broken between words where a person reads it.
+// Note prints a line beside a result to standard error, broken between words on a terminal.
 func (c *Console) Note(text string) {
+	text = LegibleLines(text)
 	if isTerminal(c.errTo) {
 		text = c.question(text)
 	}
-	fmt.Fprintln(c.Err, text) //nolint:errcheck // who does not listen misses it
+	fmt.Fprintln(c.Err, text) //nolint:errcheck // the result does not depend on it
 }
 
-// Confirm demands that somebody types the word. What in the question a terminal would obey is written out. It fails with [ErrDeclined], or, where there is nobody to ask, with a hint at --yes.
+// Confirm asks the operator to type the word. It fails with [ErrDeclined], or with a hint at --yes if there is no terminal.
 func (c *Console) Confirm(ctx context.Context, what, word string) error {
-	answer, err := c.Ask(ctx, fmt.Sprintf("%s\ntype %s to go on:", c.question(LegibleLines(what)), Strong.Render(Legible(word))))
-	if errors.Is(err, ErrNobodyThere) {
+	answer, err := c.Ask(ctx, fmt.Sprintf("%s\ntype %s to go on:", LegibleLines(what), Strong.Render(Legible(word))))
+	switch {
+	case errors.Is(err, ErrNoTerminal):
 		return WithHint(errors.New("this needs a confirmation, and there is no terminal to ask at"), "add --yes to confirm it here")
-	}
-	if err != nil {
-		return err
-	}
-	if answer != word {
+	case err == nil && answer != word:
 		return ErrDeclined
 	}
-	return nil
+	return err
 }
 
-// AskSecret reads one line that must not be seen: unseen from a terminal, else from standard input as it is. White space around it is taken off.
-func (c *Console) AskSecret(ctx context.Context, question string) (redact.Text, error) {
-	file, isFile := c.in.(*os.File)
-	if !isFile || !term.IsTerminal(file.Fd()) {
-		line, err := await(ctx, nil, c.readLine)
-		return redact.New(strings.TrimSpace(line)), err
+// AskSecret reads one line that must not be shown: without an echo from a terminal, else from standard input as it is. what names the text that is expected,
+// and instead is the hint if standard input ends before it. White space around the text is removed.
+func (c *Console) AskSecret(ctx context.Context, what, instead string) (redact.Text, error) {
+	if !isTerminal(c.in) {
+		line, err := await(ctx, c.readLine)
+		if errors.Is(err, io.EOF) {
+			err = WithHint(fmt.Errorf("standard input ended, and %s was expected", what), instead)
+		}
+		return redact.New(line), err
 	}
-	fd := file.Fd() // once: the read below may outlive the wait for it, and the file
+	fd := c.in.(*os.File).Fd() // once: the read below may outlive the wait for it, and the file
 	state, err := term.GetState(fd)
 	if err != nil {
 		return redact.Text{}, fmt.Errorf("prepare the terminal: %w", err)
 	}
-	fmt.Fprint(c.Err, c.question(question), " ")
-	text, err := await(ctx, func() { _ = term.Restore(fd, state) }, func() (string, error) { return readUnseen(fd, state) })
-	fmt.Fprintln(c.Err) // the person's own line end is not seen either
+	fmt.Fprint(c.Err, c.question("type or paste "+Legible(what)+" (not shown):"), " ")
+	text, err := await(ctx, func() (string, error) { return readUnseen(fd, state) })
+	if ctx.Err() != nil {
+		_ = term.Restore(fd, state)
+	}
+	fmt.Fprintln(c.Err) // the operator's own line end is not shown either
 	if errors.Is(err, io.EOF) {
 		err = ErrDeclined
 	}
-	return redact.New(strings.TrimSpace(text)), err
+	return redact.New(text), err
 }
 
-// readLine reads to the end of a line, or of the input.
+// readLine reads to the end of a line or of the input. It fails with io.EOF if the input has ended.
 func (c *Console) readLine() (string, error) {
 	line, err := c.lines.ReadString('\n')
-	if errors.Is(err, io.EOF) && line != "" {
+	if line != "" && errors.Is(err, io.EOF) {
 		err = nil
-	}
-	if errors.Is(err, io.EOF) {
-		err = errors.New("standard input ended before the answer")
 	}
 	return line, err
 }
 
-// await reads in the background, since a read from a terminal knows no context: Ctrl-C ends the wait, and restore puts the terminal back.
-func await(ctx context.Context, restore func(), read func() (string, error)) (string, error) {
+// await reads in the background, because a read from a terminal knows no context: Ctrl-C ends the wait.
+func await(ctx context.Context, read func() (string, error)) (string, error) {
 	type answer struct {
 		text string
 		err  error
@@ -104,11 +108,8 @@ func await(ctx context.Context, restore func(), read func() (string, error)) (st
 	}()
 	select {
 	case a := <-got:
-		return a.text, a.err
+		return strings.TrimSpace(a.text), a.err
 	case <-ctx.Done():
-		if restore != nil {
-			restore()
-		}
 		return "", ctx.Err()
 	}
 }

@@ -3,11 +3,13 @@ package terminal_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"charm.land/lipgloss/v2"
 	"github.com/creack/pty"
@@ -59,6 +61,28 @@ func TestResultsForProgramsHaveNoColour(t *testing.T) {
 	}
 }
 
+func TestJSONHasNoCharacterThatATerminalObeys(t *testing.T) {
+	// Protects people who print JSON: control characters, C1 ones too, line separators and marks of the direction are escapes, and a program reads the same text.
+	const name = "\x1b[2J\u009b31m\u0085\u2028\u2029\u202e\u2066\u200f\u00a0\u007f\U000e0001 é日本 <&>"
+	var out bytes.Buffer
+	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &out, nil)
+	if err := c.JSON(map[string]string{"name": name}); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range out.String() {
+		if r != '\n' && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)) {
+			t.Errorf("the JSON has the character %U", r)
+		}
+	}
+	var read map[string]string
+	if err := json.Unmarshal(out.Bytes(), &read); err != nil || read["name"] != name {
+		t.Errorf("it is read as %q (%v)", read["name"], err)
+	}
+	if !strings.Contains(out.String(), "é日本 <&>") {
+		t.Errorf("letters are escaped: %s", out.String())
+	}
+}
+
 func TestProgressInAPipe(t *testing.T) {
 	// Protects logs: what is done is a line; what is under way is none.
 	var out, errs bytes.Buffer
@@ -83,7 +107,7 @@ func TestNobodyToAsk(t *testing.T) {
 	// Protects scripts from hanging at a question, and from going on as if it had been answered.
 	var out bytes.Buffer
 	c := terminal.NewConsole(strings.NewReader("yes\n"), &out, &out, &out, nil)
-	if _, err := c.Ask(t.Context(), "sure?"); !errors.Is(err, terminal.ErrNobodyThere) {
+	if _, err := c.Ask(t.Context(), "sure?"); !errors.Is(err, terminal.ErrNoTerminal) {
 		t.Errorf("a question in a pipe: %v", err)
 	}
 	err := c.Confirm(t.Context(), "this ends the world", "world")
@@ -96,14 +120,15 @@ func TestASecretFromAPipe(t *testing.T) {
 	// Protects `printf … | quilt-rotate bootstrap`: one line, white space around it taken off; and one that never comes is an error.
 	var out bytes.Buffer
 	c := terminal.NewConsole(strings.NewReader("  the code \nnext\n"), &out, &out, &out, nil)
-	if got, err := c.AskSecret(t.Context(), "code:"); err != nil || got.Reveal() != "the code" {
+	if got, err := c.AskSecret(t.Context(), "code", ""); err != nil || got.Reveal() != "the code" {
 		t.Errorf("got %d characters, %v", len(got.Reveal()), err)
 	}
-	if got, err := c.AskSecret(t.Context(), "code:"); err != nil || got.Reveal() != "next" {
+	if got, err := c.AskSecret(t.Context(), "code", ""); err != nil || got.Reveal() != "next" {
 		t.Errorf("the second line: %v", err)
 	}
-	if _, err := c.AskSecret(t.Context(), "code:"); err == nil {
-		t.Error("an input that ended gave a secret")
+	_, err := c.AskSecret(t.Context(), "the code", "pipe it")
+	if err == nil || err.Error() != "standard input ended, and the code was expected" || terminal.Hint(err) != "pipe it" {
+		t.Errorf("an input that ended: %v; %s", err, terminal.Hint(err))
 	}
 }
 
@@ -141,12 +166,12 @@ func TestASecretIsTypedUnseen(t *testing.T) {
 	if _, err := person.WriteString("tell nobody\n"); err != nil {
 		t.Fatal(err)
 	}
-	got, err := c.AskSecret(t.Context(), "password (not shown):")
+	got, err := c.AskSecret(t.Context(), "the password", "")
 	if err != nil || got.Reveal() != "tell nobody" {
 		t.Fatalf("read %d characters, %v", len(got.Reveal()), err)
 	}
 	// What is typed before the question is echoed by the terminal itself; after it, nothing is.
-	if screen := seen(); !strings.Contains(screen, "password (not shown):") {
+	if screen := seen(); !strings.Contains(screen, "type or paste the password (not shown):") {
 		t.Errorf("the screen shows %q", screen)
 	}
 }
@@ -172,7 +197,18 @@ func TestCtrlDIsNoAnswer(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // only a test that hangs meets it
 	defer cancel()
-	if _, err := c.AskSecret(ctx, "code:"); !errors.Is(err, terminal.ErrDeclined) {
+	if _, err := c.AskSecret(ctx, "code", ""); !errors.Is(err, terminal.ErrDeclined) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCtrlDConfirmsNothing(t *testing.T) {
+	// Protects operators who leave a confirmation with Ctrl-D: nothing is done, and the message says so.
+	c, person, _ := atATerminal(t)
+	if _, err := person.WriteString("\x04"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Confirm(t.Context(), "this revokes a key", "prod/pipeline"); !errors.Is(err, terminal.ErrDeclined) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -186,7 +222,7 @@ func TestAnUnseenQuestionFitsTheTerminal(t *testing.T) {
 	if _, err := person.WriteString("code\n"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.AskSecret(t.Context(), "open https://registry.example.com/login, and paste the code shown there (not shown here):"); err != nil {
+	if _, err := c.AskSecret(t.Context(), "the login code of the registry registry.example.com, which https://registry.example.com/login shows", ""); err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.SplitSeq(seen(), "\n") {
@@ -201,7 +237,7 @@ func TestCtrlCEndsAQuestion(t *testing.T) {
 	c, _, _ := atATerminal(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
-	if _, err := c.AskSecret(ctx, "code:"); !errors.Is(err, context.Canceled) {
+	if _, err := c.AskSecret(ctx, "code", ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

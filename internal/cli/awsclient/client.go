@@ -1,13 +1,15 @@
-// Package awsclient is AWS as an operator uses it: credentials and region, the functions and their logs, and the calls about a secret that the functions
+// Package awsclient makes the AWS calls of an operator: credentials and region, the functions and their logs, and the calls about a secret that the functions
 // never make (package vault has the others).
 //
-// Credentials, region and endpoints are what the AWS SDK finds: profiles, single sign-on, AWS_REGION, AWS_ENDPOINT_URL. This package decides nothing about
-// keys and prints nothing. [Explain] words an AWS error for an operator.
+// The AWS SDK finds credentials, region and endpoints: profiles, single sign-on, AWS_REGION, AWS_ENDPOINT_URL. This package decides nothing about keys and
+// prints nothing. [Explain] words an AWS error for an operator.
 package awsclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -42,15 +44,16 @@ type Asker interface {
 	Interactive() bool
 }
 
-// Open finds region and credentials. It asks a person for the MFA code if a profile's role demands one. It fails if region or credentials are missing, or
+// Open finds region and credentials. If a profile's role demands an MFA code, it asks the person for the code. It fails if region or credentials are missing, or
 // if the credentials have expired.
 func Open(ctx context.Context, person Asker) (*Cloud, error) {
 	askCode := func(o *stscreds.AssumeRoleOptions) {
 		o.TokenProvider = func() (string, error) {
+			role := "the role " + redact.Clip(o.RoleARN, 200) + " of the AWS profile " + redact.Clip(cmp.Or(os.Getenv("AWS_PROFILE"), "default"), 100)
 			if !person.Interactive() { // standard input may hold a key or a password
-				return "", errNoMFA
+				return "", &mfaError{role}
 			}
-			return person.Ask(ctx, "MFA code of "+redact.Clip(aws.ToString(o.SerialNumber), 200)+":")
+			return person.Ask(ctx, "MFA code of "+redact.Clip(aws.ToString(o.SerialNumber), 200)+" for "+role+":")
 		}
 	}
 	c, err := awsconfig.Load(ctx, config.WithLogger(logging.Nop{}), // its warnings do not help an operator

@@ -137,17 +137,24 @@ func plain(err error) string {
 	return err.Error()
 }
 
-// errNoMFA says that a profile's role demands an MFA code, and nobody can be asked for it.
-var errNoMFA = errors.New("the role of the AWS profile needs an MFA code, and there is no terminal to ask for it")
+// An mfaError means that a profile's role demands an MFA code and there is no terminal to ask for it.
+type mfaError struct{ role string }
+
+func (e *mfaError) Error() string {
+	return e.role + " needs an MFA code, and there is no terminal to ask for it"
+}
 
 func noCredentials(ctx context.Context, err error) error {
 	text := innermost(err).Error()
 	var api smithy.APIError
+	noMFA, needsMFA := errors.AsType[*mfaError](err)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, errNoMFA):
-		return terminal.WithHint(errNoMFA, "run this at a terminal, or use credentials that need no code: aws configure export-credentials")
+	case errors.Is(err, terminal.ErrDeclined):
+		return terminal.ErrDeclined
+	case needsMFA:
+		return terminal.WithHint(noMFA, "run this at a terminal, or use credentials that need no code: aws configure export-credentials")
 	case strings.Contains(strings.ToLower(err.Error()), "expired") || isCode(err, expiredCodes...):
 		return terminal.WithHint(errors.New("the AWS credentials have expired"), logInAgain)
 	case errors.As(err, &api): // of STS, for a role

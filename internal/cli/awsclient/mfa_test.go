@@ -72,13 +72,13 @@ func assumeRole(t *testing.T) (forms func() []url.Values) {
 }
 
 func TestARoleWithMFAAsksForTheCode(t *testing.T) {
-	// Protects operators whose profile demands an MFA code: they are asked for it once, with the device's name.
+	// Protects operators whose profile demands an MFA code: they are asked for it once, and the question names the device, the role and the profile.
 	forms := assumeRole(t)
 	person := &somebody{code: "123456"}
 	if _, err := awsclient.Open(t.Context(), person); err != nil {
 		t.Fatal(err)
 	}
-	if len(person.asked) != 1 || person.asked[0] != "MFA code of arn:aws:iam::123456789012:mfa/me:" {
+	if len(person.asked) != 1 || person.asked[0] != "MFA code of arn:aws:iam::123456789012:mfa/me for the role arn:aws:iam::123456789012:role/ops of the AWS profile role:" {
 		t.Errorf("asked: %q", person.asked)
 	}
 	if got := forms(); len(got) != 1 || got[0].Get("SerialNumber") != "arn:aws:iam::123456789012:mfa/me" {
@@ -90,7 +90,7 @@ func TestARoleWithMFAWithoutATerminal(t *testing.T) {
 	// Protects pipelines: one sentence says what is missing, and standard input, which may hold a key, is not read.
 	forms := assumeRole(t)
 	_, err := awsclient.Open(t.Context(), nobody{})
-	if err == nil || err.Error() != "the role of the AWS profile needs an MFA code, and there is no terminal to ask for it" || terminal.Hint(err) == "" {
+	if err == nil || err.Error() != "the role arn:aws:iam::123456789012:role/ops of the AWS profile role needs an MFA code, and there is no terminal to ask for it" || terminal.Hint(err) == "" {
 		t.Errorf("the error is %v", err)
 	}
 	if len(forms()) > 0 {

@@ -1,6 +1,6 @@
-// Package signin is how a person logs in at a registry: with the code that its login page shows, with user and password, or with an API key.
+// Package login logs an operator in at a registry: with the code that the registry's login page shows, with user and password, or with an API key.
 //
-// What is typed is never seen, never an argument, and never kept: a session lives in memory, and ends with the command.
+// What the operator types is never shown and is never an argument. A session is held in memory and ends with the command.
 package login
 
 import (
@@ -15,19 +15,18 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// Asker asks a person for a text that must not be seen. terminal.Console is one.
+// Asker reads a text that must not be shown. terminal.Console is one.
 type Asker interface {
-	AskSecret(ctx context.Context, question string) (redact.Text, error)
-	Interactive() bool
+	AskSecret(ctx context.Context, what, instead string) (redact.Text, error)
 }
 
-// Way is how to log in. The zero Way asks for a code, and takes a key in its place.
+// Way is how to log in. The zero Way asks for a code, and accepts an API key instead.
 type Way struct {
-	User string     // its password is asked for
-	Key  apikey.Key // if the caller has one: nothing is asked
+	User string     // log in with this user's password, which is asked for
+	Key  apikey.Key // if the caller has one; then nothing is asked
 }
 
-// LogIn asks for what it takes, and logs in. The session's owner is known then: what logs nobody in is refused here.
+// LogIn logs in and looks up the owner of the session. It fails if the registry refuses the login.
 func LogIn(ctx context.Context, a Asker, registry *quilt.Client, way Way) (*quilt.Session, quilt.Identity, error) {
 	session, err := open(ctx, a, registry, way)
 	if err != nil {
@@ -52,7 +51,8 @@ func open(ctx context.Context, a Asker, registry *quilt.Client, way Way) (*quilt
 }
 
 func byPassword(ctx context.Context, a Asker, registry *quilt.Client, user string) (*quilt.Session, error) {
-	password, err := a.AskSecret(ctx, fmt.Sprintf("password of %s at %s (not shown):", user, registry.Host()))
+	password, err := a.AskSecret(ctx, fmt.Sprintf("the password of %s at the registry %s", user, registry.Host()),
+		"pipe the password into the command (< FILE), or leave out --user and pipe the code that "+registry.CodeURL()+" shows")
 	if err != nil {
 		return nil, err
 	}
@@ -60,27 +60,26 @@ func byPassword(ctx context.Context, a Asker, registry *quilt.Client, user strin
 		return nil, errors.New("the password is empty")
 	}
 	session, err := registry.LoginPassword(ctx, user, quilt.Password{Text: password})
-	_, ssoOnly := errors.AsType[*quilt.SSORequiredError](err)
-	switch {
-	case ssoOnly:
-		err = terminal.WithHint(fmt.Errorf("the registry %s takes single sign-on only, and no password", registry.Host()), "leave --user out, and paste the code that "+registry.CodeURL()+" shows")
-	case quilt.RefusesLogin(err):
-		err = terminal.WithHint(fmt.Errorf("the registry %s refuses this user and password", registry.Host()),
-			"check both; where single sign-on is used, leave --user out, and paste the code that "+registry.CodeURL()+" shows")
+	withCode := "leave out --user, and paste the code that " + registry.CodeURL() + " shows"
+	if _, ssoOnly := errors.AsType[*quilt.SSORequiredError](err); ssoOnly {
+		err = terminal.WithHint(fmt.Errorf("the registry %s accepts single sign-on only, and no password", registry.Host()), withCode)
+	} else if quilt.RefusesLogin(err) {
+		err = terminal.WithHint(fmt.Errorf("the registry %s refuses this user and password", registry.Host()), "check both; if the registry uses single sign-on, "+withCode)
 	}
 	return session, err
 }
 
-// byCodeOrKey takes either, since a person may paste either. A key is recognized by how it begins.
+// byCodeOrKey accepts both, because an operator may paste either. A key starts with qk_.
 func byCodeOrKey(ctx context.Context, a Asker, registry *quilt.Client) (*quilt.Session, error) {
-	pasted, err := a.AskSecret(ctx, fmt.Sprintf("open %s, and paste the code shown there (not shown here):", registry.CodeURL()))
+	pasted, err := a.AskSecret(ctx, fmt.Sprintf("the login code of the registry %s, which %s shows", registry.Host(), registry.CodeURL()),
+		"pipe the code or an API key into the command (< FILE), or add --user NAME and pipe the password")
 	if err != nil {
 		return nil, err
 	}
 	text := pasted.Reveal()
 	switch {
 	case text == "":
-		return nil, terminal.WithHint(errors.New("nothing was given to log in with"), "paste the code that "+registry.CodeURL()+" shows, or give --user to log in with a password")
+		return nil, terminal.WithHint(errors.New("the login code is empty"), "paste the code that "+registry.CodeURL()+" shows, or add --user to log in with a password")
 	case strings.HasPrefix(text, "qk_"):
 		key, err := apikey.Parse(text)
 		if err != nil {
@@ -88,12 +87,12 @@ func byCodeOrKey(ctx context.Context, a Asker, registry *quilt.Client) (*quilt.S
 		}
 		return registry.WithKey(key), nil
 	case strings.ContainsAny(text, " \t\r\n"):
-		return nil, terminal.WithHint(errors.New("what was pasted has white space inside: neither a code nor a key has"), "copy the code from "+registry.CodeURL()+" again, as one line")
+		return nil, terminal.WithHint(errors.New("what was pasted is neither a code nor a key: it contains white space"), "copy the code from "+registry.CodeURL()+" again, as one line")
 	}
 	session, err := registry.LoginRefreshToken(ctx, quilt.RefreshToken{Text: pasted})
 	if quilt.RefusesLogin(err) {
-		err = terminal.WithHint(fmt.Errorf("the registry %s does not take that code: it was used already, or belongs to another registry", registry.Host()),
-			"a code is good for one use; "+registry.CodeURL()+" shows a new one")
+		err = terminal.WithHint(fmt.Errorf("the registry %s refuses that code: it was used already, or belongs to another registry", registry.Host()),
+			"a code works once; "+registry.CodeURL()+" shows a new one")
 	}
 	return session, err
 }
