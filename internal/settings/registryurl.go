@@ -4,12 +4,13 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"unicode"
 )
 
 const mustURL = "must be a full URL like https://registry.example.com"
 
 // RegistryURL checks the URL of a registry and returns its normal form: scheme, host and port, in lower case, without
-// the scheme's default port. Two URLs name the same registry if their normal forms are equal. Credentials are sent only
+// the scheme's default port and the final dot of a DNS name. Two URLs name the same registry if their normal forms are equal. Credentials are sent only
 // to URLs that pass this check. The error says what the URL must be and never quotes it, because the URL may contain a
 // password.
 func RegistryURL(text string) (string, error) {
@@ -18,6 +19,8 @@ func RegistryURL(text string) (string, error) {
 	switch {
 	case err != nil || u.Hostname() == "":
 		return "", problem(mustURL)
+	case strings.ContainsFunc(u.Host, func(r rune) bool { return r > unicode.MaxASCII }):
+		return "", problem("must have a host of ASCII characters: write an international name in its xn-- form")
 	case u.User != nil:
 		return "", problem("must have no user or password in it: credentials are never part of the URL")
 	case strings.ContainsAny(text, "?#"):
@@ -28,6 +31,7 @@ func RegistryURL(text string) (string, error) {
 		return "", problem("must be https; plain http is for loopback hosts only")
 	}
 	host := strings.TrimSuffix(strings.ToLower(u.Host), ":"+defaultPorts[u.Scheme])
+	host = strings.Replace(strings.TrimSuffix(host, ":")+":", ".:", ":", 1) // the final dot of a full DNS name
 	return u.Scheme + "://" + strings.TrimSuffix(host, ":"), nil
 }
 

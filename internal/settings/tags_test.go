@@ -31,9 +31,12 @@ var registryURLs = map[string]any{
 	"https://registry.example.com:": registry, "https://registry.example.com:80": "https://registry.example.com:80",
 	"https://registry.example.com:8443": "https://registry.example.com:8443", "http://localhost:80": "http://localhost", "http://[::1]:80": "http://[::1]",
 	"http://localhost:443": "http://localhost:443", "https://[2001:DB8::443]": "https://[2001:db8::443]",
+	registry + ".": registry, registry + ".:443/": registry, registry + ".:8443": registry + ":8443", "http://[::ffff:127.0.0.1]": "http://[::ffff:127.0.0.1]",
+	"https://xn--bcher-kva.example": "https://xn--bcher-kva.example",
 }
 
-var notRegistryURLs = []string{"registry.example.com", "http://registry.example.com", registry + "/graphql", "https://user:password@registry.example.com", "prod", pasted}
+var notRegistryURLs = []string{"registry.example.com", "http://registry.example.com", registry + "/graphql", "https://user:password@registry.example.com", "prod", pasted,
+	registry + "\u200b", "https://bücher.example", "https://b%C3%BCcher.example", "https://registry\u3002example.com", "https://\u212areg.example.com"}
 
 func tagRules() []rule {
 	text := map[string]any{"QUILT_TOKEN": "QUILT_TOKEN", " a b ": "a b", "é": "é", "qk_": "qk_", "qk_pipeline": "qk_pipeline"}
