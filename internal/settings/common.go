@@ -1,8 +1,15 @@
 package settings
 
-import "log/slog"
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
 
-// Common is what the environments of both functions have.
+	"quilt-rotate/internal/cabundle"
+)
+
+// Common holds the variables that both functions have.
 type Common struct {
 	RegistryURL string
 	CABundle    []byte // PEM certificates that are trusted in addition to the system's; nil: none
@@ -16,4 +23,21 @@ func readCommon(r *reader) Common {
 	read(r, EnvCABundle, &c.CABundle, caBundle)
 	read(r, EnvLogLevel, &c.LogLevel, level)
 	return c
+}
+
+const mustBundle = "must name a PEM file that holds certificates: "
+
+// caBundle reads the bundle at a path, so that a bundle that cannot be used is refused at startup.
+func caBundle(path string) ([]byte, error) {
+	if _, err := text(path); err != nil {
+		return nil, err
+	}
+	bundle, err := os.ReadFile(path)
+	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, problem(mustBundle + pathError.Err.Error()) // without the path, because a fault quotes no value
+	}
+	if _, err := cabundle.Parse(bundle); err != nil {
+		return nil, problem(mustBundle + err.Error())
+	}
+	return bundle, nil
 }

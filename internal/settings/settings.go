@@ -6,12 +6,12 @@
 package settings
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
+	"maps"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"quilt-rotate/internal/apikey"
@@ -84,11 +84,7 @@ type Invalid struct {
 }
 
 func (e *Invalid) Error() string {
-	lines := make([]string, len(e.Faults))
-	for i, f := range e.Faults {
-		lines[i] = f.Error()
-	}
-	return fmt.Sprintf("%s must be corrected: %s", e.Where, strings.Join(lines, "; "))
+	return fmt.Sprintf("%s must be corrected: %s", e.Where, strings.ReplaceAll(errors.Join(e.Faults...).Error(), "\n", "; "))
 }
 
 func (e *Invalid) Unwrap() []error { return e.Faults }
@@ -102,6 +98,19 @@ func Tags(tags map[string]string) Lookup {
 		value, set := tags[name]
 		return value, set
 	}
+}
+
+// Deployed looks settings up in the environment of a deployed function, as Lambda reports it, to be read on another
+// machine:
+//
+//	settings.LoadRevoke(settings.Deployed(environment))
+//
+// It hides [EnvCABundle], whose file is in the function's package and not on this machine. So CABundle is nil, and the
+// caller must trust a private certificate authority of the registry by other means.
+func Deployed(environment map[string]string) Lookup {
+	environment = maps.Clone(environment)
+	delete(environment, EnvCABundle)
+	return Tags(environment)
 }
 
 // reader reads settings one after another and collects their faults.
@@ -202,10 +211,8 @@ func moment(s string) (time.Time, error) {
 	return t, nil
 }
 
-var inName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[A-Za-z0-9]`) })
-
 func keyName(s string) (string, error) {
-	if !inName().MatchString(s) || isKey(s) {
+	if !strings.ContainsAny(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789") || isKey(s) {
 		return "", problem(mustName)
 	}
 	return s, nil
