@@ -19,7 +19,7 @@ import (
 // Where the registry's list does not count, those that it was asked for by their ids are all that is known.
 func (w World) Ours() []quilt.APIKey {
 	ours := w.ours()
-	return slices.DeleteFunc(slices.Collect(w.rows()), func(k quilt.APIKey) bool {
+	return slices.DeleteFunc(w.rows(), func(k quilt.APIKey) bool {
 		return !quilt.SameUser(k.UserEmail, w.Owner) || !ours(k) && (w.madeForAnother(k) || !w.keeps(k))
 	})
 }

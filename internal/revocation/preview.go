@@ -141,7 +141,7 @@ func newKeyInfo(k quilt.APIKey) KeyInfo {
 
 // useRecorded reports whether the registry records use: it shows that of some key, or not even that of the current one.
 func (w World) useRecorded() *bool {
-	recorded := slices.ContainsFunc(slices.Collect(w.rows()), func(k quilt.APIKey) bool { return k.LastUsedAt != nil })
+	recorded := slices.ContainsFunc(w.rows(), func(k quilt.APIKey) bool { return k.LastUsedAt != nil })
 	if _, known := w.currentKey(); !recorded && !known {
 		return nil
 	}

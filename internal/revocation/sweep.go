@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -53,26 +52,18 @@ func (s *Sweeper) sweep(ctx context.Context, req Request, result *Result) error 
 	if run.stopsForPause() {
 		return nil
 	}
-	if err := run.endPauses(ctx); err != nil {
-		return err
-	}
 	return run.run(ctx)
 }
 
-// endPauses takes the labels of pauses off that are over. A crash before or after it changes nothing: such a label
-// pauses nothing. A pause that begins meanwhile has a label of its own, and the gate sees it.
+// endPauses removes the labels of pauses that are over. A crash before or after it changes nothing: such a label pauses
+// nothing. It runs last, so that the gate compares labels that this sweep did not change. A pause that begins meanwhile
+// has a label of its own, and the gate sees it.
 func (s *sweep) endPauses(ctx context.Context) error {
-	if s.dryRun || slices.ContainsFunc(s.secret.Sorted(), func(v vault.Version) bool { return len(v.Unknown) > 0 }) {
-		return nil
-	}
 	for id, version := range s.secret.Versions {
 		for _, until := range version.Pauses { // all are over: else the sweep has stopped
-			label := vault.PauseLabel(until)
-			if err := s.Vault.Detach(ctx, s.secret.ARN, label, id); err != nil {
+			if err := s.Vault.Detach(ctx, s.secret.ARN, vault.PauseLabel(until), id); err != nil {
 				return err
 			}
-			version = vault.NewVersion(id, slices.DeleteFunc(slices.Clone(version.Stages), func(l string) bool { return l == label }))
-			s.secret.Versions[id] = version // as it is now: the gate compares
 		}
 	}
 	return nil
@@ -98,6 +89,8 @@ func (s *sweep) run(ctx context.Context) error {
 		s.result.Health = health(v, s.result.Actions)
 		if s.dryRun {
 			s.result.WouldFail, err = newFailure(err), nil
+		} else if err == nil {
+			err = s.endPauses(ctx)
 		}
 	}
 	if s.dryRun {

@@ -1,7 +1,6 @@
 package revocation
 
 import (
-	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -99,7 +98,7 @@ func (w World) protects(key apikey.Key) bool {
 
 // alike are the keys at the registry that show the same fingerprint as the row, itself included.
 func (w World) alike(row quilt.APIKey) []quilt.APIKey {
-	return slices.DeleteFunc(slices.Collect(w.rows()), func(k quilt.APIKey) bool { return k.Fingerprint != row.Fingerprint })
+	return slices.DeleteFunc(w.rows(), func(k quilt.APIKey) bool { return k.Fingerprint != row.Fingerprint })
 }
 
 // ambiguous reports whether a key that is not this secret's shows the row's fingerprint. Then the label alone says that
@@ -113,19 +112,14 @@ func (w World) ambiguous(row quilt.APIKey) bool {
 }
 
 // rows are the keys that the registry showed, each once.
-func (w World) rows() iter.Seq[quilt.APIKey] {
-	return func(yield func(quilt.APIKey) bool) {
-		for _, k := range w.List {
-			if _, asked := w.Asked[k.ID]; !asked && !yield(k) {
-				return
-			}
-		}
-		for _, id := range slices.Sorted(maps.Keys(w.Asked)) {
-			if k, known := w.key(id); known && !yield(k) {
-				return
-			}
+func (w World) rows() []quilt.APIKey {
+	rows := slices.DeleteFunc(slices.Clone(w.List), func(k quilt.APIKey) bool { return w.Asked[k.ID].Key != nil })
+	for _, id := range slices.Sorted(maps.Keys(w.Asked)) {
+		if k := w.Asked[id].Key; k != nil {
+			rows = append(rows, *k)
 		}
 	}
+	return rows
 }
 
 // ours reports whether a key's name has this secret's mark, which is computed once.
@@ -198,7 +192,7 @@ func (w World) missing() (ids []string) {
 func (w World) seenAsOurs(v Version) bool {
 	mark, offset := lastMark(v), w.Now.Sub(w.RegistryNow)
 	labelled, ours := w.labelled(), w.ours()
-	return len(v.Keys) == 1 && slices.ContainsFunc(slices.Collect(w.rows()), func(k quilt.APIKey) bool {
+	return len(v.Keys) == 1 && slices.ContainsFunc(w.rows(), func(k quilt.APIKey) bool {
 		before := !k.CreatedAt.Add(offset).After(mark.Add(2 * time.Second))
 		return (labelled[k.ID] || ours(k)) && quilt.SameUser(k.UserEmail, w.Owner) && before
 	})
