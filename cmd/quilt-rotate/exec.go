@@ -22,25 +22,25 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// execCommand gives a program the current key in its environment, and becomes that program: execve replaces this process. So no parent process holds the key,
-// too, or has to forward signals, standard streams and the exit status. Nothing is written to disk. Whoever may read the program's environment, which is
-// its user and root, sees the key there.
+// execCommand puts the current key into its environment and becomes the program: execve replaces this process. So no parent process holds the key, and signals,
+// standard streams and the exit status need no forwarding. Nothing is written to disk. The program's user and root can read the key in the environment.
 type execCommand struct {
 	secretArgument
-	Command []string     `arg:"" passthrough:"" help:"Program to run, with its arguments."`
-	Env     variableName `default:"QUILT_API_KEY" placeholder:"NAME" help:"Variable that gets the key."`
+	Command []string     `arg:"" passthrough:"" help:"Program to run and its arguments."`
+	Env     variableName `default:"QUILT_API_KEY" placeholder:"NAME" help:"Environment variable for the key."`
 	Check   bool         `help:"Log in with the key first, and run nothing if that fails. By default the program starts without a request to the registry."`
 	registryOptions
 }
 
-// Help says what the short help does not.
+// Help is the long help.
 func (execCommand) Help() string {
 	return `Put -- before the program: quilt-rotate exec prod/pipeline -- python job.py
 
-The program gets QUILT_API_KEY from the secret's current version, and QUILT_REGISTRY_URL and QUILT_API_KEY_REGISTRY with the registry that the key belongs to, as
-far as it is known. Other variables stay. The commands of quilt-rotate refuse to send the key to another registry. The program runs in place of this process,
-so signals and the exit status are its own. It keeps the key that was current when it started. If that key is replaced, it works until its grace period is
-over: restart the program within that time.
+The program gets QUILT_API_KEY from the secret's current version, and QUILT_REGISTRY_URL and QUILT_API_KEY_REGISTRY with the registry that the key belongs to, if
+it is known. With --env NAME, it gets NAME and NAME_REGISTRY instead. Other variables stay. The commands of quilt-rotate refuse to send the key to another registry.
+
+The program runs in place of this process, so signals and the exit status are its own. It keeps the key that was current when it started. If that key is replaced,
+it works until its grace period is over: restart the program within that time.
 
 Exit status: the program's; 127 if it is not found, 126 if it cannot be run, as in shells.`
 }
@@ -56,16 +56,16 @@ type variableName string
 
 var variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// UnmarshalText takes what a shell takes for a variable's name. It quotes nothing: people paste keys into the wrong place.
+// UnmarshalText accepts the names that shells accept. The error does not quote the text, which may be a key.
 func (v *variableName) UnmarshalText(text []byte) error {
 	if !variableForm.Match(text) || strings.HasPrefix(string(text), "qk_") {
-		return errors.New("must be a variable's name: letters, digits and _, and no digit first")
+		return errors.New("must be the name of a variable: letters, digits and _, not starting with a digit")
 	}
 	*v = variableName(text)
 	return nil
 }
 
-// Run finds the program before it asks for the key.
+// Run finds the program before it reads the key.
 func (o *execCommand) Run(ctx context.Context, c *terminal.Console) error {
 	command := o.Command
 	if len(command) > 0 && command[0] == "--" {
@@ -89,21 +89,21 @@ func (o *execCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return notRun(command[0], syscall.Exec(path, command, environment))
 }
 
-// releaseSignals gives the program the signals as this process was started with: execve sets handlers back by itself, but what is ignored stays so, and main
-// ignores a closed pipe. Reset alone does not end that, since the Go runtime takes its own handler to be there still; Notify puts it there.
+// releaseSignals restores the signals that this process was started with. execve resets handlers, but an ignored signal stays ignored, and package commandline
+// ignores SIGPIPE. Reset alone does not end that, because the Go runtime believes that its own handler is still installed; Notify installs it.
 func releaseSignals() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signal.Reset()
 }
 
-// lookUp finds a program as a shell does, the working directory included where PATH has it.
+// lookUp finds a program as a shell does, in the working directory too if it is in PATH.
 func lookUp(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	switch {
 	case err == nil || errors.Is(err, exec.ErrDot):
 		return path, nil
 	case errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist):
-		return "", terminal.WithHint(&statusError{fmt.Errorf("there is no program %s", name), exitNotFound}, "see its name and PATH; quilt-rotate exec starts no shell, so it knows no aliases")
+		return "", terminal.WithHint(&statusError{fmt.Errorf("there is no program %s", name), exitNotFound}, "check its name and PATH; quilt-rotate exec starts no shell, so it knows no aliases")
 	}
 	return "", notRun(name, err)
 }
@@ -115,13 +115,14 @@ func notRun(name string, err error) error {
 	return &statusError{fmt.Errorf("the program %s cannot be run: %w", name, err), exitCannotRun}
 }
 
-// environment is this process's, with the key and the registry in it.
+// environment returns the environment of this process with the key and its registry. QUILT_REGISTRY_URL is the registry of QUILT_API_KEY: if the key goes into
+// another variable, it stays, so that a key that is already in QUILT_API_KEY is sent to no other registry.
 func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]string, error) {
 	aws, err := awsclient.Open(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	s, err := managed.Open(ctx, aws, string(o.Secret)) // a replica, too: it has the key
+	s, err := managed.Open(ctx, aws, string(o.Secret)) // a replica has the key, too
 	if err != nil {
 		return nil, untouched(err)
 	}
@@ -138,15 +139,17 @@ func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]s
 			return nil, err
 		}
 	}
-	environment := with(os.Environ(), string(o.Env), key.Reveal())
-	if url == "" { // another key's registry must not stay beside this key
-		fmt.Fprintf(c.Err, "%s is not set: neither --registry, nor the secret's tag, nor its function names the registry\n", settings.EnvRegistryURL)
-		return without(without(environment, settings.EnvRegistryURL), registryVariable(string(o.Env))), nil
+	if url == "" {
+		fmt.Fprintf(c.Err, "%s is not set: neither --registry, nor the secret's tag, nor its function names the registry\n", registryVariable(string(o.Env)))
 	}
-	return with(with(environment, settings.EnvRegistryURL, url), registryVariable(string(o.Env)), url), nil
+	environment := with(os.Environ(), string(o.Env), key.Reveal())
+	if o.Env == environmentKey {
+		environment = with(environment, settings.EnvRegistryURL, url)
+	}
+	return with(environment, registryVariable(string(o.Env)), url), nil
 }
 
-// currentKey is the key that the secret holds now.
+// currentKey returns the key in AWSCURRENT.
 func currentKey(ctx context.Context, s *managed.Secret) (apikey.Key, error) {
 	current, ok := s.Holder(vault.Current)
 	if !ok {
@@ -162,8 +165,8 @@ func currentKey(ctx context.Context, s *managed.Secret) (apikey.Key, error) {
 	return value.Key(), err
 }
 
-// registryURL is the registry that the secret's tag or its function names. If neither says it, it is the one that the options name, or "": the user
-// that runs programs need not have permission to look at functions. The environment may name another key's registry, so it does not count.
+// registryURL returns the registry that the secret's tag or its function names. If neither does, it is the one that the options name, or "": a user who runs
+// programs may lack the permission to look at functions. A variable does not count, because it may be another key's.
 func (o *execCommand) registryURL(ctx context.Context, s *managed.Secret) (string, error) {
 	given, err := o.given(ctx)
 	if err != nil {
@@ -191,11 +194,11 @@ func (o *execCommand) logIn(ctx context.Context, s *managed.Secret, key apikey.K
 	return nil
 }
 
-// with sets a variable, in place of every one of that name.
+// with sets a variable, or removes it if the value is empty.
 func with(environment []string, name, value string) []string {
-	return append(without(environment, name), name+"="+value)
-}
-
-func without(environment []string, name string) []string {
-	return slices.DeleteFunc(slices.Clone(environment), func(variable string) bool { return strings.HasPrefix(variable, name+"=") })
+	environment = slices.DeleteFunc(slices.Clone(environment), func(variable string) bool { return strings.HasPrefix(variable, name+"=") })
+	if value == "" {
+		return environment
+	}
+	return append(environment, name+"="+value)
 }

@@ -153,6 +153,7 @@ func (w *world) start(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Setenv("REGISTRY", w.RegistryURL)
+	ts.Setenv("ADDRESS", strings.TrimPrefix(w.RegistryURL, "http:"))
 }
 
 // secret NAME [blank|plain|bare]: a secret with rotation on, as a deployment leaves it, and its first key in it. blank: it waits for its first key. plain:
