@@ -18,10 +18,10 @@ import (
 //
 // The order of writes: while a key can be used, its marks come off before its label. A crash in between leaves a key
 // with its label, which the next sweep finds.
-func (s *sweep) carryOut(ctx context.Context, v *view, a Action) (Reason, error) {
+func (s *sweep) carryOut(ctx context.Context, a Action) (Reason, error) {
 	switch a.Kind {
 	case Mark:
-		return s.mark(ctx, v, a)
+		return s.mark(ctx, a)
 	case Unmark:
 		return "", s.takeMarksOff(ctx, a.Version)
 	case Relabel:
@@ -32,7 +32,7 @@ func (s *sweep) carryOut(ctx context.Context, v *view, a Action) (Reason, error)
 	case Unlabel:
 		return "", s.takeLabelsOff(ctx, a)
 	case Revoke, RevokeOrphan:
-		return s.revoke(ctx, v, a)
+		return s.revoke(ctx, a)
 	}
 	return "", nil
 }
@@ -41,8 +41,8 @@ func (s *sweep) carryOut(ctx context.Context, v *view, a Action) (Reason, error)
 // date it back to a time when the version may have been current. (A stall in the very last request still may, by
 // fifteen minutes at most, Lambda's limit.) A crash before it: the grace period starts later. Twice at once: two marks,
 // and the later counts.
-func (s *sweep) mark(ctx context.Context, v *view, a Action) (Reason, error) {
-	now, reason, err := s.lookAgain(ctx, v, a)
+func (s *sweep) mark(ctx context.Context, a Action) (Reason, error) {
+	now, reason, err := s.lookAgain(ctx, a)
 	if reason != "" || err != nil {
 		return reason, err
 	}
@@ -56,17 +56,17 @@ func (s *sweep) mark(ctx context.Context, v *view, a Action) (Reason, error) {
 //
 // A crash before the revocation leaves everything as it was. A crash after it, or a lost answer, leaves a labelled
 // version whose key no longer exists: the next sweep removes the labels.
-func (s *sweep) revoke(ctx context.Context, v *view, a Action) (Reason, error) {
-	if reason, err := s.revokeBehindGate(ctx, v, a); reason != "" || err != nil {
+func (s *sweep) revoke(ctx context.Context, a Action) (Reason, error) {
+	if reason, err := s.revokeBehindGate(ctx, a); reason != "" || err != nil {
 		return reason, err
 	}
 	orphan := a.Kind == RevokeOrphan
 	if !orphan {
-		if err := s.seeRefused(ctx, v.holding(a.Version), a); err != nil {
+		if err := s.seeRefused(ctx, s.holding(a.Version), a); err != nil {
 			return "", err
 		}
 	}
-	l, err := v.session.Login(ctx, a.KeyID)
+	l, err := s.session.Login(ctx, a.KeyID)
 	switch {
 	case err != nil, orphan && l.Key == nil:
 		return "", err
@@ -89,7 +89,7 @@ const (
 
 // revokeBehindGate passes the gate before every single attempt. A registry may ask for a longer wait than is left here:
 // then the next sweep tries.
-func (s *sweep) revokeBehindGate(ctx context.Context, v *view, a Action) (Reason, error) {
+func (s *sweep) revokeBehindGate(ctx context.Context, a Action) (Reason, error) {
 	attempts := 0
 	again := func(err error) bool {
 		attempts++
@@ -98,9 +98,9 @@ func (s *sweep) revokeBehindGate(ctx context.Context, v *view, a Action) (Reason
 	}
 	waits := retry.Waits{First: cmp.Or(s.RetryInterval, 400*time.Millisecond), Longest: maxRevokeTime, AtMost: time.Minute}
 	return retry.While(ctx, waits, again, func() (Reason, error) {
-		reason, err := s.gate(ctx, v, a)
+		reason, err := s.gate(ctx, a)
 		if reason == "" && err == nil {
-			err = s.revokeOnce(ctx, v, a)
+			err = s.revokeOnce(ctx, a)
 		}
 		return reason, err
 	})
@@ -112,26 +112,26 @@ var errAskIssuer = errors.New("the current key may not revoke keys")
 // revokeOnce sends one revocation. It counts as done if the key no longer exists: a twin was faster, or an answer was
 // lost. A registry may let a key list keys and not revoke them: then the issuing credential tries next, if there is
 // one.
-func (s *sweep) revokeOnce(ctx context.Context, v *view, a Action) error {
+func (s *sweep) revokeOnce(ctx context.Context, a Action) error {
 	short, cancel := context.WithTimeout(ctx, maxRevokeTime)
 	defer cancel()
 	var err error
 	if a.Kind == Revoke {
-		err = v.session.RevokeKeyBySecret(short, v.holding(a.Version))
+		err = s.session.RevokeKeyBySecret(short, s.holding(a.Version))
 	} else {
-		err = v.session.RevokeKey(short, a.KeyID)
+		err = s.session.RevokeKey(short, a.KeyID)
 	}
 	if !quilt.Refused(err) {
 		return err
 	}
-	exists, askErr := s.exists(ctx, v, a)
+	exists, askErr := s.exists(ctx, a)
 	switch {
 	case askErr == nil && !exists:
 		return nil
-	case askErr != nil || v.byIssuer || s.policy.Issuer == "":
+	case askErr != nil || s.byIssuer || s.policy.Issuer == "":
 		return err
 	}
-	if err := s.goOnAsIssuer(ctx, v, v.Owner, err, func(session *quilt.Session) (quilt.Identity, error) { return session.Me(ctx) }); err != nil {
+	if err := s.goOnAsIssuer(ctx, s.Owner, err, func(session *quilt.Session) (quilt.Identity, error) { return session.Me(ctx) }); err != nil {
 		return err
 	}
 	return errAskIssuer
@@ -139,19 +139,19 @@ func (s *sweep) revokeOnce(ctx context.Context, v *view, a Action) error {
 
 // exists reports whether a key whose revocation was refused can still be used. A login is a use, which would keep a
 // superseded key from being revoked later: so the key itself is only asked if the id does not decide it.
-func (s *sweep) exists(ctx context.Context, v *view, a Action) (bool, error) {
-	l, err := v.session.Login(ctx, a.KeyID)
-	if err != nil || a.Kind == RevokeOrphan || l.Key != nil && v.holding(a.Version).Fits(l.Key.Fingerprint) && l.Key.Status != quilt.Expired {
+func (s *sweep) exists(ctx context.Context, a Action) (bool, error) {
+	l, err := s.session.Login(ctx, a.KeyID)
+	if err != nil || a.Kind == RevokeOrphan || l.Key != nil && s.holding(a.Version).Fits(l.Key.Fingerprint) && l.Key.Status != quilt.Expired {
 		return l.Key != nil, err
 	}
-	return s.logsIn(ctx, v.holding(a.Version))
+	return s.logsIn(ctx, s.holding(a.Version))
 }
 
 // gate is the second gate: labels and protected values are read again, right before each revocation. Values never
 // change, so those of versions that were read are known; what may have changed is which versions are protected, and
 // what a version without a value holds now.
-func (s *sweep) gate(ctx context.Context, v *view, a Action) (Reason, error) {
-	now, reason, err := s.lookAgain(ctx, v, a)
+func (s *sweep) gate(ctx context.Context, a Action) (Reason, error) {
+	now, reason, err := s.lookAgain(ctx, a)
 	if reason != "" || err != nil {
 		return reason, err
 	}
@@ -163,7 +163,7 @@ func (s *sweep) gate(ctx context.Context, v *view, a Action) (Reason, error) {
 	if now.Now.Before(now.PausedUntil(policy.PauseUntil)) || a.Kind == RevokeOrphan && labelled {
 		return WorldChanged, nil
 	}
-	if pending, ok := v.find(vault.Pending); ok && pending.Holds.State == NoValue {
+	if pending, ok := s.find(vault.Pending); ok && pending.Holds.State == NoValue {
 		if holding, err := s.readValue(ctx, pending.ID); err != nil || holding.State != NoValue {
 			return WorldChanged, err
 		}
@@ -173,14 +173,14 @@ func (s *sweep) gate(ctx context.Context, v *view, a Action) (Reason, error) {
 
 // lookAgain describes the secret, and compares it with what the plan was made from. The labels of the action's version
 // must be the same: a mark that was removed or added starts another grace period.
-func (s *sweep) lookAgain(ctx context.Context, v *view, a Action) (now vault.Secret, reason Reason, err error) {
+func (s *sweep) lookAgain(ctx context.Context, a Action) (now vault.Secret, reason Reason, err error) {
 	if now, err = s.Vault.Describe(ctx, s.secret.ARN); err != nil {
 		return now, "", err
 	}
 	labels := func(secret vault.Secret) []string {
 		return slices.Sorted(slices.Values(secret.Versions[a.Version].Stages))
 	}
-	if now.Deleted || !sameStages(v.secret, now) || !slices.Equal(labels(v.secret), labels(now)) {
+	if now.Deleted || !sameStages(s.secret, now) || !slices.Equal(labels(s.secret), labels(now)) {
 		reason = WorldChanged
 	}
 	return now, reason, nil
@@ -204,9 +204,9 @@ func sameStages(then, now vault.Secret) bool {
 }
 
 // holding is the key that a version holds.
-func (v *view) holding(versionID string) apikey.Key {
-	if i := slices.IndexFunc(v.Versions, func(x Version) bool { return x.ID == versionID }); i >= 0 {
-		return v.Versions[i].Holds.Key
+func (s *sweep) holding(versionID string) apikey.Key {
+	if i := slices.IndexFunc(s.Versions, func(x Version) bool { return x.ID == versionID }); i >= 0 {
+		return s.Versions[i].Holds.Key
 	}
 	return apikey.Key{}
 }

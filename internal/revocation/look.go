@@ -15,46 +15,39 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// view is the world as it was looked at, and the session that may act on it.
-type view struct {
-	World
-	secret  vault.Secret
-	session *quilt.Session // of the current key, or of the issuing credential if keys may not manage keys
-
-	byIssuer bool // whose session it is
-}
-
 // look reads the world in as few requests as it takes: the values that must be compared, and one query that is login
-// gate and ledger in one. It fails, and nothing is revoked, if the current key does not log in. The view is filled as
+// gate and ledger in one. It fails, and nothing is revoked, if the current key does not log in. The world is filled as
 // far as it came, also with an error.
-func (s *sweep) look(ctx context.Context) (*view, error) {
-	v := &view{secret: s.secret, World: World{SecretARN: s.secret.ARN, Now: s.secret.Now, Asked: map[string]Asked{}}}
+func (s *sweep) look(ctx context.Context) error {
+	s.World = World{SecretARN: s.secret.ARN, Now: s.secret.Now, Asked: map[string]Asked{}}
+	marked := false
 	for _, version := range s.secret.Sorted() {
-		v.Versions = append(v.Versions, Version{Version: version})
+		s.Versions = append(s.Versions, Version{Version: version})
+		marked = marked || len(version.Marks) > 0
 	}
-	v.Lagging = slices.DeleteFunc(slices.Clone(s.secret.Replicas), func(r vault.Replica) bool { return r.Status == vault.InSync })
-	if err := s.readValues(ctx, v, func(x Version) bool {
-		return x.Has(vault.Current) || x.Has(vault.Pending) || len(x.Keys) > 0 || x.Has(vault.Previous) && v.markedBefore()
+	s.Lagging = slices.DeleteFunc(slices.Clone(s.secret.Replicas), func(r vault.Replica) bool { return r.Status == vault.InSync })
+	if err := s.readValues(ctx, func(x Version) bool {
+		return x.Has(vault.Current) || x.Has(vault.Pending) || len(x.Keys) > 0 || x.Has(vault.Previous) && marked // which mark counts: see heir
 	}); err != nil {
-		return v, err
+		return err
 	}
-	if err := s.checkCurrent(v); err != nil {
-		return v, err
+	if err := s.checkCurrent(); err != nil {
+		return err
 	}
-	if err := s.readKeys(ctx, v); err != nil {
-		return v, err
+	if err := s.readKeys(ctx); err != nil {
+		return err
 	}
-	if v.orphanCandidates() {
-		if err := s.readValues(ctx, v, func(x Version) bool { return len(x.Keys) == 0 }); err != nil {
-			return v, err
+	if s.orphanCandidates() {
+		if err := s.readValues(ctx, func(x Version) bool { return len(x.Keys) == 0 }); err != nil {
+			return err
 		}
 	}
-	return v, s.askMissing(ctx, v)
+	return s.askMissing(ctx)
 }
 
 // readValues reads the values of the versions that are asked for, and not known yet.
-func (s *sweep) readValues(ctx context.Context, v *view, asked func(Version) bool) error {
-	for i, version := range v.Versions {
+func (s *sweep) readValues(ctx context.Context, asked func(Version) bool) error {
+	for i, version := range s.Versions {
 		if version.Holds.State != Unread || !asked(version) {
 			continue
 		}
@@ -66,7 +59,7 @@ func (s *sweep) readValues(ctx context.Context, v *view, asked func(Version) boo
 		if err != nil {
 			return err
 		}
-		v.Versions[i].Holds = holding
+		s.Versions[i].Holds = holding
 	}
 	return nil
 }
@@ -93,12 +86,12 @@ var errNotBootstrapped = errors.New("the secret waits for its first key")
 
 // checkCurrent distinguishes a secret whose key somebody overwrote, which has key labels, from one that waits for its
 // first key, and from one that never held a key where it is looked for.
-func (s *sweep) checkCurrent(v *view) error {
-	current, _ := v.find(vault.Current)
+func (s *sweep) checkCurrent() error {
+	current, _ := s.find(vault.Current)
 	switch {
 	case current.Holds.State == Holds:
 		return nil
-	case len(v.labelled()) > 0:
+	case len(s.labelled()) > 0:
 		return fault.New[fault.Overwritten]("the AWSCURRENT value of %s holds no key that can be read, although keys of it are valid: somebody overwrote it, or changed the tag %s; "+
 			"correct the tag, or move AWSCURRENT back with: quilt-rotate rollback %s", s.secret.ARN, apikey.FieldTag, s.secret.Name)
 	case current.Holds.State == Unreadable:
@@ -110,31 +103,31 @@ func (s *sweep) checkCurrent(v *view) error {
 // readKeys logs in, and learns of the keys that labels name. It asks for them by their ids, so that the cost of a sweep
 // does not depend on how many keys the user has. It fetches the list of all keys to search for orphans, and if a key
 // that it must judge is not found by its id.
-func (s *sweep) readKeys(ctx context.Context, v *view) error {
+func (s *sweep) readKeys(ctx context.Context) error {
 	byID := func(ids []string) asking {
 		return func(session *quilt.Session) (quilt.Identity, error) {
 			account, err := session.AccountKeys(ctx, ids)
 			for _, k := range account.Keys {
-				v.Asked[k.ID] = Asked{Key: &k}
+				s.Asked[k.ID] = Asked{Key: &k}
 			}
 			return account.Identity, err
 		}
 	}
 	list := func(session *quilt.Session) (quilt.Identity, error) {
 		account, err := session.Account(ctx)
-		if v.List, v.Listed = account.Keys, err == nil; !v.listCounts() {
-			v.List = nil
+		if s.List, s.Listed = account.Keys, err == nil; !s.listCounts() {
+			s.List = nil
 		}
 		return account.Identity, err
 	}
-	first, second := byID(slices.Sorted(maps.Keys(v.labelled()))), asking(list)
-	if s.searches(v) {
-		first, second = list, func(session *quilt.Session) (quilt.Identity, error) { return byID(v.missing())(session) }
+	first, second := byID(slices.Sorted(maps.Keys(s.labelled()))), asking(list)
+	if s.searches() {
+		first, second = list, func(session *quilt.Session) (quilt.Identity, error) { return byID(s.missing())(session) }
 	}
-	if err := s.logIn(ctx, v, first); err != nil || len(v.missing()) == 0 {
+	if err := s.logIn(ctx, first); err != nil || len(s.missing()) == 0 {
 		return err
 	}
-	_, err := second(v.session)
+	_, err := second(s.session)
 	return err
 }
 
@@ -145,12 +138,12 @@ type asking func(*quilt.Session) (quilt.Identity, error)
 // sweep within a day of a rotation, and if the current version has no label by which its key could be asked for. The
 // hour is that of the time that the event carries: a sweep that runs late still belongs to its hour. A sweep that no
 // schedule started always searches: a person waits for it.
-func (s *sweep) searches(v *view) bool {
-	current, _ := v.find(vault.Current)
-	recent := func(t time.Time) bool { return v.Now.Sub(t) < 24*time.Hour }
-	return s.dryRun || s.scheduled.IsZero() || s.scheduled.UTC().Hour() == SearchHour(s.secret.ARN) ||
-		len(current.Keys) == 0 || v.underWay() || recent(s.secret.Rotation.Last) ||
-		slices.ContainsFunc(v.Versions, func(x Version) bool { return recent(lastMark(x)) })
+func (s *sweep) searches() bool {
+	current, _ := s.find(vault.Current)
+	recent := func(t time.Time) bool { return s.Now.Sub(t) < 24*time.Hour }
+	return s.DryRun || s.Time.IsZero() || s.Time.UTC().Hour() == SearchHour(s.secret.ARN) ||
+		len(current.Keys) == 0 || s.underWay() || recent(s.secret.Rotation.Last) ||
+		slices.ContainsFunc(s.Versions, func(x Version) bool { return recent(lastMark(x)) })
 }
 
 // SearchHour is the hour of the day, in UTC, whose sweep of a secret searches for orphans. It spreads the secrets over
@@ -163,27 +156,27 @@ func SearchHour(secretARN string) int {
 
 // logIn is the first gate. If the current key logs in, but may not manage keys, the issuing credential's session does
 // what is to be done.
-func (s *sweep) logIn(ctx context.Context, v *view, ask asking) error {
-	current, _ := v.find(vault.Current)
-	v.session = s.Registry.WithKey(current.Holds.Key)
-	who, err := ask(v.session)
+func (s *sweep) logIn(ctx context.Context, ask asking) error {
+	current, _ := s.find(vault.Current)
+	s.session = s.Registry.WithKey(current.Holds.Key)
+	who, err := ask(s.session)
 	if err != nil && quilt.Refused(err) && !quilt.RefusesLogin(err) {
-		me, loginErr := v.session.Me(ctx)
+		me, loginErr := s.session.Me(ctx)
 		if loginErr == nil {
-			return s.goOnAsIssuer(ctx, v, me.Email, err, ask)
+			return s.goOnAsIssuer(ctx, me.Email, err, ask)
 		}
 		err = loginErr
 	}
 	if quilt.RefusesLogin(err) {
 		return fault.New[fault.CurrentKeyRefused]("the key in AWSCURRENT of %s does not log in, so nothing is revoked: %w; run: quilt-rotate recover %s", s.secret.ARN, err, s.secret.Name)
 	}
-	v.Owner, v.RegistryNow = who.Email, who.RegistryTime
+	s.Owner, s.RegistryNow = who.Email, who.RegistryTime
 	return err
 }
 
 // goOnAsIssuer continues in the session of the issuing credential, which must be of the same registry user, and asks
 // there.
-func (s *sweep) goOnAsIssuer(ctx context.Context, v *view, owner string, refusal error, ask asking) error {
+func (s *sweep) goOnAsIssuer(ctx context.Context, owner string, refusal error, ask asking) error {
 	if s.policy.Issuer == "" {
 		return fault.New[fault.RegistryRefused]("the current key of %s may not manage keys: %w; configure an issuer (tag quilt-rotate:issuer)", s.secret.ARN, refusal)
 	}
@@ -205,7 +198,7 @@ func (s *sweep) goOnAsIssuer(ctx context.Context, v *view, owner string, refusal
 	if !quilt.SameUser(who.Email, owner) {
 		return fault.New[fault.OwnerChanged]("the issuer of %s is %s, but its key is %s's; nothing is revoked", s.secret.ARN, who.Email, owner)
 	}
-	v.session, v.byIssuer, v.Owner, v.RegistryNow = session.Session, true, who.Email, who.RegistryTime
+	s.session, s.byIssuer, s.Owner, s.RegistryNow = session.Session, true, who.Email, who.RegistryTime
 	return nil
 }
 
@@ -219,19 +212,19 @@ func (s *sweep) badIssuer(cannot string, err error) error {
 
 // askMissing lets the values of versions try to log in whose keys the registry found neither in its list nor by their
 // ids. An answer that does not come leaves the key unasked, so that nothing is done to it.
-func (s *sweep) askMissing(ctx context.Context, v *view) error {
-	missing := v.missing()
-	for _, version := range v.Versions {
+func (s *sweep) askMissing(ctx context.Context) error {
+	missing := s.missing()
+	for _, version := range s.Versions {
 		for _, id := range version.Keys {
 			if version.Has(vault.Current) || !slices.Contains(missing, id) {
 				continue
 			}
-			answer, err := s.ask(ctx, v.session, id, version.Holds.Key)
+			answer, err := s.ask(ctx, s.session, id, version.Holds.Key)
 			if err != nil {
 				s.Log.WarnContext(ctx, "the registry gave no answer about a labelled key", "secret", s.secret.ARN, "keyId", id, "error", err)
 				continue
 			}
-			v.Asked[id] = answer
+			s.Asked[id] = answer
 		}
 	}
 	return ctx.Err()

@@ -75,16 +75,16 @@ func (s *Sweeper) Look(ctx context.Context, req Request) (Result, error) {
 
 // show fills what only a dry run shows. It reads the values that no rule needed, after the plan is made: what a sweep
 // would not know must not change what it would do.
-func (s *sweep) show(ctx context.Context, v *view) {
-	if err := s.readValues(ctx, v, func(Version) bool { return true }); err != nil {
+func (s *sweep) show(ctx context.Context) {
+	if err := s.readValues(ctx, func(Version) bool { return true }); err != nil {
 		s.result.Notes = append(s.result.Notes, fmt.Sprintf("not every value could be read: %v", err))
 	}
-	s.result.Versions = seen(v.World)
-	for _, k := range v.Ours() {
+	s.result.Versions = seen(s.World)
+	for _, k := range s.Ours() {
 		s.result.Keys = append(s.result.Keys, newKeyInfo(k))
 	}
-	if !v.RegistryNow.IsZero() {
-		s.result.Registry = &Registry{Time: v.RegistryNow, Owner: v.Owner, ByIssuer: v.byIssuer, UseRecorded: v.useRecorded()}
+	if !s.RegistryNow.IsZero() {
+		s.result.Registry = &Registry{Time: s.RegistryNow, Owner: s.Owner, ByIssuer: s.byIssuer, UseRecorded: s.useRecorded()}
 	}
 }
 

@@ -8,18 +8,20 @@ import (
 	"time"
 
 	"quilt-rotate/internal/fault"
-	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/vault"
 )
 
-// sweep is one sweep under way.
+// sweep is one sweep under way: what it was asked for, the world as it was looked at, and the session that may act on it.
 type sweep struct {
 	*Sweeper
-	dryRun    bool
-	scheduled time.Time // zero: by no schedule
-	secret    vault.Secret
-	policy    settings.Revocation
-	result    *Result
+	Request
+	World
+	secret   vault.Secret
+	policy   Policy
+	result   *Result
+	session  *quilt.Session // of the current key, or of the issuing credential if keys may not manage keys
+	byIssuer bool           // whose session it is
 }
 
 // Sweep looks, plans and acts; a dry run does not act. Everything that can be done is done; then an error names the
@@ -48,7 +50,7 @@ func (s *Sweeper) sweep(ctx context.Context, req Request, result *Result) error 
 	if err := fault.InPlace(secret, policy.Registry, s.Settings.RegistryURL); err != nil {
 		return err
 	}
-	run := &sweep{Sweeper: s, dryRun: req.DryRun, scheduled: req.Time, secret: secret, policy: policy, result: result}
+	run := &sweep{Sweeper: s, Request: req, secret: secret, policy: policy, result: result}
 	if run.stopsForPause() {
 		return nil
 	}
@@ -78,23 +80,22 @@ func (s *sweep) stopsForPause() bool {
 	}
 	s.result.PausedUntil = &until
 	s.result.Outcome = Paused
-	return !s.dryRun
+	return !s.DryRun
 }
 
 func (s *sweep) run(ctx context.Context) error {
-	v, err := s.look(ctx)
+	err := s.look(ctx)
 	if err == nil {
-		policy := Policy{Grace: s.policy.Grace, Quiet: s.policy.Quiet, HoldLimit: s.policy.HoldLimit, OrphanAge: s.policy.OrphanAge}
-		err = s.act(ctx, v, Plan(v.World, policy))
-		s.result.Health = health(v, s.result.Actions)
-		if s.dryRun {
+		err = s.act(ctx, Plan(s.World, s.policy))
+		s.result.Health = s.health()
+		if s.DryRun {
 			s.result.WouldFail, err = newFailure(err), nil
 		} else if err == nil {
 			err = s.endPauses(ctx)
 		}
 	}
-	if s.dryRun {
-		s.show(ctx, v)
+	if s.DryRun {
+		s.show(ctx)
 	}
 	if errors.Is(err, errNotBootstrapped) {
 		if err = nil; s.result.Outcome == Swept { // not paused
@@ -106,12 +107,12 @@ func (s *sweep) run(ctx context.Context) error {
 
 // act carries the plan out. An action that fails holds up no other; the error says what is left for the next sweep.
 // Here a dry run and a sweep part: everything that writes or revokes is in carryOut.
-func (s *sweep) act(ctx context.Context, v *view, plan []Action) error {
+func (s *sweep) act(ctx context.Context, plan []Action) error {
 	var failed []error
 	for _, a := range plan {
-		taken := newTaken(v, a)
-		if !s.dryRun {
-			reason, err := s.carryOut(ctx, v, a)
+		taken := s.newTaken(a)
+		if !s.DryRun {
+			reason, err := s.carryOut(ctx, a)
 			if reason != "" {
 				taken.Action, taken.Reason = Report, reason
 			}
@@ -146,12 +147,12 @@ func (s *sweep) left(plan []Action, failed []error) error {
 	return fault.New[fault.SweepIncomplete]("the sweep of %s left %d of %d actions to the next one: %s", s.secret.ARN, len(failed), len(plan), lines)
 }
 
-func newTaken(v *view, a Action) Taken {
+func (s *sweep) newTaken(a Action) Taken {
 	t := Taken{Action: a.Kind, Reason: a.Reason, Version: a.Version, KeyID: a.KeyID, Code: a.Code}
 	if a.Key != nil {
 		t.Fingerprint, t.Owner, t.LastUsedAt = a.Key.Fingerprint, a.Key.UserEmail, a.Key.LastUsedAt
 	}
-	if key := v.holding(a.Version); t.Fingerprint == "" && !key.IsZero() {
+	if key := s.holding(a.Version); t.Fingerprint == "" && !key.IsZero() {
 		t.Fingerprint = key.Fingerprint()
 	}
 	if !a.Until.IsZero() {
@@ -164,26 +165,26 @@ func newTaken(v *view, a Action) Taken {
 // OverdueAfter is how long after its date a rotation counts as missed: one that starts late in its window is on time.
 const OverdueAfter = time.Hour
 
-func health(v *view, taken []Taken) *Health {
+func (s *sweep) health() *Health {
 	done := map[string]bool{} // versions whose keys no longer exist
-	for _, t := range taken {
+	for _, t := range s.result.Actions {
 		done[t.Version] = done[t.Version] || t.Done && (t.Action == Revoke || t.Action == Unlabel)
 	}
 
-	rotation := v.secret.Rotation
+	rotation := s.secret.Rotation
 	h := &Health{
-		FreeLabels: vault.LabelQuota - v.secret.Labels(), RotationUnderWay: v.underWay(), RotationOff: !rotation.Enabled,
-		RotationOverdue: rotation.Enabled && !rotation.Next.IsZero() && v.Now.Sub(rotation.Next) > OverdueAfter,
+		FreeLabels: vault.LabelQuota - s.secret.Labels(), RotationUnderWay: s.underWay(), RotationOff: !rotation.Enabled,
+		RotationOverdue: rotation.Enabled && !rotation.Next.IsZero() && s.Now.Sub(rotation.Next) > OverdueAfter,
 	}
-	if row, ok := v.currentKey(); ok {
+	if row, ok := s.currentKey(); ok {
 		h.CurrentKeyID = row.ID
-		h.CurrentKeyExpiresIn, h.CurrentKeyAge = &Span{row.ExpiresAt.Sub(v.RegistryNow)}, &Span{v.RegistryNow.Sub(row.CreatedAt)}
+		h.CurrentKeyExpiresIn, h.CurrentKeyAge = &Span{row.ExpiresAt.Sub(s.RegistryNow)}, &Span{s.RegistryNow.Sub(row.CreatedAt)}
 	}
-	for _, version := range v.Versions {
+	for _, version := range s.Versions {
 		if len(version.Marks) == 0 || version.Has(vault.Current) || done[version.ID] {
 			continue
 		}
-		if age := v.Now.Sub(lastMark(version)); h.OldestSuperseded == nil || age > h.OldestSuperseded.Duration {
+		if age := s.Now.Sub(lastMark(version)); h.OldestSuperseded == nil || age > h.OldestSuperseded.Duration {
 			h.OldestSuperseded = &Span{age}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
 )
 
@@ -57,13 +58,9 @@ type Asked struct {
 	Absent bool          // nobody has a key with that id: an administrator's session did not find it
 }
 
-// Policy is how long superseded keys live.
-type Policy struct {
-	Grace     time.Duration
-	Quiet     time.Duration
-	HoldLimit *time.Duration // nil: a used key is held until it expires
-	OrphanAge time.Duration
-}
+// Policy is how long superseded keys live: the settings of the secret. Without a hold limit, a used key is held until it
+// expires.
+type Policy = settings.Revocation
 
 // find is the version that has the label.
 func (w World) find(label string) (Version, bool) {
@@ -150,14 +147,6 @@ func (w World) heir(v Version) (Version, bool) {
 		}
 	}
 	return Version{}, false
-}
-
-// markedBefore reports whether a version other than the one that was current last has a mark: then that one's value
-// must be known too.
-func (w World) markedBefore() bool {
-	return slices.ContainsFunc(w.Versions, func(v Version) bool {
-		return len(v.Keys) > 0 && len(v.Marks) > 0 && !v.Has(vault.Previous) && !v.Has(vault.Current)
-	})
 }
 
 // key is what the registry says of an id, when it was asked for it or in its list.
