@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,20 +45,21 @@ type Handler struct {
 	Metrics *telemetry.Metrics
 }
 
-// Invoke carries out one sweep, or looks at what it would do.
+// Invoke carries out one sweep, or looks at what it would do. A look never fails: its error would count among the
+// function's, whose alarm would ring for it. The caller has it in the result.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
 	ctx, cancel := deadline.WithMargin(ctx)
 	defer cancel()
 	result := Result{Outcome: Swept}
 	req, err := ParseEvent(payload)
-	if err == nil {
+	switch {
+	case err == nil && req.DryRun:
+		result, _ = h.Sweeper.Look(ctx, req)
+	case err == nil:
 		result, err = h.Sweeper.Sweep(ctx, req)
 	}
 	err = fault.Named(err)
-	if err != nil && req.DryRun { // an error would count among the function's, whose alarm would ring for somebody's look
-		result.WouldFail, err = newFailure(err), nil
-	}
 	h.report(ctx, req, result, time.Since(start), err)
 	if err != nil {
 		return nil, err
@@ -67,26 +69,25 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 
 // report writes a line for each action and one for the sweep, and the metrics. Of a dry run it writes one line, and no
 // metric: a look is not a sweep, and would silence the alarm for sweeps that are missing, or count a held key twice.
-// Nor is a look that fails an error of the service: the caller has the answer.
 func (h *Handler) report(ctx context.Context, req Request, result Result, took time.Duration, err error) {
-	secret, level, message := clip(result.Secret), slog.LevelInfo, "sweep done"
+	secret, level, message := redact.Clip(result.Secret, 256), slog.LevelInfo, "sweep done"
+	failure := cmp.Or(newFailure(err), result.WouldFail)
+	switch {
+	case err != nil:
+		level, message = slog.LevelError, "sweep failed"
+	case req.DryRun:
+		if message = "sweep looked at"; failure != nil {
+			level = slog.LevelWarn
+		}
+	case result.Outcome == NotBootstrapped:
+		level, message = slog.LevelWarn, "the secret waits for its first key"
+	}
 	attrs := []slog.Attr{
 		slog.String("outcome", string(result.Outcome)), slog.Int64("durationMs", took.Milliseconds()),
 		slog.String("secret", secret), slog.Int("actions", len(result.Actions)),
 	}
-	failure := cmp.Or(newFailure(err), result.WouldFail)
 	if failure != nil {
 		attrs = append(attrs, slog.String("errorType", failure.ErrorType), slog.String("error", failure.Error))
-	}
-	switch {
-	case req.DryRun && failure != nil:
-		level, message = slog.LevelWarn, "sweep looked at"
-	case req.DryRun:
-		message = "sweep looked at"
-	case err != nil:
-		level, message = slog.LevelError, "sweep failed"
-	case result.Outcome == NotBootstrapped:
-		level, message = slog.LevelWarn, "the secret waits for its first key"
 	}
 	if !req.DryRun {
 		for _, a := range result.Actions {
@@ -108,21 +109,14 @@ func (h *Handler) reportAction(ctx context.Context, secret string, a Taken) {
 	case Ends[a.Reason] != Planned:
 		level, message = slog.LevelWarn, "a person should look at this key"
 	}
-	attrs := []slog.Attr{slog.String("action", string(a.Action)), slog.String("reason", string(a.Reason)), slog.String("secret", secret)}
-	for _, text := range []struct{ name, value string }{
-		{"version", a.Version}, {"keyId", a.KeyID}, {"fingerprint", a.Fingerprint}, {"owner", a.Owner}, {"error", a.Error}, {"code", a.Code},
-	} {
-		if text.value != "" {
-			attrs = append(attrs, slog.String(text.name, text.value))
-		}
+	attrs := []slog.Attr{
+		slog.String("action", string(a.Action)), slog.String("reason", string(a.Reason)), slog.String("secret", secret), slog.String("version", a.Version),
+		slog.String("keyId", a.KeyID), slog.String("fingerprint", a.Fingerprint), slog.String("owner", a.Owner), slog.String("error", a.Error),
+		slog.String("code", a.Code), slog.Any("until", a.Until), slog.Any("lastUsedAt", a.LastUsedAt),
 	}
-	if a.Until != nil {
-		attrs = append(attrs, slog.Time("until", *a.Until))
-	}
-	if a.LastUsedAt != nil {
-		attrs = append(attrs, slog.Time("lastUsedAt", *a.LastUsedAt))
-	}
-	h.Log.LogAttrs(ctx, level, message, attrs...)
+	h.Log.LogAttrs(ctx, level, message, slices.DeleteFunc(attrs, func(attr slog.Attr) bool {
+		return attr.Value.String() == "" || attr.Value.String() == "<nil>"
+	})...)
 }
 
 func (h *Handler) measure(secret string, result Result, took time.Duration, err error) {
@@ -133,26 +127,26 @@ func (h *Handler) measure(secret string, result Result, took time.Duration, err 
 	flag := func(name string, is bool) {
 		add(name, telemetry.Count, map[bool]float64{true: 1}[is])
 	}
-	var revoked, held, orphans float64
+	counts := map[string]float64{}
 	var attention []string
 	for _, a := range result.Actions {
 		switch {
 		case Ends[a.Reason] == Person:
 			attention = append(attention, string(a.Reason))
 		case a.Action == Hold:
-			held++
+			counts[MetricKeysHeld]++
 		case a.Action == RevokeOrphan:
-			orphans++
+			counts[MetricOrphans]++
 		}
 		if a.Done && (a.Action == Revoke || a.Action == RevokeOrphan) {
-			revoked++
+			counts[MetricKeysRevoked]++
 		}
 	}
 	flag(MetricSweepSucceeded, err == nil)
 	add(MetricSweepDuration, telemetry.Milliseconds, float64(took.Microseconds())/1000)
-	add(MetricKeysRevoked, telemetry.Count, revoked)
-	add(MetricKeysHeld, telemetry.Count, held)
-	add(MetricOrphans, telemetry.Count, orphans)
+	for _, name := range []string{MetricKeysRevoked, MetricKeysHeld, MetricOrphans} {
+		add(name, telemetry.Count, counts[name])
+	}
 	add(MetricAttention, telemetry.Count, float64(len(attention)))
 	flag(MetricNotBootstrapped, result.Outcome == NotBootstrapped)
 	if health := result.Health; health != nil {
@@ -180,6 +174,3 @@ func (h *Handler) measure(secret string, result Result, took time.Duration, err 
 			telemetry.Sample{Name: MetricSweepFailed, Unit: telemetry.Count, Value: 1})
 	}
 }
-
-// clip bounds what an event may put into a log line; text that looks like a key is taken out.
-func clip(s string) string { return redact.Clip(s, 256) }

@@ -182,12 +182,9 @@ func (s *sweep) goOnAsIssuer(ctx context.Context, owner string, refusal error, a
 	}
 	value, err := s.Vault.ReadCurrent(ctx, s.policy.Issuer)
 	if err != nil {
-		return fault.New[fault.BadIssuer]("the issuer of %s cannot be read: %w", s.secret.ARN, err)
+		return s.badIssuer("be read", err)
 	}
 	session, err := issuer.LogIn(ctx, s.Registry, s.policy.Issuer, value, s.secret)
-	if _, refused := errors.AsType[*fault.IssuerNotAllowed](err); refused {
-		return err
-	}
 	if err != nil {
 		return s.badIssuer("log in", err)
 	}
@@ -202,9 +199,10 @@ func (s *sweep) goOnAsIssuer(ctx context.Context, owner string, refusal error, a
 	return nil
 }
 
-// badIssuer blames the issuer, unless the registry gave no answer.
+// badIssuer blames the issuer, unless the registry gave no answer, or the issuer does not serve the secret.
 func (s *sweep) badIssuer(cannot string, err error) error {
-	if _, down := errors.AsType[*quilt.UnavailableError](err); down {
+	_, down := errors.AsType[*quilt.UnavailableError](err)
+	if _, refused := errors.AsType[*fault.IssuerNotAllowed](err); down || refused {
 		return err
 	}
 	return fault.New[fault.BadIssuer]("the issuer of %s cannot %s: %w", s.secret.ARN, cannot, err)
@@ -213,19 +211,17 @@ func (s *sweep) badIssuer(cannot string, err error) error {
 // askMissing lets the values of versions try to log in whose keys the registry found neither in its list nor by their
 // ids. An answer that does not come leaves the key unasked, so that nothing is done to it.
 func (s *sweep) askMissing(ctx context.Context) error {
-	missing := s.missing()
-	for _, version := range s.Versions {
-		for _, id := range version.Keys {
-			if version.Has(vault.Current) || !slices.Contains(missing, id) {
-				continue
-			}
-			answer, err := s.ask(ctx, s.session, id, version.Holds.Key)
-			if err != nil {
-				s.Log.WarnContext(ctx, "the registry gave no answer about a labelled key", "secret", s.secret.ARN, "keyId", id, "error", err)
-				continue
-			}
-			s.Asked[id] = answer
+	for _, id := range s.missing() {
+		version, _ := s.find(vault.KeyLabel(id))
+		if version.Has(vault.Current) {
+			continue
 		}
+		answer, err := s.ask(ctx, id, version.Holds.Key)
+		if err != nil {
+			s.Log.WarnContext(ctx, "the registry gave no answer about a labelled key", "secret", s.secret.ARN, "keyId", id, "error", err)
+			continue
+		}
+		s.Asked[id] = answer
 	}
 	return ctx.Err()
 }
@@ -233,15 +229,15 @@ func (s *sweep) askMissing(ctx context.Context) error {
 // ask asks whether a key exists that its owner's session, as far as is known, does not find. A refusal of the key is
 // only believed if the session still works after it: the registry may refuse everybody at that moment. Only an
 // administrator's session finds the keys of all users.
-func (s *sweep) ask(ctx context.Context, session *quilt.Session, id string, key apikey.Key) (Asked, error) {
+func (s *sweep) ask(ctx context.Context, id string, key apikey.Key) (Asked, error) {
 	if logsIn, err := s.logsIn(ctx, key); err != nil || logsIn {
 		return Asked{Logins: logsIn}, err
 	}
-	l, err := session.Login(ctx, id)
+	l, err := s.session.Login(ctx, id)
 	if err != nil || l.Key != nil || !l.IsAdmin {
 		return Asked{Key: l.Key}, err
 	}
-	row, err := session.AdminGetKey(ctx, id)
+	row, err := s.session.AdminGetKey(ctx, id)
 	return Asked{Key: row, Absent: row == nil}, err
 }
 
