@@ -112,10 +112,10 @@ var steps = []string{"createSecret", "setSecret", "testSecret", "finishSecret"}
 func (f *follower) follow(ctx context.Context) error {
 	for {
 		f.Tell.Doing(f.next())
+		f.readLog(ctx) // first, so that the labels are at least as new as the log
 		if err := f.secret.Look(ctx); err != nil {
 			return err
 		}
-		f.readLog(ctx)
 		ended, err := f.ended()
 		if ended || err != nil {
 			return err
@@ -181,11 +181,13 @@ func (f *follower) show(r awsclient.LogRecord) {
 // errNotEnded says that a rotation was no longer waited for.
 var errNotEnded = errors.New("it has not ended")
 
-// ended reports whether the rotation is over, and fails if it did. A version that was current and is not any more was replaced by another rotation.
+// ended reports whether the rotation has ended, and returns an error if it failed. Another rotation replaced the version if it was current and has neither
+// AWSCURRENT nor AWSPENDING any more. Labels with AWSPENDING may be older than the log's finishSecret.
 func (f *follower) ended() (bool, error) {
 	version := f.secret.Versions[f.result.VersionID]
 	f.result.KeyID = version.Key()
-	f.result.Replaced = !version.Has(vault.Current) && (version.Has(vault.Previous) || slices.Contains(f.stepped, "finishSecret"))
+	f.result.Replaced = !version.Has(vault.Current) && !version.Has(vault.Pending) &&
+		(version.Has(vault.Previous) || slices.Contains(f.stepped, "finishSecret"))
 	switch name := f.secret.Name; {
 	case version.Has(vault.Current), f.result.Replaced:
 		f.result.Complete = true
