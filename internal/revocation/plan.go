@@ -63,20 +63,12 @@ func Plan(w World, p Policy) []Action {
 		actions = append(actions, planVersion(w, p, v)...)
 	}
 	actions = append(actions, planCurrent(w)...)
-	if w.underWay() {
-		actions = waitForRotation(actions)
-	}
-	return append(actions, planOrphans(w, p)...)
-}
-
-// waitForRotation keeps what is only reported.
-func waitForRotation(actions []Action) []Action {
 	for i, a := range actions {
-		if a.Kind != Report && a.Kind != Hold {
+		if w.underWay() && a.Kind != Report && a.Kind != Hold {
 			actions[i] = Action{Kind: Report, Reason: RotationUnder, Version: a.Version, KeyID: a.KeyID, Key: a.Key}
 		}
 	}
-	return actions
+	return append(actions, planOrphans(w, p)...)
 }
 
 func planVersion(w World, p Policy, v Version) []Action {
@@ -156,7 +148,11 @@ func planMarked(w World, p Policy, v Version, row quilt.APIKey, a Action) Action
 		recorded = recorded || k.LastUsedAt != nil
 		used = used || k.LastUsedAt != nil && w.RegistryNow.Before(k.LatestUse().Add(p.Quiet))
 	}
-	limitOver := p.HoldLimit != nil && !w.Now.Before(graceEnd.Add(*p.HoldLimit))
+	holdEnd, limitOver := w.expiry(row), false
+	if p.HoldLimit != nil {
+		limit := graceEnd.Add(*p.HoldLimit)
+		holdEnd, limitOver = slices.MinFunc([]time.Time{holdEnd, limit}, time.Time.Compare), !w.Now.Before(limit)
+	}
 	switch {
 	case promotable:
 		a.Until = since.Add(p.OrphanAge)
@@ -173,7 +169,7 @@ func planMarked(w World, p Policy, v Version, row quilt.APIKey, a Action) Action
 	case used && limitOver:
 		return because(a, Revoke, HoldLimitOver)
 	case used:
-		a.Until = holdEnd(p, graceEnd, w.expiry(row))
+		a.Until = holdEnd
 		return because(a, Hold, StillUsed)
 	case !recorded:
 		return because(a, Revoke, GraceOverUnknown)
@@ -186,16 +182,10 @@ func planMarked(w World, p Policy, v Version, row quilt.APIKey, a Action) Action
 // make it so.
 func (w World) times(v Version, p Policy) (since, end time.Time, promotable bool) {
 	for _, x := range w.Versions {
-		if len(x.Marks) == 0 || !x.Holds.Key.Equal(v.Holds.Key) {
-			continue
+		if len(x.Marks) > 0 && x.Holds.Key.Equal(v.Holds.Key) {
+			since, end = later(since, lastMark(x)), later(end, graceEnd(x, p))
+			promotable = promotable || !x.Has(vault.Previous) && w.Now.Before(lastMark(x).Add(p.OrphanAge))
 		}
-		if marked := lastMark(x); marked.After(since) {
-			since = marked
-		}
-		if ends := graceEnd(x, p); ends.After(end) {
-			end = ends
-		}
-		promotable = promotable || !x.Has(vault.Previous) && w.Now.Before(lastMark(x).Add(p.OrphanAge))
 	}
 	return since, end, promotable
 }
@@ -209,36 +199,25 @@ const replicationFailed = "Failed"
 // expiry is when a key expires, on Secrets Manager's clock.
 func (w World) expiry(row quilt.APIKey) time.Time { return row.ExpiresAt.Add(w.Now.Sub(w.RegistryNow)) }
 
-// holdEnd is when a hold ends at the latest: with the hold limit, if one is set, else when the key expires.
-func holdEnd(p Policy, graceEnd, expiry time.Time) time.Time {
-	if p.HoldLimit != nil && graceEnd.Add(*p.HoldLimit).Before(expiry) {
-		return graceEnd.Add(*p.HoldLimit)
-	}
-	return expiry
-}
-
 // graceEnd is when the grace period of a marked version ends: as it is configured now, or as it was promised when the
 // version was marked, whichever is later. Other tools may remove the tag that configured it.
 func graceEnd(v Version, p Policy) time.Time {
 	end := lastMark(v).Add(p.Grace)
 	for _, m := range v.Marks {
-		if m.Until.After(end) {
-			end = m.Until
-		}
+		end = later(end, m.Until)
 	}
 	return end
 }
 
 // lastMark is the later one if two sweeps marked a version at once.
-func lastMark(v Version) time.Time {
-	var last time.Time
+func lastMark(v Version) (last time.Time) {
 	for _, m := range v.Marks {
-		if m.Since.After(last) {
-			last = m.Since
-		}
+		last = later(last, m.Since)
 	}
 	return last
 }
+
+func later(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }
 
 func because(a Action, kind Kind, reason Reason) Action {
 	a.Kind, a.Reason = kind, reason

@@ -106,20 +106,13 @@ func seen(w World) []Seen {
 		if since := lastMark(v); !since.IsZero() {
 			row.SupersededSince = &since
 		}
-		row.SameKeyAs = twin(versions[:i], v)
+		sameKey := func(x Version) bool { return v.Holds.State == Holds && x.Holds.Key.Equal(v.Holds.Key) }
+		if first := slices.IndexFunc(versions, sameKey); first >= 0 && first < i {
+			row.SameKeyAs = versions[first].ID
+		}
 		rows = append(rows, row)
 	}
 	return rows
-}
-
-// twin is the first version that holds the same key, byte for byte; "" if none does.
-func twin(earlier []Version, v Version) string {
-	for _, e := range earlier {
-		if e.Holds.State == Holds && v.Holds.State == Holds && e.Holds.Key.Equal(v.Holds.Key) {
-			return e.ID
-		}
-	}
-	return ""
 }
 
 // rank orders versions as a person looks for them.

@@ -27,34 +27,33 @@ type sweep struct {
 // Sweep looks, plans and acts; a dry run does not act. Everything that can be done is done; then an error names the
 // rest. The result is filled as far as the sweep came, also with an error. What a look fails with, a dry run fails
 // with; what its plan fails for is in the result ([Failure]).
-func (s *Sweeper) Sweep(ctx context.Context, req Request) (Result, error) {
-	result := &Result{Secret: req.SecretID, Outcome: Swept, Actions: []Taken{}}
-	err := s.sweep(ctx, req, result)
-	return *result, err
-}
-
-func (s *Sweeper) sweep(ctx context.Context, req Request, result *Result) error {
+func (s *Sweeper) Sweep(ctx context.Context, req Request) (result Result, err error) {
+	result = Result{Secret: req.SecretID, Outcome: Swept, Actions: []Taken{}}
 	secret, err := s.Vault.Describe(ctx, req.SecretID)
 	if err != nil {
-		return err
+		return result, err
 	}
 	result.Secret = secret.ARN
 	if secret.Deleted {
 		result.Outcome = Deleted
-		return nil
+		return result, nil
 	}
 	policy, err := s.Settings.ForSecret(secret.Tags)
 	if err != nil {
-		return err
+		return result, err
 	}
 	if err := fault.InPlace(secret, policy.Registry, s.Settings.RegistryURL); err != nil {
-		return err
+		return result, err
 	}
-	run := &sweep{Sweeper: s, Request: req, secret: secret, policy: policy, result: result}
-	if run.stopsForPause() {
-		return nil
+	if until := secret.PausedUntil(policy.PauseUntil).UTC(); secret.Now.Before(until) {
+		result.PausedUntil, result.Outcome = &until, Paused
+		if !req.DryRun { // whoever looks at a paused secret wants to know what waits
+			return result, nil
+		}
 	}
-	return run.run(ctx)
+	run := &sweep{Sweeper: s, Request: req, secret: secret, policy: policy, result: &result}
+	err = run.run(ctx)
+	return result, err
 }
 
 // endPauses removes the labels of pauses that are over. A crash before or after it changes nothing: such a label pauses
@@ -69,18 +68,6 @@ func (s *sweep) endPauses(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// stopsForPause reports whether a pause ends the sweep here. A dry run goes on: whoever looks at a paused secret wants
-// to know what waits.
-func (s *sweep) stopsForPause() bool {
-	until := s.secret.PausedUntil(s.policy.PauseUntil).UTC()
-	if !s.secret.Now.Before(until) {
-		return false
-	}
-	s.result.PausedUntil = &until
-	s.result.Outcome = Paused
-	return !s.DryRun
 }
 
 func (s *sweep) run(ctx context.Context) error {
