@@ -22,6 +22,7 @@ type emergencyCommand struct {
 	LeakedKey   standardInput      `placeholder:"-" help:"Read the leaked key from standard input, or type it unseen, and find the secret and version that hold it."`
 	Version     string             `placeholder:"ID" help:"Version whose key leaked: its id, or the start of it. Default: the current one."`
 	Anyway      bool               `help:"Revoke the leaked key even if another managed secret holds it, or that is not known."`
+	Admin       bool               `help:"Log in as an administrator, to see whether the leaked key exists, if its user was deactivated."`
 	SkipRestart bool               `help:"Do not restart the services that the tag quilt-rotate:restart names."`
 	RestartFor  commandline.Period `default:"10m" placeholder:"10m" help:"How long to wait for the restart of each service."`
 	Timeout     commandline.Period `default:"10m" help:"How long to wait for the rotation."`
@@ -66,7 +67,7 @@ func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	defer d.close()
 	done, err := d.Emergency(ctx, d.secret, operations.EmergencyOptions{
-		Registry: d.registry, LogIn: o.logIn(c), Version: o.Version, Leaked: leaked, Anyway: o.Anyway, Unasked: o.Yes || !c.Interactive(), SkipRestart: o.SkipRestart,
+		Registry: d.registry, LogIn: o.logIn(c), Admin: o.Admin, Version: o.Version, Leaked: leaked, Anyway: o.Anyway, Unasked: o.Yes || !c.Interactive(), SkipRestart: o.SkipRestart,
 		RestartTime: time.Duration(o.RestartFor),
 		Patience:    operations.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)},
 	})

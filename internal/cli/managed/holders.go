@@ -58,11 +58,13 @@ func Scan(ctx context.Context, c *awsclient.Cloud, progress func(done, total int
 	return h.scan(ctx, progress, func(reading) bool { return true })
 }
 
-// Refresh reads again those secrets that matter to the key: those that held it or could not be read, and those whose tags or labels have changed since. A
+// Refresh reads again those secrets that matter to the keys: those that held one or could not be read, and those whose tags or labels have changed since. A
 // version's value cannot change. The list can be some minutes old, so a change of the last minutes may be missed.
-func (h *Holders) Refresh(ctx context.Context, key apikey.Key) (*Holders, error) {
+func (h *Holders) Refresh(ctx context.Context, keys ...apikey.Key) (*Holders, error) {
 	return h.scan(ctx, nil, func(r reading) bool {
-		return r.err != nil || slices.ContainsFunc(r.versions, func(v held) bool { return apikey.Contains(v.value, key) })
+		return r.err != nil || slices.ContainsFunc(r.versions, func(v held) bool {
+			return slices.ContainsFunc(keys, func(key apikey.Key) bool { return apikey.Contains(v.value, key) })
+		})
 	})
 }
 

@@ -91,7 +91,7 @@ func Marked(tags map[string]string, versions []vault.Version) bool {
 		}
 	}
 	for _, v := range versions {
-		if len(v.Keys)+len(v.Marks)+len(v.Unknown) > 0 {
+		if len(v.Keys)+len(v.Marks)+len(v.Pauses)+len(v.Unknown) > 0 {
 			return true
 		}
 	}

@@ -47,6 +47,7 @@ type EmergencyOptions struct {
 	SkipRestart bool
 	RestartTime time.Duration // how long to wait for services
 	LogIn       Login         // creates the new key, if no function can
+	Admin       bool          // LogIn is an administrator's, and is asked whether the key exists, if its refusal proves nothing
 }
 
 // Emergency makes a leaked key useless: it replaces it, and then revokes it.
@@ -72,9 +73,9 @@ type emergency struct {
 	result  Emergency
 	scan    *scan // of all managed secrets
 
-	leaked  apikey.Key
-	owner   string // whose it is; "": not known
-	revoked bool   // the registry answered Ok to the revocation
+	leaked apikey.Key
+	isOwn  bool   // it is the version's own key, which its label names, and not in another part of its value
+	owner  string // whose it is; "": not known
 }
 
 func (e *emergency) run(ctx context.Context) error {
@@ -92,7 +93,6 @@ func (e *emergency) run(ctx context.Context) error {
 		{e.replace, "THE LEAKED KEY IS STILL VALID; if a rotation has started, it continues at AWS without this command"},
 		{e.restart, "THE LEAKED KEY IS STILL VALID; it is not current any more, and services may be restarting"},
 		{e.revoke, "THE LEAKED KEY MAY STILL BE VALID; it is not current any more"},
-		{e.prove, "the leaked key was revoked, as far as is known; that it is refused was not checked"},
 		{e.listUntracked, "the leaked key is refused; the other keys of its user were not listed"},
 	} {
 		if err := ctx.Err(); err != nil {
@@ -202,8 +202,8 @@ func (e *emergency) rotatable(ctx context.Context) bool {
 	return !ok || !unseen.Deleted
 }
 
-// awaitOther follows another rotation that is under way as long as it shows activity, since it replaces the leaked key, too. It ends one that shows none, or
-// whose value contains the leaked key. again says that the secret has changed.
+// awaitOther waits for another rotation that is under way, since it replaces the leaked key, too, and ends it if no step of it can still be running. It ends one
+// whose value contains the leaked key at once. again says that the secret has changed.
 func (e *emergency) awaitOther(ctx context.Context) (again bool, err error) {
 	pending, underWay := waiting(e.secret)
 	if !underWay {
@@ -213,43 +213,19 @@ func (e *emergency) awaitOther(ctx context.Context) (again bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	for !leaked {
-		f, err := e.secret.RotateFunction(ctx)
-		if err != nil {
-			f = awsclient.Function{Timeout: longestLambda}
-		}
-		u := Unstuck{VersionID: pending.ID}
-		if err := e.examine(ctx, e.secret, f, nil, &u); err != nil {
-			return false, err
-		}
-		left := f.Timeout + stepMargin - e.secret.Now.Sub(u.LastSign)
-		if left <= 0 || u.LastError != nil {
-			break
-		}
+	if !leaked {
 		e.Tell.Tell(terminal.Noted, "another rotation is under way, and is followed: it replaces the leaked key, too", "version "+pending.ID)
-		rotated := Rotated{VersionID: pending.ID}
-		other := &follower{Operator: e.Operator, secret: e.secret, function: f, began: time.Now(), result: &rotated, patience: Patience{Whole: left, Retry: e.options.Patience.Retry}}
-		if err := other.follow(ctx); ctx.Err() != nil {
-			return false, ctx.Err()
-		} else if err == nil {
-			e.replaced(rotated)
-			return true, nil
-		} else if !errors.Is(err, errNotEnded) {
-			e.Tell.Tell(terminal.Warned, "the other rotation did not end well", err.Error())
-			break
-		}
-	}
-	if err := e.secret.Look(ctx); err != nil {
-		return false, err
 	}
 	operator := *e.Operator
 	operator.Confirm = func(context.Context, string, string) error { return nil } // that was confirmed
-	unstuck, err := operator.Unstick(ctx, e.secret, UnstickOptions{Registry: e.options.Registry, Now: true})
-	if errors.Is(err, errFinished) {
-		return true, e.secret.Look(ctx)
-	}
-	if err == nil && unstuck.Detached {
+	unstuck, err := operator.Unstick(ctx, e.secret, UnstickOptions{Registry: e.options.Registry, Now: leaked})
+	switch version := e.secret.Versions[pending.ID]; {
+	case unstuck.Detached:
 		e.Tell.Tell(terminal.Done, "another rotation was under way, and was ended: AWSPENDING was removed", "")
+	case unstuck.Finished && version.Has(vault.Current):
+		e.replaced(Rotated{VersionID: pending.ID, KeyID: version.Key()})
+	case errors.Is(err, errFinished):
+		err = e.secret.Look(ctx)
 	}
 	return true, err
 }

@@ -2,7 +2,6 @@ package operations
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,11 +26,10 @@ func (e *emergency) identify(ctx context.Context) error {
 	if err != nil && (e.options.Leaked.IsZero() || ctx.Err() != nil) {
 		return fmt.Errorf("the key of the version %s of %s cannot be read: %w", version.ID, e.secret.Name, err)
 	}
-	id := version.Key()
-	if !value.Key().Equal(e.leaked) {
-		id = "" // the label names another key
+	e.result.Leaked = LeakedKey{VersionID: version.ID, Fingerprint: e.leaked.Fingerprint()}
+	if e.isOwn = value.Key().Equal(e.leaked); e.isOwn {
+		e.result.Leaked.KeyID = version.Key()
 	}
-	e.result.Leaked = LeakedKey{version.ID, id, e.leaked.Fingerprint()}
 	state, owner, err := tryKey(ctx, e.options.Registry, e.leaked)
 	if err == nil && state != KeyLogsIn && !e.secret.NamesRegistry() {
 		err = LogsInThere(ctx, e.secret, e.options.Registry)
@@ -82,26 +80,27 @@ func (e *emergency) replaceable(ctx context.Context) error {
 		"remove it from the value, or put another key there: aws secretsmanager put-secret-value --secret-id "+e.secret.Name+"; then run this again with --version "+e.result.Leaked.VersionID)
 }
 
-// whichLeaked returns the word that confirms. If no version was named and superseded keys may log in too, it is the version's id, so that after an
+// whichLeaked returns the word that confirms. If no version was named and superseded keys may be valid too, it is the version's id, so that after an
 // interrupted run nobody takes the new key for the leaked one. If nobody can be asked, the version must be named.
 func (e *emergency) whichLeaked(ctx context.Context, version vault.Version) (string, error) {
-	if e.options.Version != "" || !e.options.Leaked.IsZero() {
+	superseded := slices.DeleteFunc(e.superseded(), func(v vault.Version) bool {
+		same, _ := e.contains(ctx, v.ID) // somebody edited another field since; a version that cannot be read may hold another key
+		return same
+	})
+	if e.options.Version != "" || !e.options.Leaked.IsZero() || len(superseded) == 0 {
 		return e.secret.Name, nil
 	}
-	valid, err := e.otherValid(ctx)
-	if err != nil || len(valid) == 0 {
-		return e.secret.Name, err
+	ids := []string{version.ID + " (current)"}
+	for _, v := range superseded {
+		e.Tell.Tell(terminal.Warned, "a superseded key may be valid, too", "version "+v.ID)
+		ids = append(ids, v.ID)
 	}
 	if !e.options.Unasked {
 		e.Tell.Tell(terminal.Noted, "if one of those leaked, do not confirm; run this again with --version and its id", "")
 		return short(version.ID), nil
 	}
-	ids := []string{version.ID + " (current)"}
-	for _, v := range valid {
-		ids = append(ids, v.ID)
-	}
 	e.result.Leaked = LeakedKey{} // it is not known which key leaked
-	return "", terminal.WithHint(fmt.Errorf("%d keys of %s may log in: which one leaked?", len(ids), e.secret.Name), "name its version with --version: "+strings.Join(ids, ", "))
+	return "", terminal.WithHint(fmt.Errorf("%d keys of %s may be valid: which one leaked?", len(ids), e.secret.Name), "name its version with --version: "+strings.Join(ids, ", "))
 }
 
 func (e *emergency) leakedVersion() (vault.Version, error) {
@@ -127,43 +126,9 @@ func (e *emergency) leakedVersion() (vault.Version, error) {
 	return vault.Version{}, terminal.WithHint(fmt.Errorf("%d versions of %s begin with %s", len(found), e.secret.Name, e.options.Version), "give more of the id")
 }
 
-// superseded are the versions that hold a key which is neither current nor pending.
+// superseded are the versions with a key label that are neither current nor pending: their keys may be valid.
 func (e *emergency) superseded() []vault.Version {
-	var list []vault.Version
-	for _, v := range e.secret.Sorted() {
-		if !v.Has(vault.Current) && !v.Has(vault.Pending) && (len(v.Keys) > 0 || v.Has(vault.Previous)) {
-			list = append(list, v)
-		}
-	}
-	return list
-}
-
-// otherValid are the versions whose superseded keys may log in too: any of them may be the one that leaked.
-func (e *emergency) otherValid(ctx context.Context) ([]vault.Version, error) {
-	var valid []vault.Version
-	for _, v := range e.superseded() {
-		value, err := e.secret.Value(ctx, v.ID)
-		if isBlank(err) || isBad(err) || errors.Is(err, vault.ErrNoValue) || errors.Is(err, vault.ErrBinary) || err == nil && value.Key().Equal(e.leaked) {
-			continue // no key to try, or the same one
-		}
-		fingerprint := v.Key()
-		if err == nil {
-			fingerprint = value.Key().Fingerprint()
-			state, _, err := tryKey(ctx, e.options.Registry, value.Key())
-			if err != nil {
-				return nil, err
-			}
-			if state == KeyRefused {
-				continue
-			}
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		e.Tell.Tell(terminal.Warned, "a superseded key may log in too: "+fingerprint, "version "+short(v.ID))
-		valid = append(valid, v)
-	}
-	return valid, nil
+	return slices.DeleteFunc(e.secret.Sorted(), func(v vault.Version) bool { return v.Has(vault.Current) || v.Has(vault.Pending) || len(v.Keys) == 0 })
 }
 
 // FindLeaked finds the managed secret, and its version, whose value contains the key; if a secret is named, its version. Of several versions of one secret,

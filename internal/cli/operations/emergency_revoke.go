@@ -15,49 +15,51 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// revoke revokes the leaked key, and no other. No sweep does it: a sweep waits until the grace period is over, and knows nothing of other secrets. It is
-// revoked by its text, with a login of the current key, else of the leaked key itself, else of the issuing credential. The labels are removed when it is
-// proved that the key is refused.
+// revoke revokes the leaked key, and no other, and proves it. No sweep does it: a sweep waits until the grace period is over, and knows nothing of other
+// secrets. It is revoked by its text, with a login of the current key, else of the leaked key itself, else of the issuing credential. The labels are removed
+// when it is proved that the key is refused.
 //
-// Everything that protects a key is checked again right before each attempt: time has passed since the first look. After a crash between the attempt and its
-// answer, the same command finds out what became of it.
+// Everything that protects a key is checked again right before each attempt, because time has passed since the first look. After a crash, the same command
+// finds out what became of the key.
 func (e *emergency) revoke(ctx context.Context) error {
 	for _, v := range e.superseded() {
 		if v.ID != e.result.Leaked.VersionID {
 			e.Tell.Tell(terminal.Noted, "the key of the version "+short(v.ID)+" is left until its grace period is over", v.Key())
 		}
 	}
-	if known, err := e.check(ctx); err != nil || known.State == KeyRefused {
+	known, err := e.evidence(ctx)
+	if err != nil {
 		return err
 	}
-	e.Tell.Doing("waiting until the other managed secrets have been read")
-	others, err := e.scan.result(ctx)
-	if err != nil && !e.options.Anyway {
-		return terminal.WithHint(fmt.Errorf("it is not known whether another secret holds the leaked key, so it is not revoked: %w", awsclient.Explain(err)), anyway)
+	checked, err := checkKey(ctx, e.options.Registry, e.leaked, known)
+	if err == nil && checked.State == KeyUnknown && e.options.Admin {
+		checked, err = e.askAdmin(ctx, &known)
 	}
-	e.Tell.Doing("revoking the leaked key")
-	var failed error
-	for _, by := range []func(context.Context) (*quilt.Session, error){e.asCurrent, e.asLeaked, e.asIssuer} {
-		err := finish(ctx, func(ctx context.Context) error {
-			if err := e.mayRevoke(ctx, others); err != nil {
-				return err
-			}
-			session, err := by(ctx)
-			if err == nil {
-				err = session.RevokeKeyBySecret(ctx, e.leaked)
-			}
-			e.revoked, failed = err == nil, errors.Join(failed, err)
-			return nil
+	if err != nil {
+		return err
+	}
+	if checked.State != KeyRefused {
+		e.Tell.Doing("waiting until the other managed secrets have been read")
+		others, err := e.scan.result(ctx)
+		if err != nil && !e.options.Anyway {
+			return terminal.WithHint(fmt.Errorf("it is not known whether another secret holds the leaked key, so it is not revoked: %w", awsclient.Explain(err)), anyway)
+		}
+		e.Tell.Doing("revoking the leaked key")
+		err = e.RevokeKey(ctx, KeyRevocation{
+			Evidence: known, Registry: e.options.Registry, Key: e.leaked,
+			Before: func(ctx context.Context) error { return e.mayRevoke(ctx, others) },
 		})
 		if err != nil {
+			e.Tell.Tell(terminal.Failed, "IT IS NOT PROVED THAT THE LEAKED KEY IS REFUSED", "")
 			return err
 		}
-		if e.revoked {
-			e.Tell.Tell(terminal.Done, "revoked "+e.leaked.Fingerprint(), "")
-			return nil
-		}
+		e.Tell.Tell(terminal.Done, "revoked "+e.leaked.Fingerprint(), "")
 	}
-	e.Tell.Tell(terminal.Warned, "the leaked key could not be revoked", failed.Error()) // what became of it is checked next
+	e.result.LeakedRefused = true
+	e.Tell.Tell(terminal.Done, "proved: the leaked key is refused", "")
+	ctx, cancel := ending(ctx)
+	defer cancel()
+	e.unlabel(ctx)
 	return nil
 }
 
@@ -84,7 +86,9 @@ func (e *emergency) mayRevoke(ctx context.Context, others *managed.Holders) erro
 	}
 	if err != nil && (!quilt.Refused(err) || quilt.RefusesLogin(err)) {
 		return terminal.WithHint(fmt.Errorf("the current key does not log in, so the leaked one is not revoked: %w", err),
-			"if its user was deactivated, activate it; else store a key that works: quilt-rotate recover "+e.secret.Name)
+			fmt.Sprintf("if its user was deactivated, activate it; else store a key that works: quilt-rotate recover %[1]s\n"+
+				"if its user stays deactivated, revoke the key as an administrator, and then prove it: quilt-rotate keys revoke --admin --anyway %[2]s; quilt-rotate emergency %[1]s --version %[3]s --admin",
+				e.secret.Name, cmp.Or(e.result.Leaked.KeyID, "ID"), e.result.Leaked.VersionID))
 	}
 	return nil
 }
@@ -142,44 +146,37 @@ func (e *emergency) asIssuer(ctx context.Context) (*quilt.Session, error) {
 	return session.Session, err
 }
 
-// check reports what is known of the leaked key. Its user is the one that it logged in as, else the secret's.
-func (e *emergency) check(ctx context.Context) (Checked, error) {
-	known := Evidence{KeyID: e.result.Leaked.KeyID, Owner: cmp.Or(e.owner, e.secret.Tags[settings.TagOwner]), Revoked: e.revoked}
-	current, err := e.asCurrent(ctx)
-	if err == nil {
-		known.Sessions = append(known.Sessions, current)
-		if me, err := current.Me(ctx); known.Owner == "" && err == nil {
-			known.Owner = me.Email
-		}
+// askAdmin has an administrator log in, who can see whether the key exists although its user may be deactivated.
+func (e *emergency) askAdmin(ctx context.Context, known *Evidence) (Checked, error) {
+	session, me, err := e.options.LogIn(ctx, e.options.Registry)
+	if err != nil {
+		return Checked{}, err
 	}
-	if session, err := e.asIssuer(ctx); err == nil {
-		known.Sessions = append(known.Sessions, session)
+	if !me.IsAdmin {
+		return Checked{}, terminal.WithHint(fmt.Errorf("%s is not an administrator of the registry", me.Email), "log in as an administrator, or leave --admin out")
 	}
-	if ctx.Err() != nil {
-		return Checked{}, ctx.Err()
-	}
-	return checkKey(ctx, e.options.Registry, e.leaked, known)
+	known.Sessions = append(known.Sessions, session)
+	return checkKey(ctx, e.options.Registry, e.leaked, *known)
 }
 
-// prove finds out whether the leaked key still works. It fails unless it is proved that it does not.
-func (e *emergency) prove(ctx context.Context) error {
-	known, err := e.check(ctx)
-	if err != nil {
-		return err
+// evidence is what shows whether a refusal of the leaked key counts. Its user is the one that it logged in as, else the secret's.
+func (e *emergency) evidence(ctx context.Context) (Evidence, error) {
+	if e.isOwn && e.result.Leaked.KeyID == "" { // the rotation has labelled it
+		e.result.Leaked.KeyID = e.secret.Versions[e.result.Leaked.VersionID].Key()
 	}
-	ask := "if this goes on, ask an administrator of the registry to revoke it: quilt-rotate keys revoke --admin " + cmp.Or(e.result.Leaked.KeyID, "ID")
-	switch known.State {
-	case KeyRefused:
-		e.result.LeakedRefused = true
-		e.Tell.Tell(terminal.Done, "proved: the leaked key is refused", "")
-		e.unlabel(ctx)
-		return nil
-	case KeyLogsIn:
-		e.Tell.Tell(terminal.Failed, "THE LEAKED KEY STILL LOGS IN", "")
-		return terminal.WithHint(errors.New("the leaked key still logs in"), ask)
+	known := Evidence{KeyID: e.result.Leaked.KeyID, Owner: cmp.Or(e.owner, e.secret.Tags[settings.TagOwner])}
+	for _, by := range []func(context.Context) (*quilt.Session, error){e.asCurrent, e.asLeaked, e.asIssuer} {
+		session, err := by(ctx)
+		if err != nil {
+			continue
+		}
+		if known.Owner == "" && len(known.Sessions) == 0 { // as the current key
+			me, _ := session.Me(ctx)
+			known.Owner = me.Email
+		}
+		known.Sessions = append(known.Sessions, session)
 	}
-	e.Tell.Tell(terminal.Failed, "it is not known whether the leaked key still works", known.Why)
-	return terminal.WithHint(fmt.Errorf("it is not known whether the leaked key still works: %s", known.Why), "if its user was deactivated, the key works again when the user is activated; "+ask)
+	return known, ctx.Err()
 }
 
 // unlabel removes the labels of the leaked key's version, if a session of its owner does not find the key. A sweep could not: if it never saw the version

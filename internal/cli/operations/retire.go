@@ -1,16 +1,19 @@
 package operations
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
@@ -25,6 +28,28 @@ type Retired struct {
 	Complete    bool         `json:"complete"` // no key of the secret is valid, and labels and tags are removed
 }
 
+// RetiredKey is a key of the secret.
+type RetiredKey struct {
+	revocation.KeyInfo
+	Current bool   `json:"current,omitempty"`
+	Fate    Fate   `json:"fate"`
+	HeldBy  string `json:"heldBy,omitempty"` // another secret that holds it
+	Why     string `json:"why,omitempty"`    // it is left
+
+	key apikey.Key // zero: no value has it
+}
+
+// Fate is what becomes of a key.
+type Fate string
+
+// What may become of it.
+const (
+	FateToRevoke Fate = "to-be-revoked"
+	FateRevoked  Fate = "revoked"
+	FateInvalid  Fate = "invalid-already"
+	FateLeft     Fate = "left"
+)
+
 // RetireOptions are how a secret is retired.
 type RetireOptions struct {
 	Registry *quilt.Client
@@ -34,11 +59,11 @@ type RetireOptions struct {
 
 // Retire turns rotation of a secret off, revokes its keys, and removes labels and tags. The secret itself stays.
 //
-// It revokes the keys that were confirmed, and stops if the secret changes meanwhile. The order: rotation goes off first, so that no key is created meanwhile.
-// The current key is revoked last, because it may be what lists and revokes the others. A version's labels are removed when it is proved that its key no longer
-// works, marks first; tags last of all, so that an interrupted run still leaves a managed secret. After a crash, the same command continues: it looks
-// at each key first. If the current key is revoked by then, the issuing credential or a person must log in. Twice at once: the second one
-// finds the keys revoked, or stops because the labels have changed.
+// It revokes the keys that were confirmed, and stops if the secret or its keys change meanwhile. The order: rotation goes off first, so that no key is created
+// meanwhile. The current key is revoked last, because it may be what lists and revokes the others. Labels are removed when it is proved that no key works, marks
+// first; tags last of all, so that an interrupted run still leaves a managed secret. After a crash, the same command continues, because it looks at each key
+// first. If the current key is revoked by then, the issuing credential or a person must log in. Twice at once: the second one finds the keys revoked, or
+// stops because the labels have changed.
 func (d *Operator) Retire(ctx context.Context, s *managed.Secret, o RetireOptions) (Retired, error) {
 	r := &retirement{Operator: d, secret: s, options: o, result: Retired{Secret: s.Name, ARN: s.ARN, Keys: []RetiredKey{}}}
 	err := r.run(ctx)
@@ -53,255 +78,393 @@ type retirement struct {
 	result  Retired
 
 	session *quilt.Session // that lists and revokes the keys
-	account quilt.Account  // its user
+	user    string         // that it is a login of
 	owner   string         // whose the secret's keys are; "": not known
-	others  *managed.Holders
-	shape   string // of the labels that were shown
+	admin   bool           // the login is an administrator's, and not the owner's
+	all     *managed.Holders
+	current string // version that was current when the keys were shown
 }
 
 func (r *retirement) run(ctx context.Context) error {
-	const untouched = "nothing was done"
-	if nothingOfOurs(r.secret) {
+	if !r.secret.Rotation.Enabled && !managed.Marked(r.secret.Tags, r.secret.Sorted()) {
 		r.result.Complete = true
 		return nil
 	}
-	r.shape = shapeOf(r.secret)
-	for _, look := range []func(context.Context) error{r.refuseUnclear, r.logIn, r.readOthers, r.gather} {
-		if err := look(ctx); err != nil {
-			return left(err, untouched)
-		}
+	err := r.logIn(ctx)
+	if err == nil {
+		r.result.Keys, err = r.look(ctx)
+		current, _ := r.secret.Holder(vault.Current)
+		r.current = current.ID
 	}
-	r.show()
-	if err := r.Confirm(ctx, r.question(), r.secret.Name); err != nil {
-		return left(err, untouched)
+	if err == nil {
+		r.show()
+		err = r.Confirm(ctx, r.question(), r.secret.Name)
 	}
-	for _, look := range []func(context.Context) error{r.unchanged, r.readOthers, r.stillUnheld} { // a question may wait for hours
-		if err := look(ctx); err != nil {
-			return left(err, untouched)
-		}
+	if err == nil {
+		err = r.confirmed(ctx) // a question may wait for hours
 	}
-	for _, step := range []func(context.Context) error{r.stopRotation, r.revokeOthers, r.refuseNewKeys, r.revokeCurrent, r.removeLabels, r.removeTags} {
+	if err != nil {
+		return left(err, "nothing was done")
+	}
+	for _, step := range []func(context.Context) error{r.stopRotation, r.confirmed, r.revoke, r.release} {
 		err := ctx.Err()
 		if err == nil {
 			err = step(ctx)
 		}
 		if err != nil {
-			return r.partly(err)
+			err = awsclient.Explain(err)
+			return terminal.WithHint(err, strings.TrimPrefix(terminal.Hint(err)+"\nthe secret is partly retired; to continue: quilt-rotate retire "+r.secret.Name, "\n"))
 		}
 	}
 	return nil
 }
 
-// partly adds to an error in which state the secret is, and how to continue.
-func (r *retirement) partly(err error) error {
-	err = awsclient.Explain(err)
-	return terminal.WithHint(err, strings.TrimPrefix(terminal.Hint(err)+"\nthe secret is partly retired; to continue: quilt-rotate retire "+r.secret.Name, "\n"))
-}
-
-// nothingOfOurs reports whether the secret has no rotation, label or tag of ours.
-func nothingOfOurs(s *managed.Secret) bool {
-	for _, v := range s.Versions {
-		if len(ourLabels(v)) > 0 {
-			return false
-		}
-	}
-	return !s.Rotation.Enabled && len(ourTags(s)) == 0
-}
-
-// ourLabels are the version's labels that quilt-rotate wrote, key labels last.
+// ourLabels are the version's labels that quilt-rotate wrote, key labels last, as they come last in the alphabet turned round.
 func ourLabels(v vault.Version) []string {
-	var keys, rest []string
-	for _, label := range v.Stages {
-		switch {
-		case slices.ContainsFunc(v.Keys, func(id string) bool { return label == vault.KeyLabel(id) }):
-			keys = append(keys, label)
-		case strings.HasPrefix(label, "quilt-"):
-			rest = append(rest, label)
-		}
-	}
-	return append(rest, keys...)
+	ours := slices.DeleteFunc(slices.Clone(v.Stages), func(label string) bool { return !strings.HasPrefix(label, "quilt-") })
+	slices.SortFunc(ours, func(a, b string) int { return strings.Compare(b, a) })
+	return ours
 }
 
-func ourTags(s *managed.Secret) []string {
-	var names []string
-	for name := range s.Tags {
-		if strings.HasPrefix(name, settings.TagPrefix) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// shapeOf is what must not change while a secret is retired: which version is current or pending, and which keys the versions hold.
-func shapeOf(s *managed.Secret) string {
-	var parts []string
-	for _, v := range s.Sorted() {
-		if v.Has(vault.Current) || v.Has(vault.Pending) || len(v.Keys) > 0 {
-			parts = append(parts, fmt.Sprint(v.ID, v.Has(vault.Current), v.Has(vault.Pending), slices.Sorted(slices.Values(v.Keys))))
-		}
-	}
-	return strings.Join(parts, " ")
-}
-
-// unchanged reads the labels again, and stops if they have changed since they were shown.
-func (r *retirement) unchanged(ctx context.Context) error {
-	if err := r.secret.Look(ctx); err != nil {
-		return err
-	}
-	if shapeOf(r.secret) != r.shape {
-		return terminal.WithHint(fmt.Errorf("the secret %s changed after its keys were shown: somebody uses it", r.secret.Name), "see its versions: quilt-rotate status "+r.secret.Name)
-	}
-	return nil
-}
-
-// refuseUnclear refuses a secret whose keys are not all known: while a rotation is under way, or with labels of a newer release.
-func (r *retirement) refuseUnclear(context.Context) error {
-	for _, v := range r.secret.Sorted() {
-		if len(v.Unknown) > 0 {
-			return terminal.WithHint(fmt.Errorf("a newer release wrote labels that this one does not know: %s", strings.Join(v.Unknown, ", ")), "use the newest release")
-		}
-	}
-	if _, underWay := waiting(r.secret); underWay {
-		return terminal.WithHint(fmt.Errorf("a rotation of %s is under way, or stuck", r.secret.Name), "wait until it has ended, or end it: quilt-rotate unstick "+r.secret.Name)
-	}
-	return nil
-}
-
-// logIn finds a login that lists the keys: of the current key, else of the issuing credential, else of a person.
+// logIn finds a login that lists the keys: of the current key, else of the issuing credential, else of a person, who is the keys' user or an administrator.
 func (r *retirement) logIn(ctx context.Context) error {
 	r.Tell.Doing("logging in")
-	r.owner = r.secret.Tags[settings.TagOwner]
 	e := &emergency{Operator: r.Operator, secret: r.secret, options: EmergencyOptions{Registry: r.options.Registry}}
-	for _, by := range []func(context.Context) (*quilt.Session, error){e.asCurrent, e.asIssuer} {
-		session, err := by(ctx)
-		if err == nil {
-			r.account, err = session.Account(ctx)
+	var account quilt.Account
+	var err error
+	for _, by := range []func(context.Context) (*quilt.Session, error){e.asCurrent, e.asIssuer, r.asPerson} {
+		if r.session, err = by(ctx); err == nil {
+			account, err = r.session.Account(ctx)
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err == nil {
-			r.session = session
+		if err == nil || ctx.Err() != nil {
 			break
 		}
 	}
-	if r.session == nil {
-		if !r.secret.NamesRegistry() {
-			if err := LogsInThere(ctx, r.secret, r.options.Registry); err != nil {
-				return err
+	if err != nil {
+		return err
+	}
+	if r.owner = r.secret.Tags[settings.TagOwner]; r.owner == "" && slices.ContainsFunc(account.Keys, r.isOurs) {
+		r.owner = account.Email
+	}
+	r.user, r.admin = account.Email, account.IsAdmin && !quilt.SameUser(r.owner, account.Email)
+	if r.owner != "" && !r.admin && !quilt.SameUser(r.owner, r.user) {
+		return terminal.WithHint(fmt.Errorf("the keys of %s belong to %s, and the login is %s", r.secret.Name, r.owner, r.user),
+			"log in as "+r.owner+" or as an administrator, or correct the tag "+settings.TagOwner)
+	}
+	return nil
+}
+
+func (r *retirement) asPerson(ctx context.Context) (*quilt.Session, error) {
+	if !r.secret.NamesRegistry() {
+		if err := LogsInThere(ctx, r.secret, r.options.Registry); err != nil {
+			return nil, err
+		}
+	}
+	r.Tell.Tell(terminal.Noted, "the current key cannot list the keys, so their user or an administrator must log in", "")
+	session, _, err := r.options.LogIn(ctx, r.options.Registry)
+	return session, err
+}
+
+// isOurs reports whether a key is the secret's: by a label, or by the secret's mark in its name.
+func (r *retirement) isOurs(row quilt.APIKey) bool {
+	labelled := slices.ContainsFunc(r.secret.Sorted(), func(v vault.Version) bool { return slices.Contains(v.Keys, row.ID) })
+	return labelled || r.isMarked(row.Name)
+}
+
+// isMarked reports whether the name of a key says that it was created for the secret.
+func (r *retirement) isMarked(name string) bool {
+	mark, ours := apikey.MarkOf(name)
+	return ours && mark == apikey.SecretMark(r.secret.ARN)
+}
+
+// look finds the keys of the secret, and decides what becomes of each: those in the values of the current version and of those with a key label; those of
+// labels whose value cannot be used; and those that no version holds, by the secret's mark in their names.
+func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
+	r.Tell.Doing("looking at the secret's keys")
+	if err := r.secret.Look(ctx); err != nil {
+		return nil, err
+	}
+	for _, v := range r.secret.Sorted() {
+		if len(v.Unknown) > 0 {
+			return nil, terminal.WithHint(fmt.Errorf("a newer release wrote labels that this one does not know: %s", strings.Join(v.Unknown, ", ")), "use the newest release")
+		}
+	}
+	if _, underWay := waiting(r.secret); underWay {
+		return nil, terminal.WithHint(fmt.Errorf("a rotation of %s is under way, or stuck", r.secret.Name), "wait until it has ended, or end it: quilt-rotate unstick "+r.secret.Name)
+	}
+	rows, err := r.rows(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := []RetiredKey{}
+	add := func(k RetiredKey) {
+		for i := range list {
+			if same := &list[i]; k.KeyID != "" && same.KeyID == k.KeyID || !k.key.IsZero() && same.key.Equal(k.key) { // somebody edited another field
+				if same.Current = same.Current || k.Current; same.key.IsZero() {
+					same.key = k.key
+				}
+				return
 			}
 		}
-		r.Tell.Tell(terminal.Noted, "the current key cannot list the keys, so somebody must log in as their user", "")
-		session, _, err := r.options.LogIn(ctx, r.options.Registry)
-		if err != nil {
-			return err
-		}
-		if r.account, err = session.Account(ctx); err != nil {
-			return err
-		}
-		r.session = session
+		list = append(list, k)
 	}
-	if r.owner != "" && !quilt.SameUser(r.owner, r.account.Email) {
-		return terminal.WithHint(fmt.Errorf("the keys of %s belong to %s, and the login is %s", r.secret.Name, r.owner, r.account.Email), "log in as "+r.owner+", or correct the tag "+settings.TagOwner)
+	for _, v := range r.secret.Sorted() {
+		if !v.Has(vault.Current) && len(v.Keys) == 0 {
+			continue
+		}
+		value, err := r.secret.Value(ctx, v.ID)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err == nil {
+			add(RetiredKey{KeyInfo: keyInfo(rows, v, value.Key()), Current: v.Has(vault.Current), key: value.Key()})
+			continue
+		}
+		if len(v.Keys) == 0 && !isBlank(err) && !r.options.Anyway {
+			return nil, terminal.WithHint(fmt.Errorf("it is not known which key the current value of %s holds: %w", r.secret.Name, awsclient.Explain(err)),
+				"correct the value, use credentials that may read it, or to leave its key, add --anyway")
+		}
+		for _, id := range v.Keys {
+			info := revocation.KeyInfo{KeyID: id}
+			if i := slices.IndexFunc(rows, func(row quilt.APIKey) bool { return row.ID == id }); i >= 0 {
+				info = infoOf(rows[i])
+			}
+			add(RetiredKey{KeyInfo: info, Current: v.Has(vault.Current)})
+		}
 	}
-	return nil
+	for _, row := range rows {
+		if r.isMarked(row.Name) && row.Status != quilt.Expired {
+			add(RetiredKey{KeyInfo: infoOf(row)})
+		}
+	}
+	others, err := r.readOthers(ctx, list)
+	if err != nil && !r.options.Anyway && ctx.Err() == nil {
+		return nil, terminal.WithHint(fmt.Errorf("it is not known whether other secrets hold the keys: %w", awsclient.Explain(err)), "use credentials that may read all managed secrets, or add --anyway")
+	}
+	for i := range list {
+		if err := r.judge(ctx, &list[i], others); err != nil {
+			return nil, err
+		}
+	}
+	return list, ctx.Err()
 }
 
-// readOthers reads the other managed secrets: their consumers may use the same keys.
-func (r *retirement) readOthers(ctx context.Context) error {
+// rows are the keys of the secret's user.
+func (r *retirement) rows(ctx context.Context) ([]quilt.APIKey, error) {
+	if r.admin {
+		return r.session.AdminListKeys(ctx, quilt.AdminKeyFilter{Email: r.owner})
+	}
+	return r.session.ListKeys(ctx, quilt.KeyFilter{})
+}
+
+// keyInfo is what the registry says about the key in a version's value.
+func keyInfo(rows []quilt.APIKey, v vault.Version, key apikey.Key) revocation.KeyInfo {
+	row, ok := quilt.OnlyFit(rows, key)
+	for _, each := range rows {
+		if slices.Contains(v.Keys, each.ID) && key.Fits(each.Fingerprint) {
+			row, ok = each, true
+		}
+	}
+	if !ok {
+		return revocation.KeyInfo{KeyID: v.Key(), Fingerprint: key.Fingerprint()}
+	}
+	return infoOf(row)
+}
+
+func infoOf(k quilt.APIKey) revocation.KeyInfo { return proof{row: &k}.info(apikey.Key{}) }
+
+// readOthers reads the other managed secrets, because their consumers may use the same keys. It reads all of them once, and later those that matter.
+func (r *retirement) readOthers(ctx context.Context, list []RetiredKey) (*managed.Holders, error) {
 	r.Tell.Doing("reading the other managed secrets")
-	all, err := r.startScan(ctx).result(ctx)
-	if err == nil {
-		r.others = all.Without(r.secret.ARN)
+	var keys []apikey.Key
+	for _, k := range list {
+		keys = append(keys, k.key)
 	}
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case r.options.Anyway:
-		return nil
-	case err != nil:
-		return terminal.WithHint(fmt.Errorf("it is not known whether other secrets hold the keys: %w", awsclient.Explain(err)), "use credentials that may read all managed secrets, or add --anyway")
-	case len(r.others.Unread) > 0:
-		u := r.others.Unread[0]
-		return terminal.WithHint(fmt.Errorf("the secret %s cannot be read, and may hold one of the keys: %w", u.Secret, awsclient.Explain(u.Err)), "use credentials that may read all managed secrets, or add --anyway")
+	var err error
+	if r.all == nil {
+		r.all, err = r.startScan(ctx).result(ctx)
+	} else {
+		r.all, err = r.all.Refresh(ctx, keys...)
 	}
-	return nil
+	if err != nil {
+		return nil, err
+	}
+	others := r.all.Without(r.secret.ARN)
+	if len(others.Unread) > 0 {
+		u := others.Unread[0]
+		err = fmt.Errorf("the secret %s cannot be read: %w", u.Secret, u.Err)
+	}
+	return others, err
 }
 
-// heldBy names another secret that holds the key; "" if none does.
-func (r *retirement) heldBy(k *RetiredKey) string {
-	if r.others == nil { // --anyway
-		return ""
+// revocation is how a key is revoked.
+func (r *retirement) revocation(k *RetiredKey) KeyRevocation {
+	sessions := []*quilt.Session{r.session}
+	if !k.key.IsZero() {
+		sessions = append(sessions, r.options.Registry.WithKey(k.key))
+	}
+	return KeyRevocation{
+		Evidence: Evidence{KeyID: k.KeyID, Owner: r.owner, Sessions: sessions},
+		Registry: r.options.Registry, Key: k.key, Admin: r.admin, Before: r.unchanged,
+	}
+}
+
+// judge decides what becomes of a key.
+func (r *retirement) judge(ctx context.Context, k *RetiredKey, others *managed.Holders) error {
+	known, err := r.revocation(k).look(ctx)
+	if err != nil {
+		return err
+	}
+	k.Fate = FateToRevoke
+	switch {
+	case known.State == KeyUnknown && r.admin && k.Status == quilt.Active: // its user may be deactivated, and the administrator sees the key
+	case known.State == KeyUnknown:
+		k.Fate, k.Why = FateLeft, "it is not known whether it works: "+known.Why
+	case k.key.IsZero() && !r.isMarked(k.KeyName): // somebody may have moved the label
+		k.Fate, k.Why = FateLeft, "no value shows it, and its name does not say that it was created for this secret"
+	case known.State == KeyRefused:
+		k.Fate = FateInvalid
+	case known.Owner != "" && !quilt.SameUser(known.Owner, cmp.Or(r.owner, r.user)):
+		k.Owner, k.Fate, k.Why = known.Owner, FateLeft, "it belongs to "+known.Owner
+	}
+	if others == nil || k.Fate == FateInvalid {
+		return nil
 	}
 	if !k.key.IsZero() {
-		if found := r.others.OfKey(k.key); len(found) > 0 {
-			return found[0].Secret
+		if found := others.OfKey(k.key); len(found) > 0 {
+			k.HeldBy = found[0].Secret
 		}
 	}
-	return r.others.Secret(quilt.APIKey{ID: k.KeyID, Fingerprint: k.Fingerprint})
-}
-
-// stillUnheld stops if another secret has received one of the keys since they were shown.
-func (r *retirement) stillUnheld(context.Context) error {
-	for i := range r.result.Keys {
-		if k := &r.result.Keys[i]; k.Fate == FateToRevoke {
-			if name := r.heldBy(k); name != "" {
-				return terminal.WithHint(fmt.Errorf("the secret %s holds the key %s now", name, k.Fingerprint), "run this again, to see what would happen: quilt-rotate retire "+r.secret.Name)
-			}
-		}
+	if k.HeldBy = cmp.Or(k.HeldBy, others.Secret(quilt.APIKey{ID: k.KeyID, Fingerprint: k.Fingerprint})); k.HeldBy != "" {
+		k.Fate, k.Why = FateLeft, "the secret "+k.HeldBy+" holds it"
 	}
 	return nil
 }
 
-func (r *retirement) question() string {
-	var fingerprints []string
+// show shows each key, and its last use.
+func (r *retirement) show() {
 	for _, k := range r.result.Keys {
-		if k.Fate == FateToRevoke {
-			fingerprints = append(fingerprints, k.Fingerprint)
+		used := "no use is recorded"
+		switch {
+		case k.LastUsedAt != nil:
+			used = "last used on " + status.Clock(*k.LastUsedAt)
+		case k.CreatedAt.IsZero():
+			used = "its last use is not known"
+		}
+		name := k.name()
+		if k.Current {
+			name, used = "the current key "+name, used+"; sweeps and this command use it, too"
+		}
+		switch k.Fate {
+		case FateLeft:
+			r.Tell.Tell(terminal.Warned, "leaves "+name+": "+k.Why, used)
+		case FateInvalid:
+			r.Tell.Tell(terminal.Noted, name+" does not work any more", "")
+		default:
+			r.Tell.Tell(terminal.Later, "will revoke "+name, used)
 		}
 	}
-	if len(fingerprints) == 0 {
-		return "this turns rotation off and removes labels and tags; it revokes no key"
-	}
-	return fmt.Sprintf("this turns rotation off and permanently revokes %s: whoever still uses one of these keys stops working", strings.Join(fingerprints, ", "))
 }
 
-func (r *retirement) stopRotation(ctx context.Context) error {
-	if r.secret.Rotation.Enabled {
-		if err := finish(ctx, func(ctx context.Context) error { return r.Cloud.CancelRotation(ctx, r.secret.ARN) }); err != nil {
-			return err
+func (k RetiredKey) name() string { return cmp.Or(k.Fingerprint, k.KeyID) }
+
+func (r *retirement) question() string {
+	n := 0
+	for _, k := range r.result.Keys {
+		if k.Fate == FateToRevoke {
+			n++
 		}
-		r.Tell.Tell(terminal.Done, "rotation is off", "")
+	}
+	return fmt.Sprintf("this turns rotation off, removes labels and tags, and permanently revokes keys: %d; whoever still uses one of them stops working", n)
+}
+
+// confirmed looks again, and stops if the secret or its keys have changed since they were shown.
+func (r *retirement) confirmed(ctx context.Context) error {
+	now, err := r.look(ctx)
+	if err == nil && !slices.EqualFunc(now, r.result.Keys, func(a, b RetiredKey) bool {
+		return a.KeyID == b.KeyID && a.key.Equal(b.key) && a.Current == b.Current && a.Fate == b.Fate && a.HeldBy == b.HeldBy
+	}) {
+		err = r.changed()
+	}
+	if err != nil {
+		return err
 	}
 	return r.unchanged(ctx)
 }
 
-// removeLabels removes the labels of versions whose keys no longer work, or are another secret's.
-func (r *retirement) removeLabels(ctx context.Context) error {
+func (r *retirement) changed() error {
+	return terminal.WithHint(fmt.Errorf("the secret %s or one of its keys changed after the keys were shown: somebody uses it", r.secret.Name),
+		"see its versions: quilt-rotate status "+r.secret.Name)
+}
+
+// unchanged reads the labels again: the version that was current when the keys were shown must be current, and no rotation may have started.
+func (r *retirement) unchanged(ctx context.Context) error {
 	if err := r.secret.Look(ctx); err != nil {
 		return err
 	}
-	settled := map[string]bool{}
-	for _, k := range r.result.Keys {
-		for _, version := range k.versions {
-			before, seen := settled[version]
-			settled[version] = (before || !seen) && (k.Fate == FateRevoked || k.Fate == FateInvalid || k.HeldBy != "")
+	current, _ := r.secret.Holder(vault.Current)
+	if _, underWay := waiting(r.secret); underWay || current.ID != r.current {
+		return r.changed()
+	}
+	return nil
+}
+
+func (r *retirement) stopRotation(ctx context.Context) error {
+	if !r.secret.Rotation.Enabled {
+		return nil
+	}
+	if err := finish(ctx, func(ctx context.Context) error { return r.Cloud.CancelRotation(ctx, r.secret.ARN) }); err != nil {
+		return err
+	}
+	r.Tell.Tell(terminal.Done, "rotation is off", "")
+	return nil
+}
+
+// revoke revokes the keys that were confirmed, the current one last.
+func (r *retirement) revoke(ctx context.Context) error {
+	for _, current := range []bool{false, true} {
+		for i := range r.result.Keys {
+			k := &r.result.Keys[i]
+			if k.Fate != FateToRevoke || k.Current != current {
+				continue
+			}
+			r.Tell.Doing("revoking " + k.name())
+			if err := r.RevokeKey(ctx, r.revocation(k)); err != nil {
+				return err
+			}
+			k.Fate = FateRevoked
+			r.Tell.Tell(terminal.Done, "revoked "+k.name(), "")
 		}
+	}
+	return nil
+}
+
+// release removes the labels, and then the tags, unless a key may still work that no other secret holds.
+func (r *retirement) release(ctx context.Context) error {
+	for _, k := range r.result.Keys {
+		if k.Fate == FateLeft && k.HeldBy == "" && !r.options.Anyway {
+			return terminal.WithHint(fmt.Errorf("the key %s is left, because %s: the secret's labels and tags stay", k.name(), k.Why),
+				"see the key: quilt-rotate keys get --admin "+cmp.Or(k.KeyID, "ID")+"\nif nobody needs it, revoke it: quilt-rotate keys revoke --admin --anyway "+cmp.Or(k.KeyID, "ID")+"\nto leave it, add --anyway")
+		}
+	}
+	if err := r.secret.Look(ctx); err != nil {
+		return err
 	}
 	removed := 0
 	for _, v := range r.secret.Sorted() {
-		if done, seen := settled[v.ID]; seen && !done {
-			continue
-		}
 		if err := r.detach(ctx, r.secret, v.ID, ourLabels(v)...); err != nil {
 			return err
 		}
 		removed += len(ourLabels(v))
 	}
-	if removed > 0 {
-		r.Tell.Tell(terminal.Done, fmt.Sprintf("removed labels: %d", removed), "")
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(r.secret.Tags)), func(name string) bool { return !strings.HasPrefix(name, settings.TagPrefix) })
+	if len(names) > 0 {
+		if err := finish(ctx, func(ctx context.Context) error { return r.Cloud.Untag(ctx, r.secret.ARN, names...) }); err != nil {
+			return err
+		}
 	}
+	r.Tell.Tell(terminal.Done, fmt.Sprintf("removed labels: %d; removed tags: %d", removed, len(names)), "")
+	r.result.Complete = true
 	return r.secret.Look(ctx)
 }
 
@@ -314,30 +477,3 @@ func (d *Operator) detach(ctx context.Context, s *managed.Secret, version string
 	}
 	return nil
 }
-
-// removeTags ends the management of the secret, unless a key of it may still work.
-func (r *retirement) removeTags(ctx context.Context) error {
-	for _, k := range r.result.Keys {
-		if k.Fate == FateLeft && k.HeldBy == "" {
-			return terminal.WithHint(fmt.Errorf("the key %s is left, because %s: its labels and the secret's tags stay", k.Fingerprint, k.Why),
-				"see the key, and revoke it if nobody needs it: quilt-rotate keys get --admin "+k.KeyID)
-		}
-	}
-	if names := ourTags(r.secret); len(names) > 0 {
-		if err := finish(ctx, func(ctx context.Context) error { return r.Cloud.Untag(ctx, r.secret.ARN, names...) }); err != nil {
-			return err
-		}
-		r.Tell.Tell(terminal.Done, fmt.Sprintf("removed tags: %d", len(names)), "")
-	}
-	r.result.Complete = true
-	return r.secret.Look(ctx)
-}
-
-// marked reports whether the name of a key says that it was created for the secret.
-func (r *retirement) marked(k quilt.APIKey) bool {
-	mark, ours := apikey.MarkOf(k.Name)
-	return ours && mark == apikey.SecretMark(r.secret.ARN)
-}
-
-// errNotRevoked says that it is not proved that a key no longer works.
-var errNotRevoked = errors.New("it may still work")
