@@ -1,8 +1,12 @@
 package quilt
 
-import "context"
+import (
+	"context"
 
-// AdminKeyFilter narrows [Session.AdminListKeys]. The zero AdminKeyFilter takes every key of every user.
+	"github.com/Khan/genqlient/graphql"
+)
+
+// AdminKeyFilter narrows [Session.AdminListKeys]. The zero AdminKeyFilter selects every key of every user.
 type AdminKeyFilter struct {
 	Email       string // the owner's
 	Name        string
@@ -10,35 +14,31 @@ type AdminKeyFilter struct {
 	Status      Status
 }
 
-// AdminListKeys lists the keys of all users. Only an admin may; nobody, admins included, can make a key for somebody
+// AdminListKeys lists the keys of all users. It needs an admin. Nobody, not even an admin, can create a key for somebody
 // else.
-func (s *Session) AdminListKeys(ctx context.Context, filter AdminKeyFilter) ([]APIKey, error) {
-	c, err := s.start(ctx, "adminApiKeysList", reads)
-	if err != nil {
-		return nil, err
-	}
-	got, err := adminApiKeysList(ctx, c, filter.Email, filter.Name, filter.Fingerprint, filter.Status)
+func (s *Session) AdminListKeys(ctx context.Context, f AdminKeyFilter) ([]APIKey, error) {
+	got, c, err := ask(ctx, s, "adminApiKeysList", reads, func(ctx context.Context, client graphql.Client) (*adminApiKeysListResponse, error) {
+		return adminApiKeysList(ctx, client, f.Email, f.Name, f.Fingerprint, f.Status)
+	})
 	if err != nil {
 		return nil, err
 	}
 	return c.keys(got.Admin.ApiKeys.List)
 }
 
-// AdminGetKey asks for a key of any user. It is nil, without an error, where the registry says that it knows no such
+// AdminGetKey returns a key of any user. It returns nil without an error if the registry answers that there is no such
 // key.
 func (s *Session) AdminGetKey(ctx context.Context, id string) (*APIKey, error) {
-	c, err := s.start(ctx, "adminApiKeyGet", reads)
-	if err != nil {
-		return nil, err
-	}
-	got, err := adminApiKeyGet(ctx, c, id)
+	got, c, err := ask(ctx, s, "adminApiKeyGet", reads, func(ctx context.Context, client graphql.Client) (*adminApiKeyGetResponse, error) {
+		return adminApiKeyGet(ctx, client, id)
+	})
 	if err != nil {
 		return nil, err
 	}
 	return c.keyByID(id, got.Admin.ApiKeys.Get, "data", "admin", "apiKeys", "get")
 }
 
-// AdminRevokeKey deletes a key of any user, at once and for good, as [Session.RevokeKey] does for one's own.
+// AdminRevokeKey deletes a key of any user, at once and permanently, as [Session.RevokeKey] does for one's own.
 func (s *Session) AdminRevokeKey(ctx context.Context, id string) error {
 	c, err := s.start(ctx, "adminApiKeyRevoke", revokes)
 	if err != nil {

@@ -11,22 +11,22 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// effect is what an operation does at the registry, and so what may be done when its answer is late.
+// effect is what an operation does at the registry. It decides whether the operation may be sent again.
 type effect int
 
 const (
 	reads   effect = iota // may be repeated
-	revokes               // is not repeated here: before each attempt the caller must see anew that nobody needs the key
-	creates               // must not be repeated: each time makes another key
+	revokes               // is not repeated here: before each attempt the caller must check again that nobody needs the key
+	creates               // must not be repeated: each time creates another key
 )
 
-// call is one operation on its way through the generated code, which knows it as a graphql.Client.
+// call is one operation. The generated code uses it as its graphql.Client.
 type call struct {
 	client    *Client
 	operation string
 	effect    effect
 	bearer    redact.Text
-	carried   secrets // beside the bearer
+	carried   secrets // in addition to the bearer
 
 	answer answer
 }
@@ -36,7 +36,8 @@ var _ graphql.Client = (*call)(nil)
 func (c *call) request(body []byte) *request {
 	return &request{
 		operation: c.operation, method: http.MethodPost, path: "/graphql", contentType: "application/json", body: body,
-		bearer: c.bearer, carried: c.carried, limit: graphqlLimit, graphql: true, once: c.effect == creates, single: c.effect == revokes,
+		bearer: c.bearer, carried: c.carried, limit: graphqlLimit, graphql: true,
+		once: c.effect == creates, single: c.effect == revokes,
 	}
 }
 
@@ -54,10 +55,10 @@ func (c *call) MakeRequest(ctx context.Context, asked *graphql.Request, into *gr
 		Errors []fault `json:"errors"`
 	}{Data: into.Data}
 	if err := json.Unmarshal(c.answer.body, &got); err != nil {
-		if said := readComplaint(c.answer.body); len(said.Errors) > 0 { // data that errors left incomplete
+		if said := readComplaint(c.answer.body); len(said.Errors) > 0 { // the errors are why the data is incomplete
 			return c.failed(said.Errors)
 		}
-		return c.garbled("the answer is not what the schema promises: " + c.secrets().scrub(err.Error()))
+		return c.garbled("the answer does not match the schema: " + c.secrets().scrub(err.Error()))
 	}
 	switch {
 	case len(got.Errors) > 0:
@@ -65,7 +66,7 @@ func (c *call) MakeRequest(ctx context.Context, asked *graphql.Request, into *gr
 	case got.Data == nil:
 		return c.garbled("the answer has no data")
 	case c.effect == reads && c.answer.date.IsZero():
-		return c.garbled("the answer has no Date header, and so does not say what time it is at the registry")
+		return c.garbled("the answer has no Date header, so the time at the registry is not known")
 	}
 	return nil
 }
@@ -80,9 +81,8 @@ func (c *call) missing(field string) error {
 	return c.garbled("the answer lacks the field " + field)
 }
 
-// failed makes the error for GraphQL's errors. An error that lies below the operation's own field means that the
-// operation was carried out, and that only showing its result failed (GraphQL specification, "Handling Execution
-// Errors").
+// failed returns the error for GraphQL's errors. An error below the operation's own field means that the operation was
+// carried out, and only its result could not be shown (GraphQL specification, "Handling Execution Errors").
 func (c *call) failed(faults []fault) error {
 	e := &GraphQLError{Operation: c.operation, Host: c.client.host, Status: http.StatusOK}
 	e.Messages = complaint{Errors: faults}.messages(c.secrets())
@@ -96,7 +96,7 @@ func (c *call) failed(faults []fault) error {
 	return e
 }
 
-// field looks at one field of the raw answer, to tell null from missing, which look the same once decoded.
+// field reads one field of the raw answer. Once decoded, null and a missing field look the same.
 func (c *call) field(path ...string) (json.RawMessage, bool) {
 	value := json.RawMessage(c.answer.body)
 	for _, name := range path {
@@ -119,7 +119,7 @@ func (c *call) isNull(path ...string) bool {
 	return ok && string(value) == null
 }
 
-// nobody is for an answer without `me`: null says that nobody is logged in, and a missing field says nothing.
+// nobody is the error for an answer without `me`: null means that nobody is logged in, a missing field means nothing.
 func (c *call) nobody() error {
 	if !c.isNull("data", "me") {
 		return c.missing("data.me")
@@ -127,7 +127,7 @@ func (c *call) nobody() error {
 	return &UnauthenticatedError{Operation: c.operation, Host: c.client.host, problem: "nobody is logged in with this credential (me is null)"}
 }
 
-// unknown is for an answer without a key: null says that the registry knows no such key, and is no error.
+// unknown is the error for an answer without a key. Null means that the registry has no such key, and is no error.
 func (c *call) unknown(path ...string) error {
 	if !c.isNull(path...) {
 		return c.missing(strings.Join(path, "."))
@@ -135,17 +135,25 @@ func (c *call) unknown(path ...string) error {
 	return nil
 }
 
-func (c *call) identity(name, email string, isAdmin bool) (Identity, error) {
+// identity reads `me`, whose generated type is another one for each operation.
+func identity[U any, P interface {
+	*U
+	GetName() string
+	GetEmail() string
+	GetIsAdmin() bool
+}](c *call, me P) (Identity, error) {
 	switch {
-	case name == "":
+	case me == nil:
+		return Identity{}, c.nobody()
+	case me.GetName() == "":
 		return Identity{}, c.missing("me.name")
-	case email == "":
+	case me.GetEmail() == "":
 		return Identity{}, c.missing("me.email")
 	}
-	return Identity{Name: name, Email: email, IsAdmin: isAdmin, RegistryTime: c.answer.date}, nil
+	return Identity{Name: me.GetName(), Email: me.GetEmail(), IsAdmin: me.GetIsAdmin(), RegistryTime: c.answer.date}, nil
 }
 
-// key demands every field but the name, which a user may have left empty.
+// key requires every field except the name, which a user may have left empty.
 func (c *call) key(k keyFields) (APIKey, error) {
 	for _, field := range []struct {
 		name    string
@@ -168,7 +176,7 @@ func (c *call) key(k keyFields) (APIKey, error) {
 	}, nil
 }
 
-// keys demands a list: null and a missing field are not "no keys".
+// keys requires a list: null and a missing field do not mean "no keys".
 func (c *call) keys(listed []keyFields) ([]APIKey, error) {
 	if listed == nil {
 		return nil, c.missing("apiKeys")
@@ -184,7 +192,7 @@ func (c *call) keys(listed []keyFields) ([]APIKey, error) {
 	return keys, nil
 }
 
-// keyByID demands that the key is the one that was asked for; nil where the registry answered null at path.
+// keyByID requires that the key is the one that was asked for. It returns nil if the registry answered null at path.
 func (c *call) keyByID(id string, found *keyFields, path ...string) (*APIKey, error) {
 	if found == nil {
 		return nil, c.unknown(path...)
@@ -216,5 +224,5 @@ func (c *call) revoked(result revokeResult) error {
 	case *revokeResultInvalidInput:
 		return c.invalid(r.refusal)
 	}
-	return c.garbled("the answer does not say what became of the revoke")
+	return c.garbled("the answer does not show the result of the revocation")
 }

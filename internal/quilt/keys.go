@@ -7,21 +7,23 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Khan/genqlient/graphql"
+
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/redact"
 )
 
-// Status of a key. A registry may know more than these; only [Active] means that the key works. A revoked key has no
-// status: it is deleted (quilt: shared/graphql/schema.graphql).
+// Status of a key. A registry may have more than these. Only [Active] means that the key works. A revoked key has no
+// status, because it is deleted (quilt: shared/graphql/schema.graphql).
 type Status string
 
 // The statuses that the schema names.
 const (
 	Active  Status = "ACTIVE"
-	Expired Status = "EXPIRED" // stays listed; when it is purged is not documented
+	Expired Status = "EXPIRED" // is still listed; when it is purged is not documented
 )
 
-// Identity is the user a credential belongs to.
+// Identity is the user that a credential belongs to.
 type Identity struct {
 	Name         string
 	Email        string
@@ -29,32 +31,32 @@ type Identity struct {
 	RegistryTime time.Time // the registry's clock when it answered
 }
 
-// SameUser reports whether two e-mail addresses are those of one registry user. Case does not count: people and
-// registries write it differently. No address is nobody's.
+// SameUser reports whether two e-mail addresses belong to the same registry user. Case does not count, because people
+// and registries write it differently. An empty address belongs to nobody.
 func SameUser(a, b string) bool { return a != "" && strings.EqualFold(a, b) }
 
 // APIKey is a key as the registry shows it (quilt: shared/graphql/schema.graphql, type APIKey). All times are the
 // registry's.
 type APIKey struct {
-	ID           string // opaque; made by the registry
+	ID           string // opaque, from the registry
 	Name         string // neither unique nor unchangeable by contract
-	Fingerprint  string // prefix, first and last characters of the key: for reading, not unique
+	Fingerprint  string // prefix, first and last characters of the key: for people, not unique
 	CreatedAt    time.Time
 	ExpiresAt    time.Time
-	LastUsedAt   *time.Time // nil: never used, as far as the registry records it; may be coarse: judge by [APIKey.LatestUse]
+	LastUsedAt   *time.Time // nil: the registry records no use; may be coarse, so use [APIKey.LatestUse]
 	Status       Status
-	UserEmail    string    // its owner's
-	RegistryTime time.Time // the registry's clock when it showed the key; zero only after [Session.CreateKey], where the answer had no date
+	UserEmail    string    // the owner's
+	RegistryTime time.Time // the registry's clock when it answered; after [Session.CreateKey] it may be zero
 }
 
-// Old tells whether a key has less than half its life left, by the registry's own clock.
+// Old reports whether a key has less than half of its lifetime left, by the registry's own clock.
 func (k APIKey) Old(now time.Time) bool {
 	return k.ExpiresAt.Sub(now) < k.ExpiresAt.Sub(k.CreatedAt)/2
 }
 
-// LatestUse is the latest time at which the key may have been used last; nil if the registry records no use. How finely
-// a registry records it is not documented, so a time without a rest may stand for the day, the hour or the minute that
-// starts then, and its end counts.
+// LatestUse is the latest time at which the last use of the key may have been; nil if the registry records no use. The
+// precision of the record is not documented. So midnight may stand for the whole day that starts then, a full hour for
+// the hour, and a full minute for the minute. The end of that time counts.
 func (k APIKey) LatestUse() *time.Time {
 	if k.LastUsedAt == nil {
 		return nil
@@ -69,7 +71,7 @@ func (k APIKey) LatestUse() *time.Time {
 	return &latest
 }
 
-// OnlyFit is the only key in the list that shows the key's fingerprint; ok is false where none does, or more than one.
+// OnlyFit returns the only key in the list whose fingerprint fits the key; ok is false if none fits, or more than one.
 func OnlyFit(keys []APIKey, key apikey.Key) (fit APIKey, ok bool) {
 	n := 0
 	for _, k := range keys {
@@ -80,7 +82,7 @@ func OnlyFit(keys []APIKey, key apikey.Key) (fit APIKey, ok bool) {
 	return fit, n == 1
 }
 
-// Account is a user with all keys, expired ones included.
+// Account is a user with all keys, including expired ones.
 type Account struct {
 	Identity
 	Keys []APIKey
@@ -89,113 +91,92 @@ type Account struct {
 // Login is a user with one key.
 type Login struct {
 	Identity
-	Key *APIKey // nil where the registry says that this user has no key with that id
+	Key *APIKey // nil: the registry answered that this user has no key with that id
 }
 
-// CreatedKey is a new key with its secret, which the registry shows this once.
+// CreatedKey is a new key with its secret, which the registry shows only once.
 type CreatedKey struct {
 	APIKey
 	Secret  apikey.Key
-	Differs []string // what is not as it was asked for, each as a short text; the owner is for the caller to compare
+	Differs []string // what is not as it was asked for, as short texts; the caller compares the owner
 }
 
-// lifetimeTolerance is how much another lifetime than the one that was asked for may differ: a registry may count whole
-// days.
+// lifetimeTolerance is how far a lifetime may be from the one that was asked for. A registry may count whole days.
 const lifetimeTolerance = 24 * time.Hour
 
 // differs compares a new key with what was asked for.
 func (k APIKey) differs(asked createInput) (differences []string) {
 	wantedMark, _ := apikey.MarkOf(asked.Name)
 	if mark, _ := apikey.MarkOf(k.Name); mark != wantedMark {
-		differences = append(differences, "the registry changed the end of the key's name, by which a key that a crash leaves behind is found")
+		differences = append(differences,
+			"the registry changed the end of the key's name, by which a key that a crash leaves behind is found")
 	}
 	wanted := time.Duration(asked.ExpiresInDays) * 24 * time.Hour
 	if got := k.ExpiresAt.Sub(k.CreatedAt); (got - wanted).Abs() > lifetimeTolerance {
-		differences = append(differences, fmt.Sprintf("the key is valid for %.1f days, not for the %d that were asked for", got.Hours()/24, asked.ExpiresInDays))
+		differences = append(differences, fmt.Sprintf("the key is valid for %.1f days, not for the %d that were asked for",
+			got.Hours()/24, asked.ExpiresInDays))
 	}
 	return differences
 }
 
-// KeyFilter narrows a list; the registry applies it, and how exactly it compares is not documented. The zero KeyFilter
-// takes all.
+// KeyFilter narrows a list. The registry applies it; how it compares is not documented. The zero KeyFilter selects all
+// keys.
 type KeyFilter struct {
 	Name        string
 	Fingerprint string
 	Status      Status
 }
 
-// Me tells who the credential belongs to. It fails with an [*UnauthenticatedError] where that is nobody.
+// Me returns the user that the credential belongs to. It fails with an [*UnauthenticatedError] if there is none.
 func (s *Session) Me(ctx context.Context) (Identity, error) {
-	c, err := s.start(ctx, "me", reads)
+	got, c, err := ask(ctx, s, "me", reads, me)
 	if err != nil {
 		return Identity{}, err
 	}
-	got, err := me(ctx, c)
-	if err != nil {
-		return Identity{}, err
-	}
-	if got.Me == nil {
-		return Identity{}, c.nobody()
-	}
-	return c.identity(got.Me.Name, got.Me.Email, got.Me.IsAdmin)
+	return identity(c, got.Me)
 }
 
-// Account tells in one request who the credential belongs to and which keys that user has.
-func (s *Session) Account(ctx context.Context) (Account, error) {
-	c, err := s.start(ctx, "account", reads)
+// Account returns, in one request, the user that the credential belongs to and all keys of that user.
+func (s *Session) Account(ctx context.Context) (a Account, err error) {
+	got, c, err := ask(ctx, s, "account", reads, account)
 	if err != nil {
 		return Account{}, err
 	}
-	got, err := account(ctx, c)
-	if err != nil {
+	if a.Identity, err = identity(c, got.Me); err != nil {
 		return Account{}, err
 	}
-	if got.Me == nil {
-		return Account{}, c.nobody()
-	}
-	who, err := c.identity(got.Me.Name, got.Me.Email, got.Me.IsAdmin)
-	if err != nil {
-		return Account{}, err
-	}
-	keys, err := c.keys(got.Me.ApiKeys)
-	if err != nil {
-		return Account{}, err
-	}
-	return Account{Identity: who, Keys: keys}, nil
+	a.Keys, err = c.keys(got.Me.ApiKeys)
+	return a, err
 }
 
-// Login tells in one request who the credential belongs to and what the registry knows of that user's key with the
-// given id: the strictest test of a key there is.
-func (s *Session) Login(ctx context.Context, keyID string) (Login, error) {
-	c, err := s.start(ctx, "login", reads)
+// Login returns, in one request, the user that the credential belongs to and that user's key with the given id. It is
+// the strictest test of a key.
+func (s *Session) Login(ctx context.Context, keyID string) (l Login, err error) {
+	got, c, err := ask(ctx, s, "login", reads, func(ctx context.Context, client graphql.Client) (*loginResponse, error) {
+		return login(ctx, client, keyID)
+	})
 	if err != nil {
 		return Login{}, err
 	}
-	got, err := login(ctx, c, keyID)
-	if err != nil {
+	if l.Identity, err = identity(c, got.Me); err != nil {
 		return Login{}, err
 	}
-	if got.Me == nil {
-		return Login{}, c.nobody()
-	}
-	who, err := c.identity(got.Me.Name, got.Me.Email, got.Me.IsAdmin)
-	if err != nil {
-		return Login{}, err
-	}
-	key, err := c.keyByID(keyID, got.Me.ApiKey, "data", "me", "apiKey")
-	if err != nil {
-		return Login{}, err
-	}
-	return Login{Identity: who, Key: key}, nil
+	l.Key, err = c.keyByID(keyID, got.Me.ApiKey, "data", "me", "apiKey")
+	return l, err
 }
 
-// ListKeys lists the user's keys. An empty list is not nil, and means that the registry said so.
+// GetKey returns one of the user's keys. It returns nil without an error if the registry answers that the user has no
+// such key.
+func (s *Session) GetKey(ctx context.Context, id string) (*APIKey, error) {
+	l, err := s.Login(ctx, id)
+	return l.Key, err
+}
+
+// ListKeys lists the user's keys. An empty list is not nil: the registry answered that there are no keys.
 func (s *Session) ListKeys(ctx context.Context, filter KeyFilter) ([]APIKey, error) {
-	c, err := s.start(ctx, "apiKeysList", reads)
-	if err != nil {
-		return nil, err
-	}
-	got, err := apiKeysList(ctx, c, filter.Name, filter.Fingerprint, filter.Status)
+	got, c, err := ask(ctx, s, "apiKeysList", reads, func(ctx context.Context, client graphql.Client) (*apiKeysListResponse, error) {
+		return apiKeysList(ctx, client, filter.Name, filter.Fingerprint, filter.Status)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -203,23 +184,6 @@ func (s *Session) ListKeys(ctx context.Context, filter KeyFilter) ([]APIKey, err
 		return nil, c.nobody()
 	}
 	return c.keys(got.Me.ApiKeys)
-}
-
-// GetKey asks for one of the user's keys. It is nil, without an error, where the registry says that it knows no such
-// key.
-func (s *Session) GetKey(ctx context.Context, id string) (*APIKey, error) {
-	c, err := s.start(ctx, "apiKeyGet", reads)
-	if err != nil {
-		return nil, err
-	}
-	got, err := apiKeyGet(ctx, c, id)
-	if err != nil {
-		return nil, err
-	}
-	if got.Me == nil {
-		return nil, c.nobody()
-	}
-	return c.keyByID(id, got.Me.ApiKey, "data", "me", "apiKey")
 }
 
 // CreateKey creates a key for the user, valid for expiresInDays days (1 to 365, which the registry checks). It is the
@@ -260,8 +224,8 @@ func (c *call) create(ctx context.Context, input createInput) (CreatedKey, error
 	return CreatedKey{}, c.missing("apiKeyCreate")
 }
 
-// mayHaveCreated is false only if it is proved that there is no key: no request was sent, or a complete answer refuses
-// it.
+// mayHaveCreated is false only if it is proved that no key was created: no request was sent, or a complete answer
+// refuses it.
 func mayHaveCreated(err error) bool {
 	if down, ok := errors.AsType[*UnavailableError](err); ok {
 		return down.reached
@@ -275,37 +239,30 @@ func mayHaveCreated(err error) bool {
 	return !Refused(err)
 }
 
-// RevokeKey deletes one of the user's keys, at once and for good. It is sent once, whatever comes back: time passes
-// between attempts, and the caller must see before each that nobody needs the key. What a registry answers to an id
-// that it does not know is not documented: after an [*InvalidInputError], [Session.GetKey] tells whether the key is
-// gone.
+// RevokeKey deletes one of the user's keys, at once and permanently. It is sent once, whatever comes back: time passes
+// between attempts, and before each one the caller must check again that nobody needs the key. What a registry answers
+// to an id that it does not know is not documented. After an [*InvalidInputError], [Session.GetKey] shows whether the
+// key still exists.
 func (s *Session) RevokeKey(ctx context.Context, id string) error {
-	c, err := s.start(ctx, "apiKeyRevoke", revokes)
-	if err != nil {
-		return err
-	}
-	if id == "" { // what the registry makes of a revoke that names no key is not documented
-		return c.nothingNamed()
-	}
-	got, err := apiKeyRevoke(ctx, c, id, "")
-	if err != nil {
-		return err
-	}
-	return c.revoked(got.ApiKeyRevoke)
+	return s.revoke(ctx, id, redact.Text{})
 }
 
-// RevokeKeyBySecret deletes the given key, as [Session.RevokeKey] does by id. Prefer the id where it is known: then the
-// key itself does not travel.
+// RevokeKeyBySecret deletes the given key, as [Session.RevokeKey] does by id. The text proves which key is meant; an id
+// keeps the key from being sent.
 func (s *Session) RevokeKeyBySecret(ctx context.Context, key apikey.Key) error {
+	return s.revoke(ctx, "", redact.New(key.Reveal()))
+}
+
+func (s *Session) revoke(ctx context.Context, id string, secret redact.Text) error {
 	c, err := s.start(ctx, "apiKeyRevoke", revokes)
 	if err != nil {
 		return err
 	}
-	if key.IsZero() {
+	if id == "" && secret.Empty() { // what a registry does if no key is named is not documented
 		return c.nothingNamed()
 	}
-	c.carried = secrets{redact.New(key.Reveal())}
-	got, err := apiKeyRevoke(ctx, c, "", key.Reveal())
+	c.carried = secrets{secret}
+	got, err := apiKeyRevoke(ctx, c, id, secret.Reveal())
 	if err != nil {
 		return err
 	}
@@ -313,5 +270,6 @@ func (s *Session) RevokeKeyBySecret(ctx context.Context, key apikey.Key) error {
 }
 
 func (c *call) nothingNamed() error {
-	return &InvalidInputError{Operation: c.operation, Host: c.client.host, Faults: []InputFault{{Message: "no key is named, so nothing was sent"}}}
+	return &InvalidInputError{Operation: c.operation, Host: c.client.host,
+		Faults: []InputFault{{Message: "no key is named, so nothing was sent"}}}
 }

@@ -54,14 +54,6 @@ type __apiKeyCreateInput struct {
 // GetInput returns __apiKeyCreateInput.Input, and is useful for accessing the field via an interface.
 func (v *__apiKeyCreateInput) GetInput() createInput { return v.Input }
 
-// __apiKeyGetInput is used internally by genqlient
-type __apiKeyGetInput struct {
-	Id string `json:"id"`
-}
-
-// GetId returns __apiKeyGetInput.Id, and is useful for accessing the field via an interface.
-func (v *__apiKeyGetInput) GetId() string { return v.Id }
-
 // __apiKeyRevokeInput is used internally by genqlient
 type __apiKeyRevokeInput struct {
 	Id     string `json:"id,omitempty"`
@@ -342,23 +334,6 @@ func (v *apiKeyCreateResponse) __premarshalJSON() (*__premarshalapiKeyCreateResp
 	}
 	return &retval, nil
 }
-
-// apiKeyGetMe includes the requested fields of the GraphQL type Me.
-type apiKeyGetMe struct {
-	ApiKey *keyFields `json:"apiKey"`
-}
-
-// GetApiKey returns apiKeyGetMe.ApiKey, and is useful for accessing the field via an interface.
-func (v *apiKeyGetMe) GetApiKey() *keyFields { return v.ApiKey }
-
-// apiKeyGetResponse is returned by apiKeyGet on success.
-type apiKeyGetResponse struct {
-	// null when nobody is logged in, with status 200 and no error
-	Me *apiKeyGetMe `json:"me"`
-}
-
-// GetMe returns apiKeyGetResponse.Me, and is useful for accessing the field via an interface.
-func (v *apiKeyGetResponse) GetMe() *apiKeyGetMe { return v.Me }
 
 // apiKeyRevokeResponse is returned by apiKeyRevoke on success.
 type apiKeyRevokeResponse struct {
@@ -1113,52 +1088,6 @@ func apiKeyCreate(
 	}
 
 	data_ = &apiKeyCreateResponse{}
-	resp_ := &graphql.Response{Data: data_}
-
-	err_ = client_.MakeRequest(
-		ctx_,
-		req_,
-		resp_,
-	)
-
-	return data_, err_
-}
-
-// The query executed by apiKeyGet.
-const apiKeyGet_Operation = `
-query apiKeyGet ($id: ID!) {
-	me {
-		apiKey(id: $id) {
-			... keyFields
-		}
-	}
-}
-fragment keyFields on APIKey {
-	id
-	name
-	fingerprint
-	createdAt
-	expiresAt
-	lastUsedAt
-	status
-	userEmail
-}
-`
-
-func apiKeyGet(
-	ctx_ context.Context,
-	client_ graphql.Client,
-	id string,
-) (data_ *apiKeyGetResponse, err_ error) {
-	req_ := &graphql.Request{
-		OpName: "apiKeyGet",
-		Query:  apiKeyGet_Operation,
-		Variables: &__apiKeyGetInput{
-			Id: id,
-		},
-	}
-
-	data_ = &apiKeyGetResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(

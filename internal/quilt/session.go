@@ -4,52 +4,66 @@ import (
 	"context"
 	"time"
 
+	"github.com/Khan/genqlient/graphql"
+
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/redact"
 )
 
-// renewBefore is how long before its end an access token is replaced, as in the registry's own client (quilt:
+// renewBefore is how long before its expiry an access token is replaced, as in the registry's own client (quilt:
 // api/python/quilt3/session.py).
 const renewBefore = 60 * time.Second
 
-// Session asks a registry as one user: by an API key, or by a login. It is safe for concurrent use.
+// Session asks a registry as one user, who logged in with an API key or otherwise. It is safe for concurrent use.
 type Session struct {
 	client *Client
-	key    redact.Text // empty in a session by login
-	login  *tokens     // nil in a session by key
+	key    redact.Text // empty: login has the token
+	login  *tokens     // nil: key is used
 }
 
-// tokens are those of a session by login.
+// tokens are those of a session without an API key.
 type tokens struct {
-	turn    chan struct{} // held by whoever reads or replaces the rest
+	turn    chan struct{} // is held while the other fields are read or replaced
 	access  redact.Text
 	renewAt time.Time // on this process's clock
 	refresh RefreshToken
 	spent   bool // the refresh token may have been used without an answer
 }
 
-// WithKey asks as the owner of an API key. It sends nothing: whether the key is accepted shows at the first operation.
+// WithKey returns a session of the owner of an API key. It sends nothing. The first operation shows whether the registry
+// accepts the key.
 func (c *Client) WithKey(key apikey.Key) *Session {
 	return &Session{client: c, key: redact.New(key.Reveal())}
 }
 
-// Host is the host of the registry that is asked, with its port where the URL names one.
+// Host is the host of the registry, with the port if the URL names one.
 func (s *Session) Host() string { return s.client.Host() }
 
-// start prepares a call. In a session by login it may have to get a new access token first.
+// start prepares a call. If the access token is about to expire, it gets a new one first.
 func (s *Session) start(ctx context.Context, operation string, effect effect) (*call, error) {
 	bearer, err := s.bearer(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if !sendable(bearer) {
-		return nil, &UnauthenticatedError{Operation: operation, Host: s.client.host, problem: "the credential is empty or holds a character that cannot be sent",
-			next: "check what is stored as the key"}
+		return nil, &UnauthenticatedError{Operation: operation, Host: s.client.host,
+			problem: "the credential is empty or holds a character that cannot be sent", next: "check what is stored as the key"}
 	}
 	return &call{client: s.client, operation: operation, effect: effect, bearer: bearer}, nil
 }
 
-// sendable tells whether a header may hold the text (RFC 9110, section 5.5).
+// ask sends one operation as the session's user; send is the generated function of that operation.
+func ask[T any](ctx context.Context, s *Session, operation string, e effect,
+	send func(context.Context, graphql.Client) (*T, error)) (*T, *call, error) {
+	c, err := s.start(ctx, operation, e)
+	if err != nil {
+		return nil, nil, err
+	}
+	got, err := send(ctx, c)
+	return got, c, err
+}
+
+// sendable reports whether a header may hold the text (RFC 9110, section 5.5).
 func sendable(bearer redact.Text) bool {
 	for _, b := range []byte(bearer.Reveal()) {
 		if b < ' ' || b == 0x7f {
@@ -64,7 +78,7 @@ func (s *Session) bearer(ctx context.Context) (redact.Text, error) {
 		return s.key, nil
 	}
 	t := s.login
-	select { // one at a time: two refreshers would use up one token twice
+	select { // one at a time, because a refresh token works only once
 	case t.turn <- struct{}{}:
 		defer func() { <-t.turn }()
 	case <-ctx.Done():
