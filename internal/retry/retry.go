@@ -1,5 +1,5 @@
-// Package retry repeats what is expected to succeed soon, with waits that grow. It knows no service: the caller says
-// which errors pass.
+// Package retry repeats what is expected to succeed soon, with waits that grow. It calls no service itself: the caller
+// says which errors are worth another attempt.
 package retry
 
 import (
@@ -10,30 +10,40 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// Waits says how long to wait between attempts, and for how long to repeat. The waits are random, by a half.
+// Waits says how long to wait between attempts, and for how long to repeat.
+//
+// Each wait is random, between nothing and twice an interval, which starts with First and doubles up to Longest. So many
+// functions that were refused at the same moment do not come back together.
 type Waits struct {
 	First, Longest time.Duration
 	AtMost         time.Duration // from the first attempt to the start of the last; 0: one attempt
+	Attempts       int           // at most; 0: as many as there is time for
 }
 
-// While calls f again while it fails with an error that passes. It waits for as long as the error asks, if that has a
-// method for it. It returns what the last call returned, also if the context ends during a wait. It calls f at least
+// While calls f again while it fails with an error that passes. If the error has the method AsksToWait, it waits longer
+// by that time. It returns what the last call returned, also if the context ends during a wait. It calls f at least
 // once.
 func While[T any](ctx context.Context, w Waits, passes func(error) bool, f func() (T, error)) (T, error) {
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = w.First, w.Longest
-	var value T
-	var last error
-	_, _ = backoff.Retry(ctx, func() (struct{}, error) {
-		value, last = f()
-		if last != nil && !passes(last) {
-			return struct{}{}, backoff.Permanent(last)
+	intervals := &backoff.ExponentialBackOff{
+		InitialInterval: w.First, MaxInterval: w.Longest, Multiplier: 2, RandomizationFactor: 1}
+	start := time.Now()
+	for attempt := 1; ; attempt++ {
+		value, err := f()
+		if err == nil || !passes(err) || attempt == w.Attempts {
+			return value, err
 		}
+		wait := intervals.NextBackOff()
 		var asking interface{ AsksToWait() time.Duration }
-		if errors.As(last, &asking) && asking.AsksToWait() > 0 {
-			return struct{}{}, &backoff.RetryAfterError{Duration: asking.AsksToWait()}
+		if errors.As(err, &asking) {
+			wait += asking.AsksToWait()
 		}
-		return struct{}{}, last
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(max(w.AtMost, 1))) // 0 would be no limit
-	return value, last
+		if time.Since(start)+wait >= w.AtMost {
+			return value, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return value, err
+		}
+	}
 }

@@ -33,6 +33,7 @@ func TestWhileRepeatsErrorsThatPass(t *testing.T) {
 		"no time":                  {waits: retry.Waits{First: time.Second, Longest: time.Second}, passing: 1000, want: errPasses, calls: func(n int) bool { return n == 1 }},
 		"the context ends":         {waits: waits, limit: 2 * time.Second, passing: 1000, want: errPasses, calls: func(n int) bool { return n > 3 && n < 15 }},
 		"the context has ended":    {waits: waits, limit: -time.Second, passing: 1000, want: errPasses, calls: func(n int) bool { return n == 1 }},
+		"the attempts are used up": {waits: retry.Waits{First: time.Millisecond, Longest: time.Second, AtMost: time.Hour, Attempts: 3}, passing: 1000, want: errPasses, calls: func(n int) bool { return n == 3 }},
 		"the context does not end": {waits: waits, limit: time.Minute, passing: 3, calls: func(n int) bool { return n == 4 }},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -75,8 +76,8 @@ func TestWhileWaitsAsLongAsTheErrorAsks(t *testing.T) {
 				n++
 				return n, busy(asked)
 			})
-			if took := time.Since(from); n != calls || took != time.Duration(calls-1)*asked {
-				t.Errorf("an error that asks for %v: %d calls in %v, want %d", asked, n, took, calls)
+			if least := time.Duration(calls-1) * asked; n != calls || time.Since(from) < least || time.Since(from) > least+2*waits.First {
+				t.Errorf("an error that asks for %v: %d calls in %v, want %d", asked, n, time.Since(from), calls)
 			}
 		})
 	}
