@@ -62,7 +62,7 @@ func (s *sweep) revoke(ctx context.Context, a Action) (Reason, error) {
 	}
 	orphan := a.Kind == RevokeOrphan
 	if !orphan {
-		if err := s.seeRefused(ctx, s.holding(a.Version), a); err != nil {
+		if err := s.seeRefused(ctx, a); err != nil {
 			return "", err
 		}
 	}
@@ -171,36 +171,31 @@ func (s *sweep) gate(ctx context.Context, a Action) (Reason, error) {
 	return "", nil
 }
 
-// lookAgain describes the secret, and compares it with what the plan was made from. The labels of the action's version
-// must be the same: a mark that was removed or added starts another grace period.
+// lookAgain describes the secret, and compares it with what the plan was made from. No version may be new.
 func (s *sweep) lookAgain(ctx context.Context, a Action) (now vault.Secret, reason Reason, err error) {
 	if now, err = s.Vault.Describe(ctx, s.secret.ARN); err != nil {
 		return now, "", err
 	}
-	labels := func(secret vault.Secret) []string {
-		return slices.Sorted(slices.Values(secret.Versions[a.Version].Stages))
+	changed := now.Deleted || !slices.Equal(compared(s.secret, a.Version), compared(now, a.Version))
+	for id := range now.Versions {
+		_, known := s.secret.Versions[id]
+		changed = changed || !known
 	}
-	if now.Deleted || !sameStages(s.secret, now) || !slices.Equal(labels(s.secret), labels(now)) {
+	if changed {
 		reason = WorldChanged
 	}
 	return now, reason, nil
 }
 
-// sameStages reports whether the service's own labels, and the versions that have any label, are as they were: then so
-// is everything that the plan compared.
-func sameStages(then, now vault.Secret) bool {
+// compared is what must be as it was: the versions that have the service's own labels, and the labels of the action's
+// version. A mark that was removed or added starts another grace period.
+func compared(secret vault.Secret, versionID string) []string {
+	facts := slices.Sorted(slices.Values(secret.Versions[versionID].Stages))
 	for _, stage := range []string{vault.Current, vault.Pending, vault.Previous} {
-		a, _ := then.Holder(stage)
-		if b, _ := now.Holder(stage); a.ID != b.ID {
-			return false
-		}
+		holder, _ := secret.Holder(stage)
+		facts = append(facts, holder.ID)
 	}
-	for id := range now.Versions {
-		if _, known := then.Versions[id]; !known {
-			return false
-		}
-	}
-	return true
+	return facts
 }
 
 // holding is the key that a version holds.
@@ -212,15 +207,15 @@ func (s *sweep) holding(versionID string) apikey.Key {
 }
 
 // seeRefused logs in with the revoked key until it is refused.
-func (s *sweep) seeRefused(ctx context.Context, key apikey.Key, a Action) error {
+func (s *sweep) seeRefused(ctx context.Context, a Action) error {
 	stillLogsIn := fault.New[fault.StillLogsIn]("the key %s of the version %s of %s still logs in after its revocation", a.KeyID, a.Version, s.secret.ARN)
 	waits := retry.Waits{First: 100 * time.Millisecond, Longest: 2 * time.Second, AtMost: cmp.Or(s.RefusalWait, 10*time.Second)}
-	_, err := retry.While(ctx, waits, func(err error) bool { return errors.Is(err, stillLogsIn) }, func() (struct{}, error) {
-		logsIn, err := s.logsIn(ctx, key)
-		if err == nil && logsIn {
+	_, err := retry.While(ctx, waits, func(err error) bool { return errors.Is(err, stillLogsIn) }, func() (bool, error) {
+		logsIn, err := s.logsIn(ctx, s.holding(a.Version))
+		if logsIn {
 			err = stillLogsIn
 		}
-		return struct{}{}, err
+		return logsIn, err
 	})
 	return err
 }

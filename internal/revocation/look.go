@@ -37,7 +37,7 @@ func (s *sweep) look(ctx context.Context) error {
 	if err := s.readKeys(ctx); err != nil {
 		return err
 	}
-	if s.orphanCandidates() {
+	if len(s.candidates()) > 0 {
 		if err := s.readValues(ctx, func(x Version) bool { return len(x.Keys) == 0 }); err != nil {
 			return err
 		}
@@ -160,7 +160,7 @@ func (s *sweep) logIn(ctx context.Context, ask asking) error {
 	current, _ := s.find(vault.Current)
 	s.session = s.Registry.WithKey(current.Holds.Key)
 	who, err := ask(s.session)
-	if err != nil && quilt.Refused(err) && !quilt.RefusesLogin(err) {
+	if quilt.Refused(err) && !quilt.RefusesLogin(err) {
 		me, loginErr := s.session.Me(ctx)
 		if loginErr == nil {
 			return s.goOnAsIssuer(ctx, me.Email, err, ask)

@@ -23,32 +23,9 @@ type Action struct {
 
 // Plan derives what is to be done from the world. It is pure and stateless, so a failed revocation is planned again.
 //
-// Its rules, in order. The first that fits a version decides on it.
-//
-//	a label is unknown                                  → nothing at all (fail closed)
-//	the current or pending value cannot be read         → nothing at all (also if no version is current)
-//	current, with a mark                                → Unmark
-//	a mark, and no key label                            → Unmark
-//	no key label                                        → never acted on
-//	current or pending                                  → never acted on
-//	its value cannot be read                            → Report; Unlabel if the key has expired
-//	its label's key cannot be the one in its value      → Report
-//	the version that is, or was last, current holds
-//	  the same key and has no label                     → Relabel
-//	its key is in the current or the pending value      → Unmark, never acted on
-//	the registry gave no answer for its key             → Report
-//	its key no longer exists                            → Unlabel
-//	its key is another user's, or another secret's      → Report; Unlabel if it has expired
-//	a key that is not ours shows the same fingerprint   → Report
-//	no mark                                             → Mark
-//	never current, and younger than the orphan age      → wait
-//	a replica region is not in sync                     → wait
-//	grace is not over                                   → wait
-//	its key has expired                                 → Revoke
-//	used within the quiet period, hold limit not over   → Hold
-//	else                                                → Revoke
-//
-// While a rotation is under way nothing is done to versions. Orphans are revoked by [planOrphans]'s rules, always.
+// Nothing at all is done if a label is unknown, or if the current or the pending value cannot be read. Else the rules in
+// planVersion, planKey and planMarked decide on each version: the first that fits. While a rotation is under way,
+// nothing is done to versions. Orphans are revoked by the rules in planOrphans, always.
 func Plan(w World, p Policy) []Action {
 	for _, v := range w.Versions {
 		if len(v.Unknown) > 0 {
@@ -270,14 +247,9 @@ func planOrphans(w World, p Policy) []Action {
 	}
 	current, _ := w.find(vault.Current)
 	formKnown := slices.ContainsFunc(w.List, current.holds)
-	labelled, ours := w.labelled(), w.ours()
 	var actions []Action
-	for _, k := range w.List {
-		if !ours(k) || labelled[k.ID] || !quilt.SameUser(k.UserEmail, w.Owner) || k.Status == quilt.Expired {
-			continue
-		}
-		orphan := k // whose address is taken, so that not every key of the list is moved to the heap
-		a := Action{Kind: Report, KeyID: k.ID, Key: &orphan}
+	for _, k := range w.candidates() {
+		a := Action{Kind: Report, KeyID: k.ID, Key: &k}
 		age := w.RegistryNow.Sub(k.CreatedAt)
 		held, inField, unread, unknownForm := w.holders(k)
 		if a.Version = held.ID; held.ID != "" && len(held.Keys) == 0 && (held.Has(vault.Current) || held.Has(vault.Pending)) {
@@ -321,9 +293,13 @@ func (w World) holders(k quilt.APIKey) (held Version, inField, unread, unknownFo
 	return held, inField, unread, unknownForm
 }
 
-// orphanCandidates reports whether any key in the list may be an orphan, so that the values of versions without a key
-// label must be read.
-func (w World) orphanCandidates() bool {
+// candidates are the valid keys in the list that were made for this secret, and that no label names.
+func (w World) candidates() (keys []quilt.APIKey) {
 	labelled, ours := w.labelled(), w.ours()
-	return slices.ContainsFunc(w.List, func(k quilt.APIKey) bool { return ours(k) && !labelled[k.ID] })
+	for _, k := range w.List {
+		if ours(k) && !labelled[k.ID] && quilt.SameUser(k.UserEmail, w.Owner) && k.Status != quilt.Expired {
+			keys = append(keys, k)
+		}
+	}
+	return keys
 }
