@@ -18,13 +18,13 @@ import (
 // that is reachable as an interface. With the clients of these services, that is some 900 operations and a third of the program.
 type call[In, Out, Options any] func(context.Context, *In, ...func(*Options)) (*Out, error)
 
-// calls are the operations that an operator's command needs, apart from those of Secrets Manager.
+// calls are the operations that the commands need, except those of Secrets Manager.
 type calls struct {
 	getFunction        call[lambda.GetFunctionInput, lambda.GetFunctionOutput, lambda.Options]
 	getPolicy          call[lambda.GetPolicyInput, lambda.GetPolicyOutput, lambda.Options]
 	getAccountSettings call[lambda.GetAccountSettingsInput, lambda.GetAccountSettingsOutput, lambda.Options]
 	invoke             call[lambda.InvokeInput, lambda.InvokeOutput, lambda.Options]
-	filterLogEvents    filterLogEvents
+	filterLogEvents    call[cloudwatchlogs.FilterLogEventsInput, cloudwatchlogs.FilterLogEventsOutput, cloudwatchlogs.Options]
 	updateService      call[ecs.UpdateServiceInput, ecs.UpdateServiceOutput, ecs.Options]
 	describeServices   describeServices
 	getCallerIdentity  call[sts.GetCallerIdentityInput, sts.GetCallerIdentityOutput, sts.Options]
@@ -33,25 +33,18 @@ type calls struct {
 }
 
 func newCalls(c aws.Config) calls {
-	functions, logs, services, queries := lambda.NewFromConfig(c), cloudwatchlogs.NewFromConfig(c), ecs.NewFromConfig(c), athena.NewFromConfig(c)
+	functions, services := lambda.NewFromConfig(c), ecs.NewFromConfig(c)
 	return calls{
 		getFunction: functions.GetFunction, getPolicy: functions.GetPolicy, getAccountSettings: functions.GetAccountSettings, invoke: functions.Invoke,
-		filterLogEvents: logs.FilterLogEvents,
+		filterLogEvents: cloudwatchlogs.NewFromConfig(c).FilterLogEvents,
 		updateService:   services.UpdateService, describeServices: services.DescribeServices,
 		getCallerIdentity: sts.NewFromConfig(c).GetCallerIdentity, listAccountAliases: iam.NewFromConfig(c).ListAccountAliases,
-		athena: AthenaCalls{queries.StartQueryExecution, queries.GetQueryExecution, queries.GetQueryResults, queries.StopQueryExecution},
+		athena: NewAthenaCalls(athena.NewFromConfig(c)),
 	}
 }
 
-// The SDK's paginators and waiters take an interface with one method.
-type (
-	filterLogEvents  call[cloudwatchlogs.FilterLogEventsInput, cloudwatchlogs.FilterLogEventsOutput, cloudwatchlogs.Options]
-	describeServices call[ecs.DescribeServicesInput, ecs.DescribeServicesOutput, ecs.Options]
-)
-
-func (f filterLogEvents) FilterLogEvents(ctx context.Context, in *cloudwatchlogs.FilterLogEventsInput, options ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.FilterLogEventsOutput, error) {
-	return f(ctx, in, options...)
-}
+// describeServices has the method that the SDK's waiter calls.
+type describeServices call[ecs.DescribeServicesInput, ecs.DescribeServicesOutput, ecs.Options]
 
 func (f describeServices) DescribeServices(ctx context.Context, in *ecs.DescribeServicesInput, options ...func(*ecs.Options)) (*ecs.DescribeServicesOutput, error) {
 	return f(ctx, in, options...)
@@ -59,28 +52,13 @@ func (f describeServices) DescribeServices(ctx context.Context, in *ecs.Describe
 
 // AthenaCalls are the operations of Athena that run queries (package trail/runner).
 type AthenaCalls struct {
-	start   call[athena.StartQueryExecutionInput, athena.StartQueryExecutionOutput, athena.Options]
-	get     call[athena.GetQueryExecutionInput, athena.GetQueryExecutionOutput, athena.Options]
-	results call[athena.GetQueryResultsInput, athena.GetQueryResultsOutput, athena.Options]
-	stop    call[athena.StopQueryExecutionInput, athena.StopQueryExecutionOutput, athena.Options]
+	StartQueryExecution call[athena.StartQueryExecutionInput, athena.StartQueryExecutionOutput, athena.Options]
+	GetQueryExecution   call[athena.GetQueryExecutionInput, athena.GetQueryExecutionOutput, athena.Options]
+	GetQueryResults     call[athena.GetQueryResultsInput, athena.GetQueryResultsOutput, athena.Options]
+	StopQueryExecution  call[athena.StopQueryExecutionInput, athena.StopQueryExecutionOutput, athena.Options]
 }
 
-// StartQueryExecution starts a query.
-func (c AthenaCalls) StartQueryExecution(ctx context.Context, in *athena.StartQueryExecutionInput, options ...func(*athena.Options)) (*athena.StartQueryExecutionOutput, error) {
-	return c.start(ctx, in, options...)
-}
-
-// GetQueryExecution reads the state of a query.
-func (c AthenaCalls) GetQueryExecution(ctx context.Context, in *athena.GetQueryExecutionInput, options ...func(*athena.Options)) (*athena.GetQueryExecutionOutput, error) {
-	return c.get(ctx, in, options...)
-}
-
-// GetQueryResults reads a page of results.
-func (c AthenaCalls) GetQueryResults(ctx context.Context, in *athena.GetQueryResultsInput, options ...func(*athena.Options)) (*athena.GetQueryResultsOutput, error) {
-	return c.results(ctx, in, options...)
-}
-
-// StopQueryExecution stops a query.
-func (c AthenaCalls) StopQueryExecution(ctx context.Context, in *athena.StopQueryExecutionInput, options ...func(*athena.Options)) (*athena.StopQueryExecutionOutput, error) {
-	return c.stop(ctx, in, options...)
+// NewAthenaCalls takes the operations from a client.
+func NewAthenaCalls(c *athena.Client) AthenaCalls {
+	return AthenaCalls{c.StartQueryExecution, c.GetQueryExecution, c.GetQueryResults, c.StopQueryExecution}
 }

@@ -35,23 +35,24 @@ type Cloud struct {
 	calls   calls
 }
 
-// attempts is how often a request that AWS throttles, or that gets no answer, is sent. A look at a thousand secrets needs more than the SDK's three.
+// attempts is how often a request is sent if AWS throttles it or does not answer. Reading a thousand secrets needs more than the SDK's three.
 const attempts = 8
 
-// Asker asks a person for a line of text. terminal.Console is one.
+// Asker asks an operator for a line of text. terminal.Console is one.
 type Asker interface {
 	Ask(ctx context.Context, question string) (string, error)
 	Interactive() bool
 }
 
-// Open finds region and credentials. If a profile's role demands an MFA code, it asks the person for the code. It fails if region or credentials are missing, or
+// Open finds region and credentials. If a profile's role demands an MFA code, it asks for the code. It fails if region or credentials are missing, or
 // if the credentials have expired.
 func Open(ctx context.Context, person Asker) (*Cloud, error) {
 	askCode := func(o *stscreds.AssumeRoleOptions) {
 		o.TokenProvider = func() (string, error) {
 			role := "the role " + redact.Clip(o.RoleARN, 200) + " of the AWS profile " + redact.Clip(cmp.Or(os.Getenv("AWS_PROFILE"), "default"), 100)
 			if !person.Interactive() { // standard input may hold a key or a password
-				return "", &mfaError{role}
+				err := errors.New(role + " needs an MFA code, and there is no terminal to ask for it")
+				return "", terminal.WithHint(err, "run this at a terminal, or use credentials that need no code: aws configure export-credentials")
 			}
 			return person.Ask(ctx, "MFA code of "+redact.Clip(aws.ToString(o.SerialNumber), 200)+" for "+role+":")
 		}
@@ -73,7 +74,7 @@ func Open(ctx context.Context, person Asker) (*Cloud, error) {
 	return New(c), nil
 }
 
-// New uses a configuration that is there.
+// New returns the clients of a configuration.
 func New(c aws.Config) *Cloud {
 	secrets := awsconfig.SecretsManager(c)
 	return &Cloud{Region: c.Region, Vault: vault.New(secrets), secrets: secrets, calls: newCalls(c)}
@@ -82,46 +83,40 @@ func New(c aws.Config) *Cloud {
 // Athena returns the operations that run queries.
 func (c *Cloud) Athena() AthenaCalls { return c.calls.athena }
 
-// Caller is who the credentials belong to.
+// Caller is the principal of the credentials.
 type Caller struct{ Account, ARN string }
 
-// Caller asks AWS whose the credentials are.
+// Caller asks AWS for the principal of the credentials.
 func (c *Cloud) Caller(ctx context.Context) (Caller, error) {
 	out, err := c.calls.getCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
-		return Caller{}, newError("ask whose the AWS credentials are", err)
+		return Caller{}, newError("ask who the AWS credentials belong to", err)
 	}
 	return Caller{aws.ToString(out.Account), aws.ToString(out.Arn)}, nil
 }
 
-// Place is where a command works.
+// Place is the account and region that a command works in.
 type Place struct {
 	Account string `json:"account,omitempty"` // its number; "" if it is not known
-	Alias   string `json:"alias,omitempty"`   // of the account; "" if it has none, or the credentials may not list it
+	Alias   string `json:"alias,omitempty"`   // of the account; "" if there is none, or the credentials may not list it
 	Region  string `json:"region"`
 }
 
 func (p Place) String() string {
-	account := p.Account
-	if account == "" {
-		account = "(not known)"
-	}
+	account := cmp.Or(p.Account, "(not known)")
 	if p.Alias != "" {
 		account += " (" + redact.Clip(p.Alias, 100) + ")"
 	}
 	return "account " + account + ", region " + p.Region
 }
 
-// aliasTime limits the request for the account's alias: it helps a person, and nothing depends on it.
-const aliasTime = 3 * time.Second
-
-// Place asks AWS for the account and its alias. What AWS does not say stays empty.
+// Place asks AWS for the account and its alias. A field that AWS does not answer stays empty.
 func (c *Cloud) Place(ctx context.Context) Place {
 	p := Place{Region: c.Region}
 	if caller, err := c.Caller(ctx); err == nil {
 		p.Account = caller.Account
 	}
-	ctx, cancel := context.WithTimeout(ctx, aliasTime)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second) // the alias helps a reader, and nothing depends on it
 	defer cancel()
 	out, err := c.calls.listAccountAliases(ctx, &iam.ListAccountAliasesInput{}, func(o *iam.Options) { o.Retryer = aws.NopRetryer{} })
 	if err == nil && len(out.AccountAliases) > 0 {

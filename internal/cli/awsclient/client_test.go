@@ -61,14 +61,14 @@ func TestAFunctionAsItIsDeployed(t *testing.T) {
 	// Protects what the command concludes from a function: its environment, its tags, its log group, who may call it.
 	box, c := open(t)
 	_, err := box.Lambda.Add(awslambda.Config{
-		Name: "rotate", Timeout: 30 * time.Second, MemoryMB: 256, Environment: map[string]string{settings.EnvRegistryURL: "https://registry.example.com"},
+		Name: "rotate", Timeout: 30 * time.Second, Environment: map[string]string{settings.EnvRegistryURL: "https://registry.example.com"},
 		Tags: map[string]string{settings.TagRevokeFunction: "revoke"}, Handler: handler(func([]byte) ([]byte, error) { return []byte("null"), nil }),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f, err := c.Function(t.Context(), "rotate")
-	if err != nil || f.Timeout != 30*time.Second || f.MemoryMB != 256 || f.State != "Active" || f.LogGroup != "/aws/lambda/rotate" || f.Reserved != nil ||
+	if err != nil || f.Timeout != 30*time.Second || f.State != "Active" || f.LogGroup != "/aws/lambda/rotate" || f.Reserved != nil ||
 		f.Environment[settings.EnvRegistryURL] != "https://registry.example.com" || f.Tags[settings.TagRevokeFunction] != "revoke" {
 		t.Errorf("the function is %+v, %v", f, err)
 	}

@@ -20,73 +20,65 @@ import (
 type Function struct {
 	Name        string
 	ARN         string
-	State       string // "Active": it can be invoked
+	State       string // "Active" if it can be invoked
 	StateReason string
 	Timeout     time.Duration
-	MemoryMB    int
 	Environment map[string]string
 	Tags        map[string]string
-	Reserved    *int // concurrency; nil: it shares the account's
-	VPC         bool // it runs in one
+	Reserved    *int // concurrency; nil if it shares the account's
 	LogGroup    string
 }
 
-// Function looks a function up, by name or ARN.
+// Function describes a function, by name or ARN.
 func (c *Cloud) Function(ctx context.Context, nameOrARN string) (Function, error) {
 	out, err := c.calls.getFunction(ctx, &lambda.GetFunctionInput{FunctionName: &nameOrARN})
 	if err != nil {
-		return Function{}, newError("look at the function "+nameOrARN, err)
+		return Function{}, newError("describe the function "+nameOrARN, err)
 	}
-	f := Function{Name: nameOrARN, Environment: map[string]string{}, Tags: out.Tags}
-	if f.Tags == nil {
-		f.Tags = map[string]string{}
+	k := out.Configuration
+	if k == nil {
+		return Function{}, errors.New("describe the function " + nameOrARN + ": the answer has no configuration")
+	}
+	f := Function{
+		Name: aws.ToString(k.FunctionName), ARN: aws.ToString(k.FunctionArn), State: string(k.State), StateReason: aws.ToString(k.StateReason),
+		Timeout: time.Duration(aws.ToInt32(k.Timeout)) * time.Second, Tags: out.Tags,
+	}
+	f.LogGroup = "/aws/lambda/" + f.Name // unless it is configured otherwise
+	if k.LoggingConfig != nil && k.LoggingConfig.LogGroup != nil {
+		f.LogGroup = *k.LoggingConfig.LogGroup
+	}
+	if k.Environment != nil {
+		f.Environment = k.Environment.Variables
 	}
 	if out.Concurrency != nil && out.Concurrency.ReservedConcurrentExecutions != nil {
 		f.Reserved = aws.Int(int(*out.Concurrency.ReservedConcurrentExecutions))
 	}
-	if k := out.Configuration; k != nil {
-		f.Name, f.ARN, f.State, f.StateReason = aws.ToString(k.FunctionName), aws.ToString(k.FunctionArn), string(k.State), aws.ToString(k.StateReason)
-		f.Timeout, f.MemoryMB = time.Duration(aws.ToInt32(k.Timeout))*time.Second, int(aws.ToInt32(k.MemorySize))
-		f.LogGroup = "/aws/lambda/" + f.Name // unless it is configured otherwise
-		if k.LoggingConfig != nil && k.LoggingConfig.LogGroup != nil {
-			f.LogGroup = *k.LoggingConfig.LogGroup
-		}
-		f.VPC = k.VpcConfig != nil && len(k.VpcConfig.SubnetIds) > 0
-		if k.Environment != nil && k.Environment.Variables != nil {
-			f.Environment = k.Environment.Variables
-		}
-	}
 	return f, nil
 }
 
-// Permission is a statement of a function's policy: who may invoke it.
+// Permission is a statement of a function's policy that lets a service invoke it.
 type Permission struct {
 	Service       string // principal, such as secretsmanager.amazonaws.com
-	SourceAccount string // "": the statement does not demand one
-	SourceARN     string
+	SourceAccount string // "" if the statement has no such condition
 }
 
-// Permissions are those of services in a function's own policy; none if it has no policy.
+// Permissions returns the permissions of services in a function's own policy.
 func (c *Cloud) Permissions(ctx context.Context, nameOrARN string) ([]Permission, error) {
 	out, err := c.calls.getPolicy(ctx, &lambda.GetPolicyInput{FunctionName: &nameOrARN})
 	if NotFound(err) {
-		return nil, nil
+		return nil, nil // the function has no policy
 	}
 	if err != nil {
-		return nil, newError("look at the policy of the function "+nameOrARN, err)
+		return nil, newError("read the policy of the function "+nameOrARN, err)
 	}
-	return parsePolicy(aws.ToString(out.Policy))
-}
-
-func parsePolicy(document string) ([]Permission, error) {
 	var policy struct {
 		Statement []struct {
 			Effect    string
-			Principal json.RawMessage
+			Principal json.RawMessage // "*", or an object
 			Condition map[string]map[string]string
 		}
 	}
-	if err := json.Unmarshal([]byte(document), &policy); err != nil {
+	if err := json.Unmarshal([]byte(aws.ToString(out.Policy)), &policy); err != nil {
 		return nil, errors.New("the function's policy cannot be read")
 	}
 	var list []Permission
@@ -98,11 +90,8 @@ func parsePolicy(document string) ([]Permission, error) {
 		p := Permission{Service: principal.Service}
 		for _, condition := range s.Condition {
 			for name, value := range condition {
-				switch strings.ToLower(name) { // names of condition keys have no case (IAM user guide)
-				case "aws:sourceaccount":
+				if strings.EqualFold(name, "aws:SourceAccount") { // names of condition keys ignore case (IAM user guide)
 					p.SourceAccount = value
-				case "aws:sourcearn":
-					p.SourceARN = value
 				}
 			}
 		}
@@ -111,14 +100,14 @@ func parsePolicy(document string) ([]Permission, error) {
 	return list, nil
 }
 
-// Concurrency is how many executions the account may have at once in the region.
+// Concurrency returns how many executions the account may have at once in the region.
 func (c *Cloud) Concurrency(ctx context.Context) (int, error) {
 	out, err := c.calls.getAccountSettings(ctx, &lambda.GetAccountSettingsInput{})
 	if err != nil {
-		return 0, newError("look at the account's Lambda limits", err)
+		return 0, newError("read the account's Lambda limits", err)
 	}
 	if out.AccountLimit == nil {
-		return 0, errors.New("look at the account's Lambda limits: the answer has none")
+		return 0, errors.New("read the account's Lambda limits: the answer has none")
 	}
 	return int(out.AccountLimit.ConcurrentExecutions), nil
 }
@@ -128,22 +117,15 @@ var onlyThrottled = retry.NewStandard(func(o *retry.StandardOptions) {
 	o.Retryables = []retry.IsErrorRetryable{retry.RetryableErrorCode{Codes: map[string]struct{}{"TooManyRequestsException": {}}}}
 })
 
-// FunctionError is what a function that failed said. Type is the name that alarms and the runbook use.
-type FunctionError struct {
-	Function string
-	Type     string
-	Message  string
-}
+// FunctionError is the error of a function that failed. Type is the name that alarms and the runbook use.
+type FunctionError struct{ Function, Type, Message string }
 
 func (e *FunctionError) Error() string {
-	if e.Type == "" {
-		return fmt.Sprintf("the function %s failed: %s", e.Function, e.Message)
-	}
-	return fmt.Sprintf("the function %s failed: %s: %s", e.Function, e.Type, e.Message)
+	return fmt.Sprintf("the function %s failed: %s", e.Function, strings.TrimPrefix(e.Type+": "+e.Message, ": "))
 }
 
-// Invoke has a function handle an event, and waits for the answer. It fails with a [*FunctionError] if the function failed. The event is sent again only if
-// Lambda refused it because of too many requests: then the function did not run. An event whose answer is lost is not sent again.
+// Invoke sends an event to a function and returns its answer. It fails with a [*FunctionError] if the function failed. The event is sent again only if Lambda
+// refused it because of too many requests, so that the function did not run. An event whose answer is lost is not sent again.
 func (c *Cloud) Invoke(ctx context.Context, nameOrARN string, event any) (json.RawMessage, error) {
 	payload, err := json.Marshal(event)
 	if err != nil {

@@ -1,12 +1,13 @@
 package awsclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
 	"slices"
-	"sort"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -20,7 +21,7 @@ import (
 type Listed struct {
 	ARN      string
 	Name     string
-	Function string // ARN of the rotation function, without a qualifier; "": the secret has none
+	Function string // ARN of the rotation function, without a qualifier; "" if the secret has none
 	Tags     map[string]string
 	Versions []vault.Version // those with staging labels
 	Deleted  bool            // marked for deletion
@@ -40,30 +41,43 @@ func (c *Cloud) Secrets(ctx context.Context) ([]Listed, error) {
 				ARN: aws.ToString(s.ARN), Name: aws.ToString(s.Name), Function: UnqualifiedFunction(aws.ToString(s.RotationLambdaARN)),
 				Tags: map[string]string{}, Deleted: s.DeletedDate != nil,
 			}
-			for id, stages := range s.SecretVersionsToStages {
-				if len(stages) > 0 {
-					slices.Sort(stages)
-					l.Versions = append(l.Versions, vault.NewVersion(id, stages))
+			for _, id := range slices.Sorted(maps.Keys(s.SecretVersionsToStages)) {
+				if stages := s.SecretVersionsToStages[id]; len(stages) > 0 {
+					l.Versions = append(l.Versions, vault.NewVersion(id, slices.Sorted(slices.Values(stages))))
 				}
 			}
-			slices.SortFunc(l.Versions, func(a, b vault.Version) int { return strings.Compare(a.ID, b.ID) })
 			for _, tag := range s.Tags {
 				l.Tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
 			}
 			list = append(list, l)
 		}
 	}
-	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
+	slices.SortFunc(list, func(a, b Listed) int { return cmp.Compare(a.Name, b.Name) })
 	return list, nil
 }
 
-// UnqualifiedFunction is the ARN of a function without the version or alias at its end.
+// UnqualifiedFunction returns the ARN of a function without the version or alias at its end.
 func UnqualifiedFunction(arn string) string {
 	const parts = 7 // arn:aws:lambda:<region>:<account>:function:<name>
-	if fields := strings.Split(arn, ":"); len(fields) > parts {
-		return strings.Join(fields[:parts], ":")
+	fields := strings.Split(arn, ":")
+	return strings.Join(fields[:min(parts, len(fields))], ":")
+}
+
+// VersionCreated returns when a version of a secret was created, which DescribeSecret does not say. It is zero if no version with a label has that id.
+func (c *Cloud) VersionCreated(ctx context.Context, secretARN, versionID string) (time.Time, error) {
+	pages := secretsmanager.NewListSecretVersionIdsPaginator(c.secrets, &secretsmanager.ListSecretVersionIdsInput{SecretId: &secretARN})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return time.Time{}, newError("list the versions of "+secretARN, err)
+		}
+		for _, v := range page.Versions {
+			if aws.ToString(v.VersionId) == versionID {
+				return aws.ToTime(v.CreatedDate).UTC(), nil
+			}
+		}
 	}
-	return arn
+	return time.Time{}, nil
 }
 
 // NewSecret is a secret to create.
@@ -72,11 +86,11 @@ type NewSecret struct {
 	Description string
 	Value       redact.Text
 	Tags        map[string]string
-	KMSKey      string // id or ARN; "": the AWS-managed key
+	KMSKey      string // id or ARN; "" for the AWS-managed key
 }
 
-// CreateSecret creates a secret, whose first version has the id token. It gives the ARN. If the answer is lost, the same call again creates no second secret, because
-// the token and the value are the same (API reference, CreateSecret).
+// CreateSecret creates a secret and returns its ARN. Its first version has the id token. If the answer is lost, the same call again creates no second secret,
+// because the token and the value are the same (API reference, CreateSecret).
 func (c *Cloud) CreateSecret(ctx context.Context, n NewSecret, token string) (arn string, err error) {
 	in := &secretsmanager.CreateSecretInput{
 		Name: &n.Name, Description: &n.Description, ClientRequestToken: &token, SecretString: aws.String(n.Value.Reveal()), Tags: tagList(n.Tags),
@@ -91,38 +105,38 @@ func (c *Cloud) CreateSecret(ctx context.Context, n NewSecret, token string) (ar
 	return aws.ToString(out.ARN), nil
 }
 
-// firstStage is the label of a value that is to be the first one, for as long as the call takes.
+// firstStage is the label of a first value until [Cloud.PutFirst] has ended.
 const firstStage = "first-value"
 
-// PutFirst gives a secret that has no version yet its first value, which Secrets Manager makes current by itself. With a label of its own in the call, it
-// does not move AWSCURRENT if somebody else was faster (API reference, PutSecretValue).
+// PutFirst stores the first value of a secret that has no version, which Secrets Manager makes current by itself. Because the call names a label of its own,
+// it does not move AWSCURRENT if somebody else stored a value first (API reference, PutSecretValue).
 func (c *Cloud) PutFirst(ctx context.Context, secretARN string, value redact.Text, token string) error {
 	_, err := c.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
 		SecretId: &secretARN, ClientRequestToken: &token, SecretString: aws.String(value.Reveal()), VersionStages: []string{firstStage},
 	})
 	if err != nil {
-		return newError("give "+secretARN+" its first value", err, value)
+		return newError("store the first value of "+secretARN, err, value)
 	}
-	_ = c.Vault.Detach(ctx, secretARN, firstStage, token) // it does no harm if it stays
+	_ = c.Vault.Detach(ctx, secretARN, firstStage, token) // the label does no harm if it stays
 	return nil
 }
 
-// Tag writes tags; those that are there get the new value.
+// Tag writes tags. A tag that exists gets the new value.
 func (c *Cloud) Tag(ctx context.Context, secretARN string, tags map[string]string) error {
 	if len(tags) == 0 {
 		return nil
 	}
 	_, err := c.secrets.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &secretARN, Tags: tagList(tags)})
-	return wrap("write the tags of "+secretARN, err)
+	return newError("write the tags of "+secretARN, err)
 }
 
-// Untag takes tags off; those that are not there are no error.
+// Untag removes tags. A tag that does not exist is no error.
 func (c *Cloud) Untag(ctx context.Context, secretARN string, names ...string) error {
 	if len(names) == 0 {
 		return nil
 	}
 	_, err := c.secrets.UntagResource(ctx, &secretsmanager.UntagResourceInput{SecretId: &secretARN, TagKeys: names})
-	return wrap("take the tags off "+secretARN, err)
+	return newError("remove the tags of "+secretARN, err)
 }
 
 func tagList(tags map[string]string) []types.Tag {
@@ -133,12 +147,11 @@ func tagList(tags map[string]string) []types.Tag {
 	return list
 }
 
-// ErrRotationUnderWay says that Secrets Manager is at, or stuck in, another rotation of the secret.
+// ErrRotationUnderWay means that another rotation of the secret is running or stuck.
 var ErrRotationUnderWay = errors.New("another rotation of the secret is not complete")
 
-// Rotate starts a rotation with the configured function, and gives the id of the new version. It fails with [ErrRotationUnderWay] where another one has
-// not ended; such a call may make the service take that one up again (rotation's own error text). With the same token, a lost answer and the same call
-// again are one rotation.
+// Rotate starts a rotation with the configured function and returns the id of the new version. It fails with [ErrRotationUnderWay] if another rotation has not
+// ended; Secrets Manager may then continue that one. The same call with the same token after a lost answer starts no second rotation.
 func (c *Cloud) Rotate(ctx context.Context, secretARN, token string) (versionID string, err error) {
 	out, err := c.secrets.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &secretARN, ClientRequestToken: &token})
 	if isCode(err, "InvalidRequestException") && strings.Contains(strings.ToLower(err.Error()), "previous rotation") {
@@ -150,15 +163,8 @@ func (c *Cloud) Rotate(ctx context.Context, secretARN, token string) (versionID 
 	return aws.ToString(out.VersionId), nil
 }
 
-// CancelRotation switches rotation off. An AWSPENDING that sits on a version stays there.
+// CancelRotation turns rotation off. AWSPENDING stays where it is.
 func (c *Cloud) CancelRotation(ctx context.Context, secretARN string) error {
 	_, err := c.secrets.CancelRotateSecret(ctx, &secretsmanager.CancelRotateSecretInput{SecretId: &secretARN})
-	return wrap("switch rotation of "+secretARN+" off", err)
-}
-
-func wrap(doing string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return newError(doing, err)
+	return newError("turn off the rotation of "+secretARN, err)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/athena"
 
+	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/trail/runner"
 	"quilt-rotate/internal/sandbox/awsathena"
 	"quilt-rotate/internal/sandbox/clock"
@@ -68,11 +69,11 @@ func start(t testing.TB) *rig {
 
 // client is made explicitly: the machine's AWS settings must not reach it. Most tests have it never retry, so that what they count is
 // what the runner did.
-func client(service *httptest.Server, retryer aws.Retryer) *athena.Client {
-	return athena.New(athena.Options{
+func client(service *httptest.Server, retryer aws.Retryer) awsclient.AthenaCalls {
+	return awsclient.NewAthenaCalls(athena.New(athena.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(service.URL), HTTPClient: service.Client(), Retryer: retryer,
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "unused", ""),
-	})
+	}))
 }
 
 // send makes one request to the registry.

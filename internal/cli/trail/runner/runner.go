@@ -20,16 +20,9 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 
+	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/trail"
 )
-
-// client has the operations of *athena.Client that run a query.
-type client interface {
-	StartQueryExecution(context.Context, *athena.StartQueryExecutionInput, ...func(*athena.Options)) (*athena.StartQueryExecutionOutput, error)
-	GetQueryExecution(context.Context, *athena.GetQueryExecutionInput, ...func(*athena.Options)) (*athena.GetQueryExecutionOutput, error)
-	GetQueryResults(context.Context, *athena.GetQueryResultsInput, ...func(*athena.Options)) (*athena.GetQueryResultsOutput, error)
-	StopQueryExecution(context.Context, *athena.StopQueryExecutionInput, ...func(*athena.Options)) (*athena.StopQueryExecutionOutput, error)
-}
 
 // How often a query is looked at, and how long it may take to stop it once the caller has gone.
 const (
@@ -43,7 +36,7 @@ const pageSize = 1000
 
 // A Runner asks one database's questions. Client, Database and Workgroup are required.
 type Runner struct {
-	Client    client
+	Client    awsclient.AthenaCalls
 	Database  string // "audittraildatabase-…": the stack's resource AuditTrailDatabase
 	Workgroup string // "<stack>-audit"
 
@@ -164,11 +157,9 @@ func (r *Runner) tell(state types.QueryExecutionState) {
 
 // fetch reads all pages of an answer. Athena's first row is the columns' names.
 func (r *Runner) fetch(ctx context.Context, answer *trail.Answer) error {
-	pages := athena.NewGetQueryResultsPaginator(r.Client, &athena.GetQueryResultsInput{
-		QueryExecutionId: aws.String(answer.QueryID), MaxResults: aws.Int32(pageSize),
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	in := &athena.GetQueryResultsInput{QueryExecutionId: aws.String(answer.QueryID), MaxResults: aws.Int32(pageSize)}
+	for {
+		page, err := r.Client.GetQueryResults(ctx, in)
 		if err != nil {
 			return err
 		}
@@ -191,8 +182,10 @@ func (r *Runner) fetch(ctx context.Context, answer *trail.Answer) error {
 			}
 			answer.Rows = append(answer.Rows, cells(row))
 		}
+		if in.NextToken = page.NextToken; in.NextToken == nil {
+			return nil
+		}
 	}
-	return nil
 }
 
 func cells(row types.Row) []trail.Cell {
