@@ -16,25 +16,26 @@ import (
 
 type doctorCommand struct {
 	Secrets []secretID `arg:"" optional:"" name:"secret" help:"Names or ARNs of secrets. Default: all managed secrets."`
-	NoProbe bool       `help:"Create no probe key. Nothing is written then, but whether keys may manage keys is not checked."`
+	NoProbe bool       `help:"Create no probe key. Then nothing is written, and it is not checked whether the key may manage keys."`
 	jsonOption
 	registryOptions
 	sweeperOption
 }
 
-// Help says what the short help does not.
+// Help describes the marks, the probe key and the output for programs.
 func (doctorCommand) Help() string {
-	return `One line for each check: ✓ is OK, ! is a warning, ✗ is a failure with its fix below, ~ was skipped, with the reason.
+	return `One line for each check: ✓ is OK, ! is a warning, ✗ is a failure with its fix below, ~ was skipped, with the reason. What cannot be checked
+because of another failure is counted as skipped and not shown.
 
-Nothing is changed. For each secret in turn, one probe key is created, which expires after a day, and revoked within seconds. It shows whether the current key may
-create, list and revoke keys, as rotations need it. After a Ctrl-C the probe key is still revoked; after a crash, the next sweep revokes it.
+Nothing is changed. For each secret in turn, one probe key is created, which expires after a day, and revoked within seconds. It shows whether the
+current key may create, list and revoke keys, as rotations need it. After Ctrl-C, the probe key is still revoked. After a crash, the next sweep revokes it.
 
 With --json: an array [{subject, check, status (ok, warning, failed or skipped), detail, fix}].
 
 Exit status: 1 if any check failed.`
 }
 
-// checkOf is a check in JSON, with what it is of.
+// checkOf is a check in JSON, with the name of its group.
 type checkOf struct {
 	Subject string `json:"subject"`
 	doctor.Result
@@ -54,7 +55,7 @@ func (o *doctorCommand) Run(ctx context.Context, c *terminal.Console) error {
 	defer closeProgress()
 	progress.Doing("checking the account")
 	options.Progress = reading(progress)
-	width := defaultDetail
+	width := 0 // in a pipe, each detail is on one line
 	if c.Watched() && !o.JSON {
 		width = c.Width() - detailColumn - 1
 	}
@@ -95,69 +96,42 @@ func (o *doctorCommand) options() (doctor.Options, error) {
 	return options, nil
 }
 
-// Where the details begin: after the mark and the check's name.
-const (
-	nameColumn    = 12
-	detailColumn  = 4 + nameColumn + 1
-	defaultDetail = 0 // in a pipe: each on one line
-)
+// detailColumn is where the details begin: after the mark and the name of the check.
+const detailColumn = 4 + nameColumn + 1
+
+const nameColumn = 12
 
 var marks = map[doctor.Status]terminal.Mark{doctor.OK: terminal.Done, doctor.Warning: terminal.Warned, doctor.Failed: terminal.Failed, doctor.Skipped: terminal.Noted}
 
-// groupLines are the lines of one thing; the details are as wide as given, 0 for any width.
+// groupLines are the lines of one group, without the checks that were skipped because of another one. The details have the width; 0 stands for any width.
 func groupLines(g doctor.Group, width int) []string {
 	lines := []string{terminal.Strong.Render(g.Subject)}
-	for rest := g.Results; len(rest) > 0; {
-		if n := skippedAlike(rest); n >= manyAlike {
-			names := make([]string, n)
-			for i, r := range rest[:n] {
-				names[i] = r.Check
-			}
-			lines = append(lines, checkLines(doctor.Result{Check: "skipped", Status: doctor.Skipped, Detail: rest[0].Detail + ": " + strings.Join(names, ", ")}, width)...)
-			rest = rest[n:]
+	indent := strings.Repeat(" ", detailColumn)
+	for _, r := range g.Results {
+		detail := wrapped(r.Detail, width)
+		switch {
+		case r.Status == doctor.Skipped && strings.HasPrefix(r.Detail, doctor.See):
 			continue
+		case r.Status == doctor.Skipped:
+			detail = wrapped("skipped: "+r.Detail, width)
 		}
-		r := rest[0]
-		if r.Status == doctor.Skipped {
-			r.Detail = "skipped: " + r.Detail
+		for i, line := range detail {
+			if r.Status == doctor.OK || r.Status == doctor.Skipped {
+				line = terminal.Faint.Render(line)
+			}
+			begin := indent
+			if i == 0 {
+				begin = fmt.Sprintf("  %s %-*s ", marks[r.Status], nameColumn, r.Check)
+			}
+			lines = append(lines, begin+line)
 		}
-		lines = append(lines, checkLines(r, width)...)
-		rest = rest[1:]
+		if r.Fix != "" {
+			for _, line := range wrapped("→ "+r.Fix, width) {
+				lines = append(lines, indent+line)
+			}
+		}
 	}
 	return append(lines, "")
-}
-
-// manyAlike is how many checks in a row, skipped for the same reason, become one line.
-const manyAlike = 4
-
-func skippedAlike(results []doctor.Result) int {
-	n := 0
-	for n < len(results) && results[n].Status == doctor.Skipped && results[n].Detail == results[0].Detail {
-		n++
-	}
-	return n
-}
-
-func checkLines(r doctor.Result, width int) []string {
-	var lines []string
-	indent := strings.Repeat(" ", detailColumn)
-	for i, line := range wrapped(r.Detail, width) {
-		if r.Status == doctor.OK || r.Status == doctor.Skipped {
-			line = terminal.Faint.Render(line)
-		}
-		if i == 0 {
-			line = fmt.Sprintf("  %s %-*s %s", marks[r.Status], nameColumn, r.Check, line)
-		} else {
-			line = indent + line
-		}
-		lines = append(lines, line)
-	}
-	if r.Fix != "" {
-		for _, line := range wrapped("→ "+r.Fix, width) {
-			lines = append(lines, indent+line)
-		}
-	}
-	return lines
 }
 
 func wrapped(text string, width int) []string {
@@ -167,21 +141,20 @@ func wrapped(text string, width int) []string {
 	return strings.Split(text, "\n")
 }
 
-// conclusion is the last line.
+// conclusion is the last line: how many checks have each status.
 func conclusion(list []checkOf) string {
 	counts := map[doctor.Status]int{}
 	for _, r := range list {
 		counts[r.Status]++
 	}
-	mark, text := terminal.Done, fmt.Sprintf("%d OK", counts[doctor.OK])
-	if n := counts[doctor.Warning]; n > 0 {
-		mark, text = terminal.Warned, text+fmt.Sprintf(", %d warnings", n)
+	mark, text := doctor.OK, fmt.Sprintf("%d OK", counts[doctor.OK])
+	for _, status := range []doctor.Status{doctor.Warning, doctor.Failed, doctor.Skipped} {
+		if counts[status] > 0 {
+			text += fmt.Sprintf(", %d %s", counts[status], status)
+		}
+		if counts[status] > 0 && status != doctor.Skipped {
+			mark = status
+		}
 	}
-	if n := counts[doctor.Failed]; n > 0 {
-		mark, text = terminal.Failed, text+fmt.Sprintf(", %d failed", n)
-	}
-	if n := counts[doctor.Skipped]; n > 0 {
-		text += fmt.Sprintf(", %d skipped", n)
-	}
-	return mark.String() + " " + text
+	return marks[mark].String() + " " + text
 }

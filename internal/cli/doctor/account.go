@@ -11,7 +11,7 @@ import (
 // account is the AWS account that the secrets are in.
 type account struct {
 	*visit
-	secrets []string // to be looked at
+	secrets []string // to check
 }
 
 var accountChecks = []check[*account]{
@@ -20,11 +20,11 @@ var accountChecks = []check[*account]{
 	{"secrets", []string{"credentials"}, (*account).managed},
 }
 
-// credentials asks whose the credentials are, which every principal may do. If that service cannot be reached, the others still may be.
+// credentials asks AWS whose the credentials are, which every principal may do. If that service cannot be reached, the others may still be.
 func (a *account) credentials(ctx context.Context) finding {
 	caller, err := a.cloud.Caller(ctx)
 	if e, ok := errors.AsType[*awsclient.Error](err); ok && e.Code == "" {
-		return warning("", "it is not known whose they are: %s", e)
+		return warning("", "AWS does not say whose they are: %s", e)
 	}
 	if err != nil {
 		return broken(err, "")
@@ -32,8 +32,7 @@ func (a *account) credentials(ctx context.Context) finding {
 	return ok("%s in %s", caller.ARN, a.cloud.Region)
 }
 
-// leastConcurrency is what a rotation needs: with less, throttled steps are called again and again (AWS Secrets Manager user guide,
-// "Troubleshoot rotation").
+// leastConcurrency is what rotations need: with less, Lambda throttles steps (AWS Secrets Manager user guide, "Troubleshoot rotation").
 const leastConcurrency = 10
 
 func (a *account) concurrency(ctx context.Context) finding {
@@ -43,29 +42,31 @@ func (a *account) concurrency(ctx context.Context) finding {
 		return broken(err, "")
 	case n < leastConcurrency:
 		return failure("request a higher limit: Service Quotas, AWS Lambda, Concurrent executions",
-			"Lambda runs at most %d functions at once here; with fewer than %d, Secrets Manager repeats the steps of a rotation", n, leastConcurrency)
+			"Lambda runs at most %d functions at once in this account; with fewer than %d, Secrets Manager repeats the steps of a rotation", n, leastConcurrency)
 	}
 	return ok("Lambda runs up to %d functions at once", n)
 }
 
-// managed finds the secrets, and reads what all of them hold: a secret that nobody named can hold the same key.
+// managed finds the managed secrets and reads the keys that they hold, because a secret that was not named can hold the same key.
 func (a *account) managed(ctx context.Context) finding {
 	a.secrets = a.Secrets
 	a.holders, a.scanErr = managed.Scan(ctx, a.cloud, a.Progress)
-	if a.scanErr != nil {
-		return broken(a.scanErr, "name the secrets: quilt-rotate doctor SECRET…")
-	}
-	if len(a.secrets) == 0 {
+	switch {
+	case a.scanErr != nil && len(a.secrets) == 0: // nothing else can be checked, so this is no success
+		return failure("name the secrets: quilt-rotate doctor SECRET…", "%s", awsclient.Explain(a.scanErr))
+	case a.scanErr != nil:
+		return broken(a.scanErr, "")
+	case len(a.secrets) == 0:
 		for _, l := range a.holders.Secrets {
 			a.secrets = append(a.secrets, l.Name)
 		}
 	}
 	switch {
 	case len(a.secrets) == 0:
-		return warning("quilt-rotate bootstrap NAME, or quilt-rotate adopt NAME", "%s", a.holders.Scope())
+		return warning("check AWS_REGION and AWS_PROFILE; to have a secret managed: quilt-rotate bootstrap SECRET, or: quilt-rotate adopt SECRET", "%s", a.holders.Scope())
 	case len(a.holders.Unread) > 0:
 		u := a.holders.Unread[0]
-		return warning("use credentials that may read it", "%s; %s could not be read: %s", a.holders.Scope(), u.Secret, awsclient.Explain(u.Err))
+		return warning("use AWS credentials that may read it", "%s; %s could not be read: %s", a.holders.Scope(), u.Secret, awsclient.Explain(u.Err))
 	}
 	return ok("%s", a.holders.Scope())
 }

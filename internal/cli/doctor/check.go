@@ -1,24 +1,30 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/terminal"
 )
 
-// Status is how a check came out.
+// Status is the result of a check.
 type Status string
 
 // The statuses.
 const (
 	OK      Status = "ok"
-	Warning Status = "warning" // a person should look
+	Warning Status = "warning" // a person should look at it
 	Failed  Status = "failed"
 	Skipped Status = "skipped" // the detail says why
 )
+
+// See begins the detail of a check that was skipped because of another check, whose name follows.
+const See = "see "
 
 // Result is one check of the thing that its group is about.
 type Result struct {
@@ -28,14 +34,14 @@ type Result struct {
 	Fix    string `json:"fix,omitempty"`
 }
 
-// check is one row of a table: its name, the checks of the same table without whose success it has nothing to look at, and the look itself.
+// check is one row of a table: its name, the checks of the same table that must not fail before it, and what it does.
 type check[Subject any] struct {
 	name  string
 	needs []string
 	look  func(Subject, context.Context) finding
 }
 
-// finding is what a look found.
+// finding is what a check found.
 type finding struct {
 	status      Status
 	detail, fix string
@@ -57,40 +63,28 @@ func skip(format string, args ...any) finding {
 	return finding{Skipped, fmt.Sprintf(format, args...), ""}
 }
 
-// broken is a look that could not be taken, or that an error is the result of. What the operator's own AWS rights forbid says nothing about the thing.
+// broken is a check that ended with an error. If the operator's AWS permissions forbid the request, nothing is known, and the check is skipped.
 func broken(err error, fix string) finding {
 	denied := awsclient.Denied(err)
 	err = awsclient.Explain(err)
 	if denied {
 		return skip("%s", err)
 	}
-	if said := terminal.Hint(err); said != "" && fix == "" {
-		fix = said
-	}
-	return failure(fix, "%s", err)
+	return failure(cmp.Or(fix, terminal.Hint(err)), "%s", err)
 }
 
-// examine goes through a table in its order. What needs a check that did not succeed is skipped, and names the one that failed first, so that one fault is
-// one failure.
+// examine runs the checks of a table in their order. A check that needs one that failed is skipped and names the first that failed, so that one fault is one
+// failure.
 func examine[Subject any](ctx context.Context, checks []check[Subject], s Subject) []Result {
 	results := make([]Result, 0, len(checks))
-	missing := map[string]string{} // why the dependents of a check are skipped, by its name
+	missing := map[string]string{} // by the name of a check: where to look for why it found nothing
 	for _, c := range checks {
-		f := finding{}
-		for _, need := range c.needs {
-			if why, ok := missing[need]; ok {
-				f = skip("%s", why)
-				break
-			}
-		}
-		if f.status == "" {
-			f = c.look(s, ctx)
-		}
-		switch f.status {
-		case Failed:
-			missing[c.name] = "see " + c.name
-		case Skipped:
-			missing[c.name] = f.detail
+		var f finding
+		if i := slices.IndexFunc(c.needs, func(need string) bool { return missing[need] != "" }); i >= 0 {
+			missing[c.name] = missing[c.needs[i]]
+			f = skip("%s", missing[c.name])
+		} else if f = c.look(s, ctx); f.status == Failed || f.status == Skipped {
+			missing[c.name] = See + c.name
 		}
 		results = append(results, Result{c.name, f.status, f.detail, f.fix})
 	}
@@ -108,13 +102,10 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// hours is a duration as settings take it, without the zeros that Go writes.
-func hours(d time.Duration) string {
-	if d%time.Hour == 0 {
-		return fmt.Sprintf("%dh", int(d.Hours()))
+// span is a duration as settings take it, without the zeros that Go writes, or in days.
+func span(d time.Duration) string {
+	if d%day == 0 {
+		return days(d)
 	}
-	if d%time.Minute == 0 {
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	}
-	return d.String()
+	return strings.NewReplacer("h0m0s", "h", "m0s", "m").Replace(d.String())
 }

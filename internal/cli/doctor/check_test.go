@@ -8,16 +8,16 @@ import (
 )
 
 func TestOneFaultIsOneFailure(t *testing.T) {
-	// Protects who reads the list: what needs a check that failed is skipped, down the chain, and names the one that failed first.
+	// Protects the reader of the list: a check that needs one that failed is skipped and names the first that failed.
 	look := func(f finding) func(struct{}, context.Context) finding {
 		return func(struct{}, context.Context) finding { return f }
 	}
 	forbidden := func(struct{}, context.Context) finding {
-		t.Error("a check was made without what it needs")
+		t.Error("a check ran although one that it needs failed")
 		return finding{}
 	}
 	got := examine(t.Context(), []check[struct{}]{
-		{"first", nil, look(failure("mend it", "it is broken"))},
+		{"first", nil, look(failure("fix it", "it is broken"))},
 		{"second", []string{"first"}, forbidden},
 		{"third", []string{"second"}, forbidden},
 		{"alone", nil, look(warning("look", "odd"))},
@@ -26,13 +26,13 @@ func TestOneFaultIsOneFailure(t *testing.T) {
 		{"fifth", []string{"alone", "absent"}, forbidden},
 	}, struct{}{})
 	want := []Result{
-		{"first", Failed, "it is broken", "mend it"},
+		{"first", Failed, "it is broken", "fix it"},
 		{"second", Skipped, "see first", ""},
 		{"third", Skipped, "see first", ""},
 		{"alone", Warning, "odd", "look"},
 		{"fourth", OK, "fine", ""},
 		{"absent", Skipped, "none is configured", ""},
-		{"fifth", Skipped, "none is configured", ""},
+		{"fifth", Skipped, "see absent", ""},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("wrong (-want +got):\n%s", diff)
@@ -40,7 +40,7 @@ func TestOneFaultIsOneFailure(t *testing.T) {
 }
 
 func TestEveryNeedIsACheckBefore(t *testing.T) {
-	// Protects the tables: a need that is misspelt, or comes later, would never hold a check back.
+	// Protects the tables: a need that is misspelt or comes later never skips a check.
 	verify(t, accountChecks)
 	verify(t, registryChecks)
 	verify(t, secretChecks)

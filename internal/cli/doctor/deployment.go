@@ -17,16 +17,16 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// deployAgain is the fix of what a stack sets and somebody changed.
+// deployAgain is the fix if something that the stack sets was changed.
 const deployAgain = "deploy the stack again"
 
-// leastTimeout is what a step needs: it waits 20 s for a new key to be known, and the registry may be slow.
+// leastTimeout is what a step needs: it waits up to 20 s until the registry knows a new key.
 const leastTimeout = 30 * time.Second
 
 func (p *patient) rotateFunction(context.Context) finding {
 	switch {
 	case p.secret.Rotation.Function == "":
-		return failure("put the secret into a stack (infra/README.md), and deploy that", "no function rotates the secret")
+		return failure("add the secret to a stack (infra/README.md), and deploy the stack", "no function rotates the secret")
 	case p.functionErr != nil:
 		return broken(p.functionErr, "")
 	}
@@ -45,16 +45,16 @@ func (p *patient) rotateFunction(context.Context) finding {
 	return runs(p.function)
 }
 
-// runs is what must hold for any of the functions.
+// runs checks what both functions need.
 func runs(f awsclient.Function) finding {
 	switch {
 	case f.State != "Active" && f.State != "": // older functions have no state
-		return failure("see it: aws lambda get-function --function-name "+f.Name, "%s is %s: %s", f.Name, f.State, f.StateReason)
+		return failure("aws lambda get-function --function-name "+f.Name, "%s is %s: %s", f.Name, f.State, f.StateReason)
 	case f.Timeout < leastTimeout:
-		return failure(deployAgain, "%s may run for %s only, and needs %s", f.Name, f.Timeout, leastTimeout)
+		return failure(deployAgain, "%s may run for %s, and needs %s", f.Name, f.Timeout, leastTimeout)
 	case f.Reserved != nil && *f.Reserved < leastConcurrency:
 		return failure("aws lambda delete-function-concurrency --function-name "+f.Name,
-			"%s has a reserved concurrency of %d: below %d its calls are refused, and steps come over and over", f.Name, *f.Reserved, leastConcurrency)
+			"%s has a reserved concurrency of %d: below %d, Lambda throttles it, and Secrets Manager repeats the steps of a rotation", f.Name, *f.Reserved, leastConcurrency)
 	}
 	return ok("%s, %s", f.Name, f.Timeout)
 }
@@ -78,9 +78,9 @@ func (p *patient) permission(ctx context.Context) finding {
 		open = open || permission.SourceAccount == ""
 	}
 	if open {
-		return failure(deployAgain+": it demands SourceAccount", "Secrets Manager may call it for anybody's secrets: the permission has no SourceAccount")
+		return failure(deployAgain, "Secrets Manager may call it for the secrets of any account: the permission has no SourceAccount")
 	}
-	return failure(deployAgain, "Secrets Manager may not call it: its policy has no such permission for this account")
+	return failure(deployAgain, "Secrets Manager may not call it: its policy has no permission for this account")
 }
 
 // account12 is the account in an ARN.
@@ -110,7 +110,7 @@ func (p *patient) sweeper(ctx context.Context) finding {
 	if env.RegistryURL != p.url {
 		return failure(deployAgain, "%s uses another registry than the one that creates the keys: %s", f.Name, env.RegistryURL)
 	}
-	if sweeping, err := env.ForSecret(p.secret.Tags); err == nil { // else the tags are another check's
+	if sweeping, err := env.ForSecret(p.secret.Tags); err == nil { // otherwise the check of the tags reports it
 		p.sweeping = &sweeping
 	}
 	return runs(f)
@@ -121,7 +121,7 @@ var knownTags = []string{
 	settings.TagIssuer, settings.TagOwner, settings.TagRegistry, settings.TagPauseUntil, settings.TagPauseReason, settings.TagRestart,
 }
 
-// tags reads the settings as both functions do. If a function cannot be looked at, its defaults are used.
+// tags reads the settings as both functions do. If a function cannot be looked at, the defaults are used.
 func (p *patient) tags(context.Context) finding {
 	env, err := settings.LoadRotate(settings.Deployed(p.function.Environment))
 	if err != nil {
@@ -133,7 +133,7 @@ func (p *patient) tags(context.Context) finding {
 	_, revocationErr := settings.Revoke{}.ForSecret(tags)
 	_, restartErr := p.secret.Restart()
 	if problem := faults(rotationErr, revocationErr, restartErr); problem != "" {
-		return failure("correct the tag in the stack's configuration, and deploy; until then the functions refuse the secret", "%s", problem)
+		return failure("correct the tag in the stack's configuration, and deploy the stack; until then, the functions refuse the secret", "%s", problem)
 	}
 	ours := 0
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
@@ -142,19 +142,19 @@ func (p *patient) tags(context.Context) finding {
 		}
 		ours++
 		if !slices.Contains(knownTags, name) {
-			return warning("correct its name, or take it off", "nothing reads the tag %s", name)
+			return warning("correct its name, or remove it: aws secretsmanager untag-resource --secret-id "+p.name+" --tag-keys "+name, "nothing reads the tag %s", name)
 		}
 	}
 	if until := managed.PausedUntil(p.secret.Secret); until != nil {
 		return warning("quilt-rotate resume "+p.name, "sweeps are paused until %s", status.Clock(*until))
 	}
 	if p.sweeping == nil && !managed.Marked(tags, p.secret.Sorted()) {
-		return warning("quilt-rotate adopt "+p.name, "the secret is not managed: it has no tag and no label of ours, and no function of ours rotates it")
+		return warning("quilt-rotate adopt "+p.name+" --registry URL", "the secret is not managed: it has no tag and no label of quilt-rotate, and no rotate function of quilt-rotate")
 	}
 	return ok("%s set", plural(ours, "tag"))
 }
 
-// faults lists each faulty setting once: some tags are both functions' to read.
+// faults lists each invalid setting once: both functions read some tags.
 func faults(errs ...error) string {
 	var list []string
 	for _, err := range errs {
@@ -177,9 +177,9 @@ func (p *patient) rotates(context.Context) finding {
 		return failure(deployAgain+", or: aws secretsmanager rotate-secret --secret-id "+p.name+" --no-rotate-immediately --rotation-lambda-arn "+r.Function,
 			"rotation is switched off")
 	case r.Rules == vault.RotationRules{}:
-		return failure("set a schedule in the stack's configuration, and deploy", "nothing rotates it by itself: it has no schedule")
-	case !r.Next.IsZero() && p.now().Sub(r.Next) > day:
-		return failure("see why: quilt-rotate status "+p.name+"; try it: quilt-rotate rotate "+p.name,
+		return failure("set a schedule in the stack's configuration, and deploy the stack", "it has no schedule, so nothing starts its rotation")
+	case !r.Next.IsZero() && p.now().Sub(r.Next) > day: // what to do depends on whether a rotation is under way, and on the current key
+		return failure("see what to do: quilt-rotate status "+p.name,
 			"the rotation of %s is overdue by %s", r.Next.UTC().Format(time.DateOnly), days(p.now().Sub(r.Next)))
 	}
 	text := r.Rules.Schedule
@@ -192,14 +192,14 @@ func (p *patient) rotates(context.Context) finding {
 	return ok("%s", text)
 }
 
-// lifetime is the arithmetic of the deployment (package schedule): one missed rotation must be no outage, and no third key may live.
+// lifetime is the arithmetic of the deployment (package schedule): one missed rotation is no outage, and at most two keys are valid.
 func (p *patient) lifetime(context.Context) finding {
 	rules := p.secret.Rotation.Rules
 	s := schedule.Days(rules.AfterDays)
 	if rules.AfterDays == 0 {
 		var err error
 		if s, err = schedule.Parse(rules.Schedule); err != nil {
-			return skip("the schedule is none that the arithmetic knows: %s", rules.Schedule)
+			return skip("the schedule has a form that is not known: %s", rules.Schedule)
 		}
 	}
 	window := s.Window
@@ -207,40 +207,31 @@ func (p *patient) lifetime(context.Context) finding {
 		window = d
 	}
 	life, least := time.Duration(p.rotation.ExpiresInDays)*day, s.LeastLife(window)
-	sum := fmt.Sprintf("2 × %s + window %s + 7 days", interval(s.Longest), hours(window))
+	sum := fmt.Sprintf("2 × %s + window %s + 7 days", span(s.Longest), span(window))
 	switch {
 	case life < least && least > settings.MaxExpiresInDays*day:
-		return failure("rotate more often: no key may live that long; deploy", "keys live %s, and one missed rotation needs %s (%s)", days(life), days(least), sum)
+		return failure("rotate more often, because no key may live that long, and deploy the stack", "keys live %s, and one missed rotation needs %s (%s)", days(life), days(least), sum)
 	case life < least:
-		return failure(fmt.Sprintf("set expiresInDays to %d or more, or rotate more often; deploy", least/day), "keys live %s, and one missed rotation needs %s (%s)", days(life), days(least), sum)
+		return failure(fmt.Sprintf("set expiresInDays to %d or more, or rotate more often, and deploy the stack", least/day), "keys live %s, and one missed rotation needs %s (%s)", days(life), days(least), sum)
 	case p.sweeping != nil && s.Shortest <= p.sweeping.Grace+p.sweeping.Quiet:
-		return warning("rotate less often, or shorten grace or quiet; deploy",
-			"rotations come every %s, before grace and quiet (%s) are over: more than two keys live", interval(s.Shortest), hours(p.sweeping.Grace+p.sweeping.Quiet))
+		return warning("rotate less often, or shorten grace or quiet, and deploy the stack",
+			"rotations come every %s, before grace and quiet (%s) are over: more than two keys are valid", span(s.Shortest), span(p.sweeping.Grace+p.sweeping.Quiet))
 	}
 	return ok("keys live %s ≥ %s: %s", days(life), days(least), sum)
-}
-
-func interval(d time.Duration) string {
-	if d%day == 0 {
-		return days(d)
-	}
-	return hours(d)
 }
 
 func (p *patient) replicas(context.Context) finding {
 	if len(p.secret.Replicas) == 0 {
 		return ok("none")
 	}
-	var late, all []string
+	var all []string
 	for _, r := range p.secret.Replicas {
-		all = append(all, r.Region)
 		if r.Status != vault.InSync {
-			late = append(late, r.Region+" is "+r.Status)
+			return failure("see why: aws secretsmanager describe-secret --secret-id "+p.name+"; to replicate again: aws secretsmanager replicate-secret-to-regions --secret-id "+
+				p.name+" --add-replica-regions Region="+r.Region+" --force-overwrite-replica-secret",
+				"%s is %s: consumers there may read an old key, and sweeps wait", r.Region, r.Status)
 		}
-	}
-	if len(late) > 0 {
-		return failure("see why: aws secretsmanager describe-secret --secret-id "+p.name+"; then replicate again: aws secretsmanager replicate-secret-to-regions",
-			"%s: readers there get an old key, and sweeps wait", strings.Join(late, ", "))
+		all = append(all, r.Region)
 	}
 	return ok("in sync: %s", strings.Join(all, ", "))
 }

@@ -1,9 +1,8 @@
-// Package doctor checks everything that can be wrong with managed secrets before it does harm: the account, the registries, and each secret with the
-// functions that serve it.
+// Package doctor checks what can be wrong with managed secrets before it does harm: the account, the registries, and each secret with the functions that
+// serve it.
 //
-// The checks are tables (accountChecks, registryChecks, secretChecks): what each needs, what it looks at, and the fix that it names. It relies on packages
-// managed and awsclient for AWS, and on package quilt for the registry. It writes nothing but one probe key at a time, which it revokes (probe.go). Keys
-// are compared in memory, and none is shown.
+// The checks are tables: accountChecks, registryChecks, secretChecks. Packages managed and awsclient read AWS, and package quilt reads the registry. It writes
+// nothing but one probe key at a time, which it revokes (probe.go). Keys are compared in memory, and none is shown.
 package doctor
 
 import (
@@ -19,7 +18,7 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// Options say what to look at.
+// Options say what to check.
 type Options struct {
 	Secrets        []string // names or ARNs; none: all managed secrets
 	RevokeFunction string   // that sweeps; "": the rotate function's tag names it
@@ -36,7 +35,7 @@ type Group struct {
 	Results []Result
 }
 
-// Account is the subject of what all secrets share.
+// Account is the subject of the checks that concern all secrets.
 const Account = "AWS account"
 
 // visit is one run of all checks.
@@ -49,15 +48,14 @@ type visit struct {
 	registries map[string]*registry // by URL
 	holders    *managed.Holders
 	scanErr    error         // why there are no holders
-	probing    chan struct{} // held by whoever has a probe key
+	probing    chan struct{} // held while a probe key exists
 	keyWait    time.Duration
 }
 
-// secretsAtOnce bounds how many secrets are looked at together.
+// secretsAtOnce limits how many secrets are checked at the same time.
 const secretsAtOnce = 10
 
-// Run looks at everything, and reports group by group, in the order account, registries, secrets. It fails only if it was interrupted: a failed check is
-// a result, not an error.
+// Run runs all checks and reports group by group: account, registries, secrets. It fails only if it was interrupted: a failed check is a result, not an error.
 func Run(ctx context.Context, c *awsclient.Cloud, o Options, report func(Group)) error {
 	v := &visit{Options: o, cloud: c, given: o.Registry, registries: map[string]*registry{}, probing: make(chan struct{}, 1), keyWait: defaultKeyWait}
 	show := func(subject string, results []Result) {
@@ -92,11 +90,11 @@ func (v *visit) admit(ctx context.Context, names []string) []*patient {
 			return nil
 		})
 	}
-	_ = group.Wait() // none fails: the patient has what did
+	_ = group.Wait() // no function fails: each patient has its error
 	return patients
 }
 
-// treat looks at the secrets, some at once, and reports each as soon as those before it are reported.
+// treat checks the secrets, several at the same time, and reports them in their order.
 func (v *visit) treat(ctx context.Context, patients []*patient, report func(Group)) error {
 	done := make([]chan []Result, len(patients))
 	var group errgroup.Group
@@ -128,5 +126,5 @@ func (v *visit) treat(ctx context.Context, patients []*patient, report func(Grou
 	case len(left) > 0:
 		return terminal.WithHint(ctx.Err(), slices.Max(left))
 	}
-	return terminal.WithHint(ctx.Err(), "nothing was left behind: no probe key is there any more")
+	return terminal.WithHint(ctx.Err(), "no probe key is left")
 }

@@ -11,10 +11,12 @@ import (
 	"quilt-rotate/internal/issuer"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/schedule"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
 
-// holdsKey takes the current value apart as the functions do.
+// holdsKey finds the key in the current value as the functions do.
 func (p *patient) holdsKey(ctx context.Context) finding {
 	bootstrap := "quilt-rotate bootstrap " + p.name
 	current, there := p.secret.Holder(vault.Current)
@@ -42,19 +44,41 @@ func (p *patient) holdsKey(ctx context.Context) finding {
 	return ok("JSON, field %s: %s", p.value.Field(), p.value.Key())
 }
 
-// sharing looks for another secret that holds the same key: a rotation of the one would have the other's key revoked.
+// sharing looks for another secret that holds the same key: a key that one of them replaces is revoked by its sweeps.
 func (p *patient) sharing(context.Context) finding {
 	if p.scanErr != nil {
 		return broken(p.scanErr, "")
 	}
 	others := p.holders.Without(p.secret.ARN)
 	for _, h := range append(others.OfKey(p.value.Key()), others.Of(quilt.APIKey{ID: p.current.Key()})...) {
-		return failure("give each secret its own key: quilt-rotate bootstrap "+h.Secret, "%s holds the same key: a rotation here has it revoked there", h.Secret)
+		here := p.newKey(p.name, p.secret.Rotation.Function)
+		if h.Stage == "" || h.Deleted {
+			return failure(here, "a version of %s that is not current holds the same key, and the sweeps of that secret revoke it", h.Secret)
+		}
+		function := ""
+		for _, l := range others.Secrets {
+			if l.ARN == h.ARN {
+				function = l.Function
+			}
+		}
+		return failure("before the grace period is over: "+p.newKey(h.Secret, function)+", then: "+here,
+			"%s holds the same key: when one of the two secrets is rotated, the key is revoked for both", h.Secret)
 	}
 	if len(others.Unread) > 0 {
-		return warning("use AWS credentials that may read it", "no other secret that was read holds the key; %s could not be read", others.Unread[0].Secret)
+		return warning("use AWS credentials that may read it", "no other secret that was read holds the key; %s could not be read, and may hold it", others.Unread[0].Secret)
 	}
 	return ok("no other managed secret holds the key")
+}
+
+// newKey is the command that gives a secret a key of its own.
+func (p *patient) newKey(secret, function string) string {
+	switch {
+	case function != "":
+		return "quilt-rotate rotate " + secret
+	case p.url == "":
+		return "quilt-rotate recover " + secret + " --replace --registry URL"
+	}
+	return "quilt-rotate recover " + secret + " --replace --registry " + p.url
 }
 
 // logsIn asks who the key belongs to, and for all keys of that user, if it may list them.
@@ -79,8 +103,8 @@ func (p *patient) logsIn(ctx context.Context) finding {
 	case err != nil:
 		return broken(err, "")
 	case p.rotation.Owner != "" && !quilt.SameUser(p.rotation.Owner, p.me.Email):
-		return failure("put the right user's key in (quilt-rotate bootstrap "+p.name+"), or correct the tag quilt-rotate:owner",
-			"the key is %s's, and the tag says %s", p.me.Email, p.rotation.Owner)
+		return failure("to store a key of that user: quilt-rotate recover "+p.name+" --replace --new-owner; to correct the tag: aws secretsmanager tag-resource --secret-id "+p.name+
+			" --tags Key="+settings.TagOwner+",Value="+p.me.Email, "the key belongs to %s, and the tag %s names %s", p.me.Email, settings.TagOwner, p.rotation.Owner)
 	}
 	return ok("as %s", p.me.Email)
 }
@@ -98,7 +122,7 @@ func (p *patient) noRegistry() string {
 	return "the function does not name the registry"
 }
 
-// issuerWorks logs in as the issuer: somebody else's keys would have other permissions.
+// issuerWorks logs in with the issuing credential: the keys of another user have other permissions.
 func (p *patient) issuerWorks(ctx context.Context) finding {
 	name := p.rotation.Issuer
 	if name == "" {
@@ -127,12 +151,12 @@ func (p *patient) issuerWorks(ctx context.Context) finding {
 	case err != nil:
 		return broken(err, "correct the value of the secret "+name+`: {"username": …, "password": …, "serves": ["`+p.name+`"]}, or with "api_key" instead of the first two`)
 	case owner != "" && !quilt.SameUser(me.Email, owner):
-		return failure("store a credential of "+owner+" in "+name, "the issuer is %s, and the key is %s's", me.Email, owner)
+		return failure("store a credential of "+owner+" in "+name, "the issuing credential belongs to %s, and the key to %s", me.Email, owner)
 	}
 	p.issuer = session.Session
 	if !session.Listed {
 		return warning(`add to the value of the secret `+name+`: "serves": ["`+p.name+`"]`,
-			"logs in as %s, and does not list the secrets that it serves: it serves this one only while a key of the secret proves that both have the same user", me.Email)
+			"logs in as %s, and does not list the secrets that it serves: it serves this one only while a key of the secret proves that both belong to the same user", me.Email)
 	}
 	return ok("logs in as %s", me.Email)
 }
@@ -161,25 +185,22 @@ func (p *patient) known(ctx context.Context) finding {
 	id := p.current.Key()
 	var fits []quilt.APIKey
 	for _, k := range p.keys {
-		switch {
-		case id != "" && k.ID == id && !p.value.Key().Fits(k.Fingerprint):
-			return failure("see both: quilt-rotate status "+p.name+"; a rotation sets it right: quilt-rotate rotate "+p.name,
-				"the label names the key %s, and the value holds another", id)
-		case k.ID == id || id == "" && p.value.Key().Fits(k.Fingerprint):
+		if id != "" && k.ID == id || id == "" && p.value.Key().Fits(k.Fingerprint) {
 			fits = append(fits, k)
 		}
 	}
+	rotate := "quilt-rotate rotate " + p.name
 	switch {
-	case len(fits) == 1:
-		p.key = fits[0]
-	case id != "":
-		return failure("quilt-rotate rotate "+p.name, "the label names the key %s, which %s does not have", id, p.me.Email)
+	case len(fits) == 0 && id != "":
+		return failure(rotate, "the label names the key %s, which %s does not have", id, p.me.Email)
 	case len(fits) == 0:
-		return warning("quilt-rotate rotate "+p.name, "the registry's list does not show the key, so it cannot be revoked when it is replaced")
-	default:
-		return warning("the key will expire by itself; revoke it by hand once it is replaced: quilt-rotate keys revoke",
-			"%d keys have its fingerprint, so it is not known which one to revoke when it is replaced", len(fits))
+		return failure(rotate, "the registry's list does not show the key, so it cannot be revoked when it is replaced")
+	case len(fits) > 1:
+		return failure(rotate, "%d keys have its fingerprint, so it is not known which one to revoke: when it is replaced, it is not revoked, and expires", len(fits))
+	case p.value.Key().Contradicts(fits[0].Fingerprint):
+		return failure(rotate, "the label names the key %s, and the value holds another", id)
 	}
+	p.key = fits[0]
 	left := p.key.ExpiresAt.Sub(p.key.RegistryTime)
 	if id == "" {
 		return ok("%s, expires in %s; the next rotation labels it", p.key.ID, days(left))
@@ -187,11 +208,8 @@ func (p *patient) known(ctx context.Context) finding {
 	return ok("%s, expires in %s", p.key.ID, days(left))
 }
 
-// rotatedInTime compares two services' dates: hours of difference between their clocks would not matter.
+// rotatedInTime compares the dates of two services: a difference of hours between their clocks does not matter.
 func (p *patient) rotatedInTime(context.Context) finding {
-	if p.key.ID == "" {
-		return skip("the key is not known at the registry")
-	}
 	next, expires := p.secret.Rotation.Next, p.key.ExpiresAt
 	rotate := "quilt-rotate rotate " + p.name
 	switch {
@@ -203,4 +221,31 @@ func (p *patient) rotatedInTime(context.Context) finding {
 		return warning(rotate, "the next rotation, on %s, comes only %s before the key expires", next.UTC().Format(time.DateOnly), days(expires.Sub(next)))
 	}
 	return ok("rotation on %s, %s before the key expires", next.UTC().Format(time.DateOnly), days(expires.Sub(next)))
+}
+
+// prompt is how soon a use must show to count as recorded at once.
+const prompt = 2 * time.Minute
+
+// useIsRecorded logs in and checks whether the registry shows that use: a sweep holds a superseded key while it is used. A registry may record the day or the
+// hour only, which sweeps allow for ([quilt.APIKey.LatestUse]).
+func (p *patient) useIsRecorded(ctx context.Context) finding {
+	session := p.session
+	if p.manageErr != nil {
+		if _, err := p.session.Me(ctx); err != nil {
+			return broken(err, "")
+		}
+		session = p.issuer
+	}
+	login, err := session.Login(ctx, p.key.ID)
+	if err != nil {
+		return broken(err, "")
+	}
+	if login.Key == nil || login.Key.LastUsedAt == nil {
+		return warning("make grace long enough for every consumer to read the secret again (a cache of the SDKs holds it for an hour)",
+			"the registry records no use, so grace alone decides when a superseded key is revoked")
+	}
+	if lag := login.RegistryTime.Sub(*login.Key.LatestUse()); lag >= prompt {
+		return warning("make quiet longer than that delay", "recorded late: after a login just now, the last use shown is %s old", terminal.About(lag))
+	}
+	return ok("recorded at once")
 }

@@ -21,8 +21,7 @@ func (p *patient) labels(context.Context) finding {
 	}
 	switch {
 	case len(unknown) > 0:
-		return failure("deploy the newest release, or take the label off by hand: aws secretsmanager update-secret-version-stage",
-			"sweeps stop because they do not know the label %s", strings.Join(unknown, ", "))
+		return failure("deploy the newest release, which may have written it: docs/runbook/UnknownLabel.md", "sweeps stop because they do not know the label %s", strings.Join(unknown, ", "))
 	case n >= most:
 		pending, there := p.secret.Holder(vault.Pending)
 		return failure(status.FreeLabels(p.name, there && !pending.Has(vault.Current)), "%d of %d labels are taken, and a rotation needs %d free", n, vault.LabelQuota, freeLabels)
@@ -30,7 +29,7 @@ func (p *patient) labels(context.Context) finding {
 	return ok("%d of %d taken", n, vault.LabelQuota)
 }
 
-// longestStep is how long a Lambda function can run at most: no step of a rotation whose AWSPENDING is older still runs.
+// longestStep is how long a Lambda function can run. If AWSPENDING is older, no step of its rotation runs any more.
 const longestStep = 15 * time.Minute
 
 func (p *patient) pending(ctx context.Context) finding {
@@ -38,15 +37,12 @@ func (p *patient) pending(ctx context.Context) finding {
 	if !there || v.Has(vault.Current) {
 		return ok("no rotation is under way")
 	}
-	unstick := "see why: quilt-rotate status " + p.name + "; to end it: quilt-rotate unstick " + p.name
+	unstick := "to end it: quilt-rotate unstick " + p.name
 	since, err := p.cloud.VersionCreated(ctx, p.secret.ARN, v.ID)
-	if err != nil {
-		return warning(unstick, "a rotation is under way, or stuck: AWSPENDING is on %s (its age cannot be seen: %s)", v.ID, err)
-	}
 	age := p.now().Sub(since)
 	switch {
-	case since.IsZero():
-		return warning(unstick, "a rotation is under way, or stuck: AWSPENDING is on %s", v.ID)
+	case err != nil || since.IsZero():
+		return warning(unstick, "a rotation is under way, or stuck: AWSPENDING is on %s, and its age is not known", v.ID)
 	case age < longestStep:
 		return warning("wait until it ends: quilt-rotate status "+p.name, "a rotation has been under way for %s", terminal.About(age))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,22 +14,23 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// Whether a key may create, list and revoke keys is not documented, and only a key that is created shows it: the probe key. It expires after a day, and is
-// revoked within seconds.
+// Whether a key may create, list and revoke keys is not documented. Only a key that is created shows it: the probe key. It expires after a day, and is revoked
+// within seconds.
 //
-//   - One at a time: visit.probing is held until the key is revoked.
-//   - Its name has this secret's mark, so that a sweep takes one that a crash left for what it is, an orphan, and revokes it. While such a one is still
-//     there, no other is created.
-//   - From the request that creates it until it is revoked, a Ctrl-C does not stop the work: see [patient.probe].
-//   - Its secret is used for two logins and forgotten.
+//   - There is one at a time: visit.probing is held until the key is revoked.
+//   - Its name has the mark of this secret, so a sweep revokes it as an orphan if a crash leaves it. While it exists, no other probe key is created.
+//   - From the request that creates it until it is revoked, Ctrl-C does not stop the work: see [patient.probe].
+//   - Its secret text is used for two logins and never stored.
 
 // probeLabel begins a probe key's name.
 const probeLabel = "doctor-probe"
 
-// probeDays is the shortest life that the registry gives.
+const askAdministrator = "ask the administrator of the registry"
+
+// probeDays is the shortest life of a key.
 const probeDays = 1
 
-// probeTime bounds each of: making the key and looking at it; revoking it.
+// probeTime limits the creation and the checks of the key, and again its revocation.
 const probeTime = 30 * time.Second
 
 func (p *patient) manages(ctx context.Context) finding {
@@ -45,16 +47,16 @@ func (p *patient) manages(ctx context.Context) finding {
 	return f
 }
 
-// byIssuer is for a current key that may not manage keys: then the issuer must, as in a rotation.
+// byIssuer is for a current key that may not manage keys. Then the issuing credential must, as in a rotation.
 func (p *patient) byIssuer(ctx context.Context, refusal error) finding {
 	if p.issuer == nil {
-		return failure("if it is keys that may not, configure an issuer (issuer in the stack's configuration, the tag quilt-rotate:issuer): a second credential of "+p.me.Email,
+		return failure("give the secret an issuing credential, a second credential of "+p.me.Email+": docs/runbook/NoCreator.md",
 			"the key may not manage keys: %s", refusal)
 	}
 	f, refusal := p.probe(ctx, p.issuer)
 	switch {
 	case refusal != nil:
-		return failure("give the issuer a credential that may manage keys: a user and password, say", "neither the key nor the issuer may manage keys: %s", refusal)
+		return failure("store another issuing credential, such as a user and password", "neither the key nor the issuing credential may manage keys: %s", refusal)
 	case f.status == OK:
 		return ok("the issuing credential may create, list and revoke keys; the key itself may not")
 	}
@@ -85,8 +87,9 @@ func (p *patient) probe(ctx context.Context, s *quilt.Session) (f finding, refus
 	steady, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTime)
 	defer cancel()
 	key, err := s.CreateKey(steady, apikey.Name(probeLabel, p.now(), p.secret.ARN), probeDays)
-	if lost, ok := errors.AsType[*quilt.AnswerLostError](err); ok {
-		return p.lost(ctx, s, lost), nil
+	if _, lost := errors.AsType[*quilt.AnswerLostError](err); lost { // it may exist, and nobody has its text
+		p.left = "a probe key may be left, which expires within a day; the next sweep of " + p.name + " revokes it"
+		return failure(p.left, "%s", err), nil
 	}
 	if err != nil {
 		return refusedOr(err)
@@ -111,54 +114,31 @@ func (p *patient) isProbe(k quilt.APIKey) bool {
 	return ours && mark == apikey.SecretMark(p.secret.ARN) && strings.HasPrefix(k.Name, probeLabel+"-")
 }
 
-// lost revokes what a creation without an answer left: no such key was there before, so any that is there now is ours.
-func (p *patient) lost(ctx context.Context, s *quilt.Session, cause error) finding {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTime)
-	defer cancel()
-	keys, err := s.ListKeys(ctx, quilt.KeyFilter{})
-	for _, k := range keys {
-		if p.isProbe(k) && k.Status == quilt.Active {
-			if gone := p.revokeProbe(ctx, s, quilt.CreatedKey{APIKey: k}); gone.status != OK {
-				return gone
-			}
-		}
-	}
-	if err != nil {
-		p.left = "a probe key may be left, which expires within a day: the next sweep of " + p.name + " revokes it"
-		return failure(p.left, "%s", cause)
-	}
-	return broken(cause, "try again; no probe key is there, and one that comes late would be revoked by the next sweep")
-}
-
-// examineProbe demands what a rotation relies on: the list shows the key, and it logs in as the same user. A registry may take a moment to know it.
+// examineProbe checks what a rotation relies on: the list shows the key, and the key logs in as the same user.
 func (p *patient) examineProbe(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) (finding, error) {
 	keys, err := s.ListKeys(ctx, quilt.KeyFilter{})
 	if err != nil {
 		return refusedOr(err)
 	}
-	listed := false
-	for _, k := range keys {
-		listed = listed || k.ID == key.ID
-	}
-	if !listed {
-		return failure("ask whoever runs the registry: sweeps cannot rely on such a list", "the registry created a key, and does not list it"), nil
+	if !slices.ContainsFunc(keys, func(k quilt.APIKey) bool { return k.ID == key.ID }) {
+		return failure(askAdministrator, "the registry created a key and does not list it, and sweeps need the list"), nil
 	}
 	me, err := p.loginSoon(ctx, key.Secret)
 	switch {
 	case quilt.RefusesLogin(err):
-		return failure("ask whoever runs the registry", "a new key does not log in"), nil
+		return failure(askAdministrator, "a new key does not log in"), nil
 	case err != nil:
 		return broken(err, ""), nil
 	case !quilt.SameUser(me.Email, p.owner()):
-		return failure("use an issuer of "+p.owner(), "a new key is %s's, and not %s's", me.Email, p.owner()), nil
+		return failure("store an issuing credential of "+p.owner(), "a new key belongs to %s, and not to %s", me.Email, p.owner()), nil
 	}
 	if len(key.Differs) > 0 {
-		return warning("ask whoever runs the registry", "a new key is not as it was asked for: %s", strings.Join(key.Differs, "; ")), nil
+		return warning(askAdministrator, "a new key differs from the request: %s", strings.Join(key.Differs, "; ")), nil
 	}
-	return ok("may create, list and revoke keys: tried with a probe key"), nil
+	return ok("may create, list and revoke keys, as a probe key showed"), nil
 }
 
-// defaultKeyWait is how long a new key, or a revoked one, may take to be known as such.
+// defaultKeyWait is how long a registry may take to know a new key, or a revocation.
 const defaultKeyWait = 5 * time.Second
 
 func (p *patient) loginSoon(ctx context.Context, key apikey.Key) (quilt.Identity, error) {
@@ -174,47 +154,42 @@ func (p *patient) loginSoon(ctx context.Context, key apikey.Key) (quilt.Identity
 
 var errLogsIn = errors.New("it still logs in")
 
-// revokeProbe revokes the key and checks it, whatever happened before and however often somebody presses Ctrl-C. If the session may not revoke, the issuing
+// revokeProbe revokes the key and checks that it is revoked, whatever happened before and even after Ctrl-C. If the session may not revoke it, the issuing
 // credential may.
 func (p *patient) revokeProbe(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) finding {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTime)
 	defer cancel()
-	err := s.RevokeKey(ctx, key.ID)
-	gone := p.isGone(ctx, s, key)
-	if gone != nil && p.issuer != nil {
-		err = errors.Join(err, p.issuer.RevokeKey(ctx, key.ID))
-		gone = p.isGone(ctx, p.issuer, key)
-	}
-	if gone == nil {
-		return finding{status: OK}
+	err := p.revokedBy(ctx, s, key)
+	if err != nil && p.issuer != nil {
+		err = p.revokedBy(ctx, p.issuer, key)
 	}
 	if err == nil {
-		err = gone
+		return finding{status: OK}
 	}
-	p.left = fmt.Sprintf("the probe key %s of %s is left, and expires within a day; revoke it: quilt-rotate keys revoke %[1]s", key.ID, p.name)
+	p.left = fmt.Sprintf("the probe key %s of %s is left, and expires within a day; to revoke it: quilt-rotate keys revoke %[1]s --secret %[2]s", key.ID, p.name)
 	return failure(p.left, "a key could be created, but not revoked: %s", err)
 }
 
-// isGone checks that the registry no longer lists the key, and that it does not log in.
-func (p *patient) isGone(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) error {
+// revokedBy revokes the key, and checks that the registry no longer has it and that it does not log in. The answer to the revocation can be lost, so its error
+// counts only if the registry still has the key.
+func (p *patient) revokedBy(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) error {
+	refused := s.RevokeKey(ctx, key.ID)
 	still, err := s.GetKey(ctx, key.ID)
-	switch {
-	case err != nil:
-		return err
-	case still != nil:
-		return errors.New("the registry still has it")
-	case key.Secret.IsZero():
-		return nil // nobody has ever seen it
+	if err != nil || still != nil {
+		return errors.Join(refused, err, errStays)
 	}
 	session := p.registries[p.url].client.WithKey(key.Secret)
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
-		switch _, err := session.Me(ctx); {
+		_, err := session.Me(ctx)
+		switch {
 		case quilt.RefusesLogin(err):
 			return struct{}{}, nil
 		case err != nil:
 			return struct{}{}, backoff.Permanent(err)
 		}
-		return struct{}{}, errLogsIn
+		return struct{}{}, errStays
 	}, backoff.WithMaxElapsedTime(p.keyWait))
 	return err
 }
+
+var errStays = errors.New("the registry still accepts or lists it")

@@ -46,7 +46,7 @@ func secureRegistry(t *testing.T, notAfter time.Time) (server *httptest.Server, 
 }
 
 func TestCertificatesAreNamed(t *testing.T) {
-	// Protects who stands before a registry that cannot be reached: what is wrong with its certificate is said, with what mends it.
+	// Protects an operator whose registry cannot be reached: the report says what is wrong with its certificate, and what to do.
 	for name, c := range map[string]struct {
 		notAfter time.Time
 		trusted  bool // with the CA bundle
@@ -56,9 +56,9 @@ func TestCertificatesAreNamed(t *testing.T) {
 		fix      string
 	}{
 		"a private authority, with its bundle": {time.Now().AddDate(1, 0, 0), true, "127.0.0.1", OK, "TLS verified with the CA bundle", ""},
-		"a private authority":                  {time.Now().AddDate(1, 0, 0), false, "127.0.0.1", Failed, "signed by CN=Private Authority, which is not trusted here", "--ca-bundle FILE"},
-		"another name":                         {time.Now().AddDate(1, 0, 0), true, "localhost", Failed, "other names than localhost", "check the URL"},
-		"a certificate that has expired":       {time.Now().AddDate(0, 0, -1), true, "127.0.0.1", Failed, "is valid from ", "renew it"},
+		"a private authority":                  {time.Now().AddDate(1, 0, 0), false, "127.0.0.1", Failed, "certificate signed by unknown authority", "--ca-bundle FILE"},
+		"another name":                         {time.Now().AddDate(1, 0, 0), true, "localhost", Failed, "not localhost", "check the URL"},
+		"a certificate that has expired":       {time.Now().AddDate(0, 0, -1), true, "127.0.0.1", Failed, "expired", "have the certificate replaced"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, bundle := secureRegistry(t, c.notAfter)
@@ -69,7 +69,7 @@ func TestCertificatesAreNamed(t *testing.T) {
 			r := &registry{visit: &visit{Options: Options{Client: options}}, url: strings.Replace(server.URL, "127.0.0.1", c.host, 1), host: c.host}
 			f := r.reach(t.Context())
 			if f.status != c.status || !strings.Contains(f.detail, c.detail) || !strings.Contains(f.fix, c.fix) {
-				t.Errorf("it found %+v, want %s: %q, mended by %q", f, c.status, c.detail, c.fix)
+				t.Errorf("it found %+v, want %s: %q with the fix %q", f, c.status, c.detail, c.fix)
 			}
 			if (r.down == "") != (c.status == OK) {
 				t.Errorf("it is down: %q", r.down)

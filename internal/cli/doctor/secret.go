@@ -13,7 +13,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// patient is a secret, and what the checks found out about it. A check fills in what later checks need.
+// patient is a secret, and what the checks found out about it. A check stores what later checks need.
 type patient struct {
 	*visit
 	name string
@@ -33,11 +33,11 @@ type patient struct {
 	keys      []quilt.APIKey // of its user
 	manageErr error          // why the current key cannot list them
 	key       quilt.APIKey   // the current one, at the registry
-	issuer    *quilt.Session // nil: none that works
+	issuer    *quilt.Session // by the issuing credential; nil: there is none that works
 	left      string         // what to do about a probe key that may be left
 }
 
-// secretChecks are in the order in which an operator would fix things.
+// secretChecks are in the order in which an operator fixes things.
 var secretChecks = []check[*patient]{
 	// The deployment.
 	{"secret", nil, (*patient).exists},

@@ -16,7 +16,7 @@ import (
 
 var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
-// healthy is a secret about which the checks that ask nobody find nothing.
+// healthy is a secret in which the checks that send no request find nothing.
 func healthy() *patient {
 	p := &patient{visit: &visit{}, name: "prod/pipeline", secret: &managed.Secret{Secret: vault.Secret{
 		ARN: "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/pipeline-AbCdEf", Name: "prod/pipeline", Now: now,
@@ -39,7 +39,7 @@ func labelled(n int) vault.Version {
 }
 
 func TestFindings(t *testing.T) {
-	// Protects who trusts a ✓: each thing that can be wrong with the deployment is found, and told from what is well.
+	// Protects an operator who trusts a ✓: each fault of a deployment is found, and nothing else is reported.
 	for name, c := range map[string]struct {
 		look   func(*patient, context.Context) finding
 		change func(*patient)
@@ -63,14 +63,13 @@ func TestFindings(t *testing.T) {
 		"lifetime too short by a day":      {(*patient).lifetime, func(p *patient) { p.rotation.ExpiresInDays = 67 }, Failed, "needs 68 days"},
 		"lifetime that no key has":         {(*patient).lifetime, func(p *patient) { p.secret.Rotation.Rules.Schedule = "rate(200 days)" }, Failed, "needs 408 days"},
 		"rotations before grace is over":   {(*patient).lifetime, func(p *patient) { p.secret.Rotation.Rules.Schedule = "rate(2 days)" }, Warning, "more than two keys"},
-		"a schedule that nobody can read":  {(*patient).lifetime, func(p *patient) { p.secret.Rotation.Rules.Schedule = "at(noon)" }, Skipped, "at(noon)"},
+		"a schedule of an unknown form":    {(*patient).lifetime, func(p *patient) { p.secret.Rotation.Rules.Schedule = "at(noon)" }, Skipped, "at(noon)"},
 		"lifetime without a known sweeper": {(*patient).lifetime, func(p *patient) { p.sweeping = nil }, OK, "90 days"},
 
 		"next":                     {(*patient).rotatedInTime, nil, OK, "60 days before"},
 		"next after the key's end": {(*patient).rotatedInTime, func(p *patient) { p.key.ExpiresAt = now.AddDate(0, 0, 29) }, Failed, "after the key expires on 2026-12-23"},
 		"next a little before it":  {(*patient).rotatedInTime, func(p *patient) { p.key.ExpiresAt = now.AddDate(0, 0, 32) }, Warning, "only 2 days before"},
 		"next is never":            {(*patient).rotatedInTime, func(p *patient) { p.secret.Rotation.Next = time.Time{} }, Failed, "no rotation is scheduled"},
-		"next of an unknown key":   {(*patient).rotatedInTime, func(p *patient) { p.key = quilt.APIKey{} }, Skipped, "not known"},
 
 		"tags":                       {(*patient).tags, nil, OK, "1 tag set"},
 		"tags of both, at fault":     {(*patient).tags, func(p *patient) { p.secret.Tags[settings.TagField] = "qk_0123456789abcdefghijk" }, Failed, "must not be a key"},
@@ -117,14 +116,14 @@ func TestFindings(t *testing.T) {
 }
 
 func TestWhatMustHoldForAFunction(t *testing.T) {
-	// Protects rotations from a function that cannot do its work: throttled, cut short, or not there to be called.
+	// Protects rotations from a function that cannot run: throttled, with too short a timeout, or not active.
 	n := func(i int) *int { return &i }
 	for name, c := range map[string]struct {
 		function awsclient.Function
 		status   Status
 	}{
-		"well":                      {awsclient.Function{State: "Active", Timeout: time.Minute}, OK},
-		"one that tells no state":   {awsclient.Function{Timeout: time.Minute}, OK},
+		"as deployed":               {awsclient.Function{State: "Active", Timeout: time.Minute}, OK},
+		"without a state":           {awsclient.Function{Timeout: time.Minute}, OK},
 		"pending":                   {awsclient.Function{State: "Pending", Timeout: time.Minute}, Failed},
 		"too short a time":          {awsclient.Function{State: "Active", Timeout: 29 * time.Second}, Failed},
 		"too little concurrency":    {awsclient.Function{State: "Active", Timeout: time.Minute, Reserved: n(9)}, Failed},
