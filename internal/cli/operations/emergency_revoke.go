@@ -176,6 +176,11 @@ func (e *emergency) evidence(ctx context.Context) (Evidence, error) {
 		}
 		known.Sessions = append(known.Sessions, session)
 	}
+	if e.owner == "" {
+		if over, err := e.handedOver(ctx, e.secret, e.result.Leaked.VersionID); over || err != nil {
+			known.Owner = ""
+		}
+	}
 	return known, ctx.Err()
 }
 

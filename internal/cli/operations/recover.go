@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"quilt-rotate/internal/apikey"
@@ -33,7 +34,7 @@ type Recovery struct {
 // credential creates, else a new one that whoever logs in creates. Every other field of the current value is unchanged. If somebody overwrote the value, so
 // that it holds no key, AWSCURRENT moves back to the last version whose key logs in.
 //
-// What a crash leaves is described at [installation] and [Operator.Rollback]. Running it again continues from there, because what is left is an older version
+// What a crash leaves is described at [installation] and [move]. Running it again continues from there, because what is left is an older version
 // whose key logs in. A rotation that is under way ends if a version is stored, because Secrets Manager abandons it then. If AWSCURRENT only
 // moves, that rotation continues: both moves are compare-and-swaps, and whichever comes last has logged in with its key right before.
 func (d *Operator) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
@@ -42,38 +43,31 @@ func (d *Operator) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
 	if err != nil {
 		return KeyIn{}, err
 	}
-	again := "quilt-rotate recover " + s.Name
-	if r.Replace {
-		again += " --replace"
+	former, again := s.Tags[settings.TagOwner], "quilt-rotate recover "+s.Name
+	for _, option := range []struct {
+		given bool
+		text  string
+	}{{r.Replace, " --replace"}, {r.NewOwner, " --new-owner"}, {!s.RegistryTagged(), " --registry " + r.Registry.URL()}} {
+		if option.given {
+			again += option.text
+		}
 	}
-	in := &installation{Operator: d, secret: s, registry: r.Registry, settings: rules, again: again}
+	in := &installation{Operator: d, secret: s, registry: r.Registry, settings: rules, owner: rules.Owner, again: again}
 	v := &recovery{installation: in, Recovery: r}
 	in.put, in.needless = v.intoCurrent, v.works
 	done, ended, err := v.diagnose(ctx)
 	if ended || err != nil {
 		return done, left(err, "nothing was done")
 	}
-	if r.Replace && v.value != nil { // a superseded key would be no better
-		return v.replace(ctx)
+	if r.Replace && v.value != nil {
+		done, err = v.replace(ctx)
+	} else if done, ended, err = v.older(ctx); !ended && err == nil {
+		done, err = v.new(ctx)
 	}
-	if done, ended, err := v.older(ctx); ended || err != nil {
-		return done, err
+	faster := done.Outcome == Works && !quilt.SameUser(done.Key.Owner, v.owner) || errors.Is(err, errMoved)
+	if faster && s.Tags[settings.TagOwner] != former {
+		err = errors.Join(err, v.takeBack(ctx, s, former))
 	}
-	return v.new(ctx)
-}
-
-// replace stores another key than the current one: one that an interrupted run stored and that never was current, else a new one.
-func (v *recovery) replace(ctx context.Context) (KeyIn, error) {
-	k, ok, err := v.leftover(ctx)
-	if err != nil {
-		return KeyIn{}, v.left(err)
-	}
-	if !ok || k.secret.Equal(v.value.Key()) {
-		return v.new(ctx)
-	}
-	v.Tell.Tell(terminal.Noted, "an interrupted run has stored a key: continuing with it", k.id)
-	p, err := v.install(ctx, &k)
-	done, _, err := v.ended(ctx, Resumed, &k, p, err)
 	if err != nil {
 		return done, err
 	}
@@ -84,9 +78,10 @@ func (v *recovery) replace(ctx context.Context) (KeyIn, error) {
 type recovery struct {
 	*installation
 	Recovery
-	current vault.Version
-	value   *apikey.Value // the current one; nil: it holds no key
-	reason  error         // why it holds none
+	current    vault.Version
+	value      *apikey.Value // the current one; nil: it holds no key
+	reason     error         // why it holds none
+	handedOver bool          // the current key may be a former owner's
 }
 
 // intoCurrent is the current value with the key in place of its own.
@@ -101,13 +96,11 @@ func (v *recovery) intoCurrent(raw redact.Text, key apikey.Key) (redact.Text, er
 	return value.WithKey(key)
 }
 
-// works reports whether the current value holds a key that logs in: somebody may have stored one meanwhile.
+// works reports whether the current value holds a key that logs in: another command or a rotation may have stored one meanwhile. The key that is to be
+// replaced does not count.
 func (v *recovery) works(ctx context.Context, raw redact.Text) (bool, error) {
 	value, err := apikey.ParseValue(raw, v.settings.Field)
-	if err != nil {
-		return false, nil
-	}
-	if v.Replace && v.value != nil && value.Key().Equal(v.value.Key()) { // the one to replace
+	if err != nil || v.Replace && v.value != nil && value.Key().Equal(v.value.Key()) {
 		return false, nil
 	}
 	_, err = v.registry.WithKey(value.Key()).Me(ctx)
@@ -117,8 +110,8 @@ func (v *recovery) works(ctx context.Context, raw redact.Text) (bool, error) {
 	return err == nil, err
 }
 
-// diagnose finds out what is wrong. ended says that nothing is.
-func (v *recovery) diagnose(ctx context.Context) (KeyIn, bool, error) {
+// diagnose finds out what is wrong. ended reports that nothing is.
+func (v *recovery) diagnose(ctx context.Context) (_ KeyIn, ended bool, err error) {
 	s := v.secret
 	current, ok := s.Holder(vault.Current)
 	if !ok {
@@ -126,7 +119,7 @@ func (v *recovery) diagnose(ctx context.Context) (KeyIn, bool, error) {
 	}
 	v.current = current
 	value, err := v.installation.value(ctx, current.ID)
-	if isBlank(err) || isBad(err) || errors.Is(err, vault.ErrBinary) {
+	if holdsNoKey(err) {
 		v.reason = err
 		v.Tell.Tell(terminal.Failed, "the current value holds no key", err.Error())
 		return KeyIn{}, false, nil
@@ -137,42 +130,57 @@ func (v *recovery) diagnose(ctx context.Context) (KeyIn, bool, error) {
 	v.value = &value
 	v.Tell.Doing("logging in with the current key")
 	p, err := logIn(ctx, v.registry, value.Key(), current.Key())
-	if quilt.RefusesLogin(err) {
+	switch {
+	case quilt.RefusesLogin(err):
 		v.Tell.Tell(terminal.Failed, "the registry refuses the current key", value.Key().Fingerprint())
-		return KeyIn{}, false, nil
-	}
-	if err != nil {
+		v.handedOver, err = v.Operator.handedOver(ctx, s, current.ID)
 		return KeyIn{}, false, err
+	case err != nil:
+		return KeyIn{}, false, err
+	case !v.Replace:
+		v.Tell.Tell(terminal.Done, "the current key logs in: nothing was done", p.Email)
+		return keyIn(s, Works, current.ID, value.Key(), p), true, nil
 	}
-	v.knownOwner = p.Email
-	if v.Replace && v.confirmed {
+	if v.knownOwner = p.Email; v.confirmed {
 		return KeyIn{}, false, nil
 	}
-	if v.Replace {
-		return KeyIn{}, false, v.Confirm(ctx, "the current key of "+s.Name+" logs in, and a new one replaces it", s.Name)
+	return KeyIn{}, false, v.Confirm(ctx, "the current key of "+s.Name+" logs in, and a new one replaces it", s.Name)
+}
+
+// replace stores another key than the current one: one that an interrupted run stored and that never was current, else a new one. A superseded key would be
+// no better.
+func (v *recovery) replace(ctx context.Context) (KeyIn, error) {
+	k, ok, err := v.leftover(ctx)
+	if err != nil {
+		return KeyIn{}, v.left(err)
 	}
-	v.Tell.Tell(terminal.Done, "the current key logs in: nothing was done", p.Email)
-	return keyIn(s, Works, current.ID, value.Key(), p), true, nil
+	if !ok || k.secret.Equal(v.value.Key()) {
+		return v.new(ctx)
+	}
+	v.Tell.Tell(terminal.Noted, "an interrupted run has stored a key: continuing with it", k.id)
+	p, err := v.install(ctx, &k)
+	done, _, err := v.ended(ctx, Resumed, &k, p, err)
+	return done, err
 }
 
 // older looks for a version whose key logs in, and makes that key current: of several, the newest key; if the current value is lost, the one in
 // the version that was current last.
-func (v *recovery) older(ctx context.Context) (KeyIn, bool, error) {
+func (v *recovery) older(ctx context.Context) (_ KeyIn, found bool, err error) {
 	var best *move
 	for _, target := range v.candidates() {
-		m, err := v.newMove(ctx, v.secret, v.registry, target)
-		if skips(err) {
+		m, err := v.newMove(ctx, v.secret, v.registry, v.current, target)
+		if isUseless(err) {
 			v.Tell.Tell(terminal.Noted, "the version "+short(target.ID)+" has no key that logs in", "")
 			continue
 		}
 		if err != nil {
-			return KeyIn{}, false, err
+			return KeyIn{}, false, left(err, "nothing was done")
 		}
 		if owner := v.settings.Owner; owner != "" && !quilt.SameUser(owner, m.proven.Email) {
-			v.Tell.Tell(terminal.Noted, "the key of the version "+short(target.ID)+" is another user's, and is left", m.proven.Email)
+			v.Tell.Tell(terminal.Noted, "the key of the version "+short(target.ID)+" belongs to another user, and is not used", m.proven.Email)
 			continue
 		}
-		if best == nil || v.value != nil && m.madeAt().After(best.madeAt()) {
+		if best == nil || v.value != nil && m.created().After(best.created()) {
 			best = m
 		}
 	}
@@ -183,94 +191,79 @@ func (v *recovery) older(ctx context.Context) (KeyIn, bool, error) {
 	return done, true, err
 }
 
-// skips reports whether an error says that a version's key is of no use, and not only that this is not known.
-func skips(err error) bool {
-	var down *quilt.UnavailableError
-	var garbled *quilt.ProtocolError
-	var aws *vault.Error
-	unknown := errors.As(err, &down) || errors.As(err, &garbled) || errors.As(err, &aws) || errors.Is(err, context.Canceled)
-	return err != nil && !unknown
+// isUseless reports whether an error says that a version's key cannot be used, and not only that this is not known.
+func isUseless(err error) bool {
+	_, down := errors.AsType[*quilt.UnavailableError](err)
+	_, garbled := errors.AsType[*quilt.ProtocolError](err)
+	_, aws := errors.AsType[*vault.Error](err)
+	return err != nil && !down && !garbled && !aws && !errors.Is(err, context.Canceled)
 }
 
 // candidates are the versions that may hold a key that works: the one that was current last, then the others, the one that was superseded last first.
 // The pending one belongs to the rotation. What an interrupted run stored is among them.
 func (v *recovery) candidates() []vault.Version {
-	var list []vault.Version
-	for _, x := range v.secret.Sorted() {
-		if x.ID != v.current.ID && !x.Has(vault.Pending) {
-			list = append(list, x)
-		}
-	}
-	last := func(x vault.Version) int {
+	list := slices.DeleteFunc(v.secret.Sorted(), func(x vault.Version) bool { return x.ID == v.current.ID || x.Has(vault.Pending) })
+	superseded := func(x vault.Version) (last int64) {
 		if x.Has(vault.Previous) {
-			return 0
+			return math.MaxInt64
 		}
-		return 1
+		for _, m := range x.Marks {
+			last = max(last, m.Since.Unix())
+		}
+		return last
 	}
-	slices.SortStableFunc(list, func(a, b vault.Version) int {
-		return cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(since(b), since(a)))
-	})
+	slices.SortStableFunc(list, func(a, b vault.Version) int { return cmp.Compare(superseded(b), superseded(a)) })
 	return list
 }
 
-// since is when a version was marked last, in seconds; 0: never.
-func since(x vault.Version) int64 {
-	var last int64
-	for _, m := range x.Marks {
-		last = max(last, m.Since.Unix())
-	}
-	return last
-}
-
 // use makes a version's key current: it moves AWSCURRENT if the values differ only in the key, or if the current one was overwritten, which must be
-// confirmed; else it puts that key into the current value.
+// confirmed; else it puts that key into the current value. A version's marks are removed before its key is used: see [move].
 func (v *recovery) use(ctx context.Context, m *move) (KeyIn, error) {
+	key := m.value.Key()
+	session := v.registry.WithKey(key)
+	account, err := session.Account(ctx)
+	if quilt.Refused(err) && !quilt.RefusesLogin(err) { // it may not list keys
+		account, err = quilt.Account{Identity: m.proven.Identity}, nil
+	}
+	if err == nil {
+		err = v.agree(ctx, session, account)
+	}
+	if err != nil {
+		return KeyIn{}, v.left(err)
+	}
 	id := m.target.Key()
 	if id == "" && m.proven.row != nil {
 		id = m.proven.row.ID
 	}
 	same := v.value != nil && v.value.SameButKey(m.value)
 	if v.value != nil && !same && id != "" {
-		return v.reuse(ctx, m, id)
-	}
-	if err := m.show(ctx, v.current); err != nil {
-		return KeyIn{}, err
-	}
-	if !same {
-		if err := v.Confirm(ctx, "AWSCURRENT of "+v.secret.Name+" moves back to the version "+short(m.target.ID), v.secret.Name); err != nil {
-			return KeyIn{}, err
+		v.Tell.Tell(terminal.Done, "the key of the version "+short(m.target.ID)+" logs in, and goes into the current value", key.Fingerprint())
+		if err := m.removeMarks(ctx); err != nil {
+			return KeyIn{}, v.left(err)
 		}
-	}
-	if err := m.carryOut(ctx, v.current.ID); err != nil {
-		if m.moved {
-			return keyIn(v.secret, Moved, m.target.ID, m.value.Key(), m.proven), err
-		}
-		return KeyIn{}, err
-	}
-	return v.warned(ctx, keyIn(v.secret, Moved, m.target.ID, m.value.Key(), m.proven))
-}
-
-// reuse puts an older key into the current value. Its marks are removed first, as in [Operator.Rollback].
-func (v *recovery) reuse(ctx context.Context, m *move, id string) (KeyIn, error) {
-	v.Tell.Tell(terminal.Done, "the key of the version "+short(m.target.ID)+" logs in, and goes into the current value", m.value.Key().Fingerprint())
-	if err := m.takeMarksOff(ctx); err != nil {
-		return KeyIn{}, v.left(err)
-	}
-	k := aKey{id: id, secret: m.value.Key(), version: m.target.ID}
-	p, err := v.install(ctx, &k)
-	done, _, err := v.ended(ctx, Reused, &k, p, err)
-	if err != nil {
+		k := aKey{id: id, secret: key, version: m.target.ID}
+		p, err := v.install(ctx, &k)
+		done, _, err := v.ended(ctx, Reused, &k, p, err)
 		return done, err
 	}
-	return v.warned(ctx, done)
+	if err = m.show(ctx); err == nil && !same {
+		err = m.ask(ctx)
+	}
+	if err == nil {
+		err = m.carryOut(ctx, func(*managed.Secret) error { return nil })
+	}
+	if !m.moved {
+		return KeyIn{}, v.left(err)
+	}
+	return keyIn(v.secret, Moved, m.target.ID, key, m.proven), err
 }
 
 // new creates a key: with the issuing credential, or with the login of a person.
 func (v *recovery) new(ctx context.Context) (KeyIn, error) {
-	if isBad(v.reason) || errors.Is(v.reason, vault.ErrBinary) {
+	if v.reason != nil && !isBlank(v.reason) {
 		return KeyIn{}, terminal.WithHint(fmt.Errorf("the value of %s cannot take a key: %w", v.secret.Name, v.reason), "correct the value, then run: "+v.again)
 	}
-	if isBlank(v.reason) && len(v.labelled()) == 0 {
+	if v.reason != nil && !slices.ContainsFunc(v.secret.Sorted(), func(x vault.Version) bool { return len(x.Keys) > 0 }) {
 		return KeyIn{}, terminal.WithHint(fmt.Errorf("the secret %s waits for its first key", v.secret.Name), "run: quilt-rotate bootstrap "+v.secret.Name)
 	}
 	session, by, err := v.creator(ctx)
@@ -280,14 +273,7 @@ func (v *recovery) new(ctx context.Context) (KeyIn, error) {
 	p, k, err := v.fresh(ctx, session)
 	done, _, err := v.ended(ctx, Installed, &k, p, err)
 	done.MadeBy = by
-	if err != nil {
-		return done, err
-	}
-	return v.warned(ctx, done)
-}
-
-func (v *recovery) labelled() []vault.Version {
-	return slices.DeleteFunc(v.secret.Sorted(), func(x vault.Version) bool { return len(x.Keys) == 0 })
+	return done, err
 }
 
 // creator logs in with the issuing credential, or lets a person log in, and checks whose key it will be.
@@ -307,7 +293,11 @@ func (v *recovery) creator(ctx context.Context) (session *quilt.Session, by stri
 		return nil, "", err
 	}
 	v.Tell.Tell(terminal.Done, "logged in at "+v.registry.Host(), me.Email)
-	return session, "login", v.agree(ctx, session)
+	account, err := session.Account(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	return session, "login", v.agree(ctx, session, account)
 }
 
 func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
@@ -324,61 +314,81 @@ func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if owner := v.formerOwner(account, session.Listed); !quilt.SameUser(owner, account.Email) {
-		if owner == "" {
-			owner = "an unknown user"
-		}
-		return nil, fmt.Errorf("the issuing credential belongs to %s, and the key to %s", account.Email, owner)
+	owner := v.formerOwner(account, session.Listed)
+	if !quilt.SameUser(owner, account.Email) {
+		return nil, fmt.Errorf("the issuing credential belongs to %s, and the key to %s", account.Email, cmp.Or(owner, "an unknown user"))
+	}
+	if why, err := v.whyUnknown(ctx, session.Session, owner); err != nil || why != "" {
+		return nil, cmp.Or(err, errors.New("it is not known whether the current key still works: "+why))
 	}
 	v.owner = account.Email
 	v.Tell.Tell(terminal.Done, "logged in with the issuing credential", account.Email)
 	return session.Session, nil
 }
 
-// formerOwner is the owner of the current key: the user whose list holds it, because expired keys stay listed, else the one that the tag names. It
-// is "" if nothing says so. Whoever owns the secret can set its tags and labels, so neither counts for an issuing credential that does not list
-// the secret: then the fingerprint of the key must fit.
+// formerOwner is the owner of the current key: the user whose list holds it, because expired keys stay listed, else the one that the tag names, or that the
+// key logs in as. It is "" if nothing says so, or if the secret was handed over after the key was stored. Whoever owns the secret can set its tags and labels,
+// so neither counts for an issuing credential that does not list the secret: then the fingerprint of the key must fit.
 func (v *recovery) formerOwner(account quilt.Account, listed bool) string {
+	id := v.current.Key()
 	for _, k := range account.Keys {
-		labelled := v.current.Key() != "" && k.ID == v.current.Key()
+		labelled := id != "" && k.ID == id
 		fits := v.value != nil && v.value.Key().Fits(k.Fingerprint)
-		if labelled && listed || (labelled || v.current.Key() == "") && fits {
+		if labelled && listed || (labelled || id == "") && fits {
 			return account.Email
 		}
 	}
-	if !listed {
+	if !listed || v.handedOver {
 		return v.knownOwner
 	}
 	return cmp.Or(v.settings.Owner, v.knownOwner)
 }
 
-// agree demands that the key stays the same user's, because consumers would get other permissions. Another user must be asked for, and confirmed.
-func (v *recovery) agree(ctx context.Context, session *quilt.Session) error {
-	account, err := session.Account(ctx)
-	if err != nil {
-		return err
+// whyUnknown is why it is not known that the current key was revoked or has expired; "": it is known, or the key is replaced in any case.
+func (v *recovery) whyUnknown(ctx context.Context, session *quilt.Session, owner string) (string, error) {
+	if v.value == nil || v.Replace {
+		return "", nil
 	}
-	v.owner = account.Email
-	switch owner := v.formerOwner(account, true); {
-	case quilt.SameUser(owner, account.Email) && (v.secret.NamesRegistry() || v.knownOwner != ""):
+	known, err := checkKey(ctx, v.registry, v.value.Key(), Evidence{KeyID: v.current.Key(), Owner: owner, Sessions: []*quilt.Session{session}})
+	if err == nil && known.State == KeyLogsIn {
+		err = terminal.WithHint(fmt.Errorf("the current key of %s logs in again, as %s; nothing was changed", v.secret.Name, known.Owner), "to store another key all the same, add --replace")
+	}
+	if owner == "" && known.Why != "" {
+		known.Why = "nothing says which user it belongs to, and that user may be deactivated"
+	}
+	return known.Why, err
+}
+
+// agree demands that the refusal of the current key has a reason, and that the key stays the same user's, because consumers would get other permissions.
+// Anything else must be asked for with --new-owner, and confirmed.
+func (v *recovery) agree(ctx context.Context, session *quilt.Session, account quilt.Account) error {
+	name, email := v.secret.Name, account.Email
+	owner := v.formerOwner(account, true)
+	same := quilt.SameUser(owner, email)
+	v.owner = email
+	if owner != "" && !same && !v.NewOwner {
+		return terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was created", name, owner, email),
+			"log in as "+owner+"; to hand the secret over to "+email+", add --new-owner")
+	}
+	why, err := v.whyUnknown(ctx, session, owner)
+	switch {
+	case err != nil:
+		return err
+	case same && why == "" && (v.secret.NamesRegistry() || v.knownOwner != ""):
 		return nil
-	case quilt.SameUser(owner, account.Email): // and the same e-mail may have an account at the wrong registry
-		return v.Confirm(ctx, "only an option says that "+v.registry.Host()+" is the registry of "+v.secret.Name+", and none of its keys logs in there", v.secret.Name)
-	case owner != "" && !v.NewOwner:
-		return terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was created", v.secret.Name, owner, account.Email),
-			"log in as "+owner+"; to hand the secret over to "+account.Email+", add --new-owner")
-	case owner != "":
-		err = v.Confirm(ctx, "the key of "+v.secret.Name+" will be "+account.Email+"'s, no longer "+owner+"'s: its consumers get other permissions", account.Email)
-	default:
-		err = v.Confirm(ctx, "it is not known whose the refused key of "+v.secret.Name+" is; the new one will belong to "+account.Email, account.Email)
+	case same && why == "": // and the same e-mail may have an account at the wrong registry
+		return v.Confirm(ctx, "only an option says that "+v.registry.Host()+" is the registry of "+name+", and none of its keys logs in there", name)
+	case why != "" && !v.NewOwner:
+		return terminal.WithHint(fmt.Errorf("it is not known whether the current key of %s still works: %s; nothing was changed", name, why),
+			"if its user was deactivated, activate it; to store a key of "+email+" all the same, add --new-owner")
 	}
-	if err != nil || v.secret.Tags[settings.TagOwner] == "" {
-		return err
+	what := "it is not known which user the current key of " + name + " belongs to; the new one will belong to " + email
+	if same {
+		what = "it is not known whether the current key of " + name + " still works; a key of " + email + " replaces it"
+	} else if owner != "" {
+		what = otherPermissions(name, email, owner)
 	}
-	// The tag comes first: the functions compare it with the owner of the key, and cannot log in with the one that is refused.
-	return finish(ctx, func(ctx context.Context) error {
-		return v.Cloud.Tag(ctx, v.secret.ARN, map[string]string{settings.TagOwner: account.Email})
-	})
+	return v.handOver(ctx, v.secret, v.current.ID, what, email)
 }
 
 // warned adds what else the operator should know.
@@ -386,10 +396,10 @@ func (v *recovery) warned(ctx context.Context, done KeyIn) (KeyIn, error) {
 	ctx, cancel := ending(ctx)
 	defer cancel()
 	if err := v.secret.Look(ctx); err != nil { // what was done is done
-		return done, terminal.WithHint(fmt.Errorf("AWSCURRENT is on the version %s now, and the secret could not be looked at after that: %w", done.VersionID, err),
+		return done, terminal.WithHint(fmt.Errorf("AWSCURRENT is on the version %s now, and then the secret could not be described: %w", done.VersionID, err),
 			"see: quilt-rotate status "+v.secret.Name)
 	}
-	if pending, ok := v.secret.Holder(vault.Pending); ok && !pending.Has(vault.Current) {
+	if _, underWay := waiting(v.secret); underWay {
 		v.Tell.Tell(terminal.Warned, "a rotation is under way, or stuck", "if it does not end soon: quilt-rotate unstick "+v.secret.Name)
 	}
 	return done, nil

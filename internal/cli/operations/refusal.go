@@ -3,6 +3,7 @@ package operations
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/managed"
@@ -40,7 +41,7 @@ func tryKey(ctx context.Context, registry *quilt.Client, key apikey.Key) (KeySta
 // Evidence is what else is known of a key, in case the registry refuses it.
 type Evidence struct {
 	KeyID    string           // "": not known
-	Owner    string           // registry user that the key belongs to; "": not known
+	Owner    string           // registry user that the key belongs to, and not its secret's new one ([Operator.handedOver]); "": not known
 	Revoked  bool             // the registry answered Ok to our own revocation of the key
 	Sessions []*quilt.Session // logins that may be the owner's or an administrator's
 }
@@ -57,15 +58,18 @@ type Checked struct {
 // another login of the same user succeeds at this moment, or an administrator does not find the key's id. It fails only if ctx has ended.
 func checkKey(ctx context.Context, registry *quilt.Client, key apikey.Key, known Evidence) (Checked, error) {
 	state, owner, err := tryKey(ctx, registry, key)
-	switch {
-	case err != nil || state == KeyLogsIn:
-		return Checked{State: state, Owner: owner}, err
-	case state == KeyUnknown:
-		return Checked{State: state, Why: "the registry gave no answer"}, nil
-	case known.Revoked:
-		return Checked{State: KeyRefused}, nil
+	if err == nil && state == KeyRefused && !known.Revoked {
+		explained, err := known.explainRefusal(ctx, key)
+		if err != nil || explained.State != KeyRefused {
+			return explained, err
+		}
+		state, owner, err = tryKey(ctx, registry, key) // a fault of the registry may have ended between the refusal and the other login
 	}
-	return known.explainRefusal(ctx, key)
+	now := Checked{State: state, Owner: owner}
+	if state == KeyUnknown {
+		now.Why = "the registry gave no answer"
+	}
+	return now, err
 }
 
 // explainRefusal reports whether a login shows that a key, which was refused a moment ago, was revoked or has expired.
@@ -100,6 +104,52 @@ func (k Evidence) explainRefusal(ctx context.Context, key apikey.Key) (Checked, 
 		why = "the registry refuses it, and still lists it as valid"
 	}
 	return Checked{State: KeyUnknown, Why: why}, ctx.Err()
+}
+
+// handedOver reports whether the key of a version may be another registry user's than the secret's owner: the secret was handed over after the version was
+// created. Otherwise all keys of a secret belong to one user, because a rotation keeps the user.
+func (d *Operator) handedOver(ctx context.Context, s *managed.Secret, version string) (bool, error) {
+	tag := s.Tags[settings.TagOwnerSince]
+	if tag == "" {
+		return false, nil
+	}
+	since, err := time.Parse(time.RFC3339, tag)
+	if err != nil { // somebody wrote something else there
+		return true, ctx.Err()
+	}
+	created, err := d.Cloud.VersionCreated(ctx, s.ARN, version)
+	return created.Before(since), err
+}
+
+// handOver asks whether a secret goes over to another registry user, whose key becomes current next, and writes that into the tags. It fails if the version
+// that was current when the question was asked is not current any more.
+//
+// The tags come before the key: the functions compare the owner's tag with the current key, and a current key of the new user beside a tag of the former one
+// would stop every rotation. A crash in between leaves the new user's tag and the former user's key, and the same command continues.
+func (d *Operator) handOver(ctx context.Context, s *managed.Secret, from, what, email string) error {
+	if err := d.Confirm(ctx, what, email); err != nil {
+		return err
+	}
+	return finish(ctx, func(ctx context.Context) error {
+		if err := s.Look(ctx); err != nil {
+			return err
+		}
+		if err := stillCurrent(s, from); err != nil {
+			return err
+		}
+		since := s.Now.UTC().Truncate(time.Second).Add(time.Second) // later than every version that exists: the service's clock may show whole seconds
+		return d.Cloud.Tag(ctx, s.ARN, map[string]string{settings.TagOwner: email, settings.TagOwnerSince: since.Format(time.RFC3339)})
+	})
+}
+
+// takeBack writes the former owner into the tag again, because another command stored a key of that user before the new user's key became current.
+func (d *Operator) takeBack(ctx context.Context, s *managed.Secret, owner string) error {
+	return finish(context.WithoutCancel(ctx), func(ctx context.Context) error {
+		if owner == "" {
+			return d.Cloud.Untag(ctx, s.ARN, settings.TagOwner)
+		}
+		return d.Cloud.Tag(ctx, s.ARN, map[string]string{settings.TagOwner: owner})
+	})
 }
 
 // LogsInThere demands that one of the secret's keys logs in at a registry that only an option names: any other registry refuses them all, which looks like

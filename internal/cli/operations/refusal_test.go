@@ -6,7 +6,9 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/quiltregistry"
+	"quilt-rotate/internal/sandbox/sandboxtest"
 )
 
 func TestARefusalCountsOnlyWithEvidence(t *testing.T) {
@@ -72,4 +74,36 @@ func TestARefusalCountsOnlyWithEvidence(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestARefusalDuringAFaultIsNoProof(t *testing.T) {
+	// Protects from calling a leak over because of one wrong answer: the key is refused, the other login succeeds, and the key logs in again.
+	r := sandboxtest.New(t)
+	client, key := keyAt(t, r)
+	_, other := r.Registry.MintKey(sandbox.UserEmail, "by-hand", 90)
+	session, err := apikey.Parse(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusal := sandboxtest.Answer(401, `{"error":"Token invalid."}`)
+	defer r.Intercept(sandboxtest.On(sandboxtest.Nth(1, refusal), "me"))()
+	got, err := checkKey(t.Context(), client, key, Evidence{Owner: sandbox.UserEmail, Sessions: []*quilt.Session{client.WithKey(session)}})
+	if err != nil || got.State != KeyLogsIn {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// keyAt is a client of the rig's registry, and a key of its user.
+func keyAt(t *testing.T, r *sandboxtest.Rig) (*quilt.Client, apikey.Key) {
+	t.Helper()
+	client, err := quilt.NewClient(r.RegistryURL, quilt.Options{Transport: r.NewProcess()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, secret := r.Registry.MintKey(sandbox.UserEmail, "by-hand", 90)
+	key, err := apikey.Parse(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client, key
 }

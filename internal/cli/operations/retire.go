@@ -311,7 +311,17 @@ func (r *retirement) revocation(k *RetiredKey) KeyRevocation {
 
 // judge decides what becomes of a key.
 func (r *retirement) judge(ctx context.Context, k *RetiredKey, others *managed.Holders) error {
-	known, err := r.revocation(k).look(ctx)
+	revocation := r.revocation(k)
+	for _, version := range k.versions {
+		over, err := r.handedOver(ctx, r.secret, version)
+		if err != nil {
+			return err
+		}
+		if over { // a refusal of the former owner's key is not explained by a login of the new one
+			revocation.Owner = ""
+		}
+	}
+	known, err := revocation.look(ctx)
 	if err != nil {
 		return err
 	}
