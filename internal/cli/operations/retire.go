@@ -311,17 +311,14 @@ func (r *retirement) revocation(k *RetiredKey) KeyRevocation {
 
 // judge decides what becomes of a key.
 func (r *retirement) judge(ctx context.Context, k *RetiredKey, others *managed.Holders) error {
-	revocation := r.revocation(k)
-	for _, version := range k.versions {
-		over, err := r.handedOver(ctx, r.secret, version)
-		if err != nil {
-			return err
-		}
-		if over { // a refusal of the former owner's key is not explained by a login of the new one
-			revocation.Owner = ""
-		}
+	how := r.revocation(k)
+	holder, _ := r.secret.Holder(vault.KeyLabel(k.KeyID))
+	if over, err := r.handedOver(ctx, r.secret, holder.ID); err != nil {
+		return err
+	} else if over { // a login of the new owner does not explain that the former owner's key is refused
+		how.Owner = ""
 	}
-	known, err := revocation.look(ctx)
+	known, err := how.look(ctx)
 	if err != nil {
 		return err
 	}
