@@ -150,11 +150,7 @@ func (h *Handler) measure(secret string, result Result, took time.Duration, err 
 	add(MetricAttention, telemetry.Count, float64(len(attention)))
 	flag(MetricNotBootstrapped, result.Outcome == NotBootstrapped)
 	if health := result.Health; health != nil {
-		var oldest Span
-		if health.OldestSuperseded != nil {
-			oldest = *health.OldestSuperseded
-		}
-		add(MetricOldestSuperseded, telemetry.Seconds, oldest.Seconds())
+		add(MetricOldestSuperseded, telemetry.Seconds, cmp.Or(health.OldestSuperseded, &Span{}).Seconds())
 		add(MetricFreeLabels, telemetry.Count, float64(health.FreeLabels))
 		flag(MetricRotationUnderWay, health.RotationUnderWay)
 		flag(MetricRotationOff, health.RotationOff)

@@ -7,16 +7,13 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Ours are the registry's keys that this secret must answer for, the current one among them: those that were made for
-// it, as their names say, and those that it holds under their labels. They are what is to be revoked when the secret is
-// given up.
+// Ours are the keys of this secret, the current one included: those whose names have its mark, and those that it holds
+// under their labels. They are to be revoked when the secret is retired. If the registry's list does not count, only the
+// keys that it was asked for by their ids are known.
 //
-// [Plan] revokes none but these, and what it leaves alone for whose it is is not among them: another user's key, one
-// that was made for another secret, and one that a label alone calls ours, if the version's value is another key's
-// or the fingerprint is no proof. What they cannot tell is whether somebody copied a value of this secret into another
-// one, which then needs the same key.
-//
-// Where the registry's list does not count, those that it was asked for by their ids are all that is known.
+// [Plan] revokes no other key. Another user's key is not among them, nor one that was made for another secret, nor one
+// that only a label connects with this secret, if the fingerprint does not prove that the version holds it. It is not
+// known whether somebody copied a value of this secret into another one, which then needs the same key.
 func (w World) Ours() []quilt.APIKey {
 	ours := w.ours()
 	return slices.DeleteFunc(w.rows(), func(k quilt.APIKey) bool {

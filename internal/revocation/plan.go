@@ -15,7 +15,6 @@ type Action struct {
 	Version string // id; "" for an orphan
 	From    string // Relabel: the version that loses the label
 	KeyID   string
-	Mark    vault.Mark    // Mark: the one to write
 	Key     *quilt.APIKey // what the registry says of the key, if it is known
 	Until   time.Time     // when a wait is over by itself; zero: not by time alone
 	Code    string        // of Secrets Manager's error, if it does not give the version's value
@@ -109,7 +108,6 @@ func planKey(w World, p Policy, v Version, id string) Action {
 	case w.ambiguous(row):
 		return because(a, Report, Ambiguous)
 	case len(v.Marks) == 0:
-		a.Mark = vault.NewMark(v.ID, w.Now).Promising(p.Grace)
 		return because(a, Mark, Superseded)
 	}
 	return planMarked(w, p, v, row, a)

@@ -133,7 +133,7 @@ func (t *truth) world() World {
 func (t *truth) carryOut(a Action) bool {
 	switch a.Kind {
 	case Mark:
-		t.label(a.Version, a.Mark.Label())
+		t.label(a.Version, vault.NewMark(a.Version, t.now).Promising(grace).Label())
 	case Unmark:
 		t.unmark(a.Version)
 	case Relabel:

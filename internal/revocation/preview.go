@@ -53,8 +53,7 @@ type Failure struct {
 	Error     string `json:"error"`
 }
 
-// newFailure is what the sweep would fail with for its plan alone, before anything else goes wrong; nil if it would
-// not.
+// newFailure names an error; nil if there is none.
 func newFailure(err error) *Failure {
 	if err = fault.Named(err); err == nil {
 		return nil

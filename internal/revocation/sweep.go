@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -153,11 +154,6 @@ func (s *sweep) newTaken(a Action) Taken {
 const OverdueAfter = time.Hour
 
 func (s *sweep) health() *Health {
-	done := map[string]bool{} // versions whose keys no longer exist
-	for _, t := range s.result.Actions {
-		done[t.Version] = done[t.Version] || t.Done && (t.Action == Revoke || t.Action == Unlabel)
-	}
-
 	rotation := s.secret.Rotation
 	h := &Health{
 		FreeLabels: vault.LabelQuota - s.secret.Labels(), RotationUnderWay: s.underWay(), RotationOff: !rotation.Enabled,
@@ -168,7 +164,10 @@ func (s *sweep) health() *Health {
 		h.CurrentKeyExpiresIn, h.CurrentKeyAge = &Span{row.ExpiresAt.Sub(s.RegistryNow)}, &Span{s.RegistryNow.Sub(row.CreatedAt)}
 	}
 	for _, version := range s.Versions {
-		if len(version.Marks) == 0 || version.Has(vault.Current) || done[version.ID] {
+		ended := slices.ContainsFunc(s.result.Actions, func(t Taken) bool {
+			return t.Version == version.ID && t.Done && (t.Action == Revoke || t.Action == Unlabel)
+		})
+		if len(version.Marks) == 0 || version.Has(vault.Current) || ended {
 			continue
 		}
 		if age := s.Now.Sub(lastMark(version)); h.OldestSuperseded == nil || age > h.OldestSuperseded.Duration {
