@@ -93,5 +93,5 @@ func splitCatalogURL(text string) (origin, path string, err error) {
 }
 
 func (c *Client) notACatalog(r *request, problem string) error {
-	return &CatalogError{Operation: r.operation, Host: c.host, Problem: problem}
+	return &CatalogError{Where: c.at(r.operation), Problem: problem}
 }

@@ -1,6 +1,7 @@
 package quilt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,25 +10,39 @@ import (
 	"time"
 )
 
-// Refused tells whether the registry definitely answered "no": to the credential (401, or nobody is logged in), to the
-// user (403), or to the request. It is false for everything transient, unknown or garbled, and for nil: those say
+// Refused reports whether the registry definitely answered "no": to the credential (401, or nobody is logged in), to the
+// user (403), or to the request. It is false for every temporary, unknown or garbled answer, and for nil. Those say
 // nothing about the credential.
 func Refused(err error) bool {
 	if _, lost := errors.AsType[*AnswerLostError](err); lost {
 		return false
 	}
-	_, unauthenticated := errors.AsType[*UnauthenticatedError](err)
 	_, forbidden := errors.AsType[*ForbiddenError](err)
 	_, failed := errors.AsType[*GraphQLError](err)
 	_, invalid := errors.AsType[*InvalidInputError](err)
-	return unauthenticated || forbidden || failed || invalid
+	return RefusesLogin(err) || forbidden || failed || invalid
 }
 
-func message(operation, host, what, next string) string {
-	return operation + " at " + host + ": " + what + "; " + next
+// RefusesLogin reports whether the registry does not accept the credential. If it accepts the credential, but the user
+// may not do what was asked, that is another error.
+func RefusesLogin(err error) bool {
+	_, ok := errors.AsType[*UnauthenticatedError](err)
+	return ok
 }
 
-// quoting appends the registry's own words, where there are any.
+// Where says which operation failed, and at which host. Every error of this package has it.
+type Where struct {
+	Operation string
+	Host      string
+}
+
+func (c *Client) at(operation string) Where { return Where{operation, c.host} }
+
+func (w Where) message(what, next string) string {
+	return w.Operation + " at " + w.Host + ": " + what + "; " + next
+}
+
+// quoting appends the registry's own words, if there are any.
 func quoting(what string, words ...string) string {
 	separator := ": "
 	for _, w := range words {
@@ -48,53 +63,43 @@ func summary(err error) string {
 }
 
 // UnauthenticatedError says that the registry does not accept the credential (status 401), or that nobody is logged in
-// (status 200 with `me: null`). Keys end like this when they expire or are revoked; the registry does not say which.
+// (status 200 with `me: null`). The registry does not say whether a key expired or was revoked.
 type UnauthenticatedError struct {
-	Operation string
-	Host      string
-	Message   string // the registry's, scrubbed; "" where it gave none
+	Where
+	Message string // the registry's, scrubbed
 
-	problem string // instead of the usual one
-	next    string // instead of the usual one
+	problem string // "": the usual one
+	next    string // "": the usual one
 }
 
 func (e *UnauthenticatedError) what() string {
-	if e.problem != "" {
-		return quoting(e.problem, e.Message)
-	}
-	return quoting("the registry does not accept the credential", e.Message)
+	return quoting(cmp.Or(e.problem, "the registry does not accept the credential"), e.Message)
 }
 
 func (e *UnauthenticatedError) Error() string {
-	next := e.next
-	if next == "" {
-		next = "check that the credential is this registry's, and neither expired nor revoked"
-	}
-	return message(e.Operation, e.Host, e.what(), next)
+	return e.message(e.what(), cmp.Or(e.next, "check that the credential is this registry's, and neither expired nor revoked"))
 }
 
-// SSORequiredError says that this registry's users log in by single sign-on only, so that a password never will do. It
+// SSORequiredError says that the users of this registry log in by single sign-on only, so that no password works. It
 // wraps an [*UnauthenticatedError].
 type SSORequiredError struct {
-	Operation string
-	Host      string
-	CodeURL   string // the page that shows a code for [Client.LoginRefreshToken]
+	Where
+	CodeURL string // the page that shows a code for [Client.LoginRefreshToken]
 
 	cause *UnauthenticatedError
 }
 
 func (e *SSORequiredError) Error() string {
-	return message(e.Operation, e.Host, "this registry takes single sign-on only, no password", "log in at "+e.CodeURL+" and use the code shown there")
+	return e.message("this registry takes single sign-on only, no password", "log in at "+e.CodeURL+" and use the code shown there")
 }
 
-// Unwrap gives the [*UnauthenticatedError].
+// Unwrap returns the [*UnauthenticatedError].
 func (e *SSORequiredError) Unwrap() error { return e.cause }
 
 // ForbiddenError says that the registry knows the user, who may not do this (status 403).
 type ForbiddenError struct {
-	Operation string
-	Host      string
-	Message   string // the registry's, scrubbed
+	Where
+	Message string // the registry's, scrubbed
 }
 
 func (e *ForbiddenError) what() string {
@@ -102,18 +107,16 @@ func (e *ForbiddenError) what() string {
 }
 
 func (e *ForbiddenError) Error() string {
-	return message(e.Operation, e.Host, e.what(), "check the user's role (the admin operations need an admin), and firewalls in front of the registry")
+	return e.message(e.what(), "check the user's role (the admin operations need an admin), and firewalls in front of the registry")
 }
 
-// GraphQLError says that the registry answered with errors: with status 200, even where there is data too, or with a
-// 4xx.
+// GraphQLError says that the registry answered with errors: with status 200, even if there is data, too, or with a 4xx.
 type GraphQLError struct {
-	Operation string
-	Host      string
-	Status    int      // of HTTP
-	Messages  []string // the registry's, scrubbed; at most five
+	Where
+	Status   int      // of HTTP
+	Messages []string // the registry's, scrubbed; at most five
 
-	executed bool // the operation got as far as to a result
+	executed bool // the operation may have been carried out
 }
 
 func (e *GraphQLError) what() string {
@@ -121,22 +124,21 @@ func (e *GraphQLError) what() string {
 }
 
 func (e *GraphQLError) Error() string {
-	return message(e.Operation, e.Host, e.what(), "check that the registry's platform is 1.67 or newer, and what its messages say")
+	return e.message(e.what(), "check that the registry's platform is 1.67 or newer, and what its messages say")
 }
 
-// InputFault is one thing that the registry found wrong in what it was given, scrubbed.
+// InputFault is one thing that the registry refused in the input, scrubbed.
 type InputFault struct {
-	Path    string // of the input; "" where the registry names none
+	Path    string // of the input; "": the registry names none
 	Name    string // kind of the fault, such as "ValidationError"
 	Message string
 }
 
-// InvalidInputError says that the registry refused the input: the type InvalidInput of its schema, or a REST call's
-// 4xx.
+// InvalidInputError says that the registry refused the input: with the type InvalidInput of its schema, or with a 4xx to
+// a REST call.
 type InvalidInputError struct {
-	Operation string
-	Host      string
-	Faults    []InputFault // at most five
+	Where
+	Faults []InputFault // at most five
 }
 
 func (e *InvalidInputError) what() string {
@@ -151,38 +153,36 @@ func (e *InvalidInputError) what() string {
 }
 
 func (e *InvalidInputError) Error() string {
-	return message(e.Operation, e.Host, e.what(), "correct the input; the same again will be refused again")
+	return e.message(e.what(), "correct the input; the same again will be refused again")
 }
 
-// ProtocolError says that the answer is not one a Quilt registry gives: another server's, an unknown type, a missing
-// field, too large, a redirect. It says nothing about the credential.
+// ProtocolError says that the answer is not one that a Quilt registry gives: another server's, an unknown type, a
+// missing field, too large, a redirect. It says nothing about the credential.
 type ProtocolError struct {
-	Operation string
-	Host      string
-	Status    int    // of HTTP
-	Problem   string // scrubbed
+	Where
+	Status  int    // of HTTP
+	Problem string // scrubbed
 }
 
 func (e *ProtocolError) what() string { return e.Problem }
 
 func (e *ProtocolError) Error() string {
-	return message(e.Operation, e.Host, e.what(), "check that this is the registry's own URL, and that nothing else answers in its place")
+	return e.message(e.what(), "check that this is the registry's own URL, and that nothing else answers in its place")
 }
 
-// UnavailableError says that no answer came, or only one that asks to come again (429 or 5xx), after all attempts that
+// UnavailableError says that no answer came, or only one that asks to try again (429 or 5xx), after all attempts that
 // the time allowed. It wraps the last attempt's cause, so that errors.Is finds context.DeadlineExceeded or
 // context.Canceled.
 type UnavailableError struct {
-	Operation  string
-	Host       string
-	Status     int           // of HTTP; 0 where no answer came
+	Where
+	Status     int           // of HTTP; 0: no answer came
 	Attempts   int           // that were made
-	RetryAfter time.Duration // that the registry asked for; 0 where it asked for none
+	RetryAfter time.Duration // that the registry asked for; 0: it asked for none
 	Message    string        // the registry's, scrubbed
 
 	cause    error
 	reached  bool // the last attempt may have been carried out
-	hopeless bool // another attempt would end the same
+	hopeless bool // another attempt would fail in the same way
 	next     string
 }
 
@@ -204,56 +204,44 @@ func (e *UnavailableError) what() string {
 }
 
 func (e *UnavailableError) Error() string {
-	next := e.next
+	next := "check the network: DNS, routes and the security groups between here and the registry"
 	switch {
-	case next != "":
 	case e.Status == 429 && e.RetryAfter > 0:
 		next = "try again in " + e.RetryAfter.String()
 	case e.Status != 0:
 		next = "try again later"
 	case errors.Is(e.cause, context.Canceled):
-		next = "the caller gave up; nothing is known of the registry"
-	default:
-		next = "check the network: DNS, routes and the security groups between here and the registry"
+		next = "the caller gave up; nothing is known about the registry"
 	}
-	return message(e.Operation, e.Host, e.what(), next)
+	return e.message(e.what(), cmp.Or(e.next, next))
 }
 
-// Unwrap gives the last attempt's cause; nil where the registry answered.
+// Unwrap returns the last attempt's cause; nil if the registry answered.
 func (e *UnavailableError) Unwrap() error { return e.cause }
 
-// AnswerLostError says that a key may have been made whose secret nobody will ever see. Only [Session.CreateKey]
-// returns it. It wraps what became of the answer.
+// AnswerLostError says that a key may have been created whose secret nobody will ever see. Only [Session.CreateKey]
+// returns it. It wraps what happened to the answer.
 type AnswerLostError struct {
-	Operation string
-	Host      string
-	KeyName   string // that was asked for
+	Where
+	KeyName string // that was asked for
 
 	cause error
 }
 
 func (e *AnswerLostError) Error() string {
-	what := "a key may have been made, but its answer is lost: " + summary(e.cause)
-	return message(e.Operation, e.Host, what, fmt.Sprintf("list the keys named %q, and revoke what is there before another try", e.KeyName))
+	return e.message("a key may have been created, but its answer is lost: "+summary(e.cause),
+		fmt.Sprintf("list the keys named %q, and revoke what is there before another try", e.KeyName))
 }
 
-// Unwrap gives what became of the answer.
+// Unwrap returns what happened to the answer.
 func (e *AnswerLostError) Unwrap() error { return e.cause }
 
-// CatalogError says that a URL is no usable Quilt catalog's.
+// CatalogError says that a URL is not that of a usable Quilt catalog.
 type CatalogError struct {
-	Operation string
-	Host      string
-	Problem   string
+	Where
+	Problem string
 }
 
 func (e *CatalogError) Error() string {
-	return message(e.Operation, e.Host, e.Problem, "check the catalog's address, or give the registry's URL itself")
-}
-
-// RefusesLogin tells whether the registry takes the credential for nobody's. A credential that merely may not do what
-// was asked is another matter.
-func RefusesLogin(err error) bool {
-	_, ok := errors.AsType[*UnauthenticatedError](err)
-	return ok
+	return e.message(e.Problem, "check the catalog's address, or give the registry's URL itself")
 }

@@ -133,7 +133,7 @@ func (c *Client) unreachable(r *request, err error, reached bool) error {
 	if outer, ok := errors.AsType[*url.Error](err); ok { // it repeats method and URL
 		err = outer.Err
 	}
-	e := &UnavailableError{Operation: r.operation, Host: c.host, reached: reached}
+	e := &UnavailableError{Where: c.at(r.operation), reached: reached}
 	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
 		e.hopeless = true
 		e.next = "check the registry's certificate; one of a private authority needs its CA bundle here"
@@ -179,25 +179,25 @@ func (c *Client) refusal(r *request, response *http.Response, body []byte, date 
 	sent := r.secrets()
 	switch {
 	case status == http.StatusTooManyRequests || status >= 500:
-		return &UnavailableError{Operation: r.operation, Host: c.host, Status: status, Message: sent.scrub(said.text()),
+		return &UnavailableError{Where: c.at(r.operation), Status: status, Message: sent.scrub(said.text()),
 			RetryAfter: retryAfter(response.Header, date), reached: status != http.StatusTooManyRequests}
 	case status == http.StatusUnauthorized:
-		return &UnauthenticatedError{Operation: r.operation, Host: c.host, Message: sent.scrub(said.text())}
+		return &UnauthenticatedError{Where: c.at(r.operation), Message: sent.scrub(said.text())}
 	case status == http.StatusForbidden:
-		return &ForbiddenError{Operation: r.operation, Host: c.host, Message: sent.scrub(said.text())}
+		return &ForbiddenError{Where: c.at(r.operation), Message: sent.scrub(said.text())}
 	case status >= 300 && status < 400:
 		return c.protocol(r, status, quoting("redirects elsewhere, which is not followed", sent.scrub(redirectHost(response))))
 	case status >= 400 && said.text() != "" && r.graphql:
-		return &GraphQLError{Operation: r.operation, Host: c.host, Status: status, Messages: said.messages(sent)}
+		return &GraphQLError{Where: c.at(r.operation), Status: status, Messages: said.messages(sent)}
 	case status >= 400 && said.text() != "":
-		return &InvalidInputError{Operation: r.operation, Host: c.host,
+		return &InvalidInputError{Where: c.at(r.operation),
 			Faults: []InputFault{{Name: sent.scrub(string(said.Code)), Message: sent.scrub(said.text())}}}
 	}
 	return c.protocol(r, status, fmt.Sprintf("status %d, which a registry does not answer here", status))
 }
 
 func (c *Client) protocol(r *request, status int, problem string) error {
-	return &ProtocolError{Operation: r.operation, Host: c.host, Status: status, Problem: problem}
+	return &ProtocolError{Where: c.at(r.operation), Status: status, Problem: problem}
 }
 
 // redirectHost shows where a redirect leads, without a path or query that might hold anything.

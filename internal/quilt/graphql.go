@@ -74,7 +74,7 @@ func (c *call) MakeRequest(ctx context.Context, asked *graphql.Request, into *gr
 func (c *call) secrets() secrets { return c.request(nil).secrets() }
 
 func (c *call) garbled(problem string) error {
-	return &ProtocolError{Operation: c.operation, Host: c.client.host, Status: http.StatusOK, Problem: problem}
+	return &ProtocolError{Where: c.client.at(c.operation), Status: http.StatusOK, Problem: problem}
 }
 
 func (c *call) missing(field string) error {
@@ -84,7 +84,7 @@ func (c *call) missing(field string) error {
 // failed returns the error for GraphQL's errors. An error below the operation's own field means that the operation was
 // carried out, and only its result could not be shown (GraphQL specification, "Handling Execution Errors").
 func (c *call) failed(faults []fault) error {
-	e := &GraphQLError{Operation: c.operation, Host: c.client.host, Status: http.StatusOK}
+	e := &GraphQLError{Where: c.client.at(c.operation), Status: http.StatusOK}
 	e.Messages = complaint{Errors: faults}.messages(c.secrets())
 	for _, f := range faults {
 		e.executed = e.executed || len(f.Path) > 1
@@ -124,7 +124,7 @@ func (c *call) nobody() error {
 	if !c.isNull("data", "me") {
 		return c.missing("data.me")
 	}
-	return &UnauthenticatedError{Operation: c.operation, Host: c.client.host, problem: "nobody is logged in with this credential (me is null)"}
+	return &UnauthenticatedError{Where: c.client.at(c.operation), problem: "nobody is logged in with this credential (me is null)"}
 }
 
 // unknown is the error for an answer without a key. Null means that the registry has no such key, and is no error.
@@ -208,7 +208,7 @@ func (c *call) keyByID(id string, found *keyFields, path ...string) (*APIKey, er
 }
 
 func (c *call) invalid(r refusal) error {
-	e := &InvalidInputError{Operation: c.operation, Host: c.client.host}
+	e := &InvalidInputError{Where: c.client.at(c.operation)}
 	sent := c.secrets()
 	for _, f := range r.Errors[:min(len(r.Errors), quotedFaults)] {
 		e.Faults = append(e.Faults, InputFault{Path: sent.scrub(f.Path), Name: sent.scrub(f.Name), Message: sent.scrub(f.Message)})

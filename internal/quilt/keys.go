@@ -197,7 +197,7 @@ func (s *Session) CreateKey(ctx context.Context, name string, expiresInDays int)
 	}
 	created, err := c.create(ctx, createInput{Name: name, ExpiresInDays: expiresInDays})
 	if err != nil && mayHaveCreated(err) {
-		return CreatedKey{}, &AnswerLostError{Operation: c.operation, Host: s.client.host, KeyName: name, cause: err}
+		return CreatedKey{}, &AnswerLostError{Where: s.client.at(c.operation), KeyName: name, cause: err}
 	}
 	return created, err
 }
@@ -270,6 +270,6 @@ func (s *Session) revoke(ctx context.Context, id string, secret redact.Text) err
 }
 
 func (c *call) nothingNamed() error {
-	return &InvalidInputError{Operation: c.operation, Host: c.client.host,
+	return &InvalidInputError{Where: c.client.at(c.operation),
 		Faults: []InputFault{{Message: "no key is named, so nothing was sent"}}}
 }

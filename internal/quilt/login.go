@@ -51,7 +51,7 @@ func (c *Client) explainLogin(err error) error {
 	}
 	refused.next = "check user and password; where single sign-on is used, log in at " + c.CodeURL() + " and use the code shown there"
 	if strings.Contains(strings.ToLower(refused.Message), "sso") {
-		return &SSORequiredError{Operation: refused.Operation, Host: refused.Host, CodeURL: c.CodeURL(), cause: refused}
+		return &SSORequiredError{Where: refused.Where, CodeURL: c.CodeURL(), cause: refused}
 	}
 	return refused
 }
@@ -103,7 +103,7 @@ func (c *Client) accept(r *request, got answer, t *tokens) error {
 	err := json.Unmarshal(got.body, &issued)
 	switch {
 	case issued.Error != "": // with status 200, too (quilt: api/python/quilt3/session.py)
-		return &UnauthenticatedError{Operation: r.operation, Host: c.host, Message: r.secrets().scrub(string(issued.Error))}
+		return &UnauthenticatedError{Where: c.at(r.operation), Message: r.secrets().scrub(string(issued.Error))}
 	case err != nil:
 		return c.protocol(r, http.StatusOK, "the answer is not what the token endpoint gives")
 	case issued.RefreshToken == "" || issued.AccessToken == "" || issued.ExpiresAt <= 0:

@@ -46,7 +46,7 @@ func (s *Session) start(ctx context.Context, operation string, effect effect) (*
 		return nil, err
 	}
 	if !sendable(bearer) {
-		return nil, &UnauthenticatedError{Operation: operation, Host: s.client.host,
+		return nil, &UnauthenticatedError{Where: s.client.at(operation),
 			problem: "the credential is empty or holds a character that cannot be sent", next: "check what is stored as the key"}
 	}
 	return &call{client: s.client, operation: operation, effect: effect, bearer: bearer}, nil
@@ -82,13 +82,13 @@ func (s *Session) bearer(ctx context.Context) (redact.Text, error) {
 	case t.turn <- struct{}{}:
 		defer func() { <-t.turn }()
 	case <-ctx.Done():
-		return redact.Text{}, &UnavailableError{Operation: tokenOperation, Host: s.client.host, cause: context.Cause(ctx)}
+		return redact.Text{}, &UnavailableError{Where: s.client.at(tokenOperation), cause: context.Cause(ctx)}
 	}
 	if time.Now().Before(t.renewAt) {
 		return t.access, nil
 	}
 	if t.spent {
-		return redact.Text{}, &UnauthenticatedError{Operation: tokenOperation, Host: s.client.host,
+		return redact.Text{}, &UnauthenticatedError{Where: s.client.at(tokenOperation),
 			problem: "the session's token is used up, and no new one came", next: "log in again"}
 	}
 	return t.access, s.client.renew(ctx, t)
