@@ -1,6 +1,7 @@
 package quilt
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -21,27 +22,27 @@ const (
 	DefaultRetryInterval  = 200 * time.Millisecond
 )
 
-// Options of a [Client]. The zero Options is fit for production.
+// Options of a [Client]. The zero Options is ready for production.
 type Options struct {
-	// CABundle is certificates in PEM that are trusted beside the system's, for a registry whose certificate comes from a
-	// private authority. There is no way to trust any certificate.
+	// CABundle holds certificates in PEM that are trusted in addition to the system's, for a registry whose certificate
+	// comes from a private authority. Verification cannot be switched off.
 	CABundle []byte
-	// UserAgent names this program to the registry, which records it in the audit trail (quilt:
-	// docs/advanced-features/good-practice.md). Default: quilt-rotate/<version>.
+	// UserAgent names this program in the registry's audit trail (quilt: docs/advanced-features/good-practice.md).
+	// Default: quilt-rotate/<version>.
 	UserAgent string
-	// AttemptTimeout bounds each attempt, from dialling to the end of the answer. Default: [DefaultAttemptTimeout]. It
-	// does not bound the attempts to create a key or to log in, which get all the time that the caller has.
+	// AttemptTimeout limits each attempt, from dialling to the end of the answer. Default: [DefaultAttemptTimeout]. It does
+	// not limit the attempts to create a key or to log in, which get all the time that the caller has.
 	AttemptTimeout time.Duration
-	// MaxAttempts bounds how often a request is sent, the first time counted. Default: [DefaultMaxAttempts].
+	// MaxAttempts is how often a request is sent at most, including the first time. Default: [DefaultMaxAttempts].
 	MaxAttempts int
-	// RetryInterval is what the waits between attempts start from. Default: [DefaultRetryInterval].
+	// RetryInterval is the first interval between attempts. Default: [DefaultRetryInterval].
 	RetryInterval time.Duration
 	// Transport replaces the network, in tests.
 	Transport http.RoundTripper
 }
 
-// Client reaches one registry. It keeps connections and is safe for concurrent use; it holds no credential. What it can
-// do is asked of a [Session].
+// Client connects to one registry. It keeps connections, holds no credential, and is safe for concurrent use. Its
+// [Session] has the operations.
 type Client struct {
 	base     string // without a trailing slash
 	host     string
@@ -52,7 +53,7 @@ type Client struct {
 	interval time.Duration
 }
 
-// NewClient prepares a client for the registry at registryURL, which keeps the rule of [settings.RegistryURL]. It opens
+// NewClient returns a client of the registry at registryURL, for which the rule of [settings.RegistryURL] holds. It opens
 // no connection.
 func NewClient(registryURL string, options Options) (*Client, error) {
 	base, err := settings.RegistryURL(registryURL)
@@ -62,7 +63,7 @@ func NewClient(registryURL string, options Options) (*Client, error) {
 	return newClient(base, "", options)
 }
 
-// newClient prepares a client for what is served below a path of an origin.
+// newClient returns a client of what is served below a path of an origin.
 func newClient(origin, path string, options Options) (_ *Client, err error) {
 	transport := options.Transport
 	if transport == nil {
@@ -70,44 +71,31 @@ func newClient(origin, path string, options Options) (_ *Client, err error) {
 			return nil, err
 		}
 	}
-	c := &Client{
+	return &Client{
 		base:     origin + path,
 		host:     origin[strings.Index(origin, "://")+len("://"):],
 		http:     &http.Client{Transport: transport, CheckRedirect: checkRedirect},
-		agent:    options.UserAgent,
-		timeout:  options.AttemptTimeout,
-		attempts: options.MaxAttempts,
-		interval: options.RetryInterval,
-	}
-	if c.agent == "" {
-		c.agent = "quilt-rotate/" + version()
-	}
-	if c.timeout <= 0 {
-		c.timeout = DefaultAttemptTimeout
-	}
-	if c.attempts <= 0 {
-		c.attempts = DefaultMaxAttempts
-	}
-	if c.interval <= 0 {
-		c.interval = DefaultRetryInterval
-	}
-	return c, nil
+		agent:    cmp.Or(options.UserAgent, "quilt-rotate/"+version()),
+		timeout:  cmp.Or(options.AttemptTimeout, DefaultAttemptTimeout),
+		attempts: cmp.Or(options.MaxAttempts, DefaultMaxAttempts),
+		interval: cmp.Or(options.RetryInterval, DefaultRetryInterval),
+	}, nil
 }
 
-// Host is the registry's host, with its port where the URL names one.
+// Host is the registry's host, with the port if the URL names one.
 func (c *Client) Host() string { return c.host }
 
 // URL is the registry's URL in the form of [settings.RegistryURL].
 func (c *Client) URL() string { return c.base }
 
-// CodeURL is the page at which a user who logs in by single sign-on is shown a code for [Client.LoginRefreshToken].
+// CodeURL is the page that shows a code for [Client.LoginRefreshToken] to a user who logs in by single sign-on.
 func (c *Client) CodeURL() string { return c.base + "/login" }
 
-// newTransport speaks HTTP/1.1 only: one request at a time needs no more, and its rule for what the transport itself
-// sends again is simple: nothing that had a byte on the wire, unless it is marked as repeatable.
+// newTransport returns a transport for HTTP/1.1 only. One request at a time needs no more. And its rule for what it sends
+// again by itself is simple: no request of which a byte was sent, unless the request is marked as repeatable.
 func newTransport(bundle []byte) (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if bundle != nil { // only then: loading the system's roots costs a cold start time
+	if bundle != nil { // only then, because loading the system's roots takes time at a cold start
 		certificates, err := cabundle.Parse(bundle)
 		if err != nil {
 			return nil, fmt.Errorf("the CA bundle cannot be used: %w", err)
@@ -125,8 +113,8 @@ func newTransport(bundle []byte) (*http.Transport, error) {
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: DefaultAttemptTimeout}).DialContext, // nothing was sent yet, so that
-		TLSHandshakeTimeout:    DefaultAttemptTimeout,                                     // any request can be sent again
+		DialContext:            (&net.Dialer{Timeout: DefaultAttemptTimeout}).DialContext, // before anything is sent, so
+		TLSHandshakeTimeout:    DefaultAttemptTimeout,                                     // any request can be repeated
 		TLSClientConfig:        config,
 		Protocols:              protocols,
 		MaxResponseHeaderBytes: 64 << 10,
@@ -134,8 +122,8 @@ func newTransport(bundle []byte) (*http.Transport, error) {
 	}, nil
 }
 
-// checkRedirect lets a GET (which carries no credential here) move within its own host. Everything else is not
-// followed: the answer that redirects becomes an error.
+// checkRedirect follows the redirect of a GET, which has no credential here, within its host. Any other redirect is
+// returned as the answer, which becomes an error.
 func checkRedirect(next *http.Request, via []*http.Request) error {
 	first := via[0]
 	if first.Method == http.MethodGet && next.URL.Scheme == first.URL.Scheme && next.URL.Host == first.URL.Host && len(via) < 5 {

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// errDatetime does not quote the text: a date is where a confused server could put anything.
+// errDatetime does not quote the text, which could be anything.
 var errDatetime = errors.New("a date is not in the form of RFC 3339")
 
-// datetime is the schema's Datetime: RFC 3339, with "Z" or an offset, with or without a fraction of a second. The form
-// is not documented, and servers in Python write one or the other, even within one answer.
+// datetime is the schema's Datetime in the form of RFC 3339: with "Z" or an offset, with or without a fraction of a
+// second. The form is not documented, and servers in Python write either, even within one answer.
 //
-// It is a type that reads itself: a reader that the generated code calls would have it decode each key of a long list
-// twice.
+// It is a type with its own UnmarshalJSON, because a function that the generated code calls would decode each key of a
+// long list twice.
 type datetime struct{ time.Time }
 
 func (d *datetime) UnmarshalJSON(text []byte) error {
@@ -24,7 +24,7 @@ func (d *datetime) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return errDatetime
 	}
-	parsed, err := time.Parse(time.RFC3339, s) // takes a fraction, too
+	parsed, err := time.Parse(time.RFC3339, s) // also takes a fraction
 	if err != nil {
 		return errDatetime
 	}
@@ -32,7 +32,7 @@ func (d *datetime) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// timeOf is nil where there is no date.
+// timeOf returns nil if there is no date.
 func timeOf(d *datetime) *time.Time {
 	if d == nil {
 		return nil

@@ -12,27 +12,14 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// AuthMode is how far a catalog offers a way to log in.
-type AuthMode string
-
-// The modes of a catalog (quilt: catalog/config-schema.json).
-const (
-	AuthEnabled    AuthMode = "ENABLED"
-	AuthDisabled   AuthMode = "DISABLED"
-	AuthSignInOnly AuthMode = "SIGN_IN_ONLY"
-)
-
 // Catalog is what a Quilt catalog says about its stack (quilt: catalog/config-schema.json).
 type Catalog struct {
-	RegistryURL  string   // fit for [NewClient]
-	StackVersion string   // of the platform; its form is not documented, and old stacks give none
-	PasswordAuth AuthMode // [AuthDisabled]: log in by single sign-on only
-	SSOAuth      AuthMode
-	SSOProviders []string
+	RegistryURL  string // fit for [NewClient]
+	StackVersion string // of the platform; its form is not documented, and old stacks have none
 }
 
 // Discover reads a catalog's config.json, which is public. catalogURL may leave out "https://". It is for people at a
-// keyboard: what runs unattended is given the registry's URL itself, so that a catalog cannot move where keys are sent.
+// keyboard. Programs get the registry's URL itself, so that a catalog cannot change where keys are sent.
 func Discover(ctx context.Context, catalogURL string, options Options) (Catalog, error) {
 	if !strings.Contains(catalogURL, "://") {
 		catalogURL = "https://" + catalogURL
@@ -47,39 +34,32 @@ func Discover(ctx context.Context, catalogURL string, options Options) (Catalog,
 	}
 	r := &request{operation: "GET /config.json", method: http.MethodGet, path: "/config.json", limit: restLimit}
 	got, err := c.do(ctx, r)
-	if _, down := errors.AsType[*UnavailableError](err); down {
-		return Catalog{}, err
-	}
-	if err != nil {
-		return Catalog{}, c.notACatalog(r, "this is not a Quilt catalog, as it shows no config.json: "+summary(err))
-	}
 	var config struct {
-		RegistryURL  string   `json:"registryUrl"`
-		StackVersion loose    `json:"stackVersion"`
-		PasswordAuth AuthMode `json:"passwordAuth"`
-		SSOAuth      AuthMode `json:"ssoAuth"`
-		SSOProviders loose    `json:"ssoProviders"`
+		RegistryURL  string `json:"registryUrl"`
+		StackVersion loose  `json:"stackVersion"`
 	}
-	if err := json.Unmarshal(got.body, &config); err != nil {
-		return Catalog{}, c.notACatalog(r, "this is not a Quilt catalog: its config.json cannot be read")
+	problem := ""
+	switch _, down := errors.AsType[*UnavailableError](err); {
+	case down:
+		return Catalog{}, err
+	case err != nil:
+		problem = "this is not a Quilt catalog, because it shows no config.json: " + summary(err)
+	case json.Unmarshal(got.body, &config) != nil:
+		problem = "this is not a Quilt catalog: its config.json cannot be read"
+	case config.RegistryURL == "":
+		problem = "its config.json names no registryUrl"
+	default:
+		if config.RegistryURL, err = settings.RegistryURL(config.RegistryURL); err != nil {
+			problem = "its config.json names no usable registry: registryUrl " + err.Error()
+		}
 	}
-	if config.RegistryURL == "" {
-		return Catalog{}, c.notACatalog(r, "its config.json names no registryUrl")
+	if problem != "" {
+		return Catalog{}, &CatalogError{Where: c.at(r.operation), Problem: problem}
 	}
-	registryURL, err := settings.RegistryURL(config.RegistryURL)
-	if err != nil {
-		return Catalog{}, c.notACatalog(r, "its config.json names no usable registry: registryUrl "+err.Error())
-	}
-	return Catalog{
-		RegistryURL:  registryURL,
-		StackVersion: string(config.StackVersion),
-		PasswordAuth: config.PasswordAuth,
-		SSOAuth:      config.SSOAuth,
-		SSOProviders: strings.Fields(string(config.SSOProviders)),
-	}, nil
+	return Catalog{RegistryURL: config.RegistryURL, StackVersion: string(config.StackVersion)}, nil
 }
 
-// splitCatalogURL holds a catalog to the rule of registries, but for the path below which it may be served.
+// splitCatalogURL applies the rule for registries to a catalog's URL, except that a catalog may have a path.
 func splitCatalogURL(text string) (origin, path string, err error) {
 	u, err := url.Parse(strings.TrimSpace(text))
 	if err != nil {
@@ -90,8 +70,4 @@ func splitCatalogURL(text string) (origin, path string, err error) {
 	u.Path, u.RawPath = "", ""
 	origin, err = settings.RegistryURL(u.String())
 	return origin, path, err
-}
-
-func (c *Client) notACatalog(r *request, problem string) error {
-	return &CatalogError{Where: c.at(r.operation), Problem: problem}
 }

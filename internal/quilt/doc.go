@@ -1,24 +1,25 @@
-// Package quilt is the client of a Quilt registry: who a credential belongs to, and the API keys of that user.
+// Package quilt is the client of a Quilt registry. It finds out who a credential belongs to, and manages the API keys of
+// that user.
 //
-// It speaks the registry's GraphQL endpoint with operations generated from operations.graphql, the REST calls that turn a
-// password or a one-time code into a session, and reads a catalog's config.json to find the registry. What the registry
-// offers is taken from the public sources of the Quilt platform (quilt: shared/graphql/schema.graphql,
+// It uses the registry's GraphQL endpoint with operations generated from operations.graphql, the REST calls that
+// exchange a password or a one-time code for a session, and a catalog's config.json to find the registry. What it knows
+// of the registry comes from the public sources of the Quilt platform (quilt: shared/graphql/schema.graphql,
 // docs/api-reference/authentication.md, docs/advanced-features/good-practice.md) and from what its public clients send.
 //
-// What callers may rely on:
+// Callers can rely on the following:
 //
-//   - Absence is never taken for an answer. `me: null`, a missing field and an empty list are three different things: an
-//     [*UnauthenticatedError], a [*ProtocolError] and an empty list.
-//   - [Refused] tells a definite "no" of the registry from everything that is transient or unknown.
-//   - A key is never made twice by one call: [Session.CreateKey] is sent again only where the first request provably was not
-//     carried out, and fails with an [*AnswerLostError] where that is not known.
-//   - Every answer carries the registry's own clock (its Date header), to compare the registry's dates with.
-//   - A credential goes to the registry's host and to no other, over https (plain http to loopback only). No redirect of a
-//     credential is followed, no cookie is kept, no certificate is let pass unverified.
-//   - No error holds a key, a token, a password or a body. Of what the registry says, errors quote messages only: short,
-//     without control characters, and with everything taken out that looks like a credential.
+//   - Absence is never taken for an answer. `me: null` is an [*UnauthenticatedError], a missing field is a
+//     [*ProtocolError], and an empty list is an empty list.
+//   - [Refused] separates a definite "no" of the registry from everything that is temporary or unknown.
+//   - One call never creates two keys. [Session.CreateKey] is sent again only if the first request provably was not
+//     carried out. If that is not known, it fails with an [*AnswerLostError].
+//   - Every answer has the registry's own time (its Date header), with which the registry's dates can be compared.
+//   - A credential is sent to the registry's host only, over https (plain http to loopback only). No redirect of a
+//     credential is followed, no cookie is kept, and every certificate is verified.
+//   - No error holds a key, a token, a password or a body. Errors quote the registry's messages only: short, without
+//     control characters, and without anything that looks like a credential.
 //
-// It keeps no state but connections and, in sessions by login, the current token. It never decides which key to make or
+// It keeps no state except connections and the current tokens of its sessions. It never decides which key to create or
 // to revoke, and it stores nothing.
 package quilt
 

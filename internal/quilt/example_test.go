@@ -77,7 +77,7 @@ func ExampleRefused() {
 
 // A catalog's address is enough to find its registry.
 func ExampleDiscover() {
-	web := exampleRegistry(200, `{"registryUrl":"https://registry.example.com","stackVersion":"1.67.0","passwordAuth":"DISABLED","ssoAuth":"ENABLED"}`)
+	web := exampleRegistry(200, `{"registryUrl":"https://registry.example.com","stackVersion":"1.67.0"}`)
 	defer web.Close()
 
 	catalog, err := quilt.Discover(context.Background(), web.URL, quilt.Options{})
@@ -85,6 +85,6 @@ func ExampleDiscover() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(catalog.RegistryURL, catalog.PasswordAuth == quilt.AuthDisabled)
-	// Output: https://registry.example.com true
+	fmt.Println(catalog.RegistryURL, catalog.StackVersion)
+	// Output: https://registry.example.com 1.67.0
 }

@@ -2,6 +2,7 @@ package quilt
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -17,14 +18,14 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// Bounds on what is read of an answer.
+// Limits of what is read of an answer.
 const (
 	graphqlLimit = 64 << 20 // the schema has no pages, and a user may have tens of thousands of keys
 	restLimit    = 1 << 20
-	refusalLimit = 64 << 10 // of answers that are read for their message only
+	refusalLimit = 64 << 10 // of answers of which only the message is used
 )
 
-// request is one call, as often as it is sent.
+// request is what is sent, once or more often.
 type request struct {
 	operation   string // as errors name it
 	method      string
@@ -32,21 +33,21 @@ type request struct {
 	contentType string
 	body        []byte
 	bearer      redact.Text
-	carried     secrets // what else errors must not quote
+	carried     secrets // what errors must not quote, in addition to the bearer
 	limit       int64
 	graphql     bool
-	once        bool // sent again only where it provably was not carried out
-	single      bool // never sent again
+	once        bool // is sent again only if it provably was not carried out
+	single      bool // is never sent again
 	patient     bool // each attempt gets all the time that the caller has, as with once
 }
 
 // answer is a complete answer with status 200.
 type answer struct {
 	body []byte
-	date time.Time // the registry's clock; zero where the answer has none
+	date time.Time // the registry's clock; zero: the answer has none
 }
 
-// send sends r once and sorts what comes back. An [*UnavailableError] is for retry to look at.
+// send sends r once, and returns the answer or its type of error.
 func (c *Client) send(ctx context.Context, r *request) (answer, error) {
 	ctx, cancel := c.limited(ctx, r)
 	defer cancel()
@@ -77,12 +78,11 @@ func (c *Client) send(ctx context.Context, r *request) (answer, error) {
 	return answer{body: body, date: date}, nil
 }
 
-// unhurried bounds an attempt that gets all the time there is, if the caller has no deadline.
+// unhurried limits an attempt that gets all the caller's time, if the caller has no deadline.
 const unhurried = time.Minute
 
-// limited bounds one attempt. An attempt of a request that should not be sent again gets all the time that the caller
-// has: giving up on a slow registry leaves a key that nobody saw, or a token that is used up, and the next try would be
-// as slow.
+// limited limits one attempt. A request that should not be sent again gets all the time that the caller has. To give up
+// on a slow registry leaves a key that nobody saw, or a token that is used up, and the next attempt would be as slow.
 func (c *Client) limited(ctx context.Context, r *request) (context.Context, context.CancelFunc) {
 	if !r.once && !r.patient {
 		return context.WithTimeout(ctx, c.timeout)
@@ -96,13 +96,13 @@ func (c *Client) limited(ctx context.Context, r *request) (context.Context, cont
 func (c *Client) outgoing(ctx context.Context, r *request, reached *atomic.Bool) (*http.Request, error) {
 	outgoing, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, nil)
 	if err != nil {
-		return nil, c.protocol(r, 0, "the request cannot be made")
+		return nil, c.protocol(r, 0, "the request cannot be built")
 	}
 	if r.body != nil {
 		outgoing.Body = &watchedBody{bytes.NewReader(r.body), reached}
 		outgoing.ContentLength = int64(len(r.body))
 		outgoing.Header.Set("Content-Type", r.contentType)
-		if !r.once { // without GetBody, no transport can send it a second time on its own
+		if !r.once { // without GetBody, no transport can send it again by itself
 			outgoing.GetBody = func() (io.ReadCloser, error) { return &watchedBody{bytes.NewReader(r.body), reached}, nil }
 		}
 	}
@@ -114,8 +114,8 @@ func (c *Client) outgoing(ctx context.Context, r *request, reached *atomic.Bool)
 	return outgoing, nil
 }
 
-// watchedBody tells whether the transport began to read the body. Until then it has no connection, so the registry
-// cannot have carried the request out.
+// watchedBody records whether the transport began to read the body. Until then there is no connection, so the registry
+// cannot have carried out the request.
 type watchedBody struct {
 	content io.Reader
 	reached *atomic.Bool
@@ -128,7 +128,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 
 func (b *watchedBody) Close() error { return nil }
 
-// unreachable is for an attempt that brought no complete answer.
+// unreachable is the error for an attempt without a complete answer.
 func (c *Client) unreachable(r *request, err error, reached bool) error {
 	if outer, ok := errors.AsType[*url.Error](err); ok { // it repeats method and URL
 		err = outer.Err
@@ -136,15 +136,14 @@ func (c *Client) unreachable(r *request, err error, reached bool) error {
 	e := &UnavailableError{Where: c.at(r.operation), reached: reached}
 	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
 		e.hopeless = true
-		e.next = "check the registry's certificate; one of a private authority needs its CA bundle here"
+		e.next = "check the registry's certificate; if a private authority issued it, configure its CA bundle"
 	}
 	e.cause = r.secrets().cause(err)
 	return e
 }
 
-// cause keeps an error whose text is harmless. The transport quotes what it cannot read of an answer, so others are
-// replaced by one that is the same to errors.Is and has a clean text. Errors of dialling quote nothing but our own
-// settings.
+// cause keeps an error whose text is harmless. The transport quotes what it cannot read of an answer. So another error is
+// replaced by one with a clean text, which is the same for errors.Is. Errors of dialling quote our own settings only.
 func (s secrets) cause(err error) error {
 	text := err.Error()
 	if scrubbed := s.scrub(text); scrubbed != text && !isDialling(err) {
@@ -165,14 +164,14 @@ type scrubbedError struct {
 
 func (e *scrubbedError) Error() string { return e.text }
 
-// Is finds what the error is without handing out its text, as Unwrap would.
+// Is compares without showing the text, as Unwrap would.
 func (e *scrubbedError) Is(target error) bool { return errors.Is(e.err, target) }
 
 func (r *request) secrets() secrets {
 	return append(secrets{r.bearer}, r.carried...)
 }
 
-// refusal sorts a complete answer whose status is not 200.
+// refusal returns the error for a complete answer whose status is not 200.
 func (c *Client) refusal(r *request, response *http.Response, body []byte, date time.Time) error {
 	status := response.StatusCode
 	said := readComplaint(body)
@@ -193,14 +192,14 @@ func (c *Client) refusal(r *request, response *http.Response, body []byte, date 
 		return &InvalidInputError{Where: c.at(r.operation),
 			Faults: []InputFault{{Name: sent.scrub(string(said.Code)), Message: sent.scrub(said.text())}}}
 	}
-	return c.protocol(r, status, fmt.Sprintf("status %d, which a registry does not answer here", status))
+	return c.protocol(r, status, fmt.Sprintf("status %d, which no registry answers here", status))
 }
 
 func (c *Client) protocol(r *request, status int, problem string) error {
 	return &ProtocolError{Where: c.at(r.operation), Status: status, Problem: problem}
 }
 
-// redirectHost shows where a redirect leads, without a path or query that might hold anything.
+// redirectHost is the host of a redirect, without a path or query, which might hold anything.
 func redirectHost(response *http.Response) string {
 	to, err := response.Location()
 	if err != nil {
@@ -209,7 +208,7 @@ func redirectHost(response *http.Response) string {
 	return to.Scheme + "://" + to.Host
 }
 
-// complaint is what the registry says beside a status: REST calls {"message"} or {"error"}, GraphQL {"errors"}.
+// complaint is what the registry says in addition to a status: {"message"} or {"error"} for REST, {"errors"} for GraphQL.
 type complaint struct {
 	Message loose   `json:"message"`
 	Error   loose   `json:"error"`
@@ -223,7 +222,8 @@ type fault struct {
 	Path    []any `json:"path"`
 }
 
-// loose is a string, or nothing where something else stands: what is only quoted must not make an answer unreadable.
+// loose is a string, or empty if the answer has something else there. What is only quoted must not make an answer
+// unreadable.
 type loose string
 
 func (l *loose) UnmarshalJSON(text []byte) error {
@@ -237,26 +237,20 @@ func (l *loose) UnmarshalJSON(text []byte) error {
 func readComplaint(body []byte) complaint {
 	var c complaint
 	if json.Unmarshal(body, &c) != nil {
-		return complaint{} // another server's page: nothing of it is worth the risk of quoting it
+		return complaint{} // another server's page, which is not safe to quote
 	}
 	return c
 }
 
 func (c complaint) text() string {
-	for _, text := range []loose{c.Message, c.Error} {
-		if text != "" {
-			return string(text)
-		}
-	}
+	text := cmp.Or(c.Message, c.Error)
 	for _, f := range c.Errors {
-		if f.Message != "" {
-			return string(f.Message)
-		}
+		text = cmp.Or(text, f.Message)
 	}
-	return ""
+	return string(text)
 }
 
-// quotedFaults bounds how many of the registry's messages an error keeps.
+// quotedFaults is how many of the registry's messages an error keeps at most.
 const quotedFaults = 5
 
 func (c complaint) messages(sent secrets) []string {

@@ -18,7 +18,7 @@ const (
 	tokenOperation = "POST /api/token"
 )
 
-// LoginPassword logs a user in by name and password. Where the registry takes single sign-on only, it fails with an
+// LoginPassword logs a user in with name and password. If the registry takes single sign-on only, it fails with an
 // [*SSORequiredError], which names the page that shows a code for [Client.LoginRefreshToken].
 func (c *Client) LoginPassword(ctx context.Context, user string, password Password) (*Session, error) {
 	body, err := json.Marshal(map[string]string{"username": user, "password": password.Reveal()})
@@ -42,22 +42,22 @@ func (c *Client) LoginPassword(ctx context.Context, user string, password Passwo
 	return c.LoginRefreshToken(ctx, NewRefreshToken(issued.RefreshToken))
 }
 
-// explainLogin turns the refusal of a login into what to do about it. That a registry takes single sign-on only shows
-// in its text alone, which is not contract; so the other message names the code, too.
+// explainLogin says what to do about a login that was refused. Only the text of the answer, which is no contract, shows
+// that a registry takes single sign-on only. So the other message names the code, too.
 func (c *Client) explainLogin(err error) error {
 	refused, ok := errors.AsType[*UnauthenticatedError](err)
 	if !ok {
 		return err
 	}
-	refused.next = "check user and password; where single sign-on is used, log in at " + c.CodeURL() + " and use the code shown there"
+	refused.next = "check user and password; if single sign-on is used, log in at " + c.CodeURL() + " and use the code shown there"
 	if strings.Contains(strings.ToLower(refused.Message), "sso") {
 		return &SSORequiredError{Where: refused.Where, CodeURL: c.CodeURL(), cause: refused}
 	}
 	return refused
 }
 
-// LoginRefreshToken logs a user in by the code that {registry}/login shows. The code is good for one use: the session
-// keeps the token that replaces it, and a failure after the code may have been sent is not tried again.
+// LoginRefreshToken logs a user in with the code that {registry}/login shows. The code works once: the session keeps the
+// token that replaces it, and there is no other attempt after the code may have been sent.
 func (c *Client) LoginRefreshToken(ctx context.Context, token RefreshToken) (*Session, error) {
 	t := &tokens{turn: make(chan struct{}, 1), refresh: token}
 	if err := c.renew(ctx, t); err != nil {
@@ -66,7 +66,7 @@ func (c *Client) LoginRefreshToken(ctx context.Context, token RefreshToken) (*Se
 	return &Session{client: c, login: t}, nil
 }
 
-// renew trades the refresh token for an access token and the next refresh token. The caller holds the turn.
+// renew exchanges the refresh token for an access token and the next refresh token. The caller holds the turn.
 func (c *Client) renew(ctx context.Context, t *tokens) error {
 	r := &request{
 		operation: tokenOperation, method: http.MethodPost, path: "/api/token", contentType: "application/x-www-form-urlencoded",
@@ -81,7 +81,7 @@ func (c *Client) renew(ctx context.Context, t *tokens) error {
 		return err // the token was not used
 	}
 	t.spent = err != nil
-	next := "log in again; " + c.CodeURL() + " shows a new code, which is good for one use"
+	next := "log in again; " + c.CodeURL() + " shows a new code, which works once"
 	if refused, ok := errors.AsType[*UnauthenticatedError](err); ok {
 		refused.next = next
 	}
@@ -91,8 +91,8 @@ func (c *Client) renew(ctx context.Context, t *tokens) error {
 	return err
 }
 
-// accept reads the answer of the token endpoint into t. It stores the next refresh token together with the access
-// token, so that nothing is asked with the one before the other is kept.
+// accept reads the answer of the token endpoint into t. It stores both tokens together, so that nothing is asked with
+// the access token before the next refresh token is kept.
 func (c *Client) accept(r *request, got answer, t *tokens) error {
 	var issued struct {
 		Error        loose   `json:"error"`
@@ -102,12 +102,12 @@ func (c *Client) accept(r *request, got answer, t *tokens) error {
 	}
 	err := json.Unmarshal(got.body, &issued)
 	switch {
-	case issued.Error != "": // with status 200, too (quilt: api/python/quilt3/session.py)
+	case issued.Error != "": // also with status 200 (quilt: api/python/quilt3/session.py)
 		return &UnauthenticatedError{Where: c.at(r.operation), Message: r.secrets().scrub(string(issued.Error))}
 	case err != nil:
-		return c.protocol(r, http.StatusOK, "the answer is not what the token endpoint gives")
+		return c.protocol(r, http.StatusOK, "this is not the answer of a token endpoint")
 	case issued.RefreshToken == "" || issued.AccessToken == "" || issued.ExpiresAt <= 0:
-		return c.protocol(r, http.StatusOK, "the answer lacks an access token, its end, or the next refresh token")
+		return c.protocol(r, http.StatusOK, "the answer lacks an access token, its expiry, or the next refresh token")
 	}
 	t.refresh = NewRefreshToken(issued.RefreshToken)
 	t.access = redact.New(issued.AccessToken)
@@ -115,12 +115,12 @@ func (c *Client) accept(r *request, got answer, t *tokens) error {
 	return nil
 }
 
-// lifetime is how long a token is good from now on. Its end is on the registry's clock, so it is measured against that.
+// lifetime is how long a token works from now on. Its expiry is on the registry's clock, so it is compared with that.
 func lifetime(expiresAt float64, now time.Time) time.Duration {
 	if now.IsZero() {
 		now = time.Now()
 	}
 	const day = 24 * 60 * 60
-	seconds := min(expiresAt-float64(now.Unix()), day) // asking anew each day harms nothing; more might overflow
+	seconds := min(expiresAt-float64(now.Unix()), day) // a new token each day is enough; more might overflow
 	return time.Duration(seconds) * time.Second
 }

@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// Knowledge is what a registry, asked by nobody, shows of whether its platform has API keys.
+// Knowledge is what a registry shows, without a login, of whether its platform has API keys.
 type Knowledge int
 
-// What it can be.
+// The values of [Knowledge].
 const (
-	NotTold   Knowledge = iota // it does not let nobody ask
-	KnowsKeys                  // its schema has them
-	NoKeys                     // its schema lacks them: it is older than 1.67
+	NotTold   Knowledge = iota // it answers nothing without a login
+	KnowsKeys                  // its schema has API keys
+	NoKeys                     // its schema has none: the platform is older than 1.67
 )
 
-// Reach asks the registry for nobody's keys: it sends no credential. That it answers at all, over a connection that is
-// trusted, is what its success says. A server checks a query against its schema before it looks who asks (GraphQL
-// specification, "Validation"), so an old platform shows.
+// Reach asks the registry for keys without a credential. Its success means that the registry answers over a trusted
+// connection. A server checks a query against its schema before it checks the login (GraphQL specification,
+// "Validation"), so an old platform can be recognized.
 func (c *Client) Reach(ctx context.Context) (Knowledge, error) {
 	asked := &call{client: c, operation: "apiKeysList", effect: reads}
 	_, err := apiKeysList(ctx, asked, "", "", "")
@@ -28,17 +28,15 @@ func (c *Client) Reach(ctx context.Context) (Knowledge, error) {
 	switch {
 	case err == nil:
 		return KnowsKeys, nil
-	case unauthenticated || forbidden:
-		return NotTold, nil
 	case answered && failed.lacks("apikeys"):
 		return NoKeys, nil
-	case answered:
+	case answered || unauthenticated || forbidden:
 		return NotTold, nil
 	}
 	return NotTold, err
 }
 
-// lacks tells whether the registry says that its schema has no such field. The sentence is that of the reference
+// lacks reports whether the registry says that its schema has no such field. The sentence is that of the reference
 // implementation of GraphQL and of those that follow it (graphql-js and graphql-core, "Cannot query field").
 func (e *GraphQLError) lacks(field string) bool {
 	for _, m := range e.Messages {

@@ -14,14 +14,15 @@ import (
 // quotedLimit bounds, in characters, what errors quote of one message of the registry.
 const quotedLimit = 200
 
-// opaque finds what may be a credential: API keys, and runs of characters too long for a word (tokens, codes, digests).
+// opaque finds what may be a credential: API keys, and runs of characters that are too long for a word (tokens, codes,
+// digests).
 var opaque = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`qk_\S+|[A-Za-z0-9_\-+/=]{32,}`) })
 
-// secrets are the credentials that one request carried: a server may quote back what it was sent.
+// secrets are the credentials of one request. A server may quote what it was sent.
 type secrets []redact.Text
 
-// scrub makes the registry's text fit for an error: one short line without control or invisible characters, and without
-// anything that looks like a credential. It looks on both sides of the cleaning, because cleaning changes characters.
+// scrub makes the registry's text safe for an error: one short line without control or invisible characters, and without
+// anything that looks like a credential. It looks before and after the cleaning, because cleaning changes characters.
 func (s secrets) scrub(text string) string {
 	forms := s.forms()
 	text = redact.Scrub(clean(redact.Scrub(text, forms...)), forms...)
@@ -32,12 +33,12 @@ func (s secrets) scrub(text string) string {
 	return strings.TrimSpace(text)
 }
 
-// forms are all the ways in which a credential stands in a request, and so may come back.
+// forms are all forms in which a request has a credential, and in which it may come back.
 func (s secrets) forms() []redact.Text {
 	var forms []redact.Text
 	for _, credential := range s {
 		raw := credential.Reveal()
-		quoted, _ := json.Marshal(raw) // a string always can be
+		quoted, _ := json.Marshal(raw) // a string always encodes
 		for _, form := range []string{raw, url.QueryEscape(raw), string(quoted[1 : len(quoted)-1])} {
 			forms = append(forms, redact.New(form), redact.New(clean(form)))
 		}
