@@ -32,7 +32,7 @@ type commands struct {
 
 	Version commandline.Version `cmd:"" group:"other" help:"Print the version, as --version does."`
 
-	Completion commandline.Completion `cmd:"" group:"other" help:"Print the completion script of a shell: bash, zsh or fish."`
+	Completion completionCommand `cmd:"" group:"other" help:"Print the completion script of a shell: bash, zsh or fish."`
 }
 
 // groups are the headings of the help.
