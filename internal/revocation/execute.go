@@ -23,24 +23,24 @@ func (s *sweep) carryOut(ctx context.Context, a Action) (Reason, error) {
 	case Mark:
 		return s.mark(ctx, a)
 	case Unmark:
-		return "", s.takeMarksOff(ctx, a.Version)
+		return "", s.removeMarks(ctx, a.Version)
 	case Relabel:
-		if err := s.takeMarksOff(ctx, a.From); err != nil {
+		if err := s.removeMarks(ctx, a.From); err != nil {
 			return "", err
 		}
 		return "", s.Vault.Move(ctx, s.secret.ARN, vault.KeyLabel(a.KeyID), a.Version, a.From)
 	case Unlabel:
-		return "", s.takeLabelsOff(ctx, a)
+		return "", s.removeLabels(ctx, a)
 	case Revoke, RevokeOrphan:
 		return s.revoke(ctx, a)
 	}
 	return "", nil
 }
 
-// mark records since when a version is superseded, by a description made right before: a sweep that stalled must not
-// date it back to a time when the version may have been current. (A stall in the very last request still may, by
-// fifteen minutes at most, Lambda's limit.) A crash before it: the grace period starts later. Twice at once: two marks,
-// and the later counts.
+// mark records when a version was found to be superseded. It describes the secret right before, because a sweep that
+// stalled must not write a time at which the version may have been current. (A stall in the very last request still
+// can, by Lambda's limit of fifteen minutes at most.) After a crash before it, the grace period starts later. If two
+// sweeps do it at once, there are two marks, and the later one counts.
 func (s *sweep) mark(ctx context.Context, a Action) (Reason, error) {
 	now, reason, err := s.lookAgain(ctx, a)
 	if reason != "" || err != nil {
@@ -73,9 +73,9 @@ func (s *sweep) revoke(ctx context.Context, a Action) (Reason, error) {
 	case orphan:
 		return "", fault.New[fault.StillLogsIn]("the registry still knows the key %s after its revocation", a.KeyID)
 	case l.Key == nil:
-		return "", s.takeLabelsOff(ctx, a)
+		return "", s.removeLabels(ctx, a)
 	case a.Reason == Expired && l.Key.Status == quilt.Expired:
-		return NotRevoked, s.takeLabelsOff(ctx, a)
+		return NotRevoked, s.removeLabels(ctx, a)
 	}
 	return Mislabelled, nil // the label named another key
 }
@@ -131,7 +131,7 @@ func (s *sweep) revokeOnce(ctx context.Context, a Action) error {
 	case askErr != nil || s.byIssuer || s.policy.Issuer == "":
 		return err
 	}
-	if err := s.goOnAsIssuer(ctx, s.Owner, err, func(session *quilt.Session) (quilt.Identity, error) { return session.Me(ctx) }); err != nil {
+	if err := s.continueAsIssuer(ctx, s.Owner, err, func(session *quilt.Session) (quilt.Identity, error) { return session.Me(ctx) }); err != nil {
 		return err
 	}
 	return errAskIssuer
@@ -220,17 +220,17 @@ func (s *sweep) seeRefused(ctx context.Context, a Action) error {
 	return err
 }
 
-// takeLabelsOff removes the labels of a key that nobody can use. The key label comes off first: a mark without it means
+// removeLabels removes the labels of a key that nobody can use. The key label comes off first: a mark without it means
 // nothing, and the next sweep removes it. The other order could leave a key label without a mark, and so without the
 // evidence whose key that was.
-func (s *sweep) takeLabelsOff(ctx context.Context, a Action) error {
+func (s *sweep) removeLabels(ctx context.Context, a Action) error {
 	if err := s.Vault.Detach(ctx, s.secret.ARN, vault.KeyLabel(a.KeyID), a.Version); err != nil || len(s.secret.Versions[a.Version].Keys) > 1 {
 		return err
 	}
-	return s.takeMarksOff(ctx, a.Version)
+	return s.removeMarks(ctx, a.Version)
 }
 
-func (s *sweep) takeMarksOff(ctx context.Context, versionID string) error {
+func (s *sweep) removeMarks(ctx context.Context, versionID string) error {
 	for _, mark := range s.secret.Versions[versionID].Marks {
 		if err := s.Vault.Detach(ctx, s.secret.ARN, mark.Label(), versionID); err != nil {
 			return err

@@ -27,7 +27,7 @@ func (s *sweep) look(ctx context.Context) error {
 	}
 	s.Lagging = slices.DeleteFunc(slices.Clone(s.secret.Replicas), func(r vault.Replica) bool { return r.Status == vault.InSync })
 	if err := s.readValues(ctx, func(x Version) bool {
-		return x.Has(vault.Current) || x.Has(vault.Pending) || len(x.Keys) > 0 || x.Has(vault.Previous) && marked // which mark counts: see heir
+		return x.Has(vault.Current) || x.Has(vault.Pending) || len(x.Keys) > 0 || x.Has(vault.Previous) && marked // see successor
 	}); err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (s *sweep) readValue(ctx context.Context, versionID string) (Holding, error
 var errNotBootstrapped = errors.New("the secret waits for its first key")
 
 // checkCurrent distinguishes a secret whose key somebody overwrote, which has key labels, from one that waits for its
-// first key, and from one that never held a key where it is looked for.
+// first key, and from one whose value never held a key in the place where the sweep looks.
 func (s *sweep) checkCurrent() error {
 	current, _ := s.find(vault.Current)
 	switch {
@@ -163,7 +163,7 @@ func (s *sweep) logIn(ctx context.Context, ask asking) error {
 	if quilt.Refused(err) && !quilt.RefusesLogin(err) {
 		me, loginErr := s.session.Me(ctx)
 		if loginErr == nil {
-			return s.goOnAsIssuer(ctx, me.Email, err, ask)
+			return s.continueAsIssuer(ctx, me.Email, err, ask)
 		}
 		err = loginErr
 	}
@@ -174,9 +174,9 @@ func (s *sweep) logIn(ctx context.Context, ask asking) error {
 	return err
 }
 
-// goOnAsIssuer continues in the session of the issuing credential, which must be of the same registry user, and asks
-// there.
-func (s *sweep) goOnAsIssuer(ctx context.Context, owner string, refusal error, ask asking) error {
+// continueAsIssuer continues in the session of the issuing credential, which must be of the same registry user, and
+// asks there.
+func (s *sweep) continueAsIssuer(ctx context.Context, owner string, refusal error, ask asking) error {
 	if s.policy.Issuer == "" {
 		return fault.New[fault.RegistryRefused]("the current key of %s may not manage keys: %w; configure an issuer (tag quilt-rotate:issuer)", s.secret.ARN, refusal)
 	}

@@ -8,8 +8,8 @@ import (
 )
 
 // Ours are the keys of this secret, the current one included: those whose names have its mark, and those that it holds
-// under their labels. They are to be revoked when the secret is retired. If the registry's list does not count, only the
-// keys that it was asked for by their ids are known.
+// under their labels. They are to be revoked when the secret is retired. If the registry's list does not count, only
+// the keys that it was asked for by their ids are known.
 //
 // [Plan] revokes no other key. Another user's key is not among them, nor one that was made for another secret, nor one
 // that only a label connects with this secret, if the fingerprint does not prove that the version holds it. It is not
@@ -32,5 +32,5 @@ func (w World) keeps(row quilt.APIKey) bool {
 
 // holds reports whether the key in the version's value can be the registry's, as far as its fingerprint shows.
 func (v Version) holds(row quilt.APIKey) bool {
-	return v.Holds.State == Holds && v.Holds.Key.Fits(row.Fingerprint)
+	return v.Holds.Key.Fits(row.Fingerprint)
 }

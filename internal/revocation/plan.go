@@ -22,8 +22,8 @@ type Action struct {
 
 // Plan derives what is to be done from the world. It is pure and stateless, so a failed revocation is planned again.
 //
-// Nothing at all is done if a label is unknown, or if the current or the pending value cannot be read. Else the rules in
-// planVersion, planKey and planMarked decide on each version: the first that fits. While a rotation is under way,
+// Nothing at all is done if a label is unknown, or if the current or the pending value cannot be read. Else the rules
+// in planVersion, planKey and planMarked decide on each version: the first that fits. While a rotation is under way,
 // nothing is done to versions. Orphans are revoked by the rules in planOrphans, always.
 func Plan(w World, p Policy) []Action {
 	for _, v := range w.Versions {
@@ -72,7 +72,7 @@ func planKey(w World, p Policy, v Version, id string) Action {
 		a.Key = &row
 	}
 	readable, expired := v.Holds.State == Holds, known && row.Status == quilt.Expired
-	heir, inherited := w.heir(v)
+	next, inherited := w.successor(v)
 	switch {
 	case !readable && expired:
 		return because(a, Unlabel, Expired)
@@ -83,7 +83,7 @@ func planKey(w World, p Policy, v Version, id string) Action {
 	case known && v.Holds.Key.Contradicts(row.Fingerprint), len(v.Keys) > 1 && w.protects(v.Holds.Key):
 		return because(a, Report, Mislabelled)
 	case inherited && known:
-		a.Version, a.From = heir.ID, v.ID
+		a.Version, a.From = next.ID, v.ID
 		return because(a, Relabel, KeyMoved)
 	case w.protects(v.Holds.Key) && len(v.Marks) > 0: // its grace period starts again when the key is no longer in those values
 		return because(a, Unmark, CurrentAgain)
@@ -152,9 +152,9 @@ func planMarked(w World, p Policy, v Version, row quilt.APIKey, a Action) Action
 	return because(a, Revoke, GraceOver)
 }
 
-// times are since when no version that holds the same key as this one was current or pending, and when the last of
-// their grace periods ends. promotable says that one of them was never current, and a stalled finishSecret could still
-// make it so.
+// times are when the last of the versions that hold the same key as this one was superseded, and when the last of their
+// grace periods ends. promotable says that one of them was never current, and that a stalled finishSecret could still
+// promote it.
 func (w World) times(v Version, p Policy) (since, end time.Time, promotable bool) {
 	for _, x := range w.Versions {
 		if len(x.Marks) > 0 && x.Holds.Key.Equal(v.Holds.Key) {

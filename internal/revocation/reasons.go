@@ -6,7 +6,7 @@ type Kind string
 // Everything a plan can hold.
 const (
 	Relabel      Kind = "relabel"       // move the key's label to a later version, which holds the same key
-	Mark         Kind = "mark"          // record since when the version is superseded
+	Mark         Kind = "mark"          // record when the version was superseded
 	Unmark       Kind = "unmark"        // remove that mark
 	Hold         Kind = "hold"          // keep a key past its grace period, because it is used
 	Revoke       Kind = "revoke"        // revoke a superseded key
@@ -43,7 +43,7 @@ const (
 	OrphanTooYoung Reason = "orphan-too-young"    // its createSecret may still store it
 	NotAsked       Reason = "not-asked"           // the registry gave no answer about it
 	WorldChanged   Reason = "world-changed"       // between look and act: the next sweep looks again
-	NotRevoked     Reason = "expired-not-revoked" // the registry refuses to revoke it; it has expired, so its labels are removed
+	NotRevoked     Reason = "expired-not-revoked" // the registry refuses to revoke it; nobody can use it, so its labels are removed
 )
 
 // Reasons to ask a person.
@@ -53,7 +53,7 @@ const (
 	Mislabelled    Reason = "mislabelled"     // the label names another key than the one in the value
 	Ambiguous      Reason = "ambiguous"       // whether a version holds the key cannot be decided
 	UnreadableKey  Reason = "unreadable"      // no key can be found in the version's value
-	Undecryptable  Reason = "undecryptable"   // Secrets Manager does not give the version's value
+	Undecryptable  Reason = "undecryptable"   // Secrets Manager refuses to return the version's value
 	Unlabelled     Reason = "unlabelled"      // a superseded version holds the key, and has no label
 	Unidentified   Reason = "unidentified"    // several keys of the registry fit the current one, which has no label
 	UnreadOrphans  Reason = "unread-orphans"  // a version that cannot be read may hold it

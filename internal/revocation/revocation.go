@@ -1,22 +1,23 @@
-// Package revocation is the sweep: it marks versions of a secret that are superseded, revokes their keys when their grace
-// period is over and nobody uses them any more, revokes keys that a crash left behind, and reports what a person must
-// decide.
+// Package revocation is the sweep: it marks versions of a secret that are superseded, revokes their keys when their
+// grace period is over and nobody uses them any more, revokes keys that a crash left behind, and reports what a person
+// must decide.
 //
-// What to do is derived from both services at each sweep ([Plan]), and no state is kept. So a sweep may fail, stall or run
-// twice anywhere: the next one finds what is left. Two gates stand before every revocation: the current key logs in, and
-// labels and protected values are read again.
+// What to do is derived from both services at each sweep ([Plan]), and no state is kept. So a sweep may fail, stall or
+// run twice anywhere: the next one finds what is left. Two gates stand before every revocation: the current key logs
+// in, and labels and protected values are read again.
 //
-// It never revokes a key whose text occurs anywhere in the raw value of AWSCURRENT or AWSPENDING, whatever label, version
-// or fingerprint led to it. It takes neither an absence nor a refusal for proof without a reason: see seenAsOurs and ask.
+// It never revokes a key whose text occurs anywhere in the raw value of AWSCURRENT or AWSPENDING, whatever label,
+// version or fingerprint led to it. It never believes that a key does not exist, or is refused, without a second proof:
+// see seenAsOurs and ask.
 //
-// Three limits, each of a person who moves labels by hand. AWSCURRENT may move onto a version at the very moment that its
-// key is revoked. It may move onto a marked version and away again before a sweep sees it; then the grace period counts
-// from the old mark (the quiet period counts all the same). And if a key label was moved while the registry shows
-// fingerprints in an unknown form, another key's last use is taken for this one's. `quilt-rotate rollback` logs in first,
-// and removes the mark.
+// Three risks remain if a person moves labels by hand. AWSCURRENT may move to a version at the very moment at which its
+// key is revoked. It may move to a marked version and away again before a sweep sees it; then the grace period counts
+// from the old mark (the quiet period counts all the same). And if a key label is moved while the registry shows
+// fingerprints in an unknown form, the last use of another key is taken for this one's. `quilt-rotate rollback` avoids
+// the first two: it logs in first, and removes the mark.
 //
-// A dry run ([Request].DryRun) looks and plans on the same path and stops there. It makes only reads, and shows what the
-// look saw beside the plan. A [Sweeper] needs nothing of Lambda, so a person's command can make one on its own machine.
+// A dry run ([Request].DryRun) looks and plans in the same way and stops there. It only reads. A [Sweeper] needs
+// nothing of Lambda, so a command can run one on a person's machine.
 package revocation
 
 import (
@@ -75,14 +76,14 @@ type Result struct {
 	Health      *Health    `json:"health,omitempty"`
 	Notes       []string   `json:"notes,omitempty"`
 
-	// What only a dry run shows, as far as its look came: also if that failed.
-	Versions  []Seen    `json:"versions,omitempty"`  // those with labels: current, pending, previous, then the one marked last first
+	// Only in a dry run. If its look fails, what it saw before that is here.
+	Versions  []Seen    `json:"versions,omitempty"`  // those with labels: current, pending, previous, then by their marks, the latest first
 	Keys      []KeyInfo `json:"keys,omitempty"`      // see [World.Ours]
-	Registry  *Registry `json:"registry,omitempty"`  // nil: it was not asked, or let nobody in
+	Registry  *Registry `json:"registry,omitempty"`  // nil: it was not asked, or refused the login
 	WouldFail *Failure  `json:"wouldFail,omitempty"` // what the sweep would fail with, by its look or its plan
 }
 
-// Taken is one action of the plan, and what came of it. In a dry run nothing did: Done is false.
+// Taken is one action of the plan and its outcome. In a dry run, Done is false.
 type Taken struct {
 	Action      Kind       `json:"action"`
 	Reason      Reason     `json:"reason"`
@@ -94,10 +95,10 @@ type Taken struct {
 	LastUsedAt  *time.Time `json:"lastUsedAt,omitempty"`
 	Done        bool       `json:"done"`
 	Error       string     `json:"error,omitempty"`
-	Code        string     `json:"code,omitempty"` // of Secrets Manager, which does not give the version's value
+	Code        string     `json:"code,omitempty"` // Secrets Manager's error, if it refuses to return the version's value
 }
 
-// Health is what the metrics and alarms look at.
+// Health is what the metrics and alarms are made from.
 type Health struct {
 	CurrentKeyID        string `json:"currentKeyId,omitempty"`               // "": not known
 	CurrentKeyExpiresIn *Span  `json:"currentKeyExpiresInSeconds,omitempty"` // nil: not known, as its age; 0 is a time

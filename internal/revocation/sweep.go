@@ -13,7 +13,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// sweep is one sweep under way: what it was asked for, the world as it was looked at, and the session that may act on it.
+// sweep is one sweep under way: what it was asked for, the world as it was looked at, and the session that may act on
+// it.
 type sweep struct {
 	*Sweeper
 	Request

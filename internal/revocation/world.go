@@ -43,23 +43,23 @@ type HoldingState string
 
 // What may be known of a value.
 const (
-	Unread     HoldingState = ""              // nobody needed to look
+	Unread     HoldingState = ""              // it was not needed
 	Holds      HoldingState = "holds"         // it holds the key
 	Blank      HoldingState = "blank"         // it has room for a key, and none in it
 	NoValue    HoldingState = "no-value"      // the version has no value (yet)
 	Unreadable HoldingState = "unreadable"    // no key can be found in it
-	Locked     HoldingState = "undecryptable" // Secrets Manager does not give it: its KMS key is disabled, for example
+	Locked     HoldingState = "undecryptable" // Secrets Manager refuses to return it: its KMS key is disabled, for example
 )
 
 // Asked is what the registry says of a labelled key when it is asked by the key's id.
 type Asked struct {
 	Key    *quilt.APIKey // nil: the registry knows no such id among the keys of this user
 	Logins bool          // it still logs in
-	Absent bool          // nobody has a key with that id: an administrator's session did not find it
+	Absent bool          // no user has a key with that id: an administrator's session did not find it
 }
 
-// Policy is how long superseded keys live: the settings of the secret. Without a hold limit, a used key is held until it
-// expires.
+// Policy is how long superseded keys live: the settings of the secret. Without a hold limit, a used key is held until
+// it expires.
 type Policy = settings.Revocation
 
 // find is the version that has the label.
@@ -93,14 +93,14 @@ func (w World) protects(key apikey.Key) bool {
 	})
 }
 
-// alike are the keys at the registry that show the same fingerprint as the row, itself included.
+// alike are the keys at the registry that show the same fingerprint as this one, itself included.
 func (w World) alike(row quilt.APIKey) []quilt.APIKey {
 	return slices.DeleteFunc(w.rows(), func(k quilt.APIKey) bool { return k.Fingerprint != row.Fingerprint })
 }
 
-// ambiguous reports whether a key that is not this secret's shows the row's fingerprint. Then the label alone says that
-// the version does not hold that one, and a person may have moved it. (It takes malice or a registry with other
-// fingerprints: six characters of a random key are the same.)
+// ambiguous reports whether a key that is not this secret's shows the same fingerprint. Then only the label says that
+// the version does not hold that key, and a person may have moved the label. By chance, six random characters must be
+// equal.
 func (w World) ambiguous(row quilt.APIKey) bool {
 	labelled, ours := w.labelled(), w.ours()
 	return slices.ContainsFunc(w.alike(row), func(k quilt.APIKey) bool {
@@ -135,15 +135,15 @@ func (w World) madeForAnother(row quilt.APIKey) bool {
 	return marked && !w.ours()(row)
 }
 
-// heir is the version that a superseded version's key label belongs on: the current one, if it holds the same key and
-// has no label. The same holds for the version that was current last: a mark on an older version records an earlier
-// time, from which the grace period must not count.
-func (w World) heir(v Version) (Version, bool) {
+// successor is the version that the key label of a superseded version belongs on: the current one, if it holds the same
+// key and has no key label. Otherwise it is the version that was current last, on the same conditions, because a mark
+// on an older version records an earlier time, from which the grace period must not count.
+func (w World) successor(v Version) (Version, bool) {
 	for _, stage := range []string{vault.Current, vault.Previous} {
-		h, ok := w.find(stage)
-		fits := ok && h.ID != v.ID && len(h.Keys) == 0 && h.Holds.State == Holds && h.Holds.Key.Equal(v.Holds.Key)
+		next, ok := w.find(stage)
+		fits := ok && next.ID != v.ID && len(next.Keys) == 0 && next.Holds.State == Holds && next.Holds.Key.Equal(v.Holds.Key)
 		if fits && (stage == vault.Current || len(v.Marks) > 0 && !w.protects(v.Holds.Key)) {
-			return h, true
+			return next, true
 		}
 	}
 	return Version{}, false
@@ -151,8 +151,8 @@ func (w World) heir(v Version) (Version, bool) {
 
 // key is what the registry says of an id, when it was asked for it or in its list.
 func (w World) key(id string) (quilt.APIKey, bool) {
-	if a, ok := w.Asked[id]; ok && a.Key != nil {
-		return *a.Key, true
+	if k := w.Asked[id].Key; k != nil {
+		return *k, true
 	}
 	if i := slices.IndexFunc(w.List, func(k quilt.APIKey) bool { return k.ID == id }); i >= 0 {
 		return w.List[i], true
@@ -175,9 +175,9 @@ func (w World) missing() (ids []string) {
 	return ids
 }
 
-// seenAsOurs reports whether a sweep saw a version's key among the keys of this user: it wrote the version's mark, and
-// a key of ours that this user still has was there already, so the secret did not change to another user since. Clocks
-// are compared, and dates have whole seconds.
+// seenAsOurs reports whether a sweep saw a version's key among the keys of this user: a sweep wrote the version's mark,
+// and this user still has a key of ours that is older, so the secret was not moved to another user since then. The two
+// services' clocks are compared, and dates have whole seconds.
 func (w World) seenAsOurs(v Version) bool {
 	mark, offset := lastMark(v), w.Now.Sub(w.RegistryNow)
 	labelled, ours := w.labelled(), w.ours()
@@ -198,9 +198,6 @@ func (w World) currentKey() (quilt.APIKey, bool) {
 func (w World) keyOf(v Version) (quilt.APIKey, bool) {
 	if len(v.Keys) > 0 {
 		return w.key(v.Key())
-	}
-	if v.Holds.State != Holds {
-		return quilt.APIKey{}, false
 	}
 	return quilt.OnlyFit(w.List, v.Holds.Key)
 }

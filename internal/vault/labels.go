@@ -37,7 +37,7 @@ func KeyLabel(keyID string) string { return keyPrefix + keyID }
 // whatever version it sits.
 func PauseLabel(until time.Time) string { return pausePrefix + until.UTC().Format(labelTime) }
 
-// Mark says since when a version is superseded and until when grace was promised to its key:
+// Mark says when a version was superseded and until when grace was promised to its key:
 // `quilt-superseded:20261122T181500Z:<first 8 characters of the version id>:20261123T181500Z`. It names the version
 // because a label sits on one version only. Marks of older releases end with the version and promise nothing.
 type Mark struct {
@@ -46,12 +46,12 @@ type Mark struct {
 	version string
 }
 
-// NewMark marks a version as superseded since then, without a promise.
+// NewMark is the mark of a version that is superseded since then. It promises no grace.
 func NewMark(versionID string, since time.Time) Mark {
 	return Mark{Since: since.UTC().Truncate(time.Second), version: short(versionID)}
 }
 
-// Promising is the mark with a grace period that a shorter one, set later, does not end.
+// Promising is the mark with a promised grace period. A shorter period that is set later does not end it.
 func (m Mark) Promising(grace time.Duration) Mark {
 	m.Until = m.Since.Add(grace).Truncate(time.Second)
 	return m
@@ -68,7 +68,7 @@ func (m Mark) Label() string {
 
 func short(versionID string) string { return versionID[:min(8, len(versionID))] }
 
-// parseMark reads a mark of the version. A label that [Mark.Label] would write in another way is none.
+// parseMark reads a mark of the version. A label is a mark only if [Mark.Label] writes the same text.
 func parseMark(label, versionID string) (Mark, bool) {
 	rest, ok := strings.CutPrefix(label, markPrefix)
 	if !ok {
@@ -93,7 +93,7 @@ type Version struct {
 	Keys    []string    // ids out of its key labels: one, unless somebody moved labels by hand
 	Marks   []Mark      // one, unless two sweeps marked it at once
 	Pauses  []time.Time // until when sweeps of the secret are paused: one, unless a command was interrupted
-	Unknown []string    // labels that begin with "quilt-" and are none of ours: a newer release wrote them, or a hand moved a mark
+	Unknown []string    // other labels that begin with "quilt-": a newer release wrote them, or a person moved a mark
 }
 
 // NewVersion reads the labels of a version.
@@ -119,7 +119,7 @@ func NewVersion(id string, stages []string) Version {
 // Has reports whether the version has the label.
 func (v Version) Has(label string) bool { return slices.Contains(v.Stages, label) }
 
-// Key is the id in the version's key label, "" if there is none.
+// Key is the id in the version's key label; "" if it has no such label.
 func (v Version) Key() string {
 	if len(v.Keys) == 0 {
 		return ""

@@ -12,7 +12,7 @@ import (
 type Secret struct {
 	ARN      string
 	Name     string
-	Now      time.Time // Secrets Manager's own clock, from this answer's Date header; the caller's, where it has none
+	Now      time.Time // Secrets Manager's own clock, from this answer's Date header; without one, the caller's
 	Deleted  bool      // marked for deletion
 	Rotation Rotation
 	Tags     map[string]string
@@ -69,15 +69,10 @@ func (s Secret) Holder(label string) (v Version, ok bool) {
 // PausedUntil returns until when sweeps are paused: the latest time of all pause labels and of tagged, which is the
 // time in the tag of older releases. It is zero if there is none, and in the past if all pauses are over.
 func (s Secret) PausedUntil(tagged time.Time) time.Time {
-	last := tagged
 	for _, v := range s.Versions {
-		for _, until := range v.Pauses {
-			if until.After(last) {
-				last = until
-			}
-		}
+		tagged = slices.MaxFunc(append(slices.Clone(v.Pauses), tagged), time.Time.Compare)
 	}
-	return last
+	return tagged
 }
 
 // Labels counts the staging labels of all versions, including the service's own.

@@ -1,5 +1,5 @@
 // Package vault makes the Secrets Manager calls that the rotation and the sweep need. It reads a secret's staging
-// labels as a ledger: which version holds which key, and since when a version is superseded.
+// labels as a ledger: which version holds which key, and when a version was superseded.
 //
 // It decides nothing: the packages rotation and revocation decide which label goes where. It never prints a value.
 //

@@ -115,10 +115,10 @@ func (v *Vault) Attach(ctx context.Context, secretARN, label, to string) error {
 	return v.Move(ctx, secretARN, label, to, "")
 }
 
-// Detach takes a label off a version. It never takes the label off another version.
+// Detach removes a label from a version. It never removes the label from another version.
 //
-// A crash before it leaves the label on, and the next run takes it off. After it, Secrets Manager may delete a version
-// that has no label.
+// A crash before it leaves the label, and the next run removes it. After it, Secrets Manager may delete a version that
+// has no label.
 func (v *Vault) Detach(ctx context.Context, secretARN, label, from string) error {
 	return v.Move(ctx, secretARN, label, "", from)
 }
