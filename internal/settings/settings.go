@@ -6,7 +6,6 @@
 package settings
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -85,7 +84,11 @@ type Invalid struct {
 }
 
 func (e *Invalid) Error() string {
-	return fmt.Sprintf("%s must be corrected: %s", e.Where, strings.ReplaceAll(errors.Join(e.Faults...).Error(), "\n", "; "))
+	var lines []string
+	for _, f := range e.Faults {
+		lines = append(lines, f.Error())
+	}
+	return fmt.Sprintf("%s must be corrected: %s", e.Where, strings.Join(lines, "; "))
 }
 
 func (e *Invalid) Unwrap() []error { return e.Faults }
