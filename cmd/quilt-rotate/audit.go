@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/audit"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
@@ -40,7 +39,7 @@ func (o *auditCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	session, me, err := o.logIn(ctx, c, apikey.Key{})
+	session, me, err := o.logIn(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -87,19 +87,16 @@ func (o *emergencyCommand) find(ctx context.Context, c *terminal.Console) (apike
 	if !bool(o.LeakedKey) {
 		return apikey.Key{}, nil
 	}
-	text, err := c.AskSecret(ctx, "the leaked key", "pipe the key into the command: quilt-rotate emergency --leaked-key - < FILE; or name the secret that holds it")
+	d, closeOperator, err := openOperator(ctx, c, o.JSON, o.Yes)
 	if err != nil {
 		return apikey.Key{}, err
 	}
-	key, err := apikey.Parse(text.Reveal())
-	if err != nil {
-		return key, terminal.WithHint(fmt.Errorf("what was given as the leaked key is %w", err), "give the whole key, as one line")
-	}
-	d, closeOperator, err := openOperator(ctx, c, o.JSON, o.Yes)
+	defer closeOperator()
+	key, err := askKey(ctx, c, d.Cloud.Place(ctx).String()+"; the secret and the registry are those of the key", "the leaked key",
+		"pipe the key into the command: quilt-rotate emergency --leaked-key - < FILE; or name the secret that holds it")
 	if err != nil {
 		return key, err
 	}
-	defer closeOperator()
 	found, err := d.FindLeaked(ctx, key, string(o.Secret))
 	if err == nil {
 		o.Secret = secretID(found.Secret)

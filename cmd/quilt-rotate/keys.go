@@ -84,12 +84,17 @@ func (o keyLogin) registry(ctx context.Context, c *terminal.Console) (*quilt.Cli
 	return client, key, err
 }
 
-// logIn logs in. own is the key to log in with if neither the options nor the environment give one; with the zero Key, a person is asked.
-func (o keyLogin) logIn(ctx context.Context, c *terminal.Console, own apikey.Key) (*quilt.Session, quilt.Identity, error) {
+// logIn logs in at the registry that the options name.
+func (o keyLogin) logIn(ctx context.Context, c *terminal.Console) (*quilt.Session, quilt.Identity, error) {
 	client, key, err := o.registry(ctx, c)
 	if err != nil {
 		return nil, quilt.Identity{}, err
 	}
+	return o.logInAt(ctx, c, client, key, apikey.Key{})
+}
+
+// logInAt logs in. own is the key to log in with if neither the options nor the environment give one; with the zero Key, a person is asked.
+func (o keyLogin) logInAt(ctx context.Context, c *terminal.Console, client *quilt.Client, key, own apikey.Key) (_ *quilt.Session, _ quilt.Identity, err error) {
 	way := login.Way{User: o.User, Key: key}
 	if o.User == "" && key.IsZero() {
 		if way.Key, err = keyFromEnvironment(c, client); err != nil {
@@ -123,13 +128,6 @@ func (o everybody) get(ctx context.Context, s *quilt.Session, id string) (*quilt
 		return s.AdminGetKey(ctx, id)
 	}
 	return s.GetKey(ctx, id)
-}
-
-func (o everybody) revoke(ctx context.Context, s *quilt.Session, id string) error {
-	if o.Admin {
-		return s.AdminRevokeKey(ctx, id)
-	}
-	return s.RevokeKey(ctx, id)
 }
 
 // unknownKey is the error for an id that the registry does not know.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/terminal"
@@ -42,7 +41,7 @@ func (o *keysCreateCommand) Run(ctx context.Context, c *terminal.Console) error 
 	if err := o.check(c); err != nil {
 		return err
 	}
-	session, _, err := o.logIn(ctx, c, apikey.Key{})
+	session, _, err := o.logIn(ctx, c)
 	if err != nil {
 		return err
 	}

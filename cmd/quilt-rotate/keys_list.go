@@ -44,7 +44,7 @@ func (o *keysListCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if _, err := apikey.Parse(o.Fingerprint); err == nil && !strings.Contains(o.Fingerprint, "...") {
 		return &usageError{errors.New("--fingerprint: is a whole key, and shells keep a history of arguments: treat the key as leaked (quilt-rotate emergency)")}
 	}
-	session, me, err := o.logIn(ctx, c, apikey.Key{})
+	session, me, err := o.logIn(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ With --json: an object {keyId, keyName, fingerprint, owner, status, createdAt, e
 }
 
 func (o *keysGetCommand) Run(ctx context.Context, c *terminal.Console) error {
-	session, me, err := o.logIn(ctx, c, apikey.Key{})
+	session, me, err := o.logIn(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -1,15 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"time"
+	"strings"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/vault"
 )
 
 type keysRevokeCommand struct {
@@ -49,130 +54,100 @@ func (o *keysRevokeCommand) Run(ctx context.Context, c *terminal.Console) error 
 	if o.FromStdin && o.Admin {
 		return &usageError{errors.New("--admin: goes with ids: a key that is given itself is revoked by its owner")}
 	}
-	var key apikey.Key
+	client, own, err := o.registry(ctx, c)
+	if err != nil {
+		return err
+	}
+	g := &keyGuard{keysRevokeCommand: o, Console: c, place: "registry " + client.Host() + ", AWS account and region not known"}
+	if g.aws, g.noAWS = awsclient.Open(ctx, c); g.noAWS == nil {
+		g.place = "registry " + client.Host() + ", " + g.aws.Place(ctx).String()
+	}
+	var given apikey.Key
 	if o.FromStdin {
-		var err error
-		if key, err = o.read(ctx, c); err != nil {
+		if given, err = askKey(ctx, c, g.place, "the key to revoke", "pipe the key into the command (< FILE), or give the id of the key as an argument instead of --from-stdin"); err != nil {
 			return err
 		}
 	}
-	session, me, err := o.logIn(ctx, c, key)
+	session, me, err := o.logInAt(ctx, c, client, own, given)
 	if err != nil {
 		return err
 	}
 	if err := o.allow(me); err != nil {
 		return err
 	}
-	if o.FromStdin {
-		return o.revokeGiven(ctx, c, session, me, key)
+	targets, err := o.targets(ctx, session, me, given)
+	if err != nil {
+		return err
 	}
-	return o.revokeIDs(ctx, c, session, me)
+	if err := g.pass(ctx, targets); err != nil {
+		return err
+	}
+	list := []revokedKey{}
+	for _, t := range targets {
+		revocation := operations.KeyRevocation{Registry: client, Key: t.key, Admin: o.Admin}
+		revocation.Owner, revocation.Sessions = t.shown.Owner, []*quilt.Session{session}
+		if len(t.rows) == 1 {
+			revocation.KeyID = t.rows[0].ID
+		}
+		if err := (&operations.Operator{}).RevokeKey(ctx, revocation); err != nil {
+			if errors.Is(err, context.Canceled) {
+				err = terminal.WithHint(err, "the keys that are listed above were revoked; the others were not")
+			}
+			return errors.Join(o.print(c, list), err)
+		}
+		list = append(list, t.shown)
+	}
+	return o.print(c, list)
 }
 
-func (o *keysRevokeCommand) read(ctx context.Context, c *terminal.Console) (apikey.Key, error) {
-	text, err := c.AskSecret(ctx, "the key to revoke", "pipe the key into the command (< FILE), or give the id of the key as an argument instead of --from-stdin")
+// askKey reads a key that a person types or pastes, and names the place first. instead is what to do if nobody can be asked.
+func askKey(ctx context.Context, c *terminal.Console, place, what, instead string) (apikey.Key, error) {
+	if c.Interactive() {
+		c.Note(place)
+	}
+	text, err := c.AskSecret(ctx, what, instead)
 	if err != nil {
 		return apikey.Key{}, err
 	}
 	key, err := apikey.Parse(text.Reveal())
 	if err != nil {
-		return key, terminal.WithHint(fmt.Errorf("what was given is %w", err), "give the whole key as one line, or its id as an argument")
+		return key, terminal.WithHint(fmt.Errorf("what was given as %s is %w", what, err), "give the whole key as one line")
 	}
 	return key, nil
 }
 
-func (o *keysRevokeCommand) revokeIDs(ctx context.Context, c *terminal.Console, s *quilt.Session, me quilt.Identity) error {
-	var keys []quilt.APIKey
+// target is a key to be revoked.
+type target struct {
+	shown    revokedKey
+	rows     []quilt.APIKey // the registry's key; if the key itself was given: all that it may be, by the fingerprint
+	unlisted error          // why there are no rows
+	key      apikey.Key     // the key itself, if it was given
+	what     string         // names it in an error
+	asked    string         // describes it in a question
+}
+
+func (o *keysRevokeCommand) targets(ctx context.Context, s *quilt.Session, me quilt.Identity, given apikey.Key) ([]target, error) {
+	var list []target
 	for _, id := range o.IDs {
-		key, err := o.get(ctx, s, string(id))
+		k, err := o.get(ctx, s, string(id))
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if key == nil {
-			return o.unknownKey(string(id), me)
+		if k == nil {
+			return nil, o.unknownKey(string(id), me)
 		}
-		keys = append(keys, *key)
+		list = append(list, target{
+			shown: revokedKey{k.ID, k.Name, k.UserEmail}, rows: []quilt.APIKey{*k},
+			what: "the key " + k.ID, asked: fmt.Sprintf("the key %s of %s (%s), used %s", k.Name, k.UserEmail, k.Fingerprint, keyUsed(*k)),
+		})
 	}
-	targets := make([]target, len(keys))
-	for i, k := range keys {
-		targets[i] = target{rows: []quilt.APIKey{k}, what: "the key " + k.ID, asked: fmt.Sprintf("the key %s of %s (%s), used %s", k.Name, k.UserEmail, k.Fingerprint, keyUsed(k))}
+	if o.FromStdin {
+		t := target{shown: revokedKey{Owner: me.Email}, key: given, what: "this key", asked: fmt.Sprintf("the key %s of %s", given.Fingerprint(), me.Email)}
+		t.rows, t.unlisted = s.ListKeys(ctx, quilt.KeyFilter{})
+		t.rows = slices.DeleteFunc(t.rows, func(k quilt.APIKey) bool { return !given.Fits(k.Fingerprint) })
+		list = append(list, t)
 	}
-	if err := o.guard(ctx, c, s.Host(), targets); err != nil {
-		return err
-	}
-	list := []revokedKey{}
-	for _, k := range keys {
-		if err := o.end(ctx, s, k); err != nil {
-			return errors.Join(o.print(c, list), err)
-		}
-		list = append(list, revokedKey{k.ID, k.Name, k.UserEmail})
-	}
-	return o.print(c, list)
-}
-
-func (o *keysRevokeCommand) revokeGiven(ctx context.Context, c *terminal.Console, s *quilt.Session, me quilt.Identity, key apikey.Key) error {
-	given := target{key: key, what: "this key", asked: fmt.Sprintf("the key %s of %s", key.Fingerprint(), me.Email)}
-	if given.rows, given.unlisted = s.ListKeys(ctx, quilt.KeyFilter{}); given.unlisted == nil {
-		given.rows = slices.DeleteFunc(given.rows, func(k quilt.APIKey) bool { return !key.Fits(k.Fingerprint) })
-	}
-	if err := o.guard(ctx, c, s.Host(), []target{given}); err != nil {
-		return err
-	}
-	client, _, err := o.registry(ctx, c)
-	if err != nil {
-		return err
-	}
-	err = finishRevoke(ctx, func(ctx context.Context) error {
-		if err := s.RevokeKeyBySecret(ctx, key); err != nil {
-			return err
-		}
-		return isRefused(ctx, client.WithKey(key))
-	})
-	if err != nil {
-		return err
-	}
-	return o.print(c, []revokedKey{{Owner: me.Email}})
-}
-
-// end revokes a key and checks that it no longer exists. Then a lost answer to the revocation is not a failure.
-func (o *keysRevokeCommand) end(ctx context.Context, s *quilt.Session, k quilt.APIKey) error {
-	return finishRevoke(ctx, func(ctx context.Context) error {
-		failed := o.revoke(ctx, s, k.ID)
-		still, err := o.get(ctx, s, k.ID)
-		switch {
-		case quilt.RefusesLogin(err) && failed == nil:
-			return nil // it was the key of this very session
-		case err != nil:
-			return errors.Join(failed, err)
-		case still == nil:
-			return nil
-		case failed != nil:
-			return failed
-		}
-		return terminal.WithHint(fmt.Errorf("the registry answered Ok to the revocation of the key %s, and still has it", k.ID), "look again: quilt-rotate keys get "+k.ID)
-	})
-}
-
-// isRefused checks that the registry refuses a key.
-func isRefused(ctx context.Context, s *quilt.Session) error {
-	_, err := s.Me(ctx)
-	switch {
-	case quilt.RefusesLogin(err):
-		return nil
-	case err != nil:
-		return fmt.Errorf("the registry answered Ok to the revocation, but whether it refuses the key is not known: %w", err)
-	}
-	return terminal.WithHint(errors.New("the registry answered Ok to the revocation, and the key still logs in"), "try again in a minute; if it still logs in, ask whoever runs the registry")
-}
-
-// finishRevoke completes a revocation: after a Ctrl-C in the middle it would not be known whether the key was revoked.
-func finishRevoke(ctx context.Context, write func(context.Context) error) error {
-	if err := ctx.Err(); err != nil {
-		return terminal.WithHint(err, "the keys that are listed above were revoked; the others were not")
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-	defer cancel()
-	return write(ctx)
+	return list, nil
 }
 
 func (o *keysRevokeCommand) print(c *terminal.Console, list []revokedKey) error {
@@ -189,4 +164,150 @@ func (o *keysRevokeCommand) print(c *terminal.Console, list []revokedKey) error 
 		}
 	}
 	return nil
+}
+
+// keyGuard refuses keys that a managed secret holds or may hold, and asks for confirmation.
+type keyGuard struct {
+	*keysRevokeCommand
+	*terminal.Console
+	place   string // registry, account and region, as each question names them
+	aws     *awsclient.Cloud
+	noAWS   error // why there is none
+	holders *managed.Holders
+	asked   bool // what --anyway allows was shown and confirmed
+}
+
+// pass checks all keys, asks, and checks them again, because an answer takes time.
+func (g *keyGuard) pass(ctx context.Context, targets []target) error {
+	if err := g.check(ctx, targets); err != nil || g.Yes {
+		return err
+	}
+	var asked []string
+	for _, t := range targets {
+		asked = append(asked, t.asked)
+	}
+	if err := g.Confirm(ctx, g.place+"\nthis permanently revokes "+strings.Join(asked, ", and ")+": whoever uses it stops working", "revoke"); err != nil {
+		return err
+	}
+	g.asked = true
+	return g.check(ctx, targets)
+}
+
+// read reads all managed secrets the first time, and later those that matter.
+func (g *keyGuard) read(ctx context.Context, targets []target) (err error) {
+	if g.holders == nil {
+		if g.holders, err = scan(ctx, g.Console, g.aws); err == nil {
+			fmt.Fprintf(g.Err, "%s: %s\n", g.place, g.holders.Count())
+		}
+		return err
+	}
+	var keys []apikey.Key
+	for _, t := range targets {
+		keys = append(keys, t.key)
+	}
+	g.holders, err = g.holders.Refresh(ctx, keys...)
+	return err
+}
+
+func (g *keyGuard) check(ctx context.Context, targets []target) error {
+	err := g.noAWS
+	if err == nil {
+		err = g.read(ctx, targets)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return g.unchecked("a managed secret holds the key", err)
+	}
+	if len(g.holders.Secrets) == 0 {
+		if err := g.unchecked("a managed secret holds the key", errors.New("there is no managed secret here: is this the right account and region?")); err != nil {
+			return err
+		}
+	}
+	for _, u := range g.holders.Unread {
+		if err := g.unchecked("the secret "+u.Secret+" holds the key", u.Err); err != nil {
+			return err
+		}
+	}
+	for _, t := range targets {
+		if err := g.checkTarget(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *keyGuard) checkTarget(ctx context.Context, t target) error {
+	var found []managed.Holder
+	if !t.key.IsZero() {
+		found = g.holders.OfKey(t.key)
+	}
+	for _, row := range t.rows {
+		found = append(found, g.holders.Of(row)...)
+	}
+	if len(found) > 0 {
+		state, otherwise := describeHolder(t.what, found[0])
+		switch {
+		case !g.Anyway:
+			return terminal.WithHint(fmt.Errorf("%s: whoever reads that secret would stop working", state), otherwise)
+		case g.asked || g.Yes:
+			return nil
+		}
+		return g.Confirm(ctx, "secret "+found[0].Secret+", "+g.place+"\n"+state+": whoever reads that secret stops working", found[0].Secret)
+	}
+	for _, row := range t.rows {
+		if g.holders.Elsewhere(row.Name) {
+			err := fmt.Errorf("its name, %s, says that it was created for a secret of another account or region", row.Name)
+			if err := g.unchecked("a secret elsewhere holds "+t.what, err); err != nil {
+				return err
+			}
+		}
+	}
+	if len(t.rows) > 0 {
+		return nil
+	}
+	return g.unchecked("a secret still needs "+t.what+" for its grace period", cmp.Or(t.unlisted, errors.New("the registry lists no such key of that user")))
+}
+
+// unchecked refuses what could not be checked; with --anyway it prints that once and goes on.
+func (g *keyGuard) unchecked(what string, err error) error {
+	err = awsclient.Explain(err)
+	if g.Anyway {
+		if !g.asked {
+			fmt.Fprintf(g.Err, "not checked whether %s: %s\n", what, terminal.LegibleLines(err.Error()))
+		}
+		return nil
+	}
+	advice := strings.TrimPrefix(terminal.Hint(err)+"\nif you know that no secret needs the key, add --anyway", "\n")
+	return terminal.WithHint(fmt.Errorf("whether %s could not be checked: %w", what, err), advice)
+}
+
+// describeHolder says where a key is, and what to do in place of revoking it.
+func describeHolder(what string, h managed.Holder) (state, otherwise string) {
+	leaked := "if it has leaked: quilt-rotate emergency " + h.Secret
+	replace := fmt.Sprintf("replace it first: quilt-rotate rotate %s\n%s\nor add --anyway", h.Secret, leaked)
+	switch {
+	case h.Deleted:
+		return what + " is a key of " + h.Secret + ", which is marked for deletion and can be restored",
+			"if the secret is no longer needed, add --anyway; to restore it: " + managed.RestoreCommand(h.Secret)
+	case h.Stage == vault.Current:
+		return what + " is in the current value of " + h.Secret, replace
+	case h.Stage == vault.Pending:
+		return what + " is in the pending value of " + h.Secret, replace
+	}
+	return what + " is a superseded key of " + h.Secret + " that may still be in use",
+		fmt.Sprintf("its sweep revokes it when nobody uses it any more: quilt-rotate status %s\n%s --version %s\nor add --anyway", h.Secret, leaked, h.VersionID)
+}
+
+// scan reads all managed secrets of the account and region, and shows the progress on a terminal.
+func scan(ctx context.Context, c *terminal.Console, aws *awsclient.Cloud) (*managed.Holders, error) {
+	progress := c.Progress(true)
+	defer progress.Close()
+	return managed.Scan(ctx, aws, reading(progress))
+}
+
+// reading shows how many secrets were read.
+func reading(p *terminal.Progress) func(done, total int) {
+	return func(done, total int) { p.Doing(fmt.Sprintf("reading the managed secrets: %d of %d", done, total)) }
 }

@@ -28,7 +28,7 @@ func person(ts *testscript.TestScript, _ bool, args []string) {
 	for {
 		n, err := terminal.Read(buffer)
 		screen.Write(buffer[:n])
-		if !answered && (strings.Contains(screen.String(), "to go on:") || strings.Contains(screen.String(), "MFA code of")) {
+		if !answered && (strings.Contains(screen.String(), "to go on:") || strings.Contains(screen.String(), "(not shown):") || strings.Contains(screen.String(), "MFA code of")) {
 			answered = true
 			if _, err := terminal.WriteString(answer + "\n"); err != nil {
 				ts.Fatalf("type: %v", err)

@@ -190,6 +190,9 @@ func (h *Holders) Secret(k quilt.APIKey) string {
 }
 
 // Scope says where was looked, and how many secrets were read.
-func (h *Holders) Scope() string {
-	return fmt.Sprintf("%s: %d of %d managed secrets read", h.Place, len(h.Secrets)+len(h.Unknown)-len(h.Unread), len(h.Secrets)+len(h.Unknown))
+func (h *Holders) Scope() string { return h.Place.String() + ": " + h.Count() }
+
+// Count says how many secrets were read.
+func (h *Holders) Count() string {
+	return fmt.Sprintf("%d of %d managed secrets read", len(h.Secrets)+len(h.Unknown)-len(h.Unread), len(h.Secrets)+len(h.Unknown))
 }
