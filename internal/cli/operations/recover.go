@@ -344,7 +344,7 @@ func (v *recovery) formerOwner(account quilt.Account, listed bool) string {
 	return cmp.Or(v.settings.Owner, v.knownOwner)
 }
 
-// whyUnknown is why it is not known that the current key was revoked or has expired; "": it is known, or the key is replaced in any case.
+// whyUnknown is why it is not known that the current key, a key of owner, was revoked or has expired; "": it is known, or the key is replaced in any case.
 func (v *recovery) whyUnknown(ctx context.Context, session *quilt.Session, owner string) (string, error) {
 	if v.value == nil || v.Replace {
 		return "", nil
@@ -353,7 +353,7 @@ func (v *recovery) whyUnknown(ctx context.Context, session *quilt.Session, owner
 	if err == nil && known.State == KeyLogsIn {
 		err = terminal.WithHint(fmt.Errorf("the current key of %s logs in again, as %s; nothing was changed", v.secret.Name, known.Owner), "to store another key all the same, add --replace")
 	}
-	if owner == "" && known.Why != "" {
+	if owner == "" { // an administrator may see that it has expired, and whose it was is still not known
 		known.Why = "nothing says which user it belongs to, and that user may be deactivated"
 	}
 	return known.Why, err
