@@ -15,27 +15,23 @@ import (
 )
 
 type adoptCommand struct {
-	secretArgument
-	registryOptions
+	secretOptions
 	keyOptions
-	sweeperOption
-	yesOption
-	jsonOption
-	Grace          string   `placeholder:"DURATION" help:"How long a superseded key lives."`
-	Quiet          string   `placeholder:"DURATION" help:"How long a superseded key must have gone unused before it is revoked."`
-	HoldLimit      string   `placeholder:"DURATION" help:"How long a superseded key is kept at the most while it is used."`
-	Issuer         string   `placeholder:"ARN" help:"Secret with the credential that makes keys where the current one cannot."`
-	Tag            []string `sep:"none" placeholder:"NAME=VALUE" help:"A tag to write, by its full name: quilt-rotate:… May be given again."`
-	RotateFunction string   `placeholder:"ARN" help:"Function that is expected to rotate the secret; another one is refused."`
+	Grace     string   `placeholder:"DURATION" help:"How long a superseded key stays valid."`
+	Quiet     string   `placeholder:"DURATION" help:"How long a superseded key must be unused before it is revoked."`
+	HoldLimit string   `placeholder:"DURATION" help:"How long a superseded key that is in use is kept at most."`
+	Issuer    string   `placeholder:"ARN" help:"Secret with the issuing credential, which creates keys if the current key cannot."`
+	Tag       []string `sep:"none" placeholder:"NAME=VALUE" help:"A tag to write, with its full name: quilt-rotate:… Can be repeated."`
+	Anyway    bool     `help:"Go on if it could not be checked whether another secret holds the key."`
 }
 
 // Help says what the short help does not.
 func (adoptCommand) Help() string {
-	return `Finds the key at the registry, shows what would follow, asks, and writes tags and the label of the key. Neither the value nor the key is touched.
+	return `Finds the key at the registry, shows what will be written, asks, and writes tags and the label of the key. It changes neither the value nor the key. To see what the next sweep will do after that: quilt-rotate status SECRET
 
   quilt-rotate adopt prod/pipeline --registry https://registry.example.com --grace 48h
 
-With --json: an object with secret, arn, versionId, key {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}, identified, tags, labelled, rotation {on, next}, sweep (what a sweep would do then, as quilt-rotate revoke --dry-run has it). What is not known is left out.`
+With --json: an object with secret, arn, versionId, key {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}, identified, tags, labelled, rotation {on, next}. Unknown values are left out.`
 }
 
 func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {
@@ -43,25 +39,13 @@ func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	d, closeOperator, err := openOperator(ctx, c, o.JSON, o.Yes)
+	d, err := o.openOperator(ctx, c)
 	if err != nil {
 		return err
 	}
-	defer closeOperator()
-	s, err := o.open(ctx, d.Cloud)
-	if err != nil {
-		return err
-	}
-	s.RevokeFunction = o.RevokeFunction
-	if err := operations.RotatedByUs(ctx, s, o.RotateFunction); err != nil {
-		return err
-	}
-	registry, err := o.ofSecret(ctx, s)
-	if err != nil {
-		return err
-	}
-	adopted, err := d.Adopt(ctx, operations.Adoption{Secret: s, Registry: registry, Tags: tags})
-	closeOperator()
+	defer d.close()
+	adopted, err := d.Adopt(ctx, operations.Adoption{Secret: d.secret, Registry: d.registry, Tags: tags, Anyway: o.Anyway})
+	d.close()
 	if err != nil || !o.JSON {
 		return err
 	}
@@ -74,7 +58,7 @@ var adoptable = []string{
 	settings.TagIssuer, settings.TagOwner, settings.TagRestart,
 }
 
-// allTags are those of the options with names of their own, and of --tag.
+// allTags are the tags that the options stand for, and those of --tag.
 func (o *adoptCommand) allTags() (map[string]string, error) {
 	tags := o.tags()
 	given := map[string]string{settings.TagGrace: o.Grace, settings.TagQuiet: o.Quiet, settings.TagHoldLimit: o.HoldLimit, settings.TagIssuer: o.Issuer}
@@ -89,7 +73,7 @@ func (o *adoptCommand) allTags() (map[string]string, error) {
 			return nil, &usageError{fmt.Errorf("--tag %s: quilt-rotate has no such tag; its tags are %s", redact.Scrub(name), strings.Join(adoptable, ", "))}
 		}
 		if other, twice := tags[name]; twice && other != value {
-			return nil, &usageError{fmt.Errorf("--tag %s: is given twice, and says different things", name)}
+			return nil, &usageError{fmt.Errorf("--tag %s: is given twice, with different values", name)}
 		}
 		tags[name] = value
 	}

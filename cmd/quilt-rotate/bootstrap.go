@@ -21,13 +21,14 @@ type bootstrapCommand struct {
 	loginOptions
 	keyOptions
 	jsonOption
-	Plain  bool   `xor:"place" help:"The key is the whole value, and no field of a JSON object."`
-	KMSKey string `name:"kms-key" placeholder:"ID" help:"KMS key of a secret that is created. Default: the account's own for Secrets Manager."`
+	yesOption
+	Plain  bool   `xor:"place" help:"Store the key as the whole value, not in a field of a JSON object."`
+	KMSKey string `name:"kms-key" placeholder:"ID" help:"KMS key of a secret that is created. Default: the AWS managed key of Secrets Manager."`
 }
 
-// loginOptions say how to log in at the registry: else with a code or a key, typed unseen or from standard input.
+// loginOptions say how to log in at the registry. What is typed is not shown; it can also come from standard input.
 type loginOptions struct {
-	User string `placeholder:"NAME" help:"Log in with this user's password, typed unseen or from standard input. Default: with the code that the registry's login page shows, or with an API key."`
+	User string `placeholder:"NAME" help:"Log in with this user's password, which is asked for. Default: with the code that the registry's login page shows, or with an API key."`
 }
 
 func (o loginOptions) logIn(c *terminal.Console) operations.Login {
@@ -39,9 +40,9 @@ func (o loginOptions) logIn(c *terminal.Console) operations.Login {
 // keyOptions are settings of a secret that are written as its tags.
 type keyOptions struct {
 	Field         string `placeholder:"NAME" xor:"place" help:"Field of the JSON object that holds the key. Default: QUILT_API_KEY."`
-	KeyName       string `placeholder:"LABEL" help:"What the names of the secret's keys begin with. Default: the secret's name."`
-	ExpiresInDays *int   `placeholder:"N" help:"How long a key lives: 1 to 365 days. Default: as the rotate function is set, or 90."`
-	Owner         string `placeholder:"EMAIL" help:"Registry user that the keys belong to. Default: whoever logs in."`
+	KeyName       string `placeholder:"LABEL" help:"How the names of the secret's keys begin. Default: the secret's name."`
+	ExpiresInDays *int   `placeholder:"N" help:"How long a key is valid: 1 to 365 days. Default: the rotate function's setting, or 90."`
+	Owner         string `placeholder:"EMAIL" help:"Registry user that the keys belong to. Default: the user who logs in."`
 }
 
 // tags are those that the options stand for.
@@ -63,15 +64,15 @@ func (o keyOptions) tags() map[string]string {
 
 // Help says what the short help does not.
 func (bootstrapCommand) Help() string {
-	return `Logs in at the registry, makes a key, and puts it into the secret. Where a key is there already, it is told, and nothing is done.
+	return `Creates a key at the registry and stores it in the secret. If the secret does not exist, it is created, after a question. If the secret holds a key, nothing is done.
 
   quilt-rotate bootstrap prod/pipeline
-  quilt-rotate bootstrap prod/new --catalog https://quilt.example.com --user svc_pipeline < password.txt
+  quilt-rotate bootstrap prod/new --catalog https://quilt.example.com --user svc_pipeline --yes < password.txt
 
-With --json: an object with secret, arn, outcome (installed, resumed, reused, moved or works), createdSecret, madeBy (issuer or login), versionId, key {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}, rotation {on, next}. What is not known is left out.`
+With --json: an object with secret, arn, outcome (installed, resumed, reused, moved or works), createdSecret, madeBy (issuer or login), versionId, key {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}, rotation {on, next}. Unknown values are left out.`
 }
 
-// checkGiven keeps the rules of the settings that options stand for, before anything is asked of anybody. The error names the option.
+// checkGiven checks the settings that options stand for, before any request. The error names the option.
 func checkGiven(tags, options map[string]string) error {
 	_, ofRotation := settings.Rotate{ExpiresInDays: settings.DefaultExpiresInDays}.ForSecret(tags)
 	_, ofRevocation := settings.Revoke{}.ForSecret(tags)
@@ -86,7 +87,7 @@ func checkGiven(tags, options map[string]string) error {
 	return nil
 }
 
-// optionOf are the options that stand for tags.
+// optionOf maps tags to the options that stand for them.
 var optionOf = map[string]string{
 	settings.TagField: "--field", settings.TagKeyName: "--key-name", settings.TagExpiresInDays: "--expires-in-days", settings.TagOwner: "--owner",
 	settings.TagGrace: "--grace", settings.TagQuiet: "--quiet", settings.TagHoldLimit: "--hold-limit", settings.TagIssuer: "--issuer",
@@ -96,7 +97,7 @@ func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err := checkGiven(o.tags(), optionOf); err != nil {
 		return err
 	}
-	d, closeOperator, err := openOperator(ctx, c, o.JSON, true)
+	d, closeOperator, err := openOperator(ctx, c, o.JSON, o.Yes)
 	if err != nil {
 		return err
 	}
@@ -109,12 +110,13 @@ func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	if s != nil && o.KMSKey != "" {
-		return &usageError{errors.New("--kms-key is for a secret that is created, and " + s.Name + " is there")}
+		return &usageError{errors.New("--kms-key is for a secret that is created, and " + s.Name + " exists")}
 	}
 	registry, err := o.ofSecret(ctx, s)
 	if err != nil {
 		return err
 	}
+	d.Place = "secret " + string(o.Secret) + ", registry " + registry.Host()
 	done, err := d.Bootstrap(ctx, operations.Bootstrap{
 		Name: string(o.Secret), Secret: s, Registry: registry, Tags: o.tags(), Alone: o.Plain, KMSKey: o.KMSKey, LogIn: o.logIn(c),
 	})
@@ -124,7 +126,7 @@ func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
 
 // printKeyIn prints which key a secret holds now.
 func printKeyIn(c *terminal.Console, o jsonOption, done operations.KeyIn, err error) error {
-	if o.JSON && (err == nil || done.VersionID != "") { // what is current now is told, although something failed after it
+	if o.JSON && (err == nil || done.VersionID != "") { // it is current now, although something failed after that
 		if jsonErr := c.JSON(done); jsonErr != nil {
 			return jsonErr
 		}
@@ -158,7 +160,7 @@ func keyRows(done operations.KeyIn) [][2]string {
 func rotationText(r operations.Rotation) string {
 	switch {
 	case !r.On:
-		return "off; put the secret into a stack (infra/README.md) and deploy it"
+		return "off; add the secret to a stack (infra/README.md), and deploy the stack"
 	case r.Next.IsZero():
 		return "on"
 	}

@@ -8,8 +8,8 @@ import (
 
 // commands are the subcommands, each with its options, in the order of the help.
 type commands struct {
-	Bootstrap bootstrapCommand `cmd:"" group:"secret" help:"Put the first key into a secret, which is created where it is not there."`
-	Adopt     adoptCommand     `cmd:"" group:"secret" help:"Take a secret that has a key already into care."`
+	Bootstrap bootstrapCommand `cmd:"" group:"secret" help:"Store the first key of a secret. A secret that does not exist is created."`
+	Adopt     adoptCommand     `cmd:"" group:"secret" help:"Have a secret managed that has a key already."`
 	Status    statusCommand    `cmd:"" group:"secret" help:"Show secrets: versions and keys, rotation, and what the next sweep will do."`
 	Rotate    rotateCommand    `cmd:"" group:"secret" help:"Rotate a secret now, and follow the rotation to its end."`
 	Revoke    revokeCommand    `cmd:"" group:"secret" help:"Sweep a secret now: revoke superseded keys that nobody needs any more."`
@@ -25,7 +25,7 @@ type commands struct {
 	Pause    pauseCommand    `cmd:"" group:"incident" help:"Let sweeps of a secret do nothing for a while."`
 	Resume   resumeCommand   `cmd:"" group:"incident" help:"Let sweeps of a secret go on."`
 
-	Keys keysCommand `cmd:"" group:"registry" help:"List, look at, make and revoke API keys, as the registry's own user."`
+	Keys keysCommand `cmd:"" group:"registry" help:"List, show, create and revoke API keys at the registry."`
 
 	Audit auditCommand `cmd:"" group:"registry" help:"Report on all keys of the registry: unused, expiring, badly named, held by no secret. For administrators."`
 	Trail trailCommand `cmd:"" group:"registry" help:"Tell from the registry's audit trail, through Athena, who used which key, from where and when."`

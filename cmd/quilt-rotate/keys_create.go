@@ -16,9 +16,9 @@ import (
 type keysCreateCommand struct {
 	keyLogin
 	jsonOption
-	Name          string `required:"" help:"Name of the key: purpose, environment, date, such as ci-github-prod-2026q4."`
-	ExpiresInDays int    `required:"" placeholder:"DAYS" help:"How long it lives, 1 to 365 days."`
-	Output        string `placeholder:"FILE" type:"path" help:"New file that gets the key, readable by you alone. Default: standard output, unless it is a terminal."`
+	Name          string `required:"" help:"Name of the key: purpose, environment, date. Example: ci-github-prod-2026q4."`
+	ExpiresInDays int    `required:"" placeholder:"DAYS" help:"How long the key is valid: 1 to 365 days."`
+	Output        string `placeholder:"FILE" type:"path" help:"New file for the key, which only you can read. Default: standard output, unless it is a terminal."`
 }
 
 // Help says what the short help does not.
@@ -27,7 +27,7 @@ func (keysCreateCommand) Help() string {
 
   quilt-rotate keys create --name ci-prod-2026q4 --expires-in-days 90 --output ci.key
 
-or to the program at the other end of a pipe, alone and without a line end:
+or to a program through a pipe, without a line end:
 
   quilt-rotate keys create --name ci-prod-2026q4 --expires-in-days 90 | docker secret create quilt_api_key -
 
@@ -76,14 +76,14 @@ func (o *keysCreateCommand) check(c *terminal.Console) error {
 	}
 	switch {
 	case o.Output == "" && o.JSON:
-		return &usageError{errors.New("--json: goes with --output: the key does not stand among other things on standard output")}
+		return &usageError{errors.New("--json: goes with --output: the key is not mixed with other output")}
 	case o.Output == "" && c.Watched():
-		return terminal.WithHint(&usageError{errors.New("a key is never shown on a terminal, so it needs a place to go")}, "add --output FILE, or a pipe to the program that takes the key")
+		return terminal.WithHint(&usageError{errors.New("a key is never shown on a terminal")}, "add --output FILE, or a pipe to the program that takes the key")
 	}
 	return nil
 }
 
-// A keyPlace takes a key.
+// A keyPlace is where a new key is written to.
 type keyPlace interface {
 	put(redact.Text) error
 	drop() // after a failure
@@ -120,11 +120,12 @@ func (f newFile) drop() {
 	_ = os.Remove(f.Name())
 }
 
-// creationTime bounds what is finished although somebody pressed Ctrl-C.
+// creationTime limits what is completed after a Ctrl-C.
 const creationTime = 30 * time.Second
 
-// make creates the key and puts it into its place. From the request on it does not stop for a Ctrl-C: if nobody awaited the answer, nobody could use the
-// key, and it would stay valid until it expires. A key that cannot be put into its place is revoked. A crash in between leaves it at the registry.
+// make creates the key and writes it to its place. From the request on, Ctrl-C does not stop it: without the answer,
+// nobody could use the key, and it would stay valid until it expires. A key that cannot be written is revoked. A crash in
+// between leaves the key at the registry, where keys list shows it by its name.
 func (o *keysCreateCommand) make(ctx context.Context, s *quilt.Session, to keyPlace) (quilt.CreatedKey, error) {
 	if err := ctx.Err(); err != nil {
 		to.drop()
@@ -144,7 +145,7 @@ func (o *keysCreateCommand) make(ctx context.Context, s *quilt.Session, to keyPl
 	to.drop()
 	err = fmt.Errorf("the new key could not be written: %w", err)
 	if failed := s.RevokeKey(ctx, key.ID); failed != nil {
-		return key, terminal.WithHint(err, "the key is still there, and nobody has it: quilt-rotate keys revoke "+key.ID)
+		return key, terminal.WithHint(err, "the key is still valid, and nobody has it: quilt-rotate keys revoke "+key.ID)
 	}
-	return key, terminal.WithHint(err, "nothing is left: the key was revoked")
+	return key, terminal.WithHint(err, "the key was revoked")
 }

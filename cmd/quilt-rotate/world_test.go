@@ -124,6 +124,7 @@ var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg boo
 	"version":      (*world).version,
 	"plain-secret": (*world).plainSecret,
 	"binary":       (*world).binary,
+	"exists":       (*world).exists,
 	"key-file":     (*world).keyFile,
 }
 

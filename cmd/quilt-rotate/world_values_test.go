@@ -168,6 +168,13 @@ func (w *world) plainSecret(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
+// exists SECRET: the secret exists. ! exists SECRET: it does not.
+func (w *world) exists(ts *testscript.TestScript, neg bool, args []string) {
+	if _, err := w.Secrets.Snapshot(args[0]); (err == nil) == neg {
+		ts.Fatalf("the secret %s: %v", args[0], err)
+	}
+}
+
 // binary NAME: a secret whose value is bytes.
 func (w *world) binary(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0], SecretBinary: []byte{1, 2, 3}})

@@ -108,16 +108,19 @@ func (c *Cloud) CreateSecret(ctx context.Context, n NewSecret, token string) (ar
 // firstStage is the label of a first value until [Cloud.PutFirst] has ended.
 const firstStage = "first-value"
 
-// PutFirst stores the first value of a secret that has no version, which Secrets Manager makes current by itself. Because the call names a label of its own,
-// it does not move AWSCURRENT if somebody else stored a value first (API reference, PutSecretValue).
+// PutFirst stores the first value of a secret that has no version, which Secrets Manager makes current by itself. The call
+// names a label of its own, so it does not move AWSCURRENT if somebody else stored a value first. If the token is the id of
+// a version with that value, Secrets Manager checks the permission and changes nothing (API reference, PutSecretValue).
 func (c *Cloud) PutFirst(ctx context.Context, secretARN string, value redact.Text, token string) error {
-	_, err := c.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
+	out, err := c.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
 		SecretId: &secretARN, ClientRequestToken: &token, SecretString: aws.String(value.Reveal()), VersionStages: []string{firstStage},
 	})
 	if err != nil {
-		return newError("store the first value of "+secretARN, err, value)
+		return newError("store a value in "+secretARN, err, value)
 	}
-	_ = c.Vault.Detach(ctx, secretARN, firstStage, token) // the label does no harm if it stays
+	if slices.Contains(out.VersionStages, firstStage) {
+		_ = c.Vault.Detach(ctx, secretARN, firstStage, token) // the label does no harm if it stays
+	}
 	return nil
 }
 

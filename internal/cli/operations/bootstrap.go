@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -22,42 +20,42 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Bootstrap is what a first key is put in with.
+// Bootstrap says how a secret gets its first key.
 type Bootstrap struct {
 	Name     string          // of the secret
-	Secret   *managed.Secret // nil: there is none yet
+	Secret   *managed.Secret // nil: it does not exist
 	Registry *quilt.Client
-	Tags     map[string]string // settings that the caller wants; a tag that is there already must say the same
+	Tags     map[string]string // settings that the options ask for; a tag that is there must not differ
 	Alone    bool              // the key is the whole value
 	KMSKey   string            // of a new secret
 	LogIn    Login
 }
 
-// Outcome tells what became of a procedure that puts a key in.
+// Outcome is how an operation that stores a key ended.
 type Outcome string
 
 // The outcomes.
 const (
 	Installed Outcome = "installed" // a new key is current
 	Resumed   Outcome = "resumed"   // a key is current that an interrupted run had stored
-	Moved     Outcome = "moved"     // a version is current that was there before, and whose key works
-	Reused    Outcome = "reused"    // an older key that works went into the current value
+	Moved     Outcome = "moved"     // an older version is current again, because its key works
+	Reused    Outcome = "reused"    // an older key that works was stored in the current value
 	Works     Outcome = "works"     // the current key logs in: nothing was done
 )
 
-// KeyIn tells which key a secret holds now, and what was done for that.
+// KeyIn is the key that a secret holds now, and what was done for that.
 type KeyIn struct {
 	Secret        string             `json:"secret"`
 	ARN           string             `json:"arn"`
 	Outcome       Outcome            `json:"outcome"`
 	CreatedSecret bool               `json:"createdSecret,omitempty"`
-	MadeBy        string             `json:"madeBy,omitempty"` // whose login made the key: "issuer", or "login"
+	MadeBy        string             `json:"madeBy,omitempty"` // login that created the key: "issuer", or "login"
 	VersionID     string             `json:"versionId"`
 	Key           revocation.KeyInfo `json:"key"`
 	Rotation      Rotation           `json:"rotation"`
 }
 
-// Rotation is whether, and by when, the secret is rotated next.
+// Rotation is whether rotation is on, and when the next one is due.
 type Rotation struct {
 	On   bool      `json:"on"`
 	Next time.Time `json:"next,omitzero"`
@@ -73,136 +71,62 @@ func keyIn(s *managed.Secret, outcome Outcome, version string, key apikey.Key, p
 // day is a date as people write it.
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// Bootstrap puts the first key of a secret in. It finds one of three states: the secret is not there, and is created
-// with the value {}, since the key's name needs its ARN; its value waits for a key, which goes in ([installation]); or
-// a key is there, and is told.
+// Bootstrap stores the first key of a secret. A secret that does not exist is created with the value {}, because the key's
+// name needs the ARN. If the current value holds a key, nothing is done.
 //
-// A crash after the secret is created leaves one that waits for its first key: running it again goes on. Tags are
-// written before a key is made, so that the functions look for it where it will be.
+// The secret and its tags are written before anybody logs in, so that a name or a permission that is refused does not cost
+// a one-time login code. A crash in between leaves a secret that waits for its first key, and the same command
+// continues. From the login on, [installation] says what a crash leaves.
 func (d *Operator) Bootstrap(ctx context.Context, b Bootstrap) (KeyIn, error) {
-	if err := CheckTags(b.Tags); err != nil {
-		return KeyIn{}, err
-	}
-	var found map[string]string
-	if b.Secret != nil {
-		found = b.Secret.Tags
-	}
-	tags, missing, err := merge(b.Name, found, b.Tags)
+	in, err := d.newInstallation(ctx, b.Secret, b.Registry, b.Tags, false)
 	if err != nil {
 		return KeyIn{}, err
 	}
-	rules, err := rotationSettings(ctx, b.Secret, tags)
-	if err != nil {
-		return KeyIn{}, err
+	field := in.settings.Field
+	if b.Alone && field != "" {
+		return KeyIn{}, terminal.WithHint(fmt.Errorf("the tag %s says that the key is in the field %q, so it cannot be the whole value", settings.TagField, field),
+			"leave --plain out, or remove the tag")
 	}
-	if b.Alone && rules.Field != "" {
-		return KeyIn{}, terminal.WithHint(fmt.Errorf("the tag %s says that the key is in the field %q, so it cannot be the whole value", settings.TagField, rules.Field), "leave --plain out, or take the tag off")
-	}
-	in := &installation{Operator: d, secret: b.Secret, registry: b.Registry, settings: rules, owner: rules.Owner, again: "quilt-rotate bootstrap " + b.Name}
 	in.put = func(raw redact.Text, key apikey.Key) (redact.Text, error) {
 		if b.Alone {
 			return managed.PutKeyAlone(raw, key)
 		}
-		return managed.PutFirstKey(raw, rules.Field, key)
+		return managed.PutFirstKey(raw, field, key)
 	}
 	if b.Secret != nil {
 		if done, there, err := in.there(ctx); there || err != nil {
 			return done, err
 		}
-		if err := in.check(ctx); err != nil {
-			return KeyIn{}, unfit(b.Name, err)
+		if err := in.check(ctx); isBad(err) {
+			return KeyIn{}, terminal.WithHint(fmt.Errorf("the value of %s cannot take a key: %w", b.Name, err), "name the field for it with --field, or correct the value")
+		} else if err != nil {
+			return KeyIn{}, err
 		}
 		if done, ok, err := in.resume(ctx); ok || err != nil {
 			return done, err
 		}
 	}
-	return in.first(ctx, b, missing)
+	return in.first(ctx, b)
 }
 
-// merge gives the tags that hold, and those of them that are not there yet. A wanted one must not contradict one that
-// is there: a stack owns those.
-func merge(secret string, found, wanted map[string]string) (tags, missing map[string]string, err error) {
-	tags, missing = maps.Clone(found), map[string]string{}
-	if tags == nil {
-		tags = map[string]string{}
-	}
-	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		switch have, there := tags[name]; {
-		case there && have != wanted[name]:
-			return nil, nil, terminal.WithHint(fmt.Errorf("the tag %s of %s says %q, and you ask for %q", name, secret, redact.Clip(have, 256), redact.Clip(wanted[name], 256)),
-				"leave the option out, or change the tag first (in the stack that made the secret)")
-		case !there:
-			tags[name], missing[name] = wanted[name], wanted[name]
-		}
-	}
-	return tags, missing, nil
-}
-
-// rotationSettings are the settings of the secret with these tags. The defaults are those of the deployed function; if there is none, or it cannot be
-// looked at, those of every deployment.
-func rotationSettings(ctx context.Context, s *managed.Secret, tags map[string]string) (settings.Rotation, error) {
-	defaults := settings.Rotate{ExpiresInDays: settings.DefaultExpiresInDays}
-	if s == nil || s.Rotation.Function == "" {
-		return defaults.ForSecret(tags)
-	}
-	tagged := *s
-	tagged.Tags = tags
-	rules, err := tagged.ForRotation(ctx)
-	if _, unseen := errors.AsType[*managed.UnseenFunctionError](err); unseen {
-		return defaults.ForSecret(tags)
-	}
-	return rules, err
-}
-
-// unfit says of a value that cannot take a key what to do.
-func unfit(secret string, err error) error {
-	if !isBad(err) {
-		return err
-	}
-	return terminal.WithHint(fmt.Errorf("the value of %s cannot take a key: %w", secret, err), "name the field for it with --field, or mend the value")
-}
-
-// there tells of a key that is in the current value already.
+// there returns the key that is in the current value.
 func (in *installation) there(ctx context.Context) (KeyIn, bool, error) {
-	if err := in.notOverwritten(ctx); err != nil {
-		return KeyIn{}, false, err
-	}
-	current, ok := in.secret.Holder(vault.Current)
-	if !ok {
+	current, value, p, err := in.currentKey(ctx)
+	switch {
+	case isBlank(err):
+		return KeyIn{}, false, in.notOverwritten(current.ID)
+	case isBad(err): // whether it can take a key is checked next
 		return KeyIn{}, false, nil
-	}
-	value, err := in.value(ctx, current.ID)
-	if isBlank(err) || isBad(err) { // whether it can take one is checked next
-		return KeyIn{}, false, nil
-	}
-	if err != nil {
+	case err != nil:
 		return KeyIn{}, false, err
 	}
-	in.Tell.Doing("logging in with the key that is there")
-	p, err := logIn(ctx, in.registry, value.Key(), current.Key())
-	if quilt.RefusesLogin(err) {
-		return KeyIn{}, false, terminal.WithHint(fmt.Errorf("the secret %s has a key already, %s, and the registry refuses it: it has expired or was revoked", in.secret.Name, value.Key()), "run: quilt-rotate recover "+in.secret.Name)
-	}
-	if err != nil {
-		return KeyIn{}, false, err
-	}
-	in.Tell.Tell(terminal.Noted, in.secret.Name+" has a key already, and it logs in: nothing was done", "")
+	in.Tell.Tell(terminal.Noted, in.secret.Name+" has a key, and it logs in: nothing was done", "")
 	return keyIn(in.secret, Works, current.ID, value.Key(), p), true, nil
 }
 
-// notOverwritten refuses to take a blank value for one that waits for its first key, where a version was current that
-// holds one.
-func (in *installation) notOverwritten(ctx context.Context) error {
-	current, _, err := in.current(ctx)
-	if err != nil {
-		return err
-	}
-	if current != "" {
-		if _, err := in.value(ctx, current); !isBlank(err) {
-			return nil
-		}
-	}
-	for _, v := range in.secret.Versions {
+// notOverwritten refuses a blank value if a version that holds a key was current before.
+func (in *installation) notOverwritten(current string) error {
+	for _, v := range in.secret.Sorted() {
 		if len(v.Keys) > 0 && v.ID != current && (v.Has(vault.Previous) || len(v.Marks) > 0) {
 			return in.overwritten(v.ID)
 		}
@@ -211,45 +135,52 @@ func (in *installation) notOverwritten(ctx context.Context) error {
 }
 
 func (in *installation) overwritten(version string) error {
-	return terminal.WithHint(fmt.Errorf("the value of %s is blank, and the version %s was current before and holds a key: somebody overwrote it", in.secret.Name, version),
-		"run: quilt-rotate recover "+in.secret.Name)
+	return terminal.WithHint(fmt.Errorf("the value of %s is blank, but the version %s was current before and holds a key: somebody overwrote the value", in.secret.Name, version),
+		"run: "+in.command("recover"))
 }
 
-// resume goes on where an interrupted run stopped. Nobody has to log in for that: the key proves itself.
+// resume continues an interrupted run. Nobody has to log in, because the stored key does.
 func (in *installation) resume(ctx context.Context) (KeyIn, bool, error) {
 	in.Tell.Doing("looking for a key that an interrupted run has stored")
 	k, ok, err := in.leftover(ctx)
 	if !ok || err != nil {
 		return KeyIn{}, false, err
 	}
-	if current, err := in.holdsCurrent(ctx, k); err != nil {
-		return KeyIn{}, false, err
-	} else if !current && !in.secret.Rotation.Last.IsZero() { // of a secret that was rotated before: an old version
+	if !in.secret.Rotation.Last.IsZero() { // it was rotated before, so this is an old version
 		return KeyIn{}, false, in.overwritten(k.version)
 	}
-	in.Tell.Tell(terminal.Noted, "an interrupted run has stored a key: going on with it", k.id)
+	in.Tell.Tell(terminal.Noted, "an interrupted run has stored a key: continuing with it", k.id)
+	if err := in.tag(ctx); err != nil {
+		return KeyIn{}, false, in.left(err)
+	}
 	p, err := in.install(ctx, &k)
 	return in.ended(ctx, Resumed, &k, p, err)
 }
 
-// first creates what is not there, and puts a new key in.
-func (in *installation) first(ctx context.Context, b Bootstrap, missing map[string]string) (KeyIn, error) {
-	in.Tell.Tell(terminal.Noted, "the registry is "+in.registry.Host(), "")
-	session, me, err := b.LogIn(ctx, in.registry)
-	if err != nil {
-		return KeyIn{}, left(err, "nothing was done")
-	}
-	if err := checkOwner(b.Name, in.owner, me); err != nil {
-		return KeyIn{}, err
-	}
-	in.owner = me.Email
-	in.Tell.Tell(terminal.Done, "logged in at "+in.registry.Host(), me.Email)
+// first creates what is missing, has a person log in, and stores a new key.
+func (in *installation) first(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	created := b.Secret == nil
 	if created {
-		if err := in.create(ctx, b, missing); err != nil {
-			return KeyIn{}, left(err, "see whether the secret was created; to go on: "+in.again)
+		if err := in.createSecret(ctx, b); err != nil {
+			return KeyIn{}, left(err, "if the secret was created, it waits for its first key; to continue: "+in.again)
 		}
-	} else if err := in.prepare(ctx, missing); err != nil {
+	} else if err := in.prepare(ctx); err != nil {
+		return KeyIn{}, in.left(err)
+	}
+	in.Tell.Tell(terminal.Noted, in.Place, in.Cloud.Place(ctx).String())
+	session, me, err := b.LogIn(ctx, in.registry)
+	if err == nil {
+		err = checkOwner(b.Name, in.owner, me)
+	}
+	if err != nil {
+		return KeyIn{}, in.left(err)
+	}
+	in.Tell.Tell(terminal.Done, "logged in at "+in.registry.Host(), me.Email)
+	in.owner = me.Email
+	if in.missing = nil; in.unowned {
+		in.missing = map[string]string{settings.TagOwner: me.Email}
+	}
+	if err := in.tag(ctx); err != nil {
 		return KeyIn{}, in.left(err)
 	}
 	p, k, err := in.fresh(ctx, session)
@@ -258,15 +189,17 @@ func (in *installation) first(ctx context.Context, b Bootstrap, missing map[stri
 	return result, err
 }
 
-// ended tells what came of it; where somebody else was faster, what that is.
+// ended is the result, also if somebody else stored a key first.
 func (in *installation) ended(ctx context.Context, outcome Outcome, k *aKey, p proof, err error) (KeyIn, bool, error) {
 	ctx, cancel := ending(ctx)
 	defer cancel()
-	if errors.Is(err, errFilled) {
-		in.Tell.Tell(terminal.Warned, "somebody else put a key in meanwhile: that one stays", "the key "+k.id+" is left to the sweep")
+	if err == nil || errors.Is(err, errFilled) {
 		if lookErr := in.secret.Look(ctx); lookErr != nil {
 			return KeyIn{}, false, lookErr
 		}
+	}
+	if errors.Is(err, errFilled) {
+		in.Tell.Tell(terminal.Warned, "somebody else stored a key at the same time: that one stays", "")
 		if done, there, thereErr := in.there(ctx); there || thereErr != nil {
 			return done, there, thereErr
 		}
@@ -274,29 +207,33 @@ func (in *installation) ended(ctx context.Context, outcome Outcome, k *aKey, p p
 	if err != nil {
 		return KeyIn{}, false, err
 	}
-	if err := in.secret.Look(ctx); err != nil {
-		return KeyIn{}, false, err
-	}
 	return keyIn(in.secret, outcome, k.version, k.secret, p), true, nil
 }
 
-// create creates the secret, with the value that every deployment begins with. Who created it at the same time, or in a
-// run whose answer was lost, is taken as it is.
-func (in *installation) create(ctx context.Context, b Bootstrap, tags map[string]string) error {
+// createSecret creates the secret, after a question. Its answer may be lost: the same command then finds the secret. A
+// secret that somebody else created is not used unseen, because its tags may name another registry.
+func (in *installation) createSecret(ctx context.Context, b Bootstrap) error {
 	if strings.HasPrefix(b.Name, "arn:") {
-		return fmt.Errorf("there is no secret %s; to have it created, give its name", redact.Clip(b.Name, 512))
+		return terminal.WithHint(fmt.Errorf("there is no secret %s", redact.Clip(b.Name, 512)), "check the ARN; to have a secret created, give its name")
 	}
-	err := finish(ctx, func(ctx context.Context) error {
-		_, err := in.Cloud.CreateSecret(ctx, awsclient.NewSecret{
-			Name: b.Name, Description: "A Quilt API key, rotated by quilt-rotate", Value: redact.New("{}"), Tags: in.owned(nil, tags), KMSKey: b.KMSKey,
+	if err := in.Confirm(ctx, "the secret "+b.Name+" does not exist, and is created", b.Name); err != nil {
+		return err
+	}
+	var arn string
+	err := finish(ctx, func(ctx context.Context) (err error) {
+		arn, err = in.Cloud.CreateSecret(ctx, awsclient.NewSecret{
+			Name: b.Name, Description: "A Quilt API key, rotated by quilt-rotate", Value: redact.New("{}"), Tags: in.missing, KMSKey: b.KMSKey,
 		}, uuid.NewString())
 		return err
 	})
-	if err != nil && !awsclient.Exists(err) {
+	if awsclient.Exists(err) {
+		return terminal.WithHint(fmt.Errorf("somebody else created the secret %s at the same time", b.Name), sameCommand)
+	}
+	if err != nil {
 		return err
 	}
 	for range 5 { // a new secret may not be seen at once
-		if in.secret, err = managed.Open(ctx, in.Cloud, b.Name); !awsclient.NotFound(err) {
+		if in.secret, err = managed.Open(ctx, in.Cloud, arn); !awsclient.NotFound(err) {
 			break
 		}
 		if err := in.sleep(ctx); err != nil {
@@ -307,62 +244,32 @@ func (in *installation) create(ctx context.Context, b Bootstrap, tags map[string
 		return err
 	}
 	in.Tell.Tell(terminal.Done, "created the secret "+b.Name, "")
-	return nil
+	in.missing = nil
+	return in.prepare(ctx)
 }
 
-// prepare writes the tags that are missing, and gives a secret that never had a value its first one: that becomes
-// current at once, so it must not be one with a key that nobody has seen log in.
-func (in *installation) prepare(ctx context.Context, missing map[string]string) error {
-	if err := in.tag(ctx, missing); err != nil {
+// prepare writes the missing tags, and shows that a value may be stored. A secret that never had a value gets {}, which
+// becomes current at once and so must hold no key. Otherwise the current value is stored once more under the id of its
+// own version: Secrets Manager checks the permission, and changes nothing (API reference, PutSecretValue).
+func (in *installation) prepare(ctx context.Context) error {
+	if err := in.tag(ctx); err != nil {
 		return err
 	}
-	if _, ok := in.secret.Holder(vault.Current); ok {
-		return nil
+	id, raw, err := in.current(ctx)
+	if err != nil {
+		return err
+	}
+	if id == "" {
+		id = uuid.NewString()
 	}
 	return finish(ctx, func(ctx context.Context) error {
-		if err := in.Cloud.PutFirst(ctx, in.secret.ARN, redact.New("{}"), uuid.NewString()); err != nil {
+		if err := in.Cloud.PutFirst(ctx, in.secret.ARN, raw, id); err != nil {
 			return err
 		}
-		now, err := in.Cloud.Vault.Await(ctx, in.secret.ARN, func(s vault.Secret) bool {
+		in.secret.Secret, err = in.Cloud.Vault.Await(ctx, in.secret.ARN, func(s vault.Secret) bool {
 			_, ok := s.Holder(vault.Current)
 			return ok
 		})
-		in.secret.Secret = now
 		return err
 	})
-}
-
-// tag writes the tags that are missing.
-func (in *installation) tag(ctx context.Context, missing map[string]string) error {
-	missing = in.owned(in.secret.Tags, missing)
-	if len(missing) == 0 {
-		return nil
-	}
-	err := finish(ctx, func(ctx context.Context) error { return in.Cloud.Tag(ctx, in.secret.ARN, missing) })
-	if err == nil {
-		in.Tell.Tell(terminal.Done, "wrote the tags "+strings.Join(slices.Sorted(maps.Keys(missing)), ", "), "")
-	}
-	return err
-}
-
-// owned adds to the tags what every managed secret says of its keys.
-func (in *installation) owned(found, tags map[string]string) map[string]string {
-	return withOrigin(found, tags, in.owner, in.registry)
-}
-
-// withOrigin adds to the tags where the secret's keys come from: their registry, and, if the secret has no tag of ours
-// yet, their owner. Tags that were found stay as they are.
-func withOrigin(found, tags map[string]string, owner string, registry *quilt.Client) map[string]string {
-	tags = maps.Clone(tags)
-	if tags == nil {
-		tags = map[string]string{}
-	}
-	ours := func(name string) bool { return strings.HasPrefix(name, settings.TagPrefix) }
-	if tags[settings.TagOwner] == "" && !slices.ContainsFunc(slices.Collect(maps.Keys(found)), ours) {
-		tags[settings.TagOwner] = owner
-	}
-	if found[settings.TagRegistry] == "" {
-		tags[settings.TagRegistry] = registry.URL()
-	}
-	return tags
 }

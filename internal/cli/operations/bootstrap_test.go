@@ -99,7 +99,7 @@ func TestANewKeyThatIsRefusedIsNotMadeCurrent(t *testing.T) {
 	r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 8 })
 	p := newPerson(t, r)
 	_, err := p.bootstrap(s.Name)
-	if err == nil || !strings.Contains(err.Error(), "does not let the new key") || terminal.Hint(err) == "" {
+	if err == nil || !strings.Contains(err.Error(), "refuses the new key") || terminal.Hint(err) == "" {
 		t.Fatalf("got %v", err)
 	}
 	if s.Holder(vault.Current).Value != "{}" {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -18,61 +20,167 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// An installation puts a key into a secret's value, beside everything else that is in it, and makes it current. Its order, and what a crash, or an
-// answer that is lost for good, leaves:
+// An installation is what bootstrap, adopt and recover share: it writes a secret's tags, logs in with its current key, and
+// puts a new key into its value. A new key becomes current in this order. After a crash:
 //
-//  1. Make the key. Before: nothing. After: an orphan with the secret's mark in its name, which the sweep finds.
-//  2. Store the value under nothing but the label of its key. Before: that orphan. After: a version that never was current. Running the command
-//     again finds it ([installation.leftover]) and goes on from 3; else the sweep marks it, and revokes its key after the grace period.
-//  3. Read it back, and log in with what was read. These only look.
-//  4. Make it current, as a compare-and-swap from the version whose value it was made from. Before: as after 2. After: done.
+//  1. Create the key. Before: nothing. After: an orphan with the secret's mark in its name, which the sweep revokes.
+//  2. Store the value with only the label of its key. Before: that orphan. After: a version that never was current. If the
+//     command runs again, it finds the version ([installation.leftover]) and continues from 3. Otherwise the sweep
+//     revokes the key after the grace period.
+//  3. Read the value back, and log in with the key in it. Nothing changes.
+//  4. Move AWSCURRENT, as a compare-and-swap from the version whose value the new one was made from. Before: as after 2.
+//     After: done.
 //
-// Twice at once: each makes a key, and one move of AWSCURRENT wins; the other sees a key where there was none, and leaves its own to the sweep. An
-// edit in between wins in the same way: the key goes into the edited value, in another version that takes the label along.
+// If two run at the same time, each creates a key, and one move of AWSCURRENT wins. The other finds a key in the value and
+// leaves its own to the sweep. An edit in between wins in the same way: the key goes into the edited value, in another
+// version that takes the label.
 //
-// While the current value is blank and a version has the label of a key, a sweep takes the value for overwritten, and says so at the top of its voice
-// (fault.Overwritten). From 2 to 4 that takes a second or two. After a crash in between it lasts until the command is run again.
+// While the current value is blank and a version has the label of a key, a sweep reports the value as overwritten
+// (fault.Overwritten). From 2 to 4 that takes a second or two, and after a crash until the command runs again.
 type installation struct {
 	*Operator
-	secret   *managed.Secret
+	secret   *managed.Secret // nil: bootstrap has not created it yet
 	registry *quilt.Client
 	settings settings.Rotation
-	owner    string // whose the key must be; "": whoever makes it
+	owner    string            // registry user that the key must belong to; "": whoever creates it
+	missing  map[string]string // tags to write
+	unowned  bool              // no tag says whose the keys are, and none of a stack's is there: the owner is written, too
 	// put is the current value with the key in it.
 	put func(current redact.Text, key apikey.Key) (redact.Text, error)
-	// needless tells whether the current value needs no key any more. nil: put tells.
+	// needless reports whether the current value needs no key any more. If it is nil, put reports it.
 	needless func(ctx context.Context, current redact.Text) (bool, error)
-	again    string // the command that goes on after an interruption
+	again    string // what continues after an interruption
 }
 
-// aKey is one that goes in.
+// aKey is a key that becomes current.
 type aKey struct {
 	id      string
 	secret  apikey.Key
 	version string // that holds it; "": none yet
+	sent    bool   // a version may hold it
 }
 
-// errFilled says that somebody else put a key in first.
-var errFilled = errors.New("somebody else put a key in meanwhile")
+// errFilled says that somebody else stored a key first.
+var errFilled = errors.New("somebody else stored a key at the same time")
 
-// maxEdits bounds how often an edit in between is started over for.
+// maxEdits limits how often the installation starts over because somebody edited the secret.
 const maxEdits = 5
 
-// fresh makes a key and puts it in.
+const sameCommand = "run the same command again"
+
+// newInstallation checks the tags that a secret will have, so that no tag is written that stops the functions. s is nil if
+// there is no secret yet. If a wanted tag differs from the secret's, it replaces that one, or is refused.
+func (d *Operator) newInstallation(ctx context.Context, s *managed.Secret, r *quilt.Client, wanted map[string]string, replace bool) (*installation, error) {
+	in := &installation{Operator: d, secret: s, registry: r, missing: map[string]string{}, unowned: true, again: sameCommand}
+	tags := map[string]string{}
+	if s != nil {
+		maps.Copy(tags, s.Tags)
+	}
+	for name := range tags { // a stack has no need of an owner, and would take the tag off
+		_, given := wanted[name]
+		if strings.HasPrefix(name, settings.TagPrefix) && name != settings.TagRegistry && !given {
+			in.unowned = false
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		have, there := tags[name]
+		switch want := wanted[name]; {
+		case name != settings.TagField && apikey.HasKey(want): // a field's name is compared with those in the value
+			return nil, terminal.WithHint(fmt.Errorf("the tag %s must not hold a key, because whoever sees the tags would see it", name),
+				"shells keep a history of arguments: if it was a key, treat it as leaked (quilt-rotate emergency)")
+		case there && have != want && !replace:
+			return nil, terminal.WithHint(fmt.Errorf("the tag %s of %s is %q, and the option asks for %q", name, s.Name, redact.Clip(have, 256), redact.Clip(want, 256)),
+				"leave the option out, or change the tag first, in the stack that created the secret")
+		case have != want:
+			tags[name], in.missing[name] = want, want
+		}
+	}
+	in.unowned = in.unowned && tags[settings.TagOwner] == ""
+	if s == nil || !s.RegistryTagged() {
+		in.missing[settings.TagRegistry] = r.URL()
+	}
+	var err error
+	if in.settings, err = rotationSettings(ctx, s, tags); err != nil {
+		return nil, err
+	}
+	in.owner = in.settings.Owner
+	_, err = settings.Revoke{}.ForSecret(tags)
+	if _, restartErr := settings.ParseRestart(tags[settings.TagRestart]); err == nil && restartErr != nil {
+		err = fmt.Errorf("the tag %s %w", settings.TagRestart, restartErr)
+	}
+	return in, err
+}
+
+// rotationSettings are the settings of the secret with these tags. The defaults are those of the deployed function, or
+// those of every deployment if there is no function or it cannot be looked at.
+func rotationSettings(ctx context.Context, s *managed.Secret, tags map[string]string) (settings.Rotation, error) {
+	defaults := settings.Rotate{ExpiresInDays: settings.DefaultExpiresInDays}
+	if s == nil || !s.Deployed() {
+		return defaults.ForSecret(tags)
+	}
+	tagged := *s
+	tagged.Tags = tags
+	rules, err := tagged.ForRotation(ctx)
+	if _, unseen := errors.AsType[*managed.UnseenFunctionError](err); unseen {
+		return defaults.ForSecret(tags)
+	}
+	return rules, err
+}
+
+// tag writes the missing tags in one call.
+func (in *installation) tag(ctx context.Context) error {
+	if len(in.missing) == 0 {
+		return nil
+	}
+	err := finish(ctx, func(ctx context.Context) error { return in.Cloud.Tag(ctx, in.secret.ARN, in.missing) })
+	if err == nil {
+		in.Tell.Tell(terminal.Done, "wrote the tags "+strings.Join(slices.Sorted(maps.Keys(in.missing)), ", "), "")
+	}
+	return err
+}
+
+// command is what to type for another operation on the secret. It names the registry if the secret does not.
+func (in *installation) command(verb string) string {
+	command := "quilt-rotate " + verb + " " + in.secret.Name
+	if !in.secret.NamesRegistry() {
+		command += " --registry " + in.registry.URL()
+	}
+	return command
+}
+
+// currentKey logs in with the key in the current value. It fails as apikey.ParseValue does if there is none.
+func (in *installation) currentKey(ctx context.Context) (vault.Version, apikey.Value, proof, error) {
+	id, raw, err := in.current(ctx)
+	current := in.secret.Versions[id]
+	var value apikey.Value
+	if err == nil {
+		value, err = apikey.ParseValue(raw, in.settings.Field)
+	}
+	if err != nil {
+		return current, value, proof{}, err
+	}
+	in.Tell.Doing("logging in with the current key")
+	p, err := logIn(ctx, in.registry, value.Key(), current.Key())
+	if quilt.RefusesLogin(err) {
+		err = terminal.WithHint(fmt.Errorf("the registry %s refuses the current key of %s, %s: it has expired, was revoked, or belongs to another registry",
+			in.registry.Host(), in.secret.Name, value.Key()), "if that is the right registry, run: "+in.command("recover"))
+	}
+	return current, value, p, err
+}
+
+// fresh creates a key and makes it current.
 func (in *installation) fresh(ctx context.Context, session *quilt.Session) (proof, aKey, error) {
 	if err := in.check(ctx); err != nil {
 		return proof{}, aKey{}, in.left(err)
 	}
 	var k aKey
-	in.Tell.Doing("making a key")
-	err := finish(ctx, func(ctx context.Context) (err error) { // in one: a key that was made is stored, whatever is pressed
-		if k, err = in.make(ctx, session); err != nil {
-			return err
+	in.Tell.Doing("creating a key")
+	err := finish(ctx, func(ctx context.Context) (err error) { // in one, so that Ctrl-C does not leave a key that is not stored
+		if k, err = in.create(ctx, session); err == nil {
+			_, err = in.store(ctx, &k)
 		}
-		if _, err = in.store(ctx, &k); refusesPut(err) { // running it again would create another key, so this one goes while the session is at hand
-			if revokeErr := session.RevokeKey(ctx, k.id); revokeErr == nil {
-				in.Tell.Tell(terminal.Noted, "the new key could not be stored, and was revoked again", k.id)
-			}
+		if err != nil && k.id != "" && !k.sent {
+			in.discard(ctx, session, k.id)
 		}
 		return err
 	})
@@ -83,6 +191,15 @@ func (in *installation) fresh(ctx context.Context, session *quilt.Session) (proo
 	return p, k, err
 }
 
+// discard revokes a new key that no version holds or will hold. To run the command again would create another one.
+func (in *installation) discard(ctx context.Context, session *quilt.Session, id string) {
+	if err := session.RevokeKey(ctx, id); err != nil {
+		in.Tell.Tell(terminal.Warned, "the new key was not stored and could not be revoked", "run: quilt-rotate keys revoke "+id+" --registry "+in.registry.URL())
+		return
+	}
+	in.Tell.Tell(terminal.Noted, "the new key was not stored, and was revoked", id)
+}
+
 // refusesPut reports whether Secrets Manager definitely refused to store a value: no version has it, and none will.
 func refusesPut(err error) bool {
 	refusal, ok := errors.AsType[*vault.Error](err)
@@ -91,76 +208,73 @@ func refusesPut(err error) bool {
 	}, refusal.Code)
 }
 
-// left says how to go on: everything that has been done is found again.
+// left says how to continue after an interruption.
 func (in *installation) left(err error) error {
-	return left(err, "nothing current was changed; to go on: "+in.again)
+	return left(err, "the current value was not changed; to continue: "+in.again)
 }
 
-// labelsNeeded is how many labels it takes: the key's, AWSPREVIOUS where there was none, and a mark.
+// labelsNeeded is how many labels an installation needs: the key's, AWSPREVIOUS if there was none, and a mark.
 const labelsNeeded = 3
 
-// check refuses what would leave a key that cannot be put in.
+// check refuses a secret whose value or labels cannot take a key.
 func (in *installation) check(ctx context.Context) error {
 	if free := vault.LabelQuota - in.secret.Labels(); free < labelsNeeded {
 		return terminal.WithHint(fmt.Errorf("the secret %s has %d of its %d staging labels free, and this needs %d", in.secret.Name, max(free, 0), vault.LabelQuota, labelsNeeded),
-			"take labels off that nobody needs: aws secretsmanager update-secret-version-stage")
+			"remove labels that nobody needs: aws secretsmanager update-secret-version-stage")
 	}
 	_, raw, err := in.current(ctx)
 	if err != nil {
 		return err
 	}
-	probe, err := apikey.Parse("qk_" + fmt.Sprintf("%060d", 0))
+	probe, err := apikey.Parse("qk_" + strings.Repeat("0", 60))
 	if err == nil {
 		_, err = in.put(raw, probe)
 	}
 	return err
 }
 
-// current reads the current version. A secret that never had a value counts as one that waits for its key.
+// current reads the current version. A secret that never had a value counts as one that waits for its first key.
 func (in *installation) current(ctx context.Context) (id string, raw redact.Text, err error) {
 	version, ok := in.secret.Holder(vault.Current)
-	if !ok { // [installation.prepare]
+	if !ok {
 		return "", redact.New("{}"), nil
 	}
 	raw, err = in.secret.Raw(ctx, version.ID)
 	return version.ID, raw, err
 }
 
-// make makes the key. The registry gives each key out once, and knows no idempotency: after a lost answer, the key is made once more. The one that may
-// be there stays, for the sweep to find by its name and judge by its age: it may as well be the key of a twin that is about to store it.
-func (in *installation) make(ctx context.Context, session *quilt.Session) (aKey, error) {
-	ctx, cancel := deadline.WithShare(ctx, makeShare)
+// create creates the key. The registry shows a key once and has no idempotency, so after a lost answer another one is
+// created. The first may be there; it is left to the sweep, which finds it by its name and judges it by its age, because
+// it may be the key of somebody else who is about to store it.
+func (in *installation) create(ctx context.Context, session *quilt.Session) (aKey, error) {
+	ctx, cancel := deadline.WithShare(ctx, createShare)
 	defer cancel()
 	before, err := session.Account(ctx)
 	if err != nil {
 		return aKey{}, err
 	}
 	name := in.settings.NameOfKey(in.secret.Name, in.secret.ARN, before.RegistryTime)
-	made, err := session.CreateKey(ctx, name, in.settings.ExpiresInDays)
+	created, err := session.CreateKey(ctx, name, in.settings.ExpiresInDays)
 	if _, lost := errors.AsType[*quilt.AnswerLostError](err); lost {
-		in.Tell.Tell(terminal.Noted, "an answer of the registry was lost: making another key", "a key that was made is revoked by the sweep")
-		made, err = session.CreateKey(ctx, name, in.settings.ExpiresInDays)
+		in.Tell.Tell(terminal.Noted, "an answer of the registry was lost: creating another key", "the sweep revokes the first one")
+		created, err = session.CreateKey(ctx, name, in.settings.ExpiresInDays)
 	}
 	if err != nil {
 		return aKey{}, err
 	}
-	err = vault.CheckLabel(made.ID)
-	if err == nil {
-		err = checkOwner(in.secret.Name, before.Email, quilt.Identity{Email: made.UserEmail})
+	k := aKey{id: created.ID, secret: created.Secret}
+	if err := vault.CheckLabel(created.ID); err != nil {
+		return k, err
 	}
-	if err != nil { // it was never stored, and never will be
-		_ = session.RevokeKey(ctx, made.ID) // else the sweep finds it
-		return aKey{}, err
-	}
-	in.Tell.Tell(terminal.Done, "made the key "+made.Name, "expires on "+day(made.ExpiresAt))
-	return aKey{id: made.ID, secret: made.Secret}, nil
+	in.Tell.Tell(terminal.Done, "created the key "+created.Name, "expires on "+day(created.ExpiresAt))
+	return k, checkOwner(in.secret.Name, before.Email, quilt.Identity{Email: created.UserEmail})
 }
 
-// makeShare is what the registry gets of the time of a write: one that hangs must not leave a key that there is no time to store.
-const makeShare = 0.6
+// createShare is the registry's share of the time of a write, so that enough is left to store the key.
+const createShare = 0.6
 
-// store writes the current value with the key in it into a version of its own, unless the one that holds the key is that value already. It gives the
-// version that was current.
+// store writes the current value with the key in it into a version of its own, unless the version that holds the key has
+// that value already. It returns the version that was current.
 func (in *installation) store(ctx context.Context, k *aKey) (from string, err error) {
 	if err := in.secret.Look(ctx); err != nil {
 		return "", err
@@ -170,11 +284,9 @@ func (in *installation) store(ctx context.Context, k *aKey) (from string, err er
 		return "", err
 	}
 	if in.needless != nil {
-		needless, err := in.needless(ctx, raw)
-		if err != nil {
+		if needless, err := in.needless(ctx, raw); err != nil {
 			return "", err
-		}
-		if needless {
+		} else if needless {
 			return "", errFilled
 		}
 	}
@@ -188,40 +300,39 @@ func (in *installation) store(ctx context.Context, k *aKey) (from string, err er
 		}
 	}
 	n := vault.NewValue{SecretARN: in.secret.ARN, VersionID: uuid.NewString(), Value: value, KeyID: k.id}
-	if err := in.Cloud.Vault.Put(ctx, n); err != nil {
-		if err := in.readBack(ctx, n, err); err != nil {
-			return "", terminal.WithHint(err, "to go on: "+in.again)
-		}
+	err = in.Cloud.Vault.Put(ctx, n)
+	if err != nil {
+		err = in.readBack(ctx, n, err)
 	}
-	k.version = n.VersionID
+	if err != nil {
+		k.sent = k.sent || !refusesPut(err)
+		return "", terminal.WithHint(err, "to continue: "+in.again)
+	}
+	k.version, k.sent = n.VersionID, true
 	return from, nil
 }
 
-// readBack learns whether a put whose answer is an error was carried out. A value never changes, so what stands there is the answer; the label may be
-// missing, and is attached.
+// readBack finds out whether a put that failed was carried out. A value never changes, so what is there decides. The label
+// may be missing, and is attached.
 func (in *installation) readBack(ctx context.Context, n vault.NewValue, putErr error) error {
 	stored, err := in.secret.Raw(ctx, n.VersionID)
 	switch {
 	case errors.Is(err, vault.ErrNoValue), errors.Is(err, vault.ErrBinary), err == nil && !stored.Equal(n.Value):
 		return putErr
-	case err != nil: // An earlier attempt may have stored the value, so this is no refusal: its key must not be revoked.
+	case err != nil: // an earlier attempt may have stored the value, so this is no refusal: its key must not be revoked
 		return fmt.Errorf("%w; it is not known whether the value was stored: %s", err, putErr.Error())
 	}
 	if err := in.secret.Look(ctx); err != nil {
 		return err
 	}
 	label := vault.KeyLabel(n.KeyID)
-	holder, held := in.secret.Holder(label)
-	switch {
-	case !held:
-		return in.Cloud.Vault.Attach(ctx, n.SecretARN, label, n.VersionID)
-	case holder.ID != n.VersionID:
+	if holder, held := in.secret.Holder(label); held && holder.ID != n.VersionID {
 		return in.Cloud.Vault.Move(ctx, n.SecretARN, label, n.VersionID, holder.ID)
 	}
-	return nil
+	return in.Cloud.Vault.Attach(ctx, n.SecretARN, label, n.VersionID)
 }
 
-// install proves the stored key and makes its version current.
+// install verifies the stored key and makes its version current.
 func (in *installation) install(ctx context.Context, k *aKey) (proof, error) {
 	for range maxEdits {
 		var from string
@@ -245,14 +356,15 @@ func (in *installation) install(ctx context.Context, k *aKey) (proof, error) {
 			in.Tell.Tell(terminal.Done, "moved AWSCURRENT to the version "+short(k.version), "")
 			return proven, seeCurrent(ctx, in.registry, in.secret, k.secret)
 		}
-		in.Tell.Tell(terminal.Warned, "somebody edited the secret meanwhile: starting over with the edited value", "")
+		in.Tell.Tell(terminal.Warned, "somebody edited the secret at the same time: starting over with the edited value", "")
 	}
-	return proof{}, terminal.WithHint(fmt.Errorf("the secret %s was edited %d times meanwhile: the edits are kept", in.secret.Name, maxEdits), "when nobody edits it any more: "+in.again)
+	return proof{}, terminal.WithHint(fmt.Errorf("the secret %s was edited %d times at the same time; the edits are kept", in.secret.Name, maxEdits),
+		"when nobody edits it any more: "+in.again)
 }
 
 // prove reads the stored value back and logs in with the key in it.
 func (in *installation) prove(ctx context.Context, k *aKey) (proof, error) {
-	in.Tell.Doing("logging in with what was stored")
+	in.Tell.Doing("logging in with the stored key")
 	value, err := in.value(ctx, k.version)
 	if err != nil {
 		return proof{}, err
@@ -262,19 +374,19 @@ func (in *installation) prove(ctx context.Context, k *aKey) (proof, error) {
 	}
 	p, err := in.logInSoon(ctx, in.registry, value.Key(), k.id)
 	if quilt.RefusesLogin(err) {
-		return proof{}, terminal.WithHint(fmt.Errorf("the registry does not let the new key %s in", k.id), "nothing current was changed; to try again: "+in.again)
+		err = terminal.WithHint(fmt.Errorf("the registry refuses the new key %s", k.id), "the current value was not changed; to try again: "+in.again)
+	}
+	if err == nil {
+		err = checkOwner(in.secret.Name, in.owner, p.Identity)
 	}
 	if err != nil {
 		return proof{}, err
 	}
-	if err := checkOwner(in.secret.Name, in.owner, p.Identity); err != nil {
-		return proof{}, err
-	}
-	in.Tell.Tell(terminal.Done, "logged in with the key as it is stored", p.Email)
+	in.Tell.Tell(terminal.Done, "logged in with the stored key", p.Email)
 	return p, nil
 }
 
-// value takes a version's value apart, by the field that these settings name.
+// value parses a version's value, by the field that these settings name.
 func (in *installation) value(ctx context.Context, version string) (apikey.Value, error) {
 	raw, err := in.secret.Raw(ctx, version)
 	if err != nil {
@@ -283,23 +395,23 @@ func (in *installation) value(ctx context.Context, version string) (apikey.Value
 	return apikey.ParseValue(raw, in.settings.Field)
 }
 
-// seeCurrent logs in once more: a twin that took the key for what a lost answer had left may have revoked it in that very second.
+// seeCurrent logs in once more: somebody who took the key for one that a lost answer left may just have revoked it.
 func seeCurrent(ctx context.Context, registry *quilt.Client, s *managed.Secret, key apikey.Key) error {
 	ctx, cancel := ending(ctx)
 	defer cancel()
 	_, err := registry.WithKey(key).Me(ctx)
 	if quilt.RefusesLogin(err) {
-		return terminal.WithHint(fmt.Errorf("the key that is current in %s now was revoked in this very moment: %w", s.Name, err), "run: quilt-rotate recover "+s.Name)
+		return terminal.WithHint(fmt.Errorf("the new current key of %s was revoked at the same time: %w", s.Name, err), "run: quilt-rotate recover "+s.Name)
 	}
-	return nil // it was seen to log in a moment ago: no answer is no evidence
+	return nil // it logged in a moment ago, and no answer is no evidence
 }
 
-// leftover is a key that an interrupted run stored: its version has the label of a key, and neither stage nor mark, so it never was current, as far as
-// labels tell. One that logs in and is young enough is put in instead of another. ok is false where there is none.
+// leftover finds a key that an interrupted run stored: its version has the label of a key and neither a stage nor a mark,
+// so it never was current. It must log in and be young enough. ok is false if there is none.
 func (in *installation) leftover(ctx context.Context) (k aKey, ok bool, err error) {
 	var best quilt.APIKey
 	for _, v := range in.secret.Sorted() {
-		if !neverCurrent(v) {
+		if len(v.Keys) != 1 || len(v.Marks) > 0 || v.Has(vault.Current) || v.Has(vault.Pending) || v.Has(vault.Previous) {
 			continue
 		}
 		value, err := in.value(ctx, v.ID)
@@ -315,33 +427,14 @@ func (in *installation) leftover(ctx context.Context) (k aKey, ok bool, err erro
 		}
 		fits := err == nil && p.row != nil && p.row.Status == quilt.Active && value.Key().Fits(p.row.Fingerprint) && !p.row.Old(p.RegistryTime)
 		if fits && (in.owner == "" || quilt.SameUser(in.owner, p.Email)) && p.row.CreatedAt.After(best.CreatedAt) {
-			best, k, ok = *p.row, aKey{v.Key(), value.Key(), v.ID}, true
+			best, k, ok = *p.row, aKey{v.Key(), value.Key(), v.ID, true}, true
 		}
 	}
 	return k, ok, nil
 }
 
-// holdsCurrent tells whether the version that holds the key is the current value with the key in it, to the byte.
-func (in *installation) holdsCurrent(ctx context.Context, k aKey) (bool, error) {
-	_, raw, err := in.current(ctx)
-	if err != nil {
-		return false, err
-	}
-	stored, err := in.secret.Raw(ctx, k.version)
-	if err != nil {
-		return false, err
-	}
-	value, err := in.put(raw, k.secret)
-	return err == nil && value.Equal(stored), nil
-}
-
-func neverCurrent(v vault.Version) bool {
-	stage := v.Has(vault.Current) || v.Has(vault.Pending) || v.Has(vault.Previous)
-	return len(v.Keys) == 1 && len(v.Marks) == 0 && !stage
-}
-
-// cutOver moves AWSCURRENT, as a compare-and-swap. When the call fails, what DescribeSecret says counts, once it had time to catch up: the answer to a
-// move that was carried out may be lost. It is false without an error where somebody else moved it first.
+// cutOver moves AWSCURRENT, as a compare-and-swap. If the call fails, the labels decide: the answer to a move that was
+// carried out may be lost. moved is false without an error if somebody else moved AWSCURRENT first.
 func (d *Operator) cutOver(ctx context.Context, s *managed.Secret, to, from string) (moved bool, err error) {
 	err = finish(ctx, func(ctx context.Context) error {
 		moveErr := d.Cloud.Vault.Promote(ctx, s.ARN, to, from)
@@ -349,15 +442,11 @@ func (d *Operator) cutOver(ctx context.Context, s *managed.Secret, to, from stri
 			moved = true
 			return nil
 		}
-		holds := func(v vault.Secret) string {
-			current, _ := v.Holder(vault.Current)
-			return current.ID
-		}
-		now, err := d.Cloud.Vault.Await(ctx, s.ARN, func(v vault.Secret) bool { return holds(v) != from })
-		if err != nil {
+		if err := s.Look(ctx); err != nil {
 			return errors.Join(moveErr, err)
 		}
-		if moved = holds(now) == to; moved || holds(now) != from {
+		now, _ := s.Holder(vault.Current)
+		if moved = now.ID == to; moved || now.ID != from {
 			return nil
 		}
 		return moveErr

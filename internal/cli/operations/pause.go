@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"quilt-rotate/internal/apikey"
@@ -58,18 +56,6 @@ func CheckReason(reason string) error {
 	return nil
 }
 
-// CheckTags refuses a key in tags that are to be written. The name of a field may look like one, and is compared with
-// the value's own names.
-func CheckTags(tags map[string]string) error {
-	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		if name != settings.TagField && apikey.HasKey(tags[name]) {
-			return terminal.WithHint(fmt.Errorf("the tag %s must not hold a key: whoever sees the tags would see it", name),
-				"shells keep a history of arguments: if it was a key, treat it as leaked (quilt-rotate emergency)")
-		}
-	}
-	return nil
-}
-
 // Pause stops the sweeps of a secret for a while, counted by Secrets Manager's clock, which the sweep reads too. The
 // pause is a staging label on the current version, because other tools remove tags; it counts wherever it sits, so a
 // rotation does not end it. The reason is a tag.
@@ -79,8 +65,13 @@ func CheckTags(tags map[string]string) error {
 // vault. Of two at once both labels stay, and the later counts. A sweep that began before revokes nothing more, because
 // each revocation looks for a pause.
 func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Duration, reason string) (Paused, error) {
-	if err := errors.Join(CheckPause(length), CheckReason(reason), inCare(s)); err != nil {
+	if err := errors.Join(CheckPause(length), CheckReason(reason)); err != nil {
 		return Paused{}, err
+	}
+	if managed, err := s.Managed(ctx); err != nil {
+		return Paused{}, err
+	} else if !managed {
+		return Paused{}, terminal.WithHint(fmt.Errorf("the secret %s is not managed, so no sweep looks at it", s.Name), "see which secrets are: quilt-rotate status")
 	}
 	current, ok := s.Holder(vault.Current)
 	if !ok {
@@ -132,17 +123,4 @@ func (d *Operator) unpause(ctx context.Context, s *managed.Secret, but string, t
 		}
 	}
 	return d.Cloud.Untag(ctx, s.ARN, slices.DeleteFunc(tags, func(name string) bool { _, there := s.Tags[name]; return !there })...)
-}
-
-// inCare refuses a secret that no sweep looks at: a tag on it would make it look as if one did.
-func inCare(s *managed.Secret) error {
-	for name := range s.Tags {
-		if strings.HasPrefix(name, settings.TagPrefix) {
-			return nil
-		}
-	}
-	if s.Rotation.Function != "" {
-		return nil
-	}
-	return terminal.WithHint(fmt.Errorf("the secret %s is not in the care of quilt-rotate", s.Name), "see which are: quilt-rotate status")
 }

@@ -14,7 +14,7 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// defaultNewKeyWait allows for a registry that takes a moment to know a new key, as the rotation does.
+// defaultNewKeyWait is how long a new key may be refused at first. It is the same as in a rotation.
 const defaultNewKeyWait = 20 * time.Second
 
 func (d *Operator) newKeyWait() time.Duration {
@@ -24,42 +24,44 @@ func (d *Operator) newKeyWait() time.Duration {
 	return d.NewKeyWait
 }
 
-// proof is what a login with a key tells: whose it is, and what the registry says of the key itself, as far as it lets the key look.
+// A proof is what a login with a key shows: whose it is, and what the registry says of the key itself.
 type proof struct {
 	quilt.Identity
-	row *quilt.APIKey // nil: not known
+	row     *quilt.APIKey // nil: not known
+	limited bool          // the key may not look at keys
 }
 
-// logIn logs in with a key. id is the key's, "" where it is not known: then the key is found by its fingerprint, where it alone has that one.
-// It fails as the registry refuses.
+// logIn logs in with a key. id is the key's id; if it is "", the key is found by its fingerprint, unless two keys have the
+// same one.
 func logIn(ctx context.Context, registry *quilt.Client, key apikey.Key, id string) (proof, error) {
 	session := registry.WithKey(key)
 	account, err := session.Account(ctx)
-	if err != nil && quilt.Refused(err) && !quilt.RefusesLogin(err) { // it logs in, perhaps, and may not look at keys
+	if err != nil && quilt.Refused(err) && !quilt.RefusesLogin(err) {
 		me, err := session.Me(ctx)
-		return proof{Identity: me}, err
+		return proof{Identity: me, limited: true}, err
 	}
 	if err != nil {
 		return proof{}, err
 	}
 	if id == "" {
-		row, ok := quilt.OnlyFit(account.Keys, key)
-		if !ok {
-			return proof{Identity: account.Identity}, nil
+		p := proof{Identity: account.Identity}
+		if row, ok := quilt.OnlyFit(account.Keys, key); ok {
+			p.row = &row
 		}
-		return proof{account.Identity, &row}, nil
+		return p, nil
 	}
 	login, err := session.Login(ctx, id) // a list may lack keys
 	if err != nil {
 		return proof{}, err
 	}
-	if login.Key != nil && !key.Fits(login.Key.Fingerprint) { // somebody moved the label: the id is another key's
-		return proof{Identity: login.Identity}, nil
+	p := proof{Identity: login.Identity}
+	if login.Key != nil && key.Fits(login.Key.Fingerprint) { // otherwise somebody moved the label: the id is another key's
+		p.row = login.Key
 	}
-	return proof{login.Identity, login.Key}, nil
+	return p, nil
 }
 
-// logInSoon logs in with a new key, and tries again while the registry refuses it, for a moment.
+// logInSoon logs in with a new key. While the registry refuses the key, it tries again for a short time.
 func (d *Operator) logInSoon(ctx context.Context, registry *quilt.Client, key apikey.Key, id string) (proof, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 3*time.Second
@@ -72,7 +74,7 @@ func (d *Operator) logInSoon(ctx context.Context, registry *quilt.Client, key ap
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(d.newKeyWait()))
 }
 
-// info shows a key. Of a key that the registry does not let look itself up, the fingerprint and the owner are all there is.
+// info describes a key. If the registry does not show it, only the fingerprint and the owner are known.
 func (p proof) info(key apikey.Key) revocation.KeyInfo {
 	if p.row == nil {
 		return revocation.KeyInfo{Fingerprint: key.Fingerprint(), Owner: p.Email}
@@ -84,19 +86,19 @@ func (p proof) info(key apikey.Key) revocation.KeyInfo {
 	}
 }
 
-// isBlank tells whether a value waits for a key.
+// isBlank reports whether a value waits for its first key.
 func isBlank(err error) bool {
 	_, blank := errors.AsType[*apikey.BlankValueError](err)
 	return blank
 }
 
-// isBad tells whether a value can hold no key as it is.
+// isBad reports whether a value has no place for a key.
 func isBad(err error) bool {
 	_, bad := errors.AsType[*apikey.BadValueError](err)
 	return bad
 }
 
-// checkOwner refuses a credential of another user than the one whose key it shall be: consumers would wake up with other permissions.
+// checkOwner refuses the credential of another user than the key's owner, because consumers would get other permissions.
 func checkOwner(secretName, owner string, me quilt.Identity) error {
 	if owner == "" || quilt.SameUser(owner, me.Email) {
 		return nil
