@@ -170,7 +170,9 @@ func (in *installation) currentKey(ctx context.Context) (vault.Version, apikey.V
 
 // fresh creates a key and makes it current.
 func (in *installation) fresh(ctx context.Context, session *quilt.Session) (proof, aKey, error) {
-	if err := in.check(ctx); err != nil {
+	if err := in.check(ctx); isBad(err) { // it was checked before
+		return proof{}, aKey{}, errors.Join(errFilled, err)
+	} else if err != nil {
 		return proof{}, aKey{}, in.left(err)
 	}
 	var k aKey
