@@ -44,20 +44,21 @@ type created struct {
 // createKey creates the new key. The registry shows a key's secret once and cannot repeat a request without creating
 // another key, so nothing here is tried again if the request may have been carried out. A crash from there to the put
 // leaves an orphan, with the secret's mark in its name.
-func (r *run) createKey(ctx context.Context, current apikey.Value) (created, error) {
+func (r *run) createKey(ctx context.Context) (created, error) {
 	ctx, cancel := deadline.WithShare(ctx, createShare)
 	defer cancel()
 	var result created
-	err := r.withCreator(ctx, current, func(ctx context.Context, c creator) error {
-		if err := r.labelCurrent(ctx, c.account, current); err != nil {
+	err := r.withCreator(ctx, func(ctx context.Context, c creator) error {
+		if err := r.labelCurrent(ctx, c.account); err != nil {
 			return err
 		}
-		key, err := c.session.CreateKey(ctx, r.settings.NameOfKey(r.secret.Name, r.secret.ARN, c.account.RegistryTime), r.settings.ExpiresInDays)
-		result = created{key, c.session}
+		name := r.settings.NameOfKey(r.secret.Name, r.secret.ARN, c.account.RegistryTime)
+		key, err := c.session.CreateKey(ctx, name, r.settings.ExpiresInDays)
 		if err != nil {
 			return err
 		}
-		return r.checkCreated(ctx, result, current, c.account.Email)
+		result = created{key, c.session}
+		return r.checkCreated(ctx, result, c.account.Email)
 	})
 	return result, err
 }
@@ -66,8 +67,8 @@ func (r *run) createKey(ctx context.Context, current apikey.Value) (created, err
 // lifetime is reported, and the key is used: it works, and once it is stored its label leads to it. But without the
 // secret's mark in its name, a key that a crash leaves behind is not found. A key that the current value holds already
 // is not new, whatever the answer says, so it is neither stored nor revoked.
-func (r *run) checkCreated(ctx context.Context, c created, current apikey.Value, owner string) error {
-	if current.Contains(c.key.Secret) {
+func (r *run) checkCreated(ctx context.Context, c created, owner string) error {
+	if r.value.Contains(c.key.Secret) {
 		return fault.New[fault.BadNewKey]("the registry answered apiKeyCreate for %s with a key that the current value holds already; "+
 			"nothing was stored or revoked: check what answers in the registry's place", r.secret.ARN)
 	}
@@ -89,8 +90,8 @@ func (r *run) checkCreated(ctx context.Context, c created, current apikey.Value,
 // version is read back: a value never changes, so what is there shows how the race ended. If there is no value yet, the
 // put is repeated once with the same token, because an orphan is the only alternative; if both arrive, the second
 // changes nothing. Only if another key is there, it is certain that ours never will be, and only then ours is revoked.
-func (r *run) store(ctx context.Context, current apikey.Value, c created) error {
-	value, err := current.WithKey(c.key.Secret)
+func (r *run) store(ctx context.Context, c created) error {
+	value, err := r.value.WithKey(c.key.Secret)
 	if err != nil {
 		r.revokeOwn(ctx, c, "it does not fit into the value")
 		return fault.New[fault.BadNewKey]("the new key cannot be stored in %s: %w", r.secret.ARN, err)
@@ -104,7 +105,8 @@ func (r *run) store(ctx context.Context, current apikey.Value, c created) error 
 	case putErr == nil:
 		return nil
 	case readErr != nil: // it may still arrive
-		return fault.New[fault.StoreFailed]("the new key could not be stored in %s: %w; a key that is left over is found and revoked by the sweep", r.secret.ARN, putErr)
+		return fault.New[fault.StoreFailed]("the new key could not be stored in %s: %w; a key that is left over is found and revoked by the sweep",
+			r.secret.ARN, putErr)
 	case stored.Equal(value):
 		return r.Vault.Attach(ctx, r.secret.ARN, vault.KeyLabel(c.key.ID), r.Token)
 	}
@@ -132,7 +134,8 @@ func (r *run) putAndRead(ctx context.Context, value redact.Text, keyID string) (
 func (r *run) revokeOwn(ctx context.Context, c created, why string) {
 	err := c.session.RevokeKeyBySecret(ctx, c.key.Secret)
 	if err != nil {
-		r.Log.WarnContext(ctx, "the key that this run created could not be revoked; the next sweeps revoke it", "why", why, "keyId", c.key.ID, "error", err)
+		r.Log.WarnContext(ctx, "the key that this run created could not be revoked; the next sweeps revoke it",
+			"why", why, "keyId", c.key.ID, "error", err)
 		return
 	}
 	r.Log.InfoContext(ctx, "revoked the key that this run created", "why", why, "keyId", c.key.ID)

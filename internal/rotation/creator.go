@@ -30,12 +30,14 @@ type creator struct {
 	account quilt.Account
 }
 
-func (r *run) candidates(current apikey.Value) []candidate {
+func (r *run) candidates() []candidate {
 	list := []candidate{{"the current key", func(context.Context) (issuer.Session, error) {
-		return issuer.Session{Session: r.Registry.WithKey(current.Key()), Listed: true}, nil
+		return issuer.Session{Session: r.Registry.WithKey(r.value.Key()), Listed: true}, nil
 	}}}
 	if previous, ok := r.secret.Holder(vault.Previous); ok {
-		list = append(list, candidate{"the previous key", func(ctx context.Context) (issuer.Session, error) { return r.openVersion(ctx, previous.ID) }})
+		list = append(list, candidate{"the previous key", func(ctx context.Context) (issuer.Session, error) {
+			return r.openVersion(ctx, previous.ID)
+		}})
 	}
 	if r.settings.Issuer != "" {
 		list = append(list, candidate{"the issuing credential", r.openIssuer})
@@ -43,11 +45,11 @@ func (r *run) candidates(current apikey.Value) []candidate {
 	return list
 }
 
-// errUnusable says that there is nothing to log in with in a version.
+// errUnusable says that a version has nothing to log in with.
 var errUnusable = errors.New("its version cannot be used")
 
-// openVersion makes a session with the key that a version holds. A version that cannot be read is no reason to fail
-// while there is another credential: its KMS key may be disabled.
+// openVersion returns a session with the key that a version holds. A version that cannot be read, because its KMS key is
+// disabled, is no reason to fail while there is another credential.
 func (r *run) openVersion(ctx context.Context, versionID string) (issuer.Session, error) {
 	value, err := vault.ReadValue(ctx, r.Vault.ReadIfAny, r.secret.ARN, versionID, r.settings.Field)
 	if err != nil {
@@ -67,12 +69,12 @@ func (r *run) openIssuer(ctx context.Context) (issuer.Session, error) {
 
 // withCreator uses the first candidate that is the owner's and is not refused. If one is refused, the next one is
 // tried. Any other failure ends the step, because the registry may have done what it was asked.
-func (r *run) withCreator(ctx context.Context, current apikey.Value, use func(context.Context, creator) error) error {
+func (r *run) withCreator(ctx context.Context, use func(context.Context, creator) error) error {
 	var refusals []string
 	var notOwner error
 	owner := ""
-	for i, c := range r.candidates(current) {
-		opened, err := r.open(ctx, c, i == 0, current, &owner)
+	for i, c := range r.candidates() {
+		opened, err := r.open(ctx, c, i == 0, &owner)
 		if isNotOwner(err) {
 			notOwner = cmp.Or(notOwner, err)
 			continue
@@ -88,8 +90,8 @@ func (r *run) withCreator(ctx context.Context, current apikey.Value, use func(co
 	if notOwner != nil {
 		return notOwner
 	}
-	return fault.New[fault.NoCreator]("no credential of %s may create a key (%s); configure an issuing credential (tag quilt-rotate:issuer), or run: quilt-rotate recover %s",
-		r.secret.ARN, strings.Join(refusals, "; "), r.secret.Name)
+	return fault.New[fault.NoCreator]("no credential of %s may create a key (%s); configure an issuing credential (tag quilt-rotate:issuer), "+
+		"or run: quilt-rotate recover %s", r.secret.ARN, strings.Join(refusals, "; "), r.secret.Name)
 }
 
 func isNotOwner(err error) bool {
@@ -98,42 +100,33 @@ func isNotOwner(err error) bool {
 	return changed || unknown
 }
 
-func (r *run) open(ctx context.Context, c candidate, isCurrent bool, current apikey.Value, owner *string) (creator, error) {
+// open logs in with a candidate. The current key, which is the first one, shows who the owner is. It may do so even if it
+// may not list keys.
+func (r *run) open(ctx context.Context, c candidate, isCurrent bool, owner *string) (creator, error) {
 	session, err := c.open(ctx)
 	if err != nil {
 		return creator{}, err
 	}
 	account, err := session.Account(ctx)
-	switch {
-	case err != nil && isCurrent:
-		*owner = r.ownerOfLimited(ctx, session.Session, err)
-		return creator{}, err
-	case err != nil:
-		return creator{}, err
-	case isCurrent:
+	if isCurrent {
 		*owner = account.Email
+		if quilt.Refused(err) && !quilt.RefusesLogin(err) {
+			me, _ := session.Me(ctx) // if this fails, the owner is not known
+			*owner = me.Email
+		}
 	}
-	return creator{session.Session, account}, r.checkOwner(c.name, account, current, *owner, session.Listed)
-}
-
-// ownerOfLimited asks who the owner of a key is that may not list keys: it may be good for everything else.
-func (r *run) ownerOfLimited(ctx context.Context, session *quilt.Session, refusal error) string {
-	if !quilt.Refused(refusal) || quilt.RefusesLogin(refusal) {
-		return ""
-	}
-	me, err := session.Me(ctx)
 	if err != nil {
-		return ""
+		return creator{}, err
 	}
-	return me.Email
+	return creator{session.Session, account}, r.checkOwner(c.name, account, *owner, session.Listed)
 }
 
 // checkOwner refuses a creator that is another user than the key's owner: consumers would have other permissions. The
 // owner is the current key's user, if that key still logs in; else the user whose list holds that key (expired keys
 // stay listed); else the tag's, unless the credential does not list the secret: whoever set the tag may have set it to
 // reach somebody else's credential.
-func (r *run) checkOwner(who string, account quilt.Account, current apikey.Value, owner string, listed bool) error {
-	if owner == "" && r.lists(account, current.Key(), listed) {
+func (r *run) checkOwner(who string, account quilt.Account, owner string, listed bool) error {
+	if owner == "" && r.lists(account, r.value.Key(), listed) {
 		owner = account.Email
 	}
 	if owner == "" && !listed {
@@ -144,12 +137,13 @@ func (r *run) checkOwner(who string, account quilt.Account, current apikey.Value
 		owner = r.settings.Owner
 	}
 	if owner == "" {
-		return fault.New[fault.OwnerUnknown]("it is not known which registry user the key of %s belongs to: the current key is refused and not in %s's list (%s); "+
-			"set the tag quilt-rotate:owner to the user's e-mail address", r.secret.ARN, who, account.Email)
+		return fault.New[fault.OwnerUnknown]("it is not known which registry user the key of %s belongs to: "+
+			"the current key is refused and not in %s's list (%s); set the tag quilt-rotate:owner to the user's e-mail address",
+			r.secret.ARN, who, account.Email)
 	}
 	if !quilt.SameUser(account.Email, owner) {
-		return fault.New[fault.OwnerChanged]("the key of %s belongs to %s, but %s is %s's; nothing was created: use a credential of %s, or see the runbook page on moving to another user",
-			r.secret.ARN, owner, who, account.Email, owner)
+		return fault.New[fault.OwnerChanged]("the key of %s belongs to %s, but %s is %s's; nothing was created: use a credential of %s, "+
+			"or see the runbook page on moving to another user", r.secret.ARN, owner, who, account.Email, owner)
 	}
 	r.report.Owner = owner
 	return nil

@@ -63,10 +63,12 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 func ParseEvent(payload []byte) (Request, error) {
 	var event events.SecretsManagerSecretRotationEvent
 	if err := json.Unmarshal(payload, &event); err != nil {
-		return Request{}, fault.New[fault.BadEvent]("the event is not a JSON object with the texts Step, SecretId and ClientRequestToken; call this function through RotateSecret")
+		return Request{}, fault.New[fault.BadEvent]("the event is not a JSON object with the texts Step, SecretId and ClientRequestToken; " +
+			"call this function through RotateSecret")
 	}
 	return Request{
-		Step: Step(event.Step), SecretID: event.SecretID, Token: event.ClientRequestToken, RotationToken: redact.New(event.RotationToken),
+		Step: Step(event.Step), SecretID: event.SecretID, Token: event.ClientRequestToken,
+		RotationToken: redact.New(event.RotationToken),
 	}, nil
 }
 
@@ -75,25 +77,29 @@ func (h *Handler) log(ctx context.Context, req Request, report Report, took time
 	if secret == "" && vault.IsSecretID(req.SecretID) {
 		secret = req.SecretID
 	}
-	step := knownStep(req.Step)
+	step := "unknown" // keeps the event's free text out of metrics' dimensions
+	if req.Step.known() {
+		step = string(req.Step)
+	}
 	attrs := []slog.Attr{
-		slog.String("step", step), slog.String("outcome", outcome(report, err)), slog.Int64("durationMs", took.Milliseconds()),
+		slog.String("step", step), slog.String("outcome", outcome(report, err)),
+		slog.Int64("durationMs", took.Milliseconds()),
 		slog.String("secret", secret), slog.String("version", redact.Clip(req.Token, 64)),
 	}
-	if report.KeyID != "" {
-		attrs = append(attrs, slog.String("keyId", report.KeyID))
-	}
+	fingerprint, unidentified := "", ""
 	if !report.Key.IsZero() {
-		attrs = append(attrs, slog.String("fingerprint", report.Key.Fingerprint()))
-	}
-	if report.Owner != "" {
-		attrs = append(attrs, slog.String("owner", report.Owner))
+		fingerprint = report.Key.Fingerprint()
 	}
 	if report.Unidentified {
-		attrs = append(attrs, slog.String("unidentified", "the current key cannot be told from others at the registry: it will be left to expire"))
+		unidentified = "the registry's list does not show which key is the current one: it will be left to expire"
 	}
-	if report.Differs != "" {
-		attrs = append(attrs, slog.String("differs", report.Differs))
+	for _, a := range []slog.Attr{
+		slog.String("keyId", report.KeyID), slog.String("fingerprint", fingerprint), slog.String("owner", report.Owner),
+		slog.String("unidentified", unidentified), slog.String("differs", report.Differs),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
 	}
 	level, message := slog.LevelInfo, "step done"
 	if err != nil {
@@ -121,8 +127,7 @@ func (h *Handler) measure(step, secret string, report Report, took time.Duration
 		telemetry.Sample{Name: MetricBeforeFirstKey, Unit: telemetry.Count, Value: flag(err != nil && report.NotBootstrapped)},
 		telemetry.Sample{Name: MetricUnidentified, Unit: telemetry.Count, Value: flag(report.Unidentified)},
 		telemetry.Sample{Name: MetricNewKeyDiffers, Unit: telemetry.Count, Value: flag(report.Differs != "")})
-	// A rotation that comes before the first key is neither failed nor healed: it has its own metric, and so has the
-	// sweep. The test run of a deployment, which succeeds, counts in neither: nothing went wrong.
+	// A rotation before the first key counts neither as failed nor as healed. It has its own metric, as has the sweep.
 	if err != nil && !report.NotBootstrapped {
 		h.Metrics.Emit(&telemetry.Label{Name: DimensionErrorType, Value: fault.TypeName(err)}, properties,
 			telemetry.Sample{Name: MetricStepFailed, Unit: telemetry.Count, Value: 1})
@@ -141,13 +146,4 @@ func outcome(report Report, err error) string {
 		return "waits for its first key"
 	}
 	return "ok"
-}
-
-// knownStep keeps an event's free text out of metrics' dimensions.
-func knownStep(s Step) string {
-	switch s {
-	case Create, Set, Test, Finish:
-		return string(s)
-	}
-	return "unknown"
 }

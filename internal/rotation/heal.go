@@ -2,7 +2,6 @@ package rotation
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"quilt-rotate/internal/apikey"
@@ -20,33 +19,26 @@ import (
 // a key.
 func (r *run) giveUp(ctx context.Context, reason error) error {
 	if err := r.Vault.Detach(ctx, r.secret.ARN, vault.Pending, r.Token); err != nil {
-		return fault.New[fault.SecretsManagerFailed]("the version %s of %s can never become current (%s), but AWSPENDING could not be removed from it: %w; run: quilt-rotate unstick %s",
+		return fault.New[fault.SecretsManagerFailed]("the version %s of %s can never become current (%s), "+
+			"but AWSPENDING could not be removed from it: %w; run: quilt-rotate unstick %s",
 			r.Token, r.secret.ARN, fault.TypeName(reason), err, r.secret.Name)
 	}
 	r.report.SelfHealed = true
 	return reason
 }
 
-func (r *run) giveUpIfNotBootstrapped(ctx context.Context, err error) error {
-	if _, blank := errors.AsType[*fault.NotBootstrapped](err); !blank {
-		return err
-	}
-	r.report.NotBootstrapped = true
-	return r.giveUp(ctx, err)
-}
-
 // checkStored decides whether a pending key that is already stored can still become current.
-func (r *run) checkStored(ctx context.Context, current apikey.Value, pending apikey.Key) error {
-	found, err := r.askPending(ctx, pending, current)
+func (r *run) checkStored(ctx context.Context, pending apikey.Key) error {
+	found, err := r.askPending(ctx, pending)
 	switch {
 	case err != nil:
 		return err
 	case found.gone:
-		return r.giveUp(ctx, fault.New[fault.PendingKeyDead]("the pending key of %s no longer exists or is expired; AWSPENDING was removed, start another rotation: quilt-rotate rotate %s",
-			r.secret.ARN, r.secret.Name))
+		return r.giveUp(ctx, fault.New[fault.PendingKeyDead]("the pending key of %s no longer exists or is expired; "+
+			"AWSPENDING was removed, start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name))
 	case found.old:
-		return r.giveUp(ctx, fault.New[fault.PendingKeyOld]("the pending key of %s has less than half of its lifetime left; AWSPENDING was removed, start another rotation: quilt-rotate rotate %s",
-			r.secret.ARN, r.secret.Name))
+		return r.giveUp(ctx, fault.New[fault.PendingKeyOld]("the pending key of %s has less than half of its lifetime left; "+
+			"AWSPENDING was removed, start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name))
 	}
 	return nil
 }
@@ -55,29 +47,29 @@ func (r *run) checkStored(ctx context.Context, current apikey.Value, pending api
 type finding struct{ gone, old bool }
 
 // askPending asks the registry for the pending key, first with the key itself: it may be the only one that still logs
-// in. A refusal is not evidence, because a new key may take a moment to work. Then its owner's other credentials ask
-// for it.
-func (r *run) askPending(ctx context.Context, pending apikey.Key, current apikey.Value) (found finding, err error) {
+// in. A refusal is not evidence, because a new key may take a moment to work. In that case, its owner's other
+// credentials ask for it.
+func (r *run) askPending(ctx context.Context, pending apikey.Key) (found finding, err error) {
 	session := r.Registry.WithKey(pending)
 	account, err := session.Account(ctx)
 	switch {
 	case err == nil:
 		return r.lookUp(ctx, creator{session, account}, pending)
 	case quilt.RefusesLogin(err):
-		err = r.withCreator(ctx, current, func(ctx context.Context, c creator) error {
+		err = r.withCreator(ctx, func(ctx context.Context, c creator) error {
 			found, err = r.lookUp(ctx, c, pending)
 			return err
 		})
 		return found, err
-	case quilt.Refused(err): // it may log in, and may not look at keys: testSecret finds out
+	case quilt.Refused(err): // it may log in, but not look at keys: testSecret checks it
 		return finding{}, nil
 	}
 	return finding{}, err
 }
 
-// lookUp finds the pending key by the id in its label: in the list, or by asking for the id, because a list may lack
-// keys. Without a label (the put did not attach it, and the run that stored the value died) the fingerprint leads to
-// it, and the label is attached.
+// lookUp finds the pending key by the id in its label: in the list, or by asking for the id, because a list may be
+// incomplete. If there is no label, because the put did not attach it and the run died, the key is found by its
+// fingerprint, and the label is attached.
 func (r *run) lookUp(ctx context.Context, c creator, pending apikey.Key) (finding, error) {
 	id := r.secret.Versions[r.Token].Key()
 	if id == "" {

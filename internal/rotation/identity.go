@@ -20,20 +20,18 @@ func (r *run) unmarkCurrent(ctx context.Context) error {
 }
 
 // labelCurrent labels the current version before a key is created, so that its key can be found when it is superseded.
-// A key that cannot be told from others is reported, and left to expire.
-func (r *run) labelCurrent(ctx context.Context, account quilt.Account, current apikey.Value) error {
+// If the registry's list does not show which key it is, that is reported, and the key is left to expire.
+func (r *run) labelCurrent(ctx context.Context, account quilt.Account) error {
 	if r.current.Key() != "" {
 		return nil
 	}
-	id, err := LabelCurrent(ctx, r.Vault, r.secret, current, r.settings.Field, account.Keys)
+	id, err := LabelCurrent(ctx, r.Vault, r.secret, r.value, r.settings.Field, account.Keys)
 	if err != nil {
 		return err
 	}
-	if id == "" {
-		r.report.Unidentified = true
-		return nil
+	if r.report.Unidentified = id == ""; id != "" {
+		r.current.Keys = []string{id} // if this credential may not create keys, the next one does not label it again
 	}
-	r.current.Keys = []string{id} // if this credential may not create keys, the next one finds it done
 	return nil
 }
 
@@ -45,8 +43,8 @@ type Labels interface {
 }
 
 // LabelCurrent gives the current version the label of its key, if it has none: somebody put a first key in by hand, or
-// edited another field, which made a new version with the same key. It returns the key's id; "" if the key cannot be
-// told from others. current is the version's value, field the one that the tag names, and keys are those of its user.
+// edited another field, which made a new version with the same key. It returns the key's id; "" if the list does not
+// show which key it is. current is the version's value, field the one that the tag names, and keys are those of its user.
 //
 // A crash before or after leaves nothing to clean up: the label says what is true.
 func LabelCurrent(ctx context.Context, v Labels, secret vault.Secret, current apikey.Value, field string, keys []quilt.APIKey) (id string, err error) {
@@ -66,12 +64,12 @@ func LabelCurrent(ctx context.Context, v Labels, secret vault.Secret, current ap
 	if !taken {
 		return row.ID, v.Attach(ctx, secret.ARN, label, version.ID)
 	}
-	// Labels and fingerprints only lead here. The values decide, byte for byte.
+	// The values decide, byte for byte, and not the label or the fingerprint.
 	held, err := vault.ReadValue(ctx, v.Read, secret.ARN, holder.ID, field)
 	if err != nil && !vault.HoldsNoKey(err) && !vault.Unreadable(err) {
 		return "", err
 	}
-	if !held.Key().Equal(current.Key()) { // the fingerprint fits two keys, and this one is the other version's, or cannot be read
+	if !held.Key().Equal(current.Key()) { // the fingerprint fits two keys, or the other version cannot be read
 		return "", nil
 	}
 	return row.ID, v.Move(ctx, secret.ARN, label, version.ID, holder.ID)

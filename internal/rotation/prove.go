@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -15,31 +16,18 @@ import (
 // aws-secrets-manager-rotation-lambdas, pull request 142.)
 const defaultNewKeyWait = 20 * time.Second
 
-func (r *Rotator) newKeyWait() time.Duration {
-	if r.NewKeyWait == 0 {
-		return defaultNewKeyWait
-	}
-	return r.NewKeyWait
-}
-
 func (r *Rotator) waits() retry.Waits {
-	return retry.Waits{First: 200 * time.Millisecond, Longest: 3 * time.Second, AtMost: r.newKeyWait()}
-}
-
-// login is what a login with a key shows. key is nil if the registry does not let a key look itself up.
-type login struct {
-	quilt.Identity
-	key *quilt.APIKey
+	return retry.Waits{First: 200 * time.Millisecond, Longest: 3 * time.Second, AtMost: cmp.Or(r.NewKeyWait, defaultNewKeyWait)}
 }
 
 // loginSoon logs in with a key. If the registry refuses a new key, it tries again for a while. With an id, it asks for
-// that key in the same request.
-func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, error) {
+// that key in the same request; the key is nil all the same if the registry does not let it look itself up.
+func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (quilt.Login, error) {
 	ctx, cancel := deadline.WithShare(ctx, 0.9) // leaves time to say what happened
 	defer cancel()
 	session := r.Registry.WithKey(key)
 	var refusal error
-	l, err := retry.While(ctx, r.waits(), quilt.RefusesLogin, func() (login, error) {
+	l, err := retry.While(ctx, r.waits(), quilt.RefusesLogin, func() (quilt.Login, error) {
 		l, err := r.logIn(ctx, session, id)
 		if quilt.RefusesLogin(err) {
 			refusal = err
@@ -47,32 +35,30 @@ func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (login, 
 		return l, err
 	})
 	if err != nil && refusal != nil {
-		return login{}, fault.New[fault.PendingKeyRefused]("the key %s of the version %s of %s does not log in: %w", key, r.Token, r.secret.ARN, refusal)
+		return quilt.Login{}, fault.New[fault.PendingKeyRefused]("the key %s of the version %s of %s does not log in: %w", key, r.Token, r.secret.ARN, refusal)
 	}
 	return l, err
 }
 
-func (r *run) logIn(ctx context.Context, session *quilt.Session, id string) (login, error) {
+func (r *run) logIn(ctx context.Context, session *quilt.Session, id string) (quilt.Login, error) {
 	if id != "" {
 		l, err := session.Login(ctx, id)
 		switch {
 		case err == nil && l.Key == nil:
-			return login{}, fault.New[fault.PendingKeyRefused]("the pending key of %s logs in, but its user has no key with the id in its label, %s; run: quilt-rotate unstick %s",
-				r.secret.ARN, id, r.secret.Name)
-		case err == nil:
-			return login{l.Identity, l.Key}, nil
-		case !quilt.Refused(err) || quilt.RefusesLogin(err):
-			return login{}, err
+			return quilt.Login{}, fault.New[fault.PendingKeyRefused]("the pending key of %s logs in, but its user has no key with the id in its label, %s; "+
+				"run: quilt-rotate unstick %s", r.secret.ARN, id, r.secret.Name)
+		case err == nil || !quilt.Refused(err) || quilt.RefusesLogin(err):
+			return l, err
 		}
 		// The registry may let this key log in, but not look at keys.
 	}
 	me, err := session.Me(ctx)
-	return login{me, nil}, err
+	return quilt.Login{Identity: me}, err
 }
 
 // proveKey logs in with the pending key. The key must belong to the current key's user and have at least half of its
 // lifetime left.
-func (r *run) proveKey(ctx context.Context, pending, current apikey.Key) error {
+func (r *run) proveKey(ctx context.Context, pending apikey.Key) error {
 	proven, err := r.loginSoon(ctx, pending, r.secret.Versions[r.Token].Key())
 	if err != nil {
 		return err
@@ -80,12 +66,13 @@ func (r *run) proveKey(ctx context.Context, pending, current apikey.Key) error {
 	if err := r.checkLife(proven); err != nil {
 		return err
 	}
-	owner, err := r.ownerOfCurrent(ctx, current)
+	owner, err := r.ownerOfCurrent(ctx)
 	if err != nil {
 		return err
 	}
 	if owner != "" && !quilt.SameUser(owner, proven.Email) {
-		return fault.New[fault.OwnerChanged]("the pending key of %s belongs to %s, the current one to %s; run: quilt-rotate unstick %s", r.secret.ARN, proven.Email, owner, r.secret.Name)
+		return fault.New[fault.OwnerChanged]("the pending key of %s belongs to %s, the current one to %s; run: quilt-rotate unstick %s",
+			r.secret.ARN, proven.Email, owner, r.secret.Name)
 	}
 	r.report.Owner = proven.Email
 	return nil
@@ -93,8 +80,8 @@ func (r *run) proveKey(ctx context.Context, pending, current apikey.Key) error {
 
 // ownerOfCurrent is the user of the current key; if that key is refused, the user that the tag names; "" if there is no
 // tag.
-func (r *run) ownerOfCurrent(ctx context.Context, current apikey.Key) (string, error) {
-	me, err := r.Registry.WithKey(current).Me(ctx)
+func (r *run) ownerOfCurrent(ctx context.Context) (string, error) {
+	me, err := r.Registry.WithKey(r.value.Key()).Me(ctx)
 	switch {
 	case err == nil:
 		return me.Email, nil
@@ -104,16 +91,15 @@ func (r *run) ownerOfCurrent(ctx context.Context, current apikey.Key) (string, e
 	return "", err
 }
 
-func (r *run) checkLife(l login) error {
-	if l.key == nil {
-		return nil
-	}
-	if l.key.Status != quilt.Active {
-		return fault.New[fault.PendingKeyRefused]("the pending key of %s has the status %s; run: quilt-rotate unstick %s", r.secret.ARN, l.key.Status, r.secret.Name)
-	}
-	if l.key.Old(l.RegistryTime) {
+func (r *run) checkLife(l quilt.Login) error {
+	switch {
+	case l.Key == nil:
+	case l.Key.Status != quilt.Active:
+		return fault.New[fault.PendingKeyRefused]("the pending key of %s has the status %s; run: quilt-rotate unstick %s",
+			r.secret.ARN, l.Key.Status, r.secret.Name)
+	case l.Key.Old(l.RegistryTime):
 		return fault.New[fault.PendingKeyOld]("the pending key of %s has less than half of its lifetime left (until %s); run: quilt-rotate unstick %s",
-			r.secret.ARN, l.key.ExpiresAt.Format(time.RFC3339), r.secret.Name)
+			r.secret.ARN, l.Key.ExpiresAt.Format(time.RFC3339), r.secret.Name)
 	}
 	return nil
 }

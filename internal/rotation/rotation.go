@@ -38,12 +38,12 @@ type Vault interface {
 	ReadCurrent(ctx context.Context, secretID string) (redact.Text, error)
 
 	// PutPending stores value and labels together or not at all. If it fails, they may be stored all the same, or later:
-	// only the version's value tells. Of twins, the first one's value stays, and the other fails.
+	// only the version's value shows it. Of twins, the first one's value stays, and the other fails.
 	PutPending(ctx context.Context, n vault.NewValue) error
 
 	// The moves succeed if the label is where it was asked to be, whoever moved it. If they fail, it was not seen there; a
-	// request may still arrive late. Promote and Move fail if the label has left from: an edit, or a twin that moved it
-	// elsewhere, wins.
+	// request may still arrive late. Promote and Move fail if the label is no longer on from, because an edit or a twin
+	// moved it elsewhere.
 	Promote(ctx context.Context, secretARN, to, from string) error
 	Attach(ctx context.Context, secretARN, label, to string) error
 	Move(ctx context.Context, secretARN, label, to, from string) error
@@ -60,6 +60,8 @@ const (
 	Test   Step = "testSecret"
 	Finish Step = "finishSecret"
 )
+
+func (s Step) known() bool { return s == Create || s == Set || s == Test || s == Finish }
 
 // Request asks for one step.
 type Request struct {
@@ -87,6 +89,7 @@ type run struct {
 	Request
 	secret   vault.Secret
 	current  vault.Version
+	value    apikey.Value // of the current version
 	settings settings.Rotation
 	report   *Report
 }
@@ -101,7 +104,7 @@ type Report struct {
 	SelfHealed      bool   // AWSPENDING was removed
 	NotBootstrapped bool   // the secret still waits for its first key
 	Unidentified    bool   // the current key's id could not be found: it is left to expire
-	Differs         string // what of the new key is not as it was asked for; "": nothing
+	Differs         string // what of the new key is not as it was asked for
 }
 
 // Run carries out one step. The report is filled as far as the step came, also with an error.
@@ -124,6 +127,16 @@ func denied(err error) bool {
 func (r *Rotator) step(ctx context.Context, req Request, report *Report) error {
 	run, err := r.begin(ctx, req, report)
 	if err != nil || report.AlreadyDone {
+		return err
+	}
+	run.value, err = run.read(ctx, vault.Current, run.current.ID)
+	_, report.NotBootstrapped = errors.AsType[*fault.NotBootstrapped](err)
+	switch {
+	case report.NotBootstrapped && req.Step == Create:
+		return run.giveUp(ctx, err)
+	case report.NotBootstrapped && req.Step == Test: // the test run of a new deployment: no false alarm
+		return nil
+	case err != nil:
 		return err
 	}
 	switch req.Step {
@@ -167,45 +180,44 @@ func (r *Rotator) begin(ctx context.Context, req Request, report *Report) (*run,
 	current, ok := secret.Holder(vault.Current)
 	if !ok {
 		report.NotBootstrapped = true
-		return nil, fault.New[fault.NotBootstrapped]("the secret %s has no value; run: quilt-rotate bootstrap %s", secret.ARN, secret.Name)
+		return nil, fault.New[fault.NotBootstrapped]("the secret %s has no value; run: quilt-rotate bootstrap %s",
+			secret.ARN, secret.Name)
 	}
 	report.KeyID = secret.Versions[req.Token].Key()
-	return &run{r, req, secret, current, tags, report}, nil
+	return &run{Rotator: r, Request: req, secret: secret, current: current, settings: tags, report: report}, nil
 }
 
 func (req Request) check() error {
-	switch req.Step {
-	case Create, Set, Test, Finish:
-	default:
-		return fault.New[fault.BadEvent]("the event's Step is %q; it must be createSecret, setSecret, testSecret or finishSecret", redact.Clip(string(req.Step), 40))
-	}
-	if !vault.IsSecretID(req.SecretID) {
+	switch {
+	case !req.Step.known():
+		return fault.New[fault.BadEvent]("the event's Step is %q; it must be createSecret, setSecret, testSecret or finishSecret",
+			redact.Clip(string(req.Step), 40))
+	case !vault.IsSecretID(req.SecretID):
 		return fault.New[fault.BadEvent]("the event's SecretId is not the ARN of a secret; call this function through RotateSecret")
-	}
-	if req.Token == "" {
+	case req.Token == "":
 		return fault.New[fault.BadEvent]("the event has no ClientRequestToken; call this function through RotateSecret")
 	}
 	return nil
 }
 
 func checkVersion(secret vault.Secret, req Request, report *Report) error {
-	if secret.Deleted {
-		return fault.New[fault.SecretDeleted]("the secret %s is marked for deletion; restore it, or remove its rotation", secret.ARN)
-	}
 	version, known := secret.Versions[req.Token]
 	switch {
+	case secret.Deleted:
+		return fault.New[fault.SecretDeleted]("the secret %s is marked for deletion; restore it, or remove its rotation", secret.ARN)
 	case !known:
-		return fault.New[fault.UnknownVersion]("the secret %s has no labelled version %q; start the rotation with RotateSecret", secret.ARN, redact.Clip(req.Token, 64))
+		return fault.New[fault.UnknownVersion]("the secret %s has no labelled version %q; start the rotation with RotateSecret",
+			secret.ARN, redact.Clip(req.Token, 64))
 	case version.Has(vault.Current):
 		report.AlreadyDone = true
-		return nil
 	case !version.Has(vault.Pending):
-		return fault.New[fault.NotPending]("the version %s of %s does not have AWSPENDING: its rotation was abandoned; start another with RotateSecret", req.Token, secret.ARN)
+		return fault.New[fault.NotPending]("the version %s of %s does not have AWSPENDING: its rotation was abandoned; "+
+			"start another with RotateSecret", req.Token, secret.ARN)
 	}
 	return nil
 }
 
-// checkRotationOn lets a test run pass: what DescribeSecret says during the service's first test run is not documented.
+// checkRotationOn accepts a test run: what DescribeSecret says during the service's first test run is not documented.
 func (r *Rotator) checkRotationOn(ctx context.Context, secret vault.Secret, step Step) error {
 	switch {
 	case secret.Rotation.Enabled:
@@ -214,19 +226,19 @@ func (r *Rotator) checkRotationOn(ctx context.Context, secret vault.Secret, step
 		r.Log.WarnContext(ctx, "rotation is not switched on: nothing but a test run is expected", "secret", secret.ARN)
 		return nil
 	default:
-		return fault.New[fault.RotationOff]("rotation of the secret %s is not switched on; switch it on with RotateSecret or the stack", secret.ARN)
+		return fault.New[fault.RotationOff]("rotation of the secret %s is not switched on; switch it on with RotateSecret or the stack",
+			secret.ARN)
 	}
 }
 
-// readCurrent reads the current value, which every step compares with.
-func (r *run) readCurrent(ctx context.Context) (apikey.Value, error) {
-	value, err := vault.ReadValue(ctx, r.Vault.Read, r.secret.ARN, r.current.ID, r.settings.Field)
-	return value, fault.InValue("AWSCURRENT", r.secret, err)
+// read reads the value of a version, which must be there, and finds the key in it.
+func (r *run) read(ctx context.Context, stage, versionID string) (apikey.Value, error) {
+	value, err := vault.ReadValue(ctx, r.Vault.Read, r.secret.ARN, versionID, r.settings.Field)
+	return value, fault.InValue(stage, r.secret, err)
 }
 
-// readPending reads the pending value, which must be there.
 func (r *run) readPending(ctx context.Context) (apikey.Value, error) {
-	value, err := vault.ReadValue(ctx, r.Vault.Read, r.secret.ARN, r.Token, r.settings.Field)
-	r.report.Key = value.Key()
-	return value, fault.InValue("AWSPENDING", r.secret, err)
+	pending, err := r.read(ctx, vault.Pending, r.Token)
+	r.report.Key = pending.Key()
+	return pending, err
 }

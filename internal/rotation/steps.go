@@ -23,102 +23,83 @@ import (
 //
 // It never revokes a key whose value may have been stored, or may still arrive.
 func (r *run) createSecret(ctx context.Context) error {
-	current, err := r.readCurrent(ctx)
-	if err != nil {
-		return r.giveUpIfNotBootstrapped(ctx, err)
-	}
 	if err := r.unmarkCurrent(ctx); err != nil {
 		return err
 	}
 	pending, err := vault.ReadValue(ctx, r.Vault.ReadIfAny, r.secret.ARN, r.Token, r.settings.Field)
 	switch {
 	case errors.Is(err, vault.ErrNoValue):
-		return r.create(ctx, current)
+		return r.create(ctx)
 	case vault.HoldsNoKey(err):
-		return r.giveUp(ctx, fault.New[fault.PendingKeyDead]("the pending version %s of %s holds no key: %w; AWSPENDING was removed, start another rotation: quilt-rotate rotate %s",
-			r.Token, r.secret.ARN, err, r.secret.Name))
+		return r.giveUp(ctx, fault.New[fault.PendingKeyDead]("the pending version %s of %s holds no key: %w; AWSPENDING was removed, "+
+			"start another rotation: quilt-rotate rotate %s", r.Token, r.secret.ARN, err, r.secret.Name))
 	case err != nil:
 		return fault.InValue("AWSPENDING", r.secret, err)
 	}
 	r.report.Key = pending.Key()
-	if err := r.compare(current, pending); err != nil {
+	if err := r.compare(pending); err != nil {
 		return r.giveUp(ctx, err)
 	}
-	return r.checkStored(ctx, current, pending.Key())
+	return r.checkStored(ctx, pending.Key())
 }
 
 // create checks everything that can be checked without a new key, creates one, and stores it.
-func (r *run) create(ctx context.Context, current apikey.Value) error {
-	if err := current.Replaceable(); err != nil {
+func (r *run) create(ctx context.Context) error {
+	if err := r.value.Replaceable(); err != nil {
 		return fault.New[fault.KeyNotReplaceable]("the key of %s cannot be rotated, and no key was created: %w", r.secret.ARN, err)
 	}
 	if err := r.roomForLabels(); err != nil {
 		return err
 	}
-	c, err := r.createKey(ctx, current)
+	c, err := r.createKey(ctx)
 	if err != nil {
 		return err
 	}
-	return r.store(ctx, current, c)
+	return r.store(ctx, c)
 }
 
-// compare demands that the pending value is the current one with another key in every place of its own. If the pending
+// compare requires that the pending value is the current one with another key in every place of its own. If the pending
 // value still held the current key, that key would become current again, beside a new one, and could never be revoked.
-func (r *run) compare(current, pending apikey.Value) error {
-	if pending.Contains(current.Key()) {
-		return fault.New[fault.PendingHoldsCurrent]("the pending value of %s holds the current key, so it cannot become current; AWSPENDING must be removed: "+
-			"quilt-rotate unstick %s; then start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name, r.secret.Name)
+func (r *run) compare(pending apikey.Value) error {
+	if pending.Contains(r.value.Key()) {
+		return fault.New[fault.PendingHoldsCurrent]("the pending value of %s holds the current key, so it cannot become current; "+
+			"AWSPENDING must be removed: quilt-rotate unstick %s; then start another rotation: quilt-rotate rotate %s",
+			r.secret.ARN, r.secret.Name, r.secret.Name)
 	}
-	if !pending.SameButKey(current) {
+	if !pending.SameButKey(r.value) {
 		return fault.New[fault.Edited]("the secret %s was edited during its rotation: its current value differs from the pending one in more than the key; "+
 			"the edit is kept, start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name)
 	}
 	return nil
 }
 
-// setSecret has nothing to set: the registry created the key, so it knows it. It checks that pending and current value
-// differ in the key alone, in the same places, because consumers look there. It never writes.
+// setSecret has nothing to set, because the registry created the key. It checks that pending and current value differ in
+// the key alone, in the same places, because consumers look there. It never writes.
 func (r *run) setSecret(ctx context.Context) error {
-	current, pending, err := r.readBoth(ctx)
+	pending, err := r.readPending(ctx)
 	if err != nil {
 		return err
 	}
-	return r.compare(current, pending)
-}
-
-func (r *run) readBoth(ctx context.Context) (current, pending apikey.Value, err error) {
-	if current, err = r.readCurrent(ctx); err != nil {
-		return current, pending, err
-	}
-	pending, err = r.readPending(ctx)
-	return current, pending, err
+	return r.compare(pending)
 }
 
 // testSecret logs in with the pending key, and checks that it belongs to the same user and lives long enough. Secrets
 // Manager also calls this step alone, to test a configuration, on a temporary version that holds a copy of the current
 // value. So it is the one step that accepts the current key, and it never writes and never revokes.
 func (r *run) testSecret(ctx context.Context) error {
-	current, err := r.readCurrent(ctx)
-	if _, blank := errors.AsType[*fault.NotBootstrapped](err); blank {
-		r.report.NotBootstrapped = true // the test run of a new deployment: no false alarm
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	pending, err := r.readPending(ctx)
 	switch {
 	case errors.Is(err, vault.ErrNoValue):
 		r.Log.WarnContext(ctx, "the pending version has no value: testing the current key instead", "secret", r.secret.ARN, "version", r.Token)
-		pending = current
+		pending = r.value
 	case err != nil:
 		return err
 	}
-	if pending.Key().Equal(current.Key()) {
+	if pending.Key().Equal(r.value.Key()) {
 		_, err := r.loginSoon(ctx, pending.Key(), "")
 		return err
 	}
-	return r.proveKey(ctx, pending.Key(), current.Key())
+	return r.proveKey(ctx, pending.Key())
 }
 
 // finishSecret makes the pending version current. It logs in with the pending key right before the one call that moves
@@ -128,11 +109,11 @@ func (r *run) testSecret(ctx context.Context) error {
 // It does not remove AWSPENDING after success: Secrets Manager does, and may read an early removal as a failure (AWS
 // Secrets Manager User Guide, "Rotation by Lambda function").
 func (r *run) finishSecret(ctx context.Context) error {
-	current, pending, err := r.readBoth(ctx)
+	pending, err := r.readPending(ctx)
 	if err != nil {
 		return err
 	}
-	if err := r.compare(current, pending); err != nil {
+	if err := r.compare(pending); err != nil {
 		return r.giveUp(ctx, err)
 	}
 	if _, err := r.loginSoon(ctx, pending.Key(), ""); err != nil {
