@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/commandline"
@@ -57,7 +58,7 @@ func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if o.Secret == "" && !bool(o.LeakedKey) {
 		return &usageError{errors.New("name the secret, or give the leaked key with --leaked-key -")}
 	}
-	leaked, err := o.find(ctx, c)
+	leaked, scanned, err := o.find(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	defer d.close()
 	done, err := d.Emergency(ctx, d.secret, operations.EmergencyOptions{
-		Registry: d.registry, LogIn: o.logIn(c), Admin: o.Admin, Version: o.Version, Leaked: leaked, Anyway: o.Anyway, Unasked: o.Yes || !c.Interactive(), SkipRestart: o.SkipRestart,
+		Registry: d.registry, LogIn: o.logIn(c), Admin: o.Admin, Version: o.Version, Leaked: leaked, Scanned: scanned, Anyway: o.Anyway, Unasked: o.Yes || !c.Interactive(), SkipRestart: o.SkipRestart,
 		RestartTime: time.Duration(o.RestartFor),
 		Patience:    operations.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)},
 	})
@@ -83,28 +84,28 @@ func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
 }
 
 // find reads the leaked key, if it is given, and finds the secret and the version that hold it.
-func (o *emergencyCommand) find(ctx context.Context, c *terminal.Console) (apikey.Key, error) {
+func (o *emergencyCommand) find(ctx context.Context, c *terminal.Console) (apikey.Key, *managed.Holders, error) {
 	if !bool(o.LeakedKey) {
-		return apikey.Key{}, nil
+		return apikey.Key{}, nil, nil
 	}
 	d, closeOperator, err := openOperator(ctx, c, o.JSON, o.Yes)
 	if err != nil {
-		return apikey.Key{}, err
+		return apikey.Key{}, nil, err
 	}
 	defer closeOperator()
 	key, err := askKey(ctx, c, d.Cloud.Place(ctx).String()+"; the secret and the registry are those of the key", "the leaked key",
 		"pipe the key into the command: quilt-rotate emergency --leaked-key - < FILE; or name the secret that holds it")
 	if err != nil {
-		return key, err
+		return key, nil, err
 	}
-	found, err := d.FindLeaked(ctx, key, string(o.Secret))
+	found, scanned, err := d.FindLeaked(ctx, key, string(o.Secret))
 	if err == nil {
 		o.Secret = secretID(found.Secret)
 		if o.Version == "" {
 			o.Version = found.VersionID
 		}
 	}
-	return key, err
+	return key, scanned, err
 }
 
 func (o *emergencyCommand) printUntracked(c *terminal.Console, keys []operations.UntrackedKey) {

@@ -13,6 +13,7 @@ import (
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
@@ -58,7 +59,7 @@ func (o *keysRevokeCommand) Run(ctx context.Context, c *terminal.Console) error 
 	if err != nil {
 		return err
 	}
-	g := &keyGuard{keysRevokeCommand: o, Console: c, place: "registry " + client.Host() + ", AWS account and region not known"}
+	g := &keyGuard{keysRevokeCommand: o, Console: c, registry: client.URL(), place: "registry " + client.Host() + ", AWS account and region not known"}
 	if g.aws, g.noAWS = awsclient.Open(ctx, c); g.noAWS == nil {
 		g.place = "registry " + client.Host() + ", " + g.aws.Place(ctx).String()
 	}
@@ -170,11 +171,12 @@ func (o *keysRevokeCommand) print(c *terminal.Console, list []revokedKey) error 
 type keyGuard struct {
 	*keysRevokeCommand
 	*terminal.Console
-	place   string // registry, account and region, as each question names them
-	aws     *awsclient.Cloud
-	noAWS   error // why there is none
-	holders *managed.Holders
-	asked   bool // what --anyway allows was shown and confirmed
+	registry string // its URL
+	place    string // registry, account and region, as each question names them
+	aws      *awsclient.Cloud
+	noAWS    error // why there is none
+	holders  *managed.Holders
+	asked    bool // what --anyway allows was shown and confirmed
 }
 
 // pass checks all keys, asks, and checks them again, because an answer takes time.
@@ -220,8 +222,12 @@ func (g *keyGuard) check(ctx context.Context, targets []target) error {
 	if err != nil {
 		return g.unchecked("a managed secret holds the key", err)
 	}
-	if len(g.holders.Secrets) == 0 {
-		if err := g.unchecked("a managed secret holds the key", errors.New("there is no managed secret here: is this the right account and region?")); err != nil {
+	ofRegistry := func(s awsclient.Listed) bool { // without a tag, the function decides
+		url, err := settings.RegistryOf(s.Tags)
+		return err != nil || url == "" || url == g.registry
+	}
+	if !slices.ContainsFunc(g.holders.Secrets, ofRegistry) {
+		if err := g.unchecked("a managed secret holds the key", errors.New("there is no managed secret of this registry here: is this the right account and region?")); err != nil {
 			return err
 		}
 	}
@@ -288,6 +294,8 @@ func describeHolder(what string, h managed.Holder) (state, otherwise string) {
 	leaked := "if it has leaked: quilt-rotate emergency " + h.Secret
 	replace := fmt.Sprintf("replace it first: quilt-rotate rotate %s\n%s\nor add --anyway", h.Secret, leaked)
 	switch {
+	case h.Issuer:
+		return what + " is in the issuing credential " + h.Secret, "store another issuing credential there first, or add --anyway"
 	case h.Deleted:
 		return what + " is a key of " + h.Secret + ", which is marked for deletion and can be restored",
 			"if the secret is no longer needed, add --anyway; to restore it: " + managed.RestoreCommand(h.Secret)

@@ -25,6 +25,7 @@ type Holder struct {
 	VersionID string
 	Stage     string // vault.Current or vault.Pending; "": a version that has neither, but other labels
 	Deleted   bool   // the secret is marked for deletion, and can be restored
+	Issuer    bool   // the secret is not managed: it is the issuing credential of a managed one
 }
 
 // Holders is what all managed secrets of an account and region hold, as [Scan] read them.
@@ -77,11 +78,12 @@ func (h *Holders) scan(ctx context.Context, progress func(done, total int), agai
 	for _, r := range h.secrets {
 		known[r.listed.ARN] = r
 	}
-	next := &Holders{List: list, Unread: slices.Clone(list.Unknown), cloud: h.cloud, secrets: make([]reading, len(list.Secrets))}
+	all := slices.Concat(list.Secrets, list.issuers)
+	next := &Holders{List: list, Unread: slices.Clone(list.Unknown), cloud: h.cloud, secrets: make([]reading, len(all))}
 	var done atomic.Int64
 	var group errgroup.Group
 	group.SetLimit(readers)
-	for i, l := range list.Secrets {
+	for i, l := range all {
 		group.Go(func() error {
 			before, seen := known[l.ARN]
 			if seen && reflect.DeepEqual(before.listed, l) && !again(before) {
@@ -89,8 +91,11 @@ func (h *Holders) scan(ctx context.Context, progress func(done, total int), agai
 			} else {
 				next.secrets[i] = read(ctx, h.cloud.Vault, l)
 			}
+			for n := range next.secrets[i].versions {
+				next.secrets[i].versions[n].Issuer = i >= len(list.Secrets)
+			}
 			if n := int(done.Add(1)); progress != nil {
-				progress(n, len(list.Secrets))
+				progress(n, len(all))
 			}
 			return nil
 		})
@@ -113,7 +118,7 @@ func read(ctx context.Context, v *vault.Vault, l awsclient.Listed) reading {
 		return r
 	}
 	for _, version := range s.Sorted() {
-		found := held{Holder: Holder{s.Name, s.ARN, version.ID, "", s.Deleted}, keyIDs: version.Keys}
+		found := held{Holder: Holder{Secret: s.Name, ARN: s.ARN, VersionID: version.ID, Deleted: s.Deleted}, keyIDs: version.Keys}
 		for _, stage := range []string{vault.Pending, vault.Current} {
 			if version.Has(stage) {
 				found.Stage = stage
@@ -160,12 +165,14 @@ func (h *Holders) OfKey(key apikey.Key) []Holder {
 }
 
 // Of finds the versions that hold the registry's key, in the same order: by a label with its id, or by a text that fits its fingerprint. A text may fit
-// two keys, but the holder of the key is always found, unless the fingerprint has a form that is not known.
+// two keys, but the holder of the key is always found. If the form of the fingerprint is not known, each version that has a key and no key label may hold it.
 func (h *Holders) Of(k quilt.APIKey) []Holder {
 	mark, ours := apikey.MarkOf(k.Name)
 	return h.find(func(v held) bool {
 		return k.ID != "" && slices.Contains(v.keyIDs, k.ID) || v.Deleted && ours && mark == apikey.SecretMark(v.ARN) ||
-			slices.ContainsFunc(v.words, func(word apikey.Key) bool { return word.Fits(k.Fingerprint) })
+			k.Fingerprint != "" && slices.ContainsFunc(v.words, func(word apikey.Key) bool {
+				return word.Fits(k.Fingerprint) || len(v.keyIDs) == 0 && !word.Contradicts(k.Fingerprint)
+			})
 	})
 }
 
@@ -194,5 +201,6 @@ func (h *Holders) Scope() string { return h.Place.String() + ": " + h.Count() }
 
 // Count says how many secrets were read.
 func (h *Holders) Count() string {
-	return fmt.Sprintf("%d of %d managed secrets read", len(h.Secrets)+len(h.Unknown)-len(h.Unread), len(h.Secrets)+len(h.Unknown))
+	all := len(h.secrets) + len(h.Unknown)
+	return fmt.Sprintf("%d of %d managed secrets read", all-len(h.Unread), all)
 }

@@ -2,6 +2,7 @@ package managed
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 
@@ -20,7 +21,8 @@ type List struct {
 	Secrets []awsclient.Listed // the managed ones by name, with those that are marked for deletion
 	Unknown []Unread           // whether they are managed is not known, because their rotation function could not be looked at
 
-	marks map[string]awsclient.Listed // all secrets, by the mark that the names of their keys have
+	marks   map[string]awsclient.Listed // all secrets, by the mark that the names of their keys have
+	issuers []awsclient.Listed          // those that a tag of a managed secret names as its issuing credential
 }
 
 // Unread is a secret that could not be looked at.
@@ -78,6 +80,15 @@ func ListSecrets(ctx context.Context, c *awsclient.Cloud) (List, error) {
 			l.Secrets = append(l.Secrets, s)
 		} else if err := unknown[s.Function]; err != nil {
 			l.Unknown = append(l.Unknown, Unread{s.Name, err})
+		}
+	}
+	for _, s := range all {
+		isIssuer := func(m awsclient.Listed) bool {
+			name := m.Tags[settings.TagIssuer]
+			return name != "" && (name == s.Name || strings.HasPrefix(name, "arn:") && strings.HasPrefix(s.ARN, name)) // an ARN may lack its last six characters
+		}
+		if slices.ContainsFunc(l.Secrets, isIssuer) && !slices.ContainsFunc(l.Secrets, func(m awsclient.Listed) bool { return m.ARN == s.ARN }) {
+			l.issuers = append(l.issuers, s)
 		}
 	}
 	return l, ctx.Err()

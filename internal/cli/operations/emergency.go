@@ -42,8 +42,9 @@ type EmergencyOptions struct {
 	Version     string     // whose key leaked: its id, or the start of it; "": the current one
 	Leaked      apikey.Key // the leaked key itself; zero: the key of the version
 	Patience    Patience
-	Anyway      bool // revoke it even if another secret holds it, or that is not known
-	Unasked     bool // nobody can be asked which key leaked
+	Scanned     *managed.Holders // all managed secrets, if the caller has just read them
+	Anyway      bool             // revoke it even if another secret holds it, or that is not known
+	Unasked     bool             // nobody can be asked which key leaked
 	SkipRestart bool
 	RestartTime time.Duration // how long to wait for services
 	LogIn       Login         // creates the new key, if no function can
@@ -76,14 +77,21 @@ type emergency struct {
 	leaked apikey.Key
 	isOwn  bool   // it is the version's own key, which its label names, and not in another part of its value
 	owner  string // whose it is; "": not known
+	state  KeyState
 }
 
 func (e *emergency) run(ctx context.Context) error {
 	scanning, stop := context.WithCancel(ctx)
 	defer stop()
-	e.scan = e.startScan(scanning) // while other things are done: it takes a while if there are many secrets
+	if e.scan = e.options.scanned(); e.scan == nil {
+		e.scan = e.startScan(scanning) // while other things are done: it takes a while if there are many secrets
+	}
 	if err := e.identify(ctx); err != nil {
-		return stateOf(err, "nothing was done: THE LEAKED KEY IS STILL VALID, as far as is known", "")
+		state := "THE LEAKED KEY IS STILL VALID, as far as is known"
+		if e.state == KeyRefused {
+			state = "the registry refuses the leaked key, which does not prove that it was revoked"
+		}
+		return stateOf(err, state, "")
 	}
 	again := fmt.Sprintf("to continue: quilt-rotate emergency %s --version %s", e.secret.Name, e.result.Leaked.VersionID)
 	for _, stage := range []struct {

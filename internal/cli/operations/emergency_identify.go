@@ -37,7 +37,7 @@ func (e *emergency) identify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.owner = owner
+	e.owner, e.state = owner, state
 	says := map[KeyState]string{KeyLogsIn: "it logs in, as " + owner, KeyRefused: "the registry refuses it", KeyUnknown: "it is not known whether it logs in"}[state]
 	e.Tell.Tell(terminal.Noted, "the leaked key is "+e.leaked.Fingerprint(), fmt.Sprintf("version %s; %s", status.Short(version.ID), says))
 	protected, err := e.isProtected(ctx)
@@ -54,7 +54,9 @@ func (e *emergency) identify(ctx context.Context) error {
 		return err
 	}
 	what := "this revokes the key " + e.leaked.Fingerprint()
-	if protected {
+	if current, _ := e.secret.Holder(vault.Current); protected && current.ID != version.ID && version.Has(vault.Pending) {
+		what = fmt.Sprintf("this ends the rotation of %s that is under way, and revokes its key, %s", e.secret.Name, e.leaked.Fingerprint())
+	} else if protected {
 		what = fmt.Sprintf("this replaces the current key of %s now, and revokes the old one, %s", e.secret.Name, e.leaked.Fingerprint())
 	}
 	if services, err := e.secret.Restart(); err == nil && len(services) > 0 && !e.options.SkipRestart {
@@ -63,8 +65,13 @@ func (e *emergency) identify(ctx context.Context) error {
 	return e.Confirm(ctx, what+": whoever still uses it then stops working", word)
 }
 
-// replaceable refuses a current value that contains the leaked key beside the secret's own: a rotation replaces only the secret's own.
+// replaceable refuses a secret with too few free labels for a new key, before anybody logs in, and a current value that contains the leaked key beside the secret's own: a rotation replaces only the secret's own.
 func (e *emergency) replaceable(ctx context.Context) error {
+	if free := vault.LabelQuota - e.secret.Labels(); free < rotationLabels {
+		return terminal.WithHint(fmt.Errorf("the secret %s has %d of its %d staging labels free, and a new key needs %d", e.secret.Name, max(free, 0), vault.LabelQuota, rotationLabels),
+			fmt.Sprintf("remove labels that nobody needs: aws secretsmanager update-secret-version-stage --secret-id %[1]s --version-stage LABEL --remove-from-version-id ID\n"+
+				"or revoke superseded keys early: quilt-rotate emergency %[1]s --version ID; see both: quilt-rotate status %[1]s", e.secret.Name))
+	}
 	current, ok := e.secret.Holder(vault.Current)
 	if !ok {
 		return nil
@@ -79,6 +86,9 @@ func (e *emergency) replaceable(ctx context.Context) error {
 	return terminal.WithHint(fmt.Errorf("the current value of %s contains the leaked key in another place than its own key, where no rotation replaces it", e.secret.Name),
 		"remove it from the value, or put another key there: aws secretsmanager put-secret-value --secret-id "+e.secret.Name+"; then run this again with --version "+e.result.Leaked.VersionID)
 }
+
+// rotationLabels is how many labels must be free for a rotation (package rotation, LabelQuota).
+const rotationLabels = 5
 
 // whichLeaked returns the word that confirms. If no version was named and superseded keys may be valid too, it is the version's id, so that after an
 // interrupted run nobody takes the new key for the leaked one. If nobody can be asked, the version must be named.
@@ -133,12 +143,13 @@ func (e *emergency) superseded() []vault.Version {
 
 // FindLeaked finds the managed secret, and its version, whose value contains the key; if a secret is named, its version. Of several versions of one secret,
 // it is the current one. It fails if no value contains the key, or more than one secret's.
-func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string) (managed.Holder, error) {
-	all, err := d.startScan(ctx).result(ctx)
-	if err != nil {
-		return managed.Holder{}, err
+func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string) (found managed.Holder, all *managed.Holders, err error) {
+	if all, err = d.startScan(ctx).result(ctx); err != nil {
+		return managed.Holder{}, nil, err
 	}
-	found := slices.DeleteFunc(all.OfKey(key), func(h managed.Holder) bool { return secret != "" && h.Secret != secret && h.ARN != secret })
+	holders := slices.DeleteFunc(all.OfKey(key), func(h managed.Holder) bool {
+		return secret != "" && h.Secret != secret && !strings.HasPrefix(h.ARN+"-", secret+"-")
+	})
 	looked := all.Scope()
 	if len(all.Unread) > 0 {
 		var names []string
@@ -147,20 +158,20 @@ func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string
 		}
 		looked += "; these may hold it, too: " + strings.Join(names, ", ")
 	}
-	if len(found) == 0 {
-		return managed.Holder{}, terminal.WithHint(fmt.Errorf("no managed secret holds the key %s (%s)", key.Fingerprint(), looked),
+	if len(holders) == 0 {
+		return managed.Holder{}, nil, terminal.WithHint(fmt.Errorf("no managed secret holds the key %s (%s)", key.Fingerprint(), looked),
 			"look in other regions and accounts; if none holds it, revoke it: quilt-rotate keys revoke --from-stdin")
 	}
 	var others []string
-	for _, h := range found {
-		if h.Secret != found[0].Secret {
+	for _, h := range holders {
+		if h.Secret != holders[0].Secret {
 			others = append(others, h.Secret+" (version "+h.VersionID+")")
 		}
 	}
 	if len(others) > 0 {
-		return managed.Holder{}, terminal.WithHint(fmt.Errorf("more than one secret holds the key %s: %s (version %s), %s", key.Fingerprint(), found[0].Secret, found[0].VersionID, strings.Join(others, ", ")),
+		return managed.Holder{}, nil, terminal.WithHint(fmt.Errorf("more than one secret holds the key %s: %s (version %s), %s", key.Fingerprint(), holders[0].Secret, holders[0].VersionID, strings.Join(others, ", ")),
 			"run quilt-rotate emergency for each of them, with --version; the last one revokes the key")
 	}
-	d.Tell.Tell(terminal.Noted, "the secret "+found[0].Secret+" holds the key "+key.Fingerprint(), looked)
-	return found[0], nil
+	d.Tell.Tell(terminal.Noted, "the secret "+holders[0].Secret+" holds the key "+key.Fingerprint(), looked)
+	return holders[0], all, nil
 }

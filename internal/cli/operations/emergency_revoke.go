@@ -107,7 +107,17 @@ func (e *emergency) heldElsewhere(ctx context.Context, scanned *managed.Holders)
 	others := now.Without(e.secret.ARN)
 	for _, h := range others.OfKey(e.leaked) {
 		if h.Stage != "" {
-			return terminal.WithHint(fmt.Errorf("the secret %s holds the leaked key too, so it is not revoked yet", h.Secret), "first: quilt-rotate emergency "+h.Secret+"\n"+anyway)
+			first := fmt.Sprintf("first: quilt-rotate emergency %s --registry %s", h.Secret, e.options.Registry.URL())
+			if h.Issuer {
+				first = "first store another issuing credential there: aws secretsmanager put-secret-value --secret-id " + h.Secret
+			}
+			return terminal.WithHint(fmt.Errorf("the secret %s holds the leaked key too, so it is not revoked yet", h.Secret), first+"\n"+anyway)
+		}
+	}
+	for _, h := range others.Of(quilt.APIKey{ID: e.result.Leaked.KeyID}) {
+		if h.Deleted {
+			return terminal.WithHint(fmt.Errorf("the secret %s, which is marked for deletion and can be restored, holds the leaked key too, so it is not revoked yet", h.Secret),
+				"to restore it: "+managed.RestoreCommand(h.Secret)+"; if nobody needs it, add --anyway")
 		}
 	}
 	for _, u := range others.Unread {

@@ -3,6 +3,7 @@ package operations
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -86,7 +87,7 @@ type retirement struct {
 }
 
 func (r *retirement) run(ctx context.Context) error {
-	if !r.secret.Rotation.Enabled && !managed.Marked(r.secret.Tags, r.secret.Sorted()) {
+	if r.isRetired(ctx) {
 		r.result.Complete = true
 		return nil
 	}
@@ -117,6 +118,22 @@ func (r *retirement) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// isRetired reports whether the secret has no rotation, label or tag of ours, and its registry refuses all its keys: an earlier run has proved that they were
+// revoked, or they never were ours.
+func (r *retirement) isRetired(ctx context.Context) bool {
+	if r.secret.Rotation.Enabled || managed.Marked(r.secret.Tags, r.secret.Sorted()) || !r.secret.NamesRegistry() {
+		return false
+	}
+	return !slices.ContainsFunc(r.secret.Sorted(), func(v vault.Version) bool {
+		value, err := r.secret.Value(ctx, v.ID)
+		state := KeyRefused
+		if err == nil {
+			state, _, err = tryKey(ctx, r.options.Registry, value.Key())
+		}
+		return state != KeyRefused || err != nil && !isBlank(err) && !errors.Is(err, vault.ErrNoValue)
+	})
 }
 
 // ourLabels are the version's labels that quilt-rotate wrote, key labels last, as they come last in the alphabet turned round.
@@ -177,8 +194,8 @@ func (r *retirement) isMarked(name string) bool {
 	return ours && mark == apikey.SecretMark(r.secret.ARN)
 }
 
-// look finds the keys of the secret, and decides what becomes of each: those in the values of the current version and of those with a key label; those of
-// labels whose value cannot be used; and those that no version holds, by the secret's mark in their names.
+// look finds the keys of the secret, and decides what becomes of each: those in the values of all versions with a label; those of
+// key labels whose value cannot be used; and those that no version holds, by the secret's mark in their names.
 func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
 	r.Tell.Doing("looking at the secret's keys")
 	if err := r.secret.Look(ctx); err != nil {
@@ -209,9 +226,6 @@ func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
 		list = append(list, k)
 	}
 	for _, v := range r.secret.Sorted() {
-		if !v.Has(vault.Current) && len(v.Keys) == 0 {
-			continue
-		}
 		value, err := r.secret.Value(ctx, v.ID)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -220,8 +234,8 @@ func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
 			add(RetiredKey{KeyInfo: keyInfo(rows, v, value.Key()), Current: v.Has(vault.Current), key: value.Key()})
 			continue
 		}
-		if len(v.Keys) == 0 && !isBlank(err) && !r.options.Anyway {
-			return nil, terminal.WithHint(fmt.Errorf("it is not known which key the current value of %s holds: %w", r.secret.Name, awsclient.Explain(err)),
+		if len(v.Keys) == 0 && !isBlank(err) && !errors.Is(err, vault.ErrNoValue) && !r.options.Anyway {
+			return nil, terminal.WithHint(fmt.Errorf("it is not known which key the version %s of %s holds: %w", v.ID, r.secret.Name, awsclient.Explain(err)),
 				"correct the value, use credentials that may read it, or to leave its key, add --anyway")
 		}
 		for _, id := range v.Keys {

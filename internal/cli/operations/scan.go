@@ -39,3 +39,13 @@ func (s *scan) result(ctx context.Context) (*managed.Holders, error) {
 		return nil, ctx.Err()
 	}
 }
+
+// scanned is a scan that the caller has made; nil if there is none.
+func (o EmergencyOptions) scanned() *scan {
+	if o.Scanned == nil {
+		return nil
+	}
+	s := &scan{done: make(chan struct{}), holders: o.Scanned}
+	close(s.done)
+	return s
+}
