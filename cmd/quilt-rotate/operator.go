@@ -41,15 +41,32 @@ type secretOptions struct {
 	yesOption
 }
 
-// An openedSecret is a secret, the registry of its keys, and what it takes to work on them.
+// An openedSecret is what a command on one secret works with.
 type openedSecret struct {
 	*operations.Operator
-	close    func() // for the caller, before it prints a result; a second call does nothing
+	close    func() // before a result is printed; a second call does nothing
 	secret   *managed.Secret
-	registry *quilt.Client
+	registry *quilt.Client // of its keys
+	console  *terminal.Console
+	json     bool
 }
 
-// openOperator opens the secret and finds its registry.
+// finish prints the result of an operation and returns the operation's error. With --json it prints the result if it is known, which may be so although the
+// operation failed. Otherwise show prints it, unless the operation failed.
+func (d *openedSecret) finish(result any, known bool, err error, show func() error) error {
+	d.close()
+	if d.json && known {
+		if jsonErr := d.console.JSON(result); err == nil {
+			err = jsonErr
+		}
+	}
+	if d.json || err != nil {
+		return err
+	}
+	return show()
+}
+
+// openOperator opens the secret and finds the registry of its keys.
 func (o secretOptions) openOperator(ctx context.Context, c *terminal.Console) (*openedSecret, error) {
 	d, err := o.openSecret(ctx, c, o.jsonOption, o.yesOption)
 	if err != nil {
@@ -58,9 +75,9 @@ func (o secretOptions) openOperator(ctx context.Context, c *terminal.Console) (*
 	return d, d.find(ctx, o.registryOptions)
 }
 
-// openSecret opens the secret, for a command that may do without its registry.
+// openSecret opens the secret, for a command that needs no registry or can work without it.
 func (o secretArgument) openSecret(ctx context.Context, c *terminal.Console, result jsonOption, confirmed yesOption) (_ *openedSecret, err error) {
-	d := &openedSecret{}
+	d := &openedSecret{console: c, json: result.JSON}
 	if d.Operator, d.close, err = openOperator(ctx, c, result.JSON, confirmed.Yes); err != nil {
 		return nil, err
 	}
@@ -72,7 +89,7 @@ func (o secretArgument) openSecret(ctx context.Context, c *terminal.Console, res
 	return d, nil
 }
 
-// find finds the registry of the secret's keys. If there is none, the operator is closed.
+// find finds the registry of the secret's keys. It closes the operator if there is none.
 func (d *openedSecret) find(ctx context.Context, o registryOptions) (err error) {
 	if d.registry, err = o.ofSecret(ctx, d.secret); err != nil {
 		d.close()

@@ -15,14 +15,14 @@ type pauseCommand struct {
 	secretArgument
 	jsonOption
 	For    commandline.Period `required:"" placeholder:"4h" help:"How long: from 1m to 336h (14 days)."`
-	Reason string             `help:"Why, for whoever finds it: it is kept in a tag."`
+	Reason string             `help:"Reason for the pause, for other operators: it is stored in a tag."`
 }
 
-// Help says what a pause is not.
+// Help says what a pause does not stop.
 func (pauseCommand) Help() string {
-	return `Sweeps of the secret do nothing until then: no key is revoked, and none is marked as superseded.
+	return `Until then, sweeps of the secret do nothing: they revoke no key and mark none as superseded.
 
-Rotations go on, and quilt-rotate emergency still revokes a leaked key. The pause ends by itself, or by: quilt-rotate resume SECRET
+Rotations continue, and quilt-rotate emergency still revokes a leaked key. The pause ends by itself. To end it earlier: quilt-rotate resume SECRET
 
 With --json: an object with secret, arn, pausedUntil, pausedUntilBefore, reason.`
 }
@@ -34,30 +34,20 @@ func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err := operations.CheckReason(o.Reason); err != nil {
 		return &usageError{fmt.Errorf("--reason: %w", err)}
 	}
-	d, closeOperator, err := openOperator(ctx, c, true, true)
+	d, err := o.openSecret(ctx, c, o.jsonOption, yesOption{true})
 	if err != nil {
 		return err
 	}
-	defer closeOperator()
-	s, err := o.open(ctx, d.Cloud)
-	if err != nil {
+	paused, err := d.Pause(ctx, d.secret, time.Duration(o.For), o.Reason)
+	return d.finish(paused, err == nil, err, func() error {
+		before := ""
+		if paused.Before != nil {
+			before = "before: until " + status.Clock(*paused.Before)
+		}
+		err := c.Tell(terminal.Done, fmt.Sprintf("sweeps of %s are paused until %s", d.secret.Name, status.Clock(*paused.Until)), before)
+		c.Note("rotations and quilt-rotate emergency still work; to end the pause earlier: quilt-rotate resume " + d.secret.Name)
 		return err
-	}
-	paused, err := d.Pause(ctx, s, time.Duration(o.For), o.Reason)
-	closeOperator()
-	if err != nil {
-		return err
-	}
-	if o.JSON {
-		return c.JSON(paused)
-	}
-	beside := ""
-	if paused.Before != nil {
-		beside = "before: until " + status.Clock(*paused.Before)
-	}
-	_ = c.Tell(terminal.Done, fmt.Sprintf("sweeps of %s are paused until %s", s.Name, status.Clock(*paused.Until)), beside) // an output that is gone is told at the end
-	c.Note("rotations go on, and so does quilt-rotate emergency; to end the pause sooner: quilt-rotate resume " + s.Name)
-	return nil
+	})
 }
 
 type resumeCommand struct {
@@ -65,33 +55,21 @@ type resumeCommand struct {
 	jsonOption
 }
 
-// Help says what the short help does not.
+// Help is the long help.
 func (resumeCommand) Help() string {
 	return `With --json: an object with secret, arn, pausedUntil (null), pausedUntilBefore.`
 }
 
 func (o *resumeCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, closeOperator, err := openOperator(ctx, c, true, true)
+	d, err := o.openSecret(ctx, c, o.jsonOption, yesOption{true})
 	if err != nil {
 		return err
 	}
-	defer closeOperator()
-	s, err := o.open(ctx, d.Cloud)
-	if err != nil {
-		return err
-	}
-	resumed, err := d.Resume(ctx, s)
-	closeOperator()
-	if err != nil {
-		return err
-	}
-	if o.JSON {
-		return c.JSON(resumed)
-	}
-	line := terminal.Line(terminal.Noted, "sweeps of "+s.Name+" were not paused", "")
-	if resumed.Before != nil {
-		line = terminal.Line(terminal.Done, "sweeps of "+s.Name+" go on", "they were paused until "+status.Clock(*resumed.Before))
-	}
-	_, err = fmt.Fprintln(c.Out, line)
-	return err
+	resumed, err := d.Resume(ctx, d.secret)
+	return d.finish(resumed, err == nil, err, func() error {
+		if resumed.Before == nil {
+			return c.Tell(terminal.Noted, "sweeps of "+d.secret.Name+" were not paused", "")
+		}
+		return c.Tell(terminal.Done, "sweeps of "+d.secret.Name+" run again", "they were paused until "+status.Clock(*resumed.Before))
+	})
 }

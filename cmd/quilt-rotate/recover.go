@@ -14,9 +14,9 @@ type recoverCommand struct {
 	NewOwner bool `help:"Allow a key of another registry user than before. Asks first."`
 }
 
-// Help says what the short help does not.
+// Help is the long help.
 func (recoverCommand) Help() string {
-	return `If the registry refuses the current key, this stores an older key of the secret that still logs in, else one that the issuing credential creates, else one that you log in for. If the current key logs in, nothing is done, unless --replace is given.
+	return `If the registry refuses the current key, this command stores another one: an older key of the secret that still logs in, or a key that the issuing credential creates, or a key that it creates after you log in. If the current key logs in, nothing is done, unless --replace is given.
 
   quilt-rotate recover prod/pipeline
 

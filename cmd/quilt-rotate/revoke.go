@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/revocation"
@@ -35,62 +34,40 @@ func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
-	s := d.secret
-	s.RevokeFunction = o.RevokeFunction
-	revoked, err := d.Revoke(ctx, s, operations.RevokeOptions{
+	d.secret.RevokeFunction = o.RevokeFunction
+	revoked, err := d.Revoke(ctx, d.secret, operations.RevokeOptions{
 		DryRun: o.DryRun, Ask: !o.DryRun && !o.Yes && c.Interactive(),
 		Show: func(plan revocation.Result) {
 			if !o.JSON || !o.DryRun {
-				d.Tell.Say(planLines(plan, time.Now())...)
+				d.Tell.Say(sweepLines(plan, status.Planned, "there is nothing to do")...)
 			}
 		},
 	})
-	d.close()
-	if o.JSON && revoked.Secret != "" {
-		if jsonErr := c.JSON(revoked); jsonErr != nil {
-			return jsonErr
+	return d.finish(revoked, revoked.Secret != "", err, func() error {
+		if !o.DryRun && !revoked.Planned { // else it was shown
+			for _, line := range sweepLines(revoked.Result, status.Done, "there was nothing to do") {
+				fmt.Fprintln(c.Out, strings.Join(fitting(line, c.Watched(), c.Width()), "\n"))
+			}
 		}
-	}
-	if err != nil || o.JSON || o.DryRun {
-		return err
-	}
-	return o.print(c, s, revoked)
-}
-
-func (o *revokeCommand) print(c *terminal.Console, s *managed.Secret, r operations.Revoked) error {
-	if !r.Planned { // else it was shown
-		for _, line := range sweptLines(r.Result, time.Now()) {
-			fmt.Fprintln(c.Out, strings.Join(fitting(line, c.Watched(), c.Width()), "\n"))
+		if !o.DryRun && revoked.Outcome == revocation.Paused {
+			c.Note("to resume sweeps: quilt-rotate resume " + d.secret.Name)
 		}
-	}
-	if r.Outcome == revocation.Paused {
-		_, err := fmt.Fprintln(c.Err, "to resume sweeps: quilt-rotate resume "+s.Name)
-		return err
-	}
-	return nil
+		return nil
+	})
 }
 
-// planLines say what a sweep would do, one thing a line.
-func planLines(plan revocation.Result, now time.Time) []string {
-	if plan.Registry != nil { // its dates are compared with its own clock
-		now = plan.Registry.Time
+// sweepLines are the lines for what a sweep did or would do.
+func sweepLines(r revocation.Result, say func(revocation.Taken, time.Time) status.Line, nothing string) []string {
+	now := time.Now()
+	if r.Registry != nil { // its dates are compared with its own clock
+		now = r.Registry.Time
 	}
-	return sweepLines(plan, func(t revocation.Taken) status.Line { return status.Planned(t, now) }, "there is nothing to do")
-}
-
-// sweptLines say what a sweep did.
-func sweptLines(done revocation.Result, now time.Time) []string {
-	return sweepLines(done, func(t revocation.Taken) status.Line { return status.Done(t, now) }, "there was nothing to do")
-}
-
-func sweepLines(r revocation.Result, say func(revocation.Taken) status.Line, nothing string) []string {
 	var lines []string
 	if text := status.Outcome(r); text != "" {
 		lines = append(lines, terminal.Line(terminal.Warned, text, ""))
 	}
 	for _, a := range r.Actions {
-		l := say(a)
+		l := say(a, now)
 		lines = append(lines, terminal.Line(l.Mark, l.Text, l.Detail))
 	}
 	for _, note := range r.Notes {

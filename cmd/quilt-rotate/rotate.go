@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"quilt-rotate/internal/cli/operations"
@@ -17,7 +16,7 @@ type rotateCommand struct {
 	RetryFor commandline.Period `default:"30s" help:"How long to wait for Secrets Manager to try again after a step failed."`
 }
 
-// Help says what the short help does not.
+// Help is the long help.
 func (rotateCommand) Help() string {
 	return `Starts a rotation and follows it by the secret's labels and the function's log. Ctrl-C ends only the wait: the rotation continues at AWS. If another rotation replaces the new key before this command has seen it become current, it says so and exits with status 0.
 
@@ -31,21 +30,13 @@ func (o *rotateCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
 	rotated, err := d.Rotate(ctx, d.secret, operations.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)})
-	d.close()
-	if o.JSON && rotated.VersionID != "" {
-		if jsonErr := c.JSON(rotated); jsonErr != nil {
-			return jsonErr
+	return d.finish(rotated, rotated.VersionID != "", err, func() error {
+		what := "AWSCURRENT is the new version " + rotated.VersionID
+		if rotated.Replaced {
+			what = "the rotation completed, and another rotation then replaced its version " + rotated.VersionID
 		}
-	}
-	if err != nil || o.JSON {
-		return err
-	}
-	what := "AWSCURRENT is the new version " + rotated.VersionID
-	if rotated.Replaced {
-		what = "the rotation completed, and another rotation then replaced its version " + rotated.VersionID
-	}
-	_, err = fmt.Fprintf(c.Out, "%s\n%s\n", terminal.Line(terminal.Done, what, ""), terminal.Line(terminal.Done, "which holds the key           "+rotated.KeyID, ""))
-	return err
+		_ = c.Tell(terminal.Done, what, "") // a closed output is reported at the end
+		return c.Tell(terminal.Done, "it holds the key "+rotated.KeyID, "")
+	})
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"quilt-rotate/internal/cli/awsclient"
-	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/terminal"
 )
@@ -32,38 +30,25 @@ func (o *unstickCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
-	s := d.secret
-	registry, err := o.ofSecret(ctx, s)
+	registry, err := o.ofSecret(ctx, d.secret)
 	if err != nil {
 		d.Tell.Tell(terminal.Warned, "the registry is not known, so the pending key is not tried", awsclient.Explain(err).Error())
 		registry = nil
 	}
-	unstuck, err := d.Unstick(ctx, s, operations.UnstickOptions{Registry: registry, Now: o.Now})
-	d.close()
-	if o.JSON {
-		if jsonErr := c.JSON(unstuck); jsonErr != nil {
-			return jsonErr
+	unstuck, err := d.Unstick(ctx, d.secret, operations.UnstickOptions{Registry: registry, Now: o.Now})
+	return d.finish(unstuck, true, err, func() error {
+		switch {
+		case unstuck.VersionID == "":
+			return c.Tell(terminal.Done, "no rotation of "+d.secret.Name+" is stuck", "")
+		case unstuck.Finished:
+			return c.Tell(terminal.Done, "the rotation ended by itself", "see: quilt-rotate status "+d.secret.Name)
 		}
-	}
-	if err != nil || o.JSON {
+		next := ""
+		if unstuck.KeyID != "" {
+			next = "a sweep will revoke its key " + unstuck.KeyID
+		}
+		err := c.Tell(terminal.Done, "AWSPENDING was removed", next)
+		c.Note("next: quilt-rotate rotate " + d.secret.Name)
 		return err
-	}
-	return o.print(c, s, unstuck)
-}
-
-func (o *unstickCommand) print(c *terminal.Console, s *managed.Secret, u operations.Unstuck) error {
-	switch {
-	case u.VersionID == "":
-		return c.Tell(terminal.Done, "no rotation of "+s.Name+" is stuck", "")
-	case u.Finished:
-		return c.Tell(terminal.Done, "the rotation ended by itself", "see: quilt-rotate status "+s.Name)
-	}
-	beside := ""
-	if u.KeyID != "" {
-		beside = "a sweep will revoke its key " + u.KeyID
-	}
-	_ = c.Tell(terminal.Done, "AWSPENDING was removed", beside) // a closed output is reported at the end
-	_, err := fmt.Fprintln(c.Err, "next: quilt-rotate rotate "+s.Name)
-	return err
+	})
 }
