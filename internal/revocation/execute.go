@@ -171,17 +171,12 @@ func (s *sweep) gate(ctx context.Context, a Action) (Reason, error) {
 	return "", nil
 }
 
-// lookAgain describes the secret, and compares it with what the plan was made from. No version may be new.
+// lookAgain describes the secret, and compares it with what the plan was made from.
 func (s *sweep) lookAgain(ctx context.Context, a Action) (now vault.Secret, reason Reason, err error) {
 	if now, err = s.Vault.Describe(ctx, s.secret.ARN); err != nil {
 		return now, "", err
 	}
-	changed := now.Deleted || !slices.Equal(compared(s.secret, a.Version), compared(now, a.Version))
-	for id := range now.Versions {
-		_, known := s.secret.Versions[id]
-		changed = changed || !known
-	}
-	if changed {
+	if now.Deleted || !slices.Equal(compared(s.secret, a.Version), compared(now, a.Version)) {
 		reason = WorldChanged
 	}
 	return now, reason, nil

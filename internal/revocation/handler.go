@@ -19,7 +19,6 @@ import (
 const (
 	MetricSweepSucceeded      = "SweepSucceeded"
 	MetricSweepFailed         = "SweepFailed"
-	MetricSweepDuration       = "SweepDuration"
 	MetricKeysRevoked         = "KeysRevoked"
 	MetricKeysHeld            = "KeysHeld"
 	MetricOrphans             = "Orphans"
@@ -93,7 +92,7 @@ func (h *Handler) report(ctx context.Context, req Request, result Result, took t
 		for _, a := range result.Actions {
 			h.reportAction(ctx, secret, a)
 		}
-		defer h.measure(secret, result, took, err)
+		defer h.measure(secret, result, err)
 	}
 	h.Log.LogAttrs(ctx, level, message, attrs...)
 }
@@ -119,7 +118,7 @@ func (h *Handler) reportAction(ctx context.Context, secret string, a Taken) {
 	})...)
 }
 
-func (h *Handler) measure(secret string, result Result, took time.Duration, err error) {
+func (h *Handler) measure(secret string, result Result, err error) {
 	var samples []telemetry.Sample
 	add := func(name string, unit telemetry.Unit, value float64) {
 		samples = append(samples, telemetry.Sample{Name: name, Unit: unit, Value: value})
@@ -143,7 +142,6 @@ func (h *Handler) measure(secret string, result Result, took time.Duration, err 
 		}
 	}
 	flag(MetricSweepSucceeded, err == nil)
-	add(MetricSweepDuration, telemetry.Milliseconds, float64(took.Microseconds())/1000)
 	for _, name := range []string{MetricKeysRevoked, MetricKeysHeld, MetricOrphans} {
 		add(name, telemetry.Count, counts[name])
 	}

@@ -159,7 +159,7 @@ func TestResult(t *testing.T) {
 // metrics are the figures of the last line of metrics that has them.
 func metrics(t *testing.T, r *sandboxtest.Rig) map[string]float64 {
 	t.Helper()
-	lines := r.Output.Lines(`"CloudWatchMetrics"`, MetricSweepDuration)
+	lines := r.Output.Lines(`"CloudWatchMetrics"`, MetricSweepSucceeded)
 	if len(lines) == 0 {
 		t.Fatalf("no metrics:\n%s", r.Output)
 	}

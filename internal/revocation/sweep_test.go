@@ -794,6 +794,33 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 			alive(t, s, old, fresh)
 		})
 	}
+	t.Run("pending moves to another version that holds the key", func(t *testing.T) {
+		r := sandboxtest.New(t)
+		s, old, fresh := due(t, r)
+		copied, err := r.Hands.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{
+			SecretId: &s.ARN, SecretString: aws.String(sandboxtest.ValueWith(old.Reveal())), VersionStages: []string{"copy"},
+		})
+		must(t, err)
+		r.Intercept(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.Before(func() { must(t, s.MoveLabel(vault.Pending, *copied.VersionId, "")) })), "DescribeSecret"))
+		swept(t, s, "report world-changed")
+		alive(t, s, old, fresh)
+	})
+	t.Run("a command stores the orphan", func(t *testing.T) {
+		r := sandboxtest.New(t)
+		s := r.Secret("quilt/pipeline")
+		crash(t, s, 1)
+		must(t, s.MoveLabel(vault.Pending, "", s.Holder(vault.Pending).ID))
+		r.Clock.Advance(2 * time.Hour)
+		orphan := r.Registry.Keys()[1]
+		r.Intercept(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.Before(func() {
+			_, err := r.Hands.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{
+				SecretId: &s.ARN, SecretString: aws.String(sandboxtest.ValueWith(orphan.Secret)), VersionStages: []string{vault.KeyLabel(orphan.ID)},
+			})
+			must(t, err)
+		})), "DescribeSecret"))
+		swept(t, s, "report world-changed")
+		alive(t, s, s.KeyIn(s.Holder(vault.KeyLabel(orphan.ID))))
+	})
 	t.Run("a pending value lands: the orphan is somebody's", func(t *testing.T) {
 		r := sandboxtest.New(t)
 		s := r.Secret("quilt/pipeline")

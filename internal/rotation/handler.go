@@ -22,7 +22,6 @@ const (
 	MetricStepFailed     = "StepFailed"
 	MetricSelfHealed     = "SelfHealed"
 	MetricBeforeFirstKey = "StepFailedBeforeFirstKey"
-	MetricUnidentified   = "UnidentifiedKey"
 	MetricNewKeyDiffers  = "NewKeyDiffers"
 )
 
@@ -125,7 +124,6 @@ func (h *Handler) measure(step, secret string, report Report, took time.Duration
 		telemetry.Sample{Name: MetricStepSucceeded, Unit: telemetry.Count, Value: flag(err == nil)},
 		telemetry.Sample{Name: MetricSelfHealed, Unit: telemetry.Count, Value: flag(report.SelfHealed && !report.NotBootstrapped)},
 		telemetry.Sample{Name: MetricBeforeFirstKey, Unit: telemetry.Count, Value: flag(err != nil && report.NotBootstrapped)},
-		telemetry.Sample{Name: MetricUnidentified, Unit: telemetry.Count, Value: flag(report.Unidentified)},
 		telemetry.Sample{Name: MetricNewKeyDiffers, Unit: telemetry.Count, Value: flag(report.Differs != "")})
 	// A rotation before the first key counts neither as failed nor as healed. It has its own metric, as has the sweep.
 	if err != nil && !report.NotBootstrapped {

@@ -30,7 +30,7 @@ func TestAFirstKeyIsLabelledByItsFingerprint(t *testing.T) {
 
 	runTo(t, s, sandboxtest.Token(1), rotation.Create)
 
-	if !holds(version(t, s, current), vault.KeyLabel(id)) || metric(r, rotation.MetricUnidentified) {
+	if !holds(version(t, s, current), vault.KeyLabel(id)) || unidentified(r) {
 		t.Errorf("the current version must have the label of its key, and nothing be reported\n%s", s.Labels())
 	}
 }
@@ -61,7 +61,7 @@ func TestAFirstKeyThatCannotBeToldFromOthersIsReported(t *testing.T) {
 			if keys := vault.NewVersion(current, version(t, s, current).Stages).Keys; len(keys) != 0 {
 				t.Errorf("the current version was labelled %v\n%s", keys, s.Labels())
 			}
-			if !metric(r, rotation.MetricUnidentified) || len(r.Output.Lines("unidentified")) == 0 {
+			if !unidentified(r) {
 				t.Errorf("the key that cannot be identified is not reported\n%s", r.Output)
 			}
 		})
@@ -110,7 +110,7 @@ func TestAnOlderVersionThatCannotBeReadDoesNotStopTheRotation(t *testing.T) {
 	runTo(t, s, sandboxtest.Token(2), rotation.Create)
 
 	label := vault.KeyLabel(keyID(t, s, s.CurrentKey()))
-	if !holds(version(t, s, labelled.ID), label) || !metric(r, rotation.MetricUnidentified) {
+	if !holds(version(t, s, labelled.ID), label) || !unidentified(r) {
 		t.Errorf("the label must stay, and the current key be reported\n%s", s.Labels())
 	}
 }
@@ -130,7 +130,7 @@ func TestTheLabelOfAnotherVersionsKeyStays(t *testing.T) {
 	if !holds(version(t, s, old.ID), vault.KeyLabel(id)) || holds(version(t, s, current), vault.KeyLabel(id)) {
 		t.Errorf("the label moved away from a version that holds another key\n%s", s.Labels())
 	}
-	if !metric(r, rotation.MetricUnidentified) {
+	if !unidentified(r) {
 		t.Error("the key that cannot be identified is not reported")
 	}
 }

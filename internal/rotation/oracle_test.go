@@ -143,6 +143,9 @@ func metric(r *sandboxtest.Rig, name string) bool {
 	return len(r.Output.Lines("CloudWatchMetrics", `"`+name+`":1`)) > 0
 }
 
+// unidentified reports whether a step reported that it could not find the id of the current key.
+func unidentified(r *sandboxtest.Rig) bool { return len(r.Output.Lines(`"unidentified":`)) > 0 }
+
 // keep stores a secret that is not ours to rotate: an issuer's.
 func keep(t *testing.T, r *sandboxtest.Rig, name, value string) (arn string) {
 	t.Helper()

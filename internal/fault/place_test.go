@@ -1,21 +1,24 @@
-package rotation_test
+package fault_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
+	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/rotation"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
 	"quilt-rotate/internal/settings"
 )
 
-func TestAStepRefusesASecretThatIsServedElsewhere(t *testing.T) {
-	// Protects keys from being created, or sent to a registry, in the wrong place: a replica region, or the stack of
-	// another registry. Every step refuses before it asks the registry anything, and changes nothing.
+func TestBothFunctionsRefuseASecretThatIsServedElsewhere(t *testing.T) {
+	// Protects keys from being created, revoked, or sent to a registry, in the wrong place: a replica region, or the stack
+	// of another registry. Every step and every sweep refuses before it asks the registry anything, and changes nothing.
 	for _, c := range []struct {
 		name    string
 		prepare func(*sandboxtest.Secret)
@@ -30,6 +33,9 @@ func TestAStepRefusesASecretThatIsServedElsewhere(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := sandboxtest.New(t)
 			s := r.Secret("quilt/pipeline")
+			s.MustRotate()
+			s.MustSweep()
+			s.Clock.Advance(60 * time.Hour) // the superseded key would be revoked now
 			event := s.Begin(sandboxtest.Token(1))
 			c.prepare(s)
 			before, keys := s.Labels(), len(r.Registry.Keys())
@@ -37,8 +43,15 @@ func TestAStepRefusesASecretThatIsServedElsewhere(t *testing.T) {
 				t.Errorf("the registry was asked: %s", c.Operation)
 				next()
 			}))
+			_, err := s.Sweep()
+			refusals := map[string]error{"the sweep": err}
 			for _, step := range []rotation.Step{rotation.Create, rotation.Set, rotation.Test, rotation.Finish} {
-				wantFault(t, s.Step(event, step), c.fault, c.says)
+				refusals[string(step)] = s.Step(event, step)
+			}
+			for what, err := range refusals {
+				if err == nil || fault.TypeName(err) != c.fault || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("%s fails with %v, want %s that says %s", what, err, c.fault, c.says)
+				}
 			}
 			if after := s.Labels(); after != before || len(r.Registry.Keys()) != keys {
 				t.Errorf("the secret or its keys changed:\n%s\nbefore:\n%s", after, before)
@@ -47,13 +60,16 @@ func TestAStepRefusesASecretThatIsServedElsewhere(t *testing.T) {
 	}
 }
 
-func TestAStepServesItsOwnRegistryAndPrimary(t *testing.T) {
+func TestBothFunctionsServeTheirOwnRegistryAndPrimary(t *testing.T) {
 	// Protects rotations from a tag that is only spelt in another way, and from a primary that has replicas.
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline", settings.TagRegistry, " HTTP"+r.RegistryURL[len("http"):]+"/ ")
 	_, err := r.Hands.ReplicateSecretToRegions(t.Context(), &secretsmanager.ReplicateSecretToRegionsInput{
 		SecretId: &s.ARN, AddReplicaRegions: []types.ReplicaRegionType{{Region: aws.String("eu-west-1")}},
 	})
-	must(t, err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.MustRotate()
+	s.MustSweep()
 }
