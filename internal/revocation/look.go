@@ -244,11 +244,9 @@ func (s *sweep) ask(ctx context.Context, id string, key apikey.Key) (Asked, erro
 // logsIn reports whether a key logs in. It fails if that is not known.
 func (s *sweep) logsIn(ctx context.Context, key apikey.Key) (bool, error) {
 	_, err := s.Registry.WithKey(key).Me(ctx)
-	if quilt.RefusesLogin(err) {
-		return false, nil
-	}
-	if quilt.Refused(err) { // it may do nothing, but it logs in
+	refused := quilt.RefusesLogin(err)
+	if quilt.Refused(err) { // a key that may do nothing logs in, too
 		err = nil
 	}
-	return err == nil, err
+	return err == nil && !refused, err
 }

@@ -20,6 +20,7 @@ import (
 	. "quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/rotation"
 	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awssecrets"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
@@ -280,7 +281,11 @@ func TestAnOlderMarkDoesNotShortenGrace(t *testing.T) {
 	r.Clock.Advance(72 * time.Hour)
 	s.Put(sandboxtest.ValueWith(old.Reveal()))
 	s.Put(newest)
+	marked := slices.IndexFunc(s.Snapshot().Versions, func(v awssecrets.Version) bool { return len(vault.NewVersion(v.ID, v.Stages).Marks) > 0 })
 	result := s.MustSweep()
+	if v := s.Snapshot().Versions[marked]; len(vault.NewVersion(v.ID, v.Stages).Marks) > 0 {
+		t.Errorf("the version that lost its key label keeps its mark:\n%s", s.Labels())
+	}
 	alive(t, s, old, fresh)
 	for _, a := range result.Actions {
 		if a.Action == Revoke {
@@ -600,6 +605,27 @@ func TestTheGateIsPassedBeforeEachAttempt(t *testing.T) {
 		swept(t, s, "report world-changed")
 		alive(t, s, old, fresh)
 	})
+}
+
+// TestABusyRegistryIsAskedAFewTimes protects the time of a sweep: a revocation is tried three times, and not again if the
+// registry asks for a wait that is too long. The next sweep revokes the key.
+func TestABusyRegistryIsAskedAFewTimes(t *testing.T) {
+	for retryAfter, attempts := range map[string]int{"": 3, "30": 1} {
+		r := sandboxtest.New(t)
+		s, old, fresh := due(t, r)
+		trace := r.Trace()
+		remove := r.Intercept(sandboxtest.On(func(c *wire.Call, _ func()) {
+			c.Respond(429, `{"message":"slow down"}`, "Retry-After", retryAfter)
+		}, "apiKeyRevoke"))
+		failed(t, s, "SweepIncomplete", "1 of 1")
+		if n := sandboxtest.Count(trace.Take(), "apiKeyRevoke"); n != attempts {
+			t.Errorf("a registry that asks to wait for %q seconds is asked %d times, want %d", retryAfter, n, attempts)
+		}
+		remove()
+		swept(t, s, "revoke grace-over done")
+		revoked(t, s, old)
+		alive(t, s, fresh)
+	}
 }
 
 // TestKeysMayNotManageKeys protects the sweeps of a registry whose keys may log in and not manage keys, in each of its manners.
