@@ -224,7 +224,7 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 var madeElsewhere = map[string]string{
 	"RotationOff":         "TestRotationSwitchedOff",
 	"PendingHoldsCurrent": "TestAPendingValueThatHoldsTheCurrentKey",
-	"Edited":              "TestAnEditMeanwhileIsKept",
+	"Edited":              "TestEditDuringRotationIsKept",
 	"OutOfTime":           "TestErrorsGetTheNamesThatOperatorsKnow",
 	"Unexpected":          "TestErrorsGetTheNamesThatOperatorsKnow",
 }

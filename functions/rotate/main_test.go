@@ -97,7 +97,7 @@ func logs(s *sandbox.Sandbox) string {
 }
 
 func TestTheBuiltFunctionRotates(t *testing.T) {
-	// Protects the deployment: the binary that is shipped carries out a whole rotation, called as Lambda calls it, and tells of each step in one line.
+	// Protects the deployment: the binary that is shipped carries out a whole rotation, called as Lambda calls it, and logs each step in one line.
 	t.Parallel()
 	s := deploy(t, 5*time.Minute)
 	ctx := context.Background()
@@ -135,7 +135,7 @@ func TestTheBuiltFunctionRotates(t *testing.T) {
 	}
 	for _, step := range []string{"createSecret", "setSecret", "testSecret", "finishSecret"} {
 		if n := strings.Count(logs(s), `"step":"`+step+`"`); n != 1 {
-			t.Errorf("%d log lines tell of %s\n%s", n, step, logs(s))
+			t.Errorf("%d log lines are about %s\n%s", n, step, logs(s))
 		}
 	}
 	canaries := sandboxtest.NewCanaries()
@@ -188,7 +188,7 @@ func TestTheFunctionTrustsTheBundleOfAWS(t *testing.T) {
 	}
 }
 
-func TestAHangingRegistryIsToldBeforeTheTimeIsOver(t *testing.T) {
+func TestHangingRegistryIsReportedInTime(t *testing.T) {
 	// Protects the operator from "Task timed out", which names nobody: the function ends in time and says that the registry does not answer.
 	t.Parallel()
 	s := deploy(t, 5*time.Second)
@@ -215,7 +215,7 @@ func TestAHangingRegistryIsToldBeforeTheTimeIsOver(t *testing.T) {
 	}
 }
 
-func TestABadEnvironmentEndsTheStartWithOneLine(t *testing.T) {
+func TestBadEnvironmentIsReportedInOneLine(t *testing.T) {
 	// Protects the operator from mending one setting per deployment: the function does not start, and one line names all that is wrong.
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -39,7 +39,7 @@ func TestNameCleansItsLabel(t *testing.T) {
 	}
 }
 
-func TestNameTellsTheDayInUTC(t *testing.T) {
+func TestNameHasDayInUTC(t *testing.T) {
 	// Protects the date in the name: the same instant gives the same name on every host.
 	west := time.FixedZone("west", -8*3600)
 	lateInTheWest := time.Date(2026, 11, 21, 23, 0, 0, 0, west)
@@ -56,7 +56,7 @@ func TestSecretMarkIsTheHashOfTheARN(t *testing.T) {
 	}
 }
 
-func TestMarkOfKnowsOurNamesFromOthers(t *testing.T) {
+func TestMarkOfRecognizesOurNames(t *testing.T) {
 	// Protects keys that people made: a name that is not of our form has no mark, so nothing is revoked for it.
 	for name, want := range map[string]string{
 		"prod-pipeline-20261122-0123456789abcdef":              "0123456789abcdef",

@@ -138,7 +138,7 @@ func drawValue(t *rapid.T) drawnValue {
 
 var keyLikeMember = regexp.MustCompile(`:\s*"\s*qk_`)
 
-// looksLikeKey tells whether a top-level member is a string that starts with `qk_`.
+// looksLikeKey reports whether a top-level member is a string that starts with `qk_`.
 func looksLikeKey(memberText string) bool {
 	var object map[string]any
 	decoder := json.NewDecoder(strings.NewReader("{" + memberText + "}"))

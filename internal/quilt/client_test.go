@@ -237,7 +237,7 @@ func TestReach(t *testing.T) {
 			f := newFake(t, c.answer)
 			got, err := f.client(t, quilt.Options{}).Reach(t.Context())
 			if err != nil || got != c.want {
-				t.Errorf("it tells %d (%v), want %d", got, err, c.want)
+				t.Errorf("it sees %d (%v), want %d", got, err, c.want)
 			}
 			for _, r := range f.requests() {
 				if r.Authorization != "" {

@@ -20,7 +20,7 @@ func exampleRegistry(code int, answer string) *httptest.Server {
 	}))
 }
 
-// Logging in with a key proves that it works and tells whose it is; with its id, also how long it has to live.
+// Logging in with a key proves that it works and shows whose it is. With its id, it also shows how long the key is valid.
 func ExampleSession_Login() {
 	registry := exampleRegistry(200, meJSON(`,"apiKey":`+keyJSON))
 	defer registry.Close()
@@ -60,7 +60,7 @@ func ExampleSession_CreateKey() {
 	// Output: key-1 qk_new...new
 }
 
-// A definite "no" is told apart from everything that may pass.
+// A definite "no" can be distinguished from everything that is temporary.
 func ExampleRefused() {
 	registry := exampleRegistry(401, `{"errors":[{"message":"Token invalid."}]}`)
 	defer registry.Close()

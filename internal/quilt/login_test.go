@@ -113,7 +113,7 @@ func TestFailuresOfLogins(t *testing.T) {
 }
 
 func TestCodeIsSentOnce(t *testing.T) {
-	// Protects: a code is good for one use, so it is not sent again once it may have arrived, and the user is told to get
+	// Protects: a code works once, so it is not sent again after it may have arrived, and the error says how to get
 	// another.
 	for _, test := range []struct {
 		name   string

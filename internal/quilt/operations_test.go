@@ -100,7 +100,7 @@ func TestAnswersAreRead(t *testing.T) {
 }
 
 func TestUnknownKeyIsNotAnError(t *testing.T) {
-	// Protects: null for a key is the registry's word that it knows none, and is told apart from a failure.
+	// Protects: null for a key means that the registry has none, and is no failure.
 	registry := newFake(t, ok(meJSON(`,"apiKey":null`)))
 	s := registry.session(t, quilt.Options{})
 	login, err := s.Login(t.Context(), "key-9")

@@ -177,8 +177,8 @@ func TestCreateIsNotSentAgainByTheTransport(t *testing.T) {
 }
 
 func TestRetryAfterIsHonoured(t *testing.T) {
-	// Protects: a registry that says when to come back is not asked sooner, and those that it told the same do not come
-	// back at the same moment; its date is read on its own clock.
+	// Protects: a registry that says when to try again is not asked sooner, and clients that got the same answer do not
+	// come back at the same moment. Its date is compared with its own clock.
 	for _, test := range []struct {
 		header string
 		want   time.Duration

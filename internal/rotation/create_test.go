@@ -45,9 +45,9 @@ func TestCreateSecretStoresANewKeyBesideTheOldOne(t *testing.T) {
 	}
 }
 
-func TestNameAndLifetimeOfTheMadeKey(t *testing.T) {
-	// Protects who reads the registry's list: a key says what it is for, since when, and whose secret's it is; and it
-	// lives as long as was set.
+func TestNameAndLifetimeOfNewKey(t *testing.T) {
+	// Protects people who read the registry's list: a key's name shows its purpose, its day and its secret, and its lifetime
+	// is what was set.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for _, c := range []struct {
@@ -81,12 +81,12 @@ type pendingCase struct {
 	fault string // "": done
 }
 
-func TestCreateSecretMeetsAPendingValue(t *testing.T) {
-	// Protects from a second key where the first is good, and from a pending key that never passes and blocks every later
-	// rotation.
+func TestCreateSecretWithPendingValue(t *testing.T) {
+	// Protects against a second key if the first one is valid, and against a pending key that can never become current and
+	// blocks every later rotation.
 	t.Parallel()
 	for _, c := range []pendingCase{
-		{"alive", func(*sandboxtest.Secret, quiltregistry.APIKey) {}, ""},
+		{"valid", func(*sandboxtest.Secret, quiltregistry.APIKey) {}, ""},
 		{"revoked", func(s *sandboxtest.Secret, k quiltregistry.APIKey) { s.Registry.Delete(k.ID) }, "PendingKeyDead"},
 		{"expired", func(s *sandboxtest.Secret, k quiltregistry.APIKey) { s.Registry.Expire(k.ID) }, "PendingKeyDead"},
 		{"just over half its life left", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) { s.Clock.Advance(44 * 24 * time.Hour) }, ""},
@@ -100,7 +100,7 @@ func TestCreateSecretMeetsAPendingValue(t *testing.T) {
 			s.Registry.Delete(k.ID)
 			s.Registry.Expire(keyID(t, s, s.CurrentKey()))
 		}, "PendingKeyDead"},
-		{"alive, the current one revoked", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
+		{"valid, the current one revoked", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
 			current, _ := s.Registry.KeyBySecret(s.CurrentKey().Reveal())
 			s.Registry.Delete(current.ID)
 		}, ""},
@@ -129,7 +129,7 @@ func TestCreateSecretMeetsAPendingValue(t *testing.T) {
 			before.nothingMade(t)
 			v := version(t, s, event.ClientRequestToken)
 			if !holds(v, vault.KeyLabel(pending.ID)) {
-				t.Errorf("the version lost its key's label, so that the sweep finds its key no more\n%s", s.Labels())
+				t.Errorf("the version lost its key's label, so that the sweep cannot find its key\n%s", s.Labels())
 			}
 			if c.fault == "" {
 				must(t, err)
@@ -140,7 +140,7 @@ func TestCreateSecretMeetsAPendingValue(t *testing.T) {
 			}
 			wantFault(t, err, c.fault, s.ARN, "AWSPENDING was removed", "quilt-rotate rotate "+s.Name)
 			if holds(v, vault.Pending) || !metric(r, rotation.MetricSelfHealed) {
-				t.Errorf("AWSPENDING must be off, and the metric tell of it\n%s\n%s", s.Labels(), r.Output)
+				t.Errorf("AWSPENDING must be removed, and the metric must show it\n%s\n%s", s.Labels(), r.Output)
 			}
 			if !strings.HasPrefix(c.name, "expired with") && !strings.Contains(c.name, "not even") {
 				must(t, s.Rotate()) // the next rotation starts afresh
@@ -193,7 +193,7 @@ func TestANewKeyThatIsNotAsAskedForIsReported(t *testing.T) {
 	}
 }
 
-func TestCreateSecretMeetsAPendingValueThatHoldsNoKey(t *testing.T) {
+func TestCreateSecretWithPendingValueWithoutKey(t *testing.T) {
 	// Protects later rotations: a value can never be changed, so one without a key must not keep AWSPENDING.
 	t.Parallel()
 	r := sandboxtest.New(t)
@@ -219,7 +219,7 @@ func TestCreateSecretMeetsAPendingValueThatHoldsNoKey(t *testing.T) {
 
 func ptr(s string) *string { return &s }
 
-func TestSelfHealingThatFailsDoesNotClaimToHaveHealed(t *testing.T) {
+func TestFailedSelfHealingIsNotReportedAsHealed(t *testing.T) {
 	// Protects the operator from a message that says that AWSPENDING is off when it is on.
 	t.Parallel()
 	r := sandboxtest.New(t)
@@ -234,13 +234,13 @@ func TestSelfHealingThatFailsDoesNotClaimToHaveHealed(t *testing.T) {
 		t.Errorf("the error must say that AWSPENDING is still on, and why: %v", err)
 	}
 	if metric(r, rotation.MetricSelfHealed) {
-		t.Error("the metric tells of self-healing")
+		t.Error("the metric reports self-healing")
 	}
 	remove()
 	wantFault(t, s.Step(event, rotation.Create), "PendingKeyDead", "was removed")
 }
 
-func TestAPendingKeyThatCannotBeAskedForStays(t *testing.T) {
+func TestPendingKeyStaysIfRegistryCannotBeAsked(t *testing.T) {
 	// Protects a good pending key from a registry that is down for a moment.
 	t.Parallel()
 	r := sandboxtest.New(t)
@@ -257,7 +257,7 @@ func TestAPendingKeyThatCannotBeAskedForStays(t *testing.T) {
 	must(t, s.Step(event, rotation.Create))
 }
 
-func TestANewKeyThatIsNotKnownYetIsNotDead(t *testing.T) {
+func TestNewKeyThatIsRefusedForAMomentIsKept(t *testing.T) {
 	// Protects a key that the registry's login does not know yet: a refusal is no evidence, the list is.
 	t.Parallel()
 	r := sandboxtest.New(t)
@@ -275,7 +275,7 @@ func TestANewKeyThatIsNotKnownYetIsNotDead(t *testing.T) {
 }
 
 func TestRoomForLabels(t *testing.T) {
-	// Protects from a key that could then not be labelled: with fewer than five labels free none is made, with five it
+	// Protects against a key that could then not be labelled: with fewer than five labels free none is made, with five it
 	// works.
 	t.Parallel()
 	r := sandboxtest.New(t)
@@ -319,8 +319,8 @@ func TestMarksOnTheCurrentVersionComeOff(t *testing.T) {
 	}
 }
 
-func TestAKeyMadeForAnotherUserIsRevokedAgain(t *testing.T) {
-	// Protects from a stored key with other permissions, and from leaving it behind: the made key must be its maker's.
+func TestKeyCreatedForAnotherUserIsRevoked(t *testing.T) {
+	// Protects consumers from a key with other permissions: a key that was created for another user is revoked.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -338,7 +338,7 @@ func TestAKeyMadeForAnotherUserIsRevokedAgain(t *testing.T) {
 }
 
 func TestAKeyWhoseIDFitsNoLabelIsNotStored(t *testing.T) {
-	// Protects from a stored key that no sweep can find.
+	// Protects against a stored key that no sweep can find.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -434,7 +434,7 @@ func TestASecretThatWaitsForItsFirstKey(t *testing.T) {
 		before.unchanged(t)
 		before.nothingMade(t)
 		if _, stuck := s.Snapshot().Holder(vault.Pending); stuck || !metric(r, rotation.MetricBeforeFirstKey) {
-			t.Errorf("AWSPENDING must be off, and the metric tell of the missing key\n%s", s.Labels())
+			t.Errorf("AWSPENDING must be removed, and the metric must show that the first key is missing\n%s", s.Labels())
 		}
 		if metric(r, rotation.MetricStepFailed) || metric(r, rotation.MetricSelfHealed) {
 			t.Errorf("a rotation before the first key counts as one that failed or was healed:\n%s", r.Output)
@@ -478,7 +478,7 @@ func TestTheTaggedFieldIsRotatedAndNoOther(t *testing.T) {
 	}
 }
 
-func TestTheFreeLabelsSufficeForAllThatFollows(t *testing.T) {
+func TestFreeLabelsAreEnoughForWholeRotation(t *testing.T) {
 	// Protects a rotation that begins with the fewest free labels allowed: its own labels, AWSPREVIOUS, the mark and a
 	// pause all find room.
 	t.Parallel()

@@ -73,9 +73,8 @@ func nullMe(_ *testing.T, s *sandboxtest.Secret) {
 	s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.NullMe = true })
 }
 
-func TestTheCreator(t *testing.T) {
-	// Protects the owner of the key, and the rotation from credentials that fail: the first that logs in makes it, and
-	// never for another user.
+func TestCreator(t *testing.T) {
+	// Protects the owner of the key: the first credential that logs in creates the new key, and never for another user.
 	t.Parallel()
 	cases := []creatorCase{
 		{"the current key", "", "", func(*testing.T, *sandboxtest.Secret) {}, "", nil},

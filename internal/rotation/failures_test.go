@@ -99,7 +99,7 @@ func TestFailuresOfTheRegistry(t *testing.T) {
 					if !holds(version(t, s, event.ClientRequestToken), vault.Pending) {
 						t.Errorf("%s took AWSPENDING off", step)
 					}
-					for _, next := range steps { // the registry is well again, and so is the rotation
+					for _, next := range steps { // the registry works again, and so does the rotation
 						must(t, s.Step(event, next))
 					}
 					keepsPromises(t, s)
@@ -109,9 +109,9 @@ func TestFailuresOfTheRegistry(t *testing.T) {
 	}
 }
 
-func TestFailuresWhileTheKeyIsMade(t *testing.T) {
-	// Protects from a second key where the first may have been made: what proves that there is none is told from what does
-	// not.
+func TestFailuresOfApiKeyCreate(t *testing.T) {
+	// Protects against a second key if the first may have been created: the error shows whether it is proved that there is
+	// none.
 	t.Parallel()
 	for _, c := range registrySignals() {
 		t.Run(c.name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestFailuresWhileTheKeyIsMade(t *testing.T) {
 }
 
 func TestALostAnswerOfApiKeyCreateLeavesOneKeyForTheSweep(t *testing.T) {
-	// Protects from keys left behind: a key whose answer was lost bears the secret's mark, and the sweep revokes it.
+	// Protects against keys left behind: a key whose answer was lost bears the secret's mark, and the sweep revokes it.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -181,8 +181,8 @@ func TestAShort429IsWaitedFor(t *testing.T) {
 }
 
 func TestTheCurrentKeysRefusalDoesNotStopTestSecret(t *testing.T) {
-	// Protects the rotation that replaces a dead key: the owner is compared only while the current key works, and a
-	// registry that is down then is told.
+	// Protects the rotation that replaces a revoked key: the owner is compared only while the current key works, and a
+	// registry that is down is reported.
 	t.Parallel()
 	for name, c := range map[string]struct {
 		hook  wire.Hook
@@ -263,7 +263,7 @@ func TestFailuresOfSecretsManager(t *testing.T) {
 }
 
 func TestEachGetSecretValueMayFail(t *testing.T) {
-	// Protects from a step that takes an unreadable value for a missing one: whichever read fails, nothing is made.
+	// Protects against a step that takes an unreadable value for a missing one: whichever read fails, nothing is made.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for n := range 2 {
@@ -279,7 +279,7 @@ func TestEachGetSecretValueMayFail(t *testing.T) {
 }
 
 func TestASlowRegistryIsNotGivenUp(t *testing.T) {
-	// Protects from an orphan at each try: a registry that needs 11 seconds to create a key, or to log the issuing
+	// Protects against an orphan at each try: a registry that needs 11 seconds to create a key, or to log the issuing
 	// credential in, gets the step's share.
 	t.Parallel()
 	for _, operation := range []string{"apiKeyCreate", "POST /api/login", "POST /api/token"} {

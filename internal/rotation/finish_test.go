@@ -35,7 +35,7 @@ func TestFinishSecretCutsOverAndLeavesAWSPENDING(t *testing.T) {
 }
 
 func TestEveryStepOfACurrentVersionIsDone(t *testing.T) {
-	// Protects from work on a rotation that is over: each step sees that its version is current, and does nothing more.
+	// Protects against work on a rotation that is over: each step sees that its version is current, and does nothing more.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -59,7 +59,7 @@ func TestEveryStepOfACurrentVersionIsDone(t *testing.T) {
 	}
 }
 
-func TestAnEditMeanwhileIsKept(t *testing.T) {
+func TestEditDuringRotationIsKept(t *testing.T) {
 	// Protects what somebody changed beside the key while the rotation ran: finishSecret refuses, and lets the next
 	// rotation start afresh.
 	t.Parallel()
@@ -78,7 +78,7 @@ func TestAnEditMeanwhileIsKept(t *testing.T) {
 		t.Errorf("the edit is lost\n%s", s.Labels())
 	}
 	if _, stuck := s.Snapshot().Holder(vault.Pending); stuck || !metric(r, rotation.MetricSelfHealed) {
-		t.Errorf("AWSPENDING must be off, and the metric tell of it\n%s", s.Labels())
+		t.Errorf("AWSPENDING must be removed, and the metric must show it\n%s", s.Labels())
 	}
 	s.MustRotate()
 	if v := s.Holder(vault.Current); v.Value != `{"QUILT_API_KEY":"`+s.CurrentKey().Reveal()+`","edited":true}` {
@@ -116,7 +116,7 @@ func TestAnEditRightBeforeTheCutOverWins(t *testing.T) {
 }
 
 func TestALostAnswerToTheCutOverIsSuccess(t *testing.T) {
-	// Protects from a false alarm: the move was carried out, so what DescribeSecret says counts, even when that lags
+	// Protects against a false alarm: the move was carried out, so what DescribeSecret says counts, even when that lags
 	// behind at first.
 	t.Parallel()
 	for _, lag := range []int{0, 1} {
@@ -170,7 +170,7 @@ func TestFinishSecretRefusesAKeyThatDoesNotLogIn(t *testing.T) {
 }
 
 func TestTwoFinishesAtOnce(t *testing.T) {
-	// Protects from a false alarm: whoever loses the cut-over to a twin sees that it is done.
+	// Protects against a false alarm: whoever loses the cut-over to a twin sees that it is done.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i := range 8 {

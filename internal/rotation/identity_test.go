@@ -21,7 +21,7 @@ func unlabelled(r *sandboxtest.Rig) (s *sandboxtest.Secret, keyID string) {
 }
 
 func TestAFirstKeyIsLabelledByItsFingerprint(t *testing.T) {
-	// Protects from a first key that is superseded and never revoked: where one key alone fits, its label is attached
+	// Protects against a first key that is superseded and never revoked: where one key alone fits, its label is attached
 	// before a key is made.
 	t.Parallel()
 	r := sandboxtest.New(t)
@@ -35,7 +35,7 @@ func TestAFirstKeyIsLabelledByItsFingerprint(t *testing.T) {
 	}
 }
 
-func TestAFirstKeyThatCannotBeToldFromOthersIsReported(t *testing.T) {
+func TestUnidentifiedCurrentKeyIsReported(t *testing.T) {
 	// Protects another key from being revoked in the place of the first: where two fit, neither's label is attached.
 	t.Parallel()
 	for name, confuse := range map[string]func(*sandboxtest.Rig){
@@ -68,7 +68,7 @@ func TestAFirstKeyThatCannotBeToldFromOthersIsReported(t *testing.T) {
 	}
 }
 
-func TestTheLabelFollowsTheKeyToAnEditedVersion(t *testing.T) {
+func TestLabelMovesToEditedVersionOfSameKey(t *testing.T) {
 	// Protects the key of an edited secret: its label moves from the superseded version to the current one, so that no
 	// sweep reads it as superseded.
 	t.Parallel()
@@ -135,7 +135,7 @@ func TestTheLabelOfAnotherVersionsKeyStays(t *testing.T) {
 	}
 }
 
-func TestALabelThatMovedStaysMovedWhenTheNextMakerTakesOver(t *testing.T) {
+func TestLabelIsMovedOnceForSeveralCreators(t *testing.T) {
 	// Protects the rotation of an edited secret where keys may not make keys: the first candidate moves the label, the
 	// issuer makes the key.
 	t.Parallel()
@@ -158,7 +158,7 @@ func TestALabelThatMovedStaysMovedWhenTheNextMakerTakesOver(t *testing.T) {
 }
 
 func TestAPendingVersionWithoutALabelGetsIt(t *testing.T) {
-	// Protects from a pending key that no sweep could find: a label that did not stick is attached by the next run.
+	// Protects against a pending key that no sweep could find: a label that did not stick is attached by the next run.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

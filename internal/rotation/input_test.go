@@ -15,7 +15,7 @@ import (
 )
 
 func TestBadEvents(t *testing.T) {
-	// Protects who calls the function by hand: each event that is none of Secrets Manager's gets one sentence, and touches
+	// Protects people who call the function by hand: an event that is not Secrets Manager's gets a clear error, and changes
 	// nothing.
 	t.Parallel()
 	r := sandboxtest.New(t)
@@ -125,8 +125,7 @@ func TestADeletedSecret(t *testing.T) {
 }
 
 func TestBadValues(t *testing.T) {
-	// Protects a secret whose value holds no key that can be found: each gets one sentence, no key is made, and the value
-	// stays.
+	// Protects a secret in whose value no key can be found: the error says why, no key is created, and the value stays.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	key := r.Secret("quilt/other").CurrentKey().Reveal()
@@ -208,9 +207,9 @@ func TestASecretThatNeverHadAValue(t *testing.T) {
 	}
 }
 
-func TestBadTagsAreAllNamedAtOnce(t *testing.T) {
-	// Protects the operator from mending one tag per rotation, and the secret from a default in the place of what was
-	// meant.
+func TestAllBadTagsAreNamedTogether(t *testing.T) {
+	// Protects operators from correcting one tag per rotation, and the secret from a default instead of the intended
+	// setting.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline", settings.TagExpiresInDays, "366", settings.TagKeyName, "---")

@@ -36,7 +36,7 @@ func errorType(err error) string {
 	return answer.ErrorType
 }
 
-// wantFault demands an error of that type, whose one clear sentence has the words in it.
+// wantFault requires an error of that type, whose message has the words in it.
 func wantFault(t *testing.T, err error, name string, words ...string) {
 	t.Helper()
 	if err == nil {
@@ -73,7 +73,7 @@ func photograph(s *sandboxtest.Secret) still {
 	return still{s, s.Holder(vault.Current), len(s.Registry.Keys())}
 }
 
-// unchanged demands that AWSCURRENT is where it was.
+// unchanged requires that AWSCURRENT did not move.
 func (p still) unchanged(t *testing.T) {
 	t.Helper()
 	if now := p.Holder(vault.Current); now.ID != p.current.ID || now.Value != p.current.Value {
@@ -81,7 +81,7 @@ func (p still) unchanged(t *testing.T) {
 	}
 }
 
-// nothingMade demands that there are as many keys as before.
+// nothingMade requires that there are as many keys as before.
 func (p still) nothingMade(t *testing.T) {
 	t.Helper()
 	if now := len(p.Registry.Keys()); now != p.keys {
@@ -102,7 +102,7 @@ func runTo(t *testing.T, s *sandboxtest.Secret, token string, last rotation.Step
 	return event
 }
 
-// holds tells whether a version has a label.
+// holds reports whether a version has a label.
 func holds(v awssecrets.Version, label string) bool {
 	return vault.Version{Stages: v.Stages}.Has(label)
 }
@@ -129,7 +129,7 @@ func keyID(t *testing.T, s *sandboxtest.Secret, key apikey.Key) string {
 	return k.ID
 }
 
-// labelledRight demands that a version has the label of the key that it holds, and no other key's.
+// labelledRight requires that a version has the label of the key that it holds, and no other key label.
 func labelledRight(t *testing.T, s *sandboxtest.Secret, v awssecrets.Version) {
 	t.Helper()
 	want := keyID(t, s, s.KeyIn(v))
@@ -138,7 +138,7 @@ func labelledRight(t *testing.T, s *sandboxtest.Secret, v awssecrets.Version) {
 	}
 }
 
-// metric tells whether the functions ever wrote that metric with the value 1.
+// metric reports whether the functions wrote that metric with the value 1.
 func metric(r *sandboxtest.Rig, name string) bool {
 	return len(r.Output.Lines("CloudWatchMetrics", `"`+name+`":1`)) > 0
 }

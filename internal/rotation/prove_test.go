@@ -210,11 +210,11 @@ func TestTheServicesTestRunTouchesNothing(t *testing.T) {
 	before.unchanged(t)
 	before.nothingMade(t)
 	if !s.Alive(s.CurrentKey()) {
-		t.Error("the live key is gone")
+		t.Error("the valid key was revoked")
 	}
 }
 
-func TestTheServicesTestRunFindsADeadKey(t *testing.T) {
+func TestServiceTestRunReportsRefusedKey(t *testing.T) {
 	// Protects the operator: a configuration whose current key does not log in fails its test run.
 	t.Parallel()
 	r := sandboxtest.New(t)
@@ -224,7 +224,7 @@ func TestTheServicesTestRunFindsADeadKey(t *testing.T) {
 }
 
 func TestTheServicesTestRunOnASecretThatWaitsForItsFirstKey(t *testing.T) {
-	// Protects a fresh deployment from a false alarm: the test run succeeds, the log tells that the first key is missing,
+	// Protects a fresh deployment from a false alarm: the test run succeeds, the log says that the first key is missing,
 	// and no metric counts anything as failed.
 	t.Parallel()
 	r := sandboxtest.New(t)

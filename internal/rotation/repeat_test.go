@@ -51,7 +51,7 @@ func orphans(s *sandboxtest.Secret) int {
 }
 
 func TestEachStepMayRunAgain(t *testing.T) {
-	// Protects from what the service's retries would do: each step three times, in a fresh process each or in a warm one,
+	// Protects against what the service's retries would do: each step three times, in a fresh process each or in a warm one,
 	// makes one key.
 	t.Parallel()
 	for _, cold := range []bool{true, false} {
@@ -157,8 +157,8 @@ func TestTwoSecretsInOneWarmProcess(t *testing.T) {
 	}
 }
 
-func TestTwinsMakeOneKey(t *testing.T) {
-	// Protects from keys that nobody holds: two createSecret of one rotation at once leave one key stored, and revoke the
+func TestTwinsLeaveOneKey(t *testing.T) {
+	// Protects against keys that nobody holds: two createSecret of one rotation at once leave one key stored, and revoke the
 	// other.
 	t.Parallel()
 	r := sandboxtest.New(t)
@@ -183,7 +183,7 @@ func TestTwinsMakeOneKey(t *testing.T) {
 }
 
 func TestTwinRotationsAtOnce(t *testing.T) {
-	// Protects from two sandboxes that carry out the same rotation side by side, each at its own pace.
+	// Protects against two sandboxes that carry out the same rotation side by side, each at its own pace.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i := range 8 {
@@ -253,7 +253,7 @@ func TestAPutThatLandsAfterTheReadBack(t *testing.T) {
 }
 
 func TestAPutIsRepeatedOnce(t *testing.T) {
-	// Protects from an orphan: if the read-back finds no value, the same put is sent again with the same token, so the
+	// Protects against an orphan: if the read-back finds no value, the same put is sent again with the same token, so the
 	// first try's key is stored. It does not matter whether the answer of the second put is lost, or the first one arrives
 	// after all.
 	t.Parallel()
@@ -320,7 +320,7 @@ func TestAPutIsNotRepeatedMoreThanOnce(t *testing.T) {
 }
 
 func TestAPutThatLandsBeforeTheReadBack(t *testing.T) {
-	// Protects from a false alarm: the read-back finds the value that timed out, so the step is done.
+	// Protects against a false alarm: the read-back finds the value that timed out, so the step is done.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -427,7 +427,7 @@ func TestAPutOfAStalledRunNeverTouchesAWSCURRENT(t *testing.T) {
 }
 
 func TestAPutThatIsRefused(t *testing.T) {
-	// Protects from a key that is neither stored nor found again: the refusal is told, and the sweep takes the key.
+	// Protects against a key that is neither stored nor found: the refusal is reported, and the sweep revokes the key.
 	t.Parallel()
 	for _, code := range []string{"AccessDeniedException", "LimitExceededException", "EncryptionFailure"} {
 		r := sandboxtest.New(t)
@@ -472,7 +472,7 @@ func forgetKeyLabel(c *wire.Call, next func()) {
 }
 
 func TestALabelThatDidNotStickIsAttached(t *testing.T) {
-	// Protects from a stored key that no label names: the put's answer is checked, and the label is attached at once, or
+	// Protects against a stored key that no label names: the put's answer is checked, and the label is attached at once, or
 	// by the next run.
 	t.Parallel()
 	lost := sandboxtest.On(sandboxtest.LoseRequest, "UpdateSecretVersionStage")
@@ -480,11 +480,11 @@ func TestALabelThatDidNotStickIsAttached(t *testing.T) {
 		hooks []wire.Hook
 		fails bool
 	}{
-		"not taken":                         {[]wire.Hook{sandboxtest.On(dropKeyLabel, "PutSecretValue")}, false},
-		"taken, and not told":               {[]wire.Hook{sandboxtest.On(forgetKeyLabel, "PutSecretValue")}, false},
-		"not taken, nor attached":           {[]wire.Hook{sandboxtest.On(dropKeyLabel, "PutSecretValue"), lost}, true},
-		"taken, not told, nor attached":     {[]wire.Hook{sandboxtest.On(forgetKeyLabel, "PutSecretValue"), lost}, false},
-		"not taken, and the answer is lost": {[]wire.Hook{sandboxtest.On(dropKeyLabel, "PutSecretValue"), sandboxtest.On(sandboxtest.Nth(0, sandboxtest.LoseAnswer), "PutSecretValue")}, false},
+		"not taken":                          {[]wire.Hook{sandboxtest.On(dropKeyLabel, "PutSecretValue")}, false},
+		"attached, but not in the answer":    {[]wire.Hook{sandboxtest.On(forgetKeyLabel, "PutSecretValue")}, false},
+		"not taken, nor attached":            {[]wire.Hook{sandboxtest.On(dropKeyLabel, "PutSecretValue"), lost}, true},
+		"neither attached nor in the answer": {[]wire.Hook{sandboxtest.On(forgetKeyLabel, "PutSecretValue"), lost}, false},
+		"not taken, and the answer is lost":  {[]wire.Hook{sandboxtest.On(dropKeyLabel, "PutSecretValue"), sandboxtest.On(sandboxtest.Nth(0, sandboxtest.LoseAnswer), "PutSecretValue")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -560,7 +560,7 @@ func TestAnEditAtEachRequestOfARotation(t *testing.T) {
 }
 
 func TestReadsThatLagBehind(t *testing.T) {
-	// Protects from reads that show the secret as it was before the last write, in every step, in a first run and in a
+	// Protects against reads that show the secret as it was before the last write, in every step, in a first run and in a
 	// repeated one.
 	t.Parallel()
 	sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {

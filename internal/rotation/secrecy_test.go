@@ -52,7 +52,7 @@ func talkative() map[string]wire.Hook {
 	return hooks
 }
 
-// said is all that an error tells the world.
+// said is all text that an error shows.
 func said(err error) string {
 	if err == nil {
 		return ""

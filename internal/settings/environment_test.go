@@ -81,7 +81,7 @@ func TestDefaultsOfTheEnvironment(t *testing.T) {
 	}
 }
 
-func TestTheRegistryMustBeNamed(t *testing.T) {
+func TestRegistryURLIsRequired(t *testing.T) {
 	// Protects the operator from a function that starts and calls nobody: a missing or blank URL is one fault that says
 	// so.
 	for _, env := range []map[string]string{{}, {settings.EnvRegistryURL: ""}, {settings.EnvRegistryURL: " "}} {
@@ -95,7 +95,7 @@ func TestTheRegistryMustBeNamed(t *testing.T) {
 	}
 }
 
-func TestEveryFaultyVariableIsNamedAtOnce(t *testing.T) {
+func TestAllFaultyVariablesAreNamedTogether(t *testing.T) {
 	// Protects the operator from mending one setting per deployment: the error lists each faulty one.
 	env := settings.Tags(map[string]string{
 		settings.EnvCABundle: "/no/such/file.pem", settings.EnvExpiresInDays: "0", settings.EnvGrace: "x", settings.EnvQuiet: "x", settings.EnvHoldLimit: "x", settings.EnvOrphanAge: "x", settings.EnvLogLevel: "x",

@@ -22,7 +22,7 @@ func checkQuotesNothing(t *testing.T, name string, err error) {
 }
 
 func TestFaultsQuoteNoValue(t *testing.T) {
-	// Protects a key that somebody pasted into the wrong place: the fault that is told, and logged, does not repeat it.
+	// Protects a key that somebody pasted into the wrong place: the fault, which is logged, does not quote it.
 	for _, r := range append(environmentRules(), tagRules()...) {
 		for _, text := range []string{pasted, "https://user:" + pasted + "@registry.example.com", registry + "/" + pasted, "24h" + pasted, "90 " + pasted, pasted + "\x00"} {
 			if _, err := r.value(map[string]string{r.name: text}); err != nil {

@@ -30,7 +30,7 @@ func TestRestartNamesServices(t *testing.T) {
 }
 
 func TestRestartThatNamesNoServiceIsRefused(t *testing.T) {
-	// Protects from an emergency in which a service is left out for a slip of the pen: all are read, or the fault is
+	// Protects against an emergency in which a service is left out for a slip of the pen: all are read, or the fault is
 	// told, without the value.
 	for _, text := range []string{
 		"api", "/api", "prod/", "prod/api/1", "prod/api,prod/worker", "prod / api", "prod/api worker", "arn:aws:ecs:us-east-1:123456789012:service/prod/api",
@@ -49,7 +49,7 @@ func TestRestartThatNamesNoServiceIsRefused(t *testing.T) {
 }
 
 func TestServicesThatNoTagCanHoldAreNotWritten(t *testing.T) {
-	// Protects from a tag that is refused by AWS, or read as other services.
+	// Protects against a tag that is refused by AWS, or read as other services.
 	service := settings.Service{Cluster: "production", Service: "api"}
 	for name, test := range map[string]struct {
 		services []settings.Service

@@ -94,7 +94,7 @@ func (r rule) check(t *testing.T) {
 	}
 }
 
-// faulty are the names of the faulty settings, in the order in which they are told.
+// faulty returns the names of the faulty settings, in the order of the message.
 func faulty(t testing.TB, err error) []string {
 	t.Helper()
 	var invalid *settings.Invalid
@@ -108,7 +108,7 @@ func faulty(t testing.TB, err error) []string {
 			t.Fatalf("%v is no *settings.Fault", f)
 		}
 		if !strings.Contains(err.Error(), fault.Error()) {
-			t.Errorf("the message does not tell that %v: %v", fault, err)
+			t.Errorf("the message does not say that %v: %v", fault, err)
 		}
 		names = append(names, fault.Name)
 	}

@@ -79,7 +79,7 @@ func TestEachTagKeepsItsRule(t *testing.T) {
 	}
 }
 
-func TestTheEnvironmentHoldsWhereNoTagDoes(t *testing.T) {
+func TestEnvironmentCountsWithoutTags(t *testing.T) {
 	// Protects a secret without tags, or with blank ones: what the environment says holds for it, and what it cannot
 	// say is empty.
 	limit := 48 * time.Hour
@@ -117,7 +117,7 @@ func TestTagsOverrideTheEnvironmentForTheirSecretOnly(t *testing.T) {
 	}
 }
 
-func TestEveryFaultyTagIsNamedAtOnce(t *testing.T) {
+func TestAllFaultyTagsAreNamedTogether(t *testing.T) {
 	// Protects the operator from mending one tag a rotation: the error lists each faulty one.
 	tags := map[string]string{}
 	for _, r := range tagRules() {
