@@ -125,6 +125,7 @@ var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg boo
 	"plain-secret": (*world).plainSecret,
 	"binary":       (*world).binary,
 	"exists":       (*world).exists,
+	"function":     (*world).function,
 	"key-file":     (*world).keyFile,
 }
 

@@ -18,6 +18,7 @@ import (
 	"quilt-rotate/internal/sandbox/awslambda"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
 )
 
@@ -135,6 +136,15 @@ func (w *world) foreign(ts *testscript.TestScript, _ bool, args []string) {
 	_, err = w.SecretsManager().RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{
 		SecretId: &args[0], RotationLambdaARN: aws.String(sandboxtest.FunctionARN("others")), RotateImmediately: aws.Bool(false),
 		RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
+	})
+	ts.Check(err)
+}
+
+// function NAME URL: a rotate function of another stack, for another registry.
+func (w *world) function(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := w.Lambda.Add(awslambda.Config{
+		Name: args[0], Handler: nothing{}, Environment: map[string]string{settings.EnvRegistryURL: args[1]},
+		Tags: map[string]string{settings.TagRevokeFunction: "revoke"},
 	})
 	ts.Check(err)
 }
