@@ -115,7 +115,7 @@ func TestSecondsAreDurationsToo(t *testing.T) {
 	d.Clock.Advance(3 * time.Second)
 	d.swept(s, "revoke grace-over")
 	if s.Alive(first) || !s.Alive(second) {
-		t.Fatalf("the first key must be revoked, and the second alive\n%s", s.Labels())
+		t.Fatalf("the first key must be revoked, and the second valid\n%s", s.Labels())
 	}
 
 	s.MustRotate()
@@ -125,7 +125,7 @@ func TestSecondsAreDurationsToo(t *testing.T) {
 	d.swept(s, "revoke hold-limit-over")
 	stop()
 	if s.Alive(second) || !s.Alive(s.CurrentKey()) {
-		t.Fatalf("the second key must be revoked, and the current alive\n%s", s.Labels())
+		t.Fatalf("the second key must be revoked, and the current one valid\n%s", s.Labels())
 	}
 
 	d.Registry.MintKey(sandbox.UserEmail, apikey.Name(s.Name, d.Clock.Now(), s.ARN), 90)

@@ -41,7 +41,7 @@ var mishaps = []mishap{crashBefore, crashAfter, crashLate, loseRequest, loseAnsw
 // landsLate reports whether the request lands when the functions have gone on without it.
 func (m mishap) landsLate() bool { return m == crashLate || m == landLate || m == stallLonger }
 
-// A variant is how the life of a key is gone through.
+// A variant is how a test goes through the life of a key.
 type variant struct {
 	replays int  // of each step
 	cold    bool // every invocation in a fresh process

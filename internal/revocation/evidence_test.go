@@ -34,12 +34,12 @@ func TestAKeyInAnotherFieldIsProtected(t *testing.T) {
 			sweptAll(t, s, "unmark current-again done", "relabel key-moved done")
 			r.Clock.Advance(48 * time.Hour)
 			swept(t, s, "report same-key")
-			alive(t, s, old, fresh)
+			valid(t, s, old, fresh)
 			s.Put(plain)
 			sweptAll(t, s, "mark superseded done", "relabel key-moved done")
 			r.Clock.Advance(23 * time.Hour)
 			swept(t, s, "report in-grace")
-			alive(t, s, old)
+			valid(t, s, old)
 			r.Clock.Advance(25 * time.Hour)
 			swept(t, s, "revoke grace-over done")
 			revoked(t, s, old)
@@ -56,7 +56,7 @@ func TestAnOrphanInAnotherFieldIsProtected(t *testing.T) {
 	s.Put(strings.Replace(sandboxtest.ValueWith(s.CurrentKey().Reveal()), "{", `{"spare":"`+other+`",`, 1))
 	r.Clock.Advance(48 * time.Hour)
 	swept(t, s, "relabel key-moved done", "report ambiguous")
-	alive(t, s, parsed(other))
+	valid(t, s, parsed(other))
 }
 
 // TestOneBadVersionStopsNothing protects a secret's other keys from an older version whose KMS key is disabled: it is reported by its id, with the
@@ -87,7 +87,7 @@ func TestOneBadVersionStopsNothing(t *testing.T) {
 				}
 			}
 			if len(r.Output.Lines(`"reason":"undecryptable"`, locked, code)) != 1 || len(r.Output.Lines(`"KeysNeedingAttention":1`, `"reasons":"undecryptable"`)) != 1 {
-				t.Errorf("log and metric do not tell of it:\n%s", r.Output)
+				t.Errorf("log and metric do not report it:\n%s", r.Output)
 			}
 			r.Secrets.SetUndecryptable(s.Holder(vault.Current).ID, code)
 			failed(t, s, "SecretsManagerFailed", code)
@@ -98,7 +98,7 @@ func TestOneBadVersionStopsNothing(t *testing.T) {
 		s, old, _ := due(t, r)
 		r.Secrets.SetUndecryptable(s.Holder(vault.Previous).ID, "ThrottlingException")
 		failed(t, s, "SecretsManagerFailed")
-		alive(t, s, old)
+		valid(t, s, old)
 	})
 }
 
@@ -133,7 +133,7 @@ func TestFingerprintsOfAnUnknownForm(t *testing.T) {
 			r.Clock.Advance(48 * time.Hour)
 			swept(t, s, "revoke grace-over done")
 			revoked(t, s, old)
-			alive(t, s, fresh)
+			valid(t, s, fresh)
 			noLabelsLeft(t, s)
 		})
 		t.Run(form+"/orphan", func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestFingerprintsOfAnUnknownForm(t *testing.T) {
 				_, err := s.Sweep()
 				must(t, err)
 			}
-			alive(t, s, fresh)
+			valid(t, s, fresh)
 		})
 	}
 }
@@ -191,7 +191,7 @@ func TestADeactivatedOwner(t *testing.T) {
 		t.Fatalf("the former owner's keys are in no ledger: %v\n%s", ledger(s), s.Labels())
 	}
 	r.Registry.SetActive(sandbox.UserEmail, true)
-	alive(t, s, first, second)
+	valid(t, s, first, second)
 }
 
 // TestAnAdministratorsSessionProvesAbsence protects from reports without an end: an administrator's session finds every user's keys.
@@ -215,7 +215,7 @@ func TestARefusalThatIsEverybodysIsNotBelieved(t *testing.T) {
 	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.GetOmits = w.ListOmits })
 	r.Intercept(sandboxtest.On(sandboxtest.Answer(401, `{"message":"Token invalid."}`), "me", "login"))
 	swept(t, s, "report not-asked")
-	alive(t, s, old)
+	valid(t, s, old)
 	if len(ledger(s)) != 2 {
 		t.Errorf("the key lost its label: %v", ledger(s))
 	}
@@ -302,7 +302,7 @@ func TestOrphansAreFoundWithinADay(t *testing.T) {
 	})
 }
 
-// TestSweepsNearARotationSearch protects from an orphan that lives for a day: what a rotation leaves behind is found by the next sweep.
+// TestSweepsNearARotationSearch protects from an orphan that stays for a day: what a rotation leaves behind is found by the next sweep.
 func TestSweepsNearARotationSearch(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

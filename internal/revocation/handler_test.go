@@ -110,7 +110,7 @@ func FuzzParseEvent(f *testing.F) {
 	})
 }
 
-// TestABadEventTouchesNothing protects both services from an event that is refused, and tells of it once.
+// TestABadEventTouchesNothing protects both services from an event that is refused, and reports it once.
 func TestABadEventTouchesNothing(t *testing.T) {
 	r := sandboxtest.New(t)
 	trace := r.Trace()
@@ -120,7 +120,7 @@ func TestABadEventTouchesNothing(t *testing.T) {
 		t.Errorf("%d requests were made", n)
 	}
 	if len(r.Output.Lines(`"level":"ERROR"`, `"errorType":"BadEvent"`)) != 1 || len(r.Output.Lines(`"SweepFailed":1`, `"ErrorType":"BadEvent"`)) != 1 {
-		t.Errorf("log and metrics do not tell of it:\n%s", r.Output)
+		t.Errorf("log and metrics do not report it:\n%s", r.Output)
 	}
 }
 
@@ -202,7 +202,7 @@ func TestMetrics(t *testing.T) {
 	wantFault(t, err, "CurrentKeyRefused")
 	expect(map[string]float64{MetricSweepSucceeded: 0, MetricKeysRevoked: 0})
 	if len(r.Output.Lines(`"SweepFailed":1`, `"ErrorType":"CurrentKeyRefused"`)) != 1 {
-		t.Errorf("no metric tells of the refused current key:\n%s", r.Output)
+		t.Errorf("no metric reports the refused current key:\n%s", r.Output)
 	}
 }
 
@@ -227,7 +227,7 @@ func TestTheWarningOfAHeldKey(t *testing.T) {
 	must(t, json.Unmarshal([]byte(warnings[0]), &line))
 	if line.Fingerprint != old.Fingerprint() || line.Owner != sandbox.UserEmail || line.Secret != s.ARN || line.Reason != "still-used" ||
 		line.LastUsedAt.Sub(used.LastUsedAt).Abs() > time.Second || !line.Until.After(r.Clock.Now()) {
-		t.Errorf("the warning does not tell whom to look for: %s", warnings[0])
+		t.Errorf("the warning does not say whom to look for: %s", warnings[0])
 	}
 }
 

@@ -299,13 +299,13 @@ func (m *machine) limits(t *rapid.T) {
 
 func (m *machine) tail() string {
 	lines := strings.Split(m.Output.String(), "\n")
-	var told []string
+	var messages []string
 	for _, line := range lines {
 		if strings.Contains(line, `"message"`) {
-			told = append(told, line)
+			messages = append(messages, line)
 		}
 	}
-	return strings.Join(told[max(0, len(told)-25):], "\n")
+	return strings.Join(messages[max(0, len(messages)-25):], "\n")
 }
 
 // rotate is RotateSecret, followed to its end, or to the end of the stuck one that a refusal goes on with.
@@ -421,7 +421,7 @@ func (m *machine) edit(t *rapid.T) {
 	m.secret.Put(strings.Replace(v.Value, `"limit"`, `"limit`+fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "edit"))+`"`, 1))
 }
 
-// awaitRevocations keeps out the one gap that the design admits: that a hand moves AWSCURRENT onto a version while the revocation of its key is on
+// awaitRevocations keeps out the one gap that the design admits: a person moves AWSCURRENT to a version while the revocation of its key is on
 // its way to the registry.
 func (m *machine) awaitRevocations(t *rapid.T) {
 	for _, d := range m.adrift {
@@ -454,8 +454,8 @@ func (m *machine) rollback(t *rapid.T) {
 	}
 }
 
-// moveLabel is a hand that moves a key's label to a version that it does not belong on. No key may die of it; but where a hand took a key's label off
-// its version, nothing but its name tells of it, so what is left behind is not judged in the end.
+// moveLabel is a person who moves a key's label to a version that it does not belong on. No key may be revoked because of
+// it. But after that only the name of a key leads to it, so what is left behind is not judged in the end.
 func (m *machine) moveLabel(t *rapid.T) {
 	if rapid.IntRange(0, 9).Draw(t, "mischief") > 0 {
 		t.Skip("not this time")

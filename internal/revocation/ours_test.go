@@ -34,7 +34,7 @@ func TestOurs(t *testing.T) {
 		{"value unreadable, made by hand", with(func(s *scene) { s.listed("old").Name, s.held("old").Holds = "my key", Holding{State: Unreadable} }), []string{"new"}},
 		{"fingerprint of another key, too, made by hand", with(func(s *scene) {
 			s.listed("old").Name = "my key"
-			s.row("stray", keyOf("old")).Name = "by hand"
+			s.row("orphan", keyOf("old")).Name = "by hand"
 		}), []string{"new"}},
 		{"not in the list, but known by its id", with(func(s *scene) {
 			s.Asked["old"] = Asked{Key: ptr(*s.listed("old"))}

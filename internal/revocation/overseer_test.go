@@ -53,7 +53,7 @@ func (o *overseer) oversee(c *wire.Call, next func()) {
 	o.look()
 }
 
-// movedByHand admits the limit that the package's comment tells of: a hand that moves AWSCURRENT onto a marked version, and away again before a
+// movedByHand admits the limit that the package's comment names: a person who moves AWSCURRENT to a marked version, and away again before a
 // sweep sees it, leaves the old mark, and grace counts from there. The quiet period holds all the same.
 func (o *overseer) movedByHand(key string) {
 	o.mu.Lock()
@@ -185,7 +185,7 @@ func (o *overseer) victim(c *wire.Call) (quiltregistry.APIKey, bool) {
 	return quiltregistry.APIKey{}, false
 }
 
-// lostItsRace tells whether some version of the key's secret was filled with another key after this one was made: then its own
+// lostItsRace reports whether some version of the key's secret was filled with another key after this one was made: then its own
 // createSecret may revoke it, which knows that the other one stands where its own would.
 func (o *overseer) lostItsRace(c *wire.Call, key quiltregistry.APIKey) bool {
 	if sandboxtest.ProcessOf(c) == "" {

@@ -17,9 +17,9 @@ import (
 )
 
 // A truth is what really is: every key with its secret, and every version with its value. A sweep sees a [World] of it, with the lies that
-// services and hands tell.
+// services and people say.
 //
-// Two things are taken for granted, since nothing could tell that they are not so: what the registry says of a key that it does name is true
+// Two things are taken for granted, because nothing could show that they are not so: what the registry says of a key that it does name is true
 // (its fingerprint, owner, dates), and a mark is not older than the moment at which its version was superseded.
 type truth struct {
 	now      time.Time // Secrets Manager's clock
@@ -38,7 +38,7 @@ type trueKey struct {
 	secret           apikey.Key
 	created, expires time.Time // on the registry's clock
 	used             *time.Time
-	dead             bool
+	revoked          bool
 }
 
 type trueVersion struct {
@@ -68,7 +68,7 @@ func (t *truth) byID(id string) *trueKey {
 func (t *truth) logsIn(key apikey.Key) bool {
 	for _, k := range t.keys {
 		if k.secret.Equal(key) {
-			return !k.dead && t.registryNow().Before(k.expires) && (k.owner == owner || !t.deactivated)
+			return !k.revoked && t.registryNow().Before(k.expires) && (k.owner == owner || !t.deactivated)
 		}
 	}
 	return false
@@ -100,7 +100,7 @@ func (t *truth) world() World {
 	w := World{SecretARN: thisARN, Now: t.now, RegistryNow: t.registryNow(), Owner: owner, Listed: true, Asked: map[string]Asked{}, Lagging: t.lagging}
 	listed := map[string]bool{}
 	for _, k := range t.keys {
-		if k.owner == owner && !k.dead && !t.lies.noList && !t.lies.omitted[k.id] {
+		if k.owner == owner && !k.revoked && !t.lies.noList && !t.lies.omitted[k.id] {
 			w.List = append(w.List, t.row(k))
 			listed[k.id] = true
 		}
@@ -119,7 +119,7 @@ func (t *truth) world() World {
 			if protected || seen.Holds.State != Holds || listed[id] || t.lies.unasked[id] {
 				continue
 			}
-			if k := t.byID(id); k != nil && k.owner == owner && !k.dead {
+			if k := t.byID(id); k != nil && k.owner == owner && !k.revoked {
 				w.Asked[id] = Asked{Key: ptr(t.row(k))}
 			} else {
 				w.Asked[id] = Asked{Logins: t.logsIn(seen.Holds.Key)}
@@ -129,7 +129,7 @@ func (t *truth) world() World {
 	return w
 }
 
-// carryOut does what an action says, on the truth. It tells whether that changed anything.
+// carryOut does what an action says, on the truth. It reports whether that changed anything.
 func (t *truth) carryOut(a Action) bool {
 	switch a.Kind {
 	case Mark:
@@ -145,17 +145,17 @@ func (t *truth) carryOut(a Action) bool {
 		t.unlabel(a.Version, vault.KeyLabel(a.KeyID))
 	case Revoke:
 		held, labelled := t.acted(a), t.byID(a.KeyID)
-		changed := held != nil && held.owner == owner && !held.dead
+		changed := held != nil && held.owner == owner && !held.revoked
 		if changed {
-			held.dead = true
+			held.revoked = true
 		}
-		if labelled != nil && !labelled.dead && labelled.owner == owner { // the label named another key
+		if labelled != nil && !labelled.revoked && labelled.owner == owner { // the label named another key
 			return changed
 		}
 		t.unmark(a.Version)
 		t.unlabel(a.Version, vault.KeyLabel(a.KeyID))
 	case RevokeOrphan:
-		t.byID(a.KeyID).dead = true
+		t.byID(a.KeyID).revoked = true
 	default:
 		return false
 	}
@@ -207,7 +207,7 @@ func (t *truth) unmark(id string) {
 func (t *truth) String() string {
 	text := fmt.Sprintf("now %s, the registry %s, lagging %v, lies %+v\n", t.now.Format(time.DateTime), t.skew, t.lagging, t.lies)
 	for _, k := range t.keys {
-		text += fmt.Sprintf("key %s %s %q of %s, made %s, until %s, used %v, dead %t\n", k.id, k.secret, k.name, k.owner, k.created.Format(time.DateTime), k.expires.Format(time.DateTime), k.used, k.dead)
+		text += fmt.Sprintf("key %s %s %q of %s, made %s, until %s, used %v, revoked %t\n", k.id, k.secret, k.name, k.owner, k.created.Format(time.DateTime), k.expires.Format(time.DateTime), k.used, k.revoked)
 	}
 	for _, v := range t.versions {
 		text += fmt.Sprintf("version %s holds %q", v.id, v.holds.State)
@@ -221,7 +221,7 @@ func (t *truth) String() string {
 	return text
 }
 
-// manner says what may be drawn: honest truths are those in which time must bring every dead key to its end.
+// manner says what may be drawn: honest truths are those in which time must bring every superseded key to its end.
 type manner struct{ honest bool }
 
 func drawTruth(r *rapid.T, m manner) *truth {
@@ -282,7 +282,7 @@ func drawKey(r *rapid.T, t *truth, i int) *trueKey {
 	case 2:
 		k.used = ptr(t.registryNow().Add(time.Minute))
 	}
-	k.dead = chance(r, "dead", 15) && i > 0
+	k.revoked = chance(r, "revoked", 15) && i > 0
 	return k
 }
 
@@ -360,7 +360,7 @@ func drawPolicy(r *rapid.T) Policy {
 
 // checkAction demands what no action may ever do, judged by the truth.
 func checkAction(r *rapid.T, t *truth, p Policy, a Action) {
-	fail := func(why string) { r.Fatalf("%s: %s\n%s", told(a), why, t) }
+	fail := func(why string) { r.Fatalf("%s: %s\n%s", describe(a), why, t) }
 	if a.Kind == Hold || a.Kind == Report {
 		return
 	}
@@ -373,7 +373,7 @@ func checkAction(r *rapid.T, t *truth, p Policy, a Action) {
 		underWay = underWay || !slices.Contains(v.labels, vault.Current)
 		k := t.acted(a)
 		acts := a.Kind != Relabel && a.Kind != Unmark // which take nothing from a key
-		if acts && k != nil && !k.dead && !(a.Kind == Unlabel && (movedLabel(t, a) || !t.registryNow().Before(k.expires))) && (v.holds.State == Holds && k.secret.Equal(v.holds.Key) || v.holds.Value.Contains(k.secret)) {
+		if acts && k != nil && !k.revoked && !(a.Kind == Unlabel && (movedLabel(t, a) || !t.registryNow().Before(k.expires))) && (v.holds.State == Holds && k.secret.Equal(v.holds.Key) || v.holds.Value.Contains(k.secret)) {
 			fail("the key is in " + label + "'s value")
 		}
 	}
@@ -389,7 +389,7 @@ func checkAction(r *rapid.T, t *truth, p Policy, a Action) {
 	case Revoke:
 		checkTime(t, p, a, fail)
 	case Unlabel:
-		if k := t.byID(a.KeyID); !movedLabel(t, a) && k != nil && !k.dead && t.registryNow().Before(k.expires) {
+		if k := t.byID(a.KeyID); !movedLabel(t, a) && k != nil && !k.revoked && t.registryNow().Before(k.expires) {
 			fail("its key is valid, or will be, and would be without its label")
 		}
 	}
@@ -407,7 +407,7 @@ func checkOurs(t *truth, a Action, fail func(string)) {
 		mark, marked = apikey.MarkOf(k.name)
 	}
 	switch {
-	case k == nil || k.dead:
+	case k == nil || k.revoked:
 		fail("there is no such key")
 	case k.owner != owner:
 		fail("the key is another user's")
@@ -431,7 +431,7 @@ func checkOrphan(t *truth, p Policy, a Action, fail func(string)) {
 // checkTime demands that no version that holds the key is in its time still, by its own marks.
 func checkTime(t *truth, p Policy, a Action, fail func(string)) {
 	k := t.acted(a)
-	if k == nil || k.dead {
+	if k == nil || k.revoked {
 		return // nothing is revoked
 	}
 	led := vault.NewVersion(a.Version, t.version(a.Version).labels)
@@ -487,7 +487,7 @@ func TestOursAreNobodyElses(t *testing.T) {
 		}
 		for _, a := range Plan(w, policy) {
 			if (a.Kind == Revoke && !truth.hashed || a.Kind == RevokeOrphan) && !ours[a.KeyID] { // with hashes, only the value says whose key it is
-				r.Fatalf("%s: the key is not among ours\n%s", told(a), truth)
+				r.Fatalf("%s: the key is not among ours\n%s", describe(a), truth)
 			}
 		}
 	})
@@ -545,7 +545,7 @@ func TestPlanComesToRest(t *testing.T) {
 	})
 }
 
-// identifiable tells whether labels, names and fingerprints lead to the key and to it alone: a dead key of ours that they lead to must end.
+// identifiable reports whether labels, names and fingerprints lead to the key and to it alone: a superseded key of ours that they lead to must end.
 func (t *truth) identifiable(k *trueKey) bool {
 	for _, other := range t.keys {
 		if other != k && other.secret.Fingerprint() == k.secret.Fingerprint() {
@@ -570,12 +570,12 @@ func (t *truth) identifiable(k *trueKey) bool {
 	return ours && !held && t.listCounts()
 }
 
-// listCounts tells whether the current version's label, where it has one, is that of a key in the list.
+// listCounts reports whether the current version's label, if it has one, is that of a key in the list.
 func (t *truth) listCounts() bool {
 	current := t.versions[0]
 	for _, id := range vault.NewVersion(current.id, current.labels).Keys {
 		k := t.byID(id)
-		return k.owner == owner && !k.dead
+		return k.owner == owner && !k.revoked
 	}
 	return true
 }
@@ -601,12 +601,12 @@ func TestTimeAloneEndsEveryDeadKey(t *testing.T) {
 			truth.now = truth.now.Add(13 * time.Hour)
 		}
 		for _, k := range doomed {
-			if !k.dead && truth.registryNow().Before(k.expires) {
+			if !k.revoked && truth.registryNow().Before(k.expires) {
 				r.Fatalf("the key %s is left behind: %v\n%s", k.id, plan(&scene{truth.world(), policy}), truth)
 			}
 		}
-		if k := truth.keys[0]; k.dead {
-			r.Fatalf("the current key is dead\n%s", truth)
+		if k := truth.keys[0]; k.revoked {
+			r.Fatalf("the current key is revoked\n%s", truth)
 		}
 	})
 }

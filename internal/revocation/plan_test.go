@@ -144,8 +144,8 @@ func (s *scene) orphan(age time.Duration) *scene {
 	return s
 }
 
-// told is an action as the rows below write it: kind, reason, version (with "from>" where a label moves), key, and when a wait ends.
-func told(a Action) string {
+// describe is an action as the rows below write it: kind, reason, version (with "from>" if a label moves), key, and when a wait ends.
+func describe(a Action) string {
 	text := fmt.Sprintf("%s %s %s %s", a.Kind, a.Reason, a.Version, a.KeyID)
 	if a.From != "" {
 		text = fmt.Sprintf("%s %s %s>%s %s", a.Kind, a.Reason, a.From, a.Version, a.KeyID)
@@ -159,7 +159,7 @@ func told(a Action) string {
 func plan(s *scene) []string {
 	lines := []string{}
 	for _, a := range Plan(s.World, s.Policy) {
-		lines = append(lines, told(a))
+		lines = append(lines, describe(a))
 	}
 	return lines
 }
@@ -198,7 +198,7 @@ func limit(d time.Duration) *time.Duration { return &d }
 
 const revokeOld = "revoke grace-over old old"
 
-// planRows has a row for each rule and each reason; times are told as after the mark.
+// planRows has a row for each rule and each reason; times count from the mark.
 var planRows = []row{
 	{"nothing superseded", with(func(s *scene) { s.Versions, s.List = s.Versions[:1], s.List[:1] }), nil},
 	{"fresh secret: first key without a label", with(func(s *scene) {
@@ -211,7 +211,7 @@ var planRows = []row{
 		s.relabel("new", vault.Current, vault.KeyLabel("new"), "quilt-next:1")
 		s.orphan(2 * orphanAge)
 	}), []string{"report unknown-label new "}},
-	{"a mark that a hand moved to another version", with(func(s *scene) {
+	{"a mark that a person moved to another version", with(func(s *scene) {
 		s.relabel("new", vault.Current, vault.KeyLabel("new"), vault.NewMark("old", marked).Label())
 	}), []string{"report unknown-label new "}},
 
@@ -302,7 +302,7 @@ var planRows = []row{
 		s.relabel("old", vault.Previous, vault.KeyLabel("old"), vault.KeyLabel("new"), vault.NewMark("old", marked).Label())
 		s.held("old").Holds.Key = keyOf("new")
 	}), []string{"report mislabelled old old", "report mislabelled old new"}},
-	{"fingerprint of the current key, too, which the labels alone tell apart", with(func(s *scene) {
+	{"fingerprint of the current key, too, which only the labels distinguish", with(func(s *scene) {
 		s.held("old").Holds.Key, s.held("new").Holds.Key = twinOf("old"), twinOf("new")
 		s.listed("old").Fingerprint, s.listed("new").Fingerprint = twinOf("old").Fingerprint(), twinOf("new").Fingerprint()
 	}), []string{"hold still-used old old until 1440h0m0s"}},
@@ -326,7 +326,7 @@ var planRows = []row{
 		s.listed("new").Fingerprint = "qk_abc…"
 		s.orphan(orphanAge)
 	}), []string{revokeOld, "report not-comparable  orphan"}},
-	{"fingerprint of a key that no version holds", with(func(s *scene) { s.row("stray", keyOf("old")).Name = "by hand" }),
+	{"fingerprint of a key that no version holds", with(func(s *scene) { s.row("orphan", keyOf("old")).Name = "by hand" }),
 		[]string{"report ambiguous old old"}},
 
 	{"not asked", with(func(s *scene) { s.unlist("old") }), []string{"report not-asked old old"}},
@@ -362,7 +362,7 @@ var planRows = []row{
 		s.unlist("old")
 		s.Asked["old"] = Asked{Absent: true}
 	}), []string{"unlabel gone old old"}},
-	{"not found, refused, another user's perhaps: no key lives for so long", with(func(s *scene) {
+	{"not found, refused, another user's perhaps: no key is valid for so long", with(func(s *scene) {
 		s.unlist("old")
 		s.Asked["old"] = Asked{}
 		s.at(marked.Add(365*24*time.Hour + time.Second)).listed("new").CreatedAt = marked.Add(3 * time.Second)
@@ -477,7 +477,7 @@ var planRows = []row{
 		s.held("next").Holds = Holding{State: NoValue}
 		s.orphan(orphanAge)
 	}), []string{"report rotation-under-way old old", "revoke-orphan orphaned  orphan"}},
-	{"rotation under way: a held key is told of", with(func(s *scene) {
+	{"rotation under way: a held key is reported", with(func(s *scene) {
 		s.version("next", keyOf("next"), vault.Pending, vault.KeyLabel("next"))
 		s.usedAt(later)
 	}), []string{"hold still-used old old until 1440h0m0s"}},

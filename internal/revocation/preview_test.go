@@ -52,8 +52,8 @@ func lookedAt(t *testing.T, s *sandboxtest.Secret) (Result, error) {
 	if lines := s.Output.Lines("CloudWatchMetrics"); len(lines) > 0 {
 		t.Errorf("a dry run counts as a sweep: %s", lines)
 	}
-	if told := s.Output.Lines(`"message"`); len(told) != 1 || len(s.Output.Lines(`"message":"sweep looked at"`, s.ARN)) != 1 {
-		t.Errorf("a dry run writes %d lines, want one:\n%s", len(told), s.Output)
+	if lines := s.Output.Lines(`"message"`); len(lines) != 1 || len(s.Output.Lines(`"message":"sweep looked at"`, s.ARN)) != 1 {
+		t.Errorf("a dry run writes %d lines, want one:\n%s", len(lines), s.Output)
 	}
 	failure := result.WouldFail
 	if failure == nil && len(s.Output.Lines(`"level":"INFO"`)) != 1 || failure != nil && len(s.Output.Lines(`"level":"WARN"`, `"errorType":"`+failure.ErrorType+`"`)) != 1 {
@@ -250,7 +250,7 @@ func TestADryRunOfASweepThatDoesNotCome(t *testing.T) {
 		if diff := cmp.Diff([]string{"revoke grace-over"}, did(result)); diff != "" {
 			t.Errorf("the plan that waits is not shown (-want +got):\n%s", diff)
 		}
-		alive(t, s, old)
+		valid(t, s, old)
 		swept, err := s.Sweep()
 		must(t, err)
 		if swept.Outcome != Paused || len(swept.Actions) > 0 {
@@ -260,7 +260,7 @@ func TestADryRunOfASweepThatDoesNotCome(t *testing.T) {
 		result, err = lookedAt(t, s)
 		must(t, err) // or somebody's look would ring the alarm for the function's errors
 		if result.WouldFail == nil || result.WouldFail.ErrorType != "CurrentKeyRefused" || len(result.Versions) != 2 {
-			t.Errorf("the look does not tell what the sweep would fail with, and what it saw: %s", sandboxtest.JSONOf(result))
+			t.Errorf("the look does not say what the sweep would fail with, and what it saw: %s", sandboxtest.JSONOf(result))
 		}
 	})
 	t.Run("deleted", func(t *testing.T) {
@@ -361,13 +361,13 @@ func TestWhatADryRunShows(t *testing.T) {
 		}
 	}
 	if ours := s.Ours(); len(result.Keys) != 4 || len(ours) != 4 || !slices.ContainsFunc(result.Keys, func(k KeyInfo) bool { return k.KeyID == id(first) }) {
-		t.Errorf("the keys of this secret are not told: %s\nwant %v", sandboxtest.JSONOf(result.Keys), ours)
+		t.Errorf("the keys of this secret are not shown: %s\nwant %v", sandboxtest.JSONOf(result.Keys), ours)
 	}
 	if g := result.Registry; g == nil || g.Owner != sandbox.UserEmail || g.Time.IsZero() || g.ByIssuer || g.UseRecorded == nil || !*g.UseRecorded {
-		t.Errorf("the facts about the registry are not told: %s", sandboxtest.JSONOf(g))
+		t.Errorf("the facts about the registry are not shown: %s", sandboxtest.JSONOf(g))
 	}
 	if h := result.Health; h == nil || h.CurrentKeyID != id(third) || h.CurrentKeyExpiresIn.Hours() < 89*24 || !h.RotationUnderWay || h.RotationOff || h.RotationOverdue || h.FreeLabels == 0 {
-		t.Errorf("the health is not told: %s", sandboxtest.JSONOf(h))
+		t.Errorf("the health is not shown: %s", sandboxtest.JSONOf(h))
 	}
 }
 

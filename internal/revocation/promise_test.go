@@ -24,7 +24,7 @@ func TestAPromisedGraceSurvivesTheTag(t *testing.T) {
 	if until := result.Actions[0].Until; until == nil || until.Sub(r.Clock.Now()) > time.Hour {
 		t.Errorf("the grace ends at %v, want an hour from now at the latest", until)
 	}
-	alive(t, s, old, fresh)
+	valid(t, s, old, fresh)
 	r.Clock.Advance(time.Hour)
 	swept(t, s, "revoke grace-over done")
 	revoked(t, s, old)
@@ -59,7 +59,7 @@ func TestAPauseOutlivesTagsAndRotations(t *testing.T) {
 	if result := s.MustSweep(); result.Outcome != Paused || result.PausedUntil == nil || len(result.Actions) > 0 {
 		t.Errorf("the sweep does not stop for the pause: %s", sandboxtest.JSONOf(result))
 	}
-	alive(t, s, old, second)
+	valid(t, s, old, second)
 
 	r.Clock.Advance(4*time.Hour + time.Second)
 	preview, err := s.Preview()
@@ -70,7 +70,7 @@ func TestAPauseOutlivesTagsAndRotations(t *testing.T) {
 		t.Errorf("after the pause the sweep does %v", done)
 	}
 	revoked(t, s, old)
-	alive(t, s, second)
+	valid(t, s, second)
 	if strings.Contains(s.Labels(), "quilt-pause:") {
 		t.Errorf("the label of the pause is left:\n%s", s.Labels())
 	}
@@ -101,5 +101,5 @@ func TestAPauseThatIsOverIsLeftBesideAnUnknownLabel(t *testing.T) {
 	if after := s.Labels(); after != before {
 		t.Errorf("labels changed:\n%s\nbefore:\n%s", after, before)
 	}
-	alive(t, s, old)
+	valid(t, s, old)
 }

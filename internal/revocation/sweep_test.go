@@ -59,7 +59,7 @@ func did(result Result) []string {
 	return lines
 }
 
-// swept sweeps and demands that this and nothing else is done or told.
+// swept sweeps and demands that this and nothing else is done or reported.
 func swept(t *testing.T, s *sandboxtest.Secret, want ...string) Result {
 	t.Helper()
 	result := s.MustSweep()
@@ -97,7 +97,7 @@ func wantFault(t *testing.T, err error, name string, words ...string) {
 	}
 }
 
-func alive(t *testing.T, s *sandboxtest.Secret, keys ...apikey.Key) {
+func valid(t *testing.T, s *sandboxtest.Secret, keys ...apikey.Key) {
 	t.Helper()
 	for _, k := range keys {
 		if !s.Alive(k) {
@@ -110,7 +110,7 @@ func revoked(t *testing.T, s *sandboxtest.Secret, keys ...apikey.Key) {
 	t.Helper()
 	for _, k := range keys {
 		if s.Alive(k) {
-			t.Fatalf("the key %s lives\n%s", k, s.Labels())
+			t.Fatalf("the key %s still works\n%s", k, s.Labels())
 		}
 	}
 }
@@ -178,10 +178,10 @@ func TestTheWholeLifeOfASupersededKey(t *testing.T) {
 	r.Clock.Advance(23 * time.Hour)
 	swept(t, s, "hold still-used")
 	r.Clock.Advance(time.Hour + time.Second)
-	alive(t, s, old)
+	valid(t, s, old)
 	swept(t, s, "revoke grace-over done")
 	revoked(t, s, old)
-	alive(t, s, fresh)
+	valid(t, s, fresh)
 	noLabelsLeft(t, s)
 	swept(t, s)
 }
@@ -219,7 +219,7 @@ func TestAnOrphanIsRevokedAtItsAge(t *testing.T) {
 	if n := len(s.Ours()); n != 1 {
 		t.Errorf("%d keys are left, want the current one", n)
 	}
-	alive(t, s, current)
+	valid(t, s, current)
 	swept(t, s)
 }
 
@@ -245,11 +245,11 @@ func TestRollback(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Fatalf("(-want +got):\n%s", diff)
 			}
-			alive(t, s, old, fresh)
+			valid(t, s, old, fresh)
 			r.Clock.Advance(48 * time.Hour)
 			swept(t, s, "revoke grace-over done")
 			revoked(t, s, fresh)
-			alive(t, s, old)
+			valid(t, s, old)
 		})
 	}
 }
@@ -265,7 +265,7 @@ func TestAnEditOfAnotherField(t *testing.T) {
 	s.MustRotate()
 	r.Clock.Advance(48 * time.Hour)
 	swept(t, s, "mark superseded done")
-	alive(t, s, key)
+	valid(t, s, key)
 	r.Clock.Advance(48 * time.Hour)
 	swept(t, s, "revoke grace-over done")
 	revoked(t, s, key)
@@ -286,7 +286,7 @@ func TestAnOlderMarkDoesNotShortenGrace(t *testing.T) {
 	if v := s.Snapshot().Versions[marked]; len(vault.NewVersion(v.ID, v.Stages).Marks) > 0 {
 		t.Errorf("the version that lost its key label keeps its mark:\n%s", s.Labels())
 	}
-	alive(t, s, old, fresh)
+	valid(t, s, old, fresh)
 	for _, a := range result.Actions {
 		if a.Action == Revoke {
 			t.Fatalf("a key that was current a moment ago is revoked: %s", sandboxtest.JSONOf(result))
@@ -299,7 +299,7 @@ func TestAnOlderMarkDoesNotShortenGrace(t *testing.T) {
 	r.Clock.Advance(48 * time.Hour)
 	swept(t, s, "revoke grace-over done")
 	revoked(t, s, old)
-	alive(t, s, fresh)
+	valid(t, s, fresh)
 }
 
 // TestWhatStopsASweep protects what a sweep must leave alone: each state ends it before it writes or revokes anything.
@@ -413,11 +413,11 @@ func TestAFreshSecretRaisesNoAlarm(t *testing.T) {
 	id := s.Bootstrap(sandbox.UserEmail)
 	swept(t, s)
 	if k := s.CurrentKey(); !s.Alive(k) || id == "" {
-		t.Error("the first key is dead")
+		t.Error("the first key does not work")
 	}
 }
 
-// TestAValueThatNeverHeldAKey protects the people on call: where no key of ours lives, a value without a key is an error in the configuration,
+// TestAValueThatNeverHeldAKey protects the people on call: if no key of ours is valid, a value without a key is an error in the configuration,
 // and wakes nobody.
 func TestAValueThatNeverHeldAKey(t *testing.T) {
 	r := sandboxtest.New(t)
@@ -438,18 +438,18 @@ func TestPartialFailure(t *testing.T) {
 	_, err := s.Sweep()
 	wantFault(t, err, "SweepIncomplete", "1 of 2", "revoke of the key")
 	remove()
-	lives := 0
+	left := 0
 	for _, k := range []apikey.Key{first, second} {
 		if s.Alive(k) {
-			lives++
+			left++
 			id, _ := r.Registry.KeyBySecret(k.Reveal())
 			if !strings.Contains(err.Error(), id.ID) {
 				t.Errorf("the error does not name the key that is left: %v", err)
 			}
 		}
 	}
-	if lives != 1 {
-		t.Fatalf("%d of two keys are left after the failure of one, want 1", lives)
+	if left != 1 {
+		t.Fatalf("%d of two keys are left after the failure of one, want 1", left)
 	}
 	swept(t, s, "revoke grace-over done")
 	revoked(t, s, first, second)
@@ -466,7 +466,7 @@ func TestARevocationWhoseAnswerIsLost(t *testing.T) {
 	noLabelsLeft(t, s)
 }
 
-// TestACrashAfterTheRevocation protects the ledger: the next sweep takes the labels of a key that is gone off.
+// TestACrashAfterTheRevocation protects the ledger: the next sweep removes the labels of a key that no longer exists.
 func TestACrashAfterTheRevocation(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -519,9 +519,9 @@ func TestAShortList(t *testing.T) {
 		omit(r, old)
 		r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.GetOmits = w.ListOmits })
 		swept(t, s, "report foreign") // it logs in
-		alive(t, s, old)
+		valid(t, s, old)
 		if len(ledger(s)) != 2 {
-			t.Errorf("a key that lives lost its name: %v", ledger(s))
+			t.Errorf("a valid key lost its label: %v", ledger(s))
 		}
 	})
 	t.Run("the current key: no orphan is revoked", func(t *testing.T) {
@@ -545,7 +545,7 @@ func TestAShortList(t *testing.T) {
 		r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.GetOmits = w.ListOmits })
 		r.Intercept(sandboxtest.On(sandboxtest.Answer(503, ""), "me"))
 		swept(t, s, "report not-asked")
-		alive(t, s, old)
+		valid(t, s, old)
 	})
 }
 
@@ -562,9 +562,9 @@ func TestForeignKeys(t *testing.T) {
 	k, _ := r.Registry.KeyBySecret(old.Reveal())
 	r.Registry.TransferKey(k.ID, sandbox.AdminEmail)
 	swept(t, s, "report foreign")
-	alive(t, s, old)
+	valid(t, s, old)
 	if len(r.Output.Lines(`"KeysNeedingAttention":1`, `"reasons":"foreign"`)) != 1 || len(r.Output.Lines(`"level":"WARN"`, `"reason":"foreign"`, old.Fingerprint())) != 1 {
-		t.Errorf("nothing tells of the foreign key:\n%s", r.Output)
+		t.Errorf("nothing reports the foreign key:\n%s", r.Output)
 	}
 }
 
@@ -578,7 +578,7 @@ func TestTwoSecretsWithOneKey(t *testing.T) {
 	_ = two.MustSweep()
 	r.Clock.Advance(72 * time.Hour)
 	swept(t, two, "report other-secret")
-	alive(t, two, shared)
+	valid(t, two, shared)
 }
 
 // TestTheGateIsPassedBeforeEachAttempt protects a key that somebody goes back to while a revocation waits to be tried again.
@@ -592,7 +592,7 @@ func TestTheGateIsPassedBeforeEachAttempt(t *testing.T) {
 			c.Respond(429, `{"message":"slow down"}`)
 		}), "apiKeyRevoke"))
 		swept(t, s, "report world-changed")
-		alive(t, s, old, fresh)
+		valid(t, s, old, fresh)
 	})
 	t.Run("the issuer takes over", func(t *testing.T) {
 		r := sandboxtest.New(t)
@@ -603,7 +603,7 @@ func TestTheGateIsPassedBeforeEachAttempt(t *testing.T) {
 		oldID, newID := s.Holder(vault.Previous).ID, s.Holder(vault.Current).ID
 		r.Intercept(sandboxtest.On(sandboxtest.Before(func() { must(t, s.MoveLabel(vault.Current, oldID, newID)) }), "POST /api/login"))
 		swept(t, s, "report world-changed")
-		alive(t, s, old, fresh)
+		valid(t, s, old, fresh)
 	})
 }
 
@@ -624,7 +624,7 @@ func TestABusyRegistryIsAskedAFewTimes(t *testing.T) {
 		remove()
 		swept(t, s, "revoke grace-over done")
 		revoked(t, s, old)
-		alive(t, s, fresh)
+		valid(t, s, fresh)
 	}
 }
 
@@ -643,7 +643,7 @@ func TestKeysMayNotManageKeys(t *testing.T) {
 				want = "SweepIncomplete"
 			}
 			failed(t, s, want)
-			alive(t, s, old, fresh)
+			valid(t, s, old, fresh)
 		})
 		t.Run(manner+"/issuer", func(t *testing.T) {
 			r := sandboxtest.New(t)
@@ -652,7 +652,7 @@ func TestKeysMayNotManageKeys(t *testing.T) {
 			refuse(r)
 			swept(t, s, "revoke grace-over done")
 			revoked(t, s, old)
-			alive(t, s, fresh)
+			valid(t, s, fresh)
 			noLabelsLeft(t, s)
 		})
 		t.Run(manner+"/issuer of another user", func(t *testing.T) {
@@ -664,7 +664,7 @@ func TestKeysMayNotManageKeys(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), sandbox.AdminEmail) {
 				t.Errorf("the error does not name the other user: %v", err)
 			}
-			alive(t, s, old, fresh)
+			valid(t, s, old, fresh)
 		})
 		t.Run(manner+"/issuer that cannot log in", func(t *testing.T) {
 			r := sandboxtest.New(t)
@@ -675,7 +675,7 @@ func TestKeysMayNotManageKeys(t *testing.T) {
 			if err == nil || fault.TypeName(err) == "CurrentKeyRefused" || !strings.Contains(err.Error(), "issuer") {
 				t.Errorf("the issuer is not blamed: %T %v", err, err)
 			}
-			alive(t, s, old, fresh)
+			valid(t, s, old, fresh)
 		})
 	}
 }
@@ -698,7 +698,7 @@ func TestReplicaLag(t *testing.T) {
 	must(t, err)
 	must(t, r.Secrets.SetReplicaStatus(s.ARN, "eu-west-1", "InProgress", ""))
 	swept(t, s, "report replica-lag")
-	alive(t, s, old)
+	valid(t, s, old)
 	must(t, r.Secrets.SetReplicaStatus(s.ARN, "eu-west-1", "Failed", "no key there"))
 	swept(t, s, "report replica-failed")
 	must(t, r.Secrets.SetReplicaStatus(s.ARN, "eu-west-1", vault.InSync, ""))
@@ -758,7 +758,7 @@ func TestARegistryWhoseClockIsOff(t *testing.T) {
 			swept(t, s, "hold still-used")
 			r.Clock.Advance(time.Hour + time.Second)
 			swept(t, s, "revoke grace-over done")
-			alive(t, s, fresh)
+			valid(t, s, fresh)
 		})
 	}
 }
@@ -776,8 +776,8 @@ func TestTagsOverride(t *testing.T) {
 	}
 	s.Tag(settings.TagQuiet, "")
 	r.Clock.Advance(5 * time.Second)
-	swept(t, s, "hold still-used") // a tag that is gone for a moment shortens nothing
-	alive(t, s, old)
+	swept(t, s, "hold still-used") // a tag that is missing for a moment shortens nothing
+	valid(t, s, old)
 	r.Clock.Advance(24 * time.Second)
 	swept(t, s, "revoke hold-limit-over done")
 	revoked(t, s, old)
@@ -798,7 +798,7 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 		{"marked anew", func(s *sandboxtest.Secret, oldID, _ string) error {
 			return s.MoveLabel(vault.NewMark(oldID, s.Clock.Now()).Label(), oldID, "")
 		}},
-		{"mark taken off", func(s *sandboxtest.Secret, oldID, _ string) error {
+		{"mark removed", func(s *sandboxtest.Secret, oldID, _ string) error {
 			for _, label := range ledger(s) {
 				if strings.Contains(label, "superseded") {
 					return s.MoveLabel(label, "", oldID)
@@ -817,7 +817,7 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 			oldID, newID := s.Holder(vault.Previous).ID, s.Holder(vault.Current).ID
 			r.Intercept(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.Before(func() { must(t, c.change(s, oldID, newID)) })), "DescribeSecret"))
 			swept(t, s, "report world-changed")
-			alive(t, s, old, fresh)
+			valid(t, s, old, fresh)
 		})
 	}
 	t.Run("pending moves to another version that holds the key", func(t *testing.T) {
@@ -829,7 +829,7 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 		must(t, err)
 		r.Intercept(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.Before(func() { must(t, s.MoveLabel(vault.Pending, *copied.VersionId, "")) })), "DescribeSecret"))
 		swept(t, s, "report world-changed")
-		alive(t, s, old, fresh)
+		valid(t, s, old, fresh)
 	})
 	t.Run("a command stores the orphan", func(t *testing.T) {
 		r := sandboxtest.New(t)
@@ -845,7 +845,7 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 			must(t, err)
 		})), "DescribeSecret"))
 		swept(t, s, "report world-changed")
-		alive(t, s, s.KeyIn(s.Holder(vault.KeyLabel(orphan.ID))))
+		valid(t, s, s.KeyIn(s.Holder(vault.KeyLabel(orphan.ID))))
 	})
 	t.Run("a pending value lands: the orphan is somebody's", func(t *testing.T) {
 		r := sandboxtest.New(t)
@@ -866,7 +866,7 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 		if n := len(s.Ours()); n != 2 {
 			t.Errorf("%d keys are left, want 2", n)
 		}
-		alive(t, s, s.KeyIn(s.Holder(vault.Pending)))
+		valid(t, s, s.KeyIn(s.Holder(vault.Pending)))
 	})
 	t.Run("a pending value lands after the labels were read", func(t *testing.T) {
 		r := sandboxtest.New(t)
@@ -941,7 +941,7 @@ func TestTwoSweepsAtOnce(t *testing.T) {
 	}, "apiKeyRevoke"))
 	swept(t, s, "revoke grace-over done")
 	revoked(t, s, old)
-	alive(t, s, fresh)
+	valid(t, s, fresh)
 	noLabelsLeft(t, s)
 }
 
@@ -956,6 +956,6 @@ func TestFingerprintsOfAnotherLength(t *testing.T) {
 	r.Clock.Advance(26 * time.Hour)
 	s.MustSweep()
 	if s.Alive(old) || !s.Alive(s.CurrentKey()) {
-		t.Fatalf("the superseded key must be gone, and the current one alive\n%s\n%s", s.Labels(), r.Output)
+		t.Fatalf("the superseded key must no longer exist, and the current one work\n%s\n%s", s.Labels(), r.Output)
 	}
 }

@@ -148,7 +148,7 @@ func TestReadIfAnyDoesNotWait(t *testing.T) {
 }
 
 func TestFailuresAreNotWaitedOut(t *testing.T) {
-	// Protects the deadline: only lag is waited for; a refusal is told at once, as the error that it is.
+	// Protects the deadline: only lag is waited for; a refusal is returned at once, as the error that it is.
 	denied := &smithy.OperationError{Err: &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "no"}}
 	synctest.Test(t, func(t *testing.T) {
 		var reads int
@@ -230,7 +230,7 @@ func TestReadsAskForTheRightVersion(t *testing.T) {
 }
 
 func TestABinaryValueIsNoKey(t *testing.T) {
-	// Protects a secret that somebody stored as a file: it is told apart from one that waits for its value.
+	// Protects a secret that somebody stored as a file: it is distinguished from one that waits for its value.
 	s, v := start(t)
 	s.set("GetSecretValue", http.StatusOK, `{"SecretBinary":"AAEC"}`)
 	for name, read := range map[string]func(context.Context, string, string) (redact.Text, error){"Read": v.Read, "ReadIfAny": v.ReadIfAny} {
