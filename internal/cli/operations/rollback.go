@@ -88,17 +88,24 @@ func otherPermissions(secret, email, owner string) string {
 	return fmt.Sprintf("the key of %s will belong to %s, and no longer to %s: its consumers get other permissions", secret, email, owner)
 }
 
-// formerOwner is the user that the secret's keys belong to: the one that its tag names, else the one that the current key logs in as; "": not known.
+// formerOwner is the user that the secret's keys belong to: the one that its tag names, else the one that the current key logs in as, or in whose list the
+// current key is; "": the current version holds no key.
 func (m *move) formerOwner(ctx context.Context) (string, error) {
 	if owner := m.secret.Tags[settings.TagOwner]; owner != "" {
 		return owner, nil
 	}
 	value, err := m.secret.Value(ctx, m.from.ID)
-	if err != nil { // there is no key to ask
+	if err != nil {
 		return "", ctx.Err()
 	}
-	_, owner, err := tryKey(ctx, m.registry, value.Key())
-	return owner, err
+	state, owner, err := tryKey(ctx, m.registry, value.Key())
+	if err != nil || state == KeyLogsIn {
+		return owner, err
+	}
+	if row, err := m.registry.WithKey(m.value.Key()).GetKey(ctx, m.from.Key()); err == nil && row != nil && value.Key().Fits(row.Fingerprint) {
+		return m.proven.Email, nil
+	}
+	return "an unknown user", ctx.Err()
 }
 
 // nothingPending refuses while a rotation is under way: it would make its own key current after the move.
