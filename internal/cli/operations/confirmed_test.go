@@ -1,0 +1,174 @@
+package operations_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"quilt-rotate/internal/cli/operations"
+	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+// A race is a command, and what another one does at one of its requests.
+type race struct {
+	prepare   func(r *sandboxtest.Rig) *sandboxtest.Secret
+	run       func(p *person, s *sandboxtest.Secret) error
+	meanwhile func(t *testing.T, s *sandboxtest.Secret)
+}
+
+func rotates(_ *testing.T, s *sandboxtest.Secret) { _ = s.Rotate() } // it fails if another rotation is under way
+
+func recovery(replace, newOwner bool, login operations.Login) func(*person, *sandboxtest.Secret) error {
+	return func(p *person, s *sandboxtest.Secret) error {
+		opened, err := p.secret(s.Name)
+		if err != nil {
+			return err
+		}
+		_, err = p.Recover(p.ctx, operations.Recovery{Secret: opened, Registry: p.registry, Replace: replace, NewOwner: newOwner, LogIn: login})
+		return err
+	}
+}
+
+// superseded is a secret whose former key still works.
+func superseded(r *sandboxtest.Rig) *sandboxtest.Secret {
+	s := r.Secret("prod/pipeline", settings.TagOwner, sandbox.UserEmail)
+	s.MustRotate()
+	return s
+}
+
+var races = map[string]race{
+	"a rotation during a rollback": {superseded, func(p *person, s *sandboxtest.Secret) error {
+		_, err := p.rollback(s.Name, "")
+		return err
+	}, rotates},
+	"a rotation during a rollback to another user's key": {func(r *sandboxtest.Rig) *sandboxtest.Secret {
+		s := r.Secret("prod/pipeline", settings.TagOwner, sandbox.UserEmail)
+		key, _ := r.Registry.KeyBySecret(s.CurrentKey().Reveal())
+		s.MustRotate()
+		r.Registry.TransferKey(key.ID, sandbox.AdminEmail)
+		return s
+	}, func(p *person, s *sandboxtest.Secret) error {
+		opened, err := p.secret(s.Name)
+		if err == nil {
+			_, err = p.Rollback(p.ctx, opened, operations.RollbackOptions{Registry: p.registry, NewOwner: true})
+		}
+		return err
+	}, rotates},
+	"a rotation while a key is replaced": {superseded, recovery(true, false, logIn), rotates},
+	"the same recovery twice, by an older key": {func(r *sandboxtest.Rig) *sandboxtest.Secret {
+		s := superseded(r)
+		expire(s)
+		return s
+	}, recovery(false, false, logIn), recoverAgain},
+	"the same recovery twice, into an edited value": {func(r *sandboxtest.Rig) *sandboxtest.Secret {
+		s := superseded(r)
+		s.Put(strings.Replace(s.Holder(vault.Current).Value, "{", `{"new": true, `, 1))
+		expire(s)
+		return s
+	}, recovery(false, false, logIn), recoverAgain},
+	"the same recovery twice, by a login": {func(r *sandboxtest.Rig) *sandboxtest.Secret {
+		s := r.Secret("prod/pipeline", settings.TagOwner, sandbox.UserEmail)
+		expire(s)
+		return s
+	}, recovery(false, false, logIn), recoverAgain},
+	"a recovery by the owner during one by another user": {func(r *sandboxtest.Rig) *sandboxtest.Secret {
+		s := r.Secret("prod/pipeline", settings.TagOwner, sandbox.UserEmail)
+		expire(s)
+		return s
+	}, recovery(false, true, logInAsAdmin), recoverAgain},
+}
+
+func logInAsAdmin(ctx context.Context, registry *quilt.Client) (*quilt.Session, quilt.Identity, error) {
+	session, err := registry.LoginPassword(ctx, sandbox.AdminName, quilt.NewPassword(sandbox.AdminPassword))
+	if err != nil {
+		return nil, quilt.Identity{}, err
+	}
+	me, err := session.Me(ctx)
+	return session, me, err
+}
+
+func recoverAgain(t *testing.T, s *sandboxtest.Secret) {
+	_ = recovery(false, false, logIn)(newPerson(t, s.Rig), s) // it fails if the other one has asked for another user
+}
+
+func TestACommandActsOnWhatItHasShown(t *testing.T) {
+	// Protects the key that another command or a rotation made current after this command has looked: it is not replaced. And the owner's tag, which must
+	// name the user of the current key. The other one acts at each request of the command in turn.
+	t.Parallel()
+	for name, c := range races {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := 1
+			for c.at(t, at) {
+				at++
+			}
+			if at < 8 {
+				t.Fatalf("only %d requests", at-1)
+			}
+		})
+	}
+}
+
+// at runs the race with the other command at the request of that number. It reports whether there was one.
+func (c race) at(t *testing.T, number int) bool {
+	end := &ending{T: t}
+	defer end.run()
+	r := sandboxtest.New(end)
+	s := c.prepare(r)
+	p := newPerson(t, r)
+	var mu sync.Mutex
+	var requests int
+	var planned, wrong string
+	defer r.Intercept(func(call *wire.Call, next func()) {
+		if sandboxtest.ProcessOf(call) != p.process.ID {
+			next()
+			return
+		}
+		mu.Lock()
+		requests++
+		now := requests == number
+		mu.Unlock()
+		if now {
+			c.meanwhile(t, s)
+		}
+		before := s.Holder(vault.Current)
+		next()
+		mu.Lock()
+		defer mu.Unlock()
+		if call.Operation == "DescribeSecret" && planned == "" {
+			planned = s.KeyIn(before).Reveal()
+		}
+		if moved := s.Holder(vault.Current).ID != before.ID; moved && s.KeyIn(before).Reveal() != planned {
+			wrong = fmt.Sprintf("%s replaced a key that is not the one that was shown", call.Operation)
+		}
+	})()
+	err := c.run(p, s)
+	mu.Lock()
+	defer mu.Unlock()
+	fail := func(what string) {
+		t.Fatalf("request %d: %s\n%v\n%s\n%s", number, what, err, p.said, s.Labels())
+	}
+	if wrong != "" {
+		fail(wrong)
+	}
+	current := s.CurrentKey()
+	if !s.Alive(current) {
+		fail("the current key does not log in")
+	}
+	key, _ := r.Registry.KeyBySecret(current.Reveal())
+	described, describeErr := newPerson(t, r).secret(s.Name)
+	if describeErr != nil {
+		t.Fatal(describeErr)
+	}
+	if owner := described.Tags[settings.TagOwner]; owner != key.Owner {
+		fail("the tag says " + owner + ", and the key is " + key.Owner + "'s")
+	}
+	return requests >= number
+}
