@@ -27,7 +27,7 @@ func (doctorCommand) Help() string {
 	return `One line for each check: ✓ is OK, ! is a warning, ✗ is a failure with its fix below, ~ was skipped, with the reason. What cannot be checked
 because of another failure is counted as skipped and not shown.
 
-Nothing is changed. For each secret in turn, one probe key is created, which expires after a day, and revoked within seconds. It shows whether the
+No secret is changed. For each secret in turn, one probe key is created, which expires after a day, and revoked within seconds. It shows whether the
 current key may create, list and revoke keys, as rotations need it. After Ctrl-C, the probe key is still revoked. After a crash, the next sweep revokes it.
 
 With --json: an array [{subject, check, status (ok, warning, failed or skipped), detail, fix}].

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -67,7 +68,9 @@ func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, ar
 				ts.Fatalf("exit status %s, want %s", got, args[0])
 			}
 			plain(ts, args[1:])
+			worldOf(ts).advice = ts.ReadFile("stdout") + ts.ReadFile("stderr")
 		},
+		"advised": advised,
 	}
 	for _, commands := range []map[string]func(*world, *testscript.TestScript, bool, []string){worldCommands, incidentCommands} {
 		for name, command := range commands {
@@ -75,6 +78,25 @@ func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, ar
 		}
 	}
 	return list
+}
+
+// advised STATUS COMMAND [ARG...]: the output of the last `status` has this command. It is typed here, with further arguments, and ends with that exit
+// status. So advice that does not work fails a script.
+func advised(ts *testscript.TestScript, _ bool, args []string) {
+	if !strings.Contains(worldOf(ts).advice, args[1]) {
+		ts.Fatalf("nothing advises to type: %s", args[1])
+	}
+	if _, err := exec.LookPath("aws"); err != nil && strings.HasPrefix(args[1], "aws ") {
+		ts.Logf("SKIPPED: advice of the AWS CLI: it is not installed")
+		return
+	}
+	got := "0"
+	if err := ts.Exec("sh", "-c", unset+strings.Join(args[1:], " ")); err != nil {
+		got = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if got != args[0] {
+		ts.Fatalf("exit status %s, want %s", got, args[0])
+	}
 }
 
 // plain fails the script if the output of a run without a terminal has an escape code or a character that a terminal would obey or hide, or if the standard

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
@@ -34,66 +36,61 @@ func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	progress := c.Progress(o.JSON)
-	found, err := o.look(ctx, aws, reading(progress))
+	scope, list, err := o.look(ctx, aws, reading(progress))
 	progress.Close()
 	if err != nil {
 		return err
 	}
 	if o.JSON {
-		if err := c.JSON(found.list); err != nil {
-			return err
-		}
+		fmt.Fprintln(c.Err, scope)
+		err = c.JSON(list)
 	} else {
-		o.print(c, found)
+		err = o.print(c, scope, list)
 	}
-	for _, s := range found.list {
-		if s.Error != "" {
-			return commandline.ErrReported
-		}
+	if err == nil && slices.ContainsFunc(list, func(s status.Status) bool { return s.Error != "" }) {
+		err = commandline.ErrReported
 	}
-	return nil
+	return err
 }
 
-// report is the state of several secrets, and where they are.
-type report struct {
-	scope string
-	list  []status.Status
-}
-
-func (o *statusCommand) look(ctx context.Context, aws *awsclient.Cloud, progress func(done, total int)) (report, error) {
+// look reads the state of the secrets. scope says where they are, and how many of them were read.
+func (o *statusCommand) look(ctx context.Context, aws *awsclient.Cloud, progress func(done, total int)) (scope string, list []status.Status, err error) {
 	var names []string
 	for _, name := range o.Secrets {
 		names = append(names, string(name))
 	}
-	var scope string
+	kind, unknown := "secrets read", ""
 	if len(names) == 0 {
-		managed, err := managed.ListSecrets(ctx, aws)
+		found, err := managed.ListSecrets(ctx, aws)
 		if err != nil {
-			return report{}, err
+			return "", nil, err
 		}
-		for _, s := range managed.Secrets {
+		for _, s := range found.Secrets {
 			names = append(names, s.Name)
 		}
-		scope = fmt.Sprintf("%s: %d managed secrets, of %d secrets", managed.Place, len(names), managed.Total)
-		if n := len(managed.Unknown); n > 0 {
-			scope += fmt.Sprintf("; %d more may be managed: %s", n, awsclient.Explain(managed.Unknown[0].Err))
+		kind = fmt.Sprintf("managed secrets read, %d secrets in all", found.Total)
+		if n := len(found.Unknown); n > 0 {
+			unknown = fmt.Sprintf("; %d more may be managed: %s", n, awsclient.Explain(found.Unknown[0].Err))
 		}
-	} else {
-		scope = aws.Place(ctx).String()
 	}
-	list, err := status.All(ctx, aws, o.RevokeFunction, names, progress)
-	return report{scope, list}, err
+	list, err = status.All(ctx, aws, o.RevokeFunction, names, progress)
+	read := 0
+	for _, s := range list {
+		if s.Error == "" {
+			read++
+		}
+	}
+	return fmt.Sprintf("%s: %d of %d %s%s", aws.Place(ctx), read, len(list), kind, unknown), list, err
 }
 
-func (o *statusCommand) print(c *terminal.Console, found report) {
-	fmt.Fprintln(c.Out, terminal.Faint.Render(found.scope))
-	if len(found.list) == 0 {
-		fmt.Fprintln(c.Err, "a secret becomes managed through a stack (infra/README.md), or by: quilt-rotate adopt SECRET")
+func (o *statusCommand) print(c *terminal.Console, scope string, list []status.Status) error {
+	lines := []string{terminal.Faint.Render(terminal.Legible(scope))}
+	for _, s := range list {
+		lines = append(append(lines, ""), statusLines(s, c.Watched(), c.Width())...)
 	}
-	for _, s := range found.list {
-		fmt.Fprintln(c.Out)
-		for _, line := range statusLines(s, c.Watched(), c.Width()) {
-			fmt.Fprintln(c.Out, line)
-		}
+	_, err := fmt.Fprintln(c.Out, strings.Join(lines, "\n"))
+	if len(list) == 0 && err == nil {
+		_, err = fmt.Fprintln(c.Err, "check AWS_REGION and AWS_PROFILE; to have a secret managed: quilt-rotate bootstrap SECRET, or: quilt-rotate adopt SECRET --registry URL")
 	}
+	return err
 }

@@ -36,6 +36,7 @@ type world struct {
 	faults   []wire.Hook
 	gate     *sandboxtest.Gate
 	keys     map[string]string // secrets of keys, by the names that the script gave them
+	advice   string            // what the last `status` printed
 }
 
 type worldKey struct{}

@@ -10,11 +10,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// freeLabels is how many labels must be free for a rotation (package rotation, LabelQuota).
-const freeLabels = 5
-
 func (p *patient) labels(context.Context) finding {
-	n, most := p.secret.Labels(), vault.LabelQuota-freeLabels
+	n := p.secret.Labels()
 	var unknown []string
 	for _, v := range p.secret.Sorted() {
 		unknown = append(unknown, v.Unknown...)
@@ -22,9 +19,9 @@ func (p *patient) labels(context.Context) finding {
 	switch {
 	case len(unknown) > 0:
 		return failure("deploy the newest release, which may have written it: docs/runbook/UnknownLabel.md", "sweeps stop because they do not know the label %s", strings.Join(unknown, ", "))
-	case n >= most:
+	case n > vault.LabelQuota-status.RotationLabels:
 		pending, there := p.secret.Holder(vault.Pending)
-		return failure(status.FreeLabels(p.name, there && !pending.Has(vault.Current)), "%d of %d labels are taken, and a rotation needs %d free", n, vault.LabelQuota, freeLabels)
+		return failure(status.FreeLabels(p.name, status.FromLabels(p.secret.Secret), there && !pending.Has(vault.Current)), "%d of %d labels are taken, and a rotation needs %d free", n, vault.LabelQuota, status.RotationLabels)
 	}
 	return ok("%d of %d taken", n, vault.LabelQuota)
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,7 @@ type Status struct {
 	Error       string            `json:"error,omitempty"` // why it could not be looked at, wholly or in part
 	Hint        string            `json:"hint,omitempty"`
 
+	marked   bool // it has a tag or a label of quilt-rotate
 	unserved bool // no function serves it, which is a problem of its own
 }
 
@@ -121,36 +123,29 @@ func Of(ctx context.Context, c *awsclient.Cloud, revokeFunction, name string) St
 			st.Rotation.UnderWaySince = &since
 		}
 	}
+	st.Versions = FromLabels(s.Secret)
 	ours, err := s.Managed(ctx)
-	if err == nil && (!ours || !s.Deployed() && revokeFunction == "") {
-		st.Versions, st.unserved = fromLabels(s.Secret), true
-		st.Problems = append(problems(st), unserved(s.Name, ours))
+	st.Registry, _ = s.RegistryURL(ctx) // if it is not known, the sweep fails and says why
+	if err == nil && !ours {
+		st.unserved = true
+		st.Problems = append(problems(st), Problem{Text: "it is not managed", Hint: "to have it managed: quilt-rotate adopt " + s.Name + " --registry URL"})
 		return st
 	}
-	if st.Registry, err = s.RegistryURL(ctx); err != nil {
-		st.Registry = "" // the sweep fails too, and says why
+	if !s.Deployed() && revokeFunction == "" {
+		st.unserved = true
+		st.Problems = append(problems(st), Problem{Text: "no function rotates it", Hint: "add it to a stack (infra/README.md), and deploy the stack"})
+		return st
 	}
-	result, err := s.Sweep(ctx, managed.Preview)
-	if err != nil {
-		st.Versions = fromLabels(s.Secret)
+	if result, err := s.Sweep(ctx, managed.Preview); err != nil {
 		st = st.failed(err)
 	} else {
-		st.Versions = result.Versions
-		if len(result.Versions) == 0 {
-			st.Versions = fromLabels(s.Secret)
-		}
 		st.Sweep = newSweep(result, st.Time)
+		if len(result.Versions) > 0 {
+			st.Versions = result.Versions
+		}
 	}
 	st.Problems = problems(st)
 	return st
-}
-
-// unserved is the one problem of a secret that no function serves.
-func unserved(name string, ours bool) Problem {
-	if !ours {
-		return Problem{Text: "it is not managed", Hint: "to have it managed: quilt-rotate adopt " + name}
-	}
-	return Problem{Text: "no function rotates it", Hint: "add it to a stack (infra/README.md), and deploy the stack"}
 }
 
 func (s Status) failed(err error) Status {
@@ -174,7 +169,7 @@ func newSweep(r revocation.Result, now time.Time) *Sweep {
 func described(s vault.Secret) Status {
 	pending, isPending := s.Holder(vault.Pending)
 	st := Status{
-		Secret: s.Name, ARN: s.ARN, Time: s.Now, PauseReason: s.Tags[settings.TagPauseReason],
+		Secret: s.Name, ARN: s.ARN, Time: s.Now, PauseReason: s.Tags[settings.TagPauseReason], marked: managed.Marked(s.Tags, s.Sorted()),
 		Rotation: Rotation{
 			Known: true,
 			On:    s.Rotation.Enabled, Function: s.Rotation.Function, Last: moment(s.Rotation.Last), Next: moment(s.Rotation.Next),
@@ -197,8 +192,8 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-// fromLabels are the versions by their labels alone, in the order of a dry run.
-func fromLabels(s vault.Secret) []revocation.Seen {
+// FromLabels returns the versions as their labels describe them, in the order of a dry run.
+func FromLabels(s vault.Secret) []revocation.Seen {
 	rows := []revocation.Seen{}
 	for _, v := range s.Sorted() {
 		row := revocation.Seen{Version: v.ID, Stages: slices.Sorted(slices.Values(v.Stages)), KeyInfo: revocation.KeyInfo{KeyID: v.Key()}}
@@ -229,17 +224,24 @@ func problems(s Status) []Problem {
 		list = append(list, Problem{severe, fmt.Sprintf(format, args...), hint})
 	}
 	rotate := "quilt-rotate rotate " + s.Secret
-	if s.Rotation.UnderWay { // a rotation, and a sweep too, would answer that another one is under way
-		rotate = fmt.Sprintf("if it does not end: quilt-rotate unstick %[1]s, then: quilt-rotate rotate %[1]s", s.Secret)
-	}
 	if s.Sweep != nil && s.Sweep.WouldFail != nil {
 		note(true, awsclient.Runbook(s.Sweep.WouldFail.ErrorType), "the next sweep would fail: %s: %s", s.Sweep.WouldFail.ErrorType, s.Sweep.WouldFail.Error)
+		if s.Sweep.WouldFail.ErrorType == "CurrentKeyRefused" { // which can create no key
+			rotate = "quilt-rotate recover " + s.Secret + ", then: " + rotate
+		}
+	}
+	if s.Rotation.UnderWay { // another one cannot start
+		rotate = "if it does not end: quilt-rotate unstick " + s.Secret + ", then: " + rotate
 	}
 	if s.Sweep != nil && s.Sweep.Outcome == revocation.NotBootstrapped {
 		note(true, "quilt-rotate bootstrap "+s.Secret, "it waits for its first key")
 	}
 	if !s.Rotation.On && !s.unserved {
-		note(true, "deploy its stack again, or, if its service no longer exists: quilt-rotate retire "+s.Secret, "rotation is switched off")
+		retire := "quilt-rotate retire " + s.Secret
+		if !s.marked { // nothing is left to retire
+			retire = "aws secretsmanager delete-secret --secret-id " + s.Secret
+		}
+		note(true, "deploy its stack again, or, if nobody needs the key: "+retire, "rotation is switched off")
 	}
 	if s.Rotation.Overdue {
 		note(true, rotate, "its rotation has been overdue since %s", Clock(*s.Rotation.Next))
@@ -259,25 +261,48 @@ func problems(s Status) []Problem {
 			}
 		}
 	}
-	if s.Sweep != nil && s.Sweep.Health != nil && s.Sweep.Health.FreeLabels < fewLabels {
-		note(true, FreeLabels(s.Secret, s.Rotation.UnderWay), "%d staging labels are free, and a rotation needs %d", s.Sweep.Health.FreeLabels, fewLabels)
+	needed := RotationLabels
+	if s.Rotation.UnderWay { // AWSPENDING is there
+		needed--
+	}
+	if s.Sweep != nil && s.Sweep.Health != nil && s.Sweep.Health.FreeLabels < needed {
+		note(true, FreeLabels(s.Secret, s.Versions, s.Rotation.UnderWay), "free staging labels: %d; a rotation needs %d", s.Sweep.Health.FreeLabels, needed)
 	}
 	return list
 }
 
-// FreeLabels says how labels become free. A sweep does nothing while a rotation is under way, and leaves keys that are in their grace period.
-func FreeLabels(secret string, underWay bool) string {
+// FreeLabels says how labels become free. A sweep does nothing while a rotation is under way, leaves keys that are in their grace period, and needs a free
+// label itself. So labels of others come first.
+func FreeLabels(secret string, versions []revocation.Seen, underWay bool) string {
 	text := fmt.Sprintf("quilt-rotate revoke %[1]s, then: quilt-rotate rotate %[1]s; if keys are in their grace period, revoke one of them early: "+
 		"quilt-rotate emergency %[1]s --version ID", secret)
+	if label, version := foreignLabel(versions); label != "" {
+		text = fmt.Sprintf("remove the labels that nobody needs: aws secretsmanager update-secret-version-stage --secret-id %s --version-stage %s --remove-from-version-id %s, then: %s",
+			secret, label, version, text)
+	}
 	if underWay {
 		text = "quilt-rotate unstick " + secret + ", then: " + text
 	}
 	return text
 }
 
-// What the alarms of a deployment call soon, now and few (infra/keyrotation).
+// foreignLabel is a label that is neither of AWS nor of quilt-rotate; "" if there is none.
+func foreignLabel(versions []revocation.Seen) (label, version string) {
+	for _, v := range versions {
+		for _, stage := range v.Stages {
+			if !strings.HasPrefix(stage, "AWS") && !strings.HasPrefix(stage, "quilt-") {
+				return stage, v.Version
+			}
+		}
+	}
+	return "", ""
+}
+
+// RotationLabels is how many labels must be free before a rotation starts: AWSPENDING, and the five that createSecret needs then (package rotation, LabelQuota).
+const RotationLabels = 6
+
+// What the alarms of a deployment call soon and now (infra/keyrotation).
 const (
 	expiresSoon = 14 * 24 * time.Hour
 	expiresNow  = 7 * 24 * time.Hour
-	fewLabels   = 5
 )

@@ -11,10 +11,10 @@ import (
 
 var now = time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC)
 
-func well() Status {
+func inOrder() Status {
 	next := now.Add(20 * 24 * time.Hour)
 	return Status{
-		Secret: "prod/pipeline", ARN: "arn", Time: now, Rotation: Rotation{On: true, Next: &next},
+		Secret: "prod/pipeline", ARN: "arn", Time: now, marked: true, Rotation: Rotation{On: true, Next: &next},
 		Versions: []revocation.Seen{{Version: "0f9a1b2c-1111", Stages: []string{vault.Current}, Value: revocation.Holds, KeyInfo: revocation.KeyInfo{
 			KeyID: "k2", Fingerprint: "qk_new...new", ExpiresAt: now.Add(60 * 24 * time.Hour),
 		}}},
@@ -22,15 +22,15 @@ func well() Status {
 	}
 }
 
-func TestNothingIsWrongWithASecretThatIsWell(t *testing.T) {
-	// Protects the eye: a mark that is always there is not seen any more.
-	if got := problems(well()); len(got) > 0 {
+func TestASecretThatIsOKHasNoProblem(t *testing.T) {
+	// Protects the reader: a mark that is always shown is not noticed.
+	if got := problems(inOrder()); len(got) > 0 {
 		t.Errorf("problems are %+v", got)
 	}
 }
 
 func TestProblemsNameWhatToRun(t *testing.T) {
-	// Protects who is woken: each thing that is wrong comes with its next step.
+	// Protects an operator at night: each problem comes with its next step.
 	ago := now.Add(-3 * time.Hour)
 	for name, c := range map[string]struct {
 		change func(*Status)
@@ -41,19 +41,20 @@ func TestProblemsNameWhatToRun(t *testing.T) {
 		"a sweep that would fail": {func(s *Status) {
 			s.Sweep.WouldFail = &revocation.Failure{ErrorType: "Overwritten", Error: "it is blank"}
 		}, true, "would fail: Overwritten: it is blank", "docs/runbook"},
-		"no first key":        {func(s *Status) { s.Sweep.Outcome = revocation.NotBootstrapped }, true, "first key", "bootstrap prod/pipeline"},
-		"rotation off":        {func(s *Status) { s.Rotation.On = false }, true, "switched off", "retire prod/pipeline"},
-		"rotation overdue":    {func(s *Status) { s.Rotation.Overdue = true }, true, "overdue since 2026-12-12 18:15 UTC", "rotate prod/pipeline"},
-		"a stuck rotation":    {func(s *Status) { s.Rotation.UnderWay, s.Rotation.UnderWaySince = true, &ago }, true, "since 2026-11-22 15:15 UTC", "unstick prod/pipeline"},
-		"a replica that lags": {func(s *Status) { s.Replicas = []Replica{{"eu-west-1", "Failed"}} }, false, "eu-west-1 is Failed", "describe-secret"},
-		"expiry soon":         {func(s *Status) { s.Versions[0].ExpiresAt = now.Add(10 * 24 * time.Hour) }, false, "expires on 2026-12-02", "rotate prod/pipeline"},
-		"expiry now":          {func(s *Status) { s.Versions[0].ExpiresAt = now.Add(time.Hour) }, true, "expires on 2026-11-22", "rotate prod/pipeline"},
-		"few labels":          {func(s *Status) { s.Sweep.Health.FreeLabels = 4 }, true, "4 staging labels are free", "quilt-rotate revoke prod/pipeline, then: quilt-rotate rotate prod/pipeline"},
-		"few labels in a rotation": {func(s *Status) { s.Sweep.Health.FreeLabels, s.Rotation.UnderWay = 4, true }, true, "4 staging labels are free",
+		"no first key":                      {func(s *Status) { s.Sweep.Outcome = revocation.NotBootstrapped }, true, "first key", "bootstrap prod/pipeline"},
+		"rotation off":                      {func(s *Status) { s.Rotation.On = false }, true, "switched off", "retire prod/pipeline"},
+		"rotation off, and no tag or label": {func(s *Status) { s.Rotation.On, s.marked = false, false }, true, "switched off", "delete-secret --secret-id prod/pipeline"},
+		"rotation overdue":                  {func(s *Status) { s.Rotation.Overdue = true }, true, "overdue since 2026-12-12 18:15 UTC", "rotate prod/pipeline"},
+		"a stuck rotation":                  {func(s *Status) { s.Rotation.UnderWay, s.Rotation.UnderWaySince = true, &ago }, true, "since 2026-11-22 15:15 UTC", "unstick prod/pipeline"},
+		"a replica that lags":               {func(s *Status) { s.Replicas = []Replica{{"eu-west-1", "Failed"}} }, false, "eu-west-1 is Failed", "describe-secret"},
+		"expiry soon":                       {func(s *Status) { s.Versions[0].ExpiresAt = now.Add(10 * 24 * time.Hour) }, false, "expires on 2026-12-02", "rotate prod/pipeline"},
+		"expiry now":                        {func(s *Status) { s.Versions[0].ExpiresAt = now.Add(time.Hour) }, true, "expires on 2026-11-22", "rotate prod/pipeline"},
+		"few labels":                        {func(s *Status) { s.Sweep.Health.FreeLabels = 4 }, true, "free staging labels: 4", "quilt-rotate revoke prod/pipeline, then: quilt-rotate rotate prod/pipeline"},
+		"few labels in a rotation": {func(s *Status) { s.Sweep.Health.FreeLabels, s.Rotation.UnderWay = 4, true }, true, "free staging labels: 4",
 			"quilt-rotate unstick prod/pipeline, then: quilt-rotate revoke prod/pipeline, then: quilt-rotate rotate prod/pipeline"},
 		"overdue in a rotation": {func(s *Status) { s.Rotation.UnderWay, s.Rotation.Overdue, s.Rotation.Next = true, true, &ago }, true, "overdue", "unstick prod/pipeline, then: quilt-rotate rotate"},
 	} {
-		s := well()
+		s := inOrder()
 		c.change(&s)
 		got := problems(s)
 		if len(got) != 1 || got[0].Severe != c.severe || !strings.Contains(got[0].Text, c.says) || !strings.Contains(got[0].Hint, c.hint) {
@@ -62,9 +63,9 @@ func TestProblemsNameWhatToRun(t *testing.T) {
 	}
 }
 
-func TestARotationThatHasJustBegunIsNoProblem(t *testing.T) {
-	// Protects from an alarm at each rotation.
-	s, since := well(), now.Add(-time.Minute)
+func TestARotationThatHasJustStartedIsNoProblem(t *testing.T) {
+	// Protects from a problem that every rotation shows.
+	s, since := inOrder(), now.Add(-time.Minute)
 	s.Rotation.UnderWay, s.Rotation.UnderWaySince = true, &since
 	if got := problems(s); len(got) > 0 {
 		t.Errorf("problems are %+v", got)
