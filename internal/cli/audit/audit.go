@@ -68,10 +68,10 @@ type StatusTotal struct {
 
 // OwnerTotal counts the keys of a user.
 type OwnerTotal struct {
-	Owner    string
-	Keys     int
-	Expired  int
-	Findings int // keys that have one or more
+	Owner    string `json:"owner"`
+	Keys     int    `json:"keys"`
+	Expired  int    `json:"expired"`
+	Findings int    `json:"findings"` // keys that have one or more
 }
 
 // FindingTotal counts the keys that have a finding.
@@ -83,18 +83,18 @@ type FindingTotal struct {
 
 // Key is one key with what was found.
 type Key struct {
-	ID           string
-	Name         string
-	Fingerprint  string
-	Owner        string
-	Status       quilt.Status
-	CreatedAt    time.Time
-	ExpiresAt    time.Time
-	LastUsedAt   *time.Time
-	DaysToExpiry *int   // whole days that are left; nil: it has expired
-	DaysUnused   *int   // whole days since its last use; nil: it has none
-	Secret       string // the managed secret that holds it
-	Findings     []Finding
+	ID           string       `json:"keyId"`
+	Name         string       `json:"keyName"`
+	Fingerprint  string       `json:"fingerprint"`
+	Owner        string       `json:"owner"`
+	Status       quilt.Status `json:"status"`
+	CreatedAt    time.Time    `json:"createdAt"`
+	ExpiresAt    time.Time    `json:"expiresAt"`
+	LastUsedAt   *time.Time   `json:"lastUsedAt"`
+	DaysToExpiry *int         `json:"daysToExpiry"` // whole days that are left; nil: it has expired
+	DaysUnused   *int         `json:"daysUnused"`   // whole days since its last use; nil: it has none
+	Secret       *string      `json:"secret"`       // the managed secret that holds it; nil: none is known
+	Findings     []Finding    `json:"findings"`
 }
 
 // Expired reports whether the key has expired, by its status or by its date.
@@ -206,7 +206,10 @@ func (j judge) key(k quilt.APIKey) Key {
 	}
 	key := Key{
 		ID: redact.Scrub(k.ID), Name: redact.Scrub(k.Name), Fingerprint: fingerprint(k.Fingerprint), Owner: redact.Scrub(k.UserEmail),
-		Status: k.Status, CreatedAt: seconds(k.CreatedAt), ExpiresAt: seconds(k.ExpiresAt), Secret: secret,
+		Status: k.Status, CreatedAt: seconds(k.CreatedAt), ExpiresAt: seconds(k.ExpiresAt),
+	}
+	if secret != "" {
+		key.Secret = &secret
 	}
 	if k.LastUsedAt != nil {
 		used := seconds(*k.LastUsedAt)

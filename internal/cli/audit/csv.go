@@ -22,14 +22,17 @@ func (r Report) WriteCSV(w io.Writer) error {
 	// The writer keeps its first error; Error returns it.
 	_ = out.Write(csvHeader)
 	for _, k := range r.Keys {
-		lastUsed := ""
+		lastUsed, secret := "", ""
 		if k.LastUsedAt != nil {
 			lastUsed = k.LastUsedAt.UTC().Format(time.RFC3339)
+		}
+		if k.Secret != nil {
+			secret = *k.Secret
 		}
 		_ = out.Write([]string{
 			terminal.Cell(k.ID), terminal.Cell(k.Name), terminal.Cell(k.Fingerprint), terminal.Cell(k.Owner), terminal.Cell(string(k.Status)),
 			k.CreatedAt.UTC().Format(time.RFC3339), k.ExpiresAt.UTC().Format(time.RFC3339), lastUsed,
-			optional(k.DaysToExpiry), optional(k.DaysUnused), terminal.Cell(k.Secret), words(k.Findings, " "),
+			optional(k.DaysToExpiry), optional(k.DaysUnused), terminal.Cell(secret), words(k.Findings, " "),
 		})
 	}
 	out.Flush()
