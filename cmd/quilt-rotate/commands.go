@@ -16,7 +16,7 @@ type commands struct {
 	Retire    retireCommand    `cmd:"" group:"secret" help:"Revoke the keys of a secret that nobody needs any more, and stop managing it."`
 	Exec      execCommand      `cmd:"" group:"secret" help:"Run a program with the current key in its environment."`
 
-	Doctor    doctorCommand    `cmd:"" group:"incident" help:"Check everything that can be wrong, one line each, with the fix."`
+	Doctor    doctorCommand    `cmd:"" group:"incident" help:"Check what can be wrong, one line for each check, with the fix."`
 	Emergency emergencyCommand `cmd:"" group:"incident" help:"Replace a leaked key, revoke it, prove that it no longer works, and list keys that nobody tracks."`
 
 	Rollback rollbackCommand `cmd:"" group:"incident" help:"Move AWSCURRENT back to the version that was current before."`
@@ -28,7 +28,7 @@ type commands struct {
 	Keys keysCommand `cmd:"" group:"registry" help:"List, show, create and revoke API keys at the registry."`
 
 	Audit auditCommand `cmd:"" group:"registry" help:"Report on all keys of the registry: unused, expiring, badly named, held by no secret. For administrators."`
-	Trail trailCommand `cmd:"" group:"registry" help:"Tell from the registry's audit trail, through Athena, who used which key, from where and when."`
+	Trail trailCommand `cmd:"" group:"registry" help:"Show from the audit trail of the registry, through Athena, who used which key, from where and when."`
 
 	Version commandline.Version `cmd:"" group:"other" help:"Print the version, as --version does."`
 

@@ -15,20 +15,20 @@ import (
 
 type trailCommand struct {
 	Days    int    `default:"30" help:"How far to look back, in whole days before today (UTC): 1 to 365. Athena charges for every day that it reads."`
-	Key     string `placeholder:"KEY" help:"Of one key only: its id, name or fingerprint."`
-	Failed  bool   `xor:"question" help:"Logins with a key that were refused, in place of calls that were made."`
-	Changes bool   `xor:"question" help:"Keys that were made or revoked."`
-	Summary bool   `xor:"question" help:"One line for each key and address, with its number of calls."`
-	Limit   int    `default:"10000" help:"The most rows, the newest first."`
+	Key     string `placeholder:"KEY" help:"Only this key: its id, name or fingerprint."`
+	Failed  bool   `xor:"question" help:"Show logins with a key that were refused."`
+	Changes bool   `xor:"question" help:"Show keys that were created or revoked."`
+	Summary bool   `xor:"question" help:"Show one line for each key and address, with the number of calls."`
+	Limit   int    `default:"10000" help:"Maximum number of rows, the newest first."`
 
-	SQL       bool   `name:"sql" help:"Print the query, and run nothing."`
+	SQL       bool   `name:"sql" help:"Print the query and do not run it."`
 	Database  string `env:"QUILT_AUDIT_DATABASE" placeholder:"NAME" help:"Glue database of the audit trail: audittraildatabase-…, the resource AuditTrailDatabase of the Quilt stack."`
 	Workgroup string `env:"QUILT_AUDIT_WORKGROUP" default:"primary" help:"Athena workgroup, such as <Quilt stack>-audit."`
 	Format    string `enum:"table,json,csv" default:"table" help:"table, json or csv."`
 	JSON      bool   `name:"json" help:"As --format json."`
 }
 
-// Help says what the short help does not.
+// Help describes what the command needs, and the output for programs.
 func (trailCommand) Help() string {
 	return `Needs the audit trail of the Quilt stack, and AWS credentials that may query it.
 
@@ -57,19 +57,6 @@ func (o *trailCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	return o.print(c, q, answer)
-}
-
-// wholeRows is a line for each row, with every column.
-func wholeRows(answer *trail.Answer) string {
-	t := terminal.Table{Headers: answer.Columns}
-	for _, row := range answer.Rows {
-		var cells []string
-		for _, cell := range row {
-			cells = append(cells, cell.Text)
-		}
-		t.Rows = append(t.Rows, cells)
-	}
-	return t.Render(false, 0)
 }
 
 func (o *trailCommand) kind() trail.Kind {
@@ -114,11 +101,7 @@ func (o *trailCommand) print(c *terminal.Console, q trail.Query, answer *trail.A
 	case o.Format == "csv":
 		return show.CSV(c.Out, answer)
 	}
-	table := show.Table(answer, c.Width())
-	if !c.Watched() {
-		table = wholeRows(answer)
-	}
-	if _, err := fmt.Fprintln(c.Out, table); err != nil {
+	if _, err := fmt.Fprintln(c.Out, show.Table(answer, c.Watched(), c.Width())); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(c.Err, show.Footer(answer, q.Most()))

@@ -1,161 +1,62 @@
 // Package show writes answers of the audit trail: as a table for people, as JSON and CSV for programs.
 //
-// It relies on package trail for texts that are fit for a terminal. A table leaves out what does not fit its width (ids, parts of long
-// names); JSON and CSV leave out nothing.
+// A table at a terminal leaves out ids, fingerprints of keys that have a name, and columns without a value. A table in a pipe, JSON and CSV leave out nothing.
 package show
 
 import (
 	"fmt"
-	"strings"
-	"time"
 
-	"charm.land/lipgloss/v2"
-	"charm.land/lipgloss/v2/table"
-	"github.com/charmbracelet/x/ansi"
 	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
 
+	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/trail"
 )
 
-// Colours are the terminal's own sixteen, so that they fit its theme.
-var (
-	faint = lipgloss.NewStyle().Faint(true)
-	bad   = lipgloss.NewStyle().Foreground(lipgloss.Red)
-)
-
-// narrowest is the width that the columns are made for: a terminal of 80 columns.
-const narrowest = 80
-
-// gap is between two columns.
-const gap = 2
-
-// A field is a column of the table: two lines of what belongs together.
-type field struct {
+// fields are the columns at a terminal. Each has the first value of its row that there is.
+var fields = []struct {
 	title string
-	width int // at the narrowest
-	wide  bool
-	style lipgloss.Style
-	lines func(a *trail.Answer, row int) []string
+	names []string
+}{
+	{"time (UTC)", []string{trail.EventTime}}, {"event", []string{trail.EventName}}, {"key", []string{trail.KeyName, trail.KeyFingerprint}},
+	{"who", []string{trail.UserEmail, trail.UserAgent}}, {"from", []string{trail.SourceAddress}}, {"calls", []string{trail.Calls}},
+	{"last used (UTC)", []string{trail.LastUsed}}, {"error", []string{trail.ErrorCode}},
 }
 
-func of(names ...string) func(*trail.Answer, int) []string {
-	return func(a *trail.Answer, row int) []string {
-		var lines []string
-		for _, name := range names {
-			if text := a.Value(row, name); text != "" {
-				lines = append(lines, text)
+// Table shows the answer: at a terminal, in at most width columns; in a pipe, each row as a line with all columns.
+func Table(a *trail.Answer, watched bool, width int) string {
+	t := terminal.Table{Rows: make([][]string, len(a.Rows))}
+	add := func(title string, names ...string) {
+		column, empty := make([]string, len(a.Rows)), true
+		for row := range a.Rows {
+			for _, name := range names {
+				if column[row] == "" {
+					column[row] = a.Value(row, name)
+				}
 			}
+			empty = empty && column[row] == ""
 		}
-		return lines
-	}
-}
-
-var (
-	keyField   = field{title: "key", width: 22, wide: true, lines: of(trail.KeyName, trail.KeyFingerprint)}
-	fromField  = field{title: "from", width: 19, wide: true, lines: from}
-	errorField = field{title: "error", width: 13, style: bad, lines: of(trail.ErrorCode)}
-
-	eventFields = []field{
-		{title: "time (UTC)", width: 20, lines: func(a *trail.Answer, row int) []string {
-			return []string{short(a.Value(row, trail.EventTime)), a.Value(row, trail.EventName)}
-		}},
-		keyField, fromField,
-	}
-	summaryFields = []field{
-		keyField, fromField,
-		{title: "calls", width: 9, lines: of(trail.Calls)},
-		{title: "last used (UTC)", width: 19, lines: func(a *trail.Answer, row int) []string { return []string{short(a.Value(row, trail.LastUsed))} }},
-	}
-)
-
-// from is who called: the user and the address; of a refused login, which has no user, the address and the program.
-func from(a *trail.Answer, row int) []string {
-	lines := of(trail.UserEmail, trail.SourceAddress, trail.UserAgent)(a, row)
-	return lines[:min(2, len(lines))]
-}
-
-// short is a time for people; what is no time stays as it is.
-func short(text string) string {
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t.UTC().Format("2006-01-02 15:04:05")
-	}
-	return text
-}
-
-// fields are those that fit the question.
-func fields(a *trail.Answer) []field {
-	if a.Column(trail.Calls) >= 0 {
-		return summaryFields
-	}
-	for row := range a.Rows {
-		if a.Value(row, trail.ErrorCode) != "" {
-			return append(eventFields[:len(eventFields):len(eventFields)], errorField)
+		if watched && empty {
+			return
+		}
+		t.Headers = append(t.Headers, title)
+		for row := range column {
+			t.Rows[row] = append(t.Rows[row], column[row])
 		}
 	}
-	return eventFields
+	if watched {
+		for _, f := range fields {
+			add(f.title, f.names...)
+		}
+	} else {
+		for _, name := range a.Columns {
+			add(name, name)
+		}
+	}
+	return t.Render(watched, width)
 }
 
-// Table shows the answer in a width of at least 80 columns; "" if there are no rows.
-func Table(a *trail.Answer, width int) string {
-	if len(a.Rows) == 0 {
-		return ""
-	}
-	columns := fitted(fields(a), width)
-	t := table.New().Border(lipgloss.NormalBorder()).BorderStyle(faint).
-		BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).BorderColumn(false)
-	var titles []string
-	for _, c := range columns {
-		titles = append(titles, c.title)
-	}
-	t.Headers(titles...)
-	for row := range a.Rows {
-		var cells []string
-		for _, c := range columns {
-			cells = append(cells, cell(c.lines(a, row), c.width))
-		}
-		t.Row(cells...)
-	}
-	t.StyleFunc(func(row, column int) lipgloss.Style {
-		style := columns[column].style
-		if row == table.HeaderRow {
-			style = faint
-		}
-		if column == len(columns)-1 {
-			return style
-		}
-		return style.PaddingRight(gap)
-	})
-	return t.Render()
-}
-
-func cell(lines []string, width int) string {
-	cut := make([]string, len(lines))
-	for i, line := range lines {
-		cut[i] = ansi.Truncate(line, width, "…")
-	}
-	return strings.Join(cut, "\n")
-}
-
-// fitted gives the space that is left to the columns that can use it.
-func fitted(columns []field, width int) []field {
-	spare, takers := max(width, narrowest)+gap, 0
-	for _, c := range columns {
-		spare -= c.width + gap
-		if c.wide {
-			takers++
-		}
-	}
-	wider := append([]field{}, columns...)
-	for i := range wider {
-		if wider[i].wide {
-			wider[i].width += spare / takers
-		}
-	}
-	return wider
-}
-
-// Footer says in one line how much was found, and what Athena read for it. limit is the question's.
+// Footer says in one line how many rows were found, and how much Athena read for them. limit is that of the query.
 func Footer(a *trail.Answer, limit int) string {
 	noun := "event"
 	if a.Column(trail.Calls) >= 0 {
