@@ -84,12 +84,12 @@ func (o *trailCommand) ask(ctx context.Context, c *terminal.Console, sql string)
 		Progress: func(state string) { progress.Doing("Athena: " + state) },
 	}
 	answer, err := r.Run(ctx, sql)
-	failure, ok := errors.AsType[*runner.Error](err)
-	switch {
-	case ok && failure.Problem == runner.Interrupted:
-		return nil, terminal.WithHint(err, failure.Left)
-	case ok && failure.Hint != "":
-		return nil, terminal.WithHint(err, failure.Hint)
+	if failure, ok := errors.AsType[*runner.Error](err); ok {
+		hint := failure.Hint
+		if errors.Is(err, context.Canceled) {
+			hint = failure.Left
+		}
+		return nil, terminal.WithHint(err, hint)
 	}
 	return answer, err
 }

@@ -1,8 +1,8 @@
-// Package runner asks Amazon Athena: it starts a query, waits for its end and fetches all of its answer.
+// Package runner runs a query in Amazon Athena: it starts the query, waits for its end and fetches all of its answer.
 //
-// It relies on the caller for the client, the database and the workgroup, and on the workgroup for the place where Athena leaves
-// answers. Queries cost money by what they read, so one question is one query, whatever answers are lost on the way (the
-// client request token says so), and no query is left running that nobody waits for. It never changes anything but its own queries.
+// The caller gives the client, the database and the workgroup. The workgroup names the place for answers. Athena charges for what a query reads, so a
+// question is one query even if answers are lost (the client request token ensures it), and a query that nobody waits for is stopped. It changes nothing but
+// its own queries.
 package runner
 
 import (
@@ -24,7 +24,7 @@ import (
 	"quilt-rotate/internal/trail"
 )
 
-// How often a query is looked at, and how long it may take to stop it once the caller has gone.
+// How often the state of a query is read, and how long stopping it may take after the caller was interrupted.
 const (
 	firstWait   = 250 * time.Millisecond
 	longestWait = 5 * time.Second
@@ -34,7 +34,7 @@ const (
 // pageSize is the most rows that Athena gives at once.
 const pageSize = 1000
 
-// A Runner asks one database's questions. Client, Database and Workgroup are required.
+// A Runner runs queries in one database. Client, Database and Workgroup are required.
 type Runner struct {
 	Client    awsclient.AthenaCalls
 	Database  string // "audittraildatabase-…": the stack's resource AuditTrailDatabase
@@ -44,7 +44,7 @@ type Runner struct {
 	Wait     time.Duration      // before the second look; 250 ms if zero
 }
 
-// Run asks, waits and fetches. A context that ends stops the query at Athena; so does every error while it runs.
+// Run starts the query, waits for it and fetches the answer. If the context ends, or an error occurs while the query runs, the query is stopped at Athena.
 func (r *Runner) Run(ctx context.Context, sql string) (*trail.Answer, error) {
 	id, err := r.start(ctx, sql)
 	if err != nil {
@@ -63,12 +63,12 @@ func (r *Runner) Run(ctx context.Context, sql string) (*trail.Answer, error) {
 		answer.Took = time.Duration(aws.ToInt64(s.TotalExecutionTimeInMillis)) * time.Millisecond
 	}
 	if err := r.fetch(ctx, answer); err != nil {
-		return nil, r.failure("GetQueryResults", id, err)
+		return nil, r.failure("GetQueryResults", err)
 	}
 	return answer, nil
 }
 
-// start starts the query. Where no answer came, the query may have been started all the same: it is found by its token, and stopped.
+// start starts the query. If no answer came, the query may have been started: it is found by its token, and stopped.
 func (r *Runner) start(ctx context.Context, sql string) (id string, err error) {
 	input := &athena.StartQueryExecutionInput{
 		QueryString: aws.String(sql), ClientRequestToken: aws.String(uuid.NewString()), WorkGroup: aws.String(r.Workgroup),
@@ -78,14 +78,14 @@ func (r *Runner) start(ctx context.Context, sql string) (id string, err error) {
 	if err == nil {
 		return aws.ToString(started.QueryExecutionId), nil
 	}
-	failed := r.failure("StartQueryExecution", "", err)
+	failed := r.failure("StartQueryExecution", err)
 	if ctx.Err() == nil && !mayRun(err) {
 		return "", failed
 	}
 	return "", r.recall(ctx, input, failed)
 }
 
-// recall finds a query whose start was not answered, by asking again with the same token, and stops it.
+// recall finds a query whose start was not answered, by the same request with the same token, and stops it.
 func (r *Runner) recall(ctx context.Context, input *athena.StartQueryExecutionInput, failed *Error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
@@ -100,13 +100,13 @@ func (r *Runner) recall(ctx context.Context, input *athena.StartQueryExecutionIn
 	return failed
 }
 
-// abandon stops a query that nobody waits for any more, whatever became of the caller's context.
+// abandon stops a query that nobody waits for any more, even if the caller's context has ended.
 func (r *Runner) abandon(ctx context.Context, id string, cause error) error {
-	failed := r.failure("GetQueryExecution", id, cause)
+	failed := r.failure("GetQueryExecution", cause)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
 	if _, err := r.Client.StopQueryExecution(ctx, &athena.StopQueryExecutionInput{QueryExecutionId: aws.String(id)}); err != nil {
-		failed.Left = fmt.Sprintf("the query could not be stopped and may go on to cost money: aws athena stop-query-execution --query-execution-id %s", id)
+		failed.Left = fmt.Sprintf("the query could not be stopped, and what it reads is charged; to stop it: aws athena stop-query-execution --query-execution-id %s", id)
 	} else {
 		failed.Left = "the query was stopped"
 	}
@@ -115,7 +115,7 @@ func (r *Runner) abandon(ctx context.Context, id string, cause error) error {
 
 var errUnderWay = errors.New("the query is under way")
 
-// await looks at the query, less and less often, until it has come to an end. Being told to slow down is no end.
+// await reads the state of the query, less and less often, until it has ended. A throttled request is repeated.
 func (r *Runner) await(ctx context.Context, id string) (*types.QueryExecution, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = firstWait, longestWait
@@ -136,7 +136,9 @@ func (r *Runner) await(ctx context.Context, id string) (*types.QueryExecution, e
 		}
 		if state := got.QueryExecution.Status.State; state != last {
 			last = state
-			r.tell(state)
+			if r.Progress != nil {
+				r.Progress(string(state))
+			}
 		}
 		if last == types.QueryExecutionStateQueued || last == types.QueryExecutionStateRunning {
 			return nil, errUnderWay
@@ -144,18 +146,12 @@ func (r *Runner) await(ctx context.Context, id string) (*types.QueryExecution, e
 		return got.QueryExecution, nil
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0)) // a query has no time limit but Athena's and the caller's
 	if err != nil && ctx.Err() != nil {
-		return nil, ctx.Err() // and not its cause, which can be any error
+		return nil, ctx.Err() // not its cause, which can be any error
 	}
 	return done, err
 }
 
-func (r *Runner) tell(state types.QueryExecutionState) {
-	if r.Progress != nil {
-		r.Progress(string(state))
-	}
-}
-
-// fetch reads all pages of an answer. Athena's first row is the columns' names.
+// fetch reads all pages of an answer. The first row has the names of the columns.
 func (r *Runner) fetch(ctx context.Context, answer *trail.Answer) error {
 	in := &athena.GetQueryResultsInput{QueryExecutionId: aws.String(answer.QueryID), MaxResults: aws.Int32(pageSize)}
 	for {
@@ -198,7 +194,7 @@ func cells(row types.Row) []trail.Cell {
 	return cells
 }
 
-// mayRun tells whether a start that failed can have started the query: the request went out, and no refusal came back.
+// mayRun reports whether a start that failed may have started the query: the request was sent, and no refusal came back.
 func mayRun(err error) bool {
 	var refused smithy.APIError
 	var internal *types.InternalServerException
