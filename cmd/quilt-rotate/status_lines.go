@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// statusLines are a secret as a person reads it: its rotation, a table of its versions, what the next sweep will do, and what is wrong.
+// statusLines describe a secret to a person: its rotation, its versions, what the next sweep will do, and its problems.
 func statusLines(s status.Status, watched bool, width int) []string {
 	lines := fitting(title(s), watched, width)
 	if s.ARN == "" {
@@ -61,7 +63,7 @@ func title(s status.Status) string {
 	return text
 }
 
-// rotationLine says how the secret is rotated; "" if that is a problem.
+// rotationLine says how the secret is rotated; "" if a problem says it.
 func rotationLine(s status.Status) string {
 	r := s.Rotation
 	switch {
@@ -69,17 +71,21 @@ func rotationLine(s status.Status) string {
 		return terminal.Line(terminal.Later, "a rotation is under way, since "+terminal.Ago(s.Time.Sub(*r.UnderWaySince)), "")
 	case r.UnderWay:
 		return terminal.Line(terminal.Later, "a rotation is under way", "")
-	case !r.On || r.Overdue: // which is shown as a problem
+	case !r.On || r.Overdue: // a problem says it
 		return ""
 	case r.Next == nil:
-		return terminal.Line(terminal.Done, "rotation is on", "when the next one is, is not known")
+		return terminal.Line(terminal.Done, "rotation is on", "the time of the next one is not known")
 	}
 	return terminal.Line(terminal.Done, fmt.Sprintf("rotation is on, the next one in %s", terminal.About(r.Next.Sub(s.Time))), status.Clock(*r.Next))
 }
 
 func problemLines(s status.Status, watched bool, width int) []string {
 	var lines []string
-	for _, p := range s.Problems {
+	problems := s.Problems
+	if s.Error != "" {
+		problems = append(slices.Clone(problems), status.Problem{Severe: true, Text: s.Error, Hint: s.Hint})
+	}
+	for _, p := range problems {
 		mark := terminal.Warned
 		if p.Severe {
 			mark = terminal.Failed
@@ -89,16 +95,10 @@ func problemLines(s status.Status, watched bool, width int) []string {
 			lines = append(lines, "      "+p.Hint)
 		}
 	}
-	if s.Error != "" {
-		lines = append(lines, fitting(terminal.Line(terminal.Failed, s.Error, ""), watched, width)...)
-		if s.Hint != "" {
-			lines = append(lines, "      "+s.Hint)
-		}
-	}
 	return lines
 }
 
-// fitting breaks a line at a terminal.
+// fitting wraps a line to the width of a terminal.
 func fitting(line string, watched bool, width int) []string {
 	if !watched {
 		return []string{line}
@@ -106,57 +106,49 @@ func fitting(line string, watched bool, width int) []string {
 	return terminal.Wrap(line, width)
 }
 
-// A column of the table of versions. Those with a higher extra are left out first if the terminal is too narrow.
-type column struct {
+// versionColumns are the columns of the table of versions. A terminal that is too narrow for all of them gets those that are not wide.
+var versionColumns = []struct {
 	header string
-	extra  int // 0: always there
+	wide   bool
 	cell   func(v revocation.Seen, now time.Time) string
+}{
+	{"version", false, func(v revocation.Seen, _ time.Time) string { return status.Short(v.Version) }},
+	{"stage", false, func(v revocation.Seen, _ time.Time) string { return status.Stage(v) }},
+	{"key", false, func(v revocation.Seen, _ time.Time) string { return status.KeyOf(v) }},
+	{"age", false, func(v revocation.Seen, now time.Time) string { return since(now, v.CreatedAt) }},
+	{"expires in", false, expiresIn},
+	{"last used", false, lastUsed},
+	{"key id", true, func(v revocation.Seen, _ time.Time) string { return v.KeyID }},
+	{"owner", true, func(v revocation.Seen, _ time.Time) string { return v.Owner }},
+	{"name", true, func(v revocation.Seen, _ time.Time) string { return v.KeyName }},
 }
 
-var versionColumns = []column{
-	{"version", 0, func(v revocation.Seen, _ time.Time) string { return short(v.Version) }},
-	{"stage", 0, func(v revocation.Seen, _ time.Time) string { return status.Stage(v) }},
-	{"key", 0, func(v revocation.Seen, _ time.Time) string { return status.KeyOf(v) }},
-	{"age", 0, func(v revocation.Seen, now time.Time) string { return since(now, v.CreatedAt) }},
-	{"expires in", 0, expiresIn},
-	{"last used", 0, lastUsed},
-	{"key id", 1, func(v revocation.Seen, _ time.Time) string { return v.KeyID }},
-	{"owner", 2, func(v revocation.Seen, _ time.Time) string { return v.Owner }},
-	{"name", 3, func(v revocation.Seen, _ time.Time) string { return v.KeyName }},
-}
-
-const extras = 3
-
-// versionTable has as many columns as fit; in a pipe, all of them.
 func versionTable(s status.Status, watched bool, width int) string {
 	now := s.Time
 	if s.Sweep != nil {
 		now = s.Sweep.RegistryTime
 	}
-	for extra := extras; ; extra-- {
-		t := terminal.Table{Paint: func(row, col int) lipgloss.Style { return paintVersion(s.Versions[row]) }}
+	table := func(all bool) terminal.Table {
+		t := terminal.Table{Paint: func(row, col int) lipgloss.Style { return paintVersion(s.Versions[row]) }, Rows: make([][]string, len(s.Versions))}
 		for _, c := range versionColumns {
-			if c.extra <= extra {
-				t.Headers = append(t.Headers, c.header)
+			if c.wide && !all {
+				continue
 			}
-		}
-		for _, v := range s.Versions {
-			var row []string
-			for _, c := range versionColumns {
-				if c.extra <= extra {
-					cell := c.cell(v, now)
-					if c.header == "key" && extra > 0 && cell == v.KeyID {
-						cell = "-" // its fingerprint is not known, and the id has a column of its own
-					}
-					row = append(row, cell)
+			t.Headers = append(t.Headers, c.header)
+			for row, v := range s.Versions {
+				cell := c.cell(v, now)
+				if c.header == "key" && all && cell == v.KeyID {
+					cell = "-" // its fingerprint is not known, and the id has a column of its own
 				}
+				t.Rows[row] = append(t.Rows[row], cell)
 			}
-			t.Rows = append(t.Rows, row)
 		}
-		if text := t.Render(watched, 10_000); !watched || extra == 0 || lipgloss.Width(text) <= width {
-			return t.Render(watched, width)
-		}
+		return t
 	}
+	if text := table(true).Render(watched, math.MaxInt); !watched || lipgloss.Width(text) <= width {
+		return text
+	}
+	return table(false).Render(watched, width)
 }
 
 func paintVersion(v revocation.Seen) lipgloss.Style {
@@ -170,8 +162,6 @@ func paintVersion(v revocation.Seen) lipgloss.Style {
 	}
 	return lipgloss.NewStyle()
 }
-
-func short(versionID string) string { return versionID[:min(8, len(versionID))] }
 
 func since(now, t time.Time) string {
 	if t.IsZero() {

@@ -7,7 +7,7 @@ import (
 	"unicode"
 )
 
-// An Answer is what Athena found.
+// An Answer is the result of a query.
 type Answer struct {
 	Columns []string
 	Rows    [][]Cell // each as long as Columns
@@ -22,7 +22,7 @@ type Cell struct {
 	Valid bool
 }
 
-// Column is the place of a column; -1 where the answer has none of that name.
+// Column is the index of a column; -1 if the answer has none of that name.
 func (a *Answer) Column(name string) int {
 	for i, c := range a.Columns {
 		if c == name {
@@ -32,7 +32,7 @@ func (a *Answer) Column(name string) int {
 	return -1
 }
 
-// Value is a row's text in a column; "" where it is NULL or the answer has no such column.
+// Value is the text of a row in a column; "" if it is NULL or the answer has no such column.
 func (a *Answer) Value(row int, name string) string {
 	if i := a.Column(name); i >= 0 {
 		return a.Rows[row][i].Text
@@ -42,8 +42,8 @@ func (a *Answer) Value(row int, name string) string {
 
 var keyLike = regexp.MustCompile(`qk_[^\s"'<>\\]+`)
 
-// NewCell takes a value from the trail, in which names, addresses and user agents are whatever somebody sent, refused logins
-// included: what a terminal would obey or hide is replaced, and what looks like a key, not like its fingerprint, is taken out.
+// NewCell makes a value of the trail safe to print. Names, addresses and user agents are what clients sent, even in logins that were refused. So characters
+// that a terminal would obey or hide are replaced, and what looks like a key and not like a fingerprint is removed.
 func NewCell(text string) Cell {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsGraphic(r) {

@@ -17,7 +17,7 @@ const (
 	LastUsed       = "last_used" // of Summary
 )
 
-// A template is what makes one kind of question.
+// A template has the parts of one kind of query.
 type template struct {
 	columns []column
 	where   string
@@ -44,7 +44,7 @@ var (
 
 const when = `date_format(eventtime, '%Y-%m-%dT%H:%i:%sZ')`
 
-// newestFirst has the event's id, so that events of one instant keep their order from run to run.
+// newestFirst sorts by the id of the event too, so that events of the same time keep their order.
 const newestFirst = "\nORDER BY eventtime DESC, eventid"
 
 var templates = map[Kind]template{

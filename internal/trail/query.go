@@ -1,12 +1,11 @@
-// Package trail is about a Quilt registry's audit trail: the questions about API keys that it answers, as SQL for Amazon Athena, and
-// what an answer is.
+// Package trail has the questions about API keys that the audit trail of a Quilt registry answers, as SQL for Amazon Athena, and the form of an answer.
 //
 // It relies on the table that the platform documents (quilt: docs/advanced-features/good-practice.md, audit trail): the columns'
-// names, JSON in text, one partition a day. It talks to no service: package runner does; the deployment takes the queries that it
-// stores in Athena from here ([Stored]), so that this package imports nothing that a deployment does not need.
+// names, JSON in text, one partition a day. Package runner sends the queries. The deployment stores some of them in Athena ([Stored]), so this package imports
+// nothing that a deployment does not need.
 //
-// All SQL here is Athena's (engine version 3, Trino), kept to what SQLite understands too once Trino's functions are registered
-// there: the tests run every query. What makes each construct valid in Trino:
+// The SQL is for Athena engine version 3 (Trino). It uses only what SQLite understands too, with Trino's functions registered, because the tests run every
+// query. What makes each construct valid in Trino:
 //
 //	"date"                        DATE is a reserved word in Athena: quoted by double quotes (Athena, "Escape reserved keywords in queries")
 //	'it''s'                       a quote in a text is doubled, and nothing else escapes (Trino, "Data types": varchar literals)
@@ -46,36 +45,34 @@ type Query struct {
 	Limit int    // the most rows, the newest; 0 is DefaultLimit
 }
 
-// A year is the longest life of a key (quilt: docs/api-reference/authentication.md), so no question about a key needs more; and
-// Athena charges for what it reads, which is every day that is asked for.
+// A key lives for at most a year (quilt: docs/api-reference/authentication.md), so no question needs more days. Athena charges for every day that it reads.
 const (
 	MinDays = 1
 	MaxDays = 365
 )
 
-// Rows are held in memory and read by people: whoever needs more asks Athena with the printed SQL.
+// All rows are in memory and read by people. For more rows, the printed SQL can be run in Athena.
 const (
 	DefaultLimit = 10_000
 	MaxLimit     = 100_000
 )
 
-// longestKey bounds the text that names a key: the registry's limit of a name is not public; no id or fingerprint comes near.
+// longestKey limits the text that names a key. The limit of the registry is not documented.
 const longestKey = 256
 
-// What cannot be asked. None quotes the text: people paste keys into the wrong place.
+// Errors of [Query.Check]. None quotes the text, because it may be a key.
 var (
 	ErrDays  = fmt.Errorf("the number of days must be from %d to %d: no key lives longer, and Athena charges for every day it reads", MinDays, MaxDays)
 	ErrLimit = fmt.Errorf("the limit must be from 1 to %d rows: print the SQL and run it in Athena for more", MaxLimit)
-	ErrText  = fmt.Errorf("the key must be named by at most %d characters of plain text, without control characters", longestKey)
+	ErrText  = fmt.Errorf("the key must be named by at most %d printable characters", longestKey)
 	ErrIsKey = errors.New(`this looks like an API key itself, which must not get into Athena's history of queries: name it by its id, its name or its fingerprint (such as "qk_abc...xyz")`)
-	ErrByID  = errors.New(`a failed login leaves nothing but the key's fingerprint: name the key by that (such as "qk_abc...xyz"); "keys list" shows it`)
+	ErrByID  = errors.New(`the trail has only the fingerprint of a key whose login failed: name the key by its fingerprint (such as "qk_abc...xyz"); "keys list" shows it`)
 )
 
-// fingerprint is the form in which the registry shows a key; how many characters of each end it has is no contract, and more than
-// a few would be no fingerprint.
+// fingerprint is the form in which the registry shows a key: at most a few characters of each end.
 var fingerprint = regexp.MustCompile(`^qk_[^\s.…]{0,8}(?:\.\.\.|…)[^\s.…]{0,8}$`)
 
-// Check says what about the question cannot be asked.
+// Check reports why the query cannot be made.
 func (q Query) Check() error {
 	switch {
 	case q.Days < MinDays || q.Days > MaxDays:
@@ -92,12 +89,12 @@ func (q Query) Check() error {
 	return nil
 }
 
-// plain tells whether the text has nothing that a terminal, a log or a reader of SQL could take for something else.
+// plain reports whether the text has printable characters only.
 func plain(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// SQL is the question as Athena takes it, asked at the given time.
+// SQL is the query for Athena, made at the given time.
 func (q Query) SQL(now time.Time) (string, error) {
 	if err := q.Check(); err != nil {
 		return "", err
@@ -106,7 +103,7 @@ func (q Query) SQL(now time.Time) (string, error) {
 	return fmt.Sprintf("%s\nLIMIT %d", q.statement(quote(first)), q.Most()), nil
 }
 
-// Most is how many rows the answer has at the most.
+// Most is the maximum number of rows.
 func (q Query) Most() int {
 	if q.Limit == 0 {
 		return DefaultLimit

@@ -5,7 +5,7 @@ import "fmt"
 // StoredDays is how far back the stored queries look.
 const StoredDays = 30
 
-// A StoredQuery is a question that the deployment leaves in Athena's console, to be asked there again and again.
+// A StoredQuery is a query that the deployment stores in Athena.
 type StoredQuery struct {
 	ID          string // part of the resource's logical id: never change one
 	Name        string
@@ -19,7 +19,7 @@ func Stored() []StoredQuery {
 		{"KeyUsage", "key usage", within("Which keys were used in the last %d days, from where, how often, and when last"), rolling(Summary)},
 		{
 			"FailedKeyLogins", "failed key logins",
-			within("Which logins with a key failed in the last %d days, and why: a consumer that is late, or somebody who tries"), rolling(Failed),
+			within("Which logins with a key failed in the last %d days, and why: a consumer with an old key, or an attacker"), rolling(Failed),
 		},
 		{"KeysMadeAndRevoked", "keys created and revoked", within("Which keys were created and revoked in the last %d days, and by whom"), rolling(Changes)},
 	}

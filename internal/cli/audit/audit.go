@@ -1,13 +1,13 @@
-// Package audit is an administrator's report on the API keys of a registry: the keys, and what somebody should look at.
+// Package audit reports on the API keys of a registry: the keys, and findings that a person should look at.
 //
-// [New] judges a list of keys and gives a [Report], which writes itself as a table, as JSON and as CSV. Everything is a function of its input: time,
-// thresholds and the secrets that hold keys are the caller's. It sends no requests and revokes nothing.
+// [New] judges a list of keys and returns a [Report], which writes itself as a table, as JSON and as CSV. Time, thresholds and the secrets that hold keys are
+// input. It sends no requests and revokes nothing.
 //
-//   - Dates of the registry are compared with the registry's own clock.
+//   - Dates of the registry are compared with the registry's clock.
 //   - What is not known is not judged: if no key has a date of last use, or not all managed secrets were read, the findings that need it are in
 //     [Report.Unjudged], and no key has them. Every format says so except CSV, which has rows only.
-//   - Names are what people typed. No format lets them become formulas, terminal commands or lines of their own.
-//   - Of a key only its fingerprint is shown, even if a registry puts a whole key in its place, or a person in a name.
+//   - In every format, names stay text: they are no formulas, terminal commands or additional lines.
+//   - Only the fingerprint of a key is shown, even if a registry returns a whole key in its place, or a name contains one.
 package audit
 
 import (
@@ -30,11 +30,11 @@ const (
 	DefaultExpiringDays = 14
 )
 
-// Options are what the keys are judged by.
+// Options are the thresholds, and what is known of the secrets.
 type Options struct {
 	Now          time.Time                 // the registry's clock when it gave the list
 	Registry     string                    // its host
-	AskedBy      string                    // who asked, by e-mail
+	AskedBy      string                    // the e-mail address of the user who asked
 	Scope        string                    // which secrets were read; "" if none could be listed
 	Notes        []string                  // what else there is to say about the secrets
 	Secret       func(quilt.APIKey) string // the managed secret that holds a key; nil: no secret was read, and Unread says why
@@ -44,7 +44,7 @@ type Options struct {
 	ExpiringDays int                       // [DefaultExpiringDays] if it is zero
 }
 
-// Report is what an administrator wants to know of all keys. Its times are UTC, to the second.
+// Report has all keys with their findings, and totals. Its times are UTC, to the second.
 type Report struct {
 	Registry     string
 	AskedBy      string
@@ -52,7 +52,7 @@ type Report struct {
 	At           time.Time
 	UnusedDays   int
 	ExpiringDays int
-	Unjudged     []Finding // what could not be looked for, in the order of [Findings]
+	Unjudged     []Finding // findings that could not be judged, in the order of [Findings]
 	Notes        []string  // why, one sentence each
 	Statuses     []StatusTotal
 	Owners       []OwnerTotal   // the one with the most keys first
@@ -78,7 +78,7 @@ type OwnerTotal struct {
 type FindingTotal struct {
 	Finding  Finding
 	Keys     int
-	Unjudged bool // nobody knows; Keys is zero
+	Unjudged bool // Keys is zero then
 }
 
 // Key is one key with what was found.
@@ -191,7 +191,7 @@ func (r Report) Fails(on []Finding) []Finding {
 	return failed
 }
 
-// judge is what one key is held against.
+// judge has what each key is compared with.
 type judge struct {
 	now              time.Time
 	unused, expiring time.Duration
@@ -222,13 +222,13 @@ func (j judge) key(k quilt.APIKey) Key {
 	return key
 }
 
-// findings are in the order of [Findings]. An expired key has no other: it opens nothing, nobody can rename it, and there is one thing to do.
+// findings returns them in the order of [Findings]. An expired key has no other finding.
 func (j judge) findings(k quilt.APIKey, secret string) []Finding {
 	left := k.ExpiresAt.Sub(j.now)
 	if k.Status == quilt.Expired || left <= 0 {
 		return []Finding{Expired}
 	}
-	lastUse := k.CreatedAt // a key that is new and was never used is not unused yet
+	lastUse := k.CreatedAt // a new key that was never used is not unused yet
 	if k.LastUsedAt != nil {
 		lastUse = *k.LatestUse()
 	}
@@ -277,13 +277,13 @@ const day = 24 * time.Hour
 
 func days(n int) time.Duration { return time.Duration(n) * day }
 
-// wholeDays are none for a time that lies ahead: clocks differ a little.
+// wholeDays is zero for a time in the future, because clocks differ.
 func wholeDays(d time.Duration) *int {
 	n := int(max(d, 0) / day)
 	return &n
 }
 
-// inDays and daysAgo are the days in words, as every format for people has them.
+// inDays and daysAgo are the days in words, for people.
 func (k Key) inDays() string {
 	if k.Expired() {
 		return "expired"

@@ -39,7 +39,7 @@ func TestFindingsOfAKey(t *testing.T) {
 		"over 90 days old, never used":   {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(90+second), nil }, "unused never-used"},
 		"in no secret":                   {func(k *quilt.APIKey) { k.ID = "key-9" }, "unmanaged"},
 		"a name of its own":              {func(k *quilt.APIKey) { k.Name = "laptop" }, "name"},
-		"a status that nobody knows":     {func(k *quilt.APIKey) { k.Status, k.Name = "SUSPENDED", "laptop" }, "name"},
+		"an unknown status":              {func(k *quilt.APIKey) { k.Status, k.Name = "SUSPENDED", "laptop" }, "name"},
 		"everything": {func(k *quilt.APIKey) {
 			k.ID, k.Name, k.CreatedAt, k.ExpiresAt, k.LastUsedAt = "key-9", "laptop", ago(91), in(1), nil
 		}, "expiring unused never-used unmanaged name"},
@@ -73,7 +73,7 @@ func TestThresholdsAreTheCallers(t *testing.T) {
 }
 
 func TestWithoutAnyDateOfLastUseNothingIsCalledUnused(t *testing.T) {
-	// Protects living keys of a registry that does not record use: they are not called unused, and every format says that nobody knows.
+	// Protects valid keys of a registry that does not record use: they are not called unused, and every format says why.
 	old := key(func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(300), nil })
 	r := audit.New([]quilt.APIKey{old, old}, complete())
 	if want := []audit.Finding{audit.Unused, audit.NeverUsed}; !slices.Equal(r.Unjudged, want) {
@@ -107,11 +107,11 @@ func TestWithoutAllSecretsNothingIsCalledUnmanaged(t *testing.T) {
 		t.Error("a secret that is known to hold a key is not shown")
 	}
 	if !strings.Contains(written(t, r, audit.Report.WriteJSON), `"unmanaged": null`) {
-		t.Error("the JSON does not tell what was not judged from what was not found")
+		t.Error("in the JSON, what was not judged looks like what was not found")
 	}
 }
 
-func TestFailsTellsWhatWasAskedFor(t *testing.T) {
+func TestFailsReturnsTheFindingsOfFailOn(t *testing.T) {
 	// Protects --fail-on: it fails on what is found and asked for, in one order, and on nothing else.
 	r := audit.New(sample())
 	for _, c := range []struct{ on, want []audit.Finding }{

@@ -9,8 +9,8 @@ import (
 )
 
 // The convention is Quilt's: a name includes purpose, environment and date, `ci-github-prod-2026q1` (quilt: docs/api-reference/authentication.md,
-// best practices). Read here as words between hyphens, in any case: the date or period is the end, one word before it is an
-// environment, and another one is not, the purpose. Their order is left open, as names that come from paths begin with the environment.
+// best practices). Here a name is a list of words between hyphens, in
+// upper or lower case: the date or period is last, at least one word before it is an environment, and at least one is not. Their order is free.
 var (
 	wordForm        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._]*$`)
 	environmentWord = regexp.MustCompile(`(?i)^(dev|devel|development|test|testing|qa|uat|int|integration|sandbox|sbx|stage|staging|stg|preprod|nonprod|prod|production|prd|live|demo|local)[0-9]{0,2}$`)
@@ -20,8 +20,8 @@ var (
 		`)?$`) // 2026
 )
 
-// FollowsConvention reports whether a name has purpose, environment and date. The names that rotation gives (`<label>-<yyyymmdd>-<16 hex>`) do
-// by definition: their mark says more than an environment, namely which secret the key is for.
+// FollowsConvention reports whether a name has purpose, environment and date. The names that rotation creates (`<label>-<yyyymmdd>-<16 hex>`)
+// follow it: their mark names the secret of the key.
 func FollowsConvention(name string) bool {
 	if _, ours := apikey.MarkOf(name); ours {
 		return true

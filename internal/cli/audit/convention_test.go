@@ -66,7 +66,7 @@ func TestNamesOutsideTheConvention(t *testing.T) {
 }
 
 func TestOwnNamesFollowTheConvention(t *testing.T) {
-	// Protects users from being told that the service's own names are wrong.
+	// Protects users from findings about the names that rotation creates.
 	rapid.Check(t, func(t *rapid.T) {
 		at := time.Unix(rapid.Int64Range(0, 253402300799).Draw(t, "second"), 0)
 		name := apikey.Name(rapid.String().Draw(t, "label"), at, rapid.String().Draw(t, "ARN"))

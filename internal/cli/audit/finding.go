@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// Finding is what somebody should look at. The names are a contract: pipelines fail on them.
+// Finding is what a person should look at. The names do not change, because pipelines rely on them.
 type Finding string
 
 // The findings. A key that has expired has no other finding than [Expired].
 const (
-	Expired   Finding = "expired"    // past its time, and still listed
-	Expiring  Finding = "expiring"   // at its end within N days
+	Expired   Finding = "expired"    // has expired, and is still listed
+	Expiring  Finding = "expiring"   // expires within N days
 	Unused    Finding = "unused"     // neither created nor used within N days
-	NeverUsed Finding = "never-used" // without any use since it was created, a day ago or earlier
+	NeverUsed Finding = "never-used" // not used since it was created, a day ago or earlier
 	Unmanaged Finding = "unmanaged"  // held by no managed secret
 	Elsewhere Finding = "elsewhere"  // created for a secret of another account or region, which may hold it
-	Name      Finding = "name"       // named outside the convention, see [FollowsConvention]
+	Name      Finding = "name"       // its name does not follow the convention, see [FollowsConvention]
 )
 
 // firstUse is how long a new key may be without use before that is a finding.
@@ -32,14 +32,14 @@ func Findings() []Finding { return slices.Clone(known) }
 
 func (f Finding) rank() int { return slices.Index(known, f) }
 
-// UnknownFindingError is a name that no finding has: a wrong call.
+// UnknownFindingError says that no finding has the name.
 type UnknownFindingError struct{ Name string }
 
 func (e *UnknownFindingError) Error() string {
-	return fmt.Sprintf("%q is no finding: use %s", e.Name, words(known, ", "))
+	return fmt.Sprintf("%q is not a finding: use %s", e.Name, words(known, ", "))
 }
 
-// UnmarshalText takes a finding's name, as it stands in a command line. It fails with an [*UnknownFindingError].
+// UnmarshalText reads the name of a finding. It fails with an [*UnknownFindingError].
 func (f *Finding) UnmarshalText(text []byte) error {
 	name := Finding(strings.TrimSpace(string(text)))
 	if name.rank() < 0 {
@@ -49,7 +49,7 @@ func (f *Finding) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// means says in a few words what a finding is, for people.
+// means describes a finding in a few words, for people.
 func (r Report) means(f Finding) string {
 	switch f {
 	case Expired:

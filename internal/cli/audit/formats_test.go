@@ -77,7 +77,7 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
-func TestAFailedWriteIsToldOf(t *testing.T) {
+func TestAFailedWriteIsAnError(t *testing.T) {
 	// Protects a report on a full disk: it must not pass for a whole one.
 	for _, f := range formats {
 		if f.write(audit.New(sample()), full{}) == nil {
@@ -152,7 +152,7 @@ func TestCSVIsReadAsItWasWritten(t *testing.T) {
 }
 
 func TestCSVHasNoFormula(t *testing.T) {
-	// Protects whoever opens the CSV in a spreadsheet: no cell begins like a formula, in whichever column, after whatever it was made visible.
+	// Protects a user who opens the CSV in a spreadsheet: no cell of any column begins like a formula.
 	var keys []quilt.APIKey
 	for _, start := range []string{"=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "=cmd|' /C calc'!A0", "-1+1", "\t=1"} {
 		keys = append(keys, quilt.APIKey{
@@ -203,7 +203,7 @@ func TestJSONHasNamesAsTheyAre(t *testing.T) {
 }
 
 func TestNoFormatShowsAKey(t *testing.T) {
-	// Protects the promise that no key is printed: not where a registry gives a whole key as fingerprint, nor where somebody put one into a name.
+	// Protects the promise that no key is printed, even if a registry returns a whole key as fingerprint, or a name contains one.
 	const canary = "qk_CANARYcanaryCANARYcanary0123456789"
 	k := key(func(k *quilt.APIKey) { k.ID, k.Name, k.Fingerprint, k.UserEmail = canary, "my "+canary, canary, canary })
 	short := key(func(k *quilt.APIKey) { k.ID, k.Fingerprint = "key-2", "qk_CAN...789" })

@@ -15,7 +15,7 @@ import (
 // maxOwners is how many owners the table shows; the other formats have all.
 const maxOwners = 15
 
-// findingStyles: red for what breaks or is broken, yellow for what should be cleared up.
+// findingStyles: red for keys that expire or have expired, yellow for keys that may not be needed.
 var findingStyles = map[Finding]lipgloss.Style{Expired: terminal.Bad, Expiring: terminal.Bad, Unused: terminal.Warn, NeverUsed: terminal.Warn, Unmanaged: terminal.Warn}
 
 // WriteTable writes the report for people: totals, owners, and the keys that have a finding. width is that of the terminal; 0 stands for a pipe, where each
@@ -51,7 +51,7 @@ func (r Report) heading(width int) string {
 	return strings.Join(lines, "\n")
 }
 
-// fitted breaks a line at a terminal.
+// fitted wraps a line to the width of a terminal.
 func fitted(style lipgloss.Style, line string, width int) string {
 	if width > 0 {
 		line = lipgloss.Wrap(line, width, "")
@@ -90,7 +90,7 @@ func (r Report) owners(width int) string {
 	return block
 }
 
-// keys shows those with a finding. If ids and fingerprints do not fit, they are left out: half an id is of no use.
+// keys shows the keys with a finding. If ids and fingerprints do not fit, they are left out.
 func (r Report) keys(width int) string {
 	whole := terminal.Table{Headers: []string{"id", "name", "fingerprint", "owner", "expires", "last used", "findings"}}
 	var first []Finding
@@ -111,7 +111,7 @@ func (r Report) keys(width int) string {
 	for _, row := range whole.Rows {
 		narrow.Rows = append(narrow.Rows, []string{row[1], row[3], row[4], row[5], row[6]})
 	}
-	return render(narrow, width) + "\n" + terminal.Faint.Render("their ids, to revoke them by: --format csv or json")
+	return render(narrow, width) + "\n" + terminal.Faint.Render("for the ids that keys revoke needs: --format csv or json")
 }
 
 func plural(n int, noun string) string {
@@ -121,5 +121,5 @@ func plural(n int, noun string) string {
 	return number(n) + " " + noun + "s"
 }
 
-// number is one for people: 10,000.
+// number formats a number for people: 10,000.
 func number(n int) string { return humanize.Comma(int64(n)) }

@@ -122,7 +122,7 @@ var reportReasons = map[revocation.Reason]struct{ text, detail string }{
 	revocation.Mislabelled:    {"leaves KEY alone", "its version holds another key than its label says"},
 	revocation.Ambiguous:      {"leaves KEY alone", "it cannot be decided whether a version holds it"},
 	revocation.UnreadableKey:  {"leaves KEY alone", "no key can be found in the version's value"},
-	revocation.Unlabelled:     {"leaves KEY alone", "somebody removed its label"},
+	revocation.Unlabelled:     {"leaves KEY alone", "its label was removed"},
 	revocation.Unidentified:   {"does not know which of the registry's keys is current", "that key is not revoked when it is replaced; it expires"},
 	revocation.ListIncomplete: {"does not trust the registry's list", "the current key is not in it"},
 	revocation.UnknownLabel:   {"changes nothing", "a label is unknown: a newer release wrote it"},

@@ -122,7 +122,7 @@ func TestInterruptedQueryIsStopped(t *testing.T) {
 }
 
 func TestInterruptedStartIsStopped(t *testing.T) {
-	// Protects against the query that nobody knows of: started, the answer lost to a Ctrl-C. Its token finds it again.
+	// Protects from a query that runs unseen: Ctrl-C lost the answer to its start. Its token finds it again.
 	r := start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var lost atomic.Bool

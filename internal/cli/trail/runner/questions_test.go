@@ -230,7 +230,7 @@ func TestNothingFound(t *testing.T) {
 		t.Errorf("columns (-want +got):\n%s", diff)
 	}
 	if got := strings.Join(r.states, " "); got != "QUEUED RUNNING SUCCEEDED" {
-		t.Errorf("the states told are %s", got)
+		t.Errorf("the states reported are %s", got)
 	}
 }
 
