@@ -1,4 +1,5 @@
-// Command revoke is the Lambda function that sweeps one secret: it revokes the keys that were replaced, and those that a crash left behind.
+// Command revoke is the Lambda function that sweeps one secret: it revokes the keys that were replaced, and those that
+// a crash left behind.
 //
 // It only wires: the settings are in internal/settings, the sweep in internal/revocation.
 package main

@@ -12,8 +12,8 @@ import (
 
 // Waits says how long to wait between attempts, and for how long to repeat.
 //
-// Each wait is random, between nothing and twice an interval, which starts with First and doubles up to Longest. So many
-// functions that were refused at the same moment do not come back together.
+// Each wait is random, between nothing and twice an interval, which starts with First and doubles up to Longest. So
+// many functions that were refused at the same moment do not come back together.
 type Waits struct {
 	First, Longest time.Duration
 	AtMost         time.Duration // from the first attempt to the start of the last; 0: one attempt

@@ -16,7 +16,8 @@ var (
 )
 
 func TestWhileRepeatsErrorsThatPass(t *testing.T) {
-	// Protects every caller: only the errors that pass are repeated, within the limits of the waits and of the context, and the last result counts.
+	// Protects every caller: only the errors that pass are repeated, within the limits of the waits and of the context,
+	// and the last result counts.
 	waits := retry.Waits{First: 100 * time.Millisecond, Longest: time.Second, AtMost: 10 * time.Second}
 	for name, c := range map[string]struct {
 		waits   retry.Waits

@@ -49,8 +49,9 @@ type variant struct {
 	odd     bool // at services that do what the documents leave open: see newLife
 }
 
-// TestEveryCrash protects the four promises: it goes through the whole life of a key (rotation, mark, grace, revocation) again and again, and each time
-// something else happens to one request; then the service retries and the sweeps run, and nobody cleans up.
+// TestEveryCrash protects the four promises: it goes through the whole life of a key (rotation, mark, grace,
+// revocation) again and again, and each time something else happens to one request; then the service retries and the
+// sweeps run, and nobody cleans up.
 func TestEveryCrash(t *testing.T) {
 	variants := []variant{{1, false, 1, false}, {1, true, 1, true}, {2, false, 1, false}, {3, true, 1, true}, {1, false, 2, true}, {2, true, 2, true}}
 	plain, tangled := 5, 61 // every so many-th request of a life, and of one with two secrets
@@ -123,8 +124,8 @@ func newLife(t *testing.T, v variant, m mishap, at int) *life {
 		l.secrets = append(l.secrets, r.Secret(fmt.Sprintf("quilt/secret-%d", i)))
 	}
 	if v.odd {
-		// Use is recorded by the day, keys live for a shorter time than asked, and an expired key cannot be revoked. Until
-		// the rotation is over, fingerprints have an unknown form, and an old version cannot be decrypted.
+		// Use is recorded by the day, keys live for a shorter time than asked, and an expired key cannot be revoked.
+		// Until the rotation is over, fingerprints have an unknown form, and an old version cannot be decrypted.
 		for _, s := range l.secrets {
 			locked, _ := supersededVersion(r, s)
 			r.Secrets.SetUndecryptable(locked, "DecryptionFailure")
@@ -321,7 +322,8 @@ func (e *ending) run() {
 	}
 }
 
-// rotateAll drives the rotations of all secrets step by step, in turn, and tries each as a whole again when a step failed.
+// rotateAll drives the rotations of all secrets step by step, in turn, and tries each as a whole again when a step
+// failed.
 func (l *life) rotateAll() {
 	events := make([]sandboxtest.Event, len(l.secrets))
 	done := make([]bool, len(l.secrets))
@@ -433,8 +435,8 @@ func (l *life) check(s *sandboxtest.Secret, old string) {
 	}
 }
 
-// reportedAsForeign reports whether a version's key label landed after its key was revoked, so that nothing shows any more whose key it was: a person
-// is asked to remove the label.
+// reportedAsForeign reports whether a version's key label landed after its key was revoked, so that nothing shows any
+// more whose key it was: a person is asked to remove the label.
 func (l *life) reportedAsForeign(v awssecrets.Version) bool {
 	return len(l.Output.Lines(`"reason":"foreign"`, v.ID)) > 0 && len(l.Output.Lines(`"KeysNeedingAttention":1`)) > 0
 }

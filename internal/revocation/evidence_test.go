@@ -18,8 +18,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestAKeyInAnotherFieldIsProtected protects a consumer that reads the superseded key from another field of the current value, in any form: it is
-// not revoked, and its grace period starts when the text is removed.
+// TestAKeyInAnotherFieldIsProtected protects a consumer that reads the superseded key from another field of the current
+// value, in any form: it is not revoked, and its grace period starts when the text is removed.
 func TestAKeyInAnotherFieldIsProtected(t *testing.T) {
 	for name, form := range map[string]string{
 		"another field": `"quilt_api_key":"KEY"`, "inside a URL": `"url":"https://x:KEY@host"`, "nested": `"a":[{"b":"x KEY y"}]`, "escaped": `"a":"\u0071REST"`,
@@ -47,7 +47,8 @@ func TestAKeyInAnotherFieldIsProtected(t *testing.T) {
 	}
 }
 
-// TestAnOrphanInAnotherFieldIsProtected protects a key that no label names and that the current value holds beside its own.
+// TestAnOrphanInAnotherFieldIsProtected protects a key that no label names and that the current value holds beside its
+// own.
 func TestAnOrphanInAnotherFieldIsProtected(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -59,8 +60,9 @@ func TestAnOrphanInAnotherFieldIsProtected(t *testing.T) {
 	valid(t, s, parsed(other))
 }
 
-// TestOneBadVersionStopsNothing protects a secret's other keys from an older version whose KMS key is disabled: it is reported by its id, with the
-// error's code, and raises the alarm. The same error of AWSCURRENT, and any other error, stops the sweep.
+// TestOneBadVersionStopsNothing protects a secret's other keys from an older version whose KMS key is disabled: it is
+// reported by its id, with the error's code, and raises the alarm. The same error of AWSCURRENT, and any other error,
+// stops the sweep.
 func TestOneBadVersionStopsNothing(t *testing.T) {
 	for _, code := range []string{"AccessDeniedException", "DecryptionFailure", "InvalidRequestException", "InvalidParameterException"} {
 		t.Run(code, func(t *testing.T) {
@@ -121,8 +123,9 @@ func sweptAll(t *testing.T, s *sandboxtest.Secret, want ...string) Result {
 	return result
 }
 
-// TestFingerprintsOfAnUnknownForm protects the promise that no key is left behind: a registry that shows fingerprints in a form never seen must
-// not stop revocations. The value decides, so a label that a person moved leads to no other key.
+// TestFingerprintsOfAnUnknownForm protects the promise that no key is left behind: a registry that shows fingerprints
+// in a form never seen must not stop revocations. The value decides, so a label that a person moved leads to no other
+// key.
 func TestFingerprintsOfAnUnknownForm(t *testing.T) {
 	for _, form := range []string{quiltregistry.FingerprintStart, quiltregistry.FingerprintMasked, quiltregistry.FingerprintHash} {
 		t.Run(form, func(t *testing.T) {
@@ -167,8 +170,9 @@ func TestFingerprintsOfAnUnknownForm(t *testing.T) {
 	}
 }
 
-// TestADeactivatedOwner protects the ledger from a former owner who is deactivated for a while: its key is refused, and the current user's session does
-// not know it, but it is valid again later. It is reported, and keeps its label, until it has expired.
+// TestADeactivatedOwner protects the ledger from a former owner who is deactivated for a while: its key is refused, and
+// the current user's session does not know it, but it is valid again later. It is reported, and keeps its label, until
+// it has expired.
 func TestADeactivatedOwner(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, first, second := due(t, r)
@@ -194,7 +198,8 @@ func TestADeactivatedOwner(t *testing.T) {
 	valid(t, s, first, second)
 }
 
-// TestAnAdministratorsSessionProvesAbsence protects from reports without an end: an administrator's session finds every user's keys.
+// TestAnAdministratorsSessionProvesAbsence protects from reports without an end: an administrator's session finds every
+// user's keys.
 func TestAnAdministratorsSessionProvesAbsence(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -207,7 +212,8 @@ func TestAnAdministratorsSessionProvesAbsence(t *testing.T) {
 	sweptAll(t, s, "unlabel gone done")
 }
 
-// TestARefusalThatIsEverybodysIsNotBelieved protects the ledger from a registry that refuses everybody for a moment, after the login gate.
+// TestARefusalThatIsEverybodysIsNotBelieved protects the ledger from a registry that refuses everybody for a moment,
+// after the login gate.
 func TestARefusalThatIsEverybodysIsNotBelieved(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -221,8 +227,8 @@ func TestARefusalThatIsEverybodysIsNotBelieved(t *testing.T) {
 	}
 }
 
-// TestAnExpiredKeyThatTheRegistryDoesNotRevoke protects from a sweep that fails for ever: nobody can use the key, so it is reported once, and its
-// labels come off.
+// TestAnExpiredKeyThatTheRegistryDoesNotRevoke protects from a sweep that fails for ever: nobody can use the key, so it
+// is reported once, and its labels come off.
 func TestAnExpiredKeyThatTheRegistryDoesNotRevoke(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -257,7 +263,8 @@ func TestTwinsThatMoveAKeyLabel(t *testing.T) {
 	}
 }
 
-// TestASecretNamedLikeAKeyIsSwept protects a secret whose name only looks like a key: it is swept, and its ARN is readable in the log.
+// TestASecretNamedLikeAKeyIsSwept protects a secret whose name only looks like a key: it is swept, and its ARN is
+// readable in the log.
 func TestASecretNamedLikeAKeyIsSwept(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("team/qk_pipeline")
@@ -268,8 +275,8 @@ func TestASecretNamedLikeAKeyIsSwept(t *testing.T) {
 	}
 }
 
-// TestOrphansAreFoundWithinADay protects from keys left behind: whenever in an hour a schedule runs, and however late each run is, exactly one sweep of any
-// day searches for orphans, and finds one.
+// TestOrphansAreFoundWithinADay protects from keys left behind: whenever in an hour a schedule runs, and however late
+// each run is, exactly one sweep of any day searches for orphans, and finds one.
 func TestOrphansAreFoundWithinADay(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		minute, late := rapid.IntRange(0, 59).Draw(rt, "minute"), rapid.SliceOfN(rapid.IntRange(0, 59), 24, 24).Draw(rt, "late")
@@ -302,7 +309,8 @@ func TestOrphansAreFoundWithinADay(t *testing.T) {
 	})
 }
 
-// TestSweepsNearARotationSearch protects from an orphan that stays for a day: what a rotation leaves behind is found by the next sweep.
+// TestSweepsNearARotationSearch protects from an orphan that stays for a day: what a rotation leaves behind is found by
+// the next sweep.
 func TestSweepsNearARotationSearch(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

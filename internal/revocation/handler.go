@@ -109,9 +109,10 @@ func (h *Handler) reportAction(ctx context.Context, secret string, a Taken) {
 		level, message = slog.LevelWarn, "a person should look at this key"
 	}
 	attrs := []slog.Attr{
-		slog.String("action", string(a.Action)), slog.String("reason", string(a.Reason)), slog.String("secret", secret), slog.String("version", a.Version),
-		slog.String("keyId", a.KeyID), slog.String("fingerprint", a.Fingerprint), slog.String("owner", a.Owner), slog.String("error", a.Error),
-		slog.String("code", a.Code), slog.Any("until", a.Until), slog.Any("lastUsedAt", a.LastUsedAt),
+		slog.String("action", string(a.Action)), slog.String("reason", string(a.Reason)), slog.String("secret", secret),
+		slog.String("version", a.Version), slog.String("keyId", a.KeyID), slog.String("fingerprint", a.Fingerprint),
+		slog.String("owner", a.Owner), slog.String("error", a.Error), slog.String("code", a.Code),
+		slog.Any("until", a.Until), slog.Any("lastUsedAt", a.LastUsedAt),
 	}
 	h.Log.LogAttrs(ctx, level, message, slices.DeleteFunc(attrs, func(attr slog.Attr) bool {
 		return attr.Value.String() == "" || attr.Value.String() == "<nil>"

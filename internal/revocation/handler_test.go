@@ -17,7 +17,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestEventsThatAreRefused protects from an event that means something else than its author thinks: above all a "dryRun" that is none.
+// TestEventsThatAreRefused protects from an event that means something else than its author thinks: above all a
+// "dryRun" that is none.
 func TestEventsThatAreRefused(t *testing.T) {
 	refused := map[string]string{
 		"nothing":                     ``,
@@ -91,8 +92,8 @@ func TestEventsThatAreTaken(t *testing.T) {
 	}
 }
 
-// TestForceIsRefusedByName protects whoever still sends "force" for a leaked key: a sweep in its grace period would leave the key valid, and the
-// refusal says what to run instead.
+// TestForceIsRefusedByName protects whoever still sends "force" for a leaked key: a sweep in its grace period would
+// leave the key valid, and the refusal says what to run instead.
 func TestForceIsRefusedByName(t *testing.T) {
 	for _, event := range []string{`{"secretId":"a","force":true}`, `{"force":false,"secretId":"a"}`, `{"secretId":"a","force":null}`, `{"secretId":"a","force":false,"force":true}`} {
 		_, err := ParseEvent([]byte(event))
@@ -174,7 +175,8 @@ func metrics(t *testing.T, r *sandboxtest.Rig) map[string]float64 {
 	return figures
 }
 
-// TestMetrics protects the alarms: they see what was revoked and held, how old the oldest superseded key is, how long the current one lasts.
+// TestMetrics protects the alarms: they see what was revoked and held, how old the oldest superseded key is, how long
+// the current one lasts.
 func TestMetrics(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := rotated(t, r)
@@ -206,7 +208,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestTheWarningOfAHeldKey protects operations: one line names fingerprint, owner and last use, so that the stale consumer can be found.
+// TestTheWarningOfAHeldKey protects operations: one line names fingerprint, owner and last use, so that the stale
+// consumer can be found.
 func TestTheWarningOfAHeldKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := rotated(t, r)

@@ -10,7 +10,8 @@ import (
 	"quilt-rotate/internal/sandbox/sandboxtest"
 )
 
-// TestMetricsOfTheRotationItself protects the alarms for a rotation that nobody carries out: it is overdue, switched off, or stuck.
+// TestMetricsOfTheRotationItself protects the alarms for a rotation that nobody carries out: it is overdue, switched
+// off, or stuck.
 func TestMetricsOfTheRotationItself(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

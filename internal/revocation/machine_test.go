@@ -29,8 +29,9 @@ var (
 	soak       = flag.Duration("soak", 0, "how long TestMachine goes on with new sequences; 0: a few hundred sequences")
 )
 
-// TestMachine protects the four promises against everything that services, people and time do to a secret, in any order: after every request the
-// overseer looks, and at the end, when the faults are over and the sweeps have run, no key is left behind.
+// TestMachine protects the four promises against everything that services, people and time do to a secret, in any
+// order: after every request the overseer looks, and at the end, when the faults are over and the sweeps have run, no
+// key is left behind.
 func TestMachine(t *testing.T) {
 	if !*exhaustive && *soak == 0 {
 		fewChecks(t)
@@ -421,8 +422,8 @@ func (m *machine) edit(t *rapid.T) {
 	m.secret.Put(strings.Replace(v.Value, `"limit"`, `"limit`+fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "edit"))+`"`, 1))
 }
 
-// awaitRevocations keeps out the one gap that the design admits: a person moves AWSCURRENT to a version while the revocation of its key is on
-// its way to the registry.
+// awaitRevocations keeps out the one gap that the design admits: a person moves AWSCURRENT to a version while the
+// revocation of its key is on its way to the registry.
 func (m *machine) awaitRevocations(t *rapid.T) {
 	for _, d := range m.adrift {
 		if d.plan.request == "apiKeyRevoke" {
@@ -454,8 +455,8 @@ func (m *machine) rollback(t *rapid.T) {
 	}
 }
 
-// moveLabel is a person who moves a key's label to a version that it does not belong on. No key may be revoked because of
-// it. But after that only the name of a key leads to it, so what is left behind is not judged in the end.
+// moveLabel is a person who moves a key's label to a version that it does not belong on. No key may be revoked because
+// of it. But after that only the name of a key leads to it, so what is left behind is not judged in the end.
 func (m *machine) moveLabel(t *rapid.T) {
 	if rapid.IntRange(0, 9).Draw(t, "mischief") > 0 {
 		t.Skip("not this time")
@@ -553,7 +554,8 @@ func (m *machine) skew(t *rapid.T) {
 	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.Skew = time.Duration(hours) * time.Hour })
 }
 
-// tagGone is an update of the stack, which untags and then tags: the environment's more cautious values hold for a moment.
+// tagGone is an update of the stack, which untags and then tags: the environment's more cautious values hold for a
+// moment.
 func (m *machine) tagGone(t *rapid.T) {
 	m.secret.Tag(settings.TagHoldLimit, "")
 	_, _ = m.secret.Sweep()
@@ -604,7 +606,8 @@ func (m *machine) lockVersion(t *rapid.T) {
 	m.Secrets.SetUndecryptable(v.ID, rapid.SampledFrom([]string{"", "AccessDeniedException", "DecryptionFailure"}).Draw(t, "code"))
 }
 
-// handOver stores a key of another user, as recover --new-owner does: the keys that versions hold stay the former user's, and in the ledger.
+// handOver stores a key of another user, as recover --new-owner does: the keys that versions hold stay the former
+// user's, and in the ledger.
 func (m *machine) handOver(t *rapid.T) {
 	if rapid.IntRange(0, 9).Draw(t, "really") > 0 || m.secret.CurrentKey().IsZero() || m.handed != nil {
 		t.Skip("not this time")
@@ -631,7 +634,8 @@ func (m *machine) deactivate(t *rapid.T) {
 	m.Registry.SetActive(sandbox.UserEmail, false)
 }
 
-// lostFromLedger is a key of the former user that is valid again, and that no label names any more; "" if there is none.
+// lostFromLedger is a key of the former user that is valid again, and that no label names any more; "" if there is
+// none.
 func (m *machine) lostFromLedger() string {
 	if m.moved {
 		return ""
@@ -656,7 +660,8 @@ func (m *machine) jump(t *rapid.T) {
 	m.Clock.Advance(d)
 }
 
-// settle ends all faults, lets the service retry, an operator unstick what is stuck, and the sweeps run: then nothing is left behind.
+// settle ends all faults, lets the service retry, an operator unstick what is stuck, and the sweeps run: then nothing
+// is left behind.
 func (m *machine) settle() {
 	m.letAllGo()
 	m.fail(0)

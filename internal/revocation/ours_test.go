@@ -11,7 +11,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestOurs protects the keys of others from who gives a secret up, and the registry from keys of it that are left behind.
+// TestOurs protects the keys of others from who gives a secret up, and the registry from keys of it that are left
+// behind.
 func TestOurs(t *testing.T) {
 	for _, c := range []struct {
 		name  string

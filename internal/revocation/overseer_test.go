@@ -15,8 +15,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// An overseer holds the promises of the design against every single request, with an eye on both services that no function has:
-// the key in AWSCURRENT works at every instant, and no key that somebody may still need is revoked.
+// An overseer holds the promises of the design against every single request, with an eye on both services that no
+// function has: the key in AWSCURRENT works at every instant, and no key that somebody may still need is revoked.
 type overseer struct {
 	rig *sandboxtest.Rig
 
@@ -53,8 +53,9 @@ func (o *overseer) oversee(c *wire.Call, next func()) {
 	o.look()
 }
 
-// movedByHand admits the limit that the package's comment names: a person who moves AWSCURRENT to a marked version, and away again before a
-// sweep sees it, leaves the old mark, and grace counts from there. The quiet period holds all the same.
+// movedByHand admits the limit that the package's comment names: a person who moves AWSCURRENT to a marked version, and
+// away again before a sweep sees it, leaves the old mark, and grace counts from there. The quiet period holds all the
+// same.
 func (o *overseer) movedByHand(key string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -68,15 +69,16 @@ func (o *overseer) consumed(key string) {
 	o.used[key] = o.rig.Clock.Now()
 }
 
-// useIsUnsure admits the limit that the package's comment names: if a person moved a label, and fingerprints have an unknown form, the
-// record of another key is taken for this one's.
+// useIsUnsure admits the limit that the package's comment names: if a person moved a label, and fingerprints have an
+// unknown form, the record of another key is taken for this one's.
 func (o *overseer) useIsUnsure() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.useUnsure = true
 }
 
-// handedOver says that the secret has another user's key now, so that a sweep's session does not find the former user's keys.
+// handedOver says that the secret has another user's key now, so that a sweep's session does not find the former user's
+// keys.
 func (o *overseer) handedOver() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -185,8 +187,8 @@ func (o *overseer) victim(c *wire.Call) (quiltregistry.APIKey, bool) {
 	return quiltregistry.APIKey{}, false
 }
 
-// lostItsRace reports whether some version of the key's secret was filled with another key after this one was made: then its own
-// createSecret may revoke it, which knows that the other one stands where its own would.
+// lostItsRace reports whether some version of the key's secret was filled with another key after this one was made:
+// then its own createSecret may revoke it, which knows that the other one stands where its own would.
 func (o *overseer) lostItsRace(c *wire.Call, key quiltregistry.APIKey) bool {
 	if sandboxtest.ProcessOf(c) == "" {
 		return false

@@ -16,11 +16,12 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// A truth is what really is: every key with its secret, and every version with its value. A sweep sees a [World] of it, with the lies that
-// services and people say.
+// A truth is what really is: every key with its secret, and every version with its value. A sweep sees a [World] of it,
+// with the lies that services and people say.
 //
-// Two things are taken for granted, because nothing could show that they are not so: what the registry says of a key that it does name is true
-// (its fingerprint, owner, dates), and a mark is not older than the moment at which its version was superseded.
+// Two things are taken for granted, because nothing could show that they are not so: what the registry says of a key
+// that it does name is true (its fingerprint, owner, dates), and a mark is not older than the moment at which its
+// version was superseded.
 type truth struct {
 	now      time.Time // Secrets Manager's clock
 	skew     time.Duration
@@ -95,7 +96,8 @@ func (t *truth) holder(label string) *trueVersion {
 	return nil
 }
 
-// world is what a sweep sees: as its look does, it asks for labelled keys that the list lacks, and lets the version's value log in.
+// world is what a sweep sees: as its look does, it asks for labelled keys that the list lacks, and lets the version's
+// value log in.
 func (t *truth) world() World {
 	w := World{SecretARN: thisARN, Now: t.now, RegistryNow: t.registryNow(), Owner: owner, Listed: true, Asked: map[string]Asked{}, Lagging: t.lagging}
 	listed := map[string]bool{}
@@ -395,7 +397,8 @@ func checkAction(r *rapid.T, t *truth, p Policy, a Action) {
 	}
 }
 
-// movedLabel reports whether a person moved a key's label to a version of another key, which nothing that the registry shows may say.
+// movedLabel reports whether a person moved a key's label to a version of another key, which nothing that the registry
+// shows may say.
 func movedLabel(t *truth, a Action) bool {
 	return a.Version != "" && t.byID(a.KeyID) != t.acted(Action{Kind: Revoke, Version: a.Version})
 }
@@ -451,7 +454,8 @@ func checkTime(t *truth, p Policy, a Action, fail func(string)) {
 			}
 		}
 	}
-	// Use is judged by what the registry shows. It shows nothing of a key that its list omits, if a person moved another key's label to the version.
+	// Use is judged by what the registry shows. It shows nothing of a key that its list omits, if a person moved
+	// another key's label to the version.
 	seen := t.byID(a.KeyID) == k || !t.hashed && !t.lies.noList && !t.lies.omitted[k.id]
 	if p.HoldLimit == nil && seen && k.used != nil && t.registryNow().Before(k.expires) && t.registryNow().Before(k.used.Add(p.Quiet)) {
 		fail("the key is used")
@@ -461,7 +465,8 @@ func checkTime(t *truth, p Policy, a Action, fail func(string)) {
 	}
 }
 
-// TestPlanNeverTouchesWhatIsNeeded protects every key that somebody may need, whatever services and hands make the sweep believe.
+// TestPlanNeverTouchesWhatIsNeeded protects every key that somebody may need, whatever services and hands make the
+// sweep believe.
 func TestPlanNeverTouchesWhatIsNeeded(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		truth, policy := drawTruth(r, manner{}), drawPolicy(r)
@@ -471,8 +476,8 @@ func TestPlanNeverTouchesWhatIsNeeded(t *testing.T) {
 	})
 }
 
-// TestOursAreNobodyElses protects keys of other users and secrets from who gives this secret up; and that a plan revokes nothing but what is this
-// secret's.
+// TestOursAreNobodyElses protects keys of other users and secrets from who gives this secret up; and that a plan
+// revokes nothing but what is this secret's.
 func TestOursAreNobodyElses(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		truth, policy := drawTruth(r, manner{}), drawPolicy(r)
@@ -513,8 +518,8 @@ func TestPlanChangesNothing(t *testing.T) {
 	})
 }
 
-// settle carries plans out until one has nothing to do. Every action is checked, and a revocation stands behind the gate: it is left to the
-// next plan when an action before it changed its version's labels.
+// settle carries plans out until one has nothing to do. Every action is checked, and a revocation stands behind the
+// gate: it is left to the next plan when an action before it changed its version's labels.
 func settle(r *rapid.T, t *truth, p Policy) {
 	for range 8 {
 		done := false
@@ -538,14 +543,16 @@ func settle(r *rapid.T, t *truth, p Policy) {
 	r.Fatalf("sweeps at one moment find something to do for ever: %v\n%s", Plan(t.world(), p), t)
 }
 
-// TestPlanComesToRest protects the ledger from being written for ever: with time standing still, a few sweeps leave nothing to do.
+// TestPlanComesToRest protects the ledger from being written for ever: with time standing still, a few sweeps leave
+// nothing to do.
 func TestPlanComesToRest(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		settle(r, drawTruth(r, manner{}), drawPolicy(r))
 	})
 }
 
-// identifiable reports whether labels, names and fingerprints lead to the key and to it alone: a superseded key of ours that they lead to must end.
+// identifiable reports whether labels, names and fingerprints lead to the key and to it alone: a superseded key of ours
+// that they lead to must end.
 func (t *truth) identifiable(k *trueKey) bool {
 	for _, other := range t.keys {
 		if other != k && other.secret.Fingerprint() == k.secret.Fingerprint() {
@@ -580,9 +587,9 @@ func (t *truth) listCounts() bool {
 	return true
 }
 
-// TestTimeAloneEndsEveryDeadKey protects the promise that no key is left behind: with honest services, and once its consumers are gone,
-// every key of ours that is neither current nor pending is revoked, or expires.
-func TestTimeAloneEndsEveryDeadKey(t *testing.T) {
+// TestTimeAloneEndsEverySupersededKey protects the promise that no key is left behind: with honest services, and once
+// its consumers are gone, every key of ours that is neither current nor pending is revoked, or expires.
+func TestTimeAloneEndsEverySupersededKey(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		truth, policy := drawTruth(r, manner{honest: true}), drawPolicy(r)
 		for _, v := range truth.versions { // the rotation ends: what pended is unstuck

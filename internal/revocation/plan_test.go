@@ -67,7 +67,8 @@ type scene struct {
 	Policy
 }
 
-// settled is a world where the version "old", which the version "new" replaced, is to be revoked: its grace is over, and it is quiet.
+// settled is a world where the version "old", which the version "new" replaced, is to be revoked: its grace is over,
+// and it is quiet.
 func settled() *scene {
 	s := &scene{
 		World{SecretARN: thisARN, Now: later, RegistryNow: later, Owner: owner, Listed: true, Asked: map[string]Asked{}},
@@ -144,7 +145,8 @@ func (s *scene) orphan(age time.Duration) *scene {
 	return s
 }
 
-// describe is an action as the rows below write it: kind, reason, version (with "from>" if a label moves), key, and when a wait ends.
+// describe is an action as the rows below write it: kind, reason, version (with "from>" if a label moves), key, and
+// when a wait ends.
 func describe(a Action) string {
 	text := fmt.Sprintf("%s %s %s %s", a.Kind, a.Reason, a.Version, a.KeyID)
 	if a.From != "" {
@@ -185,7 +187,8 @@ func valueOf(text string) apikey.Value {
 	return value
 }
 
-// inRaw is superseded, with a text as the raw value of a version, in which OLD and REST stand for the old key and for what follows its first character.
+// inRaw is superseded, with a text as the raw value of a version, in which OLD and REST stand for the old key and for
+// what follows its first character.
 func inRaw(version, text string) func() *scene {
 	return func() *scene {
 		s, key := superseded(), keyOf("old").Reveal()
@@ -543,7 +546,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// TestEveryReasonHasARow protects the closed list of reasons: one that nothing gives, or that no row shows, is a mistake.
+// TestEveryReasonHasARow protects the closed list of reasons: one that nothing gives, or that no row shows, is a
+// mistake.
 func TestEveryReasonHasARow(t *testing.T) {
 	given := map[string]bool{
 		string(WorldChanged): true, // the executor's, see TestTheWorldChangesBeforeTheRevocation
@@ -568,7 +572,8 @@ func TestEveryReasonHasARow(t *testing.T) {
 	}
 }
 
-// TestEveryReasonHasAnEnd protects from a key that stays and that nobody hears of: what has no planned end needs a person, who finds a row about it.
+// TestEveryReasonHasAnEnd protects from a key that stays and that nobody hears of: what has no planned end needs a
+// person, who finds a row about it.
 func TestEveryReasonHasAnEnd(t *testing.T) {
 	page, err := os.ReadFile("../../docs/runbook/key-needs-attention.md")
 	if err != nil {

@@ -28,7 +28,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// lookedAt makes a dry run, and demands that it makes only reads, changes nothing, measures nothing, and writes one line.
+// lookedAt makes a dry run, and demands that it makes only reads, changes nothing, measures nothing, and writes one
+// line.
 func lookedAt(t *testing.T, s *sandboxtest.Secret) (Result, error) {
 	t.Helper()
 	keys := func() (ids []string) {
@@ -62,7 +63,8 @@ func lookedAt(t *testing.T, s *sandboxtest.Secret) (Result, error) {
 	return result, err
 }
 
-// foreseen makes a dry run, and demands the outcome, or the failure, that the sweep will have. The look itself never fails: its error would ring the function's alarm.
+// foreseen makes a dry run, and demands the outcome, or the failure, that the sweep will have. The look itself never
+// fails: its error would ring the function's alarm.
 func foreseen(t *testing.T, s *sandboxtest.Secret, outcome Outcome, faultName, says string) {
 	t.Helper()
 	result, err := lookedAt(t, s)
@@ -76,11 +78,12 @@ func foreseen(t *testing.T, s *sandboxtest.Secret, outcome Outcome, faultName, s
 	}
 }
 
-// sameExceptDone compares what was planned with what was taken. The rest of an action are dates, which move with the clock.
+// sameExceptDone compares what was planned with what was taken. The rest of an action are dates, which move with the
+// clock.
 var sameExceptDone = cmpopts.IgnoreFields(Taken{}, "Done", "Until", "LastUsedAt")
 
-// TestADryRunShowsTheNextSweep protects who looks before the sweep runs: the plan is the one that the sweep carries out right after, and
-// nothing of it is done before.
+// TestADryRunShowsTheNextSweep protects who looks before the sweep runs: the plan is the one that the sweep carries out
+// right after, and nothing of it is done before.
 func TestADryRunShowsTheNextSweep(t *testing.T) {
 	secret := func(t *testing.T, r *sandboxtest.Rig) *sandboxtest.Secret { return r.Secret("quilt/pipeline") }
 	replaced := func(t *testing.T, r *sandboxtest.Rig) *sandboxtest.Secret { s, _, _ := rotated(t, r); return s }
@@ -235,8 +238,9 @@ func sweepHere(r *sandboxtest.Rig) *Sweeper {
 	return &Sweeper{Vault: vault.New(r.Hands), Registry: registry, Settings: env, Log: slog.New(slog.DiscardHandler)}
 }
 
-// TestADryRunOfASweepThatDoesNotCome protects who asks for the state of a secret that no sweep touches: a pause hides neither keys nor plan, a
-// secret that waits for its first key shows so, and one that is marked for deletion has nothing to show.
+// TestADryRunOfASweepThatDoesNotCome protects who asks for the state of a secret that no sweep touches: a pause hides
+// neither keys nor plan, a secret that waits for its first key shows so, and one that is marked for deletion has
+// nothing to show.
 func TestADryRunOfASweepThatDoesNotCome(t *testing.T) {
 	t.Run("paused", func(t *testing.T) {
 		r := sandboxtest.New(t)
@@ -291,7 +295,8 @@ func TestADryRunOfASweepThatDoesNotCome(t *testing.T) {
 	}
 }
 
-// TestADryRunWithoutTheFunction protects who looks at a secret whose sweeps fail: the command gets the error, and what the look saw before it.
+// TestADryRunWithoutTheFunction protects who looks at a secret whose sweeps fail: the command gets the error, and what
+// the look saw before it.
 func TestADryRunWithoutTheFunction(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, fresh := due(t, r)
@@ -304,8 +309,8 @@ func TestADryRunWithoutTheFunction(t *testing.T) {
 	}
 }
 
-// TestWhatADryRunShows protects who reads the status of a secret: each version with all that is known of its key, in the order in which a
-// person looks for them, the keys that are this secret's, and the facts about the registry.
+// TestWhatADryRunShows protects who reads the status of a secret: each version with all that is known of its key, in
+// the order in which a person looks for them, the keys that are this secret's, and the facts about the registry.
 func TestWhatADryRunShows(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -407,8 +412,8 @@ func TestWhetherUseIsRecorded(t *testing.T) {
 
 func notRecorded(w *quiltregistry.Switches) { w.UseNotRecorded = true }
 
-// TestRequestsOfADryRun protects the plan from what the look of a sweep would not know: the same requests come first, in the same order, and
-// values that no rule needed are read last.
+// TestRequestsOfADryRun protects the plan from what the look of a sweep would not know: the same requests come first,
+// in the same order, and values that no rule needed are read last.
 func TestRequestsOfADryRun(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, _ := due(t, r)
@@ -431,7 +436,8 @@ func TestRequestsOfADryRun(t *testing.T) {
 	requests("DescribeSecret GetSecretValue account GetSecretValue")
 }
 
-// TestAValueThatADryRunCannotRead protects a look from a value that Secrets Manager does not give: it says so, and shows the rest.
+// TestAValueThatADryRunCannotRead protects a look from a value that Secrets Manager does not give: it says so, and
+// shows the rest.
 func TestAValueThatADryRunCannotRead(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, _ := due(t, r)
@@ -450,7 +456,8 @@ func TestAValueThatADryRunCannotRead(t *testing.T) {
 	}
 }
 
-// TestAResultGoesThroughJSON protects the command, which reads the function's answer back: nothing of it is lost but fractions of a second.
+// TestAResultGoesThroughJSON protects the command, which reads the function's answer back: nothing of it is lost but
+// fractions of a second.
 func TestAResultGoesThroughJSON(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, _ := due(t, r)
@@ -469,7 +476,8 @@ func TestAResultGoesThroughJSON(t *testing.T) {
 }
 
 func TestATimeOfNothingIsTold(t *testing.T) {
-	// Protects programs that read a sweep's answer: a key that was just made has an age, of 0 seconds, and only one that is not known has none.
+	// Protects programs that read a sweep's answer: a key that was just made has an age, of 0 seconds, and only one
+	// that is not known has none.
 	t.Parallel()
 	for name, test := range map[string]struct {
 		health Health

@@ -202,7 +202,8 @@ func crash(t *testing.T, s *sandboxtest.Secret, n int) (event sandboxtest.Event)
 	return event
 }
 
-// TestAnOrphanIsRevokedAtItsAge protects the registry from keys that nobody holds, and the crashed createSecret's late put from their revocation.
+// TestAnOrphanIsRevokedAtItsAge protects the registry from keys that nobody holds, and the crashed createSecret's late
+// put from their revocation.
 func TestAnOrphanIsRevokedAtItsAge(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -223,7 +224,8 @@ func TestAnOrphanIsRevokedAtItsAge(t *testing.T) {
 	swept(t, s)
 }
 
-// TestRollback protects a rollback by hand, before the mark and after it: the key that is current again is not touched, and its mark goes.
+// TestRollback protects a rollback by hand, before the mark and after it: the key that is current again is not touched,
+// and its mark goes.
 func TestRollback(t *testing.T) {
 	for _, markedFirst := range []bool{false, true} {
 		t.Run(fmt.Sprintf("marked=%t", markedFirst), func(t *testing.T) {
@@ -254,7 +256,8 @@ func TestRollback(t *testing.T) {
 	}
 }
 
-// TestAnEditOfAnotherField protects the key that sits in two versions: its label follows it, and its grace begins when the last one is superseded.
+// TestAnEditOfAnotherField protects the key that sits in two versions: its label follows it, and its grace begins when
+// the last one is superseded.
 func TestAnEditOfAnotherField(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -271,8 +274,8 @@ func TestAnEditOfAnotherField(t *testing.T) {
 	revoked(t, s, key)
 }
 
-// TestAnOlderMarkDoesNotShortenGrace protects who pastes an old value again, and then a new one, between two sweeps: the old version's mark speaks
-// of an earlier time.
+// TestAnOlderMarkDoesNotShortenGrace protects who pastes an old value again, and then a new one, between two sweeps:
+// the old version's mark speaks of an earlier time.
 func TestAnOlderMarkDoesNotShortenGrace(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, fresh := rotated(t, r)
@@ -417,8 +420,8 @@ func TestAFreshSecretRaisesNoAlarm(t *testing.T) {
 	}
 }
 
-// TestAValueThatNeverHeldAKey protects the people on call: if no key of ours is valid, a value without a key is an error in the configuration,
-// and wakes nobody.
+// TestAValueThatNeverHeldAKey protects the people on call: if no key of ours is valid, a value without a key is an
+// error in the configuration, and wakes nobody.
 func TestAValueThatNeverHeldAKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.BareSecret("quilt/adopted", `{"user":"x","password":"y"}`)
@@ -426,8 +429,8 @@ func TestAValueThatNeverHeldAKey(t *testing.T) {
 	wantFault(t, err, "BadValue", settings.TagField)
 }
 
-// TestPartialFailure protects the other keys from one that cannot be revoked: what can be done is done, the error names the rest, the next
-// sweep finishes.
+// TestPartialFailure protects the other keys from one that cannot be revoked: what can be done is done, the error names
+// the rest, the next sweep finishes.
 func TestPartialFailure(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, first, second := rotated(t, r)
@@ -568,7 +571,8 @@ func TestForeignKeys(t *testing.T) {
 	}
 }
 
-// TestTwoSecretsWithOneKey protects a secret from another that was made by copying its value: the key is the first one's to revoke.
+// TestTwoSecretsWithOneKey protects a secret from another that was made by copying its value: the key is the first
+// one's to revoke.
 func TestTwoSecretsWithOneKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	one := r.Secret("quilt/one")
@@ -581,7 +585,8 @@ func TestTwoSecretsWithOneKey(t *testing.T) {
 	valid(t, two, shared)
 }
 
-// TestTheGateIsPassedBeforeEachAttempt protects a key that somebody goes back to while a revocation waits to be tried again.
+// TestTheGateIsPassedBeforeEachAttempt protects a key that somebody goes back to while a revocation waits to be tried
+// again.
 func TestTheGateIsPassedBeforeEachAttempt(t *testing.T) {
 	t.Run("the registry is busy", func(t *testing.T) {
 		r := sandboxtest.New(t)
@@ -607,8 +612,8 @@ func TestTheGateIsPassedBeforeEachAttempt(t *testing.T) {
 	})
 }
 
-// TestABusyRegistryIsAskedAFewTimes protects the time of a sweep: a revocation is tried three times, and not again if the
-// registry asks for a wait that is too long. The next sweep revokes the key.
+// TestABusyRegistryIsAskedAFewTimes protects the time of a sweep: a revocation is tried three times, and not again if
+// the registry asks for a wait that is too long. The next sweep revokes the key.
 func TestABusyRegistryIsAskedAFewTimes(t *testing.T) {
 	for retryAfter, attempts := range map[string]int{"": 3, "30": 1} {
 		r := sandboxtest.New(t)
@@ -628,7 +633,8 @@ func TestABusyRegistryIsAskedAFewTimes(t *testing.T) {
 	}
 }
 
-// TestKeysMayNotManageKeys protects the sweeps of a registry whose keys may log in and not manage keys, in each of its manners.
+// TestKeysMayNotManageKeys protects the sweeps of a registry whose keys may log in and not manage keys, in each of its
+// manners.
 func TestKeysMayNotManageKeys(t *testing.T) {
 	for _, manner := range []string{quiltregistry.RefuseForbidden, quiltregistry.RefuseGraphQLError, quiltregistry.RefuseInvalidInput} {
 		refuse := func(r *sandboxtest.Rig) {
@@ -706,7 +712,8 @@ func TestReplicaLag(t *testing.T) {
 	revoked(t, s, old)
 }
 
-// TestUseThatIsNotRecorded protects from holding keys for ever where the registry records no use, and says on what the revocation rests.
+// TestUseThatIsNotRecorded protects from holding keys for ever where the registry records no use, and says on what the
+// revocation rests.
 func TestUseThatIsNotRecorded(t *testing.T) {
 	r := sandboxtest.New(t)
 	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.UseNotRecorded = true })
@@ -719,8 +726,8 @@ func TestUseThatIsNotRecorded(t *testing.T) {
 	revoked(t, s, old)
 }
 
-// TestANightlyJobAtARegistryThatRecordsDays protects a job that runs once a day: its use at 23:59 is shown as the midnight before, and its key must
-// still be there the night after.
+// TestANightlyJobAtARegistryThatRecordsDays protects a job that runs once a day: its use at 23:59 is shown as the
+// midnight before, and its key must still be there the night after.
 func TestANightlyJobAtARegistryThatRecordsDays(t *testing.T) {
 	r := sandboxtest.New(t)
 	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.UseGranularity = 24 * time.Hour })
@@ -783,7 +790,8 @@ func TestTagsOverride(t *testing.T) {
 	revoked(t, s, old)
 }
 
-// TestTheWorldChangesBeforeTheRevocation protects what happens between look and act: labels that move, a pending value that lands, a mark that is new.
+// TestTheWorldChangesBeforeTheRevocation protects what happens between look and act: labels that move, a pending value
+// that lands, a mark that is new.
 func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 	changes := []struct {
 		name   string
@@ -896,7 +904,8 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 	})
 }
 
-// TestRequestsOfASweep protects the bill and the services' limits: an idle sweep is three requests, and none of them grows with the user's keys.
+// TestRequestsOfASweep protects the bill and the services' limits: an idle sweep is three requests, and none of them
+// grows with the user's keys.
 func TestRequestsOfASweep(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, _ := due(t, r)
@@ -945,7 +954,8 @@ func TestTwoSweepsAtOnce(t *testing.T) {
 	noLabelsLeft(t, s)
 }
 
-// A registry may show more of a key than three characters of each end: the form of fingerprints is no contract, and keys must be revoked all the same.
+// A registry may show more of a key than three characters of each end: the form of fingerprints is no contract, and
+// keys must be revoked all the same.
 func TestFingerprintsOfAnotherLength(t *testing.T) {
 	r := sandboxtest.New(t)
 	r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.FingerprintEnds = 5 })

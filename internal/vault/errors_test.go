@@ -44,7 +44,8 @@ func TestErrorsSayOperationThingAndNextStep(t *testing.T) {
 }
 
 func TestErrorsOfTheNetworkAndTheDeadline(t *testing.T) {
-	// Protects the diagnosis if no answer came: only attempts that got no connection point to the VPC, and the cause stays recognisable.
+	// Protects the diagnosis if no answer came: only attempts that got no connection point to the VPC, and the cause
+	// stays recognisable.
 	for _, c := range []struct {
 		cause error
 		says  string
@@ -77,7 +78,8 @@ func TestADeadlineOfTheCallerIsTold(t *testing.T) {
 }
 
 func TestErrorsShowNothingOfWhatWasSent(t *testing.T) {
-	// Protects promise 4 against a service that quotes its input: neither value, nor key, nor RotationToken is in the error, however it is printed.
+	// Protects promise 4 against a service that quotes its input: neither value, nor key, nor RotationToken is in the
+	// error, however it is printed.
 	escaped, err := json.Marshal(value)
 	if err != nil {
 		t.Fatal(err)

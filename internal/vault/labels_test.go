@@ -39,7 +39,8 @@ func TestLabelsHaveTheirForms(t *testing.T) {
 }
 
 func TestLabelsAreReadAsWhatTheyMean(t *testing.T) {
-	// Protects the ledger: our labels are understood, others' are left alone, and what a newer release wrote is not taken for ours.
+	// Protects the ledger: our labels are understood, others' are left alone, and what a newer release wrote is not
+	// taken for ours.
 	mark := vault.NewMark(oldVersion, since)
 	later := vault.NewMark(oldVersion, since.Add(time.Minute))
 	promising := vault.NewMark(oldVersion, since).Promising(720 * time.Hour)
@@ -83,7 +84,8 @@ func TestLabelsAreReadAsWhatTheyMean(t *testing.T) {
 }
 
 func TestAPauseIsReadWhereverItSits(t *testing.T) {
-	// Protects a pause from a move of AWSCURRENT: the label counts on any version, the latest of several counts, and so does the tag of older releases.
+	// Protects a pause from a move of AWSCURRENT: the label counts on any version, the latest of several counts, and so
+	// does the tag of older releases.
 	soon, late := since.Add(time.Hour), since.Add(4*time.Hour)
 	if got, want := vault.PauseLabel(soon.In(time.FixedZone("east", 3600))), "quilt-pause:20261122T191500Z"; got != want {
 		t.Errorf("the label is %q, want %q", got, want)
@@ -103,8 +105,8 @@ func TestAPauseIsReadWhereverItSits(t *testing.T) {
 }
 
 func TestTheFirstReleaseStopsAtNewLabels(t *testing.T) {
-	// Protects who rolls the stack back (docs/runbook/upgrade.md): the first release does not take the labels that came later for its own. It knew two forms,
-	// and stopped its sweeps at every other label of ours.
+	// Protects who rolls the stack back (docs/runbook/upgrade.md): the first release does not take the labels that came
+	// later for its own. It knew two forms, and stopped its sweeps at every other label of ours.
 	firstMark := regexp.MustCompile(`^quilt-superseded:([0-9]{8}T[0-9]{6}Z):(.{1,8})$`)
 	for _, label := range []string{vault.PauseLabel(since), vault.NewMark(oldVersion, since).Promising(24 * time.Hour).Label(), vault.NewMark("x", since).Promising(0).Label()} {
 		if !strings.HasPrefix(label, "quilt-") || strings.HasPrefix(label, "quilt-key:") || firstMark.MatchString(label) {
@@ -147,7 +149,8 @@ func versionIDs() *rapid.Generator[string] {
 }
 
 func TestEveryMarkIsReadBack(t *testing.T) {
-	// Protects the grace period: whoever wrote a mark, its version and time come back to the second, and no other version takes it for its own.
+	// Protects the grace period: whoever wrote a mark, its version and time come back to the second, and no other
+	// version takes it for its own.
 	rapid.Check(t, func(t *rapid.T) {
 		id, other := versionIDs().Draw(t, "version"), versionIDs().Draw(t, "other version")
 		at := time.Unix(rapid.Int64Range(0, 240000000000).Draw(t, "second"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanosecond"))
@@ -184,7 +187,8 @@ func TestEveryKeyLabelIsReadBack(t *testing.T) {
 }
 
 func FuzzNewVersion(f *testing.F) {
-	// Protects the sweep from labels that people and newer releases write: each of "quilt-" is understood in full or named as unknown.
+	// Protects the sweep from labels that people and newer releases write: each of "quilt-" is understood in full or
+	// named as unknown.
 	for _, label := range []string{"", "quilt-", "quilt-key:", "quilt-key:a", "quilt-superseded:", vault.NewMark(oldVersion, since).Label(), vault.NewMark("short", since).Label(),
 		vault.NewMark("é日本語x", since).Label(), "quilt-superseded:20261122T181560Z:0f9a1b2c", "quilt-superseded:20261122T181500Z:\n", "quilt-superseded:00000101T000000Z:0f9a1b2c", vault.Current,
 		vault.NewMark(oldVersion, since).Promising(time.Hour).Label(), vault.PauseLabel(since), "quilt-pause:", "quilt-pause:20261122T181500Z "} {

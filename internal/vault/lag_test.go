@@ -52,7 +52,8 @@ func valueAfter(lag time.Duration, reads *int) *vault.Vault {
 }
 
 func TestAwaitWaitsOutALaggingDescription(t *testing.T) {
-	// Protects a rotation from failing on a description that lags behind its own start, without holding up one that does not.
+	// Protects a rotation from failing on a description that lags behind its own start, without holding up one that
+	// does not.
 	for _, lag := range []time.Duration{0, 30 * time.Millisecond, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			var reads int
@@ -69,7 +70,8 @@ func TestAwaitWaitsOutALaggingDescription(t *testing.T) {
 }
 
 func TestAwaitGivesTheLastDescriptionWhenItNeverFits(t *testing.T) {
-	// Protects the error that follows: after two seconds the caller judges what is there, with a description and no error.
+	// Protects the error that follows: after two seconds the caller judges what is there, with a description and no
+	// error.
 	synctest.Test(t, func(t *testing.T) {
 		var reads int
 		v, from := labelledAfter(time.Hour, &reads), time.Now()
@@ -101,7 +103,8 @@ func TestReadWaitsOutALaggingValue(t *testing.T) {
 }
 
 func TestReadOfAVersionThatStaysWithoutValue(t *testing.T) {
-	// Protects the pending version that Secrets Manager makes before createSecret: no value is an answer of its own, after two seconds at most.
+	// Protects the pending version that Secrets Manager makes before createSecret: no value is an answer of its own,
+	// after two seconds at most.
 	synctest.Test(t, func(t *testing.T) {
 		var reads int
 		v, from := valueAfter(time.Hour, &reads), time.Now()
@@ -115,7 +118,8 @@ func TestReadOfAVersionThatStaysWithoutValue(t *testing.T) {
 }
 
 func TestTheWaitCanBeSet(t *testing.T) {
-	// Protects tests and commands that cannot wait: the wait ends at its limit, and a limit of nothing means one read, not for ever.
+	// Protects tests and commands that cannot wait: the wait ends at its limit, and a limit of nothing means one read,
+	// not for ever.
 	for limit, most := range map[time.Duration]int{0: 1, time.Nanosecond: 1, 100 * time.Millisecond: 3} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -174,7 +178,8 @@ func TestFailuresAreNotWaitedOut(t *testing.T) {
 }
 
 func TestWaitingEndsWithItsContext(t *testing.T) {
-	// Protects against a wrong conclusion: a wait that was cut short is an error, neither "no value" nor a description that never fitted.
+	// Protects against a wrong conclusion: a wait that was cut short is an error, neither "no value" nor a description
+	// that never fitted.
 	for _, cause := range []error{context.DeadlineExceeded, context.Canceled} {
 		synctest.Test(t, func(t *testing.T) {
 			var reads int
@@ -210,7 +215,8 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 }
 
 func TestReadsAskForTheRightVersion(t *testing.T) {
-	// Protects against a label that moves between two calls: versions are read by id, an issuer's secret as it is current.
+	// Protects against a label that moves between two calls: versions are read by id, an issuer's secret as it is
+	// current.
 	s, v := start(t)
 	s.set("GetSecretValue", http.StatusOK, `{"SecretString":"x"}`)
 	for _, read := range []func() (redact.Text, error){
@@ -241,7 +247,8 @@ func TestABinaryValueIsNoKey(t *testing.T) {
 }
 
 func TestAMissingIssuerIsNoMissingValue(t *testing.T) {
-	// Protects the hint: an issuer's secret that does not exist is a wrong name, not a version that waits for its value.
+	// Protects the hint: an issuer's secret that does not exist is a wrong name, not a version that waits for its
+	// value.
 	s, v := start(t)
 	s.set("GetSecretValue", http.StatusBadRequest, `{"__type":"ResourceNotFoundException","Message":"Secrets Manager can't find the specified secret."}`)
 	_, err := v.ReadCurrent(t.Context(), "issuer")
@@ -269,7 +276,8 @@ func throttledFor(d time.Duration, tries *int) *vault.Vault {
 }
 
 func TestAMoveThatFailedCountsIfTheLabelIsThere(t *testing.T) {
-	// Protects every caller from a lost answer and from a twin: after a failure, what DescribeSecret says counts, once it had time to catch up.
+	// Protects every caller from a lost answer and from a twin: after a failure, what DescribeSecret says counts, once
+	// it had time to catch up.
 	refused := &smithy.GenericAPIError{Code: "InvalidParameterException", Message: "the staging label is attached to another version"}
 	const label = "quilt-key:a"
 	moves := map[string]struct {
@@ -316,8 +324,8 @@ func TestAMoveThatFailedCountsIfTheLabelIsThere(t *testing.T) {
 }
 
 func TestAThrottledChangeQueues(t *testing.T) {
-	// Protects a thousand rotations in one second, of which the service takes fifty: each change waits for its turn, and none is given up, nor a
-	// new key with it; and nobody waits for ever, or beyond the function's time.
+	// Protects a thousand rotations in one second, of which the service takes fifty: each change waits for its turn,
+	// and none is given up, nor a new key with it; and nobody waits for ever, or beyond the function's time.
 	for _, test := range []struct {
 		throttled, limit time.Duration
 		fails            bool

@@ -13,7 +13,8 @@ import (
 )
 
 func TestDescribeReadsEverythingButTheValues(t *testing.T) {
-	// Protects every decision: stages, tags, rotation, replicas, and the service's clock come out of one answer as it gives them.
+	// Protects every decision: stages, tags, rotation, replicas, and the service's clock come out of one answer as it
+	// gives them.
 	s, v := start(t)
 	s.set("DescribeSecret", http.StatusOK, `{"ARN":"`+arn+`","Name":"prod/pipeline","RotationEnabled":true,"RotationLambdaARN":"arn:function",
 		"LastRotatedDate":1795371300,"NextRotationDate":1797963300.5,
@@ -93,7 +94,8 @@ func TestDescribeWithoutADateTellsTheCallersTime(t *testing.T) {
 }
 
 func TestSecretFindsAndCountsLabels(t *testing.T) {
-	// Protects the lookups that the steps and the sweep start from: the holder of a label, the labels in use, one order of versions.
+	// Protects the lookups that the steps and the sweep start from: the holder of a label, the labels in use, one order
+	// of versions.
 	secret := vault.Secret{Versions: map[string]vault.Version{}}
 	for id, stages := range map[string][]string{
 		newVersion: {vault.Current, "quilt-key:new"}, oldVersion: {vault.Previous, "quilt-key:old", vault.NewMark(oldVersion, since).Label()}, "4": {"blue"},
@@ -121,7 +123,8 @@ func TestSecretFindsAndCountsLabels(t *testing.T) {
 }
 
 func TestReplicaIsTheCopyOutsideThePrimaryRegion(t *testing.T) {
-	// Protects primaries that have replicas, and secrets that were never replicated, from being refused, and replicas from being served.
+	// Protects primaries that have replicas, and secrets that were never replicated, from being refused, and replicas
+	// from being served.
 	for _, c := range []struct{ arn, primary, want string }{
 		{"arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/pipeline-AbCdEf", "", ""},
 		{"arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/pipeline-AbCdEf", "eu-central-1", ""},

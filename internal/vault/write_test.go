@@ -46,7 +46,8 @@ func TestPutPendingWithoutARotationToken(t *testing.T) {
 }
 
 func TestPutPendingAttachesAKeyLabelThatDidNotStick(t *testing.T) {
-	// Protects promise 3 where the service stores the value without our label: it is attached before anything else happens.
+	// Protects promise 3 where the service stores the value without our label: it is attached before anything else
+	// happens.
 	for _, answer := range []string{`{"VersionStages":["AWSPENDING"]}`, `{}`} {
 		s, v := start(t)
 		s.set("PutSecretValue", http.StatusOK, answer)
@@ -69,7 +70,8 @@ func TestPutPendingAttachesAKeyLabelThatDidNotStick(t *testing.T) {
 }
 
 func TestLabelsMoveInOneCall(t *testing.T) {
-	// Protects promise 1: the cut-over names the version it takes AWSCURRENT from, so that the service refuses it when another was faster.
+	// Protects promise 1: the cut-over names the version it takes AWSCURRENT from, so that the service refuses it when
+	// another was faster.
 	for name, c := range map[string]struct {
 		move func(*vault.Vault, context.Context) error
 		want map[string]any
@@ -104,7 +106,8 @@ func TestLabelsMoveInOneCall(t *testing.T) {
 }
 
 func TestPutStoresAValueThatNobodyReadsYet(t *testing.T) {
-	// Protects consumers, and edits of the secret: what a person puts in has the label of its key and no stage of the service's, until it is proved.
+	// Protects consumers, and edits of the secret: what a person puts in has the label of its key and no stage of the
+	// service's, until it is proved.
 	s, v := start(t)
 	s.set("PutSecretValue", http.StatusOK, `{"VersionStages":["quilt-key:3f2a"]}`)
 	if err := v.Put(t.Context(), vault.NewValue{SecretARN: arn, VersionID: newVersion, Value: redact.New(value), KeyID: "3f2a"}); err != nil {
