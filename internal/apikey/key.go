@@ -57,7 +57,8 @@ func Parse(s string) (Key, error) {
 		}
 		return Key{}, &InvisibleError{nameInvisible(s[i:]), place}
 	}
-	if !strings.HasPrefix(s, prefix) || len(s) == len(prefix) || strings.ContainsFunc(s, unicode.IsSpace) || strings.ContainsRune(s, utf8.RuneError) {
+	if !strings.HasPrefix(s, prefix) || len(s) == len(prefix) ||
+		strings.ContainsFunc(s, unicode.IsSpace) || strings.ContainsRune(s, utf8.RuneError) {
 		return Key{}, ErrNotAKey
 	}
 	return Key{redact.New(s)}, nil
@@ -96,10 +97,14 @@ func visibleOnly(r rune) rune {
 
 // The Unicode names of the invisible characters that come with copied text.
 var invisibleNames = map[rune]string{
-	0x00a0: "NO-BREAK SPACE", 0x00ad: "SOFT HYPHEN", 0x200b: "ZERO WIDTH SPACE", 0x200c: "ZERO WIDTH NON-JOINER", 0x200d: "ZERO WIDTH JOINER",
-	0x200e: "LEFT-TO-RIGHT MARK", 0x200f: "RIGHT-TO-LEFT MARK", 0x2028: "LINE SEPARATOR", 0x202a: "LEFT-TO-RIGHT EMBEDDING",
-	0x202b: "RIGHT-TO-LEFT EMBEDDING", 0x202c: "POP DIRECTIONAL FORMATTING", 0x202d: "LEFT-TO-RIGHT OVERRIDE", 0x202e: "RIGHT-TO-LEFT OVERRIDE",
-	0x202f: "NARROW NO-BREAK SPACE", 0x2060: "WORD JOINER", 0x2066: "LEFT-TO-RIGHT ISOLATE", 0x2067: "RIGHT-TO-LEFT ISOLATE",
+	0x00a0: "NO-BREAK SPACE", 0x00ad: "SOFT HYPHEN", 0x200b: "ZERO WIDTH SPACE", 0x200c: "ZERO WIDTH NON-JOINER",
+	0x200d: "ZERO WIDTH JOINER",
+	0x200e: "LEFT-TO-RIGHT MARK", 0x200f: "RIGHT-TO-LEFT MARK", 0x2028: "LINE SEPARATOR",
+	0x202a: "LEFT-TO-RIGHT EMBEDDING",
+	0x202b: "RIGHT-TO-LEFT EMBEDDING", 0x202c: "POP DIRECTIONAL FORMATTING", 0x202d: "LEFT-TO-RIGHT OVERRIDE",
+	0x202e: "RIGHT-TO-LEFT OVERRIDE",
+	0x202f: "NARROW NO-BREAK SPACE", 0x2060: "WORD JOINER", 0x2066: "LEFT-TO-RIGHT ISOLATE",
+	0x2067: "RIGHT-TO-LEFT ISOLATE",
 	0x2068: "FIRST STRONG ISOLATE", 0x2069: "POP DIRECTIONAL ISOLATE", 0xfeff: "BYTE ORDER MARK",
 }
 
@@ -139,15 +144,15 @@ func (k Key) Fingerprint() string {
 }
 
 // Fits reports whether the key can be the one that the registry shows with this fingerprint: prefix, dots, suffix, each
-// of any length, because their lengths are not documented. A fingerprint that neither fits a key nor contradicts it says
-// nothing: its form is not known.
+// of any length, because their lengths are not documented. A fingerprint that neither fits a key nor contradicts it
+// says nothing: its form is not known.
 func (k Key) Fits(fingerprint string) bool {
 	first, last, ok := ends(fingerprint)
 	return ok && k.has(first, last)
 }
 
-// Contradicts reports whether the key cannot be the one that the registry shows with this fingerprint, because it starts
-// or ends differently.
+// Contradicts reports whether the key cannot be the one that the registry shows with this fingerprint, because it
+// starts or ends differently.
 func (k Key) Contradicts(fingerprint string) bool {
 	first, last, ok := ends(fingerprint)
 	return ok && !k.has(first, last)
@@ -158,7 +163,8 @@ func (k Key) has(first, last string) bool {
 	return len(first)+len(last) <= len(s) && strings.HasPrefix(s, first) && strings.HasSuffix(s, last)
 }
 
-// ends takes a fingerprint apart. ok is false for one of another form: a hash, a masked key, or one that shows a single end.
+// ends takes a fingerprint apart. ok is false for one of another form: a hash, a masked key, or one that shows a single
+// end.
 func ends(fingerprint string) (first, last string, ok bool) {
 	first, last, ok = strings.Cut(strings.Replace(fingerprint, "…", "...", 1), "...")
 	known := len(first) > len(prefix) && strings.HasPrefix(first, prefix) && last != "" && only(first+last, wordCharacters)

@@ -158,7 +158,8 @@ func TestFits(t *testing.T) {
 	}
 }
 
-// TestContradicts protects revocations from display text: only a fingerprint of the known form says that a key is another one. Every other form says nothing.
+// TestContradicts protects revocations from display text: only a fingerprint of the known form says that a key is
+// another one. Every other form says nothing.
 func TestContradicts(t *testing.T) {
 	key, err := apikey.Parse("qk_abcdefghijklmnopqrstuvwxyz")
 	if err != nil {
@@ -179,7 +180,8 @@ func TestContradicts(t *testing.T) {
 	}
 }
 
-// TestMayContain protects a key of which only the fingerprint is known: its start is found in any form, and a form that is not known may be any key's.
+// TestMayContain protects a key of which only the fingerprint is known: its start is found in any form, and a form that
+// is not known may be any key's.
 func TestMayContain(t *testing.T) {
 	for text, want := range map[string]bool{
 		"x qk_abcdef": true, `{"a":"https://x:qk_abc@y"}`: true, `{"a":"\u0071k_abc"}`: true, "%71k_abc": true, "qk_abd": false, "abc": false, "": false,

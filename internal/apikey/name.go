@@ -54,7 +54,8 @@ func MarkOf(name string) (mark string, ok bool) {
 	}
 	label, name := name[:len(name)-tail], name[len(name)-tail:]
 	date, mark := name[:len(name)-markDigits], name[len(name)-markDigits:]
-	if date[0] != '-' || date[len(date)-1] != '-' || !only(date[1:len(date)-1], digits) || !only(mark, digits+"abcdef") || !only(label, digits+letters+"-") {
+	if date[0] != '-' || date[len(date)-1] != '-' || !only(date[1:len(date)-1], digits) ||
+		!only(mark, digits+"abcdef") || !only(label, digits+letters+"-") {
 		return "", false
 	}
 	return mark, true

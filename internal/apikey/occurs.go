@@ -33,8 +33,8 @@ func (o Occurrences) Any() bool { return o.Replaceable > 0 || len(o.Fixed) > 0 }
 // longer word counts too: a key that is protected without need is the smaller mistake.
 func Contains(raw redact.Text, key Key) bool { return Find(raw, key).Any() }
 
-// MayContain reports whether a raw value may contain the key that the registry shows with this fingerprint: the start of
-// the key occurs, in any form that [Find] finds. A fingerprint of a form that is not known may be any key's.
+// MayContain reports whether a raw value may contain the key that the registry shows with this fingerprint: the start
+// of the key occurs, in any form that [Find] finds. A fingerprint of a form that is not known may be any key's.
 func MayContain(raw redact.Text, fingerprint string) bool {
 	first, _, known := ends(fingerprint)
 	found := !known
@@ -87,7 +87,8 @@ func Find(raw redact.Text, key Key) Occurrences {
 	return o
 }
 
-// Words returns the words of a raw value that may be keys, decoded as in [Find]: `qk_` and the letters, digits, `_` and `-` after it.
+// Words returns the words of a raw value that may be keys, decoded as in [Find]: `qk_` and the letters, digits, `_` and
+// `-` after it.
 func Words(raw redact.Text) []Key {
 	var words []Key
 	layer{text: raw.Reveal()}.search(maxLayers, prefix, func(l layer, start, end int) {

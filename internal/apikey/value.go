@@ -79,14 +79,16 @@ func parse(text, field string) (key Key, in string, err error) {
 	case trimmed == "":
 		return Key{}, "", &BlankValueError{}
 	case field != "":
-		return Key{}, "", badValue("the tag %s names the field %q, but the value is not a JSON object; store one, or remove the tag", FieldTag, field)
+		return Key{}, "", badValue("the tag %s names the field %q, but the value is not a JSON object; "+
+			"store one, or remove the tag", FieldTag, field)
 	}
 	key, err = Parse(text)
 	if _, hidden := errors.AsType[*InvisibleError](err); hidden {
 		return Key{}, "", badValue("the value is %s", err)
 	}
 	if err != nil {
-		return Key{}, "", badValue("the value is neither a JSON object nor a key that starts with \"qk_\"; store one of the two")
+		return Key{}, "", badValue("the value is neither a JSON object nor a key that starts with \"qk_\"; " +
+			"store one of the two")
 	}
 	return key, "", nil
 }
@@ -116,7 +118,8 @@ func parseObject(text, field string) (Key, string, error) {
 	}
 	s, isString := m.text()
 	if !isString {
-		return Key{}, "", badValue("the value's field %q is not a string; store the key there, or name another field in the tag %s", m.Name, FieldTag)
+		return Key{}, "", badValue("the value's field %q is not a string; store the key there, "+
+			"or name another field in the tag %s", m.Name, FieldTag)
 	}
 	if strings.TrimSpace(s) == "" {
 		return Key{}, "", &BlankValueError{Field: m.Name}
@@ -128,8 +131,8 @@ func parseObject(text, field string) (Key, string, error) {
 	return key, m.Name, nil
 }
 
-// Members returns the top-level members of an object, with their places in the text. It fails with a [*BadValueError] if
-// the text is not a valid JSON object.
+// Members returns the top-level members of an object, with their places in the text. It fails with a [*BadValueError]
+// if the text is not a valid JSON object.
 func Members(text string) ([]Member, error) {
 	if !isObject(text) {
 		reason := "is not valid JSON"
@@ -174,7 +177,8 @@ func keyMember(members []Member, field string) (Member, error) {
 	}
 	switch {
 	case len(found) == 0 && field != "":
-		return Member{}, badValue("the value has no field %q, which the tag %s names; add it, or correct the tag", field, FieldTag)
+		return Member{}, badValue("the value has no field %q, which the tag %s names; "+
+			"add it, or correct the tag", field, FieldTag)
 	case len(found) == 0:
 		return Member{}, badValue("no field of the value holds a key; name its field in the tag %s", FieldTag)
 	}
@@ -184,7 +188,8 @@ func keyMember(members []Member, field string) (Member, error) {
 		case m.Name == found[0].Name:
 			return Member{}, badValue("the value has the field %q more than once, with different contents; keep one", m.Name)
 		default:
-			return Member{}, badValue("two or more fields of the value hold different keys; name the one to rotate in the tag %s", FieldTag)
+			return Member{}, badValue("two or more fields of the value hold different keys; "+
+				"name the one to rotate in the tag %s", FieldTag)
 		}
 	}
 	return found[0], nil
@@ -238,10 +243,12 @@ func (v Value) WithKey(key Key) (redact.Text, error) {
 	}
 	text, embedded := v.replaced(key)
 	if special := strings.Trim(key.Reveal(), wordCharacters+".~"); special != "" && embedded {
-		return redact.Text{}, badValue("the new key has characters that cannot be put into a longer text, where the value holds its key, too; store the key as a string of its own only")
+		return redact.Text{}, badValue("the new key has characters that cannot be put into a longer text, " +
+			"where the value holds its key, too; store the key as a string of its own only")
 	}
 	if len(text) > MaxValueBytes {
-		return redact.Text{}, badValue("the value would have %d bytes with the new key; Secrets Manager takes %d at most", len(text), MaxValueBytes)
+		return redact.Text{}, badValue("the value would have %d bytes with the new key; "+
+			"Secrets Manager takes %d at most", len(text), MaxValueBytes)
 	}
 	return redact.New(text), nil
 }

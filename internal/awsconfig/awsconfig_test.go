@@ -57,8 +57,8 @@ func load(t *testing.T) aws.Config {
 	return c
 }
 
-// silence runs a test in a bubble, with a client of a service that leaves the requests with the given numbers unanswered. The service
-// records over which connection each request came.
+// silence runs a test in a bubble, with a client of a service that leaves the requests with the given numbers
+// unanswered. The service records over which connection each request came.
 func silence(t *testing.T, numbers []int, test func(t *testing.T, client *secretsmanager.Client, connections *[]net.Conn)) {
 	t.Helper()
 	setEnvironment(t, map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1"})
@@ -101,7 +101,8 @@ func silence(t *testing.T, numbers []int, test func(t *testing.T, client *secret
 }
 
 func TestAnAttemptWithoutAnAnswerIsRepeatedOnAnotherConnection(t *testing.T) {
-	// Protects a step from a pooled connection whose packets vanish: without a limit of the attempt, one call takes all of the step's time.
+	// Protects a step from a pooled connection whose packets vanish: without a limit of the attempt, one call takes all of
+	// the step's time.
 	silence(t, []int{2}, func(t *testing.T, client *secretsmanager.Client, connections *[]net.Conn) {
 		for range 2 {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second) // a function has 60 s
@@ -117,7 +118,8 @@ func TestAnAttemptWithoutAnAnswerIsRepeatedOnAnotherConnection(t *testing.T) {
 }
 
 func TestAServiceThatNeverAnswers(t *testing.T) {
-	// Protects the diagnosis: the connection works, so the error says how many attempts got no answer, and does not send people to the VPC.
+	// Protects the diagnosis: the connection works, so the error says how many attempts got no answer, and does not send
+	// people to the VPC.
 	silence(t, []int{1, 2, 3}, func(t *testing.T, client *secretsmanager.Client, _ *[]net.Conn) {
 		from := time.Now()
 		_, err := vault.New(client).Describe(t.Context(), arn)
@@ -131,7 +133,8 @@ func TestAServiceThatNeverAnswers(t *testing.T) {
 }
 
 func TestTheBundleOfAWS(t *testing.T) {
-	// Protects networks that inspect TLS: AWS_CA_BUNDLE is trusted, by the same rule as the registry's bundle, and HTTP/2 is not used.
+	// Protects networks that inspect TLS: AWS_CA_BUNDLE is trusted, by the same rule as the registry's bundle, and HTTP/2
+	// is not used.
 	var protocol atomic.Value
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		protocol.Store(r.Proto)

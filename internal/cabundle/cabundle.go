@@ -33,7 +33,8 @@ func Parse(text []byte) ([]*x509.Certificate, error) {
 			return nil, fmt.Errorf("block %d is a private key: remove it, only certificates belong in this file", i+1)
 		}
 		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("block %d is not a certificate: only blocks with -----BEGIN CERTIFICATE----- belong in this file", i+1)
+			return nil, fmt.Errorf("block %d is not a certificate: "+
+				"only blocks with -----BEGIN CERTIFICATE----- belong in this file", i+1)
 		}
 		certificate, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {

@@ -59,7 +59,8 @@ func TestParseTrustsEveryCertificate(t *testing.T) {
 }
 
 func TestParseRefusesWhatIsNotACertificate(t *testing.T) {
-	// Protects: a bundle with one damaged certificate is refused at once, before a handshake fails; a private key never leaves the machine.
+	// Protects: a bundle with one damaged certificate is refused at once, before a handshake fails; a private key never
+	// leaves the machine.
 	good := newCertificate(t, "good")
 	encoded := strings.Replace(good, "\n", "\n*", 1)
 	noEnd, _, _ := strings.Cut(good, "-----END")

@@ -47,7 +47,8 @@ type Session struct {
 
 // LogIn logs in with the issuing credential of that name, whose secret has that value, to serve the secret. It fails
 // with [*fault.BadIssuer], with [*fault.IssuerNotAllowed] before anything is sent, or as the registry refuses.
-func LogIn(ctx context.Context, registry Registry, name string, value redact.Text, secret vault.Secret) (s Session, err error) {
+func LogIn(ctx context.Context, registry Registry, name string, value redact.Text, secret vault.Secret) (
+	s Session, err error) {
 	var c credential
 	err = json.Unmarshal([]byte(value.Reveal()), &c)
 	byPassword := c.Username != "" && c.Password != ""
@@ -57,9 +58,10 @@ func LogIn(ctx context.Context, registry Registry, name string, value redact.Tex
 		if hidden != "" {
 			hidden = "; it has " + hidden
 		}
-		return Session{}, fault.New[fault.BadIssuer]("the value of the issuing credential %s has the wrong form: %s%s", name, form, hidden)
+		return Session{}, fault.New[fault.BadIssuer]("the value of the issuing credential %s has the wrong form: %s%s",
+			name, form, hidden)
 	case apikey.FindInvisible(c.Username) != "":
-		return Session{}, fault.New[fault.BadIssuer]("the username of the issuing credential %s has %s; remove that character",
+		return Session{}, fault.New[fault.BadIssuer]("the username of the issuing credential %s has %s; remove it",
 			name, apikey.FindInvisible(c.Username))
 	}
 	if s.Listed, err = c.lists(name, secret); err != nil {
@@ -102,8 +104,8 @@ func (c credential) lists(name string, secret vault.Secret) (bool, error) {
 }
 
 func badList(name string) error {
-	return fault.New[fault.BadIssuer](`the list "serves" of the issuing credential %s must be a JSON array of secret names, `+
-		`in which * stands for any characters; an ARN is no name`, name)
+	return fault.New[fault.BadIssuer](`the list "serves" of the issuing credential %s must be a JSON array of `+
+		`secret names, in which * stands for any characters; an ARN is no name`, name)
 }
 
 // nameCharacters are those that a secret's name can have (API reference, CreateSecret). An ARN, or a pattern of another

@@ -14,12 +14,13 @@ type AdminKeyFilter struct {
 	Status      Status
 }
 
-// AdminListKeys lists the keys of all users. It needs an admin. Nobody, not even an admin, can create a key for somebody
-// else.
+// AdminListKeys lists the keys of all users. It needs an admin. Nobody, not even an admin, can create a key for
+// somebody else.
 func (s *Session) AdminListKeys(ctx context.Context, f AdminKeyFilter) ([]APIKey, error) {
-	got, c, err := ask(ctx, s, "adminApiKeysList", reads, func(ctx context.Context, client graphql.Client) (*adminApiKeysListResponse, error) {
-		return adminApiKeysList(ctx, client, f.Email, f.Name, f.Fingerprint, f.Status)
-	})
+	got, c, err := ask(ctx, s, "adminApiKeysList", reads,
+		func(ctx context.Context, g graphql.Client) (*adminApiKeysListResponse, error) {
+			return adminApiKeysList(ctx, g, f.Email, f.Name, f.Fingerprint, f.Status)
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -29,9 +30,10 @@ func (s *Session) AdminListKeys(ctx context.Context, f AdminKeyFilter) ([]APIKey
 // AdminGetKey returns a key of any user. It returns nil without an error if the registry answers that there is no such
 // key.
 func (s *Session) AdminGetKey(ctx context.Context, id string) (*APIKey, error) {
-	got, c, err := ask(ctx, s, "adminApiKeyGet", reads, func(ctx context.Context, client graphql.Client) (*adminApiKeyGetResponse, error) {
-		return adminApiKeyGet(ctx, client, id)
-	})
+	got, c, err := ask(ctx, s, "adminApiKeyGet", reads,
+		func(ctx context.Context, g graphql.Client) (*adminApiKeyGetResponse, error) {
+			return adminApiKeyGet(ctx, g, id)
+		})
 	if err != nil {
 		return nil, err
 	}

@@ -30,8 +30,8 @@ type Options struct {
 	// UserAgent names this program in the registry's audit trail (quilt: docs/advanced-features/good-practice.md).
 	// Default: quilt-rotate/<version>.
 	UserAgent string
-	// AttemptTimeout limits each attempt, from dialling to the end of the answer. Default: [DefaultAttemptTimeout]. It does
-	// not limit the attempts to create a key or to log in, which get all the time that the caller has.
+	// AttemptTimeout limits each attempt, from dialling to the end of the answer. Default: [DefaultAttemptTimeout]. It
+	// does not limit the attempts to create a key or to log in, which get all the time that the caller has.
 	AttemptTimeout time.Duration
 	// MaxAttempts is how often a request is sent at most, including the first time. Default: [DefaultMaxAttempts].
 	MaxAttempts int
@@ -53,8 +53,8 @@ type Client struct {
 	interval time.Duration
 }
 
-// NewClient returns a client of the registry at registryURL, for which the rule of [settings.RegistryURL] holds. It opens
-// no connection.
+// NewClient returns a client of the registry at registryURL, for which the rule of [settings.RegistryURL] holds. It
+// opens no connection.
 func NewClient(registryURL string, options Options) (*Client, error) {
 	base, err := settings.RegistryURL(registryURL)
 	if err != nil {
@@ -91,8 +91,8 @@ func (c *Client) URL() string { return c.base }
 // CodeURL is the page that shows a code for [Client.LoginRefreshToken] to a user who logs in by single sign-on.
 func (c *Client) CodeURL() string { return c.base + "/login" }
 
-// newTransport returns a transport for HTTP/1.1 only. One request at a time needs no more. And its rule for what it sends
-// again by itself is simple: no request of which a byte was sent, unless the request is marked as repeatable.
+// newTransport returns a transport for HTTP/1.1 only. One request at a time needs no more. And its rule for what it
+// sends again by itself is simple: no request of which a byte was sent, unless the request is marked as repeatable.
 func newTransport(bundle []byte) (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if bundle != nil { // only then, because loading the system's roots takes time at a cold start
@@ -126,7 +126,8 @@ func newTransport(bundle []byte) (*http.Transport, error) {
 // returned as the answer, which becomes an error.
 func checkRedirect(next *http.Request, via []*http.Request) error {
 	first := via[0]
-	if first.Method == http.MethodGet && next.URL.Scheme == first.URL.Scheme && next.URL.Host == first.URL.Host && len(via) < 5 {
+	sameHost := next.URL.Scheme == first.URL.Scheme && next.URL.Host == first.URL.Host
+	if first.Method == http.MethodGet && sameHost && len(via) < 5 {
 		return nil
 	}
 	return http.ErrUseLastResponse

@@ -1,5 +1,5 @@
-// Package quilt is the client of a Quilt registry. It finds out who a credential belongs to, and manages the API keys of
-// that user.
+// Package quilt is the client of a Quilt registry. It finds out who a credential belongs to, and manages the API keys
+// of that user.
 //
 // It uses the registry's GraphQL endpoint with operations generated from operations.graphql, the REST calls that
 // exchange a password or a one-time code for a session, and a catalog's config.json to find the registry. What it knows

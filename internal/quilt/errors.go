@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Refused reports whether the registry definitely answered "no": to the credential (401, or nobody is logged in), to the
-// user (403), or to the request. It is false for every temporary, unknown or garbled answer, and for nil. Those say
+// Refused reports whether the registry definitely answered "no": to the credential (401, or nobody is logged in), to
+// the user (403), or to the request. It is false for every temporary, unknown or garbled answer, and for nil. Those say
 // nothing about the credential.
 func Refused(err error) bool {
 	if _, lost := errors.AsType[*AnswerLostError](err); lost {
@@ -77,7 +77,8 @@ func (e *UnauthenticatedError) what() string {
 }
 
 func (e *UnauthenticatedError) Error() string {
-	return e.message(e.what(), cmp.Or(e.next, "check that the credential is this registry's, and neither expired nor revoked"))
+	return e.message(e.what(), cmp.Or(e.next, "check that the credential is this registry's, "+
+		"and neither expired nor revoked"))
 }
 
 // SSORequiredError says that the users of this registry log in by single sign-on only, so that no password works. It
@@ -90,7 +91,8 @@ type SSORequiredError struct {
 }
 
 func (e *SSORequiredError) Error() string {
-	return e.message("this registry takes single sign-on only, no password", "log in at "+e.CodeURL+" and use the code shown there")
+	return e.message("this registry takes single sign-on only, no password",
+		"log in at "+e.CodeURL+" and use the code shown there")
 }
 
 // Unwrap returns the [*UnauthenticatedError].
@@ -107,7 +109,8 @@ func (e *ForbiddenError) what() string {
 }
 
 func (e *ForbiddenError) Error() string {
-	return e.message(e.what(), "check the user's role (the admin operations need an admin), and firewalls in front of the registry")
+	return e.message(e.what(), "check the user's role (the admin operations need an admin), "+
+		"and firewalls in front of the registry")
 }
 
 // GraphQLError says that the registry answered with errors: with status 200, even if there is data, too, or with a 4xx.
@@ -134,8 +137,8 @@ type InputFault struct {
 	Message string
 }
 
-// InvalidInputError says that the registry refused the input: with the type InvalidInput of its schema, or with a 4xx to
-// a REST call.
+// InvalidInputError says that the registry refused the input: with the type InvalidInput of its schema, or with a 4xx
+// to a REST call.
 type InvalidInputError struct {
 	Where
 	Faults []InputFault // at most five

@@ -142,8 +142,9 @@ func (c *Client) unreachable(r *request, err error, reached bool) error {
 	return e
 }
 
-// cause keeps an error whose text is harmless. The transport quotes what it cannot read of an answer. So another error is
-// replaced by one with a clean text, which is the same for errors.Is. Errors of dialling quote our own settings only.
+// cause keeps an error whose text is harmless. The transport quotes what it cannot read of an answer. So another error
+// is replaced by one with a clean text, which is the same for errors.Is. Errors of dialling quote our own settings
+// only.
 func (s secrets) cause(err error) error {
 	text := err.Error()
 	if scrubbed := s.scrub(text); scrubbed != text && !isDialling(err) {
@@ -185,7 +186,8 @@ func (c *Client) refusal(r *request, response *http.Response, body []byte, date 
 	case status == http.StatusForbidden:
 		return &ForbiddenError{Where: c.at(r.operation), Message: sent.scrub(said.text())}
 	case status >= 300 && status < 400:
-		return c.protocol(r, status, quoting("redirects elsewhere, which is not followed", sent.scrub(redirectHost(response))))
+		return c.protocol(r, status, quoting("redirects elsewhere, which is not followed",
+			sent.scrub(redirectHost(response))))
 	case status >= 400 && said.text() != "" && r.graphql:
 		return &GraphQLError{Where: c.at(r.operation), Status: status, Messages: said.messages(sent)}
 	case status >= 400 && said.text() != "":
@@ -208,7 +210,8 @@ func redirectHost(response *http.Response) string {
 	return to.Scheme + "://" + to.Host
 }
 
-// complaint is what the registry says in addition to a status: {"message"} or {"error"} for REST, {"errors"} for GraphQL.
+// complaint is what the registry says in addition to a status: {"message"} or {"error"} for REST, {"errors"} for
+// GraphQL.
 type complaint struct {
 	Message loose   `json:"message"`
 	Error   loose   `json:"error"`

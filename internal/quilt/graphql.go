@@ -16,7 +16,7 @@ type effect int
 
 const (
 	reads   effect = iota // may be repeated
-	revokes               // is not repeated here: before each attempt the caller must check again that nobody needs the key
+	revokes               // is not repeated here: the caller must first check again that nobody needs the key
 	creates               // must not be repeated: each time creates another key
 )
 
@@ -124,7 +124,8 @@ func (c *call) nobody() error {
 	if !c.isNull("data", "me") {
 		return c.missing("data.me")
 	}
-	return &UnauthenticatedError{Where: c.client.at(c.operation), problem: "nobody is logged in with this credential (me is null)"}
+	return &UnauthenticatedError{Where: c.client.at(c.operation),
+		problem: "nobody is logged in with this credential (me is null)"}
 }
 
 // unknown is the error for an answer without a key. Null means that the registry has no such key, and is no error.
@@ -211,7 +212,8 @@ func (c *call) invalid(r refusal) error {
 	e := &InvalidInputError{Where: c.client.at(c.operation)}
 	sent := c.secrets()
 	for _, f := range r.Errors[:min(len(r.Errors), quotedFaults)] {
-		e.Faults = append(e.Faults, InputFault{Path: sent.scrub(f.Path), Name: sent.scrub(f.Name), Message: sent.scrub(f.Message)})
+		e.Faults = append(e.Faults, InputFault{Path: sent.scrub(f.Path), Name: sent.scrub(f.Name),
+			Message: sent.scrub(f.Message)})
 	}
 	return e
 }

@@ -152,8 +152,8 @@ func (s *Session) Account(ctx context.Context) (a Account, err error) {
 // Login returns, in one request, the user that the credential belongs to and that user's key with the given id. It is
 // the strictest test of a key.
 func (s *Session) Login(ctx context.Context, keyID string) (l Login, err error) {
-	got, c, err := ask(ctx, s, "login", reads, func(ctx context.Context, client graphql.Client) (*loginResponse, error) {
-		return login(ctx, client, keyID)
+	got, c, err := ask(ctx, s, "login", reads, func(ctx context.Context, g graphql.Client) (*loginResponse, error) {
+		return login(ctx, g, keyID)
 	})
 	if err != nil {
 		return Login{}, err
@@ -174,9 +174,10 @@ func (s *Session) GetKey(ctx context.Context, id string) (*APIKey, error) {
 
 // ListKeys lists the user's keys. An empty list is not nil: the registry answered that there are no keys.
 func (s *Session) ListKeys(ctx context.Context, filter KeyFilter) ([]APIKey, error) {
-	got, c, err := ask(ctx, s, "apiKeysList", reads, func(ctx context.Context, client graphql.Client) (*apiKeysListResponse, error) {
-		return apiKeysList(ctx, client, filter.Name, filter.Fingerprint, filter.Status)
-	})
+	got, c, err := ask(ctx, s, "apiKeysList", reads,
+		func(ctx context.Context, g graphql.Client) (*apiKeysListResponse, error) {
+			return apiKeysList(ctx, g, filter.Name, filter.Fingerprint, filter.Status)
+		})
 	if err != nil {
 		return nil, err
 	}

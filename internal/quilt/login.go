@@ -49,15 +49,16 @@ func (c *Client) explainLogin(err error) error {
 	if !ok {
 		return err
 	}
-	refused.next = "check user and password; if single sign-on is used, log in at " + c.CodeURL() + " and use the code shown there"
+	refused.next = "check user and password; if single sign-on is used, log in at " + c.CodeURL() +
+		" and use the code shown there"
 	if strings.Contains(strings.ToLower(refused.Message), "sso") {
 		return &SSORequiredError{Where: refused.Where, CodeURL: c.CodeURL(), cause: refused}
 	}
 	return refused
 }
 
-// LoginRefreshToken logs a user in with the code that {registry}/login shows. The code works once: the session keeps the
-// token that replaces it, and there is no other attempt after the code may have been sent.
+// LoginRefreshToken logs a user in with the code that {registry}/login shows. The code works once: the session keeps
+// the token that replaces it, and there is no other attempt after the code may have been sent.
 func (c *Client) LoginRefreshToken(ctx context.Context, token RefreshToken) (*Session, error) {
 	t := &tokens{turn: make(chan struct{}, 1), refresh: token}
 	if err := c.renew(ctx, t); err != nil {
@@ -69,9 +70,10 @@ func (c *Client) LoginRefreshToken(ctx context.Context, token RefreshToken) (*Se
 // renew exchanges the refresh token for an access token and the next refresh token. The caller holds the turn.
 func (c *Client) renew(ctx context.Context, t *tokens) error {
 	r := &request{
-		operation: tokenOperation, method: http.MethodPost, path: "/api/token", contentType: "application/x-www-form-urlencoded",
-		body:    []byte(url.Values{"refresh_token": {t.refresh.Reveal()}}.Encode()),
-		carried: secrets{t.refresh.Text}, limit: restLimit, once: true,
+		operation: tokenOperation, method: http.MethodPost, path: "/api/token",
+		contentType: "application/x-www-form-urlencoded",
+		body:        []byte(url.Values{"refresh_token": {t.refresh.Reveal()}}.Encode()),
+		carried:     secrets{t.refresh.Text}, limit: restLimit, once: true,
 	}
 	got, err := c.do(ctx, r)
 	if err == nil {

@@ -24,7 +24,8 @@ func (c *Client) do(ctx context.Context, r *request) (answer, error) {
 	}
 	again := func(err error) bool {
 		down, ok := errors.AsType[*UnavailableError](err)
-		return ok && !r.single && !down.hopeless && !(r.once && down.reached) && down.RetryAfter < longestWait && ctx.Err() == nil
+		return ok && !r.single && !down.hopeless && !(r.once && down.reached) &&
+			down.RetryAfter < longestWait && ctx.Err() == nil
 	}
 	attempts := 0
 	got, err := retry.While(ctx, waits, again, func() (answer, error) {

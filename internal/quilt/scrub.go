@@ -21,8 +21,9 @@ var opaque = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`q
 // secrets are the credentials of one request. A server may quote what it was sent.
 type secrets []redact.Text
 
-// scrub makes the registry's text safe for an error: one short line without control or invisible characters, and without
-// anything that looks like a credential. It looks before and after the cleaning, because cleaning changes characters.
+// scrub makes the registry's text safe for an error: one short line without control or invisible characters, and
+// without anything that looks like a credential. It looks before and after the cleaning, because cleaning changes
+// characters.
 func (s secrets) scrub(text string) string {
 	forms := s.forms()
 	text = redact.Scrub(clean(redact.Scrub(text, forms...)), forms...)

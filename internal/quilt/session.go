@@ -30,8 +30,8 @@ type tokens struct {
 	spent   bool // the refresh token may have been used without an answer
 }
 
-// WithKey returns a session of the owner of an API key. It sends nothing. The first operation shows whether the registry
-// accepts the key.
+// WithKey returns a session of the owner of an API key. It sends nothing. The first operation shows whether the
+// registry accepts the key.
 func (c *Client) WithKey(key apikey.Key) *Session {
 	return &Session{client: c, key: redact.New(key.Reveal())}
 }

@@ -27,10 +27,12 @@ const (
 // roomForLabels refuses to create a key that could then not be labelled.
 func (r *run) roomForLabels() error {
 	if free := vault.LabelQuota - r.secret.Labels(); free < labelsNeeded {
-		return fault.New[fault.LabelQuota]("the secret %[1]s has %[2]d of its %[3]d staging labels free, a rotation needs %[4]d; "+
-			"first end this rotation: quilt-rotate unstick %[5]s; then revoke the keys whose time is over: quilt-rotate revoke %[5]s; "+
+		return fault.New[fault.LabelQuota]("the secret %[1]s has %[2]d of its %[3]d staging labels free, "+
+			"a rotation needs %[4]d; first end this rotation: quilt-rotate unstick %[5]s; "+
+			"then revoke the keys whose time is over: quilt-rotate revoke %[5]s; "+
 			"then: quilt-rotate rotate %[5]s; a key that is still in its grace period, and that nobody needs, is revoked by: "+
-			"quilt-rotate emergency %[5]s --version ID", r.secret.ARN, max(free, 0), vault.LabelQuota, labelsNeeded, r.secret.Name)
+			"quilt-rotate emergency %[5]s --version ID", r.secret.ARN, max(free, 0), vault.LabelQuota, labelsNeeded,
+			r.secret.Name)
 	}
 	return nil
 }
@@ -69,12 +71,13 @@ func (r *run) createKey(ctx context.Context) (created, error) {
 // is not new, whatever the answer says, so it is neither stored nor revoked.
 func (r *run) checkCreated(ctx context.Context, c created, owner string) error {
 	if r.value.Contains(c.key.Secret) {
-		return fault.New[fault.BadNewKey]("the registry answered apiKeyCreate for %s with a key that the current value holds already; "+
-			"nothing was stored or revoked: check what answers in the registry's place", r.secret.ARN)
+		return fault.New[fault.BadNewKey]("the registry answered apiKeyCreate for %s with a key that the current "+
+			"value holds already; nothing was stored or revoked: check what answers in the registry's place", r.secret.ARN)
 	}
 	if !quilt.SameUser(c.key.UserEmail, owner) {
 		r.revokeOwn(ctx, c, "it belongs to another user")
-		return fault.New[fault.OwnerChanged]("the registry created a key of %s for %s, asked by %s", r.secret.ARN, c.key.UserEmail, owner)
+		return fault.New[fault.OwnerChanged]("the registry created a key of %s for %s, asked by %s",
+			r.secret.ARN, c.key.UserEmail, owner)
 	}
 	if err := vault.CheckLabel(c.key.ID); err != nil {
 		r.revokeOwn(ctx, c, "its id is too long for a label")
@@ -105,7 +108,8 @@ func (r *run) store(ctx context.Context, c created) error {
 	case putErr == nil:
 		return nil
 	case readErr != nil: // it may still arrive
-		return fault.New[fault.StoreFailed]("the new key could not be stored in %s: %w; a key that is left over is found and revoked by the sweep",
+		return fault.New[fault.StoreFailed]("the new key could not be stored in %s: %w; "+
+			"a key that is left over is found and revoked by the sweep",
 			r.secret.ARN, putErr)
 	case stored.Equal(value):
 		return r.Vault.Attach(ctx, r.secret.ARN, vault.KeyLabel(c.key.ID), r.Token)
@@ -116,7 +120,8 @@ func (r *run) store(ctx context.Context, c created) error {
 }
 
 // putAndRead puts the value, and reads the version back if that fails.
-func (r *run) putAndRead(ctx context.Context, value redact.Text, keyID string) (stored redact.Text, putErr, readErr error) {
+func (r *run) putAndRead(ctx context.Context, value redact.Text, keyID string) (
+	stored redact.Text, putErr, readErr error) {
 	limited, cancel := deadline.WithShare(ctx, putShare)
 	defer cancel()
 	putErr = r.Vault.PutPending(limited, vault.NewValue{

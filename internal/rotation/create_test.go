@@ -46,8 +46,8 @@ func TestCreateSecretStoresANewKeyBesideTheOldOne(t *testing.T) {
 }
 
 func TestNameAndLifetimeOfNewKey(t *testing.T) {
-	// Protects people who read the registry's list: a key's name shows its purpose, its day and its secret, and its lifetime
-	// is what was set.
+	// Protects people who read the registry's list: a key's name shows its purpose, its day and its secret, and its
+	// lifetime is what was set.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for _, c := range []struct {
@@ -150,8 +150,8 @@ func TestCreateSecretWithPendingValue(t *testing.T) {
 }
 
 func TestEveryOccurrenceOfTheKeyIsRotated(t *testing.T) {
-	// Protects consumers of a second copy, and promise 2: after a rotation the former key is nowhere in the value, and nothing
-	// else is changed.
+	// Protects consumers of a second copy, and promise 2: after a rotation the former key is nowhere in the value, and
+	// nothing else is changed.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

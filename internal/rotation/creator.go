@@ -48,8 +48,8 @@ func (r *run) candidates() []candidate {
 // errUnusable says that a version has nothing to log in with.
 var errUnusable = errors.New("its version cannot be used")
 
-// openVersion returns a session with the key that a version holds. A version that cannot be read, because its KMS key is
-// disabled, is no reason to fail while there is another credential.
+// openVersion returns a session with the key that a version holds. A version that cannot be read, because its KMS key
+// is disabled, is no reason to fail while there is another credential.
 func (r *run) openVersion(ctx context.Context, versionID string) (issuer.Session, error) {
 	value, err := vault.ReadValue(ctx, r.Vault.ReadIfAny, r.secret.ARN, versionID, r.settings.Field)
 	if err != nil {
@@ -62,7 +62,8 @@ func (r *run) openVersion(ctx context.Context, versionID string) (issuer.Session
 func (r *run) openIssuer(ctx context.Context) (issuer.Session, error) {
 	value, err := r.Vault.ReadCurrent(ctx, r.settings.Issuer)
 	if err != nil {
-		return issuer.Session{}, fault.New[fault.BadIssuer]("the issuing credential of %s cannot be read: %w", r.secret.ARN, err)
+		return issuer.Session{}, fault.New[fault.BadIssuer]("the issuing credential of %s cannot be read: %w",
+			r.secret.ARN, err)
 	}
 	return issuer.LogIn(ctx, r.Registry, r.settings.Issuer, value, r.secret)
 }
@@ -90,7 +91,8 @@ func (r *run) withCreator(ctx context.Context, use func(context.Context, creator
 	if notOwner != nil {
 		return notOwner
 	}
-	return fault.New[fault.NoCreator]("no credential of %s may create a key (%s); configure an issuing credential (tag quilt-rotate:issuer), "+
+	return fault.New[fault.NoCreator]("no credential of %s may create a key (%s); "+
+		"configure an issuing credential (tag quilt-rotate:issuer), "+
 		"or run: quilt-rotate recover %s", r.secret.ARN, strings.Join(refusals, "; "), r.secret.Name)
 }
 
@@ -100,8 +102,8 @@ func isNotOwner(err error) bool {
 	return changed || unknown
 }
 
-// open logs in with a candidate. The current key, which is the first one, shows who the owner is. It may do so even if it
-// may not list keys.
+// open logs in with a candidate. The current key, which is the first one, shows who the owner is. It may do so even if
+// it may not list keys.
 func (r *run) open(ctx context.Context, c candidate, isCurrent bool, owner *string) (creator, error) {
 	session, err := c.open(ctx)
 	if err != nil {
@@ -130,7 +132,8 @@ func (r *run) checkOwner(who string, account quilt.Account, owner string, listed
 		owner = account.Email
 	}
 	if owner == "" && !listed {
-		return fault.New[fault.OwnerUnknown]("no key of %s shows that %s (%s) may serve it, and a tag alone does not: nothing was created; "+
+		return fault.New[fault.OwnerUnknown]("no key of %s shows that %s (%s) may serve it, and a tag alone does not: "+
+			"nothing was created; "+
 			`add to the credential's value: "serves": ["%s"]`, r.secret.ARN, who, account.Email, r.secret.Name)
 	}
 	if owner == "" {
@@ -142,7 +145,8 @@ func (r *run) checkOwner(who string, account quilt.Account, owner string, listed
 			r.secret.ARN, who, account.Email)
 	}
 	if !quilt.SameUser(account.Email, owner) {
-		return fault.New[fault.OwnerChanged]("the key of %s belongs to %s, but %s is %s's; nothing was created: use a credential of %s, "+
+		return fault.New[fault.OwnerChanged]("the key of %s belongs to %s, but %s is %s's; "+
+			"nothing was created: use a credential of %s, "+
 			"or see the runbook page on moving to another user", r.secret.ARN, owner, who, account.Email, owner)
 	}
 	r.report.Owner = owner

@@ -62,7 +62,8 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 func ParseEvent(payload []byte) (Request, error) {
 	var event events.SecretsManagerSecretRotationEvent
 	if err := json.Unmarshal(payload, &event); err != nil {
-		return Request{}, fault.New[fault.BadEvent]("the event is not a JSON object with the texts Step, SecretId and ClientRequestToken; " +
+		return Request{}, fault.New[fault.BadEvent]("the event is not a JSON object with the texts Step, " +
+			"SecretId and ClientRequestToken; " +
 			"call this function through RotateSecret")
 	}
 	return Request{
@@ -122,8 +123,10 @@ func (h *Handler) measure(step, secret string, report Report, took time.Duration
 	h.Metrics.Emit(&telemetry.Label{Name: DimensionStep, Value: step}, properties,
 		telemetry.Sample{Name: MetricStepDuration, Unit: telemetry.Milliseconds, Value: float64(took.Microseconds()) / 1000},
 		telemetry.Sample{Name: MetricStepSucceeded, Unit: telemetry.Count, Value: flag(err == nil)},
-		telemetry.Sample{Name: MetricSelfHealed, Unit: telemetry.Count, Value: flag(report.SelfHealed && !report.NotBootstrapped)},
-		telemetry.Sample{Name: MetricBeforeFirstKey, Unit: telemetry.Count, Value: flag(err != nil && report.NotBootstrapped)},
+		telemetry.Sample{Name: MetricSelfHealed, Unit: telemetry.Count,
+			Value: flag(report.SelfHealed && !report.NotBootstrapped)},
+		telemetry.Sample{Name: MetricBeforeFirstKey, Unit: telemetry.Count,
+			Value: flag(err != nil && report.NotBootstrapped)},
 		telemetry.Sample{Name: MetricNewKeyDiffers, Unit: telemetry.Count, Value: flag(report.Differs != "")})
 	// A rotation before the first key counts neither as failed nor as healed. It has its own metric, as has the sweep.
 	if err != nil && !report.NotBootstrapped {

@@ -44,10 +44,12 @@ type Labels interface {
 
 // LabelCurrent gives the current version the label of its key, if it has none: somebody put a first key in by hand, or
 // edited another field, which made a new version with the same key. It returns the key's id; "" if the list does not
-// show which key it is. current is the version's value, field the one that the tag names, and keys are those of its user.
+// show which key it is. current is the version's value, field the one that the tag names, and keys are those of its
+// user.
 //
 // A crash before or after leaves nothing to clean up: the label says what is true.
-func LabelCurrent(ctx context.Context, v Labels, secret vault.Secret, current apikey.Value, field string, keys []quilt.APIKey) (id string, err error) {
+func LabelCurrent(ctx context.Context, v Labels, secret vault.Secret, current apikey.Value, field string,
+	keys []quilt.APIKey) (id string, err error) {
 	version, ok := secret.Holder(vault.Current)
 	if !ok {
 		return "", nil

@@ -98,7 +98,8 @@ func refuseValueOf(r *sandboxtest.Rig, version string) {
 }
 
 func TestAnOlderVersionThatCannotBeReadDoesNotStopTheRotation(t *testing.T) {
-	// Protects the rotation from one bad version: its KMS key is disabled, so its label stays, and the current key is reported.
+	// Protects the rotation from one bad version: its KMS key is disabled, so its label stays, and the current key is
+	// reported.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

@@ -15,8 +15,8 @@ import (
 )
 
 func TestBadEvents(t *testing.T) {
-	// Protects people who call the function by hand: an event that is not Secrets Manager's gets a clear error, and changes
-	// nothing.
+	// Protects people who call the function by hand: an event that is not Secrets Manager's gets a clear error, and
+	// changes nothing.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

@@ -17,7 +17,8 @@ import (
 const defaultNewKeyWait = 20 * time.Second
 
 func (r *Rotator) waits() retry.Waits {
-	return retry.Waits{First: 200 * time.Millisecond, Longest: 3 * time.Second, AtMost: cmp.Or(r.NewKeyWait, defaultNewKeyWait)}
+	return retry.Waits{First: 200 * time.Millisecond, Longest: 3 * time.Second,
+		AtMost: cmp.Or(r.NewKeyWait, defaultNewKeyWait)}
 }
 
 // loginSoon logs in with a key. If the registry refuses a new key, it tries again for a while. With an id, it asks for
@@ -35,7 +36,8 @@ func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (quilt.L
 		return l, err
 	})
 	if err != nil && refusal != nil {
-		return quilt.Login{}, fault.New[fault.PendingKeyRefused]("the key %s of the version %s of %s does not log in: %w", key, r.Token, r.secret.ARN, refusal)
+		return quilt.Login{}, fault.New[fault.PendingKeyRefused]("the key %s of the version %s of %s does not log in: %w",
+			key, r.Token, r.secret.ARN, refusal)
 	}
 	return l, err
 }
@@ -45,7 +47,8 @@ func (r *run) logIn(ctx context.Context, session *quilt.Session, id string) (qui
 		l, err := session.Login(ctx, id)
 		switch {
 		case err == nil && l.Key == nil:
-			return quilt.Login{}, fault.New[fault.PendingKeyRefused]("the pending key of %s logs in, but its user has no key with the id in its label, %s; "+
+			return quilt.Login{}, fault.New[fault.PendingKeyRefused]("the pending key of %s logs in, "+
+				"but its user has no key with the id in its label, %s; "+
 				"run: quilt-rotate unstick %s", r.secret.ARN, id, r.secret.Name)
 		case err == nil || !quilt.Refused(err) || quilt.RefusesLogin(err):
 			return l, err
@@ -71,7 +74,8 @@ func (r *run) proveKey(ctx context.Context, pending apikey.Key) error {
 		return err
 	}
 	if owner != "" && !quilt.SameUser(owner, proven.Email) {
-		return fault.New[fault.OwnerChanged]("the pending key of %s belongs to %s, the current one to %s; run: quilt-rotate unstick %s",
+		return fault.New[fault.OwnerChanged]("the pending key of %s belongs to %s, the current one to %s; "+
+			"run: quilt-rotate unstick %s",
 			r.secret.ARN, proven.Email, owner, r.secret.Name)
 	}
 	r.report.Owner = proven.Email
@@ -98,7 +102,8 @@ func (r *run) checkLife(l quilt.Login) error {
 		return fault.New[fault.PendingKeyRefused]("the pending key of %s has the status %s; run: quilt-rotate unstick %s",
 			r.secret.ARN, l.Key.Status, r.secret.Name)
 	case l.Key.Old(l.RegistryTime):
-		return fault.New[fault.PendingKeyOld]("the pending key of %s has less than half of its lifetime left (until %s); run: quilt-rotate unstick %s",
+		return fault.New[fault.PendingKeyOld]("the pending key of %s has less than half of its lifetime left (until %s); "+
+			"run: quilt-rotate unstick %s",
 			r.secret.ARN, l.Key.ExpiresAt.Format(time.RFC3339), r.secret.Name)
 	}
 	return nil

@@ -51,8 +51,8 @@ func orphans(s *sandboxtest.Secret) int {
 }
 
 func TestEachStepMayRunAgain(t *testing.T) {
-	// Protects against what the service's retries would do: each step three times, in a fresh process each or in a warm one,
-	// makes one key.
+	// Protects against what the service's retries would do: each step three times, in a fresh process each or in a warm
+	// one, makes one key.
 	t.Parallel()
 	for _, cold := range []bool{true, false} {
 		r := sandboxtest.New(t)
@@ -158,8 +158,8 @@ func TestTwoSecretsInOneWarmProcess(t *testing.T) {
 }
 
 func TestTwinsLeaveOneKey(t *testing.T) {
-	// Protects against keys that nobody holds: two createSecret of one rotation at once leave one key stored, and revoke the
-	// other.
+	// Protects against keys that nobody holds: two createSecret of one rotation at once leave one key stored, and revoke
+	// the other.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	raced := false
@@ -472,8 +472,8 @@ func forgetKeyLabel(c *wire.Call, next func()) {
 }
 
 func TestALabelThatDidNotStickIsAttached(t *testing.T) {
-	// Protects against a stored key that no label names: the put's answer is checked, and the label is attached at once, or
-	// by the next run.
+	// Protects against a stored key that no label names: the put's answer is checked, and the label is attached at once,
+	// or by the next run.
 	t.Parallel()
 	lost := sandboxtest.On(sandboxtest.LoseRequest, "UpdateSecretVersionStage")
 	for name, c := range map[string]struct {

@@ -190,10 +190,11 @@ func (r *Rotator) begin(ctx context.Context, req Request, report *Report) (*run,
 func (req Request) check() error {
 	switch {
 	case !req.Step.known():
-		return fault.New[fault.BadEvent]("the event's Step is %q; it must be createSecret, setSecret, testSecret or finishSecret",
-			redact.Clip(string(req.Step), 40))
+		return fault.New[fault.BadEvent]("the event's Step is %q; it must be createSecret, setSecret, "+
+			"testSecret or finishSecret", redact.Clip(string(req.Step), 40))
 	case !vault.IsSecretID(req.SecretID):
-		return fault.New[fault.BadEvent]("the event's SecretId is not the ARN of a secret; call this function through RotateSecret")
+		return fault.New[fault.BadEvent]("the event's SecretId is not the ARN of a secret; " +
+			"call this function through RotateSecret")
 	case req.Token == "":
 		return fault.New[fault.BadEvent]("the event has no ClientRequestToken; call this function through RotateSecret")
 	}
@@ -204,9 +205,11 @@ func checkVersion(secret vault.Secret, req Request, report *Report) error {
 	version, known := secret.Versions[req.Token]
 	switch {
 	case secret.Deleted:
-		return fault.New[fault.SecretDeleted]("the secret %s is marked for deletion; restore it, or remove its rotation", secret.ARN)
+		return fault.New[fault.SecretDeleted]("the secret %s is marked for deletion; "+
+			"restore it, or remove its rotation", secret.ARN)
 	case !known:
-		return fault.New[fault.UnknownVersion]("the secret %s has no labelled version %q; start the rotation with RotateSecret",
+		return fault.New[fault.UnknownVersion]("the secret %s has no labelled version %q; "+
+			"start the rotation with RotateSecret",
 			secret.ARN, redact.Clip(req.Token, 64))
 	case version.Has(vault.Current):
 		report.AlreadyDone = true
@@ -226,7 +229,8 @@ func (r *Rotator) checkRotationOn(ctx context.Context, secret vault.Secret, step
 		r.Log.WarnContext(ctx, "rotation is not switched on: nothing but a test run is expected", "secret", secret.ARN)
 		return nil
 	default:
-		return fault.New[fault.RotationOff]("rotation of the secret %s is not switched on; switch it on with RotateSecret or the stack",
+		return fault.New[fault.RotationOff]("rotation of the secret %s is not switched on; "+
+			"switch it on with RotateSecret or the stack",
 			secret.ARN)
 	}
 }

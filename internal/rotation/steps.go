@@ -31,7 +31,8 @@ func (r *run) createSecret(ctx context.Context) error {
 	case errors.Is(err, vault.ErrNoValue):
 		return r.create(ctx)
 	case vault.HoldsNoKey(err):
-		return r.giveUp(ctx, fault.New[fault.PendingKeyDead]("the pending version %s of %s holds no key: %w; AWSPENDING was removed, "+
+		return r.giveUp(ctx, fault.New[fault.PendingKeyDead]("the pending version %s of %s holds no key: %w; "+
+			"AWSPENDING was removed, "+
 			"start another rotation: quilt-rotate rotate %s", r.Token, r.secret.ARN, err, r.secret.Name))
 	case err != nil:
 		return fault.InValue("AWSPENDING", r.secret, err)
@@ -46,7 +47,8 @@ func (r *run) createSecret(ctx context.Context) error {
 // create checks everything that can be checked without a new key, creates one, and stores it.
 func (r *run) create(ctx context.Context) error {
 	if err := r.value.Replaceable(); err != nil {
-		return fault.New[fault.KeyNotReplaceable]("the key of %s cannot be rotated, and no key was created: %w", r.secret.ARN, err)
+		return fault.New[fault.KeyNotReplaceable]("the key of %s cannot be rotated, and no key was created: "+
+			"%w", r.secret.ARN, err)
 	}
 	if err := r.roomForLabels(); err != nil {
 		return err
@@ -62,19 +64,21 @@ func (r *run) create(ctx context.Context) error {
 // value still held the current key, that key would become current again, beside a new one, and could never be revoked.
 func (r *run) compare(pending apikey.Value) error {
 	if pending.Contains(r.value.Key()) {
-		return fault.New[fault.PendingHoldsCurrent]("the pending value of %s holds the current key, so it cannot become current; "+
+		return fault.New[fault.PendingHoldsCurrent]("the pending value of %s holds the current key, "+
+			"so it cannot become current; "+
 			"AWSPENDING must be removed: quilt-rotate unstick %s; then start another rotation: quilt-rotate rotate %s",
 			r.secret.ARN, r.secret.Name, r.secret.Name)
 	}
 	if !pending.SameButKey(r.value) {
-		return fault.New[fault.Edited]("the secret %s was edited during its rotation: its current value differs from the pending one in more than the key; "+
+		return fault.New[fault.Edited]("the secret %s was edited during its rotation: "+
+			"its current value differs from the pending one in more than the key; "+
 			"the edit is kept, start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name)
 	}
 	return nil
 }
 
-// setSecret has nothing to set, because the registry created the key. It checks that pending and current value differ in
-// the key alone, in the same places, because consumers look there. It never writes.
+// setSecret has nothing to set, because the registry created the key. It checks that pending and current value differ
+// in the key alone, in the same places, because consumers look there. It never writes.
 func (r *run) setSecret(ctx context.Context) error {
 	pending, err := r.readPending(ctx)
 	if err != nil {
@@ -90,7 +94,8 @@ func (r *run) testSecret(ctx context.Context) error {
 	pending, err := r.readPending(ctx)
 	switch {
 	case errors.Is(err, vault.ErrNoValue):
-		r.Log.WarnContext(ctx, "the pending version has no value: testing the current key instead", "secret", r.secret.ARN, "version", r.Token)
+		r.Log.WarnContext(ctx, "the pending version has no value: testing the current key "+
+			"instead", "secret", r.secret.ARN, "version", r.Token)
 		pending = r.value
 	case err != nil:
 		return err

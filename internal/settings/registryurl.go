@@ -10,9 +10,9 @@ import (
 const mustURL = "must be a full URL like https://registry.example.com"
 
 // RegistryURL checks the URL of a registry and returns its normal form: scheme, host and port, in lower case, without
-// the scheme's default port and the final dot of a DNS name. Two URLs name the same registry if their normal forms are equal. Credentials are sent only
-// to URLs that pass this check. The error says what the URL must be and never quotes it, because the URL may contain a
-// password.
+// the scheme's default port and the final dot of a DNS name. Two URLs name the same registry if their normal forms are
+// equal. Credentials are sent only to URLs that pass this check. The error says what the URL must be and never quotes
+// it, because the URL may contain a password.
 func RegistryURL(text string) (string, error) {
 	text = strings.TrimSpace(text)
 	u, err := url.Parse(text)
