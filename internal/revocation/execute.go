@@ -90,13 +90,12 @@ const (
 // revokeBehindGate passes the gate before every single attempt. A registry may ask for a longer wait than is left here:
 // then the next sweep tries.
 func (s *sweep) revokeBehindGate(ctx context.Context, a Action) (Reason, error) {
-	attempts := 0
 	again := func(err error) bool {
-		attempts++
 		down, busy := errors.AsType[*quilt.UnavailableError](err)
-		return attempts < maxRevokeAttempts && (errors.Is(err, errAskIssuer) || busy && down.RetryAfter <= maxRevokeTime)
+		return errors.Is(err, errAskIssuer) || busy && down.RetryAfter <= maxRevokeTime
 	}
-	waits := retry.Waits{First: cmp.Or(s.RetryInterval, 400*time.Millisecond), Longest: maxRevokeTime, AtMost: time.Minute}
+	waits := retry.Waits{
+		First: cmp.Or(s.RetryInterval, 400*time.Millisecond), Longest: maxRevokeTime, AtMost: time.Minute, Attempts: maxRevokeAttempts}
 	return retry.While(ctx, waits, again, func() (Reason, error) {
 		reason, err := s.gate(ctx, a)
 		if reason == "" && err == nil {
