@@ -20,8 +20,7 @@ func exampleRegistry(code int, answer string) *httptest.Server {
 	}))
 }
 
-// Logging in with a key proves that it works and shows whose it is. With its id, it also shows how long the key is
-// valid.
+// Logging in with a key proves that it works and shows whose it is. With its id, it also shows how long the key is valid.
 func ExampleSession_Login() {
 	registry := exampleRegistry(200, meJSON(`,"apiKey":`+keyJSON))
 	defer registry.Close()
@@ -71,8 +70,9 @@ func ExampleRefused() {
 	_, err := client.WithKey(key).Me(context.Background())
 	fmt.Println(quilt.Refused(err))
 	fmt.Println(strings.ReplaceAll(err.Error(), client.Host(), "registry.example.com"))
-	// Output: true me at registry.example.com: the registry does not accept the credential: "Token invalid."; check that
-	// the credential is this registry's, and neither expired nor revoked
+	// Output:
+	// true
+	// me at registry.example.com: the registry does not accept the credential: "Token invalid."; check that the credential is this registry's, and neither expired nor revoked
 }
 
 // A catalog's address is enough to find its registry.
