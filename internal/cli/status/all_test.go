@@ -3,6 +3,7 @@ package status_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awslambda"
 	"quilt-rotate/internal/sandbox/hermetic"
+	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/settings"
 )
 
@@ -29,9 +31,9 @@ type handler func() ([]byte, error)
 
 func (h handler) Invoke(context.Context, []byte) ([]byte, error) { return h() }
 
-func TestManySecretsAreLookedAtConcurrently(t *testing.T) {
-	// Protects a look at a thousand secrets from taking as long as a thousand sweeps, and the account from a thousand invocations at once: the invocations wait
-	// for each other here, so that this ends only if as many run at the same time as are allowed.
+func TestManySecretsAreReadConcurrently(t *testing.T) {
+	// Protects the status of a thousand secrets from taking as long as a thousand sweeps, and the account from a thousand invocations at once: the invocations
+	// wait for each other here, so this ends only if as many run at the same time as are allowed. A request that is throttled is sent again.
 	t.Parallel()
 	const secrets, together = 60, 10
 	box, err := sandbox.Start(sandbox.Options{})
@@ -75,6 +77,7 @@ func TestManySecretsAreLookedAtConcurrently(t *testing.T) {
 	cloud := awsclient.New(aws.Config{
 		Region: sandbox.Region, BaseEndpoint: &box.AWSURL, Credentials: credentials.NewStaticCredentialsProvider(sandbox.AccessKeyID, sandbox.SecretAccessKey, ""),
 	})
+	box.Hooks.Set(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.AWSError(http.StatusBadRequest, "ThrottlingException", "slow down")), "DescribeSecret"))
 	done := 0
 	list, err := status.All(t.Context(), cloud, sandbox.RevokeFunction, names, func(int, int) {
 		mu.Lock()

@@ -25,9 +25,9 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Status is what there is to see of one secret.
+// Status is the state of one secret.
 type Status struct {
-	Secret      string            `json:"secret"` // its name, or what it was asked for by
+	Secret      string            `json:"secret"` // its name, or what names it in the request
 	ARN         string            `json:"arn,omitempty"`
 	Time        time.Time         `json:"time"`               // Secrets Manager's clock
 	Registry    string            `json:"registry,omitempty"` // URL of the registry that its keys belong to
@@ -36,9 +36,9 @@ type Status struct {
 	PauseReason string            `json:"pauseReason,omitempty"`
 	Replicas    []Replica         `json:"replicas,omitempty"`
 	Versions    []revocation.Seen `json:"versions,omitempty"` // those with labels: current, pending, previous, then the one that was superseded last first
-	Sweep       *Sweep            `json:"sweep,omitempty"`    // what the next one will do; nil: the function could not be asked
+	Sweep       *Sweep            `json:"sweep,omitempty"`    // what the next one will do; nil: it is not known
 	Problems    []Problem         `json:"problems,omitempty"`
-	Error       string            `json:"error,omitempty"` // why it could not be looked at, wholly or in part
+	Error       string            `json:"error,omitempty"` // why it could not be read, wholly or in part
 	Hint        string            `json:"hint,omitempty"`
 
 	marked   bool // it has a tag or a label of quilt-rotate
@@ -47,7 +47,7 @@ type Status struct {
 
 // Rotation is how a secret is rotated.
 type Rotation struct {
-	Known         bool       `json:"-"` // false: the secret could not be looked at
+	Known         bool       `json:"-"` // false: the secret could not be read
 	On            bool       `json:"on"`
 	Function      string     `json:"function,omitempty"` // ARN
 	Last          *time.Time `json:"last,omitempty"`
@@ -84,11 +84,11 @@ type Problem struct {
 	Hint   string `json:"hint,omitempty"`
 }
 
-// atOnce limits how many secrets are looked at at the same time: each has its own invocation of the revoke function, and the account's concurrency may be low.
+// atOnce limits how many secrets are read at the same time: each invokes the revoke function, and the concurrency of the account may be low.
 const atOnce = 10
 
-// All looks at several secrets, and gives them in their order. A secret that cannot be looked at does not stop the others. progress is called after each
-// secret. It fails only if ctx has ended.
+// All reads several secrets and returns them in their order. A secret that cannot be read does not stop the others. progress is called after each secret. It
+// fails only if ctx has ended.
 func All(ctx context.Context, c *awsclient.Cloud, revokeFunction string, names []string, progress func(done, total int)) ([]Status, error) {
 	list := make([]Status, len(names))
 	var done atomic.Int64
@@ -105,7 +105,7 @@ func All(ctx context.Context, c *awsclient.Cloud, revokeFunction string, names [
 	return list, ctx.Err()
 }
 
-// Of looks at a secret.
+// Of reads one secret.
 func Of(ctx context.Context, c *awsclient.Cloud, revokeFunction, name string) Status {
 	s, err := managed.Open(ctx, c, name)
 	if deleted, ok := errors.AsType[*managed.DeletedError](err); ok {
@@ -217,7 +217,7 @@ func rank(v revocation.Seen) int {
 	return 3
 }
 
-// problems are what an operator should look at. Each hint works in the state that it is given for.
+// problems lists what an operator should look at. Each hint works in the state that it is given for (testdata/advice.txtar of the command).
 func problems(s Status) []Problem {
 	var list []Problem
 	note := func(severe bool, hint, format string, args ...any) {

@@ -1,0 +1,91 @@
+package doctor
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
+)
+
+func TestManySecretsAreCheckedConcurrently(t *testing.T) {
+	// Protects a check of many secrets from taking as long as all of them one by one, and AWS from too many requests at once: the requests wait for each other
+	// here, so this ends only if as many run at the same time as are allowed. A request that is throttled is sent again.
+	t.Parallel()
+	const secrets = 40
+	box, err := sandbox.Start(sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = box.Close() })
+	for i := range secrets {
+		_, err := box.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{
+			Name: aws.String(fmt.Sprintf("prod/%02d", i)), SecretString: aws.String("{}"), Tags: []types.Tag{{Key: aws.String(settings.TagGrace), Value: aws.String("24h")}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	cloud := awsclient.New(aws.Config{
+		Region: sandbox.Region, BaseEndpoint: &box.AWSURL, Credentials: credentials.NewStaticCredentialsProvider(sandbox.AccessKeyID, sandbox.SecretAccessKey, ""),
+	})
+	var mu sync.Mutex
+	scanned, running, most, calls := false, 0, 0, 0
+	full, throttled := make(chan struct{}), sandboxtest.AWSError(http.StatusBadRequest, "ThrottlingException", "slow down")
+	box.Hooks.Set(sandboxtest.On(func(c *wire.Call, next func()) {
+		mu.Lock()
+		if !scanned { // the scan of what all secrets hold has a limit of its own
+			mu.Unlock()
+			next()
+			return
+		}
+		calls++
+		first := calls == 1
+		running++
+		if most = max(most, running); running == secretsAtOnce {
+			select {
+			case <-full:
+			default:
+				close(full)
+			}
+		}
+		mu.Unlock()
+		<-full
+		if first {
+			throttled(c, next)
+		} else {
+			next()
+		}
+		mu.Lock()
+		running--
+		mu.Unlock()
+	}, "DescribeSecret"))
+	checked := 0
+	err = Run(t.Context(), cloud, Options{NoProbe: true, Progress: func(done, total int) {
+		mu.Lock()
+		scanned = scanned || done == total
+		mu.Unlock()
+	}}, func(g Group) {
+		for _, r := range g.Results {
+			if r.Check == "secret" {
+				checked++
+				if r.Status != OK {
+					t.Errorf("%s: %+v", g.Subject, r)
+				}
+			}
+		}
+	})
+	if err != nil || checked != secrets || most != secretsAtOnce || calls != secrets+1 {
+		t.Errorf("%d secrets checked, %d requests at the same time, %d in all: %v", checked, most, calls, err)
+	}
+}
