@@ -106,6 +106,9 @@ func (x *adoption) identify(ctx context.Context) (err error) {
 	x.current, x.value, x.proven, err = x.currentKey(ctx)
 	switch {
 	case isBlank(err):
+		if err := x.notOverwritten(x.current.ID); err != nil {
+			return err
+		}
 		return terminal.WithHint(fmt.Errorf("the secret %s waits for its first key: %w", s.Name, err), "run: "+x.command("bootstrap"))
 	case isBad(err), errors.Is(err, vault.ErrBinary):
 		return terminal.WithHint(fmt.Errorf("the value of %s cannot be rotated: %w", s.Name, err), "correct the value, or name the key's field with --field")

@@ -68,7 +68,7 @@ const maxEdits = 5
 
 const sameCommand = "run the same command again"
 
-// newInstallation checks the tags that a secret will have, so that no tag is written that stops the functions. s is nil if
+// newInstallation compares the wanted tags with those of the secret, before anything is asked or written. s is nil if
 // there is no secret yet. If a wanted tag differs from the secret's, it replaces that one, or is refused.
 func (d *Operator) newInstallation(ctx context.Context, s *managed.Secret, r *quilt.Client, wanted map[string]string, replace bool) (*installation, error) {
 	in := &installation{Operator: d, secret: s, registry: r, missing: map[string]string{}, unowned: true, again: sameCommand}
@@ -100,14 +100,8 @@ func (d *Operator) newInstallation(ctx context.Context, s *managed.Secret, r *qu
 		in.missing[settings.TagRegistry] = r.URL()
 	}
 	var err error
-	if in.settings, err = rotationSettings(ctx, s, tags); err != nil {
-		return nil, err
-	}
+	in.settings, err = rotationSettings(ctx, s, tags)
 	in.owner = in.settings.Owner
-	_, err = settings.Revoke{}.ForSecret(tags)
-	if _, restartErr := settings.ParseRestart(tags[settings.TagRestart]); err == nil && restartErr != nil {
-		err = fmt.Errorf("the tag %s %w", settings.TagRestart, restartErr)
-	}
 	return in, err
 }
 

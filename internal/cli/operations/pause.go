@@ -22,33 +22,33 @@ const (
 	MaxPause = 14 * 24 * time.Hour
 )
 
-// Paused tells how the sweeps of a secret are paused.
+// Paused is until when the sweeps of a secret are paused.
 type Paused struct {
 	Secret string     `json:"secret"`
 	ARN    string     `json:"arn"`
-	Until  *time.Time `json:"pausedUntil"` // nil: sweeps go on
+	Until  *time.Time `json:"pausedUntil"` // nil: sweeps are not paused
 	Before *time.Time `json:"pausedUntilBefore,omitempty"`
 	Reason string     `json:"reason,omitempty"`
 }
 
-// tagText is what AWS takes in a tag's value (AWS: Tagging, "Tag naming limits and requirements").
+// tagText is what AWS allows in a tag's value (AWS: Tagging, "Tag naming limits and requirements").
 var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]{0,256}$`)
 
-// CheckPause refuses a length that no pause can have.
+// CheckPause checks the length of a pause.
 func CheckPause(length time.Duration) error {
 	switch {
 	case length < MinPause:
-		return fmt.Errorf("must be at least 1m: a shorter pause is over before anybody has looked")
+		return fmt.Errorf("must be at least 1m")
 	case length > MaxPause:
-		return fmt.Errorf("must be at most %dh (14 days): keys that should be revoked live on meanwhile, and take labels that rotations need", int(MaxPause.Hours()))
+		return fmt.Errorf("must be at most %dh (14 days): until then, superseded keys stay valid and take labels that rotations need", int(MaxPause.Hours()))
 	}
 	return nil
 }
 
-// CheckReason refuses what no tag can hold, and a key in it, which would be shown wherever tags are.
+// CheckReason refuses a reason that no tag can hold, and a key, which would be shown with the tags.
 func CheckReason(reason string) error {
 	if apikey.HasKey(reason) {
-		return errors.New("must not hold a key: whoever sees the tags would see it")
+		return errors.New("must not hold a key, because whoever sees the tags would see it")
 	}
 	if !tagText.MatchString(reason) {
 		return errors.New("must fit into a tag: at most 256 letters, digits, spaces and any of _.:/=+-@")
@@ -75,7 +75,7 @@ func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Dur
 	}
 	current, ok := s.Holder(vault.Current)
 	if !ok {
-		return Paused{}, terminal.WithHint(fmt.Errorf("the secret %s has no current version, so no sweep does anything", s.Name), "put its first key in: quilt-rotate bootstrap "+s.Name)
+		return Paused{}, terminal.WithHint(fmt.Errorf("the secret %s has no current version, so no sweep does anything", s.Name), "store its first key: quilt-rotate bootstrap "+s.Name)
 	}
 	if s.Labels() >= vault.LabelQuota {
 		return Paused{}, terminal.WithHint(fmt.Errorf("all %d staging labels of %s are in use, and a pause needs one; nothing was changed", vault.LabelQuota, s.Name),
