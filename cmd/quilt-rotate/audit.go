@@ -17,15 +17,15 @@ import (
 
 type auditCommand struct {
 	keyLogin
-	Own          bool            `help:"Only the keys of the user who logs in. You need not be an administrator."`
-	UnusedDays   int             `default:"90" help:"A key that was last used longer ago is unused."`
-	ExpiringDays int             `default:"14" help:"A key that has fewer days left is expiring."`
+	Own          bool            `help:"Report only on the keys of the user who logs in. This needs no administrator."`
+	UnusedDays   int             `default:"90" help:"Days after its last use that a key counts as unused."`
+	ExpiringDays int             `default:"14" help:"Days before its end that a key counts as expiring."`
 	Format       string          `enum:"table,json,csv" default:"table" help:"table, json or csv."`
 	JSON         bool            `name:"json" help:"As --format json."`
 	FailOn       []audit.Finding `placeholder:"FINDING,…" help:"Exit with status 1 if there are keys with one of these findings: expired, expiring, unused, never-used, unmanaged, elsewhere, name."`
 }
 
-// Help says what the short help does not.
+// Help is the long help.
 func (auditCommand) Help() string {
 	return `For an administrator of the registry. Any user can report on their own keys with --own.
 

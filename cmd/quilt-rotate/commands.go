@@ -6,29 +6,29 @@ import (
 	"quilt-rotate/internal/commandline"
 )
 
-// commands are the subcommands, each with its options, in the order of the help.
+// commands are the subcommands in the order of the help.
 type commands struct {
 	Bootstrap bootstrapCommand `cmd:"" group:"secret" help:"Store the first key of a secret. A secret that does not exist is created."`
-	Adopt     adoptCommand     `cmd:"" group:"secret" help:"Have a secret managed that has a key already."`
-	Status    statusCommand    `cmd:"" group:"secret" help:"Show secrets: versions and keys, rotation, and what the next sweep will do."`
-	Rotate    rotateCommand    `cmd:"" group:"secret" help:"Rotate a secret now, and follow the rotation to its end."`
-	Revoke    revokeCommand    `cmd:"" group:"secret" help:"Sweep a secret now: revoke superseded keys that nobody needs any more."`
-	Retire    retireCommand    `cmd:"" group:"secret" help:"Revoke the keys of a secret that nobody needs any more, and stop managing it."`
+	Adopt     adoptCommand     `cmd:"" group:"secret" help:"Manage a secret that has a key already."`
+	Status    statusCommand    `cmd:"" group:"secret" help:"Show the versions and keys of secrets, their rotation, and what the next sweep will do."`
+	Rotate    rotateCommand    `cmd:"" group:"secret" help:"Rotate a secret now and wait until the rotation ends."`
+	Revoke    revokeCommand    `cmd:"" group:"secret" help:"Sweep a secret now: revoke superseded keys that nobody uses."`
+	Retire    retireCommand    `cmd:"" group:"secret" help:"Revoke the keys of a secret that is no longer needed, and stop managing it."`
 	Exec      execCommand      `cmd:"" group:"secret" help:"Run a program with the current key in its environment."`
 
 	Doctor    doctorCommand    `cmd:"" group:"incident" help:"Check what can be wrong, one line for each check, with the fix."`
-	Emergency emergencyCommand `cmd:"" group:"incident" help:"Replace a leaked key, revoke it, prove that it no longer works, and list keys that nobody tracks."`
+	Emergency emergencyCommand `cmd:"" group:"incident" help:"Replace a leaked key, revoke it, prove that it no longer works, and list untracked keys."`
 
 	Rollback rollbackCommand `cmd:"" group:"incident" help:"Move AWSCURRENT back to the version that was current before."`
 	Recover  recoverCommand  `cmd:"" group:"incident" help:"Store a key that works, if the registry refuses the current one."`
 	Unstick  unstickCommand  `cmd:"" group:"incident" help:"End a rotation that cannot finish."`
-	Pause    pauseCommand    `cmd:"" group:"incident" help:"Let sweeps of a secret do nothing for a while."`
-	Resume   resumeCommand   `cmd:"" group:"incident" help:"Let sweeps of a secret go on."`
+	Pause    pauseCommand    `cmd:"" group:"incident" help:"Pause the sweeps of a secret for a limited time."`
+	Resume   resumeCommand   `cmd:"" group:"incident" help:"End the pause of a secret."`
 
 	Keys keysCommand `cmd:"" group:"registry" help:"List, show, create and revoke API keys at the registry."`
 
-	Audit auditCommand `cmd:"" group:"registry" help:"Report on all keys of the registry: unused, expiring, badly named, held by no secret. For administrators."`
-	Trail trailCommand `cmd:"" group:"registry" help:"Show from the audit trail of the registry, through Athena, who used which key, from where and when."`
+	Audit auditCommand `cmd:"" group:"registry" help:"Report on all keys of the registry: unused, expiring, not named by the convention, held by no secret. For administrators."`
+	Trail trailCommand `cmd:"" group:"registry" help:"Show who used which key, from where and when: a query of the registry's audit trail through Athena."`
 
 	Version commandline.Version `cmd:"" group:"other" help:"Print the version, as --version does."`
 

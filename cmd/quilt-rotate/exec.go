@@ -168,7 +168,7 @@ func currentKey(ctx context.Context, s *managed.Secret) (apikey.Key, error) {
 // registryURL returns the registry that the secret's tag or its function names. If neither does, it is the one that the options name, or "": a user who runs
 // programs may lack the permission to look at functions. A variable does not count, because it may be another key's.
 func (o *execCommand) registryURL(ctx context.Context, s *managed.Secret) (string, error) {
-	given, err := o.given(ctx)
+	given, _, err := o.given(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 // A secretID is a secret's name or ARN.
 type secretID string
 
-// UnmarshalText refuses a key that was pasted in the name's place; it is not quoted.
+// UnmarshalText refuses a key that was pasted instead of a name. The error does not quote it.
 func (s *secretID) UnmarshalText(text []byte) error {
 	switch name := strings.TrimSpace(string(text)); {
 	case strings.HasPrefix(name, "qk_"):
@@ -33,7 +34,7 @@ func (s *secretID) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// secretArgument names the secret that a command is about.
+// secretArgument names the secret that a command works on.
 type secretArgument struct {
 	Secret secretID `arg:"" help:"Name or ARN of the secret."`
 }
@@ -47,7 +48,7 @@ func (o secretArgument) open(ctx context.Context, c *awsclient.Cloud) (*managed.
 	return s, untouched(err)
 }
 
-// untouched says of an interruption before the first write that there was none.
+// untouched adds to an interruption before the first write that nothing was changed.
 func untouched(err error) error {
 	if errors.Is(err, context.Canceled) && terminal.Hint(err) == "" {
 		return terminal.WithHint(err, "nothing was done")
@@ -55,72 +56,66 @@ func untouched(err error) error {
 	return err
 }
 
-// jsonOption asks for a result for programs.
+// jsonOption selects a result for programs.
 type jsonOption struct {
 	JSON bool `name:"json" help:"Print the result as JSON."`
 }
 
-// yesOption stands for a person's confirmation.
+// yesOption confirms without a question.
 type yesOption struct {
-	Yes bool `short:"y" help:"Confirm what would be asked."`
+	Yes bool `short:"y" help:"Answer yes to the questions for confirmation."`
 }
 
-// sweeperOption names the function that sweeps, where the deployment does not tell it.
+// sweeperOption names the function that sweeps, if the deployment does not.
 type sweeperOption struct {
-	RevokeFunction string `placeholder:"NAME" help:"Function that sweeps the secret. Default: the one that its rotate function's tag names."`
+	RevokeFunction string `placeholder:"NAME" help:"Function that sweeps the secret. Default: the function that a tag of its rotate function names."`
 }
 
-// registryOptions say where the registry is, and how to trust it.
+// registryOptions name the registry and the certificates that it is trusted by.
 type registryOptions struct {
-	Registry string `placeholder:"URL" xor:"registry" help:"URL of the registry. Default: the one that the secret's tag or its rotate function names; without a secret, QUILT_REGISTRY_URL."`
+	Registry string `placeholder:"URL" xor:"registry" help:"URL of the registry. Default: the registry that the secret's tag or its rotate function names; without a secret, QUILT_REGISTRY_URL."`
 	Catalog  string `placeholder:"URL" xor:"registry" help:"URL of the Quilt catalog, whose config.json names the registry."`
-	CABundle string `name:"ca-bundle" placeholder:"FILE" env:"QUILT_CA_BUNDLE" help:"PEM file with the certificates of the private authority that signed the registry's."`
+	CABundle string `name:"ca-bundle" placeholder:"FILE" env:"QUILT_CA_BUNDLE" help:"PEM file with the certificates of the private authority that signed the registry's certificate."`
 }
 
-// client are the options of every client of the registry.
-func (o registryOptions) client() (quilt.Options, error) {
-	if o.CABundle == "" {
-		return quilt.Options{}, nil
+// client returns the options of every client of the registry.
+func (o registryOptions) client() (options quilt.Options, err error) {
+	if o.CABundle != "" {
+		if options.CABundle, err = os.ReadFile(o.CABundle); err != nil {
+			err = fmt.Errorf("read the CA bundle: %w", err)
+		}
 	}
-	bundle, err := os.ReadFile(o.CABundle)
+	return options, err
+}
+
+// given returns the registry that the options name, or "", and the options of its client. A catalog that is too old for API keys is refused.
+func (o registryOptions) given(ctx context.Context) (string, quilt.Options, error) {
+	options, err := o.client()
 	if err != nil {
-		return quilt.Options{}, fmt.Errorf("read the CA bundle: %w", err)
+		return "", options, err
 	}
-	return quilt.Options{CABundle: bundle}, nil
-}
-
-// given is the registry that the options name; "" where they name none. A catalog that is too old for API keys is refused.
-func (o registryOptions) given(ctx context.Context) (string, error) {
 	if o.Registry != "" {
 		if _, err := settings.RegistryURL(o.Registry); err != nil {
-			return "", terminal.WithHint(&usageError{fmt.Errorf("--registry: %w", err)}, "or give --catalog with the URL that you open in a browser")
+			return "", options, terminal.WithHint(&usageError{fmt.Errorf("--registry: %w", err)}, "or give --catalog with the URL that you open in a browser")
 		}
 	}
 	if o.Catalog == "" {
-		return o.Registry, nil
-	}
-	options, err := o.client()
-	if err != nil {
-		return "", err
+		return o.Registry, options, nil
 	}
 	catalog, err := quilt.Discover(ctx, o.Catalog, options)
 	if err != nil {
-		return "", err
+		return "", options, err
 	}
-	return catalog.RegistryURL, login.CheckPlatform(catalog)
+	return catalog.RegistryURL, options, login.CheckPlatform(catalog)
 }
 
-// ofSecret is a client of the registry that the secret's keys belong to; every command that works on a secret finds it here. A key must be shown to no
-// other registry, and the refusals of another one look like revoked keys. So the secret's tag decides, or without a tag the environment of its function,
+// ofSecret returns a client of the registry that the secret's keys belong to, for every command that works on a secret. A key must be shown to no other
+// registry, and the refusals of another one look like revoked keys. So the secret's tag decides, or without a tag the environment of its function,
 // and an option that names another registry is refused. If the secret has the tag, a variable that differs is refused, too. If neither names the registry,
 // it must be typed as an option: a variable may be left from work at another registry. If the function cannot be looked at, one of the secret's
 // keys must also log in at the registry that was typed.
 func (o registryOptions) ofSecret(ctx context.Context, s *managed.Secret) (*quilt.Client, error) {
-	typed, err := o.given(ctx)
-	if err != nil {
-		return nil, err
-	}
-	options, err := o.client()
+	typed, options, err := o.given(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -161,25 +156,14 @@ func typedRegistry(s *managed.Secret, typed string, options quilt.Options) (*qui
 	return client, nil
 }
 
-// alone is a client of the registry that the options name, or else the environment: for commands that are about no secret.
+// alone returns a client of the registry that the options or else the environment name, for commands that work on no secret.
 func (o registryOptions) alone(ctx context.Context) (*quilt.Client, error) {
-	given, err := o.given(ctx)
+	given, options, err := o.given(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if given == "" {
-		given = os.Getenv(settings.EnvRegistryURL)
-	}
-	if given == "" {
+	if given = cmp.Or(given, os.Getenv(settings.EnvRegistryURL)); given == "" {
 		return nil, terminal.WithHint(&usageError{errors.New("no registry is named")}, "give --catalog with the URL that you open in a browser, or --registry, or set "+settings.EnvRegistryURL)
 	}
-	options, err := o.client()
-	if err != nil {
-		return nil, err
-	}
-	client, err := quilt.NewClient(given, options)
-	if err != nil {
-		return nil, fmt.Errorf("the registry's URL: %w", err)
-	}
-	return client, nil
+	return typedRegistry(nil, given, options)
 }

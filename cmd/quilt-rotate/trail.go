@@ -30,7 +30,7 @@ type trailCommand struct {
 
 // Help describes what the command needs, and the output for programs.
 func (trailCommand) Help() string {
-	return `Needs the audit trail of the Quilt stack, and AWS credentials that may query it.
+	return `The command needs the audit trail of the Quilt stack and AWS credentials that may query it.
 
   quilt-rotate trail --key prod-pipeline-20261120 --days 7
   quilt-rotate trail --summary --format csv > calls.csv

@@ -30,8 +30,8 @@ _quilt_rotate() {
   done
   case $at in
   'quilt-rotate') words='bootstrap adopt status rotate revoke retire exec doctor emergency rollback recover unstick pause resume keys audit trail version completion --help' ;;
-  'quilt-rotate bootstrap') words='--registry --catalog --ca-bundle --user --field --key-name --expires-in-days --owner --json --plain --kms-key --help' ;;
-  'quilt-rotate adopt') words='--registry --catalog --ca-bundle --field --key-name --expires-in-days --owner --revoke-function --yes --json --grace --quiet --hold-limit --issuer --tag --rotate-function --help' ;;
+  'quilt-rotate bootstrap') words='--registry --catalog --ca-bundle --user --field --key-name --expires-in-days --owner --json --yes --plain --kms-key --help' ;;
+  'quilt-rotate adopt') words='--registry --catalog --ca-bundle --json --yes --field --key-name --expires-in-days --owner --grace --quiet --hold-limit --issuer --tag --anyway --help' ;;
   'quilt-rotate status') words='--revoke-function --json --help' ;;
   'quilt-rotate rotate') words='--json --timeout --retry-for --help' ;;
   'quilt-rotate revoke') words='--revoke-function --json --yes --dry-run --help' ;;
@@ -74,13 +74,11 @@ _quilt_rotate() {
   'quilt-rotate adopt --key-name' | \
   'quilt-rotate adopt --expires-in-days' | \
   'quilt-rotate adopt --owner' | \
-  'quilt-rotate adopt --revoke-function' | \
   'quilt-rotate adopt --grace' | \
   'quilt-rotate adopt --quiet' | \
   'quilt-rotate adopt --hold-limit' | \
   'quilt-rotate adopt --issuer' | \
   'quilt-rotate adopt --tag' | \
-  'quilt-rotate adopt --rotate-function' | \
   'quilt-rotate status --revoke-function' | \
   'quilt-rotate rotate --timeout' | \
   'quilt-rotate rotate --retry-for' | \

@@ -41,25 +41,25 @@ complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate bootstrap' -l key-na
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate bootstrap' -l expires-in-days -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate bootstrap' -l owner -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate bootstrap' -l json
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate bootstrap' -l yes -s y
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate bootstrap' -l plain
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate bootstrap' -l kms-key -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate bootstrap' -l help -s h
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l registry -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l catalog -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l ca-bundle -r
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l json
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l yes -s y
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l field -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l key-name -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l expires-in-days -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l owner -r
-complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l revoke-function -r
-complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l yes -s y
-complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l json
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l grace -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l quiet -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l hold-limit -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l issuer -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l tag -r
-complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l rotate-function -r
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l anyway
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l help -s h
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate status' -l revoke-function -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate status' -l json
