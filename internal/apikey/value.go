@@ -257,14 +257,14 @@ func (v Value) WithKey(key Key) (redact.Text, error) {
 // them is in a longer text.
 func (v Value) replaced(key Key) (result string, embedded bool) {
 	text := v.raw.Reveal()
-	literal := literalIn(text, key)
+	literal, object := literalIn(text, key), isObject(text)
 	var b strings.Builder
 	end := 0
 	for _, s := range Find(v.raw, v.key).spans {
 		b.WriteString(text[end:s.start] + literal)
 		end = s.end
 		before, after := strings.TrimRight(text[:s.start], " "), strings.TrimLeft(text[end:], " ")
-		embedded = embedded || isObject(text) && !(strings.HasSuffix(before, `"`) && strings.HasPrefix(after, `"`))
+		embedded = embedded || object && !(strings.HasSuffix(before, `"`) && strings.HasPrefix(after, `"`))
 	}
 	return b.String() + text[end:], embedded
 }
