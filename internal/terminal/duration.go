@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Ago is how long ago something was, in one unit: "3 days ago".
+// Ago returns how long ago something was, in one unit: "3 days ago".
 func Ago(d time.Duration) string {
 	if d < 5*time.Second {
 		return "just now"
@@ -13,7 +13,7 @@ func Ago(d time.Duration) string {
 	return About(d) + " ago"
 }
 
-// About is a length of time in the one unit that fits it, rounded down: what a person would say. A day and less is told in hours and minutes.
+// About returns a length of time in one unit, rounded down: days from two days on, else hours, minutes or seconds.
 func About(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {

@@ -13,8 +13,8 @@ import (
 	"github.com/charmbracelet/x/term"
 )
 
-// Live prints lines that stay and, on a terminal that has colour, a region below them that is drawn anew all the time. Anywhere else (a pipe, a
-// file, NO_COLOR, TERM=dumb) there is no region, and no escape code. It is safe for concurrent use.
+// Live prints lines that stay and, on a terminal with colour, a region below them that is drawn again and again. Elsewhere (a pipe, a file, NO_COLOR, TERM=dumb)
+// there is no region and no escape code. It is safe for concurrent use.
 type Live struct {
 	out  io.Writer
 	live bool
@@ -25,13 +25,12 @@ type Live struct {
 	drawn   int                      // lines of the region that are on the screen
 	hidden  bool                     // the cursor
 	frame   int
-	failed  error // of the output, the first time
 	done    chan struct{}
 	drawing sync.WaitGroup
 }
 
-// NewLive writes to out; what it can show is read from the terminal, if it is one, and the environment. region gives the lines below, by the
-// number of the frame; it must not call the Live. The caller closes it.
+// NewLive writes to out. The terminal and the environment decide what it shows. region returns the lines of the region for the number of a frame, and must not
+// call the Live. The caller closes it.
 func NewLive(terminal, out io.Writer, environ []string, region func(frame int) []string) *Live {
 	file, isFile := terminal.(*os.File)
 	profile := profileOf(terminal, environ)
@@ -46,10 +45,10 @@ func NewLive(terminal, out io.Writer, environ []string, region func(frame int) [
 	return l
 }
 
-// Watched tells whether there is a region: a person watches.
+// Watched reports whether there is a region.
 func (l *Live) Watched() bool { return l.live }
 
-// Print prints lines that stay. change, which may be nil, alters what the region shows, in the same instant.
+// Print prints lines that stay. change, which may be nil, changes what the region shows at the same time.
 func (l *Live) Print(lines []string, change func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,7 +62,7 @@ func (l *Live) Print(lines []string, change func()) {
 	l.write(l.erase() + joined(lines) + l.draw())
 }
 
-// Close leaves the terminal as it was, and the lines that stay on it.
+// Close removes the region and shows the cursor again.
 func (l *Live) Close() {
 	if !l.live {
 		return
@@ -100,7 +99,7 @@ func (l *Live) animate() {
 
 const frames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
-// Spinner is what turns before a line that is under way.
+// Spinner is the sign before a line that is under way.
 func Spinner(frame int) string {
 	turning := []rune(frames)
 	return Title.Render(string(turning[frame%len(turning)]))
@@ -118,7 +117,7 @@ func (l *Live) draw() string {
 	return l.cursor(len(lines) > 0) + joined(lines)
 }
 
-// cursor hides the cursor while there is something that moves, so that it is there for whoever is asked something.
+// cursor hides or shows the cursor. It is hidden while the region moves, and shown for a question.
 func (l *Live) cursor(hide bool) string {
 	if hide == l.hidden {
 		return ""
@@ -140,38 +139,27 @@ func (l *Live) erase() string {
 	return "\r" + up + ansi.EraseScreenBelow
 }
 
-// write writes all at once, so that no terminal shows half of it. An output that is gone is no reason to stop halfway: whoever gave it notices, or asks.
+// write writes everything at once, so that no terminal shows half of it. A closed output does not stop the work: its owner notices.
 func (l *Live) write(text string) {
-	if text == "" {
-		return
-	}
-	if _, err := io.WriteString(l.out, text); err != nil && l.failed == nil {
-		l.failed = err
+	if text != "" {
+		_, _ = io.WriteString(l.out, text)
 	}
 }
 
-// Err is what the output failed with, if it did: nobody reads it any more.
-func (l *Live) Err() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.failed
-}
-
-// defaultColumns is how wide an output is taken to be that does not tell.
-const defaultColumns = 80
-
+// columns returns the width of a terminal: 80 if it does not say it.
 func columns(terminal *os.File) int {
+	const unknown = 80
 	if terminal == nil {
-		return defaultColumns
+		return unknown
 	}
 	width, _, err := term.GetSize(terminal.Fd())
 	if err != nil || width < 20 {
-		return defaultColumns
+		return unknown
 	}
 	return width
 }
 
-// rows is how high a terminal is: 24 where it does not tell.
+// rows returns the height of a terminal: 24 if it does not say it.
 func rows(terminal *os.File) int {
 	_, height, err := term.GetSize(terminal.Fd())
 	if err != nil || height < 5 {

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// Progress tells how long work goes on: lines that stay for what is done, and on a terminal a line below for what is under way.
+// Progress shows work: lines that stay for what is done, and on a terminal a line below them for what is under way.
 type Progress struct {
 	live  *Live
-	to    io.Writer // what it goes to in the end
+	to    io.Writer // where it ends
 	doing string
 	since time.Time
 }
 
-// Progress begins to tell, on standard output, or on standard error where that is the place of a result in JSON. The caller closes it.
+// Progress starts to show work on standard output, or on standard error if the result is JSON. The caller closes it.
 func (c *Console) Progress(resultIsJSON bool) *Progress {
 	to, out := c.outTo, c.plainOut
 	if resultIsJSON {
@@ -38,7 +38,7 @@ func (p *Progress) region(frame int) []string {
 	return []string{fmt.Sprintf("  %s %s%s", Spinner(frame), p.doing, Faint.Render(fmt.Sprintf("  %d s", seconds)))}
 }
 
-// Doing says what is under way, until the next line.
+// Doing names what is under way, until the next line.
 func (p *Progress) Doing(what string) {
 	p.live.Print(nil, func() { p.doing, p.since = Legible(what), time.Now() })
 }
@@ -48,7 +48,7 @@ func (p *Progress) Tell(mark Mark, what, detail string) {
 	p.live.Print(p.fit(Line(mark, what, detail)), func() { p.doing = "" })
 }
 
-// Say prints lines that stay as they are, a heading or a table, and lets what is under way go on.
+// Say prints lines that stay, such as a heading or a table. What is under way continues.
 func (p *Progress) Say(lines ...string) {
 	var all []string
 	for _, line := range lines {
@@ -57,7 +57,7 @@ func (p *Progress) Say(lines ...string) {
 	p.live.Print(all, nil)
 }
 
-// fit breaks a line between words where a person reads it.
+// fit breaks a line between words on a terminal.
 func (p *Progress) fit(line string) []string {
 	if !isTerminal(p.to) {
 		return []string{line}
@@ -65,5 +65,5 @@ func (p *Progress) fit(line string) []string {
 	return Wrap(line, columns(p.to.(*os.File)))
 }
 
-// Close ends the telling.
+// Close ends the progress.
 func (p *Progress) Close() { p.live.Close() }

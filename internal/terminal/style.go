@@ -7,7 +7,7 @@ import (
 	"github.com/charmbracelet/colorprofile"
 )
 
-// Colours are the terminal's own sixteen, so that they fit its theme.
+// The colours are the terminal's own sixteen, so that they fit its theme.
 var (
 	Good   = lipgloss.NewStyle().Foreground(lipgloss.Green)
 	Bad    = lipgloss.NewStyle().Foreground(lipgloss.Red).Bold(true)
@@ -17,16 +17,16 @@ var (
 	Faint  = lipgloss.NewStyle().Faint(true)
 )
 
-// A Mark stands before a line and says how to take it.
+// A Mark is the sign before a line.
 type Mark int
 
 // The marks.
 const (
-	Done   Mark = iota // ✓ it is so
-	Failed             // ✗ it is not so
-	Noted              // ~ it is as it is: nothing to do, or not to be told
-	Warned             // ! a person should look
-	Later              // » time passes
+	Done   Mark = iota // ✓ done, or OK
+	Failed             // ✗ failed
+	Noted              // ~ nothing to do, or not known
+	Warned             // ! an operator should look
+	Later              // » in the future
 )
 
 // String is the mark in its colour.
@@ -44,8 +44,7 @@ func (m Mark) String() string {
 	return Faint.Render("~")
 }
 
-// Line is one thing that was done or found, with what there is to know beside. What in them a terminal would obey is written out: they may quote
-// what somebody typed.
+// Line is one thing that was done or found, and a detail.
 func Line(mark Mark, what, detail string) string { return line(mark, Legible(what), detail) }
 
 // StyledLine is a [Line] whose first part has a style.
@@ -60,16 +59,11 @@ func line(mark Mark, what, detail string) string {
 	return "  " + mark.String() + " " + what + Faint.Render("  "+Legible(detail))
 }
 
-// profileOf is what the terminal can show; where that is no colour, it is plain text.
+// profileOf returns what the terminal can show: colours, or plain text.
 func profileOf(terminal io.Writer, environ []string) colorprofile.Profile {
 	profile := colorprofile.Detect(terminal, environ)
 	if profile < colorprofile.ANSI {
 		return colorprofile.NoTTY // not even bold
 	}
 	return profile
-}
-
-// InColour passes on to out what is written, in as much colour as the terminal has that it goes to.
-func InColour(terminal, out io.Writer, environ []string) io.Writer {
-	return &colorprofile.Writer{Forward: out, Profile: profileOf(terminal, environ)}
 }

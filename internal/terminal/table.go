@@ -8,11 +8,11 @@ import (
 	"charm.land/lipgloss/v2/table"
 )
 
-// Table is rows below headers. What in a cell a terminal would obey is written out. In a pipe it has no border and does not wrap, so that each row is a line.
+// Table is rows below headers. Its cells are made [Legible]. In a pipe it has no border and does not wrap, so that each row is a line.
 type Table struct {
 	Headers []string
 	Rows    [][]string
-	// Paint gives a cell its style; it may be nil.
+	// Paint returns the style of a cell. It may be nil.
 	Paint func(row, column int) lipgloss.Style
 }
 
@@ -22,7 +22,7 @@ func (c *Console) Table(t Table) error {
 	return err
 }
 
-// Render draws the table: with a border and at most width columns for a person, else plain.
+// Render draws the table: with a border and at most width columns for a terminal, else plain.
 func (t Table) Render(watched bool, width int) string {
 	drawn := table.New().Headers(t.Headers...).Rows(legibly(t.Rows)...)
 	if watched {
@@ -40,7 +40,7 @@ func (t Table) Render(watched bool, width int) string {
 	return text
 }
 
-// withoutEnds takes the blanks off that fill the last column.
+// withoutEnds removes the blanks that fill the last column.
 func withoutEnds(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
