@@ -11,6 +11,7 @@ import (
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )
@@ -59,6 +60,10 @@ func (d *Operator) Rotate(ctx context.Context, s *managed.Secret, patience Patie
 	if _, underWay := waiting(s); underWay {
 		return Rotated{}, underWayError(s)
 	}
+	if s.Labels() >= vault.LabelQuota { // Secrets Manager could not attach AWSPENDING
+		return Rotated{}, terminal.WithHint(fmt.Errorf("all %d staging labels of %s are taken, so no rotation can start", vault.LabelQuota, s.Name),
+			status.FreeLabels(s.Name, status.FromLabels(s.Secret), false))
+	}
 	r := Rotated{Secret: s.Name, ARN: s.ARN, VersionID: uuid.NewString(), Steps: []Step{}}
 	d.Tell.Doing("starting a rotation")
 	began := time.Now()
@@ -74,17 +79,16 @@ func (d *Operator) Rotate(ctx context.Context, s *managed.Secret, patience Patie
 }
 
 // otherRotationError is [awsclient.ErrRotationUnderWay], with the name of the secret.
-type otherRotationError struct{ secret string }
+type otherRotationError string
 
-func (e *otherRotationError) Error() string {
-	return "another rotation of " + e.secret + " is under way, or stuck"
+func (e otherRotationError) Error() string {
+	return "another rotation of " + string(e) + " is under way, or stuck"
 }
 
-func (e *otherRotationError) Unwrap() error { return awsclient.ErrRotationUnderWay }
+func (e otherRotationError) Unwrap() error { return awsclient.ErrRotationUnderWay }
 
-// underWayError says that another rotation has not ended.
 func underWayError(s *managed.Secret) error {
-	return terminal.WithHint(&otherRotationError{s.Name},
+	return terminal.WithHint(otherRotationError(s.Name),
 		fmt.Sprintf("see how it goes: quilt-rotate status %[1]s; if it is stuck, end it: quilt-rotate unstick %[1]s", s.Name))
 }
 
@@ -187,7 +191,7 @@ func (f *follower) ended() (bool, error) {
 	version := f.secret.Versions[f.result.VersionID]
 	f.result.KeyID = version.Key()
 	f.result.Replaced = !version.Has(vault.Current) && !version.Has(vault.Pending) &&
-		(version.Has(vault.Previous) || slices.Contains(f.stepped, "finishSecret"))
+		(version.Has(vault.Previous) || !f.moved.IsZero() || slices.Contains(f.stepped, "finishSecret"))
 	switch name := f.secret.Name; {
 	case version.Has(vault.Current), f.result.Replaced:
 		f.result.Complete = true
