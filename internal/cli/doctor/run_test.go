@@ -41,7 +41,7 @@ func TestManySecretsAreCheckedConcurrently(t *testing.T) {
 	})
 	var mu sync.Mutex
 	scanned, running, most, calls := false, 0, 0, 0
-	full, throttled := make(chan struct{}), sandboxtest.AWSError(http.StatusBadRequest, "ThrottlingException", "slow down")
+	release, throttled := make(chan struct{}, secrets+1), sandboxtest.AWSError(http.StatusBadRequest, "ThrottlingException", "slow down")
 	box.Hooks.Set(sandboxtest.On(func(c *wire.Call, next func()) {
 		mu.Lock()
 		if !scanned { // the scan of what all secrets hold has a limit of its own
@@ -52,15 +52,15 @@ func TestManySecretsAreCheckedConcurrently(t *testing.T) {
 		calls++
 		first := calls == 1
 		running++
-		if most = max(most, running); running == secretsAtOnce {
-			select {
-			case <-full:
-			default:
-				close(full)
-			}
+		most = max(most, running)
+		switch { // one request ends for each that comes, so that further ones would be seen
+		case calls == secrets+1:
+			close(release)
+		case running >= secretsAtOnce:
+			release <- struct{}{}
 		}
 		mu.Unlock()
-		<-full
+		<-release
 		if first {
 			throttled(c, next)
 		} else {
