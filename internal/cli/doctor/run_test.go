@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"net/http"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -41,7 +42,7 @@ func TestManySecretsAreCheckedConcurrently(t *testing.T) {
 	})
 	var mu sync.Mutex
 	scanned, running, most, calls := false, 0, 0, 0
-	release, throttled := make(chan struct{}, secrets+1), sandboxtest.AWSError(http.StatusBadRequest, "ThrottlingException", "slow down")
+	release, throttled := make(chan struct{}, 2*secrets+1), sandboxtest.AWSError(http.StatusBadRequest, "ThrottlingException", "slow down")
 	box.Hooks.Set(sandboxtest.On(func(c *wire.Call, next func()) {
 		mu.Lock()
 		if !scanned { // the scan of what all secrets hold has a limit of its own
@@ -53,13 +54,19 @@ func TestManySecretsAreCheckedConcurrently(t *testing.T) {
 		first := calls == 1
 		running++
 		most = max(most, running)
-		switch { // one request ends for each that comes, so that further ones would be seen
-		case calls == secrets+1:
-			close(release)
-		case running >= secretsAtOnce:
+		last, full := calls == secrets+1, running >= secretsAtOnce
+		mu.Unlock()
+		switch { // one request ends for each that comes
+		case last:
+			for range secrets {
+				release <- struct{}{}
+			}
+		case full:
+			for range 20_000 { // further requests, if there could be any, come first
+				runtime.Gosched()
+			}
 			release <- struct{}{}
 		}
-		mu.Unlock()
 		<-release
 		if first {
 			throttled(c, next)
