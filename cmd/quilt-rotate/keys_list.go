@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -67,11 +66,11 @@ func (o *keysListCommand) Run(ctx context.Context, c *terminal.Console) error {
 		_, err := fmt.Fprintln(c.Out, "no such keys")
 		return err
 	}
-	if t := o.table(keys, c.Watched()); !c.Watched() || lipgloss.Width(t.Render(true, math.MaxInt)) <= c.Width() {
-		return c.Table(t)
+	if c.Watched() {
+		_, err = fmt.Fprint(c.Out, o.forPeople(keys))
+		return err
 	}
-	_, err = fmt.Fprint(c.Out, o.stacked(keys))
-	return err
+	return c.Table(o.table(keys))
 }
 
 func (o *keysListCommand) list(ctx context.Context, s *quilt.Session) ([]quilt.APIKey, error) {
@@ -81,45 +80,25 @@ func (o *keysListCommand) list(ctx context.Context, s *quilt.Session) ([]quilt.A
 	return s.ListKeys(ctx, quilt.KeyFilter{Name: o.Name, Fingerprint: o.Fingerprint, Status: quilt.Status(o.Status)})
 }
 
-// table is for reading, newest first. A person gets times as lengths, and in few columns; a program gets dates.
-func (o *keysListCommand) table(keys []quilt.APIKey, watched bool) terminal.Table {
+// table is for programs: one line a key.
+func (o *keysListCommand) table(keys []quilt.APIKey) terminal.Table {
 	t := terminal.Table{Headers: []string{"id", "name", "fingerprint", "status", "created", "expires", "last used"}}
-	if watched {
-		t.Headers = []string{"id", "name", "expires", "last used"}
-	}
 	if o.Admin {
 		t.Headers = append(t.Headers, "owner")
 	}
-	expires := slices.Index(t.Headers, "expires")
 	for _, k := range keys {
-		cells := map[string]string{
-			"id": k.ID, "name": k.Name, "fingerprint": k.Fingerprint, "status": strings.ToLower(string(k.Status)),
-			"created": k.CreatedAt.UTC().Format(time.DateOnly), "expires": keyExpires(k), "last used": keyUsed(k), "owner": k.UserEmail,
+		used := "never"
+		if k.LastUsedAt != nil {
+			used = k.LastUsedAt.UTC().Format(time.RFC3339)
 		}
-		if !watched {
-			cells["created"] = k.CreatedAt.UTC().Format(time.RFC3339)
-			cells["expires"], cells["last used"] = k.ExpiresAt.UTC().Format(time.RFC3339), "never"
-			if k.LastUsedAt != nil {
-				cells["last used"] = k.LastUsedAt.UTC().Format(time.RFC3339)
-			}
-		}
-		row := make([]string, len(t.Headers))
-		for i, header := range t.Headers {
-			row[i] = cells[header]
-		}
-		t.Rows = append(t.Rows, row)
-	}
-	t.Paint = func(row, column int) lipgloss.Style {
-		if column == expires {
-			return urgency(keys[row])
-		}
-		return lipgloss.NewStyle()
+		row := []string{k.ID, k.Name, k.Fingerprint, strings.ToLower(string(k.Status)), k.CreatedAt.UTC().Format(time.RFC3339), k.ExpiresAt.UTC().Format(time.RFC3339), used, k.UserEmail}
+		t.Rows = append(t.Rows, row[:len(t.Headers)])
 	}
 	return t
 }
 
-// stacked is for a terminal that is too narrow for the table: two lines a key, so that its id, which commands take, stays in one piece.
-func (o *keysListCommand) stacked(keys []quilt.APIKey) string {
+// forPeople has two lines a key, so that its id, which commands take, stays in one piece on a narrow terminal.
+func (o *keysListCommand) forPeople(keys []quilt.APIKey) string {
 	var lines strings.Builder
 	for _, k := range keys {
 		owner := ""

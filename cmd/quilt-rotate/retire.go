@@ -11,14 +11,14 @@ import (
 type retireCommand struct {
 	secretOptions
 	loginOptions
-	Anyway bool `help:"Retire the secret even if it is not known whether other managed secrets hold its keys."`
+	Anyway bool `help:"Retire the secret even if it is not known whether other managed secrets hold its keys, or if a key is left that may be valid."`
 }
 
 // Help says what is revoked, and what stays.
 func (retireCommand) Help() string {
 	return `For a secret that nobody needs any more. Shows each key of the secret with its last use, and asks. Then it turns rotation off, revokes the keys that it has shown, the current one last, and removes the labels and tags of quilt-rotate. The secret itself stays.
 
-It leaves keys of other users, and keys that another managed secret holds. It stops if the secret changes after the keys were shown. If it is interrupted, the same command continues. If the current key does not log in and there is no issuing credential, it asks you to log in as the keys' user.
+It leaves keys of other users, and keys that another managed secret holds. It stops if the secret changes after the keys were shown. If it is interrupted, the same command continues. If the current key does not log in and there is no issuing credential, it asks you to log in as the keys' user or as an administrator.
 
   quilt-rotate retire prod/pipeline
 

@@ -14,7 +14,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awssecrets"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
@@ -53,6 +56,7 @@ type scenario struct {
 	prepare   func(r *sandboxtest.Rig) subject
 	run       func(p *person, on subject) error
 	movesBack bool // so that an edit is what it moves away from
+	retires   bool // so that the current key is revoked in the end
 	// check looks at the end, once sweeps had their time. It gives what is wrong.
 	check func(l *life) string
 }
@@ -153,6 +157,64 @@ var scenarios = []scenario{
 		check: func(l *life) string { return l.holdsOneKey(sandboxtest.ValueWith(keyMark)) },
 	},
 	{
+		name: "emergency about the current key, which no function rotates",
+		prepare: func(r *sandboxtest.Rig) subject {
+			s := r.Secret("prod/leaked", settings.TagOwner, sandbox.UserEmail)
+			rotationOff(s)
+			return subject{s.Name, s.Holder(vault.Current).ID}
+		},
+		run: func(p *person, on subject) error {
+			s, err := p.secret(on.secret)
+			if err != nil {
+				return err
+			}
+			done, err := p.Emergency(p.ctx, s, operations.EmergencyOptions{
+				Registry: p.registry, Version: on.target, LogIn: logIn,
+			})
+			if err != nil && strings.Contains(err.Error(), "has no version that begins with") {
+				return nil // an earlier run has removed its last label, and check demands that its key was revoked
+			}
+			if err == nil && !done.LeakedRefused {
+				return errors.New("it succeeded without a proof")
+			}
+			return err
+		},
+		check: func(l *life) string {
+			if key := l.secret().KeyIn(l.version(l.on.target)); l.secret().Alive(key) {
+				return "the leaked key is valid"
+			}
+			return l.holdsOneKey(sandboxtest.ValueWith(keyMark))
+		},
+	},
+	{
+		name: "retire", retires: true,
+		prepare: func(r *sandboxtest.Rig) subject {
+			s := r.Secret("prod/retired")
+			s.MustRotate()
+			s.MustRotate()
+			return of(s)
+		},
+		run: func(p *person, on subject) error {
+			s, err := p.secret(on.secret)
+			if err != nil {
+				return err
+			}
+			done, err := p.Retire(p.ctx, s, operations.RetireOptions{Registry: p.registry, LogIn: logIn})
+			if err == nil && (!done.Complete || managed.Marked(s.Tags, s.Sorted()) || s.Rotation.Enabled) {
+				return errors.New("it succeeded, and something of quilt-rotate is left")
+			}
+			return err
+		},
+		check: func(l *life) string {
+			for _, k := range l.Registry.Keys() {
+				if k.Status == "ACTIVE" {
+					return "a key is valid: " + k.ID
+				}
+			}
+			return ""
+		},
+	},
+	{
 		name: "adopt",
 		prepare: func(r *sandboxtest.Rig) subject {
 			_, secret := r.Registry.MintKey(sandbox.UserEmail, "by-hand", 90)
@@ -184,6 +246,13 @@ func bootstraps(p *person, on subject) error {
 func recovers(p *person, on subject) error {
 	_, err := p.recover(on.secret, false)
 	return err
+}
+
+// rotationOff turns rotation off, so that a command creates the new key, and does not wait for a function's log.
+func rotationOff(s *sandboxtest.Secret) {
+	if _, err := s.Hands.CancelRotateSecret(context.Background(), &secretsmanager.CancelRotateSecretInput{SecretId: &s.ARN}); err != nil {
+		s.Fatalf("%v", err)
+	}
 }
 
 func expire(s *sandboxtest.Secret) {
@@ -287,6 +356,12 @@ func (l *life) secret() *sandboxtest.Secret {
 		l.t.Fatal(err)
 	}
 	return &sandboxtest.Secret{Rig: l.Rig, ARN: *out.ARN, Name: l.name}
+}
+
+// version is the version as it is now.
+func (l *life) version(id string) awssecrets.Version {
+	shot := l.secret().Snapshot()
+	return shot.Versions[slices.IndexFunc(shot.Versions, func(v awssecrets.Version) bool { return v.ID == id })]
 }
 
 func (l *life) hook(c *wire.Call, next func()) {
@@ -422,7 +497,7 @@ func (l *life) watch() {
 	}
 	current, _ := shot.Holder(vault.Current)
 	key := (&sandboxtest.Secret{Rig: l.Rig}).KeyIn(current)
-	if key.IsZero() || key.Reveal() == l.dead || l.Registry.Alive(key.Reveal()) {
+	if l.sc.retires || key.IsZero() || key.Reveal() == l.dead || l.Registry.Alive(key.Reveal()) {
 		return
 	}
 	l.mu.Lock()
@@ -476,7 +551,7 @@ func (l *life) live() (happened bool) {
 func (l *life) try(p *person) error {
 	err := l.sc.run(p, l.on)
 	l.said = append(l.said, p.said.String(), fmt.Sprint(err))
-	if err != nil {
+	if err != nil || l.sc.retires {
 		return err
 	}
 	if s := l.secret(); !s.Alive(s.CurrentKey()) {

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/operations"
+	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
@@ -38,13 +38,16 @@ func requests(r *sandboxtest.Rig, operation string) func() map[string]int {
 	}
 }
 
-func TestEmergencyReadsOtherSecretsOnce(t *testing.T) {
-	// Protects the time limit of the revocation where an account has many secrets: the values of the others are read once, and again only those that matter.
+func TestEmergencyAmongAThousandSecrets(t *testing.T) {
+	// Protects the time limit of the revocation if an account has many secrets: the values of the others are read once, also if the leaked key is looked for
+	// first, and again only those that matter.
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")
 	leaked := s.Holder(vault.Current).ID
-	for i := range 20 {
-		r.Secret(fmt.Sprintf("prod/other-%d", i))
+	key := s.CurrentKey()
+	const others = 1000
+	for i := range others {
+		r.BareSecret(fmt.Sprintf("prod/other-%d", i), `{"QUILT_API_KEY": "qk_another0123456789abcdef"}`, settings.TagGrace, "1h")
 	}
 	copied := r.BareSecret("prod/copy", sandboxtest.ValueWith(s.CurrentKey().Reveal()), settings.TagGrace, "1h")
 	s.MustRotate()
@@ -54,23 +57,27 @@ func TestEmergencyReadsOtherSecretsOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = p.Emergency(context.Background(), opened, operations.EmergencyOptions{Registry: p.registry, Version: leaked, LogIn: logIn})
+	found, all, err := p.FindLeaked(context.Background(), key, s.ARN[:len(s.ARN)-len("-abcdef")])
+	if err != nil || found.VersionID != leaked {
+		t.Fatalf("found %+v, %v", found, err)
+	}
+	_, err = p.Emergency(context.Background(), opened, operations.EmergencyOptions{Registry: p.registry, Version: leaked, Leaked: key, Scanned: all, LogIn: logIn})
 	if err == nil || !strings.Contains(err.Error(), "the secret prod/copy holds the leaked key too") {
 		t.Fatalf("got %v\n%s", err, p.said)
 	}
-	others := 0
+	seen := 0
 	for body, n := range read() {
 		switch {
 		case strings.Contains(body, "prod/other-"):
-			if others++; n != 1 {
+			if seen++; n != 1 {
 				t.Errorf("%d reads of %s", n, body)
 			}
 		case strings.Contains(body, copied.ARN) && n != 2:
 			t.Errorf("%d reads of the secret that holds the key, which must be read again before a revocation", n)
 		}
 	}
-	if others < 20 {
-		t.Errorf("%d versions of other secrets were read", others)
+	if seen != others {
+		t.Errorf("%d versions of other secrets were read", seen)
 	}
 }
 
@@ -101,7 +108,7 @@ func TestARevokedKeyMayLogInForAMoment(t *testing.T) {
 	// Protects from a report of failure about a registry that accepts a revoked key for a moment, and from one of success about a registry that goes on with it.
 	for name, run := range map[string]func(p *person, s *managed.Secret) error{
 		"emergency": func(p *person, s *managed.Secret) error {
-			done, err := p.Emergency(p.ctx, s, operations.EmergencyOptions{Registry: p.registry, LogIn: logIn, Patience: operations.Patience{Whole: time.Minute, Retry: time.Minute}})
+			done, err := p.Emergency(p.ctx, s, operations.EmergencyOptions{Registry: p.registry, LogIn: logIn})
 			if done.LeakedRefused != (err == nil) {
 				t.Errorf("refused is %t with %v", done.LeakedRefused, err)
 			}
@@ -118,7 +125,8 @@ func TestARevokedKeyMayLogInForAMoment(t *testing.T) {
 		for _, lingers := range []int{3, 1000} {
 			t.Run(fmt.Sprintf("%s, %d more logins", name, lingers), func(t *testing.T) {
 				r := sandboxtest.New(t)
-				s := r.Secret("prod/pipeline", settings.TagGrace, "1h")
+				s := r.Secret("prod/pipeline", settings.TagGrace, "1h", settings.TagOwner, sandbox.UserEmail)
+				rotationOff(s)
 				r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.RevokeLingers = lingers })
 				p := newPerson(t, r)
 				opened, err := p.secret(s.Name)

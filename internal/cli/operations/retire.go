@@ -430,7 +430,15 @@ func (r *retirement) unchanged(ctx context.Context) error {
 	return nil
 }
 
+// stopRotation turns rotation off. Before that it records whose the keys are: when they are revoked, nothing else shows it to a run that continues.
 func (r *retirement) stopRotation(ctx context.Context) error {
+	if r.secret.Tags[settings.TagOwner] == "" && r.owner != "" {
+		if err := finish(ctx, func(ctx context.Context) error {
+			return r.Cloud.Tag(ctx, r.secret.ARN, map[string]string{settings.TagOwner: r.owner})
+		}); err != nil {
+			return err
+		}
+	}
 	if !r.secret.Rotation.Enabled {
 		return nil
 	}
