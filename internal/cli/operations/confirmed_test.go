@@ -9,6 +9,7 @@ import (
 
 	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/rotation"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
@@ -171,4 +172,33 @@ func (c race) at(t *testing.T, number int) bool {
 		fail("the tag says " + owner + ", and the key is " + key.Owner + "'s")
 	}
 	return requests >= number
+}
+
+func TestUnstickReportsARotationThatFinishesMeanwhile(t *testing.T) {
+	// Protects a rotation whose last step ends while the question waits for its answer: nothing is removed, and that is no failure.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("prod/pipeline")
+	event := s.Begin(sandboxtest.Token(1))
+	step := func(steps ...rotation.Step) {
+		for _, each := range steps {
+			if err := s.Step(event, each); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	step(rotation.Create, rotation.Set, rotation.Test)
+	p := newPerson(t, r)
+	p.Confirm = func(context.Context, string, string) error {
+		step(rotation.Finish)
+		return nil
+	}
+	opened, err := p.secret(s.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unstuck, err := p.Unstick(p.ctx, opened, operations.UnstickOptions{Registry: p.registry, Now: true})
+	if err != nil || !unstuck.Finished || unstuck.Detached || s.Holder(vault.Current).ID != unstuck.VersionID {
+		t.Errorf("got %+v, %v\n%s", unstuck, err, s.Labels())
+	}
 }

@@ -87,6 +87,10 @@ func (d *Operator) Unstick(ctx context.Context, s *managed.Secret, o UnstickOpti
 		return u, left(err, "nothing was done: the rotation is unchanged")
 	}
 	err = d.detachPending(ctx, s, pending.ID)
+	if errors.Is(err, errFinished) {
+		u.Finished = true
+		return u, s.Look(ctx)
+	}
 	u.Detached = err == nil
 	return u, left(err, "see whether AWSPENDING was removed: quilt-rotate status "+s.Name)
 }
