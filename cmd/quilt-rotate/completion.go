@@ -7,7 +7,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// The scripts contain the names of commands, options and listed values. A test compares them with the commands, and writes them anew with -golden.
+// The scripts contain the names of commands, options and listed values. A test compares them with the commands, and
+// writes them anew with -golden.
 var (
 	//go:embed completion/quilt-rotate.bash
 	bashCompletion string

@@ -22,8 +22,9 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// execCommand puts the current key into its environment and becomes the program: execve replaces this process. So no parent process holds the key, and signals,
-// standard streams and the exit status need no forwarding. Nothing is written to disk. The program's user and root can read the key in the environment.
+// execCommand puts the current key into its environment and becomes the program: execve replaces this process. So no
+// parent process holds the key, and signals, standard streams and the exit status need no forwarding. Nothing is
+// written to disk. The program's user and root can read the key in the environment.
 type execCommand struct {
 	secretArgument
 	Command []string     `arg:"" passthrough:"" help:"Program to run and its arguments."`
@@ -89,8 +90,9 @@ func (o *execCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return notRun(command[0], syscall.Exec(path, command, environment))
 }
 
-// releaseSignals restores the signals that this process was started with. execve resets handlers, but an ignored signal stays ignored, and package commandline
-// ignores SIGPIPE. Reset alone does not end that, because the Go runtime believes that its own handler is still installed; Notify installs it.
+// releaseSignals restores the signals that this process was started with. execve resets handlers, but an ignored signal
+// stays ignored, and package commandline ignores SIGPIPE. Reset alone does not end that, because the Go runtime
+// believes that its own handler is still installed; Notify installs it.
 func releaseSignals() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signal.Reset()
@@ -115,8 +117,9 @@ func notRun(name string, err error) error {
 	return &statusError{fmt.Errorf("the program %s cannot be run: %w", name, err), exitCannotRun}
 }
 
-// environment returns the environment of this process with the key and its registry. QUILT_REGISTRY_URL is the registry of QUILT_API_KEY: if the key goes into
-// another variable, it stays, so that a key that is already in QUILT_API_KEY is sent to no other registry.
+// environment returns the environment of this process with the key and its registry. QUILT_REGISTRY_URL is the registry
+// of QUILT_API_KEY: if the key goes into another variable, it stays, so that a key that is already in QUILT_API_KEY is
+// sent to no other registry.
 func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]string, error) {
 	aws, err := awsclient.Open(ctx, c)
 	if err != nil {
@@ -165,8 +168,9 @@ func currentKey(ctx context.Context, s *managed.Secret) (apikey.Key, error) {
 	return value.Key(), err
 }
 
-// registryURL returns the registry that the secret's tag or its function names. If neither does, it is the one that the options name, or "": a user who runs
-// programs may lack the permission to look at functions. A variable does not count, because it may be another key's.
+// registryURL returns the registry that the secret's tag or its function names. If neither does, it is the one that the
+// options name, or "": a user who runs programs may lack the permission to look at functions. A variable does not
+// count, because it may be another key's.
 func (o *execCommand) registryURL(ctx context.Context, s *managed.Secret) (string, error) {
 	given, _, err := o.given(ctx)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// openOperator opens what an operation works with. confirmed answers each question with yes. The caller closes it before it prints a result.
+// openOperator opens what an operation works with. confirmed answers each question with yes. The caller closes it
+// before it prints a result.
 func openOperator(ctx context.Context, c *terminal.Console, resultIsJSON, confirmed bool) (*operations.Operator, func(), error) {
 	aws, err := awsclient.Open(ctx, c)
 	if err != nil {
@@ -51,8 +52,8 @@ type openedSecret struct {
 	json     bool
 }
 
-// finish prints the result of an operation and returns the operation's error. With --json it prints the result if it is known, which may be so although the
-// operation failed. Otherwise show prints it, unless the operation failed.
+// finish prints the result of an operation and returns the operation's error. With --json it prints the result if it is
+// known, which may be so although the operation failed. Otherwise show prints it, unless the operation failed.
 func (d *openedSecret) finish(result any, known bool, err error, show func() error) error {
 	d.close()
 	if d.json && known {
@@ -99,7 +100,8 @@ func (d *openedSecret) find(ctx context.Context, o registryOptions) (err error) 
 	return nil
 }
 
-// placeOf names the secret and its registry above each question, beside the account and the region: secrets have the same names in many places.
+// placeOf names the secret and its registry above each question, beside the account and the region: secrets have the
+// same names in many places.
 func placeOf(s *managed.Secret, registry *quilt.Client) string {
 	if registry == nil {
 		return "secret " + s.Name

@@ -88,7 +88,8 @@ func (o registryOptions) client() (options quilt.Options, err error) {
 	return options, err
 }
 
-// given returns the registry that the options name, or "", and the options of its client. A catalog that is too old for API keys is refused.
+// given returns the registry that the options name, or "", and the options of its client. A catalog that is too old for
+// API keys is refused.
 func (o registryOptions) given(ctx context.Context) (string, quilt.Options, error) {
 	options, err := o.client()
 	if err != nil {
@@ -109,11 +110,12 @@ func (o registryOptions) given(ctx context.Context) (string, quilt.Options, erro
 	return catalog.RegistryURL, options, login.CheckPlatform(catalog)
 }
 
-// ofSecret returns a client of the registry that the secret's keys belong to, for every command that works on a secret. A key must be shown to no other
-// registry, and the refusals of another one look like revoked keys. So the secret's tag decides, or without a tag the environment of its function,
-// and an option that names another registry is refused. If the secret has the tag, a variable that differs is refused, too. If neither names the registry,
-// it must be typed as an option: a variable may be left from work at another registry. If the function cannot be looked at, one of the secret's
-// keys must also log in at the registry that was typed.
+// ofSecret returns a client of the registry that the secret's keys belong to, for every command that works on a secret.
+// A key must be shown to no other registry, and the refusals of another one look like revoked keys. So the secret's tag
+// decides, or without a tag the environment of its function, and an option that names another registry is refused. If
+// the secret has the tag, a variable that differs is refused, too. If neither names the registry, it must be typed as
+// an option: a variable may be left from work at another registry. If the function cannot be looked at, one of the
+// secret's keys must also log in at the registry that was typed.
 func (o registryOptions) ofSecret(ctx context.Context, s *managed.Secret) (*quilt.Client, error) {
 	typed, options, err := o.given(ctx)
 	if err != nil {
@@ -156,7 +158,8 @@ func typedRegistry(s *managed.Secret, typed string, options quilt.Options) (*qui
 	return client, nil
 }
 
-// alone returns a client of the registry that the options or else the environment name, for commands that work on no secret.
+// alone returns a client of the registry that the options or else the environment name, for commands that work on no
+// secret.
 func (o registryOptions) alone(ctx context.Context) (*quilt.Client, error) {
 	given, options, err := o.given(ctx)
 	if err != nil {

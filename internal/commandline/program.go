@@ -1,8 +1,9 @@
-// Package commandline runs the commands of a program: it parses the arguments, reports errors and chooses the exit status.
+// Package commandline runs the commands of a program: it parses the arguments, reports errors and chooses the exit
+// status.
 //
-// Results go to standard output, and everything else goes to standard error. An error is one line after the program's name, in lower case; the next line says
-// what to do. Exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted, 141 if nobody reads standard output any more. An error may choose another
-// one.
+// Results go to standard output, and everything else goes to standard error. An error is one line after the program's
+// name, in lower case; the next line says what to do. Exit status: 0 success, 1 failure, 2 wrong usage, 130
+// interrupted, 141 if nobody reads standard output any more. An error may choose another one.
 package commandline
 
 import (

@@ -9,7 +9,8 @@ type hinted struct {
 
 func (e *hinted) Unwrap() error { return e.error }
 
-// WithHint adds a hint to err: a second line that says what to run, to set or to look at. The text of err stays the same. Nil stays nil.
+// WithHint adds a hint to err: a second line that says what to run, to set or to look at. The text of err stays the
+// same. Nil stays nil.
 func WithHint(err error, hint string) error {
 	if err == nil {
 		return nil

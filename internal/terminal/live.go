@@ -13,8 +13,8 @@ import (
 	"github.com/charmbracelet/x/term"
 )
 
-// Live prints lines that stay and, on a terminal with colour, a region below them that is drawn again and again. Elsewhere (a pipe, a file, NO_COLOR, TERM=dumb)
-// there is no region and no escape code. It is safe for concurrent use.
+// Live prints lines that stay and, on a terminal with colour, a region below them that is drawn again and again.
+// Elsewhere (a pipe, a file, NO_COLOR, TERM=dumb) there is no region and no escape code. It is safe for concurrent use.
 type Live struct {
 	out  io.Writer
 	live bool
@@ -29,8 +29,8 @@ type Live struct {
 	drawing sync.WaitGroup
 }
 
-// NewLive writes to out. The terminal and the environment decide what it shows. region returns the lines of the region for the number of a frame, and must not
-// call the Live. The caller closes it.
+// NewLive writes to out. The terminal and the environment decide what it shows. region returns the lines of the region
+// for the number of a frame, and must not call the Live. The caller closes it.
 func NewLive(terminal, out io.Writer, environ []string, region func(frame int) []string) *Live {
 	file, isFile := terminal.(*os.File)
 	profile := profileOf(terminal, environ)
@@ -139,7 +139,8 @@ func (l *Live) erase() string {
 	return "\r" + up + ansi.EraseScreenBelow
 }
 
-// write writes everything at once, so that no terminal shows half of it. A closed output does not stop the work: its owner notices.
+// write writes everything at once, so that no terminal shows half of it. A closed output does not stop the work: its
+// owner notices.
 func (l *Live) write(text string) {
 	if text != "" {
 		_, _ = io.WriteString(l.out, text)

@@ -8,7 +8,8 @@ import (
 	"charm.land/lipgloss/v2/table"
 )
 
-// Table is rows below headers. Its cells are made [Legible]. In a pipe it has no border and does not wrap, so that each row is a line.
+// Table is rows below headers. Its cells are made [Legible]. In a pipe it has no border and does not wrap, so that each
+// row is a line.
 type Table struct {
 	Headers []string
 	Rows    [][]string

@@ -6,8 +6,8 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// Wrap breaks a [Line] between words to fit the width. The lines after the first are indented, and colours continue. Nothing is broken at a hyphen, so that ids
-// stay whole.
+// Wrap breaks a [Line] between words to fit the width. The lines after the first are indented, and colours continue.
+// Nothing is broken at a hyphen, so that ids stay whole.
 func Wrap(line string, width int) []string {
 	const indent = "      "
 	if ansi.StringWidth(line) <= width {

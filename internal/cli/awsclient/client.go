@@ -1,8 +1,8 @@
-// Package awsclient makes the AWS calls of an operator: credentials and region, the functions and their logs, and the calls about a secret that the functions
-// never make (package vault has the others).
+// Package awsclient makes the AWS calls of an operator: credentials and region, the functions and their logs, and the
+// calls about a secret that the functions never make (package vault has the others).
 //
-// The AWS SDK finds credentials, region and endpoints: profiles, single sign-on, AWS_REGION, AWS_ENDPOINT_URL. This package decides nothing about keys and
-// prints nothing. [Explain] words an AWS error for an operator.
+// The AWS SDK finds credentials, region and endpoints: profiles, single sign-on, AWS_REGION, AWS_ENDPOINT_URL. This
+// package decides nothing about keys and prints nothing. [Explain] words an AWS error for an operator.
 package awsclient
 
 import (
@@ -35,7 +35,8 @@ type Cloud struct {
 	calls   calls
 }
 
-// attempts is how often a request is sent if AWS throttles it or does not answer. Reading a thousand secrets needs more than the SDK's three.
+// attempts is how often a request is sent if AWS throttles it or does not answer. Reading a thousand secrets needs more
+// than the SDK's three.
 const attempts = 8
 
 // Asker asks an operator for a line of text. terminal.Console is one.
@@ -44,8 +45,8 @@ type Asker interface {
 	Interactive() bool
 }
 
-// Open finds region and credentials. If a profile's role demands an MFA code, it asks for the code. It fails if region or credentials are missing, or
-// if the credentials have expired.
+// Open finds region and credentials. If a profile's role demands an MFA code, it asks for the code. It fails if region
+// or credentials are missing, or if the credentials have expired.
 func Open(ctx context.Context, person Asker) (*Cloud, error) {
 	askCode := func(o *stscreds.AssumeRoleOptions) {
 		o.TokenProvider = func() (string, error) {

@@ -14,7 +14,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Error is a request to AWS that failed. Its message is the service's, without anything that looks like a key or was sent as a secret.
+// Error is a request to AWS that failed. Its message is the service's, without anything that looks like a key or was
+// sent as a secret.
 type Error struct {
 	Doing   string // "invoke the function x"
 	Code    string // the service's, such as "AccessDeniedException"; "" without an answer
@@ -67,7 +68,8 @@ func isCode(err error, codes ...string) bool {
 	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
 }
 
-// Codes of AWS services for credentials that have expired, that are not known, or that may not do this (Common Errors, in each service's API reference).
+// Codes of AWS services for credentials that have expired, that are not known, or that may not do this (Common Errors,
+// in each service's API reference).
 var (
 	expiredCodes = []string{"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 	unknownCodes = []string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure", "IncompleteSignature"}

@@ -124,8 +124,9 @@ func (e *FunctionError) Error() string {
 	return fmt.Sprintf("the function %s failed: %s", e.Function, strings.TrimPrefix(e.Type+": "+e.Message, ": "))
 }
 
-// Invoke sends an event to a function and returns its answer. It fails with a [*FunctionError] if the function failed. The event is sent again only if Lambda
-// refused it because of too many requests, so that the function did not run. An event whose answer is lost is not sent again.
+// Invoke sends an event to a function and returns its answer. It fails with a [*FunctionError] if the function failed.
+// The event is sent again only if Lambda refused it because of too many requests, so that the function did not run. An
+// event whose answer is lost is not sent again.
 func (c *Cloud) Invoke(ctx context.Context, nameOrARN string, event any) (json.RawMessage, error) {
 	payload, err := json.Marshal(event)
 	if err != nil {

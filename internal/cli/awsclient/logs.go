@@ -22,8 +22,8 @@ type LogRecord struct {
 	Error     string
 }
 
-// RotationLog returns what the rotate function logged about one rotation, oldest first. CloudWatch shows a line some seconds after it was written, so the
-// caller reads again.
+// RotationLog returns what the rotate function logged about one rotation, oldest first. CloudWatch shows a line some
+// seconds after it was written, so the caller reads again.
 func (c *Cloud) RotationLog(ctx context.Context, f Function, versionID string, since time.Time) ([]LogRecord, error) {
 	if strings.ContainsAny(versionID, "\"\\") {
 		return nil, nil // no version has such an id

@@ -63,7 +63,8 @@ func UnqualifiedFunction(arn string) string {
 	return strings.Join(fields[:min(parts, len(fields))], ":")
 }
 
-// VersionCreated returns when a version of a secret was created, which DescribeSecret does not say. It is zero if no version with a label has that id.
+// VersionCreated returns when a version of a secret was created, which DescribeSecret does not say. It is zero if no
+// version with a label has that id.
 func (c *Cloud) VersionCreated(ctx context.Context, secretARN, versionID string) (time.Time, error) {
 	pages := secretsmanager.NewListSecretVersionIdsPaginator(c.secrets, &secretsmanager.ListSecretVersionIdsInput{SecretId: &secretARN})
 	for pages.HasMorePages() {
@@ -89,8 +90,8 @@ type NewSecret struct {
 	KMSKey      string // id or ARN; "" for the AWS-managed key
 }
 
-// CreateSecret creates a secret and returns its ARN. Its first version has the id token. If the answer is lost, the same call again creates no second secret,
-// because the token and the value are the same (API reference, CreateSecret).
+// CreateSecret creates a secret and returns its ARN. Its first version has the id token. If the answer is lost, the
+// same call again creates no second secret, because the token and the value are the same (API reference, CreateSecret).
 func (c *Cloud) CreateSecret(ctx context.Context, n NewSecret, token string) (arn string, err error) {
 	in := &secretsmanager.CreateSecretInput{
 		Name: &n.Name, Description: &n.Description, ClientRequestToken: &token, SecretString: aws.String(n.Value.Reveal()), Tags: tagList(n.Tags),
@@ -108,9 +109,10 @@ func (c *Cloud) CreateSecret(ctx context.Context, n NewSecret, token string) (ar
 // firstStage is the label of a first value until [Cloud.PutFirst] has ended.
 const firstStage = "first-value"
 
-// PutFirst stores the first value of a secret that has no version, which Secrets Manager makes current by itself. The call
-// names a label of its own, so it does not move AWSCURRENT if somebody else stored a value first. If the token is the id of
-// a version with that value, Secrets Manager checks the permission and changes nothing (API reference, PutSecretValue).
+// PutFirst stores the first value of a secret that has no version, which Secrets Manager makes current by itself. The
+// call names a label of its own, so it does not move AWSCURRENT if somebody else stored a value first. If the token is
+// the id of a version with that value, Secrets Manager checks the permission and changes nothing (API reference,
+// PutSecretValue).
 func (c *Cloud) PutFirst(ctx context.Context, secretARN string, value redact.Text, token string) error {
 	out, err := c.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
 		SecretId: &secretARN, ClientRequestToken: &token, SecretString: aws.String(value.Reveal()), VersionStages: []string{firstStage},
@@ -153,8 +155,9 @@ func tagList(tags map[string]string) []types.Tag {
 // ErrRotationUnderWay means that another rotation of the secret is running or stuck.
 var ErrRotationUnderWay = errors.New("another rotation of the secret is not complete")
 
-// Rotate starts a rotation with the configured function and returns the id of the new version. It fails with [ErrRotationUnderWay] if another rotation has not
-// ended; Secrets Manager may then continue that one. The same call with the same token after a lost answer starts no second rotation.
+// Rotate starts a rotation with the configured function and returns the id of the new version. It fails with
+// [ErrRotationUnderWay] if another rotation has not ended; Secrets Manager may then continue that one. The same call
+// with the same token after a lost answer starts no second rotation.
 func (c *Cloud) Rotate(ctx context.Context, secretARN, token string) (versionID string, err error) {
 	out, err := c.secrets.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &secretARN, ClientRequestToken: &token})
 	if isCode(err, "InvalidRequestException") && strings.Contains(strings.ToLower(err.Error()), "previous rotation") {

@@ -10,7 +10,8 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// Redeploy asks ECS to replace the tasks of a service, so that they read the key again. Two calls are safe: the second deployment replaces the first.
+// Redeploy asks ECS to replace the tasks of a service, so that they read the key again. Two calls are safe: the second
+// deployment replaces the first.
 func (c *Cloud) Redeploy(ctx context.Context, s settings.Service) error {
 	_, err := c.calls.updateService(ctx, &ecs.UpdateServiceInput{Cluster: &s.Cluster, Service: &s.Service, ForceNewDeployment: true})
 	return newError(fmt.Sprintf("redeploy the service %s/%s", s.Cluster, s.Service), err)

@@ -1,6 +1,8 @@
-// Package login logs an operator in at a registry: with the code that the registry's login page shows, with user and password, or with an API key.
+// Package login logs an operator in at a registry: with the code that the registry's login page shows, with user and
+// password, or with an API key.
 //
-// What the operator types is never shown and is never an argument. A session is held in memory and ends with the command.
+// What the operator types is never shown and is never an argument. A session is held in memory and ends with the
+// command.
 package login
 
 import (

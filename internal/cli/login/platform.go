@@ -17,7 +17,8 @@ const (
 
 var leadingVersion = regexp.MustCompile(`^[^0-9]*([0-9]+)\.([0-9]+)`)
 
-// CheckPlatform refuses a catalog whose stack is older than API keys. A version of another form is let pass: how it looks is not documented.
+// CheckPlatform refuses a catalog whose stack is older than API keys. A version of another form is let pass: how it
+// looks is not documented.
 func CheckPlatform(catalog quilt.Catalog) error {
 	m := leadingVersion.FindStringSubmatch(catalog.StackVersion)
 	if m == nil {

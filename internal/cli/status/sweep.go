@@ -18,7 +18,8 @@ type Line struct {
 	Detail string
 }
 
-// actions are the sentences for what a sweep changes. KEY stands for the key and VERSION for the start of the version's id.
+// actions are the sentences for what a sweep changes. KEY stands for the key and VERSION for the start of the version's
+// id.
 var actions = map[revocation.Kind]struct{ planned, done string }{
 	revocation.Revoke:       {"will revoke KEY", "revoked KEY"},
 	revocation.RevokeOrphan: {"will revoke KEY", "revoked KEY"},
