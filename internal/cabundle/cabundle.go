@@ -42,6 +42,10 @@ func Parse(text []byte) ([]*x509.Certificate, error) {
 		}
 		certificates = append(certificates, certificate)
 	}
+	if ends := bytes.Count(text, []byte("-----END ")); ends > len(certificates) {
+		return nil, fmt.Errorf("%d blocks end and %d begin, so a first line is damaged: "+
+			"export the certificates again as PEM", ends, len(certificates))
+	}
 	if len(certificates) == 0 {
 		return nil, errors.New("it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
 	}

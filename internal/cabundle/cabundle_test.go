@@ -72,6 +72,7 @@ func TestParseRefusesWhatIsNotACertificate(t *testing.T) {
 		"damaged Base64, second":     {good + encoded, "block 2 is damaged"},
 		"cut off, first":             {noEnd + "\n" + good, "block 1 is damaged"},
 		"cut off, second":            {good + noEnd, "block 2 is damaged"},
+		"damaged first line":         {good[1:] + good, "2 blocks end and 1 begin"},
 		"damaged content":            {good + block("CERTIFICATE", []byte("no certificate")) + good, "block 2 is a damaged certificate"},
 		"private key":                {good + block("PRIVATE KEY", []byte("q")), "block 2 is a private key"},
 		"private key of an old form": {block("RSA PRIVATE KEY", []byte("q")) + good, "block 1 is a private key"},
