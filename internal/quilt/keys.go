@@ -56,14 +56,17 @@ func (k APIKey) Old(now time.Time) bool {
 
 // LatestUse is the latest time at which the last use of the key may have been; nil if the registry records no use. The
 // precision of the record is not documented. So midnight may stand for the whole day that starts then, a full hour for
-// the hour, and a full minute for the minute. The end of that time counts.
+// the hour, and a full minute for the minute: in UTC, or in the zone in which the registry writes the time. The end of
+// that time counts.
 func (k APIKey) LatestUse() *time.Time {
 	if k.LastUsedAt == nil {
 		return nil
 	}
 	latest := *k.LastUsedAt
+	_, offset := latest.Zone()
+	written := latest.Add(time.Duration(offset) * time.Second)
 	for _, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute} {
-		if k.LastUsedAt.Equal(k.LastUsedAt.Truncate(unit)) { // in UTC, as Truncate counts
+		if latest.Equal(latest.Truncate(unit)) || written.Equal(written.Truncate(unit)) { // Truncate counts in UTC
 			latest = latest.Add(unit)
 			break
 		}
