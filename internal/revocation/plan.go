@@ -199,20 +199,29 @@ func because(a Action, kind Kind, reason Reason) Action {
 	return a
 }
 
-// planCurrent reports a current key without an id, or with a wrong one.
-func planCurrent(w World) []Action {
+// planCurrent reports a current key without an id, or with a wrong one. If a person moved the label of a superseded key
+// here, nothing else leads to that key.
+func planCurrent(w World) (actions []Action) {
 	current, _ := w.find(vault.Current)
-	a := Action{Kind: Report, Version: current.ID, KeyID: current.Key()}
-	row, known := w.currentKey()
-	if known {
-		a.Key, a.KeyID = &row, row.ID
+	for _, id := range current.Keys {
+		a := Action{Version: current.ID, KeyID: id}
+		row, known := w.key(id)
+		if known {
+			a.Key = &row
+		}
+		switch {
+		case known && current.Holds.Key.Contradicts(row.Fingerprint):
+			actions = append(actions, because(a, Report, Mislabelled))
+		case len(current.Keys) > 1 && !(known && current.holds(row)):
+			actions = append(actions, because(a, Report, Ambiguous))
+		}
 	}
+	_, known := w.currentKey()
 	unknownForm := slices.ContainsFunc(w.List, func(k quilt.APIKey) bool { return !current.Holds.comparable(k) })
+	a := Action{Version: current.ID, KeyID: current.Key()}
 	switch {
-	case known && current.Holds.Key.Contradicts(row.Fingerprint):
-		return []Action{because(a, Report, Mislabelled)}
-	case known && (!w.Listed || w.listCounts()):
-		return nil
+	case len(actions) > 0, known && (!w.Listed || w.listCounts()):
+		return actions
 	case len(current.Keys) == 0 && unknownForm:
 		return []Action{because(a, Report, NotComparable)}
 	case !w.listCounts():

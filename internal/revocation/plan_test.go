@@ -296,6 +296,15 @@ var planRows = []row{
 		s.relabel("old", vault.Previous)
 		s.relabel("new", vault.Current, vault.KeyLabel("old"))
 	}), []string{"report mislabelled new old", "report ambiguous new new"}},
+	{"a superseded key's label beside the current key's: nothing else leads to that key", with(func(s *scene) {
+		s.relabel("old", vault.Previous)
+		s.relabel("new", vault.Current, vault.KeyLabel("new"), vault.KeyLabel("old"))
+	}), []string{"report mislabelled new old"}},
+	{"the same, and fingerprints of a form that is not known", with(func(s *scene) {
+		s.listed("old").Fingerprint, s.listed("new").Fingerprint = "sha256:1", "sha256:2"
+		s.relabel("old", vault.Previous)
+		s.relabel("new", vault.Current, vault.KeyLabel("new"), vault.KeyLabel("old"))
+	}), []string{"report ambiguous new new", "report ambiguous new old"}},
 	{"two key labels on a version: the one that fits counts", with(func(s *scene) {
 		s.relabel("old", vault.Previous, vault.KeyLabel("old"), vault.KeyLabel("third"), vault.NewMark("old", marked).Label())
 		s.row("third", keyOf("third"))
