@@ -50,7 +50,8 @@ func (p *patient) sharing(context.Context) finding {
 		return broken(p.scanErr, "")
 	}
 	others := p.holders.Without(p.secret.ARN)
-	for _, h := range append(others.OfKey(p.value.Key()), others.Of(quilt.APIKey{ID: p.current.Key()})...) {
+	if holders := append(others.OfKey(p.value.Key()), others.Of(quilt.APIKey{ID: p.current.Key()})...); len(holders) > 0 {
+		h := holders[0]
 		here := p.newKey(p.name, p.secret.Rotation.Function)
 		if h.Stage == "" || h.Deleted {
 			return failure(here, "a version of %s that is not current holds the same key, and the sweeps of that secret revoke it", h.Secret)

@@ -152,8 +152,6 @@ func (p *patient) loginSoon(ctx context.Context, key apikey.Key) (quilt.Identity
 	}, backoff.WithMaxElapsedTime(p.keyWait))
 }
 
-var errLogsIn = errors.New("it still logs in")
-
 // revokeProbe revokes the key and checks that it is revoked, whatever happened before and even after Ctrl-C. If the session may not revoke it, the issuing
 // credential may.
 func (p *patient) revokeProbe(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) finding {

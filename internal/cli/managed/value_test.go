@@ -96,10 +96,10 @@ func TestFirstKeyKeepsEveryOtherByte(t *testing.T) {
 		before := rapid.SliceOfN(rapid.Custom(func(*rapid.T) string { return other() }), 0, 3).Draw(t, "before")
 		start, end := space()+"{"+strings.Join(before, ","), space()+"}"+space()
 		blank := rapid.Bool().Draw(t, "blank field")
-		text, want := start+end, ""
+		text := start + end
 		switch {
 		case blank && len(before) > 0:
-			text, start = start+","+member(`"`+field+`"`, `" "`)+end, start+","
+			text = start + "," + member(`"`+field+`"`, `" "`) + end
 		case blank:
 			text = start + member(`"`+field+`"`, `""`) + end
 		}
@@ -107,6 +107,7 @@ func TestFirstKeyKeepsEveryOtherByte(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var want string
 		switch {
 		case blank:
 			last := members[len(members)-1]

@@ -59,8 +59,7 @@ type Checked struct {
 func checkKey(ctx context.Context, registry *quilt.Client, key apikey.Key, known Evidence) (Checked, error) {
 	state, owner, err := tryKey(ctx, registry, key)
 	if err == nil && state == KeyRefused && !known.Revoked {
-		explained, err := known.explainRefusal(ctx, key)
-		if err != nil || explained.State != KeyRefused {
+		if explained, err := known.explainRefusal(ctx, key); err != nil || explained.State != KeyRefused {
 			return explained, err
 		}
 		state, owner, err = tryKey(ctx, registry, key) // a fault of the registry may have ended between the refusal and the other login
