@@ -40,12 +40,13 @@ func TestParseTrustsEveryCertificate(t *testing.T) {
 	// Protects: no certificate of a bundle is skipped silently, whatever program wrote the file.
 	one, two := newCertificate(t, "one"), newCertificate(t, "two")
 	for name, text := range map[string]string{
-		"two certificates":                   one + two,
-		"a byte order mark before the first": mark + one + two,
-		"two files with byte order marks":    mark + one + mark + two,
-		"Windows line ends":                  strings.ReplaceAll(one+two, "\n", "\r\n"),
-		"text before, between and after":     "# the old authority\n" + one + "\nsubject=CN = two\n" + two + "# end",
-		"spaces before the second":           one + "  " + two,
+		"two certificates":                                    one + two,
+		"a byte order mark before the first":                  mark + one + two,
+		"two files with byte order marks":                     mark + one + mark + two,
+		"a byte order mark and no line end between two files": strings.TrimSpace(one) + mark + two,
+		"Windows line ends":                                   strings.ReplaceAll(one+two, "\n", "\r\n"),
+		"text before, between and after":                      "# the old authority\n" + one + "\nsubject=CN = two\n" + two + "# end",
+		"spaces before the second":                            one + "  " + two,
 	} {
 		certificates, err := cabundle.Parse([]byte(text))
 		var names []string
