@@ -359,7 +359,17 @@ var planRows = []row{
 		s.Asked["old"] = Asked{}
 		s.listed("new").CreatedAt = marked.Add(3 * time.Second)
 	}), []string{"report foreign old old"}},
-	{"the same, but that key is of another registry user", with(func(s *scene) {
+	{"the same, but the user had an older key, and owned the secret again only after the mark", with(func(s *scene) {
+		s.unlist("old")
+		s.Asked["old"] = Asked{}
+		s.OwnerSince = marked.Add(time.Second)
+	}), []string{"report foreign old old"}},
+	{"the same, and the mark is as old as the owner", with(func(s *scene) {
+		s.unlist("old")
+		s.Asked["old"] = Asked{}
+		s.OwnerSince = marked
+	}), []string{"unlabel gone old old"}},
+	{"not found, and refused, and the user's only key is of another registry user", with(func(s *scene) {
 		s.unlist("old")
 		s.Asked["old"] = Asked{}
 		s.listed("new").UserEmail = "other@example.com"

@@ -176,12 +176,13 @@ func (w World) missing() (ids []string) {
 }
 
 // seenAsOurs reports whether a sweep saw a version's key among the keys of this user: a sweep wrote the version's mark,
-// and this user still has a key of ours that is older, so the secret was not moved to another user since then. The two
-// services' clocks are compared, and dates have whole seconds.
-func (w World) seenAsOurs(v Version) bool {
+// and this user still has a key of ours that is older, so the secret was not moved to another user since then. If it
+// was moved to another user and back, ownerSince shows it. The two services' clocks are compared, and dates have whole
+// seconds.
+func (w World) seenAsOurs(v Version, ownerSince time.Time) bool {
 	mark, offset := lastMark(v), w.Now.Sub(w.RegistryNow)
 	labelled, ours := w.labelled(), w.ours()
-	return len(v.Keys) == 1 && slices.ContainsFunc(w.rows(), func(k quilt.APIKey) bool {
+	return len(v.Keys) == 1 && !mark.Before(ownerSince) && slices.ContainsFunc(w.rows(), func(k quilt.APIKey) bool {
 		before := !k.CreatedAt.Add(offset).After(mark.Add(2 * time.Second))
 		return (labelled[k.ID] || ours(k)) && quilt.SameUser(k.UserEmail, w.Owner) && before
 	})

@@ -29,6 +29,7 @@ type Revocation struct {
 	Quiet      time.Duration
 	HoldLimit  *time.Duration
 	OrphanAge  time.Duration
+	OwnerSince time.Time // when the secret went over to its owner; zero: never, as far as is known
 	PauseUntil time.Time // of older releases; zero: not paused by a tag
 	Issuer     string    // ARN or name of the issuing credential's secret; "": none
 	Registry   string    // URL of the registry in its normal form; "": the function's
@@ -44,6 +45,7 @@ func (s Revoke) ForSecret(tags map[string]string) (Revocation, error) {
 	read(r, TagHoldLimit, &n.HoldLimit, optionalDuration)
 	read(r, TagIssuer, &n.Issuer, text)
 	read(r, TagRegistry, &n.Registry, RegistryURL)
+	read(r, TagOwnerSince, &n.OwnerSince, moment)
 	read(r, TagPauseUntil, &n.PauseUntil, moment)
 	return n, r.result("the secret's tags")
 }

@@ -41,7 +41,7 @@ const (
 	TagHoldLimit     = "quilt-rotate:hold-limit"
 	TagIssuer        = "quilt-rotate:issuer"
 	TagOwner         = "quilt-rotate:owner"
-	TagOwnerSince    = "quilt-rotate:owner-since" // when the command handed the secret over to its owner; the functions ignore it
+	TagOwnerSince    = "quilt-rotate:owner-since" // when the command handed the secret over to its owner
 	TagRegistry      = "quilt-rotate:registry"    // URL of the registry that the secret's keys belong to
 	TagPauseUntil    = "quilt-rotate:pause-until"
 	TagPauseReason   = "quilt-rotate:pause-reason" // for people: nothing reads it but the command

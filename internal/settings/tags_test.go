@@ -68,6 +68,7 @@ func tagRules() []rule {
 		revocation(settings.TagHoldLimit, func(s settings.Revocation) any { return *s.HoldLimit }, durations, notDurations),
 		revocation(settings.TagIssuer, func(s settings.Revocation) any { return s.Issuer }, text, notText),
 		revocation(settings.TagRegistry, func(s settings.Revocation) any { return s.Registry }, registryURLs, notRegistryURLs),
+		revocation(settings.TagOwnerSince, func(s settings.Revocation) any { return s.OwnerSince.UTC() }, moments, notMoments),
 		revocation(settings.TagPauseUntil, func(s settings.Revocation) any { return s.PauseUntil.UTC() }, moments, notMoments),
 	}
 }
@@ -118,7 +119,7 @@ func TestTagsOverrideTheEnvironmentForTheirSecretOnly(t *testing.T) {
 }
 
 func TestAllFaultyTagsAreNamedTogether(t *testing.T) {
-	// Protects the operator from mending one tag a rotation: the error lists each faulty one.
+	// Protects the operator from correcting one tag in each rotation: the error lists each invalid one.
 	tags := map[string]string{}
 	for _, r := range tagRules() {
 		tags[r.name] = r.refused[0]
@@ -131,7 +132,7 @@ func TestAllFaultyTagsAreNamedTogether(t *testing.T) {
 		t.Errorf("the error does not say where: %v", err)
 	}
 	_, err = forRevocation(tags)
-	if got, want := faulty(t, err), []string{settings.TagField, settings.TagGrace, settings.TagQuiet, settings.TagHoldLimit, settings.TagIssuer, settings.TagRegistry, settings.TagPauseUntil}; !slices.Equal(got, want) {
+	if got, want := faulty(t, err), []string{settings.TagField, settings.TagGrace, settings.TagQuiet, settings.TagHoldLimit, settings.TagIssuer, settings.TagRegistry, settings.TagOwnerSince, settings.TagPauseUntil}; !slices.Equal(got, want) {
 		t.Errorf("revocation names %v, want %v", got, want)
 	}
 }
