@@ -18,7 +18,7 @@ type rotateCommand struct {
 
 // Help is the long help.
 func (rotateCommand) Help() string {
-	return `Starts a rotation and follows it by the secret's labels and the function's log. Ctrl-C ends only the wait: the rotation continues at AWS. If another rotation replaces the new key before this command has seen it become current, it says so and exits with status 0.
+	return `Starts a rotation and follows it by the secret's labels and the function's log. Ctrl-C ends only the wait: the rotation continues at AWS. If another rotation is under way and active, that one is followed, and no second one is started. If another rotation replaces the new key before this command has seen it become current, it says so and exits with status 0.
 
   quilt-rotate rotate prod/pipeline
 

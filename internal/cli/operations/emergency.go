@@ -166,7 +166,7 @@ func (e *emergency) replace(ctx context.Context) error {
 		if !e.rotatable(ctx) {
 			return e.recover(ctx)
 		}
-		rotated, err := e.Rotate(ctx, e.secret, e.options.Patience)
+		rotated, err := e.rotate(ctx, e.secret, e.options.Patience)
 		if errors.Is(err, awsclient.ErrRotationUnderWay) {
 			if err := e.secret.Look(ctx); err != nil {
 				return err

@@ -41,11 +41,45 @@ type Patience struct {
 	Retry time.Duration // for the service to try again, after a step failed
 }
 
-// Rotate starts a rotation and follows it to its end.
+// Rotate starts a rotation, or takes over another one that is under way and active, and follows it to its end.
 //
 // After a crash or a Ctrl-C at any point, Secrets Manager completes the rotation alone, and the error says so. If the answer of RotateSecret is lost, the SDK
 // sends the request again with the same token, which starts no second rotation.
 func (d *Operator) Rotate(ctx context.Context, s *managed.Secret, patience Patience) (Rotated, error) {
+	r, err := d.rotate(ctx, s, patience)
+	if !errors.Is(err, awsclient.ErrRotationUnderWay) {
+		return r, err
+	}
+	return d.followOther(ctx, s, patience, err)
+}
+
+// followOther follows a rotation that somebody else started. It fails with refused if no step of that rotation can be running.
+func (d *Operator) followOther(ctx context.Context, s *managed.Secret, patience Patience, refused error) (Rotated, error) {
+	if err := s.Look(ctx); err != nil {
+		return Rotated{}, left(err, "nothing was done")
+	}
+	pending, underWay := waiting(s)
+	if !underWay {
+		return Rotated{}, refused
+	}
+	f, err := s.RotateFunction(ctx)
+	if err != nil {
+		f = awsclient.Function{Timeout: longestLambda}
+	}
+	u := Unstuck{VersionID: pending.ID}
+	if err := d.lastSign(ctx, s, f, &u); err != nil {
+		return Rotated{}, left(err, "nothing was done")
+	}
+	if s.Now.Sub(u.LastSign) > f.Timeout+stepMargin {
+		return Rotated{}, refused
+	}
+	d.Tell.Tell(terminal.Noted, "another rotation is under way, and is followed; no second one was started", "version "+pending.ID)
+	other := &follower{since: u.Since, lastSign: u.LastSign, longest: f.Timeout + stepMargin}
+	return d.follow(ctx, s, f, patience, other, Rotated{Secret: s.Name, ARN: s.ARN, VersionID: pending.ID, Steps: []Step{}})
+}
+
+// rotate starts a rotation and follows it. It fails with [awsclient.ErrRotationUnderWay] if another one is under way, or stuck.
+func (d *Operator) rotate(ctx context.Context, s *managed.Secret, patience Patience) (Rotated, error) {
 	f, err := s.RotateFunction(ctx)
 	if unseen, ok := errors.AsType[*managed.UnseenFunctionError](err); ok && !unseen.Deleted {
 		err = nil // the rotation does not need it; only its log is not read
@@ -73,8 +107,12 @@ func (d *Operator) Rotate(ctx context.Context, s *managed.Secret, patience Patie
 		}
 		return r, left(err, "see whether the rotation started: quilt-rotate status "+s.Name)
 	}
-	follower := &follower{Operator: d, secret: s, function: f, began: began, patience: patience, result: &r}
-	err = follower.follow(ctx)
+	return d.follow(ctx, s, f, patience, &follower{since: began}, r)
+}
+
+func (d *Operator) follow(ctx context.Context, s *managed.Secret, f awsclient.Function, patience Patience, w *follower, r Rotated) (Rotated, error) {
+	w.Operator, w.secret, w.function, w.began, w.patience, w.result = d, s, f, time.Now(), patience, &r
+	err := w.follow(ctx)
 	return r, left(err, fmt.Sprintf("the rotation continues at AWS without this command; see how it ends: quilt-rotate status %s", s.Name))
 }
 
@@ -97,7 +135,10 @@ type follower struct {
 	*Operator
 	secret   *managed.Secret
 	function awsclient.Function
-	began    time.Time
+	since    time.Time     // start of the rotation
+	lastSign time.Time     // of activity of another command's rotation, by the service's clock
+	longest  time.Duration // that such a rotation may show no activity; 0: it is this command's own
+	began    time.Time     // when it was first looked at
 	patience Patience
 	result   *Rotated
 
@@ -154,7 +195,7 @@ func (f *follower) readLog(ctx context.Context) {
 	if f.noLog {
 		return
 	}
-	records, err := f.Cloud.RotationLog(ctx, f.function, f.result.VersionID, f.began.Add(-time.Minute))
+	records, err := f.Cloud.RotationLog(ctx, f.function, f.result.VersionID, f.since.Add(-time.Minute))
 	if err != nil {
 		if ctx.Err() == nil {
 			f.noLog = true
@@ -171,6 +212,7 @@ func (f *follower) readLog(ctx context.Context) {
 func (f *follower) show(r awsclient.LogRecord) {
 	step := Step{Name: r.Step, DurationMs: r.Took.Milliseconds(), ErrorType: r.ErrorType, Error: r.Error}
 	f.result.Steps = append(f.result.Steps, step)
+	f.lastSign = r.Time
 	name, took := fmt.Sprintf("%-12s", r.Step), fmt.Sprintf("%4d ms", step.DurationMs)
 	if r.ErrorType != "" {
 		f.failed = time.Now()
@@ -201,6 +243,8 @@ func (f *follower) ended() (bool, error) {
 		return f.noLog || len(f.stepped) >= len(steps) || time.Since(f.moved) > logLag, nil
 	case time.Since(f.began) > f.patience.Whole:
 		return true, terminal.WithHint(fmt.Errorf("the rotation of %s was followed for %s: %w", name, terminal.About(f.patience.Whole), errNotEnded), "it may still end; see: quilt-rotate status "+name)
+	case f.longest > 0 && f.secret.Now.Sub(f.lastSign) > f.longest:
+		return true, underWayError(f.secret)
 	case !version.Has(vault.Pending) && time.Since(f.began) > vault.DefaultMaxLag: // the function gave it up, or somebody edited the secret
 		return true, terminal.WithHint(fmt.Errorf("the rotation of %s was given up; the current key is unchanged", name), "fix what the error of the step says, then run: quilt-rotate rotate "+name)
 	case !f.failed.IsZero() && time.Since(f.failed) > f.patience.Retry:

@@ -103,6 +103,21 @@ func waiting(s *managed.Secret) (vault.Version, bool) {
 
 // examine finds out what it can. It fails only if something is missing that must be known to continue.
 func (d *Operator) examine(ctx context.Context, s *managed.Secret, f awsclient.Function, registry *quilt.Client, u *Unstuck) error {
+	if err := d.lastSign(ctx, s, f, u); err != nil {
+		return err
+	}
+	key, err := d.comparePending(ctx, s, u)
+	if err != nil {
+		return err
+	}
+	if registry != nil && !key.IsZero() {
+		u.Key, u.KeyOwner, err = tryKey(ctx, registry, key)
+	}
+	return err
+}
+
+// lastSign finds out when the rotation began, and when it last showed activity.
+func (d *Operator) lastSign(ctx context.Context, s *managed.Secret, f awsclient.Function, u *Unstuck) error {
 	created, err := d.Cloud.VersionCreated(ctx, s.ARN, u.VersionID)
 	if err != nil {
 		return err
@@ -114,14 +129,7 @@ func (d *Operator) examine(ctx context.Context, s *managed.Secret, f awsclient.F
 	if f.LogGroup != "" {
 		d.readLog(ctx, f, u)
 	}
-	key, err := d.comparePending(ctx, s, u)
-	if err != nil {
-		return err
-	}
-	if registry != nil && !key.IsZero() {
-		u.Key, u.KeyOwner, err = tryKey(ctx, registry, key)
-	}
-	return err
+	return nil
 }
 
 func (d *Operator) readLog(ctx context.Context, f awsclient.Function, u *Unstuck) {
