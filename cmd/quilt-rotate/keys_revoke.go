@@ -293,18 +293,22 @@ func (g *keyGuard) unchecked(what string, err error) error {
 func describeHolder(what string, h managed.Holder) (state, otherwise string) {
 	leaked := "if it has leaked: quilt-rotate emergency " + h.Secret
 	replace := fmt.Sprintf("replace it first: quilt-rotate rotate %s\n%s\nor add --anyway", h.Secret, leaked)
+	is := what + " is"
+	if h.Unsure {
+		is = what + " may be"
+	}
 	switch {
 	case h.Issuer:
-		return what + " is in the issuing credential " + h.Secret, "store another issuing credential there first, or add --anyway"
+		return is + " in the issuing credential " + h.Secret, "store another issuing credential there first, or add --anyway"
 	case h.Deleted:
-		return what + " is a key of " + h.Secret + ", which is marked for deletion and can be restored",
+		return is + " a key of " + h.Secret + ", which is marked for deletion and can be restored",
 			"if the secret is no longer needed, add --anyway; to restore it: " + managed.RestoreCommand(h.Secret)
 	case h.Stage == vault.Current:
-		return what + " is in the current value of " + h.Secret, replace
+		return is + " in the current value of " + h.Secret, replace
 	case h.Stage == vault.Pending:
-		return what + " is in the pending value of " + h.Secret, replace
+		return is + " in the pending value of " + h.Secret, replace
 	}
-	return what + " is a superseded key of " + h.Secret + " that may still be in use",
+	return is + " a superseded key of " + h.Secret + " that may still be in use",
 		fmt.Sprintf("its sweep revokes it when nobody uses it any more: quilt-rotate status %s\n%s --version %s\nor add --anyway", h.Secret, leaked, h.VersionID)
 }
 

@@ -26,6 +26,7 @@ type Holder struct {
 	Stage     string // vault.Current or vault.Pending; "": a version that has neither, but other labels
 	Deleted   bool   // the secret is marked for deletion, and can be restored
 	Issuer    bool   // the secret is not managed: it is the issuing credential of a managed one
+	Unsure    bool   // nothing shows which key it holds, because the form of the fingerprint is not known
 }
 
 // Holders is what all managed secrets of an account and region hold, as [Scan] read them.
@@ -165,15 +166,22 @@ func (h *Holders) OfKey(key apikey.Key) []Holder {
 }
 
 // Of finds the versions that hold the registry's key, in the same order: by a label with its id, or by a text that fits its fingerprint. A text may fit
-// two keys, but the holder of the key is always found. If the form of the fingerprint is not known, each version that has a key and no key label may hold it.
+// two keys, but the holder of the key is always found. If the form of the fingerprint is not known, each version that has a key and no key label may hold
+// it. Those come last.
 func (h *Holders) Of(k quilt.APIKey) []Holder {
 	mark, ours := apikey.MarkOf(k.Name)
-	return h.find(func(v held) bool {
+	holds := func(v held) bool {
 		return k.ID != "" && slices.Contains(v.keyIDs, k.ID) || v.Deleted && ours && mark == apikey.SecretMark(v.ARN) ||
-			k.Fingerprint != "" && slices.ContainsFunc(v.words, func(word apikey.Key) bool {
-				return word.Fits(k.Fingerprint) || len(v.keyIDs) == 0 && !word.Contradicts(k.Fingerprint)
-			})
+			k.Fingerprint != "" && slices.ContainsFunc(v.words, func(word apikey.Key) bool { return word.Fits(k.Fingerprint) })
+	}
+	unsure := h.find(func(v held) bool {
+		return !holds(v) && k.Fingerprint != "" && len(v.keyIDs) == 0 &&
+			slices.ContainsFunc(v.words, func(word apikey.Key) bool { return !word.Contradicts(k.Fingerprint) })
 	})
+	for i := range unsure {
+		unsure[i].Unsure = true
+	}
+	return slices.Concat(h.find(holds), unsure)
 }
 
 func (h *Holders) find(holds func(held) bool) []Holder {

@@ -156,7 +156,7 @@ func unseen(secret, function string, err error) error {
 	switch {
 	case awsclient.NotFound(err):
 		gone := fmt.Errorf("the rotation function of %s no longer exists: %s", secret, function)
-		return terminal.WithHint(&UnseenFunctionError{true, gone}, "deploy the stack again; quilt-rotate emergency, recover and rollback work without it")
+		return terminal.WithHint(&UnseenFunctionError{true, gone}, "deploy the stack again; quilt-rotate emergency, retire, recover and rollback work without it")
 	case awsclient.Denied(err):
 		return &UnseenFunctionError{false, err}
 	}
