@@ -144,7 +144,7 @@ var Alarms = []Alarm{
 	{Morning, "no-sweep", "No sweep has succeeded for 6 hours, so nothing is revoked.", sweeps(SweepSucceeded, sum), When{under, 1, 3 * time.Hour, 2, 2, true}, &noSweepYet},
 	{Morning, "key-expires-soon", "A current key expires soon: a rotation was missed.", sweeps(CurrentKeyDaysLeft, least), When{under, morningDays, time.Hour, 1, 4, false}, nil},
 	{Morning, "held-too-long", "A superseded key has been held for over 7 days after its grace period, since somebody still uses it.", sweeps(OldestSuperseded, most), When{over, heldDays * 24 * 3600, time.Hour, 1, 4, false}, nil},
-	{Morning, "few-labels", "A secret has fewer than 5 staging labels free, so it is not rotated any more.", sweeps(FreeLabels, least), When{under, 5, time.Hour, 1, 4, false}, nil},
+	{Morning, "few-labels", "A secret has fewer than 6 free staging labels, so it is not rotated any more.", sweeps(FreeLabels, least), When{under, 6, time.Hour, 1, 4, false}, nil},
 	{Morning, "issuer-refused", "A sweep needed the issuer, and the issuer was refused.", failedSweeps(ErrorBadIssuer), never(), nil},
 	{Morning, "issuer-refused-in-rotation", "A rotation needed the issuer, and the issuer was refused.", Metric{"rotate", "", StepFailed, Dimension{errorType, ErrorBadIssuer}, sum}, never(), nil},
 	{Morning, "key-needs-attention", "A key will not be revoked until a person decides what to do with it.", sweeps(KeysNeedAttention, sum), onceADay(), nil},
