@@ -39,7 +39,8 @@ type Handler struct {
 	Metrics *telemetry.Metrics
 }
 
-// Invoke carries out the step that the event asks for. The answer is empty: Secrets Manager looks at success alone.
+// Invoke carries out the step that the event asks for. The answer is empty, because Secrets Manager only looks at
+// success.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
 	ctx, cancel := deadline.WithMargin(ctx)

@@ -65,8 +65,8 @@ func (r *run) create(ctx context.Context) error {
 func (r *run) compare(pending apikey.Value) error {
 	if pending.Contains(r.value.Key()) {
 		return fault.New[fault.PendingHoldsCurrent]("the pending value of %s holds the current key, "+
-			"so it cannot become current; "+
-			"AWSPENDING must be removed: quilt-rotate unstick %s; then start another rotation: quilt-rotate rotate %s",
+			"so it cannot become current; if AWSPENDING is still on its version, run: quilt-rotate unstick %s; "+
+			"then start another rotation: quilt-rotate rotate %s",
 			r.secret.ARN, r.secret.Name, r.secret.Name)
 	}
 	if !pending.SameButKey(r.value) {
