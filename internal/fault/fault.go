@@ -16,7 +16,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Fault is what every type of this package is made of: a message, and the error that caused it, where there is one.
+// Fault is what every type of this package is made of: a message, and the error that caused it, if there is one.
 type Fault struct {
 	message string
 	cause   error
@@ -37,9 +37,9 @@ func New[T ~struct{ Fault }](format string, args ...any) *T {
 }
 
 type (
-	// BadEvent: the event is none of Secrets Manager's.
+	// BadEvent: the event does not have the form that the function expects.
 	BadEvent struct{ Fault }
-	// BadTags: a tag of the secret is against its rule.
+	// BadTags: a tag of the secret has an invalid value.
 	BadTags struct{ Fault }
 	// BadValue: no key can be found in the current or pending value.
 	BadValue struct{ Fault }
@@ -53,7 +53,7 @@ type (
 	WrongRegistry struct{ Fault }
 	// UnknownVersion: the event's token is no version of the secret.
 	UnknownVersion struct{ Fault }
-	// NotPending: the event's version holds AWSPENDING no more.
+	// NotPending: the event's version no longer has AWSPENDING.
 	NotPending struct{ Fault }
 	// RotationOff: rotation is not switched on.
 	RotationOff struct{ Fault }
@@ -67,7 +67,7 @@ type (
 	BadIssuer struct{ Fault }
 	// IssuerNotAllowed: the issuing credential does not list the secret among those that it serves.
 	IssuerNotAllowed struct{ Fault }
-	// OwnerUnknown: nothing tells which registry user the key belongs to.
+	// OwnerUnknown: it is not known which registry user the key belongs to.
 	OwnerUnknown struct{ Fault }
 	// OwnerChanged: the new key would belong to another registry user.
 	OwnerChanged struct{ Fault }
@@ -89,7 +89,7 @@ type (
 	Edited struct{ Fault }
 	// CutOverFailed: AWSCURRENT could not be moved.
 	CutOverFailed struct{ Fault }
-	// Overwritten: the current value holds no key any more, blank or not, and keys of ours live: somebody overwrote it.
+	// Overwritten: the current value no longer holds a key, although keys of this secret are valid: somebody overwrote it.
 	Overwritten struct{ Fault }
 	// CurrentKeyRefused: the registry refuses the key in AWSCURRENT. Consumers are failing now.
 	CurrentKeyRefused struct{ Fault }

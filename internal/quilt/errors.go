@@ -156,7 +156,7 @@ func (e *InvalidInputError) what() string {
 }
 
 func (e *InvalidInputError) Error() string {
-	return e.message(e.what(), "correct the input; the same again will be refused again")
+	return e.message(e.what(), "correct the input; the registry refuses the same input each time")
 }
 
 // ProtocolError says that the answer is not one that a Quilt registry gives: another server's, an unknown type, a
@@ -232,8 +232,8 @@ type AnswerLostError struct {
 }
 
 func (e *AnswerLostError) Error() string {
-	return e.message("a key may have been created, but its answer is lost: "+summary(e.cause),
-		fmt.Sprintf("list the keys named %q, and revoke what is there before another try", e.KeyName))
+	return e.message("a key may have been created, but the answer is lost: "+summary(e.cause),
+		fmt.Sprintf("list the keys named %q and revoke them before you try again", e.KeyName))
 }
 
 // Unwrap returns what happened to the answer.

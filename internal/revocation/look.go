@@ -178,7 +178,7 @@ func (s *sweep) logIn(ctx context.Context, ask asking) error {
 // asks there.
 func (s *sweep) continueAsIssuer(ctx context.Context, owner string, refusal error, ask asking) error {
 	if s.policy.Issuer == "" {
-		return fault.New[fault.RegistryRefused]("the current key of %s may not manage keys: %w; configure an issuer (tag quilt-rotate:issuer)", s.secret.ARN, refusal)
+		return fault.New[fault.RegistryRefused]("the current key of %s may not manage keys: %w; configure an issuing credential (tag quilt-rotate:issuer)", s.secret.ARN, refusal)
 	}
 	value, err := s.Vault.ReadCurrent(ctx, s.policy.Issuer)
 	if err != nil {
@@ -193,23 +193,24 @@ func (s *sweep) continueAsIssuer(ctx context.Context, owner string, refusal erro
 		return s.badIssuer("list keys", err)
 	}
 	if !quilt.SameUser(who.Email, owner) {
-		return fault.New[fault.OwnerChanged]("the issuer of %s is %s, but its key is %s's; nothing is revoked", s.secret.ARN, who.Email, owner)
+		return fault.New[fault.OwnerChanged]("the issuing credential of %s belongs to %s, but the current key belongs to %s; nothing is revoked", s.secret.ARN, who.Email, owner)
 	}
 	s.session, s.byIssuer, s.Owner, s.RegistryNow = session.Session, true, who.Email, who.RegistryTime
 	return nil
 }
 
-// badIssuer blames the issuer, unless the registry gave no answer, or the issuer does not serve the secret.
+// badIssuer blames the issuing credential, unless the registry gave no answer, or the credential does not serve the
+// secret.
 func (s *sweep) badIssuer(cannot string, err error) error {
 	_, down := errors.AsType[*quilt.UnavailableError](err)
 	if _, refused := errors.AsType[*fault.IssuerNotAllowed](err); down || refused {
 		return err
 	}
-	return fault.New[fault.BadIssuer]("the issuer of %s cannot %s: %w", s.secret.ARN, cannot, err)
+	return fault.New[fault.BadIssuer]("the issuing credential of %s cannot %s: %w", s.secret.ARN, cannot, err)
 }
 
-// askMissing lets the values of versions try to log in whose keys the registry found neither in its list nor by their
-// ids. An answer that does not come leaves the key unasked, so that nothing is done to it.
+// askMissing asks for each labelled key that the registry showed neither in its list nor by its id: it logs in with the
+// key in the version's value. If no answer comes, nothing is done to that key.
 func (s *sweep) askMissing(ctx context.Context) error {
 	for _, id := range s.missing() {
 		version, _ := s.find(vault.KeyLabel(id))

@@ -40,7 +40,7 @@ type KeyInfo struct {
 type Registry struct {
 	Time     time.Time `json:"time"`               // its own clock, which its dates are compared with
 	Owner    string    `json:"owner"`              // e-mail of the current key's user
-	ByIssuer bool      `json:"byIssuer,omitempty"` // the current key may not list keys: the issuer did
+	ByIssuer bool      `json:"byIssuer,omitempty"` // the current key may not list keys, so the issuing credential did
 	// UseRecorded reports whether the registry records when a key was used; nil: not known. It does not if a key that
 	// we logged in with ourselves, as every look does with the current one, shows no use. (Of a key whose first use is
 	// this look the answer may come too early.)

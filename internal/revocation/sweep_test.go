@@ -678,8 +678,8 @@ func TestKeysMayNotManageKeys(t *testing.T) {
 			s.Tag(settings.TagIssuer, issuerOf(t, r, sandbox.UserName, "not-the-password"))
 			refuse(r)
 			_, err := s.Sweep()
-			if err == nil || fault.TypeName(err) == "CurrentKeyRefused" || !strings.Contains(err.Error(), "issuer") {
-				t.Errorf("the issuer is not blamed: %T %v", err, err)
+			if err == nil || fault.TypeName(err) == "CurrentKeyRefused" || !strings.Contains(err.Error(), "the issuing credential of "+s.ARN) {
+				t.Errorf("the error does not name the issuing credential: %T %v", err, err)
 			}
 			valid(t, s, old, fresh)
 		})
