@@ -216,7 +216,7 @@ func TestHangingRegistryIsReportedInTime(t *testing.T) {
 }
 
 func TestBadEnvironmentIsReportedInOneLine(t *testing.T) {
-	// Protects the operator from mending one setting per deployment: the function does not start, and one line names all that is wrong.
+	// Protects the operator from correcting one setting in each deployment: the function does not start, and one line names all that is wrong.
 	t.Parallel()
 	for name, c := range map[string]struct {
 		environment []string

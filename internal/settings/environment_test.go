@@ -96,7 +96,7 @@ func TestRegistryURLIsRequired(t *testing.T) {
 }
 
 func TestAllFaultyVariablesAreNamedTogether(t *testing.T) {
-	// Protects the operator from mending one setting per deployment: the error lists each faulty one.
+	// Protects the operator from correcting one setting in each deployment: the error lists each invalid one.
 	env := settings.Tags(map[string]string{
 		settings.EnvCABundle: "/no/such/file.pem", settings.EnvExpiresInDays: "0", settings.EnvGrace: "x", settings.EnvQuiet: "x", settings.EnvHoldLimit: "x", settings.EnvOrphanAge: "x", settings.EnvLogLevel: "x",
 	})
