@@ -200,6 +200,9 @@ var scenarios = []scenario{
 				return err
 			}
 			done, err := p.Retire(p.ctx, s, operations.RetireOptions{Registry: p.registry, LogIn: logIn})
+			if err != nil && strings.Contains(err.Error(), "has no rotation, label or tag of quilt-rotate, so nothing was done") {
+				return nil // the run before did all of it
+			}
 			if err == nil && (!done.Complete || managed.Marked(s.Tags, s.Sorted()) || s.Rotation.Enabled) {
 				return errors.New("it succeeded, and something of quilt-rotate is left")
 			}

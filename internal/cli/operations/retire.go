@@ -87,9 +87,13 @@ type retirement struct {
 }
 
 func (r *retirement) run(ctx context.Context) error {
-	if r.isRetired(ctx) {
+	if refused, unmanaged := r.unmanaged(ctx); unmanaged && refused == "" {
 		r.result.Complete = true
 		return nil
+	} else if unmanaged {
+		return terminal.WithHint(fmt.Errorf("the secret %s has no rotation, label or tag of quilt-rotate, so nothing was done; the registry refuses its key, which does not prove that the key was revoked",
+			r.secret.Name), "if quilt-rotate retire has reported that the secret is retired, nothing is left to do\n"+
+			"otherwise its user may be deactivated; as an administrator, see whether the key exists: quilt-rotate keys list --admin --fingerprint "+refused+" --registry "+r.options.Registry.URL())
 	}
 	err := r.logIn(ctx)
 	if err == nil {
@@ -120,20 +124,28 @@ func (r *retirement) run(ctx context.Context) error {
 	return nil
 }
 
-// isRetired reports whether the secret has no rotation, label or tag of ours, and its registry refuses all its keys: an earlier run has proved that they were
-// revoked, or they never were ours.
-func (r *retirement) isRetired(ctx context.Context) bool {
+// unmanaged reports whether the secret has no rotation, label or tag of ours, and its registry refuses all its keys: an earlier run has revoked them, or their user
+// is deactivated, and nothing on the secret shows which. refused is the fingerprint of one of the keys; "": it holds none.
+func (r *retirement) unmanaged(ctx context.Context) (refused string, _ bool) {
 	if r.secret.Rotation.Enabled || managed.Marked(r.secret.Tags, r.secret.Sorted()) || !r.secret.NamesRegistry() {
-		return false
+		return "", false
 	}
-	return !slices.ContainsFunc(r.secret.Sorted(), func(v vault.Version) bool {
+	for _, v := range r.secret.Sorted() {
 		value, err := r.secret.Value(ctx, v.ID)
-		state := KeyRefused
-		if err == nil {
-			state, _, err = tryKey(ctx, r.options.Registry, value.Key())
+		if isBlank(err) || errors.Is(err, vault.ErrNoValue) {
+			continue
 		}
-		return state != KeyRefused || err != nil && !isBlank(err) && !errors.Is(err, vault.ErrNoValue)
-	})
+		if err != nil {
+			return "", false
+		}
+		if state, _, err := tryKey(ctx, r.options.Registry, value.Key()); err != nil || state != KeyRefused {
+			return "", false
+		}
+		if refused == "" || v.Has(vault.Current) {
+			refused = value.Key().Fingerprint()
+		}
+	}
+	return refused, true
 }
 
 // ourLabels are the version's labels that quilt-rotate wrote, key labels last, as they come last in the alphabet turned round.
