@@ -3,6 +3,7 @@ package operations
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"quilt-rotate/internal/apikey"
@@ -55,7 +56,7 @@ type Checked struct {
 
 // checkKey reports whether a key still works. A refusal alone is no proof that the key was revoked: the registry may be another one, or have a fault, or its
 // user may be deactivated, and the key works again later. So a refusal counts only if the registry answered Ok to our own revocation of the key, or
-// another login of the same user succeeds at this moment, or an administrator does not find the key's id. It fails only if ctx has ended.
+// another login of the same user succeeds at this moment, or an administrator finds neither the key's id nor a key that may be this one. It fails only if ctx has ended.
 func checkKey(ctx context.Context, registry *quilt.Client, key apikey.Key, known Evidence) (Checked, error) {
 	state, owner, err := tryKey(ctx, registry, key)
 	if err == nil && state == KeyRefused && !known.Revoked {
@@ -91,6 +92,9 @@ func (k Evidence) explainRefusal(ctx context.Context, key apikey.Key) (Checked, 
 			}
 		case !sameUser && me.IsAdmin && k.KeyID != "":
 			row, err = session.AdminGetKey(ctx, k.KeyID)
+			if err == nil && (row == nil || row.Status == quilt.Expired && !key.Fits(row.Fingerprint)) { // somebody may have moved the label
+				row, err = listed(ctx, session, key)
+			}
 		case !sameUser:
 			continue
 		}
@@ -103,6 +107,16 @@ func (k Evidence) explainRefusal(ctx context.Context, key apikey.Key) (Checked, 
 		why = "the registry refuses it, and still lists it as valid"
 	}
 	return Checked{State: KeyUnknown, Why: why}, ctx.Err()
+}
+
+// listed finds a valid key in an administrator's list that may be this one; nil: there is none.
+func listed(ctx context.Context, admin *quilt.Session, key apikey.Key) (*quilt.APIKey, error) {
+	rows, err := admin.AdminListKeys(ctx, quilt.AdminKeyFilter{Status: quilt.Active})
+	i := slices.IndexFunc(rows, func(row quilt.APIKey) bool { return !key.Contradicts(row.Fingerprint) })
+	if err != nil || i < 0 {
+		return nil, err
+	}
+	return &rows[i], nil
 }
 
 // handedOver reports whether the key of a version may be another registry user's than the secret's owner: the secret was handed over after the version was
