@@ -7,8 +7,27 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	. "quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/vault"
 )
+
+// TestTheCurrentKeyIsTheOneThatFits protects the alarm for a key that expires soon from a label that a person moved to
+// the current version.
+func TestTheCurrentKeyIsTheOneThatFits(t *testing.T) {
+	r := sandboxtest.New(t)
+	s, _, fresh := due(t, r)
+	current, _ := r.Registry.KeyBySecret(fresh.Reveal())
+	other := current
+	for other.ID >= current.ID { // the sandbox sorts labels, so the other one comes first
+		_, secret := r.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+		other, _ = r.Registry.KeyBySecret(secret)
+	}
+	must(t, s.MoveLabel(vault.KeyLabel(other.ID), s.Holder(vault.Current).ID, ""))
+	if health := s.MustSweep().Health; health.CurrentKeyID != current.ID {
+		t.Errorf("the current key is %s, want %s\n%s", health.CurrentKeyID, current.ID, s.Labels())
+	}
+}
 
 // TestMetricsOfTheRotationItself protects the alarms for a rotation that nobody carries out: it is overdue, switched
 // off, or stuck.

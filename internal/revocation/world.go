@@ -195,8 +195,13 @@ func (w World) currentKey() (quilt.APIKey, bool) {
 }
 
 // keyOf is what the registry says of a version's key: by the id in its label, else by its fingerprint, if only one
-// key shows it.
+// key shows it. If a person moved another key's label here, the label of the key that fits counts.
 func (w World) keyOf(v Version) (quilt.APIKey, bool) {
+	for _, id := range v.Keys {
+		if row, known := w.key(id); known && v.holds(row) {
+			return row, true
+		}
+	}
 	if len(v.Keys) > 0 {
 		return w.key(v.Key())
 	}
