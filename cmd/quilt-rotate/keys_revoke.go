@@ -293,6 +293,9 @@ func (g *keyGuard) unchecked(what string, err error) error {
 func describeHolder(what string, h managed.Holder) (state, otherwise string) {
 	leaked := "if it has leaked: quilt-rotate emergency " + h.Secret
 	replace := fmt.Sprintf("replace it first: quilt-rotate rotate %s\n%s\nor add --anyway", h.Secret, leaked)
+	if h.Beside {
+		replace = "remove it from the value first, or put another key there: aws secretsmanager put-secret-value --secret-id " + h.Secret + "\nor add --anyway"
+	}
 	is := what + " is"
 	if h.Unsure {
 		is = what + " may be"
@@ -307,6 +310,8 @@ func describeHolder(what string, h managed.Holder) (state, otherwise string) {
 		return is + " in the current value of " + h.Secret, replace
 	case h.Stage == vault.Pending:
 		return is + " in the pending value of " + h.Secret, replace
+	case h.Beside:
+		return is + " in a superseded version of " + h.Secret + " and may still be in use", "if nobody needs it, add --anyway"
 	}
 	return is + " a superseded key of " + h.Secret + " that may still be in use",
 		fmt.Sprintf("its sweep revokes it when nobody uses it any more: quilt-rotate status %s\n%s --version %s\nor add --anyway", h.Secret, leaked, h.VersionID)

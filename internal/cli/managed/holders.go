@@ -26,6 +26,7 @@ type Holder struct {
 	Stage     string // vault.Current or vault.Pending; "": a version that has neither, but other labels
 	Deleted   bool   // the secret is marked for deletion, and can be restored
 	Issuer    bool   // the secret is not managed: it is the issuing credential of a managed one
+	Beside    bool   // the value contains it in another place than the secret's own key, so that no rotation replaces it
 	Unsure    bool   // nothing shows which key it holds, because the form of the fingerprint is not known
 }
 
@@ -50,6 +51,7 @@ type held struct {
 	Holder
 	keyIDs []string // from its labels
 	value  redact.Text
+	own    apikey.Key   // zero: the value has none
 	words  []apikey.Key // that may be keys
 }
 
@@ -135,7 +137,8 @@ func read(ctx context.Context, v *vault.Vault, l awsclient.Listed) reading {
 		case err == nil && !found.value.Empty():
 			found.words = apikey.Words(found.value)
 			if value, err := apikey.ParseValue(found.value, s.Tags[settings.TagField]); err == nil {
-				found.words = append(found.words, value.Key())
+				found.own = value.Key()
+				found.words = append(found.words, found.own)
 			}
 		case err != nil && !errors.Is(err, vault.ErrNoValue):
 			r.err = err
@@ -162,7 +165,7 @@ func (h *Holders) Without(arn string) *Holders {
 
 // OfKey finds the versions whose raw value has the key's text, in any place: first those that are current, then those that are pending, then all others.
 func (h *Holders) OfKey(key apikey.Key) []Holder {
-	return h.find(func(v held) bool { return apikey.Contains(v.value, key) })
+	return h.find(func(v held) (holds, own bool) { return apikey.Contains(v.value, key), v.own.Equal(key) })
 }
 
 // Of finds the versions that hold the registry's key, in the same order: by a label with its id, or by a text that fits its fingerprint. A text may fit
@@ -170,13 +173,14 @@ func (h *Holders) OfKey(key apikey.Key) []Holder {
 // it. Those come last.
 func (h *Holders) Of(k quilt.APIKey) []Holder {
 	mark, ours := apikey.MarkOf(k.Name)
-	holds := func(v held) bool {
-		return k.ID != "" && slices.Contains(v.keyIDs, k.ID) || v.Deleted && ours && mark == apikey.SecretMark(v.ARN) ||
-			k.Fingerprint != "" && slices.ContainsFunc(v.words, func(word apikey.Key) bool { return word.Fits(k.Fingerprint) })
+	holds := func(v held) (holds, own bool) {
+		own = k.ID != "" && slices.Contains(v.keyIDs, k.ID) || v.Deleted && ours && mark == apikey.SecretMark(v.ARN) || v.own.Fits(k.Fingerprint)
+		return own || k.Fingerprint != "" && slices.ContainsFunc(v.words, func(word apikey.Key) bool { return word.Fits(k.Fingerprint) }), own
 	}
-	unsure := h.find(func(v held) bool {
-		return !holds(v) && k.Fingerprint != "" && len(v.keyIDs) == 0 &&
-			slices.ContainsFunc(v.words, func(word apikey.Key) bool { return !word.Contradicts(k.Fingerprint) })
+	unsure := h.find(func(v held) (bool, bool) {
+		known, _ := holds(v)
+		return !known && k.Fingerprint != "" && len(v.keyIDs) == 0 &&
+			slices.ContainsFunc(v.words, func(word apikey.Key) bool { return !word.Contradicts(k.Fingerprint) }), true
 	})
 	for i := range unsure {
 		unsure[i].Unsure = true
@@ -184,11 +188,12 @@ func (h *Holders) Of(k quilt.APIKey) []Holder {
 	return slices.Concat(h.find(holds), unsure)
 }
 
-func (h *Holders) find(holds func(held) bool) []Holder {
+func (h *Holders) find(look func(held) (holds, own bool)) []Holder {
 	byStage := map[string][]Holder{}
 	for _, r := range h.secrets {
 		for _, v := range r.versions {
-			if holds(v) {
+			if holds, own := look(v); holds {
+				v.Beside = !own
 				byStage[v.Stage] = append(byStage[v.Stage], v.Holder)
 			}
 		}

@@ -170,7 +170,7 @@ func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string
 	}
 	if len(others) > 0 {
 		return managed.Holder{}, nil, terminal.WithHint(fmt.Errorf("more than one secret holds the key %s: %s (version %s), %s", key.Fingerprint(), holders[0].Secret, holders[0].VersionID, strings.Join(others, ", ")),
-			"run quilt-rotate emergency for each of them, with --version; the last one revokes the key")
+			"run for each of them: quilt-rotate emergency SECRET --leaked-key - < FILE; the last one revokes the key")
 	}
 	d.Tell.Tell(terminal.Noted, "the secret "+holders[0].Secret+" holds the key "+key.Fingerprint(), looked)
 	return holders[0], all, nil

@@ -108,8 +108,11 @@ func (e *emergency) heldElsewhere(ctx context.Context, scanned *managed.Holders)
 	for _, h := range others.OfKey(e.leaked) {
 		if h.Stage != "" {
 			first := fmt.Sprintf("first: quilt-rotate emergency %s --registry %s", h.Secret, e.options.Registry.URL())
-			if h.Issuer {
+			switch {
+			case h.Issuer:
 				first = "first store another issuing credential there: aws secretsmanager put-secret-value --secret-id " + h.Secret
+			case h.Beside: // an emergency of that secret would revoke its own key, which has not leaked
+				first = "first remove it from the value, or put another key there: aws secretsmanager put-secret-value --secret-id " + h.Secret
 			}
 			return terminal.WithHint(fmt.Errorf("the secret %s holds the leaked key too, so it is not revoked yet", h.Secret), first+"\n"+anyway)
 		}
