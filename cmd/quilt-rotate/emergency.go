@@ -44,7 +44,7 @@ func (s *standardInput) UnmarshalText(text []byte) error {
 
 // Help says what is done, in its order.
 func (emergencyCommand) Help() string {
-	return `For a key that leaked. It does the following and reports each step with its time: replaces the key by a rotation, or by a key that you log in for if no function can rotate the secret; restarts the services that the secret's tag quilt-rotate:restart names; revokes the leaked key at once, and no other; proves that the registry refuses it; and lists the user's keys that no managed secret holds, newest first, because whoever had the key could create more.
+	return `For a key that leaked. The command does the following and reports each step with its time: it replaces the key by a rotation or, if no function can rotate the secret, by a key that is created after you log in; restarts the services that the secret's tag quilt-rotate:restart names; revokes the leaked key at once, and no other; proves that the registry refuses it; and lists the user's keys that no managed secret holds, newest first, because whoever had the key could create more.
 
 If it is interrupted, continue with: quilt-rotate emergency SECRET --version ID. The same command revokes one superseded key early. Exit status 1: it is not proved that the leaked key no longer works.
 

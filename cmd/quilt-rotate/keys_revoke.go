@@ -30,12 +30,12 @@ type keysRevokeCommand struct {
 
 // Help says what the short help does not.
 func (keysRevokeCommand) Help() string {
-	return `By id, or by the key itself, which is typed without an echo or read from standard input. If a password is read there too (--user), the key is the
-first line, and the password the second.
+	return `Revokes keys by id, or one key by its text, which is typed without an echo or read from standard input. If a password is read from standard input, too (--user), the
+key is the first line, and the password the second.
 
-A key is refused if a managed secret holds it: in the current or pending value, or in a superseded version, whose key its sweep will revoke. A key is also refused
-if that could not be checked, or if its name says that it was created for a secret of another account or region. Only the secrets of the account and region that are
-named in the output were read.
+A key is not revoked if a managed secret holds it: in the current or pending value, or in a superseded version, whose key its sweep will revoke. It is not revoked
+either if that could not be checked, or if its name says that it was created for a secret of another account or region. Only the secrets of the account and region
+that are named in the output are read.
 
 With --json: an array [{keyId, keyName, owner}] of the revoked keys; keyId is left out if the key itself was given.`
 }

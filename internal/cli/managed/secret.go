@@ -317,7 +317,7 @@ func (s *Secret) Sweep(ctx context.Context, mode SweepMode) (revocation.Result, 
 	}
 	var result revocation.Result
 	if json.Unmarshal(answer, &result) != nil || result.Outcome == "" {
-		return revocation.Result{}, errors.New("the answer of the function " + name + " is none of a sweep")
+		return revocation.Result{}, errors.New("the answer of the function " + name + " is not the result of a sweep")
 	}
 	return result, nil
 }

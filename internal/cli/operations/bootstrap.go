@@ -216,7 +216,7 @@ func (in *installation) createSecret(ctx context.Context, b Bootstrap) error {
 	if strings.HasPrefix(b.Name, "arn:") {
 		return terminal.WithHint(fmt.Errorf("there is no secret %s", redact.Clip(b.Name, 512)), "check the ARN; to have a secret created, give its name")
 	}
-	if err := in.Confirm(ctx, "the secret "+b.Name+" does not exist, and is created", b.Name); err != nil {
+	if err := in.Confirm(ctx, "the secret "+b.Name+" does not exist and will be created", b.Name); err != nil {
 		return err
 	}
 	var arn string
