@@ -112,6 +112,7 @@ type life struct {
 	held     func()        // its request, to land later
 	late     []func()      // requests that land later
 	locked   []string      // versions that cannot be decrypted
+	former   []string      // for each secret, the version with the key of its former owner
 	adrift   []chan error  // steps that were given up and go on
 }
 
@@ -126,13 +127,18 @@ func newLife(t *testing.T, v variant, m mishap, at int) *life {
 	if v.odd {
 		// Use is recorded by the day, keys live for a shorter time than asked, and an expired key cannot be revoked.
 		// Until the rotation is over, fingerprints have an unknown form, and an old version cannot be decrypted.
+		// The former owner of the secrets is deactivated, so the registry refuses that user's keys.
+		r.Registry.AddUser(quiltregistry.User{Name: "svc_former", Email: formerOwner, Password: "former-password"})
 		for _, s := range l.secrets {
-			locked, _ := supersededVersion(r, s)
+			locked, _ := supersededVersion(r, s, sandbox.UserEmail)
 			r.Secrets.SetUndecryptable(locked, "DecryptionFailure")
 			l.locked = append(l.locked, locked)
-			_, keyID := supersededVersion(r, s)
+			_, keyID := supersededVersion(r, s, sandbox.UserEmail)
 			r.Registry.Expire(keyID)
+			former, _ := supersededVersion(r, s, formerOwner)
+			l.former = append(l.former, former)
 		}
+		r.Registry.SetActive(formerOwner, false)
 		r.Registry.SetSwitches(func(w *quiltregistry.Switches) {
 			w.UseGranularity, w.FingerprintForm, w.DaysLimit, w.ExpiredNotRevoked = 24*time.Hour, quiltregistry.FingerprintStart, 60, true
 		})
@@ -142,10 +148,12 @@ func newLife(t *testing.T, v variant, m mishap, at int) *life {
 	return l
 }
 
-// supersededVersion gives a secret a version that holds a key of its own and was current before.
-func supersededVersion(r *sandboxtest.Rig, s *sandboxtest.Secret) (versionID, keyID string) {
+const formerOwner = "svc-former@example.com"
+
+// supersededVersion gives a secret a version that holds a key of that user and was current before.
+func supersededVersion(r *sandboxtest.Rig, s *sandboxtest.Secret, owner string) (versionID, keyID string) {
 	current := s.Holder(vault.Current).Value
-	keyID, secret := r.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+	keyID, secret := r.Registry.MintKey(owner, "by hand", 90)
 	versionID = s.Put(sandboxtest.ValueWith(secret))
 	s.Put(current)
 	if err := s.MoveLabel(vault.KeyLabel(keyID), versionID, ""); err != nil {
@@ -284,6 +292,9 @@ func (l *life) live() {
 		l.Clock.Advance(26 * time.Hour)
 	}
 	l.sweepAll()
+	for i, versionID := range l.former {
+		l.checkFormerOwner(l.secrets[i], versionID)
+	}
 	for _, s := range l.secrets {
 		l.check(s, old[s.Name])
 	}
@@ -291,6 +302,28 @@ func (l *life) live() {
 		l.fail(verdict)
 	}
 	l.ending.run()
+}
+
+// checkFormerOwner demands that the key of the deactivated user is valid when the user is activated again, and that its
+// label is still there. Then it removes both, as a person does.
+func (l *life) checkFormerOwner(s *sandboxtest.Secret, versionID string) {
+	l.Registry.SetActive(formerOwner, true)
+	for _, v := range s.Snapshot().Versions {
+		if v.ID != versionID {
+			continue
+		}
+		ids := vault.NewVersion(v.ID, v.Stages).Keys
+		key, known := l.Registry.KeyBySecret(s.KeyIn(v).Reveal())
+		if len(ids) != 1 || !known || key.ID != ids[0] || key.Status != quiltregistry.StatusActive {
+			l.fail(fmt.Sprintf("the key of the deactivated owner is %q, and the labels of its version are %v", key.Status, v.Stages))
+		}
+		for _, label := range v.Stages {
+			l.must(s.MoveLabel(label, "", v.ID))
+		}
+		l.Registry.Delete(key.ID)
+		return
+	}
+	l.fail("the version " + versionID + " with the key of the deactivated owner does not exist any more")
 }
 
 // meetReplica lets the functions meet the secret while it is a replica: every call is refused, and no key is created.
