@@ -271,7 +271,7 @@ var exhaustive = flag.Bool("exhaustive", false, "let TestEveryCrashOfACommand go
 func TestEveryCrashOfACommand(t *testing.T) {
 	// Protects promises 1 and 3 where a person's command dies, or the network fails it, at any request: the key in AWSCURRENT works at every instant
 	// from the first that does, running the command again finishes, and sweeps leave nothing behind.
-	step := 5 // every so many-th request
+	step := 13 // every so many-th request
 	switch {
 	case *exhaustive:
 		step = 1
