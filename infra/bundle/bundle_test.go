@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"debug/elf"
+	"flag"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +13,15 @@ import (
 
 	"quilt-rotate/infra/bundle"
 )
+
+var arm64 = flag.Bool("arm64", false, "build the packages, which takes a minute with an empty build cache")
+
+func needArm64(t *testing.T) {
+	t.Helper()
+	if !*arm64 {
+		t.Skip("SKIPPED: the packages for Lambda: run make arm64")
+	}
+}
 
 func root(t testing.TB) string {
 	t.Helper()
@@ -37,6 +47,7 @@ func read(t testing.TB, path string) []byte {
 
 func TestTheSameSourcesGiveTheSameBytes(t *testing.T) {
 	// Protects from deployments that change nothing and yet replace the functions: the bytes do not depend on the folder, or on the caller's Go settings.
+	needArm64(t)
 	here, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "another", "checkout")
 	if err := os.MkdirAll(elsewhere, 0o755); err != nil {
 		t.Fatal(err)
@@ -69,6 +80,7 @@ func TestTheSameSourcesGiveTheSameBytes(t *testing.T) {
 
 func TestThePackageIsWhatLambdaStarts(t *testing.T) {
 	// Protects the functions' start: a program for arm64 that may be executed, of the name that the runtime starts, with the CA bundle beside it.
+	needArm64(t)
 	out := t.TempDir()
 	if err := bundle.Build(root(t), out, []byte("certificates")); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package awslambda_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -483,6 +484,8 @@ func TestRuntimeAPIRefusesWhatIsOutOfTurn(t *testing.T) {
 	}
 }
 
+var arm64 = flag.Bool("arm64", false, "compile for another architecture, which takes a minute with an empty build cache")
+
 func TestForeignArchitectureRunsThroughQemuOrSaysWhatToDo(t *testing.T) {
 	// Protects the demo of the deployable arm64 artifact on an amd64 machine, and the other way round.
 	foreign, emulator := "arm64", "qemu-aarch64"
@@ -502,6 +505,9 @@ func TestForeignArchitectureRunsThroughQemuOrSaysWhatToDo(t *testing.T) {
 		}
 	})
 	t.Run("with qemu", func(t *testing.T) {
+		if !*arm64 {
+			t.Skip("SKIPPED: a function of another architecture: run make arm64")
+		}
 		if _, err := exec.LookPath(emulator); err != nil {
 			t.Skipf("SKIPPED: a function of another architecture: %s is not installed", emulator)
 		}
