@@ -26,7 +26,7 @@ const looks = 10
 
 // RevokeKey revokes a key and proves that it no longer works. It fails unless that is proved.
 //
-// A key is revoked by its text, if it is known: a label may name another key. An answer that was lost is no failure, because the registry is asked what became
+// A key is revoked by its text, if it is known, because a label may name another key. An answer that was lost is no failure, because the registry is asked what became
 // of the key. After a crash, running it again finds that out, too. Twice at once: the second one finds the key revoked. A Ctrl-C before an attempt ends it,
 // and one after it does not hide what became of the key.
 func (d *Operator) RevokeKey(ctx context.Context, k KeyRevocation) error {
@@ -67,11 +67,26 @@ func (d *Operator) RevokeKey(ctx context.Context, k KeyRevocation) error {
 func (k KeyRevocation) revoke(ctx context.Context, s *quilt.Session) error {
 	switch {
 	case k.Admin && k.KeyID != "":
-		return s.AdminRevokeKey(ctx, k.KeyID)
+		return k.revokeAsAdmin(ctx, s)
 	case k.Key.IsZero():
 		return s.RevokeKey(ctx, k.KeyID)
 	}
 	return s.RevokeKeyBySecret(ctx, k.Key)
+}
+
+// revokeAsAdmin revokes the key by its id, because an administrator cannot do it by the key's text. The id may come from a label that somebody moved, so the
+// key that it names must fit the text.
+func (k KeyRevocation) revokeAsAdmin(ctx context.Context, s *quilt.Session) error {
+	if !k.Key.IsZero() {
+		row, err := s.AdminGetKey(ctx, k.KeyID)
+		if err != nil {
+			return err
+		}
+		if row != nil && !k.Key.Fits(row.Fingerprint) {
+			return fmt.Errorf("the id %s, from a label of the secret, may name another key than %s, so it was not revoked", k.KeyID, k.Key.Fingerprint())
+		}
+	}
+	return s.AdminRevokeKey(ctx, k.KeyID)
 }
 
 // look reports whether the key still works: by a login with it, or if only its id is known, by what the sessions find.
