@@ -41,7 +41,7 @@ type Patience struct {
 	Retry time.Duration // for the service to try again, after a step failed
 }
 
-// Rotate starts a rotation, or takes over another one that is under way and active, and follows it to its end.
+// Rotate starts a rotation and follows it to its end. If another rotation is under way and active, it follows that one.
 //
 // After a crash or a Ctrl-C at any point, Secrets Manager completes the rotation alone, and the error says so. If the answer of RotateSecret is lost, the SDK
 // sends the request again with the same token, which starts no second rotation.
