@@ -66,7 +66,7 @@ invoke: $(BUILD)/noathena/quilt-sandbox ## Run a function on an event: make invo
 	@if [ -z "$(EVENT)" ]; then echo "name an event: make invoke EVENT=<one of $$(echo events/*.json)>" >&2; exit 2; fi
 	@$< invoke --functions $(BUILD) $(if $(RAW),--raw) "$(EVENT)"
 
-lint: $(BUILD)/tools/golangci-lint ## Run golangci-lint on both modules (the first run builds it, which takes minutes)
+lint: $(BUILD)/tools/golangci-lint spelling ## Run golangci-lint on both modules (the first run builds it, which takes minutes), and codespell
 	$(abspath $<) run ./...
 	cd infra && $(abspath $<) run --config ../.golangci.yml ./...
 
@@ -84,8 +84,11 @@ docs: go spelling ## Check the handbook: links, pages of alarms and errors, pict
 	$(GO) test ./docs/... ./internal/handbook/...
 	$(GO) test ./cmd/... -run 'Pages|README|Named|Picture|ScriptsOf' -parallel 8
 
+# scripts/words.txt has the words that are not plain English: codespell refuses them in text and in Go files.
 spelling:
-	@if command -v codespell >/dev/null; then codespell README.md docs infra/README.md --skip node_modules,*.svg,package-lock.json; \
+	@if command -v codespell >/dev/null; then \
+	  codespell -D - -D scripts/words.txt *.md docs infra/README.md --skip node_modules,*.svg,package-lock.json && \
+	  git ls-files '*.go' | grep -v '\.gen\.go$$' | xargs codespell -D scripts/words.txt; \
 	else echo "SKIPPED: spelling: codespell is not installed (apt-get install codespell)" >&2; fi
 
 picture: $(BUILD)/noathena/quilt-sandbox ## Draw the README's picture of the demo anew
