@@ -33,11 +33,12 @@ type Revocation struct {
 	PauseUntil time.Time // of older releases; zero: not paused by a tag
 	Issuer     string    // ARN or name of the issuing credential's secret; "": none
 	Registry   string    // URL of the registry in its normal form; "": the function's
+	OnNeed     bool      // the run of sweeps may rotate the secret if its current key is refused or expires
 }
 
 // ForSecret returns the settings with the tags of a secret applied over the environment. It fails with [*Invalid].
 func (s Revoke) ForSecret(tags map[string]string) (Revocation, error) {
-	n := Revocation{Grace: s.Grace, Quiet: s.Quiet, HoldLimit: s.HoldLimit, OrphanAge: s.OrphanAge}
+	n := Revocation{Grace: s.Grace, Quiet: s.Quiet, HoldLimit: s.HoldLimit, OrphanAge: s.OrphanAge, OnNeed: true}
 	r := &reader{lookup: Tags(tags)}
 	read(r, TagField, &n.Field, text)
 	read(r, TagGrace, &n.Grace, Duration)
@@ -46,6 +47,7 @@ func (s Revoke) ForSecret(tags map[string]string) (Revocation, error) {
 	read(r, TagIssuer, &n.Issuer, text)
 	read(r, TagRegistry, &n.Registry, RegistryURL)
 	read(r, TagOwnerSince, &n.OwnerSince, moment)
+	read(r, TagOnNeed, &n.OnNeed, onOff)
 	read(r, TagPauseUntil, &n.PauseUntil, moment)
 	return n, r.result("the secret's tags")
 }

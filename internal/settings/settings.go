@@ -43,6 +43,7 @@ const (
 	TagOwner         = "quilt-rotate:owner"
 	TagOwnerSince    = "quilt-rotate:owner-since" // when the command handed the secret over to its owner
 	TagRegistry      = "quilt-rotate:registry"    // URL of the registry that the secret's keys belong to
+	TagOnNeed        = "quilt-rotate:on-need"     // "off": rotated by its schedule only, see [Revocation.OnNeed]
 	TagPauseUntil    = "quilt-rotate:pause-until"
 	TagPauseReason   = "quilt-rotate:pause-reason" // for people: nothing reads it but the command
 
@@ -162,6 +163,7 @@ const (
 	mustDuration = "must be a duration of zero or more, such as 24h or 90m"
 	mustLevel    = "must be DEBUG, INFO, WARN or ERROR"
 	mustTime     = "must be a time such as 2026-11-22T18:15:00Z"
+	mustOnOff    = "must be on or off"
 	mustName     = "must have a letter or a digit, and not be a key"
 	mustText     = "must not be a key: keys belong in the secret's value"
 )
@@ -186,6 +188,13 @@ func Duration(s string) (time.Duration, error) {
 func optionalDuration(s string) (*time.Duration, error) {
 	d, err := Duration(s)
 	return &d, err
+}
+
+func onOff(s string) (bool, error) {
+	if s != "on" && s != "off" {
+		return false, problem(mustOnOff)
+	}
+	return s == "on", nil
 }
 
 func level(s string) (slog.Level, error) {

@@ -69,6 +69,7 @@ func tagRules() []rule {
 		revocation(settings.TagIssuer, func(s settings.Revocation) any { return s.Issuer }, text, notText),
 		revocation(settings.TagRegistry, func(s settings.Revocation) any { return s.Registry }, registryURLs, notRegistryURLs),
 		revocation(settings.TagOwnerSince, func(s settings.Revocation) any { return s.OwnerSince.UTC() }, moments, notMoments),
+		revocation(settings.TagOnNeed, func(s settings.Revocation) any { return s.OnNeed }, map[string]any{"on": true, "off": false, " off ": false}, []string{"no", "OFF", "false", pasted}),
 		revocation(settings.TagPauseUntil, func(s settings.Revocation) any { return s.PauseUntil.UTC() }, moments, notMoments),
 	}
 }
@@ -94,7 +95,7 @@ func TestEnvironmentCountsWithoutTags(t *testing.T) {
 		if got, want := must[settings.Rotation](t)(rotateEnv.ForSecret(tags)), (settings.Rotation{ExpiresInDays: 7}); got != want {
 			t.Errorf("rotation has %+v, want %+v", got, want)
 		}
-		want := settings.Revocation{Grace: 3 * time.Hour, Quiet: 4 * time.Hour, HoldLimit: &limit, OrphanAge: 5 * time.Hour}
+		want := settings.Revocation{Grace: 3 * time.Hour, Quiet: 4 * time.Hour, HoldLimit: &limit, OrphanAge: 5 * time.Hour, OnNeed: true}
 		if got := must[settings.Revocation](t)(revokeEnv.ForSecret(tags)); got != want {
 			t.Errorf("revocation has %+v, want %+v", got, want)
 		}
@@ -132,7 +133,7 @@ func TestAllFaultyTagsAreNamedTogether(t *testing.T) {
 		t.Errorf("the error does not say where: %v", err)
 	}
 	_, err = forRevocation(tags)
-	if got, want := faulty(t, err), []string{settings.TagField, settings.TagGrace, settings.TagQuiet, settings.TagHoldLimit, settings.TagIssuer, settings.TagRegistry, settings.TagOwnerSince, settings.TagPauseUntil}; !slices.Equal(got, want) {
+	if got, want := faulty(t, err), []string{settings.TagField, settings.TagGrace, settings.TagQuiet, settings.TagHoldLimit, settings.TagIssuer, settings.TagRegistry, settings.TagOwnerSince, settings.TagOnNeed, settings.TagPauseUntil}; !slices.Equal(got, want) {
 		t.Errorf("revocation names %v, want %v", got, want)
 	}
 }
