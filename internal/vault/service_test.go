@@ -84,8 +84,10 @@ func start(t *testing.T) (*service, *vault.Vault) {
 	}))
 }
 
-// A stub is the client's four methods without a network, for tests in the bubble of synctest.
+// A stub is the client's methods without a network, for tests in the bubble of synctest.
 type stub struct {
+	*secretsmanager.Client // nil: a method that no test sets is not called
+
 	describe func(context.Context) (*secretsmanager.DescribeSecretOutput, error)
 	get      func(context.Context, *secretsmanager.GetSecretValueInput) (*secretsmanager.GetSecretValueOutput, error)
 	stage    func(context.Context, *secretsmanager.UpdateSecretVersionStageInput) (*secretsmanager.UpdateSecretVersionStageOutput, error)
@@ -97,10 +99,6 @@ func (s stub) DescribeSecret(ctx context.Context, _ *secretsmanager.DescribeSecr
 
 func (s stub) GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput, _ ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
 	return s.get(ctx, in)
-}
-
-func (stub) PutSecretValue(context.Context, *secretsmanager.PutSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.PutSecretValueOutput, error) {
-	panic("not used")
 }
 
 func (s stub) UpdateSecretVersionStage(ctx context.Context, in *secretsmanager.UpdateSecretVersionStageInput, _ ...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretVersionStageOutput, error) {

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -38,7 +37,7 @@ func (c *Cloud) Secrets(ctx context.Context) ([]Listed, error) {
 		}
 		for _, s := range page.SecretList {
 			l := Listed{
-				ARN: aws.ToString(s.ARN), Name: aws.ToString(s.Name), Function: UnqualifiedFunction(aws.ToString(s.RotationLambdaARN)),
+				ARN: aws.ToString(s.ARN), Name: aws.ToString(s.Name), Function: vault.UnqualifiedFunction(aws.ToString(s.RotationLambdaARN)),
 				Tags: map[string]string{}, Deleted: s.DeletedDate != nil,
 			}
 			for _, id := range slices.Sorted(maps.Keys(s.SecretVersionsToStages)) {
@@ -54,31 +53,6 @@ func (c *Cloud) Secrets(ctx context.Context) ([]Listed, error) {
 	}
 	slices.SortFunc(list, func(a, b Listed) int { return cmp.Compare(a.Name, b.Name) })
 	return list, nil
-}
-
-// UnqualifiedFunction returns the ARN of a function without the version or alias at its end.
-func UnqualifiedFunction(arn string) string {
-	const parts = 7 // arn:aws:lambda:<region>:<account>:function:<name>
-	fields := strings.Split(arn, ":")
-	return strings.Join(fields[:min(parts, len(fields))], ":")
-}
-
-// VersionCreated returns when a version of a secret was created, which DescribeSecret does not say. It is zero if no
-// version with a label has that id.
-func (c *Cloud) VersionCreated(ctx context.Context, secretARN, versionID string) (time.Time, error) {
-	pages := secretsmanager.NewListSecretVersionIdsPaginator(c.secrets, &secretsmanager.ListSecretVersionIdsInput{SecretId: &secretARN})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return time.Time{}, newError("list the versions of "+secretARN, err)
-		}
-		for _, v := range page.Versions {
-			if aws.ToString(v.VersionId) == versionID {
-				return aws.ToTime(v.CreatedDate).UTC(), nil
-			}
-		}
-	}
-	return time.Time{}, nil
 }
 
 // NewSecret is a secret to create.

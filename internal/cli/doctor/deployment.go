@@ -37,9 +37,9 @@ func (p *patient) rotateFunction(context.Context) finding {
 	if err == nil && given != p.url {
 		return failure("check the URL that you gave, and the registry in the stack's configuration", "%s creates keys at %s, not at %s", p.function.Name, p.url, given)
 	}
-	if arn := p.secret.Rotation.Function; arn != awsclient.UnqualifiedFunction(arn) {
+	if arn := p.secret.Rotation.Function; arn != vault.UnqualifiedFunction(arn) {
 		return warning("point the rotation at the function itself: aws secretsmanager rotate-secret --secret-id "+p.name+
-			" --no-rotate-immediately --rotation-lambda-arn "+awsclient.UnqualifiedFunction(arn),
+			" --no-rotate-immediately --rotation-lambda-arn "+vault.UnqualifiedFunction(arn),
 			"the rotation names a version or an alias: %s. The roles of the functions allow secrets that name the function's unqualified ARN", arn)
 	}
 	return runs(p.function)

@@ -35,7 +35,7 @@ func (p *patient) pending(ctx context.Context) finding {
 		return ok("no rotation is under way")
 	}
 	unstick := "to end it: quilt-rotate unstick " + p.name
-	since, err := p.cloud.VersionCreated(ctx, p.secret.ARN, v.ID)
+	since, err := p.cloud.Vault.VersionCreated(ctx, p.secret.ARN, v.ID)
 	age := p.now().Sub(since)
 	switch {
 	case err != nil || since.IsZero():

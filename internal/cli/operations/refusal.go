@@ -130,7 +130,7 @@ func (d *Operator) handedOver(ctx context.Context, s *managed.Secret, version st
 	if err != nil { // somebody wrote something else there
 		return true, ctx.Err()
 	}
-	created, err := d.Cloud.VersionCreated(ctx, s.ARN, version)
+	created, err := d.Cloud.Vault.VersionCreated(ctx, s.ARN, version)
 	return created.Before(since), err
 }
 

@@ -118,7 +118,7 @@ func (d *Operator) examine(ctx context.Context, s *managed.Secret, f awsclient.F
 
 // lastSign finds out when the rotation began, and when it last showed activity.
 func (d *Operator) lastSign(ctx context.Context, s *managed.Secret, f awsclient.Function, u *Unstuck) error {
-	created, err := d.Cloud.VersionCreated(ctx, s.ARN, u.VersionID)
+	created, err := d.Cloud.Vault.VersionCreated(ctx, s.ARN, u.VersionID)
 	if err != nil {
 		return err
 	}

@@ -119,7 +119,7 @@ func Of(ctx context.Context, c *awsclient.Cloud, revokeFunction, name string) St
 	st := described(s.Secret)
 	if st.Rotation.UnderWay {
 		pending, _ := s.Holder(vault.Pending)
-		if since, err := c.VersionCreated(ctx, s.ARN, pending.ID); err == nil && !since.IsZero() {
+		if since, err := c.Vault.VersionCreated(ctx, s.ARN, pending.ID); err == nil && !since.IsZero() {
 			st.Rotation.UnderWaySince = &since
 		}
 	}
