@@ -8,6 +8,7 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/deadline"
 	"quilt-rotate/internal/fault"
+	"quilt-rotate/internal/issuer"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/vault"
@@ -37,6 +38,15 @@ func (r *run) roomForLabels() error {
 	return nil
 }
 
+// withCreator uses the first credential that may create keys: see [issuer.Candidates].
+func (r *run) withCreator(ctx context.Context, use func(context.Context, issuer.Creator) error) error {
+	candidates := issuer.Candidates{Values: r.Vault, Registry: r.Registry, Secret: r.secret, Current: r.value.Key(), Settings: r.settings}
+	return candidates.Use(ctx, func(ctx context.Context, c issuer.Creator) error {
+		r.report.Owner = c.Account.Email
+		return use(ctx, c)
+	})
+}
+
 // created is a new key, and the session that created it.
 type created struct {
 	key     quilt.CreatedKey
@@ -50,17 +60,17 @@ func (r *run) createKey(ctx context.Context) (created, error) {
 	ctx, cancel := deadline.WithShare(ctx, createShare)
 	defer cancel()
 	var result created
-	err := r.withCreator(ctx, func(ctx context.Context, c creator) error {
-		if err := r.labelCurrent(ctx, c.account); err != nil {
+	err := r.withCreator(ctx, func(ctx context.Context, c issuer.Creator) error {
+		if err := r.labelCurrent(ctx, c.Account); err != nil {
 			return err
 		}
-		name := r.settings.NameOfKey(r.secret.Name, r.secret.ARN, c.account.RegistryTime)
-		key, err := c.session.CreateKey(ctx, name, r.settings.ExpiresInDays)
+		name := r.settings.NameOfKey(r.secret.Name, r.secret.ARN, c.Account.RegistryTime)
+		key, err := c.Session.CreateKey(ctx, name, r.settings.ExpiresInDays)
 		if err != nil {
 			return err
 		}
-		result = created{key, c.session}
-		return r.checkCreated(ctx, result, c.account.Email)
+		result = created{key, c.Session}
+		return r.checkCreated(ctx, result, c.Account.Email)
 	})
 	return result, err
 }

@@ -6,6 +6,7 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/fault"
+	"quilt-rotate/internal/issuer"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/vault"
 )
@@ -54,9 +55,9 @@ func (r *run) askPending(ctx context.Context, pending apikey.Key) (found finding
 	account, err := session.Account(ctx)
 	switch {
 	case err == nil:
-		return r.lookUp(ctx, creator{session, account}, pending)
+		return r.lookUp(ctx, issuer.Creator{Session: session, Account: account}, pending)
 	case quilt.RefusesLogin(err):
-		err = r.withCreator(ctx, func(ctx context.Context, c creator) error {
+		err = r.withCreator(ctx, func(ctx context.Context, c issuer.Creator) error {
 			found, err = r.lookUp(ctx, c, pending)
 			return err
 		})
@@ -70,10 +71,10 @@ func (r *run) askPending(ctx context.Context, pending apikey.Key) (found finding
 // lookUp finds the pending key by the id in its label: in the list, or by asking for the id, because a list may be
 // incomplete. If there is no label, because the put did not attach it and the run died, the key is found by its
 // fingerprint, and the label is attached.
-func (r *run) lookUp(ctx context.Context, c creator, pending apikey.Key) (finding, error) {
+func (r *run) lookUp(ctx context.Context, c issuer.Creator, pending apikey.Key) (finding, error) {
 	id := r.secret.Versions[r.Token].Key()
 	if id == "" {
-		fit, ok := quilt.OnlyFit(c.account.Keys, pending)
+		fit, ok := quilt.OnlyFit(c.Account.Keys, pending)
 		if !ok {
 			return finding{}, nil
 		}
@@ -83,12 +84,12 @@ func (r *run) lookUp(ctx context.Context, c creator, pending apikey.Key) (findin
 		id = fit.ID
 	}
 	r.report.KeyID = id
-	for _, k := range c.account.Keys {
+	for _, k := range c.Account.Keys {
 		if k.ID == id {
-			return against(&k, c.account.RegistryTime), nil
+			return against(&k, c.Account.RegistryTime), nil
 		}
 	}
-	l, err := c.session.Login(ctx, id)
+	l, err := c.Session.Login(ctx, id)
 	return against(l.Key, l.RegistryTime), err
 }
 
