@@ -100,7 +100,7 @@ func TestTheNumberOfAlarmsIsFixed(t *testing.T) {
 func TestAlarmsLookBackAsFarAsCloudWatchDoes(t *testing.T) {
 	// Protects the deployment from what PutMetricAlarm refuses (CloudWatch API reference): seven days, with periods of an hour or more; else one. And alarms that must be quick from
 	// looking back for over a day, since CloudWatch looks at such ones once an hour.
-	for id, a := range synth(t, load(t, "smallest")).resources("AWS::CloudWatch::Alarm") {
+	for id, a := range configured(t, "smallest").resources("AWS::CloudWatch::Alarm") {
 		p := properties(a)
 		period, most := p["Period"], 24*3600.0
 		if queries, computed := p["Metrics"].([]any); computed {
@@ -129,7 +129,7 @@ func TestRetiredKeysAloneRaiseNoAlarm(t *testing.T) {
 func TestARotationBeforeTheFirstKeyRaisesNoAlarm(t *testing.T) {
 	// Protects a fresh deployment whose rotation window opens before its first key is in: Lambda counts an error then, which the function's own metric excuses. The
 	// functions count no failed step (see package rotation), and Secrets Manager's own event of a step that failed is not passed on.
-	all := synth(t, load(t, "smallest"))
+	all := configured(t, "smallest")
 	composite := all.alarms()["rotate-errors"]
 	byArn := func(reference any) object {
 		for id, a := range all.resources("AWS::CloudWatch::Alarm") {
@@ -157,7 +157,7 @@ func TestARotationBeforeTheFirstKeyRaisesNoAlarm(t *testing.T) {
 func TestForADayIsADay(t *testing.T) {
 	// Protects the promise in the sentence: what must last for a day to be told of has lasted for one. In the first of the periods one moment at its end may be all, so
 	// that those after it count.
-	all := synth(t, load(t, "smallest")).alarms()
+	all := configured(t, "smallest").alarms()
 	for _, page := range []string{"pending-too-long", "not-bootstrapped"} {
 		p := all[page]
 		whole := p["Period"].(float64) * (p["DatapointsToAlarm"].(float64) - 1)
@@ -177,7 +177,7 @@ func TestThresholdsFollowTheKeys(t *testing.T) {
 		}
 		return nil
 	}
-	usual := synth(t, load(t, "smallest"))
+	usual := configured(t, "smallest")
 	short := synth(t, parse(t, "{name: a, schedule: rate(4 days), expiresInDays: 16, grace: 72h, quiet: 1h}", named("b")))
 	for page, want := range map[string][2]float64{"key-expires": {7, 7}, "key-expires-soon": {14, 11}, "held-too-long": {8 * 24 * 3600, 10 * 24 * 3600}, "few-labels": {6, 6}} {
 		if got := [2]any{threshold(usual, page), threshold(short, page)}; got != [2]any{want[0], want[1]} {
@@ -188,11 +188,11 @@ func TestThresholdsFollowTheKeys(t *testing.T) {
 
 func TestTheTopicIsEncryptedAndReached(t *testing.T) {
 	// Protects the alarms on their way: CloudWatch and EventBridge may use the key, and only they may publish; a topic of one's own is left as it is.
-	all := synth(t, load(t, "smallest"))
+	all := configured(t, "smallest")
 	all.count("AWS::KMS::Key", 1)
 	all.count("AWS::SNS::TopicPolicy", 1)
 	all.count("AWS::SNS::Topic", 1)
-	synth(t, load(t, "everything")).has("AWS::SNS::Subscription", object{"Protocol": "email", "Endpoint": "team@example.com"})
+	configured(t, "everything").has("AWS::SNS::Subscription", object{"Protocol": "email", "Endpoint": "team@example.com"})
 	for _, topic := range all.resources("AWS::SNS::Topic") {
 		if properties(topic)["KmsMasterKeyId"] == nil {
 			t.Error("the topic is not encrypted")
@@ -222,7 +222,7 @@ func TestTheTopicIsEncryptedAndReached(t *testing.T) {
 	for _, key := range all.resources("AWS::KMS::Key") {
 		publishers(statementsOf(properties(key), "KeyPolicy"), "kms:GenerateDataKey")
 	}
-	own := synth(t, load(t, "adopted"))
+	own := configured(t, "adopted")
 	own.count("AWS::SNS::Topic", 0)
 	own.count("AWS::SNS::TopicPolicy", 0)
 	own.has("AWS::CloudWatch::Alarm", object{"AlarmActions": []any{"arn:aws:sns:eu-west-1:123456789012:on-call"}})
@@ -231,7 +231,7 @@ func TestTheTopicIsEncryptedAndReached(t *testing.T) {
 func TestSecretsManagersOwnFailuresAreTold(t *testing.T) {
 	// Protects from a failure that no function saw: rotations that failed, were abandoned, or failed in their test run, of our secrets alone. A step that failed in the
 	// function is told of by the function.
-	all := synth(t, load(t, "everything"))
+	all := configured(t, "everything")
 	found := 0
 	for _, rule := range all.resources("AWS::Events::Rule") {
 		pattern := text(properties(rule)["EventPattern"])
@@ -254,7 +254,7 @@ func TestSecretsManagersOwnFailuresAreTold(t *testing.T) {
 
 func TestTheDashboardShowsEachSecret(t *testing.T) {
 	// Protects the tired reader: expiry, age, last rotation and held keys by secret; steps; recent errors; all alarms in one place.
-	for _, d := range synth(t, load(t, "smallest")).resources("AWS::CloudWatch::Dashboard") {
+	for _, d := range configured(t, "smallest").resources("AWS::CloudWatch::Dashboard") {
 		body := text(properties(d)["DashboardBody"])
 		for _, want := range []string{"CurrentKeyDaysLeft", "CurrentKeyAge", "lastRotation by secret", "Keys held", "StepDuration", "StepSucceeded", "createSecret", "finishSecret", "Recent errors", `\"type\":\"alarm\"`} {
 			if !strings.Contains(strings.ReplaceAll(body, `\\"`, `\"`), want) {
@@ -273,7 +273,7 @@ func TestTheDashboardShowsEachSecret(t *testing.T) {
 func TestNamesOfVariablesAreTheFunctionsOwn(t *testing.T) {
 	// Protects the functions' start: the environment that the stack writes is one that they accept.
 	for _, name := range configurations {
-		all := synth(t, load(t, name))
+		all := configured(t, name)
 		lookup := func(environment map[string]any) settings.Lookup {
 			plain := map[string]string{}
 			for name, value := range environment {

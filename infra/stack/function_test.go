@@ -25,7 +25,7 @@ func (t template) function(description string) (function object, environment map
 
 func TestTheEnvironmentIsTheMostCautious(t *testing.T) {
 	// Protects keys while an update has taken a tag off for a moment: what then holds is longer, never shorter, than the tag said.
-	all := synth(t, load(t, "everything"))
+	all := configured(t, "everything")
 	_, rotate := all.function("Rotates")
 	_, revoke := all.function("Revokes")
 	wantRotate := map[string]any{"QUILT_REGISTRY_URL": "https://registry.example.com", "QUILT_CA_BUNDLE": "/var/task/ca.pem", "LOG_LEVEL": "DEBUG", "QUILT_KEY_EXPIRES_IN_DAYS": "120"}
@@ -41,7 +41,7 @@ func TestTheEnvironmentIsTheMostCautious(t *testing.T) {
 
 func TestOneFunctionLeadsToTheOther(t *testing.T) {
 	// Protects the command, which knows of a secret its rotate function alone: the tag of that one names the revoke function, and no other stack's.
-	all := synth(t, load(t, "smallest"))
+	all := configured(t, "smallest")
 	rotate, _ := all.function("Rotates")
 	if want := `{"Key":"` + settings.TagRevokeFunction + `","Value":{"Ref":"KeyRotationRevoke`; !strings.Contains(text(rotate["Tags"]), want) {
 		t.Errorf("the rotate function has the tags %s", text(rotate["Tags"]))
@@ -50,7 +50,7 @@ func TestOneFunctionLeadsToTheOther(t *testing.T) {
 
 func TestFunctionsAreWhatLambdaNeeds(t *testing.T) {
 	// Protects the functions at run time: platform, time, logs, network, no concurrency of their own, no sweeps that are repeated.
-	all := synth(t, load(t, "everything"))
+	all := configured(t, "everything")
 	for _, description := range []string{"Rotates", "Revokes"} {
 		f, _ := all.function(description)
 		if f["Runtime"] != "provided.al2023" || text(f["Architectures"]) != `["arm64"]` || f["Handler"] != "bootstrap" {
@@ -72,7 +72,7 @@ func TestFunctionsAreWhatLambdaNeeds(t *testing.T) {
 	all.has("AWS::Logs::LogGroup", object{"RetentionInDays": 30})
 	all.has("AWS::Lambda::EventInvokeConfig", object{"MaximumRetryAttempts": 0})
 	all.has("AWS::EC2::SecurityGroup", object{"SecurityGroupEgress": []any{object{"FromPort": 443, "ToPort": 443}}})
-	adopted := synth(t, load(t, "adopted"))
+	adopted := configured(t, "adopted")
 	adopted.count("AWS::EC2::SecurityGroup", 0)
 	if f, _ := adopted.function("Rotates"); text(f["VpcConfig"]) != `{"SecurityGroupIds":["sg-0123456789abcdef0"],"SubnetIds":["subnet-0123456789abcdef0"]}` {
 		t.Errorf("the given security group is not used: %s", text(f["VpcConfig"]))
@@ -170,7 +170,7 @@ func TestTheSweepCannotMoveTheCurrentStage(t *testing.T) {
 	// Protects promise one from any fault of the sweep: its role may write labels that begin with quilt- and no others.
 	for _, name := range configurations {
 		moves := 0
-		for _, s := range synth(t, load(t, name)).statements("RevokeRole") {
+		for _, s := range configured(t, name).statements("RevokeRole") {
 			if !strings.Contains(text(s["Action"]), "UpdateSecretVersionStage") {
 				if strings.Contains(text(s["Action"]), "Put") && strings.Contains(text(s["Action"]), "secretsmanager") {
 					t.Errorf("%s: the sweep may write values: %s", name, text(s))
@@ -217,7 +217,7 @@ func TestARetiredKeyKeepsTheSweepsGrantsAlone(t *testing.T) {
 func TestFormerEncryptionKeysStillDecrypt(t *testing.T) {
 	// Protects superseded keys from a change of the KMS key: their versions stay encrypted with the former one, and the sweep must read them to revoke their keys.
 	const former = "arn:aws:kms:us-east-1:123456789012:key/99999999-2222-3333-4444-555555555555"
-	all := synth(t, load(t, "everything"))
+	all := configured(t, "everything")
 	for _, role := range []string{"RotateRole", "RevokeRole"} {
 		secrets := 0
 		for _, s := range all.statements(role) {
@@ -238,7 +238,7 @@ func TestFormerEncryptionKeysStillDecrypt(t *testing.T) {
 func TestReplicasAreEncryptedByWhoPutsTheValue(t *testing.T) {
 	// Protects consumers in other regions: Secrets Manager encrypts a new value for a replica as the function that put it, with the replica's own key.
 	const key = "arn:aws:kms:us-west-2:123456789012:key/66666666-7777-8888-9999-000000000000"
-	all, found := synth(t, load(t, "everything")), 0
+	all, found := configured(t, "everything"), 0
 	for _, s := range all.statements("RotateRole") {
 		if s["Resource"] != key {
 			continue
@@ -258,7 +258,7 @@ func TestReplicasAreEncryptedByWhoPutsTheValue(t *testing.T) {
 func TestEncryptionKeysAreUsedThroughSecretsManagerAlone(t *testing.T) {
 	// Protects what else a KMS key encrypts: it decrypts these secrets, for these roles, and nothing beside.
 	for _, name := range []string{"everything", "adopted"} {
-		all, found := synth(t, load(t, name)), 0
+		all, found := configured(t, name), 0
 		for _, role := range []string{"RotateRole", "RevokeRole"} {
 			for _, s := range all.statements(role) {
 				if !strings.Contains(text(s["Action"]), "kms:") {
@@ -275,13 +275,13 @@ func TestEncryptionKeysAreUsedThroughSecretsManagerAlone(t *testing.T) {
 			t.Errorf("%s: no role may use a KMS key", name)
 		}
 	}
-	all := synth(t, load(t, "everything"))
+	all := configured(t, "everything")
 	all.hasResource("AWS::KMS::Key", object{"Properties": object{"EnableKeyRotation": true, "Description": "Quilt key rotation: encrypts the secrets"}})
 }
 
 func TestEveryRoleIsBounded(t *testing.T) {
 	// Protects accounts whose rule is that no role is without the boundary.
-	for id, role := range synth(t, load(t, "everything")).resources("AWS::IAM::Role") {
+	for id, role := range configured(t, "everything").resources("AWS::IAM::Role") {
 		if properties(role)["PermissionsBoundary"] != "arn:aws:iam::123456789012:policy/boundary" {
 			t.Errorf("%s has no permissions boundary", id)
 		}

@@ -20,7 +20,7 @@ import (
 func TestNoUpdateOverwritesAValue(t *testing.T) {
 	// Protects rotated keys: CloudFormation writes a secret's value when its template's changes, so that is one literal in every configuration, for ever.
 	for _, name := range configurations {
-		for id, secret := range synth(t, load(t, name)).resources("AWS::SecretsManager::Secret") {
+		for id, secret := range configured(t, name).resources("AWS::SecretsManager::Secret") {
 			if got := properties(secret)["SecretString"]; got != "{}" {
 				t.Errorf("%s: %s has the value %v", name, id, got)
 			}
@@ -34,7 +34,7 @@ func TestNoUpdateOverwritesAValue(t *testing.T) {
 func TestWhatCannotBeMadeAgainIsRetained(t *testing.T) {
 	// Protects values, and the KMS key that reads them, from a stack that is deleted; and the next try from a first deployment that failed, whose secret would hold its name, and
 	// whose KMS key would cost, if it was retained too.
-	all := synth(t, load(t, "everything"))
+	all := configured(t, "everything")
 	retained := 0
 	for _, kind := range []string{"AWS::SecretsManager::Secret", "AWS::KMS::Key"} {
 		for id, r := range all.resources(kind) {
@@ -55,7 +55,7 @@ func TestWhatCannotBeMadeAgainIsRetained(t *testing.T) {
 func TestNoDeploymentRotates(t *testing.T) {
 	// Protects consumers from a rotation at deploy time: every schedule says no, waits for the permission, and that names the account.
 	for _, name := range configurations {
-		all := synth(t, load(t, name))
+		all := configured(t, name)
 		all.has("AWS::Lambda::Permission", object{"Principal": "secretsmanager.amazonaws.com", "SourceAccount": "123456789012"})
 		var permission string
 		for id := range all.resources("AWS::Lambda::Permission") {
@@ -78,7 +78,7 @@ func TestNoDeploymentRotates(t *testing.T) {
 
 func TestASecretHasWhatTheFileSays(t *testing.T) {
 	// Protects what is written in the file from getting lost on the way: tags, readers, replicas, schedule and window.
-	all := synth(t, load(t, "everything"))
+	all := configured(t, "everything")
 	tags := all.secretTags("staging/pipeline")
 	want := map[string]string{
 		"Application": "quilt-rotate", "Environment": "staging", "team": "data", "cost-center": "4711",
@@ -193,7 +193,7 @@ func TestLogicalIdsComeFromTheNameAlone(t *testing.T) {
 
 func TestAnAdoptedSecretIsNotTouched(t *testing.T) {
 	// Protects another team's secret: the stack makes neither secret nor policy of it, adds the schedules, and says what writes the tags.
-	all := synth(t, load(t, "adopted"))
+	all := configured(t, "adopted")
 	all.count("AWS::SecretsManager::Secret", 0)
 	all.count("AWS::SecretsManager::ResourcePolicy", 0)
 	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/reports-d4e5f6"
@@ -208,7 +208,7 @@ func TestAnAdoptedSecretIsNotTouched(t *testing.T) {
 
 func TestOutputsSayHowToGoOn(t *testing.T) {
 	// Protects the person who has just deployed: what must be run next can be copied from the outputs.
-	outputs := text(synth(t, load(t, "everything")).JSON["Outputs"])
+	outputs := text(configured(t, "everything").JSON["Outputs"])
 	for _, want := range []string{
 		`"AWS_REGION=us-east-1 quilt-rotate bootstrap staging/pipeline --registry https://registry.example.com"`,
 		`"AWS_REGION=us-east-1 quilt-rotate bootstrap staging/plain --registry https://registry.example.com --plain"`,
@@ -223,7 +223,7 @@ func TestOutputsSayHowToGoOn(t *testing.T) {
 
 func TestServicesAreRestartedWithoutCode(t *testing.T) {
 	// Protects services that get the key at their start: when AWSCURRENT moves, these and no others are redeployed.
-	all := synth(t, load(t, "everything"))
+	all := configured(t, "everything")
 	all.count("AWS::StepFunctions::StateMachine", 1)
 	var input, pattern string
 	for _, rule := range all.resources("AWS::Events::Rule") {
@@ -249,7 +249,7 @@ func TestServicesAreRestartedWithoutCode(t *testing.T) {
 
 func TestOneBrokenServiceStopsNoOther(t *testing.T) {
 	// Protects the services beside one that was deleted: its failure is caught in its own item of the Map, and told once all others were asked.
-	for _, machine := range synth(t, load(t, "everything")).resources("AWS::StepFunctions::StateMachine") {
+	for _, machine := range configured(t, "everything").resources("AWS::StepFunctions::StateMachine") {
 		definition := strings.ReplaceAll(text(properties(machine)["DefinitionString"]), `\"`, `"`)
 		for _, want := range []string{
 			`"Catch":[{"ErrorEquals":["States.ALL"],"Next":"NotRedeployed","ResultPath":"$.failure"}]`, `"NotRedeployed":{"End":true,"Result":"failed","ResultPath":"$.outcome","Type":"Pass"}`,
@@ -361,7 +361,7 @@ func TestTheConstructsKeepTheRulesOfTheFile(t *testing.T) {
 
 func TestNamedQueries(t *testing.T) {
 	// Protects the administrator's questions: use, failed logins, keys made and revoked; each looks for names in both letter cases, and for one month only.
-	all := synth(t, load(t, "everything"))
+	all := configured(t, "everything")
 	all.count("AWS::Athena::NamedQuery", 3)
 	for id, query := range all.resources("AWS::Athena::NamedQuery") {
 		sql := properties(query)["QueryString"].(string)
@@ -374,7 +374,7 @@ func TestNamedQueries(t *testing.T) {
 			}
 		}
 	}
-	synth(t, load(t, "smallest")).count("AWS::Athena::NamedQuery", 0)
+	configured(t, "smallest").count("AWS::Athena::NamedQuery", 0)
 }
 
 func TestTheFullestStackFitsOneTemplate(t *testing.T) {

@@ -84,6 +84,19 @@ func templateOf(t testing.TB, made awscdk.Stack) template {
 	return all
 }
 
+var synthesized = map[string]template{}
+
+// configured is the template of a configuration of testdata, which is synthesized once for all tests.
+func configured(t testing.TB, name string) template {
+	t.Helper()
+	if _, made := synthesized[name]; !made {
+		synthesized[name] = synth(t, load(t, name))
+	}
+	made := synthesized[name]
+	made.TB = t
+	return made
+}
+
 // load reads a configuration of testdata.
 func load(t testing.TB, name string) *config.Config {
 	t.Helper()
