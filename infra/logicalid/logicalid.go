@@ -1,10 +1,10 @@
-// Package logicalid keeps the logical ids of resources when an L1 construct becomes an L2 construct. CloudFormation takes a resource with another id for another
-// resource: it would create a second one and delete the first.
+// Package logicalid keeps the logical ids of deployed resources when an L1 construct becomes an L2 construct. CloudFormation takes a resource with another id
+// for another resource: it would create a second one and delete the first.
 package logicalid
 
 import (
-	"crypto/md5"
-	"encoding/hex"
+	"crypto/md5" //nolint:gosec // as the CDK itself
+	"fmt"
 	"regexp"
 	"strings"
 
@@ -13,27 +13,28 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// Pin gives the resource of an L2 construct the logical id that an L1 resource with this id in this scope has. It returns the resource.
-func Pin(scope constructs.IConstruct, id string, l2 constructs.IConstruct) awscdk.CfnResource {
-	resource, direct := l2.(awscdk.CfnResource)
-	if !direct {
-		resource = l2.Node().DefaultChild().(awscdk.CfnResource)
-	}
+// Pin returns the resource of an L2 construct and gives it the logical id that an L1 construct with the same path has.
+func Pin[R awscdk.CfnResource](l2 constructs.IConstruct) R {
+	return PinAt[R](l2.Node().DefaultChild(), l2.Node().Scope(), *l2.Node().Id())
+}
+
+// PinAt gives a resource the logical id that an L1 construct with this id in this scope has.
+func PinAt[R awscdk.CfnResource](resource, scope constructs.IConstruct, id string) R {
 	path := strings.TrimPrefix(*scope.Node().Path(), *awscdk.Stack_Of(scope).Node().Path()) + "/" + id
-	resource.OverrideLogicalId(jsii.String(of(strings.TrimPrefix(path, "/"))))
-	return resource
+	r := resource.(R)
+	r.OverrideLogicalId(jsii.String(of(strings.TrimPrefix(path, "/"))))
+	return r
 }
 
 var notAlphanumeric = regexp.MustCompile(`[^A-Za-z0-9]`)
 
-// of is the CDK's own rule: the ids on the path without their special characters, and a digest of the path.
+// of is the rule of the CDK: the ids on the path without their special characters, and a digest of the path.
 func of(path string) string {
-	digest := md5.Sum([]byte(path))
 	human, last := "", ""
 	for id := range strings.SplitSeq(path, "/") {
 		if last == "" || !strings.HasSuffix(last, id) {
 			human, last = human+notAlphanumeric.ReplaceAllString(id, ""), id
 		}
 	}
-	return human[:min(len(human), 240)] + strings.ToUpper(hex.EncodeToString(digest[:4]))
+	return fmt.Sprintf("%.240s%.4X", human, md5.Sum([]byte(path))) //nolint:gosec // as the CDK itself
 }
