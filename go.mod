@@ -2,6 +2,8 @@ module quilt-rotate
 
 go 1.26.0
 
+toolchain go1.26.8
+
 require (
 	charm.land/lipgloss/v2 v2.0.6
 	github.com/Khan/genqlient v0.8.1

@@ -2,6 +2,8 @@ module quilt-rotate/infra
 
 go 1.26.0
 
+toolchain go1.26.8
+
 replace quilt-rotate => ../
 
 ignore (

@@ -1,7 +1,8 @@
 // Package bundle builds the functions' deployment packages: for each a zip with the program and, where one is given, the CA bundle.
 //
-// The same sources give the same bytes on every machine and in every folder: only then does a deployment without a change change nothing. It relies on the
-// Go command and on the sources of the module quilt-rotate; it never takes anything from the network but modules that go.sum names.
+// The same sources give the same bytes on every machine and in every folder, so a deployment without a change changes nothing. It relies on the Go command
+// and on the sources of the module quilt-rotate. From the network it takes only what the Go checksum database or go.sum names: modules, and the toolchain of
+// go.mod if another one is installed.
 package bundle
 
 import (
@@ -17,7 +18,7 @@ import (
 	"time"
 )
 
-// Program and CABundle are what the files in a package are called; CABundlePath is where the functions find the latter.
+// Program and CABundle are the names of the files in a package. CABundlePath is where the functions find the CA bundle.
 const (
 	Program      = "bootstrap" // the name that Lambda's provided runtimes start
 	CABundle     = "ca.pem"
@@ -27,7 +28,7 @@ const (
 // Functions are the names of the Lambda functions, as in functions/<name>.
 var Functions = []string{"rotate", "revoke"}
 
-// Build makes <out>/<function>.zip for each function from the sources of the module in root.
+// Build writes <out>/<function>.zip for each function from the sources of the module in root.
 func Build(root, out string, caBundle []byte) error {
 	for _, function := range Functions {
 		program, err := compile(root, function)
@@ -52,13 +53,17 @@ func compile(root, function string) ([]byte, error) {
 	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags=-s -w -buildid=", "-o", program, "./functions/"+function)
 	build.Dir = root
 	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0", "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=")
+	// In go.mod, the toolchain is only the oldest that is used: a newer one compiles to other bytes.
+	if toolchain := directive(root, "toolchain"); toolchain != "" {
+		build.Env = append(build.Env, "GOTOOLCHAIN="+toolchain)
+	}
 	if output, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build the function %s in %s: %w\n%s", function, root, err, strings.TrimSpace(string(output)))
 	}
 	return os.ReadFile(program)
 }
 
-// packed is the date of every file in a package: a zip holds none before 1980.
+// packed is the date of every file in a package: the earliest that a zip can hold.
 var packed = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func write(name string, program, caBundle []byte) error {
@@ -103,26 +108,26 @@ const (
 // module, because a go.mod further up can be of anybody's sources, and what is found is built and deployed.
 func Root(folder string) (string, error) {
 	at := folder
-	for moduleIn(at) == "" && at != filepath.Dir(at) {
+	for directive(at, "module") == "" && at != filepath.Dir(at) {
 		at = filepath.Dir(at)
 	}
-	if moduleIn(at) == deployment {
+	if directive(at, "module") == deployment {
 		at = filepath.Dir(at)
 	}
-	if moduleIn(at) != module {
+	if directive(at, "module") != module {
 		return "", fmt.Errorf("find the sources of the functions: %s is not in a checkout of %s; run this in a checkout", folder, module)
 	}
 	return at, nil
 }
 
-// moduleIn is the path of the module whose go.mod is in a folder. It is empty if there is no such file, or no module line in it.
-func moduleIn(folder string) string {
+// directive is the value of a line of the go.mod in a folder, such as that of module. It is empty if there is no such file or line.
+func directive(folder, name string) string {
 	text, err := os.ReadFile(filepath.Join(folder, "go.mod"))
 	if err != nil {
 		return ""
 	}
-	for line := range strings.Lines(string(text)) { // of a checkout on Windows, too: Fields drops its carriage returns
-		if words := strings.Fields(line); len(words) > 1 && words[0] == "module" {
+	for line := range strings.Lines(string(text)) { // Fields drops the carriage returns of a checkout on Windows
+		if words := strings.Fields(line); len(words) > 1 && words[0] == name {
 			return strings.Trim(words[1], "\"`")
 		}
 	}

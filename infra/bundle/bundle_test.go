@@ -68,6 +68,7 @@ func TestTheSameSourcesGiveTheSameBytes(t *testing.T) {
 	}
 	t.Setenv("GOFLAGS", "-buildvcs=true")
 	t.Setenv("GOARCH", "amd64")
+	t.Setenv("GOTOOLCHAIN", "local")
 	if err := bundle.Build(elsewhere, filepath.Join(elsewhere, "out"), nil); err != nil {
 		t.Fatal(err)
 	}
