@@ -164,7 +164,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"a key as a field":                {file("", "field: qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTe"), "keys[0].field", "must not be a key"},
 		"no schedule":                     {"registry: https://registry.example.com\nkeys:\n  - name: a", "keys[0].schedule", "is not given"},
 		"rate of minutes":                 {strings.Replace(file("", ""), "30 days", "30 minutes", 1), "keys[0].schedule", "must be rate("},
-		"rate of 1 days":                  {strings.Replace(file("", ""), "30 days", "1 days", 1), "keys[0].schedule", "must be rate("},
+		"rate of 1 days":                  {strings.Replace(file("", ""), "30 days", "1 days", 1), "keys[0].schedule", "must be rate(1 day): AWS takes the singular"},
 		"rate of 3 hours":                 {strings.Replace(file("", ""), "30 days", "3 hours", 1), "keys[0].schedule", "at least 4 hours"},
 		"rate of 1000 days":               {strings.Replace(file("", ""), "30 days", "1000 days", 1), "keys[0].schedule", "at most 999 days"},
 		"cron of five fields":             {strings.Replace(file("", ""), "rate(30 days)", "cron(0 4 1 * ?)", 1), "keys[0].schedule", "six fields"},

@@ -7,6 +7,7 @@ package schedule
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -73,8 +74,11 @@ func Parse(text string) (Schedule, error) {
 
 func rate(m []string) (Schedule, error) {
 	n, _ := strconv.Atoi(m[1])
-	if (n == 1) == strings.HasSuffix(m[2], "s") {
-		return Schedule{}, errSchedule // "1 days" is refused by AWS
+	if unit := strings.TrimSuffix(m[2], "s"); (n == 1) != (m[2] == unit) {
+		if n != 1 {
+			unit += "s"
+		}
+		return Schedule{}, fmt.Errorf("must be rate(%d %s): AWS takes the singular after 1, and the plural after every other number", n, unit)
 	}
 	every := time.Duration(n) * time.Hour
 	s := Schedule{every, every, time.Hour, min(every, day)}

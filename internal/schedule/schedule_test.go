@@ -47,7 +47,9 @@ func TestParseRefuses(t *testing.T) {
 	// Protects who reads the result: an expression that the service would not take gets a sentence that says what is wrong with it.
 	for text, want := range map[string]string{
 		"":                     "must be rate(30 days)",
-		"rate(1 days)":         "must be rate(30 days)",
+		"rate(1 days)":         "must be rate(1 day): AWS takes the singular after 1",
+		"rate(1 hours)":        "must be rate(1 hour)",
+		"rate(30 day)":         "must be rate(30 days)",
 		"rate(3 hours)":        "at least 4 hours",
 		"rate(1000 days)":      "at most 999 days",
 		"cron(5 4 ? * SUN *)":  "minute 0",
