@@ -16,7 +16,7 @@ func parseARN(text string) (arn, bool) {
 	return arn{p[1], p[2], p[3], p[4], p[5]}, true
 }
 
-// The partitions that a stack can be in. The others name services and hosts in ways that nothing here was ever tried with.
+// The partitions that are supported. Others have different names of services and hosts, and were never tested.
 const (
 	awsPartition = "aws"
 	govPartition = "aws-us-gov"
@@ -37,10 +37,10 @@ func PartitionOf(region string) string {
 	return awsPartition
 }
 
-// requirePartition refuses an ARN of another partition than the region's: no policy of one reaches into another.
+// requirePartition refuses an ARN of another partition than the region's, because no policy gives access across partitions.
 func (g *gathering) requirePartition(path string, a arn, region string) {
 	want := PartitionOf(region)
-	g.require(path, a.partition == "" || region == "" || a.partition == want, "is of the partition %s, but %s is of %s", a.partition, region, want)
+	g.require(path, a.partition == "" || region == "" || a.partition == want, "is in the partition %s, but %s is in %s: use an ARN of that partition", a.partition, region, want)
 }
 
 // secretResource is the end of a secret's ARN: the service adds six characters to the name (Secrets Manager user guide, "Secret name").

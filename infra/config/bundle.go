@@ -7,7 +7,7 @@ import (
 	"quilt-rotate/internal/cabundle"
 )
 
-// readBundle reads the CA bundle, and refuses one that the functions would refuse.
+// readBundle reads the CA bundle, and applies the functions' own rules to it.
 func (c *Config) readBundle(g *gathering, file string) {
 	const path = "caBundle"
 	if c.CABundle == "" || g.has(path) {

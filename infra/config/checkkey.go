@@ -15,7 +15,7 @@ func checkKey(g *gathering, c *Config, path string, k *Key, names map[string]str
 	checkSecret(g, c, path, k)
 	if name := k.SecretName(); name != "" {
 		first, again := names[name]
-		g.require(path, !again, "is a second key of the secret %s, after %s: take one out", name, first)
+		g.require(path, !again, "has the same secret as %s (%s): remove one", first, name)
 		names[name] = path
 	}
 	checkSettings(g, path, k)
@@ -27,14 +27,14 @@ func checkKey(g *gathering, c *Config, path string, k *Key, names map[string]str
 }
 
 func checkRestart(g *gathering, path string, k *Key) {
-	fine := true
+	valid := true
 	for i, s := range k.Restart {
 		at, cluster, service := fmt.Sprintf("%s[%d]", path, i), serviceForm.MatchString(s.Cluster), serviceForm.MatchString(s.Service)
 		g.require(at+".cluster", cluster, "must be the name of an ECS cluster, not its ARN")
 		g.require(at+".service", service, "must be the name of an ECS service, not its ARN")
-		fine = fine && cluster && service
+		valid = valid && cluster && service
 	}
-	if _, err := k.restartTag(); fine && err != nil {
+	if _, err := k.restartTag(); valid && err != nil {
 		g.add(path, "as the tag %s: %s", settings.TagRestart, err)
 	}
 }
@@ -43,38 +43,38 @@ func checkSecret(g *gathering, c *Config, path string, k *Key) {
 	switch {
 	case g.has(path) || g.has(path+".name") || g.has(path+".secret"):
 	case k.Name == "" && k.Secret == "":
-		g.add(path, "names no secret: give the name of a new one, or the ARN of an existing one as secret")
+		g.add(path, "has no secret: give the name of a new one as name, or the ARN of an existing one as secret")
 	case k.Name != "" && k.Secret != "":
 		g.add(path, "has both name and secret: give name for a new secret, or secret for an existing one")
 	case k.Secret == "":
-		g.require(path+".name", secretForm.MatchString(k.Name), "must have only letters, digits and /_+=.@-, at most 256")
-		g.require(path+".name", !likeSuffix.MatchString(k.Name), "must not end with - and six letters or digits: it would be taken for the end of a secret's ARN")
-		g.require(path+".secretKmsKey", k.SecretKMSKey == "", "goes with an adopted secret; give kmsKey for the stack's own secrets")
+		g.require(path+".name", secretForm.MatchString(k.Name), "must contain only letters, digits and /_+=.@-, at most 256 characters")
+		g.require(path+".name", !likeSuffix.MatchString(k.Name), "must not end with - and six letters or digits: AWS would read that as the end of a secret's ARN")
+		g.require(path+".secretKmsKey", k.SecretKMSKey == "", "is only for an existing secret: set kmsKey for the secrets that the stack creates")
 	default:
 		checkSecretARN(g, path+".secret", k.Secret, c)
 		if k.SecretKMSKey != "" {
-			checkKMS(g, path+".secretKmsKey", k.SecretKMSKey, c.Region, "must be the ARN of a KMS key")
+			checkKMS(g, path+".secretKmsKey", k.SecretKMSKey, c.Region, mustBeKMSKey)
 		}
-		g.require(path+".readers", len(k.Readers) == 0, "cannot be set for an adopted secret: CloudFormation would replace its policy; grant them there")
-		g.require(path+".replicas", len(k.Replicas) == 0, "cannot be set for an adopted secret: replicate it where it is defined")
+		g.require(path+".readers", len(k.Readers) == 0, "cannot be set for an existing secret, because CloudFormation would replace its policy: add them to that policy")
+		g.require(path+".replicas", len(k.Replicas) == 0, "cannot be set for an existing secret: replicate it where it is defined")
 	}
 }
 
 func checkSecretARN(g *gathering, path, text string, c *Config) {
 	a, ok := parseARN(text)
-	g.require(path, ok && a.service == "secretsmanager" && secretNameOf(text) != "", "must be the whole ARN of a secret, with the six characters at its end")
+	g.require(path, ok && a.service == "secretsmanager" && secretNameOf(text) != "", "must be the complete ARN of a secret, with the six characters at its end")
 	g.requirePartition(path, a, c.Region)
-	g.require(path, !ok || c.Region == "" || a.region == c.Region, "is of the region %s, but the stack is of %s: use the region's own stack", a.region, c.Region)
-	g.require(path, !ok || c.Account == "" || a.account == c.Account, "is of the account %s, but the stack is of %s: use the account's own stack", a.account, c.Account)
+	g.require(path, !ok || c.Region == "" || a.region == c.Region, "is in the region %s, but the stack is in %s: use a stack in that region", a.region, c.Region)
+	g.require(path, !ok || c.Account == "" || a.account == c.Account, "is in the account %s, but the stack is in %s: use a stack in that account", a.account, c.Account)
 }
 
-// settingPaths are the fields that become tags.
+// settingPaths are the fields that are stored in tags, by tag.
 var settingPaths = map[string]string{
 	settings.TagField: "field", settings.TagKeyName: "keyName", settings.TagExpiresInDays: "expiresInDays", settings.TagGrace: "grace",
 	settings.TagQuiet: "quiet", settings.TagHoldLimit: "holdLimit", settings.TagIssuer: "issuer", settings.TagOwner: "owner", settings.TagRestart: "restart",
 }
 
-// checkSettings has the functions' own rules judge what becomes a tag.
+// checkSettings applies the functions' own rules to the fields that are stored in tags.
 func checkSettings(g *gathering, path string, k *Key) {
 	_, rotation := settings.Rotate{}.ForSecret(k.SettingTags())
 	_, revocation := settings.Revoke{}.ForSecret(k.SettingTags())
@@ -92,15 +92,15 @@ func checkSettings(g *gathering, path string, k *Key) {
 		}
 	}
 	for tag, value := range k.SettingTags() {
-		g.require(path+"."+settingPaths[tag], utf8.RuneCountInString(value) <= maxTagValue, "must have at most 256 characters")
-		g.require(path+"."+settingPaths[tag], tagText.MatchString(value), "must have only %s, since a tag holds it", tagCharacters)
+		g.require(path+"."+settingPaths[tag], utf8.RuneCountInString(value) <= maxTagValue, "must have at most %d characters", maxTagValue)
+		g.require(path+"."+settingPaths[tag], tagText.MatchString(value), "must contain only %s, because it is stored in a tag", tagCharacters)
 	}
-	g.require(path+".plain", !k.Plain || k.Field == "", "does not go with a field: a plain value is the key alone")
+	g.require(path+".plain", !k.Plain || k.Field == "", "cannot be combined with field: a plain value is the key alone")
 }
 
 const day = 24 * time.Hour
 
-// checkTimes holds the arithmetic: one missed rotation must be no outage, and no replaced key may still live when the next one is made.
+// checkTimes makes sure that one missed rotation is not an outage, and that a superseded key is revoked before the next rotation.
 func checkTimes(g *gathering, path string, k *Key) {
 	at := func(field string) string { return path + "." + field }
 	g.require(at("grace"), k.GracePeriod() >= MinGrace, "must be at least 2h: consumers cache secrets for an hour")
@@ -110,7 +110,7 @@ func checkTimes(g *gathering, path string, k *Key) {
 	s, err := schedule.Parse(k.Schedule)
 	if err != nil {
 		if k.Schedule == "" {
-			err = errors.New("is not given: it " + schedule.MustBe)
+			err = errors.New("is not set: it " + schedule.MustBe)
 		}
 		g.add(at("schedule"), "%s", err)
 		return
@@ -120,32 +120,33 @@ func checkTimes(g *gathering, path string, k *Key) {
 		window = time.Duration(k.Window)
 	}
 	g.require(at("window"), window%time.Hour == 0 && window >= time.Hour, "must be whole hours, such as 2h")
-	g.require(at("window"), window <= s.MaxWindow, "must be at most %s here: a window may run neither into the next day (UTC) nor into the next window", Duration(s.MaxWindow))
+	g.require(at("window"), window <= s.MaxWindow, "must be at most %s with this schedule: a window cannot extend into the next day (UTC) or the next window", Duration(s.MaxWindow))
 	if least := int(s.LeastLife(window) / day); k.ExpiresInDays < least && !g.has(at("window")) && !g.has(at("expiresInDays")) {
-		fix := fmt.Sprintf("at least %d, or rotate more often", least)
+		fix := fmt.Sprintf("%d days: set it to at least %d, or rotate more often", least, least)
 		if least > settings.MaxExpiresInDays {
-			fix = "longer than a key may live: rotate more often"
+			fix = "more than the longest lifetime, 365: rotate more often"
 		}
-		g.add(at("expiresInDays"), "is too short for one missed rotation: twice the interval, the window and 7 days make it %s", fix)
+		g.add(at("expiresInDays"), "is too short for one missed rotation: twice the interval, the window and 7 days are %s", fix)
 	}
 	if !g.has(at("grace")) && !g.has(at("quiet")) {
-		g.require(at("schedule"), s.Shortest > k.GracePeriod()+k.QuietPeriod(), "must leave more time between rotations than grace and quiet together (%s): a third key would live", Duration(k.GracePeriod()+k.QuietPeriod()))
+		g.require(at("schedule"), s.Shortest > k.GracePeriod()+k.QuietPeriod(), "must leave more time between rotations than grace and quiet together (%s), or three keys are valid at once", Duration(k.GracePeriod()+k.QuietPeriod()))
 	}
 }
 
 func checkIssuer(g *gathering, c *Config, path string, k *Key) {
 	if k.Issuer != "" {
 		checkSecretARN(g, path+".issuer", k.Issuer, c)
-		g.require(path+".issuer", k.Issuer != k.Secret, "must be another secret: the key in this one is what it stands in for")
+		g.require(path+".issuer", k.Issuer != k.Secret, "must be another secret: it replaces the key in this one when that key cannot create keys")
 	}
 	if k.IssuerKMSKey != "" {
-		g.require(path+".issuerKmsKey", k.Issuer != "", "goes with an issuer: give its ARN as issuer")
-		checkKMS(g, path+".issuerKmsKey", k.IssuerKMSKey, c.Region, "must be the ARN of a KMS key")
+		g.require(path+".issuerKmsKey", k.Issuer != "", "is only used with issuer: set issuer, or remove it")
+		checkKMS(g, path+".issuerKmsKey", k.IssuerKMSKey, c.Region, mustBeKMSKey)
 	}
 }
 
 func checkReaders(g *gathering, c *Config, path string, k *Key) {
-	g.require(path+".readers", k.secretPolicy() <= maxSecretPolicy, "are too many for one secret's policy: name fewer, such as an account in place of its roles")
+	g.unique(path+".readers", k.Readers)
+	g.require(path+".readers", k.secretPolicy() <= maxSecretPolicy, "are too many for the secret's policy: list fewer, such as an account instead of its roles")
 	for i, reader := range k.Readers {
 		at := fmt.Sprintf("%s.readers[%d]", path, i)
 		a, ok := parseARN(reader)
@@ -153,7 +154,7 @@ func checkReaders(g *gathering, c *Config, path string, k *Key) {
 		g.require(at, ok && a.service == "iam" && principal && accountForm.MatchString(a.account) && !strings.ContainsAny(reader, "*?"),
 			"must be the ARN of one role, user or account (arn:aws:iam::<account>:role/<name>), without wildcards")
 		g.requirePartition(at, a, c.Region)
-		g.require(at, c.KMSKey != AWSManaged || c.Account == "" || a.account == c.Account, "is of another account, which cannot read with the AWS-managed key: set kmsKey to new, or to a key of yours")
+		g.require(at, c.KMSKey != AWSManaged || c.Account == "" || a.account == c.Account, "is in another account, which cannot decrypt with the AWS-managed key: set kmsKey to new, or to a key of yours")
 	}
 }
 
@@ -162,16 +163,16 @@ func checkReplicas(g *gathering, c *Config, path string, k *Key) {
 	for i, r := range k.Replicas {
 		at := fmt.Sprintf("%s.replicas[%d]", path, i)
 		g.require(at+".region", regionForm.MatchString(r.Region), "must be a region such as eu-west-1")
-		g.require(at+".region", c.Region == "" || PartitionOf(r.Region) == PartitionOf(c.Region), "is of another partition than %s, and no secret is replicated there", c.Region)
-		g.require(at+".region", !seen[r.Region] || r.Region == "", "has the secret already: take it out")
+		g.require(at+".region", c.Region == "" || PartitionOf(r.Region) == PartitionOf(c.Region), "is in another partition than %s: secrets cannot be replicated there", c.Region)
+		g.require(at+".region", !seen[r.Region] || r.Region == "", "already has the secret: remove it")
 		seen[r.Region] = true
 		if r.KMSKey != "" {
-			checkKMS(g, at+".kmsKey", r.KMSKey, r.Region, "must be the ARN of a KMS key")
+			checkKMS(g, at+".kmsKey", r.KMSKey, r.Region, mustBeKMSKey)
 		}
 	}
 }
 
-// LeastDaysLeft is how long a current key lives at the least, in whole days, as long as no rotation is missed.
+// LeastDaysLeft is the shortest time until a current key expires, in whole days, if no rotation is missed.
 func (k *Key) LeastDaysLeft() int {
 	s, err := schedule.Parse(k.Schedule)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,9 +17,11 @@ import (
 
 var here = config.AWS{Account: "123456789012", Region: "us-east-1"}
 
-// file is a whole configuration with these lines in it.
+const head = "registry: https://registry.example.com\nstack: quilt-rotate-prod\n"
+
+// file is a complete configuration with these lines in it.
 func file(top, key string) string {
-	return "registry: https://registry.example.com\n" + top + "\nkeys:\n  - name: prod/pipeline\n    schedule: rate(30 days)\n" + indent(key)
+	return head + top + "\nkeys:\n  - name: prod/pipeline\n    schedule: rate(30 days)\n" + indent(key)
 }
 
 func indent(lines string) string {
@@ -62,7 +63,7 @@ func TestTheExampleIsFine(t *testing.T) {
 	}
 	var on []string
 	for line := range strings.Lines(string(text)) {
-		if option, commented := strings.CutPrefix(strings.TrimLeft(line, " "), "# "); commented && strings.Contains(option, ":") && !strings.HasPrefix(option, "yaml-") && !strings.HasPrefix(option, "One ") && !strings.HasPrefix(option, "retired") && !strings.HasPrefix(option, "caBundle") {
+		if option, commented := strings.CutPrefix(strings.TrimLeft(line, " "), "# "); commented && strings.Contains(option, ":") && !strings.HasPrefix(option, "yaml-") && !strings.HasPrefix(option, "One ") && !strings.HasPrefix(option, "The ") && !strings.HasPrefix(option, "retired") && !strings.HasPrefix(option, "caBundle") {
 			line = line[:len(line)-len(strings.TrimLeft(line, " "))] + option
 		}
 		on = append(on, line)
@@ -83,44 +84,35 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := c.Keys[0]
-	got := fmt.Sprintln(c.Stack, c.Account, c.Region, c.Environment, c.KMSKey, c.Sweep, c.OrphanAge, c.LogLevel, c.LogRetentionDays, k.ExpiresInDays, k.GracePeriod(), k.QuietPeriod(), k.HoldLimit)
-	want := fmt.Sprintln("quilt-rotate-prod-registry-example-com", "123456789012", "us-east-1", "prod", "aws-managed", "1h", "1h", "INFO", 90, 90, 24*time.Hour, 25*time.Hour, (*config.Duration)(nil))
+	got := fmt.Sprintln(c.Stack, c.Account, c.Region, c.Environment, c.TerminationProtection, c.KMSKey, c.Sweep, c.OrphanAge, c.LogLevel, c.LogRetentionDays, k.ExpiresInDays, k.GracePeriod(), k.QuietPeriod(), k.HoldLimit)
+	want := fmt.Sprintln("quilt-rotate-prod", "123456789012", "us-east-1", "prod", true, "aws-managed", "1h", "1h", "INFO", 90, 90, 24*time.Hour, 25*time.Hour, (*config.Duration)(nil))
 	if got != want {
 		t.Errorf("defaults are %s, want %s", got, want)
 	}
 }
 
-func TestEachRegistryHasAStackOfItsOwn(t *testing.T) {
-	// Protects the first registry's keys from the second one's deployment: where no file names its stack, no two registries share one, and one registry keeps its own.
-	form := regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,99}$`)
-	name := func(registry, top string) string {
-		c, err := config.Parse("config.yaml", []byte(strings.Replace(file(top, ""), "https://registry.example.com", registry, 1)), here)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !form.MatchString(c.Stack) {
-			t.Errorf("%s has the stack %s", registry, c.Stack)
-		}
-		return c.Stack
-	}
-	long := strings.Repeat("long-label.", 12)
-	seen := map[string]string{}
-	for _, registry := range []string{
-		"https://registry.example.com", "https://registry-example.com", "https://registry.example-com", "https://registry.example.com:8443", "https://registry.example.com.8443",
-		"https://registry--example.com", "https://registry.example.org", "https://" + long + "a", "https://" + long + "b", "http://127.0.0.1:8080", "http://[::1]:8080",
+func TestAFileWithoutAStackIsToldItsFormerName(t *testing.T) {
+	// Protects deployed stacks: a file of an earlier release, which named no stack, is told the exact name under which it was deployed.
+	for former, lines := range map[string]string{
+		"quilt-rotate-prod-registry-my--team-example-com---8443":                                               "registry: https://registry.my-team.example.com:8443",
+		"quilt-rotate-prod-registry-example-com":                                                               "registry: https://Registry.Example.com/",
+		"quilt-rotate-staging-registry-example-com":                                                            "registry: https://registry.example.com\nenvironment: staging",
+		"quilt-rotate-prod-127-0-0-1---8080":                                                                   "registry: http://127.0.0.1:8080",
+		"quilt-rotate-prod-------1---8080":                                                                     "registry: http://[::1]:8080",
+		"quilt-rotate-prod-long--label-long--label-long--label-long--label-long--label-long--label-l-e654166c": "registry: https://" + strings.Repeat("long-label.", 12) + "a",
 	} {
-		stack := name(registry, "")
-		if other, taken := seen[stack]; taken {
-			t.Errorf("%s and %s share the stack %s", registry, other, stack)
+		if paths, message := faults(t, lines+"\n"); !slices.Equal(paths, []string{"stack"}) || !strings.Contains(message, "\"stack: "+former+"\"") {
+			t.Errorf("%s: want the stack %s: %s", lines, former, message)
 		}
-		seen[stack] = registry
 	}
-	if name("https://Registry.Example.com/", "") != name("https://registry.example.com", "") || name("https://registry.example.com", "environment: staging") == name("https://registry.example.com", "") {
-		t.Error("the name of a stack follows from something else than host and environment")
-	}
-	// The form of names is on disk, in deployed stacks: it may never change.
-	if stack := name("https://registry.my-team.example.com:8443", ""); stack != "quilt-rotate-prod-registry-my--team-example-com---8443" {
-		t.Errorf("the stack is called %s", stack)
+}
+
+func TestTheStackDoesNotFollowOtherLines(t *testing.T) {
+	// Protects deployed stacks: a changed environment or registry is an update, not a second stack.
+	for _, text := range []string{file("", ""), file("environment: staging", ""), strings.Replace(file("", ""), "registry.example.com", "other.example.com", 1)} {
+		if c, err := config.Parse("config.yaml", []byte(text), here); err != nil || c.Stack != "quilt-rotate-prod" {
+			t.Errorf("the stack is %v (%v)", c, err)
+		}
 	}
 }
 
@@ -128,41 +120,40 @@ const secretARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/rep
 
 func TestWhatIsRefused(t *testing.T) {
 	// Protects the person who deploys: each fault is found before anything exists, at its path, and told with what to do instead.
-	adopted := "registry: https://registry.example.com\nkeys:\n  - secret: " + secretARN + "\n    schedule: rate(30 days)\n"
+	adopted := head + "keys:\n  - secret: " + secretARN + "\n    schedule: rate(30 days)\n"
 	for name, c := range map[string]struct{ text, path, says string }{
 		"not YAML":                        {"registry: [", "", "is not YAML"},
 		"empty":                           {"", "", "is empty"},
 		"a list":                          {"- a", "", "must be fields"},
-		"a second document":               {file("", "") + "---\n" + file("", ""), "", "line 6: begins a second document"},
+		"a second document":               {file("", "") + "---\n" + file("", ""), "", "line 7: begins a second document"},
 		"a second document that is none":  {file("", "") + "---\n[", "", "is not YAML"},
 		"grace without a value":           {file("", "grace:"), "keys[0].grace", "has no value"},
 		"quiet without a value":           {file("", "quiet: null"), "keys[0].quiet", "has no value"},
 		"hold limit without a value":      {file("", "holdLimit: ~"), "keys[0].holdLimit", "has no value"},
 		"misspelt field":                  {file("registri: x", ""), "registri", "did you mean registry?"},
 		"misspelt field of a key":         {file("", "gracee: 3h"), "keys[0].gracee", "did you mean grace?"},
-		"unknown field":                   {file("frobnicate: 1", ""), "frobnicate", "is no field: take it out"},
-		"a field twice":                   {file("region: us-east-1\nregion: us-east-1", ""), "region", "a second time"},
-		"no registry":                     {"keys:\n  - name: a\n    schedule: rate(30 days)", "registry", "must be the registry's https URL"},
+		"unknown field":                   {file("frobnicate: 1", ""), "frobnicate", "is not a field: remove it"},
+		"a field twice":                   {file("region: us-east-1\nregion: us-east-1", ""), "region", "is already in line 3: remove one"},
+		"no registry":                     {"stack: a\nkeys:\n  - name: a\n    schedule: rate(30 days)", "registry", "must be the registry's https URL"},
 		"registry by http":                {strings.Replace(file("", ""), "https", "http", 1), "registry", "https"},
 		"registry with a path":            {strings.Replace(file("", ""), "example.com", "example.com/graphql", 1), "registry", "without"},
-		"no keys":                         {"registry: https://registry.example.com", "keys", "at least one"},
-		"keys is a text":                  {"registry: https://registry.example.com\nkeys: a", "keys", "must be a list"},
-		"key without a secret":            {"registry: https://registry.example.com\nkeys:\n  - schedule: rate(30 days)", "keys[0]", "names no secret"},
+		"keys is a text":                  {head + "keys: a", "keys", "must be a list"},
+		"key without a secret":            {head + "keys:\n  - schedule: rate(30 days)", "keys[0]", "has no secret"},
 		"key with two secrets":            {file("", "secret: "+secretARN), "keys[0]", "both name and secret"},
-		"two keys of one name":            {file("", "") + "  - name: prod/pipeline\n    schedule: rate(30 days)\n", "keys[1]", "second key of the secret prod/pipeline, after keys[0]"},
-		"a key and a retired one":         {file("", "") + "retired:\n  - name: prod/pipeline\n    schedule: rate(30 days)\n", "retired[0]", "second key"},
-		"an adopted secret of a key":      {strings.Replace(file("", ""), "prod/pipeline", "prod/reports", 1) + "  - secret: " + secretARN + "\n    schedule: rate(30 days)\n", "keys[1]", "second key"},
+		"two keys of one name":            {file("", "") + "  - name: prod/pipeline\n    schedule: rate(30 days)\n", "keys[1]", "has the same secret as keys[0] (prod/pipeline)"},
+		"a key and a retired one":         {file("", "") + "retired:\n  - name: prod/pipeline\n    schedule: rate(30 days)\n", "retired[0]", "the same secret as keys[0]"},
+		"an adopted secret of a key":      {strings.Replace(file("", ""), "prod/pipeline", "prod/reports", 1) + "  - secret: " + secretARN + "\n    schedule: rate(30 days)\n", "keys[1]", "the same secret as keys[0]"},
 		"name like an ARN's end":          {strings.Replace(file("", ""), "prod/pipeline", "prod-abc123", 1), "keys[0].name", "must not end with"},
 		"name with a space":               {strings.Replace(file("", ""), "prod/pipeline", "prod pipeline", 1), "keys[0].name", "letters, digits"},
-		"ARN of another region":           {strings.Replace(adopted, "us-east-1", "eu-west-1", 1), "keys[0].secret", "is of the region eu-west-1"},
-		"ARN of another account":          {strings.Replace(adopted, "123456789012", "210987654321", 1), "keys[0].secret", "is of the account 210987654321"},
+		"ARN of another region":           {strings.Replace(adopted, "us-east-1", "eu-west-1", 1), "keys[0].secret", "is in the region eu-west-1"},
+		"ARN of another account":          {strings.Replace(adopted, "123456789012", "210987654321", 1), "keys[0].secret", "is in the account 210987654321"},
 		"ARN without its end":             {strings.Replace(adopted, "-d4e5f6", "", 1), "keys[0].secret", "six characters"},
-		"readers of an adopted secret":    {adopted + "    readers: [\"arn:aws:iam::123456789012:role/a\"]\n", "keys[0].readers", "adopted"},
-		"replicas of an adopted secret":   {adopted + "    replicas: [{region: us-west-2}]\n", "keys[0].replicas", "adopted"},
-		"KMS key of a new secret":         {file("", "secretKmsKey: arn:aws:kms:us-east-1:123456789012:key/1"), "keys[0].secretKmsKey", "adopted"},
-		"plain with a field":              {file("", "plain: true\nfield: KEY"), "keys[0].plain", "does not go with a field"},
+		"readers of an adopted secret":    {adopted + "    readers: [\"arn:aws:iam::123456789012:role/a\"]\n", "keys[0].readers", "existing secret"},
+		"replicas of an adopted secret":   {adopted + "    replicas: [{region: us-west-2}]\n", "keys[0].replicas", "existing secret"},
+		"KMS key of a new secret":         {file("", "secretKmsKey: arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"), "keys[0].secretKmsKey", "existing secret"},
+		"plain with a field":              {file("", "plain: true\nfield: KEY"), "keys[0].plain", "cannot be combined with field"},
 		"a key as a field":                {file("", "field: qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTe"), "keys[0].field", "must not be a key"},
-		"no schedule":                     {"registry: https://registry.example.com\nkeys:\n  - name: a", "keys[0].schedule", "is not given"},
+		"no schedule":                     {head + "keys:\n  - name: a", "keys[0].schedule", "is not set"},
 		"rate of minutes":                 {strings.Replace(file("", ""), "30 days", "30 minutes", 1), "keys[0].schedule", "must be rate("},
 		"rate of 1 days":                  {strings.Replace(file("", ""), "30 days", "1 days", 1), "keys[0].schedule", "must be rate(1 day): AWS takes the singular"},
 		"rate of 3 hours":                 {strings.Replace(file("", ""), "30 days", "3 hours", 1), "keys[0].schedule", "at least 4 hours"},
@@ -182,18 +173,18 @@ func TestWhatIsRefused(t *testing.T) {
 		"rate that no lifetime fits":      {strings.Replace(file("", ""), "30 days", "200 days", 1), "keys[0].expiresInDays", "rotate more often"},
 		"grace under 2 hours":             {file("", "grace: 119m"), "keys[0].grace", "at least 2h"},
 		"grace without a unit":            {file("", "grace: 24"), "keys[0].grace", "must be a duration"},
-		"interval within grace and quiet": {strings.Replace(file("", ""), "30 days", "2 days", 1), "keys[0].schedule", "a third key would live"},
+		"interval within grace and quiet": {strings.Replace(file("", ""), "30 days", "2 days", 1), "keys[0].schedule", "three keys are valid at once"},
 		"orphans too young":               {file("orphanAge: 14m", ""), "orphanAge", "at least 15m"},
 		"sweeps too seldom":               {file("sweep: 61m", ""), "sweep", "15m to 1h"},
-		"issuer of another region":        {file("", "issuer: "+strings.Replace(secretARN, "us-east-1", "eu-west-1", 1)), "keys[0].issuer", "is of the region"},
+		"issuer of another region":        {file("", "issuer: "+strings.Replace(secretARN, "us-east-1", "eu-west-1", 1)), "keys[0].issuer", "is in the region"},
 		"issuer is the secret itself":     {adopted + "    issuer: " + secretARN + "\n", "keys[0].issuer", "another secret"},
 		"reader of another account":       {file("", "readers: [\"arn:aws:iam::210987654321:role/a\"]"), "keys[0].readers[0]", "AWS-managed key"},
-		"readers too many for a policy":   {file("", "readers: ["+manyReaders(250)+"]"), "keys[0].readers", "too many for one secret's policy"},
+		"readers too many for a policy":   {file("", "readers: ["+manyReaders(250)+"]"), "keys[0].readers", "too many for the secret's policy"},
 		"readers too many for a KMS key":  {file("kmsKey: new", "readers: ["+manyReaders(90)+"]"), "keys", "too many readers together"},
 		"everybody as reader":             {file("", "readers: [\"*\"]"), "keys[0].readers[0]", "without wildcards"},
 		"replica at home":                 {file("", "replicas: [{region: us-east-1}]"), "keys[0].replicas[0].region", "already"},
 		"replica twice":                   {file("", "replicas: [{region: us-west-2}, {region: us-west-2}]"), "keys[0].replicas[1].region", "already"},
-		"replica's key of another region": {file("", "replicas: [{region: us-west-2, kmsKey: \"arn:aws:kms:us-east-1:123456789012:key/1\"}]"), "keys[0].replicas[0].kmsKey", "must be of us-west-2"},
+		"replica's key of another region": {file("", "replicas: [{region: us-west-2, kmsKey: \"arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555\"}]"), "keys[0].replicas[0].kmsKey", "must be in us-west-2"},
 		"service as an ARN":               {file("", "restart: [{cluster: \"arn:aws:ecs:us-east-1:123456789012:cluster/a\", service: b}]"), "keys[0].restart[0].cluster", "not its ARN"},
 		"no life at all":                  {file("", "expiresInDays: 0"), "keys[0].expiresInDays", "1 to 365"},
 		"no life of a retired key":        {file("", "") + "retired:\n  - {name: prod/gone, schedule: rate(30 days), expiresInDays: 0}\n", "retired[0].expiresInDays", "1 to 365"},
@@ -209,38 +200,59 @@ func TestWhatIsRefused(t *testing.T) {
 		"an empty workgroup":              {file("audit: {database: a, workgroup: \"\"}", ""), "audit.workgroup", "has no value"},
 		"a region of China":               {file("region: cn-north-1", ""), "region", "partition aws-cn, which is not supported"},
 		"a region of nobody's":            {file("region: us-iso-east-1", ""), "region", "not supported"},
-		"secret of another partition":     {strings.Replace(adopted, "arn:aws:", "arn:aws-us-gov:", 1), "keys[0].secret", "is of the partition aws-us-gov, but us-east-1 is of aws"},
+		"secret of another partition":     {strings.Replace(adopted, "arn:aws:", "arn:aws-us-gov:", 1), "keys[0].secret", "is in the partition aws-us-gov, but us-east-1 is in aws"},
 		"reader of another partition":     {file("kmsKey: new", "readers: [\"arn:aws-us-gov:iam::210987654321:role/a\"]"), "keys[0].readers[0]", "partition"},
 		"topic of another partition":      {file("alarms: {topic: \"arn:aws-cn:sns:us-east-1:123456789012:a\"}", ""), "alarms.topic", "partition"},
 		"boundary of another partition":   {file("permissionsBoundary: arn:aws-cn:iam::123456789012:policy/a", ""), "permissionsBoundary", "partition"},
-		"KMS key of another partition":    {file("kmsKey: arn:aws-cn:kms:us-east-1:123456789012:key/1", ""), "kmsKey", "partition"},
+		"KMS key of another partition":    {file("kmsKey: arn:aws-cn:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555", ""), "kmsKey", "partition"},
 		"replica in another partition":    {file("", "replicas: [{region: us-gov-west-1}]"), "keys[0].replicas[0].region", "another partition"},
 		"former KMS key that is an alias": {file("previousKmsKeys: [alias/a]", ""), "previousKmsKeys[0]", "ARN of a KMS key"},
-		"former KMS key that is not":      {file("kmsKey: arn:aws:kms:us-east-1:123456789012:key/1\npreviousKmsKeys: [\"arn:aws:kms:us-east-1:123456789012:key/1\"]", ""), "previousKmsKeys[0]", "present kmsKey"},
-		"former KMS key twice":            {file("previousKmsKeys: [\"arn:aws:kms:us-east-1:123456789012:key/1\", \"arn:aws:kms:us-east-1:123456789012:key/1\"]", ""), "previousKmsKeys[1]", "second time"},
+		"former KMS key that is not":      {file("kmsKey: arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555\npreviousKmsKeys: [\"arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555\"]", ""), "previousKmsKeys[0]", "the same as kmsKey"},
+		"former KMS key twice":            {file("previousKmsKeys: [\"arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555\", \"arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555\"]", ""), "previousKmsKeys[1]", "the same as previousKmsKeys[0]"},
 		"services too many for a tag":     {file("", "restart: [{cluster: "+strings.Repeat("a", 200)+", service: "+strings.Repeat("b", 60)+"}]"), "keys[0].restart", "at most 256 characters"},
 		"alias of a KMS key":              {file("kmsKey: alias/a", ""), "kmsKey", "aws-managed, new, or the ARN"},
-		"KMS key of another region":       {file("kmsKey: arn:aws:kms:eu-west-1:123456789012:key/1", ""), "kmsKey", "is of the region eu-west-1"},
+		"KMS key of another region":       {file("kmsKey: arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555", ""), "kmsKey", "is in the region eu-west-1"},
 		"boundary that is a role":         {file("permissionsBoundary: arn:aws:iam::123456789012:role/a", ""), "permissionsBoundary", "managed policy"},
-		"network without subnets":         {file("network: {vpc: vpc-0123}", ""), "network.subnets", "is empty"},
-		"network without VPC or group":    {file("network: {subnets: [subnet-0123]}", ""), "network.vpc", "securityGroups"},
-		"subnet that is a VPC":            {file("network: {vpc: vpc-0123, subnets: [vpc-0123]}", ""), "network.subnets[0]", "subnet-"},
+		"network without subnets":         {file("network: {vpc: vpc-01234567}", ""), "network.subnets", "is empty"},
+		"network without VPC or group":    {file("network: {subnets: [subnet-01234567]}", ""), "network.vpc", "securityGroups"},
+		"subnet that is a VPC":            {file("network: {vpc: vpc-01234567, subnets: [vpc-01234567]}", ""), "network.subnets[0]", "subnet-"},
 		"e-mail that is none":             {file("alarms: {email: team}", ""), "alarms.email", "e-mail"},
-		"e-mail and topic":                {file("alarms: {email: a@example.com, topic: \"arn:aws:sns:us-east-1:123456789012:a\"}", ""), "alarms.email", "subscribe"},
-		"topic of another region":         {file("alarms: {topic: \"arn:aws:sns:eu-west-1:123456789012:a\"}", ""), "alarms.topic", "is of the region"},
+		"e-mail and topic":                {file("alarms: {email: a@example.com, topic: \"arn:aws:sns:us-east-1:123456789012:a\"}", ""), "alarms.email", "subscribe the address"},
+		"topic of another region":         {file("alarms: {topic: \"arn:aws:sns:eu-west-1:123456789012:a\"}", ""), "alarms.topic", "is in the region"},
 		"audit without a database":        {file("audit: {workgroup: a}", ""), "audit.database", "Glue"},
 		"account that is none":            {file("account: 12345", ""), "account", "12 digits"},
 		"region that is none":             {file("region: Virginia", ""), "region", "such as us-east-1"},
-		"tag of ours":                     {file("tags: {\"quilt-rotate:grace\": 1h}", ""), "tags", "must not have names"},
-		"tag's value with a comma":        {file("tags: {team: \"a, b\"}", ""), "tags", "must have only letters"},
-		"tag's name with a bracket":       {file("tags: {\"team(x)\": a}", ""), "tags", "must have only letters"},
-		"tags that differ in case":        {file("tags: {team: a, Team: b}", ""), "tags", "Team and team"},
-		"tag that is ours in lower case":  {file("tags: {environment: prod}", ""), "tags", "Environment and environment"},
-		"tags too many":                   {file("tags: {"+manyTags(46)+"}", ""), "tags", "they are 51, and a resource takes 50"},
-		"field that no tag holds":         {file("", "field: \"a|b\""), "keys[0].field", "since a tag holds it"},
-		"key's name that no tag holds":    {file("", "keyName: \"a|b\""), "keys[0].keyName", "since a tag holds it"},
-		"owner that no tag holds":         {file("", "owner: \"a|b@example.com\""), "keys[0].owner", "since a tag holds it"},
-		"boundary of another account":     {file("permissionsBoundary: arn:aws:iam::210987654321:policy/a", ""), "permissionsBoundary", "is of the account 210987654321"},
+		"misspelt region":                 {file("region: us-esat-1", ""), "region", "such as us-east-1"},
+		"replica in a misspelt region":    {file("", "replicas: [{region: us-wset-2}]"), "keys[0].replicas[0].region", "must be a region"},
+		"17 subnets":                      {file(network("securityGroups: [sg-01234567]", 17), ""), "network.subnets", "has 17 entries, but a Lambda function takes 16"},
+		"6 security groups":               {file(network("securityGroups: [sg-0000000a, sg-0000000b, sg-0000000c, sg-0000000d, sg-0000000e, sg-0000000f]", 1), ""), "network.securityGroups", "takes 5"},
+		"a subnet twice":                  {file("network: {vpc: vpc-01234567, subnets: [subnet-01234567, subnet-01234567]}", ""), "network.subnets[1]", "the same as network.subnets[0]"},
+		"VPC's id that is too short":      {file("network: {vpc: vpc-0123, subnets: [subnet-01234567]}", ""), "network.vpc", "must be an id"},
+		"proxy with a password":           {file(network("vpc: vpc-01234567, proxy: \"http://user:"+password+"@proxy.example.com:3128\"", 1), ""), "network.proxy", "without user and password"},
+		"proxy without a port":            {file(network("vpc: vpc-01234567, proxy: \"http://proxy.example.com\"", 1), ""), "network.proxy", "host and port"},
+		"proxy with a path":               {file(network("vpc: vpc-01234567, proxy: \"http://proxy.example.com:3128/a\"", 1), ""), "network.proxy", "host and port"},
+		"proxy by SOCKS":                  {file(network("vpc: vpc-01234567, proxy: \"socks5://proxy.example.com:1080\"", 1), ""), "network.proxy", "http://proxy.example.com:3128"},
+		"exceptions without a proxy":      {file(network("vpc: vpc-01234567, noProxy: [.example.com]", 1), ""), "network.noProxy", "only used with a proxy"},
+		"exceptions in one text":          {file(network("vpc: vpc-01234567, proxy: \"http://proxy.example.com:3128\", noProxy: [\"a.example.com,b.example.com\"]", 1), ""), "network.noProxy[0]", "must be one host"},
+		"protection that is a text":       {file("terminationProtection: maybe", ""), "terminationProtection", "true or false"},
+		"a reader twice":                  {file("", "readers: [\"arn:aws:iam::123456789012:role/a\", \"arn:aws:iam::123456789012:role/a\"]"), "keys[0].readers[1]", "the same as keys[0].readers[0]"},
+		"subscription instead of a topic": {file("alarms: {topic: \"arn:aws:sns:us-east-1:123456789012:a:11111111-2222-3333-4444-555555555555\"}", ""), "alarms.topic", "not of a subscription"},
+		"KMS key without its id":          {file("kmsKey: arn:aws:kms:us-east-1:123456789012:key/1", ""), "kmsKey", "the ARN of a KMS key"},
+		"a tag twice":                     {file("tags: {team: a, team: b}", ""), "tags.team", "is already in line 3"},
+		"tag without a value":             {file("tags: {team: }", ""), "tags.team", "must be a text"},
+		"tag's name that is too long":     {file("tags: {"+strings.Repeat("a", 129)+": b}", ""), "tags." + strings.Repeat("a", 129), "1 to 128"},
+		"no stack":                        {"registry: https://registry.example.com", "stack", `add the line "stack: quilt-rotate-prod-registry-example-com"`},
+		"stack with a dot":                {"registry: https://registry.example.com\nstack: a.b", "stack", "must begin with a letter"},
+		"tag of ours":                     {file("tags: {\"quilt-rotate:grace\": 1h}", ""), "tags.quilt-rotate:grace", "must not begin with aws: or quilt-rotate:"},
+		"tag's value with a comma":        {file("tags: {team: \"a, b\"}", ""), "tags.team", "must contain only letters"},
+		"tag's name with a bracket":       {file("tags: {\"team(x)\": a}", ""), "tags.team(x)", "must contain only letters"},
+		"tags that differ in case":        {file("tags: {team: a, Team: b}", ""), "tags.team", "differs from Team only in case"},
+		"tag that is ours in lower case":  {file("tags: {environment: prod}", ""), "tags.environment", "differs from Environment only in case"},
+		"tags too many":                   {file("tags: {"+manyTags(42)+"}", ""), "tags", "takes 50 tags, of which quilt-rotate needs 7 here"},
+		"field that no tag holds":         {file("", "field: \"a|b\""), "keys[0].field", "because it is stored in a tag"},
+		"key's name that no tag holds":    {file("", "keyName: \"a|b\""), "keys[0].keyName", "because it is stored in a tag"},
+		"owner that no tag holds":         {file("", "owner: \"a|b@example.com\""), "keys[0].owner", "because it is stored in a tag"},
+		"boundary of another account":     {file("permissionsBoundary: arn:aws:iam::210987654321:policy/a", ""), "permissionsBoundary", "is in the account 210987654321"},
 		"topic that is FIFO":              {file("alarms: {topic: \"arn:aws:sns:us-east-1:123456789012:a.fifo\"}", ""), "alarms.topic", "standard topic"},
 		"log level":                       {file("logLevel: TRACE", ""), "logLevel", "DEBUG, INFO"},
 		"retention":                       {file("logRetentionDays: 42", ""), "logRetentionDays", "must be one of"},
@@ -251,10 +263,24 @@ func TestWhatIsRefused(t *testing.T) {
 		if !slices.Equal(paths, []string{c.path}) {
 			t.Errorf("%s: the faults are of %q, want %q alone:\n%s", name, paths, c.path, message)
 		}
+		if strings.Contains(message, password) {
+			t.Errorf("%s: the message contains the password:\n%s", name, message)
+		}
 		if !strings.Contains(message, c.says) {
 			t.Errorf("%s: it does not say %q:\n%s", name, c.says, message)
 		}
 	}
+}
+
+const password = "Xk29-a-password"
+
+// network is a network with n subnets and these fields.
+func network(fields string, n int) string {
+	var subnets []string
+	for i := range n {
+		subnets = append(subnets, fmt.Sprintf("subnet-%08x", i))
+	}
+	return "network: {" + fields + ", subnets: [" + strings.Join(subnets, ", ") + "]}"
 }
 
 func manyTags(n int) string {
@@ -286,10 +312,13 @@ func TestWhatIsTaken(t *testing.T) {
 	}
 	for _, text := range []string{
 		"---\n" + file("", "") + "...\n", "---\n" + file("", "") + "# the end\n",
+		head, head + "keys: []\n", head + "keys:\nretired:\n", file("terminationProtection: false", ""),
+		file(network("vpc: vpc-0123456789abcdef0, ipv6: true, proxy: \"http://proxy.example.com:3128/\", noProxy: [registry.example.com, .example.com, \"*.example.org\", 10.0.0.0/8, \"fd00::/8\", \"[::1]:8443\"]", 16), ""),
+		file("kmsKey: arn:aws:kms:us-east-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef", ""), file("region: us-gov-west-1", ""), file("region: ap-southeast-2", ""),
 		file("", "expiresInDays: 68"), file("alarms:\naudit:\nretired: []", "readers:\n"), file("kmsKey: new", "readers: [\"arn:aws:iam::210987654321:role/a\"]"),
-		file("account: \"000000000001\"", ""), file("tags: {Environment: other, \"größe: x/y@z\": \"\", "+manyTags(43)+"}", ""),
+		file("account: \"000000000001\"", ""), file("tags: {Environment: other, \"größe: x/y@z\": \"\", "+manyTags(40)+"}", ""),
 		file("permissionsBoundary: arn:aws:iam::aws:policy/PowerUserAccess", ""), file("", "grace: 2h\nquiet: 0s\nholdLimit: 0s"),
-		file("region: us-gov-west-1\npermissionsBoundary: arn:aws-us-gov:iam::123456789012:policy/a\nkmsKey: arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/1",
+		file("region: us-gov-west-1\npermissionsBoundary: arn:aws-us-gov:iam::123456789012:policy/a\nkmsKey: arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/11111111-2222-3333-4444-555555555555",
 			"readers: [\"arn:aws-us-gov:iam::123456789012:role/a\"]\nreplicas: [{region: us-gov-east-1}]"),
 	} {
 		if _, message := faults(t, text); message != "" {
@@ -300,13 +329,13 @@ func TestWhatIsTaken(t *testing.T) {
 
 func TestEveryFaultIsToldAtOnce(t *testing.T) {
 	// Protects the person who mends a file from one deployment for each fault: all come at once, in lines that can be clicked.
-	text := "registery: x\nkeys:\n  - name: a\n    schedule: cron(5 4 * * ? *)\n    grace: 1\n  - name: a\n    schedule: rate(30 days)\n    expiresInDays: 9\nsweep: often\n"
+	text := "registery: x\nstack: a\nkeys:\n  - name: a\n    schedule: cron(5 4 * * ? *)\n    grace: 1\n  - name: a\n    schedule: rate(30 days)\n    expiresInDays: 9\nsweep: often\n"
 	paths, message := faults(t, text)
 	want := []string{"registery", "keys[0].grace", "sweep", "registry", "keys[0].schedule", "keys[1]", "keys[1].expiresInDays"}
 	if !slices.Equal(paths, want) {
 		t.Errorf("faults are of %v, want %v:\n%s", paths, want, message)
 	}
-	if !strings.Contains(message, "config.yaml: keys[1].expiresInDays (line 8): ") {
+	if !strings.Contains(message, "config.yaml: keys[1].expiresInDays (line 9): ") {
 		t.Errorf("the line is not told:\n%s", message)
 	}
 }
@@ -318,7 +347,7 @@ func TestLogsThatAreGoneBeforeTheNextRotation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if warnings := c.Warnings(); len(warnings) != want || want == 1 && !strings.Contains(warnings[0], "rotations of keys[0] are up to 30 days apart, and logs are kept for 14") {
+		if warnings := c.Warnings(); len(warnings) != want || want == 1 && !strings.Contains(warnings[0], "rotations of keys[0] are up to 30 days apart, but logs are kept for 14 days") {
 			t.Errorf("the warnings are %q, want %d", warnings, want)
 		}
 	}
@@ -396,7 +425,7 @@ func TestOneKeyTooMany(t *testing.T) {
 	// Protects secrets that are deployed: a stack that is full is refused with the advice to make a second one, and never split by itself.
 	keys := func(n int) string {
 		var text strings.Builder
-		text.WriteString("registry: https://registry.example.com\nkeys:\n")
+		text.WriteString(head + "keys:\n")
 		for i := range n {
 			fmt.Fprintf(&text, "  - {name: prod/key-%d, schedule: rate(30 days)}\n", i)
 		}
@@ -414,7 +443,7 @@ func TestOneKeyTooMany(t *testing.T) {
 func TestNamesTooLongForThePolicies(t *testing.T) {
 	// Protects a deployment from failing half-way: IAM and EventBridge count characters, so long names fill a stack earlier.
 	var text strings.Builder
-	text.WriteString("registry: https://registry.example.com\nkeys:\n")
+	text.WriteString(head + "keys:\n")
 	for i := range 60 {
 		fmt.Fprintf(&text, "  - {name: prod/%s-%d, schedule: rate(30 days)}\n", strings.Repeat("long/", 40), i)
 	}

@@ -1,7 +1,7 @@
 package config
 
-// CheckKey judges a key that comes from no file, as if it stood in one of this account, region and KMS key; what of these is not known yet is "". The secrets that others have are in
-// names, to which it adds its own. It fails with [*Faults], whose lines begin with where.
+// CheckKey applies the rules of a file's key to one that comes from no file. The account, region and KMS key of c may be empty if they are not known yet.
+// names holds the secrets of other keys; CheckKey adds the key's own. It fails with [*Faults], whose lines begin with where.
 func CheckKey(where string, key Key, c Config, names map[string]string) error {
 	const path = "Key"
 	g := &gathering{lines: map[string]int{}}

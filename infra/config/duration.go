@@ -8,10 +8,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Duration is a length of time in the form that the functions read: 24h, 90m, 26h30m.
+// Duration is a duration in the form that the functions read: 24h, 90m, 26h30m.
 type Duration time.Duration
 
-// UnmarshalYAML reads it. A number without a unit is refused: one person means seconds by it, and another hours.
+// UnmarshalYAML refuses a number without a unit, which could mean seconds or hours.
 func (d *Duration) UnmarshalYAML(node *yaml.Node) error {
 	parsed, err := time.ParseDuration(node.Value)
 	if err != nil || parsed < 0 {
@@ -21,7 +21,7 @@ func (d *Duration) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
-// JSONSchema describes the form to editors.
+// JSONSchema describes the form for editors.
 func (Duration) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{Type: "string", Pattern: `^([0-9]+(\.[0-9]+)?(h|m|s))+$`}
 }

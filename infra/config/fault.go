@@ -9,10 +9,10 @@ import (
 
 var errNotDuration = errors.New("must be a duration such as 24h or 90m")
 
-// A Fault is one thing that must be mended.
+// A Fault is one thing in the file that must be corrected.
 type Fault struct {
 	Path    string // keys[2].grace
-	Line    int    // in the file; 0: the thing is missing, or has no place
+	Line    int    // in the file; 0 if the value is missing
 	Problem string // what is wrong, and the fix
 }
 
@@ -28,13 +28,13 @@ func (f Fault) String() string {
 	return fmt.Sprintf("%s (line %d): %s", f.Path, f.Line, f.Problem)
 }
 
-// Faults are all that must be mended in one file.
+// Faults are all faults of one file.
 type Faults struct {
 	File string
 	List []Fault
 }
 
-// Error tells them one a line.
+// Error returns one line for each fault.
 func (f *Faults) Error() string {
 	lines := make([]string, len(f.List))
 	for i, fault := range f.List {
@@ -43,10 +43,10 @@ func (f *Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// gathering is a list of faults that grows.
+// gathering collects the faults of one file.
 type gathering struct {
 	faults []Fault
-	lines  map[string]int // where each path stands in the file
+	lines  map[string]int // of each path in the file
 }
 
 func (g *gathering) add(path, format string, args ...any) {
@@ -56,13 +56,13 @@ func (g *gathering) add(path, format string, args ...any) {
 	}
 }
 
-// given tells whether the file says anything at the path.
+// given reports whether the file has the path.
 func (g *gathering) given(path string) bool {
 	_, given := g.lines[path]
 	return given
 }
 
-// has tells whether the path is faulty already: what follows from it need not be told.
+// has reports whether the path already has a fault. Faults that follow from it are not reported.
 func (g *gathering) has(path string) bool {
 	return slices.ContainsFunc(g.faults, func(f Fault) bool { return f.Path == path })
 }

@@ -35,7 +35,7 @@ func Parse(file string, text []byte, aws AWS) (*Config, error) {
 	c := &Config{}
 	read(g, text, c)
 	if !g.has("") { // or there is nothing to judge
-		c.fillIn(g, aws)
+		c.setDefaults(g, aws)
 		c.readBundle(g, file)
 		check(g, c)
 	}
@@ -55,14 +55,14 @@ func reason(err error) string {
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?`)
 
-// read fills the struct from YAML. It goes on after a fault, since each should be told.
+// read fills the struct from YAML. It continues after a fault, so that all faults are reported.
 func read(g *gathering, text []byte, c *Config) {
 	var document, second yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	err := decoder.Decode(&document)
 	if err == nil {
 		if err = decoder.Decode(&second); err == nil {
-			g.faults = append(g.faults, Fault{Line: second.Line, Problem: "begins a second document, of which nothing would be deployed: put it into a file of its own, or take the --- before it out"})
+			g.faults = append(g.faults, Fault{Line: second.Line, Problem: "begins a second document, which is not deployed: move it to a file of its own, or remove the --- before it"})
 			return
 		}
 	}
@@ -75,88 +75,94 @@ func read(g *gathering, text []byte, c *Config) {
 		return
 	}
 	if len(document.Content) == 0 {
-		g.add("", "is empty: copy config.example.yaml, and fill in registry and keys")
+		g.add("", "is empty: copy config.example.yaml, and set stack and registry")
 		return
 	}
 	readInto(g, "", document.Content[0], reflect.ValueOf(c).Elem())
 }
 
-const noValue = "has no value: give one, or take the line out"
+const noValue = "has no value: give one, or remove the line"
 
 func readInto(g *gathering, path string, node *yaml.Node, v reflect.Value) {
 	for node.Kind == yaml.AliasNode {
 		node = node.Alias
 	}
 	g.lines[path] = node.Line
-	if _, own := v.Addr().Interface().(yaml.Unmarshaler); !own {
-		switch v.Kind() {
-		case reflect.Pointer:
-			if node.Tag == "!!null" {
-				if v.Type().Elem() == reflect.TypeFor[Duration]() {
-					g.add(path, noValue)
-				}
-				return // a heading without anything below it
-			}
-			v.Set(reflect.New(v.Type().Elem()))
-			readInto(g, path, node, v.Elem())
-			return
-		case reflect.Struct:
-			readStruct(g, path, node, v)
-			return
-		case reflect.Slice:
-			readList(g, path, node, v)
-			return
+	_, own := v.Addr().Interface().(yaml.Unmarshaler)
+	_, ownPointer := v.Interface().(yaml.Unmarshaler)
+	heading := !own && !ownPointer && (v.Kind() == reflect.Pointer || v.Kind() == reflect.Struct || v.Kind() == reflect.Slice || v.Kind() == reflect.Map)
+	switch null := node.Tag == "!!null"; {
+	case null && heading && path != "":
+		return // a heading without anything below it
+	case null && path != "":
+		g.add(path, noValue)
+	case v.Kind() == reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		readInto(g, path, node, v.Elem())
+	case !own && v.Kind() == reflect.Struct:
+		readStruct(g, path, node, v)
+	case !own && v.Kind() == reflect.Slice:
+		readList(g, path, node, v)
+	case !own && v.Kind() == reflect.Map:
+		readMap(g, path, node, v)
+	default:
+		if err := node.Decode(v.Addr().Interface()); err != nil {
+			g.add(path, "%s", mustBe(v, err))
+		} else if v.Kind() == reflect.String && v.String() == "" {
+			g.add(path, noValue)
 		}
-	}
-	if node.Tag == "!!null" && v.Kind() != reflect.Map {
-		g.add(path, noValue)
-		return
-	}
-	if err := node.Decode(v.Addr().Interface()); err != nil {
-		g.add(path, "%s", mustBe(v, err))
-	} else if v.Kind() == reflect.String && v.String() == "" {
-		g.add(path, noValue)
 	}
 }
 
 func readStruct(g *gathering, path string, node *yaml.Node, v reflect.Value) {
-	if node.Tag == "!!null" && path != "" {
-		return // a heading without anything below it
-	}
-	if node.Kind != yaml.MappingNode {
-		g.add(path, "must be fields with values (name: value)")
-		return
-	}
 	fields := map[string]int{}
 	for i := range v.NumField() {
 		if name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ","); name != "" {
 			fields[name] = i
 		}
 	}
+	readEntries(g, path, node, "must be fields with values (name: value)", func(full, name string, value *yaml.Node) {
+		if index, known := fields[name]; known {
+			readInto(g, full, value, v.Field(index))
+		} else {
+			g.add(full, "is not a field%s", didYouMean(name, fields))
+		}
+	})
+}
+
+// readMap reads texts by name. A text may be empty.
+func readMap(g *gathering, path string, node *yaml.Node, v reflect.Value) {
+	v.Set(reflect.MakeMap(v.Type()))
+	readEntries(g, path, node, "must be names with texts (name: text)", func(full, name string, value *yaml.Node) {
+		var text string
+		if value.Tag == "!!null" || value.Decode(&text) != nil {
+			g.add(full, "must be a text")
+		}
+		v.SetMapIndex(reflect.ValueOf(name), reflect.ValueOf(text))
+	})
+}
+
+// readEntries calls each for every entry of a YAML mapping, with its path, and reports entries of the same name.
+func readEntries(g *gathering, path string, node *yaml.Node, must string, each func(full, name string, value *yaml.Node)) {
+	if node.Kind != yaml.MappingNode {
+		g.add(path, "%s", must)
+		return
+	}
 	seen := map[string]int{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
-		name := node.Content[i].Value
+		name, line := node.Content[i].Value, node.Content[i].Line
 		full := strings.TrimPrefix(path+"."+name, ".")
 		first, again := seen[name]
-		seen[name] = node.Content[i].Line
-		index, known := fields[name]
-		switch {
-		case again:
-			g.lines[full] = node.Content[i].Line
-			g.add(full, "stands here a second time, after line %d: take one out", first)
-		case !known:
-			g.lines[full] = node.Content[i].Line
-			g.add(full, "is no field%s", didYouMean(name, fields))
-		default:
-			readInto(g, full, node.Content[i+1], v.Field(index))
+		seen[name], g.lines[full] = line, line
+		if again {
+			g.add(full, "is already in line %d: remove one", first)
+		} else {
+			each(full, name, node.Content[i+1])
 		}
 	}
 }
 
 func readList(g *gathering, path string, node *yaml.Node, v reflect.Value) {
-	if node.Tag == "!!null" {
-		return
-	}
 	if node.Kind != yaml.SequenceNode {
 		g.add(path, "must be a list (each entry on a line that begins with -)")
 		return
@@ -177,13 +183,11 @@ func mustBe(v reflect.Value, err error) string {
 		return "must be a whole number"
 	case bool:
 		return "must be true or false"
-	case map[string]string:
-		return "must be names with texts (name: text)"
 	}
 	return err.Error()
 }
 
-// didYouMean names the field that was probably meant.
+// didYouMean names the field with the most similar name.
 func didYouMean(name string, fields map[string]int) string {
 	best, distance := "", 1+len(name)/2
 	for field := range fields {
@@ -192,7 +196,7 @@ func didYouMean(name string, fields map[string]int) string {
 		}
 	}
 	if best == "" {
-		return ": take it out (config.schema.json lists the fields)"
+		return ": remove it (config.schema.json lists the fields)"
 	}
 	return ": did you mean " + best + "?"
 }

@@ -7,22 +7,19 @@ import (
 	"strings"
 )
 
-// maxStackName leaves room for the endings of the names that are made of it (CloudFormation takes 128 characters).
-const maxStackName = 100
-
-// defaultStack is the name of a stack that the file does not name. It carries the registry's host and port: a second registry with a stack of the same name would take the
-// place of the first one's keys. No two hosts get one name: a label neither begins nor ends with a hyphen (RFC 1123, 2.1).
-func defaultStack(environment, registry string) string {
-	name := "quilt-rotate-" + environment
+// formerStack is the name that earlier releases gave to the stack of a file that names none. It followed from the environment and the registry's host, so a
+// change of either line deployed a second stack. Deployed stacks have these names: this function never changes.
+func formerStack(environment, registry string) string {
+	const longest = 100
 	u, err := url.Parse(registry)
-	if err != nil || u.Host == "" {
-		return name // a fault of its own
+	if err != nil {
+		return "quilt-rotate-" + environment
 	}
 	host := strings.ToLower(u.Host)
-	name += "-" + strings.NewReplacer("-", "--", ".", "-", ":", "---", "[", "", "]", "").Replace(host)
-	if len(name) <= maxStackName {
+	name := "quilt-rotate-" + environment + "-" + strings.NewReplacer("-", "--", ".", "-", ":", "---", "[", "", "]", "").Replace(host)
+	if len(name) <= longest {
 		return name
 	}
 	digest := sha256.Sum256([]byte(host))
-	return name[:maxStackName-9] + "-" + hex.EncodeToString(digest[:4])
+	return name[:longest-9] + "-" + hex.EncodeToString(digest[:4])
 }

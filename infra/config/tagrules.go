@@ -6,10 +6,11 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"quilt-rotate/internal/settings"
 )
 
-// What tags may be (AWS Tagging user guide, "Tag naming limits and requirements"). IAM takes no two names on one role that differ in case alone (IAM user guide, "Tags for
-// IAM resources").
+// The limits of tags (AWS Tagging user guide, "Tag naming limits and requirements").
 const (
 	maxTags     = 50
 	maxTagName  = 128
@@ -20,7 +21,7 @@ var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}+\-=._:/@]*$`)
 
 const tagCharacters = "letters, digits, spaces and + - = . _ : / @"
 
-// StackTags are the tags of every resource: ours, and those of the file, which may give ours another value.
+// StackTags are the tags of every resource. The file can change the values of the two default ones.
 func (c *Config) StackTags() map[string]string {
 	tags := map[string]string{"Application": "quilt-rotate", "Environment": c.Environment}
 	maps.Copy(tags, c.Tags)
@@ -28,23 +29,24 @@ func (c *Config) StackTags() map[string]string {
 }
 
 func checkTags(g *gathering, c *Config) {
-	names := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(c.StackTags())) {
-		value, lower := c.Tags[name], strings.ToLower(name)
-		g.require("tags", name != "" && utf8.RuneCountInString(name) <= maxTagName && utf8.RuneCountInString(value) <= maxTagValue, "must have names of 1 to 128 and values of at most 256 characters")
-		g.require("tags", tagText.MatchString(name) && tagText.MatchString(value), "must have only %s", tagCharacters)
-		g.require("tags", !strings.HasPrefix(lower, "aws:") && !strings.HasPrefix(lower, "quilt-rotate:"), "must not have names that begin with aws: or quilt-rotate:")
-		other, taken := names[lower]
-		g.require("tags", !taken, "has %s and %s (every resource has Application and Environment), which IAM takes for one: write the same name, or another", other, name)
+	names := map[string]string{"application": "Application", "environment": "Environment"}
+	for _, name := range slices.Sorted(maps.Keys(c.Tags)) {
+		path, value, lower := "tags."+name, c.Tags[name], strings.ToLower(name)
+		g.require(path, name != "" && utf8.RuneCountInString(name) <= maxTagName && utf8.RuneCountInString(value) <= maxTagValue,
+			"must have a name of 1 to %d and a value of at most %d characters", maxTagName, maxTagValue)
+		g.require(path, tagText.MatchString(name) && tagText.MatchString(value), "must contain only %s", tagCharacters)
+		g.require(path, !strings.HasPrefix(lower, "aws:") && !strings.HasPrefix(lower, settings.TagPrefix), "must not begin with aws: or %s", settings.TagPrefix)
+		other, taken := names[lower] // IAM takes no two names that differ in case alone (IAM user guide, "Tags for IAM resources")
+		g.require(path, !taken || other == name, "differs from %s only in case, which IAM refuses (every resource has Application and Environment): use the same name, or another", other)
 		names[lower] = name
 	}
 	most := 0
-	for _, keys := range [][]Key{c.Keys, c.Retired} {
-		for i := range keys {
-			most = max(most, len(keys[i].SettingTags()))
-		}
+	for _, k := range c.All() {
+		most = max(most, len(k.SettingTags()))
 	}
-	if n := len(c.StackTags()) + most; n > maxTags {
-		g.require("tags", false, "are too many: with those that say a secret's settings they are %d, and a resource takes %d", n, maxTags)
-	}
+	ours := most + len(commandTags)
+	g.require("tags", len(c.StackTags())+ours <= maxTags, "has too many entries: a secret takes %d tags, of which quilt-rotate needs %d here: remove some", maxTags, ours)
 }
+
+// commandTags are the tags that the operators' command adds to a secret.
+var commandTags = []string{settings.TagRegistry, settings.TagOwnerSince, settings.TagPauseUntil, settings.TagPauseReason}

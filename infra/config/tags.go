@@ -6,8 +6,8 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// SettingTags are the tags by which the functions, and the command, know this secret's settings. Each is written out, defaults too, since the functions' environment
-// holds other values: the most cautious ones of the stack.
+// SettingTags are the tags from which the functions and the command read the settings of this secret. Defaults are written too, because the defaults of
+// a function's environment can change.
 func (k *Key) SettingTags() map[string]string {
 	tags := map[string]string{
 		settings.TagExpiresInDays: strconv.Itoa(k.ExpiresInDays),

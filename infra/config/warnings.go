@@ -7,12 +7,12 @@ import (
 	"quilt-rotate/internal/schedule"
 )
 
-// Warnings are what somebody may want so, and more often does not.
+// Warnings are about valid values that are rarely intended.
 func (c *Config) Warnings() (warnings []string) {
 	kept := time.Duration(c.LogRetentionDays) * day
 	for i := range c.Keys {
 		if s, err := schedule.Parse(c.Keys[i].Schedule); err == nil && s.Longest > kept {
-			warnings = append(warnings, fmt.Sprintf("logRetentionDays: rotations of keys[%d] are up to %d days apart, and logs are kept for %d: the dashboard will not always show its last one",
+			warnings = append(warnings, fmt.Sprintf("logRetentionDays: rotations of keys[%d] are up to %d days apart, but logs are kept for %d days: the dashboard does not always show the last rotation",
 				i, int(s.Longest/day), c.LogRetentionDays))
 		}
 	}

@@ -29,17 +29,17 @@ func runApp(t *testing.T, text string) (stdout, stderr string, status int, out s
 func TestBadInputIsToldInPlainLines(t *testing.T) {
 	// Protects who wrote the file: each kind of bad input ends in sentences with path and fix, in status 1, and in no stack trace.
 	t.Parallel()
-	const good = "registry: https://registry.example.com\nkeys:\n  - name: prod/a\n    schedule: rate(30 days)\n"
+	const good = "stack: quilt-rotate-prod\nregistry: https://registry.example.com\nkeys:\n  - name: prod/a\n    schedule: rate(30 days)\n"
 	for name, c := range map[string]struct {
 		text  string
 		lines []string
 	}{
 		"not YAML":               {"registry: [", []string{"is not YAML"}},
-		"a misspelt field":       {good + "    windov: 2h\n", []string{"keys[0].windov (line 5): is no field: did you mean window?"}},
-		"two keys of one name":   {good + "  - name: prod/a\n    schedule: rate(30 days)\n", []string{"keys[1] (line 5): is a second key"}},
-		"an ARN of elsewhere":    {strings.Replace(good, "name: prod/a", "secret: arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-a1b2c3", 1), []string{"keys[0].secret (line 3): is of the region eu-west-1"}},
+		"a misspelt field":       {good + "    windov: 2h\n", []string{"keys[0].windov (line 6): is not a field: did you mean window?"}},
+		"two keys of one name":   {good + "  - name: prod/a\n    schedule: rate(30 days)\n", []string{"keys[1] (line 6): has the same secret as keys[0] (prod/a)"}},
+		"an ARN of elsewhere":    {strings.Replace(good, "name: prod/a", "secret: arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-a1b2c3", 1), []string{"keys[0].secret (line 4): is in the region eu-west-1"}},
 		"a bad cron, and a life": {strings.Replace(good, "rate(30 days)", "cron(5 4 * * ? *)", 1) + "    expiresInDays: 999\n", []string{"keys[0].expiresInDays", "keys[0].schedule"}},
-		"a lifetime too short":   {good + "    expiresInDays: 30\n", []string{"keys[0].expiresInDays (line 5): is too short for one missed rotation"}},
+		"a lifetime too short":   {good + "    expiresInDays: 30\n", []string{"keys[0].expiresInDays (line 6): is too short for one missed rotation"}},
 	} {
 		stdout, stderr, status, out := runApp(t, c.text)
 		lines := strings.Split(strings.TrimSpace(stderr), "\n")

@@ -39,7 +39,7 @@ func TestADeploymentThatNobodyTouchedRotatesAKey(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { _ = box.Close() })
 	aws := startAWS(t)
-	configuration := write(t, "registry: %s\nkeys:\n  - {name: %s, schedule: rate(30 days)}\n", box.RegistryURL, secretName)
+	configuration := write(t, "stack: quilt-rotate-local\nregistry: %s\nkeys:\n  - {name: %s, schedule: rate(30 days)}\n", box.RegistryURL, secretName)
 
 	c, synthesized := synthesize(t, configuration)
 	aws.stack, aws.template = c.Stack, synthesized

@@ -91,7 +91,7 @@ func TestThePortOfTheRegistryIsOpen(t *testing.T) {
 		"https://registry.example.com": {443}, "https://registry.example.com:443": {443}, "https://registry.example.com:8443": {443, 8443}, "https://[2001:db8::1]:9443": {443, 9443},
 	} {
 		c := parse(t, named("a"))
-		c.Registry, c.Network = registry, &config.Network{VPC: "vpc-0123", Subnets: []string{"subnet-0123"}}
+		c.Registry, c.Network = registry, &config.Network{VPC: "vpc-01234567", Subnets: []string{"subnet-01234567"}}
 		for _, group := range synth(t, c).resources("AWS::EC2::SecurityGroup") {
 			var ports []float64
 			for _, rule := range properties(group)["SecurityGroupEgress"].([]any) {

@@ -264,7 +264,7 @@ func TestOneBrokenServiceStopsNoOther(t *testing.T) {
 
 func TestGovCloud(t *testing.T) {
 	// Protects stacks of AWS GovCloud (US): no name in the template is of another partition, and the console is theirs.
-	c, err := config.Parse("config.yaml", []byte(`{account: "123456789012", region: us-gov-west-1, registry: "https://registry.example.com", kmsKey: new,
+	c, err := config.Parse("config.yaml", []byte(`{stack: quilt-rotate-gov, account: "123456789012", region: us-gov-west-1, registry: "https://registry.example.com", kmsKey: new,
 		keys: [{name: a, schedule: rate(30 days), readers: ["arn:aws-us-gov:iam::123456789012:role/a"], restart: [{cluster: c, service: s}]}]}`), config.AWS{})
 	if err != nil {
 		t.Fatal(err)
@@ -350,8 +350,8 @@ func TestTheConstructsKeepTheRulesOfTheFile(t *testing.T) {
 		"Other/Key0: Key.schedule: must be rate(":                                 {{Name: "prod/a", Schedule: "nonsense"}},
 		"Other/Key0: Key.expiresInDays: is too short for one missed rotation":     {{Name: "prod/a", Schedule: "rate(30 days)", ExpiresInDays: 30}},
 		"Other/Key0: Key.window: must be whole hours":                             {{Name: "prod/a", Schedule: "rate(30 days)", Window: config.Duration(time.Minute)}},
-		"Other/Key0: Key: names no secret":                                        {{Schedule: "rate(30 days)"}},
-		"Other/Key1: Key: is a second key of the secret prod/a, after Other/Key0": {good, good},
+		"Other/Key0: Key: has no secret":                                        {{Schedule: "rate(30 days)"}},
+		"Other/Key1: Key: has the same secret as Other/Key0 (prod/a)": {good, good},
 	} {
 		if told := refusal(keys...); !strings.HasPrefix(told, want) || want == "" && told != "" {
 			t.Errorf("it is refused with %q, want %q", told, want)
@@ -416,7 +416,7 @@ func TestTheKMSKeysPolicyFitsWhateverIsAccepted(t *testing.T) {
 		for i := range config.MaxKeys {
 			keys = append(keys, fmt.Sprintf("{name: prod/key-%03d, schedule: rate(30 days), readers: [%q]}", i, strings.Join(names, `", "`)))
 		}
-		text := "{account: \"123456789012\", region: us-east-1, registry: https://registry.example.com, kmsKey: new, keys: [" + strings.ReplaceAll(strings.Join(keys, ",\n"), `\"`, `"`) + "]}"
+		text := "{stack: quilt-rotate-prod, account: \"123456789012\", region: us-east-1, registry: https://registry.example.com, kmsKey: new, keys: [" + strings.ReplaceAll(strings.Join(keys, ",\n"), `\"`, `"`) + "]}"
 		more, err := config.Parse("config.yaml", []byte(text), config.AWS{})
 		if err != nil {
 			if !strings.Contains(err.Error(), "too many readers together") {

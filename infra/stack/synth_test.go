@@ -110,7 +110,7 @@ func load(t testing.TB, name string) *config.Config {
 // parse reads a configuration with these keys, each a line of YAML.
 func parse(t testing.TB, keys ...string) *config.Config {
 	t.Helper()
-	text := "account: \"123456789012\"\nregion: us-east-1\nregistry: https://registry.example.com\nkeys:\n"
+	text := "stack: quilt-rotate-prod-registry-example-com\naccount: \"123456789012\"\nregion: us-east-1\nregistry: https://registry.example.com\nkeys:\n"
 	for _, key := range keys {
 		text += "  - " + key + "\n"
 	}
