@@ -1,13 +1,14 @@
 // Command revoke is the Lambda function that sweeps one secret: it revokes the keys that were replaced, and those that
-// a crash left behind.
+// a crash left behind. It also decides the steps of a run that sweeps all secrets.
 //
-// It only wires: the settings are in internal/settings, the sweep in internal/revocation.
+// It only wires: the settings are in internal/settings, the sweep in internal/revocation, the run in internal/fleet.
 package main
 
 import (
 	"context"
 	"os"
 
+	"quilt-rotate/internal/fleet"
 	"quilt-rotate/internal/function"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/settings"
@@ -18,7 +19,7 @@ func main() {
 	function.Run(handler, err)
 }
 
-func newHandler(ctx context.Context) (*revocation.Handler, error) {
+func newHandler(ctx context.Context) (*fleet.Handler, error) {
 	env, err := settings.LoadRevoke(os.LookupEnv)
 	if err != nil {
 		return nil, err
@@ -27,9 +28,12 @@ func newHandler(ctx context.Context) (*revocation.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &revocation.Handler{
-		Sweeper: &revocation.Sweeper{Vault: parts.Vault, Registry: parts.Registry, Settings: env, Log: parts.Log},
-		Log:     parts.Log,
-		Metrics: parts.Metrics,
+	return &fleet.Handler{
+		Sweeps: &revocation.Handler{
+			Sweeper: &revocation.Sweeper{Vault: parts.Vault, Registry: parts.Registry, Settings: env, Log: parts.Log},
+			Log:     parts.Log,
+			Metrics: parts.Metrics,
+		},
+		Runner: &fleet.Runner{Vault: parts.Vault, Settings: env, Log: parts.Log},
 	}, nil
 }

@@ -36,8 +36,8 @@ const (
 // DimensionErrorType is the dimension of failures.
 const DimensionErrorType = "ErrorType"
 
-// Handler is the Lambda function: it reads the event, sweeps, writes logs and metrics, and answers with the
-// [Result]. It implements lambda.Handler.
+// Handler sweeps for the Lambda function: it reads the event, sweeps, writes logs and metrics, and answers with the
+// [Result], or in a run with the [Answer]. It implements lambda.Handler.
 type Handler struct {
 	Sweeper *Sweeper
 	Log     *slog.Logger
@@ -45,21 +45,24 @@ type Handler struct {
 }
 
 // Invoke carries out one sweep, or looks at what it would do. A look never fails: its error would count among the
-// function's, whose alarm would ring for it. The caller has it in the result.
+// function's, whose alarm would ring for it. The caller has it in the result. Nor does a sweep of a run: its [Answer] says so.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
 	ctx, cancel := deadline.WithMargin(ctx)
 	defer cancel()
-	result := Result{Outcome: Swept}
+	result, beside := Result{Outcome: Swept}, aside{}
 	req, err := ParseEvent(payload)
 	switch {
 	case err == nil && req.DryRun:
 		result, _ = h.Sweeper.Look(ctx, req)
 	case err == nil:
-		result, err = h.Sweeper.Sweep(ctx, req)
+		result, beside, err = h.Sweeper.sweep(ctx, req)
 	}
 	err = fault.Named(err)
 	h.report(ctx, req, result, time.Since(start), err)
+	if req.Run != "" {
+		return json.Marshal(h.answer(req, result, beside, err))
+	}
 	if err != nil {
 		return nil, err
 	}

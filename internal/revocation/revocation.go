@@ -54,6 +54,7 @@ type Request struct {
 	SecretID string
 	DryRun   bool      // look and plan, and carry nothing out
 	Time     time.Time // for which the sweep was scheduled; zero: no schedule started it
+	Run      string    // the run of sweeps that it belongs to; "": a person asked for it
 }
 
 // Outcome is how a sweep ended that did not fail.

@@ -29,33 +29,48 @@ type sweep struct {
 // Sweep looks, plans and acts; a dry run does not act. Everything that can be done is done; then an error names the
 // rest. The result is filled as far as the sweep came, also with an error. What a look fails with, a dry run fails
 // with; what its plan fails for is in the result ([Failure]).
-func (s *Sweeper) Sweep(ctx context.Context, req Request) (result Result, err error) {
+func (s *Sweeper) Sweep(ctx context.Context, req Request) (Result, error) {
+	result, _, err := s.sweep(ctx, req)
+	return result, err
+}
+
+// aside is what a sweep of a run learns beside its result.
+type aside struct {
+	secret  vault.Secret
+	need    *Need
+	expires bool // see [sweep.need]
+}
+
+func (s *Sweeper) sweep(ctx context.Context, req Request) (result Result, beside aside, err error) {
 	result = Result{Secret: req.SecretID, Outcome: Swept, Actions: []Taken{}}
 	secret, err := s.Vault.Describe(ctx, req.SecretID)
 	if err != nil {
-		return result, err
+		return result, beside, err
 	}
-	result.Secret = secret.ARN
+	result.Secret, beside.secret = secret.ARN, secret
 	if secret.Deleted {
 		result.Outcome = Deleted
-		return result, nil
+		return result, beside, nil
 	}
 	policy, err := s.Settings.ForSecret(secret.Tags)
 	if err != nil {
-		return result, err
+		return result, beside, err
 	}
 	if err := fault.InPlace(secret, policy.Registry, s.Settings.RegistryURL); err != nil {
-		return result, err
+		return result, beside, err
 	}
 	if until := secret.PausedUntil(policy.PauseUntil).UTC(); secret.Now.Before(until) {
 		result.PausedUntil, result.Outcome = &until, Paused
 		if !req.DryRun { // whoever looks at a paused secret wants to know what waits
-			return result, nil
+			return result, beside, nil
 		}
 	}
 	run := &sweep{Sweeper: s, Request: req, secret: secret, policy: policy, result: &result}
 	err = run.run(ctx)
-	return result, err
+	if req.Run != "" {
+		beside.need, beside.expires = run.need(ctx, err)
+	}
+	return result, beside, err
 }
 
 // endPauses removes the labels of pauses that are over. A crash before or after it changes nothing: such a label pauses

@@ -118,7 +118,7 @@ func (p *patient) sweeper(ctx context.Context) finding {
 
 var knownTags = []string{
 	settings.TagField, settings.TagKeyName, settings.TagExpiresInDays, settings.TagGrace, settings.TagQuiet, settings.TagHoldLimit,
-	settings.TagIssuer, settings.TagOwner, settings.TagOwnerSince, settings.TagRegistry, settings.TagPauseUntil, settings.TagPauseReason, settings.TagRestart,
+	settings.TagIssuer, settings.TagOwner, settings.TagOwnerSince, settings.TagRegistry, settings.TagOnNeed, settings.TagPauseUntil, settings.TagPauseReason, settings.TagRestart,
 }
 
 // tags reads the settings as both functions do. If a function cannot be looked at, the defaults are used.

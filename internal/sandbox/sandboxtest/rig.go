@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"quilt-rotate/internal/fleet"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/rotation"
@@ -141,7 +142,7 @@ type Process struct {
 	ID     string
 	rig    *Rig
 	rotate *rotation.Handler
-	revoke *revocation.Handler
+	revoke *fleet.Handler
 	dead   atomic.Bool
 	ctx    context.Context
 	kill   context.CancelFunc
@@ -168,9 +169,12 @@ func (r *Rig) NewProcess() *Process {
 	p.rotate = &rotation.Handler{Log: log, Metrics: metrics, Rotator: &rotation.Rotator{
 		Vault: v, Registry: registry, Settings: r.RotateEnv, Log: log, NewKeyWait: r.NewKeyWait,
 	}}
-	p.revoke = &revocation.Handler{Log: log, Metrics: metrics, Sweeper: &revocation.Sweeper{
-		Vault: v, Registry: registry, Settings: r.RevokeEnv, Log: log, RefusalWait: 20 * time.Millisecond, RetryInterval: time.Millisecond,
-	}}
+	p.revoke = &fleet.Handler{
+		Sweeps: &revocation.Handler{Log: log, Metrics: metrics, Sweeper: &revocation.Sweeper{
+			Vault: v, Registry: registry, Settings: r.RevokeEnv, Log: log, RefusalWait: 20 * time.Millisecond, RetryInterval: time.Millisecond,
+		}},
+		Runner: &fleet.Runner{Vault: v, Settings: r.RevokeEnv, Log: log},
+	}
 	r.started.Store(p.ID, p)
 	return p
 }

@@ -1,0 +1,175 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"quilt-rotate/internal/fault"
+	"quilt-rotate/internal/notice"
+	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+// Vault is what a run needs of Secrets Manager; [vault.Vault] implements it. All methods only read.
+type Vault interface {
+	List(ctx context.Context, token string, atMost int) (secrets []vault.Secret, next string, err error)
+	Describe(ctx context.Context, secretID string) (vault.Secret, error)
+	VersionCreated(ctx context.Context, secretARN, versionID string) (time.Time, error)
+}
+
+// Runner takes the steps of runs. It is safe for concurrent use and keeps nothing.
+type Runner struct {
+	Vault    Vault
+	Settings settings.Revoke
+	Log      *slog.Logger
+}
+
+// The answer of a step goes into the state of the state machine, which has room for 256 KiB.
+const (
+	maxARNBytes      = 120_000
+	maxRotationBytes = 120_000
+	maxARNLength     = 600 // 512 characters of the name, and what is around it
+	maxListing       = time.Minute
+)
+
+// Next decides what the run does next, and reads what it needs for that.
+func (r *Runner) Next(ctx context.Context, step Step) (Answer, error) {
+	if !strings.HasPrefix(step.RotateFunction, "arn:") || step.Limit < 0 || step.Limit > DefaultLimit || step.Time.IsZero() {
+		return Answer{}, fault.New[fault.BadEvent](`a step must have "rotateFunction", an ARN, "time", and a "limit" of at most %d`, DefaultLimit)
+	}
+	a := Answer{Secrets: []string{}, Rotations: []Rotation{}, State: step.State.add(step.Results)}
+	v := a.State.judge()
+	if v.do == "" {
+		v.do = Sweep
+		if err := r.list(ctx, step, &a); err != nil {
+			return Answer{}, err
+		}
+	}
+	switch a.Do = v.do; a.Do {
+	case Continue:
+		a.State.Pages = 0
+	case Rotate:
+		if a.Rotations = r.rotations(ctx, step, a.State.Rotate); len(a.Rotations) == 0 {
+			a.Do = Done
+		}
+	case Stop:
+		a.Event = r.stopped(step, a.State, v)
+	}
+	if a.Do != Sweep && a.Do != Continue { // the run is over
+		a.State = State{Swept: a.State.Swept, Failed: a.State.Failed}
+	}
+	r.Log.InfoContext(ctx, "run of sweeps", "do", a.Do, "secrets", len(a.Secrets), "swept", a.State.Swept, "failed", a.State.Failed,
+		"rotations", len(a.Rotations), "run", step.Run)
+	return a, nil
+}
+
+// list reads the next secrets to sweep. A page of the list is taken as a whole, so it ends when another might not fit.
+// If only a few secrets are managed, it ends after a while and gives what it has found.
+func (r *Runner) list(ctx context.Context, step Step, a *Answer) error {
+	limit := step.Limit
+	if limit == 0 {
+		limit = DefaultLimit
+	}
+	size, length := min(limit, vault.MaxListed), 0
+	for start := time.Now(); len(a.Secrets)+size <= limit && length+size*maxARNLength <= maxARNBytes && time.Since(start) < maxListing; {
+		secrets, next, err := r.Vault.List(ctx, a.State.NextToken, size)
+		if err != nil {
+			return err
+		}
+		for _, s := range secrets {
+			if Sweeps(s, step.RotateFunction, r.Settings.RegistryURL) {
+				a.Secrets, length = append(a.Secrets, s.ARN), length+len(s.ARN)
+			}
+		}
+		if a.State.NextToken = next; next == "" {
+			a.State.Listed = true
+			break
+		}
+	}
+	a.State.Pages++
+	return nil
+}
+
+// Sweeps reports whether a secret is swept at that registry: it is no replica, and its tag names the registry, or it has
+// no such tag and the function rotates it. A version or an alias of the function counts: the sweep fails for lack of a
+// permission, and so it is reported. A tag that is no URL is another registry's.
+func Sweeps(s vault.Secret, rotateFunction, registryURL string) bool {
+	registry, err := settings.RegistryOf(s.Tags)
+	if s.ReplicaOf() != "" || err != nil {
+		return false
+	}
+	return registry == registryURL || registry == "" && vault.UnqualifiedFunction(s.Rotation.Function) == rotateFunction
+}
+
+// rotations are the calls of RotateSecret. Sweeps of a run take up to an hour, so each secret is looked at again. What
+// cannot be looked at, or has no room in the answer, is found again by the next run.
+func (r *Runner) rotations(ctx context.Context, step Step, needs []revocation.Need) []Rotation {
+	all, size := []Rotation{}, 0
+	for _, need := range needs {
+		rotation, err := r.rotation(ctx, step, need)
+		if err != nil {
+			r.Log.WarnContext(ctx, "the secret needs a rotation, and could not be looked at", "secret", need.SecretID, "error", err)
+		}
+		if rotation == nil {
+			continue
+		}
+		text, _ := json.Marshal(rotation)
+		if size += len(text); size > maxRotationBytes {
+			break
+		}
+		all = append(all, *rotation)
+	}
+	return all
+}
+
+// pendingAge is how long AWSPENDING without a value may be a rotation that has just begun.
+const pendingAge = time.Hour
+
+// rotation is nil if the secret may not be rotated any more. If AWSPENDING was without a value, it may have one now: the
+// key's label shows it. (A value that arrives after this, and loses AWSPENDING, is never promoted: its key has a label, so
+// the sweep revokes it.)
+func (r *Runner) rotation(ctx context.Context, step Step, need revocation.Need) (*Rotation, error) {
+	secret, err := r.Vault.Describe(ctx, need.SecretID)
+	if err != nil {
+		return nil, err
+	}
+	policy, err := r.Settings.ForSecret(secret.Tags)
+	if err != nil || !revocation.MayRotate(secret, policy) || secret.Rotation.Function != step.RotateFunction {
+		return nil, err
+	}
+	rotation := &Rotation{SecretID: secret.ARN, Token: Token(secret.ARN, step.Time), Reason: need.Reason}
+	if pending, ok := secret.Holder(vault.Pending); ok && !pending.Has(vault.Current) {
+		created, err := r.Vault.VersionCreated(ctx, secret.ARN, pending.ID)
+		if err != nil || pending.ID != need.Pending || len(pending.Keys) > 0 || created.IsZero() || secret.Now.Sub(created) < pendingAge {
+			return nil, err
+		}
+		rotation.RemovePending = pending.ID
+	}
+	why, page := "the registry refuses its current key", "current-key-refused"
+	if need.Reason == revocation.NeedExpires {
+		why, page = "its current key expires soon", "key-expires"
+	}
+	rotation.Event = notice.New(notice.Detail{
+		Secret: notice.NewSecret(secret.ARN, secret), Registry: r.Settings.RegistryURL, Findings: []notice.Finding{notice.OnNeed},
+		NeedsPerson: true, Run: step.Run, Time: step.Time,
+		Message: fmt.Sprintf("%s is rotated now, because %s. See docs/runbook/%s.md", secret.Name, why, page),
+	})
+	return rotation, nil
+}
+
+func (r *Runner) stopped(step Step, s State, v verdict) *notice.Event {
+	var first string
+	if len(s.Rotate) > 0 {
+		first = "; the first of those that need a rotation is " + s.Rotate[0].SecretID
+	}
+	return notice.New(notice.Detail{
+		Registry: r.Settings.RegistryURL, Findings: []notice.Finding{notice.Stopped}, NeedsPerson: true, Run: step.Run, Time: step.Time,
+		Message: fmt.Sprintf("%s: %d swept, %d failed, %d need a rotation%s. See docs/runbook/%s.md",
+			v.message, s.Swept, s.Failed, len(s.Rotate), first, v.page),
+	})
+}

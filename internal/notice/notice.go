@@ -1,0 +1,145 @@
+// Package notice is the events that quilt-rotate puts on the account's default event bus: what a sweep of a secret did
+// or found, that a secret is rotated on need, that a run of sweeps was stopped. docs/events.schema.json describes them.
+//
+// They are an API: other teams' rules and functions read them. None holds a value, a key or a token.
+package notice
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/vault"
+)
+
+// Version is that of the form of the events. A new field does not change it.
+const Version = 1
+
+// Finding is what an event tells.
+type Finding string
+
+// The findings.
+const (
+	Stopped   Finding = "stopped"   // the run of sweeps was stopped
+	OnNeed    Finding = "on-need"   // the secret is rotated now, outside its schedule
+	Attention Finding = "attention" // a person has to decide, or a sweep failed
+	Healed    Finding = "healed"    // a rotation on need has replaced the current key
+	Orphan    Finding = "orphan"    // a key that no version held was revoked
+	Revoked   Finding = "revoked"   // a superseded key was revoked
+	Held      Finding = "held"      // a superseded key is past its grace period and still used
+	Rotated   Finding = "rotated"   // the first sweep after a rotation marked the superseded key
+)
+
+// detailTypes are the findings by their importance, and the detail types of the events that they lead to.
+var detailTypes = []struct {
+	finding    Finding
+	detailType string
+}{
+	{Stopped, "Quilt Sweep Run Stopped"}, {OnNeed, "Quilt Rotation On Need"}, {Attention, "Quilt Key Needs Attention"},
+	{Healed, "Quilt Key Healed"}, {Orphan, "Quilt Key Orphan Revoked"}, {Revoked, "Quilt Key Revoked"},
+	{Held, "Quilt Key Held"}, {Rotated, "Quilt Key Rotated"},
+}
+
+// DetailTypes are all that there are.
+func DetailTypes() (all []string) {
+	for _, t := range detailTypes {
+		all = append(all, t.detailType)
+	}
+	return all
+}
+
+// Event is an event without what the state machine adds: source, bus.
+type Event struct {
+	DetailType string `json:"detailType"`
+	Detail     Detail `json:"detail"`
+}
+
+// Detail is what the event says.
+type Detail struct {
+	Version     int       `json:"version"`
+	Secret      *Secret   `json:"secret,omitempty"` // nil: the event is about a run
+	Registry    string    `json:"registry"`
+	Findings    []Finding `json:"findings"` // the most important first
+	NeedsPerson bool      `json:"needsPerson"`
+	Message     string    `json:"message"`
+	Keys        []Key     `json:"keys,omitempty"`
+	More        int       `json:"more,omitempty"` // keys that are left out
+	Failure     *Failure  `json:"failure,omitempty"`
+	Run         string    `json:"run,omitempty"`
+	Time        time.Time `json:"time"`
+}
+
+// Secret is the secret that an event is about, with the tags that its owner has set.
+type Secret struct {
+	ARN  string            `json:"arn"`
+	Name string            `json:"name"`
+	Tags map[string]string `json:"tags,omitempty"`
+}
+
+// Key is a key that a finding is about, and why.
+type Key struct {
+	Action      string     `json:"action"`
+	Reason      string     `json:"reason"`
+	KeyID       string     `json:"keyId,omitempty"`
+	Fingerprint string     `json:"fingerprint,omitempty"`
+	VersionID   string     `json:"versionId,omitempty"`
+	Until       *time.Time `json:"until,omitempty"`
+	LastUsedAt  *time.Time `json:"lastUsedAt,omitempty"`
+}
+
+// Failure is what a sweep failed with.
+type Failure struct {
+	ErrorType string `json:"errorType"`
+	Error     string `json:"error"`
+}
+
+// EventBridge takes 256 KB for an event. Tags alone may have 77 KB: 50 of them with 128 and 256 characters.
+const (
+	maxKeys  = 100
+	maxError = 4000
+)
+
+// New completes an event: its findings in the order of their importance, its type, and within the limits.
+func New(d Detail) *Event {
+	d.Version, d.Time = Version, d.Time.UTC().Truncate(time.Second)
+	e := Event{}
+	found := d.Findings
+	d.Findings = nil
+	for _, t := range detailTypes {
+		if slices.Contains(found, t.finding) {
+			d.Findings = append(d.Findings, t.finding)
+			if e.DetailType == "" {
+				e.DetailType = t.detailType
+			}
+		}
+	}
+	if len(d.Keys) > maxKeys {
+		d.Keys, d.More = d.Keys[:maxKeys], len(d.Keys)-maxKeys
+	}
+	if d.Failure != nil {
+		d.Failure = &Failure{d.Failure.ErrorType, redact.Clip(d.Failure.Error, maxError)}
+	}
+	d.Message = redact.Clip(d.Message, maxError)
+	e.Detail = d
+	return &e
+}
+
+// NewSecret is what events say of a secret. Of one that could not be described, only the ARN is known, which ends with
+// a hyphen and six characters after the name. Tags of AWS itself are left out. People paste keys into tags, so these are
+// scrubbed.
+func NewSecret(arn string, described vault.Secret) *Secret {
+	s := &Secret{ARN: arn, Name: described.Name, Tags: map[string]string{}}
+	if s.Name == "" {
+		_, s.Name, _ = strings.Cut(arn, ":secret:")
+		if i := strings.LastIndex(s.Name, "-"); i > 0 {
+			s.Name = s.Name[:i]
+		}
+	}
+	for name, value := range described.Tags {
+		if !strings.HasPrefix(name, "aws:") {
+			s.Tags[redact.Scrub(name)] = redact.Scrub(value)
+		}
+	}
+	return s
+}

@@ -1,0 +1,192 @@
+package revocation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"quilt-rotate/internal/fault"
+	"quilt-rotate/internal/notice"
+	"quilt-rotate/internal/vault"
+)
+
+// Failed is the outcome of a sweep of a run that failed.
+const Failed Outcome = "failed"
+
+// Answer is what a sweep of a run answers. It is small, because the state machine keeps the answers of a whole page.
+type Answer struct {
+	Outcome Outcome       `json:"outcome"`
+	Event   *notice.Event `json:"event,omitempty"`  // nil: there is nothing to tell
+	Rotate  *Need         `json:"rotate,omitempty"` // nil: no rotation is needed
+}
+
+// answer is never an error: a sweep that failed is an answer, too.
+func (h *Handler) answer(req Request, result Result, beside aside, err error) Answer {
+	a := Answer{Outcome: result.Outcome, Event: h.event(req, result, beside, err), Rotate: beside.need}
+	if err != nil {
+		a.Outcome = Failed
+	}
+	return a
+}
+
+// urgency is when a person is told.
+type urgency int
+
+const (
+	never   urgency = iota // the event alone
+	morning                // once a day: by the sweep at the secret's [SearchHour]
+	always                 // by every sweep while it lasts
+)
+
+// wakes are the failures by which consumers have no key. passes are those that may end by themselves: the alarms count
+// how often they occur.
+var (
+	wakes  = []string{"CurrentKeyRefused", "Overwritten"}
+	passes = []string{"RegistryUnavailable", "OutOfTime"}
+)
+
+// concern is something that an event tells about a secret.
+type concern struct {
+	finding  notice.Finding
+	urgency  urgency
+	sentence string
+	page     string // of the runbook
+}
+
+// heldTooLong is when somebody looks for the consumer of a key that is held.
+const heldTooLong = 7 * 24 * time.Hour
+
+// fewLabels is below how many free labels a secret is no longer rotated, with one in reserve.
+const fewLabels = 6
+
+// concerns are what there is to tell after a sweep, the most important first.
+func concerns(req Request, result Result, beside aside, failure *Failure) (all []concern) {
+	add := func(finding notice.Finding, u urgency, page, sentence string, args ...any) {
+		all = append(all, concern{finding, u, fmt.Sprintf(sentence, args...), page})
+	}
+	daily := req.Time.UTC().Hour() == SearchHour(result.Secret)
+	switch {
+	case failure == nil || beside.need != nil && beside.need.Reason == NeedRefused: // the rotation has an event of its own
+	case slices.Contains(wakes, failure.ErrorType):
+		add(notice.Attention, always, Page(failure.ErrorType), "consumers have no valid key: %s", failure.Error)
+	case slices.Contains(passes, failure.ErrorType):
+		add(notice.Attention, never, Page(failure.ErrorType), "the sweep failed: %s", failure.Error)
+	default:
+		add(notice.Attention, morning, Page(failure.ErrorType), "the sweep failed: %s", failure.Error)
+	}
+	if beside.expires {
+		add(notice.Attention, always, "key-expires", "the current key expires soon, and no rotation is planned before that")
+	}
+	if slices.ContainsFunc(result.Actions, func(t Taken) bool { return Ends[t.Reason] == Person }) {
+		add(notice.Attention, morning, "key-needs-attention", "a key is not revoked until somebody decides about it")
+	}
+	if h := result.Health; h != nil && daily {
+		switch {
+		case h.RotationOff:
+			add(notice.Attention, morning, "rotation-off", "rotation is switched off")
+		case h.RotationOverdue:
+			add(notice.Attention, morning, "rotation-overdue", "the date of the next rotation is past")
+		}
+		if h.FreeLabels < fewLabels {
+			add(notice.Attention, morning, "few-labels", "only %d staging labels are free", h.FreeLabels)
+		}
+	}
+	if result.Outcome == NotBootstrapped && daily {
+		add(notice.Attention, morning, "not-bootstrapped", "the secret waits for its first key")
+	}
+	for _, t := range result.Actions {
+		switch finding := findingOf(beside.secret, t); finding {
+		case notice.Healed:
+			add(finding, never, "current-key-refused", "a rotation on need has replaced the key")
+		case notice.Rotated:
+			add(finding, never, "README", "the key was rotated, and the former one is in its grace period")
+		case notice.Orphan:
+			add(finding, never, "orphans", "a key that no version held was revoked")
+		case notice.Revoked:
+			add(finding, never, "README", "a superseded key was revoked")
+		case notice.Held:
+			u := never
+			if h := result.Health; h != nil && h.OldestSuperseded != nil && h.OldestSuperseded.Duration > heldTooLong {
+				u = morning
+			}
+			add(finding, u, "held-too-long", "a superseded key is still used: find the consumer that has not fetched the current one")
+		}
+	}
+	for i := range all {
+		if all[i].urgency == morning && !daily {
+			all[i].urgency = never
+		}
+	}
+	return all
+}
+
+// findingOf is what an action that was done tells, "" if nothing.
+func findingOf(secret vault.Secret, t Taken) notice.Finding {
+	switch {
+	case Ends[t.Reason] == Person:
+		return notice.Attention
+	case t.Action == Hold:
+		return notice.Held
+	case !t.Done:
+		return ""
+	case t.Action == Revoke:
+		return notice.Revoked
+	case t.Action == RevokeOrphan:
+		return notice.Orphan
+	case t.Action == Mark && secret.Versions[t.Version].Has(vault.Previous): // others were never current, or long ago
+		if current, _ := secret.Holder(vault.Current); strings.HasPrefix(current.ID, TokenOnNeed) {
+			return notice.Healed
+		}
+		return notice.Rotated
+	}
+	return ""
+}
+
+// event is what the sweep tells; nil if it did and found nothing.
+func (h *Handler) event(req Request, result Result, beside aside, err error) *notice.Event {
+	failure := newFailure(err)
+	all := concerns(req, result, beside, failure)
+	if len(all) == 0 {
+		return nil
+	}
+	d := notice.Detail{
+		Secret: notice.NewSecret(result.Secret, beside.secret), Registry: h.Sweeper.Settings.RegistryURL, Run: req.Run, Time: req.Time,
+	}
+	first := all[0]
+	for _, c := range all {
+		d.Findings = append(d.Findings, c.finding)
+		d.NeedsPerson = d.NeedsPerson || c.urgency != never
+		if c.urgency > first.urgency {
+			first = c
+		}
+	}
+	d.Message = fmt.Sprintf("%s: %s. See docs/runbook/%s.md", d.Secret.Name, first.sentence, first.page)
+	for _, t := range result.Actions {
+		if findingOf(beside.secret, t) != "" {
+			d.Keys = append(d.Keys, notice.Key{
+				Action: string(t.Action), Reason: string(t.Reason), KeyID: t.KeyID, Fingerprint: t.Fingerprint, VersionID: t.Version,
+				Until: t.Until, LastUsedAt: t.LastUsedAt,
+			})
+		}
+	}
+	if failure != nil {
+		d.Failure = &notice.Failure{ErrorType: failure.ErrorType, Error: failure.Error}
+	}
+	return notice.New(d)
+}
+
+// Page is the runbook's page about an error.
+func Page(errorType string) string {
+	if page := pages[errorType]; page != "" {
+		return page
+	}
+	return errorType
+}
+
+// pages are those that are named for what is seen, not for the error.
+var pages = map[string]string{
+	fault.TypeName(&fault.BadIssuer{}): "issuer-refused", fault.TypeName(&fault.CurrentKeyRefused{}): "current-key-refused",
+	fault.TypeName(&fault.LabelQuota{}): "few-labels", fault.TypeName(&fault.NotBootstrapped{}): "not-bootstrapped",
+	fault.TypeName(&fault.Overwritten{}): "value-overwritten", fault.TypeName(&fault.RotationOff{}): "rotation-off",
+}
