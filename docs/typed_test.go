@@ -26,7 +26,7 @@ var provedElsewhere = map[string]proof{
 type proof struct{ file, needle string }
 
 // known are the languages of blocks that hold no command, and "console", whose commands are typed by pages_test.go in cmd/quilt-rotate.
-var known = []string{"", "console", "text", "mermaid", "json", "yaml", "go", "python"}
+var known = []string{"", "console", "text", "mermaid", "json", "yaml", "go", "python", "hcl", "typescript"}
 
 func TestWhatIsTypedIsTested(t *testing.T) {
 	// Protects readers from commands that nobody ever ran: each stands in a console block, which the tests of cmd/quilt-rotate type, or is proved somewhere that is named.
