@@ -14,7 +14,7 @@ const (
 
 // What the stack is made of, at most. A test compares these with the template.
 const (
-	SharedResources = 79 // with everything on, and a secret in each bucket
+	SharedResources = 71 // with everything on, and a secret in each bucket
 	SharedOutputs   = 4
 )
 

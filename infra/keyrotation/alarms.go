@@ -1,31 +1,34 @@
 package keyrotation
 
 import (
+	"maps"
 	"strings"
 	"time"
 
+	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatchactions"
+	"github.com/aws/aws-cdk-go/awscdk/v2/interfaces/interfacesawscloudwatch"
 	"github.com/aws/jsii-runtime-go"
 
 	"quilt-rotate/infra/config"
 )
 
-// alarms are those of one stack.
+// alarms are the alarms of one stack.
 type alarms struct {
 	k       *keyRotation
 	metrics map[string]awscloudwatch.CfnAlarm // by page
-	excused map[string]awscloudwatch.CfnCompositeAlarm
-	arns    list // of what the dashboard shows
+	notify  []interfacesawscloudwatch.IAlarmRef
 }
 
 func (k *keyRotation) newAlarms() {
-	k.alarms = &alarms{k: k, metrics: map[string]awscloudwatch.CfnAlarm{}, excused: map[string]awscloudwatch.CfnCompositeAlarm{}}
+	k.alarms = &alarms{k: k, metrics: map[string]awscloudwatch.CfnAlarm{}}
 	for _, a := range Alarms {
-		k.alarms.add(a)
+		k.alarms.notify = append(k.alarms.notify, k.alarms.add(a))
 	}
 }
 
-// adapt widens what is in order to what the keys' own settings make so.
+// adapt widens the thresholds to what the settings of the keys allow.
 func (s *alarms) adapt(keys []config.Key) {
 	days, held := morningDays, time.Duration(0)
 	for _, key := range keys {
@@ -35,91 +38,94 @@ func (s *alarms) adapt(keys []config.Key) {
 	s.metrics["held-too-long"].SetThreshold(jsii.Number((heldDays*24*time.Hour + held).Seconds()))
 }
 
-// expectSweeps tells of silence from now on. With retired keys alone there are no sweeps, and silence is in order.
-func (s *alarms) expectSweeps() {
-	for _, a := range Alarms {
-		if a.When.Silence {
-			s.excused[a.Page].SetAlarmActions(&[]*string{s.k.topicArn})
-		}
-	}
+// notifying is an alarm with actions: a metric alarm or a composite alarm.
+type notifying interface {
+	interfacesawscloudwatch.IAlarmRef
+	AddAlarmAction(actions ...awscloudwatch.IAlarmAction)
+	AddOkAction(actions ...awscloudwatch.IAlarmAction)
 }
 
-func (s *alarms) add(a Alarm) {
-	if a.Excuse != nil {
-		s.addExcused(a)
-		return
-	}
-	alarm := s.metricAlarm(logical(a), a.name(s.k), a.Metric, a.When)
-	alarm.SetAlarmDescription(jsii.String(a.description()))
-	alarm.SetAlarmActions(jsii.Strings(*s.k.topicArn))
-	s.metrics[a.Page] = alarm
-	s.arns = append(s.arns, *alarm.AttrArn())
+func (s *alarms) add(a Alarm) interfacesawscloudwatch.IAlarmRef {
+	alarm := s.notifying(a)
+	// Both, so that tools that open an incident also resolve it.
+	topic := awscloudwatchactions.NewSnsAction(s.k.topic)
+	alarm.AddAlarmAction(topic)
+	alarm.AddOkAction(topic)
+	return alarm
 }
 
-// addExcused tells of a metric only while nothing excuses it. The two alarms of metrics tell nobody themselves. The excuse may come some minutes later, as from the logs, and what
-// it excused goes some minutes after it; it holds for all secrets of the stack, so that in those hours another one's crash is told of by what follows from it. Of silence is told
-// once sweeps are expected.
-func (s *alarms) addExcused(a Alarm) {
+func (s *alarms) notifying(a Alarm) notifying {
+	if a.Excuse == nil {
+		alarm := s.metricAlarm(logical(a), a.name(s.k), a.description(), a.Metric, a.When)
+		s.metrics[a.Page] = alarm.Node().DefaultChild().(awscloudwatch.CfnAlarm)
+		return alarm
+	}
+	// The two metric alarms have no actions. The metric of the excuse may come some minutes later, from the logs, and what it excuses ends some minutes after it. The excuse holds for
+	// all secrets of the stack: in those hours the crash of another secret's rotation is reported by its consequences only.
 	base := strings.TrimPrefix(a.name(s.k), string(a.Class)+"-")
-	counted := s.metricAlarm(logical(a)+"Counted", base+"-counted", a.Metric, a.When)
-	excused := s.metricAlarm(logical(a)+"Excused", base+"-excused", a.Excuse.Metric, a.Excuse.When)
-	alarm := awscloudwatch.NewCfnCompositeAlarm(s.k, jsii.String(logical(a)), &awscloudwatch.CfnCompositeAlarmProps{
-		AlarmName: jsii.String(a.name(s.k)), AlarmDescription: jsii.String(a.description()),
-		AlarmRule:         jsii.String("ALARM(\"" + *counted.AttrArn() + "\")"),
-		ActionsSuppressor: excused.AttrArn(), ActionsSuppressorWaitPeriod: jsii.Number(600), ActionsSuppressorExtensionPeriod: jsii.Number(3600),
+	counted := s.metricAlarm(logical(a)+"Counted", base+"-counted", "", a.Metric, a.When)
+	excused := s.metricAlarm(logical(a)+"Excused", base+"-excused", "", a.Excuse.Metric, a.Excuse.When)
+	alarm := awscloudwatch.NewCompositeAlarm(s.k, jsii.String(logical(a)), &awscloudwatch.CompositeAlarmProps{
+		CompositeAlarmName: jsii.String(a.name(s.k)), AlarmDescription: jsii.String(a.description()),
+		AlarmRule:         awscloudwatch.AlarmRule_FromAlarm(counted, awscloudwatch.AlarmState_ALARM),
+		ActionsSuppressor: excused, ActionsSuppressorWaitPeriod: duration(10 * time.Minute), ActionsSuppressorExtensionPeriod: duration(time.Hour),
 	})
-	if !a.When.Silence {
-		alarm.SetAlarmActions(&[]*string{s.k.topicArn})
-	}
-	s.excused[a.Page] = alarm
-	s.arns = append(s.arns, *alarm.AttrArn())
+	pin[awscloudwatch.CfnCompositeAlarm](alarm)
+	return alarm
 }
 
-func (s *alarms) metricAlarm(id, name string, m Metric, when When) awscloudwatch.CfnAlarm {
-	namespace := m.Namespace
+func (s *alarms) metricAlarm(id, name, description string, m Metric, when When) awscloudwatch.Alarm {
+	props := &awscloudwatch.AlarmProps{
+		AlarmName: jsii.String(name), Metric: s.k.metric(m, when.Period), ComparisonOperator: when.Comparison, Threshold: jsii.Number(when.Threshold),
+		DatapointsToAlarm: jsii.Number(when.Of), EvaluationPeriods: jsii.Number(when.Out), TreatMissingData: awscloudwatch.TreatMissingData_NOT_BREACHING,
+	}
+	if description != "" {
+		props.AlarmDescription = jsii.String(description)
+	}
+	if when.Silence {
+		props.TreatMissingData = awscloudwatch.TreatMissingData_BREACHING // a metric that never had data
+		props.Metric = awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
+			Expression: jsii.String("FILL(metric, 0)"), Label: jsii.String(m.Name), Period: duration(when.Period),
+			UsingMetrics: &map[string]awscloudwatch.IMetric{"metric": props.Metric},
+		})
+	}
+	alarm := awscloudwatch.NewAlarm(s.k, jsii.String(id), props)
+	pin[awscloudwatch.CfnAlarm](alarm)
+	return alarm
+}
+
+// metric is a metric of this stack.
+func (k *keyRotation) metric(m Metric, period time.Duration) awscloudwatch.IMetric {
+	namespace, dimensions := m.Namespace, maps.Clone(k.dimensions(m.Of))
 	if namespace == "" {
 		namespace = Namespace
 	}
-	props := &awscloudwatch.CfnAlarmProps{
-		AlarmName: jsii.String(name), ComparisonOperator: jsii.String(when.Comparison), Threshold: jsii.Number(when.Threshold),
-		DatapointsToAlarm: jsii.Number(float64(when.Of)), EvaluationPeriods: jsii.Number(float64(when.Out)),
+	if m.Only.Name != "" {
+		dimensions[m.Only.Name] = jsii.String(m.Only.Value)
 	}
-	period := jsii.Number(when.Period.Seconds())
-	if when.Silence {
-		props.TreatMissingData = jsii.String("breaching") // of a metric that never had any
-		props.Metrics = []any{
-			&awscloudwatch.CfnAlarm_MetricDataQueryProperty{Id: jsii.String("filled"), Expression: jsii.String("FILL(metric, 0)"), Label: jsii.String(m.Name), ReturnData: jsii.Bool(true)},
-			&awscloudwatch.CfnAlarm_MetricDataQueryProperty{Id: jsii.String("metric"), ReturnData: jsii.Bool(false), MetricStat: &awscloudwatch.CfnAlarm_MetricStatProperty{
-				Metric: &awscloudwatch.CfnAlarm_MetricProperty{Namespace: jsii.String(namespace), MetricName: jsii.String(m.Name), Dimensions: s.dimensions(m)},
-				Period: period, Stat: jsii.String(m.Statistic),
-			}},
-		}
-	} else {
-		props.TreatMissingData = jsii.String("notBreaching")
-		props.Namespace, props.MetricName, props.Statistic, props.Dimensions, props.Period = jsii.String(namespace), jsii.String(m.Name), jsii.String(m.Statistic), s.dimensions(m), period
+	props := &awscloudwatch.MetricProps{
+		Namespace: jsii.String(namespace), MetricName: jsii.String(m.Name), Statistic: jsii.String(m.Statistic), Period: duration(period), DimensionsMap: &dimensions,
 	}
-	return awscloudwatch.NewCfnAlarm(s.k, jsii.String(id), props)
+	return awscloudwatch.NewMetric(props)
 }
 
 // dimensions say whose metric it is.
-func (s *alarms) dimensions(m Metric) (all []any) {
-	add := func(name string, value *string) {
-		all = append(all, &awscloudwatch.CfnAlarm_DimensionProperty{Name: jsii.String(name), Value: value})
-	}
-	if m.Only.Name != "" {
-		add(m.Only.Name, jsii.String(m.Only.Value))
-	}
-	switch m.Of {
+func (k *keyRotation) dimensions(of string) map[string]*string {
+	switch of {
 	case "rotate":
-		add(FunctionDimension, s.k.rotate.Ref())
+		return map[string]*string{FunctionDimension: k.rotate.Ref()}
 	case "revoke":
-		add(FunctionDimension, s.k.revoke.Ref())
+		return map[string]*string{FunctionDimension: k.revoke.Ref()}
 	case "queue":
-		add("QueueName", s.k.deadLetters.AttrQueueName())
+		return map[string]*string{"QueueName": k.deadLetters.QueueName()}
 	case "restart":
-		add("StateMachineArn", s.k.restarts.machine.Ref())
+		return map[string]*string{"StateMachineArn": k.restarts.machine.Ref()}
 	}
-	return all
+	panic("no metric is of " + of)
+}
+
+func duration(d time.Duration) awscdk.Duration {
+	return awscdk.Duration_Seconds(jsii.Number(d.Seconds()))
 }
 
 func (a Alarm) name(k *keyRotation) string {
@@ -134,12 +140,11 @@ func (a Alarm) description() string {
 	return a.Sentence + " " + call + ": docs/runbook/" + a.Page + ".md"
 }
 
-// logical is the alarm's name in the form of a construct's id.
+// logical is the name of the alarm in the form of a construct's id.
 func logical(a Alarm) string {
-	var id strings.Builder
-	id.WriteString("Alarm")
-	for word := range strings.SplitSeq(a.Page, "-") {
-		id.WriteString(strings.ToUpper(word[:1]) + word[1:])
+	words := strings.Split(a.Page, "-")
+	for i, word := range words {
+		words[i] = strings.ToUpper(word[:1]) + word[1:]
 	}
-	return id.String()
+	return "Alarm" + strings.Join(words, "")
 }

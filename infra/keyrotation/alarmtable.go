@@ -1,6 +1,10 @@
 package keyrotation
 
-import "time"
+import (
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+)
 
 // Namespace is where the functions' metrics are, and FunctionDimension on each of them.
 const (
@@ -81,7 +85,7 @@ type Dimension struct{ Name, Value string }
 
 // When is the condition: over or under the threshold, in so many of so many periods.
 type When struct {
-	Comparison string
+	Comparison awscloudwatch.ComparisonOperator
 	Threshold  float64
 	Period     time.Duration
 	Of, Out    int // Of datapoints out of Out periods
@@ -91,8 +95,8 @@ type When struct {
 }
 
 const (
-	over  = "GreaterThanThreshold"
-	under = "LessThanThreshold"
+	over  = awscloudwatch.ComparisonOperator_GREATER_THAN_THRESHOLD
+	under = awscloudwatch.ComparisonOperator_LESS_THAN_THRESHOLD
 
 	sum, least, most = "Sum", "Minimum", "Maximum"
 )

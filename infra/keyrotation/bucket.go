@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/jsii-runtime-go"
 
@@ -22,7 +21,6 @@ type bucket struct {
 	swept   needs // of those, and of the retired ones
 
 	rotate, revoke awsiam.CfnManagedPolicy
-	failures       awsevents.CfnRule
 }
 
 func (k *keyRotation) bucketOf(secretName string) *bucket {
@@ -42,10 +40,6 @@ func (b *bucket) add(key config.Key, secretArn string, retired bool) {
 	}
 	b.rotated.add(key, secretArn, b.k.kmsKeyOf(key))
 	b.grantRotate()
-	if b.failures == nil {
-		b.failures = b.k.newFailureRule(b.index)
-	}
-	b.failures.SetEventPattern(failurePattern(b.rotated.secrets))
 }
 
 // ownLabels are the staging labels that the functions write.

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsscheduler"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -42,8 +43,9 @@ type KeyRotationProps struct {
 	KMSKey *string
 	// PreviousKMSKeys are the ARNs of keys that encrypted some of the secrets before: versions that they encrypt must still be read. Default: none.
 	PreviousKMSKeys []string
-	// AlarmEmail gets the alarms; AlarmTopic is the ARN of a topic to use instead of a new one.
-	AlarmEmail, AlarmTopic *string
+	// AlarmEmail receives the alarms; AlarmTopic replaces the new topic.
+	AlarmEmail *string
+	AlarmTopic awssns.ITopic
 	// OrphanAge is how old a key that no version holds must be to be revoked. Default: settings.DefaultOrphanAge.
 	OrphanAge time.Duration
 	// LogLevel is the least level logged. Default: INFO.
@@ -84,12 +86,11 @@ type keyRotation struct {
 	permission     awslambda.CfnPermission
 	group          awsscheduler.CfnScheduleGroup
 	schedulerRole  awsiam.CfnRole
-	deadLetters    awssqs.CfnQueue
-	topicArn       *string
-	topicPolicy    constructs.IDependable // nil for a topic that was there
+	deadLetters    awssqs.IQueue
+	topic          awssns.ITopic
 	restarts       *restarts
 	alarms         *alarms
-	dashboard      awscloudwatch.CfnDashboard
+	dashboard      awscloudwatch.Dashboard
 }
 
 func (k *keyRotation) shared() *keyRotation       { return k }
@@ -97,8 +98,8 @@ func (k *keyRotation) RotateFunction() *string    { return k.rotate.Ref() }
 func (k *keyRotation) RevokeFunction() *string    { return k.revoke.Ref() }
 func (k *keyRotation) RotateFunctionArn() *string { return k.rotate.AttrArn() }
 func (k *keyRotation) RevokeFunctionArn() *string { return k.revoke.AttrArn() }
-func (k *keyRotation) TopicArn() *string          { return k.topicArn }
-func (k *keyRotation) DashboardName() *string     { return k.dashboard.DashboardName() }
+func (k *keyRotation) TopicArn() *string          { return k.topic.TopicArn() }
+func (k *keyRotation) DashboardName() *string     { return jsii.String(k.name() + "-keys") }
 
 // Time-outs. Each step has most of its function's for its requests and their retries: the functions keep two seconds to report in. Both are far below the
 // 15 minutes after which a key that no version holds counts as an orphan.
@@ -168,9 +169,6 @@ func (k *keyRotation) add(key config.Key, secretArn string, retired bool) *bucke
 	k.keys = append(k.keys, key)
 	k.setEnvironment()
 	k.alarms.adapt(k.keys)
-	if !retired {
-		k.alarms.expectSweeps()
-	}
 	b := k.bucketOf(key.SecretName())
 	b.add(key, secretArn, retired)
 	return b

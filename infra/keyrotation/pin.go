@@ -7,5 +7,9 @@ import (
 	"quilt-rotate/infra/logicalid"
 )
 
-// pin keeps the logical id of earlier releases, which used L1 constructs.
+// pin and pinAt keep the logical ids of earlier releases, which used L1 constructs.
 func pin[R awscdk.CfnResource](l2 constructs.IConstruct) R { return logicalid.Pin[R](l2) }
+
+func pinAt[R awscdk.CfnResource](resource, scope constructs.IConstruct, id string) R {
+	return logicalid.PinAt[R](resource, scope, id)
+}

@@ -83,8 +83,7 @@ func (k *keyRotation) newRestarts() *restarts {
 func (k *keyRotation) restart(scope constructs.Construct, secretArn *string, services []config.Service) {
 	if k.restarts == nil {
 		k.restarts = k.newRestarts()
-		k.alarms.add(RestartAlarm)
-		k.dashboard.SetDashboardBody(k.dashboardBody()) // with this alarm too
+		k.dashboard.AddWidgets(alarmWidget("Restarts of services", 2, k.alarms.add(RestartAlarm)))
 	}
 	r, stack := k.restarts, awscdk.Stack_Of(k)
 	var input list
@@ -105,7 +104,7 @@ func (k *keyRotation) restart(scope constructs.Construct, secretArn *string, ser
 		Targets: []any{&awsevents.CfnRule_TargetProperty{
 			Id: jsii.String("Restart"), Arn: r.machine.AttrArn(), RoleArn: r.starter.AttrArn(),
 			Input:            stack.ToJsonString(object{"services": input}, nil),
-			DeadLetterConfig: &awsevents.CfnRule_DeadLetterConfigProperty{Arn: k.deadLetters.AttrArn()},
+			DeadLetterConfig: &awsevents.CfnRule_DeadLetterConfigProperty{Arn: k.deadLetters.QueueArn()},
 		}},
 	})
 }

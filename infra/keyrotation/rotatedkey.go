@@ -146,7 +146,7 @@ func (r *rotatedKey) scheduleRotation(k *keyRotation, b *bucket, key config.Key)
 	schedule.AddResourceDependency(k.permission, nil)
 	schedule.AddResourceDependency(b.rotate, nil)
 	// The dashboard comes after everything else, so that the function's role is no longer brand-new when the test run uses it.
-	schedule.AddResourceDependency(k.dashboard, nil)
+	schedule.Node().AddDependency(k.dashboard)
 	return schedule
 }
 
@@ -175,7 +175,7 @@ func (r *rotatedKey) scheduleSweep(k *keyRotation, b *bucket, every time.Duratio
 		Target: &awsscheduler.CfnSchedule_TargetProperty{
 			Arn: k.revoke.AttrArn(), RoleArn: k.schedulerRole.AttrArn(),
 			Input:            awscdk.Stack_Of(r).ToJsonString(object{"secretId": *r.secretArn, "time": scheduledTime}, nil),
-			DeadLetterConfig: &awsscheduler.CfnSchedule_DeadLetterConfigProperty{Arn: k.deadLetters.AttrArn()},
+			DeadLetterConfig: &awsscheduler.CfnSchedule_DeadLetterConfigProperty{Arn: k.deadLetters.QueueArn()},
 			RetryPolicy: &awsscheduler.CfnSchedule_RetryPolicyProperty{
 				MaximumRetryAttempts: jsii.Number(handOverAttempts), MaximumEventAgeInSeconds: jsii.Number(handOverSeconds),
 			},

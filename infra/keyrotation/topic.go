@@ -4,50 +4,75 @@ import (
 	"slices"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/jsii-runtime-go"
 )
 
-// newTopic makes the topic of all alarms, unless there is one. Its key is one of our own, since CloudWatch cannot publish to a topic that the
-// AWS-managed key encrypts (SNS developer guide, "Key management").
+// newTopic creates the topic of all alarms, unless one is given. It has a KMS key of its own, because CloudWatch cannot publish to a topic that the AWS-managed
+// key encrypts (SNS developer guide, "Key management").
 func (k *keyRotation) newTopic() {
-	if k.props.AlarmTopic != nil {
-		k.topicArn = k.props.AlarmTopic
+	if k.topic = k.props.AlarmTopic; k.topic != nil {
 		return
 	}
-	stack := awscdk.Stack_Of(k)
-	key := awskms.NewCfnKey(k, jsii.String("AlarmKey"), &awskms.CfnKeyProps{
-		Description: jsii.String("Quilt key rotation: encrypts the alarms"), EnableKeyRotation: jsii.Bool(true),
-		KeyPolicy: document(slices.Concat(list{object{
-			"Sid": "Account", "Effect": "Allow", "Action": "kms:*", "Resource": "*",
-			"Principal": object{"AWS": "arn:" + *stack.Partition() + ":iam::" + *stack.Account() + ":root"},
-		}}, k.publishers(list{"kms:Decrypt", "kms:GenerateDataKey"}, "*"))...),
+	key := awskms.NewKey(k, jsii.String("AlarmKey"), &awskms.KeyProps{
+		Description: jsii.String("Quilt key rotation: encrypts the alarms"), EnableKeyRotation: jsii.Bool(true), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+		Policy: awsiam.PolicyDocument_FromJson(document(slices.Concat(list{k.delegation()}, k.publishers())...)),
 	})
-	key.ApplyRemovalPolicy(awscdk.RemovalPolicy_DESTROY, nil)
-	topic := awssns.NewCfnTopic(k, jsii.String("Alarms"), &awssns.CfnTopicProps{DisplayName: jsii.String("Quilt key rotation"), KmsMasterKeyId: key.AttrArn()})
-	k.topicArn = topic.Ref()
-	k.topicPolicy = awssns.NewCfnTopicPolicy(k, jsii.String("AlarmsPolicy"), &awssns.CfnTopicPolicyProps{
-		Topics: &[]*string{topic.Ref()},
-		PolicyDocument: document(append(k.publishers(list{"sns:Publish"}, *topic.Ref()), object{
-			"Sid": "EncryptedOnly", "Effect": "Deny", "Principal": "*", "Action": "sns:Publish", "Resource": *topic.Ref(),
-			"Condition": object{"Bool": object{"aws:SecureTransport": "false"}},
-		})...),
+	pin[awskms.CfnKey](key)
+	topic := awssns.NewTopic(k, jsii.String("Alarms"), &awssns.TopicProps{
+		DisplayName: jsii.String("Quilt key rotation"), EnforceSSL: jsii.Bool(true),
+		// By its ARN: with the key itself, each rule that publishes here would add a statement without a condition to the key's policy.
+		MasterKey: awskms.Key_FromKeyArn(k, jsii.String("AlarmKeyByArn"), key.KeyArn()),
 	})
+	pin[awssns.CfnTopic](topic)
+	// A rule that publishes here adds EventBridge, without a condition: EventBridge meets none in the policy of a topic (EventBridge user guide, "Using resource-based policies"), and
+	// with a role in place of the policy it may not deliver to an encrypted topic (the same page). So a rule of another account that knows the topic's ARN could publish, too.
+	topic.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(object{
+		"Sid": "Alarms", "Effect": "Allow", "Principal": object{"Service": "cloudwatch.amazonaws.com"}, "Action": "sns:Publish", "Resource": *topic.TopicArn(), "Condition": k.fromHere(),
+	}))
+	pinAt[awssns.CfnTopicPolicy](topic.Node().FindChild(jsii.String("Policy")).Node().DefaultChild(), k, "AlarmsPolicy")
 	if k.props.AlarmEmail != nil {
-		awssns.NewCfnSubscription(k, jsii.String("AlarmsByEmail"), &awssns.CfnSubscriptionProps{
-			TopicArn: topic.Ref(), Protocol: jsii.String("email"), Endpoint: k.props.AlarmEmail,
-		})
+		pin[awssns.CfnSubscription](awssns.NewSubscription(k, jsii.String("AlarmsByEmail"), &awssns.SubscriptionProps{
+			Topic: topic, Protocol: awssns.SubscriptionProtocol_EMAIL, Endpoint: k.props.AlarmEmail,
+		}))
 	}
+	k.topic = topic
 }
 
-// publishers lets the two services that send alarms do so. EventBridge gives neither account nor rule when it uses an encrypted topic: with a condition on
-// them each of its messages would be lost, silently (SNS developer guide, "Key management": aws:SourceAccount and aws:SourceArn are not supported for it).
-func (k *keyRotation) publishers(actions list, resource string) list {
-	grant := func(sid, service string) object {
-		return object{"Sid": sid, "Effect": "Allow", "Principal": object{"Service": service}, "Action": actions, "Resource": resource}
+// publishers lets CloudWatch and EventBridge encrypt messages to the topics of this account. EventBridge uses the key of an encrypted topic without an account and a
+// source: with a condition on them each of its messages would be lost without an error (SNS developer guide, "Key management").
+func (k *keyRotation) publishers() list {
+	stack := awscdk.Stack_Of(k)
+	topics := object{"kms:EncryptionContext:aws:sns:topicArn": "arn:" + *stack.Partition() + ":sns:" + *stack.Region() + ":" + *stack.Account() + ":*"}
+	grant := func(sid, service string, condition object) object {
+		condition["StringLike"] = topics
+		return object{"Sid": sid, "Effect": "Allow", "Principal": object{"Service": service}, "Action": list{"kms:Decrypt", "kms:GenerateDataKey"}, "Resource": "*", "Condition": condition}
 	}
-	alarms := grant("Alarms", "cloudwatch.amazonaws.com")
-	alarms["Condition"] = k.fromHere()
-	return list{alarms, grant("Events", "events.amazonaws.com")}
+	return list{grant("Alarms", "cloudwatch.amazonaws.com", k.fromHere()), grant("Events", "events.amazonaws.com", object{})}
+}
+
+// delegation is the statement of a KMS key's policy that lets the account's own policies decide.
+func (k *keyRotation) delegation() object {
+	return object{"Sid": "Account", "Effect": "Allow", "Action": "kms:*", "Resource": "*", "Principal": object{"AWS": "arn:" + *awscdk.Stack_Of(k).Partition() + ":iam::" + *awscdk.Stack_Of(k).Account() + ":root"}}
+}
+
+// newDeadLetters creates the queue for what could not be delivered: a run of sweeps that the scheduler could not start, an event whose target failed.
+func (k *keyRotation) newDeadLetters() {
+	stack := awscdk.Stack_Of(k)
+	queue := awssqs.NewQueue(k, jsii.String("DeadLetters"), &awssqs.QueueProps{
+		RetentionPeriod: awscdk.Duration_Days(jsii.Number(14)), Encryption: awssqs.QueueEncryption_SQS_MANAGED, EnforceSSL: jsii.Bool(true), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+	})
+	accept(pin[awssqs.CfnQueue](queue), accepted{rule: "AwsSolutions-SQS3",
+		reason: "It is the dead-letter queue itself, of schedules and event rules, which the rule does not look at. An alarm watches it."})
+	// One statement for all rules of this account. EventBridge names the rule (EventBridge user guide, "Using dead-letter queues"); the scheduler sends with a role.
+	queue.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(object{
+		"Sid": "Events", "Effect": "Allow", "Principal": object{"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": *queue.QueueArn(),
+		"Condition": object{"ArnLike": object{"aws:SourceArn": "arn:" + *stack.Partition() + ":events:" + *stack.Region() + ":" + *stack.Account() + ":rule/*"}},
+	}))
+	pinAt[awssqs.CfnQueuePolicy](queue.Node().FindChild(jsii.String("Policy")).Node().DefaultChild(), k, "DeadLettersPolicy")
+	// By its ARN: with the queue itself, each rule would add a statement of its own, also a rule of another stack, which would then depend on this one and this one on it.
+	k.deadLetters = awssqs.Queue_FromQueueArn(k, jsii.String("DeadLettersByArn"), queue.QueueArn())
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
@@ -26,7 +27,7 @@ func New(scope constructs.Construct, c *config.Config, packages Packages) awscdk
 		Env: &awscdk.Environment{Account: jsii.String(c.Account), Region: jsii.String(c.Region)},
 	})
 	tag(stack, c)
-	rotation := keyrotation.NewKeyRotation(stack, jsii.String("KeyRotation"), props(c, packages))
+	rotation := keyrotation.NewKeyRotation(stack, jsii.String("KeyRotation"), props(stack, c, packages))
 	for i := range c.Keys {
 		addKey(stack, c, rotation, &c.Keys[i], false)
 	}
@@ -56,12 +57,15 @@ func tag(stack awscdk.Stack, c *config.Config) {
 	}
 }
 
-func props(c *config.Config, packages Packages) *keyrotation.KeyRotationProps {
+func props(stack awscdk.Stack, c *config.Config, packages Packages) *keyrotation.KeyRotationProps {
 	p := &keyrotation.KeyRotationProps{
 		RegistryURL: jsii.String(c.Registry), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
 		Network: c.Network, PermissionsBoundary: optional(c.PermissionsBoundary), KMSKey: jsii.String(c.KMSKey), PreviousKMSKeys: c.PreviousKMSKeys,
-		AlarmEmail: optional(c.Alarms.Email), AlarmTopic: optional(c.Alarms.Topic),
-		OrphanAge: time.Duration(c.OrphanAge), LogLevel: jsii.String(c.LogLevel), LogRetentionDays: jsii.Number(float64(c.LogRetentionDays)),
+		AlarmEmail: optional(c.Alarms.Email),
+		OrphanAge:  time.Duration(c.OrphanAge), LogLevel: jsii.String(c.LogLevel), LogRetentionDays: jsii.Number(float64(c.LogRetentionDays)),
+	}
+	if c.Alarms.Topic != "" {
+		p.AlarmTopic = awssns.Topic_FromTopicArn(stack, jsii.String("AlarmTopicByArn"), jsii.String(c.Alarms.Topic))
 	}
 	if c.CABundleBytes() != nil {
 		p.CABundlePath = jsii.String(bundle.CABundlePath)

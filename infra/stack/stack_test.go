@@ -398,7 +398,7 @@ func TestTheFullestStackFitsOneTemplate(t *testing.T) {
 	everything := load(t, "everything")
 	everything.Keys, everything.Retired = everything.Keys[:1], nil
 	resources := synth(t, everything).JSON["Resources"].(object)
-	const ofTheKey, ofItsBucket = 5, 3
+	const ofTheKey, ofItsBucket = 5, 2
 	if n := len(resources) - ofTheKey - ofItsBucket + config.Buckets*ofItsBucket; n != config.SharedResources {
 		t.Errorf("everything on makes %d resources beside those of keys, and the check counts with %d", n, config.SharedResources)
 	}
