@@ -12,7 +12,7 @@ FUNCTION_BUILD := CGO_ENABLED=0 $(GO) build -buildvcs=false -tags lambda.norpc -
 .PHONY: help demo test test-busy arm64 race tools build functions sandbox invoke lint docs spelling picture generate fuzz soak bench clean go
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { \
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { \
 	  line = sprintf("  make %-12s", $$1); n = split($$2, words, " "); \
 	  for (i = 1; i <= n; i++) { \
 	    if (length(line " " words[i]) > 80) { print line; line = sprintf("%19s", "") } \
@@ -136,27 +136,31 @@ go:
 	  *) echo "Go 1.26 or later is needed: get it from https://go.dev/dl (here: $$version)" >&2; exit 1;; \
 	esac
 
-# The deployment, a Go module of its own. CONFIG is its one file (infra/README.md).
+# The deployment, a Go module of its own. CONFIG is its file (infra/README.md), ARGS are more arguments of the CDK's command.
 
 CONFIG ?= infra/config.yaml
+ARGS   ?=
 CDK    := cd infra && CDK_DISABLE_CLI_TELEMETRY=true npx cdk
 
-.PHONY: synth deploy golden node need-node
+.PHONY: synth diff deploy golden node need-node
 
 synth: go need-node infra/node_modules ## Check a configuration and write its template into infra/cdk.out: make synth CONFIG=prod.yaml
-	@$(CDK) synth --quiet -c config=$(abspath $(CONFIG))
+	@$(CDK) synth --quiet -c config=$(abspath $(CONFIG)) $(ARGS)
 
-deploy: go need-node infra/node_modules ## Deploy a configuration: make deploy CONFIG=prod.yaml
-	@$(CDK) deploy -c config=$(abspath $(CONFIG))
+diff: go need-node infra/node_modules ## Compare a configuration with its deployed stack: make diff CONFIG=prod.yaml
+	@$(CDK) diff -c config=$(abspath $(CONFIG)) $(ARGS)
 
-golden: go need-node ## Write the deployment's golden templates, schema and list of alarms anew; look at the diff
+deploy: go need-node infra/node_modules ## Deploy a configuration; without a terminal: make deploy CONFIG=prod.yaml ARGS="--require-approval never"
+	@$(CDK) deploy -c config=$(abspath $(CONFIG)) $(ARGS)
+
+golden: go need-node ## Write the deployment's golden templates, schema and list of alarms again; review the diff
 	cd infra && $(GO) test ./config ./stack -run 'Golden|Schema|ListOfAlarms' -count=1 -golden
 
-# The deployment needs Node. Where it is missing or too old, npm (if it is there) installs one into build/node, for this checkout only.
+# The deployment needs Node 22. If it is missing or older, npm (if it is installed) installs it into build/node, for this checkout only.
 export PATH := $(CURDIR)/$(BUILD)/node/node_modules/.bin:$(PATH)
 NODE22 := node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 22 ? 1 : 0)' 2>/dev/null
 
-# The tests run without Node, too, and skip those of the deployment.
+# Without Node, the tests skip those of the deployment.
 node:
 	@$(NODE22) || ! command -v npm >/dev/null || { echo "installing Node 22 into $(BUILD)/node" >&2; \
 	  npm install --prefix $(BUILD)/node --no-audit --no-fund --silent node@22; }
@@ -167,7 +171,7 @@ need-node: node
 infra/node_modules: infra/package-lock.json
 	@cd infra && npm ci --no-audit --no-fund --silent && touch node_modules
 
-# Proofs of the deployment that need more than Go and Node. What is missing on the machine is named, and its proof skipped.
+# Tests of the deployment that need more than Go and Node. A test whose tools are not installed is skipped, and the tools are named.
 
 TEMPLATES := build/infra/templates
 
@@ -177,11 +181,11 @@ deploy-local: go need-node ## Deploy to a local AWS, rotate a key there, sweep (
 	@[ -d infra/node_modules ] || $(MAKE) infra/node_modules
 	cd infra && $(GO) test ./proof -run TestADeploymentThatNobodyTouchedRotatesAKey -deploy -count=1 -v -timeout 10m
 
-nag: templates infra/nag/node_modules ## Look at the templates with cdk-nag (needs Node)
+nag: templates infra/nag/node_modules ## Check the templates with cdk-nag (needs Node)
 	node infra/nag/nag.js $(TEMPLATES)/*/*.template.json
 
-# W3005 is about dependencies that the CDK names although a reference implies them.
-cfn-lint: templates ## Look at the templates with cfn-lint
+# W3005 is about dependencies that the CDK writes although a reference implies them.
+cfn-lint: templates ## Check the templates with cfn-lint
 	@command -v cfn-lint >/dev/null || { echo "cfn-lint is not installed: pip install cfn-lint" >&2; exit 1; }
 	cfn-lint -i W3005 -- $(TEMPLATES)/*/*.template.json
 
