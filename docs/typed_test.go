@@ -11,16 +11,24 @@ import (
 
 // provedElsewhere are commands that a sandbox cannot carry out, each with the place that does: a test, or a line of .ci/run. They stand in blocks of the language "sh".
 var provedElsewhere = map[string]proof{
-	"npx cdk bootstrap":                  {"infra/proof/deploy_test.go", `aws.cdk(configuration, "bootstrap"`},
-	"npx cdk deploy":                     {"infra/proof/deploy_test.go", `aws.cdk(configuration, "deploy"`},
-	"make deploy CONFIG=infra/prod.yaml": {"infra/proof/deploy_test.go", `aws.cdk(configuration, "deploy"`}, // the same command of the CDK, on the file that is named
-	"make synth CONFIG=infra/prod.yaml":  {".ci/run", "make synth CONFIG="},
-	"make demo":                          {".ci/run", "make demo"},
-	"make test":                          {".ci/run", "make test"},
-	"make -s sandbox | tee sandbox.env":  {"cmd/quilt-sandbox/serve_test.go", "TestTheSandboxRunsUntilInterrupted"},
-	". ./sandbox.env":                    {"cmd/quilt-sandbox/serve_test.go", "b.environ"},
+	"npx cdk bootstrap":                       {"infra/proof/deploy_test.go", `aws.cdk(configuration, "bootstrap"`},
+	"npx cdk deploy":                          {"infra/proof/deploy_test.go", `aws.cdk(configuration, "deploy"`},
+	"make deploy CONFIG=infra/prod.yaml":      {"infra/proof/deploy_test.go", `aws.cdk(configuration, "deploy"`}, // the same command of the CDK, on the file that is named
+	"make synth CONFIG=infra/prod.yaml":       {".ci/run", "make synth CONFIG="},
+	"cd infra && npm ci && npx cdk bootstrap": {"infra/proof/deploy_test.go", `aws.cdk(configuration, "bootstrap"`},
+	"aws iam create-open-id-connect-provider --url https://token.actions.githubusercontent.com --client-id-list sts.amazonaws.com": pipelineTest,
+	"aws cloudformation deploy --stack-name quilt-rotate-pipeline --template-file docs/pipeline/roles.yaml":                        pipelineTest,
+	"--capabilities CAPABILITY_IAM --parameter-overrides Repository=octo-org/quilt-rotate":                                         pipelineTest,
+	`aws iam list-roles --query "Roles[?starts_with(RoleName, 'quilt-rotate-pipeline')].Arn"`:                                      pipelineTest,
+	"make demo":                         {".ci/run", "make demo"},
+	"make test":                         {".ci/run", "make test"},
+	"make -s sandbox | tee sandbox.env": {"cmd/quilt-sandbox/serve_test.go", "TestTheSandboxRunsUntilInterrupted"},
+	". ./sandbox.env":                   {"cmd/quilt-sandbox/serve_test.go", "b.environ"},
 	"cd infra && npm ci && cp config.example.yaml config.yaml": {".ci/run", "infra/config.example.yaml >\"$scratch/config.yaml\""},
 }
+
+// pipelineTest runs the AWS commands of docs/pipeline.md as they are written there.
+var pipelineTest = proof{"infra/proof/pipeline_test.go", "docs/pipeline.md"}
 
 // proof is a file of the checkout, and what must stand in it.
 type proof struct{ file, needle string }

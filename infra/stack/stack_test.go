@@ -347,11 +347,11 @@ func TestTheConstructsKeepTheRulesOfTheFile(t *testing.T) {
 	good := config.Key{Name: "prod/a", Schedule: "rate(30 days)"}
 	for want, keys := range map[string][]config.Key{
 		"": {good, {Name: "prod/b", Schedule: "rate(30 days)", Window: config.Duration(2 * time.Hour)}},
-		"Other/Key0: Key.schedule: must be rate(":                                 {{Name: "prod/a", Schedule: "nonsense"}},
-		"Other/Key0: Key.expiresInDays: is too short for one missed rotation":     {{Name: "prod/a", Schedule: "rate(30 days)", ExpiresInDays: 30}},
-		"Other/Key0: Key.window: must be whole hours":                             {{Name: "prod/a", Schedule: "rate(30 days)", Window: config.Duration(time.Minute)}},
-		"Other/Key0: Key: has no secret":                                        {{Schedule: "rate(30 days)"}},
-		"Other/Key1: Key: has the same secret as Other/Key0 (prod/a)": {good, good},
+		"Other/Key0: Key.schedule: must be rate(":                             {{Name: "prod/a", Schedule: "nonsense"}},
+		"Other/Key0: Key.expiresInDays: is too short for one missed rotation": {{Name: "prod/a", Schedule: "rate(30 days)", ExpiresInDays: 30}},
+		"Other/Key0: Key.window: must be whole hours":                         {{Name: "prod/a", Schedule: "rate(30 days)", Window: config.Duration(time.Minute)}},
+		"Other/Key0: Key: has no secret":                                      {{Schedule: "rate(30 days)"}},
+		"Other/Key1: Key: has the same secret as Other/Key0 (prod/a)":         {good, good},
 	} {
 		if told := refusal(keys...); !strings.HasPrefix(told, want) || want == "" && told != "" {
 			t.Errorf("it is refused with %q, want %q", told, want)
