@@ -440,14 +440,13 @@ func TestOneKeyTooMany(t *testing.T) {
 	}
 }
 
-func TestNamesTooLongForThePolicies(t *testing.T) {
-	// Protects a deployment from failing half-way: IAM and EventBridge count characters, so long names fill a stack earlier.
+func TestTooManyIssuers(t *testing.T) {
 	var text strings.Builder
 	text.WriteString(head + "keys:\n")
-	for i := range 60 {
-		fmt.Fprintf(&text, "  - {name: prod/%s-%d, schedule: rate(30 days)}\n", strings.Repeat("long/", 40), i)
+	for i := range 80 {
+		fmt.Fprintf(&text, "  - {name: prod/%d, schedule: rate(30 days), issuer: \"arn:aws:secretsmanager:us-east-1:123456789012:secret:issuer/%d-a1b2c3\"}\n", i, i)
 	}
-	if paths, message := faults(t, text.String()); !slices.Equal(paths, []string{"keys"}) || !strings.Contains(message, "too long together") {
+	if paths, message := faults(t, text.String()); !slices.Equal(paths, []string{"keys"}) || !strings.Contains(message, "too many issuers") {
 		t.Errorf("got %v: %s", paths, message)
 	}
 }

@@ -1,7 +1,7 @@
 package config
 
 import (
-	"crypto/sha256"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -14,7 +14,7 @@ const (
 
 // What the stack is made of, at most. A test compares these with the template.
 const (
-	SharedResources = 71 // with everything on, and a secret in each bucket
+	SharedResources = 58 // with everything on
 	SharedOutputs   = 4
 )
 
@@ -54,7 +54,7 @@ func checkLimits(g *gathering, c *Config) {
 	case resources > maxResources:
 		g.add("keys", "make %d resources, and one stack takes %d: %s", resources, maxResources, advice)
 	case c.tooLong():
-		g.add("keys", "have names that are too long together for the stack's policies: %s", advice)
+		g.add("keys", "have too many issuers, or services to restart, for one IAM policy: name fewer, or %s", advice)
 	case c.keyPolicy() > maxKeyPolicy:
 		g.add("keys", "have too many readers together for the policy of one KMS key: name fewer, such as an account in place of its roles, or %s", advice)
 	}
@@ -96,50 +96,20 @@ func (c *Config) arnLength(k *Key) int {
 	return len("\"arn:aws-us-gov:secretsmanager:" + c.Region + ":" + c.Account + ":secret:" + k.SecretName() + "-AbCdEf\",")
 }
 
-// Characters of a managed policy, of an event pattern (quotas of IAM and of EventBridge), and what both need beside the ARNs, amply.
+// Characters of a managed policy (quotas of IAM), and what it needs beside the ARNs.
 const (
-	maxPolicy   = 6144
-	maxPattern  = 2048
-	policyRest  = 1000
-	replicaRest = 250 // a statement's own words
-	patternRest = 350
+	maxPolicy  = 6144
+	policyRest = 500
 )
 
-// tooLong tells whether some bucket's policy, which names each secret three times (four with former KMS keys), or its pattern, which does once, is longer than
-// may be.
+// tooLong tells whether the policy of the issuers, or that of the services to restart, is longer than IAM allows.
 func (c *Config) tooLong() bool {
-	var names, policies [Buckets]int
-	services, former := 0, len(strings.Join(c.PreviousKMSKeys, `","`))
-	for _, keys := range [][]Key{c.Keys, c.Retired} {
-		for i := range keys {
-			k := &keys[i]
-			b := BucketOf(k.SecretName())
-			length := c.arnLength(k)
-			names[b] += length
-			policies[b] += 3*length + 2*len(k.Issuer) + len(k.IssuerKMSKey) + len(k.SecretKMSKey)
-			if former > 0 {
-				policies[b] += length
-			}
-			for _, r := range k.Replicas {
-				if r.KMSKey != "" {
-					policies[b] += length + len(r.KMSKey) + replicaRest
-				}
-			}
-			for _, s := range k.Restart {
-				services += len("\"arn:aws-us-gov:ecs:"+c.Region+":"+c.Account+":service/\",") + len(s.Cluster) + len(s.Service) + 1
-			}
+	issuers, services := map[string]bool{}, 0
+	for _, k := range slices.Concat(c.Keys, c.Retired) {
+		issuers[k.Issuer] = true
+		for _, s := range k.Restart {
+			services += len("\"arn:aws-us-gov:ecs:"+c.Region+":"+c.Account+":service/\",") + len(s.Cluster) + len(s.Service) + 1
 		}
 	}
-	for b := range policies {
-		policies[b] += former
-	}
-	return slices.Max(names[:]) > maxPattern-patternRest || slices.Max(policies[:]) > maxPolicy-policyRest || services > maxPolicy-policyRest
-}
-
-// Buckets is into how many policies the secrets are divided: a role takes ten, and two are left for others.
-const Buckets = 8
-
-// BucketOf says in which a secret is, by its name alone.
-func BucketOf(secretName string) int {
-	return int(sha256.Sum256([]byte(secretName))[0]) % Buckets
+	return max(services, len(strings.Join(slices.Collect(maps.Keys(issuers)), `","`))) > maxPolicy-policyRest
 }

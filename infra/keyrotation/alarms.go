@@ -113,9 +113,9 @@ func (k *keyRotation) metric(m Metric, period time.Duration) awscloudwatch.IMetr
 func (k *keyRotation) dimensions(of string) map[string]*string {
 	switch of {
 	case "rotate":
-		return map[string]*string{FunctionDimension: k.rotate.Ref()}
+		return map[string]*string{FunctionDimension: k.rotate.FunctionName()}
 	case "revoke":
-		return map[string]*string{FunctionDimension: k.revoke.Ref()}
+		return map[string]*string{FunctionDimension: k.revoke.FunctionName()}
 	case "queue":
 		return map[string]*string{"QueueName": k.deadLetters.QueueName()}
 	case "restart":

@@ -52,7 +52,7 @@ func alarmWidget(title string, height float64, alarms ...interfacesawscloudwatch
 
 func logWidget(width, height float64, title string, f function, query string) awscloudwatch.IWidget {
 	return awscloudwatch.NewLogQueryWidget(&awscloudwatch.LogQueryWidgetProps{
-		Title: jsii.String(title), Width: jsii.Number(width), Height: jsii.Number(height), LogGroupNames: &[]*string{f.logs.Ref()}, QueryString: jsii.String(query),
+		Title: jsii.String(title), Width: jsii.Number(width), Height: jsii.Number(height), LogGroupNames: &[]*string{f.logs.LogGroupName()}, QueryString: jsii.String(query),
 	})
 }
 

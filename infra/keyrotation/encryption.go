@@ -65,3 +65,13 @@ func (k *keyRotation) kmsKeyOf(key config.Key) string {
 	}
 	return *k.props.KMSKey
 }
+
+// byKey is what a principal can read, by the principal.
+type byKey map[string]list
+
+func (m *byKey) add(principal string, what any) {
+	if *m == nil {
+		*m = byKey{}
+	}
+	(*m)[principal] = append((*m)[principal], what)
+}

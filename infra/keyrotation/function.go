@@ -1,96 +1,162 @@
 package keyrotation
 
 import (
+	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awss3assets"
 	"github.com/aws/jsii-runtime-go"
 
 	"quilt-rotate/infra/config"
+	"quilt-rotate/internal/settings"
 )
 
-// function is a function with what is its own.
+// function is a Lambda function with its role and logs.
 type function struct {
-	awslambda.CfnFunction
-	role awsiam.CfnRole
-	logs awslogs.CfnLogGroup
+	awslambda.Function
+	role        awsiam.Role
+	permissions awsiam.CfnManagedPolicy // what it may do with secrets
+	logs        awslogs.LogGroup
 }
 
-// newFunction makes a function without reserved concurrency: that would be taken from the account's, whose quota may be as small as 10, and a throttled rotation is
-// one that fails.
-func (k *keyRotation) newFunction(name, description string, zip *string, timeout time.Duration, securityGroups *[]*string) function {
-	f := function{}
+// newFunction creates a function without reserved concurrency: that is taken from the account's, which may be as low as 10, and a throttled rotation fails. The logs
+// are the record of revocations, so they are kept when the stack is deleted.
+func (k *keyRotation) newFunction(id, description string, zip *string, timeout time.Duration, network *awslambda.CfnFunction_VpcConfigProperty) function {
+	f := function{logs: awslogs.NewLogGroup(k, jsii.String(id+"Logs"), &awslogs.LogGroupProps{RemovalPolicy: awscdk.RemovalPolicy_RETAIN})}
 	retention := k.props.LogRetentionDays
 	if retention == nil {
 		retention = jsii.Number(config.DefaultLogRetention)
 	}
-	f.logs = awslogs.NewCfnLogGroup(k, jsii.String(name+"Logs"), &awslogs.CfnLogGroupProps{RetentionInDays: retention})
-	f.role = k.newFunctionRole(name, f.logs)
-	code := awss3assets.NewAsset(k, jsii.String(name+"Code"), &awss3assets.AssetProps{Path: zip})
-	f.CfnFunction = awslambda.NewCfnFunction(k, jsii.String(name), &awslambda.CfnFunctionProps{
-		Description:   jsii.String(description),
-		Runtime:       jsii.String("provided.al2023"),
-		Architectures: jsii.Strings("arm64"),
-		Handler:       jsii.String("bootstrap"),
-		Code:          &awslambda.CfnFunction_CodeProperty{S3Bucket: code.S3BucketName(), S3Key: code.S3ObjectKey()},
-		Role:          f.role.AttrArn(),
-		MemorySize:    jsii.Number(256),
-		Timeout:       jsii.Number(timeout.Seconds()),
-		LoggingConfig: &awslambda.CfnFunction_LoggingConfigProperty{
-			LogFormat: jsii.String("JSON"), LogGroup: f.logs.Ref(), ApplicationLogLevel: k.platformLogLevel(), SystemLogLevel: jsii.String("INFO"),
-		},
-	})
-	if k.props.Network != nil {
-		f.SetVpcConfig(&awslambda.CfnFunction_VpcConfigProperty{SubnetIds: jsii.Strings(k.props.Network.Subnets...), SecurityGroupIds: securityGroups})
+	pin[awslogs.CfnLogGroup](f.logs).SetRetentionInDays(retention)
+	statements := list{allow("Logs", list{"logs:CreateLogStream", "logs:PutLogEvents"}, *f.logs.LogGroupArn())}
+	if network != nil {
+		// What Lambda does with a function's role to place it in a VPC (Lambda developer guide, "Giving Lambda functions access to resources in an Amazon VPC").
+		statements = append(statements, allow("Network", list{
+			"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
+			"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
+		}, "*"))
 	}
+	f.role = k.newRole(id+"Role", "lambda.amazonaws.com", "Quilt key rotation: the function "+id, nil, statements...)
+	accept(f.role.Node().DefaultChild().(awsiam.CfnRole), accepted{rule: "AwsSolutions-IAM5",
+		reason: "A log stream and the network interfaces of a function in a VPC have names that are not known before."})
+	f.Function = awslambda.NewFunction(k, jsii.String(id), &awslambda.FunctionProps{
+		Description: jsii.String(description), Code: awslambda.Code_FromAsset(zip, nil), Role: f.role, LogGroup: f.logs,
+		Runtime: awslambda.Runtime_PROVIDED_AL2023(), Architecture: awslambda.Architecture_ARM_64(), Handler: jsii.String("bootstrap"),
+		MemorySize: jsii.Number(256), Timeout: awscdk.Duration_Seconds(jsii.Number(timeout.Seconds())), Environment: k.environment(),
+		LoggingFormat: awslambda.LoggingFormat_JSON, ApplicationLogLevelV2: k.platformLogLevel(), SystemLogLevelV2: awslambda.SystemLogLevel_INFO,
+	})
+	pin[awslambda.CfnFunction](f.Function).SetVpcConfig(network) // the L2 property takes subnets only as constructs with their zones
 	return f
 }
 
-// platformLogLevel is what Lambda lets pass: never less than INFO, since the lines with the metrics have no level of their own, and would be dropped.
-func (k *keyRotation) platformLogLevel() *string {
-	if *k.logLevel() == "DEBUG" {
-		return jsii.String("DEBUG")
+// environment is what both functions have.
+func (k *keyRotation) environment() *map[string]*string {
+	variables := map[string]*string{settings.EnvRegistryURL: k.props.RegistryURL, settings.EnvLogLevel: k.logLevel()}
+	if k.props.CABundlePath != nil {
+		variables[settings.EnvCABundle] = k.props.CABundlePath
 	}
-	return jsii.String("INFO")
+	if n := k.props.Network; n != nil && n.Proxy != "" {
+		variables["HTTPS_PROXY"], variables["NO_PROXY"] = jsii.String(n.Proxy), jsii.String(strings.Join(n.NoProxy, ","))
+	}
+	return &variables
 }
 
-func (k *keyRotation) newSecurityGroups() *[]*string {
+// adapt gives the functions the most cautious values of all keys. The tags of each secret take precedence; while an update has removed them, nothing must get shorter.
+func (k *keyRotation) adapt() {
+	expires, grace, quiet := 0, time.Duration(0), time.Duration(0)
+	for _, key := range k.keys {
+		expires, grace, quiet = max(expires, key.ExpiresInDays), max(grace, key.GracePeriod()), max(quiet, key.QuietPeriod())
+	}
+	k.rotate.AddEnvironment(jsii.String(settings.EnvExpiresInDays), jsii.String(strconv.Itoa(expires)), nil)
+	k.revoke.AddEnvironment(jsii.String(settings.EnvGrace), text(grace), nil)
+	k.revoke.AddEnvironment(jsii.String(settings.EnvQuiet), text(quiet), nil)
+}
+
+func text(d time.Duration) *string { return jsii.String(config.Duration(d).String()) }
+
+func (k *keyRotation) logLevel() *string {
+	if k.props.LogLevel == nil {
+		return jsii.String(config.DefaultLogLevel)
+	}
+	return k.props.LogLevel
+}
+
+// platformLogLevel is at least INFO: metrics are log lines without a level, which Lambda would otherwise drop.
+func (k *keyRotation) platformLogLevel() awslambda.ApplicationLogLevel {
+	if *k.logLevel() == "DEBUG" {
+		return awslambda.ApplicationLogLevel_DEBUG
+	}
+	return awslambda.ApplicationLogLevel_INFO
+}
+
+// Lambda's limits of one function (Lambda API reference, "VpcConfig").
+const (
+	maxSubnets        = 16
+	maxSecurityGroups = 5
+)
+
+// network places the functions in a VPC.
+func (k *keyRotation) network() *awslambda.CfnFunction_VpcConfigProperty {
 	n := k.props.Network
 	if n == nil {
 		return nil
 	}
-	if len(n.SecurityGroups) > 0 {
-		return jsii.Strings(n.SecurityGroups...)
+	if len(n.Subnets) == 0 || len(n.Subnets) > maxSubnets || len(n.SecurityGroups) > maxSecurityGroups {
+		panic(fmt.Errorf("%s: Network has %d subnets and %d security groups, but a Lambda function takes 1 to %d subnets and at most %d security groups",
+			*k.Node().Path(), len(n.Subnets), len(n.SecurityGroups), maxSubnets, maxSecurityGroups))
 	}
-	group := awsec2.NewCfnSecurityGroup(k, jsii.String("Calls"), &awsec2.CfnSecurityGroupProps{
-		GroupDescription:    jsii.String("Quilt key rotation: calls out by HTTPS, and is called by nobody"),
-		VpcId:               jsii.String(n.VPC),
-		SecurityGroupEgress: k.egress(),
-	})
-	return &[]*string{group.AttrGroupId()}
+	vpc := &awslambda.CfnFunction_VpcConfigProperty{SubnetIds: jsii.Strings(n.Subnets...), SecurityGroupIds: jsii.Strings(n.SecurityGroups...)}
+	if n.IPv6 {
+		vpc.Ipv6AllowedForDualStack = jsii.Bool(true)
+	}
+	if len(n.SecurityGroups) == 0 {
+		vpc.SecurityGroupIds = &[]*string{k.newSecurityGroup().AttrGroupId()}
+	}
+	return vpc
 }
 
-const httpsPort = 443
+func (k *keyRotation) newSecurityGroup() awsec2.CfnSecurityGroup {
+	return awsec2.NewCfnSecurityGroup(k, jsii.String("Calls"), &awsec2.CfnSecurityGroupProps{
+		GroupDescription: jsii.String("Quilt key rotation: calls out by HTTPS, and is called by nobody"), // a change would replace the group
+		VpcId:            jsii.String(k.props.Network.VPC), SecurityGroupEgress: k.egress(),
+	})
+}
 
-// egress opens the port of HTTPS, and the registry's own where its URL names another.
-func (k *keyRotation) egress() []any {
-	rule := func(port int, description string) any {
-		return &awsec2.CfnSecurityGroup_EgressProperty{
-			IpProtocol: jsii.String("tcp"), FromPort: jsii.Number(float64(port)), ToPort: jsii.Number(float64(port)), CidrIp: jsii.String("0.0.0.0/0"),
-			Description: jsii.String(description),
+// egress opens HTTPS, the ports of registry and proxy, and DNS: security groups apply to DNS servers other than the VPC's own.
+func (k *keyRotation) egress() (rules []any) {
+	open := func(protocol string, port int, description string) {
+		rule := awsec2.CfnSecurityGroup_EgressProperty{
+			IpProtocol: jsii.String(protocol), FromPort: jsii.Number(port), ToPort: jsii.Number(port), CidrIp: jsii.String("0.0.0.0/0"), Description: jsii.String(description),
+		}
+		rules = append(rules, &rule)
+		if k.props.Network.IPv6 {
+			six := rule
+			six.CidrIp, six.CidrIpv6 = nil, jsii.String("::/0")
+			rules = append(rules, &six)
 		}
 	}
-	if port := portOf(*k.props.RegistryURL); port != httpsPort {
-		return []any{rule(httpsPort, "Secrets Manager"), rule(port, "The registry")}
+	ports := []int{httpsPort, portOf(*k.props.RegistryURL), portOf(k.props.Network.Proxy)}
+	slices.Sort(ports)
+	for _, port := range slices.Compact(ports) {
+		open("tcp", port, "The registry and Secrets Manager")
 	}
-	return []any{rule(httpsPort, "The registry and Secrets Manager")}
+	open("udp", dnsPort, "DNS servers outside the VPC")
+	open("tcp", dnsPort, "DNS servers outside the VPC")
+	return rules
 }
+
+const (
+	httpsPort = 443
+	dnsPort   = 53
+)
 
 func portOf(httpsURL string) int {
 	u, err := url.Parse(httpsURL)
@@ -107,7 +173,7 @@ func portOf(httpsURL string) int {
 // newInvokeConfig: a sweep that fails is simply due again; a copy that Lambda repeats later would only disturb it.
 func (k *keyRotation) newInvokeConfig() {
 	awslambda.NewCfnEventInvokeConfig(k, jsii.String("RevokeOnce"), &awslambda.CfnEventInvokeConfigProps{
-		FunctionName: k.revoke.Ref(), Qualifier: jsii.String("$LATEST"),
+		FunctionName: k.revoke.FunctionName(), Qualifier: jsii.String("$LATEST"),
 		MaximumRetryAttempts: jsii.Number(0), MaximumEventAgeInSeconds: jsii.Number(900),
 	})
 }

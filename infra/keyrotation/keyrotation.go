@@ -6,9 +6,7 @@
 package keyrotation
 
 import (
-	"maps"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -41,8 +39,6 @@ type KeyRotationProps struct {
 	PermissionsBoundary *string
 	// KMSKey encrypts the secrets: config.AWSManaged (the default), config.NewKey, or an ARN.
 	KMSKey *string
-	// PreviousKMSKeys are the ARNs of keys that encrypted some of the secrets before: versions that they encrypt must still be read. Default: none.
-	PreviousKMSKeys []string
 	// AlarmEmail receives the alarms; AlarmTopic replaces the new topic.
 	AlarmEmail *string
 	AlarmTopic awssns.ITopic
@@ -58,12 +54,10 @@ type KeyRotationProps struct {
 type KeyRotation interface {
 	constructs.Construct
 
-	// RotateFunction and RevokeFunction are the names of the functions.
-	RotateFunction() *string
-	RevokeFunction() *string
-	// RotateFunctionArn and RevokeFunctionArn are their ARNs.
-	RotateFunctionArn() *string
-	RevokeFunctionArn() *string
+	// RotateFunction rotates the keys in secrets; a secret's rotation calls it.
+	RotateFunction() awslambda.IFunction
+	// RevokeFunction sweeps a secret.
+	RevokeFunction() awslambda.IFunction
 	// TopicArn is where the alarms go.
 	TopicArn() *string
 	// DashboardName is the name of the dashboard.
@@ -82,10 +76,11 @@ type keyRotation struct {
 	kmsKey         awskms.CfnKey // made here, or nil
 	kmsReaders     byKey         // secrets, by who may read them
 	rotate, revoke function
-	buckets        map[int]*bucket
+	issuers        list // ARNs
+	issuerPolicy   awsiam.CfnManagedPolicy
 	permission     awslambda.CfnPermission
 	group          awsscheduler.CfnScheduleGroup
-	schedulerRole  awsiam.CfnRole
+	schedulerRole  awsiam.Role
 	deadLetters    awssqs.IQueue
 	topic          awssns.ITopic
 	restarts       *restarts
@@ -93,13 +88,11 @@ type keyRotation struct {
 	dashboard      awscloudwatch.Dashboard
 }
 
-func (k *keyRotation) shared() *keyRotation       { return k }
-func (k *keyRotation) RotateFunction() *string    { return k.rotate.Ref() }
-func (k *keyRotation) RevokeFunction() *string    { return k.revoke.Ref() }
-func (k *keyRotation) RotateFunctionArn() *string { return k.rotate.AttrArn() }
-func (k *keyRotation) RevokeFunctionArn() *string { return k.revoke.AttrArn() }
-func (k *keyRotation) TopicArn() *string          { return k.topic.TopicArn() }
-func (k *keyRotation) DashboardName() *string     { return jsii.String(k.name() + "-keys") }
+func (k *keyRotation) shared() *keyRotation                { return k }
+func (k *keyRotation) RotateFunction() awslambda.IFunction { return k.rotate.Function }
+func (k *keyRotation) RevokeFunction() awslambda.IFunction { return k.revoke.Function }
+func (k *keyRotation) TopicArn() *string                   { return k.topic.TopicArn() }
+func (k *keyRotation) DashboardName() *string              { return jsii.String(k.name() + "-keys") }
 
 // Time-outs. Each step has most of its function's for its requests and their retries: the functions keep two seconds to report in. Both are far below the
 // 15 minutes after which a key that no version holds counts as an orphan.
@@ -110,18 +103,23 @@ const (
 
 // NewKeyRotation makes the functions, their roles, logs and alarms, and the schedules' group.
 func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationProps) KeyRotation {
-	k := &keyRotation{props: *props, buckets: map[int]*bucket{}, taken: map[string]string{}}
+	k := &keyRotation{props: *props, taken: map[string]string{}}
 	constructs.NewConstruct_Override(k, scope, id)
 	k.region = *awscdk.Stack_Of(k).Region()
 	k.newKMSKey()
 	k.newDeadLetters()
-	securityGroups := k.newSecurityGroups()
-	k.rotate = k.newFunction("Rotate", "Rotates the Quilt API keys in secrets; Secrets Manager calls it", props.RotateZip, rotateTimeout, securityGroups)
-	k.revoke = k.newFunction("Revoke", "Revokes the Quilt API keys that were replaced; the scheduler calls it for each secret", props.RevokeZip, revokeTimeout, securityGroups)
-	k.rotate.Tags().SetTag(jsii.String(settings.TagRevokeFunction), k.revoke.Ref(), nil, nil) // by which the command finds it
-	k.setEnvironment()
+	network := k.network()
+	k.rotate = k.newFunction("Rotate", "Rotates the Quilt API keys in secrets; Secrets Manager calls it", props.RotateZip, rotateTimeout, network)
+	k.revoke = k.newFunction("Revoke", "Revokes the Quilt API keys that were replaced; the scheduler calls it for each secret", props.RevokeZip, revokeTimeout, network)
+	awscdk.Tags_Of(k.rotate.Function).Add(jsii.String(settings.TagRevokeFunction), k.revoke.FunctionName(), nil) // the command finds it by this
+	orphanAge := k.props.OrphanAge
+	if orphanAge == 0 {
+		orphanAge = settings.DefaultOrphanAge
+	}
+	k.revoke.AddEnvironment(jsii.String(settings.EnvOrphanAge), text(orphanAge), nil)
+	k.newPermissions()
 	k.permission = awslambda.NewCfnPermission(k, jsii.String("Invoke"), &awslambda.CfnPermissionProps{
-		Action: jsii.String("lambda:InvokeFunction"), FunctionName: k.rotate.AttrArn(),
+		Action: jsii.String("lambda:InvokeFunction"), FunctionName: k.rotate.FunctionArn(),
 		Principal: jsii.String("secretsmanager.amazonaws.com"), SourceAccount: awscdk.Stack_Of(k).Account(),
 	})
 	k.newInvokeConfig()
@@ -164,55 +162,10 @@ const usualID = "KeyRotation"
 // notInName is what a dashboard's name must not have.
 var notInName = regexp.MustCompile(`[^A-Za-z0-9_-]`)
 
-// add takes a key in. Everything that depends on all keys is told anew.
-func (k *keyRotation) add(key config.Key, secretArn string, retired bool) *bucket {
+// add adapts to a key what all keys share.
+func (k *keyRotation) add(key config.Key) {
 	k.keys = append(k.keys, key)
-	k.setEnvironment()
+	k.adapt()
+	k.allowIssuer(key.Issuer)
 	k.alarms.adapt(k.keys)
-	b := k.bucketOf(key.SecretName())
-	b.add(key, secretArn, retired)
-	return b
-}
-
-// setEnvironment gives the functions the most cautious values of all keys: the tags of each secret say what holds for it, and an update that takes tags
-// off for a moment must shorten nothing.
-func (k *keyRotation) setEnvironment() {
-	expires, grace, quiet := 0, time.Duration(0), time.Duration(0)
-	limit, limited := time.Duration(0), len(k.keys) > 0
-	for _, key := range k.keys {
-		expires, grace, quiet = max(expires, key.ExpiresInDays), max(grace, key.GracePeriod()), max(quiet, key.QuietPeriod())
-		if key.HoldLimit == nil {
-			limited = false
-		} else {
-			limit = max(limit, time.Duration(*key.HoldLimit))
-		}
-	}
-	both := map[string]*string{settings.EnvRegistryURL: k.props.RegistryURL, settings.EnvLogLevel: k.logLevel()}
-	if k.props.CABundlePath != nil {
-		both[settings.EnvCABundle] = k.props.CABundlePath
-	}
-	rotate, revoke := maps.Clone(both), maps.Clone(both)
-	orphanAge := k.props.OrphanAge
-	if orphanAge == 0 {
-		orphanAge = settings.DefaultOrphanAge
-	}
-	revoke[settings.EnvOrphanAge] = text(orphanAge)
-	if len(k.keys) > 0 {
-		rotate[settings.EnvExpiresInDays] = jsii.String(strconv.Itoa(expires))
-		revoke[settings.EnvGrace], revoke[settings.EnvQuiet] = text(grace), text(quiet)
-	}
-	if limited {
-		revoke[settings.EnvHoldLimit] = text(limit)
-	}
-	k.rotate.SetEnvironment(&awslambda.CfnFunction_EnvironmentProperty{Variables: rotate})
-	k.revoke.SetEnvironment(&awslambda.CfnFunction_EnvironmentProperty{Variables: revoke})
-}
-
-func text(d time.Duration) *string { return jsii.String(config.Duration(d).String()) }
-
-func (k *keyRotation) logLevel() *string {
-	if k.props.LogLevel == nil {
-		return jsii.String(config.DefaultLogLevel)
-	}
-	return k.props.LogLevel
 }

@@ -18,7 +18,7 @@ import (
 type restarts struct {
 	machine   awsstepfunctions.CfnStateMachine
 	policy    awsiam.CfnManagedPolicy
-	starter   awsiam.CfnRole
+	starter   awsiam.Role
 	resources list
 }
 
@@ -64,18 +64,18 @@ const failedOutcome = "failed"
 
 func (k *keyRotation) newRestarts() *restarts {
 	r, stack := &restarts{}, awscdk.Stack_Of(k)
-	role := k.newRole("RestartRole", "states.amazonaws.com", "Quilt key rotation: redeploys services", k.fromHere(), nil)
+	role := k.newRole("RestartRole", "states.amazonaws.com", "Quilt key rotation: redeploys services", k.fromHere())
 	r.policy = awsiam.NewCfnManagedPolicy(k, jsii.String("RestartServices"), &awsiam.CfnManagedPolicyProps{
-		Description: jsii.String("Quilt key rotation: redeploys services"), PolicyDocument: document(), Roles: &[]any{role.Ref()},
+		Description: jsii.String("Quilt key rotation: redeploys services"), PolicyDocument: document(), Roles: &[]any{role.RoleName()},
 	})
 	r.machine = awsstepfunctions.NewCfnStateMachine(k, jsii.String("Restart"), &awsstepfunctions.CfnStateMachineProps{
-		RoleArn: role.AttrArn(), DefinitionString: stack.ToJsonString(restartDefinition(*stack.Partition()), nil),
+		RoleArn: role.RoleArn(), DefinitionString: stack.ToJsonString(restartDefinition(*stack.Partition()), nil),
 	})
 	accept(r.machine,
 		accepted{rule: "AwsSolutions-SF1", reason: "Its one state calls ECS. Step Functions keeps the history of each execution, CloudTrail each call, and an alarm tells of a failure."},
 		accepted{rule: "AwsSolutions-SF2", reason: "Its one state calls ECS: there is no path to trace."})
 	r.starter = k.newRole("RestartStarterRole", "events.amazonaws.com", "Quilt key rotation: starts the redeployment", k.fromHere(),
-		map[string]object{"Start": document(allow("Restart", list{"states:StartExecution"}, *r.machine.AttrArn()))})
+		allow("Restart", list{"states:StartExecution"}, *r.machine.AttrArn()))
 	return r
 }
 
@@ -102,7 +102,7 @@ func (k *keyRotation) restart(scope constructs.Construct, secretArn *string, ser
 			"detail": object{"labelUpdated": list{"AWSCURRENT"}},
 		},
 		Targets: []any{&awsevents.CfnRule_TargetProperty{
-			Id: jsii.String("Restart"), Arn: r.machine.AttrArn(), RoleArn: r.starter.AttrArn(),
+			Id: jsii.String("Restart"), Arn: r.machine.AttrArn(), RoleArn: r.starter.RoleArn(),
 			Input:            stack.ToJsonString(object{"services": input}, nil),
 			DeadLetterConfig: &awsevents.CfnRule_DeadLetterConfigProperty{Arn: k.deadLetters.QueueArn()},
 		}},

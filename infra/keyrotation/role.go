@@ -3,7 +3,6 @@ package keyrotation
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/jsii-runtime-go"
 )
 
@@ -18,7 +17,7 @@ func document(statements ...any) object {
 	return object{"Version": "2012-10-17", "Statement": statements}
 }
 
-// allow is a statement; a condition may follow.
+// allow is a statement with at most one condition block.
 func allow(sid string, actions list, resources any, condition ...object) object {
 	statement := object{"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
 	if len(condition) > 0 {
@@ -27,41 +26,24 @@ func allow(sid string, actions list, resources any, condition ...object) object 
 	return statement
 }
 
-// newRole makes a role for a service, with the boundary that every role has.
-func (k *keyRotation) newRole(name, service, description string, condition object, policies map[string]object) awsiam.CfnRole {
-	trust := object{"Effect": "Allow", "Principal": object{"Service": service}, "Action": "sts:AssumeRole"}
-	if condition != nil {
-		trust["Condition"] = condition
+// newRole creates the role of a service with an inline policy of these statements, and with the boundary that every role has.
+func (k *keyRotation) newRole(id, service, description string, condition object, statements ...any) awsiam.Role {
+	props := &awsiam.RoleProps{
+		Description: jsii.String(description),
+		AssumedBy:   awsiam.NewServicePrincipal(jsii.String(service), &awsiam.ServicePrincipalOpts{Conditions: &condition}),
 	}
-	var inline []any
-	for policy, content := range policies { // one at most: no order
-		inline = append(inline, &awsiam.CfnRole_PolicyProperty{PolicyName: jsii.String(policy), PolicyDocument: content})
+	if len(statements) > 0 {
+		props.InlinePolicies = &map[string]awsiam.PolicyDocument{"Run": awsiam.PolicyDocument_FromJson(document(statements...))}
 	}
-	return awsiam.NewCfnRole(k, jsii.String(name), &awsiam.CfnRoleProps{
-		Description: jsii.String(description), AssumeRolePolicyDocument: document(trust),
-		PermissionsBoundary: k.props.PermissionsBoundary, Policies: inline,
-	})
-}
-
-func (k *keyRotation) newFunctionRole(name string, logs awslogs.CfnLogGroup) awsiam.CfnRole {
-	statements := list{allow("Logs", list{"logs:CreateLogStream", "logs:PutLogEvents"}, *logs.AttrArn())}
-	if k.props.Network != nil {
-		// What Lambda asks of a function's role to place it in a VPC (Lambda developer guide, "Giving Lambda functions access to resources in an Amazon
-		// VPC"); these actions know no resources that could be named before.
-		statements = append(statements, allow("Network", list{
-			"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
-			"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
-		}, "*"))
+	if k.props.PermissionsBoundary != nil {
+		props.PermissionsBoundary = awsiam.ManagedPolicy_FromManagedPolicyArn(k, jsii.String(id+"Boundary"), k.props.PermissionsBoundary)
 	}
-	role := k.newRole(name+"Role", "lambda.amazonaws.com", "Quilt key rotation: the function "+name, nil, map[string]object{"Run": document(statements...)})
-	if k.props.Network != nil {
-		accept(role, accepted{rule: "AwsSolutions-IAM5", of: "Resource::*",
-			reason: "Lambda makes the network interfaces of a function in a VPC with its role, and nobody knows their ids before."})
-	}
+	role := awsiam.NewRole(k, jsii.String(id), props)
+	pin[awsiam.CfnRole](role)
 	return role
 }
 
-// fromHere keeps a service from being talked into using a role or queue for another account.
+// fromHere prevents other accounts from using a role or a queue through a service.
 func (k *keyRotation) fromHere() object {
 	return object{"StringEquals": object{"aws:SourceAccount": *awscdk.Stack_Of(k).Account()}}
 }

@@ -72,12 +72,12 @@ func NewRotatedKey(scope constructs.Construct, id *string, props *RotatedKeyProp
 	} else {
 		r.secretArn = r.newSecret(k, key, props.Retired)
 	}
-	b := k.add(key, *r.secretArn, props.Retired)
+	k.add(key)
 	if props.Retired {
 		return r
 	}
-	rotation := r.scheduleRotation(k, b, key)
-	sweep := r.scheduleSweep(k, b, props.Sweep)
+	rotation := r.scheduleRotation(k, key)
+	sweep := r.scheduleSweep(k, props.Sweep)
 	sweep.AddResourceDependency(rotation, nil) // or the first sweep may tell that rotation is off
 	if len(key.Restart) > 0 {
 		k.restart(r, r.secretArn, key.Restart)
@@ -135,16 +135,16 @@ func (r *rotatedKey) letRead(secret awssecretsmanager.CfnSecret, readers []strin
 
 // scheduleRotation switches rotation on. Nothing is rotated by that; Secrets Manager only runs testSecret, for which it must be allowed to call the function, and
 // that to read the secret.
-func (r *rotatedKey) scheduleRotation(k *keyRotation, b *bucket, key config.Key) awssecretsmanager.CfnRotationSchedule {
+func (r *rotatedKey) scheduleRotation(k *keyRotation, key config.Key) awssecretsmanager.CfnRotationSchedule {
 	rules := &awssecretsmanager.CfnRotationSchedule_RotationRulesProperty{ScheduleExpression: jsii.String(key.Schedule)}
 	if key.Window != 0 {
 		rules.Duration = jsii.String(fmt.Sprintf("%dh", int(time.Duration(key.Window).Hours())))
 	}
 	schedule := awssecretsmanager.NewCfnRotationSchedule(r, jsii.String("Rotation"), &awssecretsmanager.CfnRotationScheduleProps{
-		SecretId: r.secretArn, RotationLambdaArn: k.rotate.AttrArn(), RotationRules: rules, RotateImmediatelyOnUpdate: jsii.Bool(false),
+		SecretId: r.secretArn, RotationLambdaArn: k.rotate.FunctionArn(), RotationRules: rules, RotateImmediatelyOnUpdate: jsii.Bool(false),
 	})
 	schedule.AddResourceDependency(k.permission, nil)
-	schedule.AddResourceDependency(b.rotate, nil)
+	schedule.AddResourceDependency(k.rotate.permissions, nil)
 	// The dashboard comes after everything else, so that the function's role is no longer brand-new when the test run uses it.
 	schedule.Node().AddDependency(k.dashboard)
 	return schedule
@@ -159,7 +159,7 @@ const (
 // scheduledTime is what EventBridge Scheduler replaces by the time for which it starts a sweep (EventBridge Scheduler user guide, "Adding context attributes").
 const scheduledTime = "<aws.scheduler.scheduled-time>"
 
-func (r *rotatedKey) scheduleSweep(k *keyRotation, b *bucket, every time.Duration) awsscheduler.CfnSchedule {
+func (r *rotatedKey) scheduleSweep(k *keyRotation, every time.Duration) awsscheduler.CfnSchedule {
 	if every == 0 {
 		every = config.DefaultSweep
 	}
@@ -173,7 +173,7 @@ func (r *rotatedKey) scheduleSweep(k *keyRotation, b *bucket, every time.Duratio
 		// The secrets of a stack must not all ask the registry in the same second.
 		FlexibleTimeWindow: &awsscheduler.CfnSchedule_FlexibleTimeWindowProperty{Mode: jsii.String("FLEXIBLE"), MaximumWindowInMinutes: jsii.Number(float64(min(15, minutes/3)))},
 		Target: &awsscheduler.CfnSchedule_TargetProperty{
-			Arn: k.revoke.AttrArn(), RoleArn: k.schedulerRole.AttrArn(),
+			Arn: k.revoke.FunctionArn(), RoleArn: k.schedulerRole.RoleArn(),
 			Input:            awscdk.Stack_Of(r).ToJsonString(object{"secretId": *r.secretArn, "time": scheduledTime}, nil),
 			DeadLetterConfig: &awsscheduler.CfnSchedule_DeadLetterConfigProperty{Arn: k.deadLetters.QueueArn()},
 			RetryPolicy: &awsscheduler.CfnSchedule_RetryPolicyProperty{
@@ -181,6 +181,6 @@ func (r *rotatedKey) scheduleSweep(k *keyRotation, b *bucket, every time.Duratio
 			},
 		},
 	})
-	schedule.AddResourceDependency(b.revoke, nil)
+	schedule.AddResourceDependency(k.revoke.permissions, nil)
 	return schedule
 }

@@ -13,8 +13,6 @@ func (k *keyRotation) newScheduler() {
 			"aws:SourceAccount": k.fromHere()["StringEquals"].(object)["aws:SourceAccount"],
 			"aws:SourceArn":     *k.group.AttrArn(),
 		}},
-		map[string]object{"Start": document(
-			allow("Sweep", list{"lambda:InvokeFunction"}, *k.revoke.AttrArn()),
-			allow("DeadLetters", list{"sqs:SendMessage"}, *k.deadLetters.QueueArn()),
-		)})
+		allow("Sweep", list{"lambda:InvokeFunction"}, *k.revoke.FunctionArn()),
+		allow("DeadLetters", list{"sqs:SendMessage"}, *k.deadLetters.QueueArn()))
 }

@@ -24,6 +24,7 @@ import (
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
 )
 
@@ -38,6 +39,7 @@ type world struct {
 	t *testing.T
 
 	mu      sync.Mutex
+	whose   map[string]conditions // rotator and registry of each secret
 	seen    map[request]bool
 	calls   int
 	mishap  wire.Hook // happens to a function's requests
@@ -47,7 +49,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{Rig: sandboxtest.NewPersistent(t, 3), t: t, seen: map[request]bool{}}
+	w := &world{Rig: sandboxtest.NewPersistent(t, 3), t: t, whose: map[string]conditions{}, seen: map[request]bool{}}
 	for _, name := range []string{sandbox.RotateFunction, sandbox.RevokeFunction} {
 		// The SDK writes the application's id into its user agent: so the wire knows who asks.
 		_, err := w.AddFunction(name, builtFunction(t, name), time.Minute, map[string]string{"AWS_SDK_UA_APP_ID": name})
@@ -85,13 +87,20 @@ func (w *world) note(c *wire.Call, service string) {
 	}
 	var body struct{ SecretId, VersionStage string } //nolint:revive,staticcheck // the wire's names
 	_ = json.Unmarshal(c.Body, &body)
-	if !strings.HasPrefix(body.SecretId, "arn:") {
+	switch {
+	case body.SecretId == "": // ListSecrets
+		body.SecretId = "*"
+	case !strings.HasPrefix(body.SecretId, "arn:"):
 		body.SecretId = awssecrets.ARN(region, account, body.SecretId)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calls++
-	w.seen[request{function: caller[1], action: service + ":" + c.Operation, resource: body.SecretId, stage: body.VersionStage}] = true
+	whose := w.whose[body.SecretId]
+	if c.Operation == "UpdateSecretVersionStage" { // GetSecretValue has a label too, which no policy looks at
+		whose.stage = body.VersionStage
+	}
+	w.seen[request{caller[1], service + ":" + c.Operation, body.SecretId, whose}] = true
 }
 
 // during lets a mishap happen to requests while f runs.
@@ -118,7 +127,15 @@ func (w *world) begin(key *config.Key) *life {
 	for name, value := range key.SettingTags() {
 		tags = append(tags, name, value)
 	}
+	w.belongs(key.SecretName(), conditions{rotator: sandboxtest.FunctionARN(sandbox.RotateFunction)})
 	return &life{w.BareSecret(key.SecretName(), "{}", tags...), w, key.Issuer != ""}
+}
+
+// belongs notes the rotator and the registry of a secret, as IAM sees them.
+func (w *world) belongs(secret string, whose conditions) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.whose[awssecrets.ARN(region, account, secret)] = whose
 }
 
 // live goes through everything that can happen to a key: every branch in which a function asks something of AWS.
@@ -128,14 +145,17 @@ func (l *life) live() {
 	l.editAndRollBack()
 	l.orphan()
 	l.selfHeal()
+	l.runOfSweeps()
 	if l.issuer {
 		l.needTheIssuer()
 	}
 }
 
-// retire goes through what may still happen to a secret that was taken out: its schedules are gone, a sweep that a person asks for revokes the key that was replaced.
+// retire goes through what happens to a secret whose rotation is off: a sweep still revokes the key that was replaced.
 func (w *world) retire(key *config.Key) {
-	in := &secretsmanager.CreateSecretInput{Name: aws.String(key.SecretName()), SecretString: aws.String("{}")}
+	w.belongs(key.SecretName(), conditions{registry: registry})
+	in := &secretsmanager.CreateSecretInput{Name: aws.String(key.SecretName()), SecretString: aws.String("{}"),
+		Tags: []types.Tag{{Key: aws.String(settings.TagRegistry), Value: aws.String(w.RegistryURL)}}}
 	for name, value := range key.SettingTags() {
 		in.Tags = append(in.Tags, types.Tag{Key: &name, Value: &value})
 	}
@@ -221,6 +241,24 @@ func (l *life) selfHeal() {
 	must(l.w.t, l.MoveLabel(vault.Current, edit, first.ID)) // an edit by PutSecretValue ends the rotation at once; one by label does not
 	l.step(edited, rotation.Finish, "Edited")
 	l.w.during(sandboxtest.On(sandboxtest.EditAnswer(`"quilt-key:`, `"lost:`), "PutSecretValue"), func() { l.rotate() })
+	l.settle()
+}
+
+// runOfSweeps lists the secrets and sweeps one whose rotation was cut off, as the state machine does.
+func (l *life) runOfSweeps() {
+	l.Begin(sandboxtest.Token(13))
+	l.Clock.Advance(25 * time.Hour)
+	now := l.Clock.Now().UTC().Format(time.RFC3339)
+	for _, event := range []string{
+		fmt.Sprintf(`{"next":{"rotateFunction":%q,"time":%q,"state":{}}}`, sandboxtest.FunctionARN(sandbox.RotateFunction), now),
+		fmt.Sprintf(`{"secretId":%q,"time":%q,"run":"proof"}`, l.ARN, now),
+	} {
+		answer, functionError, err := l.Lambda.Invoke(context.Background(), sandbox.RevokeFunction, []byte(event))
+		must(l.w.t, err)
+		if functionError != "" || strings.Contains(string(answer), `"failed"`) {
+			l.w.t.Errorf("%s: %s", event, answer)
+		}
+	}
 	l.settle()
 }
 

@@ -3,12 +3,16 @@ package proof_test
 import (
 	"fmt"
 	"maps"
-	"path"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awssecrets"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/settings"
 )
 
 // template is a synthesized template.
@@ -22,71 +26,85 @@ type template struct {
 
 type object = map[string]any
 
-// A grant is what one statement of a function's policies allows, for one action on one resource. An action on staging labels is granted once for each pattern.
+// A grant is what one statement of a function's policies allows, for one action on one resource. If a condition lists several values, there is a grant for each.
 type grant struct {
-	function, action, resource string
-	stage                      string // pattern of the staging labels; "": not asked
-	via, secret                string // of KMS: the service that must ask, and the secret that it must ask for; "": not asked
+	function, action, resource string // the resource is a pattern
+	conditions
+}
+
+// conditions are what a grant requires and what a request has. Of a grant, "" means that nothing is required.
+type conditions struct {
+	stage             string // staging label that is moved; a pattern
+	rotator, registry string // of the secret: the function that its rotation calls while it is on, and the registry in its tag
+	via, secret       string // of KMS: the service that asks, and the secret for which it asks; patterns
 }
 
 func (g grant) String() string {
 	text := fmt.Sprintf("%s: %s on %s", g.function, g.action, g.resource)
-	for what, value := range map[string]string{"label": g.stage, "secret": g.secret} {
-		if value != "" {
-			text += fmt.Sprintf(" (%s %s)", what, value)
+	for _, condition := range [][2]string{{"label", g.stage}, {"rotator", g.rotator}, {"registry", g.registry}, {"via", g.via}, {"for", g.secret}} {
+		if condition[1] != "" {
+			text += fmt.Sprintf(" (%s %s)", condition[0], condition[1])
 		}
 	}
 	return text
 }
 
-// A request is what a function was seen to ask of AWS, or what AWS asks in its name.
-type request struct {
-	function, action, resource string
-	stage                      string
-	via, secret                string
-}
+// A request is what a function asked of AWS, or what AWS asks on its behalf.
+type request grant
 
 func (r request) String() string { return grant(r).String() }
 
-// allows tells whether IAM would let the request pass, for the conditions that the policies have.
+// allows tells whether IAM allows the request because of this grant.
 func (g grant) allows(r request) bool {
-	fits := g.stage == "" || r.stage != "" && matches(g.stage, r.stage)
-	return g.function == r.function && g.action == r.action && g.resource == r.resource && fits &&
-		(g.via == "" || matches(g.via, r.via)) && (g.secret == "" || matches(g.secret, r.secret))
+	has := func(required, value string) bool { return required == "" || required == value }
+	like := func(required, value string) bool { return required == "" || value != "" && matches(required, value) }
+	return g.function == r.function && g.action == r.action && matches(g.resource, r.resource) && like(g.stage, r.stage) &&
+		has(g.rotator, r.rotator) && has(g.registry, r.registry) && like(g.via, r.via) && like(g.secret, r.secret)
 }
 
+var patterns sync.Map // compiled, by pattern
+
+// matches is StringLike.
 func matches(pattern, text string) bool {
-	ok, err := path.Match(pattern, text) // as StringLike, as long as no star has to stand for a /, and there is no [
-	return ok && err == nil
+	compiled, ok := patterns.Load(pattern)
+	if !ok {
+		expression := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
+		compiled, _ = patterns.LoadOrStore(pattern, regexp.MustCompile("^"+expression+"$"))
+	}
+	return compiled.(*regexp.Regexp).MatchString(text)
 }
 
-// functions are the logical ids of the two functions, found by who calls them.
+// nameOf is the name of a function in the sandbox.
+func nameOf(function map[string]any) string {
+	if strings.HasPrefix(fmt.Sprint(function["Description"]), "Revokes") {
+		return sandbox.RevokeFunction
+	}
+	return sandbox.RotateFunction
+}
+
+// functions are the logical ids of the two functions.
 func (tpl template) functions(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	for _, r := range tpl.Resources {
-		switch r.Type {
-		case "AWS::SecretsManager::RotationSchedule":
-			found["rotate"] = logicalID(r.Properties["RotationLambdaARN"])
-		case "AWS::Scheduler::Schedule":
-			found["revoke"] = logicalID(r.Properties["Target"].(object)["Arn"])
+	for id, r := range tpl.Resources {
+		if r.Type == "AWS::Lambda::Function" {
+			found[nameOf(r.Properties)] = id
 		}
 	}
-	if len(found) != 2 || found["rotate"] == found["revoke"] {
-		t.Fatalf("the template has not two functions that are called: %v", found)
+	if len(found) != 2 {
+		t.Fatalf("the template does not have two functions: %v", found)
 	}
 	return found
 }
 
-// grants are everything that the policies of the two functions' roles allow, each once: two policies may name one issuer.
-func (tpl template) grants(t *testing.T) []grant {
+// grants are everything that the policies of the two functions' roles allow.
+func (tpl template) grants(t *testing.T) (all []grant) {
 	t.Helper()
-	var all []grant
 	for function, id := range tpl.functions(t) {
 		role := logicalID(tpl.Resources[id].Properties["Role"])
 		properties := tpl.Resources[role].Properties
 		if managed, any := properties["ManagedPolicyArns"]; any {
-			t.Errorf("the role of %s has policies that are not of the template: %v", function, managed)
+			t.Errorf("the role of %s has policies that are not in the template: %v", function, managed)
 		}
 		for _, inline := range asList(properties["Policies"]) {
 			all = append(all, tpl.grantsOf(t, function, inline.(object)["PolicyDocument"])...)
@@ -98,12 +116,7 @@ func (tpl template) grants(t *testing.T) []grant {
 			}
 		}
 	}
-	each := map[grant]bool{}
-	return slices.DeleteFunc(all, func(g grant) bool {
-		again := each[g]
-		each[g] = true
-		return again
-	})
+	return all
 }
 
 func (tpl template) grantsOf(t *testing.T, function string, document any) []grant {
@@ -113,14 +126,14 @@ func (tpl template) grantsOf(t *testing.T, function string, document any) []gran
 		statement := s.(object)
 		for name := range statement {
 			if !slices.Contains([]string{"Sid", "Effect", "Action", "Resource", "Condition"}, name) || statement["Effect"] != "Allow" {
-				t.Fatalf("a statement of %s is of a kind that this test does not understand: %v", function, statement)
+				t.Fatalf("a statement of %s is not one that this test evaluates: %v", function, statement)
 			}
 		}
 		for _, action := range asList(statement["Action"]) {
 			for _, resource := range asList(statement["Resource"]) {
 				g := grant{function: function, action: action.(string), resource: tpl.resolve(resource)}
 				if strings.Contains(g.action, "*") {
-					t.Errorf("%s: an action must be named, and no pattern", g)
+					t.Errorf("%s: an action must not be a pattern", g)
 				}
 				all = append(all, tpl.conditioned(t, g, statement["Condition"])...)
 			}
@@ -129,7 +142,7 @@ func (tpl template) grantsOf(t *testing.T, function string, document any) []gran
 	return all
 }
 
-// conditioned narrows a grant down to each value that its conditions name.
+// conditioned is a grant for each value of the conditions.
 func (tpl template) conditioned(t *testing.T, g grant, condition any) []grant {
 	t.Helper()
 	grants := []grant{g}
@@ -140,17 +153,21 @@ func (tpl template) conditioned(t *testing.T, g grant, condition any) []grant {
 			for _, value := range asList(values) {
 				for _, each := range grants {
 					if operator == "StringEquals" && strings.ContainsAny(tpl.resolve(value), "*?") {
-						t.Fatalf("%s: %s is compared letter by letter: %v", g, key, value)
+						t.Fatalf("%s: %s is compared character by character: %v", g, key, value)
 					}
 					switch text := tpl.resolve(value); operator + " " + key {
 					case "ForAnyValue:StringLike secretsmanager:VersionStage":
 						each.stage = text
-					case "StringEquals kms:ViaService", "StringLike kms:ViaService":
+					case "StringEquals secretsmanager:resource/AllowRotationLambdaArn":
+						each.rotator = text
+					case "StringEquals aws:ResourceTag/" + settings.TagRegistry:
+						each.registry = text
+					case "StringLike kms:ViaService":
 						each.via = text
-					case "StringEquals kms:EncryptionContext:SecretARN", "StringLike kms:EncryptionContext:SecretARN":
+					case "StringLike kms:EncryptionContext:SecretARN":
 						each.secret = text
 					default:
-						t.Fatalf("%s: the condition %s %s is one that this test does not understand", g, operator, key)
+						t.Fatalf("%s: the condition %s %s is not one that this test evaluates", g, operator, key)
 					}
 					narrower = append(narrower, each)
 				}
@@ -172,15 +189,22 @@ func (tpl template) encryption() map[string]string {
 	return keys
 }
 
-// resolve is what CloudFormation would put in a value's place: for a secret its ARN in the sandbox, for what is joined its parts, for anything else a text that is
-// its own.
+// newKMSKey is the ARN of the key that the template creates.
+const newKMSKey = "arn:aws:kms:" + region + ":" + account + ":key/00000000-2222-3333-4444-555555555555"
+
+// resolve is what CloudFormation replaces a value by: the ARN in the sandbox of a secret or function, the text of a join; of anything else, a text of its own.
 func (tpl template) resolve(value any) string {
 	switch v := value.(type) {
 	case string:
 		return v
 	case object:
-		if id := logicalID(v); tpl.Resources[id].Type == "AWS::SecretsManager::Secret" {
-			return awssecrets.ARN(region, account, tpl.Resources[id].Properties["Name"].(string))
+		switch r := tpl.Resources[logicalID(v)]; r.Type {
+		case "AWS::SecretsManager::Secret":
+			return awssecrets.ARN(region, account, r.Properties["Name"].(string))
+		case "AWS::Lambda::Function":
+			return sandboxtest.FunctionARN(nameOf(r.Properties))
+		case "AWS::KMS::Key":
+			return newKMSKey
 		}
 		if v["Ref"] == "AWS::Partition" {
 			return "aws"

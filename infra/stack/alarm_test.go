@@ -123,7 +123,7 @@ func TestAlarmsLookBackAsFarAsCloudWatchDoes(t *testing.T) {
 
 func TestARotationBeforeTheFirstKeyRaisesNoAlarm(t *testing.T) {
 	// Protects a fresh deployment whose rotation window opens before its first key is in: Lambda counts an error then, which the function's own metric excuses. The
-	// functions count no failed step (see package rotation), and Secrets Manager's own event of a step that failed is not passed on.
+	// functions count no failed step (see package rotation).
 	all := configured(t, "smallest")
 	composite := all.alarms()["rotate-errors"]
 	byArn := func(reference any) object {

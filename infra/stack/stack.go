@@ -35,8 +35,8 @@ func New(scope constructs.Construct, c *config.Config, packages Packages) awscdk
 		addKey(stack, c, rotation, &c.Retired[i], true)
 	}
 	addQueries(stack, c)
-	output(stack, "RotateFunction", "The function that Secrets Manager calls", *rotation.RotateFunction())
-	output(stack, "RevokeFunction", "The function that sweeps a secret", *rotation.RevokeFunction())
+	output(stack, "RotateFunction", "The function that Secrets Manager calls", *rotation.RotateFunction().FunctionName())
+	output(stack, "RevokeFunction", "The function that sweeps a secret", *rotation.RevokeFunction().FunctionName())
 	output(stack, "AlarmTopic", "Where the alarms go", *rotation.TopicArn())
 	output(stack, "Dashboard", "How the keys are", console(c.Region)+"/cloudwatch/home?region="+c.Region+"#dashboards:name="+*rotation.DashboardName())
 	return stack
@@ -60,7 +60,7 @@ func tag(stack awscdk.Stack, c *config.Config) {
 func props(stack awscdk.Stack, c *config.Config, packages Packages) *keyrotation.KeyRotationProps {
 	p := &keyrotation.KeyRotationProps{
 		RegistryURL: jsii.String(c.Registry), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
-		Network: c.Network, PermissionsBoundary: optional(c.PermissionsBoundary), KMSKey: jsii.String(c.KMSKey), PreviousKMSKeys: c.PreviousKMSKeys,
+		Network: c.Network, PermissionsBoundary: optional(c.PermissionsBoundary), KMSKey: jsii.String(c.KMSKey),
 		AlarmEmail: optional(c.Alarms.Email),
 		OrphanAge:  time.Duration(c.OrphanAge), LogLevel: jsii.String(c.LogLevel), LogRetentionDays: jsii.Number(float64(c.LogRetentionDays)),
 	}

@@ -69,7 +69,7 @@ func TestNoDeploymentRotates(t *testing.T) {
 			if properties(schedule)["RotateImmediatelyOnUpdate"] != false {
 				t.Errorf("%s: %s rotates on deploy", name, id)
 			}
-			if depends := text(schedule["DependsOn"]); !strings.Contains(depends, permission) || !strings.Contains(depends, "RotateKeys") || !strings.Contains(depends, "Dashboard") {
+			if depends := text(schedule["DependsOn"]); !strings.Contains(depends, permission) || !strings.Contains(depends, "RotateSecrets") || !strings.Contains(depends, "Dashboard") {
 				t.Errorf("%s: %s does not wait for permissions: %s", name, id, depends)
 			}
 		}
@@ -398,8 +398,8 @@ func TestTheFullestStackFitsOneTemplate(t *testing.T) {
 	everything := load(t, "everything")
 	everything.Keys, everything.Retired = everything.Keys[:1], nil
 	resources := synth(t, everything).JSON["Resources"].(object)
-	const ofTheKey, ofItsBucket = 5, 2
-	if n := len(resources) - ofTheKey - ofItsBucket + config.Buckets*ofItsBucket; n != config.SharedResources {
+	const ofTheKey = 5
+	if n := len(resources) - ofTheKey; n != config.SharedResources {
 		t.Errorf("everything on makes %d resources beside those of keys, and the check counts with %d", n, config.SharedResources)
 	}
 }
