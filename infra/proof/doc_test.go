@@ -6,6 +6,8 @@ package proof_test
 
 import (
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,17 +37,21 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// functions is the folder of the built functions.
-var functions string
+var arm64 = flag.Bool("arm64", false, "let the app compile the functions, which takes a minute with an empty build cache")
+
+// functions is the folder of the built functions, app the built app, and noCompiler a folder with a Go command that compiles nothing.
+var functions, app, noCompiler string
 
 func TestMain(m *testing.M) {
+	flag.Parse()
 	hermetic.Clear()
-	var err error
-	if functions, err = os.MkdirTemp("", "functions-"); err != nil {
+	folder, err := os.MkdirTemp("", "proof-")
+	if err != nil {
 		panic(err)
 	}
+	functions, app, noCompiler = filepath.Join(folder, "functions"), filepath.Join(folder, "app"), filepath.Join(folder, "bin")
 	status := m.Run()
-	_ = os.RemoveAll(functions)
+	_ = os.RemoveAll(folder)
 	os.Exit(status)
 }
 
@@ -73,16 +79,32 @@ func builtFunction(t *testing.T, name string) (bootstrap string) {
 	return filepath.Join(functions, name, bundle.Program)
 }
 
-// theApp is the app on a configuration, as the cdk command runs it. The Go command keeps what it linked for `go run`, so no test links the CDK again.
+// buildApp links the app once, and writes the Go command that compiles nothing.
+var buildApp = sync.OnceValue(func() error {
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", app, ".")
+	build.Dir = ".."
+	if output, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the app: %w\n%s", err, output)
+	}
+	const script = "#!/bin/sh\nwhile [ \"$1\" != -o ]; do shift; done\necho \"$3\" >\"$2\"\n"
+	return errors.Join(os.Mkdir(noCompiler, 0o700), os.WriteFile(filepath.Join(noCompiler, "go"), []byte(script), 0o700))
+})
+
+// theApp is the app on a configuration, as the cdk command runs it. Without -arm64 the functions' packages hold no program: a build cache rarely has what
+// they are compiled of, and tests that run at the same time would each compile it.
 func theApp(t *testing.T, file, out string) *exec.Cmd {
 	t.Helper()
-	app := exec.CommandContext(t.Context(), "go", "run", ".")
-	app.Dir = filepath.Join(root(t), "infra")
+	must(t, buildApp())
+	command := exec.CommandContext(t.Context(), app)
+	command.Dir = filepath.Join(root(t), "infra")
 	named, err := json.Marshal(map[string]string{"config": file})
 	must(t, err)
-	app.Env = append(hermetic.Environ(), "CDK_OUTDIR="+out, "CDK_CONTEXT_JSON="+string(named), "CDK_DEFAULT_ACCOUNT="+account, "CDK_DEFAULT_REGION="+region,
+	command.Env = append(hermetic.Environ(), "CDK_OUTDIR="+out, "CDK_CONTEXT_JSON="+string(named), "CDK_DEFAULT_ACCOUNT="+account, "CDK_DEFAULT_REGION="+region,
 		"TMPDIR="+t.TempDir())
-	return app
+	if !*arm64 {
+		command.Env = append(command.Env, "PATH="+noCompiler+string(os.PathListSeparator)+os.Getenv("PATH"))
+	}
+	return command
 }
 
 // synthesize runs the app on a configuration, and returns that and the template.
