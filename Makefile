@@ -187,7 +187,7 @@ nag: templates infra/nag/node_modules ## Check the templates with cdk-nag (needs
 # W3005 is about dependencies that the CDK writes although a reference implies them.
 cfn-lint: templates ## Check the templates with cfn-lint
 	@command -v cfn-lint >/dev/null || { echo "cfn-lint is not installed: pip install cfn-lint" >&2; exit 1; }
-	cfn-lint -i W3005 -- $(TEMPLATES)/*/*.template.json
+	cfn-lint -i W3005 -- $(TEMPLATES)/*/*.template.json $(wildcard docs/tools/*.yaml docs/events/*.yaml) docs/pipeline/roles.yaml
 
 templates: go need-node
 	@rm -rf $(TEMPLATES) && mkdir -p $(TEMPLATES) && cd infra && $(GO) build -o ../$(TEMPLATES)/app . && \
