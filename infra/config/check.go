@@ -52,7 +52,9 @@ var (
 func check(g *gathering, c *Config) {
 	checkStack(g, c)
 	checkTags(g, c)
-	checkKMSKeys(g, c)
+	if c.KMSKey != AWSManaged && c.KMSKey != NewKey {
+		checkKMS(g, "kmsKey", c.KMSKey, c.Region, "must be aws-managed, new, or the ARN of a KMS key, not of an alias")
+	}
 	checkNetwork(g, c.Network)
 	checkAlarms(g, c)
 	checkAudit(g, c.Audit)
@@ -103,20 +105,6 @@ func checkStack(g *gathering, c *Config) {
 	g.require("logLevel", slices.Contains([]string{"DEBUG", "INFO", "WARN", "ERROR"}, c.LogLevel), "must be DEBUG, INFO, WARN or ERROR")
 	g.require("logRetentionDays", slices.Contains(retentions, c.LogRetentionDays), "must be one of %s", strings.Trim(fmt.Sprint(retentions), "[]"))
 }
-
-func checkKMSKeys(g *gathering, c *Config) {
-	if c.KMSKey != AWSManaged && c.KMSKey != NewKey {
-		checkKMS(g, "kmsKey", c.KMSKey, c.Region, "must be aws-managed, new, or the ARN of a KMS key, not of an alias")
-	}
-	g.unique("previousKmsKeys", c.PreviousKMSKeys)
-	for i, key := range c.PreviousKMSKeys {
-		path := fmt.Sprintf("previousKmsKeys[%d]", i)
-		checkKMS(g, path, key, c.Region, mustBeKMSKey+" (the AWS-managed key needs no entry)")
-		g.require(path, key != c.KMSKey, "is the same as kmsKey: remove it here")
-	}
-}
-
-const mustBeKMSKey = "must be the ARN of a KMS key, not of an alias"
 
 // checkKMS requires the ARN of a key, because IAM does not match an alias in a policy's resource.
 func checkKMS(g *gathering, path, text, region, must string) {

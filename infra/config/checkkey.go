@@ -49,12 +49,8 @@ func checkSecret(g *gathering, c *Config, path string, k *Key) {
 	case k.Secret == "":
 		g.require(path+".name", secretForm.MatchString(k.Name), "must contain only letters, digits and /_+=.@-, at most 256 characters")
 		g.require(path+".name", !likeSuffix.MatchString(k.Name), "must not end with - and six letters or digits: AWS would read that as the end of a secret's ARN")
-		g.require(path+".secretKmsKey", k.SecretKMSKey == "", "is only for an existing secret: set kmsKey for the secrets that the stack creates")
 	default:
 		checkSecretARN(g, path+".secret", k.Secret, c)
-		if k.SecretKMSKey != "" {
-			checkKMS(g, path+".secretKmsKey", k.SecretKMSKey, c.Region, mustBeKMSKey)
-		}
 		g.require(path+".readers", len(k.Readers) == 0, "cannot be set for an existing secret, because CloudFormation would replace its policy: add them to that policy")
 		g.require(path+".replicas", len(k.Replicas) == 0, "cannot be set for an existing secret: replicate it where it is defined")
 	}
@@ -138,10 +134,6 @@ func checkIssuer(g *gathering, c *Config, path string, k *Key) {
 		checkSecretARN(g, path+".issuer", k.Issuer, c)
 		g.require(path+".issuer", k.Issuer != k.Secret, "must be another secret: it replaces the key in this one when that key cannot create keys")
 	}
-	if k.IssuerKMSKey != "" {
-		g.require(path+".issuerKmsKey", k.Issuer != "", "is only used with issuer: set issuer, or remove it")
-		checkKMS(g, path+".issuerKmsKey", k.IssuerKMSKey, c.Region, mustBeKMSKey)
-	}
 }
 
 func checkReaders(g *gathering, c *Config, path string, k *Key) {
@@ -167,7 +159,7 @@ func checkReplicas(g *gathering, c *Config, path string, k *Key) {
 		g.require(at+".region", !seen[r.Region] || r.Region == "", "already has the secret: remove it")
 		seen[r.Region] = true
 		if r.KMSKey != "" {
-			checkKMS(g, at+".kmsKey", r.KMSKey, r.Region, mustBeKMSKey)
+			checkKMS(g, at+".kmsKey", r.KMSKey, r.Region, "must be the ARN of a KMS key, not of an alias")
 		}
 	}
 }

@@ -25,7 +25,6 @@ type Config struct {
 	CABundle              string            `yaml:"caBundle,omitempty" jsonschema:"description=PEM file with the certificates of a private certificate authority\\, relative to this file. It is packed with the functions."`
 	PermissionsBoundary   string            `yaml:"permissionsBoundary,omitempty" jsonschema:"description=ARN of the managed policy that is the permissions boundary of every role."`
 	KMSKey                string            `yaml:"kmsKey,omitempty" jsonschema:"description=KMS key that encrypts the secrets of this file: aws-managed (the default)\\, new\\, or the ARN of an existing key."`
-	PreviousKMSKeys       []string          `yaml:"previousKmsKeys,omitempty" jsonschema:"description=ARNs of the KMS keys that encrypted the secrets before kmsKey or secretKmsKey was changed. Older versions are still read with them."`
 	Alarms                Alarms            `yaml:"alarms,omitempty" jsonschema:"description=Who is notified when a person must act."`
 	Audit                 *Audit            `yaml:"audit,omitempty" jsonschema:"description=The registry's audit trail in Athena\\, for named queries."`
 	Sweep                 Duration          `yaml:"sweep,omitempty" jsonschema:"description=Time between two sweeps: 15m to 1h in whole minutes. Default: 1h."`
@@ -67,7 +66,6 @@ type Audit struct {
 type Key struct {
 	Name          string    `yaml:"name,omitempty" jsonschema:"description=Name of the secret to create\\, such as prod/pipeline."`
 	Secret        string    `yaml:"secret,omitempty" jsonschema:"description=ARN of an existing secret. Its value is not changed."`
-	SecretKMSKey  string    `yaml:"secretKmsKey,omitempty" jsonschema:"description=ARN of the customer-managed KMS key of an existing secret."`
 	Field         string    `yaml:"field,omitempty" jsonschema:"description=Field of the secret's JSON that holds the key. Default: found in the value."`
 	Plain         bool      `yaml:"plain,omitempty" jsonschema:"description=Whether the secret's value is the key alone\\, not JSON."`
 	KeyName       string    `yaml:"keyName,omitempty" jsonschema:"description=First part of the key's name in the registry. Default: the secret's name."`
@@ -79,7 +77,6 @@ type Key struct {
 	Quiet         *Duration `yaml:"quiet,omitempty" jsonschema:"description=How long a superseded key must be unused before it is revoked. Default: 25h."`
 	HoldLimit     *Duration `yaml:"holdLimit,omitempty" jsonschema:"description=How long after its grace period a key that is still used is kept. Default: until it expires."`
 	Issuer        string    `yaml:"issuer,omitempty" jsonschema:"description=ARN of the secret with the issuing credential: a second credential of the same registry user."`
-	IssuerKMSKey  string    `yaml:"issuerKmsKey,omitempty" jsonschema:"description=ARN of the customer-managed KMS key of the issuing credential's secret."`
 	Readers       []string  `yaml:"readers,omitempty" jsonschema:"description=ARNs of the roles\\, users and accounts that may read the secret\\, also of other accounts."`
 	Replicas      []Replica `yaml:"replicas,omitempty" jsonschema:"description=Regions to which the secret is replicated."`
 	Restart       []Service `yaml:"restart,omitempty" jsonschema:"description=ECS services that read the key only at startup. They are redeployed when the key changes."`

@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -187,8 +188,13 @@ func mustBe(v reflect.Value, err error) string {
 	return err.Error()
 }
 
+var formerFields = []string{"previousKmsKeys", "secretKmsKey", "issuerKmsKey"}
+
 // didYouMean names the field with the most similar name.
 func didYouMean(name string, fields map[string]int) string {
+	if slices.Contains(formerFields, name) {
+		return " and is no longer needed: remove it (the functions can use any KMS key of the account, through Secrets Manager)"
+	}
 	best, distance := "", 1+len(name)/2
 	for field := range fields {
 		if d := levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(field)); d < distance || d == distance && field < best {

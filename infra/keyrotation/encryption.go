@@ -53,11 +53,9 @@ func (k *keyRotation) letDecrypt(readers []string, secretName string) {
 	k.kmsKey.SetKeyPolicy(k.kmsPolicy())
 }
 
-// kmsKeyOf is the ARN of the customer-managed key of a key's secret; "" for the AWS-managed one.
-func (k *keyRotation) kmsKeyOf(key config.Key) string {
+// kmsKeyARN is the ARN of the customer-managed key of the secrets that the stack creates; "" for the AWS-managed key.
+func (k *keyRotation) kmsKeyARN() string {
 	switch {
-	case key.Secret != "":
-		return key.SecretKMSKey
 	case k.kmsKey != nil:
 		return *k.kmsKey.AttrArn()
 	case k.props.KMSKey == nil || *k.props.KMSKey == config.AWSManaged:

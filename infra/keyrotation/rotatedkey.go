@@ -90,7 +90,7 @@ func (r *rotatedKey) newSecret(k *keyRotation, key config.Key, retired bool) *st
 		Name: jsii.String(key.Name), Description: jsii.String("Quilt API key; rotated by quilt-rotate"), SecretString: jsii.String(Empty),
 	})
 	secret.ApplyRemovalPolicy(retained, nil)
-	if kmsKey := k.kmsKeyOf(key); kmsKey != "" {
+	if kmsKey := k.kmsKeyARN(); kmsKey != "" {
 		secret.SetKmsKeyId(jsii.String(kmsKey))
 	}
 	tags := key.SettingTags()

@@ -36,15 +36,15 @@ func TestThePoliciesGrantWhatTheFunctionsAskForAndNothingElse(t *testing.T) {
 	issuer := awssecrets.ARN(region, account, "quilt/issuer")
 	c, synthesized := synthesize(t, write(t, `
 stack: everything-that-grants
-registry: %[6]s
+registry: %[4]s
 network: {vpc: vpc-0123456789abcdef0, subnets: [subnet-0123456789abcdef0]}
 kmsKey: new
 keys:
-  - {name: prod/pipeline, schedule: rate(30 days), issuer: %[1]q, issuerKmsKey: %[2]q, replicas: [{region: us-west-2, kmsKey: %[5]q}]}
-  - {secret: %[3]q, secretKmsKey: %[4]q, schedule: rate(30 days), issuer: %[1]q}
+  - {name: prod/pipeline, schedule: rate(30 days), issuer: %[1]q, replicas: [{region: us-west-2, kmsKey: %[3]q}]}
+  - {secret: %[2]q, schedule: rate(30 days), issuer: %[1]q}
 retired:
-  - {name: prod/gone, schedule: rate(30 days), issuer: %[1]q, issuerKmsKey: %[2]q}
-`, issuer, kmsKey(1), awssecrets.ARN(region, account, "prod/reports"), kmsKey(2), strings.Replace(kmsKey(4), region, "us-west-2", 1), registry))
+  - {name: prod/gone, schedule: rate(30 days), issuer: %[1]q}
+`, issuer, awssecrets.ARN(region, account, "prod/reports"), strings.Replace(kmsKey(3), region, "us-west-2", 1), registry))
 	w := newWorld(t)
 	w.keepIssuer("quilt/issuer")
 	for i := range c.Keys {
@@ -55,7 +55,9 @@ retired:
 		}
 	}
 	w.retire(&c.Retired[0])
-	requests := everyRequest(c, synthesized, w.seen)
+	encryption := synthesized.encryption()
+	encryption[issuer], encryption[awssecrets.ARN(region, account, "prod/reports")] = kmsKey(1), kmsKey(2)
+	requests := everyRequest(c, synthesized, w.seen, encryption)
 	granted := synthesized.grants(t)
 	lacking, needless := missing(granted, requests), extra(granted, requests)
 	if len(lacking) > 0 {
@@ -110,11 +112,11 @@ func kmsKey(n int) string {
 }
 
 // everyRequest adds to the requests that were seen those that services make on behalf of the functions.
-func everyRequest(c *config.Config, synthesized template, seen map[request]bool) map[request]bool {
+func everyRequest(c *config.Config, synthesized template, seen map[request]bool, encryption map[string]string) map[request]bool {
 	all := map[request]bool{}
 	for r := range seen {
 		all[r] = true
-		for _, asked := range impliedBy(r, c, synthesized.encryption()) {
+		for _, asked := range impliedBy(r, c, encryption) {
 			all[asked] = true
 		}
 	}
@@ -138,10 +140,6 @@ func impliedBy(r request, c *config.Config, encryption map[string]string) (all [
 		all = append(all, request{r.function, action, key, conditions{via: "secretsmanager." + inRegion + ".amazonaws.com", secret: strings.Replace(r.resource, region, inRegion, 1)}})
 	}
 	for _, key := range slices.Concat(c.Keys, c.Retired) {
-		encryption[key.Issuer] = key.IssuerKMSKey
-		if key.SecretKMSKey != "" {
-			encryption[key.Secret] = key.SecretKMSKey
-		}
 		for _, replica := range key.Replicas {
 			if r.action == "secretsmanager:PutSecretValue" && awssecrets.ARN(region, account, key.Name) == r.resource {
 				ask("kms:Encrypt", replica.KMSKey, replica.Region)
