@@ -1,8 +1,10 @@
 package stack_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -216,6 +218,47 @@ func TestPoliciesDoNotGrowWithSecrets(t *testing.T) {
 		if alone, all := text(one.statements(role)), text(many.statements(role)); alone != all {
 			t.Errorf("%s: with one secret %s, with three %s", role, alone, all)
 		}
+	}
+}
+
+func TestPoliciesUseConditionKeysOfTheirActions(t *testing.T) {
+	// IAM accepts any condition key. A statement with a key that the service does not set for the action allows nothing.
+	var reference struct{ Actions map[string][]string }
+	content, err := os.ReadFile("testdata/secretsmanager-actions.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(content, &reference); err != nil {
+		t.Fatal(err)
+	}
+	all, checked := configured(t, "everything"), 0
+	check := func(policy string, statement object) {
+		for _, action := range actionsOf(statement) {
+			name, ours := strings.CutPrefix(action, "secretsmanager:")
+			keys, known := reference.Actions[name]
+			if ours && !known {
+				t.Errorf("%s: %s is not an action", policy, action)
+			}
+			conditions, _ := statement["Condition"].(object)
+			for _, condition := range conditions {
+				for key := range condition.(object) {
+					checked++
+					if ours && !slices.Contains(keys, regexp.MustCompile(`^aws:ResourceTag/.*`).ReplaceAllString(key, "aws:ResourceTag/$${TagKey}")) {
+						t.Errorf("%s: the action %s does not have the condition key %s", policy, action, key)
+					}
+				}
+			}
+		}
+	}
+	for _, kind := range []string{"AWS::IAM::ManagedPolicy", "AWS::IAM::Policy"} {
+		for id, policy := range all.resources(kind) {
+			for _, statement := range statementsOf(properties(policy), "PolicyDocument") {
+				check(id, statement)
+			}
+		}
+	}
+	if checked < 10 {
+		t.Errorf("only %d condition keys are checked", checked)
 	}
 }
 
