@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/vault"
@@ -120,9 +121,21 @@ func New(d Detail) *Event {
 	if d.Failure != nil {
 		d.Failure = &Failure{d.Failure.ErrorType, redact.Clip(d.Failure.Error, maxError)}
 	}
-	d.Message = redact.Clip(d.Message, maxError)
+	d.Message = strings.Map(inserted, redact.Clip(d.Message, maxError))
 	e.Detail = d
 	return &e
+}
+
+// inserted leaves out what breaks the JSON of a notification: EventBridge does not escape what an input transformer
+// inserts into it (EventBridge user guide, "Amazon EventBridge input transformation").
+func inserted(r rune) rune {
+	switch {
+	case r == '"' || r == '\\':
+		return '\''
+	case unicode.IsControl(r):
+		return ' '
+	}
+	return r
 }
 
 // NewSecret is what events say of a secret. Of one that could not be described, only the ARN is known, which ends with
