@@ -4,7 +4,9 @@
 
 It listens on loopback only. The types without a backend of their own are taken as they are, and nothing comes of them.
 """
+import copy
 import importlib.util
+import json
 import signal
 import sys
 
@@ -57,6 +59,32 @@ def tag_kms_key(tag):
     KmsBackend.tag_resource = tag_resource
 
 
+def start_machines_again():
+    """moto copies a state machine with its executions, whose threads cannot be copied, so it could be started only once."""
+    from moto.stepfunctions.models import StateMachineInstance
+
+    def without_executions(self, memo):
+        clone = copy.copy(self)
+        clone.executions = []
+        return clone
+
+    StateMachineInstance.__deepcopy__ = without_executions
+
+
+def name_parameters_as_boto_does():
+    """moto hands the parameters of states:startExecution to boto3, which names them otherwise and takes the input as text."""
+    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import StateTaskServiceSfn
+
+    def normalise(self, parameters, *_):
+        for name in list(parameters):
+            value = parameters.pop(name)
+            parameters[name[0].lower() + name[1:]] = value if isinstance(value, str) else json.dumps(value)
+
+    StateTaskServiceSfn._normalise_parameters = normalise
+
+
+start_machines_again()
+name_parameters_as_boto_does()
 give_alarms_their_arn()
 tag_kms_key(lambda t: {"TagKey": t["Key"], "TagValue": t["Value"]})
 aws.simple("AWS::Scheduler::ScheduleGroup", "Name", schedule_group, attrs={"Arn": lambda m: m.obj.arn})
