@@ -118,6 +118,8 @@ func (k *keyRotation) dimensions(of string) map[string]*string {
 		return map[string]*string{FunctionDimension: k.revoke.FunctionName()}
 	case "queue":
 		return map[string]*string{"QueueName": k.deadLetters.QueueName()}
+	case "sweeps":
+		return map[string]*string{"StateMachineArn": k.sweeps.StateMachineArn()}
 	case "restart":
 		return map[string]*string{"StateMachineArn": k.restarts.machine.Ref()}
 	}

@@ -73,7 +73,7 @@ type Excuse struct {
 
 // Metric is what is looked at.
 type Metric struct {
-	Of        string // rotate, revoke, queue, restart
+	Of        string // rotate, revoke, sweeps, queue, restart
 	Namespace string // "": the functions' own
 	Name      string
 	Only      Dimension // the zero Dimension: all
@@ -117,6 +117,7 @@ func sweeps(name, statistic string) Metric { return Metric{"revoke", "", name, D
 func failedSweeps(fault string) Metric {
 	return Metric{"revoke", "", SweepFailed, Dimension{errorType, fault}, sum}
 }
+func runs(name string) Metric { return Metric{"sweeps", "AWS/States", name, Dimension{}, sum} }
 func ofLambda(function, name string) Metric {
 	return Metric{function, "AWS/Lambda", name, Dimension{}, sum}
 }
@@ -145,7 +146,8 @@ var Alarms = []Alarm{
 	{Morning, "rotate-throttled", "The rotate function was not run for lack of concurrency.", ofLambda("rotate", "Throttles"), never(), nil},
 	{Morning, "revoke-throttled", "The revoke function was not run for lack of concurrency.", ofLambda("revoke", "Throttles"), never(), nil},
 	{Morning, "sweep-errors", "Sweeps fail, again and again.", ofLambda("revoke", "Errors"), When{over, 0, 2 * time.Hour, 2, 3, false}, nil},
-	{Morning, "no-sweep", "No sweep has succeeded for 6 hours, so nothing is revoked.", sweeps(SweepSucceeded, sum), When{under, 1, 3 * time.Hour, 2, 2, true}, &noSweepYet},
+	{Morning, "sweep-run-stopped", "A run of the sweeps stopped or failed, so secrets may not have been swept.", runs("ExecutionsFailed"), never(), nil},
+	{Morning, "no-sweep", "No run of the sweeps has succeeded for 6 hours, so nothing is revoked.", runs("ExecutionsSucceeded"), When{under, 1, 3 * time.Hour, 2, 2, true}, &noSweepYet},
 	{Morning, "key-expires-soon", "A current key expires soon: a rotation was missed.", sweeps(CurrentKeyDaysLeft, least), When{under, morningDays, time.Hour, 1, 4, false}, nil},
 	{Morning, "held-too-long", "A superseded key has been held for over 7 days after its grace period, since somebody still uses it.", sweeps(OldestSuperseded, most), When{over, heldDays * 24 * 3600, time.Hour, 1, 4, false}, nil},
 	{Morning, "few-labels", "A secret has fewer than 6 free staging labels, so it is not rotated any more.", sweeps(FreeLabels, least), When{under, 6, time.Hour, 1, 4, false}, nil},
@@ -154,7 +156,7 @@ var Alarms = []Alarm{
 	{Morning, "key-needs-attention", "A key will not be revoked until a person decides what to do with it.", sweeps(KeysNeedAttention, sum), onceADay(), nil},
 	{Morning, "orphans", "Keys were found that no version holds: a rotation was cut off in the middle.", sweeps(Orphans, sum), never(), nil},
 	{Morning, "not-bootstrapped", "A secret has waited for its first key for a day.", sweeps(NotBootstrapped, sum), forADay(), nil},
-	{Morning, "dead-letters", "A sweep, an alarm or a restart could not be handed over.", Metric{"queue", "AWS/SQS", "ApproximateNumberOfMessagesVisible", Dimension{}, most}, When{over, 0, 5 * time.Minute, 1, 1, false}, nil},
+	{Morning, "dead-letters", "A run of the sweeps, a message or a restart could not be delivered.", Metric{"queue", "AWS/SQS", "ApproximateNumberOfMessagesVisible", Dimension{}, most}, When{over, 0, 5 * time.Minute, 1, 1, false}, nil},
 }
 
 // beforeFirstKey are rotations of a secret that has no key yet. They fail by design, and the alarm not-bootstrapped tells of such a secret.
@@ -162,7 +164,7 @@ var beforeFirstKey = Excuse{rotates(BeforeFirstKey), never()}
 
 // noSweepYet is a stack that is new: nothing has been swept for a day. In one that is not, somebody has been told by then. It looks back for no longer than a day: CloudWatch
 // looks at longer times only once an hour, when the alarm would have rung.
-var noSweepYet = Excuse{sweeps(SweepSucceeded, sum), When{under, 1, 6 * time.Hour, 4, 4, true}}
+var noSweepYet = Excuse{runs("ExecutionsSucceeded"), When{under, 1, 6 * time.Hour, 4, 4, true}}
 
 // RestartAlarm is there only with services to restart.
 var RestartAlarm = Alarm{Morning, "restart-failed", "Services that got a key at their start could not be redeployed, and still use the old one.",

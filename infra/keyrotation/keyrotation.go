@@ -15,9 +15,9 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsscheduler"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
@@ -42,6 +42,8 @@ type KeyRotationProps struct {
 	// AlarmEmail receives the alarms; AlarmTopic replaces the new topic.
 	AlarmEmail *string
 	AlarmTopic awssns.ITopic
+	// Sweep is the time between two sweeps. Default: 1 hour.
+	Sweep time.Duration
 	// OrphanAge is how old a key that no version holds must be to be revoked. Default: settings.DefaultOrphanAge.
 	OrphanAge time.Duration
 	// LogLevel is the least level logged. Default: INFO.
@@ -79,8 +81,7 @@ type keyRotation struct {
 	issuers        list // ARNs
 	issuerPolicy   awsiam.CfnManagedPolicy
 	permission     awslambda.CfnPermission
-	group          awsscheduler.CfnScheduleGroup
-	schedulerRole  awsiam.Role
+	sweeps         awsstepfunctions.StateMachine
 	deadLetters    awssqs.IQueue
 	topic          awssns.ITopic
 	restarts       *restarts
@@ -101,7 +102,7 @@ const (
 	revokeTimeout = 2 * time.Minute
 )
 
-// NewKeyRotation makes the functions, their roles, logs and alarms, and the schedules' group.
+// NewKeyRotation creates the functions, the state machine that runs the sweeps, and their roles, logs and alarms.
 func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationProps) KeyRotation {
 	k := &keyRotation{props: *props, taken: map[string]string{}}
 	constructs.NewConstruct_Override(k, scope, id)
@@ -110,7 +111,7 @@ func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationPr
 	k.newDeadLetters()
 	network := k.network()
 	k.rotate = k.newFunction("Rotate", "Rotates the Quilt API keys in secrets; Secrets Manager calls it", props.RotateZip, rotateTimeout, network)
-	k.revoke = k.newFunction("Revoke", "Revokes the Quilt API keys that were replaced; the scheduler calls it for each secret", props.RevokeZip, revokeTimeout, network)
+	k.revoke = k.newFunction("Revoke", "Revokes the Quilt API keys that were replaced; the state machine of the sweeps calls it", props.RevokeZip, revokeTimeout, network)
 	awscdk.Tags_Of(k.rotate.Function).Add(jsii.String(settings.TagRevokeFunction), k.revoke.FunctionName(), nil) // the command finds it by this
 	orphanAge := k.props.OrphanAge
 	if orphanAge == 0 {
@@ -123,8 +124,8 @@ func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationPr
 		Principal: jsii.String("secretsmanager.amazonaws.com"), SourceAccount: awscdk.Stack_Of(k).Account(),
 	})
 	k.newInvokeConfig()
-	k.newScheduler()
 	k.newTopic()
+	k.newSweeps()
 	k.newAlarms()
 	k.newDashboard()
 	return k

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsscheduler"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -30,13 +29,11 @@ type RotatedKeyProps struct {
 	Rotation KeyRotation
 	// Key is its secret, its schedule and its settings. The rules of package config hold for it.
 	Key config.Key
-	// Sweep is how often the secret is swept. Default: hourly.
-	Sweep time.Duration
-	// Retired takes the schedules away and leaves the secret.
+	// Retired takes the rotation schedule away and leaves the secret.
 	Retired bool
 }
 
-// RotatedKey is one secret with its schedules.
+// RotatedKey is one secret with its rotation schedule.
 type RotatedKey interface {
 	constructs.Construct
 
@@ -55,7 +52,7 @@ type rotatedKey struct {
 func (r *rotatedKey) SecretArn() *string { return r.secretArn }
 func (r *rotatedKey) Adopted() bool      { return r.adopted }
 
-// NewRotatedKey makes the secret, or takes an existing one, and gives it its schedules. It panics with a [*config.Faults] where the key breaks a rule, as the CDK's own constructs
+// NewRotatedKey makes the secret, or takes an existing one, and gives it its rotation schedule. It panics with a [*config.Faults] where the key breaks a rule, as the CDK's own constructs
 // do: nobody would be told of it before the deployment fails, or a key expires.
 func NewRotatedKey(scope constructs.Construct, id *string, props *RotatedKeyProps) RotatedKey {
 	k, key := props.Rotation.shared(), props.Key
@@ -76,9 +73,7 @@ func NewRotatedKey(scope constructs.Construct, id *string, props *RotatedKeyProp
 	if props.Retired {
 		return r
 	}
-	rotation := r.scheduleRotation(k, key)
-	sweep := r.scheduleSweep(k, props.Sweep)
-	sweep.AddResourceDependency(rotation, nil) // or the first sweep may tell that rotation is off
+	r.scheduleRotation(k, key)
 	if len(key.Restart) > 0 {
 		k.restart(r, r.secretArn, key.Restart)
 	}
@@ -135,7 +130,7 @@ func (r *rotatedKey) letRead(secret awssecretsmanager.CfnSecret, readers []strin
 
 // scheduleRotation switches rotation on. Nothing is rotated by that; Secrets Manager only runs testSecret, for which it must be allowed to call the function, and
 // that to read the secret.
-func (r *rotatedKey) scheduleRotation(k *keyRotation, key config.Key) awssecretsmanager.CfnRotationSchedule {
+func (r *rotatedKey) scheduleRotation(k *keyRotation, key config.Key) {
 	rules := &awssecretsmanager.CfnRotationSchedule_RotationRulesProperty{ScheduleExpression: jsii.String(key.Schedule)}
 	if key.Window != 0 {
 		rules.Duration = jsii.String(fmt.Sprintf("%dh", int(time.Duration(key.Window).Hours())))
@@ -147,40 +142,4 @@ func (r *rotatedKey) scheduleRotation(k *keyRotation, key config.Key) awssecrets
 	schedule.AddResourceDependency(k.rotate.permissions, nil)
 	// The dashboard comes after everything else, so that the function's role is no longer brand-new when the test run uses it.
 	schedule.Node().AddDependency(k.dashboard)
-	return schedule
-}
-
-// Handing a sweep over is repeated for a while; the sweep itself is not, as the next one is never far.
-const (
-	handOverAttempts = 10
-	handOverSeconds  = 900
-)
-
-// scheduledTime is what EventBridge Scheduler replaces by the time for which it starts a sweep (EventBridge Scheduler user guide, "Adding context attributes").
-const scheduledTime = "<aws.scheduler.scheduled-time>"
-
-func (r *rotatedKey) scheduleSweep(k *keyRotation, every time.Duration) awsscheduler.CfnSchedule {
-	if every == 0 {
-		every = config.DefaultSweep
-	}
-	minutes := int(every.Minutes())
-	expression := fmt.Sprintf("rate(%d minutes)", minutes)
-	if minutes == 60 {
-		expression = "rate(1 hour)"
-	}
-	schedule := awsscheduler.NewCfnSchedule(r, jsii.String("Sweep"), &awsscheduler.CfnScheduleProps{
-		Description: jsii.String("Quilt key rotation: one sweep of one secret"), GroupName: k.group.Ref(), ScheduleExpression: jsii.String(expression),
-		// The secrets of a stack must not all ask the registry in the same second.
-		FlexibleTimeWindow: &awsscheduler.CfnSchedule_FlexibleTimeWindowProperty{Mode: jsii.String("FLEXIBLE"), MaximumWindowInMinutes: jsii.Number(float64(min(15, minutes/3)))},
-		Target: &awsscheduler.CfnSchedule_TargetProperty{
-			Arn: k.revoke.FunctionArn(), RoleArn: k.schedulerRole.RoleArn(),
-			Input:            awscdk.Stack_Of(r).ToJsonString(object{"secretId": *r.secretArn, "time": scheduledTime}, nil),
-			DeadLetterConfig: &awsscheduler.CfnSchedule_DeadLetterConfigProperty{Arn: k.deadLetters.QueueArn()},
-			RetryPolicy: &awsscheduler.CfnSchedule_RetryPolicyProperty{
-				MaximumRetryAttempts: jsii.Number(handOverAttempts), MaximumEventAgeInSeconds: jsii.Number(handOverSeconds),
-			},
-		},
-	})
-	schedule.AddResourceDependency(k.revoke.permissions, nil)
-	return schedule
 }

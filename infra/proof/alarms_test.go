@@ -166,6 +166,7 @@ func TestAFreshDeploymentTellsNobody(t *testing.T) {
 	for function, id := range synthesized.functions(t) {
 		names[id] = function
 	}
+	names[synthesized.sweepMachine(t)] = "sweeps"
 	w := newWorld(t)
 	data := func() (all []datum) {
 		for _, function := range []string{sandbox.RotateFunction, sandbox.RevokeFunction} {
@@ -202,7 +203,7 @@ func checkThatAlarmsRing(t *testing.T, synthesized template, names map[string]st
 	t.Helper()
 	swept := func(hours ...int) (data []datum) {
 		for _, ago := range hours {
-			data = append(data, datum{metricOf("QuiltRotate", "SweepSucceeded", "FunctionName", "revoke"), 1, time.Duration(ago)*time.Hour + time.Minute})
+			data = append(data, datum{metricOf("AWS/States", "ExecutionsSucceeded", "StateMachineArn", "sweeps"), 1, time.Duration(ago)*time.Hour + time.Minute})
 		}
 		return data
 	}

@@ -97,6 +97,18 @@ func (tpl template) functions(t *testing.T) map[string]string {
 	return found
 }
 
+// sweepMachine is the logical id of the state machine of the sweeps.
+func (tpl template) sweepMachine(t *testing.T) string {
+	t.Helper()
+	for id, r := range tpl.Resources {
+		if r.Type == "AWS::StepFunctions::StateMachine" && r.Properties["DefinitionSubstitutions"] != nil {
+			return id
+		}
+	}
+	t.Fatal("the template has no state machine of the sweeps")
+	return ""
+}
+
 // grants are everything that the policies of the two functions' roles allow.
 func (tpl template) grants(t *testing.T) (all []grant) {
 	t.Helper()

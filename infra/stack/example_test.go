@@ -40,13 +40,13 @@ func Example_appOfYourOwn() {
 	awscdk.NewCfnOutput(stack, jsii.String("Secret"), &awscdk.CfnOutputProps{Value: key.SecretArn()})
 
 	template := assertions.Template_FromStack(stack, nil)
-	for _, kind := range []string{"AWS::SecretsManager::Secret", "AWS::SecretsManager::RotationSchedule", "AWS::Scheduler::Schedule", "AWS::Lambda::Function"} {
+	for _, kind := range []string{"AWS::SecretsManager::Secret", "AWS::SecretsManager::RotationSchedule", "AWS::StepFunctions::StateMachine", "AWS::Lambda::Function"} {
 		fmt.Println(len(*template.FindResources(jsii.String(kind), nil)), kind)
 	}
 	// Output:
 	// 1 AWS::SecretsManager::Secret
 	// 1 AWS::SecretsManager::RotationSchedule
-	// 1 AWS::Scheduler::Schedule
+	// 1 AWS::StepFunctions::StateMachine
 	// 2 AWS::Lambda::Function
 }
 

@@ -181,8 +181,8 @@ func statementsOf(resource object, document string) (all []object) {
 }
 
 func TestRolesMayDoWhatTheyMust(t *testing.T) {
-	// The two functions' roles have a proof of their own (package proof).
-	want := map[string]string{"SchedulerRole": "lambda:InvokeFunction sqs:SendMessage", "RestartRole": "ecs:UpdateService", "RestartStarterRole": "states:StartExecution"}
+	// The roles of the two functions and of the sweeps have a proof of their own (package proof).
+	want := map[string]string{"SchedulerRole": "states:StartExecution sqs:SendMessage", "RestartRole": "ecs:UpdateService", "RestartStarterRole": "states:StartExecution"}
 	all := synth(t, parse(t, "{name: a, schedule: rate(30 days), restart: [{cluster: c, service: s}]}"))
 	for role, actions := range want {
 		var got []string
@@ -196,7 +196,7 @@ func TestRolesMayDoWhatTheyMust(t *testing.T) {
 			t.Errorf("%s may %v, want [%s]", role, got, actions)
 		}
 	}
-	if n := len(all.resources("AWS::IAM::Role")); n != len(want)+2 {
+	if n := len(all.resources("AWS::IAM::Role")); n != len(want)+3 {
 		t.Errorf("there are %d roles", n)
 	}
 }

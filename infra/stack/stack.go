@@ -62,7 +62,7 @@ func props(stack awscdk.Stack, c *config.Config, packages Packages) *keyrotation
 		RegistryURL: jsii.String(c.Registry), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
 		Network: c.Network, PermissionsBoundary: optional(c.PermissionsBoundary), KMSKey: jsii.String(c.KMSKey),
 		AlarmEmail: optional(c.Alarms.Email),
-		OrphanAge:  time.Duration(c.OrphanAge), LogLevel: jsii.String(c.LogLevel), LogRetentionDays: jsii.Number(float64(c.LogRetentionDays)),
+		Sweep:      time.Duration(c.Sweep), OrphanAge: time.Duration(c.OrphanAge), LogLevel: jsii.String(c.LogLevel), LogRetentionDays: jsii.Number(float64(c.LogRetentionDays)),
 	}
 	if c.Alarms.Topic != "" {
 		p.AlarmTopic = awssns.Topic_FromTopicArn(stack, jsii.String("AlarmTopicByArn"), jsii.String(c.Alarms.Topic))
@@ -84,7 +84,7 @@ func optional(text string) *string {
 func addKey(stack awscdk.Stack, c *config.Config, rotation keyrotation.KeyRotation, key *config.Key, retired bool) {
 	id := config.KeyID(key.SecretName())
 	made := keyrotation.NewRotatedKey(stack, jsii.String(id), &keyrotation.RotatedKeyProps{
-		Rotation: rotation, Key: *key, Sweep: time.Duration(c.Sweep), Retired: retired,
+		Rotation: rotation, Key: *key, Retired: retired,
 	})
 	output(stack, id+"Arn", "ARN of the secret "+key.SecretName(), *made.SecretArn())
 	switch {

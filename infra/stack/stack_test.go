@@ -98,16 +98,6 @@ func TestASecretHasWhatTheFileSays(t *testing.T) {
 		"Principal": object{"AWS": []any{"arn:aws:iam::123456789012:role/pipeline", "arn:aws:iam::210987654321:root"}},
 	}}}})
 	all.has("AWS::SecretsManager::RotationSchedule", object{"RotationRules": object{"ScheduleExpression": "cron(0 4 ? * 1#1 *)", "Duration": "2h"}})
-	all.has("AWS::Scheduler::Schedule", object{
-		"ScheduleExpression": "rate(30 minutes)", "FlexibleTimeWindow": object{"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 10},
-		"Target": object{"RetryPolicy": object{"MaximumRetryAttempts": 10, "MaximumEventAgeInSeconds": 900}},
-	})
-	for id, schedule := range all.resources("AWS::Scheduler::Schedule") {
-		target := properties(schedule)["Target"].(object)
-		if target["DeadLetterConfig"] == nil || properties(schedule)["GroupName"] == nil || !strings.Contains(text(target["Input"]), `{\"secretId\":\"`) {
-			t.Errorf("%s: the sweep has no dead-letter queue, no group, or another event: %s", id, text(schedule))
-		}
-	}
 }
 
 func (t template) secretTags(name string) map[string]string {
@@ -136,8 +126,9 @@ func TestARetiredKeyKeepsItsSecretAlone(t *testing.T) {
 		t.Errorf("retiring a key takes its secret away: %s", diff)
 	}
 	after.count("AWS::SecretsManager::RotationSchedule", 1)
-	after.count("AWS::Scheduler::Schedule", 1)
-	after.count("AWS::StepFunctions::StateMachine", 0)
+	if strings.Contains(text(after.JSON), "updateService") {
+		t.Error("the services of the retired key are still redeployed")
+	}
 	if strings.Contains(text(after.JSON["Outputs"]), "bootstrap prod/goes") {
 		t.Error("the outputs ask for a first key of the retired secret")
 	}
@@ -159,7 +150,7 @@ func TestLogicalIdsComeFromTheNameAlone(t *testing.T) {
 	// Protects secrets from being deleted and made again: a key's resources stay the same when others come, go and change places.
 	ours := func(keys ...string) map[string]object {
 		found := map[string]object{}
-		for _, kind := range []string{"AWS::SecretsManager::Secret", "AWS::SecretsManager::RotationSchedule", "AWS::Scheduler::Schedule"} {
+		for _, kind := range []string{"AWS::SecretsManager::Secret", "AWS::SecretsManager::RotationSchedule"} {
 			for id, resource := range synth(t, parse(t, keys...)).resources(kind) {
 				if strings.HasPrefix(id, config.KeyID("prod/a")) {
 					found[id] = resource
@@ -169,7 +160,7 @@ func TestLogicalIdsComeFromTheNameAlone(t *testing.T) {
 		return found
 	}
 	alone := ours(named("prod/a"))
-	if len(alone) != 3 {
+	if len(alone) != 2 {
 		t.Fatalf("the key has %d resources with its id", len(alone))
 	}
 	for _, keys := range [][]string{{named("prod/b"), named("prod/a")}, {named("prod/a"), named("prod/b")}, {named("prod-a"), named("prod/c"), named("prod/a"), named("0")}} {
@@ -198,7 +189,6 @@ func TestAnAdoptedSecretIsNotTouched(t *testing.T) {
 	all.count("AWS::SecretsManager::ResourcePolicy", 0)
 	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/reports-d4e5f6"
 	all.has("AWS::SecretsManager::RotationSchedule", object{"SecretId": arn})
-	all.has("AWS::Scheduler::Schedule", object{"Target": object{"Input": `{"secretId":"` + arn + `","time":"<aws.scheduler.scheduled-time>"}`}})
 	want := "AWS_REGION=eu-west-1 quilt-rotate adopt " + arn + " --registry https://registry.internal.example.com --expires-in-days 90 " +
 		"--field 'key of reports' --grace 24h --quiet 25h"
 	if outputs := text(all.JSON["Outputs"]); !strings.Contains(outputs, want) || strings.Contains(outputs, "--tag") {
@@ -224,7 +214,6 @@ func TestOutputsSayHowToGoOn(t *testing.T) {
 func TestServicesAreRestartedWithoutCode(t *testing.T) {
 	// Protects services that get the key at their start: when AWSCURRENT moves, these and no others are redeployed.
 	all := configured(t, "everything")
-	all.count("AWS::StepFunctions::StateMachine", 1)
 	var input, pattern string
 	for _, rule := range all.resources("AWS::Events::Rule") {
 		if p := text(properties(rule)["EventPattern"]); strings.Contains(p, "Secret Label Updated") {
@@ -237,29 +226,37 @@ func TestServicesAreRestartedWithoutCode(t *testing.T) {
 	if want := `"detail":{"labelUpdated":["AWSCURRENT"]}`; !strings.Contains(pattern, want) || !strings.Contains(pattern, `"resources":[{"Ref":"`+config.KeyID("staging/pipeline")) {
 		t.Errorf("the pattern is %s", pattern)
 	}
-	for _, machine := range all.resources("AWS::StepFunctions::StateMachine") {
-		definition := text(properties(machine)["DefinitionString"])
-		for _, want := range []string{`\"Resource\":\"arn:",{"Ref":"AWS::Partition"},":states:::aws-sdk:ecs:updateService`, `\"ForceNewDeployment\":true`, `$.Service.ServiceArn`} {
-			if !strings.Contains(definition, want) {
-				t.Errorf("the state machine has no %s: %s", want, definition)
-			}
+	definition := all.restarts()
+	for _, want := range []string{`"Resource":"arn:",{"Ref":"AWS::Partition"},":states:::aws-sdk:ecs:updateService`, `"ForceNewDeployment":true`, `$.Service.ServiceArn`} {
+		if !strings.Contains(definition, want) {
+			t.Errorf("the state machine has no %s: %s", want, definition)
 		}
 	}
 }
 
 func TestOneBrokenServiceStopsNoOther(t *testing.T) {
 	// Protects the services beside one that was deleted: its failure is caught in its own item of the Map, and told once all others were asked.
-	for _, machine := range configured(t, "everything").resources("AWS::StepFunctions::StateMachine") {
-		definition := strings.ReplaceAll(text(properties(machine)["DefinitionString"]), `\"`, `"`)
-		for _, want := range []string{
-			`"Catch":[{"ErrorEquals":["States.ALL"],"Next":"NotRedeployed","ResultPath":"$.failure"}]`, `"NotRedeployed":{"End":true,"Result":"failed","ResultPath":"$.outcome","Type":"Pass"}`,
-			`"failed.$":"States.ArrayContains($.services[*].outcome, 'failed')"`, `"Choices":[{"BooleanEquals":true,"Next":"Failed","Variable":"$.failed"}],"Default":"Done"`, `"Type":"Fail"`,
-		} {
-			if !strings.Contains(definition, want) {
-				t.Errorf("the state machine has no %s: %s", want, definition)
-			}
+	definition := configured(t, "everything").restarts()
+	for _, want := range []string{
+		`"Catch":[{"ErrorEquals":["States.ALL"],"Next":"NotRedeployed","ResultPath":"$.failure"}]`, `"NotRedeployed":{"End":true,"Result":"failed","ResultPath":"$.outcome","Type":"Pass"}`,
+		`"failed.$":"States.ArrayContains($.services[*].outcome, 'failed')"`, `"Choices":[{"BooleanEquals":true,"Next":"Failed","Variable":"$.failed"}],"Default":"Done"`, `"Type":"Fail"`,
+	} {
+		if !strings.Contains(definition, want) {
+			t.Errorf("the state machine has no %s: %s", want, definition)
 		}
 	}
+}
+
+// restarts is the definition of the state machine that redeploys services.
+func (t template) restarts() string {
+	t.Helper()
+	for _, machine := range t.resources("AWS::StepFunctions::StateMachine") {
+		if definition := text(properties(machine)["DefinitionString"]); strings.Contains(definition, "updateService") {
+			return strings.ReplaceAll(definition, `\"`, `"`)
+		}
+	}
+	t.Fatal("no state machine redeploys services")
+	return ""
 }
 
 func TestGovCloud(t *testing.T) {

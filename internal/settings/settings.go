@@ -56,6 +56,10 @@ const (
 // finds the rotate function through the secret, and the revoke function through this tag.
 const TagRevokeFunction = "quilt-rotate:revoke-function"
 
+// TagSchedule is a tag of the rotate function: the name of the EventBridge schedule, in the default group, that starts the
+// sweeps of its stack. The command pauses all sweeps through it.
+const TagSchedule = "quilt-rotate:schedule"
+
 // Defaults of the optional settings.
 const (
 	DefaultExpiresInDays = 90
