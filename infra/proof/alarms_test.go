@@ -161,7 +161,7 @@ func breaches(t *testing.T, p object, statistic string, values []float64) bool {
 func TestAFreshDeploymentTellsNobody(t *testing.T) {
 	// Protects trust in the alarms: what the built functions measure before the first key, at it and after it rings none, of those alarms that ring when they should.
 	t.Parallel()
-	c, synthesized := synthesize(t, write(t, "stack: fresh-deployment\nregistry: https://registry.example.com\nkeys:\n  - {name: prod/pipeline, schedule: rate(30 days)}\n"))
+	synthesized := everything(t)
 	names := map[string]string{}
 	for function, id := range synthesized.functions(t) {
 		names[id] = function
@@ -183,7 +183,7 @@ func TestAFreshDeploymentTellsNobody(t *testing.T) {
 		}
 	}
 	check("before anything has run")
-	l := w.begin(&c.Keys[0])
+	l := w.begin(&synthesized.Keys[0])
 	check("after the deployment's test run")
 	if excuse := (datum{metricOf("QuiltRotate", "StepFailedBeforeFirstKey", "FunctionName", "rotate"), 1, 0}); slices.Contains(data(), excuse) {
 		t.Error("the deployment's test run counts as a failure, and sets off the alarm that is an excuse")
@@ -195,7 +195,7 @@ func TestAFreshDeploymentTellsNobody(t *testing.T) {
 	}
 	l.sweep()
 	check("after a sweep that marks")
-	checkThatAlarmsRing(t, synthesized, names, c)
+	checkThatAlarmsRing(t, synthesized.template, names, synthesized.Config)
 }
 
 // checkThatAlarmsRing tries the evaluation itself: on what must be told of, and on its excuses.

@@ -41,8 +41,8 @@ func TestADeploymentThatNobodyTouchedRotatesAKey(t *testing.T) {
 	aws := startAWS(t)
 	configuration := write(t, "stack: quilt-rotate-local\nregistry: %s\nkeys:\n  - {name: %s, schedule: rate(30 days)}\n", box.RegistryURL, secretName)
 
-	c, synthesized := synthesize(t, configuration)
-	aws.stack, aws.template = c.Stack, synthesized
+	synthesized := synthesize(t, configuration)
+	aws.stack, aws.template = synthesized.Stack, synthesized.template
 	aws.cdk(configuration, "bootstrap")
 	aws.cdk(configuration, "deploy", "--method=direct", "--require-approval", "never", "--progress", "events")
 	rotate, revoke := aws.output("RotateFunction"), aws.output("RevokeFunction")

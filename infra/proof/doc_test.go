@@ -5,6 +5,7 @@
 package proof_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -17,6 +18,8 @@ import (
 
 	"quilt-rotate/infra/bundle"
 	"quilt-rotate/infra/config"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awssecrets"
 	"quilt-rotate/internal/sandbox/hermetic"
 )
 
@@ -107,23 +110,87 @@ func theApp(t *testing.T, file, out string) *exec.Cmd {
 	return command
 }
 
-// synthesize runs the app on a configuration, and returns that and the template.
-func synthesize(t *testing.T, file string) (*config.Config, template) {
+// runApp runs the app on a configuration.
+func runApp(t *testing.T, file string) (stdout, stderr string, status int, out string) {
+	t.Helper()
+	out = t.TempDir()
+	command := theApp(t, file, out)
+	var stdoutBytes, stderrBytes bytes.Buffer
+	command.Stdout, command.Stderr = &stdoutBytes, &stderrBytes
+	if err := command.Run(); err != nil && command.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return stdoutBytes.String(), stderrBytes.String(), command.ProcessState.ExitCode(), out
+}
+
+// A synthesis is a configuration, its template, and what else the app made of it.
+type synthesis struct {
+	*config.Config
+	template
+	stderr   string
+	packages int
+}
+
+// synthesize runs the app on a configuration.
+func synthesize(t *testing.T, file string) synthesis {
 	t.Helper()
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Skip("SKIPPED: the synthesized template: node is not installed")
 	}
-	out := t.TempDir()
-	if output, err := theApp(t, file, out).CombinedOutput(); err != nil {
-		t.Fatalf("synthesize %s: %v\n%s", file, err, output)
+	_, stderr, status, out := runApp(t, file)
+	if status != 0 {
+		t.Fatalf("synthesize %s: status %d\n%s", file, status, stderr)
 	}
 	c, err := config.Load(file, config.AWS{Account: account, Region: region})
 	must(t, err)
 	text, err := os.ReadFile(filepath.Join(out, c.Stack+".template.json"))
 	must(t, err)
-	var synthesized template
-	must(t, json.Unmarshal(text, &synthesized))
-	return c, synthesized
+	zips, err := filepath.Glob(filepath.Join(out, "asset.*.zip"))
+	must(t, err)
+	made := synthesis{Config: c, stderr: stderr, packages: len(zips)}
+	must(t, json.Unmarshal(text, &made.template))
+	return made
+}
+
+// The configuration of [everything] has all that grants permissions and all that commands are printed for.
+const (
+	everythingYAML = `
+stack: quilt-rotate-proof
+registry: %[1]s
+network: {vpc: vpc-0123456789abcdef0, subnets: [subnet-0123456789abcdef0]}
+kmsKey: new
+keys:
+  - {name: prod/pipeline, schedule: rate(30 days), issuer: %[2]q, replicas: [{region: us-west-2, kmsKey: %[3]q}]}
+  - {secret: %[4]q, schedule: rate(30 days)}
+  - {name: prod/field, schedule: rate(30 days), field: key of the pipeline}
+  - {name: prod/plain, schedule: rate(30 days), plain: true}
+  - {secret: %[5]q, schedule: rate(30 days), field: key of reports, keyName: reports, owner: %[6]s, expiresInDays: 120, grace: 48h, quiet: 26h, holdLimit: 168h,
+     issuer: %[2]q, restart: [{cluster: prod, service: reports}, {cluster: prod, service: mail}]}
+retired:
+  - {name: prod/gone, schedule: rate(30 days), issuer: %[2]q}
+`
+	registry      = "https://registry.example.com"
+	replicaKMSKey = "arn:aws:kms:us-west-2:" + account + ":key/33333333-2222-3333-4444-555555555555"
+)
+
+func arnOf(secret string) string { return awssecrets.ARN(region, account, secret) }
+
+var (
+	everythingOnce sync.Once
+	everythingMade synthesis
+)
+
+// everything is synthesized once for all tests.
+func everything(t *testing.T) synthesis {
+	t.Helper()
+	everythingOnce.Do(func() {
+		everythingMade = synthesize(t, write(t, everythingYAML, registry, arnOf("prod/issuer"), replicaKMSKey, arnOf("prod/little"), arnOf("prod/reports"), sandbox.UserEmail))
+		_ = os.RemoveAll(filepath.Join(root(t), "build", "infra", "quilt-rotate-proof"))
+	})
+	if everythingMade.Config == nil {
+		t.Fatal("another test could not synthesize the configuration")
+	}
+	return everythingMade
 }
 
 // write puts a configuration into a file.

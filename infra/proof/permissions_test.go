@@ -8,7 +8,6 @@ import (
 
 	"quilt-rotate/infra/config"
 	"quilt-rotate/internal/sandbox"
-	"quilt-rotate/internal/sandbox/awssecrets"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/vault"
 )
@@ -33,32 +32,18 @@ var implied = map[string][]string{
 
 func TestThePoliciesGrantWhatTheFunctionsAskForAndNothingElse(t *testing.T) {
 	t.Parallel()
-	issuer := awssecrets.ARN(region, account, "quilt/issuer")
-	c, synthesized := synthesize(t, write(t, `
-stack: everything-that-grants
-registry: %[4]s
-network: {vpc: vpc-0123456789abcdef0, subnets: [subnet-0123456789abcdef0]}
-kmsKey: new
-keys:
-  - {name: prod/pipeline, schedule: rate(30 days), issuer: %[1]q, replicas: [{region: us-west-2, kmsKey: %[3]q}]}
-  - {secret: %[2]q, schedule: rate(30 days), issuer: %[1]q}
-retired:
-  - {name: prod/gone, schedule: rate(30 days), issuer: %[1]q}
-`, issuer, awssecrets.ARN(region, account, "prod/reports"), strings.Replace(kmsKey(3), region, "us-west-2", 1), registry))
+	made := everything(t)
 	w := newWorld(t)
-	w.keepIssuer("quilt/issuer")
-	for i := range c.Keys {
-		l := w.begin(&c.Keys[i])
-		l.live()
-		if i == 0 {
-			l.mishaps()
-		}
-	}
-	w.retire(&c.Retired[0])
-	encryption := synthesized.encryption()
-	encryption[issuer], encryption[awssecrets.ARN(region, account, "prod/reports")] = kmsKey(1), kmsKey(2)
-	requests := everyRequest(c, synthesized, w.seen, encryption)
-	granted := synthesized.grants(t)
+	w.keepIssuer("prod/issuer")
+	pipeline, little := w.begin(&made.Keys[0]), w.begin(&made.Keys[1])
+	pipeline.live()
+	pipeline.mishaps()
+	little.live()
+	w.retire(&made.Retired[0])
+	encryption := made.encryption()
+	encryption[arnOf("prod/issuer")], encryption[arnOf("prod/little")] = kmsKey(1), kmsKey(2)
+	requests := everyRequest(made, w.seen, encryption)
+	granted := made.grants(t)
 	lacking, needless := missing(granted, requests), extra(granted, requests)
 	if len(lacking) > 0 {
 		t.Errorf("the policies lack what the functions ask for:\n  %s", strings.Join(sorted(lacking), "\n  "))
@@ -69,9 +54,6 @@ retired:
 	checkRefusals(t, granted, requests)
 	t.Logf("%d rotations, %d sweeps: %d requests of AWS; %d grants", w.rotated, w.sweeps, w.calls, len(granted))
 }
-
-// registry is the registry of the configuration.
-const registry = "https://registry.example.com"
 
 // checkRefusals asks again for what was asked of our secrets, as if they were somebody else's.
 func checkRefusals(t *testing.T, granted []grant, requests map[request]bool) {
@@ -104,7 +86,7 @@ func checkRefusals(t *testing.T, granted []grant, requests map[request]bool) {
 	}
 	refused("a KMS key for another service", request{sandbox.RotateFunction, "kms:Decrypt", kmsKey(1), conditions{via: "s3." + region + ".amazonaws.com"}})
 	refused("a KMS key of another region", request{sandbox.RevokeFunction, "kms:Decrypt", strings.Replace(kmsKey(1), region, "eu-west-1", 1),
-		conditions{via: "secretsmanager." + region + ".amazonaws.com", secret: awssecrets.ARN(region, account, "prod/pipeline")}})
+		conditions{via: "secretsmanager." + region + ".amazonaws.com", secret: arnOf("prod/pipeline")}})
 }
 
 func kmsKey(n int) string {
@@ -112,20 +94,20 @@ func kmsKey(n int) string {
 }
 
 // everyRequest adds to the requests that were seen those that services make on behalf of the functions.
-func everyRequest(c *config.Config, synthesized template, seen map[request]bool, encryption map[string]string) map[request]bool {
+func everyRequest(made synthesis, seen map[request]bool, encryption map[string]string) map[request]bool {
 	all := map[request]bool{}
 	for r := range seen {
 		all[r] = true
-		for _, asked := range impliedBy(r, c, encryption) {
+		for _, asked := range impliedBy(r, made.Config, encryption) {
 			all[asked] = true
 		}
 	}
 	for _, function := range []string{sandbox.RotateFunction, sandbox.RevokeFunction} {
 		for _, action := range forLogs {
-			all[request{function: function, action: action, resource: synthesized.logsOf(function)}] = true
+			all[request{function: function, action: action, resource: made.logsOf(function)}] = true
 		}
 		for _, action := range forNetwork {
-			if c.Network != nil {
+			if made.Network != nil {
 				all[request{function: function, action: action, resource: "*"}] = true
 			}
 		}
@@ -141,7 +123,7 @@ func impliedBy(r request, c *config.Config, encryption map[string]string) (all [
 	}
 	for _, key := range slices.Concat(c.Keys, c.Retired) {
 		for _, replica := range key.Replicas {
-			if r.action == "secretsmanager:PutSecretValue" && awssecrets.ARN(region, account, key.Name) == r.resource {
+			if r.action == "secretsmanager:PutSecretValue" && arnOf(key.Name) == r.resource {
 				ask("kms:Encrypt", replica.KMSKey, replica.Region)
 				ask("kms:GenerateDataKey", replica.KMSKey, replica.Region)
 			}

@@ -17,7 +17,6 @@ import (
 
 	"quilt-rotate/infra/config"
 	"quilt-rotate/internal/sandbox"
-	"quilt-rotate/internal/sandbox/awssecrets"
 	"quilt-rotate/internal/sandbox/hermetic"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/settings"
@@ -31,17 +30,7 @@ func TestThePrintedCommandsDoWhatIsPromised(t *testing.T) {
 	t.Cleanup(func() { _ = box.Close() })
 	_, key := box.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
 	credential, _ := json.Marshal(map[string]string{"api_key": key})
-	arn := func(name string) string { return awssecrets.ARN(region, account, name) }
-	c, synthesized := synthesize(t, write(t, `
-stack: printed-commands
-registry: %s
-keys:
-  - {name: prod/pipeline, schedule: rate(30 days), field: key of the pipeline}
-  - {name: prod/plain, schedule: rate(30 days), plain: true}
-  - {secret: %q, schedule: rate(30 days)}
-  - {secret: %q, schedule: rate(30 days), field: key of reports, keyName: reports, owner: %s, expiresInDays: 120, grace: 48h, quiet: 26h, holdLimit: 168h, issuer: %q,
-     restart: [{cluster: prod, service: reports}, {cluster: prod, service: mail}]}
-`, box.RegistryURL, arn("prod/little"), arn("prod/reports"), sandbox.UserEmail, arn("prod/issuer")))
+	made := everything(t)
 	create := func(name, value string, tags map[string]string) {
 		in := &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value}
 		for tag, text := range tags {
@@ -64,18 +53,19 @@ keys:
 		}
 	}
 	environment = append(environment, "PATH="+theCommand(t)+string(os.PathListSeparator)+os.Getenv("PATH"))
-	for i := range c.Keys {
-		k := &c.Keys[i]
+	for i := range made.Keys {
+		k := &made.Keys[i]
 		if k.Secret == "" {
 			create(k.Name, "{}", k.SettingTags())
 		}
-		line, _ := synthesized.Outputs[config.KeyID(k.SecretName())+"Next"].Value.(string)
+		line, _ := made.Outputs[config.KeyID(k.SecretName())+"Next"].Value.(string)
 		if line == "" {
 			t.Fatalf("nothing is printed for %s", k.SecretName())
 		}
 		if k.Secret != "" {
 			line += " --yes"
 		}
+		line = strings.ReplaceAll(line, registry, box.RegistryURL)
 		carryOut(t, line, key, environment)
 		in := &secretsmanager.DescribeSecretInput{SecretId: aws.String(k.SecretName())}
 		described, err := box.SecretsManager().DescribeSecret(context.Background(), in)
@@ -85,7 +75,7 @@ keys:
 			tags[*tag.Key] = *tag.Value
 		}
 		want := k.SettingTags()
-		want[settings.TagRegistry] = c.Registry
+		want[settings.TagRegistry] = box.RegistryURL
 		if k.Secret != "" {
 			want[settings.TagOwner] = sandbox.UserEmail // an adoption finds it
 		}
