@@ -52,9 +52,6 @@ var (
 func check(g *gathering, c *Config) {
 	checkStack(g, c)
 	checkTags(g, c)
-	if c.KMSKey != AWSManaged && c.KMSKey != NewKey {
-		checkKMS(g, "kmsKey", c.KMSKey, c.Region, "must be aws-managed, new, or the ARN of a KMS key, not of an alias")
-	}
 	checkNetwork(g, c.Network)
 	checkAlarms(g, c)
 	checkAudit(g, c.Audit)
@@ -99,6 +96,9 @@ func checkStack(g *gathering, c *Config) {
 		g.requirePartition("permissionsBoundary", a, c.Region)
 		g.require("permissionsBoundary", c.Account == "" || a.account == c.Account || a.account == "aws",
 			"is in the account %s: use a policy of the stack's account (%s) or of AWS", a.account, c.Account)
+	}
+	if c.KMSKey != AWSManaged && c.KMSKey != NewKey {
+		checkKMS(g, "kmsKey", c.KMSKey, c.Region, "must be aws-managed, new, or the ARN of a KMS key, not of an alias")
 	}
 	g.require("sweep", time.Duration(c.Sweep) >= MinSweep && time.Duration(c.Sweep) <= MaxSweep && time.Duration(c.Sweep)%time.Minute == 0, "must be from 15m to 1h in whole minutes")
 	g.require("orphanAge", time.Duration(c.OrphanAge) >= MinOrphanAge, "must be at least 15m: a function can run that long before it stores a new key")

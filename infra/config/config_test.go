@@ -151,6 +151,8 @@ func TestWhatIsRefused(t *testing.T) {
 		"ARN without its end":             {strings.Replace(adopted, "-d4e5f6", "", 1), "keys[0].secret", "six characters"},
 		"readers of an adopted secret":    {adopted + "    readers: [\"arn:aws:iam::123456789012:role/a\"]\n", "keys[0].readers", "existing secret"},
 		"replicas of an adopted secret":   {adopted + "    replicas: [{region: us-west-2}]\n", "keys[0].replicas", "existing secret"},
+		"former field of a key":           {file("", "secretKmsKey: arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"), "keys[0].secretKmsKey", "is no longer needed"},
+		"former field":                    {file("previousKmsKeys: []", ""), "previousKmsKeys", "is no longer needed"},
 		"plain with a field":              {file("", "plain: true\nfield: KEY"), "keys[0].plain", "cannot be combined with field"},
 		"a key as a field":                {file("", "field: qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTe"), "keys[0].field", "must not be a key"},
 		"no schedule":                     {head + "keys:\n  - name: a", "keys[0].schedule", "is not set"},
@@ -180,7 +182,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"issuer is the secret itself":     {adopted + "    issuer: " + secretARN + "\n", "keys[0].issuer", "another secret"},
 		"reader of another account":       {file("", "readers: [\"arn:aws:iam::210987654321:role/a\"]"), "keys[0].readers[0]", "AWS-managed key"},
 		"readers too many for a policy":   {file("", "readers: ["+manyReaders(250)+"]"), "keys[0].readers", "too many for the secret's policy"},
-		"readers too many for a KMS key":  {file("kmsKey: new", "readers: ["+manyReaders(90)+"]"), "keys", "too many readers together"},
+		"readers too many for a KMS key":  {file("kmsKey: new", "readers: ["+manyReaders(90)+"]"), "keys", "too many readers for the policy of one KMS key"},
 		"everybody as reader":             {file("", "readers: [\"*\"]"), "keys[0].readers[0]", "without wildcards"},
 		"replica at home":                 {file("", "replicas: [{region: us-east-1}]"), "keys[0].replicas[0].region", "already"},
 		"replica twice":                   {file("", "replicas: [{region: us-west-2}, {region: us-west-2}]"), "keys[0].replicas[1].region", "already"},
@@ -418,33 +420,30 @@ func TestNoInputEndsInAPanic(t *testing.T) {
 	})
 }
 
-func TestOneKeyTooMany(t *testing.T) {
-	// Protects secrets that are deployed: a stack that is full is refused with the advice to make a second one, and never split by itself.
-	keys := func(n int) string {
+func TestTheLimitsOfOneTemplate(t *testing.T) {
+	// Protects secrets that are deployed: a file that does not fit one template is refused before anything is deployed, with another way to add secrets.
+	keys := func(n int, with string) string {
 		var text strings.Builder
 		text.WriteString(head + "keys:\n")
 		for i := range n {
-			fmt.Fprintf(&text, "  - {name: prod/key-%d, schedule: rate(30 days)}\n", i)
+			text.WriteString(strings.ReplaceAll("  - {name: prod/key-#, schedule: rate(30 days)"+with+"}\n", "#", fmt.Sprintf("%03d", i)))
 		}
 		return text.String()
 	}
-	if _, message := faults(t, keys(config.MaxKeys)); message != "" {
+	const issuer = `, issuer: "arn:aws:secretsmanager:us-east-1:123456789012:secret:quilt/issuer-of-a-service-#-a1b2c3"`
+	const services = `, restart: [{cluster: a-cluster-of-a-name-with-forty-characters-1, service: service-#}]`
+	for name, c := range map[string]struct{ text, says string }{
+		"outputs":   {keys(198, ""), "has 198 entries, but one stack takes 196"},
+		"resources": {keys(150, `, readers: ["arn:aws:iam::123456789012:role/#"]`), "needs 513 resources, but one stack takes 499"},
+		"issuers":   {keys(90, issuer), "too many issuers or services"},
+		"services":  {keys(80, services), "too many issuers or services"},
+	} {
+		if paths, message := faults(t, c.text); !slices.Equal(paths, []string{"keys"}) || !strings.Contains(message, c.says) || !strings.Contains(message, "docs/tools") {
+			t.Errorf("%s: got %v: %s", name, paths, message)
+		}
+	}
+	if _, message := faults(t, keys(100, "")); message != "" {
 		t.Error(message)
-	}
-	paths, message := faults(t, keys(config.MaxKeys+1))
-	if !slices.Equal(paths, []string{"keys"}) || !strings.Contains(message, "second file with a stack of its own") {
-		t.Errorf("got %v: %s", paths, message)
-	}
-}
-
-func TestTooManyIssuers(t *testing.T) {
-	var text strings.Builder
-	text.WriteString(head + "keys:\n")
-	for i := range 80 {
-		fmt.Fprintf(&text, "  - {name: prod/%d, schedule: rate(30 days), issuer: \"arn:aws:secretsmanager:us-east-1:123456789012:secret:issuer/%d-a1b2c3\"}\n", i, i)
-	}
-	if paths, message := faults(t, text.String()); !slices.Equal(paths, []string{"keys"}) || !strings.Contains(message, "too many issuers") {
-		t.Errorf("got %v: %s", paths, message)
 	}
 }
 

@@ -188,6 +188,7 @@ func mustBe(v reflect.Value, err error) string {
 	return err.Error()
 }
 
+// formerFields are fields of earlier releases.
 var formerFields = []string{"previousKmsKeys", "secretKmsKey", "issuerKmsKey"}
 
 // didYouMean names the field with the most similar name.

@@ -83,13 +83,12 @@ func optional(text string) *string {
 // addKey makes one key. Its logical ids follow from its secret's name alone, so that it stays the same resource whatever else the file says.
 func addKey(stack awscdk.Stack, c *config.Config, rotation keyrotation.KeyRotation, key *config.Key, retired bool) {
 	id := config.KeyID(key.SecretName())
-	made := keyrotation.NewRotatedKey(stack, jsii.String(id), &keyrotation.RotatedKeyProps{
+	keyrotation.NewRotatedKey(stack, jsii.String(id), &keyrotation.RotatedKeyProps{
 		Rotation: rotation, Key: *key, Retired: retired,
 	})
-	output(stack, id+"Arn", "ARN of the secret "+key.SecretName(), *made.SecretArn())
 	switch {
 	case retired:
-	case made.Adopted():
+	case key.Secret != "":
 		output(stack, id+"Next", "Run before the first deployment, and again when the settings here change: it writes the tags, which CloudFormation cannot on a secret that is there", Adopt(c, key))
 	default:
 		output(stack, id+"Next", "Run this once: it puts the first key in", Bootstrap(c, key))

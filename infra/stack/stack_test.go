@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"sort"
 	"strings"
 	"testing"
 	"time"
@@ -203,7 +204,7 @@ func TestOutputsSayHowToGoOn(t *testing.T) {
 		`"AWS_REGION=us-east-1 quilt-rotate bootstrap staging/pipeline --registry https://registry.example.com"`,
 		`"AWS_REGION=us-east-1 quilt-rotate bootstrap staging/plain --registry https://registry.example.com --plain"`,
 		`"https://us-east-1.console.aws.amazon.com/cloudwatch/home?region=us-east-1#dashboards:name=keys-of-everything-keys"`,
-		`"RotateFunction"`, `"RevokeFunction"`, `"AlarmTopic"`, `"` + config.KeyID("staging/gone") + `Arn"`,
+		`"RotateFunction"`, `"RevokeFunction"`, `"AlarmTopic"`,
 	} {
 		if !strings.Contains(outputs, want) {
 			t.Errorf("the outputs do not have %s:\n%s", want, outputs)
@@ -375,29 +376,47 @@ func TestNamedQueries(t *testing.T) {
 }
 
 func TestTheFullestStackFitsOneTemplate(t *testing.T) {
-	// Protects a deployment with many keys: the fullest stack that is accepted keeps the limits of one template.
-	keys := func(n int, with string) []string {
-		var all []string
-		for i := range n {
-			all = append(all, fmt.Sprintf("{name: prod/key-%03d, schedule: rate(30 days)%s}", i, with))
+	// Protects a deployment with many keys: the most keys that are accepted stay within the limits of one template, and 100 are.
+	for with, least := range map[string]int{"": 100, `, readers: ["arn:aws:iam::123456789012:role/a"], restart: [{cluster: a, service: b}]`: 100} {
+		most := fullest(t, func(i int) string { return fmt.Sprintf("{name: prod/key-%03d, schedule: rate(30 days)%s}", i, with) })
+		full := synth(t, most)
+		resources, outputs := len(full.JSON["Resources"].(object)), len(full.JSON["Outputs"].(object))
+		if len(most.Keys) < least || resources > config.MaxResources || outputs > config.MaxOutputs {
+			t.Errorf("%d keys make %d resources and %d outputs", len(most.Keys), resources, outputs)
 		}
-		return all
+		full.fitsQuotas()
 	}
-	c := parse(t, keys(config.MaxKeys, `, readers: ["arn:aws:iam::123456789012:role/a"]`)...)
-	full := synth(t, c)
-	if n := len(full.JSON["Resources"].(object)); n > 500 {
-		t.Errorf("%d keys make %d resources", config.MaxKeys, n)
-	}
-	if n := len(full.JSON["Outputs"].(object)); n > 200 || n < 197 {
-		t.Errorf("%d keys make %d outputs, so one stack takes another number", config.MaxKeys, n)
-	}
-	full.fitsQuotas()
+}
+
+// fullest is the configuration with the most keys that is accepted.
+func fullest(t *testing.T, key func(i int) string) *config.Config {
+	t.Helper()
+	var most *config.Config
+	sort.Search(500, func(n int) bool {
+		text := "stack: quilt-rotate-full\naccount: \"123456789012\"\nregion: us-east-1\nregistry: https://registry.example.com\nkeys:\n"
+		for i := range n {
+			text += "  - " + key(i) + "\n"
+		}
+		c, err := config.Parse("config.yaml", []byte(text), config.AWS{})
+		if err == nil && (most == nil || n > len(most.Keys)) {
+			most = c
+		}
+		return err != nil
+	})
+	return most
+}
+
+func TestTheResourcesOfAStackAreCounted(t *testing.T) {
+	// Protects the check of a file: it counts with the number of resources and outputs that the template has.
 	everything := load(t, "everything")
 	everything.Keys, everything.Retired = everything.Keys[:1], nil
-	resources := synth(t, everything).JSON["Resources"].(object)
-	const ofTheKey = 5
-	if n := len(resources) - ofTheKey; n != config.SharedResources {
-		t.Errorf("everything on makes %d resources beside those of keys, and the check counts with %d", n, config.SharedResources)
+	template := synth(t, everything).JSON
+	const resourcesOfTheKey, outputsOfTheKey = 4, 1
+	if n := len(template["Resources"].(object)) - resourcesOfTheKey; n != config.SharedResources {
+		t.Errorf("everything makes %d resources besides those of keys, and the check counts with %d", n, config.SharedResources)
+	}
+	if n := len(template["Outputs"].(object)) - outputsOfTheKey; n != config.SharedOutputs {
+		t.Errorf("everything makes %d outputs besides those of keys, and the check counts with %d", n, config.SharedOutputs)
 	}
 }
 
@@ -410,13 +429,13 @@ func TestTheKMSKeysPolicyFitsWhateverIsAccepted(t *testing.T) {
 		for i := range readers {
 			names = append(names, fmt.Sprintf("arn:aws:iam::123456789012:role/reader-%d", i))
 		}
-		for i := range config.MaxKeys {
+		for i := range 98 {
 			keys = append(keys, fmt.Sprintf("{name: prod/key-%03d, schedule: rate(30 days), readers: [%q]}", i, strings.Join(names, `", "`)))
 		}
 		text := "{stack: quilt-rotate-prod, account: \"123456789012\", region: us-east-1, registry: https://registry.example.com, kmsKey: new, keys: [" + strings.ReplaceAll(strings.Join(keys, ",\n"), `\"`, `"`) + "]}"
 		more, err := config.Parse("config.yaml", []byte(text), config.AWS{})
 		if err != nil {
-			if !strings.Contains(err.Error(), "too many readers together") {
+			if !strings.Contains(err.Error(), "too many readers for the policy of one KMS key") {
 				t.Fatal(err)
 			}
 			break
@@ -424,7 +443,7 @@ func TestTheKMSKeysPolicyFitsWhateverIsAccepted(t *testing.T) {
 		c, accepted = more, readers
 	}
 	if accepted < 2 {
-		t.Fatalf("%d readers of %d keys are accepted", accepted, config.MaxKeys)
+		t.Fatalf("%d readers of 98 keys are accepted", accepted)
 	}
 	synth(t, c).fitsQuotas()
 }
