@@ -67,10 +67,10 @@ func (s *Server) describe(group awslambda.LogGroup) logGroup {
 	}
 }
 
-var groupName = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{1,512}$`)
+var groupName = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]+$`)
 
 func (s *Server) find(name string) (awslambda.LogGroup, error) {
-	if !groupName.MatchString(name) {
+	if !groupName.MatchString(name) || len(name) > 512 {
 		return awslambda.LogGroup{}, invalidParameter("1 validation error detected: Value at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+")
 	}
 	for _, group := range s.options.Source.LogGroups() {
