@@ -5,9 +5,12 @@ import (
 	"strings"
 
 	"quilt-rotate/internal/sandbox/awsecs"
+	"quilt-rotate/internal/sandbox/awskms"
 	"quilt-rotate/internal/sandbox/awslambda"
 	"quilt-rotate/internal/sandbox/awslogs"
+	"quilt-rotate/internal/sandbox/awsscheduler"
 	"quilt-rotate/internal/sandbox/awssecrets"
+	"quilt-rotate/internal/sandbox/awsssm"
 	"quilt-rotate/internal/sandbox/awssts"
 )
 
@@ -19,6 +22,9 @@ const (
 	ecs            = "ecs"
 	sts            = "sts"
 	athena         = "athena"
+	scheduler      = "scheduler"
+	ssm            = "ssm"
+	kms            = "kms"
 )
 
 // caller is who asks, whatever the credentials.
@@ -32,6 +38,9 @@ func (s *Sandbox) aws() http.Handler {
 		logs:           s.Hooks.Wrap(logs, awslogs.Operation, s.Logs),
 		ecs:            s.Hooks.Wrap(ecs, awsecs.Operation, s.Services),
 		sts:            s.Hooks.Wrap(sts, awssts.Operation, caller),
+		scheduler:      s.Hooks.Wrap(scheduler, awsscheduler.Operation, s.Schedules),
+		ssm:            s.Hooks.Wrap(ssm, awsssm.Operation, s.Parameters),
+		kms:            s.Hooks.Wrap(kms, awskms.Operation, s.Keys),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if added := s.athena.Load(); added != nil && strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonAthena.") {
@@ -48,7 +57,7 @@ func (s *Sandbox) ServeAthena(service http.Handler, operation func(*http.Request
 	s.athena.Store(&wrapped)
 }
 
-// serviceOf tells the services apart as their protocols do: Lambda names its operation in the path, STS in a form, the others in a header.
+// serviceOf tells the services apart as their protocols do: Lambda and Scheduler name their operation in the path, STS in a form, the others in a header.
 // What is nobody's goes to Secrets Manager, which refuses it.
 func serviceOf(r *http.Request) string {
 	target := r.Header.Get("X-Amz-Target")
@@ -59,6 +68,12 @@ func serviceOf(r *http.Request) string {
 		return logs
 	case strings.HasPrefix(target, awsecs.Target):
 		return ecs
+	case strings.HasPrefix(target, awsssm.Target):
+		return ssm
+	case strings.HasPrefix(target, awskms.Target):
+		return kms
+	case awsscheduler.Path(r.URL.Path):
+		return scheduler
 	case target == "" && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded"):
 		return sts
 	}

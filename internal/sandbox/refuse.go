@@ -55,9 +55,9 @@ func refuse(c *wire.Call, next func(), code, message string) {
 	switch c.Service {
 	case secretsManager:
 		c.Respond(http.StatusBadRequest, string(awsjson.Document("Message", fault)), "Content-Type", "application/x-amz-json-1.1")
-	case logs, ecs:
+	case logs, ecs, ssm, kms:
 		c.Respond(http.StatusBadRequest, string(awsjson.Document("message", fault)), "Content-Type", "application/x-amz-json-1.1")
-	case lambda:
+	case lambda, scheduler:
 		c.Respond(http.StatusForbidden, string(awsjson.Document("Message", fault)), "Content-Type", "application/json", "X-Amzn-Errortype", code)
 	case sts:
 		c.Respond(http.StatusForbidden, string(awssts.ErrorDocument(code, message)), "Content-Type", "text/xml")

@@ -1,5 +1,5 @@
-// Package sandbox is everything that quilt-rotate talks to, on loopback and in one process: Secrets Manager, Lambda, CloudWatch Logs, ECS
-// and STS behind one AWS endpoint, and a Quilt registry. The tests, `make demo` and `quilt-sandbox serve` run on it.
+// Package sandbox is everything that quilt-rotate talks to, on loopback and in one process: Secrets Manager, Lambda, CloudWatch Logs, ECS,
+// STS, and what the command asks of EventBridge Scheduler, Parameter Store and KMS, behind one AWS endpoint, and a Quilt registry. The tests, `make demo` and `quilt-sandbox serve` run on it.
 //
 // The services speak their real wire protocols: the AWS SDK for Go and the AWS CLI work against them unchanged, and the registry answers
 // the requests that quilt3 8.0.0 was seen to send; quilt3 itself was not run against it. Each can be looked into and moved along by
@@ -28,9 +28,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"quilt-rotate/internal/sandbox/awsecs"
+	"quilt-rotate/internal/sandbox/awskms"
 	"quilt-rotate/internal/sandbox/awslambda"
 	"quilt-rotate/internal/sandbox/awslogs"
+	"quilt-rotate/internal/sandbox/awsscheduler"
 	"quilt-rotate/internal/sandbox/awssecrets"
+	"quilt-rotate/internal/sandbox/awsssm"
 	"quilt-rotate/internal/sandbox/clock"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/wire"
@@ -80,6 +83,10 @@ type Sandbox struct {
 	Services *awsecs.Server  // ECS: none until a test adds some
 	Registry *quiltregistry.Registry
 
+	Schedules  *awsscheduler.Server // EventBridge Scheduler, Parameter Store and KMS: each is empty until a test fills it
+	Parameters *awsssm.Server
+	Keys       *awskms.Server
+
 	AWSURL      string
 	RegistryURL string
 
@@ -114,6 +121,8 @@ func Start(options Options) (*Sandbox, error) {
 		RotationTries: options.RotationTries, RetryDelay: options.RetryDelay,
 	})
 	s.Logs = awslogs.New(awslogs.Options{Region: Region, Account: Account, Source: host})
+	s.Schedules = &awsscheduler.Server{Clock: s.Clock, Region: Region, Account: Account}
+	s.Parameters, s.Keys = &awsssm.Server{Clock: s.Clock}, &awskms.Server{Clock: s.Clock, Region: Region, Account: Account}
 	s.Services = awsecs.New(awsecs.Options{Clock: s.Clock, Region: Region, Account: Account})
 	s.Registry = quiltregistry.New(quiltregistry.Options{Clock: s.Clock, BaseURL: s.RegistryURL})
 	s.Registry.AddUser(quiltregistry.User{Name: UserName, Email: UserEmail, Password: UserPassword})

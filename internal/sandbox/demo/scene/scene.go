@@ -30,6 +30,13 @@ import (
 // SecretName is the secret that every scene is about.
 const SecretName = "quilt/demo"
 
+// ScheduleName is the schedule of the sweeps. Nothing in a scene starts by itself: who wants a sweep invokes the function.
+const ScheduleName = "quilt-rotate-sweeps"
+
+const schedule = `{"ScheduleExpression": "rate(1 hour)", "FlexibleTimeWindow": {"Mode": "OFF"}, "State": "ENABLED", "Description": "Sweeps of quilt-rotate",
+	"Target": {"Arn": "arn:aws:states:` + sandbox.Region + ":" + sandbox.Account + `:stateMachine:sweeps", "RoleArn": "arn:aws:iam::` + sandbox.Account + `:role/schedule",
+	"Input": "{\"time\": \"<aws.scheduler.scheduled-time>\"}"}}`
+
 // FunctionTimeout is that of both functions.
 const FunctionTimeout = 30 * time.Second
 
@@ -65,12 +72,16 @@ func Open(o Options) (*Scene, error) {
 
 func (s *Scene) deploy(o Options) (err error) {
 	named := func(c *awslambda.Config) {
-		c.Tags = map[string]string{settings.TagRevokeFunction: sandbox.RevokeFunction}
+		c.Tags = map[string]string{settings.TagRevokeFunction: sandbox.RevokeFunction, settings.TagSchedule: ScheduleName}
 	}
 	if s.RotateARN, err = s.AddFunction(sandbox.RotateFunction, o.Functions.Rotate, FunctionTimeout, nil, named); err != nil {
 		return err
 	}
 	if err = s.permit(); err != nil {
+		return err
+	}
+	s.Parameters.Put("/quilt-rotate/sandbox/rotate-function-arn", s.RotateARN)
+	if err = s.Schedules.Add(ScheduleName, schedule); err != nil {
 		return err
 	}
 	if s.RevokeARN, err = s.AddFunction(sandbox.RevokeFunction, o.Functions.Revoke, FunctionTimeout, o.RevokeEnvironment); err != nil {
