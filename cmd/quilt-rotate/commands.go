@@ -22,8 +22,8 @@ type commands struct {
 	Rollback rollbackCommand `cmd:"" group:"incident" help:"Move AWSCURRENT back to the version that was current before."`
 	Recover  recoverCommand  `cmd:"" group:"incident" help:"Store a key that works, if the registry refuses the current one."`
 	Unstick  unstickCommand  `cmd:"" group:"incident" help:"End a rotation that cannot finish."`
-	Pause    pauseCommand    `cmd:"" group:"incident" help:"Pause the sweeps of a secret for a limited time."`
-	Resume   resumeCommand   `cmd:"" group:"incident" help:"End the pause of a secret."`
+	Pause    pauseCommand    `cmd:"" group:"incident" help:"Pause the sweeps of a secret for a limited time, or with --all those of all secrets."`
+	Resume   resumeCommand   `cmd:"" group:"incident" help:"End the pause of a secret, or with --all that of all secrets."`
 
 	Keys keysCommand `cmd:"" group:"registry" help:"List, show, create and revoke API keys at the registry."`
 

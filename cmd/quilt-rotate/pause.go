@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"quilt-rotate/internal/cli/operations"
@@ -11,11 +13,51 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-type pauseCommand struct {
-	secretArgument
+// sweepsOptions say whose sweeps are paused or resumed.
+type sweepsOptions struct {
+	Secret         secretID `arg:"" optional:"" help:"Name or ARN of the secret."`
+	All            bool     `help:"The sweeps of all secrets of a stack. It asks first."`
+	RotateFunction string   `placeholder:"NAME" help:"With --all: rotate function of the stack. Default: the only one of this account and region."`
 	jsonOption
-	For    commandline.Period `required:"" placeholder:"4h" help:"How long: from 1m to 336h (14 days)."`
-	Reason string             `help:"Reason for the pause, for other operators: it is stored in a tag."`
+	yesOption
+}
+
+// all switches the sweeps of a whole stack. done is false if the command is about one secret.
+func (o sweepsOptions) all(ctx context.Context, c *terminal.Console, pause bool) (done bool, _ error) {
+	switch {
+	case o.All == (o.Secret != ""):
+		return true, &usageError{errors.New("name a secret, or give --all")}
+	case !o.All && o.RotateFunction != "":
+		return true, &usageError{errors.New("--rotate-function: goes with --all")}
+	case !o.All:
+		return false, nil
+	}
+	d, closeOperator, err := openOperator(ctx, c, o.JSON, o.Yes)
+	if err != nil {
+		return true, err
+	}
+	s := &openedSecret{Operator: d, close: closeOperator, console: c, json: o.JSON}
+	defer s.close()
+	sweeps, err := d.SwitchSweeps(ctx, o.RotateFunction, pause)
+	return true, s.finish(sweeps, err == nil, err, func() error {
+		state := map[bool]string{true: "paused", false: "not paused"}
+		beside := "before: " + state[sweeps.Before]
+		err := c.Tell(terminal.Done, fmt.Sprintf("all sweeps are %s: schedule %s, %s", state[pause], sweeps.Schedule, sweeps.Place), beside)
+		if pause {
+			c.Note("scheduled rotations continue; a pause of all sweeps does not end by itself, and a deployment that changes the schedule ends it: quilt-rotate resume --all")
+		}
+		if pause && strings.Contains(sweeps.Target, ":stateMachine:") {
+			c.Note("a run that has begun continues; to find and stop it: aws stepfunctions list-executions --status-filter RUNNING --state-machine-arn " + sweeps.Target +
+				"; aws stepfunctions stop-execution --execution-arn ARN")
+		}
+		return err
+	})
+}
+
+type pauseCommand struct {
+	sweepsOptions
+	For    commandline.Period `placeholder:"4h" help:"How long, for one secret: from 1m to 336h (14 days)."`
+	Reason string             `help:"Reason for the pause of one secret, for other operators: it is stored in a tag."`
 }
 
 // Help says what a pause does not stop.
@@ -24,17 +66,29 @@ func (pauseCommand) Help() string {
 
 Rotations continue, and quilt-rotate emergency still revokes a leaked key. The pause ends by itself. To end it earlier: quilt-rotate resume SECRET
 
-With --json: an object with secret, arn, pausedUntil, pausedUntilBefore, reason.`
+--all disables the schedule that starts the sweeps of all secrets of a stack. Then no refused key is replaced either. It lasts until: quilt-rotate resume --all
+It needs the permissions scheduler:GetSchedule, scheduler:UpdateSchedule, and iam:PassRole for the schedule's role.
+
+  quilt-rotate pause prod/pipeline --for 4h
+  quilt-rotate pause --all
+
+With --json: an object with secret, arn, pausedUntil, pausedUntilBefore, reason; with --all account, alias, region, schedule, paused, pausedBefore, target.`
 }
 
 func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
+	if o.All && (o.For != 0 || o.Reason != "") {
+		return &usageError{errors.New("--for and --reason: do not go with --all, whose pause lasts until quilt-rotate resume --all")}
+	}
+	if done, err := o.all(ctx, c, true); done {
+		return err
+	}
 	if err := operations.CheckPause(time.Duration(o.For)); err != nil {
 		return &usageError{fmt.Errorf("--for: %w", err)}
 	}
 	if err := operations.CheckReason(o.Reason); err != nil {
 		return &usageError{fmt.Errorf("--reason: %w", err)}
 	}
-	d, err := o.openSecret(ctx, c, o.jsonOption, yesOption{true})
+	d, err := secretArgument{o.Secret}.openSecret(ctx, c, o.jsonOption, yesOption{true})
 	if err != nil {
 		return err
 	}
@@ -50,18 +104,18 @@ func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
 	})
 }
 
-type resumeCommand struct {
-	secretArgument
-	jsonOption
-}
+type resumeCommand struct{ sweepsOptions }
 
 // Help is the long help.
 func (resumeCommand) Help() string {
-	return `With --json: an object with secret, arn, pausedUntil (null), pausedUntilBefore.`
+	return `With --json: an object with secret, arn, pausedUntil (null), pausedUntilBefore; with --all as quilt-rotate pause.`
 }
 
 func (o *resumeCommand) Run(ctx context.Context, c *terminal.Console) error {
-	d, err := o.openSecret(ctx, c, o.jsonOption, yesOption{true})
+	if done, err := o.all(ctx, c, false); done {
+		return err
+	}
+	d, err := secretArgument{o.Secret}.openSecret(ctx, c, o.jsonOption, yesOption{true})
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ type Cloud struct {
 	Region string
 	Vault  *vault.Vault
 
+	config  aws.Config
 	secrets *secretsmanager.Client
 	calls   calls
 }
@@ -78,7 +79,7 @@ func Open(ctx context.Context, person Asker) (*Cloud, error) {
 // New returns the clients of a configuration.
 func New(c aws.Config) *Cloud {
 	secrets := awsconfig.SecretsManager(c)
-	return &Cloud{Region: c.Region, Vault: vault.New(secrets), secrets: secrets, calls: newCalls(c)}
+	return &Cloud{Region: c.Region, Vault: vault.New(secrets), config: c, secrets: secrets, calls: newCalls(c)}
 }
 
 // Athena returns the operations that run queries.

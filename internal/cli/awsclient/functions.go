@@ -20,6 +20,7 @@ import (
 type Function struct {
 	Name        string
 	ARN         string
+	Role        string // ARN
 	State       string // "Active" if it can be invoked
 	StateReason string
 	Timeout     time.Duration
@@ -40,7 +41,7 @@ func (c *Cloud) Function(ctx context.Context, nameOrARN string) (Function, error
 		return Function{}, errors.New("describe the function " + nameOrARN + ": the answer has no configuration")
 	}
 	f := Function{
-		Name: aws.ToString(k.FunctionName), ARN: aws.ToString(k.FunctionArn), State: string(k.State), StateReason: aws.ToString(k.StateReason),
+		Name: aws.ToString(k.FunctionName), ARN: aws.ToString(k.FunctionArn), Role: aws.ToString(k.Role), State: string(k.State), StateReason: aws.ToString(k.StateReason),
 		Timeout: time.Duration(aws.ToInt32(k.Timeout)) * time.Second, Tags: out.Tags,
 	}
 	f.LogGroup = "/aws/lambda/" + f.Name // unless it is configured otherwise

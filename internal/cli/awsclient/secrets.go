@@ -143,6 +143,18 @@ func (c *Cloud) Rotate(ctx context.Context, secretARN, token string) (versionID 
 	return aws.ToString(out.VersionId), nil
 }
 
+// SwitchRotationOn has a function rotate the secret by the rules, and rotates nothing now. Secrets Manager tests the function with a copy of the current value.
+func (c *Cloud) SwitchRotationOn(ctx context.Context, secretARN, functionARN string, rules vault.RotationRules) error {
+	in := &secretsmanager.RotateSecretInput{
+		SecretId: &secretARN, RotationLambdaARN: &functionARN, RotateImmediately: aws.Bool(false), RotationRules: &types.RotationRulesType{ScheduleExpression: &rules.Schedule},
+	}
+	if rules.Window != "" {
+		in.RotationRules.Duration = &rules.Window
+	}
+	_, err := c.secrets.RotateSecret(ctx, in)
+	return newError("switch the rotation of "+secretARN+" on", err)
+}
+
 // CancelRotation turns rotation off. AWSPENDING stays where it is.
 func (c *Cloud) CancelRotation(ctx context.Context, secretARN string) error {
 	_, err := c.secrets.CancelRotateSecret(ctx, &secretsmanager.CancelRotateSecretInput{SecretId: &secretARN})

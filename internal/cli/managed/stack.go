@@ -1,0 +1,65 @@
+package managed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal"
+)
+
+// NoStackError says that no rotate function is known in this account and region.
+type NoStackError struct{ error }
+
+// FindRotateFunction finds the rotate function of a stack: the given one, or the only one that the stacks of this account and region publish. If registry is
+// not "", functions of other registries do not count.
+func FindRotateFunction(ctx context.Context, c *awsclient.Cloud, given, registry string) (awsclient.Function, error) {
+	const name = "name the rotate function with --rotate-function: it is among the outputs of its stack"
+	arns := []string{given}
+	if given == "" {
+		var err error
+		if arns, err = c.RotateFunctions(ctx); err != nil {
+			return awsclient.Function{}, terminal.WithHint(&NoStackError{awsclient.Explain(err)}, name)
+		}
+	}
+	var found []awsclient.Function
+	var names []string
+	for _, arn := range arns {
+		f, err := c.Function(ctx, arn)
+		if awsclient.NotFound(err) && given == "" { // its stack is being deleted
+			continue
+		}
+		if err != nil {
+			return f, err
+		}
+		url, err := settings.RegistryURL(f.Environment[settings.EnvRegistryURL])
+		switch {
+		case given != "" && err != nil:
+			return f, &ForeignFunctionError{f.Name, "", err}
+		case given != "" && registry != "" && url != registry:
+			return f, fmt.Errorf("the function %s uses the registry %s, not %s", f.Name, url, registry)
+		case err == nil && (registry == "" || url == registry):
+			found, names = append(found, f), append(names, f.Name)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return awsclient.Function{}, terminal.WithHint(&NoStackError{errors.New("no rotate function is known here")}, "deploy a stack (infra/README.md), or "+name)
+	case 1:
+		return found[0], nil
+	}
+	return awsclient.Function{}, terminal.WithHint(fmt.Errorf("there are several rotate functions here: %s", strings.Join(names, ", ")), name)
+}
+
+// SweepSchedule reads the schedule that starts all sweeps of the stack of a rotate function. named is false if the function names none: its release is older.
+func SweepSchedule(ctx context.Context, c *awsclient.Cloud, f awsclient.Function) (s awsclient.Schedule, named bool, err error) {
+	name := f.Tags[settings.TagSchedule]
+	if name == "" {
+		return s, false, nil
+	}
+	s, err = c.Schedule(ctx, name)
+	return s, true, err
+}
