@@ -10,6 +10,7 @@ import (
 
 	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/schedule"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 )
@@ -17,6 +18,10 @@ import (
 type adoptCommand struct {
 	secretOptions
 	keyOptions
+	Schedule       string `placeholder:"EXPR" help:"How often the secret is rotated: 'rate(30 days)' or 'cron(0 4 ? * SUN *)', in UTC. Needed if rotation is off."`
+	Window         string `placeholder:"DURATION" help:"How long after a scheduled time a rotation may start, such as 2h. Default: the default of Secrets Manager."`
+	RotateFunction string `placeholder:"NAME" help:"Function that rotates the secret. Default: the only rotate function for the registry in this account and region."`
+
 	Grace     string   `placeholder:"DURATION" help:"How long a superseded key stays valid."`
 	Quiet     string   `placeholder:"DURATION" help:"How long a superseded key must be unused before it is revoked."`
 	HoldLimit string   `placeholder:"DURATION" help:"How long a superseded key that is in use is kept at most."`
@@ -27,9 +32,11 @@ type adoptCommand struct {
 
 // Help says what the short help does not.
 func (adoptCommand) Help() string {
-	return `Finds the key at the registry, shows what will be written, asks, and writes tags and the label of the key. It changes neither the value nor the key. To see what the next sweep will do after that: quilt-rotate status SECRET
+	return `Finds the key at the registry, shows what will be written, asks, writes tags and the label of the key, and switches rotation on. It changes neither the value nor the key, and rotates nothing. To see what the next sweep will do after that: quilt-rotate status SECRET
 
-  quilt-rotate adopt prod/pipeline --registry https://registry.example.com --grace 48h
+Rotation that is on already stays as it is. A secret that another function rotates is refused.
+
+  quilt-rotate adopt prod/pipeline --registry https://registry.example.com --schedule 'rate(30 days)'
 
 With --json: an object with secret, arn, versionId, key {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}, identified, tags, labelled, rotation {on, next}. Unknown values are left out.`
 }
@@ -39,23 +46,27 @@ func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
+	if _, err := schedule.Parse(o.Schedule); o.Schedule != "" && err != nil {
+		return &usageError{fmt.Errorf("--schedule: %w", err)}
+	}
+	if o.Window != "" && o.Schedule == "" {
+		return &usageError{errors.New("--window: goes with --schedule")}
+	}
 	d, err := o.openOperator(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer d.close()
-	adopted, err := d.Adopt(ctx, operations.Adoption{Secret: d.secret, Registry: d.registry, Tags: tags, Anyway: o.Anyway})
-	d.close()
-	if err != nil || !o.JSON {
-		return err
-	}
-	return c.JSON(adopted)
+	adopted, err := d.Adopt(ctx, operations.Adoption{
+		Secret: d.secret, Registry: d.registry, Tags: tags, Anyway: o.Anyway, Schedule: o.Schedule, Window: o.Window, Function: o.RotateFunction,
+	})
+	return d.finish(adopted, err == nil, err, func() error { return nil })
 }
 
 // adoptable are the tags that an adoption may write.
 var adoptable = []string{
 	settings.TagField, settings.TagKeyName, settings.TagExpiresInDays, settings.TagGrace, settings.TagQuiet, settings.TagHoldLimit,
-	settings.TagIssuer, settings.TagOwner, settings.TagRestart,
+	settings.TagIssuer, settings.TagOwner, settings.TagOnNeed, settings.TagRestart,
 }
 
 // allTags are the tags that the options stand for, and those of --tag.

@@ -9,6 +9,7 @@ import (
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/login"
+	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/settings"
@@ -154,13 +155,13 @@ func keyRows(done operations.KeyIn) [][2]string {
 	if !k.ExpiresAt.IsZero() {
 		rows = append(rows, [2]string{"expires on", k.ExpiresAt.UTC().Format("2006-01-02")})
 	}
-	return append(rows, [2]string{"rotation", rotationText(done.Rotation)})
+	return append(rows, [2]string{"rotation", rotationText(done.Secret, done.Rotation)})
 }
 
-func rotationText(r operations.Rotation) string {
+func rotationText(secret string, r operations.Rotation) string {
 	switch {
 	case !r.On:
-		return "off; add the secret to a stack (infra/README.md), and deploy the stack"
+		return "off; to " + managed.NotRotated(secret)
 	case r.Next.IsZero():
 		return "on"
 	}

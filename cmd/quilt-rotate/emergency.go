@@ -73,14 +73,10 @@ func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
 		Patience:    operations.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)},
 	})
 	d.close()
-	if o.JSON {
-		if jsonErr := c.JSON(done); jsonErr != nil {
-			return jsonErr
-		}
-		return err
+	if !o.JSON {
+		o.printUntracked(c, done.Untracked)
 	}
-	o.printUntracked(c, done.Untracked)
-	return err
+	return d.finish(done, true, err, func() error { return nil })
 }
 
 // find reads the leaked key, if it is given, and finds the secret and the version that hold it.

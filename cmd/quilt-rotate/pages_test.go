@@ -160,10 +160,6 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 		_, err := worldOf(ts).SecretsManager().CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0], SecretString: &value})
 		ts.Check(err)
 	}
-	// rested SECRET: its rotation is over, and so are the service's repetitions.
-	list["rested"] = func(ts *testscript.TestScript, _ bool, args []string) {
-		_ = worldOf(ts).Secrets.WaitRotation(context.Background(), args[0]) // its error is how the rotation ended
-	}
 	// transfer ID: the key is the administrator's now.
 	list["transfer"] = func(ts *testscript.TestScript, _ bool, args []string) {
 		if !worldOf(ts).Registry.TransferKey(args[0], sandbox.AdminEmail) {

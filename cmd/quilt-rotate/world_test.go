@@ -19,6 +19,8 @@ import (
 
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awsathena"
+	"quilt-rotate/internal/sandbox/awskms"
+	"quilt-rotate/internal/sandbox/awslambda"
 	"quilt-rotate/internal/sandbox/demo/scene"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
@@ -128,6 +130,11 @@ var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg boo
 	"exists":       (*world).exists,
 	"function":     (*world).function,
 	"key-file":     (*world).keyFile,
+	"schedule":     (*world).schedule,
+	"parameters":   (*world).parameters,
+	"rested":       (*world).rested,
+	"another":      (*world).another,
+	"encrypted":    (*world).encrypted,
 }
 
 // sandbox [tries=N] [NAME=VALUE...]: starts the sandbox, and points the script's environment to it. N is how often a rotation is tried; the variables are
@@ -169,6 +176,7 @@ func (w *world) secret(ts *testscript.TestScript, _ bool, args []string) {
 	value, tags := "{}", []types.Tag{
 		{Key: aws.String(settings.TagKeyName), Value: aws.String("pipeline-prod")},
 		{Key: aws.String(settings.TagGrace), Value: aws.String("24h")},
+		{Key: aws.String(settings.TagRegistry), Value: aws.String(w.RegistryURL)},
 	}
 	if kind != "blank" {
 		made, err := w.MakeKey(context.Background(), "first-prod-2026q4")
@@ -260,9 +268,21 @@ func (w *world) stick(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// rotated SECRET: a rotation, past the command.
+// rotated SECRET [TOKEN]: a rotation, past the command. The token becomes the version's id.
 func (w *world) rotated(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.Rotate(context.Background(), args[0])
+	in := &secretsmanager.RotateSecretInput{SecretId: &args[0]}
+	if len(args) > 1 {
+		in.ClientRequestToken = &args[1]
+	}
+	_, err := w.SecretsManager().RotateSecret(context.Background(), in)
+	ts.Check(err)
+	ts.Check(w.Secrets.WaitRotation(context.Background(), args[0]))
+}
+
+// encrypted SECRET POLICY: the secret is encrypted by a KMS key with that policy.
+func (w *world) encrypted(ts *testscript.TestScript, _ bool, args []string) {
+	key := w.Keys.Put("1234", awskms.Key{Policy: args[1]})
+	_, err := w.SecretsManager().UpdateSecret(context.Background(), &secretsmanager.UpdateSecretInput{SecretId: &args[0], KmsKeyId: &key})
 	ts.Check(err)
 }
 
@@ -356,6 +376,46 @@ func (w *world) issuer(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
+// schedule disabled: the schedule of the sweeps is disabled, and has all else that it had. ! schedule disabled: it is enabled.
+func (w *world) schedule(ts *testscript.TestScript, neg bool, _ []string) {
+	members := w.Schedules.Members(scene.ScheduleName)
+	if disabled := string(members["State"]) == `"DISABLED"`; disabled == neg {
+		ts.Fatalf("the schedule is %s", members["State"])
+	}
+	for _, member := range []string{"ScheduleExpression", "FlexibleTimeWindow", "Description", "Target"} {
+		if members[member] == nil {
+			ts.Fatalf("the schedule has lost %s", member)
+		}
+	}
+}
+
+// parameters [FUNCTION]: a stack publishes that rotate function. Without one, no stack is deployed.
+func (w *world) parameters(_ *testscript.TestScript, _ bool, args []string) {
+	const name = "/quilt-rotate/sandbox/rotate-function-arn"
+	w.Parameters.Delete(name)
+	if len(args) > 0 {
+		w.Parameters.Put(name, w.RotateARN)
+	}
+}
+
+// another FUNCTION [beside]: the stack of the rotate function is deleted, and another one is there with a rotate function of that name. beside: both are there.
+func (w *world) another(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) == 1 {
+		w.Lambda.Remove(sandbox.RotateFunction)
+		w.parameters(ts, false, nil)
+	}
+	arn, err := w.AddFunction(args[0], scene.In(folder).Rotate, scene.FunctionTimeout, nil, func(c *awslambda.Config) {
+		c.Tags = map[string]string{settings.TagRevokeFunction: sandbox.RevokeFunction, settings.TagSchedule: scene.ScheduleName}
+	})
+	ts.Check(err)
+	w.Parameters.Put("/quilt-rotate/"+args[0]+"/rotate-function-arn", arn)
+}
+
+// rested SECRET: its rotation is over, and so are the service's repetitions.
+func (w *world) rested(_ *testscript.TestScript, _ bool, args []string) {
+	_ = w.Secrets.WaitRotation(context.Background(), args[0]) // its error is how the rotation ended
+}
+
 // tag SECRET NAME VALUE: the secret gets the tag.
 func (w *world) tag(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{
@@ -383,13 +443,15 @@ func (w *world) replica(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(w.Secrets.SetReplicaStatus(args[0], args[1], args[2], ""))
 }
 
-// untagged SECRET: another tool removes all tags of the secret.
+// untagged SECRET [TAG...]: another tool removes these tags of the secret, or all.
 func (w *world) untagged(ts *testscript.TestScript, _ bool, args []string) {
 	out, err := w.SecretsManager().DescribeSecret(context.Background(), &secretsmanager.DescribeSecretInput{SecretId: &args[0]})
 	ts.Check(err)
-	var names []string
+	names := args[1:]
 	for _, tag := range out.Tags {
-		names = append(names, *tag.Key)
+		if len(args) == 1 {
+			names = append(names, *tag.Key)
+		}
 	}
 	_, err = w.SecretsManager().UntagResource(context.Background(), &secretsmanager.UntagResourceInput{SecretId: &args[0], TagKeys: names})
 	ts.Check(err)

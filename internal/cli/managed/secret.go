@@ -48,7 +48,7 @@ func (s *Secret) NamesRegistry() bool { return s.Deployed() || s.RegistryTagged(
 // RegistryTagged reports whether the secret has the tag that names its registry.
 func (s *Secret) RegistryTagged() bool { return strings.TrimSpace(s.Tags[settings.TagRegistry]) != "" }
 
-// LookFromHere has this process plan the sweeps ([Preview]) of a secret for which nothing is deployed. Only the function
+// LookFromHere has this process plan the sweeps of a secret for which nothing is deployed. Only the function
 // sweeps.
 func (s *Secret) LookFromHere(registry *quilt.Client) {
 	if !s.Deployed() && s.RevokeFunction == "" {
@@ -127,13 +127,18 @@ func (s *Secret) Raw(ctx context.Context, versionID string) (redact.Text, error)
 	return s.cloud.Vault.Read(ctx, s.ARN, versionID)
 }
 
+// NotRotated is what to do about a secret whose rotation is off.
+func NotRotated(secret string) string {
+	return "switch it on: quilt-rotate adopt " + secret + " --schedule 'rate(30 days)'"
+}
+
 // RotateFunction is the function that Secrets Manager rotates the secret with.
 func (s *Secret) RotateFunction(ctx context.Context) (awsclient.Function, error) {
 	if s.rotate != nil {
 		return *s.rotate, nil
 	}
 	if s.Rotation.Function == "" {
-		return awsclient.Function{}, terminal.WithHint(fmt.Errorf("the secret %s has no rotation function", s.Name), "add it to a stack (infra/README.md), and deploy the stack")
+		return awsclient.Function{}, terminal.WithHint(fmt.Errorf("the secret %s has no rotation function", s.Name), NotRotated(s.Name))
 	}
 	f, err := s.cloud.Function(ctx, s.Rotation.Function)
 	if err != nil {
@@ -285,33 +290,17 @@ func (s *Secret) Sweeper(ctx context.Context) (string, error) {
 	return name, nil
 }
 
-// How a sweep is asked for.
-type (
-	// SweepMode says how far a sweep goes.
-	SweepMode int
-	event     struct {
-		SecretID string `json:"secretId"`
-		DryRun   bool   `json:"dryRun,omitempty"`
-	}
-)
-
-// The modes of a sweep.
-const (
-	Ordinary SweepMode = iota
-	Preview            // does nothing, and reports what an ordinary one would do
-)
-
-// Sweep has the function sweep the secret, or look at what a sweep would do. It fails with a [*awsclient.FunctionError]
-// if the sweep failed; the result of a preview says what the sweep would fail with.
-func (s *Secret) Sweep(ctx context.Context, mode SweepMode) (revocation.Result, error) {
-	if s.alone != nil && mode == Preview {
+// Sweep has the function sweep the secret, or, as a dry run, report what a sweep would do. It fails with a [*awsclient.FunctionError]
+// if the sweep failed; the result of a dry run says what the sweep would fail with.
+func (s *Secret) Sweep(ctx context.Context, dryRun bool) (revocation.Result, error) {
+	if s.alone != nil && dryRun {
 		return s.lookFromHere(ctx)
 	}
 	name, err := s.Sweeper(ctx)
 	if err != nil {
 		return revocation.Result{}, err
 	}
-	answer, err := s.cloud.Invoke(ctx, name, event{s.ARN, mode == Preview})
+	answer, err := s.cloud.Invoke(ctx, name, map[string]any{"secretId": s.ARN, "dryRun": dryRun})
 	if err != nil {
 		return revocation.Result{}, err
 	}

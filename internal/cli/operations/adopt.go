@@ -24,6 +24,9 @@ type Adoption struct {
 	Registry *quilt.Client
 	Tags     map[string]string // to write; they replace those that are there
 	Anyway   bool              // although it could not be checked whether another secret holds the key
+
+	Schedule, Window string // of the rotation to switch on
+	Function         string // that rotates it; "": the only rotate function for the registry
 }
 
 // Adopted is what was found and written.
@@ -46,17 +49,25 @@ type adoption struct {
 	value   apikey.Value
 	proven  proof
 	id      string // of the key; "": not known
+	gone    bool   // the function that rotated it was deleted, so nothing does
+	plan    *rotationPlan
 }
 
-// Adopt has a secret managed that has a key: it finds the key at the registry, asks, and writes tags and the key's label. It
-// changes neither the value nor the key.
+// Adopt has a secret managed that has a key: it finds the key at the registry, asks, writes tags and the key's label, and
+// switches rotation on. It changes neither the value nor the key.
 //
-// The tags come first, because the functions find the key by its field. A crash in between leaves a version without the
-// label, which the next rotation writes, or this command if it runs again. Two at the same time write the same.
+// The tags come first, because the functions find the key by its field. Rotation comes last: a rotation that started before
+// the tags were there would use other settings. A crash in between leaves a version without the label, or a secret that is
+// managed with rotation off, which `quilt-rotate status` reports; this command continues if it runs again. Two at the same
+// time write the same.
 func (d *Operator) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 	s := a.Secret
+	gone := false
 	if s.Deployed() {
-		if _, err := s.FunctionRegistryURL(ctx); err != nil { // it may be another program's
+		_, err := s.FunctionRegistryURL(ctx)
+		if unseen, ok := errors.AsType[*managed.UnseenFunctionError](err); ok && unseen.Deleted { // as after the stack of another release was deleted
+			gone = true
+		} else if err != nil { // it may be another program's
 			return Adopted{}, err
 		}
 	}
@@ -64,12 +75,15 @@ func (d *Operator) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 	if err != nil {
 		return Adopted{}, err
 	}
-	x := &adoption{installation: in, Adoption: a}
+	x := &adoption{installation: in, Adoption: a, gone: gone}
 	if err := x.identify(ctx); err != nil {
 		return Adopted{}, err
 	}
 	unsure, err := x.otherHolders(ctx)
 	if err != nil {
+		return Adopted{}, err
+	}
+	if x.plan, err = x.planRotation(ctx); err != nil {
 		return Adopted{}, err
 	}
 	label := x.id != "" && x.current.Key() == ""
@@ -78,7 +92,7 @@ func (d *Operator) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 		Secret: s.Name, ARN: s.ARN, VersionID: x.current.ID, Key: x.proven.info(x.value.Key()), Identified: x.id != "", Tags: map[string]string{},
 		Rotation: Rotation{s.Rotation.Enabled, s.Rotation.Next},
 	}
-	if len(in.missing) == 0 && !label {
+	if len(in.missing) == 0 && !label && x.plan == nil {
 		d.Tell.Tell(terminal.Noted, s.Name+" is managed already: nothing was done", "")
 		return result, nil
 	}
@@ -96,6 +110,10 @@ func (d *Operator) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 	if label {
 		result.Labelled, err = x.label(ctx)
 		result.Identified = result.Labelled
+	}
+	if x.plan != nil && err == nil {
+		err = x.switchOn(ctx, x.plan)
+		result.Rotation = Rotation{s.Rotation.Enabled, s.Rotation.Next}
 	}
 	return result, in.left(err)
 }
@@ -191,8 +209,13 @@ func (x *adoption) show(label bool) {
 		x.Tell.Tell(terminal.Later, "will write the label of the key", x.id)
 	}
 	switch r := x.secret.Rotation; {
+	case x.plan != nil:
+		x.Tell.Tell(terminal.Later, "will switch rotation on: "+x.plan.rules.Schedule, "by "+x.plan.function.Name+"; it is not rotated now")
+		if row := x.proven.row; row != nil && row.ExpiresAt.Before(x.secret.Now.Add(x.plan.longest)) {
+			x.Tell.Tell(terminal.Warned, "the current key may expire before the first rotation", "rotate it after this: quilt-rotate rotate "+x.secret.Name)
+		}
 	case !r.Enabled:
-		x.Tell.Tell(terminal.Warned, "rotation is off", "add the secret to a stack (infra/README.md), and deploy the stack")
+		x.Tell.Tell(terminal.Warned, "rotation is off", "deploy the stack (infra/README.md), then "+managed.NotRotated(x.secret.Name))
 	case !r.Next.IsZero():
 		x.Tell.Tell(terminal.Later, "will be rotated by "+day(r.Next), "")
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"quilt-rotate/internal/apikey"
@@ -221,10 +222,18 @@ var scenarios = []scenario{
 		name: "adopt",
 		prepare: func(r *sandboxtest.Rig) subject {
 			_, secret := r.Registry.MintKey(sandbox.UserEmail, "by-hand", 90)
-			return of(r.BareSecret("prod/adopted", sandboxtest.ValueWith(secret)))
+			s := r.BareSecret("prod/adopted", sandboxtest.ValueWith(secret))
+			rotationOff(s)
+			return of(s)
 		},
 		run: func(p *person, on subject) error {
-			_, err := p.adopt(on.secret, map[string]string{settings.TagGrace: "1h"})
+			s, err := p.secret(on.secret)
+			if err != nil {
+				return err
+			}
+			_, err = p.Adopt(p.ctx, operations.Adoption{
+				Secret: s, Registry: p.registry, Tags: map[string]string{settings.TagGrace: "1h"}, Schedule: "rate(30 days)", Window: "4h", Function: sandbox.RotateFunction,
+			})
 			return err
 		},
 		check: func(l *life) string {
@@ -233,6 +242,10 @@ var scenarios = []scenario{
 			key, _ := l.Registry.KeyBySecret(s.CurrentKey().Reveal())
 			if !slices.Contains(current.Stages, vault.KeyLabel(key.ID)) {
 				return "the key has no label"
+			}
+			out, err := l.Hands.DescribeSecret(context.Background(), &secretsmanager.DescribeSecretInput{SecretId: &s.ARN})
+			if err != nil || !aws.ToBool(out.RotationEnabled) || aws.ToString(out.RotationRules.ScheduleExpression) != "rate(30 days)" || aws.ToString(out.RotationRules.Duration) != "4h" {
+				return "rotation is not on"
 			}
 			return ""
 		},

@@ -232,8 +232,6 @@ func (e *emergency) awaitOther(ctx context.Context) (again bool, err error) {
 		e.Tell.Tell(terminal.Done, "another rotation was under way, and was ended: AWSPENDING was removed", "")
 	case unstuck.Finished && version.Has(vault.Current):
 		e.replaced(Rotated{VersionID: pending.ID, KeyID: version.Key()})
-	case errors.Is(err, errFinished):
-		err = e.secret.Look(ctx)
 	}
 	return true, err
 }

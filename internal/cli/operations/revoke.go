@@ -43,7 +43,7 @@ type RevokeOptions struct {
 func (d *Operator) Revoke(ctx context.Context, s *managed.Secret, o RevokeOptions) (Revoked, error) {
 	if o.DryRun || o.Ask {
 		d.Tell.Doing("planning a sweep")
-		plan, err := s.Sweep(ctx, managed.Preview)
+		plan, err := s.Sweep(ctx, true)
 		d.Tell.Doing("")
 		if err != nil {
 			return revokedOf(s, plan, true), left(err, "nothing was done")
@@ -60,7 +60,7 @@ func (d *Operator) Revoke(ctx context.Context, s *managed.Secret, o RevokeOption
 		}
 	}
 	d.Tell.Doing("sweeping")
-	result, err := s.Sweep(ctx, managed.Ordinary)
+	result, err := s.Sweep(ctx, false)
 	d.Tell.Doing("")
 	r := revokedOf(s, result, false)
 	if failed, ok := errors.AsType[*awsclient.FunctionError](err); ok {

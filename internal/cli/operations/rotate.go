@@ -89,7 +89,7 @@ func (d *Operator) rotate(ctx context.Context, s *managed.Secret, patience Patie
 	}
 	if !s.Rotation.Enabled {
 		return Rotated{}, terminal.WithHint(fmt.Errorf("rotation of %s is off", s.Name),
-			"deploy its stack again, or turn rotation on: aws secretsmanager rotate-secret --secret-id "+s.Name+" --rotation-lambda-arn "+s.Rotation.Function+" --rotation-rules AutomaticallyAfterDays=30")
+			managed.NotRotated(s.Name)+", or deploy its stack again")
 	}
 	if _, underWay := waiting(s); underWay {
 		return Rotated{}, underWayError(s)

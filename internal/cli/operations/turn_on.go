@@ -1,0 +1,117 @@
+package operations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"quilt-rotate/internal/cli/awsclient"
+	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/schedule"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/vault"
+)
+
+// A rotationPlan is the rotation that an adoption switches on.
+type rotationPlan struct {
+	function awsclient.Function
+	rules    vault.RotationRules
+	longest  time.Duration // until the first rotation has ended
+}
+
+// planRotation checks the schedule that was given. The plan is nil if nothing is to be switched on: rotation is on already, or no stack is deployed yet, whose
+// deployment does it.
+func (x *adoption) planRotation(ctx context.Context) (*rotationPlan, error) {
+	s := x.secret
+	given := vault.RotationRules{Schedule: x.Schedule, Window: x.Window}
+	if s.Rotation.Enabled && !x.gone {
+		if x.Schedule != "" && !sameRules(s.Rotation.Rules, given) {
+			return nil, terminal.WithHint(fmt.Errorf("rotation of %s is on already, with another schedule", s.Name), "leave --schedule out, or change the schedule where it was set")
+		}
+		return nil, nil
+	}
+	function := x.Function
+	if function == "" && !x.gone {
+		function = s.Rotation.Function // an adopted secret whose rotation was switched off
+	}
+	f, err := managed.FindRotateFunction(ctx, x.Cloud, function, x.registry.URL())
+	if _, none := errors.AsType[*managed.NoStackError](err); none && x.Schedule == "" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if x.Schedule == "" {
+		return nil, terminal.WithHint(fmt.Errorf("rotation of %s is off, and --schedule does not say how often it is rotated", s.Name), "add --schedule 'rate(30 days)'")
+	}
+	every, err := schedule.Parse(x.Schedule)
+	if err != nil {
+		return nil, fmt.Errorf("--schedule: %w", err)
+	}
+	window := every.Window
+	if x.Window != "" {
+		if window, err = time.ParseDuration(x.Window); err != nil || window < time.Hour || window%time.Hour != 0 || window > every.MaxWindow {
+			return nil, fmt.Errorf("--window: must be whole hours, such as 2h, and at most %dh with this schedule", int(every.MaxWindow.Hours()))
+		}
+	}
+	env, err := settings.LoadRotate(settings.Deployed(f.Environment))
+	if err != nil {
+		return nil, fmt.Errorf("the function %s: %w", f.Name, err)
+	}
+	tags := maps.Clone(s.Tags)
+	maps.Copy(tags, x.missing)
+	rules, err := env.ForSecret(tags)
+	if err != nil {
+		return nil, err
+	}
+	const day = 24 * time.Hour
+	if least := int(every.LeastLife(window) / day); rules.ExpiresInDays < least {
+		fix := fmt.Sprintf("rotate more often, or add --expires-in-days %d", least)
+		if least > settings.MaxExpiresInDays {
+			fix = "rotate more often"
+		}
+		return nil, terminal.WithHint(fmt.Errorf("keys live %d days, which is too short for one missed rotation: twice the interval, the window and 7 days are %d", rules.ExpiresInDays, least), fix)
+	}
+	f.ARN = vault.UnqualifiedFunction(f.ARN) // the permissions of the functions are for secrets that name it so
+	return &rotationPlan{f, given, every.Longest + window}, nil
+}
+
+// sameRules compares what an operator gives. Beside a schedule, AutomaticallyAfterDays says nothing: Secrets Manager calculates it (API reference, DescribeSecret).
+func sameRules(have, given vault.RotationRules) bool {
+	same := have.Schedule == given.Schedule || have.Schedule == "" && given.Schedule == fmt.Sprintf("rate(%d days)", have.AfterDays)
+	return same && (given.Window == "" || have.Window == given.Window)
+}
+
+// switchOn switches rotation on, which rotates nothing. Whether it is on is looked up before and after: another run of the same command may have done it, and
+// its test of the configuration refuses ours for a moment; and the answer may be lost.
+func (x *adoption) switchOn(ctx context.Context, plan *rotationPlan) error {
+	s := x.secret
+	before := s.Rotation.Function
+	err := finish(ctx, func(ctx context.Context) error {
+		isOn := func() bool {
+			return s.Rotation.Enabled && s.Rotation.Function == plan.function.ARN && sameRules(s.Rotation.Rules, plan.rules)
+		}
+		if err := s.Look(ctx); err != nil || isOn() {
+			return err
+		}
+		if s.Rotation.Enabled && !(x.gone && s.Rotation.Function == before) {
+			return terminal.WithHint(fmt.Errorf("somebody else switched rotation of %s on at the same time, with %s", s.Name, s.Rotation.Function), "see what rotates it: quilt-rotate status "+s.Name)
+		}
+		err := x.Cloud.SwitchRotationOn(ctx, s.ARN, plan.function.ARN, plan.rules)
+		described, lookErr := x.Cloud.Vault.Await(ctx, s.ARN, func(now vault.Secret) bool { return now.Rotation.Enabled && now.Rotation.Function == plan.function.ARN })
+		if lookErr != nil {
+			return errors.Join(err, lookErr)
+		}
+		if s.Secret = described; isOn() {
+			return nil
+		}
+		return err
+	})
+	if err == nil {
+		x.Tell.Tell(terminal.Done, "switched rotation on: "+plan.rules.Schedule, "by "+plan.function.Name)
+	}
+	return err
+}
