@@ -25,7 +25,7 @@ func (statusCommand) Help() string {
 or a ! marks a problem. A managed secret is one that our rotate function rotates, or that has a tag or a label of quilt-rotate. Secrets that are marked for
 deletion are listed, too.
 
-With --json: an array with an object for each secret, in the order asked for. Its fields: secret, arn, time, registry, rotation {on, function, last, next, overdue, underWay, underWaySince}, pausedUntil, pauseReason, replicas, versions [{versionId, stages, value, supersededSince, sameKeyAs, keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}], sweep {outcome, actions, notes, wouldFail {errorType, error}, health, registry}, problems [{severe, text, hint}], error, hint. What is not known is left out.
+With --json: an array with an object for each secret, in the order asked for. Its fields: secret, arn, time, registry, rotation {on, function, last, next, overdue, underWay, underWaySince, lastOnNeed, onNeedOff}, pausedUntil, pauseReason, allSweepsPaused, replicas, versions [{versionId, stages, value, supersededSince, sameKeyAs, keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}], sweep {outcome, actions, notes, wouldFail {errorType, error}, health, registry}, problems [{severe, text, hint}], error, hint. What is not known is left out.
 
 Exit status 1: a secret could not be looked at, or only in part. A problem of a secret does not change the exit status.`
 }
@@ -37,6 +37,13 @@ func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	progress := c.Progress(o.JSON)
 	scope, list, err := o.look(ctx, aws, reading(progress))
+	var paused []string
+	if err == nil {
+		var unknown error
+		if paused, unknown = status.AllPaused(ctx, aws, list); unknown != nil {
+			scope += "; it is not known whether all sweeps are paused: " + awsclient.Explain(unknown).Error()
+		}
+	}
 	progress.Close()
 	if err != nil {
 		return err
@@ -45,7 +52,7 @@ func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {
 		fmt.Fprintln(c.Err, scope)
 		err = c.JSON(list)
 	} else {
-		err = o.print(c, scope, list)
+		err = o.print(c, scope, paused, list)
 	}
 	if err == nil && slices.ContainsFunc(list, func(s status.Status) bool { return s.Error != "" }) {
 		err = commandline.ErrReported
@@ -83,14 +90,17 @@ func (o *statusCommand) look(ctx context.Context, aws *awsclient.Cloud, progress
 	return fmt.Sprintf("%s: %d of %d %s%s", aws.Place(ctx), read, len(list), kind, unknown), list, err
 }
 
-func (o *statusCommand) print(c *terminal.Console, scope string, list []status.Status) error {
+func (o *statusCommand) print(c *terminal.Console, scope string, paused []string, list []status.Status) error {
 	lines := []string{terminal.Faint.Render(terminal.Legible(scope))}
+	for _, schedule := range paused {
+		lines = append(lines, terminal.Line(terminal.Warned, "all sweeps are paused: the schedule "+schedule+" is disabled", "to end it: quilt-rotate resume --all"))
+	}
 	for _, s := range list {
 		lines = append(append(lines, ""), statusLines(s, c.Watched(), c.Width())...)
 	}
 	_, err := fmt.Fprintln(c.Out, strings.Join(lines, "\n"))
 	if len(list) == 0 && err == nil {
-		_, err = fmt.Fprintln(c.Err, "check AWS_REGION and AWS_PROFILE; to have a secret managed: quilt-rotate bootstrap SECRET, or: quilt-rotate adopt SECRET --registry URL")
+		_, err = fmt.Fprintln(c.Err, "check AWS_REGION and AWS_PROFILE; to have a secret managed: quilt-rotate adopt SECRET --registry URL --schedule 'rate(30 days)', or without a key: quilt-rotate bootstrap SECRET")
 	}
 	return err
 }

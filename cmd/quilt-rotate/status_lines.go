@@ -12,6 +12,7 @@ import (
 	"quilt-rotate/internal/cli/status"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 )
 
@@ -23,6 +24,12 @@ func statusLines(s status.Status, watched bool, width int) []string {
 	}
 	if line := rotationLine(s); line != "" {
 		lines = append(lines, line)
+	}
+	if s.Rotation.LastOnNeed {
+		lines = append(lines, terminal.Line(terminal.Noted, "the last rotation was on need", "a sweep found the key before refused, or about to expire"))
+	}
+	if s.Rotation.OnNeedOff {
+		lines = append(lines, terminal.Line(terminal.Noted, "rotation on need is off", "by the tag "+settings.TagOnNeed))
 	}
 	if s.PausedUntil != nil {
 		lines = append(lines, terminal.Line(terminal.Warned, "sweeps are paused until "+status.Clock(*s.PausedUntil), s.PauseReason))

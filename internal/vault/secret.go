@@ -18,6 +18,7 @@ type Secret struct {
 	Tags     map[string]string
 	Versions map[string]Version // by id; those with labels only
 	Replicas []Replica
+	KMSKey   string // id, ARN or alias; "": the key of the account that AWS manages
 
 	PrimaryRegion string // "": the secret was never replicated
 }

@@ -146,7 +146,7 @@ func newSecret(out *secretsmanager.DescribeSecretOutput) Secret {
 			Enabled: aws.ToBool(out.RotationEnabled), Function: aws.ToString(out.RotationLambdaARN),
 			Last: aws.ToTime(out.LastRotatedDate), Next: aws.ToTime(out.NextRotationDate),
 		},
-		Tags: map[string]string{}, Versions: map[string]Version{}, PrimaryRegion: aws.ToString(out.PrimaryRegion),
+		Tags: map[string]string{}, Versions: map[string]Version{}, PrimaryRegion: aws.ToString(out.PrimaryRegion), KMSKey: aws.ToString(out.KmsKeyId),
 	}
 	if r := out.RotationRules; r != nil {
 		s.Rotation.Rules = RotationRules{int(aws.ToInt64(r.AutomaticallyAfterDays)), aws.ToString(r.ScheduleExpression), aws.ToString(r.Duration)}

@@ -31,7 +31,7 @@ _quilt_rotate() {
   case $at in
   'quilt-rotate') words='bootstrap adopt status rotate revoke retire exec doctor emergency rollback recover unstick pause resume keys audit trail version completion --help' ;;
   'quilt-rotate bootstrap') words='--registry --catalog --ca-bundle --user --field --key-name --expires-in-days --owner --json --yes --plain --kms-key --help' ;;
-  'quilt-rotate adopt') words='--registry --catalog --ca-bundle --json --yes --field --key-name --expires-in-days --owner --grace --quiet --hold-limit --issuer --tag --anyway --help' ;;
+  'quilt-rotate adopt') words='--registry --catalog --ca-bundle --json --yes --field --key-name --expires-in-days --owner --schedule --window --rotate-function --grace --quiet --hold-limit --issuer --tag --anyway --help' ;;
   'quilt-rotate status') words='--revoke-function --json --help' ;;
   'quilt-rotate rotate') words='--json --timeout --retry-for --help' ;;
   'quilt-rotate revoke') words='--revoke-function --json --yes --dry-run --help' ;;
@@ -42,8 +42,8 @@ _quilt_rotate() {
   'quilt-rotate rollback') words='--registry --catalog --ca-bundle --json --yes --new-owner --to --help' ;;
   'quilt-rotate recover') words='--registry --catalog --ca-bundle --json --yes --user --replace --new-owner --help' ;;
   'quilt-rotate unstick') words='--registry --catalog --ca-bundle --json --yes --now --help' ;;
-  'quilt-rotate pause') words='--json --for --reason --help' ;;
-  'quilt-rotate resume') words='--json --help' ;;
+  'quilt-rotate pause') words='--all --rotate-function --json --yes --for --reason --help' ;;
+  'quilt-rotate resume') words='--all --rotate-function --json --yes --help' ;;
   'quilt-rotate keys') words='list get create revoke --help' ;;
   'quilt-rotate keys list') words='--registry --catalog --ca-bundle --user --secret --admin --json --email --name --fingerprint --status --help' ;;
   'quilt-rotate keys get') words='--registry --catalog --ca-bundle --user --secret --admin --json --help' ;;
@@ -74,6 +74,9 @@ _quilt_rotate() {
   'quilt-rotate adopt --key-name' | \
   'quilt-rotate adopt --expires-in-days' | \
   'quilt-rotate adopt --owner' | \
+  'quilt-rotate adopt --schedule' | \
+  'quilt-rotate adopt --window' | \
+  'quilt-rotate adopt --rotate-function' | \
   'quilt-rotate adopt --grace' | \
   'quilt-rotate adopt --quiet' | \
   'quilt-rotate adopt --hold-limit' | \
@@ -114,8 +117,10 @@ _quilt_rotate() {
   'quilt-rotate unstick --registry' | \
   'quilt-rotate unstick --catalog' | \
   'quilt-rotate unstick --ca-bundle' | \
+  'quilt-rotate pause --rotate-function' | \
   'quilt-rotate pause --for' | \
   'quilt-rotate pause --reason' | \
+  'quilt-rotate resume --rotate-function' | \
   'quilt-rotate keys list --registry' | \
   'quilt-rotate keys list --catalog' | \
   'quilt-rotate keys list --ca-bundle' | \

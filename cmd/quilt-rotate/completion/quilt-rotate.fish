@@ -54,6 +54,9 @@ complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l field -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l key-name -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l expires-in-days -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l owner -r
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l schedule -r
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l window -r
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l rotate-function -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l grace -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l quiet -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate adopt' -l hold-limit -r
@@ -133,11 +136,17 @@ complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate unstick' -l json
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate unstick' -l yes -s y
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate unstick' -l now
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate unstick' -l help -s h
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate pause' -l all
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate pause' -l rotate-function -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate pause' -l json
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate pause' -l yes -s y
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate pause' -l for -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate pause' -l reason -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate pause' -l help -s h
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate resume' -l all
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate resume' -l rotate-function -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate resume' -l json
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate resume' -l yes -s y
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate resume' -l help -s h
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate keys' -f -a 'list get create revoke'
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate keys' -l help -s h

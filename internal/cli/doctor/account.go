@@ -63,7 +63,7 @@ func (a *account) managed(ctx context.Context) finding {
 	}
 	switch {
 	case len(a.secrets) == 0:
-		return warning("check AWS_REGION and AWS_PROFILE; to have a secret managed: quilt-rotate bootstrap SECRET, or: quilt-rotate adopt SECRET", "%s", a.holders.Scope())
+		return warning("check AWS_REGION and AWS_PROFILE; to have a secret managed: quilt-rotate adopt SECRET --schedule 'rate(30 days)', or without a key: quilt-rotate bootstrap SECRET", "%s", a.holders.Scope())
 	case len(a.holders.Unread) > 0:
 		u := a.holders.Unread[0]
 		return warning("use AWS credentials that may read it", "%s; %s could not be read: %s", a.holders.Scope(), u.Secret, awsclient.Explain(u.Err))

@@ -26,7 +26,7 @@ const leastTimeout = 30 * time.Second
 func (p *patient) rotateFunction(context.Context) finding {
 	switch {
 	case p.secret.Rotation.Function == "":
-		return failure("add the secret to a stack (infra/README.md), and deploy the stack", "no function rotates the secret")
+		return failure(managed.NotRotated(p.name), "no function rotates the secret")
 	case p.functionErr != nil:
 		return broken(p.functionErr, "")
 	}
@@ -38,9 +38,9 @@ func (p *patient) rotateFunction(context.Context) finding {
 		return failure("check the URL that you gave, and the registry in the stack's configuration", "%s creates keys at %s, not at %s", p.function.Name, p.url, given)
 	}
 	if arn := p.secret.Rotation.Function; arn != vault.UnqualifiedFunction(arn) {
-		return warning("point the rotation at the function itself: aws secretsmanager rotate-secret --secret-id "+p.name+
+		return failure("point the rotation at the function itself: aws secretsmanager rotate-secret --secret-id "+p.name+
 			" --no-rotate-immediately --rotation-lambda-arn "+vault.UnqualifiedFunction(arn),
-			"the rotation names a version or an alias: %s. The roles of the functions allow secrets that name the function's unqualified ARN", arn)
+			"the rotation names a version or an alias, and the functions may only rotate and sweep secrets that name the function itself: %s", arn)
 	}
 	return runs(p.function)
 }
@@ -57,6 +57,20 @@ func runs(f awsclient.Function) finding {
 			"%s has a reserved concurrency of %d: below %d, Lambda throttles it, and Secrets Manager repeats the steps of a rotation", f.Name, *f.Reserved, leastConcurrency)
 	}
 	return ok("%s, %s", f.Name, f.Timeout)
+}
+
+// sweeps reports whether the schedule of all sweeps of the secret's stack is disabled.
+func (p *patient) sweeps(ctx context.Context) finding {
+	s, named, err := managed.SweepSchedule(ctx, p.cloud, p.function)
+	switch {
+	case !named:
+		return skip("%s has no tag %s: its release is older", p.function.Name, settings.TagSchedule)
+	case err != nil:
+		return broken(err, deployAgain)
+	case !s.Enabled:
+		return warning("quilt-rotate resume --all", "all sweeps are paused: the schedule %s is disabled", s.Name)
+	}
+	return ok("started by the schedule %s", s.Name)
 }
 
 // secretsManager is the principal that invokes a rotation function.
@@ -149,7 +163,10 @@ func (p *patient) tags(context.Context) finding {
 		return warning("quilt-rotate resume "+p.name, "sweeps are paused until %s", status.Clock(*until))
 	}
 	if p.sweeping == nil && !managed.Marked(tags, p.secret.Sorted()) {
-		return warning("quilt-rotate adopt "+p.name+" --registry URL", "the secret is not managed: it has no tag and no label of quilt-rotate, and no rotate function of quilt-rotate")
+		return warning("quilt-rotate adopt "+p.name+" --registry URL --schedule 'rate(30 days)'", "the secret is not managed: it has no tag and no label of quilt-rotate, and no rotate function of quilt-rotate")
+	}
+	if !p.secret.RegistryTagged() {
+		return warning("quilt-rotate adopt "+p.name+", or set it in the tool that owns the secret", "the tag %s is missing: without it, the secret is not swept while rotation is off", settings.TagRegistry)
 	}
 	return ok("%s set", plural(ours, "tag"))
 }
@@ -174,10 +191,9 @@ func (p *patient) rotates(context.Context) finding {
 	r := p.secret.Rotation
 	switch {
 	case !r.Enabled:
-		return failure(deployAgain+", or: aws secretsmanager rotate-secret --secret-id "+p.name+" --no-rotate-immediately --rotation-lambda-arn "+r.Function,
-			"rotation is switched off")
+		return failure(managed.NotRotated(p.name)+", or "+deployAgain, "rotation is switched off")
 	case r.Rules == vault.RotationRules{}:
-		return failure("set a schedule in the stack's configuration, and deploy the stack", "it has no schedule, so nothing starts its rotation")
+		return failure("set a schedule where the rotation is set up", "it has no schedule, so nothing starts its rotation")
 	case !r.Next.IsZero() && p.now().Sub(r.Next) > day: // what to do depends on whether a rotation is under way, and on the current key
 		return failure("see what to do: quilt-rotate status "+p.name,
 			"the rotation of %s is overdue by %s", r.Next.UTC().Format(time.DateOnly), days(p.now().Sub(r.Next)))

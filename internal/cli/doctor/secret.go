@@ -44,6 +44,8 @@ var secretChecks = []check[*patient]{
 	{"function", []string{"secret"}, (*patient).rotateFunction},
 	{"permission", []string{"function"}, (*patient).permission},
 	{"sweeper", []string{"function"}, (*patient).sweeper},
+	{"sweeps", []string{"function"}, (*patient).sweeps},
+	{"encryption", []string{"function"}, (*patient).encryption},
 	{"tags", []string{"secret"}, (*patient).tags},
 	{"rotation", []string{"secret", "function"}, (*patient).rotates},
 	{"lifetime", []string{"rotation", "tags"}, (*patient).lifetime},

@@ -21,7 +21,7 @@ func healthy() *patient {
 	p := &patient{visit: &visit{}, name: "prod/pipeline", secret: &managed.Secret{Secret: vault.Secret{
 		ARN: "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/pipeline-AbCdEf", Name: "prod/pipeline", Now: now,
 		Rotation: vault.Rotation{Enabled: true, Function: "arn:function", Next: now.AddDate(0, 0, 30), Rules: vault.RotationRules{Schedule: "rate(30 days)", Window: "4h"}},
-		Tags:     map[string]string{settings.TagGrace: "24h"},
+		Tags:     map[string]string{settings.TagGrace: "24h", settings.TagRegistry: "https://registry.example.com"},
 		Versions: map[string]vault.Version{"v1": vault.NewVersion("v1", []string{vault.Current, "quilt-key:key-1"})},
 	}}}
 	p.rotation = settings.Rotation{ExpiresInDays: 90}
@@ -71,13 +71,13 @@ func TestFindings(t *testing.T) {
 		"next a little before it":  {(*patient).rotatedInTime, func(p *patient) { p.key.ExpiresAt = now.AddDate(0, 0, 32) }, Warning, "only 2 days before"},
 		"next is never":            {(*patient).rotatedInTime, func(p *patient) { p.secret.Rotation.Next = time.Time{} }, Failed, "no rotation is scheduled"},
 
-		"tags":                       {(*patient).tags, nil, OK, "1 tag set"},
+		"tags":                       {(*patient).tags, nil, OK, "2 tags set"},
 		"tags of both, at fault":     {(*patient).tags, func(p *patient) { p.secret.Tags[settings.TagField] = "qk_0123456789abcdefghijk" }, Failed, "must not be a key"},
 		"tags of services, at fault": {(*patient).tags, func(p *patient) { p.secret.Tags[settings.TagRestart] = "one" }, Failed, settings.TagRestart},
 		"a function by an alias": {(*patient).rotateFunction, func(p *patient) {
 			p.secret.Rotation.Function = "arn:aws:lambda:us-east-1:123456789012:function:rotate:live"
 			p.function = awsclient.Function{Name: "rotate", State: "Active", Timeout: time.Minute, Environment: map[string]string{settings.EnvRegistryURL: "https://r.example"}}
-		}, Warning, "names a version or an alias"},
+		}, Failed, "names a version or an alias"},
 		"no tags": {(*patient).tags, func(p *patient) { p.secret.Tags, p.secret.Versions, p.sweeping = nil, nil, nil }, Warning, "is not managed"},
 		"a tag that pauses": {(*patient).tags, func(p *patient) {
 			p.secret.Tags[settings.TagPauseUntil] = now.Add(time.Hour).Format(time.RFC3339)

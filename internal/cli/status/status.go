@@ -34,6 +34,7 @@ type Status struct {
 	Rotation    Rotation          `json:"rotation,omitzero"`
 	PausedUntil *time.Time        `json:"pausedUntil,omitempty"`
 	PauseReason string            `json:"pauseReason,omitempty"`
+	AllPaused   bool              `json:"allSweepsPaused,omitempty"` // see [AllPaused]
 	Replicas    []Replica         `json:"replicas,omitempty"`
 	Versions    []revocation.Seen `json:"versions,omitempty"` // those with labels: current, pending, previous, then the one that was superseded last first
 	Sweep       *Sweep            `json:"sweep,omitempty"`    // what the next one will do; nil: it is not known
@@ -55,6 +56,8 @@ type Rotation struct {
 	Overdue       bool       `json:"overdue,omitempty"`
 	UnderWay      bool       `json:"underWay,omitempty"` // AWSPENDING sits on a version that is not current
 	UnderWaySince *time.Time `json:"underWaySince,omitempty"`
+	LastOnNeed    bool       `json:"lastOnNeed,omitempty"` // the last one was not scheduled: a sweep found the key refused or about to expire
+	OnNeedOff     bool       `json:"onNeedOff,omitempty"`  // a tag says that no sweep may have the secret rotated
 }
 
 // IsZero leaves out of the JSON what is not known.
@@ -105,6 +108,25 @@ func All(ctx context.Context, c *awsclient.Cloud, revokeFunction string, names [
 	return list, ctx.Err()
 }
 
+// AllPaused finds the stacks whose schedule of sweeps is disabled, and notes that at each of their secrets. It returns the schedules. An error says that it is
+// not known of some.
+func AllPaused(ctx context.Context, c *awsclient.Cloud, list []Status) (schedules []string, unknown error) {
+	looked := map[string]bool{} // by function: its sweeps are paused
+	for i := range list {
+		arn := vault.UnqualifiedFunction(list[i].Rotation.Function)
+		if _, known := looked[arn]; !known && arn != "" && list[i].Sweep != nil { // else its function is none of ours, or cannot be looked at
+			f, err := c.Function(ctx, arn)
+			s, named, scheduleErr := managed.SweepSchedule(ctx, c, f)
+			if looked[arn] = named && scheduleErr == nil && !s.Enabled; looked[arn] {
+				schedules = append(schedules, s.Name)
+			}
+			unknown = cmp.Or(err, scheduleErr, unknown)
+		}
+		list[i].AllPaused = looked[arn]
+	}
+	return schedules, unknown
+}
+
 // Of reads one secret.
 func Of(ctx context.Context, c *awsclient.Cloud, revokeFunction, name string) Status {
 	s, err := managed.Open(ctx, c, name)
@@ -128,15 +150,15 @@ func Of(ctx context.Context, c *awsclient.Cloud, revokeFunction, name string) St
 	st.Registry, _ = s.RegistryURL(ctx) // if it is not known, the sweep fails and says why
 	if err == nil && !ours {
 		st.unserved = true
-		st.Problems = append(problems(st), Problem{Text: "it is not managed", Hint: "to have it managed: quilt-rotate adopt " + s.Name + " --registry URL"})
+		st.Problems = append(problems(st), Problem{Text: "it is not managed", Hint: "to have it managed: quilt-rotate adopt " + s.Name + " --schedule 'rate(30 days)' --registry URL"})
 		return st
 	}
 	if !s.Deployed() && revokeFunction == "" {
 		st.unserved = true
-		st.Problems = append(problems(st), Problem{Text: "no function rotates it", Hint: "add it to a stack (infra/README.md), and deploy the stack"})
+		st.Problems = append(problems(st), Problem{Text: "rotation is off: no function rotates it", Hint: managed.NotRotated(s.Name)})
 		return st
 	}
-	if result, err := s.Sweep(ctx, managed.Preview); err != nil {
+	if result, err := s.Sweep(ctx, true); err != nil {
 		st = st.failed(err)
 	} else {
 		st.Sweep = newSweep(result, st.Time)
@@ -177,6 +199,10 @@ func described(s vault.Secret) Status {
 			UnderWay: isPending && !pending.Has(vault.Current),
 		},
 	}
+	if current, _ := s.Holder(vault.Current); strings.HasPrefix(current.ID, revocation.TokenOnNeed) {
+		st.Rotation.LastOnNeed = true
+	}
+	st.Rotation.OnNeedOff = s.Tags[settings.TagOnNeed] == "off"
 	st.PausedUntil = managed.PausedUntil(s)
 	for _, r := range s.Replicas {
 		st.Replicas = append(st.Replicas, Replica{r.Region, r.Status})
@@ -241,7 +267,7 @@ func problems(s Status) []Problem {
 		if !s.marked { // nothing is left to retire
 			retire = "aws secretsmanager delete-secret --secret-id " + s.Secret
 		}
-		note(true, "deploy its stack again, or, if nobody needs the key: "+retire, "rotation is switched off")
+		note(true, managed.NotRotated(s.Secret)+", or deploy its stack again; if nobody needs the key: "+retire, "rotation is switched off")
 	}
 	if s.Rotation.Overdue {
 		note(true, rotate, "its rotation has been overdue since %s", Clock(*s.Rotation.Next))
