@@ -247,7 +247,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"tag's name with a bracket":       {file("tags: {\"team(x)\": a}", ""), "tags.team(x)", "must contain only letters"},
 		"tags that differ in case":        {file("tags: {team: a, Team: b}", ""), "tags.team", "differs from Team only in case"},
 		"tag that is ours in lower case":  {file("tags: {environment: prod}", ""), "tags.environment", "differs from Environment only in case"},
-		"tags too many":                   {file("tags: {"+manyTags(42)+"}", ""), "tags", "takes 50 tags, of which quilt-rotate needs 7 here"},
+		"tags too many":                   {file("tags: {"+manyTags(42)+"}", ""), "tags", "takes 50 tags, of which 7 here are those of quilt-rotate"},
 		"field that no tag holds":         {file("", "field: \"a|b\""), "keys[0].field", "because it is stored in a tag"},
 		"key's name that no tag holds":    {file("", "keyName: \"a|b\""), "keys[0].keyName", "because it is stored in a tag"},
 		"owner that no tag holds":         {file("", "owner: \"a|b@example.com\""), "keys[0].owner", "because it is stored in a tag"},

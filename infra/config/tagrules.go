@@ -45,7 +45,7 @@ func checkTags(g *gathering, c *Config) {
 		most = max(most, len(k.SettingTags()))
 	}
 	ours := most + len(commandTags)
-	g.require("tags", len(c.StackTags())+ours <= maxTags, "has too many entries: a secret takes %d tags, of which quilt-rotate needs %d here: remove some", maxTags, ours)
+	g.require("tags", len(c.StackTags())+ours <= maxTags, "has too many entries: a secret takes %d tags, of which %d here are those of quilt-rotate: remove some", maxTags, ours)
 }
 
 // commandTags are the tags that the operators' command adds to a secret.
