@@ -38,7 +38,8 @@ func (k *keyRotation) newPermissions() {
 	}, k.rotate)
 	k.revoke.permissions = k.newPolicy("RevokeSecrets", "Quilt key rotation: reads keys and moves labels", list{
 		allow("List", list{"secretsmanager:ListSecrets"}, "*"),
-		allow("Secrets", read, secrets, equals(rotator)),
+		// Only a secret that is rotated can be rotated on need, for which the age of a version is asked.
+		allow("Secrets", append(read, "secretsmanager:ListSecretVersionIds"), secrets, equals(rotator)),
 		allow("Stages", move, secrets, stages(rotator, ownLabels)),
 		allow("SecretsOfRegistry", read, secrets, equals(registry)),
 		allow("StagesOfRegistry", move, secrets, stages(registry, ownLabels)),

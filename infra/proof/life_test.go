@@ -244,23 +244,28 @@ func (l *life) selfHeal() {
 	l.settle()
 }
 
-// runOfSweeps lists the secrets and sweeps one whose rotation was cut off, as the state machine does.
+// runOfSweeps lists the secrets, sweeps one whose rotation was cut off, and asks whether it may be rotated, as the state machine does.
 func (l *life) runOfSweeps() {
-	l.Begin(sandboxtest.Token(13))
+	pending := l.Begin(sandboxtest.Token(13)).ClientRequestToken
 	l.Clock.Advance(25 * time.Hour)
-	now := l.Clock.Now().UTC().Format(time.RFC3339)
-	for _, event := range []string{
-		fmt.Sprintf(`{"next":{"rotateFunction":%q,"time":%q,"state":{}}}`, sandboxtest.FunctionARN(sandbox.RotateFunction), now),
-		fmt.Sprintf(`{"secretId":%q,"time":%q,"run":"proof"}`, l.ARN, now),
+	next := func(state string) string {
+		return fmt.Sprintf(`{"next":{"rotateFunction":%q,"time":%q,"run":"proof","state":%s}}`, sandboxtest.FunctionARN(sandbox.RotateFunction), l.now(), state)
+	}
+	for event, want := range map[string]string{
+		next(`{}`): `"do":"sweep"`,
+		fmt.Sprintf(`{"secretId":%q,"time":%q,"run":"proof"}`, l.ARN, l.now()):                                                                `"outcome":"swept"`,
+		next(fmt.Sprintf(`{"listed":true,"swept":1,"rotate":[{"secretId":%q,"reason":"current-key-expires","pending":%q}]}`, l.ARN, pending)): `"removePending":"` + pending,
 	} {
 		answer, functionError, err := l.Lambda.Invoke(context.Background(), sandbox.RevokeFunction, []byte(event))
 		must(l.w.t, err)
-		if functionError != "" || strings.Contains(string(answer), `"failed"`) {
-			l.w.t.Errorf("%s: %s", event, answer)
+		if functionError != "" || !strings.Contains(string(answer), want) {
+			l.w.t.Errorf("%s must answer %s: %s", event, want, answer)
 		}
 	}
 	l.settle()
 }
+
+func (l *life) now() string { return l.Clock.Now().UTC().Format(time.RFC3339) }
 
 // needTheIssuer lets the registry refuse first the keys, and then what keys do.
 func (l *life) needTheIssuer() {
