@@ -69,9 +69,10 @@ func (k *keyRotation) environment() *map[string]*string {
 	return &variables
 }
 
-// adapt gives the functions the most cautious values of all keys. The tags of each secret take precedence; while an update has removed them, nothing must get shorter.
+// adapt gives the functions the most cautious values: the defaults, for secrets of other tools, or those of a key. The tags of each secret take precedence; while an
+// update has removed them, nothing must get shorter.
 func (k *keyRotation) adapt() {
-	expires, grace, quiet := 0, time.Duration(0), time.Duration(0)
+	expires, grace, quiet := settings.DefaultExpiresInDays, settings.DefaultGrace, settings.DefaultQuiet
 	for _, key := range k.keys {
 		expires, grace, quiet = max(expires, key.ExpiresInDays), max(grace, key.GracePeriod()), max(quiet, key.QuietPeriod())
 	}

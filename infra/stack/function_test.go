@@ -38,6 +38,14 @@ func TestTheEnvironmentIsTheMostCautious(t *testing.T) {
 	}
 }
 
+func TestShortPeriodsOfOneKeyAreNotThoseOfOtherSecrets(t *testing.T) {
+	// Protects secrets of other tools, which have no tags: a key of the file with a short grace period does not shorten theirs.
+	_, revoke := synth(t, parse(t, "{name: prod/short, schedule: rate(30 days), grace: 2h, quiet: 1h}")).function("Revokes")
+	if revoke["GRACE_PERIOD"] != "24h" || revoke["QUIET_PERIOD"] != "25h" {
+		t.Errorf("the environment is %v, want the defaults, 24h and 25h", revoke)
+	}
+}
+
 func TestOneFunctionLeadsToTheOther(t *testing.T) {
 	// Protects the command, which knows of a secret its rotate function alone: the tag of that one names the revoke function, and no other stack's.
 	all := configured(t, "smallest")

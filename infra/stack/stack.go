@@ -24,7 +24,7 @@ type Packages struct{ Rotate, Revoke string }
 func New(scope constructs.Construct, c *config.Config, packages Packages) awscdk.Stack {
 	stack := awscdk.NewStack(scope, jsii.String(c.Stack), &awscdk.StackProps{
 		StackName: jsii.String(c.Stack), Description: jsii.String("Rotates the API keys of the Quilt registry " + c.Registry),
-		Env: &awscdk.Environment{Account: jsii.String(c.Account), Region: jsii.String(c.Region)},
+		Env: &awscdk.Environment{Account: jsii.String(c.Account), Region: jsii.String(c.Region)}, TerminationProtection: jsii.Bool(c.TerminationProtection),
 	})
 	tag(stack, c)
 	rotation := keyrotation.NewKeyRotation(stack, jsii.String("KeyRotation"), props(stack, c, packages))

@@ -15,6 +15,7 @@ import (
 
 	"quilt-rotate/infra/config"
 	"quilt-rotate/infra/keyrotation"
+	"quilt-rotate/infra/stack"
 	"quilt-rotate/internal/settings"
 )
 
@@ -385,6 +386,20 @@ func TestTheFullestStackFitsOneTemplate(t *testing.T) {
 			t.Errorf("%d keys make %d resources and %d outputs", len(most.Keys), resources, outputs)
 		}
 		full.fitsQuotas()
+	}
+}
+
+func TestTheStackIsProtected(t *testing.T) {
+	// Protects all secrets that the functions serve: the stack cannot be deleted unless the file says so.
+	for file, want := range map[string]bool{"": true, "terminationProtection: true": true, "terminationProtection: false": false} {
+		c, err := config.Parse("config.yaml", []byte("stack: a\naccount: \"123456789012\"\nregion: us-east-1\nregistry: https://registry.example.com\n"+file), config.AWS{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir())})
+		if got := *stack.New(app, c, packages).TerminationProtection(); got != want {
+			t.Errorf("with %q, termination protection is %t", file, got)
+		}
 	}
 }
 
