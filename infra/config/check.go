@@ -52,6 +52,10 @@ var (
 func check(g *gathering, c *Config) {
 	checkStack(g, c)
 	checkTags(g, c)
+	for i, issuer := range c.Issuers {
+		checkSecretARN(g, fmt.Sprintf("issuers[%d]", i), issuer, c)
+	}
+	g.unique("issuers", c.Issuers)
 	checkNetwork(g, c.Network)
 	checkAlarms(g, c)
 	checkAudit(g, c.Audit)

@@ -25,6 +25,7 @@ type Config struct {
 	CABundle              string            `yaml:"caBundle,omitempty" jsonschema:"description=PEM file with the certificates of a private certificate authority\\, relative to this file. It is packed with the functions."`
 	PermissionsBoundary   string            `yaml:"permissionsBoundary,omitempty" jsonschema:"description=ARN of the managed policy that is the permissions boundary of every role."`
 	KMSKey                string            `yaml:"kmsKey,omitempty" jsonschema:"description=KMS key that encrypts the secrets of this file: aws-managed (the default)\\, new\\, or the ARN of an existing key."`
+	Issuers               []string          `yaml:"issuers,omitempty" jsonschema:"description=ARNs of the secrets with issuing credentials for secrets that are not in this file. Those of keys need no entry here."`
 	Alarms                Alarms            `yaml:"alarms,omitempty" jsonschema:"description=Who is notified when a person must act."`
 	Audit                 *Audit            `yaml:"audit,omitempty" jsonschema:"description=The registry's audit trail in Athena\\, for named queries."`
 	Sweep                 Duration          `yaml:"sweep,omitempty" jsonschema:"description=Time between two sweeps: 15m to 1h in whole minutes. Default: 1h."`

@@ -132,6 +132,8 @@ func TestWhatIsRefused(t *testing.T) {
 		"hold limit without a value":      {file("", "holdLimit: ~"), "keys[0].holdLimit", "has no value"},
 		"misspelt field":                  {file("registri: x", ""), "registri", "did you mean registry?"},
 		"misspelt field of a key":         {file("", "gracee: 3h"), "keys[0].gracee", "did you mean grace?"},
+		"listed issuer of elsewhere":      {file("issuers: [\"arn:aws:secretsmanager:eu-west-1:123456789012:secret:quilt/issuer-a1b2c3\"]", ""), "issuers[0]", "is in the region eu-west-1"},
+		"issuer that is a name":           {file("issuers: [quilt/issuer]", ""), "issuers[0]", "complete ARN of a secret"},
 		"field of earlier releases":       {file("previousKmsKeys: [a]", ""), "previousKmsKeys", "is not a field and is no longer needed: remove it"},
 		"unknown field":                   {file("frobnicate: 1", ""), "frobnicate", "is not a field: remove it"},
 		"a field twice":                   {file("region: us-east-1\nregion: us-east-1", ""), "region", "is already in line 3: remove one"},

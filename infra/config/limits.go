@@ -75,6 +75,9 @@ func (k *Key) secretPolicy() int { return readerRest + len(strings.Join(k.Reader
 // longestPolicy is the length of the ARNs in the policy of the issuing credentials, or in that of the services to restart if it is longer.
 func (c *Config) longestPolicy() int {
 	issuers, services := map[string]bool{}, 0
+	for _, issuer := range c.Issuers {
+		issuers[issuer] = true
+	}
 	for _, k := range c.All() {
 		issuers[k.Issuer] = true
 		for _, s := range k.Restart {

@@ -33,6 +33,8 @@ type KeyRotationProps struct {
 	RotateZip, RevokeZip *string
 	// CABundlePath is where the functions find a CA bundle in their package. Default: none.
 	CABundlePath *string
+	// IssuerArns are the ARNs of the secrets with issuing credentials for secrets that other tools point at the rotate function. Default: none.
+	IssuerArns []string
 	// Network places the functions in a VPC. Default: none.
 	Network *config.Network
 	// PermissionsBoundary is the ARN of the policy that bounds every role. Default: none.

@@ -45,6 +45,9 @@ func (k *keyRotation) newPermissions() {
 		allow("StagesOfRegistry", move, secrets, stages(registry, ownLabels)),
 		allow("Decryption", list{"kms:Decrypt"}, keys, k.viaSecretsManager(k.region)),
 	}, k.revoke)
+	for _, issuer := range k.props.IssuerArns {
+		k.allowIssuer(issuer)
+	}
 }
 
 // allowIssuer lets the functions read an issuing credential. Its ARN is listed: a tag, which the owner of any secret can set, gives no access.

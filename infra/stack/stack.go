@@ -59,6 +59,7 @@ func tag(stack awscdk.Stack, c *config.Config) {
 
 func props(stack awscdk.Stack, c *config.Config, packages Packages) *keyrotation.KeyRotationProps {
 	p := &keyrotation.KeyRotationProps{
+		IssuerArns:  c.Issuers,
 		RegistryURL: jsii.String(c.Registry), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
 		Network: c.Network, PermissionsBoundary: optional(c.PermissionsBoundary), KMSKey: jsii.String(c.KMSKey),
 		AlarmEmail: optional(c.Alarms.Email),
