@@ -19,7 +19,6 @@ import (
 type Vault interface {
 	List(ctx context.Context, token string, atMost int) (secrets []vault.Secret, next string, err error)
 	Describe(ctx context.Context, secretID string) (vault.Secret, error)
-	VersionCreated(ctx context.Context, secretARN, versionID string) (time.Time, error)
 }
 
 // Runner takes the steps of runs. It is safe for concurrent use and keeps nothing.
@@ -127,9 +126,6 @@ func (r *Runner) rotations(ctx context.Context, step Step, needs []revocation.Ne
 	return all
 }
 
-// pendingAge is how long AWSPENDING without a value may be a rotation that has just begun.
-const pendingAge = time.Hour
-
 // rotation is nil if the secret may not be rotated any more. If AWSPENDING was without a value, it may have one now: the
 // key's label shows it. (A value that arrives after this, and loses AWSPENDING, is never promoted: its key has a label, so
 // the sweep revokes it.)
@@ -142,11 +138,10 @@ func (r *Runner) rotation(ctx context.Context, step Step, need revocation.Need) 
 	if err != nil || !revocation.MayRotate(secret, policy) || secret.Rotation.Function != step.RotateFunction {
 		return nil, err
 	}
-	rotation := &Rotation{SecretID: secret.ARN, Token: Token(secret.ARN, step.Time), Reason: need.Reason}
+	rotation := &Rotation{SecretID: secret.ARN, Token: Token(need, step.Time), Reason: need.Reason}
 	if pending, ok := secret.Holder(vault.Pending); ok && !pending.Has(vault.Current) {
-		created, err := r.Vault.VersionCreated(ctx, secret.ARN, pending.ID)
-		if err != nil || pending.ID != need.Pending || len(pending.Keys) > 0 || created.IsZero() || secret.Now.Sub(created) < pendingAge {
-			return nil, err
+		if pending.ID != need.Pending || len(pending.Keys) > 0 {
+			return nil, nil
 		}
 		rotation.RemovePending = pending.ID
 	}

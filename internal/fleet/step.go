@@ -130,7 +130,8 @@ func (s State) judge() verdict {
 
 // Token is the ClientRequestToken of a rotation on need: the same for all that ask in the same hour, so that Secrets
 // Manager creates one version.
-func Token(secretARN string, at time.Time) string {
-	sum := sha256.Sum256([]byte(secretARN + at.UTC().Format("2006-01-02T15")))
-	return revocation.TokenOnNeed + hex.EncodeToString(sum[:20])
+func Token(need revocation.Need, at time.Time) string {
+	prefix := map[revocation.NeedReason]string{revocation.NeedRefused: revocation.TokenRefused, revocation.NeedExpires: revocation.TokenExpires}[need.Reason]
+	sum := sha256.Sum256([]byte(need.SecretID + at.UTC().Format("2006-01-02T15")))
+	return prefix + hex.EncodeToString(sum[:20])
 }

@@ -89,9 +89,14 @@ func TestSweepsOnlyManagedSecrets(t *testing.T) {
 func TestTokenIsOneForTheHour(t *testing.T) {
 	// Protects a secret from two rotations by twins of a run, and RotateSecret from a token that it refuses.
 	at := time.Date(2026, 11, 27, 18, 0, 0, 0, time.UTC)
-	first := Token("arn:a", at)
-	others := []string{Token("arn:b", at), Token("arn:a", at.Add(time.Hour)), Token("arn:a", at.Add(24*time.Hour))}
-	if Token("arn:a", at.Add(59*time.Minute).In(time.FixedZone("x", 3600))) != first || slices.Contains(others, first) || len(first) < 32 || len(first) > 64 {
+	need := func(arn string, reason revocation.NeedReason) revocation.Need {
+		return revocation.Need{SecretID: arn, Reason: reason}
+	}
+	refused := need("arn:a", revocation.NeedRefused)
+	first := Token(refused, at)
+	others := []string{Token(need("arn:b", revocation.NeedRefused), at), Token(refused, at.Add(time.Hour)), Token(refused, at.Add(24*time.Hour)), Token(need("arn:a", revocation.NeedExpires), at)}
+	again := Token(refused, at.Add(59*time.Minute).In(time.FixedZone("x", 3600)))
+	if again != first || slices.Contains(others, first) || len(first) < 32 || len(first) > 64 || !revocation.OnNeed(first) || !revocation.OnNeed(others[3]) {
 		t.Errorf("%s, %v", first, others)
 	}
 }

@@ -1,13 +1,68 @@
-package notice
+package notice_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
+	"time"
+
+	"quilt-rotate/internal/notice"
+	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/vault"
 )
+
+const pasted = "qk_0123456789abcdefghijklmnopqrstuvwxyz"
+
+func TestNewOrdersFindingsByImportance(t *testing.T) {
+	// Protects rules that look at the detail type alone: the most important finding decides on it.
+	e := notice.New(notice.Detail{Findings: []notice.Finding{notice.Rotated, notice.Held, notice.Attention, notice.Held}, Time: time.Now()})
+	if e.DetailType != "Quilt Key Needs Attention" || len(e.Detail.Findings) != 3 || e.Detail.Findings[1] != notice.Held {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestEventsHoldNoKey(t *testing.T) {
+	// Protects keys that somebody pasted into a tag, or that a service quotes: an event goes to other teams.
+	arn := "arn:aws:secretsmanager:us-east-1:123456789012:secret:team/x-AbCdEf"
+	e := notice.New(notice.Detail{
+		Secret:  notice.NewSecret(arn, vault.Secret{Name: "team/x", Tags: map[string]string{"a": pasted, pasted: "b", "team": "data", "aws:stack": "s"}}),
+		Message: "no " + pasted, Failure: &notice.Failure{ErrorType: "X", Error: "no " + pasted}, Findings: []notice.Finding{notice.Held},
+	})
+	text, err := json.Marshal(e)
+	if err != nil || strings.Contains(string(text), pasted[3:]) {
+		t.Errorf("%s, %v", text, err)
+	}
+	if tags := e.Detail.Secret.Tags; tags["team"] != "data" || tags["a"] != redact.Scrub(pasted) || len(tags) != 3 {
+		t.Errorf("%v", tags)
+	}
+}
+
+func TestEventsFitEventBridge(t *testing.T) {
+	// Protects the state machine from an event that is refused for its size (256 KB), so that nobody is told.
+	tags := map[string]string{}
+	for i := range 50 {
+		tags[strings.Repeat("k", 126)+string(rune('a'+i/26))+string(rune('a'+i%26))] = strings.Repeat("v", 256)
+	}
+	e := notice.New(notice.Detail{
+		Secret: notice.NewSecret("arn", vault.Secret{Name: strings.Repeat("n", 512), Tags: tags}), Findings: []notice.Finding{notice.Held},
+		Message: strings.Repeat("m", 1e6), Failure: &notice.Failure{Error: strings.Repeat("e", 1e6)}, Keys: make([]notice.Key, 5000),
+	})
+	text, err := json.Marshal(e)
+	if err != nil || len(text) > 200_000 || e.Detail.More != 4900 {
+		t.Errorf("%d bytes, %d more, %v", len(text), e.Detail.More, err)
+	}
+}
+
+func TestASecretThatWasNotDescribedHasItsName(t *testing.T) {
+	// Protects the person who is told: the message names the secret also if it could not be described.
+	if s := notice.NewSecret("arn:aws:secretsmanager:us-east-1:123456789012:secret:team/x-y-AbCdEf", vault.Secret{}); s.Name != "team/x-y" {
+		t.Errorf("the name is %q", s.Name)
+	}
+}
 
 func TestMessagesFitIntoANotification(t *testing.T) {
 	// Protects rules that insert the message into JSON, which EventBridge does not escape: a quoted error leaves the JSON valid.
-	message := New(Detail{Message: "prod/pipeline: the sweep failed: the tag \"grace\" is \\bad\nin line 2"}).Detail.Message
+	message := notice.New(notice.Detail{Message: "prod/pipeline: the sweep failed: the tag \"grace\" is \\bad\nin line 2"}).Detail.Message
 	if want := "prod/pipeline: the sweep failed: the tag 'grace' is 'bad in line 2"; message != want {
 		t.Errorf("the message is %q, want %q", message, want)
 	}

@@ -1,6 +1,7 @@
 package revocation_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
 )
 
@@ -47,13 +49,17 @@ type variant struct {
 	cold    bool // every invocation in a fresh process
 	secrets int  // interleaved
 	odd     bool // at services that do what the documents leave open: see newLife
+	needs   bool // somebody revokes the current key, and runs of sweeps rotate on need: see heal
 }
 
 // TestEveryCrash protects the four promises: it goes through the whole life of a key (rotation, mark, grace,
 // revocation) again and again, and each time something else happens to one request; then the service retries and the
 // sweeps run, and nobody cleans up.
 func TestEveryCrash(t *testing.T) {
-	variants := []variant{{1, false, 1, false}, {1, true, 1, true}, {2, false, 1, false}, {3, true, 1, true}, {1, false, 2, true}, {2, true, 2, true}}
+	variants := []variant{
+		{1, false, 1, false, false}, {1, true, 1, true, false}, {2, false, 1, false, false}, {3, true, 1, true, false},
+		{1, false, 2, true, false}, {2, true, 2, true, false}, {2, false, 1, false, true}, {1, true, 2, false, true},
+	}
 	plain, tangled := 5, 61 // every so many-th request of a life, and of one with two secrets
 	switch {
 	case *exhaustive:
@@ -62,9 +68,9 @@ func TestEveryCrash(t *testing.T) {
 		plain, tangled = 23, 97
 	}
 	if !*exhaustive {
-		t.Logf("SAMPLED: %d of %d ways to go through a life, 1 of %d of its requests, 1 of %d with two secrets; all: go test ./internal/revocation -run TestEveryCrash -exhaustive",
-			2, len(variants), plain, tangled)
-		variants = []variant{variants[0], variants[5]}
+		t.Logf("SAMPLED: %d of %d ways to go through a life, 1 of %d of its requests, 1 of %d with two secrets or a revoked key; all: go test ./internal/revocation -run TestEveryCrash -exhaustive",
+			3, len(variants), plain, tangled)
+		variants = []variant{variants[0], variants[5], variants[6]}
 	}
 	var runs, requests atomic.Int64
 	t.Run("lives", func(t *testing.T) {
@@ -73,7 +79,7 @@ func TestEveryCrash(t *testing.T) {
 				t.Run(fmt.Sprintf("%+v/%s", v, m), func(t *testing.T) {
 					t.Parallel()
 					step := plain
-					if v.secrets > 1 {
+					if v.secrets > 1 || v.needs {
 						step = tangled
 					}
 					for at := 1 + i%step; ; at += step { // mishaps begin at different requests, so that together they meet every one
@@ -142,6 +148,13 @@ func newLife(t *testing.T, v variant, m mishap, at int) *life {
 		r.Registry.SetSwitches(func(w *quiltregistry.Switches) {
 			w.UseGranularity, w.FingerprintForm, w.DaysLimit, w.ExpiredNotRevoked = 24*time.Hour, quiltregistry.FingerprintStart, 60, true
 		})
+	}
+	if v.needs {
+		for _, s := range l.secrets {
+			s.Tag(settings.TagOwner, sandbox.UserEmail)
+			s.MustRotate() // the previous version's key replaces the current one
+		}
+		r.Clock.Advance(25 * time.Hour)
 	}
 	l.overseer = newOverseer(r, l.secrets...)
 	r.Hooks.Set(l.hook)
@@ -276,7 +289,11 @@ func (l *life) live() {
 	for _, s := range l.secrets {
 		old[s.Name] = s.CurrentKey().Reveal()
 	}
-	l.rotateAll()
+	if l.variant.needs {
+		l.heal()
+	} else {
+		l.rotateAll()
+	}
 	if l.mishap != stallLonger {
 		l.letGo()
 	}
@@ -395,6 +412,78 @@ func (l *life) sweepAll() {
 			_, err := p.Sweep(s.ARN)
 			return err
 		})
+	}
+}
+
+// heal revokes the current keys by hand, and lets a run go over all secrets each hour, as often as the variant repeats
+// things. The service tries again what has stored a value. The registry refuses everybody in the first hour.
+func (l *life) heal() {
+	for _, s := range l.secrets {
+		l.overseer.revokeByHand(s)
+	}
+	for hour := range 8 {
+		l.Registry.SetActive(sandbox.UserEmail, hour > 0)
+		for range l.variant.replays {
+			rotated := l.run()
+			if hour == 0 && rotated > 0 {
+				l.fail("keys are rotated although the registry refuses everybody")
+			}
+		}
+		l.letGo()
+		for _, s := range l.secrets {
+			if pending, ok := s.Snapshot().Holder(vault.Pending); ok && !pending.Empty && l.Secrets.Retry(s.ARN) == nil {
+				l.await(s.ARN)
+				l.letGo()
+			}
+		}
+		l.Clock.Advance(61 * time.Minute)
+	}
+	for _, s := range l.secrets {
+		if !s.Alive(s.CurrentKey()) {
+			l.fail("the revoked key of " + s.Name + " is not replaced")
+		}
+	}
+}
+
+// run goes over all secrets, and waits for the rotations that it starts. A run that fails is over.
+func (l *life) run() (rotated int) {
+	machine := l.Machine()
+	machine.Revoke = func(_ context.Context, payload []byte) ([]byte, error) {
+		var answer []byte
+		err := l.call(func(p *sandboxtest.Process) (err error) {
+			answer, err = p.Revoke(payload)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		return answer, nil
+	}
+	report, _ := machine.Run(l.t.Context(), "run", l.Clock.Now().Truncate(time.Hour))
+	for _, rotation := range report.Rotated {
+		l.await(rotation.SecretID)
+	}
+	for _, event := range report.Events {
+		l.must(sandboxtest.CheckEvent(event))
+		l.overseer.tell(event)
+	}
+	return len(report.Rotated)
+}
+
+// await waits until a rotation is over, or stalls.
+func (l *life) await(arn string) {
+	done := make(chan error, 1)
+	go func() { done <- l.Secrets.WaitRotation(l.t.Context(), arn) }()
+	if len(l.adrift) > 0 { // perhaps this one
+		l.adrift = append(l.adrift, done)
+		return
+	}
+	select {
+	case <-done:
+	case <-l.stalled:
+		l.stalled = make(chan struct{})
+		l.adrift = append(l.adrift, done)
+		l.Abandon()
 	}
 }
 

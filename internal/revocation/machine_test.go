@@ -36,7 +36,7 @@ func TestMachine(t *testing.T) {
 	if !*exhaustive && *soak == 0 {
 		fewChecks(t)
 	}
-	var sequences, actions, requests atomic.Int64
+	var sequences, actions, requests, onNeed atomic.Int64
 	start := time.Now()
 	t.Run("sequences", func(t *testing.T) {
 		for i := range 2 {
@@ -50,6 +50,7 @@ func TestMachine(t *testing.T) {
 						sequences.Add(1)
 						actions.Add(m.steps)
 						requests.Add(int64(m.overseer.requests))
+						onNeed.Add(m.onNeed)
 						_ = m.Close()
 					})
 					if t.Failed() {
@@ -59,7 +60,7 @@ func TestMachine(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d sequences, %d actions, %d requests in %s", sequences.Load(), actions.Load(), requests.Load(), time.Since(start).Round(time.Second))
+	t.Logf("%d sequences, %d actions, %d requests, %d rotations on need in %s", sequences.Load(), actions.Load(), requests.Load(), onNeed.Load(), time.Since(start).Round(time.Second))
 }
 
 // fewChecks leaves most sequences to make soak.
@@ -88,12 +89,14 @@ type machine struct {
 	overseer *overseer
 	secret   *sandboxtest.Secret
 	steps    int64
+	onNeed   int64 // rotations
 	tokens   []string
 
 	mu         sync.Mutex
 	plans      map[string]*stallPlan // by process
 	adrift     []*drifter
-	failing    int // how many registry requests are still to fail
+	failing    int  // how many registry requests are still to fail
+	refusing   bool // the registry answers 401 to all
 	sinceLetGo time.Duration
 	mischief   bool            // a key's label was moved by hand, or the secret was handed over
 	formed     bool            // fingerprints had an unknown form
@@ -120,7 +123,7 @@ type drifter struct {
 
 func newMachine(t *rapid.T) *machine {
 	r := sandboxtest.New(t)
-	m := &machine{Rig: r, t: t, plans: map[string]*stallPlan{}, secret: r.Secret("quilt/machine")}
+	m := &machine{Rig: r, t: t, plans: map[string]*stallPlan{}, secret: r.Secret("quilt/machine", settings.TagOwner, sandbox.UserEmail)}
 	m.overseer = newOverseer(r, m.secret)
 	m.overseer.lateMark = longestRun
 	r.Hooks.Set(m.hook)
@@ -134,6 +137,11 @@ func (m *machine) hook(c *wire.Call, next func()) {
 		m.failing--
 		m.mu.Unlock()
 		c.Respond(503, "")
+		return
+	}
+	if c.Service == "registry" && m.refusing {
+		m.mu.Unlock()
+		c.Respond(http.StatusUnauthorized, "")
 		return
 	}
 	plan := m.plans[sandboxtest.ProcessOf(c)]
@@ -190,24 +198,26 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 			m.awaitRevocations(t)
 			m.restore()
 		},
-		"fill labels":   m.fillLabels,
-		"free labels":   func(*rapid.T) { m.freeLabels() },
-		"registry down": func(t *rapid.T) { m.fail(rapid.IntRange(1, 12).Draw(t, "requests")) },
-		"short list":    m.shortList,
-		"skew":          m.skew,
-		"tag gone":      m.tagGone,
-		"use old key":   m.useOldKey,
-		"granularity":   m.granularity,
-		"fingerprints":  m.fingerprints,
-		"lock version":  m.lockVersion,
-		"hand over":     m.handOver,
-		"deactivate":    m.deactivate,
-		"replica":       m.replica,
-		"expire":        m.expire,
-		"limits":        m.limits,
-		"reactivate":    func(*rapid.T) { m.Registry.SetActive(sandbox.UserEmail, true) },
-		"jump":          m.jump,
-		"cold":          func(t *rapid.T) { m.Cold(rapid.Bool().Draw(t, "cold")) },
+		"fill labels":    m.fillLabels,
+		"free labels":    func(*rapid.T) { m.freeLabels() },
+		"registry down":  func(t *rapid.T) { m.fail(rapid.IntRange(1, 12).Draw(t, "requests")) },
+		"short list":     m.shortList,
+		"skew":           m.skew,
+		"tag gone":       m.tagGone,
+		"use old key":    m.useOldKey,
+		"granularity":    m.granularity,
+		"fingerprints":   m.fingerprints,
+		"lock version":   m.lockVersion,
+		"hand over":      m.handOver,
+		"deactivate":     m.deactivate,
+		"replica":        m.replica,
+		"expire":         m.expire,
+		"limits":         m.limits,
+		"revoke current": m.revokeCurrent,
+		"run":            m.run,
+		"reactivate":     func(*rapid.T) { m.Registry.SetActive(sandbox.UserEmail, true) },
+		"jump":           m.jump,
+		"cold":           func(t *rapid.T) { m.Cold(rapid.Bool().Draw(t, "cold")) },
 	}
 	for name, action := range actions {
 		actions[name] = func(t *rapid.T) { m.steps++; action(t) }
@@ -226,6 +236,43 @@ func (m *machine) sweepIn(p *sandboxtest.Process) error {
 		m.overseer.seenBySweep(m.secret)
 	}
 	return err
+}
+
+// run is a run of sweeps as the state machine drives it, perhaps with its twin, or while the registry refuses everybody:
+// then nothing is rotated or created.
+func (m *machine) run(t *rapid.T) {
+	refusing, at := rapid.Bool().Draw(t, "the registry refuses all"), m.Clock.Now().Truncate(time.Hour)
+	keys := len(m.Registry.Keys())
+	m.refuse(refusing)
+	for range rapid.IntRange(1, 2).Draw(t, "runs") {
+		report, _ := m.Machine().Run(context.Background(), "run", at) // a run that fails is over
+		if refusing && (len(report.Rotated) > 0 || len(m.Registry.Keys()) != keys) {
+			t.Fatalf("a registry that refuses everybody leads to %+v\n%s", report.Rotated, m.tail())
+		}
+		m.onNeed += int64(len(report.Rotated))
+		for _, event := range report.Events {
+			if err := sandboxtest.CheckEvent(event); err != nil {
+				t.Fatalf("%v", err)
+			}
+			m.overseer.tell(event)
+		}
+	}
+	_ = m.Secrets.WaitRotation(context.Background(), m.secret.ARN)
+	m.refuse(false)
+}
+
+func (m *machine) refuse(all bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refusing = all
+}
+
+// revokeCurrent is somebody who revokes the current key, and is not told of this service.
+func (m *machine) revokeCurrent(t *rapid.T) {
+	if rapid.IntRange(0, 3).Draw(t, "really") > 0 || m.secret.CurrentKey().IsZero() {
+		t.Skip("not this time")
+	}
+	m.overseer.revokeByHand(m.secret)
 }
 
 // lookAtSweep is a dry run, whatever state the secret is in: it changes nothing.
@@ -490,9 +537,9 @@ func (m *machine) unstick(t *rapid.T) {
 	_ = m.secret.MoveLabel(vault.Pending, "", pending.ID)
 }
 
-// restore puts a key back where somebody overwrote it: a version's that still logs in, else a new one.
+// restore puts a key back where somebody overwrote it, or revoked it: a version's that still logs in, else a new one.
 func (m *machine) restore() {
-	if !m.secret.CurrentKey().IsZero() {
+	if m.secret.Alive(m.secret.CurrentKey()) {
 		return
 	}
 	for _, v := range m.secret.Snapshot().Versions {
@@ -617,6 +664,7 @@ func (m *machine) handOver(t *rapid.T) {
 	m.mischief, m.handed = true, map[string]bool{}
 	m.overseer.handedOver()
 	m.secret.Put(sandboxtest.ValueWith(secret))
+	m.secret.Tag(settings.TagOwner, "svc-other@example.com")
 	for _, v := range m.secret.Snapshot().Versions {
 		for _, id := range vault.NewVersion(v.ID, v.Stages).Keys {
 			m.handed[id] = true

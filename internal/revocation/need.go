@@ -3,6 +3,7 @@ package revocation
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"quilt-rotate/internal/fault"
@@ -30,13 +31,23 @@ type Need struct {
 	Pending  string     `json:"pending,omitempty"` // the version with AWSPENDING, which has no value; "": none has it
 }
 
-// TokenOnNeed is how the ids of versions begin that a rotation on need has created.
-const TokenOnNeed = "quilt-rotate-on-need-"
+// The ids of versions that a rotation on need has created begin like this. An id records that the version before it was
+// refused while another credential of the same user logged in: see [World.replacedAsRefused].
+const (
+	TokenRefused = "quilt-rotate-refused-"
+	TokenExpires = "quilt-rotate-expires-"
+)
+
+// OnNeed reports whether a rotation on need has created the version.
+func OnNeed(versionID string) bool {
+	return strings.HasPrefix(versionID, TokenRefused) || strings.HasPrefix(versionID, TokenExpires)
+}
 
 const (
 	expiresWithin = 7 * 24 * time.Hour // or a quarter of the key's lifetime, if that is shorter
 	scheduleAhead = 24 * time.Hour     // the scheduled rotation must leave so much time before the key expires
 	needSpacing   = 24 * time.Hour     // after a rotation that succeeded
+	pendingAge    = time.Hour          // how long AWSPENDING without a value may be a rotation that has just begun
 )
 
 // MayRotate reports whether a rotation on need is allowed: the tag does not forbid it, rotation is on, sweeps are not
@@ -54,25 +65,36 @@ func MayRotate(secret vault.Secret, policy Policy) bool {
 // need decides whether the secret must be rotated now; failed is what the sweep failed with. expires says that the
 // current key is about to expire, no scheduled rotation comes in time, and none on need is allowed.
 func (s *sweep) need(ctx context.Context, failed error) (need *Need, expires bool) {
-	reason := NeedReason("")
-	allowed := MayRotate(s.secret, s.policy)
 	_, refused := errors.AsType[*fault.CurrentKeyRefused](failed)
-	pending, ok := s.find(vault.Pending)
-	if blocks := ok && !pending.Has(vault.Current); blocks {
-		allowed = allowed && pending.Holds.State == NoValue
-	} else {
-		pending = Version{}
-	}
-	switch {
-	case refused && allowed && s.replaceable(ctx):
-		reason = NeedRefused
-	case !refused && s.expiresUnplanned():
+	reason := NeedRefused
+	if !refused {
 		reason = NeedExpires
 	}
-	if reason == "" || !allowed {
+	if reason == NeedExpires && !s.expiresUnplanned() {
+		return nil, false
+	}
+	pending, underWay := s.find(vault.Pending)
+	if underWay = underWay && !pending.Has(vault.Current); !underWay {
+		pending = Version{}
+	}
+	allowed := MayRotate(s.secret, s.policy) && (!underWay || s.abandoned(ctx, pending)) && (!refused || s.replaceable(ctx))
+	if !allowed {
 		return nil, reason == NeedExpires
 	}
 	return &Need{s.secret.ARN, reason, pending.ID}, false
+}
+
+// abandoned reports whether the rotation of the pending version was cut off before it stored a value, so that AWSPENDING
+// only blocks the next one.
+func (s *sweep) abandoned(ctx context.Context, pending Version) bool {
+	if pending.Holds.State != NoValue {
+		return false
+	}
+	created, err := s.Vault.VersionCreated(ctx, s.secret.ARN, pending.ID)
+	if err != nil {
+		s.Log.WarnContext(ctx, "the age of the pending version is not known", "secret", s.secret.ARN, "error", err)
+	}
+	return err == nil && !created.IsZero() && s.secret.Now.Sub(created) >= pendingAge
 }
 
 // errNotRefused says that the current key logs in after all.

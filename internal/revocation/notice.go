@@ -3,7 +3,6 @@ package revocation
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"quilt-rotate/internal/fault"
@@ -134,10 +133,14 @@ func findingOf(secret vault.Secret, t Taken) notice.Finding {
 		return notice.Revoked
 	case t.Action == RevokeOrphan:
 		return notice.Orphan
-	case t.Action == Mark && secret.Versions[t.Version].Has(vault.Previous): // others were never current, or long ago
-		if current, _ := secret.Holder(vault.Current); strings.HasPrefix(current.ID, TokenOnNeed) {
-			return notice.Healed
-		}
+	case !secret.Versions[t.Version].Has(vault.Previous): // it was never current, or long ago
+		return ""
+	}
+	current, _ := secret.Holder(vault.Current)
+	switch {
+	case OnNeed(current.ID) && (t.Action == Mark || t.Action == Unlabel): // a key that no longer exists is not marked
+		return notice.Healed
+	case t.Action == Mark:
 		return notice.Rotated
 	}
 	return ""

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"quilt-rotate/internal/notice"
 	"quilt-rotate/internal/sandbox/awssecrets"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
@@ -29,6 +30,7 @@ type overseer struct {
 	useUnsure   bool                 // a label was moved while fingerprints had an unknown form: use is judged by another key's record
 	ownLogins   bool                 // sweeps log in with keys that their session does not find: the registry records that as use
 	byHand      map[string]bool      // keys of versions that AWSCURRENT was moved onto by hand: see movedByHand
+	revoked     map[string]bool      // keys that somebody revoked by hand while they were current: consumers wait for the rotation on need
 	clockOff    time.Duration        // how far the registry's clock may have moved against the other
 	lateMark    time.Duration        // by how much a mark may have been dated back: a sweep stalled in that very request
 	requests    int
@@ -36,7 +38,7 @@ type overseer struct {
 }
 
 func newOverseer(r *sandboxtest.Rig, secrets ...*sandboxtest.Secret) *overseer {
-	o := &overseer{rig: r, secrets: secrets, lastCurrent: map[string]time.Time{}, lastPending: map[string]time.Time{}, used: map[string]time.Time{}, known: map[string]bool{}, byHand: map[string]bool{}}
+	o := &overseer{rig: r, secrets: secrets, lastCurrent: map[string]time.Time{}, lastPending: map[string]time.Time{}, used: map[string]time.Time{}, known: map[string]bool{}, byHand: map[string]bool{}, revoked: map[string]bool{}}
 	o.look()
 	return o
 }
@@ -60,6 +62,17 @@ func (o *overseer) movedByHand(key string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.byHand[key] = true
+}
+
+// revokeByHand revokes the current key of a secret, as somebody does who is not told of this service.
+func (o *overseer) revokeByHand(s *sandboxtest.Secret) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	text := s.CurrentKey().Reveal()
+	if key, known := o.rig.Registry.KeyBySecret(text); known {
+		o.revoked[text] = true
+		o.rig.Registry.Delete(key.ID)
+	}
 }
 
 // consumed says that a consumer uses the key now.
@@ -121,7 +134,7 @@ func (o *overseer) look() {
 		if v, ok := snapshot.Holder(vault.Current); ok {
 			if key := s.KeyIn(v); !key.IsZero() {
 				o.lastCurrent[key.Reveal()] = now
-				if !s.Alive(key) {
+				if !s.Alive(key) && !o.revoked[key.Reveal()] {
 					o.violated("promise 1: the key %s in AWSCURRENT of %s does not log in", key, s.Name)
 				}
 			}
@@ -227,6 +240,16 @@ func (o *overseer) verdict() string {
 		return "promise 4: a key was printed: " + leak
 	}
 	return ""
+}
+
+// tell looks for keys in an event.
+func (o *overseer) tell(event notice.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	text, _ := json.Marshal(event)
+	if leak := keyText.FindString(string(text)); leak != "" {
+		o.violated("promise 4: a key is in an event: %s", leak)
+	}
 }
 
 // leftBehind demands, at the end of all grace, that no key can be used that was made for the secret, or that a label of

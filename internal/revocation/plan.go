@@ -91,7 +91,7 @@ func planKey(w World, p Policy, v Version, id string) Action {
 		return because(a, Report, SameKey)
 	case !known && !asked:
 		return because(a, Report, NotAsked)
-	case !known && !answer.Logins && (answer.Absent || w.seenAsOurs(v, p.OwnerSince)):
+	case !known && !answer.Logins && (answer.Absent || w.seenAsOurs(v, p.OwnerSince) || w.replacedAsRefused(v)):
 		return because(a, Unlabel, Gone)
 	case !known && !answer.Logins && len(v.Marks) > 0 && w.Now.After(lastMark(v).Add(longestLife)):
 		return because(a, Unlabel, Expired)

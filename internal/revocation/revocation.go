@@ -41,6 +41,7 @@ type Vault interface {
 	Describe(ctx context.Context, secretID string) (vault.Secret, error)
 	ReadIfAny(ctx context.Context, secretARN, versionID string) (redact.Text, error)
 	ReadCurrent(ctx context.Context, secretID string) (redact.Text, error)
+	VersionCreated(ctx context.Context, secretARN, versionID string) (time.Time, error)
 
 	// The moves succeed if the label is where it was asked to be, whoever moved it. If they fail, it was not seen
 	// there; a request may still arrive late. Attach fails if another version has the label, Move if it has left from.

@@ -3,6 +3,7 @@ package revocation
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"quilt-rotate/internal/apikey"
@@ -186,6 +187,14 @@ func (w World) seenAsOurs(v Version, ownerSince time.Time) bool {
 		before := !k.CreatedAt.Add(offset).After(mark.Add(2 * time.Second))
 		return (labelled[k.ID] || ours(k)) && quilt.SameUser(k.UserEmail, w.Owner) && before
 	})
+}
+
+// replacedAsRefused reports whether a rotation on need has replaced the version's key because the registry refused it,
+// while another credential of the same user logged in. If that user's session does not find the id now, and the key is
+// still refused, it no longer exists, although no sweep has marked it.
+func (w World) replacedAsRefused(v Version) bool {
+	current, _ := w.find(vault.Current)
+	return v.Has(vault.Previous) && strings.HasPrefix(current.ID, TokenRefused)
 }
 
 // currentKey is what the registry says of the current key.

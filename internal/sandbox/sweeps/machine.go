@@ -4,6 +4,7 @@
 package sweeps
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,8 +20,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// concurrency is how many secrets are swept at the same time: the deployment's default.
-const concurrency = 20
+// defaultConcurrency is how many secrets the deployment sweeps at the same time.
+const defaultConcurrency = 20
 
 // Machine drives runs.
 type Machine struct {
@@ -28,6 +29,7 @@ type Machine struct {
 	Secrets        *secretsmanager.Client // with the state machine's role
 	RotateFunction string                 // its ARN
 	Limit          int                    // secrets in a page; 0: the function's default
+	Concurrency    int                    // secrets that are swept at the same time; 0: as in the deployment
 }
 
 // Report is what a run came to.
@@ -91,7 +93,7 @@ func (m *Machine) ask(ctx context.Context, event, answer any) error {
 func (m *Machine) sweep(ctx context.Context, run string, at time.Time, secrets []string, report *Report) []fleet.Outcome {
 	answers := make([]revocation.Answer, len(secrets))
 	var group errgroup.Group
-	group.SetLimit(concurrency)
+	group.SetLimit(cmp.Or(m.Concurrency, defaultConcurrency))
 	for i, arn := range secrets {
 		group.Go(func() error {
 			if m.ask(ctx, map[string]any{"secretId": arn, "time": at, "run": run}, &answers[i]) != nil {

@@ -1,0 +1,383 @@
+package fleet_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"quilt-rotate/internal/fleet"
+	"quilt-rotate/internal/notice"
+	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/sweeps"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+// needs makes a secret whose current key can be replaced: it has a previous version and an owner.
+func needs(r *sandboxtest.Rig, name string, tags ...string) *sandboxtest.Secret {
+	s := r.Secret(name, append(tags, settings.TagOwner, sandbox.UserEmail)...)
+	s.MustRotate()
+	r.Clock.Advance(25 * time.Hour)
+	return s
+}
+
+// revoke revokes the current key by hand, as somebody who is not told of this service.
+func revoke(s *sandboxtest.Secret) {
+	key, _ := s.Registry.KeyBySecret(s.CurrentKey().Reveal())
+	s.Registry.Delete(key.ID)
+}
+
+func works(t *testing.T, s *sandboxtest.Secret) {
+	t.Helper()
+	if !s.Alive(s.CurrentKey()) {
+		t.Errorf("the current key of %s does not work\n%s", s.Name, s.Labels())
+	}
+}
+
+// told are the findings of the events about the secret, and whether a person is told.
+func told(report sweeps.Report, s *sandboxtest.Secret) (all []string) {
+	for _, e := range report.Events {
+		if e.Detail.Secret == nil || e.Detail.Secret.ARN == s.ARN {
+			text := fmt.Sprint(e.Detail.Findings)
+			if e.Detail.NeedsPerson {
+				text += " to a person"
+			}
+			all = append(all, text)
+		}
+	}
+	return all
+}
+
+func expect(t *testing.T, report sweeps.Report, s *sandboxtest.Secret, do fleet.Do, want ...string) {
+	t.Helper()
+	if got := told(report, s); report.Do != do || !slices.Equal(got, want) {
+		t.Errorf("the run ends with %q and tells %q, want %q and %q\n%s\n%s", report.Do, got, do, want, s.Labels(), s.Output)
+	}
+}
+
+// notSearchHour moves the clock to an hour in which what can wait for the morning is not told.
+func notSearchHour(r *sandboxtest.Rig, s *sandboxtest.Secret) {
+	if r.Clock.Now().UTC().Hour() == revocation.SearchHour(s.ARN) {
+		r.Clock.Advance(time.Hour)
+	}
+}
+
+func TestRunSweepsAllManagedSecretsPageByPage(t *testing.T) {
+	// Protects every managed secret from being left out, and every other one from being read.
+	r := sandboxtest.New(t)
+	for i := range 5 {
+		r.Secret(fmt.Sprint("quilt/", i))
+		arn := r.BareSecret(fmt.Sprint("others/", i), "{}", settings.TagRegistry, "https://other.example.com").ARN
+		r.Intercept(func(c *wire.Call, next func()) {
+			if strings.Contains(string(c.Body), arn) {
+				t.Errorf("%s of %s", c.Operation, arn)
+			}
+			next()
+		})
+	}
+	machine := r.Machine()
+	machine.Limit = 3
+	report, err := machine.Run(t.Context(), "run", r.Clock.Now())
+	if err != nil || report.Do != fleet.Done || report.Pages != 4 || report.Outcomes[revocation.Swept] != 5 || len(report.Outcomes) != 1 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if len(report.Events) > 0 {
+		t.Errorf("secrets with nothing to do have events: %v", report.Events)
+	}
+}
+
+func TestStepsThatAreNoneAreRefused(t *testing.T) {
+	// Protects a run from a state machine of another release: nothing is swept by a guess.
+	r := sandboxtest.New(t)
+	function := sandboxtest.FunctionARN(sandbox.RotateFunction)
+	for _, event := range []string{
+		`{"next": null}`, `{"next": {}}`, `{"next": 1}`, `{"next": {"rotateFunction": "rotate", "time": "2026-11-27T18:00:00Z"}}`,
+		`{"next": {"rotateFunction": "` + function + `"}}`, `{"next": {"rotateFunction": "` + function + `", "time": "2026-11-27T18:00:00Z", "limit": 1001}}`,
+		`{"secretId": "quilt/x", "run": "r", "dryRun": true}`,
+	} {
+		if answer, err := r.Process().Revoke([]byte(event)); err == nil {
+			t.Errorf("%s: %s", event, answer)
+		}
+	}
+}
+
+func TestARevokedCurrentKeyIsReplaced(t *testing.T) {
+	// Protects consumers: a key that somebody revoked is replaced by the next run, with the previous key or the issuing
+	// credential, and the revoked one is not taken for a key that a person must look at.
+	for _, with := range []string{"the previous key", "the issuing credential"} {
+		t.Run(with, func(t *testing.T) {
+			r := sandboxtest.New(t)
+			r.BareSecret("quilt/issuer", fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["quilt/x"]}`, sandbox.UserName, sandbox.UserPassword), settings.TagRegistry, "https://none.example.com")
+			s := needs(r, "quilt/x", settings.TagIssuer, "quilt/issuer", "team", "data qk_0123456789012345678901234567890123456789")
+			notSearchHour(r, s)
+			r.Run() // marks the superseded key
+			if with == "the issuing credential" {
+				previous, _ := r.Registry.KeyBySecret(s.KeyIn(s.Holder(vault.Previous)).Reveal())
+				r.Registry.Delete(previous.ID)
+				r.Run()
+			}
+			revoke(s)
+			report := r.Run()
+			expect(t, report, s, fleet.Rotate, "[on-need] to a person")
+			works(t, s)
+			if tags := report.Events[0].Detail.Secret.Tags; tags["team"] != "data [redacted]" || tags[settings.TagOwner] == "" {
+				t.Errorf("the event has the tags %v", tags)
+			}
+			report = r.Run()
+			if got := told(report, s); len(got) != 1 || !strings.Contains(got[0], "healed") || strings.Contains(got[0], "attention") {
+				t.Errorf("the next run tells %q\n%s", got, s.Labels())
+			}
+			revoke(s) // within a day of a success
+			expect(t, r.Run(), s, fleet.Done, "[attention] to a person")
+		})
+	}
+}
+
+func TestNoRotationOnNeed(t *testing.T) {
+	// Protects keys from a rotation that nobody wants, or that could not help. A person is told in each case.
+	stuck := func(filled bool) func(*sandboxtest.Rig, *sandboxtest.Secret) {
+		return func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
+			event := s.Begin(sandboxtest.Token(7))
+			if filled {
+				if err := s.Step(event, "createSecret"); err != nil {
+					t.Fatal(err)
+				}
+				r.Clock.Advance(2 * time.Hour)
+			}
+			revoke(s)
+		}
+	}
+	for name, c := range map[string]struct {
+		prepare func(*sandboxtest.Rig, *sandboxtest.Secret)
+		want    []string
+	}{
+		"the tag forbids it": {func(_ *sandboxtest.Rig, s *sandboxtest.Secret) { s.Tag(settings.TagOnNeed, "off"); revoke(s) }, []string{"[attention] to a person"}},
+		"sweeps are paused": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
+			if err := s.MoveLabel(vault.PauseLabel(r.Clock.Now().Add(time.Hour)), s.Holder(vault.Current).ID, ""); err != nil {
+				t.Fatal(err)
+			}
+			revoke(s)
+		}, nil},
+		"a label of a newer release": {func(_ *sandboxtest.Rig, s *sandboxtest.Secret) {
+			if err := s.MoveLabel("quilt-newer:1", s.Holder(vault.Current).ID, ""); err != nil {
+				t.Fatal(err)
+			}
+			revoke(s)
+		}, []string{"[attention] to a person"}},
+		"a rotation has just begun": {stuck(false), []string{"[attention] to a person"}},
+		"a pending key is stored":   {stuck(true), []string{"[attention] to a person"}},
+		"the registry refuses all":  {func(r *sandboxtest.Rig, _ *sandboxtest.Secret) { r.Registry.SetActive(sandbox.UserEmail, false) }, []string{"[attention] to a person"}},
+		"the owner is not known":    {func(_ *sandboxtest.Rig, s *sandboxtest.Secret) { s.Tag(settings.TagOwner, ""); revoke(s) }, []string{"[attention] to a person"}},
+		"the refusal passes": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
+			r.Intercept(sandboxtest.OnService("registry", sandboxtest.Nth(0, func(call *wire.Call, _ func()) { call.Respond(http.StatusUnauthorized, "") })))
+		}, []string{"[attention] to a person"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := sandboxtest.New(t)
+			s := needs(r, "quilt/x")
+			r.Run()
+			notSearchHour(r, s)
+			keys := len(r.Registry.Keys())
+			c.prepare(r, s)
+			expect(t, r.Run(), s, fleet.Done, c.want...)
+			if now := len(r.Registry.Keys()); now > keys+1 {
+				t.Errorf("there were %d keys, and are %d", keys, now)
+			}
+		})
+	}
+}
+
+func TestAnEmptyPendingVersionIsRemovedAfterAnHour(t *testing.T) {
+	// Protects consumers of a refused key from a rotation that was cut off before it stored anything.
+	r := sandboxtest.New(t)
+	s := needs(r, "quilt/x")
+	r.Run()
+	revoke(s)
+	s.Begin(sandboxtest.Token(7))
+	r.Clock.Advance(time.Hour + time.Minute)
+	report := r.Run()
+	if len(report.Rotated) != 1 || report.Rotated[0].RemovePending != sandboxtest.Token(7) {
+		t.Errorf("%+v\n%s", report, s.Labels())
+	}
+	works(t, s)
+}
+
+func TestAKeyThatExpiresIsReplaced(t *testing.T) {
+	// Protects consumers of a key whose scheduled rotation does not come in time, and nobody else: a rotation on need is
+	// not a second schedule.
+	for name, c := range map[string]struct {
+		after time.Duration // the last rotation
+		want  fleet.Do
+	}{
+		"8 days left, the rotation is overdue": {82 * 24 * time.Hour, fleet.Done},
+		"6 days left, the rotation is overdue": {84*24*time.Hour + 12*time.Hour, fleet.Rotate},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := sandboxtest.New(t)
+			s := r.Secret("quilt/x")
+			s.MustRotate()
+			old := s.CurrentKey()
+			r.Clock.Advance(c.after)
+			if report := r.Run(); report.Do != c.want || s.CurrentKey().Equal(old) != (c.want == fleet.Done) {
+				t.Errorf("the run ends with %q\n%s", report.Do, r.Output)
+			}
+			works(t, s)
+		})
+	}
+}
+
+func TestAKeyThatExpiresAndMayNotBeReplacedIsTold(t *testing.T) {
+	// Protects consumers of a key that nobody rotates any more: a person is told in every sweep.
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/x", settings.TagOnNeed, "off")
+	s.MustRotate()
+	r.Run()
+	r.Clock.Advance(85 * 24 * time.Hour)
+	notSearchHour(r, s)
+	r.Run() // revokes the superseded key
+	expect(t, r.Run(), s, fleet.Done, "[attention] to a person")
+}
+
+func TestTwinsOfARunRotateOnce(t *testing.T) {
+	// Protects a secret from two keys: delivery is at least once, and both runs ask with the same token.
+	r := sandboxtest.New(t)
+	s := needs(r, "quilt/x")
+	r.Run()
+	revoke(s)
+	at := r.Clock.Now()
+	function := sandboxtest.FunctionARN(sandbox.RotateFunction)
+	var answers []fleet.Answer
+	for range 2 {
+		event, _ := json.Marshal(map[string]any{"next": fleet.Step{RotateFunction: function, Time: at, State: fleet.State{
+			Listed: true, Swept: 1, Rotate: []revocation.Need{{SecretID: s.ARN, Reason: revocation.NeedRefused}},
+		}}})
+		text, err := r.Process().Revoke(event)
+		var answer fleet.Answer
+		if err != nil || json.Unmarshal(text, &answer) != nil || len(answer.Rotations) != 1 {
+			t.Fatalf("%s, %v", text, err)
+		}
+		answers = append(answers, answer)
+	}
+	if answers[0].Rotations[0].Token != answers[1].Rotations[0].Token {
+		t.Errorf("the tokens differ: %+v", answers)
+	}
+	keys := len(r.Registry.Keys())
+	first, err := r.Machine().Run(t.Context(), "first", at)
+	second, _ := r.Machine().Run(t.Context(), "second", at)
+	_ = r.Secrets.WaitRotation(t.Context(), s.ARN)
+	if err != nil || len(first.Rotated) != 1 || len(r.Registry.Keys()) != keys+1 {
+		t.Errorf("%d keys were created; %+v, %+v, %v", len(r.Registry.Keys())-keys, first, second, err)
+	}
+	works(t, s)
+}
+
+func TestManyRefusedKeysAreNotReplaced(t *testing.T) {
+	// Protects keys from a registry that has lost them, after a restore for example: none is replaced, and one message
+	// says so.
+	r := sandboxtest.New(t)
+	var all []*sandboxtest.Secret
+	for i := range 7 {
+		all = append(all, r.Secret(fmt.Sprint("quilt/", i), settings.TagOwner, sandbox.UserEmail))
+		all[i].MustRotate()
+	}
+	r.Clock.Advance(25 * time.Hour)
+	r.Run()
+	for _, s := range all[:6] {
+		revoke(s)
+	}
+	keys := len(r.Registry.Keys())
+	report := r.Run()
+	if report.Do != fleet.Stop || len(report.Rotated) > 0 || len(r.Registry.Keys()) != keys {
+		t.Errorf("%+v", report)
+	}
+	last := report.Events[len(report.Events)-1]
+	if last.DetailType != "Quilt Sweep Run Stopped" || !last.Detail.NeedsPerson || !strings.Contains(last.Detail.Message, "6 need a rotation") {
+		t.Errorf("the run tells %+v", last)
+	}
+}
+
+func TestTheBrakeStopsARunInWhichManyFail(t *testing.T) {
+	// Protects the secrets of later pages from a release that fails everywhere.
+	r := sandboxtest.New(t)
+	for i := range 12 {
+		r.Secret(fmt.Sprint("quilt/", i), settings.TagGrace, "soon")
+	}
+	machine := r.Machine()
+	machine.Limit = 10
+	report, err := machine.Run(t.Context(), "run", r.Clock.Now())
+	if err != nil || report.Do != fleet.Stop || report.Pages != 1 || report.Outcomes[revocation.Failed] != 10 {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+func TestEventsOfALife(t *testing.T) {
+	// Protects whoever is notified: a rotation, a held key, a revocation and an orphan each have their event, and what can
+	// wait for the morning is told once a day.
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/x")
+	s.MustRotate()
+	notSearchHour(r, s)
+	expect(t, r.Run(), s, fleet.Done, "[rotated]")
+	expect(t, r.Run(), s, fleet.Done)
+	r.Clock.Advance(26 * time.Hour)
+	previous := s.KeyIn(s.Holder(vault.Previous))
+	use(t, r, previous.Reveal())
+	expect(t, r.Run(), s, fleet.Done, "[held]")
+	r.Clock.Advance(26 * time.Hour)
+	expect(t, r.Run(), s, fleet.Done, "[revoked]")
+	s.Tag(settings.TagGrace, "soon")
+	days := map[string]int{}
+	for range 24 {
+		for _, text := range told(r.Run(), s) {
+			days[text]++
+		}
+		r.Clock.Advance(time.Hour)
+	}
+	if days["[attention] to a person"] != 1 || days["[attention]"] != 23 {
+		t.Errorf("in a day, bad tags are told %v", days)
+	}
+}
+
+// use logs in with a key, as a consumer.
+func use(t *testing.T, r *sandboxtest.Rig, key string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.RegistryURL+"/graphql", strings.NewReader(`{"query":"{me{email}}"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+key)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := r.Transport().RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+}
+
+func TestCheckEventFindsWhatTheSchemaForbids(t *testing.T) {
+	// Protects the schema's check from finding nothing.
+	good := notice.New(notice.Detail{Registry: "https://r", Findings: []notice.Finding{notice.Held}, Message: "m", Secret: &notice.Secret{ARN: "a", Name: "n"}})
+	if err := sandboxtest.CheckEvent(*good); err != nil {
+		t.Error(err)
+	}
+	for name, spoil := range map[string]func(*notice.Event){
+		"type":    func(e *notice.Event) { e.DetailType = "Quilt" },
+		"version": func(e *notice.Event) { e.Detail.Version = 2 },
+		"finding": func(e *notice.Event) { e.Detail.Findings = []notice.Finding{"x"} },
+		"none":    func(e *notice.Event) { e.Detail.Findings = nil },
+		"keys":    func(e *notice.Event) { e.Detail.Keys = make([]notice.Key, 101) },
+	} {
+		bad := *good
+		spoil(&bad)
+		if sandboxtest.CheckEvent(bad) == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+}
