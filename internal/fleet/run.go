@@ -145,14 +145,14 @@ func (r *Runner) rotation(ctx context.Context, step Step, need revocation.Need) 
 		}
 		rotation.RemovePending = pending.ID
 	}
-	why, page := "the registry refuses its current key", "current-key-refused"
+	why := "the registry refuses its current key"
 	if need.Reason == revocation.NeedExpires {
-		why, page = "its current key expires soon", "key-expires"
+		why = "its current key expires soon"
 	}
 	rotation.Event = notice.New(notice.Detail{
 		Secret: notice.NewSecret(secret.ARN, secret), Registry: r.Settings.RegistryURL, Findings: []notice.Finding{notice.OnNeed},
 		NeedsPerson: true, Run: step.Run, Time: step.Time,
-		Message: fmt.Sprintf("%s is rotated now, because %s. See docs/runbook/%s.md", secret.Name, why, page),
+		Message: fmt.Sprintf("%s is rotated now, because %s. See docs/runbook/on-need.md", secret.Name, why),
 	})
 	return rotation, nil
 }
@@ -164,7 +164,7 @@ func (r *Runner) stopped(step Step, s State, v verdict) *notice.Event {
 	}
 	return notice.New(notice.Detail{
 		Registry: r.Settings.RegistryURL, Findings: []notice.Finding{notice.Stopped}, NeedsPerson: true, Run: step.Run, Time: step.Time,
-		Message: fmt.Sprintf("%s: %d swept, %d failed, %d need a rotation%s. See docs/runbook/%s.md",
-			v.message, s.Swept, s.Failed, len(s.Rotate), first, v.page),
+		Message: fmt.Sprintf("%s: %d swept, %d failed, %d need a rotation%s. See docs/runbook/sweep-run-stopped.md",
+			v.message, s.Swept, s.Failed, len(s.Rotate), first),
 	})
 }

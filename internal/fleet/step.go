@@ -92,7 +92,6 @@ const (
 type verdict struct {
 	do      Do     // "": the listing goes on
 	message string // with Stop
-	page    string // likewise
 }
 
 // add counts the outcomes of a page.
@@ -115,9 +114,9 @@ func (s State) judge() verdict {
 	tooMany := len(s.Rotate) > mostRotations && float64(len(s.Rotate)) > mostRotationsShare*float64(s.Swept)
 	switch {
 	case s.Failed >= brakeFailed && float64(s.Failed) > brakeShare*float64(s.Swept):
-		return verdict{do: Stop, message: "many sweeps fail, so the run was stopped", page: "sweep-errors"}
+		return verdict{do: Stop, message: "many sweeps fail, so the run was stopped"}
 	case len(s.Rotate) > maxRotations, s.Listed && tooMany:
-		return verdict{do: Stop, message: "many secrets need a rotation, so none was rotated: check the registry first", page: "registry-down"}
+		return verdict{do: Stop, message: "many secrets need a rotation, so none was rotated: check the registry first"}
 	case s.Listed && len(s.Rotate) > 0:
 		return verdict{do: Rotate}
 	case s.Listed:

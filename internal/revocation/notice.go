@@ -97,7 +97,7 @@ func concerns(req Request, result Result, beside aside, failure *Failure) (all [
 	for _, t := range result.Actions {
 		switch finding := findingOf(beside.secret, t); finding {
 		case notice.Healed:
-			add(finding, never, "current-key-refused", "a rotation on need has replaced the key")
+			add(finding, never, "on-need", "a rotation on need has replaced the key")
 		case notice.Rotated:
 			add(finding, never, "README", "the key was rotated, and the former one is in its grace period")
 		case notice.Orphan:
