@@ -199,7 +199,7 @@ func described(s vault.Secret) Status {
 			UnderWay: isPending && !pending.Has(vault.Current),
 		},
 	}
-	if current, _ := s.Holder(vault.Current); strings.HasPrefix(current.ID, revocation.TokenOnNeed) {
+	if current, _ := s.Holder(vault.Current); revocation.OnNeed(current.ID) {
 		st.Rotation.LastOnNeed = true
 	}
 	st.Rotation.OnNeedOff = s.Tags[settings.TagOnNeed] == "off"
