@@ -43,6 +43,8 @@ var (
 	subnetForm      = regexp.MustCompile(`^subnet-` + awsID)
 	groupForm       = regexp.MustCompile(`^sg-` + awsID)
 	noProxyForm     = regexp.MustCompile(`^(\*?\.)?[A-Za-z0-9:\[][A-Za-z0-9._:/\[\]-]*$`)
+	policyForm      = regexp.MustCompile(`^policy/[A-Za-z0-9+=,.@_/-]+$`)
+	principalForm   = regexp.MustCompile(`^(root|(role|user)/[A-Za-z0-9+=,.@_/-]+)$`)
 	topicForm       = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`)
 	kmsKeyForm      = regexp.MustCompile(`^key/(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 	retentions      = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
@@ -96,7 +98,7 @@ func checkStack(g *gathering, c *Config) {
 	g.require("region", partition == awsPartition || partition == govPartition, "is in the partition %s, which is not supported: use a region of AWS or of AWS GovCloud (US)", partition)
 	if c.PermissionsBoundary != "" {
 		a, ok := parseARN(c.PermissionsBoundary)
-		g.require("permissionsBoundary", ok && a.service == "iam" && strings.HasPrefix(a.resource, "policy/"), "must be the ARN of a managed policy: arn:aws:iam::<account>:policy/<name>")
+		g.require("permissionsBoundary", ok && a.service == "iam" && policyForm.MatchString(a.resource), "must be the ARN of a managed policy: arn:aws:iam::<account>:policy/<name>")
 		g.requirePartition("permissionsBoundary", a, c.Region)
 		g.require("permissionsBoundary", c.Account == "" || a.account == c.Account || a.account == "aws",
 			"is in the account %s: use a policy of the stack's account (%s) or of AWS", a.account, c.Account)

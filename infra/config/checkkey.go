@@ -3,7 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -87,7 +88,9 @@ func checkSettings(g *gathering, path string, k *Key) {
 			}
 		}
 	}
-	for tag, value := range k.SettingTags() {
+	tags := k.SettingTags()
+	for _, tag := range slices.Sorted(maps.Keys(tags)) {
+		value := tags[tag]
 		g.require(path+"."+settingPaths[tag], utf8.RuneCountInString(value) <= maxTagValue, "must have at most %d characters", maxTagValue)
 		g.require(path+"."+settingPaths[tag], tagText.MatchString(value), "must contain only %s, because it is stored in a tag", tagCharacters)
 	}
@@ -132,7 +135,7 @@ func checkTimes(g *gathering, path string, k *Key) {
 func checkIssuer(g *gathering, c *Config, path string, k *Key) {
 	if k.Issuer != "" {
 		checkSecretARN(g, path+".issuer", k.Issuer, c)
-		g.require(path+".issuer", k.Issuer != k.Secret, "must be another secret: it replaces the key in this one when that key cannot create keys")
+		g.require(path+".issuer", secretNameOf(k.Issuer) != k.SecretName(), "must be another secret: it replaces the key in this one when that key cannot create keys")
 	}
 }
 
@@ -142,8 +145,7 @@ func checkReaders(g *gathering, c *Config, path string, k *Key) {
 	for i, reader := range k.Readers {
 		at := fmt.Sprintf("%s.readers[%d]", path, i)
 		a, ok := parseARN(reader)
-		principal := strings.HasPrefix(a.resource, "role/") || strings.HasPrefix(a.resource, "user/") || a.resource == "root"
-		g.require(at, ok && a.service == "iam" && principal && accountForm.MatchString(a.account) && !strings.ContainsAny(reader, "*?"),
+		g.require(at, ok && a.service == "iam" && principalForm.MatchString(a.resource) && accountForm.MatchString(a.account),
 			"must be the ARN of one role, user or account (arn:aws:iam::<account>:role/<name>), without wildcards")
 		g.requirePartition(at, a, c.Region)
 		g.require(at, c.KMSKey != AWSManaged || c.Account == "" || a.account == c.Account, "is in another account, which cannot decrypt with the AWS-managed key: set kmsKey to new, or to a key of yours")

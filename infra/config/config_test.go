@@ -182,6 +182,9 @@ func TestWhatIsRefused(t *testing.T) {
 		"sweeps too seldom":               {file("sweep: 61m", ""), "sweep", "15m to 1h"},
 		"issuer of another region":        {file("", "issuer: "+strings.Replace(secretARN, "us-east-1", "eu-west-1", 1)), "keys[0].issuer", "is in the region"},
 		"issuer is the secret itself":     {adopted + "    issuer: " + secretARN + "\n", "keys[0].issuer", "another secret"},
+		"issuer is the new secret itself": {file("", "issuer: arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/pipeline-d4e5f6"), "keys[0].issuer", "another secret"},
+		"role without a name":             {file("", "readers: [\"arn:aws:iam::123456789012:role/\"]"), "keys[0].readers[0]", "without wildcards"},
+		"all policies as a boundary":      {file("permissionsBoundary: \"arn:aws:iam::123456789012:policy/*\"", ""), "permissionsBoundary", "ARN of a managed policy"},
 		"reader of another account":       {file("", "readers: [\"arn:aws:iam::210987654321:role/a\"]"), "keys[0].readers[0]", "AWS-managed key"},
 		"readers too many for a policy":   {file("", "readers: ["+manyReaders(250)+"]"), "keys[0].readers", "too many for the secret's policy"},
 		"readers too many for a KMS key":  {file("kmsKey: new", "readers: ["+manyReaders(90)+"]"), "keys", "too many readers for the policy of one KMS key"},
@@ -332,7 +335,7 @@ func TestEveryFaultIsToldAtOnce(t *testing.T) {
 	// Protects the person who mends a file from one deployment for each fault: all come at once, in lines that can be clicked.
 	text := "registery: x\nstack: a\nkeys:\n  - name: a\n    schedule: cron(5 4 * * ? *)\n    grace: 1\n  - name: a\n    schedule: rate(30 days)\n    expiresInDays: 9\nsweep: often\n"
 	paths, message := faults(t, text)
-	want := []string{"registery", "keys[0].grace", "sweep", "registry", "keys[0].schedule", "keys[1]", "keys[1].expiresInDays"}
+	want := []string{"registry", "registery", "keys[0].schedule", "keys[0].grace", "keys[1]", "keys[1].expiresInDays", "sweep"}
 	if !slices.Equal(paths, want) {
 		t.Errorf("faults are of %v, want %v:\n%s", paths, want, message)
 	}

@@ -41,6 +41,7 @@ func Parse(file string, text []byte, aws AWS) (*Config, error) {
 		check(g, c)
 	}
 	if len(g.faults) > 0 {
+		slices.SortStableFunc(g.faults, func(a, b Fault) int { return a.Line - b.Line }) // what is missing comes first
 		return nil, &Faults{file, g.faults}
 	}
 	return c, nil
