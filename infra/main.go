@@ -27,7 +27,6 @@ func run() (status int) {
 	for _, warning := range c.Warnings() {
 		fmt.Fprintf(os.Stderr, "%s: warning: %s\n", configFile(), warning)
 	}
-	fmt.Fprint(os.Stderr, stack.AdoptFirst(c))
 	packages, err := buildFunctions(c)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -141,7 +141,7 @@ func checkIssuer(g *gathering, c *Config, path string, k *Key) {
 
 func checkReaders(g *gathering, c *Config, path string, k *Key) {
 	g.unique(path+".readers", k.Readers)
-	g.require(path+".readers", k.secretPolicy() <= maxSecretPolicy, "are too many for the secret's policy: list fewer, such as an account instead of its roles")
+	g.require(path+".readers", readersLength(slices.All([]*Key{k})) <= maxSecretPolicy, "are too many for the secret's policy: list fewer, such as an account instead of its roles")
 	for i, reader := range k.Readers {
 		at := fmt.Sprintf("%s.readers[%d]", path, i)
 		a, ok := parseARN(reader)

@@ -3,7 +3,7 @@ package config
 // CheckKey applies the rules of a file's key to one that comes from no file. The account, region and KMS key of c may be empty if they are not known yet.
 // names holds the secrets of other keys; CheckKey adds the key's own. It fails with [*Faults], whose lines begin with where.
 func CheckKey(where string, key Key, c Config, names map[string]string) error {
-	const path = "Key"
+	const path = "RotateOptions"
 	g := &gathering{lines: map[string]int{}}
 	if key.Window != 0 {
 		g.lines[path+".window"] = 0

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -14,8 +15,8 @@ const (
 
 // The largest number of resources and outputs of a stack without keys. A test compares them with the template.
 const (
-	SharedResources = 63
-	SharedOutputs   = 4
+	SharedResources = 66
+	SharedOutputs   = 6
 )
 
 func (k *Key) resources() int {
@@ -38,7 +39,7 @@ func checkLimits(g *gathering, c *Config) {
 	g.require("keys", outputs <= MaxOutputs, "has %d entries, but one stack takes %d: %s", len(c.Keys), MaxOutputs-SharedOutputs, advice)
 	g.require("keys", resources <= MaxResources, "needs %d resources, but one stack takes %d: %s", resources, MaxResources, advice)
 	g.require("keys", c.longestPolicy() <= maxPolicy-policyRest, "has too many issuers or services to restart for one IAM policy: list fewer, or %s", advice)
-	g.require("keys", c.keyPolicy() <= maxKeyPolicy, "has too many readers for the policy of one KMS key: list fewer, such as an account instead of its roles, or %s", advice)
+	g.require("keys", c.KMSKey != NewKey || readersLength(c.All()) <= maxKeyPolicy, "has too many readers for the policy of one KMS key: list fewer, such as an account instead of its roles, or %s", advice)
 }
 
 // The maximum length of a KMS key's policy, of a secret's and of an IAM policy (KMS developer guide, "Resource quotas"; Secrets Manager user guide, "Quotas";
@@ -46,31 +47,28 @@ func checkLimits(g *gathering, c *Config) {
 const (
 	maxKeyPolicy    = 32768
 	maxSecretPolicy = 20480
-	readerRest      = 350
+	statementLength = 450
 	maxPolicy       = 6144
 	policyRest      = 500
 )
 
-// keyPolicy is the length of the policy of the stack's own KMS key: a statement for each reader, with all its secrets.
-func (c *Config) keyPolicy() int {
-	if c.KMSKey != NewKey {
-		return 0
-	}
-	n, known := readerRest, map[string]bool{}
-	for _, k := range c.All() {
+// readersLength is the length of a policy that names each reader once, with at most two statements for an account.
+func readersLength[I any](keys iter.Seq2[I, *Key]) int {
+	n, readers, accounts := statementLength, map[string]bool{}, map[string]bool{}
+	for _, k := range keys {
 		for _, reader := range k.Readers {
-			n += len("\"arn:aws-us-gov:secretsmanager:" + c.Region + ":" + c.Account + ":secret:" + k.SecretName() + "-AbCdEf\",")
-			if !known[reader] {
-				known[reader] = true
-				n += readerRest + len(reader)
+			if !readers[reader] {
+				n += len(`"",`) + len(reader)
 			}
+			if a, _ := parseARN(reader); !accounts[a.account] {
+				accounts[a.account] = true
+				n += 2 * statementLength
+			}
+			readers[reader] = true
 		}
 	}
 	return n
 }
-
-// secretPolicy is the length of the secret's policy.
-func (k *Key) secretPolicy() int { return readerRest + len(strings.Join(k.Readers, `","`)) }
 
 // longestPolicy is the length of the ARNs in the policy of the issuing credentials, or in that of the services to restart if it is longer.
 func (c *Config) longestPolicy() int {

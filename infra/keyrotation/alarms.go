@@ -121,7 +121,7 @@ func (k *keyRotation) dimensions(of string) map[string]*string {
 	case "sweeps":
 		return map[string]*string{"StateMachineArn": k.sweeps.StateMachineArn()}
 	case "restart":
-		return map[string]*string{"StateMachineArn": k.restarts.machine.Ref()}
+		return map[string]*string{"StateMachineArn": k.restarts.machine.StateMachineArn()}
 	}
 	panic("no metric is of " + of)
 }

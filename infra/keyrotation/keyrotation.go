@@ -1,11 +1,12 @@
-// Package keyrotation holds the two constructs of which a deployment is made: [KeyRotation], the functions that rotate the keys of one Quilt registry and
-// revoke those that were replaced, with everything that is there once; and [RotatedKey], one secret with its schedules.
+// Package keyrotation has one construct, [KeyRotation]: the functions that rotate the API keys of one Quilt registry and revoke those that were replaced, and everything
+// else that exists once. [KeyRotation.Rotate] has them rotate the key in a secret, of this stack or another.
 //
-// Nothing here writes or overwrites a value: a new secret gets the literal {} for ever, an adopted one is not touched. No deployment rotates a key.
-// The functions' settings, their names and rules are those of package settings.
+// Nothing here writes a value, and no deployment rotates a key. The settings of the functions, their names and their rules are those of package settings.
 package keyrotation
 
 import (
+	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -13,8 +14,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
@@ -39,35 +40,67 @@ type KeyRotationProps struct {
 	Network *config.Network
 	// PermissionsBoundary is the ARN of the policy that bounds every role. Default: none.
 	PermissionsBoundary *string
-	// KMSKey encrypts the secrets: config.AWSManaged (the default), config.NewKey, or an ARN.
-	KMSKey *string
 	// AlarmEmail receives the alarms; AlarmTopic replaces the new topic.
 	AlarmEmail *string
 	AlarmTopic awssns.ITopic
-	// Sweep is the time between two sweeps. Default: 1 hour.
-	Sweep time.Duration
-	// OrphanAge is how old a key that no version holds must be to be revoked. Default: settings.DefaultOrphanAge.
-	OrphanAge time.Duration
+	// Sweep is the time between two sweeps of a secret, from 15 minutes to 1 hour in whole minutes. Default: 1 hour.
+	Sweep awscdk.Duration
+	// OrphanAge is how old a key that no version holds must be to be revoked: at least 15 minutes. Default: 1 hour.
+	OrphanAge awscdk.Duration
 	// LogLevel is the least level logged. Default: INFO.
 	LogLevel *string
 	// LogRetentionDays is how long logs are kept. Default: 90.
 	LogRetentionDays *float64
 }
 
-// KeyRotation is made by [NewKeyRotation]; [NewRotatedKey] adds a key to it.
+// check refuses at synthesis what a deployment, or the functions at their start, would refuse.
+func (p *KeyRotationProps) check() error {
+	switch {
+	case p == nil || p.RegistryURL == nil:
+		return errors.New("RegistryURL is not given: it is the registry's https URL, such as https://registry.example.com")
+	case p.RotateZip == nil || p.RevokeZip == nil:
+		return errors.New("RotateZip or RevokeZip is not given: they are the paths of the packages that bundle.Build writes")
+	case p.AlarmEmail != nil && p.AlarmTopic != nil:
+		return errors.New("AlarmEmail cannot be used with AlarmTopic: subscribe the address to that topic")
+	case orDefault(p.OrphanAge, settings.DefaultOrphanAge) < config.MinOrphanAge:
+		return errors.New("OrphanAge must be at least 15 minutes: a function can run so long before it stores the key that it created")
+	}
+	if sweep := orDefault(p.Sweep, config.DefaultSweep); sweep < config.MinSweep || sweep > config.MaxSweep || sweep%time.Minute != 0 {
+		return errors.New("Sweep must be from 15 minutes to 1 hour in whole minutes")
+	}
+	if *awscdk.Token_IsUnresolved(p.RegistryURL) {
+		return nil
+	}
+	if _, err := settings.RegistryURL(*p.RegistryURL); err != nil {
+		return fmt.Errorf("RegistryURL %w", err)
+	}
+	return nil
+}
+
+// orDefault is a duration of the CDK as one of Go.
+func orDefault(d awscdk.Duration, or time.Duration) time.Duration {
+	if d == nil {
+		return or
+	}
+	return time.Duration(*d.ToSeconds(nil)) * time.Second
+}
+
+// KeyRotation is created by [NewKeyRotation].
 type KeyRotation interface {
 	constructs.Construct
 
-	// RotateFunction rotates the keys in secrets; a secret's rotation calls it.
+	// Rotate rotates the key in a secret. It creates the rotation schedule in the stack of the secret, which from then on depends on the stack of the functions; they
+	// depend on no secret. It writes the settings as tags on the secret; for an imported secret, `quilt-rotate adopt` writes them. It returns the schedule, or nil if the
+	// secret is retired. It panics if the options break a rule.
+	Rotate(secret awssecretsmanager.ISecret, options *RotateOptions) awssecretsmanager.CfnRotationSchedule
+	// RotateFunction rotates the keys in secrets; the rotation of a secret calls it.
 	RotateFunction() awslambda.IFunction
 	// RevokeFunction sweeps a secret.
 	RevokeFunction() awslambda.IFunction
-	// TopicArn is where the alarms go.
-	TopicArn() *string
+	// Topic receives the alarms.
+	Topic() awssns.ITopic
 	// DashboardName is the name of the dashboard.
 	DashboardName() *string
-
-	shared() *keyRotation
 }
 
 type keyRotation struct {
@@ -77,8 +110,6 @@ type keyRotation struct {
 	taken  map[string]string // secrets, and the constructs that have them
 	region string
 
-	kmsKey         awskms.CfnKey // made here, or nil
-	kmsReaders     byKey         // secrets, by who may read them
 	rotate, revoke function
 	issuers        list // ARNs
 	issuerPolicy   awsiam.CfnManagedPolicy
@@ -91,10 +122,9 @@ type keyRotation struct {
 	dashboard      awscloudwatch.Dashboard
 }
 
-func (k *keyRotation) shared() *keyRotation                { return k }
 func (k *keyRotation) RotateFunction() awslambda.IFunction { return k.rotate.Function }
 func (k *keyRotation) RevokeFunction() awslambda.IFunction { return k.revoke.Function }
-func (k *keyRotation) TopicArn() *string                   { return k.topic.TopicArn() }
+func (k *keyRotation) Topic() awssns.ITopic                { return k.topic }
 func (k *keyRotation) DashboardName() *string              { return jsii.String(k.name() + "-keys") }
 
 // Time-outs. Each step has most of its function's for its requests and their retries: the functions keep two seconds to report in. Both are far below the
@@ -106,20 +136,18 @@ const (
 
 // NewKeyRotation creates the functions, the state machine that runs the sweeps, and their roles, logs and alarms.
 func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationProps) KeyRotation {
+	if err := props.check(); err != nil {
+		panic(fmt.Errorf("%s/%s: %w", *scope.Node().Path(), *id, err))
+	}
 	k := &keyRotation{props: *props, taken: map[string]string{}}
 	constructs.NewConstruct_Override(k, scope, id)
 	k.region = *awscdk.Stack_Of(k).Region()
-	k.newKMSKey()
 	k.newDeadLetters()
 	network := k.network()
 	k.rotate = k.newFunction("Rotate", "Rotates the Quilt API keys in secrets; Secrets Manager calls it", props.RotateZip, rotateTimeout, network)
 	k.revoke = k.newFunction("Revoke", "Revokes the Quilt API keys that were replaced; the state machine of the sweeps calls it", props.RevokeZip, revokeTimeout, network)
 	awscdk.Tags_Of(k.rotate.Function).Add(jsii.String(settings.TagRevokeFunction), k.revoke.FunctionName(), nil) // the command finds it by this
-	orphanAge := k.props.OrphanAge
-	if orphanAge == 0 {
-		orphanAge = settings.DefaultOrphanAge
-	}
-	k.revoke.AddEnvironment(jsii.String(settings.EnvOrphanAge), text(orphanAge), nil)
+	k.revoke.AddEnvironment(jsii.String(settings.EnvOrphanAge), text(orDefault(props.OrphanAge, settings.DefaultOrphanAge)), nil)
 	k.newPermissions()
 	k.permission = awslambda.NewCfnPermission(k, jsii.String("Invoke"), &awslambda.CfnPermissionProps{
 		Action: jsii.String("lambda:InvokeFunction"), FunctionName: k.rotate.FunctionArn(),
@@ -133,23 +161,7 @@ func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationPr
 	return k
 }
 
-// check holds the rules of a configuration file for a key that may come from none.
-func (k *keyRotation) check(where string, key config.Key) error {
-	known := func(text *string) string {
-		if *awscdk.Token_IsUnresolved(text) { // told at the deployment only
-			return ""
-		}
-		return *text
-	}
-	stack, shared := awscdk.Stack_Of(k), config.Config{KMSKey: config.AWSManaged}
-	shared.Account, shared.Region = known(stack.Account()), known(stack.Region())
-	if k.props.KMSKey != nil {
-		shared.KMSKey = *k.props.KMSKey
-	}
-	return config.CheckKey(where, key, shared, k.taken)
-}
-
-// name is what the names of alarms and dashboard have in common: two of these constructs in one stack must not take each other's.
+// name is the common part of the names of alarms and dashboard. Two constructs in one stack have different ones.
 func (k *keyRotation) name() string {
 	stack := awscdk.Stack_Of(k)
 	name, path := *stack.StackName(), strings.TrimPrefix(*k.Node().Path(), *stack.Node().Path()+"/")
@@ -159,16 +171,8 @@ func (k *keyRotation) name() string {
 	return name
 }
 
-// usualID is the construct's id in a stack of one registry: nothing has to be told apart.
+// usualID is the id of the construct in a stack of one registry. It is not part of the names.
 const usualID = "KeyRotation"
 
-// notInName is what a dashboard's name must not have.
+// notInName are the characters that the name of a dashboard must not have.
 var notInName = regexp.MustCompile(`[^A-Za-z0-9_-]`)
-
-// add adapts to a key what all keys share.
-func (k *keyRotation) add(key config.Key) {
-	k.keys = append(k.keys, key)
-	k.adapt()
-	k.allowIssuer(key.Issuer)
-	k.alarms.adapt(k.keys)
-}

@@ -82,11 +82,7 @@ func (k *keyRotation) scheduleSweeps(permissions awsiam.ManagedPolicy) {
 	stack := awscdk.Stack_Of(k)
 	name := *awscdk.Names_UniqueResourceName(k, &awscdk.UniqueResourceNameOptions{MaxLength: jsii.Number(64 - len("-sweeps"))}) + "-sweeps"
 	awscdk.Tags_Of(k.rotate.Function).Add(jsii.String(settings.TagSchedule), &name, nil)
-	every := k.props.Sweep
-	if every == 0 {
-		every = config.DefaultSweep
-	}
-	minutes := int(every.Minutes())
+	minutes := int(orDefault(k.props.Sweep, config.DefaultSweep).Minutes())
 	expression := fmt.Sprintf("rate(%d minutes)", minutes)
 	if minutes == 60 {
 		expression = "rate(1 hour)"
@@ -115,7 +111,7 @@ func (k *keyRotation) newEventRule() {
 	awsevents.NewRule(k, jsii.String("NeedsPerson"), &awsevents.RuleProps{
 		Description: jsii.String("Quilt key rotation: a sweep found something that needs a person"),
 		EventPattern: &awsevents.EventPattern{
-			Source: jsii.Strings(eventSource), Detail: &object{"needsPerson": list{true}, "registry": list{*k.props.RegistryURL}},
+			Source: jsii.Strings(eventSource), Detail: &object{"needsPerson": list{true}, "registry": list{k.registry()}},
 		},
 		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewSnsTopic(k.topic, &awseventstargets.SnsTopicProps{
 			DeadLetterQueue: k.deadLetters,

@@ -1,8 +1,6 @@
 package keyrotation
 
 import (
-	"slices"
-
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
@@ -19,8 +17,10 @@ func (k *keyRotation) newTopic() {
 	}
 	key := awskms.NewKey(k, jsii.String("AlarmKey"), &awskms.KeyProps{
 		Description: jsii.String("Quilt key rotation: encrypts the alarms"), EnableKeyRotation: jsii.Bool(true), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
-		Policy: awsiam.PolicyDocument_FromJson(document(slices.Concat(list{k.delegation()}, k.publishers())...)),
 	})
+	for _, publisher := range k.publishers() {
+		key.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(publisher), nil)
+	}
 	pin[awskms.CfnKey](key)
 	topic := awssns.NewTopic(k, jsii.String("Alarms"), &awssns.TopicProps{
 		DisplayName: jsii.String("Quilt key rotation"), EnforceSSL: jsii.Bool(true),
@@ -45,8 +45,7 @@ func (k *keyRotation) newTopic() {
 // publishers lets CloudWatch and EventBridge encrypt messages to the topics of this account. EventBridge uses the key of an encrypted topic without an account and a
 // source: with a condition on them each of its messages would be lost without an error (SNS developer guide, "Key management").
 func (k *keyRotation) publishers() list {
-	stack := awscdk.Stack_Of(k)
-	topics := object{"kms:EncryptionContext:aws:sns:topicArn": "arn:" + *stack.Partition() + ":sns:" + *stack.Region() + ":" + *stack.Account() + ":*"}
+	topics := object{"kms:EncryptionContext:aws:sns:topicArn": k.arn("sns", k.region, "*")}
 	grant := func(sid, service string, condition object) object {
 		condition["StringLike"] = topics
 		return object{"Sid": sid, "Effect": "Allow", "Principal": object{"Service": service}, "Action": list{"kms:Decrypt", "kms:GenerateDataKey"}, "Resource": "*", "Condition": condition}
@@ -54,14 +53,8 @@ func (k *keyRotation) publishers() list {
 	return list{grant("Alarms", "cloudwatch.amazonaws.com", k.fromHere()), grant("Events", "events.amazonaws.com", object{})}
 }
 
-// delegation is the statement of a KMS key's policy that lets the account's own policies decide.
-func (k *keyRotation) delegation() object {
-	return object{"Sid": "Account", "Effect": "Allow", "Action": "kms:*", "Resource": "*", "Principal": object{"AWS": "arn:" + *awscdk.Stack_Of(k).Partition() + ":iam::" + *awscdk.Stack_Of(k).Account() + ":root"}}
-}
-
 // newDeadLetters creates the queue for what could not be delivered: a run of sweeps that the scheduler could not start, an event whose target failed.
 func (k *keyRotation) newDeadLetters() {
-	stack := awscdk.Stack_Of(k)
 	queue := awssqs.NewQueue(k, jsii.String("DeadLetters"), &awssqs.QueueProps{
 		RetentionPeriod: awscdk.Duration_Days(jsii.Number(14)), Encryption: awssqs.QueueEncryption_SQS_MANAGED, EnforceSSL: jsii.Bool(true), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
@@ -70,7 +63,7 @@ func (k *keyRotation) newDeadLetters() {
 	// One statement for all rules of this account. EventBridge names the rule (EventBridge user guide, "Using dead-letter queues"); the scheduler sends with a role.
 	queue.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(object{
 		"Sid": "Events", "Effect": "Allow", "Principal": object{"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": *queue.QueueArn(),
-		"Condition": object{"ArnLike": object{"aws:SourceArn": "arn:" + *stack.Partition() + ":events:" + *stack.Region() + ":" + *stack.Account() + ":rule/*"}},
+		"Condition": object{"ArnLike": object{"aws:SourceArn": k.arn("events", k.region, "rule/*")}},
 	}))
 	pinAt[awssqs.CfnQueuePolicy](queue.Node().FindChild(jsii.String("Policy")).Node().DefaultChild(), k, "DeadLettersPolicy")
 	// By its ARN: with the queue itself, each rule would add a statement of its own, also a rule of another stack, which would then depend on this one and this one on it.

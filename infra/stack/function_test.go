@@ -169,9 +169,11 @@ func (t template) statements(role string) (all []object) {
 		for _, policy := range inline {
 			all = append(all, statementsOf(policy.(object), "PolicyDocument")...)
 		}
-		for _, policy := range t.resources("AWS::IAM::ManagedPolicy") {
-			if strings.Contains(text(properties(policy)["Roles"]), id) {
-				all = append(all, statementsOf(properties(policy), "PolicyDocument")...)
+		for _, kind := range []string{"AWS::IAM::ManagedPolicy", "AWS::IAM::Policy"} {
+			for _, policy := range t.resources(kind) {
+				if strings.Contains(text(properties(policy)["Roles"]), id) {
+					all = append(all, statementsOf(properties(policy), "PolicyDocument")...)
+				}
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package stack
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -10,7 +9,7 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// Bootstrap is the command that puts the first key in. It finds the settings in the secret's tags; that the value is the key alone is not among them.
+// Bootstrap is the command that stores the first key. It finds the settings in the tags of the secret, except that the value is the key alone.
 func Bootstrap(c *config.Config, key *config.Key) string {
 	words := []string{"AWS_REGION=" + c.Region, "quilt-rotate", "bootstrap", key.Name, "--registry", c.Registry}
 	if key.Plain {
@@ -25,7 +24,7 @@ var options = map[string]string{
 	settings.TagGrace: "--grace", settings.TagQuiet: "--quiet", settings.TagHoldLimit: "--hold-limit", settings.TagIssuer: "--issuer",
 }
 
-// Adopt is the command that takes an existing secret into care, with the tags that a new one would have.
+// Adopt is the command that adopts an existing secret, with the tags that a new one would have.
 func Adopt(c *config.Config, key *config.Key) string {
 	words := []string{"AWS_REGION=" + c.Region, "quilt-rotate", "adopt", key.Secret, "--registry", c.Registry}
 	tags := key.SettingTags()
@@ -39,18 +38,7 @@ func Adopt(c *config.Config, key *config.Key) string {
 	return strings.Join(words, " ")
 }
 
-// AdoptFirst says which commands come before the deployment: outputs come after it, and CloudFormation puts its rotation in the place of any that it finds. Nothing is adopted: "".
-func AdoptFirst(c *config.Config) string {
-	var lines strings.Builder
-	for i := range c.Keys {
-		if c.Keys[i].Secret != "" {
-			fmt.Fprintf(&lines, "before its first deployment, adopt %s, or a rotation that another team set up is replaced unseen:\n  %s\n", c.Keys[i].SecretName(), Adopt(c, &c.Keys[i]))
-		}
-	}
-	return lines.String()
-}
-
-// quote makes one word of a text for a POSIX shell.
+// quote quotes a text as one word of a POSIX shell.
 func quote(text string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_=:./@+", r)

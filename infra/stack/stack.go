@@ -1,14 +1,16 @@
-// Package stack makes the stack of a configuration: the constructs of package keyrotation, named queries for the registry's audit trail, and the outputs
-// that say how to go on.
+// Package stack creates the stack of a configuration file: the construct of package keyrotation, the secrets that the file names, named queries for the audit trail of
+// the registry, and outputs that say what to do next.
 package stack
 
 import (
 	"maps"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsssm"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
@@ -20,7 +22,7 @@ import (
 // Packages are the paths of the functions' zips.
 type Packages struct{ Rotate, Revoke string }
 
-// New makes the stack.
+// New creates the stack.
 func New(scope constructs.Construct, c *config.Config, packages Packages) awscdk.Stack {
 	stack := awscdk.NewStack(scope, jsii.String(c.Stack), &awscdk.StackProps{
 		StackName: jsii.String(c.Stack), Description: jsii.String("Rotates the API keys of the Quilt registry " + c.Registry),
@@ -28,17 +30,18 @@ func New(scope constructs.Construct, c *config.Config, packages Packages) awscdk
 	})
 	tag(stack, c)
 	rotation := keyrotation.NewKeyRotation(stack, jsii.String("KeyRotation"), props(stack, c, packages))
+	kmsKey := kmsKeyOf(stack, rotation, c)
 	for i := range c.Keys {
-		addKey(stack, c, rotation, &c.Keys[i], false)
+		addKey(stack, c, rotation, kmsKey, &c.Keys[i], false)
 	}
 	for i := range c.Retired {
-		addKey(stack, c, rotation, &c.Retired[i], true)
+		addKey(stack, c, rotation, kmsKey, &c.Retired[i], true)
 	}
 	addQueries(stack, c)
-	output(stack, "RotateFunction", "The function that Secrets Manager calls", *rotation.RotateFunction().FunctionName())
-	output(stack, "RevokeFunction", "The function that sweeps a secret", *rotation.RevokeFunction().FunctionName())
-	output(stack, "AlarmTopic", "Where the alarms go", *rotation.TopicArn())
-	output(stack, "Dashboard", "How the keys are", console(c.Region)+"/cloudwatch/home?region="+c.Region+"#dashboards:name="+*rotation.DashboardName())
+	publish(stack, c, "Rotate", "The function that rotates keys: the rotation of a secret calls it", rotation.RotateFunction())
+	publish(stack, c, "Revoke", "The function that sweeps a secret", rotation.RevokeFunction())
+	output(stack, "AlarmTopic", "The topic of the alarms", *rotation.Topic().TopicArn())
+	output(stack, "Dashboard", "The state of the keys", console(c.Region)+"/cloudwatch/home?region="+c.Region+"#dashboards:name="+*rotation.DashboardName())
 	return stack
 }
 
@@ -61,9 +64,9 @@ func props(stack awscdk.Stack, c *config.Config, packages Packages) *keyrotation
 	p := &keyrotation.KeyRotationProps{
 		IssuerArns:  c.Issuers,
 		RegistryURL: jsii.String(c.Registry), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
-		Network: c.Network, PermissionsBoundary: optional(c.PermissionsBoundary), KMSKey: jsii.String(c.KMSKey),
+		Network: c.Network, PermissionsBoundary: optional(c.PermissionsBoundary),
 		AlarmEmail: optional(c.Alarms.Email),
-		Sweep:      time.Duration(c.Sweep), OrphanAge: time.Duration(c.OrphanAge), LogLevel: jsii.String(c.LogLevel), LogRetentionDays: jsii.Number(float64(c.LogRetentionDays)),
+		Sweep:      duration(&c.Sweep), OrphanAge: duration(&c.OrphanAge), LogLevel: jsii.String(c.LogLevel), LogRetentionDays: jsii.Number(float64(c.LogRetentionDays)),
 	}
 	if c.Alarms.Topic != "" {
 		p.AlarmTopic = awssns.Topic_FromTopicArn(stack, jsii.String("AlarmTopicByArn"), jsii.String(c.Alarms.Topic))
@@ -81,19 +84,14 @@ func optional(text string) *string {
 	return &text
 }
 
-// addKey makes one key. Its logical ids follow from its secret's name alone, so that it stays the same resource whatever else the file says.
-func addKey(stack awscdk.Stack, c *config.Config, rotation keyrotation.KeyRotation, key *config.Key, retired bool) {
-	id := config.KeyID(key.SecretName())
-	keyrotation.NewRotatedKey(stack, jsii.String(id), &keyrotation.RotatedKeyProps{
-		Rotation: rotation, Key: *key, Retired: retired,
+// publish puts a function's ARN where other stacks and tools find it.
+func publish(stack awscdk.Stack, c *config.Config, name, description string, function awslambda.IFunction) {
+	output(stack, name+"Function", description, *function.FunctionName())
+	output(stack, name+"FunctionArn", "ARN of that function", *function.FunctionArn())
+	awsssm.NewStringParameter(stack, jsii.String(name+"FunctionParameter"), &awsssm.StringParameterProps{
+		ParameterName: jsii.String("/quilt-rotate/" + c.Stack + "/" + strings.ToLower(name) + "-function-arn"),
+		Description:   jsii.String(description), StringValue: function.FunctionArn(),
 	})
-	switch {
-	case retired:
-	case key.Secret != "":
-		output(stack, id+"Next", "Run before the first deployment, and again when the settings here change: it writes the tags, which CloudFormation cannot on a secret that is there", Adopt(c, key))
-	default:
-		output(stack, id+"Next", "Run this once: it puts the first key in", Bootstrap(c, key))
-	}
 }
 
 func output(stack awscdk.Stack, id, description, value string) {

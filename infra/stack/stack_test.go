@@ -8,9 +8,10 @@ import (
 	"sort"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/jsii-runtime-go"
 
 	"quilt-rotate/infra/config"
@@ -86,8 +87,8 @@ func TestASecretHasWhatTheFileSays(t *testing.T) {
 		"Application": "quilt-rotate", "Environment": "staging", "team": "data", "cost-center": "4711",
 		"quilt-rotate:field": "QUILT_API_KEY", "quilt-rotate:key-name": "pipeline", "quilt-rotate:owner": "robot@example.com", "quilt-rotate:expires-in-days": "120",
 		"quilt-rotate:grace": "48h", "quilt-rotate:quiet": "26h", "quilt-rotate:hold-limit": "168h",
-		"quilt-rotate:restart": "staging/pipeline staging/reports",
-		"quilt-rotate:issuer":  "arn:aws:secretsmanager:us-east-1:123456789012:secret:quilt/issuer-a1b2c3",
+		"quilt-rotate:restart": "staging/pipeline staging/reports", "quilt-rotate:registry": "https://registry.example.com",
+		"quilt-rotate:issuer": "arn:aws:secretsmanager:us-east-1:123456789012:secret:quilt/issuer-a1b2c3",
 	}
 	if !maps.Equal(tags, want) {
 		t.Errorf("the tags are %v, want %v", tags, want)
@@ -95,10 +96,6 @@ func TestASecretHasWhatTheFileSays(t *testing.T) {
 	all.has("AWS::SecretsManager::Secret", object{"Name": "staging/pipeline", "ReplicaRegions": []any{
 		object{"Region": "us-west-2", "KmsKeyId": "arn:aws:kms:us-west-2:123456789012:key/66666666-7777-8888-9999-000000000000"}, object{"Region": "eu-west-1"},
 	}})
-	all.has("AWS::SecretsManager::ResourcePolicy", object{"BlockPublicPolicy": true, "ResourcePolicy": object{"Statement": []any{object{
-		"Action":    []any{"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
-		"Principal": object{"AWS": []any{"arn:aws:iam::123456789012:role/pipeline", "arn:aws:iam::210987654321:root"}},
-	}}}})
 	all.has("AWS::SecretsManager::RotationSchedule", object{"RotationRules": object{"ScheduleExpression": "cron(0 4 ? * 1#1 *)", "Duration": "2h"}})
 }
 
@@ -205,11 +202,18 @@ func TestOutputsSayHowToGoOn(t *testing.T) {
 		`"AWS_REGION=us-east-1 quilt-rotate bootstrap staging/pipeline --registry https://registry.example.com"`,
 		`"AWS_REGION=us-east-1 quilt-rotate bootstrap staging/plain --registry https://registry.example.com --plain"`,
 		`"https://us-east-1.console.aws.amazon.com/cloudwatch/home?region=us-east-1#dashboards:name=keys-of-everything-keys"`,
-		`"RotateFunction"`, `"RevokeFunction"`, `"AlarmTopic"`,
+		`"RotateFunction"`, `"RevokeFunction"`, `"RotateFunctionArn"`, `"RevokeFunctionArn"`, `"AlarmTopic"`,
 	} {
 		if !strings.Contains(outputs, want) {
 			t.Errorf("the outputs do not have %s:\n%s", want, outputs)
 		}
+	}
+}
+
+func TestOtherStacksFindTheFunctions(t *testing.T) {
+	all := configured(t, "everything")
+	for name, function := range map[string]string{"rotate": "KeyRotationRotateADDE5614", "revoke": "KeyRotationRevokeC64E37CF"} {
+		all.has("AWS::SSM::Parameter", object{"Name": "/quilt-rotate/keys-of-everything/" + name + "-function-arn", "Type": "String", "Value": object{"Fn::GetAtt": []any{function, "Arn"}}})
 	}
 }
 
@@ -229,7 +233,7 @@ func TestServicesAreRestartedWithoutCode(t *testing.T) {
 		t.Errorf("the pattern is %s", pattern)
 	}
 	definition := all.restarts()
-	for _, want := range []string{`"Resource":"arn:",{"Ref":"AWS::Partition"},":states:::aws-sdk:ecs:updateService`, `"ForceNewDeployment":true`, `$.Service.ServiceArn`} {
+	for _, want := range []string{`"Resource": "arn:${Partition}:states:::aws-sdk:ecs:updateService`, `"ForceNewDeployment": true`, `$.Service.ServiceArn`} {
 		if !strings.Contains(definition, want) {
 			t.Errorf("the state machine has no %s: %s", want, definition)
 		}
@@ -240,8 +244,8 @@ func TestOneBrokenServiceStopsNoOther(t *testing.T) {
 	// Protects the services beside one that was deleted: its failure is caught in its own item of the Map, and told once all others were asked.
 	definition := configured(t, "everything").restarts()
 	for _, want := range []string{
-		`"Catch":[{"ErrorEquals":["States.ALL"],"Next":"NotRedeployed","ResultPath":"$.failure"}]`, `"NotRedeployed":{"End":true,"Result":"failed","ResultPath":"$.outcome","Type":"Pass"}`,
-		`"failed.$":"States.ArrayContains($.services[*].outcome, 'failed')"`, `"Choices":[{"BooleanEquals":true,"Next":"Failed","Variable":"$.failed"}],"Default":"Done"`, `"Type":"Fail"`,
+		`"Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": "NotRedeployed"}]`, `"NotRedeployed": {"Type": "Pass", "Result": "failed", "ResultPath": "$.outcome", "End": true}`,
+		`"failed.$": "States.ArrayContains($.services[*].outcome, 'failed')"`, `"Choices": [{"Variable": "$.failed", "BooleanEquals": true, "Next": "Failed"}], "Default": "Done"`, `"Type": "Fail"`,
 	} {
 		if !strings.Contains(definition, want) {
 			t.Errorf("the state machine has no %s: %s", want, definition)
@@ -277,35 +281,85 @@ func TestGovCloud(t *testing.T) {
 	}
 }
 
-func TestTheConstructsAlone(t *testing.T) {
-	// Protects other CDK apps, which have no file to take defaults from: the least that must be given makes secrets whose tags the functions take.
-	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false)})
-	other := awscdk.NewStack(app, jsii.String("Other"), nil)
-	rotation := keyrotation.NewKeyRotation(other, jsii.String("Rotation"), &keyrotation.KeyRotationProps{
-		RegistryURL: jsii.String("https://registry.example.com"), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
-	})
-	keyrotation.NewRotatedKey(other, jsii.String("Key"), &keyrotation.RotatedKeyProps{Rotation: rotation, Key: config.Key{Name: "prod/a", Schedule: "rate(30 days)"}})
-	all := templateOf(t, other)
-	if tags := all.secretTags("prod/a"); tags[settings.TagExpiresInDays] != "90" || tags[settings.TagGrace] != "24h" {
-		t.Errorf("the tags are %v", tags)
-	}
-	if _, rotate := all.function("Rotates"); rotate[settings.EnvExpiresInDays] != "90" {
-		t.Errorf("the environment is %v", rotate)
-	}
-}
-
-// constructs makes an app of somebody else's, with a KeyRotation of each id.
+// constructs makes an app of another team, with a KeyRotation of each id in one stack.
 func constructs(t *testing.T, ids ...string) (awscdk.Stack, []keyrotation.KeyRotation) {
 	t.Helper()
 	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false)})
 	other := awscdk.NewStack(app, jsii.String("Other"), nil)
 	var rotations []keyrotation.KeyRotation
 	for _, id := range ids {
-		rotations = append(rotations, keyrotation.NewKeyRotation(other, jsii.String(id), &keyrotation.KeyRotationProps{
-			RegistryURL: jsii.String("https://registry.example.com"), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
-		}))
+		rotations = append(rotations, keyrotation.NewKeyRotation(other, jsii.String(id), least()))
 	}
 	return other, rotations
+}
+
+// least are the props that must be given.
+func least() *keyrotation.KeyRotationProps {
+	return &keyrotation.KeyRotationProps{
+		RegistryURL: jsii.String("https://registry.example.com"), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
+	}
+}
+
+func newSecret(scope awscdk.Stack, id string) awssecretsmanager.ISecret {
+	return awssecretsmanager.NewSecret(scope, jsii.String(id), &awssecretsmanager.SecretProps{SecretStringValue: awscdk.SecretValue_UnsafePlainText(jsii.String(keyrotation.Empty))})
+}
+
+func monthly() *keyrotation.RotateOptions {
+	return &keyrotation.RotateOptions{Schedule: jsii.String("rate(30 days)")}
+}
+
+func TestSecretsOfOtherStacksDependOnTheFunctionsAlone(t *testing.T) {
+	// A team's stack imports the function's ARN. The stack of the functions imports nothing, so there is no cycle, and it knows no secret.
+	platform, rotations := constructs(t, "Rotation")
+	app := awscdk.App_Of(platform)
+	team := awscdk.NewStack(app, jsii.String("Team"), nil)
+	options := monthly()
+	options.Restart = []config.Service{{Cluster: "c", Service: "s"}}
+	rotations[0].Rotate(newSecret(team, "New"), options)
+	imported := awssecretsmanager.Secret_FromSecretCompleteArn(team, jsii.String("Imported"), jsii.String("arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/a-a1b2c3"))
+	rotations[0].Rotate(imported, monthly())
+	byToken := awssecretsmanager.Secret_FromSecretCompleteArn(team, jsii.String("ByToken"), awscdk.Fn_ImportValue(jsii.String("of-another-tool")))
+	rotations[0].Rotate(byToken, monthly())
+
+	all, ofTeam := templateOf(t, platform), templateOf(t, team)
+	ofTeam.count("AWS::SecretsManager::RotationSchedule", 3)
+	ofTeam.count("AWS::Events::Rule", 1)
+	for id, schedule := range ofTeam.resources("AWS::SecretsManager::RotationSchedule") {
+		if function := text(properties(schedule)["RotationLambdaARN"]); !strings.Contains(function, "Fn::ImportValue") {
+			t.Errorf("%s calls %s", id, function)
+		}
+	}
+	for _, secret := range ofTeam.resources("AWS::SecretsManager::Secret") {
+		if tags := text(properties(secret)["Tags"]); !strings.Contains(tags, `{"Key":"quilt-rotate:registry","Value":"https://registry.example.com"}`) || !strings.Contains(tags, `{"Key":"quilt-rotate:grace","Value":"24h"}`) {
+			t.Errorf("the tags are %s", tags)
+		}
+	}
+	if resources := text(all.JSON["Resources"]); strings.Contains(resources, "Fn::ImportValue") || strings.Contains(resources, "prod/a") {
+		t.Error("the stack of the functions knows a secret of the team")
+	}
+	if _, rotate := all.function("Rotates"); rotate[settings.EnvExpiresInDays] != "90" {
+		t.Errorf("the environment is %v", rotate)
+	}
+}
+
+func TestPropsMayBeTokens(t *testing.T) {
+	// What is known at the deployment only, such as a parameter, is not judged at synthesis.
+	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false)})
+	other := awscdk.NewStack(app, jsii.String("Other"), nil)
+	parameter := func(id string) *string { return awscdk.NewCfnParameter(other, jsii.String(id), nil).ValueAsString() }
+	props := least()
+	props.RegistryURL, props.AlarmTopic = parameter("Registry"), awssns.Topic_FromTopicArn(other, jsii.String("Topic"), parameter("TopicArn"))
+	props.Network = &config.Network{VPC: *parameter("Vpc"), Subnets: []string{*parameter("Subnet")}}
+	rotation := keyrotation.NewKeyRotation(other, jsii.String("Rotation"), props)
+	rotation.Rotate(newSecret(other, "Secret"), &keyrotation.RotateOptions{
+		Schedule: parameter("Schedule"), Field: parameter("Field"), Owner: parameter("Owner"), KeyName: parameter("KeyName"), IssuerArn: parameter("Issuer"),
+	})
+	all := templateOf(t, other)
+	all.has("AWS::SecretsManager::RotationSchedule", object{"RotationRules": object{"ScheduleExpression": object{"Ref": "Schedule"}}})
+	all.has("AWS::CloudWatch::Alarm", object{"OKActions": []any{object{"Ref": "TopicArn"}}})
+	if _, rotate := all.function("Rotates"); text(rotate[settings.EnvRegistryURL]) != `{"Ref":"Registry"}` {
+		t.Errorf("the environment is %v", rotate)
+	}
 }
 
 func TestTwoRegistriesInOneStack(t *testing.T) {
@@ -329,31 +383,114 @@ func TestTwoRegistriesInOneStack(t *testing.T) {
 	}
 }
 
-func TestTheConstructsKeepTheRulesOfTheFile(t *testing.T) {
-	// Protects other CDK apps from what a file would be refused for: the construct that is wrong is named, with what to do, before anything is deployed.
-	refusal := func(keys ...config.Key) (told string) {
-		other, rotations := constructs(t, "Rotation")
-		defer func() {
-			if cause := recover(); cause != nil {
-				told = fmt.Sprint(cause)
-			}
-		}()
-		for i, key := range keys {
-			keyrotation.NewRotatedKey(other, jsii.String(fmt.Sprintf("Key%d", i)), &keyrotation.RotatedKeyProps{Rotation: rotations[0], Key: key})
+// refusal is the sentence with which the constructs refuse.
+func refusal(build func()) (sentence string) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			sentence = fmt.Sprint(cause)
 		}
-		return ""
+	}()
+	build()
+	return ""
+}
+
+func TestWrongOptionsAreRefused(t *testing.T) {
+	// The rules are those of the file: the secret is named, and what to do, before anything is deployed.
+	with := func(change func(o *keyrotation.RotateOptions)) *keyrotation.RotateOptions {
+		o := monthly()
+		change(o)
+		return o
 	}
-	good := config.Key{Name: "prod/a", Schedule: "rate(30 days)"}
-	for want, keys := range map[string][]config.Key{
-		"": {good, {Name: "prod/b", Schedule: "rate(30 days)", Window: config.Duration(2 * time.Hour)}},
-		"Other/Key0: Key.schedule: must be rate(":                             {{Name: "prod/a", Schedule: "nonsense"}},
-		"Other/Key0: Key.expiresInDays: is too short for one missed rotation": {{Name: "prod/a", Schedule: "rate(30 days)", ExpiresInDays: 30}},
-		"Other/Key0: Key.window: must be whole hours":                         {{Name: "prod/a", Schedule: "rate(30 days)", Window: config.Duration(time.Minute)}},
-		"Other/Key0: Key: has no secret":                                      {{Schedule: "rate(30 days)"}},
-		"Other/Key1: Key: has the same secret as Other/Key0 (prod/a)":         {good, good},
+	other, rotations := constructs(t, "Rotation")
+	for i, c := range []struct {
+		options *keyrotation.RotateOptions
+		want    string
+	}{
+		{monthly(), ""},
+		{with(func(o *keyrotation.RotateOptions) { o.Window = awscdk.Duration_Hours(jsii.Number(2)) }), ""},
+		{nil, "RotateOptions.schedule: is not set"},
+		{with(func(o *keyrotation.RotateOptions) { o.Schedule = jsii.String("nonsense") }), "RotateOptions.schedule: must be rate("},
+		{with(func(o *keyrotation.RotateOptions) { o.ExpiresInDays = jsii.Number(30) }), "RotateOptions.expiresInDays: is too short for one missed rotation"},
+		{with(func(o *keyrotation.RotateOptions) { o.Window = awscdk.Duration_Minutes(jsii.Number(1)) }), "RotateOptions.window: must be whole hours"},
+		{with(func(o *keyrotation.RotateOptions) { o.Grace = awscdk.Duration_Minutes(jsii.Number(1)) }), "RotateOptions.grace: must be at least 2h"},
 	} {
-		if told := refusal(keys...); !strings.HasPrefix(told, want) || want == "" && told != "" {
-			t.Errorf("it is refused with %q, want %q", told, want)
+		id := fmt.Sprintf("Secret%d", i)
+		if c.want != "" {
+			c.want = "Other/" + id + ": " + c.want
+		}
+		if got := refusal(func() { rotations[0].Rotate(newSecret(other, id), c.options) }); !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("it is refused with %q, want %q", got, c.want)
+		}
+	}
+	imported := func(stack awscdk.Stack, id, region string) awssecretsmanager.ISecret {
+		return awssecretsmanager.Secret_FromSecretCompleteArn(stack, jsii.String(id), jsii.String("arn:aws:secretsmanager:"+region+":123456789012:secret:prod/a-a1b2c3"))
+	}
+	secret := imported(other, "Imported", "us-east-1")
+	rotations[0].Rotate(secret, monthly())
+	if got, want := refusal(func() { rotations[0].Rotate(secret, monthly()) }), "Other/Imported: Rotate was called for this secret before"; !strings.HasPrefix(got, want) {
+		t.Errorf("a second call is refused with %q", got)
+	}
+	if got, want := refusal(func() { rotations[0].Rotate(imported(other, "Again", "us-east-1"), monthly()) }), "Other/Again: RotateOptions: has the same secret as Other/Imported"; !strings.HasPrefix(got, want) {
+		t.Errorf("a second import is refused with %q", got)
+	}
+	environment := &awscdk.StackProps{Env: &awscdk.Environment{Account: jsii.String("123456789012"), Region: jsii.String("us-east-1")}}
+	app := awscdk.App_Of(other)
+	rotation := keyrotation.NewKeyRotation(awscdk.NewStack(app, jsii.String("Here"), environment), jsii.String("Rotation"), least())
+	environment.Env.Region = jsii.String("eu-west-1")
+	elsewhere := awscdk.NewStack(app, jsii.String("Elsewhere"), environment)
+	if got := refusal(func() { rotation.Rotate(newSecret(elsewhere, "Secret"), monthly()) }); !strings.Contains(got, "Elsewhere/Secret: is of 123456789012 in eu-west-1, and the rotate function of 123456789012 in us-east-1") {
+		t.Errorf("a secret of another region is refused with %q", got)
+	}
+}
+
+func TestWrongPropsAreRefused(t *testing.T) {
+	other, _ := constructs(t)
+	for want, change := range map[string]func(p *keyrotation.KeyRotationProps){
+		"RegistryURL is not given":              func(p *keyrotation.KeyRotationProps) { p.RegistryURL = nil },
+		"RegistryURL must be https":             func(p *keyrotation.KeyRotationProps) { p.RegistryURL = jsii.String("http://registry.example.com") },
+		"RotateZip or RevokeZip is not given":   func(p *keyrotation.KeyRotationProps) { p.RevokeZip = nil },
+		"OrphanAge must be at least 15 minutes": func(p *keyrotation.KeyRotationProps) { p.OrphanAge = awscdk.Duration_Minutes(jsii.Number(14)) },
+		"Sweep must be from 15 minutes":         func(p *keyrotation.KeyRotationProps) { p.Sweep = awscdk.Duration_Hours(jsii.Number(2)) },
+		"AlarmEmail cannot be used with AlarmTopic": func(p *keyrotation.KeyRotationProps) {
+			p.AlarmEmail, p.AlarmTopic = jsii.String("a@example.com"), awssns.Topic_FromTopicArn(other, jsii.String("Topic"), jsii.String("arn:aws:sns:us-east-1:123456789012:t"))
+		},
+	} {
+		props := least()
+		change(props)
+		if got := refusal(func() { keyrotation.NewKeyRotation(other, jsii.String("Rotation"), props) }); !strings.HasPrefix(got, "Other/Rotation: "+want) {
+			t.Errorf("it is refused with %q, want %q", got, want)
+		}
+	}
+}
+
+func TestReadersAreNamedByConditions(t *testing.T) {
+	// AWS refuses a policy with a principal that was deleted. A reader of the secret's account is let in by the statement itself, one of another account through its account.
+	all := configured(t, "everything")
+	policies := map[string][]object{}
+	for _, policy := range all.resources("AWS::SecretsManager::ResourcePolicy") {
+		policies[text(properties(policy)["SecretId"])] = statementsOf(properties(policy), "ResourcePolicy")
+	}
+	const actions = `"Action":["secretsmanager:DescribeSecret","secretsmanager:GetSecretValue"]`
+	pipeline := policies[`{"Ref":"`+config.KeyID("staging/pipeline")+`Secret55649D76"}`]
+	want := `[{` + actions + `,"Condition":{"ArnEquals":{"aws:PrincipalArn":["arn:aws:iam::123456789012:role/pipeline"]},"StringEquals":{"aws:PrincipalAccount":"123456789012"}},` +
+		`"Effect":"Allow","Principal":{"AWS":"*"},"Resource":"*","Sid":"ReadersOf123456789012"},` +
+		`{` + actions + `,"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::210987654321:root"},"Resource":"*","Sid":"Account210987654321"}]`
+	if got := text(pipeline); got != want {
+		t.Errorf("the policy of staging/pipeline has\n%s, want\n%s", got, want)
+	}
+	for id, key := range all.resources("AWS::KMS::Key") {
+		if properties(key)["Description"] != "Quilt key rotation: encrypts the secrets" {
+			continue
+		}
+		for _, s := range statementsOf(properties(key), "KeyPolicy") {
+			condition := text(s["Condition"])
+			if s["Action"] == "kms:*" {
+				continue
+			}
+			if s["Action"] != "kms:Decrypt" || !strings.Contains(condition, `"kms:ViaService":"secretsmanager.us-east-1.amazonaws.com"`) ||
+				text(s["Principal"]) == `{"AWS":"*"}` && !strings.Contains(condition, `"aws:PrincipalArn":["arn:aws:iam::123456789012:role/gone","arn:aws:iam::123456789012:role/pipeline"]`) {
+				t.Errorf("%s may be used so: %s", id, text(s))
+			}
 		}
 	}
 }
@@ -438,27 +575,26 @@ func TestTheResourcesOfAStackAreCounted(t *testing.T) {
 func TestTheKMSKeysPolicyFitsWhateverIsAccepted(t *testing.T) {
 	// Protects a deployment from failing half-way: the most readers of the most keys that the check lets through make a policy that KMS takes.
 	var c *config.Config
-	accepted := 0
-	for readers := 1; ; readers++ {
-		var names, keys []string
-		for i := range readers {
-			names = append(names, fmt.Sprintf("arn:aws:iam::123456789012:role/reader-%d", i))
+	var keys []string
+	for readers := 0; ; {
+		var names []string
+		for range 200 {
+			names = append(names, fmt.Sprintf(`"arn:aws:iam::%012d:role/reader-%d"`, readers%2+123456789012, readers))
+			readers++
 		}
-		for i := range 98 {
-			keys = append(keys, fmt.Sprintf("{name: prod/key-%03d, schedule: rate(30 days), readers: [%q]}", i, strings.Join(names, `", "`)))
-		}
-		text := "{stack: quilt-rotate-prod, account: \"123456789012\", region: us-east-1, registry: https://registry.example.com, kmsKey: new, keys: [" + strings.ReplaceAll(strings.Join(keys, ",\n"), `\"`, `"`) + "]}"
-		more, err := config.Parse("config.yaml", []byte(text), config.AWS{})
+		keys = append(keys, fmt.Sprintf("{name: prod/key-%d, schedule: rate(30 days), readers: [%s]}", len(keys), strings.Join(names, ", ")))
+		more, err := config.Parse("config.yaml", []byte("{stack: quilt-rotate-prod, account: \"123456789012\", region: us-east-1, registry: https://registry.example.com, kmsKey: new, keys: ["+
+			strings.Join(keys, ",\n")+"]}"), config.AWS{})
 		if err != nil {
 			if !strings.Contains(err.Error(), "too many readers for the policy of one KMS key") {
 				t.Fatal(err)
 			}
 			break
 		}
-		c, accepted = more, readers
+		c = more
 	}
-	if accepted < 2 {
-		t.Fatalf("%d readers of 98 keys are accepted", accepted)
+	if c == nil {
+		t.Fatal("200 readers are refused")
 	}
 	synth(t, c).fitsQuotas()
 }
