@@ -46,7 +46,7 @@ func TestTheFileIsTheOneThatTheCommandNames(t *testing.T) {
 }
 
 func TestTheAppBuildsEverythingThatADeploymentNeeds(t *testing.T) {
-	// What cdk deploy receives from the app has both functions. Commands that come before the deployment are printed for adopted secrets only.
+	// What cdk deploy receives from the app has both functions. Nothing is printed: it would repeat at every synthesis, and the outputs have the commands.
 	t.Parallel()
 	if !*arm64 {
 		t.Log("SAMPLED: the app with packages that hold no program; with the functions: make arm64")
@@ -55,12 +55,7 @@ func TestTheAppBuildsEverythingThatADeploymentNeeds(t *testing.T) {
 	if made.packages != 2 {
 		t.Errorf("there are %d packages", made.packages)
 	}
-	for _, secret := range []string{"prod/little", "prod/reports"} {
-		if want := "quilt-rotate adopt " + arnOf(secret) + " --registry " + registry; !strings.Contains(made.stderr, want) {
-			t.Errorf("the app does not print %q:\n%s", want, made.stderr)
-		}
-	}
-	if strings.Contains(made.stderr, "prod/pipeline") {
-		t.Errorf("the app prints something for a secret that the stack creates:\n%s", made.stderr)
+	if made.stderr != "" {
+		t.Errorf("a good run prints:\n%s", made.stderr)
 	}
 }
