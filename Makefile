@@ -114,15 +114,15 @@ soak: go ## Go through every crash, and through random sequences of rotations, s
 
 BENCH ?= .
 COUNT ?= 1
-TIMES ?= # runs of each benchmark except Crowd, such as 1x; default: 60x or 5x
+TIMES ?= # runs of each benchmark except Crowd and Fleet, such as 1x; default: 60x or 5x
 FLAGS ?= # of the benchmarks: -function-memory 128
 
 # go test passes where no benchmark matches, so that is looked at first.
 bench: go ## Measure what it costs, beside the smallest function (docs/performance.md): make bench BENCH=ColdStart COUNT=6 for benchstat
 	@bench='$(BENCH)'; names=$$($(GO) test ./internal/bench -list "$${bench%%/*}") || { echo "$$names" >&2; exit 1; }; \
 	echo "$$names" | grep -q '^Benchmark' || { echo "no benchmark matches $$bench" >&2; exit 1; }
-	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip 'Instructions|Zip|ManyKeys|Demo|Crowd' -benchtime $(or $(TIMES),60x) -count $(COUNT) -timeout 1h $(FLAGS)
-	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip '^BenchmarkColdStart$$|Rotation|Idle|Memory|Crowd' -benchtime $(or $(TIMES),5x) -count $(COUNT) -timeout 1h $(FLAGS)
+	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip 'Instructions|Zip|ManyKeys|Demo|Crowd|Fleet' -benchtime $(or $(TIMES),60x) -count $(COUNT) -timeout 1h $(FLAGS)
+	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip '^BenchmarkColdStart$$|Rotation|Idle|Memory|Crowd|Fleet' -benchtime $(or $(TIMES),5x) -count $(COUNT) -timeout 1h $(FLAGS)
 	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip 'Cold|Zip|Rotation|Idle|Memory|ManyKeys|Demo' -benchtime 1x -count $(COUNT) -timeout 1h $(FLAGS)
 
 clean: ## Remove what was built

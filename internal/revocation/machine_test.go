@@ -215,6 +215,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"limits":         m.limits,
 		"revoke current": m.revokeCurrent,
 		"run":            m.run,
+		"cut off":        m.cutOff,
 		"reactivate":     func(*rapid.T) { m.Registry.SetActive(sandbox.UserEmail, true) },
 		"jump":           m.jump,
 		"cold":           func(t *rapid.T) { m.Cold(rapid.Bool().Draw(t, "cold")) },
@@ -240,8 +241,10 @@ func (m *machine) sweepIn(p *sandboxtest.Process) error {
 
 // run is a run of sweeps as the state machine drives it, perhaps with its twin, or while the registry refuses everybody:
 // then nothing is rotated or created.
-func (m *machine) run(t *rapid.T) {
-	refusing, at := rapid.Bool().Draw(t, "the registry refuses all"), m.Clock.Now().Truncate(time.Hour)
+func (m *machine) run(t *rapid.T) { m.sweepAll(t, rapid.Bool().Draw(t, "the registry refuses all")) }
+
+func (m *machine) sweepAll(t *rapid.T, refusing bool) {
+	at := m.Clock.Now().Truncate(time.Hour)
 	keys := len(m.Registry.Keys())
 	m.refuse(refusing)
 	for range rapid.IntRange(1, 2).Draw(t, "runs") {
@@ -273,6 +276,18 @@ func (m *machine) revokeCurrent(t *rapid.T) {
 		t.Skip("not this time")
 	}
 	m.overseer.revokeByHand(m.secret)
+}
+
+// cutOff revokes the current key when a rotation on need is allowed, at other times than the one that the run needs, too.
+func (m *machine) cutOff(t *rapid.T) {
+	if m.secret.CurrentKey().IsZero() {
+		t.Skip("blank")
+	}
+	m.letAllGo()
+	m.rotate(t)
+	m.Clock.Advance(rapid.SampledFrom([]time.Duration{time.Hour, 25 * time.Hour, 26 * time.Hour}).Draw(t, "after the rotation"))
+	m.overseer.revokeByHand(m.secret)
+	m.sweepAll(t, false)
 }
 
 // lookAtSweep is a dry run, whatever state the secret is in: it changes nothing.

@@ -1,0 +1,198 @@
+package bench_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/fleet"
+	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awslambda"
+	"quilt-rotate/internal/sandbox/awssecrets"
+	"quilt-rotate/internal/sandbox/quiltregistry"
+	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/sandbox/sweeps"
+	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+var fleetSize = flag.Int("fleet", 10000, "secrets that BenchmarkFleet sweeps in one run")
+
+// answerTime is how long each service takes for a request in BenchmarkFleet.
+const answerTime = 20 * time.Millisecond
+
+// environments are how many secrets the deployment sweeps at a time, and so the processes of the function.
+const environments = 20
+
+// BenchmarkFleet is a run of sweeps over all secrets of an account that has as many again of other teams, with AWS's
+// quotas on: how long it takes, what it asks of Secrets Manager, and the most memory of a process of the built function.
+// The secrets have nothing to do. It fails if a sweep does, or if one asks for more than an idle sweep may.
+func BenchmarkFleet(b *testing.B) {
+	for b.Loop() {
+		newFleet(b, *fleetSize).run()
+	}
+}
+
+type fleetOfSecrets struct {
+	*sandbox.Sandbox
+	*testing.B
+	size     int
+	requests sync.Map // operation to *atomic.Int64
+	memory   atomic.Int64
+	most     atomic.Int64 // invocations at the same time
+	running  atomic.Int64
+}
+
+func newFleet(b *testing.B, size int) *fleetOfSecrets {
+	b.Helper()
+	s, err := sandbox.Start(sandbox.Options{Logs: io.Discard, RetryDelay: time.Second})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	f := &fleetOfSecrets{Sandbox: s, B: b, size: size}
+	_, err = s.AddFunction(sandbox.RevokeFunction, program(b, sandbox.RevokeFunction), revokeTimeout, nil, func(c *awslambda.Config) {
+		c.MemoryMB = *functionMemory
+		c.OnReport = func(r awslambda.Report) {
+			for most := f.memory.Load(); int64(r.PeakMemory) > most && !f.memory.CompareAndSwap(most, int64(r.PeakMemory)); most = f.memory.Load() {
+			}
+		}
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	f.create()
+	return f
+}
+
+// create makes the secrets, in the state that a rotation of more than a day ago leaves behind, and as many of others.
+func (f *fleetOfSecrets) create() {
+	f.Helper()
+	ctx, client := context.Background(), f.SecretsManager()
+	work := make(chan int)
+	var all sync.WaitGroup
+	for range environments {
+		all.Go(func() {
+			for i := range work {
+				if err := f.createOne(ctx, client, i); err != nil {
+					f.Error(err)
+				}
+			}
+		})
+	}
+	for i := range f.size {
+		if i%secretsOfUser == 0 {
+			f.Registry.AddUser(quiltregistry.User{Name: fmt.Sprintf("svc_%d", i/secretsOfUser), Email: fleetUser(i)})
+		}
+		work <- i
+	}
+	close(work)
+	all.Wait()
+	f.Clock.Advance(25 * time.Hour)
+}
+
+func fleetUser(i int) string { return fmt.Sprintf("svc-%d@example.com", i/secretsOfUser) }
+
+func (f *fleetOfSecrets) createOne(ctx context.Context, client *secretsmanager.Client, i int) error {
+	other := fmt.Sprintf("others/%05d", i)
+	if _, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &other, SecretString: aws.String("theirs")}); err != nil {
+		return err
+	}
+	name := fmt.Sprintf("fleet/%05d", i)
+	id, key := f.Registry.MintKey(fleetUser(i), apikey.Name(name, f.Clock.Now(), awssecrets.ARN(sandbox.Region, sandbox.Account, name)), 90)
+	made, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{
+		Name: &name, SecretString: aws.String(sandboxtest.ValueWith(key)), Tags: []types.Tag{{Key: aws.String(settings.TagRegistry), Value: &f.RegistryURL}},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = client.UpdateSecretVersionStage(ctx, &secretsmanager.UpdateSecretVersionStageInput{
+		SecretId: made.ARN, VersionStage: aws.String(vault.KeyLabel(id)), MoveToVersionId: made.VersionId,
+	})
+	return err
+}
+
+// invoke is Lambda as the state machine calls it. What fails fails the benchmark.
+func (f *fleetOfSecrets) invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	now := f.running.Add(1)
+	defer f.running.Add(-1)
+	for most := f.most.Load(); now > most && !f.most.CompareAndSwap(most, now); most = f.most.Load() {
+	}
+	answer, functionError, err := f.Lambda.Invoke(ctx, sandboxtest.FunctionARN(sandbox.RevokeFunction), payload)
+	if err == nil && functionError != "" {
+		err = fmt.Errorf("%s: %s", functionError, answer)
+	}
+	return answer, err
+}
+
+func (f *fleetOfSecrets) run() {
+	f.Helper()
+	throttle := sandbox.Throttled(sandbox.ServiceLimits(registryLimit * 10))
+	defer f.Hooks.Set(func(call *wire.Call, next func()) {
+		count, _ := f.requests.LoadOrStore(call.Service+" "+call.Operation, &atomic.Int64{})
+		count.(*atomic.Int64).Add(1)
+		time.Sleep(answerTime)
+		throttle(call, next)
+	})()
+	alone := f.alone()
+	f.requests.Clear()
+	f.memory.Store(0)
+	began := time.Now()
+	machine := sweeps.Machine{Revoke: f.invoke, Secrets: f.SecretsManager(), RotateFunction: sandboxtest.FunctionARN(sandbox.RotateFunction)}
+	report, err := machine.Run(context.Background(), "run", f.Clock.Now())
+	took := time.Since(began)
+	if err != nil || report.Do != fleet.Done || report.Outcomes[revocation.Swept] != f.size {
+		f.Fatalf("the run ends with %q, %v: %v", report.Do, err, report.Outcomes)
+	}
+	lists, reads := f.count("ListSecrets"), f.count("DescribeSecret")+f.count("GetSecretValue")
+	f.ReportMetric(0, "ns/op")
+	f.ReportMetric(took.Seconds(), "s-run")
+	f.ReportMetric(float64(report.Pages), "pages")
+	f.ReportMetric(float64(lists), "ListSecrets")
+	f.ReportMetric(float64(reads)/float64(f.size), "secretsmanager-requests/sweep")
+	f.ReportMetric(float64(f.most.Load()), "invocations-at-once")
+	f.ReportMetric(kilobytes(int(f.memory.Load())), "KiB-peak")
+	f.ReportMetric(kilobytes(alone), "KiB-peak-of-one")
+	if float64(reads) > 2*float64(f.size) {
+		f.Errorf("%d requests for %d idle sweeps", reads, f.size)
+	}
+}
+
+// alone is the most memory of a process that sweeps one secret once.
+func (f *fleetOfSecrets) alone() int {
+	f.Helper()
+	arn, err := f.Secrets.Snapshot("fleet/00000")
+	if err != nil {
+		f.Fatal(err)
+	}
+	payload, err := json.Marshal(map[string]any{"secretId": arn.ARN, "time": f.Clock.Now(), "run": "alone"})
+	if err == nil {
+		_, err = f.invoke(context.Background(), payload)
+	}
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Lambda.Recycle(sandbox.RevokeFunction)
+	return int(f.memory.Load())
+}
+
+func (f *fleetOfSecrets) count(operation string) int64 {
+	count, ok := f.requests.Load("secretsmanager " + operation)
+	if !ok {
+		return 0
+	}
+	return count.(*atomic.Int64).Load()
+}
