@@ -1,20 +1,26 @@
 package docs_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"quilt-rotate/internal/notice"
+	"quilt-rotate/internal/sandbox/sandboxtest"
 )
 
 func TestPatternsMatchTheEvent(t *testing.T) {
 	// Protects a team that copies a rule from docs/events.md or its templates: the pattern matches an event as the page shows it, and not every event.
 	var patterns []any
-	var event any
+	var event map[string]any
 	for _, b := range page(t, "docs/events.md").Blocks {
 		var document map[string]any
 		if b.Language != "json" || json.Unmarshal([]byte(b.Text), &document) != nil {
@@ -27,6 +33,10 @@ func TestPatternsMatchTheEvent(t *testing.T) {
 			event = document
 		}
 	}
+	if event == nil {
+		t.Fatal("the page shows no event")
+	}
+	checkFitsTheSchema(t, event)
 	templates, err := filepath.Glob("events/*.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -34,8 +44,8 @@ func TestPatternsMatchTheEvent(t *testing.T) {
 	for _, file := range templates {
 		patterns = append(patterns, patternsOf(t, file)...)
 	}
-	if len(patterns) < 5 || len(templates) < 2 || event == nil {
-		t.Fatalf("found %d patterns, %d templates, and the event %v", len(patterns), len(templates), event)
+	if len(patterns) < 5 || len(templates) < 2 {
+		t.Fatalf("found %d patterns and %d templates", len(patterns), len(templates))
 	}
 	stopped := map[string]any{"source": "quilt-rotate", "detail-type": "Quilt Sweep Run Stopped", "detail": map[string]any{"needsPerson": true, "findings": []any{"stopped"}}}
 	other := map[string]any{"source": "quilt-rotate", "detail-type": "Quilt Key Revoked", "detail": map[string]any{
@@ -48,6 +58,33 @@ func TestPatternsMatchTheEvent(t *testing.T) {
 		if matches(pattern, other) {
 			t.Errorf("%v matches the event of another secret, which needs nobody", pattern)
 		}
+	}
+}
+
+func TestEveryDetailTypeIsExplained(t *testing.T) {
+	// Protects who writes a rule: the page has each type of event, and what it means.
+	text := page(t, "docs/events.md").Text
+	for _, detailType := range notice.DetailTypes() {
+		if !strings.Contains(text, "\n| "+detailType+" | `") {
+			t.Errorf("docs/events.md does not explain the event %q", detailType)
+		}
+	}
+}
+
+func checkFitsTheSchema(t *testing.T, event map[string]any) {
+	t.Helper()
+	detail, err := json.Marshal(event["detail"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := notice.Event{DetailType: event["detail-type"].(string)}
+	decoder := json.NewDecoder(bytes.NewReader(detail))
+	decoder.DisallowUnknownFields()
+	if err := errors.Join(decoder.Decode(&shown.Detail), sandboxtest.CheckEvent(shown)); err != nil {
+		t.Errorf("the event of the page: %v", err)
+	}
+	if made := notice.New(shown.Detail); made.DetailType != shown.DetailType {
+		t.Errorf("the event of the page has the type %q; with its findings it has %q", shown.DetailType, made.DetailType)
 	}
 }
 
