@@ -134,8 +134,13 @@ func TestRetriesOfTheSweepsEndWithinFiveMinutes(t *testing.T) {
 }
 
 func TestAChildEndsWithinTheFiveMinutesOfAnExpressExecution(t *testing.T) {
-	// Step Functions ends an EXPRESS execution after 5 minutes, without its Catch. Throttled attempts take no time; others may take the whole timeout.
-	child := sweepsMachine(t).States["Sweep"].ItemProcessor
+	// Step Functions ends an EXPRESS execution after 5 minutes, without its Catch. Throttled attempts take no time; others may take the whole timeout. The secrets of a
+	// batch are all swept at the same time.
+	batch := sweepsMachine(t).States["Sweep"].ItemProcessor.States["SweepBatch"]
+	child := batch.ItemProcessor
+	if size := fmt.Sprintf("States.ArrayPartition($.page, %d)", batch.MaxConcurrency); !strings.Contains(fmt.Sprint(sweepsMachine(t).States["MakeBatches"].Parameters), size) {
+		t.Errorf("a batch must have %d secrets, as many as are swept at the same time", batch.MaxConcurrency)
+	}
 	total := time.Duration(0)
 	for name, s := range child.States {
 		if s.Type != "Task" {
@@ -202,8 +207,11 @@ func TestTasksOfTheSweepsRetryOnlyWhatIsNotTheirFault(t *testing.T) {
 		t.Errorf("there are %d tasks, and %d in the table of this test", tasks, len(want))
 	}
 	sweep := sweepsMachine(t).States["Sweep"]
-	if sweep.ItemProcessor.ProcessorConfig.Mode != "DISTRIBUTED" || sweep.ItemProcessor.ProcessorConfig.ExecutionType != "EXPRESS" || sweep.MaxConcurrency != 20 || sweep.ToleratedFailurePercentage != 100 {
-		t.Errorf("the sweeps must run as EXPRESS children, 20 at a time, and none may end the run: %+v", sweep)
+	if p := sweep.ItemProcessor.ProcessorConfig; p.Mode != "DISTRIBUTED" || p.ExecutionType != "EXPRESS" || sweep.ToleratedFailurePercentage != 100 {
+		t.Errorf("the sweeps must run in EXPRESS children, and none may end the run: %+v", sweep)
+	}
+	if n := sweep.MaxConcurrency * sweep.ItemProcessor.States["SweepBatch"].MaxConcurrency; n != 20 {
+		t.Errorf("%d secrets are swept at the same time", n)
 	}
 }
 
