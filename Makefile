@@ -179,7 +179,7 @@ TEMPLATES := build/infra/templates
 
 deploy-local: go need-node ## Deploy to a local AWS, rotate a key there, sweep (needs Node, python3 with moto, the AWS CLI, qemu-user)
 	@[ -d infra/node_modules ] || $(MAKE) infra/node_modules
-	cd infra && $(GO) test ./proof -run TestADeploymentThatNobodyTouchedRotatesAKey -deploy -count=1 -v -timeout 10m
+	cd infra && $(GO) test ./proof -run TestDeployment -deploy -count=1 -v -timeout 10m
 
 nag: templates infra/nag/node_modules ## Check the templates with cdk-nag (needs Node)
 	node infra/nag/nag.js $(TEMPLATES)/*/*.template.json

@@ -1,348 +1,306 @@
 package proof_test
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net"
-	"net/http"
+	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"quilt-rotate/infra/config"
 	"quilt-rotate/internal/sandbox"
-	"quilt-rotate/internal/sandbox/hermetic"
 	"quilt-rotate/internal/vault"
 )
 
-var deploy = flag.Bool("deploy", false, "deploy to a local AWS, which takes a minute or two (make deploy-local)")
+var deploy = flag.Bool("deploy", false, "deploy to a local AWS, which takes a few minutes (make deploy-local)")
 
-// secretName is the secret of the deployment.
-const secretName = "prod/pipeline"
-
-func TestADeploymentThatNobodyTouchedRotatesAKey(t *testing.T) {
-	// Protects the promise of the README: two commands of cdk and one that puts the first key in, and the key rotates. The functions are the arm64 packages that
-	// would go to AWS.
+func TestDeployment(t *testing.T) {
+	// The functions are the arm64 packages that would be deployed to AWS, and the state machine runs in the local AWS.
 	if !*deploy {
 		t.Skip("SKIPPED: a deployment to a local AWS: run make deploy-local")
 	}
 	need(t)
-	box, err := sandbox.Start(sandbox.Options{})
-	must(t, err)
-	t.Cleanup(func() { _ = box.Close() })
 	aws := startAWS(t)
-	configuration := write(t, "stack: quilt-rotate-local\nregistry: %s\nkeys:\n  - {name: %s, schedule: rate(30 days)}\n", box.RegistryURL, secretName)
+	issuer := aws.createSecret("quilt/issuer",
+		fmt.Sprintf(`{"username":%q,"password":%q,"serves":["prod/pipeline"]}`, sandbox.UserName, sandbox.UserPassword))
+	fresh := aws.newStack("fresh", fmt.Sprintf("{name: prod/pipeline, schedule: rate(30 days), issuer: %q}", issuer))
+	aws.cdk(fresh.file, "bootstrap")
+	fresh.deploy()
+	pipeline := fresh.secret("prod/pipeline")
+	fresh.checkNew(pipeline)
 
-	synthesized := synthesize(t, configuration)
-	aws.stack, aws.template = synthesized.Stack, synthesized.template
-	aws.cdk(configuration, "bootstrap")
-	aws.cdk(configuration, "deploy", "--method=direct", "--require-approval", "never", "--progress", "events")
-	rotate, revoke := aws.output("RotateFunction"), aws.output("RevokeFunction")
-	aws.checkFresh(rotate, revoke)
+	fresh.carryOutNext(pipeline)
+	rotated(t, pipeline)
+	team := fresh.deployTeam("prod/reports")
+	rotated(t, team)
+	fresh.checkSweepsOf(pipeline, team)
+	fresh.checkRotationOnNeed(pipeline)
+	fresh.box.Close() //nolint:errcheck // another registry follows
 
-	aws.bootstrap(box)
-	first, _ := aws.current()
-	before := aws.value()
-	aws.rotate()
-	second, version := aws.current()
-	if second == first || !box.Registry.Alive(second) || !box.Registry.Alive(first) {
-		t.Fatalf("AWSCURRENT must hold a new key that logs in, and the old one must still do\n%s", aws.log())
-	}
-	if aws.value() != strings.Replace(before, first, second, 1) {
-		t.Error("more than the key changed in the value")
-	}
-	made, _ := box.Registry.KeyBySecret(second)
-	if labels := aws.labels()[version]; !strings.Contains(labels, vault.KeyLabel(made.ID)) {
-		t.Errorf("the new version lacks its key's label: %s", labels)
-	}
-	aws.checkSweep(revoke)
-	aws.checkQuiet("after a rotation and a sweep", rotate, revoke)
-	t.Logf("deployed %s, rotated %s in %s, swept by %s", aws.stack, secretName, rotate, revoke)
+	testUpdate(t, aws, fresh)
 }
 
-// need skips, by name, where something is missing.
-func need(t *testing.T) {
+// rotated rotates a secret: its new key works, its old one does too, and nothing else in its value changes.
+func rotated(t *testing.T, s *deployedSecret) {
 	t.Helper()
-	for name, install := range map[string]string{
-		"python3": "", "node": "", "aws": " (pip install awscli)", "qemu-aarch64": " (apt-get install qemu-user)",
-	} {
-		if _, err := exec.LookPath(name); err != nil {
-			t.Skipf("SKIPPED: a deployment to a local AWS: %s is not installed%s", name, install)
-		}
+	first, _ := s.current()
+	before := s.value()
+	s.rotate()
+	second, version := s.current()
+	if second == first || !s.box.Registry.Alive(second) || !s.box.Registry.Alive(first) {
+		t.Fatalf("%s: AWSCURRENT must hold a new key that works, and the old one must work too\n%s", s.name, s.aws.log())
 	}
-	for path, tool := range map[string]string{
-		launcher(t): "the local AWS", filepath.Join(root(t), "infra", "node_modules", ".bin", "cdk"): "cdk",
-	} {
-		if _, err := os.Stat(path); err != nil {
-			t.Skipf("SKIPPED: a deployment to a local AWS: %s is not installed: %v", tool, err)
-		}
+	if s.value() != strings.Replace(before, first, second, 1) {
+		t.Errorf("%s: more than the key changed in the value", s.name)
 	}
-	if output, err := exec.Command("python3", "-c", "import moto.server").CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED: a deployment to a local AWS: moto is not installed\n%s", output)
+	created, _ := s.box.Registry.KeyBySecret(second)
+	if labels := s.labels()[version]; !strings.Contains(labels, vault.KeyLabel(created.ID)) {
+		t.Errorf("%s: the new version does not have its key's label: %s", s.name, labels)
 	}
 }
 
-func launcher(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("LOCAL_AWS"); path != "" {
-		return path
-	}
-	return filepath.Join(root(t), "..", "shared", "tools", "local_aws.py")
+// A deployedStack is a stack, with a registry of its own: a stack sweeps all secrets of its registry.
+type deployedStack struct {
+	t        *testing.T
+	aws      *localAWS
+	box      *sandbox.Sandbox
+	name     string
+	file     string // of its configuration
+	template template
 }
 
-// A localAWS is a running one.
-type localAWS struct {
-	t     *testing.T
-	url   string
-	wrote string // file of what it and the functions wrote
-	stack string // name of the stack that is deployed there
-
-	template template // of that stack
-}
-
-// startAWS starts one on a free port of loopback. It ends, with every function that it started, when the test does.
-func startAWS(t *testing.T) *localAWS {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	port := listener.Addr().(*net.TCPAddr).Port
-	must(t, listener.Close())
-	output, err := os.Create(filepath.Join(t.TempDir(), "aws.log"))
-	must(t, err)
-	a := &localAWS{t: t, url: fmt.Sprintf("http://127.0.0.1:%d", port), wrote: output.Name()}
-	process := exec.Command("python3", "localaws.py", launcher(t), fmt.Sprint(port))
-	process.Stdout, process.Stderr = output, output
-	process.Env = append(hermetic.Environ(), "TMPDIR="+t.TempDir(), "PYTHONDONTWRITEBYTECODE=1")
-	process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a group of its own, functions included
-	must(t, process.Start())
-	t.Cleanup(func() {
-		_ = syscall.Kill(-process.Process.Pid, syscall.SIGKILL)
-		_ = process.Wait()
-		_ = output.Close()
-	})
-	a.await()
-	return a
-}
-
-func (a *localAWS) await() {
+func (a *localAWS) newStack(name, keys string) *deployedStack {
 	a.t.Helper()
-	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if response, err := http.Get(a.url + "/moto-api/"); err == nil {
-			_ = response.Body.Close()
-			return
-		}
-	}
-	a.t.Fatalf("the local AWS does not answer\n%s", a.log())
+	box, err := sandbox.Start(sandbox.Options{})
+	must(a.t, err)
+	a.t.Cleanup(func() { _ = box.Close() })
+	d := &deployedStack{t: a.t, aws: a, box: box, name: name}
+	d.file = write(a.t, "stack: %s\nregistry: %s\nkeys:\n  - %s\n", name, box.RegistryURL, keys)
+	d.template = synthesize(a.t, d.file).template
+	return d
 }
 
-func (a *localAWS) log() string {
-	text, _ := os.ReadFile(a.wrote)
-	return string(text[max(0, len(text)-4000):])
+// deploy creates the stack or updates it. moto's change sets lose outputs, and it does not know the parameters of the template before an update.
+func (d *deployedStack) deploy() {
+	d.t.Helper()
+	d.aws.cdk(d.file, "deploy", "--method=direct", "--no-previous-parameters", "--require-approval", "never", "--progress", "events")
 }
 
-// environment is what leads the CLIs to the local AWS. CloudFormation there reads templates from a bucket by path only on a host that it knows.
-func (a *localAWS) environment(more ...string) []string {
-	return append(hermetic.Environ(), append(more,
-		"AWS_ENDPOINT_URL="+a.url, "AWS_ENDPOINT_URL_S3_FOR_CLOUDFORMATION="+strings.Replace(a.url, "127.0.0.1", "localhost", 1),
-		"AWS_ACCESS_KEY_ID=testing", "AWS_SECRET_ACCESS_KEY=testing", "AWS_REGION="+region, "AWS_DEFAULT_REGION="+region,
-		"AWS_EC2_METADATA_DISABLED=true", "AWS_DEFAULT_OUTPUT=json", "AWS_PAGER=", "CDK_DISABLE_CLI_TELEMETRY=true")...)
-}
-
-// cdk runs the CDK's command as a user would, in infra.
-func (a *localAWS) cdk(configuration string, arguments ...string) {
-	a.t.Helper()
-	began := time.Now()
-	command := exec.Command("node", append([]string{filepath.Join("node_modules", ".bin", "cdk")}, append(arguments, "-c", "config="+configuration, "--output", a.t.TempDir())...)...)
-	command.Dir = filepath.Join(root(a.t), "infra")
-	command.Env = a.environment("TMPDIR=" + a.t.TempDir())
-	if output, err := command.CombinedOutput(); err != nil {
-		a.t.Fatalf("cdk %s: %v\n%s\n%s", arguments[0], err, output, a.log())
-	}
-	a.t.Logf("cdk %s: %s", strings.Join(arguments, " "), time.Since(began).Round(100*time.Millisecond))
-}
-
-// cli runs the AWS CLI and reads its answer.
-func (a *localAWS) cli(answer any, arguments ...string) {
-	a.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	command := exec.CommandContext(ctx, "aws", arguments...)
-	command.Env = a.environment()
-	var failure bytes.Buffer
-	command.Stderr = &failure
-	output, err := command.Output()
-	if err != nil {
-		a.t.Fatalf("aws %s %s: %v\n%s\n%s", arguments[0], arguments[1], err, failure.String(), a.log())
-	}
-	if answer == nil {
-		return
-	}
-	must(a.t, json.Unmarshal(output, answer))
-}
-
-// output is what the stack says.
-func (a *localAWS) output(name string) string {
-	a.t.Helper()
-	var value string
-	a.cli(&value, "cloudformation", "describe-stacks", "--stack-name", a.stack, "--query", "Stacks[0].Outputs[?OutputKey=='"+name+"'].OutputValue | [0]")
+func (d *deployedStack) output(name string) (value string) {
+	d.t.Helper()
+	d.aws.cli(&value, "cloudformation", "describe-stacks", "--stack-name", d.name, "--query", "Stacks[0].Outputs[?OutputKey=='"+name+"'].OutputValue | [0]")
 	if value == "" {
-		a.t.Fatalf("the stack has no output %s", name)
+		d.t.Fatalf("the stack %s has no output %s", d.name, name)
 	}
 	return value
 }
 
-// description is what DescribeSecret says, as far as it is looked at.
-type description struct {
-	RotationEnabled   bool
-	RotationLambdaARN string
-	VersionIDs        map[string][]string `json:"VersionIdsToStages"`
+// physicalID is what a resource of the template is called in the local AWS.
+func (d *deployedStack) physicalID(logicalID string) (id string) {
+	d.t.Helper()
+	d.aws.cli(&id, "cloudformation", "describe-stack-resource", "--stack-name", d.name, "--logical-resource-id", logicalID, "--query", "StackResourceDetail.PhysicalResourceId")
+	return id
 }
 
-func (a *localAWS) describe() description {
-	a.t.Helper()
-	var d description
-	a.cli(&d, "secretsmanager", "describe-secret", "--secret-id", secretName)
-	return d
-}
-
-func (a *localAWS) labels() map[string]string {
-	labels := map[string]string{}
-	for version, stages := range a.describe().VersionIDs {
-		labels[version] = strings.Join(stages, " ")
-	}
-	return labels
-}
-
-func (a *localAWS) value() string {
-	a.t.Helper()
-	var secret struct{ SecretString string }
-	a.cli(&secret, "secretsmanager", "get-secret-value", "--secret-id", secretName, "--version-stage", vault.Current)
-	return secret.SecretString
-}
-
-// current is the key that consumers read, and its version.
-func (a *localAWS) current() (key, version string) {
-	a.t.Helper()
-	var value struct {
-		Key string `json:"QUILT_API_KEY"`
-	}
-	must(a.t, json.Unmarshal([]byte(a.value()), &value))
-	for id, stages := range a.labels() {
-		if strings.Contains(stages, vault.Current) {
-			version = id
-		}
-	}
-	return value.Key, version
-}
-
-// checkFresh looks at the resources themselves: the secret waits for its key, its rotation is on, its sweep is scheduled.
-func (a *localAWS) checkFresh(rotate, revoke string) {
-	a.t.Helper()
-	d := a.describe()
-	if value := a.value(); value != "{}" || !d.RotationEnabled || !strings.HasSuffix(d.RotationLambdaARN, rotate) {
-		a.t.Fatalf("the secret must hold {} and have its rotation on, by %s: %q, %+v", rotate, value, d)
+// checkNew checks a stack that was just deployed: the secret waits for its first key, its rotation is on, one schedule starts the sweeps, and no alarm rings.
+func (d *deployedStack) checkNew(s *deployedSecret) {
+	d.t.Helper()
+	rotate := d.output("RotateFunction")
+	if value, described := s.value(), s.describe(); value != "{}" || !described.RotationEnabled || !strings.HasSuffix(described.RotationLambdaARN, rotate) {
+		d.t.Fatalf("the secret must hold {} and be rotated by %s: %q, %+v", rotate, value, described)
 	}
 	var targets []string
-	a.cli(&targets, "scheduler", "list-schedules", "--query", "Schedules[].Target.Arn")
-	if len(targets) != 1 || !strings.HasSuffix(targets[0], revoke) {
-		a.t.Fatalf("one schedule must call %s: %v", revoke, targets)
+	d.aws.cli(&targets, "scheduler", "list-schedules", "--query", "Schedules[].Target.Arn")
+	if machine := d.physicalID(d.template.sweepMachine(d.t)); len(targets) != 1 || targets[0] != machine {
+		d.t.Fatalf("one schedule must start %s: %v", machine, targets)
 	}
 	var alarms int
-	a.cli(&alarms, "cloudwatch", "describe-alarms", "--query", "length(MetricAlarms)")
+	d.aws.cli(&alarms, "cloudwatch", "describe-alarms", "--query", "length(MetricAlarms)")
 	if alarms == 0 {
-		a.t.Fatal("there are no alarms")
+		d.t.Fatal("there are no alarms")
 	}
-	a.checkQuiet("after the deployment", rotate, revoke)
+	d.checkQuiet("after the deployment")
 }
 
-// checkQuiet evaluates the deployment's alarms on what the functions wrote until now: none may tell anybody.
-func (a *localAWS) checkQuiet(when, rotate, revoke string) {
-	a.t.Helper()
+// checkQuiet evaluates the stack's alarms on what the functions have logged: none may notify anybody.
+func (d *deployedStack) checkQuiet(when string) {
+	d.t.Helper()
 	var data []datum
-	written := map[string]int{}
-	var groups []string // a function has one once it has run
-	a.cli(&groups, "logs", "describe-log-groups", "--query", "logGroups[].logGroupName")
-	for _, function := range []string{rotate, revoke} {
+	var groups []string // a function has one when it has run
+	d.aws.cli(&groups, "logs", "describe-log-groups", "--query", "logGroups[].logGroupName")
+	names := map[string]string{d.template.sweepMachine(d.t): "sweeps"}
+	for name, id := range d.template.functions(d.t) {
+		function := d.output(strings.ToUpper(name[:1]) + name[1:] + "Function")
+		function = function[strings.LastIndex(function, ":")+1:]
+		names[id] = function
 		if !slices.Contains(groups, "/aws/lambda/"+function) {
 			continue
 		}
 		var messages []string
-		a.cli(&messages, "logs", "filter-log-events", "--log-group-name", "/aws/lambda/"+function, "--query", "events[].message")
+		d.aws.cli(&messages, "logs", "filter-log-events", "--log-group-name", "/aws/lambda/"+function, "--query", "events[].message")
 		for _, message := range messages {
-			data = append(data, measured(a.t, function, message)...)
-		}
-		written[function] = len(data)
-	}
-	if written[rotate] == 0 {
-		a.t.Fatalf("%s, the rotate function has measured nothing, though the deployment has tested it\n%s", when, a.log())
-	}
-	names := map[string]string{}
-	for function, id := range a.template.functions(a.t) {
-		names[id] = map[string]string{"rotate": rotate, "revoke": revoke}[function]
-	}
-	if told := a.template.told(a.t, names, data); len(told) > 0 {
-		a.t.Errorf("%s, somebody is told of %v", when, told)
-	}
-	a.t.Logf("%s: %d data, and no alarm tells anybody", when, len(data))
-}
-
-// bootstrap carries out the line that the outputs print, with a person's key to log in with on standard input.
-func (a *localAWS) bootstrap(box *sandbox.Sandbox) {
-	a.t.Helper()
-	_, key := box.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
-	line := a.output(config.KeyID(secretName) + "Next")
-	carryOut(a.t, line, key, append(a.environment(), "PATH="+theCommand(a.t)+string(os.PathListSeparator)+os.Getenv("PATH")))
-	a.t.Logf("$ %s", line)
-}
-
-// rotate asks for a rotation, and waits until its version is the current one.
-func (a *localAWS) rotate() {
-	a.t.Helper()
-	var asked struct {
-		VersionID string `json:"VersionId"`
-	}
-	began := time.Now()
-	a.cli(&asked, "secretsmanager", "rotate-secret", "--secret-id", secretName)
-	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
-		if strings.Contains(a.labels()[asked.VersionID], vault.Current) {
-			a.t.Logf("aws secretsmanager rotate-secret: current after %s", time.Since(began).Round(100*time.Millisecond))
-			return
+			data = append(data, measured(d.t, function, message)...)
 		}
 	}
-	a.t.Fatalf("the rotation does not end: %v\n%s", a.labels(), a.log())
+	if len(data) == 0 {
+		d.t.Fatalf("%s, no function has logged a metric, although the deployment tests the rotation\n%s", when, d.aws.log())
+	}
+	if told := d.template.told(d.t, names, data); len(told) > 0 {
+		d.t.Errorf("%s, alarms notify: %v", when, told)
+	}
 }
 
-// checkSweep invokes the revoke function as the scheduler does: it marks the replaced version, and revokes nothing yet.
-func (a *localAWS) checkSweep(revoke string) {
-	a.t.Helper()
+// carryOutNext types the command that the outputs print, with a key of the user to log in with on standard input.
+func (d *deployedStack) carryOutNext(s *deployedSecret) {
+	d.t.Helper()
+	d.bootstrap(d.output(config.KeyID(s.name) + "Next"))
+}
+
+func (d *deployedStack) bootstrap(line string) {
+	d.t.Helper()
+	_, key := d.box.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+	carryOut(d.t, line, key, append(d.aws.environment(), "PATH="+d.aws.command+string(os.PathListSeparator)+os.Getenv("PATH")))
+	d.t.Logf("$ %s", line)
+}
+
+// deployTeam deploys the template of the documentation, as a team does that has a secret in a stack of its own.
+func (d *deployedStack) deployTeam(secretName string) *deployedSecret {
+	d.t.Helper()
+	parameters := []string{"RotateFunction=/quilt-rotate/" + d.name + "/rotate-function-arn", "Registry=" + d.box.RegistryURL, "SecretName=" + secretName}
+	arguments := []string{"cloudformation", "create-stack", "--stack-name", "team", "--template-body", "file://" + filepath.Join(root(d.t), "docs", "tools", "cloudformation.yaml"), "--parameters"}
+	for _, parameter := range parameters {
+		name, value, _ := strings.Cut(parameter, "=")
+		arguments = append(arguments, "ParameterKey="+name+",ParameterValue="+value)
+	}
+	d.aws.cli(nil, arguments...)
+	d.bootstrap("AWS_REGION=" + region + " quilt-rotate bootstrap " + secretName + " --registry " + d.box.RegistryURL)
+	return d.secret(secretName)
+}
+
+// A run is an execution of the state machine.
+type run struct {
+	status  string
+	outputs map[string][]string // of states, in the order in which they ended
+}
+
+// sweep starts a run with the input of the schedule and waits for its end.
+func (d *deployedStack) sweep(limit int) run {
+	d.t.Helper()
+	machine := d.physicalID(d.template.sweepMachine(d.t))
 	var input string
-	var names []struct{ Name, GroupName string }
-	a.cli(&names, "scheduler", "list-schedules", "--query", "Schedules[].{Name:Name,GroupName:GroupName}")
-	a.cli(&input, "scheduler", "get-schedule", "--name", names[0].Name, "--group-name", names[0].GroupName, "--query", "Target.Input")
-	// EventBridge Scheduler replaces this attribute in the input when it starts the function; the local AWS has no timer.
-	input = strings.ReplaceAll(input, "<aws.scheduler.scheduled-time>", time.Now().UTC().Format(time.RFC3339))
-	file, event := filepath.Join(a.t.TempDir(), "answer"), filepath.Join(a.t.TempDir(), "event")
-	must(a.t, os.WriteFile(event, []byte(input), 0o600))
-	var invoked struct{ FunctionError string }
-	a.cli(&invoked, "lambda", "invoke", "--function-name", revoke, "--payload", "fileb://"+event, file)
-	answer, err := os.ReadFile(file)
-	must(a.t, err)
-	var result struct{ Outcome string }
-	must(a.t, json.Unmarshal(answer, &result))
-	marked := false
-	for _, labels := range a.labels() {
-		marked = marked || strings.Contains(labels, "quilt-superseded:") && !strings.Contains(labels, vault.Current)
+	name := d.template.Resources[d.template.functions(d.t)["rotate"]].Properties
+	schedule := tagOf(name, "quilt-rotate:schedule")
+	d.aws.cli(&input, "scheduler", "get-schedule", "--name", schedule, "--query", "Target.Input")
+	// EventBridge Scheduler replaces this attribute when it starts a run; the local AWS has no timer.
+	input = strings.Replace(input, "<aws.scheduler.scheduled-time>", time.Now().UTC().Format(time.RFC3339), 1)
+	input = strings.Replace(input, "{", fmt.Sprintf(`{"limit":%d,`, limit), 1)
+	var execution string
+	d.aws.cli(&execution, "stepfunctions", "start-execution", "--state-machine-arn", machine, "--input", input, "--query", "executionArn")
+	began, r := time.Now(), run{outputs: map[string][]string{}}
+	for end := began.Add(5 * time.Minute); r.status != "SUCCEEDED" && r.status != "FAILED"; time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(end) {
+			d.t.Fatalf("the run does not end\n%s", d.aws.log())
+		}
+		d.aws.cli(&r.status, "stepfunctions", "describe-execution", "--execution-arn", execution, "--query", "status")
 	}
-	if invoked.FunctionError != "" || result.Outcome != "swept" || !marked {
-		a.t.Fatalf("the sweep must mark the replaced version: %s %s\n%v\n%s", invoked.FunctionError, answer, a.labels(), a.log())
+	var history []struct{ Name, Output string }
+	d.aws.cli(&history, "stepfunctions", "get-execution-history", "--execution-arn", execution, "--query", "events[].stateExitedEventDetails.{Name:name,Output:output}")
+	for _, event := range history {
+		r.outputs[event.Name] = append(r.outputs[event.Name], event.Output)
 	}
-	a.t.Logf("the sweep answers %s", answer)
+	d.t.Logf("a run of sweeps with a limit of %d: %s after %s", limit, r.status, time.Since(began).Round(100*time.Millisecond))
+	return r
+}
+
+func tagOf(properties object, key string) string {
+	for _, tag := range asList(properties["Tags"]) {
+		if tag.(object)["Key"] == key {
+			return tag.(object)["Value"].(string)
+		}
+	}
+	return ""
+}
+
+// checkSweepsOf runs the state machine with one secret a page, and looks at what the sweeps did: they mark the superseded version, and revoke nothing yet.
+func (d *deployedStack) checkSweepsOf(secrets ...*deployedSecret) {
+	d.t.Helper()
+	r := d.sweep(1)
+	if pages := len(r.outputs["Sweep"]); r.status != "SUCCEEDED" || pages != len(secrets) {
+		d.t.Fatalf("the run must succeed over %d pages: %s after %d\n%v\n%s", len(secrets), r.status, pages, r.outputs["NextStep"], d.aws.log())
+	}
+	for _, s := range secrets {
+		if !s.marked() {
+			d.t.Errorf("%s: the sweep must mark the superseded version: %v\n%v", s.name, s.labels(), r.outputs["Sweep"])
+		}
+	}
+	d.checkQuiet("after a rotation and a run of sweeps")
+}
+
+// checkRotationOnNeed deletes the current key at the registry: the next run rotates the secret with its issuing credential, and the run after it reports that.
+func (d *deployedStack) checkRotationOnNeed(s *deployedSecret) {
+	d.t.Helper()
+	refused, _ := s.current()
+	key, _ := d.box.Registry.KeyBySecret(refused)
+	d.box.Registry.Delete(key.ID)
+	r := d.sweep(1000)
+	if r.status != "SUCCEEDED" || len(r.outputs["PutRotation"]) != 1 {
+		d.t.Fatalf("the run must rotate %s and put an event: %s\n%v\n%v\n%s", s.name, r.status, r.outputs["Sweep"], r.outputs["NextStep"], d.aws.log())
+	}
+	s.await(func() bool {
+		now, _ := s.current()
+		return now != refused && d.box.Registry.Alive(now)
+	}, "a current key that works")
+	if r = d.sweep(1000); r.status != "SUCCEEDED" || len(r.outputs["PutRotation"]) != 0 || !strings.Contains(fmt.Sprint(r.outputs["Sweep"]), `"event":{"put":true}`) {
+		d.t.Errorf("the next run must put an event, and rotate nothing: %s\n%v", r.status, r.outputs["Sweep"])
+	}
+}
+
+// testUpdate deploys a stack of the release that had a schedule for each secret, from a template that it synthesized, and updates it. Its functions are the present
+// ones: of the former release, only the template is kept.
+func testUpdate(t *testing.T, aws *localAWS, fresh *deployedStack) {
+	updated := aws.newStack("updated", "{name: prod/former, schedule: rate(30 days)}")
+	former, err := os.ReadFile(filepath.Join("testdata", "schedule-for-each-secret.template.json"))
+	must(t, err)
+	packages := map[string]any{}
+	for name, id := range fresh.deployedTemplate().functions(t) {
+		packages[name] = fresh.deployedTemplate().Resources[id].Properties["Code"].(object)["S3Key"]
+	}
+	text := strings.NewReplacer("https://registry.example.com", updated.box.RegistryURL, "quilt-rotate-prod-registry-example-com", updated.name,
+		"prod/pipeline", "prod/former").Replace(string(former))
+	var template object
+	must(t, json.Unmarshal([]byte(text), &template))
+	for _, r := range template["Resources"].(object) {
+		if r.(object)["Type"] == "AWS::Lambda::Function" {
+			properties := r.(object)["Properties"].(object)
+			properties["Code"].(object)["S3Key"] = packages[nameOf(properties)]
+		}
+	}
+	body, err := json.Marshal(template)
+	must(t, err)
+	file := filepath.Join(t.TempDir(), "template.json")
+	must(t, os.WriteFile(file, body, 0o600))
+	aws.cli(nil, "cloudformation", "create-stack", "--stack-name", updated.name, "--template-body", "file://"+file, "--capabilities", "CAPABILITY_NAMED_IAM")
+	s := updated.secret("prod/former")
+	updated.bootstrap("AWS_REGION=" + region + " quilt-rotate bootstrap prod/former --registry " + updated.box.RegistryURL)
+	rotated(t, s)
+
+	value, labels, arn := s.value(), s.labels(), s.describe().ARN
+	updated.deploy()
+	if s.value() != value || !maps.Equal(s.labels(), labels) || s.describe().ARN != arn {
+		t.Errorf("the update must change neither the value nor the versions of the secret: %v, were %v", s.labels(), labels)
+	}
+	rotated(t, s)
+	updated.checkSweepsOf(s)
+}
+
+// deployedTemplate is the template that CloudFormation has.
+func (d *deployedStack) deployedTemplate() (tpl template) {
+	d.t.Helper()
+	d.aws.cli(&tpl, "cloudformation", "get-template", "--stack-name", d.name, "--query", "TemplateBody")
+	return tpl
 }

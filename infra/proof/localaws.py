@@ -83,7 +83,25 @@ def name_parameters_as_boto_does():
     StateTaskServiceSfn._normalise_parameters = normalise
 
 
+def substitute_in_definitions():
+    """moto ignores DefinitionSubstitutions."""
+    from moto.stepfunctions.models import StateMachine
+
+    def substituting(method):
+        def call(cls, *arguments, **named):
+            for p in (a.get("Properties", {}) for a in (*arguments, *named.values()) if isinstance(a, dict)):
+                for name, value in p.get("DefinitionSubstitutions", {}).items():
+                    p["DefinitionString"] = p["DefinitionString"].replace("${" + name + "}", value)
+            return method(cls, *arguments, **named)
+
+        return classmethod(call)
+
+    for name in ("create_from_cloudformation_json", "update_from_cloudformation_json"):
+        setattr(StateMachine, name, substituting(getattr(StateMachine, name).__func__))
+
+
 start_machines_again()
+substitute_in_definitions()
 name_parameters_as_boto_does()
 give_alarms_their_arn()
 tag_kms_key(lambda t: {"TagKey": t["Key"], "TagValue": t["Value"]})
