@@ -82,7 +82,8 @@ $(BUILD)/tools/gotestsum $(BUILD)/tools/golangci-lint: Makefile | go
 
 docs: go spelling ## Check the handbook: links, pages of alarms and errors, pictures (npm ci in docs/testdata/mermaid), commands, spelling
 	$(GO) test ./docs/... ./internal/handbook/...
-	$(GO) test ./cmd/... -run 'Pages|README|Named|Picture|ScriptsOf' -parallel 8
+	$(GO) test ./cmd/quilt-rotate -run 'Pages|README|Named|ScriptsOf' -parallel 8 -exhaustive
+	$(GO) test ./cmd/quilt-sandbox -run 'Named|Picture' -parallel 8
 
 # scripts/words.txt has the words that are not plain English: codespell refuses them in text and in Go files.
 spelling:
