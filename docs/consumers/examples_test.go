@@ -239,7 +239,7 @@ func TestTheLambdaExample(t *testing.T) {
 func TestPagesShowWhatIsTested(t *testing.T) {
 	// Protects who copies from a page: its Python and Go stand in a file that a test compiles or runs; its JSON and YAML can be read.
 	sources := map[string]string{}
-	for _, pattern := range []string{"python/*.py", "go/*.go", "../../infra/stack/team_example_test.go"} {
+	for _, pattern := range []string{"python/*.py", "go/*.go", "../../infra/stack/team_example_test.go", "../../infra/keyrotation/example_test.go"} {
 		files, err := filepath.Glob(pattern)
 		must(t, err)
 		for _, file := range files {
