@@ -170,11 +170,3 @@ func portOf(httpsURL string) int {
 	}
 	return port
 }
-
-// newInvokeConfig: a sweep that fails is simply due again; a copy that Lambda repeats later would only disturb it.
-func (k *keyRotation) newInvokeConfig() {
-	awslambda.NewCfnEventInvokeConfig(k, jsii.String("RevokeOnce"), &awslambda.CfnEventInvokeConfigProps{
-		FunctionName: k.revoke.FunctionName(), Qualifier: jsii.String("$LATEST"),
-		MaximumRetryAttempts: jsii.Number(0), MaximumEventAgeInSeconds: jsii.Number(900),
-	})
-}

@@ -153,7 +153,6 @@ func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationPr
 		Action: jsii.String("lambda:InvokeFunction"), FunctionName: k.rotate.FunctionArn(),
 		Principal: jsii.String("secretsmanager.amazonaws.com"), SourceAccount: awscdk.Stack_Of(k).Account(),
 	})
-	k.newInvokeConfig()
 	k.newTopic()
 	k.newSweeps()
 	k.newAlarms()

@@ -56,7 +56,7 @@ func TestOneFunctionLeadsToTheOther(t *testing.T) {
 }
 
 func TestFunctionsAreWhatLambdaNeeds(t *testing.T) {
-	// Protects the functions at run time: platform, time, logs, network, no concurrency of their own, no sweeps that are repeated.
+	// Logs are kept when the stack is deleted: they are the record of revocations.
 	all := configured(t, "everything")
 	for _, description := range []string{"Rotates", "Revokes"} {
 		f, _ := all.function(description)
@@ -76,14 +76,13 @@ func TestFunctionsAreWhatLambdaNeeds(t *testing.T) {
 			t.Errorf("%s: the network is %s", description, vpc)
 		}
 	}
-	all.has("AWS::Logs::LogGroup", object{"RetentionInDays": 30})
-	all.has("AWS::Lambda::EventInvokeConfig", object{"MaximumRetryAttempts": 0})
+	all.hasResource("AWS::Logs::LogGroup", object{"Properties": object{"RetentionInDays": 30}, "DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"})
 	adopted := configured(t, "adopted")
 	adopted.count("AWS::EC2::SecurityGroup", 0)
 	if f, _ := adopted.function("Rotates"); text(f["VpcConfig"]) != `{"SecurityGroupIds":["sg-0123456789abcdef0"],"SubnetIds":["subnet-0123456789abcdef0"]}` {
 		t.Errorf("the given security group is not used: %s", text(f["VpcConfig"]))
 	}
-	// Lines with metrics have no level, and count as INFO: Lambda must never drop those.
+	// Metrics are log lines without a level, which count as INFO. Lambda must not drop them.
 	c := parse(t, named("a"))
 	c.LogLevel = "ERROR"
 	if f, _ := synth(t, c).function("Revokes"); !strings.Contains(text(f["LoggingConfig"]), `"ApplicationLogLevel":"INFO"`) {
