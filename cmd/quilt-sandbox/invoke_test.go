@@ -16,6 +16,7 @@ var eventEffects = map[string][]string{
 	"finish-secret.json": {"labels before", "AWSPENDING", "finishSecret", "answer\n  null", "labels after", "AWSPREVIOUS", "AWSCURRENT"},
 	"test-only.json":     {"labels before", "AWSCURRENT", "AWSPENDING", "testSecret", "answer\n  null", "labels after", "AWSCURRENT", "AWSPENDING"},
 	"sweep.json":         {"labels before", "quilt-superseded:", `"action":"revoke","reason":"grace-over"`, "labels after", "(dead)"},
+	"sweep-of-run.json":  {"labels before", "quilt-superseded:", `"outcome":"swept","event":{"detailType":"Quilt Key Revoked"`, "labels after", "(dead)"},
 	"sweep-dry-run.json": {"labels before", "quilt-superseded:", "sweep looked at", `"action":"revoke","reason":"grace-over"`, `"done":false`, `"versions":[`, "labels after", "quilt-superseded:"},
 }
 

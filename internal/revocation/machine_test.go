@@ -101,6 +101,7 @@ type machine struct {
 	mischief   bool            // a key's label was moved by hand, or the secret was handed over
 	formed     bool            // fingerprints had an unknown form
 	moved      bool            // a key's label was moved by hand
+	cut        bool            // a current key was revoked by hand
 	handed     map[string]bool // ids of the former user's keys that had labels when the secret was handed over
 }
 
@@ -275,6 +276,12 @@ func (m *machine) revokeCurrent(t *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(t, "really") > 0 || m.secret.CurrentKey().IsZero() {
 		t.Skip("not this time")
 	}
+	m.revokeByHand()
+}
+
+func (m *machine) revokeByHand() {
+	m.cut = true
+	m.unsure()
 	m.overseer.revokeByHand(m.secret)
 }
 
@@ -286,7 +293,7 @@ func (m *machine) cutOff(t *rapid.T) {
 	m.letAllGo()
 	m.rotate(t)
 	m.Clock.Advance(rapid.SampledFrom([]time.Duration{time.Hour, 25 * time.Hour, 26 * time.Hour}).Draw(t, "after the rotation"))
-	m.overseer.revokeByHand(m.secret)
+	m.revokeByHand()
 	m.sweepAll(t, false)
 }
 
@@ -660,6 +667,9 @@ func (m *machine) unsure() {
 	if m.formed && m.moved {
 		m.overseer.useIsUnsure()
 	}
+	if m.cut && m.moved {
+		m.overseer.asksByLogin()
+	}
 }
 
 // lockVersion lets Secrets Manager refuse the value of a version, or give it again.
@@ -677,7 +687,7 @@ func (m *machine) handOver(t *rapid.T) {
 	m.Registry.AddUser(quiltregistry.User{Name: "svc_other", Email: "svc-other@example.com", Password: "other-password"})
 	_, secret := m.Registry.MintKey("svc-other@example.com", "by hand", 90)
 	m.mischief, m.handed = true, map[string]bool{}
-	m.overseer.handedOver()
+	m.overseer.asksByLogin()
 	m.secret.Put(sandboxtest.ValueWith(secret))
 	m.secret.Tag(settings.TagOwner, "svc-other@example.com")
 	for _, v := range m.secret.Snapshot().Versions {

@@ -90,9 +90,10 @@ func (o *overseer) useIsUnsure() {
 	o.useUnsure = true
 }
 
-// handedOver says that the secret has another user's key now, so that a sweep's session does not find the former user's
-// keys.
-func (o *overseer) handedOver() {
+// asksByLogin says that a sweep's session does not find the ids in labels of keys that are valid: the secret has another
+// user's key now, or a person moved the label of a key that no longer exists. The sweep then logs in with the version's
+// key.
+func (o *overseer) asksByLogin() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.ownLogins = true

@@ -16,7 +16,7 @@ const MaxListed = 100
 // List reads some secrets of the account and region, at most that many, without those that are marked for deletion.
 // next continues behind them; it is "" at the end. Few or no secrets do not mean that the end is reached.
 func (v *Vault) List(ctx context.Context, token string, atMost int) (secrets []Secret, next string, err error) {
-	in := &secretsmanager.ListSecretsInput{MaxResults: aws.Int32(int32(min(max(atMost, 1), MaxListed)))}
+	in := &secretsmanager.ListSecretsInput{MaxResults: aws.Int32(int32(min(max(atMost, 1), MaxListed)))} //nolint:gosec // at most 100
 	if token != "" {
 		in.NextToken = &token
 	}
