@@ -45,8 +45,8 @@ func read(t testing.TB, path string) []byte {
 	return content
 }
 
-func TestTheSameSourcesGiveTheSameBytes(t *testing.T) {
-	// Protects from deployments that change nothing and yet replace the functions: the bytes do not depend on the folder, or on the caller's Go settings.
+func TestTheSameSourcesMakeTheSamePackages(t *testing.T) {
+	// Protects functions from being replaced by a deployment without a change: packages do not depend on the folder or on the caller's Go settings.
 	needArm64(t)
 	here, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "another", "checkout")
 	if err := os.MkdirAll(elsewhere, 0o755); err != nil {
@@ -74,13 +74,13 @@ func TestTheSameSourcesGiveTheSameBytes(t *testing.T) {
 	}
 	for _, function := range bundle.Functions {
 		if !bytes.Equal(read(t, filepath.Join(here, function+".zip")), read(t, filepath.Join(elsewhere, "out", function+".zip"))) {
-			t.Errorf("%s has other bytes in another folder", function)
+			t.Errorf("%s has different bytes in another folder", function)
 		}
 	}
 }
 
-func TestThePackageIsWhatLambdaStarts(t *testing.T) {
-	// Protects the functions' start: a program for arm64 that may be executed, of the name that the runtime starts, with the CA bundle beside it.
+func TestPackagesAreForLambda(t *testing.T) {
+	// Protects the start of the functions: a package has an executable program for arm64, with the name that the runtime starts, and the CA bundle.
 	needArm64(t)
 	out := t.TempDir()
 	if err := bundle.Build(root(t), out, []byte("certificates")); err != nil {
@@ -107,7 +107,7 @@ func TestThePackageIsWhatLambdaStarts(t *testing.T) {
 		_ = archive.Close()
 		program, err := elf.NewFile(bytes.NewReader(files[bundle.Program]))
 		if err != nil || program.Machine != elf.EM_AARCH64 {
-			t.Errorf("%s: the program is none for arm64: %v", function, err)
+			t.Errorf("%s: the program is not for arm64: %v", function, err)
 		}
 		if string(files[bundle.CABundle]) != "certificates" || len(files) != 2 {
 			t.Errorf("%s: the package has %d files", function, len(files))
@@ -115,7 +115,7 @@ func TestThePackageIsWhatLambdaStarts(t *testing.T) {
 	}
 }
 
-func TestRootIsTheCheckoutAndNothingElse(t *testing.T) {
+func TestRootFindsOnlyTheCheckout(t *testing.T) {
 	// Protects a deployment from other sources: only the module quilt-rotate is built, and the search for it does not go past another module.
 	for name, c := range map[string]struct {
 		modules map[string]string // go.mod of each folder

@@ -47,13 +47,13 @@ func faults(t testing.TB, text string) (paths []string, message string) {
 		paths = append(paths, f.Path)
 	}
 	if lines := strings.Split(err.Error(), "\n"); len(lines) != len(all.List) {
-		t.Errorf("%d faults are told in %d lines:\n%v", len(all.List), len(lines), err)
+		t.Errorf("%d faults are reported in %d lines:\n%v", len(all.List), len(lines), err)
 	}
 	return paths, err.Error()
 }
 
-func TestTheExampleIsFine(t *testing.T) {
-	// Protects the first minute with this project: the example works as it is, and with every line of it switched on.
+func TestTheExampleIsValid(t *testing.T) {
+	// Protects new users: the example is valid as it is, and with every option of it.
 	text, err := os.ReadFile("../config.example.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -77,8 +77,8 @@ func TestTheExampleIsFine(t *testing.T) {
 	}
 }
 
-func TestDefaults(t *testing.T) {
-	// Protects who writes registry and keys alone: what is documented as the default is what holds.
+func TestDefaultsAreAsDocumented(t *testing.T) {
+	// Protects users who set only what is required: the documented defaults apply.
 	c, err := config.Parse("config.yaml", []byte(file("", "")), here)
 	if err != nil {
 		t.Fatal(err)
@@ -118,8 +118,8 @@ func TestTheStackDoesNotFollowOtherLines(t *testing.T) {
 
 const secretARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/reports-d4e5f6"
 
-func TestWhatIsRefused(t *testing.T) {
-	// Protects the person who deploys: each fault is found before anything exists, at its path, and told with what to do instead.
+func TestFaultsAreReportedWithPathAndFix(t *testing.T) {
+	// Protects users from a deployment that fails half-way: each fault is reported before anything is deployed, with its path and the fix.
 	adopted := head + "keys:\n  - secret: " + secretARN + "\n    schedule: rate(30 days)\n"
 	for name, c := range map[string]struct{ text, path, says string }{
 		"not YAML":                        {"registry: [", "", "is not YAML"},
@@ -302,8 +302,8 @@ func manyReaders(n int) string {
 	return strings.Join(readers, ", ")
 }
 
-func TestWhatIsTaken(t *testing.T) {
-	// Protects who asks for what Secrets Manager allows: no rule is stricter than it must be.
+func TestValidValuesAreAccepted(t *testing.T) {
+	// Protects users from rules that are stricter than those of AWS.
 	for _, schedule := range []string{
 		"rate(1 day)", "rate(8 hours)", "rate(100 days)", "cron(0 4 ? * SUN *)", "cron(0 4 ? * 1#1 *)", "cron(0 4 L * ? *)", "cron(0 4 ? * FRIL *)", "cron(0 4 ? * 6L *)",
 		"cron(0 0 1 */2 ? *)", "cron(0 16 1,15 * ? *)", "cron(0 0/12 * * ? *)", "cron(0 4 ? JAN-DEC mon-fri *)", "cron(0 8,20 ? * L *)",
@@ -330,8 +330,8 @@ func TestWhatIsTaken(t *testing.T) {
 	}
 }
 
-func TestEveryFaultIsToldAtOnce(t *testing.T) {
-	// Protects the person who mends a file from one deployment for each fault: all come at once, in lines that can be clicked.
+func TestAllFaultsAreReportedTogether(t *testing.T) {
+	// Protects users from one attempt for each fault: all are reported together, with their lines and in their order.
 	text := "registery: x\nstack: a\nkeys:\n  - name: a\n    schedule: cron(5 4 * * ? *)\n    grace: 1\n  - name: a\n    schedule: rate(30 days)\n    expiresInDays: 9\nsweep: often\n"
 	paths, message := faults(t, text)
 	want := []string{"registry", "registery", "keys[0].schedule", "keys[0].grace", "keys[1]", "keys[1].expiresInDays", "sweep"}
@@ -339,12 +339,12 @@ func TestEveryFaultIsToldAtOnce(t *testing.T) {
 		t.Errorf("faults are of %v, want %v:\n%s", paths, want, message)
 	}
 	if !strings.Contains(message, "config.yaml: keys[1].expiresInDays (line 9): ") {
-		t.Errorf("the line is not told:\n%s", message)
+		t.Errorf("the line is not reported:\n%s", message)
 	}
 }
 
-func TestLogsThatAreGoneBeforeTheNextRotation(t *testing.T) {
-	// Protects the dashboard's reader: where logs are kept for less than the time between two rotations, it is said which key's last rotation will be missing.
+func TestLogsThatExpireBeforeTheNextRotationAreReported(t *testing.T) {
+	// Protects users of the dashboard: if logs are kept for less time than between two rotations, a warning names the keys.
 	for text, want := range map[string]int{file("", ""): 0, file("logRetentionDays: 30", ""): 0, file("logRetentionDays: 14", ""): 1} {
 		c, err := config.Parse("config.yaml", []byte(text), here)
 		if err != nil {
@@ -356,8 +356,8 @@ func TestLogsThatAreGoneBeforeTheNextRotation(t *testing.T) {
 	}
 }
 
-func TestTheCABundle(t *testing.T) {
-	// Protects private keys that stand beside certificates: a bundle with one never leaves the machine.
+func TestACABundleWithAPrivateKeyIsRefused(t *testing.T) {
+	// Protects private keys in the same file as certificates: such a bundle is not packed with the functions.
 	folder := t.TempDir()
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
@@ -377,16 +377,16 @@ func TestTheCABundle(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsNotThere(t *testing.T) {
-	// Protects the first try: it is said where the file is to come from.
+func TestAMissingFileIsReported(t *testing.T) {
+	// Protects new users: the message says which file to copy.
 	_, err := config.Load(filepath.Join(t.TempDir(), "config.yaml"), here)
 	if err == nil || !strings.Contains(err.Error(), "copy config.example.yaml") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestTheArithmeticOfWhatIsAccepted(t *testing.T) {
-	// Protects the promise that one missed rotation is no outage, and that no third key lives, whatever numbers somebody writes.
+func TestAcceptedTimesKeepThePromises(t *testing.T) {
+	// Protects consumers: for all accepted numbers, one missed rotation is not an outage, and at most two keys are valid.
 	accepted := 0
 	rapid.Check(t, func(t *rapid.T) {
 		days, life := rapid.IntRange(1, 200).Draw(t, "interval"), rapid.IntRange(1, 365).Draw(t, "life")
@@ -411,8 +411,8 @@ func TestTheArithmeticOfWhatIsAccepted(t *testing.T) {
 	}
 }
 
-func TestNoInputEndsInAPanic(t *testing.T) {
-	// Protects from a stack trace where a sentence should be: any bytes are either a configuration or faults.
+func TestNoInputCausesAPanic(t *testing.T) {
+	// Protects users from stack traces: any text is either a configuration or has faults.
 	rapid.Check(t, func(t *rapid.T) {
 		pieces := []string{"keys", "registry", ":", " ", "\n", "- ", "[", "]", "{", "}", "&a", "*a", "!!null", "~", "name", "schedule", "rate(1 day)", "\"", "#", "24h", "\t"}
 		text := strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 30).Draw(t, "pieces"), "")
@@ -451,8 +451,8 @@ func TestTheLimitsOfOneTemplate(t *testing.T) {
 	}
 }
 
-func TestDurationsInTheFormOfTheFunctions(t *testing.T) {
-	// Protects tags and environment: durations are written short, and mean the same.
+func TestDurationsHaveTheirShortestForm(t *testing.T) {
+	// Protects tags and environment variables: the short form has the same value.
 	for d, want := range map[time.Duration]string{0: "0s", 24 * time.Hour: "24h", 90 * time.Minute: "1h30m", 25*time.Hour + time.Second: "25h0m1s", 10 * time.Minute: "10m"} {
 		text := config.Duration(d).String()
 		if back, err := time.ParseDuration(text); text != want || err != nil || back != d {

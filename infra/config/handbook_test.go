@@ -10,7 +10,7 @@ import (
 	"quilt-rotate/infra/config"
 )
 
-func TestTheHandbooksConfigurationsAreGood(t *testing.T) {
+func TestConfigurationsOnPagesAreValid(t *testing.T) {
 	// Protects users who copy keys from a page: they are valid in a file with a stack and a registry.
 	block := regexp.MustCompile("(?ms)^```yaml\n(keys:.*?)^```")
 	found := 0

@@ -10,10 +10,10 @@ import (
 	"quilt-rotate/infra/config"
 )
 
-var golden = flag.Bool("golden", false, "write the golden files anew")
+var golden = flag.Bool("golden", false, "write the golden files again")
 
-func TestTheSchemaIsThatOfTheTypes(t *testing.T) {
-	// Protects who writes a file with an editor's help: the schema that is checked in says what the app takes.
+func TestTheSchemaMatchesTheTypes(t *testing.T) {
+	// Protects users of an editor: the checked-in schema has the fields that the app reads.
 	const file = "../config.schema.json"
 	schema, err := config.Schema()
 	if err != nil {
