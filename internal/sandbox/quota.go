@@ -17,12 +17,13 @@ type Limits struct {
 	SecretWrites  float64 // PutSecretValue, UpdateSecret, UpdateSecretVersionStage and calls about replicas, combined
 	RotateSecrets float64 // RotateSecret and CancelRotateSecret, combined
 	SecretValues  float64 // GetSecretValue
+	SecretLists   float64 // ListSecrets
 	Registry      float64 // of the Quilt registry, over all its operations
 }
 
 // ServiceLimits are AWS's (AWS Secrets Manager User Guide, "Secrets Manager quotas"), with a limit of the registry's, which documents none.
 func ServiceLimits(registry float64) Limits {
-	return Limits{SecretWrites: 50, RotateSecrets: 50, SecretValues: 10000, Registry: registry}
+	return Limits{SecretWrites: 50, RotateSecrets: 50, SecretValues: 10000, SecretLists: 100, Registry: registry}
 }
 
 // Throttled is a hook that holds the services to their limits:
@@ -41,6 +42,7 @@ func Throttled(limits Limits) wire.Hook {
 		"ReplicateSecretToRegions", "RemoveRegionsFromReplication", "StopReplicationToReplica")
 	share(newBucket(limits.RotateSecrets), "RotateSecret", "CancelRotateSecret")
 	share(newBucket(limits.SecretValues), "GetSecretValue")
+	share(newBucket(limits.SecretLists), "ListSecrets")
 	registry := newBucket(limits.Registry)
 	return func(c *wire.Call, next func()) {
 		switch {
