@@ -40,9 +40,8 @@ func (o sweepsOptions) all(ctx context.Context, c *terminal.Console, pause bool)
 	defer s.close()
 	sweeps, err := d.SwitchSweeps(ctx, o.RotateFunction, pause)
 	return true, s.finish(sweeps, err == nil, err, func() error {
-		state := map[bool]string{true: "paused", false: "not paused"}
-		beside := "before: " + state[sweeps.Before]
-		err := c.Tell(terminal.Done, fmt.Sprintf("all sweeps are %s: schedule %s, %s", state[pause], sweeps.Schedule, sweeps.Place), beside)
+		state := map[bool]string{true: "are paused", false: "run"}
+		err := c.Tell(terminal.Done, fmt.Sprintf("all sweeps %s: schedule %s, %s", state[pause], sweeps.Schedule, sweeps.Place), "before: they "+state[sweeps.Before])
 		if pause {
 			c.Note("scheduled rotations continue; a pause of all sweeps does not end by itself, and a deployment that changes the schedule ends it: quilt-rotate resume --all")
 		}

@@ -1,7 +1,7 @@
 // Package awsconfig loads the AWS SDK's configuration, for the functions and the command alike.
 //
 // Region, credentials, endpoints, profiles, proxies and retries are what the SDK reads (AWS SDKs and Tools Reference
-// Guide). This package adds limits for attempts, and the rule for CA bundles.
+// Guide). This package adds limits for attempts, the rule for CA bundles, and [Send] for services that have no client here.
 package awsconfig
 
 import (

@@ -7,7 +7,14 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"quilt-rotate/internal/awsconfig"
 )
+
+// ask calls an operation of a service with JSON 1.1.
+func (c *Cloud) ask(ctx context.Context, doing, service, target string, in, out any) error {
+	return newError(doing, awsconfig.Send(ctx, c.config, awsconfig.Request{Service: service, Method: "POST", Path: "/", Target: target, In: in}, out))
+}
 
 // RotateFunctions returns the ARNs of the rotate functions of all stacks in the account and region, which each stack publishes as a parameter
 // /quilt-rotate/<stack>/rotate-function-arn.
@@ -18,7 +25,7 @@ func (c *Cloud) RotateFunctions(ctx context.Context) (arns []string, _ error) {
 			Parameters []struct{ Name, Value string }
 			NextToken  string
 		}
-		if err := c.send(ctx, "find the stacks by their parameters", jsonRequest("ssm", "SSM", "AmazonSSM.GetParametersByPath", in), &page); err != nil {
+		if err := c.ask(ctx, "find the stacks by their parameters", "ssm", "AmazonSSM.GetParametersByPath", in, &page); err != nil {
 			return nil, err
 		}
 		for _, p := range page.Parameters {
@@ -32,65 +39,68 @@ func (c *Cloud) RotateFunctions(ctx context.Context) (arns []string, _ error) {
 	}
 }
 
-func jsonRequest(service, sdkID, target string, in any) signedRequest {
-	return signedRequest{service, sdkID, "POST", "/", target, in}
-}
-
 // Schedule is an EventBridge schedule of the default group.
 type Schedule struct {
 	Name    string
 	Enabled bool
 	Target  string // ARN
-	members map[string]json.RawMessage
+	members map[string]any
+}
+
+func (c *Cloud) schedule(ctx context.Context, doing, method, name string, in, out any) error {
+	return newError(doing+" the schedule "+name, awsconfig.Send(ctx, c.config, awsconfig.Request{Service: "scheduler", Method: method, Path: "/schedules/" + url.PathEscape(name), In: in}, out))
 }
 
 // Schedule reads a schedule.
 func (c *Cloud) Schedule(ctx context.Context, name string) (Schedule, error) {
-	s := Schedule{Name: name}
-	if err := c.send(ctx, "read the schedule "+name, signedRequest{service: "scheduler", sdkID: "Scheduler", method: "GET", path: schedulePath(name)}, &s.members); err != nil {
-		return s, err
+	var text json.RawMessage
+	if err := c.schedule(ctx, "read", "GET", name, nil, &text); err != nil {
+		return Schedule{}, err
 	}
-	var target struct{ Arn string }
-	_ = json.Unmarshal(s.members["Target"], &target)                             // the ARN is only shown
-	s.Target, s.Enabled = target.Arn, string(s.members["State"]) != `"DISABLED"` // without a state it is on (API reference, GetSchedule)
+	s, decoder := Schedule{Name: name}, json.NewDecoder(strings.NewReader(string(text)))
+	decoder.UseNumber() // a date goes back as it came
+	if err := decoder.Decode(&s.members); err != nil {
+		return s, newError("read the schedule "+name, err)
+	}
+	target, _ := s.members["Target"].(map[string]any)
+	s.Target, _ = target["Arn"].(string)
+	s.Enabled = s.members["State"] != "DISABLED" // without a state it is enabled (API reference, GetSchedule)
 	return s, nil
 }
 
 // SwitchSchedule enables or disables a schedule. UpdateSchedule replaces the whole schedule, so it sends everything that [Cloud.Schedule] has read. If the
 // answer is lost, the same request is sent again with the same token.
 func (c *Cloud) SwitchSchedule(ctx context.Context, s Schedule, enabled bool) error {
-	in := map[string]any{"ClientToken": uuid.NewString(), "State": map[bool]string{true: "ENABLED", false: "DISABLED"}[enabled]}
+	in := map[string]any{"ClientToken": uuid.NewString(), "State": "DISABLED"}
+	if enabled {
+		in["State"] = "ENABLED"
+	}
 	for member, value := range s.members {
 		switch member {
-		case "Arn", "Name", "CreationDate", "LastModificationDate", "State": // of the answer only, the name in the path, and the state
+		case "Arn", "Name", "CreationDate", "LastModificationDate", "State": // members of the answer only, the name in the path, and the state
 		default:
 			in[member] = value
 		}
 	}
-	return c.send(ctx, "switch the schedule "+s.Name, signedRequest{"scheduler", "Scheduler", "PUT", schedulePath(s.Name), "", in}, nil)
+	return c.schedule(ctx, "switch", "PUT", s.Name, in, nil)
 }
-
-func schedulePath(name string) string { return "/schedules/" + url.PathEscape(name) }
 
 // Key is a KMS key.
 type Key struct {
-	Arn, KeyManager, KeyState string
-	Policy                    string `json:"-"` // in JSON; "" for a key that AWS manages
+	Arn, KeyState string
+	Policy        string `json:"-"` // in JSON
 }
 
 // Key describes a KMS key, by its id, ARN or alias, and reads its policy.
 func (c *Cloud) Key(ctx context.Context, id string) (Key, error) {
 	var described struct{ KeyMetadata Key }
-	if err := c.send(ctx, "describe the KMS key "+id, jsonRequest("kms", "KMS", "TrentService.DescribeKey", map[string]string{"KeyId": id}), &described); err != nil {
+	if err := c.ask(ctx, "describe the KMS key "+id, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": id}, &described); err != nil {
 		return Key{}, err
 	}
 	k := described.KeyMetadata
-	if k.KeyManager == "AWS" {
-		return k, nil
-	}
 	var policy struct{ Policy string }
 	in := map[string]string{"KeyId": k.Arn, "PolicyName": "default"} // GetKeyPolicy takes no alias
-	err := c.send(ctx, "read the policy of the KMS key "+id, jsonRequest("kms", "KMS", "TrentService.GetKeyPolicy", in), &policy)
+	err := c.ask(ctx, "read the policy of the KMS key "+id, "kms", "TrentService.GetKeyPolicy", in, &policy)
 	k.Policy = policy.Policy
 	return k, err
 }

@@ -23,9 +23,9 @@ func (p *patient) encryption(ctx context.Context) finding {
 		return broken(err, "")
 	case key.KeyState != "Enabled":
 		return failure("enable it: aws kms enable-key --key-id "+key.Arn, "the KMS key %s is %s: the secret cannot be read", key.Arn, key.KeyState)
-	case key.Policy != "" && !delegates(key.Policy, account12(key.Arn), p.function.Role):
+	case !delegates(key.Policy, account12(key.Arn), p.function.Role):
 		return failure("add the statement of docs/kms.md to its policy, for arn:aws:iam::"+account12(key.Arn)+":root",
-			"the policy of the KMS key %s does not delegate to IAM, and does not name the role of %s, so no rotation can decrypt the secret", key.Arn, p.function.Name)
+			"the policy of the KMS key %s neither delegates to IAM nor names the rotate function's role: no rotation can decrypt the secret", key.Arn)
 	}
 	return ok("by the KMS key %s", key.Arn)
 }
@@ -34,28 +34,18 @@ func (p *patient) encryption(ctx context.Context) finding {
 func delegates(policy, account, role string) bool {
 	var document struct {
 		Statement []struct {
-			Effect    string
-			Principal json.RawMessage // "*", or an object
-			Action    any             // a text, or a list
+			Effect            string
+			Principal, Action any
 		}
 	}
 	if json.Unmarshal([]byte(policy), &document) != nil {
 		return false
 	}
 	for _, s := range document.Statement {
-		var principal struct{ AWS any }
-		var anybody string
-		if json.Unmarshal(s.Principal, &anybody) == nil {
-			principal.AWS = anybody
-		} else if json.Unmarshal(s.Principal, &principal) != nil {
-			continue
-		}
-		served := slices.ContainsFunc(texts(principal.AWS), func(who string) bool {
-			return who == "*" || who == account || who == role || strings.HasSuffix(who, "::"+account+":root")
+		served := slices.ContainsFunc(texts(s.Principal), func(who string) bool {
+			return who == "*" || who == account || who != "" && who == role || strings.HasSuffix(who, "::"+account+":root")
 		})
-		decrypts := slices.ContainsFunc(texts(s.Action), func(action string) bool {
-			return slices.Contains([]string{"*", "kms:*", "kms:Decrypt", "kms:D*"}, action)
-		})
+		decrypts := slices.ContainsFunc(texts(s.Action), func(action string) bool { return slices.Contains([]string{"*", "kms:*", "kms:Decrypt"}, action) })
 		if s.Effect == "Allow" && served && decrypts {
 			return true
 		}
@@ -63,15 +53,18 @@ func delegates(policy, account, role string) bool {
 	return false
 }
 
-// texts are the texts of a member that is one text or a list of them.
+// texts are all texts in a member of a policy: one, a list, or an object of them.
 func texts(member any) (list []string) {
 	switch member := member.(type) {
 	case string:
-		return []string{member}
+		list = append(list, member)
 	case []any:
 		for _, each := range member {
-			text, _ := each.(string)
-			list = append(list, text)
+			list = append(list, texts(each)...)
+		}
+	case map[string]any:
+		for _, each := range member {
+			list = append(list, texts(each)...)
 		}
 	}
 	return list

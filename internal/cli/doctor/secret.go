@@ -45,7 +45,7 @@ var secretChecks = []check[*patient]{
 	{"permission", []string{"function"}, (*patient).permission},
 	{"sweeper", []string{"function"}, (*patient).sweeper},
 	{"sweeps", []string{"function"}, (*patient).sweeps},
-	{"encryption", []string{"function"}, (*patient).encryption},
+	{"encryption", []string{"secret"}, (*patient).encryption},
 	{"tags", []string{"secret"}, (*patient).tags},
 	{"rotation", []string{"secret", "function"}, (*patient).rotates},
 	{"lifetime", []string{"rotation", "tags"}, (*patient).lifetime},

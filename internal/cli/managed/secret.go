@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -35,7 +34,6 @@ type Secret struct {
 
 	cloud  *awsclient.Cloud
 	rotate *awsclient.Function // once it was looked up
-	alone  *quilt.Client       // see [Secret.LookFromHere]
 }
 
 // Deployed reports whether a function was ever deployed for the secret's rotation.
@@ -47,21 +45,6 @@ func (s *Secret) NamesRegistry() bool { return s.Deployed() || s.RegistryTagged(
 
 // RegistryTagged reports whether the secret has the tag that names its registry.
 func (s *Secret) RegistryTagged() bool { return strings.TrimSpace(s.Tags[settings.TagRegistry]) != "" }
-
-// LookFromHere has this process plan the sweeps of a secret for which nothing is deployed. Only the function
-// sweeps.
-func (s *Secret) LookFromHere(registry *quilt.Client) {
-	if !s.Deployed() && s.RevokeFunction == "" {
-		s.alone = registry
-	}
-}
-
-// DefaultSweeps are the settings of a sweep at that registry if no function has others.
-func DefaultSweeps(registry *quilt.Client) settings.Revoke {
-	return settings.Revoke{
-		Common: settings.Common{RegistryURL: registry.URL()}, Grace: settings.DefaultGrace, Quiet: settings.DefaultQuiet, OrphanAge: settings.DefaultOrphanAge,
-	}
-}
 
 // PausedUntil is when the pause of a secret's sweeps ends; nil if they are not paused. A tag of older releases that is
 // no time pauses nothing, because the sweep refuses it.
@@ -253,26 +236,6 @@ func (s *Secret) ForRotation(ctx context.Context) (settings.Rotation, error) {
 	return env.ForSecret(s.Tags)
 }
 
-// ForRevocation are the settings that hold for the secret's sweeps.
-func (s *Secret) ForRevocation(ctx context.Context) (settings.Revocation, error) {
-	if s.alone != nil {
-		return DefaultSweeps(s.alone).ForSecret(s.Tags)
-	}
-	name, err := s.Sweeper(ctx)
-	if err != nil {
-		return settings.Revocation{}, err
-	}
-	f, err := s.cloud.Function(ctx, name)
-	if err != nil {
-		return settings.Revocation{}, err
-	}
-	env, err := settings.LoadRevoke(settings.Deployed(f.Environment))
-	if err != nil {
-		return settings.Revocation{}, fmt.Errorf("the function %s: %w", f.Name, err)
-	}
-	return env.ForSecret(s.Tags)
-}
-
 // Sweeper names the function that sweeps the secret.
 func (s *Secret) Sweeper(ctx context.Context) (string, error) {
 	if s.RevokeFunction != "" {
@@ -293,9 +256,6 @@ func (s *Secret) Sweeper(ctx context.Context) (string, error) {
 // Sweep has the function sweep the secret, or, as a dry run, report what a sweep would do. It fails with a [*awsclient.FunctionError]
 // if the sweep failed; the result of a dry run says what the sweep would fail with.
 func (s *Secret) Sweep(ctx context.Context, dryRun bool) (revocation.Result, error) {
-	if s.alone != nil && dryRun {
-		return s.lookFromHere(ctx)
-	}
 	name, err := s.Sweeper(ctx)
 	if err != nil {
 		return revocation.Result{}, err
@@ -309,11 +269,6 @@ func (s *Secret) Sweep(ctx context.Context, dryRun bool) (revocation.Result, err
 		return revocation.Result{}, errors.New("the answer of the function " + name + " is not the result of a sweep")
 	}
 	return result, nil
-}
-
-func (s *Secret) lookFromHere(ctx context.Context) (revocation.Result, error) {
-	sweeper := &revocation.Sweeper{Vault: s.cloud.Vault, Registry: s.alone, Settings: DefaultSweeps(s.alone), Log: slog.New(slog.DiscardHandler)}
-	return sweeper.Look(ctx, revocation.Request{SecretID: s.ARN})
 }
 
 // Restart are the ECS services that the secret's tag names: they got the key at their start.
