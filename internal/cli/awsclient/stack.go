@@ -44,7 +44,7 @@ type Schedule struct {
 	Name    string
 	Enabled bool
 	Target  string // ARN
-	members map[string]any
+	members map[string]json.RawMessage
 }
 
 func (c *Cloud) schedule(ctx context.Context, doing, method, name string, in, out any) error {
@@ -53,18 +53,13 @@ func (c *Cloud) schedule(ctx context.Context, doing, method, name string, in, ou
 
 // Schedule reads a schedule.
 func (c *Cloud) Schedule(ctx context.Context, name string) (Schedule, error) {
-	var text json.RawMessage
-	if err := c.schedule(ctx, "read", "GET", name, nil, &text); err != nil {
-		return Schedule{}, err
+	s := Schedule{Name: name}
+	if err := c.schedule(ctx, "read", "GET", name, nil, &s.members); err != nil {
+		return s, err
 	}
-	s, decoder := Schedule{Name: name}, json.NewDecoder(strings.NewReader(string(text)))
-	decoder.UseNumber() // a date goes back as it came
-	if err := decoder.Decode(&s.members); err != nil {
-		return s, newError("read the schedule "+name, err)
-	}
-	target, _ := s.members["Target"].(map[string]any)
-	s.Target, _ = target["Arn"].(string)
-	s.Enabled = s.members["State"] != "DISABLED" // without a state it is enabled (API reference, GetSchedule)
+	var target struct{ Arn string }
+	_ = json.Unmarshal(s.members["Target"], &target)                             // the ARN is only shown
+	s.Target, s.Enabled = target.Arn, string(s.members["State"]) != `"DISABLED"` // without a state it is enabled (API reference, GetSchedule)
 	return s, nil
 }
 

@@ -11,8 +11,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// NoStackError says that no rotate function is known in this account and region.
-type NoStackError struct{ error }
+// ErrNoStack says that no stack publishes a rotate function in this account and region.
+var ErrNoStack = errors.New("no rotate function is known here")
 
 // FindRotateFunction finds the rotate function of a stack: the given one, or the only one that the stacks of this account and region publish. If registry is
 // not "", functions of other registries do not count.
@@ -22,7 +22,7 @@ func FindRotateFunction(ctx context.Context, c *awsclient.Cloud, given, registry
 	if given == "" {
 		var err error
 		if arns, err = c.RotateFunctions(ctx); err != nil {
-			return awsclient.Function{}, terminal.WithHint(&NoStackError{awsclient.Explain(err)}, name)
+			return awsclient.Function{}, terminal.WithHint(awsclient.Explain(err), name)
 		}
 	}
 	var found []awsclient.Function
@@ -47,7 +47,7 @@ func FindRotateFunction(ctx context.Context, c *awsclient.Cloud, given, registry
 	}
 	switch len(found) {
 	case 0:
-		return awsclient.Function{}, terminal.WithHint(&NoStackError{errors.New("no rotate function is known here")}, "deploy a stack (infra/README.md), or "+name)
+		return awsclient.Function{}, terminal.WithHint(ErrNoStack, "deploy a stack (infra/README.md), or "+name)
 	case 1:
 		return found[0], nil
 	}

@@ -215,7 +215,7 @@ func (x *adoption) show(label bool) {
 			x.Tell.Tell(terminal.Warned, "the current key may expire before the first rotation", "rotate it after this: quilt-rotate rotate "+x.secret.Name)
 		}
 	case !r.Enabled:
-		x.Tell.Tell(terminal.Warned, "rotation is off", "deploy the stack (infra/README.md), then "+managed.NotRotated(x.secret.Name))
+		x.Tell.Tell(terminal.Warned, "rotation is off", "no stack is deployed here yet: deploy it (infra/README.md), then run this again with --schedule")
 	case !r.Next.IsZero():
 		x.Tell.Tell(terminal.Later, "will be rotated by "+day(r.Next), "")
 	}

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"golang.org/x/sync/errgroup"
+
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/sandbox"
@@ -160,5 +163,45 @@ func TestBootstrapMovesALabelThatIsOnAnotherVersion(t *testing.T) {
 	key, _ := r.Registry.KeyBySecret(s.CurrentKey().Reveal())
 	if current := s.Holder(vault.Current); vault.NewVersion(current.ID, current.Stages).Key() != key.ID {
 		t.Errorf("the label is elsewhere\n%s", s.Labels())
+	}
+}
+
+func TestTwoAdoptionsAtTheSameTimeSwitchRotationOnOnce(t *testing.T) {
+	// Protects twins: both report success, and the secret has one label of its key, one rotation and nothing pending, also if the test of the first one's
+	// configuration refuses the second one's call, and if an answer is lost.
+	t.Parallel()
+	for name, fault := range map[string]wire.Hook{
+		"nothing is lost": func(_ *wire.Call, next func()) { next() },
+		"every answer to RotateSecret is an error": sandboxtest.On(func(c *wire.Call, next func()) {
+			next()
+			c.Respond(http.StatusBadRequest, `{"__type":"InvalidRequestException","Message":"A previous rotation isn't complete. That rotation will be reattempted."}`)
+		}, "RotateSecret"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := sandboxtest.New(t)
+			_, secret := r.Registry.MintKey(sandbox.UserEmail, "by-hand", 90)
+			s := r.BareSecret("prod/twins", sandboxtest.ValueWith(secret))
+			rotationOff(s)
+			defer r.Intercept(fault)()
+			var group errgroup.Group
+			for range 2 {
+				group.Go(func() error {
+					p := newPerson(t, r)
+					found, err := p.secret(s.Name)
+					if err == nil {
+						_, err = p.Adopt(p.ctx, operations.Adoption{Secret: found, Registry: p.registry, Schedule: "rate(30 days)", Function: sandbox.RotateFunction})
+					}
+					return err
+				})
+			}
+			if err := group.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			_ = r.Secrets.WaitRotation(t.Context(), s.Name) // its error is how the test of the configuration ended
+			out, err := r.Hands.DescribeSecret(t.Context(), &secretsmanager.DescribeSecretInput{SecretId: &s.ARN})
+			if err != nil || !*out.RotationEnabled || *out.RotationRules.ScheduleExpression != "rate(30 days)" || len(out.VersionIdsToStages) != 1 {
+				t.Errorf("%v: %+v", err, out)
+			}
+		})
 	}
 }

@@ -38,7 +38,7 @@ func (x *adoption) planRotation(ctx context.Context) (*rotationPlan, error) {
 		function = s.Rotation.Function // an adopted secret whose rotation was switched off
 	}
 	f, err := managed.FindRotateFunction(ctx, x.Cloud, function, x.registry.URL())
-	if _, none := errors.AsType[*managed.NoStackError](err); none && x.Schedule == "" {
+	if errors.Is(err, managed.ErrNoStack) {
 		return nil, nil
 	}
 	if err != nil {
