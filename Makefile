@@ -141,7 +141,8 @@ go:
 
 CONFIG ?= infra/config.yaml
 ARGS   ?=
-CDK    := cd infra && CDK_DISABLE_CLI_TELEMETRY=true npx cdk
+# The app compresses the functions' packages, so it is built with the same toolchain as they are: another one may compress to other bytes.
+CDK     = cd infra && CDK_DISABLE_CLI_TELEMETRY=true GOTOOLCHAIN=$$(sed -n 's/^toolchain //p' go.mod) npx cdk
 
 .PHONY: synth diff deploy golden node need-node
 

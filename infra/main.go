@@ -1,4 +1,4 @@
-// Command infra is the CDK app: it checks the configuration, builds the functions and makes the stack. `npx cdk deploy` runs it.
+// Command infra is the CDK app: it checks the configuration, builds the functions and synthesizes the stack. `npx cdk deploy` runs it.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 
 func main() { os.Exit(run()) }
 
-// run returns the exit status. Whatever is wrong is told in plain lines: the CDK's library panics with stack traces that help nobody who wrote a file.
+// run returns the exit status. Errors are reported in plain lines, because the CDK's library panics with stack traces.
 func run() (status int) {
 	c, err := config.Load(configFile(), config.AWS{Account: os.Getenv("CDK_DEFAULT_ACCOUNT"), Region: os.Getenv("CDK_DEFAULT_REGION")})
 	if err != nil {
@@ -45,16 +45,16 @@ func run() (status int) {
 	return 0
 }
 
-// closeLibrary ends the process of the CDK's library, once all is said. The library waits for that process twice at once, and where the second is faster it tells people who did nothing
-// wrong that it "exited abnormally" (jsii-runtime-go, Process.Close): nothing that comes so late is worth a line.
+// closeLibrary ends the process of the CDK's library. The library waits for that process twice at the same time, and sometimes reports without a reason that it
+// "exited abnormally" (jsii-runtime-go, Process.Close). So its last output is discarded.
 func closeLibrary() {
-	if nowhere, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
-		os.Stderr = nowhere
+	if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
+		os.Stderr = null
 	}
 	jsii.Close()
 }
 
-// configFile is what -c config=FILE of the cdk command says. It is asked without the CDK's library, which takes a second to start.
+// configFile is the value of -c config=FILE of the cdk command. It is read without the CDK's library, which takes a second to start.
 func configFile() string {
 	var context struct {
 		Config string `json:"config"`

@@ -1,4 +1,4 @@
-// Package bundle builds the functions' deployment packages: for each a zip with the program and, where one is given, the CA bundle.
+// Package bundle builds the functions' deployment packages: for each function a zip with the program and, if one is given, the CA bundle.
 //
 // The same sources give the same bytes on every machine and in every folder, so a deployment without a change changes nothing. It relies on the Go command
 // and on the sources of the module quilt-rotate. From the network it takes only what the Go checksum database or go.sum names: modules, and the toolchain of
@@ -42,7 +42,7 @@ func Build(root, out string, caBundle []byte) error {
 	return nil
 }
 
-// compile builds one function as the Makefile does, for Lambda on arm64, whatever the caller's Go environment says.
+// compile builds one function for Lambda on arm64, independently of the caller's Go environment.
 func compile(root, function string) ([]byte, error) {
 	folder, err := os.MkdirTemp("", "quilt-rotate-")
 	if err != nil {
@@ -53,7 +53,7 @@ func compile(root, function string) ([]byte, error) {
 	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags=-s -w -buildid=", "-o", program, "./functions/"+function)
 	build.Dir = root
 	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0", "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=")
-	// In go.mod, the toolchain is only the oldest that is used: a newer one compiles to other bytes.
+	// The go command takes the toolchain of go.mod as a minimum, but a newer one compiles to other bytes.
 	if toolchain := directive(root, "toolchain"); toolchain != "" {
 		build.Env = append(build.Env, "GOTOOLCHAIN="+toolchain)
 	}
