@@ -9,6 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/fleet"
 	"quilt-rotate/internal/notice"
 	"quilt-rotate/internal/revocation"
@@ -171,6 +176,12 @@ func TestNoRotationOnNeed(t *testing.T) {
 			}
 			revoke(s)
 		}, []string{"[attention] to a person"}},
+		"rotation is off": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
+			if _, err := r.Hands.CancelRotateSecret(t.Context(), &secretsmanager.CancelRotateSecretInput{SecretId: &s.ARN}); err != nil {
+				t.Fatal(err)
+			}
+			revoke(s)
+		}, []string{"[attention] to a person"}},
 		"a rotation has just begun": {stuck(false), []string{"[attention] to a person"}},
 		"a pending key is stored":   {stuck(true), []string{"[attention] to a person"}},
 		"the registry refuses all":  {func(r *sandboxtest.Rig, _ *sandboxtest.Secret) { r.Registry.SetActive(sandbox.UserEmail, false) }, []string{"[attention] to a person"}},
@@ -212,21 +223,41 @@ func TestAnEmptyPendingVersionIsRemovedAfterAnHour(t *testing.T) {
 func TestAKeyThatExpiresIsReplaced(t *testing.T) {
 	// Protects consumers of a key whose scheduled rotation does not come in time, and nobody else: a rotation on need is
 	// not a second schedule.
+	const day = 24 * time.Hour
 	for name, c := range map[string]struct {
-		after time.Duration // the last rotation
-		want  fleet.Do
+		life     int // of the key, in days
+		schedule int64
+		after    time.Duration
+		want     fleet.Do
 	}{
-		"8 days left, the rotation is overdue": {82 * 24 * time.Hour, fleet.Done},
-		"6 days left, the rotation is overdue": {84*24*time.Hour + 12*time.Hour, fleet.Rotate},
+		"8 days left, rotation overdue":                 {90, 30, 82 * day, fleet.Done},
+		"6 days left, rotation overdue":                 {90, 30, 84 * day, fleet.Rotate},
+		"6 days left, rotation 3 days before":           {90, 86, 84 * day, fleet.Done},
+		"6 days left, rotation in the last hours":       {90, 90, 84 * day, fleet.Rotate},
+		"6 days left, rotation after the key is gone":   {90, 200, 84 * day, fleet.Rotate},
+		"3 of 8 days left, rotation too late":           {8, 30, 5 * day, fleet.Done},
+		"less than 2 of 8 days left, rotation too late": {8, 30, 6*day + time.Hour, fleet.Rotate},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := sandboxtest.New(t)
-			s := r.Secret("quilt/x")
-			s.MustRotate()
-			old := s.CurrentKey()
+			s := r.BareSecret("quilt/x", "{}")
+			id, secret := r.Registry.MintKey(sandbox.UserEmail, apikey.Name(s.Name, r.Clock.Now(), s.ARN), c.life)
+			if err := s.MoveLabel(vault.KeyLabel(id), s.Put(sandboxtest.ValueWith(secret)), ""); err != nil {
+				t.Fatal(err)
+			}
+			_, err := r.Hands.RotateSecret(t.Context(), &secretsmanager.RotateSecretInput{
+				SecretId: &s.ARN, RotateImmediately: aws.Bool(false), RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: &c.schedule},
+			})
+			if err != nil || r.Secrets.WaitRotation(t.Context(), s.ARN) != nil {
+				t.Fatal(err)
+			}
 			r.Clock.Advance(c.after)
-			if report := r.Run(); report.Do != c.want || s.CurrentKey().Equal(old) != (c.want == fleet.Done) {
+			report := r.Run()
+			if report.Do != c.want || (s.CurrentKey().Reveal() == secret) != (c.want == fleet.Done) {
 				t.Errorf("the run ends with %q\n%s", report.Do, r.Output)
+			}
+			if c.want == fleet.Rotate && report.Rotated[0].Reason != revocation.NeedExpires {
+				t.Errorf("the reason is %q", report.Rotated[0].Reason)
 			}
 			works(t, s)
 		})

@@ -41,8 +41,8 @@ const (
 // wakes are the failures by which consumers have no key. passes are those that may end by themselves: the alarms count
 // how often they occur.
 var (
-	wakes  = []string{"CurrentKeyRefused", "Overwritten"}
-	passes = []string{"RegistryUnavailable", "OutOfTime"}
+	wakes  = []string{fault.TypeName(&fault.CurrentKeyRefused{}), fault.TypeName(&fault.Overwritten{})}
+	passes = []string{fault.TypeName(&fault.RegistryUnavailable{}), fault.TypeName(&fault.OutOfTime{})}
 )
 
 // concern is something that an event tells about a secret.
