@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"quilt-rotate/internal/notice"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/awslambda"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/sweeps"
 	"quilt-rotate/internal/sandbox/wire"
@@ -233,7 +235,7 @@ func TestAKeyThatExpiresIsReplaced(t *testing.T) {
 		"8 days left, rotation overdue":                 {90, 30, 82 * day, fleet.Done},
 		"6 days left, rotation overdue":                 {90, 30, 84 * day, fleet.Rotate},
 		"6 days left, rotation 3 days before":           {90, 86, 84 * day, fleet.Done},
-		"6 days left, rotation in the last hours":       {90, 90, 84 * day, fleet.Rotate},
+		"6 days left, rotation in the last hours":       {90, 89, 84 * day, fleet.Rotate},
 		"6 days left, rotation after the key is gone":   {90, 200, 84 * day, fleet.Rotate},
 		"3 of 8 days left, rotation too late":           {8, 30, 5 * day, fleet.Done},
 		"less than 2 of 8 days left, rotation too late": {8, 30, 6*day + time.Hour, fleet.Rotate},
@@ -308,6 +310,63 @@ func TestTwinsOfARunRotateOnce(t *testing.T) {
 	}
 	works(t, s)
 }
+
+func TestTheLastStepLooksAgain(t *testing.T) {
+	// Protects a secret that has changed since its sweep, an hour ago perhaps: what may not be rotated any more is left alone.
+	for name, change := range map[string]func(*sandboxtest.Secret, sandboxtest.Event){
+		"the pending version has a value": func(s *sandboxtest.Secret, e sandboxtest.Event) {
+			if err := s.Step(e, "createSecret"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"another rotation is under way": func(s *sandboxtest.Secret, e sandboxtest.Event) {
+			if err := s.MoveLabel(vault.Pending, "", e.ClientRequestToken); err != nil {
+				t.Fatal(err)
+			}
+			s.Begin(sandboxtest.Token(8))
+		},
+		"the tag forbids it": func(s *sandboxtest.Secret, _ sandboxtest.Event) { s.Tag(settings.TagOnNeed, "off") },
+		"another function rotates it": func(s *sandboxtest.Secret, _ sandboxtest.Event) {
+			if _, err := s.Lambda.Add(awslambda.Config{Name: "other", Handler: nobody{}}); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.MoveLabel(vault.Pending, "", sandboxtest.Token(7)); err != nil {
+				t.Fatal(err)
+			}
+			_, err := s.Hands.RotateSecret(t.Context(), &secretsmanager.RotateSecretInput{
+				SecretId: &s.ARN, RotationLambdaARN: aws.String(sandboxtest.FunctionARN("other")), RotateImmediately: aws.Bool(false),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = s.Secrets.WaitRotation(t.Context(), s.ARN)
+		},
+		"nothing": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := sandboxtest.New(t)
+			s := needs(r, "quilt/x")
+			event := s.Begin(sandboxtest.Token(7))
+			r.Clock.Advance(2 * time.Hour)
+			if change != nil {
+				change(s, event)
+			}
+			step, _ := json.Marshal(map[string]any{"next": fleet.Step{
+				RotateFunction: sandboxtest.FunctionARN(sandbox.RotateFunction), Time: r.Clock.Now(),
+				State: fleet.State{Listed: true, Swept: 1, Rotate: []revocation.Need{{SecretID: s.ARN, Reason: revocation.NeedRefused, Pending: event.ClientRequestToken}}},
+			}})
+			text, err := r.Process().Revoke(step)
+			var answer fleet.Answer
+			if err != nil || json.Unmarshal(text, &answer) != nil || len(answer.Rotations) > 0 != (change == nil) {
+				t.Errorf("%s, %v", text, err)
+			}
+		})
+	}
+}
+
+type nobody struct{}
+
+func (nobody) Invoke(context.Context, []byte) ([]byte, error) { return nil, nil }
 
 func TestManyRefusedKeysAreNotReplaced(t *testing.T) {
 	// Protects keys from a registry that has lost them, after a restore for example: none is replaced, and one message
