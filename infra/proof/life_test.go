@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,7 +34,7 @@ const (
 	account = sandbox.Account
 )
 
-// A world is a sandbox with the two built functions, and what they asked of AWS in it.
+// A world is a sandbox with the two built functions, and records what they ask of AWS.
 type world struct {
 	*sandboxtest.Rig
 	t *testing.T
@@ -42,7 +43,7 @@ type world struct {
 	whose   map[string]conditions // rotator and registry of each secret
 	seen    map[request]bool
 	calls   int
-	mishap  wire.Hook // happens to a function's requests
+	mishap  wire.Hook // of requests of the functions
 	sweeps  int
 	rotated int
 }
@@ -51,7 +52,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{Rig: sandboxtest.NewPersistent(t, 3), t: t, whose: map[string]conditions{}, seen: map[request]bool{}}
 	for _, name := range []string{sandbox.RotateFunction, sandbox.RevokeFunction} {
-		// The SDK writes the application's id into its user agent: so the wire knows who asks.
+		// The SDK adds the application's id to its user agent, which identifies the function.
 		_, err := w.AddFunction(name, builtFunction(t, name), time.Minute, map[string]string{"AWS_SDK_UA_APP_ID": name})
 		must(t, err)
 	}
@@ -64,7 +65,7 @@ var (
 	appID = regexp.MustCompile(`\bapp/([a-z]+)`)
 )
 
-// watch notes what the functions ask of AWS. Requests of the test itself have other credentials.
+// watch records what the functions ask of AWS. Requests of the test itself have other credentials.
 func (w *world) watch(c *wire.Call, next func()) {
 	if signed := scope.FindStringSubmatch(c.Request.Header.Get("Authorization")); signed != nil {
 		w.note(c, signed[1])
@@ -82,7 +83,7 @@ func (w *world) watch(c *wire.Call, next func()) {
 func (w *world) note(c *wire.Call, service string) {
 	caller := appID.FindStringSubmatch(c.Request.Header.Get("User-Agent"))
 	if caller == nil {
-		w.t.Errorf("%s was asked by nobody known: %q", c.Operation, c.Request.Header.Get("User-Agent"))
+		w.t.Errorf("%s was called by an unknown user agent: %q", c.Operation, c.Request.Header.Get("User-Agent"))
 		return
 	}
 	var body struct{ SecretId, VersionStage string } //nolint:revive,staticcheck // the wire's names
@@ -103,7 +104,7 @@ func (w *world) note(c *wire.Call, service string) {
 	w.seen[request{caller[1], service + ":" + c.Operation, body.SecretId, whose}] = true
 }
 
-// during lets a mishap happen to requests while f runs.
+// during applies a mishap to requests while f runs.
 func (w *world) during(mishap wire.Hook, f func()) {
 	w.mu.Lock()
 	w.mishap = mishap
@@ -114,14 +115,14 @@ func (w *world) during(mishap wire.Hook, f func()) {
 	w.mu.Unlock()
 }
 
-// A life is that of one secret.
+// A life is what happens to one secret.
 type life struct {
 	*sandboxtest.Secret
 	w      *world
 	issuer bool
 }
 
-// begin makes the secret as the stack or `adopt` leaves it: waiting for its first key, or with somebody's own.
+// begin creates a secret that waits for its first key.
 func (w *world) begin(key *config.Key) *life {
 	var tags []string
 	for name, value := range key.SettingTags() {
@@ -131,27 +132,26 @@ func (w *world) begin(key *config.Key) *life {
 	return &life{w.BareSecret(key.SecretName(), "{}", tags...), w, key.Issuer != ""}
 }
 
-// belongs notes the rotator and the registry of a secret, as IAM sees them.
+// belongs records the rotator and the registry of a secret, as IAM sees them.
 func (w *world) belongs(secret string, whose conditions) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.whose[awssecrets.ARN(region, account, secret)] = whose
 }
 
-// live goes through everything that can happen to a key: every branch in which a function asks something of AWS.
+// live runs every branch in which a function asks something of AWS.
 func (l *life) live() {
 	l.waitForTheFirstKey()
 	l.rotateMarkHoldRevoke()
 	l.editAndRollBack()
 	l.orphan()
 	l.selfHeal()
-	l.runOfSweeps()
 	if l.issuer {
 		l.needTheIssuer()
 	}
 }
 
-// retire goes through what happens to a secret whose rotation is off: a sweep still revokes the key that was replaced.
+// retire sweeps a secret whose rotation is off: the key that was replaced is still revoked.
 func (w *world) retire(key *config.Key) {
 	w.belongs(key.SecretName(), conditions{registry: registry})
 	in := &secretsmanager.CreateSecretInput{Name: aws.String(key.SecretName()), SecretString: aws.String("{}"),
@@ -164,14 +164,14 @@ func (w *world) retire(key *config.Key) {
 	l := &life{&sandboxtest.Secret{Rig: w.Rig, ARN: *made.ARN, Name: *made.Name}, w, key.Issuer != ""}
 	l.Bootstrap(sandbox.UserEmail)
 	old := l.CurrentKey()
-	l.Bootstrap(sandbox.UserEmail) // in place of a rotation, of which nothing is left to be seen but the two versions
+	l.Bootstrap(sandbox.UserEmail) // instead of a rotation: two versions, without labels of a rotation
 	l.sweep()
 	l.Clock.Advance(50 * time.Hour)
 	l.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = quiltregistry.RefuseForbidden })
 	l.sweep()
 	l.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = "" })
 	if l.Alive(old) || !l.Alive(l.CurrentKey()) {
-		w.t.Errorf("the last sweep did not revoke the replaced key alone\n%s", l.Labels())
+		w.t.Errorf("the last sweep must revoke the replaced key and no other\n%s", l.Labels())
 	}
 }
 
@@ -181,7 +181,7 @@ func (l *life) waitForTheFirstKey() {
 		l.w.t.Error("a secret without a key was rotated")
 	}
 	id, key := l.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
-	l.Put(sandboxtest.ValueWith(key)) // without its label: the rotation writes it
+	l.Put(sandboxtest.ValueWith(key)) // without its label, which the rotation adds
 	l.rotate()
 	if !l.labelled(id) {
 		l.w.t.Error("the first key was not labelled")
@@ -194,7 +194,7 @@ func (l *life) rotateMarkHoldRevoke() {
 	l.sweep()
 	l.Clock.Advance(24*time.Hour + time.Minute)
 	l.use(old)
-	l.sweep() // held: somebody uses it
+	l.sweep() // holds the key: it is in use
 	l.Clock.Advance(26 * time.Hour)
 	l.sweep()
 	if l.Alive(old) {
@@ -205,12 +205,12 @@ func (l *life) rotateMarkHoldRevoke() {
 func (l *life) editAndRollBack() {
 	current := l.CurrentKey()
 	l.Put(strings.Replace(sandboxtest.ValueWith(current.Reveal()), "1.0e+02", "2", 1))
-	l.sweep() // the label follows the key
+	l.sweep() // moves the label to the version that now has the key
 	former := l.Holder(vault.Current).ID
 	l.rotate()
 	l.sweep()
 	must(l.w.t, l.MoveLabel(vault.Current, former, l.Holder(vault.Current).ID))
-	l.sweep() // the mark comes off
+	l.sweep() // removes the mark
 	l.rotate()
 	l.settle()
 }
@@ -226,7 +226,7 @@ func (l *life) orphan() {
 	}
 }
 
-// selfHeal brings about pending versions that can never become current, and one that lost its label.
+// selfHeal creates pending versions that can never become current, and one without its label.
 func (l *life) selfHeal() {
 	dying := l.Begin(sandboxtest.Token(11))
 	l.step(dying, rotation.Create, "")
@@ -238,40 +238,41 @@ func (l *life) selfHeal() {
 	must(l.w.t, l.MoveLabel(vault.Current, first.ID, edit))
 	edited := l.Begin(sandboxtest.Token(12))
 	l.step(edited, rotation.Create, "")
-	must(l.w.t, l.MoveLabel(vault.Current, edit, first.ID)) // an edit by PutSecretValue ends the rotation at once; one by label does not
+	must(l.w.t, l.MoveLabel(vault.Current, edit, first.ID)) // unlike PutSecretValue, this does not end the rotation
 	l.step(edited, rotation.Finish, "Edited")
 	l.w.during(sandboxtest.On(sandboxtest.EditAnswer(`"quilt-key:`, `"lost:`), "PutSecretValue"), func() { l.rotate() })
 	l.settle()
 }
 
-// runOfSweeps lists the secrets, sweeps one whose rotation was cut off, and asks whether it may be rotated, as the state machine does.
+// runOfSweeps is what the state machine asks until it rotates on need a secret whose key is refused and whose last rotation was cut off.
 func (l *life) runOfSweeps() {
 	pending := l.Begin(sandboxtest.Token(13)).ClientRequestToken
 	l.Clock.Advance(25 * time.Hour)
 	next := func(state string) string {
 		return fmt.Sprintf(`{"next":{"rotateFunction":%q,"time":%q,"run":"proof","state":%s}}`, sandboxtest.FunctionARN(sandbox.RotateFunction), l.now(), state)
 	}
-	for event, want := range map[string]string{
-		next(`{}`): `"do":"sweep"`,
-		fmt.Sprintf(`{"secretId":%q,"time":%q,"run":"proof"}`, l.ARN, l.now()):                                                                `"outcome":"swept"`,
-		next(fmt.Sprintf(`{"listed":true,"swept":1,"rotate":[{"secretId":%q,"reason":"current-key-expires","pending":%q}]}`, l.ARN, pending)): `"removePending":"` + pending,
+	for _, step := range [][2]string{ // event and answer
+		{next(`{}`), `"do":"sweep"`},
+		{fmt.Sprintf(`{"secretId":%q,"time":%q,"run":"proof"}`, l.ARN, l.now()), fmt.Sprintf(`"pending":%q`, pending)},
+		{next(fmt.Sprintf(`{"listed":true,"swept":1,"rotate":[{"secretId":%q,"reason":"current-key-refused","pending":%q}]}`, l.ARN, pending)), fmt.Sprintf(`"removePending":%q`, pending)},
 	} {
-		answer, functionError, err := l.Lambda.Invoke(context.Background(), sandbox.RevokeFunction, []byte(event))
+		answer, functionError, err := l.Lambda.Invoke(context.Background(), sandbox.RevokeFunction, []byte(step[0]))
 		must(l.w.t, err)
-		if functionError != "" || !strings.Contains(string(answer), want) {
-			l.w.t.Errorf("%s must answer %s: %s", event, want, answer)
+		if functionError != "" || !strings.Contains(string(answer), step[1]) {
+			l.w.t.Errorf("%s must answer %s: %s", step[0], step[1], answer)
 		}
 	}
-	l.settle()
+	l.unstick()
 }
 
 func (l *life) now() string { return l.Clock.Now().UTC().Format(time.RFC3339) }
 
-// needTheIssuer lets the registry refuse first the keys, and then what keys do.
+// needTheIssuer rotates while the registry refuses keys, and while it does not let keys manage keys.
 func (l *life) needTheIssuer() {
 	for _, k := range l.Registry.Keys() {
 		l.Registry.Expire(k.ID)
 	}
+	l.runOfSweeps()
 	l.rotate()
 	l.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = quiltregistry.RefuseForbidden })
 	l.sweep()
@@ -280,7 +281,7 @@ func (l *life) needTheIssuer() {
 	l.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = "" })
 }
 
-// mishaps rotates and sweeps again and again; each time something happens to another request.
+// mishaps rotates and sweeps repeatedly, with a mishap of the first request, then of the second, and so on.
 func (l *life) mishaps() {
 	refuse := sandboxtest.OnService("secretsmanager", sandboxtest.AWSError(400, "AccessDeniedException", "not allowed"))
 	for _, mishap := range []wire.Hook{sandboxtest.LoseAnswer, sandboxtest.Answer(503, ""), refuse} {
@@ -290,41 +291,39 @@ func (l *life) mishaps() {
 				happened.Store(true)
 				mishap(c, next)
 			}), func() {
-				_ = l.Rotate() // the service tries again; what it gives up, the next rotation mends
-				for range 2 {  // the first marks the replaced key, the second revokes it
+				_ = l.Rotate()
+				for range 2 { // the first sweep marks the replaced key, the second revokes it
 					_, _, err := l.Lambda.Invoke(context.Background(), sandbox.RevokeFunction, l.sweepEvent())
 					must(l.w.t, err)
 					l.Clock.Advance(50 * time.Hour)
 				}
 			})
-			l.settle()
+			l.unstick()
 			if !happened.Load() {
 				break
 			}
 		}
 	}
+	l.settle()
 	l.rotate()
 }
 
-// settle ends what is under way, as `unstick` does, and sweeps.
-func (l *life) settle() {
+// unstick ends a rotation that did not finish.
+func (l *life) unstick() {
 	if v, ok := l.Snapshot().Holder(vault.Pending); ok && !holds(v, vault.Current) {
 		must(l.w.t, l.MoveLabel(vault.Pending, "", v.ID))
 	}
+}
+
+func (l *life) settle() {
+	l.unstick()
 	l.Clock.Advance(2 * time.Hour)
 	l.sweep()
 	l.Clock.Advance(50 * time.Hour)
 	l.sweep()
 }
 
-func holds(v awssecrets.Version, label string) bool {
-	for _, stage := range v.Stages {
-		if stage == label {
-			return true
-		}
-	}
-	return false
-}
+func holds(v awssecrets.Version, label string) bool { return slices.Contains(v.Stages, label) }
 
 func (l *life) labelled(keyID string) bool {
 	for _, v := range l.Snapshot().Versions {
