@@ -6,7 +6,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 )
 
-// Namespace is where the functions' metrics are, and FunctionDimension on each of them.
+// Namespace is the namespace of the functions' metrics, and FunctionDimension a dimension of each.
 const (
 	Namespace         = "QuiltRotate"
 	FunctionDimension = "FunctionName"
@@ -14,7 +14,7 @@ const (
 	step              = "Step"
 )
 
-// The functions' metrics that alarms and dashboard look at, as the functions name them. All are sums over the secrets of the stack.
+// Metrics of the functions that the alarms and the dashboard use. A value is for one secret; the statistics are over all secrets.
 const (
 	StepFailed         = "StepFailed"
 	StepSucceeded      = "StepSucceeded"
@@ -38,30 +38,30 @@ const (
 	CurrentKeyAge      = "CurrentKeyAge"
 )
 
-// Types of errors that have an alarm of their own, as the functions name them.
+// Error types that have an alarm of their own.
 const (
 	ErrorCurrentKeyRefused = "CurrentKeyRefused"
 	ErrorOverwritten       = "Overwritten"
 	ErrorBadIssuer         = "BadIssuer"
 )
 
-// Class says how soon a person must act. Each alarm's name begins with it, by which a subscription can filter.
+// Class says how soon a person must act. The name of each alarm begins with it, so that a subscription can filter.
 type Class string
 
 // The classes.
 const (
-	Wake    Class = "wake"    // somebody, now
-	Morning Class = "morning" // is soon enough
+	Wake    Class = "wake"    // now
+	Morning Class = "morning" // in the morning
 )
 
-// Alarm is one line of the table of alarms.
+// Alarm is one row of the table of alarms.
 type Alarm struct {
 	Class    Class
 	Page     string // of the runbook: docs/runbook/<page>.md
 	Sentence string
 	Metric   Metric
 	When     When
-	// Excuse explains the alarm: while it holds, nobody is told. nil: none.
+	// Excuse suppresses the alarm while it holds. nil: none.
 	Excuse *Excuse
 }
 
@@ -71,25 +71,25 @@ type Excuse struct {
 	When   When
 }
 
-// Metric is what is looked at.
+// Metric is a metric of this stack.
 type Metric struct {
 	Of        string // rotate, revoke, sweeps, queue, restart
-	Namespace string // "": the functions' own
+	Namespace string // "": Namespace
 	Name      string
 	Only      Dimension // the zero Dimension: all
 	Statistic string
 }
 
-// Dimension narrows a metric of the functions down.
+// Dimension is a further dimension of a metric of the functions.
 type Dimension struct{ Name, Value string }
 
-// When is the condition: over or under the threshold, in so many of so many periods.
+// When is the condition of an alarm.
 type When struct {
 	Comparison awscloudwatch.ComparisonOperator
 	Threshold  float64
 	Period     time.Duration
 	Of, Out    int // Of datapoints out of Out periods
-	// Silence takes data that do not come for zero, at once: CloudWatch would wait for some periods more, as long as it finds older data (CloudWatch user guide, "Configuring how
+	// Silence takes missing data for zero at once. CloudWatch would wait some periods more as long as it finds older data (CloudWatch user guide, "Configuring how
 	// CloudWatch alarms treat missing data").
 	Silence bool
 }
@@ -101,13 +101,13 @@ const (
 	sum, least, most = "Sum", "Minimum", "Maximum"
 )
 
-// never is for what must not happen at all. A sweep comes late now and then, and the alarm must not fall back between two.
+// never is for what must not happen at all. The alarm must not end between two sweeps, of which one may be late.
 func never() When { return When{over, 0, time.Hour, 1, 4, false} }
 
-// onceADay is for what only one sweep a day finds: the alarm must not fall back between two.
+// onceADay is for what only one sweep a day finds: the alarm must not end between two.
 func onceADay() When { return When{over, 0, 6 * time.Hour, 1, 5, false} }
 
-// forADay is true in five periods on end: by then, the first of them ended a day ago.
+// forADay is true in five periods in a row: the first of them ended a day ago.
 func forADay() When { return When{over, 0, 6 * time.Hour, 5, 5, false} }
 
 func rotates(name string) Metric {
@@ -122,50 +122,52 @@ func ofLambda(function, name string) Metric {
 	return Metric{function, "AWS/Lambda", name, Dimension{}, sum}
 }
 
-// Days that the alarms count in. An orderly rotation always leaves more than wakeDays (see config: lifetime).
+// Thresholds in days. A successful rotation always leaves more than wakeDays (see package config).
 const (
 	wakeDays    = 7
 	morningDays = 14
 	heldDays    = 7
 )
 
-// Alarms is the table: a fixed number, whatever the number of keys. The functions' logs, and `quilt-rotate status`, say which secret it is.
+// Alarms is the table of alarms. Their number does not depend on the number of secrets; logs, events and `quilt-rotate status` say which secret it is.
 var Alarms = []Alarm{
-	{Wake, "current-key-refused", "The registry refuses the key in AWSCURRENT: its consumers are failing now.", failedSweeps(ErrorCurrentKeyRefused), never(), nil},
-	{Wake, "value-overwritten", "Somebody overwrote the value of a secret, so consumers find no key.", failedSweeps(ErrorOverwritten), never(), nil},
-	{Wake, "key-expires", "A current key expires in under 7 days: rotation has not worked for long.", sweeps(CurrentKeyDaysLeft, least), When{under, wakeDays, time.Hour, 1, 4, false}, nil},
+	{Wake, "current-key-refused", "The registry refuses a secret's current key, so its consumers fail now.", failedSweeps(ErrorCurrentKeyRefused), never(), nil},
+	{Wake, "value-overwritten", "The value of a secret was overwritten, so its consumers find no key.", failedSweeps(ErrorOverwritten), never(), nil},
+	{Wake, "key-expires", "A current key expires in less than 7 days, because its rotations failed.", sweeps(CurrentKeyDaysLeft, least), When{under, wakeDays, time.Hour, 1, 4, false}, nil},
 
-	{Morning, "rotation-failed", "A step of a rotation failed; the current key still works.", rotates(StepFailed), never(), nil},
-	{Morning, "test-rotation-failed", "A new key, or a changed configuration, did not pass its test.", Metric{"rotate", "", StepSucceeded, Dimension{step, "testSecret"}, least}, When{under, 1, time.Hour, 1, 4, false}, nil},
-	{Morning, "rotation-overdue", "The date of a secret's next rotation is past.", sweeps(RotationOverdue, sum), never(), nil},
-	{Morning, "rotation-off", "Rotation of a secret is switched off.", sweeps(RotationOff, sum), never(), nil},
-	{Morning, "pending-too-long", "A version has been pending for over a day, which blocks further rotations.", sweeps(RotationUnderWay, most), forADay(), nil},
-	{Morning, "self-healed", "A rotation that could not finish was given up by the function; the next starts afresh.", rotates(SelfHealed), never(), nil},
-	{Morning, "new-key-differs", "The registry created a key that is not as it was asked for: its name or its lifetime is another.", rotates(NewKeyDiffers), never(), nil},
-	{Morning, "rotate-errors", "The rotate function failed, or ran out of time.", ofLambda("rotate", "Errors"), never(), &beforeFirstKey},
-	{Morning, "rotate-throttled", "The rotate function was not run for lack of concurrency.", ofLambda("rotate", "Throttles"), never(), nil},
-	{Morning, "revoke-throttled", "The revoke function was not run for lack of concurrency.", ofLambda("revoke", "Throttles"), never(), nil},
-	{Morning, "sweep-errors", "Sweeps fail, again and again.", ofLambda("revoke", "Errors"), When{over, 0, 2 * time.Hour, 2, 3, false}, nil},
-	{Morning, "sweep-run-stopped", "A run of the sweeps stopped or failed, so secrets may not have been swept.", runs("ExecutionsFailed"), never(), nil},
-	{Morning, "no-sweep", "No run of the sweeps has succeeded for 6 hours, so nothing is revoked.", runs("ExecutionsSucceeded"), When{under, 1, 3 * time.Hour, 2, 2, true}, &noSweepYet},
-	{Morning, "key-expires-soon", "A current key expires soon: a rotation was missed.", sweeps(CurrentKeyDaysLeft, least), When{under, morningDays, time.Hour, 1, 4, false}, nil},
-	{Morning, "held-too-long", "A superseded key has been held for over 7 days after its grace period, since somebody still uses it.", sweeps(OldestSuperseded, most), When{over, heldDays * 24 * 3600, time.Hour, 1, 4, false}, nil},
-	{Morning, "few-labels", "A secret has fewer than 6 free staging labels, so it is not rotated any more.", sweeps(FreeLabels, least), When{under, 6, time.Hour, 1, 4, false}, nil},
-	{Morning, "issuer-refused", "A sweep needed the issuer, and the issuer was refused.", failedSweeps(ErrorBadIssuer), never(), nil},
-	{Morning, "issuer-refused-in-rotation", "A rotation needed the issuer, and the issuer was refused.", Metric{"rotate", "", StepFailed, Dimension{errorType, ErrorBadIssuer}, sum}, never(), nil},
-	{Morning, "key-needs-attention", "A key will not be revoked until a person decides what to do with it.", sweeps(KeysNeedAttention, sum), onceADay(), nil},
-	{Morning, "orphans", "Keys were found that no version holds: a rotation was cut off in the middle.", sweeps(Orphans, sum), never(), nil},
-	{Morning, "not-bootstrapped", "A secret has waited for its first key for a day.", sweeps(NotBootstrapped, sum), forADay(), nil},
-	{Morning, "dead-letters", "A run of the sweeps, a message or a restart could not be delivered.", Metric{"queue", "AWS/SQS", "ApproximateNumberOfMessagesVisible", Dimension{}, most}, When{over, 0, 5 * time.Minute, 1, 1, false}, nil},
+	{Morning, "rotation-failed", "A step of a rotation failed, and the current key still works.", rotates(StepFailed), never(), nil},
+	{Morning, "test-rotation-failed", "The step testSecret failed for a new key or a changed rotation schedule.", Metric{"rotate", "", StepSucceeded, Dimension{step, "testSecret"}, least}, When{under, 1, time.Hour, 1, 4, false}, nil},
+	{Morning, "rotation-overdue", "The next rotation of a secret is overdue.", sweeps(RotationOverdue, sum), never(), nil},
+	{Morning, "rotation-off", "The rotation of a secret is switched off.", sweeps(RotationOff, sum), never(), nil},
+	{Morning, "pending-too-long", "A version of a secret has been pending for more than a day, which blocks further rotations.", sweeps(RotationUnderWay, most), forADay(), nil},
+	{Morning, "self-healed", "The rotate function abandoned a rotation that could not finish, so that the next one can start.", rotates(SelfHealed), never(), nil},
+	{Morning, "new-key-differs", "The registry created a key with another name or lifetime than requested.", rotates(NewKeyDiffers), never(), nil},
+	{Morning, "rotate-errors", "The rotate function failed or timed out.", ofLambda("rotate", "Errors"), never(), &beforeFirstKey},
+	{Morning, "rotate-throttled", "Lambda throttled the rotate function.", ofLambda("rotate", "Throttles"), never(), nil},
+	{Morning, "revoke-throttled", "Lambda throttled the revoke function.", ofLambda("revoke", "Throttles"), never(), nil},
+	{Morning, "sweep-errors", "Sweeps of a secret keep failing.", sweeps(SweepFailed, sum), When{over, 0, 2 * time.Hour, 2, 3, false}, nil},
+	// A sweep that fails is not a failed invocation: the state machine goes on with its answer.
+	{Morning, "revoke-errors", "The revoke function failed or timed out.", ofLambda("revoke", "Errors"), When{over, 0, 2 * time.Hour, 2, 3, false}, nil},
+	{Morning, "sweep-run-stopped", "A run of sweeps stopped or failed, so some secrets may not have been swept.", runs("ExecutionsFailed"), never(), nil},
+	{Morning, "no-sweep", "No run of sweeps has succeeded for 6 hours, so no key is revoked.", runs("ExecutionsSucceeded"), When{under, 1, 3 * time.Hour, 2, 2, true}, &noSweepYet},
+	{Morning, "key-expires-soon", "A current key expires soon, because a rotation was missed.", sweeps(CurrentKeyDaysLeft, least), When{under, morningDays, time.Hour, 1, 4, false}, nil},
+	{Morning, "held-too-long", "A superseded key is still used more than 7 days after its grace period, so it is not revoked.", sweeps(OldestSuperseded, most), When{over, heldDays * 24 * 3600, time.Hour, 1, 4, false}, nil},
+	{Morning, "few-labels", "A secret has fewer than 6 free staging labels, so its next rotation fails.", sweeps(FreeLabels, least), When{under, 6, time.Hour, 1, 4, false}, nil},
+	{Morning, "issuer-refused", "A sweep needed an issuing credential that the registry refuses.", failedSweeps(ErrorBadIssuer), never(), nil},
+	{Morning, "issuer-refused-in-rotation", "A rotation needed an issuing credential that the registry refuses.", Metric{"rotate", "", StepFailed, Dimension{errorType, ErrorBadIssuer}, sum}, never(), nil},
+	{Morning, "key-needs-attention", "A key is not revoked until a person decides what to do with it.", sweeps(KeysNeedAttention, sum), onceADay(), nil},
+	{Morning, "orphans", "A sweep found keys that no version holds, because a rotation was interrupted.", sweeps(Orphans, sum), never(), nil},
+	{Morning, "not-bootstrapped", "A secret has had no first key for a day.", sweeps(NotBootstrapped, sum), forADay(), nil},
+	{Morning, "dead-letters", "A run of sweeps, a message or a restart could not be delivered.", Metric{"queue", "AWS/SQS", "ApproximateNumberOfMessagesVisible", Dimension{}, most}, When{over, 0, 5 * time.Minute, 1, 1, false}, nil},
 }
 
-// beforeFirstKey are rotations of a secret that has no key yet. They fail by design, and the alarm not-bootstrapped tells of such a secret.
+// beforeFirstKey are rotations of a secret without a first key. They fail by design; the alarm not-bootstrapped reports such a secret.
 var beforeFirstKey = Excuse{rotates(BeforeFirstKey), never()}
 
-// noSweepYet is a stack that is new: nothing has been swept for a day. In one that is not, somebody has been told by then. It looks back for no longer than a day: CloudWatch
-// looks at longer times only once an hour, when the alarm would have rung.
+// noSweepYet is a new stack: no run has succeeded for a day. In another stack, the alarm has reported it by then. It looks back for at most a day: CloudWatch evaluates
+// longer times only once an hour.
 var noSweepYet = Excuse{runs("ExecutionsSucceeded"), When{under, 1, 6 * time.Hour, 4, 4, true}}
 
-// RestartAlarm is there only with services to restart.
-var RestartAlarm = Alarm{Morning, "restart-failed", "Services that got a key at their start could not be redeployed, and still use the old one.",
+// RestartAlarm exists only with services to restart.
+var RestartAlarm = Alarm{Morning, "restart-failed", "ECS services could not be redeployed and still use the old key.",
 	Metric{"restart", "AWS/States", "ExecutionsFailed", Dimension{}, sum}, never(), nil}

@@ -29,10 +29,10 @@ func (k *keyRotation) newDashboard() {
 	k.dashboard.AddWidgets(alarmWidget("What a person must act on", 6, k.alarms.notify...))
 	k.dashboard.AddWidgets(logWidget(24, 7, "Each secret", k.revoke,
 		"filter ispresent(SweepSucceeded) | stats latest(CurrentKeyDaysLeft) as daysToExpiry, latest(CurrentKeyAge)/86400 as daysOld, latest(KeysHeld) as held, "+
-			"latest(OldestSupersededAge)/3600 as oldestSupersededHours, latest(FreeLabels) as freeLabels, latest(SweepSucceeded) as sweptWell, max(@timestamp) as lastSweep by secret | sort daysToExpiry asc"))
+			"latest(OldestSupersededAge)/3600 as oldestSupersededHours, latest(FreeLabels) as freeLabels, latest(SweepSucceeded) as sweptWell, max(@timestamp) as lastSweep by secret | sort daysToExpiry asc | limit 100"))
 	k.dashboard.AddWidgets(
-		logWidget(12, 6, "Last rotation of each secret", k.rotate, `filter step = "finishSecret" and outcome = "ok" | stats max(@timestamp) as lastRotation by secret | sort lastRotation asc`),
-		logWidget(12, 6, "Keys held: who still uses them", k.revoke, `filter action = "hold" | stats latest(fingerprint) as fingerprint, latest(owner) as owner, latest(lastUsedAt) as lastUsed by secret, version`))
+		logWidget(12, 6, "Last rotation of each secret", k.rotate, `filter step = "finishSecret" and outcome = "ok" | stats max(@timestamp) as lastRotation by secret | sort lastRotation asc | limit 100`),
+		logWidget(12, 6, "Keys held: who still uses them", k.revoke, `filter action = "hold" | stats latest(fingerprint) as fingerprint, latest(owner) as owner, latest(lastUsedAt) as lastUsed by secret, version | limit 100`))
 	k.dashboard.AddWidgets(
 		k.graph("Steps: duration (ms)", "rotate", "p95", k.steps(StepDuration)...),
 		k.graph("Steps: succeeded", "rotate", sum, k.steps(StepSucceeded)...),
