@@ -435,6 +435,59 @@ func TestEventsOfALife(t *testing.T) {
 	}
 }
 
+func TestWhatWaitsForTheMorningIsToldOnceADay(t *testing.T) {
+	// Protects whoever is notified from silence about a secret that is no longer looked after, and from 24 messages a day.
+	for name, c := range map[string]struct {
+		prepare func(*sandboxtest.Rig, *sandboxtest.Secret)
+		page    string
+	}{
+		"rotation is off": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
+			if _, err := r.Hands.CancelRotateSecret(t.Context(), &secretsmanager.CancelRotateSecretInput{SecretId: &s.ARN}); err != nil {
+				t.Fatal(err)
+			}
+		}, "rotation-off"},
+		"rotation is overdue": {func(r *sandboxtest.Rig, _ *sandboxtest.Secret) { r.Clock.Advance(40 * 24 * time.Hour) }, "rotation-overdue"},
+		"no first key":        {func(_ *sandboxtest.Rig, s *sandboxtest.Secret) { s.Put("{}") }, "not-bootstrapped"},
+		"few labels": {func(_ *sandboxtest.Rig, s *sandboxtest.Secret) {
+			for i := range 13 {
+				if err := s.MoveLabel(fmt.Sprint("custom-", i), s.Holder(vault.Current).ID, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, "few-labels"},
+		"a key is held": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
+			s.MustRotate()
+			r.Run()
+			r.Clock.Advance(8 * 24 * time.Hour)
+			use(t, r, s.KeyIn(s.Holder(vault.Previous)).Reveal())
+		}, "held-too-long"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := sandboxtest.New(t)
+			s := r.BareSecret("quilt/x", "{}")
+			if name != "no first key" {
+				s.Bootstrap(sandbox.UserEmail)
+			}
+			c.prepare(r, s)
+			messages := 0
+			for range 24 {
+				for _, e := range r.Run().Events {
+					if e.Detail.NeedsPerson {
+						messages++
+						if !strings.HasSuffix(e.Detail.Message, "docs/runbook/"+c.page+".md") {
+							t.Errorf("the message is %q", e.Detail.Message)
+						}
+					}
+				}
+				r.Clock.Advance(time.Hour)
+			}
+			if messages != 1 {
+				t.Errorf("%d messages in a day", messages)
+			}
+		})
+	}
+}
+
 // use logs in with a key, as a consumer.
 func use(t *testing.T, r *sandboxtest.Rig, key string) {
 	t.Helper()

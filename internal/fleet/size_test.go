@@ -1,0 +1,75 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"quilt-rotate/internal/revocation"
+	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/vault"
+)
+
+// endless is an account of secrets with the longest names and the most tags that there can be.
+type endless struct{ asked []int }
+
+const ofRotate = "arn:aws:lambda:us-east-1:123456789012:function:rotate"
+
+func (e *endless) secret(arn string) vault.Secret {
+	tags := map[string]string{}
+	for i := range 50 {
+		tags[fmt.Sprint(strings.Repeat("k", 120), i)] = strings.Repeat("v", 256)
+	}
+	now := time.Date(2026, 11, 27, 18, 0, 0, 0, time.UTC)
+	return vault.Secret{ARN: arn, Name: "x", Now: now, Tags: tags, Rotation: vault.Rotation{Enabled: true, Function: ofRotate}}
+}
+
+func (e *endless) List(_ context.Context, _ string, atMost int) (secrets []vault.Secret, next string, err error) {
+	e.asked = append(e.asked, atMost)
+	for i := range atMost {
+		secrets = append(secrets, e.secret(fmt.Sprintf("arn:aws:secretsmanager:us-east-1:123456789012:secret:%s%03d-AbCdEf", strings.Repeat("n", 509), i)))
+	}
+	return secrets, "more", nil
+}
+
+func (e *endless) Describe(_ context.Context, secretID string) (vault.Secret, error) {
+	return e.secret(secretID), nil
+}
+
+func TestAnswersFitIntoTheStateMachine(t *testing.T) {
+	// Protects a run from a page that is too large to carry, whatever names and tags people choose: a state has 256 KiB.
+	account := &endless{}
+	r := &Runner{Vault: account, Settings: settings.Revoke{Common: settings.Common{RegistryURL: "https://r"}}, Log: slog.New(slog.DiscardHandler)}
+	step := Step{RotateFunction: ofRotate, Time: time.Now(), Run: "run"}
+	next := func(state State) (Answer, int) {
+		t.Helper()
+		step.State = state
+		answer, err := r.Next(t.Context(), step)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer, len(text)
+	}
+	if answer, size := next(State{}); answer.Do != Sweep || len(answer.Secrets) < 100 || size > 130_000 {
+		t.Errorf("%d secrets in %d bytes", len(answer.Secrets), size)
+	}
+	step.Limit = 2
+	if answer, _ := next(State{}); len(answer.Secrets) != 2 || account.asked[len(account.asked)-1] != 2 {
+		t.Errorf("%d secrets with the limit 2", len(answer.Secrets))
+	}
+	state := State{Listed: true, Swept: 10000}
+	for i := range 150 {
+		state.Rotate = append(state.Rotate, revocation.Need{SecretID: fmt.Sprint("arn:", i), Reason: revocation.NeedExpires})
+	}
+	if answer, size := next(state); answer.Do != Rotate || len(answer.Rotations) < 4 || size > 130_000 {
+		t.Errorf("%q, %d rotations in %d bytes", answer.Do, len(answer.Rotations), size)
+	}
+}
