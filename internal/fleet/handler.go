@@ -26,7 +26,8 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	var step Step
 	if err := json.Unmarshal(event.Next, &step); err != nil {
-		return nil, fault.New[fault.BadEvent](`the event's "next" is not a step of a run: it must have "rotateFunction", "time", "limit", "state" and "results"`)
+		return nil, fault.New[fault.BadEvent](`the event's "next" is not a step of a run: ` +
+			`it must have "rotateFunction", "time", "limit", "state" and "results"`)
 	}
 	ctx, cancel := deadline.WithMargin(ctx)
 	defer cancel()

@@ -38,8 +38,10 @@ const (
 
 // Next decides what the run does next, and reads what it needs for that.
 func (r *Runner) Next(ctx context.Context, step Step) (Answer, error) {
-	if !strings.HasPrefix(step.RotateFunction, "arn:") || step.Limit < 0 || step.Limit > DefaultLimit || step.Time.IsZero() {
-		return Answer{}, fault.New[fault.BadEvent](`a step must have "rotateFunction", an ARN, "time", and a "limit" of at most %d`, DefaultLimit)
+	limited := step.Limit >= 0 && step.Limit <= DefaultLimit
+	if !strings.HasPrefix(step.RotateFunction, "arn:") || !limited || step.Time.IsZero() {
+		return Answer{}, fault.New[fault.BadEvent](
+			`a step must have "rotateFunction", an ARN, "time", and a "limit" of at most %d`, DefaultLimit)
 	}
 	a := Answer{Secrets: []string{}, Rotations: []Rotation{}, State: step.State.add(step.Results)}
 	v := a.State.judge()
@@ -62,8 +64,8 @@ func (r *Runner) Next(ctx context.Context, step Step) (Answer, error) {
 	if a.Do != Sweep && a.Do != Continue { // the run is over
 		a.State = State{Swept: a.State.Swept, Failed: a.State.Failed}
 	}
-	r.Log.InfoContext(ctx, "run of sweeps", "do", a.Do, "secrets", len(a.Secrets), "swept", a.State.Swept, "failed", a.State.Failed,
-		"rotations", len(a.Rotations), "run", step.Run)
+	r.Log.InfoContext(ctx, "run of sweeps", "do", a.Do, "secrets", len(a.Secrets), "swept", a.State.Swept,
+		"failed", a.State.Failed, "rotations", len(a.Rotations), "run", step.Run)
 	return a, nil
 }
 
@@ -74,8 +76,9 @@ func (r *Runner) list(ctx context.Context, step Step, a *Answer) error {
 	if limit == 0 {
 		limit = DefaultLimit
 	}
-	size, length := min(limit, vault.MaxListed), 0
-	for start := time.Now(); len(a.Secrets)+size <= limit && length+size*maxARNLength <= maxARNBytes && time.Since(start) < maxListing; {
+	size, length, start := min(limit, vault.MaxListed), 0, time.Now()
+	fits := func() bool { return len(a.Secrets)+size <= limit && length+size*maxARNLength <= maxARNBytes }
+	for fits() && time.Since(start) < maxListing {
 		secrets, next, err := r.Vault.List(ctx, a.State.NextToken, size)
 		if err != nil {
 			return err
@@ -112,7 +115,8 @@ func (r *Runner) rotations(ctx context.Context, step Step, needs []revocation.Ne
 	for _, need := range needs {
 		rotation, err := r.rotation(ctx, step, need)
 		if err != nil {
-			r.Log.WarnContext(ctx, "the secret needs a rotation, and could not be looked at", "secret", need.SecretID, "error", err)
+			r.Log.WarnContext(ctx, "the secret needs a rotation, and could not be looked at",
+				"secret", need.SecretID, "error", err)
 		}
 		if rotation == nil {
 			continue

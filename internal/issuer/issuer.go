@@ -1,5 +1,6 @@
 // Package issuer logs in with a secret's issuing credential: a second credential of the same registry user, in a secret
-// of its own, which creates and revokes keys when the current key cannot.
+// of its own, which creates and revokes keys when the current key cannot. It also finds the credential that creates the
+// next key: see [Candidates].
 //
 // Whoever owns a secret sets its tags, so a tag alone must not give access to somebody else's credential. The
 // credential's own value lists the secrets that it serves, and that list is checked before the credential is used.
