@@ -101,7 +101,7 @@ func (tpl template) functions(t *testing.T) map[string]string {
 func (tpl template) sweepMachine(t *testing.T) string {
 	t.Helper()
 	for id, r := range tpl.Resources {
-		if r.Type == "AWS::StepFunctions::StateMachine" && r.Properties["DefinitionSubstitutions"] != nil {
+		if substitutions, _ := r.Properties["DefinitionSubstitutions"].(object); substitutions["RevokeFunctionArn"] != nil {
 			return id
 		}
 	}
