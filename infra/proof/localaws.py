@@ -59,6 +59,20 @@ def tag_kms_key(tag):
     KmsBackend.tag_resource = tag_resource
 
 
+def tag_parameters():
+    """CloudFormation's tags of a parameter are a map; moto hands them to SSM, which takes a list."""
+    from moto.ssm.models import SimpleSystemManagerBackend
+
+    put = SimpleSystemManagerBackend.put_parameter
+
+    def put_parameter(self, *arguments, tags=None, **named):
+        if isinstance(tags, dict):
+            tags = [{"Key": name, "Value": value} for name, value in tags.items()]
+        return put(self, *arguments, tags=tags, **named)
+
+    SimpleSystemManagerBackend.put_parameter = put_parameter
+
+
 def start_machines_again():
     """moto copies a state machine with its executions, whose threads cannot be copied, so it could be started only once."""
     from moto.stepfunctions.models import StateMachineInstance
@@ -100,6 +114,7 @@ def substitute_in_definitions():
         setattr(StateMachine, name, substituting(getattr(StateMachine, name).__func__))
 
 
+tag_parameters()
 start_machines_again()
 substitute_in_definitions()
 name_parameters_as_boto_does()
