@@ -27,10 +27,14 @@ type function struct {
 	logs        awslogs.LogGroup
 }
 
-// newFunction creates a function without reserved concurrency: that is taken from the account's, which may be as low as 10, and a throttled rotation fails. The logs
-// are the record of revocations, so they are kept when the stack is deleted.
-func (k *keyRotation) newFunction(id, description string, zip *string, timeout time.Duration, network *awslambda.CfnFunction_VpcConfigProperty) function {
-	f := function{logs: awslogs.NewLogGroup(k, jsii.String(id+"Logs"), &awslogs.LogGroupProps{RemovalPolicy: awscdk.RemovalPolicy_RETAIN})}
+// newFunction creates a function without reserved concurrency: that is taken from the account's, which may be as low as
+// 10, and a throttled rotation fails. The logs are the record of revocations, so they are kept when the stack is
+// deleted.
+func (k *keyRotation) newFunction(id, description string, zip *string, timeout time.Duration,
+	network *awslambda.CfnFunction_VpcConfigProperty,
+) function {
+	logs := &awslogs.LogGroupProps{RemovalPolicy: awscdk.RemovalPolicy_RETAIN}
+	f := function{logs: awslogs.NewLogGroup(k, jsii.String(id+"Logs"), logs)}
 	retention := k.props.LogRetentionDays
 	if retention == nil {
 		retention = jsii.Number(config.DefaultLogRetention)
@@ -38,22 +42,26 @@ func (k *keyRotation) newFunction(id, description string, zip *string, timeout t
 	pin[awslogs.CfnLogGroup](f.logs).SetRetentionInDays(retention)
 	statements := list{allow("Logs", list{"logs:CreateLogStream", "logs:PutLogEvents"}, *f.logs.LogGroupArn())}
 	if network != nil {
-		// What Lambda does with a function's role to place it in a VPC (Lambda developer guide, "Giving Lambda functions access to resources in an Amazon VPC").
+		// What Lambda does with a function's role to place it in a VPC (Lambda developer guide, "Giving Lambda
+		// functions access to resources in an Amazon VPC").
 		statements = append(statements, allow("Network", list{
 			"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
 			"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
 		}, "*"))
 	}
 	f.role = k.newRole(id+"Role", "lambda.amazonaws.com", "Quilt key rotation: the function "+id, nil, statements...)
-	accept(f.role.Node().DefaultChild().(awsiam.CfnRole), accepted{rule: "AwsSolutions-IAM5",
-		reason: "A log stream and the network interfaces of a function in a VPC have names that are not known before."})
+	accept(f.role.Node().DefaultChild().(awsiam.CfnRole), accepted{"AwsSolutions-IAM5",
+		"A log stream and the network interfaces of a function in a VPC have names that are not known before."})
 	f.Function = awslambda.NewFunction(k, jsii.String(id), &awslambda.FunctionProps{
 		Description: jsii.String(description), Code: awslambda.Code_FromAsset(zip, nil), Role: f.role, LogGroup: f.logs,
-		Runtime: awslambda.Runtime_PROVIDED_AL2023(), Architecture: awslambda.Architecture_ARM_64(), Handler: jsii.String("bootstrap"),
-		MemorySize: jsii.Number(256), Timeout: awscdk.Duration_Seconds(jsii.Number(timeout.Seconds())), Environment: k.environment(),
-		LoggingFormat: awslambda.LoggingFormat_JSON, ApplicationLogLevelV2: k.platformLogLevel(), SystemLogLevelV2: awslambda.SystemLogLevel_INFO,
+		Runtime: awslambda.Runtime_PROVIDED_AL2023(), Architecture: awslambda.Architecture_ARM_64(),
+		Handler: jsii.String("bootstrap"), MemorySize: jsii.Number(256), Environment: k.environment(),
+		Timeout:       awscdk.Duration_Seconds(jsii.Number(timeout.Seconds())),
+		LoggingFormat: awslambda.LoggingFormat_JSON, SystemLogLevelV2: awslambda.SystemLogLevel_INFO,
+		ApplicationLogLevelV2: k.platformLogLevel(),
 	})
-	pin[awslambda.CfnFunction](f.Function).SetVpcConfig(network) // the L2 property takes subnets only as constructs with their zones
+	// The L2 property takes subnets only as constructs with their availability zones.
+	pin[awslambda.CfnFunction](f.Function).SetVpcConfig(network)
 	return f
 }
 
@@ -69,8 +77,8 @@ func (k *keyRotation) environment() *map[string]*string {
 	return &variables
 }
 
-// adapt gives the functions the most cautious values: the defaults, for secrets of other tools, or those of a key. The tags of each secret take precedence; while an
-// update has removed them, nothing must get shorter.
+// adapt gives the functions the most cautious values: the defaults, for secrets of other tools, or those of a key. The
+// tags of each secret take precedence; while an update has removed them, nothing must get shorter.
 func (k *keyRotation) adapt() {
 	expires, grace, quiet := settings.DefaultExpiresInDays, settings.DefaultGrace, settings.DefaultQuiet
 	for _, key := range k.keys {
@@ -111,14 +119,20 @@ func (k *keyRotation) network() *awslambda.CfnFunction_VpcConfigProperty {
 		return nil
 	}
 	if len(n.Subnets) == 0 || len(n.Subnets) > maxSubnets || len(n.SecurityGroups) > maxSecurityGroups {
-		panic(fmt.Errorf("%s: Network has %d subnets and %d security groups, but a Lambda function takes 1 to %d subnets and at most %d security groups",
-			*k.Node().Path(), len(n.Subnets), len(n.SecurityGroups), maxSubnets, maxSecurityGroups))
+		panic(fmt.Errorf("%s: Network has %d subnets and %d security groups, "+
+			"but a Lambda function takes 1 to %d subnets and at most %d security groups", *k.Node().Path(),
+			len(n.Subnets), len(n.SecurityGroups), maxSubnets, maxSecurityGroups))
 	}
-	vpc := &awslambda.CfnFunction_VpcConfigProperty{SubnetIds: jsii.Strings(n.Subnets...), SecurityGroupIds: jsii.Strings(n.SecurityGroups...)}
+	vpc := &awslambda.CfnFunction_VpcConfigProperty{
+		SubnetIds: jsii.Strings(n.Subnets...), SecurityGroupIds: jsii.Strings(n.SecurityGroups...),
+	}
 	if n.IPv6 {
 		vpc.Ipv6AllowedForDualStack = jsii.Bool(true)
 	}
 	if len(n.SecurityGroups) == 0 {
+		if n.VPC == "" {
+			panic(fmt.Errorf("%s: Network has neither SecurityGroups nor VPC: give the VPC for a new security group", *k.Node().Path()))
+		}
 		vpc.SecurityGroupIds = &[]*string{k.newSecurityGroup().AttrGroupId()}
 	}
 	return vpc
@@ -126,16 +140,19 @@ func (k *keyRotation) network() *awslambda.CfnFunction_VpcConfigProperty {
 
 func (k *keyRotation) newSecurityGroup() awsec2.CfnSecurityGroup {
 	return awsec2.NewCfnSecurityGroup(k, jsii.String("Calls"), &awsec2.CfnSecurityGroupProps{
-		GroupDescription: jsii.String("Quilt key rotation: calls out by HTTPS, and is called by nobody"), // a change would replace the group
-		VpcId:            jsii.String(k.props.Network.VPC), SecurityGroupEgress: k.egress(),
+		VpcId: jsii.String(k.props.Network.VPC), SecurityGroupEgress: k.egress(),
+		// A change of the description would replace the group.
+		GroupDescription: jsii.String("Quilt key rotation: calls out by HTTPS, and is called by nobody"),
 	})
 }
 
-// egress opens HTTPS, the ports of registry and proxy, and DNS: security groups apply to DNS servers other than the VPC's own.
+// egress opens HTTPS, the ports of registry and proxy, and DNS: security groups apply to DNS servers other than the
+// VPC's own.
 func (k *keyRotation) egress() (rules []any) {
 	open := func(protocol string, port int, description string) {
 		rule := awsec2.CfnSecurityGroup_EgressProperty{
-			IpProtocol: jsii.String(protocol), FromPort: jsii.Number(port), ToPort: jsii.Number(port), CidrIp: jsii.String("0.0.0.0/0"), Description: jsii.String(description),
+			IpProtocol: jsii.String(protocol), FromPort: jsii.Number(port), ToPort: jsii.Number(port),
+			CidrIp: jsii.String("0.0.0.0/0"), Description: jsii.String(description),
 		}
 		rules = append(rules, &rule)
 		if k.props.Network.IPv6 {

@@ -26,7 +26,8 @@ func allow(sid string, actions list, resources any, condition ...object) object 
 	return statement
 }
 
-// newRole creates the role of a service with an inline policy of these statements, and with the boundary that every role has.
+// newRole creates the role of a service with an inline policy of these statements, and with the boundary that every
+// role has.
 func (k *keyRotation) newRole(id, service, description string, condition object, statements ...any) awsiam.Role {
 	props := &awsiam.RoleProps{
 		Description: jsii.String(description),
@@ -36,7 +37,8 @@ func (k *keyRotation) newRole(id, service, description string, condition object,
 		props.InlinePolicies = &map[string]awsiam.PolicyDocument{"Run": awsiam.PolicyDocument_FromJson(document(statements...))}
 	}
 	if k.props.PermissionsBoundary != nil {
-		props.PermissionsBoundary = awsiam.ManagedPolicy_FromManagedPolicyArn(k, jsii.String(id+"Boundary"), k.props.PermissionsBoundary)
+		boundary := jsii.String(id + "Boundary")
+		props.PermissionsBoundary = awsiam.ManagedPolicy_FromManagedPolicyArn(k, boundary, k.props.PermissionsBoundary)
 	}
 	role := awsiam.NewRole(k, jsii.String(id), props)
 	pin[awsiam.CfnRole](role)

@@ -8,7 +8,8 @@ import (
 )
 
 func TestBadInputIsReportedInPlainLines(t *testing.T) {
-	// The faults themselves are tested in package config. Here: every fault is a line with path and fix, the status is 1, nothing is synthesized, and there is no stack trace.
+	// The faults themselves are tested in package config. Here: every fault is a line with path and fix, the status is
+	// 1, nothing is synthesized, and there is no stack trace.
 	t.Parallel()
 	for text, lines := range map[string][]string{
 		"registry: [": {"is not YAML"},
@@ -46,7 +47,8 @@ func TestTheFileIsTheOneThatTheCommandNames(t *testing.T) {
 }
 
 func TestTheAppBuildsEverythingThatADeploymentNeeds(t *testing.T) {
-	// What cdk deploy receives from the app has both functions. Nothing is printed: it would repeat at every synthesis, and the outputs have the commands.
+	// What cdk deploy receives from the app has both functions. Nothing is printed: it would repeat at every synthesis,
+	// and the outputs have the commands.
 	t.Parallel()
 	if !*arm64 {
 		t.Log("SAMPLED: the app with packages that hold no program; with the functions: make arm64")

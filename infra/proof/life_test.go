@@ -244,7 +244,8 @@ func (l *life) selfHeal() {
 	l.settle()
 }
 
-// runOfSweeps is what the state machine asks until it rotates on need a secret whose key is refused and whose last rotation was cut off.
+// runOfSweeps is what the state machine asks until it rotates on need a secret whose key is refused and whose last
+// rotation was cut off.
 func (l *life) runOfSweeps() {
 	pending := l.Begin(sandboxtest.Token(13)).ClientRequestToken
 	l.Clock.Advance(25 * time.Hour)

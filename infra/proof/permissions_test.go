@@ -12,19 +12,22 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Actions that Lambda uses with the function's role. The function does not ask for them, so they are not seen on the wire.
+// Actions that Lambda uses with the function's role. The function does not ask for them, so they are not seen on the
+// wire.
 var (
 	// Sends the logs (Lambda developer guide, "Defining Lambda function permissions with an execution role").
 	forLogs = []string{"logs:CreateLogStream", "logs:PutLogEvents"}
-	// Attaches a function to a VPC (Lambda developer guide, "Giving Lambda functions access to resources in an Amazon VPC").
+	// Attaches a function to a VPC (Lambda developer guide, "Giving Lambda functions access to resources in an Amazon
+	// VPC").
 	forNetwork = []string{
 		"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
 		"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
 	}
 )
 
-// implied is what Secrets Manager asks of KMS on behalf of the caller if a customer-managed key encrypts the secret (Secrets Manager API reference, required
-// permissions of each operation). It passes the secret's ARN as encryption context (user guide, "Secret encryption and decryption").
+// implied is what Secrets Manager asks of KMS on behalf of the caller if a customer-managed key encrypts the secret
+// (Secrets Manager API reference, required permissions of each operation). It passes the secret's ARN as encryption
+// context (user guide, "Secret encryption and decryption").
 var implied = map[string][]string{
 	"secretsmanager:GetSecretValue": {"kms:Decrypt"},
 	"secretsmanager:PutSecretValue": {"kms:Decrypt", "kms:GenerateDataKey"},
@@ -115,8 +118,8 @@ func everyRequest(made synthesis, seen map[request]bool, encryption map[string]s
 	return all
 }
 
-// impliedBy are the requests to KMS that one to Secrets Manager causes: with the key of the secret and, for a new value, with those of its replicas (Secrets Manager
-// API reference, ReplicateSecretToRegions).
+// impliedBy are the requests to KMS that one to Secrets Manager causes: with the key of the secret and, for a new
+// value, with those of its replicas (Secrets Manager API reference, ReplicateSecretToRegions).
 func impliedBy(r request, c *config.Config, encryption map[string]string) (all []request) {
 	ask := func(action, key, inRegion string) {
 		all = append(all, request{r.function, action, key, conditions{via: "secretsmanager." + inRegion + ".amazonaws.com", secret: strings.Replace(r.resource, region, inRegion, 1)}})

@@ -26,7 +26,8 @@ type template struct {
 
 type object = map[string]any
 
-// A grant is what one statement of a function's policies allows, for one action on one resource. If a condition lists several values, there is a grant for each.
+// A grant is what one statement of a function's policies allows, for one action on one resource. If a condition lists
+// several values, there is a grant for each.
 type grant struct {
 	function, action, resource string // the resource is a pattern
 	conditions
@@ -204,7 +205,8 @@ func (tpl template) encryption() map[string]string {
 // newKMSKey is the ARN of the key that the template creates.
 const newKMSKey = "arn:aws:kms:" + region + ":" + account + ":key/00000000-2222-3333-4444-555555555555"
 
-// resolve is what CloudFormation replaces a value by: the ARN in the sandbox of a secret or function, the text of a join; of anything else, a text of its own.
+// resolve is what CloudFormation replaces a value by: the ARN in the sandbox of a secret or function, the text of a
+// join; of anything else, a text of its own.
 func (tpl template) resolve(value any) string {
 	switch v := value.(type) {
 	case string:

@@ -138,22 +138,28 @@ func TestFunctionsUseTheProxyAndIPv6(t *testing.T) {
 	}
 }
 
-func TestTheConstructRefusesMoreSubnetsThanLambdaTakes(t *testing.T) {
-	for _, network := range []config.Network{
-		{VPC: "vpc-01234567", Subnets: slices.Repeat([]string{"subnet-01234567"}, 17)},
-		{SecurityGroups: slices.Repeat([]string{"sg-01234567"}, 6), Subnets: []string{"subnet-01234567"}},
-		{VPC: "vpc-01234567"},
+func TestTheConstructRefusesANetworkThatLambdaRefuses(t *testing.T) {
+	const limits = "takes 1 to 16 subnets and at most 5 security groups"
+	subnet := []string{"subnet-01234567"}
+	for want, networks := range map[string][]config.Network{
+		limits: {
+			{VPC: "vpc-01234567", Subnets: slices.Repeat(subnet, 17)}, {VPC: "vpc-01234567"},
+			{SecurityGroups: slices.Repeat([]string{"sg-01234567"}, 6), Subnets: subnet},
+		},
+		"give the VPC for a new security group": {{Subnets: subnet}},
 	} {
-		func() {
-			defer func() {
-				if message := fmt.Sprint(recover()); !strings.Contains(message, "takes 1 to 16 subnets and at most 5 security groups") {
-					t.Errorf("%d subnets and %d security groups: %s", len(network.Subnets), len(network.SecurityGroups), message)
-				}
+		for _, network := range networks {
+			func() {
+				defer func() {
+					if message := fmt.Sprint(recover()); !strings.Contains(message, want) {
+						t.Errorf("%v: %s", network, message)
+					}
+				}()
+				c := parse(t, named("a"))
+				c.Network = &network
+				synth(t, c)
 			}()
-			c := parse(t, named("a"))
-			c.Network = &network
-			synth(t, c)
-		}()
+		}
 	}
 }
 
