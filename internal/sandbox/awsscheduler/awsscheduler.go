@@ -7,6 +7,7 @@ package awsscheduler
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -79,7 +80,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", s.Clock.Now().UTC().Format(http.TimeFormat))
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Amzn-Requestid", awsjson.NewUUID())
-	if fault, ok := err.(*awsjson.Fault); ok {
+	if fault, ok := errors.AsType[*awsjson.Fault](err); ok {
 		status := http.StatusBadRequest
 		if fault.Code == "ResourceNotFoundException" {
 			status = http.StatusNotFound
