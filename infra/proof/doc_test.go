@@ -103,7 +103,7 @@ func theApp(t *testing.T, file, out string) *exec.Cmd {
 	named, err := json.Marshal(map[string]string{"config": file})
 	must(t, err)
 	command.Env = append(hermetic.Environ(), "CDK_OUTDIR="+out, "CDK_CONTEXT_JSON="+string(named), "CDK_DEFAULT_ACCOUNT="+account, "CDK_DEFAULT_REGION="+region,
-		"TMPDIR="+t.TempDir())
+		"TMPDIR="+t.TempDir(), "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20") // Node 20 runs the tests, too
 	if !*arm64 {
 		command.Env = append(command.Env, "PATH="+noCompiler+string(os.PathListSeparator)+os.Getenv("PATH"))
 	}
