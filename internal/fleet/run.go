@@ -62,6 +62,7 @@ func (r *Runner) Next(ctx context.Context, step Step) (Answer, error) {
 		a.Event = r.stopped(step, a.State, v)
 	}
 	if a.Do != Sweep && a.Do != Continue { // the run is over
+		a.Lost = a.State.Lost
 		a.State = State{Swept: a.State.Swept, Failed: a.State.Failed}
 	}
 	r.Log.InfoContext(ctx, "run of sweeps", "do", a.Do, "secrets", len(a.Secrets), "swept", a.State.Swept,
@@ -94,6 +95,7 @@ func (r *Runner) list(ctx context.Context, step Step, a *Answer) error {
 		}
 	}
 	a.State.Pages++
+	a.State.Sent = len(a.Secrets)
 	return nil
 }
 

@@ -30,6 +30,12 @@ type Step struct {
 type Outcome struct {
 	Outcome revocation.Outcome `json:"outcome"`
 	Rotate  *revocation.Need   `json:"rotate,omitempty"`
+	Event   *Put               `json:"event,omitempty"` // of the sweep; nil: it had none
+}
+
+// Put reports whether the state machine could put an event on the bus.
+type Put struct {
+	Put bool `json:"put"`
 }
 
 // State is what a run knows.
@@ -37,6 +43,8 @@ type State struct {
 	NextToken string            `json:"nextToken,omitempty"` // of the list of secrets
 	Listed    bool              `json:"listed,omitempty"`    // to its end
 	Pages     int               `json:"pages,omitempty"`     // in this execution
+	Sent      int               `json:"sent,omitempty"`      // secrets of the last answer
+	Lost      int               `json:"lost,omitempty"`      // events that could not be put
 	Swept     int               `json:"swept,omitempty"`     // with those that failed
 	Failed    int               `json:"failed,omitempty"`
 	Rotate    []revocation.Need `json:"rotate,omitempty"` // the secrets that need a rotation
@@ -61,6 +69,7 @@ type Answer struct {
 	State     State         `json:"state"`
 	Rotations []Rotation    `json:"rotations"`
 	Event     *notice.Event `json:"event,omitempty"` // with Stop
+	Lost      int           `json:"lost,omitempty"`  // events of the run that could not be put
 }
 
 // Rotation is a call of RotateSecret.
@@ -94,16 +103,20 @@ type verdict struct {
 	message string // with Stop
 }
 
-// add counts the outcomes of a page.
+// add counts the outcomes of a page. A sweep without an outcome failed: Step Functions itself ended its execution.
 func (s State) add(results []Outcome) State {
 	s.Rotate = append([]revocation.Need(nil), s.Rotate...)
+	missing := max(0, s.Sent-len(results))
+	s.Swept, s.Failed, s.Sent = s.Swept+len(results)+missing, s.Failed+missing, 0
 	for _, r := range results {
-		s.Swept++
-		if r.Outcome == revocation.Failed {
+		if r.Outcome == revocation.Failed || r.Outcome == "" {
 			s.Failed++
 		}
 		if r.Rotate != nil {
 			s.Rotate = append(s.Rotate, *r.Rotate)
+		}
+		if r.Event != nil && !r.Event.Put {
+			s.Lost++
 		}
 	}
 	return s

@@ -19,7 +19,7 @@ func outcomes(swept, failed, needy int) (all []Outcome) {
 		all = append(all, Outcome{Outcome: revocation.Failed})
 	}
 	for i := range needy {
-		all = append(all, Outcome{revocation.Failed, &revocation.Need{SecretID: fmt.Sprint("arn:", i), Reason: revocation.NeedRefused}})
+		all = append(all, Outcome{Outcome: revocation.Failed, Rotate: &revocation.Need{SecretID: fmt.Sprint("arn:", i), Reason: revocation.NeedRefused}})
 	}
 	return all
 }
@@ -98,5 +98,19 @@ func TestTokenIsOneForTheHour(t *testing.T) {
 	again := Token(refused, at.Add(59*time.Minute).In(time.FixedZone("x", 3600)))
 	if again != first || slices.Contains(others, first) || len(first) < 32 || len(first) > 64 || !revocation.OnNeed(first) || !revocation.OnNeed(others[3]) {
 		t.Errorf("%s, %v", first, others)
+	}
+}
+
+func TestASweepWithoutAnOutcomeFailed(t *testing.T) {
+	s := State{Sent: 5}.add([]Outcome{{Outcome: revocation.Swept}, {}, {Outcome: revocation.Failed}})
+	if s.Swept != 5 || s.Failed != 4 || s.Sent != 0 {
+		t.Errorf("one of five sweeps succeeded, and %d of %d failed", s.Failed, s.Swept)
+	}
+}
+
+func TestEventsThatWereNotPutAreCounted(t *testing.T) {
+	s := State{}.add([]Outcome{{Outcome: revocation.Swept, Event: &Put{true}}, {Outcome: revocation.Swept, Event: &Put{}}, {Outcome: revocation.Swept}})
+	if s.Lost != 1 || s.Failed != 0 {
+		t.Errorf("one event was lost and no sweep failed: %+v", s)
 	}
 }
