@@ -27,8 +27,9 @@ func TestDeployment(t *testing.T) {
 	need(t)
 	aws := startAWS(t)
 	issuer := aws.createSecret("quilt/issuer",
-		fmt.Sprintf(`{"username":%q,"password":%q,"serves":["prod/pipeline"]}`, sandbox.UserName, sandbox.UserPassword))
-	fresh := aws.newStack("fresh", fmt.Sprintf("{name: prod/pipeline, schedule: rate(30 days), issuer: %q}", issuer))
+		fmt.Sprintf(`{"username":%q,"password":%q,"serves":["prod/loader"]}`, sandbox.UserName, sandbox.UserPassword))
+	fresh := aws.newStack("quilt-rotate-prod", "{name: prod/pipeline, schedule: rate(30 days)}",
+		fmt.Sprintf("{name: prod/loader, schedule: rate(30 days), issuer: %q}", issuer))
 	aws.cdk(fresh.file, "bootstrap")
 	fresh.deploy()
 	pipeline := fresh.secret("prod/pipeline")
@@ -38,8 +39,10 @@ func TestDeployment(t *testing.T) {
 	rotated(t, pipeline)
 	team := fresh.deployTeam("prod/reports")
 	rotated(t, team)
-	fresh.checkSweepsOf(pipeline, team)
-	fresh.checkRotationOnNeed(pipeline)
+	fresh.checkSweeps(3, pipeline, team)
+	loader := fresh.secret("prod/loader") // not rotated yet: after a rotation, there is none on need for a day
+	fresh.carryOutNext(loader)
+	fresh.checkRotationOnNeed(loader)
 	fresh.box.Close() //nolint:errcheck // another registry follows
 
 	testUpdate(t, aws, fresh)
@@ -72,15 +75,16 @@ type deployedStack struct {
 	name     string
 	file     string // of its configuration
 	template template
+	runs     int
 }
 
-func (a *localAWS) newStack(name, keys string) *deployedStack {
+func (a *localAWS) newStack(name string, keys ...string) *deployedStack {
 	a.t.Helper()
 	box, err := sandbox.Start(sandbox.Options{})
 	must(a.t, err)
 	a.t.Cleanup(func() { _ = box.Close() })
 	d := &deployedStack{t: a.t, aws: a, box: box, name: name}
-	d.file = write(a.t, "stack: %s\nregistry: %s\nkeys:\n  - %s\n", name, box.RegistryURL, keys)
+	d.file = write(a.t, "stack: %s\nregistry: %s\nkeys: [%s]\n", name, box.RegistryURL, strings.Join(keys, ", "))
 	d.template = synthesize(a.t, d.file).template
 	return d
 }
@@ -168,16 +172,11 @@ func (d *deployedStack) bootstrap(line string) {
 	d.t.Logf("$ %s", line)
 }
 
-// deployTeam deploys the template of the documentation, as a team does that has a secret in a stack of its own.
+// deployTeam deploys the template of the documentation, as a team does that has a secret in a stack of its own. Its default is the parameter of this stack.
 func (d *deployedStack) deployTeam(secretName string) *deployedSecret {
 	d.t.Helper()
-	parameters := []string{"RotateFunction=/quilt-rotate/" + d.name + "/rotate-function-arn", "Registry=" + d.box.RegistryURL, "SecretName=" + secretName}
-	arguments := []string{"cloudformation", "create-stack", "--stack-name", "team", "--template-body", "file://" + filepath.Join(root(d.t), "docs", "tools", "cloudformation.yaml"), "--parameters"}
-	for _, parameter := range parameters {
-		name, value, _ := strings.Cut(parameter, "=")
-		arguments = append(arguments, "ParameterKey="+name+",ParameterValue="+value)
-	}
-	d.aws.cli(nil, arguments...)
+	d.aws.cli(nil, "cloudformation", "create-stack", "--stack-name", "team", "--template-body", "file://"+filepath.Join(root(d.t), "docs", "tools", "cloudformation.yaml"),
+		"--parameters", "ParameterKey=Registry,ParameterValue="+d.box.RegistryURL, "ParameterKey=SecretName,ParameterValue="+secretName)
 	d.bootstrap("AWS_REGION=" + region + " quilt-rotate bootstrap " + secretName + " --registry " + d.box.RegistryURL)
 	return d.secret(secretName)
 }
@@ -200,7 +199,8 @@ func (d *deployedStack) sweep(limit int) run {
 	input = strings.Replace(input, "<aws.scheduler.scheduled-time>", time.Now().UTC().Format(time.RFC3339), 1)
 	input = strings.Replace(input, "{", fmt.Sprintf(`{"limit":%d,`, limit), 1)
 	var execution string
-	d.aws.cli(&execution, "stepfunctions", "start-execution", "--state-machine-arn", machine, "--input", input, "--query", "executionArn")
+	d.runs++
+	d.aws.cli(&execution, "stepfunctions", "start-execution", "--state-machine-arn", machine, "--name", fmt.Sprintf("run-%d", d.runs), "--input", input, "--query", "executionArn")
 	began, r := time.Now(), run{outputs: map[string][]string{}}
 	for end := began.Add(5 * time.Minute); r.status != "SUCCEEDED" && r.status != "FAILED"; time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -226,12 +226,12 @@ func tagOf(properties object, key string) string {
 	return ""
 }
 
-// checkSweepsOf runs the state machine with one secret a page, and looks at what the sweeps did: they mark the superseded version, and revoke nothing yet.
-func (d *deployedStack) checkSweepsOf(secrets ...*deployedSecret) {
+// checkSweeps runs the state machine with one secret a page, and looks at what the sweeps did: they mark the superseded version, and revoke nothing yet.
+func (d *deployedStack) checkSweeps(pages int, secrets ...*deployedSecret) {
 	d.t.Helper()
 	r := d.sweep(1)
-	if pages := len(r.outputs["Sweep"]); r.status != "SUCCEEDED" || pages != len(secrets) {
-		d.t.Fatalf("the run must succeed over %d pages: %s after %d\n%v\n%s", len(secrets), r.status, pages, r.outputs["NextStep"], d.aws.log())
+	if swept := len(r.outputs["Sweep"]); r.status != "SUCCEEDED" || swept != pages {
+		d.t.Fatalf("the run must succeed over %d pages: %s after %d\n%v\n%s", pages, r.status, swept, r.outputs["NextStep"], d.aws.log())
 	}
 	for _, s := range secrets {
 		if !s.marked() {
@@ -246,17 +246,42 @@ func (d *deployedStack) checkRotationOnNeed(s *deployedSecret) {
 	d.t.Helper()
 	refused, _ := s.current()
 	key, _ := d.box.Registry.KeyBySecret(refused)
+	messages := d.subscribe()
 	d.box.Registry.Delete(key.ID)
 	r := d.sweep(1000)
 	if r.status != "SUCCEEDED" || len(r.outputs["PutRotation"]) != 1 {
-		d.t.Fatalf("the run must rotate %s and put an event: %s\n%v\n%v\n%s", s.name, r.status, r.outputs["Sweep"], r.outputs["NextStep"], d.aws.log())
+		var logs []string
+		d.aws.cli(&logs, "logs", "filter-log-events", "--log-group-name", "/aws/lambda/"+d.output("RevokeFunction"), "--filter-pattern", s.name, "--query", "events[].message")
+		d.t.Fatalf("the run must rotate %s and put an event: %s\n%v\n%v\n%s\n%s", s.name, r.status, r.outputs["Sweep"], r.outputs["NextStep"], messages(), strings.Join(logs[max(0, len(logs)-8):], ""))
 	}
 	s.await(func() bool {
 		now, _ := s.current()
 		return now != refused && d.box.Registry.Alive(now)
 	}, "a current key that works")
+	if all := messages(); !strings.Contains(all, "Quilt Rotation On Need: "+s.name) {
+		d.t.Errorf("a message must say that %s is rotated: %s", s.name, all)
+	}
 	if r = d.sweep(1000); r.status != "SUCCEEDED" || len(r.outputs["PutRotation"]) != 0 || !strings.Contains(fmt.Sprint(r.outputs["Sweep"]), `"event":{"put":true}`) {
 		d.t.Errorf("the next run must put an event, and rotate nothing: %s\n%v", r.status, r.outputs["Sweep"])
+	}
+}
+
+// subscribe returns a function that reads the messages that the topic has got since.
+func (d *deployedStack) subscribe() (messages func() string) {
+	d.t.Helper()
+	sqs := func(answer any, arguments ...string) { // version 1 of the AWS CLI does not take SQS's endpoint from the environment
+		d.t.Helper()
+		d.aws.cli(answer, append([]string{"sqs", "--endpoint-url", d.aws.url}, arguments...)...)
+	}
+	var queue string
+	sqs(&queue, "create-queue", "--queue-name", "messages", "--query", "QueueUrl")
+	d.aws.cli(nil, "sns", "subscribe", "--topic-arn", d.output("AlarmTopic"), "--protocol", "sqs", "--attributes", "RawMessageDelivery=true",
+		"--notification-endpoint", "arn:aws:sqs:"+region+":"+account+":messages")
+	return func() string {
+		d.t.Helper()
+		var bodies []string
+		sqs(&bodies, "receive-message", "--queue-url", queue, "--max-number-of-messages", "10", "--query", "Messages[].Body")
+		return strings.Join(bodies, "\n")
 	}
 }
 
@@ -295,7 +320,7 @@ func testUpdate(t *testing.T, aws *localAWS, fresh *deployedStack) {
 		t.Errorf("the update must change neither the value nor the versions of the secret: %v, were %v", s.labels(), labels)
 	}
 	rotated(t, s)
-	updated.checkSweepsOf(s)
+	updated.checkSweeps(1, s)
 }
 
 // deployedTemplate is the template that CloudFormation has.

@@ -59,20 +59,6 @@ def tag_kms_key(tag):
     KmsBackend.tag_resource = tag_resource
 
 
-def tag_parameters():
-    """CloudFormation's tags of a parameter are a map; moto hands them to SSM, which takes a list."""
-    from moto.ssm.models import SimpleSystemManagerBackend
-
-    put = SimpleSystemManagerBackend.put_parameter
-
-    def put_parameter(self, *arguments, tags=None, **named):
-        if isinstance(tags, dict):
-            tags = [{"Key": name, "Value": value} for name, value in tags.items()]
-        return put(self, *arguments, tags=tags, **named)
-
-    SimpleSystemManagerBackend.put_parameter = put_parameter
-
-
 def start_machines_again():
     """moto copies a state machine with its executions, whose threads cannot be copied, so it could be started only once."""
     from moto.stepfunctions.models import StateMachineInstance
@@ -114,8 +100,48 @@ def substitute_in_definitions():
         setattr(StateMachine, name, substituting(getattr(StateMachine, name).__func__))
 
 
-tag_parameters()
+def tag_parameters():
+    """The tags of a CloudFormation parameter are a map; moto takes a list."""
+    from moto.ssm.models import SimpleSystemManagerBackend
+
+    put = SimpleSystemManagerBackend.put_parameter
+
+    def put_parameter(self, *arguments, **named):
+        if isinstance(named.get("tags"), dict):
+            named["tags"] = [{"Key": k, "Value": v} for k, v in named["tags"].items()]
+        return put(self, *arguments, **named)
+
+    SimpleSystemManagerBackend.put_parameter = put_parameter
+
+
+def publish_to_topics():
+    """moto's rules have no topics as targets. As EventBridge does, this inserts texts without escaping them."""
+    from moto.events.models import Rule
+    from moto.sns.models import sns_backends
+
+    send = Rule.send_to_targets
+
+    def send_to_targets(self, event, *more):
+        others = copy.copy(self)
+        others.targets = [t for t in self.targets if ":sns:" not in t["Arn"]]
+        send(others, event, *more)
+        if not self.event_pattern.matches_event(event):
+            return
+        for target in (t for t in self.targets if ":sns:" in t["Arn"]):
+            text = target["InputTransformer"]["InputTemplate"]
+            for name, path in target["InputTransformer"]["InputPathsMap"].items():
+                value = event
+                for field in path.split(".")[1:]:
+                    value = value[field]
+                text = text.replace("<" + name + ">", value)
+            sns_backends[self.account_id][self.region_name].publish(json.loads(text), arn=target["Arn"])
+
+    Rule.send_to_targets = send_to_targets
+
+
 start_machines_again()
+publish_to_topics()
+tag_parameters()
 substitute_in_definitions()
 name_parameters_as_boto_does()
 give_alarms_their_arn()
