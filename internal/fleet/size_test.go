@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,8 +15,11 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// endless is an account of secrets with the longest names and the most tags that there can be.
-type endless struct{ asked []int }
+// endless is an account of secrets with the longest names, or shorter ones, and the most tags that there can be.
+type endless struct {
+	asked []int
+	name  int // its length; 0: 512
+}
 
 const ofRotate = "arn:aws:lambda:us-east-1:123456789012:function:rotate"
 
@@ -31,7 +35,7 @@ func (e *endless) secret(arn string) vault.Secret {
 func (e *endless) List(_ context.Context, _ string, atMost int) (secrets []vault.Secret, next string, err error) {
 	e.asked = append(e.asked, atMost)
 	for i := range atMost {
-		secrets = append(secrets, e.secret(fmt.Sprintf("arn:aws:secretsmanager:us-east-1:123456789012:secret:%s%03d-AbCdEf", strings.Repeat("n", 509), i)))
+		secrets = append(secrets, e.secret(fmt.Sprintf("arn:aws:secretsmanager:us-east-1:123456789012:secret:%s%03d-AbCdEf", strings.Repeat("n", cmp.Or(e.name, 512)-3), i)))
 	}
 	return secrets, "more", nil
 }
@@ -71,5 +75,40 @@ func TestAnswersFitIntoTheStateMachine(t *testing.T) {
 	}
 	if answer, size := next(state); answer.Do != Rotate || len(answer.Rotations) < 4 || size > 130_000 {
 		t.Errorf("%q, %d rotations in %d bytes", answer.Do, len(answer.Rotations), size)
+	}
+}
+
+func TestStepsFitIntoTheStateMachine(t *testing.T) {
+	// Protects a run in which many keys expire from ending without its message: what the state machine carries into a step
+	// fits, too, whatever names people choose. Each secret needs a rotation, has an event and a version that is stuck.
+	const most = 256 << 10
+	for _, length := range []int{3, 10, 20, 60, 140, 300, 512} {
+		account := &endless{name: length}
+		r := &Runner{Vault: account, Settings: settings.Revoke{Common: settings.Common{RegistryURL: "https://r"}}, Log: slog.New(slog.DiscardHandler)}
+		step := Step{RotateFunction: ofRotate, Time: time.Now(), Run: strings.Repeat("r", 80)}
+		for page := 1; ; page++ {
+			answer, err := r.Next(t.Context(), step)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, _ := json.Marshal([]any{step.State, answer})
+			if len(text) > most {
+				t.Errorf("names of %d: the answer %d has %d bytes with the former state", length, page, len(text))
+			}
+			if answer.Do == Stop {
+				break
+			}
+			step.State, step.Results = answer.State, nil
+			for i, arn := range answer.Secrets {
+				o := Outcome{Outcome: revocation.Swept, Event: &Put{true}}
+				if page > 1 || i < maxRotations {
+					o.Rotate = &revocation.Need{SecretID: arn, Reason: revocation.NeedExpires, Pending: strings.Repeat("p", 36)}
+				}
+				step.Results = append(step.Results, o)
+			}
+			if text, _ := json.Marshal(step); len(text) > most {
+				t.Errorf("names of %d: the step after page %d has %d bytes", length, page, len(text))
+			}
+		}
 	}
 }

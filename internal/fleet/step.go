@@ -94,7 +94,8 @@ const (
 	// If so many need a rotation, the registry is the problem, not the keys.
 	mostRotations      = 5
 	mostRotationsShare = 0.05
-	maxRotations       = 200 // that a state has room for
+	maxRotations       = 200    // that a state has room for
+	maxRotationARNs    = 30_000 // bytes of their ARNs
 )
 
 // verdict is what the state alone decides.
@@ -125,10 +126,14 @@ func (s State) add(results []Outcome) State {
 // judge decides whether the run goes on, from what it knows.
 func (s State) judge() verdict {
 	tooMany := len(s.Rotate) > mostRotations && float64(len(s.Rotate)) > mostRotationsShare*float64(s.Swept)
+	arns := 0
+	for _, need := range s.Rotate {
+		arns += len(need.SecretID)
+	}
 	switch {
 	case s.Failed >= brakeFailed && float64(s.Failed) > brakeShare*float64(s.Swept):
 		return verdict{do: Stop, message: "many sweeps fail, so the run was stopped"}
-	case len(s.Rotate) > maxRotations, s.Listed && tooMany:
+	case len(s.Rotate) > maxRotations, arns > maxRotationARNs, s.Listed && tooMany:
 		return verdict{do: Stop, message: "many secrets need a rotation, so none was rotated: check the registry first"}
 	case s.Listed && len(s.Rotate) > 0:
 		return verdict{do: Rotate}
