@@ -12,6 +12,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"quilt-rotate/infra/config"
+	"quilt-rotate/infra/logicalid"
 )
 
 // alarms are the alarms of one stack.
@@ -70,7 +71,7 @@ func (s *alarms) notifying(a Alarm) notifying {
 		AlarmRule:         awscloudwatch.AlarmRule_FromAlarm(counted, awscloudwatch.AlarmState_ALARM),
 		ActionsSuppressor: excused, ActionsSuppressorWaitPeriod: duration(10 * time.Minute), ActionsSuppressorExtensionPeriod: duration(time.Hour),
 	})
-	pin[awscloudwatch.CfnCompositeAlarm](alarm)
+	logicalid.Pin[awscloudwatch.CfnCompositeAlarm](alarm)
 	return alarm
 }
 
@@ -90,7 +91,7 @@ func (s *alarms) metricAlarm(id, name, description string, m Metric, when When) 
 		})
 	}
 	alarm := awscloudwatch.NewAlarm(s.k, jsii.String(id), props)
-	pin[awscloudwatch.CfnAlarm](alarm)
+	logicalid.Pin[awscloudwatch.CfnAlarm](alarm)
 	return alarm
 }
 

@@ -6,6 +6,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/interfaces/interfacesawscloudwatch"
 	"github.com/aws/jsii-runtime-go"
+
+	"quilt-rotate/infra/logicalid"
 )
 
 // looksBack is how much of the past the dashboard shows: monthly rotations are in it. The default is three hours (CloudWatch API reference, "Dashboard body
@@ -21,7 +23,7 @@ func (k *keyRotation) newDashboard() {
 		DashboardName: k.DashboardName(), Start: jsii.String(looksBack), PeriodOverride: awscloudwatch.PeriodOverride_INHERIT,
 	})
 	// cfn-lint 1.51 does not know that a dashboard can have tags.
-	pin[awscloudwatch.CfnDashboard](k.dashboard).AddMetadata(jsii.String("cfn-lint"), object{"config": object{"ignore_checks": list{"E3002"}}})
+	logicalid.Pin[awscloudwatch.CfnDashboard](k.dashboard).AddMetadata(jsii.String("cfn-lint"), object{"config": object{"ignore_checks": list{"E3002"}}})
 	k.dashboard.AddWidgets(awscloudwatch.NewTextWidget(&awscloudwatch.TextWidgetProps{Width: jsii.Number(24), Height: jsii.Number(3), Markdown: jsii.String(
 		"# Keys of " + *k.props.RegistryURL + "\nIf an alarm is red, its description names its page in `docs/runbook`. `quilt-rotate status` shows every secret; `quilt-rotate doctor` finds the cause. " +
 			"After a failed rotation the current key still works."),

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"quilt-rotate/infra/config"
+	"quilt-rotate/infra/logicalid"
 	"quilt-rotate/internal/settings"
 )
 
@@ -39,7 +40,7 @@ func (k *keyRotation) newFunction(id, description string, zip *string, timeout t
 	if retention == nil {
 		retention = jsii.Number(config.DefaultLogRetention)
 	}
-	pin[awslogs.CfnLogGroup](f.logs).SetRetentionInDays(retention)
+	logicalid.Pin[awslogs.CfnLogGroup](f.logs).SetRetentionInDays(retention)
 	statements := list{allow("Logs", list{"logs:CreateLogStream", "logs:PutLogEvents"}, *f.logs.LogGroupArn())}
 	if network != nil {
 		// What Lambda does with a function's role to place it in a VPC (Lambda developer guide, "Giving Lambda
@@ -61,7 +62,7 @@ func (k *keyRotation) newFunction(id, description string, zip *string, timeout t
 		ApplicationLogLevelV2: k.platformLogLevel(),
 	})
 	// The L2 property takes subnets only as constructs with their availability zones.
-	pin[awslambda.CfnFunction](f.Function).SetVpcConfig(network)
+	logicalid.Pin[awslambda.CfnFunction](f.Function).SetVpcConfig(network)
 	return f
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"quilt-rotate/infra/config"
+	"quilt-rotate/infra/logicalid"
 )
 
 //go:embed restart.asl.json
@@ -39,7 +40,7 @@ func (k *keyRotation) newRestarts() *restarts {
 		}),
 		starter: k.newRole("RestartStarterRole", "events.amazonaws.com", "Quilt key rotation: starts the redeployment", k.fromHere()),
 	}
-	accept(pin[awsstepfunctions.CfnStateMachine](r.machine),
+	accept(logicalid.Pin[awsstepfunctions.CfnStateMachine](r.machine),
 		accepted{rule: "AwsSolutions-SF1", reason: "Its one task calls ECS. Step Functions keeps the history of each execution, CloudTrail has each call, and an alarm reports a failure."},
 		accepted{rule: "AwsSolutions-SF2", reason: "Its one task calls ECS: there is no path to trace."})
 	return r

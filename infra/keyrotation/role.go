@@ -4,6 +4,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/jsii-runtime-go"
+
+	"quilt-rotate/infra/logicalid"
 )
 
 // object and list are JSON.
@@ -41,7 +43,7 @@ func (k *keyRotation) newRole(id, service, description string, condition object,
 		props.PermissionsBoundary = awsiam.ManagedPolicy_FromManagedPolicyArn(k, boundary, k.props.PermissionsBoundary)
 	}
 	role := awsiam.NewRole(k, jsii.String(id), props)
-	pin[awsiam.CfnRole](role)
+	logicalid.Pin[awsiam.CfnRole](role)
 	return role
 }
 

@@ -7,6 +7,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/jsii-runtime-go"
+
+	"quilt-rotate/infra/logicalid"
 )
 
 // newTopic creates the topic of all alarms, unless one is given. It has a KMS key of its own, because CloudWatch cannot publish to a topic that the AWS-managed
@@ -18,39 +20,37 @@ func (k *keyRotation) newTopic() {
 	key := awskms.NewKey(k, jsii.String("AlarmKey"), &awskms.KeyProps{
 		Description: jsii.String("Quilt key rotation: encrypts the alarms"), EnableKeyRotation: jsii.Bool(true), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
-	for _, publisher := range k.publishers() {
-		key.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(publisher), nil)
+	// EventBridge uses the key of an encrypted topic without an account and a source: with a condition on them each of its messages would be lost without an error (SNS developer
+	// guide, "Key management").
+	for _, service := range []string{"cloudwatch", "events"} {
+		condition := object{}
+		if service == "cloudwatch" {
+			condition = k.fromHere()
+		}
+		condition["StringLike"] = object{"kms:EncryptionContext:aws:sns:topicArn": k.arn("sns", k.region, "*")}
+		key.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(object{
+			"Sid": service, "Effect": "Allow", "Principal": object{"Service": service + ".amazonaws.com"}, "Action": list{"kms:Decrypt", "kms:GenerateDataKey"}, "Resource": "*", "Condition": condition,
+		}), nil)
 	}
-	pin[awskms.CfnKey](key)
+	logicalid.Pin[awskms.CfnKey](key)
 	topic := awssns.NewTopic(k, jsii.String("Alarms"), &awssns.TopicProps{
 		DisplayName: jsii.String("Quilt key rotation"), EnforceSSL: jsii.Bool(true),
 		// By its ARN: with the key itself, each rule that publishes here would add a statement without a condition to the key's policy.
 		MasterKey: awskms.Key_FromKeyArn(k, jsii.String("AlarmKeyByArn"), key.KeyArn()),
 	})
-	pin[awssns.CfnTopic](topic)
+	logicalid.Pin[awssns.CfnTopic](topic)
 	// A rule that publishes here adds EventBridge, without a condition: EventBridge meets none in the policy of a topic (EventBridge user guide, "Using resource-based policies"), and
 	// with a role in place of the policy it may not deliver to an encrypted topic (the same page). So a rule of another account that knows the topic's ARN could publish, too.
 	topic.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(object{
 		"Sid": "Alarms", "Effect": "Allow", "Principal": object{"Service": "cloudwatch.amazonaws.com"}, "Action": "sns:Publish", "Resource": *topic.TopicArn(), "Condition": k.fromHere(),
 	}))
-	pinAt[awssns.CfnTopicPolicy](topic.Node().FindChild(jsii.String("Policy")).Node().DefaultChild(), k, "AlarmsPolicy")
+	logicalid.PinAt[awssns.CfnTopicPolicy](topic.Node().FindChild(jsii.String("Policy")).Node().DefaultChild(), k, "AlarmsPolicy")
 	if k.props.AlarmEmail != nil {
-		pin[awssns.CfnSubscription](awssns.NewSubscription(k, jsii.String("AlarmsByEmail"), &awssns.SubscriptionProps{
+		logicalid.Pin[awssns.CfnSubscription](awssns.NewSubscription(k, jsii.String("AlarmsByEmail"), &awssns.SubscriptionProps{
 			Topic: topic, Protocol: awssns.SubscriptionProtocol_EMAIL, Endpoint: k.props.AlarmEmail,
 		}))
 	}
 	k.topic = topic
-}
-
-// publishers lets CloudWatch and EventBridge encrypt messages to the topics of this account. EventBridge uses the key of an encrypted topic without an account and a
-// source: with a condition on them each of its messages would be lost without an error (SNS developer guide, "Key management").
-func (k *keyRotation) publishers() list {
-	topics := object{"kms:EncryptionContext:aws:sns:topicArn": k.arn("sns", k.region, "*")}
-	grant := func(sid, service string, condition object) object {
-		condition["StringLike"] = topics
-		return object{"Sid": sid, "Effect": "Allow", "Principal": object{"Service": service}, "Action": list{"kms:Decrypt", "kms:GenerateDataKey"}, "Resource": "*", "Condition": condition}
-	}
-	return list{grant("Alarms", "cloudwatch.amazonaws.com", k.fromHere()), grant("Events", "events.amazonaws.com", object{})}
 }
 
 // newDeadLetters creates the queue for what could not be delivered: a run of sweeps that the scheduler could not start, an event whose target failed.
@@ -58,14 +58,14 @@ func (k *keyRotation) newDeadLetters() {
 	queue := awssqs.NewQueue(k, jsii.String("DeadLetters"), &awssqs.QueueProps{
 		RetentionPeriod: awscdk.Duration_Days(jsii.Number(14)), Encryption: awssqs.QueueEncryption_SQS_MANAGED, EnforceSSL: jsii.Bool(true), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
-	accept(pin[awssqs.CfnQueue](queue), accepted{rule: "AwsSolutions-SQS3",
+	accept(logicalid.Pin[awssqs.CfnQueue](queue), accepted{rule: "AwsSolutions-SQS3",
 		reason: "It is the dead-letter queue itself, of schedules and event rules, which the rule does not look at. An alarm watches it."})
 	// One statement for all rules of this account. EventBridge names the rule (EventBridge user guide, "Using dead-letter queues"); the scheduler sends with a role.
 	queue.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(object{
 		"Sid": "Events", "Effect": "Allow", "Principal": object{"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": *queue.QueueArn(),
 		"Condition": object{"ArnLike": object{"aws:SourceArn": k.arn("events", k.region, "rule/*")}},
 	}))
-	pinAt[awssqs.CfnQueuePolicy](queue.Node().FindChild(jsii.String("Policy")).Node().DefaultChild(), k, "DeadLettersPolicy")
+	logicalid.PinAt[awssqs.CfnQueuePolicy](queue.Node().FindChild(jsii.String("Policy")).Node().DefaultChild(), k, "DeadLettersPolicy")
 	// By its ARN: with the queue itself, each rule would add a statement of its own, also a rule of another stack, which would then depend on this one and this one on it.
 	k.deadLetters = awssqs.Queue_FromQueueArn(k, jsii.String("DeadLettersByArn"), queue.QueueArn())
 }

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -38,12 +39,11 @@ func Adopt(c *config.Config, key *config.Key) string {
 	return strings.Join(words, " ")
 }
 
+var plainWord = regexp.MustCompile(`^[-_=:./@+A-Za-z0-9]+$`)
+
 // quote quotes a text as one word of a POSIX shell.
 func quote(text string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_=:./@+", r)
-	}
-	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
+	if plainWord.MatchString(text) {
 		return text
 	}
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
