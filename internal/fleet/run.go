@@ -99,15 +99,13 @@ func (r *Runner) list(ctx context.Context, step Step, a *Answer) error {
 	return nil
 }
 
-// Sweeps reports whether a secret is swept at that registry: it is no replica, and its tag names the registry, or it has
-// no such tag and the function rotates it. A version or an alias of the function counts: the sweep fails for lack of a
-// permission, and so it is reported. A tag that is no URL is another registry's.
+// Sweeps reports whether a secret is swept at that registry: it is no replica, and the function rotates it, or its tag
+// names the registry. What is wrong with it is reported, because its sweep fails: another registry in the tag, a tag
+// that is no URL, an alias or a version of the function, for which there is no permission.
 func Sweeps(s vault.Secret, rotateFunction, registryURL string) bool {
 	registry, err := settings.RegistryOf(s.Tags)
-	if s.ReplicaOf() != "" || err != nil {
-		return false
-	}
-	return registry == registryURL || registry == "" && vault.UnqualifiedFunction(s.Rotation.Function) == rotateFunction
+	ours := err == nil && registry == registryURL || vault.UnqualifiedFunction(s.Rotation.Function) == rotateFunction
+	return ours && s.ReplicaOf() == ""
 }
 
 // rotations are the calls of RotateSecret. Sweeps of a run take up to an hour, so each secret is looked at again. What

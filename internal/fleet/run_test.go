@@ -35,6 +35,18 @@ func needs(r *sandboxtest.Rig, name string, tags ...string) *sandboxtest.Secret 
 	return s
 }
 
+// other is a secret that is not managed, and its ARN.
+func other(r *sandboxtest.Rig, name, value string) string {
+	r.Helper()
+	out, err := r.Hands.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{
+		Name: &name, SecretString: &value, Tags: []types.Tag{{Key: aws.String(settings.TagRegistry), Value: aws.String("https://other.example.com")}},
+	})
+	if err != nil {
+		r.Fatalf("%v", err)
+	}
+	return *out.ARN
+}
+
 // revoke revokes the current key by hand, as somebody who is not told of this service.
 func revoke(s *sandboxtest.Secret) {
 	key, _ := s.Registry.KeyBySecret(s.CurrentKey().Reveal())
@@ -81,7 +93,7 @@ func TestRunSweepsAllManagedSecretsPageByPage(t *testing.T) {
 	r := sandboxtest.New(t)
 	for i := range 5 {
 		r.Secret(fmt.Sprint("quilt/", i))
-		arn := r.BareSecret(fmt.Sprint("others/", i), "{}", settings.TagRegistry, "https://other.example.com").ARN
+		arn := other(r, fmt.Sprint("others/", i), "{}")
 		r.Intercept(func(c *wire.Call, next func()) {
 			if strings.Contains(string(c.Body), arn) {
 				t.Errorf("%s of %s", c.Operation, arn)
@@ -97,6 +109,29 @@ func TestRunSweepsAllManagedSecretsPageByPage(t *testing.T) {
 	}
 	if len(report.Events) > 0 {
 		t.Errorf("secrets with nothing to do have events: %v", report.Events)
+	}
+}
+
+func TestASecretWithAnotherRegistrysTagIsReported(t *testing.T) {
+	// Protects secrets whose tag has a mistake, or whose registry was renamed, from being left out of all runs while nobody
+	// is told. The value is not read.
+	for tag, errorType := range map[string]string{"https://other.example.com": "WrongRegistry", "registry": "BadTags"} {
+		r := sandboxtest.New(t)
+		s := r.Secret("quilt/x", settings.TagRegistry, tag)
+		for r.Clock.Now().UTC().Hour() != revocation.SearchHour(s.ARN) {
+			r.Clock.Advance(time.Hour)
+		}
+		r.Intercept(func(c *wire.Call, next func()) {
+			if c.Operation == "GetSecretValue" {
+				t.Error("the value is read")
+			}
+			next()
+		})
+		report := r.Run()
+		expect(t, report, s, fleet.Done, "[attention] to a person")
+		if len(report.Events) != 1 || report.Events[0].Detail.Failure.ErrorType != errorType {
+			t.Errorf("%s: %+v", tag, report.Events)
+		}
 	}
 }
 
@@ -121,7 +156,7 @@ func TestARevokedCurrentKeyIsReplaced(t *testing.T) {
 	for _, with := range []string{"the previous key", "the issuing credential"} {
 		t.Run(with, func(t *testing.T) {
 			r := sandboxtest.New(t)
-			r.BareSecret("quilt/issuer", fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["quilt/x"]}`, sandbox.UserName, sandbox.UserPassword), settings.TagRegistry, "https://none.example.com")
+			other(r, "quilt/issuer", fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["quilt/x"]}`, sandbox.UserName, sandbox.UserPassword))
 			s := needs(r, "quilt/x", settings.TagIssuer, "quilt/issuer", "team", "data qk_0123456789012345678901234567890123456789")
 			notSearchHour(r, s)
 			r.Run() // marks the superseded key
