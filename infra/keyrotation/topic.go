@@ -15,6 +15,9 @@ import (
 // key encrypts (SNS developer guide, "Key management").
 func (k *keyRotation) newTopic() {
 	if k.topic = k.props.AlarmTopic; k.topic != nil {
+		// The event rule gives a topic of the app a policy, which replaces the default policy that lets CloudWatch publish
+		// (SNS API reference, "SetTopicAttributes"). An imported topic keeps its own.
+		k.topic.AddToResourcePolicy(k.alarmsPublish(k.topic))
 		return
 	}
 	key := awskms.NewKey(k, jsii.String("AlarmKey"), &awskms.KeyProps{
@@ -41,9 +44,7 @@ func (k *keyRotation) newTopic() {
 	logicalid.Pin[awssns.CfnTopic](topic)
 	// A rule that publishes here adds EventBridge, without a condition: EventBridge meets none in the policy of a topic (EventBridge user guide, "Using resource-based policies"), and
 	// with a role in place of the policy it may not deliver to an encrypted topic (the same page). So a rule of another account that knows the topic's ARN could publish, too.
-	topic.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(object{
-		"Sid": "Alarms", "Effect": "Allow", "Principal": object{"Service": "cloudwatch.amazonaws.com"}, "Action": "sns:Publish", "Resource": *topic.TopicArn(), "Condition": k.fromHere(),
-	}))
+	topic.AddToResourcePolicy(k.alarmsPublish(topic))
 	logicalid.PinAt[awssns.CfnTopicPolicy](topic.Node().FindChild(jsii.String("Policy")).Node().DefaultChild(), k, "AlarmsPolicy")
 	if k.props.AlarmEmail != nil {
 		logicalid.Pin[awssns.CfnSubscription](awssns.NewSubscription(k, jsii.String("AlarmsByEmail"), &awssns.SubscriptionProps{
@@ -51,6 +52,13 @@ func (k *keyRotation) newTopic() {
 		}))
 	}
 	k.topic = topic
+}
+
+func (k *keyRotation) alarmsPublish(topic awssns.ITopic) awsiam.PolicyStatement {
+	return awsiam.PolicyStatement_FromJson(object{
+		"Sid": "Alarms", "Effect": "Allow", "Principal": object{"Service": "cloudwatch.amazonaws.com"},
+		"Action": "sns:Publish", "Resource": *topic.TopicArn(), "Condition": k.fromHere(),
+	})
 }
 
 // newDeadLetters creates the queue for what could not be delivered: a run of sweeps that the scheduler could not start, an event whose target failed.

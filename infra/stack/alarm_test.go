@@ -8,6 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/jsii-runtime-go"
+
 	"quilt-rotate/infra/bundle"
 	"quilt-rotate/infra/keyrotation"
 	"quilt-rotate/internal/fault"
@@ -218,6 +222,24 @@ func TestTheTopicIsEncryptedAndReached(t *testing.T) {
 	own.count("AWS::SNS::Topic", 0)
 	own.count("AWS::SNS::TopicPolicy", 0)
 	own.has("AWS::CloudWatch::Alarm", object{"AlarmActions": []any{"arn:aws:sns:eu-west-1:123456789012:on-call"}})
+}
+
+func TestAlarmsReachATopicOfTheApp(t *testing.T) {
+	// A topic with a policy does not have the default policy, by which CloudWatch may publish.
+	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false)})
+	topics, platform := awscdk.NewStack(app, jsii.String("Topics"), nil), awscdk.NewStack(app, jsii.String("Platform"), nil)
+	props := least()
+	props.AlarmTopic = awssns.NewTopic(topics, jsii.String("OnCall"), nil)
+	keyrotation.NewKeyRotation(platform, jsii.String("Rotation"), props)
+	services := map[string]bool{}
+	for _, policy := range templateOf(t, topics).resources("AWS::SNS::TopicPolicy") {
+		for _, s := range statementsOf(properties(policy), "PolicyDocument") {
+			services[text(s["Principal"].(object)["Service"])] = true
+		}
+	}
+	if want := map[string]bool{`"cloudwatch.amazonaws.com"`: true, `"events.amazonaws.com"`: true}; !maps.Equal(services, want) {
+		t.Errorf("these may publish: %v, want %v", services, want)
+	}
 }
 
 func TestTheDashboardShowsEachSecret(t *testing.T) {
