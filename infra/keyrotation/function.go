@@ -34,7 +34,7 @@ type function struct {
 func (k *keyRotation) newFunction(id, description string, zip *string, timeout time.Duration,
 	network *awslambda.CfnFunction_VpcConfigProperty,
 ) function {
-	logs := &awslogs.LogGroupProps{RemovalPolicy: awscdk.RemovalPolicy_RETAIN}
+	logs := &awslogs.LogGroupProps{RemovalPolicy: awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE}
 	f := function{logs: awslogs.NewLogGroup(k, jsii.String(id+"Logs"), logs)}
 	retention := k.props.LogRetentionDays
 	if retention == nil {

@@ -103,7 +103,8 @@ func (k *keyRotation) scheduleSweeps(permissions awsiam.ManagedPolicy) {
 			},
 		},
 	})
-	schedule.Node().AddDependency(permissions)
+	// The first run can start at once.
+	schedule.Node().AddDependency(permissions, k.revoke.permissions)
 }
 
 // newEventRule sends each event of this registry that needs a person to the topic: an alarm that already rings for one secret says nothing of the next.

@@ -56,7 +56,7 @@ func TestOneFunctionLeadsToTheOther(t *testing.T) {
 }
 
 func TestFunctionsAreWhatLambdaNeeds(t *testing.T) {
-	// Logs are kept when the stack is deleted: they are the record of revocations.
+	// Logs are kept when the stack is deleted, because they are the record of revocations, but not when its creation fails.
 	all := configured(t, "everything")
 	for _, description := range []string{"Rotates", "Revokes"} {
 		f, _ := all.function(description)
@@ -76,7 +76,7 @@ func TestFunctionsAreWhatLambdaNeeds(t *testing.T) {
 			t.Errorf("%s: the network is %s", description, vpc)
 		}
 	}
-	all.hasResource("AWS::Logs::LogGroup", object{"Properties": object{"RetentionInDays": 30}, "DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"})
+	all.hasResource("AWS::Logs::LogGroup", object{"Properties": object{"RetentionInDays": 30}, "DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"})
 	adopted := configured(t, "adopted")
 	adopted.count("AWS::EC2::SecurityGroup", 0)
 	if f, _ := adopted.function("Rotates"); text(f["VpcConfig"]) != `{"SecurityGroupIds":["sg-0123456789abcdef0"],"SubnetIds":["subnet-0123456789abcdef0"]}` {

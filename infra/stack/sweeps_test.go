@@ -21,8 +21,8 @@ func TestOneScheduleStartsTheSweepsOfAllSecrets(t *testing.T) {
 		if machine := text(target["Arn"]); !strings.Contains(machine, `"Ref":"KeyRotationSweepMachine`) {
 			t.Errorf("%s starts %s", id, machine)
 		}
-		if !strings.Contains(text(schedule["DependsOn"]), "KeyRotationRunSweeps") {
-			t.Errorf("%s may start a run before the state machine has its permissions: %v", id, schedule["DependsOn"])
+		if depends := text(schedule["DependsOn"]); !strings.Contains(depends, "KeyRotationRunSweeps") || !strings.Contains(depends, "KeyRotationRevokeSecrets") {
+			t.Errorf("%s may start a run before the state machine and the function have their permissions: %s", id, depends)
 		}
 		if _, tags := all.tagsOf("Rotates"); tags["quilt-rotate:schedule"] != name {
 			t.Errorf("the command cannot find the schedule %v by the tags %v", name, tags)
