@@ -66,7 +66,7 @@ func (p *KeyRotationProps) check() error {
 		return errors.New("OrphanAge must be at least 15 minutes: a function can run so long before it stores the key that it created")
 	}
 	if sweep := orDefault(p.Sweep, config.DefaultSweep); sweep < config.MinSweep || sweep > config.MaxSweep || sweep%time.Minute != 0 {
-		return errors.New("Sweep must be from 15 minutes to 1 hour in whole minutes")
+		return errors.New("Sweep must be from 15 minutes to 1 hour in whole minutes") //nolint:staticcheck // the name of the field
 	}
 	if *awscdk.Token_IsUnresolved(p.RegistryURL) {
 		return nil
