@@ -5,11 +5,14 @@ BUILD    := build
 FUZZTIME ?= 10s
 SOAK     ?= 15m
 
-# A function for this machine, without cgo, as for Lambda. Everything is built with the flags that the tests use, so that each package is compiled once.
-# The packages for Lambda, which have the same bytes in every checkout, are built by infra/bundle.
-FUNCTION_BUILD := CGO_ENABLED=0 $(GO) build -buildvcs=false -tags lambda.norpc -ldflags="-s -w -buildid="
+# Everything is built without cgo, as the functions are, so that each package is compiled once. Only the race detector needs it.
+export CGO_ENABLED := 0
 
-.PHONY: help demo test test-busy arm64 race tools build functions sandbox invoke lint docs spelling picture generate fuzz soak bench clean go
+# A function for this machine. Everything is built with the flags that the tests use, so that each package is compiled once.
+# The packages for Lambda, which have the same bytes in every checkout, are built by infra/bundle.
+FUNCTION_BUILD := $(GO) build -buildvcs=false -tags lambda.norpc -ldflags="-s -w -buildid="
+
+.PHONY: help demo test test-busy arm64 race tools build functions sandbox invoke lint docs spelling picture generate fuzz soak soak-commands soak-sweeps bench clean go
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { \
@@ -37,8 +40,8 @@ arm64: go ## Build the functions' packages for Lambda (arm64) in two folders and
 	$(GO) test ./internal/sandbox/awslambda -run Foreign -arm64 -count=1
 
 race: go tools ## Run the tests with the race detector (needs a C compiler; minutes)
-	@if [ "$$($(GO) env CGO_ENABLED)" != 1 ]; then echo "the race detector needs a C compiler: install gcc or clang" >&2; exit 1; fi
-	@NO_INFRA=1 scripts/test -race
+	@if [ "$$(env -u CGO_ENABLED $(GO) env CGO_ENABLED)" != 1 ]; then echo "the race detector needs a C compiler: install gcc or clang" >&2; exit 1; fi
+	@CGO_ENABLED=1 NO_INFRA=1 scripts/test -race
 
 # A format check that needs no tool but Go.
 UNFORMATTED = files=$$(find . -name node_modules -prune -o -name '*.go' -print | xargs $$($(GO) env GOROOT)/bin/gofmt -l); \
@@ -47,12 +50,12 @@ UNFORMATTED = files=$$(find . -name node_modules -prune -o -name '*.go' -print |
 build: $(BUILD)/quilt-rotate $(BUILD)/quilt-sandbox ## Build both functions for this machine, and both commands, into build/
 
 # A command's version contains the revision, unless git refuses to read the checkout because it belongs to another user.
-# They are built without cgo, as the functions are, so that the packages that both import are compiled once. The demo and the events need no Athena, whose
+# The demo and the events need no Athena, whose
 # database takes a third of the time to compile.
 $(BUILD)/quilt-rotate $(BUILD)/quilt-sandbox $(BUILD)/noathena/quilt-sandbox: functions
 	@echo "building $(@F)" >&2
 	@vcs=$$(git status >/dev/null 2>&1 && echo auto || echo false); \
-	CGO_ENABLED=0 $(GO) build -buildvcs=$$vcs -tags "$(filter noathena,$(notdir $(@D)))" -ldflags="-s -w" -o $@ ./cmd/$(@F)
+	$(GO) build -buildvcs=$$vcs -tags "$(filter noathena,$(notdir $(@D)))" -ldflags="-s -w" -o $@ ./cmd/$(@F)
 
 functions: go
 	@echo "building the functions" >&2
@@ -110,7 +113,12 @@ fuzz: go ## Run every fuzz target for a while: make fuzz FUZZTIME=1m
 # These tests allocate much and keep little, so they run a quarter faster with fewer garbage collections.
 soak: export GOGC = 400
 soak: go ## Go through every crash, and through random sequences of rotations, sweeps, faults and edits for long: make soak SOAK=1h
+	@$(MAKE) --no-print-directory --output-sync=target -j2 soak-commands soak-sweeps
+
+soak-commands:
 	$(GO) test ./internal/cli/operations -run TestEveryCrash -timeout 0 -exhaustive
+
+soak-sweeps:
 	$(GO) test ./internal/revocation -run 'TestEveryCrash|TestMachine' -v -timeout 0 -exhaustive -soak=$(SOAK)
 
 BENCH ?= .
