@@ -97,7 +97,9 @@ type KeyRotation interface {
 	RotateFunction() awslambda.IFunction
 	// RevokeFunction sweeps a secret.
 	RevokeFunction() awslambda.IFunction
-	// Topic receives the alarms.
+	// SweepMachine sweeps all secrets in each execution.
+	SweepMachine() awsstepfunctions.IStateMachine
+	// Topic receives the alarms, and the events that need a person.
 	Topic() awssns.ITopic
 	// DashboardName is the name of the dashboard.
 	DashboardName() *string
@@ -122,10 +124,11 @@ type keyRotation struct {
 	dashboard      awscloudwatch.Dashboard
 }
 
-func (k *keyRotation) RotateFunction() awslambda.IFunction { return k.rotate.Function }
-func (k *keyRotation) RevokeFunction() awslambda.IFunction { return k.revoke.Function }
-func (k *keyRotation) Topic() awssns.ITopic                { return k.topic }
-func (k *keyRotation) DashboardName() *string              { return jsii.String(k.name() + "-keys") }
+func (k *keyRotation) RotateFunction() awslambda.IFunction          { return k.rotate.Function }
+func (k *keyRotation) RevokeFunction() awslambda.IFunction          { return k.revoke.Function }
+func (k *keyRotation) SweepMachine() awsstepfunctions.IStateMachine { return k.sweeps }
+func (k *keyRotation) Topic() awssns.ITopic                         { return k.topic }
+func (k *keyRotation) DashboardName() *string                       { return jsii.String(k.name() + "-keys") }
 
 // Time-outs. Each step has most of its function's for its requests and their retries: the functions keep two seconds to report in. Both are far below the
 // 15 minutes after which a key that no version holds counts as an orphan.
