@@ -50,8 +50,7 @@ UNFORMATTED = files=$$(find . -name node_modules -prune -o -name '*.go' -print |
 build: $(BUILD)/quilt-rotate $(BUILD)/quilt-sandbox ## Build both functions for this machine, and both commands, into build/
 
 # A command's version contains the revision, unless git refuses to read the checkout because it belongs to another user.
-# The demo and the events need no Athena, whose
-# database takes a third of the time to compile.
+# The demo and the events need no Athena, whose database takes a third of the time to compile.
 $(BUILD)/quilt-rotate $(BUILD)/quilt-sandbox $(BUILD)/noathena/quilt-sandbox: functions
 	@echo "building $(@F)" >&2
 	@vcs=$$(git status >/dev/null 2>&1 && echo auto || echo false); \
@@ -113,7 +112,7 @@ fuzz: go ## Run every fuzz target for a while: make fuzz FUZZTIME=1m
 # These tests allocate much and keep little, so they run a quarter faster with fewer garbage collections.
 soak: export GOGC = 400
 soak: go ## Go through every crash, and through random sequences of rotations, sweeps, faults and edits for long: make soak SOAK=1h
-	@$(MAKE) --no-print-directory --output-sync=target -j2 soak-commands soak-sweeps
+	@$(MAKE) --no-print-directory -j2 soak-commands soak-sweeps
 
 soak-commands:
 	$(GO) test ./internal/cli/operations -run TestEveryCrash -timeout 0 -exhaustive
