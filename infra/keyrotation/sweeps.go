@@ -16,7 +16,8 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// sweepsDefinition is the state machine that sweeps all managed secrets. Delivery is at least once everywhere: two runs at the same time are harmless.
+// sweepsDefinition is the state machine that sweeps all managed secrets. Schedules and executions are started at least
+// once, so two runs at the same time are normal, and harmless.
 //
 //go:embed sweeps.asl.json
 var sweepsDefinition string
@@ -24,46 +25,51 @@ var sweepsDefinition string
 // eventSource is the source of the events that the state machine puts on the default bus.
 const eventSource = "quilt-rotate"
 
-// newSweeps creates the state machine, the schedule that starts a run of it, and the rule that sends events that need a person to the topic.
+// newSweeps creates the state machine, the schedule that starts its runs, and the rule that sends events that need a
+// person to the topic.
 func (k *keyRotation) newSweeps() {
 	role := k.newRole("SweepsRole", "states.amazonaws.com", "Quilt key rotation: runs the sweeps", k.fromHere())
 	k.sweeps = awsstepfunctions.NewStateMachine(k, jsii.String("SweepMachine"), &awsstepfunctions.StateMachineProps{
 		DefinitionBody: awsstepfunctions.DefinitionBody_FromString(&sweepsDefinition), Role: role,
 		DefinitionSubstitutions: &map[string]*string{
-			"Partition": jsii.String(k.partition()), "RotateFunctionArn": k.rotate.FunctionArn(), "RevokeFunctionArn": k.revoke.FunctionArn(),
+			"Partition":         jsii.String(k.partition()),
+			"RotateFunctionArn": k.rotate.FunctionArn(), "RevokeFunctionArn": k.revoke.FunctionArn(),
 		},
 	})
 	accept(k.sweeps.Node().DefaultChild().(awscdk.CfnResource),
-		accepted{rule: "AwsSolutions-SF1", reason: "Step Functions keeps the history of each run, the functions log each sweep, and an alarm tells of a failed run."},
+		accepted{rule: "AwsSolutions-SF1",
+			reason: "Step Functions keeps the history of each run, the functions log each sweep, and an alarm reports failures."},
 		accepted{rule: "AwsSolutions-SF2", reason: "Its tasks are calls of the two functions, which write what they did."})
 	k.scheduleSweeps(k.sweepPermissions(role))
 	k.newEventRule()
 }
 
-// sweepPermissions are in a policy of their own: part of the role, they would make a cycle of state machine, role and the state machine's ARN.
+// sweepPermissions are in a policy of their own: in the role, they would make a cycle of role and state machine.
 func (k *keyRotation) sweepPermissions(role awsiam.IRole) awsiam.ManagedPolicy {
-	rotator := func(more object) object {
-		more["secretsmanager:resource/AllowRotationLambdaArn"] = *k.rotate.FunctionArn()
-		return more
-	}
+	secrets := k.arn("secretsmanager", k.region, "secret:*")
+	rotator := object{"secretsmanager:resource/AllowRotationLambdaArn": *k.rotate.FunctionArn()}
 	policy := awsiam.NewManagedPolicy(k, jsii.String("RunSweeps"), &awsiam.ManagedPolicyProps{
-		Description: jsii.String("Quilt key rotation: sweeps secrets, and rotates those that need it"), Roles: &[]awsiam.IRole{role},
+		Description: jsii.String("Quilt key rotation: sweeps secrets, and rotates those that need it"),
+		Roles:       &[]awsiam.IRole{role},
 		Document: awsiam.PolicyDocument_FromJson(document(
 			// RotateSecret needs a caller that may call the rotation function (Secrets Manager API reference, "RotateSecret").
 			allow("Functions", list{"lambda:InvokeFunction"}, list{*k.revoke.FunctionArn(), *k.rotate.FunctionArn()}),
-			allow("Rotate", list{"secretsmanager:RotateSecret"}, k.arn("secretsmanager", k.region, "secret:*"),
-				object{"StringEquals": rotator(object{}), "Bool": object{"secretsmanager:ModifyRotationRules": "false"}}),
-			allow("RemovePending", list{"secretsmanager:UpdateSecretVersionStage"}, k.arn("secretsmanager", k.region, "secret:*"),
-				object{"StringEquals": rotator(object{}), "ForAnyValue:StringEquals": object{"secretsmanager:VersionStage": "AWSPENDING"}}),
-			allow("Events", list{"events:PutEvents"}, k.arn("events", k.region, "event-bus/default"), object{"StringEquals": object{"events:source": eventSource}}),
-			// What a Distributed Map needs (Step Functions developer guide, "IAM policies for using Distributed Map states"), and the state that continues in a new execution.
+			allow("Rotate", list{"secretsmanager:RotateSecret"}, secrets,
+				object{"StringEquals": rotator, "Bool": object{"secretsmanager:ModifyRotationRules": "false"}}),
+			allow("RemovePending", list{"secretsmanager:UpdateSecretVersionStage"}, secrets, object{
+				"StringEquals": rotator, "ForAnyValue:StringEquals": object{"secretsmanager:VersionStage": "AWSPENDING"},
+			}),
+			allow("Events", list{"events:PutEvents"}, k.arn("events", k.region, "event-bus/default"),
+				object{"StringEquals": object{"events:source": eventSource}}),
+			// For the Distributed Map (Step Functions developer guide, "IAM policies for using Distributed Map states"), and to
+			// continue in a new execution.
 			allow("Children", list{"states:StartExecution"}, *k.sweeps.StateMachineArn()),
 			allow("ChildrenState", list{"states:DescribeExecution", "states:StopExecution"},
 				k.arn("states", k.region, "execution:"+*k.sweeps.StateMachineName()+":*")),
 		)),
 	})
 	accept(policy.Node().DefaultChild().(awscdk.CfnResource), accepted{rule: "AwsSolutions-IAM5",
-		reason: "Conditions select the secrets: those whose rotation calls the function. Executions have names that nobody knows before."})
+		reason: "Conditions select the secrets: those whose rotation calls the function. Executions have unknown names."})
 	return policy
 }
 
@@ -73,14 +79,17 @@ const (
 	startSeconds  = 900
 )
 
-// scheduledTime is replaced by EventBridge Scheduler with the time of the run (EventBridge Scheduler user guide, "Adding context attributes").
+// scheduledTime is replaced by EventBridge Scheduler with the time of the run (EventBridge Scheduler user guide,
+// "Adding context attributes").
 const scheduledTime = "<aws.scheduler.scheduled-time>"
 
-// scheduleSweeps creates the schedule. It is in the default group under a name that the rotate function's tag repeats, so that the command finds it: a reference would
-// make a cycle of function, schedule and state machine.
+// scheduleSweeps creates the schedule. It is in the default group, under a name that a tag of the rotate function
+// repeats for the command. The name is literal: a reference would make a cycle of function, schedule and state machine.
 func (k *keyRotation) scheduleSweeps(permissions awsiam.ManagedPolicy) {
 	stack := awscdk.Stack_Of(k)
-	name := *awscdk.Names_UniqueResourceName(k, &awscdk.UniqueResourceNameOptions{MaxLength: jsii.Number(64 - len("-sweeps"))}) + "-sweeps"
+	const suffix, longest = "-sweeps", 64
+	unique := &awscdk.UniqueResourceNameOptions{MaxLength: jsii.Number(longest - len(suffix))}
+	name := *awscdk.Names_UniqueResourceName(k, unique) + suffix
 	awscdk.Tags_Of(k.rotate.Function).Add(jsii.String(settings.TagSchedule), &name, nil)
 	minutes := int(orDefault(k.props.Sweep, config.DefaultSweep).Minutes())
 	expression := fmt.Sprintf("rate(%d minutes)", minutes)
@@ -88,15 +97,20 @@ func (k *keyRotation) scheduleSweeps(permissions awsiam.ManagedPolicy) {
 		expression = "rate(1 hour)"
 	}
 	role := k.newRole("SchedulerRole", "scheduler.amazonaws.com", "Quilt key rotation: starts the sweeps",
-		object{"StringEquals": object{"aws:SourceAccount": *stack.Account(), "aws:SourceArn": k.arn("scheduler", k.region, "schedule-group/default")}},
+		object{"StringEquals": object{
+			"aws:SourceAccount": *stack.Account(), "aws:SourceArn": k.arn("scheduler", k.region, "schedule-group/default"),
+		}},
 		allow("Sweeps", list{"states:StartExecution"}, *k.sweeps.StateMachineArn()),
 		allow("DeadLetters", list{"sqs:SendMessage"}, *k.deadLetters.QueueArn()))
 	schedule := awsscheduler.NewCfnSchedule(k, jsii.String("SweepSchedule"), &awsscheduler.CfnScheduleProps{
 		Name: &name, Description: jsii.String("Quilt key rotation: sweeps all secrets"), ScheduleExpression: &expression,
 		// Several stacks must not all ask one registry in the same second.
-		FlexibleTimeWindow: &awsscheduler.CfnSchedule_FlexibleTimeWindowProperty{Mode: jsii.String("FLEXIBLE"), MaximumWindowInMinutes: jsii.Number(float64(min(15, minutes/3)))},
+		FlexibleTimeWindow: &awsscheduler.CfnSchedule_FlexibleTimeWindowProperty{
+			Mode: jsii.String("FLEXIBLE"), MaximumWindowInMinutes: jsii.Number(min(15, minutes/3)),
+		},
 		Target: &awsscheduler.CfnSchedule_TargetProperty{
-			Arn: k.sweeps.StateMachineArn(), RoleArn: role.RoleArn(), Input: stack.ToJsonString(object{"time": scheduledTime}, nil),
+			Arn: k.sweeps.StateMachineArn(), RoleArn: role.RoleArn(),
+			Input:            stack.ToJsonString(object{"time": scheduledTime}, nil),
 			DeadLetterConfig: &awsscheduler.CfnSchedule_DeadLetterConfigProperty{Arn: k.deadLetters.QueueArn()},
 			RetryPolicy: &awsscheduler.CfnSchedule_RetryPolicyProperty{
 				MaximumRetryAttempts: jsii.Number(startAttempts), MaximumEventAgeInSeconds: jsii.Number(startSeconds),
@@ -107,8 +121,10 @@ func (k *keyRotation) scheduleSweeps(permissions awsiam.ManagedPolicy) {
 	schedule.Node().AddDependency(permissions, k.revoke.permissions)
 }
 
-// newEventRule sends each event of this registry that needs a person to the topic: an alarm that already rings for one secret says nothing of the next.
+// newEventRule sends each event of this registry that needs a person to the topic: an alarm that is on because of one
+// secret does not notify of the next.
 func (k *keyRotation) newEventRule() {
+	message := *awsevents.EventField_DetailType() + ": " + *awsevents.EventField_FromPath(jsii.String("$.detail.message"))
 	awsevents.NewRule(k, jsii.String("NeedsPerson"), &awsevents.RuleProps{
 		Description: jsii.String("Quilt key rotation: a sweep found something that needs a person"),
 		EventPattern: &awsevents.EventPattern{
@@ -116,7 +132,7 @@ func (k *keyRotation) newEventRule() {
 		},
 		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewSnsTopic(k.topic, &awseventstargets.SnsTopicProps{
 			DeadLetterQueue: k.deadLetters,
-			Message:         awsevents.RuleTargetInput_FromText(jsii.String(*awsevents.EventField_DetailType() + ": " + *awsevents.EventField_FromPath(jsii.String("$.detail.message")))),
+			Message:         awsevents.RuleTargetInput_FromText(&message),
 		})},
 	})
 }

@@ -29,7 +29,7 @@ func TestDeployment(t *testing.T) {
 	issuer := aws.createSecret("quilt/issuer",
 		fmt.Sprintf(`{"username":%q,"password":%q,"serves":["prod/loader"]}`, sandbox.UserName, sandbox.UserPassword))
 	fresh := aws.newStack("quilt-rotate-prod", "{name: prod/pipeline, schedule: rate(30 days)}",
-		fmt.Sprintf("{name: prod/loader, schedule: rate(30 days), issuer: %q}", issuer))
+		fmt.Sprintf("{name: prod/loader, schedule: rate(30 days), issuer: %q, owner: %s}", issuer, sandbox.UserEmail))
 	aws.cdk(fresh.file, "bootstrap")
 	fresh.deploy()
 	pipeline := fresh.secret("prod/pipeline")
