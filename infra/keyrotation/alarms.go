@@ -104,10 +104,9 @@ func (k *keyRotation) metric(m Metric, period time.Duration) awscloudwatch.IMetr
 	if m.Only.Name != "" {
 		dimensions[m.Only.Name] = jsii.String(m.Only.Value)
 	}
-	props := &awscloudwatch.MetricProps{
+	return awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
 		Namespace: jsii.String(namespace), MetricName: jsii.String(m.Name), Statistic: jsii.String(m.Statistic), Period: duration(period), DimensionsMap: &dimensions,
-	}
-	return awscloudwatch.NewMetric(props)
+	})
 }
 
 // dimensions say whose metric it is.

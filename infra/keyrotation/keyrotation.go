@@ -167,14 +167,11 @@ func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationPr
 func (k *keyRotation) name() string {
 	stack := awscdk.Stack_Of(k)
 	name, path := *stack.StackName(), strings.TrimPrefix(*k.Node().Path(), *stack.Node().Path()+"/")
-	if path != usualID {
+	if path != "KeyRotation" { // the usual id
 		name += "-" + notInName.ReplaceAllString(path, "-")
 	}
 	return name
 }
-
-// usualID is the id of the construct in a stack of one registry. It is not part of the names.
-const usualID = "KeyRotation"
 
 // notInName are the characters that the name of a dashboard must not have.
 var notInName = regexp.MustCompile(`[^A-Za-z0-9_-]`)

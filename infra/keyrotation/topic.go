@@ -26,10 +26,7 @@ func (k *keyRotation) newTopic() {
 	// EventBridge uses the key of an encrypted topic without an account and a source: with a condition on them each of its messages would be lost without an error (SNS developer
 	// guide, "Key management").
 	for _, service := range []string{"cloudwatch", "events"} {
-		condition := object{}
-		if service == "cloudwatch" {
-			condition = k.fromHere()
-		}
+		condition := map[string]object{"cloudwatch": k.fromHere(), "events": {}}[service]
 		condition["StringLike"] = object{"kms:EncryptionContext:aws:sns:topicArn": k.arn("sns", k.region, "*")}
 		key.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(object{
 			"Sid": service, "Effect": "Allow", "Principal": object{"Service": service + ".amazonaws.com"}, "Action": list{"kms:Decrypt", "kms:GenerateDataKey"}, "Resource": "*", "Condition": condition,

@@ -46,7 +46,7 @@ func addKey(stack awscdk.Stack, c *config.Config, rotation keyrotation.KeyRotati
 }
 
 func newSecret(scope constructs.Construct, kmsKey awskms.IKey, key *config.Key) awssecretsmanager.ISecret {
-	var replicas []*awssecretsmanager.ReplicaRegion
+	replicas := []*awssecretsmanager.ReplicaRegion{}
 	for _, r := range key.Replicas {
 		replica := &awssecretsmanager.ReplicaRegion{Region: jsii.String(r.Region)}
 		if r.KMSKey != "" {
@@ -56,10 +56,7 @@ func newSecret(scope constructs.Construct, kmsKey awskms.IKey, key *config.Key) 
 	}
 	props := &awssecretsmanager.SecretProps{
 		SecretName: jsii.String(key.Name), Description: jsii.String("Quilt API key; rotated by quilt-rotate"),
-		SecretStringValue: awscdk.SecretValue_UnsafePlainText(jsii.String(keyrotation.Empty)), EncryptionKey: kmsKey, RemovalPolicy: retained,
-	}
-	if replicas != nil {
-		props.ReplicaRegions = &replicas
+		SecretStringValue: awscdk.SecretValue_UnsafePlainText(jsii.String(keyrotation.Empty)), EncryptionKey: kmsKey, RemovalPolicy: retained, ReplicaRegions: &replicas,
 	}
 	secret := awssecretsmanager.NewSecret(scope, jsii.String("Secret"), props)
 	logicalid.Pin[awssecretsmanager.CfnSecret](secret)
