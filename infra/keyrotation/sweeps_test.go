@@ -174,8 +174,9 @@ func TestTasksOfTheSweepsRetryOnlyWhatIsNotTheirFault(t *testing.T) {
 		"PutEvent":      {events, "EventLost"},
 		"Continue":      {executions, "Done"},
 		"PutStopped":    {events, "Stopped"},
-		"RemovePending": {secrets, "NotRotated"},
-		"RotateSecret":  {secrets, "NotRotated"},
+		"RemovePending": {secrets, "PutRefusal"},
+		"RotateSecret":  {secrets, "PutRefusal"},
+		"PutRefusal":    {events, "NotRotated"},
 		"PutRotation":   {events, "RotationEventLost"},
 	}
 	tasks := 0

@@ -254,7 +254,7 @@ func (l *life) runOfSweeps() {
 	}
 	for _, step := range [][2]string{ // event and answer
 		{next(`{}`), `"do":"sweep"`},
-		{fmt.Sprintf(`{"secretId":%q,"time":%q,"run":"proof"}`, l.ARN, l.now()), fmt.Sprintf(`"pending":%q`, pending)},
+		{fmt.Sprintf(`{"secretId":%q,"time":%q,"run":"proof","rotateFunction":%q}`, l.ARN, l.now(), sandboxtest.FunctionARN(sandbox.RotateFunction)), fmt.Sprintf(`"pending":%q`, pending)},
 		{next(fmt.Sprintf(`{"listed":true,"swept":1,"rotate":[{"secretId":%q,"reason":"current-key-refused","pending":%q}]}`, l.ARN, pending)), fmt.Sprintf(`"removePending":%q`, pending)},
 	} {
 		answer, functionError, err := l.Lambda.Invoke(context.Background(), sandbox.RevokeFunction, []byte(step[0]))

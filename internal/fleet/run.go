@@ -139,7 +139,7 @@ func (r *Runner) rotation(ctx context.Context, step Step, need revocation.Need) 
 		return nil, err
 	}
 	policy, err := r.Settings.ForSecret(secret.Tags)
-	if err != nil || !revocation.MayRotate(secret, policy) || secret.Rotation.Function != step.RotateFunction {
+	if err != nil || !revocation.MayRotate(secret, policy, step.RotateFunction) {
 		return nil, err
 	}
 	rotation := &Rotation{SecretID: secret.ARN, Token: Token(need, step.Time), Reason: need.Reason}

@@ -219,6 +219,11 @@ func TestNoRotationOnNeed(t *testing.T) {
 			}
 			revoke(s)
 		}, []string{"[attention] to a person"}},
+		"an alias of the function rotates": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
+			arn := sandboxtest.FunctionARN(sandbox.RotateFunction)
+			r.Intercept(sandboxtest.On(sandboxtest.EditAnswer(arn, arn+":live"), "DescribeSecret"))
+			revoke(s)
+		}, []string{"[attention] to a person"}},
 		"a rotation has just begun": {stuck(false), []string{"[attention] to a person"}},
 		"a pending key is stored":   {stuck(true), []string{"[attention] to a person"}},
 		"the registry refuses all":  {func(r *sandboxtest.Rig, _ *sandboxtest.Secret) { r.Registry.SetActive(sandbox.UserEmail, false) }, []string{"[attention] to a person"}},

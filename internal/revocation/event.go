@@ -9,12 +9,14 @@ import (
 )
 
 // ParseEvent reads a sweep's event, {"secretId": "<ARN>", "dryRun": false, "time": "2026-11-22T18:15:00Z"}. The state
-// machine's has "run": "<its execution>" in the place of "dryRun". It is strict, because a sweep with a misspelt "dryRun" would be carried out: names are compared exactly, which
+// machine's event has no "dryRun", but "run": "<its execution>" and "rotateFunction": "<ARN>".
+//
+// ParseEvent is strict, because a sweep with a misspelt "dryRun" would be carried out: names are compared exactly, which
 // encoding/json alone does not do, and a name that occurs twice is refused. It quotes nothing of the event, and refuses
 // a key in the place of the secret, because it would appear in logs. It fails with [*fault.BadEvent].
 func ParseEvent(payload []byte) (Request, error) {
 	var r Request
-	targets := map[string]any{"secretId": &r.SecretID, "dryRun": &r.DryRun, "time": &r.Time, "run": &r.Run, "force": new(any)}
+	targets := map[string]any{"secretId": &r.SecretID, "dryRun": &r.DryRun, "time": &r.Time, "run": &r.Run, "rotateFunction": &r.RotateFunction, "force": new(any)}
 	ok := readObject(payload, targets)
 	if _, unused := targets["force"]; !unused {
 		return Request{}, fault.New[fault.BadEvent](`the event has the field "force", which no longer exists: a sweep never skips the grace period; ` +

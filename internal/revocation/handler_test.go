@@ -81,10 +81,11 @@ func TestEventsThatAreRefused(t *testing.T) {
 func TestEventsThatAreTaken(t *testing.T) {
 	for event, want := range map[string]Request{
 		`{"secretId":"a"}`: {SecretID: "a"},
-		" {\n \"dryRun\" : true, \"secretId\":\"a\" }\n": {SecretID: "a", DryRun: true},
-		`{"secretId":"a","dryRun":false}`:                {SecretID: "a"},
-		`{"\u0073ecretId":"\u0061"}`:                     {SecretID: "a"},
-		`{"secretId":"a","time":"2026-11-22T18:15:00Z"}`: {SecretID: "a", Time: time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC)},
+		" {\n \"dryRun\" : true, \"secretId\":\"a\" }\n":  {SecretID: "a", DryRun: true},
+		`{"secretId":"a","dryRun":false}`:                 {SecretID: "a"},
+		`{"\u0073ecretId":"\u0061"}`:                      {SecretID: "a"},
+		`{"secretId":"a","run":"r","rotateFunction":"f"}`: {SecretID: "a", Run: "r", RotateFunction: "f"},
+		`{"secretId":"a","time":"2026-11-22T18:15:00Z"}`:  {SecretID: "a", Time: time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC)},
 	} {
 		if got, err := ParseEvent([]byte(event)); err != nil || !cmp.Equal(got, want) {
 			t.Errorf("%s is taken for %+v (%v), want %+v", event, got, err, want)

@@ -50,15 +50,15 @@ const (
 	pendingAge    = time.Hour          // how long AWSPENDING without a value may be a rotation that has just begun
 )
 
-// MayRotate reports whether a rotation on need is allowed: the tag does not forbid it, rotation is on, sweeps are not
-// paused, the last rotation did not succeed within a day, and no label is from a newer release.
-func MayRotate(secret vault.Secret, policy Policy) bool {
+// MayRotate reports whether a rotation on need is allowed: the tag does not forbid it, the function rotates the secret,
+// sweeps are not paused, the last rotation did not succeed within a day, and no label is from a newer release.
+func MayRotate(secret vault.Secret, policy Policy, rotateFunction string) bool {
 	for _, v := range secret.Versions {
 		if len(v.Unknown) > 0 {
 			return false
 		}
 	}
-	return policy.OnNeed && secret.Rotation.Enabled && !secret.Deleted && !secret.Now.Before(secret.PausedUntil(policy.PauseUntil)) &&
+	return policy.OnNeed && secret.Rotation.Enabled && secret.Rotation.Function == rotateFunction && !secret.Deleted && !secret.Now.Before(secret.PausedUntil(policy.PauseUntil)) &&
 		secret.Now.Sub(secret.Rotation.Last) >= needSpacing
 }
 
@@ -77,7 +77,7 @@ func (s *sweep) need(ctx context.Context, failed error) (need *Need, expires boo
 	if underWay = underWay && !pending.Has(vault.Current); !underWay {
 		pending = Version{}
 	}
-	allowed := MayRotate(s.secret, s.policy) && (!underWay || s.abandoned(ctx, pending)) && (!refused || s.replaceable(ctx))
+	allowed := MayRotate(s.secret, s.policy, s.RotateFunction) && (!underWay || s.abandoned(ctx, pending)) && (!refused || s.replaceable(ctx))
 	if !allowed {
 		return nil, reason == NeedExpires
 	}

@@ -56,6 +56,8 @@ type Request struct {
 	DryRun   bool      // look and plan, and carry nothing out
 	Time     time.Time // for which the sweep was scheduled; zero: no schedule started it
 	Run      string    // the run of sweeps that it belongs to; "": a person asked for it
+
+	RotateFunction string // unqualified ARN of the function whose secrets the run may rotate on need; "": none
 }
 
 // Outcome is how a sweep ended that did not fail.

@@ -96,7 +96,8 @@ func (m *Machine) sweep(ctx context.Context, run string, at time.Time, secrets [
 	group.SetLimit(cmp.Or(m.Concurrency, defaultConcurrency))
 	for i, arn := range secrets {
 		group.Go(func() error {
-			if m.ask(ctx, map[string]any{"secretId": arn, "time": at, "run": run}, &answers[i]) != nil {
+			event := map[string]any{"secretId": arn, "time": at, "run": run, "rotateFunction": m.RotateFunction}
+			if m.ask(ctx, event, &answers[i]) != nil {
 				answers[i] = revocation.Answer{Outcome: revocation.Failed}
 			}
 			return nil
