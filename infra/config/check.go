@@ -52,14 +52,9 @@ var (
 
 // check applies the rules between the values. A value that could not be read is not judged again.
 func check(g *gathering, c *Config) {
+	checkShared(g, c)
 	checkStack(g, c)
 	checkTags(g, c)
-	for i, issuer := range c.Issuers {
-		checkSecretARN(g, fmt.Sprintf("issuers[%d]", i), issuer, c)
-	}
-	g.unique("issuers", c.Issuers)
-	checkNetwork(g, c.Network)
-	checkAlarms(g, c)
 	checkAudit(g, c.Audit)
 	names := map[string]string{}
 	for path, k := range c.All() {
@@ -83,8 +78,6 @@ func (g *gathering) unique(path string, list []string) {
 }
 
 func checkStack(g *gathering, c *Config) {
-	_, err := settings.LoadRotate(settings.Tags(map[string]string{settings.EnvRegistryURL: c.Registry}))
-	g.require("registry", err == nil, "must be the registry's https URL without user, query or path, such as https://registry.example.com")
 	g.require("stack", c.Stack != "" || g.has("registry") || g.has("environment"),
 		"is not set: add the line \"stack: %s\". This is the stack that earlier releases deployed from this file", formerStack(c.Environment, c.Registry))
 	g.require("stack", c.Stack != "", "is not set: give the name of the stack, such as quilt-rotate-prod")
@@ -94,6 +87,15 @@ func checkStack(g *gathering, c *Config) {
 	g.require("account", accountForm.MatchString(c.Account), "must be the 12 digits of an AWS account, in quotes")
 	g.require("region", c.Region != "", "is not set, and there is no AWS configuration to take it from: give a region, such as us-east-1")
 	g.require("region", regionForm.MatchString(c.Region), "must be an AWS region, such as us-east-1")
+	if c.KMSKey != AWSManaged && c.KMSKey != NewKey {
+		checkKMS(g, "kmsKey", c.KMSKey, c.Region, "must be aws-managed, new, or the ARN of a KMS key, not of an alias")
+	}
+}
+
+// checkShared applies the rules of what all keys of a registry share, whether they are in a file or not.
+func checkShared(g *gathering, c *Config) {
+	_, err := settings.LoadRotate(settings.Tags(map[string]string{settings.EnvRegistryURL: c.Registry}))
+	g.require("registry", err == nil, "must be the registry's https URL without user, query or path, such as https://registry.example.com")
 	partition := PartitionOf(c.Region)
 	g.require("region", partition == awsPartition || partition == govPartition, "is in the partition %s, which is not supported: use a region of AWS or of AWS GovCloud (US)", partition)
 	if c.PermissionsBoundary != "" {
@@ -103,13 +105,16 @@ func checkStack(g *gathering, c *Config) {
 		g.require("permissionsBoundary", c.Account == "" || a.account == c.Account || a.account == "aws",
 			"is in the account %s: use a policy of the stack's account (%s) or of AWS", a.account, c.Account)
 	}
-	if c.KMSKey != AWSManaged && c.KMSKey != NewKey {
-		checkKMS(g, "kmsKey", c.KMSKey, c.Region, "must be aws-managed, new, or the ARN of a KMS key, not of an alias")
-	}
 	g.require("sweep", time.Duration(c.Sweep) >= MinSweep && time.Duration(c.Sweep) <= MaxSweep && time.Duration(c.Sweep)%time.Minute == 0, "must be from 15m to 1h in whole minutes")
 	g.require("orphanAge", time.Duration(c.OrphanAge) >= MinOrphanAge, "must be at least 15m: a function can run that long before it stores a new key")
 	g.require("logLevel", slices.Contains([]string{"DEBUG", "INFO", "WARN", "ERROR"}, c.LogLevel), "must be DEBUG, INFO, WARN or ERROR")
 	g.require("logRetentionDays", slices.Contains(retentions, c.LogRetentionDays), "must be one of %s", strings.Trim(fmt.Sprint(retentions), "[]"))
+	for i, issuer := range c.Issuers {
+		checkSecretARN(g, fmt.Sprintf("issuers[%d]", i), issuer, c)
+	}
+	g.unique("issuers", c.Issuers)
+	checkNetwork(g, c.Network)
+	checkAlarms(g, c)
 }
 
 // checkKMS requires the ARN of a key, because IAM does not match an alias in a policy's resource.

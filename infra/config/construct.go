@@ -15,3 +15,17 @@ func CheckKey(where string, key Key, c Config, names map[string]string) error {
 	names[key.SecretName()] = where
 	return nil
 }
+
+// CheckShared applies the rules of a file to what all keys of a registry share. The account and region of c may be empty
+// if they are not known yet. It fails with [*Faults], whose lines begin with where.
+func CheckShared(where string, c Config) error {
+	g := &gathering{lines: map[string]int{}}
+	checkShared(g, &c)
+	if len(g.faults) == 0 {
+		return nil
+	}
+	for i := range g.faults {
+		g.faults[i].Path = "KeyRotationProps." + g.faults[i].Path
+	}
+	return &Faults{where, g.faults}
+}

@@ -1,7 +1,6 @@
 package keyrotation
 
 import (
-	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -107,22 +106,11 @@ func (k *keyRotation) platformLogLevel() awslambda.ApplicationLogLevel {
 	return awslambda.ApplicationLogLevel_INFO
 }
 
-// Lambda's limits of one function (Lambda API reference, "VpcConfig").
-const (
-	maxSubnets        = 16
-	maxSecurityGroups = 5
-)
-
 // network places the functions in a VPC.
 func (k *keyRotation) network() *awslambda.CfnFunction_VpcConfigProperty {
 	n := k.props.Network
 	if n == nil {
 		return nil
-	}
-	if len(n.Subnets) == 0 || len(n.Subnets) > maxSubnets || len(n.SecurityGroups) > maxSecurityGroups {
-		panic(fmt.Errorf("%s: Network has %d subnets and %d security groups, "+
-			"but a Lambda function takes 1 to %d subnets and at most %d security groups", *k.Node().Path(),
-			len(n.Subnets), len(n.SecurityGroups), maxSubnets, maxSecurityGroups))
 	}
 	vpc := &awslambda.CfnFunction_VpcConfigProperty{
 		SubnetIds: jsii.Strings(n.Subnets...), SecurityGroupIds: jsii.Strings(n.SecurityGroups...),
@@ -131,9 +119,6 @@ func (k *keyRotation) network() *awslambda.CfnFunction_VpcConfigProperty {
 		vpc.Ipv6AllowedForDualStack = jsii.Bool(true)
 	}
 	if len(n.SecurityGroups) == 0 {
-		if n.VPC == "" {
-			panic(fmt.Errorf("%s: Network has neither SecurityGroups nor VPC: give the VPC for a new security group", *k.Node().Path()))
-		}
 		vpc.SecurityGroupIds = &[]*string{k.newSecurityGroup().AttrGroupId()}
 	}
 	return vpc

@@ -53,28 +53,56 @@ type KeyRotationProps struct {
 	LogRetentionDays *float64
 }
 
-// check refuses at synthesis what a deployment, or the functions at their start, would refuse.
-func (p *KeyRotationProps) check() error {
+// check refuses at synthesis what a deployment, or the functions at their start, would refuse. The rules are those of a
+// configuration file. What is known at the deployment only is not checked: a valid value replaces it.
+func (p *KeyRotationProps) check(where string, stack awscdk.Stack) error {
 	switch {
 	case p == nil || p.RegistryURL == nil:
-		return errors.New("RegistryURL is not given: it is the registry's https URL, such as https://registry.example.com")
+		return errors.New(where + ": RegistryURL is not given: it is the registry's https URL, such as https://registry.example.com")
 	case p.RotateZip == nil || p.RevokeZip == nil:
-		return errors.New("RotateZip or RevokeZip is not given: they are the paths of the packages that bundle.Build writes")
+		return errors.New(where + ": RotateZip or RevokeZip is not given: they are the paths of the packages that bundle.Build writes")
 	case p.AlarmEmail != nil && p.AlarmTopic != nil:
-		return errors.New("AlarmEmail cannot be used with AlarmTopic: subscribe the address to that topic")
-	case orDefault(p.OrphanAge, settings.DefaultOrphanAge) < config.MinOrphanAge:
-		return errors.New("OrphanAge must be at least 15 minutes: a function can run so long before it stores the key that it created")
+		return errors.New(where + ": AlarmEmail cannot be used with AlarmTopic: subscribe the address to that topic")
 	}
-	if sweep := orDefault(p.Sweep, config.DefaultSweep); sweep < config.MinSweep || sweep > config.MaxSweep || sweep%time.Minute != 0 {
-		return errors.New("Sweep must be from 15 minutes to 1 hour in whole minutes") //nolint:staticcheck // the name of the field
+	c := config.Config{
+		Account: known(stack.Account(), ""), Region: known(stack.Region(), ""), Registry: known(p.RegistryURL, "https://registry.example.com"),
+		PermissionsBoundary: known(p.PermissionsBoundary, ""), Alarms: config.Alarms{Email: known(p.AlarmEmail, "")},
+		Sweep: config.Duration(orDefault(p.Sweep, config.DefaultSweep)), OrphanAge: config.Duration(orDefault(p.OrphanAge, settings.DefaultOrphanAge)),
+		LogLevel: known(p.LogLevel, config.DefaultLogLevel), LogRetentionDays: config.DefaultLogRetention,
 	}
-	if *awscdk.Token_IsUnresolved(p.RegistryURL) {
-		return nil
+	if days := p.LogRetentionDays; days != nil && !*awscdk.Token_IsUnresolved(days) {
+		c.LogRetentionDays = int(*days)
 	}
-	if _, err := settings.RegistryURL(*p.RegistryURL); err != nil {
-		return fmt.Errorf("RegistryURL %w", err)
+	for _, arn := range p.IssuerArns {
+		if issuer := known(&arn, ""); issuer != "" {
+			c.Issuers = append(c.Issuers, issuer)
+		}
 	}
-	return nil
+	if p.AlarmTopic != nil {
+		c.Alarms.Topic = known(p.AlarmTopic.TopicArn(), "")
+	}
+	if p.Network != nil {
+		n := *p.Network
+		n.VPC, n.Proxy = known(&n.VPC, "vpc-00000000"), known(&n.Proxy, "http://proxy.example.com:3128")
+		n.Subnets, n.SecurityGroups, n.NoProxy = allKnown(n.Subnets, "subnet-"), allKnown(n.SecurityGroups, "sg-"), allKnown(n.NoProxy, "host")
+		c.Network = &n
+	}
+	return config.CheckShared(where, c)
+}
+
+// known is a text, or another one if there is none or it is a token.
+func known(text *string, otherwise string) string {
+	if text == nil || *awscdk.Token_IsUnresolved(text) {
+		return otherwise
+	}
+	return *text
+}
+
+func allKnown(texts []string, prefix string) (all []string) {
+	for i, text := range texts {
+		all = append(all, known(&text, fmt.Sprintf("%s%08x", prefix, i)))
+	}
+	return all
 }
 
 // orDefault is a duration of the CDK as one of Go.
@@ -139,8 +167,8 @@ const (
 
 // NewKeyRotation creates the functions, the state machine that runs the sweeps, and their roles, logs and alarms.
 func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationProps) KeyRotation {
-	if err := props.check(); err != nil {
-		panic(fmt.Errorf("%s/%s: %w", *scope.Node().Path(), *id, err))
+	if err := props.check(*scope.Node().Path()+"/"+*id, awscdk.Stack_Of(scope)); err != nil {
+		panic(err)
 	}
 	k := &keyRotation{props: *props, taken: map[string]string{}}
 	constructs.NewConstruct_Override(k, scope, id)

@@ -116,12 +116,6 @@ func (k *keyRotation) check(scope constructs.Construct, key config.Key) {
 	if scope.Node().TryFindChild(jsii.String("Rotation")) != nil {
 		panic(where + ": Rotate was called for this secret before: call it once")
 	}
-	known := func(text *string, otherwise string) string {
-		if *awscdk.Token_IsUnresolved(text) {
-			return otherwise
-		}
-		return *text
-	}
 	if *awscdk.Token_IsUnresolved(jsii.String(key.Secret)) {
 		key.Secret, key.Name = "", *scope.Node().Addr()
 	}

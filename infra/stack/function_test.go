@@ -138,31 +138,6 @@ func TestFunctionsUseTheProxyAndIPv6(t *testing.T) {
 	}
 }
 
-func TestTheConstructRefusesANetworkThatLambdaRefuses(t *testing.T) {
-	const limits = "takes 1 to 16 subnets and at most 5 security groups"
-	subnet := []string{"subnet-01234567"}
-	for want, networks := range map[string][]config.Network{
-		limits: {
-			{VPC: "vpc-01234567", Subnets: slices.Repeat(subnet, 17)}, {VPC: "vpc-01234567"},
-			{SecurityGroups: slices.Repeat([]string{"sg-01234567"}, 6), Subnets: subnet},
-		},
-		"give the VPC for a new security group": {{Subnets: subnet}},
-	} {
-		for _, network := range networks {
-			func() {
-				defer func() {
-					if message := fmt.Sprint(recover()); !strings.Contains(message, want) {
-						t.Errorf("%v: %s", network, message)
-					}
-				}()
-				c := parse(t, named("a"))
-				c.Network = &network
-				synth(t, c)
-			}()
-		}
-	}
-}
-
 // statements are those of all policies of the role of that name, and of the managed policies attached to it.
 func (t template) statements(role string) (all []object) {
 	t.Helper()

@@ -349,7 +349,10 @@ func TestPropsMayBeTokens(t *testing.T) {
 	parameter := func(id string) *string { return awscdk.NewCfnParameter(other, jsii.String(id), nil).ValueAsString() }
 	props := least()
 	props.RegistryURL, props.AlarmTopic = parameter("Registry"), awssns.Topic_FromTopicArn(other, jsii.String("Topic"), parameter("TopicArn"))
-	props.Network = &config.Network{VPC: *parameter("Vpc"), Subnets: []string{*parameter("Subnet")}}
+	subnets := []string{*parameter("SubnetA"), *parameter("SubnetB")}
+	props.Network = &config.Network{VPC: *parameter("Vpc"), Subnets: subnets, Proxy: *parameter("Proxy")}
+	props.PermissionsBoundary, props.LogLevel, props.IssuerArns = parameter("Boundary"), parameter("LogLevel"), []string{*parameter("OtherIssuer")}
+	props.LogRetentionDays = awscdk.NewCfnParameter(other, jsii.String("Retention"), &awscdk.CfnParameterProps{Type: jsii.String("Number")}).ValueAsNumber()
 	rotation := keyrotation.NewKeyRotation(other, jsii.String("Rotation"), props)
 	rotation.Rotate(newSecret(other, "Secret"), &keyrotation.RotateOptions{
 		Schedule: parameter("Schedule"), Field: parameter("Field"), Owner: parameter("Owner"), KeyName: parameter("KeyName"), IssuerArn: parameter("Issuer"),
@@ -445,21 +448,44 @@ func TestWrongOptionsAreRefused(t *testing.T) {
 
 func TestWrongPropsAreRefused(t *testing.T) {
 	other, _ := constructs(t)
+	subnet := []string{"subnet-01234567"}
+	imported := func(name string) awssns.ITopic {
+		return awssns.Topic_FromTopicArn(other, jsii.String("Topic"+name), jsii.String("arn:aws:sns:us-east-1:123456789012:"+name))
+	}
+	in := func(n config.Network) func(p *keyrotation.KeyRotationProps) {
+		return func(p *keyrotation.KeyRotationProps) { p.Network = &n }
+	}
 	for want, change := range map[string]func(p *keyrotation.KeyRotationProps){
 		"RegistryURL is not given":              func(p *keyrotation.KeyRotationProps) { p.RegistryURL = nil },
-		"RegistryURL must be https":             func(p *keyrotation.KeyRotationProps) { p.RegistryURL = jsii.String("http://registry.example.com") },
+		"KeyRotationProps.registry: must be":    func(p *keyrotation.KeyRotationProps) { p.RegistryURL = jsii.String("http://registry.example.com") },
 		"RotateZip or RevokeZip is not given":   func(p *keyrotation.KeyRotationProps) { p.RevokeZip = nil },
-		"OrphanAge must be at least 15 minutes": func(p *keyrotation.KeyRotationProps) { p.OrphanAge = awscdk.Duration_Minutes(jsii.Number(14)) },
-		"Sweep must be from 15 minutes":         func(p *keyrotation.KeyRotationProps) { p.Sweep = awscdk.Duration_Hours(jsii.Number(2)) },
+		"KeyRotationProps.orphanAge: must be":   func(p *keyrotation.KeyRotationProps) { p.OrphanAge = awscdk.Duration_Minutes(jsii.Number(14)) },
+		"KeyRotationProps.sweep: must be":       func(p *keyrotation.KeyRotationProps) { p.Sweep = awscdk.Duration_Hours(jsii.Number(2)) },
+		"KeyRotationProps.logLevel: must be":    func(p *keyrotation.KeyRotationProps) { p.LogLevel = jsii.String("debug") },
+		"KeyRotationProps.logRetentionDays: ":   func(p *keyrotation.KeyRotationProps) { p.LogRetentionDays = jsii.Number(42) },
+		"KeyRotationProps.issuers[0]: must be":  func(p *keyrotation.KeyRotationProps) { p.IssuerArns = []string{"*"} },
+		"KeyRotationProps.permissionsBoundary:": func(p *keyrotation.KeyRotationProps) { p.PermissionsBoundary = jsii.String("boundary") },
+		"KeyRotationProps.alarms.email: must":   func(p *keyrotation.KeyRotationProps) { p.AlarmEmail = jsii.String("team") },
+		"KeyRotationProps.alarms.topic: is a":   func(p *keyrotation.KeyRotationProps) { p.AlarmTopic = imported("t.fifo") },
 		"AlarmEmail cannot be used with AlarmTopic": func(p *keyrotation.KeyRotationProps) {
-			p.AlarmEmail, p.AlarmTopic = jsii.String("a@example.com"), awssns.Topic_FromTopicArn(other, jsii.String("Topic"), jsii.String("arn:aws:sns:us-east-1:123456789012:t"))
+			p.AlarmEmail, p.AlarmTopic = jsii.String("a@example.com"), imported("t")
 		},
+		"KeyRotationProps.network.subnets: has 17":       in(config.Network{VPC: "vpc-01234567", Subnets: slices.Repeat(subnet, 17)}),
+		"KeyRotationProps.network.securityGroups: has 6": in(config.Network{Subnets: subnet, SecurityGroups: slices.Repeat([]string{"sg-01234567"}, 6)}),
+		"KeyRotationProps.network.subnets: is empty":     in(config.Network{VPC: "vpc-01234567"}),
+		"KeyRotationProps.network.vpc: is not set":       in(config.Network{Subnets: subnet}),
+		"KeyRotationProps.network.proxy: must be":        in(config.Network{VPC: "vpc-01234567", Subnets: subnet, Proxy: "http://user:password@proxy.example.com:3128"}),
 	} {
 		props := least()
 		change(props)
 		if got := refusal(func() { keyrotation.NewKeyRotation(other, jsii.String("Rotation"), props) }); !strings.HasPrefix(got, "Other/Rotation: "+want) {
 			t.Errorf("it is refused with %q, want %q", got, want)
 		}
+	}
+	china := &awscdk.StackProps{Env: &awscdk.Environment{Account: jsii.String("123456789012"), Region: jsii.String("cn-north-1")}}
+	stack := awscdk.NewStack(awscdk.App_Of(other), jsii.String("China"), china)
+	if got := refusal(func() { keyrotation.NewKeyRotation(stack, jsii.String("Rotation"), least()) }); !strings.Contains(got, "is in the partition aws-cn, which is not supported") {
+		t.Errorf("China is refused with %q", got)
 	}
 }
 
