@@ -68,6 +68,7 @@ func (p place) secret(name, value, function string, tags ...string) (arn string)
 	if err != nil {
 		p.Fatal(err)
 	}
+	_ = p.Secrets.WaitRotation(p.Context(), name) // the test of the configuration, whose pending copy a scan would find, too
 	return arn
 }
 
