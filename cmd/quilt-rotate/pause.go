@@ -26,7 +26,7 @@ type sweepsOptions struct {
 func (o sweepsOptions) all(ctx context.Context, c *terminal.Console, pause bool) (done bool, _ error) {
 	switch {
 	case o.All == (o.Secret != ""):
-		return true, &usageError{errors.New("name a secret, or give --all")}
+		return true, &usageError{errors.New("name a secret, or give --all, but not both")}
 	case !o.All && o.RotateFunction != "":
 		return true, &usageError{errors.New("--rotate-function: goes with --all")}
 	case !o.All:
@@ -40,8 +40,11 @@ func (o sweepsOptions) all(ctx context.Context, c *terminal.Console, pause bool)
 	defer s.close()
 	sweeps, err := d.SwitchSweeps(ctx, o.RotateFunction, pause)
 	return true, s.finish(sweeps, err == nil, err, func() error {
-		state := map[bool]string{true: "are paused", false: "run"}
-		err := c.Tell(terminal.Done, fmt.Sprintf("all sweeps %s: schedule %s, %s", state[pause], sweeps.Schedule, sweeps.Place), "before: they "+state[sweeps.Before])
+		mark, state, already := terminal.Done, map[bool]string{true: "are paused", false: "run"}[pause], ""
+		if sweeps.Before == pause {
+			mark, already = terminal.Noted, "already, so nothing was changed"
+		}
+		err := c.Tell(mark, fmt.Sprintf("all sweeps %s: schedule %s, %s", state, sweeps.Schedule, sweeps.Place), already)
 		if pause {
 			c.Note("scheduled rotations continue; a pause of all sweeps does not end by itself, and a deployment that changes the schedule ends it: quilt-rotate resume --all")
 		}
@@ -61,11 +64,11 @@ type pauseCommand struct {
 
 // Help says what a pause does not stop.
 func (pauseCommand) Help() string {
-	return `Until then, sweeps of the secret do nothing: they revoke no key and mark none as superseded.
+	return `While they are paused, sweeps of the secret do nothing: they revoke no key and mark none as superseded.
 
 Rotations continue, and quilt-rotate emergency still revokes a leaked key. The pause ends by itself. To end it earlier: quilt-rotate resume SECRET
 
---all disables the schedule that starts the sweeps of all secrets of a stack. Then no refused key is replaced either. It lasts until: quilt-rotate resume --all
+--all disables the schedule that starts the sweeps of all secrets of a stack. Then no refused key is replaced either. The pause ends when you run quilt-rotate resume --all, or when a deployment changes the schedule.
 It needs the permissions scheduler:GetSchedule, scheduler:UpdateSchedule, and iam:PassRole for the schedule's role.
 
   quilt-rotate pause prod/pipeline --for 4h
@@ -80,6 +83,9 @@ func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	if done, err := o.all(ctx, c, true); done {
 		return err
+	}
+	if o.For == 0 {
+		return &usageError{errors.New("--for: say how long, for example --for 4h")}
 	}
 	if err := operations.CheckPause(time.Duration(o.For)); err != nil {
 		return &usageError{fmt.Errorf("--for: %w", err)}

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -47,6 +48,22 @@ type RotationRules struct {
 	AfterDays int    // 0: by Schedule
 	Schedule  string // "rate(30 days)" or "cron(0 4 ? * SUN *)"; "": by AfterDays
 	Window    string // "4h"; "": as long as the service's default
+}
+
+// String shows them to a person, such as "rate(30 days), window 2h". AfterDays counts only without a schedule: beside one, Secrets Manager calculates it from the
+// schedule (API reference, RotationRulesType).
+func (r RotationRules) String() string {
+	text := r.Schedule
+	switch {
+	case text == "" && r.AfterDays == 1:
+		text = "every day"
+	case text == "":
+		text = fmt.Sprintf("every %d days", r.AfterDays)
+	}
+	if r.Window != "" {
+		text += ", window " + r.Window
+	}
+	return text
 }
 
 // Replica is a replica region of a secret.

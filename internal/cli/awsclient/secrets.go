@@ -134,7 +134,7 @@ var ErrRotationUnderWay = errors.New("another rotation of the secret is not comp
 // with the same token after a lost answer starts no second rotation.
 func (c *Cloud) Rotate(ctx context.Context, secretARN, token string) (versionID string, err error) {
 	out, err := c.secrets.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &secretARN, ClientRequestToken: &token})
-	if isCode(err, "InvalidRequestException") && strings.Contains(strings.ToLower(err.Error()), "previous rotation") {
+	if isUnderWay(err) {
 		return "", ErrRotationUnderWay
 	}
 	if err != nil {
@@ -143,7 +143,12 @@ func (c *Cloud) Rotate(ctx context.Context, secretARN, token string) (versionID 
 	return aws.ToString(out.VersionId), nil
 }
 
+func isUnderWay(err error) bool {
+	return isCode(err, "InvalidRequestException") && strings.Contains(strings.ToLower(err.Error()), "previous rotation")
+}
+
 // SwitchRotationOn has a function rotate the secret by the rules, and rotates nothing now. Secrets Manager tests the function with a copy of the current value.
+// It fails with [ErrRotationUnderWay] if a rotation has not ended.
 func (c *Cloud) SwitchRotationOn(ctx context.Context, secretARN, functionARN string, rules vault.RotationRules) error {
 	in := &secretsmanager.RotateSecretInput{
 		SecretId: &secretARN, RotationLambdaARN: &functionARN, RotateImmediately: aws.Bool(false), RotationRules: &types.RotationRulesType{ScheduleExpression: &rules.Schedule},
@@ -152,6 +157,9 @@ func (c *Cloud) SwitchRotationOn(ctx context.Context, secretARN, functionARN str
 		in.RotationRules.Duration = &rules.Window
 	}
 	_, err := c.secrets.RotateSecret(ctx, in)
+	if isUnderWay(err) {
+		return ErrRotationUnderWay
+	}
 	return newError("switch the rotation of "+secretARN+" on", err)
 }
 

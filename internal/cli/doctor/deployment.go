@@ -42,6 +42,10 @@ func (p *patient) rotateFunction(context.Context) finding {
 			" --no-rotate-immediately --rotation-lambda-arn "+vault.UnqualifiedFunction(arn),
 			"the rotation names a version or an alias, and the functions may only rotate and sweep secrets that name the function itself: %s", arn)
 	}
+	if p.function.Tags[settings.TagRevokeFunction] == "" {
+		return failure("point the rotation to the rotate function of a stack (docs/tools/README.md); if it does, have the permission lambda:ListTags",
+			"%s has no tag %s, so it is no rotate function, or its tags may not be read", p.function.Name, settings.TagRevokeFunction)
+	}
 	return runs(p.function)
 }
 
@@ -66,7 +70,7 @@ func (p *patient) sweeps(ctx context.Context) finding {
 	case !named:
 		return skip("%s has no tag %s: its release is older", p.function.Name, settings.TagSchedule)
 	case err != nil:
-		return broken(err, deployAgain)
+		return broken(err, "")
 	case !s.Enabled:
 		return warning("quilt-rotate resume --all", "all sweeps are paused: the schedule %s is disabled", s.Name)
 	}
@@ -191,28 +195,21 @@ func (p *patient) rotates(context.Context) finding {
 	r := p.secret.Rotation
 	switch {
 	case !r.Enabled:
-		return failure(managed.NotRotated(p.name)+", or "+deployAgain, "rotation is switched off")
+		return failure(managed.NotRotated(p.name), "rotation is switched off")
 	case r.Rules == vault.RotationRules{}:
 		return failure("set a schedule where the rotation is set up", "it has no schedule, so nothing starts its rotation")
 	case !r.Next.IsZero() && p.now().Sub(r.Next) > day: // what to do depends on whether a rotation is under way, and on the current key
 		return failure("see what to do: quilt-rotate status "+p.name,
 			"the rotation of %s is overdue by %s", r.Next.UTC().Format(time.DateOnly), days(p.now().Sub(r.Next)))
 	}
-	text := r.Rules.Schedule
-	if r.Rules.AfterDays > 0 {
-		text = "every " + plural(r.Rules.AfterDays, "day")
-	}
-	if r.Rules.Window != "" {
-		text += ", window " + r.Rules.Window
-	}
-	return ok("%s", text)
+	return ok("%s", r.Rules)
 }
 
 // lifetime is the arithmetic of the deployment (package schedule): one missed rotation is no outage, and at most two keys are valid.
 func (p *patient) lifetime(context.Context) finding {
 	rules := p.secret.Rotation.Rules
 	s := schedule.Days(rules.AfterDays)
-	if rules.AfterDays == 0 {
+	if rules.Schedule != "" {
 		var err error
 		if s, err = schedule.Parse(rules.Schedule); err != nil {
 			return skip("the schedule has a form that is not known: %s", rules.Schedule)

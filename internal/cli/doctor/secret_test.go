@@ -52,7 +52,7 @@ func TestFindings(t *testing.T) {
 		"a label of a newer release": {(*patient).labels, func(p *patient) { p.secret.Versions["v2"] = vault.NewVersion("v2", []string{"quilt-next:x"}) }, Failed, "quilt-next:x"},
 
 		"rotation":                 {(*patient).rotates, nil, OK, "rate(30 days), window 4h"},
-		"rotation after days":      {(*patient).rotates, func(p *patient) { p.secret.Rotation.Rules = vault.RotationRules{AfterDays: 1} }, OK, "every 1 day"},
+		"rotation after days":      {(*patient).rotates, func(p *patient) { p.secret.Rotation.Rules = vault.RotationRules{AfterDays: 1} }, OK, "every day"},
 		"rotation switched off":    {(*patient).rotates, func(p *patient) { p.secret.Rotation.Enabled = false }, Failed, "switched off"},
 		"rotation by hand only":    {(*patient).rotates, func(p *patient) { p.secret.Rotation.Rules = vault.RotationRules{} }, Failed, "no schedule"},
 		"rotation overdue":         {(*patient).rotates, func(p *patient) { p.secret.Rotation.Next = now.AddDate(0, 0, -3) }, Failed, "overdue by 3 days"},

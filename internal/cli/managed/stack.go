@@ -32,13 +32,19 @@ func FindRotateFunction(ctx context.Context, c *awsclient.Cloud, given, registry
 		if awsclient.NotFound(err) && given == "" { // its stack is being deleted
 			continue
 		}
+		if awsclient.NotFound(err) {
+			return f, terminal.WithHint(fmt.Errorf("there is no function %s in this account and region", given), name)
+		}
 		if err != nil {
 			return f, err
 		}
 		url, err := settings.RegistryURL(f.Environment[settings.EnvRegistryURL])
 		switch {
+		case given != "" && f.Tags[settings.TagRevokeFunction] == "": // such as the revoke function
+			return f, terminal.WithHint(fmt.Errorf("the function %s has no tag %s, so it is no rotate function, or its tags may not be read", f.Name, settings.TagRevokeFunction),
+				name+"; or have the permission lambda:ListTags")
 		case given != "" && err != nil:
-			return f, &ForeignFunctionError{f.Name, "", err}
+			return f, fmt.Errorf("the function %s: %s %w", f.Name, settings.EnvRegistryURL, err)
 		case given != "" && registry != "" && url != registry:
 			return f, fmt.Errorf("the function %s uses the registry %s, not %s", f.Name, url, registry)
 		case err == nil && (registry == "" || url == registry):
@@ -61,5 +67,9 @@ func SweepSchedule(ctx context.Context, c *awsclient.Cloud, f awsclient.Function
 		return s, false, nil
 	}
 	s, err = c.Schedule(ctx, name)
+	if awsclient.NotFound(err) {
+		err = terminal.WithHint(fmt.Errorf("the schedule %s of the sweeps no longer exists, so nothing sweeps: somebody deleted it", name),
+			"create it again with the name and the properties that the stack's template has, because a deployment does not: aws cloudformation get-template --stack-name STACK")
+	}
 	return s, true, err
 }

@@ -25,7 +25,8 @@ func withSchedule(t *testing.T) *sandboxtest.Rig {
 	t.Helper()
 	r := sandboxtest.New(t)
 	arn, err := r.Lambda.Add(awslambda.Config{
-		Name: "stack-rotate", Environment: map[string]string{settings.EnvRegistryURL: r.RegistryURL}, Tags: map[string]string{settings.TagSchedule: "sweeps"},
+		Name: "stack-rotate", Environment: map[string]string{settings.EnvRegistryURL: r.RegistryURL},
+		Tags:    map[string]string{settings.TagRevokeFunction: "stack-revoke", settings.TagSchedule: "sweeps"},
 		Handler: nothing{},
 	})
 	if err == nil {

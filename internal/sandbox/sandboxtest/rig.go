@@ -113,7 +113,11 @@ func (f handlerFunc) Invoke(ctx context.Context, payload []byte) ([]byte, error)
 
 func (r *Rig) deploy(name string, function func(*Process) handler) {
 	deployed := map[string]string{settings.EnvRegistryURL: r.RegistryURL} // for those who look at the deployment
-	_, err := r.Lambda.Add(awslambda.Config{Name: name, Timeout: 10 * time.Minute, Environment: deployed, Handler: handlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
+	tags := map[string]string{}
+	if name == sandbox.RotateFunction {
+		tags[settings.TagRevokeFunction] = sandbox.RevokeFunction
+	}
+	_, err := r.Lambda.Add(awslambda.Config{Name: name, Timeout: 10 * time.Minute, Environment: deployed, Tags: tags, Handler: handlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
 		return r.Process().run(ctx, function, payload)
 	})})
 	if err != nil {
