@@ -46,11 +46,18 @@ func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	if _, err := schedule.Parse(o.Schedule); o.Schedule != "" && err != nil {
-		return &usageError{fmt.Errorf("--schedule: %w", err)}
-	}
-	if o.Window != "" && o.Schedule == "" {
+	switch every, err := schedule.Parse(o.Schedule); {
+	case o.Schedule == "" && o.Window != "":
 		return &usageError{errors.New("--window: goes with --schedule")}
+	case o.Schedule == "":
+	case err != nil:
+		return &usageError{fmt.Errorf("--schedule: %w", err)}
+	case o.Window != "":
+		window, err := every.ParseWindow(o.Window)
+		if err != nil {
+			return &usageError{fmt.Errorf("--window: %w", err)}
+		}
+		o.Window = fmt.Sprintf("%dh", int(window.Hours())) // the only form that Secrets Manager takes
 	}
 	d, err := o.openOperator(ctx, c)
 	if err != nil {

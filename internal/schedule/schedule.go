@@ -25,6 +25,18 @@ type Schedule struct {
 // Reserve is left for people to act in, after a rotation was missed.
 const Reserve = 7 * day
 
+// ParseWindow reads the length of a window, in whole hours. "" is the service's default.
+func (s Schedule) ParseWindow(text string) (time.Duration, error) {
+	if text == "" {
+		return s.Window, nil
+	}
+	window, err := time.ParseDuration(text)
+	if err != nil || window < time.Hour || window%time.Hour != 0 || window > s.MaxWindow {
+		return 0, fmt.Errorf("must be whole hours, such as 2h, and at most %dh with this schedule", int(s.MaxWindow.Hours()))
+	}
+	return window, nil
+}
+
 // LeastLife is how long a key must live so that one missed rotation is no outage, in whole days: two intervals, the window, and [Reserve].
 // Zero for the window stands for the service's default.
 func (s Schedule) LeastLife(window time.Duration) time.Duration {

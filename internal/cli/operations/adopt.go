@@ -190,6 +190,8 @@ func (x *adoption) otherHolders(ctx context.Context) (unsure string, err error) 
 	return unsure, nil
 }
 
+const noStack = "no stack is deployed here yet: deploy it (infra/README.md), then run this again with --schedule"
+
 // show prints what was found, and what will be written.
 func (x *adoption) show(label bool) {
 	x.Tell.Tell(terminal.Done, "the current key logs in", x.value.Key().Fingerprint()+" of "+x.proven.Email)
@@ -214,8 +216,10 @@ func (x *adoption) show(label bool) {
 		if row := x.proven.row; row != nil && row.ExpiresAt.Before(x.secret.Now.Add(x.plan.longest)) {
 			x.Tell.Tell(terminal.Warned, "the current key may expire before the first rotation", "rotate it after this: quilt-rotate rotate "+x.secret.Name)
 		}
+	case x.gone:
+		x.Tell.Tell(terminal.Warned, "the function that rotated it was deleted", noStack)
 	case !r.Enabled:
-		x.Tell.Tell(terminal.Warned, "rotation is off", "no stack is deployed here yet: deploy it (infra/README.md), then run this again with --schedule")
+		x.Tell.Tell(terminal.Warned, "rotation is off", noStack)
 	case !r.Next.IsZero():
 		x.Tell.Tell(terminal.Later, "will be rotated by "+day(r.Next), "")
 	}

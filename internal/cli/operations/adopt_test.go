@@ -6,7 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"quilt-rotate/internal/apikey"
@@ -201,6 +204,47 @@ func TestTwoAdoptionsAtTheSameTimeSwitchRotationOnOnce(t *testing.T) {
 			out, err := r.Hands.DescribeSecret(t.Context(), &secretsmanager.DescribeSecretInput{SecretId: &s.ARN})
 			if err != nil || !*out.RotationEnabled || *out.RotationRules.ScheduleExpression != "rate(30 days)" || len(out.VersionIdsToStages) != 1 {
 				t.Errorf("%v: %+v", err, out)
+			}
+		})
+	}
+}
+
+func TestAdoptRefusesARotationThatItCannotServe(t *testing.T) {
+	// Protects an operator from an adoption that reports success although no rotation will succeed: the rotation names a version of the function, or is stuck.
+	t.Parallel()
+	for name, fault := range map[string]struct {
+		prepare func(t *testing.T, r *sandboxtest.Rig, s *sandboxtest.Secret) error
+		want    string
+	}{
+		"a version of the function": {func(t *testing.T, r *sandboxtest.Rig, s *sandboxtest.Secret) error {
+			_, err := r.Hands.RotateSecret(t.Context(), &secretsmanager.RotateSecretInput{
+				SecretId: &s.ARN, RotationLambdaARN: aws.String(sandboxtest.FunctionARN(sandbox.RotateFunction) + ":$LATEST"), RotateImmediately: aws.Bool(false),
+				RotationRules: &types.RotationRulesType{ScheduleExpression: aws.String("rate(30 days)")},
+			})
+			return err
+		}, "names a version or an alias of the function"},
+		"a rotation that is stuck": {func(_ *testing.T, r *sandboxtest.Rig, s *sandboxtest.Secret) error {
+			rotationOff(s)
+			_, err := r.Secrets.StartPending(s.Name, uuid.NewString())
+			rotationOff(s)
+			return err
+		}, "another rotation of prod/adopted is under way, or stuck"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := sandboxtest.New(t)
+			_, secret := r.Registry.MintKey(sandbox.UserEmail, "by-hand", 90)
+			s := r.BareSecret("prod/adopted", sandboxtest.ValueWith(secret))
+			if err := fault.prepare(t, r, s); err != nil {
+				t.Fatal(err)
+			}
+			p := newPerson(t, r)
+			found, err := p.secret(s.Name)
+			if err == nil {
+				_, err = p.Adopt(p.ctx, operations.Adoption{Secret: found, Registry: p.registry, Schedule: "rate(30 days)", Function: sandbox.RotateFunction})
+			}
+			if err == nil || !strings.Contains(err.Error(), fault.want) || terminal.Hint(err) == "" {
+				t.Errorf("got %v, hint %q", err, terminal.Hint(err))
 			}
 		})
 	}

@@ -88,8 +88,7 @@ func (d *Operator) rotate(ctx context.Context, s *managed.Secret, patience Patie
 		return Rotated{}, left(err, "nothing was done")
 	}
 	if !s.Rotation.Enabled {
-		return Rotated{}, terminal.WithHint(fmt.Errorf("rotation of %s is off", s.Name),
-			managed.NotRotated(s.Name)+", or deploy its stack again")
+		return Rotated{}, terminal.WithHint(fmt.Errorf("rotation of %s is off", s.Name), managed.NotRotated(s.Name))
 	}
 	if _, underWay := waiting(s); underWay {
 		return Rotated{}, underWayError(s)

@@ -28,10 +28,7 @@ func (x *adoption) planRotation(ctx context.Context) (*rotationPlan, error) {
 	s := x.secret
 	given := vault.RotationRules{Schedule: x.Schedule, Window: x.Window}
 	if s.Rotation.Enabled && !x.gone {
-		if x.Schedule != "" && !sameRules(s.Rotation.Rules, given) {
-			return nil, terminal.WithHint(fmt.Errorf("rotation of %s is on already, with another schedule", s.Name), "leave --schedule out, or change the schedule where it was set")
-		}
-		return nil, nil
+		return nil, x.keepsRotation(ctx, given)
 	}
 	function := x.Function
 	if function == "" && !x.gone {
@@ -45,17 +42,15 @@ func (x *adoption) planRotation(ctx context.Context) (*rotationPlan, error) {
 		return nil, err
 	}
 	if x.Schedule == "" {
-		return nil, terminal.WithHint(fmt.Errorf("rotation of %s is off, and --schedule does not say how often it is rotated", s.Name), "add --schedule 'rate(30 days)'")
+		return nil, terminal.WithHint(fmt.Errorf("no function rotates %s now, and --schedule does not say how often it is to be rotated", s.Name), "add --schedule 'rate(30 days)'")
 	}
 	every, err := schedule.Parse(x.Schedule)
 	if err != nil {
 		return nil, fmt.Errorf("--schedule: %w", err)
 	}
-	window := every.Window
-	if x.Window != "" {
-		if window, err = time.ParseDuration(x.Window); err != nil || window < time.Hour || window%time.Hour != 0 || window > every.MaxWindow {
-			return nil, fmt.Errorf("--window: must be whole hours, such as 2h, and at most %dh with this schedule", int(every.MaxWindow.Hours()))
-		}
+	window, err := every.ParseWindow(x.Window)
+	if err != nil {
+		return nil, fmt.Errorf("--window: %w", err)
 	}
 	env, err := settings.LoadRotate(settings.Deployed(f.Environment))
 	if err != nil {
@@ -77,6 +72,31 @@ func (x *adoption) planRotation(ctx context.Context) (*rotationPlan, error) {
 	}
 	f.ARN = vault.UnqualifiedFunction(f.ARN) // the permissions of the functions are for secrets that name it so
 	return &rotationPlan{f, given, every.Longest + window}, nil
+}
+
+// keepsRotation refuses options that ask for another rotation than the one that is on, and a rotation that the functions may not serve.
+func (x *adoption) keepsRotation(ctx context.Context, given vault.RotationRules) error {
+	s := x.secret
+	rotate := "aws secretsmanager rotate-secret --secret-id " + s.Name + " --no-rotate-immediately"
+	if arn := vault.UnqualifiedFunction(s.Rotation.Function); arn != s.Rotation.Function {
+		return terminal.WithHint(fmt.Errorf("the rotation of %s names a version or an alias of the function, and the functions may only rotate secrets that name the function itself: %s",
+			s.Name, s.Rotation.Function), "change it in the tool that owns the secret, or: "+rotate+" --rotation-lambda-arn "+arn)
+	}
+	if x.Function != "" {
+		f, err := managed.FindRotateFunction(ctx, x.Cloud, x.Function, x.registry.URL())
+		if err != nil {
+			return err
+		}
+		if arn := vault.UnqualifiedFunction(f.ARN); arn != s.Rotation.Function {
+			return terminal.WithHint(fmt.Errorf("rotation of %s is on already, by another function: %s", s.Name, s.Rotation.Function),
+				"leave --rotate-function out, or change it in the tool that owns the secret, or: "+rotate+" --rotation-lambda-arn "+arn)
+		}
+	}
+	if x.Schedule != "" && !sameRules(s.Rotation.Rules, given) {
+		return terminal.WithHint(fmt.Errorf("rotation of %s is on already, with another schedule or window: %s", s.Name, s.Rotation.Rules),
+			"leave --schedule out, or change it in the tool that owns the secret, or: "+rotate+" --rotation-rules '{\"ScheduleExpression\": \"...\", \"Duration\": \"2h\"}'")
+	}
+	return nil
 }
 
 // sameRules compares what an operator gives. Beside a schedule, AutomaticallyAfterDays says nothing: Secrets Manager calculates it (API reference, DescribeSecret).
@@ -101,6 +121,9 @@ func (x *adoption) switchOn(ctx context.Context, plan *rotationPlan) error {
 			return terminal.WithHint(fmt.Errorf("somebody else switched rotation of %s on at the same time, with %s", s.Name, s.Rotation.Function), "see what rotates it: quilt-rotate status "+s.Name)
 		}
 		err := x.Cloud.SwitchRotationOn(ctx, s.ARN, plan.function.ARN, plan.rules)
+		if errors.Is(err, awsclient.ErrRotationUnderWay) {
+			err = underWayError(s)
+		}
 		described, lookErr := x.Cloud.Vault.Await(ctx, s.ARN, func(now vault.Secret) bool { return now.Rotation.Enabled && now.Rotation.Function == plan.function.ARN })
 		if lookErr != nil {
 			return errors.Join(err, lookErr)

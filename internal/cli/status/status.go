@@ -267,7 +267,7 @@ func problems(s Status) []Problem {
 		if !s.marked { // nothing is left to retire
 			retire = "aws secretsmanager delete-secret --secret-id " + s.Secret
 		}
-		note(true, managed.NotRotated(s.Secret)+", or deploy its stack again; if nobody needs the key: "+retire, "rotation is switched off")
+		note(true, managed.NotRotated(s.Secret)+"; if nobody needs the key: "+retire, "rotation is switched off")
 	}
 	if s.Rotation.Overdue {
 		note(true, rotate, "its rotation has been overdue since %s", Clock(*s.Rotation.Next))
