@@ -57,15 +57,15 @@ func (s *alarms) add(a Alarm) interfacesawscloudwatch.IAlarmRef {
 
 func (s *alarms) notifying(a Alarm) notifying {
 	if a.Excuse == nil {
-		alarm := s.metricAlarm(logical(a), a.name(s.k), a.description(), a.Metric, a.When)
+		alarm := s.metricAlarm(logical(a), a.name(s.k), jsii.String(a.description()), a.Metric, a.When)
 		s.metrics[a.Page] = alarm.Node().DefaultChild().(awscloudwatch.CfnAlarm)
 		return alarm
 	}
 	// The two metric alarms have no actions. The metric of the excuse may come some minutes later, from the logs, and what it excuses ends some minutes after it. The excuse holds for
 	// all secrets of the stack: in those hours the crash of another secret's rotation is reported by its consequences only.
 	base := strings.TrimPrefix(a.name(s.k), string(a.Class)+"-")
-	counted := s.metricAlarm(logical(a)+"Counted", base+"-counted", "", a.Metric, a.When)
-	excused := s.metricAlarm(logical(a)+"Excused", base+"-excused", "", a.Excuse.Metric, a.Excuse.When)
+	counted := s.metricAlarm(logical(a)+"Counted", base+"-counted", nil, a.Metric, a.When)
+	excused := s.metricAlarm(logical(a)+"Excused", base+"-excused", nil, a.Excuse.Metric, a.Excuse.When)
 	alarm := awscloudwatch.NewCompositeAlarm(s.k, jsii.String(logical(a)), &awscloudwatch.CompositeAlarmProps{
 		CompositeAlarmName: jsii.String(a.name(s.k)), AlarmDescription: jsii.String(a.description()),
 		AlarmRule:         awscloudwatch.AlarmRule_FromAlarm(counted, awscloudwatch.AlarmState_ALARM),
@@ -75,13 +75,10 @@ func (s *alarms) notifying(a Alarm) notifying {
 	return alarm
 }
 
-func (s *alarms) metricAlarm(id, name, description string, m Metric, when When) awscloudwatch.Alarm {
+func (s *alarms) metricAlarm(id, name string, description *string, m Metric, when When) awscloudwatch.Alarm {
 	props := &awscloudwatch.AlarmProps{
-		AlarmName: jsii.String(name), Metric: s.k.metric(m, when.Period), ComparisonOperator: when.Comparison, Threshold: jsii.Number(when.Threshold),
+		AlarmName: jsii.String(name), AlarmDescription: description, Metric: s.k.metric(m, when.Period), ComparisonOperator: when.Comparison, Threshold: jsii.Number(when.Threshold),
 		DatapointsToAlarm: jsii.Number(when.Of), EvaluationPeriods: jsii.Number(when.Out), TreatMissingData: awscloudwatch.TreatMissingData_NOT_BREACHING,
-	}
-	if description != "" {
-		props.AlarmDescription = jsii.String(description)
 	}
 	if when.Silence {
 		props.TreatMissingData = awscloudwatch.TreatMissingData_BREACHING // a metric that never had data
@@ -135,10 +132,7 @@ func (a Alarm) name(k *keyRotation) string {
 }
 
 func (a Alarm) description() string {
-	call := "In the morning"
-	if a.Class == Wake {
-		call = "Wake somebody"
-	}
+	call := map[Class]string{Wake: "Wake somebody", Morning: "In the morning"}[a.Class]
 	return a.Sentence + " " + call + ": docs/runbook/" + a.Page + ".md"
 }
 

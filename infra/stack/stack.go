@@ -31,11 +31,8 @@ func New(scope constructs.Construct, c *config.Config, packages Packages) awscdk
 	tag(stack, c)
 	rotation := keyrotation.NewKeyRotation(stack, jsii.String("KeyRotation"), props(stack, c, packages))
 	kmsKey := kmsKeyOf(stack, rotation, c)
-	for i := range c.Keys {
-		addKey(stack, c, rotation, kmsKey, &c.Keys[i], false)
-	}
-	for i := range c.Retired {
-		addKey(stack, c, rotation, kmsKey, &c.Retired[i], true)
+	for path, key := range c.All() {
+		addKey(stack, c, rotation, kmsKey, key, strings.HasPrefix(path, "retired"))
 	}
 	addQueries(stack, c)
 	publish(stack, c, "Rotate", "The function that rotates keys: the rotation of a secret calls it", rotation.RotateFunction())
