@@ -149,14 +149,14 @@ func (r *Runner) rotation(ctx context.Context, step Step, need revocation.Need) 
 		}
 		rotation.RemovePending = pending.ID
 	}
-	why := "the registry refuses its current key"
+	why := "the registry refuses the current key"
 	if need.Reason == revocation.NeedExpires {
-		why = "its current key expires soon"
+		why = "the current key expires soon"
 	}
 	rotation.Event = notice.New(notice.Detail{
 		Secret: notice.NewSecret(secret.ARN, secret), Registry: r.Settings.RegistryURL, Findings: []notice.Finding{notice.OnNeed},
 		NeedsPerson: true, Run: step.Run, Time: step.Time,
-		Message: fmt.Sprintf("%s is rotated now, because %s. See docs/runbook/on-need.md", secret.Name, why),
+		Message: fmt.Sprintf("the secret is rotated now, because %s. See docs/runbook/on-need.md", why),
 	})
 	return rotation, nil
 }

@@ -152,7 +152,8 @@ func TestStepsThatAreNoneAreRefused(t *testing.T) {
 
 func TestARevokedCurrentKeyIsReplaced(t *testing.T) {
 	// Protects consumers: a key that somebody revoked is replaced by the next run, with the previous key or the issuing
-	// credential, and the revoked one is not taken for a key that a person must look at.
+	// credential, and the revoked one is not taken for a key that a person must look at. There is one message, and the
+	// secret's own team has an event before the rotation, too.
 	for _, with := range []string{"the previous key", "the issuing credential"} {
 		t.Run(with, func(t *testing.T) {
 			r := sandboxtest.New(t)
@@ -167,7 +168,7 @@ func TestARevokedCurrentKeyIsReplaced(t *testing.T) {
 			}
 			revoke(s)
 			report := r.Run()
-			expect(t, report, s, fleet.Rotate, "[on-need] to a person")
+			expect(t, report, s, fleet.Rotate, "[attention]", "[on-need] to a person")
 			works(t, s)
 			if tags := report.Events[0].Detail.Secret.Tags; tags["team"] != "data [redacted]" || tags[settings.TagOwner] == "" {
 				t.Errorf("the event has the tags %v", tags)

@@ -63,7 +63,7 @@ type Detail struct {
 	Registry    string    `json:"registry"`
 	Findings    []Finding `json:"findings"` // the most important first
 	NeedsPerson bool      `json:"needsPerson"`
-	Message     string    `json:"message"`
+	Message     string    `json:"message"` // one sentence; New puts the secret's name before it
 	Keys        []Key     `json:"keys,omitempty"`
 	More        int       `json:"more,omitempty"` // keys that are left out
 	Failure     *Failure  `json:"failure,omitempty"`
@@ -122,6 +122,9 @@ func New(d Detail) *Event {
 		d.Failure = &Failure{d.Failure.ErrorType, redact.Clip(d.Failure.Error, maxError)}
 	}
 	d.Message = strings.Map(inserted, redact.Clip(d.Message, maxError))
+	if d.Secret != nil { // a name such as team/qk_pipeline is no key
+		d.Message = d.Secret.Name + ": " + d.Message
+	}
 	e.Detail = d
 	return &e
 }

@@ -53,6 +53,15 @@ func TestEventsFitEventBridge(t *testing.T) {
 	}
 }
 
+func TestAMessageNamesItsSecret(t *testing.T) {
+	// Protects the person who is told: a name may look like a key, and is not removed as one.
+	secret := notice.NewSecret("arn:aws:secretsmanager:us-east-1:123456789012:secret:team/qk_pipeline-AbCdEf", vault.Secret{Name: "team/qk_pipeline"})
+	e := notice.New(notice.Detail{Secret: secret, Message: "it failed with " + pasted})
+	if want := "team/qk_pipeline: it failed with " + redact.Scrub(pasted); e.Detail.Message != want {
+		t.Errorf("the message is %q, want %q", e.Detail.Message, want)
+	}
+}
+
 func TestASecretThatWasNotDescribedHasItsName(t *testing.T) {
 	// Protects the person who is told: the message names the secret also if it could not be described.
 	if s := notice.NewSecret("arn:aws:secretsmanager:us-east-1:123456789012:secret:team/x-y-AbCdEf", vault.Secret{}); s.Name != "team/x-y" {

@@ -7,6 +7,7 @@ import (
 
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/notice"
+	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/vault"
 )
 
@@ -53,6 +54,9 @@ type concern struct {
 	page     string // of the runbook
 }
 
+// maxQuoted is how much of an error a message quotes, so that the name of the page behind it is not cut off.
+const maxQuoted = 1000
+
 // heldTooLong is when somebody looks for the consumer of a key that is held.
 const heldTooLong = 7 * 24 * time.Hour
 
@@ -65,14 +69,18 @@ func concerns(req Request, result Result, beside aside, failure *Failure) (all [
 		all = append(all, concern{finding, u, fmt.Sprintf(sentence, args...), page})
 	}
 	daily := req.Time.UTC().Hour() == SearchHour(result.Secret)
-	switch {
-	case failure == nil || beside.need != nil && beside.need.Reason == NeedRefused: // the rotation has an event of its own
-	case slices.Contains(wakes, failure.ErrorType):
-		add(notice.Attention, always, Page(failure.ErrorType), "consumers have no valid key: %s", failure.Error)
-	case slices.Contains(passes, failure.ErrorType):
-		add(notice.Attention, never, Page(failure.ErrorType), "the sweep failed: %s", failure.Error)
-	default:
-		add(notice.Attention, morning, Page(failure.ErrorType), "the sweep failed: %s", failure.Error)
+	if failure != nil {
+		u, sentence := morning, "the sweep failed: %s"
+		switch {
+		case slices.Contains(passes, failure.ErrorType):
+			u = never
+		case slices.Contains(wakes, failure.ErrorType):
+			u, sentence = always, "consumers have no valid key: %s"
+		}
+		if beside.need != nil && beside.need.Reason == NeedRefused { // the rotation has a message of its own
+			u = never
+		}
+		add(notice.Attention, u, Page(failure.ErrorType), sentence, redact.Clip(failure.Error, maxQuoted))
 	}
 	if beside.expires {
 		add(notice.Attention, always, "key-expires", "the current key expires soon, and no rotation is planned before that")
@@ -164,7 +172,7 @@ func (h *Handler) event(req Request, result Result, beside aside, err error) *no
 			first = c
 		}
 	}
-	d.Message = fmt.Sprintf("%s: %s. See docs/runbook/%s.md", d.Secret.Name, first.sentence, first.page)
+	d.Message = fmt.Sprintf("%s. See docs/runbook/%s.md", first.sentence, first.page)
 	for _, t := range result.Actions {
 		if findingOf(beside.secret, t) != "" {
 			d.Keys = append(d.Keys, notice.Key{
