@@ -127,18 +127,19 @@ func TestRetriesOfTheSweepsEndWithinFiveMinutes(t *testing.T) {
 		}
 		for _, retrier := range s.Retry {
 			if retrier.JitterStrategy != "FULL" || retrier.MaxAttempts == 0 {
-				t.Errorf("%s: 20 children that are throttled at once must not all retry at once, and the number of attempts must be written", name)
+				t.Errorf("%s: sweeps that are throttled at once must not all retry at once", name)
 			}
 		}
 	})
 }
 
 func TestAChildEndsWithinTheFiveMinutesOfAnExpressExecution(t *testing.T) {
-	// Step Functions ends an EXPRESS execution after 5 minutes, without its Catch. Throttled attempts take no time; others may take the whole timeout. The secrets of a
-	// batch are all swept at the same time.
+	// Step Functions ends an EXPRESS execution after 5 minutes, without its Catch. Throttled attempts take no time; others
+	// may take the whole timeout. The secrets of a batch are all swept at the same time.
 	batch := sweepsMachine(t).States["Sweep"].ItemProcessor.States["SweepBatch"]
 	child := batch.ItemProcessor
-	if size := fmt.Sprintf("States.ArrayPartition($.page, %d)", batch.MaxConcurrency); !strings.Contains(fmt.Sprint(sweepsMachine(t).States["MakeBatches"].Parameters), size) {
+	batches := fmt.Sprint(sweepsMachine(t).States["MakeBatches"].Parameters)
+	if !strings.Contains(batches, fmt.Sprintf("States.ArrayPartition($.page, %d)", batch.MaxConcurrency)) {
 		t.Errorf("a batch must have %d secrets, as many as are swept at the same time", batch.MaxConcurrency)
 	}
 	total := time.Duration(0)
@@ -167,7 +168,12 @@ func TestAChildEndsWithinTheFiveMinutesOfAnExpressExecution(t *testing.T) {
 
 func TestTasksOfTheSweepsRetryOnlyWhatIsNotTheirFault(t *testing.T) {
 	// A sweep is not repeated because it failed: only because it did not run. Everything else is caught in the child.
-	const throttled, service, events, secrets, executions = "Lambda.TooManyRequestsException", "Lambda.ServiceException", "States.ALL", "SecretsManager.SecretsManagerException", "StepFunctions.ThrottlingException"
+	const (
+		throttled  = "Lambda.TooManyRequestsException"
+		events     = "States.ALL"
+		secrets    = "SecretsManager.SecretsManagerException"
+		executions = "StepFunctions.ThrottlingException"
+	)
 	want := map[string]struct{ retries, catches string }{
 		"NextStep":      {throttled, ""}, // the run fails if it cannot go on
 		"SweepSecret":   {throttled, "Failed"},
@@ -199,7 +205,8 @@ func TestTasksOfTheSweepsRetryOnlyWhatIsNotTheirFault(t *testing.T) {
 			t.Errorf("%s must catch every error, because an uncaught one ends all others", name)
 		}
 		for _, retrier := range s.Retry {
-			if name == "SweepSecret" && slices.ContainsFunc(retrier.ErrorEquals, func(e string) bool { return !strings.HasPrefix(e, "Lambda.") }) {
+			ofFunction := func(e string) bool { return !strings.HasPrefix(e, "Lambda.") }
+			if name == "SweepSecret" && slices.ContainsFunc(retrier.ErrorEquals, ofFunction) {
 				t.Errorf("a sweep that failed must not be repeated: %v", retrier.ErrorEquals)
 			}
 		}
@@ -208,7 +215,8 @@ func TestTasksOfTheSweepsRetryOnlyWhatIsNotTheirFault(t *testing.T) {
 		t.Errorf("there are %d tasks, and %d in the table of this test", tasks, len(want))
 	}
 	sweep := sweepsMachine(t).States["Sweep"]
-	if p := sweep.ItemProcessor.ProcessorConfig; p.Mode != "DISTRIBUTED" || p.ExecutionType != "EXPRESS" || sweep.ToleratedFailurePercentage != 100 {
+	p := sweep.ItemProcessor.ProcessorConfig
+	if p.Mode != "DISTRIBUTED" || p.ExecutionType != "EXPRESS" || sweep.ToleratedFailurePercentage != 100 {
 		t.Errorf("the sweeps must run in EXPRESS children, and none may end the run: %+v", sweep)
 	}
 	if n := sweep.MaxConcurrency * sweep.ItemProcessor.States["SweepBatch"].MaxConcurrency; n != 20 {
@@ -217,7 +225,8 @@ func TestTasksOfTheSweepsRetryOnlyWhatIsNotTheirFault(t *testing.T) {
 }
 
 func TestStatesOfTheSweepsKeepNoMoreThanTheyNeed(t *testing.T) {
-	// A payload has 256 KiB at most. A page of ARNs has 120 KB, and its results as much again: the two must never be in one state's output.
+	// A payload has 256 KiB at most. A page of ARNs has 120 KB, and its results as much again: they must never be in the
+	// output of the same state.
 	sweepsMachine(t).each(func(name string, s state, _ machine) {
 		path := string(s.ResultPath)
 		if s.Type == "Task" && path == "" && name != "SweepSecret" {
@@ -253,7 +262,10 @@ func TestTheSweepsUseNoFixedPartitionAndNoJSONata(t *testing.T) {
 func TestTheRunContinuesUnderANameThatFollowsFromItsOwn(t *testing.T) {
 	// A repeated StartExecution with another name would start a second run.
 	parameters := fmt.Sprint(sweepsMachine(t).States["Continue"].Parameters)
-	for _, want := range []string{"Name.$:States.Format('after-{}', States.Hash($$.Execution.Name, 'SHA-256'))", "StateMachineArn.$:$$.StateMachine.Id", "state.$:$.page.answer.state"} {
+	for _, want := range []string{
+		"Name.$:States.Format('after-{}', States.Hash($$.Execution.Name, 'SHA-256'))",
+		"StateMachineArn.$:$$.StateMachine.Id", "state.$:$.page.answer.state",
+	} {
 		if !strings.Contains(parameters, want) {
 			t.Errorf("the parameters are %s, and have no %s", parameters, want)
 		}

@@ -89,15 +89,18 @@ func (a *localAWS) newStack(name string, keys ...string) *deployedStack {
 	return d
 }
 
-// deploy creates the stack or updates it. moto's change sets lose outputs, and it does not know the parameters of the template before an update.
+// deploy creates the stack or updates it. moto's change sets lose outputs, and before an update it does not know the
+// parameters of the template.
 func (d *deployedStack) deploy() {
 	d.t.Helper()
-	d.aws.cdk(d.file, "deploy", "--method=direct", "--no-previous-parameters", "--require-approval", "never", "--progress", "events")
+	d.aws.cdk(d.file, "deploy", "--method=direct", "--no-previous-parameters", "--require-approval", "never",
+		"--progress", "events")
 }
 
 func (d *deployedStack) output(name string) (value string) {
 	d.t.Helper()
-	d.aws.cli(&value, "cloudformation", "describe-stacks", "--stack-name", d.name, "--query", "Stacks[0].Outputs[?OutputKey=='"+name+"'].OutputValue | [0]")
+	d.aws.cli(&value, "cloudformation", "describe-stacks", "--stack-name", d.name,
+		"--query", "Stacks[0].Outputs[?OutputKey=='"+name+"'].OutputValue | [0]")
 	if value == "" {
 		d.t.Fatalf("the stack %s has no output %s", d.name, name)
 	}
@@ -107,16 +110,19 @@ func (d *deployedStack) output(name string) (value string) {
 // physicalID is what a resource of the template is called in the local AWS.
 func (d *deployedStack) physicalID(logicalID string) (id string) {
 	d.t.Helper()
-	d.aws.cli(&id, "cloudformation", "describe-stack-resource", "--stack-name", d.name, "--logical-resource-id", logicalID, "--query", "StackResourceDetail.PhysicalResourceId")
+	d.aws.cli(&id, "cloudformation", "describe-stack-resource", "--stack-name", d.name, "--logical-resource-id", logicalID,
+		"--query", "StackResourceDetail.PhysicalResourceId")
 	return id
 }
 
-// checkNew checks a stack that was just deployed: the secret waits for its first key, its rotation is on, one schedule starts the sweeps, and no alarm rings.
+// checkNew checks a stack that was just deployed: the secret waits for its first key, its rotation is on, one schedule
+// starts the sweeps, and no alarm rings.
 func (d *deployedStack) checkNew(s *deployedSecret) {
 	d.t.Helper()
 	rotate := d.output("RotateFunction")
-	if value, described := s.value(), s.describe(); value != "{}" || !described.RotationEnabled || !strings.HasSuffix(described.RotationLambdaARN, rotate) {
-		d.t.Fatalf("the secret must hold {} and be rotated by %s: %q, %+v", rotate, value, described)
+	value, now := s.value(), s.describe()
+	if value != "{}" || !now.RotationEnabled || !strings.HasSuffix(now.RotationLambdaARN, rotate) {
+		d.t.Fatalf("the secret must hold {} and be rotated by %s: %q, %+v", rotate, value, now)
 	}
 	var targets []string
 	d.aws.cli(&targets, "scheduler", "list-schedules", "--query", "Schedules[].Target.Arn")
@@ -146,7 +152,8 @@ func (d *deployedStack) checkQuiet(when string) {
 			continue
 		}
 		var messages []string
-		d.aws.cli(&messages, "logs", "filter-log-events", "--log-group-name", "/aws/lambda/"+function, "--query", "events[].message")
+		d.aws.cli(&messages, "logs", "filter-log-events", "--log-group-name", "/aws/lambda/"+function,
+			"--query", "events[].message")
 		for _, message := range messages {
 			data = append(data, measured(d.t, function, message)...)
 		}
@@ -162,23 +169,29 @@ func (d *deployedStack) checkQuiet(when string) {
 // carryOutNext types the command that the outputs print, with a key of the user to log in with on standard input.
 func (d *deployedStack) carryOutNext(s *deployedSecret) {
 	d.t.Helper()
-	d.bootstrap(d.output(config.KeyID(s.name) + "Next"))
+	s.bootstrap(d.output(config.KeyID(s.name) + "Next"))
 }
 
-func (d *deployedStack) bootstrap(line string) {
-	d.t.Helper()
-	_, key := d.box.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
-	carryOut(d.t, line, key, append(d.aws.environment(), "PATH="+d.aws.command+string(os.PathListSeparator)+os.Getenv("PATH")))
-	d.t.Logf("$ %s", line)
+// bootstrap waits for the end of the rotation's test run, whose version would be pending, and types the command.
+func (s *deployedSecret) bootstrap(line string) {
+	s.t.Helper()
+	s.await(func() bool { return !strings.Contains(fmt.Sprint(s.labels()), vault.Pending) }, "the end of the test run")
+	_, key := s.box.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+	path := "PATH=" + s.aws.command + string(os.PathListSeparator) + os.Getenv("PATH")
+	carryOut(s.t, line, key, append(s.aws.environment(), path))
+	s.t.Logf("$ %s", line)
 }
 
-// deployTeam deploys the template of the documentation, as a team does that has a secret in a stack of its own. Its default is the parameter of this stack.
+// deployTeam deploys the template of the documentation, as a team does that has a secret in a stack of its own. The
+// parameter that it reads by default is that of this stack.
 func (d *deployedStack) deployTeam(secretName string) *deployedSecret {
 	d.t.Helper()
-	d.aws.cli(nil, "cloudformation", "create-stack", "--stack-name", "team", "--template-body", "file://"+filepath.Join(root(d.t), "docs", "tools", "cloudformation.yaml"),
-		"--parameters", "ParameterKey=Registry,ParameterValue="+d.box.RegistryURL, "ParameterKey=SecretName,ParameterValue="+secretName)
-	d.bootstrap("AWS_REGION=" + region + " quilt-rotate bootstrap " + secretName + " --registry " + d.box.RegistryURL)
-	return d.secret(secretName)
+	file := filepath.Join(root(d.t), "docs", "tools", "cloudformation.yaml")
+	d.aws.cli(nil, "cloudformation", "create-stack", "--stack-name", "team", "--template-body", "file://"+file, "--parameters",
+		"ParameterKey=Registry,ParameterValue="+d.box.RegistryURL, "ParameterKey=SecretName,ParameterValue="+secretName)
+	s := d.secret(secretName)
+	s.bootstrap("AWS_REGION=" + region + " quilt-rotate bootstrap " + secretName + " --registry " + d.box.RegistryURL)
+	return s
 }
 
 // A run is an execution of the state machine.
@@ -200,20 +213,22 @@ func (d *deployedStack) sweep(limit int) run {
 	input = strings.Replace(input, "{", fmt.Sprintf(`{"limit":%d,`, limit), 1)
 	var execution string
 	d.runs++
-	d.aws.cli(&execution, "stepfunctions", "start-execution", "--state-machine-arn", machine, "--name", fmt.Sprintf("run-%d", d.runs), "--input", input, "--query", "executionArn")
+	d.aws.cli(&execution, "stepfunctions", "start-execution", "--state-machine-arn", machine,
+		"--name", fmt.Sprintf("run-%d", d.runs), "--input", input, "--query", "executionArn")
 	began, r := time.Now(), run{outputs: map[string][]string{}}
-	for end := began.Add(5 * time.Minute); r.status != "SUCCEEDED" && r.status != "FAILED"; time.Sleep(200 * time.Millisecond) {
-		if time.Now().After(end) {
+	for r.status != "SUCCEEDED" && r.status != "FAILED" {
+		if time.Since(began) > 5*time.Minute {
 			d.t.Fatalf("the run does not end\n%s", d.aws.log())
 		}
 		d.aws.cli(&r.status, "stepfunctions", "describe-execution", "--execution-arn", execution, "--query", "status")
 	}
 	var history []struct{ Name, Output string }
-	d.aws.cli(&history, "stepfunctions", "get-execution-history", "--execution-arn", execution, "--query", "events[].stateExitedEventDetails.{Name:name,Output:output}")
+	d.aws.cli(&history, "stepfunctions", "get-execution-history", "--execution-arn", execution,
+		"--query", "events[].stateExitedEventDetails.{Name:name,Output:output}")
 	for _, event := range history {
 		r.outputs[event.Name] = append(r.outputs[event.Name], event.Output)
 	}
-	d.t.Logf("a run of sweeps with a limit of %d: %s after %s", limit, r.status, time.Since(began).Round(100*time.Millisecond))
+	d.t.Logf("a run of sweeps, %d secrets a page: %s after %s", limit, r.status, time.Since(began).Round(time.Second/10))
 	return r
 }
 
@@ -226,12 +241,14 @@ func tagOf(properties object, key string) string {
 	return ""
 }
 
-// checkSweeps runs the state machine with one secret a page, and looks at what the sweeps did: they mark the superseded version, and revoke nothing yet.
+// checkSweeps runs the state machine with one secret a page, and looks at what the sweeps did: they mark the superseded
+// version, and revoke nothing yet.
 func (d *deployedStack) checkSweeps(pages int, secrets ...*deployedSecret) {
 	d.t.Helper()
 	r := d.sweep(1)
 	if swept := len(r.outputs["Sweep"]); r.status != "SUCCEEDED" || swept != pages {
-		d.t.Fatalf("the run must succeed over %d pages: %s after %d\n%v\n%s", pages, r.status, swept, r.outputs["NextStep"], d.aws.log())
+		d.t.Fatalf("the run must succeed over %d pages: %s after %d\n%v\n%s",
+			pages, r.status, swept, r.outputs["NextStep"], d.aws.log())
 	}
 	for _, s := range secrets {
 		if !s.marked() {
@@ -241,7 +258,8 @@ func (d *deployedStack) checkSweeps(pages int, secrets ...*deployedSecret) {
 	d.checkQuiet("after a rotation and a run of sweeps")
 }
 
-// checkRotationOnNeed deletes the current key at the registry: the next run rotates the secret with its issuing credential, and the run after it reports that.
+// checkRotationOnNeed deletes the current key at the registry: the next run rotates the secret with its issuing
+// credential, and the run after it reports that.
 func (d *deployedStack) checkRotationOnNeed(s *deployedSecret) {
 	d.t.Helper()
 	refused, _ := s.current()
@@ -251,8 +269,10 @@ func (d *deployedStack) checkRotationOnNeed(s *deployedSecret) {
 	r := d.sweep(1000)
 	if r.status != "SUCCEEDED" || len(r.outputs["PutRotation"]) != 1 {
 		var logs []string
-		d.aws.cli(&logs, "logs", "filter-log-events", "--log-group-name", "/aws/lambda/"+d.output("RevokeFunction"), "--filter-pattern", s.name, "--query", "events[].message")
-		d.t.Fatalf("the run must rotate %s and put an event: %s\n%v\n%v\n%s\n%s", s.name, r.status, r.outputs["Sweep"], r.outputs["NextStep"], messages(), strings.Join(logs[max(0, len(logs)-8):], ""))
+		d.aws.cli(&logs, "logs", "filter-log-events", "--log-group-name", "/aws/lambda/"+d.output("RevokeFunction"),
+			"--filter-pattern", s.name, "--query", "events[].message")
+		d.t.Fatalf("the run must rotate %s and put an event: %s\n%v\n%s\n%s", s.name, r.status, r.outputs["Sweep"],
+			messages(), strings.Join(logs[max(0, len(logs)-8):], ""))
 	}
 	s.await(func() bool {
 		now, _ := s.current()
@@ -261,7 +281,9 @@ func (d *deployedStack) checkRotationOnNeed(s *deployedSecret) {
 	if all := messages(); !strings.Contains(all, "Quilt Rotation On Need: "+s.name) {
 		d.t.Errorf("a message must say that %s is rotated: %s", s.name, all)
 	}
-	if r = d.sweep(1000); r.status != "SUCCEEDED" || len(r.outputs["PutRotation"]) != 0 || !strings.Contains(fmt.Sprint(r.outputs["Sweep"]), `"event":{"put":true}`) {
+	r = d.sweep(1000)
+	if put := strings.Contains(fmt.Sprint(r.outputs["Sweep"]), `"event":{"put":true}`); r.status != "SUCCEEDED" || !put ||
+		len(r.outputs["PutRotation"]) != 0 {
 		d.t.Errorf("the next run must put an event, and rotate nothing: %s\n%v", r.status, r.outputs["Sweep"])
 	}
 }
@@ -269,14 +291,15 @@ func (d *deployedStack) checkRotationOnNeed(s *deployedSecret) {
 // subscribe returns a function that reads the messages that the topic has got since.
 func (d *deployedStack) subscribe() (messages func() string) {
 	d.t.Helper()
-	sqs := func(answer any, arguments ...string) { // version 1 of the AWS CLI does not take SQS's endpoint from the environment
+	sqs := func(answer any, arguments ...string) {
 		d.t.Helper()
+		// Version 1 of the AWS CLI does not take SQS's endpoint from the environment.
 		d.aws.cli(answer, append([]string{"sqs", "--endpoint-url", d.aws.url}, arguments...)...)
 	}
 	var queue string
 	sqs(&queue, "create-queue", "--queue-name", "messages", "--query", "QueueUrl")
-	d.aws.cli(nil, "sns", "subscribe", "--topic-arn", d.output("AlarmTopic"), "--protocol", "sqs", "--attributes", "RawMessageDelivery=true",
-		"--notification-endpoint", "arn:aws:sqs:"+region+":"+account+":messages")
+	d.aws.cli(nil, "sns", "subscribe", "--topic-arn", d.output("AlarmTopic"), "--protocol", "sqs",
+		"--attributes", "RawMessageDelivery=true", "--notification-endpoint", "arn:aws:sqs:"+region+":"+account+":messages")
 	return func() string {
 		d.t.Helper()
 		var bodies []string
@@ -285,8 +308,8 @@ func (d *deployedStack) subscribe() (messages func() string) {
 	}
 }
 
-// testUpdate deploys a stack of the release that had a schedule for each secret, from a template that it synthesized, and updates it. Its functions are the present
-// ones: of the former release, only the template is kept.
+// testUpdate deploys a stack of the release that had a schedule for each secret, from a template that it synthesized, and
+// updates it. Its functions are the present ones: of the former release, only the template is kept.
 func testUpdate(t *testing.T, aws *localAWS, fresh *deployedStack) {
 	updated := aws.newStack("updated", "{name: prod/former, schedule: rate(30 days)}")
 	former, err := os.ReadFile(filepath.Join("testdata", "schedule-for-each-secret.template.json"))
@@ -295,8 +318,8 @@ func testUpdate(t *testing.T, aws *localAWS, fresh *deployedStack) {
 	for name, id := range fresh.deployedTemplate().functions(t) {
 		packages[name] = fresh.deployedTemplate().Resources[id].Properties["Code"].(object)["S3Key"]
 	}
-	text := strings.NewReplacer("https://registry.example.com", updated.box.RegistryURL, "quilt-rotate-prod-registry-example-com", updated.name,
-		"prod/pipeline", "prod/former").Replace(string(former))
+	text := strings.NewReplacer("https://registry.example.com", updated.box.RegistryURL,
+		"quilt-rotate-prod-registry-example-com", updated.name, "prod/pipeline", "prod/former").Replace(string(former))
 	var template object
 	must(t, json.Unmarshal([]byte(text), &template))
 	for _, r := range template["Resources"].(object) {
@@ -309,9 +332,10 @@ func testUpdate(t *testing.T, aws *localAWS, fresh *deployedStack) {
 	must(t, err)
 	file := filepath.Join(t.TempDir(), "template.json")
 	must(t, os.WriteFile(file, body, 0o600))
-	aws.cli(nil, "cloudformation", "create-stack", "--stack-name", updated.name, "--template-body", "file://"+file, "--capabilities", "CAPABILITY_NAMED_IAM")
+	aws.cli(nil, "cloudformation", "create-stack", "--stack-name", updated.name, "--template-body", "file://"+file,
+		"--capabilities", "CAPABILITY_NAMED_IAM")
 	s := updated.secret("prod/former")
-	updated.bootstrap("AWS_REGION=" + region + " quilt-rotate bootstrap prod/former --registry " + updated.box.RegistryURL)
+	s.bootstrap("AWS_REGION=" + region + " quilt-rotate bootstrap prod/former --registry " + updated.box.RegistryURL)
 	rotated(t, s)
 
 	value, labels, arn := s.value(), s.labels(), s.describe().ARN
