@@ -139,7 +139,19 @@ def publish_to_topics():
     Rule.send_to_targets = send_to_targets
 
 
+def accept_termination_protection():
+    """The CDK's command switches it on when it updates a stack; moto has no such action."""
+    from moto.cloudformation.responses import CloudFormationResponse
+    from moto.core.responses import ActionResult
+
+    def update_termination_protection(self):
+        return ActionResult({"StackId": self.cloudformation_backend.get_stack(self._get_param("StackName")).stack_id})
+
+    CloudFormationResponse.update_termination_protection = update_termination_protection
+
+
 start_machines_again()
+accept_termination_protection()
 publish_to_topics()
 tag_parameters()
 substitute_in_definitions()
