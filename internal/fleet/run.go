@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -73,9 +74,9 @@ func (r *Runner) Next(ctx context.Context, step Step) (Answer, error) {
 // list reads the next secrets to sweep. A page of the list is taken as a whole, so it ends when another might not fit.
 // If only a few secrets are managed, it ends after a while and gives what it has found.
 func (r *Runner) list(ctx context.Context, step Step, a *Answer) error {
-	limit := step.Limit
-	if limit == 0 {
-		limit = DefaultLimit
+	limit := cmp.Or(step.Limit, DefaultLimit)
+	if a.State.Swept == 0 {
+		limit = min(limit, firstPage)
 	}
 	size, length, start := min(limit, vault.MaxListed), 0, time.Now()
 	fits := func() bool { return len(a.Secrets)+size <= limit && length+size*maxARNLength <= maxARNBytes }

@@ -62,7 +62,10 @@ func TestAnswersFitIntoTheStateMachine(t *testing.T) {
 		}
 		return answer, len(text)
 	}
-	if answer, size := next(State{}); answer.Do != Sweep || len(answer.Secrets) < 100 || size > 130_000 {
+	if answer, _ := next(State{}); len(answer.Secrets) != 100 {
+		t.Errorf("the brake decides after %d secrets for the first time", len(answer.Secrets))
+	}
+	if answer, size := next(State{Swept: 100}); answer.Do != Sweep || len(answer.Secrets) < 100 || size > 130_000 {
 		t.Errorf("%d secrets in %d bytes", len(answer.Secrets), size)
 	}
 	step.Limit = 2
@@ -86,7 +89,7 @@ func TestStepsFitIntoTheStateMachine(t *testing.T) {
 		account := &endless{name: length}
 		r := &Runner{Vault: account, Settings: settings.Revoke{Common: settings.Common{RegistryURL: "https://r"}}, Log: slog.New(slog.DiscardHandler)}
 		step := Step{RotateFunction: ofRotate, Time: time.Now(), Run: strings.Repeat("r", 80)}
-		for page := 1; ; page++ {
+		for page, needs := 1, 0; ; page++ {
 			answer, err := r.Next(t.Context(), step)
 			if err != nil {
 				t.Fatal(err)
@@ -99,9 +102,9 @@ func TestStepsFitIntoTheStateMachine(t *testing.T) {
 				break
 			}
 			step.State, step.Results = answer.State, nil
-			for i, arn := range answer.Secrets {
+			for _, arn := range answer.Secrets {
 				o := Outcome{Outcome: revocation.Swept, Event: &Put{true}}
-				if page > 1 || i < maxRotations {
+				if needs++; page > 2 || needs <= maxRotations {
 					o.Rotate = &revocation.Need{SecretID: arn, Reason: revocation.NeedExpires, Pending: strings.Repeat("p", 36)}
 				}
 				step.Results = append(step.Results, o)

@@ -87,7 +87,8 @@ const (
 	DefaultLimit = 1000
 	maxPages     = 200 // of an execution: each is 10 to 20 of the 25,000 events that its history may have
 
-	// The brake: a release that fails everywhere must not reach every secret.
+	// The brake: a release that fails everywhere must not reach every secret. It decides after each page.
+	firstPage   = 100
 	brakeFailed = 10
 	brakeShare  = 0.2
 
