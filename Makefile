@@ -201,7 +201,7 @@ cfn-lint: templates ## Check the templates with cfn-lint
 templates: go need-node
 	@rm -rf $(TEMPLATES) && mkdir -p $(TEMPLATES) && cd infra && $(GO) build -o ../$(TEMPLATES)/app . && \
 	for config in config.example.yaml stack/testdata/*.yaml; do \
-	  CDK_OUTDIR=../$(TEMPLATES)/$$(basename $$config .yaml) CDK_CONTEXT_JSON="{\"config\":\"$$config\"}" CDK_DEFAULT_ACCOUNT=123456789012 CDK_DEFAULT_REGION=us-east-1 \
+	  CDK_OUTDIR=../$(TEMPLATES)/$$(basename $$config .yaml) CDK_CONTEXT_JSON="$$(node -p "JSON.stringify({...require('./cdk.json').context, config: '$$config'})")" CDK_DEFAULT_ACCOUNT=123456789012 CDK_DEFAULT_REGION=us-east-1 \
 	  ../$(TEMPLATES)/app || exit 1; \
 	done
 

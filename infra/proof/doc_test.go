@@ -100,7 +100,12 @@ func theApp(t *testing.T, file, out string) *exec.Cmd {
 	must(t, buildApp())
 	command := exec.CommandContext(t.Context(), app)
 	command.Dir = filepath.Join(root(t), "infra")
-	named, err := json.Marshal(map[string]string{"config": file})
+	var cdk struct{ Context map[string]any }
+	content, err := os.ReadFile(filepath.Join(command.Dir, "cdk.json"))
+	must(t, err)
+	must(t, json.Unmarshal(content, &cdk))
+	cdk.Context["config"] = file // as -c config=FILE
+	named, err := json.Marshal(cdk.Context)
 	must(t, err)
 	command.Env = append(hermetic.Environ(), "CDK_OUTDIR="+out, "CDK_CONTEXT_JSON="+string(named), "CDK_DEFAULT_ACCOUNT="+account, "CDK_DEFAULT_REGION="+region,
 		"TMPDIR="+t.TempDir(), "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20") // Node 20 runs the tests, too

@@ -204,7 +204,7 @@ func TestTheTopicIsEncryptedAndReached(t *testing.T) {
 			}
 		}
 	}
-	const topics = `{"kms:EncryptionContext:aws:sns:topicArn":{"Fn::Join":["",["arn:",{"Ref":"AWS::Partition"},":sns:us-east-1:123456789012:*"]]}}`
+	const topics = `{"kms:EncryptionContext:aws:sns:topicArn":"arn:aws:sns:us-east-1:123456789012:*"}`
 	for _, key := range all.resources("AWS::KMS::Key") {
 		conditions := map[string]string{}
 		for _, s := range statementsOf(properties(key), "KeyPolicy") {

@@ -67,8 +67,22 @@ type template struct {
 // synth makes the template of a configuration.
 func synth(t testing.TB, c *config.Config) template {
 	t.Helper()
-	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false)})
+	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false), Context: flags(t)})
 	return templateOf(t, stack.New(app, c, packages))
+}
+
+// flags is the context that the cdk command gives to the app. The CDK's feature flags in it change templates.
+func flags(t testing.TB) *map[string]any {
+	t.Helper()
+	content, err := os.ReadFile("../cdk.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct{ Context map[string]any }
+	if err := json.Unmarshal(content, &file); err != nil || len(file.Context) == 0 {
+		t.Fatalf("cdk.json has no context: %v", err)
+	}
+	return &file.Context
 }
 
 func templateOf(t testing.TB, made awscdk.Stack) template {
