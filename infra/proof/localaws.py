@@ -150,7 +150,20 @@ def accept_termination_protection():
     CloudFormationResponse.update_termination_protection = update_termination_protection
 
 
+def keep_what_cannot_be_updated():
+    """moto forgets a resource whose type it cannot update, such as a log group."""
+    update = aws.parsing.parse_and_update_resource
+
+    def parse_and_update_resource(logical_id, resource_json, resources_map, *more, **named):
+        before = resources_map._parsed_resources.get(logical_id)
+        after = update(logical_id, resource_json, resources_map, *more, **named)
+        return before if after is None else after
+
+    aws.parsing.parse_and_update_resource = parse_and_update_resource
+
+
 start_machines_again()
+keep_what_cannot_be_updated()
 accept_termination_protection()
 publish_to_topics()
 tag_parameters()
