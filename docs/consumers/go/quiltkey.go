@@ -1,7 +1,7 @@
-// Package quiltkey gives a program the current Quilt API key of a Secrets Manager secret: an example to copy. It needs nothing but the AWS SDK.
+// Package quiltkey gives a program the current Quilt API key of a Secrets Manager secret. It is an example to copy, and it needs only the AWS SDK.
 //
-// The key is kept for some minutes. When the registry answers 401, it is fetched once more, and the request is sent again with the newer key, if there is
-// one: a key that was revoked is replaced before anybody notices.
+// The key is cached for some minutes. If the registry answers with status 401, the key is fetched once more, and the request is sent again if there is a
+// newer key. So requests succeed after a key was revoked.
 package quiltkey
 
 import (
@@ -20,12 +20,12 @@ import (
 // DefaultMaxAge is how long a key is used before it is fetched again. The secret's grace period must be longer.
 const DefaultMaxAge = 5 * time.Minute
 
-// SecretsManager is what a [Source] needs of it. [secretsmanager.Client] is it.
+// SecretsManager is the part of the API that a [Source] needs. [secretsmanager.Client] implements it.
 type SecretsManager interface {
 	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
 }
 
-// Source fetches the key, and keeps it for a while. It is safe for concurrent use.
+// Source fetches the key and caches it. It is safe for concurrent use.
 type Source struct {
 	Client   SecretsManager
 	SecretID string        // name or ARN
@@ -37,9 +37,9 @@ type Source struct {
 	fetched time.Time
 }
 
-// Key is the key to use now. refused is one that the registry did not take, "" for none: it is not given out again while there is a newer one.
+// Key returns the key to use now. refused is a key that the registry refused, or "". It is not returned again if there is a newer one.
 func (s *Source) Key(ctx context.Context, refused string) (string, error) {
-	s.mu.Lock() // one fetch for all who wait
+	s.mu.Lock() // one fetch for all callers that wait
 	defer s.mu.Unlock()
 	maxAge := s.MaxAge
 	if maxAge == 0 {
@@ -50,7 +50,7 @@ func (s *Source) Key(ctx context.Context, refused string) (string, error) {
 	}
 	key, err := s.fetch(ctx)
 	if err != nil && s.key != "" && s.key != refused {
-		return s.key, nil // Secrets Manager is away for a moment, and the key works as far as is known
+		return s.key, nil // Secrets Manager does not answer now, and the key works as far as is known
 	}
 	if err != nil {
 		return "", fmt.Errorf("fetch the Quilt API key: %w", err)
@@ -81,14 +81,13 @@ func (s *Source) fetch(ctx context.Context) (string, error) {
 	return key, nil
 }
 
-// Transport puts the key into each request. It is for an [http.Client] that talks to the registry and to nothing else: it shows the key to whatever host it
-// is asked for.
+// Transport adds the key to each request. Use it only in an [http.Client] for the registry, because it sends the key to the host of every request.
 type Transport struct {
 	Source *Source
 	Base   http.RoundTripper // nil: http.DefaultTransport
 }
 
-// RoundTrip sends the request with the current key, and once more with a newer one where that is refused.
+// RoundTrip sends the request with the current key. If the key is refused, it sends the request once more with a newer key.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	key, err := t.Source.Key(request.Context(), "")
 	if err != nil {
@@ -100,7 +99,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	newer, err := t.Source.Key(request.Context(), key)
 	if err != nil || newer == key {
-		return response, nil // the refusal is the answer
+		return response, nil // there is no newer key: return the refusal
 	}
 	again := request
 	if request.GetBody != nil {

@@ -1,4 +1,4 @@
-"""A Lambda function that gets the key from the AWS Parameters and Secrets extension, a layer that caches secrets for all invocations of one sandbox."""
+"""A Lambda function that gets the key from the AWS Parameters and Secrets extension, a layer that caches secrets for all invocations of one execution environment."""
 
 import json
 import os
@@ -14,7 +14,7 @@ quilt3.config(os.environ["QUILT_CATALOG"])
 
 
 def from_extension():
-    """The key out of the extension's cache: up to 300 seconds old (SECRETS_MANAGER_TTL)."""
+    """Returns the key from the cache of the extension: up to 300 seconds old (SECRETS_MANAGER_TTL)."""
     port = os.environ.get("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", "2773")
     request = urllib.request.Request(
         f"http://localhost:{port}/secretsmanager/get?secretId={urllib.parse.quote(SECRET, safe='')}",
@@ -25,7 +25,7 @@ def from_extension():
 
 
 def from_secrets_manager():
-    """The key as it is now, past the cache."""
+    """Returns the current key, without the cache."""
     return key_in(boto3.client("secretsmanager").get_secret_value(SecretId=SECRET)["SecretString"])
 
 

@@ -3,8 +3,8 @@
     key = RotatedKey("prod/pipeline")
     packages = key.call(quilt3.api_keys.list)
 
-It fetches the key, logs quilt3 in with it, and keeps it for five minutes. When the registry says "Authentication failed", it fetches once more:
-a key that was revoked is replaced before anybody notices. A second refusal is told to the caller.
+It fetches the key, logs quilt3 in with it, and keeps it for five minutes. If the registry answers "Authentication failed", it fetches the key once
+more, so calls succeed after a key was revoked. If the registry refuses again, the caller gets the exception.
 """
 
 import json
@@ -20,14 +20,14 @@ MAX_AGE = 300  # seconds; the secret's grace period must be longer
 
 class RotatedKey:
     def __init__(self, secret_id, field="QUILT_API_KEY", max_age=MAX_AGE, client=None):
-        """field is the one of the secret's JSON that holds the key; None: the value is the key alone."""
+        """field is the field of the secret's JSON that holds the key. If it is None, the whole value is the key."""
         self._secret_id, self._field, self._max_age = secret_id, field, max_age
         self._client = client or boto3.client("secretsmanager")
         self._lock = threading.Lock()
         self._key, self._fetched = None, 0.0
 
     def call(self, function, *args, **kwargs):
-        """Calls a function of quilt3 with a key that is current. What it does may be done twice only where the first time was refused."""
+        """Calls a function of quilt3 with the current key. If the registry refuses the key, it calls the function again with a newer one."""
         key = self.log_in()
         try:
             return function(*args, **kwargs)
@@ -39,7 +39,7 @@ class RotatedKey:
             return function(*args, **kwargs)
 
     def log_in(self, refused=None):
-        """Logs quilt3 in with the key, which it returns. refused is a key that does not work any more."""
+        """Logs quilt3 in with the key and returns the key. refused is a key that no longer works."""
         with self._lock:
             old = time.monotonic() - self._fetched > self._max_age
             if self._key is None or old or self._key == refused:
