@@ -174,7 +174,8 @@ func TestARevokedCurrentKeyIsReplaced(t *testing.T) {
 				t.Errorf("the event has the tags %v", tags)
 			}
 			report = r.Run()
-			if got := told(report, s); len(got) != 1 || !strings.Contains(got[0], "healed") || strings.Contains(got[0], "attention") {
+			// Whoever restarts consumers after a rotation has a rule for "rotated".
+			if got := told(report, s); len(got) != 1 || !strings.HasPrefix(got[0], "[healed") || !strings.Contains(got[0], "rotated") {
 				t.Errorf("the next run tells %q\n%s", got, s.Labels())
 			}
 			revoke(s) // within a day of a success

@@ -106,6 +106,7 @@ func concerns(req Request, result Result, beside aside, failure *Failure) (all [
 		switch finding := findingOf(beside.secret, t); finding {
 		case notice.Healed:
 			add(finding, never, "on-need", "a rotation on need has replaced the key")
+			add(notice.Rotated, never, "on-need", "the key was rotated")
 		case notice.Rotated:
 			add(finding, never, "README", "the key was rotated, and the former one is in its grace period")
 		case notice.Orphan:
