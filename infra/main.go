@@ -24,9 +24,6 @@ func run() (status int) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	for _, warning := range c.Warnings() {
-		fmt.Fprintf(os.Stderr, "%s: warning: %s\n", configFile(), warning)
-	}
 	packages, err := buildFunctions(c)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

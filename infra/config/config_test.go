@@ -343,19 +343,6 @@ func TestAllFaultsAreReportedTogether(t *testing.T) {
 	}
 }
 
-func TestLogsThatExpireBeforeTheNextRotationAreReported(t *testing.T) {
-	// Protects users of the dashboard: if logs are kept for less time than between two rotations, a warning names the keys.
-	for text, want := range map[string]int{file("", ""): 0, file("logRetentionDays: 30", ""): 0, file("logRetentionDays: 14", ""): 1} {
-		c, err := config.Parse("config.yaml", []byte(text), here)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if warnings := c.Warnings(); len(warnings) != want || want == 1 && !strings.Contains(warnings[0], "rotations of keys[0] are up to 30 days apart, but logs are kept for 14 days") {
-			t.Errorf("the warnings are %q, want %d", warnings, want)
-		}
-	}
-}
-
 func TestACABundleWithAPrivateKeyIsRefused(t *testing.T) {
 	// Protects private keys in the same file as certificates: such a bundle is not packed with the functions.
 	folder := t.TempDir()

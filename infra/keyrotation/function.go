@@ -35,11 +35,7 @@ func (k *keyRotation) newFunction(id, description string, zip *string, timeout t
 ) function {
 	logs := &awslogs.LogGroupProps{RemovalPolicy: awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE}
 	f := function{logs: awslogs.NewLogGroup(k, jsii.String(id+"Logs"), logs)}
-	retention := k.props.LogRetentionDays
-	if retention == nil {
-		retention = jsii.Number(config.DefaultLogRetention)
-	}
-	logicalid.Pin[awslogs.CfnLogGroup](f.logs).SetRetentionInDays(retention)
+	logicalid.Pin[awslogs.CfnLogGroup](f.logs).SetRetentionInDays(k.props.LogRetentionDays)
 	statements := list{allow("Logs", list{"logs:CreateLogStream", "logs:PutLogEvents"}, *f.logs.LogGroupArn())}
 	if network != nil {
 		// What Lambda does with a function's role to place it in a VPC (Lambda developer guide, "Giving Lambda
@@ -67,7 +63,7 @@ func (k *keyRotation) newFunction(id, description string, zip *string, timeout t
 
 // environment is what both functions have.
 func (k *keyRotation) environment() *map[string]*string {
-	variables := map[string]*string{settings.EnvRegistryURL: k.props.RegistryURL, settings.EnvLogLevel: k.logLevel()}
+	variables := map[string]*string{settings.EnvRegistryURL: k.props.RegistryURL, settings.EnvLogLevel: k.props.LogLevel}
 	if k.props.CABundlePath != nil {
 		variables[settings.EnvCABundle] = k.props.CABundlePath
 	}
@@ -91,16 +87,9 @@ func (k *keyRotation) adapt() {
 
 func text(d time.Duration) *string { return jsii.String(config.Duration(d).String()) }
 
-func (k *keyRotation) logLevel() *string {
-	if k.props.LogLevel == nil {
-		return jsii.String(config.DefaultLogLevel)
-	}
-	return k.props.LogLevel
-}
-
 // platformLogLevel is at least INFO: metrics are log lines without a level, which Lambda would otherwise drop.
 func (k *keyRotation) platformLogLevel() awslambda.ApplicationLogLevel {
-	if *k.logLevel() == "DEBUG" {
+	if *k.props.LogLevel == "DEBUG" {
 		return awslambda.ApplicationLogLevel_DEBUG
 	}
 	return awslambda.ApplicationLogLevel_INFO

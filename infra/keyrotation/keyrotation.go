@@ -5,6 +5,7 @@
 package keyrotation
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -171,6 +172,8 @@ func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationPr
 		panic(err)
 	}
 	k := &keyRotation{props: *props, taken: map[string]string{}}
+	k.props.LogLevel = cmp.Or(props.LogLevel, jsii.String(config.DefaultLogLevel))
+	k.props.LogRetentionDays = cmp.Or(props.LogRetentionDays, jsii.Number(config.DefaultLogRetention))
 	constructs.NewConstruct_Override(k, scope, id)
 	k.region = *awscdk.Stack_Of(k).Region()
 	k.newDeadLetters()
