@@ -45,6 +45,11 @@ func (r *Runner) Next(ctx context.Context, step Step) (Answer, error) {
 			`a step must have "rotateFunction", an ARN, "time", and a "limit" of at most %d`, DefaultLimit)
 	}
 	a := Answer{Secrets: []string{}, Rotations: []Rotation{}, State: step.State.add(step.Results)}
+	for _, o := range step.Results {
+		if o.Error != "" {
+			r.Log.ErrorContext(ctx, "the sweep did not answer", "secret", o.Secret, "error", o.Error, "run", step.Run)
+		}
+	}
 	v := a.State.judge()
 	if v.do == "" {
 		v.do = Sweep

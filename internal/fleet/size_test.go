@@ -81,6 +81,22 @@ func TestAnswersFitIntoTheStateMachine(t *testing.T) {
 	}
 }
 
+func TestASecretWhoseSweepDidNotAnswerIsLogged(t *testing.T) {
+	// Protects whoever looks for the secret: a function that crashed or timed out logs no error and puts no event.
+	var log strings.Builder
+	r := &Runner{Vault: &endless{}, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	var step Step
+	text := `{"rotateFunction": "` + ofRotate + `", "time": "2026-11-27T18:00:00Z", "state": {"sent": 1, "listed": true},
+		"results": [{"outcome": "failed", "secretId": "arn:x", "error": "States.Timeout"}]}`
+	if err := json.Unmarshal([]byte(text), &step); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := r.Next(t.Context(), step)
+	if err != nil || answer.State.Failed != 1 || !strings.Contains(log.String(), "secret=arn:x error=States.Timeout") {
+		t.Errorf("%+v, %v: %s", answer, err, log.String())
+	}
+}
+
 func TestStepsFitIntoTheStateMachine(t *testing.T) {
 	// Protects a run in which many keys expire from ending without its message: what the state machine carries into a step
 	// fits, too, whatever names people choose. Each secret needs a rotation, has an event and a version that is stuck.

@@ -29,8 +29,11 @@ type Step struct {
 // Outcome is what is kept of the answer of a sweep: see [revocation.Answer].
 type Outcome struct {
 	Outcome revocation.Outcome `json:"outcome"`
-	Rotate  *revocation.Need   `json:"rotate,omitempty"`
-	Event   *Put               `json:"event,omitempty"` // of the sweep; nil: it had none
+	// Secret and Error are only there if the function did not answer: the ARN, and what the invocation failed with.
+	Secret string           `json:"secretId,omitempty"`
+	Error  string           `json:"error,omitempty"`
+	Rotate *revocation.Need `json:"rotate,omitempty"`
+	Event  *Put             `json:"event,omitempty"` // of the sweep; nil: it had none
 }
 
 // Put reports whether the state machine could put an event on the bus.
