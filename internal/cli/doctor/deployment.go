@@ -151,7 +151,7 @@ func (p *patient) tags(context.Context) finding {
 	_, revocationErr := settings.Revoke{}.ForSecret(tags)
 	_, restartErr := p.secret.Restart()
 	if problem := faults(rotationErr, revocationErr, restartErr); problem != "" {
-		return failure("correct the tag in the stack's configuration, and deploy the stack; until then, the functions refuse the secret", "%s", problem)
+		return failure("correct the tag in the tool that owns the secret, or with aws secretsmanager tag-resource; until then, the functions refuse the secret", "%s", problem)
 	}
 	ours := 0
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
@@ -223,11 +223,11 @@ func (p *patient) lifetime(context.Context) finding {
 	sum := fmt.Sprintf("2 × %s + window %s + 7 days", span(s.Longest), span(window))
 	switch {
 	case life < least && least > settings.MaxExpiresInDays*day:
-		return failure("rotate more often, because no key may live that long, and deploy the stack", "keys live %s, and one missed rotation needs %s (%s)", days(life), days(least), sum)
+		return failure("rotate more often, because no key may live that long", "keys live %s, and one missed rotation needs %s (%s)", days(life), days(least), sum)
 	case life < least:
-		return failure(fmt.Sprintf("set expiresInDays to %d or more, or rotate more often, and deploy the stack", least/day), "keys live %s, and one missed rotation needs %s (%s)", days(life), days(least), sum)
+		return failure(fmt.Sprintf("rotate more often, or have keys live longer, with the tag %s of %d or more", settings.TagExpiresInDays, least/day), "keys live %s, and one missed rotation needs %s (%s)", days(life), days(least), sum)
 	case p.sweeping != nil && s.Shortest <= p.sweeping.Grace+p.sweeping.Quiet:
-		return warning("rotate less often, or shorten grace or quiet, and deploy the stack",
+		return warning("rotate less often, or shorten grace or quiet period, with the tags "+settings.TagGrace+" and "+settings.TagQuiet,
 			"rotations come every %s, before grace and quiet (%s) are over: more than two keys are valid", span(s.Shortest), span(p.sweeping.Grace+p.sweeping.Quiet))
 	}
 	return ok("keys live %s ≥ %s: %s", days(life), days(least), sum)

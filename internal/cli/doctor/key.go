@@ -139,7 +139,7 @@ func (p *patient) issuerWorks(ctx context.Context) finding {
 	value, err := p.cloud.Vault.ReadCurrent(ctx, name)
 	switch {
 	case awsclient.NotFound(err):
-		return failure("create it, or correct issuer in the stack's configuration", "its secret %s does not exist", name)
+		return failure("create it, or correct the tag "+settings.TagIssuer, "its secret %s does not exist", name)
 	case err != nil:
 		return broken(err, "")
 	}

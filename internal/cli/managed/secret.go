@@ -191,7 +191,7 @@ func (s *Secret) FunctionRegistryURL(ctx context.Context) (string, error) {
 	url, err := settings.RegistryURL(f.Environment[settings.EnvRegistryURL])
 	if err != nil {
 		return "", terminal.WithHint(&ForeignFunctionError{f.Name, s.Name, err},
-			"see what rotates the secret: aws secretsmanager describe-secret --secret-id "+s.Name)
+			"see what rotates the secret: aws secretsmanager describe-secret --secret-id "+s.Name+"; to have quilt-rotate rotate it instead: docs/tools/console.md")
 	}
 	return url, nil
 }

@@ -90,7 +90,7 @@ func (d *Operator) newInstallation(ctx context.Context, s *managed.Secret, r *qu
 				"shells keep a history of arguments: if it was a key, treat it as leaked (quilt-rotate emergency)")
 		case there && have != want && !replace:
 			return nil, terminal.WithHint(fmt.Errorf("the tag %s of %s is %q, and the option asks for %q", name, s.Name, redact.Clip(have, 256), redact.Clip(want, 256)),
-				"leave the option out, or change the tag first, in the stack that created the secret")
+				"leave the option out, or change the tag first, in the tool that owns the secret")
 		case have != want:
 			tags[name], in.missing[name] = want, want
 		}
