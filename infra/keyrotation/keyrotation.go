@@ -41,7 +41,8 @@ type KeyRotationProps struct {
 	Network *config.Network
 	// PermissionsBoundary is the ARN of the policy that bounds every role. Default: none.
 	PermissionsBoundary *string
-	// AlarmEmail receives the alarms; AlarmTopic replaces the new topic.
+	// AlarmEmail receives the alarms; AlarmTopic replaces the new topic. An imported topic must let CloudWatch and
+	// EventBridge publish, and use its KMS key.
 	AlarmEmail *string
 	AlarmTopic awssns.ITopic
 	// Sweep is the time between two sweeps of a secret, from 15 minutes to 1 hour in whole minutes. Default: 1 hour.

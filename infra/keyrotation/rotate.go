@@ -48,6 +48,9 @@ type RotateOptions struct {
 }
 
 func (k *keyRotation) Rotate(secret awssecretsmanager.ISecret, options *RotateOptions) awssecretsmanager.CfnRotationSchedule {
+	if secret == nil {
+		panic(*k.Node().Path() + ": Rotate is called without a secret")
+	}
 	var scope constructs.Construct
 	jsii.UnsafeCast(secret, &scope) // an imported secret is of a type that Go does not know as a construct
 	if options == nil {

@@ -18,20 +18,15 @@ func (k *keyRotation) newTopic() {
 		// The event rule gives a topic of the app a policy, which replaces the default policy that lets CloudWatch publish
 		// (SNS API reference, "SetTopicAttributes"). An imported topic keeps its own.
 		k.topic.AddToResourcePolicy(k.alarmsPublish(k.topic))
+		if key := k.topic.MasterKey(); key != nil {
+			k.letEncrypt(key)
+		}
 		return
 	}
 	key := awskms.NewKey(k, jsii.String("AlarmKey"), &awskms.KeyProps{
 		Description: jsii.String("Quilt key rotation: encrypts the alarms"), EnableKeyRotation: jsii.Bool(true), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
-	// EventBridge uses the key of an encrypted topic without an account and a source: with a condition on them each of its messages would be lost without an error (SNS developer
-	// guide, "Key management").
-	for _, service := range []string{"cloudwatch", "events"} {
-		condition := map[string]object{"cloudwatch": k.fromHere(), "events": {}}[service]
-		condition["StringLike"] = object{"kms:EncryptionContext:aws:sns:topicArn": k.arn("sns", k.region, "*")}
-		key.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(object{
-			"Sid": service, "Effect": "Allow", "Principal": object{"Service": service + ".amazonaws.com"}, "Action": list{"kms:Decrypt", "kms:GenerateDataKey"}, "Resource": "*", "Condition": condition,
-		}), nil)
-	}
+	k.letEncrypt(key)
 	logicalid.Pin[awskms.CfnKey](key)
 	topic := awssns.NewTopic(k, jsii.String("Alarms"), &awssns.TopicProps{
 		DisplayName: jsii.String("Quilt key rotation"), EnforceSSL: jsii.Bool(true),
@@ -49,6 +44,19 @@ func (k *keyRotation) newTopic() {
 		}))
 	}
 	k.topic = topic
+}
+
+// letEncrypt lets CloudWatch and EventBridge use the key of a topic. EventBridge uses it without an account and a source:
+// with a condition on them each of its messages would be lost without an error (SNS developer guide, "Key management").
+func (k *keyRotation) letEncrypt(key awskms.IKey) {
+	for _, service := range []string{"cloudwatch", "events"} {
+		condition := map[string]object{"cloudwatch": k.fromHere(), "events": {}}[service]
+		condition["StringLike"] = object{"kms:EncryptionContext:aws:sns:topicArn": k.arn("sns", k.region, "*")}
+		key.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(object{
+			"Sid": service, "Effect": "Allow", "Principal": object{"Service": service + ".amazonaws.com"},
+			"Action": list{"kms:Decrypt", "kms:GenerateDataKey"}, "Resource": "*", "Condition": condition,
+		}), nil)
+	}
 }
 
 func (k *keyRotation) alarmsPublish(topic awssns.ITopic) awsiam.PolicyStatement {

@@ -428,6 +428,9 @@ func TestWrongOptionsAreRefused(t *testing.T) {
 	imported := func(stack awscdk.Stack, id, region string) awssecretsmanager.ISecret {
 		return awssecretsmanager.Secret_FromSecretCompleteArn(stack, jsii.String(id), jsii.String("arn:aws:secretsmanager:"+region+":123456789012:secret:prod/a-a1b2c3"))
 	}
+	if got := refusal(func() { rotations[0].Rotate(nil, monthly()) }); got != "Other/Rotation: Rotate is called without a secret" {
+		t.Errorf("no secret is refused with %q", got)
+	}
 	secret := imported(other, "Imported", "us-east-1")
 	rotations[0].Rotate(secret, monthly())
 	if got, want := refusal(func() { rotations[0].Rotate(secret, monthly()) }), "Other/Imported: Rotate was called for this secret before"; !strings.HasPrefix(got, want) {
