@@ -22,7 +22,7 @@ type Vault interface {
 	Describe(ctx context.Context, secretID string) (vault.Secret, error)
 }
 
-// Runner takes the steps of runs. It is safe for concurrent use and keeps nothing.
+// Runner answers the steps of runs. It is safe for concurrent use and keeps nothing.
 type Runner struct {
 	Vault    Vault
 	Settings settings.Revoke
@@ -114,14 +114,14 @@ func Sweeps(s vault.Secret, rotateFunction, registryURL string) bool {
 	return ours && s.ReplicaOf() == ""
 }
 
-// rotations are the calls of RotateSecret. Sweeps of a run take up to an hour, so each secret is looked at again. What
-// cannot be looked at, or has no room in the answer, is found again by the next run.
+// rotations returns the calls of RotateSecret. The sweeps of a run may take an hour, so each secret is described again.
+// If that fails, or the answer has no room, the next run finds the secret again.
 func (r *Runner) rotations(ctx context.Context, step Step, needs []revocation.Need) []Rotation {
 	all, size := []Rotation{}, 0
 	for _, need := range needs {
 		rotation, err := r.rotation(ctx, step, need)
 		if err != nil {
-			r.Log.WarnContext(ctx, "the secret needs a rotation, and could not be looked at",
+			r.Log.WarnContext(ctx, "the secret needs a rotation, and could not be described",
 				"secret", need.SecretID, "error", err)
 		}
 		if rotation == nil {
@@ -136,9 +136,9 @@ func (r *Runner) rotations(ctx context.Context, step Step, needs []revocation.Ne
 	return all
 }
 
-// rotation is nil if the secret may not be rotated any more. If AWSPENDING was without a value, it may have one now: the
-// key's label shows it. (A value that arrives after this, and loses AWSPENDING, is never promoted: its key has a label, so
-// the sweep revokes it.)
+// rotation returns nil if the secret may no longer be rotated. A pending version that had no value may have one now: then
+// it has a key label. (If the value arrives even later, and the version loses AWSPENDING, it is never promoted. Its key
+// has a label, so a sweep revokes it.)
 func (r *Runner) rotation(ctx context.Context, step Step, need revocation.Need) (*Rotation, error) {
 	secret, err := r.Vault.Describe(ctx, need.SecretID)
 	if err != nil {

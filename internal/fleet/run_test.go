@@ -47,7 +47,7 @@ func other(r *sandboxtest.Rig, name, value string) string {
 	return *out.ARN
 }
 
-// revoke revokes the current key by hand, as somebody who is not told of this service.
+// revoke revokes the current key by hand, as somebody who does not know this service.
 func revoke(s *sandboxtest.Secret) {
 	key, _ := s.Registry.KeyBySecret(s.CurrentKey().Reveal())
 	s.Registry.Delete(key.ID)
@@ -60,8 +60,8 @@ func works(t *testing.T, s *sandboxtest.Secret) {
 	}
 }
 
-// told are the findings of the events about the secret, and whether a person is told.
-func told(report sweeps.Report, s *sandboxtest.Secret) (all []string) {
+// reported lists the findings of the events about the secret, and says which of them are messages to a person.
+func reported(report sweeps.Report, s *sandboxtest.Secret) (all []string) {
 	for _, e := range report.Events {
 		if e.Detail.Secret == nil || e.Detail.Secret.ARN == s.ARN {
 			text := fmt.Sprint(e.Detail.Findings)
@@ -76,12 +76,12 @@ func told(report sweeps.Report, s *sandboxtest.Secret) (all []string) {
 
 func expect(t *testing.T, report sweeps.Report, s *sandboxtest.Secret, do fleet.Do, want ...string) {
 	t.Helper()
-	if got := told(report, s); report.Do != do || !slices.Equal(got, want) {
-		t.Errorf("the run ends with %q and tells %q, want %q and %q\n%s\n%s", report.Do, got, do, want, s.Labels(), s.Output)
+	if got := reported(report, s); report.Do != do || !slices.Equal(got, want) {
+		t.Errorf("the run ends with %q and reports %q, want %q and %q\n%s\n%s", report.Do, got, do, want, s.Labels(), s.Output)
 	}
 }
 
-// notSearchHour moves the clock to an hour in which what can wait for the morning is not told.
+// notSearchHour moves the clock to an hour in which there is no message about what can wait until the morning.
 func notSearchHour(r *sandboxtest.Rig, s *sandboxtest.Secret) {
 	if r.Clock.Now().UTC().Hour() == revocation.SearchHour(s.ARN) {
 		r.Clock.Advance(time.Hour)
@@ -113,8 +113,8 @@ func TestRunSweepsAllManagedSecretsPageByPage(t *testing.T) {
 }
 
 func TestASecretWithAnotherRegistrysTagIsReported(t *testing.T) {
-	// Protects secrets whose tag has a mistake, or whose registry was renamed, from being left out of all runs while nobody
-	// is told. The value is not read.
+	// Protects secrets whose tag has a mistake, or whose registry was renamed, from being left out of all runs without a
+	// message. The value is not read.
 	for tag, errorType := range map[string]string{"https://other.example.com": "WrongRegistry", "registry": "BadTags"} {
 		r := sandboxtest.New(t)
 		s := r.Secret("quilt/x", settings.TagRegistry, tag)
@@ -135,7 +135,7 @@ func TestASecretWithAnotherRegistrysTagIsReported(t *testing.T) {
 	}
 }
 
-func TestStepsThatAreNoneAreRefused(t *testing.T) {
+func TestInvalidStepsAreRefused(t *testing.T) {
 	// Protects a run from a state machine of another release: nothing is swept by a guess.
 	r := sandboxtest.New(t)
 	function := sandboxtest.FunctionARN(sandbox.RotateFunction)
@@ -175,8 +175,8 @@ func TestARevokedCurrentKeyIsReplaced(t *testing.T) {
 			}
 			report = r.Run()
 			// Whoever restarts consumers after a rotation has a rule for "rotated".
-			if got := told(report, s); len(got) != 1 || !strings.HasPrefix(got[0], "[healed") || !strings.Contains(got[0], "rotated") {
-				t.Errorf("the next run tells %q\n%s", got, s.Labels())
+			if got := reported(report, s); len(got) != 1 || !strings.HasPrefix(got[0], "[healed") || !strings.Contains(got[0], "rotated") {
+				t.Errorf("the next run reports %q\n%s", got, s.Labels())
 			}
 			revoke(s) // within a day of a success
 			expect(t, r.Run(), s, fleet.Done, "[attention] to a person")
@@ -185,7 +185,7 @@ func TestARevokedCurrentKeyIsReplaced(t *testing.T) {
 }
 
 func TestNoRotationOnNeed(t *testing.T) {
-	// Protects keys from a rotation that nobody wants, or that could not help. A person is told in each case.
+	// Protects keys from a rotation that nobody wants, or that could not help. A person gets a message in each case.
 	stuck := func(filled bool) func(*sandboxtest.Rig, *sandboxtest.Secret) {
 		return func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
 			event := s.Begin(sandboxtest.Token(7))
@@ -308,8 +308,8 @@ func TestAKeyThatExpiresIsReplaced(t *testing.T) {
 	}
 }
 
-func TestAKeyThatExpiresAndMayNotBeReplacedIsTold(t *testing.T) {
-	// Protects consumers of a key that nobody rotates any more: a person is told in every sweep.
+func TestAKeyThatExpiresAndMayNotBeReplacedIsReported(t *testing.T) {
+	// Protects consumers of a key that nobody rotates any more: a person gets a message in every sweep.
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/x", settings.TagOnNeed, "off")
 	s.MustRotate()
@@ -431,7 +431,7 @@ func TestManyRefusedKeysAreNotReplaced(t *testing.T) {
 	}
 	last := report.Events[len(report.Events)-1]
 	if last.DetailType != "Quilt Sweep Run Stopped" || !last.Detail.NeedsPerson || !strings.Contains(last.Detail.Message, "6 need a rotation") {
-		t.Errorf("the run tells %+v", last)
+		t.Errorf("the run reports %+v", last)
 	}
 }
 
@@ -451,7 +451,7 @@ func TestTheBrakeStopsARunInWhichManyFail(t *testing.T) {
 
 func TestEventsOfALife(t *testing.T) {
 	// Protects whoever is notified: a rotation, a held key, a revocation and an orphan each have their event, and what can
-	// wait for the morning is told once a day.
+	// wait until the morning is a message once a day.
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/x")
 	s.MustRotate()
@@ -467,18 +467,18 @@ func TestEventsOfALife(t *testing.T) {
 	s.Tag(settings.TagGrace, "soon")
 	days := map[string]int{}
 	for range 24 {
-		for _, text := range told(r.Run(), s) {
+		for _, text := range reported(r.Run(), s) {
 			days[text]++
 		}
 		r.Clock.Advance(time.Hour)
 	}
 	if days["[attention] to a person"] != 1 || days["[attention]"] != 23 {
-		t.Errorf("in a day, bad tags are told %v", days)
+		t.Errorf("in a day, bad tags are reported %v", days)
 	}
 }
 
-func TestWhatWaitsForTheMorningIsToldOnceADay(t *testing.T) {
-	// Protects whoever is notified from silence about a secret that is no longer looked after, and from 24 messages a day.
+func TestWhatCanWaitIsReportedOnceADay(t *testing.T) {
+	// Protects people from silence about a secret whose keys are no longer managed, and from 24 messages a day.
 	for name, c := range map[string]struct {
 		prepare func(*sandboxtest.Rig, *sandboxtest.Secret)
 		page    string

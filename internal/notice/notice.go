@@ -1,4 +1,4 @@
-// Package notice is the events that quilt-rotate puts on the account's default event bus: what a sweep of a secret did
+// Package notice defines the events that quilt-rotate puts on the account's default event bus: what a sweep of a secret did
 // or found, that a secret is rotated on need, that a run of sweeps was stopped. docs/events.schema.json describes them.
 //
 // They are an API: other teams' rules and functions read them. None holds a value, a key or a token.
@@ -14,10 +14,10 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Version is that of the form of the events. A new field does not change it.
+// Version is the version of the event format. A new field does not change it.
 const Version = 1
 
-// Finding is what an event tells.
+// Finding is one thing that an event reports.
 type Finding string
 
 // The findings.
@@ -32,7 +32,7 @@ const (
 	Rotated   Finding = "rotated"   // the first sweep after a rotation marked the superseded key
 )
 
-// detailTypes are the findings by their importance, and the detail types of the events that they lead to.
+// detailTypes lists the findings in the order of their importance, each with the detail type of its events.
 var detailTypes = []struct {
 	finding    Finding
 	detailType string
@@ -42,7 +42,7 @@ var detailTypes = []struct {
 	{Held, "Quilt Key Held"}, {Rotated, "Quilt Key Rotated"},
 }
 
-// DetailTypes are all that there are.
+// DetailTypes lists all detail types.
 func DetailTypes() (all []string) {
 	for _, t := range detailTypes {
 		all = append(all, t.detailType)
@@ -129,7 +129,7 @@ func New(d Detail) *Event {
 	return &e
 }
 
-// inserted leaves out what breaks the JSON of a notification: EventBridge does not escape what an input transformer
+// inserted replaces what breaks the JSON of a notification: EventBridge does not escape what an input transformer
 // inserts into it (EventBridge user guide, "Amazon EventBridge input transformation").
 func inserted(r rune) rune {
 	switch {
@@ -141,9 +141,9 @@ func inserted(r rune) rune {
 	return r
 }
 
-// NewSecret is what events say of a secret. Of one that could not be described, only the ARN is known, which ends with
-// a hyphen and six characters after the name. Tags of AWS itself are left out. People paste keys into tags, so these are
-// scrubbed.
+// NewSecret returns what events say about a secret. If the secret could not be described, its name is taken from the
+// ARN, which has a hyphen and six characters after the name. Tags of AWS are left out. Text that looks like a key is
+// removed from the tags, because people paste keys into them.
 func NewSecret(arn string, described vault.Secret) *Secret {
 	s := &Secret{ARN: arn, Name: described.Name, Tags: map[string]string{}}
 	if s.Name == "" {

@@ -38,7 +38,7 @@ func TestEventsHoldNoKey(t *testing.T) {
 }
 
 func TestEventsFitEventBridge(t *testing.T) {
-	// Protects the state machine from an event that is refused for its size (256 KB), so that nobody is told.
+	// Protects the state machine from an event that is refused for its size (256 KB), so that nobody gets it.
 	tags := map[string]string{}
 	for i := range 50 {
 		tags[strings.Repeat("k", 126)+string(rune('a'+i/26))+string(rune('a'+i%26))] = strings.Repeat("v", 256)
@@ -54,7 +54,7 @@ func TestEventsFitEventBridge(t *testing.T) {
 }
 
 func TestAMessageNamesItsSecret(t *testing.T) {
-	// Protects the person who is told: a name may look like a key, and is not removed as one.
+	// Protects the person who gets the message: a name may look like a key, and is not removed as one.
 	secret := notice.NewSecret("arn:aws:secretsmanager:us-east-1:123456789012:secret:team/qk_pipeline-AbCdEf", vault.Secret{Name: "team/qk_pipeline"})
 	e := notice.New(notice.Detail{Secret: secret, Message: "it failed with " + pasted})
 	if want := "team/qk_pipeline: it failed with " + redact.Scrub(pasted); e.Detail.Message != want {
@@ -63,7 +63,7 @@ func TestAMessageNamesItsSecret(t *testing.T) {
 }
 
 func TestASecretThatWasNotDescribedHasItsName(t *testing.T) {
-	// Protects the person who is told: the message names the secret also if it could not be described.
+	// Protects the person who gets the message: the message names the secret also if it could not be described.
 	if s := notice.NewSecret("arn:aws:secretsmanager:us-east-1:123456789012:secret:team/x-y-AbCdEf", vault.Secret{}); s.Name != "team/x-y" {
 		t.Errorf("the name is %q", s.Name)
 	}

@@ -17,11 +17,11 @@ const Failed Outcome = "failed"
 // Answer is what a sweep of a run answers. It is small, because the state machine keeps the answers of a whole page.
 type Answer struct {
 	Outcome Outcome       `json:"outcome"`
-	Event   *notice.Event `json:"event,omitempty"`  // nil: there is nothing to tell
+	Event   *notice.Event `json:"event,omitempty"`  // nil: there is nothing to report
 	Rotate  *Need         `json:"rotate,omitempty"` // nil: no rotation is needed
 }
 
-// answer is never an error: a sweep that failed is an answer, too.
+// answer never fails: a sweep that failed has an answer, too.
 func (h *Handler) answer(req Request, result Result, beside aside, err error) Answer {
 	a := Answer{Outcome: result.Outcome, Event: h.event(req, result, beside, err), Rotate: beside.need}
 	if err != nil {
@@ -30,7 +30,7 @@ func (h *Handler) answer(req Request, result Result, beside aside, err error) An
 	return a
 }
 
-// urgency is when a person is told.
+// urgency says when a person gets a message.
 type urgency int
 
 const (
@@ -39,14 +39,14 @@ const (
 	always                 // by every sweep while it lasts
 )
 
-// wakes are the failures by which consumers have no key. passes are those that may end by themselves: the alarms count
-// how often they occur.
+// wakes lists the failures by which consumers have no valid key. passes lists those that may end by themselves:
+// there is an event, but no message, and alarms count them.
 var (
 	wakes  = []string{fault.TypeName(&fault.CurrentKeyRefused{}), fault.TypeName(&fault.Overwritten{})}
 	passes = []string{fault.TypeName(&fault.RegistryUnavailable{}), fault.TypeName(&fault.OutOfTime{})}
 )
 
-// concern is something that an event tells about a secret.
+// concern is one thing that an event reports about a secret.
 type concern struct {
 	finding  notice.Finding
 	urgency  urgency
@@ -57,13 +57,13 @@ type concern struct {
 // maxQuoted is how much of an error a message quotes, so that the name of the page behind it is not cut off.
 const maxQuoted = 1000
 
-// heldTooLong is when somebody looks for the consumer of a key that is held.
+// heldTooLong is how long a key is held before a person should look for its consumer.
 const heldTooLong = 7 * 24 * time.Hour
 
-// fewLabels is below how many free labels a secret is no longer rotated, with one in reserve.
+// fewLabels is how many free labels a secret should have at least. With one less, it is still rotated.
 const fewLabels = 6
 
-// concerns are what there is to tell after a sweep, the most important first.
+// concerns lists what there is to report after a sweep, the most important first.
 func concerns(req Request, result Result, beside aside, failure *Failure) (all []concern) {
 	add := func(finding notice.Finding, u urgency, page, sentence string, args ...any) {
 		all = append(all, concern{finding, u, fmt.Sprintf(sentence, args...), page})
@@ -129,7 +129,7 @@ func concerns(req Request, result Result, beside aside, failure *Failure) (all [
 	return all
 }
 
-// findingOf is what an action that was done tells, "" if nothing.
+// findingOf is the finding that an action leads to, "" if there is none.
 func findingOf(secret vault.Secret, t Taken) notice.Finding {
 	switch {
 	case Ends[t.Reason] == Person:
@@ -155,7 +155,7 @@ func findingOf(secret vault.Secret, t Taken) notice.Finding {
 	return ""
 }
 
-// event is what the sweep tells; nil if it did and found nothing.
+// event is the event about the sweep; nil if it did and found nothing.
 func (h *Handler) event(req Request, result Result, beside aside, err error) *notice.Event {
 	failure := newFailure(err)
 	all := concerns(req, result, beside, failure)

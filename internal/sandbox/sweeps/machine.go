@@ -52,7 +52,7 @@ func (m *Machine) Run(ctx context.Context, name string, at time.Time) (Report, e
 			return report, err
 		}
 		report.Do, step.State = answer.Do, answer.State
-		report.tell(answer.Event)
+		report.add(answer.Event)
 		switch answer.Do {
 		case fleet.Sweep:
 			report.Pages++
@@ -70,7 +70,7 @@ func (m *Machine) Run(ctx context.Context, name string, at time.Time) (Report, e
 	}
 }
 
-func (r *Report) tell(event *notice.Event) {
+func (r *Report) add(event *notice.Event) {
 	if event != nil {
 		r.Events = append(r.Events, *event)
 	}
@@ -107,13 +107,13 @@ func (m *Machine) sweep(ctx context.Context, run string, at time.Time, secrets [
 	outcomes := []fleet.Outcome{}
 	for _, a := range answers {
 		report.Outcomes[a.Outcome]++
-		report.tell(a.Event)
+		report.add(a.Event)
 		outcomes = append(outcomes, fleet.Outcome{Outcome: a.Outcome, Rotate: a.Rotate})
 	}
 	return outcomes
 }
 
-// rotate starts a rotation on need. The event follows, so that it is not told of a rotation that was refused.
+// rotate starts a rotation on need. The event follows, so that there is none about a rotation that was refused.
 func (m *Machine) rotate(ctx context.Context, r fleet.Rotation, report *Report) {
 	var err error
 	if r.RemovePending != "" {
@@ -129,5 +129,5 @@ func (m *Machine) rotate(ctx context.Context, r fleet.Rotation, report *Report) 
 		return
 	}
 	report.Rotated = append(report.Rotated, r)
-	report.tell(r.Event)
+	report.add(r.Event)
 }
