@@ -308,6 +308,19 @@ func TestAKeyThatExpiresIsReplaced(t *testing.T) {
 	}
 }
 
+func TestHealingIsReportedOnce(t *testing.T) {
+	// Protects consumers from a second restart when somebody revokes the replaced key by hand.
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/x")
+	r.Clock.Advance(85 * 24 * time.Hour)
+	notSearchHour(r, s)
+	r.Run()
+	expect(t, r.Run(), s, fleet.Done, "[healed rotated]")
+	previous, _ := r.Registry.KeyBySecret(s.KeyIn(s.Holder(vault.Previous)).Reveal())
+	r.Registry.Delete(previous.ID)
+	expect(t, r.Run(), s, fleet.Done)
+}
+
 func TestAKeyThatExpiresAndMayNotBeReplacedIsReported(t *testing.T) {
 	// Protects consumers of a key that nobody rotates any more: a person gets a message in every sweep.
 	r := sandboxtest.New(t)

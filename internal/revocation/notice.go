@@ -131,6 +131,7 @@ func concerns(req Request, result Result, beside aside, failure *Failure) (all [
 
 // findingOf is the finding that an action leads to, "" if there is none.
 func findingOf(secret vault.Secret, t Taken) notice.Finding {
+	former := secret.Versions[t.Version]
 	switch {
 	case Ends[t.Reason] == Person:
 		return notice.Attention
@@ -142,12 +143,12 @@ func findingOf(secret vault.Secret, t Taken) notice.Finding {
 		return notice.Revoked
 	case t.Action == RevokeOrphan:
 		return notice.Orphan
-	case !secret.Versions[t.Version].Has(vault.Previous): // it was never current, or long ago
+	case !former.Has(vault.Previous): // it was never current, or long ago
 		return ""
 	}
 	current, _ := secret.Holder(vault.Current)
 	switch {
-	case OnNeed(current.ID) && (t.Action == Mark || t.Action == Unlabel): // a key that no longer exists is not marked
+	case OnNeed(current.ID) && (t.Action == Mark || t.Action == Unlabel && len(former.Marks) == 0): // a refused key is not marked
 		return notice.Healed
 	case t.Action == Mark:
 		return notice.Rotated
