@@ -11,11 +11,11 @@ import (
 
 // provedElsewhere are commands that a sandbox cannot carry out, each with the place that does: a test, or a line of .ci/run. They stand in blocks of the language "sh".
 var provedElsewhere = map[string]proof{
-	"npx cdk bootstrap":                       {"infra/proof/deploy_test.go", `aws.cdk(fresh.file, "bootstrap"`},
-	"npx cdk deploy":                          {"infra/proof/deploy_test.go", `aws.cdk(d.file, "deploy"`},
-	"make deploy CONFIG=infra/prod.yaml":      {"infra/proof/deploy_test.go", `aws.cdk(d.file, "deploy"`}, // the same command of the CDK, on the file that is named
-	"make synth CONFIG=infra/prod.yaml":       {".ci/run", "make synth CONFIG="},
-	"cd infra && npm ci && npx cdk bootstrap": {"infra/proof/deploy_test.go", `aws.cdk(fresh.file, "bootstrap"`},
+	"npx cdk bootstrap":                         {"infra/proof/deploy_test.go", `aws.cdk(fresh.file, "bootstrap"`},
+	"npx cdk deploy":                            {"infra/proof/deploy_test.go", `aws.cdk(d.file, "deploy"`},
+	"make deploy CONFIG=infra/prod.yaml":        {"infra/proof/deploy_test.go", `aws.cdk(d.file, "deploy"`}, // the same command of the CDK, on the file that is named
+	"make synth CONFIG=infra/prod.yaml":         {".ci/run", "make synth CONFIG="},
+	"(cd infra && npm ci && npx cdk bootstrap)": {"infra/proof/deploy_test.go", `aws.cdk(fresh.file, "bootstrap"`},
 	"aws iam create-open-id-connect-provider --url https://token.actions.githubusercontent.com --client-id-list sts.amazonaws.com": pipelineTest,
 	"aws cloudformation deploy --stack-name quilt-rotate-pipeline --template-file docs/pipeline/roles.yaml":                        pipelineTest,
 	"--capabilities CAPABILITY_IAM --parameter-overrides Repository=octo-org/quilt-rotate":                                         pipelineTest,

@@ -24,7 +24,7 @@ func TestThePipelinesRolesAreDeployedAsThePageSays(t *testing.T) {
 	if block == nil {
 		t.Fatal("the page has no commands")
 	}
-	_, commands, found := strings.Cut(block[1], "npx cdk bootstrap\n")
+	_, commands, found := strings.Cut(block[1], "npx cdk bootstrap)\n")
 	if !found {
 		t.Fatalf("the page's commands do not begin with the bootstrap of the CDK:\n%s", block[1])
 	}
