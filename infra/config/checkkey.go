@@ -166,11 +166,12 @@ func checkReplicas(g *gathering, c *Config, path string, k *Key) {
 	}
 }
 
-// LeastDaysLeft is the shortest time until a current key expires, in whole days, if no rotation is missed.
+// LeastDaysLeft is the shortest time until a current key expires, in whole days, if no rotation is missed. Without a
+// schedule that is known, it is the lifetime.
 func (k *Key) LeastDaysLeft() int {
 	s, err := schedule.Parse(k.Schedule)
 	if err != nil {
-		return 0
+		return k.ExpiresInDays
 	}
 	window := time.Duration(k.Window)
 	if window == 0 {

@@ -360,6 +360,8 @@ func TestPropsMayBeTokens(t *testing.T) {
 	all := templateOf(t, other)
 	all.has("AWS::SecretsManager::RotationSchedule", object{"RotationRules": object{"ScheduleExpression": object{"Ref": "Schedule"}}})
 	all.has("AWS::CloudWatch::Alarm", object{"OKActions": []any{object{"Ref": "TopicArn"}}})
+	// A schedule that is not known leaves the threshold as it is: at 0 days, the alarm would never ring.
+	all.has("AWS::CloudWatch::Alarm", object{"AlarmName": "morning-Other-Rotation-key-expires-soon", "Threshold": 14})
 	if _, rotate := all.function("Rotates"); text(rotate[settings.EnvRegistryURL]) != `{"Ref":"Registry"}` {
 		t.Errorf("the environment is %v", rotate)
 	}
