@@ -152,13 +152,9 @@ const (
 )
 
 func portOf(httpsURL string) int {
-	u, err := url.Parse(httpsURL)
-	if err != nil {
-		return httpsPort
+	if u, err := url.Parse(httpsURL); err == nil && u.Port() != "" {
+		port, _ := strconv.Atoi(u.Port()) // Parse takes digits only
+		return port
 	}
-	port, err := strconv.Atoi(u.Port())
-	if err != nil {
-		return httpsPort
-	}
-	return port
+	return httpsPort
 }

@@ -28,7 +28,10 @@ func New(scope constructs.Construct, c *config.Config, packages Packages) awscdk
 		StackName: jsii.String(c.Stack), Description: jsii.String("Rotates the API keys of the Quilt registry " + c.Registry),
 		Env: &awscdk.Environment{Account: jsii.String(c.Account), Region: jsii.String(c.Region)}, TerminationProtection: jsii.Bool(c.TerminationProtection),
 	})
-	tag(stack, c)
+	tags := c.StackTags()
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		awscdk.Tags_Of(stack).Add(jsii.String(name), jsii.String(tags[name]), nil)
+	}
 	rotation := keyrotation.NewKeyRotation(stack, jsii.String("KeyRotation"), props(stack, c, packages))
 	kmsKey := kmsKeyOf(stack, rotation, c)
 	for path, key := range c.All() {
@@ -48,13 +51,6 @@ func console(region string) string {
 		return "https://console.amazonaws-us-gov.com"
 	}
 	return "https://" + region + ".console.aws.amazon.com"
-}
-
-func tag(stack awscdk.Stack, c *config.Config) {
-	tags := c.StackTags()
-	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		awscdk.Tags_Of(stack).Add(jsii.String(name), jsii.String(tags[name]), nil)
-	}
 }
 
 func props(stack awscdk.Stack, c *config.Config, packages Packages) *keyrotation.KeyRotationProps {
