@@ -150,6 +150,7 @@ func (s *Scene) StoreSecret(ctx context.Context, name string, key apikey.Key) (s
 		Tags: []types.Tag{
 			{Key: aws.String(settings.TagKeyName), Value: aws.String("pipeline-prod")},
 			{Key: aws.String(settings.TagOwner), Value: aws.String(sandbox.UserEmail)},
+			{Key: aws.String(settings.TagRegistry), Value: aws.String(s.RegistryURL)},
 		},
 	})
 }
