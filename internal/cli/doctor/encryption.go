@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"encoding/json"
+	"path"
 	"slices"
 	"strings"
 
@@ -21,6 +22,9 @@ func (p *patient) encryption(ctx context.Context) finding {
 		return skip("the policy of the KMS key may not be read with these credentials (kms:DescribeKey, kms:GetKeyPolicy)")
 	case err != nil:
 		return broken(err, "")
+	case key.KeyState == "PendingDeletion":
+		return failure("cancel its deletion and enable it: aws kms cancel-key-deletion --key-id "+key.Arn+"; aws kms enable-key --key-id "+key.Arn,
+			"the KMS key %s is %s: the secret cannot be read", key.Arn, key.KeyState)
 	case key.KeyState != "Enabled":
 		return failure("enable it: aws kms enable-key --key-id "+key.Arn, "the KMS key %s is %s: the secret cannot be read", key.Arn, key.KeyState)
 	case !delegates(key.Policy, account12(key.Arn), p.function.Role):
@@ -32,20 +36,24 @@ func (p *patient) encryption(ctx context.Context) finding {
 
 // delegates reports whether a statement of a key's policy lets the account or the role decrypt. Its conditions are not evaluated.
 func delegates(policy, account, role string) bool {
-	var document struct {
-		Statement []struct {
-			Effect            string
-			Principal, Action any
-		}
+	type statement struct {
+		Effect            string
+		Principal, Action any
 	}
-	if json.Unmarshal([]byte(policy), &document) != nil {
-		return false
+	var document struct{ Statement json.RawMessage }
+	var statements []statement
+	if json.Unmarshal([]byte(policy), &document) != nil || json.Unmarshal(document.Statement, &statements) != nil { // a single one may have no list around it
+		statements = make([]statement, 1)
+		_ = json.Unmarshal(document.Statement, &statements[0])
 	}
-	for _, s := range document.Statement {
+	for _, s := range statements {
 		served := slices.ContainsFunc(texts(s.Principal), func(who string) bool {
 			return who == "*" || who == account || who != "" && who == role || strings.HasSuffix(who, "::"+account+":root")
 		})
-		decrypts := slices.ContainsFunc(texts(s.Action), func(action string) bool { return slices.Contains([]string{"*", "kms:*", "kms:Decrypt"}, action) })
+		decrypts := slices.ContainsFunc(texts(s.Action), func(action string) bool {
+			matches, _ := path.Match(strings.ToLower(action), "kms:decrypt") // an action of IAM knows * and ?, and no case
+			return matches
+		})
 		if s.Effect == "Allow" && served && decrypts {
 			return true
 		}
