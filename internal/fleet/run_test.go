@@ -20,6 +20,7 @@ import (
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awslambda"
+	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/sweeps"
 	"quilt-rotate/internal/sandbox/wire"
@@ -224,6 +225,12 @@ func TestNoRotationOnNeed(t *testing.T) {
 		"an alias of the function rotates": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
 			arn := sandboxtest.FunctionARN(sandbox.RotateFunction)
 			r.Intercept(sandboxtest.On(sandboxtest.EditAnswer(arn, arn+":live"), "DescribeSecret"))
+			revoke(s)
+		}, []string{"[attention] to a person"}},
+		"another user's key was put by hand": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
+			r.Registry.AddUser(quiltregistry.User{Name: "other", Email: "other@example.com"})
+			_, secret := r.Registry.MintKey("other@example.com", "by-hand", 90)
+			s.Put(sandboxtest.ValueWith(secret))
 			revoke(s)
 		}, []string{"[attention] to a person"}},
 		"a rotation has just begun": {stuck(false), []string{"[attention] to a person"}},

@@ -103,12 +103,18 @@ var errNotRefused = errors.New("the current key logs in")
 // replaceable reports whether a rotation can replace the current key, which was refused: another credential of the same
 // user logs in, the same as the rotation will use, and at that moment the current key is still refused. So a registry
 // that refuses everybody for a while, or a user who was deactivated, leads to no rotation.
+//
+// The registry lists no key that was revoked, so the tag names the user. It does not count for a version without a key
+// label: a person has put that value there, and the key may be another user's.
 func (s *sweep) replaceable(ctx context.Context) bool {
 	rotation, err := settings.Rotate{Common: s.Settings.Common}.ForSecret(s.secret.Tags)
 	if err != nil {
 		return false
 	}
 	current, _ := s.find(vault.Current)
+	if len(current.Keys) == 0 {
+		return false
+	}
 	candidates := issuer.Candidates{Values: s.Vault, Registry: s.Registry, Secret: s.secret, Current: current.Holds.Key, Settings: rotation}
 	err = candidates.Use(ctx, func(ctx context.Context, _ issuer.Creator) error {
 		logsIn, err := s.logsIn(ctx, current.Holds.Key)
