@@ -28,18 +28,18 @@ func TestDeployment(t *testing.T) {
 	aws := startAWS(t)
 	issuer := aws.createSecret("quilt/issuer",
 		fmt.Sprintf(`{"username":%q,"password":%q,"serves":["prod/loader"]}`, sandbox.UserName, sandbox.UserPassword))
-	fresh := aws.newStack("quilt-rotate-prod", "{name: prod/pipeline, schedule: rate(30 days)}",
+	fresh := aws.newStack("quilt-rotate-prod", "{name: prod/service, schedule: rate(30 days)}",
 		fmt.Sprintf("{name: prod/loader, schedule: rate(30 days), issuer: %q, owner: %s}", issuer, sandbox.UserEmail))
 	aws.cdk(fresh.file, "bootstrap")
 	fresh.deploy()
-	pipeline := fresh.secret("prod/pipeline")
-	fresh.checkNew(pipeline)
+	service := fresh.secret("prod/service")
+	fresh.checkNew(service)
 
-	fresh.carryOutNext(pipeline)
-	rotated(t, pipeline)
+	fresh.carryOutNext(service)
+	rotated(t, service)
 	team := fresh.deployTeam("prod/reports")
 	rotated(t, team)
-	fresh.checkSweeps(3, pipeline, team)
+	fresh.checkSweeps(3, service, team)
 	loader := fresh.secret("prod/loader") // not rotated yet: after a rotation, there is none on need for a day
 	fresh.carryOutNext(loader)
 	fresh.checkRotationOnNeed(loader)
@@ -311,7 +311,8 @@ func (d *deployedStack) subscribe() (messages func() string) {
 // testUpdate deploys a stack of the release that had a schedule for each secret, from a template that it synthesized, and
 // updates it. Its functions are the present ones: of the former release, only the template is kept.
 func testUpdate(t *testing.T, aws *localAWS, fresh *deployedStack) {
-	updated := aws.newStack("updated", "{name: prod/former, schedule: rate(30 days)}")
+	const name = "prod/pipeline" // as in the template: logical ids follow from it
+	updated := aws.newStack("updated", "{name: "+name+", schedule: rate(30 days)}")
 	former, err := os.ReadFile(filepath.Join("testdata", "schedule-for-each-secret.template.json"))
 	must(t, err)
 	packages := map[string]any{}
@@ -319,7 +320,7 @@ func testUpdate(t *testing.T, aws *localAWS, fresh *deployedStack) {
 		packages[name] = fresh.deployedTemplate().Resources[id].Properties["Code"].(object)["S3Key"]
 	}
 	text := strings.NewReplacer("https://registry.example.com", updated.box.RegistryURL,
-		"quilt-rotate-prod-registry-example-com", updated.name, "prod/pipeline", "prod/former").Replace(string(former))
+		"quilt-rotate-prod-registry-example-com", updated.name).Replace(string(former))
 	var template object
 	must(t, json.Unmarshal([]byte(text), &template))
 	for _, r := range template["Resources"].(object) {
@@ -334,8 +335,8 @@ func testUpdate(t *testing.T, aws *localAWS, fresh *deployedStack) {
 	must(t, os.WriteFile(file, body, 0o600))
 	aws.cli(nil, "cloudformation", "create-stack", "--stack-name", updated.name, "--template-body", "file://"+file,
 		"--capabilities", "CAPABILITY_NAMED_IAM")
-	s := updated.secret("prod/former")
-	s.bootstrap("AWS_REGION=" + region + " quilt-rotate bootstrap prod/former --registry " + updated.box.RegistryURL)
+	s := updated.secret(name)
+	s.bootstrap("AWS_REGION=" + region + " quilt-rotate bootstrap " + name + " --registry " + updated.box.RegistryURL)
 	rotated(t, s)
 
 	value, labels, arn := s.value(), s.labels(), s.describe().ARN
