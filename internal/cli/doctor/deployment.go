@@ -26,7 +26,7 @@ const leastTimeout = 30 * time.Second
 func (p *patient) rotateFunction(context.Context) finding {
 	switch {
 	case p.secret.Rotation.Function == "":
-		return failure(managed.NotRotated(p.name), "no function rotates the secret")
+		return failure(p.secret.NotRotated(), "no function rotates the secret")
 	case p.functionErr != nil:
 		return broken(p.functionErr, "")
 	}

@@ -115,13 +115,21 @@ func NotRotated(secret string) string {
 	return "switch it on: quilt-rotate adopt " + secret + " --schedule 'rate(30 days)'"
 }
 
+// NotRotated is what to do about this secret if no function rotates it.
+func (s *Secret) NotRotated() string {
+	if s.NamesRegistry() {
+		return NotRotated(s.Name)
+	}
+	return NotRotated(s.Name) + " --registry URL"
+}
+
 // RotateFunction is the function that Secrets Manager rotates the secret with.
 func (s *Secret) RotateFunction(ctx context.Context) (awsclient.Function, error) {
 	if s.rotate != nil {
 		return *s.rotate, nil
 	}
 	if s.Rotation.Function == "" {
-		return awsclient.Function{}, terminal.WithHint(fmt.Errorf("the secret %s has no rotation function", s.Name), NotRotated(s.Name))
+		return awsclient.Function{}, terminal.WithHint(fmt.Errorf("the secret %s has no rotation function", s.Name), s.NotRotated())
 	}
 	f, err := s.cloud.Function(ctx, s.Rotation.Function)
 	if err != nil {

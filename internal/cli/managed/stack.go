@@ -21,8 +21,10 @@ func FindRotateFunction(ctx context.Context, c *awsclient.Cloud, given, registry
 	arns := []string{given}
 	if given == "" {
 		var err error
-		if arns, err = c.RotateFunctions(ctx); err != nil {
+		if arns, err = c.RotateFunctions(ctx); awsclient.Denied(err) {
 			return awsclient.Function{}, terminal.WithHint(awsclient.Explain(err), name)
+		} else if err != nil {
+			return awsclient.Function{}, err
 		}
 	}
 	var found []awsclient.Function

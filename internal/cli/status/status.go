@@ -155,7 +155,7 @@ func Of(ctx context.Context, c *awsclient.Cloud, revokeFunction, name string) St
 	}
 	if !s.Deployed() && revokeFunction == "" {
 		st.unserved = true
-		st.Problems = append(problems(st), Problem{Text: "rotation is off: no function rotates it", Hint: managed.NotRotated(s.Name)})
+		st.Problems = append(problems(st), Problem{Text: "rotation is off: no function rotates it", Hint: s.NotRotated()})
 		return st
 	}
 	if result, err := s.Sweep(ctx, true); err != nil {
