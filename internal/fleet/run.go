@@ -108,9 +108,18 @@ func (r *Runner) list(ctx context.Context, step Step, a *Answer) error {
 // Sweeps reports whether a secret is swept at that registry: it is no replica, and the function rotates it, or its tag
 // names the registry. What is wrong with it is reported, because its sweep fails: another registry in the tag, a tag
 // that is no URL, an alias or a version of the function, for which there is no permission.
+//
+// Secrets Manager remembers the function of a secret whose rotation was switched off. If the secret has labels of ours,
+// its keys are not forgotten. A secret that was retired has none.
 func Sweeps(s vault.Secret, rotateFunction, registryURL string) bool {
 	registry, err := settings.RegistryOf(s.Tags)
-	ours := err == nil && registry == registryURL || vault.UnqualifiedFunction(s.Rotation.Function) == rotateFunction
+	ours := err == nil && registry == registryURL
+	if vault.UnqualifiedFunction(s.Rotation.Function) == rotateFunction {
+		ours = ours || s.Rotation.Enabled
+		for _, v := range s.Versions {
+			ours = ours || len(v.Keys)+len(v.Marks) > 0
+		}
+	}
 	return ours && s.ReplicaOf() == ""
 }
 

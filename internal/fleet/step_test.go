@@ -66,19 +66,22 @@ func TestSweepsOnlyManagedSecrets(t *testing.T) {
 		secret vault.Secret
 		want   bool
 	}{
-		"function":              {vault.Secret{Rotation: vault.Rotation{Function: function}}, true},
-		"version of it":         {vault.Secret{Rotation: vault.Rotation{Function: function + ":7"}}, true},
+		"function":              {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function}}, true},
+		"version of it":         {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function + ":7"}}, true},
 		"tag, no function":      {vault.Secret{Tags: map[string]string{settings.TagRegistry: "https://Registry.example.com:443/"}}, true},
-		"tag, another function": {vault.Secret{Tags: map[string]string{settings.TagRegistry: registry}, Rotation: vault.Rotation{Function: function + "2"}}, true},
-		"another registry":      {vault.Secret{Tags: map[string]string{settings.TagRegistry: "https://other.example.com"}, Rotation: vault.Rotation{Function: function + "2"}}, false},
-		"function, other tag":   {vault.Secret{Tags: map[string]string{settings.TagRegistry: "https://other.example.com"}, Rotation: vault.Rotation{Function: function}}, true},
-		"function, invalid tag": {vault.Secret{Tags: map[string]string{settings.TagRegistry: "prod"}, Rotation: vault.Rotation{Function: function}}, true},
+		"tag, another function": {vault.Secret{Tags: map[string]string{settings.TagRegistry: registry}, Rotation: vault.Rotation{Enabled: true, Function: function + "2"}}, true},
+		"another registry":      {vault.Secret{Tags: map[string]string{settings.TagRegistry: "https://other.example.com"}, Rotation: vault.Rotation{Enabled: true, Function: function + "2"}}, false},
+		"function, other tag":   {vault.Secret{Tags: map[string]string{settings.TagRegistry: "https://other.example.com"}, Rotation: vault.Rotation{Enabled: true, Function: function}}, true},
+		"function, invalid tag": {vault.Secret{Tags: map[string]string{settings.TagRegistry: "prod"}, Rotation: vault.Rotation{Enabled: true, Function: function}}, true},
 		"invalid tag":           {vault.Secret{Tags: map[string]string{settings.TagRegistry: "prod"}}, false},
 		"another tag":           {vault.Secret{Tags: map[string]string{settings.TagGrace: "24h"}}, false},
-		"another function":      {vault.Secret{Rotation: vault.Rotation{Function: function + "2"}}, false},
+		"another function":      {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function + "2"}}, false},
+		"rotation off":          {vault.Secret{Rotation: vault.Rotation{Function: function}}, false}, // retired
+		"rotation off, tag":     {vault.Secret{Tags: map[string]string{settings.TagRegistry: registry}, Rotation: vault.Rotation{Function: function}}, true},
+		"rotation off, a key":   {vault.Secret{Rotation: vault.Rotation{Function: function}, Versions: map[string]vault.Version{"v": {Keys: []string{"k"}}}}, true},
 		"nothing":               {vault.Secret{}, false},
-		"replica":               {vault.Secret{Rotation: vault.Rotation{Function: function}, PrimaryRegion: "eu-west-1"}, false},
-		"primary of replicas":   {vault.Secret{Rotation: vault.Rotation{Function: function}, PrimaryRegion: "us-east-1"}, true},
+		"replica":               {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function}, PrimaryRegion: "eu-west-1"}, false},
+		"primary of replicas":   {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function}, PrimaryRegion: "us-east-1"}, true},
 		"tagged replica":        {vault.Secret{Tags: map[string]string{settings.TagRegistry: registry}, PrimaryRegion: "eu-west-1"}, false},
 	} {
 		c.secret.ARN = arn
