@@ -92,9 +92,9 @@ func (p *KeyRotationProps) check(where string, stack awscdk.Stack) error {
 	return config.CheckShared(where, c)
 }
 
-// known is a text, or another one if there is none or it is a token.
+// known is a text, or another one if there is none, or if it is a token or the only entry of a list that is one.
 func known(text *string, otherwise string) string {
-	if text == nil || *awscdk.Token_IsUnresolved(text) {
+	if text == nil || *awscdk.Token_IsUnresolved(text) || *awscdk.Token_IsUnresolved(&[]*string{text}) {
 		return otherwise
 	}
 	return *text

@@ -350,7 +350,8 @@ func TestPropsMayBeTokens(t *testing.T) {
 	props := least()
 	props.RegistryURL, props.AlarmTopic = parameter("Registry"), awssns.Topic_FromTopicArn(other, jsii.String("Topic"), parameter("TopicArn"))
 	subnets := []string{*parameter("SubnetA"), *parameter("SubnetB")}
-	props.Network = &config.Network{VPC: *parameter("Vpc"), Subnets: subnets, Proxy: *parameter("Proxy")}
+	groups := awscdk.NewCfnParameter(other, jsii.String("Groups"), &awscdk.CfnParameterProps{Type: jsii.String("List<String>")}).ValueAsList()
+	props.Network = &config.Network{VPC: *parameter("Vpc"), Subnets: subnets, SecurityGroups: []string{*(*groups)[0]}, Proxy: *parameter("Proxy")}
 	props.PermissionsBoundary, props.LogLevel, props.IssuerArns = parameter("Boundary"), parameter("LogLevel"), []string{*parameter("OtherIssuer")}
 	props.LogRetentionDays = awscdk.NewCfnParameter(other, jsii.String("Retention"), &awscdk.CfnParameterProps{Type: jsii.String("Number")}).ValueAsNumber()
 	rotation := keyrotation.NewKeyRotation(other, jsii.String("Rotation"), props)
@@ -359,6 +360,9 @@ func TestPropsMayBeTokens(t *testing.T) {
 	})
 	all := templateOf(t, other)
 	all.has("AWS::SecretsManager::RotationSchedule", object{"RotationRules": object{"ScheduleExpression": object{"Ref": "Schedule"}}})
+	all.has("AWS::Lambda::Function", object{"VpcConfig": object{
+		"SubnetIds": []any{object{"Ref": "SubnetA"}, object{"Ref": "SubnetB"}}, "SecurityGroupIds": object{"Ref": "Groups"},
+	}})
 	all.has("AWS::CloudWatch::Alarm", object{"OKActions": []any{object{"Ref": "TopicArn"}}})
 	// A schedule that is not known leaves the threshold as it is: at 0 days, the alarm would never ring.
 	all.has("AWS::CloudWatch::Alarm", object{"AlarmName": "morning-Other-Rotation-key-expires-soon", "Threshold": 14})
