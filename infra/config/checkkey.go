@@ -146,7 +146,7 @@ func checkReaders(g *gathering, c *Config, path string, k *Key) {
 		at := fmt.Sprintf("%s.readers[%d]", path, i)
 		a, ok := parseARN(reader)
 		g.require(at, ok && a.service == "iam" && principalForm.MatchString(a.resource) && accountForm.MatchString(a.account),
-			"must be the ARN of one role, user or account (arn:aws:iam::<account>:role/<name>), without wildcards")
+			"must be the ARN of one role, user (arn:aws:iam::<account>:role/<name>) or account (arn:aws:iam::<account>:root), without wildcards")
 		g.requirePartition(at, a, c.Region)
 		g.require(at, c.KMSKey != AWSManaged || c.Account == "" || a.account == c.Account, "is in another account, which cannot decrypt with the AWS-managed key: set kmsKey to new, or to a key of yours")
 	}
