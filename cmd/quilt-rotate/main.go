@@ -7,9 +7,6 @@
 package main
 
 import (
-	"context"
-	"io"
-
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/commandline"
 )
@@ -25,9 +22,4 @@ func program() commandline.Program {
 		Groups:   groups,
 		Explain:  awsclient.Explain,
 	}
-}
-
-// execute runs a command inside this process.
-func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	return program().Execute(ctx, args, stdin, stdout, stderr)
 }

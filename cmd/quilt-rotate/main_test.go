@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -63,4 +64,9 @@ func inProcess(ctx context.Context, args ...string) (status int, stdout, stderr 
 	var out, errs bytes.Buffer
 	status = execute(ctx, args, strings.NewReader(""), &out, &errs)
 	return status, out.String(), errs.String()
+}
+
+// execute runs a command inside this process.
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return program().Execute(ctx, args, stdin, stdout, stderr)
 }

@@ -84,9 +84,6 @@ func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if done, err := o.all(ctx, c, true); done {
 		return err
 	}
-	if o.For == 0 {
-		return &usageError{errors.New("--for: say how long, for example --for 4h")}
-	}
 	if err := operations.CheckPause(time.Duration(o.For)); err != nil {
 		return &usageError{fmt.Errorf("--for: %w", err)}
 	}

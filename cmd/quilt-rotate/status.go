@@ -37,16 +37,13 @@ func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	progress := c.Progress(o.JSON)
 	scope, list, err := o.look(ctx, aws, reading(progress))
-	var paused []string
-	if err == nil {
-		var unknown error
-		if paused, unknown = status.AllPaused(ctx, aws, list); unknown != nil {
-			scope += "; it is not known whether all sweeps are paused: " + awsclient.Explain(unknown).Error()
-		}
-	}
 	progress.Close()
 	if err != nil {
 		return err
+	}
+	paused, unknown := status.AllPaused(ctx, aws, list)
+	if unknown != nil {
+		scope += "; it is not known whether all sweeps are paused: " + awsclient.Explain(unknown).Error()
 	}
 	if o.JSON {
 		fmt.Fprintln(c.Err, scope)

@@ -27,9 +27,6 @@ const firstUse = 24 * time.Hour
 // known is in the order in which reports show them, the most pressing first.
 var known = []Finding{Expired, Expiring, Unused, NeverUsed, Unmanaged, Elsewhere, Name}
 
-// Findings are all there are, the most pressing first.
-func Findings() []Finding { return slices.Clone(known) }
-
 func (f Finding) rank() int { return slices.Index(known, f) }
 
 // UnknownFindingError says that no finding has the name.

@@ -22,11 +22,8 @@ func (p *patient) encryption(ctx context.Context) finding {
 		return skip("the policy of the KMS key may not be read with these credentials (kms:DescribeKey, kms:GetKeyPolicy)")
 	case err != nil:
 		return broken(err, "")
-	case key.KeyState == "PendingDeletion":
-		return failure("cancel its deletion and enable it: aws kms cancel-key-deletion --key-id "+key.Arn+"; aws kms enable-key --key-id "+key.Arn,
-			"the KMS key %s is %s: the secret cannot be read", key.Arn, key.KeyState)
 	case key.KeyState != "Enabled":
-		return failure("enable it: aws kms enable-key --key-id "+key.Arn, "the KMS key %s is %s: the secret cannot be read", key.Arn, key.KeyState)
+		return failure("enable it, after aws kms cancel-key-deletion if it is to be deleted: aws kms enable-key --key-id "+key.Arn, "the KMS key %s is %s: the secret cannot be read", key.Arn, key.KeyState)
 	case !delegates(key.Policy, account12(key.Arn), p.function.Role):
 		return failure("add the statement of docs/kms.md to its policy, for arn:aws:iam::"+account12(key.Arn)+":root",
 			"the policy of the KMS key %s neither delegates to IAM nor names the rotate function's role: no rotation can decrypt the secret", key.Arn)
@@ -36,15 +33,14 @@ func (p *patient) encryption(ctx context.Context) finding {
 
 // delegates reports whether a statement of a key's policy lets the account or the role decrypt. Its conditions are not evaluated.
 func delegates(policy, account, role string) bool {
-	type statement struct {
+	var document struct{ Statement json.RawMessage }
+	_ = json.Unmarshal([]byte(policy), &document)
+	var statements []struct {
 		Effect            string
 		Principal, Action any
 	}
-	var document struct{ Statement json.RawMessage }
-	var statements []statement
-	if json.Unmarshal([]byte(policy), &document) != nil || json.Unmarshal(document.Statement, &statements) != nil { // a single one may have no list around it
-		statements = make([]statement, 1)
-		_ = json.Unmarshal(document.Statement, &statements[0])
+	if json.Unmarshal(document.Statement, &statements) != nil { // a single one may have no list around it
+		_ = json.Unmarshal([]byte("["+string(document.Statement)+"]"), &statements)
 	}
 	for _, s := range statements {
 		served := slices.ContainsFunc(texts(s.Principal), func(who string) bool {

@@ -222,7 +222,7 @@ func TestAdoptRefusesARotationThatItCannotServe(t *testing.T) {
 				RotationRules: &types.RotationRulesType{ScheduleExpression: aws.String("rate(30 days)")},
 			})
 			return err
-		}, "names a version or an alias of the function"},
+		}, "names a version or an alias"},
 		"a rotation that is stuck": {func(_ *testing.T, r *sandboxtest.Rig, s *sandboxtest.Secret) error {
 			rotationOff(s)
 			_, err := r.Secrets.StartPending(s.Name, uuid.NewString())

@@ -40,7 +40,7 @@ var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 func CheckPause(length time.Duration) error {
 	switch {
 	case length < MinPause:
-		return fmt.Errorf("must be at least 1m")
+		return errors.New("must be given, such as 4h, and be at least 1m")
 	case length > MaxPause:
 		return fmt.Errorf("must be at most %dh (14 days): until then, superseded keys stay valid and take labels that rotations need", int(MaxPause.Hours()))
 	}

@@ -74,29 +74,30 @@ func (x *adoption) planRotation(ctx context.Context) (*rotationPlan, error) {
 	return &rotationPlan{f, given, every.Longest + window}, nil
 }
 
-// keepsRotation refuses options that ask for another rotation than the one that is on, and a rotation that the functions may not serve.
+// keepsRotation refuses options that ask for another rotation than the one that is on, and a rotation that names the function in a way that gives the functions
+// no permission.
 func (x *adoption) keepsRotation(ctx context.Context, given vault.RotationRules) error {
-	s := x.secret
-	rotate := "aws secretsmanager rotate-secret --secret-id " + s.Name + " --no-rotate-immediately"
-	if arn := vault.UnqualifiedFunction(s.Rotation.Function); arn != s.Rotation.Function {
-		return terminal.WithHint(fmt.Errorf("the rotation of %s names a version or an alias of the function, and the functions may only rotate secrets that name the function itself: %s",
-			s.Name, s.Rotation.Function), "change it in the tool that owns the secret, or: "+rotate+" --rotation-lambda-arn "+arn)
-	}
+	s, have, function := x.secret, x.secret.Rotation, vault.UnqualifiedFunction(x.secret.Rotation.Function)
 	if x.Function != "" {
 		f, err := managed.FindRotateFunction(ctx, x.Cloud, x.Function, x.registry.URL())
 		if err != nil {
 			return err
 		}
-		if arn := vault.UnqualifiedFunction(f.ARN); arn != s.Rotation.Function {
-			return terminal.WithHint(fmt.Errorf("rotation of %s is on already, by another function: %s", s.Name, s.Rotation.Function),
-				"leave --rotate-function out, or change it in the tool that owns the secret, or: "+rotate+" --rotation-lambda-arn "+arn)
-		}
+		function = vault.UnqualifiedFunction(f.ARN)
 	}
-	if x.Schedule != "" && !sameRules(s.Rotation.Rules, given) {
-		return terminal.WithHint(fmt.Errorf("rotation of %s is on already, with another schedule or window: %s", s.Name, s.Rotation.Rules),
-			"leave --schedule out, or change it in the tool that owns the secret, or: "+rotate+" --rotation-rules '{\"ScheduleExpression\": \"...\", \"Duration\": \"2h\"}'")
+	wrong, leave, option := "", "leave the option out, or ", "--rotation-lambda-arn "+function
+	switch {
+	case have.Function != vault.UnqualifiedFunction(have.Function):
+		wrong, leave = "but it names a version or an alias, and the functions may only serve secrets that name the function itself: "+have.Function, ""
+	case have.Function != function:
+		wrong = "by another function: " + have.Function
+	case x.Schedule != "" && !sameRules(have.Rules, given):
+		wrong, option = "with another schedule or window: "+have.Rules.String(), `--rotation-rules '{"ScheduleExpression": "...", "Duration": "2h"}'`
+	default:
+		return nil
 	}
-	return nil
+	return terminal.WithHint(fmt.Errorf("rotation of %s is on already, %s", s.Name, wrong), leave+"change it in the tool that owns the secret, or: "+
+		"aws secretsmanager rotate-secret --secret-id "+s.Name+" --no-rotate-immediately "+option)
 }
 
 // sameRules compares what an operator gives. Beside a schedule, AutomaticallyAfterDays says nothing: Secrets Manager calculates it (API reference, DescribeSecret).
