@@ -116,7 +116,7 @@ func TestFingerprintHasTheRegistrysForm(t *testing.T) {
 // keys are keys of every form that the rule lets through.
 func keys() *rapid.Generator[string] {
 	sign := rapid.OneOf(rapid.RuneFrom([]rune(`abcXYZ0189_-."\/<>&'+=`)), rapid.Rune()).Filter(func(r rune) bool {
-		return unicode.IsPrint(r) && r != ' ' && r != unicode.ReplacementChar && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+		return unicode.IsPrint(r) && r != ' ' && r != unicode.ReplacementChar && r != '\u2800' && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 	})
 	return rapid.Custom(func(t *rapid.T) string {
 		return "qk_" + rapid.StringOfN(sign, 1, 60, -1).Draw(t, "body")
