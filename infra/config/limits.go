@@ -15,7 +15,7 @@ const (
 
 // The largest number of resources and outputs of a stack without keys. A test compares them with the template.
 const (
-	SharedResources = 66
+	SharedResources = 67
 	SharedOutputs   = 6
 )
 

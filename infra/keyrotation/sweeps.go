@@ -122,8 +122,16 @@ func (k *keyRotation) scheduleSweeps(permissions awsiam.ManagedPolicy) {
 }
 
 // newEventRule sends each event of this registry that needs a person to the topic: an alarm that is on because of one
-// secret does not notify of the next.
+// secret does not notify of the next. The rule has a role of its own: a statement in the topic's policy would let the
+// rules of all accounts publish, because EventBridge meets no condition there (EventBridge user guide, "Using
+// resource-based policies"). If the role does not suffice, the event goes to the dead-letter queue, which has an alarm.
 func (k *keyRotation) newEventRule() {
+	topic := object{"kms:EncryptionContext:aws:sns:topicArn": *k.topic.TopicArn()}
+	role := k.newRole("EventRole", "events.amazonaws.com", "Quilt key rotation: sends messages about secrets", k.fromHere(),
+		allow("Topic", list{"sns:Publish"}, *k.topic.TopicArn()),
+		allow("TopicKey", list{"kms:Decrypt", "kms:GenerateDataKey"}, k.arn("kms", k.region, "key/*"), object{"StringEquals": topic}))
+	accept(role.Node().DefaultChild().(awscdk.CfnResource), accepted{rule: "AwsSolutions-IAM5",
+		reason: "The condition selects the key: that of the topic, which may be one that the stack does not create."})
 	message := *awsevents.EventField_DetailType() + ": " + *awsevents.EventField_FromPath(jsii.String("$.detail.message"))
 	awsevents.NewRule(k, jsii.String("NeedsPerson"), &awsevents.RuleProps{
 		Description: jsii.String("Quilt key rotation: a sweep found something that needs a person"),
@@ -131,8 +139,7 @@ func (k *keyRotation) newEventRule() {
 			Source: jsii.Strings(eventSource), Detail: &object{"needsPerson": list{true}, "registry": list{k.registry()}},
 		},
 		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewSnsTopic(k.topic, &awseventstargets.SnsTopicProps{
-			DeadLetterQueue: k.deadLetters,
-			Message:         awsevents.RuleTargetInput_FromText(&message),
+			Role: role.WithoutPolicyUpdates(nil), DeadLetterQueue: k.deadLetters, Message: awsevents.RuleTargetInput_FromText(&message),
 		})},
 	})
 }

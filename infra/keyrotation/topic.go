@@ -15,8 +15,6 @@ import (
 // key encrypts (SNS developer guide, "Key management").
 func (k *keyRotation) newTopic() {
 	if k.topic = k.props.AlarmTopic; k.topic != nil {
-		// The event rule gives a topic of the app a policy, which replaces the default policy that lets CloudWatch publish
-		// (SNS API reference, "SetTopicAttributes"). An imported topic keeps its own.
 		k.topic.AddToResourcePolicy(k.alarmsPublish(k.topic))
 		if key := k.topic.MasterKey(); key != nil {
 			k.letEncrypt(key)
@@ -30,12 +28,9 @@ func (k *keyRotation) newTopic() {
 	logicalid.Pin[awskms.CfnKey](key)
 	topic := awssns.NewTopic(k, jsii.String("Alarms"), &awssns.TopicProps{
 		DisplayName: jsii.String("Quilt key rotation"), EnforceSSL: jsii.Bool(true),
-		// By its ARN: with the key itself, each rule that publishes here would add a statement without a condition to the key's policy.
-		MasterKey: awskms.Key_FromKeyArn(k, jsii.String("AlarmKeyByArn"), key.KeyArn()),
+		MasterKey: key,
 	})
 	logicalid.Pin[awssns.CfnTopic](topic)
-	// A rule that publishes here adds EventBridge, without a condition: EventBridge meets none in the policy of a topic (EventBridge user guide, "Using resource-based policies"), and
-	// with a role in place of the policy it may not deliver to an encrypted topic (the same page). So a rule of another account that knows the topic's ARN could publish, too.
 	topic.AddToResourcePolicy(k.alarmsPublish(topic))
 	logicalid.PinAt[awssns.CfnTopicPolicy](topic.Node().FindChild(jsii.String("Policy")).Node().DefaultChild(), k, "AlarmsPolicy")
 	if k.props.AlarmEmail != nil {
@@ -46,17 +41,14 @@ func (k *keyRotation) newTopic() {
 	k.topic = topic
 }
 
-// letEncrypt lets CloudWatch and EventBridge use the key of a topic. EventBridge uses it without an account and a source:
-// with a condition on them each of its messages would be lost without an error (SNS developer guide, "Key management").
+// letEncrypt lets CloudWatch use the key of a topic.
 func (k *keyRotation) letEncrypt(key awskms.IKey) {
-	for _, service := range []string{"cloudwatch", "events"} {
-		condition := map[string]object{"cloudwatch": k.fromHere(), "events": {}}[service]
-		condition["StringLike"] = object{"kms:EncryptionContext:aws:sns:topicArn": k.arn("sns", k.region, "*")}
-		key.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(object{
-			"Sid": service, "Effect": "Allow", "Principal": object{"Service": service + ".amazonaws.com"},
-			"Action": list{"kms:Decrypt", "kms:GenerateDataKey"}, "Resource": "*", "Condition": condition,
-		}), nil)
-	}
+	condition := k.fromHere()
+	condition["StringLike"] = object{"kms:EncryptionContext:aws:sns:topicArn": k.arn("sns", k.region, "*")}
+	key.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(object{
+		"Sid": "Alarms", "Effect": "Allow", "Principal": object{"Service": "cloudwatch.amazonaws.com"},
+		"Action": list{"kms:Decrypt", "kms:GenerateDataKey"}, "Resource": "*", "Condition": condition,
+	}), nil)
 }
 
 func (k *keyRotation) alarmsPublish(topic awssns.ITopic) awsiam.PolicyStatement {

@@ -187,7 +187,7 @@ func TestThresholdsFollowTheKeys(t *testing.T) {
 }
 
 func TestTheTopicIsEncryptedAndReached(t *testing.T) {
-	// Protects the alarms on their way: CloudWatch and EventBridge may use the key, and only they may publish; a topic of one's own is left as it is.
+	// Only CloudWatch may publish and use the key by their policies; the event rule has a role. The user's own topic keeps its policy.
 	all := configured(t, "smallest")
 	all.count("AWS::KMS::Key", 1)
 	all.count("AWS::SNS::TopicPolicy", 1)
@@ -200,8 +200,8 @@ func TestTheTopicIsEncryptedAndReached(t *testing.T) {
 	}
 	for _, topic := range all.resources("AWS::SNS::TopicPolicy") {
 		for _, s := range statementsOf(properties(topic), "PolicyDocument") {
-			if got := text(s["Condition"]); s["Effect"] == "Allow" && text(s["Principal"]) == `{"Service":"cloudwatch.amazonaws.com"}` && got != `{"StringEquals":{"aws:SourceAccount":"123456789012"}}` {
-				t.Errorf("CloudWatch may publish under the condition %s", got)
+			if got := text(s["Principal"]) + text(s["Condition"]); s["Effect"] == "Allow" && got != `{"Service":"cloudwatch.amazonaws.com"}{"StringEquals":{"aws:SourceAccount":"123456789012"}}` {
+				t.Errorf("who may publish, and under which condition: %s", got)
 			}
 		}
 	}
@@ -213,8 +213,7 @@ func TestTheTopicIsEncryptedAndReached(t *testing.T) {
 				conditions[service] = text(s["Condition"])
 			}
 		}
-		// EventBridge uses the key without an account and a source: a condition on these would refuse all its messages.
-		want := map[string]string{"cloudwatch.amazonaws.com": `{"StringEquals":{"aws:SourceAccount":"123456789012"},"StringLike":` + topics + `}`, "events.amazonaws.com": `{"StringLike":` + topics + `}`}
+		want := map[string]string{"cloudwatch.amazonaws.com": `{"StringEquals":{"aws:SourceAccount":"123456789012"},"StringLike":` + topics + `}`}
 		if !maps.Equal(conditions, want) {
 			t.Errorf("the key may be used by %v, want %v", conditions, want)
 		}
@@ -225,8 +224,34 @@ func TestTheTopicIsEncryptedAndReached(t *testing.T) {
 	own.has("AWS::CloudWatch::Alarm", object{"AlarmActions": []any{"arn:aws:sns:eu-west-1:123456789012:on-call"}})
 }
 
+func TestTheEventRulePublishesWithARole(t *testing.T) {
+	// Without a role, the topic's policy would let the event rules of every account publish.
+	for _, name := range configurations {
+		all, topics := configured(t, name), map[string]string{}
+		for _, rule := range all.resources("AWS::Events::Rule") {
+			for _, target := range properties(rule)["Targets"].([]any) {
+				if topic := text(target.(object)["Arn"]); target.(object)["InputTransformer"] != nil {
+					role := target.(object)["RoleArn"].(object)["Fn::GetAtt"].([]any)[0].(string)
+					topics[role] = topic
+				}
+			}
+		}
+		if len(topics) != 1 {
+			t.Fatalf("%s: one rule must publish to the topic: %v", name, topics)
+		}
+		for role, topic := range topics {
+			policies := text(properties(all.resources("AWS::IAM::Role")[role])["Policies"])
+			for _, want := range []string{`"Action":"sns:Publish"`, `"Resource":` + topic, `"kms:EncryptionContext:aws:sns:topicArn":` + topic} {
+				if !strings.Contains(policies, want) {
+					t.Errorf("%s: the role of the rule lacks %s: %s", name, want, policies)
+				}
+			}
+		}
+	}
+}
+
 func TestAlarmsReachATopicOfTheApp(t *testing.T) {
-	// A topic with a policy does not have the default policy, by which CloudWatch may publish. Nobody else lets it use the key.
+	// The topic's policy and its key's policy must let CloudWatch in; the event rule publishes with a role.
 	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false)})
 	topics, platform := awscdk.NewStack(app, jsii.String("Topics"), nil), awscdk.NewStack(app, jsii.String("Platform"), nil)
 	props := least()
@@ -236,8 +261,8 @@ func TestAlarmsReachATopicOfTheApp(t *testing.T) {
 	for kind, document := range map[string]string{"AWS::SNS::TopicPolicy": "PolicyDocument", "AWS::KMS::Key": "KeyPolicy"} {
 		for _, policy := range templateOf(t, topics).resources(kind) {
 			services := text(statementsOf(properties(policy), document))
-			if !strings.Contains(services, `"cloudwatch.amazonaws.com"`) || !strings.Contains(services, `"events.amazonaws.com"`) {
-				t.Errorf("not both CloudWatch and EventBridge may use the %s: %s", kind, services)
+			if !strings.Contains(services, `"cloudwatch.amazonaws.com"`) || strings.Contains(services, `"events.amazonaws.com"`) {
+				t.Errorf("CloudWatch alone must be a service in the %s: %s", kind, services)
 			}
 		}
 	}

@@ -171,7 +171,7 @@ func statementsOf(resource object, document string) (all []object) {
 }
 
 func TestRolesMayDoWhatTheyMust(t *testing.T) {
-	// The roles of the two functions and of the sweeps have a proof of their own (package proof).
+	// The roles of the two functions and of the sweeps have a proof of their own (package proof), the event rule a test.
 	want := map[string]string{"SchedulerRole": "states:StartExecution sqs:SendMessage", "RestartRole": "ecs:UpdateService", "RestartStarterRole": "states:StartExecution"}
 	all := synth(t, parse(t, "{name: a, schedule: rate(30 days), restart: [{cluster: c, service: s}]}"))
 	for role, actions := range want {
@@ -186,7 +186,7 @@ func TestRolesMayDoWhatTheyMust(t *testing.T) {
 			t.Errorf("%s may %v, want [%s]", role, got, actions)
 		}
 	}
-	if n := len(all.resources("AWS::IAM::Role")); n != len(want)+3 {
+	if n := len(all.resources("AWS::IAM::Role")); n != len(want)+4 {
 		t.Errorf("there are %d roles", n)
 	}
 }
