@@ -13,7 +13,10 @@ import (
 	"pgregory.net/rapid"
 
 	"quilt-rotate/infra/config"
+	"quilt-rotate/internal/sandbox/hermetic"
 )
+
+func init() { hermetic.FixSeed() }
 
 var here = config.AWS{Account: "123456789012", Region: "us-east-1"}
 

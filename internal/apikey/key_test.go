@@ -9,7 +9,10 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/sandbox/hermetic"
 )
+
+func init() { hermetic.FixSeed() }
 
 func mustParse(t testing.TB, s string) apikey.Key {
 	t.Helper()

@@ -12,11 +12,14 @@ import (
 	. "quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/rotation"
 	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/hermetic"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 	"quilt-rotate/internal/sandbox/wire"
 	"quilt-rotate/internal/vault"
 )
+
+func init() { hermetic.FixSeed() }
 
 // TestAKeyInAnotherFieldIsProtected protects a consumer that reads the superseded key from another field of the current
 // value, in any form: it is not revoked, and its grace period starts when the text is removed.

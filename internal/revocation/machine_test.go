@@ -44,6 +44,9 @@ func TestMachine(t *testing.T) {
 				t.Parallel()
 				for first := true; first || time.Since(start) < *soak; first = false {
 					rapid.Check(t, func(t *rapid.T) {
+						for range i { // with one seed, another sequence than that of the other test
+							rapid.Uint64().Draw(t, "another")
+						}
 						m := newMachine(t)
 						t.Repeat(m.actions())
 						m.settle()

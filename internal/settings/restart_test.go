@@ -8,8 +8,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"quilt-rotate/internal/sandbox/hermetic"
 	"quilt-rotate/internal/settings"
 )
+
+func init() { hermetic.FixSeed() }
 
 func TestRestartNamesServices(t *testing.T) {
 	// Protects the services that a leaked key is taken from: each is named, once, and none is made up.

@@ -10,8 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"quilt-rotate/internal/sandbox/hermetic"
 	"quilt-rotate/internal/vault"
 )
+
+func init() { hermetic.FixSeed() }
 
 const (
 	oldVersion = "0f9a1b2c-1111-4222-8333-444455556666"

@@ -8,7 +8,10 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/audit"
+	"quilt-rotate/internal/sandbox/hermetic"
 )
+
+func init() { hermetic.FixSeed() }
 
 func TestNamesOfTheConvention(t *testing.T) {
 	// Protects what names are accepted: purpose, environment and date, in the forms that people write.

@@ -12,7 +12,10 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/sandbox/hermetic"
 )
+
+func init() { hermetic.FixSeed() }
 
 const oldKey, newKey = "qk_0ldK3yTh4tW1llB3R3pl4c3d", `qk_5uPo0wEiUyHn1MkXjVzB6CgSqDfA"<é>`
 
