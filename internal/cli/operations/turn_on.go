@@ -85,7 +85,8 @@ func (x *adoption) keepsRotation(ctx context.Context, given vault.RotationRules)
 		}
 		function = vault.UnqualifiedFunction(f.ARN)
 	}
-	wrong, leave, option := "", "leave the option out, or ", "--rotation-lambda-arn "+function
+	var wrong string
+	leave, option := "leave the option out, or ", "--rotation-lambda-arn "+function
 	switch {
 	case have.Function != vault.UnqualifiedFunction(have.Function):
 		wrong, leave = "but it names a version or an alias, and the functions may only serve secrets that name the function itself: "+have.Function, ""
