@@ -83,7 +83,7 @@ $(BUILD)/tools/gotestsum $(BUILD)/tools/golangci-lint: Makefile | go
 	@GOBIN=$(abspath $(@D)) GOFLAGS= $(GO) install $(if $(filter gotestsum,$(@F)),$(GOTESTSUM),$(GOLANGCI_LINT))
 
 docs: go spelling ## Check the handbook: links, pages of alarms and errors, pictures (npm ci in docs/testdata/mermaid), commands, spelling
-	$(GO) test ./docs/... ./internal/handbook/...
+	$(GO) test ./docs/...
 	$(GO) test ./cmd/quilt-rotate -run 'Pages|README|Named|ScriptsOf' -parallel 8 -exhaustive
 	$(GO) test ./cmd/quilt-sandbox -run 'Named|Picture' -parallel 8
 
@@ -95,7 +95,7 @@ spelling:
 	else echo "SKIPPED: spelling: codespell is not installed (apt-get install codespell)" >&2; fi
 
 picture: $(BUILD)/noathena/quilt-sandbox ## Draw the README's picture of the demo anew
-	@CLICOLOR_FORCE=1 TERM=xterm-256color $< demo --functions $(BUILD) >$(BUILD)/demo.ansi && $(GO) run ./internal/handbook/picture <$(BUILD)/demo.ansi >docs/demo.svg
+	@CLICOLOR_FORCE=1 TERM=xterm-256color $< demo --functions $(BUILD) >$(BUILD)/demo.ansi && $(GO) run ./docs/handbook/picture <$(BUILD)/demo.ansi >docs/demo.svg
 
 generate: go ## Generate the registry client anew from its .graphql files
 	$(GO) generate ./...
@@ -131,11 +131,11 @@ FLAGS ?= # of the benchmarks: -function-memory 128
 
 # go test passes where no benchmark matches, so that is looked at first.
 bench: go ## Measure what it costs, beside the smallest function (docs/performance.md): make bench BENCH=ColdStart COUNT=6 for benchstat
-	@bench='$(BENCH)'; names=$$($(GO) test ./internal/bench -list "$${bench%%/*}") || { echo "$$names" >&2; exit 1; }; \
+	@bench='$(BENCH)'; names=$$($(GO) test ./internal/sandbox/bench -list "$${bench%%/*}") || { echo "$$names" >&2; exit 1; }; \
 	echo "$$names" | grep -q '^Benchmark' || { echo "no benchmark matches $$bench" >&2; exit 1; }
-	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip 'Instructions|Zip|ManyKeys|Demo|Crowd|Fleet' -benchtime $(or $(TIMES),60x) -count $(COUNT) -timeout 1h $(FLAGS)
-	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip '^BenchmarkColdStart$$|Rotation|Idle|Memory|Crowd|Fleet' -benchtime $(or $(TIMES),5x) -count $(COUNT) -timeout 1h $(FLAGS)
-	$(GO) test ./internal/bench -run '^$$' -bench '$(BENCH)' -skip 'Cold|Zip|Rotation|Idle|Memory|ManyKeys|Demo' -benchtime 1x -count $(COUNT) -timeout 1h $(FLAGS)
+	$(GO) test ./internal/sandbox/bench -run '^$$' -bench '$(BENCH)' -skip 'Instructions|Zip|ManyKeys|Demo|Crowd|Fleet' -benchtime $(or $(TIMES),60x) -count $(COUNT) -timeout 1h $(FLAGS)
+	$(GO) test ./internal/sandbox/bench -run '^$$' -bench '$(BENCH)' -skip '^BenchmarkColdStart$$|Rotation|Idle|Memory|Crowd|Fleet' -benchtime $(or $(TIMES),5x) -count $(COUNT) -timeout 1h $(FLAGS)
+	$(GO) test ./internal/sandbox/bench -run '^$$' -bench '$(BENCH)' -skip 'Cold|Zip|Rotation|Idle|Memory|ManyKeys|Demo' -benchtime 1x -count $(COUNT) -timeout 1h $(FLAGS)
 
 clean: ## Remove what was built
 	rm -rf $(BUILD)

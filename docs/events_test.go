@@ -13,7 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"quilt-rotate/internal/notice"
+	"quilt-rotate/internal/fleet/notice"
 	"quilt-rotate/internal/sandbox/sandboxtest"
 )
 

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"quilt-rotate/internal/handbook"
+	"quilt-rotate/docs/handbook"
 )
 
 const root = ".."

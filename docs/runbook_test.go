@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"quilt-rotate/internal/handbook"
+	"quilt-rotate/docs/handbook"
 )
 
 // fiveHeadings are those of each page that an alarm or an error leads to, so that a tired person finds the same thing in the same place.

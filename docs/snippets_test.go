@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"quilt-rotate/internal/handbook"
+	"quilt-rotate/docs/handbook"
 )
 
 // switchesOn finds what turns rotation on, in each of the tools, and notAtOnce what keeps it from rotating the key at that moment.

@@ -10,8 +10,8 @@ import (
 
 	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/redact"
-	"quilt-rotate/internal/schedule"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/settings/schedule"
 	"quilt-rotate/internal/terminal"
 )
 

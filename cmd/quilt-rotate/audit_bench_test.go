@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/terminal/commandline"
 )
 
 // BenchmarkAudit is the whole command, from its arguments to the last line, against a registry with few and with many keys: beside each other, since

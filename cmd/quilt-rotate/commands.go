@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/alecthomas/kong"
 
-	"quilt-rotate/internal/commandline"
+	"quilt-rotate/internal/terminal/commandline"
 )
 
 // commands are the subcommands in the order of the help.

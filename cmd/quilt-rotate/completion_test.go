@@ -11,7 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"quilt-rotate/internal/commandline"
+	"quilt-rotate/internal/terminal/commandline"
 )
 
 func TestCompletionHasEveryCommandAndOption(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/doctor"
-	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/terminal/commandline"
 )
 
 type doctorCommand struct {

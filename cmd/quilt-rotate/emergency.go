@@ -10,8 +10,8 @@ import (
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/cli/status"
-	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/terminal/commandline"
 )
 
 type emergencyCommand struct {

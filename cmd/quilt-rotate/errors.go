@@ -1,6 +1,6 @@
 package main
 
-import "quilt-rotate/internal/commandline"
+import "quilt-rotate/internal/terminal/commandline"
 
 // A usageError is a wrong call of the command.
 type usageError struct{ error }

@@ -8,7 +8,7 @@ package main
 
 import (
 	"quilt-rotate/internal/cli/awsclient"
-	"quilt-rotate/internal/commandline"
+	"quilt-rotate/internal/terminal/commandline"
 )
 
 func main() { program().Main() }

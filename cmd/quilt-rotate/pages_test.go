@@ -21,8 +21,8 @@ import (
 	"github.com/creack/pty"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"quilt-rotate/docs/handbook"
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/handbook"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/quiltregistry"

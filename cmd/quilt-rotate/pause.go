@@ -9,8 +9,8 @@ import (
 
 	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/cli/status"
-	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/terminal/commandline"
 )
 
 // sweepsOptions say whose sweeps are paused or resumed.

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"quilt-rotate/internal/commandline"
-	"quilt-rotate/internal/handbook"
+	"quilt-rotate/docs/handbook"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/terminal/commandline"
 )
 
 func TestTheREADMENamesEverySetting(t *testing.T) {

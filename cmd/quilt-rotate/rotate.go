@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"quilt-rotate/internal/cli/operations"
-	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/terminal/commandline"
 )
 
 type rotateCommand struct {

@@ -9,8 +9,8 @@ import (
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/status"
-	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/terminal/commandline"
 )
 
 type statusCommand struct {

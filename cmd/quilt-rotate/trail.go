@@ -9,8 +9,8 @@ import (
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/trail/runner"
 	"quilt-rotate/internal/cli/trail/show"
+	"quilt-rotate/internal/quilt/trail"
 	"quilt-rotate/internal/terminal"
-	"quilt-rotate/internal/trail"
 )
 
 type trailCommand struct {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"quilt-rotate/internal/commandline"
-	"quilt-rotate/internal/handbook"
+	"quilt-rotate/docs/handbook"
+	"quilt-rotate/internal/terminal/commandline"
 )
 
 func TestThePictureOfTheDemoIsTrue(t *testing.T) {

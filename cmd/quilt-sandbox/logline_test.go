@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"quilt-rotate/internal/commandline"
+	"quilt-rotate/internal/terminal/commandline"
 )
 
 func TestALogLineForPeople(t *testing.T) {

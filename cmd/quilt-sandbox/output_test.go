@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"quilt-rotate/internal/commandline"
+	"quilt-rotate/internal/terminal/commandline"
 )
 
 func TestAnOutputThatTakesNothingIsAFailure(t *testing.T) {

@@ -12,12 +12,12 @@ import (
 	"syscall"
 	"time"
 
-	"quilt-rotate/internal/commandline"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/demo/scene"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
+	"quilt-rotate/internal/terminal/commandline"
 )
 
 // A port is a port to listen on. 0 stands for any free one.

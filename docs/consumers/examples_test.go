@@ -19,7 +19,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"quilt-rotate/internal/handbook"
+	"quilt-rotate/docs/handbook"
 	"quilt-rotate/internal/sandbox/demo/scene"
 	"quilt-rotate/internal/sandbox/hermetic"
 	"quilt-rotate/internal/sandbox/wire"

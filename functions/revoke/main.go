@@ -8,15 +8,15 @@ import (
 	"context"
 	"os"
 
+	"quilt-rotate/functions/start"
 	"quilt-rotate/internal/fleet"
-	"quilt-rotate/internal/function"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/settings"
 )
 
 func main() {
 	handler, err := newHandler(context.Background())
-	function.Run(handler, err)
+	start.Run(handler, err)
 }
 
 func newHandler(ctx context.Context) (*fleet.Handler, error) {
@@ -24,7 +24,7 @@ func newHandler(ctx context.Context) (*fleet.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts, err := function.NewParts(ctx, env.Common)
+	parts, err := start.NewParts(ctx, env.Common)
 	if err != nil {
 		return nil, err
 	}

@@ -7,14 +7,14 @@ import (
 	"context"
 	"os"
 
-	"quilt-rotate/internal/function"
+	"quilt-rotate/functions/start"
 	"quilt-rotate/internal/rotation"
 	"quilt-rotate/internal/settings"
 )
 
 func main() {
 	handler, err := newHandler(context.Background())
-	function.Run(handler, err)
+	start.Run(handler, err)
 }
 
 func newHandler(ctx context.Context) (*rotation.Handler, error) {
@@ -22,7 +22,7 @@ func newHandler(ctx context.Context) (*rotation.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts, err := function.NewParts(ctx, env.Common)
+	parts, err := start.NewParts(ctx, env.Common)
 	if err != nil {
 		return nil, err
 	}

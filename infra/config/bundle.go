@@ -4,7 +4,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"quilt-rotate/internal/cabundle"
+	"quilt-rotate/internal/settings"
 )
 
 // readBundle reads the CA bundle, and applies the functions' own rules to it.
@@ -22,7 +22,7 @@ func (c *Config) readBundle(g *gathering, file string) {
 		g.add(path, "cannot be read (%s): give the path of a PEM file, relative to this one", reason(err))
 		return
 	}
-	if _, err := cabundle.Parse(text); err != nil {
+	if _, err := settings.ParseCABundle(text); err != nil {
 		g.add(path, "%v", err)
 		return
 	}

@@ -8,8 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"quilt-rotate/internal/schedule"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/settings/schedule"
 )
 
 func checkKey(g *gathering, c *Config, path string, k *Key, names map[string]string) {

@@ -6,7 +6,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"quilt-rotate/infra/config"
-	"quilt-rotate/internal/trail"
+	"quilt-rotate/internal/quilt/trail"
 )
 
 // addQueries leaves the command's questions to the registry's audit trail in Athena's console.

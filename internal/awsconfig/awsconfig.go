@@ -19,7 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
-	"quilt-rotate/internal/cabundle"
+	"quilt-rotate/internal/settings"
 )
 
 // AttemptLimit is how long an attempt waits for a TCP connection, for the TLS handshake, and, in [SecretsManager], for
@@ -53,7 +53,7 @@ func readBundle(path string) (*bytes.Buffer, error) {
 	if err != nil {
 		return nil, err
 	}
-	certificates, err := cabundle.Parse(text)
+	certificates, err := settings.ParseCABundle(text)
 	if err != nil {
 		return nil, err
 	}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 
-	"quilt-rotate/internal/deadline"
 	"quilt-rotate/internal/fault"
+	"quilt-rotate/internal/retry"
 	"quilt-rotate/internal/revocation"
 )
 
@@ -29,7 +29,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, fault.New[fault.BadEvent](`the event's "next" is not a step of a run: ` +
 			`it must have "rotateFunction", "time", "limit", "state" and "results"`)
 	}
-	ctx, cancel := deadline.WithMargin(ctx)
+	ctx, cancel := retry.WithMargin(ctx)
 	defer cancel()
 	answer, err := h.Runner.Next(ctx, step)
 	if err = fault.Named(err); err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"quilt-rotate/internal/fault"
-	"quilt-rotate/internal/notice"
+	"quilt-rotate/internal/fleet/notice"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"

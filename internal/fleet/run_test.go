@@ -16,7 +16,7 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/fleet"
-	"quilt-rotate/internal/notice"
+	"quilt-rotate/internal/fleet/notice"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/awslambda"

@@ -12,7 +12,7 @@ import (
 	"encoding/hex"
 	"time"
 
-	"quilt-rotate/internal/notice"
+	"quilt-rotate/internal/fleet/notice"
 	"quilt-rotate/internal/revocation"
 )
 

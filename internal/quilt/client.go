@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"quilt-rotate/internal/cabundle"
 	"quilt-rotate/internal/settings"
 )
 
@@ -96,7 +95,7 @@ func (c *Client) CodeURL() string { return c.base + "/login" }
 func newTransport(bundle []byte) (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if bundle != nil { // only then, because loading the system's roots takes time at a cold start
-		certificates, err := cabundle.Parse(bundle)
+		certificates, err := settings.ParseCABundle(bundle)
 		if err != nil {
 			return nil, fmt.Errorf("the CA bundle cannot be used: %w", err)
 		}

@@ -1,4 +1,5 @@
-// Package retry repeats what is expected to succeed soon, with waits that grow. It calls no service itself: the caller
+// Package retry says how often something is tried and how long it may take. It repeats what is expected to succeed soon,
+// with waits that grow, and it divides the time that a Lambda function has left. It calls no service itself: the caller
 // says which errors are worth another attempt.
 package retry
 

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"quilt-rotate/internal/deadline"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/retry"
 	"quilt-rotate/internal/telemetry"
 )
 
@@ -48,7 +48,7 @@ type Handler struct {
 // function's, whose alarm would ring for it. The caller has it in the result. Nor does a sweep of a run: its [Answer] says so.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
-	ctx, cancel := deadline.WithMargin(ctx)
+	ctx, cancel := retry.WithMargin(ctx)
 	defer cancel()
 	result, beside := Result{Outcome: Swept}, aside{}
 	req, err := ParseEvent(payload)

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"quilt-rotate/internal/fault"
-	"quilt-rotate/internal/notice"
+	"quilt-rotate/internal/fleet/notice"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/vault"
 )

@@ -6,11 +6,11 @@ import (
 	"strings"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/deadline"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/issuer"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/retry"
 	"quilt-rotate/internal/vault"
 )
 
@@ -57,7 +57,7 @@ type created struct {
 // another key, so nothing here is tried again if the request may have been carried out. A crash from there to the put
 // leaves an orphan, with the secret's mark in its name.
 func (r *run) createKey(ctx context.Context) (created, error) {
-	ctx, cancel := deadline.WithShare(ctx, createShare)
+	ctx, cancel := retry.WithShare(ctx, createShare)
 	defer cancel()
 	var result created
 	err := r.withCreator(ctx, func(ctx context.Context, c issuer.Creator) error {
@@ -132,7 +132,7 @@ func (r *run) store(ctx context.Context, c created) error {
 // putAndRead puts the value, and reads the version back if that fails.
 func (r *run) putAndRead(ctx context.Context, value redact.Text, keyID string) (
 	stored redact.Text, putErr, readErr error) {
-	limited, cancel := deadline.WithShare(ctx, putShare)
+	limited, cancel := retry.WithShare(ctx, putShare)
 	defer cancel()
 	putErr = r.Vault.PutPending(limited, vault.NewValue{
 		SecretARN: r.secret.ARN, VersionID: r.Token, RotationToken: r.RotationToken, Value: value, KeyID: keyID,

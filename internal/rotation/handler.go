@@ -8,9 +8,9 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"quilt-rotate/internal/deadline"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/retry"
 	"quilt-rotate/internal/telemetry"
 	"quilt-rotate/internal/vault"
 )
@@ -43,7 +43,7 @@ type Handler struct {
 // success.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
-	ctx, cancel := deadline.WithMargin(ctx)
+	ctx, cancel := retry.WithMargin(ctx)
 	defer cancel()
 	var report Report
 	req, err := ParseEvent(payload)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/deadline"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/retry"
@@ -24,7 +23,7 @@ func (r *Rotator) waits() retry.Waits {
 // loginSoon logs in with a key. If the registry refuses a new key, it tries again for a while. With an id, it asks for
 // that key in the same request; the key is nil all the same if the registry does not let it look itself up.
 func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (quilt.Login, error) {
-	ctx, cancel := deadline.WithShare(ctx, 0.9) // leaves time to say what happened
+	ctx, cancel := retry.WithShare(ctx, 0.9) // leaves time to say what happened
 	defer cancel()
 	session := r.Registry.WithKey(key)
 	var refusal error

@@ -5,8 +5,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-
-	"quilt-rotate/internal/cabundle"
 )
 
 // Common holds the variables that both functions have.
@@ -36,7 +34,7 @@ func caBundle(path string) ([]byte, error) {
 	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 		return nil, problem(mustBundle + pathError.Err.Error()) // without the path, because a fault quotes no value
 	}
-	if _, err := cabundle.Parse(bundle); err != nil {
+	if _, err := ParseCABundle(bundle); err != nil {
 		return nil, problem(mustBundle + err.Error())
 	}
 	return bundle, nil

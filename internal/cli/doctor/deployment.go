@@ -12,8 +12,8 @@ import (
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/cli/status"
-	"quilt-rotate/internal/schedule"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/settings/schedule"
 	"quilt-rotate/internal/vault"
 )
 

@@ -10,8 +10,8 @@ import (
 	"quilt-rotate/internal/cli/managed"
 	"quilt-rotate/internal/issuer"
 	"quilt-rotate/internal/quilt"
-	"quilt-rotate/internal/schedule"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/settings/schedule"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )

@@ -12,9 +12,9 @@ import (
 
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/deadline"
 	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/redact"
+	"quilt-rotate/internal/retry"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
@@ -243,7 +243,7 @@ func (in *installation) current(ctx context.Context) (id string, raw redact.Text
 // created. The first may be there; it is left to the sweep, which finds it by its name and judges it by its age, because
 // it may be the key of somebody else who is about to store it.
 func (in *installation) create(ctx context.Context, session *quilt.Session) (aKey, error) {
-	ctx, cancel := deadline.WithShare(ctx, createShare)
+	ctx, cancel := retry.WithShare(ctx, createShare)
 	defer cancel()
 	before, err := session.Account(ctx)
 	if err != nil {

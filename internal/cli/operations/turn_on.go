@@ -9,8 +9,8 @@ import (
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
-	"quilt-rotate/internal/schedule"
 	"quilt-rotate/internal/settings"
+	"quilt-rotate/internal/settings/schedule"
 	"quilt-rotate/internal/terminal"
 	"quilt-rotate/internal/vault"
 )

@@ -204,13 +204,13 @@ func TestFailures(t *testing.T) {
 
 func TestShippedProgramsHaveNoDatabase(t *testing.T) {
 	// Protects what is deployed: this package, and SQLite with it, stays out of the functions.
-	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "quilt-rotate/functions/...", "quilt-rotate/internal/trail/...")
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "quilt-rotate/functions/...", "quilt-rotate/internal/quilt/trail/...")
 	list.Dir = "../../.."
 	packages, err := list.Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	if !strings.Contains(string(packages), "quilt-rotate/internal/trail\n") {
+	if !strings.Contains(string(packages), "quilt-rotate/internal/quilt/trail\n") {
 		t.Fatal("go list does not list the dependencies")
 	}
 	for _, name := range strings.Fields(string(packages)) {

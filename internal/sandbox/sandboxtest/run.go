@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"quilt-rotate/internal/notice"
+	"quilt-rotate/internal/fleet/notice"
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/sweeps"
 )

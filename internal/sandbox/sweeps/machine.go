@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quilt-rotate/internal/fleet"
-	"quilt-rotate/internal/notice"
+	"quilt-rotate/internal/fleet/notice"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/vault"
 )

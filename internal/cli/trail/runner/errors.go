@@ -10,8 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/athena/types"
 	"github.com/aws/smithy-go"
 
+	"quilt-rotate/internal/quilt/trail"
 	"quilt-rotate/internal/redact"
-	"quilt-rotate/internal/trail"
 )
 
 // An Error is a query that got no answer. Its message is one sentence; Hint is the next step.

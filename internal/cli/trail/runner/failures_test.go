@@ -11,9 +11,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"quilt-rotate/internal/cli/trail/runner"
+	"quilt-rotate/internal/quilt/trail"
 	"quilt-rotate/internal/sandbox/awsathena"
 	"quilt-rotate/internal/sandbox/wire"
-	"quilt-rotate/internal/trail"
 )
 
 // refuse answers one operation in Athena's place.

@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/google/go-cmp/cmp"
 
+	"quilt-rotate/internal/quilt/trail"
 	"quilt-rotate/internal/sandbox/wire"
-	"quilt-rotate/internal/trail"
 )
 
 func TestUsageOfOneKeyOnly(t *testing.T) {

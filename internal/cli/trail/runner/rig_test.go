@@ -16,11 +16,11 @@ import (
 
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/trail/runner"
+	"quilt-rotate/internal/quilt/trail"
 	"quilt-rotate/internal/sandbox/awsathena"
 	"quilt-rotate/internal/sandbox/clock"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/wire"
-	"quilt-rotate/internal/trail"
 )
 
 const (

@@ -21,7 +21,7 @@ import (
 	"github.com/google/uuid"
 
 	"quilt-rotate/internal/cli/awsclient"
-	"quilt-rotate/internal/trail"
+	"quilt-rotate/internal/quilt/trail"
 )
 
 // How often the state of a query is read, and how long stopping it may take after the caller was interrupted.

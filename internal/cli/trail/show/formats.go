@@ -5,8 +5,8 @@ import (
 	"io"
 	"strconv"
 
+	"quilt-rotate/internal/quilt/trail"
 	"quilt-rotate/internal/terminal"
-	"quilt-rotate/internal/trail"
 )
 
 // JSON writes the answer as one object. Each row is an object with all columns; NULL in the trail is null.

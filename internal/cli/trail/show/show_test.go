@@ -11,7 +11,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"quilt-rotate/internal/cli/trail/show"
-	"quilt-rotate/internal/trail"
+	"quilt-rotate/internal/quilt/trail"
 )
 
 func answer(columns []string, rows ...[]string) *trail.Answer {

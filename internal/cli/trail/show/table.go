@@ -9,8 +9,8 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
 
+	"quilt-rotate/internal/quilt/trail"
 	"quilt-rotate/internal/terminal"
-	"quilt-rotate/internal/trail"
 )
 
 // fields are the columns at a terminal. Each has the first value of its row that there is.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"quilt-rotate/internal/schedule"
+	"quilt-rotate/internal/settings/schedule"
 )
 
 const day = 24 * time.Hour

@@ -1,15 +1,15 @@
-// Package deadline divides the time that a Lambda function has left, so that it ends with a clear error and is not killed in the middle.
-package deadline
+package retry
 
 import (
 	"context"
 	"time"
 )
 
-// maxMargin is what is kept of the function's time to report in.
+// maxMargin is the time that a function keeps to report in.
 const maxMargin = 2 * time.Second
 
-// WithMargin is ctx without the last moments of the function's time: two seconds, or a fifth where that is less.
+// WithMargin returns ctx without the last moments of the Lambda function's time: two seconds, or a fifth of what is left
+// if that is less. The function uses them to end with a clear error before Lambda kills it.
 func WithMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	end, ok := ctx.Deadline()
 	if !ok {
@@ -18,7 +18,7 @@ func WithMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, end.Add(-min(maxMargin, time.Until(end)/5)))
 }
 
-// WithShare is ctx with that share, from 0 to 1, of the time it has left.
+// WithShare returns ctx with that share, from 0 to 1, of the time that it has left.
 func WithShare(ctx context.Context, share float64) (context.Context, context.CancelFunc) {
 	end, ok := ctx.Deadline()
 	if !ok {

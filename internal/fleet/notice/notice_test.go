@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"quilt-rotate/internal/notice"
+	"quilt-rotate/internal/fleet/notice"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/vault"
 )

@@ -1,4 +1,4 @@
-package cabundle_test
+package settings_test
 
 import (
 	"crypto/ecdsa"
@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"quilt-rotate/internal/cabundle"
+	"quilt-rotate/internal/settings"
 )
 
 // newCertificate returns a certificate in PEM.
@@ -48,7 +48,7 @@ func TestParseTrustsEveryCertificate(t *testing.T) {
 		"text before, between and after":                      "# the old authority\n" + one + "\nsubject=CN = two\n" + two + "# end",
 		"spaces before the second":                            one + "  " + two,
 	} {
-		certificates, err := cabundle.Parse([]byte(text))
+		certificates, err := settings.ParseCABundle([]byte(text))
 		var names []string
 		for _, c := range certificates {
 			names = append(names, c.Subject.CommonName)
@@ -79,7 +79,7 @@ func TestParseRefusesWhatIsNotACertificate(t *testing.T) {
 		"private key of an old form": {block("RSA PRIVATE KEY", []byte("q")) + good, "block 1 is a private key"},
 		"certificate of OpenSSL's":   {good + good + block("TRUSTED CERTIFICATE", []byte("q")), "block 3 is not a certificate"},
 	} {
-		certificates, err := cabundle.Parse([]byte(c.text))
+		certificates, err := settings.ParseCABundle([]byte(c.text))
 		if err == nil || !strings.Contains(err.Error(), c.says) || certificates != nil {
 			t.Errorf("%s: Parse returned %d certificates and %v, want an error that says %q", name, len(certificates), err, c.says)
 		}

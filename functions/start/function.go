@@ -1,5 +1,5 @@
-// Package function starts the two Lambda functions: it makes their clients, logs and metrics from the environment.
-package function
+// Package start starts the two Lambda functions: it makes their clients, logs and metrics from the environment.
+package start
 
 import (
 	"context"

@@ -17,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
+	"quilt-rotate/functions/start"
 	"quilt-rotate/internal/apikey"
-	"quilt-rotate/internal/function"
 	"quilt-rotate/internal/redact"
 	"quilt-rotate/internal/revocation"
 	"quilt-rotate/internal/rotation"
@@ -107,9 +107,9 @@ func newCrowd(b *testing.B, size int) *crowd {
 func (c *crowd) deploy() {
 	c.Helper()
 	common := settings.Common{RegistryURL: c.RegistryURL}
-	add := func(name string, timeout time.Duration, newHandler func(function.Parts) handler) {
+	add := func(name string, timeout time.Duration, newHandler func(start.Parts) handler) {
 		environments := &sync.Pool{New: func() any {
-			parts, err := function.NewParts(context.Background(), common)
+			parts, err := start.NewParts(context.Background(), common)
 			if err != nil {
 				panic(err) // the environment is this benchmark's own
 			}
@@ -129,12 +129,12 @@ func (c *crowd) deploy() {
 			c.Fatal(err)
 		}
 	}
-	add(sandbox.RotateFunction, rotateTimeout, func(p function.Parts) handler {
+	add(sandbox.RotateFunction, rotateTimeout, func(p start.Parts) handler {
 		return &rotation.Handler{Log: p.Log, Metrics: p.Metrics, Rotator: &rotation.Rotator{
 			Vault: p.Vault, Registry: p.Registry, Settings: settings.Rotate{Common: common, ExpiresInDays: 90}, Log: p.Log,
 		}}
 	})
-	add(sandbox.RevokeFunction, revokeTimeout, func(p function.Parts) handler {
+	add(sandbox.RevokeFunction, revokeTimeout, func(p start.Parts) handler {
 		return &revocation.Handler{Log: p.Log, Metrics: p.Metrics, Sweeper: &revocation.Sweeper{
 			Vault: p.Vault, Registry: p.Registry, Log: p.Log,
 			Settings: settings.Revoke{Common: common, Grace: settings.DefaultGrace, Quiet: settings.DefaultQuiet, OrphanAge: settings.DefaultOrphanAge},

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"quilt-rotate/internal/trail"
+	"quilt-rotate/internal/quilt/trail"
 )
 
 var now = time.Date(2026, 11, 24, 1, 30, 0, 0, time.FixedZone("", 2*60*60)) // 23 November in UTC
