@@ -18,7 +18,8 @@ import (
 )
 
 func TestPatternsMatchTheEvent(t *testing.T) {
-	// Protects a team that copies a rule from docs/events.md or its templates: the pattern matches an event as the page shows it, and not every event.
+	// Protects a team that copies a rule from docs/events.md or its templates: the pattern matches
+	// an event as the page shows it, and not every event.
 	var patterns []any
 	var event map[string]any
 	for _, b := range page(t, "docs/events.md").Blocks {
@@ -47,9 +48,11 @@ func TestPatternsMatchTheEvent(t *testing.T) {
 	if len(patterns) < 5 || len(templates) < 2 {
 		t.Fatalf("found %d patterns and %d templates", len(patterns), len(templates))
 	}
-	stopped := map[string]any{"source": "quilt-rotate", "detail-type": "Quilt Sweep Run Stopped", "detail": map[string]any{"needsPerson": true, "findings": []any{"stopped"}}}
+	stopped := map[string]any{"source": "quilt-rotate", "detail-type": "Quilt Sweep Run Stopped",
+		"detail": map[string]any{"needsPerson": true, "findings": []any{"stopped"}}}
 	other := map[string]any{"source": "quilt-rotate", "detail-type": "Quilt Key Revoked", "detail": map[string]any{
-		"needsPerson": false, "findings": []any{"revoked"}, "secret": map[string]any{"name": "prod/other", "tags": map[string]any{"team": "other"}},
+		"needsPerson": false, "findings": []any{"revoked"}, "secret": map[string]any{"name": "prod/other",
+			"tags": map[string]any{"team": "other"}},
 	}}
 	for _, pattern := range patterns {
 		if !matches(pattern, event) && !matches(pattern, stopped) {
@@ -84,7 +87,8 @@ func checkFitsTheSchema(t *testing.T, event map[string]any) {
 		t.Errorf("the event of the page: %v", err)
 	}
 	if made := notice.New(shown.Detail); made.DetailType != shown.DetailType {
-		t.Errorf("the event of the page has the type %q; with its findings it has %q", shown.DetailType, made.DetailType)
+		t.Errorf("the event of the page has the type %q; with its findings it has %q", shown.DetailType,
+			made.DetailType)
 	}
 }
 
@@ -134,8 +138,9 @@ func patternsOf(t *testing.T, file string) (patterns []any) {
 	return patterns
 }
 
-// matches is EventBridge's rule for patterns of exact values: each field of the pattern is in the event; a list has the value, or one of the values.
-// (EventBridge user guide, "Event pattern syntax".)
+// matches is EventBridge's rule for patterns of exact values: each field of the pattern is in the
+// event; a list has the value, or one of the values. (EventBridge user guide, "Event pattern
+// syntax".)
 func matches(pattern, event any) bool {
 	switch p := pattern.(type) {
 	case map[string]any:

@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// packages are all of the checkout, those of infra too, by folder; tests and generated files are left out.
+// packages are all of the checkout, those of infra too, by folder; tests and generated files are
+// left out.
 func packages(t *testing.T) map[string][]*ast.File {
 	t.Helper()
 	all := map[string][]*ast.File{}
@@ -20,7 +21,8 @@ func packages(t *testing.T) map[string][]*ast.File {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && slices.Contains([]string{"node_modules", "build", ".git", "testdata", "cdk.out"}, entry.Name()):
+		case entry.IsDir() && slices.Contains([]string{"node_modules", "build", ".git", "testdata", "cdk.out"},
+			entry.Name()):
 			return fs.SkipDir
 		case entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
 			return nil
@@ -41,7 +43,8 @@ func packages(t *testing.T) map[string][]*ast.File {
 }
 
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
-	// Protects who opens a folder for the first time: one comment says what the package is for, in the form that godoc reads, and in more than a line.
+	// Protects who opens a folder for the first time: one comment says what the package is for, in
+	// the form that godoc reads, and in more than a line.
 	form := regexp.MustCompile(`^(Package|Command|Function) [\w-]+ `)
 	for folder, files := range packages(t) {
 		var comments []string
@@ -62,11 +65,13 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 }
 
 // plain are methods whose name says all, since they fulfil an interface that everybody knows.
-var plain = []string{"String", "GoString", "Error", "Unwrap", "Format", "LogValue", "MarshalJSON", "MarshalText", "UnmarshalJSON", "UnmarshalText", "Close", "Run", "Help",
+var plain = []string{"String", "GoString", "Error", "Unwrap", "Format", "LogValue", "MarshalJSON", "MarshalText",
+	"UnmarshalJSON", "UnmarshalText", "Close", "Run", "Help",
 	"ServeHTTP", "Write", "Parallel", "Len", "Less", "Swap"}
 
 func TestEveryExportedNameIsExplained(t *testing.T) {
-	// Protects callers from names that they must guess at: units, errors, and where a fact comes from stand at the name, or at the group that it is in.
+	// Protects callers from names that they must guess at: units, errors, and where a fact comes
+	// from stand at the name, or at the group that it is in.
 	for folder, files := range packages(t) {
 		for _, file := range files {
 			for _, declaration := range file.Decls {

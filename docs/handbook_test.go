@@ -1,5 +1,6 @@
-// Package docs_test keeps the handbook true: its links lead somewhere, its pictures can be drawn, each alarm and each error has its page, and what a page
-// has somebody type is typed by a test. Those that need a sandbox are in cmd/quilt-rotate (pages_test.go) and docs/consumers.
+// Package docs_test keeps the handbook true: its links lead somewhere, its pictures can be drawn,
+// each alarm and each error has its page, and what a page has somebody type is typed by a test.
+// Those that need a sandbox are in cmd/quilt-rotate (pages_test.go) and docs/consumers.
 package docs_test
 
 import (
@@ -124,7 +125,8 @@ func TestNamedTestsExist(t *testing.T) {
 }
 
 func TestThePagesHavePlainLines(t *testing.T) {
-	// Protects readers on a terminal and in a diff: no tabs outside of code, no white space at ends, no marketing signs.
+	// Protects readers on a terminal and in a diff: no tabs outside of code, no white space at
+	// ends, no marketing signs.
 	for _, p := range pages(t) {
 		for i, line := range strings.Split(p.Text, "\n") {
 			if strings.TrimRight(line, " \t\r") != line {

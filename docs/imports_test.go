@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// importRules say which packages of this project the packages below a folder may import. The first rule whose folder matches counts.
+// importRules say which packages of this project the packages below a folder may import. The first
+// rule whose folder matches counts.
 var importRules = []struct {
 	folder  string
 	allowed []string // folders; one that begins with "!" is excepted from those after it
@@ -26,11 +27,13 @@ var importRules = []struct {
 	{"docs", nil},
 }
 
-// heavy are modules that take long to compile, each with the only folder whose packages may import it.
+// heavy are modules that take long to compile, each with the only folder whose packages may import
+// it.
 var heavy = map[string]string{"modernc.org/sqlite": "internal/sandbox/awsathena", "github.com/aws/aws-cdk-go": "infra"}
 
 func TestImportsGoDownOnly(t *testing.T) {
-	// Protects the layout: what is deployed, and what operators rely on in an incident, contains no stand-in and nothing from the layer above it.
+	// Protects the layout: what is deployed, and what operators rely on in an incident, contains no
+	// stand-in and nothing from the layer above it.
 	seen := 0
 	for importer, imports := range importsOf(t) {
 		for _, imported := range imports {
@@ -46,7 +49,8 @@ func TestImportsGoDownOnly(t *testing.T) {
 }
 
 func TestFunctionsContainOnlyWhatTheyRun(t *testing.T) {
-	// Protects the size and the start of the functions: nothing that only people at a terminal need is linked into them.
+	// Protects the size and the start of the functions: nothing that only people at a terminal need
+	// is linked into them.
 	imports := importsOf(t)
 	for _, function := range []string{"functions/rotate", "functions/revoke"} {
 		reached, todo := map[string]bool{}, []string{function}
@@ -69,7 +73,8 @@ func TestFunctionsContainOnlyWhatTheyRun(t *testing.T) {
 }
 
 func TestTheDemoIsBuiltWithoutADatabase(t *testing.T) {
-	// Protects the time of `make demo` in a fresh clone: the tag noathena leaves out what takes longest to compile.
+	// Protects the time of `make demo` in a fresh clone: the tag noathena leaves out what takes
+	// longest to compile.
 	for tags, want := range map[string]bool{"": true, "noathena": false} {
 		list := exec.Command("go", "list", "-deps", "-tags", tags, "./cmd/quilt-sandbox")
 		list.Dir = root
@@ -87,7 +92,8 @@ func TestTheDemoIsBuiltWithoutADatabase(t *testing.T) {
 	}
 }
 
-// importsOf are the imports of each package by its folder, without tests. A package of this project is named by its folder.
+// importsOf are the imports of each package by its folder, without tests. A package of this project
+// is named by its folder.
 func importsOf(t *testing.T) map[string][]string {
 	t.Helper()
 	all := map[string][]string{}
@@ -117,7 +123,8 @@ func mayImport(t *testing.T, importer, imported string) bool {
 			return within(importer, only)
 		}
 	}
-	if !slices.Contains([]string{"cmd", "functions", "internal", "infra", "docs"}, strings.Split(imported, "/")[0]) || imported == "internal" {
+	if !slices.Contains([]string{"cmd", "functions", "internal", "infra", "docs"}, strings.Split(imported, "/")[0]) ||
+		imported == "internal" {
 		return true // of another module
 	}
 	for _, rule := range importRules {

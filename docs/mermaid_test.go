@@ -39,7 +39,8 @@ func pictures(t *testing.T) map[string]string {
 }
 
 func TestPicturesHaveAKindAndWholeBrackets(t *testing.T) {
-	// Protects pictures where nothing can draw them: the kind is one that is used here, and brackets are closed on their line.
+	// Protects pictures where nothing can draw them: the kind is one that is used here, and
+	// brackets are closed on their line.
 	kind := regexp.MustCompile(`^(flowchart (LR|TB)|stateDiagram-v2|sequenceDiagram)\n`)
 	for where, source := range pictures(t) {
 		if !kind.MatchString(source) {
@@ -56,7 +57,8 @@ func TestPicturesHaveAKindAndWholeBrackets(t *testing.T) {
 }
 
 func TestPicturesCanBeDrawn(t *testing.T) {
-	// Protects readers from "Syntax error in text" where a picture should be: Mermaid itself draws each, in a browser.
+	// Protects readers from "Syntax error in text" where a picture should be: Mermaid itself draws
+	// each, in a browser.
 	library := filepath.Join("testdata", "mermaid", "node_modules", "mermaid", "dist", "mermaid.min.js")
 	if _, err := os.Stat(library); err != nil {
 		t.Skip("SKIPPED: the pictures of the handbook: mermaid is not installed (npm ci in docs/testdata/mermaid)")
@@ -111,7 +113,8 @@ func startPainter(t *testing.T, library string) func(source string) (svg string,
 		_, _ = w.Write([]byte(canvas))
 	}))
 	t.Cleanup(server.Close)
-	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(browser), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU)
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(browser),
+		chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU)
 	bounded, stop := context.WithTimeout(t.Context(), 10*time.Minute) // only a browser that hangs meets it
 	t.Cleanup(stop)
 	allocated, release := chromedp.NewExecAllocator(bounded, options...)
@@ -129,7 +132,8 @@ func startPainter(t *testing.T, library string) func(source string) (svg string,
 		if err != nil {
 			return "", err
 		}
-		answer, err := chromedp.Run(ctx, chromedp.Evaluate[string]("draw("+string(quoted)+")", chromedp.EvalAwaitPromise))
+		answer, err := chromedp.Run(ctx, chromedp.Evaluate[string]("draw("+string(quoted)+")",
+			chromedp.EvalAwaitPromise))
 		if err != nil {
 			return "", err
 		}

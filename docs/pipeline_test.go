@@ -53,7 +53,8 @@ func TestThePageOfThePipelineShowsItsFiles(t *testing.T) {
 }
 
 func TestThePipelinesPermissionsAreMinimal(t *testing.T) {
-	// Protects the account: no permission is given to the whole workflow, every action is pinned by commit, and a pull request gets the diff role only.
+	// Protects the account: no permission is given to the whole workflow, every action is pinned by
+	// commit, and a pull request gets the diff role only.
 	var w workflow
 	readPipeline(t, "deploy.yaml", &w)
 	if w.Permissions == nil || len(w.Permissions) > 0 {
@@ -61,7 +62,8 @@ func TestThePipelinesPermissionsAreMinimal(t *testing.T) {
 	}
 	pinned := regexp.MustCompile(`^[\w-]+/[\w-]+@[0-9a-f]{40}$`)
 	for name, job := range w.Jobs {
-		if len(job.Permissions) != 2 || job.Permissions["contents"] != "read" || job.Permissions["id-token"] != "write" {
+		if len(job.Permissions) != 2 || job.Permissions["contents"] != "read" ||
+			job.Permissions["id-token"] != "write" {
 			t.Errorf("the job %s has the permissions %v", name, job.Permissions)
 		}
 		var role any
@@ -77,16 +79,20 @@ func TestThePipelinesPermissionsAreMinimal(t *testing.T) {
 			}
 		}
 		switch pull := strings.Contains(job.If, "github.event_name == 'pull_request'"); {
-		case pull && (role != "${{ vars.DIFF_ROLE }}" || !strings.Contains(job.If, "head.repo.full_name == github.repository")):
+		case pull && (role != "${{ vars.DIFF_ROLE }}" || !strings.Contains(job.If,
+			"head.repo.full_name == github.repository")):
 			t.Errorf("the job %s of a pull request has the role %v and runs if %s", name, role, job.If)
-		case !pull && (role != "${{ vars.DEPLOY_ROLE }}" || job.Environment == "" || job.If != "github.event_name == 'push'"):
-			t.Errorf("the job %s has the role %v, the environment %q and runs if %s", name, role, job.Environment, job.If)
+		case !pull && (role != "${{ vars.DEPLOY_ROLE }}" || job.Environment == "" ||
+			job.If != "github.event_name == 'push'"):
+			t.Errorf("the job %s has the role %v, the environment %q and runs if %s", name, role, job.Environment,
+				job.If)
 		}
 	}
 }
 
 func TestThePipelinesRolesTrustOneSubject(t *testing.T) {
-	// Protects the account: the deploy role is only for the environment of the workflow, and no role trusts a wildcard or may do more than assume the CDK's roles.
+	// Protects the account: the deploy role is only for the environment of the workflow, and no
+	// role trusts a wildcard or may do more than assume the CDK's roles.
 	var w workflow
 	readPipeline(t, "deploy.yaml", &w)
 	var template struct {
@@ -107,17 +113,22 @@ func TestThePipelinesRolesTrustOneSubject(t *testing.T) {
 		t.Error("the roles contain a wildcard")
 	}
 	if environment := template.Parameters["Environment"].Default; environment != w.Jobs["deploy"].Environment {
-		t.Errorf("the roles are for the environment %q, the workflow's is %q", environment, w.Jobs["deploy"].Environment)
+		t.Errorf("the roles are for the environment %q, the workflow's is %q", environment,
+			w.Jobs["deploy"].Environment)
 	}
-	for name, subject := range map[string]string{"DiffRole": "repo:${Repository}:pull_request", "DeployRole": "repo:${Repository}:environment:${Environment}"} {
+	for name, subject := range map[string]string{"DiffRole": "repo:${Repository}:pull_request",
+		"DeployRole": "repo:${Repository}:environment:${Environment}"} {
 		role := template.Resources[name].Properties
 		trust := role.Trust.Statement[0]
 		equal := trust.Condition["StringEquals"]
-		if len(role.Trust.Statement) != 1 || trust.Action != "sts:AssumeRoleWithWebIdentity" || len(trust.Condition) != 1 ||
-			equal["token.actions.githubusercontent.com:aud"] != "sts.amazonaws.com" || equal["token.actions.githubusercontent.com:sub"] != subject {
+		if len(role.Trust.Statement) != 1 || trust.Action != "sts:AssumeRoleWithWebIdentity" ||
+			len(trust.Condition) != 1 ||
+			equal["token.actions.githubusercontent.com:aud"] != "sts.amazonaws.com" ||
+			equal["token.actions.githubusercontent.com:sub"] != subject {
 			t.Errorf("%s trusts %+v", name, role.Trust)
 		}
-		if may := role.Policies[0].Document.Statement; len(role.Policies) != 1 || len(may) != 1 || may[0].Action != "sts:AssumeRole" {
+		if may := role.Policies[0].Document.Statement; len(role.Policies) != 1 || len(may) != 1 ||
+			may[0].Action != "sts:AssumeRole" {
 			t.Errorf("%s may do %+v", name, role.Policies)
 		}
 	}
@@ -131,7 +142,8 @@ type policy struct {
 }
 
 func TestThePipelineRunsTargetsOfTheMakefile(t *testing.T) {
-	// Protects the pipeline: each command exists, passes its arguments to the CDK, and deploys the configuration that the workflow names, without a question.
+	// Protects the pipeline: each command exists, passes its arguments to the CDK, and deploys the
+	// configuration that the workflow names, without a question.
 	if _, err := exec.LookPath("make"); err != nil {
 		t.Skip("SKIPPED: the commands of the pipeline: make is not installed")
 	}
@@ -150,11 +162,13 @@ func TestThePipelineRunsTargetsOfTheMakefile(t *testing.T) {
 			if err != nil || line == "" {
 				t.Errorf("the job %s: %s: %v\n%s", name, step.Run, err, output)
 			}
-			ran = append(ran, regexp.MustCompile(`config=\S*/`).ReplaceAllString(strings.Join(strings.Fields(line), " "), "config="))
+			ran = append(ran, regexp.MustCompile(`config=\S*/`).ReplaceAllString(strings.Join(strings.Fields(line),
+				" "), "config="))
 		}
 	}
 	slices.Sort(ran)
-	want := []string{"npx cdk deploy -c config=config.yaml --require-approval never --progress events", "npx cdk diff -c config=config.yaml", "npx cdk diff -c config=config.yaml --method=template"}
+	want := []string{"npx cdk deploy -c config=config.yaml --require-approval never --progress events",
+		"npx cdk diff -c config=config.yaml", "npx cdk diff -c config=config.yaml --method=template"}
 	if !slices.Equal(ran, want) {
 		t.Errorf("the workflow runs %q, want %q", ran, want)
 	}

@@ -16,8 +16,10 @@ import (
 	"quilt-rotate/docs/handbook"
 )
 
-// fiveHeadings are those of each page that an alarm or an error leads to, so that a tired person finds the same thing in the same place.
-var fiveHeadings = []string{"What it means", "Who is hurt", "What to look at", "What to type", "How to know that it is over"}
+// fiveHeadings are those of each page that an alarm or an error leads to, so that a tired person
+// finds the same thing in the same place.
+var fiveHeadings = []string{"What it means", "Who is hurt", "What to look at", "What to type",
+	"How to know that it is over"}
 
 // runbook are the pages of the runbook, without its index, by name.
 func runbook(t *testing.T) map[string]handbook.Page {
@@ -36,7 +38,8 @@ var (
 	typesOf = regexp.MustCompile("(?m)^Error type `([A-Za-z]+)`")
 )
 
-// alarms are the pages that a deployed stack's alarms name, with how soon somebody must act: out of the list that the deployment's tests write.
+// alarms are the pages that a deployed stack's alarms name, with how soon somebody must act: out of
+// the list that the deployment's tests write.
 func alarms(t *testing.T) map[string]string {
 	t.Helper()
 	file, err := os.ReadFile(filepath.Join(root, "infra/alarms.json"))
@@ -57,7 +60,8 @@ func alarms(t *testing.T) map[string]string {
 	return found
 }
 
-// errorTypes are the names under which Lambda reports errors: the types of internal/fault that embed its Fault.
+// errorTypes are the names under which Lambda reports errors: the types of internal/fault that
+// embed its Fault.
 func errorTypes(t *testing.T) []string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "internal/fault/fault.go"), nil, 0)
@@ -83,7 +87,8 @@ func errorTypes(t *testing.T) []string {
 }
 
 func TestEveryAlarmHasItsPage(t *testing.T) {
-	// Protects who is woken: the page that the alarm names is there, and says how urgent it is as the alarm does. And no page is left of an alarm that went.
+	// Protects who is woken: the page that the alarm names is there, and says how urgent it is as
+	// the alarm does. And no page is left of an alarm that went.
 	all, rings := runbook(t), alarms(t)
 	for name, class := range rings {
 		want := class + "-…-" + name
@@ -99,7 +104,8 @@ func TestEveryAlarmHasItsPage(t *testing.T) {
 }
 
 func TestEveryErrorHasItsPage(t *testing.T) {
-	// Protects who reads an errorType in a log: one page is about it, and no page is left of a type that went.
+	// Protects who reads an errorType in a log: one page is about it, and no page is left of a type
+	// that went.
 	types, found := errorTypes(t), map[string]string{}
 	for name, page := range runbook(t) {
 		for _, match := range typesOf.FindAllStringSubmatch(page.Text, -1) {
@@ -132,7 +138,8 @@ func indexText(t *testing.T) string {
 }
 
 func TestPagesOfTheRunbookAreAlike(t *testing.T) {
-	// Protects a tired person's eyes: the same five headings in the same order, few lines, and something to type. And the index has each page.
+	// Protects a tired person's eyes: the same five headings in the same order, few lines, and
+	// something to type. And the index has each page.
 	index := indexText(t)
 	for name, page := range runbook(t) {
 		if !strings.Contains(index, "("+name+".md)") {

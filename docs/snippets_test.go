@@ -12,7 +12,8 @@ import (
 	"quilt-rotate/docs/handbook"
 )
 
-// switchesOn finds what turns rotation on, in each of the tools, and notAtOnce what keeps it from rotating the key at that moment.
+// switchesOn finds what turns rotation on, in each of the tools, and notAtOnce what keeps it from
+// rotating the key at that moment.
 var switchesOn, notAtOnce = map[string]*regexp.Regexp{
 	"hcl":        regexp.MustCompile(`aws_secretsmanager_secret_rotation" "`),
 	"yaml":       regexp.MustCompile(`AWS::SecretsManager::RotationSchedule`),
@@ -28,7 +29,8 @@ var switchesOn, notAtOnce = map[string]*regexp.Regexp{
 }
 
 func TestNoSnippetRotatesAtOnce(t *testing.T) {
-	// Protects consumers of a team that copies from a page: to switch rotation on, or to change its schedule, rotates no key.
+	// Protects consumers of a team that copies from a page: to switch rotation on, or to change its
+	// schedule, rotates no key.
 	found := map[string]int{}
 	for _, p := range pages(t) {
 		if !strings.HasPrefix(p.Path, "docs/") {
@@ -52,7 +54,8 @@ func TestNoSnippetRotatesAtOnce(t *testing.T) {
 }
 
 func TestTerraformReadsItsSnippets(t *testing.T) {
-	// Protects who copies from the Terraform page: Terraform's own parser takes each block, and has nothing to format in it.
+	// Protects who copies from the Terraform page: Terraform's own parser takes each block, and has
+	// nothing to format in it.
 	terraform, err := exec.LookPath("terraform")
 	if err != nil {
 		t.Skip("SKIPPED: the format of the Terraform page: terraform is not installed")
@@ -70,7 +73,8 @@ func TestTerraformReadsItsSnippets(t *testing.T) {
 }
 
 func TestTemplatesOnPagesAreThoseThatAreChecked(t *testing.T) {
-	// Protects who copies a template from a page: cfn-lint looks at the files, so the page shows one of them in full.
+	// Protects who copies a template from a page: cfn-lint looks at the files, so the page shows
+	// one of them in full.
 	files := map[string]bool{}
 	for _, pattern := range []string{"tools/*.yaml", "events/*.yaml", "pipeline/roles.yaml"} {
 		found, err := filepath.Glob(pattern)

@@ -9,22 +9,26 @@ import (
 	"testing"
 )
 
-// provedElsewhere are commands that a sandbox cannot carry out, each with the place that does: a test, or a line of .ci/run. They stand in blocks of the language "sh".
+// provedElsewhere are commands that a sandbox cannot carry out, each with the place that does: a
+// test, or a line of .ci/run. They stand in blocks of the language "sh".
 var provedElsewhere = map[string]proof{
-	"npx cdk bootstrap":                         {"infra/proof/deploy_test.go", `aws.cdk(fresh.file, "bootstrap"`},
-	"npx cdk deploy":                            {"infra/proof/deploy_test.go", `aws.cdk(d.file, "deploy"`},
-	"make deploy CONFIG=infra/prod.yaml":        {"infra/proof/deploy_test.go", `aws.cdk(d.file, "deploy"`}, // the same command of the CDK, on the file that is named
+	"npx cdk bootstrap": {"infra/proof/deploy_test.go", `aws.cdk(fresh.file, "bootstrap"`},
+	"npx cdk deploy":    {"infra/proof/deploy_test.go", `aws.cdk(d.file, "deploy"`},
+	// the same command of the CDK, on the file that is named
+	"make deploy CONFIG=infra/prod.yaml":        {"infra/proof/deploy_test.go", `aws.cdk(d.file, "deploy"`},
 	"make synth CONFIG=infra/prod.yaml":         {".ci/run", "make synth CONFIG="},
 	"(cd infra && npm ci && npx cdk bootstrap)": {"infra/proof/deploy_test.go", `aws.cdk(fresh.file, "bootstrap"`},
-	"aws iam create-open-id-connect-provider --url https://token.actions.githubusercontent.com --client-id-list sts.amazonaws.com": pipelineTest,
-	"aws cloudformation deploy --stack-name quilt-rotate-pipeline --template-file docs/pipeline/roles.yaml":                        pipelineTest,
-	"--capabilities CAPABILITY_IAM --parameter-overrides Repository=octo-org/quilt-rotate":                                         pipelineTest,
-	`aws iam list-roles --query "Roles[?starts_with(RoleName, 'quilt-rotate-pipeline')].Arn"`:                                      pipelineTest,
+	"aws iam create-open-id-connect-provider --url https://token.actions.githubusercontent.com --client-id-list " +
+		"sts.amazonaws.com": pipelineTest,
+	"aws cloudformation deploy --stack-name quilt-rotate-pipeline --template-file docs/pipeline/roles.yaml": pipelineTest,
+	"--capabilities CAPABILITY_IAM --parameter-overrides Repository=octo-org/quilt-rotate":                  pipelineTest,
+	`aws iam list-roles --query "Roles[?starts_with(RoleName, 'quilt-rotate-pipeline')].Arn"`:               pipelineTest,
 	"make demo":                         {".ci/run", "make demo"},
 	"make test":                         {".ci/run", "make test"},
 	"make -s sandbox | tee sandbox.env": {"cmd/quilt-sandbox/serve_test.go", "TestTheSandboxRunsUntilInterrupted"},
 	". ./sandbox.env":                   {"cmd/quilt-sandbox/serve_test.go", "b.environ"},
-	"cd infra && npm ci && cp config.example.yaml config.yaml": {".ci/run", "infra/config.example.yaml >\"$scratch/config.yaml\""},
+	"cd infra && npm ci && cp config.example.yaml config.yaml": {".ci/run",
+		"infra/config.example.yaml >\"$scratch/config.yaml\""},
 }
 
 // pipelineTest runs the AWS commands of docs/pipeline.md as they are written there.
@@ -33,11 +37,13 @@ var pipelineTest = proof{"infra/proof/pipeline_test.go", "docs/pipeline.md"}
 // proof is a file of the checkout, and what must stand in it.
 type proof struct{ file, needle string }
 
-// known are the languages of blocks that hold no command, and "console", whose commands are typed by pages_test.go in cmd/quilt-rotate.
+// known are the languages of blocks that hold no command, and "console", whose commands are typed
+// by pages_test.go in cmd/quilt-rotate.
 var known = []string{"", "console", "text", "mermaid", "json", "yaml", "go", "python", "hcl", "typescript"}
 
 func TestWhatIsTypedIsTested(t *testing.T) {
-	// Protects readers from commands that nobody ever ran: each stands in a console block, which the tests of cmd/quilt-rotate type, or is proved somewhere that is named.
+	// Protects readers from commands that nobody ever ran: each stands in a console block, which
+	// the tests of cmd/quilt-rotate type, or is proved somewhere that is named.
 	for _, p := range pages(t) {
 		for _, b := range p.Blocks {
 			if b.Language == "sh" {

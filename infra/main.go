@@ -1,4 +1,5 @@
-// Command infra is the CDK app: it checks the configuration, builds the functions and synthesizes the stack. `npx cdk deploy` runs it.
+// Command infra is the CDK app: it checks the configuration, builds the functions and synthesizes
+// the stack. `npx cdk deploy` runs it.
 package main
 
 import (
@@ -17,9 +18,11 @@ import (
 
 func main() { os.Exit(run()) }
 
-// run returns the exit status. Errors are reported in plain lines, because the CDK's library panics with stack traces.
+// run returns the exit status. Errors are reported in plain lines, because the CDK's library panics
+// with stack traces.
 func run() (status int) {
-	c, err := config.Load(configFile(), config.AWS{Account: os.Getenv("CDK_DEFAULT_ACCOUNT"), Region: os.Getenv("CDK_DEFAULT_REGION")})
+	c, err := config.Load(configFile(), config.AWS{Account: os.Getenv("CDK_DEFAULT_ACCOUNT"),
+		Region: os.Getenv("CDK_DEFAULT_REGION")})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -42,8 +45,9 @@ func run() (status int) {
 	return 0
 }
 
-// closeLibrary ends the process of the CDK's library. The library waits for that process twice at the same time, and sometimes reports without a reason that it
-// "exited abnormally" (jsii-runtime-go, Process.Close). So its last output is discarded.
+// closeLibrary ends the process of the CDK's library. The library waits for that process twice at
+// the same time, and sometimes reports without a reason that it "exited abnormally"
+// (jsii-runtime-go, Process.Close). So its last output is discarded.
 func closeLibrary() {
 	if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
 		os.Stderr = null
@@ -51,7 +55,8 @@ func closeLibrary() {
 	jsii.Close()
 }
 
-// configFile is the value of -c config=FILE of the cdk command. It is read without the CDK's library, which takes a second to start.
+// configFile is the value of -c config=FILE of the cdk command. It is read without the CDK's
+// library, which takes a second to start.
 func configFile() string {
 	var context struct {
 		Config string `json:"config"`

@@ -65,21 +65,24 @@ func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	defer d.close()
 	adopted, err := d.Adopt(ctx, operations.Adoption{
-		Secret: d.secret, Registry: d.registry, Tags: tags, Anyway: o.Anyway, Schedule: o.Schedule, Window: o.Window, Function: o.RotateFunction,
+		Secret: d.secret, Registry: d.registry, Tags: tags, Anyway: o.Anyway, Schedule: o.Schedule, Window: o.Window,
+		Function: o.RotateFunction,
 	})
 	return d.finish(adopted, err == nil, err, func() error { return nil })
 }
 
 // adoptable are the tags that an adoption may write.
 var adoptable = []string{
-	settings.TagField, settings.TagKeyName, settings.TagExpiresInDays, settings.TagGrace, settings.TagQuiet, settings.TagHoldLimit,
+	settings.TagField, settings.TagKeyName, settings.TagExpiresInDays, settings.TagGrace, settings.TagQuiet,
+	settings.TagHoldLimit,
 	settings.TagIssuer, settings.TagOwner, settings.TagOnNeed, settings.TagRestart,
 }
 
 // allTags are the tags that the options stand for, and those of --tag.
 func (o *adoptCommand) allTags() (map[string]string, error) {
 	tags := o.tags()
-	given := map[string]string{settings.TagGrace: o.Grace, settings.TagQuiet: o.Quiet, settings.TagHoldLimit: o.HoldLimit, settings.TagIssuer: o.Issuer}
+	given := map[string]string{settings.TagGrace: o.Grace, settings.TagQuiet: o.Quiet,
+		settings.TagHoldLimit: o.HoldLimit, settings.TagIssuer: o.Issuer}
 	maps.DeleteFunc(given, func(_, value string) bool { return value == "" })
 	maps.Copy(tags, given)
 	for _, tag := range o.Tag {
@@ -88,7 +91,8 @@ func (o *adoptCommand) allTags() (map[string]string, error) {
 			return nil, &usageError{errors.New("--tag takes NAME=VALUE")}
 		}
 		if !slices.Contains(adoptable, name) {
-			return nil, &usageError{fmt.Errorf("--tag %s: quilt-rotate has no such tag; its tags are %s", redact.Scrub(name), strings.Join(adoptable, ", "))}
+			return nil, &usageError{fmt.Errorf("--tag %s: quilt-rotate has no such tag; its tags are %s",
+				redact.Scrub(name), strings.Join(adoptable, ", "))}
 		}
 		if other, twice := tags[name]; twice && other != value {
 			return nil, &usageError{fmt.Errorf("--tag %s: is given twice, with different values", name)}

@@ -47,7 +47,8 @@ func (o *auditCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	options := audit.Options{Now: registryTime(keys, me), Registry: session.Host(), AskedBy: me.Email, UnusedDays: o.UnusedDays, ExpiringDays: o.ExpiringDays}
+	options := audit.Options{Now: registryTime(keys, me), Registry: session.Host(), AskedBy: me.Email,
+		UnusedDays: o.UnusedDays, ExpiringDays: o.ExpiringDays}
 	o.holders(ctx, c, &options)
 	if err := ctx.Err(); err != nil {
 		return err
@@ -77,7 +78,8 @@ func (o *auditCommand) list(ctx context.Context, s *quilt.Session, me quilt.Iden
 		return s.ListKeys(ctx, quilt.KeyFilter{})
 	}
 	if !me.IsAdmin {
-		return nil, terminal.WithHint(fmt.Errorf("%s is not an administrator of the registry", me.Email), "log in as an administrator, or report on your own keys with --own")
+		return nil, terminal.WithHint(fmt.Errorf("%s is not an administrator of the registry", me.Email),
+			"log in as an administrator, or report on your own keys with --own")
 	}
 	return s.AdminListKeys(ctx, quilt.AdminKeyFilter{})
 }
@@ -90,7 +92,8 @@ func registryTime(keys []quilt.APIKey, me quilt.Identity) time.Time {
 	return me.RegistryTime
 }
 
-// holders says which managed secrets hold the keys. If AWS does not say it, the report goes on without: it is about the registry first.
+// holders says which managed secrets hold the keys. If AWS does not say it, the report goes on
+// without: it is about the registry first.
 func (o *auditCommand) holders(ctx context.Context, c *terminal.Console, options *audit.Options) {
 	aws, err := awsclient.Open(ctx, c)
 	var holders *managed.Holders
@@ -118,7 +121,8 @@ func (o *auditCommand) holders(ctx context.Context, c *terminal.Console, options
 	}
 	for _, s := range holders.Secrets {
 		if s.Deleted {
-			options.Notes = append(options.Notes, fmt.Sprintf("%s; to restore it: %s", &managed.DeletedError{Secret: s.Name}, managed.RestoreCommand(s.Name)))
+			options.Notes = append(options.Notes, fmt.Sprintf("%s; to restore it: %s",
+				&managed.DeletedError{Secret: s.Name}, managed.RestoreCommand(s.Name)))
 		}
 	}
 }
@@ -128,7 +132,8 @@ func (o *auditCommand) write(c *terminal.Console, report audit.Report) error {
 	case "json":
 		return report.WriteJSON(c.Out)
 	case "csv":
-		for _, line := range append([]string{"API keys at " + report.Registry, report.Scope}, report.Notes...) { // rows have no place for them
+		// rows have no place for them
+		for _, line := range append([]string{"API keys at " + report.Registry, report.Scope}, report.Notes...) {
 			if line != "" {
 				fmt.Fprintln(c.Err, terminal.Legible(line))
 			}
@@ -151,14 +156,16 @@ func (o *auditCommand) verdict(report audit.Report) error {
 		}
 	}
 	if len(unjudged) > 0 {
-		return terminal.WithHint(fmt.Errorf("the report does not know which keys are %s", strings.Join(unjudged, " or ")), strings.Join(report.Notes, "; "))
+		return terminal.WithHint(fmt.Errorf("the report does not know which keys are %s",
+			strings.Join(unjudged, " or ")), strings.Join(report.Notes, "; "))
 	}
 	var found []string
 	for _, finding := range report.Fails(o.FailOn) {
 		found = append(found, string(finding))
 	}
 	if len(found) > 0 {
-		return terminal.WithHint(fmt.Errorf("there are keys that are %s", strings.Join(found, " and ")), "the report above names them; what each finding means: quilt-rotate audit --help")
+		return terminal.WithHint(fmt.Errorf("there are keys that are %s", strings.Join(found, " and ")),
+			"the report above names them; what each finding means: quilt-rotate audit --help")
 	}
 	return nil
 }

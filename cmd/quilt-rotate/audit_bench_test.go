@@ -12,8 +12,9 @@ import (
 	"quilt-rotate/internal/terminal/commandline"
 )
 
-// BenchmarkAudit is the whole command, from its arguments to the last line, against a registry with few and with many keys: beside each other, since
-// the clock alone tells of the machine. (With 10,000 keys it is to take less than two seconds.)
+// BenchmarkAudit is the whole command, from its arguments to the last line, against a registry with
+// few and with many keys: beside each other, since the clock alone tells of the machine. (With
+// 10,000 keys it is to take less than two seconds.)
 func BenchmarkAudit(b *testing.B) {
 	for _, keys := range []int{10, 10_000} {
 		registry := crowded(b, keys, func(*wire.Call) {})
@@ -21,7 +22,8 @@ func BenchmarkAudit(b *testing.B) {
 			b.Run(fmt.Sprintf("keys=%d/format=%s", keys, format), func(b *testing.B) {
 				for b.Loop() {
 					var stderr strings.Builder
-					if status := execute(b.Context(), []string{"audit", "--format", format, "--registry", registry}, strings.NewReader(""), io.Discard, &stderr); status != commandline.OK {
+					if status := execute(b.Context(), []string{"audit", "--format", format, "--registry", registry},
+						strings.NewReader(""), io.Discard, &stderr); status != commandline.OK {
 						b.Fatalf("exit status %d: %s", status, stderr.String())
 					}
 				}
@@ -30,7 +32,8 @@ func BenchmarkAudit(b *testing.B) {
 	}
 }
 
-// crowded is the URL of a registry with so many keys, with an administrator's key in the environment. It shows each request.
+// crowded is the URL of a registry with so many keys, with an administrator's key in the
+// environment. It shows each request.
 func crowded(tb testing.TB, keys int, observe func(*wire.Call)) string {
 	tb.Helper()
 	box, err := sandbox.Start(sandbox.Options{})
@@ -54,12 +57,14 @@ func crowded(tb testing.TB, keys int, observe func(*wire.Call)) string {
 }
 
 func TestAnAuditShowsManyKeysWithFewRequests(t *testing.T) {
-	// Protects administrators of large registries: every key is shown, and the registry is asked no more often than for a few keys.
+	// Protects administrators of large registries: every key is shown, and the registry is asked no
+	// more often than for a few keys.
 	requests := func(keys int, format string) (n int64) {
 		var asked atomic.Int64
 		registry := crowded(t, keys, func(*wire.Call) { asked.Add(1) })
 		var stdout, stderr strings.Builder
-		if status := execute(t.Context(), []string{"audit", "--format", format, "--registry", registry}, strings.NewReader(""), &stdout, &stderr); status != commandline.OK {
+		if status := execute(t.Context(), []string{"audit", "--format", format, "--registry", registry},
+			strings.NewReader(""), &stdout, &stderr); status != commandline.OK {
 			t.Fatalf("%s: exit status %d: %s", format, status, stderr.String())
 		}
 		if format != "table" && strings.Count(stdout.String(), "-prod-2026q3") < keys {

@@ -27,7 +27,8 @@ type bootstrapCommand struct {
 	KMSKey string `name:"kms-key" placeholder:"ID" help:"KMS key of a secret that is created. Default: the AWS managed key of Secrets Manager."`
 }
 
-// loginOptions say how to log in at the registry. What is typed is not shown; it can also come from standard input.
+// loginOptions say how to log in at the registry. What is typed is not shown; it can also come from
+// standard input.
 type loginOptions struct {
 	User string `placeholder:"NAME" help:"Log in with this user's password, which is asked for. Default: with the code that the registry's login page shows, or with an API key."`
 }
@@ -54,7 +55,8 @@ func (o keyOptions) tags() map[string]string {
 		days = strconv.Itoa(*o.ExpiresInDays)
 	}
 	for name, value := range map[string]string{
-		settings.TagField: o.Field, settings.TagKeyName: o.KeyName, settings.TagExpiresInDays: days, settings.TagOwner: o.Owner,
+		settings.TagField: o.Field, settings.TagKeyName: o.KeyName, settings.TagExpiresInDays: days,
+		settings.TagOwner: o.Owner,
 	} {
 		if value != "" {
 			tags[name] = value
@@ -73,7 +75,8 @@ func (bootstrapCommand) Help() string {
 With --json: an object with secret, arn, outcome (installed, resumed, reused, moved or works), createdSecret, madeBy (issuer or login), versionId, key {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}, rotation {on, next}. Unknown values are left out.`
 }
 
-// checkGiven checks the settings that options stand for, before any request. The error names the option.
+// checkGiven checks the settings that options stand for, before any request. The error names the
+// option.
 func checkGiven(tags, options map[string]string) error {
 	_, ofRotation := settings.Rotate{ExpiresInDays: settings.DefaultExpiresInDays}.ForSecret(tags)
 	_, ofRevocation := settings.Revoke{}.ForSecret(tags)
@@ -90,8 +93,10 @@ func checkGiven(tags, options map[string]string) error {
 
 // optionOf maps tags to the options that stand for them.
 var optionOf = map[string]string{
-	settings.TagField: "--field", settings.TagKeyName: "--key-name", settings.TagExpiresInDays: "--expires-in-days", settings.TagOwner: "--owner",
-	settings.TagGrace: "--grace", settings.TagQuiet: "--quiet", settings.TagHoldLimit: "--hold-limit", settings.TagIssuer: "--issuer",
+	settings.TagField: "--field", settings.TagKeyName: "--key-name", settings.TagExpiresInDays: "--expires-in-days",
+	settings.TagOwner: "--owner",
+	settings.TagGrace: "--grace", settings.TagQuiet: "--quiet", settings.TagHoldLimit: "--hold-limit",
+	settings.TagIssuer: "--issuer",
 }
 
 func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
@@ -119,7 +124,8 @@ func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	d.Place = "secret " + string(o.Secret) + ", registry " + registry.Host()
 	done, err := d.Bootstrap(ctx, operations.Bootstrap{
-		Name: string(o.Secret), Secret: s, Registry: registry, Tags: o.tags(), Alone: o.Plain, KMSKey: o.KMSKey, LogIn: o.logIn(c),
+		Name: string(o.Secret), Secret: s, Registry: registry, Tags: o.tags(), Alone: o.Plain, KMSKey: o.KMSKey,
+		LogIn: o.logIn(c),
 	})
 	closeOperator()
 	return printKeyIn(c, o.jsonOption, done, err)
@@ -139,7 +145,8 @@ func printKeyIn(c *terminal.Console, o jsonOption, done operations.KeyIn, err er
 	_, err = fmt.Fprintln(c.Out)
 	for _, row := range keyRows(done) {
 		if err == nil {
-			_, err = fmt.Fprintln(c.Out, "  "+terminal.Faint.Render(fmt.Sprintf("%-12s", row[0])), terminal.Legible(row[1]))
+			_, err = fmt.Fprintln(c.Out, "  "+terminal.Faint.Render(fmt.Sprintf("%-12s", row[0])),
+				terminal.Legible(row[1]))
 		}
 	}
 	return err

@@ -7,8 +7,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// The scripts contain the names of commands, options and listed values. A test compares them with the commands, and
-// writes them anew with -golden.
+// The scripts contain the names of commands, options and listed values. A test compares them with
+// the commands, and writes them anew with -golden.
 var (
 	//go:embed completion/quilt-rotate.bash
 	bashCompletion string
@@ -34,7 +34,8 @@ After an upgrade, load the script again: it completes the options of the version
 }
 
 func (o completionCommand) Run(c *terminal.Console) error {
-	script := map[string]string{"bash": bashCompletion, "zsh": zshStart + bashCompletion, "fish": fishCompletion}[o.Shell]
+	script := map[string]string{"bash": bashCompletion, "zsh": zshStart + bashCompletion,
+		"fish": fishCompletion}[o.Shell]
 	_, err := io.WriteString(c.Out, script)
 	return err
 }

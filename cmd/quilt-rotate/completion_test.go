@@ -15,12 +15,14 @@ import (
 )
 
 func TestCompletionHasEveryCommandAndOption(t *testing.T) {
-	// Protects people who learn a command from its completions: every option in the help is offered.
+	// Protects people who learn a command from its completions: every option in the help is
+	// offered.
 	parser, err := kong.New(&commands{}, kong.Name("quilt-rotate"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for shell, form := range map[string]string{"bash": `'PATH'\) words='.*--OPTION[ ']`, "zsh": `'PATH'\) words='.*--OPTION[ ']`, "fish": `at PATH' -l OPTION\b`} {
+	for shell, form := range map[string]string{"bash": `'PATH'\) words='.*--OPTION[ ']`,
+		"zsh": `'PATH'\) words='.*--OPTION[ ']`, "fish": `at PATH' -l OPTION\b`} {
 		status, script, _ := inProcess(t.Context(), "completion", shell)
 		if status != commandline.OK {
 			t.Fatalf("completion %s: exit status %d", shell, status)
@@ -29,11 +31,14 @@ func TestCompletionHasEveryCommandAndOption(t *testing.T) {
 		for _, command := range parser.Model.Leaves(true) {
 			_, help, _ := inProcess(t.Context(), append(strings.Fields(command.Path()), "--help")...)
 			_, help, _ = strings.Cut(help, "\nFlags:")
-			for _, listed := range regexp.MustCompile(`(?m)^ {2,6}(?:-., )?--(\[?[a-z-]*\]?[a-z-]+)`).FindAllStringSubmatch(help, -1) {
+			for _, listed := range regexp.MustCompile(
+				`(?m)^ {2,6}(?:-., )?--(\[?[a-z-]*\]?[a-z-]+)`).FindAllStringSubmatch(help, -1) {
 				options++
 				option := strings.NewReplacer("[", "", "]", "").Replace(listed[1])
-				if !regexp.MustCompile(strings.NewReplacer("PATH", command.FullPath(), "OPTION", option).Replace(form)).MatchString(script) {
-					t.Fatalf("%s does not complete %s --%s: run go test ./cmd/quilt-rotate -run Completion -golden", shell, command.FullPath(), option)
+				if !regexp.MustCompile(strings.NewReplacer("PATH", command.FullPath(), "OPTION",
+					option).Replace(form)).MatchString(script) {
+					t.Fatalf("%s does not complete %s --%s: run go test ./cmd/quilt-rotate -run Completion -golden",
+						shell, command.FullPath(), option)
 				}
 			}
 		}
@@ -61,7 +66,8 @@ func TestCompletionScriptsAreCurrent(t *testing.T) {
 			continue
 		}
 		if has, err := os.ReadFile(file); err != nil || string(has) != script.String() {
-			t.Errorf("%s does not fit the commands (%v): run go test ./cmd/quilt-rotate -run Completion -golden, and build again", file, err)
+			t.Errorf("%s does not fit the commands (%v): run go test ./cmd/quilt-rotate -run Completion -golden, and "+
+				"build again", file, err)
 		}
 	}
 }
@@ -84,7 +90,8 @@ func placesOf(node *kong.Node) []place {
 	at := place{path: node.FullPath()}
 	for n := node; n != nil; n = n.Parent {
 		for _, flag := range n.Flags {
-			option := completedOption{name: flag.Name, hasValue: !flag.IsBool() && !flag.IsCounter(), values: valuesOf(flag.Value)}
+			option := completedOption{name: flag.Name, hasValue: !flag.IsBool() && !flag.IsCounter(),
+				values: valuesOf(flag.Value)}
 			if flag.Short != 0 {
 				option.short = string(flag.Short)
 			}
@@ -102,16 +109,19 @@ func placesOf(node *kong.Node) []place {
 	return append([]place{at}, below...)
 }
 
-// valuesOf returns the values that are accepted, if they are listed. The parser has an empty one for an option that may be left out.
+// valuesOf returns the values that are accepted, if they are listed. The parser has an empty one
+// for an option that may be left out.
 func valuesOf(value *kong.Value) []string {
 	return slices.DeleteFunc(value.EnumSlice(), func(text string) bool { return text == "" })
 }
 
-// writeBash writes a function that follows the commands on the line, and then offers what may come next. If nothing matches, bash offers files.
+// writeBash writes a function that follows the commands on the line, and then offers what may come
+// next. If nothing matches, bash offers files.
 func writeBash(w io.Writer, places []place) {
 	fmt.Fprint(w, "_quilt_rotate() {\n  local at=quilt-rotate previous=${COMP_WORDS[COMP_CWORD-1]} words= index\n")
 	fmt.Fprint(w, "  for ((index = 1; index < COMP_CWORD; index++)); do\n    case \"$at ${COMP_WORDS[index]}\" in\n")
-	fmt.Fprintf(w, "    *' --') return ;;\n    %s) at=\"$at ${COMP_WORDS[index]}\" ;;\n    esac\n  done\n  case $at in\n", strings.Join(commandPaths(places), " | \\\n    "))
+	fmt.Fprintf(w, "    *' --') return ;;\n    %s) at=\"$at ${COMP_WORDS[index]}\" ;;\n    esac\n  done\n  case $at "+
+		"in\n", strings.Join(commandPaths(places), " | \\\n    "))
 	for _, p := range places {
 		words := slices.Clone(p.words)
 		for _, option := range p.options {
@@ -131,13 +141,17 @@ func writeBash(w io.Writer, places []place) {
 		}
 	}
 	fmt.Fprintf(w, "  %s) words= ;;\n", strings.Join(unknown, " | \\\n  "))
-	fmt.Fprint(w, "  esac\n  COMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\ncomplete -o default -F _quilt_rotate quilt-rotate\n")
+	fmt.Fprint(w,
+		"  esac\n  COMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\ncomplete -o default -F _quilt_rotate quilt-rotate\n")
 }
 
-// writeFish writes a function that compares the commands on the line with a place, and one line for each word and option that may follow there.
+// writeFish writes a function that compares the commands on the line with a place, and one line for
+// each word and option that may follow there.
 func writeFish(w io.Writer, places []place) {
-	fmt.Fprint(w, "function __quilt_rotate_at\n  set -l at quilt-rotate\n  for word in (commandline -opc)[2..]\n    switch \"$at $word\"\n")
-	fmt.Fprintf(w, "      case %s\n        set at \"$at $word\"\n    end\n  end\n  test \"$at\" = \"$argv\"\nend\n", strings.Join(commandPaths(places), " \\\n        "))
+	fmt.Fprint(w, "function __quilt_rotate_at\n  set -l at quilt-rotate\n  for word in (commandline "+
+		"-opc)[2..]\n    switch \"$at $word\"\n")
+	fmt.Fprintf(w, "      case %s\n        set at \"$at $word\"\n    end\n  end\n  test \"$at\" = \"$argv\"\nend\n",
+		strings.Join(commandPaths(places), " \\\n        "))
 	for _, p := range places {
 		line := fmt.Sprintf("complete -c quilt-rotate -n '__quilt_rotate_at %s'", p.path)
 		if len(p.words) > 0 {

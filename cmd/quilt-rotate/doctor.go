@@ -89,7 +89,8 @@ func (o *doctorCommand) options() (doctor.Options, error) {
 	if err != nil {
 		return doctor.Options{}, err
 	}
-	options := doctor.Options{RevokeFunction: o.RevokeFunction, Registry: o.Registry, Catalog: o.Catalog, Client: client, NoProbe: o.NoProbe}
+	options := doctor.Options{RevokeFunction: o.RevokeFunction, Registry: o.Registry, Catalog: o.Catalog,
+		Client: client, NoProbe: o.NoProbe}
 	for _, s := range o.Secrets {
 		options.Secrets = append(options.Secrets, string(s))
 	}
@@ -101,9 +102,11 @@ const detailColumn = 4 + nameColumn + 1
 
 const nameColumn = 12
 
-var marks = map[doctor.Status]terminal.Mark{doctor.OK: terminal.Done, doctor.Warning: terminal.Warned, doctor.Failed: terminal.Failed, doctor.Skipped: terminal.Noted}
+var marks = map[doctor.Status]terminal.Mark{doctor.OK: terminal.Done, doctor.Warning: terminal.Warned,
+	doctor.Failed: terminal.Failed, doctor.Skipped: terminal.Noted}
 
-// groupLines are the lines of one group, without the checks that were skipped because of another one. The details have the width; 0 stands for any width.
+// groupLines are the lines of one group, without the checks that were skipped because of another
+// one. The details have the width; 0 stands for any width.
 func groupLines(g doctor.Group, width int) []string {
 	lines := []string{terminal.Strong.Render(g.Subject)}
 	indent := strings.Repeat(" ", detailColumn)

@@ -68,7 +68,8 @@ func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	defer d.close()
 	done, err := d.Emergency(ctx, d.secret, operations.EmergencyOptions{
-		Registry: d.registry, LogIn: o.logIn(c), Admin: o.Admin, Version: o.Version, Leaked: leaked, Scanned: scanned, Anyway: o.Anyway, Unasked: o.Yes || !c.Interactive(), SkipRestart: o.SkipRestart,
+		Registry: d.registry, LogIn: o.logIn(c), Admin: o.Admin, Version: o.Version, Leaked: leaked, Scanned: scanned,
+		Anyway: o.Anyway, Unasked: o.Yes || !c.Interactive(), SkipRestart: o.SkipRestart,
 		RestartTime: time.Duration(o.RestartFor),
 		Patience:    operations.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)},
 	})
@@ -89,7 +90,8 @@ func (o *emergencyCommand) find(ctx context.Context, c *terminal.Console) (apike
 		return apikey.Key{}, nil, err
 	}
 	defer closeOperator()
-	key, err := askKey(ctx, c, d.Cloud.Place(ctx).String()+"; the secret and the registry are those of the key", "the leaked key",
+	key, err := askKey(ctx, c, d.Cloud.Place(ctx).String()+"; the secret and the registry are those of the key",
+		"the leaked key",
 		"pipe the key into the command: quilt-rotate emergency --leaked-key - < FILE; or name the secret that holds it")
 	if err != nil {
 		return key, nil, err

@@ -22,9 +22,10 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// execCommand puts the current key into its environment and becomes the program: execve replaces this process. So no
-// parent process holds the key, and signals, standard streams and the exit status need no forwarding. Nothing is
-// written to disk. The program's user and root can read the key in the environment.
+// execCommand puts the current key into its environment and becomes the program: execve replaces
+// this process. So no parent process holds the key, and signals, standard streams and the exit
+// status need no forwarding. Nothing is written to disk. The program's user and root can read the
+// key in the environment.
 type execCommand struct {
 	secretArgument
 	Command []string     `arg:"" passthrough:"" help:"Program to run and its arguments."`
@@ -57,7 +58,8 @@ type variableName string
 
 var variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// UnmarshalText accepts the names that shells accept. The error does not quote the text, which may be a key.
+// UnmarshalText accepts the names that shells accept. The error does not quote the text, which may
+// be a key.
 func (v *variableName) UnmarshalText(text []byte) error {
 	if !variableForm.Match(text) || strings.HasPrefix(string(text), "qk_") {
 		return errors.New("must be the name of a variable: letters, digits and _, not starting with a digit")
@@ -73,7 +75,8 @@ func (o *execCommand) Run(ctx context.Context, c *terminal.Console) error {
 		command = command[1:]
 	}
 	if len(command) == 0 {
-		return terminal.WithHint(&usageError{errors.New("no program is named")}, "name it after --: quilt-rotate exec "+string(o.Secret)+" -- CMD…")
+		return terminal.WithHint(&usageError{errors.New("no program is named")}, "name it after --: quilt-rotate exec "+
+			string(o.Secret)+" -- CMD…")
 	}
 	path, err := lookUp(command[0])
 	if err != nil {
@@ -90,9 +93,10 @@ func (o *execCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return notRun(command[0], syscall.Exec(path, command, environment))
 }
 
-// releaseSignals restores the signals that this process was started with. execve resets handlers, but an ignored signal
-// stays ignored, and package commandline ignores SIGPIPE. Reset alone does not end that, because the Go runtime
-// believes that its own handler is still installed; Notify installs it.
+// releaseSignals restores the signals that this process was started with. execve resets handlers,
+// but an ignored signal stays ignored, and package commandline ignores SIGPIPE. Reset alone does
+// not end that, because the Go runtime believes that its own handler is still installed; Notify
+// installs it.
 func releaseSignals() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signal.Reset()
@@ -105,7 +109,8 @@ func lookUp(name string) (string, error) {
 	case err == nil || errors.Is(err, exec.ErrDot):
 		return path, nil
 	case errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist):
-		return "", terminal.WithHint(&statusError{fmt.Errorf("there is no program %s", name), exitNotFound}, "check its name and PATH; quilt-rotate exec starts no shell, so it knows no aliases")
+		return "", terminal.WithHint(&statusError{fmt.Errorf("there is no program %s", name), exitNotFound},
+			"check its name and PATH; quilt-rotate exec starts no shell, so it knows no aliases")
 	}
 	return "", notRun(name, err)
 }
@@ -117,9 +122,9 @@ func notRun(name string, err error) error {
 	return &statusError{fmt.Errorf("the program %s cannot be run: %w", name, err), exitCannotRun}
 }
 
-// environment returns the environment of this process with the key and its registry. QUILT_REGISTRY_URL is the registry
-// of QUILT_API_KEY: if the key goes into another variable, it stays, so that a key that is already in QUILT_API_KEY is
-// sent to no other registry.
+// environment returns the environment of this process with the key and its registry.
+// QUILT_REGISTRY_URL is the registry of QUILT_API_KEY: if the key goes into another variable, it
+// stays, so that a key that is already in QUILT_API_KEY is sent to no other registry.
 func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]string, error) {
 	aws, err := awsclient.Open(ctx, c)
 	if err != nil {
@@ -143,7 +148,8 @@ func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]s
 		}
 	}
 	if url == "" {
-		fmt.Fprintf(c.Err, "%s is not set: neither --registry, nor the secret's tag, nor its function names the registry\n", registryVariable(string(o.Env)))
+		fmt.Fprintf(c.Err, "%s is not set: neither --registry, nor the secret's tag, nor its function names the "+
+			"registry\n", registryVariable(string(o.Env)))
 	}
 	environment := with(os.Environ(), string(o.Env), key.Reveal())
 	if o.Env == environmentKey {
@@ -156,11 +162,13 @@ func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]s
 func currentKey(ctx context.Context, s *managed.Secret) (apikey.Key, error) {
 	current, ok := s.Holder(vault.Current)
 	if !ok {
-		return apikey.Key{}, terminal.WithHint(fmt.Errorf("the secret %s has no current version", s.Name), "quilt-rotate bootstrap "+s.Name)
+		return apikey.Key{}, terminal.WithHint(fmt.Errorf("the secret %s has no current version", s.Name),
+			"quilt-rotate bootstrap "+s.Name)
 	}
 	value, err := s.Value(ctx, current.ID)
 	if _, blank := errors.AsType[*apikey.BlankValueError](err); blank {
-		return apikey.Key{}, terminal.WithHint(fmt.Errorf("the secret %s waits for its first key", s.Name), "quilt-rotate bootstrap "+s.Name)
+		return apikey.Key{}, terminal.WithHint(fmt.Errorf("the secret %s waits for its first key", s.Name),
+			"quilt-rotate bootstrap "+s.Name)
 	}
 	if _, bad := errors.AsType[*apikey.BadValueError](err); bad {
 		return apikey.Key{}, fmt.Errorf("the secret %s: %w", s.Name, err)
@@ -168,9 +176,9 @@ func currentKey(ctx context.Context, s *managed.Secret) (apikey.Key, error) {
 	return value.Key(), err
 }
 
-// registryURL returns the registry that the secret's tag or its function names. If neither does, it is the one that the
-// options name, or "": a user who runs programs may lack the permission to look at functions. A variable does not
-// count, because it may be another key's.
+// registryURL returns the registry that the secret's tag or its function names. If neither does, it
+// is the one that the options name, or "": a user who runs programs may lack the permission to look
+// at functions. A variable does not count, because it may be another key's.
 func (o *execCommand) registryURL(ctx context.Context, s *managed.Secret) (string, error) {
 	given, _, err := o.given(ctx)
 	if err != nil {
@@ -193,14 +201,16 @@ func (o *execCommand) logIn(ctx context.Context, s *managed.Secret, key apikey.K
 		return err
 	}
 	if _, err := registry.WithKey(key).Me(ctx); err != nil {
-		return terminal.WithHint(fmt.Errorf("the current key of %s does not log in: %w", s.Name, err), "quilt-rotate doctor "+s.Name)
+		return terminal.WithHint(fmt.Errorf("the current key of %s does not log in: %w", s.Name, err),
+			"quilt-rotate doctor "+s.Name)
 	}
 	return nil
 }
 
 // with sets a variable, or removes it if the value is empty.
 func with(environment []string, name, value string) []string {
-	environment = slices.DeleteFunc(slices.Clone(environment), func(variable string) bool { return strings.HasPrefix(variable, name+"=") })
+	environment = slices.DeleteFunc(slices.Clone(environment),
+		func(variable string) bool { return strings.HasPrefix(variable, name+"=") })
 	if value == "" {
 		return environment
 	}

@@ -15,8 +15,8 @@ import (
 
 var goldenShapes = flag.Bool("golden", false, "write the golden files of testdata/json anew")
 
-// json NAME: the last standard output is one JSON document, and nothing else; it has the fields that testdata/json/NAME.txt lists, and its times are
-// in UTC and to the second.
+// json NAME: the last standard output is one JSON document, and nothing else; it has the fields
+// that testdata/json/NAME.txt lists, and its times are in UTC and to the second.
 func shape(ts *testscript.TestScript, _ bool, args []string) {
 	decoder := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
 	var document any
@@ -40,11 +40,13 @@ func shape(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := os.ReadFile(file)
 	ts.Check(err)
 	if got != string(want) {
-		ts.Fatalf("the fields are\n%sand not those of testdata/json/%s.txt (if this is meant: -golden, and say it in the command's help)\n%s", got, args[0], want)
+		ts.Fatalf("the fields "+
+			"are\n%sand not those of testdata/json/%s.txt (if this is meant: -golden, and say it in the command's help)\n%s", got, args[0], want)
 	}
 }
 
-// fieldsOf gathers the paths of all fields: "keys[].keyId". What has names from outside, such as tags, is one field.
+// fieldsOf gathers the paths of all fields: "keys[].keyId". What has names from outside, such as
+// tags, is one field.
 func fieldsOf(ts *testscript.TestScript, value any, path string, found map[string]bool) {
 	switch value := value.(type) {
 	case map[string]any:

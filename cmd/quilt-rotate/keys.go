@@ -18,8 +18,9 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// keysCommand has the registry's own operations. A registry creates keys for the caller only, and shows a key once. Apart from exec, create is the one
-// command that gives a key away, to a file or a pipe.
+// keysCommand has the registry's own operations. A registry creates keys for the caller only, and
+// shows a key once. Apart from exec, create is the one command that gives a key away, to a file or
+// a pipe.
 type keysCommand struct {
 	List   keysListCommand   `cmd:"" help:"List your keys, or with --admin those of all users."`
 	Get    keysGetCommand    `cmd:"" help:"Show a key."`
@@ -37,11 +38,12 @@ type keyLogin struct {
 // environmentKey is the variable of a key to log in with, as quilt3 reads it.
 const environmentKey = apikey.DefaultField
 
-// registryVariable is the variable that says which registry the key in another variable belongs to. `exec` sets it.
+// registryVariable is the variable that says which registry the key in another variable belongs to.
+// `exec` sets it.
 func registryVariable(keyVariable string) string { return keyVariable + "_REGISTRY" }
 
-// keyFromEnvironment is the key in QUILT_API_KEY, if it is set. It is refused for another registry than the one that it belongs to, as far as the
-// environment says it.
+// keyFromEnvironment is the key in QUILT_API_KEY, if it is set. It is refused for another registry
+// than the one that it belongs to, as far as the environment says it.
 func keyFromEnvironment(c *terminal.Console, registry *quilt.Client) (apikey.Key, error) {
 	text := os.Getenv(environmentKey)
 	if text == "" {
@@ -50,13 +52,15 @@ func keyFromEnvironment(c *terminal.Console, registry *quilt.Client) (apikey.Key
 	for _, variable := range []string{registryVariable(environmentKey), settings.EnvRegistryURL} {
 		belongs := os.Getenv(variable)
 		if url, err := settings.RegistryURL(belongs); belongs != "" && (err != nil || url != registry.URL()) {
-			return apikey.Key{}, terminal.WithHint(fmt.Errorf("the key in %s belongs to the registry of %s, %s, and is not sent to %s", environmentKey, variable, redact.Clip(belongs, 200), registry.URL()),
+			return apikey.Key{}, terminal.WithHint(fmt.Errorf("the key in %s belongs to the registry of %s, %s, and "+
+				"is not sent to %s", environmentKey, variable, redact.Clip(belongs, 200), registry.URL()),
 				"log in another way: --user or --secret, or unset "+environmentKey+" to be asked")
 		}
 	}
 	key, err := apikey.Parse(text)
 	if err != nil {
-		return key, terminal.WithHint(fmt.Errorf("%s is %w", environmentKey, err), "correct the variable, or unset it to be asked")
+		return key, terminal.WithHint(fmt.Errorf("%s is %w", environmentKey, err),
+			"correct the variable, or unset it to be asked")
 	}
 	_, err = fmt.Fprintf(c.Err, "logging in with the key in %s\n", environmentKey)
 	return key, err
@@ -93,8 +97,10 @@ func (o keyLogin) logIn(ctx context.Context, c *terminal.Console) (*quilt.Sessio
 	return o.logInAt(ctx, c, client, key, apikey.Key{})
 }
 
-// logInAt logs in. own is the key to log in with if neither the options nor the environment give one; with the zero Key, a person is asked.
-func (o keyLogin) logInAt(ctx context.Context, c *terminal.Console, client *quilt.Client, key, own apikey.Key) (_ *quilt.Session, _ quilt.Identity, err error) {
+// logInAt logs in. own is the key to log in with if neither the options nor the environment give
+// one; with the zero Key, a person is asked.
+func (o keyLogin) logInAt(ctx context.Context, c *terminal.Console, client *quilt.Client, key,
+	own apikey.Key) (_ *quilt.Session, _ quilt.Identity, err error) {
 	way := login.Way{User: o.User, Key: key}
 	if o.User == "" && key.IsZero() {
 		if way.Key, err = keyFromEnvironment(c, client); err != nil {
@@ -106,7 +112,8 @@ func (o keyLogin) logInAt(ctx context.Context, c *terminal.Console, client *quil
 	}
 	session, me, err := login.LogIn(ctx, c, client, way)
 	if quilt.RefusesLogin(err) && terminal.Hint(err) == "" {
-		err = terminal.WithHint(err, "log in as somebody else: with --user, with --secret, or with a code from "+client.CodeURL())
+		err = terminal.WithHint(err, "log in as somebody else: with --user, with --secret, or with a code from "+
+			client.CodeURL())
 	}
 	return session, me, err
 }
@@ -118,7 +125,8 @@ type everybody struct {
 
 func (o everybody) allow(me quilt.Identity) error {
 	if o.Admin && !me.IsAdmin {
-		return terminal.WithHint(fmt.Errorf("%s is not an administrator of the registry", me.Email), "leave --admin out, or log in as an administrator")
+		return terminal.WithHint(fmt.Errorf("%s is not an administrator of the registry", me.Email),
+			"leave --admin out, or log in as an administrator")
 	}
 	return nil
 }
@@ -133,9 +141,11 @@ func (o everybody) get(ctx context.Context, s *quilt.Session, id string) (*quilt
 // unknownKey is the error for an id that the registry does not know.
 func (o everybody) unknownKey(id string, me quilt.Identity) error {
 	if o.Admin {
-		return terminal.WithHint(fmt.Errorf("the registry knows no key with the id %s", id), "see the ids: quilt-rotate keys list --admin")
+		return terminal.WithHint(fmt.Errorf("the registry knows no key with the id %s", id),
+			"see the ids: quilt-rotate keys list --admin")
 	}
-	return terminal.WithHint(fmt.Errorf("%s has no key with the id %s", me.Email, id), "see the ids: quilt-rotate keys list; other users' keys: --admin")
+	return terminal.WithHint(fmt.Errorf("%s has no key with the id %s", me.Email, id),
+		"see the ids: quilt-rotate keys list; other users' keys: --admin")
 }
 
 // A keyID is a key's id at the registry: opaque, but one word.
@@ -147,8 +157,12 @@ func (k *keyID) UnmarshalText(text []byte) error {
 	id := strings.TrimSpace(string(text))
 	switch {
 	case strings.HasPrefix(id, "qk_"):
-		return errors.New("is a key, and not its id: shells keep a history of arguments, so treat the key as leaked, and give it on standard input (keys revoke --from-stdin)")
-	case id == "" || len(id) > longest || strings.ContainsFunc(id, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }):
+		return errors.New("is a key, and not its id: shells keep a history of arguments, so treat the key as leaked, " +
+			"and give it on standard input (keys revoke --from-stdin)")
+	case id == "" || len(id) > longest || strings.ContainsFunc(id, func(r rune) bool {
+		return unicode.IsSpace(r) ||
+			!unicode.IsPrint(r)
+	}):
 		return errors.New("must be a key's id, as `keys list` shows it")
 	}
 	*k = keyID(id)
@@ -195,19 +209,23 @@ func keyExpires(k quilt.APIKey) string {
 func checkName(name string) error {
 	const longest = 200
 	switch _, ours := apikey.MarkOf(name); {
-	case strings.TrimSpace(name) == "" || len(name) > longest || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return &usageError{errors.New("--name: must be one line of at most 200 characters, such as ci-github-prod-2026q4")}
+	case strings.TrimSpace(name) == "" || len(name) > longest || strings.ContainsFunc(name,
+		func(r rune) bool { return !unicode.IsPrint(r) }):
+		return &usageError{errors.New("--name: must be one line of at most 200 characters, such as " +
+			"ci-github-prod-2026q4")}
 	case strings.HasPrefix(name, "qk_"):
 		return &usageError{errors.New("--name: must not be a key")}
 	case ours:
-		return &usageError{errors.New("--name: has the form of the names that rotations give, so a sweep might revoke the key as one that was left behind")}
+		return &usageError{errors.New("--name: has the form of the names that rotations give, so a sweep might " +
+			"revoke the key as one that was left behind")}
 	}
 	return nil
 }
 
 func checkDays(days int) error {
 	if days < settings.MinExpiresInDays || days > settings.MaxExpiresInDays {
-		return &usageError{fmt.Errorf("--expires-in-days: must be a whole number from %d to %d", settings.MinExpiresInDays, settings.MaxExpiresInDays)}
+		return &usageError{fmt.Errorf("--expires-in-days: must be a whole number from %d to %d",
+			settings.MinExpiresInDays, settings.MaxExpiresInDays)}
 	}
 	return nil
 }

@@ -78,7 +78,8 @@ func (o *keysCreateCommand) check(c *terminal.Console) error {
 	case o.Output == "" && o.JSON:
 		return &usageError{errors.New("--json: goes with --output: the key is not mixed with other output")}
 	case o.Output == "" && c.Watched():
-		return terminal.WithHint(&usageError{errors.New("a key is never shown on a terminal")}, "add --output FILE, or a pipe to the program that takes the key")
+		return terminal.WithHint(&usageError{errors.New("a key is never shown on a terminal")},
+			"add --output FILE, or a pipe to the program that takes the key")
 	}
 	return nil
 }
@@ -95,7 +96,8 @@ func (o *keysCreateCommand) place(c *terminal.Console) (keyPlace, error) {
 	}
 	file, err := os.OpenFile(o.Output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, terminal.WithHint(fmt.Errorf("the file %s exists already", o.Output), "name a new one: an existing file is never overwritten")
+		return nil, terminal.WithHint(fmt.Errorf("the file %s exists already", o.Output),
+			"name a new one: an existing file is never overwritten")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("prepare the file: %w", err)
@@ -123,9 +125,10 @@ func (f newFile) drop() {
 // creationTime limits what is completed after a Ctrl-C.
 const creationTime = 30 * time.Second
 
-// make creates the key and writes it to its place. From the request on, Ctrl-C does not stop it: without the answer,
-// nobody could use the key, and it would stay valid until it expires. A key that cannot be written is revoked. A crash in
-// between leaves the key at the registry, where keys list shows it by its name.
+// make creates the key and writes it to its place. From the request on, Ctrl-C does not stop it:
+// without the answer, nobody could use the key, and it would stay valid until it expires. A key
+// that cannot be written is revoked. A crash in between leaves the key at the registry, where keys
+// list shows it by its name.
 func (o *keysCreateCommand) make(ctx context.Context, s *quilt.Session, to keyPlace) (quilt.CreatedKey, error) {
 	if err := ctx.Err(); err != nil {
 		to.drop()
@@ -145,7 +148,8 @@ func (o *keysCreateCommand) make(ctx context.Context, s *quilt.Session, to keyPl
 	to.drop()
 	err = fmt.Errorf("the new key could not be written: %w", err)
 	if failed := s.RevokeKey(ctx, key.ID); failed != nil {
-		return key, terminal.WithHint(err, "the key is still valid, and nobody has it: quilt-rotate keys revoke "+key.ID)
+		return key, terminal.WithHint(err, "the key is still valid, and nobody has it: quilt-rotate keys revoke "+
+			key.ID)
 	}
 	return key, terminal.WithHint(err, "the key was revoked")
 }

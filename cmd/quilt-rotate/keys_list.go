@@ -41,7 +41,8 @@ func (o *keysListCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return &usageError{errors.New("--email: goes with --admin: a user sees no other user's keys")}
 	}
 	if _, err := apikey.Parse(o.Fingerprint); err == nil && !strings.Contains(o.Fingerprint, "...") {
-		return &usageError{errors.New("--fingerprint: is a whole key, and shells keep a history of arguments: treat the key as leaked (quilt-rotate emergency)")}
+		return &usageError{errors.New("--fingerprint: is a whole key, and shells keep a history of arguments: treat " +
+			"the key as leaked (quilt-rotate emergency)")}
 	}
 	session, me, err := o.logIn(ctx, c)
 	if err != nil {
@@ -75,7 +76,8 @@ func (o *keysListCommand) Run(ctx context.Context, c *terminal.Console) error {
 
 func (o *keysListCommand) list(ctx context.Context, s *quilt.Session) ([]quilt.APIKey, error) {
 	if o.Admin {
-		return s.AdminListKeys(ctx, quilt.AdminKeyFilter{Email: o.Email, Name: o.Name, Fingerprint: o.Fingerprint, Status: quilt.Status(o.Status)})
+		return s.AdminListKeys(ctx, quilt.AdminKeyFilter{Email: o.Email, Name: o.Name, Fingerprint: o.Fingerprint,
+			Status: quilt.Status(o.Status)})
 	}
 	return s.ListKeys(ctx, quilt.KeyFilter{Name: o.Name, Fingerprint: o.Fingerprint, Status: quilt.Status(o.Status)})
 }
@@ -91,13 +93,15 @@ func (o *keysListCommand) table(keys []quilt.APIKey) terminal.Table {
 		if k.LastUsedAt != nil {
 			used = k.LastUsedAt.UTC().Format(time.RFC3339)
 		}
-		row := []string{k.ID, k.Name, k.Fingerprint, strings.ToLower(string(k.Status)), k.CreatedAt.UTC().Format(time.RFC3339), k.ExpiresAt.UTC().Format(time.RFC3339), used, k.UserEmail}
+		row := []string{k.ID, k.Name, k.Fingerprint, strings.ToLower(string(k.Status)),
+			k.CreatedAt.UTC().Format(time.RFC3339), k.ExpiresAt.UTC().Format(time.RFC3339), used, k.UserEmail}
 		t.Rows = append(t.Rows, row[:len(t.Headers)])
 	}
 	return t
 }
 
-// forPeople has two lines a key, so that its id, which commands take, stays in one piece on a narrow terminal.
+// forPeople has two lines a key, so that its id, which commands take, stays in one piece on a
+// narrow terminal.
 func (o *keysListCommand) forPeople(keys []quilt.APIKey) string {
 	var lines strings.Builder
 	for _, k := range keys {
@@ -109,7 +113,8 @@ func (o *keysListCommand) forPeople(keys []quilt.APIKey) string {
 		if k.Status != quilt.Active {
 			expires = "expired " + keyExpires(k)
 		}
-		fmt.Fprintf(&lines, "%s  %s\n  %s  %s\n", terminal.Strong.Render(terminal.Legible(k.Name)), terminal.Faint.Render(terminal.Legible(k.Fingerprint+owner)), terminal.Legible(k.ID),
+		fmt.Fprintf(&lines, "%s  %s\n  %s  %s\n", terminal.Strong.Render(terminal.Legible(k.Name)),
+			terminal.Faint.Render(terminal.Legible(k.Fingerprint+owner)), terminal.Legible(k.ID),
 			urgency(k).Render(expires)+", used "+keyUsed(k))
 	}
 	return lines.String()
@@ -174,10 +179,13 @@ func describeKey(c *terminal.Console, k quilt.APIKey) error {
 	}
 	var lines strings.Builder
 	for _, line := range [][2]string{
-		{"id", k.ID}, {"name", k.Name}, {"fingerprint", k.Fingerprint}, {"owner", k.UserEmail}, {"status", strings.ToLower(string(k.Status))},
-		{"created", moment(k.CreatedAt, terminal.Ago(k.RegistryTime.Sub(k.CreatedAt)))}, {"expires", moment(k.ExpiresAt, keyExpires(k))}, {"last used", lastUsed},
+		{"id", k.ID}, {"name", k.Name}, {"fingerprint", k.Fingerprint}, {"owner", k.UserEmail}, {"status",
+			strings.ToLower(string(k.Status))},
+		{"created", moment(k.CreatedAt, terminal.Ago(k.RegistryTime.Sub(k.CreatedAt)))}, {"expires",
+			moment(k.ExpiresAt, keyExpires(k))}, {"last used", lastUsed},
 	} {
-		fmt.Fprintf(&lines, "  %s %s\n", terminal.Faint.Render(fmt.Sprintf("%-12s", line[0])), terminal.Legible(line[1]))
+		fmt.Fprintf(&lines, "  %s %s\n", terminal.Faint.Render(fmt.Sprintf("%-12s", line[0])),
+			terminal.Legible(line[1]))
 	}
 	_, err := fmt.Fprint(c.Out, lines.String())
 	return err

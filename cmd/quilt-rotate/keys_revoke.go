@@ -59,13 +59,15 @@ func (o *keysRevokeCommand) Run(ctx context.Context, c *terminal.Console) error 
 	if err != nil {
 		return err
 	}
-	g := &keyGuard{keysRevokeCommand: o, Console: c, registry: client.URL(), place: "registry " + client.Host() + ", AWS account and region not known"}
+	g := &keyGuard{keysRevokeCommand: o, Console: c, registry: client.URL(), place: "registry " + client.Host() +
+		", AWS account and region not known"}
 	if g.aws, g.noAWS = awsclient.Open(ctx, c); g.noAWS == nil {
 		g.place = "registry " + client.Host() + ", " + g.aws.Place(ctx).String()
 	}
 	var given apikey.Key
 	if o.FromStdin {
-		if given, err = askKey(ctx, c, g.place, "the key to revoke", "pipe the key into the command (< FILE), or give the id of the key as an argument instead of --from-stdin"); err != nil {
+		if given, err = askKey(ctx, c, g.place, "the key to revoke", "pipe the key into the command (< FILE), or "+
+			"give the id of the key as an argument instead of --from-stdin"); err != nil {
 			return err
 		}
 	}
@@ -101,7 +103,8 @@ func (o *keysRevokeCommand) Run(ctx context.Context, c *terminal.Console) error 
 	return o.print(c, list)
 }
 
-// askKey reads a key that a person types or pastes, and names the place first. instead is what to do if nobody can be asked.
+// askKey reads a key that a person types or pastes, and names the place first. instead is what to
+// do if nobody can be asked.
 func askKey(ctx context.Context, c *terminal.Console, place, what, instead string) (apikey.Key, error) {
 	if c.Interactive() {
 		c.Note(place)
@@ -112,7 +115,8 @@ func askKey(ctx context.Context, c *terminal.Console, place, what, instead strin
 	}
 	key, err := apikey.Parse(text.Reveal())
 	if err != nil {
-		return key, terminal.WithHint(fmt.Errorf("what was given as %s is %w", what, err), "give the whole key as one line")
+		return key, terminal.WithHint(fmt.Errorf("what was given as %s is %w", what, err),
+			"give the whole key as one line")
 	}
 	return key, nil
 }
@@ -127,7 +131,8 @@ type target struct {
 	asked    string         // describes it in a question
 }
 
-func (o *keysRevokeCommand) targets(ctx context.Context, s *quilt.Session, me quilt.Identity, given apikey.Key) ([]target, error) {
+func (o *keysRevokeCommand) targets(ctx context.Context, s *quilt.Session, me quilt.Identity,
+	given apikey.Key) ([]target, error) {
 	var list []target
 	for _, id := range o.IDs {
 		k, err := o.get(ctx, s, string(id))
@@ -139,11 +144,13 @@ func (o *keysRevokeCommand) targets(ctx context.Context, s *quilt.Session, me qu
 		}
 		list = append(list, target{
 			shown: revokedKey{k.ID, k.Name, k.UserEmail}, rows: []quilt.APIKey{*k},
-			what: "the key " + k.ID, asked: fmt.Sprintf("the key %s of %s (%s), used %s", k.Name, k.UserEmail, k.Fingerprint, keyUsed(*k)),
+			what: "the key " + k.ID, asked: fmt.Sprintf("the key %s of %s (%s), used %s", k.Name, k.UserEmail,
+				k.Fingerprint, keyUsed(*k)),
 		})
 	}
 	if o.FromStdin {
-		t := target{shown: revokedKey{Owner: me.Email}, key: given, what: "this key", asked: fmt.Sprintf("the key %s of %s", given.Fingerprint(), me.Email)}
+		t := target{shown: revokedKey{Owner: me.Email}, key: given, what: "this key",
+			asked: fmt.Sprintf("the key %s of %s", given.Fingerprint(), me.Email)}
 		t.rows, t.unlisted = s.ListKeys(ctx, quilt.KeyFilter{})
 		t.rows = slices.DeleteFunc(t.rows, func(k quilt.APIKey) bool { return !given.Fits(k.Fingerprint) })
 		list = append(list, t)
@@ -188,7 +195,8 @@ func (g *keyGuard) pass(ctx context.Context, targets []target) error {
 	for _, t := range targets {
 		asked = append(asked, t.asked)
 	}
-	if err := g.Confirm(ctx, g.place+"\nthis permanently revokes "+strings.Join(asked, ", and ")+": whoever uses it stops working", "revoke"); err != nil {
+	if err := g.Confirm(ctx, g.place+"\nthis permanently revokes "+strings.Join(asked, ", and ")+
+		": whoever uses it stops working", "revoke"); err != nil {
 		return err
 	}
 	g.asked = true
@@ -227,7 +235,8 @@ func (g *keyGuard) check(ctx context.Context, targets []target) error {
 		return err != nil || url == "" || url == g.registry
 	}
 	if !slices.ContainsFunc(g.holders.Secrets, ofRegistry) {
-		if err := g.unchecked("a managed secret holds the key", errors.New("there is no managed secret of this registry here: is this the right account and region?")); err != nil {
+		if err := g.unchecked("a managed secret holds the key",
+			errors.New("there is no managed secret of this registry here: is this the right account and region?")); err != nil {
 			return err
 		}
 	}
@@ -260,11 +269,13 @@ func (g *keyGuard) checkTarget(ctx context.Context, t target) error {
 		case g.asked || g.Yes:
 			return nil
 		}
-		return g.Confirm(ctx, "secret "+found[0].Secret+", "+g.place+"\n"+state+": whoever reads that secret stops working", found[0].Secret)
+		return g.Confirm(ctx, "secret "+found[0].Secret+", "+g.place+"\n"+state+": whoever reads that secret stops "+
+			"working", found[0].Secret)
 	}
 	for _, row := range t.rows {
 		if g.holders.Elsewhere(row.Name) {
-			err := fmt.Errorf("its name, %s, says that it was created for a secret of another account or region", row.Name)
+			err := fmt.Errorf("its name, %s, says that it was created for a secret of another account or region",
+				row.Name)
 			if err := g.unchecked("a secret elsewhere holds "+t.what, err); err != nil {
 				return err
 			}
@@ -273,7 +284,8 @@ func (g *keyGuard) checkTarget(ctx context.Context, t target) error {
 	if len(t.rows) > 0 {
 		return nil
 	}
-	return g.unchecked("a secret still needs "+t.what+" for its grace period", cmp.Or(t.unlisted, errors.New("the registry lists no such key of that user")))
+	return g.unchecked("a secret still needs "+t.what+" for its grace period",
+		cmp.Or(t.unlisted, errors.New("the registry lists no such key of that user")))
 }
 
 // unchecked refuses what could not be checked; with --anyway it prints that once and goes on.
@@ -294,7 +306,8 @@ func describeHolder(what string, h managed.Holder) (state, otherwise string) {
 	leaked := "if it has leaked: quilt-rotate emergency " + h.Secret
 	replace := fmt.Sprintf("replace it first: quilt-rotate rotate %s\n%s\nor add --anyway", h.Secret, leaked)
 	if h.Beside {
-		replace = "remove it from the value first, or put another key there: aws secretsmanager put-secret-value --secret-id " + h.Secret + "\nor add --anyway"
+		replace = "remove it from the value first, or put another key there: aws secretsmanager put-secret-value " +
+			"--secret-id " + h.Secret + "\nor add --anyway"
 	}
 	is := what + " is"
 	if h.Unsure {
@@ -302,7 +315,8 @@ func describeHolder(what string, h managed.Holder) (state, otherwise string) {
 	}
 	switch {
 	case h.Issuer:
-		return is + " in the issuing credential " + h.Secret, "store another issuing credential there first, or add --anyway"
+		return is + " in the issuing credential " + h.Secret, "store another issuing credential there first, or add " +
+			"--anyway"
 	case h.Deleted:
 		return is + " a key of " + h.Secret + ", which is marked for deletion and can be restored",
 			"if the secret is no longer needed, add --anyway; to restore it: " + managed.RestoreCommand(h.Secret)
@@ -311,10 +325,12 @@ func describeHolder(what string, h managed.Holder) (state, otherwise string) {
 	case h.Stage == vault.Pending:
 		return is + " in the pending value of " + h.Secret, replace
 	case h.Beside:
-		return is + " in a superseded version of " + h.Secret + " and may still be in use", "if nobody needs it, add --anyway"
+		return is + " in a superseded version of " + h.Secret + " and may still be in use", "if nobody needs it, add " +
+			"--anyway"
 	}
 	return is + " a superseded key of " + h.Secret + " that may still be in use",
-		fmt.Sprintf("its sweep revokes it when nobody uses it any more: quilt-rotate status %s\n%s --version %s\nor add --anyway", h.Secret, leaked, h.VersionID)
+		fmt.Sprintf("its sweep revokes it when nobody uses it any more: quilt-rotate status %s\n%s --version %s\nor "+
+			"add --anyway", h.Secret, leaked, h.VersionID)
 }
 
 // scan reads all managed secrets of the account and region, and shows the progress on a terminal.

@@ -25,11 +25,13 @@ func TestMain(m *testing.M) {
 	testscript.Main(withFunctions{m}, map[string]func(){"quilt-rotate": asCommand})
 }
 
-// hang is how long a command of a script may take: longer than any wait of its own, so that it only ends one that would never end.
+// hang is how long a command of a script may take: longer than any wait of its own, so that it only
+// ends one that would never end.
 const hang = 5 * time.Minute
 
-// asCommand is main, with a limit. If a script sets NOTICED, the command also creates that file once it has noticed an interrupt: a process goes on for a moment after it was
-// sent a signal, so a script cannot know otherwise.
+// asCommand is main, with a limit. If a script sets NOTICED, the command also creates that file
+// once it has noticed an interrupt: a process goes on for a moment after it was sent a signal, so a
+// script cannot know otherwise.
 func asCommand() {
 	time.AfterFunc(hang, func() { panic("the command has not ended after " + hang.String()) })
 	marker := os.Getenv("NOTICED")

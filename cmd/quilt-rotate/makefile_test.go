@@ -9,7 +9,8 @@ import (
 )
 
 func TestTheHelpOfMakeFitsATerminal(t *testing.T) {
-	// Protects the first thing that a newcomer sees: each target in lines of at most 80 columns, with its whole description.
+	// Protects the first thing that a newcomer sees: each target in lines of at most 80 columns,
+	// with its whole description.
 	out, err := exec.Command("make", "-s", "-C", "../..", "help").Output()
 	if errors.Is(err, exec.ErrNotFound) {
 		t.Skip("SKIPPED: the help of make: make is not installed")
@@ -23,7 +24,8 @@ func TestTheHelpOfMakeFitsATerminal(t *testing.T) {
 		}
 	}
 	words := strings.Join(strings.Fields(string(out)), " ")
-	for _, want := range []string{"make demo Watch the life of a key: rotated under load, held, revoked (on a sandbox, in seconds) make", "make soak Go through every crash", "make soak SOAK=1h"} {
+	for _, want := range []string{"make demo Watch the life of a key: rotated under load, held, revoked (on a " +
+		"sandbox, in seconds) make", "make soak Go through every crash", "make soak SOAK=1h"} {
 		if !strings.Contains(words, want) {
 			t.Errorf("the help lacks %q:\n%s", want, out)
 		}

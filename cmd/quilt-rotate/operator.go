@@ -11,9 +11,10 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// openOperator opens what an operation works with. confirmed answers each question with yes. The caller closes it
-// before it prints a result.
-func openOperator(ctx context.Context, c *terminal.Console, resultIsJSON, confirmed bool) (*operations.Operator, func(), error) {
+// openOperator opens what an operation works with. confirmed answers each question with yes. The
+// caller closes it before it prints a result.
+func openOperator(ctx context.Context, c *terminal.Console, resultIsJSON, confirmed bool) (*operations.Operator, func(),
+	error) {
 	aws, err := awsclient.Open(ctx, c)
 	if err != nil {
 		return nil, nil, err
@@ -52,8 +53,9 @@ type openedSecret struct {
 	json     bool
 }
 
-// finish prints the result of an operation and returns the operation's error. With --json it prints the result if it is
-// known, which may be so although the operation failed. Otherwise show prints it, unless the operation failed.
+// finish prints the result of an operation and returns the operation's error. With --json it prints
+// the result if it is known, which may be so although the operation failed. Otherwise show prints
+// it, unless the operation failed.
 func (d *openedSecret) finish(result any, known bool, err error, show func() error) error {
 	d.close()
 	if d.json && known {
@@ -77,7 +79,8 @@ func (o secretOptions) openOperator(ctx context.Context, c *terminal.Console) (*
 }
 
 // openSecret opens the secret, for a command that needs no registry or can work without it.
-func (o secretArgument) openSecret(ctx context.Context, c *terminal.Console, result jsonOption, confirmed yesOption) (_ *openedSecret, err error) {
+func (o secretArgument) openSecret(ctx context.Context, c *terminal.Console, result jsonOption,
+	confirmed yesOption) (_ *openedSecret, err error) {
 	d := &openedSecret{console: c, json: result.JSON}
 	if d.Operator, d.close, err = openOperator(ctx, c, result.JSON, confirmed.Yes); err != nil {
 		return nil, err
@@ -100,8 +103,8 @@ func (d *openedSecret) find(ctx context.Context, o registryOptions) (err error) 
 	return nil
 }
 
-// placeOf names the secret and its registry above each question, beside the account and the region: secrets have the
-// same names in many places.
+// placeOf names the secret and its registry above each question, beside the account and the region:
+// secrets have the same names in many places.
 func placeOf(s *managed.Secret, registry *quilt.Client) string {
 	if registry == nil {
 		return "secret " + s.Name

@@ -25,7 +25,8 @@ type secretID string
 func (s *secretID) UnmarshalText(text []byte) error {
 	switch name := strings.TrimSpace(string(text)); {
 	case strings.HasPrefix(name, "qk_"):
-		return errors.New("is a key, and not a secret's name: shells keep a history of arguments, so treat the key as leaked (quilt-rotate emergency)")
+		return errors.New("is a key, and not a secret's name: shells keep a history of arguments, so treat the key " +
+			"as leaked (quilt-rotate emergency)")
 	case name == "":
 		return errors.New("is empty: give the name or ARN of a secret")
 	default:
@@ -88,8 +89,8 @@ func (o registryOptions) client() (options quilt.Options, err error) {
 	return options, err
 }
 
-// given returns the registry that the options name, or "", and the options of its client. A catalog that is too old for
-// API keys is refused.
+// given returns the registry that the options name, or "", and the options of its client. A catalog
+// that is too old for API keys is refused.
 func (o registryOptions) given(ctx context.Context) (string, quilt.Options, error) {
 	options, err := o.client()
 	if err != nil {
@@ -97,7 +98,8 @@ func (o registryOptions) given(ctx context.Context) (string, quilt.Options, erro
 	}
 	if o.Registry != "" {
 		if _, err := settings.RegistryURL(o.Registry); err != nil {
-			return "", options, terminal.WithHint(&usageError{fmt.Errorf("--registry: %w", err)}, "or give --catalog with the URL that you open in a browser")
+			return "", options, terminal.WithHint(&usageError{fmt.Errorf("--registry: %w", err)},
+				"or give --catalog with the URL that you open in a browser")
 		}
 	}
 	if o.Catalog == "" {
@@ -110,12 +112,13 @@ func (o registryOptions) given(ctx context.Context) (string, quilt.Options, erro
 	return catalog.RegistryURL, options, login.CheckPlatform(catalog)
 }
 
-// ofSecret returns a client of the registry that the secret's keys belong to, for every command that works on a secret.
-// A key must be shown to no other registry, and the refusals of another one look like revoked keys. So the secret's tag
-// decides, or without a tag the environment of its function, and an option that names another registry is refused. If
-// the secret has the tag, a variable that differs is refused, too. If neither names the registry, it must be typed as
-// an option: a variable may be left from work at another registry. If the function cannot be looked at, one of the
-// secret's keys must also log in at the registry that was typed.
+// ofSecret returns a client of the registry that the secret's keys belong to, for every command
+// that works on a secret. A key must be shown to no other registry, and the refusals of another one
+// look like revoked keys. So the secret's tag decides, or without a tag the environment of its
+// function, and an option that names another registry is refused. If the secret has the tag, a
+// variable that differs is refused, too. If neither names the registry, it must be typed as an
+// option: a variable may be left from work at another registry. If the function cannot be looked
+// at, one of the secret's keys must also log in at the registry that was typed.
 func (o registryOptions) ofSecret(ctx context.Context, s *managed.Secret) (*quilt.Client, error) {
 	typed, options, err := o.given(ctx)
 	if err != nil {
@@ -133,7 +136,8 @@ func (o registryOptions) ofSecret(ctx context.Context, s *managed.Secret) (*quil
 		return client, err
 	}
 	if typed == "" {
-		return nil, terminal.WithHint(fmt.Errorf("nothing says which registry the keys of %s belong to: %w", s.Name, awsclient.Explain(err)), nameRegistry)
+		return nil, terminal.WithHint(fmt.Errorf("nothing says which registry the keys of %s belong to: %w", s.Name,
+			awsclient.Explain(err)), nameRegistry)
 	}
 	if client, err = typedRegistry(s, typed, options); err != nil {
 		return nil, err
@@ -141,13 +145,15 @@ func (o registryOptions) ofSecret(ctx context.Context, s *managed.Secret) (*quil
 	return client, operations.LogsInThere(ctx, s, client)
 }
 
-const nameRegistry = "name the registry with --registry or --catalog; the variable " + settings.EnvRegistryURL + " is not enough, because it may be another registry's"
+const nameRegistry = "name the registry with --registry or --catalog; the variable " + settings.EnvRegistryURL +
+	" is not enough, because it may be another registry's"
 
 func typedRegistry(s *managed.Secret, typed string, options quilt.Options) (*quilt.Client, error) {
 	if typed == "" {
 		err := errors.New("no registry is named")
 		if s != nil {
-			err = fmt.Errorf("nothing says which registry the keys of %s belong to: it has no tag %s, and no function rotates it", s.Name, settings.TagRegistry)
+			err = fmt.Errorf("nothing says which registry the keys of %s belong to: it has no tag %s, and no "+
+				"function rotates it", s.Name, settings.TagRegistry)
 		}
 		return nil, terminal.WithHint(&usageError{err}, nameRegistry)
 	}
@@ -158,15 +164,16 @@ func typedRegistry(s *managed.Secret, typed string, options quilt.Options) (*qui
 	return client, nil
 }
 
-// alone returns a client of the registry that the options or else the environment name, for commands that work on no
-// secret.
+// alone returns a client of the registry that the options or else the environment name, for
+// commands that work on no secret.
 func (o registryOptions) alone(ctx context.Context) (*quilt.Client, error) {
 	given, options, err := o.given(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if given = cmp.Or(given, os.Getenv(settings.EnvRegistryURL)); given == "" {
-		return nil, terminal.WithHint(&usageError{errors.New("no registry is named")}, "give --catalog with the URL that you open in a browser, or --registry, or set "+settings.EnvRegistryURL)
+		return nil, terminal.WithHint(&usageError{errors.New("no registry is named")},
+			"give --catalog with the URL that you open in a browser, or --registry, or set "+settings.EnvRegistryURL)
 	}
 	return typedRegistry(nil, given, options)
 }

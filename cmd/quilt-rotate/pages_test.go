@@ -32,8 +32,10 @@ import (
 )
 
 func TestPages(t *testing.T) {
-	// Protects who follows a page at three in the morning: each command of each page is typed here, in the order of the page, from the broken state that its script
-	// makes (testdata/pages); it ends as it should, and prints what the page shows. A script has a line `type` for each command of its page.
+	// Protects who follows a page at three in the morning: each command of each page is typed here,
+	// in the order of the page, from the broken state that its script makes (testdata/pages); it
+	// ends as it should, and prints what the page shows. A script has a line `type` for each
+	// command of its page.
 	t.Parallel()
 	all, err := handbook.All("../..")
 	if err != nil {
@@ -47,7 +49,8 @@ func TestPages(t *testing.T) {
 		name := strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(p.Path, "docs/"), ".md"), "/", "-")
 		script, err := os.ReadFile(filepath.Join("testdata", "pages", name+".txt"))
 		if errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s has commands, and testdata/pages/%s.txt, which makes the state that they are for, is missing", p.Path, name)
+			t.Errorf("%s has commands, and testdata/pages/%s.txt, which makes the state that they are for, is missing",
+				p.Path, name)
 			continue
 		}
 		file := filepath.Join(folder, name+".txtar")
@@ -68,7 +71,8 @@ func TestPages(t *testing.T) {
 		}
 	}
 	if !*exhaustive {
-		t.Logf("SAMPLED: 1 of %d pages with commands of the AWS CLI, which take half a second each; all: go test ./cmd/quilt-rotate -run Pages -exhaustive", everyAWS)
+		t.Logf("SAMPLED: 1 of %d pages with commands of the AWS CLI, which take half a second each; all: go test "+
+			"./cmd/quilt-rotate -run Pages -exhaustive", everyAWS)
 	}
 	if raced { // make test types all of them without the race detector, under which they take minutes
 		files = slices.DeleteFunc(files, func(string) bool { skipped++; return skipped%8 != 0 })
@@ -90,7 +94,8 @@ var exhaustive = flag.Bool("exhaustive", false, "type all pages with commands of
 
 const everyAWS = 3
 
-// programsOf are those of a person's machine that the commands need. A page is typed as a whole or not at all: each of its commands relies on the ones before.
+// programsOf are those of a person's machine that the commands need. A page is typed as a whole or
+// not at all: each of its commands relies on the ones before.
 func programsOf(commands []handbook.Command) []string {
 	return slices.DeleteFunc([]string{"aws", "python3"}, func(program string) bool {
 		form := regexp.MustCompile(`\b` + program + ` `)
@@ -127,8 +132,9 @@ type readerKey struct{}
 
 func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	list := commandsOfScripts()
-	// type [STATUS [ANSWER...]]: types the page's next command, which ends with that status, and prints what the page shows; with answers, at a terminal, where
-	// one is typed at each question. type all: types what is left.
+	// type [STATUS [ANSWER...]]: types the page's next command, which ends with that status, and
+	// prints what the page shows; with answers, at a terminal, where one is typed at each question.
+	// type all: types what is left.
 	list["type"] = func(ts *testscript.TestScript, _ bool, args []string) {
 		r := ts.Value(readerKey{}).(*reader)
 		switch {
@@ -146,12 +152,14 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 	}
 	// off SECRET: somebody cancels its rotation.
 	list["off"] = func(ts *testscript.TestScript, _ bool, args []string) {
-		_, err := worldOf(ts).SecretsManager().CancelRotateSecret(context.Background(), &secretsmanager.CancelRotateSecretInput{SecretId: &args[0]})
+		_, err := worldOf(ts).SecretsManager().CancelRotateSecret(context.Background(),
+			&secretsmanager.CancelRotateSecretInput{SecretId: &args[0]})
 		ts.Check(err)
 	}
 	// deleted SECRET: somebody deletes it, so that it can be restored.
 	list["deleted"] = func(ts *testscript.TestScript, _ bool, args []string) {
-		_, err := worldOf(ts).SecretsManager().DeleteSecret(context.Background(), &secretsmanager.DeleteSecretInput{SecretId: &args[0]})
+		_, err := worldOf(ts).SecretsManager().DeleteSecret(context.Background(),
+			&secretsmanager.DeleteSecretInput{SecretId: &args[0]})
 		ts.Check(err)
 	}
 	// label SECRET LABEL...: somebody puts labels on its current version. ! label: takes them off.
@@ -160,7 +168,8 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 		version, _, err := w.Current(args[0])
 		ts.Check(err)
 		for _, label := range args[1:] {
-			in := &secretsmanager.UpdateSecretVersionStageInput{SecretId: &args[0], VersionStage: &label, MoveToVersionId: &version}
+			in := &secretsmanager.UpdateSecretVersionStageInput{SecretId: &args[0], VersionStage: &label,
+				MoveToVersionId: &version}
 			if neg {
 				in.MoveToVersionId, in.RemoveFromVersionId = nil, &version
 			}
@@ -181,15 +190,20 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 			ts.Fatalf("the key %s does not log in", args[0])
 		}
 	}
-	// issuer NAME user|admin|others|broken: a secret with the password of one of the two, which serves prod/*, the user's that serves others, or with something that is no credential.
+	// issuer NAME user|admin|others|broken: a secret with the password of one of the two, which
+	// serves prod/*, the user's that serves others, or with something that is no credential.
 	list["issuer"] = func(ts *testscript.TestScript, _ bool, args []string) {
 		value := map[string]string{
-			"user":   fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.UserName, sandbox.UserPassword),
-			"admin":  fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.AdminName, sandbox.AdminPassword),
-			"others": fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["team-b/*"]}`, sandbox.UserName, sandbox.UserPassword),
+			"user": fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.UserName,
+				sandbox.UserPassword),
+			"admin": fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.AdminName,
+				sandbox.AdminPassword),
+			"others": fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["team-b/*"]}`, sandbox.UserName,
+				sandbox.UserPassword),
 			"broken": `{"nothing": "of use"}`,
 		}[args[1]]
-		_, err := worldOf(ts).SecretsManager().CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0], SecretString: &value})
+		_, err := worldOf(ts).SecretsManager().CreateSecret(context.Background(),
+			&secretsmanager.CreateSecretInput{Name: &args[0], SecretString: &value})
 		ts.Check(err)
 	}
 	// transfer ID: the key is the administrator's now.
@@ -198,18 +212,20 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 			ts.Fatalf("the registry has no key %s", args[0])
 		}
 	}
-	// fails TYPE FUNCTION EVENT: the function fails with that type of error. In the event ARN:SECRET stands for the secret's ARN, and STAGE:SECRET for its version there.
+	// fails TYPE FUNCTION EVENT: the function fails with that type of error. In the event
+	// ARN:SECRET stands for the secret's ARN, and STAGE:SECRET for its version there.
 	list["fails"] = func(ts *testscript.TestScript, _ bool, args []string) {
 		w := worldOf(ts)
-		event := regexp.MustCompile(`(ARN|AWS[A-Z]+):([a-z/]+)`).ReplaceAllStringFunc(args[2], func(text string) string {
-			stage, name, _ := strings.Cut(text, ":")
-			shot, err := w.Secrets.Snapshot(name)
-			ts.Check(err)
-			if holder, ok := shot.Holder(stage); ok {
-				return holder.ID
-			}
-			return shot.ARN
-		})
+		event := regexp.MustCompile(`(ARN|AWS[A-Z]+):([a-z/]+)`).ReplaceAllStringFunc(args[2],
+			func(text string) string {
+				stage, name, _ := strings.Cut(text, ":")
+				shot, err := w.Secrets.Snapshot(name)
+				ts.Check(err)
+				if holder, ok := shot.Holder(stage); ok {
+					return holder.ID
+				}
+				return shot.ARN
+			})
 		answer, functionError, err := w.Lambda.Invoke(context.Background(), args[1], []byte(event))
 		ts.Check(err)
 		if functionError == "" || !strings.Contains(string(answer), `"errorType":"`+args[0]+`"`) {
@@ -258,7 +274,8 @@ var madeElsewhere = map[string]string{
 }
 
 func TestScriptsOfErrorsMakeThem(t *testing.T) {
-	// Protects the pages from being typed where all is well: the script of an error's page sees that error first, or a test is named that makes it.
+	// Protects the pages from being typed where all is well: the script of an error's page sees
+	// that error first, or a test is named that makes it.
 	all, err := handbook.All("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -267,7 +284,8 @@ func TestScriptsOfErrorsMakeThem(t *testing.T) {
 	for _, p := range all {
 		for _, match := range ofError.FindAllStringSubmatch(p.Text, -1) {
 			seen++
-			script, _ := os.ReadFile(filepath.Join("testdata", "pages", "runbook-"+strings.TrimSuffix(filepath.Base(p.Path), ".md")+".txt"))
+			script, _ := os.ReadFile(filepath.Join("testdata", "pages",
+				"runbook-"+strings.TrimSuffix(filepath.Base(p.Path), ".md")+".txt"))
 			made := regexp.MustCompile(`(?m)^(fails|stdout|stderr) .*\b` + match[1] + `\b`).Match(script)
 			if _, elsewhere := madeElsewhere[match[1]]; made == elsewhere {
 				t.Errorf("%s: its script sees the error: %t; another test is named: %t", p.Path, made, elsewhere)
@@ -279,7 +297,8 @@ func TestScriptsOfErrorsMakeThem(t *testing.T) {
 	}
 }
 
-// unset takes out what is empty here and unset at a person's: the AWS CLI looks for a profile without a name.
+// unset takes out what is empty here and unset at a person's: the AWS CLI looks for a profile
+// without a name.
 const unset = `for name in AWS_PROFILE AWS_SESSION_TOKEN AWS_CA_BUNDLE; do eval test -n '"$'$name'"' || unset $name; done; `
 
 // command is the page's next one.
@@ -367,7 +386,8 @@ func (r *reader) check(ts *testscript.TestScript, c handbook.Command, want, got 
 	}
 }
 
-// showsIn tells whether a line of the output is as the page shows it; "…" stands for anything, and a run of spaces for another.
+// showsIn tells whether a line of the output is as the page shows it; "…" stands for anything, and
+// a run of spaces for another.
 func showsIn(output, shown string) bool {
 	form := regexp.QuoteMeta(strings.Join(strings.Fields(shown), " "))
 	form = "^ *" + strings.ReplaceAll(strings.ReplaceAll(form, "…", ".*"), " ", " +") + " *$"

@@ -44,12 +44,15 @@ func (o sweepsOptions) all(ctx context.Context, c *terminal.Console, pause bool)
 		if sweeps.Before == pause {
 			mark, already = terminal.Noted, "already, so nothing was changed"
 		}
-		err := c.Tell(mark, fmt.Sprintf("all sweeps %s: schedule %s, %s", state, sweeps.Schedule, sweeps.Place), already)
+		err := c.Tell(mark, fmt.Sprintf("all sweeps %s: schedule %s, %s", state, sweeps.Schedule, sweeps.Place),
+			already)
 		if pause {
-			c.Note("scheduled rotations continue; a pause of all sweeps does not end by itself, and a deployment that changes the schedule ends it: quilt-rotate resume --all")
+			c.Note("scheduled rotations continue; a pause of all sweeps does not end by itself, and a deployment " +
+				"that changes the schedule ends it: quilt-rotate resume --all")
 		}
 		if pause && strings.Contains(sweeps.Target, ":stateMachine:") {
-			c.Note("a run that has begun continues; to find and stop it: aws stepfunctions list-executions --status-filter RUNNING --state-machine-arn " + sweeps.Target +
+			c.Note("a run that has begun continues; to find and stop it: aws stepfunctions list-executions " +
+				"--status-filter RUNNING --state-machine-arn " + sweeps.Target +
 				"; aws stepfunctions stop-execution --execution-arn ARN")
 		}
 		return err
@@ -79,7 +82,8 @@ With --json: an object with secret, arn, pausedUntil, pausedUntilBefore, reason;
 
 func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if o.All && (o.For != 0 || o.Reason != "") {
-		return &usageError{errors.New("--for and --reason: do not go with --all, whose pause lasts until quilt-rotate resume --all")}
+		return &usageError{errors.New("--for and --reason: do not go with --all, whose pause lasts until " +
+			"quilt-rotate resume --all")}
 	}
 	if done, err := o.all(ctx, c, true); done {
 		return err
@@ -100,8 +104,10 @@ func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
 		if paused.Before != nil {
 			before = "before: until " + status.Clock(*paused.Before)
 		}
-		err := c.Tell(terminal.Done, fmt.Sprintf("sweeps of %s are paused until %s", d.secret.Name, status.Clock(*paused.Until)), before)
-		c.Note("rotations and quilt-rotate emergency still work; to end the pause earlier: quilt-rotate resume " + d.secret.Name)
+		err := c.Tell(terminal.Done, fmt.Sprintf("sweeps of %s are paused until %s", d.secret.Name,
+			status.Clock(*paused.Until)), before)
+		c.Note("rotations and quilt-rotate emergency still work; to end the pause earlier: quilt-rotate resume " +
+			d.secret.Name)
 		return err
 	})
 }
@@ -126,6 +132,7 @@ func (o *resumeCommand) Run(ctx context.Context, c *terminal.Console) error {
 		if resumed.Before == nil {
 			return c.Tell(terminal.Noted, "sweeps of "+d.secret.Name+" were not paused", "")
 		}
-		return c.Tell(terminal.Done, "sweeps of "+d.secret.Name+" run again", "they were paused until "+status.Clock(*resumed.Before))
+		return c.Tell(terminal.Done, "sweeps of "+d.secret.Name+" run again", "they were paused until "+
+			status.Clock(*resumed.Before))
 	})
 }

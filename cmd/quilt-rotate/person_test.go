@@ -11,8 +11,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// person STATUS ANSWER command args: runs the command at a terminal of 80 columns, where a person types the answer at the first question, and
-// expects that exit status. What the terminal shows is the standard output.
+// person STATUS ANSWER command args: runs the command at a terminal of 80 columns, where a person
+// types the answer at the first question, and expects that exit status. What the terminal shows is
+// the standard output.
 func person(ts *testscript.TestScript, _ bool, args []string) {
 	status, answer, command := args[0], args[1], args[2:]
 	path := ts.Getenv("PATH")
@@ -28,7 +29,8 @@ func person(ts *testscript.TestScript, _ bool, args []string) {
 	for {
 		n, err := terminal.Read(buffer)
 		screen.Write(buffer[:n])
-		if !answered && (strings.Contains(screen.String(), "to go on:") || strings.Contains(screen.String(), "(not shown):") || strings.Contains(screen.String(), "MFA code of")) {
+		if !answered && (strings.Contains(screen.String(), "to go on:") || strings.Contains(screen.String(),
+			"(not shown):") || strings.Contains(screen.String(), "MFA code of")) {
 			answered = true
 			if _, err := terminal.WriteString(answer + "\n"); err != nil {
 				ts.Fatalf("type: %v", err)

@@ -20,8 +20,10 @@ func TestTheREADMENamesEverySetting(t *testing.T) {
 	for _, name := range []string{
 		settings.EnvRegistryURL, settings.EnvCABundle, settings.EnvExpiresInDays, settings.EnvGrace, settings.EnvQuiet,
 		settings.EnvHoldLimit, settings.EnvOrphanAge, settings.EnvLogLevel,
-		settings.TagField, settings.TagKeyName, settings.TagExpiresInDays, settings.TagGrace, settings.TagQuiet, settings.TagHoldLimit,
-		settings.TagIssuer, settings.TagOwner, settings.TagRegistry, settings.TagPauseUntil, settings.TagRestart, settings.TagRevokeFunction,
+		settings.TagField, settings.TagKeyName, settings.TagExpiresInDays, settings.TagGrace, settings.TagQuiet,
+		settings.TagHoldLimit,
+		settings.TagIssuer, settings.TagOwner, settings.TagRegistry, settings.TagPauseUntil, settings.TagRestart,
+		settings.TagRevokeFunction,
 	} {
 		if !strings.Contains(string(readme), "`"+name+"`") {
 			t.Errorf("README.md does not name %s", name)
@@ -30,7 +32,8 @@ func TestTheREADMENamesEverySetting(t *testing.T) {
 }
 
 func TestEveryCommandThatIsNamedIsThere(t *testing.T) {
-	// Protects who reads "run: quilt-rotate unstick" at night, in an error or on a page: the command exists and has the options that are named.
+	// Protects who reads "run: quilt-rotate unstick" at night, in an error or on a page: the
+	// command exists and has the options that are named.
 	mentions, err := handbook.Mentions("../..", "quilt-rotate", "keys")
 	if err != nil || len(mentions) < 50 {
 		t.Fatalf("found %d mentions (%v)", len(mentions), err)

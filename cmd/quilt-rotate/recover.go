@@ -29,7 +29,8 @@ func (o *recoverCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	defer d.close()
-	done, err := d.Recover(ctx, operations.Recovery{Secret: d.secret, Registry: d.registry, NewOwner: o.NewOwner, Replace: o.Replace, LogIn: o.logIn(c)})
+	done, err := d.Recover(ctx, operations.Recovery{Secret: d.secret, Registry: d.registry, NewOwner: o.NewOwner,
+		Replace: o.Replace, LogIn: o.logIn(c)})
 	d.close()
 	return printKeyIn(c, o.jsonOption, done, err)
 }

@@ -31,10 +31,14 @@ func (o *retireCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	defer d.close()
-	retired, err := d.Retire(ctx, d.secret, operations.RetireOptions{Registry: d.registry, LogIn: o.logIn(c), Anyway: o.Anyway})
+	retired, err := d.Retire(ctx, d.secret, operations.RetireOptions{Registry: d.registry, LogIn: o.logIn(c),
+		Anyway: o.Anyway})
 	return d.finish(retired, true, err, func() error {
-		_ = c.Tell(terminal.Done, d.secret.Name+" is retired", "nothing of quilt-rotate is left on it") // a closed output is reported at the end
-		_, err := fmt.Fprintf(c.Err, "left to do:\n  if a stack's YAML file has it: move its entry from keys to retired, and deploy\n  if nobody needs the rest of its value: aws secretsmanager delete-secret --secret-id %s\n", d.secret.Name)
+		// a closed output is reported at the end
+		_ = c.Tell(terminal.Done, d.secret.Name+" is retired", "nothing of quilt-rotate is left on it")
+		_, err := fmt.Fprintf(c.Err,
+			"left to do:\n  if a stack's YAML file has it: move its entry from keys to retired, and deploy\n  if "+
+				"nobody needs the rest of its value: aws secretsmanager delete-secret --secret-id %s\n", d.secret.Name)
 		return err
 	})
 }

@@ -28,7 +28,8 @@ func (o *rollbackCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	done, err := d.Rollback(ctx, d.secret, operations.RollbackOptions{Registry: d.registry, To: o.To, NewOwner: o.NewOwner})
+	done, err := d.Rollback(ctx, d.secret, operations.RollbackOptions{Registry: d.registry, To: o.To,
+		NewOwner: o.NewOwner})
 	return d.finish(done, done.Secret != "", err, func() error {
 		if done.Replaced != "" && done.Replaced != done.Key.Fingerprint {
 			c.Note("the key " + done.Replaced + " is superseded: a sweep revokes it after its grace period")

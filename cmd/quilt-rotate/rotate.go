@@ -30,7 +30,8 @@ func (o *rotateCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if err != nil {
 		return err
 	}
-	rotated, err := d.Rotate(ctx, d.secret, operations.Patience{Whole: time.Duration(o.Timeout), Retry: time.Duration(o.RetryFor)})
+	rotated, err := d.Rotate(ctx, d.secret, operations.Patience{Whole: time.Duration(o.Timeout),
+		Retry: time.Duration(o.RetryFor)})
 	return d.finish(rotated, rotated.VersionID != "", err, func() error {
 		what := "AWSCURRENT is the new version " + rotated.VersionID
 		if rotated.Replaced {

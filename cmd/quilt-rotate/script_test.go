@@ -18,14 +18,16 @@ import (
 )
 
 func TestScripts(t *testing.T) {
-	// Protects what a person at a terminal meets: output, errors with their hints, exit status. And promise 4: no script's output holds a key, a token
-	// or a password that went over the wire while it ran.
+	// Protects what a person at a terminal meets: output, errors with their hints, exit status. And
+	// promise 4: no script's output holds a key, a token or a password that went over the wire
+	// while it ran.
 	t.Parallel()
 	worlds := &worlds{byScript: map[string]*world{}}
 	testscript.RunT(shown{t, worlds, nil}, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
-			script, err := os.ReadFile(filepath.Join("testdata", strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")+".txtar"))
+			script, err := os.ReadFile(filepath.Join("testdata", strings.TrimPrefix(filepath.Base(env.WorkDir),
+				"script-")+".txtar"))
 			if strings.Contains(string(script), "\nadvised 0 'aws ") && notInstalled("aws") {
 				env.T().Skip("SKIPPED: scripts that follow advice to use the AWS CLI: it is not installed")
 			}
@@ -55,7 +57,8 @@ func (w *worlds) setUp(env *testscript.Env) error {
 
 // awsVariables must not lead a script to anything but its sandbox.
 var awsVariables = []string{
-	"AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE",
+	"AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+	"AWS_SESSION_TOKEN", "AWS_CA_BUNDLE",
 	"QUILT_REGISTRY_URL", "QUILT_API_KEY", "QUILT_CA_BUNDLE",
 }
 
@@ -78,16 +81,21 @@ func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, ar
 		},
 		"advised": advised,
 	}
-	for _, commands := range []map[string]func(*world, *testscript.TestScript, bool, []string){worldCommands, incidentCommands} {
+	for _, commands := range []map[string]func(*world, *testscript.TestScript, bool, []string){worldCommands,
+		incidentCommands} {
 		for name, command := range commands {
-			list[name] = func(ts *testscript.TestScript, neg bool, args []string) { command(worldOf(ts), ts, neg, args) }
+			list[name] = func(ts *testscript.TestScript, neg bool, args []string) {
+				command(worldOf(ts), ts, neg,
+					args)
+			}
 		}
 	}
 	return list
 }
 
-// advised STATUS COMMAND [ARG...]: the output of the last `status` has this command. It is typed here, with further arguments, and ends with that exit
-// status. So advice that does not work fails a script.
+// advised STATUS COMMAND [ARG...]: the output of the last `status` has this command. It is typed
+// here, with further arguments, and ends with that exit status. So advice that does not work fails
+// a script.
 func advised(ts *testscript.TestScript, _ bool, args []string) {
 	if !strings.Contains(worldOf(ts).advice, args[1]) {
 		ts.Fatalf("nothing advises to type: %s", args[1])
@@ -101,8 +109,9 @@ func advised(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// plain fails the script if the output of a run without a terminal has an escape code or a character that a terminal would obey or hide, or if the standard
-// output of --json is neither empty nor one document.
+// plain fails the script if the output of a run without a terminal has an escape code or a
+// character that a terminal would obey or hide, or if the standard output of --json is neither
+// empty nor one document.
 func plain(ts *testscript.TestScript, command []string) {
 	stdout := ts.ReadFile("stdout")
 	for _, r := range stdout + ts.ReadFile("stderr") {

@@ -58,7 +58,8 @@ func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {
 }
 
 // look reads the state of the secrets. scope says where they are, and how many of them were read.
-func (o *statusCommand) look(ctx context.Context, aws *awsclient.Cloud, progress func(done, total int)) (scope string, list []status.Status, err error) {
+func (o *statusCommand) look(ctx context.Context, aws *awsclient.Cloud, progress func(done, total int)) (scope string,
+	list []status.Status, err error) {
 	var names []string
 	for _, name := range o.Secrets {
 		names = append(names, string(name))
@@ -90,14 +91,16 @@ func (o *statusCommand) look(ctx context.Context, aws *awsclient.Cloud, progress
 func (o *statusCommand) print(c *terminal.Console, scope string, paused []string, list []status.Status) error {
 	lines := []string{terminal.Faint.Render(terminal.Legible(scope))}
 	for _, schedule := range paused {
-		lines = append(lines, terminal.Line(terminal.Warned, "all sweeps are paused: the schedule "+schedule+" is disabled", "to end it: quilt-rotate resume --all"))
+		lines = append(lines, terminal.Line(terminal.Warned, "all sweeps are paused: the schedule "+schedule+
+			" is disabled", "to end it: quilt-rotate resume --all"))
 	}
 	for _, s := range list {
 		lines = append(append(lines, ""), statusLines(s, c.Watched(), c.Width())...)
 	}
 	_, err := fmt.Fprintln(c.Out, strings.Join(lines, "\n"))
 	if len(list) == 0 && err == nil {
-		_, err = fmt.Fprintln(c.Err, "check AWS_REGION and AWS_PROFILE; to have a secret managed: quilt-rotate adopt SECRET --registry URL --schedule 'rate(30 days)', or without a key: quilt-rotate bootstrap SECRET")
+		_, err = fmt.Fprintln(c.Err, "check AWS_REGION and AWS_PROFILE; to have a secret managed: quilt-rotate adopt "+
+			"SECRET --registry URL --schedule 'rate(30 days)', or without a key: quilt-rotate bootstrap SECRET")
 	}
 	return err
 }

@@ -16,7 +16,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// statusLines describe a secret to a person: its rotation, its versions, what the next sweep will do, and its problems.
+// statusLines describe a secret to a person: its rotation, its versions, what the next sweep will
+// do, and its problems.
 func statusLines(s status.Status, watched bool, width int) []string {
 	lines := fitting(title(s), watched, width)
 	if s.ARN == "" {
@@ -26,13 +27,16 @@ func statusLines(s status.Status, watched bool, width int) []string {
 		lines = append(lines, line)
 	}
 	if s.Rotation.LastOnNeed {
-		lines = append(lines, terminal.Line(terminal.Noted, "the last rotation was on need", "a sweep found the key before refused, or about to expire"))
+		lines = append(lines, terminal.Line(terminal.Noted, "the last rotation was on need",
+			"a sweep found the key before refused, or about to expire"))
 	}
 	if s.Rotation.OnNeedOff {
-		lines = append(lines, terminal.Line(terminal.Noted, "rotation on need is off", "by the tag "+settings.TagOnNeed))
+		lines = append(lines, terminal.Line(terminal.Noted, "rotation on need is off", "by the tag "+
+			settings.TagOnNeed))
 	}
 	if s.PausedUntil != nil {
-		lines = append(lines, terminal.Line(terminal.Warned, "sweeps are paused until "+status.Clock(*s.PausedUntil), s.PauseReason))
+		lines = append(lines, terminal.Line(terminal.Warned, "sweeps are paused until "+status.Clock(*s.PausedUntil),
+			s.PauseReason))
 	}
 	if len(s.Replicas) > 0 {
 		var words []string
@@ -75,7 +79,8 @@ func rotationLine(s status.Status) string {
 	r := s.Rotation
 	switch {
 	case r.UnderWay && r.UnderWaySince != nil:
-		return terminal.Line(terminal.Later, "a rotation is under way, since "+terminal.Ago(s.Time.Sub(*r.UnderWaySince)), "")
+		return terminal.Line(terminal.Later, "a rotation is under way, since "+
+			terminal.Ago(s.Time.Sub(*r.UnderWaySince)), "")
 	case r.UnderWay:
 		return terminal.Line(terminal.Later, "a rotation is under way", "")
 	case !r.On || r.Overdue: // a problem says it
@@ -83,7 +88,8 @@ func rotationLine(s status.Status) string {
 	case r.Next == nil:
 		return terminal.Line(terminal.Done, "rotation is on", "the time of the next one is not known")
 	}
-	return terminal.Line(terminal.Done, fmt.Sprintf("rotation is on, the next one in %s", terminal.About(r.Next.Sub(s.Time))), status.Clock(*r.Next))
+	return terminal.Line(terminal.Done, fmt.Sprintf("rotation is on, the next one in %s",
+		terminal.About(r.Next.Sub(s.Time))), status.Clock(*r.Next))
 }
 
 func problemLines(s status.Status, watched bool, width int) []string {
@@ -113,7 +119,8 @@ func fitting(line string, watched bool, width int) []string {
 	return terminal.Wrap(line, width)
 }
 
-// versionColumns are the columns of the table of versions. A terminal that is too narrow for all of them gets those that are not wide.
+// versionColumns are the columns of the table of versions. A terminal that is too narrow for all of
+// them gets those that are not wide.
 var versionColumns = []struct {
 	header string
 	wide   bool
@@ -136,7 +143,8 @@ func versionTable(s status.Status, watched bool, width int) string {
 		now = s.Sweep.RegistryTime
 	}
 	table := func(all bool) terminal.Table {
-		t := terminal.Table{Paint: func(row, col int) lipgloss.Style { return paintVersion(s.Versions[row]) }, Rows: make([][]string, len(s.Versions))}
+		t := terminal.Table{Paint: func(row, col int) lipgloss.Style { return paintVersion(s.Versions[row]) },
+			Rows: make([][]string, len(s.Versions))}
 		for _, c := range versionColumns {
 			if c.wide && !all {
 				continue

@@ -32,7 +32,8 @@ func (o *unstickCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	registry, err := o.ofSecret(ctx, d.secret)
 	if err != nil {
-		d.Tell.Tell(terminal.Warned, "the registry is not known, so the pending key is not tried", awsclient.Explain(err).Error())
+		d.Tell.Tell(terminal.Warned, "the registry is not known, so the pending key is not tried",
+			awsclient.Explain(err).Error())
 		registry = nil
 	}
 	unstuck, err := d.Unstick(ctx, d.secret, operations.UnstickOptions{Registry: registry, Now: o.Now})

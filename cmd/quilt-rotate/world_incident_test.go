@@ -52,19 +52,23 @@ var incidentCommands = map[string]func(w *world, ts *testscript.TestScript, neg 
 	"broken":       (*world).broken,
 }
 
-// service CLUSTER NAME SECRET [stuck|failing]: an ECS service whose tasks read the secret, and which the secret's tag names.
+// service CLUSTER NAME SECRET [stuck|failing]: an ECS service whose tasks read the secret, and
+// which the secret's tag names.
 func (w *world) service(ts *testscript.TestScript, _ bool, args []string) {
 	w.Services.AddService(args[0], args[1], nil)
 	if len(args) > 3 {
-		rollout := map[string]awsecs.Rollout{"stuck": {Stuck: true}, "failing": {Failure: "tasks failed to start"}}[args[3]]
+		rollout := map[string]awsecs.Rollout{"stuck": {Stuck: true},
+			"failing": {Failure: "tasks failed to start"}}[args[3]]
 		ts.Check(w.Services.SetRollout(args[0], args[1], rollout))
 	}
 	tag := types.Tag{Key: aws.String(settings.TagRestart), Value: aws.String(args[0] + "/" + args[1])}
-	_, err := w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{SecretId: &args[2], Tags: []types.Tag{tag}})
+	_, err := w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{SecretId: &args[2],
+		Tags: []types.Tag{tag}})
 	ts.Check(err)
 }
 
-// untracked VARIABLE NAME: somebody creates a key by hand that no secret holds; its id goes into the variable.
+// untracked VARIABLE NAME: somebody creates a key by hand that no secret holds; its id goes into
+// the variable.
 func (w *world) untracked(ts *testscript.TestScript, _ bool, args []string) {
 	made, err := w.MakeKey(context.Background(), args[1])
 	ts.Check(err)
@@ -92,17 +96,20 @@ func (w *world) held(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// pending-too SECRET: the current version has AWSPENDING too, as for a moment at the end of a rotation.
+// pending-too SECRET: the current version has AWSPENDING too, as for a moment at the end of a
+// rotation.
 func (w *world) pendingToo(ts *testscript.TestScript, _ bool, args []string) {
 	id, _, err := w.Current(args[0])
 	ts.Check(err)
-	_, err = w.SecretsManager().UpdateSecretVersionStage(context.Background(), &secretsmanager.UpdateSecretVersionStageInput{
-		SecretId: &args[0], VersionStage: aws.String("AWSPENDING"), MoveToVersionId: &id,
-	})
+	_, err = w.SecretsManager().UpdateSecretVersionStage(context.Background(),
+		&secretsmanager.UpdateSecretVersionStageInput{
+			SecretId: &args[0], VersionStage: aws.String("AWSPENDING"), MoveToVersionId: &id,
+		})
 	ts.Check(err)
 }
 
-// looking SECRET: waits until somebody has asked when the secret's versions were made, as unstick does before it waits.
+// looking SECRET: waits until somebody has asked when the secret's versions were made, as unstick
+// does before it waits.
 func (w *world) looking(ts *testscript.TestScript, _ bool, args []string) {
 	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(5*time.Minute)
 	defer poll.Stop()
@@ -115,7 +122,8 @@ func (w *world) looking(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// versions SECRET VARIABLE: puts the id of the secret's oldest version that has a key into the variable.
+// versions SECRET VARIABLE: puts the id of the secret's oldest version that has a key into the
+// variable.
 func (w *world) versions(ts *testscript.TestScript, _ bool, args []string) {
 	shot, err := w.Secrets.Snapshot(args[0])
 	ts.Check(err)
@@ -138,7 +146,8 @@ func (w *world) off(ts *testscript.TestScript, _ bool, args []string) {
 	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(5*time.Minute)
 	defer poll.Stop()
 	for {
-		out, err := w.SecretsManager().DescribeSecret(context.Background(), &secretsmanager.DescribeSecretInput{SecretId: &args[0]})
+		out, err := w.SecretsManager().DescribeSecret(context.Background(),
+			&secretsmanager.DescribeSecretInput{SecretId: &args[0]})
 		ts.Check(err)
 		paused := false
 		for id, stages := range out.VersionIdsToStages {
@@ -162,10 +171,13 @@ func (w *world) keyIssuer(ts *testscript.TestScript, _ bool, args []string) {
 	w.keep(made.ID, made.Secret.Reveal())
 	value, err := json.Marshal(map[string]string{"api_key": made.Secret.Reveal()})
 	ts.Check(err)
-	_, err = w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: aws.String(args[0] + "-issuer"), SecretString: aws.String(string(value))})
+	_, err = w.CreateSecret(context.Background(),
+		&secretsmanager.CreateSecretInput{Name: aws.String(args[0] + "-issuer"),
+			SecretString: aws.String(string(value))})
 	ts.Check(err)
 	_, err = w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{
-		SecretId: &args[0], Tags: []types.Tag{{Key: aws.String(settings.TagIssuer), Value: aws.String(args[0] + "-issuer")}},
+		SecretId: &args[0], Tags: []types.Tag{{Key: aws.String(settings.TagIssuer),
+			Value: aws.String(args[0] + "-issuer")}},
 	})
 	ts.Check(err)
 }
@@ -199,7 +211,8 @@ func (w *world) usedKey(ts *testscript.TestScript, _ bool, args []string) {
 	w.mu.Lock()
 	key := w.keys[args[0]]
 	w.mu.Unlock()
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, w.RegistryURL+"/api/auth/get_credentials", nil)
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, w.RegistryURL+
+		"/api/auth/get_credentials", nil)
 	ts.Check(err)
 	request.Header.Set("Authorization", "Bearer "+key)
 	answer, err := http.DefaultClient.Do(request)
@@ -210,7 +223,8 @@ func (w *world) usedKey(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// orphan VARIABLE SECRET: the registry has a key that was made for the secret, and that no version holds; its id goes into the variable.
+// orphan VARIABLE SECRET: the registry has a key that was made for the secret, and that no version
+// holds; its id goes into the variable.
 func (w *world) orphan(ts *testscript.TestScript, _ bool, args []string) {
 	shot, err := w.Secrets.Snapshot(args[1])
 	ts.Check(err)
@@ -228,17 +242,20 @@ func (w *world) staging(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], server.URL)
 }
 
-// deactivate EMAIL: the registry refuses everything that the user does. ! deactivate EMAIL: no more.
+// deactivate EMAIL: the registry refuses everything that the user does. ! deactivate EMAIL: no
+// more.
 func (w *world) deactivate(ts *testscript.TestScript, neg bool, args []string) {
 	w.Registry.SetActive(args[0], neg)
 }
 
-// beside SECRET ID: the secret's value has a field with that key, which the script has looked at, beside its own key.
+// beside SECRET ID: the secret's value has a field with that key, which the script has looked at,
+// beside its own key.
 func (w *world) beside(ts *testscript.TestScript, _ bool, args []string) {
 	w.mu.Lock()
 	key := w.keys[args[1]]
 	w.mu.Unlock()
-	w.edit(ts, false, []string{args[0], fmt.Sprintf(`{"QUILT_API_KEY":"KEY","url":"https://x.example.com/?token=%s"}`, key)})
+	w.edit(ts, false, []string{args[0], fmt.Sprintf(`{"QUILT_API_KEY":"KEY","url":"https://x.example.com/?token=%s"}`,
+		key)})
 }
 
 // broken SECRET ID: the secret's value is no JSON object, and has that key in it.
@@ -247,7 +264,8 @@ func (w *world) broken(ts *testscript.TestScript, _ bool, args []string) {
 	key := w.keys[args[1]]
 	w.mu.Unlock()
 	value := `{"QUILT_API_KEY":"` + key + `",`
-	_, err := w.SecretsManager().PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &args[0], SecretString: &value})
+	_, err := w.SecretsManager().PutSecretValue(context.Background(),
+		&secretsmanager.PutSecretValueInput{SecretId: &args[0], SecretString: &value})
 	ts.Check(err)
 }
 
@@ -265,28 +283,34 @@ func (w *world) hide(_ *testscript.TestScript, _ bool, args []string) {
 
 // untag SECRET NAME...: the secret loses these tags.
 func (w *world) untag(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.SecretsManager().UntagResource(context.Background(), &secretsmanager.UntagResourceInput{SecretId: &args[0], TagKeys: args[1:]})
+	_, err := w.SecretsManager().UntagResource(context.Background(),
+		&secretsmanager.UntagResourceInput{SecretId: &args[0], TagKeys: args[1:]})
 	ts.Check(err)
 }
 
 // switched-off SECRET: rotation is switched off, past the command.
 func (w *world) switchedOff(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.SecretsManager().CancelRotateSecret(context.Background(), &secretsmanager.CancelRotateSecretInput{SecretId: &args[0]})
+	_, err := w.SecretsManager().CancelRotateSecret(context.Background(), &secretsmanager.CancelRotateSecretInput{
+		SecretId: &args[0]})
 	ts.Check(err)
 }
 
 // deleted SECRET: the secret is marked for deletion.
 func (w *world) deleted(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.SecretsManager().DeleteSecret(context.Background(), &secretsmanager.DeleteSecretInput{SecretId: &args[0]})
+	_, err := w.SecretsManager().DeleteSecret(context.Background(),
+		&secretsmanager.DeleteSecretInput{SecretId: &args[0]})
 	ts.Check(err)
 }
 
-// value SECRET FILE: the secret, which is created if need be, gets the content of the file as its current value.
+// value SECRET FILE: the secret, which is created if need be, gets the content of the file as its
+// current value.
 func (w *world) value(ts *testscript.TestScript, _ bool, args []string) {
 	text := ts.ReadFile(args[1])
-	_, err := w.SecretsManager().PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &args[0], SecretString: &text})
+	_, err := w.SecretsManager().PutSecretValue(context.Background(),
+		&secretsmanager.PutSecretValueInput{SecretId: &args[0], SecretString: &text})
 	if err != nil {
-		_, err = w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0], SecretString: &text})
+		_, err = w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0],
+			SecretString: &text})
 	}
 	ts.Check(err)
 }
@@ -294,8 +318,9 @@ func (w *world) value(ts *testscript.TestScript, _ bool, args []string) {
 // rotated-by SECRET FUNCTION: that function rotates the secret from now on; the secret gets no tag.
 func (w *world) rotatedBy(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.SecretsManager().RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{
-		SecretId: &args[0], RotationLambdaARN: aws.String(sandboxtest.FunctionARN(args[1])), RotateImmediately: aws.Bool(false),
-		RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
+		SecretId: &args[0], RotationLambdaARN: aws.String(sandboxtest.FunctionARN(args[1])),
+		RotateImmediately: aws.Bool(false),
+		RotationRules:     &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
 	})
 	ts.Check(err)
 }
@@ -305,9 +330,10 @@ func (w *world) labels(ts *testscript.TestScript, _ bool, args []string) {
 	id, _, err := w.Current(args[0])
 	ts.Check(err)
 	for i := range atoi(ts, args[1]) {
-		_, err := w.SecretsManager().UpdateSecretVersionStage(context.Background(), &secretsmanager.UpdateSecretVersionStageInput{
-			SecretId: &args[0], VersionStage: aws.String(fmt.Sprintf("other-%d", i)), MoveToVersionId: &id,
-		})
+		_, err := w.SecretsManager().UpdateSecretVersionStage(context.Background(),
+			&secretsmanager.UpdateSecretVersionStageInput{
+				SecretId: &args[0], VersionStage: aws.String(fmt.Sprintf("other-%d", i)), MoveToVersionId: &id,
+			})
 		ts.Check(err)
 	}
 }

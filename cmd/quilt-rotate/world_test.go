@@ -51,7 +51,8 @@ func (w *world) close() {
 	}
 }
 
-// canaries are what went over the wire and must not be in any output. What the sandbox has for everybody is left out: it is no secret.
+// canaries are what went over the wire and must not be in any output. What the sandbox has for
+// everybody is left out: it is no secret.
 func (w *world) canaries() *sandboxtest.Canaries {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -137,8 +138,8 @@ var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg boo
 	"encrypted":    (*world).encrypted,
 }
 
-// sandbox [tries=N] [NAME=VALUE...]: starts the sandbox, and points the script's environment to it. N is how often a rotation is tried; the variables are
-// the revoke function's.
+// sandbox [tries=N] [NAME=VALUE...]: starts the sandbox, and points the script's environment to it.
+// N is how often a rotation is tried; the variables are the revoke function's.
 func (w *world) start(ts *testscript.TestScript, _ bool, args []string) {
 	environment := map[string]string{}
 	for _, arg := range args {
@@ -154,7 +155,8 @@ func (w *world) start(ts *testscript.TestScript, _ bool, args []string) {
 		delete(environment, "tries")
 	}
 	var err error
-	w.Scene, err = scene.Open(scene.Options{Sandbox: options, Functions: scene.In(folder), RevokeEnvironment: environment})
+	w.Scene, err = scene.Open(scene.Options{Sandbox: options, Functions: scene.In(folder),
+		RevokeEnvironment: environment})
 	ts.Check(err)
 	w.Hooks.Set(w.observe)
 	for _, variable := range w.Exports() {
@@ -166,8 +168,9 @@ func (w *world) start(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("ADDRESS", strings.TrimPrefix(w.RegistryURL, "http:"))
 }
 
-// secret NAME [blank|plain|bare]: a secret with rotation on, as a deployment leaves it, and its first key in it. blank: it waits for its first key. plain:
-// the value is the key alone. bare: no tags and no rotation, as before anybody cared for it.
+// secret NAME [blank|plain|bare]: a secret with rotation on, as a deployment leaves it, and its
+// first key in it. blank: it waits for its first key. plain: the value is the key alone. bare: no
+// tags and no rotation, as before anybody cared for it.
 func (w *world) secret(ts *testscript.TestScript, _ bool, args []string) {
 	name, kind := args[0], ""
 	if len(args) > 1 {
@@ -190,7 +193,8 @@ func (w *world) secret(ts *testscript.TestScript, _ bool, args []string) {
 	if kind == "bare" {
 		tags = nil
 	}
-	arn, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value, Tags: tags})
+	arn, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &name,
+		SecretString: &value, Tags: tags})
 	ts.Check(err)
 	if kind != "bare" {
 		ts.Check(w.ConfigureRotation(context.Background(), arn))
@@ -255,10 +259,12 @@ func (w *world) drop(ts *testscript.TestScript, _ bool, args []string) {
 	w.Registry.Delete(key.ID)
 }
 
-// edit SECRET VALUE: somebody writes another value, past everything. KEY in it stands for the current key.
+// edit SECRET VALUE: somebody writes another value, past everything. KEY in it stands for the
+// current key.
 func (w *world) edit(ts *testscript.TestScript, _ bool, args []string) {
 	value := w.withKey(ts, args[0], args[1])
-	_, err := w.SecretsManager().PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &args[0], SecretString: &value})
+	_, err := w.SecretsManager().PutSecretValue(context.Background(),
+		&secretsmanager.PutSecretValueInput{SecretId: &args[0], SecretString: &value})
 	ts.Check(err)
 }
 
@@ -282,7 +288,8 @@ func (w *world) rotated(ts *testscript.TestScript, _ bool, args []string) {
 // encrypted SECRET POLICY: the secret is encrypted by a KMS key with that policy.
 func (w *world) encrypted(ts *testscript.TestScript, _ bool, args []string) {
 	key := w.Keys.Put("1234", awskms.Key{Policy: args[1]})
-	_, err := w.SecretsManager().UpdateSecret(context.Background(), &secretsmanager.UpdateSecretInput{SecretId: &args[0], KmsKeyId: &key})
+	_, err := w.SecretsManager().UpdateSecret(context.Background(),
+		&secretsmanager.UpdateSecretInput{SecretId: &args[0], KmsKeyId: &key})
 	ts.Check(err)
 }
 
@@ -330,14 +337,16 @@ func duration(ts *testscript.TestScript, text string) time.Duration {
 	return d
 }
 
-// answers OPERATION OLD NEW: in the answers to it OLD becomes NEW from now on, until the next fault.
+// answers OPERATION OLD NEW: in the answers to it OLD becomes NEW from now on, until the next
+// fault.
 func (w *world) answers(_ *testscript.TestScript, _ bool, args []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.faults = []wire.Hook{sandboxtest.On(sandboxtest.EditAnswer(args[1], args[2]), args[0])}
 }
 
-// own [admin]: a key of the ordinary user, or of the administrator, stands in the script's QUILT_API_KEY, and its id in $OWN.
+// own [admin]: a key of the ordinary user, or of the administrator, stands in the script's
+// QUILT_API_KEY, and its id in $OWN.
 func (w *world) own(ts *testscript.TestScript, _ bool, args []string) {
 	email := sandbox.UserEmail
 	if len(args) > 0 {
@@ -349,8 +358,8 @@ func (w *world) own(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("OWN", id)
 }
 
-// write FILE TEXT: a file for standard input. PASSWORD in the text stands for the user's, KEY:ID for a key that
-// the script has looked at, and HASH:ID for its SHA-256 in hex.
+// write FILE TEXT: a file for standard input. PASSWORD in the text stands for the user's, KEY:ID
+// for a key that the script has looked at, and HASH:ID for its SHA-256 in hex.
 func (w *world) write(ts *testscript.TestScript, _ bool, args []string) {
 	text := strings.ReplaceAll(args[1], "PASSWORD", sandbox.UserPassword)
 	w.mu.Lock()
@@ -362,21 +371,27 @@ func (w *world) write(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text+"\n"), 0o600))
 }
 
-// issuer NAME user|admin|unlisted|others|broken: a secret with the password of one of the two, which serves prod/*; the user's without a list, or with one of
-// other secrets; or with something that is no credential.
+// issuer NAME user|admin|unlisted|others|broken: a secret with the password of one of the two,
+// which serves prod/*; the user's without a list, or with one of other secrets; or with something
+// that is no credential.
 func (w *world) issuer(ts *testscript.TestScript, _ bool, args []string) {
 	value := map[string]string{
-		"user":     fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.UserName, sandbox.UserPassword),
-		"admin":    fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.AdminName, sandbox.AdminPassword),
+		"user": fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.UserName,
+			sandbox.UserPassword),
+		"admin": fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.AdminName,
+			sandbox.AdminPassword),
 		"unlisted": fmt.Sprintf(`{"username": %q, "password": %q}`, sandbox.UserName, sandbox.UserPassword),
-		"others":   fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["team-b/*"]}`, sandbox.UserName, sandbox.UserPassword),
-		"broken":   `{"user": "somebody"}`,
+		"others": fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["team-b/*"]}`, sandbox.UserName,
+			sandbox.UserPassword),
+		"broken": `{"user": "somebody"}`,
 	}[args[1]]
-	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0], SecretString: &value})
+	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0],
+		SecretString: &value})
 	ts.Check(err)
 }
 
-// schedule disabled: the schedule of the sweeps is disabled, and has all else that it had. ! schedule disabled: it is enabled.
+// schedule disabled: the schedule of the sweeps is disabled, and has all else that it had. !
+// schedule disabled: it is enabled.
 func (w *world) schedule(ts *testscript.TestScript, neg bool, _ []string) {
 	members := w.Schedules.Members(scene.ScheduleName)
 	if disabled := string(members["State"]) == `"DISABLED"`; disabled == neg {
@@ -398,14 +413,16 @@ func (w *world) parameters(_ *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// another FUNCTION [beside]: the stack of the rotate function is deleted, and another one is there with a rotate function of that name. beside: both are there.
+// another FUNCTION [beside]: the stack of the rotate function is deleted, and another one is there
+// with a rotate function of that name. beside: both are there.
 func (w *world) another(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) == 1 {
 		w.Lambda.Remove(sandbox.RotateFunction)
 		w.parameters(ts, false, nil)
 	}
 	arn, err := w.AddFunction(args[0], scene.In(folder).Rotate, scene.FunctionTimeout, nil, func(c *awslambda.Config) {
-		c.Tags = map[string]string{settings.TagRevokeFunction: sandbox.RevokeFunction, settings.TagSchedule: scene.ScheduleName}
+		c.Tags = map[string]string{settings.TagRevokeFunction: sandbox.RevokeFunction,
+			settings.TagSchedule: scene.ScheduleName}
 	})
 	ts.Check(err)
 	w.Parameters.Put("/quilt-rotate/"+args[0]+"/rotate-function-arn", arn)
@@ -428,24 +445,27 @@ func (w *world) tag(ts *testscript.TestScript, _ bool, args []string) {
 func (w *world) label(ts *testscript.TestScript, _ bool, args []string) {
 	id, _, err := w.Current(args[0])
 	ts.Check(err)
-	_, err = w.SecretsManager().UpdateSecretVersionStage(context.Background(), &secretsmanager.UpdateSecretVersionStageInput{
-		SecretId: &args[0], VersionStage: aws.String("quilt-key:" + args[1]), MoveToVersionId: &id,
-	})
+	_, err = w.SecretsManager().UpdateSecretVersionStage(context.Background(),
+		&secretsmanager.UpdateSecretVersionStageInput{
+			SecretId: &args[0], VersionStage: aws.String("quilt-key:" + args[1]), MoveToVersionId: &id,
+		})
 	ts.Check(err)
 }
 
 // replica SECRET REGION STATUS: the secret has a replica there, in that state.
 func (w *world) replica(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.SecretsManager().ReplicateSecretToRegions(context.Background(), &secretsmanager.ReplicateSecretToRegionsInput{
-		SecretId: &args[0], AddReplicaRegions: []types.ReplicaRegionType{{Region: &args[1]}},
-	})
+	_, err := w.SecretsManager().ReplicateSecretToRegions(context.Background(),
+		&secretsmanager.ReplicateSecretToRegionsInput{
+			SecretId: &args[0], AddReplicaRegions: []types.ReplicaRegionType{{Region: &args[1]}},
+		})
 	ts.Check(err)
 	ts.Check(w.Secrets.SetReplicaStatus(args[0], args[1], args[2], ""))
 }
 
 // untagged SECRET [TAG...]: another tool removes these tags of the secret, or all.
 func (w *world) untagged(ts *testscript.TestScript, _ bool, args []string) {
-	out, err := w.SecretsManager().DescribeSecret(context.Background(), &secretsmanager.DescribeSecretInput{SecretId: &args[0]})
+	out, err := w.SecretsManager().DescribeSecret(context.Background(),
+		&secretsmanager.DescribeSecretInput{SecretId: &args[0]})
 	ts.Check(err)
 	names := args[1:]
 	for _, tag := range out.Tags {
@@ -453,7 +473,8 @@ func (w *world) untagged(ts *testscript.TestScript, _ bool, args []string) {
 			names = append(names, *tag.Key)
 		}
 	}
-	_, err = w.SecretsManager().UntagResource(context.Background(), &secretsmanager.UntagResourceInput{SecretId: &args[0], TagKeys: names})
+	_, err = w.SecretsManager().UntagResource(context.Background(),
+		&secretsmanager.UntagResourceInput{SecretId: &args[0], TagKeys: names})
 	ts.Check(err)
 }
 
@@ -463,9 +484,10 @@ func (w *world) full(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	for n := 0; err == nil; n++ {
 		label := fmt.Sprintf("team-%d", n)
-		_, err = w.SecretsManager().UpdateSecretVersionStage(context.Background(), &secretsmanager.UpdateSecretVersionStageInput{
-			SecretId: &args[0], VersionStage: &label, MoveToVersionId: &version,
-		})
+		_, err = w.SecretsManager().UpdateSecretVersionStage(context.Background(),
+			&secretsmanager.UpdateSecretVersionStageInput{
+				SecretId: &args[0], VersionStage: &label, MoveToVersionId: &version,
+			})
 	}
 }
 
@@ -478,7 +500,8 @@ func (w *world) replicated(ts *testscript.TestScript, _ bool, args []string) {
 func (w *world) same(ts *testscript.TestScript, _ bool, args []string) {
 	value := w.current(ts, args[0]).Secret
 	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{
-		Name: &args[1], SecretString: &value, Tags: []types.Tag{{Key: aws.String(settings.TagGrace), Value: aws.String("24h")}},
+		Name: &args[1], SecretString: &value, Tags: []types.Tag{{Key: aws.String(settings.TagGrace),
+			Value: aws.String("24h")}},
 	})
 	ts.Check(err)
 }
@@ -500,7 +523,8 @@ func (w *world) count(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// refuse OPERATION STATUS CODE [MESSAGE]: AWS, or the registry, refuses an operation from now on; * stands for every one of AWS's. ! refuse: no more.
+// refuse OPERATION STATUS CODE [MESSAGE]: AWS, or the registry, refuses an operation from now on; *
+// stands for every one of AWS's. ! refuse: no more.
 func (w *world) refuse(ts *testscript.TestScript, neg bool, args []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -530,12 +554,14 @@ func (w *world) refuse(ts *testscript.TestScript, neg bool, args []string) {
 	w.faults = []wire.Hook{sandboxtest.On(answer, args[0])}
 }
 
-// athena [no-table|no-output-location|stall]: Athena over the registry's real audit trail. The script's environment is pointed to it, and $AUDIT is its database.
+// athena [no-table|no-output-location|stall]: Athena over the registry's real audit trail. The
+// script's environment is pointed to it, and $AUDIT is its database.
 func (w *world) athena(ts *testscript.TestScript, _ bool, args []string) {
 	w.trail = awsathena.New(awsathena.Options{Clock: w.Clock, Trail: w.Registry})
 	for _, arg := range args {
 		w.trail.SetSwitches(func(s *awsathena.Switches) {
-			s.NoTable, s.NoOutputLocation, s.Stall = s.NoTable || arg == "no-table", s.NoOutputLocation || arg == "no-output-location", s.Stall || arg == "stall"
+			s.NoTable, s.NoOutputLocation, s.Stall = s.NoTable || arg == "no-table", s.NoOutputLocation ||
+				arg == "no-output-location", s.Stall || arg == "stall"
 		})
 	}
 	w.ServeAthena(w.trail, awsathena.Operation)
@@ -543,7 +569,8 @@ func (w *world) athena(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("WORKGROUP", awsathena.DefaultWorkgroup)
 }
 
-// used SECRET: a consumer gets AWS credentials with the secret's current key. ! used SECRET: with half of the key, which the registry refuses.
+// used SECRET: a consumer gets AWS credentials with the secret's current key. ! used SECRET: with
+// half of the key, which the registry refuses.
 func (w *world) used(ts *testscript.TestScript, neg bool, args []string) {
 	key := w.current(ts, args[0]).Secret
 	if neg {
@@ -610,7 +637,8 @@ type cleanup struct{ *testscript.TestScript }
 func (c cleanup) Helper()          {}
 func (c cleanup) Cleanup(f func()) { c.Defer(f) }
 
-// crowd N: the registry has N keys more, of two users, made long ago, some of them named as nobody should.
+// crowd N: the registry has N keys more, of two users, made long ago, some of them named as nobody
+// should.
 func (w *world) crowd(ts *testscript.TestScript, _ bool, args []string) {
 	for i := range atoi(ts, args[0]) {
 		email, name := sandbox.UserEmail, fmt.Sprintf("job%d-prod-2026q3", i)
@@ -621,7 +649,8 @@ func (w *world) crowd(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// administrator VARIABLE: puts a key of the registry's administrator into the variable, as somebody would have it in the environment.
+// administrator VARIABLE: puts a key of the registry's administrator into the variable, as somebody
+// would have it in the environment.
 func (w *world) administrator(ts *testscript.TestScript, _ bool, args []string) {
 	_, secret := w.Registry.MintKey(sandbox.AdminEmail, "admin-audit-2026q4", 30)
 	w.keep("administrator", secret)

@@ -56,7 +56,8 @@ func (w *world) keyFile(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(" "+w.current(ts, args[1]).Secret+" \n"), 0o600))
 }
 
-// holds SECRET VALUE: the current value is that one, to the byte. KEY in it stands for the key that is there.
+// holds SECRET VALUE: the current value is that one, to the byte. KEY in it stands for the key that
+// is there.
 func (w *world) holds(ts *testscript.TestScript, _ bool, args []string) {
 	want := w.withKey(ts, args[0], args[1])
 	shot, err := w.Secrets.Snapshot(args[0])
@@ -83,7 +84,8 @@ func (w *world) made(ts *testscript.TestScript, _ bool, args []string) {
 
 // tagged SECRET NAME VALUE: the secret has that tag. ! tagged SECRET NAME: it has no such tag.
 func (w *world) tagged(ts *testscript.TestScript, neg bool, args []string) {
-	out, err := w.SecretsManager().DescribeSecret(context.Background(), &secretsmanager.DescribeSecretInput{SecretId: &args[0]})
+	out, err := w.SecretsManager().DescribeSecret(context.Background(),
+		&secretsmanager.DescribeSecretInput{SecretId: &args[0]})
 	ts.Check(err)
 	have, there := "", false
 	for _, tag := range out.Tags {
@@ -96,7 +98,8 @@ func (w *world) tagged(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// lose OPERATION [N]: the answers to the next N requests for the operation are lost, though it is carried out; one where no number is given.
+// lose OPERATION [N]: the answers to the next N requests for the operation are lost, though it is
+// carried out; one where no number is given.
 func (w *world) lose(ts *testscript.TestScript, _ bool, args []string) {
 	left := 1
 	if len(args) > 1 {
@@ -113,7 +116,8 @@ func (w *world) lose(ts *testscript.TestScript, _ bool, args []string) {
 	}, args[0]))
 }
 
-// meanwhile OPERATION SECRET VALUE: right before the next request for the operation, somebody writes that value, past everything.
+// meanwhile OPERATION SECRET VALUE: right before the next request for the operation, somebody
+// writes that value, past everything.
 func (w *world) meanwhile(ts *testscript.TestScript, _ bool, args []string) {
 	var once sync.Once
 	w.addFault(sandboxtest.On(func(_ *wire.Call, next func()) {
@@ -134,8 +138,9 @@ func (w *world) foreign(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.Lambda.Add(awslambda.Config{Name: "others", Handler: nothing{}})
 	ts.Check(err)
 	_, err = w.SecretsManager().RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{
-		SecretId: &args[0], RotationLambdaARN: aws.String(sandboxtest.FunctionARN("others")), RotateImmediately: aws.Bool(false),
-		RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
+		SecretId: &args[0], RotationLambdaARN: aws.String(sandboxtest.FunctionARN("others")),
+		RotateImmediately: aws.Bool(false),
+		RotationRules:     &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
 	})
 	ts.Check(err)
 }
@@ -174,7 +179,8 @@ func (w *world) version(ts *testscript.TestScript, _ bool, args []string) {
 
 // plain-secret NAME VALUE: a secret with nothing but that value.
 func (w *world) plainSecret(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0], SecretString: &args[1]})
+	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0],
+		SecretString: &args[1]})
 	ts.Check(err)
 }
 
@@ -187,6 +193,7 @@ func (w *world) exists(ts *testscript.TestScript, neg bool, args []string) {
 
 // binary NAME: a secret whose value is bytes.
 func (w *world) binary(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0], SecretBinary: []byte{1, 2, 3}})
+	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0],
+		SecretBinary: []byte{1, 2, 3}})
 	ts.Check(err)
 }

@@ -13,7 +13,8 @@ type demoCommand struct {
 	functionsOption
 }
 
-// The pace of the demo: each request takes as long as on a good network, and a person has a moment to read.
+// The pace of the demo: each request takes as long as on a good network, and a person has a moment
+// to read.
 const (
 	demoLatency = 30 * time.Millisecond
 	demoBeat    = 500 * time.Millisecond

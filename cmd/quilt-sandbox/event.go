@@ -19,13 +19,15 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// testRunToken is the token in events/test-only.json. The test of a rotation configuration has the same step as a rotation, testSecret, and differs from it
-// only in what its version holds. So the file has a token of its own.
+// testRunToken is the token in events/test-only.json. The test of a rotation configuration has the
+// same step as a rotation, testSecret, and differs from it only in what its version holds. So the
+// file has a token of its own.
 const testRunToken = "d1b0c7e2-3f52-4a0e-9c43-6a5b8f0e7d21"
 
 var steps = []string{"createSecret", "setSecret", "testSecret", "finishSecret"}
 
-// An event is the input of a function, with the fields that decide which state of the sandbox it needs.
+// An event is the input of a function, with the fields that decide which state of the sandbox it
+// needs.
 type event struct {
 	function      string
 	step          string
@@ -58,7 +60,8 @@ func readEvent(payload []byte) (event, error) {
 	return e, nil
 }
 
-// nameOf returns the name of the secret that has the ARN in the sandbox, or "" if no secret can have it.
+// nameOf returns the name of the secret that has the ARN in the sandbox, or "" if no secret can
+// have it.
 func nameOf(secretID string) string {
 	if !strings.HasPrefix(secretID, "arn:") {
 		return secretID
@@ -71,7 +74,8 @@ func nameOf(secretID string) string {
 	return name
 }
 
-// prepare brings the sandbox into the state that the event needs. It returns the event as Secrets Manager would send it in that state.
+// prepare brings the sandbox into the state that the event needs. It returns the event as Secrets
+// Manager would send it in that state.
 func (e *event) prepare(ctx context.Context, s *scene.Scene, payload []byte) ([]byte, error) {
 	if e.secretName == "" {
 		return payload, nil // the function reports that there is no such secret
@@ -105,7 +109,8 @@ func (e *event) prepareStep(ctx context.Context, s *scene.Scene, arn string, pay
 		return nil, err
 	}
 	for _, step := range steps[:slices.Index(steps, e.step)] {
-		earlier, err := json.Marshal(map[string]string{"Step": step, "SecretId": arn, "ClientRequestToken": e.token, "RotationToken": rotationToken})
+		earlier, err := json.Marshal(map[string]string{"Step": step, "SecretId": arn, "ClientRequestToken": e.token,
+			"RotationToken": rotationToken})
 		if err != nil {
 			return nil, err
 		}
@@ -128,19 +133,22 @@ func (e *event) prepareStep(ctx context.Context, s *scene.Scene, arn string, pay
 	return json.Marshal(e.fields)
 }
 
-// prepareTestRun stores a copy of the current value as AWSPENDING, as Secrets Manager does when rotation is configured with RotateImmediately=false.
+// prepareTestRun stores a copy of the current value as AWSPENDING, as Secrets Manager does when
+// rotation is configured with RotateImmediately=false.
 func prepareTestRun(ctx context.Context, s *scene.Scene, arn string) error {
 	current, err := s.SecretsManager().GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
 	if err != nil {
 		return err
 	}
 	_, err = s.SecretsManager().PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
-		SecretId: &arn, ClientRequestToken: aws.String(testRunToken), SecretString: current.SecretString, VersionStages: []string{vault.Pending},
+		SecretId: &arn, ClientRequestToken: aws.String(testRunToken), SecretString: current.SecretString,
+		VersionStages: []string{vault.Pending},
 	})
 	return err
 }
 
-// prepareSweep rotates once, marks the old key as superseded, and advances the clock past the grace and quiet periods.
+// prepareSweep rotates once, marks the old key as superseded, and advances the clock past the grace
+// and quiet periods.
 func (e *event) prepareSweep(ctx context.Context, s *scene.Scene, arn string) error {
 	if _, err := s.Rotate(ctx, arn); err != nil {
 		return err

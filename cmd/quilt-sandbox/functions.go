@@ -26,7 +26,8 @@ func (o functionsOption) find() (scene.Functions, error) {
 	}
 	functions := scene.In(folder)
 	if missing := functions.Missing(); len(missing) > 0 {
-		return scene.Functions{}, terminal.WithHint(fmt.Errorf("the functions are not built: there is no %s", strings.Join(missing, ", nor ")),
+		return scene.Functions{}, terminal.WithHint(fmt.Errorf("the functions are not built: there is no %s",
+			strings.Join(missing, ", nor ")),
 			"run `make build`, or name their folder with --functions")
 	}
 	return functions, nil

@@ -14,7 +14,8 @@ import (
 )
 
 func TestThePictureOfTheDemoIsTrue(t *testing.T) {
-	// Protects the first thing that a visitor sees: the picture shows what the demo prints, but for keys, ids, times and counts. `make picture` draws it anew.
+	// Protects the first thing that a visitor sees: the picture shows what the demo prints, but for
+	// keys, ids, times and counts. `make picture` draws it anew.
 	picture, err := os.ReadFile("../../docs/demo.svg")
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +54,8 @@ func essence(text string) []string {
 }
 
 func TestEveryCommandThatIsNamedExists(t *testing.T) {
-	// Protects readers of pages and messages: the command exists and has the options that are named.
+	// Protects readers of pages and messages: the command exists and has the options that are
+	// named.
 	mentions, err := handbook.Mentions("../..", "quilt-sandbox")
 	if err != nil || len(mentions) < 3 {
 		t.Fatalf("found %v (%v)", mentions, err)

@@ -41,7 +41,8 @@ func (o *invokeCommand) Run(ctx context.Context, c *terminal.Console) (err error
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if payload, err = event.prepare(ctx, s, payload); err != nil {
-		return terminal.WithHint(fmt.Errorf("prepare the sandbox for the event: %w", err), "compare the event with those in the folder events")
+		return terminal.WithHint(fmt.Errorf("prepare the sandbox for the event: %w", err),
+			"compare the event with those in the folder events")
 	}
 	return o.invoke(ctx, s, event, payload, c.Out)
 }
@@ -55,7 +56,8 @@ func eventFiles() string {
 	return "there are:\n  " + strings.Join(files, "\n  ")
 }
 
-// invoke runs the function. It shows the versions of the secret before and after, the log and the answer.
+// invoke runs the function. It shows the versions of the secret before and after, the log and the
+// answer.
 func (o *invokeCommand) invoke(ctx context.Context, s *scene.Scene, e event, payload []byte, out io.Writer) error {
 	if err := showVersions(out, s, e, "before"); err != nil {
 		return err

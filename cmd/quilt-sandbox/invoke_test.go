@@ -10,18 +10,27 @@ import (
 
 // What each event file leaves behind, in the order of its output.
 var eventEffects = map[string][]string{
-	"create-secret.json": {"labels before", "AWSPENDING", "no value yet", "createSecret", "answer\n  null", "labels after", "AWSPENDING", "quilt-key:"},
-	"set-secret.json":    {"labels before", "AWSPENDING", "quilt-key:", "setSecret", "answer\n  null", "labels after", "AWSPENDING"},
-	"test-secret.json":   {"labels before", "AWSPENDING", "quilt-key:", "testSecret", "answer\n  null", "labels after", "AWSPENDING"},
-	"finish-secret.json": {"labels before", "AWSPENDING", "finishSecret", "answer\n  null", "labels after", "AWSPREVIOUS", "AWSCURRENT"},
-	"test-only.json":     {"labels before", "AWSCURRENT", "AWSPENDING", "testSecret", "answer\n  null", "labels after", "AWSCURRENT", "AWSPENDING"},
-	"sweep.json":         {"labels before", "quilt-superseded:", `"action":"revoke","reason":"grace-over"`, "labels after", "(dead)"},
-	"sweep-of-run.json":  {"labels before", "quilt-superseded:", `"outcome":"swept","event":{"detailType":"Quilt Key Revoked"`, "labels after", "(dead)"},
-	"sweep-dry-run.json": {"labels before", "quilt-superseded:", "sweep looked at", `"action":"revoke","reason":"grace-over"`, `"done":false`, `"versions":[`, "labels after", "quilt-superseded:"},
+	"create-secret.json": {"labels before", "AWSPENDING", "no value yet", "createSecret", "answer\n  null",
+		"labels after", "AWSPENDING", "quilt-key:"},
+	"set-secret.json": {"labels before", "AWSPENDING", "quilt-key:", "setSecret", "answer\n  null", "labels after",
+		"AWSPENDING"},
+	"test-secret.json": {"labels before", "AWSPENDING", "quilt-key:", "testSecret", "answer\n  null", "labels after",
+		"AWSPENDING"},
+	"finish-secret.json": {"labels before", "AWSPENDING", "finishSecret", "answer\n  null", "labels after",
+		"AWSPREVIOUS", "AWSCURRENT"},
+	"test-only.json": {"labels before", "AWSCURRENT", "AWSPENDING", "testSecret", "answer\n  null", "labels after",
+		"AWSCURRENT", "AWSPENDING"},
+	"sweep.json": {"labels before", "quilt-superseded:", `"action":"revoke","reason":"grace-over"`,
+		"labels after", "(dead)"},
+	"sweep-of-run.json": {"labels before", "quilt-superseded:",
+		`"outcome":"swept","event":{"detailType":"Quilt Key Revoked"`, "labels after", "(dead)"},
+	"sweep-dry-run.json": {"labels before", "quilt-superseded:", "sweep looked at",
+		`"action":"revoke","reason":"grace-over"`, `"done":false`, `"versions":[`, "labels after", "quilt-superseded:"},
 }
 
 func TestEveryEventFileDoesWhatItIsNamedFor(t *testing.T) {
-	// Protects the events that people try the functions with: each goes through the real function, and none is forgotten here.
+	// Protects the events that people try the functions with: each goes through the real function,
+	// and none is forgotten here.
 	files, err := filepath.Glob("../../events/*.json")
 	if err != nil || len(files) != len(eventEffects) {
 		t.Fatalf("there are %d event files, and %d in this test (%v)", len(files), len(eventEffects), err)

@@ -12,8 +12,9 @@ import (
 // Fields that are left out: they are for machines, or the tables around the log show them.
 var unread = []string{"timestamp", "requestId", "secret"}
 
-// readable shortens a log line of a function: the message, then key=value pairs. It leaves out the lines of Lambda and of the metrics. A line that is not
-// a log record, such as a panic, stays as it is.
+// readable shortens a log line of a function: the message, then key=value pairs. It leaves out the
+// lines of Lambda and of the metrics. A line that is not a log record, such as a panic, stays as it
+// is.
 func readable(text string) (line string, shown bool) {
 	for _, own := range []string{"START RequestId: ", "END RequestId: ", "REPORT RequestId: "} {
 		if strings.HasPrefix(text, own) {

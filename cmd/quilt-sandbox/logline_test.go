@@ -8,7 +8,8 @@ import (
 )
 
 func TestALogLineForPeople(t *testing.T) {
-	// Protects who tries a function by hand: what it says in a line that can be read, and nothing that it says is lost but what machines need.
+	// Protects who tries a function by hand: what it says in a line that can be read, and nothing
+	// that it says is lost but what machines need.
 	for text, want := range map[string]string{
 		`{"timestamp":"2026-11-22T22:00:25Z","level":"INFO","message":"step done","step":"createSecret","durationMs":3,"secret":"arn:aws:x","version":"7c6f1f0a-92a4-4d83","owner":"","force":false,"requestId":"9587db1c"}`: `step done step=createSecret durationMs=3 version=7c6f1f0a owner="" force=false`,
 		`{"level":"ERROR","message":"step failed","errorType":"BadEvent","error":"it \"is\"\nbad","more":{"a":[1, 2]}}`:                                                                                                      `ERROR step failed errorType=BadEvent error="it \"is\"\nbad" more={"a":[1, 2]}`,
@@ -22,7 +23,8 @@ func TestALogLineForPeople(t *testing.T) {
 			t.Errorf("%s\nreads as %s, want %s", text, got, want)
 		}
 	}
-	for _, text := range []string{`START RequestId: 1 Version: $LATEST`, `END RequestId: 1`, "REPORT RequestId: 1\tDuration: 3 ms", `{"StepDuration":3,"_aws":{"Timestamp":1}}`} {
+	for _, text := range []string{`START RequestId: 1 Version: $LATEST`, `END RequestId: 1`,
+		"REPORT RequestId: 1\tDuration: 3 ms", `{"StepDuration":3,"_aws":{"Timestamp":1}}`} {
 		if got, shown := readable(text); shown {
 			t.Errorf("%s is shown: %s", text, got)
 		}

@@ -1,5 +1,6 @@
-// Command quilt-sandbox runs the rotation on a sandbox on loopback: as a demo, for commands typed by hand, or for one event. It needs no AWS account and
-// no registry, and reaches nothing outside this machine.
+// Command quilt-sandbox runs the rotation on a sandbox on loopback: as a demo, for commands typed
+// by hand, or for one event. It needs no AWS account and no registry, and reaches nothing outside
+// this machine.
 package main
 
 import (
@@ -20,9 +21,10 @@ func main() { program().Main() }
 
 func program() commandline.Program {
 	return commandline.Program{
-		Name:        "quilt-sandbox",
-		Description: "Run the rotation of Quilt API keys on a sandbox: Secrets Manager, Lambda and a Quilt registry on loopback.",
-		Commands:    &commands{},
-		Groups:      []kong.Group{},
+		Name: "quilt-sandbox",
+		Description: "Run the rotation of Quilt API keys on a sandbox: Secrets Manager, Lambda and a Quilt registry " +
+			"on loopback.",
+		Commands: &commands{},
+		Groups:   []kong.Group{},
 	}
 }

@@ -69,7 +69,8 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			// status N command args: runs the command and expects that exit status, and no escape code in the output.
+			// status N command args: runs the command and expects that exit status, and no escape
+			// code in the output.
 			"status": func(ts *testscript.TestScript, _ bool, args []string) {
 				got := "0"
 				if err := ts.Exec(args[1], args[2:]...); err != nil {

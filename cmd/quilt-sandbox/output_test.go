@@ -12,9 +12,11 @@ import (
 )
 
 func TestAnOutputThatTakesNothingIsAFailure(t *testing.T) {
-	// Protects a script that keeps the output in a file: on a full disk the command does not end as if it had worked.
+	// Protects a script that keeps the output in a file: on a full disk the command does not end as
+	// if it had worked.
 	for _, args := range [][]string{
-		{"demo", "--functions", folder}, {"serve", "--functions", folder}, {"invoke", "--functions", folder, "../../events/set-secret.json"}, {"version"},
+		{"demo", "--functions", folder}, {"serve", "--functions", folder}, {"invoke", "--functions", folder,
+			"../../events/set-secret.json"}, {"version"},
 	} {
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err != nil {
@@ -25,7 +27,8 @@ func TestAnOutputThatTakesNothingIsAFailure(t *testing.T) {
 		status := program().Execute(t.Context(), args, strings.NewReader(""), full, &stderr)
 		said := strings.Split(strings.TrimSpace(stderr.String()), "\n")
 		last := said[len(said)-1]
-		if status != commandline.Failure || !strings.HasPrefix(last, "quilt-sandbox: ") || !strings.Contains(last, "no space left") {
+		if status != commandline.Failure || !strings.HasPrefix(last, "quilt-sandbox: ") ||
+			!strings.Contains(last, "no space left") {
 			t.Errorf("%v: exit status %d, and %q", args, status, last)
 		}
 	}
@@ -33,7 +36,8 @@ func TestAnOutputThatTakesNothingIsAFailure(t *testing.T) {
 }
 
 func TestATakenPortIsHintedAt(t *testing.T) {
-	// Protects who starts a second sandbox: the sentence names the port, the hint how to choose another.
+	// Protects who starts a second sandbox: the sentence names the port, the hint how to choose
+	// another.
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +46,8 @@ func TestATakenPortIsHintedAt(t *testing.T) {
 	port := fmt.Sprint(taken.Addr().(*net.TCPAddr).Port)
 	for _, flag := range []string{"--aws-port", "--registry-port"} {
 		status, _, stderr := inProcess(t.Context(), "serve", "--functions", folder, flag, port)
-		if status != commandline.Failure || !strings.Contains(stderr, port) || !strings.Contains(stderr, "choose another port with --aws-port or --registry-port") {
+		if status != commandline.Failure || !strings.Contains(stderr, port) || !strings.Contains(stderr,
+			"choose another port with --aws-port or --registry-port") {
 			t.Errorf("%s: exit status %d, and %s", flag, status, stderr)
 		}
 	}

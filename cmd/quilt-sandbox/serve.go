@@ -63,7 +63,8 @@ func (o *serveCommand) Run(ctx context.Context, c *terminal.Console) (err error)
 		Sandbox:   sandbox.Options{AWSPort: int(o.AWSPort), RegistryPort: int(o.RegistryPort)},
 		Functions: functions,
 		RevokeEnvironment: map[string]string{
-			settings.EnvGrace: o.Grace.String(), settings.EnvQuiet: o.Quiet.String(), settings.EnvOrphanAge: o.OrphanAge.String(),
+			settings.EnvGrace: o.Grace.String(), settings.EnvQuiet: o.Quiet.String(),
+			settings.EnvOrphanAge: o.OrphanAge.String(),
 		},
 	}
 	if o.Logs {
@@ -110,9 +111,10 @@ func (o *serveCommand) prepare(ctx context.Context, s *scene.Scene, c *terminal.
 	return nil
 }
 
-// printExports prints what a shell needs to reach the sandbox, and nothing else, so that a shell can source it. The keys in it are the sandbox's own and
-// have no value outside it.
-func (o *serveCommand) printExports(s *scene.Scene, c *terminal.Console, own quilt.CreatedKey, adminKey string, audit [][2]string) error {
+// printExports prints what a shell needs to reach the sandbox, and nothing else, so that a shell
+// can source it. The keys in it are the sandbox's own and have no value outside it.
+func (o *serveCommand) printExports(s *scene.Scene, c *terminal.Console, own quilt.CreatedKey, adminKey string,
+	audit [][2]string) error {
 	program, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find the folder of this program: %w", err)

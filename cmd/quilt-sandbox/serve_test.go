@@ -21,7 +21,9 @@ type box struct {
 }
 
 // exports are the variables that the sandbox's first lines name.
-var exports = []string{"PATH", "AWS_ENDPOINT_URL", "QUILT_REGISTRY_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "QUILT_AUDIT_DATABASE", "QUILT_AUDIT_WORKGROUP", "QUILT_API_KEY", "QUILT_ADMIN_API_KEY"}
+var exports = []string{"PATH", "AWS_ENDPOINT_URL", "QUILT_REGISTRY_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+	"AWS_REGION", "AWS_DEFAULT_REGION", "QUILT_AUDIT_DATABASE", "QUILT_AUDIT_WORKGROUP", "QUILT_API_KEY",
+	"QUILT_ADMIN_API_KEY"}
 
 func startSandbox(t *testing.T) *box {
 	t.Helper()
@@ -44,7 +46,8 @@ func startSandbox(t *testing.T) *box {
 		line, err := b.rest.ReadString('\n')
 		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
 		if err != nil || name != want || value == "" {
-			t.Fatalf("the line is %q, and not export %s=… (%v); on standard error: %s", line, want, err, stderr.String())
+			t.Fatalf("the line is %q, and not export %s=… (%v); on standard error: %s", line, want, err,
+				stderr.String())
 		}
 		b.values[name] = value
 		if name != "PATH" {
@@ -70,17 +73,21 @@ func (b *box) interrupt(t *testing.T) {
 }
 
 func TestTheSandboxRunsUntilInterrupted(t *testing.T) {
-	// Protects a shell that sources its output, and a terminal in which it is ended: exit status 0, and no process left.
+	// Protects a shell that sources its output, and a terminal in which it is ended: exit status 0,
+	// and no process left.
 	startSandbox(t).interrupt(t)
 }
 
 func TestTheCommandsAreOnThePathOfTheExportLines(t *testing.T) {
-	// Protects whoever pastes the lines into another terminal: quilt-rotate lies beside quilt-sandbox, and is found by its name.
+	// Protects whoever pastes the lines into another terminal: quilt-rotate lies beside
+	// quilt-sandbox, and is found by its name.
 	b := startSandbox(t)
-	found := exec.Command("/bin/sh", "-c", "export PATH="+b.values["PATH"]+" && command -v quilt-sandbox && command -v sh")
+	found := exec.Command("/bin/sh", "-c", "export PATH="+b.values["PATH"]+" && command -v quilt-sandbox && command "+
+		"-v sh")
 	found.Env = []string{"PATH=/usr/bin:/bin"}
 	out, err := found.CombinedOutput()
-	if lines := strings.Fields(string(out)); err != nil || len(lines) != 2 || filepath.Base(lines[0]) != "quilt-sandbox" {
+	if lines := strings.Fields(string(out)); err != nil || len(lines) != 2 ||
+		filepath.Base(lines[0]) != "quilt-sandbox" {
 		t.Errorf("with PATH=%s: %s (%v)", b.values["PATH"], out, err)
 	}
 	b.interrupt(t)
@@ -110,7 +117,8 @@ func (b *box) cli(t *testing.T, args ...string) []byte {
 }
 
 func TestTheAWSCLIWorksWithTheExportLinesAlone(t *testing.T) {
-	// Protects whoever tries by hand: create, describe, rotate and read a secret, and invoke both functions, as on AWS.
+	// Protects whoever tries by hand: create, describe, rotate and read a secret, and invoke both
+	// functions, as on AWS.
 	if _, err := exec.LookPath("aws"); err != nil {
 		t.Skip("SKIPPED: the sandbox with the AWS CLI: aws is not installed")
 	}
@@ -120,7 +128,8 @@ func TestTheAWSCLIWorksWithTheExportLinesAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.cli(t, "secretsmanager", "create-secret", "--name", "by/hand", "--secret-string", string(value))
-	b.cli(t, "secretsmanager", "rotate-secret", "--secret-id", "by/hand", "--rotation-rules", "AutomaticallyAfterDays=30",
+	b.cli(t, "secretsmanager", "rotate-secret", "--secret-id", "by/hand", "--rotation-rules",
+		"AutomaticallyAfterDays=30",
 		"--rotation-lambda-arn", "arn:aws:lambda:us-east-1:123456789012:function:rotate")
 
 	var described struct {
@@ -132,7 +141,8 @@ func TestTheAWSCLIWorksWithTheExportLinesAlone(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the secret is not rotated: %+v", described)
 		}
-		if err := json.Unmarshal(b.cli(t, "secretsmanager", "describe-secret", "--secret-id", "by/hand"), &described); err != nil {
+		if err := json.Unmarshal(b.cli(t, "secretsmanager", "describe-secret", "--secret-id", "by/hand"),
+			&described); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -140,10 +150,12 @@ func TestTheAWSCLIWorksWithTheExportLinesAlone(t *testing.T) {
 		t.Error("describe-secret says that rotation is off")
 	}
 	var read struct{ SecretString string }
-	if err := json.Unmarshal(b.cli(t, "secretsmanager", "get-secret-value", "--secret-id", "by/hand"), &read); err != nil {
+	if err := json.Unmarshal(b.cli(t, "secretsmanager", "get-secret-value", "--secret-id", "by/hand"),
+		&read); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(read.SecretString, "s3://example") || strings.Contains(read.SecretString, b.values["QUILT_API_KEY"]) {
+	if !strings.Contains(read.SecretString, "s3://example") || strings.Contains(read.SecretString,
+		b.values["QUILT_API_KEY"]) {
 		t.Error("the secret's key did not change, or something else did")
 	}
 
@@ -169,7 +181,8 @@ func previousExists(stages map[string][]string) bool {
 	return false
 }
 
-// invoke has a function process an event. The payload goes through a file: the CLI's versions differ in how they read an argument.
+// invoke has a function process an event. The payload goes through a file: the CLI's versions
+// differ in how they read an argument.
 func (b *box) invoke(t *testing.T, function, payload string) (answer string) {
 	t.Helper()
 	event, out := filepath.Join(t.TempDir(), "event.json"), filepath.Join(t.TempDir(), "answer.json")

@@ -85,9 +85,11 @@ type worker struct {
 	trace *strings.Builder
 }
 
-// environment leads to the scene and to the stand-in for quilt3, and to nothing else of the machine.
+// environment leads to the scene and to the stand-in for quilt3, and to nothing else of the
+// machine.
 func environment(s *scene.Scene) []string {
-	variables := []string{"PYTHONPATH=standin", "PYTHONDONTWRITEBYTECODE=1", "QUILT_CATALOG=" + s.RegistryURL, "QUILT_SECRET=prod/pipeline"}
+	variables := []string{"PYTHONPATH=standin", "PYTHONDONTWRITEBYTECODE=1", "QUILT_CATALOG=" + s.RegistryURL,
+		"QUILT_SECRET=prod/pipeline"}
 	variables = append(variables, hermetic.NoFiles...)
 	for _, name := range []string{"PATH", "HOME", "PYENV_ROOT", "PYENV_VERSION"} {
 		variables = append(variables, name+"="+os.Getenv(name))
@@ -143,8 +145,9 @@ func (w *worker) calls(n int, want string) {
 }
 
 func TestThePythonExample(t *testing.T) {
-	// Protects who copies the example: its key is rotated and revoked at once, and no call fails; a current key that is refused is told, after one more
-	// fetch. quilt3 itself is not there: a stand-in sends its requests.
+	// Protects who copies the example: its key is rotated and revoked at once, and no call fails; a
+	// current key that is refused is told, after one more fetch. quilt3 itself is not there: a
+	// stand-in sends its requests.
 	python(t)
 	s, arn := open(t)
 	var fetches, refusals atomic.Int64 // of the worker
@@ -153,7 +156,8 @@ func TestThePythonExample(t *testing.T) {
 		switch agent := c.Request.UserAgent(); {
 		case strings.Contains(agent, "Boto3") && c.Operation == "GetSecretValue":
 			fetches.Add(1)
-		case strings.Contains(agent, "standin") && c.Operation == "apiKeysList" && !s.Registry.Alive(strings.TrimPrefix(c.Request.Header.Get("Authorization"), "Bearer ")):
+		case strings.Contains(agent, "standin") && c.Operation == "apiKeysList" &&
+			!s.Registry.Alive(strings.TrimPrefix(c.Request.Header.Get("Authorization"), "Bearer ")):
 			refusals.Add(1)
 		}
 	})
@@ -205,8 +209,9 @@ func TestThePythonExampleFetchesAgainInTime(t *testing.T) {
 }
 
 func TestTheLambdaExample(t *testing.T) {
-	// Protects a function whose extension caches a key that was revoked meanwhile: it asks Secrets Manager itself, once. The extension is played, as the Lambda developer
-	// guide describes it ("Use Secrets Manager secrets in Lambda functions").
+	// Protects a function whose extension caches a key that was revoked meanwhile: it asks Secrets
+	// Manager itself, once. The extension is played, as the Lambda developer guide describes it
+	// ("Use Secrets Manager secrets in Lambda functions").
 	interpreter := python(t)
 	s, arn := open(t)
 	_, value, err := s.Current(arn)
@@ -223,7 +228,8 @@ func TestTheLambdaExample(t *testing.T) {
 	must(t, s.Revoke(t.Context(), arn, value.Key()))
 
 	_, port, _ := strings.Cut(strings.TrimPrefix(extension.URL, "http://"), ":")
-	command := exec.CommandContext(t.Context(), interpreter, "-c", "import lambda_function; print(len(lambda_function.handler({}, None)))")
+	command := exec.CommandContext(t.Context(), interpreter, "-c",
+		"import lambda_function; print(len(lambda_function.handler({}, None)))")
 	command.Dir, command.Env = "python", environment(s)
 	command.Env = append(command.Env, "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT="+port, "AWS_SESSION_TOKEN=token")
 	output, err := command.CombinedOutput()
@@ -231,15 +237,18 @@ func TestTheLambdaExample(t *testing.T) {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	r := <-asked
-	if r.URL.Path != "/secretsmanager/get" || r.URL.Query().Get("secretId") != "prod/pipeline" || r.Header.Get("X-Aws-Parameters-Secrets-Token") != "token" {
+	if r.URL.Path != "/secretsmanager/get" || r.URL.Query().Get("secretId") != "prod/pipeline" ||
+		r.Header.Get("X-Aws-Parameters-Secrets-Token") != "token" {
 		t.Errorf("the extension was asked %s with %v", r.URL, r.Header)
 	}
 }
 
 func TestPagesShowWhatIsTested(t *testing.T) {
-	// Protects who copies from a page: its Python and Go stand in a file that a test compiles or runs; its JSON and YAML can be read.
+	// Protects who copies from a page: its Python and Go stand in a file that a test compiles or
+	// runs; its JSON and YAML can be read.
 	sources := map[string]string{}
-	for _, pattern := range []string{"python/*.py", "go/*.go", "../../infra/stack/team_example_test.go", "../../infra/keyrotation/example_test.go"} {
+	for _, pattern := range []string{"python/*.py", "go/*.go", "../../infra/stack/team_example_test.go",
+		"../../infra/keyrotation/example_test.go"} {
 		files, err := filepath.Glob(pattern)
 		must(t, err)
 		for _, file := range files {

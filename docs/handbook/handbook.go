@@ -1,5 +1,7 @@
-// Package handbook reads the pages of the handbook as its tests need them: headings, links, and what is to be typed. The tests of docs check the pages
-// with it, and those of cmd/quilt-rotate type the commands of each page in a sandbox, so that a page and what it claims cannot drift apart.
+// Package handbook reads the pages of the handbook as its tests need them: headings, links, and
+// what is to be typed. The tests of docs check the pages with it, and those of cmd/quilt-rotate
+// type the commands of each page in a sandbox, so that a page and what it claims cannot drift
+// apart.
 //
 // No program uses it.
 package handbook
@@ -133,7 +135,8 @@ func plain(node ast.Node, source []byte) string {
 	return all.String()
 }
 
-// anchor is what GitHub makes of a heading: small letters, digits, hyphens and underscores; spaces become hyphens; what was there before gets a number.
+// anchor is what GitHub makes of a heading: small letters, digits, hyphens and underscores; spaces
+// become hyphens; what was there before gets a number.
 func anchor(heading string, seen map[string]int) string {
 	var a strings.Builder
 	for _, r := range strings.ToLower(heading) {

@@ -7,13 +7,17 @@ import (
 )
 
 func TestAPageIsReadAsItsTestsNeedIt(t *testing.T) {
-	// Protects the tests of the handbook from seeing nothing: links in tables, anchors as GitHub makes them, commands with their continuation and output.
-	got := parse("docs/x.md", []byte("# The `key`: what, now?\n\n## Again\n\n## Again\n\n| a |\n|---|\n| [b](c.md#d) ![p](p.svg) |\n\n"+
-		"```console\n$ one --two \\\n    three\nsaid …\n\n$ four | five   # comment\n```\n\n```text\n$ no command\n```\n"))
+	// Protects the tests of the handbook from seeing nothing: links in tables, anchors as GitHub
+	// makes them, commands with their continuation and output.
+	got := parse("docs/x.md", []byte("# The `key`: what, now?\n\n## Again\n\n## Again\n\n| a |\n|---|\n| [b](c.md#d) "+
+		"![p](p.svg) |\n\n"+
+		"```console\n$ one --two \\\n "+
+		"   three\nsaid …\n\n$ four | five   # comment\n```\n\n```text\n$ no command\n```\n"))
 	want := Page{
 		Path: "docs/x.md", Text: got.Text,
-		Headings: []Heading{{1, "The key: what, now?", "the-key-what-now"}, {2, "Again", "again"}, {2, "Again", "again-1"}},
-		Links:    []string{"c.md#d", "p.svg"},
+		Headings: []Heading{{1, "The key: what, now?", "the-key-what-now"}, {2, "Again", "again"},
+			{2, "Again", "again-1"}},
+		Links: []string{"c.md#d", "p.svg"},
 		Blocks: []Block{
 			{"console", "$ one --two \\\n    three\nsaid …\n\n$ four | five   # comment\n", 12},
 			{"text", "$ no command\n", 20},

@@ -20,8 +20,8 @@ type Mention struct {
 	Options []string // "--admin"
 }
 
-// Mentions finds what the pages, and the texts in the Go files that are no tests, say about the program's commands. Groups are the commands that have
-// commands of their own.
+// Mentions finds what the pages, and the texts in the Go files that are no tests, say about the
+// program's commands. Groups are the commands that have commands of their own.
 func Mentions(root, program string, groups ...string) ([]Mention, error) {
 	group := ""
 	if len(groups) > 0 {
@@ -44,7 +44,8 @@ func Mentions(root, program string, groups ...string) ([]Mention, error) {
 			for _, match := range spoken.FindAllStringSubmatch(text, -1) {
 				if !prose.MatchString(match[2]) {
 					options, _, _ := strings.Cut(match[2], " -- ") // what follows belongs to another program
-					all = append(all, Mention{path, match[0], strings.Fields(match[1]), option.FindAllString(options, -1)})
+					all = append(all, Mention{path, match[0], strings.Fields(match[1]),
+						option.FindAllString(options, -1)})
 				}
 			}
 		}

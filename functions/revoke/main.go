@@ -1,7 +1,9 @@
-// Command revoke is the Lambda function that sweeps one secret: it revokes the keys that were replaced, and those that
-// a crash left behind. It also decides the steps of a run that sweeps all secrets.
+// Command revoke is the Lambda function that sweeps one secret: it revokes the keys that were
+// replaced, and those that a crash left behind. It also decides the steps of a run that sweeps all
+// secrets.
 //
-// It only wires: the settings are in internal/settings, the sweep in internal/revocation, the run in internal/fleet.
+// It only wires: the settings are in internal/settings, the sweep in internal/revocation, the run
+// in internal/fleet.
 package main
 
 import (

@@ -82,8 +82,8 @@ func (d deployed) swept(s *sandboxtest.Secret, want ...string) {
 	}
 }
 
-// usedMeanwhile lets a consumer use the key at the moment at which a sweep asks the registry, so that no real second
-// passes between.
+// usedMeanwhile lets a consumer use the key at the moment at which a sweep asks the registry, so
+// that no real second passes between.
 func (d deployed) usedMeanwhile(key apikey.Key) (stop func()) {
 	d.t.Helper()
 	c, err := quilt.NewClient(d.RegistryURL, quilt.Options{})
@@ -100,10 +100,11 @@ func (d deployed) usedMeanwhile(key apikey.Key) (stop func()) {
 	})
 }
 
-// TestSecondsAreDurationsToo protects from rounding: with durations of a few seconds, a key goes through its whole life
-// as it does in days.
+// TestSecondsAreDurationsToo protects from rounding: with durations of a few seconds, a key goes
+// through its whole life as it does in days.
 func TestSecondsAreDurationsToo(t *testing.T) {
-	d := deploy(t, map[string]string{settings.EnvGrace: "3s", settings.EnvQuiet: "1s", settings.EnvHoldLimit: "30s", settings.EnvOrphanAge: "2s"})
+	d := deploy(t, map[string]string{settings.EnvGrace: "3s", settings.EnvQuiet: "1s", settings.EnvHoldLimit: "30s",
+		settings.EnvOrphanAge: "2s"})
 	s := d.Secret("quilt/pipeline")
 	first := s.CurrentKey()
 	s.MustRotate()
@@ -148,8 +149,8 @@ func TestAnEventThatIsRefusedHasAName(t *testing.T) {
 	}
 }
 
-// TestAFaultyEnvironmentEndsTheStart protects from a function that runs with settings that nobody meant: every fault is
-// named at once.
+// TestAFaultyEnvironmentEndsTheStart protects from a function that runs with settings that nobody
+// meant: every fault is named at once.
 func TestAFaultyEnvironmentEndsTheStart(t *testing.T) {
 	d := deploy(t, map[string]string{settings.EnvGrace: "soon", settings.EnvOrphanAge: "-1h"})
 	answer, functionError := d.invoke(`{"secretId":"a"}`)

@@ -1,4 +1,5 @@
-// Command rotate is the Lambda function that Secrets Manager calls to rotate the Quilt API key in a secret.
+// Command rotate is the Lambda function that Secrets Manager calls to rotate the Quilt API key in a
+// secret.
 //
 // It only wires: the settings are in internal/settings, the four steps in internal/rotation.
 package main

@@ -53,8 +53,9 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// deploy starts a sandbox with the built function, which gets what is documented and nothing else: the registry's URL, where Secrets
-// Manager is, and what Lambda gives every function (credentials and region).
+// deploy starts a sandbox with the built function, which gets what is documented and nothing else:
+// the registry's URL, where Secrets Manager is, and what Lambda gives every function (credentials
+// and region).
 func deploy(t *testing.T, timeout time.Duration) *sandbox.Sandbox {
 	t.Helper()
 	s, err := sandbox.Start(sandbox.Options{RotationTries: 1})
@@ -62,10 +63,11 @@ func deploy(t *testing.T, timeout time.Duration) *sandbox.Sandbox {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	_, err = s.Lambda.Add(awslambda.Config{Name: sandbox.RotateFunction, Bootstrap: bootstrap, Timeout: timeout, Environment: map[string]string{
-		settings.EnvRegistryURL:            s.RegistryURL,
-		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.AWSURL,
-	}})
+	_, err = s.Lambda.Add(awslambda.Config{Name: sandbox.RotateFunction, Bootstrap: bootstrap, Timeout: timeout,
+		Environment: map[string]string{
+			settings.EnvRegistryURL:            s.RegistryURL,
+			"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.AWSURL,
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +76,8 @@ func deploy(t *testing.T, timeout time.Duration) *sandbox.Sandbox {
 
 func invoke(t *testing.T, s *sandbox.Sandbox, payload string) (errorType, message string) {
 	t.Helper()
-	answer, functionError, err := s.Lambda.Invoke(context.Background(), sandboxtest.FunctionARN(sandbox.RotateFunction), []byte(payload))
+	answer, functionError, err := s.Lambda.Invoke(context.Background(), sandboxtest.FunctionARN(sandbox.RotateFunction),
+		[]byte(payload))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,13 +100,15 @@ func logs(s *sandbox.Sandbox) string {
 }
 
 func TestTheBuiltFunctionRotates(t *testing.T) {
-	// Protects the deployment: the binary that is shipped carries out a whole rotation, called as Lambda calls it, and logs each step in one line.
+	// Protects the deployment: the binary that is shipped carries out a whole rotation, called as
+	// Lambda calls it, and logs each step in one line.
 	t.Parallel()
 	s := deploy(t, 5*time.Minute)
 	ctx := context.Background()
 	client := s.SecretsManager()
 	_, old := s.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
-	arn, err := s.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String("quilt/pipeline"), SecretString: aws.String(sandboxtest.ValueWith(old))})
+	arn, err := s.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String("quilt/pipeline"),
+		SecretString: aws.String(sandboxtest.ValueWith(old))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,10 +132,12 @@ func TestTheBuiltFunctionRotates(t *testing.T) {
 		t.Fatal(err)
 	}
 	fresh := value.Key().Reveal()
-	if fresh == old || !s.Registry.Alive(fresh) || !s.Registry.Alive(old) || *out.SecretString != sandboxtest.ValueWith(fresh) {
+	if fresh == old || !s.Registry.Alive(fresh) || !s.Registry.Alive(old) ||
+		*out.SecretString != sandboxtest.ValueWith(fresh) {
 		t.Errorf("AWSCURRENT must hold a new key that logs in, and else what it held; the old key must live on")
 	}
-	if made, _ := s.Registry.KeyBySecret(fresh); !vault.NewVersion(*out.VersionId, out.VersionStages).Has(vault.KeyLabel(made.ID)) {
+	if made, _ := s.Registry.KeyBySecret(fresh); !vault.NewVersion(*out.VersionId,
+		out.VersionStages).Has(vault.KeyLabel(made.ID)) {
 		t.Errorf("the current version has the labels %v", out.VersionStages)
 	}
 	for _, step := range []string{"createSecret", "setSecret", "testSecret", "finishSecret"} {
@@ -147,7 +154,8 @@ func TestTheBuiltFunctionRotates(t *testing.T) {
 }
 
 func TestErrorsHaveTheirTypesNameAtLambda(t *testing.T) {
-	// Protects alarms and runbook pages, which are named for errorType: Lambda gets the Go type's name, and the sentence.
+	// Protects alarms and runbook pages, which are named for errorType: Lambda gets the Go type's
+	// name, and the sentence.
 	t.Parallel()
 	s := deploy(t, 5*time.Minute)
 	for payload, want := range map[string]string{
@@ -161,7 +169,8 @@ func TestErrorsHaveTheirTypesNameAtLambda(t *testing.T) {
 }
 
 func TestTheFunctionTrustsTheBundleOfAWS(t *testing.T) {
-	// Protects networks that inspect TLS: the built function reads AWS_CA_BUNDLE. It reaches Secrets Manager, which does not know the secret.
+	// Protects networks that inspect TLS: the built function reads AWS_CA_BUNDLE. It reaches
+	// Secrets Manager, which does not know the secret.
 	t.Parallel()
 	s := deploy(t, 5*time.Minute)
 	target, err := url.Parse(s.AWSURL)
@@ -175,9 +184,11 @@ func TestTheFunctionTrustsTheBundleOfAWS(t *testing.T) {
 	if err := os.WriteFile(bundle, certificate, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Lambda.Add(awslambda.Config{Name: "behind-tls", Bootstrap: bootstrap, Timeout: 30 * time.Second, Environment: map[string]string{
-		settings.EnvRegistryURL: s.RegistryURL, "AWS_ENDPOINT_URL_SECRETS_MANAGER": front.URL, "AWS_CA_BUNDLE": bundle,
-	}})
+	_, err = s.Lambda.Add(awslambda.Config{Name: "behind-tls", Bootstrap: bootstrap, Timeout: 30 * time.Second,
+		Environment: map[string]string{
+			settings.EnvRegistryURL: s.RegistryURL, "AWS_ENDPOINT_URL_SECRETS_MANAGER": front.URL,
+			"AWS_CA_BUNDLE": bundle,
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,11 +200,13 @@ func TestTheFunctionTrustsTheBundleOfAWS(t *testing.T) {
 }
 
 func TestHangingRegistryIsReportedInTime(t *testing.T) {
-	// Protects the operator from "Task timed out", which names nobody: the function ends in time and says that the registry does not answer.
+	// Protects the operator from "Task timed out", which names nobody: the function ends in time
+	// and says that the registry does not answer.
 	t.Parallel()
 	s := deploy(t, 5*time.Second)
 	_, key := s.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
-	arn, err := s.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: aws.String("quilt/pipeline"), SecretString: &key})
+	arn, err := s.CreateSecret(context.Background(),
+		&secretsmanager.CreateSecretInput{Name: aws.String("quilt/pipeline"), SecretString: &key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,27 +222,38 @@ func TestHangingRegistryIsReportedInTime(t *testing.T) {
 		}
 		next()
 	})
-	name, message := invoke(t, s, fmt.Sprintf(`{"Step":"createSecret","SecretId":%q,"ClientRequestToken":%q}`, arn, token))
+	name, message := invoke(t, s, fmt.Sprintf(`{"Step":"createSecret","SecretId":%q,"ClientRequestToken":%q}`, arn,
+		token))
 	if name != "RegistryUnavailable" || !strings.Contains(message, strings.TrimPrefix(s.RegistryURL, "http://")) {
 		t.Errorf("%s: %s", name, message)
 	}
 }
 
 func TestBadEnvironmentIsReportedInOneLine(t *testing.T) {
-	// Protects the operator from correcting one setting in each deployment: the function does not start, and one line names all that is wrong.
+	// Protects the operator from correcting one setting in each deployment: the function does not
+	// start, and one line names all that is wrong.
 	t.Parallel()
 	for name, c := range map[string]struct {
 		environment []string
 		words       []string
 	}{
-		"nothing is set":    {nil, []string{settings.EnvRegistryURL}},
-		"all is wrong":      {[]string{settings.EnvRegistryURL + "=http://registry.example.com", settings.EnvExpiresInDays + "=366", settings.EnvLogLevel + "=LOUD"}, []string{settings.EnvRegistryURL, settings.EnvExpiresInDays, "1 to 365", settings.EnvLogLevel, "DEBUG"}},
-		"no bundle":         {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle + "=/no/such/file.pem"}, []string{settings.EnvCABundle, "no such file"}},
-		"an empty bundle":   {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle + "=" + os.DevNull}, []string{settings.EnvCABundle, "empty", "certificate"}},
-		"no certificate":    {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle + "=main.go"}, []string{settings.EnvCABundle, "it holds no certificate"}},
-		"AWS's bundle":      {[]string{settings.EnvRegistryURL + "=https://registry.example.com", "AWS_CA_BUNDLE=main.go"}, []string{"AWS_CA_BUNDLE", "it holds no certificate"}},
-		"a bundle and days": {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle + "=/no/such/file.pem", settings.EnvExpiresInDays + "=x"}, []string{settings.EnvCABundle, "no such file", settings.EnvExpiresInDays}},
-		"a key as the days": {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvExpiresInDays + "=qk_PASTEDKEYPASTEDKEY"}, []string{settings.EnvExpiresInDays}},
+		"nothing is set": {nil, []string{settings.EnvRegistryURL}},
+		"all is wrong": {[]string{settings.EnvRegistryURL + "=http://registry.example.com",
+			settings.EnvExpiresInDays + "=366", settings.EnvLogLevel + "=LOUD"}, []string{settings.EnvRegistryURL,
+			settings.EnvExpiresInDays, "1 to 365", settings.EnvLogLevel, "DEBUG"}},
+		"no bundle": {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle +
+			"=/no/such/file.pem"}, []string{settings.EnvCABundle, "no such file"}},
+		"an empty bundle": {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle +
+			"=" + os.DevNull}, []string{settings.EnvCABundle, "empty", "certificate"}},
+		"no certificate": {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle +
+			"=main.go"}, []string{settings.EnvCABundle, "it holds no certificate"}},
+		"AWS's bundle": {[]string{settings.EnvRegistryURL + "=https://registry.example.com",
+			"AWS_CA_BUNDLE=main.go"}, []string{"AWS_CA_BUNDLE", "it holds no certificate"}},
+		"a bundle and days": {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle +
+			"=/no/such/file.pem", settings.EnvExpiresInDays + "=x"}, []string{settings.EnvCABundle, "no such file",
+			settings.EnvExpiresInDays}},
+		"a key as the days": {[]string{settings.EnvRegistryURL + "=https://registry.example.com",
+			settings.EnvExpiresInDays + "=qk_PASTEDKEYPASTEDKEY"}, []string{settings.EnvExpiresInDays}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)

@@ -1,4 +1,5 @@
-// Package start starts the two Lambda functions: it makes their clients, logs and metrics from the environment.
+// Package start starts the two Lambda functions: it makes their clients, logs and metrics from the
+// environment.
 package start
 
 import (
@@ -26,8 +27,8 @@ type Parts struct {
 	Metrics  *telemetry.Metrics
 }
 
-// NewParts makes the clients: that of Secrets Manager from the SDK's configuration, that of the registry from the
-// settings.
+// NewParts makes the clients: that of Secrets Manager from the SDK's configuration, that of the
+// registry from the settings.
 func NewParts(ctx context.Context, s settings.Common) (Parts, error) {
 	registry, err := quilt.NewClient(s.RegistryURL, quilt.Options{CABundle: s.CABundle})
 	if err != nil {
@@ -45,8 +46,8 @@ func NewParts(ctx context.Context, s settings.Common) (Parts, error) {
 	}, nil
 }
 
-// Run serves invocations with the handler until Lambda ends the process. If there is no handler, it ends the process at
-// once, with one line that says why.
+// Run serves invocations with the handler until Lambda ends the process. If there is no handler, it
+// ends the process at once, with one line that says why.
 func Run(handler lambda.Handler, err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "the function cannot start:", err)

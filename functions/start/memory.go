@@ -8,12 +8,13 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// heapShare is how much of the function's memory Go may use before it collects garbage more often; the rest is for the
-// program's own pages.
+// heapShare is how much of the function's memory Go may use before it collects garbage more often;
+// the rest is for the program's own pages.
 const heapShare = 0.75
 
-// limitMemory sets Go's memory limit from the function's memory, which Go does not find out by itself. Without it, the
-// list of a user with a hundred thousand keys takes half as much memory again. If GOMEMLIMIT is set, it counts instead.
+// limitMemory sets Go's memory limit from the function's memory, which Go does not find out by
+// itself. Without it, the list of a user with a hundred thousand keys takes half as much memory
+// again. If GOMEMLIMIT is set, it counts instead.
 func limitMemory(lookup settings.Lookup) {
 	if _, set := lookup("GOMEMLIMIT"); set {
 		return

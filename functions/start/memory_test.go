@@ -9,8 +9,9 @@ import (
 )
 
 func TestTheMemoryLimitIsPartOfTheFunctionsMemory(t *testing.T) {
-	// Protects a sweep of a long list from being killed for its garbage: the limit leaves room for the rest of the
-	// program. If Lambda does not say how much memory there is, or somebody set a limit, nothing is changed.
+	// Protects a sweep of a long list from being killed for its garbage: the limit leaves room for
+	// the rest of the program. If Lambda does not say how much memory there is, or somebody set a
+	// limit, nothing is changed.
 	former := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(former)
 	for _, test := range []struct {

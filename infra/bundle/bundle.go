@@ -1,8 +1,10 @@
-// Package bundle builds the functions' deployment packages: for each function a zip with the program and, if one is given, the CA bundle.
+// Package bundle builds the functions' deployment packages: for each function a zip with the
+// program and, if one is given, the CA bundle.
 //
-// The same sources give the same bytes on every machine and in every folder, so a deployment without a change changes nothing. It relies on the Go command
-// and on the sources of the module quilt-rotate. From the network it takes only what the Go checksum database or go.sum names: modules, and the toolchain of
-// go.mod if another one is installed.
+// The same sources give the same bytes on every machine and in every folder, so a deployment
+// without a change changes nothing. It relies on the Go command and on the sources of the module
+// quilt-rotate. From the network it takes only what the Go checksum database or go.sum names:
+// modules, and the toolchain of go.mod if another one is installed.
 package bundle
 
 import (
@@ -18,7 +20,8 @@ import (
 	"time"
 )
 
-// Program and CABundle are the names of the files in a package. CABundlePath is where the functions find the CA bundle.
+// Program and CABundle are the names of the files in a package. CABundlePath is where the functions
+// find the CA bundle.
 const (
 	Program      = "bootstrap" // the name that Lambda's provided runtimes start
 	CABundle     = "ca.pem"
@@ -50,15 +53,19 @@ func compile(root, function string) ([]byte, error) {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	program := filepath.Join(folder, Program)
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags=-s -w -buildid=", "-o", program, "./functions/"+function)
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc",
+		"-ldflags=-s -w -buildid=", "-o", program, "./functions/"+function)
 	build.Dir = root
-	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0", "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=")
-	// The go command takes the toolchain of go.mod as a minimum, but a newer one compiles to other bytes.
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0", "CGO_ENABLED=0", "GOFLAGS=",
+		"GOWORK=off", "GOEXPERIMENT=")
+	// The go command takes the toolchain of go.mod as a minimum, but a newer one compiles to other
+	// bytes.
 	if toolchain := directive(root, "toolchain"); toolchain != "" {
 		build.Env = append(build.Env, "GOTOOLCHAIN="+toolchain)
 	}
 	if output, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the function %s in %s: %w\n%s", function, root, err, strings.TrimSpace(string(output)))
+		return nil, fmt.Errorf("build the function %s in %s: %w\n%s", function, root, err,
+			strings.TrimSpace(string(output)))
 	}
 	return os.ReadFile(program)
 }
@@ -69,7 +76,10 @@ var packed = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 func write(name string, program, caBundle []byte) error {
 	var archive bytes.Buffer
 	w := zip.NewWriter(&archive)
-	w.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) { return flate.NewWriter(out, flate.BestCompression) })
+	w.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) {
+		return flate.NewWriter(out,
+			flate.BestCompression)
+	})
 	if err := add(w, Program, 0o755, program); err != nil {
 		return err
 	}
@@ -104,8 +114,9 @@ const (
 	deployment = "quilt-rotate/infra"
 )
 
-// Root finds the checkout from a folder in it: the folder of the module quilt-rotate. The nearest go.mod decides. The search does not go past another
-// module, because a go.mod further up can be of anybody's sources, and what is found is built and deployed.
+// Root finds the checkout from a folder in it: the folder of the module quilt-rotate. The nearest
+// go.mod decides. The search does not go past another module, because a go.mod further up can be of
+// anybody's sources, and what is found is built and deployed.
 func Root(folder string) (string, error) {
 	at := folder
 	for directive(at, "module") == "" && at != filepath.Dir(at) {
@@ -115,12 +126,14 @@ func Root(folder string) (string, error) {
 		at = filepath.Dir(at)
 	}
 	if directive(at, "module") != module {
-		return "", fmt.Errorf("find the sources of the functions: %s is not in a checkout of %s; run this in a checkout", folder, module)
+		return "", fmt.Errorf(
+			"find the sources of the functions: %s is not in a checkout of %s; run this in a checkout", folder, module)
 	}
 	return at, nil
 }
 
-// directive is the value of a line of the go.mod in a folder, such as that of module. It is empty if there is no such file or line.
+// directive is the value of a line of the go.mod in a folder, such as that of module. It is empty
+// if there is no such file or line.
 func directive(folder, name string) string {
 	text, err := os.ReadFile(filepath.Join(folder, "go.mod"))
 	if err != nil {

@@ -46,7 +46,8 @@ func read(t testing.TB, path string) []byte {
 }
 
 func TestTheSameSourcesMakeTheSamePackages(t *testing.T) {
-	// Protects functions from being replaced by a deployment without a change: packages do not depend on the folder or on the caller's Go settings.
+	// Protects functions from being replaced by a deployment without a change: packages do not
+	// depend on the folder or on the caller's Go settings.
 	needArm64(t)
 	here, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "another", "checkout")
 	if err := os.MkdirAll(elsewhere, 0o755); err != nil {
@@ -59,7 +60,8 @@ func TestTheSameSourcesMakeTheSamePackages(t *testing.T) {
 			if err := os.CopyFS(filepath.Join(elsewhere, part), os.DirFS(filepath.Join(root(t), part))); err != nil {
 				t.Fatal(err)
 			}
-		} else if err := os.WriteFile(filepath.Join(elsewhere, part), read(t, filepath.Join(root(t), part)), 0o644); err != nil {
+		} else if err := os.WriteFile(filepath.Join(elsewhere, part), read(t, filepath.Join(root(t), part)),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,14 +75,16 @@ func TestTheSameSourcesMakeTheSamePackages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, function := range bundle.Functions {
-		if !bytes.Equal(read(t, filepath.Join(here, function+".zip")), read(t, filepath.Join(elsewhere, "out", function+".zip"))) {
+		if !bytes.Equal(read(t, filepath.Join(here, function+".zip")),
+			read(t, filepath.Join(elsewhere, "out", function+".zip"))) {
 			t.Errorf("%s has different bytes in another folder", function)
 		}
 	}
 }
 
 func TestPackagesAreForLambda(t *testing.T) {
-	// Protects the start of the functions: a package has an executable program for arm64, with the name that the runtime starts, and the CA bundle.
+	// Protects the start of the functions: a package has an executable program for arm64, with the
+	// name that the runtime starts, and the CA bundle.
 	needArm64(t)
 	out := t.TempDir()
 	if err := bundle.Build(root(t), out, []byte("certificates")); err != nil {
@@ -116,24 +120,34 @@ func TestPackagesAreForLambda(t *testing.T) {
 }
 
 func TestRootFindsOnlyTheCheckout(t *testing.T) {
-	// Protects a deployment from other sources: only the module quilt-rotate is built, and the search for it does not go past another module.
+	// Protects a deployment from other sources: only the module quilt-rotate is built, and the
+	// search for it does not go past another module.
 	for name, c := range map[string]struct {
 		modules map[string]string // go.mod of each folder
 		from    string
 		want    string // "" if there is no checkout
 	}{
-		"the checkout":                 {map[string]string{"a": "module quilt-rotate\n", "a/infra": "module quilt-rotate/infra\n"}, "a", "a"},
-		"the deployment's folder":      {map[string]string{"a": "module quilt-rotate\n", "a/infra": "module quilt-rotate/infra\n"}, "a/infra", "a"},
-		"a folder of the deployment":   {map[string]string{"a": "module quilt-rotate\n", "a/infra": "module quilt-rotate/infra\n"}, "a/infra/bundle", "a"},
-		"a folder of the checkout":     {map[string]string{"a": "module quilt-rotate\n"}, "a/functions/rotate", "a"},
-		"a checkout with CRLF":         {map[string]string{"a": "module quilt-rotate\r\n\r\ngo 1.26\r\n", "a/infra": "module quilt-rotate/infra\r\n"}, "a/infra", "a"},
-		"a comment above the module":   {map[string]string{"a": "// The service.\nmodule quilt-rotate // its name\n"}, "a", "a"},
-		"another module":               {map[string]string{"a": "module example.com/app\n"}, "a", ""},
-		"a module with a longer name":  {map[string]string{"a": "module quilt-rotate-fork\n"}, "a", ""},
-		"a module above another":       {map[string]string{".": "module quilt-rotate\n", "a": "module example.com/app\n"}, "a/b", ""},
-		"infra alone":                  {map[string]string{".": "module example.com/app\n", "a/infra": "module quilt-rotate/infra\n"}, "a/infra", ""},
-		"infra alone, below a go.mod":  {map[string]string{".": "module quilt-rotate\n", "a/infra": "module quilt-rotate/infra\n"}, "a/infra", ""},
-		"infra alone, in other's code": {map[string]string{"a": "module example.com/app\n", "a/infra": "module quilt-rotate/infra\n"}, "a/infra", ""},
+		"the checkout": {map[string]string{"a": "module quilt-rotate\n",
+			"a/infra": "module quilt-rotate/infra\n"}, "a", "a"},
+		"the deployment's folder": {map[string]string{"a": "module quilt-rotate\n",
+			"a/infra": "module quilt-rotate/infra\n"}, "a/infra", "a"},
+		"a folder of the deployment": {map[string]string{"a": "module quilt-rotate\n",
+			"a/infra": "module quilt-rotate/infra\n"}, "a/infra/bundle", "a"},
+		"a folder of the checkout": {map[string]string{"a": "module quilt-rotate\n"}, "a/functions/rotate", "a"},
+		"a checkout with CRLF": {map[string]string{"a": "module quilt-rotate\r\n\r\ngo 1.26\r\n",
+			"a/infra": "module quilt-rotate/infra\r\n"}, "a/infra", "a"},
+		"a comment above the module": {map[string]string{"a": "// The service.\nmodule quilt-rotate // its name\n"},
+			"a", "a"},
+		"another module":              {map[string]string{"a": "module example.com/app\n"}, "a", ""},
+		"a module with a longer name": {map[string]string{"a": "module quilt-rotate-fork\n"}, "a", ""},
+		"a module above another": {map[string]string{".": "module quilt-rotate\n",
+			"a": "module example.com/app\n"}, "a/b", ""},
+		"infra alone": {map[string]string{".": "module example.com/app\n",
+			"a/infra": "module quilt-rotate/infra\n"}, "a/infra", ""},
+		"infra alone, below a go.mod": {map[string]string{".": "module quilt-rotate\n",
+			"a/infra": "module quilt-rotate/infra\n"}, "a/infra", ""},
+		"infra alone, in other's code": {map[string]string{"a": "module example.com/app\n",
+			"a/infra": "module quilt-rotate/infra\n"}, "a/infra", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()

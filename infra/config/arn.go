@@ -16,7 +16,8 @@ func parseARN(text string) (arn, bool) {
 	return arn{p[1], p[2], p[3], p[4], p[5]}, true
 }
 
-// The partitions that are supported. Others have different names of services and hosts, and were never tested.
+// The partitions that are supported. Others have different names of services and hosts, and were
+// never tested.
 const (
 	awsPartition = "aws"
 	govPartition = "aws-us-gov"
@@ -37,13 +38,16 @@ func PartitionOf(region string) string {
 	return awsPartition
 }
 
-// requirePartition refuses an ARN of another partition than the region's, because no policy gives access across partitions.
+// requirePartition refuses an ARN of another partition than the region's, because no policy gives
+// access across partitions.
 func (g *gathering) requirePartition(path string, a arn, region string) {
 	want := PartitionOf(region)
-	g.require(path, a.partition == "" || region == "" || a.partition == want, "is in the partition %s, but %s is in %s: use an ARN of that partition", a.partition, region, want)
+	g.require(path, a.partition == "" || region == "" || a.partition == want, "is in the partition %s, but %s is in "+
+		"%s: use an ARN of that partition", a.partition, region, want)
 }
 
-// secretResource is the end of a secret's ARN: the service adds six characters to the name (Secrets Manager user guide, "Secret name").
+// secretResource is the end of a secret's ARN: the service adds six characters to the name (Secrets
+// Manager user guide, "Secret name").
 var secretResource = regexp.MustCompile(`^secret:([A-Za-z0-9/_+=.@-]+)-[A-Za-z0-9]{6}$`)
 
 func secretNameOf(text string) string {

@@ -1,7 +1,9 @@
-// Package config reads the file from which a stack is made: its fields, their defaults, and the rules between their values.
+// Package config reads the file from which a stack is made: its fields, their defaults, and the
+// rules between their values.
 //
-// All faults of a file are reported together, each with its path, its line and the fix, before anything is synthesized. A faulty value is never replaced by
-// a default. The package does not use the CDK. It reads one file and the CA bundle that the file names.
+// All faults of a file are reported together, each with its path, its line and the fix, before
+// anything is synthesized. A faulty value is never replaced by a default. The package does not use
+// the CDK. It reads one file and the CA bundle that the file names.
 package config
 
 import (
@@ -12,7 +14,8 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// Config is one stack: the functions for one registry, and the secrets that the stack creates. Editors show the descriptions.
+// Config is one stack: the functions for one registry, and the secrets that the stack creates.
+// Editors show the descriptions.
 type Config struct {
 	Stack                 string            `yaml:"stack" jsonschema:"required,description=Name of the CloudFormation stack\\, such as quilt-rotate-prod. Never change it after the first deployment: another name is another stack."`
 	Account               string            `yaml:"account,omitempty" jsonschema:"pattern=^[0-9]{12}$,description=AWS account of the stack. Default: that of the credentials."`
@@ -128,7 +131,8 @@ func (c *Config) All() iter.Seq2[string, *Key] {
 	}
 }
 
-// setDefaults sets the fields that the file does not have. A zero that the file has stays, and is checked.
+// setDefaults sets the fields that the file does not have. A zero that the file has stays, and is
+// checked.
 func (c *Config) setDefaults(g *gathering, aws AWS) {
 	or(g, "environment", &c.Environment, DefaultEnvironment)
 	or(g, "account", &c.Account, aws.Account)

@@ -11,7 +11,8 @@ import (
 )
 
 func TestConfigurationsOnPagesAreValid(t *testing.T) {
-	// Protects users who copy keys from a page: they are valid in a file with a stack and a registry.
+	// Protects users who copy keys from a page: they are valid in a file with a stack and a
+	// registry.
 	block := regexp.MustCompile("(?ms)^```yaml\n(keys:.*?)^```")
 	found := 0
 	err := filepath.WalkDir("../../docs", func(path string, entry fs.DirEntry, err error) error {
@@ -22,7 +23,8 @@ func TestConfigurationsOnPagesAreValid(t *testing.T) {
 		for _, match := range block.FindAllSubmatch(page, -1) {
 			found++
 			text := append([]byte(head), match[1]...)
-			if _, err := config.Parse(path, text, config.AWS{Account: "123456789012", Region: "us-east-1"}); err != nil {
+			if _, err := config.Parse(path, text, config.AWS{Account: "123456789012",
+				Region: "us-east-1"}); err != nil {
 				t.Errorf("%s: %v", path, err)
 			}
 		}

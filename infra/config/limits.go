@@ -7,13 +7,15 @@ import (
 	"strings"
 )
 
-// The limits of one template (CloudFormation user guide, "Quotas"). The CDK's command adds one resource, AWS::CDK::Metadata, to the 500.
+// The limits of one template (CloudFormation user guide, "Quotas"). The CDK's command adds one
+// resource, AWS::CDK::Metadata, to the 500.
 const (
 	MaxResources = 500 - 1
 	MaxOutputs   = 200
 )
 
-// The largest number of resources and outputs of a stack without keys. A test compares them with the template.
+// The largest number of resources and outputs of a stack without keys. A test compares them with
+// the template.
 const (
 	SharedResources = 67
 	SharedOutputs   = 6
@@ -29,21 +31,28 @@ func (k *Key) resources() int {
 	return n
 }
 
-// checkLimits refuses more than one template can have. The stack is not split, because a secret that moves to another stack would be created again.
+// checkLimits refuses more than one template can have. The stack is not split, because a secret
+// that moves to another stack would be created again.
 func checkLimits(g *gathering, c *Config) {
 	resources, outputs := SharedResources, SharedOutputs+len(c.Keys)
 	for _, k := range c.All() {
 		resources += k.resources()
 	}
-	const advice = "create further secrets outside of this file, and point their rotation at the stack's function (docs/tools)"
-	g.require("keys", outputs <= MaxOutputs, "has %d entries, but one stack takes %d: %s", len(c.Keys), MaxOutputs-SharedOutputs, advice)
-	g.require("keys", resources <= MaxResources, "needs %d resources, but one stack takes %d: %s", resources, MaxResources, advice)
-	g.require("keys", c.longestPolicy() <= maxPolicy-policyRest, "has too many issuers or services to restart for one IAM policy: list fewer, or %s", advice)
-	g.require("keys", c.KMSKey != NewKey || readersLength(c.All()) <= maxKeyPolicy, "has too many readers for the policy of one KMS key: list fewer, such as an account instead of its roles, or %s", advice)
+	const advice = "create further secrets outside of this file, and point their rotation at the stack's function " +
+		"(docs/tools)"
+	g.require("keys", outputs <= MaxOutputs, "has %d entries, but one stack takes %d: %s", len(c.Keys),
+		MaxOutputs-SharedOutputs, advice)
+	g.require("keys", resources <= MaxResources, "needs %d resources, but one stack takes %d: %s", resources,
+		MaxResources, advice)
+	g.require("keys", c.longestPolicy() <= maxPolicy-policyRest, "has too many issuers or services to restart for "+
+		"one IAM policy: list fewer, or %s", advice)
+	g.require("keys", c.KMSKey != NewKey || readersLength(c.All()) <= maxKeyPolicy,
+		"has too many readers for the policy of one KMS key: list fewer, such as an account instead of its roles, or %s", advice)
 }
 
-// The maximum length of a KMS key's policy, of a secret's and of an IAM policy (KMS developer guide, "Resource quotas"; Secrets Manager user guide, "Quotas";
-// IAM user guide, "IAM and AWS STS quotas"), and upper bounds of what they contain besides ARNs.
+// The maximum length of a KMS key's policy, of a secret's and of an IAM policy (KMS developer
+// guide, "Resource quotas"; Secrets Manager user guide, "Quotas"; IAM user guide, "IAM and AWS STS
+// quotas"), and upper bounds of what they contain besides ARNs.
 const (
 	maxKeyPolicy    = 32768
 	maxSecretPolicy = 20480
@@ -52,7 +61,8 @@ const (
 	policyRest      = 500
 )
 
-// readersLength is the length of a policy that names each reader once, with at most two statements for an account.
+// readersLength is the length of a policy that names each reader once, with at most two statements
+// for an account.
 func readersLength[I any](keys iter.Seq2[I, *Key]) int {
 	n, readers, accounts := statementLength, map[string]bool{}, map[string]bool{}
 	for _, k := range keys {
@@ -70,7 +80,8 @@ func readersLength[I any](keys iter.Seq2[I, *Key]) int {
 	return n
 }
 
-// longestPolicy is the length of the ARNs in the policy of the issuing credentials, or in that of the services to restart if it is longer.
+// longestPolicy is the length of the ARNs in the policy of the issuing credentials, or in that of
+// the services to restart if it is longer.
 func (c *Config) longestPolicy() int {
 	issuers, services := map[string]bool{}, 0
 	for _, issuer := range c.Issuers {
@@ -79,7 +90,8 @@ func (c *Config) longestPolicy() int {
 	for _, k := range c.All() {
 		issuers[k.Issuer] = true
 		for _, s := range k.Restart {
-			services += len("\"arn:aws-us-gov:ecs:"+c.Region+":"+c.Account+":service/\",") + len(s.Cluster) + len(s.Service) + 1
+			services += len("\"arn:aws-us-gov:ecs:"+c.Region+":"+c.Account+":service/\",") + len(s.Cluster) +
+				len(s.Service) + 1
 		}
 	}
 	return max(services, len(strings.Join(slices.Collect(maps.Keys(issuers)), `","`)))

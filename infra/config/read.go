@@ -30,7 +30,8 @@ func Load(file string, aws AWS) (*Config, error) {
 	return Parse(file, text, aws)
 }
 
-// Parse checks the text of a file. Paths in it count from where the file is. It fails with [*Faults].
+// Parse checks the text of a file. Paths in it count from where the file is. It fails with
+// [*Faults].
 func Parse(file string, text []byte, aws AWS) (*Config, error) {
 	g := &gathering{lines: map[string]int{}}
 	c := &Config{}
@@ -64,7 +65,8 @@ func read(g *gathering, text []byte, c *Config) {
 	err := decoder.Decode(&document)
 	if err == nil {
 		if err = decoder.Decode(&second); err == nil {
-			g.faults = append(g.faults, Fault{Line: second.Line, Problem: "begins a second document, which is not deployed: move it to a file of its own, or remove the --- before it"})
+			g.faults = append(g.faults, Fault{Line: second.Line, Problem: "begins a second document, which is not " +
+				"deployed: move it to a file of its own, or remove the --- before it"})
 			return
 		}
 	}
@@ -73,7 +75,8 @@ func read(g *gathering, text []byte, c *Config) {
 		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 			line, _ = strconv.Atoi(m[1])
 		}
-		g.faults = append(g.faults, Fault{Line: line, Problem: "is not YAML: " + yamlLine.ReplaceAllString(err.Error(), "") + "; correct this first"})
+		g.faults = append(g.faults, Fault{Line: line, Problem: "is not YAML: " + yamlLine.ReplaceAllString(err.Error(),
+			"") + "; correct this first"})
 		return
 	}
 	if len(document.Content) == 0 {
@@ -92,7 +95,8 @@ func readInto(g *gathering, path string, node *yaml.Node, v reflect.Value) {
 	g.lines[path] = node.Line
 	_, own := v.Addr().Interface().(yaml.Unmarshaler)
 	_, ownPointer := v.Interface().(yaml.Unmarshaler)
-	heading := !own && !ownPointer && (v.Kind() == reflect.Pointer || v.Kind() == reflect.Struct || v.Kind() == reflect.Slice || v.Kind() == reflect.Map)
+	heading := !own && !ownPointer && (v.Kind() == reflect.Pointer || v.Kind() == reflect.Struct ||
+		v.Kind() == reflect.Slice || v.Kind() == reflect.Map)
 	switch null := node.Tag == "!!null"; {
 	case null && heading && path != "":
 		return // a heading without anything below it
@@ -144,8 +148,10 @@ func readMap(g *gathering, path string, node *yaml.Node, v reflect.Value) {
 	})
 }
 
-// readEntries calls each for every entry of a YAML mapping, with its path, and reports entries of the same name.
-func readEntries(g *gathering, path string, node *yaml.Node, must string, each func(full, name string, value *yaml.Node)) {
+// readEntries calls each for every entry of a YAML mapping, with its path, and reports entries of
+// the same name.
+func readEntries(g *gathering, path string, node *yaml.Node, must string,
+	each func(full, name string, value *yaml.Node)) {
 	if node.Kind != yaml.MappingNode {
 		g.add(path, "%s", must)
 		return
@@ -195,11 +201,13 @@ var formerFields = []string{"previousKmsKeys", "secretKmsKey", "issuerKmsKey"}
 // didYouMean names the field with the most similar name.
 func didYouMean(name string, fields map[string]int) string {
 	if slices.Contains(formerFields, name) {
-		return " and is no longer needed: remove it (the functions can use any KMS key of the account, through Secrets Manager)"
+		return " and is no longer needed: remove it (the functions can use any KMS key of the account, through " +
+			"Secrets Manager)"
 	}
 	best, distance := "", 1+len(name)/2
 	for field := range fields {
-		if d := levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(field)); d < distance || d == distance && field < best {
+		if d := levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(field)); d < distance ||
+			d == distance && field < best {
 			best, distance = field, d
 		}
 	}

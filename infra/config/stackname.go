@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// formerStack is the name that earlier releases gave to the stack of a file that names none. It followed from the environment and the registry's host, so a
-// change of either line deployed a second stack. Deployed stacks have these names: this function never changes.
+// formerStack is the name that earlier releases gave to the stack of a file that names none. It
+// followed from the environment and the registry's host, so a change of either line deployed a
+// second stack. Deployed stacks have these names: this function never changes.
 func formerStack(environment, registry string) string {
 	const longest = 100
 	u, err := url.Parse(registry)
@@ -16,7 +17,8 @@ func formerStack(environment, registry string) string {
 		return "quilt-rotate-" + environment
 	}
 	host := strings.ToLower(u.Host)
-	name := "quilt-rotate-" + environment + "-" + strings.NewReplacer("-", "--", ".", "-", ":", "---", "[", "", "]", "").Replace(host)
+	name := "quilt-rotate-" + environment + "-" + strings.NewReplacer("-", "--", ".", "-", ":", "---", "[", "", "]",
+		"").Replace(host)
 	if len(name) <= longest {
 		return name
 	}

@@ -33,12 +33,17 @@ func checkTags(g *gathering, c *Config) {
 	names := map[string]string{"application": "Application", "environment": "Environment"}
 	for _, name := range slices.Sorted(maps.Keys(c.Tags)) {
 		path, value, lower := "tags."+name, c.Tags[name], strings.ToLower(name)
-		g.require(path, name != "" && utf8.RuneCountInString(name) <= maxTagName && utf8.RuneCountInString(value) <= maxTagValue,
+		g.require(path, name != "" && utf8.RuneCountInString(name) <= maxTagName &&
+			utf8.RuneCountInString(value) <= maxTagValue,
 			"must have a name of 1 to %d and a value of at most %d characters", maxTagName, maxTagValue)
 		g.require(path, tagText.MatchString(name) && tagText.MatchString(value), "must contain only %s", tagCharacters)
-		g.require(path, !strings.HasPrefix(lower, "aws:") && !strings.HasPrefix(lower, settings.TagPrefix), "must not begin with aws: or %s", settings.TagPrefix)
-		other, taken := names[lower] // IAM takes no two names that differ in case alone (IAM user guide, "Tags for IAM resources")
-		g.require(path, !taken || other == name, "differs from %s only in case, which IAM refuses (every resource has Application and Environment): use the same name, or another", other)
+		g.require(path, !strings.HasPrefix(lower, "aws:") && !strings.HasPrefix(lower, settings.TagPrefix),
+			"must not begin with aws: or %s", settings.TagPrefix)
+		// IAM takes no two names that differ in case alone (IAM user guide, "Tags for IAM
+		// resources")
+		other, taken := names[lower]
+		g.require(path, !taken || other == name, "differs from %s only in case, which IAM refuses (every resource "+
+			"has Application and Environment): use the same name, or another", other)
 		names[lower] = name
 	}
 	most := 0
@@ -46,14 +51,16 @@ func checkTags(g *gathering, c *Config) {
 		most = max(most, len(k.SettingTags()))
 	}
 	ours := most + len(commandTags)
-	g.require("tags", len(c.StackTags())+ours <= maxTags, "has too many entries: a secret takes %d tags, of which %d here are those of quilt-rotate: remove some", maxTags, ours)
+	g.require("tags", len(c.StackTags())+ours <= maxTags, "has too many entries: a secret takes %d tags, of which %d "+
+		"here are those of quilt-rotate: remove some", maxTags, ours)
 }
 
 // commandTags are the tags that the operators' command adds to a secret.
-var commandTags = []string{settings.TagRegistry, settings.TagOwnerSince, settings.TagPauseUntil, settings.TagPauseReason}
+var commandTags = []string{settings.TagRegistry, settings.TagOwnerSince, settings.TagPauseUntil,
+	settings.TagPauseReason}
 
-// SettingTags are the tags from which the functions and the command read the settings of this secret. Defaults are written too, because the defaults of
-// a function's environment can change.
+// SettingTags are the tags from which the functions and the command read the settings of this
+// secret. Defaults are written too, because the defaults of a function's environment can change.
 func (k *Key) SettingTags() map[string]string {
 	tags := map[string]string{
 		settings.TagExpiresInDays: strconv.Itoa(k.ExpiresInDays),
@@ -64,7 +71,8 @@ func (k *Key) SettingTags() map[string]string {
 		tags[settings.TagHoldLimit] = k.HoldLimit.String()
 	}
 	for tag, value := range map[string]string{
-		settings.TagField: k.Field, settings.TagKeyName: k.KeyName, settings.TagIssuer: k.Issuer, settings.TagOwner: k.Owner,
+		settings.TagField: k.Field, settings.TagKeyName: k.KeyName, settings.TagIssuer: k.Issuer,
+		settings.TagOwner: k.Owner,
 	} {
 		if value != "" {
 			tags[tag] = value

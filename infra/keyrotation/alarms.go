@@ -61,15 +61,18 @@ func (s *alarms) notifying(a Alarm) notifying {
 		s.metrics[a.Page] = alarm.Node().DefaultChild().(awscloudwatch.CfnAlarm)
 		return alarm
 	}
-	// The two metric alarms have no actions. The metric of the excuse may come some minutes later, from the logs, and what it excuses ends some minutes after it. The excuse holds for
-	// all secrets of the stack: in those hours the crash of another secret's rotation is reported by its consequences only.
+	// The two metric alarms have no actions. The metric of the excuse may come some minutes later,
+	// from the logs, and what it excuses ends some minutes after it. The excuse holds for all
+	// secrets of the stack: in those hours the crash of another secret's rotation is reported by
+	// its consequences only.
 	base := strings.TrimPrefix(a.name(s.k), string(a.Class)+"-")
 	counted := s.metricAlarm(logical(a)+"Counted", base+"-counted", nil, a.Metric, a.When)
 	excused := s.metricAlarm(logical(a)+"Excused", base+"-excused", nil, a.Excuse.Metric, a.Excuse.When)
 	alarm := awscloudwatch.NewCompositeAlarm(s.k, jsii.String(logical(a)), &awscloudwatch.CompositeAlarmProps{
 		CompositeAlarmName: jsii.String(a.name(s.k)), AlarmDescription: jsii.String(a.description()),
 		AlarmRule:         awscloudwatch.AlarmRule_FromAlarm(counted, awscloudwatch.AlarmState_ALARM),
-		ActionsSuppressor: excused, ActionsSuppressorWaitPeriod: duration(10 * time.Minute), ActionsSuppressorExtensionPeriod: duration(time.Hour),
+		ActionsSuppressor: excused, ActionsSuppressorWaitPeriod: duration(10 * time.Minute),
+		ActionsSuppressorExtensionPeriod: duration(time.Hour),
 	})
 	logicalid.Pin[awscloudwatch.CfnCompositeAlarm](alarm)
 	return alarm
@@ -77,8 +80,10 @@ func (s *alarms) notifying(a Alarm) notifying {
 
 func (s *alarms) metricAlarm(id, name string, description *string, m Metric, when When) awscloudwatch.Alarm {
 	props := &awscloudwatch.AlarmProps{
-		AlarmName: jsii.String(name), AlarmDescription: description, Metric: s.k.metric(m, when.Period), ComparisonOperator: when.Comparison, Threshold: jsii.Number(when.Threshold),
-		DatapointsToAlarm: jsii.Number(when.Of), EvaluationPeriods: jsii.Number(when.Out), TreatMissingData: awscloudwatch.TreatMissingData_NOT_BREACHING,
+		AlarmName: jsii.String(name), AlarmDescription: description, Metric: s.k.metric(m, when.Period),
+		ComparisonOperator: when.Comparison, Threshold: jsii.Number(when.Threshold),
+		DatapointsToAlarm: jsii.Number(when.Of), EvaluationPeriods: jsii.Number(when.Out),
+		TreatMissingData: awscloudwatch.TreatMissingData_NOT_BREACHING,
 	}
 	if when.Silence {
 		props.TreatMissingData = awscloudwatch.TreatMissingData_BREACHING // a metric that never had data
@@ -102,7 +107,8 @@ func (k *keyRotation) metric(m Metric, period time.Duration) awscloudwatch.IMetr
 		dimensions[m.Only.Name] = jsii.String(m.Only.Value)
 	}
 	return awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
-		Namespace: jsii.String(namespace), MetricName: jsii.String(m.Name), Statistic: jsii.String(m.Statistic), Period: duration(period), DimensionsMap: &dimensions,
+		Namespace: jsii.String(namespace), MetricName: jsii.String(m.Name), Statistic: jsii.String(m.Statistic),
+		Period: duration(period), DimensionsMap: &dimensions,
 	})
 }
 

@@ -14,7 +14,8 @@ const (
 	step              = "Step"
 )
 
-// Metrics of the functions that the alarms and the dashboard use. A value is for one secret; the statistics are over all secrets.
+// Metrics of the functions that the alarms and the dashboard use. A value is for one secret; the
+// statistics are over all secrets.
 const (
 	StepFailed         = "StepFailed"
 	StepSucceeded      = "StepSucceeded"
@@ -45,7 +46,8 @@ const (
 	ErrorBadIssuer         = "BadIssuer"
 )
 
-// Class says how soon a person must act. The name of each alarm begins with it, so that a subscription can filter.
+// Class says how soon a person must act. The name of each alarm begins with it, so that a
+// subscription can filter.
 type Class string
 
 // The classes.
@@ -89,8 +91,9 @@ type When struct {
 	Threshold  float64
 	Period     time.Duration
 	Of, Out    int // Of datapoints out of Out periods
-	// Silence takes missing data for zero at once. CloudWatch would wait some periods more as long as it finds older data (CloudWatch user guide, "Configuring how
-	// CloudWatch alarms treat missing data").
+	// Silence takes missing data for zero at once. CloudWatch would wait some periods more as long
+	// as it finds older data (CloudWatch user guide, "Configuring how CloudWatch alarms treat
+	// missing data").
 	Silence bool
 }
 
@@ -101,7 +104,8 @@ const (
 	sum, least, most = "Sum", "Minimum", "Maximum"
 )
 
-// never is for what must not happen at all. The alarm must not end between two sweeps, of which one may be late.
+// never is for what must not happen at all. The alarm must not end between two sweeps, of which one
+// may be late.
 func never() When { return When{over, 0, time.Hour, 1, 4, false} }
 
 // onceADay is for what only one sweep a day finds: the alarm must not end between two.
@@ -129,43 +133,73 @@ const (
 	heldDays    = 7
 )
 
-// Alarms is the table of alarms. Their number does not depend on the number of secrets; logs, events and `quilt-rotate status` say which secret it is.
+// Alarms is the table of alarms. Their number does not depend on the number of secrets; logs,
+// events and `quilt-rotate status` say which secret it is.
 var Alarms = []Alarm{
-	{Wake, "current-key-refused", "The registry refuses a secret's current key, so its consumers fail now.", failedSweeps(ErrorCurrentKeyRefused), never(), nil},
-	{Wake, "value-overwritten", "The value of a secret was overwritten, so its consumers find no key.", failedSweeps(ErrorOverwritten), never(), nil},
-	{Wake, "key-expires", "A current key expires in less than 7 days, because its rotations failed.", sweeps(CurrentKeyDaysLeft, least), When{under, wakeDays, time.Hour, 1, 4, false}, nil},
+	{Wake, "current-key-refused", "The registry refuses a secret's current key, so its consumers fail now.",
+		failedSweeps(ErrorCurrentKeyRefused), never(), nil},
+	{Wake, "value-overwritten", "The value of a secret was overwritten, so its consumers find no key.",
+		failedSweeps(ErrorOverwritten), never(), nil},
+	{Wake, "key-expires", "A current key expires in less than 7 days, because its rotations failed.",
+		sweeps(CurrentKeyDaysLeft, least), When{under, wakeDays, time.Hour, 1, 4, false}, nil},
 
-	{Morning, "rotation-failed", "A step of a rotation failed, and the current key still works.", rotates(StepFailed), never(), nil},
-	{Morning, "test-rotation-failed", "The step testSecret failed for a new key or a changed rotation schedule.", Metric{"rotate", "", StepSucceeded, Dimension{step, "testSecret"}, least}, When{under, 1, time.Hour, 1, 4, false}, nil},
-	{Morning, "rotation-overdue", "The next rotation of a secret is overdue.", sweeps(RotationOverdue, sum), never(), nil},
+	{Morning, "rotation-failed", "A step of a rotation failed, and the current key still works.", rotates(StepFailed),
+		never(), nil},
+	{Morning, "test-rotation-failed", "The step testSecret failed for a new key or a changed rotation schedule.",
+		Metric{"rotate", "", StepSucceeded, Dimension{step, "testSecret"}, least}, When{under, 1, time.Hour, 1, 4,
+			false}, nil},
+	{Morning, "rotation-overdue", "The next rotation of a secret is overdue.", sweeps(RotationOverdue, sum), never(),
+		nil},
 	{Morning, "rotation-off", "The rotation of a secret is switched off.", sweeps(RotationOff, sum), never(), nil},
-	{Morning, "pending-too-long", "A version of a secret has been pending for more than a day, which blocks further rotations.", sweeps(RotationUnderWay, most), forADay(), nil},
-	{Morning, "self-healed", "The rotate function abandoned a rotation that could not finish, so that the next one can start.", rotates(SelfHealed), never(), nil},
-	{Morning, "new-key-differs", "The registry created a key with another name or lifetime than requested.", rotates(NewKeyDiffers), never(), nil},
-	{Morning, "rotate-errors", "The rotate function failed or timed out.", ofLambda("rotate", "Errors"), never(), &beforeFirstKey},
-	{Morning, "rotate-throttled", "Lambda throttled the rotate function.", ofLambda("rotate", "Throttles"), never(), nil},
-	{Morning, "revoke-throttled", "Lambda throttled the revoke function.", ofLambda("revoke", "Throttles"), never(), nil},
-	{Morning, "sweep-errors", "Sweeps of a secret keep failing.", sweeps(SweepFailed, sum), When{over, 0, 2 * time.Hour, 2, 3, false}, nil},
+	{Morning, "pending-too-long", "A version of a secret has been pending for more than a day, which blocks further " +
+		"rotations.", sweeps(RotationUnderWay, most), forADay(), nil},
+	{Morning, "self-healed", "The rotate function abandoned a rotation that could not finish, so that the next one " +
+		"can start.", rotates(SelfHealed), never(), nil},
+	{Morning, "new-key-differs", "The registry created a key with another name or lifetime than requested.",
+		rotates(NewKeyDiffers), never(), nil},
+	{Morning, "rotate-errors", "The rotate function failed or timed out.", ofLambda("rotate", "Errors"), never(),
+		&beforeFirstKey},
+	{Morning, "rotate-throttled", "Lambda throttled the rotate function.", ofLambda("rotate", "Throttles"), never(),
+		nil},
+	{Morning, "revoke-throttled", "Lambda throttled the revoke function.", ofLambda("revoke", "Throttles"), never(),
+		nil},
+	{Morning, "sweep-errors", "Sweeps of a secret keep failing.", sweeps(SweepFailed, sum),
+		When{over, 0, 2 * time.Hour, 2, 3, false}, nil},
 	// A sweep that fails is not a failed invocation: the state machine goes on with its answer.
-	{Morning, "revoke-errors", "The revoke function failed or timed out.", ofLambda("revoke", "Errors"), When{over, 0, 2 * time.Hour, 2, 3, false}, nil},
-	{Morning, "sweep-run-stopped", "A run of sweeps stopped or failed, so some secrets may not have been swept.", runs("ExecutionsFailed"), never(), nil},
-	{Morning, "no-sweep", "No run of sweeps has succeeded for 6 hours, so no key is revoked.", runs("ExecutionsSucceeded"), When{under, 1, 3 * time.Hour, 2, 2, true}, &noSweepYet},
-	{Morning, "key-expires-soon", "A current key expires soon, because a rotation was missed.", sweeps(CurrentKeyDaysLeft, least), When{under, morningDays, time.Hour, 1, 4, false}, nil},
-	{Morning, "held-too-long", "A superseded key is still used more than 7 days after its grace period, so it is not revoked.", sweeps(OldestSuperseded, most), When{over, heldDays * 24 * 3600, time.Hour, 1, 4, false}, nil},
-	{Morning, "few-labels", "A secret has fewer than 6 free staging labels, so its next rotation fails.", sweeps(FreeLabels, least), When{under, 6, time.Hour, 1, 4, false}, nil},
-	{Morning, "issuer-refused", "A sweep needed an issuing credential that the registry refuses.", failedSweeps(ErrorBadIssuer), never(), nil},
-	{Morning, "issuer-refused-in-rotation", "A rotation needed an issuing credential that the registry refuses.", Metric{"rotate", "", StepFailed, Dimension{errorType, ErrorBadIssuer}, sum}, never(), nil},
-	{Morning, "key-needs-attention", "A key is not revoked until a person decides what to do with it.", sweeps(KeysNeedAttention, sum), onceADay(), nil},
-	{Morning, "orphans", "A sweep found keys that no version holds, because a rotation was interrupted.", sweeps(Orphans, sum), never(), nil},
-	{Morning, "not-bootstrapped", "A secret has had no first key for a day.", sweeps(NotBootstrapped, sum), forADay(), nil},
-	{Morning, "dead-letters", "A run of sweeps, a message or a restart could not be delivered.", Metric{"queue", "AWS/SQS", "ApproximateNumberOfMessagesVisible", Dimension{}, most}, When{over, 0, 5 * time.Minute, 1, 1, false}, nil},
+	{Morning, "revoke-errors", "The revoke function failed or timed out.", ofLambda("revoke", "Errors"),
+		When{over, 0, 2 * time.Hour, 2, 3, false}, nil},
+	{Morning, "sweep-run-stopped", "A run of sweeps stopped or failed, so some secrets may not have been swept.",
+		runs("ExecutionsFailed"), never(), nil},
+	{Morning, "no-sweep", "No run of sweeps has succeeded for 6 hours, so no key is revoked.",
+		runs("ExecutionsSucceeded"), When{under, 1, 3 * time.Hour, 2, 2, true}, &noSweepYet},
+	{Morning, "key-expires-soon", "A current key expires soon, because a rotation was missed.",
+		sweeps(CurrentKeyDaysLeft, least), When{under, morningDays, time.Hour, 1, 4, false}, nil},
+	{Morning, "held-too-long", "A superseded key is still used more than 7 days after its grace period, so it is not " +
+		"revoked.", sweeps(OldestSuperseded, most), When{over, heldDays * 24 * 3600, time.Hour, 1, 4, false}, nil},
+	{Morning, "few-labels", "A secret has fewer than 6 free staging labels, so its next rotation fails.",
+		sweeps(FreeLabels, least), When{under, 6, time.Hour, 1, 4, false}, nil},
+	{Morning, "issuer-refused", "A sweep needed an issuing credential that the registry refuses.",
+		failedSweeps(ErrorBadIssuer), never(), nil},
+	{Morning, "issuer-refused-in-rotation", "A rotation needed an issuing credential that the registry refuses.",
+		Metric{"rotate", "", StepFailed, Dimension{errorType, ErrorBadIssuer}, sum}, never(), nil},
+	{Morning, "key-needs-attention", "A key is not revoked until a person decides what to do with it.",
+		sweeps(KeysNeedAttention, sum), onceADay(), nil},
+	{Morning, "orphans", "A sweep found keys that no version holds, because a rotation was interrupted.",
+		sweeps(Orphans, sum), never(), nil},
+	{Morning, "not-bootstrapped", "A secret has had no first key for a day.", sweeps(NotBootstrapped, sum), forADay(),
+		nil},
+	{Morning, "dead-letters", "A run of sweeps, a message or a restart could not be delivered.",
+		Metric{"queue", "AWS/SQS", "ApproximateNumberOfMessagesVisible", Dimension{}, most}, When{over, 0,
+			5 * time.Minute, 1, 1, false}, nil},
 }
 
-// beforeFirstKey are rotations of a secret without a first key. They fail by design; the alarm not-bootstrapped reports such a secret.
+// beforeFirstKey are rotations of a secret without a first key. They fail by design; the alarm
+// not-bootstrapped reports such a secret.
 var beforeFirstKey = Excuse{rotates(BeforeFirstKey), never()}
 
-// noSweepYet is a new stack: no run has succeeded for a day. In another stack, the alarm has reported it by then. It looks back for at most a day: CloudWatch evaluates
-// longer times only once an hour.
+// noSweepYet is a new stack: no run has succeeded for a day. In another stack, the alarm has
+// reported it by then. It looks back for at most a day: CloudWatch evaluates longer times only once
+// an hour.
 var noSweepYet = Excuse{runs("ExecutionsSucceeded"), When{under, 1, 6 * time.Hour, 4, 4, true}}
 
 // RestartAlarm exists only with services to restart.

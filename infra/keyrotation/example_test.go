@@ -9,7 +9,8 @@ import (
 	"quilt-rotate/infra/keyrotation"
 )
 
-// An app with one stack that has the functions, and a stack of a team with a secret that they rotate.
+// An app with one stack that has the functions, and a stack of a team with a secret that they
+// rotate.
 func Example() {
 	if err := bundle.Build("../quilt-rotate", "packages", nil); err != nil { // the checkout of quilt-rotate
 		panic(err)
@@ -25,8 +26,9 @@ func Example() {
 
 	team := awscdk.NewStack(app, jsii.String("team"), nil)
 	secret := awssecretsmanager.NewSecret(team, jsii.String("Secret"), &awssecretsmanager.SecretProps{
-		SecretName:        jsii.String("prod/pipeline"),
-		SecretStringValue: awscdk.SecretValue_UnsafePlainText(jsii.String(keyrotation.Empty)), // `quilt-rotate bootstrap` stores the first key
+		SecretName: jsii.String("prod/pipeline"),
+		// `quilt-rotate bootstrap` stores the first key
+		SecretStringValue: awscdk.SecretValue_UnsafePlainText(jsii.String(keyrotation.Empty)),
 		RemovalPolicy:     awscdk.RemovalPolicy_RETAIN,
 	})
 	rotation.Rotate(secret, &keyrotation.RotateOptions{

@@ -10,7 +10,8 @@ import (
 )
 
 func TestTheExampleCompilesInAnotherModule(t *testing.T) {
-	// Another module may import no internal package, and needs the replace directives of README.md, because this module is not published.
+	// Another module may import no internal package, and needs the replace directives of README.md,
+	// because this module is not published.
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -26,12 +27,14 @@ func TestTheExampleCompilesInAnotherModule(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	copied("example_test.go", "main.go", strings.NewReplacer("package keyrotation_test", "package main", "func Example()", "func main()").Replace)
+	copied("example_test.go", "main.go", strings.NewReplacer("package keyrotation_test", "package main",
+		"func Example()", "func main()").Replace)
 	copied("../go.sum", "go.sum", strings.Clone)
 	copied("../go.mod", "go.mod", func(text string) string {
 		text = strings.Replace(text, "module quilt-rotate/infra", "module example.com/app", 1)
 		text = regexp.MustCompile(`(?s)\nignore \(.*?\n\)`).ReplaceAllString(text, "")
-		text = regexp.MustCompile(`replace quilt-rotate => .*`).ReplaceAllLiteralString(text, "replace quilt-rotate => "+root+"\n\nreplace quilt-rotate/infra => "+root+"/infra")
+		text = regexp.MustCompile(`replace quilt-rotate => .*`).ReplaceAllLiteralString(text,
+			"replace quilt-rotate => "+root+"\n\nreplace quilt-rotate/infra => "+root+"/infra")
 		return text + "\nrequire quilt-rotate/infra v0.0.0-00010101000000-000000000000\n"
 	})
 	build := exec.CommandContext(t.Context(), "go", "vet", "-mod=mod", ".")

@@ -27,9 +27,9 @@ type function struct {
 	logs        awslogs.LogGroup
 }
 
-// newFunction creates a function without reserved concurrency: that is taken from the account's, which may be as low as
-// 10, and a throttled rotation fails. The logs are the record of revocations, so they are kept when the stack is
-// deleted.
+// newFunction creates a function without reserved concurrency: that is taken from the account's,
+// which may be as low as 10, and a throttled rotation fails. The logs are the record of
+// revocations, so they are kept when the stack is deleted.
 func (k *keyRotation) newFunction(id, description string, zip *string, timeout time.Duration,
 	network *awslambda.CfnFunction_VpcConfigProperty,
 ) function {
@@ -38,8 +38,8 @@ func (k *keyRotation) newFunction(id, description string, zip *string, timeout t
 	logicalid.Pin[awslogs.CfnLogGroup](f.logs).SetRetentionInDays(k.props.LogRetentionDays)
 	statements := list{allow("Logs", list{"logs:CreateLogStream", "logs:PutLogEvents"}, *f.logs.LogGroupArn())}
 	if network != nil {
-		// What Lambda does with a function's role to place it in a VPC (Lambda developer guide, "Giving Lambda
-		// functions access to resources in an Amazon VPC").
+		// What Lambda does with a function's role to place it in a VPC (Lambda developer guide,
+		// "Giving Lambda functions access to resources in an Amazon VPC").
 		statements = append(statements, allow("Network", list{
 			"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
 			"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
@@ -63,22 +63,26 @@ func (k *keyRotation) newFunction(id, description string, zip *string, timeout t
 
 // environment is what both functions have.
 func (k *keyRotation) environment() *map[string]*string {
-	variables := map[string]*string{settings.EnvRegistryURL: k.props.RegistryURL, settings.EnvLogLevel: k.props.LogLevel}
+	variables := map[string]*string{settings.EnvRegistryURL: k.props.RegistryURL,
+		settings.EnvLogLevel: k.props.LogLevel}
 	if k.props.CABundlePath != nil {
 		variables[settings.EnvCABundle] = k.props.CABundlePath
 	}
 	if n := k.props.Network; n != nil && n.Proxy != "" {
-		variables["HTTPS_PROXY"], variables["NO_PROXY"] = jsii.String(n.Proxy), jsii.String(strings.Join(n.NoProxy, ","))
+		variables["HTTPS_PROXY"], variables["NO_PROXY"] = jsii.String(n.Proxy),
+			jsii.String(strings.Join(n.NoProxy, ","))
 	}
 	return &variables
 }
 
-// adapt gives the functions the most cautious values: the defaults, for secrets of other tools, or those of a key. The
-// tags of each secret take precedence; while an update has removed them, nothing must get shorter.
+// adapt gives the functions the most cautious values: the defaults, for secrets of other tools, or
+// those of a key. The tags of each secret take precedence; while an update has removed them,
+// nothing must get shorter.
 func (k *keyRotation) adapt() {
 	expires, grace, quiet := settings.DefaultExpiresInDays, settings.DefaultGrace, settings.DefaultQuiet
 	for _, key := range k.keys {
-		expires, grace, quiet = max(expires, key.ExpiresInDays), max(grace, key.GracePeriod()), max(quiet, key.QuietPeriod())
+		expires, grace, quiet = max(expires, key.ExpiresInDays), max(grace, key.GracePeriod()), max(quiet,
+			key.QuietPeriod())
 	}
 	k.rotate.AddEnvironment(jsii.String(settings.EnvExpiresInDays), jsii.String(strconv.Itoa(expires)), nil)
 	k.revoke.AddEnvironment(jsii.String(settings.EnvGrace), text(grace), nil)
@@ -87,7 +91,8 @@ func (k *keyRotation) adapt() {
 
 func text(d time.Duration) *string { return jsii.String(config.Duration(d).String()) }
 
-// platformLogLevel is at least INFO: metrics are log lines without a level, which Lambda would otherwise drop.
+// platformLogLevel is at least INFO: metrics are log lines without a level, which Lambda would
+// otherwise drop.
 func (k *keyRotation) platformLogLevel() awslambda.ApplicationLogLevel {
 	if *k.props.LogLevel == "DEBUG" {
 		return awslambda.ApplicationLogLevel_DEBUG
@@ -121,8 +126,8 @@ func (k *keyRotation) newSecurityGroup() awsec2.CfnSecurityGroup {
 	})
 }
 
-// egress opens HTTPS, the ports of registry and proxy, and DNS: security groups apply to DNS servers other than the
-// VPC's own.
+// egress opens HTTPS, the ports of registry and proxy, and DNS: security groups apply to DNS
+// servers other than the VPC's own.
 func (k *keyRotation) egress() (rules []any) {
 	open := func(protocol string, port int, description string) {
 		rule := awsec2.CfnSecurityGroup_EgressProperty{

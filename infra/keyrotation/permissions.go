@@ -13,13 +13,14 @@ import (
 // ownLabels are the staging labels that the functions write.
 const ownLabels = "quilt-*"
 
-// newPermissions lets the functions use every secret of the account and region whose rotation calls the rotate
-// function, whoever created the secret. The policies name no secrets, so they do not grow. Their conditions name the
-// function: in a policy that is part of the role, they would make a cycle of function and role.
+// newPermissions lets the functions use every secret of the account and region whose rotation calls
+// the rotate function, whoever created the secret. The policies name no secrets, so they do not
+// grow. Their conditions name the function: in a policy that is part of the role, they would make a
+// cycle of function and role.
 //
-// secretsmanager:resource/AllowRotationLambdaArn does not match while rotation is switched off. The revoke function may
-// therefore also use secrets with the tag of this registry, so that they stay swept and visible. It can move labels of
-// our own only: no fault of a sweep can move AWSCURRENT.
+// secretsmanager:resource/AllowRotationLambdaArn does not match while rotation is switched off. The
+// revoke function may therefore also use secrets with the tag of this registry, so that they stay
+// swept and visible. It can move labels of our own only: no fault of a sweep can move AWSCURRENT.
 func (k *keyRotation) newPermissions() {
 	read := list{"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"}
 	move := list{"secretsmanager:UpdateSecretVersionStage"}
@@ -27,22 +28,26 @@ func (k *keyRotation) newPermissions() {
 	rotator := object{"secretsmanager:resource/AllowRotationLambdaArn": *k.rotate.FunctionArn()}
 	registry := object{"aws:ResourceTag/" + settings.TagRegistry: k.registry()}
 	equals := func(attribute object) object { return object{"StringEquals": attribute} }
-	stages := func(attribute object, labels ...any) object { // compared as a list, as in the user guide of Secrets Manager
-		return object{"StringEquals": attribute, "ForAnyValue:StringLike": object{"secretsmanager:VersionStage": labels}}
+	// compared as a list, as in the user guide of Secrets Manager
+	stages := func(attribute object, labels ...any) object {
+		return object{"StringEquals": attribute,
+			"ForAnyValue:StringLike": object{"secretsmanager:VersionStage": labels}}
 	}
 	k.rotate.permissions = k.newPolicy("RotateSecrets", "Quilt key rotation: stores new keys", list{
 		allow("Secrets", append(read, "secretsmanager:PutSecretValue"), secrets, equals(rotator)),
 		allow("Stages", move, secrets, stages(rotator, "AWSCURRENT", "AWSPENDING", ownLabels)),
-		// PutSecretValue also decrypts, to compare the values if the version exists (Secrets Manager user guide,
-		// "Secret encryption and decryption").
+		// PutSecretValue also decrypts, to compare the values if the version exists (Secrets
+		// Manager user guide, "Secret encryption and decryption").
 		allow("Decryption", list{"kms:Decrypt"}, keys, k.viaSecretsManager(k.region)),
-		// Secrets Manager encrypts a new value for the replicas too, as the caller (Secrets Manager user guide,
-		// "Troubleshoot replication").
-		allow("Encryption", list{"kms:Encrypt", "kms:GenerateDataKey"}, "arn:"+k.partition()+":kms:*:*:key/*", k.viaSecretsManager("*")),
+		// Secrets Manager encrypts a new value for the replicas too, as the caller (Secrets Manager
+		// user guide, "Troubleshoot replication").
+		allow("Encryption", list{"kms:Encrypt", "kms:GenerateDataKey"}, "arn:"+k.partition()+":kms:*:*:key/*",
+			k.viaSecretsManager("*")),
 	}, k.rotate)
 	k.revoke.permissions = k.newPolicy("RevokeSecrets", "Quilt key rotation: reads keys and moves labels", list{
 		allow("List", list{"secretsmanager:ListSecrets"}, "*"),
-		// Only a secret that is rotated can be rotated on need, for which the age of a version is asked.
+		// Only a secret that is rotated can be rotated on need, for which the age of a version is
+		// asked.
 		allow("Secrets", append(read, "secretsmanager:ListSecretVersionIds"), secrets, equals(rotator)),
 		allow("Stages", move, secrets, stages(rotator, ownLabels)),
 		allow("SecretsOfRegistry", read, secrets, equals(registry)),
@@ -54,19 +59,21 @@ func (k *keyRotation) newPermissions() {
 	}
 }
 
-// allowIssuer lets the functions read an issuing credential. Its ARN is listed: a tag, which the owner of any secret
-// can set, gives no access.
+// allowIssuer lets the functions read an issuing credential. Its ARN is listed: a tag, which the
+// owner of any secret can set, gives no access.
 func (k *keyRotation) allowIssuer(secretArn string) {
 	if secretArn == "" || slices.Contains(k.issuers, any(secretArn)) {
 		return
 	}
 	if k.issuers = append(k.issuers, secretArn); len(k.issuers) == 1 {
-		k.issuerPolicy = k.newPolicy("Issuers", "Quilt key rotation: reads issuing credentials", nil, k.rotate, k.revoke)
+		k.issuerPolicy = k.newPolicy("Issuers", "Quilt key rotation: reads issuing credentials", nil, k.rotate,
+			k.revoke)
 	}
 	k.issuerPolicy.SetPolicyDocument(document(allow("Issuers", list{"secretsmanager:GetSecretValue"}, k.issuers)))
 }
 
-func (k *keyRotation) newPolicy(id, description string, statements list, functions ...function) awsiam.CfnManagedPolicy {
+func (k *keyRotation) newPolicy(id, description string, statements list,
+	functions ...function) awsiam.CfnManagedPolicy {
 	var roles []any
 	for _, f := range functions {
 		roles = append(roles, f.role.RoleName())
@@ -74,13 +81,14 @@ func (k *keyRotation) newPolicy(id, description string, statements list, functio
 	policy := awsiam.NewCfnManagedPolicy(k, jsii.String(id), &awsiam.CfnManagedPolicyProps{
 		Description: jsii.String(description), PolicyDocument: document(statements...), Roles: &roles,
 	})
-	accept(policy, accepted{"AwsSolutions-IAM5", "The conditions select the secrets: those whose rotation calls the function, " +
+	accept(policy, accepted{"AwsSolutions-IAM5", "The conditions select the secrets: those whose rotation calls the " +
+		"function, " +
 		"or that have the registry's tag. KMS keys are used through Secrets Manager only."})
 	return policy
 }
 
-// viaSecretsManager limits KMS keys to the secrets of this account. Secrets Manager gives the ARN of the secret, or of
-// its replica in another region, as encryption context.
+// viaSecretsManager limits KMS keys to the secrets of this account. Secrets Manager gives the ARN
+// of the secret, or of its replica in another region, as encryption context.
 func (k *keyRotation) viaSecretsManager(region string) object {
 	return object{"StringLike": object{
 		"kms:ViaService":                  "secretsmanager." + region + ".amazonaws.com",

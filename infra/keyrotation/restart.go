@@ -19,8 +19,9 @@ import (
 //go:embed restart.asl.json
 var restartDefinition string
 
-// restarts redeploys ECS services that read the key at their start and would not see the next one. It exists once for all secrets that need it, and has no code: an
-// event starts a state machine, which calls ECS itself.
+// restarts redeploys ECS services that read the key at their start and would not see the next one.
+// It exists once for all secrets that need it, and has no code: an event starts a state machine,
+// which calls ECS itself.
 type restarts struct {
 	machine   awsstepfunctions.StateMachine
 	policy    awsiam.CfnManagedPolicy
@@ -32,16 +33,19 @@ func (k *keyRotation) newRestarts() *restarts {
 	role := k.newRole("RestartRole", "states.amazonaws.com", "Quilt key rotation: redeploys services", k.fromHere())
 	r := &restarts{
 		policy: awsiam.NewCfnManagedPolicy(k, jsii.String("RestartServices"), &awsiam.CfnManagedPolicyProps{
-			Description: jsii.String("Quilt key rotation: redeploys services"), PolicyDocument: document(), Roles: &[]any{role.RoleName()},
+			Description: jsii.String("Quilt key rotation: redeploys services"), PolicyDocument: document(),
+			Roles: &[]any{role.RoleName()},
 		}),
 		machine: awsstepfunctions.NewStateMachine(k, jsii.String("Restart"), &awsstepfunctions.StateMachineProps{
 			DefinitionBody: awsstepfunctions.DefinitionBody_FromString(&restartDefinition), Role: role,
 			DefinitionSubstitutions: &map[string]*string{"Partition": awscdk.Stack_Of(k).Partition()},
 		}),
-		starter: k.newRole("RestartStarterRole", "events.amazonaws.com", "Quilt key rotation: starts the redeployment", k.fromHere()),
+		starter: k.newRole("RestartStarterRole", "events.amazonaws.com", "Quilt key rotation: starts the redeployment",
+			k.fromHere()),
 	}
 	accept(logicalid.Pin[awsstepfunctions.CfnStateMachine](r.machine),
-		accepted{rule: "AwsSolutions-SF1", reason: "Its one task calls ECS. Step Functions keeps the history of each execution, CloudTrail has each call, and an alarm reports a failure."},
+		accepted{rule: "AwsSolutions-SF1", reason: "Its one task calls ECS. Step Functions keeps the history of each " +
+			"execution, CloudTrail has each call, and an alarm reports a failure."},
 		accepted{rule: "AwsSolutions-SF2", reason: "Its one task calls ECS: there is no path to trace."})
 	return r
 }
@@ -56,19 +60,24 @@ func (k *keyRotation) restart(scope constructs.Construct, secretArn *string, ser
 	var input list
 	for _, s := range services {
 		input = append(input, object{"cluster": s.Cluster, "service": s.Service})
-		if resource := any(k.arn("ecs", k.region, "service/"+s.Cluster+"/"+s.Service)); !slices.Contains(r.resources, resource) {
+		if resource := any(k.arn("ecs", k.region, "service/"+s.Cluster+"/"+s.Service)); !slices.Contains(r.resources,
+			resource) {
 			r.resources = append(r.resources, resource)
 		}
 	}
 	r.policy.SetPolicyDocument(document(allow("Redeploy", list{"ecs:UpdateService"}, r.resources)))
 	awsevents.NewRule(scope, jsii.String("Moved"), &awsevents.RuleProps{
-		Description: jsii.String("Quilt key rotation: the current key changed, so redeploy the services that read it at their start"),
+		Description: jsii.String("Quilt key rotation: the current key changed, so redeploy the services that read it " +
+			"at their start"),
 		EventPattern: &awsevents.EventPattern{
-			Source: jsii.Strings("aws.secretsmanager"), DetailType: jsii.Strings("Secret Label Updated"), Resources: &[]*string{secretArn},
-			Detail: &object{"labelUpdated": list{"AWSCURRENT"}},
+			Source: jsii.Strings("aws.secretsmanager"), DetailType: jsii.Strings("Secret Label Updated"),
+			Resources: &[]*string{secretArn},
+			Detail:    &object{"labelUpdated": list{"AWSCURRENT"}},
 		},
-		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewSfnStateMachine(r.machine, &awseventstargets.SfnStateMachineProps{
-			Role: r.starter, Input: awsevents.RuleTargetInput_FromObject(object{"services": input}), DeadLetterQueue: k.deadLetters,
-		})},
+		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewSfnStateMachine(r.machine,
+			&awseventstargets.SfnStateMachineProps{
+				Role: r.starter, Input: awsevents.RuleTargetInput_FromObject(object{"services": input}),
+				DeadLetterQueue: k.deadLetters,
+			})},
 	})
 }

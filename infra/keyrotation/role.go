@@ -28,15 +28,17 @@ func allow(sid string, actions list, resources any, condition ...object) object 
 	return statement
 }
 
-// newRole creates the role of a service with an inline policy of these statements, and with the boundary that every
-// role has.
+// newRole creates the role of a service with an inline policy of these statements, and with the
+// boundary that every role has.
 func (k *keyRotation) newRole(id, service, description string, condition object, statements ...any) awsiam.Role {
 	props := &awsiam.RoleProps{
 		Description: jsii.String(description),
-		AssumedBy:   awsiam.NewServicePrincipal(jsii.String(service), &awsiam.ServicePrincipalOpts{Conditions: &condition}),
+		AssumedBy: awsiam.NewServicePrincipal(jsii.String(service),
+			&awsiam.ServicePrincipalOpts{Conditions: &condition}),
 	}
 	if len(statements) > 0 {
-		props.InlinePolicies = &map[string]awsiam.PolicyDocument{"Run": awsiam.PolicyDocument_FromJson(document(statements...))}
+		props.InlinePolicies = &map[string]awsiam.PolicyDocument{
+			"Run": awsiam.PolicyDocument_FromJson(document(statements...))}
 	}
 	if k.props.PermissionsBoundary != nil {
 		boundary := jsii.String(id + "Boundary")

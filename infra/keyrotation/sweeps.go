@@ -16,8 +16,8 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// sweepsDefinition is the state machine that sweeps all managed secrets. Schedules and executions are started at least
-// once, so two runs at the same time are normal, and harmless.
+// sweepsDefinition is the state machine that sweeps all managed secrets. Schedules and executions
+// are started at least once, so two runs at the same time are normal, and harmless.
 //
 //go:embed sweeps.asl.json
 var sweepsDefinition string
@@ -25,8 +25,8 @@ var sweepsDefinition string
 // eventSource is the source of the events that the state machine puts on the default bus.
 const eventSource = "quilt-rotate"
 
-// newSweeps creates the state machine, the schedule that starts its runs, and the rule that sends events that need a
-// person to the topic.
+// newSweeps creates the state machine, the schedule that starts its runs, and the rule that sends
+// events that need a person to the topic.
 func (k *keyRotation) newSweeps() {
 	role := k.newRole("SweepsRole", "states.amazonaws.com", "Quilt key rotation: runs the sweeps", k.fromHere())
 	k.sweeps = awsstepfunctions.NewStateMachine(k, jsii.String("SweepMachine"), &awsstepfunctions.StateMachineProps{
@@ -38,13 +38,16 @@ func (k *keyRotation) newSweeps() {
 	})
 	accept(k.sweeps.Node().DefaultChild().(awscdk.CfnResource),
 		accepted{rule: "AwsSolutions-SF1",
-			reason: "Step Functions keeps the history of each run, the functions log each sweep, and an alarm reports failures."},
-		accepted{rule: "AwsSolutions-SF2", reason: "Its tasks are calls of the two functions, which write what they did."})
+			reason: "Step Functions keeps the history of each run, the functions log each sweep, and an alarm " +
+				"reports failures."},
+		accepted{rule: "AwsSolutions-SF2", reason: "Its tasks are calls of the two functions, which write what they " +
+			"did."})
 	k.scheduleSweeps(k.sweepPermissions(role))
 	k.newEventRule()
 }
 
-// sweepPermissions are in a policy of their own: in the role, they would make a cycle of role and state machine.
+// sweepPermissions are in a policy of their own: in the role, they would make a cycle of role and
+// state machine.
 func (k *keyRotation) sweepPermissions(role awsiam.IRole) awsiam.ManagedPolicy {
 	secrets := k.arn("secretsmanager", k.region, "secret:*")
 	rotator := object{"secretsmanager:resource/AllowRotationLambdaArn": *k.rotate.FunctionArn()}
@@ -52,17 +55,19 @@ func (k *keyRotation) sweepPermissions(role awsiam.IRole) awsiam.ManagedPolicy {
 		Description: jsii.String("Quilt key rotation: sweeps secrets, and rotates those that need it"),
 		Roles:       &[]awsiam.IRole{role},
 		Document: awsiam.PolicyDocument_FromJson(document(
-			// RotateSecret needs a caller that may call the rotation function (Secrets Manager API reference, "RotateSecret").
+			// RotateSecret needs a caller that may call the rotation function (Secrets Manager API
+			// reference, "RotateSecret").
 			allow("Functions", list{"lambda:InvokeFunction"}, list{*k.revoke.FunctionArn(), *k.rotate.FunctionArn()}),
 			allow("Rotate", list{"secretsmanager:RotateSecret"}, secrets,
 				object{"StringEquals": rotator, "Bool": object{"secretsmanager:ModifyRotationRules": "false"}}),
 			allow("RemovePending", list{"secretsmanager:UpdateSecretVersionStage"}, secrets, object{
-				"StringEquals": rotator, "ForAnyValue:StringEquals": object{"secretsmanager:VersionStage": "AWSPENDING"},
+				"StringEquals": rotator, "ForAnyValue:StringEquals": object{
+					"secretsmanager:VersionStage": "AWSPENDING"},
 			}),
 			allow("Events", list{"events:PutEvents"}, k.arn("events", k.region, "event-bus/default"),
 				object{"StringEquals": object{"events:source": eventSource}}),
-			// For the Distributed Map (Step Functions developer guide, "IAM policies for using Distributed Map states"), and to
-			// continue in a new execution.
+			// For the Distributed Map (Step Functions developer guide, "IAM policies for using
+			// Distributed Map states"), and to continue in a new execution.
 			allow("Children", list{"states:StartExecution"}, *k.sweeps.StateMachineArn()),
 			allow("ChildrenState", list{"states:DescribeExecution", "states:StopExecution"},
 				k.arn("states", k.region, "execution:"+*k.sweeps.StateMachineName()+":*")),
@@ -79,12 +84,13 @@ const (
 	startSeconds  = 900
 )
 
-// scheduledTime is replaced by EventBridge Scheduler with the time of the run (EventBridge Scheduler user guide,
-// "Adding context attributes").
+// scheduledTime is replaced by EventBridge Scheduler with the time of the run (EventBridge
+// Scheduler user guide, "Adding context attributes").
 const scheduledTime = "<aws.scheduler.scheduled-time>"
 
-// scheduleSweeps creates the schedule. It is in the default group, under a name that a tag of the rotate function
-// repeats for the command. The name is literal: a reference would make a cycle of function, schedule and state machine.
+// scheduleSweeps creates the schedule. It is in the default group, under a name that a tag of the
+// rotate function repeats for the command. The name is literal: a reference would make a cycle of
+// function, schedule and state machine.
 func (k *keyRotation) scheduleSweeps(permissions awsiam.ManagedPolicy) {
 	stack := awscdk.Stack_Of(k)
 	const suffix, longest = "-sweeps", 64
@@ -98,12 +104,14 @@ func (k *keyRotation) scheduleSweeps(permissions awsiam.ManagedPolicy) {
 	}
 	role := k.newRole("SchedulerRole", "scheduler.amazonaws.com", "Quilt key rotation: starts the sweeps",
 		object{"StringEquals": object{
-			"aws:SourceAccount": *stack.Account(), "aws:SourceArn": k.arn("scheduler", k.region, "schedule-group/default"),
+			"aws:SourceAccount": *stack.Account(), "aws:SourceArn": k.arn("scheduler", k.region,
+				"schedule-group/default"),
 		}},
 		allow("Sweeps", list{"states:StartExecution"}, *k.sweeps.StateMachineArn()),
 		allow("DeadLetters", list{"sqs:SendMessage"}, *k.deadLetters.QueueArn()))
 	schedule := awsscheduler.NewCfnSchedule(k, jsii.String("SweepSchedule"), &awsscheduler.CfnScheduleProps{
-		Name: &name, Description: jsii.String("Quilt key rotation: sweeps all secrets"), ScheduleExpression: &expression,
+		Name: &name, Description: jsii.String("Quilt key rotation: sweeps all secrets"),
+		ScheduleExpression: &expression,
 		// Several stacks must not all ask one registry in the same second.
 		FlexibleTimeWindow: &awsscheduler.CfnSchedule_FlexibleTimeWindowProperty{
 			Mode: jsii.String("FLEXIBLE"), MaximumWindowInMinutes: jsii.Number(min(15, minutes/3)),
@@ -121,25 +129,31 @@ func (k *keyRotation) scheduleSweeps(permissions awsiam.ManagedPolicy) {
 	schedule.Node().AddDependency(permissions, k.revoke.permissions)
 }
 
-// newEventRule sends each event of this registry that needs a person to the topic: an alarm that is on because of one
-// secret does not notify of the next. The rule has a role of its own: a statement in the topic's policy would let the
-// rules of all accounts publish, because EventBridge meets no condition there (EventBridge user guide, "Using
-// resource-based policies"). If the role does not suffice, the event goes to the dead-letter queue, which has an alarm.
+// newEventRule sends each event of this registry that needs a person to the topic: an alarm that is
+// on because of one secret does not notify of the next. The rule has a role of its own: a statement
+// in the topic's policy would let the rules of all accounts publish, because EventBridge meets no
+// condition there (EventBridge user guide, "Using resource-based policies"). If the role does not
+// suffice, the event goes to the dead-letter queue, which has an alarm.
 func (k *keyRotation) newEventRule() {
 	topic := object{"kms:EncryptionContext:aws:sns:topicArn": *k.topic.TopicArn()}
-	role := k.newRole("EventRole", "events.amazonaws.com", "Quilt key rotation: sends messages about secrets", k.fromHere(),
+	role := k.newRole("EventRole", "events.amazonaws.com", "Quilt key rotation: sends messages about secrets",
+		k.fromHere(),
 		allow("Topic", list{"sns:Publish"}, *k.topic.TopicArn()),
-		allow("TopicKey", list{"kms:Decrypt", "kms:GenerateDataKey"}, k.arn("kms", k.region, "key/*"), object{"StringEquals": topic}))
+		allow("TopicKey", list{"kms:Decrypt", "kms:GenerateDataKey"}, k.arn("kms", k.region, "key/*"),
+			object{"StringEquals": topic}))
 	accept(role.Node().DefaultChild().(awscdk.CfnResource), accepted{rule: "AwsSolutions-IAM5",
 		reason: "The condition selects the key: that of the topic, which may be one that the stack does not create."})
-	message := *awsevents.EventField_DetailType() + ": " + *awsevents.EventField_FromPath(jsii.String("$.detail.message"))
+	message := *awsevents.EventField_DetailType() + ": " +
+		*awsevents.EventField_FromPath(jsii.String("$.detail.message"))
 	awsevents.NewRule(k, jsii.String("NeedsPerson"), &awsevents.RuleProps{
 		Description: jsii.String("Quilt key rotation: a sweep found something that needs a person"),
 		EventPattern: &awsevents.EventPattern{
-			Source: jsii.Strings(eventSource), Detail: &object{"needsPerson": list{true}, "registry": list{k.registry()}},
+			Source: jsii.Strings(eventSource), Detail: &object{"needsPerson": list{true},
+				"registry": list{k.registry()}},
 		},
 		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewSnsTopic(k.topic, &awseventstargets.SnsTopicProps{
-			Role: role.WithoutPolicyUpdates(nil), DeadLetterQueue: k.deadLetters, Message: awsevents.RuleTargetInput_FromText(&message),
+			Role: role.WithoutPolicyUpdates(nil), DeadLetterQueue: k.deadLetters,
+			Message: awsevents.RuleTargetInput_FromText(&message),
 		})},
 	})
 }

@@ -106,7 +106,8 @@ func TestEveryStateOfTheSweepsIsReachedAndEnds(t *testing.T) {
 	check(sweepsMachine(t))
 }
 
-// waits is how long the retries of a state wait in all, and attempts how often the task runs at most.
+// waits is how long the retries of a state wait in all, and attempts how often the task runs at
+// most.
 func (s state) waits() (waits time.Duration, attempts int) {
 	attempts = 1
 	for _, retrier := range s.Retry {
@@ -134,8 +135,9 @@ func TestRetriesOfTheSweepsEndWithinFiveMinutes(t *testing.T) {
 }
 
 func TestAChildEndsWithinTheFiveMinutesOfAnExpressExecution(t *testing.T) {
-	// Step Functions ends an EXPRESS execution after 5 minutes, without its Catch. Throttled attempts take no time; others
-	// may take the whole timeout. The secrets of a batch are all swept at the same time.
+	// Step Functions ends an EXPRESS execution after 5 minutes, without its Catch. Throttled
+	// attempts take no time; others may take the whole timeout. The secrets of a batch are all
+	// swept at the same time.
 	batch := sweepsMachine(t).States["Sweep"].ItemProcessor.States["SweepBatch"]
 	child := batch.ItemProcessor
 	batches := fmt.Sprint(sweepsMachine(t).States["MakeBatches"].Parameters)
@@ -167,7 +169,8 @@ func TestAChildEndsWithinTheFiveMinutesOfAnExpressExecution(t *testing.T) {
 }
 
 func TestTasksOfTheSweepsRetryOnlyWhatIsNotTheirFault(t *testing.T) {
-	// A sweep is not repeated because it failed: only because it did not run. Everything else is caught in the child.
+	// A sweep is not repeated because it failed: only because it did not run. Everything else is
+	// caught in the child.
 	const (
 		throttled  = "Lambda.TooManyRequestsException"
 		events     = "States.ALL"
@@ -225,8 +228,8 @@ func TestTasksOfTheSweepsRetryOnlyWhatIsNotTheirFault(t *testing.T) {
 }
 
 func TestStatesOfTheSweepsKeepNoMoreThanTheyNeed(t *testing.T) {
-	// A payload has 256 KiB at most. A page of ARNs has 120 KB, and its results as much again: they must never be in the
-	// output of the same state.
+	// A payload has 256 KiB at most. A page of ARNs has 120 KB, and its results as much again: they
+	// must never be in the output of the same state.
 	sweepsMachine(t).each(func(name string, s state, _ machine) {
 		path := string(s.ResultPath)
 		if s.Type == "Task" && path == "" && name != "SweepSecret" {

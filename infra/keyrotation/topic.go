@@ -11,8 +11,9 @@ import (
 	"quilt-rotate/infra/logicalid"
 )
 
-// newTopic creates the topic of all alarms, unless one is given. It has a KMS key of its own, because CloudWatch cannot publish to a topic that the AWS-managed
-// key encrypts (SNS developer guide, "Key management").
+// newTopic creates the topic of all alarms, unless one is given. It has a KMS key of its own,
+// because CloudWatch cannot publish to a topic that the AWS-managed key encrypts (SNS developer
+// guide, "Key management").
 func (k *keyRotation) newTopic() {
 	if k.topic = k.props.AlarmTopic; k.topic != nil {
 		k.topic.AddToResourcePolicy(k.alarmsPublish(k.topic))
@@ -22,7 +23,8 @@ func (k *keyRotation) newTopic() {
 		return
 	}
 	key := awskms.NewKey(k, jsii.String("AlarmKey"), &awskms.KeyProps{
-		Description: jsii.String("Quilt key rotation: encrypts the alarms"), EnableKeyRotation: jsii.Bool(true), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+		Description: jsii.String("Quilt key rotation: encrypts the alarms"), EnableKeyRotation: jsii.Bool(true),
+		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
 	k.letEncrypt(key)
 	logicalid.Pin[awskms.CfnKey](key)
@@ -32,11 +34,13 @@ func (k *keyRotation) newTopic() {
 	})
 	logicalid.Pin[awssns.CfnTopic](topic)
 	topic.AddToResourcePolicy(k.alarmsPublish(topic))
-	logicalid.PinAt[awssns.CfnTopicPolicy](topic.Node().FindChild(jsii.String("Policy")).Node().DefaultChild(), k, "AlarmsPolicy")
+	logicalid.PinAt[awssns.CfnTopicPolicy](topic.Node().FindChild(jsii.String("Policy")).Node().DefaultChild(), k,
+		"AlarmsPolicy")
 	if k.props.AlarmEmail != nil {
-		logicalid.Pin[awssns.CfnSubscription](awssns.NewSubscription(k, jsii.String("AlarmsByEmail"), &awssns.SubscriptionProps{
-			Topic: topic, Protocol: awssns.SubscriptionProtocol_EMAIL, Endpoint: k.props.AlarmEmail,
-		}))
+		logicalid.Pin[awssns.CfnSubscription](awssns.NewSubscription(k, jsii.String("AlarmsByEmail"),
+			&awssns.SubscriptionProps{
+				Topic: topic, Protocol: awssns.SubscriptionProtocol_EMAIL, Endpoint: k.props.AlarmEmail,
+			}))
 	}
 	k.topic = topic
 }
@@ -58,19 +62,26 @@ func (k *keyRotation) alarmsPublish(topic awssns.ITopic) awsiam.PolicyStatement 
 	})
 }
 
-// newDeadLetters creates the queue for what could not be delivered: a run of sweeps that the scheduler could not start, an event whose target failed.
+// newDeadLetters creates the queue for what could not be delivered: a run of sweeps that the
+// scheduler could not start, an event whose target failed.
 func (k *keyRotation) newDeadLetters() {
 	queue := awssqs.NewQueue(k, jsii.String("DeadLetters"), &awssqs.QueueProps{
-		RetentionPeriod: awscdk.Duration_Days(jsii.Number(14)), Encryption: awssqs.QueueEncryption_SQS_MANAGED, EnforceSSL: jsii.Bool(true), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+		RetentionPeriod: awscdk.Duration_Days(jsii.Number(14)), Encryption: awssqs.QueueEncryption_SQS_MANAGED,
+		EnforceSSL: jsii.Bool(true), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
 	accept(logicalid.Pin[awssqs.CfnQueue](queue), accepted{rule: "AwsSolutions-SQS3",
-		reason: "It is the dead-letter queue itself, of schedules and event rules, which the rule does not look at. An alarm watches it."})
-	// One statement for all rules of this account. EventBridge names the rule (EventBridge user guide, "Using dead-letter queues"); the scheduler sends with a role.
+		reason: "It is the dead-letter queue itself, of schedules and event rules, which the rule does not look at. " +
+			"An alarm watches it."})
+	// One statement for all rules of this account. EventBridge names the rule (EventBridge user
+	// guide, "Using dead-letter queues"); the scheduler sends with a role.
 	queue.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(object{
-		"Sid": "Events", "Effect": "Allow", "Principal": object{"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": *queue.QueueArn(),
+		"Sid": "Events", "Effect": "Allow", "Principal": object{"Service": "events.amazonaws.com"},
+		"Action": "sqs:SendMessage", "Resource": *queue.QueueArn(),
 		"Condition": object{"ArnLike": object{"aws:SourceArn": k.arn("events", k.region, "rule/*")}},
 	}))
-	logicalid.PinAt[awssqs.CfnQueuePolicy](queue.Node().FindChild(jsii.String("Policy")).Node().DefaultChild(), k, "DeadLettersPolicy")
-	// By its ARN: with the queue itself, each rule would add a statement of its own, also a rule of another stack, which would then depend on this one and this one on it.
+	logicalid.PinAt[awssqs.CfnQueuePolicy](queue.Node().FindChild(jsii.String("Policy")).Node().DefaultChild(), k,
+		"DeadLettersPolicy")
+	// By its ARN: with the queue itself, each rule would add a statement of its own, also a rule of
+	// another stack, which would then depend on this one and this one on it.
 	k.deadLetters = awssqs.Queue_FromQueueArn(k, jsii.String("DeadLettersByArn"), queue.QueueArn())
 }

@@ -1,5 +1,6 @@
-// Package logicalid keeps the logical ids of deployed resources when an L1 construct becomes an L2 construct. CloudFormation takes a resource with another id
-// for another resource: it would create a second one and delete the first.
+// Package logicalid keeps the logical ids of deployed resources when an L1 construct becomes an L2
+// construct. CloudFormation takes a resource with another id for another resource: it would create
+// a second one and delete the first.
 package logicalid
 
 import (
@@ -13,7 +14,8 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// Pin returns the resource of an L2 construct and gives it the logical id that an L1 construct with the same path has.
+// Pin returns the resource of an L2 construct and gives it the logical id that an L1 construct with
+// the same path has.
 func Pin[R awscdk.CfnResource](l2 constructs.IConstruct) R {
 	return PinAt[R](l2.Node().DefaultChild(), l2.Node().Scope(), *l2.Node().Id())
 }
@@ -28,7 +30,8 @@ func PinAt[R awscdk.CfnResource](resource, scope constructs.IConstruct, id strin
 
 var notAlphanumeric = regexp.MustCompile(`[^A-Za-z0-9]`)
 
-// of is the rule of the CDK: the ids on the path without their special characters, and a digest of the path.
+// of is the rule of the CDK: the ids on the path without their special characters, and a digest of
+// the path.
 func of(path string) string {
 	human, last := "", ""
 	for id := range strings.SplitSeq(path, "/") {

@@ -28,7 +28,8 @@ func metricOf(namespace, name string, dimensions ...string) string {
 	return namespace + " " + name + " " + strings.Join(pairs, " ")
 }
 
-// measured is what CloudWatch makes of a function's log: the metrics embedded in it, and the errors that Lambda counts.
+// measured is what CloudWatch makes of a function's log: the metrics embedded in it, and the errors
+// that Lambda counts.
 func measured(t *testing.T, function, log string) (data []datum) {
 	t.Helper()
 	for line := range strings.Lines(log) {
@@ -56,7 +57,8 @@ func measured(t *testing.T, function, log string) (data []datum) {
 					dimensions = append(dimensions, name, fields[name].(string))
 				}
 				for _, m := range directive.Metrics {
-					data = append(data, datum{metricOf(directive.Namespace, m.Name, dimensions...), fields[m.Name].(float64), 0})
+					data = append(data, datum{metricOf(directive.Namespace, m.Name, dimensions...),
+						fields[m.Name].(float64), 0})
 				}
 			}
 		}
@@ -64,7 +66,8 @@ func measured(t *testing.T, function, log string) (data []datum) {
 	return data
 }
 
-// told are the alarms, as the template defines them, that tell somebody once the data are known: CloudWatch's rules, as far as these alarms use them.
+// told are the alarms, as the template defines them, that tell somebody once the data are known:
+// CloudWatch's rules, as far as these alarms use them.
 func (tpl template) told(t *testing.T, names map[string]string, data []datum) (told []string) {
 	t.Helper()
 	rings := func(reference string) bool {
@@ -126,7 +129,8 @@ func (tpl template) inAlarm(t *testing.T, p object, names map[string]string, dat
 		if len(values) == 0 && filled {
 			values = []float64{0}
 		}
-		if len(values) == 0 && p["TreatMissingData"] == "breaching" || len(values) > 0 && breaches(t, p, statistic.(string), values) {
+		if len(values) == 0 && p["TreatMissingData"] == "breaching" || len(values) > 0 &&
+			breaches(t, p, statistic.(string), values) {
 			breaching++
 		}
 	}
@@ -159,7 +163,8 @@ func breaches(t *testing.T, p object, statistic string, values []float64) bool {
 }
 
 func TestAFreshDeploymentTellsNobody(t *testing.T) {
-	// Protects trust in the alarms: what the built functions measure before the first key, at it and after it rings none, of those alarms that ring when they should.
+	// Protects trust in the alarms: what the built functions measure before the first key, at it
+	// and after it rings none, of those alarms that ring when they should.
 	t.Parallel()
 	synthesized := everything(t)
 	names := map[string]string{}
@@ -185,12 +190,14 @@ func TestAFreshDeploymentTellsNobody(t *testing.T) {
 	check("before anything has run")
 	l := w.begin(&synthesized.Keys[0])
 	check("after the deployment's test run")
-	if excuse := (datum{metricOf("QuiltRotate", "StepFailedBeforeFirstKey", "FunctionName", "rotate"), 1, 0}); slices.Contains(data(), excuse) {
+	if excuse := (datum{metricOf("QuiltRotate", "StepFailedBeforeFirstKey", "FunctionName", "rotate"), 1,
+		0}); slices.Contains(data(), excuse) {
 		t.Error("the deployment's test run counts as a failure, and sets off the alarm that is an excuse")
 	}
 	l.waitForTheFirstKey()
 	check("after a sweep and a rotation before the first key, and the first rotation after it")
-	if failed := (datum{metricOf("AWS/Lambda", "Errors", "FunctionName", "rotate"), 1, 0}); !slices.Contains(data(), failed) {
+	if failed := (datum{metricOf("AWS/Lambda", "Errors", "FunctionName", "rotate"), 1, 0}); !slices.Contains(data(),
+		failed) {
 		t.Error("the rotation before the first key did not fail, so that its excuse was not tried")
 	}
 	l.sweep()
@@ -203,7 +210,8 @@ func checkThatAlarmsRing(t *testing.T, synthesized template, names map[string]st
 	t.Helper()
 	swept := func(hours ...int) (data []datum) {
 		for _, ago := range hours {
-			data = append(data, datum{metricOf("AWS/States", "ExecutionsSucceeded", "StateMachineArn", "sweeps"), 1, time.Duration(ago)*time.Hour + time.Minute})
+			data = append(data, datum{metricOf("AWS/States", "ExecutionsSucceeded", "StateMachineArn", "sweeps"), 1,
+				time.Duration(ago)*time.Hour + time.Minute})
 		}
 		return data
 	}
@@ -212,12 +220,15 @@ func checkThatAlarmsRing(t *testing.T, synthesized template, names map[string]st
 		data []datum
 		want string
 	}{
-		"the current key is refused":        {append(swept(0), datum{metricOf("QuiltRotate", "SweepFailed", "FunctionName", "revoke", "ErrorType", "CurrentKeyRefused"), 1, 0}), "wake-" + c.Stack + "-current-key-refused"},
-		"rotate fails":                      {append(swept(0), failed), "morning-" + c.Stack + "-rotate-errors"},
-		"rotate fails before the first key": {append(swept(0), failed, datum{metricOf("QuiltRotate", "StepFailedBeforeFirstKey", "FunctionName", "rotate"), 1, time.Hour}), ""},
-		"sweeps stopped 6 hours ago":        {swept(6, 7, 8, 9), "morning-" + c.Stack + "-no-sweep"},
-		"sweeps stopped 5 hours ago":        {swept(5, 6, 7, 8), ""},
-		"the first sweep was just now":      {swept(0), ""},
+		"the current key is refused": {
+			append(swept(0), datum{metricOf("QuiltRotate", "SweepFailed", "FunctionName", "revoke", "ErrorType",
+				"CurrentKeyRefused"), 1, 0}), "wake-" + c.Stack + "-current-key-refused"},
+		"rotate fails": {append(swept(0), failed), "morning-" + c.Stack + "-rotate-errors"},
+		"rotate fails before the first key": {append(swept(0), failed,
+			datum{metricOf("QuiltRotate", "StepFailedBeforeFirstKey", "FunctionName", "rotate"), 1, time.Hour}), ""},
+		"sweeps stopped 6 hours ago":   {swept(6, 7, 8, 9), "morning-" + c.Stack + "-no-sweep"},
+		"sweeps stopped 5 hours ago":   {swept(5, 6, 7, 8), ""},
+		"the first sweep was just now": {swept(0), ""},
 	} {
 		if told := strings.Join(synthesized.told(t, names, tried.data), " "); told != tried.want {
 			t.Errorf("%s: somebody is told of %q, want %q", when, told, tried.want)

@@ -8,8 +8,8 @@ import (
 )
 
 func TestBadInputIsReportedInPlainLines(t *testing.T) {
-	// The faults themselves are tested in package config. Here: every fault is a line with path and fix, the status is
-	// 1, nothing is synthesized, and there is no stack trace.
+	// The faults themselves are tested in package config. Here: every fault is a line with path and
+	// fix, the status is 1, nothing is synthesized, and there is no stack trace.
 	t.Parallel()
 	for text, lines := range map[string][]string{
 		"registry: [": {"is not YAML"},
@@ -22,12 +22,15 @@ keys:
   - {name: prod/b, schedule: "cron(5 4 * * ? *)", expiresInDays: 999}
   - {name: prod/c, schedule: rate(30 days), expiresInDays: 30}
 `: {
-			"keys[0].windov (line 4): is not a field: did you mean window?", "keys[1] (line 5)", "keys[2].secret (line 6): is in the region eu-west-1",
-			"keys[3].expiresInDays (line 7)", "keys[3].schedule (line 7)", "keys[4].expiresInDays (line 8): is too short for one missed rotation",
+			"keys[0].windov (line 4): is not a field: did you mean window?", "keys[1] (line 5)",
+			"keys[2].secret (line 6): is in the region eu-west-1",
+			"keys[3].expiresInDays (line 7)", "keys[3].schedule (line 7)", "keys[4].expiresInDays (line 8): is too " +
+				"short for one missed rotation",
 		},
 	} {
 		stdout, stderr, status, out := runApp(t, write(t, "%s", text))
-		if files, _ := os.ReadDir(out); status != 1 || stdout != "" || len(files) > 0 || strings.Count(stderr, "\n") != len(lines) || strings.Contains(stderr, ".go:") {
+		if files, _ := os.ReadDir(out); status != 1 || stdout != "" || len(files) > 0 ||
+			strings.Count(stderr, "\n") != len(lines) || strings.Contains(stderr, ".go:") {
 			t.Errorf("status %d, %d files, output:\n%s%s", status, len(files), stdout, stderr)
 		}
 		for _, want := range lines {
@@ -47,8 +50,8 @@ func TestTheFileIsTheOneThatTheCommandNames(t *testing.T) {
 }
 
 func TestTheAppBuildsEverythingThatADeploymentNeeds(t *testing.T) {
-	// What cdk deploy receives from the app has both functions. Nothing is printed: it would repeat at every synthesis,
-	// and the outputs have the commands.
+	// What cdk deploy receives from the app has both functions. Nothing is printed: it would repeat
+	// at every synthesis, and the outputs have the commands.
 	t.Parallel()
 	if !*arm64 {
 		t.Log("SAMPLED: the app with packages that hold no program; with the functions: make arm64")

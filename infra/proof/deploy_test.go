@@ -20,7 +20,8 @@ import (
 var deploy = flag.Bool("deploy", false, "deploy to a local AWS, which takes a few minutes (make deploy-local)")
 
 func TestDeployment(t *testing.T) {
-	// The functions are the arm64 packages that would be deployed to AWS, and the state machine runs in the local AWS.
+	// The functions are the arm64 packages that would be deployed to AWS, and the state machine
+	// runs in the local AWS.
 	if !*deploy {
 		t.Skip("SKIPPED: a deployment to a local AWS: run make deploy-local")
 	}
@@ -48,7 +49,8 @@ func TestDeployment(t *testing.T) {
 	testUpdate(t, aws, fresh)
 }
 
-// rotated rotates a secret: its new key works, its old one does too, and nothing else in its value changes.
+// rotated rotates a secret: its new key works, its old one does too, and nothing else in its value
+// changes.
 func rotated(t *testing.T, s *deployedSecret) {
 	t.Helper()
 	first, _ := s.current()
@@ -56,7 +58,8 @@ func rotated(t *testing.T, s *deployedSecret) {
 	s.rotate()
 	second, version := s.current()
 	if second == first || !s.box.Registry.Alive(second) || !s.box.Registry.Alive(first) {
-		t.Fatalf("%s: AWSCURRENT must hold a new key that works, and the old one must work too\n%s", s.name, s.aws.log())
+		t.Fatalf("%s: AWSCURRENT must hold a new key that works, and the old one must work too\n%s", s.name,
+			s.aws.log())
 	}
 	if s.value() != strings.Replace(before, first, second, 1) {
 		t.Errorf("%s: more than the key changed in the value", s.name)
@@ -67,7 +70,8 @@ func rotated(t *testing.T, s *deployedSecret) {
 	}
 }
 
-// A deployedStack is a stack, with a registry of its own: a stack sweeps all secrets of its registry.
+// A deployedStack is a stack, with a registry of its own: a stack sweeps all secrets of its
+// registry.
 type deployedStack struct {
 	t        *testing.T
 	aws      *localAWS
@@ -89,8 +93,8 @@ func (a *localAWS) newStack(name string, keys ...string) *deployedStack {
 	return d
 }
 
-// deploy creates the stack or updates it. moto's change sets lose outputs, and before an update it does not know the
-// parameters of the template.
+// deploy creates the stack or updates it. moto's change sets lose outputs, and before an update it
+// does not know the parameters of the template.
 func (d *deployedStack) deploy() {
 	d.t.Helper()
 	d.aws.cdk(d.file, "deploy", "--method=direct", "--no-previous-parameters", "--require-approval", "never",
@@ -110,13 +114,14 @@ func (d *deployedStack) output(name string) (value string) {
 // physicalID is what a resource of the template is called in the local AWS.
 func (d *deployedStack) physicalID(logicalID string) (id string) {
 	d.t.Helper()
-	d.aws.cli(&id, "cloudformation", "describe-stack-resource", "--stack-name", d.name, "--logical-resource-id", logicalID,
+	d.aws.cli(&id, "cloudformation", "describe-stack-resource", "--stack-name", d.name, "--logical-resource-id",
+		logicalID,
 		"--query", "StackResourceDetail.PhysicalResourceId")
 	return id
 }
 
-// checkNew checks a stack that was just deployed: the secret waits for its first key, its rotation is on, one schedule
-// starts the sweeps, and no alarm rings.
+// checkNew checks a stack that was just deployed: the secret waits for its first key, its rotation
+// is on, one schedule starts the sweeps, and no alarm rings.
 func (d *deployedStack) checkNew(s *deployedSecret) {
 	d.t.Helper()
 	rotate := d.output("RotateFunction")
@@ -137,7 +142,8 @@ func (d *deployedStack) checkNew(s *deployedSecret) {
 	d.checkQuiet("after the deployment")
 }
 
-// checkQuiet evaluates the stack's alarms on what the functions have logged: none may notify anybody.
+// checkQuiet evaluates the stack's alarms on what the functions have logged: none may notify
+// anybody.
 func (d *deployedStack) checkQuiet(when string) {
 	d.t.Helper()
 	var data []datum
@@ -159,20 +165,23 @@ func (d *deployedStack) checkQuiet(when string) {
 		}
 	}
 	if len(data) == 0 {
-		d.t.Fatalf("%s, no function has logged a metric, although the deployment tests the rotation\n%s", when, d.aws.log())
+		d.t.Fatalf("%s, no function has logged a metric, although the deployment tests the rotation\n%s", when,
+			d.aws.log())
 	}
 	if told := d.template.told(d.t, names, data); len(told) > 0 {
 		d.t.Errorf("%s, alarms notify: %v", when, told)
 	}
 }
 
-// carryOutNext types the command that the outputs print, with a key of the user to log in with on standard input.
+// carryOutNext types the command that the outputs print, with a key of the user to log in with on
+// standard input.
 func (d *deployedStack) carryOutNext(s *deployedSecret) {
 	d.t.Helper()
 	s.bootstrap(d.output(config.KeyID(s.name) + "Next"))
 }
 
-// bootstrap waits for the end of the rotation's test run, whose version would be pending, and types the command.
+// bootstrap waits for the end of the rotation's test run, whose version would be pending, and types
+// the command.
 func (s *deployedSecret) bootstrap(line string) {
 	s.t.Helper()
 	s.await(func() bool { return !strings.Contains(fmt.Sprint(s.labels()), vault.Pending) }, "the end of the test run")
@@ -182,12 +191,13 @@ func (s *deployedSecret) bootstrap(line string) {
 	s.t.Logf("$ %s", line)
 }
 
-// deployTeam deploys the template of the documentation, as a team does that has a secret in a stack of its own. The
-// parameter that it reads by default is that of this stack.
+// deployTeam deploys the template of the documentation, as a team does that has a secret in a stack
+// of its own. The parameter that it reads by default is that of this stack.
 func (d *deployedStack) deployTeam(secretName string) *deployedSecret {
 	d.t.Helper()
 	file := filepath.Join(root(d.t), "docs", "tools", "cloudformation.yaml")
-	d.aws.cli(nil, "cloudformation", "create-stack", "--stack-name", "team", "--template-body", "file://"+file, "--parameters",
+	d.aws.cli(nil, "cloudformation", "create-stack", "--stack-name", "team", "--template-body", "file://"+file,
+		"--parameters",
 		"ParameterKey=Registry,ParameterValue="+d.box.RegistryURL, "ParameterKey=SecretName,ParameterValue="+secretName)
 	s := d.secret(secretName)
 	s.bootstrap("AWS_REGION=" + region + " quilt-rotate bootstrap " + secretName + " --registry " + d.box.RegistryURL)
@@ -208,7 +218,8 @@ func (d *deployedStack) sweep(limit int) run {
 	name := d.template.Resources[d.template.functions(d.t)["rotate"]].Properties
 	schedule := tagOf(name, "quilt-rotate:schedule")
 	d.aws.cli(&input, "scheduler", "get-schedule", "--name", schedule, "--query", "Target.Input")
-	// EventBridge Scheduler replaces this attribute when it starts a run; the local AWS has no timer.
+	// EventBridge Scheduler replaces this attribute when it starts a run; the local AWS has no
+	// timer.
 	input = strings.Replace(input, "<aws.scheduler.scheduled-time>", time.Now().UTC().Format(time.RFC3339), 1)
 	input = strings.Replace(input, "{", fmt.Sprintf(`{"limit":%d,`, limit), 1)
 	var execution string
@@ -228,7 +239,8 @@ func (d *deployedStack) sweep(limit int) run {
 	for _, event := range history {
 		r.outputs[event.Name] = append(r.outputs[event.Name], event.Output)
 	}
-	d.t.Logf("a run of sweeps, %d secrets a page: %s after %s", limit, r.status, time.Since(began).Round(time.Second/10))
+	d.t.Logf("a run of sweeps, %d secrets a page: %s after %s", limit, r.status,
+		time.Since(began).Round(time.Second/10))
 	return r
 }
 
@@ -241,8 +253,8 @@ func tagOf(properties object, key string) string {
 	return ""
 }
 
-// checkSweeps runs the state machine with one secret a page, and looks at what the sweeps did: they mark the superseded
-// version, and revoke nothing yet.
+// checkSweeps runs the state machine with one secret a page, and looks at what the sweeps did: they
+// mark the superseded version, and revoke nothing yet.
 func (d *deployedStack) checkSweeps(pages int, secrets ...*deployedSecret) {
 	d.t.Helper()
 	r := d.sweep(1)
@@ -258,8 +270,8 @@ func (d *deployedStack) checkSweeps(pages int, secrets ...*deployedSecret) {
 	d.checkQuiet("after a rotation and a run of sweeps")
 }
 
-// checkRotationOnNeed deletes the current key at the registry: the next run rotates the secret with its issuing
-// credential, and the run after it reports that.
+// checkRotationOnNeed deletes the current key at the registry: the next run rotates the secret with
+// its issuing credential, and the run after it reports that.
 func (d *deployedStack) checkRotationOnNeed(s *deployedSecret) {
 	d.t.Helper()
 	refused, _ := s.current()
@@ -282,7 +294,8 @@ func (d *deployedStack) checkRotationOnNeed(s *deployedSecret) {
 		d.t.Errorf("a message must say that %s is rotated: %s", s.name, all)
 	}
 	r = d.sweep(1000)
-	if put := strings.Contains(fmt.Sprint(r.outputs["Sweep"]), `"event":{"put":true}`); r.status != "SUCCEEDED" || !put ||
+	if put := strings.Contains(fmt.Sprint(r.outputs["Sweep"]), `"event":{"put":true}`); r.status != "SUCCEEDED" ||
+		!put ||
 		len(r.outputs["PutRotation"]) != 0 {
 		d.t.Errorf("the next run must put an event, and rotate nothing: %s\n%v", r.status, r.outputs["Sweep"])
 	}
@@ -299,17 +312,20 @@ func (d *deployedStack) subscribe() (messages func() string) {
 	var queue string
 	sqs(&queue, "create-queue", "--queue-name", "messages", "--query", "QueueUrl")
 	d.aws.cli(nil, "sns", "subscribe", "--topic-arn", d.output("AlarmTopic"), "--protocol", "sqs",
-		"--attributes", "RawMessageDelivery=true", "--notification-endpoint", "arn:aws:sqs:"+region+":"+account+":messages")
+		"--attributes", "RawMessageDelivery=true", "--notification-endpoint", "arn:aws:sqs:"+region+":"+account+
+			":messages")
 	return func() string {
 		d.t.Helper()
 		var bodies []string
-		sqs(&bodies, "receive-message", "--queue-url", queue, "--max-number-of-messages", "10", "--query", "Messages[].Body")
+		sqs(&bodies, "receive-message", "--queue-url", queue, "--max-number-of-messages", "10", "--query",
+			"Messages[].Body")
 		return strings.Join(bodies, "\n")
 	}
 }
 
-// testUpdate deploys a stack of the release that had a schedule for each secret, from a template that it synthesized, and
-// updates it. Its functions are the present ones: of the former release, only the template is kept.
+// testUpdate deploys a stack of the release that had a schedule for each secret, from a template
+// that it synthesized, and updates it. Its functions are the present ones: of the former release,
+// only the template is kept.
 func testUpdate(t *testing.T, aws *localAWS, fresh *deployedStack) {
 	const name = "prod/pipeline" // as in the template: logical ids follow from it
 	updated := aws.newStack("updated", "{name: "+name+", schedule: rate(30 days)}")
@@ -342,7 +358,8 @@ func testUpdate(t *testing.T, aws *localAWS, fresh *deployedStack) {
 	value, labels, arn := s.value(), s.labels(), s.describe().ARN
 	updated.deploy()
 	if s.value() != value || !maps.Equal(s.labels(), labels) || s.describe().ARN != arn {
-		t.Errorf("the update must change neither the value nor the versions of the secret: %v, were %v", s.labels(), labels)
+		t.Errorf("the update must change neither the value nor the versions of the secret: %v, were %v", s.labels(),
+			labels)
 	}
 	rotated(t, s)
 	updated.checkSweeps(1, s)

@@ -1,7 +1,9 @@
-// Package proof_test proves what a look at the template cannot: that the functions' policies grant exactly what the built functions were seen to ask for, and that a
-// deployment that nobody touched rotates a key (see deploy_test.go).
+// Package proof_test proves what a look at the template cannot: that the functions' policies grant
+// exactly what the built functions were seen to ask for, and that a deployment that nobody touched
+// rotates a key (see deploy_test.go).
 //
-// It relies on the sandbox of the module quilt-rotate, whose wire shows every request, and on the Go command; it takes the templates from the app as `cdk` runs it.
+// It relies on the sandbox of the module quilt-rotate, whose wire shows every request, and on the
+// Go command; it takes the templates from the app as `cdk` runs it.
 package proof_test
 
 import (
@@ -40,9 +42,11 @@ func must(t *testing.T, err error) {
 	}
 }
 
-var arm64 = flag.Bool("arm64", false, "let the app compile the functions, which takes a minute with an empty build cache")
+var arm64 = flag.Bool("arm64", false, "let the app compile the functions, which takes a minute with an empty build "+
+	"cache")
 
-// functions is the folder of the built functions, app the built app, and noCompiler a folder with a Go command that compiles nothing.
+// functions is the folder of the built functions, app the built app, and noCompiler a folder with a
+// Go command that compiles nothing.
 var functions, app, noCompiler string
 
 func TestMain(m *testing.M) {
@@ -52,13 +56,15 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	functions, app, noCompiler = filepath.Join(folder, "functions"), filepath.Join(folder, "app"), filepath.Join(folder, "bin")
+	functions, app, noCompiler = filepath.Join(folder, "functions"), filepath.Join(folder, "app"), filepath.Join(folder,
+		"bin")
 	status := m.Run()
 	_ = os.RemoveAll(folder)
 	os.Exit(status)
 }
 
-// buildFunctions compiles both functions once, for this machine; without -trimpath, so that the packages come from the build cache.
+// buildFunctions compiles both functions once, for this machine; without -trimpath, so that the
+// packages come from the build cache.
 var buildFunctions = sync.OnceValue(func() error {
 	checkout, err := bundle.Root(filepath.Join("..", ".."))
 	if err != nil {
@@ -90,11 +96,13 @@ var buildApp = sync.OnceValue(func() error {
 		return fmt.Errorf("build the app: %w\n%s", err, output)
 	}
 	const script = "#!/bin/sh\nwhile [ \"$1\" != -o ]; do shift; done\necho \"$3\" >\"$2\"\n"
-	return errors.Join(os.Mkdir(noCompiler, 0o700), os.WriteFile(filepath.Join(noCompiler, "go"), []byte(script), 0o700))
+	return errors.Join(os.Mkdir(noCompiler, 0o700), os.WriteFile(filepath.Join(noCompiler, "go"), []byte(script),
+		0o700))
 })
 
-// theApp is the app on a configuration, as the cdk command runs it. Without -arm64 the functions' packages hold no program: a build cache rarely has what
-// they are compiled of, and tests that run at the same time would each compile it.
+// theApp is the app on a configuration, as the cdk command runs it. Without -arm64 the functions'
+// packages hold no program: a build cache rarely has what they are compiled of, and tests that run
+// at the same time would each compile it.
 func theApp(t *testing.T, file, out string) *exec.Cmd {
 	t.Helper()
 	must(t, buildApp())
@@ -107,7 +115,8 @@ func theApp(t *testing.T, file, out string) *exec.Cmd {
 	cdk.Context["config"] = file // as -c config=FILE
 	named, err := json.Marshal(cdk.Context)
 	must(t, err)
-	command.Env = append(hermetic.Environ(), "CDK_OUTDIR="+out, "CDK_CONTEXT_JSON="+string(named), "CDK_DEFAULT_ACCOUNT="+account, "CDK_DEFAULT_REGION="+region,
+	command.Env = append(hermetic.Environ(), "CDK_OUTDIR="+out, "CDK_CONTEXT_JSON="+string(named),
+		"CDK_DEFAULT_ACCOUNT="+account, "CDK_DEFAULT_REGION="+region,
 		"TMPDIR="+t.TempDir(), "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20") // Node 20 runs the tests, too
 	if !*arm64 {
 		command.Env = append(command.Env, "PATH="+noCompiler+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -157,7 +166,8 @@ func synthesize(t *testing.T, file string) synthesis {
 	return made
 }
 
-// The configuration of [everything] has all that grants permissions and all that commands are printed for.
+// The configuration of [everything] has all that grants permissions and all that commands are
+// printed for.
 const (
 	everythingYAML = `
 stack: quilt-rotate-proof
@@ -189,7 +199,8 @@ var (
 func everything(t *testing.T) synthesis {
 	t.Helper()
 	everythingOnce.Do(func() {
-		everythingMade = synthesize(t, write(t, everythingYAML, registry, arnOf("prod/issuer"), replicaKMSKey, arnOf("prod/little"), arnOf("prod/reports"), sandbox.UserEmail))
+		everythingMade = synthesize(t, write(t, everythingYAML, registry, arnOf("prod/issuer"), replicaKMSKey,
+			arnOf("prod/little"), arnOf("prod/reports"), sandbox.UserEmail))
 		_ = os.RemoveAll(filepath.Join(root(t), "build", "infra", "quilt-rotate-proof"))
 	})
 	if everythingMade.Config == nil {

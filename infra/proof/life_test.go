@@ -244,18 +244,22 @@ func (l *life) selfHeal() {
 	l.settle()
 }
 
-// runOfSweeps is what the state machine asks until it rotates on need a secret whose key is refused and whose last
-// rotation was cut off.
+// runOfSweeps is what the state machine asks until it rotates on need a secret whose key is refused
+// and whose last rotation was cut off.
 func (l *life) runOfSweeps() {
 	pending := l.Begin(sandboxtest.Token(13)).ClientRequestToken
 	l.Clock.Advance(25 * time.Hour)
 	next := func(state string) string {
-		return fmt.Sprintf(`{"next":{"rotateFunction":%q,"time":%q,"run":"proof","state":%s}}`, sandboxtest.FunctionARN(sandbox.RotateFunction), l.now(), state)
+		return fmt.Sprintf(`{"next":{"rotateFunction":%q,"time":%q,"run":"proof","state":%s}}`,
+			sandboxtest.FunctionARN(sandbox.RotateFunction), l.now(), state)
 	}
 	for _, step := range [][2]string{ // event and answer
 		{next(`{}`), `"do":"sweep"`},
-		{fmt.Sprintf(`{"secretId":%q,"time":%q,"run":"proof","rotateFunction":%q}`, l.ARN, l.now(), sandboxtest.FunctionARN(sandbox.RotateFunction)), fmt.Sprintf(`"pending":%q`, pending)},
-		{next(fmt.Sprintf(`{"listed":true,"swept":1,"rotate":[{"secretId":%q,"reason":"current-key-refused","pending":%q}]}`, l.ARN, pending)), fmt.Sprintf(`"removePending":%q`, pending)},
+		{fmt.Sprintf(`{"secretId":%q,"time":%q,"run":"proof","rotateFunction":%q}`, l.ARN, l.now(),
+			sandboxtest.FunctionARN(sandbox.RotateFunction)), fmt.Sprintf(`"pending":%q`, pending)},
+		{next(fmt.Sprintf(
+			`{"listed":true,"swept":1,"rotate":[{"secretId":%q,"reason":"current-key-refused","pending":%q}]}`, l.ARN,
+			pending)), fmt.Sprintf(`"removePending":%q`, pending)},
 	} {
 		answer, functionError, err := l.Lambda.Invoke(context.Background(), sandbox.RevokeFunction, []byte(step[0]))
 		must(l.w.t, err)
@@ -268,7 +272,8 @@ func (l *life) runOfSweeps() {
 
 func (l *life) now() string { return l.Clock.Now().UTC().Format(time.RFC3339) }
 
-// needTheIssuer rotates while the registry refuses keys, and while it does not let keys manage keys.
+// needTheIssuer rotates while the registry refuses keys, and while it does not let keys manage
+// keys.
 func (l *life) needTheIssuer() {
 	for _, k := range l.Registry.Keys() {
 		l.Registry.Expire(k.ID)
@@ -282,7 +287,8 @@ func (l *life) needTheIssuer() {
 	l.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = "" })
 }
 
-// mishaps rotates and sweeps repeatedly, with a mishap of the first request, then of the second, and so on.
+// mishaps rotates and sweeps repeatedly, with a mishap of the first request, then of the second,
+// and so on.
 func (l *life) mishaps() {
 	refuse := sandboxtest.OnService("secretsmanager", sandboxtest.AWSError(400, "AccessDeniedException", "not allowed"))
 	for _, mishap := range []wire.Hook{sandboxtest.LoseAnswer, sandboxtest.Answer(503, ""), refuse} {
@@ -390,6 +396,7 @@ func (w *world) log(function string) string {
 // keepIssuer makes the issuer's secret.
 func (w *world) keepIssuer(name string) {
 	value := fmt.Sprintf(`{"username":%q,"password":%q}`, sandbox.UserName, sandbox.UserPassword)
-	_, err := w.Hands.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value})
+	_, err := w.Hands.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &name,
+		SecretString: &value})
 	must(w.t, err)
 }

@@ -64,7 +64,8 @@ type localAWS struct {
 	secrets *secretsmanager.Client
 }
 
-// startAWS starts one on a free port of loopback. It ends, with every function that it started, when the test does.
+// startAWS starts one on a free port of loopback. It ends, with every function that it started,
+// when the test does.
 func startAWS(t *testing.T) *localAWS {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -75,7 +76,8 @@ func startAWS(t *testing.T) *localAWS {
 	must(t, err)
 	a := &localAWS{t: t, url: fmt.Sprintf("http://127.0.0.1:%d", port), wrote: output.Name(), command: theCommand(t)}
 	a.secrets = secretsmanager.New(secretsmanager.Options{
-		BaseEndpoint: &a.url, Region: region, Credentials: credentials.NewStaticCredentialsProvider("testing", "testing", ""),
+		BaseEndpoint: &a.url, Region: region, Credentials: credentials.NewStaticCredentialsProvider("testing",
+			"testing", ""),
 	})
 	process := exec.Command("python3", "localaws.py", launcher(t), fmt.Sprint(port))
 	process.Stdout, process.Stderr = output, output
@@ -107,11 +109,14 @@ func (a *localAWS) log() string {
 	return string(text[max(0, len(text)-4000):])
 }
 
-// environment is what leads the CLIs to the local AWS. CloudFormation there reads templates from a bucket by path only on a host that it knows.
+// environment is what leads the CLIs to the local AWS. CloudFormation there reads templates from a
+// bucket by path only on a host that it knows.
 func (a *localAWS) environment(more ...string) []string {
 	return append(hermetic.Environ(), append(more,
-		"AWS_ENDPOINT_URL="+a.url, "AWS_ENDPOINT_URL_S3_FOR_CLOUDFORMATION="+strings.Replace(a.url, "127.0.0.1", "localhost", 1),
-		"AWS_ACCESS_KEY_ID=testing", "AWS_SECRET_ACCESS_KEY=testing", "AWS_REGION="+region, "AWS_DEFAULT_REGION="+region,
+		"AWS_ENDPOINT_URL="+a.url, "AWS_ENDPOINT_URL_S3_FOR_CLOUDFORMATION="+strings.Replace(a.url, "127.0.0.1",
+			"localhost", 1),
+		"AWS_ACCESS_KEY_ID=testing", "AWS_SECRET_ACCESS_KEY=testing", "AWS_REGION="+region, "AWS_DEFAULT_REGION="+
+			region,
 		"AWS_EC2_METADATA_DISABLED=true", "AWS_DEFAULT_OUTPUT=json", "AWS_PAGER=", "CDK_DISABLE_CLI_TELEMETRY=true")...)
 }
 
@@ -119,7 +124,8 @@ func (a *localAWS) environment(more ...string) []string {
 func (a *localAWS) cdk(configuration string, arguments ...string) {
 	a.t.Helper()
 	began := time.Now()
-	command := exec.Command("node", append([]string{filepath.Join("node_modules", ".bin", "cdk")}, append(arguments, "-c", "config="+configuration, "--output", a.t.TempDir())...)...)
+	command := exec.Command("node", append([]string{filepath.Join("node_modules", ".bin", "cdk")},
+		append(arguments, "-c", "config="+configuration, "--output", a.t.TempDir())...)...)
 	command.Dir = filepath.Join(root(a.t), "infra")
 	command.Env = a.environment("TMPDIR=" + a.t.TempDir())
 	if output, err := command.CombinedOutput(); err != nil {
@@ -150,7 +156,8 @@ func (a *localAWS) cli(answer any, arguments ...string) {
 // createSecret returns the ARN of a new secret.
 func (a *localAWS) createSecret(name, value string) string {
 	a.t.Helper()
-	created, err := a.secrets.CreateSecret(a.t.Context(), &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value})
+	created, err := a.secrets.CreateSecret(a.t.Context(), &secretsmanager.CreateSecretInput{Name: &name,
+		SecretString: &value})
 	must(a.t, err)
 	return *created.ARN
 }
@@ -224,7 +231,8 @@ func (s *deployedSecret) rotate() {
 	began := time.Now()
 	started, err := s.aws.secrets.RotateSecret(s.t.Context(), &secretsmanager.RotateSecretInput{SecretId: &s.name})
 	must(s.t, err)
-	s.await(func() bool { return strings.Contains(s.labels()[*started.VersionId], vault.Current) }, "the end of the rotation")
+	s.await(func() bool { return strings.Contains(s.labels()[*started.VersionId], vault.Current) },
+		"the end of the rotation")
 	s.t.Logf("%s: rotated after %s", s.name, time.Since(began).Round(100*time.Millisecond))
 }
 

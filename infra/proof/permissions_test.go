@@ -12,22 +12,23 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Actions that Lambda uses with the function's role. The function does not ask for them, so they are not seen on the
-// wire.
+// Actions that Lambda uses with the function's role. The function does not ask for them, so they
+// are not seen on the wire.
 var (
-	// Sends the logs (Lambda developer guide, "Defining Lambda function permissions with an execution role").
+	// Sends the logs (Lambda developer guide, "Defining Lambda function permissions with an
+	// execution role").
 	forLogs = []string{"logs:CreateLogStream", "logs:PutLogEvents"}
-	// Attaches a function to a VPC (Lambda developer guide, "Giving Lambda functions access to resources in an Amazon
-	// VPC").
+	// Attaches a function to a VPC (Lambda developer guide, "Giving Lambda functions access to
+	// resources in an Amazon VPC").
 	forNetwork = []string{
 		"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
 		"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
 	}
 )
 
-// implied is what Secrets Manager asks of KMS on behalf of the caller if a customer-managed key encrypts the secret
-// (Secrets Manager API reference, required permissions of each operation). It passes the secret's ARN as encryption
-// context (user guide, "Secret encryption and decryption").
+// implied is what Secrets Manager asks of KMS on behalf of the caller if a customer-managed key
+// encrypts the secret (Secrets Manager API reference, required permissions of each operation). It
+// passes the secret's ARN as encryption context (user guide, "Secret encryption and decryption").
 var implied = map[string][]string{
 	"secretsmanager:GetSecretValue": {"kms:Decrypt"},
 	"secretsmanager:PutSecretValue": {"kms:Decrypt", "kms:GenerateDataKey"},
@@ -52,7 +53,8 @@ func TestThePoliciesGrantWhatTheFunctionsAskForAndNothingElse(t *testing.T) {
 		t.Errorf("the policies lack what the functions ask for:\n  %s", strings.Join(sorted(lacking), "\n  "))
 	}
 	if len(needless) > 0 {
-		t.Errorf("the policies grant what no function was seen to ask for:\n  %s", strings.Join(sorted(needless), "\n  "))
+		t.Errorf("the policies grant what no function was seen to ask for:\n  %s", strings.Join(sorted(needless),
+			"\n  "))
 	}
 	checkRefusals(t, granted, requests)
 	t.Logf("%d rotations, %d sweeps: %d requests of AWS; %d grants", w.rotated, w.sweeps, w.calls, len(granted))
@@ -87,8 +89,10 @@ func checkRefusals(t *testing.T, granted []grant, requests map[request]bool) {
 			}
 		}
 	}
-	refused("a KMS key for another service", request{sandbox.RotateFunction, "kms:Decrypt", kmsKey(1), conditions{via: "s3." + region + ".amazonaws.com"}})
-	refused("a KMS key of another region", request{sandbox.RevokeFunction, "kms:Decrypt", strings.Replace(kmsKey(1), region, "eu-west-1", 1),
+	refused("a KMS key for another service", request{sandbox.RotateFunction, "kms:Decrypt", kmsKey(1),
+		conditions{via: "s3." + region + ".amazonaws.com"}})
+	refused("a KMS key of another region", request{sandbox.RevokeFunction, "kms:Decrypt",
+		strings.Replace(kmsKey(1), region, "eu-west-1", 1),
 		conditions{via: "secretsmanager." + region + ".amazonaws.com", secret: arnOf("prod/pipeline")}})
 }
 
@@ -96,7 +100,8 @@ func kmsKey(n int) string {
 	return fmt.Sprintf("arn:aws:kms:%s:%s:key/%08d-2222-3333-4444-555555555555", region, account, n)
 }
 
-// everyRequest adds to the requests that were seen those that services make on behalf of the functions.
+// everyRequest adds to the requests that were seen those that services make on behalf of the
+// functions.
 func everyRequest(made synthesis, seen map[request]bool, encryption map[string]string) map[request]bool {
 	all := map[request]bool{}
 	for r := range seen {
@@ -118,11 +123,13 @@ func everyRequest(made synthesis, seen map[request]bool, encryption map[string]s
 	return all
 }
 
-// impliedBy are the requests to KMS that one to Secrets Manager causes: with the key of the secret and, for a new
-// value, with those of its replicas (Secrets Manager API reference, ReplicateSecretToRegions).
+// impliedBy are the requests to KMS that one to Secrets Manager causes: with the key of the secret
+// and, for a new value, with those of its replicas (Secrets Manager API reference,
+// ReplicateSecretToRegions).
 func impliedBy(r request, c *config.Config, encryption map[string]string) (all []request) {
 	ask := func(action, key, inRegion string) {
-		all = append(all, request{r.function, action, key, conditions{via: "secretsmanager." + inRegion + ".amazonaws.com", secret: strings.Replace(r.resource, region, inRegion, 1)}})
+		all = append(all, request{r.function, action, key, conditions{via: "secretsmanager." + inRegion +
+			".amazonaws.com", secret: strings.Replace(r.resource, region, inRegion, 1)}})
 	}
 	for _, key := range slices.Concat(c.Keys, c.Retired) {
 		for _, replica := range key.Replicas {
@@ -144,7 +151,8 @@ func impliedBy(r request, c *config.Config, encryption map[string]string) (all [
 func (tpl template) logsOf(function string) string {
 	for _, r := range tpl.Resources {
 		if r.Type == "AWS::Lambda::Function" && nameOf(r.Properties) == function {
-			return tpl.resolve(object{"Fn::GetAtt": []any{logicalID(r.Properties["LoggingConfig"].(object)["LogGroup"]), "Arn"}})
+			return tpl.resolve(object{"Fn::GetAtt": []any{logicalID(r.Properties["LoggingConfig"].(object)["LogGroup"]),
+				"Arn"}})
 		}
 	}
 	return "none"

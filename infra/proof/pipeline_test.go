@@ -10,7 +10,8 @@ import (
 )
 
 func TestThePipelinesRolesAreDeployedAsThePageSays(t *testing.T) {
-	// Protects users who set up a pipeline: the commands of docs/pipeline.md make two roles, each for one subject of GitHub's tokens.
+	// Protects users who set up a pipeline: the commands of docs/pipeline.md make two roles, each
+	// for one subject of GitHub's tokens.
 	if _, err := os.Stat(launcher(t)); err != nil {
 		t.Skipf("SKIPPED: the roles of the pipeline: the local AWS is not installed: %v", err)
 	}
@@ -41,8 +42,10 @@ func TestThePipelinesRolesAreDeployedAsThePageSays(t *testing.T) {
 		}
 	}
 	var subjects []string
-	aws.cli(&subjects, "iam", "list-roles", "--query", `Roles[].AssumeRolePolicyDocument.Statement[0].Condition.StringEquals."token.actions.githubusercontent.com:sub"`)
-	if got := strings.Join(subjects, " "); !strings.Contains(got, "repo:octo-org/quilt-rotate:pull_request") || !strings.Contains(got, "repo:octo-org/quilt-rotate:environment:production") || len(subjects) != 2 {
+	aws.cli(&subjects, "iam", "list-roles", "--query",
+		`Roles[].AssumeRolePolicyDocument.Statement[0].Condition.StringEquals."token.actions.githubusercontent.com:sub"`)
+	if got := strings.Join(subjects, " "); !strings.Contains(got, "repo:octo-org/quilt-rotate:pull_request") ||
+		!strings.Contains(got, "repo:octo-org/quilt-rotate:environment:production") || len(subjects) != 2 {
 		t.Errorf("the roles trust the subjects %q", subjects)
 	}
 }

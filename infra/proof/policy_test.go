@@ -26,23 +26,27 @@ type template struct {
 
 type object = map[string]any
 
-// A grant is what one statement of a function's policies allows, for one action on one resource. If a condition lists
-// several values, there is a grant for each.
+// A grant is what one statement of a function's policies allows, for one action on one resource. If
+// a condition lists several values, there is a grant for each.
 type grant struct {
 	function, action, resource string // the resource is a pattern
 	conditions
 }
 
-// conditions are what a grant requires and what a request has. Of a grant, "" means that nothing is required.
+// conditions are what a grant requires and what a request has. Of a grant, "" means that nothing is
+// required.
 type conditions struct {
-	stage             string // staging label that is moved; a pattern
-	rotator, registry string // of the secret: the function that its rotation calls while it is on, and the registry in its tag
+	stage string // staging label that is moved; a pattern
+	// of the secret: the function that its rotation calls while it is on, and the registry in its
+	// tag
+	rotator, registry string
 	via, secret       string // of KMS: the service that asks, and the secret for which it asks; patterns
 }
 
 func (g grant) String() string {
 	text := fmt.Sprintf("%s: %s on %s", g.function, g.action, g.resource)
-	for _, condition := range [][2]string{{"label", g.stage}, {"rotator", g.rotator}, {"registry", g.registry}, {"via", g.via}, {"for", g.secret}} {
+	for _, condition := range [][2]string{{"label", g.stage}, {"rotator", g.rotator}, {"registry", g.registry},
+		{"via", g.via}, {"for", g.secret}} {
 		if condition[1] != "" {
 			text += fmt.Sprintf(" (%s %s)", condition[0], condition[1])
 		}
@@ -59,7 +63,8 @@ func (r request) String() string { return grant(r).String() }
 func (g grant) allows(r request) bool {
 	has := func(required, value string) bool { return required == "" || required == value }
 	like := func(required, value string) bool { return required == "" || value != "" && matches(required, value) }
-	return g.function == r.function && g.action == r.action && matches(g.resource, r.resource) && like(g.stage, r.stage) &&
+	return g.function == r.function && g.action == r.action && matches(g.resource, r.resource) &&
+		like(g.stage, r.stage) &&
 		has(g.rotator, r.rotator) && has(g.registry, r.registry) && like(g.via, r.via) && like(g.secret, r.secret)
 }
 
@@ -123,7 +128,8 @@ func (tpl template) grants(t *testing.T) (all []grant) {
 			all = append(all, tpl.grantsOf(t, function, inline.(object)["PolicyDocument"])...)
 		}
 		for _, r := range tpl.Resources {
-			attached := slices.ContainsFunc(asList(r.Properties["Roles"]), func(ref any) bool { return logicalID(ref) == role })
+			attached := slices.ContainsFunc(asList(r.Properties["Roles"]),
+				func(ref any) bool { return logicalID(ref) == role })
 			if attached && (r.Type == "AWS::IAM::ManagedPolicy" || r.Type == "AWS::IAM::Policy") {
 				all = append(all, tpl.grantsOf(t, function, r.Properties["PolicyDocument"])...)
 			}
@@ -138,7 +144,8 @@ func (tpl template) grantsOf(t *testing.T, function string, document any) []gran
 	for _, s := range asList(document.(object)["Statement"]) {
 		statement := s.(object)
 		for name := range statement {
-			if !slices.Contains([]string{"Sid", "Effect", "Action", "Resource", "Condition"}, name) || statement["Effect"] != "Allow" {
+			if !slices.Contains([]string{"Sid", "Effect", "Action", "Resource", "Condition"}, name) ||
+				statement["Effect"] != "Allow" {
 				t.Fatalf("a statement of %s is not one that this test evaluates: %v", function, statement)
 			}
 		}
@@ -205,8 +212,8 @@ func (tpl template) encryption() map[string]string {
 // newKMSKey is the ARN of the key that the template creates.
 const newKMSKey = "arn:aws:kms:" + region + ":" + account + ":key/00000000-2222-3333-4444-555555555555"
 
-// resolve is what CloudFormation replaces a value by: the ARN in the sandbox of a secret or function, the text of a
-// join; of anything else, a text of its own.
+// resolve is what CloudFormation replaces a value by: the ARN in the sandbox of a secret or
+// function, the text of a join; of anything else, a text of its own.
 func (tpl template) resolve(value any) string {
 	switch v := value.(type) {
 	case string:

@@ -23,7 +23,8 @@ import (
 )
 
 func TestThePrintedCommandsDoWhatIsPromised(t *testing.T) {
-	// Protects who copies a line of the outputs: the command takes every word of it, puts a first key in, and writes onto an adopted secret all tags that a new one would have.
+	// Protects who copies a line of the outputs: the command takes every word of it, puts a first
+	// key in, and writes onto an adopted secret all tags that a new one would have.
 	t.Parallel()
 	box, err := sandbox.Start(sandbox.Options{})
 	must(t, err)
@@ -83,14 +84,16 @@ func TestThePrintedCommandsDoWhatIsPromised(t *testing.T) {
 			t.Errorf("after %q the tags are %v, want %v", line, tags, want)
 		}
 	}
-	value, err := box.SecretsManager().GetSecretValue(context.Background(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("prod/plain")})
+	value, err := box.SecretsManager().GetSecretValue(context.Background(),
+		&secretsmanager.GetSecretValueInput{SecretId: aws.String("prod/plain")})
 	must(t, err)
 	if !strings.HasPrefix(*value.SecretString, "qk_") || !box.Registry.Alive(*value.SecretString) {
 		t.Error("the plain value is no key that logs in")
 	}
 }
 
-// carryOut runs a line as a shell does, with the built command, and with a key to log in with on standard input.
+// carryOut runs a line as a shell does, with the built command, and with a key to log in with on
+// standard input.
 func carryOut(t *testing.T, line, key string, environment []string) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "sh", "-c", line)
@@ -105,7 +108,8 @@ func carryOut(t *testing.T, line, key string, environment []string) {
 func theCommand(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(folder, "quilt-rotate"), "./cmd/quilt-rotate")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(folder, "quilt-rotate"),
+		"./cmd/quilt-rotate")
 	build.Dir, build.Env = root(t), append(os.Environ(), "GOFLAGS=-buildvcs=false")
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the command: %v\n%s", err, output)

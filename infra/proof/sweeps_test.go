@@ -16,9 +16,10 @@ type call struct {
 	keys             map[string]string
 }
 
-// callsOf are the calls that a kind of task makes, or that its service makes with the role. RotateSecret needs a caller that may call the rotation function
-// (Secrets Manager API reference); a Distributed Map starts, describes and stops its children (Step Functions developer guide, "IAM policies for using Distributed
-// Map states").
+// callsOf are the calls that a kind of task makes, or that its service makes with the role.
+// RotateSecret needs a caller that may call the rotation function (Secrets Manager API reference);
+// a Distributed Map starts, describes and stops its children (Step Functions developer guide, "IAM
+// policies for using Distributed Map states").
 func callsOf(task, rotate, revoke, machine, execution string) []call {
 	secret := awssecrets.ARN(region, account, "prod/pipeline")
 	served := func(more map[string]string) map[string]string {
@@ -26,15 +27,20 @@ func callsOf(task, rotate, revoke, machine, execution string) []call {
 		return more
 	}
 	return map[string][]call{
-		"lambda:invoke":         {{"lambda:InvokeFunction", revoke, nil}},
-		"events:putEvents":      {{"events:PutEvents", "arn:aws:events:" + region + ":" + account + ":event-bus/default", map[string]string{"events:source": "quilt-rotate"}}},
+		"lambda:invoke": {{"lambda:InvokeFunction", revoke, nil}},
+		"events:putEvents": {{"events:PutEvents", "arn:aws:events:" + region + ":" + account +
+			":event-bus/default", map[string]string{"events:source": "quilt-rotate"}}},
 		"states:startExecution": {{"states:StartExecution", machine, nil}},
-		"DISTRIBUTED":           {{"states:StartExecution", machine, nil}, {"states:DescribeExecution", execution, nil}, {"states:StopExecution", execution, nil}},
+		"DISTRIBUTED": {{"states:StartExecution", machine, nil}, {"states:DescribeExecution", execution, nil},
+			{"states:StopExecution", execution, nil}},
 		"aws-sdk:secretsmanager:rotateSecret": {
-			{"secretsmanager:RotateSecret", secret, served(map[string]string{"secretsmanager:ModifyRotationRules": "false"})}, {"lambda:InvokeFunction", rotate, nil},
+			{"secretsmanager:RotateSecret", secret,
+				served(map[string]string{"secretsmanager:ModifyRotationRules": "false"})},
+			{"lambda:InvokeFunction", rotate, nil},
 		},
 		"aws-sdk:secretsmanager:updateSecretVersionStage": {
-			{"secretsmanager:UpdateSecretVersionStage", secret, served(map[string]string{"secretsmanager:VersionStage": "AWSPENDING"})},
+			{"secretsmanager:UpdateSecretVersionStage", secret,
+				served(map[string]string{"secretsmanager:VersionStage": "AWSPENDING"})},
 		},
 	}[task]
 }
@@ -64,7 +70,8 @@ func tasks(definition any) (all []string) {
 // permits reports whether a statement allows a call.
 func (tpl template) permits(statement object, c call) bool {
 	resource := func(r any) bool { return matches(tpl.resolve(r), c.resource) }
-	if !slices.Contains(asList(statement["Action"]), any(c.action)) || !slices.ContainsFunc(asList(statement["Resource"]), resource) {
+	if !slices.Contains(asList(statement["Action"]), any(c.action)) ||
+		!slices.ContainsFunc(asList(statement["Resource"]), resource) {
 		return false
 	}
 	conditions, _ := statement["Condition"].(object)
@@ -91,12 +98,14 @@ func TestTheStateMachineMayDoWhatItsTasksDoAndNothingElse(t *testing.T) {
 		return tpl.resolve(object{"Fn::GetAtt": []any{tpl.functions(t)[name], "Arn"}})
 	}
 	machine := tpl.resolve(object{"Ref": id})
-	execution := "arn:aws:states:" + region + ":" + account + ":execution:" + tpl.resolve(object{"Fn::GetAtt": []any{id, "Name"}}) + ":any"
+	execution := "arn:aws:states:" + region + ":" + account + ":execution:" +
+		tpl.resolve(object{"Fn::GetAtt": []any{id, "Name"}}) + ":any"
 
 	var statements []object
 	role := logicalID(properties["RoleArn"])
 	for _, r := range tpl.Resources {
-		attached := slices.ContainsFunc(asList(r.Properties["Roles"]), func(ref any) bool { return logicalID(ref) == role })
+		attached := slices.ContainsFunc(asList(r.Properties["Roles"]),
+			func(ref any) bool { return logicalID(ref) == role })
 		if attached {
 			for _, s := range asList(r.Properties["PolicyDocument"].(object)["Statement"]) {
 				statements = append(statements, s.(object))
@@ -131,17 +140,26 @@ func TestTheStateMachineMayDoWhatItsTasksDoAndNothingElse(t *testing.T) {
 			}
 		}
 	}
-	secret, events := awssecrets.ARN(region, account, "prod/pipeline"), "arn:aws:events:"+region+":"+account+":event-bus/default"
-	const rotator, rules, stage = "secretsmanager:resource/AllowRotationLambdaArn", "secretsmanager:ModifyRotationRules", "secretsmanager:VersionStage"
+	secret, events := awssecrets.ARN(region, account, "prod/pipeline"), "arn:aws:events:"+region+":"+account+
+		":event-bus/default"
+	const rotator, rules, stage = "secretsmanager:resource/AllowRotationLambdaArn",
+		"secretsmanager:ModifyRotationRules", "secretsmanager:VersionStage"
 	for what, c := range map[string]call{
-		"rotate a secret of another rotation function": {"secretsmanager:RotateSecret", secret, map[string]string{rotator: arn("rotate") + "-of-another-team", rules: "false"}},
-		"change the rules of a rotation":               {"secretsmanager:RotateSecret", secret, map[string]string{rotator: arn("rotate"), rules: "true"}},
-		"rotate a secret whose rotation is off":        {"secretsmanager:RotateSecret", secret, map[string]string{rules: "false"}},
-		"move AWSCURRENT":                              {"secretsmanager:UpdateSecretVersionStage", secret, map[string]string{rotator: arn("rotate"), stage: "AWSCURRENT"}},
-		"read a value":                                 {"secretsmanager:GetSecretValue", secret, map[string]string{rotator: arn("rotate")}},
-		"put events of another source":                 {"events:PutEvents", events, map[string]string{"events:source": "com.example"}},
-		"start another state machine":                  {"states:StartExecution", machine + "-of-another-team", nil},
-		"call another function":                        {"lambda:InvokeFunction", arn("revoke") + "-of-another-team", nil},
+		"rotate a secret of another rotation function": {"secretsmanager:RotateSecret", secret,
+			map[string]string{rotator: arn("rotate") + "-of-another-team", rules: "false"}},
+		"change the rules of a rotation": {"secretsmanager:RotateSecret", secret,
+			map[string]string{rotator: arn("rotate"), rules: "true"}},
+		"rotate a secret whose rotation is off": {"secretsmanager:RotateSecret", secret,
+			map[string]string{rules: "false"}},
+		"move AWSCURRENT": {"secretsmanager:UpdateSecretVersionStage", secret,
+			map[string]string{rotator: arn("rotate"), stage: "AWSCURRENT"}},
+		"read a value": {"secretsmanager:GetSecretValue", secret,
+			map[string]string{rotator: arn("rotate")}},
+		"put events of another source": {"events:PutEvents", events,
+			map[string]string{"events:source": "com.example"}},
+		"start another state machine": {"states:StartExecution", machine + "-of-another-team", nil},
+		"call another function": {"lambda:InvokeFunction", arn("revoke") + "-of-another-team",
+			nil},
 	} {
 		if slices.ContainsFunc(statements, func(s object) bool { return tpl.permits(s, c) }) {
 			t.Errorf("the role may %s", what)

@@ -25,16 +25,26 @@ import (
 func TestAlarmsLookAtMetricsThatThereAre(t *testing.T) {
 	// Protects from the worst alarm, one that can never ring: each name is the functions' own.
 	names := map[string]string{
-		keyrotation.StepFailed: rotation.MetricStepFailed, keyrotation.StepSucceeded: rotation.MetricStepSucceeded, keyrotation.StepDuration: rotation.MetricStepDuration,
-		keyrotation.SelfHealed: rotation.MetricSelfHealed, keyrotation.NewKeyDiffers: rotation.MetricNewKeyDiffers, keyrotation.SweepSucceeded: revocation.MetricSweepSucceeded, keyrotation.SweepFailed: revocation.MetricSweepFailed,
-		keyrotation.KeysRevoked: revocation.MetricKeysRevoked, keyrotation.KeysHeld: revocation.MetricKeysHeld,
+		keyrotation.StepFailed: rotation.MetricStepFailed, keyrotation.StepSucceeded: rotation.MetricStepSucceeded,
+		keyrotation.StepDuration: rotation.MetricStepDuration,
+		keyrotation.SelfHealed:   rotation.MetricSelfHealed, keyrotation.NewKeyDiffers: rotation.MetricNewKeyDiffers,
+		keyrotation.SweepSucceeded: revocation.MetricSweepSucceeded,
+		keyrotation.SweepFailed:    revocation.MetricSweepFailed,
+		keyrotation.KeysRevoked:    revocation.MetricKeysRevoked, keyrotation.KeysHeld: revocation.MetricKeysHeld,
 		keyrotation.Orphans: revocation.MetricOrphans, keyrotation.KeysNeedAttention: revocation.MetricAttention,
-		keyrotation.BeforeFirstKey: rotation.MetricBeforeFirstKey, keyrotation.NotBootstrapped: revocation.MetricNotBootstrapped, keyrotation.OldestSuperseded: revocation.MetricOldestSuperseded,
-		keyrotation.CurrentKeyDaysLeft: revocation.MetricCurrentKeyExpiresIn, keyrotation.CurrentKeyAge: revocation.MetricCurrentKeyAge, keyrotation.FreeLabels: revocation.MetricFreeLabels,
-		keyrotation.RotationOverdue: revocation.MetricRotationOverdue, keyrotation.RotationOff: revocation.MetricRotationOff, keyrotation.RotationUnderWay: revocation.MetricRotationUnderWay,
-		keyrotation.Namespace: telemetry.Namespace, keyrotation.FunctionDimension: telemetry.FunctionDimension,
-		keyrotation.ErrorCurrentKeyRefused: reflect.TypeFor[fault.CurrentKeyRefused]().Name(), keyrotation.ErrorOverwritten: reflect.TypeFor[fault.Overwritten]().Name(),
-		keyrotation.ErrorBadIssuer: reflect.TypeFor[fault.BadIssuer]().Name(),
+		keyrotation.BeforeFirstKey:     rotation.MetricBeforeFirstKey,
+		keyrotation.NotBootstrapped:    revocation.MetricNotBootstrapped,
+		keyrotation.OldestSuperseded:   revocation.MetricOldestSuperseded,
+		keyrotation.CurrentKeyDaysLeft: revocation.MetricCurrentKeyExpiresIn,
+		keyrotation.CurrentKeyAge:      revocation.MetricCurrentKeyAge,
+		keyrotation.FreeLabels:         revocation.MetricFreeLabels,
+		keyrotation.RotationOverdue:    revocation.MetricRotationOverdue,
+		keyrotation.RotationOff:        revocation.MetricRotationOff,
+		keyrotation.RotationUnderWay:   revocation.MetricRotationUnderWay,
+		keyrotation.Namespace:          telemetry.Namespace, keyrotation.FunctionDimension: telemetry.FunctionDimension,
+		keyrotation.ErrorCurrentKeyRefused: reflect.TypeFor[fault.CurrentKeyRefused]().Name(),
+		keyrotation.ErrorOverwritten:       reflect.TypeFor[fault.Overwritten]().Name(),
+		keyrotation.ErrorBadIssuer:         reflect.TypeFor[fault.BadIssuer]().Name(),
 	}
 	for ours, theirs := range names {
 		if ours != theirs {
@@ -52,7 +62,8 @@ func TestAlarmsLookAtMetricsThatThereAre(t *testing.T) {
 			if _, known := names[m.Name]; !known && m.Namespace == "" {
 				t.Errorf("the alarm %s looks at %s, which is not in the list above", a.Page, m.Name)
 			}
-			if _, known := names[m.Only.Value]; m.Only.Value != "" && (!known || !slices.Contains(dimensions, m.Only.Name)) {
+			if _, known := names[m.Only.Value]; m.Only.Value != "" &&
+				(!known || !slices.Contains(dimensions, m.Only.Name)) {
 				t.Errorf("the alarm %s looks for %v, which is not in the list above", a.Page, m.Only)
 			}
 		}
@@ -78,7 +89,8 @@ func (t template) alarms() map[string]object {
 }
 
 func TestTheNumberOfAlarmsIsFixed(t *testing.T) {
-	// Protects the bill and the on-call: many keys have as many alarms as one, and each says what it is, how urgent, and where to read on.
+	// Protects the bill and the on-call: many keys have as many alarms as one, and each says what
+	// it is, how urgent, and where to read on.
 	one, many := synth(t, parse(t, named("a"))).alarms(), synth(t, parse(t, named("a"), named("b"), named("c"))).alarms()
 	if len(one) != len(keyrotation.Alarms) || len(many) != len(one) {
 		t.Errorf("one key has %d alarms, three have %d, the table has %d", len(one), len(many), len(keyrotation.Alarms))
@@ -87,7 +99,8 @@ func TestTheNumberOfAlarmsIsFixed(t *testing.T) {
 	var wake []string
 	for page, p := range one {
 		name, told := p["AlarmName"].(string), description.FindStringSubmatch(p["AlarmDescription"].(string))
-		if told == nil || !strings.HasSuffix(name, "-"+page) || strings.HasPrefix(name, "wake-") != (told[1] == "Wake somebody") {
+		if told == nil || !strings.HasSuffix(name, "-"+page) ||
+			strings.HasPrefix(name, "wake-") != (told[1] == "Wake somebody") {
 			t.Errorf("%s is called %s and says %q", page, name, p["AlarmDescription"])
 		}
 		if strings.HasPrefix(name, "wake-") {
@@ -107,8 +120,9 @@ func TestTheNumberOfAlarmsIsFixed(t *testing.T) {
 }
 
 func TestAlarmsLookBackAsFarAsCloudWatchDoes(t *testing.T) {
-	// Protects the deployment from what PutMetricAlarm refuses (CloudWatch API reference): seven days, with periods of an hour or more; else one. And alarms that must be quick from
-	// looking back for over a day, since CloudWatch looks at such ones once an hour.
+	// Protects the deployment from what PutMetricAlarm refuses (CloudWatch API reference): seven
+	// days, with periods of an hour or more; else one. And alarms that must be quick from looking
+	// back for over a day, since CloudWatch looks at such ones once an hour.
 	for id, a := range configured(t, "smallest").resources("AWS::CloudWatch::Alarm") {
 		p := properties(a)
 		period, most := p["Period"], 24*3600.0
@@ -127,8 +141,9 @@ func TestAlarmsLookBackAsFarAsCloudWatchDoes(t *testing.T) {
 }
 
 func TestARotationBeforeTheFirstKeyRaisesNoAlarm(t *testing.T) {
-	// Protects a fresh deployment whose rotation window opens before its first key is in: Lambda counts an error then, which the function's own metric excuses. The
-	// functions count no failed step (see package rotation).
+	// Protects a fresh deployment whose rotation window opens before its first key is in: Lambda
+	// counts an error then, which the function's own metric excuses. The functions count no failed
+	// step (see package rotation).
 	all := configured(t, "smallest")
 	composite := all.alarms()["rotate-errors"]
 	byArn := func(reference any) object {
@@ -141,7 +156,8 @@ func TestARotationBeforeTheFirstKeyRaisesNoAlarm(t *testing.T) {
 		return nil
 	}
 	counted, excused := byArn(composite["AlarmRule"]), byArn(composite["ActionsSuppressor"])
-	if counted["MetricName"] != "Errors" || excused["MetricName"] != "StepFailedBeforeFirstKey" || text(counted["Dimensions"]) != text(excused["Dimensions"]) {
+	if counted["MetricName"] != "Errors" || excused["MetricName"] != "StepFailedBeforeFirstKey" ||
+		text(counted["Dimensions"]) != text(excused["Dimensions"]) {
 		t.Errorf("%v is excused by %v", counted, excused)
 	}
 	for _, p := range []string{"Period", "EvaluationPeriods", "DatapointsToAlarm"} {
@@ -149,14 +165,16 @@ func TestARotationBeforeTheFirstKeyRaisesNoAlarm(t *testing.T) {
 			t.Errorf("an excuse with the %s %v is no excuse for %v", p, excused[p], counted[p])
 		}
 	}
-	if counted["AlarmActions"] != nil || excused["AlarmActions"] != nil || composite["ActionsSuppressorWaitPeriod"].(float64) < 300 {
+	if counted["AlarmActions"] != nil || excused["AlarmActions"] != nil ||
+		composite["ActionsSuppressorWaitPeriod"].(float64) < 300 {
 		t.Errorf("somebody is told before the excuse is known")
 	}
 }
 
 func TestForADayIsADay(t *testing.T) {
-	// Protects the promise in the sentence: what must last for a day to be told of has lasted for one. In the first of the periods one moment at its end may be all, so
-	// that those after it count.
+	// Protects the promise in the sentence: what must last for a day to be told of has lasted for
+	// one. In the first of the periods one moment at its end may be all, so that those after it
+	// count.
 	all := configured(t, "smallest").alarms()
 	for _, page := range []string{"pending-too-long", "not-bootstrapped"} {
 		p := all[page]
@@ -168,7 +186,8 @@ func TestForADayIsADay(t *testing.T) {
 }
 
 func TestThresholdsFollowTheKeys(t *testing.T) {
-	// Protects from alarms that ring for what somebody configured: a short life and a long grace are in order.
+	// Protects from alarms that ring for what somebody configured: a short life and a long grace
+	// are in order.
 	threshold := func(all template, page string) any {
 		for _, a := range all.resources("AWS::CloudWatch::Alarm") {
 			if strings.HasSuffix(properties(a)["AlarmName"].(string), "-"+page) {
@@ -178,8 +197,10 @@ func TestThresholdsFollowTheKeys(t *testing.T) {
 		return nil
 	}
 	usual := configured(t, "smallest")
-	short := synth(t, parse(t, "{name: a, schedule: rate(4 days), expiresInDays: 16, grace: 72h, quiet: 1h}", named("b")))
-	for page, want := range map[string][2]float64{"key-expires": {7, 7}, "key-expires-soon": {14, 11}, "held-too-long": {8 * 24 * 3600, 10 * 24 * 3600}, "few-labels": {6, 6}} {
+	short := synth(t, parse(t, "{name: a, schedule: rate(4 days), expiresInDays: 16, grace: 72h, quiet: 1h}",
+		named("b")))
+	for page, want := range map[string][2]float64{"key-expires": {7, 7}, "key-expires-soon": {14, 11},
+		"held-too-long": {8 * 24 * 3600, 10 * 24 * 3600}, "few-labels": {6, 6}} {
 		if got := [2]any{threshold(usual, page), threshold(short, page)}; got != [2]any{want[0], want[1]} {
 			t.Errorf("%s has the thresholds %v, want %v", page, got, want)
 		}
@@ -187,12 +208,14 @@ func TestThresholdsFollowTheKeys(t *testing.T) {
 }
 
 func TestTheTopicIsEncryptedAndReached(t *testing.T) {
-	// Only CloudWatch may publish and use the key by their policies; the event rule has a role. The user's own topic keeps its policy.
+	// Only CloudWatch may publish and use the key by their policies; the event rule has a role. The
+	// user's own topic keeps its policy.
 	all := configured(t, "smallest")
 	all.count("AWS::KMS::Key", 1)
 	all.count("AWS::SNS::TopicPolicy", 1)
 	all.count("AWS::SNS::Topic", 1)
-	configured(t, "everything").has("AWS::SNS::Subscription", object{"Protocol": "email", "Endpoint": "team@example.com"})
+	configured(t, "everything").has("AWS::SNS::Subscription",
+		object{"Protocol": "email", "Endpoint": "team@example.com"})
 	for _, topic := range all.resources("AWS::SNS::Topic") {
 		if properties(topic)["KmsMasterKeyId"] == nil {
 			t.Error("the topic is not encrypted")
@@ -200,7 +223,8 @@ func TestTheTopicIsEncryptedAndReached(t *testing.T) {
 	}
 	for _, topic := range all.resources("AWS::SNS::TopicPolicy") {
 		for _, s := range statementsOf(properties(topic), "PolicyDocument") {
-			if got := text(s["Principal"]) + text(s["Condition"]); s["Effect"] == "Allow" && got != `{"Service":"cloudwatch.amazonaws.com"}{"StringEquals":{"aws:SourceAccount":"123456789012"}}` {
+			if got := text(s["Principal"]) + text(s["Condition"]); s["Effect"] == "Allow" &&
+				got != `{"Service":"cloudwatch.amazonaws.com"}{"StringEquals":{"aws:SourceAccount":"123456789012"}}` {
 				t.Errorf("who may publish, and under which condition: %s", got)
 			}
 		}
@@ -213,7 +237,9 @@ func TestTheTopicIsEncryptedAndReached(t *testing.T) {
 				conditions[service] = text(s["Condition"])
 			}
 		}
-		want := map[string]string{"cloudwatch.amazonaws.com": `{"StringEquals":{"aws:SourceAccount":"123456789012"},"StringLike":` + topics + `}`}
+		want := map[string]string{
+			"cloudwatch.amazonaws.com": `{"StringEquals":{"aws:SourceAccount":"123456789012"},"StringLike":` + topics +
+				`}`}
 		if !maps.Equal(conditions, want) {
 			t.Errorf("the key may be used by %v, want %v", conditions, want)
 		}
@@ -241,7 +267,8 @@ func TestTheEventRulePublishesWithARole(t *testing.T) {
 		}
 		for role, topic := range topics {
 			policies := text(properties(all.resources("AWS::IAM::Role")[role])["Policies"])
-			for _, want := range []string{`"Action":"sns:Publish"`, `"Resource":` + topic, `"kms:EncryptionContext:aws:sns:topicArn":` + topic} {
+			for _, want := range []string{`"Action":"sns:Publish"`, `"Resource":` + topic,
+				`"kms:EncryptionContext:aws:sns:topicArn":` + topic} {
 				if !strings.Contains(policies, want) {
 					t.Errorf("%s: the role of the rule lacks %s: %s", name, want, policies)
 				}
@@ -251,17 +278,21 @@ func TestTheEventRulePublishesWithARole(t *testing.T) {
 }
 
 func TestAlarmsReachATopicOfTheApp(t *testing.T) {
-	// The topic's policy and its key's policy must let CloudWatch in; the event rule publishes with a role.
+	// The topic's policy and its key's policy must let CloudWatch in; the event rule publishes with
+	// a role.
 	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false)})
-	topics, platform := awscdk.NewStack(app, jsii.String("Topics"), nil), awscdk.NewStack(app, jsii.String("Platform"), nil)
+	topics, platform := awscdk.NewStack(app, jsii.String("Topics"), nil), awscdk.NewStack(app, jsii.String("Platform"),
+		nil)
 	props := least()
 	key := awskms.NewKey(topics, jsii.String("Key"), nil)
 	props.AlarmTopic = awssns.NewTopic(topics, jsii.String("OnCall"), &awssns.TopicProps{MasterKey: key})
 	keyrotation.NewKeyRotation(platform, jsii.String("Rotation"), props)
-	for kind, document := range map[string]string{"AWS::SNS::TopicPolicy": "PolicyDocument", "AWS::KMS::Key": "KeyPolicy"} {
+	for kind, document := range map[string]string{"AWS::SNS::TopicPolicy": "PolicyDocument",
+		"AWS::KMS::Key": "KeyPolicy"} {
 		for _, policy := range templateOf(t, topics).resources(kind) {
 			services := text(statementsOf(properties(policy), document))
-			if !strings.Contains(services, `"cloudwatch.amazonaws.com"`) || strings.Contains(services, `"events.amazonaws.com"`) {
+			if !strings.Contains(services, `"cloudwatch.amazonaws.com"`) || strings.Contains(services,
+				`"events.amazonaws.com"`) {
 				t.Errorf("CloudWatch alone must be a service in the %s: %s", kind, services)
 			}
 		}
@@ -269,10 +300,12 @@ func TestAlarmsReachATopicOfTheApp(t *testing.T) {
 }
 
 func TestTheDashboardShowsEachSecret(t *testing.T) {
-	// Protects the tired reader: expiry, age, last rotation and held keys by secret; steps; recent errors; all alarms in one place.
+	// Protects the tired reader: expiry, age, last rotation and held keys by secret; steps; recent
+	// errors; all alarms in one place.
 	for _, d := range configured(t, "smallest").resources("AWS::CloudWatch::Dashboard") {
 		body := text(properties(d)["DashboardBody"])
-		for _, want := range []string{"CurrentKeyDaysLeft", "CurrentKeyAge", "lastRotation by secret", "Keys held", "StepDuration", "StepSucceeded", "createSecret", "finishSecret", "Recent errors", `\"type\":\"alarm\"`} {
+		for _, want := range []string{"CurrentKeyDaysLeft", "CurrentKeyAge", "lastRotation by secret", "Keys held",
+			"StepDuration", "StepSucceeded", "createSecret", "finishSecret", "Recent errors", `\"type\":\"alarm\"`} {
 			if !strings.Contains(strings.ReplaceAll(body, `\\"`, `\"`), want) {
 				t.Errorf("the dashboard has no %s", want)
 			}

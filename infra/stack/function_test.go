@@ -27,36 +27,45 @@ func (t template) function(description string) (function object, environment map
 }
 
 func TestTheEnvironmentIsTheMostCautious(t *testing.T) {
-	// Protects keys while an update has taken a tag off for a moment: what then holds is longer, never shorter, than the tag said.
+	// Protects keys while an update has taken a tag off for a moment: what then holds is longer,
+	// never shorter, than the tag said.
 	all := configured(t, "everything")
 	_, rotate := all.function("Rotates")
 	_, revoke := all.function("Revokes")
-	wantRotate := map[string]any{"QUILT_REGISTRY_URL": "https://registry.example.com", "QUILT_CA_BUNDLE": "/var/task/ca.pem", "LOG_LEVEL": "DEBUG", "QUILT_KEY_EXPIRES_IN_DAYS": "120"}
-	wantRevoke := map[string]any{"QUILT_REGISTRY_URL": "https://registry.example.com", "QUILT_CA_BUNDLE": "/var/task/ca.pem", "LOG_LEVEL": "DEBUG", "GRACE_PERIOD": "48h", "QUIET_PERIOD": "26h", "ORPHAN_AGE": "30m"}
+	wantRotate := map[string]any{"QUILT_REGISTRY_URL": "https://registry.example.com",
+		"QUILT_CA_BUNDLE": "/var/task/ca.pem", "LOG_LEVEL": "DEBUG", "QUILT_KEY_EXPIRES_IN_DAYS": "120"}
+	wantRevoke := map[string]any{"QUILT_REGISTRY_URL": "https://registry.example.com",
+		"QUILT_CA_BUNDLE": "/var/task/ca.pem", "LOG_LEVEL": "DEBUG", "GRACE_PERIOD": "48h", "QUIET_PERIOD": "26h",
+		"ORPHAN_AGE": "30m"}
 	if !maps.Equal(rotate, wantRotate) || !maps.Equal(revoke, wantRevoke) {
 		t.Errorf("the environments are\n%v\n%v, want\n%v\n%v", rotate, revoke, wantRotate, wantRevoke)
 	}
 }
 
 func TestShortPeriodsOfOneKeyAreNotThoseOfOtherSecrets(t *testing.T) {
-	// Protects secrets of other tools, which have no tags: a key of the file with a short grace period does not shorten theirs.
-	_, revoke := synth(t, parse(t, "{name: prod/short, schedule: rate(30 days), grace: 2h, quiet: 1h}")).function("Revokes")
+	// Protects secrets of other tools, which have no tags: a key of the file with a short grace
+	// period does not shorten theirs.
+	_, revoke := synth(t, parse(t, "{name: prod/short, schedule: rate(30 days), grace: 2h, quiet: 1h}")).function(
+		"Revokes")
 	if revoke["GRACE_PERIOD"] != "24h" || revoke["QUIET_PERIOD"] != "25h" {
 		t.Errorf("the environment is %v, want the defaults, 24h and 25h", revoke)
 	}
 }
 
 func TestOneFunctionLeadsToTheOther(t *testing.T) {
-	// Protects the command, which knows of a secret its rotate function alone: the tag of that one names the revoke function, and no other stack's.
+	// Protects the command, which knows of a secret its rotate function alone: the tag of that one
+	// names the revoke function, and no other stack's.
 	all := configured(t, "smallest")
 	rotate, _ := all.function("Rotates")
-	if want := `{"Key":"` + settings.TagRevokeFunction + `","Value":{"Ref":"KeyRotationRevoke`; !strings.Contains(text(rotate["Tags"]), want) {
+	if want := `{"Key":"` + settings.TagRevokeFunction + `","Value":{"Ref":"KeyRotationRevoke`; !strings.Contains(
+		text(rotate["Tags"]), want) {
 		t.Errorf("the rotate function has the tags %s", text(rotate["Tags"]))
 	}
 }
 
 func TestFunctionsAreWhatLambdaNeeds(t *testing.T) {
-	// Logs are kept when the stack is deleted, because they are the record of revocations, but not when its creation fails.
+	// Logs are kept when the stack is deleted, because they are the record of revocations, but not
+	// when its creation fails.
 	all := configured(t, "everything")
 	for _, description := range []string{"Rotates", "Revokes"} {
 		f, _ := all.function(description)
@@ -69,23 +78,28 @@ func TestFunctionsAreWhatLambdaNeeds(t *testing.T) {
 		if timeout := f["Timeout"].(float64); timeout < 60 || timeout > 300 {
 			t.Errorf("%s: the time-out is %v s", description, timeout)
 		}
-		if logging := text(f["LoggingConfig"]); !strings.Contains(logging, `"LogFormat":"JSON"`) || !strings.Contains(logging, `"LogGroup":{"Ref":`) {
+		if logging := text(f["LoggingConfig"]); !strings.Contains(logging, `"LogFormat":"JSON"`) ||
+			!strings.Contains(logging, `"LogGroup":{"Ref":`) {
 			t.Errorf("%s: the logs are %s", description, logging)
 		}
-		if vpc := text(f["VpcConfig"]); !strings.Contains(vpc, "subnet-0123456789abcdef0") || !strings.Contains(vpc, "GroupId") {
+		if vpc := text(f["VpcConfig"]); !strings.Contains(vpc, "subnet-0123456789abcdef0") ||
+			!strings.Contains(vpc, "GroupId") {
 			t.Errorf("%s: the network is %s", description, vpc)
 		}
 	}
-	all.hasResource("AWS::Logs::LogGroup", object{"Properties": object{"RetentionInDays": 30}, "DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"})
+	all.hasResource("AWS::Logs::LogGroup", object{"Properties": object{"RetentionInDays": 30},
+		"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"})
 	adopted := configured(t, "adopted")
 	adopted.count("AWS::EC2::SecurityGroup", 0)
-	if f, _ := adopted.function("Rotates"); text(f["VpcConfig"]) != `{"SecurityGroupIds":["sg-0123456789abcdef0"],"SubnetIds":["subnet-0123456789abcdef0"]}` {
+	if f, _ := adopted.function("Rotates"); text(
+		f["VpcConfig"]) != `{"SecurityGroupIds":["sg-0123456789abcdef0"],"SubnetIds":["subnet-0123456789abcdef0"]}` {
 		t.Errorf("the given security group is not used: %s", text(f["VpcConfig"]))
 	}
 	// Metrics are log lines without a level, which count as INFO. Lambda must not drop them.
 	c := parse(t, named("a"))
 	c.LogLevel = "ERROR"
-	if f, _ := synth(t, c).function("Revokes"); !strings.Contains(text(f["LoggingConfig"]), `"ApplicationLogLevel":"INFO"`) {
+	if f, _ := synth(t, c).function("Revokes"); !strings.Contains(text(f["LoggingConfig"]),
+		`"ApplicationLogLevel":"INFO"`) {
 		t.Errorf("Lambda drops metrics: %s", text(f["LoggingConfig"]))
 	}
 }
@@ -93,7 +107,8 @@ func TestFunctionsAreWhatLambdaNeeds(t *testing.T) {
 func TestTheSecurityGroupOpensThePortsThatAreNeeded(t *testing.T) {
 	for registry, want := range map[string]string{
 		"https://registry.example.com": "tcp443 udp53 tcp53", "https://registry.example.com:443": "tcp443 udp53 tcp53",
-		"https://registry.example.com:8443": "tcp443 tcp8443 udp53 tcp53", "https://[2001:db8::1]:9443": "tcp443 tcp9443 udp53 tcp53",
+		"https://registry.example.com:8443": "tcp443 tcp8443 udp53 tcp53",
+		"https://[2001:db8::1]:9443":        "tcp443 tcp9443 udp53 tcp53",
 	} {
 		c := parse(t, named("a"))
 		c.Registry, c.Network = registry, &config.Network{VPC: "vpc-01234567", Subnets: []string{"subnet-01234567"}}
@@ -115,11 +130,13 @@ func TestTheSecurityGroupOpensThePortsThatAreNeeded(t *testing.T) {
 
 func TestFunctionsUseTheProxyAndIPv6(t *testing.T) {
 	c := parse(t, named("a"))
-	c.Network = &config.Network{VPC: "vpc-01234567", Subnets: []string{"subnet-01234567"}, Proxy: "http://proxy.example.com:3128", NoProxy: []string{".example.com", "10.0.0.0/8"}, IPv6: true}
+	c.Network = &config.Network{VPC: "vpc-01234567", Subnets: []string{"subnet-01234567"},
+		Proxy: "http://proxy.example.com:3128", NoProxy: []string{".example.com", "10.0.0.0/8"}, IPv6: true}
 	all := synth(t, c)
 	for _, description := range []string{"Rotates", "Revokes"} {
 		f, environment := all.function(description)
-		if environment["HTTPS_PROXY"] != "http://proxy.example.com:3128" || environment["NO_PROXY"] != ".example.com,10.0.0.0/8" {
+		if environment["HTTPS_PROXY"] != "http://proxy.example.com:3128" ||
+			environment["NO_PROXY"] != ".example.com,10.0.0.0/8" {
 			t.Errorf("%s: the environment is %v", description, environment)
 		}
 		if vpc := f["VpcConfig"].(object); vpc["Ipv6AllowedForDualStack"] != true {
@@ -138,7 +155,8 @@ func TestFunctionsUseTheProxyAndIPv6(t *testing.T) {
 	}
 }
 
-// statements are those of all policies of the role of that name, and of the managed policies attached to it.
+// statements are those of all policies of the role of that name, and of the managed policies
+// attached to it.
 func (t template) statements(role string) (all []object) {
 	t.Helper()
 	for id, r := range t.resources("AWS::IAM::Role") {
@@ -171,8 +189,10 @@ func statementsOf(resource object, document string) (all []object) {
 }
 
 func TestRolesMayDoWhatTheyMust(t *testing.T) {
-	// The roles of the two functions and of the sweeps have a proof of their own (package proof), the event rule a test.
-	want := map[string]string{"SchedulerRole": "states:StartExecution sqs:SendMessage", "RestartRole": "ecs:UpdateService", "RestartStarterRole": "states:StartExecution"}
+	// The roles of the two functions and of the sweeps have a proof of their own (package proof),
+	// the event rule a test.
+	want := map[string]string{"SchedulerRole": "states:StartExecution sqs:SendMessage",
+		"RestartRole": "ecs:UpdateService", "RestartStarterRole": "states:StartExecution"}
 	all := synth(t, parse(t, "{name: a, schedule: rate(30 days), restart: [{cluster: c, service: s}]}"))
 	for role, actions := range want {
 		var got []string
@@ -212,7 +232,8 @@ func TestPoliciesDoNotGrowWithSecrets(t *testing.T) {
 }
 
 func TestPoliciesUseConditionKeysOfTheirActions(t *testing.T) {
-	// IAM accepts any condition key. A statement with a key that the service does not set for the action allows nothing.
+	// IAM accepts any condition key. A statement with a key that the service does not set for the
+	// action allows nothing.
 	var reference struct{ Actions map[string][]string }
 	content, err := os.ReadFile("testdata/secretsmanager-actions.json")
 	if err != nil {
@@ -233,7 +254,8 @@ func TestPoliciesUseConditionKeysOfTheirActions(t *testing.T) {
 			for _, condition := range conditions {
 				for key := range condition.(object) {
 					checked++
-					if ours && !slices.Contains(keys, regexp.MustCompile(`^aws:ResourceTag/.*`).ReplaceAllString(key, "aws:ResourceTag/$${TagKey}")) {
+					if ours && !slices.Contains(keys, regexp.MustCompile(`^aws:ResourceTag/.*`).ReplaceAllString(key,
+						"aws:ResourceTag/$${TagKey}")) {
 						t.Errorf("%s: the action %s does not have the condition key %s", policy, action, key)
 					}
 				}

@@ -35,7 +35,8 @@ func normalized(t testing.TB, template object) []byte {
 }
 
 func TestGoldenTemplates(t *testing.T) {
-	// Protects deployed stacks from changes that nobody meant: every line of a template is looked at when it changes.
+	// Protects deployed stacks from changes that nobody meant: every line of a template is looked
+	// at when it changes.
 	for _, name := range configurations {
 		got := normalized(t, configured(t, name).JSON)
 		file := filepath.Join("testdata", name+".golden.json")
@@ -55,8 +56,9 @@ func TestGoldenTemplates(t *testing.T) {
 }
 
 func TestUpdatesKeepResources(t *testing.T) {
-	// testdata/deployed.json has the resources of stacks that were deployed before the constructs became L2, without those that later releases remove. CloudFormation
-	// deletes what is not in the template any more: a secret's value, the functions' logs, an address that subscribed.
+	// testdata/deployed.json has the resources of stacks that were deployed before the constructs
+	// became L2, without those that later releases remove. CloudFormation deletes what is not in
+	// the template any more: a secret's value, the functions' logs, an address that subscribed.
 	text, err := os.ReadFile("testdata/deployed.json")
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +78,8 @@ func TestUpdatesKeepResources(t *testing.T) {
 }
 
 func TestTheListOfAlarmsIsThatOfTheTable(t *testing.T) {
-	// Protects the runbook: it is checked against this list, which says of each alarm its page, its class and its sentence.
+	// Protects the runbook: it is checked against this list, which says of each alarm its page, its
+	// class and its sentence.
 	const file = "../alarms.json"
 	type line struct {
 		Page     string            `json:"page"`

@@ -14,12 +14,15 @@ import (
 	"quilt-rotate/infra/logicalid"
 )
 
-// retained keeps what cannot be created again, whatever happens to the stack, but not what a deployment that fails has just created: that is empty, and would keep
-// its name from the next attempt (CloudFormation user guide, "DeletionPolicy attribute": RetainExceptOnCreate).
+// retained keeps what cannot be created again, whatever happens to the stack, but not what a
+// deployment that fails has just created: that is empty, and would keep its name from the next
+// attempt (CloudFormation user guide, "DeletionPolicy attribute": RetainExceptOnCreate).
 const retained = awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE
 
-// addKey adds one key of the file. Its logical ids follow from its secret's name alone, so it stays the same resource whatever else the file says.
-func addKey(stack awscdk.Stack, c *config.Config, rotation keyrotation.KeyRotation, kmsKey awskms.IKey, key *config.Key, retired bool) {
+// addKey adds one key of the file. Its logical ids follow from its secret's name alone, so it stays
+// the same resource whatever else the file says.
+func addKey(stack awscdk.Stack, c *config.Config, rotation keyrotation.KeyRotation, kmsKey awskms.IKey, key *config.Key,
+	retired bool) {
 	id := config.KeyID(key.SecretName())
 	scope := constructs.NewConstruct(stack, jsii.String(id))
 	var secret awssecretsmanager.ISecret
@@ -29,9 +32,11 @@ func addKey(stack awscdk.Stack, c *config.Config, rotation keyrotation.KeyRotati
 		secret = newSecret(scope, kmsKey, key)
 	}
 	if retired && key.Secret == "" {
-		secret.Node().DefaultChild().(awscdk.CfnResource).AddMetadata(jsii.String("cdk_nag"), map[string]any{"rules_to_suppress": []any{
-			map[string]any{"id": "AwsSolutions-SMG4", "reason": "Its key is no longer rotated: the configuration lists it under retired."},
-		}})
+		secret.Node().DefaultChild().(awscdk.CfnResource).AddMetadata(jsii.String("cdk_nag"),
+			map[string]any{"rules_to_suppress": []any{
+				map[string]any{"id": "AwsSolutions-SMG4", "reason": "Its key is no longer rotated: the configuration " +
+					"lists it under retired."},
+			}})
 	}
 	schedule := rotation.Rotate(secret, rotateOptions(key, retired))
 	if retired {
@@ -39,7 +44,8 @@ func addKey(stack awscdk.Stack, c *config.Config, rotation keyrotation.KeyRotati
 	}
 	logicalid.PinAt[awssecretsmanager.CfnRotationSchedule](schedule, scope, "Rotation")
 	if key.Secret != "" {
-		output(stack, id+"Next", "Run this before the first deployment, and again when the settings change: it writes the tags, which CloudFormation cannot write on an existing secret", Adopt(c, key))
+		output(stack, id+"Next", "Run this before the first deployment, and again when the settings change: it "+
+			"writes the tags, which CloudFormation cannot write on an existing secret", Adopt(c, key))
 	} else {
 		output(stack, id+"Next", "Run this once: it stores the first key", Bootstrap(c, key))
 	}
@@ -56,7 +62,8 @@ func newSecret(scope constructs.Construct, kmsKey awskms.IKey, key *config.Key) 
 	}
 	props := &awssecretsmanager.SecretProps{
 		SecretName: jsii.String(key.Name), Description: jsii.String("Quilt API key; rotated by quilt-rotate"),
-		SecretStringValue: awscdk.SecretValue_UnsafePlainText(jsii.String(keyrotation.Empty)), EncryptionKey: kmsKey, RemovalPolicy: retained, ReplicaRegions: &replicas,
+		SecretStringValue: awscdk.SecretValue_UnsafePlainText(jsii.String(keyrotation.Empty)), EncryptionKey: kmsKey,
+		RemovalPolicy: retained, ReplicaRegions: &replicas,
 	}
 	secret := awssecretsmanager.NewSecret(scope, jsii.String("Secret"), props)
 	logicalid.Pin[awssecretsmanager.CfnSecret](secret)
@@ -69,7 +76,8 @@ func rotateOptions(key *config.Key, retired bool) *keyrotation.RotateOptions {
 	return &keyrotation.RotateOptions{
 		Schedule: &key.Schedule, Window: duration(&key.Window), ExpiresInDays: jsii.Number(key.ExpiresInDays),
 		Grace: duration(key.Grace), Quiet: duration(key.Quiet), HoldLimit: duration(key.HoldLimit),
-		Field: optional(key.Field), KeyName: optional(key.KeyName), Owner: optional(key.Owner), IssuerArn: optional(key.Issuer), Restart: key.Restart, Retired: &retired,
+		Field: optional(key.Field), KeyName: optional(key.KeyName), Owner: optional(key.Owner),
+		IssuerArn: optional(key.Issuer), Restart: key.Restart, Retired: &retired,
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// Bootstrap is the command that stores the first key. It finds the settings in the tags of the secret, except that the value is the key alone.
+// Bootstrap is the command that stores the first key. It finds the settings in the tags of the
+// secret, except that the value is the key alone.
 func Bootstrap(c *config.Config, key *config.Key) string {
 	words := []string{"AWS_REGION=" + c.Region, "quilt-rotate", "bootstrap", key.Name, "--registry", c.Registry}
 	if key.Plain {
@@ -21,8 +22,10 @@ func Bootstrap(c *config.Config, key *config.Key) string {
 
 // options are how `quilt-rotate adopt` takes a tag; it takes any other as --tag.
 var options = map[string]string{
-	settings.TagField: "--field", settings.TagKeyName: "--key-name", settings.TagExpiresInDays: "--expires-in-days", settings.TagOwner: "--owner",
-	settings.TagGrace: "--grace", settings.TagQuiet: "--quiet", settings.TagHoldLimit: "--hold-limit", settings.TagIssuer: "--issuer",
+	settings.TagField: "--field", settings.TagKeyName: "--key-name", settings.TagExpiresInDays: "--expires-in-days",
+	settings.TagOwner: "--owner",
+	settings.TagGrace: "--grace", settings.TagQuiet: "--quiet", settings.TagHoldLimit: "--hold-limit",
+	settings.TagIssuer: "--issuer",
 }
 
 // Adopt is the command that adopts an existing secret, with the tags that a new one would have.

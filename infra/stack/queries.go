@@ -16,7 +16,8 @@ func addQueries(stack awscdk.Stack, c *config.Config) {
 	}
 	for _, q := range trail.Stored() {
 		awsathena.NewCfnNamedQuery(stack, jsii.String("Query"+q.ID), &awsathena.CfnNamedQueryProps{
-			Name: jsii.String(c.Stack + ": " + q.Name), Description: jsii.String(q.Description), Database: jsii.String(c.Audit.Database),
+			Name: jsii.String(c.Stack + ": " + q.Name), Description: jsii.String(q.Description),
+			Database:  jsii.String(c.Audit.Database),
 			WorkGroup: jsii.String(c.Audit.Workgroup), QueryString: jsii.String(q.SQL),
 		})
 	}

@@ -1,5 +1,6 @@
-// Package stack creates the stack of a configuration file: the construct of package keyrotation, the secrets that the file names, named queries for the audit trail of
-// the registry, and outputs that say what to do next.
+// Package stack creates the stack of a configuration file: the construct of package keyrotation,
+// the secrets that the file names, named queries for the audit trail of the registry, and outputs
+// that say what to do next.
 package stack
 
 import (
@@ -25,8 +26,10 @@ type Packages struct{ Rotate, Revoke string }
 // New creates the stack.
 func New(scope constructs.Construct, c *config.Config, packages Packages) awscdk.Stack {
 	stack := awscdk.NewStack(scope, jsii.String(c.Stack), &awscdk.StackProps{
-		StackName: jsii.String(c.Stack), Description: jsii.String("Rotates the API keys of the Quilt registry " + c.Registry),
-		Env: &awscdk.Environment{Account: jsii.String(c.Account), Region: jsii.String(c.Region)}, TerminationProtection: jsii.Bool(c.TerminationProtection),
+		StackName: jsii.String(c.Stack), Description: jsii.String("Rotates the API keys of the Quilt registry " +
+			c.Registry),
+		Env:                   &awscdk.Environment{Account: jsii.String(c.Account), Region: jsii.String(c.Region)},
+		TerminationProtection: jsii.Bool(c.TerminationProtection),
 	})
 	tags := c.StackTags()
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
@@ -38,10 +41,12 @@ func New(scope constructs.Construct, c *config.Config, packages Packages) awscdk
 		addKey(stack, c, rotation, kmsKey, key, strings.HasPrefix(path, "retired"))
 	}
 	addQueries(stack, c)
-	publish(stack, c, "Rotate", "The function that rotates keys: the rotation of a secret calls it", rotation.RotateFunction())
+	publish(stack, c, "Rotate", "The function that rotates keys: the rotation of a secret calls it",
+		rotation.RotateFunction())
 	publish(stack, c, "Revoke", "The function that sweeps a secret", rotation.RevokeFunction())
 	output(stack, "AlarmTopic", "The topic of the alarms", *rotation.Topic().TopicArn())
-	output(stack, "Dashboard", "The state of the keys", console(c.Region)+"/cloudwatch/home?region="+c.Region+"#dashboards:name="+*rotation.DashboardName())
+	output(stack, "Dashboard", "The state of the keys", console(c.Region)+"/cloudwatch/home?region="+c.Region+
+		"#dashboards:name="+*rotation.DashboardName())
 	return stack
 }
 
@@ -56,10 +61,12 @@ func console(region string) string {
 func props(stack awscdk.Stack, c *config.Config, packages Packages) *keyrotation.KeyRotationProps {
 	p := &keyrotation.KeyRotationProps{
 		IssuerArns:  c.Issuers,
-		RegistryURL: jsii.String(c.Registry), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
-		Network: c.Network, PermissionsBoundary: optional(c.PermissionsBoundary),
+		RegistryURL: jsii.String(c.Registry), RotateZip: jsii.String(packages.Rotate),
+		RevokeZip: jsii.String(packages.Revoke),
+		Network:   c.Network, PermissionsBoundary: optional(c.PermissionsBoundary),
 		AlarmEmail: optional(c.Alarms.Email),
-		Sweep:      duration(&c.Sweep), OrphanAge: duration(&c.OrphanAge), LogLevel: jsii.String(c.LogLevel), LogRetentionDays: jsii.Number(float64(c.LogRetentionDays)),
+		Sweep:      duration(&c.Sweep), OrphanAge: duration(&c.OrphanAge), LogLevel: jsii.String(c.LogLevel),
+		LogRetentionDays: jsii.Number(float64(c.LogRetentionDays)),
 	}
 	if c.Alarms.Topic != "" {
 		p.AlarmTopic = awssns.Topic_FromTopicArn(stack, jsii.String("AlarmTopicByArn"), jsii.String(c.Alarms.Topic))
@@ -88,5 +95,6 @@ func publish(stack awscdk.Stack, c *config.Config, name, description string, fun
 }
 
 func output(stack awscdk.Stack, id, description, value string) {
-	awscdk.NewCfnOutput(stack, jsii.String(id), &awscdk.CfnOutputProps{Description: jsii.String(description), Value: jsii.String(value)})
+	awscdk.NewCfnOutput(stack, jsii.String(id), &awscdk.CfnOutputProps{Description: jsii.String(description),
+		Value: jsii.String(value)})
 }

@@ -21,7 +21,8 @@ import (
 )
 
 func TestNoUpdateOverwritesAValue(t *testing.T) {
-	// Protects rotated keys: CloudFormation writes a secret's value when its template's changes, so that is one literal in every configuration, for ever.
+	// Protects rotated keys: CloudFormation writes a secret's value when its template's changes, so
+	// that is one literal in every configuration, for ever.
 	for _, name := range configurations {
 		for id, secret := range configured(t, name).resources("AWS::SecretsManager::Secret") {
 			if got := properties(secret)["SecretString"]; got != "{}" {
@@ -35,8 +36,9 @@ func TestNoUpdateOverwritesAValue(t *testing.T) {
 }
 
 func TestWhatCannotBeMadeAgainIsRetained(t *testing.T) {
-	// Protects values, and the KMS key that reads them, from a stack that is deleted; and the next try from a first deployment that failed, whose secret would hold its name, and
-	// whose KMS key would cost, if it was retained too.
+	// Protects values, and the KMS key that reads them, from a stack that is deleted; and the next
+	// try from a first deployment that failed, whose secret would hold its name, and whose KMS key
+	// would cost, if it was retained too.
 	all := configured(t, "everything")
 	retained := 0
 	for _, kind := range []string{"AWS::SecretsManager::Secret", "AWS::KMS::Key"} {
@@ -56,10 +58,12 @@ func TestWhatCannotBeMadeAgainIsRetained(t *testing.T) {
 }
 
 func TestNoDeploymentRotates(t *testing.T) {
-	// Protects consumers from a rotation at deploy time: every schedule says no, waits for the permission, and that names the account.
+	// Protects consumers from a rotation at deploy time: every schedule says no, waits for the
+	// permission, and that names the account.
 	for _, name := range configurations {
 		all := configured(t, name)
-		all.has("AWS::Lambda::Permission", object{"Principal": "secretsmanager.amazonaws.com", "SourceAccount": "123456789012"})
+		all.has("AWS::Lambda::Permission", object{"Principal": "secretsmanager.amazonaws.com",
+			"SourceAccount": "123456789012"})
 		var permission string
 		for id := range all.resources("AWS::Lambda::Permission") {
 			permission = id
@@ -72,7 +76,8 @@ func TestNoDeploymentRotates(t *testing.T) {
 			if properties(schedule)["RotateImmediatelyOnUpdate"] != false {
 				t.Errorf("%s: %s rotates on deploy", name, id)
 			}
-			if depends := text(schedule["DependsOn"]); !strings.Contains(depends, permission) || !strings.Contains(depends, "RotateSecrets") || !strings.Contains(depends, "Dashboard") {
+			if depends := text(schedule["DependsOn"]); !strings.Contains(depends, permission) ||
+				!strings.Contains(depends, "RotateSecrets") || !strings.Contains(depends, "Dashboard") {
 				t.Errorf("%s: %s does not wait for permissions: %s", name, id, depends)
 			}
 		}
@@ -80,23 +85,29 @@ func TestNoDeploymentRotates(t *testing.T) {
 }
 
 func TestASecretHasWhatTheFileSays(t *testing.T) {
-	// Protects what is written in the file from getting lost on the way: tags, readers, replicas, schedule and window.
+	// Protects what is written in the file from getting lost on the way: tags, readers, replicas,
+	// schedule and window.
 	all := configured(t, "everything")
 	tags := all.secretTags("staging/pipeline")
 	want := map[string]string{
 		"Application": "quilt-rotate", "Environment": "staging", "team": "data", "cost-center": "4711",
-		"quilt-rotate:field": "QUILT_API_KEY", "quilt-rotate:key-name": "pipeline", "quilt-rotate:owner": "robot@example.com", "quilt-rotate:expires-in-days": "120",
+		"quilt-rotate:field": "QUILT_API_KEY", "quilt-rotate:key-name": "pipeline",
+		"quilt-rotate:owner": "robot@example.com", "quilt-rotate:expires-in-days": "120",
 		"quilt-rotate:grace": "48h", "quilt-rotate:quiet": "26h", "quilt-rotate:hold-limit": "168h",
-		"quilt-rotate:restart": "staging/pipeline staging/reports", "quilt-rotate:registry": "https://registry.example.com",
-		"quilt-rotate:issuer": "arn:aws:secretsmanager:us-east-1:123456789012:secret:quilt/issuer-a1b2c3",
+		"quilt-rotate:restart":  "staging/pipeline staging/reports",
+		"quilt-rotate:registry": "https://registry.example.com",
+		"quilt-rotate:issuer":   "arn:aws:secretsmanager:us-east-1:123456789012:secret:quilt/issuer-a1b2c3",
 	}
 	if !maps.Equal(tags, want) {
 		t.Errorf("the tags are %v, want %v", tags, want)
 	}
 	all.has("AWS::SecretsManager::Secret", object{"Name": "staging/pipeline", "ReplicaRegions": []any{
-		object{"Region": "us-west-2", "KmsKeyId": "arn:aws:kms:us-west-2:123456789012:key/66666666-7777-8888-9999-000000000000"}, object{"Region": "eu-west-1"},
+		object{"Region": "us-west-2",
+			"KmsKeyId": "arn:aws:kms:us-west-2:123456789012:key/66666666-7777-8888-9999-000000000000"},
+		object{"Region": "eu-west-1"},
 	}})
-	all.has("AWS::SecretsManager::RotationSchedule", object{"RotationRules": object{"ScheduleExpression": "cron(0 4 ? * 1#1 *)", "Duration": "2h"}})
+	all.has("AWS::SecretsManager::RotationSchedule",
+		object{"RotationRules": object{"ScheduleExpression": "cron(0 4 ? * 1#1 *)", "Duration": "2h"}})
 }
 
 func (t template) secretTags(name string) map[string]string {
@@ -116,12 +127,15 @@ func (t template) secretTags(name string) map[string]string {
 }
 
 func TestARetiredKeyKeepsItsSecretAlone(t *testing.T) {
-	// Protects the value of a key that is rotated no more, and the registry from sweeps of it: the secret stays the same resource, the schedules go.
-	live := parse(t, named("prod/stays"), "{name: prod/goes, schedule: rate(30 days), restart: [{cluster: a, service: b}]}")
+	// Protects the value of a key that is rotated no more, and the registry from sweeps of it: the
+	// secret stays the same resource, the schedules go.
+	live := parse(t, named("prod/stays"), "{name: prod/goes, schedule: rate(30 days), restart: [{cluster: a, "+
+		"service: b}]}")
 	before := synth(t, live)
 	live.Retired, live.Keys = live.Keys[1:], live.Keys[:1]
 	after := synth(t, live)
-	if diff := missing(before.resources("AWS::SecretsManager::Secret"), after.resources("AWS::SecretsManager::Secret")); diff != "" {
+	if diff := missing(before.resources("AWS::SecretsManager::Secret"),
+		after.resources("AWS::SecretsManager::Secret")); diff != "" {
 		t.Errorf("retiring a key takes its secret away: %s", diff)
 	}
 	after.count("AWS::SecretsManager::RotationSchedule", 1)
@@ -133,7 +147,8 @@ func TestARetiredKeyKeepsItsSecretAlone(t *testing.T) {
 	}
 }
 
-// missing names the first resource that is not in the other template, or is another. Metadata is for people, and changes nothing.
+// missing names the first resource that is not in the other template, or is another. Metadata is
+// for people, and changes nothing.
 func missing(before, after map[string]object) string {
 	for id, resource := range before {
 		delete(resource, "Metadata")
@@ -146,7 +161,8 @@ func missing(before, after map[string]object) string {
 }
 
 func TestLogicalIdsComeFromTheNameAlone(t *testing.T) {
-	// Protects secrets from being deleted and made again: a key's resources stay the same when others come, go and change places.
+	// Protects secrets from being deleted and made again: a key's resources stay the same when
+	// others come, go and change places.
 	ours := func(keys ...string) map[string]object {
 		found := map[string]object{}
 		for _, kind := range []string{"AWS::SecretsManager::Secret", "AWS::SecretsManager::RotationSchedule"} {
@@ -162,15 +178,18 @@ func TestLogicalIdsComeFromTheNameAlone(t *testing.T) {
 	if len(alone) != 2 {
 		t.Fatalf("the key has %d resources with its id", len(alone))
 	}
-	for _, keys := range [][]string{{named("prod/b"), named("prod/a")}, {named("prod/a"), named("prod/b")}, {named("prod-a"), named("prod/c"), named("prod/a"), named("0")}} {
+	for _, keys := range [][]string{{named("prod/b"), named("prod/a")}, {named("prod/a"), named("prod/b")},
+		{named("prod-a"), named("prod/c"), named("prod/a"), named("0")}} {
 		if diff := missing(alone, ours(keys...)); diff != "" {
 			t.Errorf("with the keys %v, %s", keys, diff)
 		}
 	}
 	seen := map[string]string{}
-	for _, name := range []string{"prod/a", "prod-a", "prod_a", "proda", "Prod/a", "prod/A", "prod//a", "a", "/", strings.Repeat("a", 200), strings.Repeat("a", 201)} {
+	for _, name := range []string{"prod/a", "prod-a", "prod_a", "proda", "Prod/a", "prod/A", "prod//a", "a", "/",
+		strings.Repeat("a", 200), strings.Repeat("a", 201)} {
 		id := config.KeyID(name)
-		if other, taken := seen[id]; taken || len(id) > 120 || !regexp.MustCompile(`^Key[A-Za-z0-9]+$`).MatchString(id) {
+		if other, taken := seen[id]; taken || len(id) > 120 || !regexp.MustCompile(`^Key[A-Za-z0-9]+$`).MatchString(
+			id) {
 			t.Errorf("%s has the id %s, which is %s's, too long or not one", name, id, other)
 		}
 		seen[id] = name
@@ -182,13 +201,15 @@ func TestLogicalIdsComeFromTheNameAlone(t *testing.T) {
 }
 
 func TestAnAdoptedSecretIsNotTouched(t *testing.T) {
-	// Protects another team's secret: the stack makes neither secret nor policy of it, adds the schedules, and says what writes the tags.
+	// Protects another team's secret: the stack makes neither secret nor policy of it, adds the
+	// schedules, and says what writes the tags.
 	all := configured(t, "adopted")
 	all.count("AWS::SecretsManager::Secret", 0)
 	all.count("AWS::SecretsManager::ResourcePolicy", 0)
 	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/reports-d4e5f6"
 	all.has("AWS::SecretsManager::RotationSchedule", object{"SecretId": arn})
-	want := "AWS_REGION=eu-west-1 quilt-rotate adopt " + arn + " --registry https://registry.internal.example.com --expires-in-days 90 " +
+	want := "AWS_REGION=eu-west-1 quilt-rotate adopt " + arn + " --registry https://registry.internal.example.com " +
+		"--expires-in-days 90 " +
 		"--field 'key of reports' --grace 24h --quiet 25h"
 	if outputs := text(all.JSON["Outputs"]); !strings.Contains(outputs, want) || strings.Contains(outputs, "--tag") {
 		t.Errorf("the outputs do not say %q:\n%s", want, text(all.JSON["Outputs"]))
@@ -196,7 +217,8 @@ func TestAnAdoptedSecretIsNotTouched(t *testing.T) {
 }
 
 func TestOutputsSayHowToGoOn(t *testing.T) {
-	// Protects the person who has just deployed: what must be run next can be copied from the outputs.
+	// Protects the person who has just deployed: what must be run next can be copied from the
+	// outputs.
 	outputs := text(configured(t, "everything").JSON["Outputs"])
 	for _, want := range []string{
 		`"AWS_REGION=us-east-1 quilt-rotate bootstrap staging/pipeline --registry https://registry.example.com"`,
@@ -212,13 +234,16 @@ func TestOutputsSayHowToGoOn(t *testing.T) {
 
 func TestOtherStacksFindTheFunctions(t *testing.T) {
 	all := configured(t, "everything")
-	for name, function := range map[string]string{"rotate": "KeyRotationRotateADDE5614", "revoke": "KeyRotationRevokeC64E37CF"} {
-		all.has("AWS::SSM::Parameter", object{"Name": "/quilt-rotate/keys-of-everything/" + name + "-function-arn", "Type": "String", "Value": object{"Fn::GetAtt": []any{function, "Arn"}}})
+	for name, function := range map[string]string{"rotate": "KeyRotationRotateADDE5614",
+		"revoke": "KeyRotationRevokeC64E37CF"} {
+		all.has("AWS::SSM::Parameter", object{"Name": "/quilt-rotate/keys-of-everything/" + name + "-function-arn",
+			"Type": "String", "Value": object{"Fn::GetAtt": []any{function, "Arn"}}})
 	}
 }
 
 func TestServicesAreRestartedWithoutCode(t *testing.T) {
-	// Protects services that get the key at their start: when AWSCURRENT moves, these and no others are redeployed.
+	// Protects services that get the key at their start: when AWSCURRENT moves, these and no others
+	// are redeployed.
 	all := configured(t, "everything")
 	var input, pattern string
 	for _, rule := range all.resources("AWS::Events::Rule") {
@@ -229,11 +254,13 @@ func TestServicesAreRestartedWithoutCode(t *testing.T) {
 	if want := `"{\"services\":[{\"cluster\":\"staging\",\"service\":\"pipeline\"},{\"cluster\":\"staging\",\"service\":\"reports\"}]}"`; input != want {
 		t.Errorf("the services are %s, want %s", input, want)
 	}
-	if want := `"detail":{"labelUpdated":["AWSCURRENT"]}`; !strings.Contains(pattern, want) || !strings.Contains(pattern, `"resources":[{"Ref":"`+config.KeyID("staging/pipeline")) {
+	if want := `"detail":{"labelUpdated":["AWSCURRENT"]}`; !strings.Contains(pattern, want) ||
+		!strings.Contains(pattern, `"resources":[{"Ref":"`+config.KeyID("staging/pipeline")) {
 		t.Errorf("the pattern is %s", pattern)
 	}
 	definition := all.restarts()
-	for _, want := range []string{`"Resource": "arn:${Partition}:states:::aws-sdk:ecs:updateService`, `"ForceNewDeployment": true`, `$.Service.ServiceArn`} {
+	for _, want := range []string{`"Resource": "arn:${Partition}:states:::aws-sdk:ecs:updateService`,
+		`"ForceNewDeployment": true`, `$.Service.ServiceArn`} {
 		if !strings.Contains(definition, want) {
 			t.Errorf("the state machine has no %s: %s", want, definition)
 		}
@@ -241,11 +268,15 @@ func TestServicesAreRestartedWithoutCode(t *testing.T) {
 }
 
 func TestOneBrokenServiceStopsNoOther(t *testing.T) {
-	// Protects the services beside one that was deleted: its failure is caught in its own item of the Map, and told once all others were asked.
+	// Protects the services beside one that was deleted: its failure is caught in its own item of
+	// the Map, and told once all others were asked.
 	definition := configured(t, "everything").restarts()
 	for _, want := range []string{
-		`"Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": "NotRedeployed"}]`, `"NotRedeployed": {"Type": "Pass", "Result": "failed", "ResultPath": "$.outcome", "End": true}`,
-		`"failed.$": "States.ArrayContains($.services[*].outcome, 'failed')"`, `"Choices": [{"Variable": "$.failed", "BooleanEquals": true, "Next": "Failed"}], "Default": "Done"`, `"Type": "Fail"`,
+		`"Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": "NotRedeployed"}]`,
+		`"NotRedeployed": {"Type": "Pass", "Result": "failed", "ResultPath": "$.outcome", "End": true}`,
+		`"failed.$": "States.ArrayContains($.services[*].outcome, 'failed')"`,
+		`"Choices": [{"Variable": "$.failed", "BooleanEquals": true, "Next": "Failed"}], "Default": "Done"`,
+		`"Type": "Fail"`,
 	} {
 		if !strings.Contains(definition, want) {
 			t.Errorf("the state machine has no %s: %s", want, definition)
@@ -266,8 +297,10 @@ func (t template) restarts() string {
 }
 
 func TestGovCloud(t *testing.T) {
-	// Protects stacks of AWS GovCloud (US): no name in the template is of another partition, and the console is theirs.
-	c, err := config.Parse("config.yaml", []byte(`{stack: quilt-rotate-gov, account: "123456789012", region: us-gov-west-1, registry: "https://registry.example.com", kmsKey: new,
+	// Protects stacks of AWS GovCloud (US): no name in the template is of another partition, and
+	// the console is theirs.
+	c, err := config.Parse("config.yaml",
+		[]byte(`{stack: quilt-rotate-gov, account: "123456789012", region: us-gov-west-1, registry: "https://registry.example.com", kmsKey: new,
 		keys: [{name: a, schedule: rate(30 days), readers: ["arn:aws-us-gov:iam::123456789012:role/a"], restart: [{cluster: c, service: s}]}]}`), config.AWS{})
 	if err != nil {
 		t.Fatal(err)
@@ -276,7 +309,8 @@ func TestGovCloud(t *testing.T) {
 	if other := regexp.MustCompile(`arn:aws:[^"\\]*`).FindString(text(all.JSON)); other != "" {
 		t.Errorf("the template names %s", other)
 	}
-	if dashboard := text(all.JSON["Outputs"].(object)["Dashboard"]); !strings.Contains(dashboard, "https://console.amazonaws-us-gov.com/cloudwatch/home?region=us-gov-west-1#") {
+	if dashboard := text(all.JSON["Outputs"].(object)["Dashboard"]); !strings.Contains(dashboard,
+		"https://console.amazonaws-us-gov.com/cloudwatch/home?region=us-gov-west-1#") {
 		t.Errorf("the dashboard is at %s", dashboard)
 	}
 }
@@ -296,12 +330,15 @@ func constructs(t *testing.T, ids ...string) (awscdk.Stack, []keyrotation.KeyRot
 // least are the props that must be given.
 func least() *keyrotation.KeyRotationProps {
 	return &keyrotation.KeyRotationProps{
-		RegistryURL: jsii.String("https://registry.example.com"), RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
+		RegistryURL: jsii.String("https://registry.example.com"), RotateZip: jsii.String(packages.Rotate),
+		RevokeZip: jsii.String(packages.Revoke),
 	}
 }
 
 func newSecret(scope awscdk.Stack, id string) awssecretsmanager.ISecret {
-	return awssecretsmanager.NewSecret(scope, jsii.String(id), &awssecretsmanager.SecretProps{SecretStringValue: awscdk.SecretValue_UnsafePlainText(jsii.String(keyrotation.Empty))})
+	return awssecretsmanager.NewSecret(scope, jsii.String(id),
+		&awssecretsmanager.SecretProps{SecretStringValue: awscdk.SecretValue_UnsafePlainText(
+			jsii.String(keyrotation.Empty))})
 }
 
 func monthly() *keyrotation.RotateOptions {
@@ -309,16 +346,19 @@ func monthly() *keyrotation.RotateOptions {
 }
 
 func TestSecretsOfOtherStacksDependOnTheFunctionsAlone(t *testing.T) {
-	// A team's stack imports the function's ARN. The stack of the functions imports nothing, so there is no cycle, and it knows no secret.
+	// A team's stack imports the function's ARN. The stack of the functions imports nothing, so
+	// there is no cycle, and it knows no secret.
 	platform, rotations := constructs(t, "Rotation")
 	app := awscdk.App_Of(platform)
 	team := awscdk.NewStack(app, jsii.String("Team"), nil)
 	options := monthly()
 	options.Restart = []config.Service{{Cluster: "c", Service: "s"}}
 	rotations[0].Rotate(newSecret(team, "New"), options)
-	imported := awssecretsmanager.Secret_FromSecretCompleteArn(team, jsii.String("Imported"), jsii.String("arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/a-a1b2c3"))
+	imported := awssecretsmanager.Secret_FromSecretCompleteArn(team, jsii.String("Imported"),
+		jsii.String("arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/a-a1b2c3"))
 	rotations[0].Rotate(imported, monthly())
-	byToken := awssecretsmanager.Secret_FromSecretCompleteArn(team, jsii.String("ByToken"), awscdk.Fn_ImportValue(jsii.String("of-another-tool")))
+	byToken := awssecretsmanager.Secret_FromSecretCompleteArn(team, jsii.String("ByToken"),
+		awscdk.Fn_ImportValue(jsii.String("of-another-tool")))
 	rotations[0].Rotate(byToken, monthly())
 
 	all, ofTeam := templateOf(t, platform), templateOf(t, team)
@@ -330,11 +370,14 @@ func TestSecretsOfOtherStacksDependOnTheFunctionsAlone(t *testing.T) {
 		}
 	}
 	for _, secret := range ofTeam.resources("AWS::SecretsManager::Secret") {
-		if tags := text(properties(secret)["Tags"]); !strings.Contains(tags, `{"Key":"quilt-rotate:registry","Value":"https://registry.example.com"}`) || !strings.Contains(tags, `{"Key":"quilt-rotate:grace","Value":"24h"}`) {
+		if tags := text(properties(secret)["Tags"]); !strings.Contains(tags,
+			`{"Key":"quilt-rotate:registry","Value":"https://registry.example.com"}`) ||
+			!strings.Contains(tags, `{"Key":"quilt-rotate:grace","Value":"24h"}`) {
 			t.Errorf("the tags are %s", tags)
 		}
 	}
-	if resources := text(all.JSON["Resources"]); strings.Contains(resources, "Fn::ImportValue") || strings.Contains(resources, "prod/a") {
+	if resources := text(all.JSON["Resources"]); strings.Contains(resources, "Fn::ImportValue") ||
+		strings.Contains(resources, "prod/a") {
 		t.Error("the stack of the functions knows a secret of the team")
 	}
 	if _, rotate := all.function("Rotates"); rotate[settings.EnvExpiresInDays] != "90" {
@@ -348,23 +391,32 @@ func TestPropsMayBeTokens(t *testing.T) {
 	other := awscdk.NewStack(app, jsii.String("Other"), nil)
 	parameter := func(id string) *string { return awscdk.NewCfnParameter(other, jsii.String(id), nil).ValueAsString() }
 	props := least()
-	props.RegistryURL, props.AlarmTopic = parameter("Registry"), awssns.Topic_FromTopicArn(other, jsii.String("Topic"), parameter("TopicArn"))
+	props.RegistryURL, props.AlarmTopic = parameter("Registry"), awssns.Topic_FromTopicArn(other, jsii.String("Topic"),
+		parameter("TopicArn"))
 	subnets := []string{*parameter("SubnetA"), *parameter("SubnetB")}
-	groups := awscdk.NewCfnParameter(other, jsii.String("Groups"), &awscdk.CfnParameterProps{Type: jsii.String("List<String>")}).ValueAsList()
-	props.Network = &config.Network{VPC: *parameter("Vpc"), Subnets: subnets, SecurityGroups: []string{*(*groups)[0]}, Proxy: *parameter("Proxy")}
-	props.PermissionsBoundary, props.LogLevel, props.IssuerArns = parameter("Boundary"), parameter("LogLevel"), []string{*parameter("OtherIssuer")}
-	props.LogRetentionDays = awscdk.NewCfnParameter(other, jsii.String("Retention"), &awscdk.CfnParameterProps{Type: jsii.String("Number")}).ValueAsNumber()
+	groups := awscdk.NewCfnParameter(other, jsii.String("Groups"),
+		&awscdk.CfnParameterProps{Type: jsii.String("List<String>")}).ValueAsList()
+	props.Network = &config.Network{VPC: *parameter("Vpc"), Subnets: subnets, SecurityGroups: []string{*(*groups)[0]},
+		Proxy: *parameter("Proxy")}
+	props.PermissionsBoundary, props.LogLevel, props.IssuerArns = parameter("Boundary"), parameter("LogLevel"),
+		[]string{*parameter("OtherIssuer")}
+	props.LogRetentionDays = awscdk.NewCfnParameter(other, jsii.String("Retention"),
+		&awscdk.CfnParameterProps{Type: jsii.String("Number")}).ValueAsNumber()
 	rotation := keyrotation.NewKeyRotation(other, jsii.String("Rotation"), props)
 	rotation.Rotate(newSecret(other, "Secret"), &keyrotation.RotateOptions{
-		Schedule: parameter("Schedule"), Field: parameter("Field"), Owner: parameter("Owner"), KeyName: parameter("KeyName"), IssuerArn: parameter("Issuer"),
+		Schedule: parameter("Schedule"), Field: parameter("Field"), Owner: parameter("Owner"),
+		KeyName: parameter("KeyName"), IssuerArn: parameter("Issuer"),
 	})
 	all := templateOf(t, other)
-	all.has("AWS::SecretsManager::RotationSchedule", object{"RotationRules": object{"ScheduleExpression": object{"Ref": "Schedule"}}})
+	all.has("AWS::SecretsManager::RotationSchedule",
+		object{"RotationRules": object{"ScheduleExpression": object{"Ref": "Schedule"}}})
 	all.has("AWS::Lambda::Function", object{"VpcConfig": object{
-		"SubnetIds": []any{object{"Ref": "SubnetA"}, object{"Ref": "SubnetB"}}, "SecurityGroupIds": object{"Ref": "Groups"},
+		"SubnetIds": []any{object{"Ref": "SubnetA"}, object{"Ref": "SubnetB"}}, "SecurityGroupIds": object{
+			"Ref": "Groups"},
 	}})
 	all.has("AWS::CloudWatch::Alarm", object{"OKActions": []any{object{"Ref": "TopicArn"}}})
-	// A schedule that is not known leaves the threshold as it is: at 0 days, the alarm would never ring.
+	// A schedule that is not known leaves the threshold as it is: at 0 days, the alarm would never
+	// ring.
 	all.has("AWS::CloudWatch::Alarm", object{"AlarmName": "morning-Other-Rotation-key-expires-soon", "Threshold": 14})
 	if _, rotate := all.function("Rotates"); text(rotate[settings.EnvRegistryURL]) != `{"Ref":"Registry"}` {
 		t.Errorf("the environment is %v", rotate)
@@ -372,10 +424,12 @@ func TestPropsMayBeTokens(t *testing.T) {
 }
 
 func TestTwoRegistriesInOneStack(t *testing.T) {
-	// Protects an app that rotates the keys of two registries in one stack: no alarm and no dashboard takes the name of the other's.
+	// Protects an app that rotates the keys of two registries in one stack: no alarm and no
+	// dashboard takes the name of the other's.
 	other, _ := constructs(t, "KeyRotation", "of eu", "of us")
 	all, seen := templateOf(t, other), map[string]string{}
-	for _, kind := range []string{"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm", "AWS::CloudWatch::Dashboard"} {
+	for _, kind := range []string{"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm",
+		"AWS::CloudWatch::Dashboard"} {
 		for id, r := range all.resources(kind) {
 			name, _ := properties(r)["AlarmName"].(string)
 			if kind == "AWS::CloudWatch::Dashboard" {
@@ -404,7 +458,8 @@ func refusal(build func()) (sentence string) {
 }
 
 func TestWrongOptionsAreRefused(t *testing.T) {
-	// The rules are those of the file: the secret is named, and what to do, before anything is deployed.
+	// The rules are those of the file: the secret is named, and what to do, before anything is
+	// deployed.
 	with := func(change func(o *keyrotation.RotateOptions)) *keyrotation.RotateOptions {
 		o := monthly()
 		change(o)
@@ -418,39 +473,51 @@ func TestWrongOptionsAreRefused(t *testing.T) {
 		{monthly(), ""},
 		{with(func(o *keyrotation.RotateOptions) { o.Window = awscdk.Duration_Hours(jsii.Number(2)) }), ""},
 		{nil, "RotateOptions.schedule: is not set"},
-		{with(func(o *keyrotation.RotateOptions) { o.Schedule = jsii.String("nonsense") }), "RotateOptions.schedule: must be rate("},
-		{with(func(o *keyrotation.RotateOptions) { o.ExpiresInDays = jsii.Number(30) }), "RotateOptions.expiresInDays: is too short for one missed rotation"},
-		{with(func(o *keyrotation.RotateOptions) { o.Window = awscdk.Duration_Minutes(jsii.Number(1)) }), "RotateOptions.window: must be whole hours"},
-		{with(func(o *keyrotation.RotateOptions) { o.Grace = awscdk.Duration_Minutes(jsii.Number(1)) }), "RotateOptions.grace: must be at least 2h"},
+		{with(func(o *keyrotation.RotateOptions) { o.Schedule = jsii.String("nonsense") }),
+			"RotateOptions.schedule: must be rate("},
+		{with(func(o *keyrotation.RotateOptions) { o.ExpiresInDays = jsii.Number(30) }),
+			"RotateOptions.expiresInDays: is too short for one missed rotation"},
+		{with(func(o *keyrotation.RotateOptions) { o.Window = awscdk.Duration_Minutes(jsii.Number(1)) }),
+			"RotateOptions.window: must be whole hours"},
+		{with(func(o *keyrotation.RotateOptions) { o.Grace = awscdk.Duration_Minutes(jsii.Number(1)) }),
+			"RotateOptions.grace: must be at least 2h"},
 	} {
 		id := fmt.Sprintf("Secret%d", i)
 		if c.want != "" {
 			c.want = "Other/" + id + ": " + c.want
 		}
-		if got := refusal(func() { rotations[0].Rotate(newSecret(other, id), c.options) }); !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
+		if got := refusal(func() { rotations[0].Rotate(newSecret(other, id), c.options) }); !strings.HasPrefix(got,
+			c.want) || c.want == "" && got != "" {
 			t.Errorf("it is refused with %q, want %q", got, c.want)
 		}
 	}
 	imported := func(stack awscdk.Stack, id, region string) awssecretsmanager.ISecret {
-		return awssecretsmanager.Secret_FromSecretCompleteArn(stack, jsii.String(id), jsii.String("arn:aws:secretsmanager:"+region+":123456789012:secret:prod/a-a1b2c3"))
+		return awssecretsmanager.Secret_FromSecretCompleteArn(stack, jsii.String(id),
+			jsii.String("arn:aws:secretsmanager:"+region+":123456789012:secret:prod/a-a1b2c3"))
 	}
-	if got := refusal(func() { rotations[0].Rotate(nil, monthly()) }); got != "Other/Rotation: Rotate is called without a secret" {
+	if got := refusal(func() { rotations[0].Rotate(nil, monthly()) }); got != "Other/Rotation: Rotate is called "+
+		"without a secret" {
 		t.Errorf("no secret is refused with %q", got)
 	}
 	secret := imported(other, "Imported", "us-east-1")
 	rotations[0].Rotate(secret, monthly())
-	if got, want := refusal(func() { rotations[0].Rotate(secret, monthly()) }), "Other/Imported: Rotate was called for this secret before"; !strings.HasPrefix(got, want) {
+	if got, want := refusal(func() { rotations[0].Rotate(secret, monthly()) }), "Other/Imported: Rotate was called "+
+		"for this secret before"; !strings.HasPrefix(got, want) {
 		t.Errorf("a second call is refused with %q", got)
 	}
-	if got, want := refusal(func() { rotations[0].Rotate(imported(other, "Again", "us-east-1"), monthly()) }), "Other/Again: RotateOptions: has the same secret as Other/Imported"; !strings.HasPrefix(got, want) {
+	if got, want := refusal(func() { rotations[0].Rotate(imported(other, "Again", "us-east-1"), monthly()) }),
+		"Other/Again: RotateOptions: has the same secret as Other/Imported"; !strings.HasPrefix(got, want) {
 		t.Errorf("a second import is refused with %q", got)
 	}
-	environment := &awscdk.StackProps{Env: &awscdk.Environment{Account: jsii.String("123456789012"), Region: jsii.String("us-east-1")}}
+	environment := &awscdk.StackProps{Env: &awscdk.Environment{Account: jsii.String("123456789012"),
+		Region: jsii.String("us-east-1")}}
 	app := awscdk.App_Of(other)
-	rotation := keyrotation.NewKeyRotation(awscdk.NewStack(app, jsii.String("Here"), environment), jsii.String("Rotation"), least())
+	rotation := keyrotation.NewKeyRotation(awscdk.NewStack(app, jsii.String("Here"), environment),
+		jsii.String("Rotation"), least())
 	environment.Env.Region = jsii.String("eu-west-1")
 	elsewhere := awscdk.NewStack(app, jsii.String("Elsewhere"), environment)
-	if got := refusal(func() { rotation.Rotate(newSecret(elsewhere, "Secret"), monthly()) }); !strings.Contains(got, "Elsewhere/Secret: is of 123456789012 in eu-west-1, and the rotate function of 123456789012 in us-east-1") {
+	if got := refusal(func() { rotation.Rotate(newSecret(elsewhere, "Secret"), monthly()) }); !strings.Contains(got,
+		"Elsewhere/Secret: is of 123456789012 in eu-west-1, and the rotate function of 123456789012 in us-east-1") {
 		t.Errorf("a secret of another region is refused with %q", got)
 	}
 }
@@ -459,47 +526,75 @@ func TestWrongPropsAreRefused(t *testing.T) {
 	other, _ := constructs(t)
 	subnet := []string{"subnet-01234567"}
 	imported := func(name string) awssns.ITopic {
-		return awssns.Topic_FromTopicArn(other, jsii.String("Topic"+name), jsii.String("arn:aws:sns:us-east-1:123456789012:"+name))
+		return awssns.Topic_FromTopicArn(other, jsii.String("Topic"+name),
+			jsii.String("arn:aws:sns:us-east-1:123456789012:"+name))
 	}
 	in := func(n config.Network) func(p *keyrotation.KeyRotationProps) {
 		return func(p *keyrotation.KeyRotationProps) { p.Network = &n }
 	}
 	for want, change := range map[string]func(p *keyrotation.KeyRotationProps){
-		"RegistryURL is not given":              func(p *keyrotation.KeyRotationProps) { p.RegistryURL = nil },
-		"KeyRotationProps.registry: must be":    func(p *keyrotation.KeyRotationProps) { p.RegistryURL = jsii.String("http://registry.example.com") },
-		"RotateZip or RevokeZip is not given":   func(p *keyrotation.KeyRotationProps) { p.RevokeZip = nil },
-		"KeyRotationProps.orphanAge: must be":   func(p *keyrotation.KeyRotationProps) { p.OrphanAge = awscdk.Duration_Minutes(jsii.Number(14)) },
-		"KeyRotationProps.sweep: must be":       func(p *keyrotation.KeyRotationProps) { p.Sweep = awscdk.Duration_Hours(jsii.Number(2)) },
-		"KeyRotationProps.logLevel: must be":    func(p *keyrotation.KeyRotationProps) { p.LogLevel = jsii.String("debug") },
-		"KeyRotationProps.logRetentionDays: ":   func(p *keyrotation.KeyRotationProps) { p.LogRetentionDays = jsii.Number(42) },
-		"KeyRotationProps.issuers[0]: must be":  func(p *keyrotation.KeyRotationProps) { p.IssuerArns = []string{"*"} },
-		"KeyRotationProps.permissionsBoundary:": func(p *keyrotation.KeyRotationProps) { p.PermissionsBoundary = jsii.String("boundary") },
-		"KeyRotationProps.alarms.email: must":   func(p *keyrotation.KeyRotationProps) { p.AlarmEmail = jsii.String("team") },
-		"KeyRotationProps.alarms.topic: is a":   func(p *keyrotation.KeyRotationProps) { p.AlarmTopic = imported("t.fifo") },
+		"RegistryURL is not given": func(p *keyrotation.KeyRotationProps) { p.RegistryURL = nil },
+		"KeyRotationProps.registry: must be": func(p *keyrotation.KeyRotationProps) {
+			p.RegistryURL = jsii.String("http://registry.example.com")
+		},
+		"RotateZip or RevokeZip is not given": func(p *keyrotation.KeyRotationProps) { p.RevokeZip = nil },
+		"KeyRotationProps.orphanAge: must be": func(p *keyrotation.KeyRotationProps) {
+			p.OrphanAge = awscdk.Duration_Minutes(jsii.Number(14))
+		},
+		"KeyRotationProps.sweep: must be": func(p *keyrotation.KeyRotationProps) {
+			p.Sweep = awscdk.Duration_Hours(jsii.Number(2))
+		},
+		"KeyRotationProps.logLevel: must be": func(p *keyrotation.KeyRotationProps) {
+			p.LogLevel = jsii.String("debug")
+		},
+		"KeyRotationProps.logRetentionDays: ": func(p *keyrotation.KeyRotationProps) {
+			p.LogRetentionDays = jsii.Number(42)
+		},
+		"KeyRotationProps.issuers[0]: must be": func(p *keyrotation.KeyRotationProps) { p.IssuerArns = []string{"*"} },
+		"KeyRotationProps.permissionsBoundary:": func(p *keyrotation.KeyRotationProps) {
+			p.PermissionsBoundary = jsii.String("boundary")
+		},
+		"KeyRotationProps.alarms.email: must": func(p *keyrotation.KeyRotationProps) {
+			p.AlarmEmail = jsii.String("team")
+		},
+		"KeyRotationProps.alarms.topic: is a": func(p *keyrotation.KeyRotationProps) {
+			p.AlarmTopic = imported("t.fifo")
+		},
 		"AlarmEmail cannot be used with AlarmTopic": func(p *keyrotation.KeyRotationProps) {
 			p.AlarmEmail, p.AlarmTopic = jsii.String("a@example.com"), imported("t")
 		},
-		"KeyRotationProps.network.subnets: has 17":       in(config.Network{VPC: "vpc-01234567", Subnets: slices.Repeat(subnet, 17)}),
-		"KeyRotationProps.network.securityGroups: has 6": in(config.Network{Subnets: subnet, SecurityGroups: slices.Repeat([]string{"sg-01234567"}, 6)}),
-		"KeyRotationProps.network.subnets: is empty":     in(config.Network{VPC: "vpc-01234567"}),
-		"KeyRotationProps.network.vpc: is not set":       in(config.Network{Subnets: subnet}),
-		"KeyRotationProps.network.proxy: must be":        in(config.Network{VPC: "vpc-01234567", Subnets: subnet, Proxy: "http://user:password@proxy.example.com:3128"}),
+		"KeyRotationProps.network.subnets: has 17": in(config.Network{VPC: "vpc-01234567",
+			Subnets: slices.Repeat(subnet, 17)}),
+		"KeyRotationProps.network.securityGroups: has 6": in(config.Network{Subnets: subnet,
+			SecurityGroups: slices.Repeat([]string{"sg-01234567"}, 6)}),
+		"KeyRotationProps.network.subnets: is empty": in(config.Network{VPC: "vpc-01234567"}),
+		"KeyRotationProps.network.vpc: is not set":   in(config.Network{Subnets: subnet}),
+		"KeyRotationProps.network.proxy: must be": in(config.Network{VPC: "vpc-01234567", Subnets: subnet,
+			Proxy: "http://user:password@proxy.example.com:3128"}),
 	} {
 		props := least()
 		change(props)
-		if got := refusal(func() { keyrotation.NewKeyRotation(other, jsii.String("Rotation"), props) }); !strings.HasPrefix(got, "Other/Rotation: "+want) {
+		if got := refusal(func() {
+			keyrotation.NewKeyRotation(other, jsii.String("Rotation"),
+				props)
+		}); !strings.HasPrefix(got, "Other/Rotation: "+want) {
 			t.Errorf("it is refused with %q, want %q", got, want)
 		}
 	}
-	china := &awscdk.StackProps{Env: &awscdk.Environment{Account: jsii.String("123456789012"), Region: jsii.String("cn-north-1")}}
+	china := &awscdk.StackProps{Env: &awscdk.Environment{Account: jsii.String("123456789012"),
+		Region: jsii.String("cn-north-1")}}
 	stack := awscdk.NewStack(awscdk.App_Of(other), jsii.String("China"), china)
-	if got := refusal(func() { keyrotation.NewKeyRotation(stack, jsii.String("Rotation"), least()) }); !strings.Contains(got, "is in the partition aws-cn, which is not supported") {
+	if got := refusal(func() {
+		keyrotation.NewKeyRotation(stack, jsii.String("Rotation"),
+			least())
+	}); !strings.Contains(got, "is in the partition aws-cn, which is not supported") {
 		t.Errorf("China is refused with %q", got)
 	}
 }
 
 func TestReadersAreNamedByConditions(t *testing.T) {
-	// AWS refuses a policy with a principal that was deleted. A reader of the secret's account is let in by the statement itself, one of another account through its account.
+	// AWS refuses a policy with a principal that was deleted. A reader of the secret's account is
+	// let in by the statement itself, one of another account through its account.
 	all := configured(t, "everything")
 	policies := map[string][]object{}
 	for _, policy := range all.resources("AWS::SecretsManager::ResourcePolicy") {
@@ -507,9 +602,11 @@ func TestReadersAreNamedByConditions(t *testing.T) {
 	}
 	const actions = `"Action":["secretsmanager:DescribeSecret","secretsmanager:GetSecretValue"]`
 	pipeline := policies[`{"Ref":"`+config.KeyID("staging/pipeline")+`Secret55649D76"}`]
-	want := `[{` + actions + `,"Condition":{"ArnEquals":{"aws:PrincipalArn":["arn:aws:iam::123456789012:role/pipeline"]},"StringEquals":{"aws:PrincipalAccount":"123456789012"}},` +
+	want := `[{` + actions +
+		`,"Condition":{"ArnEquals":{"aws:PrincipalArn":["arn:aws:iam::123456789012:role/pipeline"]},"StringEquals":{"aws:PrincipalAccount":"123456789012"}},` +
 		`"Effect":"Allow","Principal":{"AWS":"*"},"Resource":"*","Sid":"ReadersOf123456789012"},` +
-		`{` + actions + `,"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::210987654321:root"},"Resource":"*","Sid":"Account210987654321"}]`
+		`{` + actions +
+		`,"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::210987654321:root"},"Resource":"*","Sid":"Account210987654321"}]`
 	if got := text(pipeline); got != want {
 		t.Errorf("the policy of staging/pipeline has\n%s, want\n%s", got, want)
 	}
@@ -522,8 +619,10 @@ func TestReadersAreNamedByConditions(t *testing.T) {
 			if s["Action"] == "kms:*" {
 				continue
 			}
-			if s["Action"] != "kms:Decrypt" || !strings.Contains(condition, `"kms:ViaService":"secretsmanager.us-east-1.amazonaws.com"`) ||
-				text(s["Principal"]) == `{"AWS":"*"}` && !strings.Contains(condition, `"aws:PrincipalArn":["arn:aws:iam::123456789012:role/gone","arn:aws:iam::123456789012:role/pipeline"]`) {
+			if s["Action"] != "kms:Decrypt" || !strings.Contains(condition,
+				`"kms:ViaService":"secretsmanager.us-east-1.amazonaws.com"`) ||
+				text(s["Principal"]) == `{"AWS":"*"}` && !strings.Contains(condition,
+					`"aws:PrincipalArn":["arn:aws:iam::123456789012:role/gone","arn:aws:iam::123456789012:role/pipeline"]`) {
 				t.Errorf("%s may be used so: %s", id, text(s))
 			}
 		}
@@ -531,12 +630,14 @@ func TestReadersAreNamedByConditions(t *testing.T) {
 }
 
 func TestNamedQueries(t *testing.T) {
-	// Protects the administrator's questions: use, failed logins, keys made and revoked; each looks for names in both letter cases, and for one month only.
+	// Protects the administrator's questions: use, failed logins, keys made and revoked; each looks
+	// for names in both letter cases, and for one month only.
 	all := configured(t, "everything")
 	all.count("AWS::Athena::NamedQuery", 3)
 	for id, query := range all.resources("AWS::Athena::NamedQuery") {
 		sql := properties(query)["QueryString"].(string)
-		if properties(query)["Database"] != "audittraildatabase-1a2b3c" || properties(query)["WorkGroup"] != "quilt-audit" || !strings.Contains(sql, "date_add('day', -30, now())") {
+		if properties(query)["Database"] != "audittraildatabase-1a2b3c" ||
+			properties(query)["WorkGroup"] != "quilt-audit" || !strings.Contains(sql, "date_add('day', -30, now())") {
 			t.Errorf("%s is %s", id, text(query))
 		}
 		for _, camel := range regexp.MustCompile(`'\$\.[^']*[A-Z][^']*'`).FindAllString(sql, -1) {
@@ -549,9 +650,14 @@ func TestNamedQueries(t *testing.T) {
 }
 
 func TestTheFullestStackFitsOneTemplate(t *testing.T) {
-	// Protects a deployment with many keys: the most keys that are accepted stay within the limits of one template, and 100 are.
-	for with, least := range map[string]int{"": 100, `, readers: ["arn:aws:iam::123456789012:role/a"], restart: [{cluster: a, service: b}]`: 100} {
-		most := fullest(t, func(i int) string { return fmt.Sprintf("{name: prod/key-%03d, schedule: rate(30 days)%s}", i, with) })
+	// Protects a deployment with many keys: the most keys that are accepted stay within the limits
+	// of one template, and 100 are.
+	for with, least := range map[string]int{"": 100,
+		`, readers: ["arn:aws:iam::123456789012:role/a"], restart: [{cluster: a, service: b}]`: 100} {
+		most := fullest(t, func(i int) string {
+			return fmt.Sprintf("{name: prod/key-%03d, schedule: rate(30 days)%s}",
+				i, with)
+		})
 		full := synth(t, most)
 		resources, outputs := len(full.JSON["Resources"].(object)), len(full.JSON["Outputs"].(object))
 		if len(most.Keys) < least || resources > config.MaxResources || outputs > config.MaxOutputs {
@@ -562,9 +668,13 @@ func TestTheFullestStackFitsOneTemplate(t *testing.T) {
 }
 
 func TestTheStackIsProtected(t *testing.T) {
-	// Protects all secrets that the functions serve: the stack cannot be deleted unless the file says so.
-	for file, want := range map[string]bool{"": true, "terminationProtection: true": true, "terminationProtection: false": false} {
-		c, err := config.Parse("config.yaml", []byte("stack: a\naccount: \"123456789012\"\nregion: us-east-1\nregistry: https://registry.example.com\n"+file), config.AWS{})
+	// Protects all secrets that the functions serve: the stack cannot be deleted unless the file
+	// says so.
+	for file, want := range map[string]bool{"": true, "terminationProtection: true": true,
+		"terminationProtection: false": false} {
+		c, err := config.Parse("config.yaml",
+			[]byte("stack: a\naccount: \"123456789012\"\nregion: us-east-1\nregistry: https://registry.example.com\n"+
+				file), config.AWS{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -580,7 +690,8 @@ func fullest(t *testing.T, key func(i int) string) *config.Config {
 	t.Helper()
 	var most *config.Config
 	sort.Search(500, func(n int) bool {
-		text := "stack: quilt-rotate-full\naccount: \"123456789012\"\nregion: us-east-1\nregistry: https://registry.example.com\nkeys:\n"
+		text := "stack: quilt-rotate-full\naccount: \"123456789012\"\nregion: " +
+			"us-east-1\nregistry: https://registry.example.com\nkeys:\n"
 		for i := range n {
 			text += "  - " + key(i) + "\n"
 		}
@@ -594,21 +705,25 @@ func fullest(t *testing.T, key func(i int) string) *config.Config {
 }
 
 func TestTheResourcesOfAStackAreCounted(t *testing.T) {
-	// Protects the check of a file: it counts with the number of resources and outputs that the template has.
+	// Protects the check of a file: it counts with the number of resources and outputs that the
+	// template has.
 	everything := load(t, "everything")
 	everything.Keys, everything.Retired = everything.Keys[:1], nil
 	template := synth(t, everything).JSON
 	const resourcesOfTheKey, outputsOfTheKey = 4, 1
 	if n := len(template["Resources"].(object)) - resourcesOfTheKey; n != config.SharedResources {
-		t.Errorf("everything makes %d resources besides those of keys, and the check counts with %d", n, config.SharedResources)
+		t.Errorf("everything makes %d resources besides those of keys, and the check counts with %d", n,
+			config.SharedResources)
 	}
 	if n := len(template["Outputs"].(object)) - outputsOfTheKey; n != config.SharedOutputs {
-		t.Errorf("everything makes %d outputs besides those of keys, and the check counts with %d", n, config.SharedOutputs)
+		t.Errorf("everything makes %d outputs besides those of keys, and the check counts with %d", n,
+			config.SharedOutputs)
 	}
 }
 
 func TestTheKMSKeysPolicyFitsWhateverIsAccepted(t *testing.T) {
-	// Protects a deployment from failing half-way: the most readers of the most keys that the check lets through make a policy that KMS takes.
+	// Protects a deployment from failing half-way: the most readers of the most keys that the check
+	// lets through make a policy that KMS takes.
 	var c *config.Config
 	var keys []string
 	for readers := 0; ; {
@@ -617,9 +732,12 @@ func TestTheKMSKeysPolicyFitsWhateverIsAccepted(t *testing.T) {
 			names = append(names, fmt.Sprintf(`"arn:aws:iam::%012d:role/reader-%d"`, readers%2+123456789012, readers))
 			readers++
 		}
-		keys = append(keys, fmt.Sprintf("{name: prod/key-%d, schedule: rate(30 days), readers: [%s]}", len(keys), strings.Join(names, ", ")))
-		more, err := config.Parse("config.yaml", []byte("{stack: quilt-rotate-prod, account: \"123456789012\", region: us-east-1, registry: https://registry.example.com, kmsKey: new, keys: ["+
-			strings.Join(keys, ",\n")+"]}"), config.AWS{})
+		keys = append(keys, fmt.Sprintf("{name: prod/key-%d, schedule: rate(30 days), readers: [%s]}", len(keys),
+			strings.Join(names, ", ")))
+		more, err := config.Parse("config.yaml",
+			[]byte("{stack: quilt-rotate-prod, account: \"123456789012\", region: us-east-1, registry: "+
+				"https://registry.example.com, kmsKey: new, keys: ["+
+				strings.Join(keys, ",\n")+"]}"), config.AWS{})
 		if err != nil {
 			if !strings.Contains(err.Error(), "too many readers for the policy of one KMS key") {
 				t.Fatal(err)
@@ -634,7 +752,8 @@ func TestTheKMSKeysPolicyFitsWhateverIsAccepted(t *testing.T) {
 	synth(t, c).fitsQuotas()
 }
 
-// fitsQuotas checks what CloudFormation finds out only when it deploys: 6,144 characters of a managed policy, without white space, ten on a role; 2,048 of an event pattern; 20,480 of a
+// fitsQuotas checks what CloudFormation finds out only when it deploys: 6,144 characters of a
+// managed policy, without white space, ten on a role; 2,048 of an event pattern; 20,480 of a
 // secret's policy; 32,768 bytes of a KMS key's.
 func (t template) fitsQuotas() {
 	t.Helper()
@@ -644,7 +763,8 @@ func (t template) fitsQuotas() {
 		written = join.ReplaceAllStringFunc(written, func(parts string) string {
 			return `"` + strings.ReplaceAll(join.FindStringSubmatch(parts)[1], `","`, "") + `"`
 		})
-		return regexp.MustCompile(`\{"Ref":"[^"]*"\}`).ReplaceAllString(written, `"arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/key-000-AbCdEf"`)
+		return regexp.MustCompile(`\{"Ref":"[^"]*"\}`).ReplaceAllString(written,
+			`"arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/key-000-AbCdEf"`)
 	}
 	roles := map[string]int{}
 	for id, policy := range t.resources("AWS::IAM::ManagedPolicy") {

@@ -10,8 +10,10 @@ func TestOneScheduleStartsTheSweepsOfAllSecrets(t *testing.T) {
 	all.count("AWS::Scheduler::Schedule", 1)
 	all.count("AWS::Scheduler::ScheduleGroup", 0)
 	all.has("AWS::Scheduler::Schedule", object{
-		"ScheduleExpression": "rate(30 minutes)", "FlexibleTimeWindow": object{"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 10},
-		"Target": object{"Input": `{"time":"<aws.scheduler.scheduled-time>"}`, "RetryPolicy": object{"MaximumRetryAttempts": 10, "MaximumEventAgeInSeconds": 900}},
+		"ScheduleExpression": "rate(30 minutes)", "FlexibleTimeWindow": object{"Mode": "FLEXIBLE",
+			"MaximumWindowInMinutes": 10},
+		"Target": object{"Input": `{"time":"<aws.scheduler.scheduled-time>"}`,
+			"RetryPolicy": object{"MaximumRetryAttempts": 10, "MaximumEventAgeInSeconds": 900}},
 	})
 	for id, schedule := range all.resources("AWS::Scheduler::Schedule") {
 		target, name := properties(schedule)["Target"].(object), properties(schedule)["Name"]
@@ -21,8 +23,10 @@ func TestOneScheduleStartsTheSweepsOfAllSecrets(t *testing.T) {
 		if machine := text(target["Arn"]); !strings.Contains(machine, `"Ref":"KeyRotationSweepMachine`) {
 			t.Errorf("%s starts %s", id, machine)
 		}
-		if depends := text(schedule["DependsOn"]); !strings.Contains(depends, "KeyRotationRunSweeps") || !strings.Contains(depends, "KeyRotationRevokeSecrets") {
-			t.Errorf("%s may start a run before the state machine and the function have their permissions: %s", id, depends)
+		if depends := text(schedule["DependsOn"]); !strings.Contains(depends, "KeyRotationRunSweeps") ||
+			!strings.Contains(depends, "KeyRotationRevokeSecrets") {
+			t.Errorf("%s may start a run before the state machine and the function have their permissions: %s", id,
+				depends)
 		}
 		if _, tags := all.tagsOf("Rotates"); tags["quilt-rotate:schedule"] != name {
 			t.Errorf("the command cannot find the schedule %v by the tags %v", name, tags)
@@ -59,9 +63,11 @@ func TestANameOfAScheduleIsAtMost64CharactersLong(t *testing.T) {
 func TestWhatNeedsAPersonIsSentToTheTopic(t *testing.T) {
 	all := configured(t, "everything")
 	all.has("AWS::Events::Rule", object{
-		"EventPattern": object{"source": []any{"quilt-rotate"}, "detail": object{"needsPerson": []any{true}, "registry": []any{"https://registry.example.com"}}},
+		"EventPattern": object{"source": []any{"quilt-rotate"}, "detail": object{"needsPerson": []any{true},
+			"registry": []any{"https://registry.example.com"}}},
 		"Targets": []any{object{"InputTransformer": object{
-			"InputPathsMap": object{"detail-type": "$.detail-type", "detail-message": "$.detail.message"}, "InputTemplate": `"<detail-type>: <detail-message>"`,
+			"InputPathsMap": object{"detail-type": "$.detail-type", "detail-message": "$.detail.message"},
+			"InputTemplate": `"<detail-type>: <detail-message>"`,
 		}}},
 	})
 	for id, rule := range all.resources("AWS::Events::Rule") {

@@ -67,11 +67,13 @@ type template struct {
 // synth makes the template of a configuration.
 func synth(t testing.TB, c *config.Config) template {
 	t.Helper()
-	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false), Context: flags(t)})
+	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false),
+		Context: flags(t)})
 	return templateOf(t, stack.New(app, c, packages))
 }
 
-// flags is the context that the cdk command gives to the app. The CDK's feature flags in it change templates.
+// flags is the context that the cdk command gives to the app. The CDK's feature flags in it change
+// templates.
 func flags(t testing.TB) *map[string]any {
 	t.Helper()
 	content, err := os.ReadFile("../cdk.json")
@@ -100,7 +102,8 @@ func templateOf(t testing.TB, made awscdk.Stack) template {
 
 var synthesized = map[string]template{}
 
-// configured is the template of a configuration of testdata, which is synthesized once for all tests.
+// configured is the template of a configuration of testdata, which is synthesized once for all
+// tests.
 func configured(t testing.TB, name string) template {
 	t.Helper()
 	if _, made := synthesized[name]; !made {
@@ -124,7 +127,8 @@ func load(t testing.TB, name string) *config.Config {
 // parse reads a configuration with these keys, each a line of YAML.
 func parse(t testing.TB, keys ...string) *config.Config {
 	t.Helper()
-	text := "stack: quilt-rotate-prod-registry-example-com\naccount: \"123456789012\"\nregion: us-east-1\nregistry: https://registry.example.com\nkeys:\n"
+	text := "stack: quilt-rotate-prod-registry-example-com\naccount: \"123456789012\"\nregion: " +
+		"us-east-1\nregistry: https://registry.example.com\nkeys:\n"
 	for _, key := range keys {
 		text += "  - " + key + "\n"
 	}

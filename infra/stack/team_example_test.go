@@ -19,15 +19,17 @@ func NewPipelineStack(app awscdk.App) awscdk.Stack {
 	})
 	awscdk.Tags_Of(secret).Add(jsii.String("quilt-rotate:registry"), jsii.String("https://registry.example.com"), nil)
 
-	function := awsssm.StringParameter_ValueForStringParameter(stack, jsii.String("/quilt-rotate/quilt-rotate-prod/rotate-function-arn"), nil)
-	awssecretsmanager.NewCfnRotationSchedule(stack, jsii.String("Rotation"), &awssecretsmanager.CfnRotationScheduleProps{
-		SecretId:                  secret.SecretArn(),
-		RotationLambdaArn:         function,
-		RotateImmediatelyOnUpdate: jsii.Bool(false),
-		RotationRules: &awssecretsmanager.CfnRotationSchedule_RotationRulesProperty{
-			ScheduleExpression: jsii.String("cron(0 4 ? * 1#1 *)"),
-			Duration:           jsii.String("2h"),
-		},
-	})
+	function := awsssm.StringParameter_ValueForStringParameter(stack,
+		jsii.String("/quilt-rotate/quilt-rotate-prod/rotate-function-arn"), nil)
+	awssecretsmanager.NewCfnRotationSchedule(stack, jsii.String("Rotation"),
+		&awssecretsmanager.CfnRotationScheduleProps{
+			SecretId:                  secret.SecretArn(),
+			RotationLambdaArn:         function,
+			RotateImmediatelyOnUpdate: jsii.Bool(false),
+			RotationRules: &awssecretsmanager.CfnRotationSchedule_RotationRulesProperty{
+				ScheduleExpression: jsii.String("cron(0 4 ? * 1#1 *)"),
+				Duration:           jsii.String("2h"),
+			},
+		})
 	return stack
 }

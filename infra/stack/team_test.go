@@ -10,7 +10,8 @@ import (
 )
 
 func TestTheStackOfATeamRotatesNothingAtOnce(t *testing.T) {
-	// Protects readers of docs/tools/cdk.md: the code of that page makes one secret without a key, and a schedule of the deployed function that does not rotate at deployment.
+	// Protects readers of docs/tools/cdk.md: the code of that page makes one secret without a key,
+	// and a schedule of the deployed function that does not rotate at deployment.
 	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(filepath.Join(t.TempDir(), "cdk.out"))})
 	template := assertions.Template_FromStack(NewPipelineStack(app), nil)
 	parameter := template.FindParameters(jsii.String("*"), map[string]any{

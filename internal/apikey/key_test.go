@@ -24,7 +24,8 @@ func mustParse(t testing.TB, s string) apikey.Key {
 }
 
 func TestParseTakesKeysAndNothingElse(t *testing.T) {
-	// Protects every login: white space around a key goes, white space or nothing inside makes it no key.
+	// Protects every login: white space around a key goes, white space or nothing inside makes it
+	// no key.
 	for _, c := range []struct {
 		text string
 		want string // "": refused
@@ -71,11 +72,13 @@ func TestParseTakesKeysAndNothingElse(t *testing.T) {
 }
 
 func TestNamesAreNotTakenForKeys(t *testing.T) {
-	// Protects secrets, fields and labels whose names look a little like keys, and keys that somebody pastes into the
-	// place of a name.
+	// Protects secrets, fields and labels whose names look a little like keys, and keys that
+	// somebody pastes into the place of a name.
 	for text, want := range map[string]bool{
-		"": false, "qk_": false, "qk_pipeline": false, "team/qk_pipeline-a1b2c3": false, "qk_a qk_b qk_c qk_d qk_e qk_f": false,
-		"qk_W7hQx3ZtLmN9pRvK2sYd": true, "x qk_W7hQx3ZtLmN9pRvK2sYd": true, "team/qk_W7hQx3ZtLmN9pRvK2sYd": true, "qk_W7hQx3ZtLmN9pRvK2sY": false,
+		"": false, "qk_": false, "qk_pipeline": false, "team/qk_pipeline-a1b2c3": false,
+		"qk_a qk_b qk_c qk_d qk_e qk_f": false,
+		"qk_W7hQx3ZtLmN9pRvK2sYd":       true, "x qk_W7hQx3ZtLmN9pRvK2sYd": true, "team/qk_W7hQx3ZtLmN9pRvK2sYd": true,
+		"qk_W7hQx3ZtLmN9pRvK2sY": false,
 	} {
 		if got := apikey.HasKey(text); got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)
@@ -84,12 +87,14 @@ func TestNamesAreNotTakenForKeys(t *testing.T) {
 }
 
 func TestKeysAreEqualByteForByte(t *testing.T) {
-	// Protects the decision what must not be revoked: a key is the same key however it was read, and no other is.
+	// Protects the decision what must not be revoked: a key is the same key however it was read,
+	// and no other is.
 	key := mustParse(t, "qk_W7hQx3ZtLmN9")
 	if !key.Equal(mustParse(t, " qk_W7hQx3ZtLmN9\n")) {
 		t.Error("the same key, read twice, is not equal")
 	}
-	for _, other := range []apikey.Key{{}, mustParse(t, "qk_W7hQx3ZtLmN8"), mustParse(t, "qk_w7hQx3ZtLmN9"), mustParse(t, "qk_W7hQx3ZtLmN99")} {
+	for _, other := range []apikey.Key{{}, mustParse(t, "qk_W7hQx3ZtLmN8"), mustParse(t, "qk_w7hQx3ZtLmN9"),
+		mustParse(t, "qk_W7hQx3ZtLmN99")} {
 		if key.Equal(other) || other.Equal(key) {
 			t.Errorf("%q equals %q", key.Reveal(), other.Reveal())
 		}
@@ -97,8 +102,8 @@ func TestKeysAreEqualByteForByte(t *testing.T) {
 }
 
 func TestFingerprintHasTheRegistrysForm(t *testing.T) {
-	// Protects the link to the registry's list, which shows prefix, three characters and the last three; a short key shows
-	// nothing.
+	// Protects the link to the registry's list, which shows prefix, three characters and the last
+	// three; a short key shows nothing.
 	for key, want := range map[string]string{
 		"qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTe": "qk_W7h...aTe",
 		"qk_abcdefghijkl":                   "qk_abc...jkl",
@@ -119,7 +124,8 @@ func TestFingerprintHasTheRegistrysForm(t *testing.T) {
 // keys are keys of every form that the rule lets through.
 func keys() *rapid.Generator[string] {
 	sign := rapid.OneOf(rapid.RuneFrom([]rune(`abcXYZ0189_-."\/<>&'+=`)), rapid.Rune()).Filter(func(r rune) bool {
-		return unicode.IsPrint(r) && r != ' ' && r != unicode.ReplacementChar && r != '\u2800' && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+		return unicode.IsPrint(r) && r != ' ' && r != unicode.ReplacementChar && r != '\u2800' &&
+			!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 	})
 	return rapid.Custom(func(t *rapid.T) string {
 		return "qk_" + rapid.StringOfN(sign, 1, 60, -1).Draw(t, "body")
@@ -127,7 +133,8 @@ func keys() *rapid.Generator[string] {
 }
 
 func TestParseKeepsEveryKeyAsItIs(t *testing.T) {
-	// Protects keys of forms that nobody has seen yet: what the rule lets through comes back to the byte.
+	// Protects keys of forms that nobody has seen yet: what the rule lets through comes back to the
+	// byte.
 	rapid.Check(t, func(t *rapid.T) {
 		text := keys().Draw(t, "key")
 		around := rapid.StringOf(rapid.SampledFrom([]rune(" \t\r\n"))).Draw(t, "white space")
@@ -141,7 +148,8 @@ func TestParseKeepsEveryKeyAsItIs(t *testing.T) {
 	})
 }
 
-// A fingerprint's lengths are no contract: any prefix and suffix of the key fits, and nothing else does.
+// A fingerprint's lengths are no contract: any prefix and suffix of the key fits, and nothing else
+// does.
 func TestFits(t *testing.T) {
 	key, err := apikey.Parse("qk_abcdefghijklmnopqrstuvwxyz")
 	if err != nil {
@@ -149,7 +157,8 @@ func TestFits(t *testing.T) {
 	}
 	for fingerprint, want := range map[string]bool{
 		"qk_abc...xyz": true, "qk_abcde...vwxyz": true, "qk_a...z": true, "qk_abc…xyz": true,
-		"qk_abd...xyz": false, "qk_abc...xya": false, "qk_...xyz": false, "qk_abc...": false, "": false, "abc...xyz": false,
+		"qk_abd...xyz": false, "qk_abc...xya": false, "qk_...xyz": false, "qk_abc...": false, "": false,
+		"abc...xyz":                           false,
 		"qk_abcdefghijklmnopqrstuvwxyz...xyz": false, "sha256:abcxyz": false,
 	} {
 		if got := key.Fits(fingerprint); got != want {
@@ -161,8 +170,8 @@ func TestFits(t *testing.T) {
 	}
 }
 
-// TestContradicts protects revocations from display text: only a fingerprint of the known form says that a key is
-// another one. Every other form says nothing.
+// TestContradicts protects revocations from display text: only a fingerprint of the known form says
+// that a key is another one. Every other form says nothing.
 func TestContradicts(t *testing.T) {
 	key, err := apikey.Parse("qk_abcdefghijklmnopqrstuvwxyz")
 	if err != nil {
@@ -171,7 +180,8 @@ func TestContradicts(t *testing.T) {
 	for fingerprint, want := range map[string]bool{
 		"qk_abd...xyz": true, "qk_abc...xya": true, "qk_abd…xyz": true, "qk_b...z": true,
 		"qk_abc...xyz": false, "qk_a…z": false, // fits
-		"qk_abd…": false, "qk_abd...": false, "qk_...xya": false, "qk_***...***": false, "qk_•••...•••": false, "abd...xya": false, "": false,
+		"qk_abd…": false, "qk_abd...": false, "qk_...xya": false, "qk_***...***": false, "qk_•••...•••": false,
+		"abd...xya": false, "": false,
 		"sha256:abc...xyz": false, "9f86d081884c7d65": false, "qk_abd": false, "qk_abd--xya": false,
 	} {
 		if got := key.Contradicts(fingerprint); got != want {
@@ -183,11 +193,12 @@ func TestContradicts(t *testing.T) {
 	}
 }
 
-// TestMayContain protects a key of which only the fingerprint is known: its start is found in any form, and a form that
-// is not known may be any key's.
+// TestMayContain protects a key of which only the fingerprint is known: its start is found in any
+// form, and a form that is not known may be any key's.
 func TestMayContain(t *testing.T) {
 	for text, want := range map[string]bool{
-		"x qk_abcdef": true, `{"a":"https://x:qk_abc@y"}`: true, `{"a":"\u0071k_abc"}`: true, "%71k_abc": true, "qk_abd": false, "abc": false, "": false,
+		"x qk_abcdef": true, `{"a":"https://x:qk_abc@y"}`: true, `{"a":"\u0071k_abc"}`: true, "%71k_abc": true,
+		"qk_abd": false, "abc": false, "": false,
 	} {
 		if got := apikey.MayContain(redact.New(text), "qk_abc...xyz"); got != want {
 			t.Errorf("MayContain(%q) = %v, want %v", text, got, want)

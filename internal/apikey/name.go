@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// A key's name is `<label>-<yyyymmdd>-<mark>`. It reads as Quilt's guide recommends (purpose, environment, date), and
-// its mark says which secret the key was created for: the only link that is left after a crash between creating and
-// storing a key. Names are not unique: two keys of one day have the same name and different ids.
+// A key's name is `<label>-<yyyymmdd>-<mark>`. It reads as Quilt's guide recommends (purpose,
+// environment, date), and its mark says which secret the key was created for: the only link that is
+// left after a crash between creating and storing a key. Names are not unique: two keys of one day
+// have the same name and different ids.
 
 const (
 	maxLabel   = 32
@@ -25,8 +26,8 @@ const (
 
 var notInLabel = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^a-z0-9]+`) })
 
-// SecretMark is what the names of a secret's keys end with: 16 hex digits of the SHA-256 of the ARN that DescribeSecret
-// gives.
+// SecretMark is what the names of a secret's keys end with: 16 hex digits of the SHA-256 of the ARN
+// that DescribeSecret gives.
 func SecretMark(secretARN string) string {
 	sum := sha256.Sum256([]byte(secretARN))
 	return hex.EncodeToString(sum[:markDigits/2])
@@ -44,9 +45,9 @@ func Name(label string, day time.Time, secretARN string) string {
 	return label + "-" + day.UTC().Format("20060102") + "-" + SecretMark(secretARN)
 }
 
-// MarkOf returns the mark of the secret that a key of this name was created for; ok is false for a name that is not
-// ours. It is called for every key that a user has, so it uses the lengths of the name's parts: a regular expression
-// takes ten times as long.
+// MarkOf returns the mark of the secret that a key of this name was created for; ok is false for a
+// name that is not ours. It is called for every key that a user has, so it uses the lengths of the
+// name's parts: a regular expression takes ten times as long.
 func MarkOf(name string) (mark string, ok bool) {
 	const tail = len("-yyyymmdd-") + markDigits
 	if len(name) <= tail || len(name) > maxLabel+tail {

@@ -16,8 +16,8 @@ const arn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:prod/pipeli
 var day = time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC)
 
 func TestNameCleansItsLabel(t *testing.T) {
-	// Protects key names as people read them: the label's letters and digits survive, everything else becomes one hyphen,
-	// 32 at most.
+	// Protects key names as people read them: the label's letters and digits survive, everything
+	// else becomes one hyphen, 32 at most.
 	mark := apikey.SecretMark(arn)
 	for label, want := range map[string]string{
 		"prod-pipeline":                 "prod-pipeline",
@@ -49,7 +49,8 @@ func TestNameHasDayInUTC(t *testing.T) {
 }
 
 func TestSecretMarkIsTheHashOfTheARN(t *testing.T) {
-	// Protects a format on the registry's disk: marks that older releases wrote must go on being recognised.
+	// Protects a format on the registry's disk: marks that older releases wrote must go on being
+	// recognised.
 	const want = "72e4a2926f52a510" // printf %s "$arn" | sha256sum | cut -c1-16
 	if got := apikey.SecretMark(arn); got != want {
 		t.Errorf("the mark is %q, want %q", got, want)
@@ -57,7 +58,8 @@ func TestSecretMarkIsTheHashOfTheARN(t *testing.T) {
 }
 
 func TestMarkOfRecognizesOurNames(t *testing.T) {
-	// Protects keys that people made: a name that is not of our form has no mark, so nothing is revoked for it.
+	// Protects keys that people made: a name that is not of our form has no mark, so nothing is
+	// revoked for it.
 	for name, want := range map[string]string{
 		"prod-pipeline-20261122-0123456789abcdef":              "0123456789abcdef",
 		"a-20261122-0123456789abcdef":                          "0123456789abcdef",
@@ -92,13 +94,14 @@ func TestMarkOfRecognizesOurNames(t *testing.T) {
 var nameForm = regexp.MustCompile(`^[a-z0-9-]{1,32}-[0-9]{8}-([0-9a-f]{16})$`)
 
 func TestMarkOfReadsTheFormAndNoOther(t *testing.T) {
-	// Protects keys that people made, and our orphans: a name has a mark exactly where it is of our form, whatever a hand
-	// changed in it.
+	// Protects keys that people made, and our orphans: a name has a mark exactly where it is of our
+	// form, whatever a hand changed in it.
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.StringMatching(`[a-z0-9-]{0,34}-[0-9]{7,9}-[0-9a-f]{15,17}`).Draw(t, "name")
 		for range rapid.IntRange(0, 2).Draw(t, "changes") {
 			at := rapid.IntRange(0, len(name)).Draw(t, "at")
-			name = name[:at] + rapid.SampledFrom([]string{"", "-", "a", "g", "G", "0", "é", "\n", "/"}).Draw(t, "put") + name[min(at+rapid.IntRange(0, 1).Draw(t, "cut"), len(name)):]
+			name = name[:at] + rapid.SampledFrom([]string{"", "-", "a", "g", "G", "0", "é", "\n", "/"}).Draw(t, "put") +
+				name[min(at+rapid.IntRange(0, 1).Draw(t, "cut"), len(name)):]
 		}
 		want := ""
 		if m := nameForm.FindStringSubmatch(name); m != nil {
@@ -111,12 +114,14 @@ func TestMarkOfReadsTheFormAndNoOther(t *testing.T) {
 }
 
 func TestEveryNameLeadsBackToItsSecret(t *testing.T) {
-	// Protects the search for orphans: whatever the label, the name has the form, its length bound, and its secret's mark,
-	// no other's.
+	// Protects the search for orphans: whatever the label, the name has the form, its length bound,
+	// and its secret's mark, no other's.
 	form := regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?-[0-9]{8}-[0-9a-f]{16}$`)
 	rapid.Check(t, func(t *rapid.T) {
 		label := rapid.OneOf(rapid.String(), rapid.StringMatching(`[A-Za-z0-9/_+=.@-]{0,80}`)).Draw(t, "label")
-		secret := rapid.OneOf(rapid.String(), rapid.StringMatching(`arn:aws:secretsmanager:[a-z0-9-]{9}:[0-9]{12}:secret:[A-Za-z0-9/-]{1,40}`)).Draw(t, "ARN")
+		secret := rapid.OneOf(rapid.String(),
+			rapid.StringMatching(`arn:aws:secretsmanager:[a-z0-9-]{9}:[0-9]{12}:secret:[A-Za-z0-9/-]{1,40}`)).Draw(t,
+			"ARN")
 		at := time.Unix(rapid.Int64Range(0, 253402300799).Draw(t, "second"), 0) // until the end of the year 9999
 		name := apikey.Name(label, at, secret)
 		if !form.MatchString(name) || len(name) > 32+1+8+1+16 {

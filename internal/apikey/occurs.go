@@ -12,8 +12,8 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// maxLayers is how many times a text is decoded in the search for a key. JSON inside a JSON string inside a URL has
-// three layers.
+// maxLayers is how many times a text is decoded in the search for a key. JSON inside a JSON string
+// inside a URL has three layers.
 const maxLayers = 4
 
 // Occurrences is where the text of a key occurs in a raw value.
@@ -29,12 +29,14 @@ type span struct{ start, end int }
 // Any reports whether the key's text occurs at all.
 func (o Occurrences) Any() bool { return o.Replaceable > 0 || len(o.Fixed) > 0 }
 
-// Contains reports whether the key's text occurs anywhere in a raw value, as [Find] finds it. An occurrence inside a
-// longer word counts too: a key that is protected without need is the smaller mistake.
+// Contains reports whether the key's text occurs anywhere in a raw value, as [Find] finds it. An
+// occurrence inside a longer word counts too: a key that is protected without need is the smaller
+// mistake.
 func Contains(raw redact.Text, key Key) bool { return Find(raw, key).Any() }
 
-// MayContain reports whether a raw value may contain the key that the registry shows with this fingerprint: the start
-// of the key occurs, in any form that [Find] finds. A fingerprint of a form that is not known may be any key's.
+// MayContain reports whether a raw value may contain the key that the registry shows with this
+// fingerprint: the start of the key occurs, in any form that [Find] finds. A fingerprint of a form
+// that is not known may be any key's.
 func MayContain(raw redact.Text, fingerprint string) bool {
 	first, _, known := ends(fingerprint)
 	found := !known
@@ -42,14 +44,14 @@ func MayContain(raw redact.Text, fingerprint string) bool {
 	return found
 }
 
-// Find finds every occurrence of the key's text in a raw value: in any field, nested, in the name of a field, inside a
-// URL, in plain text. It also finds text that is escaped as in JSON (`\u0071k_`, `\/`, surrogate pairs),
-// percent-encoded as in a URL, or both, up to four layers deep. It does not look for any other encoding, such as Base64
-// or XML.
+// Find finds every occurrence of the key's text in a raw value: in any field, nested, in the name
+// of a field, inside a URL, in plain text. It also finds text that is escaped as in JSON
+// (`\u0071k_`, `\/`, surrogate pairs), percent-encoded as in a URL, or both, up to four layers
+// deep. It does not look for any other encoding, such as Base64 or XML.
 //
-// Only a literal occurrence can be replaced: the text itself, or in a JSON object the text as encoding/json writes it
-// between quotes. An occurrence that is part of a longer word is never replaced, because that word may be another key:
-// qk_abc in qk_abcdef.
+// Only a literal occurrence can be replaced: the text itself, or in a JSON object the text as
+// encoding/json writes it between quotes. An occurrence that is part of a longer word is never
+// replaced, because that word may be another key: qk_abc in qk_abcdef.
 func Find(raw redact.Text, key Key) Occurrences {
 	text := raw.Reveal()
 	if key.IsZero() {
@@ -87,8 +89,8 @@ func Find(raw redact.Text, key Key) Occurrences {
 	return o
 }
 
-// Words returns the words of a raw value that may be keys, decoded as in [Find]: `qk_` and the letters, digits, `_` and
-// `-` after it.
+// Words returns the words of a raw value that may be keys, decoded as in [Find]: `qk_` and the
+// letters, digits, `_` and `-` after it.
 func Words(raw redact.Text) []Key {
 	var words []Key
 	layer{text: raw.Reveal()}.search(maxLayers, prefix, func(l layer, start, end int) {
@@ -100,7 +102,8 @@ func Words(raw redact.Text) []Key {
 	return words
 }
 
-// literalIn is the form in which a key is written into a value: in a JSON object, as between the quotes of a string.
+// literalIn is the form in which a key is written into a value: in a JSON object, as between the
+// quotes of a string.
 func literalIn(text string, key Key) string {
 	quoted := jsonString(key.Reveal())
 	if quoted = quoted[1 : len(quoted)-1]; quoted != key.Reveal() && isObject(text) {
@@ -116,7 +119,8 @@ func isObject(text string) bool {
 // wordCharacters are those of keys that have been seen: `qk_` and URL-safe Base64.
 const wordCharacters = digits + letters + "ABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
 
-// inLongerWord reports whether text[start:end], a key, is part of a longer word that may be a key itself.
+// inLongerWord reports whether text[start:end], a key, is part of a longer word that may be a key
+// itself.
 func inLongerWord(text string, start, end int) bool {
 	before := text[len(strings.TrimRight(text[:start], wordCharacters)):start]
 	return end < len(text) && strings.IndexByte(wordCharacters, text[end]) >= 0 || strings.Contains(before, prefix)
@@ -135,8 +139,9 @@ func (l layer) source(i int) int {
 	return l.from[i]
 }
 
-// search calls visit for each occurrence of the needle in this layer and in those below it. Escapes and
-// percent-encoding are decoded separately: a key may hold a percent sign or a backslash of its own.
+// search calls visit for each occurrence of the needle in this layer and in those below it. Escapes
+// and percent-encoding are decoded separately: a key may hold a percent sign or a backslash of its
+// own.
 func (l layer) search(depth int, needle string, visit func(l layer, start, end int)) {
 	for from := 0; ; from++ {
 		i := strings.Index(l.text[from:], needle)
@@ -179,11 +184,12 @@ func (l layer) decode(mark byte, one func(string) (string, int)) (next layer, ch
 	return layer{string(text), append(from, l.source(len(l.text)))}, changed
 }
 
-// unescape decodes the escape sequence of JSON that the text starts with (RFC 8259, section 7), and gives its length;
-// 0: it is none.
+// unescape decodes the escape sequence of JSON that the text starts with (RFC 8259, section 7), and
+// gives its length; 0: it is none.
 func unescape(s string) (decoded string, length int) {
 	for _, n := range []int{len(`\n`), len(`\ud83d\ude00`), len(`\u0041`)} {
-		if len(s) >= n && json.Unmarshal([]byte(`"`+s[:n]+`"`), &decoded) == nil && utf8.RuneCountInString(decoded) == 1 {
+		if len(s) >= n && json.Unmarshal([]byte(`"`+s[:n]+`"`), &decoded) == nil &&
+			utf8.RuneCountInString(decoded) == 1 {
 			return decoded, n
 		}
 	}
@@ -202,7 +208,8 @@ func unpercent(s string) (string, int) {
 	return decoded, 3
 }
 
-// placeOf names the place of a byte in a value: the path of its field, or how many bytes are before it.
+// placeOf names the place of a byte in a value: the path of its field, or how many bytes are before
+// it.
 func placeOf(text string, at int, key Key) string {
 	if !isObject(text) {
 		return fmt.Sprintf("the value after %d bytes", at)
@@ -211,7 +218,8 @@ func placeOf(text string, at int, key Key) string {
 	return place
 }
 
-// locate reads one JSON value, and names the place of a byte in it. found is false if the byte is behind the value.
+// locate reads one JSON value, and names the place of a byte in it. found is false if the byte is
+// behind the value.
 func locate(d *json.Decoder, at int, path string, key Key) (place string, found bool) {
 	token, err := d.Token()
 	if delim, ok := token.(json.Delim); err == nil && ok {

@@ -34,8 +34,8 @@ func inJSON(s string) string {
 }
 
 func TestAKeyIsFoundWhereverItOccurs(t *testing.T) {
-	// Protects promise 2: a key is found in every place and form in which a consumer may read it, and only what can be
-	// replaced counts as replaceable.
+	// Protects promise 2: a key is found in every place and form in which a consumer may read it,
+	// and only what can be replaced counts as replaceable.
 	const (
 		odd   = `qk_a/"b\é😀%41+=`
 		place = `the field "x" `
@@ -58,35 +58,50 @@ func TestAKeyIsFoundWhereverItOccurs(t *testing.T) {
 		{"in a broken object", oldKey, `{"x":"` + oldKey, 1, nil},
 		{"escaped in one character", oldKey, `{"x":"\u0071` + oldKey[1:] + `"}`, 0, []string{place + "(escaped)"}},
 		{"escaped entirely", oldKey, `{"x":"` + escapedAll(oldKey) + `"}`, 0, []string{place + "(escaped)"}},
-		{"escaped in upper case", oldKey, `{"x":"` + oldKey[:2] + `\u005F` + oldKey[3:] + `"}`, 0, []string{place + "(escaped)"}},
-		{"escaped twice", oldKey, `{"x":"` + inJSON(`{"k":"`+escapedAll(oldKey)+`"}`) + `"}`, 0, []string{place + "(escaped)"}},
-		{"escaped three times", oldKey, `{"x":"` + inJSON(inJSON(`{"k":"`+escapedAll(oldKey)+`"}`)) + `"}`, 0, []string{place + "(escaped)"}},
+		{"escaped in upper case", oldKey, `{"x":"` + oldKey[:2] + `\u005F` + oldKey[3:] + `"}`, 0,
+			[]string{place + "(escaped)"}},
+		{"escaped twice", oldKey, `{"x":"` + inJSON(`{"k":"`+escapedAll(oldKey)+`"}`) + `"}`, 0,
+			[]string{place + "(escaped)"}},
+		{"escaped three times", oldKey, `{"x":"` + inJSON(inJSON(`{"k":"`+escapedAll(oldKey)+`"}`)) + `"}`, 0,
+			[]string{place + "(escaped)"}},
 		{"percent-encoded", oldKey, `{"x":"https://%71k_` + oldKey[3:] + `@host"}`, 0, []string{place + "(escaped)"}},
 		{"percent-encoded in escapes", oldKey, `{"x":"\u002571` + oldKey[1:] + `"}`, 0, []string{place + "(escaped)"}},
-		{"escapes that are percent-encoded", oldKey, "x=" + url.QueryEscape(`{"k":"`+escapedAll(oldKey)+`"}`), 0, []string{"the value after 18 bytes (escaped)"}},
-		{"escaped in plain text", oldKey, `k = "\u0071` + oldKey[1:] + `"`, 0, []string{"the value after 5 bytes (escaped)"}},
-		{"escaped and literal", oldKey, `{"a":"` + oldKey + `","x":"\u0071` + oldKey[1:] + `"}`, 1, []string{place + "(escaped)"}},
-		{"escaped in a name", oldKey, `{"a":{"\u0071` + oldKey[1:] + `":1}}`, 0, []string{`the name of a field in the field "a" (escaped)`}},
-		{"below an escaped name", oldKey, `{"\u0071` + oldKey[1:] + `":["\u0071` + oldKey[1:] + `"]}`, 0, []string{`the field [redacted][0] (escaped)`, "the name of a field (escaped)"}},
-		{"deep below", oldKey, `{"a":{"b.c":[0,{"d":"\u0071` + oldKey[1:] + `"}]}}`, 0, []string{`the field "a"."b.c"[1]."d" (escaped)`}},
+		{"escapes that are percent-encoded", oldKey, "x=" + url.QueryEscape(`{"k":"`+escapedAll(oldKey)+`"}`), 0,
+			[]string{"the value after 18 bytes (escaped)"}},
+		{"escaped in plain text", oldKey, `k = "\u0071` + oldKey[1:] + `"`, 0,
+			[]string{"the value after 5 bytes (escaped)"}},
+		{"escaped and literal", oldKey, `{"a":"` + oldKey + `","x":"\u0071` + oldKey[1:] + `"}`, 1,
+			[]string{place + "(escaped)"}},
+		{"escaped in a name", oldKey, `{"a":{"\u0071` + oldKey[1:] + `":1}}`, 0,
+			[]string{`the name of a field in the field "a" (escaped)`}},
+		{"below an escaped name", oldKey, `{"\u0071` + oldKey[1:] + `":["\u0071` + oldKey[1:] + `"]}`, 0,
+			[]string{`the field [redacted][0] (escaped)`, "the name of a field (escaped)"}},
+		{"deep below", oldKey, `{"a":{"b.c":[0,{"d":"\u0071` + oldKey[1:] + `"}]}}`, 0,
+			[]string{`the field "a"."b.c"[1]."d" (escaped)`}},
 		{"in a longer key", "qk_abc", `{"x":"qk_abcdef"}`, 0, []string{place + "(part of a longer word)"}},
 		{"in a longer key, at its end", "qk_abc", `{"x":"qk_qk_abc"}`, 0, []string{place + "(part of a longer word)"}},
-		{"in a longer key whose rest is escaped", "qk_abc", `{"x":"qk_abc\u0064"}`, 0, []string{place + "(part of a longer word)"}},
+		{"in a longer key whose rest is escaped", "qk_abc", `{"x":"qk_abc\u0064"}`, 0,
+			[]string{place + "(part of a longer word)"}},
 		{"after a word", "qk_abc", `{"x":"KEY_qk_abc"}`, 1, nil},
 		{"of odd characters, alone", odd, odd, 1, nil},
 		{"of odd characters, in an object", odd, `{"x":"` + inJSON(odd) + `"}`, 1, nil},
 		{"of a backslash at its end, in an object", `qk_a\`, `{"x":"qk_a\\\n"}`, 1, nil},
-		{"of odd characters, escaped", odd, `{"x":"` + strings.Replace(inJSON(odd), "/", `\/`, 1) + `"}`, 0, []string{place + "(escaped)"}},
-		{"of odd characters, in a surrogate pair", odd, `{"x":"` + strings.Replace(inJSON(odd), "😀", `\ud83d\ude00`, 1) + `"}`, 0, []string{place + "(escaped)"}},
-		{"of odd characters, in a URL", odd, `{"x":"https://` + url.QueryEscape(odd) + `@host"}`, 0, []string{place + "(escaped)"}},
-		{"of odd characters, in nested JSON", odd, `{"x":"` + inJSON(`{"k":"`+inJSON(odd)+`"}`) + `"}`, 0, []string{place + "(escaped)"}},
+		{"of odd characters, escaped", odd, `{"x":"` + strings.Replace(inJSON(odd), "/", `\/`, 1) + `"}`, 0,
+			[]string{place + "(escaped)"}},
+		{"of odd characters, in a surrogate pair", odd, `{"x":"` + strings.Replace(inJSON(odd), "😀", `\ud83d\ude00`,
+			1) + `"}`, 0, []string{place + "(escaped)"}},
+		{"of odd characters, in a URL", odd, `{"x":"https://` + url.QueryEscape(odd) + `@host"}`, 0,
+			[]string{place + "(escaped)"}},
+		{"of odd characters, in nested JSON", odd, `{"x":"` + inJSON(`{"k":"`+inJSON(odd)+`"}`) + `"}`, 0,
+			[]string{place + "(escaped)"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := apikey.Find(redact.New(c.text), mustParse(t, c.key))
 			if got.Replaceable != c.replaceable || !slices.Equal(got.Fixed, c.fixed) {
 				t.Errorf("found %d and %q, want %d and %q", got.Replaceable, got.Fixed, c.replaceable, c.fixed)
 			}
-			if any := c.replaceable > 0 || len(c.fixed) > 0; got.Any() != any || apikey.Contains(redact.New(c.text), mustParse(t, c.key)) != any {
+			if any := c.replaceable > 0 || len(c.fixed) > 0; got.Any() != any || apikey.Contains(redact.New(c.text),
+				mustParse(t, c.key)) != any {
 				t.Errorf("contained: %v, want %v", got.Any(), any)
 			}
 		})
@@ -94,16 +109,19 @@ func TestAKeyIsFoundWhereverItOccurs(t *testing.T) {
 }
 
 func TestAKeyThatCannotBeReplacedEverywhereIsRefused(t *testing.T) {
-	// Protects consumers of a second copy: the key is replaced everywhere or nowhere, and the error says where the other
-	// form is.
+	// Protects consumers of a second copy: the key is replaced everywhere or nowhere, and the error
+	// says where the other form is.
 	for name, c := range map[string]struct{ text, says string }{
 		"in the field itself": {`{"QUILT_API_KEY":"\u0071` + oldKey[1:] + `"}`, `the field "QUILT_API_KEY" (escaped)`},
-		"in another field":    {`{"QUILT_API_KEY":"` + oldKey + `","u":{"v":"\u0071` + oldKey[1:] + `"}}`, `the field "u"."v" (escaped)`},
-		"in a longer word":    {`{"QUILT_API_KEY":"` + oldKey + `","u":"` + oldKey + `0"}`, `the field "u" (part of a longer word)`},
+		"in another field": {`{"QUILT_API_KEY":"` + oldKey + `","u":{"v":"\u0071` + oldKey[1:] + `"}}`,
+			`the field "u"."v" (escaped)`},
+		"in a longer word": {`{"QUILT_API_KEY":"` + oldKey + `","u":"` + oldKey + `0"}`,
+			`the field "u" (part of a longer word)`},
 	} {
 		v := parseValue(t, c.text, "")
 		changed, err := v.WithKey(mustParse(t, plainKey))
-		if _, fixed := errors.AsType[*apikey.NotReplaceableError](err); !fixed || !changed.Empty() || !strings.Contains(err.Error(), c.says) {
+		if _, fixed := errors.AsType[*apikey.NotReplaceableError](err); !fixed || !changed.Empty() ||
+			!strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: got %v, want one that says %q", name, err, c.says)
 		}
 		if err == nil || strings.Contains(err.Error(), oldKey[3:9]) || v.Replaceable() == nil {
@@ -134,21 +152,23 @@ func TestEveryOccurrenceCountsForTheLimit(t *testing.T) {
 	text := `{"QUILT_API_KEY":"qk_aaaaaaaaaaaa","x":"qk_aaaaaaaaaaaa","fill":""}`
 	text = strings.Replace(text, `""`, `"`+strings.Repeat("x", apikey.MaxValueBytes-1-len(text))+`"`, 1)
 	v := parseValue(t, text, "")
-	if _, err := v.WithKey(mustParse(t, "qk_aaaaaaaaaaaab")); err == nil || !strings.Contains(err.Error(), "would have 65537 bytes") {
+	if _, err := v.WithKey(mustParse(t, "qk_aaaaaaaaaaaab")); err == nil || !strings.Contains(err.Error(),
+		"would have 65537 bytes") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestEveryLiteralOccurrenceIsReplacedAndNoOtherByte(t *testing.T) {
-	// Protects promise 2 and consumers: after a rotation the former key's text occurs nowhere, and everything else is as
-	// it was.
+	// Protects promise 2 and consumers: after a rotation the former key's text occurs nowhere, and
+	// everything else is as it was.
 	rapid.Check(t, func(t *rapid.T) {
 		body := rapid.StringMatching(`[A-Za-z0-9_-]{12,40}`)
 		old, next := "qk_"+body.Draw(t, "old"), "qk_"+body.Draw(t, "new")
 		if strings.Contains(next, old) || strings.Contains(old, next) {
 			t.Skip("not two keys")
 		}
-		pieces := rapid.SliceOfN(rapid.SampledFrom([]string{old, old, " ", "/", "@", ":", "é", "\n", "\t", `\`, `"`, "x=", "%20", "{}", "qk_other."}), 0, 6)
+		pieces := rapid.SliceOfN(rapid.SampledFrom([]string{old, old, " ", "/", "@", ":", "é", "\n", "\t", `\`, `"`,
+			"x=", "%20", "{}", "qk_other."}), 0, 6)
 		text := func(label string) string {
 			var b strings.Builder
 			for _, piece := range pieces.Draw(t, label) {
@@ -161,7 +181,8 @@ func TestEveryLiteralOccurrenceIsReplacedAndNoOtherByte(t *testing.T) {
 		}
 		var members []string
 		for range rapid.IntRange(0, 5).Draw(t, "members") {
-			members = append(members, `"a`+text("name")+`":["`+text("value")+`",{"`+text("inner")+`":"`+text("deep")+`"}]`)
+			members = append(members, `"a`+text("name")+`":["`+text("value")+`",{"`+text("inner")+`":"`+text("deep")+
+				`"}]`)
 		}
 		members = append(members, `"QUILT_API_KEY":"`+old+`"`)
 		members = rapid.Permutation(members).Draw(t, "order")
@@ -192,8 +213,8 @@ func TestEveryLiteralOccurrenceIsReplacedAndNoOtherByte(t *testing.T) {
 }
 
 func TestAKeyIsFoundInEveryMixOfEncodings(t *testing.T) {
-	// Protects promise 2: whatever layers of JSON and URL a tool put around the key, it is found, and what is not literal
-	// blocks the rotation.
+	// Protects promise 2: whatever layers of JSON and URL a tool put around the key, it is found,
+	// and what is not literal blocks the rotation.
 	rapid.Check(t, func(t *rapid.T) {
 		text := keys().Draw(t, "key")
 		key, err := apikey.Parse(text)
@@ -214,9 +235,11 @@ func TestAKeyIsFoundInEveryMixOfEncodings(t *testing.T) {
 }
 
 func FuzzFind(f *testing.F) {
-	// Protects against values that people make: no panic, no place that shows a part of a key, and every literal text is
-	// found.
-	for _, text := range []string{oldKey, `{"a":"\u0071k_` + oldKey[3:] + `"}`, `{"` + oldKey + `":["\ud83d"]}`, `\u00`, `%7`, `{"a":"` + oldKey + `x"}`, `\ud83d\u0041`, "{\"\\\\u0071" + oldKey[1:] + "\":{\"a\":\"%71" + oldKey[1:] + "\"}}"} {
+	// Protects against values that people make: no panic, no place that shows a part of a key, and
+	// every literal text is found.
+	for _, text := range []string{oldKey, `{"a":"\u0071k_` + oldKey[3:] + `"}`, `{"` + oldKey + `":["\ud83d"]}`, `\u00`,
+		`%7`, `{"a":"` + oldKey + `x"}`, `\ud83d\u0041`, "{\"\\\\u0071" + oldKey[1:] + "\":{\"a\":\"%71" + oldKey[1:] +
+			"\"}}"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// DefaultField holds the key in a JSON value, where no tag names another: the name that Quilt's documentation uses.
+	// DefaultField holds the key in a JSON value, where no tag names another: the name that Quilt's
+	// documentation uses.
 	DefaultField = "QUILT_API_KEY"
 	// FieldTag is the tag of a secret that names the field of its key.
 	FieldTag = "quilt-rotate:field"
@@ -20,14 +21,16 @@ const (
 	MaxValueBytes = 65536
 )
 
-// Value is a secret's value and the key in it. It cannot be printed: it may also hold other people's secrets.
+// Value is a secret's value and the key in it. It cannot be printed: it may also hold other
+// people's secrets.
 type Value struct {
 	key   Key
 	field string
 	raw   redact.Text
 }
 
-// BlankValueError says that a value has room for a key, and none in it: a secret that waits for its first key.
+// BlankValueError says that a value has room for a key, and none in it: a secret that waits for its
+// first key.
 type BlankValueError struct{ Field string }
 
 func (e *BlankValueError) Error() string {
@@ -37,8 +40,8 @@ func (e *BlankValueError) Error() string {
 	return redact.Scrub(fmt.Sprintf("the value's field %q holds no key yet", e.Field))
 }
 
-// BadValueError says why no key can be found in a value, or none be put in, and what to do. It quotes nothing of the
-// value except the name of a field, with keys taken out.
+// BadValueError says why no key can be found in a value, or none be put in, and what to do. It
+// quotes nothing of the value except the name of a field, with keys taken out.
 type BadValueError struct{ Problem string }
 
 func (e *BadValueError) Error() string { return e.Problem }
@@ -55,10 +58,10 @@ func (e *NotReplaceableError) Error() string {
 		"; store it there as plain text, or remove it from there"
 }
 
-// ParseValue finds the key in a secret's value: the value itself, or a field of a JSON object. The field is the given
-// one (from the tag [FieldTag]), else [DefaultField] if there, else the only top-level string that starts with `qk_`.
-// The field only says which text is the key: see [Value.WithKey]. It fails with a [*BlankValueError] or a
-// [*BadValueError].
+// ParseValue finds the key in a secret's value: the value itself, or a field of a JSON object. The
+// field is the given one (from the tag [FieldTag]), else [DefaultField] if there, else the only
+// top-level string that starts with `qk_`. The field only says which text is the key: see
+// [Value.WithKey]. It fails with a [*BlankValueError] or a [*BadValueError].
 //
 // The Value is good for [Value.Contains] also with an error.
 func ParseValue(raw redact.Text, field string) (Value, error) {
@@ -131,8 +134,8 @@ func parseObject(text, field string) (Key, string, error) {
 	return key, m.Name, nil
 }
 
-// Members returns the top-level members of an object, with their places in the text. It fails with a [*BadValueError]
-// if the text is not a valid JSON object.
+// Members returns the top-level members of an object, with their places in the text. It fails with
+// a [*BadValueError] if the text is not a valid JSON object.
 func Members(text string) ([]Member, error) {
 	if !isObject(text) {
 		reason := "is not valid JSON"
@@ -154,8 +157,8 @@ func Members(text string) ([]Member, error) {
 	return members, nil
 }
 
-// keyMember is the member that holds the key. Two members of one name, or two that look like keys, must hold the same
-// text, because readers disagree on which of the two counts.
+// keyMember is the member that holds the key. Two members of one name, or two that look like keys,
+// must hold the same text, because readers disagree on which of the two counts.
 func keyMember(members []Member, field string) (Member, error) {
 	name := cmp.Or(field, DefaultField)
 	found := membersNamed(members, name)
@@ -186,7 +189,8 @@ func keyMember(members []Member, field string) (Member, error) {
 		switch {
 		case m.sameText(found[0]):
 		case m.Name == found[0].Name:
-			return Member{}, badValue("the value has the field %q more than once, with different contents; keep one", m.Name)
+			return Member{}, badValue("the value has the field %q more than once, with different contents; keep one",
+				m.Name)
 		default:
 			return Member{}, badValue("two or more fields of the value hold different keys; "+
 				"name the one to rotate in the tag %s", FieldTag)
@@ -204,8 +208,8 @@ func membersNamed(members []Member, name string) (named []Member) {
 	return named
 }
 
-// sameText reports whether both members are the same string, apart from the white space around it. Two blank strings
-// are not the same, because only one of them would get the first key.
+// sameText reports whether both members are the same string, apart from the white space around it.
+// Two blank strings are not the same, because only one of them would get the first key.
 func (m Member) sameText(other Member) bool {
 	a, okA := m.text()
 	b, okB := other.text()
@@ -215,7 +219,8 @@ func (m Member) sameText(other Member) bool {
 // Key is the key in the value.
 func (v Value) Key() Key { return v.key }
 
-// Field names the field that holds the key; it is empty if the value is the key alone (or if the field has no name).
+// Field names the field that holds the key; it is empty if the value is the key alone (or if the
+// field has no name).
 func (v Value) Field() string { return v.field }
 
 // Contains reports whether a key's text occurs anywhere in the value: see [Contains].
@@ -224,8 +229,8 @@ func (v Value) Contains(key Key) bool { return Contains(v.raw, key) }
 // MayContain is [MayContain] of the value.
 func (v Value) MayContain(fingerprint string) bool { return MayContain(v.raw, fingerprint) }
 
-// Replaceable fails with a [*NotReplaceableError] if the value also holds its key in a form that [Value.WithKey] cannot
-// replace.
+// Replaceable fails with a [*NotReplaceableError] if the value also holds its key in a form that
+// [Value.WithKey] cannot replace.
 func (v Value) Replaceable() error {
 	if o := Find(v.raw, v.key); len(o.Fixed) > 0 {
 		return &NotReplaceableError{o.Fixed}
@@ -233,10 +238,11 @@ func (v Value) Replaceable() error {
 	return nil
 }
 
-// WithKey is the value with another key in each place of its own, and every other byte kept. So the result does not
-// contain the former key. It fails with a [*NotReplaceableError], and with a [*BadValueError] if the new key does not
-// fit: if the result has more than [MaxValueBytes], or if the key has characters that change in a URL or in nested
-// JSON, and one of its places is not a string of its own.
+// WithKey is the value with another key in each place of its own, and every other byte kept. So the
+// result does not contain the former key. It fails with a [*NotReplaceableError], and with a
+// [*BadValueError] if the new key does not fit: if the result has more than [MaxValueBytes], or if
+// the key has characters that change in a URL or in nested JSON, and one of its places is not a
+// string of its own.
 func (v Value) WithKey(key Key) (redact.Text, error) {
 	if err := v.Replaceable(); err != nil {
 		return redact.Text{}, err
@@ -253,8 +259,8 @@ func (v Value) WithKey(key Key) (redact.Text, error) {
 	return redact.New(text), nil
 }
 
-// replaced is the value with another key in each place where its own can be replaced. embedded reports whether one of
-// them is in a longer text.
+// replaced is the value with another key in each place where its own can be replaced. embedded
+// reports whether one of them is in a longer text.
 func (v Value) replaced(key Key) (result string, embedded bool) {
 	text := v.raw.Reveal()
 	literal, object := literalIn(text, key), isObject(text)
@@ -269,7 +275,8 @@ func (v Value) replaced(key Key) (result string, embedded bool) {
 	return b.String() + text[end:], embedded
 }
 
-// SameButKey reports whether two values differ in nothing, or in their key alone, in the same places.
+// SameButKey reports whether two values differ in nothing, or in their key alone, in the same
+// places.
 func (v Value) SameButKey(other Value) bool {
 	there, _ := v.replaced(other.key)
 	back, _ := other.replaced(v.key)

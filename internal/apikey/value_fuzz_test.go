@@ -14,12 +14,15 @@ import (
 )
 
 func FuzzParseValue(f *testing.F) {
-	// Protects against values that people make: no panic, no error that shows a part of a key, no replacement that cannot
-	// be read.
+	// Protects against values that people make: no panic, no error that shows a part of a key, no
+	// replacement that cannot be read.
 	for _, text := range []string{
-		oldKey, " " + oldKey + "\n", `{}`, ``, `{"QUILT_API_KEY":""}`, `{"QUILT_API_KEY":"` + oldKey + `","a":[1e400,{"b":null}],"a":"é\ud83d"}`,
-		`{"a":"` + oldKey + `","b":"qk_1111111111"}`, `{"` + oldKey + `":"` + oldKey + ` x"}`, `{"QUILT_API_KEY":"` + oldKey + `"`, `["` + oldKey + `"]`,
-		`{"QUILT_API_KEY":"` + oldKey + `","QUILT_API_KEY":"` + oldKey + `"}`, `{"\u0051":"\u0071k_12345678"}`, "\ufeff{}", "{\"a\":\"qk_\xff\"}", `"` + oldKey + `"`,
+		oldKey, " " + oldKey + "\n", `{}`, ``, `{"QUILT_API_KEY":""}`, `{"QUILT_API_KEY":"` + oldKey +
+			`","a":[1e400,{"b":null}],"a":"é\ud83d"}`,
+		`{"a":"` + oldKey + `","b":"qk_1111111111"}`, `{"` + oldKey + `":"` + oldKey + ` x"}`, `{"QUILT_API_KEY":"` +
+			oldKey + `"`, `["` + oldKey + `"]`,
+		`{"QUILT_API_KEY":"` + oldKey + `","QUILT_API_KEY":"` + oldKey + `"}`, `{"\u0051":"\u0071k_12345678"}`,
+		"\ufeff{}", "{\"a\":\"qk_\xff\"}", `"` + oldKey + `"`,
 	} {
 		f.Add(text, "")
 		f.Add(text, "a")
@@ -34,7 +37,8 @@ func FuzzParseValue(f *testing.F) {
 		changed, err := v.WithKey(next)
 		if err != nil {
 			_, fixed := errors.AsType[*apikey.NotReplaceableError](err)
-			if occurrences := apikey.Find(redact.New(text), v.Key()).Replaceable; !fixed && len(text)+occurrences*len(plainKey) <= apikey.MaxValueBytes {
+			if occurrences := apikey.Find(redact.New(text), v.Key()).Replaceable; !fixed && len(text)+
+				occurrences*len(plainKey) <= apikey.MaxValueBytes {
 				t.Fatalf("%q takes no new key: %v", text, err)
 			}
 			checkPieces(t, text, err.Error())
@@ -86,8 +90,8 @@ func fieldNames(text string) []string {
 
 var keyInText = regexp.MustCompile(`qk_[^\s"]+`)
 
-// keyPieces are the pieces of six bytes of all keys in a text. Those without a digit are left out: they may be words of
-// the message.
+// keyPieces are the pieces of six bytes of all keys in a text. Those without a digit are left out:
+// they may be words of the message.
 func keyPieces(text string) []string {
 	var pieces []string
 	for _, key := range keyInText.FindAllString(text, -1) {

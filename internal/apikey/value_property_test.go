@@ -51,12 +51,14 @@ func anyJSON(t *rapid.T, depth int) string {
 	case 1:
 		return rapid.SampledFrom([]string{"true", "false", "null"}).Draw(t, "literal")
 	case 2:
-		return rapid.OneOf(rapid.SampledFrom([]string{"1e400", "-1E-999", "-0", "-0.0", "1.10", "123456789012345678901234567890"}),
+		return rapid.OneOf(rapid.SampledFrom([]string{"1e400", "-1E-999", "-0", "-0.0", "1.10",
+			"123456789012345678901234567890"}),
 			rapid.StringMatching(`-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,4})?`)).Draw(t, "number")
 	case 3:
 		return quoted(t, rapid.String().Draw(t, "string"))
 	case 4: // what a careless codec takes for the key
-		return quoted(t, rapid.SampledFrom([]string{"QUILT_API_KEY", "\"QUILT_API_KEY\":\"qk_x\"", "{\"", "}", " a qk_b"}).Draw(t, "decoy"))
+		return quoted(t, rapid.SampledFrom([]string{"QUILT_API_KEY", "\"QUILT_API_KEY\":\"qk_x\"", "{\"", "}",
+			" a qk_b"}).Draw(t, "decoy"))
 	case 5:
 		var items []string
 		for range rapid.IntRange(0, 3).Draw(t, "items") {
@@ -87,8 +89,8 @@ type drawnValue struct {
 
 func (d drawnValue) text() string { return d.before + d.keyText + d.after }
 
-// drawValue draws the key alone, or an object with the key in the tag's field, in the default one, or in the only one
-// that looks like one.
+// drawValue draws the key alone, or an object with the key in the tag's field, in the default one,
+// or in the only one that looks like one.
 func drawValue(t *rapid.T) drawnValue {
 	d := drawnValue{key: longKeys().Draw(t, "key")}
 	sp := func() string { return blanks().Draw(t, "blank") }
@@ -105,7 +107,8 @@ func drawValue(t *rapid.T) drawnValue {
 		d.field = rapid.String().Draw(t, "field")
 	}
 	onlyOne := d.tag == "" && d.field != apikey.DefaultField
-	names := rapid.OneOf(rapid.SampledFrom([]string{"a", "b", "\\", "é\"", "quilt_api_key", "token"}), rapid.String()).Filter(func(s string) bool {
+	names := rapid.OneOf(rapid.SampledFrom([]string{"a", "b", "\\", "é\"", "quilt_api_key", "token"}),
+		rapid.String()).Filter(func(s string) bool {
 		return s != d.field && (!onlyOne || s != apikey.DefaultField)
 	})
 	var members []string
@@ -131,7 +134,8 @@ func drawValue(t *rapid.T) drawnValue {
 	if rapid.Bool().Draw(t, "as encoding/json writes it without HTML") {
 		literal = []byte(strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(literal)))
 	}
-	d.keyText = `"` + strings.Trim(quoted(t, sp()), `"`) + strings.TrimSuffix(string(literal[1:]), `"`) + strings.Trim(quoted(t, sp()), `"`) + `"`
+	d.keyText = `"` + strings.Trim(quoted(t, sp()), `"`) + strings.TrimSuffix(string(literal[1:]), `"`) +
+		strings.Trim(quoted(t, sp()), `"`) + `"`
 	d.after = sp() + d.after + sp() + "}" + sp()
 	return d
 }
@@ -155,8 +159,8 @@ func looksLikeKey(memberText string) bool {
 }
 
 func TestAnyValueKeepsEveryByteButItsKey(t *testing.T) {
-	// Protects promise and consumers: whatever is in a value, and however it is laid out, rotation changes the key in it
-	// and nothing else.
+	// Protects promise and consumers: whatever is in a value, and however it is laid out, rotation
+	// changes the key in it and nothing else.
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawValue(t)
 		v, err := apikey.ParseValue(redact.New(d.text()), d.tag)
@@ -173,8 +177,10 @@ func TestAnyValueKeepsEveryByteButItsKey(t *testing.T) {
 		}
 		changed, err := v.WithKey(next)
 		if err != nil {
-			if _, fixed := errors.AsType[*apikey.NotReplaceableError](err); fixed && strings.Contains(d.keyText, `\u`) ||
-				strings.Contains(err.Error(), "cannot be put into a longer text") && strings.Trim(d.keyText, `"`) != d.key {
+			if _, fixed := errors.AsType[*apikey.NotReplaceableError](err); fixed && strings.Contains(d.keyText,
+				`\u`) ||
+				strings.Contains(err.Error(), "cannot be put into a longer text") &&
+					strings.Trim(d.keyText, `"`) != d.key {
 				t.Skip("the key is escaped, or in a longer text")
 			}
 			t.Fatal(err)

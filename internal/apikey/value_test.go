@@ -33,8 +33,8 @@ func withKey(t testing.TB, v apikey.Value, key string) string {
 }
 
 func TestKeyIsFoundAndReplaced(t *testing.T) {
-	// Protects the consumers' value: the key is found by the rules, in this order, and replaced with every other byte
-	// kept.
+	// Protects the consumers' value: the key is found by the rules, in this order, and replaced
+	// with every other byte kept.
 	const replaced = `qk_5uPo0wEiUyHn1MkXjVzB6CgSqDfA\"<é>` // newKey as in a JSON string
 	for _, c := range []struct {
 		name, text, tag string
@@ -43,24 +43,45 @@ func TestKeyIsFoundAndReplaced(t *testing.T) {
 	}{
 		{"the key alone", oldKey, "", "", newKey},
 		{"the key alone, in white space", "\n\t " + oldKey + " \r\n", "", "", "\n\t " + newKey + " \r\n"},
-		{"the default field", `{"QUILT_API_KEY":"` + oldKey + `"}`, "", "QUILT_API_KEY", `{"QUILT_API_KEY":"` + replaced + `"}`},
-		{"the default field before others that look like keys", `{"a":"qk_other","QUILT_API_KEY":"` + oldKey + `","b":"qk_another"}`, "", "QUILT_API_KEY", `{"a":"qk_other","QUILT_API_KEY":"` + replaced + `","b":"qk_another"}`},
-		{"the only one that starts with qk_", `{"a":"b","token":"` + oldKey + `","n":1}`, "", "token", `{"a":"b","token":"` + replaced + `","n":1}`},
-		{"the only one, by another letter case", `{"quilt_api_key":"` + oldKey + `"}`, "", "quilt_api_key", `{"quilt_api_key":"` + replaced + `"}`},
-		{"the tag's field before the default one", `{"QUILT_API_KEY":"qk_other","mine":"` + oldKey + `"}`, "mine", "mine", `{"QUILT_API_KEY":"qk_other","mine":"` + replaced + `"}`},
-		{"the tag's field with dots and stars in its name", `{"a":{"b*":"qk_other"},"a.b*":"` + oldKey + `"}`, "a.b*", "a.b*", `{"a":{"b*":"qk_other"},"a.b*":"` + replaced + `"}`},
+		{"the default field", `{"QUILT_API_KEY":"` + oldKey + `"}`, "", "QUILT_API_KEY", `{"QUILT_API_KEY":"` +
+			replaced + `"}`},
+		{"the default field before others that look like keys", `{"a":"qk_other","QUILT_API_KEY":"` + oldKey +
+			`","b":"qk_another"}`, "", "QUILT_API_KEY", `{"a":"qk_other","QUILT_API_KEY":"` + replaced +
+			`","b":"qk_another"}`},
+		{"the only one that starts with qk_", `{"a":"b","token":"` + oldKey + `","n":1}`, "", "token",
+			`{"a":"b","token":"` + replaced + `","n":1}`},
+		{"the only one, by another letter case", `{"quilt_api_key":"` + oldKey + `"}`, "", "quilt_api_key",
+			`{"quilt_api_key":"` + replaced + `"}`},
+		{"the tag's field before the default one", `{"QUILT_API_KEY":"qk_other","mine":"` + oldKey + `"}`, "mine",
+			"mine", `{"QUILT_API_KEY":"qk_other","mine":"` + replaced + `"}`},
+		{"the tag's field with dots and stars in its name", `{"a":{"b*":"qk_other"},"a.b*":"` + oldKey + `"}`, "a.b*",
+			"a.b*", `{"a":{"b*":"qk_other"},"a.b*":"` + replaced + `"}`},
 		{"a field without a name", `{"":"` + oldKey + `"}`, "", "", `{"":"` + replaced + `"}`},
-		{"white space everywhere", " {\n\t\"QUILT_API_KEY\" :\r\n \"" + oldKey + "\" }\n\n", "", "QUILT_API_KEY", " {\n\t\"QUILT_API_KEY\" :\r\n \"" + replaced + "\" }\n\n"},
-		{"white space around the key, inside its quotes", `{"QUILT_API_KEY":"  ` + oldKey + ` "}`, "", "QUILT_API_KEY", `{"QUILT_API_KEY":"  ` + replaced + ` "}`},
-		{"escapes in the field's name", `{"QUILT\u005fAPI_\u004bEY":"` + oldKey + `"}`, "", "QUILT_API_KEY", `{"QUILT\u005fAPI_\u004bEY":"` + replaced + `"}`},
-		{"a second field", `{"QUILT_API_KEY":"` + oldKey + `","quilt_api_key":"` + oldKey + `"}`, "", "QUILT_API_KEY", `{"QUILT_API_KEY":"` + replaced + `","quilt_api_key":"` + replaced + `"}`},
-		{"two fields that hold the same key", `{"a":"` + oldKey + `","b":" ` + oldKey + `"}`, "", "a", `{"a":"` + replaced + `","b":" ` + replaced + `"}`},
-		{"the default field twice, with the same key", `{"QUILT_API_KEY":"` + oldKey + `","QUILT\u005fAPI_KEY":"` + oldKey + `"}`, "", "QUILT_API_KEY", `{"QUILT_API_KEY":"` + replaced + `","QUILT\u005fAPI_KEY":"` + replaced + `"}`},
-		{"a nested field, a list, a name", `{"QUILT_API_KEY":"` + oldKey + `","a":{"b":["` + oldKey + `"],"` + oldKey + `":1}}`, "", "QUILT_API_KEY", `{"QUILT_API_KEY":"` + replaced + `","a":{"b":["` + replaced + `"],"` + replaced + `":1}}`},
-		{"other fields twice", `{"a":1,"QUILT_API_KEY":"` + oldKey + `","a":2}`, "", "QUILT_API_KEY", `{"a":1,"QUILT_API_KEY":"` + replaced + `","a":2}`},
-		{"the same name deeper down", `{"a":{"QUILT_API_KEY":"qk_inner"},"QUILT_API_KEY":"` + oldKey + `"}`, "", "QUILT_API_KEY", `{"a":{"QUILT_API_KEY":"qk_inner"},"QUILT_API_KEY":"` + replaced + `"}`},
-		{"numbers that no float holds", `{"n":1e400,"m":0.10000000000000000000001,"QUILT_API_KEY":"` + oldKey + `","z":-0.0}`, "", "QUILT_API_KEY", `{"n":1e400,"m":0.10000000000000000000001,"QUILT_API_KEY":"` + replaced + `","z":-0.0}`},
-		{"escapes that need not be", `{"\/":"\/<\u003c\ud83d\ude00","QUILT_API_KEY":"` + oldKey + `","l":"\ud800"}`, "", "QUILT_API_KEY", `{"\/":"\/<\u003c\ud83d\ude00","QUILT_API_KEY":"` + replaced + `","l":"\ud800"}`},
+		{"white space everywhere", " {\n\t\"QUILT_API_KEY\" :\r\n \"" + oldKey + "\" }\n\n", "", "QUILT_API_KEY",
+			" {\n\t\"QUILT_API_KEY\" :\r\n \"" + replaced + "\" }\n\n"},
+		{"white space around the key, inside its quotes", `{"QUILT_API_KEY":"  ` + oldKey + ` "}`, "", "QUILT_API_KEY",
+			`{"QUILT_API_KEY":"  ` + replaced + ` "}`},
+		{"escapes in the field's name", `{"QUILT\u005fAPI_\u004bEY":"` + oldKey + `"}`, "", "QUILT_API_KEY",
+			`{"QUILT\u005fAPI_\u004bEY":"` + replaced + `"}`},
+		{"a second field", `{"QUILT_API_KEY":"` + oldKey + `","quilt_api_key":"` + oldKey + `"}`, "", "QUILT_API_KEY",
+			`{"QUILT_API_KEY":"` + replaced + `","quilt_api_key":"` + replaced + `"}`},
+		{"two fields that hold the same key", `{"a":"` + oldKey + `","b":" ` + oldKey + `"}`, "", "a",
+			`{"a":"` + replaced + `","b":" ` + replaced + `"}`},
+		{"the default field twice, with the same key", `{"QUILT_API_KEY":"` + oldKey + `","QUILT\u005fAPI_KEY":"` +
+			oldKey + `"}`, "", "QUILT_API_KEY", `{"QUILT_API_KEY":"` + replaced + `","QUILT\u005fAPI_KEY":"` +
+			replaced + `"}`},
+		{"a nested field, a list, a name", `{"QUILT_API_KEY":"` + oldKey + `","a":{"b":["` + oldKey + `"],"` + oldKey +
+			`":1}}`, "", "QUILT_API_KEY", `{"QUILT_API_KEY":"` + replaced + `","a":{"b":["` + replaced + `"],"` +
+			replaced + `":1}}`},
+		{"other fields twice", `{"a":1,"QUILT_API_KEY":"` + oldKey + `","a":2}`, "", "QUILT_API_KEY",
+			`{"a":1,"QUILT_API_KEY":"` + replaced + `","a":2}`},
+		{"the same name deeper down", `{"a":{"QUILT_API_KEY":"qk_inner"},"QUILT_API_KEY":"` + oldKey + `"}`, "",
+			"QUILT_API_KEY", `{"a":{"QUILT_API_KEY":"qk_inner"},"QUILT_API_KEY":"` + replaced + `"}`},
+		{"numbers that no float holds", `{"n":1e400,"m":0.10000000000000000000001,"QUILT_API_KEY":"` + oldKey +
+			`","z":-0.0}`, "", "QUILT_API_KEY", `{"n":1e400,"m":0.10000000000000000000001,"QUILT_API_KEY":"` +
+			replaced + `","z":-0.0}`},
+		{"escapes that need not be", `{"\/":"\/<\u003c\ud83d\ude00","QUILT_API_KEY":"` + oldKey + `","l":"\ud800"}`, "",
+			"QUILT_API_KEY", `{"\/":"\/<\u003c\ud83d\ude00","QUILT_API_KEY":"` + replaced + `","l":"\ud800"}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := parseValue(t, c.text, c.tag)
@@ -75,7 +96,8 @@ func TestKeyIsFoundAndReplaced(t *testing.T) {
 }
 
 func TestBlankValuesWaitForTheirFirstKey(t *testing.T) {
-	// Protects bootstrapping: `{}` and a blank key field are no faults, so that a fresh deployment raises no false alarm.
+	// Protects bootstrapping: `{}` and a blank key field are no faults, so that a fresh deployment
+	// raises no false alarm.
 	for _, c := range []struct{ name, text, tag, field string }{
 		{"nothing", "", "", ""},
 		{"white space", " \n", "", ""},
@@ -102,21 +124,28 @@ func TestBlankValuesWaitForTheirFirstKey(t *testing.T) {
 }
 
 func TestBadValuesAreRefusedWithAReason(t *testing.T) {
-	// Protects the person who must correct the value: each fault has its own sentence with a next step, and nothing is
-	// quoted.
+	// Protects the person who must correct the value: each fault has its own sentence with a next
+	// step, and nothing is quoted.
 	const tag = "quilt-rotate:field"
 	for _, c := range []struct{ name, text, field, says string }{
 		{"some text", "hunter2", "", "neither a JSON object nor a key"},
 		{"a key without its prefix", oldKey[3:], "", "neither a JSON object nor a key"},
 		{"two keys", oldKey + "\n" + newKey, "", "neither a JSON object nor a key"},
-		{"a key after a byte order mark", "\ufeff" + oldKey, "", "the invisible character U+FEFF BYTE ORDER MARK before the key; remove"},
-		{"a key before a zero width space", oldKey + "\u200b\n", "", "the invisible character U+200B ZERO WIDTH SPACE after the key; remove"},
-		{"a key with a no-break space inside", oldKey[:9] + "\u00a0" + oldKey[9:], "", "U+00A0 NO-BREAK SPACE inside the key, after its first 9 characters; remove"},
-		{"an object after a byte order mark", "\ufeff" + `{"QUILT_API_KEY":"` + oldKey + `"}`, "", "starts with the invisible character U+FEFF BYTE ORDER MARK; remove"},
-		{"an invisible character in the layout", `{"QUILT_API_KEY":` + "\u00a0" + `"` + oldKey + `"}`, "", "not valid JSON: it has the invisible character U+00A0 NO-BREAK SPACE after 17 bytes"},
-		{"an invisible character after the key in its field", `{"QUILT_API_KEY":"` + oldKey + "\u202c" + `"}`, "", `"QUILT_API_KEY" holds something that is not a Quilt API key, because of the invisible character U+202C POP DIRECTIONAL FORMATTING after the key`},
+		{"a key after a byte order mark", "\ufeff" + oldKey, "", "the invisible character U+FEFF BYTE ORDER MARK " +
+			"before the key; remove"},
+		{"a key before a zero width space", oldKey + "\u200b\n", "", "the invisible character U+200B ZERO WIDTH " +
+			"SPACE after the key; remove"},
+		{"a key with a no-break space inside", oldKey[:9] + "\u00a0" + oldKey[9:], "",
+			"U+00A0 NO-BREAK SPACE inside the key, after its first 9 characters; remove"},
+		{"an object after a byte order mark", "\ufeff" + `{"QUILT_API_KEY":"` + oldKey + `"}`, "",
+			"starts with the invisible character U+FEFF BYTE ORDER MARK; remove"},
+		{"an invisible character in the layout", `{"QUILT_API_KEY":` + "\u00a0" + `"` + oldKey + `"}`, "",
+			"not valid JSON: it has the invisible character U+00A0 NO-BREAK SPACE after 17 bytes"},
+		{"an invisible character after the key in its field", `{"QUILT_API_KEY":"` + oldKey + "\u202c" + `"}`, "",
+			`"QUILT_API_KEY" holds something that is not a Quilt API key, because of the invisible character U+202C POP DIRECTIONAL FORMATTING after the key`},
 		{"an escaped one", `{"QUILT_API_KEY":"\u2060` + oldKey + `"}`, "", `U+2060 WORD JOINER before the key`},
-		{"one in the field's name", `{"mi` + "\u00ad" + `ne":"` + oldKey + `"}`, "mine", `the name of the value's field "mine" has the invisible character U+00AD SOFT HYPHEN`},
+		{"one in the field's name", `{"mi` + "\u00ad" + `ne":"` + oldKey + `"}`, "mine",
+			`the name of the value's field "mine" has the invisible character U+00AD SOFT HYPHEN`},
 		{"a JSON string", `"` + oldKey + `"`, "", "neither a JSON object nor a key"},
 		{"an array", `["` + oldKey + `"]`, "", "neither a JSON object nor a key"},
 		{"null", `null`, "", "neither a JSON object nor a key"},
@@ -129,12 +158,15 @@ func TestBadValuesAreRefusedWithAReason(t *testing.T) {
 		{"a comma too many", `{"QUILT_API_KEY":"` + oldKey + `",}`, "", "not valid JSON"},
 		{"a comment", `{"QUILT_API_KEY":"` + oldKey + `"} // new`, "", "not valid JSON"},
 		{"two objects", `{"QUILT_API_KEY":"` + oldKey + `"}{}`, "", "not valid JSON"},
-		{"an object after white space that JSON has not", "\u00a0" + `{"QUILT_API_KEY":"` + oldKey + `"}`, "", "not valid JSON"},
+		{"an object after white space that JSON has not", "\u00a0" + `{"QUILT_API_KEY":"` + oldKey + `"}`, "",
+			"not valid JSON"},
 		{"a control character in a string", "{\"QUILT_API_KEY\":\"" + oldKey + "\n\"}", "", "not valid JSON"},
 		{"no field that looks like a key", `{"a":"b","n":1}`, "", "no field of the value holds a key"},
-		{"the key deeper down only", `{"a":{"QUILT_API_KEY":"` + oldKey + `"}}`, "", "no field of the value holds a key"},
+		{"the key deeper down only", `{"a":{"QUILT_API_KEY":"` + oldKey + `"}}`, "",
+			"no field of the value holds a key"},
 		{"the key in an array only", `{"QUILT_API_KEYS":["` + oldKey + `"]}`, "", "no field of the value holds a key"},
-		{"the tag's field missing", `{"QUILT_API_KEY":"` + oldKey + `"}`, "mine", `no field "mine", which the tag ` + tag},
+		{"the tag's field missing", `{"QUILT_API_KEY":"` + oldKey + `"}`, "mine", `no field "mine", which the tag ` +
+			tag},
 		{"the tag's field by another letter case", `{"Mine":"` + oldKey + `"}`, "mine", `no field "mine"`},
 		{"the tag's field deeper down", `{"a":{"mine":"` + oldKey + `"}}`, "a.mine", `no field "a.mine"`},
 		{"the field a number", `{"QUILT_API_KEY":42}`, "", `"QUILT_API_KEY" is not a string`},
@@ -143,21 +175,34 @@ func TestBadValuesAreRefusedWithAReason(t *testing.T) {
 		{"the field an object", `{"QUILT_API_KEY":{"key":"` + oldKey + `"}}`, "", `"QUILT_API_KEY" is not a string`},
 		{"the field an array", `{"QUILT_API_KEY":["` + oldKey + `"]}`, "", `"QUILT_API_KEY" is not a string`},
 		{"the tag's field a number", `{"mine":1}`, "mine", `"mine" is not a string`},
-		{"the field's text no key", `{"QUILT_API_KEY":"hunter2"}`, "", `"QUILT_API_KEY" holds something that is not a Quilt API key`},
-		{"the field's key without its prefix", `{"QUILT_API_KEY":"` + oldKey[3:] + `"}`, "", `holds something that is not a Quilt API key`},
-		{"the field's key with white space inside", `{"QUILT_API_KEY":"qk_W7hQx3Zt LmN9pRvK"}`, "", `holds something that is not a Quilt API key`},
-		{"the field's key with a byte that is no text", `{"QUILT_API_KEY":"` + oldKey[:9] + "\xff" + oldKey[9:] + `"}`, "", `holds something that is not a Quilt API key`},
-		{"the field's key quoted once more", `{"QUILT_API_KEY":"\"` + oldKey + `\""}`, "", `holds something that is not a Quilt API key`},
-		{"the only one no key after all", `{"token":"qk_W7hQx3Zt LmN9pRvK"}`, "", `"token" holds something that is not a Quilt API key`},
-		{"two candidates", `{"a":"` + oldKey + `","b":"qk_other"}`, "", "two or more fields of the value hold different keys; name the one to rotate in the tag " + tag},
-		{"the default field twice", `{"QUILT_API_KEY":"` + oldKey + `","QUILT_API_KEY":"qk_other"}`, "", `the field "QUILT_API_KEY" more than once, with different contents`},
-		{"the default field twice, once escaped", `{"QUILT_API_KEY":"` + oldKey + `","QUILT\u005FAPI_KEY":""}`, "", `the field "QUILT_API_KEY" more than once, with different contents`},
-		{"the tag's field three times", `{"m":1,"m":2,"m":"` + oldKey + `"}`, "m", `the field "m" more than once, with different contents`},
-		{"the only one's name twice", `{"token":"` + oldKey + `","token":1}`, "", `the field "token" more than once, with different contents`},
-		{"a key as a field's name", `{"` + oldKey + `":"qk_W7hQx3Zt LmN9pRvK"}`, "", `holds something that is not a Quilt API key`},
+		{"the field's text no key", `{"QUILT_API_KEY":"hunter2"}`, "",
+			`"QUILT_API_KEY" holds something that is not a Quilt API key`},
+		{"the field's key without its prefix", `{"QUILT_API_KEY":"` + oldKey[3:] + `"}`, "",
+			`holds something that is not a Quilt API key`},
+		{"the field's key with white space inside", `{"QUILT_API_KEY":"qk_W7hQx3Zt LmN9pRvK"}`, "",
+			`holds something that is not a Quilt API key`},
+		{"the field's key with a byte that is no text", `{"QUILT_API_KEY":"` + oldKey[:9] + "\xff" + oldKey[9:] + `"}`,
+			"", `holds something that is not a Quilt API key`},
+		{"the field's key quoted once more", `{"QUILT_API_KEY":"\"` + oldKey + `\""}`, "",
+			`holds something that is not a Quilt API key`},
+		{"the only one no key after all", `{"token":"qk_W7hQx3Zt LmN9pRvK"}`, "",
+			`"token" holds something that is not a Quilt API key`},
+		{"two candidates", `{"a":"` + oldKey + `","b":"qk_other"}`, "", "two or more fields of the value hold " +
+			"different keys; name the one to rotate in the tag " + tag},
+		{"the default field twice", `{"QUILT_API_KEY":"` + oldKey + `","QUILT_API_KEY":"qk_other"}`, "",
+			`the field "QUILT_API_KEY" more than once, with different contents`},
+		{"the default field twice, once escaped", `{"QUILT_API_KEY":"` + oldKey + `","QUILT\u005FAPI_KEY":""}`, "",
+			`the field "QUILT_API_KEY" more than once, with different contents`},
+		{"the tag's field three times", `{"m":1,"m":2,"m":"` + oldKey + `"}`, "m",
+			`the field "m" more than once, with different contents`},
+		{"the only one's name twice", `{"token":"` + oldKey + `","token":1}`, "",
+			`the field "token" more than once, with different contents`},
+		{"a key as a field's name", `{"` + oldKey + `":"qk_W7hQx3Zt LmN9pRvK"}`, "",
+			`holds something that is not a Quilt API key`},
 		{"a key as the tag's field", `{"QUILT_API_KEY":"x"}`, oldKey, `has no field "[redacted]"`},
 		{"too long a text", oldKey + strings.Repeat(" ", 65_536), "", "takes 65536 at most"},
-		{"too long an object", `{"QUILT_API_KEY":"` + oldKey + `"` + strings.Repeat(" ", 65_536) + "}", "", "takes 65536 at most"},
+		{"too long an object", `{"QUILT_API_KEY":"` + oldKey + `"` + strings.Repeat(" ", 65_536) + "}", "",
+			"takes 65536 at most"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := apikey.ParseValue(redact.New(c.text), c.field)
@@ -178,8 +223,8 @@ func TestBadValuesAreRefusedWithAReason(t *testing.T) {
 }
 
 func TestValuesUpToTheServicesLimit(t *testing.T) {
-	// Protects large values: what Secrets Manager takes is taken, and a new key that makes it too long is refused before
-	// it is sent.
+	// Protects large values: what Secrets Manager takes is taken, and a new key that makes it too
+	// long is refused before it is sent.
 	key := mustParse(t, "qk_aaaaaaaaaaaa")
 	longer := mustParse(t, "qk_aaaaaaaaaaaaa")
 	object := `{"QUILT_API_KEY":"qk_aaaaaaaaaaaa","fill":""}`
@@ -194,14 +239,16 @@ func TestValuesUpToTheServicesLimit(t *testing.T) {
 			t.Errorf("a value of the full length does not take a key of the same length: %v", err)
 		}
 		var bad *apikey.BadValueError
-		if _, err := v.WithKey(longer); !errors.As(err, &bad) || !strings.Contains(err.Error(), "would have 65537 bytes") {
+		if _, err := v.WithKey(longer); !errors.As(err, &bad) || !strings.Contains(err.Error(),
+			"would have 65537 bytes") {
 			t.Errorf("a value one byte too long gives %v", err)
 		}
 	}
 }
 
 func TestSameButKey(t *testing.T) {
-	// Protects an edit that was made during a rotation: values that differ in anything but the key are not the same.
+	// Protects an edit that was made during a rotation: values that differ in anything but the key
+	// are not the same.
 	const object = `{"QUILT_API_KEY":"` + oldKey + `","a":1}`
 	v, alone := parseValue(t, object, ""), parseValue(t, oldKey, "")
 	for text, want := range map[string]bool{

@@ -1,7 +1,8 @@
 // Package awsconfig loads the AWS SDK's configuration, for the functions and the command alike.
 //
-// Region, credentials, endpoints, profiles, proxies and retries are what the SDK reads (AWS SDKs and Tools Reference
-// Guide). This package adds limits for attempts, the rule for CA bundles, and [Send] for services that have no client here.
+// Region, credentials, endpoints, profiles, proxies and retries are what the SDK reads (AWS SDKs
+// and Tools Reference Guide). This package adds limits for attempts, the rule for CA bundles, and
+// [Send] for services that have no client here.
 package awsconfig
 
 import (
@@ -22,9 +23,9 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// AttemptLimit is how long an attempt waits for a TCP connection, for the TLS handshake, and, in [SecretsManager], for
-// the first byte of the answer. The SDK has 30 s, 10 s and no limit. Each is short enough that the SDK's retries get
-// their turn within a function's time.
+// AttemptLimit is how long an attempt waits for a TCP connection, for the TLS handshake, and, in
+// [SecretsManager], for the first byte of the answer. The SDK has 30 s, 10 s and no limit. Each is
+// short enough that the SDK's retries get their turn within a function's time.
 const AttemptLimit = 5 * time.Second
 
 // Load loads the SDK's configuration. It does not retrieve credentials.
@@ -47,7 +48,8 @@ func Load(ctx context.Context, options ...func(*config.LoadOptions) error) (aws.
 	return c, nil
 }
 
-// readBundle reads what the SDK would read itself, but refuses a file of which the SDK would use only a part.
+// readBundle reads what the SDK would read itself, but refuses a file of which the SDK would use
+// only a part.
 func readBundle(path string) (*bytes.Buffer, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -64,10 +66,10 @@ func readBundle(path string) (*bytes.Buffer, error) {
 	return bundle, nil
 }
 
-// SecretsManager returns the client of Secrets Manager. An attempt without an answer ends after [AttemptLimit], so that
-// the SDK retries it. This happens with a pooled connection whose packets vanish, as after the freeze of a Lambda
-// function. The client speaks HTTP/1.1, where the retry gets another connection; with HTTP/2 it would go over the same
-// one.
+// SecretsManager returns the client of Secrets Manager. An attempt without an answer ends after
+// [AttemptLimit], so that the SDK retries it. This happens with a pooled connection whose packets
+// vanish, as after the freeze of a Lambda function. The client speaks HTTP/1.1, where the retry
+// gets another connection; with HTTP/2 it would go over the same one.
 func SecretsManager(c aws.Config) *secretsmanager.Client {
 	return secretsmanager.NewFromConfig(c, func(o *secretsmanager.Options) {
 		client, ok := o.HTTPClient.(*awshttp.BuildableClient)

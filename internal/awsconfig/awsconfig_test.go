@@ -39,7 +39,8 @@ func TestMain(m *testing.M) {
 func setEnvironment(t *testing.T, given map[string]string) {
 	t.Helper()
 	for name, value := range map[string]string{
-		"HOME": t.TempDir(), "AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "ASIAROLE", "AWS_SECRET_ACCESS_KEY": "s",
+		"HOME": t.TempDir(), "AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": "eu-central-1",
+		"AWS_ACCESS_KEY_ID": "ASIAROLE", "AWS_SECRET_ACCESS_KEY": "s",
 	} {
 		t.Setenv(name, value)
 	}
@@ -57,9 +58,10 @@ func load(t *testing.T) aws.Config {
 	return c
 }
 
-// silence runs a test in a bubble, with a client of a service that leaves the requests with the given numbers
-// unanswered. The service records over which connection each request came.
-func silence(t *testing.T, numbers []int, test func(t *testing.T, client *secretsmanager.Client, connections *[]net.Conn)) {
+// silence runs a test in a bubble, with a client of a service that leaves the requests with the
+// given numbers unanswered. The service records over which connection each request came.
+func silence(t *testing.T, numbers []int, test func(t *testing.T, client *secretsmanager.Client,
+	connections *[]net.Conn)) {
 	t.Helper()
 	setEnvironment(t, map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1"})
 	c := load(t)
@@ -78,7 +80,8 @@ func silence(t *testing.T, numbers []int, test func(t *testing.T, client *secret
 				answered := !slices.Contains(numbers, len(requests))
 				mu.Unlock()
 				if answered {
-					time.Sleep(time.Millisecond) // of the bubble: an answer in no time at all overtakes the end of the request
+					// of the bubble: an answer in no time at all overtakes the end of the request
+					time.Sleep(time.Millisecond)
 					_, _ = io.WriteString(connection, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 				}
 			}
@@ -101,13 +104,14 @@ func silence(t *testing.T, numbers []int, test func(t *testing.T, client *secret
 }
 
 func TestAnAttemptWithoutAnAnswerIsRepeatedOnAnotherConnection(t *testing.T) {
-	// Protects a step from a pooled connection whose packets vanish: without a limit of the attempt, one call takes all of
-	// the step's time.
+	// Protects a step from a pooled connection whose packets vanish: without a limit of the
+	// attempt, one call takes all of the step's time.
 	silence(t, []int{2}, func(t *testing.T, client *secretsmanager.Client, connections *[]net.Conn) {
 		for range 2 {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second) // a function has 60 s
 			defer cancel()
-			if _, err := client.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(arn)}); err != nil {
+			if _, err := client.DescribeSecret(ctx,
+				&secretsmanager.DescribeSecretInput{SecretId: aws.String(arn)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -118,12 +122,13 @@ func TestAnAttemptWithoutAnAnswerIsRepeatedOnAnotherConnection(t *testing.T) {
 }
 
 func TestAServiceThatNeverAnswers(t *testing.T) {
-	// Protects the diagnosis: the connection works, so the error says how many attempts got no answer, and does not send
-	// people to the VPC.
+	// Protects the diagnosis: the connection works, so the error says how many attempts got no
+	// answer, and does not send people to the VPC.
 	silence(t, []int{1, 2, 3}, func(t *testing.T, client *secretsmanager.Client, _ *[]net.Conn) {
 		from := time.Now()
 		_, err := vault.New(client).Describe(t.Context(), arn)
-		if _, ok := errors.AsType[*vault.Error](err); !ok || !strings.Contains(err.Error(), "no answer in time after 3 attempts; ") || strings.Contains(err.Error(), "VPC") {
+		if _, ok := errors.AsType[*vault.Error](err); !ok || !strings.Contains(err.Error(),
+			"no answer in time after 3 attempts; ") || strings.Contains(err.Error(), "VPC") {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(from); took < 3*awsconfig.AttemptLimit || took > 30*time.Second {
@@ -133,8 +138,8 @@ func TestAServiceThatNeverAnswers(t *testing.T) {
 }
 
 func TestTheBundleOfAWS(t *testing.T) {
-	// Protects networks that inspect TLS: AWS_CA_BUNDLE is trusted, by the same rule as the registry's bundle, and HTTP/2
-	// is not used.
+	// Protects networks that inspect TLS: AWS_CA_BUNDLE is trusted, by the same rule as the
+	// registry's bundle, and HTTP/2 is not used.
 	var protocol atomic.Value
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		protocol.Store(r.Proto)
@@ -151,14 +156,16 @@ func TestTheBundleOfAWS(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := awsconfig.SecretsManager(load(t))
-	if _, err := client.DescribeSecret(t.Context(), &secretsmanager.DescribeSecretInput{SecretId: aws.String(arn)}); err != nil || protocol.Load() != "HTTP/1.1" {
+	if _, err := client.DescribeSecret(t.Context(),
+		&secretsmanager.DescribeSecretInput{SecretId: aws.String(arn)}); err != nil || protocol.Load() != "HTTP/1.1" {
 		t.Errorf("a bundle with a byte order mark: %v over %v, want an answer over HTTP/1.1", err, protocol.Load())
 	}
 
 	if err := os.WriteFile(file, []byte(certificate+certificate[:100]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := awsconfig.Load(t.Context()); err == nil || !strings.Contains(err.Error(), "AWS_CA_BUNDLE: block 2 is damaged") {
+	if _, err := awsconfig.Load(t.Context()); err == nil || !strings.Contains(err.Error(),
+		"AWS_CA_BUNDLE: block 2 is damaged") {
 		t.Errorf("a bundle with a damaged certificate: %v", err)
 	}
 }

@@ -21,8 +21,9 @@ import (
 	"quilt-rotate/internal/retry"
 )
 
-// A Request goes to a service of which one or two operations are needed. The SDK's client of each service would make a program larger by 100 KB and more,
-// and would lose members of an answer that are newer than the client.
+// A Request goes to a service of which one or two operations are needed. The SDK's client of each
+// service would make a program larger by 100 KB and more, and would lose members of an answer that
+// are newer than the client.
 type Request struct {
 	Service string // in the signature and the host: "scheduler"
 	Method  string
@@ -31,8 +32,9 @@ type Request struct {
 	In      any    // the body, as JSON; nil: none
 }
 
-// Send signs a request, sends it and decodes the answer into out, unless that is nil. It sends it again while AWS throttles it or does not answer, so the
-// request must be safe to repeat. It fails with a [*smithy.GenericAPIError] if AWS refuses it.
+// Send signs a request, sends it and decodes the answer into out, unless that is nil. It sends it
+// again while AWS throttles it or does not answer, so the request must be safe to repeat. It fails
+// with a [*smithy.GenericAPIError] if AWS refuses it.
 func Send(ctx context.Context, c aws.Config, r Request, out any) error {
 	var body []byte
 	if r.In != nil {
@@ -42,7 +44,8 @@ func Send(ctx context.Context, c aws.Config, r Request, out any) error {
 		}
 	}
 	const attempts = 8
-	waits := retry.Waits{First: 200 * time.Millisecond, Longest: 5 * time.Second, AtMost: time.Minute, Attempts: cmp.Or(c.RetryMaxAttempts, attempts)}
+	waits := retry.Waits{First: 200 * time.Millisecond, Longest: 5 * time.Second, AtMost: time.Minute,
+		Attempts: cmp.Or(c.RetryMaxAttempts, attempts)}
 	passes := func(err error) bool {
 		api, answered := errors.AsType[*smithy.GenericAPIError](err)
 		return !errors.Is(err, context.Canceled) && ctx.Err() == nil && (!answered || api.Fault == smithy.FaultServer)
@@ -65,7 +68,8 @@ func sendOnce(ctx context.Context, c aws.Config, r Request, body []byte) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	request, err := http.NewRequestWithContext(ctx, r.Method, strings.TrimSuffix(endpoint, "/")+r.Path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, r.Method, strings.TrimSuffix(endpoint, "/")+r.Path,
+		bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +80,8 @@ func sendOnce(ctx context.Context, c aws.Config, r Request, body []byte) ([]byte
 	}
 	credentials, err := c.Credentials.Retrieve(ctx)
 	if err == nil {
-		err = v4.NewSigner().SignHTTP(ctx, credentials, request, fmt.Sprintf("%x", sha256.Sum256(body)), r.Service, c.Region, time.Now())
+		err = v4.NewSigner().SignHTTP(ctx, credentials, request, fmt.Sprintf("%x", sha256.Sum256(body)), r.Service,
+			c.Region, time.Now())
 	}
 	if err != nil {
 		return nil, err
@@ -103,21 +108,24 @@ func refusal(answer *http.Response, text []byte) error {
 	_ = json.Unmarshal(text, &document) // an answer without a document has the status
 	code, _, _ := strings.Cut(cmp.Or(answer.Header.Get("X-Amzn-Errortype"), document.Type, answer.Status), ":")
 	fault := &smithy.GenericAPIError{Code: code[strings.LastIndex(code, "#")+1:], Message: document.Message}
-	if answer.StatusCode >= http.StatusInternalServerError || answer.StatusCode == http.StatusTooManyRequests || strings.Contains(code, "Throttl") {
+	if answer.StatusCode >= http.StatusInternalServerError || answer.StatusCode == http.StatusTooManyRequests ||
+		strings.Contains(code, "Throttl") {
 		fault.Fault = smithy.FaultServer
 	}
 	return fault
 }
 
-// endpoint is where a service is: the endpoint that AWS_ENDPOINT_URL or the profile names, or the host beside Secrets Manager's in the same partition, with
-// FIPS and dual stack as they are configured.
+// endpoint is where a service is: the endpoint that AWS_ENDPOINT_URL or the profile names, or the
+// host beside Secrets Manager's in the same partition, with FIPS and dual stack as they are
+// configured.
 func endpoint(ctx context.Context, c aws.Config, client secretsmanager.Options, service string) (string, error) {
 	if c.BaseEndpoint != nil {
 		return *c.BaseEndpoint, nil
 	}
 	o := client.EndpointOptions
 	found, err := secretsmanager.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, secretsmanager.EndpointParameters{
-		Region: &c.Region, UseFIPS: aws.Bool(o.UseFIPSEndpoint == aws.FIPSEndpointStateEnabled), UseDualStack: aws.Bool(o.UseDualStackEndpoint == aws.DualStackEndpointStateEnabled),
+		Region: &c.Region, UseFIPS: aws.Bool(o.UseFIPSEndpoint == aws.FIPSEndpointStateEnabled),
+		UseDualStack: aws.Bool(o.UseDualStackEndpoint == aws.DualStackEndpointStateEnabled),
 	})
 	return strings.Replace(found.URI.String(), "secretsmanager", service, 1), err
 }

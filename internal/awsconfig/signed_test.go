@@ -26,7 +26,8 @@ func (a *answers) Do(r *http.Request) (*http.Response, error) {
 	if status == 0 {
 		return nil, errors.New("the connection broke")
 	}
-	answer := http.Response{StatusCode: status, Status: http.StatusText(status), Header: http.Header{}, Body: http.NoBody}
+	answer := http.Response{StatusCode: status, Status: http.StatusText(status), Header: http.Header{},
+		Body: http.NoBody}
 	if status == http.StatusForbidden {
 		answer.Header.Set("X-Amzn-Errortype", "com.amazonaws.x#AccessDeniedException:http://internal")
 	}
@@ -34,7 +35,8 @@ func (a *answers) Do(r *http.Request) (*http.Response, error) {
 }
 
 func configuration(region string, client *answers) aws.Config {
-	return aws.Config{Region: region, HTTPClient: client, Credentials: credentials.NewStaticCredentialsProvider("AKIA", "s", "")}
+	return aws.Config{Region: region, HTTPClient: client, Credentials: credentials.NewStaticCredentialsProvider("AKIA",
+		"s", "")}
 }
 
 func TestSendFindsTheHostInEveryPartition(t *testing.T) {
@@ -52,18 +54,21 @@ func TestSendFindsTheHostInEveryPartition(t *testing.T) {
 		client := &answers{statuses: []int{200}}
 		config := configuration(c.region, client)
 		config.BaseEndpoint = c.base
-		err := awsconfig.Send(t.Context(), config, awsconfig.Request{Service: "scheduler", Method: "GET", Path: "/schedules/x"}, nil)
+		err := awsconfig.Send(t.Context(), config, awsconfig.Request{Service: "scheduler", Method: "GET",
+			Path: "/schedules/x"}, nil)
 		if err != nil || client.requests[0].URL.String() != c.want {
 			t.Errorf("%s: sent to %s: %v", c.region, client.requests[0].URL, err)
 		}
-		if signed := client.requests[0].Header.Get("Authorization"); !strings.Contains(signed, "/"+c.region+"/scheduler/aws4_request") {
+		if signed := client.requests[0].Header.Get("Authorization"); !strings.Contains(signed, "/"+c.region+
+			"/scheduler/aws4_request") {
 			t.Errorf("%s: the signature is %q", c.region, signed)
 		}
 	}
 }
 
 func TestSendRepeatsWhatPasses(t *testing.T) {
-	// Protects a switch in an incident from one lost packet, and an operator without the permission from a wait: a refusal is final.
+	// Protects a switch in an incident from one lost packet, and an operator without the permission
+	// from a wait: a refusal is final.
 	for name, c := range map[string]struct {
 		statuses []int
 		sent     int
@@ -75,7 +80,8 @@ func TestSendRepeatsWhatPasses(t *testing.T) {
 		"refused":             {[]int{403, 200}, 1, "AccessDeniedException"},
 	} {
 		client := &answers{statuses: c.statuses}
-		err := awsconfig.Send(t.Context(), configuration("eu-west-1", client), awsconfig.Request{Service: "kms", Method: "POST", Path: "/", Target: "T.X"}, nil)
+		err := awsconfig.Send(t.Context(), configuration("eu-west-1", client), awsconfig.Request{Service: "kms",
+			Method: "POST", Path: "/", Target: "T.X"}, nil)
 		code := ""
 		if api, ok := errors.AsType[*smithy.GenericAPIError](err); ok {
 			code = api.Code
@@ -86,7 +92,8 @@ func TestSendRepeatsWhatPasses(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := awsconfig.Send(ctx, configuration("eu-west-1", &answers{statuses: []int{0}}), awsconfig.Request{Service: "kms", Method: "POST", Path: "/"}, nil); !errors.Is(err, context.Canceled) {
+	if err := awsconfig.Send(ctx, configuration("eu-west-1", &answers{statuses: []int{0}}),
+		awsconfig.Request{Service: "kms", Method: "POST", Path: "/"}, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }

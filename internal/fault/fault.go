@@ -1,7 +1,9 @@
-// Package fault holds the errors by which operators know what went wrong: Lambda reports the Go type's name as
-// errorType, and alarms and runbook pages are named for it. So the names are an operations API.
+// Package fault holds the errors by which operators know what went wrong: Lambda reports the Go
+// type's name as errorType, and alarms and runbook pages are named for it. So the names are an
+// operations API.
 //
-// Each message is one sentence that says what is wrong, where, and what to do. None holds a key, a value or a token.
+// Each message is one sentence that says what is wrong, where, and what to do. None holds a key, a
+// value or a token.
 package fault
 
 import (
@@ -16,7 +18,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Fault is what every type of this package is made of: a message, and the error that caused it, if there is one.
+// Fault is what every type of this package is made of: a message, and the error that caused it, if
+// there is one.
 type Fault struct {
 	message string
 	cause   error
@@ -47,9 +50,11 @@ type (
 	KeyNotReplaceable struct{ Fault }
 	// SecretDeleted: the secret is marked for deletion.
 	SecretDeleted struct{ Fault }
-	// Replica: this copy of the secret is a replica of another region's, so it cannot be changed here.
+	// Replica: this copy of the secret is a replica of another region's, so it cannot be changed
+	// here.
 	Replica struct{ Fault }
-	// WrongRegistry: the secret's keys belong to another registry than the one that this function uses.
+	// WrongRegistry: the secret's keys belong to another registry than the one that this function
+	// uses.
 	WrongRegistry struct{ Fault }
 	// UnknownVersion: the event's token is no version of the secret.
 	UnknownVersion struct{ Fault }
@@ -61,7 +66,8 @@ type (
 	NotBootstrapped struct{ Fault }
 	// LabelQuota: too few staging labels are left to rotate safely.
 	LabelQuota struct{ Fault }
-	// NoCreator: neither the current key, nor the previous one, nor the issuing credential may create a key.
+	// NoCreator: neither the current key, nor the previous one, nor the issuing credential may
+	// create a key.
 	NoCreator struct{ Fault }
 	// BadIssuer: the issuing credential's secret cannot be read or understood.
 	BadIssuer struct{ Fault }
@@ -89,11 +95,13 @@ type (
 	Edited struct{ Fault }
 	// CutOverFailed: AWSCURRENT could not be moved.
 	CutOverFailed struct{ Fault }
-	// Overwritten: the current value no longer holds a key, although keys of this secret are valid: somebody overwrote it.
+	// Overwritten: the current value no longer holds a key, although keys of this secret are valid:
+	// somebody overwrote it.
 	Overwritten struct{ Fault }
 	// CurrentKeyRefused: the registry refuses the key in AWSCURRENT. Consumers are failing now.
 	CurrentKeyRefused struct{ Fault }
-	// UnknownLabel: a newer release wrote a label that this one does not know, so it touches nothing.
+	// UnknownLabel: a newer release wrote a label that this one does not know, so it touches
+	// nothing.
 	UnknownLabel struct{ Fault }
 	// StillLogsIn: a revoked key still logs in.
 	StillLogsIn struct{ Fault }
@@ -111,7 +119,8 @@ type (
 	Unexpected struct{ Fault }
 )
 
-// Named gives an error the type by which operators know it. Errors of this package pass as they are.
+// Named gives an error the type by which operators know it. Errors of this package pass as they
+// are.
 func Named(err error) error {
 	var (
 		own         interface{ named() }
@@ -151,7 +160,9 @@ func InValue(stage string, secret vault.Secret, err error) error {
 	var bad *apikey.BadValueError
 	switch {
 	case errors.As(err, &blank):
-		return &NotBootstrapped{Fault{fmt.Sprintf("the secret %s waits for its first key: %s; run: quilt-rotate bootstrap %s", secret.ARN, blank, secret.Name), err}}
+		return &NotBootstrapped{
+			Fault{fmt.Sprintf("the secret %s waits for its first key: %s; run: quilt-rotate bootstrap %s", secret.ARN,
+				blank, secret.Name), err}}
 	case errors.As(err, &bad), errors.Is(err, vault.ErrBinary):
 		return &BadValue{Fault{fmt.Sprintf("the %s value of %s cannot be used: %s", stage, secret.ARN, err), err}}
 	case errors.Is(err, vault.ErrNoValue):
@@ -160,10 +171,10 @@ func InValue(stage string, secret vault.Secret, err error) error {
 	return err
 }
 
-// InPlace refuses a secret that cannot be served from here: a replica, or a secret of another registry. tagged is the
-// registry that the secret's tag names, "" if it has none, and ours is the function's; both are in the form of
-// [settings.RegistryURL]. It must be called before a key is sent anywhere: another registry refuses the key, and that
-// looks like a key that was revoked.
+// InPlace refuses a secret that cannot be served from here: a replica, or a secret of another
+// registry. tagged is the registry that the secret's tag names, "" if it has none, and ours is the
+// function's; both are in the form of [settings.RegistryURL]. It must be called before a key is
+// sent anywhere: another registry refuses the key, and that looks like a key that was revoked.
 func InPlace(secret vault.Secret, tagged, ours string) error {
 	if err := NoReplica(secret); err != nil {
 		return err
@@ -183,7 +194,8 @@ func NoReplica(secret vault.Secret) error {
 // SameRegistry refuses a secret of another registry.
 func SameRegistry(secret vault.Secret, tagged, ours string) error {
 	if tagged != "" && tagged != ours {
-		return New[WrongRegistry]("the keys of %s belong to the registry %s (tag %s), but the deployed function uses %s; "+
+		return New[WrongRegistry]("the keys of %s belong to the registry %s (tag %s), but the deployed function uses "+
+			"%s; "+
 			"nothing was sent to either; rotate the secret with the stack of its registry, "+
 			"or correct the tag if the registry was renamed", secret.ARN, tagged, settings.TagRegistry, ours)
 	}

@@ -14,7 +14,8 @@ import (
 )
 
 func TestErrorsGetTheNamesThatOperatorsKnow(t *testing.T) {
-	// Protects alarms and the runbook: whatever goes wrong underneath has one of their names, also where it is wrapped, and its own words stay.
+	// Protects alarms and the runbook: whatever goes wrong underneath has one of their names, also
+	// where it is wrapped, and its own words stay.
 	for want, err := range map[string]error{
 		"BadTags":              &settings.Invalid{},
 		"RegistryUnavailable":  &quilt.UnavailableError{},

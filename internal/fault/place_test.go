@@ -17,18 +17,25 @@ import (
 )
 
 func TestBothFunctionsRefuseASecretThatIsServedElsewhere(t *testing.T) {
-	// Protects keys from being created, revoked, or sent to a registry, in the wrong place: a replica region, or the stack
-	// of another registry. Every step and every sweep refuses before it asks the registry anything, and changes nothing.
+	// Protects keys from being created, revoked, or sent to a registry, in the wrong place: a
+	// replica region, or the stack of another registry. Every step and every sweep refuses before
+	// it asks the registry anything, and changes nothing.
 	for _, c := range []struct {
 		name    string
 		prepare func(*sandboxtest.Secret)
 		fault   string
 		says    string
 	}{
-		{"a replica", func(s *sandboxtest.Secret) { _ = s.Secrets.SetPrimaryRegion(s.ARN, "eu-west-1") }, "Replica", "eu-west-1"},
-		{"the tag names another registry", func(s *sandboxtest.Secret) { s.Tag(settings.TagRegistry, "https://staging.example.com") }, "WrongRegistry", "https://staging.example.com"},
-		{"the tag names another port", func(s *sandboxtest.Secret) { s.Tag(settings.TagRegistry, "http://127.0.0.1:1") }, "WrongRegistry", "http://127.0.0.1:1"},
-		{"the tag names no registry", func(s *sandboxtest.Secret) { s.Tag(settings.TagRegistry, "staging") }, "BadTags", settings.TagRegistry},
+		{"a replica", func(s *sandboxtest.Secret) { _ = s.Secrets.SetPrimaryRegion(s.ARN, "eu-west-1") }, "Replica",
+			"eu-west-1"},
+		{"the tag names another registry",
+			func(s *sandboxtest.Secret) { s.Tag(settings.TagRegistry, "https://staging.example.com") }, "WrongRegistry",
+			"https://staging.example.com"},
+		{"the tag names another port",
+			func(s *sandboxtest.Secret) { s.Tag(settings.TagRegistry, "http://127.0.0.1:1") }, "WrongRegistry",
+			"http://127.0.0.1:1"},
+		{"the tag names no registry", func(s *sandboxtest.Secret) { s.Tag(settings.TagRegistry, "staging") }, "BadTags",
+			settings.TagRegistry},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := sandboxtest.New(t)
@@ -61,7 +68,8 @@ func TestBothFunctionsRefuseASecretThatIsServedElsewhere(t *testing.T) {
 }
 
 func TestBothFunctionsServeTheirOwnRegistryAndPrimary(t *testing.T) {
-	// Protects rotations from a tag that is only spelt in another way, and from a primary that has replicas.
+	// Protects rotations from a tag that is only spelt in another way, and from a primary that has
+	// replicas.
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline", settings.TagRegistry, " HTTP"+r.RegistryURL[len("http"):]+"/ ")
 	_, err := r.Hands.ReplicateSecretToRegions(t.Context(), &secretsmanager.ReplicateSecretToRegionsInput{

@@ -9,8 +9,8 @@ import (
 	"quilt-rotate/internal/revocation"
 )
 
-// Handler is the revoke function: an event {"next": …} asks for the next step of a run, every other one for a sweep. It
-// implements lambda.Handler.
+// Handler is the revoke function: an event {"next": …} asks for the next step of a run, every other
+// one for a sweep. It implements lambda.Handler.
 type Handler struct {
 	Sweeps *revocation.Handler
 	Runner *Runner
@@ -33,7 +33,8 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	defer cancel()
 	answer, err := h.Runner.Next(ctx, step)
 	if err = fault.Named(err); err != nil {
-		h.Runner.Log.ErrorContext(ctx, "the next step of the run failed", "errorType", fault.TypeName(err), "error", err)
+		h.Runner.Log.ErrorContext(ctx, "the next step of the run failed", "errorType", fault.TypeName(err), "error",
+			err)
 		return nil, err
 	}
 	return json.Marshal(answer)

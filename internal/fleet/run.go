@@ -76,8 +76,9 @@ func (r *Runner) Next(ctx context.Context, step Step) (Answer, error) {
 	return a, nil
 }
 
-// list reads the next secrets to sweep. A page of the list is taken as a whole, so it ends when another might not fit.
-// If only a few secrets are managed, it ends after a while and gives what it has found.
+// list reads the next secrets to sweep. A page of the list is taken as a whole, so it ends when
+// another might not fit. If only a few secrets are managed, it ends after a while and gives what it
+// has found.
 func (r *Runner) list(ctx context.Context, step Step, a *Answer) error {
 	limit := cmp.Or(step.Limit, DefaultLimit)
 	if a.State.Swept == 0 {
@@ -105,12 +106,13 @@ func (r *Runner) list(ctx context.Context, step Step, a *Answer) error {
 	return nil
 }
 
-// Sweeps reports whether a secret is swept at that registry: it is no replica, and the function rotates it, or its tag
-// names the registry. What is wrong with it is reported, because its sweep fails: another registry in the tag, a tag
-// that is no URL, an alias or a version of the function, for which there is no permission.
+// Sweeps reports whether a secret is swept at that registry: it is no replica, and the function
+// rotates it, or its tag names the registry. What is wrong with it is reported, because its sweep
+// fails: another registry in the tag, a tag that is no URL, an alias or a version of the function,
+// for which there is no permission.
 //
-// Secrets Manager remembers the function of a secret whose rotation was switched off. If the secret has labels of ours,
-// its keys are not forgotten. A secret that was retired has none.
+// Secrets Manager remembers the function of a secret whose rotation was switched off. If the secret
+// has labels of ours, its keys are not forgotten. A secret that was retired has none.
 func Sweeps(s vault.Secret, rotateFunction, registryURL string) bool {
 	registry, err := settings.RegistryOf(s.Tags)
 	ours := err == nil && registry == registryURL
@@ -123,8 +125,9 @@ func Sweeps(s vault.Secret, rotateFunction, registryURL string) bool {
 	return ours && s.ReplicaOf() == ""
 }
 
-// rotations returns the calls of RotateSecret. The sweeps of a run may take an hour, so each secret is described again.
-// If that fails, or the answer has no room, the next run finds the secret again.
+// rotations returns the calls of RotateSecret. The sweeps of a run may take an hour, so each secret
+// is described again. If that fails, or the answer has no room, the next run finds the secret
+// again.
 func (r *Runner) rotations(ctx context.Context, step Step, needs []revocation.Need) []Rotation {
 	all, size := []Rotation{}, 0
 	for _, need := range needs {
@@ -145,9 +148,9 @@ func (r *Runner) rotations(ctx context.Context, step Step, needs []revocation.Ne
 	return all
 }
 
-// rotation returns nil if the secret may no longer be rotated. A pending version that had no value may have one now: then
-// it has a key label. (If the value arrives even later, and the version loses AWSPENDING, it is never promoted. Its key
-// has a label, so a sweep revokes it.)
+// rotation returns nil if the secret may no longer be rotated. A pending version that had no value
+// may have one now: then it has a key label. (If the value arrives even later, and the version
+// loses AWSPENDING, it is never promoted. Its key has a label, so a sweep revokes it.)
 func (r *Runner) rotation(ctx context.Context, step Step, need revocation.Need) (*Rotation, error) {
 	secret, err := r.Vault.Describe(ctx, need.SecretID)
 	if err != nil {
@@ -169,7 +172,8 @@ func (r *Runner) rotation(ctx context.Context, step Step, need revocation.Need) 
 		why = "the current key expires soon"
 	}
 	rotation.Event = notice.New(notice.Detail{
-		Secret: notice.NewSecret(secret.ARN, secret), Registry: r.Settings.RegistryURL, Findings: []notice.Finding{notice.OnNeed},
+		Secret: notice.NewSecret(secret.ARN, secret), Registry: r.Settings.RegistryURL, Findings: []notice.Finding{
+			notice.OnNeed},
 		NeedsPerson: true, Run: step.Run, Time: step.Time,
 		Message: fmt.Sprintf("the secret is rotated now, because %s. See docs/runbook/on-need.md", why),
 	})
@@ -182,7 +186,8 @@ func (r *Runner) stopped(step Step, s State, v verdict) *notice.Event {
 		first = "; the first of those that need a rotation is " + s.Rotate[0].SecretID
 	}
 	return notice.New(notice.Detail{
-		Registry: r.Settings.RegistryURL, Findings: []notice.Finding{notice.Stopped}, NeedsPerson: true, Run: step.Run, Time: step.Time,
+		Registry: r.Settings.RegistryURL, Findings: []notice.Finding{notice.Stopped}, NeedsPerson: true, Run: step.Run,
+		Time: step.Time,
 		Message: fmt.Sprintf("%s: %d swept, %d failed, %d need a rotation%s. See docs/runbook/sweep-run-stopped.md",
 			v.message, s.Swept, s.Failed, len(s.Rotate), first),
 	})

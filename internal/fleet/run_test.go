@@ -40,7 +40,8 @@ func needs(r *sandboxtest.Rig, name string, tags ...string) *sandboxtest.Secret 
 func other(r *sandboxtest.Rig, name, value string) string {
 	r.Helper()
 	out, err := r.Hands.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{
-		Name: &name, SecretString: &value, Tags: []types.Tag{{Key: aws.String(settings.TagRegistry), Value: aws.String("https://other.example.com")}},
+		Name: &name, SecretString: &value, Tags: []types.Tag{{Key: aws.String(settings.TagRegistry),
+			Value: aws.String("https://other.example.com")}},
 	})
 	if err != nil {
 		r.Fatalf("%v", err)
@@ -61,7 +62,8 @@ func works(t *testing.T, s *sandboxtest.Secret) {
 	}
 }
 
-// reported lists the findings of the events about the secret, and says which of them are messages to a person.
+// reported lists the findings of the events about the secret, and says which of them are messages
+// to a person.
 func reported(report sweeps.Report, s *sandboxtest.Secret) (all []string) {
 	for _, e := range report.Events {
 		if e.Detail.Secret == nil || e.Detail.Secret.ARN == s.ARN {
@@ -78,11 +80,13 @@ func reported(report sweeps.Report, s *sandboxtest.Secret) (all []string) {
 func expect(t *testing.T, report sweeps.Report, s *sandboxtest.Secret, do fleet.Do, want ...string) {
 	t.Helper()
 	if got := reported(report, s); report.Do != do || !slices.Equal(got, want) {
-		t.Errorf("the run ends with %q and reports %q, want %q and %q\n%s\n%s", report.Do, got, do, want, s.Labels(), s.Output)
+		t.Errorf("the run ends with %q and reports %q, want %q and %q\n%s\n%s", report.Do, got, do, want, s.Labels(),
+			s.Output)
 	}
 }
 
-// notSearchHour moves the clock to an hour in which there is no message about what can wait until the morning.
+// notSearchHour moves the clock to an hour in which there is no message about what can wait until
+// the morning.
 func notSearchHour(r *sandboxtest.Rig, s *sandboxtest.Secret) {
 	if r.Clock.Now().UTC().Hour() == revocation.SearchHour(s.ARN) {
 		r.Clock.Advance(time.Hour)
@@ -105,7 +109,8 @@ func TestRunSweepsAllManagedSecretsPageByPage(t *testing.T) {
 	machine := r.Machine()
 	machine.Limit = 3
 	report, err := machine.Run(t.Context(), "run", r.Clock.Now())
-	if err != nil || report.Do != fleet.Done || report.Pages != 4 || report.Outcomes[revocation.Swept] != 5 || len(report.Outcomes) != 1 {
+	if err != nil || report.Do != fleet.Done || report.Pages != 4 || report.Outcomes[revocation.Swept] != 5 ||
+		len(report.Outcomes) != 1 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	if len(report.Events) > 0 {
@@ -114,8 +119,8 @@ func TestRunSweepsAllManagedSecretsPageByPage(t *testing.T) {
 }
 
 func TestASecretWithAnotherRegistrysTagIsReported(t *testing.T) {
-	// Protects secrets whose tag has a mistake, or whose registry was renamed, from being left out of all runs without a
-	// message. The value is not read.
+	// Protects secrets whose tag has a mistake, or whose registry was renamed, from being left out
+	// of all runs without a message. The value is not read.
 	for tag, errorType := range map[string]string{"https://other.example.com": "WrongRegistry", "registry": "BadTags"} {
 		r := sandboxtest.New(t)
 		s := r.Secret("quilt/x", settings.TagRegistry, tag)
@@ -141,8 +146,10 @@ func TestInvalidStepsAreRefused(t *testing.T) {
 	r := sandboxtest.New(t)
 	function := sandboxtest.FunctionARN(sandbox.RotateFunction)
 	for _, event := range []string{
-		`{"next": null}`, `{"next": {}}`, `{"next": 1}`, `{"next": {"rotateFunction": "rotate", "time": "2026-11-27T18:00:00Z"}}`,
-		`{"next": {"rotateFunction": "` + function + `"}}`, `{"next": {"rotateFunction": "` + function + `", "time": "2026-11-27T18:00:00Z", "limit": 1001}}`,
+		`{"next": null}`, `{"next": {}}`, `{"next": 1}`,
+		`{"next": {"rotateFunction": "rotate", "time": "2026-11-27T18:00:00Z"}}`,
+		`{"next": {"rotateFunction": "` + function + `"}}`, `{"next": {"rotateFunction": "` + function +
+			`", "time": "2026-11-27T18:00:00Z", "limit": 1001}}`,
 		`{"secretId": "quilt/x", "run": "r", "dryRun": true}`,
 	} {
 		if answer, err := r.Process().Revoke([]byte(event)); err == nil {
@@ -152,14 +159,17 @@ func TestInvalidStepsAreRefused(t *testing.T) {
 }
 
 func TestARevokedCurrentKeyIsReplaced(t *testing.T) {
-	// Protects consumers: a key that somebody revoked is replaced by the next run, with the previous key or the issuing
-	// credential, and the revoked one is not taken for a key that a person must look at. There is one message, and the
-	// secret's own team has an event before the rotation, too.
+	// Protects consumers: a key that somebody revoked is replaced by the next run, with the
+	// previous key or the issuing credential, and the revoked one is not taken for a key that a
+	// person must look at. There is one message, and the secret's own team has an event before the
+	// rotation, too.
 	for _, with := range []string{"the previous key", "the issuing credential"} {
 		t.Run(with, func(t *testing.T) {
 			r := sandboxtest.New(t)
-			other(r, "quilt/issuer", fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["quilt/x"]}`, sandbox.UserName, sandbox.UserPassword))
-			s := needs(r, "quilt/x", settings.TagIssuer, "quilt/issuer", "team", "data qk_0123456789012345678901234567890123456789")
+			other(r, "quilt/issuer", fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["quilt/x"]}`,
+				sandbox.UserName, sandbox.UserPassword))
+			s := needs(r, "quilt/x", settings.TagIssuer, "quilt/issuer", "team",
+				"data qk_0123456789012345678901234567890123456789")
 			notSearchHour(r, s)
 			r.Run() // marks the superseded key
 			if with == "the issuing credential" {
@@ -171,12 +181,14 @@ func TestARevokedCurrentKeyIsReplaced(t *testing.T) {
 			report := r.Run()
 			expect(t, report, s, fleet.Rotate, "[attention]", "[on-need] to a person")
 			works(t, s)
-			if tags := report.Events[0].Detail.Secret.Tags; tags["team"] != "data [redacted]" || tags[settings.TagOwner] == "" {
+			if tags := report.Events[0].Detail.Secret.Tags; tags["team"] != "data [redacted]" ||
+				tags[settings.TagOwner] == "" {
 				t.Errorf("the event has the tags %v", tags)
 			}
 			report = r.Run()
 			// Whoever restarts consumers after a rotation has a rule for "rotated".
-			if got := reported(report, s); len(got) != 1 || !strings.HasPrefix(got[0], "[healed") || !strings.Contains(got[0], "rotated") {
+			if got := reported(report, s); len(got) != 1 || !strings.HasPrefix(got[0], "[healed") ||
+				!strings.Contains(got[0], "rotated") {
 				t.Errorf("the next run reports %q\n%s", got, s.Labels())
 			}
 			revoke(s) // within a day of a success
@@ -186,7 +198,8 @@ func TestARevokedCurrentKeyIsReplaced(t *testing.T) {
 }
 
 func TestNoRotationOnNeed(t *testing.T) {
-	// Protects keys from a rotation that nobody wants, or that could not help. A person gets a message in each case.
+	// Protects keys from a rotation that nobody wants, or that could not help. A person gets a
+	// message in each case.
 	stuck := func(filled bool) func(*sandboxtest.Rig, *sandboxtest.Secret) {
 		return func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
 			event := s.Begin(sandboxtest.Token(7))
@@ -203,9 +216,14 @@ func TestNoRotationOnNeed(t *testing.T) {
 		prepare func(*sandboxtest.Rig, *sandboxtest.Secret)
 		want    []string
 	}{
-		"the tag forbids it": {func(_ *sandboxtest.Rig, s *sandboxtest.Secret) { s.Tag(settings.TagOnNeed, "off"); revoke(s) }, []string{"[attention] to a person"}},
+		"the tag forbids it": {func(_ *sandboxtest.Rig, s *sandboxtest.Secret) {
+			s.Tag(settings.TagOnNeed,
+				"off")
+			revoke(s)
+		}, []string{"[attention] to a person"}},
 		"sweeps are paused": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
-			if err := s.MoveLabel(vault.PauseLabel(r.Clock.Now().Add(time.Hour)), s.Holder(vault.Current).ID, ""); err != nil {
+			if err := s.MoveLabel(vault.PauseLabel(r.Clock.Now().Add(time.Hour)), s.Holder(vault.Current).ID,
+				""); err != nil {
 				t.Fatal(err)
 			}
 			revoke(s)
@@ -217,7 +235,8 @@ func TestNoRotationOnNeed(t *testing.T) {
 			revoke(s)
 		}, []string{"[attention] to a person"}},
 		"rotation is off": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
-			if _, err := r.Hands.CancelRotateSecret(t.Context(), &secretsmanager.CancelRotateSecretInput{SecretId: &s.ARN}); err != nil {
+			if _, err := r.Hands.CancelRotateSecret(t.Context(), &secretsmanager.CancelRotateSecretInput{
+				SecretId: &s.ARN}); err != nil {
 				t.Fatal(err)
 			}
 			revoke(s)
@@ -235,10 +254,17 @@ func TestNoRotationOnNeed(t *testing.T) {
 		}, []string{"[attention] to a person"}},
 		"a rotation has just begun": {stuck(false), []string{"[attention] to a person"}},
 		"a pending key is stored":   {stuck(true), []string{"[attention] to a person"}},
-		"the registry refuses all":  {func(r *sandboxtest.Rig, _ *sandboxtest.Secret) { r.Registry.SetActive(sandbox.UserEmail, false) }, []string{"[attention] to a person"}},
-		"the owner is not known":    {func(_ *sandboxtest.Rig, s *sandboxtest.Secret) { s.Tag(settings.TagOwner, ""); revoke(s) }, []string{"[attention] to a person"}},
+		"the registry refuses all": {func(r *sandboxtest.Rig, _ *sandboxtest.Secret) {
+			r.Registry.SetActive(sandbox.UserEmail, false)
+		}, []string{"[attention] to a person"}},
+		"the owner is not known": {func(_ *sandboxtest.Rig, s *sandboxtest.Secret) {
+			s.Tag(settings.TagOwner,
+				"")
+			revoke(s)
+		}, []string{"[attention] to a person"}},
 		"the refusal passes": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
-			r.Intercept(sandboxtest.OnService("registry", sandboxtest.Nth(0, func(call *wire.Call, _ func()) { call.Respond(http.StatusUnauthorized, "") })))
+			r.Intercept(sandboxtest.OnService("registry",
+				sandboxtest.Nth(0, func(call *wire.Call, _ func()) { call.Respond(http.StatusUnauthorized, "") })))
 		}, []string{"[attention] to a person"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -257,7 +283,8 @@ func TestNoRotationOnNeed(t *testing.T) {
 }
 
 func TestAnEmptyPendingVersionIsRemovedAfterAnHour(t *testing.T) {
-	// Protects consumers of a refused key from a rotation that was cut off before it stored anything.
+	// Protects consumers of a refused key from a rotation that was cut off before it stored
+	// anything.
 	r := sandboxtest.New(t)
 	s := needs(r, "quilt/x")
 	r.Run()
@@ -272,8 +299,8 @@ func TestAnEmptyPendingVersionIsRemovedAfterAnHour(t *testing.T) {
 }
 
 func TestAKeyThatExpiresIsReplaced(t *testing.T) {
-	// Protects consumers of a key whose scheduled rotation does not come in time, and nobody else: a rotation on need is
-	// not a second schedule.
+	// Protects consumers of a key whose scheduled rotation does not come in time, and nobody else:
+	// a rotation on need is not a second schedule.
 	const day = 24 * time.Hour
 	for name, c := range map[string]struct {
 		life     int // of the key, in days
@@ -297,7 +324,8 @@ func TestAKeyThatExpiresIsReplaced(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := r.Hands.RotateSecret(t.Context(), &secretsmanager.RotateSecretInput{
-				SecretId: &s.ARN, RotateImmediately: aws.Bool(false), RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: &c.schedule},
+				SecretId: &s.ARN, RotateImmediately: aws.Bool(false), RotationRules: &types.RotationRulesType{
+					AutomaticallyAfterDays: &c.schedule},
 			})
 			if err != nil || r.Secrets.WaitRotation(t.Context(), s.ARN) != nil {
 				t.Fatal(err)
@@ -329,7 +357,8 @@ func TestHealingIsReportedOnce(t *testing.T) {
 }
 
 func TestAKeyThatExpiresAndMayNotBeReplacedIsReported(t *testing.T) {
-	// Protects consumers of a key that nobody rotates any more: a person gets a message in every sweep.
+	// Protects consumers of a key that nobody rotates any more: a person gets a message in every
+	// sweep.
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/x", settings.TagOnNeed, "off")
 	s.MustRotate()
@@ -341,7 +370,8 @@ func TestAKeyThatExpiresAndMayNotBeReplacedIsReported(t *testing.T) {
 }
 
 func TestTwinsOfARunRotateOnce(t *testing.T) {
-	// Protects a secret from two keys: delivery is at least once, and both runs ask with the same token.
+	// Protects a secret from two keys: delivery is at least once, and both runs ask with the same
+	// token.
 	r := sandboxtest.New(t)
 	s := needs(r, "quilt/x")
 	r.Run()
@@ -350,9 +380,10 @@ func TestTwinsOfARunRotateOnce(t *testing.T) {
 	function := sandboxtest.FunctionARN(sandbox.RotateFunction)
 	var answers []fleet.Answer
 	for range 2 {
-		event, _ := json.Marshal(map[string]any{"next": fleet.Step{RotateFunction: function, Time: at, State: fleet.State{
-			Listed: true, Swept: 1, Rotate: []revocation.Need{{SecretID: s.ARN, Reason: revocation.NeedRefused}},
-		}}})
+		event, _ := json.Marshal(map[string]any{"next": fleet.Step{RotateFunction: function, Time: at,
+			State: fleet.State{
+				Listed: true, Swept: 1, Rotate: []revocation.Need{{SecretID: s.ARN, Reason: revocation.NeedRefused}},
+			}}})
 		text, err := r.Process().Revoke(event)
 		var answer fleet.Answer
 		if err != nil || json.Unmarshal(text, &answer) != nil || len(answer.Rotations) != 1 {
@@ -374,7 +405,8 @@ func TestTwinsOfARunRotateOnce(t *testing.T) {
 }
 
 func TestTheLastStepLooksAgain(t *testing.T) {
-	// Protects a secret that has changed since its sweep, an hour ago perhaps: what may not be rotated any more is left alone.
+	// Protects a secret that has changed since its sweep, an hour ago perhaps: what may not be
+	// rotated any more is left alone.
 	for name, change := range map[string]func(*sandboxtest.Secret, sandboxtest.Event){
 		"the pending version has a value": func(s *sandboxtest.Secret, e sandboxtest.Event) {
 			if err := s.Step(e, "createSecret"); err != nil {
@@ -396,7 +428,8 @@ func TestTheLastStepLooksAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := s.Hands.RotateSecret(t.Context(), &secretsmanager.RotateSecretInput{
-				SecretId: &s.ARN, RotationLambdaARN: aws.String(sandboxtest.FunctionARN("other")), RotateImmediately: aws.Bool(false),
+				SecretId: &s.ARN, RotationLambdaARN: aws.String(sandboxtest.FunctionARN("other")),
+				RotateImmediately: aws.Bool(false),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -415,7 +448,9 @@ func TestTheLastStepLooksAgain(t *testing.T) {
 			}
 			step, _ := json.Marshal(map[string]any{"next": fleet.Step{
 				RotateFunction: sandboxtest.FunctionARN(sandbox.RotateFunction), Time: r.Clock.Now(),
-				State: fleet.State{Listed: true, Swept: 1, Rotate: []revocation.Need{{SecretID: s.ARN, Reason: revocation.NeedRefused, Pending: event.ClientRequestToken}}},
+				State: fleet.State{Listed: true, Swept: 1,
+					Rotate: []revocation.Need{{SecretID: s.ARN, Reason: revocation.NeedRefused,
+						Pending: event.ClientRequestToken}}},
 			}})
 			text, err := r.Process().Revoke(step)
 			var answer fleet.Answer
@@ -431,8 +466,8 @@ type nobody struct{}
 func (nobody) Invoke(context.Context, []byte) ([]byte, error) { return nil, nil }
 
 func TestManyRefusedKeysAreNotReplaced(t *testing.T) {
-	// Protects keys from a registry that has lost them, after a restore for example: none is replaced, and one message
-	// says so.
+	// Protects keys from a registry that has lost them, after a restore for example: none is
+	// replaced, and one message says so.
 	r := sandboxtest.New(t)
 	var all []*sandboxtest.Secret
 	for i := range 7 {
@@ -450,7 +485,8 @@ func TestManyRefusedKeysAreNotReplaced(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 	last := report.Events[len(report.Events)-1]
-	if last.DetailType != "Quilt Sweep Run Stopped" || !last.Detail.NeedsPerson || !strings.Contains(last.Detail.Message, "6 need a rotation") {
+	if last.DetailType != "Quilt Sweep Run Stopped" || !last.Detail.NeedsPerson ||
+		!strings.Contains(last.Detail.Message, "6 need a rotation") {
 		t.Errorf("the run reports %+v", last)
 	}
 }
@@ -470,8 +506,8 @@ func TestTheBrakeStopsARunInWhichManyFail(t *testing.T) {
 }
 
 func TestEventsOfALife(t *testing.T) {
-	// Protects whoever is notified: a rotation, a held key, a revocation and an orphan each have their event, and what can
-	// wait until the morning is a message once a day.
+	// Protects whoever is notified: a rotation, a held key, a revocation and an orphan each have
+	// their event, and what can wait until the morning is a message once a day.
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/x")
 	s.MustRotate()
@@ -498,18 +534,22 @@ func TestEventsOfALife(t *testing.T) {
 }
 
 func TestWhatCanWaitIsReportedOnceADay(t *testing.T) {
-	// Protects people from silence about a secret whose keys are no longer managed, and from 24 messages a day.
+	// Protects people from silence about a secret whose keys are no longer managed, and from 24
+	// messages a day.
 	for name, c := range map[string]struct {
 		prepare func(*sandboxtest.Rig, *sandboxtest.Secret)
 		page    string
 	}{
 		"rotation is off": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
-			if _, err := r.Hands.CancelRotateSecret(t.Context(), &secretsmanager.CancelRotateSecretInput{SecretId: &s.ARN}); err != nil {
+			if _, err := r.Hands.CancelRotateSecret(t.Context(), &secretsmanager.CancelRotateSecretInput{
+				SecretId: &s.ARN}); err != nil {
 				t.Fatal(err)
 			}
 		}, "rotation-off"},
-		"rotation is overdue": {func(r *sandboxtest.Rig, _ *sandboxtest.Secret) { r.Clock.Advance(40 * 24 * time.Hour) }, "rotation-overdue"},
-		"no first key":        {func(_ *sandboxtest.Rig, s *sandboxtest.Secret) { s.Put("{}") }, "not-bootstrapped"},
+		"rotation is overdue": {func(r *sandboxtest.Rig, _ *sandboxtest.Secret) {
+			r.Clock.Advance(40 * 24 * time.Hour)
+		}, "rotation-overdue"},
+		"no first key": {func(_ *sandboxtest.Rig, s *sandboxtest.Secret) { s.Put("{}") }, "not-bootstrapped"},
 		"few labels": {func(_ *sandboxtest.Rig, s *sandboxtest.Secret) {
 			for i := range 13 {
 				if err := s.MoveLabel(fmt.Sprint("custom-", i), s.Holder(vault.Current).ID, ""); err != nil {
@@ -553,7 +593,8 @@ func TestWhatCanWaitIsReportedOnceADay(t *testing.T) {
 // use logs in with a key, as a consumer.
 func use(t *testing.T, r *sandboxtest.Rig, key string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.RegistryURL+"/graphql", strings.NewReader(`{"query":"{me{email}}"}`))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.RegistryURL+"/graphql",
+		strings.NewReader(`{"query":"{me{email}}"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -568,7 +609,8 @@ func use(t *testing.T, r *sandboxtest.Rig, key string) {
 
 func TestCheckEventFindsWhatTheSchemaForbids(t *testing.T) {
 	// Protects the schema's check from finding nothing.
-	good := notice.New(notice.Detail{Registry: "https://r", Findings: []notice.Finding{notice.Held}, Message: "m", Secret: &notice.Secret{ARN: "a", Name: "n"}})
+	good := notice.New(notice.Detail{Registry: "https://r", Findings: []notice.Finding{notice.Held}, Message: "m",
+		Secret: &notice.Secret{ARN: "a", Name: "n"}})
 	if err := sandboxtest.CheckEvent(*good); err != nil {
 		t.Error(err)
 	}

@@ -15,7 +15,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// endless is an account of secrets with the longest names, or shorter ones, and the most tags that there can be.
+// endless is an account of secrets with the longest names, or shorter ones, and the most tags that
+// there can be.
 type endless struct {
 	asked []int
 	name  int // its length; 0: 512
@@ -29,13 +30,16 @@ func (e *endless) secret(arn string) vault.Secret {
 		tags[fmt.Sprint(strings.Repeat("k", 120), i)] = strings.Repeat("v", 256)
 	}
 	now := time.Date(2026, 11, 27, 18, 0, 0, 0, time.UTC)
-	return vault.Secret{ARN: arn, Name: "x", Now: now, Tags: tags, Rotation: vault.Rotation{Enabled: true, Function: ofRotate}}
+	return vault.Secret{ARN: arn, Name: "x", Now: now, Tags: tags, Rotation: vault.Rotation{Enabled: true,
+		Function: ofRotate}}
 }
 
 func (e *endless) List(_ context.Context, _ string, atMost int) (secrets []vault.Secret, next string, err error) {
 	e.asked = append(e.asked, atMost)
 	for i := range atMost {
-		secrets = append(secrets, e.secret(fmt.Sprintf("arn:aws:secretsmanager:us-east-1:123456789012:secret:%s%03d-AbCdEf", strings.Repeat("n", cmp.Or(e.name, 512)-3), i)))
+		secrets = append(secrets,
+			e.secret(fmt.Sprintf("arn:aws:secretsmanager:us-east-1:123456789012:secret:%s%03d-AbCdEf",
+				strings.Repeat("n", cmp.Or(e.name, 512)-3), i)))
 	}
 	return secrets, "more", nil
 }
@@ -45,9 +49,11 @@ func (e *endless) Describe(_ context.Context, secretID string) (vault.Secret, er
 }
 
 func TestAnswersFitIntoTheStateMachine(t *testing.T) {
-	// Protects a run from a page that is too large to carry, whatever names and tags people choose: a state has 256 KiB.
+	// Protects a run from a page that is too large to carry, whatever names and tags people choose:
+	// a state has 256 KiB.
 	account := &endless{}
-	r := &Runner{Vault: account, Settings: settings.Revoke{Common: settings.Common{RegistryURL: "https://r"}}, Log: slog.New(slog.DiscardHandler)}
+	r := &Runner{Vault: account, Settings: settings.Revoke{Common: settings.Common{RegistryURL: "https://r"}},
+		Log: slog.New(slog.DiscardHandler)}
 	step := Step{RotateFunction: ofRotate, Time: time.Now(), Run: "run"}
 	next := func(state State) (Answer, int) {
 		t.Helper()
@@ -74,7 +80,8 @@ func TestAnswersFitIntoTheStateMachine(t *testing.T) {
 	}
 	state := State{Listed: true, Swept: 10000}
 	for i := range 150 {
-		state.Rotate = append(state.Rotate, revocation.Need{SecretID: fmt.Sprint("arn:", i), Reason: revocation.NeedExpires})
+		state.Rotate = append(state.Rotate, revocation.Need{SecretID: fmt.Sprint("arn:", i),
+			Reason: revocation.NeedExpires})
 	}
 	if answer, size := next(state); answer.Do != Rotate || len(answer.Rotations) < 4 || size > 130_000 {
 		t.Errorf("%q, %d rotations in %d bytes", answer.Do, len(answer.Rotations), size)
@@ -82,11 +89,13 @@ func TestAnswersFitIntoTheStateMachine(t *testing.T) {
 }
 
 func TestASecretWhoseSweepDidNotAnswerIsLogged(t *testing.T) {
-	// Protects whoever looks for the secret: a function that crashed or timed out logs no error and puts no event.
+	// Protects whoever looks for the secret: a function that crashed or timed out logs no error and
+	// puts no event.
 	var log strings.Builder
 	r := &Runner{Vault: &endless{}, Log: slog.New(slog.NewTextHandler(&log, nil))}
 	var step Step
-	text := `{"rotateFunction": "` + ofRotate + `", "time": "2026-11-27T18:00:00Z", "state": {"sent": 1, "listed": true},
+	text := `{"rotateFunction": "` + ofRotate +
+		`", "time": "2026-11-27T18:00:00Z", "state": {"sent": 1, "listed": true},
 		"results": [{"outcome": "failed", "secretId": "arn:x", "error": "States.Timeout"}]}`
 	if err := json.Unmarshal([]byte(text), &step); err != nil {
 		t.Fatal(err)
@@ -98,12 +107,14 @@ func TestASecretWhoseSweepDidNotAnswerIsLogged(t *testing.T) {
 }
 
 func TestStepsFitIntoTheStateMachine(t *testing.T) {
-	// Protects a run in which many keys expire from ending without its message: what the state machine carries into a step
-	// fits, too, whatever names people choose. Each secret needs a rotation, has an event and a version that is stuck.
+	// Protects a run in which many keys expire from ending without its message: what the state
+	// machine carries into a step fits, too, whatever names people choose. Each secret needs a
+	// rotation, has an event and a version that is stuck.
 	const most = 256 << 10
 	for _, length := range []int{3, 10, 20, 60, 140, 300, 512} {
 		account := &endless{name: length}
-		r := &Runner{Vault: account, Settings: settings.Revoke{Common: settings.Common{RegistryURL: "https://r"}}, Log: slog.New(slog.DiscardHandler)}
+		r := &Runner{Vault: account, Settings: settings.Revoke{Common: settings.Common{RegistryURL: "https://r"}},
+			Log: slog.New(slog.DiscardHandler)}
 		step := Step{RotateFunction: ofRotate, Time: time.Now(), Run: strings.Repeat("r", 80)}
 		for page, needs := 1, 0; ; page++ {
 			answer, err := r.Next(t.Context(), step)
@@ -121,7 +132,8 @@ func TestStepsFitIntoTheStateMachine(t *testing.T) {
 			for _, arn := range answer.Secrets {
 				o := Outcome{Outcome: revocation.Swept, Event: &Put{true}}
 				if needs++; page > 2 || needs <= maxRotations {
-					o.Rotate = &revocation.Need{SecretID: arn, Reason: revocation.NeedExpires, Pending: strings.Repeat("p", 36)}
+					o.Rotate = &revocation.Need{SecretID: arn, Reason: revocation.NeedExpires,
+						Pending: strings.Repeat("p", 36)}
 				}
 				step.Results = append(step.Results, o)
 			}

@@ -1,10 +1,10 @@
-// Package fleet is a run of sweeps: one that goes through all secrets of the account and region. The state machine
-// drives it. It asks the revoke function for the next step, has it sweep the secrets of that step, 20 at a time, and
-// hands the outcomes to the next step.
+// Package fleet is a run of sweeps: one that goes through all secrets of the account and region.
+// The state machine drives it. It asks the revoke function for the next step, has it sweep the
+// secrets of that step, 20 at a time, and hands the outcomes to the next step.
 //
-// All that a run knows is the [State], which the state machine carries from step to step. So each step may be asked for
-// again, and two runs may go on at the same time: sweeps are safe for twins, and both runs ask for a rotation with the
-// same token.
+// All that a run knows is the [State], which the state machine carries from step to step. So each
+// step may be asked for again, and two runs may go on at the same time: sweeps are safe for twins,
+// and both runs ask for a rotation with the same token.
 package fleet
 
 import (
@@ -29,7 +29,8 @@ type Step struct {
 // Outcome is what is kept of the answer of a sweep: see [revocation.Answer].
 type Outcome struct {
 	Outcome revocation.Outcome `json:"outcome"`
-	// Secret and Error are only there if the function did not answer: the ARN, and what the invocation failed with.
+	// Secret and Error are only there if the function did not answer: the ARN, and what the
+	// invocation failed with.
 	Secret string           `json:"secretId,omitempty"`
 	Error  string           `json:"error,omitempty"`
 	Rotate *revocation.Need `json:"rotate,omitempty"`
@@ -80,7 +81,8 @@ type Rotation struct {
 	SecretID string                `json:"secretId"`
 	Token    string                `json:"token"`
 	Reason   revocation.NeedReason `json:"reason"`
-	// RemovePending is the version that AWSPENDING is taken off before: it has had no value for over an hour.
+	// RemovePending is the version that AWSPENDING is taken off before: it has had no value for
+	// over an hour.
 	RemovePending string        `json:"removePending,omitempty"`
 	Event         *notice.Event `json:"event"`
 }
@@ -90,7 +92,8 @@ const (
 	DefaultLimit = 1000
 	maxPages     = 200 // of an execution: each is 10 to 20 of the 25,000 events that its history may have
 
-	// The brake: a release that fails everywhere must not reach every secret. It decides after each page.
+	// The brake: a release that fails everywhere must not reach every secret. It decides after each
+	// page.
 	firstPage   = 100
 	brakeFailed = 10
 	brakeShare  = 0.2
@@ -108,7 +111,8 @@ type verdict struct {
 	message string // with Stop
 }
 
-// add counts the outcomes of a page. A sweep without an outcome failed: Step Functions itself ended its execution.
+// add counts the outcomes of a page. A sweep without an outcome failed: Step Functions itself ended
+// its execution.
 func (s State) add(results []Outcome) State {
 	s.Rotate = append([]revocation.Need(nil), s.Rotate...)
 	missing := max(0, s.Sent-len(results))
@@ -149,10 +153,11 @@ func (s State) judge() verdict {
 	return verdict{}
 }
 
-// Token is the ClientRequestToken of a rotation on need: the same for all that ask in the same hour, so that Secrets
-// Manager creates one version.
+// Token is the ClientRequestToken of a rotation on need: the same for all that ask in the same
+// hour, so that Secrets Manager creates one version.
 func Token(need revocation.Need, at time.Time) string {
-	prefix := map[revocation.NeedReason]string{revocation.NeedRefused: revocation.TokenRefused, revocation.NeedExpires: revocation.TokenExpires}[need.Reason]
+	prefix := map[revocation.NeedReason]string{revocation.NeedRefused: revocation.TokenRefused,
+		revocation.NeedExpires: revocation.TokenExpires}[need.Reason]
 	sum := sha256.Sum256([]byte(need.SecretID + at.UTC().Format("2006-01-02T15")))
 	return prefix + hex.EncodeToString(sum[:20])
 }

@@ -19,14 +19,15 @@ func outcomes(swept, failed, needy int) (all []Outcome) {
 		all = append(all, Outcome{Outcome: revocation.Failed})
 	}
 	for i := range needy {
-		all = append(all, Outcome{Outcome: revocation.Failed, Rotate: &revocation.Need{SecretID: fmt.Sprint("arn:", i), Reason: revocation.NeedRefused}})
+		all = append(all, Outcome{Outcome: revocation.Failed, Rotate: &revocation.Need{SecretID: fmt.Sprint("arn:", i),
+			Reason: revocation.NeedRefused}})
 	}
 	return all
 }
 
 func TestJudgeStopsAndRotates(t *testing.T) {
-	// Protects every secret from one bad release, and from a registry that refuses many keys: the brake stops the run, and
-	// no key is replaced.
+	// Protects every secret from one bad release, and from a registry that refuses many keys: the
+	// brake stops the run, and no key is replaced.
 	for _, c := range []struct {
 		name    string
 		state   State
@@ -59,30 +60,45 @@ func TestJudgeStopsAndRotates(t *testing.T) {
 }
 
 func TestSweepsOnlyManagedSecrets(t *testing.T) {
-	// Protects other teams' secrets, whose values are not read, and secrets with rotation off, whose keys are not forgotten.
+	// Protects other teams' secrets, whose values are not read, and secrets with rotation off,
+	// whose keys are not forgotten.
 	const function, registry = "arn:aws:lambda:us-east-1:123456789012:function:rotate", "https://registry.example.com"
 	arn := "arn:aws:secretsmanager:us-east-1:123456789012:secret:x-AbCdEf"
 	for name, c := range map[string]struct {
 		secret vault.Secret
 		want   bool
 	}{
-		"function":              {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function}}, true},
-		"version of it":         {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function + ":7"}}, true},
-		"tag, no function":      {vault.Secret{Tags: map[string]string{settings.TagRegistry: "https://Registry.example.com:443/"}}, true},
-		"tag, another function": {vault.Secret{Tags: map[string]string{settings.TagRegistry: registry}, Rotation: vault.Rotation{Enabled: true, Function: function + "2"}}, true},
-		"another registry":      {vault.Secret{Tags: map[string]string{settings.TagRegistry: "https://other.example.com"}, Rotation: vault.Rotation{Enabled: true, Function: function + "2"}}, false},
-		"function, other tag":   {vault.Secret{Tags: map[string]string{settings.TagRegistry: "https://other.example.com"}, Rotation: vault.Rotation{Enabled: true, Function: function}}, true},
-		"function, invalid tag": {vault.Secret{Tags: map[string]string{settings.TagRegistry: "prod"}, Rotation: vault.Rotation{Enabled: true, Function: function}}, true},
-		"invalid tag":           {vault.Secret{Tags: map[string]string{settings.TagRegistry: "prod"}}, false},
-		"another tag":           {vault.Secret{Tags: map[string]string{settings.TagGrace: "24h"}}, false},
-		"another function":      {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function + "2"}}, false},
-		"rotation off":          {vault.Secret{Rotation: vault.Rotation{Function: function}}, false}, // retired
-		"rotation off, tag":     {vault.Secret{Tags: map[string]string{settings.TagRegistry: registry}, Rotation: vault.Rotation{Function: function}}, true},
-		"rotation off, a key":   {vault.Secret{Rotation: vault.Rotation{Function: function}, Versions: map[string]vault.Version{"v": {Keys: []string{"k"}}}}, true},
-		"nothing":               {vault.Secret{}, false},
-		"replica":               {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function}, PrimaryRegion: "eu-west-1"}, false},
-		"primary of replicas":   {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function}, PrimaryRegion: "us-east-1"}, true},
-		"tagged replica":        {vault.Secret{Tags: map[string]string{settings.TagRegistry: registry}, PrimaryRegion: "eu-west-1"}, false},
+		"function": {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function}}, true},
+		"version of it": {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function + ":7"}},
+			true},
+		"tag, no function": {
+			vault.Secret{Tags: map[string]string{settings.TagRegistry: "https://Registry.example.com:443/"}}, true},
+		"tag, another function": {vault.Secret{Tags: map[string]string{settings.TagRegistry: registry},
+			Rotation: vault.Rotation{Enabled: true, Function: function + "2"}}, true},
+		"another registry": {
+			vault.Secret{Tags: map[string]string{settings.TagRegistry: "https://other.example.com"},
+				Rotation: vault.Rotation{Enabled: true, Function: function + "2"}}, false},
+		"function, other tag": {
+			vault.Secret{Tags: map[string]string{settings.TagRegistry: "https://other.example.com"},
+				Rotation: vault.Rotation{Enabled: true, Function: function}}, true},
+		"function, invalid tag": {vault.Secret{Tags: map[string]string{settings.TagRegistry: "prod"},
+			Rotation: vault.Rotation{Enabled: true, Function: function}}, true},
+		"invalid tag": {vault.Secret{Tags: map[string]string{settings.TagRegistry: "prod"}}, false},
+		"another tag": {vault.Secret{Tags: map[string]string{settings.TagGrace: "24h"}}, false},
+		"another function": {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function + "2"}},
+			false},
+		"rotation off": {vault.Secret{Rotation: vault.Rotation{Function: function}}, false}, // retired
+		"rotation off, tag": {vault.Secret{Tags: map[string]string{settings.TagRegistry: registry},
+			Rotation: vault.Rotation{Function: function}}, true},
+		"rotation off, a key": {vault.Secret{Rotation: vault.Rotation{Function: function},
+			Versions: map[string]vault.Version{"v": {Keys: []string{"k"}}}}, true},
+		"nothing": {vault.Secret{}, false},
+		"replica": {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function},
+			PrimaryRegion: "eu-west-1"}, false},
+		"primary of replicas": {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function},
+			PrimaryRegion: "us-east-1"}, true},
+		"tagged replica": {vault.Secret{Tags: map[string]string{settings.TagRegistry: registry},
+			PrimaryRegion: "eu-west-1"}, false},
 	} {
 		c.secret.ARN = arn
 		if got := Sweeps(c.secret, function, registry); got != c.want {
@@ -92,16 +108,19 @@ func TestSweepsOnlyManagedSecrets(t *testing.T) {
 }
 
 func TestTokenIsOneForTheHour(t *testing.T) {
-	// Protects a secret from two rotations by twins of a run, and RotateSecret from a token that it refuses.
+	// Protects a secret from two rotations by twins of a run, and RotateSecret from a token that it
+	// refuses.
 	at := time.Date(2026, 11, 27, 18, 0, 0, 0, time.UTC)
 	need := func(arn string, reason revocation.NeedReason) revocation.Need {
 		return revocation.Need{SecretID: arn, Reason: reason}
 	}
 	refused := need("arn:a", revocation.NeedRefused)
 	first := Token(refused, at)
-	others := []string{Token(need("arn:b", revocation.NeedRefused), at), Token(refused, at.Add(time.Hour)), Token(refused, at.Add(24*time.Hour)), Token(need("arn:a", revocation.NeedExpires), at)}
+	others := []string{Token(need("arn:b", revocation.NeedRefused), at), Token(refused, at.Add(time.Hour)),
+		Token(refused, at.Add(24*time.Hour)), Token(need("arn:a", revocation.NeedExpires), at)}
 	again := Token(refused, at.Add(59*time.Minute).In(time.FixedZone("x", 3600)))
-	if again != first || slices.Contains(others, first) || len(first) < 32 || len(first) > 64 || !revocation.OnNeed(first) || !revocation.OnNeed(others[3]) {
+	if again != first || slices.Contains(others, first) || len(first) < 32 || len(first) > 64 ||
+		!revocation.OnNeed(first) || !revocation.OnNeed(others[3]) {
 		t.Errorf("%s, %v", first, others)
 	}
 }
@@ -114,7 +133,8 @@ func TestASweepWithoutAnOutcomeFailed(t *testing.T) {
 }
 
 func TestEventsThatWereNotPutAreCounted(t *testing.T) {
-	s := State{}.add([]Outcome{{Outcome: revocation.Swept, Event: &Put{true}}, {Outcome: revocation.Swept, Event: &Put{}}, {Outcome: revocation.Swept}})
+	s := State{}.add([]Outcome{{Outcome: revocation.Swept, Event: &Put{true}},
+		{Outcome: revocation.Swept, Event: &Put{}}, {Outcome: revocation.Swept}})
 	if s.Lost != 1 || s.Failed != 0 {
 		t.Errorf("one event was lost and no sweep failed: %+v", s)
 	}

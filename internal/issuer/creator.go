@@ -21,9 +21,10 @@ type Values interface {
 	ReadCurrent(ctx context.Context, secretID string) (redact.Text, error)
 }
 
-// Candidates are the credentials that may create a key for a secret: the current key, the previous version's key, the
-// issuing credential. The first that logs in as the key's owner is the creator. A registry creates keys for the caller
-// only, so the creator decides whose the new key is. Its owner is known and compared before anything is created.
+// Candidates are the credentials that may create a key for a secret: the current key, the previous
+// version's key, the issuing credential. The first that logs in as the key's owner is the creator.
+// A registry creates keys for the caller only, so the creator decides whose the new key is. Its
+// owner is known and compared before anything is created.
 type Candidates struct {
 	Values   Values
 	Registry Registry
@@ -62,8 +63,8 @@ func (c Candidates) list() []candidate {
 // errUnusable says that a version has nothing to log in with.
 var errUnusable = errors.New("its version cannot be used")
 
-// openVersion returns a session with the key that a version holds. A version that cannot be read, because its KMS key
-// is disabled, is no reason to fail while there is another credential.
+// openVersion returns a session with the key that a version holds. A version that cannot be read,
+// because its KMS key is disabled, is no reason to fail while there is another credential.
 func (c Candidates) openVersion(ctx context.Context, versionID string) (Session, error) {
 	value, err := vault.ReadValue(ctx, c.Values.ReadIfAny, c.Secret.ARN, versionID, c.Settings.Field)
 	if err != nil {
@@ -82,8 +83,9 @@ func (c Candidates) openIssuer(ctx context.Context) (Session, error) {
 	return LogIn(ctx, c.Registry, c.Settings.Issuer, value, c.Secret)
 }
 
-// Use uses the first candidate that is the owner's and is not refused. If one is refused, the next one is
-// tried. Any other failure ends the step, because the registry may have done what it was asked.
+// Use uses the first candidate that is the owner's and is not refused. If one is refused, the next
+// one is tried. Any other failure ends the step, because the registry may have done what it was
+// asked.
 func (c Candidates) Use(ctx context.Context, use func(context.Context, Creator) error) error {
 	var refusals []string
 	var notOwner error
@@ -116,8 +118,8 @@ func isNotOwner(err error) bool {
 	return changed || unknown
 }
 
-// open logs in with a candidate. The current key, which is the first one, shows who the owner is. It may do so even if
-// it may not list keys.
+// open logs in with a candidate. The current key, which is the first one, shows who the owner is.
+// It may do so even if it may not list keys.
 func (c Candidates) open(ctx context.Context, next candidate, isCurrent bool, owner *string) (Creator, error) {
 	session, err := next.open(ctx)
 	if err != nil {
@@ -137,10 +139,10 @@ func (c Candidates) open(ctx context.Context, next candidate, isCurrent bool, ow
 	return Creator{session.Session, account}, c.checkOwner(next.name, account, *owner, session.Listed)
 }
 
-// checkOwner refuses a creator that is another user than the key's owner: consumers would have other permissions. The
-// owner is the current key's user, if that key still logs in; else the user whose list holds that key (expired keys
-// stay listed); else the tag's, unless the credential does not list the secret: whoever set the tag may have set it to
-// reach somebody else's credential.
+// checkOwner refuses a creator that is another user than the key's owner: consumers would have
+// other permissions. The owner is the current key's user, if that key still logs in; else the user
+// whose list holds that key (expired keys stay listed); else the tag's, unless the credential does
+// not list the secret: whoever set the tag may have set it to reach somebody else's credential.
 func (c Candidates) checkOwner(who string, account quilt.Account, owner string, listed bool) error {
 	if owner == "" && c.lists(account, listed) {
 		owner = account.Email
@@ -155,7 +157,8 @@ func (c Candidates) checkOwner(who string, account quilt.Account, owner string, 
 	}
 	if owner == "" {
 		return fault.New[fault.OwnerUnknown]("it is not known which registry user the key of %s belongs to: "+
-			"the current key is refused and not in %s's list (%s); set the tag quilt-rotate:owner to the user's e-mail address",
+			"the current key is refused and not in %s's list (%s); set the tag quilt-rotate:owner to the user's "+
+			"e-mail address",
 			c.Secret.ARN, who, account.Email)
 	}
 	if !quilt.SameUser(account.Email, owner) {
@@ -166,9 +169,9 @@ func (c Candidates) checkOwner(who string, account quilt.Account, owner string, 
 	return nil
 }
 
-// lists reports whether the account's list holds the current key: by the id in its label, or by its fingerprint.
-// Whoever owns the secret can set labels, too, so for a credential that does not list the secret the fingerprint must
-// fit as well.
+// lists reports whether the account's list holds the current key: by the id in its label, or by its
+// fingerprint. Whoever owns the secret can set labels, too, so for a credential that does not list
+// the secret the fingerprint must fit as well.
 func (c Candidates) lists(account quilt.Account, listed bool) bool {
 	current, _ := c.Secret.Holder(vault.Current)
 	for _, k := range account.Keys {

@@ -1,9 +1,10 @@
-// Package issuer logs in with a secret's issuing credential: a second credential of the same registry user, in a secret
-// of its own, which creates and revokes keys when the current key cannot. It also finds the credential that creates the
-// next key: see [Candidates].
+// Package issuer logs in with a secret's issuing credential: a second credential of the same
+// registry user, in a secret of its own, which creates and revokes keys when the current key
+// cannot. It also finds the credential that creates the next key: see [Candidates].
 //
-// Whoever owns a secret sets its tags, so a tag alone must not give access to somebody else's credential. The
-// credential's own value lists the secrets that it serves, and that list is checked before the credential is used.
+// Whoever owns a secret sets its tags, so a tag alone must not give access to somebody else's
+// credential. The credential's own value lists the secrets that it serves, and that list is checked
+// before the credential is used.
 package issuer
 
 import (
@@ -19,9 +20,9 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Registry is what it takes to log in. [quilt.Client] implements it. Both methods only read: they may be called again,
-// and by two callers at once. A login that is refused fails with an error that [quilt.RefusesLogin] recognizes; one
-// without an answer tells nothing about the credential.
+// Registry is what it takes to log in. [quilt.Client] implements it. Both methods only read: they
+// may be called again, and by two callers at once. A login that is refused fails with an error that
+// [quilt.RefusesLogin] recognizes; one without an answer tells nothing about the credential.
 type Registry interface {
 	WithKey(key apikey.Key) *quilt.Session
 	LoginPassword(ctx context.Context, user string, password quilt.Password) (*quilt.Session, error)
@@ -40,14 +41,15 @@ const form = `it must be {"username": …, "password": …, "serves": […]} or 
 // Session is a session of an issuing credential.
 type Session struct {
 	*quilt.Session
-	// Listed reports whether the credential lists the secret. A credential of an older release has no list. It may
-	// serve the secret only if a key of the secret proves that both have the same owner, never by the tag that names
-	// the owner.
+	// Listed reports whether the credential lists the secret. A credential of an older release has
+	// no list. It may serve the secret only if a key of the secret proves that both have the same
+	// owner, never by the tag that names the owner.
 	Listed bool
 }
 
-// LogIn logs in with the issuing credential of that name, whose secret has that value, to serve the secret. It fails
-// with [*fault.BadIssuer], with [*fault.IssuerNotAllowed] before anything is sent, or as the registry refuses.
+// LogIn logs in with the issuing credential of that name, whose secret has that value, to serve the
+// secret. It fails with [*fault.BadIssuer], with [*fault.IssuerNotAllowed] before anything is sent,
+// or as the registry refuses.
 func LogIn(ctx context.Context, registry Registry, name string, value redact.Text, secret vault.Secret) (
 	s Session, err error) {
 	var c credential
@@ -109,14 +111,15 @@ func badList(name string) error {
 		`secret names, in which * stands for any characters; an ARN is no name`, name)
 }
 
-// nameCharacters are those that a secret's name can have (API reference, CreateSecret). An ARN, or a pattern of another
-// language, has others, so it is refused instead of never matching.
+// nameCharacters are those that a secret's name can have (API reference, CreateSecret). An ARN, or
+// a pattern of another language, has others, so it is refused instead of never matching.
 const nameCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/_+=.@-"
 
 func isPattern(p string) bool { return p != "" && strings.Trim(p, nameCharacters+"*") == "" }
 
-// matches reports whether the whole name fits the pattern. An asterisk stands for any number of characters, also none,
-// also slashes, as in IAM policies. [path.Match] stops at slashes, so both have colons in their place.
+// matches reports whether the whole name fits the pattern. An asterisk stands for any number of
+// characters, also none, also slashes, as in IAM policies. [path.Match] stops at slashes, so both
+// have colons in their place.
 func matches(pattern, name string) bool {
 	colons := strings.NewReplacer("/", ":")
 	fits, err := path.Match(colons.Replace(pattern), colons.Replace(name))

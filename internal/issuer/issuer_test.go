@@ -24,8 +24,9 @@ func (r *registry) LoginPassword(context.Context, string, quilt.Password) (*quil
 }
 
 func TestACredentialChoosesWhomItServes(t *testing.T) {
-	// Protects a credential from the owners of other secrets, who set their tags themselves: only a secret whose whole
-	// name is in the credential's own list is served. Any other is refused before the credential is sent anywhere.
+	// Protects a credential from the owners of other secrets, who set their tags themselves: only a
+	// secret whose whole name is in the credential's own list is served. Any other is refused
+	// before the credential is sent anywhere.
 	for _, c := range []struct {
 		list, secret string
 		want         string // "listed", "unlisted", or the type of the error
@@ -39,7 +40,8 @@ func TestACredentialChoosesWhomItServes(t *testing.T) {
 		{`["prod/pipeline"]`, "prod/pipeline-AbCdEf", "IssuerNotAllowed"},
 		{`["prod/pipeline-AbCdEf"]`, "prod/pipeline", "IssuerNotAllowed"},
 		{`["prod/pipeline-??????"]`, "prod/pipeline-AbCdEf", "BadIssuer"},
-		{`["arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/pipeline-AbCdEf"]`, "prod/pipeline", "BadIssuer"},
+		{`["arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/pipeline-AbCdEf"]`, "prod/pipeline",
+			"BadIssuer"},
 		// Asterisks.
 		{`["prod/*"]`, "prod/pipeline", "listed"},
 		{`["prod/*"]`, "prod/team/pipeline", "listed"},
@@ -70,13 +72,15 @@ func TestACredentialChoosesWhomItServes(t *testing.T) {
 		{`["prod\\/*"]`, "prod/pipeline", "BadIssuer"},
 		{``, "prod/pipeline", "unlisted"},
 	} {
-		for _, credential := range []string{`"username":"ada","password":"very secret"`, `"api_key":"qk_` + strings.Repeat("S", 48) + `"`} {
+		for _, credential := range []string{`"username":"ada","password":"very secret"`, `"api_key":"qk_` +
+			strings.Repeat("S", 48) + `"`} {
 			value := "{" + credential + "}"
 			if c.list != "" {
 				value = "{" + credential + `,"serves":` + c.list + "}"
 			}
 			r := &registry{}
-			session, err := issuer.LogIn(t.Context(), r, "quilt/issuer", redact.New(value), vault.Secret{Name: c.secret})
+			session, err := issuer.LogIn(t.Context(), r, "quilt/issuer", redact.New(value),
+				vault.Secret{Name: c.secret})
 			got := "unlisted"
 			switch {
 			case err != nil:
@@ -90,7 +94,8 @@ func TestACredentialChoosesWhomItServes(t *testing.T) {
 			if (r.logins > 0) != (err == nil) {
 				t.Errorf("a credential that serves %s was used %d times for %s: %v", c.list, r.logins, c.secret, err)
 			}
-			if err != nil && (strings.Contains(err.Error(), "very secret") || strings.Contains(err.Error(), "SSSS") || !strings.Contains(err.Error(), "quilt/issuer")) {
+			if err != nil && (strings.Contains(err.Error(), "very secret") || strings.Contains(err.Error(), "SSSS") ||
+				!strings.Contains(err.Error(), "quilt/issuer")) {
 				t.Errorf("the error must name the credential and not quote it: %v", err)
 			}
 		}
@@ -98,7 +103,8 @@ func TestACredentialChoosesWhomItServes(t *testing.T) {
 }
 
 func TestInvisibleCharactersAreNamed(t *testing.T) {
-	// Protects whoever stored the credential: a character that nobody can see is named, and nothing is sent with it.
+	// Protects whoever stored the credential: a character that nobody can see is named, and nothing
+	// is sent with it.
 	const good = `{"username":"ada","password":"very secret"}`
 	for value, says := range map[string]string{
 		"\ufeff" + good: "U+FEFF BYTE ORDER MARK after 0 bytes",
@@ -109,20 +115,23 @@ func TestInvisibleCharactersAreNamed(t *testing.T) {
 	} {
 		r := &registry{}
 		_, err := issuer.LogIn(t.Context(), r, "quilt/issuer", redact.New(value), vault.Secret{Name: "prod/pipeline"})
-		if _, bad := errors.AsType[*fault.BadIssuer](err); !bad || !strings.Contains(err.Error(), says) || r.logins > 0 {
+		if _, bad := errors.AsType[*fault.BadIssuer](err); !bad || !strings.Contains(err.Error(), says) ||
+			r.logins > 0 {
 			t.Errorf("%q: got %v, want one that says %q", value, err, says)
 		}
 	}
 	// A password may have any character.
 	value := strings.Replace(good, "very secret", "very\u00a0secret", 1)
-	if _, err := issuer.LogIn(t.Context(), &registry{}, "quilt/issuer", redact.New(value), vault.Secret{Name: "x"}); err != nil {
+	if _, err := issuer.LogIn(t.Context(), &registry{}, "quilt/issuer", redact.New(value),
+		vault.Secret{Name: "x"}); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestTheRefusalNamesTheSecretAndTheRemedy(t *testing.T) {
 	// Protects whoever reads it: the secret that is refused, and the list that must name it.
-	_, err := issuer.LogIn(t.Context(), &registry{}, "quilt/issuer", redact.New(`{"username":"ada","password":"x","serves":[]}`), vault.Secret{Name: "prod/pipeline"})
+	_, err := issuer.LogIn(t.Context(), &registry{}, "quilt/issuer",
+		redact.New(`{"username":"ada","password":"x","serves":[]}`), vault.Secret{Name: "prod/pipeline"})
 	refused, ok := errors.AsType[*fault.IssuerNotAllowed](err)
 	if !ok || !strings.Contains(refused.Error(), "prod/pipeline") || !strings.Contains(refused.Error(), `"serves"`) {
 		t.Errorf("it says %v", err)

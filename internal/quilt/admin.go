@@ -6,7 +6,8 @@ import (
 	"github.com/Khan/genqlient/graphql"
 )
 
-// AdminKeyFilter narrows [Session.AdminListKeys]. The zero AdminKeyFilter selects every key of every user.
+// AdminKeyFilter narrows [Session.AdminListKeys]. The zero AdminKeyFilter selects every key of
+// every user.
 type AdminKeyFilter struct {
 	Email       string // the owner's
 	Name        string
@@ -14,8 +15,8 @@ type AdminKeyFilter struct {
 	Status      Status
 }
 
-// AdminListKeys lists the keys of all users. It needs an admin. Nobody, not even an admin, can create a key for
-// somebody else.
+// AdminListKeys lists the keys of all users. It needs an admin. Nobody, not even an admin, can
+// create a key for somebody else.
 func (s *Session) AdminListKeys(ctx context.Context, f AdminKeyFilter) ([]APIKey, error) {
 	got, c, err := ask(ctx, s, "adminApiKeysList", reads,
 		func(ctx context.Context, g graphql.Client) (*adminApiKeysListResponse, error) {
@@ -27,8 +28,8 @@ func (s *Session) AdminListKeys(ctx context.Context, f AdminKeyFilter) ([]APIKey
 	return c.keys(got.Admin.ApiKeys.List)
 }
 
-// AdminGetKey returns a key of any user. It returns nil without an error if the registry answers that there is no such
-// key.
+// AdminGetKey returns a key of any user. It returns nil without an error if the registry answers
+// that there is no such key.
 func (s *Session) AdminGetKey(ctx context.Context, id string) (*APIKey, error) {
 	got, c, err := ask(ctx, s, "adminApiKeyGet", reads,
 		func(ctx context.Context, g graphql.Client) (*adminApiKeyGetResponse, error) {
@@ -40,7 +41,8 @@ func (s *Session) AdminGetKey(ctx context.Context, id string) (*APIKey, error) {
 	return c.keyByID(id, got.Admin.ApiKeys.Get, "data", "admin", "apiKeys", "get")
 }
 
-// AdminRevokeKey deletes a key of any user, at once and permanently, as [Session.RevokeKey] does for one's own.
+// AdminRevokeKey deletes a key of any user, at once and permanently, as [Session.RevokeKey] does
+// for one's own.
 func (s *Session) AdminRevokeKey(ctx context.Context, id string) error {
 	c, err := s.start(ctx, "adminApiKeyRevoke", revokes)
 	if err != nil {

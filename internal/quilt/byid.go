@@ -9,9 +9,9 @@ import (
 	"github.com/Khan/genqlient/graphql"
 )
 
-// AccountKeys returns, in one request, the user that the credential belongs to and those of the user's keys that have
-// the given ids. Its cost does not depend on how many keys the user has. If a key is not in the result, the registry
-// answered that the user has no such key.
+// AccountKeys returns, in one request, the user that the credential belongs to and those of the
+// user's keys that have the given ids. Its cost does not depend on how many keys the user has. If a
+// key is not in the result, the registry answered that the user has no such key.
 //
 // Its document has one alias for each id, which generated code cannot have.
 func (s *Session) AccountKeys(ctx context.Context, ids []string) (Account, error) {
@@ -45,7 +45,8 @@ func (s *Session) AccountKeys(ctx context.Context, ids []string) (Account, error
 	return c.accountKeys(got.Me, ids)
 }
 
-// accountKeys reads the answer. Null for an id means that the user has no such key; a missing field is an error.
+// accountKeys reads the answer. Null for an id means that the user has no such key; a missing field
+// is an error.
 func (c *call) accountKeys(me map[string]json.RawMessage, ids []string) (account Account, err error) {
 	var user *meMe
 	if raw, ok := c.field("data", "me"); ok && json.Unmarshal(raw, &user) != nil {

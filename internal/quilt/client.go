@@ -23,16 +23,19 @@ const (
 
 // Options of a [Client]. The zero Options is ready for production.
 type Options struct {
-	// CABundle holds certificates in PEM that are trusted in addition to the system's, for a registry whose certificate
-	// comes from a private authority. Verification cannot be switched off.
+	// CABundle holds certificates in PEM that are trusted in addition to the system's, for a
+	// registry whose certificate comes from a private authority. Verification cannot be switched
+	// off.
 	CABundle []byte
-	// UserAgent names this program in the registry's audit trail (quilt: docs/advanced-features/good-practice.md).
-	// Default: quilt-rotate/<version>.
+	// UserAgent names this program in the registry's audit trail (quilt:
+	// docs/advanced-features/good-practice.md). Default: quilt-rotate/<version>.
 	UserAgent string
-	// AttemptTimeout limits each attempt, from dialling to the end of the answer. Default: [DefaultAttemptTimeout]. It
-	// does not limit the attempts to create a key or to log in, which get all the time that the caller has.
+	// AttemptTimeout limits each attempt, from dialling to the end of the answer. Default:
+	// [DefaultAttemptTimeout]. It does not limit the attempts to create a key or to log in, which
+	// get all the time that the caller has.
 	AttemptTimeout time.Duration
-	// MaxAttempts is how often a request is sent at most, including the first time. Default: [DefaultMaxAttempts].
+	// MaxAttempts is how often a request is sent at most, including the first time. Default:
+	// [DefaultMaxAttempts].
 	MaxAttempts int
 	// RetryInterval is the first interval between attempts. Default: [DefaultRetryInterval].
 	RetryInterval time.Duration
@@ -40,8 +43,8 @@ type Options struct {
 	Transport http.RoundTripper
 }
 
-// Client connects to one registry. It keeps connections, holds no credential, and is safe for concurrent use. Its
-// [Session] has the operations.
+// Client connects to one registry. It keeps connections, holds no credential, and is safe for
+// concurrent use. Its [Session] has the operations.
 type Client struct {
 	base     string // without a trailing slash
 	host     string
@@ -52,8 +55,8 @@ type Client struct {
 	interval time.Duration
 }
 
-// NewClient returns a client of the registry at registryURL, for which the rule of [settings.RegistryURL] holds. It
-// opens no connection.
+// NewClient returns a client of the registry at registryURL, for which the rule of
+// [settings.RegistryURL] holds. It opens no connection.
 func NewClient(registryURL string, options Options) (*Client, error) {
 	base, err := settings.RegistryURL(registryURL)
 	if err != nil {
@@ -87,11 +90,13 @@ func (c *Client) Host() string { return c.host }
 // URL is the registry's URL in the form of [settings.RegistryURL].
 func (c *Client) URL() string { return c.base }
 
-// CodeURL is the page that shows a code for [Client.LoginRefreshToken] to a user who logs in by single sign-on.
+// CodeURL is the page that shows a code for [Client.LoginRefreshToken] to a user who logs in by
+// single sign-on.
 func (c *Client) CodeURL() string { return c.base + "/login" }
 
-// newTransport returns a transport for HTTP/1.1 only. One request at a time needs no more. And its rule for what it
-// sends again by itself is simple: no request of which a byte was sent, unless the request is marked as repeatable.
+// newTransport returns a transport for HTTP/1.1 only. One request at a time needs no more. And its
+// rule for what it sends again by itself is simple: no request of which a byte was sent, unless the
+// request is marked as repeatable.
 func newTransport(bundle []byte) (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if bundle != nil { // only then, because loading the system's roots takes time at a cold start
@@ -111,9 +116,11 @@ func newTransport(bundle []byte) (*http.Transport, error) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: DefaultAttemptTimeout}).DialContext, // before anything is sent, so
-		TLSHandshakeTimeout:    DefaultAttemptTimeout,                                     // any request can be repeated
+		Proxy: http.ProxyFromEnvironment,
+		// before anything is sent, so
+		DialContext: (&net.Dialer{Timeout: DefaultAttemptTimeout}).DialContext,
+		// any request can be repeated
+		TLSHandshakeTimeout:    DefaultAttemptTimeout,
 		TLSClientConfig:        config,
 		Protocols:              protocols,
 		MaxResponseHeaderBytes: 64 << 10,
@@ -121,8 +128,8 @@ func newTransport(bundle []byte) (*http.Transport, error) {
 	}, nil
 }
 
-// checkRedirect follows the redirect of a GET, which has no credential here, within its host. Any other redirect is
-// returned as the answer, which becomes an error.
+// checkRedirect follows the redirect of a GET, which has no credential here, within its host. Any
+// other redirect is returned as the answer, which becomes an error.
 func checkRedirect(next *http.Request, via []*http.Request) error {
 	first := via[0]
 	sameHost := next.URL.Scheme == first.URL.Scheme && next.URL.Host == first.URL.Host

@@ -15,8 +15,8 @@ import (
 )
 
 func TestRegistryURL(t *testing.T) {
-	// Protects: a credential goes over https only (or to this machine), and a URL with a password in it is neither used
-	// nor quoted.
+	// Protects: a credential goes over https only (or to this machine), and a URL with a password
+	// in it is neither used nor quoted.
 	for _, test := range []struct {
 		url, host string // host "" where the URL is refused
 	}{
@@ -78,8 +78,12 @@ func TestPathsBelowTheRegistryURL(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	// Protects: a private authority works with its bundle and only with it, and its absence is not retried but explained.
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, meJSON("")) }))
+	// Protects: a private authority works with its bundle and only with it, and its absence is not
+	// retried but explained.
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_,
+			_ = io.WriteString(w, meJSON(""))
+	}))
 	defer server.Close()
 	bundle := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	bundle = append([]byte("\ufeff"), bundle...) // as some editors write it
@@ -102,8 +106,10 @@ func TestTLS(t *testing.T) {
 		t.Errorf("without the bundle: %v, want an UnavailableError after one attempt that names the CA bundle", err)
 	}
 
-	for text, says := range map[string]string{"": "it is empty", "no certificate": "it holds no certificate", string(bundle) + string(bundle[:100]): "block 2 is damaged"} {
-		if _, err := quilt.NewClient(server.URL, quilt.Options{CABundle: []byte(text)}); err == nil || !strings.Contains(err.Error(), says) {
+	for text, says := range map[string]string{"": "it is empty", "no certificate": "it holds no certificate",
+		string(bundle) + string(bundle[:100]): "block 2 is damaged"} {
+		if _, err := quilt.NewClient(server.URL, quilt.Options{CABundle: []byte(text)}); err == nil ||
+			!strings.Contains(err.Error(), says) {
 			t.Errorf("a bundle of %d bytes: %v, want an error that says %q", len(text), err, says)
 		}
 	}
@@ -127,8 +133,8 @@ func TestOldTLSIsRefused(t *testing.T) {
 }
 
 func TestRedirectIsNotFollowed(t *testing.T) {
-	// Protects: the credential is shown to the registry's host alone, and a request is not sent on, wherever an answer
-	// points.
+	// Protects: the credential is shown to the registry's host alone, and a request is not sent on,
+	// wherever an answer points.
 	var reached atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
 	defer other.Close()
@@ -155,9 +161,10 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 }
 
 func TestConnectionIsKept(t *testing.T) {
-	// Protects: one handshake for all requests of an invocation, also after refusals, since every answer is read to its
-	// end.
-	answers := []func(http.ResponseWriter, received){ok(meJSON("")), status(401, `{"message":"no"}`), status(404, strings.Repeat("x", 10_000)), ok(meJSON(""))}
+	// Protects: one handshake for all requests of an invocation, also after refusals, since every
+	// answer is read to its end.
+	answers := []func(http.ResponseWriter, received){ok(meJSON("")), status(401, `{"message":"no"}`),
+		status(404, strings.Repeat("x", 10_000)), ok(meJSON(""))}
 	var turn atomic.Int32
 	registry := newFake(t, func(w http.ResponseWriter, r received) { answers[turn.Add(1)-1](w, r) })
 	s := registry.session(t, quilt.Options{})
@@ -197,8 +204,8 @@ func TestNoCookies(t *testing.T) {
 }
 
 func TestUnsendableKey(t *testing.T) {
-	// Protects: a token that no header can hold, and no key at all, are refused here with a reason, and are not sent as
-	// something else.
+	// Protects: a token that no header can hold, and no key at all, are refused here with a reason,
+	// and are not sent as something else.
 	for _, token := range []string{"", `t_a\u0000b`, `t_a\u007fb`} {
 		registry := newFake(t, ok(`{"refresh_token":"r","access_token":"`+token+`","expires_at":99999999999}`))
 		client := registry.client(t, quilt.Options{})
@@ -221,17 +228,18 @@ func TestUnsendableKey(t *testing.T) {
 }
 
 func TestReach(t *testing.T) {
-	// Protects who looks for what is wrong: that the registry answers, and whether it knows API keys, shows without any
-	// credential.
+	// Protects who looks for what is wrong: that the registry answers, and whether it knows API
+	// keys, shows without any credential.
 	for name, c := range map[string]struct {
 		answer func(http.ResponseWriter, received)
 		want   quilt.Knowledge
 	}{
-		"nobody is logged in":    {status(http.StatusOK, `{"data":{"me":null}}`), quilt.KnowsKeys},
-		"it wants a credential":  {status(http.StatusUnauthorized, `{"message":"Login required."}`), quilt.NotTold},
-		"it lets nobody ask":     {status(http.StatusForbidden, `{"message":"Forbidden."}`), quilt.NotTold},
-		"a platform before 1.67": {status(http.StatusBadRequest, `{"errors":[{"message":"Cannot query field 'apiKeys' on type 'Me'."}]}`), quilt.NoKeys},
-		"another error":          {status(http.StatusOK, `{"errors":[{"message":"Out of order."}]}`), quilt.NotTold},
+		"nobody is logged in":   {status(http.StatusOK, `{"data":{"me":null}}`), quilt.KnowsKeys},
+		"it wants a credential": {status(http.StatusUnauthorized, `{"message":"Login required."}`), quilt.NotTold},
+		"it lets nobody ask":    {status(http.StatusForbidden, `{"message":"Forbidden."}`), quilt.NotTold},
+		"a platform before 1.67": {status(http.StatusBadRequest,
+			`{"errors":[{"message":"Cannot query field 'apiKeys' on type 'Me'."}]}`), quilt.NoKeys},
+		"another error": {status(http.StatusOK, `{"errors":[{"message":"Out of order."}]}`), quilt.NotTold},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t, c.answer)

@@ -8,8 +8,9 @@ type Password struct{ redact.Text }
 // NewPassword makes s a password.
 func NewPassword(s string) Password { return Password{redact.New(s)} }
 
-// RefreshToken is the code that {registry}/login shows to a user who is logged in. It works once, because the registry
-// replaces it each time (quilt: api/python/quilt3/session.py). It cannot be printed.
+// RefreshToken is the code that {registry}/login shows to a user who is logged in. It works once,
+// because the registry replaces it each time (quilt: api/python/quilt3/session.py). It cannot be
+// printed.
 type RefreshToken struct{ redact.Text }
 
 // NewRefreshToken makes s a refresh token.

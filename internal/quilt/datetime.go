@@ -9,11 +9,12 @@ import (
 // errDatetime does not quote the text, which could be anything.
 var errDatetime = errors.New("a date is not in the form of RFC 3339")
 
-// datetime is the schema's Datetime in the form of RFC 3339: with "Z" or an offset, with or without a fraction of a
-// second. The form is not documented, and servers in Python write either, even within one answer.
+// datetime is the schema's Datetime in the form of RFC 3339: with "Z" or an offset, with or without
+// a fraction of a second. The form is not documented, and servers in Python write either, even
+// within one answer.
 //
-// It is a type with its own UnmarshalJSON, because a function that the generated code calls would decode each key of a
-// long list twice.
+// It is a type with its own UnmarshalJSON, because a function that the generated code calls would
+// decode each key of a long list twice.
 type datetime struct{ time.Time }
 
 func (d *datetime) UnmarshalJSON(text []byte) error {

@@ -18,8 +18,9 @@ type Catalog struct {
 	StackVersion string // of the platform; its form is not documented, and old stacks have none
 }
 
-// Discover reads a catalog's config.json, which is public. catalogURL may leave out "https://". It is for people at a
-// keyboard. Programs get the registry's URL itself, so that a catalog cannot change where keys are sent.
+// Discover reads a catalog's config.json, which is public. catalogURL may leave out "https://". It
+// is for people at a keyboard. Programs get the registry's URL itself, so that a catalog cannot
+// change where keys are sent.
 func Discover(ctx context.Context, catalogURL string, options Options) (Catalog, error) {
 	if !strings.Contains(catalogURL, "://") {
 		catalogURL = "https://" + catalogURL
@@ -59,7 +60,8 @@ func Discover(ctx context.Context, catalogURL string, options Options) (Catalog,
 	return Catalog{RegistryURL: config.RegistryURL, StackVersion: string(config.StackVersion)}, nil
 }
 
-// splitCatalogURL applies the rule for registries to a catalog's URL, except that a catalog may have a path.
+// splitCatalogURL applies the rule for registries to a catalog's URL, except that a catalog may
+// have a path.
 func splitCatalogURL(text string) (origin, path string, err error) {
 	u, err := url.Parse(strings.TrimSpace(text))
 	if err != nil {

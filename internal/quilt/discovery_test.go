@@ -12,8 +12,9 @@ import (
 
 func TestDiscover(t *testing.T) {
 	// Protects: a catalog's address leads to its registry.
-	catalog := newFake(t, ok(`{"region":"us-east-1","registryUrl":"https://registry.example.com/","stackVersion":"1.67.0","passwordAuth":"DISABLED",`+
-		`"ssoAuth":"ENABLED","ssoProviders":"okta azure","mode":"PRODUCT"}`))
+	catalog := newFake(t,
+		ok(`{"region":"us-east-1","registryUrl":"https://registry.example.com/","stackVersion":"1.67.0","passwordAuth":"DISABLED",`+
+			`"ssoAuth":"ENABLED","ssoProviders":"okta azure","mode":"PRODUCT"}`))
 	got, err := quilt.Discover(t.Context(), catalog.URL+"/", quilt.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -22,13 +23,15 @@ func TestDiscover(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("catalog (-want +got):\n%s", diff)
 	}
-	if asked := catalog.requests(); len(asked) != 1 || asked[0].Method != "GET" || asked[0].Path != "/config.json" || asked[0].Authorization != "" {
+	if asked := catalog.requests(); len(asked) != 1 || asked[0].Method != "GET" || asked[0].Path != "/config.json" ||
+		asked[0].Authorization != "" {
 		t.Errorf("requests %+v, want one GET of /config.json without a credential", asked)
 	}
 }
 
 func TestNoCatalog(t *testing.T) {
-	// Protects: an address that is not a catalog's is named as that, and no unsafe registry is taken from one.
+	// Protects: an address that is not a catalog's is named as that, and no unsafe registry is
+	// taken from one.
 	for _, test := range []struct {
 		name, body string
 		code       int
@@ -39,14 +42,16 @@ func TestNoCatalog(t *testing.T) {
 		{"a closed bucket", `<Error/>`, 403, "CatalogError", "not a Quilt catalog"},
 		{"no registry", `{"region":"us-east-1"}`, 200, "CatalogError", "names no registryUrl"},
 		{"a plain registry", `{"registryUrl":"http://registry.example.com"}`, 200, "CatalogError", "must be https"},
-		{"a password", `{"registryUrl":"https://a:hunter22@registry.example.com"}`, 200, "CatalogError", "user or password"},
+		{"a password", `{"registryUrl":"https://a:hunter22@registry.example.com"}`, 200, "CatalogError",
+			"user or password"},
 		{"a path", `{"registryUrl":"https://registry.example.com/hunter22"}`, 200, "CatalogError", "no path"},
 		{"too large", strings.Repeat(" ", 1<<20) + "{}", 200, "CatalogError", "larger than"},
 		{"busy", ``, 503, "UnavailableError", "503"},
 	} {
 		catalog := newFake(t, status(test.code, test.body))
 		_, err := quilt.Discover(t.Context(), catalog.URL, quilt.Options{MaxAttempts: 1})
-		if err == nil || kind(err) != test.want || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "hunter22") {
+		if err == nil || kind(err) != test.want || !strings.Contains(err.Error(), test.says) ||
+			strings.Contains(err.Error(), "hunter22") {
 			t.Errorf("%s: %v, want a %s that says %q", test.name, err, test.want, test.says)
 		}
 	}
@@ -57,14 +62,17 @@ func TestCatalogRedirects(t *testing.T) {
 	moved := newFake(t, nil)
 	moved.answer = ok(`{"registryUrl":"https://registry.example.com"}`)
 	sends := newFake(t, redirect(moved.URL+"/config.json"))
-	if _, err := quilt.Discover(t.Context(), sends.URL, quilt.Options{}); err == nil || !strings.Contains(err.Error(), moved.URL) || len(moved.requests()) != 0 {
-		t.Errorf("%v after %d requests to the other host, want an error that names it, and none", err, len(moved.requests()))
+	if _, err := quilt.Discover(t.Context(), sends.URL, quilt.Options{}); err == nil || !strings.Contains(err.Error(),
+		moved.URL) || len(moved.requests()) != 0 {
+		t.Errorf("%v after %d requests to the other host, want an error that names it, and none", err,
+			len(moved.requests()))
 	}
 	var asked int
-	_, err := quilt.Discover(t.Context(), "catalog.example.com", quilt.Options{Transport: transport(func(*http.Request) (*http.Response, error) {
-		asked++
-		return reply(302, ``, "Location", "http://catalog.example.com/config.json"), nil
-	})})
+	_, err := quilt.Discover(t.Context(), "catalog.example.com",
+		quilt.Options{Transport: transport(func(*http.Request) (*http.Response, error) {
+			asked++
+			return reply(302, ``, "Location", "http://catalog.example.com/config.json"), nil
+		})})
 	if err == nil || asked != 1 {
 		t.Errorf("to plain http: %v after %d requests, want an error after one", err, asked)
 	}
@@ -76,7 +84,8 @@ func TestCatalogRedirects(t *testing.T) {
 		}
 		ok(`{"registryUrl":"https://registry.example.com"}`)(w, r)
 	}
-	if got, err := quilt.Discover(t.Context(), within.URL, quilt.Options{}); err != nil || got.RegistryURL != "https://registry.example.com" {
+	if got, err := quilt.Discover(t.Context(), within.URL, quilt.Options{}); err != nil ||
+		got.RegistryURL != "https://registry.example.com" {
 		t.Errorf("within the host: %+v, %v", got, err)
 	}
 }
@@ -84,19 +93,23 @@ func TestCatalogRedirects(t *testing.T) {
 func TestCatalogURL(t *testing.T) {
 	// Protects: a bare host is enough, means https, and a URL that holds a password is not quoted.
 	for catalogURL, want := range map[string]string{
-		"catalog.example.com": "https://catalog.example.com/config.json", " https://catalog.example.com/quilt%2F7/ ": "https://catalog.example.com/quilt%2F7/config.json",
+		"catalog.example.com":                      "https://catalog.example.com/config.json",
+		" https://catalog.example.com/quilt%2F7/ ": "https://catalog.example.com/quilt%2F7/config.json",
 	} {
 		var asked string
-		_, err := quilt.Discover(t.Context(), catalogURL, quilt.Options{Transport: transport(func(r *http.Request) (*http.Response, error) {
-			asked = r.URL.String()
-			return reply(200, `{"registryUrl":"https://registry.example.com"}`), nil
-		})})
+		_, err := quilt.Discover(t.Context(), catalogURL,
+			quilt.Options{Transport: transport(func(r *http.Request) (*http.Response, error) {
+				asked = r.URL.String()
+				return reply(200, `{"registryUrl":"https://registry.example.com"}`), nil
+			})})
 		if err != nil || asked != want {
 			t.Errorf("%q: asked %q, %v; want %q", catalogURL, asked, err, want)
 		}
 	}
-	for _, refused := range []string{"https://a:hunter22@catalog.example.com", "https://a:hunter22@catalog example.com", "http://catalog.example.com/hunter22"} {
-		if _, err := quilt.Discover(t.Context(), refused, quilt.Options{}); err == nil || strings.Contains(err.Error(), "hunter22") {
+	for _, refused := range []string{"https://a:hunter22@catalog.example.com", "https://a:hunter22@catalog example.com",
+		"http://catalog.example.com/hunter22"} {
+		if _, err := quilt.Discover(t.Context(), refused, quilt.Options{}); err == nil || strings.Contains(err.Error(),
+			"hunter22") {
 			t.Errorf("%q: %v, want an error that does not quote the URL", refused, err)
 		}
 	}

@@ -1,10 +1,11 @@
-// Package quilt is the client of a Quilt registry. It finds out who a credential belongs to, and manages the API keys
-// of that user.
+// Package quilt is the client of a Quilt registry. It finds out who a credential belongs to, and
+// manages the API keys of that user.
 //
-// It uses the registry's GraphQL endpoint with operations generated from operations.graphql, the REST calls that
-// exchange a password or a one-time code for a session, and a catalog's config.json to find the registry. What it knows
-// of the registry comes from the public sources of the Quilt platform (quilt: shared/graphql/schema.graphql,
-// docs/api-reference/authentication.md, docs/advanced-features/good-practice.md) and from what its public clients send.
+// It uses the registry's GraphQL endpoint with operations generated from operations.graphql, the
+// REST calls that exchange a password or a one-time code for a session, and a catalog's config.json
+// to find the registry. What it knows of the registry comes from the public sources of the Quilt
+// platform (quilt: shared/graphql/schema.graphql, docs/api-reference/authentication.md,
+// docs/advanced-features/good-practice.md) and from what its public clients send.
 //
 // Callers can rely on the following:
 //
@@ -19,8 +20,8 @@
 //   - No error holds a key, a token, a password or a body. Errors quote the registry's messages only: short, without
 //     control characters, and without anything that looks like a credential.
 //
-// It keeps no state except connections and the current tokens of its sessions. It never decides which key to create or
-// to revoke, and it stores nothing.
+// It keeps no state except connections and the current tokens of its sessions. It never decides
+// which key to create or to revoke, and it stores nothing.
 package quilt
 
 //go:generate go tool genqlient genqlient.yaml

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Refused reports whether the registry definitely answered "no": to the credential (401, or nobody is logged in), to
-// the user (403), or to the request. It is false for every temporary, unknown or garbled answer, and for nil. Those say
-// nothing about the credential.
+// Refused reports whether the registry definitely answered "no": to the credential (401, or nobody
+// is logged in), to the user (403), or to the request. It is false for every temporary, unknown or
+// garbled answer, and for nil. Those say nothing about the credential.
 func Refused(err error) bool {
 	if _, lost := errors.AsType[*AnswerLostError](err); lost {
 		return false
@@ -23,8 +23,8 @@ func Refused(err error) bool {
 	return RefusesLogin(err) || forbidden || failed || invalid
 }
 
-// RefusesLogin reports whether the registry does not accept the credential. If it accepts the credential, but the user
-// may not do what was asked, that is another error.
+// RefusesLogin reports whether the registry does not accept the credential. If it accepts the
+// credential, but the user may not do what was asked, that is another error.
 func RefusesLogin(err error) bool {
 	_, ok := errors.AsType[*UnauthenticatedError](err)
 	return ok
@@ -62,8 +62,9 @@ func summary(err error) string {
 	return err.Error()
 }
 
-// UnauthenticatedError says that the registry does not accept the credential (status 401), or that nobody is logged in
-// (status 200 with `me: null`). The registry does not say whether a key expired or was revoked.
+// UnauthenticatedError says that the registry does not accept the credential (status 401), or that
+// nobody is logged in (status 200 with `me: null`). The registry does not say whether a key expired
+// or was revoked.
 type UnauthenticatedError struct {
 	Where
 	Message string // the registry's, scrubbed
@@ -81,8 +82,8 @@ func (e *UnauthenticatedError) Error() string {
 		"and neither expired nor revoked"))
 }
 
-// SSORequiredError says that the users of this registry log in by single sign-on only, so that no password works. It
-// wraps an [*UnauthenticatedError].
+// SSORequiredError says that the users of this registry log in by single sign-on only, so that no
+// password works. It wraps an [*UnauthenticatedError].
 type SSORequiredError struct {
 	Where
 	CodeURL string // the page that shows a code for [Client.LoginRefreshToken]
@@ -113,7 +114,8 @@ func (e *ForbiddenError) Error() string {
 		"and firewalls in front of the registry")
 }
 
-// GraphQLError says that the registry answered with errors: with status 200, even if there is data, too, or with a 4xx.
+// GraphQLError says that the registry answered with errors: with status 200, even if there is data,
+// too, or with a 4xx.
 type GraphQLError struct {
 	Where
 	Status   int      // of HTTP
@@ -137,8 +139,8 @@ type InputFault struct {
 	Message string
 }
 
-// InvalidInputError says that the registry refused the input: with the type InvalidInput of its schema, or with a 4xx
-// to a REST call.
+// InvalidInputError says that the registry refused the input: with the type InvalidInput of its
+// schema, or with a 4xx to a REST call.
 type InvalidInputError struct {
 	Where
 	Faults []InputFault // at most five
@@ -159,8 +161,8 @@ func (e *InvalidInputError) Error() string {
 	return e.message(e.what(), "correct the input; the registry refuses the same input each time")
 }
 
-// ProtocolError says that the answer is not one that a Quilt registry gives: another server's, an unknown type, a
-// missing field, too large, a redirect. It says nothing about the credential.
+// ProtocolError says that the answer is not one that a Quilt registry gives: another server's, an
+// unknown type, a missing field, too large, a redirect. It says nothing about the credential.
 type ProtocolError struct {
 	Where
 	Status  int    // of HTTP
@@ -173,9 +175,9 @@ func (e *ProtocolError) Error() string {
 	return e.message(e.what(), "check that this is the registry's own URL, and that nothing else answers in its place")
 }
 
-// UnavailableError says that no answer came, or only one that asks to try again (429 or 5xx), after all attempts that
-// the time allowed. It wraps the last attempt's cause, so that errors.Is finds context.DeadlineExceeded or
-// context.Canceled.
+// UnavailableError says that no answer came, or only one that asks to try again (429 or 5xx), after
+// all attempts that the time allowed. It wraps the last attempt's cause, so that errors.Is finds
+// context.DeadlineExceeded or context.Canceled.
 type UnavailableError struct {
 	Where
 	Status     int           // of HTTP; 0: no answer came
@@ -222,8 +224,8 @@ func (e *UnavailableError) Error() string {
 // Unwrap returns the last attempt's cause; nil if the registry answered.
 func (e *UnavailableError) Unwrap() error { return e.cause }
 
-// AnswerLostError says that a key may have been created whose secret nobody will ever see. Only [Session.CreateKey]
-// returns it. It wraps what happened to the answer.
+// AnswerLostError says that a key may have been created whose secret nobody will ever see. Only
+// [Session.CreateKey] returns it. It wraps what happened to the answer.
 type AnswerLostError struct {
 	Where
 	KeyName string // that was asked for

@@ -20,7 +20,8 @@ func exampleRegistry(code int, answer string) *httptest.Server {
 	}))
 }
 
-// Logging in with a key proves that it works and shows whose it is. With its id, it also shows how long the key is valid.
+// Logging in with a key proves that it works and shows whose it is. With its id, it also shows how
+// long the key is valid.
 func ExampleSession_Login() {
 	registry := exampleRegistry(200, meJSON(`,"apiKey":`+keyJSON))
 	defer registry.Close()

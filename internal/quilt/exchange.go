@@ -66,7 +66,8 @@ func (c *Client) send(ctx context.Context, r *request) (answer, error) {
 	if response.StatusCode != http.StatusOK {
 		limit = refusalLimit
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1)) // to the end, so that the connection can be used again
+	// to the end, so that the connection can be used again
+	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 	switch {
 	case err != nil:
 		return answer{}, c.unreachable(r, err, true)
@@ -81,8 +82,9 @@ func (c *Client) send(ctx context.Context, r *request) (answer, error) {
 // unhurried limits an attempt that gets all the caller's time, if the caller has no deadline.
 const unhurried = time.Minute
 
-// limited limits one attempt. A request that should not be sent again gets all the time that the caller has. To give up
-// on a slow registry leaves a key that nobody saw, or a token that is used up, and the next attempt would be as slow.
+// limited limits one attempt. A request that should not be sent again gets all the time that the
+// caller has. To give up on a slow registry leaves a key that nobody saw, or a token that is used
+// up, and the next attempt would be as slow.
 func (c *Client) limited(ctx context.Context, r *request) (context.Context, context.CancelFunc) {
 	if !r.once && !r.patient {
 		return context.WithTimeout(ctx, c.timeout)
@@ -103,7 +105,10 @@ func (c *Client) outgoing(ctx context.Context, r *request, reached *atomic.Bool)
 		outgoing.ContentLength = int64(len(r.body))
 		outgoing.Header.Set("Content-Type", r.contentType)
 		if !r.once { // without GetBody, no transport can send it again by itself
-			outgoing.GetBody = func() (io.ReadCloser, error) { return &watchedBody{bytes.NewReader(r.body), reached}, nil }
+			outgoing.GetBody = func() (io.ReadCloser, error) {
+				return &watchedBody{bytes.NewReader(r.body), reached},
+					nil
+			}
 		}
 	}
 	outgoing.Header.Set("Accept", "application/json")
@@ -114,8 +119,8 @@ func (c *Client) outgoing(ctx context.Context, r *request, reached *atomic.Bool)
 	return outgoing, nil
 }
 
-// watchedBody records whether the transport began to read the body. Until then there is no connection, so the registry
-// cannot have carried out the request.
+// watchedBody records whether the transport began to read the body. Until then there is no
+// connection, so the registry cannot have carried out the request.
 type watchedBody struct {
 	content io.Reader
 	reached *atomic.Bool
@@ -142,9 +147,9 @@ func (c *Client) unreachable(r *request, err error, reached bool) error {
 	return e
 }
 
-// cause keeps an error whose text is harmless. The transport quotes what it cannot read of an answer. So another error
-// is replaced by one with a clean text, which is the same for errors.Is. Errors of dialling quote our own settings
-// only.
+// cause keeps an error whose text is harmless. The transport quotes what it cannot read of an
+// answer. So another error is replaced by one with a clean text, which is the same for errors.Is.
+// Errors of dialling quote our own settings only.
 func (s secrets) cause(err error) error {
 	text := err.Error()
 	if scrubbed := s.scrub(text); scrubbed != text && !isDialling(err) {
@@ -210,8 +215,8 @@ func redirectHost(response *http.Response) string {
 	return to.Scheme + "://" + to.Host
 }
 
-// complaint is what the registry says in addition to a status: {"message"} or {"error"} for REST, {"errors"} for
-// GraphQL.
+// complaint is what the registry says in addition to a status: {"message"} or {"error"} for REST,
+// {"errors"} for GraphQL.
 type complaint struct {
 	Message loose   `json:"message"`
 	Error   loose   `json:"error"`
@@ -225,8 +230,8 @@ type fault struct {
 	Path    []any `json:"path"`
 }
 
-// loose is a string, or empty if the answer has something else there. What is only quoted must not make an answer
-// unreadable.
+// loose is a string, or empty if the answer has something else there. What is only quoted must not
+// make an answer unreadable.
 type loose string
 
 func (l *loose) UnmarshalJSON(text []byte) error {

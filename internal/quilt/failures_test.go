@@ -35,7 +35,11 @@ type operation struct {
 // operations are all that a session can ask.
 var operations = []operation{
 	{"me", meJSON(""), nil, func(ctx context.Context, s *quilt.Session) error { _, err := s.Me(ctx); return err }},
-	{"account", meJSON(`,"apiKeys":[]`), nil, func(ctx context.Context, s *quilt.Session) error { _, err := s.Account(ctx); return err }},
+	{"account", meJSON(`,"apiKeys":[]`), nil, func(ctx context.Context, s *quilt.Session) error {
+		_,
+			err := s.Account(ctx)
+		return err
+	}},
 	{"login", meJSON(`,"apiKey":null`), map[string]any{"id": "key-1"},
 		func(ctx context.Context, s *quilt.Session) error { _, err := s.Login(ctx, "key-1"); return err }},
 	{"accountKeys", meJSON(`,"key0":` + keyJSON + `,"key1":null`), map[string]any{"id0": "key-1", "id1": "key-2"},
@@ -67,7 +71,8 @@ var operations = []operation{
 		}},
 	{"adminApiKeyGet", `{"data":{"admin":{"apiKeys":{"get":null}}}}`, map[string]any{"id": "key-1"},
 		func(ctx context.Context, s *quilt.Session) error { _, err := s.AdminGetKey(ctx, "key-1"); return err }},
-	{"adminApiKeyRevoke", `{"data":{"admin":{"apiKeys":{"revoke":{"__typename":"Ok"}}}}}`, map[string]any{"id": "key-1"},
+	{"adminApiKeyRevoke", `{"data":{"admin":{"apiKeys":{"revoke":{"__typename":"Ok"}}}}}`,
+		map[string]any{"id": "key-1"},
 		func(ctx context.Context, s *quilt.Session) error { return s.AdminRevokeKey(ctx, "key-1") }},
 }
 
@@ -95,7 +100,8 @@ func redirect(to string) func(http.ResponseWriter, received) {
 	}
 }
 
-// failures are the ways in which a registry, or something in its place, fails to answer, and what becomes of them.
+// failures are the ways in which a registry, or something in its place, fails to answer, and what
+// becomes of them.
 var failures = []struct {
 	name   string
 	answer func(http.ResponseWriter, received)
@@ -104,14 +110,17 @@ var failures = []struct {
 	says   string // what the message has of the registry's
 }{
 	{"401", status(401, `{"errors":[{"message":"Token invalid."}]}`), "UnauthenticatedError", "", "Token invalid."},
-	{"401 of REST", status(401, `{"message":"user does not exist"}`), "UnauthenticatedError", "", "user does not exist"},
+	{"401 of REST", status(401, `{"message":"user does not exist"}`), "UnauthenticatedError", "",
+		"user does not exist"},
 	{"401 without a body", status(401, ``), "UnauthenticatedError", "", "credential"},
 	{"403", status(403, `{"message":"admins only"}`), "ForbiddenError", "", "admins only"},
 	{"403 of a firewall", status(403, `<html>no</html>`), "ForbiddenError", "", "firewalls"},
 	{"errors", ok(`{"errors":[{"message":"no such thing"}],"data":null}`), "GraphQLError", "", "no such thing"},
 	{"errors without data", ok(`{"errors":[{"message":"no such thing"}]}`), "GraphQLError", "", "no such thing"},
-	{"400 of GraphQL", status(400, `{"errors":[{"message":"Cannot query field"}]}`), "GraphQLError", "", "Cannot query field"},
-	{"400 of REST", status(400, `{"message":"expired","error_code":"SubscriptionInvalid"}`), "GraphQLError", "", "expired"},
+	{"400 of GraphQL", status(400, `{"errors":[{"message":"Cannot query field"}]}`), "GraphQLError", "",
+		"Cannot query field"},
+	{"400 of REST", status(400, `{"message":"expired","error_code":"SubscriptionInvalid"}`), "GraphQLError", "",
+		"expired"},
 	{"404 of another server", status(404, `<html>not here</html>`), "ProtocolError", "", "404"},
 	{"another server's page", ok(`<html>welcome</html>`), "ProtocolError", "AnswerLostError", "schema"},
 	{"no body", ok(``), "ProtocolError", "AnswerLostError", "schema"},
@@ -121,7 +130,8 @@ var failures = []struct {
 	{"data of the wrong type", ok(`{"data":"yes"}`), "ProtocolError", "AnswerLostError", "schema"},
 	{"errors of the wrong type", ok(`{"errors":"yes"}`), "ProtocolError", "AnswerLostError", "schema"},
 	{"204", status(204, ``), "ProtocolError", "AnswerLostError", "204"},
-	{"redirect", redirect("https://elsewhere.example.com/graphql?x=y"), "ProtocolError", "AnswerLostError", "https://elsewhere.example.com"},
+	{"redirect", redirect("https://elsewhere.example.com/graphql?x=y"), "ProtocolError", "AnswerLostError",
+		"https://elsewhere.example.com"},
 	{"429", status(429, `{"message":"slow down"}`), "UnavailableError", "", "slow down"},
 	{"500", status(500, `{"message":"oops"}`), "UnavailableError", "AnswerLostError", "oops"},
 	{"503 of a load balancer", status(503, `<html>busy</html>`), "UnavailableError", "AnswerLostError", "503"},
@@ -131,9 +141,10 @@ var failures = []struct {
 }
 
 func TestFailuresOfEveryOperation(t *testing.T) {
-	// Protects: each failure signal has the same typed error in every operation, with where, what and what next in its
-	// message; only for apiKeyCreate does doubt become an AnswerLostError.
-	refusals := map[string]bool{"UnauthenticatedError": true, "ForbiddenError": true, "GraphQLError": true, "InvalidInputError": true}
+	// Protects: each failure signal has the same typed error in every operation, with where, what
+	// and what next in its message; only for apiKeyCreate does doubt become an AnswerLostError.
+	refusals := map[string]bool{"UnauthenticatedError": true, "ForbiddenError": true, "GraphQLError": true,
+		"InvalidInputError": true}
 	for _, failure := range failures {
 		t.Run(failure.name, func(t *testing.T) {
 			registry := newFake(t, failure.answer)
@@ -153,8 +164,10 @@ func TestFailuresOfEveryOperation(t *testing.T) {
 					t.Errorf("%s: Refused(%v) = %t", op.name, err, !refusals[want])
 				}
 				where := strings.Fields(op.name)[0] + " at " + host + ": "
-				if text := err.Error(); !strings.HasPrefix(text, where) || !strings.Contains(text, "; ") || !strings.Contains(text, failure.says) {
-					t.Errorf("%s: the message %q does not say where, what (%q) and what next", op.name, text, failure.says)
+				if text := err.Error(); !strings.HasPrefix(text, where) || !strings.Contains(text, "; ") ||
+					!strings.Contains(text, failure.says) {
+					t.Errorf("%s: the message %q does not say where, what (%q) and what next", op.name, text,
+						failure.says)
 				}
 			}
 		})
@@ -162,8 +175,8 @@ func TestFailuresOfEveryOperation(t *testing.T) {
 }
 
 func TestAnswersThatMustNotPass(t *testing.T) {
-	// Protects: what is missing, null or unknown in an answer is never taken for a value, and null for `me` never for "no
-	// keys".
+	// Protects: what is missing, null or unknown in an answer is never taken for a value, and null
+	// for `me` never for "no keys".
 	without := func(field string) string {
 		return strings.Replace(keyJSON, `"`+field+`"`, `"x`+field+`"`, 1)
 	}
@@ -193,35 +206,58 @@ func TestAnswersThatMustNotPass(t *testing.T) {
 		{"no second key", "accountKeys", meJSON(`,"key0":` + keyJSON), "ProtocolError"},
 		{"another key", "accountKeys", meJSON(`,"key0":null,"key1":` + keyJSON), "ProtocolError"},
 		{"keys are numbers", "accountKeys", meJSON(`,"key0":1,"key1":2`), "ProtocolError"},
-		{"another key", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` + strings.Replace(keyJSON, "key-1", "key-2", 1) + `}}}`, "ProtocolError"},
-		{"no id", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` + without("id") + `}}}`, "ProtocolError"},
-		{"no fingerprint", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` + without("fingerprint") + `}}}`, "ProtocolError"},
-		{"no beginning", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` + without("createdAt") + `}}}`, "ProtocolError"},
-		{"no end", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` + without("expiresAt") + `}}}`, "ProtocolError"},
-		{"no status", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` + without("status") + `}}}`, "ProtocolError"},
-		{"no owner", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` + without("userEmail") + `}}}`, "ProtocolError"},
-		{"no date", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` + strings.Replace(keyJSON, "2027-02-20T18:00:00Z", "soon", 1) + `}}}`, "ProtocolError"},
-		{"number as a date", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` + strings.Replace(keyJSON, `"2027-02-20T18:00:00Z"`, "1", 1) + `}}}`, "ProtocolError"},
+		{"another key", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` +
+			strings.Replace(keyJSON, "key-1", "key-2", 1) + `}}}`, "ProtocolError"},
+		{"no id", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` +
+			without("id") + `}}}`, "ProtocolError"},
+		{"no fingerprint", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` +
+			without("fingerprint") + `}}}`, "ProtocolError"},
+		{"no beginning", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` +
+			without("createdAt") + `}}}`, "ProtocolError"},
+		{"no end", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` +
+			without("expiresAt") + `}}}`, "ProtocolError"},
+		{"no status", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` +
+			without("status") + `}}}`, "ProtocolError"},
+		{"no owner", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` +
+			without("userEmail") + `}}}`, "ProtocolError"},
+		{"no date", "login", `{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` +
+			strings.Replace(keyJSON, "2027-02-20T18:00:00Z", "soon", 1) + `}}}`, "ProtocolError"},
+		{"number as a date", "login",
+			`{"data":{"me":{"name":"svc","email":"svc@example.com","isAdmin":false,"apiKey":` + strings.Replace(keyJSON,
+				`"2027-02-20T18:00:00Z"`, "1", 1) + `}}}`, "ProtocolError"},
 		{"admin null", "adminApiKeysList", `{"data":{"admin":null}}`, "ProtocolError"},
 		{"admin null", "adminApiKeyGet", `{"data":{"admin":null}}`, "ProtocolError"},
 		{"admin null", "adminApiKeyRevoke", `{"data":{"admin":null}}`, "ProtocolError"},
-		{"errors beside data", "me", `{"data":{"me":{"name":"svc","email":"svc@example.com"}},"errors":[{"message":"partly"}]}`, "GraphQLError"},
-		{"errors beside broken data", "account", `{"data":{"me":{"apiKeys":"?"}},"errors":[{"message":"partly","path":["me","apiKeys",0]}]}`, "GraphQLError"},
+		{"errors beside data", "me",
+			`{"data":{"me":{"name":"svc","email":"svc@example.com"}},"errors":[{"message":"partly"}]}`, "GraphQLError"},
+		{"errors beside broken data", "account",
+			`{"data":{"me":{"apiKeys":"?"}},"errors":[{"message":"partly","path":["me","apiKeys",0]}]}`,
+			"GraphQLError"},
 		{"invalid input", "apiKeyCreate", `{"data":{"apiKeyCreate":` + invalid + `}}`, "InvalidInputError"},
 		{"invalid input", "apiKeyRevoke", `{"data":{"apiKeyRevoke":` + invalid + `}}`, "InvalidInputError"},
-		{"invalid input", "adminApiKeyRevoke", `{"data":{"admin":{"apiKeys":{"revoke":` + invalid + `}}}}`, "InvalidInputError"},
-		{"unknown type", "apiKeyRevoke", `{"data":{"apiKeyRevoke":{"__typename":"OperationError","message":"x"}}}`, "ProtocolError"},
+		{"invalid input", "adminApiKeyRevoke", `{"data":{"admin":{"apiKeys":{"revoke":` + invalid + `}}}}`,
+			"InvalidInputError"},
+		{"unknown type", "apiKeyRevoke", `{"data":{"apiKeyRevoke":{"__typename":"OperationError","message":"x"}}}`,
+			"ProtocolError"},
 		{"no type", "apiKeyRevoke", `{"data":{"apiKeyRevoke":{}}}`, "ProtocolError"},
 		{"null", "apiKeyRevoke", `{"data":{"apiKeyRevoke":null}}`, "ProtocolError"},
-		{"unknown type", "adminApiKeyRevoke", `{"data":{"admin":{"apiKeys":{"revoke":{"__typename":"Maybe"}}}}}`, "ProtocolError"},
-		{"unknown type", "apiKeyCreate", `{"data":{"apiKeyCreate":{"__typename":"OperationError","message":"x"}}}`, "AnswerLostError"},
+		{"unknown type", "adminApiKeyRevoke", `{"data":{"admin":{"apiKeys":{"revoke":{"__typename":"Maybe"}}}}}`,
+			"ProtocolError"},
+		{"unknown type", "apiKeyCreate", `{"data":{"apiKeyCreate":{"__typename":"OperationError","message":"x"}}}`,
+			"AnswerLostError"},
 		{"null", "apiKeyCreate", `{"data":{"apiKeyCreate":null}}`, "AnswerLostError"},
-		{"no key", "apiKeyCreate", `{"data":{"apiKeyCreate":{"__typename":"APIKeyCreated","secret":"qk_new"}}}`, "AnswerLostError"},
-		{"no secret", "apiKeyCreate", `{"data":{"apiKeyCreate":{"__typename":"APIKeyCreated","apiKey":` + keyJSON + `}}}`, "AnswerLostError"},
+		{"no key", "apiKeyCreate", `{"data":{"apiKeyCreate":{"__typename":"APIKeyCreated","secret":"qk_new"}}}`,
+			"AnswerLostError"},
+		{"no secret", "apiKeyCreate", `{"data":{"apiKeyCreate":{"__typename":"APIKeyCreated","apiKey":` + keyJSON +
+			`}}}`, "AnswerLostError"},
 		{"no such secret", "apiKeyCreate", created("password"), "AnswerLostError"},
-		{"refused by its resolver", "apiKeyCreate", `{"data":null,"errors":[{"message":"limit","path":["apiKeyCreate"]}]}`, "GraphQLError"},
-		{"made but not shown", "apiKeyCreate", `{"data":null,"errors":[{"message":"oops","path":["apiKeyCreate","apiKey","lastUsedAt"]}]}`, "AnswerLostError"},
-		{"made beside errors", "apiKeyCreate", strings.TrimSuffix(created("qk_new"), "}") + `,"errors":[{"message":"oops"}]}`, "AnswerLostError"},
+		{"refused by its resolver", "apiKeyCreate",
+			`{"data":null,"errors":[{"message":"limit","path":["apiKeyCreate"]}]}`, "GraphQLError"},
+		{"made but not shown", "apiKeyCreate",
+			`{"data":null,"errors":[{"message":"oops","path":["apiKeyCreate","apiKey","lastUsedAt"]}]}`,
+			"AnswerLostError"},
+		{"made beside errors", "apiKeyCreate", strings.TrimSuffix(created("qk_new"), "}") +
+			`,"errors":[{"message":"oops"}]}`, "AnswerLostError"},
 	}
 	for _, test := range tests {
 		t.Run(test.operation+"/"+test.name, func(t *testing.T) {
@@ -253,14 +289,15 @@ func TestInvalidInputKeepsWhatTheRegistryFound(t *testing.T) {
 	if !is || len(invalid.Faults) != 2 {
 		t.Fatalf("%v, want an InvalidInputError with two faults", err)
 	}
-	if want := (quilt.InputFault{Path: "input.expiresInDays", Name: "ValueError", Message: "must be at most 365"}); invalid.Faults[0] != want {
+	if want := (quilt.InputFault{Path: "input.expiresInDays", Name: "ValueError",
+		Message: "must be at most 365"}); invalid.Faults[0] != want {
 		t.Errorf("fault %+v, want %+v", invalid.Faults[0], want)
 	}
 }
 
 func TestAnswerWithoutDateIsNotComparable(t *testing.T) {
-	// Protects: no decision about a key's age is made on a clock that the registry did not show; but a new key is not
-	// thrown away for it.
+	// Protects: no decision about a key's age is made on a clock that the registry did not show;
+	// but a new key is not thrown away for it.
 	dateless := func(body string) func(http.ResponseWriter, received) {
 		return func(w http.ResponseWriter, _ received) {
 			w.Header()["Date"] = nil
@@ -287,14 +324,16 @@ func TestOversizedAnswer(t *testing.T) {
 			}
 		}
 	})
-	_, err := registry.session(t, quilt.Options{AttemptTimeout: 10 * time.Minute}).ListKeys(t.Context(), quilt.KeyFilter{})
+	_, err := registry.session(t, quilt.Options{AttemptTimeout: 10 * time.Minute}).ListKeys(t.Context(),
+		quilt.KeyFilter{})
 	if _, is := err.(*quilt.ProtocolError); !is || !strings.Contains(err.Error(), "larger than") {
 		t.Errorf("%v, want a ProtocolError about the size", err)
 	}
 }
 
 func TestSilentRegistry(t *testing.T) {
-	// Protects: each attempt ends at its limit, and the error is recognizable as a time-out; a create in doubt says so.
+	// Protects: each attempt ends at its limit, and the error is recognizable as a time-out; a
+	// create in doubt says so.
 	for _, op := range operations {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -311,7 +350,8 @@ func TestSilentRegistry(t *testing.T) {
 }
 
 func TestRefusedIsAboutTheRegistrysWord(t *testing.T) {
-	// Protects: nothing but a definite "no", however it is wrapped, lets a caller act as if the registry had said no.
+	// Protects: nothing but a definite "no", however it is wrapped, lets a caller act as if the
+	// registry had said no.
 	for _, test := range []struct {
 		err  error
 		want bool

@@ -11,7 +11,8 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// effect is what an operation does at the registry. It decides whether the operation may be sent again.
+// effect is what an operation does at the registry. It decides whether the operation may be sent
+// again.
 type effect int
 
 const (
@@ -81,8 +82,9 @@ func (c *call) missing(field string) error {
 	return c.garbled("the answer lacks the field " + field)
 }
 
-// failed returns the error for GraphQL's errors. An error below the operation's own field means that the operation was
-// carried out, and only its result could not be shown (GraphQL specification, "Handling Execution Errors").
+// failed returns the error for GraphQL's errors. An error below the operation's own field means
+// that the operation was carried out, and only its result could not be shown (GraphQL
+// specification, "Handling Execution Errors").
 func (c *call) failed(faults []fault) error {
 	e := &GraphQLError{Where: c.client.at(c.operation), Status: http.StatusOK}
 	e.Messages = complaint{Errors: faults}.messages(c.secrets())
@@ -119,7 +121,8 @@ func (c *call) isNull(path ...string) bool {
 	return ok && string(value) == null
 }
 
-// nobody is the error for an answer without `me`: null means that nobody is logged in, a missing field means nothing.
+// nobody is the error for an answer without `me`: null means that nobody is logged in, a missing
+// field means nothing.
 func (c *call) nobody() error {
 	if !c.isNull("data", "me") {
 		return c.missing("data.me")
@@ -128,7 +131,8 @@ func (c *call) nobody() error {
 		problem: "nobody is logged in with this credential (me is null)"}
 }
 
-// unknown is the error for an answer without a key. Null means that the registry has no such key, and is no error.
+// unknown is the error for an answer without a key. Null means that the registry has no such key,
+// and is no error.
 func (c *call) unknown(path ...string) error {
 	if !c.isNull(path...) {
 		return c.missing(strings.Join(path, "."))
@@ -151,7 +155,8 @@ func identity[U any, P interface {
 	case me.GetEmail() == "":
 		return Identity{}, c.missing("me.email")
 	}
-	return Identity{Name: me.GetName(), Email: me.GetEmail(), IsAdmin: me.GetIsAdmin(), RegistryTime: c.answer.date}, nil
+	return Identity{Name: me.GetName(), Email: me.GetEmail(), IsAdmin: me.GetIsAdmin(), RegistryTime: c.answer.date},
+		nil
 }
 
 // key requires every field except the name, which a user may have left empty.
@@ -193,7 +198,8 @@ func (c *call) keys(listed []keyFields) ([]APIKey, error) {
 	return keys, nil
 }
 
-// keyByID requires that the key is the one that was asked for. It returns nil if the registry answered null at path.
+// keyByID requires that the key is the one that was asked for. It returns nil if the registry
+// answered null at path.
 func (c *call) keyByID(id string, found *keyFields, path ...string) (*APIKey, error) {
 	if found == nil {
 		return nil, c.unknown(path...)

@@ -13,8 +13,8 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// Status of a key. A registry may have more than these. Only [Active] means that the key works. A revoked key has no
-// status, because it is deleted (quilt: shared/graphql/schema.graphql).
+// Status of a key. A registry may have more than these. Only [Active] means that the key works. A
+// revoked key has no status, because it is deleted (quilt: shared/graphql/schema.graphql).
 type Status string
 
 // The statuses that the schema names.
@@ -31,12 +31,12 @@ type Identity struct {
 	RegistryTime time.Time // the registry's clock when it answered
 }
 
-// SameUser reports whether two e-mail addresses belong to the same registry user. Case does not count, because people
-// and registries write it differently. An empty address belongs to nobody.
+// SameUser reports whether two e-mail addresses belong to the same registry user. Case does not
+// count, because people and registries write it differently. An empty address belongs to nobody.
 func SameUser(a, b string) bool { return a != "" && strings.EqualFold(a, b) }
 
-// APIKey is a key as the registry shows it (quilt: shared/graphql/schema.graphql, type APIKey). All times are the
-// registry's.
+// APIKey is a key as the registry shows it (quilt: shared/graphql/schema.graphql, type APIKey). All
+// times are the registry's.
 type APIKey struct {
 	ID           string // opaque, from the registry
 	Name         string // neither unique nor unchangeable by contract
@@ -54,10 +54,10 @@ func (k APIKey) Old(now time.Time) bool {
 	return k.ExpiresAt.Sub(now) < k.ExpiresAt.Sub(k.CreatedAt)/2
 }
 
-// LatestUse is the latest time at which the last use of the key may have been; nil if the registry records no use. The
-// precision of the record is not documented. So midnight may stand for the whole day that starts then, a full hour for
-// the hour, and a full minute for the minute: in UTC, or in the zone in which the registry writes the time. The end of
-// that time counts.
+// LatestUse is the latest time at which the last use of the key may have been; nil if the registry
+// records no use. The precision of the record is not documented. So midnight may stand for the
+// whole day that starts then, a full hour for the hour, and a full minute for the minute: in UTC,
+// or in the zone in which the registry writes the time. The end of that time counts.
 func (k APIKey) LatestUse() *time.Time {
 	if k.LastUsedAt == nil {
 		return nil
@@ -74,7 +74,8 @@ func (k APIKey) LatestUse() *time.Time {
 	return &latest
 }
 
-// OnlyFit returns the only key in the list whose fingerprint fits the key; ok is false if none fits, or more than one.
+// OnlyFit returns the only key in the list whose fingerprint fits the key; ok is false if none
+// fits, or more than one.
 func OnlyFit(keys []APIKey, key apikey.Key) (fit APIKey, ok bool) {
 	n := 0
 	for _, k := range keys {
@@ -104,7 +105,8 @@ type CreatedKey struct {
 	Differs []string // what is not as it was asked for, as short texts; the caller compares the owner
 }
 
-// lifetimeTolerance is how far a lifetime may be from the one that was asked for. A registry may count whole days.
+// lifetimeTolerance is how far a lifetime may be from the one that was asked for. A registry may
+// count whole days.
 const lifetimeTolerance = 24 * time.Hour
 
 // differs compares a new key with what was asked for.
@@ -116,21 +118,23 @@ func (k APIKey) differs(asked createInput) (differences []string) {
 	}
 	wanted := time.Duration(asked.ExpiresInDays) * 24 * time.Hour
 	if got := k.ExpiresAt.Sub(k.CreatedAt); (got - wanted).Abs() > lifetimeTolerance {
-		differences = append(differences, fmt.Sprintf("the key is valid for %.1f days, not for the %d that were asked for",
+		differences = append(differences, fmt.Sprintf("the key is valid for %.1f days, not for the %d that were "+
+			"asked for",
 			got.Hours()/24, asked.ExpiresInDays))
 	}
 	return differences
 }
 
-// KeyFilter narrows a list. The registry applies it; how it compares is not documented. The zero KeyFilter selects all
-// keys.
+// KeyFilter narrows a list. The registry applies it; how it compares is not documented. The zero
+// KeyFilter selects all keys.
 type KeyFilter struct {
 	Name        string
 	Fingerprint string
 	Status      Status
 }
 
-// Me returns the user that the credential belongs to. It fails with an [*UnauthenticatedError] if there is none.
+// Me returns the user that the credential belongs to. It fails with an [*UnauthenticatedError] if
+// there is none.
 func (s *Session) Me(ctx context.Context) (Identity, error) {
 	got, c, err := ask(ctx, s, "me", reads, me)
 	if err != nil {
@@ -139,7 +143,8 @@ func (s *Session) Me(ctx context.Context) (Identity, error) {
 	return identity(c, got.Me)
 }
 
-// Account returns, in one request, the user that the credential belongs to and all keys of that user.
+// Account returns, in one request, the user that the credential belongs to and all keys of that
+// user.
 func (s *Session) Account(ctx context.Context) (a Account, err error) {
 	got, c, err := ask(ctx, s, "account", reads, account)
 	if err != nil {
@@ -152,8 +157,8 @@ func (s *Session) Account(ctx context.Context) (a Account, err error) {
 	return a, err
 }
 
-// Login returns, in one request, the user that the credential belongs to and that user's key with the given id. It is
-// the strictest test of a key.
+// Login returns, in one request, the user that the credential belongs to and that user's key with
+// the given id. It is the strictest test of a key.
 func (s *Session) Login(ctx context.Context, keyID string) (l Login, err error) {
 	got, c, err := ask(ctx, s, "login", reads, func(ctx context.Context, g graphql.Client) (*loginResponse, error) {
 		return login(ctx, g, keyID)
@@ -168,14 +173,15 @@ func (s *Session) Login(ctx context.Context, keyID string) (l Login, err error) 
 	return l, err
 }
 
-// GetKey returns one of the user's keys. It returns nil without an error if the registry answers that the user has no
-// such key.
+// GetKey returns one of the user's keys. It returns nil without an error if the registry answers
+// that the user has no such key.
 func (s *Session) GetKey(ctx context.Context, id string) (*APIKey, error) {
 	l, err := s.Login(ctx, id)
 	return l.Key, err
 }
 
-// ListKeys lists the user's keys. An empty list is not nil: the registry answered that there are no keys.
+// ListKeys lists the user's keys. An empty list is not nil: the registry answered that there are no
+// keys.
 func (s *Session) ListKeys(ctx context.Context, filter KeyFilter) ([]APIKey, error) {
 	got, c, err := ask(ctx, s, "apiKeysList", reads,
 		func(ctx context.Context, g graphql.Client) (*apiKeysListResponse, error) {
@@ -190,10 +196,10 @@ func (s *Session) ListKeys(ctx context.Context, filter KeyFilter) ([]APIKey, err
 	return c.keys(got.Me.ApiKeys)
 }
 
-// CreateKey creates a key for the user, valid for expiresInDays days (1 to 365, which the registry checks). It is the
-// one operation that must not be done twice. It is sent again only if the first request provably was not carried out
-// (no connection, or status 429), and fails with an [*AnswerLostError] if a key may have been created that nobody
-// holds.
+// CreateKey creates a key for the user, valid for expiresInDays days (1 to 365, which the registry
+// checks). It is the one operation that must not be done twice. It is sent again only if the first
+// request provably was not carried out (no connection, or status 429), and fails with an
+// [*AnswerLostError] if a key may have been created that nobody holds.
 func (s *Session) CreateKey(ctx context.Context, name string, expiresInDays int) (CreatedKey, error) {
 	c, err := s.start(ctx, "apiKeyCreate", creates)
 	if err != nil {
@@ -228,8 +234,8 @@ func (c *call) create(ctx context.Context, input createInput) (CreatedKey, error
 	return CreatedKey{}, c.missing("apiKeyCreate")
 }
 
-// mayHaveCreated is false only if it is proved that no key was created: no request was sent, or a complete answer
-// refuses it.
+// mayHaveCreated is false only if it is proved that no key was created: no request was sent, or a
+// complete answer refuses it.
 func mayHaveCreated(err error) bool {
 	if down, ok := errors.AsType[*UnavailableError](err); ok {
 		return down.reached
@@ -243,16 +249,16 @@ func mayHaveCreated(err error) bool {
 	return !Refused(err)
 }
 
-// RevokeKey deletes one of the user's keys, at once and permanently. It is sent once, whatever comes back: time passes
-// between attempts, and before each one the caller must check again that nobody needs the key. What a registry answers
-// to an id that it does not know is not documented. After an [*InvalidInputError], [Session.GetKey] shows whether the
-// key still exists.
+// RevokeKey deletes one of the user's keys, at once and permanently. It is sent once, whatever
+// comes back: time passes between attempts, and before each one the caller must check again that
+// nobody needs the key. What a registry answers to an id that it does not know is not documented.
+// After an [*InvalidInputError], [Session.GetKey] shows whether the key still exists.
 func (s *Session) RevokeKey(ctx context.Context, id string) error {
 	return s.revoke(ctx, id, redact.Text{})
 }
 
-// RevokeKeyBySecret deletes the given key, as [Session.RevokeKey] does by id. The text proves which key is meant; an id
-// keeps the key from being sent.
+// RevokeKeyBySecret deletes the given key, as [Session.RevokeKey] does by id. The text proves which
+// key is meant; an id keeps the key from being sent.
 func (s *Session) RevokeKeyBySecret(ctx context.Context, key apikey.Key) error {
 	return s.revoke(ctx, "", redact.New(key.Reveal()))
 }

@@ -7,7 +7,8 @@ import (
 )
 
 func TestCaseOfAnAddressDoesNotCount(t *testing.T) {
-	// Protects rotations of an owner whose address somebody typed in other letters, and nobody's keys from everybody.
+	// Protects rotations of an owner whose address somebody typed in other letters, and nobody's
+	// keys from everybody.
 	for _, c := range []struct {
 		a, b string
 		same bool

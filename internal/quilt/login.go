@@ -18,15 +18,17 @@ const (
 	tokenOperation = "POST /api/token"
 )
 
-// LoginPassword logs a user in with name and password. If the registry takes single sign-on only, it fails with an
-// [*SSORequiredError], which names the page that shows a code for [Client.LoginRefreshToken].
+// LoginPassword logs a user in with name and password. If the registry takes single sign-on only,
+// it fails with an [*SSORequiredError], which names the page that shows a code for
+// [Client.LoginRefreshToken].
 func (c *Client) LoginPassword(ctx context.Context, user string, password Password) (*Session, error) {
 	body, err := json.Marshal(map[string]string{"username": user, "password": password.Reveal()})
 	if err != nil {
 		return nil, err
 	}
 	r := &request{
-		operation: loginOperation, method: http.MethodPost, path: "/api/login", contentType: "application/json", body: body,
+		operation: loginOperation, method: http.MethodPost, path: "/api/login", contentType: "application/json",
+		body:    body,
 		carried: secrets{password.Text}, limit: restLimit, patient: true,
 	}
 	got, err := c.do(ctx, r)
@@ -42,8 +44,9 @@ func (c *Client) LoginPassword(ctx context.Context, user string, password Passwo
 	return c.LoginRefreshToken(ctx, NewRefreshToken(issued.RefreshToken))
 }
 
-// explainLogin says what to do about a login that was refused. Only the text of the answer, which is no contract, shows
-// that a registry takes single sign-on only. So the other message names the code, too.
+// explainLogin says what to do about a login that was refused. Only the text of the answer, which
+// is no contract, shows that a registry takes single sign-on only. So the other message names the
+// code, too.
 func (c *Client) explainLogin(err error) error {
 	refused, ok := errors.AsType[*UnauthenticatedError](err)
 	if !ok {
@@ -57,8 +60,9 @@ func (c *Client) explainLogin(err error) error {
 	return refused
 }
 
-// LoginRefreshToken logs a user in with the code that {registry}/login shows. The code works once: the session keeps
-// the token that replaces it, and there is no other attempt after the code may have been sent.
+// LoginRefreshToken logs a user in with the code that {registry}/login shows. The code works once:
+// the session keeps the token that replaces it, and there is no other attempt after the code may
+// have been sent.
 func (c *Client) LoginRefreshToken(ctx context.Context, token RefreshToken) (*Session, error) {
 	t := &tokens{turn: make(chan struct{}, 1), refresh: token}
 	if err := c.renew(ctx, t); err != nil {
@@ -67,7 +71,8 @@ func (c *Client) LoginRefreshToken(ctx context.Context, token RefreshToken) (*Se
 	return &Session{client: c, login: t}, nil
 }
 
-// renew exchanges the refresh token for an access token and the next refresh token. The caller holds the turn.
+// renew exchanges the refresh token for an access token and the next refresh token. The caller
+// holds the turn.
 func (c *Client) renew(ctx context.Context, t *tokens) error {
 	r := &request{
 		operation: tokenOperation, method: http.MethodPost, path: "/api/token",
@@ -93,8 +98,8 @@ func (c *Client) renew(ctx context.Context, t *tokens) error {
 	return err
 }
 
-// accept reads the answer of the token endpoint into t. It stores both tokens together, so that nothing is asked with
-// the access token before the next refresh token is kept.
+// accept reads the answer of the token endpoint into t. It stores both tokens together, so that
+// nothing is asked with the access token before the next refresh token is kept.
 func (c *Client) accept(r *request, got answer, t *tokens) error {
 	var issued struct {
 		Error        loose   `json:"error"`
@@ -117,7 +122,8 @@ func (c *Client) accept(r *request, got answer, t *tokens) error {
 	return nil
 }
 
-// lifetime is how long a token works from now on. Its expiry is on the registry's clock, so it is compared with that.
+// lifetime is how long a token works from now on. Its expiry is on the registry's clock, so it is
+// compared with that.
 func lifetime(expiresAt float64, now time.Time) time.Duration {
 	if now.IsZero() {
 		now = time.Now()

@@ -17,20 +17,23 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// issued is an answer of the token endpoint with the n-th tokens, good for the given time of the registry's clock.
+// issued is an answer of the token endpoint with the n-th tokens, good for the given time of the
+// registry's clock.
 func issued(n int, lifetime time.Duration) string {
-	return fmt.Sprintf(`{"refresh_token":"refresh-%d","access_token":"access-%d","expires_at":%d}`, n, n, registryTime.Add(lifetime).Unix())
+	return fmt.Sprintf(`{"refresh_token":"refresh-%d","access_token":"access-%d","expires_at":%d}`, n, n,
+		registryTime.Add(lifetime).Unix())
 }
 
 func TestLoginByPassword(t *testing.T) {
-	// Protects: the two calls of a login are in the form that the registry takes, and no credential is in a header before
-	// there is one.
+	// Protects: the two calls of a login are in the form that the registry takes, and no credential
+	// is in a header before there is one.
 	registry := newFake(t, func(w http.ResponseWriter, r received) {
 		_, _ = io.WriteString(w, map[string]string{
 			"/api/login": `{"refresh_token":"refresh+0"}`, "/api/token": issued(1, time.Hour), "/graphql": meJSON(""),
 		}[r.Path])
 	})
-	s, err := registry.client(t, quilt.Options{UserAgent: "test/1"}).LoginPassword(t.Context(), "ada", quilt.NewPassword(`pass"word`))
+	s, err := registry.client(t, quilt.Options{UserAgent: "test/1"}).LoginPassword(t.Context(), "ada",
+		quilt.NewPassword(`pass"word`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,9 +45,12 @@ func TestLoginByPassword(t *testing.T) {
 		got[i].Remote = ""
 	}
 	want := []received{
-		{Method: "POST", Path: "/api/login", ContentType: "application/json", UserAgent: "test/1", Body: `{"password":"pass\"word","username":"ada"}`},
-		{Method: "POST", Path: "/api/token", ContentType: "application/x-www-form-urlencoded", UserAgent: "test/1", Body: "refresh_token=refresh%2B0"},
-		{Method: "POST", Path: "/graphql", ContentType: "application/json", UserAgent: "test/1", Authorization: "Bearer access-1", Operation: "me"},
+		{Method: "POST", Path: "/api/login", ContentType: "application/json", UserAgent: "test/1",
+			Body: `{"password":"pass\"word","username":"ada"}`},
+		{Method: "POST", Path: "/api/token", ContentType: "application/x-www-form-urlencoded", UserAgent: "test/1",
+			Body: "refresh_token=refresh%2B0"},
+		{Method: "POST", Path: "/graphql", ContentType: "application/json", UserAgent: "test/1",
+			Authorization: "Bearer access-1", Operation: "me"},
 	}
 	if len(got) == 3 {
 		got[2].Body = ""
@@ -55,8 +61,8 @@ func TestLoginByPassword(t *testing.T) {
 }
 
 func TestRefusedLoginSaysWhatToDo(t *testing.T) {
-	// Protects: a person before a registry with single sign-on learns about the code, also where the registry words it
-	// otherwise.
+	// Protects: a person before a registry with single sign-on learns about the code, also where
+	// the registry words it otherwise.
 	for _, test := range []struct {
 		code             int
 		body, want, says string
@@ -94,7 +100,8 @@ var logins = []struct {
 }
 
 func TestFailuresOfLogins(t *testing.T) {
-	// Protects: each failure signal has the same typed error in the REST calls as in the operations.
+	// Protects: each failure signal has the same typed error in the REST calls as in the
+	// operations.
 	for _, failure := range failures {
 		want := failure.want
 		switch failure.name {
@@ -113,8 +120,8 @@ func TestFailuresOfLogins(t *testing.T) {
 }
 
 func TestCodeIsSentOnce(t *testing.T) {
-	// Protects: a code works once, so it is not sent again after it may have arrived, and the error says how to get
-	// another.
+	// Protects: a code works once, so it is not sent again after it may have arrived, and the error
+	// says how to get another.
 	for _, test := range []struct {
 		name   string
 		answer func(*http.Request) (*http.Response, error)
@@ -128,7 +135,8 @@ func TestCodeIsSentOnce(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var sent int
-			c, err := quilt.NewClient("https://registry.example.com", quilt.Options{Transport: script(&sent, test.answer)})
+			c, err := quilt.NewClient("https://registry.example.com",
+				quilt.Options{Transport: script(&sent, test.answer)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -151,7 +159,8 @@ func TestTokenAnswersThatMustNotPass(t *testing.T) {
 		`{"refresh_token":1,"access_token":"a","expires_at":1,"error":"no way"}`: "UnauthenticatedError",
 	} {
 		registry := newFake(t, ok(body))
-		if _, err := registry.client(t, quilt.Options{}).LoginRefreshToken(t.Context(), quilt.NewRefreshToken("refresh-0")); kind(err) != want {
+		if _, err := registry.client(t, quilt.Options{}).LoginRefreshToken(t.Context(),
+			quilt.NewRefreshToken("refresh-0")); kind(err) != want {
 			t.Errorf("%s: %v, want %s", body, err, want)
 		}
 	}
@@ -195,8 +204,8 @@ func (r *tokenRegistry) login(t *testing.T) *quilt.Session {
 }
 
 func TestTokensAreReplaced(t *testing.T) {
-	// Protects: the access token is replaced when it has less than a minute left on the registry's clock, each refresh
-	// token is shown once, and many callers at once use one refresh.
+	// Protects: the access token is replaced when it has less than a minute left on the registry's
+	// clock, each refresh token is shown once, and many callers at once use one refresh.
 	synctest.Test(t, func(t *testing.T) {
 		registry := &tokenRegistry{lifetime: 10 * time.Minute}
 		s := registry.login(t)
@@ -221,15 +230,16 @@ func TestTokensAreReplaced(t *testing.T) {
 			t.Errorf("refresh tokens shown (-want +got):\n%s", diff)
 		}
 		bearers := registry.bearers
-		if len(bearers) != 11 || bearers[1] != "Bearer access-1" || bearers[2] != "Bearer access-2" || bearers[10] != "Bearer access-3" {
+		if len(bearers) != 11 || bearers[1] != "Bearer access-1" || bearers[2] != "Bearer access-2" ||
+			bearers[10] != "Bearer access-3" {
 			t.Errorf("bearers %q", bearers)
 		}
 	})
 }
 
 func TestRefreshTokenIsNotShownTwice(t *testing.T) {
-	// Protects: after a refresh whose answer was lost, the session says so and does not use the same token again; after
-	// one that was not sent, it does.
+	// Protects: after a refresh whose answer was lost, the session says so and does not use the
+	// same token again; after one that was not sent, it does.
 	synctest.Test(t, func(t *testing.T) {
 		registry := &tokenRegistry{lifetime: 2 * time.Minute}
 		s := registry.login(t)

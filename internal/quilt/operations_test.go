@@ -14,7 +14,8 @@ import (
 )
 
 func TestGeneratedOperationsFitTheirDocuments(t *testing.T) {
-	// Protects: the code in git is what schema and documents say, so that neither is edited without the other.
+	// Protects: the code in git is what schema and documents say, so that neither is edited without
+	// the other.
 	config, err := generate.ReadAndValidateConfig("genqlient.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -38,11 +39,13 @@ func TestGeneratedOperationsFitTheirDocuments(t *testing.T) {
 }
 
 func TestOperationsOnTheWire(t *testing.T) {
-	// Protects: each operation's name, variables, header and path are those the registry's own clients send.
+	// Protects: each operation's name, variables, header and path are those the registry's own
+	// clients send.
 	for _, test := range operations {
 		t.Run(test.name, func(t *testing.T) {
 			registry := newFake(t, ok(test.answer))
-			if err := test.run(t.Context(), registry.session(t, quilt.Options{UserAgent: "quilt-rotate/9.9.9"})); err != nil {
+			if err := test.run(t.Context(),
+				registry.session(t, quilt.Options{UserAgent: "quilt-rotate/9.9.9"})); err != nil {
 				t.Fatal(err)
 			}
 			got := registry.requests()
@@ -51,7 +54,8 @@ func TestOperationsOnTheWire(t *testing.T) {
 			}
 			got[0].Body, got[0].Remote = "", ""
 			want := received{
-				Method: http.MethodPost, Path: "/graphql", Authorization: "Bearer " + secret, ContentType: "application/json",
+				Method: http.MethodPost, Path: "/graphql", Authorization: "Bearer " +
+					secret, ContentType: "application/json",
 				UserAgent: "quilt-rotate/9.9.9", Operation: strings.Fields(test.name)[0], Variables: test.variables,
 			}
 			if diff := cmp.Diff(want, got[0]); diff != "" {
@@ -62,13 +66,15 @@ func TestOperationsOnTheWire(t *testing.T) {
 }
 
 func TestEveryKeyIsSelectedWhole(t *testing.T) {
-	// Protects: the audit trail logs what was selected, so each operation that shows a key asks for all of it.
+	// Protects: the audit trail logs what was selected, so each operation that shows a key asks for
+	// all of it.
 	registry := newFake(t, ok(created("qk_new")))
 	if _, err := registry.session(t, quilt.Options{}).CreateKey(t.Context(), "svc", 90); err != nil {
 		t.Fatal(err)
 	}
 	query := registry.requests()[0].Body
-	for _, field := range []string{"id", "name", "fingerprint", "createdAt", "expiresAt", "lastUsedAt", "status", "userEmail"} {
+	for _, field := range []string{"id", "name", "fingerprint", "createdAt", "expiresAt", "lastUsedAt", "status",
+		"userEmail"} {
 		if !strings.Contains(query, `\t`+field+`\n`) {
 			t.Errorf("the query does not select %s: %s", field, query)
 		}
@@ -76,7 +82,8 @@ func TestEveryKeyIsSelectedWhole(t *testing.T) {
 }
 
 func TestAnswersAreRead(t *testing.T) {
-	// Protects: every field of a key, its dates in each form of RFC 3339, and the registry's clock reach the caller.
+	// Protects: every field of a key, its dates in each form of RFC 3339, and the registry's clock
+	// reach the caller.
 	const used = `{"id":"key-2","name":"","fingerprint":"qk_a...b","createdAt":"2026-11-22T19:00:00.5+01:00","expiresAt":"2026-11-23T18:00:00Z",` +
 		`"lastUsedAt":"2026-11-22T18:10:00Z","status":"EXPIRED","userEmail":"svc@example.com"}`
 	registry := newFake(t, ok(meJSON(`,"isAdmin":true,"apiKeys":[`+keyJSON+`,`+used+`]`)))
@@ -88,10 +95,13 @@ func TestAnswersAreRead(t *testing.T) {
 	want := quilt.Account{
 		Identity: quilt.Identity{Name: "svc", Email: "svc@example.com", IsAdmin: true, RegistryTime: registryTime},
 		Keys: []quilt.APIKey{
-			{ID: "key-1", Name: "svc-prod-20261122", Fingerprint: "qk_Zb7...1uQ", CreatedAt: time.Date(2026, 11, 22, 18, 0, 0, 123456000, time.UTC),
-				ExpiresAt: time.Date(2027, 2, 20, 18, 0, 0, 0, time.UTC), Status: quilt.Active, UserEmail: "svc@example.com", RegistryTime: registryTime},
+			{ID: "key-1", Name: "svc-prod-20261122", Fingerprint: "qk_Zb7...1uQ", CreatedAt: time.Date(2026, 11, 22, 18,
+				0, 0, 123456000, time.UTC),
+				ExpiresAt: time.Date(2027, 2, 20, 18, 0, 0, 0, time.UTC), Status: quilt.Active,
+				UserEmail: "svc@example.com", RegistryTime: registryTime},
 			{ID: "key-2", Fingerprint: "qk_a...b", CreatedAt: time.Date(2026, 11, 22, 18, 0, 0, 500000000, time.UTC),
-				ExpiresAt: time.Date(2026, 11, 23, 18, 0, 0, 0, time.UTC), LastUsedAt: &lastUsed, Status: quilt.Expired, UserEmail: "svc@example.com", RegistryTime: registryTime},
+				ExpiresAt: time.Date(2026, 11, 23, 18, 0, 0, 0, time.UTC), LastUsedAt: &lastUsed, Status: quilt.Expired,
+				UserEmail: "svc@example.com", RegistryTime: registryTime},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -113,7 +123,8 @@ func TestUnknownKeyIsNotAnError(t *testing.T) {
 }
 
 func TestCreatedKeyHoldsTheSecret(t *testing.T) {
-	// Protects: the only copy of a new key's secret reaches the caller, trimmed, with the id that revokes it.
+	// Protects: the only copy of a new key's secret reaches the caller, trimmed, with the id that
+	// revokes it.
 	registry := newFake(t, ok(created("qk_fresh")))
 	got, err := registry.session(t, quilt.Options{}).CreateKey(t.Context(), "svc", 90)
 	if err != nil {

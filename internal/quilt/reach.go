@@ -16,9 +16,9 @@ const (
 	NoKeys                     // its schema has none: the platform is older than 1.67
 )
 
-// Reach asks the registry for keys without a credential. Its success means that the registry answers over a trusted
-// connection. A server checks a query against its schema before it checks the login (GraphQL specification,
-// "Validation"), so an old platform can be recognized.
+// Reach asks the registry for keys without a credential. Its success means that the registry
+// answers over a trusted connection. A server checks a query against its schema before it checks
+// the login (GraphQL specification, "Validation"), so an old platform can be recognized.
 func (c *Client) Reach(ctx context.Context) (Knowledge, error) {
 	asked := &call{client: c, operation: "apiKeysList", effect: reads}
 	_, err := apiKeysList(ctx, asked, "", "", "")
@@ -36,8 +36,9 @@ func (c *Client) Reach(ctx context.Context) (Knowledge, error) {
 	return NotTold, err
 }
 
-// lacks reports whether the registry says that its schema has no such field. The sentence is that of the reference
-// implementation of GraphQL and of those that follow it (graphql-js and graphql-core, "Cannot query field").
+// lacks reports whether the registry says that its schema has no such field. The sentence is that
+// of the reference implementation of GraphQL and of those that follow it (graphql-js and
+// graphql-core, "Cannot query field").
 func (e *GraphQLError) lacks(field string) bool {
 	for _, m := range e.Messages {
 		m = strings.ToLower(m)

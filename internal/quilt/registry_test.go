@@ -134,7 +134,8 @@ func ok(body string) func(http.ResponseWriter, received) { return status(http.St
 
 // created is the answer to apiKeyCreate.
 func created(secret string) string {
-	return fmt.Sprintf(`{"data":{"apiKeyCreate":{"__typename":"APIKeyCreated","apiKey":%s,"secret":%q}}}`, keyJSON, secret)
+	return fmt.Sprintf(`{"data":{"apiKeyCreate":{"__typename":"APIKeyCreated","apiKey":%s,"secret":%q}}}`, keyJSON,
+		secret)
 }
 
 // transport stands in for the network, where a test wants the clock of a synctest bubble.

@@ -12,11 +12,12 @@ import (
 	"quilt-rotate/internal/retry"
 )
 
-// longestWait is the longest wait that a registry can ask for. If it asks for more, the caller gets the error and
-// decides.
+// longestWait is the longest wait that a registry can ask for. If it asks for more, the caller gets
+// the error and decides.
 const longestWait = time.Minute
 
-// do sends r until an answer comes, the attempts are used up, or the next wait would pass the deadline of ctx.
+// do sends r until an answer comes, the attempts are used up, or the next wait would pass the
+// deadline of ctx.
 func (c *Client) do(ctx context.Context, r *request) (answer, error) {
 	waits := retry.Waits{First: c.interval, Longest: 5 * time.Second, AtMost: time.Hour, Attempts: c.attempts}
 	if deadline, ok := ctx.Deadline(); ok {
@@ -48,8 +49,8 @@ func interrupted(by, last error) error {
 	return fmt.Errorf("%w, after %w", by, last)
 }
 
-// retryAfter reads how long the registry asks to wait: seconds, or a date, which is on the registry's clock and so
-// compared with it (RFC 9110, section 10.2.3).
+// retryAfter reads how long the registry asks to wait: seconds, or a date, which is on the
+// registry's clock and so compared with it (RFC 9110, section 10.2.3).
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	text := strings.TrimSpace(header.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {

@@ -57,9 +57,11 @@ func silent(r *http.Request) (*http.Response, error) {
 }
 
 func TestTransientFailuresAreRetried(t *testing.T) {
-	// Protects: what may pass by itself is tried MaxAttempts times and no more, and a success in between counts.
+	// Protects: what may pass by itself is tried MaxAttempts times and no more, and a success in
+	// between counts.
 	for name, failure := range map[string]func(*http.Request) (*http.Response, error){
-		"429": answers(429, ``), "500": answers(500, ``), "502": answers(502, ``), "503": answers(503, ``), "504": answers(504, ``),
+		"429": answers(429, ``), "500": answers(500, ``), "502": answers(502, ``), "503": answers(503, ``),
+		"504":  answers(504, ``),
 		"dial": unsent(errDial), "reset": lost(errReset), "silence": silent,
 	} {
 		for _, op := range operations {
@@ -72,10 +74,13 @@ func TestTransientFailuresAreRetried(t *testing.T) {
 					err := op.run(t.Context(), over(t, quilt.Options{}, script(&sent, failure)))
 					down, is := err.(*quilt.UnavailableError)
 					if !is || sent != quilt.DefaultMaxAttempts || down.Attempts != sent {
-						t.Errorf("%d attempts, %v; want %d and an UnavailableError that counts them", sent, err, quilt.DefaultMaxAttempts)
+						t.Errorf("%d attempts, %v; want %d and an UnavailableError that counts them", sent, err,
+							quilt.DefaultMaxAttempts)
 					}
 					sent = 0
-					if err := op.run(t.Context(), over(t, quilt.Options{}, script(&sent, failure, failure, answers(200, op.answer)))); err != nil || sent != 3 {
+					if err := op.run(t.Context(),
+						over(t, quilt.Options{}, script(&sent, failure, failure,
+							answers(200, op.answer)))); err != nil || sent != 3 {
 						t.Errorf("%d attempts, %v; want the third to succeed", sent, err)
 					}
 				})
@@ -87,14 +92,17 @@ func TestTransientFailuresAreRetried(t *testing.T) {
 func revokes(op operation) bool { return strings.Contains(op.name, "Revoke") }
 
 func TestARevocationIsSentOnce(t *testing.T) {
-	// Protects a key that became current again while the client waited to try again: the caller looks before each attempt.
-	for _, failure := range []func(*http.Request) (*http.Response, error){answers(429, ``, "Retry-After", "1"), answers(503, ``), unsent(errDial), lost(errReset)} {
+	// Protects a key that became current again while the client waited to try again: the caller
+	// looks before each attempt.
+	for _, failure := range []func(*http.Request) (*http.Response, error){answers(429, ``, "Retry-After", "1"),
+		answers(503, ``), unsent(errDial), lost(errReset)} {
 		for _, op := range operations {
 			if !revokes(op) {
 				continue
 			}
 			var sent int
-			_, down := errors.AsType[*quilt.UnavailableError](op.run(t.Context(), over(t, quilt.Options{}, script(&sent, failure))))
+			_, down := errors.AsType[*quilt.UnavailableError](op.run(t.Context(),
+				over(t, quilt.Options{}, script(&sent, failure))))
 			if sent != 1 || !down {
 				t.Errorf("%s was sent %d times; want once, and an UnavailableError", op.name, sent)
 			}
@@ -106,36 +114,43 @@ func TestRefusalsAreNotRetried(t *testing.T) {
 	// Protects: a definite answer is taken at its word, and nobody is locked out by repetition.
 	for _, code := range []int{400, 401, 403, 404, 409} {
 		var sent int
-		if _, err := over(t, quilt.Options{}, script(&sent, answers(code, `{"message":"no"}`))).Me(t.Context()); err == nil || sent != 1 {
+		if _, err := over(t, quilt.Options{}, script(&sent, answers(code, `{"message":"no"}`))).Me(
+			t.Context()); err == nil || sent != 1 {
 			t.Errorf("%d: %d attempts, %v; want one that fails", code, sent, err)
 		}
 	}
 }
 
 func TestCreateIsSentOnce(t *testing.T) {
-	// Protects: one call never makes two keys. It is sent again only where the first request provably was not carried out.
+	// Protects: one call never makes two keys. It is sent again only where the first request
+	// provably was not carried out.
 	for _, test := range []struct {
 		name  string
 		steps []func(*http.Request) (*http.Response, error)
 		sent  int
 		want  string
 	}{
-		{"no connection, then well", []func(*http.Request) (*http.Response, error){unsent(errDial), unsent(errDial), answers(200, created("qk_new"))}, 3, "<nil>"},
-		{"429, then well", []func(*http.Request) (*http.Response, error){answers(429, ``), answers(200, created("qk_new"))}, 2, "<nil>"},
+		{"no connection, then well", []func(*http.Request) (*http.Response, error){unsent(errDial), unsent(errDial),
+			answers(200, created("qk_new"))}, 3, "<nil>"},
+		{"429, then well", []func(*http.Request) (*http.Response, error){answers(429, ``),
+			answers(200, created("qk_new"))}, 2, "<nil>"},
 		{"no connection at all", []func(*http.Request) (*http.Response, error){unsent(errDial)}, 4, "UnavailableError"},
 		{"429 for ever", []func(*http.Request) (*http.Response, error){answers(429, ``)}, 4, "UnavailableError"},
-		{"no connection, then lost", []func(*http.Request) (*http.Response, error){unsent(errDial), lost(errReset)}, 2, "AnswerLostError"},
+		{"no connection, then lost", []func(*http.Request) (*http.Response, error){unsent(errDial), lost(errReset)}, 2,
+			"AnswerLostError"},
 		{"lost", []func(*http.Request) (*http.Response, error){lost(errReset)}, 1, "AnswerLostError"},
 		{"silence", []func(*http.Request) (*http.Response, error){silent}, 1, "AnswerLostError"},
 		{"500", []func(*http.Request) (*http.Response, error){answers(500, ``)}, 1, "AnswerLostError"},
-		{"503", []func(*http.Request) (*http.Response, error){answers(503, ``, "Retry-After", "1")}, 1, "AnswerLostError"},
+		{"503", []func(*http.Request) (*http.Response, error){answers(503, ``, "Retry-After", "1")}, 1,
+			"AnswerLostError"},
 		{"504", []func(*http.Request) (*http.Response, error){answers(504, ``)}, 1, "AnswerLostError"},
 		{"401", []func(*http.Request) (*http.Response, error){answers(401, ``)}, 1, "UnauthenticatedError"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var sent int
-				_, err := over(t, quilt.Options{}, script(&sent, test.steps...)).CreateKey(t.Context(), "svc-20261122", 90)
+				_, err := over(t, quilt.Options{}, script(&sent, test.steps...)).CreateKey(t.Context(), "svc-20261122",
+					90)
 				if kind(err) != test.want || sent != test.sent {
 					t.Errorf("%s after %d requests (%v), want %s after %d", kind(err), sent, err, test.want, test.sent)
 				}
@@ -148,8 +163,8 @@ func TestCreateIsSentOnce(t *testing.T) {
 }
 
 func TestCreateIsNotSentAgainByTheTransport(t *testing.T) {
-	// Protects: net/http repeats a request on its own where the body can be read again; apiKeyCreate's cannot. The kept
-	// connection is closed by the registry under the request.
+	// Protects: net/http repeats a request on its own where the body can be read again;
+	// apiKeyCreate's cannot. The kept connection is closed by the registry under the request.
 	var turn int
 	registry := newFake(t, func(w http.ResponseWriter, r received) {
 		if turn++; turn == 1 {
@@ -177,8 +192,8 @@ func TestCreateIsNotSentAgainByTheTransport(t *testing.T) {
 }
 
 func TestRetryAfterIsHonoured(t *testing.T) {
-	// Protects: a registry that says when to try again is not asked sooner, and clients that got the same answer do not
-	// come back at the same moment. Its date is compared with its own clock.
+	// Protects: a registry that says when to try again is not asked sooner, and clients that got
+	// the same answer do not come back at the same moment. Its date is compared with its own clock.
 	for _, test := range []struct {
 		header string
 		want   time.Duration
@@ -191,10 +206,12 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 			for range 10 {
 				var sent int
 				began := time.Now()
-				_, err := over(t, quilt.Options{}, script(&sent, answers(429, ``, "Retry-After", test.header), answers(200, meJSON("")))).Me(t.Context())
+				_, err := over(t, quilt.Options{}, script(&sent, answers(429, ``, "Retry-After", test.header),
+					answers(200, meJSON("")))).Me(t.Context())
 				took := time.Since(began)
 				if err != nil || sent != 2 || took < test.want || took > test.want+2*quilt.DefaultRetryInterval {
-					t.Errorf("Retry-After %s: %d attempts in %v, %v; want 2 in %v and a little", test.header, sent, took, err, test.want)
+					t.Errorf("Retry-After %s: %d attempts in %v, %v; want 2 in %v and a little", test.header, sent,
+						took, err, test.want)
 				}
 				moments[took] = true
 			}
@@ -206,8 +223,8 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 }
 
 func TestWaitsEndBeforeTheDeadline(t *testing.T) {
-	// Protects: a caller with little time left learns the last cause at once, instead of sleeping into its own end; and no
-	// registry makes us wait for longer than a minute.
+	// Protects: a caller with little time left learns the last cause at once, instead of sleeping
+	// into its own end; and no registry makes us wait for longer than a minute.
 	for _, test := range []struct {
 		header, deadline string
 	}{
@@ -223,18 +240,21 @@ func TestWaitsEndBeforeTheDeadline(t *testing.T) {
 			}
 			var sent int
 			began := time.Now()
-			_, err := over(t, quilt.Options{}, script(&sent, answers(503, `{"message":"maintenance"}`, "Retry-After", test.header))).Me(ctx)
+			_, err := over(t, quilt.Options{}, script(&sent, answers(503, `{"message":"maintenance"}`, "Retry-After",
+				test.header))).Me(ctx)
 			down, is := err.(*quilt.UnavailableError)
-			if !is || down.Status != 503 || fmt.Sprintf("%.0f", down.RetryAfter.Seconds()) != test.header || sent != 1 || time.Since(began) != 0 {
-				t.Errorf("Retry-After %s: %d attempts in %v, %v; want one that fails at once with its cause", test.header, sent, time.Since(began), err)
+			if !is || down.Status != 503 || fmt.Sprintf("%.0f", down.RetryAfter.Seconds()) != test.header ||
+				sent != 1 || time.Since(began) != 0 {
+				t.Errorf("Retry-After %s: %d attempts in %v, %v; want one that fails at once with its cause",
+					test.header, sent, time.Since(began), err)
 			}
 		})
 	}
 }
 
 func TestJitterIsFull(t *testing.T) {
-	// Protects: functions that were refused together come back apart. The three waits lie in [0, 0.4 s], [0, 0.8 s] and
-	// [0, 1.6 s].
+	// Protects: functions that were refused together come back apart. The three waits lie in [0,
+	// 0.4 s], [0, 0.8 s] and [0, 1.6 s].
 	synctest.Test(t, func(t *testing.T) {
 		shortest, longest := time.Hour, time.Duration(0)
 		for range 200 {
@@ -243,14 +263,16 @@ func TestJitterIsFull(t *testing.T) {
 			_, _ = over(t, quilt.Options{}, script(&sent, answers(503, ``))).Me(t.Context())
 			shortest, longest = min(shortest, time.Since(began)), max(longest, time.Since(began))
 		}
-		if shortest > time.Second || longest < 1800*time.Millisecond || longest > 2800*time.Millisecond+time.Microsecond {
+		if shortest > time.Second || longest < 1800*time.Millisecond || longest > 2800*time.Millisecond+
+			time.Microsecond {
 			t.Errorf("waits between %v and %v in all, want them spread over [0, 2.8 s]", shortest, longest)
 		}
 	})
 }
 
 func TestCallerMayGiveUp(t *testing.T) {
-	// Protects: a cancelled context ends a wait at once, and both it and what was waited for can be recognized.
+	// Protects: a cancelled context ends a wait at once, and both it and what was waited for can be
+	// recognized.
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
@@ -266,8 +288,10 @@ func TestCallerMayGiveUp(t *testing.T) {
 	cancel()
 	registry := newFake(t, ok(created("qk_new")))
 	_, err := registry.session(t, quilt.Options{MaxAttempts: 4}).CreateKey(ctx, "svc", 90)
-	if _, is := err.(*quilt.UnavailableError); !is || !errors.Is(err, context.Canceled) || len(registry.requests()) != 0 {
-		t.Errorf("cancelled before: %v after %d requests, want an UnavailableError and nothing sent", err, len(registry.requests()))
+	if _, is := err.(*quilt.UnavailableError); !is || !errors.Is(err, context.Canceled) ||
+		len(registry.requests()) != 0 {
+		t.Errorf("cancelled before: %v after %d requests, want an UnavailableError and nothing sent", err,
+			len(registry.requests()))
 	}
 }
 
@@ -276,7 +300,8 @@ func TestAttemptTimeoutIsPerAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent int
 		began := time.Now()
-		_, err := over(t, quilt.Options{AttemptTimeout: 3 * time.Second}, script(&sent, silent, answers(200, meJSON("")))).Me(t.Context())
+		_, err := over(t, quilt.Options{AttemptTimeout: 3 * time.Second},
+			script(&sent, silent, answers(200, meJSON("")))).Me(t.Context())
 		if took := time.Since(began); err != nil || sent != 2 || took < 3*time.Second || took > 4*time.Second {
 			t.Errorf("%d attempts in %v, %v; want the second to succeed after 3 s and a wait", sent, took, err)
 		}
@@ -284,7 +309,8 @@ func TestAttemptTimeoutIsPerAttempt(t *testing.T) {
 }
 
 // after answers so much later.
-func after(wait time.Duration, answer func(*http.Request) (*http.Response, error)) func(*http.Request) (*http.Response, error) {
+func after(wait time.Duration, answer func(*http.Request) (*http.Response, error)) func(*http.Request) (*http.Response,
+	error) {
 	return func(r *http.Request) (*http.Response, error) {
 		select {
 		case <-time.After(wait):
@@ -296,8 +322,8 @@ func after(wait time.Duration, answer func(*http.Request) (*http.Response, error
 }
 
 func TestRequestsThatShouldNotBeSentAgainGetAllTheTime(t *testing.T) {
-	// Protects a slow registry from one orphan for each try: a create, a login and a refresh may take as long as the
-	// caller has, and a minute without a deadline.
+	// Protects a slow registry from one orphan for each try: a create, a login and a refresh may
+	// take as long as the caller has, and a minute without a deadline.
 	const token = `{"refresh_token":"r","access_token":"a","expires_at":99999999999}`
 	for _, c := range []struct {
 		name   string
@@ -312,19 +338,23 @@ func TestRequestsThatShouldNotBeSentAgainGetAllTheTime(t *testing.T) {
 	} {
 		for name, do := range map[string]func(ctx context.Context) error{
 			"apiKeyCreate": func(ctx context.Context) error {
-				_, err := over(t, quilt.Options{}, after(c.takes, answers(200, created("qk_new")))).CreateKey(ctx, "svc", 90)
+				_, err := over(t, quilt.Options{}, after(c.takes, answers(200, created("qk_new")))).CreateKey(ctx,
+					"svc", 90)
 				return err
 			},
 			"login by password": func(ctx context.Context) error {
 				var sent int
-				client, err := quilt.NewClient("https://registry.example.com", quilt.Options{Transport: script(&sent, after(c.takes, answers(200, token)), answers(200, token)), MaxAttempts: 1})
+				client, err := quilt.NewClient("https://registry.example.com",
+					quilt.Options{Transport: script(&sent, after(c.takes, answers(200, token)), answers(200, token)),
+						MaxAttempts: 1})
 				if err == nil {
 					_, err = client.LoginPassword(ctx, "ann", quilt.NewPassword("p"))
 				}
 				return err
 			},
 			"refresh": func(ctx context.Context) error {
-				client, err := quilt.NewClient("https://registry.example.com", quilt.Options{Transport: transport(after(c.takes, answers(200, token)))})
+				client, err := quilt.NewClient("https://registry.example.com",
+					quilt.Options{Transport: transport(after(c.takes, answers(200, token)))})
 				if err == nil {
 					_, err = client.LoginRefreshToken(ctx, quilt.NewRefreshToken("code"))
 				}

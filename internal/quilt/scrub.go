@@ -14,16 +14,16 @@ import (
 // quotedLimit bounds, in characters, what errors quote of one message of the registry.
 const quotedLimit = 200
 
-// opaque finds what may be a credential: API keys, and runs of characters that are too long for a word (tokens, codes,
-// digests).
+// opaque finds what may be a credential: API keys, and runs of characters that are too long for a
+// word (tokens, codes, digests).
 var opaque = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`qk_\S+|[A-Za-z0-9_\-+/=]{32,}`) })
 
 // secrets are the credentials of one request. A server may quote what it was sent.
 type secrets []redact.Text
 
-// scrub makes the registry's text safe for an error: one short line without control or invisible characters, and
-// without anything that looks like a credential. It looks before and after the cleaning, because cleaning changes
-// characters.
+// scrub makes the registry's text safe for an error: one short line without control or invisible
+// characters, and without anything that looks like a credential. It looks before and after the
+// cleaning, because cleaning changes characters.
 func (s secrets) scrub(text string) string {
 	forms := s.forms()
 	text = redact.Scrub(clean(redact.Scrub(text, forms...)), forms...)

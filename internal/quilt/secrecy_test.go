@@ -25,11 +25,13 @@ func unwrapped(err error) string {
 }
 
 func TestEchoedCredentialsAreTakenOut(t *testing.T) {
-	// Protects: a registry that quotes what it was sent, whichever way, does not bring a credential into our logs.
+	// Protects: a registry that quotes what it was sent, whichever way, does not bring a credential
+	// into our logs.
 	const other, token = "qk_anotherKeyOfAnotherUser", "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 	texts := []string{
 		"bad key " + secret + ".", "bad key " + strings.TrimPrefix(secret, "qk_"), "key " + other, "token " + token,
-		"qk_\x00" + strings.TrimPrefix(secret, "qk_"), "q\u200bk_anotherKeyOfAnotherUser", strings.Repeat("x ", 90) + secret,
+		"qk_\x00" + strings.TrimPrefix(secret, "qk_"), "q\u200bk_anotherKeyOfAnotherUser", strings.Repeat("x ", 90) +
+			secret,
 		"line\nbreak\x1b[31m", strings.Repeat("word ", 100), "\xff\xfe",
 	}
 	for _, text := range texts {
@@ -37,12 +39,14 @@ func TestEchoedCredentialsAreTakenOut(t *testing.T) {
 		bodies := map[int]string{
 			200: `{"errors":[{"message":` + string(quoted) + `}]}`,
 			400: `{"message":` + string(quoted) + `,"error_code":` + string(quoted) + `}`,
-			401: `{"error":` + string(quoted) + `}`, 403: `{"message":` + string(quoted) + `}`, 503: `{"message":` + string(quoted) + `}`,
+			401: `{"error":` + string(quoted) + `}`, 403: `{"message":` + string(quoted) + `}`, 503: `{"message":` +
+				string(quoted) + `}`,
 		}
 		for code, body := range bodies {
 			check(t, newFake(t, status(code, body)), body)
 		}
-		typed := `{"data":{"apiKeyRevoke":{"__typename":"InvalidInput","errors":[{"path":` + string(quoted) + `,"name":` + string(quoted) + `,"message":` + string(quoted) + `}]}}}`
+		typed := `{"data":{"apiKeyRevoke":{"__typename":"InvalidInput","errors":[{"path":` + string(quoted) +
+			`,"name":` + string(quoted) + `,"message":` + string(quoted) + `}]}}}`
 		check(t, newFake(t, ok(typed)), typed)
 		unknown := `{"data":{"apiKeyRevoke":{"__typename":` + string(quoted) + `}}}`
 		check(t, newFake(t, ok(unknown)), unknown)
@@ -104,7 +108,8 @@ func TestEchoedPasswordsAreTakenOut(t *testing.T) {
 					t.Errorf("%d: no error", code)
 					continue
 				}
-				for _, form := range []string{credential, strings.ReplaceAll(credential, "\t", " "), url.QueryEscape(credential), inJSON(credential)} {
+				for _, form := range []string{credential, strings.ReplaceAll(credential, "\t", " "),
+					url.QueryEscape(credential), inJSON(credential)} {
 					if strings.Contains(unwrapped(err), form) {
 						t.Errorf("%d: the error holds %q: %v", code, form, err)
 					}
@@ -121,7 +126,8 @@ func inJSON(text string) string {
 }
 
 func TestCredentialsCannotBePrinted(t *testing.T) {
-	// Protects: neither a credential nor a session shows it to fmt, slog or JSON, also inside another struct.
+	// Protects: neither a credential nor a session shows it to fmt, slog or JSON, also inside
+	// another struct.
 	registry := newFake(t, ok(issued(1, 3600e9)))
 	c := registry.client(t, quilt.Options{})
 	login, err := c.LoginRefreshToken(t.Context(), quilt.NewRefreshToken("hunter22"))
@@ -134,7 +140,8 @@ func TestCredentialsCannotBePrinted(t *testing.T) {
 		session  *quilt.Session
 	}
 	for _, value := range []any{
-		quilt.NewPassword("hunter22"), quilt.NewRefreshToken("hunter22"), c.WithKey(key(t)), *c.WithKey(key(t)), login, *login,
+		quilt.NewPassword("hunter22"), quilt.NewRefreshToken("hunter22"), c.WithKey(key(t)), *c.WithKey(key(t)), login,
+		*login,
 		holder{quilt.NewPassword("hunter22"), quilt.NewRefreshToken("hunter22"), login},
 		quilt.CreatedKey{Secret: key(t)},
 	} {
@@ -142,7 +149,8 @@ func TestCredentialsCannotBePrinted(t *testing.T) {
 		slog.New(slog.NewTextHandler(&log, nil)).Info("x", "value", value)
 		slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "value", value)
 		encoded, _ := json.Marshal(value)
-		printed := fmt.Sprintf("%v %+v %#v %s %q %x", value, value, value, value, value, value) + log.String() + string(encoded)
+		printed := fmt.Sprintf("%v %+v %#v %s %q %x", value, value, value, value, value, value) + log.String() +
+			string(encoded)
 		for _, leak := range []string{"hunter22", "68756e74", secret, "access-1", "refresh-1"} {
 			if strings.Contains(printed, leak) {
 				t.Errorf("%T shows %q: %s", value, leak, printed)
@@ -152,7 +160,8 @@ func TestCredentialsCannotBePrinted(t *testing.T) {
 }
 
 func FuzzAnswers(f *testing.F) {
-	// Protects: no bytes that a server may answer make an operation panic, or bring the key into an error.
+	// Protects: no bytes that a server may answer make an operation panic, or bring the key into an
+	// error.
 	for _, op := range operations {
 		f.Add(200, []byte(op.answer))
 	}

@@ -10,11 +10,12 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// renewBefore is how long before its expiry an access token is replaced, as in the registry's own client (quilt:
-// api/python/quilt3/session.py).
+// renewBefore is how long before its expiry an access token is replaced, as in the registry's own
+// client (quilt: api/python/quilt3/session.py).
 const renewBefore = 60 * time.Second
 
-// Session asks a registry as one user, who logged in with an API key or otherwise. It is safe for concurrent use.
+// Session asks a registry as one user, who logged in with an API key or otherwise. It is safe for
+// concurrent use.
 type Session struct {
 	client *Client
 	key    redact.Text // empty: login has the token
@@ -30,8 +31,8 @@ type tokens struct {
 	spent   bool // the refresh token may have been used without an answer
 }
 
-// WithKey returns a session of the owner of an API key. It sends nothing. The first operation shows whether the
-// registry accepts the key.
+// WithKey returns a session of the owner of an API key. It sends nothing. The first operation shows
+// whether the registry accepts the key.
 func (c *Client) WithKey(key apikey.Key) *Session {
 	return &Session{client: c, key: redact.New(key.Reveal())}
 }
@@ -47,7 +48,8 @@ func (s *Session) start(ctx context.Context, operation string, effect effect) (*
 	}
 	if !sendable(bearer) {
 		return nil, &UnauthenticatedError{Where: s.client.at(operation),
-			problem: "the credential is empty or holds a character that cannot be sent", next: "check what is stored as the key"}
+			problem: "the credential is empty or holds a character that cannot be sent", next: "check what is stored " +
+				"as the key"}
 	}
 	return &call{client: s.client, operation: operation, effect: effect, bearer: bearer}, nil
 }

@@ -33,7 +33,8 @@ const (
 	otherKey       = "qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTf"
 )
 
-// sealed are the three types that must not be printed, each as a canary and as another value to be compared with it.
+// sealed are the three types that must not be printed, each as a canary and as another value to be
+// compared with it.
 func sealed(t testing.TB) []subject {
 	t.Helper()
 	value := func(key string) apikey.Value {
@@ -56,7 +57,8 @@ func sealed(t testing.TB) []subject {
 		{"Value", nestings(value(canaryKey)), nestings(value(otherKey))},
 		{"embedded Text", nestings(withText{redact.New(canaryKey)}), nestings(withText{redact.New(otherKey)})},
 		{"embedded Key", nestings(withKey{key(canaryKey)}), nestings(withKey{key(otherKey)})},
-		{"Key of letters that need escapes", nestings(key("qk_<\"é" + canaryKey[6:] + "é\\&")), nestings(key(otherKey))},
+		{"Key of letters that need escapes", nestings(key("qk_<\"é" + canaryKey[6:] + "é\\&")),
+			nestings(key(otherKey))},
 	}
 }
 
@@ -82,7 +84,8 @@ type failure[T any] struct{ held T }
 
 func (failure[T]) Error() string { return "it failed" }
 
-// nestings puts v where values are found: fmt and reflection treat each of these places differently.
+// nestings puts v where values are found: fmt and reflection treat each of these places
+// differently.
 func nestings[T any](v T) []nesting {
 	p := &v
 	return []nesting{
@@ -142,7 +145,8 @@ func ways() []way {
 		}},
 		{"html/template", func(v, _ any) string {
 			return written(func(b *bytes.Buffer) {
-				fmt.Fprint(b, htmltemplate.Must(htmltemplate.New("").Parse("<b>{{.}}</b><script>{{.}}</script>")).Execute(b, v))
+				fmt.Fprint(b,
+					htmltemplate.Must(htmltemplate.New("").Parse("<b>{{.}}</b><script>{{.}}</script>")).Execute(b, v))
 			})
 		}},
 		{"own methods", func(v, _ any) string { return ownMethods(v) }},
@@ -201,19 +205,24 @@ func ownMethods(v any) string {
 	return strings.Join(all, " ")
 }
 
-// spellings are what each piece of eight bytes can look like in print (of nine in base64, whose groups are of three).
+// spellings are what each piece of eight bytes can look like in print (of nine in base64, whose
+// groups are of three).
 func spellings(canaries ...string) []string {
 	var all []string
 	for _, c := range canaries {
 		body := strings.TrimPrefix(c, "qk_")
 		for i := 0; i+8 <= len(body); i++ {
 			piece := []byte(body[i : i+8])
-			all = append(all, string(piece), hex.EncodeToString(piece), fmt.Sprintf("%X", piece), fmt.Sprintf("% x", piece), fmt.Sprintf("% X", piece),
-				fmt.Sprintf("%# x", piece), fmt.Sprintf("%# X", piece), join("%d", " ", piece), join("%d", ",", piece), join("%d", ", ", piece),
-				join("%#x", ", ", piece), join("%o", " ", piece), join("%b", " ", piece), join("%c", " ", piece), join("%U", " ", piece), join("%q", " ", piece))
+			all = append(all, string(piece), hex.EncodeToString(piece), fmt.Sprintf("%X", piece),
+				fmt.Sprintf("% x", piece), fmt.Sprintf("% X", piece),
+				fmt.Sprintf("%# x", piece), fmt.Sprintf("%# X", piece), join("%d", " ", piece), join("%d", ",", piece),
+				join("%d", ", ", piece),
+				join("%#x", ", ", piece), join("%o", " ", piece), join("%b", " ", piece), join("%c", " ", piece),
+				join("%U", " ", piece), join("%q", " ", piece))
 		}
 		for i := 0; i+9 <= len(body); i++ {
-			all = append(all, base64.StdEncoding.EncodeToString([]byte(body[i:i+9])), base64.URLEncoding.EncodeToString([]byte(body[i:i+9])))
+			all = append(all, base64.StdEncoding.EncodeToString([]byte(body[i:i+9])),
+				base64.URLEncoding.EncodeToString([]byte(body[i:i+9])))
 		}
 	}
 	return all
@@ -237,7 +246,8 @@ func leaks(text string, spelled []string) bool {
 }
 
 func TestNothingPrintsASealedSecret(t *testing.T) {
-	// Protects promise 4: whatever way a key, a text or a value is printed, and wherever it sits, no part of it shows.
+	// Protects promise 4: whatever way a key, a text or a value is printed, and wherever it sits,
+	// no part of it shows.
 	spelled := spellings(canaryKey, canaryPassword, otherKey)
 	all := ways()
 	for _, s := range sealed(t) {
@@ -252,7 +262,8 @@ func TestNothingPrintsASealedSecret(t *testing.T) {
 }
 
 func TestEveryWayOfPrintingShowsAPlainString(t *testing.T) {
-	// Protects the test above from being blind: each of its ways prints an unsealed canary, and the search finds it.
+	// Protects the test above from being blind: each of its ways prints an unsealed canary, and the
+	// search finds it.
 	spelled := spellings(canaryKey)
 	for _, w := range ways() {
 		if text := w.print(canaryKey, otherKey); !leaks(text, spelled) {
@@ -262,7 +273,8 @@ func TestEveryWayOfPrintingShowsAPlainString(t *testing.T) {
 }
 
 func TestSealedTypesSayWhatTheyAre(t *testing.T) {
-	// Protects the reader of a log: a text shows that it was redacted, a key shows its fingerprint, in JSON as a valid string.
+	// Protects the reader of a log: a text shows that it was redacted, a key shows its fingerprint,
+	// in JSON as a valid string.
 	key, err := apikey.Parse(canaryKey)
 	if err != nil {
 		t.Fatal(err)
@@ -294,7 +306,8 @@ func TestSealedTypesSayWhatTheyAre(t *testing.T) {
 const panicWith = "REDACT_TEST_PANIC_WITH"
 
 func TestACrashDoesNotShowASealedSecret(t *testing.T) {
-	// Protects the function's log when it dies: the runtime prints the panic's value and the stack by itself.
+	// Protects the function's log when it dies: the runtime prints the panic's value and the stack
+	// by itself.
 	subjects := sealed(t)
 	if wanted := os.Getenv(panicWith); wanted != "" {
 		for _, s := range subjects {
@@ -307,7 +320,8 @@ func TestACrashDoesNotShowASealedSecret(t *testing.T) {
 		t.Fatal("nothing is named", wanted)
 	}
 	spelled := spellings(canaryKey, canaryPassword)
-	for _, wanted := range []string{"Text as plain", "Key as plain", "Value as plain", "Key as pointer", "Key as unexported field", "Text as wrapped error", "Value as deep"} {
+	for _, wanted := range []string{"Text as plain", "Key as plain", "Value as plain", "Key as pointer",
+		"Key as unexported field", "Text as wrapped error", "Value as deep"} {
 		crash := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
 		crash.Env = append(os.Environ(), panicWith+"="+wanted, "GOTRACEBACK=all")
 		out, err := crash.CombinedOutput()

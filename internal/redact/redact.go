@@ -1,10 +1,13 @@
-// Package redact holds text that must never be printed: values of secrets, rotation tokens, passwords.
+// Package redact holds text that must never be printed: values of secrets, rotation tokens,
+// passwords.
 //
-// A [Text] shows "[redacted]" to every way of printing that Go has: fmt with any verb, slog, JSON, text. The content is held by a
-// function, because fmt does not call the methods of unexported fields and would print a plain string there, and because dumpers
-// and differs (go-cmp is one) pass over the methods and follow pointers; none of them calls a function.
+// A [Text] shows "[redacted]" to every way of printing that Go has: fmt with any verb, slog, JSON,
+// text. The content is held by a function, because fmt does not call the methods of unexported
+// fields and would print a plain string there, and because dumpers and differs (go-cmp is one) pass
+// over the methods and follow pointers; none of them calls a function.
 //
-// It is no protection against code that asks for the content: [Text.Reveal] is the one way, and easy to search for.
+// It is no protection against code that asks for the content: [Text.Reveal] is the one way, and
+// easy to search for.
 package redact
 
 import (
@@ -19,7 +22,8 @@ import (
 
 const shown = "[redacted]"
 
-// Text is a string that cannot be printed. The zero Text is empty. Texts are compared with [Text.Equal].
+// Text is a string that cannot be printed. The zero Text is empty. Texts are compared with
+// [Text.Equal].
 type Text struct{ content func() string }
 
 // New seals s.
@@ -46,24 +50,28 @@ func (t Text) LogValue() slog.Value         { return slog.StringValue(shown) }
 func (t Text) MarshalText() ([]byte, error) { return []byte(shown), nil }
 func (t Text) MarshalJSON() ([]byte, error) { return []byte(`"` + shown + `"`), nil }
 
-// Compiled at first use, as are the regular expressions in the other packages of the functions: all of them at once were more than a third
-// of what a cold start computes.
+// Compiled at first use, as are the regular expressions in the other packages of the functions: all
+// of them at once were more than a third of what a cold start computes.
 var (
-	// The ARN of a secret is found before a key, so that what is in its name is left as it is: AWS chose the ARN's form, and team/qk_pipeline is a good name.
+	// The ARN of a secret is found before a key, so that what is in its name is left as it is: AWS
+	// chose the ARN's form, and team/qk_pipeline is a good name.
 	keyLike = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+|qk_[^\s"'<>\\]+`)
+		return regexp.MustCompile(
+			`arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+|qk_[^\s"'<>\\]+`)
 	})
 	words = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\S*qk_\S*`) })
 
-	// A fingerprint shows three characters of either end, and only of keys that have twelve or more after their prefix. So a word that is nothing but this, in
-	// brackets at the most, is shorter than any such key, whatever characters that is made of.
+	// A fingerprint shows three characters of either end, and only of keys that have twelve or more
+	// after their prefix. So a word that is nothing but this, in brackets at the most, is shorter
+	// than any such key, whatever characters that is made of.
 	fingerprint = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^[(\["']{0,2}qk_[A-Za-z0-9_-]{3}\.\.\.[A-Za-z0-9_-]{3}[)\]"',;:.]{0,2}$`)
 	})
 )
 
-// Scrub removes from a message everything that looks like a Quilt API key, and the given texts, plain or escaped as between
-// quotes: messages of servers may quote what they were sent. A key's fingerprint that is a word of its own stays, and so does the ARN of a secret.
+// Scrub removes from a message everything that looks like a Quilt API key, and the given texts,
+// plain or escaped as between quotes: messages of servers may quote what they were sent. A key's
+// fingerprint that is a word of its own stays, and so does the ARN of a secret.
 func Scrub(message string, texts ...Text) string {
 	var forms []string
 	for _, t := range texts {

@@ -8,8 +8,9 @@ import (
 // maxMargin is the time that a function keeps to report in.
 const maxMargin = 2 * time.Second
 
-// WithMargin returns ctx without the last moments of the Lambda function's time: two seconds, or a fifth of what is left
-// if that is less. The function uses them to end with a clear error before Lambda kills it.
+// WithMargin returns ctx without the last moments of the Lambda function's time: two seconds, or a
+// fifth of what is left if that is less. The function uses them to end with a clear error before
+// Lambda kills it.
 func WithMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	end, ok := ctx.Deadline()
 	if !ok {

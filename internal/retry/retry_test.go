@@ -16,8 +16,8 @@ var (
 )
 
 func TestWhileRepeatsErrorsThatPass(t *testing.T) {
-	// Protects every caller: only the errors that pass are repeated, within the limits of the waits and of the context,
-	// and the last result counts.
+	// Protects every caller: only the errors that pass are repeated, within the limits of the waits
+	// and of the context, and the last result counts.
 	waits := retry.Waits{First: 100 * time.Millisecond, Longest: time.Second, AtMost: 10 * time.Second}
 	for name, c := range map[string]struct {
 		waits   retry.Waits
@@ -27,15 +27,22 @@ func TestWhileRepeatsErrorsThatPass(t *testing.T) {
 		want    error
 		calls   func(int) bool
 	}{
-		"success at once":          {waits: waits, calls: func(n int) bool { return n == 1 }},
-		"success after a while":    {waits: waits, passing: 5, calls: func(n int) bool { return n == 6 }},
-		"an error that stays":      {waits: waits, passing: 2, then: errStays, want: errStays, calls: func(n int) bool { return n == 3 }},
-		"the time is over":         {waits: waits, passing: 1000, want: errPasses, calls: func(n int) bool { return n > 8 && n < 40 }},
-		"no time":                  {waits: retry.Waits{First: time.Second, Longest: time.Second}, passing: 1000, want: errPasses, calls: func(n int) bool { return n == 1 }},
-		"the context ends":         {waits: waits, limit: 2 * time.Second, passing: 1000, want: errPasses, calls: func(n int) bool { return n > 3 && n < 15 }},
-		"the context has ended":    {waits: waits, limit: -time.Second, passing: 1000, want: errPasses, calls: func(n int) bool { return n == 1 }},
-		"the attempts are used up": {waits: retry.Waits{First: time.Millisecond, Longest: time.Second, AtMost: time.Hour, Attempts: 3}, passing: 1000, want: errPasses, calls: func(n int) bool { return n == 3 }},
-		"the context does not end": {waits: waits, limit: time.Minute, passing: 3, calls: func(n int) bool { return n == 4 }},
+		"success at once":       {waits: waits, calls: func(n int) bool { return n == 1 }},
+		"success after a while": {waits: waits, passing: 5, calls: func(n int) bool { return n == 6 }},
+		"an error that stays": {waits: waits, passing: 2, then: errStays, want: errStays,
+			calls: func(n int) bool { return n == 3 }},
+		"the time is over": {waits: waits, passing: 1000, want: errPasses,
+			calls: func(n int) bool { return n > 8 && n < 40 }},
+		"no time": {waits: retry.Waits{First: time.Second, Longest: time.Second}, passing: 1000,
+			want: errPasses, calls: func(n int) bool { return n == 1 }},
+		"the context ends": {waits: waits, limit: 2 * time.Second, passing: 1000, want: errPasses,
+			calls: func(n int) bool { return n > 3 && n < 15 }},
+		"the context has ended": {waits: waits, limit: -time.Second, passing: 1000, want: errPasses,
+			calls: func(n int) bool { return n == 1 }},
+		"the attempts are used up": {waits: retry.Waits{First: time.Millisecond, Longest: time.Second,
+			AtMost: time.Hour, Attempts: 3}, passing: 1000, want: errPasses, calls: func(n int) bool { return n == 3 }},
+		"the context does not end": {waits: waits, limit: time.Minute, passing: 3,
+			calls: func(n int) bool { return n == 4 }},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, from, calls := t.Context(), time.Now(), 0
@@ -44,13 +51,14 @@ func TestWhileRepeatsErrorsThatPass(t *testing.T) {
 				ctx, cancel = context.WithTimeout(ctx, c.limit)
 				defer cancel()
 			}
-			got, err := retry.While(ctx, c.waits, func(err error) bool { return errors.Is(err, errPasses) }, func() (int, error) {
-				calls++
-				if calls <= c.passing {
-					return calls, errPasses
-				}
-				return calls, c.then
-			})
+			got, err := retry.While(ctx, c.waits, func(err error) bool { return errors.Is(err, errPasses) },
+				func() (int, error) {
+					calls++
+					if calls <= c.passing {
+						return calls, errPasses
+					}
+					return calls, c.then
+				})
 			if !errors.Is(err, c.want) || got != calls || !c.calls(calls) {
 				t.Errorf("%s: got %d, %v after %d calls", name, got, err, calls)
 			}
@@ -68,7 +76,8 @@ func (busy) Error() string               { return "busy" }
 func (b busy) AsksToWait() time.Duration { return time.Duration(b) }
 
 func TestWhileWaitsAsLongAsTheErrorAsks(t *testing.T) {
-	// Protects a service that says when it can answer again, and the caller's limit if that is too late.
+	// Protects a service that says when it can answer again, and the caller's limit if that is too
+	// late.
 	for asked, calls := range map[time.Duration]int{3 * time.Second: 2, 20 * time.Second: 1} {
 		synctest.Test(t, func(t *testing.T) {
 			from, n := time.Now(), 0
@@ -77,7 +86,8 @@ func TestWhileWaitsAsLongAsTheErrorAsks(t *testing.T) {
 				n++
 				return n, busy(asked)
 			})
-			if least := time.Duration(calls-1) * asked; n != calls || time.Since(from) < least || time.Since(from) > least+2*waits.First {
+			if least := time.Duration(calls-1) * asked; n != calls || time.Since(from) < least ||
+				time.Since(from) > least+2*waits.First {
 				t.Errorf("an error that asks for %v: %d calls in %v, want %d", asked, n, time.Since(from), calls)
 			}
 		})

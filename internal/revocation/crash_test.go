@@ -35,10 +35,12 @@ const (
 	stallLonger  mishap = "the caller gives up, and the request goes on after the next sweep"
 	doneButError mishap = "the service does it and answers 500"
 	loseAnswers  mishap = "the answer is lost, and so are those of its repetitions"
-	landLate     mishap = "the request and its repetitions time out, and the first lands after the process asked something else"
+	landLate     mishap = "the request and its repetitions time out, and the first lands after the process asked " +
+		"something else"
 )
 
-var mishaps = []mishap{crashBefore, crashAfter, crashLate, loseRequest, loseAnswer, serverError, throttle, stallBefore, stallAfter, stallLonger, doneButError, loseAnswers, landLate}
+var mishaps = []mishap{crashBefore, crashAfter, crashLate, loseRequest, loseAnswer, serverError, throttle, stallBefore,
+	stallAfter, stallLonger, doneButError, loseAnswers, landLate}
 
 // landsLate reports whether the request lands when the functions have gone on without it.
 func (m mishap) landsLate() bool { return m == crashLate || m == landLate || m == stallLonger }
@@ -52,9 +54,9 @@ type variant struct {
 	needs   bool // somebody revokes the current key, and runs of sweeps rotate on need: see heal
 }
 
-// TestEveryCrash protects the four promises: it goes through the whole life of a key (rotation, mark, grace,
-// revocation) again and again, and each time something else happens to one request; then the service retries and the
-// sweeps run, and nobody cleans up.
+// TestEveryCrash protects the four promises: it goes through the whole life of a key (rotation,
+// mark, grace, revocation) again and again, and each time something else happens to one request;
+// then the service retries and the sweeps run, and nobody cleans up.
 func TestEveryCrash(t *testing.T) {
 	variants := []variant{
 		{1, false, 1, false, false}, {1, true, 1, true, false}, {2, false, 1, false, false}, {3, true, 1, true, false},
@@ -72,7 +74,8 @@ func TestEveryCrash(t *testing.T) {
 		plain, tangled, needs = 23, 97, 97
 	}
 	if !*exhaustive {
-		t.Logf("SAMPLED: %d of %d ways to go through a life, 1 of %d of its requests, 1 of %d with two secrets or a revoked key; all: go test ./internal/revocation -run TestEveryCrash -exhaustive",
+		t.Logf("SAMPLED: %d of %d ways to go through a life, 1 of %d of its requests, 1 of %d with two secrets or a "+
+			"revoked key; all: go test ./internal/revocation -run TestEveryCrash -exhaustive",
 			3, len(variants), plain, tangled)
 		variants = []variant{variants[0], variants[5], variants[6]}
 	}
@@ -88,7 +91,8 @@ func TestEveryCrash(t *testing.T) {
 					} else if v.secrets > 1 {
 						step = tangled
 					}
-					for at := 1 + i%step; ; at += step { // mishaps begin at different requests, so that together they meet every one
+					// mishaps begin at different requests, so that together they meet every one
+					for at := 1 + i%step; ; at += step {
 						l := newLife(t, v, m, at)
 						l.live()
 						runs.Add(1)
@@ -132,14 +136,16 @@ func newLife(t *testing.T, v variant, m mishap, at int) *life {
 	end := &ending{T: t}
 	r := sandboxtest.New(end)
 	r.Cold(v.cold)
-	l := &life{Rig: r, t: t, ending: end, variant: v, mishap: m, at: at, stalled: make(chan struct{}), release: make(chan struct{})}
+	l := &life{Rig: r, t: t, ending: end, variant: v, mishap: m, at: at, stalled: make(chan struct{}),
+		release: make(chan struct{})}
 	for i := range v.secrets {
 		l.secrets = append(l.secrets, r.Secret(fmt.Sprintf("quilt/secret-%d", i)))
 	}
 	if v.odd {
-		// Use is recorded by the day, keys live for a shorter time than asked, and an expired key cannot be revoked.
-		// Until the rotation is over, fingerprints have an unknown form, and an old version cannot be decrypted.
-		// The former owner of the secrets is deactivated, so the registry refuses that user's keys.
+		// Use is recorded by the day, keys live for a shorter time than asked, and an expired key
+		// cannot be revoked. Until the rotation is over, fingerprints have an unknown form, and an
+		// old version cannot be decrypted. The former owner of the secrets is deactivated, so the
+		// registry refuses that user's keys.
 		r.Registry.AddUser(quiltregistry.User{Name: "svc_former", Email: formerOwner, Password: "former-password"})
 		for _, s := range l.secrets {
 			locked, _ := supersededVersion(r, s, sandbox.UserEmail)
@@ -152,7 +158,8 @@ func newLife(t *testing.T, v variant, m mishap, at int) *life {
 		}
 		r.Registry.SetActive(formerOwner, false)
 		r.Registry.SetSwitches(func(w *quiltregistry.Switches) {
-			w.UseGranularity, w.FingerprintForm, w.DaysLimit, w.ExpiredNotRevoked = 24*time.Hour, quiltregistry.FingerprintStart, 60, true
+			w.UseGranularity, w.FingerprintForm, w.DaysLimit, w.ExpiredNotRevoked = 24*time.Hour,
+				quiltregistry.FingerprintStart, 60, true
 		})
 	}
 	if v.needs {
@@ -257,7 +264,8 @@ func (l *life) landLater(pass func()) {
 	l.late = append(l.late, pass)
 }
 
-// repeated goes on with a mishap that is not over with one request: until the process asks something else.
+// repeated goes on with a mishap that is not over with one request: until the process asks
+// something else.
 func (l *life) repeated(c *wire.Call, pass func()) {
 	held, repetition := l.over(c.Operation)
 	if repetition && l.mishap == landLate {
@@ -305,7 +313,8 @@ func (l *life) live() {
 	}
 	l.sweepAll()
 	l.letGo()
-	l.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.FingerprintForm = "" }) // until then, orphans are only reported
+	// until then, orphans are only reported
+	l.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.FingerprintForm = "" })
 	for _, versionID := range l.locked {
 		l.Secrets.SetUndecryptable(versionID, "")
 	}
@@ -327,8 +336,8 @@ func (l *life) live() {
 	l.ending.run()
 }
 
-// checkFormerOwner demands that the key of the deactivated user is valid when the user is activated again, and that its
-// label is still there. Then it removes both, as a person does.
+// checkFormerOwner demands that the key of the deactivated user is valid when the user is activated
+// again, and that its label is still there. Then it removes both, as a person does.
 func (l *life) checkFormerOwner(s *sandboxtest.Secret, versionID string) {
 	l.Registry.SetActive(formerOwner, true)
 	for _, v := range s.Snapshot().Versions {
@@ -338,7 +347,8 @@ func (l *life) checkFormerOwner(s *sandboxtest.Secret, versionID string) {
 		ids := vault.NewVersion(v.ID, v.Stages).Keys
 		key, known := l.Registry.KeyBySecret(s.KeyIn(v).Reveal())
 		if len(ids) != 1 || !known || key.ID != ids[0] || key.Status != quiltregistry.StatusActive {
-			l.fail(fmt.Sprintf("the key of the deactivated owner is %q, and the labels of its version are %v", key.Status, v.Stages))
+			l.fail(fmt.Sprintf("the key of the deactivated owner is %q, and the labels of its version are %v",
+				key.Status, v.Stages))
 		}
 		for _, label := range v.Stages {
 			l.must(s.MoveLabel(label, "", v.ID))
@@ -349,7 +359,8 @@ func (l *life) checkFormerOwner(s *sandboxtest.Secret, versionID string) {
 	l.fail("the version " + versionID + " with the key of the deactivated owner does not exist any more")
 }
 
-// meetReplica lets the functions meet the secret while it is a replica: every call is refused, and no key is created.
+// meetReplica lets the functions meet the secret while it is a replica: every call is refused, and
+// no key is created.
 func (l *life) meetReplica(s *sandboxtest.Secret, event sandboxtest.Event) {
 	keys := len(l.Registry.Keys())
 	l.must(l.Secrets.SetPrimaryRegion(s.ARN, "eu-west-1"))
@@ -359,12 +370,14 @@ func (l *life) meetReplica(s *sandboxtest.Secret, event sandboxtest.Event) {
 		return err
 	})
 	if now := len(l.Registry.Keys()); step == nil || sweep == nil || now != keys {
-		l.fail(fmt.Sprintf("a replica is served: the step answers %v, the sweep %v, and %d keys are %d now", step, sweep, keys, now))
+		l.fail(fmt.Sprintf("a replica is served: the step answers %v, the sweep %v, and %d keys are %d now", step,
+			sweep, keys, now))
 	}
 	l.must(l.Secrets.SetPrimaryRegion(s.ARN, ""))
 }
 
-// ending runs what a life leaves to clean up at the life's end, not at the test's: there are thousands of lives.
+// ending runs what a life leaves to clean up at the life's end, not at the test's: there are
+// thousands of lives.
 type ending struct {
 	*testing.T
 	cleanups []func()
@@ -378,8 +391,8 @@ func (e *ending) run() {
 	}
 }
 
-// rotateAll drives the rotations of all secrets step by step, in turn, and tries each as a whole again when a step
-// failed.
+// rotateAll drives the rotations of all secrets step by step, in turn, and tries each as a whole
+// again when a step failed.
 func (l *life) rotateAll() {
 	events := make([]sandboxtest.Event, len(l.secrets))
 	done := make([]bool, len(l.secrets))
@@ -421,8 +434,9 @@ func (l *life) sweepAll() {
 	}
 }
 
-// heal revokes the current keys by hand, and lets a run go over all secrets each hour, as often as the variant repeats
-// things. The service tries again what has stored a value. The registry refuses everybody in the first hour.
+// heal revokes the current keys by hand, and lets a run go over all secrets each hour, as often as
+// the variant repeats things. The service tries again what has stored a value. The registry refuses
+// everybody in the first hour.
 func (l *life) heal() {
 	for _, s := range l.secrets {
 		l.overseer.revokeByHand(s)
@@ -437,7 +451,8 @@ func (l *life) heal() {
 		}
 		l.letGo()
 		for _, s := range l.secrets {
-			if pending, ok := s.Snapshot().Holder(vault.Pending); ok && !pending.Empty && l.Secrets.Retry(s.ARN) == nil {
+			if pending, ok := s.Snapshot().Holder(vault.Pending); ok && !pending.Empty &&
+				l.Secrets.Retry(s.ARN) == nil {
 				l.await(s.ARN)
 				l.letGo()
 			}
@@ -518,7 +533,8 @@ func (l *life) call(invoke func(*sandboxtest.Process) error) error {
 	}
 }
 
-// nextInvocation ends a mishap that went on until the end of an invocation; a request that it held lands later.
+// nextInvocation ends a mishap that went on until the end of an invocation; a request that it held
+// lands later.
 func (l *life) nextInvocation() {
 	if held, _ := l.over(""); held != nil {
 		l.landLater(held)
@@ -557,14 +573,15 @@ func (l *life) check(s *sandboxtest.Secret, old string) {
 		l.fail(left)
 	}
 	for _, v := range s.Snapshot().Versions {
-		if !has(v, vault.Current) && len(v.Stages) > 0 && !onlyPrevious(v) && !(l.mishap.landsLate() && l.reportedAsForeign(v)) {
+		if !has(v, vault.Current) && len(v.Stages) > 0 && !onlyPrevious(v) &&
+			!(l.mishap.landsLate() && l.reportedAsForeign(v)) {
 			l.fail(fmt.Sprintf("labels are left behind on %s: %v", v.ID, v.Stages))
 		}
 	}
 }
 
-// reportedAsForeign reports whether a version's key label landed after its key was revoked, so that nothing shows any
-// more whose key it was: a person is asked to remove the label.
+// reportedAsForeign reports whether a version's key label landed after its key was revoked, so that
+// nothing shows any more whose key it was: a person is asked to remove the label.
 func (l *life) reportedAsForeign(v awssecrets.Version) bool {
 	return len(l.Output.Lines(`"reason":"foreign"`, v.ID)) > 0 && len(l.Output.Lines(`"KeysNeedingAttention":1`)) > 0
 }

@@ -8,31 +8,40 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// ParseEvent reads a sweep's event, {"secretId": "<ARN>", "dryRun": false, "time": "2026-11-22T18:15:00Z"}. The state
-// machine's event has no "dryRun", but "run": "<its execution>" and "rotateFunction": "<ARN>".
+// ParseEvent reads a sweep's event, {"secretId": "<ARN>", "dryRun": false, "time":
+// "2026-11-22T18:15:00Z"}. The state machine's event has no "dryRun", but "run": "<its execution>"
+// and "rotateFunction": "<ARN>".
 //
-// ParseEvent is strict, because a sweep with a misspelt "dryRun" would be carried out: names are compared exactly, which
-// encoding/json alone does not do, and a name that occurs twice is refused. It quotes nothing of the event, and refuses
-// a key in the place of the secret, because it would appear in logs. It fails with [*fault.BadEvent].
+// ParseEvent is strict, because a sweep with a misspelt "dryRun" would be carried out: names are
+// compared exactly, which encoding/json alone does not do, and a name that occurs twice is refused.
+// It quotes nothing of the event, and refuses a key in the place of the secret, because it would
+// appear in logs. It fails with [*fault.BadEvent].
 func ParseEvent(payload []byte) (Request, error) {
 	var r Request
-	targets := map[string]any{"secretId": &r.SecretID, "dryRun": &r.DryRun, "time": &r.Time, "run": &r.Run, "rotateFunction": &r.RotateFunction, "force": new(any)}
+	targets := map[string]any{"secretId": &r.SecretID, "dryRun": &r.DryRun, "time": &r.Time, "run": &r.Run,
+		"rotateFunction": &r.RotateFunction, "force": new(any)}
 	ok := readObject(payload, targets)
 	if _, unused := targets["force"]; !unused {
-		return Request{}, fault.New[fault.BadEvent](`the event has the field "force", which no longer exists: a sweep never skips the grace period; ` +
-			`to revoke a leaked key, run: quilt-rotate emergency; to revoke the keys of a service that no longer exists: quilt-rotate retire`)
+		return Request{},
+			fault.New[fault.BadEvent](
+				`the event has the field "force", which no longer exists: a sweep never skips the grace period; ` +
+					`to revoke a leaked key, run: quilt-rotate emergency; to revoke the keys of a service that no longer exists: quilt-rotate retire`)
 	}
 	if !ok || !vault.IsSecretID(r.SecretID) || r.Run != "" && r.DryRun {
-		return Request{}, fault.New[fault.BadEvent](`the event must be {"secretId": "<ARN>", "dryRun": false, "time": "<RFC 3339>"} and have no other field; "dryRun" and "time" are optional; a run's has "run" in the place of "dryRun"`)
+		return Request{},
+			fault.New[fault.BadEvent](
+				`the event must be {"secretId": "<ARN>", "dryRun": false, "time": "<RFC 3339>"} and have no other field; "dryRun" and "time" are optional; a run's has "run" in the place of "dryRun"`)
 	}
 	return r, nil
 }
 
-// readObject reads one JSON object into the targets, which have the exact names of its fields, and removes each target
-// that it has read. It reports whether all fields are known, none occurs twice, and none is null.
+// readObject reads one JSON object into the targets, which have the exact names of its fields, and
+// removes each target that it has read. It reports whether all fields are known, none occurs twice,
+// and none is null.
 func readObject(text []byte, targets map[string]any) bool {
 	decoder := json.NewDecoder(bytes.NewReader(text))
-	if opening, _ := decoder.Token(); opening != json.Delim('{') || !json.Valid(text) { // two values are not valid either
+	// two values are not valid either
+	if opening, _ := decoder.Token(); opening != json.Delim('{') || !json.Valid(text) {
 		return false
 	}
 	for decoder.More() { // reading valid text does not fail

@@ -21,11 +21,13 @@ import (
 
 func init() { hermetic.FixSeed() }
 
-// TestAKeyInAnotherFieldIsProtected protects a consumer that reads the superseded key from another field of the current
-// value, in any form: it is not revoked, and its grace period starts when the text is removed.
+// TestAKeyInAnotherFieldIsProtected protects a consumer that reads the superseded key from another
+// field of the current value, in any form: it is not revoked, and its grace period starts when the
+// text is removed.
 func TestAKeyInAnotherFieldIsProtected(t *testing.T) {
 	for name, form := range map[string]string{
-		"another field": `"quilt_api_key":"KEY"`, "inside a URL": `"url":"https://x:KEY@host"`, "nested": `"a":[{"b":"x KEY y"}]`, "escaped": `"a":"\u0071REST"`,
+		"another field": `"quilt_api_key":"KEY"`, "inside a URL": `"url":"https://x:KEY@host"`,
+		"nested": `"a":[{"b":"x KEY y"}]`, "escaped": `"a":"\u0071REST"`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := sandboxtest.New(t)
@@ -50,8 +52,8 @@ func TestAKeyInAnotherFieldIsProtected(t *testing.T) {
 	}
 }
 
-// TestAnOrphanInAnotherFieldIsProtected protects a key that no label names and that the current value holds beside its
-// own.
+// TestAnOrphanInAnotherFieldIsProtected protects a key that no label names and that the current
+// value holds beside its own.
 func TestAnOrphanInAnotherFieldIsProtected(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -63,11 +65,12 @@ func TestAnOrphanInAnotherFieldIsProtected(t *testing.T) {
 	valid(t, s, parsed(other))
 }
 
-// TestOneBadVersionStopsNothing protects a secret's other keys from an older version whose KMS key is disabled: it is
-// reported by its id, with the error's code, and raises the alarm. The same error of AWSCURRENT, and any other error,
-// stops the sweep.
+// TestOneBadVersionStopsNothing protects a secret's other keys from an older version whose KMS key
+// is disabled: it is reported by its id, with the error's code, and raises the alarm. The same
+// error of AWSCURRENT, and any other error, stops the sweep.
 func TestOneBadVersionStopsNothing(t *testing.T) {
-	for _, code := range []string{"AccessDeniedException", "DecryptionFailure", "InvalidRequestException", "InvalidParameterException"} {
+	for _, code := range []string{"AccessDeniedException", "DecryptionFailure", "InvalidRequestException",
+		"InvalidParameterException"} {
 		t.Run(code, func(t *testing.T) {
 			r := sandboxtest.New(t)
 			s, _, _ := due(t, r)
@@ -91,7 +94,8 @@ func TestOneBadVersionStopsNothing(t *testing.T) {
 					t.Errorf("the report does not name version and code: %+v", a)
 				}
 			}
-			if len(r.Output.Lines(`"reason":"undecryptable"`, locked, code)) != 1 || len(r.Output.Lines(`"KeysNeedingAttention":1`, `"reasons":"undecryptable"`)) != 1 {
+			if len(r.Output.Lines(`"reason":"undecryptable"`, locked, code)) != 1 ||
+				len(r.Output.Lines(`"KeysNeedingAttention":1`, `"reasons":"undecryptable"`)) != 1 {
 				t.Errorf("log and metric do not report it:\n%s", r.Output)
 			}
 			r.Secrets.SetUndecryptable(s.Holder(vault.Current).ID, code)
@@ -126,16 +130,18 @@ func sweptAll(t *testing.T, s *sandboxtest.Secret, want ...string) Result {
 	return result
 }
 
-// TestFingerprintsOfAnUnknownForm protects the promise that no key is left behind: a registry that shows fingerprints
-// in a form never seen must not stop revocations. The value decides, so a label that a person moved leads to no other
-// key.
+// TestFingerprintsOfAnUnknownForm protects the promise that no key is left behind: a registry that
+// shows fingerprints in a form never seen must not stop revocations. The value decides, so a label
+// that a person moved leads to no other key.
 func TestFingerprintsOfAnUnknownForm(t *testing.T) {
-	for _, form := range []string{quiltregistry.FingerprintStart, quiltregistry.FingerprintMasked, quiltregistry.FingerprintHash} {
+	for _, form := range []string{quiltregistry.FingerprintStart, quiltregistry.FingerprintMasked,
+		quiltregistry.FingerprintHash} {
 		t.Run(form, func(t *testing.T) {
 			r := sandboxtest.New(t)
 			s, old, fresh := due(t, r)
 			r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.FingerprintForm = form })
-			r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.UseNotRecorded = true }) // a masked fingerprint is every key's
+			// a masked fingerprint is every key's
+			r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.UseNotRecorded = true })
 			r.Clock.Advance(48 * time.Hour)
 			swept(t, s, "revoke grace-over done")
 			revoked(t, s, old)
@@ -150,7 +156,8 @@ func TestFingerprintsOfAnUnknownForm(t *testing.T) {
 			r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.FingerprintForm = form })
 			r.Clock.Advance(2 * time.Hour)
 			result := s.MustSweep()
-			if !strings.Contains(fmt.Sprint(did(result)), "report not-comparable") || strings.Contains(fmt.Sprint(did(result)), "revoke-orphan") {
+			if !strings.Contains(fmt.Sprint(did(result)), "report not-comparable") ||
+				strings.Contains(fmt.Sprint(did(result)), "revoke-orphan") {
 				t.Errorf("the sweep did %v, and cannot know that no version holds the key", did(result))
 			}
 		})
@@ -162,7 +169,10 @@ func TestFingerprintsOfAnUnknownForm(t *testing.T) {
 			o, _ := r.Registry.KeyBySecret(old.Reveal())
 			must(t, s.MoveLabel(vault.KeyLabel(o.ID), "", oldID))
 			must(t, s.MoveLabel(vault.KeyLabel(k.ID), oldID, newID)) // the current key's label on the old version
-			r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.FingerprintForm = form; w.UseNotRecorded = true })
+			r.Registry.SetSwitches(func(w *quiltregistry.Switches) {
+				w.FingerprintForm = form
+				w.UseNotRecorded = true
+			})
 			r.Clock.Advance(72 * time.Hour)
 			for range 3 {
 				_, err := s.Sweep()
@@ -173,9 +183,9 @@ func TestFingerprintsOfAnUnknownForm(t *testing.T) {
 	}
 }
 
-// TestADeactivatedOwner protects the ledger from a former owner who is deactivated for a while: its key is refused, and
-// the current user's session does not know it, but it is valid again later. It is reported, and keeps its label, until
-// it has expired.
+// TestADeactivatedOwner protects the ledger from a former owner who is deactivated for a while: its
+// key is refused, and the current user's session does not know it, but it is valid again later. It
+// is reported, and keeps its label, until it has expired.
 func TestADeactivatedOwner(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, first, second := due(t, r)
@@ -183,7 +193,8 @@ func TestADeactivatedOwner(t *testing.T) {
 	r.Registry.SetActive(sandbox.AdminEmail, true)
 	s.Put(sandboxtest.ValueWith(handed)) // recover --new-owner
 	// The administrator's session would find the keys of all users, so its answer is taken away.
-	r.Intercept(sandboxtest.On(sandboxtest.EditAnswer(`"isAdmin":true`, `"isAdmin":false`), "account", "accountKeys", "login", "me"))
+	r.Intercept(sandboxtest.On(sandboxtest.EditAnswer(`"isAdmin":true`, `"isAdmin":false`), "account", "accountKeys",
+		"login", "me"))
 	r.Registry.SetActive(sandbox.UserEmail, false)
 	for range 3 {
 		result := s.MustSweep()
@@ -201,8 +212,8 @@ func TestADeactivatedOwner(t *testing.T) {
 	valid(t, s, first, second)
 }
 
-// TestAnAdministratorsSessionProvesAbsence protects from reports without an end: an administrator's session finds every
-// user's keys.
+// TestAnAdministratorsSessionProvesAbsence protects from reports without an end: an administrator's
+// session finds every user's keys.
 func TestAnAdministratorsSessionProvesAbsence(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -215,8 +226,8 @@ func TestAnAdministratorsSessionProvesAbsence(t *testing.T) {
 	sweptAll(t, s, "unlabel gone done")
 }
 
-// TestARefusalThatIsEverybodysIsNotBelieved protects the ledger from a registry that refuses everybody for a moment,
-// after the login gate.
+// TestARefusalThatIsEverybodysIsNotBelieved protects the ledger from a registry that refuses
+// everybody for a moment, after the login gate.
 func TestARefusalThatIsEverybodysIsNotBelieved(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -230,8 +241,8 @@ func TestARefusalThatIsEverybodysIsNotBelieved(t *testing.T) {
 	}
 }
 
-// TestAnExpiredKeyThatTheRegistryDoesNotRevoke protects from a sweep that fails for ever: nobody can use the key, so it
-// is reported once, and its labels come off.
+// TestAnExpiredKeyThatTheRegistryDoesNotRevoke protects from a sweep that fails for ever: nobody
+// can use the key, so it is reported once, and its labels come off.
 func TestAnExpiredKeyThatTheRegistryDoesNotRevoke(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -243,7 +254,8 @@ func TestAnExpiredKeyThatTheRegistryDoesNotRevoke(t *testing.T) {
 	swept(t, s) // nor is it taken for an orphan
 }
 
-// TestTwinsThatMoveAKeyLabel protects the slower of two sweeps from calling a failure what the faster one did.
+// TestTwinsThatMoveAKeyLabel protects the slower of two sweeps from calling a failure what the
+// faster one did.
 func TestTwinsThatMoveAKeyLabel(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -266,8 +278,8 @@ func TestTwinsThatMoveAKeyLabel(t *testing.T) {
 	}
 }
 
-// TestASecretNamedLikeAKeyIsSwept protects a secret whose name only looks like a key: it is swept, and its ARN is
-// readable in the log.
+// TestASecretNamedLikeAKeyIsSwept protects a secret whose name only looks like a key: it is swept,
+// and its ARN is readable in the log.
 func TestASecretNamedLikeAKeyIsSwept(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("team/qk_pipeline")
@@ -278,11 +290,13 @@ func TestASecretNamedLikeAKeyIsSwept(t *testing.T) {
 	}
 }
 
-// TestOrphansAreFoundWithinADay protects from keys left behind: whenever in an hour a schedule runs, and however late
-// each run is, exactly one sweep of any day searches for orphans, and finds one.
+// TestOrphansAreFoundWithinADay protects from keys left behind: whenever in an hour a schedule
+// runs, and however late each run is, exactly one sweep of any day searches for orphans, and finds
+// one.
 func TestOrphansAreFoundWithinADay(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		minute, late := rapid.IntRange(0, 59).Draw(rt, "minute"), rapid.SliceOfN(rapid.IntRange(0, 59), 24, 24).Draw(rt, "late")
+		minute, late := rapid.IntRange(0, 59).Draw(rt, "minute"), rapid.SliceOfN(rapid.IntRange(0, 59), 24, 24).Draw(rt,
+			"late")
 		r := sandboxtest.New(t)
 		s := r.Secret("quilt/pipeline")
 		s.MustRotate()
@@ -312,8 +326,8 @@ func TestOrphansAreFoundWithinADay(t *testing.T) {
 	})
 }
 
-// TestSweepsNearARotationSearch protects from an orphan that stays for a day: what a rotation leaves behind is found by
-// the next sweep.
+// TestSweepsNearARotationSearch protects from an orphan that stays for a day: what a rotation
+// leaves behind is found by the next sweep.
 func TestSweepsNearARotationSearch(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

@@ -36,16 +36,17 @@ const (
 // DimensionErrorType is the dimension of failures.
 const DimensionErrorType = "ErrorType"
 
-// Handler sweeps for the Lambda function: it reads the event, sweeps, writes logs and metrics, and answers with the
-// [Result], or in a run with the [Answer]. It implements lambda.Handler.
+// Handler sweeps for the Lambda function: it reads the event, sweeps, writes logs and metrics, and
+// answers with the [Result], or in a run with the [Answer]. It implements lambda.Handler.
 type Handler struct {
 	Sweeper *Sweeper
 	Log     *slog.Logger
 	Metrics *telemetry.Metrics
 }
 
-// Invoke carries out one sweep, or looks at what it would do. A look never fails: its error would count among the
-// function's, whose alarm would ring for it. The caller has it in the result. Nor does a sweep of a run: its [Answer] says so.
+// Invoke carries out one sweep, or looks at what it would do. A look never fails: its error would
+// count among the function's, whose alarm would ring for it. The caller has it in the result. Nor
+// does a sweep of a run: its [Answer] says so.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
 	ctx, cancel := retry.WithMargin(ctx)
@@ -69,8 +70,9 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return json.Marshal(result)
 }
 
-// report writes a line for each action and one for the sweep, and the metrics. Of a dry run it writes one line, and no
-// metric: a look is not a sweep, and would silence the alarm for sweeps that are missing, or count a held key twice.
+// report writes a line for each action and one for the sweep, and the metrics. Of a dry run it
+// writes one line, and no metric: a look is not a sweep, and would silence the alarm for sweeps
+// that are missing, or count a held key twice.
 func (h *Handler) report(ctx context.Context, req Request, result Result, took time.Duration, err error) {
 	secret, level, message := redact.Clip(result.Secret, 256), slog.LevelInfo, "sweep done"
 	failure := cmp.Or(newFailure(err), result.WouldFail)
@@ -107,7 +109,8 @@ func (h *Handler) reportAction(ctx context.Context, secret string, a Taken) {
 	case a.Error != "":
 		level, message = slog.LevelError, "action failed"
 	case a.Action == Hold:
-		level, message = slog.LevelWarn, "a superseded key is still used: find the consumer that has not fetched the current one"
+		level, message = slog.LevelWarn, "a superseded key is still used: find the consumer that has not fetched the "+
+			"current one"
 	case Ends[a.Reason] != Planned:
 		level, message = slog.LevelWarn, "a person should look at this key"
 	}

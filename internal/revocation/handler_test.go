@@ -17,8 +17,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestEventsThatAreRefused protects from an event that means something else than its author thinks: above all a
-// "dryRun" that is none.
+// TestEventsThatAreRefused protects from an event that means something else than its author thinks:
+// above all a "dryRun" that is none.
 func TestEventsThatAreRefused(t *testing.T) {
 	refused := map[string]string{
 		"nothing":                     ``,
@@ -85,7 +85,8 @@ func TestEventsThatAreTaken(t *testing.T) {
 		`{"secretId":"a","dryRun":false}`:                 {SecretID: "a"},
 		`{"\u0073ecretId":"\u0061"}`:                      {SecretID: "a"},
 		`{"secretId":"a","run":"r","rotateFunction":"f"}`: {SecretID: "a", Run: "r", RotateFunction: "f"},
-		`{"secretId":"a","time":"2026-11-22T18:15:00Z"}`:  {SecretID: "a", Time: time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC)},
+		`{"secretId":"a","time":"2026-11-22T18:15:00Z"}`: {SecretID: "a", Time: time.Date(2026, 11, 22, 18, 15, 0, 0,
+			time.UTC)},
 	} {
 		if got, err := ParseEvent([]byte(event)); err != nil || !cmp.Equal(got, want) {
 			t.Errorf("%s is taken for %+v (%v), want %+v", event, got, err, want)
@@ -93,10 +94,11 @@ func TestEventsThatAreTaken(t *testing.T) {
 	}
 }
 
-// TestForceIsRefusedByName protects whoever still sends "force" for a leaked key: a sweep in its grace period would
-// leave the key valid, and the refusal says what to run instead.
+// TestForceIsRefusedByName protects whoever still sends "force" for a leaked key: a sweep in its
+// grace period would leave the key valid, and the refusal says what to run instead.
 func TestForceIsRefusedByName(t *testing.T) {
-	for _, event := range []string{`{"secretId":"a","force":true}`, `{"force":false,"secretId":"a"}`, `{"secretId":"a","force":null}`, `{"secretId":"a","force":false,"force":true}`} {
+	for _, event := range []string{`{"secretId":"a","force":true}`, `{"force":false,"secretId":"a"}`,
+		`{"secretId":"a","force":null}`, `{"secretId":"a","force":false,"force":true}`} {
 		_, err := ParseEvent([]byte(event))
 		wantFault(t, err, "BadEvent", `"force"`, "quilt-rotate emergency", "quilt-rotate retire")
 	}
@@ -112,7 +114,8 @@ func FuzzParseEvent(f *testing.F) {
 	})
 }
 
-// TestABadEventTouchesNothing protects both services from an event that is refused, and reports it once.
+// TestABadEventTouchesNothing protects both services from an event that is refused, and reports it
+// once.
 func TestABadEventTouchesNothing(t *testing.T) {
 	r := sandboxtest.New(t)
 	trace := r.Trace()
@@ -121,7 +124,8 @@ func TestABadEventTouchesNothing(t *testing.T) {
 	if n := len(trace.Take()); n != 0 {
 		t.Errorf("%d requests were made", n)
 	}
-	if len(r.Output.Lines(`"level":"ERROR"`, `"errorType":"BadEvent"`)) != 1 || len(r.Output.Lines(`"SweepFailed":1`, `"ErrorType":"BadEvent"`)) != 1 {
+	if len(r.Output.Lines(`"level":"ERROR"`, `"errorType":"BadEvent"`)) != 1 ||
+		len(r.Output.Lines(`"SweepFailed":1`, `"ErrorType":"BadEvent"`)) != 1 {
 		t.Errorf("log and metrics do not report it:\n%s", r.Output)
 	}
 }
@@ -142,16 +146,19 @@ func TestResult(t *testing.T) {
 	oldKey, _ := r.Registry.KeyBySecret(old.Reveal())
 	freshKey, _ := r.Registry.KeyBySecret(fresh.Reveal())
 	text := strings.NewReplacer(
-		s.ARN, "ARN", s.Holder(vault.Previous).ID, "OLD-VERSION", oldKey.ID, "OLD-KEY", freshKey.ID, "NEW-KEY", old.Fingerprint(), "OLD-FINGERPRINT",
+		s.ARN, "ARN", s.Holder(vault.Previous).ID, "OLD-VERSION", oldKey.ID, "OLD-KEY", freshKey.ID, "NEW-KEY",
+		old.Fingerprint(), "OLD-FINGERPRINT",
 		oldKey.ExpiresAt.Truncate(time.Second).Format(time.RFC3339), "OLD-EXPIRY", since.Format("2006-01-02"), "DAY",
 	).Replace(string(answer))
 	text = regexp.MustCompile(`"lastUsedAt":"[^"]+"`).ReplaceAllString(text, `"lastUsedAt":"WHEN"`)
 	text = regexp.MustCompile(`"until":"(OLD-EXPIRY|[^"]+)"`).ReplaceAllString(text, `"until":"WHEN"`)
-	text = regexp.MustCompile(`"keyId":"[0-9a-f-]{36}","fingerprint":"[^"]+"`).ReplaceAllString(text, `"keyId":"ORPHAN","fingerprint":"ORPHAN-FINGERPRINT"`)
+	text = regexp.MustCompile(`"keyId":"[0-9a-f-]{36}","fingerprint":"[^"]+"`).ReplaceAllString(text,
+		`"keyId":"ORPHAN","fingerprint":"ORPHAN-FINGERPRINT"`)
 	text = regexp.MustCompile(`Seconds":[1-9][0-9]*`).ReplaceAllString(text, `Seconds":SPAN`)
 	want := `{"secret":"ARN","outcome":"swept","actions":[` +
 		`{"action":"hold","reason":"still-used","versionId":"OLD-VERSION","keyId":"OLD-KEY","fingerprint":"OLD-FINGERPRINT","owner":"` + sandbox.UserEmail + `","until":"WHEN","lastUsedAt":"WHEN","done":false},` +
-		`{"action":"revoke-orphan","reason":"orphaned","keyId":"ORPHAN","fingerprint":"ORPHAN-FINGERPRINT","owner":"` + sandbox.UserEmail + `","done":true}],` +
+		`{"action":"revoke-orphan","reason":"orphaned","keyId":"ORPHAN","fingerprint":"ORPHAN-FINGERPRINT","owner":"` +
+		sandbox.UserEmail + `","done":true}],` +
 		`"health":{"currentKeyId":"NEW-KEY","currentKeyExpiresInSeconds":SPAN,"currentKeyAgeSeconds":SPAN,"oldestSupersededSeconds":SPAN,"freeLabels":15}}`
 	if diff := cmp.Diff(want, text); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -176,8 +183,8 @@ func metrics(t *testing.T, r *sandboxtest.Rig) map[string]float64 {
 	return figures
 }
 
-// TestMetrics protects the alarms: they see what was revoked and held, how old the oldest superseded key is, how long
-// the current one lasts.
+// TestMetrics protects the alarms: they see what was revoked and held, how old the oldest
+// superseded key is, how long the current one lasts.
 func TestMetrics(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := rotated(t, r)
@@ -187,16 +194,19 @@ func TestMetrics(t *testing.T) {
 		got := metrics(t, r)
 		for name, value := range want {
 			figure, there := got[name]
-			if tolerance := map[string]float64{MetricOldestSuperseded: 30, MetricCurrentKeyExpiresIn: 0.01}[name]; !there || figure < value-tolerance || figure > value+tolerance {
+			if tolerance := map[string]float64{MetricOldestSuperseded: 30,
+				MetricCurrentKeyExpiresIn: 0.01}[name]; !there || figure < value-tolerance || figure > value+tolerance {
 				t.Errorf("%s is %v (there: %t), want %v", name, figure, there, value)
 			}
 		}
 	}
-	expect(map[string]float64{MetricSweepSucceeded: 1, MetricKeysRevoked: 0, MetricKeysHeld: 0, MetricOldestSuperseded: 0, MetricCurrentKeyExpiresIn: 90})
+	expect(map[string]float64{MetricSweepSucceeded: 1, MetricKeysRevoked: 0, MetricKeysHeld: 0,
+		MetricOldestSuperseded: 0, MetricCurrentKeyExpiresIn: 90})
 	r.Clock.Advance(25 * time.Hour)
 	use(t, r, old)
 	swept(t, s, "hold still-used")
-	expect(map[string]float64{MetricSweepSucceeded: 1, MetricKeysHeld: 1, MetricOldestSuperseded: 25 * 3600, MetricCurrentKeyExpiresIn: 90 - 25.0/24, MetricFreeLabels: 15})
+	expect(map[string]float64{MetricSweepSucceeded: 1, MetricKeysHeld: 1, MetricOldestSuperseded: 25 * 3600,
+		MetricCurrentKeyExpiresIn: 90 - 25.0/24, MetricFreeLabels: 15})
 	r.Clock.Advance(26 * time.Hour)
 	swept(t, s, "revoke grace-over done")
 	expect(map[string]float64{MetricKeysRevoked: 1, MetricKeysHeld: 0, MetricOrphans: 0})
@@ -209,8 +219,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestTheWarningOfAHeldKey protects operations: one line names fingerprint, owner and last use, so that the stale
-// consumer can be found.
+// TestTheWarningOfAHeldKey protects operations: one line names fingerprint, owner and last use, so
+// that the stale consumer can be found.
 func TestTheWarningOfAHeldKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := rotated(t, r)
@@ -229,13 +239,15 @@ func TestTheWarningOfAHeldKey(t *testing.T) {
 		LastUsedAt, Until                           time.Time
 	}
 	must(t, json.Unmarshal([]byte(warnings[0]), &line))
-	if line.Fingerprint != old.Fingerprint() || line.Owner != sandbox.UserEmail || line.Secret != s.ARN || line.Reason != "still-used" ||
+	if line.Fingerprint != old.Fingerprint() || line.Owner != sandbox.UserEmail || line.Secret != s.ARN ||
+		line.Reason != "still-used" ||
 		line.LastUsedAt.Sub(used.LastUsedAt).Abs() > time.Second || !line.Until.After(r.Clock.Now()) {
 		t.Errorf("the warning does not say whom to look for: %s", warnings[0])
 	}
 }
 
-// TestNothingSecretIsPrinted protects the promise that no key is ever printed, in what goes well and in what fails.
+// TestNothingSecretIsPrinted protects the promise that no key is ever printed, in what goes well
+// and in what fails.
 func TestNothingSecretIsPrinted(t *testing.T) {
 	r := sandboxtest.New(t)
 	trace := r.Trace()
@@ -249,12 +261,14 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 		}
 	}
 	for _, key := range []string{old.Reveal(), fresh.Reveal()} {
-		for _, event := range []string{`{"secretId":"` + key + `"}`, `{"secretId":"x ` + key + `"}`, `{"` + key + `":1}`} {
+		for _, event := range []string{`{"secretId":"` + key + `"}`, `{"secretId":"x ` + key + `"}`, `{"` + key +
+			`":1}`} {
 			_, err := r.Process().Revoke([]byte(event))
 			output += fmt.Sprint(err)
 		}
 		// A registry that quotes what it was sent.
-		remove := r.Intercept(sandboxtest.OnService("registry", sandboxtest.Answer(403, `{"message":"no: Bearer `+key+`"}`)))
+		remove := r.Intercept(sandboxtest.OnService("registry", sandboxtest.Answer(403, `{"message":"no: Bearer `+key+
+			`"}`)))
 		sweep()
 		remove()
 	}

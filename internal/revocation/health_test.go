@@ -12,8 +12,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestTheCurrentKeyIsTheOneThatFits protects the alarm for a key that expires soon from a label that a person moved to
-// the current version.
+// TestTheCurrentKeyIsTheOneThatFits protects the alarm for a key that expires soon from a label
+// that a person moved to the current version.
 func TestTheCurrentKeyIsTheOneThatFits(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, fresh := due(t, r)
@@ -29,8 +29,8 @@ func TestTheCurrentKeyIsTheOneThatFits(t *testing.T) {
 	}
 }
 
-// TestMetricsOfTheRotationItself protects the alarms for a rotation that nobody carries out: it is overdue, switched
-// off, or stuck.
+// TestMetricsOfTheRotationItself protects the alarms for a rotation that nobody carries out: it is
+// overdue, switched off, or stuck.
 func TestMetricsOfTheRotationItself(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -38,9 +38,11 @@ func TestMetricsOfTheRotationItself(t *testing.T) {
 		t.Helper()
 		s.MustSweep()
 		got := metrics(t, r)
-		for name, want := range map[string]float64{MetricRotationOverdue: overdue, MetricRotationOff: off, MetricRotationUnderWay: underWay, MetricCurrentKeyAge: age * 24 * 3600} {
+		for name, want := range map[string]float64{MetricRotationOverdue: overdue, MetricRotationOff: off,
+			MetricRotationUnderWay: underWay, MetricCurrentKeyAge: age * 24 * 3600} {
 			figure, there := got[name]
-			if tolerance := map[string]float64{MetricCurrentKeyAge: 60}[name]; !there || figure < want-tolerance || figure > want+tolerance {
+			if tolerance := map[string]float64{MetricCurrentKeyAge: 60}[name]; !there || figure < want-tolerance ||
+				figure > want+tolerance {
 				t.Errorf("%s: %s is %v (there: %t), want %v", state, name, figure, there, want)
 			}
 		}

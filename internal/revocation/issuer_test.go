@@ -13,17 +13,22 @@ import (
 )
 
 func TestASweepDoesNotUseTheCredentialOfOthers(t *testing.T) {
-	// Protects an issuing credential from a secret whose tag names it and which it does not list: it is not used, and
-	// nothing is revoked. One without a list serves, because the login with the current key proves the owner.
-	for list, want := range map[string]string{`,"serves":["team-b/*"]`: "IssuerNotAllowed", `,"serves":"quilt/*"`: "BadIssuer", `,"serves":["quilt/*"]`: "", ``: ""} {
+	// Protects an issuing credential from a secret whose tag names it and which it does not list:
+	// it is not used, and nothing is revoked. One without a list serves, because the login with the
+	// current key proves the owner.
+	for list, want := range map[string]string{`,"serves":["team-b/*"]`: "IssuerNotAllowed",
+		`,"serves":"quilt/*"`: "BadIssuer", `,"serves":["quilt/*"]`: "", ``: ""} {
 		t.Run(want+list, func(t *testing.T) {
 			r := sandboxtest.New(t)
-			issuer := r.BareSecret("quilt/issuer", `{"username":"`+sandbox.UserName+`","password":"`+sandbox.UserPassword+`"`+list+`}`)
+			issuer := r.BareSecret("quilt/issuer", `{"username":"`+sandbox.UserName+`","password":"`+
+				sandbox.UserPassword+`"`+list+`}`)
 			s := r.Secret("quilt/pipeline", settings.TagIssuer, issuer.ARN)
 			s.MustRotate()
 			s.MustSweep()
 			s.Clock.Advance(60 * time.Hour)
-			r.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.KeysMayNotManage = quiltregistry.RefuseForbidden })
+			r.Registry.SetSwitches(func(sw *quiltregistry.Switches) {
+				sw.KeysMayNotManage = quiltregistry.RefuseForbidden
+			})
 			keys, logins := len(r.Registry.Keys()), 0
 			r.Intercept(sandboxtest.On(func(_ *wire.Call, next func()) { logins++; next() }, "POST /api/login"))
 			_, err := s.Sweep()
@@ -34,7 +39,8 @@ func TestASweepDoesNotUseTheCredentialOfOthers(t *testing.T) {
 				return
 			}
 			if err == nil || fault.TypeName(err) != want || logins != 0 || len(r.Registry.Keys()) != keys {
-				t.Errorf("the sweep fails with %v after %d logins with the credential, want %s; there are %d keys, want %d", err, logins, want, len(r.Registry.Keys()), keys)
+				t.Errorf("the sweep fails with %v after %d logins with the credential, want %s; there are %d keys, "+
+					"want %d", err, logins, want, len(r.Registry.Keys()), keys)
 			}
 		})
 	}

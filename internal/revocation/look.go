@@ -15,9 +15,9 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// look reads the world in as few requests as it takes: the values that must be compared, and one query that is login
-// gate and ledger in one. It fails, and nothing is revoked, if the current key does not log in. The world is filled as
-// far as it came, also with an error.
+// look reads the world in as few requests as it takes: the values that must be compared, and one
+// query that is login gate and ledger in one. It fails, and nothing is revoked, if the current key
+// does not log in. The world is filled as far as it came, also with an error.
 func (s *sweep) look(ctx context.Context) error {
 	s.World = World{SecretARN: s.secret.ARN, Now: s.secret.Now, Asked: map[string]Asked{}}
 	marked := false
@@ -25,9 +25,11 @@ func (s *sweep) look(ctx context.Context) error {
 		s.Versions = append(s.Versions, Version{Version: version})
 		marked = marked || len(version.Marks) > 0
 	}
-	s.Lagging = slices.DeleteFunc(slices.Clone(s.secret.Replicas), func(r vault.Replica) bool { return r.Status == vault.InSync })
+	s.Lagging = slices.DeleteFunc(slices.Clone(s.secret.Replicas),
+		func(r vault.Replica) bool { return r.Status == vault.InSync })
 	if err := s.readValues(ctx, func(x Version) bool {
-		return x.Has(vault.Current) || x.Has(vault.Pending) || len(x.Keys) > 0 || x.Has(vault.Previous) && marked // see successor
+		// see successor
+		return x.Has(vault.Current) || x.Has(vault.Pending) || len(x.Keys) > 0 || x.Has(vault.Previous) && marked
 	}); err != nil {
 		return err
 	}
@@ -52,7 +54,8 @@ func (s *sweep) readValues(ctx context.Context, asked func(Version) bool) error 
 			continue
 		}
 		holding, err := s.readValue(ctx, version.ID)
-		if vault.Unreadable(err) && !version.Has(vault.Current) && !version.Has(vault.Pending) { // those two are essential
+		// those two are essential
+		if vault.Unreadable(err) && !version.Has(vault.Current) && !version.Has(vault.Pending) {
 			refusal, _ := errors.AsType[*vault.Error](err)
 			holding, err = Holding{State: Locked, Code: refusal.Code}, nil
 		}
@@ -84,25 +87,29 @@ func (s *sweep) readValue(ctx context.Context, versionID string) (Holding, error
 // errNotBootstrapped says that there is nothing to sweep yet.
 var errNotBootstrapped = errors.New("the secret waits for its first key")
 
-// checkCurrent distinguishes a secret whose key somebody overwrote, which has key labels, from one that waits for its
-// first key, and from one whose value never held a key in the place where the sweep looks.
+// checkCurrent distinguishes a secret whose key somebody overwrote, which has key labels, from one
+// that waits for its first key, and from one whose value never held a key in the place where the
+// sweep looks.
 func (s *sweep) checkCurrent() error {
 	current, _ := s.find(vault.Current)
 	switch {
 	case current.Holds.State == Holds:
 		return nil
 	case len(s.labelled()) > 0:
-		return fault.New[fault.Overwritten]("the AWSCURRENT value of %s holds no key that can be read, although keys of it are valid: somebody overwrote it, or changed the tag %s; "+
-			"correct the tag, or move AWSCURRENT back with: quilt-rotate rollback %s", s.secret.ARN, apikey.FieldTag, s.secret.Name)
+		return fault.New[fault.Overwritten]("the AWSCURRENT value of %s holds no key that can be read, although keys "+
+			"of it are valid: somebody overwrote it, or changed the tag %s; "+
+			"correct the tag, or move AWSCURRENT back with: quilt-rotate rollback %s", s.secret.ARN, apikey.FieldTag,
+			s.secret.Name)
 	case current.Holds.State == Unreadable:
-		return fault.New[fault.BadValue]("the AWSCURRENT value of %s holds no key that can be read; nothing is revoked: correct the value, or the tag %s", s.secret.ARN, apikey.FieldTag)
+		return fault.New[fault.BadValue]("the AWSCURRENT value of %s holds no key that can be read; nothing is "+
+			"revoked: correct the value, or the tag %s", s.secret.ARN, apikey.FieldTag)
 	}
 	return errNotBootstrapped
 }
 
-// readKeys logs in, and learns of the keys that labels name. It asks for them by their ids, so that the cost of a sweep
-// does not depend on how many keys the user has. It fetches the list of all keys to search for orphans, and if a key
-// that it must judge is not found by its id.
+// readKeys logs in, and learns of the keys that labels name. It asks for them by their ids, so that
+// the cost of a sweep does not depend on how many keys the user has. It fetches the list of all
+// keys to search for orphans, and if a key that it must judge is not found by its id.
 func (s *sweep) readKeys(ctx context.Context) error {
 	byID := func(ids []string) asking {
 		return func(session *quilt.Session) (quilt.Identity, error) {
@@ -134,10 +141,11 @@ func (s *sweep) readKeys(ctx context.Context) error {
 // asking asks the registry who a session's user is, and for keys of that user, which it keeps.
 type asking func(*quilt.Session) (quilt.Identity, error)
 
-// searches reports whether this sweep fetches the list of all keys, to search it for orphans: once a day, in every
-// sweep within a day of a rotation, and if the current version has no label by which its key could be asked for. The
-// hour is that of the time that the event carries: a sweep that runs late still belongs to its hour. A sweep that no
-// schedule started always searches: a person waits for it.
+// searches reports whether this sweep fetches the list of all keys, to search it for orphans: once
+// a day, in every sweep within a day of a rotation, and if the current version has no label by
+// which its key could be asked for. The hour is that of the time that the event carries: a sweep
+// that runs late still belongs to its hour. A sweep that no schedule started always searches: a
+// person waits for it.
 func (s *sweep) searches() bool {
 	current, _ := s.find(vault.Current)
 	recent := func(t time.Time) bool { return s.Now.Sub(t) < 24*time.Hour }
@@ -146,16 +154,16 @@ func (s *sweep) searches() bool {
 		slices.ContainsFunc(s.Versions, func(x Version) bool { return recent(lastMark(x)) })
 }
 
-// SearchHour is the hour of the day, in UTC, whose sweep of a secret searches for orphans. It spreads the secrets over
-// the day.
+// SearchHour is the hour of the day, in UTC, whose sweep of a secret searches for orphans. It
+// spreads the secrets over the day.
 func SearchHour(secretARN string) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(secretARN))
 	return int(h.Sum32() % 24)
 }
 
-// logIn is the first gate. If the current key logs in, but may not manage keys, the issuing credential's session does
-// what is to be done.
+// logIn is the first gate. If the current key logs in, but may not manage keys, the issuing
+// credential's session does what is to be done.
 func (s *sweep) logIn(ctx context.Context, ask asking) error {
 	current, _ := s.find(vault.Current)
 	s.session = s.Registry.WithKey(current.Holds.Key)
@@ -168,17 +176,19 @@ func (s *sweep) logIn(ctx context.Context, ask asking) error {
 		err = loginErr
 	}
 	if quilt.RefusesLogin(err) {
-		return fault.New[fault.CurrentKeyRefused]("the key in AWSCURRENT of %s does not log in, so nothing is revoked: %w; run: quilt-rotate recover %s", s.secret.ARN, err, s.secret.Name)
+		return fault.New[fault.CurrentKeyRefused]("the key in AWSCURRENT of %s does not log in, so nothing is "+
+			"revoked: %w; run: quilt-rotate recover %s", s.secret.ARN, err, s.secret.Name)
 	}
 	s.Owner, s.RegistryNow = who.Email, who.RegistryTime
 	return err
 }
 
-// continueAsIssuer continues in the session of the issuing credential, which must be of the same registry user, and
-// asks there.
+// continueAsIssuer continues in the session of the issuing credential, which must be of the same
+// registry user, and asks there.
 func (s *sweep) continueAsIssuer(ctx context.Context, owner string, refusal error, ask asking) error {
 	if s.policy.Issuer == "" {
-		return fault.New[fault.RegistryRefused]("the current key of %s may not manage keys: %w; configure an issuing credential (tag quilt-rotate:issuer)", s.secret.ARN, refusal)
+		return fault.New[fault.RegistryRefused]("the current key of %s may not manage keys: %w; configure an issuing "+
+			"credential (tag quilt-rotate:issuer)", s.secret.ARN, refusal)
 	}
 	value, err := s.Vault.ReadCurrent(ctx, s.policy.Issuer)
 	if err != nil {
@@ -193,14 +203,15 @@ func (s *sweep) continueAsIssuer(ctx context.Context, owner string, refusal erro
 		return s.badIssuer("list keys", err)
 	}
 	if !quilt.SameUser(who.Email, owner) {
-		return fault.New[fault.OwnerChanged]("the issuing credential of %s belongs to %s, but the current key belongs to %s; nothing is revoked", s.secret.ARN, who.Email, owner)
+		return fault.New[fault.OwnerChanged]("the issuing credential of %s belongs to %s, but the current key "+
+			"belongs to %s; nothing is revoked", s.secret.ARN, who.Email, owner)
 	}
 	s.session, s.byIssuer, s.Owner, s.RegistryNow = session.Session, true, who.Email, who.RegistryTime
 	return nil
 }
 
-// badIssuer blames the issuing credential, unless the registry gave no answer, or the credential does not serve the
-// secret.
+// badIssuer blames the issuing credential, unless the registry gave no answer, or the credential
+// does not serve the secret.
 func (s *sweep) badIssuer(cannot string, err error) error {
 	_, down := errors.AsType[*quilt.UnavailableError](err)
 	if _, refused := errors.AsType[*fault.IssuerNotAllowed](err); down || refused {
@@ -209,8 +220,8 @@ func (s *sweep) badIssuer(cannot string, err error) error {
 	return fault.New[fault.BadIssuer]("the issuing credential of %s cannot %s: %w", s.secret.ARN, cannot, err)
 }
 
-// askMissing asks for each labelled key that the registry showed neither in its list nor by its id: it logs in with the
-// key in the version's value. If no answer comes, nothing is done to that key.
+// askMissing asks for each labelled key that the registry showed neither in its list nor by its id:
+// it logs in with the key in the version's value. If no answer comes, nothing is done to that key.
 func (s *sweep) askMissing(ctx context.Context) error {
 	for _, id := range s.missing() {
 		version, _ := s.find(vault.KeyLabel(id))
@@ -219,7 +230,8 @@ func (s *sweep) askMissing(ctx context.Context) error {
 		}
 		answer, err := s.ask(ctx, id, version.Holds.Key)
 		if err != nil {
-			s.Log.WarnContext(ctx, "the registry gave no answer about a labelled key", "secret", s.secret.ARN, "keyId", id, "error", err)
+			s.Log.WarnContext(ctx, "the registry gave no answer about a labelled key", "secret", s.secret.ARN, "keyId",
+				id, "error", err)
 			continue
 		}
 		s.Asked[id] = answer
@@ -227,9 +239,9 @@ func (s *sweep) askMissing(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// ask asks whether a key exists that its owner's session, as far as is known, does not find. A refusal of the key is
-// only believed if the session still works after it: the registry may refuse everybody at that moment. Only an
-// administrator's session finds the keys of all users.
+// ask asks whether a key exists that its owner's session, as far as is known, does not find. A
+// refusal of the key is only believed if the session still works after it: the registry may refuse
+// everybody at that moment. Only an administrator's session finds the keys of all users.
 func (s *sweep) ask(ctx context.Context, id string, key apikey.Key) (Asked, error) {
 	if logsIn, err := s.logsIn(ctx, key); err != nil || logsIn {
 		return Asked{Logins: logsIn}, err

@@ -25,13 +25,14 @@ import (
 )
 
 var (
-	exhaustive = flag.Bool("exhaustive", false, "let TestEveryCrash go through every request of every kind of life, and not through a sample")
-	soak       = flag.Duration("soak", 0, "how long TestMachine goes on with new sequences; 0: a few hundred sequences")
+	exhaustive = flag.Bool("exhaustive", false, "let TestEveryCrash go through every request of every kind of life, "+
+		"and not through a sample")
+	soak = flag.Duration("soak", 0, "how long TestMachine goes on with new sequences; 0: a few hundred sequences")
 )
 
-// TestMachine protects the four promises against everything that services, people and time do to a secret, in any
-// order: after every request the overseer looks, and at the end, when the faults are over and the sweeps have run, no
-// key is left behind.
+// TestMachine protects the four promises against everything that services, people and time do to a
+// secret, in any order: after every request the overseer looks, and at the end, when the faults are
+// over and the sweeps have run, no key is left behind.
 func TestMachine(t *testing.T) {
 	if !*exhaustive && *soak == 0 {
 		fewChecks(t)
@@ -63,7 +64,8 @@ func TestMachine(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d sequences, %d actions, %d requests, %d rotations on need in %s", sequences.Load(), actions.Load(), requests.Load(), onNeed.Load(), time.Since(start).Round(time.Second))
+	t.Logf("%d sequences, %d actions, %d requests, %d rotations on need in %s", sequences.Load(), actions.Load(),
+		requests.Load(), onNeed.Load(), time.Since(start).Round(time.Second))
 }
 
 // fewChecks leaves most sequences to make soak.
@@ -127,7 +129,8 @@ type drifter struct {
 
 func newMachine(t *rapid.T) *machine {
 	r := sandboxtest.New(t)
-	m := &machine{Rig: r, t: t, plans: map[string]*stallPlan{}, secret: r.Secret("quilt/machine", settings.TagOwner, sandbox.UserEmail)}
+	m := &machine{Rig: r, t: t, plans: map[string]*stallPlan{}, secret: r.Secret("quilt/machine", settings.TagOwner,
+		sandbox.UserEmail)}
 	m.overseer = newOverseer(r, m.secret)
 	m.overseer.lateMark = longestRun
 	r.Hooks.Set(m.hook)
@@ -243,8 +246,8 @@ func (m *machine) sweepIn(p *sandboxtest.Process) error {
 	return err
 }
 
-// run is a run of sweeps as the state machine drives it, perhaps with its twin, or while the registry refuses everybody:
-// then nothing is rotated or created.
+// run is a run of sweeps as the state machine drives it, perhaps with its twin, or while the
+// registry refuses everybody: then nothing is rotated or created.
 func (m *machine) run(t *rapid.T) { m.sweepAll(t, rapid.Bool().Draw(t, "the registry refuses all")) }
 
 func (m *machine) sweepAll(t *rapid.T, refusing bool) {
@@ -288,14 +291,16 @@ func (m *machine) revokeByHand() {
 	m.overseer.revokeByHand(m.secret)
 }
 
-// cutOff revokes the current key when a rotation on need is allowed, at other times than the one that the run needs, too.
+// cutOff revokes the current key when a rotation on need is allowed, at other times than the one
+// that the run needs, too.
 func (m *machine) cutOff(t *rapid.T) {
 	if m.secret.CurrentKey().IsZero() {
 		t.Skip("blank")
 	}
 	m.letAllGo()
 	m.rotate(t)
-	m.Clock.Advance(rapid.SampledFrom([]time.Duration{time.Hour, 25 * time.Hour, 26 * time.Hour}).Draw(t, "after the rotation"))
+	m.Clock.Advance(rapid.SampledFrom([]time.Duration{time.Hour, 25 * time.Hour, 26 * time.Hour}).Draw(t,
+		"after the rotation"))
 	m.revokeByHand()
 	m.sweepAll(t, false)
 }
@@ -311,11 +316,13 @@ func (m *machine) changesNothing(t *rapid.T, what string, do func()) {
 	do()
 	sameKey := func(a, b quiltregistry.APIKey) bool { return a.ID == b.ID }
 	if now := m.secret.Labels(); now != labels || !slices.EqualFunc(m.Registry.Keys(), keys, sameKey) {
-		t.Fatalf("%s changed something: there are %d keys and\n%s\nthere were %d and\n%s", what, len(m.Registry.Keys()), now, len(keys), labels)
+		t.Fatalf("%s changed something: there are %d keys and\n%s\nthere were %d and\n%s", what, len(m.Registry.Keys()),
+			now, len(keys), labels)
 	}
 }
 
-// replica makes the secret a replica for a while. No step and no sweep changes anything; what stalled before may go on.
+// replica makes the secret a replica for a while. No step and no sweep changes anything; what
+// stalled before may go on.
 func (m *machine) replica(t *rapid.T) {
 	m.place("eu-west-1")
 	defer m.place("")
@@ -357,13 +364,14 @@ func (m *machine) expire(t *rapid.T) {
 		t.Skip("no superseded key, or somebody may promote it")
 	}
 	var former time.Duration
-	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { former, s.Skew = s.Skew, -mostSkew }) // it stays expired whatever the clock is set to
+	// it stays expired whatever the clock is set to
+	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { former, s.Skew = s.Skew, -mostSkew })
 	m.Registry.Expire(rapid.SampledFrom(ids).Draw(t, "key"))
 	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.Skew = former })
 }
 
-// limits lets the registry shorten the names and lifetimes of new keys. A key whose name lost its end, and that a crash
-// left behind, cannot be found: the rotation reports it.
+// limits lets the registry shorten the names and lifetimes of new keys. A key whose name lost its
+// end, and that a crash left behind, cannot be found: the rotation reports it.
 func (m *machine) limits(t *rapid.T) {
 	days := rapid.SampledFrom([]int{0, 60}).Draw(t, "days")
 	name := rapid.SampledFrom([]int{0, 20}).Draw(t, "characters")
@@ -381,7 +389,8 @@ func (m *machine) tail() string {
 	return strings.Join(messages[max(0, len(messages)-25):], "\n")
 }
 
-// rotate is RotateSecret, followed to its end, or to the end of the stuck one that a refusal goes on with.
+// rotate is RotateSecret, followed to its end, or to the end of the stuck one that a refusal goes
+// on with.
 func (m *machine) rotate(*rapid.T) {
 	_ = m.secret.Rotate()
 	_ = m.Secrets.WaitRotation(context.Background(), m.secret.ARN)
@@ -429,7 +438,8 @@ func (m *machine) driftingStep(t *rapid.T) {
 	m.drift(t, func(p *sandboxtest.Process) error { return p.Step(event) })
 }
 
-// drift starts an invocation that stalls at one of its requests, or whose request lands later, and gives it up.
+// drift starts an invocation that stalls at one of its requests, or whose request lands later, and
+// gives it up.
 func (m *machine) drift(t *rapid.T, invoke func(*sandboxtest.Process) error) {
 	plan := &stallPlan{
 		at: rapid.IntRange(1, 8).Draw(t, "request"), lands: rapid.Bool().Draw(t, "lands later"),
@@ -494,8 +504,8 @@ func (m *machine) edit(t *rapid.T) {
 	m.secret.Put(strings.Replace(v.Value, `"limit"`, `"limit`+fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "edit"))+`"`, 1))
 }
 
-// awaitRevocations keeps out the one gap that the design admits: a person moves AWSCURRENT to a version while the
-// revocation of its key is on its way to the registry.
+// awaitRevocations keeps out the one gap that the design admits: a person moves AWSCURRENT to a
+// version while the revocation of its key is on its way to the registry.
 func (m *machine) awaitRevocations(t *rapid.T) {
 	for _, d := range m.adrift {
 		if d.plan.request == "apiKeyRevoke" {
@@ -527,8 +537,9 @@ func (m *machine) rollback(t *rapid.T) {
 	}
 }
 
-// moveLabel is a person who moves a key's label to a version that it does not belong on. No key may be revoked because
-// of it. But after that only the name of a key leads to it, so what is left behind is not judged in the end.
+// moveLabel is a person who moves a key's label to a version that it does not belong on. No key may
+// be revoked because of it. But after that only the name of a key leads to it, so what is left
+// behind is not judged in the end.
 func (m *machine) moveLabel(t *rapid.T) {
 	if rapid.IntRange(0, 9).Draw(t, "mischief") > 0 {
 		t.Skip("not this time")
@@ -562,13 +573,15 @@ func (m *machine) unstick(t *rapid.T) {
 	_ = m.secret.MoveLabel(vault.Pending, "", pending.ID)
 }
 
-// restore puts a key back where somebody overwrote it, or revoked it: a version's that still logs in, else a new one.
+// restore puts a key back where somebody overwrote it, or revoked it: a version's that still logs
+// in, else a new one.
 func (m *machine) restore() {
 	if m.secret.Alive(m.secret.CurrentKey()) {
 		return
 	}
 	for _, v := range m.secret.Snapshot().Versions {
-		if key := m.secret.KeyIn(v); len(v.Stages) > 0 && !key.IsZero() && m.secret.Alive(key) && !has(v, vault.Pending) {
+		if key := m.secret.KeyIn(v); len(v.Stages) > 0 && !key.IsZero() && m.secret.Alive(key) &&
+			!has(v, vault.Pending) {
 			_ = m.secret.MoveLabel(vault.Current, v.ID, m.secret.Holder(vault.Current).ID)
 			m.overseer.movedByHand(m.secret.KeyIn(v).Reveal())
 			return
@@ -626,8 +639,8 @@ func (m *machine) skew(t *rapid.T) {
 	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.Skew = time.Duration(hours) * time.Hour })
 }
 
-// tagGone is an update of the stack, which untags and then tags: the environment's more cautious values hold for a
-// moment.
+// tagGone is an update of the stack, which untags and then tags: the environment's more cautious
+// values hold for a moment.
 func (m *machine) tagGone(t *rapid.T) {
 	m.secret.Tag(settings.TagHoldLimit, "")
 	_, _ = m.secret.Sweep()
@@ -641,7 +654,8 @@ func (m *machine) useOldKey(t *rapid.T) {
 		t.Skip("no keys")
 	}
 	key := rapid.SampledFrom(keys).Draw(t, "key")
-	request, _ := http.NewRequest(http.MethodPost, m.RegistryURL+"/graphql", strings.NewReader(`{"query":"{me{email}}"}`))
+	request, _ := http.NewRequest(http.MethodPost, m.RegistryURL+"/graphql",
+		strings.NewReader(`{"query":"{me{email}}"}`))
 	request.Header.Set("Authorization", "Bearer "+key.Secret)
 	request.Header.Set("Content-Type", "application/json")
 	if response, err := http.DefaultClient.Do(request); err == nil {
@@ -660,7 +674,8 @@ func (m *machine) granularity(t *rapid.T) {
 
 // fingerprints lets the registry show fingerprints in another form.
 func (m *machine) fingerprints(t *rapid.T) {
-	form := rapid.SampledFrom([]string{"", quiltregistry.FingerprintStart, quiltregistry.FingerprintMasked, quiltregistry.FingerprintHash}).Draw(t, "form")
+	form := rapid.SampledFrom([]string{"", quiltregistry.FingerprintStart, quiltregistry.FingerprintMasked,
+		quiltregistry.FingerprintHash}).Draw(t, "form")
 	m.formed = m.formed || form != ""
 	m.unsure()
 	m.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.FingerprintForm = form })
@@ -678,16 +693,18 @@ func (m *machine) unsure() {
 // lockVersion lets Secrets Manager refuse the value of a version, or give it again.
 func (m *machine) lockVersion(t *rapid.T) {
 	v := rapid.SampledFrom(m.secret.Snapshot().Versions).Draw(t, "version")
-	m.Secrets.SetUndecryptable(v.ID, rapid.SampledFrom([]string{"", "AccessDeniedException", "DecryptionFailure"}).Draw(t, "code"))
+	m.Secrets.SetUndecryptable(v.ID, rapid.SampledFrom([]string{"", "AccessDeniedException", "DecryptionFailure"}).Draw(
+		t, "code"))
 }
 
-// handOver stores a key of another user, as recover --new-owner does: the keys that versions hold stay the former
-// user's, and in the ledger.
+// handOver stores a key of another user, as recover --new-owner does: the keys that versions hold
+// stay the former user's, and in the ledger.
 func (m *machine) handOver(t *rapid.T) {
 	if rapid.IntRange(0, 9).Draw(t, "really") > 0 || m.secret.CurrentKey().IsZero() || m.handed != nil {
 		t.Skip("not this time")
 	}
-	m.Registry.AddUser(quiltregistry.User{Name: "svc_other", Email: "svc-other@example.com", Password: "other-password"})
+	m.Registry.AddUser(quiltregistry.User{Name: "svc_other", Email: "svc-other@example.com",
+		Password: "other-password"})
 	_, secret := m.Registry.MintKey("svc-other@example.com", "by hand", 90)
 	m.mischief, m.handed = true, map[string]bool{}
 	m.overseer.asksByLogin()
@@ -710,8 +727,8 @@ func (m *machine) deactivate(t *rapid.T) {
 	m.Registry.SetActive(sandbox.UserEmail, false)
 }
 
-// lostFromLedger is a key of the former user that is valid again, and that no label names any more; "" if there is
-// none.
+// lostFromLedger is a key of the former user that is valid again, and that no label names any more;
+// "" if there is none.
 func (m *machine) lostFromLedger() string {
 	if m.moved {
 		return ""
@@ -727,7 +744,8 @@ func (m *machine) lostFromLedger() string {
 
 // jump moves the clock. What is adrift ends before Lambda's limit.
 func (m *machine) jump(t *rapid.T) {
-	d := rapid.SampledFrom([]time.Duration{time.Second, time.Minute, 10 * time.Minute, time.Hour, 24 * time.Hour, 26 * time.Hour}).Draw(t, "jump")
+	d := rapid.SampledFrom([]time.Duration{time.Second, time.Minute, 10 * time.Minute, time.Hour, 24 * time.Hour,
+		26 * time.Hour}).Draw(t, "jump")
 	m.sinceLetGo += d
 	if m.sinceLetGo >= longestRun {
 		m.letAllGo()
@@ -736,8 +754,8 @@ func (m *machine) jump(t *rapid.T) {
 	m.Clock.Advance(d)
 }
 
-// settle ends all faults, lets the service retry, an operator unstick what is stuck, and the sweeps run: then nothing
-// is left behind.
+// settle ends all faults, lets the service retry, an operator unstick what is stuck, and the sweeps
+// run: then nothing is left behind.
 func (m *machine) settle() {
 	m.letAllGo()
 	m.fail(0)

@@ -14,7 +14,8 @@ import (
 // Failed is the outcome of a sweep of a run that failed.
 const Failed Outcome = "failed"
 
-// Answer is what a sweep of a run answers. It is small, because the state machine keeps the answers of a whole page.
+// Answer is what a sweep of a run answers. It is small, because the state machine keeps the answers
+// of a whole page.
 type Answer struct {
 	Outcome Outcome       `json:"outcome"`
 	Event   *notice.Event `json:"event,omitempty"`  // nil: there is nothing to report
@@ -39,8 +40,8 @@ const (
 	always                 // by every sweep while it lasts
 )
 
-// wakes lists the failures by which consumers have no valid key. passes lists those that may end by themselves:
-// there is an event, but no message, and alarms count them.
+// wakes lists the failures by which consumers have no valid key. passes lists those that may end by
+// themselves: there is an event, but no message, and alarms count them.
 var (
 	wakes  = []string{fault.TypeName(&fault.CurrentKeyRefused{}), fault.TypeName(&fault.Overwritten{})}
 	passes = []string{fault.TypeName(&fault.RegistryUnavailable{}), fault.TypeName(&fault.OutOfTime{})}
@@ -54,13 +55,15 @@ type concern struct {
 	page     string // of the runbook
 }
 
-// maxQuoted is how much of an error a message quotes, so that the name of the page behind it is not cut off.
+// maxQuoted is how much of an error a message quotes, so that the name of the page behind it is not
+// cut off.
 const maxQuoted = 1000
 
 // heldTooLong is how long a key is held before a person should look for its consumer.
 const heldTooLong = 7 * 24 * time.Hour
 
-// fewLabels is how many free labels a secret should have at least. With one less, it is still rotated.
+// fewLabels is how many free labels a secret should have at least. With one less, it is still
+// rotated.
 const fewLabels = 6
 
 // concerns lists what there is to report after a sweep, the most important first.
@@ -83,7 +86,8 @@ func concerns(req Request, result Result, beside aside, failure *Failure) (all [
 		add(notice.Attention, u, Page(failure.ErrorType), sentence, redact.Clip(failure.Error, maxQuoted))
 	}
 	if beside.expires {
-		add(notice.Attention, always, "key-expires", "the current key expires soon, and no rotation is planned before that")
+		add(notice.Attention, always, "key-expires", "the current key expires soon, and no rotation is planned "+
+			"before that")
 	}
 	if slices.ContainsFunc(result.Actions, func(t Taken) bool { return Ends[t.Reason] == Person }) {
 		add(notice.Attention, morning, "key-needs-attention", "a key is not revoked until somebody decides about it")
@@ -118,7 +122,8 @@ func concerns(req Request, result Result, beside aside, failure *Failure) (all [
 			if h := result.Health; h != nil && h.OldestSuperseded != nil && h.OldestSuperseded.Duration > heldTooLong {
 				u = morning
 			}
-			add(finding, u, "held-too-long", "a superseded key is still used: find the consumer that has not fetched the current one")
+			add(finding, u, "held-too-long", "a superseded key is still used: find the consumer that has not fetched "+
+				"the current one")
 		}
 	}
 	for i := range all {
@@ -148,7 +153,8 @@ func findingOf(secret vault.Secret, t Taken) notice.Finding {
 	}
 	current, _ := secret.Holder(vault.Current)
 	switch {
-	case OnNeed(current.ID) && (t.Action == Mark || t.Action == Unlabel && len(former.Marks) == 0): // a refused key is not marked
+	// a refused key is not marked
+	case OnNeed(current.ID) && (t.Action == Mark || t.Action == Unlabel && len(former.Marks) == 0):
 		return notice.Healed
 	case t.Action == Mark:
 		return notice.Rotated
@@ -164,7 +170,8 @@ func (h *Handler) event(req Request, result Result, beside aside, err error) *no
 		return nil
 	}
 	d := notice.Detail{
-		Secret: notice.NewSecret(result.Secret, beside.secret), Registry: h.Sweeper.Settings.RegistryURL, Run: req.Run, Time: req.Time,
+		Secret: notice.NewSecret(result.Secret, beside.secret), Registry: h.Sweeper.Settings.RegistryURL, Run: req.Run,
+		Time: req.Time,
 	}
 	first := all[0]
 	for _, c := range all {
@@ -178,8 +185,9 @@ func (h *Handler) event(req Request, result Result, beside aside, err error) *no
 	for _, t := range result.Actions {
 		if findingOf(beside.secret, t) != "" {
 			d.Keys = append(d.Keys, notice.Key{
-				Action: string(t.Action), Reason: string(t.Reason), KeyID: t.KeyID, Fingerprint: t.Fingerprint, VersionID: t.Version,
-				Until: t.Until, LastUsedAt: t.LastUsedAt,
+				Action: string(t.Action), Reason: string(t.Reason), KeyID: t.KeyID, Fingerprint: t.Fingerprint,
+				VersionID: t.Version,
+				Until:     t.Until, LastUsedAt: t.LastUsedAt,
 			})
 		}
 	}
@@ -199,7 +207,10 @@ func Page(errorType string) string {
 
 // pages are those that are named for what is seen, not for the error.
 var pages = map[string]string{
-	fault.TypeName(&fault.BadIssuer{}): "issuer-refused", fault.TypeName(&fault.CurrentKeyRefused{}): "current-key-refused",
-	fault.TypeName(&fault.LabelQuota{}): "few-labels", fault.TypeName(&fault.NotBootstrapped{}): "not-bootstrapped",
-	fault.TypeName(&fault.Overwritten{}): "value-overwritten", fault.TypeName(&fault.RotationOff{}): "rotation-off",
+	fault.TypeName(&fault.BadIssuer{}):         "issuer-refused",
+	fault.TypeName(&fault.CurrentKeyRefused{}): "current-key-refused",
+	fault.TypeName(&fault.LabelQuota{}):        "few-labels",
+	fault.TypeName(&fault.NotBootstrapped{}):   "not-bootstrapped",
+	fault.TypeName(&fault.Overwritten{}):       "value-overwritten",
+	fault.TypeName(&fault.RotationOff{}):       "rotation-off",
 }

@@ -11,8 +11,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestOurs protects the keys of others from who gives a secret up, and the registry from keys of it that are left
-// behind.
+// TestOurs protects the keys of others from who gives a secret up, and the registry from keys of it
+// that are left behind.
 func TestOurs(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -21,18 +21,32 @@ func TestOurs(t *testing.T) {
 	}{
 		{"current and superseded", settled, []string{"new", "old"}},
 		{"orphan", with(func(s *scene) { s.orphan(0) }), []string{"new", "old", "orphan"}},
-		{"made by hand, under its label", with(func(s *scene) { s.listed("old").Name = "my key" }), []string{"new", "old"}},
-		{"made by hand, current without a label", with(func(s *scene) { s.listed("new").Name = "my key"; s.relabel("new", vault.Current) }), []string{"new", "old"}},
-		{"made by hand, and no version has it", with(func(s *scene) { s.orphan(0).listed("orphan").Name = "my key" }), []string{"new", "old"}},
-		{"made by hand, superseded without a label", with(func(s *scene) { s.listed("old").Name = "my key"; s.relabel("old", vault.Previous) }), []string{"new"}},
-		{"made for another secret", with(func(s *scene) { s.listed("old").Name = apikey.Name("other", marked, otherARN) }), []string{"new"}},
-		{"current, made for another secret", with(func(s *scene) { s.listed("new").Name = apikey.Name("other", marked, otherARN) }), []string{"old"}},
+		{"made by hand, under its label", with(func(s *scene) { s.listed("old").Name = "my key" }),
+			[]string{"new", "old"}},
+		{"made by hand, current without a label",
+			with(func(s *scene) { s.listed("new").Name = "my key"; s.relabel("new", vault.Current) }), []string{"new",
+				"old"}},
+		{"made by hand, and no version has it", with(func(s *scene) { s.orphan(0).listed("orphan").Name = "my key" }),
+			[]string{"new", "old"}},
+		{"made by hand, superseded without a label",
+			with(func(s *scene) { s.listed("old").Name = "my key"; s.relabel("old", vault.Previous) }),
+			[]string{"new"}},
+		{"made for another secret",
+			with(func(s *scene) { s.listed("old").Name = apikey.Name("other", marked, otherARN) }), []string{"new"}},
+		{"current, made for another secret",
+			with(func(s *scene) { s.listed("new").Name = apikey.Name("other", marked, otherARN) }), []string{"old"}},
 		{"another user's", with(func(s *scene) { s.listed("old").UserEmail = "other@example.com" }), []string{"new"}},
-		{"another user's, by hand", with(func(s *scene) { s.listed("old").Name, s.listed("old").UserEmail = "my key", "other@example.com" }), []string{"new"}},
+		{"another user's, by hand", with(func(s *scene) {
+			s.listed("old").Name, s.listed("old").UserEmail = "my key",
+				"other@example.com"
+		}), []string{"new"}},
 		{"label of another key than the value's, made by hand", with(func(s *scene) {
 			s.listed("old").Name, s.listed("old").Fingerprint = "my key", keyOf("x").Fingerprint()
 		}), []string{"new"}},
-		{"value unreadable, made by hand", with(func(s *scene) { s.listed("old").Name, s.held("old").Holds = "my key", Holding{State: Unreadable} }), []string{"new"}},
+		{"value unreadable, made by hand", with(func(s *scene) {
+			s.listed("old").Name, s.held("old").Holds = "my key",
+				Holding{State: Unreadable}
+		}), []string{"new"}},
 		{"fingerprint of another key, too, made by hand", with(func(s *scene) {
 			s.listed("old").Name = "my key"
 			s.row("orphan", keyOf("old")).Name = "by hand"

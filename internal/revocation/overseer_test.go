@@ -16,8 +16,9 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// An overseer holds the promises of the design against every single request, with an eye on both services that no
-// function has: the key in AWSCURRENT works at every instant, and no key that somebody may still need is revoked.
+// An overseer holds the promises of the design against every single request, with an eye on both
+// services that no function has: the key in AWSCURRENT works at every instant, and no key that
+// somebody may still need is revoked.
 type overseer struct {
 	rig *sandboxtest.Rig
 
@@ -27,18 +28,25 @@ type overseer struct {
 	lastPending map[string]time.Time // by key: when it was last seen in AWSPENDING
 	known       map[string]bool      // keys that were ever seen
 	used        map[string]time.Time // by key: when a consumer used it last, which the registry may record coarsely
-	useUnsure   bool                 // a label was moved while fingerprints had an unknown form: use is judged by another key's record
-	ownLogins   bool                 // sweeps log in with keys that their session does not find: the registry records that as use
-	byHand      map[string]bool      // keys of versions that AWSCURRENT was moved onto by hand: see movedByHand
-	revoked     map[string]bool      // keys that somebody revoked by hand while they were current: consumers wait for the rotation on need
-	clockOff    time.Duration        // how far the registry's clock may have moved against the other
-	lateMark    time.Duration        // by how much a mark may have been dated back: a sweep stalled in that very request
-	requests    int
-	violations  []string
+	// a label was moved while fingerprints had an unknown form: use is judged by another key's
+	// record
+	useUnsure bool
+	// sweeps log in with keys that their session does not find: the registry records that as use
+	ownLogins bool
+	byHand    map[string]bool // keys of versions that AWSCURRENT was moved onto by hand: see movedByHand
+	// keys that somebody revoked by hand while they were current: consumers wait for the rotation
+	// on need
+	revoked  map[string]bool
+	clockOff time.Duration // how far the registry's clock may have moved against the other
+	// by how much a mark may have been dated back: a sweep stalled in that very request
+	lateMark   time.Duration
+	requests   int
+	violations []string
 }
 
 func newOverseer(r *sandboxtest.Rig, secrets ...*sandboxtest.Secret) *overseer {
-	o := &overseer{rig: r, secrets: secrets, lastCurrent: map[string]time.Time{}, lastPending: map[string]time.Time{}, used: map[string]time.Time{}, known: map[string]bool{}, byHand: map[string]bool{}, revoked: map[string]bool{}}
+	o := &overseer{rig: r, secrets: secrets, lastCurrent: map[string]time.Time{}, lastPending: map[string]time.Time{},
+		used: map[string]time.Time{}, known: map[string]bool{}, byHand: map[string]bool{}, revoked: map[string]bool{}}
 	o.look()
 	return o
 }
@@ -55,16 +63,17 @@ func (o *overseer) oversee(c *wire.Call, next func()) {
 	o.look()
 }
 
-// movedByHand admits the limit that the package's comment names: a person who moves AWSCURRENT to a marked version, and
-// away again before a sweep sees it, leaves the old mark, and grace counts from there. The quiet period holds all the
-// same.
+// movedByHand admits the limit that the package's comment names: a person who moves AWSCURRENT to a
+// marked version, and away again before a sweep sees it, leaves the old mark, and grace counts from
+// there. The quiet period holds all the same.
 func (o *overseer) movedByHand(key string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.byHand[key] = true
 }
 
-// revokeByHand revokes the current key of a secret, as somebody does who is not told of this service.
+// revokeByHand revokes the current key of a secret, as somebody does who is not told of this
+// service.
 func (o *overseer) revokeByHand(s *sandboxtest.Secret) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -82,24 +91,25 @@ func (o *overseer) consumed(key string) {
 	o.used[key] = o.rig.Clock.Now()
 }
 
-// useIsUnsure admits the limit that the package's comment names: if a person moved a label, and fingerprints have an
-// unknown form, the record of another key is taken for this one's.
+// useIsUnsure admits the limit that the package's comment names: if a person moved a label, and
+// fingerprints have an unknown form, the record of another key is taken for this one's.
 func (o *overseer) useIsUnsure() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.useUnsure = true
 }
 
-// asksByLogin says that a sweep's session does not find the ids in labels of keys that are valid: the secret has another
-// user's key now, or a person moved the label of a key that no longer exists. The sweep then logs in with the version's
-// key.
+// asksByLogin says that a sweep's session does not find the ids in labels of keys that are valid:
+// the secret has another user's key now, or a person moved the label of a key that no longer
+// exists. The sweep then logs in with the version's key.
 func (o *overseer) asksByLogin() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.ownLogins = true
 }
 
-// seenBySweep ends what movedByHand admits: a sweep saw the key as the current one, and took the mark off.
+// seenBySweep ends what movedByHand admits: a sweep saw the key as the current one, and took the
+// mark off.
 func (o *overseer) seenBySweep(s *sandboxtest.Secret) {
 	current := s.Holder(vault.Current)
 	if len(vault.NewVersion(current.ID, current.Stages).Marks) > 0 {
@@ -167,24 +177,31 @@ func (o *overseer) judge(c *wire.Call) {
 			}
 			held = true
 			if has(v, vault.Current) || has(v, vault.Pending) {
-				o.violated("promise 2: the key %s is revoked while %s holds it under %v", key.Fingerprint, s.Name, v.Stages)
+				o.violated("promise 2: the key %s is revoked while %s holds it under %v", key.Fingerprint, s.Name,
+					v.Stages)
 			}
 		}
 	}
-	grace, orphanAge, quiet := o.rig.RevokeEnv.Grace-time.Second-o.lateMark, o.rig.RevokeEnv.OrphanAge-time.Second, o.rig.RevokeEnv.Quiet
+	grace, orphanAge, quiet := o.rig.RevokeEnv.Grace-time.Second-o.lateMark, o.rig.RevokeEnv.OrphanAge-time.Second,
+		o.rig.RevokeEnv.Quiet
 	current, wasCurrent := o.lastCurrent[key.Secret]
 	pending, wasPending := o.lastPending[key.Secret]
 	switch {
 	case wasCurrent && !o.byHand[key.Secret] && now.Sub(current) < grace:
 		o.violated("promise 2: the key %s is revoked %s after it was current", key.Fingerprint, now.Sub(current))
-	case wasCurrent && o.rig.RevokeEnv.HoldLimit == nil && key.Status == "ACTIVE" && !o.useUnsure && !o.ownLogins && !key.LastUsedAt.IsZero() && now.Sub(key.LastUsedAt) < quiet-time.Second-o.clockOff:
+	case wasCurrent && o.rig.RevokeEnv.HoldLimit == nil && key.Status == "ACTIVE" && !o.useUnsure && !o.ownLogins &&
+		!key.LastUsedAt.IsZero() && now.Sub(key.LastUsedAt) < quiet-time.Second-o.clockOff:
 		o.violated("promise 2: the key %s is revoked %s after its last use", key.Fingerprint, now.Sub(key.LastUsedAt))
-	case wasCurrent && o.rig.RevokeEnv.HoldLimit == nil && key.Status == "ACTIVE" && !o.useUnsure && now.Sub(o.used[key.Secret]) < quiet-time.Second-o.clockOff:
-		o.violated("promise 2: the key %s is revoked %s after a consumer used it", key.Fingerprint, now.Sub(o.used[key.Secret]))
+	case wasCurrent && o.rig.RevokeEnv.HoldLimit == nil && key.Status == "ACTIVE" && !o.useUnsure &&
+		now.Sub(o.used[key.Secret]) < quiet-time.Second-o.clockOff:
+		o.violated("promise 2: the key %s is revoked %s after a consumer used it", key.Fingerprint,
+			now.Sub(o.used[key.Secret]))
 	case !wasCurrent && wasPending && now.Sub(pending) < orphanAge:
-		o.violated("promise 2: the key %s, which a stalled finishSecret could make current, is revoked %s after it was pending", key.Fingerprint, now.Sub(pending))
+		o.violated("promise 2: the key %s, which a stalled finishSecret could make current, is revoked %s after it "+
+			"was pending", key.Fingerprint, now.Sub(pending))
 	case !wasCurrent && !wasPending && !held && now.Sub(key.CreatedAt) < orphanAge && !o.lostItsRace(c, key):
-		o.violated("promise 2: the key %s, which may yet be stored, is revoked %s after it was made", key.Fingerprint, now.Sub(key.CreatedAt))
+		o.violated("promise 2: the key %s, which may yet be stored, is revoked %s after it was made", key.Fingerprint,
+			now.Sub(key.CreatedAt))
 	}
 }
 
@@ -201,8 +218,9 @@ func (o *overseer) victim(c *wire.Call) (quiltregistry.APIKey, bool) {
 	return quiltregistry.APIKey{}, false
 }
 
-// lostItsRace reports whether some version of the key's secret was filled with another key after this one was made:
-// then its own createSecret may revoke it, which knows that the other one stands where its own would.
+// lostItsRace reports whether some version of the key's secret was filled with another key after
+// this one was made: then its own createSecret may revoke it, which knows that the other one stands
+// where its own would.
 func (o *overseer) lostItsRace(c *wire.Call, key quiltregistry.APIKey) bool {
 	if sandboxtest.ProcessOf(c) == "" {
 		return false
@@ -253,8 +271,8 @@ func (o *overseer) tell(event notice.Event) {
 	}
 }
 
-// leftBehind demands, at the end of all grace, that no key can be used that was made for the secret, or that a label of
-// it names, except the current one.
+// leftBehind demands, at the end of all grace, that no key can be used that was made for the
+// secret, or that a label of it names, except the current one.
 func (o *overseer) leftBehind(s *sandboxtest.Secret) string {
 	current, ours := s.CurrentKey(), s.Ours()
 	for _, v := range s.Snapshot().Versions {

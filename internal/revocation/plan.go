@@ -20,11 +20,13 @@ type Action struct {
 	Code    string        // of Secrets Manager's error, if it does not give the version's value
 }
 
-// Plan derives what is to be done from the world. It is pure and stateless, so a failed revocation is planned again.
+// Plan derives what is to be done from the world. It is pure and stateless, so a failed revocation
+// is planned again.
 //
-// Nothing at all is done if a label is unknown, or if the current or the pending value cannot be read. Else the rules
-// in planVersion, planKey and planMarked decide on each version: the first that fits. While a rotation is under way,
-// nothing is done to versions. Orphans are revoked by the rules in planOrphans, always.
+// Nothing at all is done if a label is unknown, or if the current or the pending value cannot be
+// read. Else the rules in planVersion, planKey and planMarked decide on each version: the first
+// that fits. While a rotation is under way, nothing is done to versions. Orphans are revoked by the
+// rules in planOrphans, always.
 func Plan(w World, p Policy) []Action {
 	for _, v := range w.Versions {
 		if len(v.Unknown) > 0 {
@@ -85,7 +87,8 @@ func planKey(w World, p Policy, v Version, id string) Action {
 	case inherited && known:
 		a.Version, a.From = next.ID, v.ID
 		return because(a, Relabel, KeyMoved)
-	case w.protects(v.Holds.Key) && len(v.Marks) > 0: // its grace period starts again when the key is no longer in those values
+	// its grace period starts again when the key is no longer in those values
+	case w.protects(v.Holds.Key) && len(v.Marks) > 0:
 		return because(a, Unmark, CurrentAgain)
 	case w.protects(v.Holds.Key):
 		return because(a, Report, SameKey)
@@ -113,8 +116,9 @@ func planKey(w World, p Policy, v Version, id string) Action {
 	return planMarked(w, p, v, row, a)
 }
 
-// planMarked decides on a valid superseded key, by time and use. If other keys show the same fingerprint, the label
-// alone says which of them the version holds, and a person may have moved it: all of them count.
+// planMarked decides on a valid superseded key, by time and use. If other keys show the same
+// fingerprint, the label alone says which of them the version holds, and a person may have moved
+// it: all of them count.
 func planMarked(w World, p Policy, v Version, row quilt.APIKey, a Action) Action {
 	since, graceEnd, promotable := w.times(v, p)
 	expired, recorded, used := true, false, false
@@ -152,9 +156,9 @@ func planMarked(w World, p Policy, v Version, row quilt.APIKey, a Action) Action
 	return because(a, Revoke, GraceOver)
 }
 
-// times are when the last of the versions that hold the same key as this one was superseded, and when the last of their
-// grace periods ends. promotable says that one of them was never current, and that a stalled finishSecret could still
-// promote it.
+// times are when the last of the versions that hold the same key as this one was superseded, and
+// when the last of their grace periods ends. promotable says that one of them was never current,
+// and that a stalled finishSecret could still promote it.
 func (w World) times(v Version, p Policy) (since, end time.Time, promotable bool) {
 	for _, x := range w.Versions {
 		if len(x.Marks) > 0 && x.Holds.Key.Equal(v.Holds.Key) {
@@ -174,8 +178,9 @@ const replicationFailed = "Failed"
 // expiry is when a key expires, on Secrets Manager's clock.
 func (w World) expiry(row quilt.APIKey) time.Time { return row.ExpiresAt.Add(w.Now.Sub(w.RegistryNow)) }
 
-// graceEnd is when the grace period of a marked version ends: as it is configured now, or as it was promised when the
-// version was marked, whichever is later. Other tools may remove the tag that configured it.
+// graceEnd is when the grace period of a marked version ends: as it is configured now, or as it was
+// promised when the version was marked, whichever is later. Other tools may remove the tag that
+// configured it.
 func graceEnd(v Version, p Policy) time.Time {
 	end := lastMark(v).Add(p.Grace)
 	for _, m := range v.Marks {
@@ -199,8 +204,8 @@ func because(a Action, kind Kind, reason Reason) Action {
 	return a
 }
 
-// planCurrent reports a current key without an id, or with a wrong one. If a person moved the label of a superseded key
-// here, nothing else leads to that key.
+// planCurrent reports a current key without an id, or with a wrong one. If a person moved the label
+// of a superseded key here, nothing else leads to that key.
 func planCurrent(w World) (actions []Action) {
 	current, _ := w.find(vault.Current)
 	for _, id := range current.Keys {
@@ -230,8 +235,8 @@ func planCurrent(w World) (actions []Action) {
 	return []Action{because(a, Report, Unidentified)}
 }
 
-// listCounts reports whether the registry's list holds the current key. One that does not is incomplete, and its
-// absences are not evidence.
+// listCounts reports whether the registry's list holds the current key. One that does not is
+// incomplete, and its absences are not evidence.
 func (w World) listCounts() bool {
 	current, _ := w.find(vault.Current)
 	return slices.ContainsFunc(w.List, func(k quilt.APIKey) bool {
@@ -244,10 +249,11 @@ func (h Holding) comparable(k quilt.APIKey) bool {
 	return h.Key.Fits(k.Fingerprint) || h.Key.Contradicts(k.Fingerprint)
 }
 
-// planOrphans decides on keys that no version's label names. One is ours to revoke if its name has this secret's mark,
-// it is older than the longest run of a createSecret that might still store it, and its fingerprint shows that no
-// version holds it: not one with another key's label either, because a person may have moved that. The form of
-// fingerprints is known if one of them fits the current key.
+// planOrphans decides on keys that no version's label names. One is ours to revoke if its name has
+// this secret's mark, it is older than the longest run of a createSecret that might still store it,
+// and its fingerprint shows that no version holds it: not one with another key's label either,
+// because a person may have moved that. The form of fingerprints is known if one of them fits the
+// current key.
 func planOrphans(w World, p Policy) []Action {
 	if !w.listCounts() {
 		return nil
@@ -259,7 +265,8 @@ func planOrphans(w World, p Policy) []Action {
 		a := Action{Kind: Report, KeyID: k.ID, Key: &k}
 		age := w.RegistryNow.Sub(k.CreatedAt)
 		held, inField, unread, unknownForm := w.holders(k)
-		if a.Version = held.ID; held.ID != "" && len(held.Keys) == 0 && (held.Has(vault.Current) || held.Has(vault.Pending)) {
+		if a.Version = held.ID; held.ID != "" && len(held.Keys) == 0 &&
+			(held.Has(vault.Current) || held.Has(vault.Pending)) {
 			continue // its label will follow
 		}
 		switch {
@@ -282,8 +289,9 @@ func planOrphans(w World, p Policy) []Action {
 	return actions
 }
 
-// holders is the version that holds the key, as far as its fingerprint shows; whether AWSCURRENT's or AWSPENDING's
-// value may contain it in another field; and whether a version that cannot be read, or compared, might hold it.
+// holders is the version that holds the key, as far as its fingerprint shows; whether AWSCURRENT's
+// or AWSPENDING's value may contain it in another field; and whether a version that cannot be read,
+// or compared, might hold it.
 func (w World) holders(k quilt.APIKey) (held Version, inField, unread, unknownForm bool) {
 	for _, v := range w.Versions {
 		switch known := v.Holds.comparable(k); {
@@ -300,7 +308,8 @@ func (w World) holders(k quilt.APIKey) (held Version, inField, unread, unknownFo
 	return held, inField, unread, unknownForm
 }
 
-// candidates are the valid keys in the list that were made for this secret, and that no label names.
+// candidates are the valid keys in the list that were made for this secret, and that no label
+// names.
 func (w World) candidates() (keys []quilt.APIKey) {
 	labelled, ours := w.labelled(), w.ours()
 	for _, k := range w.List {

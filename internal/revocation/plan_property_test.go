@@ -16,12 +16,12 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// A truth is what really is: every key with its secret, and every version with its value. A sweep sees a [World] of it,
-// with the lies that services and people say.
+// A truth is what really is: every key with its secret, and every version with its value. A sweep
+// sees a [World] of it, with the lies that services and people say.
 //
-// Two things are taken for granted, because nothing could show that they are not so: what the registry says of a key
-// that it does name is true (its fingerprint, owner, dates), and a mark is not older than the moment at which its
-// version was superseded.
+// Two things are taken for granted, because nothing could show that they are not so: what the
+// registry says of a key that it does name is true (its fingerprint, owner, dates), and a mark is
+// not older than the moment at which its version was superseded.
 type truth struct {
 	now      time.Time // Secrets Manager's clock
 	skew     time.Duration
@@ -76,7 +76,8 @@ func (t *truth) logsIn(key apikey.Key) bool {
 }
 
 func (t *truth) row(k *trueKey) quilt.APIKey {
-	row := quilt.APIKey{ID: k.id, Name: k.name, Fingerprint: k.secret.Fingerprint(), CreatedAt: k.created, ExpiresAt: k.expires, LastUsedAt: k.used,
+	row := quilt.APIKey{ID: k.id, Name: k.name, Fingerprint: k.secret.Fingerprint(), CreatedAt: k.created,
+		ExpiresAt: k.expires, LastUsedAt: k.used,
 		Status: quilt.Active, UserEmail: k.owner, RegistryTime: t.registryNow()}
 	if !t.registryNow().Before(k.expires) {
 		row.Status = quilt.Expired
@@ -96,10 +97,11 @@ func (t *truth) holder(label string) *trueVersion {
 	return nil
 }
 
-// world is what a sweep sees: as its look does, it asks for labelled keys that the list lacks, and lets the version's
-// value log in.
+// world is what a sweep sees: as its look does, it asks for labelled keys that the list lacks, and
+// lets the version's value log in.
 func (t *truth) world() World {
-	w := World{SecretARN: thisARN, Now: t.now, RegistryNow: t.registryNow(), Owner: owner, Listed: true, Asked: map[string]Asked{}, Lagging: t.lagging}
+	w := World{SecretARN: thisARN, Now: t.now, RegistryNow: t.registryNow(), Owner: owner, Listed: true,
+		Asked: map[string]Asked{}, Lagging: t.lagging}
 	listed := map[string]bool{}
 	for _, k := range t.keys {
 		if k.owner == owner && !k.revoked && !t.lies.noList && !t.lies.omitted[k.id] {
@@ -207,9 +209,11 @@ func (t *truth) unmark(id string) {
 
 // String shows the truth in failures, without keys.
 func (t *truth) String() string {
-	text := fmt.Sprintf("now %s, the registry %s, lagging %v, lies %+v\n", t.now.Format(time.DateTime), t.skew, t.lagging, t.lies)
+	text := fmt.Sprintf("now %s, the registry %s, lagging %v, lies %+v\n", t.now.Format(time.DateTime), t.skew,
+		t.lagging, t.lies)
 	for _, k := range t.keys {
-		text += fmt.Sprintf("key %s %s %q of %s, made %s, until %s, used %v, revoked %t\n", k.id, k.secret, k.name, k.owner, k.created.Format(time.DateTime), k.expires.Format(time.DateTime), k.used, k.revoked)
+		text += fmt.Sprintf("key %s %s %q of %s, made %s, until %s, used %v, revoked %t\n", k.id, k.secret, k.name,
+			k.owner, k.created.Format(time.DateTime), k.expires.Format(time.DateTime), k.used, k.revoked)
 	}
 	for _, v := range t.versions {
 		text += fmt.Sprintf("version %s holds %q", v.id, v.holds.State)
@@ -223,7 +227,8 @@ func (t *truth) String() string {
 	return text
 }
 
-// manner says what may be drawn: honest truths are those in which time must bring every superseded key to its end.
+// manner says what may be drawn: honest truths are those in which time must bring every superseded
+// key to its end.
 type manner struct{ honest bool }
 
 func drawTruth(r *rapid.T, m manner) *truth {
@@ -244,7 +249,8 @@ func drawTruth(r *rapid.T, m manner) *truth {
 	}
 	t.versions[0].holds = Holding{State: Holds, Key: current.secret}
 	if chance(r, "in another field", 15) {
-		t.versions[0].holds.Value = valueOf("https://x:" + rapid.SampledFrom(t.keys).Draw(r, "field").secret.Reveal() + "@host")
+		t.versions[0].holds.Value = valueOf("https://x:" + rapid.SampledFrom(t.keys).Draw(r, "field").secret.Reveal() +
+			"@host")
 	}
 	drawStages(r, t)
 	if !m.honest {
@@ -268,14 +274,17 @@ func drawKey(r *rapid.T, t *truth, i int) *trueKey {
 		k.secret = twinOf(id)
 	}
 	k.name = rapid.SampledFrom([]string{
-		apikey.Name("pipeline", marked, thisARN), apikey.Name("pipeline", marked, thisARN), apikey.Name("pipeline", marked, otherARN), "by hand",
+		apikey.Name("pipeline", marked, thisARN), apikey.Name("pipeline", marked, thisARN), apikey.Name("pipeline",
+			marked, otherARN), "by hand",
 	}).Draw(r, "name")
 	if chance(r, "foreign", 10) {
 		k.owner = "other@example.com"
 	}
-	age := rapid.SampledFrom([]time.Duration{time.Second, orphanAge - time.Second, orphanAge, 30 * time.Hour, 1000 * time.Hour}).Draw(r, "age")
+	age := rapid.SampledFrom([]time.Duration{time.Second, orphanAge - time.Second, orphanAge, 30 * time.Hour,
+		1000 * time.Hour}).Draw(r, "age")
 	k.created = t.registryNow().Add(-age)
-	k.expires = k.created.Add(rapid.SampledFrom([]time.Duration{24 * time.Hour, 1200 * time.Hour, 2400 * time.Hour}).Draw(r, "life"))
+	k.expires = k.created.Add(rapid.SampledFrom([]time.Duration{24 * time.Hour, 1200 * time.Hour,
+		2400 * time.Hour}).Draw(r, "life"))
 	switch rapid.IntRange(0, 3).Draw(r, "use") {
 	case 0:
 		k.used = ptr(t.registryNow().Add(-seconds(r, "used", 0, 200000)))
@@ -313,7 +322,8 @@ func drawVersion(r *rapid.T, t *truth, i int, free map[string]bool, m manner) *t
 		if k.owner != owner { // a mark is written when the key is the current user's
 			break
 		}
-		since := rapid.SampledFrom([]time.Duration{0, time.Second, orphanAge - time.Second, orphanAge, grace - time.Second, grace, 100 * time.Hour}).Draw(r, "since")
+		since := rapid.SampledFrom([]time.Duration{0, time.Second, orphanAge - time.Second, orphanAge,
+			grace - time.Second, grace, 100 * time.Hour}).Draw(r, "since")
 		if label := vault.NewMark(v.id, t.now.Add(-since)).Label(); !slices.Contains(v.labels, label) {
 			v.labels = append(v.labels, label)
 		}
@@ -342,7 +352,8 @@ func drawStages(r *rapid.T, t *truth) {
 }
 
 func drawLies(r *rapid.T, t *truth) {
-	t.lies = lies{omitted: map[string]bool{}, unasked: map[string]bool{}, noList: chance(r, "no list", 10), unread: chance(r, "unread", 30)}
+	t.lies = lies{omitted: map[string]bool{}, unasked: map[string]bool{}, noList: chance(r, "no list", 10),
+		unread: chance(r, "unread", 30)}
 	for _, k := range t.keys {
 		t.lies.omitted[k.id] = chance(r, "omitted", 15)
 		t.lies.unasked[k.id] = chance(r, "unasked", 10)
@@ -375,7 +386,9 @@ func checkAction(r *rapid.T, t *truth, p Policy, a Action) {
 		underWay = underWay || !slices.Contains(v.labels, vault.Current)
 		k := t.acted(a)
 		acts := a.Kind != Relabel && a.Kind != Unmark // which take nothing from a key
-		if acts && k != nil && !k.revoked && !(a.Kind == Unlabel && (movedLabel(t, a) || !t.registryNow().Before(k.expires))) && (v.holds.State == Holds && k.secret.Equal(v.holds.Key) || v.holds.Value.Contains(k.secret)) {
+		if acts && k != nil && !k.revoked &&
+			!(a.Kind == Unlabel && (movedLabel(t, a) || !t.registryNow().Before(k.expires))) &&
+			(v.holds.State == Holds && k.secret.Equal(v.holds.Key) || v.holds.Value.Contains(k.secret)) {
 			fail("the key is in " + label + "'s value")
 		}
 	}
@@ -397,8 +410,8 @@ func checkAction(r *rapid.T, t *truth, p Policy, a Action) {
 	}
 }
 
-// movedLabel reports whether a person moved a key's label to a version of another key, which nothing that the registry
-// shows may say.
+// movedLabel reports whether a person moved a key's label to a version of another key, which
+// nothing that the registry shows may say.
 func movedLabel(t *truth, a Action) bool {
 	return a.Version != "" && t.byID(a.KeyID) != t.acted(Action{Kind: Revoke, Version: a.Version})
 }
@@ -454,10 +467,11 @@ func checkTime(t *truth, p Policy, a Action, fail func(string)) {
 			}
 		}
 	}
-	// Use is judged by what the registry shows. It shows nothing of a key that its list omits, if a person moved
-	// another key's label to the version.
+	// Use is judged by what the registry shows. It shows nothing of a key that its list omits, if a
+	// person moved another key's label to the version.
 	seen := t.byID(a.KeyID) == k || !t.hashed && !t.lies.noList && !t.lies.omitted[k.id]
-	if p.HoldLimit == nil && seen && k.used != nil && t.registryNow().Before(k.expires) && t.registryNow().Before(k.used.Add(p.Quiet)) {
+	if p.HoldLimit == nil && seen && k.used != nil && t.registryNow().Before(k.expires) &&
+		t.registryNow().Before(k.used.Add(p.Quiet)) {
 		fail("the key is used")
 	}
 	if len(t.lagging) > 0 {
@@ -465,8 +479,8 @@ func checkTime(t *truth, p Policy, a Action, fail func(string)) {
 	}
 }
 
-// TestPlanNeverTouchesWhatIsNeeded protects every key that somebody may need, whatever services and hands make the
-// sweep believe.
+// TestPlanNeverTouchesWhatIsNeeded protects every key that somebody may need, whatever services and
+// hands make the sweep believe.
 func TestPlanNeverTouchesWhatIsNeeded(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		truth, policy := drawTruth(r, manner{}), drawPolicy(r)
@@ -476,8 +490,8 @@ func TestPlanNeverTouchesWhatIsNeeded(t *testing.T) {
 	})
 }
 
-// TestOursAreNobodyElses protects keys of other users and secrets from who gives this secret up; and that a plan
-// revokes nothing but what is this secret's.
+// TestOursAreNobodyElses protects keys of other users and secrets from who gives this secret up;
+// and that a plan revokes nothing but what is this secret's.
 func TestOursAreNobodyElses(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		truth, policy := drawTruth(r, manner{}), drawPolicy(r)
@@ -491,14 +505,16 @@ func TestOursAreNobodyElses(t *testing.T) {
 			checkOurs(truth, Action{KeyID: k.ID}, func(why string) { r.Fatalf("%s is ours: %s\n%s", k.ID, why, truth) })
 		}
 		for _, a := range Plan(w, policy) {
-			if (a.Kind == Revoke && !truth.hashed || a.Kind == RevokeOrphan) && !ours[a.KeyID] { // with hashes, only the value says whose key it is
+			// with hashes, only the value says whose key it is
+			if (a.Kind == Revoke && !truth.hashed || a.Kind == RevokeOrphan) && !ours[a.KeyID] {
 				r.Fatalf("%s: the key is not among ours\n%s", describe(a), truth)
 			}
 		}
 	})
 }
 
-// TestPlanChangesNothing protects the planner's purity: the same world gives the same plan, and stays as it was.
+// TestPlanChangesNothing protects the planner's purity: the same world gives the same plan, and
+// stays as it was.
 func TestPlanChangesNothing(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		truth, policy := drawTruth(r, manner{}), drawPolicy(r)
@@ -512,14 +528,16 @@ func TestPlanChangesNothing(t *testing.T) {
 				a.Key.Name = "changed by who got the plan"
 			}
 		}
-		if diff := cmp.Diff(truth.world(), seen, cmp.AllowUnexported(vault.Mark{}), cmpopts.IgnoreTypes(apikey.Value{})); diff != "" {
+		if diff := cmp.Diff(truth.world(), seen, cmp.AllowUnexported(vault.Mark{}),
+			cmpopts.IgnoreTypes(apikey.Value{})); diff != "" {
 			r.Fatalf("planning changed the world:\n%s", diff)
 		}
 	})
 }
 
-// settle carries plans out until one has nothing to do. Every action is checked, and a revocation stands behind the
-// gate: it is left to the next plan when an action before it changed its version's labels.
+// settle carries plans out until one has nothing to do. Every action is checked, and a revocation
+// stands behind the gate: it is left to the next plan when an action before it changed its
+// version's labels.
 func settle(r *rapid.T, t *truth, p Policy) {
 	for range 8 {
 		done := false
@@ -543,16 +561,16 @@ func settle(r *rapid.T, t *truth, p Policy) {
 	r.Fatalf("sweeps at one moment find something to do for ever: %v\n%s", Plan(t.world(), p), t)
 }
 
-// TestPlanComesToRest protects the ledger from being written for ever: with time standing still, a few sweeps leave
-// nothing to do.
+// TestPlanComesToRest protects the ledger from being written for ever: with time standing still, a
+// few sweeps leave nothing to do.
 func TestPlanComesToRest(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		settle(r, drawTruth(r, manner{}), drawPolicy(r))
 	})
 }
 
-// identifiable reports whether labels, names and fingerprints lead to the key and to it alone: a superseded key of ours
-// that they lead to must end.
+// identifiable reports whether labels, names and fingerprints lead to the key and to it alone: a
+// superseded key of ours that they lead to must end.
 func (t *truth) identifiable(k *trueKey) bool {
 	for _, other := range t.keys {
 		if other != k && other.secret.Fingerprint() == k.secret.Fingerprint() {
@@ -577,7 +595,8 @@ func (t *truth) identifiable(k *trueKey) bool {
 	return ours && !held && t.listCounts()
 }
 
-// listCounts reports whether the current version's label, if it has one, is that of a key in the list.
+// listCounts reports whether the current version's label, if it has one, is that of a key in the
+// list.
 func (t *truth) listCounts() bool {
 	current := t.versions[0]
 	for _, id := range vault.NewVersion(current.id, current.labels).Keys {
@@ -587,8 +606,9 @@ func (t *truth) listCounts() bool {
 	return true
 }
 
-// TestTimeAloneEndsEverySupersededKey protects the promise that no key is left behind: with honest services, and once
-// its consumers are gone, every key of ours that is neither current nor pending is revoked, or expires.
+// TestTimeAloneEndsEverySupersededKey protects the promise that no key is left behind: with honest
+// services, and once its consumers are gone, every key of ours that is neither current nor pending
+// is revoked, or expires.
 func TestTimeAloneEndsEverySupersededKey(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		truth, policy := drawTruth(r, manner{honest: true}), drawPolicy(r)

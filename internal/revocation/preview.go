@@ -12,19 +12,20 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Seen is a version of the secret as a dry run shows it: its labels, what is known of its value, and what the registry
-// says of its key.
+// Seen is a version of the secret as a dry run shows it: its labels, what is known of its value,
+// and what the registry says of its key.
 type Seen struct {
 	Version         string       `json:"versionId"`
 	Stages          []string     `json:"stages"`          // all its labels, in the order of their letters
 	Value           HoldingState `json:"value,omitempty"` // none: it could not be read this time
 	SupersededSince *time.Time   `json:"supersededSince,omitempty"`
-	SameKeyAs       string       `json:"sameKeyAs,omitempty"` // the version before it in the list that holds the very same key
+	// the version before it in the list that holds the very same key
+	SameKeyAs string `json:"sameKeyAs,omitempty"`
 	KeyInfo
 }
 
-// KeyInfo is everything about a key but its text. The fingerprint is that of the key in the value, if there is one
-// and the registry's does not fit it; all else is the registry's, or not known.
+// KeyInfo is everything about a key but its text. The fingerprint is that of the key in the value,
+// if there is one and the registry's does not fit it; all else is the registry's, or not known.
 type KeyInfo struct {
 	KeyID       string       `json:"keyId,omitempty"`
 	KeyName     string       `json:"keyName,omitempty"`
@@ -41,9 +42,9 @@ type Registry struct {
 	Time     time.Time `json:"time"`               // its own clock, which its dates are compared with
 	Owner    string    `json:"owner"`              // e-mail of the current key's user
 	ByIssuer bool      `json:"byIssuer,omitempty"` // the current key may not list keys, so the issuing credential did
-	// UseRecorded reports whether the registry records when a key was used; nil: not known. It does not if a key that
-	// we logged in with ourselves, as every look does with the current one, shows no use. (Of a key whose first use is
-	// this look the answer may come too early.)
+	// UseRecorded reports whether the registry records when a key was used; nil: not known. It does
+	// not if a key that we logged in with ourselves, as every look does with the current one, shows
+	// no use. (Of a key whose first use is this look the answer may come too early.)
 	UseRecorded *bool `json:"useRecorded,omitempty"`
 }
 
@@ -61,8 +62,8 @@ func newFailure(err error) *Failure {
 	return &Failure{ErrorType: fault.TypeName(err), Error: err.Error()}
 }
 
-// Look is a dry run, as the function answers it: what a sweep would fail with is in the result. It fails only if ctx
-// has ended.
+// Look is a dry run, as the function answers it: what a sweep would fail with is in the result. It
+// fails only if ctx has ended.
 func (s *Sweeper) Look(ctx context.Context, req Request) (Result, error) {
 	req.DryRun = true
 	result, err := s.Sweep(ctx, req)
@@ -72,8 +73,8 @@ func (s *Sweeper) Look(ctx context.Context, req Request) (Result, error) {
 	return result, ctx.Err()
 }
 
-// show fills what only a dry run shows. It reads the values that no rule needed, after the plan is made: what a sweep
-// would not know must not change what it would do.
+// show fills what only a dry run shows. It reads the values that no rule needed, after the plan is
+// made: what a sweep would not know must not change what it would do.
 func (s *sweep) show(ctx context.Context) {
 	if err := s.readValues(ctx, func(Version) bool { return true }); err != nil {
 		s.result.Notes = append(s.result.Notes, fmt.Sprintf("not every value could be read: %v", err))
@@ -83,7 +84,8 @@ func (s *sweep) show(ctx context.Context) {
 		s.result.Keys = append(s.result.Keys, newKeyInfo(k))
 	}
 	if !s.RegistryNow.IsZero() {
-		s.result.Registry = &Registry{Time: s.RegistryNow, Owner: s.Owner, ByIssuer: s.byIssuer, UseRecorded: s.useRecorded()}
+		s.result.Registry = &Registry{Time: s.RegistryNow, Owner: s.Owner, ByIssuer: s.byIssuer,
+			UseRecorded: s.useRecorded()}
 	}
 }
 
@@ -94,7 +96,8 @@ func seen(w World) []Seen {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), lastMark(b).Compare(lastMark(a)))
 	})
 	for i, v := range versions {
-		row := Seen{Version: v.ID, Stages: slices.Sorted(slices.Values(v.Stages)), Value: v.Holds.State, KeyInfo: KeyInfo{KeyID: v.Key()}}
+		row := Seen{Version: v.ID, Stages: slices.Sorted(slices.Values(v.Stages)), Value: v.Holds.State,
+			KeyInfo: KeyInfo{KeyID: v.Key()}}
 		key, known := w.keyOf(v)
 		if known {
 			row.KeyInfo = newKeyInfo(key)
@@ -131,7 +134,8 @@ func newKeyInfo(k quilt.APIKey) KeyInfo {
 	}
 }
 
-// useRecorded reports whether the registry records use: it shows that of some key, or not even that of the current one.
+// useRecorded reports whether the registry records use: it shows that of some key, or not even that
+// of the current one.
 func (w World) useRecorded() *bool {
 	recorded := slices.ContainsFunc(w.rows(), func(k quilt.APIKey) bool { return k.LastUsedAt != nil })
 	if _, known := w.currentKey(); !recorded && !known {

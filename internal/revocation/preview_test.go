@@ -28,8 +28,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// lookedAt makes a dry run, and demands that it makes only reads, changes nothing, measures nothing, and writes one
-// line.
+// lookedAt makes a dry run, and demands that it makes only reads, changes nothing, measures
+// nothing, and writes one line.
 func lookedAt(t *testing.T, s *sandboxtest.Secret) (Result, error) {
 	t.Helper()
 	keys := func() (ids []string) {
@@ -53,37 +53,41 @@ func lookedAt(t *testing.T, s *sandboxtest.Secret) (Result, error) {
 	if lines := s.Output.Lines("CloudWatchMetrics"); len(lines) > 0 {
 		t.Errorf("a dry run counts as a sweep: %s", lines)
 	}
-	if lines := s.Output.Lines(`"message"`); len(lines) != 1 || len(s.Output.Lines(`"message":"sweep looked at"`, s.ARN)) != 1 {
+	if lines := s.Output.Lines(`"message"`); len(lines) != 1 ||
+		len(s.Output.Lines(`"message":"sweep looked at"`, s.ARN)) != 1 {
 		t.Errorf("a dry run writes %d lines, want one:\n%s", len(lines), s.Output)
 	}
 	failure := result.WouldFail
-	if failure == nil && len(s.Output.Lines(`"level":"INFO"`)) != 1 || failure != nil && len(s.Output.Lines(`"level":"WARN"`, `"errorType":"`+failure.ErrorType+`"`)) != 1 {
+	if failure == nil && len(s.Output.Lines(`"level":"INFO"`)) != 1 || failure != nil &&
+		len(s.Output.Lines(`"level":"WARN"`, `"errorType":"`+failure.ErrorType+`"`)) != 1 {
 		t.Errorf("the line is not as loud as it must be: %v\n%s", failure, s.Output)
 	}
 	return result, err
 }
 
-// foreseen makes a dry run, and demands the outcome, or the failure, that the sweep will have. The look itself never
-// fails: its error would ring the function's alarm.
+// foreseen makes a dry run, and demands the outcome, or the failure, that the sweep will have. The
+// look itself never fails: its error would ring the function's alarm.
 func foreseen(t *testing.T, s *sandboxtest.Secret, outcome Outcome, faultName, says string) {
 	t.Helper()
 	result, err := lookedAt(t, s)
 	switch {
 	case faultName != "":
-		if err != nil || result.WouldFail == nil || result.WouldFail.ErrorType != faultName || !strings.Contains(result.WouldFail.Error, says) {
-			t.Errorf("the dry run does not say that the sweep will fail with %s: %v %+v", faultName, err, result.WouldFail)
+		if err != nil || result.WouldFail == nil || result.WouldFail.ErrorType != faultName ||
+			!strings.Contains(result.WouldFail.Error, says) {
+			t.Errorf("the dry run does not say that the sweep will fail with %s: %v %+v", faultName, err,
+				result.WouldFail)
 		}
 	case err != nil || result.Outcome != outcome || result.WouldFail != nil:
 		t.Errorf("the dry run ended with %q, %v and %v, want %q", result.Outcome, err, result.WouldFail, outcome)
 	}
 }
 
-// sameExceptDone compares what was planned with what was taken. The rest of an action are dates, which move with the
-// clock.
+// sameExceptDone compares what was planned with what was taken. The rest of an action are dates,
+// which move with the clock.
 var sameExceptDone = cmpopts.IgnoreFields(Taken{}, "Done", "Until", "LastUsedAt")
 
-// TestADryRunShowsTheNextSweep protects who looks before the sweep runs: the plan is the one that the sweep carries out
-// right after, and nothing of it is done before.
+// TestADryRunShowsTheNextSweep protects who looks before the sweep runs: the plan is the one that
+// the sweep carries out right after, and nothing of it is done before.
 func TestADryRunShowsTheNextSweep(t *testing.T) {
 	secret := func(t *testing.T, r *sandboxtest.Rig) *sandboxtest.Secret { return r.Secret("quilt/pipeline") }
 	replaced := func(t *testing.T, r *sandboxtest.Rig) *sandboxtest.Secret { s, _, _ := rotated(t, r); return s }
@@ -144,7 +148,8 @@ func TestADryRunShowsTheNextSweep(t *testing.T) {
 			s := overdue(t, r)
 			newID := s.Holder(vault.Current).ID
 			must(t, s.MoveLabel(vault.Current, s.Holder(vault.Previous).ID, newID))
-			must(t, s.MoveLabel(vault.KeyLabel(vault.NewVersion(newID, s.Holder(vault.Previous).Stages).Key()), "", newID))
+			must(t, s.MoveLabel(vault.KeyLabel(vault.NewVersion(newID, s.Holder(vault.Previous).Stages).Key()), "",
+				newID))
 			return s
 		}, want: []string{"unmark current-again", "report unlabelled"}},
 		{name: "unlabel", prepare: func(t *testing.T, r *sandboxtest.Rig) *sandboxtest.Secret {
@@ -176,7 +181,8 @@ func TestADryRunShowsTheNextSweep(t *testing.T) {
 		{name: "pending unreadable", prepare: func(t *testing.T, r *sandboxtest.Rig) *sandboxtest.Secret {
 			s := overdue(t, r)
 			_, err := r.Hands.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{
-				SecretId: &s.ARN, ClientRequestToken: aws.String(sandboxtest.Token(3)), SecretString: aws.String("hello"), VersionStages: []string{vault.Pending},
+				SecretId: &s.ARN, ClientRequestToken: aws.String(sandboxtest.Token(3)),
+				SecretString: aws.String("hello"), VersionStages: []string{vault.Pending},
 			})
 			must(t, err)
 			return s
@@ -189,7 +195,9 @@ func TestADryRunShowsTheNextSweep(t *testing.T) {
 		{name: "by the issuer", prepare: func(t *testing.T, r *sandboxtest.Rig) *sandboxtest.Secret {
 			s := overdue(t, r)
 			s.Tag(settings.TagIssuer, issuerOf(t, r, sandbox.UserName, sandbox.UserPassword))
-			r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.KeysMayNotManage = quiltregistry.RefuseForbidden })
+			r.Registry.SetSwitches(func(w *quiltregistry.Switches) {
+				w.KeysMayNotManage = quiltregistry.RefuseForbidden
+			})
 			return s
 		}, want: []string{"revoke grace-over"}},
 	}
@@ -213,8 +221,10 @@ func TestADryRunShowsTheNextSweep(t *testing.T) {
 				must(t, err)
 			} else {
 				wantFault(t, err, state.wouldFail)
-				if want := (&Failure{ErrorType: state.wouldFail, Error: err.Error()}); !cmp.Equal(want, planned.WouldFail) {
-					t.Errorf("the dry run says that the sweep will fail with %+v, and it failed with %+v", planned.WouldFail, want)
+				if want := (&Failure{ErrorType: state.wouldFail, Error: err.Error()}); !cmp.Equal(want,
+					planned.WouldFail) {
+					t.Errorf("the dry run says that the sweep will fail with %+v, and it failed with %+v",
+						planned.WouldFail, want)
 				}
 			}
 			if swept.Versions != nil || swept.Keys != nil || swept.Registry != nil || swept.WouldFail != nil {
@@ -227,7 +237,8 @@ func TestADryRunShowsTheNextSweep(t *testing.T) {
 // sweepHere is a sweeper without the function, as a person's command makes one.
 func sweepHere(r *sandboxtest.Rig) *Sweeper {
 	r.Helper()
-	env, err := settings.LoadRevoke(settings.Deployed(map[string]string{settings.EnvRegistryURL: r.RegistryURL, settings.EnvCABundle: "/var/task/ca.pem"}))
+	env, err := settings.LoadRevoke(settings.Deployed(map[string]string{settings.EnvRegistryURL: r.RegistryURL,
+		settings.EnvCABundle: "/var/task/ca.pem"}))
 	if err != nil {
 		r.Fatalf("%v", err)
 	}
@@ -238,9 +249,9 @@ func sweepHere(r *sandboxtest.Rig) *Sweeper {
 	return &Sweeper{Vault: vault.New(r.Hands), Registry: registry, Settings: env, Log: slog.New(slog.DiscardHandler)}
 }
 
-// TestADryRunOfASweepThatDoesNotCome protects who asks for the state of a secret that no sweep touches: a pause hides
-// neither keys nor plan, a secret that waits for its first key shows so, and one that is marked for deletion has
-// nothing to show.
+// TestADryRunOfASweepThatDoesNotCome protects who asks for the state of a secret that no sweep
+// touches: a pause hides neither keys nor plan, a secret that waits for its first key shows so, and
+// one that is marked for deletion has nothing to show.
 func TestADryRunOfASweepThatDoesNotCome(t *testing.T) {
 	t.Run("paused", func(t *testing.T) {
 		r := sandboxtest.New(t)
@@ -248,7 +259,8 @@ func TestADryRunOfASweepThatDoesNotCome(t *testing.T) {
 		pauseFor(time.Hour)(s)
 		result, err := lookedAt(t, s)
 		must(t, err)
-		if result.Outcome != Paused || result.PausedUntil == nil || result.PausedUntil.Sub(r.Clock.Now()) > time.Hour || len(result.Versions) != 2 || len(result.Keys) != 2 {
+		if result.Outcome != Paused || result.PausedUntil == nil || result.PausedUntil.Sub(r.Clock.Now()) > time.Hour ||
+			len(result.Versions) != 2 || len(result.Keys) != 2 {
 			t.Errorf("the pause hides what there is: %s", sandboxtest.JSONOf(result))
 		}
 		if diff := cmp.Diff([]string{"revoke grace-over"}, did(result)); diff != "" {
@@ -264,7 +276,8 @@ func TestADryRunOfASweepThatDoesNotCome(t *testing.T) {
 		result, err = lookedAt(t, s)
 		must(t, err) // or somebody's look would ring the alarm for the function's errors
 		if result.WouldFail == nil || result.WouldFail.ErrorType != "CurrentKeyRefused" || len(result.Versions) != 2 {
-			t.Errorf("the look does not say what the sweep would fail with, and what it saw: %s", sandboxtest.JSONOf(result))
+			t.Errorf("the look does not say what the sweep would fail with, and what it saw: %s",
+				sandboxtest.JSONOf(result))
 		}
 	})
 	t.Run("deleted", func(t *testing.T) {
@@ -288,29 +301,32 @@ func TestADryRunOfASweepThatDoesNotCome(t *testing.T) {
 			}
 			result, err := lookedAt(t, s)
 			must(t, err)
-			if result.Outcome != want || len(result.Versions) != 1 || result.Versions[0].Value != Blank || result.Registry != nil {
+			if result.Outcome != want || len(result.Versions) != 1 || result.Versions[0].Value != Blank ||
+				result.Registry != nil {
 				t.Errorf("the blank value is not shown: %s", sandboxtest.JSONOf(result))
 			}
 		})
 	}
 }
 
-// TestADryRunWithoutTheFunction protects who looks at a secret whose sweeps fail: the command gets the error, and what
-// the look saw before it.
+// TestADryRunWithoutTheFunction protects who looks at a secret whose sweeps fail: the command gets
+// the error, and what the look saw before it.
 func TestADryRunWithoutTheFunction(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, fresh := due(t, r)
 	deleteCurrentKey(s)
 	result, err := sweepHere(r).Sweep(t.Context(), Request{SecretID: s.Name, DryRun: true})
 	wantFault(t, fault.Named(err), "CurrentKeyRefused", "quilt-rotate recover")
-	if len(result.Versions) != 2 || result.Versions[0].Fingerprint != fresh.Fingerprint() || result.Versions[1].Fingerprint != old.Fingerprint() ||
+	if len(result.Versions) != 2 || result.Versions[0].Fingerprint != fresh.Fingerprint() ||
+		result.Versions[1].Fingerprint != old.Fingerprint() ||
 		result.Versions[1].KeyID == "" || result.Versions[1].SupersededSince == nil || result.Registry != nil {
 		t.Errorf("the versions are not shown: %s", sandboxtest.JSONOf(result))
 	}
 }
 
-// TestWhatADryRunShows protects who reads the status of a secret: each version with all that is known of its key, in
-// the order in which a person looks for them, the keys that are this secret's, and the facts about the registry.
+// TestWhatADryRunShows protects who reads the status of a secret: each version with all that is
+// known of its key, in the order in which a person looks for them, the keys that are this secret's,
+// and the facts about the registry.
 func TestWhatADryRunShows(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -338,7 +354,8 @@ func TestWhatADryRunShows(t *testing.T) {
 	}
 	name := apikey.Name(s.Name, r.Clock.Now(), s.ARN)
 	info := func(k apikey.Key) KeyInfo {
-		return KeyInfo{KeyID: id(k), KeyName: name, Fingerprint: k.Fingerprint(), Owner: sandbox.UserEmail, Status: quilt.Active}
+		return KeyInfo{KeyID: id(k), KeyName: name, Fingerprint: k.Fingerprint(), Owner: sandbox.UserEmail,
+			Status: quilt.Active}
 	}
 	mark := func(versionID string) string {
 		for _, v := range s.Snapshot().Versions {
@@ -351,9 +368,12 @@ func TestWhatADryRunShows(t *testing.T) {
 	want := []Seen{
 		{Version: editID, Stages: []string{vault.Current}, Value: Holds, KeyInfo: info(third)},
 		{Version: sandboxtest.Token(6), Stages: []string{vault.Pending}, Value: NoValue},
-		{Version: thirdID, Stages: []string{vault.Previous, vault.KeyLabel(id(third))}, Value: Holds, SameKeyAs: editID, KeyInfo: info(third)},
-		{Version: secondID, Stages: []string{vault.KeyLabel(id(second)), mark(secondID), "theirs"}, Value: Holds, KeyInfo: info(second)},
-		{Version: firstID, Stages: []string{vault.KeyLabel(id(first)), mark(firstID)}, Value: Holds, KeyInfo: info(first)},
+		{Version: thirdID, Stages: []string{vault.Previous, vault.KeyLabel(id(third))}, Value: Holds, SameKeyAs: editID,
+			KeyInfo: info(third)},
+		{Version: secondID, Stages: []string{vault.KeyLabel(id(second)), mark(secondID), "theirs"}, Value: Holds,
+			KeyInfo: info(second)},
+		{Version: firstID, Stages: []string{vault.KeyLabel(id(first)), mark(firstID)}, Value: Holds,
+			KeyInfo: info(first)},
 	}
 	dates := cmpopts.IgnoreFields(KeyInfo{}, "CreatedAt", "ExpiresAt", "LastUsedAt")
 	if diff := cmp.Diff(want, result.Versions, dates, cmpopts.IgnoreFields(Seen{}, "SupersededSince")); diff != "" {
@@ -361,31 +381,39 @@ func TestWhatADryRunShows(t *testing.T) {
 	}
 	for _, v := range result.Versions {
 		marked := strings.Contains(strings.Join(v.Stages, " "), "quilt-superseded:")
-		if v.KeyID != "" && (v.CreatedAt.IsZero() || v.ExpiresAt.Sub(v.CreatedAt) != 90*24*time.Hour || v.LastUsedAt == nil && v.Fingerprint != first.Fingerprint()) || (v.SupersededSince != nil) != marked {
+		if v.KeyID != "" && (v.CreatedAt.IsZero() || v.ExpiresAt.Sub(v.CreatedAt) != 90*24*time.Hour ||
+			v.LastUsedAt == nil && v.Fingerprint != first.Fingerprint()) || (v.SupersededSince != nil) != marked {
 			t.Errorf("dates are missing: %s", sandboxtest.JSONOf(v))
 		}
 	}
-	if ours := s.Ours(); len(result.Keys) != 4 || len(ours) != 4 || !slices.ContainsFunc(result.Keys, func(k KeyInfo) bool { return k.KeyID == id(first) }) {
+	if ours := s.Ours(); len(result.Keys) != 4 || len(ours) != 4 || !slices.ContainsFunc(result.Keys,
+		func(k KeyInfo) bool { return k.KeyID == id(first) }) {
 		t.Errorf("the keys of this secret are not shown: %s\nwant %v", sandboxtest.JSONOf(result.Keys), ours)
 	}
-	if g := result.Registry; g == nil || g.Owner != sandbox.UserEmail || g.Time.IsZero() || g.ByIssuer || g.UseRecorded == nil || !*g.UseRecorded {
+	if g := result.Registry; g == nil || g.Owner != sandbox.UserEmail || g.Time.IsZero() || g.ByIssuer ||
+		g.UseRecorded == nil || !*g.UseRecorded {
 		t.Errorf("the facts about the registry are not shown: %s", sandboxtest.JSONOf(g))
 	}
-	if h := result.Health; h == nil || h.CurrentKeyID != id(third) || h.CurrentKeyExpiresIn.Hours() < 89*24 || !h.RotationUnderWay || h.RotationOff || h.RotationOverdue || h.FreeLabels == 0 {
+	if h := result.Health; h == nil || h.CurrentKeyID != id(third) || h.CurrentKeyExpiresIn.Hours() < 89*24 ||
+		!h.RotationUnderWay || h.RotationOff || h.RotationOverdue || h.FreeLabels == 0 {
 		t.Errorf("the health is not shown: %s", sandboxtest.JSONOf(h))
 	}
 }
 
-// TestWhetherUseIsRecorded protects the doctor's word on a registry: it says of none what it does not know.
+// TestWhetherUseIsRecorded protects the doctor's word on a registry: it says of none what it does
+// not know.
 func TestWhetherUseIsRecorded(t *testing.T) {
 	yes, no := true, false
 	for name, c := range map[string]struct {
 		change func(*sandboxtest.Rig, *sandboxtest.Secret)
 		want   *bool
 	}{
-		"recorded":                       {func(*sandboxtest.Rig, *sandboxtest.Secret) {}, &yes},
-		"not recorded":                   {func(r *sandboxtest.Rig, _ *sandboxtest.Secret) { r.Registry.SetSwitches(notRecorded) }, &no},
-		"the list does not show the key": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) { omit(r, s.CurrentKey()) }, &yes},
+		"recorded": {func(*sandboxtest.Rig, *sandboxtest.Secret) {}, &yes},
+		"not recorded": {func(r *sandboxtest.Rig, _ *sandboxtest.Secret) {
+			r.Registry.SetSwitches(notRecorded)
+		}, &no},
+		"the list does not show the key": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) { omit(r, s.CurrentKey()) },
+			&yes},
 		"nothing shows the key": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
 			omit(r, s.CurrentKey())
 			r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.GetOmits = w.ListOmits })
@@ -412,8 +440,8 @@ func TestWhetherUseIsRecorded(t *testing.T) {
 
 func notRecorded(w *quiltregistry.Switches) { w.UseNotRecorded = true }
 
-// TestRequestsOfADryRun protects the plan from what the look of a sweep would not know: the same requests come first,
-// in the same order, and values that no rule needed are read last.
+// TestRequestsOfADryRun protects the plan from what the look of a sweep would not know: the same
+// requests come first, in the same order, and values that no rule needed are read last.
 func TestRequestsOfADryRun(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, _ := due(t, r)
@@ -436,15 +464,16 @@ func TestRequestsOfADryRun(t *testing.T) {
 	requests("DescribeSecret GetSecretValue account GetSecretValue")
 }
 
-// TestAValueThatADryRunCannotRead protects a look from a value that Secrets Manager does not give: it says so, and
-// shows the rest.
+// TestAValueThatADryRunCannotRead protects a look from a value that Secrets Manager does not give:
+// it says so, and shows the rest.
 func TestAValueThatADryRunCannotRead(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, _ := due(t, r)
 	s.MustSweep()
 	old := s.Holder(vault.Previous).ID
 	r.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
-		if strings.Contains(string(c.Body), old) { // each attempt: the SDK takes this code for a wrong clock, and tries again
+		// each attempt: the SDK takes this code for a wrong clock, and tries again
+		if strings.Contains(string(c.Body), old) {
 			next = func() { sandboxtest.AWSError(400, "AccessDeniedException", "no")(c, nil) }
 		}
 		next()
@@ -456,8 +485,8 @@ func TestAValueThatADryRunCannotRead(t *testing.T) {
 	}
 }
 
-// TestAResultGoesThroughJSON protects the command, which reads the function's answer back: nothing of it is lost but
-// fractions of a second.
+// TestAResultGoesThroughJSON protects the command, which reads the function's answer back: nothing
+// of it is lost but fractions of a second.
 func TestAResultGoesThroughJSON(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, _ := due(t, r)
@@ -476,14 +505,15 @@ func TestAResultGoesThroughJSON(t *testing.T) {
 }
 
 func TestATimeOfNothingIsTold(t *testing.T) {
-	// Protects programs that read a sweep's answer: a key that was just made has an age, of 0 seconds, and only one
-	// that is not known has none.
+	// Protects programs that read a sweep's answer: a key that was just made has an age, of 0
+	// seconds, and only one that is not known has none.
 	t.Parallel()
 	for name, test := range map[string]struct {
 		health Health
 		want   string
 	}{
-		"just now":  {Health{CurrentKeyExpiresIn: &Span{}, CurrentKeyAge: &Span{}, OldestSuperseded: &Span{}}, `{"currentKeyExpiresInSeconds":0,"currentKeyAgeSeconds":0,"oldestSupersededSeconds":0,"freeLabels":0}`},
+		"just now": {Health{CurrentKeyExpiresIn: &Span{}, CurrentKeyAge: &Span{}, OldestSuperseded: &Span{}},
+			`{"currentKeyExpiresInSeconds":0,"currentKeyAgeSeconds":0,"oldestSupersededSeconds":0,"freeLabels":0}`},
 		"not known": {Health{}, `{"freeLabels":0}`},
 	} {
 		got, err := json.Marshal(test.health)

@@ -12,8 +12,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestAPromisedGraceSurvivesTheTag protects consumers of a secret whose tags another tool removes: the mark keeps the
-// grace that was in force when the version was superseded.
+// TestAPromisedGraceSurvivesTheTag protects consumers of a secret whose tags another tool removes:
+// the mark keeps the grace that was in force when the version was superseded.
 func TestAPromisedGraceSurvivesTheTag(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, fresh := rotated(t, r, settings.TagGrace, "720h")
@@ -31,8 +31,8 @@ func TestAPromisedGraceSurvivesTheTag(t *testing.T) {
 	noLabelsLeft(t, s)
 }
 
-// TestAMarkOfTheFirstReleaseIsRead protects keys that an older release marked: the configured grace counts, and the
-// mark comes off with the key's label.
+// TestAMarkOfTheFirstReleaseIsRead protects keys that an older release marked: the configured grace
+// counts, and the mark comes off with the key's label.
 func TestAMarkOfTheFirstReleaseIsRead(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := rotated(t, r)
@@ -48,8 +48,8 @@ func TestAMarkOfTheFirstReleaseIsRead(t *testing.T) {
 	noLabelsLeft(t, s)
 }
 
-// TestAPauseOutlivesTagsAndRotations protects a pause from whoever removes tags, and from a rotation; when it is over,
-// the sweep takes its label off and goes on.
+// TestAPauseOutlivesTagsAndRotations protects a pause from whoever removes tags, and from a
+// rotation; when it is over, the sweep takes its label off and goes on.
 func TestAPauseOutlivesTagsAndRotations(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -66,7 +66,8 @@ func TestAPauseOutlivesTagsAndRotations(t *testing.T) {
 	if err != nil || preview.Outcome != Swept || !strings.Contains(s.Labels(), "quilt-pause:") {
 		t.Errorf("a dry run takes the label off, or fails: %v\n%s", err, s.Labels())
 	}
-	if done := slices.Sorted(slices.Values(did(s.MustSweep()))); !slices.Equal(done, []string{"mark superseded done", "revoke grace-over done"}) {
+	if done := slices.Sorted(slices.Values(did(s.MustSweep()))); !slices.Equal(done, []string{"mark superseded done",
+		"revoke grace-over done"}) {
 		t.Errorf("after the pause the sweep does %v", done)
 	}
 	revoked(t, s, old)
@@ -76,21 +77,23 @@ func TestAPauseOutlivesTagsAndRotations(t *testing.T) {
 	}
 }
 
-// TestAPauseThatIsOverOnTheVersionThatIsSwept protects the gate from taking the sweep's own change for somebody else's,
-// and twins from each other.
+// TestAPauseThatIsOverOnTheVersionThatIsSwept protects the gate from taking the sweep's own change
+// for somebody else's, and twins from each other.
 func TestAPauseThatIsOverOnTheVersionThatIsSwept(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
 	pauseByLabel(-time.Hour, vault.Previous)(s)
 	label := vault.PauseLabel(r.Clock.Now().Add(-time.Hour))
-	r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.Before(func() { _ = s.MoveLabel(label, "", s.Holder(label).ID) })), "UpdateSecretVersionStage"))
+	r.Intercept(
+		sandboxtest.On(sandboxtest.Nth(0,
+			sandboxtest.Before(func() { _ = s.MoveLabel(label, "", s.Holder(label).ID) })), "UpdateSecretVersionStage"))
 	swept(t, s, "revoke grace-over done")
 	revoked(t, s, old)
 	noLabelsLeft(t, s)
 }
 
-// TestAPauseThatIsOverIsLeftBesideAnUnknownLabel protects what a newer release wrote: at a label that is not known,
-// nothing at all is changed.
+// TestAPauseThatIsOverIsLeftBesideAnUnknownLabel protects what a newer release wrote: at a label
+// that is not known, nothing at all is changed.
 func TestAPauseThatIsOverIsLeftBesideAnUnknownLabel(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)

@@ -36,14 +36,15 @@ const (
 // Reasons to wait.
 const (
 	InGrace        Reason = "in-grace"
-	MayBePromoted  Reason = "may-be-promoted"     // never current, and a stalled finishSecret could still make it so
-	ReplicaLag     Reason = "replica-lag"         // a replica region may still serve the old key
-	RotationUnder  Reason = "rotation-under-way"  // AWSPENDING sits on a version that is not current
-	SameKey        Reason = "same-key"            // its text is in the current or the pending value
-	OrphanTooYoung Reason = "orphan-too-young"    // its createSecret may still store it
-	NotAsked       Reason = "not-asked"           // the registry gave no answer about it
-	WorldChanged   Reason = "world-changed"       // between look and act: the next sweep looks again
-	NotRevoked     Reason = "expired-not-revoked" // the registry refuses to revoke it; nobody can use it, so its labels are removed
+	MayBePromoted  Reason = "may-be-promoted"    // never current, and a stalled finishSecret could still make it so
+	ReplicaLag     Reason = "replica-lag"        // a replica region may still serve the old key
+	RotationUnder  Reason = "rotation-under-way" // AWSPENDING sits on a version that is not current
+	SameKey        Reason = "same-key"           // its text is in the current or the pending value
+	OrphanTooYoung Reason = "orphan-too-young"   // its createSecret may still store it
+	NotAsked       Reason = "not-asked"          // the registry gave no answer about it
+	WorldChanged   Reason = "world-changed"      // between look and act: the next sweep looks again
+	// the registry refuses to revoke it; nobody can use it, so its labels are removed
+	NotRevoked Reason = "expired-not-revoked"
 )
 
 // Reasons to ask a person.
@@ -64,8 +65,9 @@ const (
 
 // Reasons that stop the sweep, which then fails.
 const (
-	UnknownLabel Reason = "unknown-label"      // a newer release wrote it
-	NoReference  Reason = "current-unreadable" // the current or the pending key is not known, so nothing can be compared with it
+	UnknownLabel Reason = "unknown-label" // a newer release wrote it
+	// the current or the pending key is not known, so nothing can be compared with it
+	NoReference Reason = "current-unreadable"
 )
 
 // End is what ends the state that a reason describes.
@@ -78,14 +80,18 @@ const (
 	Fails                  // the sweep fails with an error of its own
 )
 
-// Ends says of every reason what ends it. docs/runbook/key-needs-attention.md has a row for each one that needs a
-// person.
+// Ends says of every reason what ends it. docs/runbook/key-needs-attention.md has a row for each
+// one that needs a person.
 var Ends = map[Reason]End{
-	Superseded: Planned, CurrentAgain: Planned, KeyMoved: Planned, NoKeyLabel: Planned, StillUsed: Planned, GraceOver: Planned,
+	Superseded: Planned, CurrentAgain: Planned, KeyMoved: Planned, NoKeyLabel: Planned, StillUsed: Planned,
+	GraceOver:        Planned,
 	GraceOverUnknown: Planned, HoldLimitOver: Planned, Expired: Planned, Orphaned: Planned, Gone: Planned,
-	InGrace: Planned, MayBePromoted: Planned, ReplicaLag: Planned, RotationUnder: Planned, SameKey: Planned, OrphanTooYoung: Planned,
-	NotAsked: Planned, WorldChanged: Planned, NotRevoked: Planned,
-	Foreign: Person, OtherSecret: Person, Mislabelled: Person, Ambiguous: Person, UnreadableKey: Person, Undecryptable: Person,
-	Unlabelled: Person, Unidentified: Person, UnreadOrphans: Person, NotComparable: Person, ListIncomplete: Person, ReplicaFailed: Person,
-	UnknownLabel: Fails, NoReference: Fails,
+	InGrace: Planned, MayBePromoted: Planned, ReplicaLag: Planned, RotationUnder: Planned, SameKey: Planned,
+	OrphanTooYoung: Planned,
+	NotAsked:       Planned, WorldChanged: Planned, NotRevoked: Planned,
+	Foreign: Person, OtherSecret: Person, Mislabelled: Person, Ambiguous: Person, UnreadableKey: Person,
+	Undecryptable: Person,
+	Unlabelled:    Person, Unidentified: Person, UnreadOrphans: Person, NotComparable: Person, ListIncomplete: Person,
+	ReplicaFailed: Person,
+	UnknownLabel:  Fails, NoReference: Fails,
 }

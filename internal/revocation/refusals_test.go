@@ -11,8 +11,9 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestARegistryThatRefusesEverybodyFromAnyRequestOn protects promises 1 to 3 from refusals that have nothing to do with
-// a key: whenever in a sweep they begin, no label of a valid key comes off, and the next sweep does what is left.
+// TestARegistryThatRefusesEverybodyFromAnyRequestOn protects promises 1 to 3 from refusals that
+// have nothing to do with a key: whenever in a sweep they begin, no label of a valid key comes off,
+// and the next sweep does what is left.
 func TestARegistryThatRefusesEverybodyFromAnyRequestOn(t *testing.T) {
 	for from := range 20 {
 		r := sandboxtest.New(t)
@@ -29,7 +30,8 @@ func TestARegistryThatRefusesEverybodyFromAnyRequestOn(t *testing.T) {
 			next()
 		}))
 		_, err := s.Sweep()
-		if row, exists := r.Registry.KeyBySecret(old.Reveal()); exists && !slices.Contains(ledger(s), vault.KeyLabel(row.ID)) {
+		if row, exists := r.Registry.KeyBySecret(old.Reveal()); exists && !slices.Contains(ledger(s),
+			vault.KeyLabel(row.ID)) {
 			t.Errorf("refused from request %d on: the valid key %s lost its label", from, row.ID)
 		}
 		valid(t, s, fresh)

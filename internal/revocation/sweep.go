@@ -13,8 +13,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// sweep is one sweep under way: what it was asked for, the world as it was looked at, and the session that may act on
-// it.
+// sweep is one sweep under way: what it was asked for, the world as it was looked at, and the
+// session that may act on it.
 type sweep struct {
 	*Sweeper
 	Request
@@ -26,9 +26,9 @@ type sweep struct {
 	byIssuer bool           // whose session it is
 }
 
-// Sweep looks, plans and acts; a dry run does not act. Everything that can be done is done; then an error names the
-// rest. The result is filled as far as the sweep came, also with an error. What a look fails with, a dry run fails
-// with; what its plan fails for is in the result ([Failure]).
+// Sweep looks, plans and acts; a dry run does not act. Everything that can be done is done; then an
+// error names the rest. The result is filled as far as the sweep came, also with an error. What a
+// look fails with, a dry run fails with; what its plan fails for is in the result ([Failure]).
 func (s *Sweeper) Sweep(ctx context.Context, req Request) (Result, error) {
 	result, _, err := s.sweep(ctx, req)
 	return result, err
@@ -73,9 +73,9 @@ func (s *Sweeper) sweep(ctx context.Context, req Request) (result Result, beside
 	return result, beside, err
 }
 
-// endPauses removes the labels of pauses that are over. A crash before or after it changes nothing: such a label pauses
-// nothing. It runs last, so that the gate compares labels that this sweep did not change. A pause that begins meanwhile
-// has a label of its own, and the gate sees it.
+// endPauses removes the labels of pauses that are over. A crash before or after it changes nothing:
+// such a label pauses nothing. It runs last, so that the gate compares labels that this sweep did
+// not change. A pause that begins meanwhile has a label of its own, and the gate sees it.
 func (s *sweep) endPauses(ctx context.Context) error {
 	for id, version := range s.secret.Versions {
 		for _, until := range version.Pauses { // all are over: else the sweep has stopped
@@ -109,8 +109,9 @@ func (s *sweep) run(ctx context.Context) error {
 	return err
 }
 
-// act carries the plan out. An action that fails holds up no other; the error says what is left for the next sweep.
-// Here a dry run and a sweep part: everything that writes or revokes is in carryOut.
+// act carries the plan out. An action that fails holds up no other; the error says what is left for
+// the next sweep. Here a dry run and a sweep part: everything that writes or revokes is in
+// carryOut.
 func (s *sweep) act(ctx context.Context, plan []Action) error {
 	var failed []error
 	for _, a := range plan {
@@ -136,9 +137,11 @@ func (s *sweep) left(plan []Action, failed []error) error {
 	for _, a := range plan {
 		switch a.Reason {
 		case UnknownLabel:
-			return fault.New[fault.UnknownLabel]("the version %s of %s has a label that this release does not know, so nothing is touched; deploy the release that wrote it", a.Version, s.secret.ARN)
+			return fault.New[fault.UnknownLabel]("the version %s of %s has a label that this release does not know, "+
+				"so nothing is touched; deploy the release that wrote it", a.Version, s.secret.ARN)
 		case NoReference:
-			failed = append(failed, fault.New[fault.BadValue]("the value of the version %s of %s holds no key that can be read", a.Version, s.secret.ARN))
+			failed = append(failed, fault.New[fault.BadValue]("the value of the version %s of %s holds no key that "+
+				"can be read", a.Version, s.secret.ARN))
 		}
 	}
 	if len(failed) == 0 {
@@ -148,7 +151,8 @@ func (s *sweep) left(plan []Action, failed []error) error {
 		return typed
 	}
 	lines := strings.ReplaceAll(errors.Join(failed...).Error(), "\n", "; ")
-	return fault.New[fault.SweepIncomplete]("the sweep of %s left %d of %d actions to the next one: %s", s.secret.ARN, len(failed), len(plan), lines)
+	return fault.New[fault.SweepIncomplete]("the sweep of %s left %d of %d actions to the next one: %s", s.secret.ARN,
+		len(failed), len(plan), lines)
 }
 
 func (s *sweep) newTaken(a Action) Taken {
@@ -166,18 +170,21 @@ func (s *sweep) newTaken(a Action) Taken {
 	return t
 }
 
-// OverdueAfter is how long after its date a rotation counts as missed: one that starts late in its window is on time.
+// OverdueAfter is how long after its date a rotation counts as missed: one that starts late in its
+// window is on time.
 const OverdueAfter = time.Hour
 
 func (s *sweep) health() *Health {
 	rotation := s.secret.Rotation
 	h := &Health{
-		FreeLabels: vault.LabelQuota - s.secret.Labels(), RotationUnderWay: s.underWay(), RotationOff: !rotation.Enabled,
+		FreeLabels: vault.LabelQuota - s.secret.Labels(), RotationUnderWay: s.underWay(),
+		RotationOff:     !rotation.Enabled,
 		RotationOverdue: rotation.Enabled && !rotation.Next.IsZero() && s.Now.Sub(rotation.Next) > OverdueAfter,
 	}
 	if row, ok := s.currentKey(); ok {
 		h.CurrentKeyID = row.ID
-		h.CurrentKeyExpiresIn, h.CurrentKeyAge = &Span{row.ExpiresAt.Sub(s.RegistryNow)}, &Span{s.RegistryNow.Sub(row.CreatedAt)}
+		h.CurrentKeyExpiresIn, h.CurrentKeyAge = &Span{row.ExpiresAt.Sub(s.RegistryNow)},
+			&Span{s.RegistryNow.Sub(row.CreatedAt)}
 	}
 	for _, version := range s.Versions {
 		ended := slices.ContainsFunc(s.result.Actions, func(t Taken) bool {

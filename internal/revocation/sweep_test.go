@@ -160,7 +160,8 @@ func count(r *sandboxtest.Rig, audit string) (n int) {
 	return n
 }
 
-// TestTheWholeLifeOfASupersededKey protects the consumers that are late, and the promise that no key is left behind.
+// TestTheWholeLifeOfASupersededKey protects the consumers that are late, and the promise that no
+// key is left behind.
 func TestTheWholeLifeOfASupersededKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, fresh := rotated(t, r)
@@ -173,7 +174,8 @@ func TestTheWholeLifeOfASupersededKey(t *testing.T) {
 	result := swept(t, s, "hold still-used")
 	a := result.Actions[0]
 	if a.LastUsedAt == nil || a.Until == nil || a.Fingerprint != old.Fingerprint() || a.Owner != sandbox.UserEmail {
-		t.Errorf("the hold does not say whose key it is, when it was used last and how long it lasts: %s", sandboxtest.JSONOf(a))
+		t.Errorf("the hold does not say whose key it is, when it was used last and how long it lasts: %s",
+			sandboxtest.JSONOf(a))
 	}
 	r.Clock.Advance(23 * time.Hour)
 	swept(t, s, "hold still-used")
@@ -202,8 +204,8 @@ func crash(t *testing.T, s *sandboxtest.Secret, n int) (event sandboxtest.Event)
 	return event
 }
 
-// TestAnOrphanIsRevokedAtItsAge protects the registry from keys that nobody holds, and the crashed createSecret's late
-// put from their revocation.
+// TestAnOrphanIsRevokedAtItsAge protects the registry from keys that nobody holds, and the crashed
+// createSecret's late put from their revocation.
 func TestAnOrphanIsRevokedAtItsAge(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -224,8 +226,8 @@ func TestAnOrphanIsRevokedAtItsAge(t *testing.T) {
 	swept(t, s)
 }
 
-// TestRollback protects a rollback by hand, before the mark and after it: the key that is current again is not touched,
-// and its mark goes.
+// TestRollback protects a rollback by hand, before the mark and after it: the key that is current
+// again is not touched, and its mark goes.
 func TestRollback(t *testing.T) {
 	for _, markedFirst := range []bool{false, true} {
 		t.Run(fmt.Sprintf("marked=%t", markedFirst), func(t *testing.T) {
@@ -256,8 +258,8 @@ func TestRollback(t *testing.T) {
 	}
 }
 
-// TestAnEditOfAnotherField protects the key that sits in two versions: its label follows it, and its grace begins when
-// the last one is superseded.
+// TestAnEditOfAnotherField protects the key that sits in two versions: its label follows it, and
+// its grace begins when the last one is superseded.
 func TestAnEditOfAnotherField(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -274,8 +276,8 @@ func TestAnEditOfAnotherField(t *testing.T) {
 	revoked(t, s, key)
 }
 
-// TestAnOlderMarkDoesNotShortenGrace protects who pastes an old value again, and then a new one, between two sweeps:
-// the old version's mark speaks of an earlier time.
+// TestAnOlderMarkDoesNotShortenGrace protects who pastes an old value again, and then a new one,
+// between two sweeps: the old version's mark speaks of an earlier time.
 func TestAnOlderMarkDoesNotShortenGrace(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, fresh := rotated(t, r)
@@ -284,7 +286,8 @@ func TestAnOlderMarkDoesNotShortenGrace(t *testing.T) {
 	r.Clock.Advance(72 * time.Hour)
 	s.Put(sandboxtest.ValueWith(old.Reveal()))
 	s.Put(newest)
-	marked := slices.IndexFunc(s.Snapshot().Versions, func(v awssecrets.Version) bool { return len(vault.NewVersion(v.ID, v.Stages).Marks) > 0 })
+	marked := slices.IndexFunc(s.Snapshot().Versions,
+		func(v awssecrets.Version) bool { return len(vault.NewVersion(v.ID, v.Stages).Marks) > 0 })
 	result := s.MustSweep()
 	if v := s.Snapshot().Versions[marked]; len(vault.NewVersion(v.ID, v.Stages).Marks) > 0 {
 		t.Errorf("the version that lost its key label keeps its mark:\n%s", s.Labels())
@@ -305,7 +308,8 @@ func TestAnOlderMarkDoesNotShortenGrace(t *testing.T) {
 	valid(t, s, fresh)
 }
 
-// TestWhatStopsASweep protects what a sweep must leave alone: each state ends it before it writes or revokes anything.
+// TestWhatStopsASweep protects what a sweep must leave alone: each state ends it before it writes
+// or revokes anything.
 func TestWhatStopsASweep(t *testing.T) {
 	blank := func(s *sandboxtest.Secret) { s.Put("{}") }
 	states := []struct {
@@ -317,7 +321,8 @@ func TestWhatStopsASweep(t *testing.T) {
 	}{
 		{name: "paused by the tag of older releases", prepare: pauseFor(time.Hour), outcome: Paused},
 		{name: "paused", prepare: pauseByLabel(time.Hour, vault.Current), outcome: Paused},
-		{name: "paused, and AWSCURRENT has moved since", prepare: pauseByLabel(time.Hour, vault.Previous), outcome: Paused},
+		{name: "paused, and AWSCURRENT has moved since", prepare: pauseByLabel(time.Hour, vault.Previous),
+			outcome: Paused},
 		{name: "paused by two labels, the later counts", prepare: func(s *sandboxtest.Secret) {
 			pauseByLabel(-time.Hour, vault.Current)(s)
 			pauseByLabel(time.Hour, vault.Previous)(s)
@@ -325,12 +330,20 @@ func TestWhatStopsASweep(t *testing.T) {
 		{name: "pause over", prepare: pauseFor(-time.Second), outcome: Swept},
 		{name: "deleted", prepare: deleteSecret, outcome: Deleted},
 		{name: "overwritten with a blank", prepare: blank, fault: "Overwritten", says: "rollback"},
-		{name: "overwritten with nonsense", prepare: func(s *sandboxtest.Secret) { s.Put("hello") }, fault: "Overwritten", says: settings.TagField},
-		{name: "overwritten with another JSON", prepare: func(s *sandboxtest.Secret) { s.Put(`{"user":"x","password":"y"}`) }, fault: "Overwritten", says: "rollback"},
-		{name: "current key revoked by somebody", prepare: deleteCurrentKey, fault: "CurrentKeyRefused", says: "quilt-rotate recover"},
-		{name: "user switched off", prepare: func(s *sandboxtest.Secret) { s.Registry.SetActive(sandbox.UserEmail, false) }, fault: "CurrentKeyRefused"},
+		{name: "overwritten with nonsense", prepare: func(s *sandboxtest.Secret) { s.Put("hello") },
+			fault: "Overwritten", says: settings.TagField},
+		{name: "overwritten with another JSON",
+			prepare: func(s *sandboxtest.Secret) { s.Put(`{"user":"x","password":"y"}`) }, fault: "Overwritten",
+			says: "rollback"},
+		{name: "current key revoked by somebody", prepare: deleteCurrentKey, fault: "CurrentKeyRefused",
+			says: "quilt-rotate recover"},
+		{name: "user switched off", prepare: func(s *sandboxtest.Secret) {
+			s.Registry.SetActive(sandbox.UserEmail,
+				false)
+		}, fault: "CurrentKeyRefused"},
 		{name: "registry down", prepare: registryDown, fault: "RegistryUnavailable"},
-		{name: "bad tag", prepare: func(s *sandboxtest.Secret) { s.Tag(settings.TagGrace, "soon") }, fault: "BadTags", says: settings.TagGrace},
+		{name: "bad tag", prepare: func(s *sandboxtest.Secret) { s.Tag(settings.TagGrace, "soon") }, fault: "BadTags",
+			says: settings.TagGrace},
 		{name: "unknown label", prepare: unknownLabel, fault: "UnknownLabel", says: "deploy the release that wrote it"},
 	}
 	for _, state := range states {
@@ -394,7 +407,8 @@ func unknownLabel(s *sandboxtest.Secret) {
 	}
 }
 
-// TestAFreshSecretRaisesNoAlarm protects a deployment before its first key: neither its test run nor its sweeps fail.
+// TestAFreshSecretRaisesNoAlarm protects a deployment before its first key: neither its test run
+// nor its sweeps fail.
 func TestAFreshSecretRaisesNoAlarm(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.BareSecret("quilt/fresh", "{}")
@@ -410,7 +424,8 @@ func TestAFreshSecretRaisesNoAlarm(t *testing.T) {
 	})); n != 0 {
 		t.Errorf("%d requests to the registry, though there is nothing to ask", n)
 	}
-	if lines := r.Output.Lines(`"level":"ERROR"`); len(lines) > 0 || len(r.Output.Lines(`"NotBootstrapped":1`)) != 2 || len(r.Output.Lines(`"SweepFailed"`)) > 0 {
+	if lines := r.Output.Lines(`"level":"ERROR"`); len(lines) > 0 || len(r.Output.Lines(`"NotBootstrapped":1`)) != 2 ||
+		len(r.Output.Lines(`"SweepFailed"`)) > 0 {
 		t.Errorf("the output is not that of a fresh secret:\n%s", r.Output)
 	}
 	id := s.Bootstrap(sandbox.UserEmail)
@@ -420,8 +435,8 @@ func TestAFreshSecretRaisesNoAlarm(t *testing.T) {
 	}
 }
 
-// TestAValueThatNeverHeldAKey protects the people on call: if no key of ours is valid, a value without a key is an
-// error in the configuration, and wakes nobody.
+// TestAValueThatNeverHeldAKey protects the people on call: if no key of ours is valid, a value
+// without a key is an error in the configuration, and wakes nobody.
 func TestAValueThatNeverHeldAKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.BareSecret("quilt/adopted", `{"user":"x","password":"y"}`)
@@ -429,15 +444,16 @@ func TestAValueThatNeverHeldAKey(t *testing.T) {
 	wantFault(t, err, "BadValue", settings.TagField)
 }
 
-// TestPartialFailure protects the other keys from one that cannot be revoked: what can be done is done, the error names
-// the rest, the next sweep finishes.
+// TestPartialFailure protects the other keys from one that cannot be revoked: what can be done is
+// done, the error names the rest, the next sweep finishes.
 func TestPartialFailure(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, first, second := rotated(t, r)
 	s.MustRotate()
 	swept(t, s, "mark superseded done", "mark superseded done")
 	r.Clock.Advance(48 * time.Hour)
-	remove := r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.Answer(403, `{"message":"no"}`)), "apiKeyRevoke"))
+	remove := r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.Answer(403, `{"message":"no"}`)),
+		"apiKeyRevoke"))
 	_, err := s.Sweep()
 	wantFault(t, err, "SweepIncomplete", "1 of 2", "revoke of the key")
 	remove()
@@ -469,7 +485,8 @@ func TestARevocationWhoseAnswerIsLost(t *testing.T) {
 	noLabelsLeft(t, s)
 }
 
-// TestACrashAfterTheRevocation protects the ledger: the next sweep removes the labels of a key that no longer exists.
+// TestACrashAfterTheRevocation protects the ledger: the next sweep removes the labels of a key that
+// no longer exists.
 func TestACrashAfterTheRevocation(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -489,7 +506,8 @@ func TestACrashAfterTheRevocation(t *testing.T) {
 	noLabelsLeft(t, s)
 }
 
-// TestARevokedKeyThatStillLogsIn protects from a revocation that is none: the labels stay until the refusal is seen.
+// TestARevokedKeyThatStillLogsIn protects from a revocation that is none: the labels stay until the
+// refusal is seen.
 func TestARevokedKeyThatStillLogsIn(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -566,13 +584,14 @@ func TestForeignKeys(t *testing.T) {
 	r.Registry.TransferKey(k.ID, sandbox.AdminEmail)
 	swept(t, s, "report foreign")
 	valid(t, s, old)
-	if len(r.Output.Lines(`"KeysNeedingAttention":1`, `"reasons":"foreign"`)) != 1 || len(r.Output.Lines(`"level":"WARN"`, `"reason":"foreign"`, old.Fingerprint())) != 1 {
+	if len(r.Output.Lines(`"KeysNeedingAttention":1`, `"reasons":"foreign"`)) != 1 ||
+		len(r.Output.Lines(`"level":"WARN"`, `"reason":"foreign"`, old.Fingerprint())) != 1 {
 		t.Errorf("nothing reports the foreign key:\n%s", r.Output)
 	}
 }
 
-// TestTwoSecretsWithOneKey protects a secret from another that was made by copying its value: the key is the first
-// one's to revoke.
+// TestTwoSecretsWithOneKey protects a secret from another that was made by copying its value: the
+// key is the first one's to revoke.
 func TestTwoSecretsWithOneKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	one := r.Secret("quilt/one")
@@ -585,8 +604,8 @@ func TestTwoSecretsWithOneKey(t *testing.T) {
 	valid(t, two, shared)
 }
 
-// TestTheGateIsPassedBeforeEachAttempt protects a key that somebody goes back to while a revocation waits to be tried
-// again.
+// TestTheGateIsPassedBeforeEachAttempt protects a key that somebody goes back to while a revocation
+// waits to be tried again.
 func TestTheGateIsPassedBeforeEachAttempt(t *testing.T) {
 	t.Run("the registry is busy", func(t *testing.T) {
 		r := sandboxtest.New(t)
@@ -601,19 +620,24 @@ func TestTheGateIsPassedBeforeEachAttempt(t *testing.T) {
 	})
 	t.Run("the issuer takes over", func(t *testing.T) {
 		r := sandboxtest.New(t)
-		issuer := r.BareSecret("quilt/issuer", `{"username":"`+sandbox.UserName+`","password":"`+sandbox.UserPassword+`"}`)
+		issuer := r.BareSecret("quilt/issuer", `{"username":"`+sandbox.UserName+`","password":"`+sandbox.UserPassword+
+			`"}`)
 		s, old, fresh := due(t, r)
 		s.Tag(settings.TagIssuer, issuer.ARN)
-		r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.KeysMayNotManage = quiltregistry.RefuseInvalidInput })
+		r.Registry.SetSwitches(func(w *quiltregistry.Switches) {
+			w.KeysMayNotManage = quiltregistry.RefuseInvalidInput
+		})
 		oldID, newID := s.Holder(vault.Previous).ID, s.Holder(vault.Current).ID
-		r.Intercept(sandboxtest.On(sandboxtest.Before(func() { must(t, s.MoveLabel(vault.Current, oldID, newID)) }), "POST /api/login"))
+		r.Intercept(sandboxtest.On(sandboxtest.Before(func() { must(t, s.MoveLabel(vault.Current, oldID, newID)) }),
+			"POST /api/login"))
 		swept(t, s, "report world-changed")
 		valid(t, s, old, fresh)
 	})
 }
 
-// TestABusyRegistryIsAskedAFewTimes protects the time of a sweep: a revocation is tried three times, and not again if
-// the registry asks for a wait that is too long. The next sweep revokes the key.
+// TestABusyRegistryIsAskedAFewTimes protects the time of a sweep: a revocation is tried three
+// times, and not again if the registry asks for a wait that is too long. The next sweep revokes the
+// key.
 func TestABusyRegistryIsAskedAFewTimes(t *testing.T) {
 	for retryAfter, attempts := range map[string]int{"": 3, "30": 1} {
 		r := sandboxtest.New(t)
@@ -633,10 +657,11 @@ func TestABusyRegistryIsAskedAFewTimes(t *testing.T) {
 	}
 }
 
-// TestKeysMayNotManageKeys protects the sweeps of a registry whose keys may log in and not manage keys, in each of its
-// manners.
+// TestKeysMayNotManageKeys protects the sweeps of a registry whose keys may log in and not manage
+// keys, in each of its manners.
 func TestKeysMayNotManageKeys(t *testing.T) {
-	for _, manner := range []string{quiltregistry.RefuseForbidden, quiltregistry.RefuseGraphQLError, quiltregistry.RefuseInvalidInput} {
+	for _, manner := range []string{quiltregistry.RefuseForbidden, quiltregistry.RefuseGraphQLError,
+		quiltregistry.RefuseInvalidInput} {
 		refuse := func(r *sandboxtest.Rig) {
 			r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.KeysMayNotManage = manner })
 		}
@@ -645,7 +670,8 @@ func TestKeysMayNotManageKeys(t *testing.T) {
 			s, old, fresh := due(t, r)
 			refuse(r)
 			want := "RegistryRefused"
-			if manner == quiltregistry.RefuseInvalidInput { // which lets keys be listed, so that the sweep goes on until it revokes
+			// which lets keys be listed, so that the sweep goes on until it revokes
+			if manner == quiltregistry.RefuseInvalidInput {
 				want = "SweepIncomplete"
 			}
 			failed(t, s, want)
@@ -678,7 +704,8 @@ func TestKeysMayNotManageKeys(t *testing.T) {
 			s.Tag(settings.TagIssuer, issuerOf(t, r, sandbox.UserName, "not-the-password"))
 			refuse(r)
 			_, err := s.Sweep()
-			if err == nil || fault.TypeName(err) == "CurrentKeyRefused" || !strings.Contains(err.Error(), "the issuing credential of "+s.ARN) {
+			if err == nil || fault.TypeName(err) == "CurrentKeyRefused" || !strings.Contains(err.Error(),
+				"the issuing credential of "+s.ARN) {
 				t.Errorf("the error does not name the issuing credential: %T %v", err, err)
 			}
 			valid(t, s, old, fresh)
@@ -689,7 +716,8 @@ func TestKeysMayNotManageKeys(t *testing.T) {
 func issuerOf(t *testing.T, r *sandboxtest.Rig, user, password string) (arn string) {
 	t.Helper()
 	value, _ := json.Marshal(map[string]string{"username": user, "password": password})
-	arn, err := r.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("quilt/issuer"), SecretString: aws.String(string(value))})
+	arn, err := r.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("quilt/issuer"),
+		SecretString: aws.String(string(value))})
 	must(t, err)
 	return arn
 }
@@ -699,7 +727,8 @@ func TestReplicaLag(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
 	_, err := r.Hands.ReplicateSecretToRegions(t.Context(), &secretsmanager.ReplicateSecretToRegionsInput{
-		SecretId: &s.ARN, AddReplicaRegions: []types.ReplicaRegionType{{Region: aws.String("eu-west-1")}, {Region: aws.String("us-west-2")}},
+		SecretId: &s.ARN, AddReplicaRegions: []types.ReplicaRegionType{{Region: aws.String("eu-west-1")},
+			{Region: aws.String("us-west-2")}},
 	})
 	must(t, err)
 	must(t, r.Secrets.SetReplicaStatus(s.ARN, "eu-west-1", "InProgress", ""))
@@ -712,8 +741,8 @@ func TestReplicaLag(t *testing.T) {
 	revoked(t, s, old)
 }
 
-// TestUseThatIsNotRecorded protects from holding keys for ever where the registry records no use, and says on what the
-// revocation rests.
+// TestUseThatIsNotRecorded protects from holding keys for ever where the registry records no use,
+// and says on what the revocation rests.
 func TestUseThatIsNotRecorded(t *testing.T) {
 	r := sandboxtest.New(t)
 	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.UseNotRecorded = true })
@@ -726,8 +755,8 @@ func TestUseThatIsNotRecorded(t *testing.T) {
 	revoked(t, s, old)
 }
 
-// TestANightlyJobAtARegistryThatRecordsDays protects a job that runs once a day: its use at 23:59 is shown as the
-// midnight before, and its key must still be there the night after.
+// TestANightlyJobAtARegistryThatRecordsDays protects a job that runs once a day: its use at 23:59
+// is shown as the midnight before, and its key must still be there the night after.
 func TestANightlyJobAtARegistryThatRecordsDays(t *testing.T) {
 	r := sandboxtest.New(t)
 	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.UseGranularity = 24 * time.Hour })
@@ -746,7 +775,8 @@ func TestANightlyJobAtARegistryThatRecordsDays(t *testing.T) {
 	swept(t, s, "revoke grace-over done")
 }
 
-// TestARegistryWhoseClockIsOff protects keys from dates of one clock that are compared with another's.
+// TestARegistryWhoseClockIsOff protects keys from dates of one clock that are compared with
+// another's.
 func TestARegistryWhoseClockIsOff(t *testing.T) {
 	for _, skew := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {
 		t.Run(skew.String(), func(t *testing.T) {
@@ -770,7 +800,8 @@ func TestARegistryWhoseClockIsOff(t *testing.T) {
 	}
 }
 
-// TestTagsOverride protects one secret's own settings: they override the function's, and nobody else's.
+// TestTagsOverride protects one secret's own settings: they override the function's, and nobody
+// else's.
 func TestTagsOverride(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := rotated(t, r, settings.TagGrace, "3s", settings.TagQuiet, "1s", settings.TagHoldLimit, "30s")
@@ -790,8 +821,8 @@ func TestTagsOverride(t *testing.T) {
 	revoked(t, s, old)
 }
 
-// TestTheWorldChangesBeforeTheRevocation protects what happens between look and act: labels that move, a pending value
-// that lands, a mark that is new.
+// TestTheWorldChangesBeforeTheRevocation protects what happens between look and act: labels that
+// move, a pending value that lands, a mark that is new.
 func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 	changes := []struct {
 		name   string
@@ -800,9 +831,18 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 		{"rolled back", func(s *sandboxtest.Secret, oldID, newID string) error {
 			return s.MoveLabel(vault.Current, oldID, newID)
 		}},
-		{"edited", func(s *sandboxtest.Secret, _, _ string) error { s.Put(s.Holder(vault.Previous).Value); return nil }},
-		{"a rotation begins", func(s *sandboxtest.Secret, _, _ string) error { s.Begin(sandboxtest.Token(5)); return nil }},
-		{"pending by hand", func(s *sandboxtest.Secret, oldID, _ string) error { return s.MoveLabel(vault.Pending, oldID, "") }},
+		{"edited", func(s *sandboxtest.Secret, _, _ string) error {
+			s.Put(s.Holder(vault.Previous).Value)
+			return nil
+		}},
+		{"a rotation begins", func(s *sandboxtest.Secret, _, _ string) error {
+			s.Begin(sandboxtest.Token(5))
+			return nil
+		}},
+		{"pending by hand", func(s *sandboxtest.Secret, oldID, _ string) error {
+			return s.MoveLabel(vault.Pending,
+				oldID, "")
+		}},
 		{"marked anew", func(s *sandboxtest.Secret, oldID, _ string) error {
 			return s.MoveLabel(vault.NewMark(oldID, s.Clock.Now()).Label(), oldID, "")
 		}},
@@ -815,15 +855,24 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 			return nil
 		}},
 		{"deleted", func(s *sandboxtest.Secret, _, _ string) error { deleteSecret(s); return nil }},
-		{"paused", func(s *sandboxtest.Secret, _, _ string) error { pauseByLabel(time.Hour, vault.Current)(s); return nil }},
-		{"paused by the tag of older releases", func(s *sandboxtest.Secret, _, _ string) error { pauseFor(time.Hour)(s); return nil }},
+		{"paused", func(s *sandboxtest.Secret, _, _ string) error {
+			pauseByLabel(time.Hour,
+				vault.Current)(s)
+			return nil
+		}},
+		{"paused by the tag of older releases", func(s *sandboxtest.Secret, _, _ string) error {
+			pauseFor(time.Hour)(s)
+			return nil
+		}},
 	}
 	for _, c := range changes {
 		t.Run(c.name, func(t *testing.T) {
 			r := sandboxtest.New(t)
 			s, old, fresh := due(t, r)
 			oldID, newID := s.Holder(vault.Previous).ID, s.Holder(vault.Current).ID
-			r.Intercept(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.Before(func() { must(t, c.change(s, oldID, newID)) })), "DescribeSecret"))
+			r.Intercept(
+				sandboxtest.On(sandboxtest.Nth(1, sandboxtest.Before(func() { must(t, c.change(s, oldID, newID)) })),
+					"DescribeSecret"))
 			swept(t, s, "report world-changed")
 			valid(t, s, old, fresh)
 		})
@@ -832,10 +881,14 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 		r := sandboxtest.New(t)
 		s, old, fresh := due(t, r)
 		copied, err := r.Hands.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{
-			SecretId: &s.ARN, SecretString: aws.String(sandboxtest.ValueWith(old.Reveal())), VersionStages: []string{"copy"},
+			SecretId: &s.ARN, SecretString: aws.String(sandboxtest.ValueWith(old.Reveal())), VersionStages: []string{
+				"copy"},
 		})
 		must(t, err)
-		r.Intercept(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.Before(func() { must(t, s.MoveLabel(vault.Pending, *copied.VersionId, "")) })), "DescribeSecret"))
+		r.Intercept(
+			sandboxtest.On(sandboxtest.Nth(1,
+				sandboxtest.Before(func() { must(t, s.MoveLabel(vault.Pending, *copied.VersionId, "")) })),
+				"DescribeSecret"))
 		swept(t, s, "report world-changed")
 		valid(t, s, old, fresh)
 	})
@@ -848,7 +901,8 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 		orphan := r.Registry.Keys()[1]
 		r.Intercept(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.Before(func() {
 			_, err := r.Hands.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{
-				SecretId: &s.ARN, SecretString: aws.String(sandboxtest.ValueWith(orphan.Secret)), VersionStages: []string{vault.KeyLabel(orphan.ID)},
+				SecretId: &s.ARN, SecretString: aws.String(sandboxtest.ValueWith(orphan.Secret)),
+				VersionStages: []string{vault.KeyLabel(orphan.ID)},
 			})
 			must(t, err)
 		})), "DescribeSecret"))
@@ -884,7 +938,8 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 		// without a key label, as from a program that is not this one
 		put := func() {
 			_, err := r.Hands.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{
-				SecretId: &s.ARN, ClientRequestToken: aws.String(sandboxtest.Token(1)), SecretString: aws.String("{}"), VersionStages: []string{vault.Pending},
+				SecretId: &s.ARN, ClientRequestToken: aws.String(sandboxtest.Token(1)), SecretString: aws.String("{}"),
+				VersionStages: []string{vault.Pending},
 			})
 			must(t, err)
 		}
@@ -904,8 +959,8 @@ func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
 	})
 }
 
-// TestRequestsOfASweep protects the bill and the services' limits: an idle sweep is three requests, and none of them
-// grows with the user's keys.
+// TestRequestsOfASweep protects the bill and the services' limits: an idle sweep is three requests,
+// and none of them grows with the user's keys.
 func TestRequestsOfASweep(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, _ := due(t, r)
@@ -927,7 +982,8 @@ func TestRequestsOfASweep(t *testing.T) {
 		}
 	}
 	requests("DescribeSecret GetSecretValue GetSecretValue accountKeys "+
-		"DescribeSecret apiKeyRevoke me login UpdateSecretVersionStage UpdateSecretVersionStage", "revoke grace-over done")
+		"DescribeSecret apiKeyRevoke me login UpdateSecretVersionStage UpdateSecretVersionStage",
+		"revoke grace-over done")
 	requests("DescribeSecret GetSecretValue accountKeys")
 	idleHour = idleHour.Add(-time.Hour)
 	requests("DescribeSecret GetSecretValue account")
@@ -954,8 +1010,8 @@ func TestTwoSweepsAtOnce(t *testing.T) {
 	noLabelsLeft(t, s)
 }
 
-// A registry may show more of a key than three characters of each end: the form of fingerprints is no contract, and
-// keys must be revoked all the same.
+// A registry may show more of a key than three characters of each end: the form of fingerprints is
+// no contract, and keys must be revoked all the same.
 func TestFingerprintsOfAnotherLength(t *testing.T) {
 	r := sandboxtest.New(t)
 	r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.FingerprintEnds = 5 })

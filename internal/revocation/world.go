@@ -12,7 +12,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// World is everything a plan is made from: what the two services said a moment ago, and nothing remembered.
+// World is everything a plan is made from: what the two services said a moment ago, and nothing
+// remembered.
 type World struct {
 	SecretARN   string
 	Now         time.Time        // Secrets Manager's clock: marks are compared with it
@@ -44,12 +45,13 @@ type HoldingState string
 
 // What may be known of a value.
 const (
-	Unread     HoldingState = ""              // it was not needed
-	Holds      HoldingState = "holds"         // it holds the key
-	Blank      HoldingState = "blank"         // it has room for a key, and none in it
-	NoValue    HoldingState = "no-value"      // the version has no value (yet)
-	Unreadable HoldingState = "unreadable"    // no key can be found in it
-	Locked     HoldingState = "undecryptable" // Secrets Manager refuses to return it: its KMS key is disabled, for example
+	Unread     HoldingState = ""           // it was not needed
+	Holds      HoldingState = "holds"      // it holds the key
+	Blank      HoldingState = "blank"      // it has room for a key, and none in it
+	NoValue    HoldingState = "no-value"   // the version has no value (yet)
+	Unreadable HoldingState = "unreadable" // no key can be found in it
+	// Secrets Manager refuses to return it: its KMS key is disabled, for example
+	Locked HoldingState = "undecryptable"
 )
 
 // Asked is what the registry says of a labelled key when it is asked by the key's id.
@@ -59,8 +61,8 @@ type Asked struct {
 	Absent bool          // no user has a key with that id: an administrator's session did not find it
 }
 
-// Policy is how long superseded keys live: the settings of the secret. Without a hold limit, a used key is held until
-// it expires.
+// Policy is how long superseded keys live: the settings of the secret. Without a hold limit, a used
+// key is held until it expires.
 type Policy = settings.Revocation
 
 // find is the version that has the label.
@@ -77,8 +79,8 @@ func (w World) underWay() bool {
 	return ok && !v.Has(vault.Current)
 }
 
-// unreadable is the current or pending version if its value is not known, or none is current, so that nothing can be
-// compared with it. A pending version that has no value yet protects nothing.
+// unreadable is the current or pending version if its value is not known, or none is current, so
+// that nothing can be compared with it. A pending version that has no value yet protects nothing.
 func (w World) unreadable() (Version, bool) {
 	if current, _ := w.find(vault.Current); current.Holds.State != Holds {
 		return current, true
@@ -99,13 +101,14 @@ func (w World) alike(row quilt.APIKey) []quilt.APIKey {
 	return slices.DeleteFunc(w.rows(), func(k quilt.APIKey) bool { return k.Fingerprint != row.Fingerprint })
 }
 
-// ambiguous reports whether a key that is not this secret's shows the same fingerprint. Then only the label says that
-// the version does not hold that key, and a person may have moved the label. By chance, six random characters must be
-// equal.
+// ambiguous reports whether a key that is not this secret's shows the same fingerprint. Then only
+// the label says that the version does not hold that key, and a person may have moved the label. By
+// chance, six random characters must be equal.
 func (w World) ambiguous(row quilt.APIKey) bool {
 	labelled, ours := w.labelled(), w.ours()
 	return slices.ContainsFunc(w.alike(row), func(k quilt.APIKey) bool {
-		return k.ID != row.ID && (!quilt.SameUser(k.UserEmail, w.Owner) || !ours(k) && (!labelled[k.ID] || w.madeForAnother(k)))
+		return k.ID != row.ID && (!quilt.SameUser(k.UserEmail, w.Owner) || !ours(k) &&
+			(!labelled[k.ID] || w.madeForAnother(k)))
 	})
 }
 
@@ -129,20 +132,22 @@ func (w World) ours() func(quilt.APIKey) bool {
 	}
 }
 
-// madeForAnother reports whether the key's name has another secret's mark. Two secrets share a key if somebody copied a
-// value; then the other secret's sweep revokes it.
+// madeForAnother reports whether the key's name has another secret's mark. Two secrets share a key
+// if somebody copied a value; then the other secret's sweep revokes it.
 func (w World) madeForAnother(row quilt.APIKey) bool {
 	_, marked := apikey.MarkOf(row.Name)
 	return marked && !w.ours()(row)
 }
 
-// successor is the version that the key label of a superseded version belongs on: the current one, if it holds the same
-// key and has no key label. Otherwise it is the version that was current last, on the same conditions, because a mark
-// on an older version records an earlier time, from which the grace period must not count.
+// successor is the version that the key label of a superseded version belongs on: the current one,
+// if it holds the same key and has no key label. Otherwise it is the version that was current last,
+// on the same conditions, because a mark on an older version records an earlier time, from which
+// the grace period must not count.
 func (w World) successor(v Version) (Version, bool) {
 	for _, stage := range []string{vault.Current, vault.Previous} {
 		next, ok := w.find(stage)
-		fits := ok && next.ID != v.ID && len(next.Keys) == 0 && next.Holds.State == Holds && next.Holds.Key.Equal(v.Holds.Key)
+		fits := ok && next.ID != v.ID && len(next.Keys) == 0 && next.Holds.State == Holds &&
+			next.Holds.Key.Equal(v.Holds.Key)
 		if fits && (stage == vault.Current || len(v.Marks) > 0 && !w.protects(v.Holds.Key)) {
 			return next, true
 		}
@@ -164,7 +169,8 @@ func (w World) key(id string) (quilt.APIKey, bool) {
 // missing are the ids in the labels of versions to judge that the registry has not shown.
 func (w World) missing() (ids []string) {
 	for _, v := range w.Versions {
-		if v.Has(vault.Pending) && !v.Has(vault.Current) || v.Holds.State != Holds || !v.Has(vault.Current) && w.protects(v.Holds.Key) {
+		if v.Has(vault.Pending) && !v.Has(vault.Current) || v.Holds.State != Holds || !v.Has(vault.Current) &&
+			w.protects(v.Holds.Key) {
 			continue
 		}
 		for _, id := range v.Keys {
@@ -176,10 +182,10 @@ func (w World) missing() (ids []string) {
 	return ids
 }
 
-// seenAsOurs reports whether a sweep saw a version's key among the keys of this user: a sweep wrote the version's mark,
-// and this user still has a key of ours that is older, so the secret was not moved to another user since then. If it
-// was moved to another user and back, ownerSince shows it. The two services' clocks are compared, and dates have whole
-// seconds.
+// seenAsOurs reports whether a sweep saw a version's key among the keys of this user: a sweep wrote
+// the version's mark, and this user still has a key of ours that is older, so the secret was not
+// moved to another user since then. If it was moved to another user and back, ownerSince shows it.
+// The two services' clocks are compared, and dates have whole seconds.
 func (w World) seenAsOurs(v Version, ownerSince time.Time) bool {
 	mark, offset := lastMark(v), w.Now.Sub(w.RegistryNow)
 	labelled, ours := w.labelled(), w.ours()
@@ -189,9 +195,10 @@ func (w World) seenAsOurs(v Version, ownerSince time.Time) bool {
 	})
 }
 
-// replacedAsRefused reports whether a rotation on need has replaced the version's key because the registry refused it,
-// while another credential of the same user logged in. If that user's session does not find the id now, and the key is
-// still refused, it no longer exists, although no sweep has marked it.
+// replacedAsRefused reports whether a rotation on need has replaced the version's key because the
+// registry refused it, while another credential of the same user logged in. If that user's session
+// does not find the id now, and the key is still refused, it no longer exists, although no sweep
+// has marked it.
 func (w World) replacedAsRefused(v Version) bool {
 	current, _ := w.find(vault.Current)
 	return v.Has(vault.Previous) && strings.HasPrefix(current.ID, TokenRefused)
@@ -203,8 +210,9 @@ func (w World) currentKey() (quilt.APIKey, bool) {
 	return w.keyOf(current)
 }
 
-// keyOf is what the registry says of a version's key: by the id in its label, else by its fingerprint, if only one
-// key shows it. If a person moved another key's label here, the label of the key that fits counts.
+// keyOf is what the registry says of a version's key: by the id in its label, else by its
+// fingerprint, if only one key shows it. If a person moved another key's label here, the label of
+// the key that fits counts.
 func (w World) keyOf(v Version) (quilt.APIKey, bool) {
 	for _, id := range v.Keys {
 		if row, known := w.key(id); known && v.holds(row) {
@@ -228,13 +236,14 @@ func (w World) labelled() map[string]bool {
 	return ids
 }
 
-// Ours are the keys of this secret, the current one included: those whose names have its mark, and those that it holds
-// under their labels. They are to be revoked when the secret is retired. If the registry's list does not count, only
-// the keys that it was asked for by their ids are known.
+// Ours are the keys of this secret, the current one included: those whose names have its mark, and
+// those that it holds under their labels. They are to be revoked when the secret is retired. If the
+// registry's list does not count, only the keys that it was asked for by their ids are known.
 //
-// [Plan] revokes no other key. Another user's key is not among them, nor one that was made for another secret, nor one
-// that only a label connects with this secret, if the fingerprint does not prove that the version holds it. It is not
-// known whether somebody copied a value of this secret into another one, which then needs the same key.
+// [Plan] revokes no other key. Another user's key is not among them, nor one that was made for
+// another secret, nor one that only a label connects with this secret, if the fingerprint does not
+// prove that the version holds it. It is not known whether somebody copied a value of this secret
+// into another one, which then needs the same key.
 func (w World) Ours() []quilt.APIKey {
 	ours := w.ours()
 	return slices.DeleteFunc(w.rows(), func(k quilt.APIKey) bool {
@@ -242,8 +251,8 @@ func (w World) Ours() []quilt.APIKey {
 	})
 }
 
-// keeps reports whether a version holds the key, and is its label's place: the one that names it, or the current one,
-// whose label will follow.
+// keeps reports whether a version holds the key, and is its label's place: the one that names it,
+// or the current one, whose label will follow.
 func (w World) keeps(row quilt.APIKey) bool {
 	return slices.ContainsFunc(w.Versions, func(v Version) bool {
 		labelled := slices.Contains(v.Keys, row.ID) || v.Has(vault.Current) && len(v.Keys) == 0
@@ -251,7 +260,8 @@ func (w World) keeps(row quilt.APIKey) bool {
 	})
 }
 
-// holds reports whether the key in the version's value can be the registry's, as far as its fingerprint shows.
+// holds reports whether the key in the version's value can be the registry's, as far as its
+// fingerprint shows.
 func (v Version) holds(row quilt.APIKey) bool {
 	return v.Holds.Key.Fits(row.Fingerprint)
 }

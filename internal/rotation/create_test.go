@@ -21,8 +21,8 @@ import (
 )
 
 func TestCreateSecretStoresANewKeyBesideTheOldOne(t *testing.T) {
-	// Protects the consumers' value: the pending one differs in the key alone, is labelled with its key, and AWSCURRENT is
-	// untouched.
+	// Protects the consumers' value: the pending one differs in the key alone, is labelled with its
+	// key, and AWSCURRENT is untouched.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	trace := r.Trace()
@@ -34,8 +34,10 @@ func TestCreateSecretStoresANewKeyBesideTheOldOne(t *testing.T) {
 	before.unchanged(t)
 	pending := version(t, s, event.ClientRequestToken)
 	key := s.KeyIn(pending)
-	if !holds(pending, vault.Pending) || pending.Value != sandboxtest.ValueWith(key.Reveal()) || key.Equal(s.CurrentKey()) || !s.Alive(key) {
-		t.Errorf("the pending version must hold AWSPENDING, a new key that logs in, and else what the current one holds\n%s", s.Labels())
+	if !holds(pending, vault.Pending) || pending.Value != sandboxtest.ValueWith(key.Reveal()) ||
+		key.Equal(s.CurrentKey()) || !s.Alive(key) {
+		t.Errorf("the pending version must hold AWSPENDING, a new key that logs in, and else what the current one "+
+			"holds\n%s", s.Labels())
 	}
 	labelledRight(t, s, pending)
 	for _, q := range trace.Take() {
@@ -46,8 +48,8 @@ func TestCreateSecretStoresANewKeyBesideTheOldOne(t *testing.T) {
 }
 
 func TestNameAndLifetimeOfNewKey(t *testing.T) {
-	// Protects people who read the registry's list: a key's name shows its purpose, its day and its secret, and its
-	// lifetime is what was set.
+	// Protects people who read the registry's list: a key's name shows its purpose, its day and its
+	// secret, and its lifetime is what was set.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for _, c := range []struct {
@@ -62,7 +64,8 @@ func TestNameAndLifetimeOfNewKey(t *testing.T) {
 		s := r.Secret(c.secret, c.tags...)
 		event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
 		made, _ := s.Registry.KeyBySecret(s.KeyIn(version(t, s, event.ClientRequestToken)).Reveal())
-		if want := c.label + "-" + r.Clock.Now().Format("20060102") + "-" + apikey.SecretMark(s.ARN); made.Name != want {
+		if want := c.label + "-" + r.Clock.Now().Format("20060102") + "-" +
+			apikey.SecretMark(s.ARN); made.Name != want {
 			t.Errorf("%s: the key is named %q, want %q", c.secret, made.Name, want)
 		}
 		if got := made.ExpiresAt.Sub(made.CreatedAt); got != time.Duration(c.days)*24*time.Hour {
@@ -82,15 +85,19 @@ type pendingCase struct {
 }
 
 func TestCreateSecretWithPendingValue(t *testing.T) {
-	// Protects against a second key if the first one is valid, and against a pending key that can never become current and
-	// blocks every later rotation.
+	// Protects against a second key if the first one is valid, and against a pending key that can
+	// never become current and blocks every later rotation.
 	t.Parallel()
 	for _, c := range []pendingCase{
 		{"valid", func(*sandboxtest.Secret, quiltregistry.APIKey) {}, ""},
 		{"revoked", func(s *sandboxtest.Secret, k quiltregistry.APIKey) { s.Registry.Delete(k.ID) }, "PendingKeyDead"},
 		{"expired", func(s *sandboxtest.Secret, k quiltregistry.APIKey) { s.Registry.Expire(k.ID) }, "PendingKeyDead"},
-		{"just over half its life left", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) { s.Clock.Advance(44 * 24 * time.Hour) }, ""},
-		{"less than half its life left", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) { s.Clock.Advance(46 * 24 * time.Hour) }, "PendingKeyOld"},
+		{"just over half its life left", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
+			s.Clock.Advance(44 * 24 * time.Hour)
+		}, ""},
+		{"less than half its life left", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
+			s.Clock.Advance(46 * 24 * time.Hour)
+		}, "PendingKeyOld"},
 		{"expired with the current one", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
 			s.Tag(settings.TagIssuer, "issuer")
 			s.Clock.Advance(100 * 24 * time.Hour)
@@ -110,7 +117,9 @@ func TestCreateSecretWithPendingValue(t *testing.T) {
 			})
 		}, ""},
 		{"keys may not look at keys", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
-			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.KeysMayNotManage = quiltregistry.RefuseForbidden })
+			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) {
+				sw.KeysMayNotManage = quiltregistry.RefuseForbidden
+			})
 		}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -150,35 +159,41 @@ func TestCreateSecretWithPendingValue(t *testing.T) {
 }
 
 func TestEveryOccurrenceOfTheKeyIsRotated(t *testing.T) {
-	// Protects consumers of a second copy, and promise 2: after a rotation the former key is nowhere in the value, and
-	// nothing else is changed.
+	// Protects consumers of a second copy, and promise 2: after a rotation the former key is
+	// nowhere in the value, and nothing else is changed.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
 	former := s.CurrentKey().Reveal()
-	value := strings.ReplaceAll(`{"QUILT_API_KEY":"$", "quilt_api_key" : "$","url":"https://x:$@host","o":[{"$":"\"$\""}],"n":1.0}`, "$", former)
-	_, err := r.Hands.PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &s.ARN, SecretString: &value})
+	value := strings.ReplaceAll(
+		`{"QUILT_API_KEY":"$", "quilt_api_key" : "$","url":"https://x:$@host","o":[{"$":"\"$\""}],"n":1.0}`, "$",
+		former)
+	_, err := r.Hands.PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &s.ARN,
+		SecretString: &value})
 	must(t, err)
 	must(t, s.Rotate())
 	current := s.Holder(vault.Current)
 	next := s.CurrentKey().Reveal()
 	if next == former || current.Value != strings.ReplaceAll(value, former, next) {
-		t.Errorf("the value is %s", strings.ReplaceAll(strings.ReplaceAll(current.Value, former, "FORMER"), next, "NEXT"))
+		t.Errorf("the value is %s", strings.ReplaceAll(strings.ReplaceAll(current.Value, former, "FORMER"), next,
+			"NEXT"))
 	}
 	keepsPromises(t, s)
 }
 
 func TestANewKeyThatIsNotAsAskedForIsReported(t *testing.T) {
-	// Protects the search for orphans, and the schedule: a registry that shortens names or lifetimes is reported, and the
-	// key is used all the same.
+	// Protects the search for orphans, and the schedule: a registry that shortens names or
+	// lifetimes is reported, and the key is used all the same.
 	t.Parallel()
 	for name, c := range map[string]struct {
 		limit func(*quiltregistry.Switches)
 		says  string
 	}{
-		"as asked for":         {func(*quiltregistry.Switches) {}, ""},
-		"another name":         {func(sw *quiltregistry.Switches) { sw.NameLimit = 20 }, "changed the end of the key's name"},
-		"a shorter lifetime":   {func(sw *quiltregistry.Switches) { sw.DaysLimit = 30 }, "valid for 30.0 days, not for the 90 that were asked for"},
+		"as asked for": {func(*quiltregistry.Switches) {}, ""},
+		"another name": {func(sw *quiltregistry.Switches) { sw.NameLimit = 20 },
+			"changed the end of the key's name"},
+		"a shorter lifetime": {func(sw *quiltregistry.Switches) { sw.DaysLimit = 30 },
+			"valid for 30.0 days, not for the 90 that were asked for"},
 		"a little shorter one": {func(sw *quiltregistry.Switches) { sw.DaysLimit = 89 }, ""},
 	} {
 		r := sandboxtest.New(t)
@@ -186,7 +201,8 @@ func TestANewKeyThatIsNotAsAskedForIsReported(t *testing.T) {
 		r.Registry.SetSwitches(c.limit)
 		s.MustRotate()
 		line := r.Output.Lines("createSecret")
-		if reported := metric(r, rotation.MetricNewKeyDiffers); reported != (c.says != "") || !strings.Contains(strings.Join(line, ""), c.says) {
+		if reported := metric(r, rotation.MetricNewKeyDiffers); reported != (c.says != "") ||
+			!strings.Contains(strings.Join(line, ""), c.says) {
 			t.Errorf("%s: reported %v, want %q\n%s", name, reported, c.says, r.Output)
 		}
 		keepsPromises(t, s)
@@ -194,15 +210,18 @@ func TestANewKeyThatIsNotAsAskedForIsReported(t *testing.T) {
 }
 
 func TestCreateSecretWithPendingValueWithoutKey(t *testing.T) {
-	// Protects later rotations: a value can never be changed, so one without a key must not keep AWSPENDING.
+	// Protects later rotations: a value can never be changed, so one without a key must not keep
+	// AWSPENDING.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i, in := range []secretsmanager.PutSecretValueInput{
-		{SecretString: ptr("not a key")}, {SecretString: ptr(`{"QUILT_API_KEY":""}`)}, {SecretString: ptr(`{"QUILT_API_KEY":7}`)}, {SecretBinary: []byte{0, 1, 2}},
+		{SecretString: ptr("not a key")}, {SecretString: ptr(`{"QUILT_API_KEY":""}`)},
+		{SecretString: ptr(`{"QUILT_API_KEY":7}`)}, {SecretBinary: []byte{0, 1, 2}},
 	} {
 		s := r.Secret(fmt.Sprintf("quilt/%d", i))
 		event := s.Begin(sandboxtest.Token(1))
-		in.SecretId, in.ClientRequestToken, in.VersionStages = &s.ARN, &event.ClientRequestToken, []string{vault.Pending}
+		in.SecretId, in.ClientRequestToken, in.VersionStages = &s.ARN, &event.ClientRequestToken,
+			[]string{vault.Pending}
 		_, err := r.Hands.PutSecretValue(context.Background(), &in)
 		must(t, err)
 		before := photograph(s)
@@ -226,7 +245,8 @@ func TestFailedSelfHealingIsNotReportedAsHealed(t *testing.T) {
 	s := r.Secret("quilt/pipeline")
 	event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
 	r.Registry.Delete(keyID(t, s, s.KeyIn(version(t, s, event.ClientRequestToken))))
-	remove := r.Intercept(sandboxtest.On(sandboxtest.AWSError(400, "AccessDeniedException", "not allowed"), "UpdateSecretVersionStage"))
+	remove := r.Intercept(sandboxtest.On(sandboxtest.AWSError(400, "AccessDeniedException", "not allowed"),
+		"UpdateSecretVersionStage"))
 
 	err := s.Step(event, rotation.Create)
 
@@ -258,7 +278,8 @@ func TestPendingKeyStaysIfRegistryCannotBeAsked(t *testing.T) {
 }
 
 func TestNewKeyThatIsRefusedForAMomentIsKept(t *testing.T) {
-	// Protects a key that the registry's login does not know yet: a refusal is no evidence, the list is.
+	// Protects a key that the registry's login does not know yet: a refusal is no evidence, the
+	// list is.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -275,8 +296,8 @@ func TestNewKeyThatIsRefusedForAMomentIsKept(t *testing.T) {
 }
 
 func TestRoomForLabels(t *testing.T) {
-	// Protects against a key that could then not be labelled: with fewer than five labels free none is made, with five it
-	// works.
+	// Protects against a key that could then not be labelled: with fewer than five labels free none
+	// is made, with five it works.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -304,7 +325,8 @@ func TestRoomForLabels(t *testing.T) {
 }
 
 func TestMarksOnTheCurrentVersionComeOff(t *testing.T) {
-	// Protects the grace of a version that somebody rolled back to: when it is superseded again, its grace starts anew.
+	// Protects the grace of a version that somebody rolled back to: when it is superseded again,
+	// its grace starts anew.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -320,7 +342,8 @@ func TestMarksOnTheCurrentVersionComeOff(t *testing.T) {
 }
 
 func TestKeyCreatedForAnotherUserIsRevoked(t *testing.T) {
-	// Protects consumers from a key with other permissions: a key that was created for another user is revoked.
+	// Protects consumers from a key with other permissions: a key that was created for another user
+	// is revoked.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -361,8 +384,9 @@ func TestAKeyWhoseIDFitsNoLabelIsNotStored(t *testing.T) {
 }
 
 func TestARegistryThatAnswersWithTheCurrentKey(t *testing.T) {
-	// Protects the current key from a cache in front of the registry: a key that is not new is neither stored nor revoked,
-	// even if the answer names another owner, or an id that fits no label.
+	// Protects the current key from a cache in front of the registry: a key that is not new is
+	// neither stored nor revoked, even if the answer names another owner, or an id that fits no
+	// label.
 	t.Parallel()
 	for name, edit := range map[string]func(*quiltregistry.APIKey){
 		"its own owner":      func(*quiltregistry.APIKey) {},
@@ -379,10 +403,11 @@ func TestARegistryThatAnswersWithTheCurrentKey(t *testing.T) {
 			edit(&key)
 			event := s.Begin(sandboxtest.Token(1))
 			before, labels := photograph(s), s.Labels()
-			r.Intercept(sandboxtest.On(sandboxtest.Answer(200, fmt.Sprintf(`{"data":{"apiKeyCreate":{"__typename":"APIKeyCreated",`+
-				`"secret":%q,"apiKey":{"id":%q,"name":%q,"fingerprint":"qk_abc...xyz","createdAt":"2026-01-01T00:00:00Z",`+
-				`"expiresAt":"2099-01-01T00:00:00Z","lastUsedAt":null,"status":"ACTIVE","userEmail":%q}}}}`,
-				current, key.ID, key.Name, key.Owner)), "apiKeyCreate"))
+			r.Intercept(sandboxtest.On(sandboxtest.Answer(200,
+				fmt.Sprintf(`{"data":{"apiKeyCreate":{"__typename":"APIKeyCreated",`+
+					`"secret":%q,"apiKey":{"id":%q,"name":%q,"fingerprint":"qk_abc...xyz","createdAt":"2026-01-01T00:00:00Z",`+
+					`"expiresAt":"2099-01-01T00:00:00Z","lastUsedAt":null,"status":"ACTIVE","userEmail":%q}}}}`,
+					current, key.ID, key.Name, key.Owner)), "apiKeyCreate"))
 
 			wantFault(t, s.Step(event, rotation.Create), "BadNewKey", s.ARN, "nothing was stored or revoked")
 
@@ -396,7 +421,8 @@ func TestARegistryThatAnswersWithTheCurrentKey(t *testing.T) {
 }
 
 func TestTheRevocationOfAnOwnKeyDoesNotTrustTheID(t *testing.T) {
-	// Protects the user's other keys: if the registry's answer names the id of another key, that key is not revoked.
+	// Protects the user's other keys: if the registry's answer names the id of another key, that
+	// key is not revoked.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -420,8 +446,8 @@ func TestTheRevocationOfAnOwnKeyDoesNotTrustTheID(t *testing.T) {
 }
 
 func TestASecretThatWaitsForItsFirstKey(t *testing.T) {
-	// Protects a fresh deployment: createSecret says what to run, and leaves no AWSPENDING behind that would block the
-	// first rotation.
+	// Protects a fresh deployment: createSecret says what to run, and leaves no AWSPENDING behind
+	// that would block the first rotation.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i, value := range []string{"{}", " {} \n", `{"QUILT_API_KEY":" "}`, " "} {
@@ -429,12 +455,14 @@ func TestASecretThatWaitsForItsFirstKey(t *testing.T) {
 		before := photograph(s)
 		event := s.Begin(sandboxtest.Token(1))
 
-		wantFault(t, s.Step(event, rotation.Create), "NotBootstrapped", s.ARN, "first key", "quilt-rotate bootstrap "+s.Name)
+		wantFault(t, s.Step(event, rotation.Create), "NotBootstrapped", s.ARN, "first key", "quilt-rotate bootstrap "+
+			s.Name)
 
 		before.unchanged(t)
 		before.nothingMade(t)
 		if _, stuck := s.Snapshot().Holder(vault.Pending); stuck || !metric(r, rotation.MetricBeforeFirstKey) {
-			t.Errorf("AWSPENDING must be removed, and the metric must show that the first key is missing\n%s", s.Labels())
+			t.Errorf("AWSPENDING must be removed, and the metric must show that the first key is missing\n%s",
+				s.Labels())
 		}
 		if metric(r, rotation.MetricStepFailed) || metric(r, rotation.MetricSelfHealed) {
 			t.Errorf("a rotation before the first key counts as one that failed or was healed:\n%s", r.Output)
@@ -479,8 +507,8 @@ func TestTheTaggedFieldIsRotatedAndNoOther(t *testing.T) {
 }
 
 func TestFreeLabelsAreEnoughForWholeRotation(t *testing.T) {
-	// Protects a rotation that begins with the fewest free labels allowed: its own labels, AWSPREVIOUS, the mark and a
-	// pause all find room.
+	// Protects a rotation that begins with the fewest free labels allowed: its own labels,
+	// AWSPREVIOUS, the mark and a pause all find room.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.BareSecret("quilt/pipeline", "{}")

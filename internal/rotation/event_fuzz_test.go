@@ -10,8 +10,9 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// FuzzEvent protects the function from any bytes that somebody hands it: it never panics, fails with an error that has
-// a name, prints none of the secrets that it was handed or that it knows, and AWSCURRENT works afterwards.
+// FuzzEvent protects the function from any bytes that somebody hands it: it never panics, fails
+// with an error that has a name, prints none of the secrets that it was handed or that it knows,
+// and AWSCURRENT works afterwards.
 func FuzzEvent(f *testing.F) {
 	const pasted = "qk_PASTEDKEYPASTEDKEYPASTEDKEY"
 	r := sandboxtest.New(f)
@@ -19,12 +20,15 @@ func FuzzEvent(f *testing.F) {
 	event := s.Begin(sandboxtest.Token(1))
 	for _, step := range append(steps, "", "revokeSecret", pasted) {
 		for _, secret := range []string{s.ARN, s.Name, "quilt/other", pasted, ""} {
-			f.Add([]byte(fmt.Sprintf(`{"Step":%q,"SecretId":%q,"ClientRequestToken":%q,"RotationToken":"t-%s"}`, step, secret, event.ClientRequestToken, pasted)))
+			f.Add([]byte(fmt.Sprintf(`{"Step":%q,"SecretId":%q,"ClientRequestToken":%q,"RotationToken":"t-%s"}`, step,
+				secret, event.ClientRequestToken, pasted)))
 		}
 	}
 	for _, payload := range []string{
-		"", "null", "[]", "0", `"qk_x"`, "{", `{"Step":{}}`, "\xff\xfe", `{"Step":"createSecret","SecretId":"\u0000","ClientRequestToken":"\ud800"}`,
-		`{"Step":"createSecret","Step":"finishSecret"}`, `{"step":"createSecret","secretid":"quilt/pipeline","clientrequesttoken":"x"}`,
+		"", "null", "[]", "0", `"qk_x"`, "{", `{"Step":{}}`, "\xff\xfe",
+		`{"Step":"createSecret","SecretId":"\u0000","ClientRequestToken":"\ud800"}`,
+		`{"Step":"createSecret","Step":"finishSecret"}`,
+		`{"step":"createSecret","secretid":"quilt/pipeline","clientrequesttoken":"x"}`,
 		`{"Step":"createSecret","SecretId":"a","ClientRequestToken":"` + pasted + `"}`,
 	} {
 		f.Add([]byte(payload))
@@ -32,7 +36,8 @@ func FuzzEvent(f *testing.F) {
 	canaries := sandboxtest.NewCanaries()
 	canaries.Add("the current key", s.CurrentKey().Reveal())
 	named := map[string]bool{}
-	for _, name := range strings.Fields(`BadEvent UnknownVersion NotPending SecretsManagerFailed BadValue PendingKeyDead PendingKeyOld PendingKeyRefused
+	for _, name := range strings.Fields(
+		`BadEvent UnknownVersion NotPending SecretsManagerFailed BadValue PendingKeyDead PendingKeyOld PendingKeyRefused
 		RotationOff SecretDeleted StoreFailed CutOverFailed`) {
 		named[name] = true
 	}

@@ -31,7 +31,8 @@ const jsonType = "application/json"
 // Where a registry fails, it fails at every request of the step, or at apiKeyCreate alone.
 func registrySignals() []signal {
 	wants := func(create, others, making string) map[string]string {
-		return map[string]string{"createSecret": create, "testSecret": others, "finishSecret": others, "apiKeyCreate": making}
+		return map[string]string{"createSecret": create, "testSecret": others, "finishSecret": others,
+			"apiKeyCreate": making}
 	}
 	refused := wants("NoCreator", "PendingKeyRefused", "NoCreator")
 	forbidden := wants("NoCreator", "RegistryRefused", "NoCreator")
@@ -44,11 +45,14 @@ func registrySignals() []signal {
 		{"403", answer(403, `{"message":"Forbidden"}`), forbidden},
 		{"200 with errors", answer(200, `{"errors":[{"message":"no","path":["me"]}],"data":null}`), forbidden},
 		{"200 with errors and me: null", answer(200, `{"errors":[{"message":"no"}],"data":{"me":null}}`), forbidden},
-		{"InvalidInput", answer(200, `{"data":{"apiKeyCreate":{"__typename":"InvalidInput","errors":[{"path":"input","message":"no","name":"ValidationError"}]}}}`),
+		{"InvalidInput",
+			answer(200, `{"data":{"apiKeyCreate":{"__typename":"InvalidInput","errors":[{"path":"input","message":"no","name":"ValidationError"}]}}}`),
 			wants("RegistryUnavailable", "RegistryUnavailable", "NoCreator")},
 		{"an unknown type", answer(200, `{"data":{"apiKeyCreate":{"__typename":"SomethingNew"}}}`), down},
-		{"me: null", answer(200, `{"data":{"me":null}}`, "Date", "Sun, 22 Nov 2026 18:15:00 GMT"), wants("NoCreator", "PendingKeyRefused", "CreateAnswerLost")},
-		{"429 for long", answer(429, `{"message":"Too many requests."}`, "Retry-After", "3600"), wants("RegistryUnavailable", "RegistryUnavailable", "RegistryUnavailable")},
+		{"me: null", answer(200, `{"data":{"me":null}}`, "Date", "Sun, 22 Nov 2026 18:15:00 GMT"),
+			wants("NoCreator", "PendingKeyRefused", "CreateAnswerLost")},
+		{"429 for long", answer(429, `{"message":"Too many requests."}`, "Retry-After", "3600"),
+			wants("RegistryUnavailable", "RegistryUnavailable", "RegistryUnavailable")},
 		{"500", answer(500, `{"message":"oops"}`), down},
 		{"503", answer(503, "<html>down</html>"), down},
 		{"dropped", always(sandboxtest.LoseRequest), down},
@@ -57,12 +61,13 @@ func registrySignals() []signal {
 		{"half an answer", answer(200, `{"data":{"me":{"name":"x"`), down},
 		{"nothing", answer(200, ""), down},
 		{"a redirect", answer(307, "", "Location", "https://elsewhere.example.com/graphql"), down},
-		{"a stranger's 404", answer(404, "<html>not here</html>"), wants("RegistryUnavailable", "RegistryUnavailable", "RegistryUnavailable")},
+		{"a stranger's 404", answer(404, "<html>not here</html>"), wants("RegistryUnavailable", "RegistryUnavailable",
+			"RegistryUnavailable")},
 	}
 }
 
-// inTime runs a step, and fails the test unless the step ends by itself before its time is over. The time is a bubble's
-// (see [sandboxtest.Timeless]).
+// inTime runs a step, and fails the test unless the step ends by itself before its time is over.
+// The time is a bubble's (see [sandboxtest.Timeless]).
 func inTime(t *testing.T, s *sandboxtest.Secret, event sandboxtest.Event, step rotation.Step) error {
 	t.Helper()
 	start := time.Now()
@@ -74,8 +79,8 @@ func inTime(t *testing.T, s *sandboxtest.Secret, event sandboxtest.Event, step r
 }
 
 func TestFailuresOfTheRegistry(t *testing.T) {
-	// Protects operators from a wrong error, and AWSCURRENT from a registry that fails: each step ends in time with the
-	// type that says what it is.
+	// Protects operators from a wrong error, and AWSCURRENT from a registry that fails: each step
+	// ends in time with the type that says what it is.
 	t.Parallel()
 	for _, c := range registrySignals() {
 		t.Run(c.name, func(t *testing.T) {
@@ -110,8 +115,8 @@ func TestFailuresOfTheRegistry(t *testing.T) {
 }
 
 func TestFailuresOfApiKeyCreate(t *testing.T) {
-	// Protects against a second key if the first may have been created: the error shows whether it is proved that there is
-	// none.
+	// Protects against a second key if the first may have been created: the error shows whether it
+	// is proved that there is none.
 	t.Parallel()
 	for _, c := range registrySignals() {
 		t.Run(c.name, func(t *testing.T) {
@@ -142,7 +147,8 @@ func TestFailuresOfApiKeyCreate(t *testing.T) {
 }
 
 func TestALostAnswerOfApiKeyCreateLeavesOneKeyForTheSweep(t *testing.T) {
-	// Protects against keys left behind: a key whose answer was lost bears the secret's mark, and the sweep revokes it.
+	// Protects against keys left behind: a key whose answer was lost bears the secret's mark, and
+	// the sweep revokes it.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -166,13 +172,14 @@ func TestALostAnswerOfApiKeyCreateLeavesOneKeyForTheSweep(t *testing.T) {
 }
 
 func TestAShort429IsWaitedFor(t *testing.T) {
-	// Protects the rotation from a registry that is busy for a moment, also while the key is made: a 429 proves that none
-	// was.
+	// Protects the rotation from a registry that is busy for a moment, also while the key is made:
+	// a 429 proves that none was.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
 	for _, operation := range []string{"account", "apiKeyCreate", "login", "me"} {
-		defer r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.Answer(429, `{"message":"busy"}`, "Retry-After", "0")), operation))()
+		defer r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.Answer(429, `{"message":"busy"}`, "Retry-After",
+			"0")), operation))()
 	}
 	s.MustRotate()
 	if len(s.Ours()) != 2 {
@@ -181,8 +188,8 @@ func TestAShort429IsWaitedFor(t *testing.T) {
 }
 
 func TestTheCurrentKeysRefusalDoesNotStopTestSecret(t *testing.T) {
-	// Protects the rotation that replaces a revoked key: the owner is compared only while the current key works, and a
-	// registry that is down is reported.
+	// Protects the rotation that replaces a revoked key: the owner is compared only while the
+	// current key works, and a registry that is down is reported.
 	t.Parallel()
 	for name, c := range map[string]struct {
 		hook  wire.Hook
@@ -201,8 +208,8 @@ func TestTheCurrentKeysRefusalDoesNotStopTestSecret(t *testing.T) {
 	}
 }
 
-// secretsManagerSignals are ways in which Secrets Manager fails. Which error a step ends with depends on the operation
-// alone.
+// secretsManagerSignals are ways in which Secrets Manager fails. Which error a step ends with
+// depends on the operation alone.
 func secretsManagerSignals() []signal {
 	refused := func(status int, code string) func(*testing.T) wire.Hook {
 		return always(sandboxtest.AWSError(status, code, "refused by the test"))
@@ -219,14 +226,16 @@ func secretsManagerSignals() []signal {
 }
 
 func TestFailuresOfSecretsManager(t *testing.T) {
-	// Protects operators from a wrong error, and AWSCURRENT from a Secrets Manager that fails: each operation of each
-	// step, each way.
+	// Protects operators from a wrong error, and AWSCURRENT from a Secrets Manager that fails: each
+	// operation of each step, each way.
 	t.Parallel()
 	operations := map[rotation.Step]map[string]string{
-		rotation.Create: {"DescribeSecret": "SecretsManagerFailed", "GetSecretValue": "SecretsManagerFailed", "PutSecretValue": "StoreFailed"},
-		rotation.Set:    {"DescribeSecret": "SecretsManagerFailed", "GetSecretValue": "SecretsManagerFailed"},
-		rotation.Test:   {"DescribeSecret": "SecretsManagerFailed", "GetSecretValue": "SecretsManagerFailed"},
-		rotation.Finish: {"DescribeSecret": "SecretsManagerFailed", "GetSecretValue": "SecretsManagerFailed", "UpdateSecretVersionStage": "CutOverFailed"},
+		rotation.Create: {"DescribeSecret": "SecretsManagerFailed", "GetSecretValue": "SecretsManagerFailed",
+			"PutSecretValue": "StoreFailed"},
+		rotation.Set:  {"DescribeSecret": "SecretsManagerFailed", "GetSecretValue": "SecretsManagerFailed"},
+		rotation.Test: {"DescribeSecret": "SecretsManagerFailed", "GetSecretValue": "SecretsManagerFailed"},
+		rotation.Finish: {"DescribeSecret": "SecretsManagerFailed", "GetSecretValue": "SecretsManagerFailed",
+			"UpdateSecretVersionStage": "CutOverFailed"},
 	}
 	for _, c := range secretsManagerSignals() {
 		t.Run(c.name, func(t *testing.T) {
@@ -244,7 +253,8 @@ func TestFailuresOfSecretsManager(t *testing.T) {
 						err := inTime(t, s, event, step)
 						remove()
 						wantFault(t, err, want, s.ARN, operation)
-						if slices.Contains([]string{"AccessDeniedException", "ThrottlingException", "DecryptionFailure"}, c.name) {
+						if slices.Contains([]string{"AccessDeniedException", "ThrottlingException",
+							"DecryptionFailure"}, c.name) {
 							wantFault(t, err, want, c.name+": ", "; ") // the service's code, and what to do
 						}
 						before.unchanged(t)
@@ -263,14 +273,16 @@ func TestFailuresOfSecretsManager(t *testing.T) {
 }
 
 func TestEachGetSecretValueMayFail(t *testing.T) {
-	// Protects against a step that takes an unreadable value for a missing one: whichever read fails, nothing is made.
+	// Protects against a step that takes an unreadable value for a missing one: whichever read
+	// fails, nothing is made.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for n := range 2 {
 		s := r.Secret(fmt.Sprintf("quilt/%d", n))
 		event := s.Begin(sandboxtest.Token(1))
 		before := photograph(s)
-		remove := r.Intercept(sandboxtest.On(sandboxtest.Nth(n, sandboxtest.AWSError(400, "DecryptionFailure", "no")), "GetSecretValue"))
+		remove := r.Intercept(sandboxtest.On(sandboxtest.Nth(n, sandboxtest.AWSError(400, "DecryptionFailure", "no")),
+			"GetSecretValue"))
 		wantFault(t, s.Step(event, rotation.Create), "SecretsManagerFailed", "DecryptionFailure", "KMS")
 		remove()
 		before.unchanged(t)
@@ -279,8 +291,8 @@ func TestEachGetSecretValueMayFail(t *testing.T) {
 }
 
 func TestASlowRegistryIsNotGivenUp(t *testing.T) {
-	// Protects against an orphan at each try: a registry that needs 11 seconds to create a key, or to log the issuing
-	// credential in, gets the step's share.
+	// Protects against an orphan at each try: a registry that needs 11 seconds to create a key, or
+	// to log the issuing credential in, gets the step's share.
 	t.Parallel()
 	for _, operation := range []string{"apiKeyCreate", "POST /api/login", "POST /api/token"} {
 		t.Run(operation, func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 )
 
 func TestFinishSecretCutsOverAndLeavesAWSPENDING(t *testing.T) {
-	// Protects the service's own clean-up: AWSCURRENT moves to the pending version, AWSPENDING stays for the service to
-	// take off.
+	// Protects the service's own clean-up: AWSCURRENT moves to the pending version, AWSPENDING
+	// stays for the service to take off.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -25,7 +25,8 @@ func TestFinishSecretCutsOverAndLeavesAWSPENDING(t *testing.T) {
 	must(t, s.Step(event, rotation.Finish))
 
 	now := s.Holder(vault.Current)
-	if now.ID != event.ClientRequestToken || !holds(now, vault.Pending) || !holds(version(t, s, old.ID), vault.Previous) {
+	if now.ID != event.ClientRequestToken || !holds(now, vault.Pending) || !holds(version(t, s, old.ID),
+		vault.Previous) {
 		t.Errorf("after finishSecret\n%s", s.Labels())
 	}
 	if n := sandboxtest.Count(trace.Take(), "UpdateSecretVersionStage"); n != 1 {
@@ -35,7 +36,8 @@ func TestFinishSecretCutsOverAndLeavesAWSPENDING(t *testing.T) {
 }
 
 func TestEveryStepOfACurrentVersionIsDone(t *testing.T) {
-	// Protects against work on a rotation that is over: each step sees that its version is current, and does nothing more.
+	// Protects against work on a rotation that is over: each step sees that its version is current,
+	// and does nothing more.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -60,8 +62,8 @@ func TestEveryStepOfACurrentVersionIsDone(t *testing.T) {
 }
 
 func TestEditDuringRotationIsKept(t *testing.T) {
-	// Protects what somebody changed beside the key while the rotation ran: finishSecret refuses, and lets the next
-	// rotation start afresh.
+	// Protects what somebody changed beside the key while the rotation ran: finishSecret refuses,
+	// and lets the next rotation start afresh.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -69,7 +71,8 @@ func TestEditDuringRotationIsKept(t *testing.T) {
 	edited := s.Put(`{"QUILT_API_KEY":"` + s.CurrentKey().Reveal() + `","edited":true}`)
 	must(t, s.MoveLabel(vault.Current, first.ID, edited))
 	event := runTo(t, s, sandboxtest.Token(1), rotation.Test)
-	must(t, s.MoveLabel(vault.Current, edited, first.ID)) // an edit by PutSecretValue ends the rotation at once; one by label does not
+	// an edit by PutSecretValue ends the rotation at once; one by label does not
+	must(t, s.MoveLabel(vault.Current, edited, first.ID))
 
 	err := s.Step(event, rotation.Finish)
 
@@ -104,7 +107,8 @@ func TestAnEditRightBeforeTheCutOverWins(t *testing.T) {
 			first := s.Holder(vault.Current).ID
 			s.MustRotate()
 			event := runTo(t, s, sandboxtest.Token(1), rotation.Test)
-			r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.Before(func() { edit(s, first) })), "UpdateSecretVersionStage"))
+			r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.Before(func() { edit(s, first) })),
+				"UpdateSecretVersionStage"))
 
 			wantFault(t, s.Step(event, rotation.Finish), "CutOverFailed", s.ARN, "AWSCURRENT")
 
@@ -116,8 +120,8 @@ func TestAnEditRightBeforeTheCutOverWins(t *testing.T) {
 }
 
 func TestALostAnswerToTheCutOverIsSuccess(t *testing.T) {
-	// Protects against a false alarm: the move was carried out, so what DescribeSecret says counts, even when that lags
-	// behind at first.
+	// Protects against a false alarm: the move was carried out, so what DescribeSecret says counts,
+	// even when that lags behind at first.
 	t.Parallel()
 	for _, lag := range []int{0, 1} {
 		t.Run(fmt.Sprintf("lag %d", lag), func(t *testing.T) {
@@ -127,7 +131,8 @@ func TestALostAnswerToTheCutOverIsSuccess(t *testing.T) {
 			s := r.Secret("quilt/pipeline")
 			event := runTo(t, s, sandboxtest.Token(1), rotation.Test)
 			r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.LoseAnswer), "UpdateSecretVersionStage"))
-			r.Intercept(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.After(func() { r.Secrets.SetReadLag(lag) })), "UpdateSecretVersionStage"))
+			r.Intercept(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.After(func() { r.Secrets.SetReadLag(lag) })),
+				"UpdateSecretVersionStage"))
 
 			must(t, s.Step(event, rotation.Finish))
 
@@ -139,7 +144,8 @@ func TestALostAnswerToTheCutOverIsSuccess(t *testing.T) {
 }
 
 func TestFinishSecretRefusesAKeyThatDoesNotLogIn(t *testing.T) {
-	// Protects AWSCURRENT in the last moment: a pending key that died since testSecret does not become current.
+	// Protects AWSCURRENT in the last moment: a pending key that died since testSecret does not
+	// become current.
 	t.Parallel()
 	for name, kill := range map[string]func(r *sandboxtest.Rig, id string){
 		"revoked": func(r *sandboxtest.Rig, id string) { r.Registry.Delete(id) },
@@ -162,7 +168,8 @@ func TestFinishSecretRefusesAKeyThatDoesNotLogIn(t *testing.T) {
 
 			before.unchanged(t)
 			onlyReads(t, trace.Take())
-			// The service tries again, from the start: createSecret heals, and the next rotation works.
+			// The service tries again, from the start: createSecret heals, and the next rotation
+			// works.
 			wantFault(t, s.Step(event, rotation.Create), "PendingKeyDead")
 			s.MustRotate()
 		})
@@ -186,8 +193,9 @@ func TestTwoFinishesAtOnce(t *testing.T) {
 }
 
 func TestAStalledFinishPromotesAfterAWSPENDINGWasTakenOff(t *testing.T) {
-	// Protects AWSCURRENT from a finishSecret that its caller gave up long ago: the key that it promotes still works,
-	// whoever took AWSPENDING off and swept meanwhile; and once another rotation was done, it promotes nothing.
+	// Protects AWSCURRENT from a finishSecret that its caller gave up long ago: the key that it
+	// promotes still works, whoever took AWSPENDING off and swept meanwhile; and once another
+	// rotation was done, it promotes nothing.
 	t.Parallel()
 	for _, rotated := range []bool{false, true} {
 		r := sandboxtest.New(t)

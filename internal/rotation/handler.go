@@ -31,16 +31,16 @@ const (
 	DimensionErrorType = "ErrorType"
 )
 
-// Handler is the Lambda function: it reads the event, carries out the step, and reports it in one log line and one line
-// of metrics. It implements lambda.Handler.
+// Handler is the Lambda function: it reads the event, carries out the step, and reports it in one
+// log line and one line of metrics. It implements lambda.Handler.
 type Handler struct {
 	Rotator *Rotator
 	Log     *slog.Logger
 	Metrics *telemetry.Metrics
 }
 
-// Invoke carries out the step that the event asks for. The answer is empty, because Secrets Manager only looks at
-// success.
+// Invoke carries out the step that the event asks for. The answer is empty, because Secrets Manager
+// only looks at success.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
 	ctx, cancel := retry.WithMargin(ctx)
@@ -58,8 +58,8 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return []byte("null"), nil
 }
 
-// ParseEvent reads Secrets Manager's event. It fails with [*fault.BadEvent], and never quotes the event, which holds a
-// RotationToken.
+// ParseEvent reads Secrets Manager's event. It fails with [*fault.BadEvent], and never quotes the
+// event, which holds a RotationToken.
 func ParseEvent(payload []byte) (Request, error) {
 	var event events.SecretsManagerSecretRotationEvent
 	if err := json.Unmarshal(payload, &event); err != nil {
@@ -122,14 +122,16 @@ func (h *Handler) measure(step, secret string, report Report, took time.Duration
 	}
 	properties := []telemetry.Label{{Name: "secret", Value: secret}}
 	h.Metrics.Emit(&telemetry.Label{Name: DimensionStep, Value: step}, properties,
-		telemetry.Sample{Name: MetricStepDuration, Unit: telemetry.Milliseconds, Value: float64(took.Microseconds()) / 1000},
+		telemetry.Sample{Name: MetricStepDuration, Unit: telemetry.Milliseconds,
+			Value: float64(took.Microseconds()) / 1000},
 		telemetry.Sample{Name: MetricStepSucceeded, Unit: telemetry.Count, Value: flag(err == nil)},
 		telemetry.Sample{Name: MetricSelfHealed, Unit: telemetry.Count,
 			Value: flag(report.SelfHealed && !report.NotBootstrapped)},
 		telemetry.Sample{Name: MetricBeforeFirstKey, Unit: telemetry.Count,
 			Value: flag(err != nil && report.NotBootstrapped)},
 		telemetry.Sample{Name: MetricNewKeyDiffers, Unit: telemetry.Count, Value: flag(report.Differs != "")})
-	// A rotation before the first key counts neither as failed nor as healed. It has its own metric, as has the sweep.
+	// A rotation before the first key counts neither as failed nor as healed. It has its own
+	// metric, as has the sweep.
 	if err != nil && !report.NotBootstrapped {
 		h.Metrics.Emit(&telemetry.Label{Name: DimensionErrorType, Value: fault.TypeName(err)}, properties,
 			telemetry.Sample{Name: MetricStepFailed, Unit: telemetry.Count, Value: 1})

@@ -9,7 +9,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// unmarkCurrent takes marks off the current version: somebody rolled back to it, so it is no longer superseded.
+// unmarkCurrent takes marks off the current version: somebody rolled back to it, so it is no longer
+// superseded.
 func (r *run) unmarkCurrent(ctx context.Context) error {
 	for _, mark := range r.current.Marks {
 		if err := r.Vault.Detach(ctx, r.secret.ARN, mark.Label(), r.current.ID); err != nil {
@@ -19,8 +20,9 @@ func (r *run) unmarkCurrent(ctx context.Context) error {
 	return nil
 }
 
-// labelCurrent labels the current version before a key is created, so that its key can be found when it is superseded.
-// If the registry's list does not show which key it is, that is reported, and the key is left to expire.
+// labelCurrent labels the current version before a key is created, so that its key can be found
+// when it is superseded. If the registry's list does not show which key it is, that is reported,
+// and the key is left to expire.
 func (r *run) labelCurrent(ctx context.Context, account quilt.Account) error {
 	if r.current.Key() != "" {
 		return nil
@@ -42,10 +44,10 @@ type Labels interface {
 	Move(ctx context.Context, secretARN, label, to, from string) error
 }
 
-// LabelCurrent gives the current version the label of its key, if it has none: somebody put a first key in by hand, or
-// edited another field, which made a new version with the same key. It returns the key's id; "" if the list does not
-// show which key it is. current is the version's value, field the one that the tag names, and keys are those of its
-// user.
+// LabelCurrent gives the current version the label of its key, if it has none: somebody put a first
+// key in by hand, or edited another field, which made a new version with the same key. It returns
+// the key's id; "" if the list does not show which key it is. current is the version's value, field
+// the one that the tag names, and keys are those of its user.
 //
 // A crash before or after leaves nothing to clean up: the label says what is true.
 func LabelCurrent(ctx context.Context, v Labels, secret vault.Secret, current apikey.Value, field string,

@@ -21,8 +21,8 @@ func unlabelled(r *sandboxtest.Rig) (s *sandboxtest.Secret, keyID string) {
 }
 
 func TestAFirstKeyIsLabelledByItsFingerprint(t *testing.T) {
-	// Protects against a first key that is superseded and never revoked: where one key alone fits, its label is attached
-	// before a key is made.
+	// Protects against a first key that is superseded and never revoked: where one key alone fits,
+	// its label is attached before a key is made.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s, id := unlabelled(r)
@@ -36,7 +36,8 @@ func TestAFirstKeyIsLabelledByItsFingerprint(t *testing.T) {
 }
 
 func TestUnidentifiedCurrentKeyIsReported(t *testing.T) {
-	// Protects another key from being revoked in the place of the first: where two fit, neither's label is attached.
+	// Protects another key from being revoked in the place of the first: where two fit, neither's
+	// label is attached.
 	t.Parallel()
 	for name, confuse := range map[string]func(*sandboxtest.Rig){
 		"two fit": func(r *sandboxtest.Rig) {
@@ -69,8 +70,8 @@ func TestUnidentifiedCurrentKeyIsReported(t *testing.T) {
 }
 
 func TestLabelMovesToEditedVersionOfSameKey(t *testing.T) {
-	// Protects the key of an edited secret: its label moves from the superseded version to the current one, so that no
-	// sweep reads it as superseded.
+	// Protects the key of an edited secret: its label moves from the superseded version to the
+	// current one, so that no sweep reads it as superseded.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -98,8 +99,8 @@ func refuseValueOf(r *sandboxtest.Rig, version string) {
 }
 
 func TestAnOlderVersionThatCannotBeReadDoesNotStopTheRotation(t *testing.T) {
-	// Protects the rotation from one bad version: its KMS key is disabled, so its label stays, and the current key is
-	// reported.
+	// Protects the rotation from one bad version: its KMS key is disabled, so its label stays, and
+	// the current key is reported.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -117,7 +118,8 @@ func TestAnOlderVersionThatCannotBeReadDoesNotStopTheRotation(t *testing.T) {
 }
 
 func TestTheLabelOfAnotherVersionsKeyStays(t *testing.T) {
-	// Protects a version that holds another key from losing its label to a fingerprint: the value decides.
+	// Protects a version that holds another key from losing its label to a fingerprint: the value
+	// decides.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -137,8 +139,8 @@ func TestTheLabelOfAnotherVersionsKeyStays(t *testing.T) {
 }
 
 func TestLabelIsMovedOnceForSeveralCreators(t *testing.T) {
-	// Protects the rotation of an edited secret where keys may not make keys: the first candidate moves the label, the
-	// issuer makes the key.
+	// Protects the rotation of an edited secret where keys may not make keys: the first candidate
+	// moves the label, the issuer makes the key.
 	t.Parallel()
 	for _, edit := range []bool{true, false} {
 		r := sandboxtest.New(t)
@@ -149,7 +151,9 @@ func TestLabelIsMovedOnceForSeveralCreators(t *testing.T) {
 			must(t, s.MoveLabel(vault.KeyLabel(id), s.Holder(vault.Current).ID, ""))
 			s.Put(`{"QUILT_API_KEY":"` + s.CurrentKey().Reveal() + `","edited":true}`)
 		}
-		r.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.KeysMayNotManage = quiltregistry.RefuseInvalidInput })
+		r.Registry.SetSwitches(func(sw *quiltregistry.Switches) {
+			sw.KeysMayNotManage = quiltregistry.RefuseInvalidInput
+		})
 		event := s.Begin(sandboxtest.Token(1))
 
 		must(t, s.Step(event, rotation.Create))
@@ -159,7 +163,8 @@ func TestLabelIsMovedOnceForSeveralCreators(t *testing.T) {
 }
 
 func TestAPendingVersionWithoutALabelGetsIt(t *testing.T) {
-	// Protects against a pending key that no sweep could find: a label that did not stick is attached by the next run.
+	// Protects against a pending key that no sweep could find: a label that did not stick is
+	// attached by the next run.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

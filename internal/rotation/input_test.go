@@ -15,8 +15,8 @@ import (
 )
 
 func TestBadEvents(t *testing.T) {
-	// Protects people who call the function by hand: an event that is not Secrets Manager's gets a clear error, and
-	// changes nothing.
+	// Protects people who call the function by hand: an event that is not Secrets Manager's gets a
+	// clear error, and changes nothing.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -25,7 +25,8 @@ func TestBadEvents(t *testing.T) {
 	before := photograph(s)
 	labels := s.Labels()
 	good := func(step, secret, token string) string {
-		return fmt.Sprintf(`{"Step":%q,"SecretId":%q,"ClientRequestToken":%q,"RotationToken":"a rotation token"}`, step, secret, token)
+		return fmt.Sprintf(`{"Step":%q,"SecretId":%q,"ClientRequestToken":%q,"RotationToken":"a rotation token"}`, step,
+			secret, token)
 	}
 	notAnEvent := []string{"not a JSON object", "Step, SecretId and ClientRequestToken", "RotateSecret"}
 	for _, c := range []struct {
@@ -40,17 +41,27 @@ func TestBadEvents(t *testing.T) {
 		{"null", `null`, "BadEvent", []string{"Step", "createSecret, setSecret, testSecret or finishSecret"}},
 		{"an empty object", `{}`, "BadEvent", []string{"Step"}},
 		{"a number as the step", `{"Step":1,"SecretId":"a","ClientRequestToken":"b"}`, "BadEvent", notAnEvent},
-		{"an object as the secret", `{"Step":"createSecret","SecretId":{},"ClientRequestToken":"b"}`, "BadEvent", notAnEvent},
-		{"an array as the token", `{"Step":"createSecret","SecretId":"a","ClientRequestToken":["b"]}`, "BadEvent", notAnEvent},
-		{"an unknown step", good("revokeSecret", s.ARN, event.ClientRequestToken), "BadEvent", []string{"revokeSecret", "createSecret, setSecret, testSecret or finishSecret"}},
-		{"a step in other letters", good("createsecret", s.ARN, event.ClientRequestToken), "BadEvent", []string{"createsecret"}},
-		{"no secret", good("createSecret", "", event.ClientRequestToken), "BadEvent", []string{"SecretId", "RotateSecret"}},
+		{"an object as the secret", `{"Step":"createSecret","SecretId":{},"ClientRequestToken":"b"}`, "BadEvent",
+			notAnEvent},
+		{"an array as the token", `{"Step":"createSecret","SecretId":"a","ClientRequestToken":["b"]}`, "BadEvent",
+			notAnEvent},
+		{"an unknown step", good("revokeSecret", s.ARN, event.ClientRequestToken), "BadEvent",
+			[]string{"revokeSecret", "createSecret, setSecret, testSecret or finishSecret"}},
+		{"a step in other letters", good("createsecret", s.ARN, event.ClientRequestToken), "BadEvent",
+			[]string{"createsecret"}},
+		{"no secret", good("createSecret", "", event.ClientRequestToken), "BadEvent",
+			[]string{"SecretId", "RotateSecret"}},
 		{"no token", good("createSecret", s.ARN, ""), "BadEvent", []string{"ClientRequestToken", "RotateSecret"}},
-		{"an unknown token", good("createSecret", s.ARN, sandboxtest.Token(7)), "UnknownVersion", []string{s.ARN, sandboxtest.Token(7), "RotateSecret"}},
-		{"the token of a superseded version", good("createSecret", s.ARN, s.Holder(vault.Previous).ID), "NotPending", []string{s.ARN, "AWSPENDING", "RotateSecret"}},
-		{"an unknown secret", good("createSecret", "quilt/no-such-secret", event.ClientRequestToken), "SecretsManagerFailed", []string{"quilt/no-such-secret", "ResourceNotFoundException", "check the ARN"}},
-		{"another region's secret", good("createSecret", strings.Replace(s.ARN, "us-east-1", "eu-west-1", 1), event.ClientRequestToken), "SecretsManagerFailed", []string{"eu-west-1", "check the ARN"}},
-		{"an endless secret id", good("createSecret", strings.Repeat("x", 5000), event.ClientRequestToken), "BadEvent", nil},
+		{"an unknown token", good("createSecret", s.ARN, sandboxtest.Token(7)), "UnknownVersion",
+			[]string{s.ARN, sandboxtest.Token(7), "RotateSecret"}},
+		{"the token of a superseded version", good("createSecret", s.ARN, s.Holder(vault.Previous).ID), "NotPending",
+			[]string{s.ARN, "AWSPENDING", "RotateSecret"}},
+		{"an unknown secret", good("createSecret", "quilt/no-such-secret", event.ClientRequestToken),
+			"SecretsManagerFailed", []string{"quilt/no-such-secret", "ResourceNotFoundException", "check the ARN"}},
+		{"another region's secret", good("createSecret", strings.Replace(s.ARN, "us-east-1", "eu-west-1", 1),
+			event.ClientRequestToken), "SecretsManagerFailed", []string{"eu-west-1", "check the ARN"}},
+		{"an endless secret id", good("createSecret", strings.Repeat("x", 5000), event.ClientRequestToken), "BadEvent",
+			nil},
 		{"an endless token", good("createSecret", s.ARN, strings.Repeat("x", 5000)), "UnknownVersion", []string{s.ARN}},
 		{"an endless step", good(strings.Repeat("x", 5000), s.ARN, event.ClientRequestToken), "BadEvent", nil},
 	} {
@@ -70,7 +81,8 @@ func TestBadEvents(t *testing.T) {
 }
 
 func TestAKeyPastedIntoTheEventIsNotPrinted(t *testing.T) {
-	// Protects a key that somebody pastes into the wrong field of a test event: neither log nor error repeats it.
+	// Protects a key that somebody pastes into the wrong field of a test event: neither log nor
+	// error repeats it.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -78,7 +90,8 @@ func TestAKeyPastedIntoTheEventIsNotPrinted(t *testing.T) {
 	canaries := sandboxtest.NewCanaries()
 	canaries.Add("the key", key)
 	for _, field := range []string{"Step", "SecretId", "ClientRequestToken"} {
-		event := map[string]string{"Step": "createSecret", "SecretId": s.ARN, "ClientRequestToken": sandboxtest.Token(1)}
+		event := map[string]string{"Step": "createSecret", "SecretId": s.ARN,
+			"ClientRequestToken": sandboxtest.Token(1)}
 		for _, text := range []string{key, "x" + key, strings.Repeat("x", 30) + key, strings.Repeat("x", 240) + key} {
 			event[field] = text
 			_, err := r.Process().Rotate([]byte(sandboxtest.JSONOf(event)))
@@ -93,8 +106,8 @@ func TestAKeyPastedIntoTheEventIsNotPrinted(t *testing.T) {
 }
 
 func TestASecretWhoseNameLooksLikeAKeyIsRotatedAndSwept(t *testing.T) {
-	// Protects secrets with such names: they are served like all others, and log lines and metrics name them, so that
-	// people find them.
+	// Protects secrets with such names: they are served like all others, and log lines and metrics
+	// name them, so that people find them.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("team/qk_pipeline")
@@ -125,7 +138,8 @@ func TestADeletedSecret(t *testing.T) {
 }
 
 func TestBadValues(t *testing.T) {
-	// Protects a secret in whose value no key can be found: the error says why, no key is created, and the value stays.
+	// Protects a secret in whose value no key can be found: the error says why, no key is created,
+	// and the value stays.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	key := r.Secret("quilt/other").CurrentKey().Reveal()
@@ -139,23 +153,35 @@ func TestBadValues(t *testing.T) {
 		{"an array", `["` + key + `"]`, "", "BadValue", []string{"neither a JSON object nor a key"}},
 		{"a text without qk_", `hunter2`, "", "BadValue", []string{"qk_", "store one of the two"}},
 		{"two keys", key + " " + key, "", "BadValue", []string{"qk_"}},
-		{"no field holds a key", `{"user":"x","password":"y"}`, "", "BadValue", []string{"no field", "quilt-rotate:field"}},
-		{"the tagged field is missing", `{"QUILT_API_KEY":"` + key + `"}`, "elsewhere", "BadValue", []string{`"elsewhere"`, "add it, or correct the tag"}},
+		{"no field holds a key", `{"user":"x","password":"y"}`, "", "BadValue",
+			[]string{"no field", "quilt-rotate:field"}},
+		{"the tagged field is missing", `{"QUILT_API_KEY":"` + key + `"}`, "elsewhere", "BadValue",
+			[]string{`"elsewhere"`, "add it, or correct the tag"}},
 		{"a tagged field, and no object", key, "elsewhere", "BadValue", []string{"elsewhere", "not a JSON object"}},
 		{"a number", `{"QUILT_API_KEY":7}`, "", "BadValue", []string{"QUILT_API_KEY", "not a string"}},
 		{"null", `{"QUILT_API_KEY":null}`, "", "BadValue", []string{"QUILT_API_KEY", "not a string"}},
-		{"an object", `{"QUILT_API_KEY":{"key":"` + key + `"}}`, "", "BadValue", []string{"QUILT_API_KEY", "not a string"}},
+		{"an object", `{"QUILT_API_KEY":{"key":"` + key + `"}}`, "", "BadValue",
+			[]string{"QUILT_API_KEY", "not a string"}},
 		{"without qk_", `{"QUILT_API_KEY":"hunter2"}`, "", "BadValue", []string{"QUILT_API_KEY", "qk_"}},
 		{"white space inside", `{"QUILT_API_KEY":"qk_a b"}`, "", "BadValue", []string{"QUILT_API_KEY", "white space"}},
-		{"two candidates", `{"a":"` + key + `","b":"qk_other"}`, "", "BadValue", []string{"two or more fields", "quilt-rotate:field"}},
-		{"the field twice", `{"QUILT_API_KEY":"` + key + `","QUILT_API_KEY":"qk_other"}`, "", "BadValue", []string{"more than once", "keep one"}},
-		{"the key escaped", `{"QUILT_API_KEY":"\u0071` + key[1:] + `"}`, "", "KeyNotReplaceable", []string{`the field "QUILT_API_KEY" (escaped)`, "no key was created"}},
-		{"the key escaped in another field", `{"QUILT_API_KEY":"` + key + `","o":{"url":"https://%71` + key[1:] + `@host"}}`, "", "KeyNotReplaceable", []string{`the field "o"."url" (escaped)`}},
-		{"the key in a longer word", `{"QUILT_API_KEY":"` + key + `","k":"` + key + `x"}`, "", "KeyNotReplaceable", []string{`the field "k" (part of a longer word)`}},
-		{"an invisible character after the key", `{"QUILT_API_KEY":"` + key + "\u200b" + `"}`, "", "BadValue", []string{"U+200B ZERO WIDTH SPACE after the key"}},
-		{"a byte order mark", "\ufeff" + `{"QUILT_API_KEY":"` + key + `"}`, "", "BadValue", []string{"starts with the invisible character U+FEFF BYTE ORDER MARK"}},
-		{"blank", `{"QUILT_API_KEY":" \t"}`, "", "NotBootstrapped", []string{"QUILT_API_KEY", "quilt-rotate bootstrap"}},
-		{"the tagged field is blank", `{"a":"","b":"` + key + `"}`, "a", "NotBootstrapped", []string{`"a"`, "quilt-rotate bootstrap"}},
+		{"two candidates", `{"a":"` + key + `","b":"qk_other"}`, "", "BadValue", []string{"two or more fields",
+			"quilt-rotate:field"}},
+		{"the field twice", `{"QUILT_API_KEY":"` + key + `","QUILT_API_KEY":"qk_other"}`, "", "BadValue",
+			[]string{"more than once", "keep one"}},
+		{"the key escaped", `{"QUILT_API_KEY":"\u0071` + key[1:] + `"}`, "", "KeyNotReplaceable",
+			[]string{`the field "QUILT_API_KEY" (escaped)`, "no key was created"}},
+		{"the key escaped in another field", `{"QUILT_API_KEY":"` + key + `","o":{"url":"https://%71` + key[1:] +
+			`@host"}}`, "", "KeyNotReplaceable", []string{`the field "o"."url" (escaped)`}},
+		{"the key in a longer word", `{"QUILT_API_KEY":"` + key + `","k":"` + key + `x"}`, "", "KeyNotReplaceable",
+			[]string{`the field "k" (part of a longer word)`}},
+		{"an invisible character after the key", `{"QUILT_API_KEY":"` + key + "\u200b" + `"}`, "", "BadValue",
+			[]string{"U+200B ZERO WIDTH SPACE after the key"}},
+		{"a byte order mark", "\ufeff" + `{"QUILT_API_KEY":"` + key + `"}`, "", "BadValue",
+			[]string{"starts with the invisible character U+FEFF BYTE ORDER MARK"}},
+		{"blank", `{"QUILT_API_KEY":" \t"}`, "", "NotBootstrapped",
+			[]string{"QUILT_API_KEY", "quilt-rotate bootstrap"}},
+		{"the tagged field is blank", `{"a":"","b":"` + key + `"}`, "a", "NotBootstrapped",
+			[]string{`"a"`, "quilt-rotate bootstrap"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := r.BareSecret(fmt.Sprintf("quilt/%d", i), c.value)
@@ -176,7 +202,8 @@ func TestABinaryValue(t *testing.T) {
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/binary")
-	_, err := r.Hands.PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &s.ARN, SecretBinary: []byte{0, 1, 2}})
+	_, err := r.Hands.PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &s.ARN,
+		SecretBinary: []byte{0, 1, 2}})
 	must(t, err)
 	before := photograph(s)
 	event := s.Begin(sandboxtest.Token(1))
@@ -188,7 +215,8 @@ func TestABinaryValue(t *testing.T) {
 }
 
 func TestASecretThatNeverHadAValue(t *testing.T) {
-	// Protects a secret that was created without a value: a rotation has nothing to start from, and says what to run.
+	// Protects a secret that was created without a value: a rotation has nothing to start from, and
+	// says what to run.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	name := "quilt/empty"
@@ -208,15 +236,16 @@ func TestASecretThatNeverHadAValue(t *testing.T) {
 }
 
 func TestAllBadTagsAreNamedTogether(t *testing.T) {
-	// Protects operators from correcting one tag per rotation, and the secret from a default instead of the intended
-	// setting.
+	// Protects operators from correcting one tag per rotation, and the secret from a default
+	// instead of the intended setting.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline", settings.TagExpiresInDays, "366", settings.TagKeyName, "---")
 	before := photograph(s)
 	event := s.Begin(sandboxtest.Token(1))
 	for _, step := range steps {
-		wantFault(t, s.Step(event, step), "BadTags", settings.TagExpiresInDays+" must be a whole number of days from 1 to 365", settings.TagKeyName+" must have")
+		wantFault(t, s.Step(event, step), "BadTags", settings.TagExpiresInDays+" must be a whole number of days from "+
+			"1 to 365", settings.TagKeyName+" must have")
 	}
 	before.unchanged(t)
 	before.nothingMade(t)

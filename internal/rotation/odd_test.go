@@ -17,7 +17,8 @@ import (
 
 // Values and answers that look right and are not.
 
-// utf16Text is a text as UTF-16 in little-endian order, read byte by byte, as some editors and shells store it.
+// utf16Text is a text as UTF-16 in little-endian order, read byte by byte, as some editors and
+// shells store it.
 func utf16Text(s string) string {
 	var b strings.Builder
 	for _, unit := range utf16.Encode([]rune(s)) {
@@ -27,7 +28,8 @@ func utf16Text(s string) string {
 }
 
 func TestValuesWithHiddenContent(t *testing.T) {
-	// Protects a secret whose value looks right and is not: the error names what cannot be seen, and no key is created.
+	// Protects a secret whose value looks right and is not: the error names what cannot be seen,
+	// and no key is created.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	key := r.Secret("quilt/other").CurrentKey().Reveal()
@@ -39,15 +41,18 @@ func TestValuesWithHiddenContent(t *testing.T) {
 		{"an object in UTF-16", utf16Text(object("QUILT_API_KEY", key)), "U+0000"},
 		{"an object in UTF-16 with a byte order mark", "\ufeff" + utf16Text(object("QUILT_API_KEY", key)), "U+FEFF"},
 		{"a byte order mark before the key", "\ufeff" + key, "U+FEFF BYTE ORDER MARK before the key"},
-		{"a zero-width character before the key", object("QUILT_API_KEY", "\u200b"+key), "U+200B ZERO WIDTH SPACE before the key"},
-		{"one inside the key", object("QUILT_API_KEY", key[:9]+"\u200d"+key[9:]), "U+200D ZERO WIDTH JOINER inside the key, after its first 9 characters"},
+		{"a zero-width character before the key", object("QUILT_API_KEY", "\u200b"+key),
+			"U+200B ZERO WIDTH SPACE before the key"},
+		{"one inside the key", object("QUILT_API_KEY", key[:9]+"\u200d"+key[9:]),
+			"U+200D ZERO WIDTH JOINER inside the key, after its first 9 characters"},
 		{"one after the key", object("QUILT_API_KEY", key+"\u2060"), "U+2060 WORD JOINER after the key"},
 		{"an escaped one", object("QUILT_API_KEY", key+`\u200b`), "U+200B ZERO WIDTH SPACE after the key"},
 		{"a no-break space after the key", key + "\u00a0", "U+00A0 NO-BREAK SPACE after the key"},
 		{"a no-break space before the object", "\u00a0" + object("QUILT_API_KEY", key), "U+00A0 NO-BREAK SPACE"},
 		{"a blank Braille pattern after the key", key + "\u2800", "U+2800"},
 		{"a Hangul filler after the key", key + "\u3164", "U+3164"},
-		{"one in the name of the field", object("QUILT_API_KEY\u200b", "other"), "the name of the value's field \"QUILT_API_KEY\" has the invisible character U+200B"},
+		{"one in the name of the field", object("QUILT_API_KEY\u200b", "other"),
+			"the name of the value's field \"QUILT_API_KEY\" has the invisible character U+200B"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := r.BareSecret(fmt.Sprintf("quilt/hidden-%d", i), c.value)
@@ -61,7 +66,8 @@ func TestValuesWithHiddenContent(t *testing.T) {
 }
 
 func TestOnlyTheKeyOfAValueChanges(t *testing.T) {
-	// Protects consumers from a value in another layout or line ending: a rotation changes no byte beside the key.
+	// Protects consumers from a value in another layout or line ending: a rotation changes no byte
+	// beside the key.
 	t.Parallel()
 	for name, form := range map[string]string{
 		"the key with CRLF":      "$\r\n",
@@ -90,8 +96,8 @@ func TestOnlyTheKeyOfAValueChanges(t *testing.T) {
 }
 
 func TestAnswersToApiKeyCreate(t *testing.T) {
-	// Protects the schedule and the search for orphans from a registry that changes what was asked for: the key is used,
-	// and each difference that counts is reported.
+	// Protects the schedule and the search for orphans from a registry that changes what was asked
+	// for: the key is used, and each difference that counts is reported.
 	t.Parallel()
 	const days = "days, not for the 90 that were asked for"
 	for _, c := range []struct{ name, field, value, reported string }{
@@ -113,7 +119,8 @@ func TestAnswersToApiKeyCreate(t *testing.T) {
 			}, "apiKeyCreate"))
 			s.MustRotate()
 			line := strings.Join(r.Output.Lines("createSecret"), "")
-			if got := metric(r, rotation.MetricNewKeyDiffers); got != (c.reported != "") || !strings.Contains(line, c.reported) {
+			if got := metric(r, rotation.MetricNewKeyDiffers); got != (c.reported != "") ||
+				!strings.Contains(line, c.reported) {
 				t.Errorf("reported %v, want %q\n%s", got, c.reported, line)
 			}
 			keepsPromises(t, s)
@@ -122,7 +129,8 @@ func TestAnswersToApiKeyCreate(t *testing.T) {
 }
 
 func TestDatesInAnotherTimeZone(t *testing.T) {
-	// Protects the lifetime check: a registry may write the same moment with another offset in each field.
+	// Protects the lifetime check: a registry may write the same moment with another offset in each
+	// field.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

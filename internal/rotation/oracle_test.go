@@ -129,7 +129,8 @@ func keyID(t *testing.T, s *sandboxtest.Secret, key apikey.Key) string {
 	return k.ID
 }
 
-// labelledRight requires that a version has the label of the key that it holds, and no other key label.
+// labelledRight requires that a version has the label of the key that it holds, and no other key
+// label.
 func labelledRight(t *testing.T, s *sandboxtest.Secret, v awssecrets.Version) {
 	t.Helper()
 	want := keyID(t, s, s.KeyIn(v))
@@ -149,7 +150,8 @@ func unidentified(r *sandboxtest.Rig) bool { return len(r.Output.Lines(`"unident
 // keep stores a secret that is not ours to rotate: an issuer's.
 func keep(t *testing.T, r *sandboxtest.Rig, name, value string) (arn string) {
 	t.Helper()
-	out, err := r.Hands.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value})
+	out, err := r.Hands.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &name,
+		SecretString: &value})
 	must(t, err)
 	return *out.ARN
 }

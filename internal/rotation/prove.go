@@ -11,8 +11,8 @@ import (
 	"quilt-rotate/internal/retry"
 )
 
-// defaultNewKeyWait allows for a registry that takes a moment to know a new key. (AWS's own templates wait likewise:
-// aws-secrets-manager-rotation-lambdas, pull request 142.)
+// defaultNewKeyWait allows for a registry that takes a moment to know a new key. (AWS's own
+// templates wait likewise: aws-secrets-manager-rotation-lambdas, pull request 142.)
 const defaultNewKeyWait = 20 * time.Second
 
 func (r *Rotator) waits() retry.Waits {
@@ -20,8 +20,9 @@ func (r *Rotator) waits() retry.Waits {
 		AtMost: cmp.Or(r.NewKeyWait, defaultNewKeyWait)}
 }
 
-// loginSoon logs in with a key. If the registry refuses a new key, it tries again for a while. With an id, it asks for
-// that key in the same request; the key is nil all the same if the registry does not let it look itself up.
+// loginSoon logs in with a key. If the registry refuses a new key, it tries again for a while. With
+// an id, it asks for that key in the same request; the key is nil all the same if the registry does
+// not let it look itself up.
 func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (quilt.Login, error) {
 	ctx, cancel := retry.WithShare(ctx, 0.9) // leaves time to say what happened
 	defer cancel()
@@ -35,7 +36,8 @@ func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (quilt.L
 		return l, err
 	})
 	if err != nil && refusal != nil {
-		return quilt.Login{}, fault.New[fault.PendingKeyRefused]("the key %s of the version %s of %s does not log in: %w",
+		return quilt.Login{}, fault.New[fault.PendingKeyRefused]("the key %s of the version %s of %s does not log "+
+			"in: %w",
 			key, r.Token, r.secret.ARN, refusal)
 	}
 	return l, err
@@ -58,8 +60,8 @@ func (r *run) logIn(ctx context.Context, session *quilt.Session, id string) (qui
 	return quilt.Login{Identity: me}, err
 }
 
-// proveKey logs in with the pending key. The key must belong to the current key's user and have at least half of its
-// lifetime left.
+// proveKey logs in with the pending key. The key must belong to the current key's user and have at
+// least half of its lifetime left.
 func (r *run) proveKey(ctx context.Context, pending apikey.Key) error {
 	proven, err := r.loginSoon(ctx, pending, r.secret.Versions[r.Token].Key())
 	if err != nil {
@@ -81,8 +83,8 @@ func (r *run) proveKey(ctx context.Context, pending apikey.Key) error {
 	return nil
 }
 
-// ownerOfCurrent is the user of the current key; if that key is refused, the user that the tag names; "" if there is no
-// tag.
+// ownerOfCurrent is the user of the current key; if that key is refused, the user that the tag
+// names; "" if there is no tag.
 func (r *run) ownerOfCurrent(ctx context.Context) (string, error) {
 	me, err := r.Registry.WithKey(r.value.Key()).Me(ctx)
 	switch {
@@ -98,10 +100,12 @@ func (r *run) checkLife(l quilt.Login) error {
 	switch {
 	case l.Key == nil:
 	case l.Key.Status != quilt.Active:
-		return fault.New[fault.PendingKeyRefused]("the pending key of %s has the status %s; run: quilt-rotate unstick %s",
+		return fault.New[fault.PendingKeyRefused]("the pending key of %s has the status %s; run: quilt-rotate "+
+			"unstick %s",
 			r.secret.ARN, l.Key.Status, r.secret.Name)
 	case l.Key.Old(l.RegistryTime):
-		return fault.New[fault.PendingKeyOld]("the pending key of %s has less than half of its lifetime left (until %s); "+
+		return fault.New[fault.PendingKeyOld]("the pending key of %s has less than half of its lifetime left (until "+
+			"%s); "+
 			"run: quilt-rotate unstick %s",
 			r.secret.ARN, l.Key.ExpiresAt.Format(time.RFC3339), r.secret.Name)
 	}

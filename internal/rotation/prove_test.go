@@ -33,7 +33,8 @@ func onlyReads(t *testing.T, requests []sandboxtest.Request) {
 }
 
 func TestSetSecretChecksThePlaceOfTheKey(t *testing.T) {
-	// Protects consumers that look in one field: a pending key in another is refused, and nothing is written either way.
+	// Protects consumers that look in one field: a pending key in another is refused, and nothing
+	// is written either way.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -54,9 +55,10 @@ func TestSetSecretChecksThePlaceOfTheKey(t *testing.T) {
 }
 
 func TestAPendingValueThatHoldsTheCurrentKey(t *testing.T) {
-	// Protects the schedule: a pending value that holds the current key, also as a second copy beside a new one, is
-	// refused by each step that would pass it on. createSecret and finishSecret remove AWSPENDING, so that the next
-	// rotation works. testSecret accepts it, as in the test run of a configuration.
+	// Protects the schedule: a pending value that holds the current key, also as a second copy
+	// beside a new one, is refused by each step that would pass it on. createSecret and
+	// finishSecret remove AWSPENDING, so that the next rotation works. testSecret accepts it, as in
+	// the test run of a configuration.
 	t.Parallel()
 	for name, value := range map[string]func(current, other string) string{
 		"a copy": func(current, _ string) string { return sandboxtest.ValueWith(current) },
@@ -67,7 +69,8 @@ func TestAPendingValueThatHoldsTheCurrentKey(t *testing.T) {
 			return `{"QUILT_API_KEY":"` + other + `","copy":"\u0071` + current[1:] + `"}`
 		},
 	} {
-		for step, heals := range map[rotation.Step]bool{rotation.Create: true, rotation.Set: false, rotation.Finish: true} {
+		for step, heals := range map[rotation.Step]bool{rotation.Create: true, rotation.Set: false,
+			rotation.Finish: true} {
 			t.Run(name+", "+string(step), func(t *testing.T) {
 				t.Parallel()
 				r := sandboxtest.New(t)
@@ -82,7 +85,8 @@ func TestAPendingValueThatHoldsTheCurrentKey(t *testing.T) {
 
 				before.unchanged(t)
 				before.nothingMade(t)
-				if holds(version(t, s, event.ClientRequestToken), vault.Pending) == heals || metric(r, rotation.MetricSelfHealed) != heals {
+				if holds(version(t, s, event.ClientRequestToken), vault.Pending) == heals ||
+					metric(r, rotation.MetricSelfHealed) != heals {
 					t.Errorf("AWSPENDING removed, and reported: want %v\n%s", heals, s.Labels())
 				}
 				if heals {
@@ -106,8 +110,8 @@ type proofCase struct {
 }
 
 func TestTestSecret(t *testing.T) {
-	// Protects AWSCURRENT from a key that is refused, another user's, or nearly spent; and the live key from a step that
-	// writes or revokes.
+	// Protects AWSCURRENT from a key that is refused, another user's, or nearly spent; and the live
+	// key from a step that writes or revokes.
 	t.Parallel()
 	for _, c := range []proofCase{
 		{"good", func(*sandboxtest.Secret, quiltregistry.APIKey) {}, "", nil},
@@ -121,9 +125,14 @@ func TestTestSecret(t *testing.T) {
 				next()
 			}, "login"))
 		}, "", nil},
-		{"revoked", func(s *sandboxtest.Secret, k quiltregistry.APIKey) { s.Registry.Delete(k.ID) }, "PendingKeyRefused", []string{"does not log in"}},
-		{"expired", func(s *sandboxtest.Secret, k quiltregistry.APIKey) { s.Registry.Expire(k.ID) }, "PendingKeyRefused", []string{"does not log in"}},
-		{"another user's", func(s *sandboxtest.Secret, k quiltregistry.APIKey) { s.Registry.TransferKey(k.ID, sandbox.AdminEmail) }, "OwnerChanged",
+		{"revoked", func(s *sandboxtest.Secret, k quiltregistry.APIKey) { s.Registry.Delete(k.ID) },
+			"PendingKeyRefused", []string{"does not log in"}},
+		{"expired", func(s *sandboxtest.Secret, k quiltregistry.APIKey) { s.Registry.Expire(k.ID) },
+			"PendingKeyRefused", []string{"does not log in"}},
+		{"another user's", func(s *sandboxtest.Secret, k quiltregistry.APIKey) {
+			s.Registry.TransferKey(k.ID,
+				sandbox.AdminEmail)
+		}, "OwnerChanged",
 			[]string{sandbox.AdminEmail, sandbox.UserEmail, "quilt-rotate unstick"}},
 		{"another user's, the current one revoked, the tag knows", func(s *sandboxtest.Secret, k quiltregistry.APIKey) {
 			s.Tag(settings.TagOwner, sandbox.UserEmail)
@@ -136,16 +145,25 @@ func TestTestSecret(t *testing.T) {
 			s.Registry.Delete(current.ID)
 		}, "", nil},
 		{"good, keys may not look at keys", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
-			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.KeysMayNotManage = quiltregistry.RefuseForbidden })
+			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) {
+				sw.KeysMayNotManage = quiltregistry.RefuseForbidden
+			})
 		}, "", nil},
 		{"the same, said with errors", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
-			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.KeysMayNotManage = quiltregistry.RefuseGraphQLError })
+			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) {
+				sw.KeysMayNotManage = quiltregistry.RefuseGraphQLError
+			})
 		}, "", nil},
-		{"just over half its life left", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) { s.Clock.Advance(44 * 24 * time.Hour) }, "", nil},
-		{"less than half its life left", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) { s.Clock.Advance(46 * 24 * time.Hour) }, "PendingKeyOld", []string{"until 20", "quilt-rotate unstick"}},
-		{"less than half its life by a registry whose clock is ahead", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
-			s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.Skew = 46 * 24 * time.Hour })
-		}, "PendingKeyOld", nil},
+		{"just over half its life left", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
+			s.Clock.Advance(44 * 24 * time.Hour)
+		}, "", nil},
+		{"less than half its life left", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
+			s.Clock.Advance(46 * 24 * time.Hour)
+		}, "PendingKeyOld", []string{"until 20", "quilt-rotate unstick"}},
+		{"less than half its life by a registry whose clock is ahead",
+			func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
+				s.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.Skew = 46 * 24 * time.Hour })
+			}, "PendingKeyOld", nil},
 		{"in a status that nobody knows", func(s *sandboxtest.Secret, _ quiltregistry.APIKey) {
 			s.Intercept(sandboxtest.On(sandboxtest.EditAnswer(`"ACTIVE"`, `"SUSPENDED"`), "login"))
 		}, "PendingKeyRefused", []string{"SUSPENDED"}},
@@ -185,18 +203,19 @@ func TestTestSecret(t *testing.T) {
 	}
 }
 
-// tryConfiguration lets the service try a rotation's configuration: testSecret alone, on a temporary copy of the
-// current value.
+// tryConfiguration lets the service try a rotation's configuration: testSecret alone, on a
+// temporary copy of the current value.
 func tryConfiguration(t *testing.T, s *sandboxtest.Secret) error {
 	t.Helper()
-	_, err := s.Hands.RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{SecretId: &s.ARN, RotateImmediately: aws.Bool(false)})
+	_, err := s.Hands.RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{SecretId: &s.ARN,
+		RotateImmediately: aws.Bool(false)})
 	must(t, err)
 	return s.Secrets.WaitRotation(context.Background(), s.ARN)
 }
 
 func TestTheServicesTestRunTouchesNothing(t *testing.T) {
-	// Protects the live key: in the service's test run the pending value is the current one, and the step logs in with it
-	// and does no more.
+	// Protects the live key: in the service's test run the pending value is the current one, and
+	// the step logs in with it and does no more.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -224,8 +243,8 @@ func TestServiceTestRunReportsRefusedKey(t *testing.T) {
 }
 
 func TestTheServicesTestRunOnASecretThatWaitsForItsFirstKey(t *testing.T) {
-	// Protects a fresh deployment from a false alarm: the test run succeeds, the log says that the first key is missing,
-	// and no metric counts anything as failed.
+	// Protects a fresh deployment from a false alarm: the test run succeeds, the log says that the
+	// first key is missing, and no metric counts anything as failed.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i, value := range []string{"{}", `{"QUILT_API_KEY":""}`} {
@@ -234,15 +253,17 @@ func TestTheServicesTestRunOnASecretThatWaitsForItsFirstKey(t *testing.T) {
 		trace := r.Trace()
 		must(t, tryConfiguration(t, s))
 		onlyReads(t, trace.Take())
-		if metric(r, rotation.MetricBeforeFirstKey) || metric(r, rotation.MetricStepFailed) || len(r.Output.Lines(`"level":"WARN"`, "waits for its first key")) != 1 {
+		if metric(r, rotation.MetricBeforeFirstKey) || metric(r, rotation.MetricStepFailed) ||
+			len(r.Output.Lines(`"level":"WARN"`, "waits for its first key")) != 1 {
 			t.Errorf("the missing key is not reported, or counted as a failure\n%s", r.Output)
 		}
 	}
 }
 
 func TestTheServicesTestRunWaitsForANewRole(t *testing.T) {
-	// Protects a fresh deployment from a false alarm: its test run comes seconds after the function's role was made, and
-	// IAM may refuse it for a moment. No step that writes is repeated so.
+	// Protects a fresh deployment from a false alarm: its test run comes seconds after the
+	// function's role was made, and IAM may refuse it for a moment. No step that writes is repeated
+	// so.
 	t.Parallel()
 	sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {
 		r.NewKeyWait = 5 * time.Second
@@ -255,20 +276,22 @@ func TestTheServicesTestRunWaitsForANewRole(t *testing.T) {
 		}
 		s.Bootstrap(sandbox.UserEmail)
 		event := s.Begin(sandboxtest.Token(1))
-		remove := r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.AWSError(400, "AccessDeniedException", "no")), "DescribeSecret"))
+		remove := r.Intercept(sandboxtest.On(sandboxtest.Nth(0, sandboxtest.AWSError(400, "AccessDeniedException",
+			"no")), "DescribeSecret"))
 		wantFault(t, s.Step(event, rotation.Create), "SecretsManagerFailed", "AccessDenied")
 		remove()
 	})
 }
 
 func TestRotationSwitchedOff(t *testing.T) {
-	// Protects a secret whose rotation somebody cancelled: no step goes on, and only a test run, of which the service's
-	// report is not known, passes.
+	// Protects a secret whose rotation somebody cancelled: no step goes on, and only a test run, of
+	// which the service's report is not known, passes.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
 	event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
-	_, err := r.Hands.CancelRotateSecret(context.Background(), &secretsmanager.CancelRotateSecretInput{SecretId: &s.ARN})
+	_, err := r.Hands.CancelRotateSecret(context.Background(), &secretsmanager.CancelRotateSecretInput{
+		SecretId: &s.ARN})
 	must(t, err)
 	before := photograph(s)
 	for _, step := range []rotation.Step{rotation.Create, rotation.Set, rotation.Finish} {

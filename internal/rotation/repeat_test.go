@@ -16,11 +16,12 @@ import (
 
 var steps = []rotation.Step{rotation.Create, rotation.Set, rotation.Test, rotation.Finish}
 
-// requestsOfARotation is how many requests an undisturbed rotation sends: what is done "at each request" is done at
-// each of these.
+// requestsOfARotation is how many requests an undisturbed rotation sends: what is done "at each
+// request" is done at each of these.
 const requestsOfARotation = 19
 
-// keepsPromises demands that the current key logs in, and so does every key that a labelled version holds.
+// keepsPromises demands that the current key logs in, and so does every key that a labelled version
+// holds.
 func keepsPromises(t *testing.T, s *sandboxtest.Secret) {
 	t.Helper()
 	if !s.Alive(s.CurrentKey()) {
@@ -51,8 +52,8 @@ func orphans(s *sandboxtest.Secret) int {
 }
 
 func TestEachStepMayRunAgain(t *testing.T) {
-	// Protects against what the service's retries would do: each step three times, in a fresh process each or in a warm
-	// one, makes one key.
+	// Protects against what the service's retries would do: each step three times, in a fresh
+	// process each or in a warm one, makes one key.
 	t.Parallel()
 	for _, cold := range []bool{true, false} {
 		r := sandboxtest.New(t)
@@ -72,8 +73,8 @@ func TestEachStepMayRunAgain(t *testing.T) {
 }
 
 func TestStepsOutOfOrder(t *testing.T) {
-	// Protects AWSCURRENT from steps in any order: it works after each of them, and the steps in order then complete the
-	// rotation.
+	// Protects AWSCURRENT from steps in any order: it works after each of them, and the steps in
+	// order then complete the rotation.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i, order := range permutations(steps) {
@@ -108,8 +109,8 @@ func permutations(list []rotation.Step) [][]rotation.Step {
 }
 
 func TestTwoSecretsInOneWarmProcess(t *testing.T) {
-	// Protects each secret from the other's key: steps of two rotations take turns in one process, and nothing of one gets
-	// into the other.
+	// Protects each secret from the other's key: steps of two rotations take turns in one process,
+	// and nothing of one gets into the other.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	a, b := r.Secret("quilt/a"), r.BareSecret("quilt/b", "{}")
@@ -119,7 +120,8 @@ func TestTwoSecretsInOneWarmProcess(t *testing.T) {
 	for turn := range 3 {
 		one, other := a.Begin(sandboxtest.Token(2*turn)), b.Begin(sandboxtest.Token(2*turn+1))
 		for _, step := range steps {
-			for _, err := range atOnce(2, func(i int) error { return process.Step([]sandboxtest.Event{one, other}[i].As(step)) }) {
+			for _, err := range atOnce(2,
+				func(i int) error { return process.Step([]sandboxtest.Event{one, other}[i].As(step)) }) {
 				must(t, err)
 			}
 		}
@@ -158,8 +160,8 @@ func TestTwoSecretsInOneWarmProcess(t *testing.T) {
 }
 
 func TestTwinsLeaveOneKey(t *testing.T) {
-	// Protects against keys that nobody holds: two createSecret of one rotation at once leave one key stored, and revoke
-	// the other.
+	// Protects against keys that nobody holds: two createSecret of one rotation at once leave one
+	// key stored, and revoke the other.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	raced := false
@@ -183,7 +185,8 @@ func TestTwinsLeaveOneKey(t *testing.T) {
 }
 
 func TestTwinRotationsAtOnce(t *testing.T) {
-	// Protects against two sandboxes that carry out the same rotation side by side, each at its own pace.
+	// Protects against two sandboxes that carry out the same rotation side by side, each at its own
+	// pace.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i := range 8 {
@@ -207,8 +210,8 @@ func TestTwinRotationsAtOnce(t *testing.T) {
 	}
 }
 
-// latePut lets both puts of the next createSecret time out for their caller; the first lands when the gate is opened.
-// after is asked about the puts of the next run.
+// latePut lets both puts of the next createSecret time out for their caller; the first lands when
+// the gate is opened. after is asked about the puts of the next run.
 func latePut(t *testing.T, r *sandboxtest.Rig, after wire.Hook) *sandboxtest.Gate {
 	gate := sandboxtest.NewGate(t)
 	const attempts = 2 * 3 // a put is repeated once, and the SDK tries each three times
@@ -229,7 +232,8 @@ func latePut(t *testing.T, r *sandboxtest.Rig, after wire.Hook) *sandboxtest.Gat
 func pass(_ *wire.Call, next func()) { next() }
 
 func TestAPutThatLandsAfterTheReadBack(t *testing.T) {
-	// Protects the key of a put that timed out and landed later: it is never revoked, and the step's retry finds it.
+	// Protects the key of a put that timed out and landed later: it is never revoked, and the
+	// step's retry finds it.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -253,9 +257,9 @@ func TestAPutThatLandsAfterTheReadBack(t *testing.T) {
 }
 
 func TestAPutIsRepeatedOnce(t *testing.T) {
-	// Protects against an orphan: if the read-back finds no value, the same put is sent again with the same token, so the
-	// first try's key is stored. It does not matter whether the answer of the second put is lost, or the first one arrives
-	// after all.
+	// Protects against an orphan: if the read-back finds no value, the same put is sent again with
+	// the same token, so the first try's key is stored. It does not matter whether the answer of
+	// the second put is lost, or the first one arrives after all.
 	t.Parallel()
 	for name, c := range map[string]struct{ first, second wire.Hook }{
 		"the first is lost":                  {sandboxtest.LoseRequest, pass},
@@ -314,19 +318,22 @@ func TestAPutIsNotRepeatedMoreThanOnce(t *testing.T) {
 	trace := r.Trace()
 	r.Intercept(sandboxtest.On(sandboxtest.AWSError(400, "AccessDeniedException", "no"), "PutSecretValue"))
 	wantFault(t, s.Step(event, rotation.Create), "StoreFailed", "AccessDeniedException")
-	if requests := trace.Take(); sandboxtest.Count(requests, "PutSecretValue") != 2 || sandboxtest.Count(requests, "apiKeyCreate") != 1 {
+	if requests := trace.Take(); sandboxtest.Count(requests, "PutSecretValue") != 2 || sandboxtest.Count(requests,
+		"apiKeyCreate") != 1 {
 		t.Errorf("%v", sandboxtest.Operations(requests))
 	}
 }
 
 func TestAPutThatLandsBeforeTheReadBack(t *testing.T) {
-	// Protects against a false alarm: the read-back finds the value that timed out, so the step is done.
+	// Protects against a false alarm: the read-back finds the value that timed out, so the step is
+	// done.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
 	event := s.Begin(sandboxtest.Token(1))
 	gate := latePut(t, r, pass)
-	r.Intercept(sandboxtest.On(sandboxtest.Nth(2, sandboxtest.Before(func() { gate.Open(); <-gate.Landed })), "GetSecretValue"))
+	r.Intercept(sandboxtest.On(sandboxtest.Nth(2, sandboxtest.Before(func() { gate.Open(); <-gate.Landed })),
+		"GetSecretValue"))
 
 	must(t, s.Step(event, rotation.Create))
 
@@ -335,8 +342,8 @@ func TestAPutThatLandsBeforeTheReadBack(t *testing.T) {
 }
 
 func TestAPutThatLandsBeforeItsRetrysPut(t *testing.T) {
-	// Protects the key of the put that landed first: the retry made a key too, sees the other's value, and revokes its
-	// own.
+	// Protects the key of the put that landed first: the retry made a key too, sees the other's
+	// value, and revokes its own.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -355,8 +362,8 @@ func TestAPutThatLandsBeforeItsRetrysPut(t *testing.T) {
 }
 
 func TestAPutThatLandsAfterItsRetrysPut(t *testing.T) {
-	// Protects the retry's key from the put of a run that was given up: it is refused, and the sweep revokes the key that
-	// nobody holds.
+	// Protects the retry's key from the put of a run that was given up: it is refused, and the
+	// sweep revokes the key that nobody holds.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -384,8 +391,8 @@ func TestAPutThatLandsAfterItsRetrysPut(t *testing.T) {
 }
 
 func TestAPutOfAStalledRunNeverTouchesAWSCURRENT(t *testing.T) {
-	// Protects AWSCURRENT from a run that stalled before its put, while its twin finished the rotation, or another
-	// rotation began.
+	// Protects AWSCURRENT from a run that stalled before its put, while its twin finished the
+	// rotation, or another rotation began.
 	t.Parallel()
 	for _, another := range []bool{false, true} {
 		r := sandboxtest.New(t)
@@ -415,7 +422,9 @@ func TestAPutOfAStalledRunNeverTouchesAWSCURRENT(t *testing.T) {
 			t.Errorf("AWSCURRENT moved\n%s", s.Labels())
 		}
 		keepsPromises(t, s)
-		if another { // the late put took AWSPENDING over, as PutSecretValue does: the other rotation fails, and an operator is told so
+		// the late put took AWSPENDING over, as PutSecretValue does: the other rotation fails, and
+		// an operator is told so
+		if another {
 			wantFault(t, s.Step(next, rotation.Finish), "NotPending", "RotateSecret")
 			unstick(t, s)
 		} else {
@@ -427,7 +436,8 @@ func TestAPutOfAStalledRunNeverTouchesAWSCURRENT(t *testing.T) {
 }
 
 func TestAPutThatIsRefused(t *testing.T) {
-	// Protects against a key that is neither stored nor found: the refusal is reported, and the sweep revokes the key.
+	// Protects against a key that is neither stored nor found: the refusal is reported, and the
+	// sweep revokes the key.
 	t.Parallel()
 	for _, code := range []string{"AccessDeniedException", "LimitExceededException", "EncryptionFailure"} {
 		r := sandboxtest.New(t)
@@ -454,8 +464,8 @@ func TestAPutThatIsRefused(t *testing.T) {
 	}
 }
 
-// dropKeyLabel blanks the key label in a put, as if it were not taken. The request keeps its length: what is left is
-// white space in JSON.
+// dropKeyLabel blanks the key label in a put, as if it were not taken. The request keeps its
+// length: what is left is white space in JSON.
 func dropKeyLabel(c *wire.Call, next func()) {
 	from := strings.Index(string(c.Body), `,"quilt-key:`)
 	to := from + strings.Index(string(c.Body[from:]), `]`)
@@ -472,19 +482,21 @@ func forgetKeyLabel(c *wire.Call, next func()) {
 }
 
 func TestALabelThatDidNotStickIsAttached(t *testing.T) {
-	// Protects against a stored key that no label names: the put's answer is checked, and the label is attached at once,
-	// or by the next run.
+	// Protects against a stored key that no label names: the put's answer is checked, and the label
+	// is attached at once, or by the next run.
 	t.Parallel()
 	lost := sandboxtest.On(sandboxtest.LoseRequest, "UpdateSecretVersionStage")
 	for name, c := range map[string]struct {
 		hooks []wire.Hook
 		fails bool
 	}{
-		"not taken":                          {[]wire.Hook{sandboxtest.On(dropKeyLabel, "PutSecretValue")}, false},
-		"attached, but not in the answer":    {[]wire.Hook{sandboxtest.On(forgetKeyLabel, "PutSecretValue")}, false},
-		"not taken, nor attached":            {[]wire.Hook{sandboxtest.On(dropKeyLabel, "PutSecretValue"), lost}, true},
-		"neither attached nor in the answer": {[]wire.Hook{sandboxtest.On(forgetKeyLabel, "PutSecretValue"), lost}, false},
-		"not taken, and the answer is lost":  {[]wire.Hook{sandboxtest.On(dropKeyLabel, "PutSecretValue"), sandboxtest.On(sandboxtest.Nth(0, sandboxtest.LoseAnswer), "PutSecretValue")}, false},
+		"not taken":                       {[]wire.Hook{sandboxtest.On(dropKeyLabel, "PutSecretValue")}, false},
+		"attached, but not in the answer": {[]wire.Hook{sandboxtest.On(forgetKeyLabel, "PutSecretValue")}, false},
+		"not taken, nor attached":         {[]wire.Hook{sandboxtest.On(dropKeyLabel, "PutSecretValue"), lost}, true},
+		"neither attached nor in the answer": {[]wire.Hook{sandboxtest.On(forgetKeyLabel, "PutSecretValue"), lost},
+			false},
+		"not taken, and the answer is lost": {[]wire.Hook{sandboxtest.On(dropKeyLabel, "PutSecretValue"),
+			sandboxtest.On(sandboxtest.Nth(0, sandboxtest.LoseAnswer), "PutSecretValue")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -514,8 +526,8 @@ func TestALabelThatDidNotStickIsAttached(t *testing.T) {
 }
 
 func TestAnEditAtEachRequestOfARotation(t *testing.T) {
-	// Protects the work of somebody who edits the secret while it rotates: whenever that is, the edit survives and
-	// AWSCURRENT works.
+	// Protects the work of somebody who edits the secret while it rotates: whenever that is, the
+	// edit survives and AWSCURRENT works.
 	t.Parallel()
 	for _, when := range []string{"before", "after"} {
 		t.Run(when, func(t *testing.T) {
@@ -552,16 +564,17 @@ func TestAnEditAtEachRequestOfARotation(t *testing.T) {
 				s.MustSweep()
 				keepsPromises(t, s)
 			}
-			// An edit between createSecret's first look and its put: the service takes AWSPENDING off, the put brings it back.
-			// What the service then makes of the rotation that it gave up is not documented; unstick ends it.
+			// An edit between createSecret's first look and its put: the service takes AWSPENDING
+			// off, the put brings it back. What the service then makes of the rotation that it gave
+			// up is not documented; unstick ends it.
 			t.Logf("after %d of %d edits AWSPENDING had to be taken off by hand", stuck, requestsOfARotation)
 		})
 	}
 }
 
 func TestReadsThatLagBehind(t *testing.T) {
-	// Protects against reads that show the secret as it was before the last write, in every step, in a first run and in a
-	// repeated one.
+	// Protects against reads that show the secret as it was before the last write, in every step,
+	// in a first run and in a repeated one.
 	t.Parallel()
 	sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {
 		r.MaxLag = 2 * time.Second
@@ -584,8 +597,8 @@ func TestReadsThatLagBehind(t *testing.T) {
 }
 
 func TestTheServicesRetriesOvercomeOneFaultAtEachRequest(t *testing.T) {
-	// Protects the rotation from one fault anywhere: the service's next try of the whole rotation completes it, and at
-	// most one key is left for the sweep.
+	// Protects the rotation from one fault anywhere: the service's next try of the whole rotation
+	// completes it, and at most one key is left for the sweep.
 	t.Parallel()
 	kill := func(r *sandboxtest.Rig, late bool) wire.Hook {
 		return func(c *wire.Call, next func()) {
@@ -597,9 +610,12 @@ func TestTheServicesRetriesOvercomeOneFaultAtEachRequest(t *testing.T) {
 		}
 	}
 	for name, fault := range map[string]func(r *sandboxtest.Rig) wire.Hook{
-		"the request is lost":       func(*sandboxtest.Rig) wire.Hook { return sandboxtest.LoseRequest },
-		"the answer is lost":        func(*sandboxtest.Rig) wire.Hook { return sandboxtest.LoseAnswer },
-		"a server error":            func(*sandboxtest.Rig) wire.Hook { return sandboxtest.Answer(500, `{"message":"oops"}`) },
+		"the request is lost": func(*sandboxtest.Rig) wire.Hook { return sandboxtest.LoseRequest },
+		"the answer is lost":  func(*sandboxtest.Rig) wire.Hook { return sandboxtest.LoseAnswer },
+		"a server error": func(*sandboxtest.Rig) wire.Hook {
+			return sandboxtest.Answer(500,
+				`{"message":"oops"}`)
+		},
 		"the process dies before":   func(r *sandboxtest.Rig) wire.Hook { return kill(r, false) },
 		"the process dies after it": func(r *sandboxtest.Rig) wire.Hook { return kill(r, true) },
 	} {

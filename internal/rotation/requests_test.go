@@ -10,18 +10,20 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// golden are the requests of an undisturbed rotation, each with the version that it reads or writes, or the label that
-// it moves.
+// golden are the requests of an undisturbed rotation, each with the version that it reads or
+// writes, or the label that it moves.
 var golden = map[rotation.Step][]string{
-	rotation.Create: {"DescribeSecret", "GetSecretValue current", "GetSecretValue pending", "account", "apiKeyCreate", "PutSecretValue pending"},
-	rotation.Set:    {"DescribeSecret", "GetSecretValue current", "GetSecretValue pending"},
-	rotation.Test:   {"DescribeSecret", "GetSecretValue current", "GetSecretValue pending", "login", "me"},
-	rotation.Finish: {"DescribeSecret", "GetSecretValue current", "GetSecretValue pending", "me", "UpdateSecretVersionStage AWSCURRENT"},
+	rotation.Create: {"DescribeSecret", "GetSecretValue current", "GetSecretValue pending", "account", "apiKeyCreate",
+		"PutSecretValue pending"},
+	rotation.Set:  {"DescribeSecret", "GetSecretValue current", "GetSecretValue pending"},
+	rotation.Test: {"DescribeSecret", "GetSecretValue current", "GetSecretValue pending", "login", "me"},
+	rotation.Finish: {"DescribeSecret", "GetSecretValue current", "GetSecretValue pending", "me",
+		"UpdateSecretVersionStage AWSCURRENT"},
 }
 
 func TestTheRequestsOfARotation(t *testing.T) {
-	// Protects two services from needless requests: each step sends exactly these, none twice, and a rotation no more than
-	// 5 and 14.
+	// Protects two services from needless requests: each step sends exactly these, none twice, and
+	// a rotation no more than 5 and 14.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

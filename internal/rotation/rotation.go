@@ -1,13 +1,15 @@
-// Package rotation carries out the four steps in which Secrets Manager rotates a secret: createSecret, setSecret,
-// testSecret, finishSecret. Together they replace the Quilt API key in the secret's value, and nothing else of it.
+// Package rotation carries out the four steps in which Secrets Manager rotates a secret:
+// createSecret, setSecret, testSecret, finishSecret. Together they replace the Quilt API key in the
+// secret's value, and nothing else of it.
 //
-// It relies on the contract of a rotation function (AWS Secrets Manager User Guide, "Rotation by Lambda function"), and
-// keeps no state: each step may run again, alone, out of order, twice at once, in a fresh process or in a warm one that
-// just served another secret. It may stall anywhere and continue long after its caller gave up. So each step starts
-// with DescribeSecret.
+// It relies on the contract of a rotation function (AWS Secrets Manager User Guide, "Rotation by
+// Lambda function"), and keeps no state: each step may run again, alone, out of order, twice at
+// once, in a fresh process or in a warm one that just served another secret. It may stall anywhere
+// and continue long after its caller gave up. So each step starts with DescribeSecret.
 //
-// It never marks or revokes a key that a version of the secret ever held: the sweep does (package revocation). The only
-// key it revokes is one that it created a moment ago and that is known never to be stored.
+// It never marks or revokes a key that a version of the secret ever held: the sweep does (package
+// revocation). The only key it revokes is one that it created a moment ago and that is known never
+// to be stored.
 package rotation
 
 import (
@@ -25,25 +27,26 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Vault is what the steps need of Secrets Manager; [vault.Vault] implements it. Every method is safe to repeat and safe
-// for twins.
+// Vault is what the steps need of Secrets Manager; [vault.Vault] implements it. Every method is
+// safe to repeat and safe for twins.
 type Vault interface {
-	// The reads change nothing, and a failure says nothing. A label that Describe does not show, and vault.ErrNoValue from
-	// ReadIfAny, may be reads that lag behind a write. Await and Read wait for that first. A value never changes; a label
-	// may move between two calls.
+	// The reads change nothing, and a failure says nothing. A label that Describe does not show,
+	// and vault.ErrNoValue from ReadIfAny, may be reads that lag behind a write. Await and Read
+	// wait for that first. A value never changes; a label may move between two calls.
 	Describe(ctx context.Context, secretID string) (vault.Secret, error)
 	Await(ctx context.Context, secretID string, expected func(vault.Secret) bool) (vault.Secret, error)
 	Read(ctx context.Context, secretARN, versionID string) (redact.Text, error)
 	ReadIfAny(ctx context.Context, secretARN, versionID string) (redact.Text, error)
 	ReadCurrent(ctx context.Context, secretID string) (redact.Text, error)
 
-	// PutPending stores value and labels together or not at all. If it fails, they may be stored all the same, or later:
-	// only the version's value shows it. Of twins, the first one's value stays, and the other fails.
+	// PutPending stores value and labels together or not at all. If it fails, they may be stored
+	// all the same, or later: only the version's value shows it. Of twins, the first one's value
+	// stays, and the other fails.
 	PutPending(ctx context.Context, n vault.NewValue) error
 
-	// The moves succeed if the label is where it was asked to be, whoever moved it. If they fail, it was not seen there; a
-	// request may still arrive late. Promote and Move fail if the label is no longer on from, because an edit or a twin
-	// moved it elsewhere.
+	// The moves succeed if the label is where it was asked to be, whoever moved it. If they fail,
+	// it was not seen there; a request may still arrive late. Promote and Move fail if the label is
+	// no longer on from, because an edit or a twin moved it elsewhere.
 	Promote(ctx context.Context, secretARN, to, from string) error
 	Attach(ctx context.Context, secretARN, label, to string) error
 	Move(ctx context.Context, secretARN, label, to, from string) error
@@ -78,8 +81,8 @@ type Rotator struct {
 	Settings settings.Rotate
 	Log      *slog.Logger
 
-	// NewKeyWait is how long a refused new key is tried again, as far as the deadline allows; zero: 20 seconds. A test run
-	// that IAM refuses is tried again for as long.
+	// NewKeyWait is how long a refused new key is tried again, as far as the deadline allows; zero:
+	// 20 seconds. A test run that IAM refuses is tried again for as long.
 	NewKeyWait time.Duration
 }
 
@@ -116,9 +119,10 @@ func (r *Rotator) Run(ctx context.Context, req Request) (Report, error) {
 	})
 }
 
-// denied reports whether IAM refused what a step asked for. A test run, which only reads, is then tried again: it comes
-// with the deployment that created the function's role, and a change in IAM takes a while to be visible everywhere (IAM
-// user guide, "Changes that I make are not always immediately visible").
+// denied reports whether IAM refused what a step asked for. A test run, which only reads, is then
+// tried again: it comes with the deployment that created the function's role, and a change in IAM
+// takes a while to be visible everywhere (IAM user guide, "Changes that I make are not always
+// immediately visible").
 func denied(err error) bool {
 	refusal, ok := errors.AsType[*vault.Error](err)
 	return ok && refusal.Code == "AccessDeniedException"
@@ -214,13 +218,15 @@ func checkVersion(secret vault.Secret, req Request, report *Report) error {
 	case version.Has(vault.Current):
 		report.AlreadyDone = true
 	case !version.Has(vault.Pending):
-		return fault.New[fault.NotPending]("the version %s of %s does not have AWSPENDING: its rotation was abandoned; "+
-			"start another with RotateSecret", req.Token, secret.ARN)
+		return fault.New[fault.NotPending](
+			"the version %s of %s does not have AWSPENDING: its rotation was abandoned; "+
+				"start another with RotateSecret", req.Token, secret.ARN)
 	}
 	return nil
 }
 
-// checkRotationOn accepts a test run: what DescribeSecret says during the service's first test run is not documented.
+// checkRotationOn accepts a test run: what DescribeSecret says during the service's first test run
+// is not documented.
 func (r *Rotator) checkRotationOn(ctx context.Context, secret vault.Secret, step Step) error {
 	switch {
 	case secret.Rotation.Enabled:

@@ -20,7 +20,8 @@ func TestRotation(t *testing.T) {
 
 	fresh := s.CurrentKey()
 	if fresh.Equal(old) || !s.Alive(fresh) || !s.Alive(old) {
-		t.Fatalf("after a rotation the current key must be a new one that logs in, and the old one must still log in\n%s\n%s", s.Labels(), r.Output)
+		t.Fatalf("after a rotation the current key must be a new one that logs in, and the old one must still log "+
+			"in\n%s\n%s", s.Labels(), r.Output)
 	}
 	if got, want := s.Holder(vault.Current).Value, sandboxtest.ValueWith(fresh.Reveal()); got != want {
 		t.Errorf("the rotation changed more than the key")
@@ -30,7 +31,8 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// A previous key of another user (the secret was moved to a new one) must not keep the right issuer from being asked.
+// A previous key of another user (the secret was moved to a new one) must not keep the right issuer
+// from being asked.
 func TestPreviousKeyOfAnotherUserIsSkipped(t *testing.T) {
 	r := sandboxtest.New(t)
 	issuer := r.BareSecret("quilt/issuer", `{"username":"`+sandbox.UserName+`","password":"`+sandbox.UserPassword+`"}`)

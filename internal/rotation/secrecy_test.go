@@ -21,12 +21,15 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// echo is a service that quotes what it was sent: credential, address and body, as it is and in its error's own form.
+// echo is a service that quotes what it was sent: credential, address and body, as it is and in its
+// error's own form.
 func echo(status int) wire.Hook {
 	return func(c *wire.Call, _ func()) {
 		said := c.Request.Header.Get("Authorization") + " " + string(c.Body)
-		body, _ := json.Marshal(map[string]any{"__type": "ValidationException", "Message": said, "message": said, "errors": []any{map[string]any{"message": said}}})
-		c.Respond(status, string(body), "Content-Type", "application/json", "Location", "https://elsewhere.example.com/?"+url.QueryEscape(said))
+		body, _ := json.Marshal(map[string]any{"__type": "ValidationException", "Message": said, "message": said,
+			"errors": []any{map[string]any{"message": said}}})
+		c.Respond(status, string(body), "Content-Type", "application/json", "Location",
+			"https://elsewhere.example.com/?"+url.QueryEscape(said))
 	}
 }
 
@@ -65,8 +68,8 @@ func said(err error) string {
 }
 
 func TestNoSecretIsEverPrinted(t *testing.T) {
-	// Protects every key, value, password and token: none is in a log line, a metric, an error or an answer, whatever the
-	// services say.
+	// Protects every key, value, password and token: none is in a log line, a metric, an error or
+	// an answer, whatever the services say.
 	t.Parallel()
 	for name, hook := range talkative() {
 		t.Run(name, func(t *testing.T) {
@@ -77,10 +80,13 @@ func TestNoSecretIsEverPrinted(t *testing.T) {
 			s := r.Secret("quilt/pipeline", settings.TagIssuer, keep(t, r, "quilt/issuer", passwordIssuer))
 			_ = keep(t, r, "quilt/wrong", `{"username":"`+sandbox.UserName+`","password":"a wrong password & more"}`)
 			for _, operation := range []string{
-				"DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage", "account", "apiKeyCreate", "login", "me", "apiKeyRevoke", "POST /api/login", "POST /api/token",
+				"DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage", "account",
+				"apiKeyCreate", "login", "me", "apiKeyRevoke", "POST /api/login", "POST /api/token",
 			} {
 				if strings.HasPrefix(operation, "POST") { // the issuer is needed
-					r.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.KeysMayNotManage = quiltregistry.RefuseInvalidInput })
+					r.Registry.SetSwitches(func(sw *quiltregistry.Switches) {
+						sw.KeysMayNotManage = quiltregistry.RefuseInvalidInput
+					})
 				}
 				remove := r.Intercept(sandboxtest.On(hook, operation))
 				told.WriteString(said(s.Rotate()))
@@ -114,14 +120,16 @@ func TestNoSecretIsEverPrinted(t *testing.T) {
 				t.Error("no echo got as far as an error: this proves nothing")
 			}
 			if len(r.Output.String()) < 5000 || len(told.String()) < 200 {
-				t.Errorf("%d bytes of output and %d of errors are too few to prove anything", len(r.Output.String()), len(told.String()))
+				t.Errorf("%d bytes of output and %d of errors are too few to prove anything", len(r.Output.String()),
+					len(told.String()))
 			}
 		})
 	}
 }
 
 func TestTheSearchForSecretsFinds(t *testing.T) {
-	// Protects the test above from proving nothing: a logger that leaks, whole or in part, in any form, is caught.
+	// Protects the test above from proving nothing: a logger that leaks, whole or in part, in any
+	// form, is caught.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	trace := r.Trace()
@@ -139,11 +147,15 @@ func TestTheSearchForSecretsFinds(t *testing.T) {
 	value := s.Holder(vault.Current).Value
 	leaky := slog.New(slog.NewJSONHandler(r.Output, nil))
 	for name, leak := range map[string]any{
-		"a key": key, "half a key": key[20:35], "a key without its prefix": key[3:], "a value": value, "an event": event,
-		"a value's bytes": []byte(value), "a value in hex": hex.EncodeToString([]byte(value)), "in large hex": fmt.Sprintf("%X", value),
+		"a key": key, "half a key": key[20:35], "a key without its prefix": key[3:], "a value": value,
+		"an event":        event,
+		"a value's bytes": []byte(value), "a value in hex": hex.EncodeToString([]byte(value)),
+		"in large hex":       fmt.Sprintf("%X", value),
 		"in base64 for URLs": base64.URLEncoding.EncodeToString([]byte("x" + value)), "a query": url.QueryEscape(value),
-		"a password": sandbox.UserPassword, "an error": fmt.Errorf("cannot store %s", value), "the RotationToken": event.RotationToken,
-		"a password in a query": url.QueryEscape(sandbox.UserPassword), "a password in base64": []byte(sandbox.UserName + ":" + sandbox.UserPassword),
+		"a password": sandbox.UserPassword, "an error": fmt.Errorf("cannot store %s", value),
+		"the RotationToken":     event.RotationToken,
+		"a password in a query": url.QueryEscape(sandbox.UserPassword),
+		"a password in base64":  []byte(sandbox.UserName + ":" + sandbox.UserPassword),
 	} {
 		leaky.Info("a leak", "leak", leak)
 		if canaries.Find(r.Output.Take()) == "" {

@@ -9,7 +9,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// The four steps, in their order. The comment of each says what it may find, and what it never does.
+// The four steps, in their order. The comment of each says what it may find, and what it never
+// does.
 
 // createSecret creates a key and stores it as the pending value. It may find one of these states:
 //
@@ -60,8 +61,9 @@ func (r *run) create(ctx context.Context) error {
 	return r.store(ctx, c)
 }
 
-// compare requires that the pending value is the current one with another key in every place of its own. If the pending
-// value still held the current key, that key would become current again, beside a new one, and could never be revoked.
+// compare requires that the pending value is the current one with another key in every place of its
+// own. If the pending value still held the current key, that key would become current again, beside
+// a new one, and could never be revoked.
 func (r *run) compare(pending apikey.Value) error {
 	if pending.Contains(r.value.Key()) {
 		return fault.New[fault.PendingHoldsCurrent]("the pending value of %s holds the current key, "+
@@ -77,8 +79,9 @@ func (r *run) compare(pending apikey.Value) error {
 	return nil
 }
 
-// setSecret has nothing to set, because the registry created the key. It checks that pending and current value differ
-// in the key alone, in the same places, because consumers look there. It never writes.
+// setSecret has nothing to set, because the registry created the key. It checks that pending and
+// current value differ in the key alone, in the same places, because consumers look there. It never
+// writes.
 func (r *run) setSecret(ctx context.Context) error {
 	pending, err := r.readPending(ctx)
 	if err != nil {
@@ -87,9 +90,10 @@ func (r *run) setSecret(ctx context.Context) error {
 	return r.compare(pending)
 }
 
-// testSecret logs in with the pending key, and checks that it belongs to the same user and lives long enough. Secrets
-// Manager also calls this step alone, to test a configuration, on a temporary version that holds a copy of the current
-// value. So it is the one step that accepts the current key, and it never writes and never revokes.
+// testSecret logs in with the pending key, and checks that it belongs to the same user and lives
+// long enough. Secrets Manager also calls this step alone, to test a configuration, on a temporary
+// version that holds a copy of the current value. So it is the one step that accepts the current
+// key, and it never writes and never revokes.
 func (r *run) testSecret(ctx context.Context) error {
 	pending, err := r.readPending(ctx)
 	switch {
@@ -107,12 +111,12 @@ func (r *run) testSecret(ctx context.Context) error {
 	return r.proveKey(ctx, pending.Key())
 }
 
-// finishSecret makes the pending version current. It logs in with the pending key right before the one call that moves
-// AWSCURRENT. That call is a compare-and-swap against the version that was compared here, so it fails if somebody edits
-// the secret in between.
+// finishSecret makes the pending version current. It logs in with the pending key right before the
+// one call that moves AWSCURRENT. That call is a compare-and-swap against the version that was
+// compared here, so it fails if somebody edits the secret in between.
 //
-// It does not remove AWSPENDING after success: Secrets Manager does, and may read an early removal as a failure (AWS
-// Secrets Manager User Guide, "Rotation by Lambda function").
+// It does not remove AWSPENDING after success: Secrets Manager does, and may read an early removal
+// as a failure (AWS Secrets Manager User Guide, "Rotation by Lambda function").
 func (r *run) finishSecret(ctx context.Context) error {
 	pending, err := r.readPending(ctx)
 	if err != nil {

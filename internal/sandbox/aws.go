@@ -51,14 +51,16 @@ func (s *Sandbox) aws() http.Handler {
 	})
 }
 
-// ServeAthena adds Athena to the endpoint (package awsathena, which brings a database with it that most tests can do without). operation names a request.
+// ServeAthena adds Athena to the endpoint (package awsathena, which brings a database with it that
+// most tests can do without). operation names a request.
 func (s *Sandbox) ServeAthena(service http.Handler, operation func(*http.Request, []byte) string) {
 	wrapped := s.Hooks.Wrap(athena, operation, service)
 	s.athena.Store(&wrapped)
 }
 
-// serviceOf tells the services apart as their protocols do: Lambda and Scheduler name their operation in the path, STS in a form, the others in a header.
-// What is nobody's goes to Secrets Manager, which refuses it.
+// serviceOf tells the services apart as their protocols do: Lambda and Scheduler name their
+// operation in the path, STS in a form, the others in a header. What is nobody's goes to Secrets
+// Manager, which refuses it.
 func serviceOf(r *http.Request) string {
 	target := r.Header.Get("X-Amz-Target")
 	switch {

@@ -12,7 +12,8 @@ import (
 
 // Limits are the requests a second that the services take; more are refused.
 //
-// A zero limit is none. Only real time refills a limit, whatever the sandbox's clock says: those who wait for it wait in real time.
+// A zero limit is none. Only real time refills a limit, whatever the sandbox's clock says: those
+// who wait for it wait in real time.
 type Limits struct {
 	SecretWrites  float64 // PutSecretValue, UpdateSecret, UpdateSecretVersionStage and calls about replicas, combined
 	RotateSecrets float64 // RotateSecret and CancelRotateSecret, combined
@@ -21,7 +22,8 @@ type Limits struct {
 	Registry      float64 // of the Quilt registry, over all its operations
 }
 
-// ServiceLimits are AWS's (AWS Secrets Manager User Guide, "Secrets Manager quotas"), with a limit of the registry's, which documents none.
+// ServiceLimits are AWS's (AWS Secrets Manager User Guide, "Secrets Manager quotas"), with a limit
+// of the registry's, which documents none.
 func ServiceLimits(registry float64) Limits {
 	return Limits{SecretWrites: 50, RotateSecrets: 50, SecretValues: 10000, SecretLists: 100, Registry: registry}
 }
@@ -30,7 +32,8 @@ func ServiceLimits(registry float64) Limits {
 //
 //	defer s.Hooks.Set(sandbox.Throttled(sandbox.ServiceLimits(100)))()
 //
-// It lets one second's worth pass at once, one request at least, and then as many as the limit says. How AWS counts is not documented.
+// It lets one second's worth pass at once, one request at least, and then as many as the limit
+// says. How AWS counts is not documented.
 func Throttled(limits Limits) wire.Hook {
 	buckets := map[string]*bucket{}
 	share := func(b *bucket, operations ...string) {
@@ -51,7 +54,8 @@ func Throttled(limits Limits) wire.Hook {
 		case c.Service == "registry":
 			if wait := registry.take(); wait > 0 {
 				seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
-				c.Respond(http.StatusTooManyRequests, `{"message": "Too Many Requests"}`, "Content-Type", "application/json", "Retry-After", seconds)
+				c.Respond(http.StatusTooManyRequests, `{"message": "Too Many Requests"}`, "Content-Type",
+					"application/json", "Retry-After", seconds)
 				return
 			}
 			next()

@@ -18,8 +18,8 @@ import (
 )
 
 func TestLimitsOfTheServices(t *testing.T) {
-	// Protects what is proved of throttling: calls that share a limit are refused together beyond it, as AWS says it, others are not, and the
-	// registry says when to come again.
+	// Protects what is proved of throttling: calls that share a limit are refused together beyond
+	// it, as AWS says it, others are not, and the registry says when to come again.
 	s, err := sandbox.Start(sandbox.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -27,16 +27,19 @@ func TestLimitsOfTheServices(t *testing.T) {
 	defer func() { _ = s.Close() }()
 	client := s.SecretsManager(func(o *secretsmanager.Options) { o.Retryer = aws.NopRetryer{} })
 	id, value := "x", "v"
-	if _, err := client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &id, SecretString: &value}); err != nil {
+	if _, err := client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &id,
+		SecretString: &value}); err != nil {
 		t.Fatal(err)
 	}
 	const oneAnHour = 1.0 / 3600
 	defer s.Hooks.Set(sandbox.Throttled(sandbox.Limits{SecretWrites: oneAnHour, Registry: oneAnHour}))()
 
-	if _, err := client.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &id, SecretString: &value}); err != nil {
+	if _, err := client.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &id,
+		SecretString: &value}); err != nil {
 		t.Fatalf("within the limit: %v", err)
 	}
-	_, err = client.UpdateSecretVersionStage(t.Context(), &secretsmanager.UpdateSecretVersionStageInput{SecretId: &id, VersionStage: aws.String("x")})
+	_, err = client.UpdateSecretVersionStage(t.Context(), &secretsmanager.UpdateSecretVersionStageInput{SecretId: &id,
+		VersionStage: aws.String("x")})
 	refused, ok := errors.AsType[smithy.APIError](err)
 	if !ok || refused.ErrorCode() != "ThrottlingException" || refused.ErrorMessage() != "Rate exceeded" {
 		t.Errorf("beyond the limit, another call that shares it: %v", err)
@@ -45,13 +48,15 @@ func TestLimitsOfTheServices(t *testing.T) {
 		t.Errorf("the SDK would not try it again: %v", err)
 	}
 	for range 5 {
-		if _, err := client.DescribeSecret(t.Context(), &secretsmanager.DescribeSecretInput{SecretId: &id}); err != nil {
+		if _, err := client.DescribeSecret(t.Context(),
+			&secretsmanager.DescribeSecretInput{SecretId: &id}); err != nil {
 			t.Errorf("a call that has no limit: %v", err)
 		}
 	}
 
 	ask := func() *http.Response {
-		answer, err := http.Post(s.RegistryURL+"/graphql", "application/json", strings.NewReader(`{"query":"{me{name}}"}`))
+		answer, err := http.Post(s.RegistryURL+"/graphql", "application/json",
+			strings.NewReader(`{"query":"{me{name}}"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,26 +64,34 @@ func TestLimitsOfTheServices(t *testing.T) {
 		_ = answer.Body.Close()
 		return answer
 	}
-	if first, second := ask(), ask(); first.StatusCode == http.StatusTooManyRequests || second.StatusCode != http.StatusTooManyRequests || second.Header.Get("Retry-After") != "3600" {
-		t.Errorf("the registry answers %s, then %s, to come again after %q", first.Status, second.Status, second.Header.Get("Retry-After"))
+	if first, second := ask(), ask(); first.StatusCode == http.StatusTooManyRequests ||
+		second.StatusCode != http.StatusTooManyRequests || second.Header.Get("Retry-After") != "3600" {
+		t.Errorf("the registry answers %s, then %s, to come again after %q", first.Status, second.Status,
+			second.Header.Get("Retry-After"))
 	}
 }
 
 func TestALimitRefills(t *testing.T) {
-	// Protects from limits that never end: whoever waits as long as the limit says passes, and nobody passes sooner.
+	// Protects from limits that never end: whoever waits as long as the limit says passes, and
+	// nobody passes sooner.
 	sandboxtest.Timeless(t, func(t *testing.T, s *sandboxtest.Rig) {
 		client := s.SecretsManager(func(o *secretsmanager.Options) {
 			o.HTTPClient = &http.Client{Transport: s.Transport()}
-			o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts, r.MaxBackoff = 100, 10*time.Millisecond })
+			o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
+				r.MaxAttempts, r.MaxBackoff = 100,
+					10*time.Millisecond
+			})
 		})
 		id, value := "x", "v"
-		if _, err := client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &id, SecretString: &value}); err != nil {
+		if _, err := client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &id,
+			SecretString: &value}); err != nil {
 			t.Fatal(err)
 		}
 		defer s.Hooks.Set(sandbox.Throttled(sandbox.Limits{SecretWrites: 50}))()
 		began := time.Now()
 		for range 60 { // 50 at once, and 10 at 50 a second
-			if _, err := client.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &id, SecretString: &value}); err != nil {
+			if _, err := client.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &id,
+				SecretString: &value}); err != nil {
 				t.Fatal(err)
 			}
 		}

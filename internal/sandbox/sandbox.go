@@ -1,14 +1,18 @@
-// Package sandbox is everything that quilt-rotate talks to, on loopback and in one process: Secrets Manager, Lambda, CloudWatch Logs, ECS,
-// STS, and what the command asks of EventBridge Scheduler, Parameter Store and KMS, behind one AWS endpoint, and a Quilt registry. The tests, `make demo` and `quilt-sandbox serve` run on it.
+// Package sandbox is everything that quilt-rotate talks to, on loopback and in one process: Secrets
+// Manager, Lambda, CloudWatch Logs, ECS, STS, and what the command asks of EventBridge Scheduler,
+// Parameter Store and KMS, behind one AWS endpoint, and a Quilt registry. The tests, `make demo`
+// and `quilt-sandbox serve` run on it.
 //
-// The services speak their real wire protocols: the AWS SDK for Go and the AWS CLI work against them unchanged, and the registry answers
-// the requests that quilt3 8.0.0 was seen to send; quilt3 itself was not run against it. Each can be looked into and moved along by
-// methods of its own; all share one [clock.Clock], and one set of [wire.Hooks] sees every request.
+// The services speak their real wire protocols: the AWS SDK for Go and the AWS CLI work against
+// them unchanged, and the registry answers the requests that quilt3 8.0.0 was seen to send; quilt3
+// itself was not run against it. Each can be looked into and moved along by methods of its own; all
+// share one [clock.Clock], and one set of [wire.Hooks] sees every request.
 //
-// What can go wrong on the way to any of them is a hook: see [wire.Hooks] for the network's faults, and [ExpiredToken] and [AccessDenied]
-// for AWS's refusals.
+// What can go wrong on the way to any of them is a hook: see [wire.Hooks] for the network's faults,
+// and [ExpiredToken] and [AccessDenied] for AWS's refusals.
 //
-// It holds dummy credentials and its own keys only, and listens on 127.0.0.1 only. It is no place for real ones.
+// It holds dummy credentials and its own keys only, and listens on 127.0.0.1 only. It is no place
+// for real ones.
 package sandbox
 
 import (
@@ -83,7 +87,8 @@ type Sandbox struct {
 	Services *awsecs.Server  // ECS: none until a test adds some
 	Registry *quiltregistry.Registry
 
-	Schedules  *awsscheduler.Server // EventBridge Scheduler, Parameter Store and KMS: each is empty until a test fills it
+	// EventBridge Scheduler, Parameter Store and KMS: each is empty until a test fills it
+	Schedules  *awsscheduler.Server
 	Parameters *awsssm.Server
 	Keys       *awskms.Server
 
@@ -94,7 +99,8 @@ type Sandbox struct {
 	athena  atomic.Pointer[http.Handler] // nil: this sandbox has none
 }
 
-// Start starts all services, with an ordinary user and an administrator at the registry. It fails where a port is taken.
+// Start starts all services, with an ordinary user and an administrator at the registry. It fails
+// where a port is taken.
 func Start(options Options) (*Sandbox, error) {
 	listen := options.Listen
 	if listen == nil {
@@ -122,7 +128,8 @@ func Start(options Options) (*Sandbox, error) {
 	})
 	s.Logs = awslogs.New(awslogs.Options{Region: Region, Account: Account, Source: host})
 	s.Schedules = &awsscheduler.Server{Clock: s.Clock, Region: Region, Account: Account}
-	s.Parameters, s.Keys = &awsssm.Server{Clock: s.Clock}, &awskms.Server{Clock: s.Clock, Region: Region, Account: Account}
+	s.Parameters, s.Keys = &awsssm.Server{Clock: s.Clock}, &awskms.Server{Clock: s.Clock, Region: Region,
+		Account: Account}
 	s.Services = awsecs.New(awsecs.Options{Clock: s.Clock, Region: Region, Account: Account})
 	s.Registry = quiltregistry.New(quiltregistry.Options{Clock: s.Clock, BaseURL: s.RegistryURL})
 	s.Registry.AddUser(quiltregistry.User{Name: UserName, Email: UserEmail, Password: UserPassword})
@@ -152,8 +159,10 @@ func (s *Sandbox) Close() error {
 	return err
 }
 
-// AddFunction deploys a built function, with the environment that points it to the sandbox and the given variables beside.
-func (s *Sandbox) AddFunction(name, bootstrap string, timeout time.Duration, environment map[string]string, optFns ...func(*awslambda.Config)) (functionARN string, err error) {
+// AddFunction deploys a built function, with the environment that points it to the sandbox and the
+// given variables beside.
+func (s *Sandbox) AddFunction(name, bootstrap string, timeout time.Duration, environment map[string]string,
+	optFns ...func(*awslambda.Config)) (functionARN string, err error) {
 	env := map[string]string{"AWS_ENDPOINT_URL": s.AWSURL, settings.EnvRegistryURL: s.RegistryURL}
 	maps.Copy(env, environment)
 	config := awslambda.Config{Name: name, Bootstrap: bootstrap, Timeout: timeout, Environment: env}
@@ -175,7 +184,8 @@ func (s *Sandbox) Exports() [][2]string {
 	}
 }
 
-// SecretsManager is a client of the sandbox's Secrets Manager that reads nothing of the machine's environment.
+// SecretsManager is a client of the sandbox's Secrets Manager that reads nothing of the machine's
+// environment.
 func (s *Sandbox) SecretsManager(optFns ...func(*secretsmanager.Options)) *secretsmanager.Client {
 	return secretsmanager.New(secretsmanager.Options{
 		Region:       Region,

@@ -42,7 +42,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// start starts a sandbox that has a secret, the function "rotate", which has run once, and the ECS service prod/api.
+// start starts a sandbox that has a secret, the function "rotate", which has run once, and the ECS
+// service prod/api.
 func start(t *testing.T) *user {
 	t.Helper()
 	s, err := sandbox.Start(sandbox.Options{})
@@ -61,12 +62,15 @@ func start(t *testing.T) *user {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &user{s, secretsmanager.NewFromConfig(c), functions.NewFromConfig(c), cloudwatchlogs.NewFromConfig(c), ecs.NewFromConfig(c), sts.NewFromConfig(c)}
-	if _, err := s.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String(secret), SecretString: aws.String("v1")}); err != nil {
+	u := &user{s, secretsmanager.NewFromConfig(c), functions.NewFromConfig(c), cloudwatchlogs.NewFromConfig(c),
+		ecs.NewFromConfig(c), sts.NewFromConfig(c)}
+	if _, err := s.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String(secret),
+		SecretString: aws.String("v1")}); err != nil {
 		t.Fatal(err)
 	}
 	handler := lambda.NewHandler(func(context.Context) (string, error) { return "done", nil })
-	if _, err := s.Lambda.Add(awslambda.Config{Name: "rotate", Handler: handler, Tags: map[string]string{"team": "data"}}); err != nil {
+	if _, err := s.Lambda.Add(awslambda.Config{Name: "rotate", Handler: handler,
+		Tags: map[string]string{"team": "data"}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := s.Lambda.Invoke(t.Context(), "rotate", nil); err != nil {
@@ -94,7 +98,8 @@ func (u *user) calls(ctx context.Context) map[string]func() (string, error) {
 			return string(out.Payload), nil
 		},
 		"lambda:ListTags": func() (string, error) {
-			out, err := u.functions.ListTags(ctx, &functions.ListTagsInput{Resource: aws.String("arn:aws:lambda:us-east-1:123456789012:function:rotate")})
+			out, err := u.functions.ListTags(ctx,
+				&functions.ListTagsInput{Resource: aws.String("arn:aws:lambda:us-east-1:123456789012:function:rotate")})
 			if err != nil {
 				return "", err
 			}
@@ -109,7 +114,8 @@ func (u *user) calls(ctx context.Context) map[string]func() (string, error) {
 		},
 		"logs:FilterLogEvents": func() (string, error) {
 			out, err := u.logs.FilterLogEvents(ctx, &cloudwatchlogs.FilterLogEventsInput{
-				LogGroupName: aws.String("/aws/lambda/rotate"), FilterPattern: aws.String("START"), StartTime: aws.Int64(time.Now().Add(-time.Minute).UnixMilli()),
+				LogGroupName: aws.String("/aws/lambda/rotate"), FilterPattern: aws.String("START"),
+				StartTime: aws.Int64(time.Now().Add(-time.Minute).UnixMilli()),
 			})
 			if err != nil || len(out.Events) == 0 {
 				return "", err
@@ -117,7 +123,8 @@ func (u *user) calls(ctx context.Context) map[string]func() (string, error) {
 			return strings.Fields(aws.ToString(out.Events[0].Message))[0], nil
 		},
 		"ecs:UpdateService": func() (string, error) {
-			out, err := u.services.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: aws.String("prod"), Service: aws.String("api"), ForceNewDeployment: true})
+			out, err := u.services.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: aws.String("prod"),
+				Service: aws.String("api"), ForceNewDeployment: true})
 			if err != nil {
 				return "", err
 			}
@@ -134,8 +141,10 @@ func (u *user) calls(ctx context.Context) map[string]func() (string, error) {
 }
 
 var answers = map[string]string{
-	"secretsmanager:GetSecretValue": "v1", "lambda:InvokeFunction": `"done"`, "lambda:ListTags": "data", "lambda:GetFunction": "data Active",
-	"logs:FilterLogEvents": "START", "ecs:UpdateService": "api", "sts:GetCallerIdentity": "arn:aws:iam::123456789012:user/sandbox",
+	"secretsmanager:GetSecretValue": "v1", "lambda:InvokeFunction": `"done"`, "lambda:ListTags": "data",
+	"lambda:GetFunction":   "data Active",
+	"logs:FilterLogEvents": "START", "ecs:UpdateService": "api",
+	"sts:GetCallerIdentity": "arn:aws:iam::123456789012:user/sandbox",
 }
 
 // check makes every call, and demands that the named ones are refused and the others answered.
@@ -155,15 +164,16 @@ func (u *user) check(t *testing.T, refused map[string]string) {
 }
 
 func TestOneEndpointServesEveryClient(t *testing.T) {
-	// Protects the command, which knows the sandbox by AWS_ENDPOINT_URL alone, and readers of logs from a clock that was moved: the lines
-	// have real time.
+	// Protects the command, which knows the sandbox by AWS_ENDPOINT_URL alone, and readers of logs
+	// from a clock that was moved: the lines have real time.
 	u := start(t)
 	u.Clock.Advance(40 * 24 * time.Hour)
 	u.check(t, nil)
 }
 
 func TestExpiredCredentials(t *testing.T) {
-	// Protects the sentence for credentials that have expired: every service says so, in its own protocol; the registry has others.
+	// Protects the sentence for credentials that have expired: every service says so, in its own
+	// protocol; the registry has others.
 	u := start(t)
 	expired := map[string]string{}
 	for action := range answers {
@@ -187,7 +197,8 @@ func TestExpiredCredentials(t *testing.T) {
 }
 
 func TestDeniedActions(t *testing.T) {
-	// Protects the sentence for a permission that is missing: the action is refused by the name that a policy gives it, and no other one.
+	// Protects the sentence for a permission that is missing: the action is refused by the name
+	// that a policy gives it, and no other one.
 	u := start(t)
 	for action := range answers {
 		code := "AccessDeniedException"
@@ -197,7 +208,8 @@ func TestDeniedActions(t *testing.T) {
 		restore := u.Hooks.Set(sandbox.AccessDenied(action, "ecs:DescribeServices"))
 		u.check(t, map[string]string{action: code})
 		_, err := u.calls(t.Context())[action]()
-		if err == nil || !strings.Contains(err.Error(), "arn:aws:iam::123456789012:user/sandbox is not authorized to perform: "+action) {
+		if err == nil || !strings.Contains(err.Error(), "arn:aws:iam::123456789012:user/sandbox is not authorized to "+
+			"perform: "+action) {
 			t.Errorf("the refusal of %s says %v", action, err)
 		}
 		restore()

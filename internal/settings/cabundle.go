@@ -15,10 +15,11 @@ var (
 	byteOrderMark = []byte("\ufeff")
 )
 
-// ParseCABundle reads the certificates of a CA bundle in PEM. The functions, the command and the deployment accept and
-// refuse the same files. Byte order marks and text between the blocks are skipped. A block
-// that is not a valid certificate is refused: [x509.CertPool.AppendCertsFromPEM] would skip it, and its authority would
-// not be trusted. The error quotes nothing from the file, which may hold a private key.
+// ParseCABundle reads the certificates of a CA bundle in PEM. The functions, the command and the
+// deployment accept and refuse the same files. Byte order marks and text between the blocks are
+// skipped. A block that is not a valid certificate is refused: [x509.CertPool.AppendCertsFromPEM]
+// would skip it, and its authority would not be trusted. The error quotes nothing from the file,
+// which may hold a private key.
 func ParseCABundle(text []byte) ([]*x509.Certificate, error) {
 	if len(text) == 0 {
 		return nil, errors.New("it is empty")

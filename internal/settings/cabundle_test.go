@@ -45,8 +45,9 @@ func TestParseTrustsEveryCertificate(t *testing.T) {
 		"two files with byte order marks":                     mark + one + mark + two,
 		"a byte order mark and no line end between two files": strings.TrimSpace(one) + mark + two,
 		"Windows line ends":                                   strings.ReplaceAll(one+two, "\n", "\r\n"),
-		"text before, between and after":                      "# the old authority\n" + one + "\nsubject=CN = two\n" + two + "# end",
-		"spaces before the second":                            one + "  " + two,
+		"text before, between and after": "# the old authority\n" + one + "\nsubject=CN = two\n" +
+			two + "# end",
+		"spaces before the second": one + "  " + two,
 	} {
 		certificates, err := settings.ParseCABundle([]byte(text))
 		var names []string
@@ -60,28 +61,31 @@ func TestParseTrustsEveryCertificate(t *testing.T) {
 }
 
 func TestParseRefusesWhatIsNotACertificate(t *testing.T) {
-	// Protects: a bundle with one damaged certificate is refused at once, before a handshake fails; a private key never
-	// leaves the machine.
+	// Protects: a bundle with one damaged certificate is refused at once, before a handshake fails;
+	// a private key never leaves the machine.
 	good := newCertificate(t, "good")
 	encoded := strings.Replace(good, "\n", "\n*", 1)
 	noEnd, _, _ := strings.Cut(good, "-----END")
 	for name, c := range map[string]struct{ text, says string }{
-		"empty file":                 {"", "is empty"},
-		"text alone":                 {"certificates of our authority", "holds no certificate"},
-		"byte order mark alone":      {mark, "holds no certificate"},
-		"damaged Base64, first":      {encoded + good, "block 1 is damaged"},
-		"damaged Base64, second":     {good + encoded, "block 2 is damaged"},
-		"cut off, first":             {noEnd + "\n" + good, "block 1 is damaged"},
-		"cut off, second":            {good + noEnd, "block 2 is damaged"},
-		"damaged first line":         {good[1:] + good, "2 blocks end and 1 begin"},
-		"damaged content":            {good + block("CERTIFICATE", []byte("no certificate")) + good, "block 2 is a damaged certificate"},
+		"empty file":             {"", "is empty"},
+		"text alone":             {"certificates of our authority", "holds no certificate"},
+		"byte order mark alone":  {mark, "holds no certificate"},
+		"damaged Base64, first":  {encoded + good, "block 1 is damaged"},
+		"damaged Base64, second": {good + encoded, "block 2 is damaged"},
+		"cut off, first":         {noEnd + "\n" + good, "block 1 is damaged"},
+		"cut off, second":        {good + noEnd, "block 2 is damaged"},
+		"damaged first line":     {good[1:] + good, "2 blocks end and 1 begin"},
+		"damaged content": {good + block("CERTIFICATE", []byte("no certificate")) + good,
+			"block 2 is a damaged certificate"},
 		"private key":                {good + block("PRIVATE KEY", []byte("q")), "block 2 is a private key"},
 		"private key of an old form": {block("RSA PRIVATE KEY", []byte("q")) + good, "block 1 is a private key"},
-		"certificate of OpenSSL's":   {good + good + block("TRUSTED CERTIFICATE", []byte("q")), "block 3 is not a certificate"},
+		"certificate of OpenSSL's": {good + good + block("TRUSTED CERTIFICATE", []byte("q")),
+			"block 3 is not a certificate"},
 	} {
 		certificates, err := settings.ParseCABundle([]byte(c.text))
 		if err == nil || !strings.Contains(err.Error(), c.says) || certificates != nil {
-			t.Errorf("%s: Parse returned %d certificates and %v, want an error that says %q", name, len(certificates), err, c.says)
+			t.Errorf("%s: Parse returned %d certificates and %v, want an error that says %q", name, len(certificates),
+				err, c.says)
 		}
 	}
 }

@@ -13,16 +13,19 @@ import (
 )
 
 func TestTheEnvironmentOfADeployedFunction(t *testing.T) {
-	// Protects a command that looks at a sweep from elsewhere: it waits as long as the function does, and does not look
-	// for the function's own file.
+	// Protects a command that looks at a sweep from elsewhere: it waits as long as the function
+	// does, and does not look for the function's own file.
 	limit := 48 * time.Hour
 	env := map[string]string{
-		settings.EnvRegistryURL: registry, settings.EnvCABundle: "/var/task/ca.pem", settings.EnvLogLevel: "WARN", "AWS_REGION": "eu-west-1",
-		settings.EnvGrace: "3h", settings.EnvQuiet: "4h", settings.EnvHoldLimit: "48h", settings.EnvOrphanAge: "30m", settings.EnvExpiresInDays: "7",
+		settings.EnvRegistryURL: registry, settings.EnvCABundle: "/var/task/ca.pem", settings.EnvLogLevel: "WARN",
+		"AWS_REGION":      "eu-west-1",
+		settings.EnvGrace: "3h", settings.EnvQuiet: "4h", settings.EnvHoldLimit: "48h", settings.EnvOrphanAge: "30m",
+		settings.EnvExpiresInDays: "7",
 	}
 	before := maps.Clone(env)
 	common := settings.Common{RegistryURL: registry, LogLevel: slog.LevelWarn}
-	revoke := settings.Revoke{Common: common, Grace: 3 * time.Hour, Quiet: 4 * time.Hour, HoldLimit: &limit, OrphanAge: 30 * time.Minute}
+	revoke := settings.Revoke{Common: common, Grace: 3 * time.Hour, Quiet: 4 * time.Hour, HoldLimit: &limit,
+		OrphanAge: 30 * time.Minute}
 	if diff := cmp.Diff(revoke, must[settings.Revoke](t)(settings.LoadRevoke(settings.Deployed(env)))); diff != "" {
 		t.Errorf("revoke (-want +got):\n%s", diff)
 	}
@@ -36,9 +39,10 @@ func TestTheEnvironmentOfADeployedFunction(t *testing.T) {
 }
 
 func TestAFaultyEnvironmentOfADeployedFunction(t *testing.T) {
-	// Protects a command from an environment that the function itself refuses, or that is another function's: each
-	// fault is named, but the bundle's.
-	_, err := settings.LoadRevoke(settings.Deployed(map[string]string{settings.EnvCABundle: pasted, settings.EnvGrace: "soon"}))
+	// Protects a command from an environment that the function itself refuses, or that is another
+	// function's: each fault is named, but the bundle's.
+	_, err := settings.LoadRevoke(settings.Deployed(map[string]string{settings.EnvCABundle: pasted,
+		settings.EnvGrace: "soon"}))
 	if got, want := faulty(t, err), []string{settings.EnvRegistryURL, settings.EnvGrace}; !slices.Equal(got, want) {
 		t.Errorf("faulty are %v, want %v", got, want)
 	}

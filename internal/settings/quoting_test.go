@@ -22,9 +22,11 @@ func checkQuotesNothing(t *testing.T, name string, err error) {
 }
 
 func TestFaultsQuoteNoValue(t *testing.T) {
-	// Protects a key that somebody pasted into the wrong place: the fault, which is logged, does not quote it.
+	// Protects a key that somebody pasted into the wrong place: the fault, which is logged, does
+	// not quote it.
 	for _, r := range append(environmentRules(), tagRules()...) {
-		for _, text := range []string{pasted, "https://user:" + pasted + "@registry.example.com", registry + "/" + pasted, "24h" + pasted, "90 " + pasted, pasted + "\x00"} {
+		for _, text := range []string{pasted, "https://user:" + pasted + "@registry.example.com", registry + "/" +
+			pasted, "24h" + pasted, "90 " + pasted, pasted + "\x00"} {
 			if _, err := r.value(map[string]string{r.name: text}); err != nil {
 				checkQuotesNothing(t, r.name, err)
 			} else if text == pasted {
@@ -35,13 +37,15 @@ func TestFaultsQuoteNoValue(t *testing.T) {
 }
 
 func TestCABundleThatCannotBeUsed(t *testing.T) {
-	// Protects the operator of a private registry: the fault names the variable and says what is wrong with the file,
-	// and not its path.
+	// Protects the operator of a private registry: the fault names the variable and says what is
+	// wrong with the file, and not its path.
 	for path, says := range map[string]string{
-		filepath.Join(t.TempDir(), pasted): "no such file", "/dev/null": "it is empty", "rule_test.go": "it holds no certificate",
+		filepath.Join(t.TempDir(), pasted): "no such file", "/dev/null": "it is empty", "rule_test.go": "it holds no " +
+			"certificate",
 	} {
 		_, err := loadRevoke(map[string]string{settings.EnvCABundle: path})
-		if names := faulty(t, err); !slices.Equal(names, []string{settings.EnvCABundle}) || !strings.Contains(err.Error(), says) {
+		if names := faulty(t, err); !slices.Equal(names, []string{settings.EnvCABundle}) ||
+			!strings.Contains(err.Error(), says) {
 			t.Errorf("faulty are %v, want the bundle, and that %s: %v", names, says, err)
 		}
 		checkQuotesNothing(t, settings.EnvCABundle, err)

@@ -9,10 +9,11 @@ import (
 
 const mustURL = "must be a full URL like https://registry.example.com"
 
-// RegistryURL checks the URL of a registry and returns its normal form: scheme, host and port, in lower case, without
-// the scheme's default port and the final dot of a DNS name. Two URLs name the same registry if their normal forms are
-// equal. Credentials are sent only to URLs that pass this check. The error says what the URL must be and never quotes
-// it, because the URL may contain a password.
+// RegistryURL checks the URL of a registry and returns its normal form: scheme, host and port, in
+// lower case, without the scheme's default port and the final dot of a DNS name. Two URLs name the
+// same registry if their normal forms are equal. Credentials are sent only to URLs that pass this
+// check. The error says what the URL must be and never quotes it, because the URL may contain a
+// password.
 func RegistryURL(text string) (string, error) {
 	text = strings.TrimSpace(text)
 	u, err := url.Parse(text)
@@ -35,8 +36,8 @@ func RegistryURL(text string) (string, error) {
 	return u.Scheme + "://" + strings.TrimSuffix(host, ":"), nil
 }
 
-// RegistryOf returns the registry that a secret's tag names, in its normal form; "" without the tag. It fails with
-// [*Invalid].
+// RegistryOf returns the registry that a secret's tag names, in its normal form; "" without the
+// tag. It fails with [*Invalid].
 func RegistryOf(tags map[string]string) (url string, err error) {
 	r := &reader{lookup: Tags(tags)}
 	read(r, TagRegistry, &url, RegistryURL)

@@ -21,9 +21,9 @@ func (s Service) String() string { return s.Cluster + "/" + s.Service }
 // ecsService matches the names that ECS accepts for a cluster and a service.
 var ecsService = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$`) })
 
-// ParseRestart reads the value of [TagRestart]: "cluster/service" as often as there are services, separated by spaces.
-// A service that is named twice counts once; a blank value names none. The error says what the value must be and quotes
-// nothing.
+// ParseRestart reads the value of [TagRestart]: "cluster/service" as often as there are services,
+// separated by spaces. A service that is named twice counts once; a blank value names none. The
+// error says what the value must be and quotes nothing.
 func ParseRestart(text string) (services []Service, err error) {
 	if len(text) > 256 {
 		return nil, problem(mustBeShort)
@@ -40,8 +40,8 @@ func ParseRestart(text string) (services []Service, err error) {
 	return services, nil
 }
 
-// FormatRestart is the value of [TagRestart] that names the services, in the form that [ParseRestart] reads. It fails
-// if no value can name them.
+// FormatRestart is the value of [TagRestart] that names the services, in the form that
+// [ParseRestart] reads. It fails if no value can name them.
 func FormatRestart(services []Service) (string, error) {
 	var words []string
 	for _, s := range services {

@@ -15,8 +15,10 @@ import (
 func init() { hermetic.FixSeed() }
 
 func TestRestartNamesServices(t *testing.T) {
-	// Protects the services that a leaked key is taken from: each is named, once, and none is made up.
-	api, worker := settings.Service{Cluster: "prod", Service: "api"}, settings.Service{Cluster: "prod_2", Service: "Worker-7"}
+	// Protects the services that a leaked key is taken from: each is named, once, and none is made
+	// up.
+	api, worker := settings.Service{Cluster: "prod", Service: "api"}, settings.Service{Cluster: "prod_2",
+		Service: "Worker-7"}
 	for text, want := range map[string][]settings.Service{
 		"":                             nil,
 		" \t":                          nil,
@@ -33,11 +35,13 @@ func TestRestartNamesServices(t *testing.T) {
 }
 
 func TestRestartThatNamesNoServiceIsRefused(t *testing.T) {
-	// Protects against an emergency in which a service is left out for a slip of the pen: all are read, or the fault is
-	// told, without the value.
+	// Protects against an emergency in which a service is left out for a slip of the pen: all are
+	// read, or the fault is told, without the value.
 	for _, text := range []string{
-		"api", "/api", "prod/", "prod/api/1", "prod/api,prod/worker", "prod / api", "prod/api worker", "arn:aws:ecs:us-east-1:123456789012:service/prod/api",
-		"prod/" + strings.Repeat("a", 256), "prod/ap.i", "prod/é", pasted, "prod/" + pasted, pasted + "/api", "prod/api " + pasted,
+		"api", "/api", "prod/", "prod/api/1", "prod/api,prod/worker", "prod / api", "prod/api worker",
+		"arn:aws:ecs:us-east-1:123456789012:service/prod/api",
+		"prod/" + strings.Repeat("a", 256), "prod/ap.i", "prod/é", pasted, "prod/" + pasted, pasted +
+			"/api", "prod/api " + pasted,
 	} {
 		got, err := settings.ParseRestart(text)
 		if err == nil {
@@ -58,11 +62,12 @@ func TestServicesThatNoTagCanHoldAreNotWritten(t *testing.T) {
 		services []settings.Service
 		says     string
 	}{
-		"no name":  {[]settings.Service{{Cluster: "prod"}}, "cluster/service"},
-		"a slash":  {[]settings.Service{{Cluster: "prod", Service: "a/b"}}, "cluster/service"},
-		"a space":  {[]settings.Service{{Cluster: "prod", Service: "a b/c"}}, "cluster/service"},
-		"a key":    {[]settings.Service{{Cluster: "prod", Service: pasted}}, "cluster/service"},
-		"too many": {[]settings.Service{service, service, service, service, service, service, service, service, service, service, service, service, service, service, service, service, service, service}, "256"},
+		"no name": {[]settings.Service{{Cluster: "prod"}}, "cluster/service"},
+		"a slash": {[]settings.Service{{Cluster: "prod", Service: "a/b"}}, "cluster/service"},
+		"a space": {[]settings.Service{{Cluster: "prod", Service: "a b/c"}}, "cluster/service"},
+		"a key":   {[]settings.Service{{Cluster: "prod", Service: pasted}}, "cluster/service"},
+		"too many": {[]settings.Service{service, service, service, service, service, service, service, service, service,
+			service, service, service, service, service, service, service, service, service}, "256"},
 	} {
 		got, err := settings.FormatRestart(test.services)
 		if err == nil || !strings.Contains(err.Error(), test.says) {
@@ -74,7 +79,8 @@ func TestServicesThatNoTagCanHoldAreNotWritten(t *testing.T) {
 }
 
 func TestRestartIsReadAsItWasWritten(t *testing.T) {
-	// Protects what adopt writes: the tag holds characters that AWS allows, and the same services come back.
+	// Protects what adopt writes: the tag holds characters that AWS allows, and the same services
+	// come back.
 	allowed := regexp.MustCompile(`^[A-Za-z0-9 +\-=._:/@]*$`)
 	name := rapid.StringMatching(`[A-Za-z0-9_-]{1,20}`)
 	rapid.Check(t, func(t *rapid.T) {

@@ -36,7 +36,8 @@ type Revocation struct {
 	OnNeed     bool      // the run of sweeps may rotate the secret if its current key is refused or expires
 }
 
-// ForSecret returns the settings with the tags of a secret applied over the environment. It fails with [*Invalid].
+// ForSecret returns the settings with the tags of a secret applied over the environment. It fails
+// with [*Invalid].
 func (s Revoke) ForSecret(tags map[string]string) (Revocation, error) {
 	n := Revocation{Grace: s.Grace, Quiet: s.Quiet, HoldLimit: s.HoldLimit, OrphanAge: s.OrphanAge, OnNeed: true}
 	r := &reader{lookup: Tags(tags)}

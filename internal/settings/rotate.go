@@ -31,7 +31,8 @@ type Rotation struct {
 	Registry      string // URL of the registry in its normal form; "": the function's
 }
 
-// ForSecret returns the settings with the tags of a secret applied over the environment. It fails with [*Invalid].
+// ForSecret returns the settings with the tags of a secret applied over the environment. It fails
+// with [*Invalid].
 func (s Rotate) ForSecret(tags map[string]string) (Rotation, error) {
 	n := Rotation{ExpiresInDays: s.ExpiresInDays}
 	r := &reader{lookup: Tags(tags)}

@@ -52,7 +52,8 @@ type rule struct {
 	refused []string
 }
 
-func newRule[S any](name string, load func(map[string]string) (S, error), read func(S) any, fine map[string]any, refused []string) rule {
+func newRule[S any](name string, load func(map[string]string) (S, error), read func(S) any, fine map[string]any,
+	refused []string) rule {
 	return rule{name, func(given map[string]string) (any, error) {
 		s, err := load(given)
 		if err != nil {
@@ -67,7 +68,8 @@ var (
 	// The registry would refuse these, but only at the next rotation.
 	notDays = []string{"0", "366", "-1", "ninety", "1.5", "1e2", "30d", "24h", "0x10", "99999999999999999999"}
 
-	durations = map[string]any{"0": time.Duration(0), "0s": time.Duration(0), "90m": 90 * time.Minute, "26h30m": 26*time.Hour + 30*time.Minute, " 24h ": 24 * time.Hour}
+	durations = map[string]any{"0": time.Duration(0), "0s": time.Duration(0), "90m": 90 * time.Minute,
+		"26h30m": 26*time.Hour + 30*time.Minute, " 24h ": 24 * time.Hour}
 	// A number without a unit would be read as seconds by one person and as hours by the next.
 	notDurations = []string{"24", "-1h", "-1ns", "1d", "P1D", "h", "24 h", "24h,", "forever", "9999999h"}
 )

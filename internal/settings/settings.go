@@ -1,8 +1,10 @@
-// Package settings holds the names, defaults and rules of all settings: the functions' environment, and the tags of a
-// secret, which override it for that secret. The deployment takes the names from here.
+// Package settings holds the names, defaults and rules of all settings: the functions' environment,
+// and the tags of a secret, which override it for that secret. The deployment takes the names from
+// here.
 //
-// Settings are validated at startup. All errors are reported together, and an invalid setting is refused, never
-// replaced by a default. The package reads no environment of its own: the caller passes a [Lookup].
+// Settings are validated at startup. All errors are reported together, and an invalid setting is
+// refused, never replaced by a default. The package reads no environment of its own: the caller
+// passes a [Lookup].
 package settings
 
 import (
@@ -47,17 +49,19 @@ const (
 	TagPauseUntil    = "quilt-rotate:pause-until"
 	TagPauseReason   = "quilt-rotate:pause-reason" // for people: nothing reads it but the command
 
-	// TagRestart names the ECS services that the command redeploys when the key changes, for those who cannot wait
-	// until their consumers read it again: see [ParseRestart]. The functions ignore it.
+	// TagRestart names the ECS services that the command redeploys when the key changes, for those
+	// who cannot wait until their consumers read it again: see [ParseRestart]. The functions ignore
+	// it.
 	TagRestart = "quilt-rotate:restart"
 )
 
-// TagRevokeFunction is a tag of the rotate function: the name of the revoke function that belongs to it. The command
-// finds the rotate function through the secret, and the revoke function through this tag.
+// TagRevokeFunction is a tag of the rotate function: the name of the revoke function that belongs
+// to it. The command finds the rotate function through the secret, and the revoke function through
+// this tag.
 const TagRevokeFunction = "quilt-rotate:revoke-function"
 
-// TagSchedule is a tag of the rotate function: the name of the EventBridge schedule, in the default group, that starts the
-// sweeps of its stack. The command pauses all sweeps through it.
+// TagSchedule is a tag of the rotate function: the name of the EventBridge schedule, in the default
+// group, that starts the sweeps of its stack. The command pauses all sweeps through it.
 const TagSchedule = "quilt-rotate:schedule"
 
 // Defaults of the optional settings.
@@ -74,7 +78,8 @@ const (
 	MaxExpiresInDays = 365
 )
 
-// A Fault is one invalid setting. It quotes no value, because people paste keys into the wrong place.
+// A Fault is one invalid setting. It quotes no value, because people paste keys into the wrong
+// place.
 type Fault struct {
 	Name    string // of the variable or the tag
 	Problem string // what it must be
@@ -109,13 +114,14 @@ func Tags(tags map[string]string) Lookup {
 	}
 }
 
-// Deployed looks settings up in the environment of a deployed function, as Lambda reports it, to be read on another
-// machine:
+// Deployed looks settings up in the environment of a deployed function, as Lambda reports it, to be
+// read on another machine:
 //
 //	settings.LoadRevoke(settings.Deployed(environment))
 //
-// It hides [EnvCABundle], whose file is in the function's package and not on this machine. So CABundle is nil, and the
-// caller must trust a private certificate authority of the registry by other means.
+// It hides [EnvCABundle], whose file is in the function's package and not on this machine. So
+// CABundle is nil, and the caller must trust a private certificate authority of the registry by
+// other means.
 func Deployed(environment map[string]string) Lookup {
 	environment = maps.Clone(environment)
 	delete(environment, EnvCABundle)
@@ -128,8 +134,9 @@ type reader struct {
 	faults []error
 }
 
-// read parses the setting if it is set. If it is not set or invalid, the target stays as it is. A blank setting counts
-// as not set. The text of parse's error goes into the fault, so it must quote no value.
+// read parses the setting if it is set. If it is not set or invalid, the target stays as it is. A
+// blank setting counts as not set. The text of parse's error goes into the fault, so it must quote
+// no value.
 func read[T any](r *reader, name string, target *T, parse func(string) (T, error)) {
 	given, _ := r.lookup(name)
 	given = strings.TrimSpace(given)

@@ -38,15 +38,18 @@ func invocation(id string) context.Context {
 }
 
 func TestLogLinesHaveLambdasForm(t *testing.T) {
-	// Protects Lambda's log filters and Logs Insights queries: one JSON line a record, with Lambda's names for time, level, message, request.
+	// Protects Lambda's log filters and Logs Insights queries: one JSON line a record, with
+	// Lambda's names for time, level, message, request.
 	var out bytes.Buffer
 	log := telemetry.NewLogger(&out, slog.LevelInfo)
-	log.WarnContext(invocation("7b9d1c4e"), "two\nlines", "secret", "arn:x", "cause", errors.New("it \"failed\""), "took", 3)
+	log.WarnContext(invocation("7b9d1c4e"), "two\nlines", "secret", "arn:x", "cause", errors.New("it \"failed\""),
+		"took", 3)
 	all := lines(t, out.String())
 	if len(all) != 1 {
 		t.Fatalf("one record makes %d lines: %s", len(all), out.String())
 	}
-	for name, want := range map[string]any{"level": "WARN", "message": "two\nlines", "requestId": "7b9d1c4e", "secret": "arn:x", "cause": `it "failed"`, "took": 3.0} {
+	for name, want := range map[string]any{"level": "WARN", "message": "two\nlines", "requestId": "7b9d1c4e",
+		"secret": "arn:x", "cause": `it "failed"`, "took": 3.0} {
 		if got := all[0][name]; got != want {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
@@ -63,7 +66,8 @@ func TestLogLinesHaveLambdasForm(t *testing.T) {
 }
 
 func TestLogLinesNameTheirOwnRequest(t *testing.T) {
-	// Protects the reader of a warm function's log: each record carries the id of its invocation, also through derived loggers.
+	// Protects the reader of a warm function's log: each record carries the id of its invocation,
+	// also through derived loggers.
 	var out bytes.Buffer
 	log := telemetry.NewLogger(&out, slog.LevelInfo).With("function", "rotate")
 	log.InfoContext(invocation("first"), "a")
@@ -72,16 +76,19 @@ func TestLogLinesNameTheirOwnRequest(t *testing.T) {
 	all := lines(t, out.String())
 	for i, want := range []any{"first", "second", nil} {
 		if got := all[i]["requestId"]; got != want || all[i]["function"] != "rotate" {
-			t.Errorf("line %d has the request %v and the function %v, want %v and rotate", i, got, all[i]["function"], want)
+			t.Errorf("line %d has the request %v and the function %v, want %v and rotate", i, got, all[i]["function"],
+				want)
 		}
 	}
 }
 
 func TestLogLevelIsKept(t *testing.T) {
-	// Protects the log's volume and its warnings: what is below the level is not written, what is at it is, whatever Lambda's own variables say.
+	// Protects the log's volume and its warnings: what is below the level is not written, what is
+	// at it is, whatever Lambda's own variables say.
 	t.Setenv("AWS_LAMBDA_LOG_LEVEL", "DEBUG")
 	t.Setenv("AWS_LAMBDA_LOG_FORMAT", "TEXT")
-	for level, want := range map[slog.Level]string{slog.LevelDebug: "DEBUG INFO WARN ERROR", slog.LevelInfo: "INFO WARN ERROR", slog.LevelError: "ERROR"} {
+	for level, want := range map[slog.Level]string{slog.LevelDebug: "DEBUG INFO WARN ERROR",
+		slog.LevelInfo: "INFO WARN ERROR", slog.LevelError: "ERROR"} {
 		var out bytes.Buffer
 		log := telemetry.NewLogger(&out, level)
 		for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {

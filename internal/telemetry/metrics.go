@@ -30,7 +30,8 @@ type Sample struct {
 	Value float64
 }
 
-// Label is a dimension (few values, billed by value) or a property (free, found by Logs Insights) of samples.
+// Label is a dimension (few values, billed by value) or a property (free, found by Logs Insights)
+// of samples.
 type Label struct{ Name, Value string }
 
 // Metrics writes samples in CloudWatch's embedded metric format. The zero Metrics writes nothing.
@@ -56,9 +57,9 @@ type definition struct {
 	Unit Unit
 }
 
-// Emit writes the samples in one line. CloudWatch gets each for the function as a whole, and, where a dimension is given, for the
-// function and that dimension; properties go with them into the log only.
-// (CloudWatch: embedded metric format specification. At most 100 metrics a line.)
+// Emit writes the samples in one line. CloudWatch gets each for the function as a whole, and, where
+// a dimension is given, for the function and that dimension; properties go with them into the log
+// only. (CloudWatch: embedded metric format specification. At most 100 metrics a line.)
 func (m *Metrics) Emit(dimension *Label, properties []Label, samples ...Sample) {
 	if m == nil || m.w == nil || len(samples) == 0 {
 		return

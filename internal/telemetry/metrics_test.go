@@ -30,7 +30,8 @@ func emitted(emit func(*telemetry.Metrics)) string {
 // units are CloudWatch's (API reference, MetricDatum).
 var units = func() []string {
 	all := []string{"Seconds", "Microseconds", "Milliseconds", "Percent", "Count", "None"}
-	for _, size := range []string{"Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes", "Bits", "Kilobits", "Megabits", "Gigabits", "Terabits", "Count"} {
+	for _, size := range []string{"Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes", "Bits", "Kilobits",
+		"Megabits", "Gigabits", "Terabits", "Count"} {
 		all = append(all, size, size+"/Second")
 	}
 	return all
@@ -38,7 +39,8 @@ var units = func() []string {
 
 var namespaceForm = regexp.MustCompile(`^[0-9A-Za-z._#/:-]{1,256}$`)
 
-// checkEMF checks a line against CloudWatch's embedded metric format specification: CloudWatch drops what breaks it without a word.
+// checkEMF checks a line against CloudWatch's embedded metric format specification: CloudWatch
+// drops what breaks it without a word.
 func checkEMF(line string) error {
 	var root map[string]any
 	decoder := json.NewDecoder(strings.NewReader(line))
@@ -120,14 +122,18 @@ func TestMetricsKeepTheEmbeddedFormat(t *testing.T) {
 			m.Emit(secret, nil, telemetry.Sample{Name: "Sweeps", Unit: telemetry.Count, Value: 1})
 		}),
 		"with properties": emitted(func(m *telemetry.Metrics) {
-			m.Emit(secret, []telemetry.Label{{Name: "KeyId", Value: "k"}}, telemetry.Sample{Name: "Sweeps", Unit: telemetry.Count, Value: 1})
+			m.Emit(secret, []telemetry.Label{{Name: "KeyId", Value: "k"}}, telemetry.Sample{Name: "Sweeps",
+				Unit: telemetry.Count, Value: 1})
 		}),
 		"all units": emitted(func(m *telemetry.Metrics) {
-			m.Emit(secret, nil, telemetry.Sample{Name: "A", Unit: telemetry.Count, Value: 0}, telemetry.Sample{Name: "B", Unit: telemetry.Milliseconds, Value: 0.5},
-				telemetry.Sample{Name: "C", Unit: telemetry.Seconds, Value: 1e21}, telemetry.Sample{Name: "D", Unit: telemetry.None, Value: -1})
+			m.Emit(secret, nil, telemetry.Sample{Name: "A", Unit: telemetry.Count, Value: 0},
+				telemetry.Sample{Name: "B", Unit: telemetry.Milliseconds, Value: 0.5},
+				telemetry.Sample{Name: "C", Unit: telemetry.Seconds, Value: 1e21}, telemetry.Sample{Name: "D",
+					Unit: telemetry.None, Value: -1})
 		}),
 		"properties named as what matters": emitted(func(m *telemetry.Metrics) {
-			m.Emit(secret, []telemetry.Label{{Name: "_aws"}, {Name: "Secret"}, {Name: telemetry.FunctionDimension}, {Name: "Sweeps", Value: "many"}}, telemetry.Sample{Name: "Sweeps", Unit: telemetry.Count, Value: 1})
+			m.Emit(secret, []telemetry.Label{{Name: "_aws"}, {Name: "Secret"}, {Name: telemetry.FunctionDimension},
+				{Name: "Sweeps", Value: "many"}}, telemetry.Sample{Name: "Sweeps", Unit: telemetry.Count, Value: 1})
 		}),
 	} {
 		if err := checkEMF(line); err != nil {
@@ -137,10 +143,12 @@ func TestMetricsKeepTheEmbeddedFormat(t *testing.T) {
 }
 
 func TestMetricsAreWrittenAsOneLine(t *testing.T) {
-	// Protects alarms and dashboards that name these metrics: each sample for the function and for its secret, properties beside them.
+	// Protects alarms and dashboards that name these metrics: each sample for the function and for
+	// its secret, properties beside them.
 	line := emitted(func(m *telemetry.Metrics) {
 		m.Emit(secret, []telemetry.Label{{Name: "Step", Value: "createSecret"}},
-			telemetry.Sample{Name: "KeysRevoked", Unit: telemetry.Count, Value: 2}, telemetry.Sample{Name: "SweepDuration", Unit: telemetry.Milliseconds, Value: 12.5})
+			telemetry.Sample{Name: "KeysRevoked", Unit: telemetry.Count, Value: 2},
+			telemetry.Sample{Name: "SweepDuration", Unit: telemetry.Milliseconds, Value: 12.5})
 	})
 	const want = `{"FunctionName":"revoke","KeysRevoked":2,"Secret":"prod/pipeline","Step":"createSecret","SweepDuration":12.5,` +
 		`"_aws":{"CloudWatchMetrics":[{"Namespace":"QuiltRotate","Dimensions":[["FunctionName"],["FunctionName","Secret"]],` +
@@ -151,7 +159,8 @@ func TestMetricsAreWrittenAsOneLine(t *testing.T) {
 }
 
 func TestWhatIsNotMeasuredWritesNothing(t *testing.T) {
-	// Protects tests and commands that want no metrics, and the log from lines that CloudWatch cannot read.
+	// Protects tests and commands that want no metrics, and the log from lines that CloudWatch
+	// cannot read.
 	sample := telemetry.Sample{Name: "Sweeps", Unit: telemetry.Count, Value: 1}
 	var none *telemetry.Metrics
 	none.Emit(secret, nil, sample)

@@ -1,12 +1,13 @@
 // Package terminal prints what a command says and asks questions: colours, tables, progress, JSON.
 //
-// Results go to standard output. Progress goes there too if it is the result that an operator reads, and to standard
-// error with --json. Questions go to standard error. Text is lower case and has no full stop at its end. Only a
-// terminal with colour gets escape codes: in a pipe, in a file, with NO_COLOR or with TERM=dumb, everything is plain
-// lines. Text from outside is made [Legible], so that no terminal obeys it.
+// Results go to standard output. Progress goes there too if it is the result that an operator
+// reads, and to standard error with --json. Questions go to standard error. Text is lower case and
+// has no full stop at its end. Only a terminal with colour gets escape codes: in a pipe, in a file,
+// with NO_COLOR or with TERM=dumb, everything is plain lines. Text from outside is made [Legible],
+// so that no terminal obeys it.
 //
-// It knows nothing about keys and secrets except how to read one unseen ([Console.AskSecret]) and how to hand one over
-// unseen ([Console.HandOver]).
+// It knows nothing about keys and secrets except how to read one unseen ([Console.AskSecret]) and
+// how to hand one over unseen ([Console.HandOver]).
 package terminal
 
 import (
@@ -35,11 +36,12 @@ type Console struct {
 	environ          []string
 }
 
-// NewConsole writes results to out, which may watch them on their way to outTo. environ is the environment of the
-// process.
+// NewConsole writes results to out, which may watch them on their way to outTo. environ is the
+// environment of the process.
 func NewConsole(in io.Reader, out, outTo, err io.Writer, environ []string) *Console {
 	return &Console{
-		Out: &colorprofile.Writer{Forward: out, Profile: profileOf(outTo, environ)}, Err: &colorprofile.Writer{Forward: err, Profile: profileOf(err, environ)},
+		Out: &colorprofile.Writer{Forward: out, Profile: profileOf(outTo, environ)}, Err: &colorprofile.Writer{
+			Forward: err, Profile: profileOf(err, environ)},
 		in: in, lines: bufio.NewReader(in), outTo: outTo, errTo: err, plainOut: out, rawErr: err, environ: environ,
 	}
 }
@@ -72,8 +74,8 @@ func (c *Console) Tell(mark Mark, what, detail string) error {
 // ErrSeen means that a secret would be shown.
 var ErrSeen = errors.New("standard output is a terminal, which would show it")
 
-// HandOver writes a secret to standard output and nothing else, not even a line end, because the program at the other
-// end of the pipe may keep every byte. It fails with [ErrSeen] on a terminal.
+// HandOver writes a secret to standard output and nothing else, not even a line end, because the
+// program at the other end of the pipe may keep every byte. It fails with [ErrSeen] on a terminal.
 func (c *Console) HandOver(secret redact.Text) error {
 	if c.Watched() {
 		return ErrSeen

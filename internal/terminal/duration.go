@@ -13,7 +13,8 @@ func Ago(d time.Duration) string {
 	return About(d) + " ago"
 }
 
-// About returns a length of time in one unit, rounded down: days from two days on, else hours, minutes or seconds.
+// About returns a length of time in one unit, rounded down: days from two days on, else hours,
+// minutes or seconds.
 func About(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {

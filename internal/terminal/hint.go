@@ -9,8 +9,8 @@ type hinted struct {
 
 func (e *hinted) Unwrap() error { return e.error }
 
-// WithHint adds a hint to err: a second line that says what to run, to set or to look at. The text of err stays the
-// same. Nil stays nil.
+// WithHint adds a hint to err: a second line that says what to run, to set or to look at. The text
+// of err stays the same. Nil stays nil.
 func WithHint(err error, hint string) error {
 	if err == nil {
 		return nil
@@ -18,7 +18,8 @@ func WithHint(err error, hint string) error {
 	return &hinted{err, hint}
 }
 
-// Hint returns the hint of err, or of the first error in its chain that has one. It returns "" if there is none.
+// Hint returns the hint of err, or of the first error in its chain that has one. It returns "" if
+// there is none.
 func Hint(err error) string {
 	if h, ok := errors.AsType[*hinted](err); ok {
 		return h.hint

@@ -7,7 +7,8 @@ import (
 )
 
 func TestLegibleWritesHiddenCharactersAsEscapes(t *testing.T) {
-	// Protects a person's terminal from names of keys: nothing in them moves the cursor, turns the text, or hides.
+	// Protects a person's terminal from names of keys: nothing in them moves the cursor, turns the
+	// text, or hides.
 	for text, want := range map[string]string{
 		"pipeline-prod":           "pipeline-prod",
 		"Schlüssel für 日本":        "Schlüssel für 日本",

@@ -13,8 +13,9 @@ import (
 	"github.com/charmbracelet/x/term"
 )
 
-// Live prints lines that stay and, on a terminal with colour, a region below them that is drawn again and again.
-// Elsewhere (a pipe, a file, NO_COLOR, TERM=dumb) there is no region and no escape code. It is safe for concurrent use.
+// Live prints lines that stay and, on a terminal with colour, a region below them that is drawn
+// again and again. Elsewhere (a pipe, a file, NO_COLOR, TERM=dumb) there is no region and no escape
+// code. It is safe for concurrent use.
 type Live struct {
 	out  io.Writer
 	live bool
@@ -29,8 +30,8 @@ type Live struct {
 	drawing sync.WaitGroup
 }
 
-// NewLive writes to out. The terminal and the environment decide what it shows. region returns the lines of the region
-// for the number of a frame, and must not call the Live. The caller closes it.
+// NewLive writes to out. The terminal and the environment decide what it shows. region returns the
+// lines of the region for the number of a frame, and must not call the Live. The caller closes it.
 func NewLive(terminal, out io.Writer, environ []string, region func(frame int) []string) *Live {
 	file, isFile := terminal.(*os.File)
 	profile := profileOf(terminal, environ)
@@ -48,7 +49,8 @@ func NewLive(terminal, out io.Writer, environ []string, region func(frame int) [
 // Watched reports whether there is a region.
 func (l *Live) Watched() bool { return l.live }
 
-// Print prints lines that stay. change, which may be nil, changes what the region shows at the same time.
+// Print prints lines that stay. change, which may be nil, changes what the region shows at the same
+// time.
 func (l *Live) Print(lines []string, change func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,7 +113,8 @@ func (l *Live) draw() string {
 		lines[i] = ansi.Truncate(line, columns(l.file)-1, "…") // a line that wraps could not be erased
 	}
 	if most := rows(l.file) - 1; len(lines) > most { // what scrolled away could not be erased
-		lines = append(lines[:most-1:most-1], Faint.Render(fmt.Sprintf("  … %d more lines: the terminal is too low for them", len(lines)-most+1)))
+		lines = append(lines[:most-1:most-1],
+			Faint.Render(fmt.Sprintf("  … %d more lines: the terminal is too low for them", len(lines)-most+1)))
 	}
 	l.drawn = len(lines)
 	return l.cursor(len(lines) > 0) + joined(lines)
@@ -139,8 +142,8 @@ func (l *Live) erase() string {
 	return "\r" + up + ansi.EraseScreenBelow
 }
 
-// write writes everything at once, so that no terminal shows half of it. A closed output does not stop the work: its
-// owner notices.
+// write writes everything at once, so that no terminal shows half of it. A closed output does not
+// stop the work: its owner notices.
 func (l *Live) write(text string) {
 	if text != "" {
 		_, _ = io.WriteString(l.out, text)

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Progress shows work: lines that stay for what is done, and on a terminal a line below them for what is under way.
+// Progress shows work: lines that stay for what is done, and on a terminal a line below them for
+// what is under way.
 type Progress struct {
 	live  *Live
 	to    io.Writer // where it ends
@@ -15,7 +16,8 @@ type Progress struct {
 	since time.Time
 }
 
-// Progress starts to show work on standard output, or on standard error if the result is JSON. The caller closes it.
+// Progress starts to show work on standard output, or on standard error if the result is JSON. The
+// caller closes it.
 func (c *Console) Progress(resultIsJSON bool) *Progress {
 	to, out := c.outTo, c.plainOut
 	if resultIsJSON {

@@ -47,22 +47,23 @@ func (c *Console) Note(text string) {
 	fmt.Fprintln(c.Err, text) //nolint:errcheck // the result does not depend on it
 }
 
-// Confirm asks the operator to type the word. It fails with [ErrDeclined], or with a hint at --yes if there is no
-// terminal.
+// Confirm asks the operator to type the word. It fails with [ErrDeclined], or with a hint at --yes
+// if there is no terminal.
 func (c *Console) Confirm(ctx context.Context, what, word string) error {
 	answer, err := c.Ask(ctx, fmt.Sprintf("%s\ntype %s to go on:", LegibleLines(what), Strong.Render(Legible(word))))
 	switch {
 	case errors.Is(err, ErrNoTerminal):
-		return WithHint(errors.New("this needs a confirmation, and there is no terminal to ask at"), "add --yes to confirm it here")
+		return WithHint(errors.New("this needs a confirmation, and there is no terminal to ask at"),
+			"add --yes to confirm it here")
 	case err == nil && answer != word:
 		return ErrDeclined
 	}
 	return err
 }
 
-// AskSecret reads one line that must not be shown: without an echo from a terminal, else from standard input as it is.
-// what names the text that is expected, and instead is the hint if standard input ends before it. White space around
-// the text is removed.
+// AskSecret reads one line that must not be shown: without an echo from a terminal, else from
+// standard input as it is. what names the text that is expected, and instead is the hint if
+// standard input ends before it. White space around the text is removed.
 func (c *Console) AskSecret(ctx context.Context, what, instead string) (redact.Text, error) {
 	if !isTerminal(c.in) {
 		line, err := await(ctx, c.readLine)
@@ -97,7 +98,8 @@ func (c *Console) readLine() (string, error) {
 	return line, err
 }
 
-// await reads in the background, because a read from a terminal knows no context: Ctrl-C ends the wait.
+// await reads in the background, because a read from a terminal knows no context: Ctrl-C ends the
+// wait.
 func await(ctx context.Context, read func() (string, error)) (string, error) {
 	type answer struct {
 		text string

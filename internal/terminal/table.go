@@ -8,8 +8,8 @@ import (
 	"charm.land/lipgloss/v2/table"
 )
 
-// Table is rows below headers. Its cells are made [Legible]. In a pipe it has no border and does not wrap, so that each
-// row is a line.
+// Table is rows below headers. Its cells are made [Legible]. In a pipe it has no border and does
+// not wrap, so that each row is a line.
 type Table struct {
 	Headers []string
 	Rows    [][]string
@@ -29,7 +29,8 @@ func (t Table) Render(watched bool, width int) string {
 	if watched {
 		drawn = drawn.Border(lipgloss.RoundedBorder()).BorderStyle(Faint)
 	} else {
-		drawn = drawn.Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).BorderColumn(false).BorderHeader(false)
+		drawn = drawn.Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).BorderLeft(
+			false).BorderRight(false).BorderColumn(false).BorderHeader(false)
 	}
 	text := drawn.StyleFunc(t.style(watched)).Render()
 	if watched && lipgloss.Width(text) > width {

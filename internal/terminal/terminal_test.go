@@ -32,7 +32,8 @@ func TestATableInAPipeIsALineForEachRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimRight(out.String(), "\n"), "\n")
-	if len(lines) != 3 || !strings.HasPrefix(lines[0], "version ") || !strings.HasPrefix(lines[1], "1aa9bba5") || strings.ContainsAny(out.String(), "\x1b│╭") {
+	if len(lines) != 3 || !strings.HasPrefix(lines[0], "version ") || !strings.HasPrefix(lines[1], "1aa9bba5") ||
+		strings.ContainsAny(out.String(), "\x1b│╭") {
 		t.Errorf("the table is\n%s", out.String())
 	}
 	if !strings.Contains(lines[2], strings.TrimSpace(strings.Repeat("long ", 30))) {
@@ -50,7 +51,8 @@ func TestATableOnATerminalFitsIt(t *testing.T) {
 }
 
 func TestResultsForProgramsHaveNoColour(t *testing.T) {
-	// Protects what reads JSON: it goes past everything that paints, and letters like < stay as they are.
+	// Protects what reads JSON: it goes past everything that paints, and letters like < stay as
+	// they are.
 	var out bytes.Buffer
 	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &out, nil)
 	if err := c.JSON(map[string]string{"name": "<a> & b"}); err != nil {
@@ -62,7 +64,8 @@ func TestResultsForProgramsHaveNoColour(t *testing.T) {
 }
 
 func TestJSONHasNoCharacterThatATerminalObeys(t *testing.T) {
-	// Protects people who print JSON: control characters, C1 ones too, line separators and marks of the direction are escapes, and a program reads the same text.
+	// Protects people who print JSON: control characters, C1 ones too, line separators and marks of
+	// the direction are escapes, and a program reads the same text.
 	const name = "\x1b[2J\u009b31m\u0085\u2028\u2029\u202e\u2066\u200f\u00a0\u007f\U000e0001 é日本 <&>"
 	var out bytes.Buffer
 	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &out, nil)
@@ -117,7 +120,8 @@ func TestNobodyToAsk(t *testing.T) {
 }
 
 func TestASecretFromAPipe(t *testing.T) {
-	// Protects `printf … | quilt-rotate bootstrap`: one line, white space around it taken off; and one that never comes is an error.
+	// Protects `printf … | quilt-rotate bootstrap`: one line, white space around it taken off; and
+	// one that never comes is an error.
 	var out bytes.Buffer
 	c := terminal.NewConsole(strings.NewReader("  the code \nnext\n"), &out, &out, &out, nil)
 	if got, err := c.AskSecret(t.Context(), "code", ""); err != nil || got.Reveal() != "the code" {
@@ -127,7 +131,8 @@ func TestASecretFromAPipe(t *testing.T) {
 		t.Errorf("the second line: %v", err)
 	}
 	_, err := c.AskSecret(t.Context(), "the code", "pipe it")
-	if err == nil || err.Error() != "standard input ended, and the code was expected" || terminal.Hint(err) != "pipe it" {
+	if err == nil || err.Error() != "standard input ended, and the code was expected" ||
+		terminal.Hint(err) != "pipe it" {
 		t.Errorf("an input that ended: %v; %s", err, terminal.Hint(err))
 	}
 }
@@ -178,7 +183,8 @@ func TestASecretIsTypedUnseen(t *testing.T) {
 
 func TestAConfirmationIsTheWord(t *testing.T) {
 	// Protects from a habit of pressing y: nothing but the word itself is a yes.
-	for answer, want := range map[string]error{"prod/pipeline\n": nil, "y\n": terminal.ErrDeclined, "\n": terminal.ErrDeclined} {
+	for answer, want := range map[string]error{"prod/pipeline\n": nil, "y\n": terminal.ErrDeclined,
+		"\n": terminal.ErrDeclined} {
 		c, person, _ := atATerminal(t)
 		if _, err := person.WriteString(answer); err != nil {
 			t.Fatal(err)
@@ -203,7 +209,8 @@ func TestCtrlDIsNoAnswer(t *testing.T) {
 }
 
 func TestCtrlDConfirmsNothing(t *testing.T) {
-	// Protects operators who leave a confirmation with Ctrl-D: nothing is done, and the message says so.
+	// Protects operators who leave a confirmation with Ctrl-D: nothing is done, and the message
+	// says so.
 	c, person, _ := atATerminal(t)
 	if _, err := person.WriteString("\x04"); err != nil {
 		t.Fatal(err)
@@ -222,7 +229,8 @@ func TestAnUnseenQuestionFitsTheTerminal(t *testing.T) {
 	if _, err := person.WriteString("code\n"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.AskSecret(t.Context(), "the login code of the registry registry.example.com, which https://registry.example.com/login shows", ""); err != nil {
+	if _, err := c.AskSecret(t.Context(), "the login code of the registry registry.example.com, which "+
+		"https://registry.example.com/login shows", ""); err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.SplitSeq(seen(), "\n") {
@@ -233,7 +241,8 @@ func TestAnUnseenQuestionFitsTheTerminal(t *testing.T) {
 }
 
 func TestCtrlCEndsAQuestion(t *testing.T) {
-	// Protects people who change their mind at a question: Ctrl-C ends it, although nothing was typed.
+	// Protects people who change their mind at a question: Ctrl-C ends it, although nothing was
+	// typed.
 	c, _, _ := atATerminal(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
@@ -245,7 +254,8 @@ func TestCtrlCEndsAQuestion(t *testing.T) {
 func TestLengthsOfTimeForPeople(t *testing.T) {
 	// Protects readers from 1234h56m7s.
 	for d, want := range map[time.Duration]string{
-		0: "0 s", 59 * time.Second: "59 s", 90 * time.Minute: "90 min", 3 * time.Hour: "3 h", 47 * time.Hour: "47 h", 60 * 24 * time.Hour: "60 days", -time.Hour: "-60 min",
+		0: "0 s", 59 * time.Second: "59 s", 90 * time.Minute: "90 min", 3 * time.Hour: "3 h", 47 * time.Hour: "47 h",
+		60 * 24 * time.Hour: "60 days", -time.Hour: "-60 min",
 	} {
 		if got := terminal.About(d); got != want {
 			t.Errorf("%v is %q, want %q", d, got, want)
@@ -257,16 +267,19 @@ func TestLengthsOfTimeForPeople(t *testing.T) {
 }
 
 func TestWhatSomebodyTypedDoesNotMoveTheCursor(t *testing.T) {
-	// Protects a person's terminal from the name of a key, which whoever stole another one can choose.
+	// Protects a person's terminal from the name of a key, which whoever stole another one can
+	// choose.
 	const name = "\x1b[2J\x1b]0;gone\a"
-	shown := terminal.Line(terminal.Warned, "a key", name) + terminal.Table{Headers: []string{"name"}, Rows: [][]string{{name}}}.Render(false, 80)
+	shown := terminal.Line(terminal.Warned, "a key", name) + terminal.Table{Headers: []string{"name"},
+		Rows: [][]string{{name}}}.Render(false, 80)
 	if strings.Contains(shown, "\x1b[2J") || strings.Contains(shown, "\x1b]") || strings.Count(shown, `\x1b[2J`) != 2 {
 		t.Errorf("it is shown as %q", shown)
 	}
 }
 
 func TestALongLineIsBrokenBetweenWords(t *testing.T) {
-	// Protects people at 80 columns from half a word at the end of a line; nothing of the line is lost.
+	// Protects people at 80 columns from half a word at the end of a line; nothing of the line is
+	// lost.
 	const id = "d05e237c-f8ad-4cad-99f7-b5775ce8835e"
 	line := terminal.Line(terminal.Failed, "the sweep did not do all of the "+id, strings.Repeat("for a reason ", 12))
 	lines := terminal.Wrap(line, 80)
@@ -287,7 +300,8 @@ func TestALongLineIsBrokenBetweenWords(t *testing.T) {
 }
 
 func TestARegionFitsALowTerminal(t *testing.T) {
-	// Protects the screen from a region that is higher than it: what scrolled away could not be erased, and would stay for ever.
+	// Protects the screen from a region that is higher than it: what scrolled away could not be
+	// erased, and would stay for ever.
 	person, tty, err := pty.Open()
 	if err != nil {
 		t.Skipf("SKIPPED: a region on a terminal: a pseudo-terminal is not installed: %v", err)
@@ -297,12 +311,14 @@ func TestARegionFitsALowTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	live := terminal.NewLive(tty, &out, []string{"TERM=xterm-256color"}, func(int) []string { return strings.Split(strings.Repeat("line\n", 30), "\n") })
+	live := terminal.NewLive(tty, &out, []string{"TERM=xterm-256color"},
+		func(int) []string { return strings.Split(strings.Repeat("line\n", 30), "\n") })
 	live.Print(nil, nil)
 	live.Close()
 	_ = tty.Close()
 	first, _, _ := strings.Cut(out.String(), "\x1b[?25h")
-	if n := strings.Count(first, "\n"); n > 7*(strings.Count(first, "more lines")) || !strings.Contains(first, "25 more lines") {
+	if n := strings.Count(first, "\n"); n > 7*(strings.Count(first, "more lines")) ||
+		!strings.Contains(first, "25 more lines") {
 		t.Errorf("it drew %q", first)
 	}
 }
@@ -315,7 +331,8 @@ func TestASecretIsHandedOverUnseen(t *testing.T) {
 		t.Errorf("the pipe got %q (%v)", out.String(), err)
 	}
 	watched, _, seen := atATerminal(t)
-	if err := watched.HandOver(redact.New("a secret")); !errors.Is(err, terminal.ErrSeen) || strings.Contains(seen(), "a secret") {
+	if err := watched.HandOver(redact.New("a secret")); !errors.Is(err, terminal.ErrSeen) ||
+		strings.Contains(seen(), "a secret") {
 		t.Errorf("at a terminal it fails with %v", err)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/charmbracelet/x/term"
 )
 
-// readUnseen reads a line without an echo. It fails with io.EOF at Ctrl-D on an empty line, which the library's own
-// function ignores.
+// readUnseen reads a line without an echo. It fails with io.EOF at Ctrl-D on an empty line, which
+// the library's own function ignores.
 func readUnseen(fd uintptr, state *term.State) (string, error) {
 	silent := *state
 	silent.Lflag &^= syscall.ECHO

@@ -6,8 +6,8 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// Wrap breaks a [Line] between words to fit the width. The lines after the first are indented, and colours continue.
-// Nothing is broken at a hyphen, so that ids stay whole.
+// Wrap breaks a [Line] between words to fit the width. The lines after the first are indented, and
+// colours continue. Nothing is broken at a hyphen, so that ids stay whole.
 func Wrap(line string, width int) []string {
 	const indent = "      "
 	if ansi.StringWidth(line) <= width {
@@ -20,7 +20,8 @@ func Wrap(line string, width int) []string {
 	return parts
 }
 
-// words breaks a text between words. The library also breaks at hyphens, so they are hidden from it.
+// words breaks a text between words. The library also breaks at hyphens, so they are hidden from
+// it.
 func words(text string, width int) string {
 	const hyphen = "\ue000" // for private use: in no text
 	return strings.ReplaceAll(ansi.Wrap(strings.ReplaceAll(text, "-", hyphen), width, " "), hyphen, "-")

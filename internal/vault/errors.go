@@ -13,8 +13,8 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// Error is a call to Secrets Manager that failed. Its message quotes the service's, without keys and without the texts
-// that were sent: validation messages quote their input.
+// Error is a call to Secrets Manager that failed. Its message quotes the service's, without keys
+// and without the texts that were sent: validation messages quote their input.
 type Error struct {
 	Operation string
 	Secret    string // as the caller named it; a person may have pasted a key
@@ -57,11 +57,14 @@ func newError(operation, secret string, err error, sent ...redact.Text) error {
 	return e
 }
 
-// noAnswer says how far the attempts came. In a VPC that has no way to Secrets Manager, there is not even a connection.
+// noAnswer says how far the attempts came. In a VPC that has no way to Secrets Manager, there is
+// not even a connection.
 func noAnswer(err error) (message, hint string) {
-	message, hint = "no answer in time", "the next rotation or sweep tries again; if no call succeeds, check the network"
+	message, hint = "no answer in time", "the next rotation or sweep tries again; if no call succeeds, check the "+
+		"network"
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
-		message, hint = "no connection in time", "check the function's network: in a VPC it needs a NAT or an interface endpoint for Secrets Manager"
+		message, hint = "no connection in time", "check the function's network: in a VPC it needs a NAT or an "+
+			"interface endpoint for Secrets Manager"
 	}
 	if tries, ok := errors.AsType[*retry.MaxAttemptsError](err); ok {
 		message += fmt.Sprintf(" after %d attempts", tries.Attempt)

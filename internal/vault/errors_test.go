@@ -21,9 +21,11 @@ import (
 )
 
 func TestErrorsSayOperationThingAndNextStep(t *testing.T) {
-	// Protects the person who is woken: what was called on which secret, what the service said, and what to look at.
+	// Protects the person who is woken: what was called on which secret, what the service said, and
+	// what to look at.
 	for code, hint := range map[string]string{
-		"AccessDeniedException": "role", "ResourceNotFoundException": "ARN", "DecryptionFailure": "KMS", "EncryptionFailure": "KMS",
+		"AccessDeniedException": "role", "ResourceNotFoundException": "ARN", "DecryptionFailure": "KMS",
+		"EncryptionFailure":      "KMS",
 		"LimitExceededException": "labels", "ThrottlingException": "tries again", "InternalServiceError": "",
 	} {
 		s, v := start(t)
@@ -34,7 +36,8 @@ func TestErrorsSayOperationThingAndNextStep(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 		want := "secrets manager: DescribeSecret of " + arn + ": " + code + ": the service's words"
-		if !strings.HasPrefix(err.Error(), want) || !strings.Contains(service.Hint, hint) || (service.Hint == "") != (hint == "") || !strings.HasSuffix(err.Error(), service.Hint) {
+		if !strings.HasPrefix(err.Error(), want) || !strings.Contains(service.Hint, hint) ||
+			(service.Hint == "") != (hint == "") || !strings.HasSuffix(err.Error(), service.Hint) {
 			t.Errorf("%s: %v", code, err)
 		}
 		if api := smithy.APIError(nil); !errors.As(err, &api) || api.ErrorCode() != code {
@@ -44,20 +47,22 @@ func TestErrorsSayOperationThingAndNextStep(t *testing.T) {
 }
 
 func TestErrorsOfTheNetworkAndTheDeadline(t *testing.T) {
-	// Protects the diagnosis if no answer came: only attempts that got no connection point to the VPC, and the cause
-	// stays recognisable.
+	// Protects the diagnosis if no answer came: only attempts that got no connection point to the
+	// VPC, and the cause stays recognisable.
 	for _, c := range []struct {
 		cause error
 		says  string
 	}{
 		{context.DeadlineExceeded, "no answer in time; the next rotation or sweep tries again"},
-		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "no connection in time; check the function's network: in a VPC"},
+		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "no connection in time; check the function's " +
+			"network: in a VPC"},
 		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, "no answer in time; the next"},
 		{context.Canceled, "cancelled"},
 		{errors.New("dial tcp: connection refused"), "connection refused; check the function's network"},
 	} {
 		v := vault.New(stub{describe: func(context.Context) (*secretsmanager.DescribeSecretOutput, error) {
-			return nil, &smithy.OperationError{ServiceID: "Secrets Manager", OperationName: "DescribeSecret", Err: c.cause}
+			return nil, &smithy.OperationError{ServiceID: "Secrets Manager", OperationName: "DescribeSecret",
+				Err: c.cause}
 		}})
 		_, err := v.Describe(t.Context(), arn)
 		if !errors.Is(err, c.cause) || !strings.Contains(err.Error(), c.says) {
@@ -72,14 +77,15 @@ func TestADeadlineOfTheCallerIsTold(t *testing.T) {
 	s.set("DescribeSecret", http.StatusOK, `{}`)
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
-	if _, err := v.Describe(ctx, arn); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer in time") {
+	if _, err := v.Describe(ctx, arn); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(),
+		"no answer in time") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestErrorsShowNothingOfWhatWasSent(t *testing.T) {
-	// Protects promise 4 against a service that quotes its input: neither value, nor key, nor RotationToken is in the
-	// error, however it is printed.
+	// Protects promise 4 against a service that quotes its input: neither value, nor key, nor
+	// RotationToken is in the error, however it is printed.
 	escaped, err := json.Marshal(value)
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,8 @@ import (
 )
 
 func TestSecretIDsAreKnownByTheirForm(t *testing.T) {
-	// Protects secrets whose names look a little like keys, and keys that somebody pastes into the place of a secret.
+	// Protects secrets whose names look a little like keys, and keys that somebody pastes into the
+	// place of a secret.
 	const (
 		key = "qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTe"
 		arn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:"

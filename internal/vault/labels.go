@@ -13,8 +13,9 @@ const (
 	Previous = "AWSPREVIOUS"
 )
 
-// The labels of quilt-rotate begin with "quilt-". Their forms are a format on disk: newer releases must be able to read
-// them, and an older one that does not know a form must stop its sweeps ([Version.Unknown]).
+// The labels of quilt-rotate begin with "quilt-". Their forms are a format on disk: newer releases
+// must be able to read them, and an older one that does not know a form must stop its sweeps
+// ([Version.Unknown]).
 const (
 	ownPrefix   = "quilt-"
 	keyPrefix   = "quilt-key:"
@@ -23,8 +24,8 @@ const (
 	labelTime   = "20060102T150405Z"
 )
 
-// LabelQuota is how many staging labels a secret can have over all its versions, and MaxLabelLength how long one can be
-// (AWS Secrets Manager quotas).
+// LabelQuota is how many staging labels a secret can have over all its versions, and MaxLabelLength
+// how long one can be (AWS Secrets Manager quotas).
 const (
 	LabelQuota     = 20
 	MaxLabelLength = 256
@@ -33,13 +34,14 @@ const (
 // KeyLabel says which key a version holds: `quilt-key:<key id>`.
 func KeyLabel(keyID string) string { return keyPrefix + keyID }
 
-// PauseLabel says that sweeps of the secret are paused until then: `quilt-pause:20261122T181500Z`. It counts on
-// whatever version it sits.
+// PauseLabel says that sweeps of the secret are paused until then: `quilt-pause:20261122T181500Z`.
+// It counts on whatever version it sits.
 func PauseLabel(until time.Time) string { return pausePrefix + until.UTC().Format(labelTime) }
 
 // Mark says when a version was superseded and until when grace was promised to its key:
-// `quilt-superseded:20261122T181500Z:<first 8 characters of the version id>:20261123T181500Z`. It names the version
-// because a label sits on one version only. Marks of older releases end with the version and promise nothing.
+// `quilt-superseded:20261122T181500Z:<first 8 characters of the version id>:20261123T181500Z`. It
+// names the version because a label sits on one version only. Marks of older releases end with the
+// version and promise nothing.
 type Mark struct {
 	Since   time.Time // UTC, whole seconds
 	Until   time.Time // likewise; zero: nothing was promised
@@ -51,7 +53,8 @@ func NewMark(versionID string, since time.Time) Mark {
 	return Mark{Since: since.UTC().Truncate(time.Second), version: short(versionID)}
 }
 
-// Promising is the mark with a promised grace period. A shorter period that is set later does not end it.
+// Promising is the mark with a promised grace period. A shorter period that is set later does not
+// end it.
 func (m Mark) Promising(grace time.Duration) Mark {
 	m.Until = m.Since.Add(grace).Truncate(time.Second)
 	return m
@@ -68,7 +71,8 @@ func (m Mark) Label() string {
 
 func short(versionID string) string { return versionID[:min(8, len(versionID))] }
 
-// parseMark reads a mark of the version. A label is a mark only if [Mark.Label] writes the same text.
+// parseMark reads a mark of the version. A label is a mark only if [Mark.Label] writes the same
+// text.
 func parseMark(label, versionID string) (Mark, bool) {
 	rest, ok := strings.CutPrefix(label, markPrefix)
 	if !ok {

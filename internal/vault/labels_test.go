@@ -42,8 +42,8 @@ func TestLabelsHaveTheirForms(t *testing.T) {
 }
 
 func TestLabelsAreReadAsWhatTheyMean(t *testing.T) {
-	// Protects the ledger: our labels are understood, others' are left alone, and what a newer release wrote is not
-	// taken for ours.
+	// Protects the ledger: our labels are understood, others' are left alone, and what a newer
+	// release wrote is not taken for ours.
 	mark := vault.NewMark(oldVersion, since)
 	later := vault.NewMark(oldVersion, since.Add(time.Minute))
 	promising := vault.NewMark(oldVersion, since).Promising(720 * time.Hour)
@@ -64,22 +64,37 @@ func TestLabelsAreReadAsWhatTheyMean(t *testing.T) {
 		{"two marks of two sweeps", []string{later.Label(), mark.Label()}, nil, []vault.Mark{later, mark}, nil},
 		{"a key and a mark", []string{mark.Label(), "quilt-key:3f2a"}, []string{"3f2a"}, []vault.Mark{mark}, nil},
 		{"a mark that promises", []string{promising.Label()}, nil, []vault.Mark{promising}, nil},
-		{"another version's mark that promises", []string{vault.NewMark(newVersion, since).Promising(time.Hour).Label()}, nil, nil, []string{"quilt-superseded:20261122T181500Z:7c3d2e1f:20261122T191500Z"}},
-		{"a mark that promises no time", []string{mark.Label() + ":20261322T181500Z", mark.Label() + ":", mark.Label() + ":20261123T181500Z:x", mark.Label() + ":20261123T181500.5Z"}, nil, nil,
-			[]string{mark.Label() + ":20261322T181500Z", mark.Label() + ":", mark.Label() + ":20261123T181500Z:x", mark.Label() + ":20261123T181500.5Z"}},
-		{"a pause of no time", []string{"quilt-pause:", "quilt-pause:2026-11-22T18:15:00Z", "quilt-pause:20261122T181500.5Z", "quilt-pause:20261122T181500Z:x", "quilt-pause:20261322T181500Z"}, nil, nil,
-			[]string{"quilt-pause:", "quilt-pause:2026-11-22T18:15:00Z", "quilt-pause:20261122T181500.5Z", "quilt-pause:20261122T181500Z:x", "quilt-pause:20261322T181500Z"}},
+		{"another version's mark that promises",
+			[]string{vault.NewMark(newVersion, since).Promising(time.Hour).Label()}, nil, nil,
+			[]string{"quilt-superseded:20261122T181500Z:7c3d2e1f:20261122T191500Z"}},
+		{"a mark that promises no time", []string{mark.Label() + ":20261322T181500Z", mark.Label() + ":", mark.Label() +
+			":20261123T181500Z:x", mark.Label() + ":20261123T181500.5Z"}, nil, nil,
+			[]string{mark.Label() + ":20261322T181500Z", mark.Label() + ":", mark.Label() + ":20261123T181500Z:x",
+				mark.Label() + ":20261123T181500.5Z"}},
+		{"a pause of no time", []string{"quilt-pause:", "quilt-pause:2026-11-22T18:15:00Z",
+			"quilt-pause:20261122T181500.5Z", "quilt-pause:20261122T181500Z:x", "quilt-pause:20261322T181500Z"}, nil,
+			nil,
+			[]string{"quilt-pause:", "quilt-pause:2026-11-22T18:15:00Z", "quilt-pause:20261122T181500.5Z",
+				"quilt-pause:20261122T181500Z:x", "quilt-pause:20261322T181500Z"}},
 		{"a newer release's", []string{"quilt-lease:x", "quilt-"}, nil, nil, []string{"quilt-lease:x", "quilt-"}},
 		{"a key label without a key", []string{"quilt-key:"}, nil, nil, []string{"quilt-key:"}},
-		{"another version's mark, moved by hand", []string{vault.NewMark(newVersion, since).Label()}, nil, nil, []string{"quilt-superseded:20261122T181500Z:7c3d2e1f"}},
-		{"a mark without a version", []string{"quilt-superseded:20261122T181500Z", "quilt-superseded:20261122T181500Z:"}, nil, nil, []string{"quilt-superseded:20261122T181500Z", "quilt-superseded:20261122T181500Z:"}},
-		{"a mark with more after it", []string{mark.Label() + "0", mark.Label() + ":x"}, nil, nil, []string{mark.Label() + "0", mark.Label() + ":x"}},
-		{"a mark of no time", []string{"quilt-superseded:20261322T181500Z:0f9a1b2c", "quilt-superseded:20260230T181500Z:0f9a1b2c"}, nil, nil, []string{"quilt-superseded:20261322T181500Z:0f9a1b2c", "quilt-superseded:20260230T181500Z:0f9a1b2c"}},
-		{"a mark of another form", []string{"quilt-superseded:2026-11-22T18:15:00Z:0f9a1b2c"}, nil, nil, []string{"quilt-superseded:2026-11-22T18:15:00Z:0f9a1b2c"}},
+		{"another version's mark, moved by hand", []string{vault.NewMark(newVersion, since).Label()}, nil, nil,
+			[]string{"quilt-superseded:20261122T181500Z:7c3d2e1f"}},
+		{"a mark without a version", []string{"quilt-superseded:20261122T181500Z",
+			"quilt-superseded:20261122T181500Z:"}, nil, nil, []string{"quilt-superseded:20261122T181500Z",
+			"quilt-superseded:20261122T181500Z:"}},
+		{"a mark with more after it", []string{mark.Label() + "0", mark.Label() + ":x"}, nil, nil,
+			[]string{mark.Label() + "0", mark.Label() + ":x"}},
+		{"a mark of no time", []string{"quilt-superseded:20261322T181500Z:0f9a1b2c",
+			"quilt-superseded:20260230T181500Z:0f9a1b2c"}, nil, nil,
+			[]string{"quilt-superseded:20261322T181500Z:0f9a1b2c", "quilt-superseded:20260230T181500Z:0f9a1b2c"}},
+		{"a mark of another form", []string{"quilt-superseded:2026-11-22T18:15:00Z:0f9a1b2c"}, nil, nil,
+			[]string{"quilt-superseded:2026-11-22T18:15:00Z:0f9a1b2c"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			want := vault.Version{ID: oldVersion, Stages: c.stages, Keys: c.keys, Marks: c.marks, Unknown: c.unknown}
-			if diff := cmp.Diff(want, vault.NewVersion(oldVersion, c.stages), cmp.AllowUnexported(vault.Mark{})); diff != "" {
+			if diff := cmp.Diff(want, vault.NewVersion(oldVersion, c.stages),
+				cmp.AllowUnexported(vault.Mark{})); diff != "" {
 				t.Errorf("wrong (-want +got):\n%s", diff)
 			}
 		})
@@ -87,17 +102,19 @@ func TestLabelsAreReadAsWhatTheyMean(t *testing.T) {
 }
 
 func TestAPauseIsReadWhereverItSits(t *testing.T) {
-	// Protects a pause from a move of AWSCURRENT: the label counts on any version, the latest of several counts, and so
-	// does the tag of older releases.
+	// Protects a pause from a move of AWSCURRENT: the label counts on any version, the latest of
+	// several counts, and so does the tag of older releases.
 	soon, late := since.Add(time.Hour), since.Add(4*time.Hour)
-	if got, want := vault.PauseLabel(soon.In(time.FixedZone("east", 3600))), "quilt-pause:20261122T191500Z"; got != want {
+	if got, want := vault.PauseLabel(soon.In(time.FixedZone("east", 3600))),
+		"quilt-pause:20261122T191500Z"; got != want {
 		t.Errorf("the label is %q, want %q", got, want)
 	}
 	secret := vault.Secret{Versions: map[string]vault.Version{
 		newVersion: vault.NewVersion(newVersion, []string{vault.Current, vault.PauseLabel(soon)}),
 		oldVersion: vault.NewVersion(oldVersion, []string{vault.PauseLabel(late), vault.KeyLabel("a")}),
 	}}
-	for _, c := range []struct{ tagged, want time.Time }{{time.Time{}, late}, {soon, late}, {late.Add(time.Hour), late.Add(time.Hour)}} {
+	for _, c := range []struct{ tagged, want time.Time }{{time.Time{}, late}, {soon, late},
+		{late.Add(time.Hour), late.Add(time.Hour)}} {
 		if got := secret.PausedUntil(c.tagged); !got.Equal(c.want) {
 			t.Errorf("with the tag %v it is paused until %v, want %v", c.tagged, got, c.want)
 		}
@@ -108,20 +125,26 @@ func TestAPauseIsReadWhereverItSits(t *testing.T) {
 }
 
 func TestTheFirstReleaseStopsAtNewLabels(t *testing.T) {
-	// Protects who rolls the stack back (docs/runbook/upgrade.md): the first release does not take the labels that came
-	// later for its own. It knew two forms, and stopped its sweeps at every other label of ours.
+	// Protects who rolls the stack back (docs/runbook/upgrade.md): the first release does not take
+	// the labels that came later for its own. It knew two forms, and stopped its sweeps at every
+	// other label of ours.
 	firstMark := regexp.MustCompile(`^quilt-superseded:([0-9]{8}T[0-9]{6}Z):(.{1,8})$`)
-	for _, label := range []string{vault.PauseLabel(since), vault.NewMark(oldVersion, since).Promising(24 * time.Hour).Label(), vault.NewMark("x", since).Promising(0).Label()} {
-		if !strings.HasPrefix(label, "quilt-") || strings.HasPrefix(label, "quilt-key:") || firstMark.MatchString(label) {
+	for _, label := range []string{vault.PauseLabel(since),
+		vault.NewMark(oldVersion, since).Promising(24 * time.Hour).Label(), vault.NewMark("x",
+			since).Promising(0).Label()} {
+		if !strings.HasPrefix(label, "quilt-") || strings.HasPrefix(label, "quilt-key:") ||
+			firstMark.MatchString(label) {
 			t.Errorf("the first release would misread %q", label)
 		}
 	}
 }
 
 func TestVersionAnswersForItsLabels(t *testing.T) {
-	// Protects the reading of stages and of the one key: exact labels, the first key, "" where there is none.
+	// Protects the reading of stages and of the one key: exact labels, the first key, "" where
+	// there is none.
 	v := vault.NewVersion(oldVersion, []string{vault.Current, "quilt-key:b", "quilt-key:a"})
-	for label, want := range map[string]bool{vault.Current: true, "quilt-key:a": true, vault.Pending: false, "AWSCURREN": false, "awscurrent": false, "": false} {
+	for label, want := range map[string]bool{vault.Current: true, "quilt-key:a": true, vault.Pending: false,
+		"AWSCURREN": false, "awscurrent": false, "": false} {
 		if v.Has(label) != want {
 			t.Errorf("Has(%q) is %v", label, !want)
 		}
@@ -132,7 +155,8 @@ func TestVersionAnswersForItsLabels(t *testing.T) {
 }
 
 func TestCheckLabelBeforeAnythingIsStored(t *testing.T) {
-	// Protects a key from being stored with a label that the service refuses, or that the sweep does not understand.
+	// Protects a key from being stored with a label that the service refuses, or that the sweep
+	// does not understand.
 	for id, fits := range map[string]bool{
 		"3f2a": true, strings.Repeat("x", vault.MaxLabelLength-len("quilt-key:")): true,
 		"": false, strings.Repeat("x", vault.MaxLabelLength-len("quilt-key:")+1): false,
@@ -146,17 +170,20 @@ func TestCheckLabelBeforeAnythingIsStored(t *testing.T) {
 	}
 }
 
-// versionIDs are ids as the service takes them (32 to 64 signs), and shorter ones, which an emulator may give.
+// versionIDs are ids as the service takes them (32 to 64 signs), and shorter ones, which an
+// emulator may give.
 func versionIDs() *rapid.Generator[string] {
-	return rapid.OneOf(rapid.StringMatching(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), rapid.StringMatching(`[!-~]{1,64}`))
+	return rapid.OneOf(rapid.StringMatching(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`),
+		rapid.StringMatching(`[!-~]{1,64}`))
 }
 
 func TestEveryMarkIsReadBack(t *testing.T) {
-	// Protects the grace period: whoever wrote a mark, its version and time come back to the second, and no other
-	// version takes it for its own.
+	// Protects the grace period: whoever wrote a mark, its version and time come back to the
+	// second, and no other version takes it for its own.
 	rapid.Check(t, func(t *rapid.T) {
 		id, other := versionIDs().Draw(t, "version"), versionIDs().Draw(t, "other version")
-		at := time.Unix(rapid.Int64Range(0, 240000000000).Draw(t, "second"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanosecond"))
+		at := time.Unix(rapid.Int64Range(0, 240000000000).Draw(t, "second"), rapid.Int64Range(0, 999_999_999).Draw(t,
+			"nanosecond"))
 		mark := vault.NewMark(id, at)
 		if rapid.Bool().Draw(t, "promises") {
 			mark = mark.Promising(time.Duration(rapid.Int64Range(0, int64(10*365*24*time.Hour)).Draw(t, "grace")))
@@ -165,18 +192,22 @@ func TestEveryMarkIsReadBack(t *testing.T) {
 			t.Fatalf("the label %q is too long", mark.Label())
 		}
 		v := vault.NewVersion(id, []string{vault.Previous, mark.Label()})
-		if len(v.Marks) != 1 || !v.Marks[0].Since.Equal(at.Truncate(time.Second)) || !v.Marks[0].Since.Equal(mark.Since) || !v.Marks[0].Until.Equal(mark.Until) || v.Marks[0].Label() != mark.Label() || v.Unknown != nil {
+		if len(v.Marks) != 1 || !v.Marks[0].Since.Equal(at.Truncate(time.Second)) ||
+			!v.Marks[0].Since.Equal(mark.Since) || !v.Marks[0].Until.Equal(mark.Until) ||
+			v.Marks[0].Label() != mark.Label() || v.Unknown != nil {
 			t.Fatalf("%q at %v is read back as %+v", id, at, v)
 		}
 		theirs := vault.NewVersion(other, []string{mark.Label()})
-		if same := other[:min(8, len(other))] == id[:min(8, len(id))]; !same && (theirs.Marks != nil || len(theirs.Unknown) != 1) {
+		if same := other[:min(8, len(other))] == id[:min(8, len(id))]; !same &&
+			(theirs.Marks != nil || len(theirs.Unknown) != 1) {
 			t.Fatalf("the mark of %q is taken by %q: %+v", id, other, theirs)
 		}
 	})
 }
 
 func TestEveryKeyLabelIsReadBack(t *testing.T) {
-	// Protects the way from a version to its key: any id that fits into a label comes out of it as it was.
+	// Protects the way from a version to its key: any id that fits into a label comes out of it as
+	// it was.
 	rapid.Check(t, func(t *rapid.T) {
 		id := rapid.StringN(1, -1, vault.MaxLabelLength-len("quilt-key:")).Draw(t, "key id")
 		if err := vault.CheckLabel(id); err != nil {
@@ -190,11 +221,14 @@ func TestEveryKeyLabelIsReadBack(t *testing.T) {
 }
 
 func FuzzNewVersion(f *testing.F) {
-	// Protects the sweep from labels that people and newer releases write: each of "quilt-" is understood in full or
-	// named as unknown.
-	for _, label := range []string{"", "quilt-", "quilt-key:", "quilt-key:a", "quilt-superseded:", vault.NewMark(oldVersion, since).Label(), vault.NewMark("short", since).Label(),
-		vault.NewMark("é日本語x", since).Label(), "quilt-superseded:20261122T181560Z:0f9a1b2c", "quilt-superseded:20261122T181500Z:\n", "quilt-superseded:00000101T000000Z:0f9a1b2c", vault.Current,
-		vault.NewMark(oldVersion, since).Promising(time.Hour).Label(), vault.PauseLabel(since), "quilt-pause:", "quilt-pause:20261122T181500Z "} {
+	// Protects the sweep from labels that people and newer releases write: each of "quilt-" is
+	// understood in full or named as unknown.
+	for _, label := range []string{"", "quilt-", "quilt-key:", "quilt-key:a", "quilt-superseded:",
+		vault.NewMark(oldVersion, since).Label(), vault.NewMark("short", since).Label(),
+		vault.NewMark("é日本語x", since).Label(), "quilt-superseded:20261122T181560Z:0f9a1b2c",
+		"quilt-superseded:20261122T181500Z:\n", "quilt-superseded:00000101T000000Z:0f9a1b2c", vault.Current,
+		vault.NewMark(oldVersion, since).Promising(time.Hour).Label(), vault.PauseLabel(since), "quilt-pause:",
+		"quilt-pause:20261122T181500Z "} {
 		f.Add(oldVersion, label)
 		f.Add("short", label)
 	}

@@ -42,7 +42,8 @@ func isPending(s vault.Secret) bool {
 // valueAfter reads a version whose value is seen only after a while.
 func valueAfter(lag time.Duration, reads *int) *vault.Vault {
 	from := time.Now()
-	return vault.New(stub{get: func(context.Context, *secretsmanager.GetSecretValueInput) (*secretsmanager.GetSecretValueOutput, error) {
+	return vault.New(stub{get: func(context.Context, *secretsmanager.GetSecretValueInput) (
+		*secretsmanager.GetSecretValueOutput, error) {
 		*reads++
 		if time.Since(from) < lag {
 			return nil, &smithy.OperationError{Err: &types.ResourceNotFoundException{Message: aws.String("no value")}}
@@ -52,8 +53,8 @@ func valueAfter(lag time.Duration, reads *int) *vault.Vault {
 }
 
 func TestAwaitWaitsOutALaggingDescription(t *testing.T) {
-	// Protects a rotation from failing on a description that lags behind its own start, without holding up one that
-	// does not.
+	// Protects a rotation from failing on a description that lags behind its own start, without
+	// holding up one that does not.
 	for _, lag := range []time.Duration{0, 30 * time.Millisecond, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			var reads int
@@ -62,7 +63,8 @@ func TestAwaitWaitsOutALaggingDescription(t *testing.T) {
 			if err != nil || !isPending(got) {
 				t.Errorf("a lag of %v: got %+v, %v", lag, got, err)
 			}
-			if waited := time.Since(from); waited < lag || waited > lag+time.Second || lag == 0 && (waited > 0 || reads != 1) {
+			if waited := time.Since(from); waited < lag || waited > lag+time.Second || lag == 0 &&
+				(waited > 0 || reads != 1) {
 				t.Errorf("a lag of %v: waited %v, read %d times", lag, waited, reads)
 			}
 		})
@@ -70,8 +72,8 @@ func TestAwaitWaitsOutALaggingDescription(t *testing.T) {
 }
 
 func TestAwaitGivesTheLastDescriptionWhenItNeverFits(t *testing.T) {
-	// Protects the error that follows: after two seconds the caller judges what is there, with a description and no
-	// error.
+	// Protects the error that follows: after two seconds the caller judges what is there, with a
+	// description and no error.
 	synctest.Test(t, func(t *testing.T) {
 		var reads int
 		v, from := labelledAfter(time.Hour, &reads), time.Now()
@@ -95,7 +97,8 @@ func TestReadWaitsOutALaggingValue(t *testing.T) {
 			if err != nil || got.Reveal() != value {
 				t.Errorf("a lag of %v: %v", lag, err)
 			}
-			if waited := time.Since(from); waited < lag || waited > lag+time.Second || lag == 0 && (waited > 0 || reads != 1) {
+			if waited := time.Since(from); waited < lag || waited > lag+time.Second || lag == 0 &&
+				(waited > 0 || reads != 1) {
 				t.Errorf("a lag of %v: waited %v, read %d times", lag, waited, reads)
 			}
 		})
@@ -103,8 +106,8 @@ func TestReadWaitsOutALaggingValue(t *testing.T) {
 }
 
 func TestReadOfAVersionThatStaysWithoutValue(t *testing.T) {
-	// Protects the pending version that Secrets Manager makes before createSecret: no value is an answer of its own,
-	// after two seconds at most.
+	// Protects the pending version that Secrets Manager makes before createSecret: no value is an
+	// answer of its own, after two seconds at most.
 	synctest.Test(t, func(t *testing.T) {
 		var reads int
 		v, from := valueAfter(time.Hour, &reads), time.Now()
@@ -118,15 +121,16 @@ func TestReadOfAVersionThatStaysWithoutValue(t *testing.T) {
 }
 
 func TestTheWaitCanBeSet(t *testing.T) {
-	// Protects tests and commands that cannot wait: the wait ends at its limit, and a limit of nothing means one read,
-	// not for ever.
+	// Protects tests and commands that cannot wait: the wait ends at its limit, and a limit of
+	// nothing means one read, not for ever.
 	for limit, most := range map[time.Duration]int{0: 1, time.Nanosecond: 1, 100 * time.Millisecond: 3} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			var reads int
 			from := time.Now()
-			if _, err := valueAfter(time.Hour, &reads).WithMaxLag(limit).Read(ctx, arn, newVersion); !errors.Is(err, vault.ErrNoValue) {
+			if _, err := valueAfter(time.Hour, &reads).WithMaxLag(limit).Read(ctx, arn, newVersion); !errors.Is(err,
+				vault.ErrNoValue) {
 				t.Errorf("Read with a limit of %v: %v", limit, err)
 			}
 			if _, err := labelledAfter(time.Hour, &reads).WithMaxLag(limit).Await(ctx, arn, isPending); err != nil {
@@ -152,13 +156,19 @@ func TestReadIfAnyDoesNotWait(t *testing.T) {
 }
 
 func TestFailuresAreNotWaitedOut(t *testing.T) {
-	// Protects the deadline: only lag is waited for; a refusal is returned at once, as the error that it is.
+	// Protects the deadline: only lag is waited for; a refusal is returned at once, as the error
+	// that it is.
 	denied := &smithy.OperationError{Err: &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "no"}}
 	synctest.Test(t, func(t *testing.T) {
 		var reads int
 		v := vault.New(stub{
-			describe: func(context.Context) (*secretsmanager.DescribeSecretOutput, error) { reads++; return nil, denied },
-			get: func(context.Context, *secretsmanager.GetSecretValueInput) (*secretsmanager.GetSecretValueOutput, error) {
+			describe: func(context.Context) (*secretsmanager.DescribeSecretOutput, error) {
+				reads++
+				return nil,
+					denied
+			},
+			get: func(context.Context, *secretsmanager.GetSecretValueInput) (*secretsmanager.GetSecretValueOutput,
+				error) {
 				reads++
 				return nil, denied
 			},
@@ -178,8 +188,8 @@ func TestFailuresAreNotWaitedOut(t *testing.T) {
 }
 
 func TestWaitingEndsWithItsContext(t *testing.T) {
-	// Protects against a wrong conclusion: a wait that was cut short is an error, neither "no value" nor a description
-	// that never fitted.
+	// Protects against a wrong conclusion: a wait that was cut short is an error, neither "no
+	// value" nor a description that never fitted.
 	for _, cause := range []error{context.DeadlineExceeded, context.Canceled} {
 		synctest.Test(t, func(t *testing.T) {
 			var reads int
@@ -203,7 +213,8 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 				err := wait(ctx)
 				cancel()
 				service := new(vault.Error)
-				if !errors.As(err, &service) || service.Secret != arn || !errors.Is(err, cause) || errors.Is(err, vault.ErrNoValue) {
+				if !errors.As(err, &service) || service.Secret != arn || !errors.Is(err, cause) ||
+					errors.Is(err, vault.ErrNoValue) {
 					t.Errorf("%s: got %v, want an error of the vault for %v", name, err, cause)
 				}
 				if waited := time.Since(from); waited != 200*time.Millisecond {
@@ -215,8 +226,8 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 }
 
 func TestReadsAskForTheRightVersion(t *testing.T) {
-	// Protects against a label that moves between two calls: versions are read by id, an issuer's secret as it is
-	// current.
+	// Protects against a label that moves between two calls: versions are read by id, an issuer's
+	// secret as it is current.
 	s, v := start(t)
 	s.set("GetSecretValue", http.StatusOK, `{"SecretString":"x"}`)
 	for _, read := range []func() (redact.Text, error){
@@ -229,17 +240,20 @@ func TestReadsAskForTheRightVersion(t *testing.T) {
 		}
 	}
 	for i, want := range []any{newVersion, newVersion, nil} {
-		if got := s.requests()[i].input; got["SecretId"] != arn || got["VersionId"] != want || got["VersionStage"] != nil {
+		if got := s.requests()[i].input; got["SecretId"] != arn || got["VersionId"] != want ||
+			got["VersionStage"] != nil {
 			t.Errorf("read %d asked for %v, want the version %v", i, got, want)
 		}
 	}
 }
 
 func TestABinaryValueIsNoKey(t *testing.T) {
-	// Protects a secret that somebody stored as a file: it is distinguished from one that waits for its value.
+	// Protects a secret that somebody stored as a file: it is distinguished from one that waits for
+	// its value.
 	s, v := start(t)
 	s.set("GetSecretValue", http.StatusOK, `{"SecretBinary":"AAEC"}`)
-	for name, read := range map[string]func(context.Context, string, string) (redact.Text, error){"Read": v.Read, "ReadIfAny": v.ReadIfAny} {
+	for name, read := range map[string]func(context.Context, string, string) (redact.Text, error){"Read": v.Read,
+		"ReadIfAny": v.ReadIfAny} {
 		if _, err := read(t.Context(), arn, newVersion); !errors.Is(err, vault.ErrBinary) {
 			t.Errorf("%s: got %v, want ErrBinary", name, err)
 		}
@@ -247,13 +261,15 @@ func TestABinaryValueIsNoKey(t *testing.T) {
 }
 
 func TestAMissingIssuerIsNoMissingValue(t *testing.T) {
-	// Protects the hint: an issuer's secret that does not exist is a wrong name, not a version that waits for its
-	// value.
+	// Protects the hint: an issuer's secret that does not exist is a wrong name, not a version that
+	// waits for its value.
 	s, v := start(t)
-	s.set("GetSecretValue", http.StatusBadRequest, `{"__type":"ResourceNotFoundException","Message":"Secrets Manager can't find the specified secret."}`)
+	s.set("GetSecretValue", http.StatusBadRequest,
+		`{"__type":"ResourceNotFoundException","Message":"Secrets Manager can't find the specified secret."}`)
 	_, err := v.ReadCurrent(t.Context(), "issuer")
 	service := new(vault.Error)
-	if !errors.As(err, &service) || service.Code != "ResourceNotFoundException" || service.Secret != "issuer" || service.Hint == "" {
+	if !errors.As(err, &service) || service.Code != "ResourceNotFoundException" || service.Secret != "issuer" ||
+		service.Hint == "" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -262,10 +278,12 @@ func TestAMissingIssuerIsNoMissingValue(t *testing.T) {
 func throttledFor(d time.Duration, tries *int) *vault.Vault {
 	from := time.Now()
 	return vault.New(stub{
-		stage: func(context.Context, *secretsmanager.UpdateSecretVersionStageInput) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
+		stage: func(context.Context, *secretsmanager.UpdateSecretVersionStageInput) (
+			*secretsmanager.UpdateSecretVersionStageOutput, error) {
 			*tries++
 			if time.Since(from) < d {
-				return nil, &smithy.OperationError{Err: &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}}
+				return nil, &smithy.OperationError{Err: &smithy.GenericAPIError{Code: "ThrottlingException",
+					Message: "Rate exceeded"}}
 			}
 			return &secretsmanager.UpdateSecretVersionStageOutput{}, nil
 		},
@@ -276,27 +294,34 @@ func throttledFor(d time.Duration, tries *int) *vault.Vault {
 }
 
 func TestAMoveThatFailedCountsIfTheLabelIsThere(t *testing.T) {
-	// Protects every caller from a lost answer and from a twin: after a failure, what DescribeSecret says counts, once
-	// it had time to catch up.
-	refused := &smithy.GenericAPIError{Code: "InvalidParameterException", Message: "the staging label is attached to another version"}
+	// Protects every caller from a lost answer and from a twin: after a failure, what
+	// DescribeSecret says counts, once it had time to catch up.
+	refused := &smithy.GenericAPIError{Code: "InvalidParameterException", Message: "the staging label is attached to " +
+		"another version"}
 	const label = "quilt-key:a"
 	moves := map[string]struct {
 		move func(*vault.Vault, context.Context) error
 		done map[string][]string
 	}{
-		"Promote": {func(v *vault.Vault, ctx context.Context) error { return v.Promote(ctx, arn, newVersion, oldVersion) }, map[string][]string{newVersion: {vault.Current}}},
-		"Attach":  {func(v *vault.Vault, ctx context.Context) error { return v.Attach(ctx, arn, label, newVersion) }, map[string][]string{newVersion: {label}}},
+		"Promote": {func(v *vault.Vault, ctx context.Context) error {
+			return v.Promote(ctx, arn, newVersion,
+				oldVersion)
+		}, map[string][]string{newVersion: {vault.Current}}},
+		"Attach": {func(v *vault.Vault, ctx context.Context) error { return v.Attach(ctx, arn, label, newVersion) },
+			map[string][]string{newVersion: {label}}},
 		"Move": {func(v *vault.Vault, ctx context.Context) error {
 			return v.Move(ctx, arn, label, newVersion, oldVersion)
 		}, map[string][]string{newVersion: {label}}},
-		"Detach": {func(v *vault.Vault, ctx context.Context) error { return v.Detach(ctx, arn, label, oldVersion) }, map[string][]string{newVersion: {label}}},
+		"Detach": {func(v *vault.Vault, ctx context.Context) error { return v.Detach(ctx, arn, label, oldVersion) },
+			map[string][]string{newVersion: {label}}},
 	}
 	for name, c := range moves {
 		for _, seenAfter := range []time.Duration{0, time.Second, time.Hour} {
 			synctest.Test(t, func(t *testing.T) {
 				from, sent := time.Now(), 0
 				v := vault.New(stub{
-					stage: func(context.Context, *secretsmanager.UpdateSecretVersionStageInput) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
+					stage: func(context.Context, *secretsmanager.UpdateSecretVersionStageInput) (
+						*secretsmanager.UpdateSecretVersionStageOutput, error) {
 						sent++
 						return nil, &smithy.OperationError{Err: refused}
 					},
@@ -312,7 +337,8 @@ func TestAMoveThatFailedCountsIfTheLabelIsThere(t *testing.T) {
 				if seenAfter < time.Hour && err != nil {
 					t.Errorf("%s, seen after %v: %v", name, seenAfter, err)
 				}
-				if failed, ok := errors.AsType[*vault.Error](err); seenAfter == time.Hour && (!ok || failed.Code != refused.Code || failed.Operation != "UpdateSecretVersionStage") {
+				if failed, ok := errors.AsType[*vault.Error](err); seenAfter == time.Hour &&
+					(!ok || failed.Code != refused.Code || failed.Operation != "UpdateSecretVersionStage") {
 					t.Errorf("%s, not carried out: got %v, want the refusal", name, err)
 				}
 				if sent != 1 {
@@ -324,13 +350,15 @@ func TestAMoveThatFailedCountsIfTheLabelIsThere(t *testing.T) {
 }
 
 func TestAThrottledChangeQueues(t *testing.T) {
-	// Protects a thousand rotations in one second, of which the service takes fifty: each change waits for its turn,
-	// and none is given up, nor a new key with it; and nobody waits for ever, or beyond the function's time.
+	// Protects a thousand rotations in one second, of which the service takes fifty: each change
+	// waits for its turn, and none is given up, nor a new key with it; and nobody waits for ever,
+	// or beyond the function's time.
 	for _, test := range []struct {
 		throttled, limit time.Duration
 		fails            bool
 	}{
-		{throttled: 0}, {throttled: 3 * time.Second}, {throttled: 30 * time.Second}, {throttled: time.Hour, fails: true},
+		{throttled: 0}, {throttled: 3 * time.Second}, {throttled: 30 * time.Second}, {throttled: time.Hour,
+			fails: true},
 		{throttled: 30 * time.Second, limit: 10 * time.Second, fails: true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -347,7 +375,8 @@ func TestAThrottledChangeQueues(t *testing.T) {
 			if (err != nil) != test.fails || took > time.Minute || test.limit > 0 && took > test.limit {
 				t.Errorf("throttled for %v: %v after %v and %d tries", test.throttled, err, took, tries)
 			}
-			if refused, ok := errors.AsType[*vault.Error](err); test.fails && (!ok || refused.Code != "ThrottlingException") {
+			if refused, ok := errors.AsType[*vault.Error](err); test.fails &&
+				(!ok || refused.Code != "ThrottlingException") {
 				t.Errorf("throttled for %v: the error is %v, which does not say so", test.throttled, err)
 			}
 			if tries > 25 {

@@ -13,8 +13,9 @@ import (
 // MaxListed is how many secrets [Vault.List] gives at a time, at most (API reference, ListSecrets).
 const MaxListed = 100
 
-// List reads some secrets of the account and region, at most that many, without those that are marked for deletion.
-// next continues behind them; it is "" at the end. Few or no secrets do not mean that the end is reached.
+// List reads some secrets of the account and region, at most that many, without those that are
+// marked for deletion. next continues behind them; it is "" at the end. Few or no secrets do not
+// mean that the end is reached.
 func (v *Vault) List(ctx context.Context, token string, atMost int) (secrets []Secret, next string, err error) {
 	in := &secretsmanager.ListSecretsInput{MaxResults: aws.Int32(int32(min(max(atMost, 1), MaxListed)))} //nolint:gosec // at most 100
 	if token != "" {
@@ -33,16 +34,20 @@ func (v *Vault) List(ctx context.Context, token string, atMost int) (secrets []S
 // newListed is what a list says of a secret: everything but replicas, and the service's time.
 func newListed(entry types.SecretListEntry) Secret {
 	return newSecret(&secretsmanager.DescribeSecretOutput{
-		ARN: entry.ARN, Name: entry.Name, DeletedDate: entry.DeletedDate, PrimaryRegion: entry.PrimaryRegion, Tags: entry.Tags,
-		RotationEnabled: entry.RotationEnabled, RotationLambdaARN: entry.RotationLambdaARN, RotationRules: entry.RotationRules,
-		LastRotatedDate: entry.LastRotatedDate, NextRotationDate: entry.NextRotationDate, VersionIdsToStages: entry.SecretVersionsToStages,
+		ARN: entry.ARN, Name: entry.Name, DeletedDate: entry.DeletedDate, PrimaryRegion: entry.PrimaryRegion,
+		Tags:            entry.Tags,
+		RotationEnabled: entry.RotationEnabled, RotationLambdaARN: entry.RotationLambdaARN,
+		RotationRules:   entry.RotationRules,
+		LastRotatedDate: entry.LastRotatedDate, NextRotationDate: entry.NextRotationDate,
+		VersionIdsToStages: entry.SecretVersionsToStages,
 	})
 }
 
-// VersionCreated is when a version was registered, with a value or without. It is zero if no version with a label has
-// that id.
+// VersionCreated is when a version was registered, with a value or without. It is zero if no
+// version with a label has that id.
 func (v *Vault) VersionCreated(ctx context.Context, secretARN, versionID string) (time.Time, error) {
-	pages := secretsmanager.NewListSecretVersionIdsPaginator(v.api, &secretsmanager.ListSecretVersionIdsInput{SecretId: &secretARN})
+	pages := secretsmanager.NewListSecretVersionIdsPaginator(v.api, &secretsmanager.ListSecretVersionIdsInput{
+		SecretId: &secretARN})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

@@ -24,10 +24,11 @@ type Secret struct {
 	PrimaryRegion string // "": the secret was never replicated
 }
 
-// ReplicaOf returns the primary region if this copy of the secret is a replica, which Secrets Manager does not let
-// anybody change; "" if it is not.
+// ReplicaOf returns the primary region if this copy of the secret is a replica, which Secrets
+// Manager does not let anybody change; "" if it is not.
 func (s Secret) ReplicaOf() string {
-	if fields := strings.SplitN(s.ARN, ":", 5); s.PrimaryRegion == "" || len(fields) > 3 && fields[3] == s.PrimaryRegion {
+	if fields := strings.SplitN(s.ARN, ":", 5); s.PrimaryRegion == "" || len(fields) > 3 &&
+		fields[3] == s.PrimaryRegion {
 		return ""
 	}
 	return s.PrimaryRegion
@@ -42,16 +43,17 @@ type Rotation struct {
 	Rules    RotationRules
 }
 
-// RotationRules say when a secret is rotated: after so many days, or by an expression. The zero RotationRules: never by
-// itself.
+// RotationRules say when a secret is rotated: after so many days, or by an expression. The zero
+// RotationRules: never by itself.
 type RotationRules struct {
 	AfterDays int    // 0: by Schedule
 	Schedule  string // "rate(30 days)" or "cron(0 4 ? * SUN *)"; "": by AfterDays
 	Window    string // "4h"; "": as long as the service's default
 }
 
-// String shows them to a person, such as "rate(30 days), window 2h". AfterDays counts only without a schedule: beside one, Secrets Manager calculates it from the
-// schedule (API reference, RotationRulesType).
+// String shows them to a person, such as "rate(30 days), window 2h". AfterDays counts only without
+// a schedule: beside one, Secrets Manager calculates it from the schedule (API reference,
+// RotationRulesType).
 func (r RotationRules) String() string {
 	text := r.Schedule
 	switch {
@@ -84,8 +86,9 @@ func (s Secret) Holder(label string) (v Version, ok bool) {
 	return Version{}, false
 }
 
-// PausedUntil returns until when sweeps are paused: the latest time of all pause labels and of tagged, which is the
-// time in the tag of older releases. It is zero if there is none, and in the past if all pauses are over.
+// PausedUntil returns until when sweeps are paused: the latest time of all pause labels and of
+// tagged, which is the time in the tag of older releases. It is zero if there is none, and in the
+// past if all pauses are over.
 func (s Secret) PausedUntil(tagged time.Time) time.Time {
 	for _, v := range s.Versions {
 		tagged = slices.MaxFunc(append(slices.Clone(v.Pauses), tagged), time.Time.Compare)

@@ -13,13 +13,15 @@ import (
 )
 
 func TestDescribeReadsEverythingButTheValues(t *testing.T) {
-	// Protects every decision: stages, tags, rotation, replicas, and the service's clock come out of one answer as it
-	// gives them.
+	// Protects every decision: stages, tags, rotation, replicas, and the service's clock come out
+	// of one answer as it gives them.
 	s, v := start(t)
-	s.set("DescribeSecret", http.StatusOK, `{"ARN":"`+arn+`","Name":"prod/pipeline","RotationEnabled":true,"RotationLambdaARN":"arn:function",
+	s.set("DescribeSecret", http.StatusOK, `{"ARN":"`+arn+
+		`","Name":"prod/pipeline","RotationEnabled":true,"RotationLambdaARN":"arn:function",
 		"LastRotatedDate":1795371300,"NextRotationDate":1797963300.5,
 		"RotationRules":{"ScheduleExpression":"rate(30 days)","Duration":"4h"},"Tags":[{"Key":"quilt-rotate:grace","Value":"48h"},{"Key":"empty"}],
-		"VersionIdsToStages":{"`+oldVersion+`":["AWSPREVIOUS","quilt-key:old"],"`+newVersion+`":["AWSCURRENT"],"unlabelled":[]},
+		"VersionIdsToStages":{"`+oldVersion+`":["AWSPREVIOUS","quilt-key:old"],"`+newVersion+
+		`":["AWSCURRENT"],"unlabelled":[]},
 		"PrimaryRegion":"eu-central-1","ReplicationStatus":[{"Region":"eu-west-1","Status":"InSync"},{"Region":"us-east-1","Status":"InProgress"}]}`)
 	got, err := v.Describe(t.Context(), "prod/pipeline")
 	if err != nil {
@@ -27,7 +29,8 @@ func TestDescribeReadsEverythingButTheValues(t *testing.T) {
 	}
 	want := vault.Secret{
 		ARN: arn, Name: "prod/pipeline", Now: since,
-		Rotation: vault.Rotation{Enabled: true, Function: "arn:function", Last: since, Next: time.Date(2026, 12, 22, 18, 15, 0, 500_000_000, time.UTC),
+		Rotation: vault.Rotation{Enabled: true, Function: "arn:function", Last: since, Next: time.Date(2026, 12, 22, 18,
+			15, 0, 500_000_000, time.UTC),
 			Rules: vault.RotationRules{Schedule: "rate(30 days)", Window: "4h"}},
 		Tags: map[string]string{"quilt-rotate:grace": "48h", "empty": ""},
 		Versions: map[string]vault.Version{
@@ -35,7 +38,8 @@ func TestDescribeReadsEverythingButTheValues(t *testing.T) {
 			newVersion: {ID: newVersion, Stages: []string{"AWSCURRENT"}},
 		},
 		PrimaryRegion: "eu-central-1",
-		Replicas:      []vault.Replica{{Region: "eu-west-1", Status: vault.InSync}, {Region: "us-east-1", Status: "InProgress"}},
+		Replicas: []vault.Replica{{Region: "eu-west-1", Status: vault.InSync},
+			{Region: "us-east-1", Status: "InProgress"}},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(vault.Mark{})); diff != "" {
 		t.Errorf("wrong (-want +got):\n%s", diff)
@@ -53,16 +57,19 @@ func TestDescribeOfASecretThatWasNeverRotated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := vault.Secret{ARN: arn, Name: "prod/pipeline", Now: since, Tags: map[string]string{}, Versions: map[string]vault.Version{}}
+	want := vault.Secret{ARN: arn, Name: "prod/pipeline", Now: since, Tags: map[string]string{},
+		Versions: map[string]vault.Version{}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("wrong (-want +got):\n%s", diff)
 	}
 }
 
 func TestDescribeReadsARotationAfterDays(t *testing.T) {
-	// Protects the arithmetic of lifetimes: the older way to set a schedule has no expression, and is read as well.
+	// Protects the arithmetic of lifetimes: the older way to set a schedule has no expression, and
+	// is read as well.
 	s, v := start(t)
-	s.set("DescribeSecret", http.StatusOK, `{"ARN":"`+arn+`","Name":"prod/pipeline","RotationRules":{"AutomaticallyAfterDays":30}}`)
+	s.set("DescribeSecret", http.StatusOK, `{"ARN":"`+arn+
+		`","Name":"prod/pipeline","RotationRules":{"AutomaticallyAfterDays":30}}`)
 	got, err := v.Describe(t.Context(), arn)
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +89,8 @@ func TestDescribeOfADeletedSecret(t *testing.T) {
 }
 
 func TestDescribeWithoutADateTellsTheCallersTime(t *testing.T) {
-	// Protects graces from the year 1: an answer without a Date header is dated by the caller's clock.
+	// Protects graces from the year 1: an answer without a Date header is dated by the caller's
+	// clock.
 	v := vault.New(stub{describe: func(context.Context) (*secretsmanager.DescribeSecretOutput, error) {
 		return &secretsmanager.DescribeSecretOutput{}, nil
 	}})
@@ -94,11 +102,12 @@ func TestDescribeWithoutADateTellsTheCallersTime(t *testing.T) {
 }
 
 func TestSecretFindsAndCountsLabels(t *testing.T) {
-	// Protects the lookups that the steps and the sweep start from: the holder of a label, the labels in use, one order
-	// of versions.
+	// Protects the lookups that the steps and the sweep start from: the holder of a label, the
+	// labels in use, one order of versions.
 	secret := vault.Secret{Versions: map[string]vault.Version{}}
 	for id, stages := range map[string][]string{
-		newVersion: {vault.Current, "quilt-key:new"}, oldVersion: {vault.Previous, "quilt-key:old", vault.NewMark(oldVersion, since).Label()}, "4": {"blue"},
+		newVersion: {vault.Current, "quilt-key:new"}, oldVersion: {vault.Previous, "quilt-key:old",
+			vault.NewMark(oldVersion, since).Label()}, "4": {"blue"},
 	} {
 		secret.Versions[id] = vault.NewVersion(id, stages)
 	}
@@ -123,13 +132,15 @@ func TestSecretFindsAndCountsLabels(t *testing.T) {
 }
 
 func TestReplicaIsTheCopyOutsideThePrimaryRegion(t *testing.T) {
-	// Protects primaries that have replicas, and secrets that were never replicated, from being refused, and replicas
-	// from being served.
+	// Protects primaries that have replicas, and secrets that were never replicated, from being
+	// refused, and replicas from being served.
 	for _, c := range []struct{ arn, primary, want string }{
 		{"arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/pipeline-AbCdEf", "", ""},
 		{"arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/pipeline-AbCdEf", "eu-central-1", ""},
-		{"arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/eu-central-1:x-AbCdEf", "eu-central-1", "eu-central-1"},
-		{"arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:prod/pipeline-AbCdEf", "cn-northwest-1", "cn-northwest-1"},
+		{"arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/eu-central-1:x-AbCdEf", "eu-central-1",
+			"eu-central-1"},
+		{"arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:prod/pipeline-AbCdEf", "cn-northwest-1",
+			"cn-northwest-1"},
 	} {
 		if got := (vault.Secret{ARN: c.arn, PrimaryRegion: c.primary}).ReplicaOf(); got != c.want {
 			t.Errorf("%s with the primary region %q is a replica of %q, want %q", c.arn, c.primary, got, c.want)

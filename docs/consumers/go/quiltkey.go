@@ -1,7 +1,9 @@
-// Package quiltkey gives a program the current Quilt API key of a Secrets Manager secret. It is an example to copy, and it needs only the AWS SDK.
+// Package quiltkey gives a program the current Quilt API key of a Secrets Manager secret. It is an
+// example to copy, and it needs only the AWS SDK.
 //
-// The key is cached for some minutes. If the registry answers with status 401, the key is fetched once more, and the request is sent again if there is a
-// newer key. So requests succeed after a key was revoked.
+// The key is cached for some minutes. If the registry answers with status 401, the key is fetched
+// once more, and the request is sent again if there is a newer key. So requests succeed after a key
+// was revoked.
 package quiltkey
 
 import (
@@ -17,12 +19,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
-// DefaultMaxAge is how long a key is used before it is fetched again. The secret's grace period must be longer.
+// DefaultMaxAge is how long a key is used before it is fetched again. The secret's grace period
+// must be longer.
 const DefaultMaxAge = 5 * time.Minute
 
-// SecretsManager is the part of the API that a [Source] needs. [secretsmanager.Client] implements it.
+// SecretsManager is the part of the API that a [Source] needs. [secretsmanager.Client] implements
+// it.
 type SecretsManager interface {
-	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
+	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (
+		*secretsmanager.GetSecretValueOutput, error)
 }
 
 // Source fetches the key and caches it. It is safe for concurrent use.
@@ -37,7 +42,8 @@ type Source struct {
 	fetched time.Time
 }
 
-// Key returns the key to use now. refused is a key that the registry refused, or "". It is not returned again if there is a newer one.
+// Key returns the key to use now. refused is a key that the registry refused, or "". It is not
+// returned again if there is a newer one.
 func (s *Source) Key(ctx context.Context, refused string) (string, error) {
 	s.mu.Lock() // one fetch for all callers that wait
 	defer s.mu.Unlock()
@@ -81,13 +87,15 @@ func (s *Source) fetch(ctx context.Context) (string, error) {
 	return key, nil
 }
 
-// Transport adds the key to each request. Use it only in an [http.Client] for the registry, because it sends the key to the host of every request.
+// Transport adds the key to each request. Use it only in an [http.Client] for the registry, because
+// it sends the key to the host of every request.
 type Transport struct {
 	Source *Source
 	Base   http.RoundTripper // nil: http.DefaultTransport
 }
 
-// RoundTrip sends the request with the current key. If the key is refused, it sends the request once more with a newer key.
+// RoundTrip sends the request with the current key. If the key is refused, it sends the request
+// once more with a newer key.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	key, err := t.Source.Key(request.Context(), "")
 	if err != nil {

@@ -75,10 +75,12 @@ func ask(client *http.Client, url string) error {
 }
 
 func TestRotationAndRevocationUnderLoad(t *testing.T) {
-	// Protects who copies the example: 16 workers ask all the time, while the key is rotated and the old one is revoked at once, and no request fails.
+	// Protects who copies the example: 16 workers ask all the time, while the key is rotated and
+	// the old one is revoked at once, and no request fails.
 	s, arn := open(t)
 	source := &quiltkey.Source{Client: s.SecretsManager(), SecretID: arn, Field: "QUILT_API_KEY"}
-	client := &http.Client{Transport: &quiltkey.Transport{Source: source, Base: &http.Transport{MaxIdleConnsPerHost: 16}}}
+	client := &http.Client{Transport: &quiltkey.Transport{Source: source,
+		Base: &http.Transport{MaxIdleConnsPerHost: 16}}}
 	defer client.CloseIdleConnections()
 
 	var asked, failed atomic.Int64
@@ -132,7 +134,8 @@ func TestRotationAndRevocationUnderLoad(t *testing.T) {
 }
 
 func TestARefusalOfTheCurrentKeyIsTold(t *testing.T) {
-	// Protects the registry and the bill: where there is nothing newer, the refusal is the answer, after one more fetch and no more.
+	// Protects the registry and the bill: where there is nothing newer, the refusal is the answer,
+	// after one more fetch and no more.
 	s, arn := open(t)
 	counted := &counting{SecretsManager: s.SecretsManager()}
 	source := &quiltkey.Source{Client: counted, SecretID: arn, Field: "QUILT_API_KEY"}
@@ -157,7 +160,8 @@ type counting struct {
 	n atomic.Int64
 }
 
-func (c *counting) GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput, options ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
+func (c *counting) GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput,
+	options ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
 	c.n.Add(1)
 	return c.SecretsManager.GetSecretValue(ctx, in, options...)
 }
@@ -168,7 +172,8 @@ type stub struct {
 	err   error
 }
 
-func (s *stub) GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
+func (s *stub) GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (
+	*secretsmanager.GetSecretValueOutput, error) {
 	return &secretsmanager.GetSecretValueOutput{SecretString: aws.String(s.value)}, s.err
 }
 
@@ -194,7 +199,8 @@ func TestValues(t *testing.T) {
 }
 
 func TestAnOutageOfSecretsManagerIsLivedThrough(t *testing.T) {
-	// Protects a service from an outage that it need not notice: an old key that was not refused is better than none.
+	// Protects a service from an outage that it need not notice: an old key that was not refused is
+	// better than none.
 	answer := &stub{value: "qk_one"}
 	source := &quiltkey.Source{Client: answer, SecretID: "s", MaxAge: time.Nanosecond}
 	if _, err := source.Key(t.Context(), ""); err != nil {

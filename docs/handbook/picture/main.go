@@ -1,5 +1,6 @@
-// Command picture makes a picture (SVG) of what a program printed on a terminal, in its colours: `make picture` draws the demo for the README. It reads the
-// program's output from standard input, and writes the picture to standard output.
+// Command picture makes a picture (SVG) of what a program printed on a terminal, in its colours:
+// `make picture` draws the demo for the README. It reads the program's output from standard input,
+// and writes the picture to standard output.
 package main
 
 import (
@@ -58,7 +59,8 @@ func draw(printed string) []byte {
 	return svg.Bytes()
 }
 
-// drawLine draws the cells of one style together. Each run has its own place, so that columns stand although a font has wide signs.
+// drawLine draws the cells of one style together. Each run has its own place, so that columns stand
+// although a font has wide signs.
 func drawLine(svg *bytes.Buffer, line uv.Line, y int) {
 	var runs []string
 	for start := 0; start < len(line); {
@@ -71,7 +73,8 @@ func drawLine(svg *bytes.Buffer, line uv.Line, y int) {
 			content.WriteString(cell.Content)
 		}
 		if text := strings.TrimRight(content.String(), " "); text != "" {
-			runs = append(runs, fmt.Sprintf(`<tspan x="%.1f"%s>%s</tspan>`, margin+float64(start)*cellWidth, look(line[start].Style), escaped(text)))
+			runs = append(runs, fmt.Sprintf(`<tspan x="%.1f"%s>%s</tspan>`, margin+float64(start)*cellWidth,
+				look(line[start].Style), escaped(text)))
 		}
 		start = end
 	}

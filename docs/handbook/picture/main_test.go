@@ -7,7 +7,8 @@ import (
 )
 
 func TestThePictureHasTheTextInItsColours(t *testing.T) {
-	// Protects the README's picture: no line and no sign is lost, colours and weights are kept, columns stand where they stood, and it is well-formed.
+	// Protects the README's picture: no line and no sign is lost, colours and weights are kept,
+	// columns stand where they stood, and it is well-formed.
 	svg := string(draw("\x1b[1;36mtitle\x1b[m\n\n  \x1b[32m✓\x1b[m made <a> & \"b\"\x1b[2m  beside\x1b[m\n  │ x │\n"))
 	for _, want := range []string{
 		`<tspan x="16.0" fill="#7dcfff" class="bold">title</tspan>`, `<tspan x="31.6" fill="#9ece6a">✓</tspan>`,

@@ -1,7 +1,9 @@
-// Package audit reports on the API keys of a registry: the keys, and findings that a person should look at.
+// Package audit reports on the API keys of a registry: the keys, and findings that a person should
+// look at.
 //
-// [New] judges a list of keys and returns a [Report], which writes itself as a table, as JSON and as CSV. Time, thresholds and the secrets that hold keys are
-// input. It sends no requests and revokes nothing.
+// [New] judges a list of keys and returns a [Report], which writes itself as a table, as JSON and
+// as CSV. Time, thresholds and the secrets that hold keys are input. It sends no requests and
+// revokes nothing.
 //
 //   - Dates of the registry are compared with the registry's clock.
 //   - What is not known is not judged: if no key has a date of last use, or not all managed secrets were read, the findings that need it are in
@@ -32,16 +34,19 @@ const (
 
 // Options are the thresholds, and what is known of the secrets.
 type Options struct {
-	Now          time.Time                 // the registry's clock when it gave the list
-	Registry     string                    // its host
-	AskedBy      string                    // the e-mail address of the user who asked
-	Scope        string                    // which secrets were read; "" if none could be listed
-	Notes        []string                  // what else there is to say about the secrets
-	Secret       func(quilt.APIKey) string // the managed secret that holds a key; nil: no secret was read, and Unread says why
-	Elsewhere    func(name string) bool    // whether a name says that the key was created for a secret of another account or region
-	Unread       string                    // why a key that Secret does not find may be held by a secret; "" if it is not held
-	UnusedDays   int                       // [DefaultUnusedDays] if it is zero
-	ExpiringDays int                       // [DefaultExpiringDays] if it is zero
+	Now      time.Time // the registry's clock when it gave the list
+	Registry string    // its host
+	AskedBy  string    // the e-mail address of the user who asked
+	Scope    string    // which secrets were read; "" if none could be listed
+	Notes    []string  // what else there is to say about the secrets
+	// the managed secret that holds a key; nil: no secret was read, and Unread says why
+	Secret func(quilt.APIKey) string
+	// whether a name says that the key was created for a secret of another account or region
+	Elsewhere func(name string) bool
+	// why a key that Secret does not find may be held by a secret; "" if it is not held
+	Unread       string
+	UnusedDays   int // [DefaultUnusedDays] if it is zero
+	ExpiringDays int // [DefaultExpiringDays] if it is zero
 }
 
 // Report has all keys with their findings, and totals. Its times are UTC, to the second.
@@ -107,9 +112,11 @@ func New(keys []quilt.APIKey, o Options) Report {
 		UnusedDays: cmp.Or(o.UnusedDays, DefaultUnusedDays), ExpiringDays: cmp.Or(o.ExpiringDays, DefaultExpiringDays),
 	}
 	judge := judge{now: o.Now, unused: days(r.UnusedDays), expiring: days(r.ExpiringDays), secrets: o}
-	judge.useRecorded = len(keys) == 0 || slices.ContainsFunc(keys, func(k quilt.APIKey) bool { return k.LastUsedAt != nil })
+	judge.useRecorded = len(keys) == 0 || slices.ContainsFunc(keys,
+		func(k quilt.APIKey) bool { return k.LastUsedAt != nil })
 	if !judge.useRecorded {
-		r.cannotJudge("no key has a date of last use: the registry does not record use, or no key was ever used; so unused and never-used are not judged", Unused, NeverUsed)
+		r.cannotJudge("no key has a date of last use: the registry does not record use, or no key was ever used; so "+
+			"unused and never-used are not judged", Unused, NeverUsed)
 	}
 	if o.Unread == "" && slices.ContainsFunc(keys, judge.cannotCompare) {
 		judge.secrets.Unread = "the registry shows fingerprints in a form that is not known"
@@ -136,10 +143,12 @@ func (r *Report) cannotJudge(why string, findings ...Finding) {
 }
 
 func worstFirst(a, b Key) int {
-	return cmp.Or(slices.CompareFunc(a.ranks(), b.ranks(), cmp.Compare[int]), a.ExpiresAt.Compare(b.ExpiresAt), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	return cmp.Or(slices.CompareFunc(a.ranks(), b.ranks(), cmp.Compare[int]), a.ExpiresAt.Compare(b.ExpiresAt),
+		cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
-// ranks ends with a rank that no finding has, so that a key with more findings comes before one with fewer.
+// ranks ends with a rank that no finding has, so that a key with more findings comes before one
+// with fewer.
 func (k Key) ranks() []int {
 	ranks := make([]int, 0, len(k.Findings)+1)
 	for _, f := range k.Findings {
@@ -180,7 +189,8 @@ func (r *Report) count() {
 	}
 }
 
-// Fails are those of the given findings that at least one key has. No key has those in [Report.Unjudged]: check both.
+// Fails are those of the given findings that at least one key has. No key has those in
+// [Report.Unjudged]: check both.
 func (r Report) Fails(on []Finding) []Finding {
 	var failed []Finding
 	for _, t := range r.Totals {
@@ -205,7 +215,8 @@ func (j judge) key(k quilt.APIKey) Key {
 		secret = j.secrets.Secret(k)
 	}
 	key := Key{
-		ID: redact.Scrub(k.ID), Name: redact.Scrub(k.Name), Fingerprint: fingerprint(k.Fingerprint), Owner: redact.Scrub(k.UserEmail),
+		ID: redact.Scrub(k.ID), Name: redact.Scrub(k.Name), Fingerprint: fingerprint(k.Fingerprint),
+		Owner:  redact.Scrub(k.UserEmail),
 		Status: k.Status, CreatedAt: seconds(k.CreatedAt), ExpiresAt: seconds(k.ExpiresAt),
 	}
 	if secret != "" {
@@ -251,8 +262,8 @@ func (j judge) findings(k quilt.APIKey, secret string) []Finding {
 	return found
 }
 
-// cannotCompare reports whether nothing can be said about which secret holds the key: no label names it, and its fingerprint has a form that neither fits
-// nor contradicts any key.
+// cannotCompare reports whether nothing can be said about which secret holds the key: no label
+// names it, and its fingerprint has a form that neither fits nor contradicts any key.
 func (j judge) cannotCompare(k quilt.APIKey) bool {
 	return !apikey.Key{}.Contradicts(k.Fingerprint) && j.secrets.Secret != nil && j.secrets.Secret(k) == ""
 }
@@ -261,7 +272,8 @@ func (j judge) elsewhere(name string) bool {
 	return j.secrets.Elsewhere != nil && j.secrets.Elsewhere(name)
 }
 
-// fingerprintForm is a fingerprint of whatever lengths, since they are no contract, but never a whole key.
+// fingerprintForm is a fingerprint of whatever lengths, since they are no contract, but never a
+// whole key.
 var fingerprintForm = regexp.MustCompile(`^\S{0,12}(\.{3}|…|\*{3,8})\S{0,8}$`)
 
 func fingerprint(s string) string {

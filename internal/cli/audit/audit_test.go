@@ -12,34 +12,46 @@ import (
 
 // complete are options under which everything is judged, and nothing is managed.
 func complete() audit.Options {
-	return audit.Options{Now: now, Registry: "registry.example.com", AskedBy: "admin@example.com", Secret: held{"key-1": "prod/ci"}.by, Elsewhere: nowhere}
+	return audit.Options{Now: now, Registry: "registry.example.com", AskedBy: "admin@example.com",
+		Secret: held{"key-1": "prod/ci"}.by, Elsewhere: nowhere}
 }
 
 func TestFindingsOfAKey(t *testing.T) {
 	// Protects the judgement itself, at both sides of every threshold.
-	other := key(func(k *quilt.APIKey) { k.ID, k.Name = "key-2", "other-dev-2026" }) // its use shows that use is recorded
+	// its use shows that use is recorded
+	other := key(func(k *quilt.APIKey) { k.ID, k.Name = "key-2", "other-dev-2026" })
 	second := time.Second.Hours() / 24
 	for name, c := range map[string]struct {
 		change func(*quilt.APIKey)
 		want   string
 	}{
-		"nothing to find":                {nil, ""},
-		"expired by its status":          {func(k *quilt.APIKey) { k.Status = quilt.Expired }, "expired"},
-		"expired by its date":            {func(k *quilt.APIKey) { k.ExpiresAt = now }, "expired"},
-		"expired, and no more than that": {func(k *quilt.APIKey) { k.ExpiresAt, k.LastUsedAt, k.Name, k.ID = ago(1), nil, "x", "y" }, "expired"},
-		"expires this second":            {func(k *quilt.APIKey) { k.ExpiresAt = in(second) }, "expiring"},
-		"expires in 14 days":             {func(k *quilt.APIKey) { k.ExpiresAt = in(14) }, "expiring"},
-		"expires after 14 days":          {func(k *quilt.APIKey) { k.ExpiresAt = in(14 + second) }, ""},
-		"used 90 days ago":               {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(200), used(90) }, ""},
-		"used over 90 days ago":          {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(200), used(90+second) }, "unused"},
-		"used in the future":             {func(k *quilt.APIKey) { k.LastUsedAt = used(-1) }, ""},
-		"new, never used":                {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(0), nil }, ""},
-		"a day old, never used":          {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(1), nil }, "never-used"},
-		"90 days old, never used":        {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(90), nil }, "never-used"},
-		"over 90 days old, never used":   {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(90+second), nil }, "unused never-used"},
-		"in no secret":                   {func(k *quilt.APIKey) { k.ID = "key-9" }, "unmanaged"},
-		"a name of its own":              {func(k *quilt.APIKey) { k.Name = "laptop" }, "name"},
-		"an unknown status":              {func(k *quilt.APIKey) { k.Status, k.Name = "SUSPENDED", "laptop" }, "name"},
+		"nothing to find":       {nil, ""},
+		"expired by its status": {func(k *quilt.APIKey) { k.Status = quilt.Expired }, "expired"},
+		"expired by its date":   {func(k *quilt.APIKey) { k.ExpiresAt = now }, "expired"},
+		"expired, and no more than that": {func(k *quilt.APIKey) {
+			k.ExpiresAt, k.LastUsedAt, k.Name, k.ID = ago(1),
+				nil, "x", "y"
+		}, "expired"},
+		"expires this second":   {func(k *quilt.APIKey) { k.ExpiresAt = in(second) }, "expiring"},
+		"expires in 14 days":    {func(k *quilt.APIKey) { k.ExpiresAt = in(14) }, "expiring"},
+		"expires after 14 days": {func(k *quilt.APIKey) { k.ExpiresAt = in(14 + second) }, ""},
+		"used 90 days ago": {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(200), used(90) },
+			""},
+		"used over 90 days ago": {func(k *quilt.APIKey) {
+			k.CreatedAt, k.LastUsedAt = ago(200),
+				used(90+second)
+		}, "unused"},
+		"used in the future": {func(k *quilt.APIKey) { k.LastUsedAt = used(-1) }, ""},
+		"new, never used":    {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(0), nil }, ""},
+		"a day old, never used": {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(1), nil },
+			"never-used"},
+		"90 days old, never used": {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(90), nil },
+			"never-used"},
+		"over 90 days old, never used": {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(90+second), nil },
+			"unused never-used"},
+		"in no secret":      {func(k *quilt.APIKey) { k.ID = "key-9" }, "unmanaged"},
+		"a name of its own": {func(k *quilt.APIKey) { k.Name = "laptop" }, "name"},
+		"an unknown status": {func(k *quilt.APIKey) { k.Status, k.Name = "SUSPENDED", "laptop" }, "name"},
 		"everything": {func(k *quilt.APIKey) {
 			k.ID, k.Name, k.CreatedAt, k.ExpiresAt, k.LastUsedAt = "key-9", "laptop", ago(91), in(1), nil
 		}, "expiring unused never-used unmanaged name"},
@@ -73,7 +85,8 @@ func TestThresholdsAreTheCallers(t *testing.T) {
 }
 
 func TestWithoutAnyDateOfLastUseNothingIsCalledUnused(t *testing.T) {
-	// Protects valid keys of a registry that does not record use: they are not called unused, and every format says why.
+	// Protects valid keys of a registry that does not record use: they are not called unused, and
+	// every format says why.
 	old := key(func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(300), nil })
 	r := audit.New([]quilt.APIKey{old, old}, complete())
 	if want := []audit.Finding{audit.Unused, audit.NeverUsed}; !slices.Equal(r.Unjudged, want) {
@@ -96,12 +109,14 @@ func TestWithoutAnyDateOfLastUseNothingIsCalledUnused(t *testing.T) {
 }
 
 func TestWithoutAllSecretsNothingIsCalledUnmanaged(t *testing.T) {
-	// Protects keys in secrets that the caller may not read: absence from an incomplete list is no finding.
+	// Protects keys in secrets that the caller may not read: absence from an incomplete list is no
+	// finding.
 	o := complete()
 	o.Unread = "not every managed secret could be read"
 	r := audit.New([]quilt.APIKey{key(func(k *quilt.APIKey) { k.ID = "key-9" }), key(nil)}, o)
 	if !slices.Equal(r.Unjudged, []audit.Finding{audit.Unmanaged}) || r.Fails(audit.Findings()) != nil {
-		t.Errorf("%q are not judged, %q is found; want unmanaged not judged and nothing found", r.Unjudged, r.Fails(audit.Findings()))
+		t.Errorf("%q are not judged, %q is found; want unmanaged not judged and nothing found", r.Unjudged,
+			r.Fails(audit.Findings()))
 	}
 	if !slices.ContainsFunc(r.Keys, func(k audit.Key) bool { return k.Secret != nil && *k.Secret == "prod/ci" }) {
 		t.Error("a secret that is known to hold a key is not shown")
@@ -112,12 +127,14 @@ func TestWithoutAllSecretsNothingIsCalledUnmanaged(t *testing.T) {
 }
 
 func TestFailsReturnsTheFindingsOfFailOn(t *testing.T) {
-	// Protects --fail-on: it fails on what is found and asked for, in one order, and on nothing else.
+	// Protects --fail-on: it fails on what is found and asked for, in one order, and on nothing
+	// else.
 	r := audit.New(sample())
 	for _, c := range []struct{ on, want []audit.Finding }{
 		{nil, nil},
 		{[]audit.Finding{audit.Name, audit.Expired}, []audit.Finding{audit.Expired, audit.Name}},
-		{audit.Findings(), []audit.Finding{audit.Expired, audit.Expiring, audit.Unused, audit.NeverUsed, audit.Unmanaged, audit.Name}},
+		{audit.Findings(), []audit.Finding{audit.Expired, audit.Expiring, audit.Unused, audit.NeverUsed,
+			audit.Unmanaged, audit.Name}},
 	} {
 		if got := r.Fails(c.on); !slices.Equal(got, c.want) {
 			t.Errorf("on %q it fails for %q, want %q", c.on, got, c.want)
@@ -172,7 +189,8 @@ func TestInputIsLeftAlone(t *testing.T) {
 }
 
 func TestAKeyOfASecretElsewhereIsNotUnmanaged(t *testing.T) {
-	// Protects the keys of another account or region: a name with our mark that matches no secret here does not make a key one to revoke.
+	// Protects the keys of another account or region: a name with our mark that matches no secret
+	// here does not make a key one to revoke.
 	o := complete()
 	o.Elsewhere = func(name string) bool { return name == "pipeline-20261122-0123456789abcdef" }
 	k := key(func(k *quilt.APIKey) { k.ID, k.Name = "key-9", "pipeline-20261122-0123456789abcdef" })
@@ -183,7 +201,8 @@ func TestAKeyOfASecretElsewhereIsNotUnmanaged(t *testing.T) {
 }
 
 func TestAFingerprintOfAnUnknownFormIsNoEvidence(t *testing.T) {
-	// Protects keys if a registry shows fingerprints in another form: nothing is compared with them, so no key is called unmanaged.
+	// Protects keys if a registry shows fingerprints in another form: nothing is compared with
+	// them, so no key is called unmanaged.
 	masked := key(func(k *quilt.APIKey) { k.ID, k.Fingerprint = "key-9", "sha256:0123456789" })
 	r := audit.New([]quilt.APIKey{masked, key(nil)}, complete())
 	if !slices.Equal(r.Unjudged, []audit.Finding{audit.Unmanaged}) || r.Fails(audit.Findings()) != nil {
@@ -199,7 +218,8 @@ func TestWithoutAListOfSecretsNothingIsSaidOfThem(t *testing.T) {
 	// Protects keys when AWS cannot be asked: neither unmanaged nor elsewhere is judged.
 	o := complete()
 	o.Secret, o.Elsewhere = nil, nil
-	if r := audit.New([]quilt.APIKey{key(nil)}, o); !slices.Equal(r.Unjudged, []audit.Finding{audit.Unmanaged, audit.Elsewhere}) {
+	if r := audit.New([]quilt.APIKey{key(nil)}, o); !slices.Equal(r.Unjudged, []audit.Finding{audit.Unmanaged,
+		audit.Elsewhere}) {
 		t.Errorf("not judged: %q", r.Unjudged)
 	}
 }

@@ -8,20 +8,23 @@ import (
 	"quilt-rotate/internal/apikey"
 )
 
-// The convention is Quilt's: a name includes purpose, environment and date, `ci-github-prod-2026q1` (quilt: docs/api-reference/authentication.md,
-// best practices). Here a name is a list of words between hyphens, in
-// upper or lower case: the date or period is last, at least one word before it is an environment, and at least one is not. Their order is free.
+// The convention is Quilt's: a name includes purpose, environment and date, `ci-github-prod-2026q1`
+// (quilt: docs/api-reference/authentication.md, best practices). Here a name is a list of words
+// between hyphens, in upper or lower case: the date or period is last, at least one word before it
+// is an environment, and at least one is not. Their order is free.
 var (
 	wordForm        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._]*$`)
-	environmentWord = regexp.MustCompile(`(?i)^(dev|devel|development|test|testing|qa|uat|int|integration|sandbox|sbx|stage|staging|stg|preprod|nonprod|prod|production|prd|live|demo|local)[0-9]{0,2}$`)
-	periodAtTheEnd  = regexp.MustCompile(`(?i)-20[0-9]{2}(` +
+	environmentWord = regexp.MustCompile(
+		`(?i)^(dev|devel|development|test|testing|qa|uat|int|integration|sandbox|sbx|stage|staging|stg|preprod|nonprod|prod|production|prd|live|demo|local)[0-9]{0,2}$`)
+	periodAtTheEnd = regexp.MustCompile(`(?i)-20[0-9]{2}(` +
 		`-?(0[1-9]|1[0-2])(-?(0[1-9]|[12][0-9]|3[01]))?` + // 202611, 2026-11, 20261122, 2026-11-22
 		`|-?q[1-4]|-?h[12]|-?w(0[1-9]|[1-4][0-9]|5[0-3])` + // 2026q1, 2026-Q1, 2026h2, 2026w47
 		`)?$`) // 2026
 )
 
-// FollowsConvention reports whether a name has purpose, environment and date. The names that rotation creates (`<label>-<yyyymmdd>-<16 hex>`)
-// follow it: their mark names the secret of the key.
+// FollowsConvention reports whether a name has purpose, environment and date. The names that
+// rotation creates (`<label>-<yyyymmdd>-<16 hex>`) follow it: their mark names the secret of the
+// key.
 func FollowsConvention(name string) bool {
 	if _, ours := apikey.MarkOf(name); ours {
 		return true

@@ -14,7 +14,8 @@ import (
 func init() { hermetic.FixSeed() }
 
 func TestNamesOfTheConvention(t *testing.T) {
-	// Protects what names are accepted: purpose, environment and date, in the forms that people write.
+	// Protects what names are accepted: purpose, environment and date, in the forms that people
+	// write.
 	for _, name := range []string{
 		"ci-github-prod-2026q1", // the guide's
 		"CI-GitHub-Prod-2026Q1",

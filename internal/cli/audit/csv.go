@@ -11,11 +11,13 @@ import (
 
 // csvHeader names the columns. New columns come last, so that programs can rely on the order.
 var csvHeader = []string{
-	"keyId", "keyName", "fingerprint", "owner", "status", "createdAt", "expiresAt", "lastUsedAt", "daysToExpiry", "daysUnused", "secret", "findings",
+	"keyId", "keyName", "fingerprint", "owner", "status", "createdAt", "expiresAt", "lastUsedAt", "daysToExpiry",
+	"daysUnused", "secret", "findings",
 }
 
-// WriteCSV writes one row for each key (RFC 4180), in the order of the report: times as in RFC 3339, findings with a blank between, an empty cell if there is no
-// value. It has no rows for findings that were not judged: the caller prints [Report.Notes].
+// WriteCSV writes one row for each key (RFC 4180), in the order of the report: times as in RFC
+// 3339, findings with a blank between, an empty cell if there is no value. It has no rows for
+// findings that were not judged: the caller prints [Report.Notes].
 func (r Report) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	out.UseCRLF = true
@@ -30,7 +32,8 @@ func (r Report) WriteCSV(w io.Writer) error {
 			secret = *k.Secret
 		}
 		_ = out.Write([]string{
-			terminal.Cell(k.ID), terminal.Cell(k.Name), terminal.Cell(k.Fingerprint), terminal.Cell(k.Owner), terminal.Cell(string(k.Status)),
+			terminal.Cell(k.ID), terminal.Cell(k.Name), terminal.Cell(k.Fingerprint), terminal.Cell(k.Owner),
+			terminal.Cell(string(k.Status)),
 			k.CreatedAt.UTC().Format(time.RFC3339), k.ExpiresAt.UTC().Format(time.RFC3339), lastUsed,
 			optional(k.DaysToExpiry), optional(k.DaysUnused), terminal.Cell(secret), words(k.Findings, " "),
 		})

@@ -9,7 +9,8 @@ import (
 )
 
 func TestAFindingIsReadAsItIsWritten(t *testing.T) {
-	// Protects --fail-on: each finding is taken by its name, and another word is refused with a list of all names.
+	// Protects --fail-on: each finding is taken by its name, and another word is refused with a
+	// list of all names.
 	for _, want := range audit.Findings() {
 		var got audit.Finding
 		if err := got.UnmarshalText([]byte(" " + string(want))); err != nil || got != want {

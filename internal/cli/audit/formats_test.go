@@ -34,7 +34,8 @@ func written(t testing.TB, r audit.Report, write func(audit.Report, io.Writer) e
 }
 
 func TestGoldenFormats(t *testing.T) {
-	// Protects what programs and people read: fields, columns, order and wording change only on purpose.
+	// Protects what programs and people read: fields, columns, order and wording change only on
+	// purpose.
 	r := audit.New(sample())
 	for file, write := range map[string]func(audit.Report, io.Writer) error{
 		"report.json": audit.Report.WriteJSON,
@@ -56,7 +57,8 @@ func TestGoldenFormats(t *testing.T) {
 			t.Fatalf("%v: run go test ./internal/cli/audit -golden", err)
 		}
 		if diff := cmp.Diff(string(want), got); diff != "" {
-			t.Errorf("%s: if this is meant, run go test ./internal/cli/audit -golden, and look at the diff (-written +made):\n%s", file, diff)
+			t.Errorf("%s: if this is meant, run go test ./internal/cli/audit -golden, and look at the diff (-written "+
+				"+made):\n%s", file, diff)
 		}
 	}
 }
@@ -68,7 +70,8 @@ func TestEveryFormatWritesAnEmptyReport(t *testing.T) {
 			t.Errorf("%s writes %q", f.name, out)
 		}
 	}
-	if out := written(t, audit.New(nil, complete()), audit.Report.WriteJSON); strings.Contains(out, "null") && strings.Contains(out, `"keys": null`) {
+	if out := written(t, audit.New(nil, complete()), audit.Report.WriteJSON); strings.Contains(out, "null") &&
+		strings.Contains(out, `"keys": null`) {
 		t.Error("an empty list is null in JSON")
 	}
 }
@@ -89,8 +92,13 @@ func TestAFailedWriteIsAnError(t *testing.T) {
 func TestTheTableFitsItsTerminal(t *testing.T) {
 	// Protects terminals: no line is wider than they are.
 	for _, width := range []int{72, 80, 100, 132, 200} {
-		for _, set := range []func() ([]quilt.APIKey, audit.Options){sample, func() ([]quilt.APIKey, audit.Options) { return many(50) }} {
-			out := written(t, audit.New(set()), func(r audit.Report, w io.Writer) error { return r.WriteTable(w, width) })
+		for _, set := range []func() ([]quilt.APIKey, audit.Options){sample, func() ([]quilt.APIKey, audit.Options) {
+			return many(50)
+		}} {
+			out := written(t, audit.New(set()), func(r audit.Report, w io.Writer) error {
+				return r.WriteTable(w,
+					width)
+			})
 			for line := range strings.SplitSeq(out, "\n") {
 				if got := ansi.StringWidth(line); got > width {
 					t.Errorf("in %d columns a line takes %d: %s", width, got, line)
@@ -112,11 +120,15 @@ func TestTheTableSaysThatOwnersAreLeftOut(t *testing.T) {
 var style = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
 func TestNoFormatObeysAName(t *testing.T) {
-	// Protects the reader's terminal: whatever a name has in it, no control character and no turning mark gets out.
+	// Protects the reader's terminal: whatever a name has in it, no control character and no
+	// turning mark gets out.
 	keys, o := sample()
 	for r := range rune(0xe0100) {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Z, r) && r != ' ' {
-			keys = append(keys, key(func(k *quilt.APIKey) { k.Name, k.UserEmail = "x"+string(r)+"y", string(r)+"@example.com" }))
+			keys = append(keys, key(func(k *quilt.APIKey) {
+				k.Name, k.UserEmail = "x"+string(r)+"y",
+					string(r)+"@example.com"
+			}))
 		}
 	}
 	keys = append(keys, key(func(k *quilt.APIKey) { k.Name = "bad\xff\xfeutf8" }))
@@ -133,7 +145,8 @@ func TestNoFormatObeysAName(t *testing.T) {
 }
 
 func TestCSVIsReadAsItWasWritten(t *testing.T) {
-	// Protects programs that read the CSV: the same number of fields in each row, one row a key, times of one form.
+	// Protects programs that read the CSV: the same number of fields in each row, one row a key,
+	// times of one form.
 	r := audit.New(sample())
 	rows, err := csv.NewReader(strings.NewReader(written(t, r, audit.Report.WriteCSV))).ReadAll()
 	if err != nil || len(rows) != len(r.Keys)+1 {
@@ -152,11 +165,14 @@ func TestCSVIsReadAsItWasWritten(t *testing.T) {
 }
 
 func TestCSVHasNoFormula(t *testing.T) {
-	// Protects a user who opens the CSV in a spreadsheet: no cell of any column begins like a formula.
+	// Protects a user who opens the CSV in a spreadsheet: no cell of any column begins like a
+	// formula.
 	var keys []quilt.APIKey
-	for _, start := range []string{"=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "=cmd|' /C calc'!A0", "-1+1", "\t=1"} {
+	for _, start := range []string{"=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "=cmd|' /C calc'!A0",
+		"-1+1", "\t=1"} {
 		keys = append(keys, quilt.APIKey{
-			ID: start + "id", Name: start + "name", Fingerprint: start + "fp", UserEmail: start + "owner", Status: quilt.Status(start + "s"),
+			ID: start + "id", Name: start + "name", Fingerprint: start + "fp", UserEmail: start + "owner",
+			Status:    quilt.Status(start + "s"),
 			CreatedAt: ago(1), ExpiresAt: in(1),
 		})
 	}
@@ -203,7 +219,8 @@ func TestJSONHasNamesAsTheyAre(t *testing.T) {
 }
 
 func TestNoFormatShowsAKey(t *testing.T) {
-	// Protects the promise that no key is printed, even if a registry returns a whole key as fingerprint, or a name contains one.
+	// Protects the promise that no key is printed, even if a registry returns a whole key as
+	// fingerprint, or a name contains one.
 	const canary = "qk_CANARYcanaryCANARYcanary0123456789"
 	k := key(func(k *quilt.APIKey) { k.ID, k.Name, k.Fingerprint, k.UserEmail = canary, "my "+canary, canary, canary })
 	short := key(func(k *quilt.APIKey) { k.ID, k.Fingerprint = "key-2", "qk_CAN...789" })

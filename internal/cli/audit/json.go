@@ -8,12 +8,14 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// document is the report in JSON. The fields are a contract: new ones may come, none changes its meaning.
+// document is the report in JSON. The fields are a contract: new ones may come, none changes its
+// meaning.
 type document struct {
-	Registry   string     `json:"registry"`
-	AskedBy    string     `json:"askedBy"`
-	Scope      string     `json:"scope"` // account, region, and how many managed secrets were read; "" if they could not be listed
-	Time       time.Time  `json:"time"`  // the registry's clock
+	Registry string `json:"registry"`
+	AskedBy  string `json:"askedBy"`
+	// account, region, and how many managed secrets were read; "" if they could not be listed
+	Scope      string     `json:"scope"`
+	Time       time.Time  `json:"time"` // the registry's clock
 	Thresholds thresholds `json:"thresholds"`
 	Unjudged   []Finding  `json:"unjudged"` // could not be looked for; no key has them
 	Notes      []string   `json:"notes"`    // why
@@ -38,10 +40,12 @@ func (r Report) WriteJSON(w io.Writer) error { return terminal.WriteJSON(w, r.do
 
 func (r Report) document() document {
 	d := document{
-		Registry: r.Registry, AskedBy: r.AskedBy, Scope: r.Scope, Time: r.At, Thresholds: thresholds{r.UnusedDays, r.ExpiringDays},
+		Registry: r.Registry, AskedBy: r.AskedBy, Scope: r.Scope, Time: r.At, Thresholds: thresholds{r.UnusedDays,
+			r.ExpiringDays},
 		Unjudged: append([]Finding{}, r.Unjudged...), Notes: append([]string{}, r.Notes...),
-		Totals: totals{Keys: len(r.Keys), Statuses: map[quilt.Status]int{}, Owners: append([]OwnerTotal{}, r.Owners...), Findings: map[Finding]*int{}},
-		Keys:   append([]Key{}, r.Keys...),
+		Totals: totals{Keys: len(r.Keys), Statuses: map[quilt.Status]int{}, Owners: append([]OwnerTotal{}, r.Owners...),
+			Findings: map[Finding]*int{}},
+		Keys: append([]Key{}, r.Keys...),
 	}
 	for _, s := range r.Statuses {
 		d.Totals.Statuses[s.Status] = s.Keys

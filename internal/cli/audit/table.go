@@ -16,10 +16,11 @@ import (
 const maxOwners = 15
 
 // findingStyles: red for keys that expire or have expired, yellow for keys that may not be needed.
-var findingStyles = map[Finding]lipgloss.Style{Expired: terminal.Bad, Expiring: terminal.Bad, Unused: terminal.Warn, NeverUsed: terminal.Warn, Unmanaged: terminal.Warn}
+var findingStyles = map[Finding]lipgloss.Style{Expired: terminal.Bad, Expiring: terminal.Bad, Unused: terminal.Warn,
+	NeverUsed: terminal.Warn, Unmanaged: terminal.Warn}
 
-// WriteTable writes the report for people: totals, owners, and the keys that have a finding. width is that of the terminal; 0 stands for a pipe, where each
-// row is a line.
+// WriteTable writes the report for people: totals, owners, and the keys that have a finding. width
+// is that of the terminal; 0 stands for a pipe, where each row is a line.
 func (r Report) WriteTable(w io.Writer, width int) error {
 	blocks := []string{r.heading(width)}
 	if len(r.Keys) > 0 {
@@ -81,11 +82,13 @@ func (r Report) owners(width int) string {
 	shown := r.Owners[:min(len(r.Owners), maxOwners)]
 	t := terminal.Table{Headers: []string{"owner", "keys", "expired", "with findings"}}
 	for _, o := range shown {
-		t.Rows = append(t.Rows, []string{o.Owner, fmt.Sprintf("%4d", o.Keys), fmt.Sprintf("%7d", o.Expired), fmt.Sprintf("%13d", o.Findings)})
+		t.Rows = append(t.Rows, []string{o.Owner, fmt.Sprintf("%4d", o.Keys), fmt.Sprintf("%7d", o.Expired),
+			fmt.Sprintf("%13d", o.Findings)})
 	}
 	block := render(t, width)
 	if more := len(r.Owners) - len(shown); more > 0 {
-		block += "\n" + terminal.Faint.Render(fmt.Sprintf("and %s with fewer keys: --format json has them all", plural(more, "owner")))
+		block += "\n" + terminal.Faint.Render(fmt.Sprintf("and %s with fewer keys: --format json has them all",
+			plural(more, "owner")))
 	}
 	return block
 }
@@ -97,7 +100,8 @@ func (r Report) keys(width int) string {
 	for _, k := range r.Keys {
 		if len(k.Findings) > 0 {
 			first = append(first, k.Findings[0])
-			whole.Rows = append(whole.Rows, []string{k.ID, k.Name, k.Fingerprint, k.Owner, k.inDays(), k.daysAgo(), words(k.Findings, " ")})
+			whole.Rows = append(whole.Rows, []string{k.ID, k.Name, k.Fingerprint, k.Owner, k.inDays(), k.daysAgo(),
+				words(k.Findings, " ")})
 		}
 	}
 	if len(first) == 0 {
@@ -111,7 +115,8 @@ func (r Report) keys(width int) string {
 	for _, row := range whole.Rows {
 		narrow.Rows = append(narrow.Rows, []string{row[1], row[3], row[4], row[5], row[6]})
 	}
-	return render(narrow, width) + "\n" + terminal.Faint.Render("for the ids that keys revoke needs: --format csv or json")
+	return render(narrow, width) + "\n" + terminal.Faint.Render("for the ids that keys revoke needs: --format csv or "+
+		"json")
 }
 
 func plural(n int, noun string) string {

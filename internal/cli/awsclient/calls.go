@@ -14,9 +14,9 @@ import (
 
 // A call is one operation of a service.
 //
-// Operations are kept as functions, not as clients. The parser of the command line looks up methods by name, so the
-// linker keeps all methods of each type that is reachable as an interface. With the clients of these services, that is
-// some 900 operations and a third of the program.
+// Operations are kept as functions, not as clients. The parser of the command line looks up methods
+// by name, so the linker keeps all methods of each type that is reachable as an interface. With the
+// clients of these services, that is some 900 operations and a third of the program.
 type call[In, Out, Options any] func(context.Context, *In, ...func(*Options)) (*Out, error)
 
 // calls are the operations that the commands need, except those of Secrets Manager.
@@ -25,7 +25,8 @@ type calls struct {
 	getPolicy          call[lambda.GetPolicyInput, lambda.GetPolicyOutput, lambda.Options]
 	getAccountSettings call[lambda.GetAccountSettingsInput, lambda.GetAccountSettingsOutput, lambda.Options]
 	invoke             call[lambda.InvokeInput, lambda.InvokeOutput, lambda.Options]
-	filterLogEvents    call[cloudwatchlogs.FilterLogEventsInput, cloudwatchlogs.FilterLogEventsOutput, cloudwatchlogs.Options]
+	filterLogEvents    call[cloudwatchlogs.FilterLogEventsInput, cloudwatchlogs.FilterLogEventsOutput,
+		cloudwatchlogs.Options]
 	updateService      call[ecs.UpdateServiceInput, ecs.UpdateServiceOutput, ecs.Options]
 	describeServices   describeServices
 	getCallerIdentity  call[sts.GetCallerIdentityInput, sts.GetCallerIdentityOutput, sts.Options]
@@ -36,10 +37,12 @@ type calls struct {
 func newCalls(c aws.Config) calls {
 	functions, services := lambda.NewFromConfig(c), ecs.NewFromConfig(c)
 	return calls{
-		getFunction: functions.GetFunction, getPolicy: functions.GetPolicy, getAccountSettings: functions.GetAccountSettings, invoke: functions.Invoke,
+		getFunction: functions.GetFunction, getPolicy: functions.GetPolicy,
+		getAccountSettings: functions.GetAccountSettings, invoke: functions.Invoke,
 		filterLogEvents: cloudwatchlogs.NewFromConfig(c).FilterLogEvents,
 		updateService:   services.UpdateService, describeServices: services.DescribeServices,
-		getCallerIdentity: sts.NewFromConfig(c).GetCallerIdentity, listAccountAliases: iam.NewFromConfig(c).ListAccountAliases,
+		getCallerIdentity: sts.NewFromConfig(c).GetCallerIdentity, listAccountAliases: iam.NewFromConfig(
+			c).ListAccountAliases,
 		athena: NewAthenaCalls(athena.NewFromConfig(c)),
 	}
 }
@@ -47,7 +50,8 @@ func newCalls(c aws.Config) calls {
 // describeServices has the method that the SDK's waiter calls.
 type describeServices call[ecs.DescribeServicesInput, ecs.DescribeServicesOutput, ecs.Options]
 
-func (f describeServices) DescribeServices(ctx context.Context, in *ecs.DescribeServicesInput, options ...func(*ecs.Options)) (*ecs.DescribeServicesOutput, error) {
+func (f describeServices) DescribeServices(ctx context.Context, in *ecs.DescribeServicesInput,
+	options ...func(*ecs.Options)) (*ecs.DescribeServicesOutput, error) {
 	return f(ctx, in, options...)
 }
 

@@ -1,8 +1,10 @@
-// Package awsclient makes the AWS calls of an operator: credentials and region, the functions and their logs, and the
-// calls about a secret that the functions never make (package vault has the others).
+// Package awsclient makes the AWS calls of an operator: credentials and region, the functions and
+// their logs, and the calls about a secret that the functions never make (package vault has the
+// others).
 //
-// The AWS SDK finds credentials, region and endpoints: profiles, single sign-on, AWS_REGION, AWS_ENDPOINT_URL. This
-// package decides nothing about keys and prints nothing. [Explain] words an AWS error for an operator.
+// The AWS SDK finds credentials, region and endpoints: profiles, single sign-on, AWS_REGION,
+// AWS_ENDPOINT_URL. This package decides nothing about keys and prints nothing. [Explain] words an
+// AWS error for an operator.
 package awsclient
 
 import (
@@ -36,8 +38,8 @@ type Cloud struct {
 	calls   calls
 }
 
-// attempts is how often a request is sent if AWS throttles it or does not answer. Reading a thousand secrets needs more
-// than the SDK's three.
+// attempts is how often a request is sent if AWS throttles it or does not answer. Reading a
+// thousand secrets needs more than the SDK's three.
 const attempts = 8
 
 // Asker asks an operator for a line of text. terminal.Console is one.
@@ -46,15 +48,17 @@ type Asker interface {
 	Interactive() bool
 }
 
-// Open finds region and credentials. If a profile's role demands an MFA code, it asks for the code. It fails if region
-// or credentials are missing, or if the credentials have expired.
+// Open finds region and credentials. If a profile's role demands an MFA code, it asks for the code.
+// It fails if region or credentials are missing, or if the credentials have expired.
 func Open(ctx context.Context, person Asker) (*Cloud, error) {
 	askCode := func(o *stscreds.AssumeRoleOptions) {
 		o.TokenProvider = func() (string, error) {
-			role := "the role " + redact.Clip(o.RoleARN, 200) + " of the AWS profile " + redact.Clip(cmp.Or(os.Getenv("AWS_PROFILE"), "default"), 100)
+			role := "the role " + redact.Clip(o.RoleARN, 200) + " of the AWS profile " +
+				redact.Clip(cmp.Or(os.Getenv("AWS_PROFILE"), "default"), 100)
 			if !person.Interactive() { // standard input may hold a key or a password
 				err := errors.New(role + " needs an MFA code, and there is no terminal to ask for it")
-				return "", terminal.WithHint(err, "run this at a terminal, or use credentials that need no code: aws configure export-credentials")
+				return "", terminal.WithHint(err, "run this at a terminal, or use credentials that need no code: aws "+
+					"configure export-credentials")
 			}
 			return person.Ask(ctx, "MFA code of "+redact.Clip(aws.ToString(o.SerialNumber), 200)+" for "+role+":")
 		}
@@ -65,7 +69,8 @@ func Open(ctx context.Context, person Asker) (*Cloud, error) {
 		return nil, terminal.WithHint(err, "check ~/.aws/config, and the variables that begin with AWS_")
 	}
 	if c.Region == "" {
-		return nil, terminal.WithHint(errors.New("no AWS region is set"), "set AWS_REGION, or `region` in your AWS profile")
+		return nil, terminal.WithHint(errors.New("no AWS region is set"), "set AWS_REGION, or `region` in your AWS "+
+			"profile")
 	}
 	if c.RetryMaxAttempts == 0 { // neither AWS_MAX_ATTEMPTS nor the profile says it
 		c.RetryMaxAttempts = attempts
@@ -120,7 +125,8 @@ func (c *Cloud) Place(ctx context.Context) Place {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second) // the alias helps a reader, and nothing depends on it
 	defer cancel()
-	out, err := c.calls.listAccountAliases(ctx, &iam.ListAccountAliasesInput{}, func(o *iam.Options) { o.Retryer = aws.NopRetryer{} })
+	out, err := c.calls.listAccountAliases(ctx, &iam.ListAccountAliasesInput{},
+		func(o *iam.Options) { o.Retryer = aws.NopRetryer{} })
 	if err == nil && len(out.AccountAliases) > 0 {
 		p.Alias = out.AccountAliases[0]
 	}

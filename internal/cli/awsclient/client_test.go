@@ -41,10 +41,12 @@ type handler func(payload []byte) ([]byte, error)
 func (h handler) Invoke(_ context.Context, payload []byte) ([]byte, error) { return h(payload) }
 
 func TestCreatingASecretTwiceWithOneTokenMakesOne(t *testing.T) {
-	// Protects from a lost answer: the same call again is the same secret, and another value under its name is refused as there already.
+	// Protects from a lost answer: the same call again is the same secret, and another value under
+	// its name is refused as there already.
 	_, c := open(t)
 	token := uuid.NewString()
-	n := awsclient.NewSecret{Name: "prod/new", Value: redact.New("{}"), Tags: map[string]string{settings.TagGrace: "24h"}}
+	n := awsclient.NewSecret{Name: "prod/new", Value: redact.New("{}"),
+		Tags: map[string]string{settings.TagGrace: "24h"}}
 	first, err := c.CreateSecret(t.Context(), n, token)
 	if err != nil {
 		t.Fatal(err)
@@ -58,18 +60,23 @@ func TestCreatingASecretTwiceWithOneTokenMakesOne(t *testing.T) {
 }
 
 func TestAFunctionAsItIsDeployed(t *testing.T) {
-	// Protects what the command concludes from a function: its environment, its tags, its log group, who may call it.
+	// Protects what the command concludes from a function: its environment, its tags, its log
+	// group, who may call it.
 	box, c := open(t)
 	_, err := box.Lambda.Add(awslambda.Config{
-		Name: "rotate", Timeout: 30 * time.Second, Environment: map[string]string{settings.EnvRegistryURL: "https://registry.example.com"},
-		Tags: map[string]string{settings.TagRevokeFunction: "revoke"}, Handler: handler(func([]byte) ([]byte, error) { return []byte("null"), nil }),
+		Name: "rotate", Timeout: 30 * time.Second, Environment: map[string]string{
+			settings.EnvRegistryURL: "https://registry.example.com"},
+		Tags:    map[string]string{settings.TagRevokeFunction: "revoke"},
+		Handler: handler(func([]byte) ([]byte, error) { return []byte("null"), nil }),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f, err := c.Function(t.Context(), "rotate")
-	if err != nil || f.Timeout != 30*time.Second || f.State != "Active" || f.LogGroup != "/aws/lambda/rotate" || f.Reserved != nil ||
-		f.Environment[settings.EnvRegistryURL] != "https://registry.example.com" || f.Tags[settings.TagRevokeFunction] != "revoke" {
+	if err != nil || f.Timeout != 30*time.Second || f.State != "Active" || f.LogGroup != "/aws/lambda/rotate" ||
+		f.Reserved != nil ||
+		f.Environment[settings.EnvRegistryURL] != "https://registry.example.com" ||
+		f.Tags[settings.TagRevokeFunction] != "revoke" {
 		t.Errorf("the function is %+v, %v", f, err)
 	}
 	if permissions, err := c.Permissions(t.Context(), "rotate"); err != nil || len(permissions) != 0 {
@@ -81,52 +88,62 @@ func TestAFunctionAsItIsDeployed(t *testing.T) {
 }
 
 func TestAFunctionThatFails(t *testing.T) {
-	// Protects who reads why a sweep failed: the type by which alarms and runbook know the error, and its sentence; and that it is sent once.
+	// Protects who reads why a sweep failed: the type by which alarms and runbook know the error,
+	// and its sentence; and that it is sent once.
 	box, c := open(t)
 	calls := 0
-	_, err := box.Lambda.Add(awslambda.Config{Name: "revoke", Timeout: time.Second, Handler: handler(func(payload []byte) ([]byte, error) {
-		calls++
-		if string(payload) == `{"ok":true}` {
-			return []byte(`{"outcome":"swept"}`), nil
-		}
-		return nil, errors.New("the sweep broke over qk_0123456789abcdefghijkl")
-	})})
+	_, err := box.Lambda.Add(awslambda.Config{Name: "revoke", Timeout: time.Second,
+		Handler: handler(func(payload []byte) ([]byte, error) {
+			calls++
+			if string(payload) == `{"ok":true}` {
+				return []byte(`{"outcome":"swept"}`), nil
+			}
+			return nil, errors.New("the sweep broke over qk_0123456789abcdefghijkl")
+		})})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer, err := c.Invoke(t.Context(), "revoke", map[string]bool{"ok": true}); err != nil || string(answer) != `{"outcome":"swept"}` {
+	if answer, err := c.Invoke(t.Context(), "revoke", map[string]bool{"ok": true}); err != nil ||
+		string(answer) != `{"outcome":"swept"}` {
 		t.Errorf("got %s, %v", answer, err)
 	}
 	_, err = c.Invoke(t.Context(), "revoke", map[string]bool{"ok": false})
 	failed, ok := errors.AsType[*awsclient.FunctionError](err)
-	if !ok || failed.Type != "errorString" || !strings.HasPrefix(failed.Message, "the sweep broke over ") || strings.Contains(failed.Message, "0123456789") {
+	if !ok || failed.Type != "errorString" || !strings.HasPrefix(failed.Message, "the sweep broke over ") ||
+		strings.Contains(failed.Message, "0123456789") {
 		t.Errorf("got %v", err)
 	}
 	if calls != 2 {
 		t.Errorf("the function ran %d times, want 2", calls)
 	}
-	if text := terminal.Hint(awsclient.Explain(err)); !strings.Contains(text, "docs/runbook") || !strings.Contains(text, "errorString") {
+	if text := terminal.Hint(awsclient.Explain(err)); !strings.Contains(text, "docs/runbook") ||
+		!strings.Contains(text, "errorString") {
 		t.Errorf("the hint is %q", text)
 	}
 }
 
 func TestARotationThatIsNotComplete(t *testing.T) {
-	// Protects who rotates while another rotation is stuck: it is told by what it is, whatever the service's words and its apostrophe.
+	// Protects who rotates while another rotation is stuck: it is told by what it is, whatever the
+	// service's words and its apostrophe.
 	box, c := open(t)
-	for _, message := range []string{"A previous rotation isn't complete. That rotation will be reattempted.", "A previous rotation isn’t complete. That rotation will be reattempted."} {
+	for _, message := range []string{"A previous rotation isn't complete. That rotation will be reattempted.",
+		"A previous rotation isn’t complete. That rotation will be reattempted."} {
 		box.Hooks.Set(sandboxtest.AWSError(400, "InvalidRequestException", message))
 		if _, err := c.Rotate(t.Context(), "prod/a", uuid.NewString()); !errors.Is(err, awsclient.ErrRotationUnderWay) {
 			t.Errorf("%s: %v", message, err)
 		}
 	}
-	box.Hooks.Set(sandboxtest.AWSError(400, "InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion."))
-	if _, err := c.Rotate(t.Context(), "prod/a", uuid.NewString()); err == nil || errors.Is(err, awsclient.ErrRotationUnderWay) {
+	box.Hooks.Set(sandboxtest.AWSError(400, "InvalidRequestException", "You can't perform this operation on the "+
+		"secret because it was marked for deletion."))
+	if _, err := c.Rotate(t.Context(), "prod/a", uuid.NewString()); err == nil ||
+		errors.Is(err, awsclient.ErrRotationUnderWay) {
 		t.Errorf("another refusal: %v", err)
 	}
 }
 
 func TestWhatAWSRefusesIsExplained(t *testing.T) {
-	// Protects people at a keyboard: credentials that are over, unknown, or not allowed are told from each other, with what to do next.
+	// Protects people at a keyboard: credentials that are over, unknown, or not allowed are told
+	// from each other, with what to do next.
 	_, c := open(t)
 	for code, want := range map[string][2]string{
 		"ExpiredTokenException":       {"the AWS credentials have expired", "aws sso login"},
@@ -139,7 +156,8 @@ func TestWhatAWSRefusesIsExplained(t *testing.T) {
 		}
 	}
 	_, err := c.Vault.Describe(t.Context(), "prod/nothing")
-	if err = awsclient.Explain(err); err.Error() != "there is no secret prod/nothing in this account and region" || !strings.Contains(terminal.Hint(err), "AWS_REGION") {
+	if err = awsclient.Explain(err); err.Error() != "there is no secret prod/nothing in this account and region" ||
+		!strings.Contains(terminal.Hint(err), "AWS_REGION") {
 		t.Errorf("a secret that is not there: %q, %q", err, terminal.Hint(err))
 	}
 	if own := errors.New("something else"); awsclient.Explain(own) != own || awsclient.Explain(nil) != nil {
@@ -148,12 +166,15 @@ func TestWhatAWSRefusesIsExplained(t *testing.T) {
 }
 
 func TestNoCredentialsAndNoRegion(t *testing.T) {
-	// Protects the very first try on a new machine: what is missing is said at once, before anything is sent.
-	if _, err := awsclient.Open(t.Context(), nobody{}); err == nil || err.Error() != "no AWS region is set" || !strings.Contains(terminal.Hint(err), "AWS_REGION") {
+	// Protects the very first try on a new machine: what is missing is said at once, before
+	// anything is sent.
+	if _, err := awsclient.Open(t.Context(), nobody{}); err == nil || err.Error() != "no AWS region is set" ||
+		!strings.Contains(terminal.Hint(err), "AWS_REGION") {
 		t.Errorf("without a region: %v", err)
 	}
 	t.Setenv("AWS_REGION", "us-east-1")
-	if _, err := awsclient.Open(t.Context(), nobody{}); err == nil || !strings.HasPrefix(err.Error(), "no AWS credentials were found") || terminal.Hint(err) == "" {
+	if _, err := awsclient.Open(t.Context(), nobody{}); err == nil || !strings.HasPrefix(err.Error(),
+		"no AWS credentials were found") || terminal.Hint(err) == "" {
 		t.Errorf("without credentials: %v", err)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Error is a request to AWS that failed. Its message is the service's, without anything that looks like a key or was
-// sent as a secret.
+// Error is a request to AWS that failed. Its message is the service's, without anything that looks
+// like a key or was sent as a secret.
 type Error struct {
 	Doing   string // "invoke the function x"
 	Code    string // the service's, such as "AccessDeniedException"; "" without an answer
@@ -60,7 +60,8 @@ func NotFound(err error) bool { return isCode(err, "ResourceNotFoundException") 
 // Exists reports whether AWS answered that the resource exists already.
 func Exists(err error) bool { return isCode(err, "ResourceExistsException") }
 
-// Denied reports whether AWS answered that the credentials may not do this. Then nothing is known about the resource.
+// Denied reports whether AWS answered that the credentials may not do this. Then nothing is known
+// about the resource.
 func Denied(err error) bool { return isCode(err, deniedCodes...) }
 
 func isCode(err error, codes ...string) bool {
@@ -68,12 +69,13 @@ func isCode(err error, codes ...string) bool {
 	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
 }
 
-// Codes of AWS services for credentials that have expired, that are not known, or that may not do this (Common Errors,
-// in each service's API reference).
+// Codes of AWS services for credentials that have expired, that are not known, or that may not do
+// this (Common Errors, in each service's API reference).
 var (
 	expiredCodes = []string{"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-	unknownCodes = []string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure", "IncompleteSignature"}
-	deniedCodes  = []string{"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+	unknownCodes = []string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidSignatureException",
+		"SignatureDoesNotMatch", "AuthFailure", "IncompleteSignature"}
+	deniedCodes = []string{"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 )
 
 const (
@@ -100,11 +102,13 @@ func Explain(err error) error {
 	case Denied(err):
 		return terminal.WithHint(fmt.Errorf("the AWS credentials may not do this: %s", text), otherRights)
 	case ofSecret && NotFound(err):
-		return terminal.WithHint(fmt.Errorf("there is no secret %s in this account and region", secretError.Secret), "check the name and AWS_REGION; `quilt-rotate status` lists the managed secrets")
+		return terminal.WithHint(fmt.Errorf("there is no secret %s in this account and region", secretError.Secret),
+			"check the name and AWS_REGION; `quilt-rotate status` lists the managed secrets")
 	case ofSecret && secretError.Code == "" && errors.Is(err, context.DeadlineExceeded):
 		return terminal.WithHint(errors.New("AWS cannot be reached: no answer in time"), checkNetwork)
 	case ofSecret && secretError.Code == "":
-		return terminal.WithHint(fmt.Errorf("AWS cannot be reached: %s", redact.Scrub(innermost(secretError.Unwrap()).Error())), checkNetwork)
+		return terminal.WithHint(fmt.Errorf("AWS cannot be reached: %s",
+			redact.Scrub(innermost(secretError.Unwrap()).Error())), checkNetwork)
 	case ofSecret:
 		return errors.New(text)
 	}
@@ -117,7 +121,8 @@ func Explain(err error) error {
 	return err
 }
 
-// Runbook says where to read about an error of a function. The index of the runbook has a page for each name.
+// Runbook says where to read about an error of a function. The index of the runbook has a page for
+// each name.
 func Runbook(errorType string) string {
 	return "what it means and what to do: docs/runbook/README.md, at " + errorType
 }
@@ -134,7 +139,8 @@ func noCredentials(ctx context.Context, err error) error {
 	case strings.Contains(strings.ToLower(err.Error()), "expired") || isCode(err, expiredCodes...):
 		return terminal.WithHint(errors.New("the AWS credentials have expired"), logInAgain)
 	case errors.As(err, &api): // of STS, for a role
-		return terminal.WithHint(fmt.Errorf("AWS gave no credentials: %s", redact.Clip(api.ErrorMessage(), 300)), "check the MFA code, the role and its profile; or "+logInAgain)
+		return terminal.WithHint(fmt.Errorf("AWS gave no credentials: %s", redact.Clip(api.ErrorMessage(), 300)),
+			"check the MFA code, the role and its profile; or "+logInAgain)
 	case strings.Contains(text, "IMDS"): // the last place that the SDK looks at; operators do not know it
 		return terminal.WithHint(errors.New("no AWS credentials were found"), logInAgain)
 	}

@@ -41,7 +41,8 @@ func (c *Cloud) Function(ctx context.Context, nameOrARN string) (Function, error
 		return Function{}, errors.New("describe the function " + nameOrARN + ": the answer has no configuration")
 	}
 	f := Function{
-		Name: aws.ToString(k.FunctionName), ARN: aws.ToString(k.FunctionArn), Role: aws.ToString(k.Role), State: string(k.State), StateReason: aws.ToString(k.StateReason),
+		Name: aws.ToString(k.FunctionName), ARN: aws.ToString(k.FunctionArn), Role: aws.ToString(k.Role),
+		State: string(k.State), StateReason: aws.ToString(k.StateReason),
 		Timeout: time.Duration(aws.ToInt32(k.Timeout)) * time.Second, Tags: out.Tags,
 	}
 	f.LogGroup = "/aws/lambda/" + f.Name // unless it is configured otherwise
@@ -91,7 +92,8 @@ func (c *Cloud) Permissions(ctx context.Context, nameOrARN string) ([]Permission
 		p := Permission{Service: principal.Service}
 		for _, condition := range s.Condition {
 			for name, value := range condition {
-				if strings.EqualFold(name, "aws:SourceAccount") { // names of condition keys ignore case (IAM user guide)
+				// names of condition keys ignore case (IAM user guide)
+				if strings.EqualFold(name, "aws:SourceAccount") {
 					p.SourceAccount = value
 				}
 			}
@@ -115,25 +117,28 @@ func (c *Cloud) Concurrency(ctx context.Context) (int, error) {
 
 var onlyThrottled = retry.NewStandard(func(o *retry.StandardOptions) {
 	o.MaxAttempts = attempts
-	o.Retryables = []retry.IsErrorRetryable{retry.RetryableErrorCode{Codes: map[string]struct{}{"TooManyRequestsException": {}}}}
+	o.Retryables = []retry.IsErrorRetryable{
+		retry.RetryableErrorCode{Codes: map[string]struct{}{"TooManyRequestsException": {}}}}
 })
 
-// FunctionError is the error of a function that failed. Type is the name that alarms and the runbook use.
+// FunctionError is the error of a function that failed. Type is the name that alarms and the
+// runbook use.
 type FunctionError struct{ Function, Type, Message string }
 
 func (e *FunctionError) Error() string {
 	return fmt.Sprintf("the function %s failed: %s", e.Function, strings.TrimPrefix(e.Type+": "+e.Message, ": "))
 }
 
-// Invoke sends an event to a function and returns its answer. It fails with a [*FunctionError] if the function failed.
-// The event is sent again only if Lambda refused it because of too many requests, so that the function did not run. An
-// event whose answer is lost is not sent again.
+// Invoke sends an event to a function and returns its answer. It fails with a [*FunctionError] if
+// the function failed. The event is sent again only if Lambda refused it because of too many
+// requests, so that the function did not run. An event whose answer is lost is not sent again.
 func (c *Cloud) Invoke(ctx context.Context, nameOrARN string, event any) (json.RawMessage, error) {
 	payload, err := json.Marshal(event)
 	if err != nil {
 		return nil, err
 	}
-	out, err := c.calls.invoke(ctx, &lambda.InvokeInput{FunctionName: &nameOrARN, InvocationType: types.InvocationTypeRequestResponse, Payload: payload},
+	out, err := c.calls.invoke(ctx, &lambda.InvokeInput{FunctionName: &nameOrARN,
+		InvocationType: types.InvocationTypeRequestResponse, Payload: payload},
 		func(o *lambda.Options) { o.Retryer = onlyThrottled })
 	if err != nil {
 		return nil, newError("invoke the function "+nameOrARN, err)

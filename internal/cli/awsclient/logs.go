@@ -22,15 +22,16 @@ type LogRecord struct {
 	Error     string
 }
 
-// RotationLog returns what the rotate function logged about one rotation, oldest first. CloudWatch shows a line some
-// seconds after it was written, so the caller reads again.
+// RotationLog returns what the rotate function logged about one rotation, oldest first. CloudWatch
+// shows a line some seconds after it was written, so the caller reads again.
 func (c *Cloud) RotationLog(ctx context.Context, f Function, versionID string, since time.Time) ([]LogRecord, error) {
 	if strings.ContainsAny(versionID, "\"\\") {
 		return nil, nil // no version has such an id
 	}
 	var found []LogRecord
 	in := &cloudwatchlogs.FilterLogEventsInput{
-		LogGroupName: &f.LogGroup, StartTime: aws.Int64(since.UnixMilli()), FilterPattern: aws.String(fmt.Sprintf(`{ $.version = "%s" }`, versionID)),
+		LogGroupName: &f.LogGroup, StartTime: aws.Int64(since.UnixMilli()),
+		FilterPattern: aws.String(fmt.Sprintf(`{ $.version = "%s" }`, versionID)),
 	}
 	for {
 		page, err := c.calls.filterLogEvents(ctx, in)
@@ -45,11 +46,13 @@ func (c *Cloud) RotationLog(ctx context.Context, f Function, versionID string, s
 				Step, Version, ErrorType, Error string
 				DurationMs                      float64
 			}
-			if json.Unmarshal([]byte(aws.ToString(e.Message)), &line) != nil || line.Version != versionID || line.Step == "" {
+			if json.Unmarshal([]byte(aws.ToString(e.Message)), &line) != nil || line.Version != versionID ||
+				line.Step == "" {
 				continue
 			}
 			found = append(found, LogRecord{
-				time.UnixMilli(aws.ToInt64(e.Timestamp)).UTC(), redact.Clip(line.Step, 100), time.Duration(line.DurationMs * float64(time.Millisecond)),
+				time.UnixMilli(aws.ToInt64(e.Timestamp)).UTC(), redact.Clip(line.Step, 100),
+				time.Duration(line.DurationMs * float64(time.Millisecond)),
 				redact.Clip(line.ErrorType, 100), redact.Clip(line.Error, 4000),
 			})
 		}

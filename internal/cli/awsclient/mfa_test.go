@@ -46,17 +46,20 @@ func assumeRole(t *testing.T) (forms func() []url.Values) {
 		w.Header().Set("Content-Type", "text/xml")
 		if r.PostForm.Get("TokenCode") != "123456" {
 			w.WriteHeader(http.StatusForbidden)
-			_, _ = w.Write([]byte(`<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Code>AccessDenied</Code>` +
-				`<Message>MultiFactorAuthentication failed with invalid MFA one time pass code.</Message></Error></ErrorResponse>`))
+			_, _ = w.Write(
+				[]byte(`<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Code>AccessDenied</Code>` +
+					`<Message>MultiFactorAuthentication failed with invalid MFA one time pass code.</Message></Error></ErrorResponse>`))
 			return
 		}
-		_, _ = w.Write([]byte(`<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>` +
-			`<AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>` +
-			`</Credentials></AssumeRoleResult></AssumeRoleResponse>`))
+		_, _ = w.Write(
+			[]byte(`<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>` +
+				`<AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>` +
+				`</Credentials></AssumeRoleResult></AssumeRoleResponse>`))
 	}))
 	t.Cleanup(sts.Close)
 	file := filepath.Join(t.TempDir(), "config")
-	text := "[profile base]\naws_access_key_id = AKIABASE\naws_secret_access_key = s\n[profile role]\nregion = us-east-1\nsource_profile = base\n" +
+	text := "[profile base]\naws_access_key_id = AKIABASE\naws_secret_access_key = s\n[profile role]\nregion = " +
+		"us-east-1\nsource_profile = base\n" +
 		"role_arn = arn:aws:iam::123456789012:role/ops\nmfa_serial = arn:aws:iam::123456789012:mfa/me\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -72,13 +75,15 @@ func assumeRole(t *testing.T) (forms func() []url.Values) {
 }
 
 func TestARoleWithMFAAsksForTheCode(t *testing.T) {
-	// Protects operators whose profile demands an MFA code: they are asked for it once, and the question names the device, the role and the profile.
+	// Protects operators whose profile demands an MFA code: they are asked for it once, and the
+	// question names the device, the role and the profile.
 	forms := assumeRole(t)
 	person := &somebody{code: "123456"}
 	if _, err := awsclient.Open(t.Context(), person); err != nil {
 		t.Fatal(err)
 	}
-	if len(person.asked) != 1 || person.asked[0] != "MFA code of arn:aws:iam::123456789012:mfa/me for the role arn:aws:iam::123456789012:role/ops of the AWS profile role:" {
+	if len(person.asked) != 1 || person.asked[0] != "MFA code of arn:aws:iam::123456789012:mfa/me for the role "+
+		"arn:aws:iam::123456789012:role/ops of the AWS profile role:" {
 		t.Errorf("asked: %q", person.asked)
 	}
 	if got := forms(); len(got) != 1 || got[0].Get("SerialNumber") != "arn:aws:iam::123456789012:mfa/me" {
@@ -87,10 +92,12 @@ func TestARoleWithMFAAsksForTheCode(t *testing.T) {
 }
 
 func TestARoleWithMFAWithoutATerminal(t *testing.T) {
-	// Protects pipelines: one sentence says what is missing, and standard input, which may hold a key, is not read.
+	// Protects pipelines: one sentence says what is missing, and standard input, which may hold a
+	// key, is not read.
 	forms := assumeRole(t)
 	_, err := awsclient.Open(t.Context(), nobody{})
-	if err == nil || err.Error() != "the role arn:aws:iam::123456789012:role/ops of the AWS profile role needs an MFA code, and there is no terminal to ask for it" || terminal.Hint(err) == "" {
+	if err == nil || err.Error() != "the role arn:aws:iam::123456789012:role/ops of the AWS profile role needs an "+
+		"MFA code, and there is no terminal to ask for it" || terminal.Hint(err) == "" {
 		t.Errorf("the error is %v", err)
 	}
 	if len(forms()) > 0 {
@@ -102,7 +109,8 @@ func TestAWrongMFACode(t *testing.T) {
 	// Protects operators who mistype the code: STS's sentence is shown.
 	assumeRole(t)
 	_, err := awsclient.Open(t.Context(), &somebody{code: "000000"})
-	if err == nil || err.Error() != "AWS gave no credentials: MultiFactorAuthentication failed with invalid MFA one time pass code." || !strings.Contains(terminal.Hint(err), "MFA code") {
+	if err == nil || err.Error() != "AWS gave no credentials: MultiFactorAuthentication failed with invalid MFA one "+
+		"time pass code." || !strings.Contains(terminal.Hint(err), "MFA code") {
 		t.Errorf("the error is %v; %s", err, terminal.Hint(err))
 	}
 }

@@ -16,7 +16,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Listed is a secret as ListSecrets shows it, which can be some minutes old (API reference, ListSecrets).
+// Listed is a secret as ListSecrets shows it, which can be some minutes old (API reference,
+// ListSecrets).
 type Listed struct {
 	ARN      string
 	Name     string
@@ -26,10 +27,12 @@ type Listed struct {
 	Deleted  bool            // marked for deletion
 }
 
-// Secrets lists all secrets of the account and region by name, with those that are marked for deletion.
+// Secrets lists all secrets of the account and region by name, with those that are marked for
+// deletion.
 func (c *Cloud) Secrets(ctx context.Context) ([]Listed, error) {
 	var list []Listed
-	pages := secretsmanager.NewListSecretsPaginator(c.secrets, &secretsmanager.ListSecretsInput{IncludePlannedDeletion: aws.Bool(true), MaxResults: aws.Int32(100)})
+	pages := secretsmanager.NewListSecretsPaginator(c.secrets,
+		&secretsmanager.ListSecretsInput{IncludePlannedDeletion: aws.Bool(true), MaxResults: aws.Int32(100)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -37,7 +40,8 @@ func (c *Cloud) Secrets(ctx context.Context) ([]Listed, error) {
 		}
 		for _, s := range page.SecretList {
 			l := Listed{
-				ARN: aws.ToString(s.ARN), Name: aws.ToString(s.Name), Function: vault.UnqualifiedFunction(aws.ToString(s.RotationLambdaARN)),
+				ARN: aws.ToString(s.ARN), Name: aws.ToString(s.Name), Function: vault.UnqualifiedFunction(
+					aws.ToString(s.RotationLambdaARN)),
 				Tags: map[string]string{}, Deleted: s.DeletedDate != nil,
 			}
 			for _, id := range slices.Sorted(maps.Keys(s.SecretVersionsToStages)) {
@@ -64,11 +68,13 @@ type NewSecret struct {
 	KMSKey      string // id or ARN; "" for the AWS-managed key
 }
 
-// CreateSecret creates a secret and returns its ARN. Its first version has the id token. If the answer is lost, the
-// same call again creates no second secret, because the token and the value are the same (API reference, CreateSecret).
+// CreateSecret creates a secret and returns its ARN. Its first version has the id token. If the
+// answer is lost, the same call again creates no second secret, because the token and the value are
+// the same (API reference, CreateSecret).
 func (c *Cloud) CreateSecret(ctx context.Context, n NewSecret, token string) (arn string, err error) {
 	in := &secretsmanager.CreateSecretInput{
-		Name: &n.Name, Description: &n.Description, ClientRequestToken: &token, SecretString: aws.String(n.Value.Reveal()), Tags: tagList(n.Tags),
+		Name: &n.Name, Description: &n.Description, ClientRequestToken: &token,
+		SecretString: aws.String(n.Value.Reveal()), Tags: tagList(n.Tags),
 	}
 	if n.KMSKey != "" {
 		in.KmsKeyId = &n.KMSKey
@@ -83,13 +89,14 @@ func (c *Cloud) CreateSecret(ctx context.Context, n NewSecret, token string) (ar
 // firstStage is the label of a first value until [Cloud.PutFirst] has ended.
 const firstStage = "first-value"
 
-// PutFirst stores the first value of a secret that has no version, which Secrets Manager makes current by itself. The
-// call names a label of its own, so it does not move AWSCURRENT if somebody else stored a value first. If the token is
-// the id of a version with that value, Secrets Manager checks the permission and changes nothing (API reference,
-// PutSecretValue).
+// PutFirst stores the first value of a secret that has no version, which Secrets Manager makes
+// current by itself. The call names a label of its own, so it does not move AWSCURRENT if somebody
+// else stored a value first. If the token is the id of a version with that value, Secrets Manager
+// checks the permission and changes nothing (API reference, PutSecretValue).
 func (c *Cloud) PutFirst(ctx context.Context, secretARN string, value redact.Text, token string) error {
 	out, err := c.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
-		SecretId: &secretARN, ClientRequestToken: &token, SecretString: aws.String(value.Reveal()), VersionStages: []string{firstStage},
+		SecretId: &secretARN, ClientRequestToken: &token, SecretString: aws.String(value.Reveal()),
+		VersionStages: []string{firstStage},
 	})
 	if err != nil {
 		return newError("store a value in "+secretARN, err, value)
@@ -129,11 +136,13 @@ func tagList(tags map[string]string) []types.Tag {
 // ErrRotationUnderWay means that another rotation of the secret is running or stuck.
 var ErrRotationUnderWay = errors.New("another rotation of the secret is not complete")
 
-// Rotate starts a rotation with the configured function and returns the id of the new version. It fails with
-// [ErrRotationUnderWay] if another rotation has not ended; Secrets Manager may then continue that one. The same call
-// with the same token after a lost answer starts no second rotation.
+// Rotate starts a rotation with the configured function and returns the id of the new version. It
+// fails with [ErrRotationUnderWay] if another rotation has not ended; Secrets Manager may then
+// continue that one. The same call with the same token after a lost answer starts no second
+// rotation.
 func (c *Cloud) Rotate(ctx context.Context, secretARN, token string) (versionID string, err error) {
-	out, err := c.secrets.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &secretARN, ClientRequestToken: &token})
+	out, err := c.secrets.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &secretARN,
+		ClientRequestToken: &token})
 	if isUnderWay(err) {
 		return "", ErrRotationUnderWay
 	}
@@ -147,11 +156,13 @@ func isUnderWay(err error) bool {
 	return isCode(err, "InvalidRequestException") && strings.Contains(strings.ToLower(err.Error()), "previous rotation")
 }
 
-// SwitchRotationOn has a function rotate the secret by the rules, and rotates nothing now. Secrets Manager tests the function with a copy of the current value.
-// It fails with [ErrRotationUnderWay] if a rotation has not ended.
+// SwitchRotationOn has a function rotate the secret by the rules, and rotates nothing now. Secrets
+// Manager tests the function with a copy of the current value. It fails with [ErrRotationUnderWay]
+// if a rotation has not ended.
 func (c *Cloud) SwitchRotationOn(ctx context.Context, secretARN, functionARN string, rules vault.RotationRules) error {
 	in := &secretsmanager.RotateSecretInput{
-		SecretId: &secretARN, RotationLambdaARN: &functionARN, RotateImmediately: aws.Bool(false), RotationRules: &types.RotationRulesType{ScheduleExpression: &rules.Schedule},
+		SecretId: &secretARN, RotationLambdaARN: &functionARN, RotateImmediately: aws.Bool(false),
+		RotationRules: &types.RotationRulesType{ScheduleExpression: &rules.Schedule},
 	}
 	if rules.Window != "" {
 		in.RotationRules.Duration = &rules.Window

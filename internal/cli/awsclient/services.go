@@ -10,16 +10,20 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// Redeploy asks ECS to replace the tasks of a service, so that they read the key again. Two calls are safe: the second
-// deployment replaces the first.
+// Redeploy asks ECS to replace the tasks of a service, so that they read the key again. Two calls
+// are safe: the second deployment replaces the first.
 func (c *Cloud) Redeploy(ctx context.Context, s settings.Service) error {
-	_, err := c.calls.updateService(ctx, &ecs.UpdateServiceInput{Cluster: &s.Cluster, Service: &s.Service, ForceNewDeployment: true})
+	_, err := c.calls.updateService(ctx, &ecs.UpdateServiceInput{Cluster: &s.Cluster, Service: &s.Service,
+		ForceNewDeployment: true})
 	return newError(fmt.Sprintf("redeploy the service %s/%s", s.Cluster, s.Service), err)
 }
 
-// AwaitStable waits until a service has one deployment with all its tasks. The old tasks have stopped by then.
+// AwaitStable waits until a service has one deployment with all its tasks. The old tasks have
+// stopped by then.
 func (c *Cloud) AwaitStable(ctx context.Context, s settings.Service, atMost time.Duration) error {
-	waiter := ecs.NewServicesStableWaiter(c.calls.describeServices, func(o *ecs.ServicesStableWaiterOptions) { o.MinDelay, o.MaxDelay = time.Second, 10*time.Second })
+	waiter := ecs.NewServicesStableWaiter(c.calls.describeServices, func(o *ecs.ServicesStableWaiterOptions) {
+		o.MinDelay, o.MaxDelay = time.Second, 10*time.Second
+	})
 	err := waiter.Wait(ctx, &ecs.DescribeServicesInput{Cluster: &s.Cluster, Services: []string{s.Service}}, atMost)
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()

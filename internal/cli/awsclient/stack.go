@@ -13,11 +13,12 @@ import (
 
 // ask calls an operation of a service with JSON 1.1.
 func (c *Cloud) ask(ctx context.Context, doing, service, target string, in, out any) error {
-	return newError(doing, awsconfig.Send(ctx, c.config, awsconfig.Request{Service: service, Method: "POST", Path: "/", Target: target, In: in}, out))
+	return newError(doing, awsconfig.Send(ctx, c.config, awsconfig.Request{Service: service, Method: "POST", Path: "/",
+		Target: target, In: in}, out))
 }
 
-// RotateFunctions returns the ARNs of the rotate functions of all stacks in the account and region, which each stack publishes as a parameter
-// /quilt-rotate/<stack>/rotate-function-arn.
+// RotateFunctions returns the ARNs of the rotate functions of all stacks in the account and region,
+// which each stack publishes as a parameter /quilt-rotate/<stack>/rotate-function-arn.
 func (c *Cloud) RotateFunctions(ctx context.Context) (arns []string, _ error) {
 	in := map[string]any{"Path": "/quilt-rotate", "Recursive": true}
 	for {
@@ -25,7 +26,8 @@ func (c *Cloud) RotateFunctions(ctx context.Context) (arns []string, _ error) {
 			Parameters []struct{ Name, Value string }
 			NextToken  string
 		}
-		if err := c.ask(ctx, "find the stacks by their parameters", "ssm", "AmazonSSM.GetParametersByPath", in, &page); err != nil {
+		if err := c.ask(ctx, "find the stacks by their parameters", "ssm", "AmazonSSM.GetParametersByPath", in,
+			&page); err != nil {
 			return nil, err
 		}
 		for _, p := range page.Parameters {
@@ -48,7 +50,8 @@ type Schedule struct {
 }
 
 func (c *Cloud) schedule(ctx context.Context, doing, method, name string, in, out any) error {
-	return newError(doing+" the schedule "+name, awsconfig.Send(ctx, c.config, awsconfig.Request{Service: "scheduler", Method: method, Path: "/schedules/" + url.PathEscape(name), In: in}, out))
+	return newError(doing+" the schedule "+name, awsconfig.Send(ctx, c.config, awsconfig.Request{Service: "scheduler",
+		Method: method, Path: "/schedules/" + url.PathEscape(name), In: in}, out))
 }
 
 // Schedule reads a schedule.
@@ -58,13 +61,15 @@ func (c *Cloud) Schedule(ctx context.Context, name string) (Schedule, error) {
 		return s, err
 	}
 	var target struct{ Arn string }
-	_ = json.Unmarshal(s.members["Target"], &target)                             // the ARN is only shown
-	s.Target, s.Enabled = target.Arn, string(s.members["State"]) != `"DISABLED"` // without a state it is enabled (API reference, GetSchedule)
+	_ = json.Unmarshal(s.members["Target"], &target) // the ARN is only shown
+	// without a state it is enabled (API reference, GetSchedule)
+	s.Target, s.Enabled = target.Arn, string(s.members["State"]) != `"DISABLED"`
 	return s, nil
 }
 
-// SwitchSchedule enables or disables a schedule. UpdateSchedule replaces the whole schedule, so it sends everything that [Cloud.Schedule] has read. If the
-// answer is lost, the same request is sent again with the same token.
+// SwitchSchedule enables or disables a schedule. UpdateSchedule replaces the whole schedule, so it
+// sends everything that [Cloud.Schedule] has read. If the answer is lost, the same request is sent
+// again with the same token.
 func (c *Cloud) SwitchSchedule(ctx context.Context, s Schedule, enabled bool) error {
 	in := map[string]any{"ClientToken": uuid.NewString(), "State": "DISABLED"}
 	if enabled {
@@ -72,7 +77,8 @@ func (c *Cloud) SwitchSchedule(ctx context.Context, s Schedule, enabled bool) er
 	}
 	for member, value := range s.members {
 		switch member {
-		case "Arn", "Name", "CreationDate", "LastModificationDate", "State": // members of the answer only, the name in the path, and the state
+		// members of the answer only, the name in the path, and the state
+		case "Arn", "Name", "CreationDate", "LastModificationDate", "State":
 		default:
 			in[member] = value
 		}
@@ -89,7 +95,8 @@ type Key struct {
 // Key describes a KMS key, by its id, ARN or alias, and reads its policy.
 func (c *Cloud) Key(ctx context.Context, id string) (Key, error) {
 	var described struct{ KeyMetadata Key }
-	if err := c.ask(ctx, "describe the KMS key "+id, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": id}, &described); err != nil {
+	if err := c.ask(ctx, "describe the KMS key "+id, "kms", "TrentService.DescribeKey", map[string]string{"KeyId": id},
+		&described); err != nil {
 		return Key{}, err
 	}
 	k := described.KeyMetadata

@@ -20,7 +20,8 @@ var accountChecks = []check[*account]{
 	{"secrets", []string{"credentials"}, (*account).managed},
 }
 
-// credentials asks AWS whose the credentials are, which every principal may do. If that service cannot be reached, the others may still be.
+// credentials asks AWS whose the credentials are, which every principal may do. If that service
+// cannot be reached, the others may still be.
 func (a *account) credentials(ctx context.Context) finding {
 	caller, err := a.cloud.Caller(ctx)
 	if e, ok := errors.AsType[*awsclient.Error](err); ok && e.Code == "" {
@@ -32,7 +33,8 @@ func (a *account) credentials(ctx context.Context) finding {
 	return ok("%s in %s", caller.ARN, a.cloud.Region)
 }
 
-// leastConcurrency is what rotations need: with less, Lambda throttles steps (AWS Secrets Manager user guide, "Troubleshoot rotation").
+// leastConcurrency is what rotations need: with less, Lambda throttles steps (AWS Secrets Manager
+// user guide, "Troubleshoot rotation").
 const leastConcurrency = 10
 
 func (a *account) concurrency(ctx context.Context) finding {
@@ -42,12 +44,14 @@ func (a *account) concurrency(ctx context.Context) finding {
 		return broken(err, "")
 	case n < leastConcurrency:
 		return failure("request a higher limit: Service Quotas, AWS Lambda, Concurrent executions",
-			"Lambda runs at most %d functions at once in this account; with fewer than %d, Secrets Manager repeats the steps of a rotation", n, leastConcurrency)
+			"Lambda runs at most %d functions at once in this account; with fewer than %d, Secrets Manager repeats "+
+				"the steps of a rotation", n, leastConcurrency)
 	}
 	return ok("Lambda runs up to %d functions at once", n)
 }
 
-// managed finds the managed secrets and reads the keys that they hold, because a secret that was not named can hold the same key.
+// managed finds the managed secrets and reads the keys that they hold, because a secret that was
+// not named can hold the same key.
 func (a *account) managed(ctx context.Context) finding {
 	a.secrets = a.Secrets
 	a.holders, a.scanErr = managed.Scan(ctx, a.cloud, a.Progress)
@@ -63,10 +67,12 @@ func (a *account) managed(ctx context.Context) finding {
 	}
 	switch {
 	case len(a.secrets) == 0:
-		return warning("check AWS_REGION and AWS_PROFILE; to have a secret managed: quilt-rotate adopt SECRET --schedule 'rate(30 days)', or without a key: quilt-rotate bootstrap SECRET", "%s", a.holders.Scope())
+		return warning("check AWS_REGION and AWS_PROFILE; to have a secret managed: quilt-rotate adopt SECRET "+
+			"--schedule 'rate(30 days)', or without a key: quilt-rotate bootstrap SECRET", "%s", a.holders.Scope())
 	case len(a.holders.Unread) > 0:
 		u := a.holders.Unread[0]
-		return warning("use AWS credentials that may read it", "%s; %s could not be read: %s", a.holders.Scope(), u.Secret, awsclient.Explain(u.Err))
+		return warning("use AWS credentials that may read it", "%s; %s could not be read: %s", a.holders.Scope(),
+			u.Secret, awsclient.Explain(u.Err))
 	}
 	return ok("%s", a.holders.Scope())
 }

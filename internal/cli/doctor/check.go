@@ -34,7 +34,8 @@ type Result struct {
 	Fix    string `json:"fix,omitempty"`
 }
 
-// check is one row of a table: its name, the checks of the same table that must not fail before it, and what it does.
+// check is one row of a table: its name, the checks of the same table that must not fail before it,
+// and what it does.
 type check[Subject any] struct {
 	name  string
 	needs []string
@@ -63,7 +64,8 @@ func skip(format string, args ...any) finding {
 	return finding{Skipped, fmt.Sprintf(format, args...), ""}
 }
 
-// broken is a check that ended with an error. If the operator's AWS permissions forbid the request, nothing is known, and the check is skipped.
+// broken is a check that ended with an error. If the operator's AWS permissions forbid the request,
+// nothing is known, and the check is skipped.
 func broken(err error, fix string) finding {
 	denied := awsclient.Denied(err)
 	err = awsclient.Explain(err)
@@ -73,8 +75,8 @@ func broken(err error, fix string) finding {
 	return failure(cmp.Or(fix, terminal.Hint(err)), "%s", err)
 }
 
-// examine runs the checks of a table in their order. A check that needs one that failed is skipped and names the first that failed, so that one fault is one
-// failure.
+// examine runs the checks of a table in their order. A check that needs one that failed is skipped
+// and names the first that failed, so that one fault is one failure.
 func examine[Subject any](ctx context.Context, checks []check[Subject], s Subject) []Result {
 	results := make([]Result, 0, len(checks))
 	missing := map[string]string{} // by the name of a check: where to look for why it found nothing

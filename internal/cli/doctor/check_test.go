@@ -8,7 +8,8 @@ import (
 )
 
 func TestOneFaultIsOneFailure(t *testing.T) {
-	// Protects the reader of the list: a check that needs one that failed is skipped and names the first that failed.
+	// Protects the reader of the list: a check that needs one that failed is skipped and names the
+	// first that failed.
 	look := func(f finding) func(struct{}, context.Context) finding {
 		return func(struct{}, context.Context) finding { return f }
 	}

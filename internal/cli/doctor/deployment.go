@@ -35,16 +35,21 @@ func (p *patient) rotateFunction(context.Context) finding {
 	}
 	given, err := settings.RegistryURL(p.given)
 	if err == nil && given != p.url {
-		return failure("check the URL that you gave, and the registry in the stack's configuration", "%s creates keys at %s, not at %s", p.function.Name, p.url, given)
+		return failure("check the URL that you gave, and the registry in the stack's configuration",
+			"%s creates keys at %s, not at %s", p.function.Name, p.url, given)
 	}
 	if arn := p.secret.Rotation.Function; arn != vault.UnqualifiedFunction(arn) {
-		return failure("point the rotation at the function itself: aws secretsmanager rotate-secret --secret-id "+p.name+
+		return failure("point the rotation at the function itself: aws secretsmanager rotate-secret --secret-id "+
+			p.name+
 			" --no-rotate-immediately --rotation-lambda-arn "+vault.UnqualifiedFunction(arn),
-			"the rotation names a version or an alias, and the functions may only rotate and sweep secrets that name the function itself: %s", arn)
+			"the rotation names a version or an alias, and the functions may only rotate and sweep secrets that name "+
+				"the function itself: %s", arn)
 	}
 	if p.function.Tags[settings.TagRevokeFunction] == "" {
-		return failure("point the rotation to the rotate function of a stack (docs/tools/README.md); if it does, have the permission lambda:ListTags",
-			"%s has no tag %s, so it is no rotate function, or its tags may not be read", p.function.Name, settings.TagRevokeFunction)
+		return failure("point the rotation to the rotate function of a stack (docs/tools/README.md); if it does, "+
+			"have the permission lambda:ListTags",
+			"%s has no tag %s, so it is no rotate function, or its tags may not be read", p.function.Name,
+			settings.TagRevokeFunction)
 	}
 	return runs(p.function)
 }
@@ -53,12 +58,14 @@ func (p *patient) rotateFunction(context.Context) finding {
 func runs(f awsclient.Function) finding {
 	switch {
 	case f.State != "Active" && f.State != "": // older functions have no state
-		return failure("aws lambda get-function --function-name "+f.Name, "%s is %s: %s", f.Name, f.State, f.StateReason)
+		return failure("aws lambda get-function --function-name "+f.Name, "%s is %s: %s", f.Name, f.State,
+			f.StateReason)
 	case f.Timeout < leastTimeout:
 		return failure(deployAgain, "%s may run for %s, and needs %s", f.Name, f.Timeout, leastTimeout)
 	case f.Reserved != nil && *f.Reserved < leastConcurrency:
 		return failure("aws lambda delete-function-concurrency --function-name "+f.Name,
-			"%s has a reserved concurrency of %d: below %d, Lambda throttles it, and Secrets Manager repeats the steps of a rotation", f.Name, *f.Reserved, leastConcurrency)
+			"%s has a reserved concurrency of %d: below %d, Lambda throttles it, and Secrets Manager repeats the "+
+				"steps of a rotation", f.Name, *f.Reserved, leastConcurrency)
 	}
 	return ok("%s, %s", f.Name, f.Timeout)
 }
@@ -96,7 +103,8 @@ func (p *patient) permission(ctx context.Context) finding {
 		open = open || permission.SourceAccount == ""
 	}
 	if open {
-		return failure(deployAgain, "Secrets Manager may call it for the secrets of any account: the permission has no SourceAccount")
+		return failure(deployAgain, "Secrets Manager may call it for the secrets of any account: the permission has "+
+			"no SourceAccount")
 	}
 	return failure(deployAgain, "Secrets Manager may not call it: its policy has no permission for this account")
 }
@@ -116,7 +124,8 @@ func (p *patient) sweeper(ctx context.Context) finding {
 	}
 	f, err := p.cloud.Function(ctx, name)
 	if awsclient.NotFound(err) {
-		return failure(deployAgain+", or name it with --revoke-function", "the revoke function %s does not exist: replaced keys are not revoked", name)
+		return failure(deployAgain+", or name it with --revoke-function", "the revoke function %s does not exist: "+
+			"replaced keys are not revoked", name)
 	}
 	if err != nil {
 		return broken(err, "")
@@ -126,7 +135,8 @@ func (p *patient) sweeper(ctx context.Context) finding {
 		return failure(deployAgain, "%s: %s", f.Name, err)
 	}
 	if env.RegistryURL != p.url {
-		return failure(deployAgain, "%s uses another registry than the one that creates the keys: %s", f.Name, env.RegistryURL)
+		return failure(deployAgain, "%s uses another registry than the one that creates the keys: %s", f.Name,
+			env.RegistryURL)
 	}
 	if sweeping, err := env.ForSecret(p.secret.Tags); err == nil { // otherwise the check of the tags reports it
 		p.sweeping = &sweeping
@@ -135,11 +145,14 @@ func (p *patient) sweeper(ctx context.Context) finding {
 }
 
 var knownTags = []string{
-	settings.TagField, settings.TagKeyName, settings.TagExpiresInDays, settings.TagGrace, settings.TagQuiet, settings.TagHoldLimit,
-	settings.TagIssuer, settings.TagOwner, settings.TagOwnerSince, settings.TagRegistry, settings.TagOnNeed, settings.TagPauseUntil, settings.TagPauseReason, settings.TagRestart,
+	settings.TagField, settings.TagKeyName, settings.TagExpiresInDays, settings.TagGrace, settings.TagQuiet,
+	settings.TagHoldLimit,
+	settings.TagIssuer, settings.TagOwner, settings.TagOwnerSince, settings.TagRegistry, settings.TagOnNeed,
+	settings.TagPauseUntil, settings.TagPauseReason, settings.TagRestart,
 }
 
-// tags reads the settings as both functions do. If a function cannot be looked at, the defaults are used.
+// tags reads the settings as both functions do. If a function cannot be looked at, the defaults are
+// used.
 func (p *patient) tags(context.Context) finding {
 	env, err := settings.LoadRotate(settings.Deployed(p.function.Environment))
 	if err != nil {
@@ -151,7 +164,8 @@ func (p *patient) tags(context.Context) finding {
 	_, revocationErr := settings.Revoke{}.ForSecret(tags)
 	_, restartErr := p.secret.Restart()
 	if problem := faults(rotationErr, revocationErr, restartErr); problem != "" {
-		return failure("correct the tag in the tool that owns the secret, or with aws secretsmanager tag-resource; until then, the functions refuse the secret", "%s", problem)
+		return failure("correct the tag in the tool that owns the secret, or with aws secretsmanager tag-resource; "+
+			"until then, the functions refuse the secret", "%s", problem)
 	}
 	ours := 0
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
@@ -160,17 +174,21 @@ func (p *patient) tags(context.Context) finding {
 		}
 		ours++
 		if !slices.Contains(knownTags, name) {
-			return warning("correct its name, or remove it: aws secretsmanager untag-resource --secret-id "+p.name+" --tag-keys "+name, "nothing reads the tag %s", name)
+			return warning("correct its name, or remove it: aws secretsmanager untag-resource --secret-id "+p.name+
+				" --tag-keys "+name, "nothing reads the tag %s", name)
 		}
 	}
 	if until := managed.PausedUntil(p.secret.Secret); until != nil {
 		return warning("quilt-rotate resume "+p.name, "sweeps are paused until %s", status.Clock(*until))
 	}
 	if p.sweeping == nil && !managed.Marked(tags, p.secret.Sorted()) {
-		return warning("quilt-rotate adopt "+p.name+" --registry URL --schedule 'rate(30 days)'", "the secret is not managed: it has no tag and no label of quilt-rotate, and no rotate function of quilt-rotate")
+		return warning("quilt-rotate adopt "+p.name+" --registry URL --schedule 'rate(30 days)'",
+			"the secret is not managed: it has no tag and no label of quilt-rotate, and no rotate function of "+
+				"quilt-rotate")
 	}
 	if !p.secret.RegistryTagged() {
-		return warning("quilt-rotate adopt "+p.name+", or set it in the tool that owns the secret", "the tag %s is missing: without it, the secret is not swept while rotation is off", settings.TagRegistry)
+		return warning("quilt-rotate adopt "+p.name+", or set it in the tool that owns the secret",
+			"the tag %s is missing: without it, the secret is not swept while rotation is off", settings.TagRegistry)
 	}
 	return ok("%s set", plural(ours, "tag"))
 }
@@ -197,15 +215,18 @@ func (p *patient) rotates(context.Context) finding {
 	case !r.Enabled:
 		return failure(managed.NotRotated(p.name), "rotation is switched off")
 	case r.Rules == vault.RotationRules{}:
-		return failure("set a schedule where the rotation is set up", "it has no schedule, so nothing starts its rotation")
-	case !r.Next.IsZero() && p.now().Sub(r.Next) > day: // what to do depends on whether a rotation is under way, and on the current key
+		return failure("set a schedule where the rotation is set up", "it has no schedule, so nothing starts its "+
+			"rotation")
+	// what to do depends on whether a rotation is under way, and on the current key
+	case !r.Next.IsZero() && p.now().Sub(r.Next) > day:
 		return failure("see what to do: quilt-rotate status "+p.name,
 			"the rotation of %s is overdue by %s", r.Next.UTC().Format(time.DateOnly), days(p.now().Sub(r.Next)))
 	}
 	return ok("%s", r.Rules)
 }
 
-// lifetime is the arithmetic of the deployment (package schedule): one missed rotation is no outage, and at most two keys are valid.
+// lifetime is the arithmetic of the deployment (package schedule): one missed rotation is no
+// outage, and at most two keys are valid.
 func (p *patient) lifetime(context.Context) finding {
 	rules := p.secret.Rotation.Rules
 	s := schedule.Days(rules.AfterDays)
@@ -223,12 +244,17 @@ func (p *patient) lifetime(context.Context) finding {
 	sum := fmt.Sprintf("2 × %s + window %s + 7 days", span(s.Longest), span(window))
 	switch {
 	case life < least && least > settings.MaxExpiresInDays*day:
-		return failure("rotate more often, because no key may live that long", "keys live %s, and one missed rotation needs %s (%s)", days(life), days(least), sum)
+		return failure("rotate more often, because no key may live that long",
+			"keys live %s, and one missed rotation needs %s (%s)", days(life), days(least), sum)
 	case life < least:
-		return failure(fmt.Sprintf("rotate more often, or have keys live longer, with the tag %s of %d or more", settings.TagExpiresInDays, least/day), "keys live %s, and one missed rotation needs %s (%s)", days(life), days(least), sum)
+		return failure(fmt.Sprintf("rotate more often, or have keys live longer, with the tag %s of %d or more",
+			settings.TagExpiresInDays, least/day), "keys live %s, and one missed rotation needs %s (%s)", days(life),
+			days(least), sum)
 	case p.sweeping != nil && s.Shortest <= p.sweeping.Grace+p.sweeping.Quiet:
-		return warning("rotate less often, or shorten grace or quiet period, with the tags "+settings.TagGrace+" and "+settings.TagQuiet,
-			"rotations come every %s, before grace and quiet (%s) are over: more than two keys are valid", span(s.Shortest), span(p.sweeping.Grace+p.sweeping.Quiet))
+		return warning("rotate less often, or shorten grace or quiet period, with the tags "+settings.TagGrace+" and "+
+			settings.TagQuiet,
+			"rotations come every %s, before grace and quiet (%s) are over: more than two keys are valid",
+			span(s.Shortest), span(p.sweeping.Grace+p.sweeping.Quiet))
 	}
 	return ok("keys live %s ≥ %s: %s", days(life), days(least), sum)
 }
@@ -240,7 +266,8 @@ func (p *patient) replicas(context.Context) finding {
 	var all []string
 	for _, r := range p.secret.Replicas {
 		if r.Status != vault.InSync {
-			return failure("see why: aws secretsmanager describe-secret --secret-id "+p.name+"; to replicate again: aws secretsmanager replicate-secret-to-regions --secret-id "+
+			return failure("see why: aws secretsmanager describe-secret --secret-id "+p.name+
+				"; to replicate again: aws secretsmanager replicate-secret-to-regions --secret-id "+
 				p.name+" --add-replica-regions Region="+r.Region+" --force-overwrite-replica-secret",
 				"%s is %s: consumers there may read an old key, and sweeps wait", r.Region, r.Status)
 		}

@@ -1,8 +1,9 @@
-// Package doctor checks what can be wrong with managed secrets before it does harm: the account, the registries, and each secret with the functions that
-// serve it.
+// Package doctor checks what can be wrong with managed secrets before it does harm: the account,
+// the registries, and each secret with the functions that serve it.
 //
-// The checks are tables: accountChecks, registryChecks, secretChecks. Packages managed and awsclient read AWS, and package quilt reads the registry. It writes
-// nothing but one probe key at a time, which it revokes (probe.go). Keys are compared in memory, and none is shown.
+// The checks are tables: accountChecks, registryChecks, secretChecks. Packages managed and
+// awsclient read AWS, and package quilt reads the registry. It writes nothing but one probe key at
+// a time, which it revokes (probe.go). Keys are compared in memory, and none is shown.
 package doctor
 
 import (
@@ -23,10 +24,11 @@ type Options struct {
 	Secrets        []string // names or ARNs; none: all managed secrets
 	RevokeFunction string   // that sweeps; "": the rotate function's tag names it
 	Registry       string   // URL that the functions must use; "": theirs is taken
-	Catalog        string   // URL of the catalog, whose config.json names the registry and the platform's version; or ""
-	Client         quilt.Options
-	NoProbe        bool // create no key
-	Progress       func(done, total int)
+	// URL of the catalog, whose config.json names the registry and the platform's version; or ""
+	Catalog  string
+	Client   quilt.Options
+	NoProbe  bool // create no key
+	Progress func(done, total int)
 }
 
 // Group is what was found about one thing.
@@ -55,9 +57,11 @@ type visit struct {
 // secretsAtOnce limits how many secrets are checked at the same time.
 const secretsAtOnce = 10
 
-// Run runs all checks and reports group by group: account, registries, secrets. It fails only if it was interrupted: a failed check is a result, not an error.
+// Run runs all checks and reports group by group: account, registries, secrets. It fails only if it
+// was interrupted: a failed check is a result, not an error.
 func Run(ctx context.Context, c *awsclient.Cloud, o Options, report func(Group)) error {
-	v := &visit{Options: o, cloud: c, given: o.Registry, registries: map[string]*registry{}, probing: make(chan struct{}, 1), keyWait: defaultKeyWait}
+	v := &visit{Options: o, cloud: c, given: o.Registry, registries: map[string]*registry{},
+		probing: make(chan struct{}, 1), keyWait: defaultKeyWait}
 	show := func(subject string, results []Result) {
 		if ctx.Err() == nil {
 			report(Group{subject, results})

@@ -3,7 +3,8 @@ package doctor
 import "testing"
 
 func TestKeyPoliciesThatDelegate(t *testing.T) {
-	// Protects operators from a doctor that finds fault with a policy that works, and one that finds none with a policy that does not.
+	// Protects operators from a doctor that finds fault with a policy that works, and one that
+	// finds none with a policy that does not.
 	t.Parallel()
 	const account, role = "123456789012", "arn:aws:iam::123456789012:role/rotate"
 	for policy, want := range map[string]bool{

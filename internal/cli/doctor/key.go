@@ -44,17 +44,20 @@ func (p *patient) holdsKey(ctx context.Context) finding {
 	return ok("JSON, field %s: %s", p.value.Field(), p.value.Key())
 }
 
-// sharing looks for another secret that holds the same key: a key that one of them replaces is revoked by its sweeps.
+// sharing looks for another secret that holds the same key: a key that one of them replaces is
+// revoked by its sweeps.
 func (p *patient) sharing(context.Context) finding {
 	if p.scanErr != nil {
 		return broken(p.scanErr, "")
 	}
 	others := p.holders.Without(p.secret.ARN)
-	if holders := append(others.OfKey(p.value.Key()), others.Of(quilt.APIKey{ID: p.current.Key()})...); len(holders) > 0 {
+	if holders := append(others.OfKey(p.value.Key()), others.Of(quilt.APIKey{ID: p.current.Key()})...); len(
+		holders) > 0 {
 		h := holders[0]
 		here := p.newKey(p.name, p.secret.Rotation.Function)
 		if h.Stage == "" || h.Deleted {
-			return failure(here, "a version of %s that is not current holds the same key, and the sweeps of that secret revoke it", h.Secret)
+			return failure(here, "a version of %s that is not current holds the same key, and the sweeps of that "+
+				"secret revoke it", h.Secret)
 		}
 		function := ""
 		for _, l := range others.Secrets {
@@ -66,7 +69,8 @@ func (p *patient) sharing(context.Context) finding {
 			"%s holds the same key: when one of the two secrets is rotated, the key is revoked for both", h.Secret)
 	}
 	if len(others.Unread) > 0 {
-		return warning("use AWS credentials that may read it", "no other secret that was read holds the key; %s could not be read, and may hold it", others.Unread[0].Secret)
+		return warning("use AWS credentials that may read it", "no other secret that was read holds the key; %s "+
+			"could not be read, and may hold it", others.Unread[0].Secret)
 	}
 	return ok("no other managed secret holds the key")
 }
@@ -100,12 +104,15 @@ func (p *patient) logsIn(ctx context.Context) finding {
 	}
 	switch {
 	case quilt.RefusesLogin(err):
-		return failure("quilt-rotate recover "+p.name, "%s refuses the current key: it has expired, or was revoked", r.host)
+		return failure("quilt-rotate recover "+p.name, "%s refuses the current key: it has expired, or was revoked",
+			r.host)
 	case err != nil:
 		return broken(err, "")
 	case p.rotation.Owner != "" && !quilt.SameUser(p.rotation.Owner, p.me.Email):
-		return failure("to store a key of that user: quilt-rotate recover "+p.name+" --replace --new-owner; to correct the tag: aws secretsmanager tag-resource --secret-id "+p.name+
-			" --tags Key="+settings.TagOwner+",Value="+p.me.Email, "the key belongs to %s, and the tag %s names %s", p.me.Email, settings.TagOwner, p.rotation.Owner)
+		return failure("to store a key of that user: quilt-rotate recover "+p.name+" --replace --new-owner; to "+
+			"correct the tag: aws secretsmanager tag-resource --secret-id "+p.name+
+			" --tags Key="+settings.TagOwner+",Value="+p.me.Email, "the key belongs to %s, and the tag %s names %s",
+			p.me.Email, settings.TagOwner, p.rotation.Owner)
 	}
 	return ok("as %s", p.me.Email)
 }
@@ -150,14 +157,17 @@ func (p *patient) issuerWorks(ctx context.Context) finding {
 	}
 	switch owner := p.owner(); {
 	case err != nil:
-		return broken(err, "correct the value of the secret "+name+`: {"username": …, "password": …, "serves": ["`+p.name+`"]}, or with "api_key" instead of the first two`)
+		return broken(err, "correct the value of the secret "+name+`: {"username": …, "password": …, "serves": ["`+
+			p.name+`"]}, or with "api_key" instead of the first two`)
 	case owner != "" && !quilt.SameUser(me.Email, owner):
-		return failure("store a credential of "+owner+" in "+name, "the issuing credential belongs to %s, and the key to %s", me.Email, owner)
+		return failure("store a credential of "+owner+" in "+name, "the issuing credential belongs to %s, and the "+
+			"key to %s", me.Email, owner)
 	}
 	p.issuer = session.Session
 	if !session.Listed {
 		return warning(`add to the value of the secret `+name+`: "serves": ["`+p.name+`"]`,
-			"logs in as %s, and does not list the secrets that it serves: it serves this one only while a key of the secret proves that both belong to the same user", me.Email)
+			"logs in as %s, and does not list the secrets that it serves: it serves this one only while a key of the "+
+				"secret proves that both belong to the same user", me.Email)
 	}
 	return ok("logs in as %s", me.Email)
 }
@@ -197,7 +207,8 @@ func (p *patient) known(ctx context.Context) finding {
 	case len(fits) == 0:
 		return failure(rotate, "the registry's list does not show the key, so it cannot be revoked when it is replaced")
 	case len(fits) > 1:
-		return failure(rotate, "%d keys have its fingerprint, so it is not known which one to revoke: when it is replaced, it is not revoked, and expires", len(fits))
+		return failure(rotate, "%d keys have its fingerprint, so it is not known which one to revoke: when it is "+
+			"replaced, it is not revoked, and expires", len(fits))
 	case p.value.Key().Contradicts(fits[0].Fingerprint):
 		return failure(rotate, "the label names the key %s, and the value holds another", id)
 	}
@@ -209,17 +220,21 @@ func (p *patient) known(ctx context.Context) finding {
 	return ok("%s, expires in %s", p.key.ID, days(left))
 }
 
-// rotatedInTime compares the dates of two services: a difference of hours between their clocks does not matter.
+// rotatedInTime compares the dates of two services: a difference of hours between their clocks does
+// not matter.
 func (p *patient) rotatedInTime(context.Context) finding {
 	next, expires := p.secret.Rotation.Next, p.key.ExpiresAt
 	rotate := "quilt-rotate rotate " + p.name
 	switch {
 	case next.IsZero():
-		return failure(deployAgain, "no rotation is scheduled, and the key expires on %s", expires.UTC().Format(time.DateOnly))
+		return failure(deployAgain, "no rotation is scheduled, and the key expires on %s",
+			expires.UTC().Format(time.DateOnly))
 	case !next.Before(expires):
-		return failure(rotate, "the next rotation is on %s, after the key expires on %s", next.UTC().Format(time.DateOnly), expires.UTC().Format(time.DateOnly))
+		return failure(rotate, "the next rotation is on %s, after the key expires on %s",
+			next.UTC().Format(time.DateOnly), expires.UTC().Format(time.DateOnly))
 	case expires.Sub(next) < schedule.Reserve:
-		return warning(rotate, "the next rotation, on %s, comes only %s before the key expires", next.UTC().Format(time.DateOnly), days(expires.Sub(next)))
+		return warning(rotate, "the next rotation, on %s, comes only %s before the key expires",
+			next.UTC().Format(time.DateOnly), days(expires.Sub(next)))
 	}
 	return ok("rotation on %s, %s before the key expires", next.UTC().Format(time.DateOnly), days(expires.Sub(next)))
 }
@@ -227,8 +242,9 @@ func (p *patient) rotatedInTime(context.Context) finding {
 // prompt is how soon a use must show to count as recorded at once.
 const prompt = 2 * time.Minute
 
-// useIsRecorded logs in and checks whether the registry shows that use: a sweep holds a superseded key while it is used. A registry may record the day or the
-// hour only, which sweeps allow for ([quilt.APIKey.LatestUse]).
+// useIsRecorded logs in and checks whether the registry shows that use: a sweep holds a superseded
+// key while it is used. A registry may record the day or the hour only, which sweeps allow for
+// ([quilt.APIKey.LatestUse]).
 func (p *patient) useIsRecorded(ctx context.Context) finding {
 	session := p.session
 	if p.manageErr != nil {
@@ -242,11 +258,13 @@ func (p *patient) useIsRecorded(ctx context.Context) finding {
 		return broken(err, "")
 	}
 	if login.Key == nil || login.Key.LastUsedAt == nil {
-		return warning("make grace long enough for every consumer to read the secret again (a cache of the SDKs holds it for an hour)",
+		return warning("make grace long enough for every consumer to read the secret again (a cache of the SDKs "+
+			"holds it for an hour)",
 			"the registry records no use, so grace alone decides when a superseded key is revoked")
 	}
 	if lag := login.RegistryTime.Sub(*login.Key.LatestUse()); lag >= prompt {
-		return warning("make quiet longer than that delay", "recorded late: after a login just now, the last use shown is %s old", terminal.About(lag))
+		return warning("make quiet longer than that delay", "recorded late: after a login just now, the last use "+
+			"shown is %s old", terminal.About(lag))
 	}
 	return ok("recorded at once")
 }

@@ -18,15 +18,19 @@ func (p *patient) labels(context.Context) finding {
 	}
 	switch {
 	case len(unknown) > 0:
-		return failure("deploy the newest release, which may have written it: docs/runbook/UnknownLabel.md", "sweeps stop because they do not know the label %s", strings.Join(unknown, ", "))
+		return failure("deploy the newest release, which may have written it: docs/runbook/UnknownLabel.md",
+			"sweeps stop because they do not know the label %s", strings.Join(unknown, ", "))
 	case n > vault.LabelQuota-status.RotationLabels:
 		pending, there := p.secret.Holder(vault.Pending)
-		return failure(status.FreeLabels(p.name, status.FromLabels(p.secret.Secret), there && !pending.Has(vault.Current)), "%d of %d labels are taken, and a rotation needs %d free", n, vault.LabelQuota, status.RotationLabels)
+		return failure(status.FreeLabels(p.name, status.FromLabels(p.secret.Secret), there &&
+			!pending.Has(vault.Current)), "%d of %d labels are taken, and a rotation needs %d free", n,
+			vault.LabelQuota, status.RotationLabels)
 	}
 	return ok("%d of %d taken", n, vault.LabelQuota)
 }
 
-// longestStep is how long a Lambda function can run. If AWSPENDING is older, no step of its rotation runs any more.
+// longestStep is how long a Lambda function can run. If AWSPENDING is older, no step of its
+// rotation runs any more.
 const longestStep = 15 * time.Minute
 
 func (p *patient) pending(ctx context.Context) finding {
@@ -39,9 +43,11 @@ func (p *patient) pending(ctx context.Context) finding {
 	age := p.now().Sub(since)
 	switch {
 	case err != nil || since.IsZero():
-		return warning(unstick, "a rotation is under way, or stuck: AWSPENDING is on %s, and its age is not known", v.ID)
+		return warning(unstick, "a rotation is under way, or stuck: AWSPENDING is on %s, and its age is not known",
+			v.ID)
 	case age < longestStep:
-		return warning("wait until it ends: quilt-rotate status "+p.name, "a rotation has been under way for %s", terminal.About(age))
+		return warning("wait until it ends: quilt-rotate status "+p.name, "a rotation has been under way for %s",
+			terminal.About(age))
 	}
 	return failure(unstick, "a rotation has been stuck for %s: AWSPENDING is on %s", terminal.About(age), v.ID)
 }

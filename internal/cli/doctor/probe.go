@@ -14,8 +14,8 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// Whether a key may create, list and revoke keys is not documented. Only a key that is created shows it: the probe key. It expires after a day, and is revoked
-// within seconds.
+// Whether a key may create, list and revoke keys is not documented. Only a key that is created
+// shows it: the probe key. It expires after a day, and is revoked within seconds.
 //
 //   - There is one at a time: visit.probing is held until the key is revoked.
 //   - Its name has the mark of this secret, so a sweep revokes it as an orphan if a crash leaves it. While it exists, no other probe key is created.
@@ -47,23 +47,27 @@ func (p *patient) manages(ctx context.Context) finding {
 	return f
 }
 
-// byIssuer is for a current key that may not manage keys. Then the issuing credential must, as in a rotation.
+// byIssuer is for a current key that may not manage keys. Then the issuing credential must, as in a
+// rotation.
 func (p *patient) byIssuer(ctx context.Context, refusal error) finding {
 	if p.issuer == nil {
-		return failure("give the secret an issuing credential, a second credential of "+p.me.Email+": docs/runbook/NoCreator.md",
+		return failure("give the secret an issuing credential, a second credential of "+p.me.Email+
+			": docs/runbook/NoCreator.md",
 			"the key may not manage keys: %s", refusal)
 	}
 	f, refusal := p.probe(ctx, p.issuer)
 	switch {
 	case refusal != nil:
-		return failure("store another issuing credential, such as a user and password", "neither the key nor the issuing credential may manage keys: %s", refusal)
+		return failure("store another issuing credential, such as a user and password",
+			"neither the key nor the issuing credential may manage keys: %s", refusal)
 	case f.status == OK:
 		return ok("the issuing credential may create, list and revoke keys; the key itself may not")
 	}
 	return f
 }
 
-// probe creates a key as the session's user, checks it, and revokes it. refusal is the registry's refusal of what a rotation needs.
+// probe creates a key as the session's user, checks it, and revokes it. refusal is the registry's
+// refusal of what a rotation needs.
 func (p *patient) probe(ctx context.Context, s *quilt.Session) (f finding, refusal error) {
 	select {
 	case p.probing <- struct{}{}:
@@ -80,7 +84,8 @@ func (p *patient) probe(ctx context.Context, s *quilt.Session) (f finding, refus
 	}
 	for _, k := range before {
 		if p.isProbe(k) && k.Status == quilt.Active {
-			return warning("the next sweep revokes it as an orphan; or now: quilt-rotate keys revoke "+k.ID+" --secret "+p.name,
+			return warning("the next sweep revokes it as an orphan; or now: quilt-rotate keys revoke "+k.ID+
+				" --secret "+p.name,
 				"not tried: the probe key %s of an earlier run is still there", k.ID), nil
 		}
 	}
@@ -114,14 +119,16 @@ func (p *patient) isProbe(k quilt.APIKey) bool {
 	return ours && mark == apikey.SecretMark(p.secret.ARN) && strings.HasPrefix(k.Name, probeLabel+"-")
 }
 
-// examineProbe checks what a rotation relies on: the list shows the key, and the key logs in as the same user.
+// examineProbe checks what a rotation relies on: the list shows the key, and the key logs in as the
+// same user.
 func (p *patient) examineProbe(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) (finding, error) {
 	keys, err := s.ListKeys(ctx, quilt.KeyFilter{})
 	if err != nil {
 		return refusedOr(err)
 	}
 	if !slices.ContainsFunc(keys, func(k quilt.APIKey) bool { return k.ID == key.ID }) {
-		return failure(askAdministrator, "the registry created a key and does not list it, and sweeps need the list"), nil
+		return failure(askAdministrator, "the registry created a key and does not list it, and sweeps need the list"),
+			nil
 	}
 	me, err := p.loginSoon(ctx, key.Secret)
 	switch {
@@ -130,7 +137,8 @@ func (p *patient) examineProbe(ctx context.Context, s *quilt.Session, key quilt.
 	case err != nil:
 		return broken(err, ""), nil
 	case !quilt.SameUser(me.Email, p.owner()):
-		return failure("store an issuing credential of "+p.owner(), "a new key belongs to %s, and not to %s", me.Email, p.owner()), nil
+		return failure("store an issuing credential of "+p.owner(), "a new key belongs to %s, and not to %s", me.Email,
+			p.owner()), nil
 	}
 	if len(key.Differs) > 0 {
 		return warning(askAdministrator, "a new key differs from the request: %s", strings.Join(key.Differs, "; ")), nil
@@ -152,8 +160,8 @@ func (p *patient) loginSoon(ctx context.Context, key apikey.Key) (quilt.Identity
 	}, backoff.WithMaxElapsedTime(p.keyWait))
 }
 
-// revokeProbe revokes the key and checks that it is revoked, whatever happened before and even after Ctrl-C. If the session may not revoke it, the issuing
-// credential may.
+// revokeProbe revokes the key and checks that it is revoked, whatever happened before and even
+// after Ctrl-C. If the session may not revoke it, the issuing credential may.
 func (p *patient) revokeProbe(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) finding {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTime)
 	defer cancel()
@@ -164,12 +172,14 @@ func (p *patient) revokeProbe(ctx context.Context, s *quilt.Session, key quilt.C
 	if err == nil {
 		return finding{status: OK}
 	}
-	p.left = fmt.Sprintf("the probe key %s of %s is left, and expires within a day; to revoke it: quilt-rotate keys revoke %[1]s --secret %[2]s", key.ID, p.name)
+	p.left = fmt.Sprintf("the probe key %s of %s is left, and expires within a day; to revoke it: quilt-rotate keys "+
+		"revoke %[1]s --secret %[2]s", key.ID, p.name)
 	return failure(p.left, "a key could be created, but not revoked: %s", err)
 }
 
-// revokedBy revokes the key, and checks that the registry no longer has it and that it does not log in. The answer to the revocation can be lost, so its error
-// counts only if the registry still has the key.
+// revokedBy revokes the key, and checks that the registry no longer has it and that it does not log
+// in. The answer to the revocation can be lost, so its error counts only if the registry still has
+// the key.
 func (p *patient) revokedBy(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) error {
 	refused := s.RevokeKey(ctx, key.ID)
 	still, err := s.GetKey(ctx, key.ID)

@@ -30,9 +30,12 @@ func newPatient(t *testing.T, box *sandboxtest.Rig) *patient {
 		t.Fatal(err)
 	}
 	p := &patient{
-		visit:   &visit{registries: map[string]*registry{"r": {client: client}}, probing: make(chan struct{}, 1), keyWait: defaultKeyWait},
-		name:    "prod/pipeline",
-		secret:  &managed.Secret{Secret: vault.Secret{ARN: "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/pipeline-AbCdEf", Name: "prod/pipeline", Now: time.Now()}},
+		visit: &visit{registries: map[string]*registry{"r": {client: client}}, probing: make(chan struct{}, 1),
+			keyWait: defaultKeyWait},
+		name: "prod/pipeline",
+		secret: &managed.Secret{
+			Secret: vault.Secret{ARN: "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/pipeline-AbCdEf",
+				Name: "prod/pipeline", Now: time.Now()}},
 		url:     "r",
 		session: client.WithKey(key),
 		me:      quilt.Identity{Email: sandbox.UserEmail},
@@ -57,7 +60,8 @@ func forbidden(c *wire.Call, _ func()) {
 func lostAnswer(c *wire.Call, next func()) { next(); c.Cut() }
 
 func TestNoProbeKeyIsLeftBehind(t *testing.T) {
-	// Protects promise 3 from the one key that doctor creates: whatever goes wrong, the probe key is revoked, or reported as left.
+	// Protects promise 3 from the one key that doctor creates: whatever goes wrong, the probe key
+	// is revoked, or reported as left.
 	for name, c := range map[string]struct {
 		hook     wire.Hook
 		switches func(*quiltregistry.Switches)
@@ -65,18 +69,27 @@ func TestNoProbeKeyIsLeftBehind(t *testing.T) {
 		refused  bool
 		left     int
 	}{
-		"nothing goes wrong":                 {status: OK},
-		"a new key takes a moment":           {switches: func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 2 }, status: OK},
-		"a revoked key takes a moment":       {switches: func(s *quiltregistry.Switches) { s.RevokeLingers = 1 }, status: OK},
-		"a new key never logs in":            {switches: func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 1000 }, status: Failed},
-		"the list omits it":                  {switches: func(s *quiltregistry.Switches) { s.ListOmits = omitProbes }, status: Failed},
-		"its name is shortened":              {switches: func(s *quiltregistry.Switches) { s.NameLimit = 20 }, status: Warning},
-		"the answer of the creation is lost": {hook: sandboxtest.On(lostAnswer, "apiKeyCreate"), status: Failed, left: 1},
-		"the answer of the revoke is lost":   {hook: sandboxtest.On(lostAnswer, "apiKeyRevoke"), status: OK},
-		"the key may not create keys":        {hook: sandboxtest.On(forbidden, "apiKeyCreate"), refused: true},
-		"the key may not list keys":          {hook: sandboxtest.On(forbidden, "apiKeysList"), refused: true},
-		"the list is refused after that":     {hook: sandboxtest.On(sandboxtest.Nth(1, forbidden), "apiKeysList"), refused: true},
-		"the key may create, but not revoke": {hook: sandboxtest.On(forbidden, "apiKeyRevoke"), status: Failed, left: 1},
+		"nothing goes wrong": {status: OK},
+		"a new key takes a moment": {switches: func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 2 },
+			status: OK},
+		"a revoked key takes a moment": {switches: func(s *quiltregistry.Switches) { s.RevokeLingers = 1 },
+			status: OK},
+		"a new key never logs in": {switches: func(s *quiltregistry.Switches) {
+			s.RefuseNewKeyLogins = 1000
+		}, status: Failed},
+		"the list omits it": {switches: func(s *quiltregistry.Switches) { s.ListOmits = omitProbes },
+			status: Failed},
+		"its name is shortened": {switches: func(s *quiltregistry.Switches) { s.NameLimit = 20 },
+			status: Warning},
+		"the answer of the creation is lost": {hook: sandboxtest.On(lostAnswer, "apiKeyCreate"), status: Failed,
+			left: 1},
+		"the answer of the revoke is lost": {hook: sandboxtest.On(lostAnswer, "apiKeyRevoke"), status: OK},
+		"the key may not create keys":      {hook: sandboxtest.On(forbidden, "apiKeyCreate"), refused: true},
+		"the key may not list keys":        {hook: sandboxtest.On(forbidden, "apiKeysList"), refused: true},
+		"the list is refused after that": {hook: sandboxtest.On(sandboxtest.Nth(1, forbidden), "apiKeysList"),
+			refused: true},
+		"the key may create, but not revoke": {hook: sandboxtest.On(forbidden, "apiKeyRevoke"), status: Failed,
+			left: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -106,10 +119,12 @@ func TestNoProbeKeyIsLeftBehind(t *testing.T) {
 func omitProbes(k quiltregistry.APIKey) bool { return strings.HasPrefix(k.Name, probeLabel) }
 
 func TestTheIssuerRevokesWhatTheKeyMayNot(t *testing.T) {
-	// Protects promise 3 if the registry lets keys create keys but not revoke them: the issuing credential revokes the probe key.
+	// Protects promise 3 if the registry lets keys create keys but not revoke them: the issuing
+	// credential revokes the probe key.
 	sandboxtest.Timeless(t, func(t *testing.T, box *sandboxtest.Rig) {
 		p := newPatient(t, box)
-		issuer, err := p.registries["r"].client.LoginPassword(t.Context(), sandbox.UserName, quilt.NewPassword(sandbox.UserPassword))
+		issuer, err := p.registries["r"].client.LoginPassword(t.Context(), sandbox.UserName,
+			quilt.NewPassword(sandbox.UserPassword))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +140,8 @@ func TestTheIssuerRevokesWhatTheKeyMayNot(t *testing.T) {
 }
 
 func TestNoSecondProbeKey(t *testing.T) {
-	// Protects the limit of one: while the probe key of a run that crashed exists, no other is created, and none after an interruption.
+	// Protects the limit of one: while the probe key of a run that crashed exists, no other is
+	// created, and none after an interruption.
 	sandboxtest.Timeless(t, func(t *testing.T, box *sandboxtest.Rig) {
 		p := newPatient(t, box)
 		ended, cancel := context.WithCancel(t.Context())

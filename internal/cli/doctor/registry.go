@@ -45,7 +45,8 @@ func (v *visit) readCatalog(ctx context.Context) finding {
 // registriesOf are the registries of the secrets, and the given one, in the order of their URLs.
 func (v *visit) registriesOf(patients []*patient) []*registry {
 	for _, p := range patients {
-		if p.secret != nil && p.url == "" && p.noFunction() { // with a function, the key is sent only to the registry that the function names
+		// with a function, the key is sent only to the registry that the function names
+		if p.secret != nil && p.url == "" && p.noFunction() {
 			if p.url, _ = settings.RegistryOf(p.secret.Tags); p.url == "" {
 				p.url, _ = settings.RegistryURL(v.given)
 			}
@@ -81,8 +82,10 @@ func (r *registry) reach(ctx context.Context) finding {
 	if err != nil {
 		r.down = "the registry " + r.host + " cannot be reached"
 		if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-			return failure("if a private authority signed its certificate: --ca-bundle FILE, and caBundle in the stack's configuration for the functions; "+
-				"else check the URL, or have the certificate replaced", "its certificate is not trusted here: %s", untrusted.Err)
+			return failure("if a private authority signed its certificate: --ca-bundle FILE, and caBundle in the "+
+				"stack's configuration for the functions; "+
+				"else check the URL, or have the certificate replaced", "its certificate is not trusted here: %s",
+				untrusted.Err)
 		}
 		return broken(err, "this is the network of this machine; the functions may have another: see their logs")
 	}
@@ -98,7 +101,8 @@ func (r *registry) reach(ctx context.Context) finding {
 
 const tooOld = "ask the administrator to upgrade the Quilt stack to 1.67 or newer"
 
-// platform takes the version from the catalog, if there is one; otherwise the registry's schema shows whether it has API keys.
+// platform takes the version from the catalog, if there is one; otherwise the registry's schema
+// shows whether it has API keys.
 func (r *registry) platform(context.Context) finding {
 	if r.catalog != nil && r.catalog.RegistryURL == r.url && r.catalog.StackVersion != "" {
 		if err := login.CheckPlatform(*r.catalog); err != nil {

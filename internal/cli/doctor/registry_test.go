@@ -21,7 +21,8 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// secureRegistry answers as a registry whose certificate is its own authority's, for the name example.com and 127.0.0.1.
+// secureRegistry answers as a registry whose certificate is its own authority's, for the name
+// example.com and 127.0.0.1.
 func secureRegistry(t *testing.T, notAfter time.Time) (server *httptest.Server, bundle []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -29,7 +30,8 @@ func secureRegistry(t *testing.T, notAfter time.Time) (server *httptest.Server, 
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Private Authority"}, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: notAfter,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Private Authority"},
+		NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: notAfter,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 		DNSNames: []string{"example.com"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
@@ -37,8 +39,12 @@ func secureRegistry(t *testing.T, notAfter time.Time) (server *httptest.Server, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":{"me":null}}`) }))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+	server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_,
+			_ = io.WriteString(w, `{"data":{"me":null}}`)
+	}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		MinVersion: tls.VersionTLS12}
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -46,7 +52,8 @@ func secureRegistry(t *testing.T, notAfter time.Time) (server *httptest.Server, 
 }
 
 func TestCertificatesAreNamed(t *testing.T) {
-	// Protects an operator whose registry cannot be reached: the report says what is wrong with its certificate, and what to do.
+	// Protects an operator whose registry cannot be reached: the report says what is wrong with its
+	// certificate, and what to do.
 	for name, c := range map[string]struct {
 		notAfter time.Time
 		trusted  bool // with the CA bundle
@@ -55,10 +62,14 @@ func TestCertificatesAreNamed(t *testing.T) {
 		detail   string
 		fix      string
 	}{
-		"a private authority, with its bundle": {time.Now().AddDate(1, 0, 0), true, "127.0.0.1", OK, "TLS verified with the CA bundle", ""},
-		"a private authority":                  {time.Now().AddDate(1, 0, 0), false, "127.0.0.1", Failed, "certificate signed by unknown authority", "--ca-bundle FILE"},
-		"another name":                         {time.Now().AddDate(1, 0, 0), true, "localhost", Failed, "not localhost", "check the URL"},
-		"a certificate that has expired":       {time.Now().AddDate(0, 0, -1), true, "127.0.0.1", Failed, "expired", "have the certificate replaced"},
+		"a private authority, with its bundle": {time.Now().AddDate(1, 0, 0), true, "127.0.0.1", OK,
+			"TLS verified with the CA bundle", ""},
+		"a private authority": {time.Now().AddDate(1, 0, 0), false, "127.0.0.1", Failed,
+			"certificate signed by unknown authority", "--ca-bundle FILE"},
+		"another name": {time.Now().AddDate(1, 0, 0), true, "localhost", Failed,
+			"not localhost", "check the URL"},
+		"a certificate that has expired": {time.Now().AddDate(0, 0, -1), true, "127.0.0.1", Failed, "expired",
+			"have the certificate replaced"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, bundle := secureRegistry(t, c.notAfter)
@@ -66,7 +77,8 @@ func TestCertificatesAreNamed(t *testing.T) {
 			if c.trusted {
 				options.CABundle = bundle
 			}
-			r := &registry{visit: &visit{Options: Options{Client: options}}, url: strings.Replace(server.URL, "127.0.0.1", c.host, 1), host: c.host}
+			r := &registry{visit: &visit{Options: Options{Client: options}}, url: strings.Replace(server.URL,
+				"127.0.0.1", c.host, 1), host: c.host}
 			f := r.reach(t.Context())
 			if f.status != c.status || !strings.Contains(f.detail, c.detail) || !strings.Contains(f.fix, c.fix) {
 				t.Errorf("it found %+v, want %s: %q with the fix %q", f, c.status, c.detail, c.fix)

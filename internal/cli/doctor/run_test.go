@@ -20,8 +20,9 @@ import (
 )
 
 func TestManySecretsAreCheckedConcurrently(t *testing.T) {
-	// Protects a check of many secrets from taking as long as all of them one by one, and AWS from too many requests at once: the requests wait for each other
-	// here, so this ends only if as many run at the same time as are allowed. A request that is throttled is sent again.
+	// Protects a check of many secrets from taking as long as all of them one by one, and AWS from
+	// too many requests at once: the requests wait for each other here, so this ends only if as
+	// many run at the same time as are allowed. A request that is throttled is sent again.
 	t.Parallel()
 	const secrets = 40
 	box, err := sandbox.Start(sandbox.Options{})
@@ -31,18 +32,21 @@ func TestManySecretsAreCheckedConcurrently(t *testing.T) {
 	t.Cleanup(func() { _ = box.Close() })
 	for i := range secrets {
 		_, err := box.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{
-			Name: aws.String(fmt.Sprintf("prod/%02d", i)), SecretString: aws.String("{}"), Tags: []types.Tag{{Key: aws.String(settings.TagGrace), Value: aws.String("24h")}},
+			Name: aws.String(fmt.Sprintf("prod/%02d", i)), SecretString: aws.String("{}"),
+			Tags: []types.Tag{{Key: aws.String(settings.TagGrace), Value: aws.String("24h")}},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	cloud := awsclient.New(aws.Config{
-		Region: sandbox.Region, BaseEndpoint: &box.AWSURL, Credentials: credentials.NewStaticCredentialsProvider(sandbox.AccessKeyID, sandbox.SecretAccessKey, ""),
+		Region: sandbox.Region, BaseEndpoint: &box.AWSURL, Credentials: credentials.NewStaticCredentialsProvider(
+			sandbox.AccessKeyID, sandbox.SecretAccessKey, ""),
 	})
 	var mu sync.Mutex
 	scanned, running, most, calls := false, 0, 0, 0
-	release, throttled := make(chan struct{}, 2*secrets+1), sandboxtest.AWSError(http.StatusBadRequest, "ThrottlingException", "slow down")
+	release, throttled := make(chan struct{}, 2*secrets+1), sandboxtest.AWSError(http.StatusBadRequest,
+		"ThrottlingException", "slow down")
 	box.Hooks.Set(sandboxtest.On(func(c *wire.Call, next func()) {
 		mu.Lock()
 		if !scanned { // the scan of what all secrets hold has a limit of its own

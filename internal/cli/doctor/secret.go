@@ -13,7 +13,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// patient is a secret, and what the checks found out about it. A check stores what later checks need.
+// patient is a secret, and what the checks found out about it. A check stores what later checks
+// need.
 type patient struct {
 	*visit
 	name string

@@ -19,8 +19,10 @@ var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 // healthy is a secret in which the checks that send no request find nothing.
 func healthy() *patient {
 	p := &patient{visit: &visit{}, name: "prod/pipeline", secret: &managed.Secret{Secret: vault.Secret{
-		ARN: "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/pipeline-AbCdEf", Name: "prod/pipeline", Now: now,
-		Rotation: vault.Rotation{Enabled: true, Function: "arn:function", Next: now.AddDate(0, 0, 30), Rules: vault.RotationRules{Schedule: "rate(30 days)", Window: "4h"}},
+		ARN: "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/pipeline-AbCdEf", Name: "prod/pipeline",
+		Now: now,
+		Rotation: vault.Rotation{Enabled: true, Function: "arn:function", Next: now.AddDate(0, 0, 30),
+			Rules: vault.RotationRules{Schedule: "rate(30 days)", Window: "4h"}},
 		Tags:     map[string]string{settings.TagGrace: "24h", settings.TagRegistry: "https://registry.example.com"},
 		Versions: map[string]vault.Version{"v1": vault.NewVersion("v1", []string{vault.Current, "quilt-key:key-1"})},
 	}}}
@@ -39,46 +41,73 @@ func labelled(n int) vault.Version {
 }
 
 func TestFindings(t *testing.T) {
-	// Protects an operator who trusts a ✓: each fault of a deployment is found, and nothing else is reported.
+	// Protects an operator who trusts a ✓: each fault of a deployment is found, and nothing else is
+	// reported.
 	for name, c := range map[string]struct {
 		look   func(*patient, context.Context) finding
 		change func(*patient)
 		status Status
 		detail string
 	}{
-		"labels":                     {(*patient).labels, nil, OK, "2 of 20"},
-		"fourteen labels":            {(*patient).labels, func(p *patient) { p.secret.Versions["v1"] = labelled(14) }, OK, "14 of 20"},
-		"fifteen labels":             {(*patient).labels, func(p *patient) { p.secret.Versions["v1"] = labelled(15) }, Failed, "15 of 20"},
-		"a label of a newer release": {(*patient).labels, func(p *patient) { p.secret.Versions["v2"] = vault.NewVersion("v2", []string{"quilt-next:x"}) }, Failed, "quilt-next:x"},
+		"labels": {(*patient).labels, nil, OK, "2 of 20"},
+		"fourteen labels": {(*patient).labels, func(p *patient) { p.secret.Versions["v1"] = labelled(14) },
+			OK, "14 of 20"},
+		"fifteen labels": {(*patient).labels, func(p *patient) { p.secret.Versions["v1"] = labelled(15) },
+			Failed, "15 of 20"},
+		"a label of a newer release": {(*patient).labels,
+			func(p *patient) { p.secret.Versions["v2"] = vault.NewVersion("v2", []string{"quilt-next:x"}) }, Failed,
+			"quilt-next:x"},
 
-		"rotation":                 {(*patient).rotates, nil, OK, "rate(30 days), window 4h"},
-		"rotation after days":      {(*patient).rotates, func(p *patient) { p.secret.Rotation.Rules = vault.RotationRules{AfterDays: 1} }, OK, "every day"},
-		"rotation switched off":    {(*patient).rotates, func(p *patient) { p.secret.Rotation.Enabled = false }, Failed, "switched off"},
-		"rotation by hand only":    {(*patient).rotates, func(p *patient) { p.secret.Rotation.Rules = vault.RotationRules{} }, Failed, "no schedule"},
-		"rotation overdue":         {(*patient).rotates, func(p *patient) { p.secret.Rotation.Next = now.AddDate(0, 0, -3) }, Failed, "overdue by 3 days"},
-		"rotation due these hours": {(*patient).rotates, func(p *patient) { p.secret.Rotation.Next = now.Add(-3 * time.Hour) }, OK, "rate"},
+		"rotation": {(*patient).rotates, nil, OK, "rate(30 days), window 4h"},
+		"rotation after days": {(*patient).rotates,
+			func(p *patient) { p.secret.Rotation.Rules = vault.RotationRules{AfterDays: 1} }, OK, "every day"},
+		"rotation switched off": {(*patient).rotates, func(p *patient) { p.secret.Rotation.Enabled = false }, Failed,
+			"switched off"},
+		"rotation by hand only": {(*patient).rotates,
+			func(p *patient) { p.secret.Rotation.Rules = vault.RotationRules{} }, Failed, "no schedule"},
+		"rotation overdue": {(*patient).rotates, func(p *patient) {
+			p.secret.Rotation.Next = now.AddDate(0, 0,
+				-3)
+		}, Failed, "overdue by 3 days"},
+		"rotation due these hours": {(*patient).rotates,
+			func(p *patient) { p.secret.Rotation.Next = now.Add(-3 * time.Hour) }, OK, "rate"},
 
-		"lifetime":                         {(*patient).lifetime, nil, OK, "90 days ≥ 68 days: 2 × 30 days + window 4h + 7 days"},
-		"lifetime at its bound":            {(*patient).lifetime, func(p *patient) { p.rotation.ExpiresInDays = 68 }, OK, "68 days ≥ 68"},
-		"lifetime too short by a day":      {(*patient).lifetime, func(p *patient) { p.rotation.ExpiresInDays = 67 }, Failed, "needs 68 days"},
-		"lifetime that no key has":         {(*patient).lifetime, func(p *patient) { p.secret.Rotation.Rules.Schedule = "rate(200 days)" }, Failed, "needs 408 days"},
-		"rotations before grace is over":   {(*patient).lifetime, func(p *patient) { p.secret.Rotation.Rules.Schedule = "rate(2 days)" }, Warning, "more than two keys"},
-		"a schedule of an unknown form":    {(*patient).lifetime, func(p *patient) { p.secret.Rotation.Rules.Schedule = "at(noon)" }, Skipped, "at(noon)"},
+		"lifetime": {(*patient).lifetime, nil, OK, "90 days ≥ 68 days: 2 × 30 days + window " +
+			"4h + 7 days"},
+		"lifetime at its bound": {(*patient).lifetime, func(p *patient) { p.rotation.ExpiresInDays = 68 },
+			OK, "68 days ≥ 68"},
+		"lifetime too short by a day": {(*patient).lifetime, func(p *patient) { p.rotation.ExpiresInDays = 67 },
+			Failed, "needs 68 days"},
+		"lifetime that no key has": {(*patient).lifetime,
+			func(p *patient) { p.secret.Rotation.Rules.Schedule = "rate(200 days)" }, Failed, "needs 408 days"},
+		"rotations before grace is over": {(*patient).lifetime,
+			func(p *patient) { p.secret.Rotation.Rules.Schedule = "rate(2 days)" }, Warning, "more than two keys"},
+		"a schedule of an unknown form": {(*patient).lifetime,
+			func(p *patient) { p.secret.Rotation.Rules.Schedule = "at(noon)" }, Skipped, "at(noon)"},
 		"lifetime without a known sweeper": {(*patient).lifetime, func(p *patient) { p.sweeping = nil }, OK, "90 days"},
 
-		"next":                     {(*patient).rotatedInTime, nil, OK, "60 days before"},
-		"next after the key's end": {(*patient).rotatedInTime, func(p *patient) { p.key.ExpiresAt = now.AddDate(0, 0, 29) }, Failed, "after the key expires on 2026-12-23"},
-		"next a little before it":  {(*patient).rotatedInTime, func(p *patient) { p.key.ExpiresAt = now.AddDate(0, 0, 32) }, Warning, "only 2 days before"},
-		"next is never":            {(*patient).rotatedInTime, func(p *patient) { p.secret.Rotation.Next = time.Time{} }, Failed, "no rotation is scheduled"},
+		"next": {(*patient).rotatedInTime, nil, OK, "60 days before"},
+		"next after the key's end": {(*patient).rotatedInTime,
+			func(p *patient) { p.key.ExpiresAt = now.AddDate(0, 0, 29) }, Failed,
+			"after the key expires on 2026-12-23"},
+		"next a little before it": {(*patient).rotatedInTime,
+			func(p *patient) { p.key.ExpiresAt = now.AddDate(0, 0, 32) }, Warning, "only 2 days before"},
+		"next is never": {(*patient).rotatedInTime,
+			func(p *patient) { p.secret.Rotation.Next = time.Time{} }, Failed, "no rotation is scheduled"},
 
-		"tags":                       {(*patient).tags, nil, OK, "2 tags set"},
-		"tags of both, at fault":     {(*patient).tags, func(p *patient) { p.secret.Tags[settings.TagField] = "qk_0123456789abcdefghijk" }, Failed, "must not be a key"},
-		"tags of services, at fault": {(*patient).tags, func(p *patient) { p.secret.Tags[settings.TagRestart] = "one" }, Failed, settings.TagRestart},
+		"tags": {(*patient).tags, nil, OK, "2 tags set"},
+		"tags of both, at fault": {(*patient).tags,
+			func(p *patient) { p.secret.Tags[settings.TagField] = "qk_0123456789abcdefghijk" }, Failed,
+			"must not be a key"},
+		"tags of services, at fault": {(*patient).tags, func(p *patient) { p.secret.Tags[settings.TagRestart] = "one" },
+			Failed, settings.TagRestart},
 		"a function by an alias": {(*patient).rotateFunction, func(p *patient) {
 			p.secret.Rotation.Function = "arn:aws:lambda:us-east-1:123456789012:function:rotate:live"
-			p.function = awsclient.Function{Name: "rotate", State: "Active", Timeout: time.Minute, Environment: map[string]string{settings.EnvRegistryURL: "https://r.example"}}
+			p.function = awsclient.Function{Name: "rotate", State: "Active", Timeout: time.Minute,
+				Environment: map[string]string{settings.EnvRegistryURL: "https://r.example"}}
 		}, Failed, "names a version or an alias"},
-		"no tags": {(*patient).tags, func(p *patient) { p.secret.Tags, p.secret.Versions, p.sweeping = nil, nil, nil }, Warning, "is not managed"},
+		"no tags": {(*patient).tags, func(p *patient) { p.secret.Tags, p.secret.Versions, p.sweeping = nil, nil, nil },
+			Warning, "is not managed"},
 		"a tag that pauses": {(*patient).tags, func(p *patient) {
 			p.secret.Tags[settings.TagPauseUntil] = now.Add(time.Hour).Format(time.RFC3339)
 		}, Warning, "paused until 2026-11-24 13:00 UTC"},
@@ -93,8 +122,12 @@ func TestFindings(t *testing.T) {
 		"pending beside current": {(*patient).pending, func(p *patient) {
 			p.secret.Versions["v1"] = vault.NewVersion("v1", []string{vault.Current, vault.Pending})
 		}, OK, "no rotation"},
-		"replicas in sync":      {(*patient).replicas, func(p *patient) { p.secret.Replicas = []vault.Replica{{Region: "eu-west-1", Status: vault.InSync}} }, OK, "in sync: eu-west-1"},
-		"a replica that is not": {(*patient).replicas, func(p *patient) { p.secret.Replicas = []vault.Replica{{Region: "eu-west-1", Status: "InProgress"}} }, Failed, "eu-west-1 is InProgress"},
+		"replicas in sync": {(*patient).replicas,
+			func(p *patient) { p.secret.Replicas = []vault.Replica{{Region: "eu-west-1", Status: vault.InSync}} }, OK,
+			"in sync: eu-west-1"},
+		"a replica that is not": {(*patient).replicas,
+			func(p *patient) { p.secret.Replicas = []vault.Replica{{Region: "eu-west-1", Status: "InProgress"}} },
+			Failed, "eu-west-1 is InProgress"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := healthy()
@@ -116,19 +149,22 @@ func TestFindings(t *testing.T) {
 }
 
 func TestWhatMustHoldForAFunction(t *testing.T) {
-	// Protects rotations from a function that cannot run: throttled, with too short a timeout, or not active.
+	// Protects rotations from a function that cannot run: throttled, with too short a timeout, or
+	// not active.
 	n := func(i int) *int { return &i }
 	for name, c := range map[string]struct {
 		function awsclient.Function
 		status   Status
 	}{
-		"as deployed":               {awsclient.Function{State: "Active", Timeout: time.Minute}, OK},
-		"without a state":           {awsclient.Function{Timeout: time.Minute}, OK},
-		"pending":                   {awsclient.Function{State: "Pending", Timeout: time.Minute}, Failed},
-		"too short a time":          {awsclient.Function{State: "Active", Timeout: 29 * time.Second}, Failed},
-		"too little concurrency":    {awsclient.Function{State: "Active", Timeout: time.Minute, Reserved: n(9)}, Failed},
-		"reserved, and enough":      {awsclient.Function{State: "Active", Timeout: time.Minute, Reserved: n(10)}, OK},
-		"switched off by a reserve": {awsclient.Function{State: "Active", Timeout: time.Minute, Reserved: n(0)}, Failed},
+		"as deployed":      {awsclient.Function{State: "Active", Timeout: time.Minute}, OK},
+		"without a state":  {awsclient.Function{Timeout: time.Minute}, OK},
+		"pending":          {awsclient.Function{State: "Pending", Timeout: time.Minute}, Failed},
+		"too short a time": {awsclient.Function{State: "Active", Timeout: 29 * time.Second}, Failed},
+		"too little concurrency": {awsclient.Function{State: "Active", Timeout: time.Minute, Reserved: n(9)},
+			Failed},
+		"reserved, and enough": {awsclient.Function{State: "Active", Timeout: time.Minute, Reserved: n(10)}, OK},
+		"switched off by a reserve": {awsclient.Function{State: "Active", Timeout: time.Minute, Reserved: n(0)},
+			Failed},
 	} {
 		if f := runs(c.function); f.status != c.status {
 			t.Errorf("%s: it found %+v, want %s", name, f, c.status)

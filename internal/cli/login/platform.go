@@ -17,8 +17,8 @@ const (
 
 var leadingVersion = regexp.MustCompile(`^[^0-9]*([0-9]+)\.([0-9]+)`)
 
-// CheckPlatform refuses a catalog whose stack is older than API keys. A version of another form is let pass: how it
-// looks is not documented.
+// CheckPlatform refuses a catalog whose stack is older than API keys. A version of another form is
+// let pass: how it looks is not documented.
 func CheckPlatform(catalog quilt.Catalog) error {
 	m := leadingVersion.FindStringSubmatch(catalog.StackVersion)
 	if m == nil {
@@ -29,6 +29,7 @@ func CheckPlatform(catalog quilt.Catalog) error {
 	if errMajor != nil || errMinor != nil || major > minMajor || major == minMajor && minor >= minMinor {
 		return nil
 	}
-	return terminal.WithHint(fmt.Errorf("the registry's platform is %s, and API keys came with %d.%d", catalog.StackVersion, minMajor, minMinor),
+	return terminal.WithHint(fmt.Errorf("the registry's platform is %s, and API keys came with %d.%d",
+		catalog.StackVersion, minMajor, minMinor),
 		"have the Quilt stack upgraded by whoever runs it, then run this again")
 }

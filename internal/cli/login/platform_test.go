@@ -10,10 +10,12 @@ import (
 )
 
 func TestThePlatformsThatHaveAPIKeys(t *testing.T) {
-	// Protects people with an old stack from an error that says nothing, and those with a version in a form that nobody documented from a refusal.
+	// Protects people with an old stack from an error that says nothing, and those with a version
+	// in a form that nobody documented from a refusal.
 	for version, old := range map[string]bool{
 		"1.66.0": true, "1.66": true, "0.99.1": true, "v1.5": true, "release-1.66.2": true,
-		"1.67.0": false, "1.67": false, "1.68.0-rc1": false, "v1.100": false, "2.0": false, "": false, "nightly": false, "2026.11": false, "99999999999999999999.1": false,
+		"1.67.0": false, "1.67": false, "1.68.0-rc1": false, "v1.100": false, "2.0": false, "": false, "nightly": false,
+		"2026.11": false, "99999999999999999999.1": false,
 	} {
 		err := login.CheckPlatform(quilt.Catalog{StackVersion: version})
 		if (err != nil) != old {

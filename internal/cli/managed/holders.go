@@ -26,8 +26,10 @@ type Holder struct {
 	Stage     string // vault.Current or vault.Pending; "": a version that has neither, but other labels
 	Deleted   bool   // the secret is marked for deletion, and can be restored
 	Issuer    bool   // the secret is not managed: it is the issuing credential of a managed one
-	Beside    bool   // the value contains it in another place than the secret's own key, so that no rotation replaces it
-	Unsure    bool   // nothing shows which key it holds, because the form of the fingerprint is not known
+	// the value contains it in another place than the secret's own key, so that no rotation
+	// replaces it
+	Beside bool
+	Unsure bool // nothing shows which key it holds, because the form of the fingerprint is not known
 }
 
 // Holders is what all managed secrets of an account and region hold, as [Scan] read them.
@@ -55,15 +57,17 @@ type held struct {
 	words  []apikey.Key // that may be keys
 }
 
-// Scan reads all versions with labels of all managed secrets, several at a time. A secret that cannot be read does not stop it: see [Holders.Unread].
-// progress is called after each secret; it may be nil.
+// Scan reads all versions with labels of all managed secrets, several at a time. A secret that
+// cannot be read does not stop it: see [Holders.Unread]. progress is called after each secret; it
+// may be nil.
 func Scan(ctx context.Context, c *awsclient.Cloud, progress func(done, total int)) (*Holders, error) {
 	h := &Holders{cloud: c}
 	return h.scan(ctx, progress, func(reading) bool { return true })
 }
 
-// Refresh reads again those secrets that matter to the keys: those that held one or could not be read, and those whose tags or labels have changed since. A
-// version's value cannot change. The list can be some minutes old, so a change of the last minutes may be missed.
+// Refresh reads again those secrets that matter to the keys: those that held one or could not be
+// read, and those whose tags or labels have changed since. A version's value cannot change. The
+// list can be some minutes old, so a change of the last minutes may be missed.
 func (h *Holders) Refresh(ctx context.Context, keys ...apikey.Key) (*Holders, error) {
 	return h.scan(ctx, nil, func(r reading) bool {
 		return r.err != nil || slices.ContainsFunc(r.versions, func(v held) bool {
@@ -72,7 +76,8 @@ func (h *Holders) Refresh(ctx context.Context, keys ...apikey.Key) (*Holders, er
 	})
 }
 
-func (h *Holders) scan(ctx context.Context, progress func(done, total int), again func(reading) bool) (*Holders, error) {
+func (h *Holders) scan(ctx context.Context, progress func(done, total int), again func(reading) bool) (*Holders,
+	error) {
 	list, err := ListSecrets(ctx, h.cloud)
 	if err != nil {
 		return nil, err
@@ -112,7 +117,8 @@ func (h *Holders) scan(ctx context.Context, progress func(done, total int), agai
 	return next, ctx.Err()
 }
 
-// read reads one secret. Secrets Manager does not show the values of a secret that is marked for deletion: its labels must say which keys it holds.
+// read reads one secret. Secrets Manager does not show the values of a secret that is marked for
+// deletion: its labels must say which keys it holds.
 func read(ctx context.Context, v *vault.Vault, l awsclient.Listed) reading {
 	r := reading{listed: l}
 	s, err := v.Describe(ctx, l.ARN) // the list may be old
@@ -121,7 +127,8 @@ func read(ctx context.Context, v *vault.Vault, l awsclient.Listed) reading {
 		return r
 	}
 	for _, version := range s.Sorted() {
-		found := held{Holder: Holder{Secret: s.Name, ARN: s.ARN, VersionID: version.ID, Deleted: s.Deleted}, keyIDs: version.Keys}
+		found := held{Holder: Holder{Secret: s.Name, ARN: s.ARN, VersionID: version.ID, Deleted: s.Deleted},
+			keyIDs: version.Keys}
 		for _, stage := range []string{vault.Pending, vault.Current} {
 			if version.Has(stage) {
 				found.Stage = stage
@@ -163,19 +170,23 @@ func (h *Holders) Without(arn string) *Holders {
 	return &others
 }
 
-// OfKey finds the versions whose raw value has the key's text, in any place: first those that are current, then those that are pending, then all others.
+// OfKey finds the versions whose raw value has the key's text, in any place: first those that are
+// current, then those that are pending, then all others.
 func (h *Holders) OfKey(key apikey.Key) []Holder {
 	return h.find(func(v held) (holds, own bool) { return apikey.Contains(v.value, key), v.own.Equal(key) })
 }
 
-// Of finds the versions that hold the registry's key, in the same order: by a label with its id, or by a text that fits its fingerprint. A text may fit
-// two keys, but the holder of the key is always found. If the form of the fingerprint is not known, each version that has a key and no key label may hold
-// it. Those come last.
+// Of finds the versions that hold the registry's key, in the same order: by a label with its id, or
+// by a text that fits its fingerprint. A text may fit two keys, but the holder of the key is always
+// found. If the form of the fingerprint is not known, each version that has a key and no key label
+// may hold it. Those come last.
 func (h *Holders) Of(k quilt.APIKey) []Holder {
 	mark, ours := apikey.MarkOf(k.Name)
 	holds := func(v held) (holds, own bool) {
-		own = k.ID != "" && slices.Contains(v.keyIDs, k.ID) || v.Deleted && ours && mark == apikey.SecretMark(v.ARN) || v.own.Fits(k.Fingerprint)
-		return own || k.Fingerprint != "" && slices.ContainsFunc(v.words, func(word apikey.Key) bool { return word.Fits(k.Fingerprint) }), own
+		own = k.ID != "" && slices.Contains(v.keyIDs, k.ID) || v.Deleted && ours && mark == apikey.SecretMark(v.ARN) ||
+			v.own.Fits(k.Fingerprint)
+		return own || k.Fingerprint != "" && slices.ContainsFunc(v.words,
+			func(word apikey.Key) bool { return word.Fits(k.Fingerprint) }), own
 	}
 	unsure := h.find(func(v held) (bool, bool) {
 		known, _ := holds(v)

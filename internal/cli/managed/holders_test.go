@@ -40,7 +40,8 @@ func newPlace(t *testing.T) place {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = box.Close() })
-	for name, tags := range map[string]map[string]string{sandbox.RotateFunction: {settings.TagRevokeFunction: sandbox.RevokeFunction}, "others": {}} {
+	for name, tags := range map[string]map[string]string{
+		sandbox.RotateFunction: {settings.TagRevokeFunction: sandbox.RevokeFunction}, "others": {}} {
 		if _, err := box.Lambda.Add(awslambda.Config{Name: name, Handler: nobody{}, Tags: tags}); err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +52,8 @@ func newPlace(t *testing.T) place {
 	})}
 }
 
-// secret creates a secret with a value, tags as pairs of name and value, and a rotation function, "" for none.
+// secret creates a secret with a value, tags as pairs of name and value, and a rotation function,
+// "" for none.
 func (p place) secret(name, value, function string, tags ...string) (arn string) {
 	p.Helper()
 	in := &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value}
@@ -61,14 +63,16 @@ func (p place) secret(name, value, function string, tags ...string) (arn string)
 	arn, err := p.CreateSecret(p.Context(), in)
 	if err == nil && function != "" {
 		_, err = p.hands.RotateSecret(p.Context(), &secretsmanager.RotateSecretInput{
-			SecretId: &name, RotationLambdaARN: aws.String(sandboxtest.FunctionARN(function)), RotateImmediately: aws.Bool(false),
-			RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
+			SecretId: &name, RotationLambdaARN: aws.String(sandboxtest.FunctionARN(function)),
+			RotateImmediately: aws.Bool(false),
+			RotationRules:     &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
 		})
 	}
 	if err != nil {
 		p.Fatal(err)
 	}
-	_ = p.Secrets.WaitRotation(p.Context(), name) // the test of the configuration, whose pending copy a scan would find, too
+	// the test of the configuration, whose pending copy a scan would find, too
+	_ = p.Secrets.WaitRotation(p.Context(), name)
 	return arn
 }
 
@@ -79,7 +83,8 @@ func (p place) label(name, label string) {
 		p.Fatal(err)
 	}
 	current, _ := shot.Holder("AWSCURRENT")
-	_, err = p.hands.UpdateSecretVersionStage(p.Context(), &secretsmanager.UpdateSecretVersionStageInput{SecretId: &name, VersionStage: &label, MoveToVersionId: &current.ID})
+	_, err = p.hands.UpdateSecretVersionStage(p.Context(), &secretsmanager.UpdateSecretVersionStageInput{
+		SecretId: &name, VersionStage: &label, MoveToVersionId: &current.ID})
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -106,8 +111,9 @@ func (p place) newKey(name string) (quilt.APIKey, apikey.Key) {
 }
 
 func TestWhichSecretsAreManaged(t *testing.T) {
-	// Protects keys of secrets that our function rotates, or has rotated: a tag, a label or the function makes a secret managed, with rotation on or off, and
-	// with deletion planned. And it protects other teams' secrets, whose values are not read.
+	// Protects keys of secrets that our function rotates, or has rotated: a tag, a label or the
+	// function makes a secret managed, with rotation on or off, and with deletion planned. And it
+	// protects other teams' secrets, whose values are not read.
 	t.Parallel()
 	p := newPlace(t)
 	p.secret("our/function", "{}", sandbox.RotateFunction)
@@ -115,7 +121,8 @@ func TestWhichSecretsAreManaged(t *testing.T) {
 	p.secret("our/label", "{}", "")
 	p.label("our/label", "quilt-key:1")
 	p.secret("our/off", "{}", sandbox.RotateFunction)
-	_, err := p.hands.CancelRotateSecret(t.Context(), &secretsmanager.CancelRotateSecretInput{SecretId: aws.String("our/off")})
+	_, err := p.hands.CancelRotateSecret(t.Context(), &secretsmanager.CancelRotateSecretInput{
+		SecretId: aws.String("our/off")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +130,8 @@ func TestWhichSecretsAreManaged(t *testing.T) {
 	p.secret("their/function", "{}", "others")
 	p.secret("their/plain", "{}", "", "quilt-rotated", "yes", "team", "quilt-rotate:")
 	p.label("their/plain", "quilted")
-	if _, err := p.hands.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: aws.String("our/deleted")}); err != nil {
+	if _, err := p.hands.DeleteSecret(t.Context(),
+		&secretsmanager.DeleteSecretInput{SecretId: aws.String("our/deleted")}); err != nil {
 		t.Fatal(err)
 	}
 	list, err := managed.ListSecrets(t.Context(), p.cloud)
@@ -143,26 +151,33 @@ func TestWhichSecretsAreManaged(t *testing.T) {
 }
 
 func TestAFunctionThatMayNotBeLookedAt(t *testing.T) {
-	// Protects keys of a secret whose rotation function may be ours: such a secret may hold any key.
+	// Protects keys of a secret whose rotation function may be ours: such a secret may hold any
+	// key.
 	t.Parallel()
 	p := newPlace(t)
 	p.secret("prod/x", "{}", sandbox.RotateFunction)
-	p.Hooks.Set(sandboxtest.On(sandboxtest.AWSError(http.StatusForbidden, "AccessDeniedException", "no"), "GetFunction"))
+	p.Hooks.Set(sandboxtest.On(sandboxtest.AWSError(http.StatusForbidden, "AccessDeniedException", "no"),
+		"GetFunction"))
 	if h := p.scan(); len(h.Unread) != 1 || h.Unread[0].Secret != "prod/x" {
 		t.Errorf("unread are %v", h.Unread)
 	}
 }
 
 func TestTheTextOfAKeyIsFoundInAnyPlaceOfAValue(t *testing.T) {
-	// Protects a key that another secret has outside its configured field, in a value that cannot be parsed, or in a version that only has a label.
+	// Protects a key that another secret has outside its configured field, in a value that cannot
+	// be parsed, or in a version that only has a label.
 	t.Parallel()
 	for name, value := range map[string]string{
-		"another field": `{"TOKEN": "qk_another0123456789abcdef", "OTHER": "KEY"}`, "a URL": `{"URL": "https://h/?k=KEY&x=1"}`, "no JSON": "export TOKEN=KEY;", "escaped": `{"N": "{\"k\": \"KEY\"}"}`,
+		"another field": `{"TOKEN": "qk_another0123456789abcdef", "OTHER": "KEY"}`,
+		"a URL":         `{"URL": "https://h/?k=KEY&x=1"}`, "no JSON": "export TOKEN=KEY;",
+		"escaped": `{"N": "{\"k\": \"KEY\"}"}`,
 	} {
 		p := newPlace(t)
 		row, key := p.newKey("by-hand")
-		arn := p.secret("prod/x", strings.ReplaceAll(value, "KEY", key.Reveal()), sandbox.RotateFunction, settings.TagField, "TOKEN")
-		for found, holders := range map[string][]managed.Holder{"by its text": p.scan().OfKey(key), "by its fingerprint": p.scan().Of(row)} {
+		arn := p.secret("prod/x", strings.ReplaceAll(value, "KEY", key.Reveal()), sandbox.RotateFunction,
+			settings.TagField, "TOKEN")
+		for found, holders := range map[string][]managed.Holder{"by its text": p.scan().OfKey(key),
+			"by its fingerprint": p.scan().Of(row)} {
 			if len(holders) != 1 || holders[0].ARN != arn || holders[0].Stage != "AWSCURRENT" {
 				t.Errorf("%s: found %s: %v", name, found, holders)
 			}
@@ -179,7 +194,8 @@ func TestAVersionWithAnyLabelHoldsItsKey(t *testing.T) {
 	p := newPlace(t)
 	row, key := p.newKey("by-hand")
 	p.secret("prod/x", key.Reveal(), sandbox.RotateFunction)
-	_, err := p.hands.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: aws.String("prod/x"), SecretString: aws.String("qk_another0123456789abcdef")})
+	_, err := p.hands.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: aws.String("prod/x"),
+		SecretString: aws.String("qk_another0123456789abcdef")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,14 +208,16 @@ func TestAVersionWithAnyLabelHoldsItsKey(t *testing.T) {
 }
 
 func TestADeletedSecretHoldsItsKeys(t *testing.T) {
-	// Protects a secret that can be restored: its labels, and the names of its keys, say which keys it holds.
+	// Protects a secret that can be restored: its labels, and the names of its keys, say which keys
+	// it holds.
 	t.Parallel()
 	p := newPlace(t)
 	labelled, key := p.newKey("by-hand")
 	arn := p.secret("prod/x", key.Reveal(), sandbox.RotateFunction)
 	p.label("prod/x", "quilt-key:"+labelled.ID)
 	named, _ := p.newKey(apikey.Name("x", p.Clock.Now(), arn))
-	if _, err := p.hands.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: aws.String("prod/x")}); err != nil {
+	if _, err := p.hands.DeleteSecret(t.Context(),
+		&secretsmanager.DeleteSecretInput{SecretId: aws.String("prod/x")}); err != nil {
 		t.Fatal(err)
 	}
 	h := p.scan()
@@ -220,7 +238,8 @@ func TestAnUnreadableSecretMayHoldAnyKey(t *testing.T) {
 	p.secret("prod/hidden", "{}", sandbox.RotateFunction)
 	p.secret("prod/open", "{}", sandbox.RotateFunction)
 	_, err := p.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{
-		Name: aws.String("prod/binary"), SecretBinary: []byte{1}, Tags: []types.Tag{{Key: aws.String(settings.TagGrace), Value: aws.String("24h")}},
+		Name: aws.String("prod/binary"), SecretBinary: []byte{1}, Tags: []types.Tag{{Key: aws.String(settings.TagGrace),
+			Value: aws.String("24h")}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -266,8 +285,9 @@ func crowd(t *testing.T, n int) place {
 }
 
 func TestAThousandSecretsAreReadConcurrently(t *testing.T) {
-	// Protects an incident from a scan that takes minutes: with 130 ms a call, three calls a secret take more than six minutes one by one. Requests wait for
-	// each other here: the scan ends only if as many run at the same time as are allowed, and no more ever do.
+	// Protects an incident from a scan that takes minutes: with 130 ms a call, three calls a secret
+	// take more than six minutes one by one. Requests wait for each other here: the scan ends only
+	// if as many run at the same time as are allowed, and no more ever do.
 	t.Parallel()
 	const secrets, together = 1000, 12
 	p := crowd(t, secrets)
@@ -307,14 +327,16 @@ func TestAThousandSecretsAreReadConcurrently(t *testing.T) {
 }
 
 func TestARefreshReadsWhatMatters(t *testing.T) {
-	// Protects the deadline of a revocation: a second look reads the secrets that hold the key, could not be read or have changed, and no others.
+	// Protects the deadline of a revocation: a second look reads the secrets that hold the key,
+	// could not be read or have changed, and no others.
 	t.Parallel()
 	p := crowd(t, 20)
 	_, key := p.newKey("by-hand")
 	p.secret("prod/holder", key.Reveal(), "", settings.TagGrace, "24h")
 	h := p.scan()
 	put := func(name string) {
-		if _, err := p.hands.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &name, SecretString: aws.String(key.Reveal())}); err != nil {
+		if _, err := p.hands.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &name,
+			SecretString: aws.String(key.Reveal())}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -340,10 +362,12 @@ func TestARefreshReadsWhatMatters(t *testing.T) {
 }
 
 func TestAThrottledReadIsRetried(t *testing.T) {
-	// Protects a scan from Secrets Manager's limits: a read that is refused because of too many requests is sent again.
+	// Protects a scan from Secrets Manager's limits: a read that is refused because of too many
+	// requests is sent again.
 	t.Parallel()
 	p := crowd(t, 3)
-	p.Hooks.Set(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.AWSError(http.StatusBadRequest, "ThrottlingException", "slow down")), "GetSecretValue"))
+	p.Hooks.Set(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.AWSError(http.StatusBadRequest, "ThrottlingException",
+		"slow down")), "GetSecretValue"))
 	if h := p.scan(); len(h.Unread) > 0 {
 		t.Errorf("unread: %v", h.Unread)
 	}

@@ -19,7 +19,8 @@ type List struct {
 	Place   awsclient.Place
 	Total   int                // all secrets there, managed or not
 	Secrets []awsclient.Listed // the managed ones by name, with those that are marked for deletion
-	Unknown []Unread           // whether they are managed is not known, because their rotation function could not be looked at
+	// whether they are managed is not known, because their rotation function could not be looked at
+	Unknown []Unread
 
 	marks   map[string]awsclient.Listed // all secrets, by the mark that the names of their keys have
 	issuers []awsclient.Listed          // those that a tag of a managed secret names as its issuing credential
@@ -34,8 +35,9 @@ type Unread struct {
 // readers is how many requests run at the same time.
 const readers = 12
 
-// ListSecrets finds the managed secrets: those that our rotate function rotates, and those that have a tag or a label of ours, whether rotation is on or off.
-// A function is ours if it has the tag that names its revoke function, or if a secret with a tag or a label of ours names it.
+// ListSecrets finds the managed secrets: those that our rotate function rotates, and those that
+// have a tag or a label of ours, whether rotation is on or off. A function is ours if it has the
+// tag that names its revoke function, or if a secret with a tag or a label of ours names it.
 func ListSecrets(ctx context.Context, c *awsclient.Cloud) (List, error) {
 	all, err := c.Secrets(ctx)
 	if err != nil {
@@ -85,9 +87,11 @@ func ListSecrets(ctx context.Context, c *awsclient.Cloud) (List, error) {
 	for _, s := range all {
 		isIssuer := func(m awsclient.Listed) bool {
 			name := m.Tags[settings.TagIssuer]
-			return name != "" && (name == s.Name || strings.HasPrefix(name, "arn:") && strings.HasPrefix(s.ARN, name)) // an ARN may lack its last six characters
+			// an ARN may lack its last six characters
+			return name != "" && (name == s.Name || strings.HasPrefix(name, "arn:") && strings.HasPrefix(s.ARN, name))
 		}
-		if slices.ContainsFunc(l.Secrets, isIssuer) && !slices.ContainsFunc(l.Secrets, func(m awsclient.Listed) bool { return m.ARN == s.ARN }) {
+		if slices.ContainsFunc(l.Secrets, isIssuer) && !slices.ContainsFunc(l.Secrets,
+			func(m awsclient.Listed) bool { return m.ARN == s.ARN }) {
 			l.issuers = append(l.issuers, s)
 		}
 	}
@@ -109,7 +113,8 @@ func Marked(tags map[string]string, versions []vault.Version) bool {
 	return false
 }
 
-// Elsewhere reports whether the name of a key says that it was created for a secret that is not in this account and region.
+// Elsewhere reports whether the name of a key says that it was created for a secret that is not in
+// this account and region.
 func (l List) Elsewhere(keyName string) bool {
 	mark, ours := apikey.MarkOf(keyName)
 	_, here := l.marks[mark]

@@ -1,8 +1,10 @@
-// Package managed is a managed secret as an operator sees it: what Secrets Manager says about it, the two functions that serve it, their registry, and the
-// settings that apply. It also finds which secrets are managed, and which of them hold a key ([Scan]).
+// Package managed is a managed secret as an operator sees it: what Secrets Manager says about it,
+// the two functions that serve it, their registry, and the settings that apply. It also finds which
+// secrets are managed, and which of them hold a key ([Scan]).
 //
-// It only reads. The one exception is [Secret.Sweep], which has the revoke function sweep the secret. A key is sent only to the registry that the secret's
-// tag or its deployed function names, not to one that somebody typed.
+// It only reads. The one exception is [Secret.Sweep], which has the revoke function sweep the
+// secret. A key is sent only to the registry that the secret's tag or its deployed function names,
+// not to one that somebody typed.
 package managed
 
 import (
@@ -28,8 +30,8 @@ import (
 type Secret struct {
 	vault.Secret
 
-	// RevokeFunction names the function that sweeps, if the caller knows it; otherwise it is found by the rotate
-	// function's tag.
+	// RevokeFunction names the function that sweeps, if the caller knows it; otherwise it is found
+	// by the rotate function's tag.
 	RevokeFunction string
 
 	cloud  *awsclient.Cloud
@@ -39,15 +41,15 @@ type Secret struct {
 // Deployed reports whether a function was ever deployed for the secret's rotation.
 func (s *Secret) Deployed() bool { return s.Rotation.Function != "" }
 
-// NamesRegistry reports whether the secret itself says which registry its keys belong to: by its tag, or by a deployed
-// function.
+// NamesRegistry reports whether the secret itself says which registry its keys belong to: by its
+// tag, or by a deployed function.
 func (s *Secret) NamesRegistry() bool { return s.Deployed() || s.RegistryTagged() }
 
 // RegistryTagged reports whether the secret has the tag that names its registry.
 func (s *Secret) RegistryTagged() bool { return strings.TrimSpace(s.Tags[settings.TagRegistry]) != "" }
 
-// PausedUntil is when the pause of a secret's sweeps ends; nil if they are not paused. A tag of older releases that is
-// no time pauses nothing, because the sweep refuses it.
+// PausedUntil is when the pause of a secret's sweeps ends; nil if they are not paused. A tag of
+// older releases that is no time pauses nothing, because the sweep refuses it.
 func PausedUntil(s vault.Secret) *time.Time {
 	tagged, _ := time.Parse(time.RFC3339, strings.TrimSpace(s.Tags[settings.TagPauseUntil]))
 	until := s.PausedUntil(tagged).UTC()
@@ -62,7 +64,8 @@ type DeletedError struct{ Secret string }
 
 func (e *DeletedError) Error() string { return "the secret " + e.Secret + " is marked for deletion" }
 
-// Open describes a secret, by name or ARN. It fails with a [*DeletedError] if the secret is marked for deletion.
+// Open describes a secret, by name or ARN. It fails with a [*DeletedError] if the secret is marked
+// for deletion.
 func Open(ctx context.Context, c *awsclient.Cloud, secretID string) (*Secret, error) {
 	described, err := c.Vault.Describe(ctx, secretID)
 	if err != nil {
@@ -74,7 +77,8 @@ func Open(ctx context.Context, c *awsclient.Cloud, secretID string) (*Secret, er
 	return &Secret{Secret: described, cloud: c}, nil
 }
 
-// Managed reports whether the secret is managed: see [ListSecrets]. It fails if the secret's function could not be looked at.
+// Managed reports whether the secret is managed: see [ListSecrets]. It fails if the secret's
+// function could not be looked at.
 func (s *Secret) Managed(ctx context.Context) (bool, error) {
 	if Marked(s.Tags, s.Sorted()) || !s.Deployed() {
 		return Marked(s.Tags, s.Sorted()), nil
@@ -96,7 +100,8 @@ func (s *Secret) Look(ctx context.Context) error {
 	return nil
 }
 
-// Value reads a version's value and takes it apart. It fails as vault.Read and apikey.ParseValue do.
+// Value reads a version's value and takes it apart. It fails as vault.Read and apikey.ParseValue
+// do.
 func (s *Secret) Value(ctx context.Context, versionID string) (apikey.Value, error) {
 	raw, err := s.cloud.Vault.Read(ctx, s.ARN, versionID)
 	if err != nil {
@@ -129,7 +134,8 @@ func (s *Secret) RotateFunction(ctx context.Context) (awsclient.Function, error)
 		return *s.rotate, nil
 	}
 	if s.Rotation.Function == "" {
-		return awsclient.Function{}, terminal.WithHint(fmt.Errorf("the secret %s has no rotation function", s.Name), s.NotRotated())
+		return awsclient.Function{}, terminal.WithHint(fmt.Errorf("the secret %s has no rotation function", s.Name),
+			s.NotRotated())
 	}
 	f, err := s.cloud.Function(ctx, s.Rotation.Function)
 	if err != nil {
@@ -139,7 +145,8 @@ func (s *Secret) RotateFunction(ctx context.Context) (awsclient.Function, error)
 	return f, nil
 }
 
-// UnseenFunctionError says that a secret's rotation function could not be looked at: it was deleted, or the caller has no permission.
+// UnseenFunctionError says that a secret's rotation function could not be looked at: it was
+// deleted, or the caller has no permission.
 type UnseenFunctionError struct {
 	Deleted bool
 	error
@@ -152,7 +159,8 @@ func unseen(secret, function string, err error) error {
 	switch {
 	case awsclient.NotFound(err):
 		gone := fmt.Errorf("the rotation function of %s no longer exists: %s", secret, function)
-		return terminal.WithHint(&UnseenFunctionError{true, gone}, "deploy the stack again; quilt-rotate emergency, retire, recover and rollback work without it")
+		return terminal.WithHint(&UnseenFunctionError{true, gone}, "deploy the stack again; quilt-rotate emergency, "+
+			"retire, recover and rollback work without it")
 	case awsclient.Denied(err):
 		return &UnseenFunctionError{false, err}
 	}
@@ -166,22 +174,24 @@ type ForeignFunctionError struct {
 }
 
 func (e *ForeignFunctionError) Error() string {
-	return fmt.Sprintf("the function %s of the secret %s is not one of quilt-rotate: its %s %v", e.Function, e.Secret, settings.EnvRegistryURL, e.cause)
+	return fmt.Sprintf("the function %s of the secret %s is not one of quilt-rotate: its %s %v", e.Function, e.Secret,
+		settings.EnvRegistryURL, e.cause)
 }
 
 // Unwrap gives what is wrong with the function's settings.
 func (e *ForeignFunctionError) Unwrap() error { return e.cause }
 
-// RegistryURL is the registry that the secret's keys belong to: the one that its tag names, else the deployed
-// function's. It fails with [fault.WrongRegistry] if the two differ. If the function cannot be looked at, the tag
-// suffices.
+// RegistryURL is the registry that the secret's keys belong to: the one that its tag names, else
+// the deployed function's. It fails with [fault.WrongRegistry] if the two differ. If the function
+// cannot be looked at, the tag suffices.
 func (s *Secret) RegistryURL(ctx context.Context) (string, error) {
 	tagged, err := settings.RegistryOf(s.Tags)
 	if err != nil || tagged != "" && !s.Deployed() {
 		return tagged, err
 	}
 	url, err := s.FunctionRegistryURL(ctx)
-	if _, foreign := errors.AsType[*ForeignFunctionError](err); err != nil && !foreign && tagged != "" && ctx.Err() == nil {
+	if _, foreign := errors.AsType[*ForeignFunctionError](err); err != nil && !foreign && tagged != "" &&
+		ctx.Err() == nil {
 		return tagged, nil
 	}
 	if err != nil {
@@ -199,7 +209,8 @@ func (s *Secret) FunctionRegistryURL(ctx context.Context) (string, error) {
 	url, err := settings.RegistryURL(f.Environment[settings.EnvRegistryURL])
 	if err != nil {
 		return "", terminal.WithHint(&ForeignFunctionError{f.Name, s.Name, err},
-			"see what rotates the secret: aws secretsmanager describe-secret --secret-id "+s.Name+"; to have quilt-rotate rotate it instead: docs/tools/console.md")
+			"see what rotates the secret: aws secretsmanager describe-secret --secret-id "+s.Name+
+				"; to have quilt-rotate rotate it instead: docs/tools/console.md")
 	}
 	return url, nil
 }
@@ -213,8 +224,8 @@ func (s *Secret) Registry(ctx context.Context, given string, options quilt.Optio
 	return quilt.NewClient(url, options)
 }
 
-// ResolveRegistry is the secret's registry. given is the registry that the options name, "" if none. It is refused
-// if it is another one: a key is sent to no registry but its own.
+// ResolveRegistry is the secret's registry. given is the registry that the options name, "" if
+// none. It is refused if it is another one: a key is sent to no registry but its own.
 func (s *Secret) ResolveRegistry(ctx context.Context, given string) (string, error) {
 	url, err := s.RegistryURL(ctx)
 	if err != nil || given == "" {
@@ -224,14 +235,16 @@ func (s *Secret) ResolveRegistry(ctx context.Context, given string) (string, err
 		return "", fmt.Errorf("the registry's URL %w", err)
 	}
 	if given != url {
-		return "", terminal.WithHint(fmt.Errorf("the keys of %s belong to the registry %s, not to %s", s.Name, url, given),
-			"leave out --registry and --catalog and unset "+settings.EnvRegistryURL+": the secret's tag or its function names the registry")
+		return "", terminal.WithHint(fmt.Errorf("the keys of %s belong to the registry %s, not to %s", s.Name, url,
+			given),
+			"leave out --registry and --catalog and unset "+settings.EnvRegistryURL+": the secret's tag or its "+
+				"function names the registry")
 	}
 	return url, nil
 }
 
-// ForRotation are the settings that hold for the secret's rotations: the deployed function's environment, and the tags
-// over it.
+// ForRotation are the settings that hold for the secret's rotations: the deployed function's
+// environment, and the tags over it.
 func (s *Secret) ForRotation(ctx context.Context) (settings.Rotation, error) {
 	f, err := s.RotateFunction(ctx)
 	if err != nil {
@@ -255,14 +268,16 @@ func (s *Secret) Sweeper(ctx context.Context) (string, error) {
 	}
 	name := f.Tags[settings.TagRevokeFunction]
 	if name == "" {
-		return "", terminal.WithHint(fmt.Errorf("nothing says which function sweeps %s: the function %s has no tag %s", s.Name, f.Name, settings.TagRevokeFunction),
+		return "", terminal.WithHint(fmt.Errorf("nothing says which function sweeps %s: the function %s has no tag %s",
+			s.Name, f.Name, settings.TagRevokeFunction),
 			"name it with --revoke-function, or deploy the stack again")
 	}
 	return name, nil
 }
 
-// Sweep has the function sweep the secret, or, as a dry run, report what a sweep would do. It fails with a [*awsclient.FunctionError]
-// if the sweep failed; the result of a dry run says what the sweep would fail with.
+// Sweep has the function sweep the secret, or, as a dry run, report what a sweep would do. It fails
+// with a [*awsclient.FunctionError] if the sweep failed; the result of a dry run says what the
+// sweep would fail with.
 func (s *Secret) Sweep(ctx context.Context, dryRun bool) (revocation.Result, error) {
 	name, err := s.Sweeper(ctx)
 	if err != nil {

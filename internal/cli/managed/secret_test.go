@@ -32,21 +32,25 @@ func open(t *testing.T, r *sandboxtest.Rig, secretID string) *managed.Secret {
 	return s
 }
 
-// deployAs gives the rotate function an environment and tags, as a deployment does. What it does when it is called is the rig's.
+// deployAs gives the rotate function an environment and tags, as a deployment does. What it does
+// when it is called is the rig's.
 func deployAs(t *testing.T, r *sandboxtest.Rig, environment, tags map[string]string) {
 	t.Helper()
-	_, err := r.Lambda.Add(awslambda.Config{Name: sandbox.RotateFunction, Handler: nobody{}, Environment: environment, Tags: tags})
+	_, err := r.Lambda.Add(awslambda.Config{Name: sandbox.RotateFunction, Handler: nobody{}, Environment: environment,
+		Tags: tags})
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestAKeyIsShownToNoOtherRegistry(t *testing.T) {
-	// Protects keys from a URL that somebody typed: where the deployed function names a registry, another one is refused.
+	// Protects keys from a URL that somebody typed: where the deployed function names a registry,
+	// another one is refused.
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")
 	deployAs(t, r, map[string]string{settings.EnvRegistryURL: r.RegistryURL}, nil)
-	for given, refused := range map[string]bool{"": false, r.RegistryURL: false, r.RegistryURL + "/": false, "https://registry.elsewhere.example": true, "http://registry.elsewhere.example": true} {
+	for given, refused := range map[string]bool{"": false, r.RegistryURL: false, r.RegistryURL + "/": false,
+		"https://registry.elsewhere.example": true, "http://registry.elsewhere.example": true} {
 		client, err := open(t, r, s.ARN).Registry(t.Context(), given, quilt.Options{})
 		if (err != nil) != refused {
 			t.Errorf("%q: %v", given, err)
@@ -58,7 +62,8 @@ func TestAKeyIsShownToNoOtherRegistry(t *testing.T) {
 }
 
 func TestAFunctionThatIsNotOurs(t *testing.T) {
-	// Protects other people's rotations: a function that names no registry is none of quilt-rotate, and that is said.
+	// Protects other people's rotations: a function that names no registry is none of quilt-rotate,
+	// and that is said.
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")
 	deployAs(t, r, map[string]string{"DATABASE": "x"}, nil)
@@ -69,14 +74,17 @@ func TestAFunctionThatIsNotOurs(t *testing.T) {
 }
 
 func TestTheSweeperIsFoundByTheRotateFunctionsTag(t *testing.T) {
-	// Protects from a sweep by another stack's function: it is named by the tag, or by the caller, and guessed never.
+	// Protects from a sweep by another stack's function: it is named by the tag, or by the caller,
+	// and guessed never.
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")
 	deployAs(t, r, map[string]string{settings.EnvRegistryURL: r.RegistryURL}, nil)
-	if name, err := open(t, r, s.ARN).Sweeper(t.Context()); err == nil || !strings.Contains(terminal.Hint(err), "--revoke-function") {
+	if name, err := open(t, r, s.ARN).Sweeper(t.Context()); err == nil || !strings.Contains(terminal.Hint(err),
+		"--revoke-function") {
 		t.Errorf("without a tag: %q, %v", name, err)
 	}
-	deployAs(t, r, map[string]string{settings.EnvRegistryURL: r.RegistryURL}, map[string]string{settings.TagRevokeFunction: "the-other"})
+	deployAs(t, r, map[string]string{settings.EnvRegistryURL: r.RegistryURL},
+		map[string]string{settings.TagRevokeFunction: "the-other"})
 	if name, err := open(t, r, s.ARN).Sweeper(t.Context()); err != nil || name != "the-other" {
 		t.Errorf("with a tag: %q, %v", name, err)
 	}

@@ -12,11 +12,11 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// PutFirstKey returns a value that waits for its first key, with the key put in and every other byte kept. The key goes
-// into the named field, which is added to an object that does not have it. Without a name it goes into
-// [apikey.DefaultField] of an empty object, or into the blank field that [apikey.ParseValue] finds. A blank text becomes
-// the key alone, or an object if a field is named. PutFirstKey fails with an [*apikey.BadValueError], also if the value
-// holds a key already.
+// PutFirstKey returns a value that waits for its first key, with the key put in and every other
+// byte kept. The key goes into the named field, which is added to an object that does not have it.
+// Without a name it goes into [apikey.DefaultField] of an empty object, or into the blank field
+// that [apikey.ParseValue] finds. A blank text becomes the key alone, or an object if a field is
+// named. PutFirstKey fails with an [*apikey.BadValueError], also if the value holds a key already.
 func PutFirstKey(raw redact.Text, field string, key apikey.Key) (redact.Text, error) {
 	text := raw.Reveal()
 	_, reason := apikey.ParseValue(raw, field)
@@ -50,8 +50,8 @@ func PutFirstKey(raw redact.Text, field string, key apikey.Key) (redact.Text, er
 	return redact.Text{}, reason // the field holds something else
 }
 
-// PutKeyAlone returns the key as the whole value. It fails with an [*apikey.BadValueError] if the value that waits for
-// the key has any content.
+// PutKeyAlone returns the key as the whole value. It fails with an [*apikey.BadValueError] if the
+// value that waits for the key has any content.
 func PutKeyAlone(raw redact.Text, key apikey.Key) (redact.Text, error) {
 	members, notObject := apikey.Members(raw.Reveal())
 	if strings.TrimSpace(raw.Reveal()) != "" && (notObject != nil || len(members) > 0) {
@@ -70,8 +70,9 @@ func quoted(s string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// DifferentFields names the top-level fields in which two values differ, in alphabetical order, and never shows what is
-// in them. ok is false if one of the values is not a JSON object, so that there are no fields to name.
+// DifferentFields names the top-level fields in which two values differ, in alphabetical order, and
+// never shows what is in them. ok is false if one of the values is not a JSON object, so that there
+// are no fields to name.
 func DifferentFields(a, b redact.Text) (names []string, ok bool) {
 	as, okA := fieldsOf(a)
 	bs, okB := fieldsOf(b)
@@ -93,8 +94,8 @@ func DifferentFields(a, b redact.Text) (names []string, ok bool) {
 	return slices.Compact(names), true
 }
 
-// fieldsOf returns an object's fields in a form that does not depend on the layout. If a field occurs twice, the last
-// one counts, as for most readers.
+// fieldsOf returns an object's fields in a form that does not depend on the layout. If a field
+// occurs twice, the last one counts, as for most readers.
 func fieldsOf(raw redact.Text) (fields map[string]string, ok bool) {
 	members, err := apikey.Members(raw.Reveal())
 	fields = map[string]string{}

@@ -20,16 +20,19 @@ func init() { hermetic.FixSeed() }
 const oldKey, newKey = "qk_0ldK3yTh4tW1llB3R3pl4c3d", `qk_5uPo0wEiUyHn1MkXjVzB6CgSqDfA"<é>`
 
 func TestPutFirstKey(t *testing.T) {
-	// Protects a secret that waits for its first key: the key goes where the functions look for it, and nothing else
-	// changes.
+	// Protects a secret that waits for its first key: the key goes where the functions look for it,
+	// and nothing else changes.
 	key, as := mustParse(t, newKey), `qk_5uPo0wEiUyHn1MkXjVzB6CgSqDfA\"<é>`
 	for _, c := range []struct{ name, text, field, want string }{
 		{"what every deployment leaves", `{}`, "", `{"QUILT_API_KEY":"` + as + `"}`},
 		{"with a named field", `{}`, "mine", `{"mine":"` + as + `"}`},
 		{"in white space", " {\n} \n", "", " {\"QUILT_API_KEY\":\"" + as + "\"\n} \n"},
-		{"a blank default field", `{"a":1.0e2, "QUILT_API_KEY" : " " }`, "", `{"a":1.0e2, "QUILT_API_KEY" : "` + as + `" }`},
-		{"a blank field of another name", `{"mine":"","QUILT_API_KEY":"qk_other"}`, "mine", `{"mine":"` + as + `","QUILT_API_KEY":"qk_other"}`},
-		{"a field that is not there yet", "{\"a\": \"\\u00e9\"\n}", "mine", "{\"a\": \"\\u00e9\",\"mine\":\"" + as + "\"\n}"},
+		{"a blank default field", `{"a":1.0e2, "QUILT_API_KEY" : " " }`, "", `{"a":1.0e2, "QUILT_API_KEY" : "` + as +
+			`" }`},
+		{"a blank field of another name", `{"mine":"","QUILT_API_KEY":"qk_other"}`, "mine", `{"mine":"` + as +
+			`","QUILT_API_KEY":"qk_other"}`},
+		{"a field that is not there yet", "{\"a\": \"\\u00e9\"\n}", "mine", "{\"a\": \"\\u00e9\",\"mine\":\"" + as +
+			"\"\n}"},
 		{"a field whose name needs quotes", `{}`, `a"b`, `{"a\"b":"` + as + `"}`},
 		{"a blank text", " \n", "", newKey},
 		{"a blank text, with a field", "", "mine", `{"mine":"` + as + `"}`},
@@ -57,7 +60,8 @@ func TestPutFirstKeyRefusesOtherValues(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			filled, err := managed.PutFirstKey(redact.New(c.text), c.field, mustParse(t, newKey))
-			if _, bad := errors.AsType[*apikey.BadValueError](err); !bad || !filled.Empty() || !strings.Contains(err.Error(), c.why) {
+			if _, bad := errors.AsType[*apikey.BadValueError](err); !bad || !filled.Empty() ||
+				!strings.Contains(err.Error(), c.why) {
 				t.Errorf("got %v, want one that says %q", err, c.why)
 			}
 			if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), oldKey) {
@@ -83,7 +87,8 @@ func TestPutKeyAlone(t *testing.T) {
 }
 
 func TestFirstKeyKeepsEveryOtherByte(t *testing.T) {
-	// Protects other people's fields: whatever else is in a value, and in whatever layout, only the key is added.
+	// Protects other people's fields: whatever else is in a value, and in whatever layout, only the
+	// key is added.
 	const field, key = "the key's own", "qk_5uPo0wEiUyHn1MkXjVzB6C"
 	rapid.Check(t, func(t *rapid.T) {
 		space := func() string {
@@ -93,7 +98,8 @@ func TestFirstKeyKeepsEveryOtherByte(t *testing.T) {
 		other := func() string {
 			name, _ := json.Marshal(rapid.String().Draw(t, "name"))
 			value := rapid.SampledFrom([]string{
-				`null`, `-0.0`, `1e400`, `"a qk_b"`, `{"the key's own": "x"}`, `[1, "}"]`, `"\u0022\/"`}).Draw(t, "value")
+				`null`, `-0.0`, `1e400`, `"a qk_b"`, `{"the key's own": "x"}`, `[1, "}"]`, `"\u0022\/"`}).Draw(t,
+				"value")
 			return member(string(name), value) + space()
 		}
 		before := rapid.SliceOfN(rapid.Custom(func(*rapid.T) string { return other() }), 0, 3).Draw(t, "before")
@@ -146,8 +152,8 @@ func TestFirstKeyThatMakesValueTooLongIsRefused(t *testing.T) {
 }
 
 func TestDifferentFields(t *testing.T) {
-	// Protects a person who confirms a rollback: the fields that change are named, their values are not shown, and the
-	// layout does not count.
+	// Protects a person who confirms a rollback: the fields that change are named, their values are
+	// not shown, and the layout does not count.
 	differ := func(a, b string) []string {
 		names, ok := managed.DifferentFields(redact.New(a), redact.New(b))
 		if !ok {

@@ -31,14 +31,15 @@ type Adoption struct {
 
 // Adopted is what was found and written.
 type Adopted struct {
-	Secret     string             `json:"secret"`
-	ARN        string             `json:"arn"`
-	VersionID  string             `json:"versionId"`
-	Key        revocation.KeyInfo `json:"key"`
-	Identified bool               `json:"identified"` // the key's id is known, so that it can be revoked once it is superseded
-	Tags       map[string]string  `json:"tags"`       // that were written
-	Labelled   bool               `json:"labelled"`   // the key's label was written
-	Rotation   Rotation           `json:"rotation"`
+	Secret    string             `json:"secret"`
+	ARN       string             `json:"arn"`
+	VersionID string             `json:"versionId"`
+	Key       revocation.KeyInfo `json:"key"`
+	// the key's id is known, so that it can be revoked once it is superseded
+	Identified bool              `json:"identified"`
+	Tags       map[string]string `json:"tags"`     // that were written
+	Labelled   bool              `json:"labelled"` // the key's label was written
+	Rotation   Rotation          `json:"rotation"`
 }
 
 // An adoption is one that is under way.
@@ -53,19 +54,21 @@ type adoption struct {
 	plan    *rotationPlan
 }
 
-// Adopt has a secret managed that has a key: it finds the key at the registry, asks, writes tags and the key's label, and
-// switches rotation on. It changes neither the value nor the key.
+// Adopt has a secret managed that has a key: it finds the key at the registry, asks, writes tags
+// and the key's label, and switches rotation on. It changes neither the value nor the key.
 //
-// The tags come first, because the functions find the key by its field. Rotation comes last: a rotation that started before
-// the tags were there would use other settings. A crash in between leaves a version without the label, or a secret that is
-// managed with rotation off, which `quilt-rotate status` reports; this command continues if it runs again. Two at the same
-// time write the same.
+// The tags come first, because the functions find the key by its field. Rotation comes last: a
+// rotation that started before the tags were there would use other settings. A crash in between
+// leaves a version without the label, or a secret that is managed with rotation off, which
+// `quilt-rotate status` reports; this command continues if it runs again. Two at the same time
+// write the same.
 func (d *Operator) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 	s := a.Secret
 	gone := false
 	if s.Deployed() {
 		_, err := s.FunctionRegistryURL(ctx)
-		if unseen, ok := errors.AsType[*managed.UnseenFunctionError](err); ok && unseen.Deleted { // as after the stack of another release was deleted
+		// as after the stack of another release was deleted
+		if unseen, ok := errors.AsType[*managed.UnseenFunctionError](err); ok && unseen.Deleted {
 			gone = true
 		} else if err != nil { // it may be another program's
 			return Adopted{}, err
@@ -89,7 +92,8 @@ func (d *Operator) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 	label := x.id != "" && x.current.Key() == ""
 	x.show(label)
 	result := Adopted{
-		Secret: s.Name, ARN: s.ARN, VersionID: x.current.ID, Key: x.proven.info(x.value.Key()), Identified: x.id != "", Tags: map[string]string{},
+		Secret: s.Name, ARN: s.ARN, VersionID: x.current.ID, Key: x.proven.info(x.value.Key()), Identified: x.id != "",
+		Tags:     map[string]string{},
 		Rotation: Rotation{s.Rotation.Enabled, s.Rotation.Next},
 	}
 	if len(in.missing) == 0 && !label && x.plan == nil {
@@ -127,19 +131,23 @@ func (x *adoption) identify(ctx context.Context) (err error) {
 		if err := x.notOverwritten(x.current.ID); err != nil {
 			return err
 		}
-		return terminal.WithHint(fmt.Errorf("the secret %s waits for its first key: %w", s.Name, err), "run: "+x.command("bootstrap"))
+		return terminal.WithHint(fmt.Errorf("the secret %s waits for its first key: %w", s.Name, err),
+			"run: "+x.command("bootstrap"))
 	case isBad(err), errors.Is(err, vault.ErrBinary):
-		return terminal.WithHint(fmt.Errorf("the value of %s cannot be rotated: %w", s.Name, err), "correct the value, or name the key's field with --field")
+		return terminal.WithHint(fmt.Errorf("the value of %s cannot be rotated: %w", s.Name, err),
+			"correct the value, or name the key's field with --field")
 	case err != nil:
 		return err
 	}
 	label, row, owner := x.current.Key(), x.proven.row, x.settings.Owner
 	switch {
 	case label != "" && row == nil && !x.proven.limited:
-		return terminal.WithHint(fmt.Errorf("the current version of %s has the label of the key %s, but holds another key", s.Name, label),
+		return terminal.WithHint(fmt.Errorf("the current version of %s has the label of the key %s, but holds "+
+			"another key", s.Name, label),
 			"see what is wrong: "+x.command("doctor"))
 	case owner != "" && !quilt.SameUser(owner, x.proven.Email):
-		return terminal.WithHint(fmt.Errorf("the key in %s belongs to %s, but the tag %s is %s", s.Name, x.proven.Email, settings.TagOwner, owner),
+		return terminal.WithHint(fmt.Errorf("the key in %s belongs to %s, but the tag %s is %s", s.Name, x.proven.Email,
+			settings.TagOwner, owner),
 			"add --owner "+x.proven.Email+", or store a key of "+owner+" first")
 	}
 	if x.id = label; label == "" && row != nil {
@@ -151,8 +159,9 @@ func (x *adoption) identify(ctx context.Context) (err error) {
 	return nil
 }
 
-// otherHolders refuses a key that another managed secret holds: after a rotation of one, a sweep revokes the key of both.
-// A secret that cannot be read may hold it, and so may one of another account or region if the key's name says so.
+// otherHolders refuses a key that another managed secret holds: after a rotation of one, a sweep
+// revokes the key of both. A secret that cannot be read may hold it, and so may one of another
+// account or region if the key's name says so.
 func (x *adoption) otherHolders(ctx context.Context) (unsure string, err error) {
 	s := x.secret
 	var all *managed.Holders
@@ -167,11 +176,13 @@ func (x *adoption) otherHolders(ctx context.Context) (unsure string, err error) 
 		if row := x.proven.row; row != nil {
 			found = others.Of(*row)
 			if others.Elsewhere(row.Name) {
-				unsure = "its name, " + row.Name + ", says that it was created for a secret of another account or region"
+				unsure = "its name, " + row.Name + ", says that it was created for a secret of another account or " +
+					"region"
 			}
 		}
 		for _, h := range append(others.OfKey(x.value.Key()), found...) {
-			return "", terminal.WithHint(fmt.Errorf("the secret %s holds the key of %s, too: after a rotation of one, its consumers lose it", h.Secret, s.Name),
+			return "", terminal.WithHint(fmt.Errorf("the secret %s holds the key of %s, too: after a rotation of "+
+				"one, its consumers lose it", h.Secret, s.Name),
 				"give "+s.Name+" a key of its own first: "+x.command("recover")+" --replace")
 		}
 		for _, u := range others.Unread {
@@ -185,7 +196,8 @@ func (x *adoption) otherHolders(ctx context.Context) (unsure string, err error) 
 	case x.Anyway:
 		x.Tell.Tell(terminal.Warned, what, unsure)
 	default:
-		return "", terminal.WithHint(fmt.Errorf("%s: %s", what, unsure), "if you know that no other secret holds it, add --anyway")
+		return "", terminal.WithHint(fmt.Errorf("%s: %s", what, unsure), "if you know that no other secret holds it, "+
+			"add --anyway")
 	}
 	return unsure, nil
 }
@@ -199,10 +211,12 @@ func (x *adoption) show(label bool) {
 		x.Tell.Tell(terminal.Noted, "it is the key "+row.Name, "expires on "+day(row.ExpiresAt))
 	}
 	if x.proven.limited {
-		x.Tell.Tell(terminal.Warned, "the key may not create keys", "give the secret an issuing credential (docs/runbook/NoCreator.md)")
+		x.Tell.Tell(terminal.Warned, "the key may not create keys", "give the secret an issuing credential "+
+			"(docs/runbook/NoCreator.md)")
 	}
 	if x.id == "" {
-		x.Tell.Tell(terminal.Warned, "the id of the key is not known", "once it is superseded, it stays valid until it expires")
+		x.Tell.Tell(terminal.Warned, "the id of the key is not known", "once it is superseded, it stays valid until "+
+			"it expires")
 	}
 	for _, name := range slices.Sorted(maps.Keys(x.missing)) {
 		x.Tell.Tell(terminal.Later, "will write the tag "+name, x.missing[name])
@@ -212,9 +226,11 @@ func (x *adoption) show(label bool) {
 	}
 	switch r := x.secret.Rotation; {
 	case x.plan != nil:
-		x.Tell.Tell(terminal.Later, "will switch rotation on: "+x.plan.rules.Schedule, "by "+x.plan.function.Name+"; it is not rotated now")
+		x.Tell.Tell(terminal.Later, "will switch rotation on: "+x.plan.rules.Schedule, "by "+x.plan.function.Name+
+			"; it is not rotated now")
 		if row := x.proven.row; row != nil && row.ExpiresAt.Before(x.secret.Now.Add(x.plan.longest)) {
-			x.Tell.Tell(terminal.Warned, "the current key may expire before the first rotation", "rotate it after this: quilt-rotate rotate "+x.secret.Name)
+			x.Tell.Tell(terminal.Warned, "the current key may expire before the first rotation",
+				"rotate it after this: quilt-rotate rotate "+x.secret.Name)
 		}
 	case x.gone:
 		x.Tell.Tell(terminal.Warned, "the function that rotated it was deleted", noStack)
@@ -233,9 +249,11 @@ func (x *adoption) label(ctx context.Context) (written bool, err error) {
 			return err
 		}
 		if now, _ := s.Holder(vault.Current); now.ID != x.current.ID {
-			return terminal.WithHint(fmt.Errorf("the value of %s was changed at the same time, so no label was written", s.Name), sameCommand)
+			return terminal.WithHint(fmt.Errorf("the value of %s was changed at the same time, so no label was written",
+				s.Name), sameCommand)
 		}
-		id, err := rotation.LabelCurrent(ctx, x.Cloud.Vault, s.Secret, x.value, x.settings.Field, []quilt.APIKey{*x.proven.row})
+		id, err := rotation.LabelCurrent(ctx, x.Cloud.Vault, s.Secret, x.value, x.settings.Field,
+			[]quilt.APIKey{*x.proven.row})
 		written = err == nil && id != ""
 		return err
 	})

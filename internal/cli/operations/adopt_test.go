@@ -22,13 +22,16 @@ import (
 )
 
 func TestAdoptRefusesAKeyThatIsNamedForASecretElsewhere(t *testing.T) {
-	// Protects the consumers of another account or region: the key's name says that a secret there may hold it.
+	// Protects the consumers of another account or region: the key's name says that a secret there
+	// may hold it.
 	t.Parallel()
 	r := sandboxtest.New(t)
-	_, secret := r.Registry.MintKey(sandbox.UserEmail, apikey.Name("pipeline", r.Clock.Now(), "arn:aws:secretsmanager:eu-west-1:1:secret:prod/x"), 90)
+	_, secret := r.Registry.MintKey(sandbox.UserEmail, apikey.Name("pipeline", r.Clock.Now(),
+		"arn:aws:secretsmanager:eu-west-1:1:secret:prod/x"), 90)
 	s := r.BareSecret("prod/pipeline", sandboxtest.ValueWith(secret))
 	p := newPerson(t, r)
-	if _, err := p.adopt(s.Name, nil); err == nil || !strings.Contains(err.Error(), "another account or region") || !strings.Contains(terminal.Hint(err), "--anyway") {
+	if _, err := p.adopt(s.Name, nil); err == nil || !strings.Contains(err.Error(), "another account or region") ||
+		!strings.Contains(terminal.Hint(err), "--anyway") {
 		t.Fatalf("got %v, %s", err, terminal.Hint(err))
 	}
 	found, err := p.secret(s.Name)
@@ -40,7 +43,8 @@ func TestAdoptRefusesAKeyThatIsNamedForASecretElsewhere(t *testing.T) {
 		asked = what
 		return nil
 	}
-	if _, err := p.Adopt(p.ctx, operations.Adoption{Secret: found, Registry: p.registry, Anyway: true}); err != nil || !strings.Contains(asked, "its consumers lose it") {
+	if _, err := p.Adopt(p.ctx, operations.Adoption{Secret: found, Registry: p.registry, Anyway: true}); err != nil ||
+		!strings.Contains(asked, "its consumers lose it") {
 		t.Fatalf("got %v; asked %q", err, asked)
 	}
 }
@@ -57,7 +61,8 @@ func putsOfKeys(fault wire.Hook) wire.Hook {
 }
 
 func TestBootstrapRevokesAKeyThatWasCertainlyNotStored(t *testing.T) {
-	// Protects promise 3: a command that is refused does not leave one more key at the registry each time that it runs.
+	// Protects promise 3: a command that is refused does not leave one more key at the registry
+	// each time that it runs.
 	t.Parallel()
 	denied := sandboxtest.AWSError(http.StatusBadRequest, "AccessDeniedException", "no")
 	created := func(r *sandboxtest.Rig) bool { return len(r.Registry.Keys()) > 0 }
@@ -104,8 +109,9 @@ func TestBootstrapRevokesAKeyThatWasCertainlyNotStored(t *testing.T) {
 }
 
 func TestBootstrapKeepsAKeyThatMayBeStored(t *testing.T) {
-	// Protects promise 1: the answer to the put says that it was refused, but an earlier attempt was carried out. If the
-	// value can be read back, the command goes on; if not, the key is kept, and the next run makes it current.
+	// Protects promise 1: the answer to the put says that it was refused, but an earlier attempt
+	// was carried out. If the value can be read back, the command goes on; if not, the key is kept,
+	// and the next run makes it current.
 	t.Parallel()
 	for _, unreadable := range []bool{false, true} {
 		r := sandboxtest.New(t)
@@ -140,7 +146,8 @@ func TestBootstrapKeepsAKeyThatMayBeStored(t *testing.T) {
 }
 
 func TestBootstrapMovesALabelThatIsOnAnotherVersion(t *testing.T) {
-	// Protects promise 3: after a lost answer, the label of the key goes back to the version that holds the key.
+	// Protects promise 3: after a lost answer, the label of the key goes back to the version that
+	// holds the key.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.BareSecret("prod/pipeline", "{}")
@@ -170,14 +177,16 @@ func TestBootstrapMovesALabelThatIsOnAnotherVersion(t *testing.T) {
 }
 
 func TestTwoAdoptionsAtTheSameTimeSwitchRotationOnOnce(t *testing.T) {
-	// Protects twins: both report success, and the secret has one label of its key, one rotation and nothing pending, also if the test of the first one's
-	// configuration refuses the second one's call, and if an answer is lost.
+	// Protects twins: both report success, and the secret has one label of its key, one rotation
+	// and nothing pending, also if the test of the first one's configuration refuses the second
+	// one's call, and if an answer is lost.
 	t.Parallel()
 	for name, fault := range map[string]wire.Hook{
 		"nothing is lost": func(_ *wire.Call, next func()) { next() },
 		"every answer to RotateSecret is an error": sandboxtest.On(func(c *wire.Call, next func()) {
 			next()
-			c.Respond(http.StatusBadRequest, `{"__type":"InvalidRequestException","Message":"A previous rotation isn't complete. That rotation will be reattempted."}`)
+			c.Respond(http.StatusBadRequest,
+				`{"__type":"InvalidRequestException","Message":"A previous rotation isn't complete. That rotation will be reattempted."}`)
 		}, "RotateSecret"),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -192,7 +201,8 @@ func TestTwoAdoptionsAtTheSameTimeSwitchRotationOnOnce(t *testing.T) {
 					p := newPerson(t, r)
 					found, err := p.secret(s.Name)
 					if err == nil {
-						_, err = p.Adopt(p.ctx, operations.Adoption{Secret: found, Registry: p.registry, Schedule: "rate(30 days)", Function: sandbox.RotateFunction})
+						_, err = p.Adopt(p.ctx, operations.Adoption{Secret: found, Registry: p.registry,
+							Schedule: "rate(30 days)", Function: sandbox.RotateFunction})
 					}
 					return err
 				})
@@ -202,7 +212,8 @@ func TestTwoAdoptionsAtTheSameTimeSwitchRotationOnOnce(t *testing.T) {
 			}
 			_ = r.Secrets.WaitRotation(t.Context(), s.Name) // its error is how the test of the configuration ended
 			out, err := r.Hands.DescribeSecret(t.Context(), &secretsmanager.DescribeSecretInput{SecretId: &s.ARN})
-			if err != nil || !*out.RotationEnabled || *out.RotationRules.ScheduleExpression != "rate(30 days)" || len(out.VersionIdsToStages) != 1 {
+			if err != nil || !*out.RotationEnabled || *out.RotationRules.ScheduleExpression != "rate(30 days)" ||
+				len(out.VersionIdsToStages) != 1 {
 				t.Errorf("%v: %+v", err, out)
 			}
 		})
@@ -210,7 +221,8 @@ func TestTwoAdoptionsAtTheSameTimeSwitchRotationOnOnce(t *testing.T) {
 }
 
 func TestAdoptRefusesARotationThatItCannotServe(t *testing.T) {
-	// Protects an operator from an adoption that reports success although no rotation will succeed: the rotation names a version of the function, or is stuck.
+	// Protects an operator from an adoption that reports success although no rotation will succeed:
+	// the rotation names a version of the function, or is stuck.
 	t.Parallel()
 	for name, fault := range map[string]struct {
 		prepare func(t *testing.T, r *sandboxtest.Rig, s *sandboxtest.Secret) error
@@ -218,7 +230,8 @@ func TestAdoptRefusesARotationThatItCannotServe(t *testing.T) {
 	}{
 		"a version of the function": {func(t *testing.T, r *sandboxtest.Rig, s *sandboxtest.Secret) error {
 			_, err := r.Hands.RotateSecret(t.Context(), &secretsmanager.RotateSecretInput{
-				SecretId: &s.ARN, RotationLambdaARN: aws.String(sandboxtest.FunctionARN(sandbox.RotateFunction) + ":$LATEST"), RotateImmediately: aws.Bool(false),
+				SecretId: &s.ARN, RotationLambdaARN: aws.String(sandboxtest.FunctionARN(sandbox.RotateFunction) +
+					":$LATEST"), RotateImmediately: aws.Bool(false),
 				RotationRules: &types.RotationRulesType{ScheduleExpression: aws.String("rate(30 days)")},
 			})
 			return err
@@ -241,7 +254,8 @@ func TestAdoptRefusesARotationThatItCannotServe(t *testing.T) {
 			p := newPerson(t, r)
 			found, err := p.secret(s.Name)
 			if err == nil {
-				_, err = p.Adopt(p.ctx, operations.Adoption{Secret: found, Registry: p.registry, Schedule: "rate(30 days)", Function: sandbox.RotateFunction})
+				_, err = p.Adopt(p.ctx, operations.Adoption{Secret: found, Registry: p.registry,
+					Schedule: "rate(30 days)", Function: sandbox.RotateFunction})
 			}
 			if err == nil || !strings.Contains(err.Error(), fault.want) || terminal.Hint(err) == "" {
 				t.Errorf("got %v, hint %q", err, terminal.Hint(err))

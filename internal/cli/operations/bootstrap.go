@@ -71,12 +71,14 @@ func keyIn(s *managed.Secret, outcome Outcome, version string, key apikey.Key, p
 // day is a date as people write it.
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// Bootstrap stores the first key of a secret. A secret that does not exist is created with the value {}, because the key's
-// name needs the ARN. If the current value holds a key, nothing is done.
+// Bootstrap stores the first key of a secret. A secret that does not exist is created with the
+// value {}, because the key's name needs the ARN. If the current value holds a key, nothing is
+// done.
 //
-// The secret and its tags are written before anybody logs in, so that a name or a permission that is refused does not cost
-// a one-time login code. A crash in between leaves a secret that waits for its first key, and the same command
-// continues. From the login on, [installation] says what a crash leaves.
+// The secret and its tags are written before anybody logs in, so that a name or a permission that
+// is refused does not cost a one-time login code. A crash in between leaves a secret that waits for
+// its first key, and the same command continues. From the login on, [installation] says what a
+// crash leaves.
 func (d *Operator) Bootstrap(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	in, err := d.newInstallation(ctx, b.Secret, b.Registry, b.Tags, false)
 	if err != nil {
@@ -84,7 +86,8 @@ func (d *Operator) Bootstrap(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	}
 	field := in.settings.Field
 	if b.Alone && field != "" {
-		return KeyIn{}, terminal.WithHint(fmt.Errorf("the tag %s says that the key is in the field %q, so it cannot be the whole value", settings.TagField, field),
+		return KeyIn{}, terminal.WithHint(fmt.Errorf("the tag %s says that the key is in the field %q, so it cannot "+
+			"be the whole value", settings.TagField, field),
 			"leave --plain out, or remove the tag")
 	}
 	in.put = func(raw redact.Text, key apikey.Key) (redact.Text, error) {
@@ -98,7 +101,8 @@ func (d *Operator) Bootstrap(ctx context.Context, b Bootstrap) (KeyIn, error) {
 			return done, err
 		}
 		if err := in.check(ctx); isBad(err) {
-			return KeyIn{}, terminal.WithHint(fmt.Errorf("the value of %s cannot take a key: %w", b.Name, err), "name the field for it with --field, or correct the value")
+			return KeyIn{}, terminal.WithHint(fmt.Errorf("the value of %s cannot take a key: %w", b.Name, err),
+				"name the field for it with --field, or correct the value")
 		} else if err != nil {
 			return KeyIn{}, err
 		}
@@ -135,7 +139,8 @@ func (in *installation) notOverwritten(current string) error {
 }
 
 func (in *installation) overwritten(version string) error {
-	return terminal.WithHint(fmt.Errorf("the value of %s is blank, but the version %s was current before and holds a key: somebody overwrote the value", in.secret.Name, version),
+	return terminal.WithHint(fmt.Errorf("the value of %s is blank, but the version %s was current before and holds a "+
+		"key: somebody overwrote the value", in.secret.Name, version),
 		"run: "+in.command("recover"))
 }
 
@@ -210,11 +215,13 @@ func (in *installation) ended(ctx context.Context, outcome Outcome, k *aKey, p p
 	return keyIn(in.secret, outcome, k.version, k.secret, p), true, nil
 }
 
-// createSecret creates the secret, after a question. Its answer may be lost: the same command then finds the secret. A
-// secret that somebody else created is not used unseen, because its tags may name another registry.
+// createSecret creates the secret, after a question. Its answer may be lost: the same command then
+// finds the secret. A secret that somebody else created is not used unseen, because its tags may
+// name another registry.
 func (in *installation) createSecret(ctx context.Context, b Bootstrap) error {
 	if strings.HasPrefix(b.Name, "arn:") {
-		return terminal.WithHint(fmt.Errorf("there is no secret %s", redact.Clip(b.Name, 512)), "check the ARN; to have a secret created, give its name")
+		return terminal.WithHint(fmt.Errorf("there is no secret %s", redact.Clip(b.Name, 512)),
+			"check the ARN; to have a secret created, give its name")
 	}
 	if err := in.Confirm(ctx, "the secret "+b.Name+" does not exist and will be created", b.Name); err != nil {
 		return err
@@ -222,12 +229,14 @@ func (in *installation) createSecret(ctx context.Context, b Bootstrap) error {
 	var arn string
 	err := finish(ctx, func(ctx context.Context) (err error) {
 		arn, err = in.Cloud.CreateSecret(ctx, awsclient.NewSecret{
-			Name: b.Name, Description: "A Quilt API key, rotated by quilt-rotate", Value: redact.New("{}"), Tags: in.missing, KMSKey: b.KMSKey,
+			Name: b.Name, Description: "A Quilt API key, rotated by quilt-rotate", Value: redact.New("{}"),
+			Tags: in.missing, KMSKey: b.KMSKey,
 		}, uuid.NewString())
 		return err
 	})
 	if awsclient.Exists(err) {
-		return terminal.WithHint(fmt.Errorf("somebody else created the secret %s at the same time", b.Name), sameCommand)
+		return terminal.WithHint(fmt.Errorf("somebody else created the secret %s at the same time", b.Name),
+			sameCommand)
 	}
 	if err != nil {
 		return err
@@ -248,9 +257,10 @@ func (in *installation) createSecret(ctx context.Context, b Bootstrap) error {
 	return in.prepare(ctx)
 }
 
-// prepare writes the missing tags, and shows that a value may be stored. A secret that never had a value gets {}, which
-// becomes current at once and so must hold no key. Otherwise the current value is stored once more under the id of its
-// own version: Secrets Manager checks the permission, and changes nothing (API reference, PutSecretValue).
+// prepare writes the missing tags, and shows that a value may be stored. A secret that never had a
+// value gets {}, which becomes current at once and so must hold no key. Otherwise the current value
+// is stored once more under the id of its own version: Secrets Manager checks the permission, and
+// changes nothing (API reference, PutSecretValue).
 func (in *installation) prepare(ctx context.Context) error {
 	if err := in.tag(ctx); err != nil {
 		return err

@@ -20,8 +20,8 @@ import (
 )
 
 func TestTwoAtOncePutOneKeyIn(t *testing.T) {
-	// Protects a team of two who bootstrap the same secret in the same second: one key is current and works, both are
-	// told so, and sweeps take the other.
+	// Protects a team of two who bootstrap the same secret in the same second: one key is current
+	// and works, both are told so, and sweeps take the other.
 	t.Parallel()
 	for range 10 {
 		r := sandboxtest.New(t)
@@ -52,8 +52,8 @@ func TestTwoAtOncePutOneKeyIn(t *testing.T) {
 }
 
 func TestAKeyThatAnotherMayHoldIsNotRevokedAfterALostAnswer(t *testing.T) {
-	// Protects a colleague's new key: a key of the very name that appears while an answer is lost is not revoked by the
-	// command, even if it is the only one.
+	// Protects a colleague's new key: a key of the very name that appears while an answer is lost
+	// is not revoked by the command, even if it is the only one.
 	t.Parallel()
 	for _, landed := range []bool{true, false} {
 		lostAnswer(t, landed)
@@ -86,13 +86,14 @@ func lostAnswer(t *testing.T, landed bool) {
 		t.Fatalf("%v\n%s", err, p.said)
 	}
 	if others.Load() == nil || !r.Registry.Alive(*others.Load()) || len(s.Ours()) != want {
-		t.Errorf("the colleague's key must live, and the lost one is left to the sweep: %d keys\n%s", len(s.Ours()), p.said)
+		t.Errorf("the colleague's key must live, and the lost one is left to the sweep: %d keys\n%s", len(s.Ours()),
+			p.said)
 	}
 }
 
 func TestANewKeyThatIsRefusedIsNotMadeCurrent(t *testing.T) {
-	// Protects promise 1: what was never seen to log in does not become current; and the next run takes the stored key,
-	// once the registry knows it.
+	// Protects promise 1: what was never seen to log in does not become current; and the next run
+	// takes the stored key, once the registry knows it.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.BareSecret("prod/pipeline", "{}")
@@ -127,7 +128,8 @@ func TestARegistryThatKeepsNewKeysWaiting(t *testing.T) {
 }
 
 func TestASecretWithoutAnyValue(t *testing.T) {
-	// Protects secrets that were made by a template without a value: they have no version at all, and count as waiting.
+	// Protects secrets that were made by a template without a value: they have no version at all,
+	// and count as waiting.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	name := "prod/empty"

@@ -32,7 +32,8 @@ func recovery(replace, newOwner bool, login operations.Login) func(*person, *san
 		if err != nil {
 			return err
 		}
-		_, err = p.Recover(p.ctx, operations.Recovery{Secret: opened, Registry: p.registry, Replace: replace, NewOwner: newOwner, LogIn: login})
+		_, err = p.Recover(p.ctx, operations.Recovery{Secret: opened, Registry: p.registry, Replace: replace,
+			NewOwner: newOwner, LogIn: login})
 		return err
 	}
 }
@@ -100,8 +101,9 @@ func recoverAgain(t *testing.T, s *sandboxtest.Secret) {
 }
 
 func TestACommandActsOnWhatItHasShown(t *testing.T) {
-	// Protects the key that another command or a rotation made current after this command has looked: it is not replaced. And the owner's tag, which must
-	// name the user of the current key. The other one acts at each request of the command in turn.
+	// Protects the key that another command or a rotation made current after this command has
+	// looked: it is not replaced. And the owner's tag, which must name the user of the current key.
+	// The other one acts at each request of the command in turn.
 	t.Parallel()
 	for name, c := range races {
 		t.Run(name, func(t *testing.T) {
@@ -117,7 +119,8 @@ func TestACommandActsOnWhatItHasShown(t *testing.T) {
 	}
 }
 
-// at runs the race with the other command at the request of that number. It reports whether there was one.
+// at runs the race with the other command at the request of that number. It reports whether there
+// was one.
 func (c race) at(t *testing.T, number int) bool {
 	end := &ending{T: t}
 	defer end.run()
@@ -175,7 +178,8 @@ func (c race) at(t *testing.T, number int) bool {
 }
 
 func TestUnstickReportsARotationThatFinishesMeanwhile(t *testing.T) {
-	// Protects a rotation whose last step ends while the question waits for its answer: nothing is removed, and that is no failure.
+	// Protects a rotation whose last step ends while the question waits for its answer: nothing is
+	// removed, and that is no failure.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")

@@ -46,7 +46,8 @@ const (
 	interrupt    mishap = "somebody presses Ctrl-C at the request"
 )
 
-var mishaps = []mishap{crashBefore, crashAfter, crashLate, loseRequest, loseRequests, loseAnswer, loseAnswers, doneButError, throttle, sweepBefore, sweepAfter, editBefore, interrupt}
+var mishaps = []mishap{crashBefore, crashAfter, crashLate, loseRequest, loseRequests, loseAnswer, loseAnswers,
+	doneButError, throttle, sweepBefore, sweepAfter, editBefore, interrupt}
 
 // A subject is the secret, and the version that a procedure is about.
 type subject struct{ secret, target string }
@@ -79,7 +80,8 @@ var scenarios = []scenario{
 		name: "bootstrap of one that never had a value",
 		prepare: func(r *sandboxtest.Rig) subject {
 			name := "prod/empty"
-			if _, err := r.Hands.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &name}); err != nil {
+			if _, err := r.Hands.CreateSecret(context.Background(),
+				&secretsmanager.CreateSecretInput{Name: &name}); err != nil {
 				r.Fatalf("%v", err)
 			}
 			return subject{secret: name}
@@ -93,17 +95,20 @@ var scenarios = []scenario{
 			s := r.Secret("prod/rolled")
 			target := s.Holder(vault.Current).ID
 			s.MustRotate()
-			s.MustSweep()                                                                       // marks it
-			r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.UseNotRecorded = true }) // so that grace alone decides
+			s.MustSweep() // marks it
+			// so that grace alone decides
+			r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.UseNotRecorded = true })
 			r.Clock.Advance(48 * time.Hour)
 			return subject{s.Name, target}
 		},
 		run: func(p *person, on subject) error {
 			done, err := p.rollback(on.secret, on.target)
-			if s, lookErr := p.secret(on.secret); err == nil && lookErr == nil && !s.Versions[on.target].Has(vault.Current) {
+			if s, lookErr := p.secret(on.secret); err == nil && lookErr == nil &&
+				!s.Versions[on.target].Has(vault.Current) {
 				return fmt.Errorf("it says that %s is current, and it is not", done.To)
 			}
-			if err != nil && (strings.Contains(err.Error(), "is current already") || strings.Contains(err.Error(), "it has expired or was revoked")) {
+			if err != nil && (strings.Contains(err.Error(), "is current already") || strings.Contains(err.Error(),
+				"it has expired or was revoked")) {
 				return nil // a sweep that was due may be faster, until the mark is off
 			}
 			return err
@@ -123,7 +128,8 @@ var scenarios = []scenario{
 	{
 		name: "recover by the issuer",
 		prepare: func(r *sandboxtest.Rig) subject {
-			issuer := r.BareSecret("prod/issuer", `{"username":"`+sandbox.UserName+`","password":"`+sandbox.UserPassword+`"}`)
+			issuer := r.BareSecret("prod/issuer", `{"username":"`+sandbox.UserName+`","password":"`+
+				sandbox.UserPassword+`"}`)
 			s := r.Secret("prod/dead", settings.TagIssuer, issuer.ARN)
 			expire(s)
 			return of(s)
@@ -201,7 +207,8 @@ var scenarios = []scenario{
 				return err
 			}
 			done, err := p.Retire(p.ctx, s, operations.RetireOptions{Registry: p.registry, LogIn: logIn})
-			if err != nil && strings.Contains(err.Error(), "has no rotation, label or tag of quilt-rotate, so nothing was done") {
+			if err != nil && strings.Contains(err.Error(), "has no rotation, label or tag of quilt-rotate, so "+
+				"nothing was done") {
 				return nil // the run before did all of it
 			}
 			if err == nil && (!done.Complete || managed.Marked(s.Tags, s.Sorted()) || s.Rotation.Enabled) {
@@ -232,7 +239,8 @@ var scenarios = []scenario{
 				return err
 			}
 			_, err = p.Adopt(p.ctx, operations.Adoption{
-				Secret: s, Registry: p.registry, Tags: map[string]string{settings.TagGrace: "1h"}, Schedule: "rate(30 days)", Window: "4h", Function: sandbox.RotateFunction,
+				Secret: s, Registry: p.registry, Tags: map[string]string{settings.TagGrace: "1h"},
+				Schedule: "rate(30 days)", Window: "4h", Function: sandbox.RotateFunction,
 			})
 			return err
 		},
@@ -243,8 +251,11 @@ var scenarios = []scenario{
 			if !slices.Contains(current.Stages, vault.KeyLabel(key.ID)) {
 				return "the key has no label"
 			}
-			out, err := l.Hands.DescribeSecret(context.Background(), &secretsmanager.DescribeSecretInput{SecretId: &s.ARN})
-			if err != nil || !aws.ToBool(out.RotationEnabled) || aws.ToString(out.RotationRules.ScheduleExpression) != "rate(30 days)" || aws.ToString(out.RotationRules.Duration) != "4h" {
+			out, err := l.Hands.DescribeSecret(context.Background(),
+				&secretsmanager.DescribeSecretInput{SecretId: &s.ARN})
+			if err != nil || !aws.ToBool(out.RotationEnabled) ||
+				aws.ToString(out.RotationRules.ScheduleExpression) != "rate(30 days)" ||
+				aws.ToString(out.RotationRules.Duration) != "4h" {
 				return "rotation is not on"
 			}
 			return ""
@@ -264,9 +275,11 @@ func recovers(p *person, on subject) error {
 	return err
 }
 
-// rotationOff turns rotation off, so that a command creates the new key, and does not wait for a function's log.
+// rotationOff turns rotation off, so that a command creates the new key, and does not wait for a
+// function's log.
 func rotationOff(s *sandboxtest.Secret) {
-	if _, err := s.Hands.CancelRotateSecret(context.Background(), &secretsmanager.CancelRotateSecretInput{SecretId: &s.ARN}); err != nil {
+	if _, err := s.Hands.CancelRotateSecret(context.Background(), &secretsmanager.CancelRotateSecretInput{
+		SecretId: &s.ARN}); err != nil {
 		s.Fatalf("%v", err)
 	}
 }
@@ -279,11 +292,13 @@ func expire(s *sandboxtest.Secret) {
 // keyMark stands for the current key in an expected value.
 const keyMark = "THE CURRENT KEY"
 
-var exhaustive = flag.Bool("exhaustive", false, "let TestEveryCrashOfACommand go through every request, and not through a sample")
+var exhaustive = flag.Bool("exhaustive", false, "let TestEveryCrashOfACommand go through every request, and not "+
+	"through a sample")
 
 func TestEveryCrashOfACommand(t *testing.T) {
-	// Protects promises 1 and 3 where a person's command dies, or the network fails it, at any request: the key in AWSCURRENT works at every instant
-	// from the first that does, running the command again finishes, and sweeps leave nothing behind.
+	// Protects promises 1 and 3 where a person's command dies, or the network fails it, at any
+	// request: the key in AWSCURRENT works at every instant from the first that does, running the
+	// command again finishes, and sweeps leave nothing behind.
 	step := 13 // every so many-th request
 	switch {
 	case *exhaustive:
@@ -292,13 +307,15 @@ func TestEveryCrashOfACommand(t *testing.T) {
 		step = 17
 	}
 	if !*exhaustive {
-		t.Logf("SAMPLED: 1 of %d requests of each command; all: go test ./internal/cli/operations -run TestEveryCrashOfACommand -exhaustive", step)
+		t.Logf("SAMPLED: 1 of %d requests of each command; all: go test ./internal/cli/operations -run "+
+			"TestEveryCrashOfACommand -exhaustive", step)
 	}
 	for _, sc := range scenarios {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
 			for i, m := range mishaps {
-				for at := 1 + i%step; ; at += step { // mishaps begin at different requests, so that together they meet every one
+				// mishaps begin at different requests, so that together they meet every one
+				for at := 1 + i%step; ; at += step {
 					l := newLife(t, sc, m, at)
 					if !l.live() {
 						if at <= step && at < 4 {
@@ -505,7 +522,8 @@ func (l *life) edit() {
 	}
 }
 
-// watch holds promise 1: a key that is current works, but for the one that was refused from the start.
+// watch holds promise 1: a key that is current works, but for the one that was refused from the
+// start.
 func (l *life) watch() {
 	shot, err := l.Secrets.Snapshot(l.name)
 	if err != nil {
@@ -588,11 +606,13 @@ func (l *life) holdsOneKey(value string) string {
 		want += anEdit
 	}
 	if key.IsZero() || s.Holder(vault.Current).Value != want {
-		return "the current value is another one: " + strings.ReplaceAll(s.Holder(vault.Current).Value, key.Reveal(), keyMark)
+		return "the current value is another one: " + strings.ReplaceAll(s.Holder(vault.Current).Value, key.Reveal(),
+			keyMark)
 	}
 	mine, _ := l.Registry.KeyBySecret(key.Reveal())
 	for _, k := range l.Registry.Keys() {
-		if mark, ours := apikey.MarkOf(k.Name); ours && mark == apikey.SecretMark(s.ARN) && k.ID != mine.ID && k.Status == "ACTIVE" {
+		if mark, ours := apikey.MarkOf(k.Name); ours && mark == apikey.SecretMark(s.ARN) && k.ID != mine.ID &&
+			k.Status == "ACTIVE" {
 			return "a key is left behind: " + k.ID
 		}
 	}

@@ -18,14 +18,15 @@ import (
 
 // Emergency is what was done about a leaked key.
 type Emergency struct {
-	Secret         string         `json:"secret"`
-	ARN            string         `json:"arn"`
-	Leaked         LeakedKey      `json:"leaked"`
-	NewVersionID   string         `json:"newVersionId,omitempty"` // "": the leaked key was not current
-	NewKeyID       string         `json:"newKeyId,omitempty"`
-	LeakedRefused  bool           `json:"leakedKeyRefused"` // it is proved that the key no longer works
-	Untracked      []UntrackedKey `json:"untrackedKeys"`    // keys of the same user that no managed secret holds, newest first
-	UntrackedKnown bool           `json:"untrackedKnown"`   // false: the keys could not be listed
+	Secret        string    `json:"secret"`
+	ARN           string    `json:"arn"`
+	Leaked        LeakedKey `json:"leaked"`
+	NewVersionID  string    `json:"newVersionId,omitempty"` // "": the leaked key was not current
+	NewKeyID      string    `json:"newKeyId,omitempty"`
+	LeakedRefused bool      `json:"leakedKeyRefused"` // it is proved that the key no longer works
+	// keys of the same user that no managed secret holds, newest first
+	Untracked      []UntrackedKey `json:"untrackedKeys"`
+	UntrackedKnown bool           `json:"untrackedKnown"` // false: the keys could not be listed
 	Timeline       []Moment       `json:"timeline"`
 }
 
@@ -48,20 +49,26 @@ type EmergencyOptions struct {
 	SkipRestart bool
 	RestartTime time.Duration // how long to wait for services
 	LogIn       Login         // creates the new key, if no function can
-	Admin       bool          // LogIn is an administrator's, and is asked whether the key exists, if its refusal proves nothing
+	// LogIn is an administrator's, and is asked whether the key exists, if its refusal proves
+	// nothing
+	Admin bool
 }
 
 // Emergency makes a leaked key useless: it replaces it, and then revokes it.
 //
-// The order: consumers get a new key before the old one is revoked, so that the emergency causes no outage of its own; services that read the key only
-// at their start are restarted in between. A restart that fails delays nothing: the leak is worse. After a crash or a Ctrl-C, the leaked key is valid until
-// it is revoked, and the same command with --version continues: it replaces a key only if that is the leaked one. Twice at once: a rotation that is under
-// way and active is followed, not ended, because it replaces the leaked key too; only one of two rotations moves AWSCURRENT.
+// The order: consumers get a new key before the old one is revoked, so that the emergency causes no
+// outage of its own; services that read the key only at their start are restarted in between. A
+// restart that fails delays nothing: the leak is worse. After a crash or a Ctrl-C, the leaked key
+// is valid until it is revoked, and the same command with --version continues: it replaces a key
+// only if that is the leaked one. Twice at once: a rotation that is under way and active is
+// followed, not ended, because it replaces the leaked key too; only one of two rotations moves
+// AWSCURRENT.
 func (d *Operator) Emergency(ctx context.Context, s *managed.Secret, o EmergencyOptions) (Emergency, error) {
 	line := &timeline{Teller: d.Tell, began: time.Now()}
 	operator := *d
 	operator.Tell = line
-	e := &emergency{Operator: &operator, secret: s, options: o, result: Emergency{Secret: s.Name, ARN: s.ARN, Untracked: []UntrackedKey{}}}
+	e := &emergency{Operator: &operator, secret: s, options: o, result: Emergency{Secret: s.Name, ARN: s.ARN,
+		Untracked: []UntrackedKey{}}}
 	err := e.run(ctx)
 	e.result.Timeline = line.moments
 	return e.result, err
@@ -93,7 +100,8 @@ func (e *emergency) run(ctx context.Context) error {
 		}
 		return stateOf(err, state, "")
 	}
-	again := fmt.Sprintf("to continue: quilt-rotate emergency %s --version %s", e.secret.Name, e.result.Leaked.VersionID)
+	again := fmt.Sprintf("to continue: quilt-rotate emergency %s --version %s", e.secret.Name,
+		e.result.Leaked.VersionID)
 	for _, stage := range []struct {
 		do    func(context.Context) error
 		state string
@@ -113,14 +121,16 @@ func (e *emergency) run(ctx context.Context) error {
 	return nil
 }
 
-// stateOf adds to an error in which state the leaked key is, and how to continue, below the error's own hint.
+// stateOf adds to an error in which state the leaked key is, and how to continue, below the error's
+// own hint.
 func stateOf(err error, state, again string) error {
 	err = awsclient.Explain(err)
 	lines := slices.DeleteFunc([]string{state, terminal.Hint(err), again}, func(line string) bool { return line == "" })
 	return terminal.WithHint(err, strings.Join(lines, "\n"))
 }
 
-// isProtected reports whether the value of AWSCURRENT or AWSPENDING contains the leaked key, so that it must be replaced before it can be revoked.
+// isProtected reports whether the value of AWSCURRENT or AWSPENDING contains the leaked key, so
+// that it must be replaced before it can be revoked.
 func (e *emergency) isProtected(ctx context.Context) (bool, error) {
 	for _, stage := range []string{vault.Current, vault.Pending} {
 		if holder, ok := e.secret.Holder(stage); ok {
@@ -132,7 +142,8 @@ func (e *emergency) isProtected(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// contains reports whether a version's value contains the leaked key. A value that is binary counts as one that does.
+// contains reports whether a version's value contains the leaked key. A value that is binary counts
+// as one that does.
 func (e *emergency) contains(ctx context.Context, version string) (bool, error) {
 	raw, err := e.Cloud.Vault.ReadIfAny(ctx, e.secret.ARN, version)
 	switch {
@@ -144,8 +155,8 @@ func (e *emergency) contains(ctx context.Context, version string) (bool, error) 
 	return err == nil && apikey.Contains(raw, e.leaked), err
 }
 
-// replace replaces the leaked key, if the secret's current or pending value contains it: by a rotation, else by a key that the issuing credential or a
-// person creates.
+// replace replaces the leaked key, if the secret's current or pending value contains it: by a
+// rotation, else by a key that the issuing credential or a person creates.
 func (e *emergency) replace(ctx context.Context) error {
 	for range 3 { // each time because another command started a rotation first
 		protected, err := e.isProtected(ctx)
@@ -154,7 +165,8 @@ func (e *emergency) replace(ctx context.Context) error {
 		}
 		if !protected {
 			if e.result.NewVersionID == "" {
-				e.Tell.Tell(terminal.Noted, "the leaked key is not current any more, so there is nothing to replace", "")
+				e.Tell.Tell(terminal.Noted, "the leaked key is not current any more, so there is nothing to replace",
+					"")
 			}
 			return nil
 		}
@@ -193,7 +205,8 @@ func (e *emergency) notReplaced(err error) error {
 	}
 	e.Tell.Tell(terminal.Failed, "the leaked key was not replaced: IT IS STILL VALID", "")
 	err = awsclient.Explain(err)
-	next := fmt.Sprintf("replace it with a key that you log in for: quilt-rotate unstick %[1]s --now; then: quilt-rotate recover %[1]s --replace", e.secret.Name)
+	next := fmt.Sprintf("replace it with a key that you log in for: quilt-rotate unstick %[1]s --now; then: "+
+		"quilt-rotate recover %[1]s --replace", e.secret.Name)
 	if first := terminal.Hint(err); first != "" {
 		next = first + "\n" + next
 	}
@@ -210,8 +223,9 @@ func (e *emergency) rotatable(ctx context.Context) bool {
 	return !ok || !unseen.Deleted
 }
 
-// awaitOther waits for another rotation that is under way, since it replaces the leaked key, too, and ends it if no step of it can still be running. It ends one
-// whose value contains the leaked key at once. again says that the secret has changed.
+// awaitOther waits for another rotation that is under way, since it replaces the leaked key, too,
+// and ends it if no step of it can still be running. It ends one whose value contains the leaked
+// key at once. again says that the secret has changed.
 func (e *emergency) awaitOther(ctx context.Context) (again bool, err error) {
 	pending, underWay := waiting(e.secret)
 	if !underWay {
@@ -222,7 +236,8 @@ func (e *emergency) awaitOther(ctx context.Context) (again bool, err error) {
 		return false, err
 	}
 	if !leaked {
-		e.Tell.Tell(terminal.Noted, "another rotation is under way, and is followed: it replaces the leaked key, too", "version "+pending.ID)
+		e.Tell.Tell(terminal.Noted, "another rotation is under way, and is followed: it replaces the leaked key, too",
+			"version "+pending.ID)
 	}
 	operator := *e.Operator
 	operator.Confirm = func(context.Context, string, string) error { return nil } // that was confirmed
@@ -236,10 +251,12 @@ func (e *emergency) awaitOther(ctx context.Context) (again bool, err error) {
 	return true, err
 }
 
-// recover replaces the leaked key if Secrets Manager cannot rotate the secret, as `quilt-rotate recover --replace` does.
+// recover replaces the leaked key if Secrets Manager cannot rotate the secret, as `quilt-rotate
+// recover --replace` does.
 func (e *emergency) recover(ctx context.Context) error {
 	e.Tell.Tell(terminal.Noted, "no function can rotate the secret, so the new key is created here", "")
-	done, err := e.Recover(ctx, Recovery{Secret: e.secret, Registry: e.options.Registry, Replace: true, LogIn: e.options.LogIn, confirmed: true, knownOwner: e.owner})
+	done, err := e.Recover(ctx, Recovery{Secret: e.secret, Registry: e.options.Registry, Replace: true,
+		LogIn: e.options.LogIn, confirmed: true, knownOwner: e.owner})
 	if err != nil {
 		e.Tell.Tell(terminal.Failed, "the leaked key was not replaced: IT IS STILL VALID", "")
 		return err

@@ -38,8 +38,10 @@ func (e *emergency) identify(ctx context.Context) error {
 		return err
 	}
 	e.owner, e.state = owner, state
-	says := map[KeyState]string{KeyLogsIn: "it logs in, as " + owner, KeyRefused: "the registry refuses it", KeyUnknown: "it is not known whether it logs in"}[state]
-	e.Tell.Tell(terminal.Noted, "the leaked key is "+e.leaked.Fingerprint(), fmt.Sprintf("version %s; %s", status.Short(version.ID), says))
+	says := map[KeyState]string{KeyLogsIn: "it logs in, as " + owner, KeyRefused: "the registry refuses it",
+		KeyUnknown: "it is not known whether it logs in"}[state]
+	e.Tell.Tell(terminal.Noted, "the leaked key is "+e.leaked.Fingerprint(),
+		fmt.Sprintf("version %s; %s", status.Short(version.ID), says))
 	protected, err := e.isProtected(ctx)
 	if err != nil {
 		return err
@@ -54,10 +56,13 @@ func (e *emergency) identify(ctx context.Context) error {
 		return err
 	}
 	what := "this revokes the key " + e.leaked.Fingerprint()
-	if current, _ := e.secret.Holder(vault.Current); protected && current.ID != version.ID && version.Has(vault.Pending) {
-		what = fmt.Sprintf("this ends the rotation of %s that is under way, and revokes its key, %s", e.secret.Name, e.leaked.Fingerprint())
+	if current, _ := e.secret.Holder(vault.Current); protected && current.ID != version.ID &&
+		version.Has(vault.Pending) {
+		what = fmt.Sprintf("this ends the rotation of %s that is under way, and revokes its key, %s", e.secret.Name,
+			e.leaked.Fingerprint())
 	} else if protected {
-		what = fmt.Sprintf("this replaces the current key of %s now, and revokes the old one, %s", e.secret.Name, e.leaked.Fingerprint())
+		what = fmt.Sprintf("this replaces the current key of %s now, and revokes the old one, %s", e.secret.Name,
+			e.leaked.Fingerprint())
 	}
 	if services, err := e.secret.Restart(); err == nil && len(services) > 0 && !e.options.SkipRestart {
 		what += ", after a restart of " + names(services)
@@ -65,12 +70,18 @@ func (e *emergency) identify(ctx context.Context) error {
 	return e.Confirm(ctx, what+": whoever still uses it then stops working", word)
 }
 
-// replaceable refuses a secret with too few free labels for a new key, before anybody logs in, and a current value that contains the leaked key beside the secret's own: a rotation replaces only the secret's own.
+// replaceable refuses a secret with too few free labels for a new key, before anybody logs in, and
+// a current value that contains the leaked key beside the secret's own: a rotation replaces only
+// the secret's own.
 func (e *emergency) replaceable(ctx context.Context) error {
 	if free := vault.LabelQuota - e.secret.Labels(); free < rotationLabels {
-		return terminal.WithHint(fmt.Errorf("the secret %s has %d of its %d staging labels free, and a new key needs %d", e.secret.Name, max(free, 0), vault.LabelQuota, rotationLabels),
-			fmt.Sprintf("remove labels that nobody needs: aws secretsmanager update-secret-version-stage --secret-id %[1]s --version-stage LABEL --remove-from-version-id ID\n"+
-				"or revoke superseded keys early: quilt-rotate emergency %[1]s --version ID; see both: quilt-rotate status %[1]s", e.secret.Name))
+		return terminal.WithHint(
+			fmt.Errorf("the secret %s has %d of its %d staging labels free, and a new key needs %d", e.secret.Name,
+				max(free, 0), vault.LabelQuota, rotationLabels),
+			fmt.Sprintf("remove labels that nobody needs: aws secretsmanager update-secret-version-stage --secret-id "+
+				"%[1]s --version-stage LABEL --remove-from-version-id ID\n"+
+				"or revoke superseded keys early: quilt-rotate emergency %[1]s --version ID; see both: quilt-rotate "+
+				"status %[1]s", e.secret.Name))
 	}
 	current, ok := e.secret.Holder(vault.Current)
 	if !ok {
@@ -83,18 +94,22 @@ func (e *emergency) replaceable(ctx context.Context) error {
 	if held, err := e.contains(ctx, current.ID); err != nil || !held {
 		return err
 	}
-	return terminal.WithHint(fmt.Errorf("the current value of %s contains the leaked key in another place than its own key, where no rotation replaces it", e.secret.Name),
-		"remove it from the value, or put another key there: aws secretsmanager put-secret-value --secret-id "+e.secret.Name+"; then run this again with --version "+e.result.Leaked.VersionID)
+	return terminal.WithHint(fmt.Errorf("the current value of %s contains the leaked key in another place than its "+
+		"own key, where no rotation replaces it", e.secret.Name),
+		"remove it from the value, or put another key there: aws secretsmanager put-secret-value --secret-id "+
+			e.secret.Name+"; then run this again with --version "+e.result.Leaked.VersionID)
 }
 
 // rotationLabels is how many labels must be free for a rotation (package rotation, LabelQuota).
 const rotationLabels = 5
 
-// whichLeaked returns the word that confirms. If no version was named and superseded keys may be valid too, it is the version's id, so that after an
-// interrupted run nobody takes the new key for the leaked one. If nobody can be asked, the version must be named.
+// whichLeaked returns the word that confirms. If no version was named and superseded keys may be
+// valid too, it is the version's id, so that after an interrupted run nobody takes the new key for
+// the leaked one. If nobody can be asked, the version must be named.
 func (e *emergency) whichLeaked(ctx context.Context, version vault.Version) (string, error) {
 	superseded := slices.DeleteFunc(e.superseded(), func(v vault.Version) bool {
-		same, _ := e.contains(ctx, v.ID) // somebody edited another field since; a version that cannot be read may hold another key
+		// somebody edited another field since; a version that cannot be read may hold another key
+		same, _ := e.contains(ctx, v.ID)
 		return same
 	})
 	if e.options.Version != "" || !e.options.Leaked.IsZero() || len(superseded) == 0 {
@@ -106,11 +121,13 @@ func (e *emergency) whichLeaked(ctx context.Context, version vault.Version) (str
 		ids = append(ids, v.ID)
 	}
 	if !e.options.Unasked {
-		e.Tell.Tell(terminal.Noted, "if one of those leaked, do not confirm; run this again with --version and its id", "")
+		e.Tell.Tell(terminal.Noted, "if one of those leaked, do not confirm; run this again with --version and its id",
+			"")
 		return short(version.ID), nil
 	}
 	e.result.Leaked = LeakedKey{} // it is not known which key leaked
-	return "", terminal.WithHint(fmt.Errorf("%d keys of %s may be valid: which one leaked?", len(ids), e.secret.Name), "name its version with --version: "+strings.Join(ids, ", "))
+	return "", terminal.WithHint(fmt.Errorf("%d keys of %s may be valid: which one leaked?", len(ids), e.secret.Name),
+		"name its version with --version: "+strings.Join(ids, ", "))
 }
 
 func (e *emergency) leakedVersion() (vault.Version, error) {
@@ -119,7 +136,8 @@ func (e *emergency) leakedVersion() (vault.Version, error) {
 		if current, ok := e.secret.Holder(vault.Current); ok {
 			return current, nil
 		}
-		return vault.Version{}, terminal.WithHint(fmt.Errorf("no version of %s is current", e.secret.Name), "name the version whose key leaked with --version; "+see)
+		return vault.Version{}, terminal.WithHint(fmt.Errorf("no version of %s is current", e.secret.Name),
+			"name the version whose key leaked with --version; "+see)
 	}
 	var found []vault.Version
 	for _, v := range e.secret.Sorted() {
@@ -131,19 +149,27 @@ func (e *emergency) leakedVersion() (vault.Version, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return vault.Version{}, terminal.WithHint(fmt.Errorf("%s has no version that begins with %s", e.secret.Name, e.options.Version), see)
+		return vault.Version{}, terminal.WithHint(fmt.Errorf("%s has no version that begins with %s", e.secret.Name,
+			e.options.Version), see)
 	}
-	return vault.Version{}, terminal.WithHint(fmt.Errorf("%d versions of %s begin with %s", len(found), e.secret.Name, e.options.Version), "give more of the id")
+	return vault.Version{}, terminal.WithHint(fmt.Errorf("%d versions of %s begin with %s", len(found), e.secret.Name,
+		e.options.Version), "give more of the id")
 }
 
-// superseded are the versions with a key label that are neither current nor pending: their keys may be valid.
+// superseded are the versions with a key label that are neither current nor pending: their keys may
+// be valid.
 func (e *emergency) superseded() []vault.Version {
-	return slices.DeleteFunc(e.secret.Sorted(), func(v vault.Version) bool { return v.Has(vault.Current) || v.Has(vault.Pending) || len(v.Keys) == 0 })
+	return slices.DeleteFunc(e.secret.Sorted(), func(v vault.Version) bool {
+		return v.Has(vault.Current) ||
+			v.Has(vault.Pending) || len(v.Keys) == 0
+	})
 }
 
-// FindLeaked finds the managed secret, and its version, whose value contains the key; if a secret is named, its version. Of several versions of one secret,
-// it is the current one. It fails if no value contains the key, or more than one secret's.
-func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string) (found managed.Holder, all *managed.Holders, err error) {
+// FindLeaked finds the managed secret, and its version, whose value contains the key; if a secret
+// is named, its version. Of several versions of one secret, it is the current one. It fails if no
+// value contains the key, or more than one secret's.
+func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string) (found managed.Holder,
+	all *managed.Holders, err error) {
 	if all, err = d.startScan(ctx).result(ctx); err != nil {
 		return managed.Holder{}, nil, err
 	}
@@ -159,7 +185,8 @@ func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string
 		looked += "; these may hold it, too: " + strings.Join(names, ", ")
 	}
 	if len(holders) == 0 {
-		return managed.Holder{}, nil, terminal.WithHint(fmt.Errorf("no managed secret holds the key %s (%s)", key.Fingerprint(), looked),
+		return managed.Holder{}, nil, terminal.WithHint(fmt.Errorf("no managed secret holds the key %s (%s)",
+			key.Fingerprint(), looked),
 			"look in other regions and accounts; if none holds it, revoke it: quilt-rotate keys revoke --from-stdin")
 	}
 	var others []string
@@ -169,8 +196,11 @@ func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string
 		}
 	}
 	if len(others) > 0 {
-		return managed.Holder{}, nil, terminal.WithHint(fmt.Errorf("more than one secret holds the key %s: %s (version %s), %s", key.Fingerprint(), holders[0].Secret, holders[0].VersionID, strings.Join(others, ", ")),
-			"run for each of them: quilt-rotate emergency SECRET --leaked-key - < FILE; the last one revokes the key")
+		return managed.Holder{}, nil,
+			terminal.WithHint(fmt.Errorf("more than one secret holds the key %s: %s (version %s), %s",
+				key.Fingerprint(), holders[0].Secret, holders[0].VersionID, strings.Join(others, ", ")),
+				"run for each of them: quilt-rotate emergency SECRET --leaked-key - < FILE; the last one revokes the "+
+					"key")
 	}
 	d.Tell.Tell(terminal.Noted, "the secret "+holders[0].Secret+" holds the key "+key.Fingerprint(), looked)
 	return holders[0], all, nil

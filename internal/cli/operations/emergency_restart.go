@@ -32,7 +32,8 @@ func (e *emergency) restart(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			e.Tell.Tell(terminal.Warned, "the service "+service.String()+" was not restarted", awsclient.Explain(err).Error())
+			e.Tell.Tell(terminal.Warned, "the service "+service.String()+" was not restarted",
+				awsclient.Explain(err).Error())
 			continue
 		}
 		begun = append(begun, service)
@@ -44,7 +45,8 @@ func (e *emergency) awaitServices(ctx context.Context, services []settings.Servi
 	if len(services) == 0 {
 		return nil
 	}
-	e.Tell.Doing(fmt.Sprintf("waiting for the restart of %s, for at most %s", names(services), terminal.About(e.options.RestartTime)))
+	e.Tell.Doing(fmt.Sprintf("waiting for the restart of %s, for at most %s", names(services),
+		terminal.About(e.options.RestartTime)))
 	failed := make([]error, len(services))
 	var all sync.WaitGroup
 	for i, service := range services {
@@ -56,7 +58,8 @@ func (e *emergency) awaitServices(ctx context.Context, services []settings.Servi
 	}
 	for i, service := range services {
 		if failed[i] != nil {
-			e.Tell.Tell(terminal.Warned, "the restart of "+service.String()+" is not complete: it may still use the leaked key", awsclient.Explain(failed[i]).Error())
+			e.Tell.Tell(terminal.Warned, "the restart of "+service.String()+" is not complete: it may still use the "+
+				"leaked key", awsclient.Explain(failed[i]).Error())
 			continue
 		}
 		e.Tell.Tell(terminal.Done, "restarted "+service.String(), "")

@@ -15,16 +15,18 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// revoke revokes the leaked key, and no other, and proves it. No sweep does it: a sweep waits until the grace period is over, and knows nothing of other
-// secrets. It is revoked by its text, with a login of the current key, else of the leaked key itself, else of the issuing credential. The labels are removed
-// when it is proved that the key is refused.
+// revoke revokes the leaked key, and no other, and proves it. No sweep does it: a sweep waits until
+// the grace period is over, and knows nothing of other secrets. It is revoked by its text, with a
+// login of the current key, else of the leaked key itself, else of the issuing credential. The
+// labels are removed when it is proved that the key is refused.
 //
-// Everything that protects a key is checked again right before each attempt, because time has passed since the first look. After a crash, the same command
-// finds out what became of the key.
+// Everything that protects a key is checked again right before each attempt, because time has
+// passed since the first look. After a crash, the same command finds out what became of the key.
 func (e *emergency) revoke(ctx context.Context) error {
 	for _, v := range e.superseded() {
 		if v.ID != e.result.Leaked.VersionID {
-			e.Tell.Tell(terminal.Noted, "the key of the version "+short(v.ID)+" is left until its grace period is over", v.Key())
+			e.Tell.Tell(terminal.Noted, "the key of the version "+short(v.ID)+" is left until its grace period is over",
+				v.Key())
 		}
 	}
 	known, err := e.evidence(ctx)
@@ -42,7 +44,8 @@ func (e *emergency) revoke(ctx context.Context) error {
 		e.Tell.Doing("waiting until the other managed secrets have been read")
 		others, err := e.scan.result(ctx)
 		if err != nil && !e.options.Anyway {
-			return terminal.WithHint(fmt.Errorf("it is not known whether another secret holds the leaked key, so it is not revoked: %w", awsclient.Explain(err)), anyway)
+			return terminal.WithHint(fmt.Errorf("it is not known whether another secret holds the leaked key, so it "+
+				"is not revoked: %w", awsclient.Explain(err)), anyway)
 		}
 		e.Tell.Doing("revoking the leaked key")
 		err = e.RevokeKey(ctx, KeyRevocation{
@@ -65,7 +68,8 @@ func (e *emergency) revoke(ctx context.Context) error {
 
 const anyway = "to revoke it all the same, add --anyway"
 
-// mayRevoke demands that AWSCURRENT holds another key, which logs in, that AWSPENDING does not hold the leaked one, and that no other secret does.
+// mayRevoke demands that AWSCURRENT holds another key, which logs in, that AWSPENDING does not hold
+// the leaked one, and that no other secret does.
 func (e *emergency) mayRevoke(ctx context.Context, others *managed.Holders) error {
 	if err := e.heldElsewhere(ctx, others); err != nil {
 		return err
@@ -78,31 +82,37 @@ func (e *emergency) mayRevoke(ctx context.Context, others *managed.Holders) erro
 		return err
 	}
 	if protected {
-		return errors.New("the leaked key is current or pending again, so it is not revoked: somebody changed the secret meanwhile")
+		return errors.New("the leaked key is current or pending again, so it is not revoked: somebody changed the " +
+			"secret meanwhile")
 	}
 	session, err := e.asCurrent(ctx)
 	if err == nil {
 		_, err = session.Me(ctx)
 	}
 	if err != nil && (!quilt.Refused(err) || quilt.RefusesLogin(err)) {
-		return terminal.WithHint(fmt.Errorf("the current key does not log in, so the leaked one is not revoked: %w", err),
-			fmt.Sprintf("if its user was deactivated, activate it; else store a key that works: quilt-rotate recover %[1]s\n"+
-				"if its user stays deactivated, revoke the key as an administrator, and then prove it: quilt-rotate keys revoke --admin --anyway %[2]s; quilt-rotate emergency %[1]s --version %[3]s --admin",
+		return terminal.WithHint(fmt.Errorf("the current key does not log in, so the leaked one is not revoked: %w",
+			err),
+			fmt.Sprintf("if its user was deactivated, activate it; else store a key that works: quilt-rotate recover "+
+				"%[1]s\n"+
+				"if its user stays deactivated, revoke the key as an administrator, and then prove it: quilt-rotate "+
+				"keys revoke --admin --anyway %[2]s; quilt-rotate emergency %[1]s --version %[3]s --admin",
 				e.secret.Name, cmp.Or(e.result.Leaked.KeyID, "ID"), e.result.Leaked.VersionID))
 	}
 	return nil
 }
 
-// heldElsewhere refuses if the current or pending value of another managed secret contains the leaked key, or cannot be read. Of the secrets that the scan
-// has read, only those are read again that matter: to read all takes longer than there is time for. A superseded version of another secret protects
-// nothing: two secrets that hold one key would wait for each other.
+// heldElsewhere refuses if the current or pending value of another managed secret contains the
+// leaked key, or cannot be read. Of the secrets that the scan has read, only those are read again
+// that matter: to read all takes longer than there is time for. A superseded version of another
+// secret protects nothing: two secrets that hold one key would wait for each other.
 func (e *emergency) heldElsewhere(ctx context.Context, scanned *managed.Holders) error {
 	if e.options.Anyway {
 		return nil
 	}
 	now, err := scanned.Refresh(ctx, e.leaked)
 	if err != nil {
-		return terminal.WithHint(fmt.Errorf("it is not known whether another secret holds the leaked key, so it is not revoked: %w", awsclient.Explain(err)), anyway)
+		return terminal.WithHint(fmt.Errorf("it is not known whether another secret holds the leaked key, so it is "+
+			"not revoked: %w", awsclient.Explain(err)), anyway)
 	}
 	others := now.Without(e.secret.ARN)
 	for _, h := range others.OfKey(e.leaked) {
@@ -112,19 +122,23 @@ func (e *emergency) heldElsewhere(ctx context.Context, scanned *managed.Holders)
 			case h.Issuer:
 				first = "first store another issuing credential there: aws secretsmanager put-secret-value --secret-id " + h.Secret
 			case h.Beside: // an emergency of that secret would revoke its own key, which has not leaked
-				first = "first remove it from the value, or put another key there: aws secretsmanager put-secret-value --secret-id " + h.Secret
+				first = "first remove it from the value, or put another key there: aws secretsmanager " +
+					"put-secret-value --secret-id " + h.Secret
 			}
-			return terminal.WithHint(fmt.Errorf("the secret %s holds the leaked key too, so it is not revoked yet", h.Secret), first+"\n"+anyway)
+			return terminal.WithHint(fmt.Errorf("the secret %s holds the leaked key too, so it is not revoked yet",
+				h.Secret), first+"\n"+anyway)
 		}
 	}
 	for _, h := range others.Of(quilt.APIKey{ID: e.result.Leaked.KeyID}) {
 		if h.Deleted {
-			return terminal.WithHint(fmt.Errorf("the secret %s, which is marked for deletion and can be restored, holds the leaked key too, so it is not revoked yet", h.Secret),
+			return terminal.WithHint(fmt.Errorf("the secret %s, which is marked for deletion and can be restored, "+
+				"holds the leaked key too, so it is not revoked yet", h.Secret),
 				"to restore it: "+managed.RestoreCommand(h.Secret)+"; if nobody needs it, add --anyway")
 		}
 	}
 	for _, u := range others.Unread {
-		return terminal.WithHint(fmt.Errorf("the secret %s cannot be read, and may hold the leaked key too, so it is not revoked: %w", u.Secret, awsclient.Explain(u.Err)),
+		return terminal.WithHint(fmt.Errorf("the secret %s cannot be read, and may hold the leaked key too, so it is "+
+			"not revoked: %w", u.Secret, awsclient.Explain(u.Err)),
 			"use credentials that may read all managed secrets; "+anyway)
 	}
 	return nil
@@ -159,20 +173,23 @@ func (e *emergency) asIssuer(ctx context.Context) (*quilt.Session, error) {
 	return session.Session, err
 }
 
-// askAdmin has an administrator log in, who can see whether the key exists although its user may be deactivated.
+// askAdmin has an administrator log in, who can see whether the key exists although its user may be
+// deactivated.
 func (e *emergency) askAdmin(ctx context.Context, known *Evidence) (Checked, error) {
 	session, me, err := e.options.LogIn(ctx, e.options.Registry)
 	if err != nil {
 		return Checked{}, err
 	}
 	if !me.IsAdmin {
-		return Checked{}, terminal.WithHint(fmt.Errorf("%s is not an administrator of the registry", me.Email), "log in as an administrator, or leave --admin out")
+		return Checked{}, terminal.WithHint(fmt.Errorf("%s is not an administrator of the registry", me.Email),
+			"log in as an administrator, or leave --admin out")
 	}
 	known.Sessions = append(known.Sessions, session)
 	return checkKey(ctx, e.options.Registry, e.leaked, *known)
 }
 
-// evidence is what shows whether a refusal of the leaked key counts. Its user is the one that it logged in as, else the secret's.
+// evidence is what shows whether a refusal of the leaked key counts. Its user is the one that it
+// logged in as, else the secret's.
 func (e *emergency) evidence(ctx context.Context) (Evidence, error) {
 	if e.isOwn && e.result.Leaked.KeyID == "" { // the rotation has labelled it
 		e.result.Leaked.KeyID = e.secret.Versions[e.result.Leaked.VersionID].Key()
@@ -197,8 +214,10 @@ func (e *emergency) evidence(ctx context.Context) (Evidence, error) {
 	return known, ctx.Err()
 }
 
-// unlabel removes the labels of the leaked key's version, if a session of its owner does not find the key. A sweep could not: if it never saw the version
-// superseded, nothing shows it whose key that was. The key label comes off first, as in a sweep. After a crash or a failure, the next sweep removes or reports the rest.
+// unlabel removes the labels of the leaked key's version, if a session of its owner does not find
+// the key. A sweep could not: if it never saw the version superseded, nothing shows it whose key
+// that was. The key label comes off first, as in a sweep. After a crash or a failure, the next
+// sweep removes or reports the rest.
 func (e *emergency) unlabel(ctx context.Context) {
 	id := e.result.Leaked.KeyID
 	session, err := e.asCurrent(ctx)
@@ -209,7 +228,8 @@ func (e *emergency) unlabel(ctx context.Context) {
 		return
 	}
 	err = e.secret.Look(ctx)
-	if v := e.secret.Versions[e.result.Leaked.VersionID]; err == nil && !v.Has(vault.Current) && len(v.Keys) == 1 && v.Key() == id {
+	if v := e.secret.Versions[e.result.Leaked.VersionID]; err == nil && !v.Has(vault.Current) && len(v.Keys) == 1 &&
+		v.Key() == id {
 		labels := []string{vault.KeyLabel(id)}
 		for _, mark := range v.Marks {
 			labels = append(labels, mark.Label())

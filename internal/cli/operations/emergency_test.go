@@ -39,15 +39,17 @@ func requests(r *sandboxtest.Rig, operation string) func() map[string]int {
 }
 
 func TestEmergencyAmongAThousandSecrets(t *testing.T) {
-	// Protects the time limit of the revocation if an account has many secrets: the values of the others are read once, also if the leaked key is looked for
-	// first, and again only those that matter.
+	// Protects the time limit of the revocation if an account has many secrets: the values of the
+	// others are read once, also if the leaked key is looked for first, and again only those that
+	// matter.
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")
 	leaked := s.Holder(vault.Current).ID
 	key := s.CurrentKey()
 	const others = 1000
 	for i := range others {
-		r.BareSecret(fmt.Sprintf("prod/other-%d", i), `{"QUILT_API_KEY": "qk_another0123456789abcdef"}`, settings.TagGrace, "1h")
+		r.BareSecret(fmt.Sprintf("prod/other-%d", i), `{"QUILT_API_KEY": "qk_another0123456789abcdef"}`,
+			settings.TagGrace, "1h")
 	}
 	copied := r.BareSecret("prod/copy", sandboxtest.ValueWith(s.CurrentKey().Reveal()), settings.TagGrace, "1h")
 	s.MustRotate()
@@ -61,7 +63,8 @@ func TestEmergencyAmongAThousandSecrets(t *testing.T) {
 	if err != nil || found.VersionID != leaked {
 		t.Fatalf("found %+v, %v", found, err)
 	}
-	_, err = p.Emergency(context.Background(), opened, operations.EmergencyOptions{Registry: p.registry, Version: leaked, Leaked: key, Scanned: all, LogIn: logIn})
+	_, err = p.Emergency(context.Background(), opened, operations.EmergencyOptions{Registry: p.registry,
+		Version: leaked, Leaked: key, Scanned: all, LogIn: logIn})
 	if err == nil || !strings.Contains(err.Error(), "the secret prod/copy holds the leaked key too") {
 		t.Fatalf("got %v\n%s", err, p.said)
 	}
@@ -96,7 +99,8 @@ func TestRetireStopsIfAnotherSecretReceivesAKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	retired, err := p.Retire(context.Background(), opened, operations.RetireOptions{Registry: p.registry, LogIn: logIn})
-	if err == nil || !strings.Contains(err.Error(), "one of its keys changed after the keys were shown") || retired.Complete {
+	if err == nil || !strings.Contains(err.Error(), "one of its keys changed after the keys were shown") ||
+		retired.Complete {
 		t.Errorf("got %v", err)
 	}
 	if !s.Alive(key) {
@@ -105,7 +109,8 @@ func TestRetireStopsIfAnotherSecretReceivesAKey(t *testing.T) {
 }
 
 func TestARevokedKeyMayLogInForAMoment(t *testing.T) {
-	// Protects from a report of failure about a registry that accepts a revoked key for a moment, and from one of success about a registry that goes on with it.
+	// Protects from a report of failure about a registry that accepts a revoked key for a moment,
+	// and from one of success about a registry that goes on with it.
 	for name, run := range map[string]func(p *person, s *managed.Secret) error{
 		"emergency": func(p *person, s *managed.Secret) error {
 			done, err := p.Emergency(p.ctx, s, operations.EmergencyOptions{Registry: p.registry, LogIn: logIn})
@@ -136,7 +141,8 @@ func TestARevokedKeyMayLogInForAMoment(t *testing.T) {
 				switch err := run(p, opened); {
 				case lingers == 3 && err != nil:
 					t.Errorf("got %v\n%s", err, p.said)
-				case lingers == 1000 && (err == nil || !strings.Contains(err.Error(), "still logs in") || !strings.Contains(terminal.Hint(err), "quilt-rotate keys revoke --admin --anyway ")):
+				case lingers == 1000 && (err == nil || !strings.Contains(err.Error(), "still logs in") ||
+					!strings.Contains(terminal.Hint(err), "quilt-rotate keys revoke --admin --anyway ")):
 					t.Errorf("got %v, %q", err, terminal.Hint(err))
 				case lingers == 1000 && !managed.Marked(nil, opened.Sorted()):
 					t.Error("the labels were removed")

@@ -20,8 +20,9 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// An installation is what bootstrap, adopt and recover share: it writes a secret's tags, logs in with its current key, and
-// puts a new key into its value. A new key becomes current in this order. After a crash:
+// An installation is what bootstrap, adopt and recover share: it writes a secret's tags, logs in
+// with its current key, and puts a new key into its value. A new key becomes current in this order.
+// After a crash:
 //
 //  1. Create the key. Before: nothing. After: an orphan with the secret's mark in its name, which the sweep revokes.
 //  2. Store the value with only the label of its key. Before: that orphan. After: a version that never was current. If the
@@ -31,12 +32,13 @@ import (
 //  4. Move AWSCURRENT, as a compare-and-swap from the version whose value the new one was made from. Before: as after 2.
 //     After: done.
 //
-// If two run at the same time, each creates a key, and one move of AWSCURRENT wins. The other finds a key in the value and
-// leaves its own to the sweep. An edit in between wins in the same way: the key goes into the edited value, in another
-// version that takes the label.
+// If two run at the same time, each creates a key, and one move of AWSCURRENT wins. The other finds
+// a key in the value and leaves its own to the sweep. An edit in between wins in the same way: the
+// key goes into the edited value, in another version that takes the label.
 //
-// While the current value is blank and a version has the label of a key, a sweep reports the value as overwritten
-// (fault.Overwritten). From 2 to 4 that takes a second or two, and after a crash until the command runs again.
+// While the current value is blank and a version has the label of a key, a sweep reports the value
+// as overwritten (fault.Overwritten). From 2 to 4 that takes a second or two, and after a crash
+// until the command runs again.
 type installation struct {
 	*Operator
 	secret   *managed.Secret // nil: bootstrap has not created it yet
@@ -44,10 +46,12 @@ type installation struct {
 	settings settings.Rotation
 	owner    string            // registry user that the key must belong to; "": whoever creates it
 	missing  map[string]string // tags to write
-	unowned  bool              // no tag says whose the keys are, and none of a stack's is there: the owner is written, too
+	// no tag says whose the keys are, and none of a stack's is there: the owner is written, too
+	unowned bool
 	// put is the current value with the key in it.
 	put func(current redact.Text, key apikey.Key) (redact.Text, error)
-	// needless reports whether the current value needs no key any more. If it is nil, put reports it.
+	// needless reports whether the current value needs no key any more. If it is nil, put reports
+	// it.
 	needless func(ctx context.Context, current redact.Text) (bool, error)
 	again    string // what continues after an interruption
 }
@@ -68,10 +72,13 @@ const maxEdits = 5
 
 const sameCommand = "run the same command again"
 
-// newInstallation compares the wanted tags with those of the secret, before anything is asked or written. s is nil if
-// there is no secret yet. If a wanted tag differs from the secret's, it replaces that one, or is refused.
-func (d *Operator) newInstallation(ctx context.Context, s *managed.Secret, r *quilt.Client, wanted map[string]string, replace bool) (*installation, error) {
-	in := &installation{Operator: d, secret: s, registry: r, missing: map[string]string{}, unowned: true, again: sameCommand}
+// newInstallation compares the wanted tags with those of the secret, before anything is asked or
+// written. s is nil if there is no secret yet. If a wanted tag differs from the secret's, it
+// replaces that one, or is refused.
+func (d *Operator) newInstallation(ctx context.Context, s *managed.Secret, r *quilt.Client, wanted map[string]string,
+	replace bool) (*installation, error) {
+	in := &installation{Operator: d, secret: s, registry: r, missing: map[string]string{}, unowned: true,
+		again: sameCommand}
 	tags := map[string]string{}
 	if s != nil {
 		maps.Copy(tags, s.Tags)
@@ -86,10 +93,12 @@ func (d *Operator) newInstallation(ctx context.Context, s *managed.Secret, r *qu
 		have, there := tags[name]
 		switch want := wanted[name]; {
 		case name != settings.TagField && apikey.HasKey(want): // a field's name is compared with those in the value
-			return nil, terminal.WithHint(fmt.Errorf("the tag %s must not hold a key, because whoever sees the tags would see it", name),
+			return nil, terminal.WithHint(fmt.Errorf("the tag %s must not hold a key, because whoever sees the tags "+
+				"would see it", name),
 				"shells keep a history of arguments: if it was a key, treat it as leaked (quilt-rotate emergency)")
 		case there && have != want && !replace:
-			return nil, terminal.WithHint(fmt.Errorf("the tag %s of %s is %q, and the option asks for %q", name, s.Name, redact.Clip(have, 256), redact.Clip(want, 256)),
+			return nil, terminal.WithHint(fmt.Errorf("the tag %s of %s is %q, and the option asks for %q", name, s.Name,
+				redact.Clip(have, 256), redact.Clip(want, 256)),
 				"leave the option out, or change the tag first, in the tool that owns the secret")
 		case have != want:
 			tags[name], in.missing[name] = want, want
@@ -105,8 +114,9 @@ func (d *Operator) newInstallation(ctx context.Context, s *managed.Secret, r *qu
 	return in, err
 }
 
-// rotationSettings are the settings of the secret with these tags. The defaults are those of the deployed function, or
-// those of every deployment if there is no function or it cannot be looked at.
+// rotationSettings are the settings of the secret with these tags. The defaults are those of the
+// deployed function, or those of every deployment if there is no function or it cannot be looked
+// at.
 func rotationSettings(ctx context.Context, s *managed.Secret, tags map[string]string) (settings.Rotation, error) {
 	defaults := settings.Rotate{ExpiresInDays: settings.DefaultExpiresInDays}
 	if s == nil || !s.Deployed() {
@@ -133,7 +143,8 @@ func (in *installation) tag(ctx context.Context) error {
 	return err
 }
 
-// command is what to type for another operation on the secret. It names the registry if the secret does not.
+// command is what to type for another operation on the secret. It names the registry if the secret
+// does not.
 func (in *installation) command(verb string) string {
 	command := "quilt-rotate " + verb + " " + in.secret.Name
 	if !in.secret.NamesRegistry() {
@@ -142,7 +153,8 @@ func (in *installation) command(verb string) string {
 	return command
 }
 
-// currentKey logs in with the key in the current value. It fails as apikey.ParseValue does if there is none.
+// currentKey logs in with the key in the current value. It fails as apikey.ParseValue does if there
+// is none.
 func (in *installation) currentKey(ctx context.Context) (vault.Version, apikey.Value, proof, error) {
 	id, raw, err := in.current(ctx)
 	current := in.secret.Versions[id]
@@ -156,8 +168,10 @@ func (in *installation) currentKey(ctx context.Context) (vault.Version, apikey.V
 	in.Tell.Doing("logging in with the current key")
 	p, err := logIn(ctx, in.registry, value.Key(), current.Key())
 	if quilt.RefusesLogin(err) {
-		err = terminal.WithHint(fmt.Errorf("the registry %s refuses the current key of %s, %s: it has expired, was revoked, or belongs to another registry",
-			in.registry.Host(), in.secret.Name, value.Key()), "if that is the right registry, run: "+in.command("recover"))
+		err = terminal.WithHint(fmt.Errorf("the registry %s refuses the current key of %s, %s: it has expired, was "+
+			"revoked, or belongs to another registry",
+			in.registry.Host(), in.secret.Name, value.Key()), "if that is the right registry, run: "+
+			in.command("recover"))
 	}
 	return current, value, p, err
 }
@@ -171,7 +185,8 @@ func (in *installation) fresh(ctx context.Context, session *quilt.Session) (proo
 	}
 	var k aKey
 	in.Tell.Doing("creating a key")
-	err := finish(ctx, func(ctx context.Context) (err error) { // in one, so that Ctrl-C does not leave a key that is not stored
+	// in one, so that Ctrl-C does not leave a key that is not stored
+	err := finish(ctx, func(ctx context.Context) (err error) {
 		if k, err = in.create(ctx, session); err == nil {
 			_, err = in.store(ctx, &k)
 		}
@@ -187,20 +202,24 @@ func (in *installation) fresh(ctx context.Context, session *quilt.Session) (proo
 	return p, k, err
 }
 
-// discard revokes a new key that no version holds or will hold. To run the command again would create another one.
+// discard revokes a new key that no version holds or will hold. To run the command again would
+// create another one.
 func (in *installation) discard(ctx context.Context, session *quilt.Session, id string) {
 	if err := session.RevokeKey(ctx, id); err != nil {
-		in.Tell.Tell(terminal.Warned, "the new key was not stored and could not be revoked", "run: quilt-rotate keys revoke "+id+" --registry "+in.registry.URL())
+		in.Tell.Tell(terminal.Warned, "the new key was not stored and could not be revoked",
+			"run: quilt-rotate keys revoke "+id+" --registry "+in.registry.URL())
 		return
 	}
 	in.Tell.Tell(terminal.Noted, "the new key was not stored, and was revoked", id)
 }
 
-// refusesPut reports whether Secrets Manager definitely refused to store a value: no version has it, and none will.
+// refusesPut reports whether Secrets Manager definitely refused to store a value: no version has
+// it, and none will.
 func refusesPut(err error) bool {
 	refusal, ok := errors.AsType[*vault.Error](err)
 	return ok && refusal.Operation == "PutSecretValue" && slices.Contains([]string{
-		"AccessDeniedException", "EncryptionFailure", "DecryptionFailure", "LimitExceededException", "InvalidParameterException", "InvalidRequestException",
+		"AccessDeniedException", "EncryptionFailure", "DecryptionFailure", "LimitExceededException",
+		"InvalidParameterException", "InvalidRequestException",
 	}, refusal.Code)
 }
 
@@ -209,13 +228,15 @@ func (in *installation) left(err error) error {
 	return left(err, "the current value was not changed; to continue: "+in.again)
 }
 
-// labelsNeeded is how many labels an installation needs: the key's, AWSPREVIOUS if there was none, and a mark.
+// labelsNeeded is how many labels an installation needs: the key's, AWSPREVIOUS if there was none,
+// and a mark.
 const labelsNeeded = 3
 
 // check refuses a secret whose value or labels cannot take a key.
 func (in *installation) check(ctx context.Context) error {
 	if free := vault.LabelQuota - in.secret.Labels(); free < labelsNeeded {
-		return terminal.WithHint(fmt.Errorf("the secret %s has %d of its %d staging labels free, and this needs %d", in.secret.Name, max(free, 0), vault.LabelQuota, labelsNeeded),
+		return terminal.WithHint(fmt.Errorf("the secret %s has %d of its %d staging labels free, and this needs %d",
+			in.secret.Name, max(free, 0), vault.LabelQuota, labelsNeeded),
 			"remove labels that nobody needs: aws secretsmanager update-secret-version-stage")
 	}
 	_, raw, err := in.current(ctx)
@@ -229,7 +250,8 @@ func (in *installation) check(ctx context.Context) error {
 	return err
 }
 
-// current reads the current version. A secret that never had a value counts as one that waits for its first key.
+// current reads the current version. A secret that never had a value counts as one that waits for
+// its first key.
 func (in *installation) current(ctx context.Context) (id string, raw redact.Text, err error) {
 	version, ok := in.secret.Holder(vault.Current)
 	if !ok {
@@ -239,9 +261,10 @@ func (in *installation) current(ctx context.Context) (id string, raw redact.Text
 	return version.ID, raw, err
 }
 
-// create creates the key. The registry shows a key once and has no idempotency, so after a lost answer another one is
-// created. The first may be there; it is left to the sweep, which finds it by its name and judges it by its age, because
-// it may be the key of somebody else who is about to store it.
+// create creates the key. The registry shows a key once and has no idempotency, so after a lost
+// answer another one is created. The first may be there; it is left to the sweep, which finds it by
+// its name and judges it by its age, because it may be the key of somebody else who is about to
+// store it.
 func (in *installation) create(ctx context.Context, session *quilt.Session) (aKey, error) {
 	ctx, cancel := retry.WithShare(ctx, createShare)
 	defer cancel()
@@ -252,7 +275,8 @@ func (in *installation) create(ctx context.Context, session *quilt.Session) (aKe
 	name := in.settings.NameOfKey(in.secret.Name, in.secret.ARN, before.RegistryTime)
 	created, err := session.CreateKey(ctx, name, in.settings.ExpiresInDays)
 	if _, lost := errors.AsType[*quilt.AnswerLostError](err); lost {
-		in.Tell.Tell(terminal.Noted, "an answer of the registry was lost: creating another key", "the sweep revokes the first one")
+		in.Tell.Tell(terminal.Noted, "an answer of the registry was lost: creating another key",
+			"the sweep revokes the first one")
 		created, err = session.CreateKey(ctx, name, in.settings.ExpiresInDays)
 	}
 	if err != nil {
@@ -266,11 +290,12 @@ func (in *installation) create(ctx context.Context, session *quilt.Session) (aKe
 	return k, checkOwner(in.secret.Name, before.Email, quilt.Identity{Email: created.UserEmail})
 }
 
-// createShare is the registry's share of the time of a write, so that enough is left to store the key.
+// createShare is the registry's share of the time of a write, so that enough is left to store the
+// key.
 const createShare = 0.6
 
-// store writes the current value with the key in it into a version of its own, unless the version that holds the key has
-// that value already. It returns the version that was current.
+// store writes the current value with the key in it into a version of its own, unless the version
+// that holds the key has that value already. It returns the version that was current.
 func (in *installation) store(ctx context.Context, k *aKey) (from string, err error) {
 	if err := in.secret.Look(ctx); err != nil {
 		return "", err
@@ -308,8 +333,8 @@ func (in *installation) store(ctx context.Context, k *aKey) (from string, err er
 	return from, nil
 }
 
-// readBack finds out whether a put that failed was carried out. A value never changes, so what is there decides. The label
-// may be missing, and is attached.
+// readBack finds out whether a put that failed was carried out. A value never changes, so what is
+// there decides. The label may be missing, and is attached.
 func (in *installation) readBack(ctx context.Context, n vault.NewValue, putErr error) error {
 	stored, err := in.secret.Raw(ctx, n.VersionID)
 	switch {
@@ -352,9 +377,11 @@ func (in *installation) install(ctx context.Context, k *aKey) (proof, error) {
 			in.Tell.Tell(terminal.Done, "moved AWSCURRENT to the version "+short(k.version), "")
 			return proven, seeCurrent(ctx, in.registry, in.secret, k.secret)
 		}
-		in.Tell.Tell(terminal.Warned, "somebody edited the secret at the same time: starting over with the edited value", "")
+		in.Tell.Tell(terminal.Warned,
+			"somebody edited the secret at the same time: starting over with the edited value", "")
 	}
-	return proof{}, terminal.WithHint(fmt.Errorf("the secret %s was edited %d times at the same time; the edits are kept", in.secret.Name, maxEdits),
+	return proof{}, terminal.WithHint(fmt.Errorf("the secret %s was edited %d times at the same time; the edits are "+
+		"kept", in.secret.Name, maxEdits),
 		"when nobody edits it any more: "+in.again)
 }
 
@@ -366,11 +393,13 @@ func (in *installation) prove(ctx context.Context, k *aKey) (proof, error) {
 		return proof{}, err
 	}
 	if !value.Key().Equal(k.secret) {
-		return proof{}, fmt.Errorf("the version %s of %s does not hold the key that was stored in it", k.version, in.secret.Name)
+		return proof{}, fmt.Errorf("the version %s of %s does not hold the key that was stored in it", k.version,
+			in.secret.Name)
 	}
 	p, err := in.logInSoon(ctx, in.registry, value.Key(), k.id)
 	if quilt.RefusesLogin(err) {
-		err = terminal.WithHint(fmt.Errorf("the registry refuses the new key %s", k.id), "the current value was not changed; to try again: "+in.again)
+		err = terminal.WithHint(fmt.Errorf("the registry refuses the new key %s", k.id),
+			"the current value was not changed; to try again: "+in.again)
 	}
 	if err == nil {
 		err = checkOwner(in.secret.Name, in.owner, p.Identity)
@@ -391,23 +420,27 @@ func (in *installation) value(ctx context.Context, version string) (apikey.Value
 	return apikey.ParseValue(raw, in.settings.Field)
 }
 
-// seeCurrent logs in once more: somebody who took the key for one that a lost answer left may just have revoked it.
+// seeCurrent logs in once more: somebody who took the key for one that a lost answer left may just
+// have revoked it.
 func seeCurrent(ctx context.Context, registry *quilt.Client, s *managed.Secret, key apikey.Key) error {
 	ctx, cancel := ending(ctx)
 	defer cancel()
 	_, err := registry.WithKey(key).Me(ctx)
 	if quilt.RefusesLogin(err) {
-		return terminal.WithHint(fmt.Errorf("the new current key of %s was revoked at the same time: %w", s.Name, err), "run: quilt-rotate recover "+s.Name)
+		return terminal.WithHint(fmt.Errorf("the new current key of %s was revoked at the same time: %w", s.Name, err),
+			"run: quilt-rotate recover "+s.Name)
 	}
 	return nil // it logged in a moment ago, and no answer is no evidence
 }
 
-// leftover finds a key that an interrupted run stored: its version has the label of a key and neither a stage nor a mark,
-// so it never was current. It must log in and be young enough. ok is false if there is none.
+// leftover finds a key that an interrupted run stored: its version has the label of a key and
+// neither a stage nor a mark, so it never was current. It must log in and be young enough. ok is
+// false if there is none.
 func (in *installation) leftover(ctx context.Context) (k aKey, ok bool, err error) {
 	var best quilt.APIKey
 	for _, v := range in.secret.Sorted() {
-		if len(v.Keys) != 1 || len(v.Marks) > 0 || v.Has(vault.Current) || v.Has(vault.Pending) || v.Has(vault.Previous) {
+		if len(v.Keys) != 1 || len(v.Marks) > 0 || v.Has(vault.Current) || v.Has(vault.Pending) ||
+			v.Has(vault.Previous) {
 			continue
 		}
 		value, err := in.value(ctx, v.ID)
@@ -421,7 +454,8 @@ func (in *installation) leftover(ctx context.Context) (k aKey, ok bool, err erro
 		if err != nil && !quilt.Refused(err) {
 			return aKey{}, false, err
 		}
-		fits := err == nil && p.row != nil && p.row.Status == quilt.Active && value.Key().Fits(p.row.Fingerprint) && !p.row.Old(p.RegistryTime)
+		fits := err == nil && p.row != nil && p.row.Status == quilt.Active && value.Key().Fits(p.row.Fingerprint) &&
+			!p.row.Old(p.RegistryTime)
 		if fits && (in.owner == "" || quilt.SameUser(in.owner, p.Email)) && p.row.CreatedAt.After(best.CreatedAt) {
 			best, k, ok = *p.row, aKey{v.Key(), value.Key(), v.ID, true}, true
 		}
@@ -429,8 +463,9 @@ func (in *installation) leftover(ctx context.Context) (k aKey, ok bool, err erro
 	return k, ok, nil
 }
 
-// cutOver moves AWSCURRENT, as a compare-and-swap. If the call fails, the labels decide: the answer to a move that was
-// carried out may be lost. moved is false without an error if somebody else moved AWSCURRENT first.
+// cutOver moves AWSCURRENT, as a compare-and-swap. If the call fails, the labels decide: the answer
+// to a move that was carried out may be lost. moved is false without an error if somebody else
+// moved AWSCURRENT first.
 func (d *Operator) cutOver(ctx context.Context, s *managed.Secret, to, from string) (moved bool, err error) {
 	err = finish(ctx, func(ctx context.Context) error {
 		moveErr := d.Cloud.Vault.Promote(ctx, s.ARN, to, from)

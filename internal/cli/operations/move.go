@@ -18,14 +18,18 @@ import (
 
 // A move makes a version current again whose key logs in. Rollback and recover share it.
 //
-// The order: the version's marks are removed, then its key logs in, then AWSCURRENT moves, and a mark that a sweep wrote meanwhile is removed. Without
-// its marks, the version's grace period starts again at the next sweep, and a sweep that had planned to revoke its key reads the labels again first. So after
-// the login, no sweep revokes that key, except one whose request was already under way. The marks come first because a crash after the move would otherwise
-// leave a current version with a mark: if it were superseded again before a sweep saw that, its grace period would count from a time that is long past.
+// The order: the version's marks are removed, then its key logs in, then AWSCURRENT moves, and a
+// mark that a sweep wrote meanwhile is removed. Without its marks, the version's grace period
+// starts again at the next sweep, and a sweep that had planned to revoke its key reads the labels
+// again first. So after the login, no sweep revokes that key, except one whose request was already
+// under way. The marks come first because a crash after the move would otherwise leave a current
+// version with a mark: if it were superseded again before a sweep saw that, its grace period would
+// count from a time that is long past.
 //
-// A crash before the move leaves the current version as it was, and a version whose grace period starts again; a crash after it leaves at most a mark on the
-// current version, which the next sweep or rotation removes. AWSCURRENT moves only from the version that was shown, by a compare-and-swap: if a rotation or
-// another command was faster, nothing moves.
+// A crash before the move leaves the current version as it was, and a version whose grace period
+// starts again; a crash after it leaves at most a mark on the current version, which the next sweep
+// or rotation removes. AWSCURRENT moves only from the version that was shown, by a
+// compare-and-swap: if a rotation or another command was faster, nothing moves.
 type move struct {
 	*Operator
 	secret    *managed.Secret
@@ -41,7 +45,8 @@ type move struct {
 }
 
 // newMove refuses a version whose key cannot be used.
-func (d *Operator) newMove(ctx context.Context, s *managed.Secret, registry *quilt.Client, from, target vault.Version) (*move, error) {
+func (d *Operator) newMove(ctx context.Context, s *managed.Secret, registry *quilt.Client, from,
+	target vault.Version) (*move, error) {
 	m := &move{Operator: d, secret: s, registry: registry, from: from, target: target}
 	d.Tell.Doing("logging in with the key of the version " + short(target.ID))
 	var err error
@@ -49,7 +54,8 @@ func (d *Operator) newMove(ctx context.Context, s *managed.Secret, registry *qui
 		m.value, err = apikey.ParseValue(m.raw, s.Tags[apikey.FieldTag])
 	}
 	if holdsNoKey(err) || errors.Is(err, vault.ErrNoValue) {
-		return nil, terminal.WithHint(fmt.Errorf("the version %s of %s holds no key that can be used: %w", target.ID, s.Name, err), m.another())
+		return nil, terminal.WithHint(fmt.Errorf("the version %s of %s holds no key that can be used: %w", target.ID,
+			s.Name, err), m.another())
 	}
 	if err == nil {
 		err = m.logIn(ctx)
@@ -59,13 +65,15 @@ func (d *Operator) newMove(ctx context.Context, s *managed.Secret, registry *qui
 
 // another is the hint if the target cannot be used.
 func (m *move) another() string {
-	return fmt.Sprintf("name another version with --to; see: quilt-rotate status %[1]s; if no key works: quilt-rotate recover %[1]s", m.secret.Name)
+	return fmt.Sprintf("name another version with --to; see: quilt-rotate status %[1]s; if no key works: "+
+		"quilt-rotate recover %[1]s", m.secret.Name)
 }
 
 func (m *move) logIn(ctx context.Context) error {
 	p, err := logIn(ctx, m.registry, m.value.Key(), m.target.Key())
 	if quilt.RefusesLogin(err) {
-		return terminal.WithHint(fmt.Errorf("the registry refuses the key %s of the version %s: it has expired or was revoked, or its user is deactivated; nothing current was changed",
+		return terminal.WithHint(fmt.Errorf("the registry refuses the key %s of the version %s: it has expired or "+
+			"was revoked, or its user is deactivated; nothing current was changed",
 			m.value.Key(), m.target.ID), m.another())
 	}
 	if err == nil && m.proven.Email != "" && !quilt.SameUser(p.Email, m.proven.Email) {
@@ -103,21 +111,24 @@ func (m *move) show(ctx context.Context) error {
 		differs = !value.SameButKey(m.value)
 	}
 	m.Tell.Tell(terminal.Noted, "from "+short(m.from.ID), now)
-	m.Tell.Tell(terminal.Done, "to   "+short(m.target.ID), "key "+m.value.Key().Fingerprint()+", logs in as "+m.proven.Email)
+	m.Tell.Tell(terminal.Done, "to   "+short(m.target.ID), "key "+m.value.Key().Fingerprint()+", logs in as "+
+		m.proven.Email)
 	if differs {
 		fields, _ := managed.DifferentFields(raw, m.raw)
 		m.different = slices.DeleteFunc(fields, func(name string) bool { return name == m.value.Field() })
 		m.Tell.Tell(terminal.Warned, "the values differ in more than the key", strings.Join(m.different, ", "))
 	}
 	if k := m.proven.row; k != nil && k.ExpiresAt.Sub(m.proven.RegistryTime) < shortLife {
-		m.Tell.Tell(terminal.Warned, "that key expires in "+terminal.About(k.ExpiresAt.Sub(m.proven.RegistryTime)), "rotate soon: quilt-rotate rotate "+m.secret.Name)
+		m.Tell.Tell(terminal.Warned, "that key expires in "+terminal.About(k.ExpiresAt.Sub(m.proven.RegistryTime)),
+			"rotate soon: quilt-rotate rotate "+m.secret.Name)
 	}
 	return nil
 }
 
 // ask confirms the move.
 func (m *move) ask(ctx context.Context) error {
-	return m.Confirm(ctx, "AWSCURRENT of "+m.secret.Name+" moves back to the version "+short(m.target.ID), m.secret.Name)
+	return m.Confirm(ctx, "AWSCURRENT of "+m.secret.Name+" moves back to the version "+short(m.target.ID),
+		m.secret.Name)
 }
 
 // carryOut moves AWSCURRENT. allowed decides right before that, with the secret as it is then.
@@ -181,7 +192,8 @@ func holdsNoKey(err error) bool { return isBlank(err) || isBad(err) || errors.Is
 var errMoved = errors.New("was moved meanwhile, so nothing was done")
 
 func movedError(s *managed.Secret) error {
-	return terminal.WithHint(fmt.Errorf("AWSCURRENT of %s %w", s.Name, errMoved), "see what is current: quilt-rotate status "+s.Name)
+	return terminal.WithHint(fmt.Errorf("AWSCURRENT of %s %w", s.Name, errMoved),
+		"see what is current: quilt-rotate status "+s.Name)
 }
 
 // stillCurrent demands that AWSCURRENT is where it was when a person was asked.

@@ -1,10 +1,13 @@
-// Package operations is what an operator does to one secret beside its rotations and sweeps: store the first key, rotate now, roll back, recover, revoke a
-// leaked key, retire.
+// Package operations is what an operator does to one secret beside its rotations and sweeps: store
+// the first key, rotate now, roll back, recover, revoke a leaked key, retire.
 //
-// Each operation is a list of steps that can stop anywhere: what is left is safe, the same command continues from there, and an interruption says in which
-// state the secret is. The promises are those of the rotation: the key in AWSCURRENT works at all times, no key that somebody may need is revoked, no key is
-// left behind, and none is shown. It relies on package managed for what is deployed and on the two functions for their own work. It never makes a key current
-// that it has not seen log in, and never takes the refusal of a key alone as proof that the key was revoked ([checkKey]).
+// Each operation is a list of steps that can stop anywhere: what is left is safe, the same command
+// continues from there, and an interruption says in which state the secret is. The promises are
+// those of the rotation: the key in AWSCURRENT works at all times, no key that somebody may need is
+// revoked, no key is left behind, and none is shown. It relies on package managed for what is
+// deployed and on the two functions for their own work. It never makes a key current that it has
+// not seen log in, and never takes the refusal of a key alone as proof that the key was revoked
+// ([checkKey]).
 package operations
 
 import (
@@ -31,9 +34,11 @@ type Operator struct {
 	Place string // the secret and its registry, as each question names them; "": not known
 	// Confirm asks before a change that cannot be undone. It fails unless the word is typed.
 	Confirm func(ctx context.Context, what, word string) error
-	// Poll is how long to wait between two looks at something that AWS does by itself. Default: one second.
+	// Poll is how long to wait between two looks at something that AWS does by itself. Default: one
+	// second.
 	Poll time.Duration
-	// NewKeyWait is how long a new key that the registry refuses is tried again. Default: 20 seconds.
+	// NewKeyWait is how long a new key that the registry refuses is tried again. Default: 20
+	// seconds.
 	NewKeyWait time.Duration
 }
 
@@ -64,7 +69,8 @@ func (d *Operator) sleep(ctx context.Context) error {
 // writeTime limits a write that is completed although somebody pressed Ctrl-C.
 const writeTime = 30 * time.Second
 
-// finish completes a write: after a Ctrl-C in the middle, nobody would know whether it was done. After a Ctrl-C, it does not begin.
+// finish completes a write: after a Ctrl-C in the middle, nobody would know whether it was done.
+// After a Ctrl-C, it does not begin.
 func finish(ctx context.Context, write func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -74,7 +80,8 @@ func finish(ctx context.Context, write func(context.Context) error) error {
 	return write(ctx)
 }
 
-// ending is the context of what is left to do when the purpose of an operation is achieved: a Ctrl-C would only hide that.
+// ending is the context of what is left to do when the purpose of an operation is achieved: a
+// Ctrl-C would only hide that.
 func ending(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), writeTime)
 }

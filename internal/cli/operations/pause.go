@@ -16,8 +16,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Limits of a pause. While sweeps are paused, superseded keys stay valid and take staging labels, of which a rotation
-// needs five. So a pause lasts no longer than an incident.
+// Limits of a pause. While sweeps are paused, superseded keys stay valid and take staging labels,
+// of which a rotation needs five. So a pause lasts no longer than an incident.
 const (
 	MinPause = time.Minute
 	MaxPause = 14 * 24 * time.Hour
@@ -33,7 +33,8 @@ type Paused struct {
 }
 
 // tagText is what AWS allows in a tag's value (AWS: Tagging, "Tag naming limits and requirements").
-// The length is checked separately: a pattern with {0,256} needs 10 MB and a third of the command's start.
+// The length is checked separately: a pattern with {0,256} needs 10 MB and a third of the command's
+// start.
 var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 
 // CheckPause checks the length of a pause.
@@ -42,7 +43,8 @@ func CheckPause(length time.Duration) error {
 	case length < MinPause:
 		return errors.New("must be given, such as 4h, and be at least 1m")
 	case length > MaxPause:
-		return fmt.Errorf("must be at most %dh (14 days): until then, superseded keys stay valid and take labels that rotations need", int(MaxPause.Hours()))
+		return fmt.Errorf("must be at most %dh (14 days): until then, superseded keys stay valid and take labels "+
+			"that rotations need", int(MaxPause.Hours()))
 	}
 	return nil
 }
@@ -58,14 +60,15 @@ func CheckReason(reason string) error {
 	return nil
 }
 
-// Pause stops the sweeps of a secret for a while, counted by Secrets Manager's clock, which the sweep reads too. The
-// pause is a staging label on the current version, because other tools remove tags; it counts wherever it sits, so a
-// rotation does not end it. The reason is a tag.
+// Pause stops the sweeps of a secret for a while, counted by Secrets Manager's clock, which the
+// sweep reads too. The pause is a staging label on the current version, because other tools remove
+// tags; it counts wherever it sits, so a rotation does not end it. The reason is a tag.
 //
-// The new label comes first, and what paused before comes off last: so there is no moment without a pause. A crash in
-// between leaves both, and the later counts until this command or resume runs again. A lost answer is looked up in the
-// vault. Of two at once both labels stay, and the later counts. A sweep that began before revokes nothing more, because
-// each revocation looks for a pause.
+// The new label comes first, and what paused before comes off last: so there is no moment without a
+// pause. A crash in between leaves both, and the later counts until this command or resume runs
+// again. A lost answer is looked up in the vault. Of two at once both labels stay, and the later
+// counts. A sweep that began before revokes nothing more, because each revocation looks for a
+// pause.
 func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Duration, reason string) (Paused, error) {
 	if err := errors.Join(CheckPause(length), CheckReason(reason)); err != nil {
 		return Paused{}, err
@@ -73,14 +76,17 @@ func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Dur
 	if managed, err := s.Managed(ctx); err != nil {
 		return Paused{}, err
 	} else if !managed {
-		return Paused{}, terminal.WithHint(fmt.Errorf("the secret %s is not managed, so no sweep looks at it", s.Name), "see which secrets are: quilt-rotate status")
+		return Paused{}, terminal.WithHint(fmt.Errorf("the secret %s is not managed, so no sweep looks at it", s.Name),
+			"see which secrets are: quilt-rotate status")
 	}
 	current, ok := s.Holder(vault.Current)
 	if !ok {
-		return Paused{}, terminal.WithHint(fmt.Errorf("the secret %s has no current version, so no sweep does anything", s.Name), "store its first key: quilt-rotate bootstrap "+s.Name)
+		return Paused{}, terminal.WithHint(fmt.Errorf("the secret %s has no current version, so no sweep does anything",
+			s.Name), "store its first key: quilt-rotate bootstrap "+s.Name)
 	}
 	if s.Labels() >= vault.LabelQuota {
-		return Paused{}, terminal.WithHint(fmt.Errorf("all %d staging labels of %s are in use, and a pause needs one; nothing was changed", vault.LabelQuota, s.Name),
+		return Paused{}, terminal.WithHint(fmt.Errorf("all %d staging labels of %s are in use, and a pause needs "+
+			"one; nothing was changed", vault.LabelQuota, s.Name),
 			"see what holds them: quilt-rotate doctor "+s.Name)
 	}
 	until := s.Now.Add(length).UTC().Truncate(time.Second)
@@ -103,8 +109,8 @@ func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Dur
 	return p, left(err, "see whether the sweeps are paused: quilt-rotate status "+s.Name)
 }
 
-// Resume lets the sweeps of a secret go on: it takes off every pause label and tag. A crash in between leaves some of
-// them, and running it again takes those off.
+// Resume lets the sweeps of a secret go on: it takes off every pause label and tag. A crash in
+// between leaves some of them, and running it again takes those off.
 func (d *Operator) Resume(ctx context.Context, s *managed.Secret) (Paused, error) {
 	p := Paused{Secret: s.Name, ARN: s.ARN, Before: managed.PausedUntil(s.Secret)}
 	err := finish(ctx, func(ctx context.Context) error {
@@ -124,5 +130,6 @@ func (d *Operator) unpause(ctx context.Context, s *managed.Secret, but string, t
 			}
 		}
 	}
-	return d.Cloud.Untag(ctx, s.ARN, slices.DeleteFunc(tags, func(name string) bool { _, there := s.Tags[name]; return !there })...)
+	return d.Cloud.Untag(ctx, s.ARN,
+		slices.DeleteFunc(tags, func(name string) bool { _, there := s.Tags[name]; return !there })...)
 }

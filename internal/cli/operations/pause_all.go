@@ -19,10 +19,12 @@ type AllSweeps struct {
 	Target   string `json:"target,omitempty"` // ARN of what the schedule starts: the state machine of the sweeps
 }
 
-// SwitchSweeps disables or enables the schedule that starts all sweeps of a stack. function names its rotate function; "": the only one.
+// SwitchSweeps disables or enables the schedule that starts all sweeps of a stack. function names
+// its rotate function; "": the only one.
 //
-// The schedule is read again right before the write, because UpdateSchedule replaces all of it and the question may have waited for hours. If the answer is
-// lost, the schedule is looked up. Of two at once, the last one counts.
+// The schedule is read again right before the write, because UpdateSchedule replaces all of it and
+// the question may have waited for hours. If the answer is lost, the schedule is looked up. Of two
+// at once, the last one counts.
 func (d *Operator) SwitchSweeps(ctx context.Context, function string, pause bool) (AllSweeps, error) {
 	f, err := managed.FindRotateFunction(ctx, d.Cloud, function, "")
 	if err != nil {
@@ -30,7 +32,8 @@ func (d *Operator) SwitchSweeps(ctx context.Context, function string, pause bool
 	}
 	s, named, err := managed.SweepSchedule(ctx, d.Cloud, f)
 	if err == nil && !named {
-		err = terminal.WithHint(fmt.Errorf("the function %s has no tag %s, so its schedule of sweeps is not known", f.Name, settings.TagSchedule), "deploy the stack again")
+		err = terminal.WithHint(fmt.Errorf("the function %s has no tag %s, so its schedule of sweeps is not known",
+			f.Name, settings.TagSchedule), "deploy the stack again")
 	}
 	if err != nil {
 		return AllSweeps{}, err
@@ -41,7 +44,8 @@ func (d *Operator) SwitchSweeps(ctx context.Context, function string, pause bool
 	}
 	what, word := "sweeps of all secrets of this stack run again", "resume"
 	if pause {
-		what, word = "no sweep of any secret of this stack runs until somebody resumes them: no superseded key is revoked, and no refused key is replaced", "pause"
+		what, word = "no sweep of any secret of this stack runs until somebody resumes them: no superseded key is "+
+			"revoked, and no refused key is replaced", "pause"
 	}
 	d.Place = "schedule " + s.Name + ", rotate function " + f.Name
 	if err := d.Confirm(ctx, what, word); err != nil {

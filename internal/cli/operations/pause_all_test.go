@@ -14,13 +14,15 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// everyMember is a schedule with all that UpdateSchedule takes, and one member that no release of this program knows.
+// everyMember is a schedule with all that UpdateSchedule takes, and one member that no release of
+// this program knows.
 const everyMember = `{"ActionAfterCompletion": "NONE", "Description": "sweeps", "EndDate": 1.9e9, "FlexibleTimeWindow": {"MaximumWindowInMinutes": 5, "Mode": "FLEXIBLE"},
 	"KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1", "ScheduleExpression": "rate(1 hour)", "ScheduleExpressionTimezone": "UTC", "StartDate": 1.7e9, "State": "ENABLED",
 	"Target": {"Arn": "arn:aws:states:us-east-1:123456789012:stateMachine:sweeps", "RoleArn": "arn:aws:iam::123456789012:role/schedule", "Input": "{}",
 		"RetryPolicy": {"MaximumRetryAttempts": 3}, "NewerMember": {"of": "tomorrow"}}}`
 
-// withSchedule deploys a rotate function whose sweeps that schedule starts, and publishes it as a stack does.
+// withSchedule deploys a rotate function whose sweeps that schedule starts, and publishes it as a
+// stack does.
 func withSchedule(t *testing.T) *sandboxtest.Rig {
 	t.Helper()
 	r := sandboxtest.New(t)
@@ -57,12 +59,16 @@ func lost(t *testing.T, r *sandboxtest.Rig) []string {
 		_ = json.Unmarshal(value, &document)
 		return fmt.Sprint(document)
 	}
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(want)), func(name string) bool { return name == "State" || compact(want[name]) == compact(now[name]) })
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(want)), func(name string) bool {
+		return name == "State" ||
+			compact(want[name]) == compact(now[name])
+	})
 }
 
 func TestEveryCrashOfAPauseOfAllSweepsKeepsTheSchedule(t *testing.T) {
-	// Protects all secrets of a stack: UpdateSchedule replaces the whole schedule, so whatever request the process dies at, or whose answer is lost, nothing but
-	// the state changes, and running the command again finishes.
+	// Protects all secrets of a stack: UpdateSchedule replaces the whole schedule, so whatever
+	// request the process dies at, or whose answer is lost, nothing but the state changes, and
+	// running the command again finishes.
 	t.Parallel()
 	type mishap struct {
 		at         int
@@ -96,10 +102,12 @@ func TestEveryCrashOfAPauseOfAllSweepsKeepsTheSchedule(t *testing.T) {
 			}
 			remove()
 			p = newPerson(t, r)
-			if all, err := p.SwitchSweeps(p.ctx, "", true); err != nil || !all.Paused || string(r.Schedules.Members("sweeps")["State"]) != `"DISABLED"` || len(lost(t, r)) > 0 {
+			if all, err := p.SwitchSweeps(p.ctx, "", true); err != nil || !all.Paused ||
+				string(r.Schedules.Members("sweeps")["State"]) != `"DISABLED"` || len(lost(t, r)) > 0 {
 				t.Errorf("%+v, again: %+v, %v, %s", m, all, err, r.Schedules.Members("sweeps"))
 			}
-			if all, err := p.SwitchSweeps(p.ctx, "stack-rotate", false); err != nil || all.Paused || !all.Before || string(r.Schedules.Members("sweeps")["State"]) != `"ENABLED"` || len(lost(t, r)) > 0 {
+			if all, err := p.SwitchSweeps(p.ctx, "stack-rotate", false); err != nil || all.Paused || !all.Before ||
+				string(r.Schedules.Members("sweeps")["State"]) != `"ENABLED"` || len(lost(t, r)) > 0 {
 				t.Errorf("%+v, resumed: %+v, %v, %s", m, all, err, r.Schedules.Members("sweeps"))
 			}
 			if !reached {
@@ -113,7 +121,8 @@ func TestEveryCrashOfAPauseOfAllSweepsKeepsTheSchedule(t *testing.T) {
 }
 
 func TestASwitchIsLookedUpIfItsAnswersAreLost(t *testing.T) {
-	// Protects an operator in an incident from a failure that is none: all answers to the switch are lost, and it was carried out.
+	// Protects an operator in an incident from a failure that is none: all answers to the switch
+	// are lost, and it was carried out.
 	t.Parallel()
 	r := withSchedule(t)
 	defer r.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {

@@ -16,9 +16,9 @@ import (
 )
 
 func TestEveryCrashOfAPauseLeavesTheSweepsPaused(t *testing.T) {
-	// Protects a pause that takes the place of another, in a label or in the tag of older releases: whatever request
-	// the process dies at, before or after it, the sweeps are paused at every moment, and running the command again
-	// leaves the new pause alone.
+	// Protects a pause that takes the place of another, in a label or in the tag of older releases:
+	// whatever request the process dies at, before or after it, the sweeps are paused at every
+	// moment, and running the command again leaves the new pause alone.
 	for _, after := range []bool{false, true} {
 		for at := 1; ; at++ {
 			if !pauseWithCrash(t, at, after) {
@@ -31,7 +31,8 @@ func TestEveryCrashOfAPauseLeavesTheSweepsPaused(t *testing.T) {
 	}
 }
 
-// paused reports whether the secret has anything that pauses its sweeps; none of the pauses of this test ends.
+// paused reports whether the secret has anything that pauses its sweeps; none of the pauses of this
+// test ends.
 func paused(out *secretsmanager.DescribeSecretOutput) bool {
 	for id, stages := range out.VersionIdsToStages {
 		if len(vault.NewVersion(id, stages).Pauses) > 0 {
@@ -45,7 +46,8 @@ func paused(out *secretsmanager.DescribeSecretOutput) bool {
 func pauseWithCrash(t *testing.T, at int, after bool) (reached bool) {
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")
-	if err := s.MoveLabel(vault.PauseLabel(r.Clock.Now().Add(8*time.Hour)), s.Holder(vault.Current).ID, ""); err != nil {
+	if err := s.MoveLabel(vault.PauseLabel(r.Clock.Now().Add(8*time.Hour)), s.Holder(vault.Current).ID,
+		""); err != nil {
 		t.Fatal(err)
 	}
 	s.Tag(settings.TagPauseUntil, r.Clock.Now().Add(9*time.Hour).Format(time.RFC3339))
@@ -57,7 +59,8 @@ func pauseWithCrash(t *testing.T, at int, after bool) (reached bool) {
 			return
 		}
 		next()
-		if out, err := r.Hands.DescribeSecret(t.Context(), &secretsmanager.DescribeSecretInput{SecretId: &s.ARN}); err != nil || !paused(out) {
+		if out, err := r.Hands.DescribeSecret(t.Context(),
+			&secretsmanager.DescribeSecretInput{SecretId: &s.ARN}); err != nil || !paused(out) {
 			t.Errorf("after request %d, %s, the sweeps are not paused: %v", seen, c.Operation, err)
 		}
 		if seen == at {
@@ -86,14 +89,17 @@ func pauseWithCrash(t *testing.T, at int, after bool) (reached bool) {
 		t.Fatal(err)
 	}
 	until := managed.PausedUntil(secret.Secret)
-	if until == nil || until.Sub(r.Clock.Now()).Round(time.Minute) != 4*time.Hour || secret.Tags[settings.TagPauseUntil] != "" {
-		t.Errorf("at %d, after %t: at the end the sweeps are paused until %v, with the tags %v", at, after, until, secret.Tags)
+	if until == nil || until.Sub(r.Clock.Now()).Round(time.Minute) != 4*time.Hour ||
+		secret.Tags[settings.TagPauseUntil] != "" {
+		t.Errorf("at %d, after %t: at the end the sweeps are paused until %v, with the tags %v", at, after, until,
+			secret.Tags)
 	}
 	if _, err := p.Resume(p.ctx, secret); err != nil {
 		t.Fatal(err)
 	}
 	for _, v := range s.Snapshot().Versions {
-		if slices.ContainsFunc(v.Stages, func(l string) bool { return len(vault.NewVersion(v.ID, []string{l}).Pauses) > 0 }) {
+		if slices.ContainsFunc(v.Stages,
+			func(l string) bool { return len(vault.NewVersion(v.ID, []string{l}).Pauses) > 0 }) {
 			t.Errorf("resume leaves the labels %v", v.Stages)
 		}
 	}

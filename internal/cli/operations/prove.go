@@ -24,15 +24,16 @@ func (d *Operator) newKeyWait() time.Duration {
 	return d.NewKeyWait
 }
 
-// A proof is what a login with a key shows: whose it is, and what the registry says of the key itself.
+// A proof is what a login with a key shows: whose it is, and what the registry says of the key
+// itself.
 type proof struct {
 	quilt.Identity
 	row     *quilt.APIKey // nil: not known
 	limited bool          // the key may not look at keys
 }
 
-// logIn logs in with a key. id is the key's id; if it is "", the key is found by its fingerprint, unless two keys have the
-// same one.
+// logIn logs in with a key. id is the key's id; if it is "", the key is found by its fingerprint,
+// unless two keys have the same one.
 func logIn(ctx context.Context, registry *quilt.Client, key apikey.Key, id string) (proof, error) {
 	session := registry.WithKey(key)
 	account, err := session.Account(ctx)
@@ -55,13 +56,15 @@ func logIn(ctx context.Context, registry *quilt.Client, key apikey.Key, id strin
 		return proof{}, err
 	}
 	p := proof{Identity: login.Identity}
-	if login.Key != nil && key.Fits(login.Key.Fingerprint) { // otherwise somebody moved the label: the id is another key's
+	// otherwise somebody moved the label: the id is another key's
+	if login.Key != nil && key.Fits(login.Key.Fingerprint) {
 		p.row = login.Key
 	}
 	return p, nil
 }
 
-// logInSoon logs in with a new key. While the registry refuses the key, it tries again for a short time.
+// logInSoon logs in with a new key. While the registry refuses the key, it tries again for a short
+// time.
 func (d *Operator) logInSoon(ctx context.Context, registry *quilt.Client, key apikey.Key, id string) (proof, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 3*time.Second
@@ -74,7 +77,8 @@ func (d *Operator) logInSoon(ctx context.Context, registry *quilt.Client, key ap
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(d.newKeyWait()))
 }
 
-// info describes a key. If the registry does not show it, only the fingerprint and the owner are known.
+// info describes a key. If the registry does not show it, only the fingerprint and the owner are
+// known.
 func (p proof) info(key apikey.Key) revocation.KeyInfo {
 	if p.row == nil {
 		return revocation.KeyInfo{Fingerprint: key.Fingerprint(), Owner: p.Email}
@@ -98,10 +102,12 @@ func isBad(err error) bool {
 	return bad
 }
 
-// checkOwner refuses the credential of another user than the key's owner, because consumers would get other permissions.
+// checkOwner refuses the credential of another user than the key's owner, because consumers would
+// get other permissions.
 func checkOwner(secretName, owner string, me quilt.Identity) error {
 	if owner == "" || quilt.SameUser(owner, me.Email) {
 		return nil
 	}
-	return terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was created", secretName, owner, me.Email), "log in as "+owner)
+	return terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was created",
+		secretName, owner, me.Email), "log in as "+owner)
 }

@@ -30,13 +30,17 @@ type Recovery struct {
 	knownOwner string // whose the current key is, by a login with it; "": not known
 }
 
-// Recover gives a secret a key that works if the registry refuses the current one: one that an older version holds, else a new one that the issuing
-// credential creates, else a new one that whoever logs in creates. Every other field of the current value is unchanged. If somebody overwrote the value, so
-// that it holds no key, AWSCURRENT moves back to the last version whose key logs in.
+// Recover gives a secret a key that works if the registry refuses the current one: one that an
+// older version holds, else a new one that the issuing credential creates, else a new one that
+// whoever logs in creates. Every other field of the current value is unchanged. If somebody
+// overwrote the value, so that it holds no key, AWSCURRENT moves back to the last version whose key
+// logs in.
 //
-// What a crash leaves is described at [installation] and [move]. Running it again continues from there, because what is left is an older version
-// whose key logs in. A rotation that is under way ends if a version is stored, because Secrets Manager abandons it then. If AWSCURRENT only
-// moves, that rotation continues: both moves are compare-and-swaps, and whichever comes last has logged in with its key right before.
+// What a crash leaves is described at [installation] and [move]. Running it again continues from
+// there, because what is left is an older version whose key logs in. A rotation that is under way
+// ends if a version is stored, because Secrets Manager abandons it then. If AWSCURRENT only moves,
+// that rotation continues: both moves are compare-and-swaps, and whichever comes last has logged in
+// with its key right before.
 func (d *Operator) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
 	s := r.Secret
 	rules, err := rotationSettings(ctx, s, s.Tags)
@@ -47,7 +51,8 @@ func (d *Operator) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
 	for _, option := range []struct {
 		given bool
 		text  string
-	}{{r.Replace, " --replace"}, {r.NewOwner, " --new-owner"}, {!s.RegistryTagged(), " --registry " + r.Registry.URL()}} {
+	}{{r.Replace, " --replace"}, {r.NewOwner, " --new-owner"}, {!s.RegistryTagged(), " --registry " +
+		r.Registry.URL()}} {
 		if option.given {
 			again += option.text
 		}
@@ -96,8 +101,8 @@ func (v *recovery) intoCurrent(raw redact.Text, key apikey.Key) (redact.Text, er
 	return value.WithKey(key)
 }
 
-// works reports whether the current value holds a key that logs in: another command or a rotation may have stored one meanwhile. The key that is to be
-// replaced does not count.
+// works reports whether the current value holds a key that logs in: another command or a rotation
+// may have stored one meanwhile. The key that is to be replaced does not count.
 func (v *recovery) works(ctx context.Context, raw redact.Text) (bool, error) {
 	value, err := apikey.ParseValue(raw, v.settings.Field)
 	if err != nil || v.Replace && v.value != nil && value.Key().Equal(v.value.Key()) {
@@ -115,7 +120,8 @@ func (v *recovery) diagnose(ctx context.Context) (_ KeyIn, ended bool, err error
 	s := v.secret
 	current, ok := s.Holder(vault.Current)
 	if !ok {
-		return KeyIn{}, false, terminal.WithHint(fmt.Errorf("the secret %s never had a value", s.Name), "run: quilt-rotate bootstrap "+s.Name)
+		return KeyIn{}, false, terminal.WithHint(fmt.Errorf("the secret %s never had a value", s.Name),
+			"run: quilt-rotate bootstrap "+s.Name)
 	}
 	v.current = current
 	value, err := v.installation.value(ctx, current.ID)
@@ -147,8 +153,8 @@ func (v *recovery) diagnose(ctx context.Context) (_ KeyIn, ended bool, err error
 	return KeyIn{}, false, v.Confirm(ctx, "the current key of "+s.Name+" logs in, and a new one replaces it", s.Name)
 }
 
-// replace stores another key than the current one: one that an interrupted run stored and that never was current, else a new one. A superseded key would be
-// no better.
+// replace stores another key than the current one: one that an interrupted run stored and that
+// never was current, else a new one. A superseded key would be no better.
 func (v *recovery) replace(ctx context.Context) (KeyIn, error) {
 	k, ok, err := v.leftover(ctx)
 	if err != nil {
@@ -163,8 +169,8 @@ func (v *recovery) replace(ctx context.Context) (KeyIn, error) {
 	return done, err
 }
 
-// older looks for a version whose key logs in, and makes that key current: of several, the newest key; if the current value is lost, the one in
-// the version that was current last.
+// older looks for a version whose key logs in, and makes that key current: of several, the newest
+// key; if the current value is lost, the one in the version that was current last.
 func (v *recovery) older(ctx context.Context) (_ KeyIn, found bool, err error) {
 	var best *move
 	for _, target := range v.candidates() {
@@ -177,7 +183,8 @@ func (v *recovery) older(ctx context.Context) (_ KeyIn, found bool, err error) {
 			return KeyIn{}, false, left(err, "nothing was done")
 		}
 		if owner := v.settings.Owner; owner != "" && !quilt.SameUser(owner, m.proven.Email) {
-			v.Tell.Tell(terminal.Noted, "the key of the version "+short(target.ID)+" belongs to another user, and is not used", m.proven.Email)
+			v.Tell.Tell(terminal.Noted, "the key of the version "+short(target.ID)+" belongs to another user, and is "+
+				"not used", m.proven.Email)
 			continue
 		}
 		if best == nil || v.value != nil && m.created().After(best.created()) {
@@ -191,7 +198,8 @@ func (v *recovery) older(ctx context.Context) (_ KeyIn, found bool, err error) {
 	return done, true, err
 }
 
-// isUseless reports whether an error says that a version's key cannot be used, and not only that this is not known.
+// isUseless reports whether an error says that a version's key cannot be used, and not only that
+// this is not known.
 func isUseless(err error) bool {
 	_, down := errors.AsType[*quilt.UnavailableError](err)
 	_, garbled := errors.AsType[*quilt.ProtocolError](err)
@@ -199,10 +207,14 @@ func isUseless(err error) bool {
 	return err != nil && !down && !garbled && !aws && !errors.Is(err, context.Canceled)
 }
 
-// candidates are the versions that may hold a key that works: the one that was current last, then the others, the one that was superseded last first.
-// The pending one belongs to the rotation. What an interrupted run stored is among them.
+// candidates are the versions that may hold a key that works: the one that was current last, then
+// the others, the one that was superseded last first. The pending one belongs to the rotation. What
+// an interrupted run stored is among them.
 func (v *recovery) candidates() []vault.Version {
-	list := slices.DeleteFunc(v.secret.Sorted(), func(x vault.Version) bool { return x.ID == v.current.ID || x.Has(vault.Pending) })
+	list := slices.DeleteFunc(v.secret.Sorted(), func(x vault.Version) bool {
+		return x.ID == v.current.ID ||
+			x.Has(vault.Pending)
+	})
 	superseded := func(x vault.Version) (last int64) {
 		if x.Has(vault.Previous) {
 			return math.MaxInt64
@@ -216,8 +228,9 @@ func (v *recovery) candidates() []vault.Version {
 	return list
 }
 
-// use makes a version's key current: it moves AWSCURRENT if the values differ only in the key, or if the current one was overwritten, which must be
-// confirmed; else it puts that key into the current value. A version's marks are removed before its key is used: see [move].
+// use makes a version's key current: it moves AWSCURRENT if the values differ only in the key, or
+// if the current one was overwritten, which must be confirmed; else it puts that key into the
+// current value. A version's marks are removed before its key is used: see [move].
 func (v *recovery) use(ctx context.Context, m *move) (KeyIn, error) {
 	key := m.value.Key()
 	session := v.registry.WithKey(key)
@@ -237,7 +250,8 @@ func (v *recovery) use(ctx context.Context, m *move) (KeyIn, error) {
 	}
 	same := v.value != nil && v.value.SameButKey(m.value)
 	if v.value != nil && !same && id != "" {
-		v.Tell.Tell(terminal.Done, "the key of the version "+short(m.target.ID)+" logs in, and goes into the current value", key.Fingerprint())
+		v.Tell.Tell(terminal.Done, "the key of the version "+short(m.target.ID)+" logs in, and goes into the current "+
+			"value", key.Fingerprint())
 		if err := m.removeMarks(ctx); err != nil {
 			return KeyIn{}, v.left(err)
 		}
@@ -261,10 +275,13 @@ func (v *recovery) use(ctx context.Context, m *move) (KeyIn, error) {
 // new creates a key: with the issuing credential, or with the login of a person.
 func (v *recovery) new(ctx context.Context) (KeyIn, error) {
 	if v.reason != nil && !isBlank(v.reason) {
-		return KeyIn{}, terminal.WithHint(fmt.Errorf("the value of %s cannot take a key: %w", v.secret.Name, v.reason), "correct the value, then run: "+v.again)
+		return KeyIn{}, terminal.WithHint(fmt.Errorf("the value of %s cannot take a key: %w", v.secret.Name, v.reason),
+			"correct the value, then run: "+v.again)
 	}
-	if v.reason != nil && !slices.ContainsFunc(v.secret.Sorted(), func(x vault.Version) bool { return len(x.Keys) > 0 }) {
-		return KeyIn{}, terminal.WithHint(fmt.Errorf("the secret %s waits for its first key", v.secret.Name), "run: quilt-rotate bootstrap "+v.secret.Name)
+	if v.reason != nil && !slices.ContainsFunc(v.secret.Sorted(),
+		func(x vault.Version) bool { return len(x.Keys) > 0 }) {
+		return KeyIn{}, terminal.WithHint(fmt.Errorf("the secret %s waits for its first key", v.secret.Name),
+			"run: quilt-rotate bootstrap "+v.secret.Name)
 	}
 	session, by, err := v.creator(ctx)
 	if err != nil {
@@ -276,7 +293,8 @@ func (v *recovery) new(ctx context.Context) (KeyIn, error) {
 	return done, err
 }
 
-// creator logs in with the issuing credential, or lets a person log in, and checks whose key it will be.
+// creator logs in with the issuing credential, or lets a person log in, and checks whose key it
+// will be.
 func (v *recovery) creator(ctx context.Context) (session *quilt.Session, by string, err error) {
 	if v.settings.Issuer != "" {
 		session, err := v.byIssuer(ctx)
@@ -316,7 +334,8 @@ func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
 	}
 	owner := v.formerOwner(account, session.Listed)
 	if !quilt.SameUser(owner, account.Email) {
-		return nil, fmt.Errorf("the issuing credential belongs to %s, and the key to %s", account.Email, cmp.Or(owner, "an unknown user"))
+		return nil, fmt.Errorf("the issuing credential belongs to %s, and the key to %s", account.Email,
+			cmp.Or(owner, "an unknown user"))
 	}
 	if why, err := v.whyUnknown(ctx, session.Session, owner); err != nil || why != "" {
 		return nil, cmp.Or(err, errors.New("it is not known whether the current key still works: "+why))
@@ -326,9 +345,11 @@ func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
 	return session.Session, nil
 }
 
-// formerOwner is the owner of the current key: the user whose list holds it, because expired keys stay listed, else the one that the tag names, or that the
-// key logs in as. It is "" if nothing says so, or if the secret was handed over after the key was stored. Whoever owns the secret can set its tags and labels,
-// so neither counts for an issuing credential that does not list the secret: then the fingerprint of the key must fit.
+// formerOwner is the owner of the current key: the user whose list holds it, because expired keys
+// stay listed, else the one that the tag names, or that the key logs in as. It is "" if nothing
+// says so, or if the secret was handed over after the key was stored. Whoever owns the secret can
+// set its tags and labels, so neither counts for an issuing credential that does not list the
+// secret: then the fingerprint of the key must fit.
 func (v *recovery) formerOwner(account quilt.Account, listed bool) string {
 	id := v.current.Key()
 	for _, k := range account.Keys {
@@ -344,14 +365,17 @@ func (v *recovery) formerOwner(account quilt.Account, listed bool) string {
 	return cmp.Or(v.settings.Owner, v.knownOwner)
 }
 
-// whyUnknown is why it is not known that the current key, a key of owner, was revoked or has expired; "": it is known, or the key is replaced in any case.
+// whyUnknown is why it is not known that the current key, a key of owner, was revoked or has
+// expired; "": it is known, or the key is replaced in any case.
 func (v *recovery) whyUnknown(ctx context.Context, session *quilt.Session, owner string) (string, error) {
 	if v.value == nil || v.Replace {
 		return "", nil
 	}
-	known, err := checkKey(ctx, v.registry, v.value.Key(), Evidence{KeyID: v.current.Key(), Owner: owner, Sessions: []*quilt.Session{session}})
+	known, err := checkKey(ctx, v.registry, v.value.Key(), Evidence{KeyID: v.current.Key(), Owner: owner,
+		Sessions: []*quilt.Session{session}})
 	if err == nil && known.State == KeyLogsIn {
-		err = terminal.WithHint(fmt.Errorf("the current key of %s logs in again, as %s; nothing was changed", v.secret.Name, known.Owner), "to store another key all the same, add --replace")
+		err = terminal.WithHint(fmt.Errorf("the current key of %s logs in again, as %s; nothing was changed",
+			v.secret.Name, known.Owner), "to store another key all the same, add --replace")
 	}
 	if owner == "" { // an administrator may see that it has expired, and whose it was is still not known
 		known.Why = "nothing says which user it belongs to, and that user may be deactivated"
@@ -359,15 +383,17 @@ func (v *recovery) whyUnknown(ctx context.Context, session *quilt.Session, owner
 	return known.Why, err
 }
 
-// agree demands that the refusal of the current key has a reason, and that the key stays the same user's, because consumers would get other permissions.
-// Anything else must be asked for with --new-owner, and confirmed.
+// agree demands that the refusal of the current key has a reason, and that the key stays the same
+// user's, because consumers would get other permissions. Anything else must be asked for with
+// --new-owner, and confirmed.
 func (v *recovery) agree(ctx context.Context, session *quilt.Session, account quilt.Account) error {
 	name, email := v.secret.Name, account.Email
 	owner := v.formerOwner(account, true)
 	same := quilt.SameUser(owner, email)
 	v.owner = email
 	if owner != "" && !same && !v.NewOwner {
-		return terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was created", name, owner, email),
+		return terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was created",
+			name, owner, email),
 			"log in as "+owner+"; to hand the secret over to "+email+", add --new-owner")
 	}
 	why, err := v.whyUnknown(ctx, session, owner)
@@ -377,9 +403,11 @@ func (v *recovery) agree(ctx context.Context, session *quilt.Session, account qu
 	case same && why == "" && (v.secret.NamesRegistry() || v.knownOwner != ""):
 		return nil
 	case same && why == "": // and the same e-mail may have an account at the wrong registry
-		return v.Confirm(ctx, "only an option says that "+v.registry.Host()+" is the registry of "+name+", and none of its keys logs in there", name)
+		return v.Confirm(ctx, "only an option says that "+v.registry.Host()+" is the registry of "+name+
+			", and none of its keys logs in there", name)
 	case why != "" && !v.NewOwner:
-		return terminal.WithHint(fmt.Errorf("it is not known whether the current key of %s still works: %s; nothing was changed", name, why),
+		return terminal.WithHint(fmt.Errorf("it is not known whether the current key of %s still works: %s; nothing "+
+			"was changed", name, why),
 			"if its user was deactivated, activate it; to store a key of "+email+" all the same, add --new-owner")
 	}
 	what := "it is not known which user the current key of " + name + " belongs to; the new one will belong to " + email
@@ -396,11 +424,13 @@ func (v *recovery) warned(ctx context.Context, done KeyIn) (KeyIn, error) {
 	ctx, cancel := ending(ctx)
 	defer cancel()
 	if err := v.secret.Look(ctx); err != nil { // what was done is done
-		return done, terminal.WithHint(fmt.Errorf("AWSCURRENT is on the version %s now, and then the secret could not be described: %w", done.VersionID, err),
+		return done, terminal.WithHint(fmt.Errorf("AWSCURRENT is on the version %s now, and then the secret could "+
+			"not be described: %w", done.VersionID, err),
 			"see: quilt-rotate status "+v.secret.Name)
 	}
 	if _, underWay := waiting(v.secret); underWay {
-		v.Tell.Tell(terminal.Warned, "a rotation is under way, or stuck", "if it does not end soon: quilt-rotate unstick "+v.secret.Name)
+		v.Tell.Tell(terminal.Warned, "a rotation is under way, or stuck", "if it does not end soon: quilt-rotate "+
+			"unstick "+v.secret.Name)
 	}
 	return done, nil
 }

@@ -12,7 +12,8 @@ import (
 )
 
 func TestARefusalCountsOnlyWithEvidence(t *testing.T) {
-	// Protects from calling a leak over: a registry that refuses a key may be another one, and a deactivated user's keys work again later.
+	// Protects from calling a leak over: a registry that refuses a key may be another one, and a
+	// deactivated user's keys work again later.
 	const user, admin = "svc@example.com", "admin@example.com"
 	registry := quiltregistry.New(quiltregistry.Options{})
 	registry.AddUser(quiltregistry.User{Name: "svc", Email: user})
@@ -51,21 +52,32 @@ func TestARefusalCountsOnlyWithEvidence(t *testing.T) {
 		deactivated bool
 		want        KeyState
 	}{
-		"a key that logs in":                     {valid, Evidence{}, false, KeyLogsIn},
-		"a refusal alone":                        {revoked, Evidence{KeyID: revokedID, Owner: user}, false, KeyUnknown},
-		"our own revocation was answered Ok":     {revoked, Evidence{Revoked: true}, false, KeyRefused},
-		"a login of the same user":               {revoked, Evidence{Owner: user, Sessions: login(user)}, false, KeyRefused},
-		"a login of the same user, for an id":    {expired, Evidence{KeyID: expiredID, Owner: user, Sessions: login(user)}, false, KeyRefused},
-		"a login of another user":                {revoked, Evidence{KeyID: revokedID, Owner: user, Sessions: login("other@example.com")}, false, KeyUnknown},
-		"a login while the owner is not known":   {revoked, Evidence{KeyID: revokedID, Sessions: login(user)}, false, KeyUnknown},
-		"an administrator who misses the id":     {revoked, Evidence{KeyID: revokedID, Owner: user, Sessions: login(admin)}, false, KeyRefused},
-		"an administrator without the id":        {revoked, Evidence{Owner: user, Sessions: login(admin)}, false, KeyUnknown},
-		"a deactivated user":                     {valid, Evidence{KeyID: validID, Owner: user, Sessions: login(user)}, true, KeyUnknown},
-		"a deactivated user's administrator":     {valid, Evidence{KeyID: validID, Owner: user, Sessions: login(admin)}, true, KeyUnknown},
-		"an administrator who misses another id": {valid, Evidence{KeyID: revokedID, Owner: user, Sessions: login(admin)}, true, KeyUnknown},
-		"an administrator, and an expired id":    {valid, Evidence{KeyID: expiredID, Owner: user, Sessions: login(admin)}, true, KeyUnknown},
-		"a key that no registry of ours made":    {none, Evidence{}, false, KeyUnknown},
-		"a session that lists the key as valid":  {none, Evidence{KeyID: validID, Owner: "somebody@example.com", Sessions: login(admin)}, false, KeyUnknown},
+		"a key that logs in":                 {valid, Evidence{}, false, KeyLogsIn},
+		"a refusal alone":                    {revoked, Evidence{KeyID: revokedID, Owner: user}, false, KeyUnknown},
+		"our own revocation was answered Ok": {revoked, Evidence{Revoked: true}, false, KeyRefused},
+		"a login of the same user": {revoked, Evidence{Owner: user, Sessions: login(user)}, false,
+			KeyRefused},
+		"a login of the same user, for an id": {expired, Evidence{KeyID: expiredID, Owner: user,
+			Sessions: login(user)}, false, KeyRefused},
+		"a login of another user": {revoked, Evidence{KeyID: revokedID, Owner: user,
+			Sessions: login("other@example.com")}, false, KeyUnknown},
+		"a login while the owner is not known": {revoked, Evidence{KeyID: revokedID, Sessions: login(user)}, false,
+			KeyUnknown},
+		"an administrator who misses the id": {revoked, Evidence{KeyID: revokedID, Owner: user,
+			Sessions: login(admin)}, false, KeyRefused},
+		"an administrator without the id": {revoked, Evidence{Owner: user, Sessions: login(admin)}, false,
+			KeyUnknown},
+		"a deactivated user": {valid, Evidence{KeyID: validID, Owner: user, Sessions: login(user)},
+			true, KeyUnknown},
+		"a deactivated user's administrator": {valid, Evidence{KeyID: validID, Owner: user, Sessions: login(admin)},
+			true, KeyUnknown},
+		"an administrator who misses another id": {valid, Evidence{KeyID: revokedID, Owner: user,
+			Sessions: login(admin)}, true, KeyUnknown},
+		"an administrator, and an expired id": {valid, Evidence{KeyID: expiredID, Owner: user,
+			Sessions: login(admin)}, true, KeyUnknown},
+		"a key that no registry of ours made": {none, Evidence{}, false, KeyUnknown},
+		"a session that lists the key as valid": {none, Evidence{KeyID: validID, Owner: "somebody@example.com",
+			Sessions: login(admin)}, false, KeyUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			registry.SetActive(user, !c.deactivated)
@@ -79,7 +91,8 @@ func TestARefusalCountsOnlyWithEvidence(t *testing.T) {
 }
 
 func TestARefusalDuringAFaultIsNoProof(t *testing.T) {
-	// Protects from calling a leak over because of one wrong answer: the key is refused, the other login succeeds, and the key logs in again.
+	// Protects from calling a leak over because of one wrong answer: the key is refused, the other
+	// login succeeds, and the key logs in again.
 	r := sandboxtest.New(t)
 	client, key := keyAt(t, r)
 	_, other := r.Registry.MintKey(sandbox.UserEmail, "by-hand", 90)
@@ -89,7 +102,8 @@ func TestARefusalDuringAFaultIsNoProof(t *testing.T) {
 	}
 	refusal := sandboxtest.Answer(401, `{"error":"Token invalid."}`)
 	defer r.Intercept(sandboxtest.On(sandboxtest.Nth(1, refusal), "me"))()
-	got, err := checkKey(t.Context(), client, key, Evidence{Owner: sandbox.UserEmail, Sessions: []*quilt.Session{client.WithKey(session)}})
+	got, err := checkKey(t.Context(), client, key, Evidence{Owner: sandbox.UserEmail,
+		Sessions: []*quilt.Session{client.WithKey(session)}})
 	if err != nil || got.State != KeyLogsIn {
 		t.Errorf("got %+v, %v", got, err)
 	}

@@ -58,15 +58,19 @@ type RetireOptions struct {
 	Anyway   bool  // although it is not known whether other secrets hold the keys
 }
 
-// Retire turns rotation of a secret off, revokes its keys, and removes labels and tags. The secret itself stays.
+// Retire turns rotation of a secret off, revokes its keys, and removes labels and tags. The secret
+// itself stays.
 //
-// It revokes the keys that were confirmed, and stops if the secret or its keys change meanwhile. The order: rotation goes off first, so that no key is created
-// meanwhile. The current key is revoked last, because it may be what lists and revokes the others. Labels are removed when it is proved that no key works, marks
-// first; tags last of all, so that an interrupted run still leaves a managed secret. After a crash, the same command continues, because it looks at each key
-// first. If the current key is revoked by then, the issuing credential or a person must log in. Twice at once: the second one finds the keys revoked, or
-// stops because the labels have changed.
+// It revokes the keys that were confirmed, and stops if the secret or its keys change meanwhile.
+// The order: rotation goes off first, so that no key is created meanwhile. The current key is
+// revoked last, because it may be what lists and revokes the others. Labels are removed when it is
+// proved that no key works, marks first; tags last of all, so that an interrupted run still leaves
+// a managed secret. After a crash, the same command continues, because it looks at each key first.
+// If the current key is revoked by then, the issuing credential or a person must log in. Twice at
+// once: the second one finds the keys revoked, or stops because the labels have changed.
 func (d *Operator) Retire(ctx context.Context, s *managed.Secret, o RetireOptions) (Retired, error) {
-	r := &retirement{Operator: d, secret: s, options: o, result: Retired{Secret: s.Name, ARN: s.ARN, Keys: []RetiredKey{}}}
+	r := &retirement{Operator: d, secret: s, options: o, result: Retired{Secret: s.Name, ARN: s.ARN,
+		Keys: []RetiredKey{}}}
 	err := r.run(ctx)
 	r.result.RotationOff = !s.Rotation.Enabled
 	return r.result, err
@@ -91,9 +95,11 @@ func (r *retirement) run(ctx context.Context) error {
 		r.result.Complete = true
 		return nil
 	} else if unmanaged {
-		return terminal.WithHint(fmt.Errorf("the secret %s has no rotation, label or tag of quilt-rotate, so nothing was done; the registry refuses its key, which does not prove that the key was revoked",
+		return terminal.WithHint(fmt.Errorf("the secret %s has no rotation, label or tag of quilt-rotate, so nothing "+
+			"was done; the registry refuses its key, which does not prove that the key was revoked",
 			r.secret.Name), "if quilt-rotate retire has reported that the secret is retired, nothing is left to do\n"+
-			"otherwise its user may be deactivated; as an administrator, see whether the key exists: quilt-rotate keys list --admin --fingerprint "+refused+" --registry "+r.options.Registry.URL())
+			"otherwise its user may be deactivated; as an administrator, see whether the key exists: quilt-rotate "+
+			"keys list --admin --fingerprint "+refused+" --registry "+r.options.Registry.URL())
 	}
 	err := r.logIn(ctx)
 	if err == nil {
@@ -118,14 +124,17 @@ func (r *retirement) run(ctx context.Context) error {
 		}
 		if err != nil {
 			err = awsclient.Explain(err)
-			return terminal.WithHint(err, strings.TrimPrefix(terminal.Hint(err)+"\nthe secret is partly retired; to continue: quilt-rotate retire "+r.secret.Name, "\n"))
+			return terminal.WithHint(err,
+				strings.TrimPrefix(terminal.Hint(err)+
+					"\nthe secret is partly retired; to continue: quilt-rotate retire "+r.secret.Name, "\n"))
 		}
 	}
 	return nil
 }
 
-// unmanaged reports whether the secret has no rotation, label or tag of ours, and its registry refuses all its keys: an earlier run has revoked them, or their user
-// is deactivated, and nothing on the secret shows which. refused is the fingerprint of one of the keys; "": it holds none.
+// unmanaged reports whether the secret has no rotation, label or tag of ours, and its registry
+// refuses all its keys: an earlier run has revoked them, or their user is deactivated, and nothing
+// on the secret shows which. refused is the fingerprint of one of the keys; "": it holds none.
 func (r *retirement) unmanaged(ctx context.Context) (refused string, _ bool) {
 	if r.secret.Rotation.Enabled || managed.Marked(r.secret.Tags, r.secret.Sorted()) || !r.secret.NamesRegistry() {
 		return "", false
@@ -148,14 +157,17 @@ func (r *retirement) unmanaged(ctx context.Context) (refused string, _ bool) {
 	return refused, true
 }
 
-// ourLabels are the version's labels that quilt-rotate wrote, key labels last, as they come last in the alphabet turned round.
+// ourLabels are the version's labels that quilt-rotate wrote, key labels last, as they come last in
+// the alphabet turned round.
 func ourLabels(v vault.Version) []string {
-	ours := slices.DeleteFunc(slices.Clone(v.Stages), func(label string) bool { return !strings.HasPrefix(label, "quilt-") })
+	ours := slices.DeleteFunc(slices.Clone(v.Stages),
+		func(label string) bool { return !strings.HasPrefix(label, "quilt-") })
 	slices.SortFunc(ours, func(a, b string) int { return strings.Compare(b, a) })
 	return ours
 }
 
-// logIn finds a login that lists the keys: of the current key, else of the issuing credential, else of a person, who is the keys' user or an administrator.
+// logIn finds a login that lists the keys: of the current key, else of the issuing credential, else
+// of a person, who is the keys' user or an administrator.
 func (r *retirement) logIn(ctx context.Context) error {
 	r.Tell.Doing("logging in")
 	e := &emergency{Operator: r.Operator, secret: r.secret, options: EmergencyOptions{Registry: r.options.Registry}}
@@ -177,7 +189,8 @@ func (r *retirement) logIn(ctx context.Context) error {
 	}
 	r.user, r.admin = account.Email, account.IsAdmin && !quilt.SameUser(r.owner, account.Email)
 	if r.owner != "" && !r.admin && !quilt.SameUser(r.owner, r.user) {
-		return terminal.WithHint(fmt.Errorf("the keys of %s belong to %s, and the login is %s", r.secret.Name, r.owner, r.user),
+		return terminal.WithHint(fmt.Errorf("the keys of %s belong to %s, and the login is %s", r.secret.Name, r.owner,
+			r.user),
 			"log in as "+r.owner+" or as an administrator, or correct the tag "+settings.TagOwner)
 	}
 	return nil
@@ -189,14 +202,16 @@ func (r *retirement) asPerson(ctx context.Context) (*quilt.Session, error) {
 			return nil, err
 		}
 	}
-	r.Tell.Tell(terminal.Noted, "the current key cannot list the keys, so their user or an administrator must log in", "")
+	r.Tell.Tell(terminal.Noted, "the current key cannot list the keys, so their user or an administrator must log in",
+		"")
 	session, _, err := r.options.LogIn(ctx, r.options.Registry)
 	return session, err
 }
 
 // isOurs reports whether a key is the secret's: by a label, or by the secret's mark in its name.
 func (r *retirement) isOurs(row quilt.APIKey) bool {
-	labelled := slices.ContainsFunc(r.secret.Sorted(), func(v vault.Version) bool { return slices.Contains(v.Keys, row.ID) })
+	labelled := slices.ContainsFunc(r.secret.Sorted(),
+		func(v vault.Version) bool { return slices.Contains(v.Keys, row.ID) })
 	return labelled || r.isMarked(row.Name)
 }
 
@@ -206,8 +221,9 @@ func (r *retirement) isMarked(name string) bool {
 	return ours && mark == apikey.SecretMark(r.secret.ARN)
 }
 
-// look finds the keys of the secret, and decides what becomes of each: those in the values of all versions with a label; those of
-// key labels whose value cannot be used; and those that no version holds, by the secret's mark in their names.
+// look finds the keys of the secret, and decides what becomes of each: those in the values of all
+// versions with a label; those of key labels whose value cannot be used; and those that no version
+// holds, by the secret's mark in their names.
 func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
 	r.Tell.Doing("looking at the secret's keys")
 	if err := r.secret.Look(ctx); err != nil {
@@ -215,11 +231,13 @@ func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
 	}
 	for _, v := range r.secret.Sorted() {
 		if len(v.Unknown) > 0 {
-			return nil, terminal.WithHint(fmt.Errorf("a newer release wrote labels that this one does not know: %s", strings.Join(v.Unknown, ", ")), "use the newest release")
+			return nil, terminal.WithHint(fmt.Errorf("a newer release wrote labels that this one does not know: %s",
+				strings.Join(v.Unknown, ", ")), "use the newest release")
 		}
 	}
 	if _, underWay := waiting(r.secret); underWay {
-		return nil, terminal.WithHint(fmt.Errorf("a rotation of %s is under way, or stuck", r.secret.Name), "wait until it has ended, or end it: quilt-rotate unstick "+r.secret.Name)
+		return nil, terminal.WithHint(fmt.Errorf("a rotation of %s is under way, or stuck", r.secret.Name),
+			"wait until it has ended, or end it: quilt-rotate unstick "+r.secret.Name)
 	}
 	rows, err := r.rows(ctx)
 	if err != nil {
@@ -228,7 +246,8 @@ func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
 	list := []RetiredKey{}
 	add := func(k RetiredKey) {
 		for i := range list {
-			if same := &list[i]; k.KeyID != "" && same.KeyID == k.KeyID || !k.key.IsZero() && same.key.Equal(k.key) { // somebody edited another field
+			// somebody edited another field
+			if same := &list[i]; k.KeyID != "" && same.KeyID == k.KeyID || !k.key.IsZero() && same.key.Equal(k.key) {
 				if same.Current = same.Current || k.Current; same.key.IsZero() {
 					same.key = k.key
 				}
@@ -247,7 +266,8 @@ func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
 			continue
 		}
 		if len(v.Keys) == 0 && !isBlank(err) && !errors.Is(err, vault.ErrNoValue) && !r.options.Anyway {
-			return nil, terminal.WithHint(fmt.Errorf("it is not known which key the version %s of %s holds: %w", v.ID, r.secret.Name, awsclient.Explain(err)),
+			return nil, terminal.WithHint(fmt.Errorf("it is not known which key the version %s of %s holds: %w", v.ID,
+				r.secret.Name, awsclient.Explain(err)),
 				"correct the value, use credentials that may read it, or to leave its key, add --anyway")
 		}
 		for _, id := range v.Keys {
@@ -265,7 +285,8 @@ func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
 	}
 	others, err := r.readOthers(ctx, list)
 	if err != nil && !r.options.Anyway && ctx.Err() == nil {
-		return nil, terminal.WithHint(fmt.Errorf("it is not known whether other secrets hold the keys: %w", awsclient.Explain(err)), "use credentials that may read all managed secrets, or add --anyway")
+		return nil, terminal.WithHint(fmt.Errorf("it is not known whether other secrets hold the keys: %w",
+			awsclient.Explain(err)), "use credentials that may read all managed secrets, or add --anyway")
 	}
 	for i := range list {
 		if err := r.judge(ctx, &list[i], others); err != nil {
@@ -299,7 +320,8 @@ func keyInfo(rows []quilt.APIKey, v vault.Version, key apikey.Key) revocation.Ke
 
 func infoOf(k quilt.APIKey) revocation.KeyInfo { return proof{row: &k}.info(apikey.Key{}) }
 
-// readOthers reads the other managed secrets, because their consumers may use the same keys. It reads all of them once, and later those that matter.
+// readOthers reads the other managed secrets, because their consumers may use the same keys. It
+// reads all of them once, and later those that matter.
 func (r *retirement) readOthers(ctx context.Context, list []RetiredKey) (*managed.Holders, error) {
 	r.Tell.Doing("reading the other managed secrets")
 	var keys []apikey.Key
@@ -350,7 +372,8 @@ func (r *retirement) judge(ctx context.Context, k *RetiredKey, others *managed.H
 	}
 	k.Fate = FateToRevoke
 	switch {
-	case known.State == KeyUnknown && r.admin && k.Status == quilt.Active: // its user may be deactivated, and the administrator sees the key
+	// its user may be deactivated, and the administrator sees the key
+	case known.State == KeyUnknown && r.admin && k.Status == quilt.Active:
 	case known.State == KeyUnknown:
 		k.Fate, k.Why = FateLeft, "it is not known whether it works: "+known.Why
 	case k.key.IsZero() && !r.isMarked(k.KeyName): // somebody may have moved the label
@@ -368,7 +391,8 @@ func (r *retirement) judge(ctx context.Context, k *RetiredKey, others *managed.H
 			k.HeldBy = found[0].Secret
 		}
 	}
-	if k.HeldBy = cmp.Or(k.HeldBy, others.Secret(quilt.APIKey{ID: k.KeyID, Fingerprint: k.Fingerprint})); k.HeldBy != "" {
+	if k.HeldBy = cmp.Or(k.HeldBy,
+		others.Secret(quilt.APIKey{ID: k.KeyID, Fingerprint: k.Fingerprint})); k.HeldBy != "" {
 		k.Fate, k.Why = FateLeft, "the secret "+k.HeldBy+" holds it"
 	}
 	return nil
@@ -408,14 +432,16 @@ func (r *retirement) question() string {
 			n++
 		}
 	}
-	return fmt.Sprintf("this turns rotation off, removes labels and tags, and permanently revokes keys: %d; whoever still uses one of them stops working", n)
+	return fmt.Sprintf("this turns rotation off, removes labels and tags, and permanently revokes keys: %d; whoever "+
+		"still uses one of them stops working", n)
 }
 
 // confirmed looks again, and stops if the secret or its keys have changed since they were shown.
 func (r *retirement) confirmed(ctx context.Context) error {
 	now, err := r.look(ctx)
 	if err == nil && !slices.EqualFunc(now, r.result.Keys, func(a, b RetiredKey) bool {
-		return a.KeyID == b.KeyID && a.key.Equal(b.key) && a.Current == b.Current && a.Fate == b.Fate && a.HeldBy == b.HeldBy
+		return a.KeyID == b.KeyID && a.key.Equal(b.key) && a.Current == b.Current && a.Fate == b.Fate &&
+			a.HeldBy == b.HeldBy
 	}) {
 		err = r.changed()
 	}
@@ -426,11 +452,13 @@ func (r *retirement) confirmed(ctx context.Context) error {
 }
 
 func (r *retirement) changed() error {
-	return terminal.WithHint(fmt.Errorf("the secret %s or one of its keys changed after the keys were shown: somebody uses it", r.secret.Name),
+	return terminal.WithHint(fmt.Errorf("the secret %s or one of its keys changed after the keys were shown: "+
+		"somebody uses it", r.secret.Name),
 		"see its versions: quilt-rotate status "+r.secret.Name)
 }
 
-// unchanged reads the labels again: the version that was current when the keys were shown must be current, and no rotation may have started.
+// unchanged reads the labels again: the version that was current when the keys were shown must be
+// current, and no rotation may have started.
 func (r *retirement) unchanged(ctx context.Context) error {
 	if err := r.secret.Look(ctx); err != nil {
 		return err
@@ -442,7 +470,8 @@ func (r *retirement) unchanged(ctx context.Context) error {
 	return nil
 }
 
-// stopRotation turns rotation off. Before that it records whose the keys are: when they are revoked, nothing else shows it to a run that continues.
+// stopRotation turns rotation off. Before that it records whose the keys are: when they are
+// revoked, nothing else shows it to a run that continues.
 func (r *retirement) stopRotation(ctx context.Context) error {
 	if r.secret.Tags[settings.TagOwner] == "" && r.owner != "" {
 		if err := finish(ctx, func(ctx context.Context) error {
@@ -454,7 +483,10 @@ func (r *retirement) stopRotation(ctx context.Context) error {
 	if !r.secret.Rotation.Enabled {
 		return nil
 	}
-	if err := finish(ctx, func(ctx context.Context) error { return r.Cloud.CancelRotation(ctx, r.secret.ARN) }); err != nil {
+	if err := finish(ctx, func(ctx context.Context) error {
+		return r.Cloud.CancelRotation(ctx,
+			r.secret.ARN)
+	}); err != nil {
 		return err
 	}
 	r.Tell.Tell(terminal.Done, "rotation is off", "")
@@ -480,12 +512,16 @@ func (r *retirement) revoke(ctx context.Context) error {
 	return nil
 }
 
-// release removes the labels, and then the tags, unless a key may still work that no other secret holds.
+// release removes the labels, and then the tags, unless a key may still work that no other secret
+// holds.
 func (r *retirement) release(ctx context.Context) error {
 	for _, k := range r.result.Keys {
 		if k.Fate == FateLeft && k.HeldBy == "" && !r.options.Anyway {
-			return terminal.WithHint(fmt.Errorf("the key %s is left, because %s: the secret's labels and tags stay", k.name(), k.Why),
-				"see the key: quilt-rotate keys get --admin "+cmp.Or(k.KeyID, "ID")+"\nif nobody needs it, revoke it: quilt-rotate keys revoke --admin --anyway "+cmp.Or(k.KeyID, "ID")+"\nto leave it, add --anyway")
+			return terminal.WithHint(fmt.Errorf("the key %s is left, because %s: the secret's labels and tags stay",
+				k.name(), k.Why),
+				"see the key: quilt-rotate keys get --admin "+cmp.Or(k.KeyID, "ID")+
+					"\nif nobody needs it, revoke it: quilt-rotate keys revoke --admin --anyway "+cmp.Or(k.KeyID, "ID")+
+					"\nto leave it, add --anyway")
 		}
 	}
 	if err := r.secret.Look(ctx); err != nil {
@@ -498,9 +534,13 @@ func (r *retirement) release(ctx context.Context) error {
 		}
 		removed += len(ourLabels(v))
 	}
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(r.secret.Tags)), func(name string) bool { return !strings.HasPrefix(name, settings.TagPrefix) })
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(r.secret.Tags)),
+		func(name string) bool { return !strings.HasPrefix(name, settings.TagPrefix) })
 	if len(names) > 0 {
-		if err := finish(ctx, func(ctx context.Context) error { return r.Cloud.Untag(ctx, r.secret.ARN, names...) }); err != nil {
+		if err := finish(ctx, func(ctx context.Context) error {
+			return r.Cloud.Untag(ctx, r.secret.ARN,
+				names...)
+		}); err != nil {
 			return err
 		}
 	}
@@ -512,7 +552,10 @@ func (r *retirement) release(ctx context.Context) error {
 // detach removes labels from a version, in their order.
 func (d *Operator) detach(ctx context.Context, s *managed.Secret, version string, labels ...string) error {
 	for _, label := range labels {
-		if err := finish(ctx, func(ctx context.Context) error { return d.Cloud.Vault.Detach(ctx, s.ARN, label, version) }); err != nil {
+		if err := finish(ctx, func(ctx context.Context) error {
+			return d.Cloud.Vault.Detach(ctx, s.ARN, label,
+				version)
+		}); err != nil {
 			return err
 		}
 	}

@@ -20,7 +20,8 @@ type Revoked struct {
 	Failed  *revocation.Failure `json:"failed,omitempty"` // the error of the function, whose result is not known then
 }
 
-// revokedOf adds the name of the secret to a result, which has only its ARN. If the function gave no result, it names none.
+// revokedOf adds the name of the secret to a result, which has only its ARN. If the function gave
+// no result, it names none.
 func revokedOf(s *managed.Secret, result revocation.Result, planned bool) Revoked {
 	r := Revoked{Result: result, Planned: planned}
 	if result.Secret != "" {
@@ -38,8 +39,9 @@ type RevokeOptions struct {
 
 // Revoke invokes the function that sweeps the secret: it revokes the keys that may be revoked.
 //
-// All the work is the function's, which may stop anywhere. A Ctrl-C ends only the wait: the sweep continues at AWS. The plan that is shown is made by
-// the same code as the sweep, which looks again and takes into account what has changed since.
+// All the work is the function's, which may stop anywhere. A Ctrl-C ends only the wait: the sweep
+// continues at AWS. The plan that is shown is made by the same code as the sweep, which looks again
+// and takes into account what has changed since.
 func (d *Operator) Revoke(ctx context.Context, s *managed.Secret, o RevokeOptions) (Revoked, error) {
 	if o.DryRun || o.Ask {
 		d.Tell.Doing("planning a sweep")
@@ -96,10 +98,12 @@ func acts(plan revocation.Result) bool {
 	return false
 }
 
-// WouldFail is the error that a sweep would fail with, with its page of the runbook; nil if it would not fail.
+// WouldFail is the error that a sweep would fail with, with its page of the runbook; nil if it
+// would not fail.
 func WouldFail(plan revocation.Result) error {
 	if plan.WouldFail == nil {
 		return nil
 	}
-	return terminal.WithHint(fmt.Errorf("a sweep would fail now: %s: %s", plan.WouldFail.ErrorType, plan.WouldFail.Error), awsclient.Runbook(plan.WouldFail.ErrorType))
+	return terminal.WithHint(fmt.Errorf("a sweep would fail now: %s: %s", plan.WouldFail.ErrorType,
+		plan.WouldFail.Error), awsclient.Runbook(plan.WouldFail.ErrorType))
 }

@@ -39,11 +39,15 @@ func newPerson(t testing.TB, r *sandboxtest.Rig) *person {
 		Region: sandbox.Region, BaseEndpoint: aws.String(r.AWSURL), HTTPClient: &http.Client{Transport: p},
 		Credentials: credentials.NewStaticCredentialsProvider(sandbox.AccessKeyID, sandbox.SecretAccessKey, ""),
 		Retryer: func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff, o.RateLimiter = time.Millisecond, ratelimit.None })
+			return retry.NewStandard(func(o *retry.StandardOptions) {
+				o.MaxBackoff, o.RateLimiter = time.Millisecond,
+					ratelimit.None
+			})
 		},
 	})
 	c.Vault = c.Vault.WithMaxLag(r.MaxLag)
-	registry, err := quilt.NewClient(r.RegistryURL, quilt.Options{Transport: p, RetryInterval: time.Millisecond, AttemptTimeout: 5 * time.Minute})
+	registry, err := quilt.NewClient(r.RegistryURL, quilt.Options{Transport: p, RetryInterval: time.Millisecond,
+		AttemptTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

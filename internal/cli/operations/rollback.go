@@ -36,19 +36,21 @@ type RollbackOptions struct {
 	NewOwner bool   // its key may be another registry user's
 }
 
-// Rollback moves AWSCURRENT back to a version that was current before; if none is named, to AWSPREVIOUS. See [move]. Two at once: one moves AWSCURRENT, and
-// the other reports that.
+// Rollback moves AWSCURRENT back to a version that was current before; if none is named, to
+// AWSPREVIOUS. See [move]. Two at once: one moves AWSCURRENT, and the other reports that.
 func (d *Operator) Rollback(ctx context.Context, s *managed.Secret, o RollbackOptions) (RolledBack, error) {
 	current, ok := s.Holder(vault.Current)
 	if !ok {
-		return RolledBack{}, terminal.WithHint(fmt.Errorf("the secret %s has no current version", s.Name), "run: quilt-rotate bootstrap "+s.Name)
+		return RolledBack{}, terminal.WithHint(fmt.Errorf("the secret %s has no current version", s.Name),
+			"run: quilt-rotate bootstrap "+s.Name)
 	}
 	target, err := versionOf(s, o.To)
 	if err == nil {
 		err = nothingPending(s)
 	}
 	if err == nil && target.ID == current.ID {
-		err = terminal.WithHint(fmt.Errorf("the version %s of %s is current already", target.ID, s.Name), "to move back to another one, name it with --to; see: quilt-rotate status "+s.Name)
+		err = terminal.WithHint(fmt.Errorf("the version %s of %s is current already", target.ID, s.Name),
+			"to move back to another one, name it with --to; see: quilt-rotate status "+s.Name)
 	}
 	if err != nil {
 		return RolledBack{}, err
@@ -64,7 +66,8 @@ func (d *Operator) Rollback(ctx context.Context, s *managed.Secret, o RollbackOp
 	email := m.proven.Email
 	handsOver := owner != "" && !quilt.SameUser(owner, email)
 	if handsOver && !o.NewOwner {
-		return RolledBack{}, terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but that of the version %s logs in as %s; nothing was moved", s.Name, owner, target.ID, email),
+		return RolledBack{}, terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but that of the version %s "+
+			"logs in as %s; nothing was moved", s.Name, owner, target.ID, email),
 			"to hand the secret over to "+email+", add --new-owner")
 	}
 	if err = m.show(ctx); err == nil {
@@ -85,11 +88,13 @@ func (d *Operator) Rollback(ctx context.Context, s *managed.Secret, o RollbackOp
 
 // otherPermissions is the question before a secret goes over to another user.
 func otherPermissions(secret, email, owner string) string {
-	return fmt.Sprintf("the key of %s will belong to %s, and no longer to %s: its consumers get other permissions", secret, email, owner)
+	return fmt.Sprintf("the key of %s will belong to %s, and no longer to %s: its consumers get other permissions",
+		secret, email, owner)
 }
 
-// formerOwner is the user that the secret's keys belong to: the one that its tag names, else the one that the current key logs in as, or in whose list the
-// current key is; "": the current version holds no key.
+// formerOwner is the user that the secret's keys belong to: the one that its tag names, else the
+// one that the current key logs in as, or in whose list the current key is; "": the current version
+// holds no key.
 func (m *move) formerOwner(ctx context.Context) (string, error) {
 	if owner := m.secret.Tags[settings.TagOwner]; owner != "" {
 		return owner, nil
@@ -102,18 +107,21 @@ func (m *move) formerOwner(ctx context.Context) (string, error) {
 	if err != nil || state == KeyLogsIn {
 		return owner, err
 	}
-	if row, err := m.registry.WithKey(m.value.Key()).GetKey(ctx, m.from.Key()); err == nil && row != nil && value.Key().Fits(row.Fingerprint) {
+	if row, err := m.registry.WithKey(m.value.Key()).GetKey(ctx, m.from.Key()); err == nil && row != nil &&
+		value.Key().Fits(row.Fingerprint) {
 		return m.proven.Email, nil
 	}
 	return "an unknown user", ctx.Err()
 }
 
-// nothingPending refuses while a rotation is under way: it would make its own key current after the move.
+// nothingPending refuses while a rotation is under way: it would make its own key current after the
+// move.
 func nothingPending(s *managed.Secret) error {
 	if _, underWay := waiting(s); !underWay {
 		return nil
 	}
-	return terminal.WithHint(fmt.Errorf("a rotation of %s is under way, or stuck: it would make its own key current again", s.Name),
+	return terminal.WithHint(fmt.Errorf("a rotation of %s is under way, or stuck: it would make its own key current "+
+		"again", s.Name),
 		"wait until it has ended, or end it: quilt-rotate unstick "+s.Name)
 }
 
@@ -137,9 +145,11 @@ func versionOf(s *managed.Secret, id string) (vault.Version, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return vault.Version{}, terminal.WithHint(fmt.Errorf("the secret %s has no labelled version %s", s.Name, redact.Clip(id, 64)), see)
+		return vault.Version{}, terminal.WithHint(fmt.Errorf("the secret %s has no labelled version %s", s.Name,
+			redact.Clip(id, 64)), see)
 	}
-	return vault.Version{}, terminal.WithHint(fmt.Errorf("%d versions of %s start with %s", len(found), s.Name, redact.Clip(id, 64)), "give more of the id; "+see)
+	return vault.Version{}, terminal.WithHint(fmt.Errorf("%d versions of %s start with %s", len(found), s.Name,
+		redact.Clip(id, 64)), "give more of the id; "+see)
 }
 
 // result is how far it came, also if it failed.
@@ -148,11 +158,13 @@ func (m *move) result(ctx context.Context, failed error) (RolledBack, error) {
 	defer cancel()
 	s := m.secret
 	if err := s.Look(ctx); err != nil && failed == nil { // what was done is done
-		m.Tell.Tell(terminal.Warned, "AWSCURRENT was moved, and then the secret could not be described", awsclient.Explain(err).Error())
+		m.Tell.Tell(terminal.Warned, "AWSCURRENT was moved, and then the secret could not be described",
+			awsclient.Explain(err).Error())
 	}
 	current, _ := s.Holder(vault.Current)
 	return RolledBack{
-		Secret: s.Name, ARN: s.ARN, From: m.from.ID, To: m.target.ID, Key: m.proven.info(m.value.Key()), Replaced: m.replaced, Different: m.different,
+		Secret: s.Name, ARN: s.ARN, From: m.from.ID, To: m.target.ID, Key: m.proven.info(m.value.Key()),
+		Replaced: m.replaced, Different: m.different,
 		Moved: m.moved || current.ID == m.target.ID, Rotation: Rotation{s.Rotation.Enabled, s.Rotation.Next},
 	}, failed
 }

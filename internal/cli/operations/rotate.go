@@ -41,10 +41,12 @@ type Patience struct {
 	Retry time.Duration // for the service to try again, after a step failed
 }
 
-// Rotate starts a rotation and follows it to its end. If another rotation is under way and active, it follows that one.
+// Rotate starts a rotation and follows it to its end. If another rotation is under way and active,
+// it follows that one.
 //
-// After a crash or a Ctrl-C at any point, Secrets Manager completes the rotation alone, and the error says so. If the answer of RotateSecret is lost, the SDK
-// sends the request again with the same token, which starts no second rotation.
+// After a crash or a Ctrl-C at any point, Secrets Manager completes the rotation alone, and the
+// error says so. If the answer of RotateSecret is lost, the SDK sends the request again with the
+// same token, which starts no second rotation.
 func (d *Operator) Rotate(ctx context.Context, s *managed.Secret, patience Patience) (Rotated, error) {
 	r, err := d.rotate(ctx, s, patience)
 	if !errors.Is(err, awsclient.ErrRotationUnderWay) {
@@ -53,8 +55,10 @@ func (d *Operator) Rotate(ctx context.Context, s *managed.Secret, patience Patie
 	return d.followOther(ctx, s, patience, err)
 }
 
-// followOther follows a rotation that somebody else started. It fails with refused if no step of that rotation can be running.
-func (d *Operator) followOther(ctx context.Context, s *managed.Secret, patience Patience, refused error) (Rotated, error) {
+// followOther follows a rotation that somebody else started. It fails with refused if no step of
+// that rotation can be running.
+func (d *Operator) followOther(ctx context.Context, s *managed.Secret, patience Patience, refused error) (Rotated,
+	error) {
 	if err := s.Look(ctx); err != nil {
 		return Rotated{}, left(err, "nothing was done")
 	}
@@ -73,12 +77,15 @@ func (d *Operator) followOther(ctx context.Context, s *managed.Secret, patience 
 	if s.Now.Sub(u.LastSign) > f.Timeout+stepMargin {
 		return Rotated{}, refused
 	}
-	d.Tell.Tell(terminal.Noted, "another rotation is under way, and is followed; no second one was started", "version "+pending.ID)
+	d.Tell.Tell(terminal.Noted, "another rotation is under way, and is followed; no second one was started",
+		"version "+pending.ID)
 	other := &follower{since: u.Since, lastSign: u.LastSign, longest: f.Timeout + stepMargin}
-	return d.follow(ctx, s, f, patience, other, Rotated{Secret: s.Name, ARN: s.ARN, VersionID: pending.ID, Steps: []Step{}})
+	return d.follow(ctx, s, f, patience, other, Rotated{Secret: s.Name, ARN: s.ARN, VersionID: pending.ID,
+		Steps: []Step{}})
 }
 
-// rotate starts a rotation and follows it. It fails with [awsclient.ErrRotationUnderWay] if another one is under way, or stuck.
+// rotate starts a rotation and follows it. It fails with [awsclient.ErrRotationUnderWay] if another
+// one is under way, or stuck.
 func (d *Operator) rotate(ctx context.Context, s *managed.Secret, patience Patience) (Rotated, error) {
 	f, err := s.RotateFunction(ctx)
 	if unseen, ok := errors.AsType[*managed.UnseenFunctionError](err); ok && !unseen.Deleted {
@@ -94,8 +101,10 @@ func (d *Operator) rotate(ctx context.Context, s *managed.Secret, patience Patie
 		return Rotated{}, underWayError(s)
 	}
 	if s.Labels() >= vault.LabelQuota { // Secrets Manager could not attach AWSPENDING
-		return Rotated{}, terminal.WithHint(fmt.Errorf("all %d staging labels of %s are taken, so no rotation can start", vault.LabelQuota, s.Name),
-			status.FreeLabels(s.Name, status.FromLabels(s.Secret), false))
+		return Rotated{},
+			terminal.WithHint(fmt.Errorf("all %d staging labels of %s are taken, so no rotation can start",
+				vault.LabelQuota, s.Name),
+				status.FreeLabels(s.Name, status.FromLabels(s.Secret), false))
 	}
 	r := Rotated{Secret: s.Name, ARN: s.ARN, VersionID: uuid.NewString(), Steps: []Step{}}
 	d.Tell.Doing("starting a rotation")
@@ -109,10 +118,12 @@ func (d *Operator) rotate(ctx context.Context, s *managed.Secret, patience Patie
 	return d.follow(ctx, s, f, patience, &follower{since: began}, r)
 }
 
-func (d *Operator) follow(ctx context.Context, s *managed.Secret, f awsclient.Function, patience Patience, w *follower, r Rotated) (Rotated, error) {
+func (d *Operator) follow(ctx context.Context, s *managed.Secret, f awsclient.Function, patience Patience, w *follower,
+	r Rotated) (Rotated, error) {
 	w.Operator, w.secret, w.function, w.began, w.patience, w.result = d, s, f, time.Now(), patience, &r
 	err := w.follow(ctx)
-	return r, left(err, fmt.Sprintf("the rotation continues at AWS without this command; see how it ends: quilt-rotate status %s", s.Name))
+	return r, left(err, fmt.Sprintf("the rotation continues at AWS without this command; see how it ends: "+
+		"quilt-rotate status %s", s.Name))
 }
 
 // otherRotationError is [awsclient.ErrRotationUnderWay], with the name of the secret.
@@ -126,10 +137,12 @@ func (e otherRotationError) Unwrap() error { return awsclient.ErrRotationUnderWa
 
 func underWayError(s *managed.Secret) error {
 	return terminal.WithHint(otherRotationError(s.Name),
-		fmt.Sprintf("see how it goes: quilt-rotate status %[1]s; if it is stuck, end it: quilt-rotate unstick %[1]s", s.Name))
+		fmt.Sprintf("see how it goes: quilt-rotate status %[1]s; if it is stuck, end it: quilt-rotate unstick %[1]s",
+			s.Name))
 }
 
-// follower watches a rotation until it has ended: by the labels, which decide, and by the function's log, which names the steps and comes late.
+// follower watches a rotation until it has ended: by the labels, which decide, and by the
+// function's log, which names the steps and comes late.
 type follower struct {
 	*Operator
 	secret   *managed.Secret
@@ -148,7 +161,8 @@ type follower struct {
 	stepped []string  // names of the steps that succeeded
 }
 
-// logLag is how long to wait for the last lines of the log when the rotation is complete: CloudWatch shows them some seconds late, and they are only shown.
+// logLag is how long to wait for the last lines of the log when the rotation is complete:
+// CloudWatch shows them some seconds late, and they are only shown.
 const logLag = 5 * time.Second
 
 var steps = []string{"createSecret", "setSecret", "testSecret", "finishSecret"}
@@ -198,7 +212,8 @@ func (f *follower) readLog(ctx context.Context) {
 	if err != nil {
 		if ctx.Err() == nil {
 			f.noLog = true
-			f.Tell.Tell(terminal.Warned, "the function's log cannot be read, so its steps are not shown", awsclient.Explain(err).Error())
+			f.Tell.Tell(terminal.Warned, "the function's log cannot be read, so its steps are not shown",
+				awsclient.Explain(err).Error())
 		}
 		return
 	}
@@ -226,8 +241,9 @@ func (f *follower) show(r awsclient.LogRecord) {
 // errNotEnded says that a rotation was no longer waited for.
 var errNotEnded = errors.New("it has not ended")
 
-// ended reports whether the rotation has ended, and returns an error if it failed. Another rotation replaced the version if it was current and has neither
-// AWSCURRENT nor AWSPENDING any more. Labels with AWSPENDING may be older than the log's finishSecret.
+// ended reports whether the rotation has ended, and returns an error if it failed. Another rotation
+// replaced the version if it was current and has neither AWSCURRENT nor AWSPENDING any more. Labels
+// with AWSPENDING may be older than the log's finishSecret.
 func (f *follower) ended() (bool, error) {
 	version := f.secret.Versions[f.result.VersionID]
 	f.result.KeyID = version.Key()
@@ -241,14 +257,18 @@ func (f *follower) ended() (bool, error) {
 		}
 		return f.noLog || len(f.stepped) >= len(steps) || time.Since(f.moved) > logLag, nil
 	case time.Since(f.began) > f.patience.Whole:
-		return true, terminal.WithHint(fmt.Errorf("the rotation of %s was followed for %s: %w", name, terminal.About(f.patience.Whole), errNotEnded), "it may still end; see: quilt-rotate status "+name)
+		return true, terminal.WithHint(fmt.Errorf("the rotation of %s was followed for %s: %w", name,
+			terminal.About(f.patience.Whole), errNotEnded), "it may still end; see: quilt-rotate status "+name)
 	case f.longest > 0 && f.secret.Now.Sub(f.lastSign) > f.longest:
 		return true, underWayError(f.secret)
-	case !version.Has(vault.Pending) && time.Since(f.began) > vault.DefaultMaxLag: // the function gave it up, or somebody edited the secret
-		return true, terminal.WithHint(fmt.Errorf("the rotation of %s was given up; the current key is unchanged", name), "fix what the error of the step says, then run: quilt-rotate rotate "+name)
+	// the function gave it up, or somebody edited the secret
+	case !version.Has(vault.Pending) && time.Since(f.began) > vault.DefaultMaxLag:
+		return true, terminal.WithHint(fmt.Errorf("the rotation of %s was given up; the current key is unchanged",
+			name), "fix what the error of the step says, then run: quilt-rotate rotate "+name)
 	case !f.failed.IsZero() && time.Since(f.failed) > f.patience.Retry:
 		return true, terminal.WithHint(fmt.Errorf("the rotation of %s failed; the current key is unchanged", name),
-			fmt.Sprintf("Secrets Manager may try again within its rotation window; to end it now: quilt-rotate unstick %s", name))
+			fmt.Sprintf("Secrets Manager may try again within its rotation window; to end it now: quilt-rotate "+
+				"unstick %s", name))
 	}
 	return false, nil
 }

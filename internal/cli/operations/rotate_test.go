@@ -9,7 +9,8 @@ import (
 )
 
 func TestRotationIsReplacedOnlyIfItsVersionLostItsLabels(t *testing.T) {
-	// Protects the report of rotate: the log may show finishSecret before the labels do, and that is no other rotation.
+	// Protects the report of rotate: the log may show finishSecret before the labels do, and that
+	// is no other rotation.
 	for name, c := range map[string]struct {
 		stages             []string
 		complete, replaced bool
@@ -24,7 +25,8 @@ func TestRotationIsReplacedOnlyIfItsVersionLostItsLabels(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			version := vault.NewVersion("new", c.stages)
 			f := &follower{
-				secret: &managed.Secret{Secret: vault.Secret{Name: "prod/pipeline", Versions: map[string]vault.Version{"new": version}}},
+				secret: &managed.Secret{Secret: vault.Secret{Name: "prod/pipeline",
+					Versions: map[string]vault.Version{"new": version}}},
 				result: &Rotated{VersionID: "new"}, stepped: steps,
 				Operator: &Operator{}, patience: Patience{Whole: 1 << 60, Retry: 1 << 60},
 			}

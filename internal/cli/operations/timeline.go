@@ -23,7 +23,8 @@ type timeline struct {
 	moments []Moment
 }
 
-var outcomes = map[terminal.Mark]string{terminal.Done: "done", terminal.Failed: "failed", terminal.Warned: "warning", terminal.Noted: "noted", terminal.Later: "later"}
+var outcomes = map[terminal.Mark]string{terminal.Done: "done", terminal.Failed: "failed", terminal.Warned: "warning",
+	terminal.Noted: "noted", terminal.Later: "later"}
 
 // Tell reports an event with the time of day, and the time since the start.
 func (t *timeline) Tell(mark terminal.Mark, what, detail string) {

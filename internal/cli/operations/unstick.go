@@ -52,12 +52,15 @@ type UnstickOptions struct {
 	Now      bool          // do not wait for a step that may still run
 }
 
-// Unstick ends a rotation that cannot finish: it reports what it finds, and removes AWSPENDING. The key that the version may hold keeps its label, and a
-// sweep revokes it. AWSPENDING on the current version is not touched: it blocks no rotation, and the service removes it.
+// Unstick ends a rotation that cannot finish: it reports what it finds, and removes AWSPENDING. The
+// key that the version may hold keeps its label, and a sweep revokes it. AWSPENDING on the current
+// version is not touched: it blocks no rotation, and the service removes it.
 //
-// First it waits until no step can be running: such a step may still make the version current, which is the best outcome, or store a value under
-// AWSPENDING again, and then the rotation is stuck as before. A crash at any point leaves AWSPENDING on or off, and the same command continues. If the
-// answer is lost, it looks. Two at once: the label is removed from a version by its id, so neither can take it from another rotation.
+// First it waits until no step can be running: such a step may still make the version current,
+// which is the best outcome, or store a value under AWSPENDING again, and then the rotation is
+// stuck as before. A crash at any point leaves AWSPENDING on or off, and the same command
+// continues. If the answer is lost, it looks. Two at once: the label is removed from a version by
+// its id, so neither can take it from another rotation.
 func (d *Operator) Unstick(ctx context.Context, s *managed.Secret, o UnstickOptions) (Unstuck, error) {
 	u := Unstuck{Secret: s.Name, ARN: s.ARN}
 	pending, stuck := waiting(s)
@@ -67,7 +70,8 @@ func (d *Operator) Unstick(ctx context.Context, s *managed.Secret, o UnstickOpti
 	u.VersionID, u.KeyID = pending.ID, pending.Key()
 	f, err := s.RotateFunction(ctx)
 	if err != nil {
-		d.Tell.Tell(terminal.Warned, "its rotation function cannot be looked at, so its longest run is assumed", awsclient.Explain(err).Error())
+		d.Tell.Tell(terminal.Warned, "its rotation function cannot be looked at, so its longest run is assumed",
+			awsclient.Explain(err).Error())
 		f = awsclient.Function{Timeout: longestLambda}
 	}
 	d.Tell.Doing("examining the rotation")
@@ -76,7 +80,8 @@ func (d *Operator) Unstick(ctx context.Context, s *managed.Secret, o UnstickOpti
 	}
 	d.explain(s, u)
 	if o.Now {
-		what := fmt.Sprintf("a step of the rotation may still be running (for up to %s)", terminal.About(f.Timeout+stepMargin))
+		what := fmt.Sprintf("a step of the rotation may still be running (for up to %s)",
+			terminal.About(f.Timeout+stepMargin))
 		if over := s.Now.Sub(u.LastSign) > f.Timeout+stepMargin; !over {
 			if err := d.Confirm(ctx, what, s.Name); err != nil {
 				return u, left(err, "nothing was done: the rotation is unchanged")
@@ -101,8 +106,10 @@ func waiting(s *managed.Secret) (vault.Version, bool) {
 	return pending, ok && !pending.Has(vault.Current)
 }
 
-// examine finds out what it can. It fails only if something is missing that must be known to continue.
-func (d *Operator) examine(ctx context.Context, s *managed.Secret, f awsclient.Function, registry *quilt.Client, u *Unstuck) error {
+// examine finds out what it can. It fails only if something is missing that must be known to
+// continue.
+func (d *Operator) examine(ctx context.Context, s *managed.Secret, f awsclient.Function, registry *quilt.Client,
+	u *Unstuck) error {
 	if err := d.lastSign(ctx, s, f, u); err != nil {
 		return err
 	}
@@ -135,7 +142,8 @@ func (d *Operator) lastSign(ctx context.Context, s *managed.Secret, f awsclient.
 func (d *Operator) readLog(ctx context.Context, f awsclient.Function, u *Unstuck) {
 	records, err := d.Cloud.RotationLog(ctx, f, u.VersionID, u.Since.Add(-time.Minute))
 	if err != nil {
-		d.Tell.Tell(terminal.Warned, "the function's log cannot be read, so its last error is not known", awsclient.Explain(err).Error())
+		d.Tell.Tell(terminal.Warned, "the function's log cannot be read, so its last error is not known",
+			awsclient.Explain(err).Error())
 		return
 	}
 	for _, r := range records {
@@ -184,7 +192,8 @@ func (d *Operator) comparePending(ctx context.Context, s *managed.Secret, u *Uns
 
 // explain reports what was found.
 func (d *Operator) explain(s *managed.Secret, u Unstuck) {
-	d.Tell.Tell(terminal.Warned, "AWSPENDING is on the version "+u.VersionID, "for "+terminal.About(max(0, s.Now.Sub(u.Since))))
+	d.Tell.Tell(terminal.Warned, "AWSPENDING is on the version "+u.VersionID,
+		"for "+terminal.About(max(0, s.Now.Sub(u.Since))))
 	holds := map[Held]string{
 		HoldsNothing: "it has no value: createSecret never stored one",
 		HoldsKey:     "it holds a key of its own",
@@ -206,21 +215,26 @@ func (d *Operator) explain(s *managed.Secret, u Unstuck) {
 		d.Tell.Tell(terminal.Warned, "it is not known whether its key logs in", "the registry gave no answer")
 	}
 	if u.Edited {
-		d.Tell.Tell(terminal.Failed, "it differs from the current value in more than the key", "somebody edited the secret meanwhile")
+		d.Tell.Tell(terminal.Failed, "it differs from the current value in more than the key",
+			"somebody edited the secret meanwhile")
 	}
 	if u.LastError != nil {
-		d.Tell.Tell(terminal.Failed, "last error, of "+u.LastError.Name, strings.TrimSpace(u.LastError.ErrorType+": "+u.LastError.Error))
+		d.Tell.Tell(terminal.Failed, "last error, of "+u.LastError.Name, strings.TrimSpace(u.LastError.ErrorType+": "+
+			u.LastError.Error))
 	}
 }
 
-// awaitSteps waits until no step can be running, by Secrets Manager's clock. ended reports that the rotation ended meanwhile.
-func (d *Operator) awaitSteps(ctx context.Context, s *managed.Secret, u Unstuck, longest time.Duration) (ended bool, err error) {
+// awaitSteps waits until no step can be running, by Secrets Manager's clock. ended reports that the
+// rotation ended meanwhile.
+func (d *Operator) awaitSteps(ctx context.Context, s *managed.Secret, u Unstuck, longest time.Duration) (ended bool,
+	err error) {
 	for {
 		remaining := longest - s.Now.Sub(u.LastSign)
 		if remaining <= 0 {
 			return false, nil
 		}
-		d.Tell.Doing(fmt.Sprintf("a step may still run: waiting until %s", s.Now.Add(remaining).UTC().Format("15:04:05 UTC")))
+		d.Tell.Doing(fmt.Sprintf("a step may still run: waiting until %s",
+			s.Now.Add(remaining).UTC().Format("15:04:05 UTC")))
 		if err := d.sleep(ctx); err != nil {
 			return false, err
 		}

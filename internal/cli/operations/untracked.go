@@ -13,17 +13,20 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// UntrackedKey is a key of the user that no managed secret holds. Whoever had the leaked key could create it.
+// UntrackedKey is a key of the user that no managed secret holds. Whoever had the leaked key could
+// create it.
 type UntrackedKey struct {
-	KeyID         string     `json:"keyId"`
-	KeyName       string     `json:"keyName"`
-	CreatedAt     time.Time  `json:"createdAt"`
-	ExpiresAt     time.Time  `json:"expiresAt"`
-	LastUsedAt    *time.Time `json:"lastUsedAt"`
-	HeldElsewhere bool       `json:"mayBeHeldElsewhere"` // its name says that it was created for a secret of another region or account
+	KeyID      string     `json:"keyId"`
+	KeyName    string     `json:"keyName"`
+	CreatedAt  time.Time  `json:"createdAt"`
+	ExpiresAt  time.Time  `json:"expiresAt"`
+	LastUsedAt *time.Time `json:"lastUsedAt"`
+	// its name says that it was created for a secret of another region or account
+	HeldElsewhere bool `json:"mayBeHeldElsewhere"`
 }
 
-// listUntracked lists the keys that somebody created with the leaked one, or may have. It changes nothing.
+// listUntracked lists the keys that somebody created with the leaked one, or may have. It changes
+// nothing.
 func (e *emergency) listUntracked(ctx context.Context) error {
 	e.Tell.Doing("listing the other keys of the user")
 	var account quilt.Account
@@ -41,7 +44,8 @@ func (e *emergency) listUntracked(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if err != nil {
-		e.Tell.Tell(terminal.Warned, "the other keys of the user could not be listed; whoever had the leaked key could create more", awsclient.Explain(err).Error())
+		e.Tell.Tell(terminal.Warned, "the other keys of the user could not be listed; whoever had the leaked key "+
+			"could create more", awsclient.Explain(err).Error())
 		return nil
 	}
 	e.untracked(ctx, account.Keys, others)
@@ -65,16 +69,19 @@ func (e *emergency) untracked(ctx context.Context, keys []quilt.APIKey, others *
 		if held || mine || own[k.ID] || k.Status == quilt.Expired {
 			continue
 		}
-		e.result.Untracked = append(e.result.Untracked, UntrackedKey{k.ID, k.Name, k.CreatedAt.UTC(), k.ExpiresAt.UTC(), k.LastUsedAt, others.Elsewhere(k.Name)})
+		e.result.Untracked = append(e.result.Untracked, UntrackedKey{k.ID, k.Name, k.CreatedAt.UTC(), k.ExpiresAt.UTC(),
+			k.LastUsedAt, others.Elsewhere(k.Name)})
 	}
 	slices.SortStableFunc(e.result.Untracked, func(a, b UntrackedKey) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	e.result.UntrackedKnown = true
 	for _, u := range others.Unread {
-		e.Tell.Tell(terminal.Warned, "the secret "+u.Secret+" could not be read: some of these keys may be its own", awsclient.Explain(u.Err).Error())
+		e.Tell.Tell(terminal.Warned, "the secret "+u.Secret+" could not be read: some of these keys may be its own",
+			awsclient.Explain(u.Err).Error())
 	}
 	if n := len(e.result.Untracked); n == 0 {
 		e.Tell.Tell(terminal.Done, "the user has no other key that no managed secret holds", "")
 	} else {
-		e.Tell.Tell(terminal.Warned, fmt.Sprintf("keys of the user that no managed secret holds: %d", n), "whoever had the leaked key could create them")
+		e.Tell.Tell(terminal.Warned, fmt.Sprintf("keys of the user that no managed secret holds: %d", n),
+			"whoever had the leaked key could create them")
 	}
 }

@@ -32,8 +32,10 @@ type handler func() ([]byte, error)
 func (h handler) Invoke(context.Context, []byte) ([]byte, error) { return h() }
 
 func TestManySecretsAreReadConcurrently(t *testing.T) {
-	// Protects the status of a thousand secrets from taking as long as a thousand sweeps, and the account from a thousand invocations at once: the invocations
-	// wait for each other here, so this ends only if as many run at the same time as are allowed. A request that is throttled is sent again.
+	// Protects the status of a thousand secrets from taking as long as a thousand sweeps, and the
+	// account from a thousand invocations at once: the invocations wait for each other here, so
+	// this ends only if as many run at the same time as are allowed. A request that is throttled is
+	// sent again.
 	t.Parallel()
 	const secrets, together = 60, 10
 	box, err := sandbox.Start(sandbox.Options{})
@@ -68,16 +70,19 @@ func TestManySecretsAreReadConcurrently(t *testing.T) {
 	for i := range secrets {
 		names = append(names, fmt.Sprintf("prod/%d", i))
 		_, err := box.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{
-			Name: &names[i], SecretString: aws.String("{}"), Tags: []types.Tag{{Key: aws.String(settings.TagGrace), Value: aws.String("24h")}},
+			Name: &names[i], SecretString: aws.String("{}"), Tags: []types.Tag{{Key: aws.String(settings.TagGrace),
+				Value: aws.String("24h")}},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	cloud := awsclient.New(aws.Config{
-		Region: sandbox.Region, BaseEndpoint: &box.AWSURL, Credentials: credentials.NewStaticCredentialsProvider(sandbox.AccessKeyID, sandbox.SecretAccessKey, ""),
+		Region: sandbox.Region, BaseEndpoint: &box.AWSURL, Credentials: credentials.NewStaticCredentialsProvider(
+			sandbox.AccessKeyID, sandbox.SecretAccessKey, ""),
 	})
-	box.Hooks.Set(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.AWSError(http.StatusBadRequest, "ThrottlingException", "slow down")), "DescribeSecret"))
+	box.Hooks.Set(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.AWSError(http.StatusBadRequest, "ThrottlingException",
+		"slow down")), "DescribeSecret"))
 	done := 0
 	list, err := status.All(t.Context(), cloud, sandbox.RevokeFunction, names, func(int, int) {
 		mu.Lock()

@@ -1,8 +1,10 @@
-// Package status reads the state of a managed secret: its versions and their keys, its rotation, its pause, its replicas, what the next sweep will do, and
-// its problems. It also has the sentences for what a sweep does (Planned, Done), which several commands print.
+// Package status reads the state of a managed secret: its versions and their keys, its rotation,
+// its pause, its replicas, what the next sweep will do, and its problems. It also has the sentences
+// for what a sweep does (Planned, Done), which several commands print.
 //
-// It relies on package managed for the secret and on the revoke function for the plan of the next sweep. It changes nothing. The JSON fields are those of
-// `quilt-rotate status --json`: a field keeps its meaning.
+// It relies on package managed for the secret and on the revoke function for the plan of the next
+// sweep. It changes nothing. The JSON fields are those of `quilt-rotate status --json`: a field
+// keeps its meaning.
 package status
 
 import (
@@ -27,20 +29,21 @@ import (
 
 // Status is the state of one secret.
 type Status struct {
-	Secret      string            `json:"secret"` // its name, or what names it in the request
-	ARN         string            `json:"arn,omitempty"`
-	Time        time.Time         `json:"time"`               // Secrets Manager's clock
-	Registry    string            `json:"registry,omitempty"` // URL of the registry that its keys belong to
-	Rotation    Rotation          `json:"rotation,omitzero"`
-	PausedUntil *time.Time        `json:"pausedUntil,omitempty"`
-	PauseReason string            `json:"pauseReason,omitempty"`
-	AllPaused   bool              `json:"allSweepsPaused,omitempty"` // see [AllPaused]
-	Replicas    []Replica         `json:"replicas,omitempty"`
-	Versions    []revocation.Seen `json:"versions,omitempty"` // those with labels: current, pending, previous, then the one that was superseded last first
-	Sweep       *Sweep            `json:"sweep,omitempty"`    // what the next one will do; nil: it is not known
-	Problems    []Problem         `json:"problems,omitempty"`
-	Error       string            `json:"error,omitempty"` // why it could not be read, wholly or in part
-	Hint        string            `json:"hint,omitempty"`
+	Secret      string     `json:"secret"` // its name, or what names it in the request
+	ARN         string     `json:"arn,omitempty"`
+	Time        time.Time  `json:"time"`               // Secrets Manager's clock
+	Registry    string     `json:"registry,omitempty"` // URL of the registry that its keys belong to
+	Rotation    Rotation   `json:"rotation,omitzero"`
+	PausedUntil *time.Time `json:"pausedUntil,omitempty"`
+	PauseReason string     `json:"pauseReason,omitempty"`
+	AllPaused   bool       `json:"allSweepsPaused,omitempty"` // see [AllPaused]
+	Replicas    []Replica  `json:"replicas,omitempty"`
+	// those with labels: current, pending, previous, then the one that was superseded last first
+	Versions []revocation.Seen `json:"versions,omitempty"`
+	Sweep    *Sweep            `json:"sweep,omitempty"` // what the next one will do; nil: it is not known
+	Problems []Problem         `json:"problems,omitempty"`
+	Error    string            `json:"error,omitempty"` // why it could not be read, wholly or in part
+	Hint     string            `json:"hint,omitempty"`
 
 	marked   bool // it has a tag or a label of quilt-rotate
 	unserved bool // no function serves it, which is a problem of its own
@@ -56,8 +59,9 @@ type Rotation struct {
 	Overdue       bool       `json:"overdue,omitempty"`
 	UnderWay      bool       `json:"underWay,omitempty"` // AWSPENDING sits on a version that is not current
 	UnderWaySince *time.Time `json:"underWaySince,omitempty"`
-	LastOnNeed    bool       `json:"lastOnNeed,omitempty"` // the last one was not scheduled: a sweep found the key refused or about to expire
-	OnNeedOff     bool       `json:"onNeedOff,omitempty"`  // a tag says that no sweep may have the secret rotated
+	// the last one was not scheduled: a sweep found the key refused or about to expire
+	LastOnNeed bool `json:"lastOnNeed,omitempty"`
+	OnNeedOff  bool `json:"onNeedOff,omitempty"` // a tag says that no sweep may have the secret rotated
 }
 
 // IsZero leaves out of the JSON what is not known.
@@ -71,13 +75,14 @@ type Replica struct {
 
 // Sweep is what the next sweep will do, as the function plans it.
 type Sweep struct {
-	Outcome      revocation.Outcome   `json:"outcome"`
-	Actions      []revocation.Taken   `json:"actions"` // none is done
-	Notes        []string             `json:"notes,omitempty"`
-	WouldFail    *revocation.Failure  `json:"wouldFail,omitempty"`
-	Health       *revocation.Health   `json:"health,omitempty"`
-	Registry     *revocation.Registry `json:"registry,omitempty"`
-	RegistryTime time.Time            `json:"-"` // its dates are compared with it; Secrets Manager's, if it was not asked
+	Outcome   revocation.Outcome   `json:"outcome"`
+	Actions   []revocation.Taken   `json:"actions"` // none is done
+	Notes     []string             `json:"notes,omitempty"`
+	WouldFail *revocation.Failure  `json:"wouldFail,omitempty"`
+	Health    *revocation.Health   `json:"health,omitempty"`
+	Registry  *revocation.Registry `json:"registry,omitempty"`
+	// its dates are compared with it; Secrets Manager's, if it was not asked
+	RegistryTime time.Time `json:"-"`
 }
 
 // Problem is what a person should look at.
@@ -87,12 +92,14 @@ type Problem struct {
 	Hint   string `json:"hint,omitempty"`
 }
 
-// atOnce limits how many secrets are read at the same time: each invokes the revoke function, and the concurrency of the account may be low.
+// atOnce limits how many secrets are read at the same time: each invokes the revoke function, and
+// the concurrency of the account may be low.
 const atOnce = 10
 
-// All reads several secrets and returns them in their order. A secret that cannot be read does not stop the others. progress is called after each secret. It
-// fails only if ctx has ended.
-func All(ctx context.Context, c *awsclient.Cloud, revokeFunction string, names []string, progress func(done, total int)) ([]Status, error) {
+// All reads several secrets and returns them in their order. A secret that cannot be read does not
+// stop the others. progress is called after each secret. It fails only if ctx has ended.
+func All(ctx context.Context, c *awsclient.Cloud, revokeFunction string, names []string,
+	progress func(done, total int)) ([]Status, error) {
 	list := make([]Status, len(names))
 	var done atomic.Int64
 	var group errgroup.Group
@@ -108,13 +115,14 @@ func All(ctx context.Context, c *awsclient.Cloud, revokeFunction string, names [
 	return list, ctx.Err()
 }
 
-// AllPaused finds the stacks whose schedule of sweeps is disabled, and notes that at each of their secrets. It returns the schedules. An error says that it is
-// not known of some.
+// AllPaused finds the stacks whose schedule of sweeps is disabled, and notes that at each of their
+// secrets. It returns the schedules. An error says that it is not known of some.
 func AllPaused(ctx context.Context, c *awsclient.Cloud, list []Status) (schedules []string, unknown error) {
 	looked := map[string]bool{} // by function: its sweeps are paused
 	for i := range list {
 		arn := vault.UnqualifiedFunction(list[i].Rotation.Function)
-		if _, known := looked[arn]; !known && arn != "" && list[i].Sweep != nil { // else its function is none of ours, or cannot be looked at
+		// else its function is none of ours, or cannot be looked at
+		if _, known := looked[arn]; !known && arn != "" && list[i].Sweep != nil {
 			f, err := c.Function(ctx, arn)
 			s, named, scheduleErr := managed.SweepSchedule(ctx, c, f)
 			if looked[arn] = named && scheduleErr == nil && !s.Enabled; looked[arn] {
@@ -132,7 +140,8 @@ func Of(ctx context.Context, c *awsclient.Cloud, revokeFunction, name string) St
 	s, err := managed.Open(ctx, c, name)
 	if deleted, ok := errors.AsType[*managed.DeletedError](err); ok {
 		problem := Problem{true, deleted.Error(), terminal.Hint(err)}
-		return Status{Secret: deleted.Secret, Time: time.Now().UTC(), Versions: []revocation.Seen{}, Problems: []Problem{problem}}
+		return Status{Secret: deleted.Secret, Time: time.Now().UTC(), Versions: []revocation.Seen{},
+			Problems: []Problem{problem}}
 	}
 	if err != nil {
 		return Status{Secret: name, Time: time.Now().UTC(), Versions: []revocation.Seen{}}.failed(err)
@@ -150,12 +159,14 @@ func Of(ctx context.Context, c *awsclient.Cloud, revokeFunction, name string) St
 	st.Registry, _ = s.RegistryURL(ctx) // if it is not known, the sweep fails and says why
 	if err == nil && !ours {
 		st.unserved = true
-		st.Problems = append(problems(st), Problem{Text: "it is not managed", Hint: "to have it managed: quilt-rotate adopt " + s.Name + " --schedule 'rate(30 days)' --registry URL"})
+		st.Problems = append(problems(st), Problem{Text: "it is not managed",
+			Hint: "to have it managed: quilt-rotate adopt " + s.Name + " --schedule 'rate(30 days)' --registry URL"})
 		return st
 	}
 	if !s.Deployed() && revokeFunction == "" {
 		st.unserved = true
-		st.Problems = append(problems(st), Problem{Text: "rotation is off: no function rotates it", Hint: s.NotRotated()})
+		st.Problems = append(problems(st), Problem{Text: "rotation is off: no function rotates it",
+			Hint: s.NotRotated()})
 		return st
 	}
 	if result, err := s.Sweep(ctx, true); err != nil {
@@ -180,7 +191,8 @@ func (s Status) failed(err error) Status {
 }
 
 func newSweep(r revocation.Result, now time.Time) *Sweep {
-	sw := &Sweep{Outcome: r.Outcome, Actions: r.Actions, Notes: r.Notes, WouldFail: r.WouldFail, Health: r.Health, Registry: r.Registry, RegistryTime: now}
+	sw := &Sweep{Outcome: r.Outcome, Actions: r.Actions, Notes: r.Notes, WouldFail: r.WouldFail, Health: r.Health,
+		Registry: r.Registry, RegistryTime: now}
 	if r.Registry != nil {
 		sw.RegistryTime = r.Registry.Time
 	}
@@ -191,11 +203,14 @@ func newSweep(r revocation.Result, now time.Time) *Sweep {
 func described(s vault.Secret) Status {
 	pending, isPending := s.Holder(vault.Pending)
 	st := Status{
-		Secret: s.Name, ARN: s.ARN, Time: s.Now, PauseReason: s.Tags[settings.TagPauseReason], marked: managed.Marked(s.Tags, s.Sorted()),
+		Secret: s.Name, ARN: s.ARN, Time: s.Now, PauseReason: s.Tags[settings.TagPauseReason],
+		marked: managed.Marked(s.Tags, s.Sorted()),
 		Rotation: Rotation{
 			Known: true,
-			On:    s.Rotation.Enabled, Function: s.Rotation.Function, Last: moment(s.Rotation.Last), Next: moment(s.Rotation.Next),
-			Overdue:  s.Rotation.Enabled && !s.Rotation.Next.IsZero() && s.Now.Sub(s.Rotation.Next) > revocation.OverdueAfter,
+			On:    s.Rotation.Enabled, Function: s.Rotation.Function, Last: moment(s.Rotation.Last),
+			Next: moment(s.Rotation.Next),
+			Overdue: s.Rotation.Enabled && !s.Rotation.Next.IsZero() &&
+				s.Now.Sub(s.Rotation.Next) > revocation.OverdueAfter,
 			UnderWay: isPending && !pending.Has(vault.Current),
 		},
 	}
@@ -222,7 +237,8 @@ func moment(t time.Time) *time.Time {
 func FromLabels(s vault.Secret) []revocation.Seen {
 	rows := []revocation.Seen{}
 	for _, v := range s.Sorted() {
-		row := revocation.Seen{Version: v.ID, Stages: slices.Sorted(slices.Values(v.Stages)), KeyInfo: revocation.KeyInfo{KeyID: v.Key()}}
+		row := revocation.Seen{Version: v.ID, Stages: slices.Sorted(slices.Values(v.Stages)),
+			KeyInfo: revocation.KeyInfo{KeyID: v.Key()}}
 		for _, m := range v.Marks {
 			if row.SupersededSince == nil || m.Since.After(*row.SupersededSince) {
 				row.SupersededSince = moment(m.Since)
@@ -243,7 +259,8 @@ func rank(v revocation.Seen) int {
 	return 3
 }
 
-// problems lists what an operator should look at. Each hint works in the state that it is given for (testdata/advice.txtar of the command).
+// problems lists what an operator should look at. Each hint works in the state that it is given for
+// (testdata/advice.txtar of the command).
 func problems(s Status) []Problem {
 	var list []Problem
 	note := func(severe bool, hint, format string, args ...any) {
@@ -251,7 +268,8 @@ func problems(s Status) []Problem {
 	}
 	rotate := "quilt-rotate rotate " + s.Secret
 	if s.Sweep != nil && s.Sweep.WouldFail != nil {
-		note(true, awsclient.Runbook(s.Sweep.WouldFail.ErrorType), "the next sweep would fail: %s: %s", s.Sweep.WouldFail.ErrorType, s.Sweep.WouldFail.Error)
+		note(true, awsclient.Runbook(s.Sweep.WouldFail.ErrorType), "the next sweep would fail: %s: %s",
+			s.Sweep.WouldFail.ErrorType, s.Sweep.WouldFail.Error)
 		if s.Sweep.WouldFail.ErrorType == "CurrentKeyRefused" { // which can create no key
 			rotate = "quilt-rotate recover " + s.Secret + ", then: " + rotate
 		}
@@ -273,11 +291,13 @@ func problems(s Status) []Problem {
 		note(true, rotate, "its rotation has been overdue since %s", Clock(*s.Rotation.Next))
 	}
 	if since := s.Rotation.UnderWaySince; since != nil && s.Time.Sub(*since) > revocation.OverdueAfter {
-		note(true, "quilt-rotate unstick "+s.Secret, "its rotation has been under way since %s, and no other one can start", Clock(*since))
+		note(true, "quilt-rotate unstick "+s.Secret, "its rotation has been under way since %s, and no other one can "+
+			"start", Clock(*since))
 	}
 	for _, r := range s.Replicas {
 		if r.Status != vault.InSync {
-			note(false, "aws secretsmanager describe-secret --secret-id "+s.Secret, "the replica in %s is %s", r.Region, r.Status)
+			note(false, "aws secretsmanager describe-secret --secret-id "+s.Secret, "the replica in %s is %s", r.Region,
+				r.Status)
 		}
 	}
 	for _, v := range s.Versions {
@@ -292,18 +312,22 @@ func problems(s Status) []Problem {
 		needed--
 	}
 	if s.Sweep != nil && s.Sweep.Health != nil && s.Sweep.Health.FreeLabels < needed {
-		note(true, FreeLabels(s.Secret, s.Versions, s.Rotation.UnderWay), "free staging labels: %d; a rotation needs %d", s.Sweep.Health.FreeLabels, needed)
+		note(true, FreeLabels(s.Secret, s.Versions, s.Rotation.UnderWay),
+			"free staging labels: %d; a rotation needs %d", s.Sweep.Health.FreeLabels, needed)
 	}
 	return list
 }
 
-// FreeLabels says how labels become free. A sweep does nothing while a rotation is under way, leaves keys that are in their grace period, and needs a free
-// label itself. So labels of others come first.
+// FreeLabels says how labels become free. A sweep does nothing while a rotation is under way,
+// leaves keys that are in their grace period, and needs a free label itself. So labels of others
+// come first.
 func FreeLabels(secret string, versions []revocation.Seen, underWay bool) string {
-	text := fmt.Sprintf("quilt-rotate revoke %[1]s, then: quilt-rotate rotate %[1]s; if keys are in their grace period, revoke one of them early: "+
+	text := fmt.Sprintf("quilt-rotate revoke %[1]s, then: quilt-rotate rotate %[1]s; if keys are in their grace "+
+		"period, revoke one of them early: "+
 		"quilt-rotate emergency %[1]s --version ID", secret)
 	if label, version := foreignLabel(versions); label != "" {
-		text = fmt.Sprintf("remove the labels that nobody needs: aws secretsmanager update-secret-version-stage --secret-id %s --version-stage %s --remove-from-version-id %s, then: %s",
+		text = fmt.Sprintf("remove the labels that nobody needs: aws secretsmanager update-secret-version-stage "+
+			"--secret-id %s --version-stage %s --remove-from-version-id %s, then: %s",
 			secret, label, version, text)
 	}
 	if underWay {
@@ -324,7 +348,8 @@ func foreignLabel(versions []revocation.Seen) (label, version string) {
 	return "", ""
 }
 
-// RotationLabels is how many labels must be free before a rotation starts: AWSPENDING, and the five that createSecret needs then (package rotation, LabelQuota).
+// RotationLabels is how many labels must be free before a rotation starts: AWSPENDING, and the five
+// that createSecret needs then (package rotation, LabelQuota).
 const RotationLabels = 6
 
 // What the alarms of a deployment call soon and now (infra/keyrotation).

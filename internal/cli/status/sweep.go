@@ -18,15 +18,17 @@ type Line struct {
 	Detail string
 }
 
-// actions are the sentences for what a sweep changes. KEY stands for the key and VERSION for the start of the version's
-// id.
+// actions are the sentences for what a sweep changes. KEY stands for the key and VERSION for the
+// start of the version's id.
 var actions = map[revocation.Kind]struct{ planned, done string }{
 	revocation.Revoke:       {"will revoke KEY", "revoked KEY"},
 	revocation.RevokeOrphan: {"will revoke KEY", "revoked KEY"},
 	revocation.Mark:         {"will mark KEY as superseded", "marked KEY as superseded"},
-	revocation.Unmark:       {"will remove the mark from the version VERSION", "removed the mark from the version VERSION"},
-	revocation.Relabel:      {"will move the label of KEY to the version VERSION", "moved the label of KEY to the version VERSION"},
-	revocation.Unlabel:      {"will remove the labels of KEY", "removed the labels of KEY"},
+	revocation.Unmark: {"will remove the mark from the version VERSION",
+		"removed the mark from the version VERSION"},
+	revocation.Relabel: {"will move the label of KEY to the version VERSION",
+		"moved the label of KEY to the version VERSION"},
+	revocation.Unlabel: {"will remove the labels of KEY", "removed the labels of KEY"},
 }
 
 // Planned says what a sweep would do. now is the time of the plan.
@@ -118,20 +120,22 @@ var waitReasons = map[revocation.Reason]string{
 
 // reportReasons are the reasons that a person should know.
 var reportReasons = map[revocation.Reason]struct{ text, detail string }{
-	revocation.Foreign:        {"leaves KEY alone", "it belongs to another user, or may belong to one"},
-	revocation.OtherSecret:    {"leaves KEY alone", "its name says that it was created for another secret"},
-	revocation.Mislabelled:    {"leaves KEY alone", "its version holds another key than its label says"},
-	revocation.Ambiguous:      {"leaves KEY alone", "it cannot be decided whether a version holds it"},
-	revocation.UnreadableKey:  {"leaves KEY alone", "no key can be found in the version's value"},
-	revocation.Unlabelled:     {"leaves KEY alone", "its label was removed"},
-	revocation.Unidentified:   {"does not know which of the registry's keys is current", "that key is not revoked when it is replaced; it expires"},
+	revocation.Foreign:       {"leaves KEY alone", "it belongs to another user, or may belong to one"},
+	revocation.OtherSecret:   {"leaves KEY alone", "its name says that it was created for another secret"},
+	revocation.Mislabelled:   {"leaves KEY alone", "its version holds another key than its label says"},
+	revocation.Ambiguous:     {"leaves KEY alone", "it cannot be decided whether a version holds it"},
+	revocation.UnreadableKey: {"leaves KEY alone", "no key can be found in the version's value"},
+	revocation.Unlabelled:    {"leaves KEY alone", "its label was removed"},
+	revocation.Unidentified: {"does not know which of the registry's keys is current",
+		"that key is not revoked when it is replaced; it expires"},
 	revocation.ListIncomplete: {"does not trust the registry's list", "the current key is not in it"},
 	revocation.UnknownLabel:   {"changes nothing", "a label is unknown: a newer release wrote it"},
 	revocation.UnreadOrphans:  {"leaves KEY alone", "a version that cannot be read may hold it"},
 	revocation.Undecryptable:  {"leaves KEY alone", "Secrets Manager does not return its version's value"},
 	revocation.NotComparable:  {"leaves KEY alone", "the registry shows fingerprints in an unknown form"},
-	revocation.ReplicaFailed:  {"leaves KEY alone", "the replication to a region failed, and that region may still serve the key"},
-	revocation.NoReference:    {"changes nothing", "the current or the pending key cannot be read"},
+	revocation.ReplicaFailed: {"leaves KEY alone", "the replication to a region failed, and that region may still " +
+		"serve the key"},
+	revocation.NoReference: {"changes nothing", "the current or the pending key cannot be read"},
 }
 
 func filled(text string, t revocation.Taken) string {
@@ -187,7 +191,8 @@ func Stage(v revocation.Seen) string {
 	case v.KeyID != "":
 		return "replaced" // no sweep has marked it yet
 	}
-	others := slices.DeleteFunc(slices.Clone(v.Stages), func(label string) bool { return strings.HasPrefix(label, "quilt-") })
+	others := slices.DeleteFunc(slices.Clone(v.Stages),
+		func(label string) bool { return strings.HasPrefix(label, "quilt-") })
 	return strings.Join(others, " ")
 }
 

@@ -1,7 +1,9 @@
-// Package notice defines the events that quilt-rotate puts on the account's default event bus: what a sweep of a secret did
-// or found, that a secret is rotated on need, that a run of sweeps was stopped. docs/events.schema.json describes them.
+// Package notice defines the events that quilt-rotate puts on the account's default event bus: what
+// a sweep of a secret did or found, that a secret is rotated on need, that a run of sweeps was
+// stopped. docs/events.schema.json describes them.
 //
-// They are an API: other teams' rules and functions read them. None holds a value, a key or a token.
+// They are an API: other teams' rules and functions read them. None holds a value, a key or a
+// token.
 package notice
 
 import (
@@ -32,7 +34,8 @@ const (
 	Rotated   Finding = "rotated"   // the first sweep after a rotation marked the superseded key
 )
 
-// detailTypes lists the findings in the order of their importance, each with the detail type of its events.
+// detailTypes lists the findings in the order of their importance, each with the detail type of its
+// events.
 var detailTypes = []struct {
 	finding    Finding
 	detailType string
@@ -95,13 +98,15 @@ type Failure struct {
 	Error     string `json:"error"`
 }
 
-// EventBridge takes 256 KB for an event. Tags alone may have 77 KB: 50 of them with 128 and 256 characters.
+// EventBridge takes 256 KB for an event. Tags alone may have 77 KB: 50 of them with 128 and 256
+// characters.
 const (
 	maxKeys  = 100
 	maxError = 4000
 )
 
-// New completes an event: its findings in the order of their importance, its type, and within the limits.
+// New completes an event: its findings in the order of their importance, its type, and within the
+// limits.
 func New(d Detail) *Event {
 	d.Version, d.Time = Version, d.Time.UTC().Truncate(time.Second)
 	e := Event{}
@@ -129,8 +134,9 @@ func New(d Detail) *Event {
 	return &e
 }
 
-// inserted replaces what breaks the JSON of a notification: EventBridge does not escape what an input transformer
-// inserts into it (EventBridge user guide, "Amazon EventBridge input transformation").
+// inserted replaces what breaks the JSON of a notification: EventBridge does not escape what an
+// input transformer inserts into it (EventBridge user guide, "Amazon EventBridge input
+// transformation").
 func inserted(r rune) rune {
 	switch {
 	case r == '"' || r == '\\':
@@ -141,9 +147,9 @@ func inserted(r rune) rune {
 	return r
 }
 
-// NewSecret returns what events say about a secret. If the secret could not be described, its name is taken from the
-// ARN, which has a hyphen and six characters after the name. Tags of AWS are left out. Text that looks like a key is
-// removed from the tags, because people paste keys into them.
+// NewSecret returns what events say about a secret. If the secret could not be described, its name
+// is taken from the ARN, which has a hyphen and six characters after the name. Tags of AWS are left
+// out. Text that looks like a key is removed from the tags, because people paste keys into them.
 func NewSecret(arn string, described vault.Secret) *Secret {
 	s := &Secret{ARN: arn, Name: described.Name, Tags: map[string]string{}}
 	if s.Name == "" {

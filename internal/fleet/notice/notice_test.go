@@ -15,18 +15,23 @@ const pasted = "qk_0123456789abcdefghijklmnopqrstuvwxyz"
 
 func TestNewOrdersFindingsByImportance(t *testing.T) {
 	// Protects rules that look at the detail type alone: the most important finding decides on it.
-	e := notice.New(notice.Detail{Findings: []notice.Finding{notice.Rotated, notice.Held, notice.Attention, notice.Held}, Time: time.Now()})
-	if e.DetailType != "Quilt Key Needs Attention" || len(e.Detail.Findings) != 3 || e.Detail.Findings[1] != notice.Held {
+	e := notice.New(notice.Detail{Findings: []notice.Finding{notice.Rotated, notice.Held, notice.Attention,
+		notice.Held}, Time: time.Now()})
+	if e.DetailType != "Quilt Key Needs Attention" || len(e.Detail.Findings) != 3 ||
+		e.Detail.Findings[1] != notice.Held {
 		t.Errorf("%+v", e)
 	}
 }
 
 func TestEventsHoldNoKey(t *testing.T) {
-	// Protects keys that somebody pasted into a tag, or that a service quotes: an event goes to other teams.
+	// Protects keys that somebody pasted into a tag, or that a service quotes: an event goes to
+	// other teams.
 	arn := "arn:aws:secretsmanager:us-east-1:123456789012:secret:team/x-AbCdEf"
 	e := notice.New(notice.Detail{
-		Secret:  notice.NewSecret(arn, vault.Secret{Name: "team/x", Tags: map[string]string{"a": pasted, pasted: "b", "team": "data", "aws:stack": "s"}}),
-		Message: "no " + pasted, Failure: &notice.Failure{ErrorType: "X", Error: "no " + pasted}, Findings: []notice.Finding{notice.Held},
+		Secret: notice.NewSecret(arn, vault.Secret{Name: "team/x", Tags: map[string]string{"a": pasted, pasted: "b",
+			"team": "data", "aws:stack": "s"}}),
+		Message: "no " + pasted, Failure: &notice.Failure{ErrorType: "X", Error: "no " + pasted},
+		Findings: []notice.Finding{notice.Held},
 	})
 	text, err := json.Marshal(e)
 	if err != nil || strings.Contains(string(text), pasted[3:]) {
@@ -38,14 +43,17 @@ func TestEventsHoldNoKey(t *testing.T) {
 }
 
 func TestEventsFitEventBridge(t *testing.T) {
-	// Protects the state machine from an event that is refused for its size (256 KB), so that nobody gets it.
+	// Protects the state machine from an event that is refused for its size (256 KB), so that
+	// nobody gets it.
 	tags := map[string]string{}
 	for i := range 50 {
 		tags[strings.Repeat("k", 126)+string(rune('a'+i/26))+string(rune('a'+i%26))] = strings.Repeat("v", 256)
 	}
 	e := notice.New(notice.Detail{
-		Secret: notice.NewSecret("arn", vault.Secret{Name: strings.Repeat("n", 512), Tags: tags}), Findings: []notice.Finding{notice.Held},
-		Message: strings.Repeat("m", 1e6), Failure: &notice.Failure{Error: strings.Repeat("e", 1e6)}, Keys: make([]notice.Key, 5000),
+		Secret:   notice.NewSecret("arn", vault.Secret{Name: strings.Repeat("n", 512), Tags: tags}),
+		Findings: []notice.Finding{notice.Held},
+		Message:  strings.Repeat("m", 1e6), Failure: &notice.Failure{Error: strings.Repeat("e", 1e6)},
+		Keys: make([]notice.Key, 5000),
 	})
 	text, err := json.Marshal(e)
 	if err != nil || len(text) > 200_000 || e.Detail.More != 4900 {
@@ -54,8 +62,10 @@ func TestEventsFitEventBridge(t *testing.T) {
 }
 
 func TestAMessageNamesItsSecret(t *testing.T) {
-	// Protects the person who gets the message: a name may look like a key, and is not removed as one.
-	secret := notice.NewSecret("arn:aws:secretsmanager:us-east-1:123456789012:secret:team/qk_pipeline-AbCdEf", vault.Secret{Name: "team/qk_pipeline"})
+	// Protects the person who gets the message: a name may look like a key, and is not removed as
+	// one.
+	secret := notice.NewSecret("arn:aws:secretsmanager:us-east-1:123456789012:secret:team/qk_pipeline-AbCdEf",
+		vault.Secret{Name: "team/qk_pipeline"})
 	e := notice.New(notice.Detail{Secret: secret, Message: "it failed with " + pasted})
 	if want := "team/qk_pipeline: it failed with " + redact.Scrub(pasted); e.Detail.Message != want {
 		t.Errorf("the message is %q, want %q", e.Detail.Message, want)
@@ -63,15 +73,19 @@ func TestAMessageNamesItsSecret(t *testing.T) {
 }
 
 func TestASecretThatWasNotDescribedHasItsName(t *testing.T) {
-	// Protects the person who gets the message: the message names the secret also if it could not be described.
-	if s := notice.NewSecret("arn:aws:secretsmanager:us-east-1:123456789012:secret:team/x-y-AbCdEf", vault.Secret{}); s.Name != "team/x-y" {
+	// Protects the person who gets the message: the message names the secret also if it could not
+	// be described.
+	if s := notice.NewSecret("arn:aws:secretsmanager:us-east-1:123456789012:secret:team/x-y-AbCdEf",
+		vault.Secret{}); s.Name != "team/x-y" {
 		t.Errorf("the name is %q", s.Name)
 	}
 }
 
 func TestMessagesFitIntoANotification(t *testing.T) {
-	// Protects rules that insert the message into JSON, which EventBridge does not escape: a quoted error leaves the JSON valid.
-	message := notice.New(notice.Detail{Message: "prod/pipeline: the sweep failed: the tag \"grace\" is \\bad\nin line 2"}).Detail.Message
+	// Protects rules that insert the message into JSON, which EventBridge does not escape: a quoted
+	// error leaves the JSON valid.
+	message := notice.New(notice.Detail{Message: "prod/pipeline: the sweep failed: the tag \"grace\" is " +
+		"\\bad\nin line 2"}).Detail.Message
 	if want := "prod/pipeline: the sweep failed: the tag 'grace' is 'bad in line 2"; message != want {
 		t.Errorf("the message is %q, want %q", message, want)
 	}

@@ -1,7 +1,7 @@
 // Package schema holds the part of a Quilt registry's GraphQL schema that this project uses.
 //
-// It is a package of its own, without code, so that the sandbox's registry can serve the very file the client's types
-// are generated from without depending on the client.
+// It is a package of its own, without code, so that the sandbox's registry can serve the very file
+// the client's types are generated from without depending on the client.
 package schema
 
 import _ "embed"

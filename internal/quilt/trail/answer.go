@@ -42,8 +42,9 @@ func (a *Answer) Value(row int, name string) string {
 
 var keyLike = regexp.MustCompile(`qk_[^\s"'<>\\]+`)
 
-// NewCell makes a value of the trail safe to print. Names, addresses and user agents are what clients sent, even in logins that were refused. So characters
-// that a terminal would obey or hide are replaced, and what looks like a key and not like a fingerprint is removed.
+// NewCell makes a value of the trail safe to print. Names, addresses and user agents are what
+// clients sent, even in logins that were refused. So characters that a terminal would obey or hide
+// are replaced, and what looks like a key and not like a fingerprint is removed.
 func NewCell(text string) Cell {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsGraphic(r) {

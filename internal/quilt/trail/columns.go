@@ -27,8 +27,8 @@ type template struct {
 
 type column struct{ name, expression string }
 
-// The identity's and the answer's names are camel case in the documentation of the events, and lower case in its sample rows and
-// queries of the table: each is looked for in both.
+// The identity's and the answer's names are camel case in the documentation of the events, and
+// lower case in its sample rows and queries of the table: each is looked for in both.
 var (
 	authType    = either("useridentity", "$.sessionContext.auth.type")
 	actingID    = either("useridentity", "$.sessionContext.auth.keyId")
@@ -55,14 +55,16 @@ var templates = map[Kind]template{
 		order:   newestFirst,
 	},
 	Failed: {
-		// Nobody is logged in, so the identity names no key: the refused one is known by its fingerprint only.
+		// Nobody is logged in, so the identity names no key: the refused one is known by its
+		// fingerprint only.
 		columns: eventColumns(actingName, refusedMark, actingID),
 		where:   "lower(eventname) = 'auth.apikey'",
 		key:     []string{refusedMark},
 		order:   newestFirst,
 	},
 	Changes: {
-		// The key that was created or revoked, not the one that the user was logged in with. A revoke by secret leaves no id.
+		// The key that was created or revoked, not the one that the user was logged in with. A
+		// revoke by secret leaves no id.
 		columns: eventColumns(changedName, changedMark, changedID),
 		where:   "lower(eventname) IN ('apikeys.create', 'apikeys.revoke', 'apikeys.admin.revoke')",
 		key:     []string{changedID, changedName, changedMark},
@@ -70,7 +72,8 @@ var templates = map[Kind]template{
 	},
 	Summary: {
 		columns: []column{
-			{KeyName, actingName}, {KeyFingerprint, actingMark}, {KeyID, actingID}, {UserEmail, email}, {SourceAddress, "sourceipaddress"},
+			{KeyName, actingName}, {KeyFingerprint, actingMark}, {KeyID, actingID}, {UserEmail, email}, {SourceAddress,
+				"sourceipaddress"},
 			{Calls, "count(*)"}, {LastUsed, `date_format(max(eventtime), '%Y-%m-%dT%H:%i:%sZ')`},
 		},
 		where: authType + " = 'api_key'",
@@ -79,10 +82,12 @@ var templates = map[Kind]template{
 	},
 }
 
-// eventColumns are the columns of a question about single events. The error is the code alone: messages may quote what was sent.
+// eventColumns are the columns of a question about single events. The error is the code alone:
+// messages may quote what was sent.
 func eventColumns(name, mark, id string) []column {
 	return []column{
-		{EventTime, when}, {EventName, "eventname"}, {KeyName, name}, {KeyFingerprint, mark}, {KeyID, id}, {UserEmail, email},
+		{EventTime, when}, {EventName, "eventname"}, {KeyName, name}, {KeyFingerprint, mark}, {KeyID, id}, {UserEmail,
+			email},
 		{SourceAddress, "sourceipaddress"}, {UserAgent, "useragent"}, {ErrorCode, "errorcode"},
 	}
 }

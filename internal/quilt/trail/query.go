@@ -1,11 +1,14 @@
-// Package trail has the questions about API keys that the audit trail of a Quilt registry answers, as SQL for Amazon Athena, and the form of an answer.
+// Package trail has the questions about API keys that the audit trail of a Quilt registry answers,
+// as SQL for Amazon Athena, and the form of an answer.
 //
-// It relies on the table that the platform documents (quilt: docs/advanced-features/good-practice.md, audit trail): the columns'
-// names, JSON in text, one partition a day. Package runner sends the queries. The deployment stores some of them in Athena ([Stored]), so this package imports
-// nothing that a deployment does not need.
+// It relies on the table that the platform documents (quilt:
+// docs/advanced-features/good-practice.md, audit trail): the columns' names, JSON in text, one
+// partition a day. Package runner sends the queries. The deployment stores some of them in Athena
+// ([Stored]), so this package imports nothing that a deployment does not need.
 //
-// The SQL is for Athena engine version 3 (Trino). It uses only what SQLite understands too, with Trino's functions registered, because the tests run every
-// query. What makes each construct valid in Trino:
+// The SQL is for Athena engine version 3 (Trino). It uses only what SQLite understands too, with
+// Trino's functions registered, because the tests run every query. What makes each construct valid
+// in Trino:
 //
 //	"date"                        DATE is a reserved word in Athena: quoted by double quotes (Athena, "Escape reserved keywords in queries")
 //	'it''s'                       a quote in a text is doubled, and nothing else escapes (Trino, "Data types": varchar literals)
@@ -45,7 +48,8 @@ type Query struct {
 	Limit int    // the most rows, the newest; 0 is DefaultLimit
 }
 
-// A key lives for at most a year (quilt: docs/api-reference/authentication.md), so no question needs more days. Athena charges for every day that it reads.
+// A key lives for at most a year (quilt: docs/api-reference/authentication.md), so no question
+// needs more days. Athena charges for every day that it reads.
 const (
 	MinDays = 1
 	MaxDays = 365
@@ -62,11 +66,14 @@ const longestKey = 256
 
 // Errors of [Query.Check]. None quotes the text, because it may be a key.
 var (
-	ErrDays  = fmt.Errorf("the number of days must be from %d to %d: no key lives longer, and Athena charges for every day it reads", MinDays, MaxDays)
+	ErrDays = fmt.Errorf("the number of days must be from %d to %d: no key lives longer, and Athena charges for "+
+		"every day it reads", MinDays, MaxDays)
 	ErrLimit = fmt.Errorf("the limit must be from 1 to %d rows: print the SQL and run it in Athena for more", MaxLimit)
 	ErrText  = fmt.Errorf("the key must be named by at most %d printable characters", longestKey)
-	ErrIsKey = errors.New(`this looks like an API key itself, which must not get into Athena's history of queries: name it by its id, its name or its fingerprint (such as "qk_abc...xyz")`)
-	ErrByID  = errors.New(`the trail has only the fingerprint of a key whose login failed: name the key by its fingerprint (such as "qk_abc...xyz"); "keys list" shows it`)
+	ErrIsKey = errors.New(
+		`this looks like an API key itself, which must not get into Athena's history of queries: name it by its id, its name or its fingerprint (such as "qk_abc...xyz")`)
+	ErrByID = errors.New(
+		`the trail has only the fingerprint of a key whose login failed: name the key by its fingerprint (such as "qk_abc...xyz"); "keys list" shows it`)
 )
 
 // fingerprint is the form in which the registry shows a key: at most a few characters of each end.

@@ -12,7 +12,8 @@ import (
 var now = time.Date(2026, 11, 24, 1, 30, 0, 0, time.FixedZone("", 2*60*60)) // 23 November in UTC
 
 func TestSQL(t *testing.T) {
-	// Protects what --sql prints, which people paste into Athena: this exact text, with the first day in UTC.
+	// Protects what --sql prints, which people paste into Athena: this exact text, with the first
+	// day in UTC.
 	got, err := trail.Query{Days: 30, Key: "it's", Kind: trail.Changes, Limit: 5}.SQL(now)
 	const want = `SELECT date_format(eventtime, '%Y-%m-%dT%H:%i:%sZ') AS event_time,
        eventname AS event_name,
@@ -37,9 +38,11 @@ LIMIT 5`
 }
 
 func TestStoredSQL(t *testing.T) {
-	// Protects the deployed queries from a window that stands still: no day is written into them, and no limit.
+	// Protects the deployed queries from a window that stands still: no day is written into them,
+	// and no limit.
 	for _, q := range trail.Stored() {
-		if !strings.Contains(q.SQL, `WHERE "date" >= date_format(date_add('day', -30, now()), '%Y/%m/%d')`+"\n") || strings.Contains(q.SQL, "LIMIT") {
+		if !strings.Contains(q.SQL, `WHERE "date" >= date_format(date_add('day', -30, now()), '%Y/%m/%d')`+"\n") ||
+			strings.Contains(q.SQL, "LIMIT") {
 			t.Errorf("%s is\n%s", q.ID, q.SQL)
 		}
 		if !strings.Contains(q.Description, "30 days") {
@@ -49,7 +52,8 @@ func TestStoredSQL(t *testing.T) {
 }
 
 func TestWhatCannotBeAsked(t *testing.T) {
-	// Protects the bill, the terminal and Athena's history: a question that cannot be asked is refused, and never quoted.
+	// Protects the bill, the terminal and Athena's history: a question that cannot be asked is
+	// refused, and never quoted.
 	const key = "qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTe"
 	for name, c := range map[string]struct {
 		query trail.Query
@@ -107,7 +111,8 @@ func FuzzKey(f *testing.F) {
 		if sql != strings.ReplaceAll(frame, "'x'", literal) {
 			t.Errorf("the key %q makes\n%s", key, sql)
 		}
-		// Read as SQL reads literals, the text has an even number of quotes and so no literal is left open.
+		// Read as SQL reads literals, the text has an even number of quotes and so no literal is
+		// left open.
 		if strings.Count(sql, "'")%2 != 0 {
 			t.Errorf("the key %q leaves a literal open", key)
 		}
@@ -115,7 +120,8 @@ func FuzzKey(f *testing.F) {
 }
 
 func TestCell(t *testing.T) {
-	// Protects terminals and readers from what strangers write into the trail, and keys from being shown.
+	// Protects terminals and readers from what strangers write into the trail, and keys from being
+	// shown.
 	for given, want := range map[string]string{
 		"plain text":               "plain text",
 		"\x1b[31mred\a":            "\uFFFD[31mred\uFFFD",

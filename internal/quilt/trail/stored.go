@@ -16,17 +16,21 @@ type StoredQuery struct {
 // Stored are the queries for the console.
 func Stored() []StoredQuery {
 	return []StoredQuery{
-		{"KeyUsage", "key usage", within("Which keys were used in the last %d days, from where, how often, and when last"), rolling(Summary)},
+		{"KeyUsage", "key usage", within("Which keys were used in the last %d days, from where, how often, and when " +
+			"last"), rolling(Summary)},
 		{
 			"FailedKeyLogins", "failed key logins",
-			within("Which logins with a key failed in the last %d days, and why: a consumer with an old key, or an attacker"), rolling(Failed),
+			within("Which logins with a key failed in the last %d days, and why: a consumer with an old key, or an " +
+				"attacker"), rolling(Failed),
 		},
-		{"KeysMadeAndRevoked", "keys created and revoked", within("Which keys were created and revoked in the last %d days, and by whom"), rolling(Changes)},
+		{"KeysMadeAndRevoked", "keys created and revoked",
+			within("Which keys were created and revoked in the last %d days, and by whom"), rolling(Changes)},
 	}
 }
 
 func within(description string) string { return fmt.Sprintf(description, StoredDays) }
 
 func rolling(kind Kind) string {
-	return Query{Kind: kind}.statement(fmt.Sprintf("date_format(date_add('day', -%d, now()), '%%Y/%%m/%%d')", StoredDays))
+	return Query{Kind: kind}.statement(fmt.Sprintf("date_format(date_add('day', -%d, now()), '%%Y/%%m/%%d')",
+		StoredDays))
 }

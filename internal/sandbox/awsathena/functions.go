@@ -13,7 +13,8 @@ import (
 	"quilt-rotate/internal/sandbox/clock"
 )
 
-// timestamp is how Athena writes a timestamp, and the table here holds it: text of one length, so that it sorts by time.
+// timestamp is how Athena writes a timestamp, and the table here holds it: text of one length, so
+// that it sorts by time.
 const timestamp = "2006-01-02 15:04:05.000"
 
 type function struct {
@@ -22,7 +23,8 @@ type function struct {
 	call      func([]driver.Value) (driver.Value, error)
 }
 
-// newDriver is SQLite with the functions of Trino that the project's queries use. Each driver has a clock of its own.
+// newDriver is SQLite with the functions of Trino that the project's queries use. Each driver has a
+// clock of its own.
 func newDriver(c *clock.Clock) *sqlite.Driver {
 	d := &sqlite.Driver{}
 	for _, f := range []function{
@@ -31,7 +33,8 @@ func newDriver(c *clock.Clock) *sqlite.Driver {
 		{"date_add", 3, dateAdd},
 		{"now", 0, func([]driver.Value) (driver.Value, error) { return c.Now().Format(timestamp), nil }},
 	} {
-		d.MustRegisterScalarFunction(f.name, f.arguments, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+		d.MustRegisterScalarFunction(f.name, f.arguments, func(_ *sqlite.FunctionContext,
+			args []driver.Value) (driver.Value, error) {
 			return f.call(args)
 		})
 	}
@@ -50,8 +53,8 @@ func texts(args []driver.Value) (all []string, ok bool) {
 	return all, true
 }
 
-// extractScalar is json_extract_scalar for paths of names ($.a.b): text of a string, number or boolean, NULL for all else and for
-// what is no JSON. Names are compared in their letter case.
+// extractScalar is json_extract_scalar for paths of names ($.a.b): text of a string, number or
+// boolean, NULL for all else and for what is no JSON. Names are compared in their letter case.
 func extractScalar(args []driver.Value) (driver.Value, error) {
 	given, ok := texts(args)
 	if !ok {

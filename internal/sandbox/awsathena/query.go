@@ -17,7 +17,8 @@ const (
 	cancelled = "CANCELLED"
 )
 
-// A query is one execution. Each look at it moves it on by one state, so that tests see all of them without waiting.
+// A query is one execution. Each look at it moves it on by one state, so that tests see all of them
+// without waiting.
 type query struct {
 	id, sql   string
 	database  string
@@ -32,7 +33,8 @@ type query struct {
 
 func (q *query) over() bool { return q.state != queued && q.state != running }
 
-// StartQueryExecution's tokens have 32 to 128 characters, a page 1 to 1000 rows (Amazon Athena API Reference).
+// StartQueryExecution's tokens have 32 to 128 characters, a page 1 to 1000 rows (Amazon Athena API
+// Reference).
 const (
 	shortestToken = 32
 	longestToken  = 128
@@ -57,7 +59,8 @@ func (s *Server) start(in startInput, body []byte) (any, error) {
 	case in.WorkGroup != s.options.Workgroup:
 		return nil, invalid("WORKGROUP_NOT_FOUND", "WorkGroup is not found.")
 	case s.switches.NoOutputLocation:
-		return nil, invalid("INVALID_INPUT", "No output location provided. An output location is required either through the Workgroup result configuration setting or as an API input.")
+		return nil, invalid("INVALID_INPUT", "No output location provided. An output location is required either "+
+			"through the Workgroup result configuration setting or as an API input.")
 	}
 	digest := sha256.Sum256(body)
 	if former := s.byToken[in.ClientRequestToken]; former != nil {
@@ -166,7 +169,8 @@ func (s *Server) results(in resultsInput, _ []byte) (any, error) {
 	case q.state == cancelled:
 		return nil, invalid("RESULT_NOT_FOUND", "Could not find results")
 	case q.state == failed:
-		return nil, invalid("INVALID_QUERY_EXECUTION_STATE", "Query did not finish successfully. Final query state: %s", q.state)
+		return nil, invalid("INVALID_QUERY_EXECUTION_STATE", "Query did not finish successfully. Final query state: %s",
+			q.state)
 	case !q.over():
 		return nil, invalid("INVALID_QUERY_EXECUTION_STATE", "Query has not yet finished. Current state: %s", q.state)
 	case in.MaxResults < 0 || in.MaxResults > largestPage:

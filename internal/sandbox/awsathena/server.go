@@ -31,8 +31,8 @@ type Options struct {
 
 // Switches choose among what the table can look like, and make the service misbehave.
 type Switches struct {
-	// CamelCaseKeys keeps the names inside the table's JSON as events have them; otherwise they are in lower case, as in the
-	// platform's sample rows. The documentation shows both.
+	// CamelCaseKeys keeps the names inside the table's JSON as events have them; otherwise they are
+	// in lower case, as in the platform's sample rows. The documentation shows both.
 	CamelCaseKeys bool
 	// NoTable is a database without the table audit_trail.
 	NoTable bool
@@ -42,7 +42,8 @@ type Switches struct {
 	Stall bool
 	// FailWith, unless empty, is the reason that queries fail for.
 	FailWith string
-	// CancelWith, unless empty, is the reason that Athena itself stops queries for, such as a workgroup's limit.
+	// CancelWith, unless empty, is the reason that Athena itself stops queries for, such as a
+	// workgroup's limit.
 	CancelWith string
 }
 

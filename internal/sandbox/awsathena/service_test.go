@@ -29,7 +29,8 @@ func start(t testing.TB) *service {
 	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)
 	return &service{t, server, athena.New(athena.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String(listener.URL), HTTPClient: listener.Client(), Retryer: aws.NopRetryer{},
+		Region: "us-east-1", BaseEndpoint: aws.String(listener.URL), HTTPClient: listener.Client(),
+		Retryer:     aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "unused", ""),
 	})}
 }
@@ -38,7 +39,8 @@ const token = "00000000-0000-4000-8000-000000000000"
 
 func (s *service) begin(token, sql string) (string, error) {
 	out, err := s.client.StartQueryExecution(s.Context(), &athena.StartQueryExecutionInput{
-		QueryString: aws.String(sql), ClientRequestToken: aws.String(token), WorkGroup: aws.String(awsathena.DefaultWorkgroup),
+		QueryString: aws.String(sql), ClientRequestToken: aws.String(token),
+		WorkGroup:             aws.String(awsathena.DefaultWorkgroup),
 		QueryExecutionContext: &types.QueryExecutionContext{Database: aws.String(awsathena.DefaultDatabase)},
 	})
 	if err != nil {
@@ -51,7 +53,8 @@ func (s *service) begin(token, sql string) (string, error) {
 func (s *service) end(id string) (states []string, reason string) {
 	s.Helper()
 	for range 10 {
-		out, err := s.client.GetQueryExecution(s.Context(), &athena.GetQueryExecutionInput{QueryExecutionId: aws.String(id)})
+		out, err := s.client.GetQueryExecution(s.Context(),
+			&athena.GetQueryExecutionInput{QueryExecutionId: aws.String(id)})
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -97,13 +100,15 @@ func (s *service) values(sql string) string {
 func (s *service) refused(err error, message string) {
 	s.Helper()
 	var api smithy.APIError
-	if !errors.As(err, &api) || api.ErrorCode() != "InvalidRequestException" || !strings.Contains(api.ErrorMessage(), message) {
+	if !errors.As(err, &api) || api.ErrorCode() != "InvalidRequestException" || !strings.Contains(api.ErrorMessage(),
+		message) {
 		s.Errorf("the error is %v, want an InvalidRequestException with %q", err, message)
 	}
 }
 
 func TestStates(t *testing.T) {
-	// Protects tests of waiting: a query is seen queued and running before it is over, and has no results until then.
+	// Protects tests of waiting: a query is seen queued and running before it is over, and has no
+	// results until then.
 	s := start(t)
 	id, err := s.begin(token, "SELECT 1 AS one")
 	if err != nil {
@@ -114,7 +119,8 @@ func TestStates(t *testing.T) {
 	if states, _ := s.end(id); strings.Join(states, " ") != "QUEUED RUNNING SUCCEEDED" {
 		t.Errorf("the states are %v", states)
 	}
-	if _, err := s.client.StopQueryExecution(t.Context(), &athena.StopQueryExecutionInput{QueryExecutionId: &id}); err != nil {
+	if _, err := s.client.StopQueryExecution(t.Context(),
+		&athena.StopQueryExecutionInput{QueryExecutionId: &id}); err != nil {
 		t.Errorf("a stop of a query that is over: %v", err)
 	}
 	if q := s.Queries(); len(q) != 1 || q[0].State != "SUCCEEDED" {
@@ -129,7 +135,8 @@ func TestStoppedQueryHasNoResults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.client.StopQueryExecution(t.Context(), &athena.StopQueryExecutionInput{QueryExecutionId: &id}); err != nil {
+	if _, err := s.client.StopQueryExecution(t.Context(),
+		&athena.StopQueryExecutionInput{QueryExecutionId: &id}); err != nil {
 		t.Fatal(err)
 	}
 	if states, reason := s.end(id); len(states) != 1 || states[0] != "CANCELLED" || reason == "" {
@@ -159,7 +166,8 @@ func TestTokens(t *testing.T) {
 }
 
 func TestFunctions(t *testing.T) {
-	// Protects every test above this package: the functions answer as Trino's do, letter case and NULL included.
+	// Protects every test above this package: the functions answer as Trino's do, letter case and
+	// NULL included.
 	for expression, want := range map[string]string{
 		`json_extract_scalar('{"a":{"B":"x"}}', '$.a.B')`:                          "x",
 		`json_extract_scalar('{"a":{"B":"x"}}', '$.a.b')`:                          "NULL",
@@ -186,7 +194,8 @@ func TestFunctions(t *testing.T) {
 func TestFailures(t *testing.T) {
 	// Protects tests of failures: Athena's own words for what is missing.
 	for sql, want := range map[string]string{
-		"SELECT 1 FROM elsewhere":        "TABLE_NOT_FOUND: line 1:1: Table 'awsdatacatalog.audittraildatabase-sandbox.elsewhere' does not exist",
+		"SELECT 1 FROM elsewhere": "TABLE_NOT_FOUND: line 1:1: Table " +
+			"'awsdatacatalog.audittraildatabase-sandbox.elsewhere' does not exist",
 		"SELECT absent FROM audit_trail": "COLUMN_NOT_FOUND: line 1:1: Column 'absent' cannot be resolved",
 		"SELEC":                          "SYNTAX_ERROR: line 1:1: ",
 		"SELECT date_format('2026-11-24 01:02:03.456', '%q')": "SYNTAX_ERROR: line 1:1: ",
@@ -204,7 +213,8 @@ func TestFailures(t *testing.T) {
 
 func TestShippedProgramsHaveNoDatabase(t *testing.T) {
 	// Protects what is deployed: this package, and SQLite with it, stays out of the functions.
-	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "quilt-rotate/functions/...", "quilt-rotate/internal/quilt/trail/...")
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "quilt-rotate/functions/...",
+		"quilt-rotate/internal/quilt/trail/...")
 	list.Dir = "../../.."
 	packages, err := list.Output()
 	if err != nil {

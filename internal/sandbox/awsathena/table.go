@@ -12,8 +12,8 @@ import (
 	"quilt-rotate/internal/sandbox/quiltregistry"
 )
 
-// The table as the platform documents it: names in lower case, JSON in text, one partition a day; and the size of each row, for the
-// count of bytes.
+// The table as the platform documents it: names in lower case, JSON in text, one partition a day;
+// and the size of each row, for the count of bytes.
 const schema = `CREATE TABLE audit_trail (
 	eventversion TEXT, eventtime TEXT, eventid TEXT, eventsource TEXT, eventtype TEXT, eventname TEXT, useragent TEXT, sourceipaddress TEXT,
 	useridentity TEXT, requestid TEXT, requestparameters TEXT, responseelements TEXT, errorcode TEXT, errormessage TEXT,
@@ -27,7 +27,8 @@ type result struct {
 	scanned int64
 }
 
-// run loads the trail into an empty database and asks it. The error is the reason that the query failed for, in Athena's words.
+// run loads the trail into an empty database and asks it. The error is the reason that the query
+// failed for, in Athena's words.
 func (s *Server) run(q *query) (*result, error) {
 	if q.database != s.options.Database {
 		return nil, fmt.Errorf("SCHEMA_NOT_FOUND: line 1:1: Schema '%s' does not exist", q.database)
@@ -81,8 +82,10 @@ func (s *Server) load(db *sql.DB) error {
 func (s *Server) row(e quiltregistry.Event) []any {
 	at := e.EventTime.UTC()
 	return []any{
-		e.EventVersion, at.Format(timestamp), e.EventID, e.EventSource, e.EventType, e.EventName, e.UserAgent, e.SourceIPAddress,
-		s.json(e.UserIdentity), e.RequestID, s.json(e.RequestParameters), s.json(e.ResponseElements), null(e.ErrorCode), null(e.ErrorMessage),
+		e.EventVersion, at.Format(timestamp), e.EventID, e.EventSource, e.EventType, e.EventName, e.UserAgent,
+		e.SourceIPAddress,
+		s.json(e.UserIdentity), e.RequestID, s.json(e.RequestParameters), s.json(e.ResponseElements), null(e.ErrorCode),
+		null(e.ErrorMessage),
 		s.json(e.AdditionalEventData), at.Format("2006/01/02"),
 	}
 }
@@ -164,10 +167,12 @@ func ask(db *sql.DB, text string) (*result, error) {
 	return found, rows.Err()
 }
 
-// partitions is the predicate that Athena prunes by: the partition compared with what does not depend on a row.
+// partitions is the predicate that Athena prunes by: the partition compared with what does not
+// depend on a row.
 var partitions = regexp.MustCompile(`"date" >= (?:'[^']*'|date_format\(date_add\('day', -\d+, now\(\)\), '[^']*'\))`)
 
-// scanned is the size of the partitions that the query asks for, or of the whole table if it names none.
+// scanned is the size of the partitions that the query asks for, or of the whole table if it names
+// none.
 func scanned(db *sql.DB, text string) (int64, error) {
 	var size []string
 	for _, name := range []string{"useridentity", "requestparameters", "responseelements", "useragent", "eventid"} {
@@ -190,10 +195,12 @@ var (
 // reason says in Athena's words what SQLite found wrong.
 func (s *Server) reason(err error) error {
 	if m := noTable.FindStringSubmatch(err.Error()); m != nil {
-		return fmt.Errorf("TABLE_NOT_FOUND: line 1:1: Table 'awsdatacatalog.%s.%s' does not exist", s.options.Database, m[1])
+		return fmt.Errorf("TABLE_NOT_FOUND: line 1:1: Table 'awsdatacatalog.%s.%s' does not exist", s.options.Database,
+			m[1])
 	}
 	if m := noColumn.FindStringSubmatch(err.Error()); m != nil {
-		return fmt.Errorf("COLUMN_NOT_FOUND: line 1:1: Column '%s' cannot be resolved or requester is not authorized to access requested resources", m[1])
+		return fmt.Errorf("COLUMN_NOT_FOUND: line 1:1: Column '%s' cannot be resolved or requester is not authorized "+
+			"to access requested resources", m[1])
 	}
 	return fmt.Errorf("SYNTAX_ERROR: line 1:1: %w", err)
 }

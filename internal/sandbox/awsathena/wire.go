@@ -18,7 +18,8 @@ const (
 	maxBody      = 1 << 20
 )
 
-// A fault is an error of the service. Its code is InvalidRequestException for all that a caller can do wrong.
+// A fault is an error of the service. Its code is InvalidRequestException for all that a caller can
+// do wrong.
 type fault struct {
 	code, athenaCode, message string
 }
@@ -40,7 +41,8 @@ func of[In any](do func(*Server, In, []byte) (any, error)) operation {
 	return func(s *Server, body []byte) (any, error) {
 		var in In
 		if err := json.Unmarshal(body, &in); err != nil {
-			return nil, &fault{"SerializationException", "", "The request body is not the JSON that this operation takes."}
+			return nil, &fault{"SerializationException", "", "The request body is not the JSON that this operation " +
+				"takes."}
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()

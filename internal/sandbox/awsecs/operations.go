@@ -54,7 +54,8 @@ type failure struct {
 
 func (s *Server) describeServices(in describeServicesInput) (describeServicesOutput, error) {
 	if len(in.Services) == 0 || len(in.Services) > maxDescribed {
-		return describeServicesOutput{}, awsjson.Faultf("InvalidParameterException", "Services must have 1-%d elements.", maxDescribed)
+		return describeServicesOutput{}, awsjson.Faultf("InvalidParameterException",
+			"Services must have 1-%d elements.", maxDescribed)
 	}
 	out := describeServicesOutput{Services: []serviceEntry{}, Failures: []failure{}}
 	found, missing, err := s.asked(in)
@@ -89,8 +90,8 @@ func (s *Server) asked(in describeServicesInput) (found []*service, missing []st
 	return found, missing, nil
 }
 
-// show moves a service's rollout along and describes it. The new tasks, which are the test's, start without the lock, and before anybody
-// sees COMPLETED.
+// show moves a service's rollout along and describes it. The new tasks, which are the test's, start
+// without the lock, and before anybody sees COMPLETED.
 func (s *Server) show(found *service) serviceEntry {
 	if ready := s.look(found); ready != nil {
 		found.onDeploy()
@@ -133,14 +134,17 @@ type deploymentEntry struct {
 
 func (s *Server) entry(found *service) serviceEntry {
 	out := serviceEntry{
-		ServiceARN: s.arn("service/" + found.cluster + "/" + found.name), ServiceName: found.name, ClusterARN: s.arn("cluster/" + found.cluster),
-		Status: "ACTIVE", DesiredCount: desired, LaunchType: "FARGATE", SchedulingStrategy: "REPLICA",
+		ServiceARN: s.arn("service/" + found.cluster + "/" + found.name), ServiceName: found.name,
+		ClusterARN: s.arn("cluster/" + found.cluster),
+		Status:     "ACTIVE", DesiredCount: desired, LaunchType: "FARGATE", SchedulingStrategy: "REPLICA",
 		TaskDefinition: s.arn("task-definition/" + found.name + ":1"), CreatedAt: awsjson.At(found.created),
 	}
 	for i, d := range found.deployments {
 		entry := deploymentEntry{
-			ID: d.id, Status: "PRIMARY", TaskDefinition: out.TaskDefinition, DesiredCount: desired, RunningCount: d.running, FailedTasks: d.failed,
-			LaunchType: out.LaunchType, RolloutState: d.state, RolloutStateReason: d.reason, CreatedAt: awsjson.At(d.created), UpdatedAt: awsjson.At(d.updated),
+			ID: d.id, Status: "PRIMARY", TaskDefinition: out.TaskDefinition, DesiredCount: desired,
+			RunningCount: d.running, FailedTasks: d.failed,
+			LaunchType: out.LaunchType, RolloutState: d.state, RolloutStateReason: d.reason,
+			CreatedAt: awsjson.At(d.created), UpdatedAt: awsjson.At(d.updated),
 		}
 		if i > 0 {
 			entry.Status = "ACTIVE"

@@ -1,13 +1,16 @@
-// Package awsecs is Amazon ECS on loopback, as far as consumers of a key are redeployed: UpdateService with forceNewDeployment, and
-// DescribeServices, which shows how the rollout goes. A test declares the services, and says how each takes a deployment: at once, slowly,
-// never, or with an error.
+// Package awsecs is Amazon ECS on loopback, as far as consumers of a key are redeployed:
+// UpdateService with forceNewDeployment, and DescribeServices, which shows how the rollout goes. A
+// test declares the services, and says how each takes a deployment: at once, slowly, never, or with
+// an error.
 //
-// What it answers follows the Amazon ECS API Reference (2014-11-13), and its Developer Guide for the rolling update and the deployment
-// circuit breaker. There are no tasks: a service has a function of the test's in their place, which runs when a rollout completes, since
-// until then the old tasks serve, with the old key.
+// What it answers follows the Amazon ECS API Reference (2014-11-13), and its Developer Guide for
+// the rolling update and the deployment circuit breaker. There are no tasks: a service has a
+// function of the test's in their place, which runs when a rollout completes, since until then the
+// old tasks serve, with the old key.
 //
-// It relies on the sandbox's clock for the dates it gives. Time moves no rollout along: only answers of DescribeServices do, so that a test
-// needs no sleep. It never checks a signature or a permission.
+// It relies on the sandbox's clock for the dates it gives. Time moves no rollout along: only
+// answers of DescribeServices do, so that a test needs no sleep. It never checks a signature or a
+// permission.
 package awsecs
 
 import (
@@ -66,7 +69,8 @@ func (s *Server) arn(resource string) string {
 	return fmt.Sprintf("arn:aws:ecs:%s:%s:%s", s.options.Region, s.options.Account, resource)
 }
 
-// cluster finds the services of a cluster, by its name or ARN; without either it is the cluster "default".
+// cluster finds the services of a cluster, by its name or ARN; without either it is the cluster
+// "default".
 func (s *Server) cluster(nameOrARN string) (name string, services map[string]*service, err error) {
 	name = strings.TrimPrefix(nameOrARN, s.arn("cluster/"))
 	if name == "" {

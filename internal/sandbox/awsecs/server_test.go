@@ -39,7 +39,8 @@ func start(t testing.TB) *service {
 	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)
 	return &service{t, server, ecs.New(ecs.Options{
-		Region: "eu-central-1", BaseEndpoint: aws.String(listener.URL), HTTPClient: listener.Client(), Retryer: aws.NopRetryer{},
+		Region: "eu-central-1", BaseEndpoint: aws.String(listener.URL), HTTPClient: listener.Client(),
+		Retryer:     aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "unused", ""),
 	}), now, listener.URL}
 }
@@ -47,7 +48,8 @@ func start(t testing.TB) *service {
 // redeploy forces a new deployment of prod/api.
 func (s *service) redeploy() types.Service {
 	s.Helper()
-	out, err := s.client.UpdateService(s.Context(), &ecs.UpdateServiceInput{Cluster: aws.String("prod"), Service: aws.String("api"), ForceNewDeployment: true})
+	out, err := s.client.UpdateService(s.Context(), &ecs.UpdateServiceInput{Cluster: aws.String("prod"),
+		Service: aws.String("api"), ForceNewDeployment: true})
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -56,18 +58,21 @@ func (s *service) redeploy() types.Service {
 
 func (s *service) describe(services ...string) *ecs.DescribeServicesOutput {
 	s.Helper()
-	out, err := s.client.DescribeServices(s.Context(), &ecs.DescribeServicesInput{Cluster: aws.String("prod"), Services: services})
+	out, err := s.client.DescribeServices(s.Context(), &ecs.DescribeServicesInput{Cluster: aws.String("prod"),
+		Services: services})
 	if err != nil {
 		s.Fatal(err)
 	}
 	return out
 }
 
-// shown is a service as a person would note it: "PRIMARY IN_PROGRESS 0+2, ACTIVE COMPLETED 2+0: 2 of 2".
+// shown is a service as a person would note it: "PRIMARY IN_PROGRESS 0+2, ACTIVE COMPLETED 2+0: 2
+// of 2".
 func shown(found types.Service) string {
 	var deployments []string
 	for _, d := range found.Deployments {
-		deployments = append(deployments, fmt.Sprintf("%s %s %d+%d", aws.ToString(d.Status), d.RolloutState, d.RunningCount, d.PendingCount))
+		deployments = append(deployments, fmt.Sprintf("%s %s %d+%d", aws.ToString(d.Status), d.RolloutState,
+			d.RunningCount, d.PendingCount))
 	}
 	return fmt.Sprintf("%s: %d of %d", strings.Join(deployments, ", "), found.RunningCount, found.DesiredCount)
 }
@@ -89,7 +94,8 @@ func (s *service) next(wants ...string) {
 }
 
 func TestRolloutGoesOnAsItIsLookedAt(t *testing.T) {
-	// Protects a caller that waits for consumers: the old tasks serve until the rollout completes, and the new ones are at work when it shows.
+	// Protects a caller that waits for consumers: the old tasks serve until the rollout completes,
+	// and the new ones are at work when it shows.
 	for name, test := range map[string]struct {
 		rollout *awsecs.Rollout
 		looks   []string
@@ -125,14 +131,16 @@ func TestRolloutGoesOnAsItIsLookedAt(t *testing.T) {
 }
 
 func TestStuckAndFailingRollouts(t *testing.T) {
-	// Protects the way out of a rollout that does not end: the old tasks go on, nothing is restarted, and the next deployment can succeed.
+	// Protects the way out of a rollout that does not end: the old tasks go on, nothing is
+	// restarted, and the next deployment can succeed.
 	for name, test := range map[string]struct {
 		rollout awsecs.Rollout
 		looks   []string
 		reason  string
 	}{
-		"stuck":   {awsecs.Rollout{Stuck: true}, []string{rolling, rolling, rolling}, "in progress."},
-		"failing": {awsecs.Rollout{Slow: 1, Failure: "tasks failed to start."}, []string{rolling, broken, broken}, "ECS deployment circuit breaker: tasks failed to start."},
+		"stuck": {awsecs.Rollout{Stuck: true}, []string{rolling, rolling, rolling}, "in progress."},
+		"failing": {awsecs.Rollout{Slow: 1, Failure: "tasks failed to start."}, []string{rolling, broken, broken},
+			"ECS deployment circuit breaker: tasks failed to start."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t)
@@ -143,7 +151,8 @@ func TestStuckAndFailingRollouts(t *testing.T) {
 			}
 			s.redeploy()
 			s.next(test.looks...)
-			if got := aws.ToString(s.describe("api").Services[0].Deployments[0].RolloutStateReason); deployed != 0 || !strings.HasSuffix(got, test.reason) {
+			if got := aws.ToString(s.describe("api").Services[0].Deployments[0].RolloutStateReason); deployed != 0 ||
+				!strings.HasSuffix(got, test.reason) {
 				t.Errorf("%d restarts, want none; the reason is %q, want %q", deployed, got, test.reason)
 			}
 			if err := s.SetRollout("prod", "api", awsecs.Rollout{Slow: 1}); err != nil {
@@ -159,13 +168,18 @@ func TestStuckAndFailingRollouts(t *testing.T) {
 }
 
 func TestTheWaiterOfTheSDKEnds(t *testing.T) {
-	// Protects callers that wait with ServicesStableWaiter: it ends when the rollout completes, and fails for a service that is not there.
+	// Protects callers that wait with ServicesStableWaiter: it ends when the rollout completes, and
+	// fails for a service that is not there.
 	s := start(t)
 	s.AddService("prod", "api", nil)
 	s.redeploy()
-	waiter := ecs.NewServicesStableWaiter(s.client, func(o *ecs.ServicesStableWaiterOptions) { o.MinDelay, o.MaxDelay = time.Millisecond, time.Millisecond })
+	waiter := ecs.NewServicesStableWaiter(s.client, func(o *ecs.ServicesStableWaiterOptions) {
+		o.MinDelay,
+			o.MaxDelay = time.Millisecond, time.Millisecond
+	})
 	wait := func(service string) error {
-		return waiter.Wait(t.Context(), &ecs.DescribeServicesInput{Cluster: aws.String("prod"), Services: []string{service}}, time.Minute)
+		return waiter.Wait(t.Context(), &ecs.DescribeServicesInput{Cluster: aws.String("prod"),
+			Services: []string{service}}, time.Minute)
 	}
 	if err := wait("api"); err != nil {
 		t.Errorf("the waiter fails: %v", err)
@@ -177,19 +191,23 @@ func TestTheWaiterOfTheSDKEnds(t *testing.T) {
 }
 
 func TestServicesAreFoundByNameAndARN(t *testing.T) {
-	// Protects every way to name a service that the API Reference allows; one that is not there is told beside those that are.
+	// Protects every way to name a service that the API Reference allows; one that is not there is
+	// told beside those that are.
 	s := start(t)
 	s.AddService("prod", "api", nil)
 	s.AddService("default", "api", nil)
 	arn := "arn:aws:ecs:eu-central-1:123456789012:service/"
 	out := s.describe("api", arn+"prod/api", arn+"api", "absent", arn+"other/api")
-	if len(out.Services) != 3 || len(out.Failures) != 2 || aws.ToString(out.Failures[0].Reason) != "MISSING" || aws.ToString(out.Failures[0].Arn) != arn+"prod/absent" {
+	if len(out.Services) != 3 || len(out.Failures) != 2 || aws.ToString(out.Failures[0].Reason) != "MISSING" ||
+		aws.ToString(out.Failures[0].Arn) != arn+"prod/absent" {
 		t.Errorf("found %d, failures %+v", len(out.Services), out.Failures)
 	}
-	if got := out.Services[0]; aws.ToString(got.ServiceArn) != arn+"prod/api" || aws.ToString(got.ServiceName) != "api" || aws.ToString(got.Status) != "ACTIVE" {
+	if got := out.Services[0]; aws.ToString(got.ServiceArn) != arn+"prod/api" ||
+		aws.ToString(got.ServiceName) != "api" || aws.ToString(got.Status) != "ACTIVE" {
 		t.Errorf("the service is %+v", got)
 	}
-	for cluster, want := range map[string]string{"": "default", "prod": "prod", "arn:aws:ecs:eu-central-1:123456789012:cluster/prod": "prod"} {
+	for cluster, want := range map[string]string{"": "default", "prod": "prod",
+		"arn:aws:ecs:eu-central-1:123456789012:cluster/prod": "prod"} {
 		in := &ecs.UpdateServiceInput{Service: aws.String("api")}
 		if cluster != "" {
 			in.Cluster = aws.String(cluster)
@@ -205,7 +223,8 @@ func TestServicesAreFoundByNameAndARN(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	// Protects what a person reads whose tag names the wrong service: the code tells the cluster from the service.
+	// Protects what a person reads whose tag names the wrong service: the code tells the cluster
+	// from the service.
 	s := start(t)
 	s.AddService("prod", "api", nil)
 	update := func(in ecs.UpdateServiceInput) error { _, err := s.client.UpdateService(t.Context(), &in); return err }
@@ -217,13 +236,20 @@ func TestRefusals(t *testing.T) {
 		err  error
 		code string
 	}{
-		"no such cluster":       {update(ecs.UpdateServiceInput{Cluster: aws.String("absent"), Service: aws.String("api")}), "ClusterNotFoundException"},
-		"no such service":       {update(ecs.UpdateServiceInput{Cluster: aws.String("prod"), Service: aws.String("absent")}), "ServiceNotFoundException"},
-		"no name":               {update(ecs.UpdateServiceInput{Cluster: aws.String("prod"), Service: aws.String("")}), "InvalidParameterException"},
-		"what it does not do":   {update(ecs.UpdateServiceInput{Cluster: aws.String("prod"), Service: aws.String("api"), DesiredCount: aws.Int32(0)}), "SerializationException"},
-		"look: no such cluster": {describe(ecs.DescribeServicesInput{Cluster: aws.String("absent"), Services: []string{"api"}}), "ClusterNotFoundException"},
-		"look: no services":     {describe(ecs.DescribeServicesInput{Cluster: aws.String("prod"), Services: []string{}}), "InvalidParameterException"},
-		"look: too many":        {describe(ecs.DescribeServicesInput{Cluster: aws.String("prod"), Services: strings.Split("abcdefghijk", "")}), "InvalidParameterException"},
+		"no such cluster": {update(ecs.UpdateServiceInput{Cluster: aws.String("absent"),
+			Service: aws.String("api")}), "ClusterNotFoundException"},
+		"no such service": {update(ecs.UpdateServiceInput{Cluster: aws.String("prod"),
+			Service: aws.String("absent")}), "ServiceNotFoundException"},
+		"no name": {update(ecs.UpdateServiceInput{Cluster: aws.String("prod"), Service: aws.String("")}),
+			"InvalidParameterException"},
+		"what it does not do": {update(ecs.UpdateServiceInput{Cluster: aws.String("prod"), Service: aws.String("api"),
+			DesiredCount: aws.Int32(0)}), "SerializationException"},
+		"look: no such cluster": {describe(ecs.DescribeServicesInput{Cluster: aws.String("absent"),
+			Services: []string{"api"}}), "ClusterNotFoundException"},
+		"look: no services": {describe(ecs.DescribeServicesInput{Cluster: aws.String("prod"),
+			Services: []string{}}), "InvalidParameterException"},
+		"look: too many": {describe(ecs.DescribeServicesInput{Cluster: aws.String("prod"),
+			Services: strings.Split("abcdefghijk", "")}), "InvalidParameterException"},
 	} {
 		var refusal smithy.APIError
 		if !errors.As(test.err, &refusal) || refusal.ErrorCode() != test.code {
@@ -246,7 +272,8 @@ func TestDatesAreTheSandboxs(t *testing.T) {
 }
 
 func TestTasksMayUseTheService(t *testing.T) {
-	// Protects tests whose consumer asks about its own service when it starts: no lock is held meanwhile, and it starts once.
+	// Protects tests whose consumer asks about its own service when it starts: no lock is held
+	// meanwhile, and it starts once.
 	s := start(t)
 	deployed := 0
 	s.AddService("prod", "api", func() { deployed++; s.describe("api") })
@@ -267,7 +294,8 @@ func TestManyLookAtOneRollout(t *testing.T) {
 	for range 8 {
 		callers.Go(func() {
 			for range 4 {
-				if _, err := s.client.DescribeServices(t.Context(), &ecs.DescribeServicesInput{Cluster: aws.String("prod"), Services: []string{"api"}}); err != nil {
+				if _, err := s.client.DescribeServices(t.Context(),
+					&ecs.DescribeServicesInput{Cluster: aws.String("prod"), Services: []string{"api"}}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -281,7 +309,8 @@ func TestManyLookAtOneRollout(t *testing.T) {
 }
 
 func TestADeploymentThatComesMeanwhile(t *testing.T) {
-	// Protects who forces two deployments at once: the second is a rollout of its own, also where it comes while the first one's tasks start.
+	// Protects who forces two deployments at once: the second is a rollout of its own, also where
+	// it comes while the first one's tasks start.
 	s := start(t)
 	restarts := 0
 	s.AddService("prod", "api", func() {
@@ -304,7 +333,8 @@ func TestAWSCLI(t *testing.T) {
 	}
 	s := start(t)
 	s.AddService("prod", "api", nil)
-	command := exec.CommandContext(t.Context(), cli, "ecs", "update-service", "--cluster", "prod", "--service", "api", "--force-new-deployment", "--output", "json")
+	command := exec.CommandContext(t.Context(), cli, "ecs", "update-service", "--cluster", "prod", "--service", "api",
+		"--force-new-deployment", "--output", "json")
 	command.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "PYENV_ROOT=" + os.Getenv("PYENV_ROOT"),
 		"AWS_ENDPOINT_URL=" + s.url, "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=unused",
@@ -316,7 +346,8 @@ func TestAWSCLI(t *testing.T) {
 			Deployments []struct{ RolloutState string }
 		}
 	}
-	if err != nil || json.Unmarshal(out, &answer) != nil || len(answer.Service.Deployments) != 2 || answer.Service.Deployments[0].RolloutState != "IN_PROGRESS" {
+	if err != nil || json.Unmarshal(out, &answer) != nil || len(answer.Service.Deployments) != 2 ||
+		answer.Service.Deployments[0].RolloutState != "IN_PROGRESS" {
 		t.Errorf("%v: %s", err, out)
 	}
 }

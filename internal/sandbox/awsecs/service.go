@@ -9,7 +9,8 @@ import (
 // desired is how many tasks each service is to have.
 const desired = 2
 
-// A Rollout is how a service takes a new deployment. With the zero Rollout it is complete when it is looked at.
+// A Rollout is how a service takes a new deployment. With the zero Rollout it is complete when it
+// is looked at.
 type Rollout struct {
 	Slow    int    // so many answers of DescribeServices show it in progress
 	Stuck   bool   // it stays in progress
@@ -48,8 +49,9 @@ const (
 	failed     = "FAILED"
 )
 
-// AddService declares a service that runs, in a cluster that exists from now on. onDeploy stands for its tasks: it runs each time a forced
-// deployment has replaced them, before the answer that shows it COMPLETED; it may be nil.
+// AddService declares a service that runs, in a cluster that exists from now on. onDeploy stands
+// for its tasks: it runs each time a forced deployment has replaced them, before the answer that
+// shows it COMPLETED; it may be nil.
 func (s *Server) AddService(cluster, name string, onDeploy func()) {
 	if onDeploy == nil {
 		onDeploy = func() {}
@@ -66,7 +68,8 @@ func (s *Server) AddService(cluster, name string, onDeploy func()) {
 	s.clusters[cluster][name] = added
 }
 
-// SetRollout says how a service takes the deployment that is under way, and every later one. It fails for a service that nobody added.
+// SetRollout says how a service takes the deployment that is under way, and every later one. It
+// fails for a service that nobody added.
 func (s *Server) SetRollout(cluster, name string, rollout Rollout) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,19 +94,22 @@ func (s *Server) Redeployments(cluster, name string) int {
 func (s *Server) newDeployment() *deployment {
 	s.made++
 	return &deployment{
-		id: fmt.Sprintf("ecs-svc/%019d", s.made), state: inProgress, reason: fmt.Sprintf("ECS deployment ecs-svc/%019d in progress.", s.made),
+		id: fmt.Sprintf("ecs-svc/%019d", s.made), state: inProgress,
+		reason:  fmt.Sprintf("ECS deployment ecs-svc/%019d in progress.", s.made),
 		created: s.now(), updated: s.now(),
 	}
 }
 
-// redeploy begins a new deployment. The tasks that run go on, and one that never came to run any is gone.
+// redeploy begins a new deployment. The tasks that run go on, and one that never came to run any is
+// gone.
 func (found *service) redeploy(next *deployment) {
 	found.redeployments++
 	running := slices.DeleteFunc(found.deployments, func(d *deployment) bool { return d.running == 0 })
 	found.deployments = append([]*deployment{next}, running...)
 }
 
-// look moves the rollout along, as an answer of DescribeServices does. Where the new tasks take over by it, it returns their deployment.
+// look moves the rollout along, as an answer of DescribeServices does. Where the new tasks take
+// over by it, it returns their deployment.
 func (s *Server) look(found *service) (ready *deployment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,7 +128,8 @@ func (s *Server) look(found *service) (ready *deployment) {
 	return nil
 }
 
-// settle completes a deployment whose tasks have taken over, unless another one has begun meanwhile.
+// settle completes a deployment whose tasks have taken over, unless another one has begun
+// meanwhile.
 func (s *Server) settle(found *service, ready *deployment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,8 +1,9 @@
-// Package awsjson is the server's side of AWS JSON 1.1, the protocol of Secrets Manager, CloudWatch Logs and ECS: POST /, the operation
-// in X-Amz-Target, JSON both ways, an error's code in __type (Smithy 2.0 specification, "AWS JSON 1.1 protocol").
+// Package awsjson is the server's side of AWS JSON 1.1, the protocol of Secrets Manager, CloudWatch
+// Logs and ECS: POST /, the operation in X-Amz-Target, JSON both ways, an error's code in __type
+// (Smithy 2.0 specification, "AWS JSON 1.1 protocol").
 //
-// It knows no service: each of the sandbox's hands it its operations and its clock. It never checks a signature, and never quotes a
-// request's body, which can hold a secret.
+// It knows no service: each of the sandbox's hands it its operations and its clock. It never checks
+// a signature, and never quotes a request's body, which can hold a secret.
 package awsjson
 
 import (
@@ -46,7 +47,8 @@ type Nothing struct{}
 // Of makes an operation of a function. What the input has no member for is ignored, as AWS does.
 func Of[In, Out any](do func(In) (Out, error)) Operation { return operation(do, false) }
 
-// Strictly makes an operation that refuses what its input has no member for: the service would act on it, and the sandbox does not.
+// Strictly makes an operation that refuses what its input has no member for: the service would act
+// on it, and the sandbox does not.
 func Strictly[In, Out any](do func(In) (Out, error)) Operation { return operation(do, true) }
 
 func operation[In, Out any](do func(In) (Out, error), strict bool) Operation {
@@ -56,8 +58,8 @@ func operation[In, Out any](do func(In) (Out, error), strict bool) Operation {
 		if strict {
 			decoder.DisallowUnknownFields()
 		}
-		// json.Valid refuses what follows the document, which a Decoder leaves alone. The text of encoding/json is not told on: it can
-		// quote the body.
+		// json.Valid refuses what follows the document, which a Decoder leaves alone. The text of
+		// encoding/json is not told on: it can quote the body.
 		if !json.Valid(body) || decoder.Decode(&in) != nil {
 			return nil, Faultf("SerializationException", "The request body is not the JSON that this operation takes.")
 		}
@@ -143,7 +145,8 @@ func quoted(text string) []byte {
 	return quoted
 }
 
-// A Moment is a time as the protocol writes it: seconds since 1970 with milliseconds. With omitzero the zero Moment is left out.
+// A Moment is a time as the protocol writes it: seconds since 1970 with milliseconds. With omitzero
+// the zero Moment is left out.
 type Moment struct{ time.Time }
 
 // At is the moment of a time.

@@ -31,33 +31,39 @@ func do(in input) (output, error) {
 }
 
 func TestAnswersOnTheWire(t *testing.T) {
-	// Protects the form that the SDKs and the CLI read, of outputs and of errors; no error quotes the body.
+	// Protects the form that the SDKs and the CLI read, of outputs and of errors; no error quotes
+	// the body.
 	now := time.Date(2031, 1, 2, 3, 4, 5, 0, time.UTC)
-	service := &awsjson.Service{Target: "Some_2014.", Message: "message", Now: func() time.Time { return now }, Operations: map[string]awsjson.Operation{
-		"Loose":  awsjson.Of(do),
-		"Strict": awsjson.Strictly(do),
-		"Silent": awsjson.Of(func(input) (awsjson.Nothing, error) { return awsjson.Nothing{}, nil }),
-	}}
+	service := &awsjson.Service{Target: "Some_2014.", Message: "message", Now: func() time.Time { return now },
+		Operations: map[string]awsjson.Operation{
+			"Loose":  awsjson.Of(do),
+			"Strict": awsjson.Strictly(do),
+			"Silent": awsjson.Of(func(input) (awsjson.Nothing, error) { return awsjson.Nothing{}, nil }),
+		}}
 	const unreadable = `{"__type":"SerializationException","message":"The request body is not the JSON that this operation takes."}`
 	for name, test := range map[string]struct {
 		operation, body string
 		status          int
 		answer          string
 	}{
-		"an output":               {"Some_2014.Loose", `{"Do":"x"}`, 200, `{"Did":"x"}`},
-		"a date":                  {"Some_2014.Loose", `{"Do":"date"}`, 200, `{"Did":"date","At":1795371300.250}`},
-		"nothing":                 {"Some_2014.Silent", `{}`, 200, ``},
-		"a refusal":               {"Some_2014.Loose", `{"Do":"refuse"}`, 400, `{"__type":"NoException","message":"refuse is refused."}`},
-		"a fault of its own":      {"Some_2014.Loose", `{"Do":"break"}`, 500, `{"__type":"InternalServiceError","message":"the disk is full"}`},
+		"an output": {"Some_2014.Loose", `{"Do":"x"}`, 200, `{"Did":"x"}`},
+		"a date":    {"Some_2014.Loose", `{"Do":"date"}`, 200, `{"Did":"date","At":1795371300.250}`},
+		"nothing":   {"Some_2014.Silent", `{}`, 200, ``},
+		"a refusal": {"Some_2014.Loose", `{"Do":"refuse"}`, 400,
+			`{"__type":"NoException","message":"refuse is refused."}`},
+		"a fault of its own": {"Some_2014.Loose", `{"Do":"break"}`, 500,
+			`{"__type":"InternalServiceError","message":"the disk is full"}`},
 		"an unknown member":       {"Some_2014.Loose", `{"Do":"x","qk_secret":1}`, 200, `{"Did":"x"}`},
 		"an unknown member, seen": {"Some_2014.Strict", `{"Do":"x","qk_secret":1}`, 400, unreadable},
 		"the same without":        {"Some_2014.Strict", `{"Do":"x"}`, 200, `{"Did":"x"}`},
 		"no JSON":                 {"Some_2014.Loose", `{"Do":"qk_secret`, 400, unreadable},
 		"two documents":           {"Some_2014.Loose", `{"Do":"x"}{}`, 400, unreadable},
 		"another type":            {"Some_2014.Loose", `{"Do":["qk_secret"]}`, 400, unreadable},
-		"too large":               {"Some_2014.Loose", strings.Repeat(" ", 1<<20) + `{"Do":"x"}`, 400, `{"__type":"SerializationException","message":"The request body cannot be read."}`},
-		"no such operation":       {"Some_2014.Absent", `{}`, 400, `{"__type":"UnknownOperationException","message":""}`},
-		"another service":         {"Other.Loose", `{}`, 400, `{"__type":"UnknownOperationException","message":""}`},
+		"too large": {"Some_2014.Loose", strings.Repeat(" ", 1<<20) + `{"Do":"x"}`, 400,
+			`{"__type":"SerializationException","message":"The request body cannot be read."}`},
+		"no such operation": {"Some_2014.Absent", `{}`, 400,
+			`{"__type":"UnknownOperationException","message":""}`},
+		"another service": {"Other.Loose", `{}`, 400, `{"__type":"UnknownOperationException","message":""}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(test.body))
@@ -67,7 +73,8 @@ func TestAnswersOnTheWire(t *testing.T) {
 			if w.Code != test.status || w.Body.String() != test.answer {
 				t.Errorf("answered %d %s, want %d %s", w.Code, w.Body, test.status, test.answer)
 			}
-			if got := w.Header(); got.Get("Content-Type") != "application/x-amz-json-1.1" || got.Get("Date") != "Thu, 02 Jan 2031 03:04:05 GMT" || len(got.Get("X-Amzn-Requestid")) != 36 {
+			if got := w.Header(); got.Get("Content-Type") != "application/x-amz-json-1.1" ||
+				got.Get("Date") != "Thu, 02 Jan 2031 03:04:05 GMT" || len(got.Get("X-Amzn-Requestid")) != 36 {
 				t.Errorf("the headers are %v", got)
 			}
 		})
@@ -76,7 +83,8 @@ func TestAnswersOnTheWire(t *testing.T) {
 
 func TestOperationIsNamed(t *testing.T) {
 	// Protects the names that faults are aimed at.
-	for target, want := range map[string]string{"Some_2014.Loose": "Loose", "kms.Decrypt": "kms.Decrypt", "": "GET /health"} {
+	for target, want := range map[string]string{"Some_2014.Loose": "Loose", "kms.Decrypt": "kms.Decrypt",
+		"": "GET /health"} {
 		r := httptest.NewRequest(http.MethodGet, "/health", nil)
 		if target != "" {
 			r.Header.Set("X-Amz-Target", target)

@@ -1,6 +1,8 @@
-// Package awskms is AWS Key Management Service on loopback, as far as a key is looked at: DescribeKey and GetKeyPolicy. It encrypts nothing.
+// Package awskms is AWS Key Management Service on loopback, as far as a key is looked at:
+// DescribeKey and GetKeyPolicy. It encrypts nothing.
 //
-// It follows the AWS KMS API Reference (2014-11-01). A test declares the keys. It never checks a signature or a permission.
+// It follows the AWS KMS API Reference (2014-11-01). A test declares the keys. It never checks a
+// signature or a permission.
 package awskms
 
 import (

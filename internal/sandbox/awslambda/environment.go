@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// reservedVariables are the service's own, which a function's configuration cannot set (Developer Guide, "Defined
-// runtime environment variables").
+// reservedVariables are the service's own, which a function's configuration cannot set (Developer
+// Guide, "Defined runtime environment variables").
 var reservedVariables = []string{
 	"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV",
 	"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION",
@@ -26,8 +26,8 @@ var reservedVariables = []string{
 	"AWS_LAMBDA_METADATA_API", "AWS_LAMBDA_METADATA_TOKEN",
 }
 
-// An environment is one running copy of a function: its process, its Runtime API and its /tmp. It executes one event at
-// a time.
+// An environment is one running copy of a function: its process, its Runtime API and its /tmp. It
+// executes one event at a time.
 type environment struct {
 	deployment *deployment
 	stream     string // its log stream
@@ -37,12 +37,13 @@ type environment struct {
 	command    *exec.Cmd
 	initTime   time.Duration
 
-	// exited is closed when the process is reaped, its output read to the end, and all that it had is gone.
+	// exited is closed when the process is reaped, its output read to the end, and all that it had
+	// is gone.
 	exited chan struct{}
 }
 
-// launch starts an environment and waits until it asks for its first event, at most for limit. The error is the
-// sandbox's own; the failure is the function's.
+// launch starts an environment and waits until it asks for its first event, at most for limit. The
+// error is the sandbox's own; the failure is the function's.
 func (h *Host) launch(d *deployment, phase string, limit time.Duration) (*environment, *failure, error) {
 	env, err := h.prepare(d)
 	if err != nil {
@@ -60,7 +61,8 @@ func (h *Host) launch(d *deployment, phase string, limit time.Duration) (*enviro
 	if h.ctx.Err() != nil {
 		return nil, nil, errClosed
 	}
-	d.journal.add(env.stream, "", fmt.Sprintf("INIT_REPORT Init Duration: %s\tPhase: %s\t%s", milliseconds(env.initTime), phase, failed.status()))
+	d.journal.add(env.stream, "", fmt.Sprintf("INIT_REPORT Init Duration: %s\tPhase: %s\t%s",
+		milliseconds(env.initTime), phase, failed.status()))
 	return nil, failed, nil
 }
 
@@ -68,8 +70,9 @@ func (h *Host) launch(d *deployment, phase string, limit time.Duration) (*enviro
 func (h *Host) prepare(d *deployment) (*environment, error) {
 	env := &environment{
 		deployment: d,
-		stream:     fmt.Sprintf("%s/[%s]%s", time.Now().UTC().Format("2006/01/02"), version, strings.ReplaceAll(newID(), "-", "")),
-		exited:     make(chan struct{}),
+		stream: fmt.Sprintf("%s/[%s]%s", time.Now().UTC().Format("2006/01/02"), version,
+			strings.ReplaceAll(newID(), "-", "")),
+		exited: make(chan struct{}),
 	}
 	var err error
 	if env.directory, err = os.MkdirTemp(h.directory, d.config.Name+"-"); err != nil {
@@ -119,14 +122,16 @@ func (e *environment) initialize(ctx context.Context) *failure {
 	}
 }
 
-// variables are the whole environment of the process. What the service calls unreserved the function may override.
+// variables are the whole environment of the process. What the service calls unreserved the
+// function may override.
 func (e *environment) variables(region string) []string {
 	c := e.deployment.config
 	variables := map[string]string{
 		"LANG": "en_US.UTF-8",
 		"PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
 		"TZ":   ":UTC",
-		// The service sets neither, but it has a /tmp for each environment, and no home with somebody's ~/.aws in it.
+		// The service sets neither, but it has a /tmp for each environment, and no home with
+		// somebody's ~/.aws in it.
 		"HOME":   e.directory,
 		"TMPDIR": e.directory,
 	}
@@ -155,8 +160,8 @@ func (e *environment) variables(region string) []string {
 	return list
 }
 
-// serve gives the environment an event and waits until it is done with it. It is not taken when the process died while
-// it was idle: then another environment must have it.
+// serve gives the environment an event and waits until it is done with it. It is not taken when the
+// process died while it was idle: then another environment must have it.
 func (e *environment) serve(ctx context.Context, inv *invocation, within limiter) (out outcome, taken bool) {
 	e.output.attribute(inv.requestID)
 	inv.begin(e.stream)
@@ -183,8 +188,8 @@ func (e *environment) serve(ctx context.Context, inv *invocation, within limiter
 	return out, true
 }
 
-// await ends when the runtime asks for its next event, ends, or meets the deadline. An answer that was given before
-// stands: after a panic a Go runtime reports it, and only then exits.
+// await ends when the runtime asks for its next event, ends, or meets the deadline. An answer that
+// was given before stands: after a panic a Go runtime reports it, and only then exits.
 func (e *environment) await(ctx context.Context, inv *invocation, deadline <-chan struct{}) outcome {
 	var failed *failure
 	select {
@@ -235,7 +240,8 @@ func closeAll(environments []*environment) {
 // reap waits for the process and clears up after it, once, whatever ended it.
 func (e *environment) reap() {
 	_ = e.command.Wait() // how it ended stands in ProcessState
-	// The children that it left. While there are any, the kernel gives the group's number to nobody else.
+	// The children that it left. While there are any, the kernel gives the group's number to nobody
+	// else.
 	_ = syscall.Kill(-e.command.Process.Pid, syscall.SIGKILL)
 	e.dismantle()
 }
@@ -256,11 +262,12 @@ func (e *environment) exitFailure() *failure {
 }
 
 func (d *deployment) timeout() *failure {
-	return &failure{kind: "Sandbox.Timedout", message: fmt.Sprintf("Task timed out after %.2f seconds", d.config.Timeout.Seconds()), timedOut: true}
+	return &failure{kind: "Sandbox.Timedout", message: fmt.Sprintf("Task timed out after %.2f seconds",
+		d.config.Timeout.Seconds()), timedOut: true}
 }
 
-// initFailure is what a runtime reported instead of asking for its first event: its body goes to the caller, its type to
-// the log, from the header or else the body.
+// initFailure is what a runtime reported instead of asking for its first event: its body goes to
+// the caller, its type to the log, from the header or else the body.
 func (r reply) initFailure() *failure {
 	var document struct {
 		Type string `json:"errorType"`

@@ -43,7 +43,8 @@ func TestEnvironmentHasTheServicesVariablesAndNoOther(t *testing.T) {
 	// Protects the runs from this machine's environment, which the service does not have.
 	t.Setenv("PARENT_ONLY", "must not arrive")
 	t.Setenv("AWS_PROFILE", "must not arrive either")
-	host := start(t, awslambda.Config{MemoryMB: 256, Environment: map[string]string{"LOG_LEVEL": "DEBUG", "TZ": ":Europe/Berlin"}})
+	host := start(t, awslambda.Config{MemoryMB: 256, Environment: map[string]string{"LOG_LEVEL": "DEBUG",
+		"TZ": ":Europe/Berlin"}})
 	got := invoke[struct {
 		Variables []string
 		Directory string
@@ -62,16 +63,19 @@ func TestEnvironmentHasTheServicesVariablesAndNoOther(t *testing.T) {
 		t.Errorf("working directory %s, want the task root %s", got.Directory, root)
 	}
 	if variables["HOME"] == os.Getenv("HOME") || variables["TMPDIR"] != variables["HOME"] {
-		t.Errorf("HOME %s and TMPDIR %s: want one folder that belongs to the environment", variables["HOME"], variables["TMPDIR"])
+		t.Errorf("HOME %s and TMPDIR %s: want one folder that belongs to the environment", variables["HOME"],
+			variables["TMPDIR"])
 	}
 	if !regexp.MustCompile(`^127\.0\.0\.1:\d+$`).MatchString(variables["AWS_LAMBDA_RUNTIME_API"]) {
 		t.Errorf("the Runtime API is at %q", variables["AWS_LAMBDA_RUNTIME_API"])
 	}
-	if !regexp.MustCompile(`^\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}$`).MatchString(variables["AWS_LAMBDA_LOG_STREAM_NAME"]) {
+	if !regexp.MustCompile(`^\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}$`).MatchString(
+		variables["AWS_LAMBDA_LOG_STREAM_NAME"]) {
 		t.Errorf("log stream %q", variables["AWS_LAMBDA_LOG_STREAM_NAME"])
 	}
 	temporary := variables["TMPDIR"]
-	for _, own := range []string{"HOME", "TMPDIR", "AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_LOG_STREAM_NAME", "_X_AMZN_TRACE_ID" /* aws-lambda-go sets it */} {
+	for _, own := range []string{"HOME", "TMPDIR", "AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_LOG_STREAM_NAME",
+		"_X_AMZN_TRACE_ID" /* aws-lambda-go sets it */} {
 		delete(variables, own)
 	}
 	want := map[string]string{
@@ -106,7 +110,8 @@ func TestTypedErrorReachesTheCallerAndTheEnvironmentStaysWarm(t *testing.T) {
 	// Protects the error types, which are an operations API, and warm reuse after a handled error.
 	host := start(t, awslambda.Config{})
 	former := invoke[process](t, host, event{Do: "count"})
-	if got := invokeFailing(t, host, event{Do: "fail", Value: "k1"}); got.ErrorType != "KeyRefused" || got.ErrorMessage != "key k1 was refused" {
+	if got := invokeFailing(t, host, event{Do: "fail", Value: "k1"}); got.ErrorType != "KeyRefused" ||
+		got.ErrorMessage != "key k1 was refused" {
 		t.Errorf("the caller reads %+v", got)
 	}
 	if now := invoke[process](t, host, event{Do: "count"}); now.PID != former.PID || now.Invocations != 3 {
@@ -132,15 +137,19 @@ func TestPanicIsReportedAndTheNextEventGetsAFreshProcess(t *testing.T) {
 }
 
 func TestExitFailsTheInvocation(t *testing.T) {
-	// Protects a crash inside a step: the caller hears of it, the last output is kept, the next event works.
-	for status, want := range map[int]string{2: "Error: Runtime exited with error: exit status 2", 0: "Error: Runtime exited without providing a reason"} {
+	// Protects a crash inside a step: the caller hears of it, the last output is kept, the next
+	// event works.
+	for status, want := range map[int]string{2: "Error: Runtime exited with error: exit status 2",
+		0: "Error: Runtime exited without providing a reason"} {
 		host := start(t, awslambda.Config{})
 		former := invoke[process](t, host, event{Do: "count"})
 		got := invokeFailing(t, host, event{Do: "exit", Size: status})
-		if got.ErrorType != "Runtime.ExitError" || !regexp.MustCompile(`^RequestId: [0-9a-f-]{36} `+want+`$`).MatchString(got.ErrorMessage) {
+		if got.ErrorType != "Runtime.ExitError" || !regexp.MustCompile(`^RequestId: [0-9a-f-]{36} `+want+
+			`$`).MatchString(got.ErrorMessage) {
 			t.Errorf("exit status %d: the caller reads %+v", status, got)
 		}
-		if lines := logged(host, "last words without a line's end"); len(lines) != 1 || !strings.Contains(got.ErrorMessage, lines[0].RequestID) {
+		if lines := logged(host, "last words without a line's end"); len(lines) != 1 ||
+			!strings.Contains(got.ErrorMessage, lines[0].RequestID) {
 			t.Errorf("exit status %d: the last words are logged as %+v", status, lines)
 		}
 		recovers(t, host, former.PID)
@@ -148,7 +157,8 @@ func TestExitFailsTheInvocation(t *testing.T) {
 }
 
 func TestTimeoutKillsTheProcessAndItsChildren(t *testing.T) {
-	// Protects the deadline: nothing that the function started may act after its caller was told of the time-out.
+	// Protects the deadline: nothing that the function started may act after its caller was told of
+	// the time-out.
 	host := start(t, awslambda.Config{Timeout: 500 * time.Millisecond})
 	timeout := make(chan struct{})
 	host.LimitBy(timeout)
@@ -159,7 +169,9 @@ func TestTimeoutKillsTheProcessAndItsChildren(t *testing.T) {
 		close(timeout)
 	}()
 	got := invokeFailing(t, host, event{Do: "sleep", Value: child.url})
-	if got.ErrorType != "Sandbox.Timedout" || !regexp.MustCompile(`^RequestId: [0-9a-f-]{36} Error: Task timed out after 0\.50 seconds$`).MatchString(got.ErrorMessage) {
+	if got.ErrorType != "Sandbox.Timedout" ||
+		!regexp.MustCompile(`^RequestId: [0-9a-f-]{36} Error: Task timed out after 0\.50 seconds$`).MatchString(
+			got.ErrorMessage) {
 		t.Errorf("the caller reads %+v", got)
 	}
 	receive(t, child.left, "the function's child is killed with it")
@@ -199,7 +211,8 @@ func TestResponseMayHaveSixMegabytes(t *testing.T) {
 }
 
 func TestFailedInitIsTriedOnceMoreAndThenReported(t *testing.T) {
-	// Protects the refusal to start: the service runs Init again inside the invocation, then answers with its failure.
+	// Protects the refusal to start: the service runs Init again inside the invocation, then
+	// answers with its failure.
 	for start, want := range map[string]struct{ errorType, message, phases string }{
 		"exit":   {"Runtime.ExitError", "Runtime exited with error: exit status 3", "Error Type: Runtime.ExitError"},
 		"report": {"InvalidSettings", "GRACE_PERIOD is not a duration", "Error Type: InvalidSettings"},
@@ -211,7 +224,8 @@ func TestFailedInitIsTriedOnceMoreAndThenReported(t *testing.T) {
 			if start == "hang" { // until its first line is logged
 				host.LimitBy(initializing)
 			}
-			add(t, host, awslambda.Config{Name: "rotate", Timeout: 300 * time.Millisecond, Environment: map[string]string{"BOOTSTRAP_START": start}})
+			add(t, host, awslambda.Config{Name: "rotate", Timeout: 300 * time.Millisecond,
+				Environment: map[string]string{"BOOTSTRAP_START": start}})
 			got := invokeFailing(t, host, event{})
 			if got.ErrorType != want.errorType || !strings.HasSuffix(got.ErrorMessage, want.message) {
 				t.Errorf("the caller reads %+v, want %+v", got, want)
@@ -220,7 +234,8 @@ func TestFailedInitIsTriedOnceMoreAndThenReported(t *testing.T) {
 				t.Errorf("the process started %d times, want 2", n)
 			}
 			for _, phase := range []string{"init", "invoke"} {
-				if lines := logged(host, "\tPhase: "+phase+"\t"); len(lines) != 1 || !strings.Contains(lines[0].Text, want.phases) {
+				if lines := logged(host, "\tPhase: "+phase+"\t"); len(lines) != 1 || !strings.Contains(lines[0].Text,
+					want.phases) {
 					t.Errorf("the log tells of phase %s: %q", phase, texts(lines))
 				}
 			}
@@ -250,17 +265,20 @@ func (e eachInit) Write(line []byte) (int, error) {
 func TestInitThatFailsOnceIsNotSeenByTheCaller(t *testing.T) {
 	// Protects the same second try: a start that works then serves the event.
 	marker := filepath.Join(t.TempDir(), "failed")
-	host := start(t, awslambda.Config{Environment: map[string]string{"BOOTSTRAP_START": "fail once", "BOOTSTRAP_MARKER": marker}})
+	host := start(t, awslambda.Config{Environment: map[string]string{"BOOTSTRAP_START": "fail once",
+		"BOOTSTRAP_MARKER": marker}})
 	if got := invoke[process](t, host, event{Do: "count"}); got.Invocations != 1 {
 		t.Errorf("got %+v", got)
 	}
-	if report := logged(host, "REPORT RequestId"); len(report) != 1 || strings.Contains(report[0].Text, "Init Duration") {
+	if report := logged(host, "REPORT RequestId"); len(report) != 1 || strings.Contains(report[0].Text,
+		"Init Duration") {
 		t.Errorf("the service counts a second Init as the invocation's: %q", texts(report))
 	}
 }
 
 func TestColdAndWarmStarts(t *testing.T) {
-	// Protects what the cold starts are measured by: Init Duration stands in the first REPORT of each environment only.
+	// Protects what the cold starts are measured by: Init Duration stands in the first REPORT of
+	// each environment only.
 	host := start(t, awslambda.Config{})
 	cold := invoke[process](t, host, event{Do: "count"})
 	warm := invoke[process](t, host, event{Do: "count"})
@@ -269,7 +287,8 @@ func TestColdAndWarmStarts(t *testing.T) {
 	if warm != (process{2, cold.PID}) || again.Invocations != 1 || again.PID == cold.PID {
 		t.Errorf("cold %+v, warm %+v, recycled %+v", cold, warm, again)
 	}
-	form := regexp.MustCompile(`^REPORT RequestId: [0-9a-f-]{36}\tDuration: \d+\.\d\d ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB(\tMax Memory Used: [1-9]\d* MB)?(\tInit Duration: \d+\.\d\d ms)?$`)
+	form := regexp.MustCompile(
+		`^REPORT RequestId: [0-9a-f-]{36}\tDuration: \d+\.\d\d ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB(\tMax Memory Used: [1-9]\d* MB)?(\tInit Duration: \d+\.\d\d ms)?$`)
 	var inits []bool
 	for _, line := range logged(host, "REPORT RequestId") {
 		if !form.MatchString(line.Text) {
@@ -329,7 +348,8 @@ func TestConcurrentEventsHaveAnEnvironmentEach(t *testing.T) {
 }
 
 func TestThrottledCallerIsRefusedAndAnEventWaits(t *testing.T) {
-	// Protects the limit that Secrets Manager's own documentation warns of: a caller gets 429, an event is kept.
+	// Protects the limit that Secrets Manager's own documentation warns of: a caller gets 429, an
+	// event is kept.
 	host := newHost(t, awslambda.Options{Concurrency: 1})
 	add(t, host, awslambda.Config{Name: "rotate", Timeout: 10 * time.Minute})
 	g := newGate(t)
@@ -339,7 +359,8 @@ func TestThrottledCallerIsRefusedAndAnEventWaits(t *testing.T) {
 
 	response, body := call(t, host, "POST", "/2015-03-31/functions/rotate/invocations", "{}")
 	refusal := decode[map[string]string](t, body)
-	if response.StatusCode != 429 || response.Header.Get("X-Amzn-Errortype") != "TooManyRequestsException" || refusal["Reason"] != "ConcurrentInvocationLimitExceeded" {
+	if response.StatusCode != 429 || response.Header.Get("X-Amzn-Errortype") != "TooManyRequestsException" ||
+		refusal["Reason"] != "ConcurrentInvocationLimitExceeded" {
 		t.Errorf("the second caller got %s %v %s", response.Status, response.Header, body)
 	}
 	if _, err := host.InvokeEvent("rotate", event{Do: "print", Size: 1, Value: "kept"}.payload(t)); err != nil {
@@ -357,7 +378,8 @@ func TestThrottledCallerIsRefusedAndAnEventWaits(t *testing.T) {
 }
 
 func TestUpdateReplacesTheEnvironmentsAfterTheirEvent(t *testing.T) {
-	// Protects a deployment during a rotation: the step under way is finished by the code that began it.
+	// Protects a deployment during a rotation: the step under way is finished by the code that
+	// began it.
 	host := start(t, awslambda.Config{Timeout: 10 * time.Minute, Environment: map[string]string{"LOG_LEVEL": "INFO"}})
 	child, g := newGate(t), newGate(t)
 	invoke[string](t, host, event{Do: "child", Value: child.url})
@@ -398,7 +420,8 @@ func TestCallerThatHangsUpDoesNotStopTheFunction(t *testing.T) {
 	if err := receive(t, result, "the caller's answer"); err == nil {
 		t.Error("the caller that hung up got an answer")
 	}
-	if _, err := host.InvokeEvent("rotate", []byte("{}")); err != nil { // waits for the place that the first still holds
+	// waits for the place that the first still holds
+	if _, err := host.InvokeEvent("rotate", []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
 	close(g.open)
@@ -441,7 +464,8 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 }
 
 func TestEveryLineIsLoggedInOrder(t *testing.T) {
-	// Protects the logs, which tests search for keys and operators read: nothing lost, credited to its request.
+	// Protects the logs, which tests search for keys and operators read: nothing lost, credited to
+	// its request.
 	var console bytes.Buffer
 	host := newHost(t, awslambda.Options{Stderr: &console})
 	add(t, host, awslambda.Config{Name: "rotate"})
@@ -456,11 +480,13 @@ func TestEveryLineIsLoggedInOrder(t *testing.T) {
 	}
 	id, stream := lines[1].RequestID, lines[0].Stream
 	for i, line := range lines[2 : size+2] {
-		if !strings.HasPrefix(line.Text, fmt.Sprintf("line %d ", i)) || line.RequestID != id || line.Stream != stream || line.Time.IsZero() {
+		if !strings.HasPrefix(line.Text, fmt.Sprintf("line %d ", i)) || line.RequestID != id || line.Stream != stream ||
+			line.Time.IsZero() {
 			t.Fatalf("line %d is %+v", i, line)
 		}
 	}
-	if got := texts(lines[size+2:]); got[0] != "END RequestId: "+id || !strings.HasPrefix(got[1], "REPORT RequestId: "+id) {
+	if got := texts(lines[size+2:]); got[0] != "END RequestId: "+id || !strings.HasPrefix(got[1], "REPORT RequestId: "+
+		id) {
 		t.Errorf("last lines %q", got)
 	}
 	if err := host.Close(); err != nil {
@@ -472,10 +498,12 @@ func TestEveryLineIsLoggedInOrder(t *testing.T) {
 }
 
 func TestRuntimeAPIRefusesWhatIsOutOfTurn(t *testing.T) {
-	// Protects the protocol: an answer for another event, or for an earlier try of this one, must not pass for it.
+	// Protects the protocol: an answer for another event, or for an earlier try of this one, must
+	// not pass for it.
 	host := start(t, awslambda.Config{Environment: map[string]string{"BOOTSTRAP_START": "by hand"}})
 	got := invoke[map[string]int](t, host, event{})
-	want := map[string]int{"next before an answer": 403, "init error after init": 403, "answer of another event": 400, "answer of an old try": 400}
+	want := map[string]int{"next before an answer": 403, "init error after init": 403, "answer of another event": 400,
+		"answer of an old try": 400}
 	if !maps.Equal(got, want) {
 		t.Errorf("statuses %v, want %v", got, want)
 	}
@@ -484,10 +512,12 @@ func TestRuntimeAPIRefusesWhatIsOutOfTurn(t *testing.T) {
 	}
 }
 
-var arm64 = flag.Bool("arm64", false, "compile for another architecture, which takes a minute with an empty build cache")
+var arm64 = flag.Bool("arm64", false,
+	"compile for another architecture, which takes a minute with an empty build cache")
 
 func TestForeignArchitectureRunsThroughQemuOrSaysWhatToDo(t *testing.T) {
-	// Protects the demo of the deployable arm64 artifact on an amd64 machine, and the other way round.
+	// Protects the demo of the deployable arm64 artifact on an amd64 machine, and the other way
+	// round.
 	foreign, emulator := "arm64", "qemu-aarch64"
 	if goarch() == "arm64" {
 		foreign, emulator = "amd64", "qemu-x86_64"
@@ -500,7 +530,8 @@ func TestForeignArchitectureRunsThroughQemuOrSaysWhatToDo(t *testing.T) {
 	t.Run("without qemu", func(t *testing.T) {
 		t.Setenv("PATH", t.TempDir())
 		_, err := host.Add(awslambda.Config{Name: "rotate", Bootstrap: path})
-		if err == nil || !strings.Contains(err.Error(), "built for "+foreign) || !strings.Contains(err.Error(), "install qemu-user") {
+		if err == nil || !strings.Contains(err.Error(), "built for "+foreign) || !strings.Contains(err.Error(),
+			"install qemu-user") {
 			t.Errorf("the error is %v", err)
 		}
 	})
@@ -535,15 +566,18 @@ func TestAddRefusesWhatTheServiceWould(t *testing.T) {
 		config awslambda.Config
 		says   string
 	}{
-		"no name":             {awslambda.Config{Bootstrap: bootstrap}, "function name"},
-		"no code":             {awslambda.Config{Name: "rotate"}, "bootstrap or a handler"},
-		"missing bootstrap":   {awslambda.Config{Name: "rotate", Bootstrap: plain + "-not"}, "no such file"},
-		"no executable":       {awslambda.Config{Name: "rotate", Bootstrap: plain}, "mode to 0755"},
-		"time-out too long":   {awslambda.Config{Name: "rotate", Bootstrap: bootstrap, Timeout: time.Hour}, "timeout"},
-		"too little memory":   {awslambda.Config{Name: "rotate", Bootstrap: bootstrap, MemoryMB: 64}, "memory size"},
-		"too many retries":    {awslambda.Config{Name: "rotate", Bootstrap: bootstrap, MaximumRetryAttempts: &tooMany}, "retry attempts"},
-		"reserved variable":   {awslambda.Config{Name: "rotate", Bootstrap: bootstrap, Environment: map[string]string{"AWS_REGION": "x"}}, "AWS_REGION"},
-		"impossible variable": {awslambda.Config{Name: "rotate", Bootstrap: bootstrap, Environment: map[string]string{"A-B": "x"}}, "A-B"},
+		"no name":           {awslambda.Config{Bootstrap: bootstrap}, "function name"},
+		"no code":           {awslambda.Config{Name: "rotate"}, "bootstrap or a handler"},
+		"missing bootstrap": {awslambda.Config{Name: "rotate", Bootstrap: plain + "-not"}, "no such file"},
+		"no executable":     {awslambda.Config{Name: "rotate", Bootstrap: plain}, "mode to 0755"},
+		"time-out too long": {awslambda.Config{Name: "rotate", Bootstrap: bootstrap, Timeout: time.Hour}, "timeout"},
+		"too little memory": {awslambda.Config{Name: "rotate", Bootstrap: bootstrap, MemoryMB: 64}, "memory size"},
+		"too many retries": {awslambda.Config{Name: "rotate", Bootstrap: bootstrap, MaximumRetryAttempts: &tooMany},
+			"retry attempts"},
+		"reserved variable": {awslambda.Config{Name: "rotate", Bootstrap: bootstrap,
+			Environment: map[string]string{"AWS_REGION": "x"}}, "AWS_REGION"},
+		"impossible variable": {awslambda.Config{Name: "rotate", Bootstrap: bootstrap,
+			Environment: map[string]string{"A-B": "x"}}, "A-B"},
 	} {
 		if _, err := host.Add(test.config); err == nil || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: the error is %v, want one that says %q", name, err, test.says)

@@ -17,7 +17,8 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("lambda: %s: %s", e.Code, e.Message) }
 
 func invalidParameter(format string, args ...any) *Error {
-	return &Error{Status: http.StatusBadRequest, Code: "InvalidParameterValueException", Message: fmt.Sprintf(format, args...)}
+	return &Error{Status: http.StatusBadRequest, Code: "InvalidParameterValueException",
+		Message: fmt.Sprintf(format, args...)}
 }
 
 // A failure is why an invocation has no answer of the function's own making.

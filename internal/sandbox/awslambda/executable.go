@@ -42,18 +42,20 @@ func findExecutable(path string) (executable, error) {
 		return executable{}, fmt.Errorf("find bootstrap: %w", err)
 	}
 	if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
-		return executable{}, fmt.Errorf("find bootstrap: %s is not an executable file: build it, or set its mode to 0755", path)
+		return executable{}, fmt.Errorf("find bootstrap: %s is not an executable file: build it, or set its mode to "+
+			"0755", path)
 	}
 	sum := sha256.New()
 	if _, err := io.Copy(sum, file); err != nil {
 		return executable{}, fmt.Errorf("read bootstrap %s: %w", path, err)
 	}
-	e := executable{path: path, command: []string{path}, size: info.Size(), sum: base64.StdEncoding.EncodeToString(sum.Sum(nil))}
+	e := executable{path: path, command: []string{path}, size: info.Size(),
+		sum: base64.StdEncoding.EncodeToString(sum.Sum(nil))}
 	return e.emulated(file)
 }
 
-// emulated puts an emulator before a program that is built for another processor. What is no ELF file (a script, a
-// program of this machine's own system) is left to the system to judge.
+// emulated puts an emulator before a program that is built for another processor. What is no ELF
+// file (a script, a program of this machine's own system) is left to the system to judge.
 func (e executable) emulated(file *os.File) (executable, error) {
 	e.architecture = hostArchitecture()
 	program, err := elf.NewFile(file)
@@ -63,9 +65,11 @@ func (e executable) emulated(file *os.File) (executable, error) {
 	built, known := architectures[program.Machine]
 	switch {
 	case !known:
-		return e, fmt.Errorf("run bootstrap %s: it is built for %s, which Lambda does not have: build it for arm64 or amd64", e.path, program.Machine)
+		return e, fmt.Errorf("run bootstrap %s: it is built for %s, which Lambda does not have: build it for arm64 "+
+			"or amd64", e.path, program.Machine)
 	case runtime.GOOS != "linux":
-		return e, fmt.Errorf("run bootstrap %s: it is built for linux and this machine is %s: build it with GOOS=%[2]s", e.path, runtime.GOOS)
+		return e, fmt.Errorf("run bootstrap %s: it is built for linux and this machine is %s: build it with GOOS=%[2]s",
+			e.path, runtime.GOOS)
 	}
 	e.architecture = built.lambda
 	if built.goarch == runtime.GOARCH {
@@ -77,7 +81,8 @@ func (e executable) emulated(file *os.File) (executable, error) {
 			return e, nil
 		}
 	}
-	return e, fmt.Errorf("run bootstrap %s: it is built for %s, this machine is %s, and %s is not installed: install qemu-user, or build it with GOARCH=%[3]s", e.path, built.goarch, runtime.GOARCH, built.emulator)
+	return e, fmt.Errorf("run bootstrap %s: it is built for %s, this machine is %s, and %s is not installed: install "+
+		"qemu-user, or build it with GOARCH=%[3]s", e.path, built.goarch, runtime.GOARCH, built.emulator)
 }
 
 func hostArchitecture() string {

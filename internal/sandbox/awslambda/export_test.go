@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// LimitBy lets processes meet their limits, of the Init phase and of an invocation, when the test says so, and not when their time is over.
+// LimitBy lets processes meet their limits, of the Init phase and of an invocation, when the test
+// says so, and not when their time is over.
 func (h *Host) LimitBy(event <-chan struct{}) {
 	h.within = func(parent context.Context, _ time.Duration) (context.Context, context.CancelFunc) {
 		ctx, cancel := context.WithCancel(parent)

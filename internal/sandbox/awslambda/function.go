@@ -16,10 +16,12 @@ import (
 type Config struct {
 	Name string
 
-	// Bootstrap is the path of the function's executable. Its folder is the task root, as if the zip were unpacked there.
+	// Bootstrap is the path of the function's executable. Its folder is the task root, as if the
+	// zip were unpacked there.
 	Bootstrap string
-	// Handler runs the function in this process, in place of a Bootstrap: for tests. It has the deadline, the context and
-	// the errors of a real one; its output is not captured, and Environment does not reach it.
+	// Handler runs the function in this process, in place of a Bootstrap: for tests. It has the
+	// deadline, the context and the errors of a real one; its output is not captured, and
+	// Environment does not reach it.
 	Handler lambda.Handler
 
 	Environment map[string]string
@@ -27,7 +29,8 @@ type Config struct {
 	Timeout     time.Duration // 0 means 3 s, as in the service
 	MemoryMB    int           // 0 means 128, as in the service; reported to the function, not enforced
 
-	// MaximumRetryAttempts of an asynchronous event after a function error; nil means 2, as in the service.
+	// MaximumRetryAttempts of an asynchronous event after a function error; nil means 2, as in the
+	// service.
 	MaximumRetryAttempts *int
 
 	OnReport func(Report) // gets the report of each invocation, before its caller has the answer; may be nil
@@ -61,18 +64,23 @@ func (c Config) checked() (Config, error) {
 	case (c.Bootstrap == "") == (c.Handler == nil):
 		return c, invalidParameter("function %s needs a bootstrap or a handler, and not both", c.Name)
 	case c.Timeout < 0 || c.Timeout > maxTimeout:
-		return c, invalidParameter("the timeout %s of function %s must lie between 0 and %s", c.Timeout, c.Name, maxTimeout)
+		return c, invalidParameter("the timeout %s of function %s must lie between 0 and %s", c.Timeout, c.Name,
+			maxTimeout)
 	case c.MemoryMB < 128 || c.MemoryMB > 10240:
-		return c, invalidParameter("the memory size %d MB of function %s must lie between 128 and 10240", c.MemoryMB, c.Name)
+		return c, invalidParameter("the memory size %d MB of function %s must lie between 128 and 10240", c.MemoryMB,
+			c.Name)
 	case c.MaximumRetryAttempts != nil && (*c.MaximumRetryAttempts < 0 || *c.MaximumRetryAttempts > 2):
-		return c, invalidParameter("the maximum retry attempts %d of function %s must lie between 0 and 2", *c.MaximumRetryAttempts, c.Name)
+		return c, invalidParameter("the maximum retry attempts %d of function %s must lie between 0 and 2",
+			*c.MaximumRetryAttempts, c.Name)
 	}
 	if err := checkTags(c.Tags); err != nil {
 		return c, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.Environment)) {
 		if slices.Contains(reservedVariables, key) {
-			return c, invalidParameter("Lambda was unable to configure your environment variables because the environment variables you have provided contains reserved keys that are currently not supported for modification. Reserved keys used in this request: %s", key)
+			return c, invalidParameter("Lambda was unable to configure your environment variables because the "+
+				"environment variables you have provided contains reserved keys that are currently not supported for "+
+				"modification. Reserved keys used in this request: %s", key)
 		}
 		if !variablePattern.MatchString(key) {
 			return c, invalidParameter("the environment variable %q must match %s", key, variablePattern)
@@ -88,7 +96,8 @@ func (c Config) retries() int {
 	return *c.MaximumRetryAttempts
 }
 
-// A function is what outlives its updates: its name, its logs, and who may invoke it. Host.mu guards it.
+// A function is what outlives its updates: its name, its logs, and who may invoke it. Host.mu
+// guards it.
 type function struct {
 	current  *deployment
 	journal  *journal
@@ -108,7 +117,8 @@ type deployment struct {
 	retired bool           // guarded by Host.mu: an environment that comes back is closed
 }
 
-// Add creates a function, or updates the one of that name: environments of the former update end after their event.
+// Add creates a function, or updates the one of that name: environments of the former update end
+// after their event.
 func (h *Host) Add(config Config) (functionARN string, err error) {
 	config, err = config.checked()
 	if err != nil {
@@ -139,7 +149,8 @@ func (h *Host) Add(config Config) (functionARN string, err error) {
 	return d.arn, nil
 }
 
-// Exists tells whether there is such a function, by name or ARN: Secrets Manager asks before it takes one for a rotation.
+// Exists tells whether there is such a function, by name or ARN: Secrets Manager asks before it
+// takes one for a rotation.
 func (h *Host) Exists(nameOrARN string) bool {
 	_, err := h.find(nameOrARN, "")
 	return err == nil
@@ -170,7 +181,8 @@ func (h *Host) Recycle(name string) {
 	closeAll(idle)
 }
 
-// Logs is everything that the function's processes wrote, and the service's own lines about them, in order.
+// Logs is everything that the function's processes wrote, and the service's own lines about them,
+// in order.
 func (h *Host) Logs(name string) []LogLine {
 	h.mu.Lock()
 	f := h.functions[name]
@@ -188,8 +200,8 @@ type LogGroup struct {
 	Created  time.Time
 }
 
-// LogGroups are the log groups of all functions, by name. Each comes with its function, as in a stack that declares both; a group that
-// nobody declares would come with the first invocation.
+// LogGroups are the log groups of all functions, by name. Each comes with its function, as in a
+// stack that declares both; a group that nobody declares would come with the first invocation.
 func (h *Host) LogGroups() []LogGroup {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -203,8 +215,8 @@ func (h *Host) LogGroups() []LogGroup {
 
 func logGroup(function string) string { return "/aws/lambda/" + function }
 
-// deploy puts next in the place of the current deployment, and returns the environments to close. The caller holds
-// Host.mu, which must be free again before they are closed.
+// deploy puts next in the place of the current deployment, and returns the environments to close.
+// The caller holds Host.mu, which must be free again before they are closed.
 func (f *function) deploy(next *deployment) (idle []*environment) {
 	if former := f.current; former != nil {
 		idle, former.idle, former.retired = former.idle, nil, true
@@ -215,7 +227,8 @@ func (f *function) deploy(next *deployment) (idle []*environment) {
 	return idle
 }
 
-// take gives the deployment's environment that was used last, as the service prefers warm ones; nil means a cold start.
+// take gives the deployment's environment that was used last, as the service prefers warm ones; nil
+// means a cold start.
 func (h *Host) take(d *deployment) *environment {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -12,13 +12,14 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// runHandler runs an invocation in this process. A handler that outlives its deadline cannot be killed: its context
-// ends, its caller hears of the time-out, and what it still does is lost.
+// runHandler runs an invocation in this process. A handler that outlives its deadline cannot be
+// killed: its context ends, its caller hears of the time-out, and what it still does is lost.
 func (h *Host) runHandler(inv *invocation) outcome {
 	inv.begin("")
 	ctx, cancel := context.WithDeadline(h.ctx, inv.deadline)
 	defer cancel()
-	ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: inv.requestID, InvokedFunctionArn: inv.deployment.arn})
+	ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: inv.requestID,
+		InvokedFunctionArn: inv.deployment.arn})
 
 	type result struct {
 		reply  reply
@@ -69,7 +70,8 @@ func panicReply(value any) reply {
 	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers)])
 	for {
 		frame, more := frames.Next()
-		report.StackTrace = append(report.StackTrace, &messages.InvokeResponse_Error_StackFrame{Path: frame.File, Line: int32(frame.Line), Label: frame.Function})
+		report.StackTrace = append(report.StackTrace, &messages.InvokeResponse_Error_StackFrame{Path: frame.File,
+			Line: int32(frame.Line), Label: frame.Function})
 		if !more {
 			return errorReply(report, value)
 		}

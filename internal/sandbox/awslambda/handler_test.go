@@ -44,24 +44,28 @@ func TestHandlerAnswersAsAProcessDoes(t *testing.T) {
 		t.Errorf("function ARN %s", got)
 	}
 	for e, want := range map[event]report{
-		{Do: "fail"}:                   {ErrorType: "keyRefused", ErrorMessage: "key was refused"},
-		{Do: "wrapped"}:                {ErrorType: "errorString", ErrorMessage: "plain"},
-		{Do: "panic", Value: "boom"}:   {ErrorType: "string", ErrorMessage: "boom"},
-		{Do: "exit"}:                   {ErrorType: "Runtime.ExitError", ErrorMessage: "Error: Runtime exited without providing a reason"},
+		{Do: "fail"}:                 {ErrorType: "keyRefused", ErrorMessage: "key was refused"},
+		{Do: "wrapped"}:              {ErrorType: "errorString", ErrorMessage: "plain"},
+		{Do: "panic", Value: "boom"}: {ErrorType: "string", ErrorMessage: "boom"},
+		{Do: "exit"}: {ErrorType: "Runtime.ExitError",
+			ErrorMessage: "Error: Runtime exited without providing a reason"},
 		{Do: "big", Size: 6291556 - 1}: {ErrorType: "Function.ResponseSizeTooLarge", ErrorMessage: "(6291556 bytes)."},
 	} {
 		got := invokeFailing(t, host, e)
-		if got.ErrorType != want.ErrorType || !strings.HasSuffix(got.ErrorMessage, want.ErrorMessage) || (len(got.StackTrace) > 0) != (e.Do == "panic") {
+		if got.ErrorType != want.ErrorType || !strings.HasSuffix(got.ErrorMessage, want.ErrorMessage) ||
+			(len(got.StackTrace) > 0) != (e.Do == "panic") {
 			t.Errorf("%s: the caller reads %+v, want %+v", e.Do, got, want)
 		}
 	}
-	if starts, ends := len(logged(host, "START RequestId")), len(logged(host, "REPORT RequestId")); starts != 6 || ends != 6 {
+	if starts, ends := len(logged(host, "START RequestId")), len(logged(host, "REPORT RequestId")); starts != 6 ||
+		ends != 6 {
 		t.Errorf("%d START and %d REPORT lines of 6 invocations", starts, ends)
 	}
 }
 
 func TestHandlersContextEndsAtTheDeadline(t *testing.T) {
-	// Protects the deadline in tests: what a handler returns at its end comes too late, as a process is killed by then.
+	// Protects the deadline in tests: what a handler returns at its end comes too late, as a
+	// process is killed by then.
 	stopped := make(chan error, 1)
 	config := handlerOf(func(ctx context.Context, _ event) (any, error) {
 		<-ctx.Done()
@@ -70,7 +74,8 @@ func TestHandlersContextEndsAtTheDeadline(t *testing.T) {
 	})
 	config.Timeout = 50 * time.Millisecond
 	host := start(t, config)
-	if got := invokeFailing(t, host, event{}); got.ErrorType != "Sandbox.Timedout" || !strings.HasSuffix(got.ErrorMessage, "Error: Task timed out after 0.05 seconds") {
+	if got := invokeFailing(t, host, event{}); got.ErrorType != "Sandbox.Timedout" ||
+		!strings.HasSuffix(got.ErrorMessage, "Error: Task timed out after 0.05 seconds") {
 		t.Errorf("the caller reads %+v", got)
 	}
 	if err := receive(t, stopped, "the handler's context ends"); !errors.Is(err, context.DeadlineExceeded) {
@@ -79,7 +84,8 @@ func TestHandlersContextEndsAtTheDeadline(t *testing.T) {
 }
 
 func TestHandlerThatIgnoresItsDeadlineHoldsUpNobody(t *testing.T) {
-	// Protects tests from a handler that hangs: its caller hears of the time-out, and Close returns.
+	// Protects tests from a handler that hangs: its caller hears of the time-out, and Close
+	// returns.
 	release := make(chan struct{})
 	defer close(release)
 	config := handlerOf(func(context.Context, event) (any, error) {

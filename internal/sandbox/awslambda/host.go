@@ -1,12 +1,15 @@
-// Package awslambda is AWS Lambda on loopback, as far as a rotation needs it: it runs a function's built `bootstrap` as
-// the service would, through the documented Runtime API, and answers the Invoke API on the wire.
+// Package awslambda is AWS Lambda on loopback, as far as a rotation needs it: it runs a function's
+// built `bootstrap` as the service would, through the documented Runtime API, and answers the
+// Invoke API on the wire.
 //
-// It relies on real time, since the processes it runs read real time, and on the machine to run the function's
-// architecture, natively or through qemu-user. What it answers follows the Lambda Developer Guide ("Using the Lambda
-// runtime API for custom runtimes", "Understanding the Lambda execution environment lifecycle") and the API Reference.
+// It relies on real time, since the processes it runs read real time, and on the machine to run the
+// function's architecture, natively or through qemu-user. What it answers follows the Lambda
+// Developer Guide ("Using the Lambda runtime API for custom runtimes", "Understanding the Lambda
+// execution environment lifecycle") and the API Reference.
 //
-// It never checks signatures or permissions, never enforces the memory size, and never freezes an environment between
-// two events, as the service does. It gives a function nothing of its own process's environment.
+// It never checks signatures or permissions, never enforces the memory size, and never freezes an
+// environment between two events, as the service does. It gives a function nothing of its own
+// process's environment.
 package awslambda
 
 import (
@@ -38,7 +41,8 @@ type Options struct {
 	RetryDelay  time.Duration // before each retry of an event; the service waits one minute, then two
 }
 
-// A Host is the Lambda service of one account and region. As an http.Handler it is the service's API.
+// A Host is the Lambda service of one account and region. As an http.Handler it is the service's
+// API.
 type Host struct {
 	options   Options
 	directory string // of the environments' /tmp
@@ -60,13 +64,15 @@ type Host struct {
 	changed     chan struct{} // closed, and replaced, when one of the three numbers above changes
 }
 
-// A limiter ends a context after a time. Tests have others than [context.WithTimeout], which end it at an event.
+// A limiter ends a context after a time. Tests have others than [context.WithTimeout], which end it
+// at an event.
 type limiter func(parent context.Context, limit time.Duration) (context.Context, context.CancelFunc)
 
 // New starts a Host that has no functions.
 func New(options Options) (*Host, error) {
 	if options.Region == "" || !accountPattern.MatchString(options.Account) {
-		return nil, fmt.Errorf("start Lambda host: region %q and account %q: give a region and a 12-digit account", options.Region, options.Account)
+		return nil, fmt.Errorf("start Lambda host: region %q and account %q: give a region and a 12-digit account",
+			options.Region, options.Account)
 	}
 	if options.Concurrency == 0 {
 		options.Concurrency = defaultConcurrency
@@ -90,8 +96,8 @@ func New(options Options) (*Host, error) {
 	return h, nil
 }
 
-// Close kills every process that the Host started, ends the invocations under way with an error, and removes the
-// Host's files. A Handler that ignores its context runs on.
+// Close kills every process that the Host started, ends the invocations under way with an error,
+// and removes the Host's files. A Handler that ignores its context runs on.
 func (h *Host) Close() error {
 	h.mu.Lock()
 	h.closed = true
@@ -112,7 +118,8 @@ func (h *Host) Close() error {
 	return nil
 }
 
-// SetConcurrency changes the account's concurrent executions, the limit that a throttled caller meets.
+// SetConcurrency changes the account's concurrent executions, the limit that a throttled caller
+// meets.
 func (h *Host) SetConcurrency(limit int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -151,7 +158,8 @@ func (h *Host) enter() error {
 		return errClosed
 	}
 	if h.executing >= h.concurrency {
-		return &Error{Status: http.StatusTooManyRequests, Code: "TooManyRequestsException", Message: "Rate Exceeded.", Reason: "ConcurrentInvocationLimitExceeded"}
+		return &Error{Status: http.StatusTooManyRequests, Code: "TooManyRequestsException", Message: "Rate Exceeded.",
+			Reason: "ConcurrentInvocationLimitExceeded"}
 	}
 	h.executing++
 	h.inFlight.Add(1)

@@ -147,7 +147,8 @@ type process struct{ Invocations, PID int }
 func recovers(t testing.TB, host *awslambda.Host, former int) {
 	t.Helper()
 	if now := invoke[process](t, host, event{Do: "count"}); now.PID == former || now.Invocations != 1 {
-		t.Errorf("the next event went to process %d, for the %d. time; want a fresh one after %d", now.PID, now.Invocations, former)
+		t.Errorf("the next event went to process %d, for the %d. time; want a fresh one after %d", now.PID,
+			now.Invocations, former)
 	}
 }
 

@@ -38,10 +38,12 @@ type invocation struct {
 	peakMemory int           // bytes
 }
 
-// Invoke has a function process an event and waits for its answer, as the invocation type RequestResponse does. A
-// functionError of "Unhandled" means that the function failed, and the answer says how; err is an *Error when the
-// service refused. When ctx ends first the invocation runs on, as it does when a caller of the service hangs up.
-func (h *Host) Invoke(ctx context.Context, nameOrARN string, payload []byte) (answer []byte, functionError string, err error) {
+// Invoke has a function process an event and waits for its answer, as the invocation type
+// RequestResponse does. A functionError of "Unhandled" means that the function failed, and the
+// answer says how; err is an *Error when the service refused. When ctx ends first the invocation
+// runs on, as it does when a caller of the service hangs up.
+func (h *Host) Invoke(ctx context.Context, nameOrARN string, payload []byte) (answer []byte, functionError string,
+	err error) {
 	f, err := h.find(nameOrARN, "")
 	if err != nil {
 		return nil, "", err
@@ -50,7 +52,8 @@ func (h *Host) Invoke(ctx context.Context, nameOrARN string, payload []byte) (an
 	return out.answer, out.functionError, out.err
 }
 
-// InvokeEvent queues an event, as the invocation type Event does. After a function error it is tried again.
+// InvokeEvent queues an event, as the invocation type Event does. After a function error it is
+// tried again.
 func (h *Host) InvokeEvent(nameOrARN string, payload []byte) (requestID string, err error) {
 	f, err := h.find(nameOrARN, "")
 	if err != nil {
@@ -104,7 +107,8 @@ func (h *Host) queue(f *function, payload []byte) (requestID string, err error) 
 	return requestID, nil
 }
 
-// process tries an event until the function takes it, or its attempts are used up. All attempts share the request ID.
+// process tries an event until the function takes it, or its attempts are used up. All attempts
+// share the request ID.
 func (h *Host) process(f *function, requestID string, payload []byte) {
 	for attempt := 0; ; attempt++ {
 		if h.enterLater() != nil {
@@ -129,10 +133,12 @@ func checkedPayload(payload []byte, limit int) ([]byte, error) {
 		payload = []byte("{}")
 	}
 	if len(payload) > limit {
-		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Code: "RequestTooLargeException", Message: fmt.Sprintf("Request must be smaller than %d bytes for the InvokeFunction operation", limit)}
+		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Code: "RequestTooLargeException",
+			Message: fmt.Sprintf("Request must be smaller than %d bytes for the InvokeFunction operation", limit)}
 	}
 	if !json.Valid(payload) {
-		return nil, &Error{Status: http.StatusBadRequest, Code: "InvalidRequestContentException", Message: "Could not parse request body into json: the payload is not a JSON document"}
+		return nil, &Error{Status: http.StatusBadRequest, Code: "InvalidRequestContentException",
+			Message: "Could not parse request body into json: the payload is not a JSON document"}
 	}
 	return payload, nil
 }
@@ -175,8 +181,8 @@ func (h *Host) runProcess(inv *invocation) outcome {
 	}
 }
 
-// coldStart makes the environment. When its Init phase fails, the service tries that once more as part of the
-// invocation, inside the function's own time-out, and only then reports it.
+// coldStart makes the environment. When its Init phase fails, the service tries that once more as
+// part of the invocation, inside the function's own time-out, and only then reports it.
 func (h *Host) coldStart(inv *invocation) (*environment, outcome) {
 	env, failed, err := h.launch(inv.deployment, "init", h.initLimit)
 	if err != nil {
@@ -215,7 +221,8 @@ func (inv *invocation) event() event {
 	}
 }
 
-// answered ends an invocation that has an answer; after is what became of the environment then, if it is gone.
+// answered ends an invocation that has an answer; after is what became of the environment then, if
+// it is gone.
 func (inv *invocation) answered(r reply, after *failure) outcome {
 	inv.report(after)
 	out := outcome{answer: r.body}
@@ -230,11 +237,13 @@ func (inv *invocation) failed(f *failure) outcome {
 	return outcome{answer: f.answer(inv.requestID), functionError: "Unhandled"}
 }
 
-// report writes the lines that end an invocation, in the form the Developer Guide gives for failures in the Invoke phase.
+// report writes the lines that end an invocation, in the form the Developer Guide gives for
+// failures in the Invoke phase.
 func (inv *invocation) report(f *failure) {
 	taken := time.Since(inv.begun)
 	line := fmt.Sprintf("REPORT RequestId: %s\tDuration: %s\tBilled Duration: %d ms\tMemory Size: %d MB",
-		inv.requestID, milliseconds(taken), (taken + inv.initTime + time.Millisecond - 1).Milliseconds(), inv.deployment.config.MemoryMB)
+		inv.requestID, milliseconds(taken), (taken + inv.initTime + time.Millisecond - 1).Milliseconds(),
+		inv.deployment.config.MemoryMB)
 	if inv.peakMemory > 0 {
 		line += fmt.Sprintf("\tMax Memory Used: %d MB", (inv.peakMemory+1<<20-1)>>20)
 	}
@@ -277,5 +286,6 @@ func newID() string {
 func newTraceID() string {
 	var id [20]byte
 	_, _ = rand.Read(id[:]) // never fails
-	return fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", time.Now().Unix(), hex.EncodeToString(id[:12]), hex.EncodeToString(id[12:]))
+	return fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", time.Now().Unix(), hex.EncodeToString(id[:12]),
+		hex.EncodeToString(id[12:]))
 }

@@ -44,8 +44,8 @@ var names = func() *http.ServeMux {
 	return mux
 }()
 
-// Operation names a request's operation as the service does, such as "Invoke"; a request that is none of the service's
-// keeps its method and path.
+// Operation names a request's operation as the service does, such as "Invoke"; a request that is
+// none of the service's keeps its method and path.
 func Operation(r *http.Request, _ []byte) string {
 	handler, _ := names.Handler(r)
 	if name, ok := handler.(named); ok {
@@ -144,7 +144,8 @@ func (h *Host) serveConfiguration(w http.ResponseWriter, r *http.Request) error 
 	return nil
 }
 
-// configuration is the FunctionConfiguration of the API Reference, as far as a function here has one, of the deployment.
+// configuration is the FunctionConfiguration of the API Reference, as far as a function here has
+// one, of the deployment.
 func (h *Host) configuration(r *http.Request) (*deployment, map[string]any, error) {
 	f, err := h.requested(r)
 	if err != nil {
@@ -204,7 +205,8 @@ func (h *Host) serveAddPermission(w http.ResponseWriter, r *http.Request) error 
 	}
 	var p permission
 	if err := json.NewDecoder(r.Body).Decode(&p); err != nil {
-		return &Error{Status: http.StatusBadRequest, Code: "InvalidRequestContentException", Message: "Could not parse request body into json: " + err.Error()}
+		return &Error{Status: http.StatusBadRequest, Code: "InvalidRequestContentException",
+			Message: "Could not parse request body into json: " + err.Error()}
 	}
 	added, err := h.permit(f, p)
 	if err != nil {
@@ -246,8 +248,8 @@ func writeJSON(w http.ResponseWriter, status int, document any) {
 	_ = json.NewEncoder(w).Encode(document)
 }
 
-// writeError answers as the service does: the exception in a header, its members in the body. What is no refusal of the
-// service's is its ServiceException.
+// writeError answers as the service does: the exception in a header, its members in the body. What
+// is no refusal of the service's is its ServiceException.
 func writeError(w http.ResponseWriter, err error) {
 	var refused *Error
 	if !errors.As(err, &refused) {

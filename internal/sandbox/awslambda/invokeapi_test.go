@@ -19,8 +19,10 @@ const functions = "/2015-03-31/functions/"
 func TestInvokeOnTheWire(t *testing.T) {
 	// Protects the form that the AWS CLI and the SDKs read.
 	host := start(t, awslambda.Config{})
-	response, body := call(t, host, "POST", functions+"rotate/invocations", `{"Value":"hello"}`, "X-Amz-Log-Type", "Tail")
-	if response.StatusCode != 200 || string(body) != `"hello"` || response.Header.Get("X-Amz-Executed-Version") != "$LATEST" {
+	response, body := call(t, host, "POST", functions+"rotate/invocations", `{"Value":"hello"}`, "X-Amz-Log-Type",
+		"Tail")
+	if response.StatusCode != 200 || string(body) != `"hello"` ||
+		response.Header.Get("X-Amz-Executed-Version") != "$LATEST" {
 		t.Errorf("%s %v %s", response.Status, response.Header, body)
 	}
 	if _, failed := response.Header["X-Amz-Function-Error"]; failed {
@@ -28,12 +30,15 @@ func TestInvokeOnTheWire(t *testing.T) {
 	}
 	tail, err := base64.StdEncoding.DecodeString(response.Header.Get("X-Amz-Log-Result"))
 	id := response.Header.Get("X-Amzn-Requestid")
-	if err != nil || !strings.HasPrefix(string(tail), "START RequestId: "+id) || !strings.Contains(string(tail), "\nREPORT RequestId: "+id) {
+	if err != nil || !strings.HasPrefix(string(tail), "START RequestId: "+id) || !strings.Contains(string(tail),
+		"\nREPORT RequestId: "+id) {
 		t.Errorf("log tail %q of request %s, %v", tail, id, err)
 	}
 
-	response, body = call(t, host, "POST", functions+"rotate/invocations", `{"Do":"fail","Value":"k1"}`, "X-Amz-Invocation-Type", "RequestResponse")
-	if response.StatusCode != 200 || response.Header.Get("X-Amz-Function-Error") != "Unhandled" || string(body) != `{"errorMessage":"key k1 was refused","errorType":"KeyRefused"}` {
+	response, body = call(t, host, "POST", functions+"rotate/invocations", `{"Do":"fail","Value":"k1"}`,
+		"X-Amz-Invocation-Type", "RequestResponse")
+	if response.StatusCode != 200 || response.Header.Get("X-Amz-Function-Error") != "Unhandled" ||
+		string(body) != `{"errorMessage":"key k1 was refused","errorType":"KeyRefused"}` {
 		t.Errorf("%s %v %s", response.Status, response.Header, body)
 	}
 	if _, unasked := response.Header["X-Amz-Log-Result"]; unasked {
@@ -44,26 +49,33 @@ func TestInvokeOnTheWire(t *testing.T) {
 func TestLogTailHasTheLastFourKilobytes(t *testing.T) {
 	// Protects the limit of X-Amz-Log-Result.
 	host := start(t, awslambda.Config{})
-	response, _ := call(t, host, "POST", functions+"rotate/invocations", `{"Do":"print","Size":1000}`, "X-Amz-Log-Type", "Tail")
+	response, _ := call(t, host, "POST", functions+"rotate/invocations", `{"Do":"print","Size":1000}`, "X-Amz-Log-Type",
+		"Tail")
 	tail, err := base64.StdEncoding.DecodeString(response.Header.Get("X-Amz-Log-Result"))
-	if err != nil || len(tail) != 4096 || !strings.Contains(string(tail), "line 999 ") || !strings.Contains(string(tail), "REPORT RequestId") {
+	if err != nil || len(tail) != 4096 || !strings.Contains(string(tail), "line 999 ") ||
+		!strings.Contains(string(tail), "REPORT RequestId") {
 		t.Errorf("%d bytes: %.200s…, %v", len(tail), tail, err)
 	}
 }
 
 func TestFunctionIsFoundByNameAndARN(t *testing.T) {
-	// Protects every way to name a function that the API Reference allows, and the refusal of all others.
+	// Protects every way to name a function that the API Reference allows, and the refusal of all
+	// others.
 	host := start(t, awslambda.Config{})
 	arn := "arn:aws:lambda:eu-central-1:123456789012:function:rotate"
-	for _, name := range []string{"rotate", "rotate:$LATEST", "function:rotate", "123456789012:function:rotate", arn, arn + ":$LATEST"} {
-		if response, body := call(t, host, "POST", functions+url.PathEscape(name)+"/invocations", "{}"); response.StatusCode != 200 {
+	for _, name := range []string{"rotate", "rotate:$LATEST", "function:rotate", "123456789012:function:rotate", arn,
+		arn + ":$LATEST"} {
+		if response, body := call(t, host, "POST", functions+url.PathEscape(name)+"/invocations",
+			"{}"); response.StatusCode != 200 {
 			t.Errorf("%s: %s %s", name, response.Status, body)
 		}
 	}
-	for _, name := range []string{"revoke", "rotate:7", arn + ":live", "arn:aws:lambda:us-east-1:123456789012:function:rotate"} {
+	for _, name := range []string{"revoke", "rotate:7", arn + ":live",
+		"arn:aws:lambda:us-east-1:123456789012:function:rotate"} {
 		response, body := call(t, host, "POST", functions+url.PathEscape(name)+"/invocations", "{}")
 		refusal := decode[map[string]string](t, body)
-		if response.StatusCode != 404 || response.Header.Get("X-Amzn-Errortype") != "ResourceNotFoundException" || !strings.HasPrefix(refusal["Message"], "Function not found: arn:aws:lambda:") {
+		if response.StatusCode != 404 || response.Header.Get("X-Amzn-Errortype") != "ResourceNotFoundException" ||
+			!strings.HasPrefix(refusal["Message"], "Function not found: arn:aws:lambda:") {
 			t.Errorf("%s: %s %v %s", name, response.Status, response.Header, body)
 		}
 	}
@@ -89,13 +101,15 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		status     int
 		code       string
 	}{
-		"no JSON":            {"{", "RequestResponse", 400, "InvalidRequestContentException"},
-		"no JSON in event":   {"{", "Event", 400, "InvalidRequestContentException"},
-		"unknown type":       {"{}", "Later", 400, "InvalidParameterValueException"},
-		"payload too large":  {`"` + strings.Repeat("x", 6<<20) + `"`, "RequestResponse", 413, "RequestTooLargeException"},
+		"no JSON":          {"{", "RequestResponse", 400, "InvalidRequestContentException"},
+		"no JSON in event": {"{", "Event", 400, "InvalidRequestContentException"},
+		"unknown type":     {"{}", "Later", 400, "InvalidParameterValueException"},
+		"payload too large": {`"` + strings.Repeat("x", 6<<20) + `"`, "RequestResponse", 413,
+			"RequestTooLargeException"},
 		"event's, one third": {`"` + strings.Repeat("x", 2<<20) + `"`, "Event", 413, "RequestTooLargeException"},
 	} {
-		response, body := call(t, host, "POST", functions+"rotate/invocations", test.body, "X-Amz-Invocation-Type", test.kind)
+		response, body := call(t, host, "POST", functions+"rotate/invocations", test.body, "X-Amz-Invocation-Type",
+			test.kind)
 		if response.StatusCode != test.status || response.Header.Get("X-Amzn-Errortype") != test.code {
 			t.Errorf("%s: %s %v %s", name, response.Status, response.Header, body)
 		}
@@ -115,7 +129,8 @@ func TestDryRunDoesNotRun(t *testing.T) {
 }
 
 func TestEventIsRetriedAfterAFunctionError(t *testing.T) {
-	// Protects the schedule's way of calling: at least once, under one request ID, and never more than three times.
+	// Protects the schedule's way of calling: at least once, under one request ID, and never more
+	// than three times.
 	none := 0
 	for name, test := range map[string]struct {
 		body     string
@@ -128,7 +143,8 @@ func TestEventIsRetriedAfterAFunctionError(t *testing.T) {
 		"error without retries": {`{"Do":"fail"}`, &none, 1},
 	} {
 		host := start(t, awslambda.Config{MaximumRetryAttempts: test.retries})
-		response, body := call(t, host, "POST", functions+"rotate/invocations", test.body, "X-Amz-Invocation-Type", "Event")
+		response, body := call(t, host, "POST", functions+"rotate/invocations", test.body, "X-Amz-Invocation-Type",
+			"Event")
 		if response.StatusCode != 202 || len(body) != 0 {
 			t.Errorf("%s: %s %s", name, response.Status, body)
 		}
@@ -141,7 +157,8 @@ func TestEventIsRetriedAfterAFunctionError(t *testing.T) {
 
 func TestFunctionConfigurationIsShown(t *testing.T) {
 	// Protects what doctor compares with the deployment.
-	host := start(t, awslambda.Config{Timeout: 90 * time.Second, MemoryMB: 256, Environment: map[string]string{"LOG_LEVEL": "DEBUG"}})
+	host := start(t, awslambda.Config{Timeout: 90 * time.Second, MemoryMB: 256,
+		Environment: map[string]string{"LOG_LEVEL": "DEBUG"}})
 	type configuration struct {
 		FunctionName, FunctionArn, Runtime, State string
 		Timeout, MemorySize                       int
@@ -150,8 +167,11 @@ func TestFunctionConfigurationIsShown(t *testing.T) {
 	}
 	check := func(got configuration) {
 		t.Helper()
-		if got.FunctionName != "rotate" || got.FunctionArn != "arn:aws:lambda:eu-central-1:123456789012:function:rotate" || got.Runtime != "provided.al2023" ||
-			got.State != "Active" || got.Timeout != 90 || got.MemorySize != 256 || got.Environment.Variables["LOG_LEVEL"] != "DEBUG" || len(got.Architectures) != 1 {
+		if got.FunctionName != "rotate" ||
+			got.FunctionArn != "arn:aws:lambda:eu-central-1:123456789012:function:rotate" ||
+			got.Runtime != "provided.al2023" ||
+			got.State != "Active" || got.Timeout != 90 || got.MemorySize != 256 ||
+			got.Environment.Variables["LOG_LEVEL"] != "DEBUG" || len(got.Architectures) != 1 {
 			t.Errorf("the configuration is %+v", got)
 		}
 	}
@@ -165,16 +185,20 @@ func TestFunctionConfigurationIsShown(t *testing.T) {
 }
 
 func TestPolicyHoldsThePermissionsThatWereAdded(t *testing.T) {
-	// Protects the check that Secrets Manager may invoke the function; an update of the function keeps its policy.
+	// Protects the check that Secrets Manager may invoke the function; an update of the function
+	// keeps its policy.
 	host := start(t, awslambda.Config{})
-	if response, body := call(t, host, "GET", functions+"rotate/policy", ""); response.StatusCode != 404 || response.Header.Get("X-Amzn-Errortype") != "ResourceNotFoundException" {
+	if response, body := call(t, host, "GET", functions+"rotate/policy", ""); response.StatusCode != 404 ||
+		response.Header.Get("X-Amzn-Errortype") != "ResourceNotFoundException" {
 		t.Errorf("without a policy: %s %s", response.Status, body)
 	}
-	permission := `{"StatementId":"secrets","Action":"lambda:InvokeFunction","Principal":"secretsmanager.amazonaws.com","SourceAccount":"123456789012"}`
+	permission :=
+		`{"StatementId":"secrets","Action":"lambda:InvokeFunction","Principal":"secretsmanager.amazonaws.com","SourceAccount":"123456789012"}`
 	if response, body := call(t, host, "POST", functions+"rotate/policy", permission); response.StatusCode != 201 {
 		t.Errorf("AddPermission: %s %s", response.Status, body)
 	}
-	if response, _ := call(t, host, "POST", functions+"rotate/policy", permission); response.StatusCode != 409 || response.Header.Get("X-Amzn-Errortype") != "ResourceConflictException" {
+	if response, _ := call(t, host, "POST", functions+"rotate/policy", permission); response.StatusCode != 409 ||
+		response.Header.Get("X-Amzn-Errortype") != "ResourceConflictException" {
 		t.Errorf("the same statement again: %s", response.Status)
 	}
 	add(t, host, awslambda.Config{Name: "rotate"})
@@ -207,7 +231,8 @@ func TestOperationNamesTheRequest(t *testing.T) {
 	// Protects the names that faults are aimed at.
 	for _, test := range []struct{ method, path, want string }{
 		{"POST", functions + "rotate/invocations", "Invoke"},
-		{"POST", functions + "arn%3Aaws%3Alambda%3Aeu-central-1%3A123456789012%3Afunction%3Arotate/invocations", "Invoke"},
+		{"POST", functions + "arn%3Aaws%3Alambda%3Aeu-central-1%3A123456789012%3Afunction%3Arotate/invocations",
+			"Invoke"},
 		{"GET", functions + "rotate", "GetFunction"},
 		{"GET", functions + "rotate/configuration", "GetFunctionConfiguration"},
 		{"GET", functions + "rotate/policy", "GetPolicy"},
@@ -229,14 +254,16 @@ func TestServiceFaultIsNoFunctionError(t *testing.T) {
 		t.Fatal(err)
 	}
 	recorder := httptest.NewRecorder()
-	host.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, functions+"rotate/invocations", strings.NewReader("{}")))
+	host.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, functions+"rotate/invocations",
+		strings.NewReader("{}")))
 	if recorder.Code == 200 || !json.Valid(recorder.Body.Bytes()) {
 		t.Errorf("a closed host answers %d %s", recorder.Code, recorder.Body)
 	}
 }
 
 func TestTagsAreShown(t *testing.T) {
-	// Protects the tag by which the command finds the revoke function: both operations that show tags have it, and an update replaces it.
+	// Protects the tag by which the command finds the revoke function: both operations that show
+	// tags have it, and an update replaces it.
 	host := start(t, awslambda.Config{Tags: map[string]string{"team": "data"}})
 	arn := "arn:aws:lambda:eu-central-1:123456789012:function:rotate"
 	shown := func() (ofFunction, ofARN map[string]string) {
@@ -256,8 +283,10 @@ func TestTagsAreShown(t *testing.T) {
 	if a, b := shown(); len(a) != 0 || b == nil || len(b) != 0 {
 		t.Errorf("without tags GetFunction shows %v, ListTags %v", a, b)
 	}
-	for resource, code := range map[string]string{"rotate": "InvalidParameterValueException", arn + "x": "ResourceNotFoundException"} {
-		if response, body := call(t, host, "GET", "/2017-03-31/tags/"+url.PathEscape(resource), ""); response.Header.Get("X-Amzn-Errortype") != code {
+	for resource, code := range map[string]string{"rotate": "InvalidParameterValueException",
+		arn + "x": "ResourceNotFoundException"} {
+		if response, body := call(t, host, "GET", "/2017-03-31/tags/"+url.PathEscape(resource),
+			""); response.Header.Get("X-Amzn-Errortype") != code {
 			t.Errorf("ListTags of %s: %s %s, want %s", resource, response.Status, body, code)
 		}
 	}
@@ -270,25 +299,30 @@ func TestTagsThatTheServiceRefuses(t *testing.T) {
 		many[strings.Repeat("k", i+1)] = ""
 	}
 	for name, tags := range map[string]map[string]string{
-		"too many": many, "reserved": {"AWS:x": ""}, "no key": {"": "x"}, "a key too long": {strings.Repeat("k", 129): ""}, "a value too long": {"k": strings.Repeat("v", 257)},
+		"too many": many, "reserved": {"AWS:x": ""}, "no key": {"": "x"},
+		"a key too long": {strings.Repeat("k", 129): ""}, "a value too long": {"k": strings.Repeat("v", 257)},
 	} {
-		if _, err := newHost(t, awslambda.Options{}).Add(awslambda.Config{Name: "rotate", Bootstrap: bootstrap, Tags: tags}); !isError(err, "InvalidParameterValueException") {
+		if _, err := newHost(t, awslambda.Options{}).Add(awslambda.Config{Name: "rotate", Bootstrap: bootstrap,
+			Tags: tags}); !isError(err, "InvalidParameterValueException") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
 func TestEachFunctionHasALogGroup(t *testing.T) {
-	// Protects readers of CloudWatch Logs: the group is where the configuration says, from the deployment to the removal.
+	// Protects readers of CloudWatch Logs: the group is where the configuration says, from the
+	// deployment to the removal.
 	host := start(t, awslambda.Config{})
 	before := time.Now()
 	add(t, host, awslambda.Config{Name: "audit"})
 	groups := host.LogGroups()
-	if len(groups) != 2 || groups[0].Name != "/aws/lambda/audit" || groups[1].Name != "/aws/lambda/rotate" || groups[1].Function != "rotate" || groups[0].Created.Before(before) {
+	if len(groups) != 2 || groups[0].Name != "/aws/lambda/audit" || groups[1].Name != "/aws/lambda/rotate" ||
+		groups[1].Function != "rotate" || groups[0].Created.Before(before) {
 		t.Errorf("the groups are %+v", groups)
 	}
 	_, body := call(t, host, "GET", functions+"rotate/configuration", "")
-	if got := decode[struct{ LoggingConfig struct{ LogGroup string } }](t, body).LoggingConfig.LogGroup; got != groups[1].Name {
+	if got := decode[struct{ LoggingConfig struct{ LogGroup string } }](t,
+		body).LoggingConfig.LogGroup; got != groups[1].Name {
 		t.Errorf("the configuration says %s", got)
 	}
 	add(t, host, awslambda.Config{Name: "audit"})

@@ -74,9 +74,10 @@ func (c *console) print(name, text string) {
 	_, _ = fmt.Fprintf(c.out, "%s | %s\n", name, text)
 }
 
-// An output reads what one environment's processes write. It keeps the pipe's writing end too, and writes marks into
-// it: a pipe keeps its order, so when the mark comes out, everything written before has been read. So no line is lost
-// with a killed process, and each is credited to the invocation that wrote it.
+// An output reads what one environment's processes write. It keeps the pipe's writing end too, and
+// writes marks into it: a pipe keeps its order, so when the mark comes out, everything written
+// before has been read. So no line is lost with a killed process, and each is credited to the
+// invocation that wrote it.
 type output struct {
 	reader, writer *os.File
 	emit           func(requestID, text string)
@@ -123,7 +124,8 @@ func (o *output) read() {
 	}
 }
 
-// take passes a line on. A mark may follow a line that has not ended; then that is all there will be of it.
+// take passes a line on. A mark may follow a line that has not ended; then that is all there will
+// be of it.
 func (o *output) take(line []byte) {
 	text, isMark := bytes.CutSuffix(line, o.mark)
 	if len(text) > 0 || !isMark {
@@ -155,7 +157,8 @@ func (o *output) sync() {
 	<-o.marked
 }
 
-// finish reads the rest. It does not wait for the pipe's end, which a process that escaped its group could hold open.
+// finish reads the rest. It does not wait for the pipe's end, which a process that escaped its
+// group could hold open.
 func (o *output) finish() {
 	o.sync()
 	_ = o.writer.Close()

@@ -66,16 +66,20 @@ func (h *Host) permit(f *function, p permission) (statement, error) {
 		return statement{}, errPolicyNotFound
 	}
 	if slices.ContainsFunc(f.policy, func(s statement) bool { return s.Sid == p.StatementID }) {
-		return statement{}, &Error{Status: http.StatusConflict, Code: "ResourceConflictException", Message: fmt.Sprintf("The statement id (%s) provided already exists. Please provide a new statement id, or remove the existing statement.", p.StatementID)}
+		return statement{}, &Error{Status: http.StatusConflict, Code: "ResourceConflictException",
+			Message: fmt.Sprintf("The statement id (%s) provided already exists. Please provide a new statement id, "+
+				"or remove the existing statement.", p.StatementID)}
 	}
 	s := p.statement(f.current.arn)
 	f.policy = append(f.policy, s)
 	return s, nil
 }
 
-var errPolicyNotFound = &Error{Status: http.StatusNotFound, Code: "ResourceNotFoundException", Message: "The resource you requested does not exist."}
+var errPolicyNotFound = &Error{Status: http.StatusNotFound, Code: "ResourceNotFoundException",
+	Message: "The resource you requested does not exist."}
 
-// policyOf is the function's policy; without a statement there is none, which the service calls not found.
+// policyOf is the function's policy; without a statement there is none, which the service calls not
+// found.
 func (h *Host) policyOf(f *function) (document []byte, revision string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

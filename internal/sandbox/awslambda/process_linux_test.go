@@ -11,7 +11,8 @@ import (
 )
 
 func TestKilledHostTakesItsProcessesAlong(t *testing.T) {
-	// Protects the machine when a test run or the demo is killed: a function must not go on without its host.
+	// Protects the machine when a test run or the demo is killed: a function must not go on without
+	// its host.
 	if url := os.Getenv("TEST_HOST_TO_KILL"); url != "" {
 		host := newHost(t, awslambda.Options{})
 		add(t, host, awslambda.Config{Name: "rotate", Bootstrap: os.Getenv("TEST_BOOTSTRAP"), Timeout: time.Minute})

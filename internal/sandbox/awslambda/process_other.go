@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// isolate puts the command in a process group of its own. Without Linux's parent-death signal a crash of this process
-// leaves it running.
+// isolate puts the command in a process group of its own. Without Linux's parent-death signal a
+// crash of this process leaves it running.
 func isolate(command *exec.Cmd) {
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 }

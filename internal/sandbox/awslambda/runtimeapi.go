@@ -11,10 +11,12 @@ import (
 	"time"
 )
 
-// maxResponse is the limit of a synchronous response: 6 MB and a little, as the service's own error message gives it.
+// maxResponse is the limit of a synchronous response: 6 MB and a little, as the service's own error
+// message gives it.
 const maxResponse = 6291556
 
-// The Runtime API lets a runtime do one thing at a time: ask for an event, answer it, ask for the next.
+// The Runtime API lets a runtime do one thing at a time: ask for an event, answer it, ask for the
+// next.
 type phase int
 
 const (
@@ -70,8 +72,12 @@ func newRuntimeAPI() (*runtimeAPI, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", a.next)
-	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", func(w http.ResponseWriter, r *http.Request) { a.answer(w, r, false) })
-	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/error", func(w http.ResponseWriter, r *http.Request) { a.answer(w, r, true) })
+	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", func(w http.ResponseWriter, r *http.Request) {
+		a.answer(w, r, false)
+	})
+	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/error", func(w http.ResponseWriter, r *http.Request) {
+		a.answer(w, r, true)
+	})
 	mux.HandleFunc("POST /2018-06-01/runtime/init/error", a.initError)
 	a.server = &http.Server{Handler: mux, ErrorLog: log.New(io.Discard, "", 0)} // killed runtimes cut their connections
 	go func() { _ = a.server.Serve(listener) }()
@@ -177,7 +183,8 @@ func (a *runtimeAPI) initError(w http.ResponseWriter, r *http.Request) {
 }
 
 func responseTooLarge() []byte {
-	return errorDocument("Function.ResponseSizeTooLarge", "Response payload size exceeded maximum allowed payload size (6291556 bytes).")
+	return errorDocument("Function.ResponseSizeTooLarge", "Response payload size exceeded maximum allowed payload "+
+		"size (6291556 bytes).")
 }
 
 func accept(w http.ResponseWriter) {

@@ -21,7 +21,8 @@ func checkTags(tags map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		switch {
 		case key == "" || len(key) > maxTagKey || len(tags[key]) > maxTagValue:
-			return invalidParameter("a tag's key must be 1-%d characters long and its value at most %d", maxTagKey, maxTagValue)
+			return invalidParameter("a tag's key must be 1-%d characters long and its value at most %d", maxTagKey,
+				maxTagValue)
 		case strings.HasPrefix(strings.ToLower(key), "aws:"):
 			return invalidParameter("a tag's key must not begin with aws:, which is reserved")
 		}

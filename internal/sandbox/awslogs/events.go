@@ -35,8 +35,8 @@ type event struct {
 	EventID       string `json:"eventId"`
 }
 
-// filterLogEvents goes through a group's lines in the order of their time. A page ends where it is full, or where enough lines were
-// looked through: then it can be empty, and the next one not.
+// filterLogEvents goes through a group's lines in the order of their time. A page ends where it is
+// full, or where enough lines were looked through: then it can be empty, and the next one not.
 func (s *Server) filterLogEvents(in filterLogEventsInput) (filterLogEventsOutput, error) {
 	matches, size, err := in.check()
 	if err != nil {
@@ -68,7 +68,8 @@ func (in filterLogEventsInput) check() (matches pattern, size int, err error) {
 		return nil, 0, invalidParameter("Only one of logStreamNames and logStreamNamePrefix can be specified.")
 	}
 	if in.StartTime != nil && *in.StartTime < 0 || in.EndTime != nil && *in.EndTime < 0 {
-		return nil, 0, invalidParameter("1 validation error detected: startTime and endTime must have value greater than or equal to 0")
+		return nil, 0, invalidParameter("1 validation error detected: startTime and endTime must have value greater " +
+			"than or equal to 0")
 	}
 	if size, err = limit(in.Limit, maxEvents); err != nil {
 		return nil, 0, err
@@ -97,7 +98,8 @@ func (in filterLogEventsInput) question() string {
 		}
 		return time.UnixMilli(*t).UTC().Format(time.RFC3339Nano)
 	}
-	return fmt.Sprintf("%q", append([]string{in.LogGroupName, in.FilterPattern, in.LogStreamNamePrefix, bound(in.StartTime), bound(in.EndTime)}, in.LogStreamNames...))
+	return fmt.Sprintf("%q", append([]string{in.LogGroupName, in.FilterPattern, in.LogStreamNamePrefix,
+		bound(in.StartTime), bound(in.EndTime)}, in.LogStreamNames...))
 }
 
 func newEvent(line awslambda.LogLine, at int) event {

@@ -63,7 +63,8 @@ func (in describeLogGroupsInput) position(end int) (int, error) {
 func (s *Server) describe(group awslambda.LogGroup) logGroup {
 	arn := "arn:aws:logs:" + s.options.Region + ":" + s.options.Account + ":log-group:" + group.Name
 	return logGroup{
-		LogGroupName: group.Name, CreationTime: group.Created.UnixMilli(), ARN: arn + ":*", LogGroupARN: arn, LogGroupClass: "STANDARD",
+		LogGroupName: group.Name, CreationTime: group.Created.UnixMilli(), ARN: arn + ":*", LogGroupARN: arn,
+		LogGroupClass: "STANDARD",
 	}
 }
 
@@ -71,7 +72,8 @@ var groupName = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]+$`)
 
 func (s *Server) find(name string) (awslambda.LogGroup, error) {
 	if !groupName.MatchString(name) || len(name) > 512 {
-		return awslambda.LogGroup{}, invalidParameter("1 validation error detected: Value at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+")
+		return awslambda.LogGroup{}, invalidParameter("1 validation error detected: Value at 'logGroupName' failed " +
+			"to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+")
 	}
 	for _, group := range s.options.Source.LogGroups() {
 		if group.Name == name {

@@ -11,12 +11,14 @@ func limit(given *int, most int) (int, error) {
 		return most, nil
 	}
 	if *given < 1 || *given > most {
-		return 0, invalidParameter("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value between 1 and %d", *given, most)
+		return 0, invalidParameter("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: "+
+			"Member must have value between 1 and %d", *given, most)
 	}
 	return *given, nil
 }
 
-// A place is where the next page begins. It belongs to one question: with other parameters the token is refused.
+// A place is where the next page begins. It belongs to one question: with other parameters the
+// token is refused.
 type place struct {
 	Question string
 	From     int

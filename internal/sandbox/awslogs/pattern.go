@@ -15,7 +15,8 @@ const maxPattern = 1024
 // parsePattern reads a filter pattern, or refuses it.
 func parsePattern(text string) (pattern, error) {
 	if len(text) > maxPattern {
-		return nil, invalidParameter("1 validation error detected: Value at 'filterPattern' failed to satisfy constraint: Member must have length less than or equal to %d", maxPattern)
+		return nil, invalidParameter("1 validation error detected: Value at 'filterPattern' failed to satisfy "+
+			"constraint: Member must have length less than or equal to %d", maxPattern)
 	}
 	p := newParser(text)
 	var matches pattern
@@ -28,12 +29,14 @@ func parsePattern(text string) (pattern, error) {
 		matches = p.terms()
 	}
 	if p.failed || p.token != scanner.EOF {
-		return nil, invalidParameter("Invalid filter pattern: the sandbox reads terms such as \"a b\" \"c\", and { $.a.b = \"x\" && $.c = 1 }, and no others.")
+		return nil, invalidParameter("Invalid filter pattern: the sandbox reads terms such as \"a b\" \"c\", and { " +
+			"$.a.b = \"x\" && $.c = 1 }, and no others.")
 	}
 	return matches, nil
 }
 
-// A parser stands at a token. After a token that it cannot use it has failed, and says nothing of value any more.
+// A parser stands at a token. After a token that it cannot use it has failed, and says nothing of
+// value any more.
 type parser struct {
 	scanner scanner.Scanner
 	token   rune
@@ -72,7 +75,8 @@ func (p *parser) terms() pattern {
 			terms = append(terms, p.text())
 			continue
 		}
-		// A word with a hyphen is quoted, says the User Guide, as is every character that is no letter, digit or underscore.
+		// A word with a hyphen is quoted, says the User Guide, as is every character that is no
+		// letter, digit or underscore.
 		word := p.take(scanner.Ident)
 		p.failed = p.failed || strings.Contains(word, "-")
 		terms = append(terms, word)
@@ -87,8 +91,8 @@ func (p *parser) terms() pattern {
 	}
 }
 
-// contains finds a term as words of its own: not error in errors. The User Guide does not say whether part of a word would do; a caller
-// that is content with whole words is right either way.
+// contains finds a term as words of its own: not error in errors. The User Guide does not say
+// whether part of a word would do; a caller that is content with whole words is right either way.
 func contains(line, term string) bool {
 	for from := 0; from <= len(line); {
 		at := strings.Index(line[from:], term)
@@ -166,7 +170,8 @@ func (p *parser) condition() condition {
 	return c
 }
 
-// text is a quoted string. An asterisk in it would stand for anything, which the sandbox does not read.
+// text is a quoted string. An asterisk in it would stand for anything, which the sandbox does not
+// read.
 func (p *parser) text() (text string) {
 	p.decode(p.take(scanner.String), &text)
 	p.failed = p.failed || text == "" || strings.Contains(text, "*")

@@ -15,7 +15,8 @@ import (
 )
 
 func TestPatternsFind(t *testing.T) {
-	// Protects the caller's patterns: each finds the lines that CloudWatch Logs would, by the documents, and no others.
+	// Protects the caller's patterns: each finds the lines that CloudWatch Logs would, by the
+	// documents, and no others.
 	lines := []string{
 		0: "START RequestId: 6f0c-11 Version: $LATEST",
 		1: "two errors, ERROR code_7",
@@ -79,9 +80,12 @@ func TestOtherPatternsAreRefused(t *testing.T) {
 	s := serve(t, journal{"rotate": {"a"}}, 0)
 	for _, pattern := range []string{
 		`-a`, `?a`, `a-b`, `a.b`, `"a`, `a"`, `""`, `"a*"`, `*`, `%a%`, `[a, b]`, `404`, `a &`, `'a'`,
-		`{`, `}`, `{}`, `{ $.a }`, `{ $ = "x" }`, `{ $.a = }`, `{ $.a == "x" }`, `{ $.a != "x" }`, `{ $.a > 1 }`, `{ $.a = "x*" }`, `{ $.a = "x" || $.b = "y" }`,
-		`{ $.a IS TRUE }`, `{ $.a NOT EXISTS }`, `{ ($.a = "x") }`, `{ $.a[0] = "x" }`, `{ $.a = "x" & $.b = "y" }`, `{ $.a = "x" && }`, `{ $.a = "x" } b`,
-		`{ $.a = "x"`, `{ a = "x" }`, `{ $..a = "x" }`, `{ $.a = --1 }`, `{ $.a = 0x10 }`, `{ $.a = 1_000 }`, `{ $.a = "\x41" }`, "{ $.a = `x` }", `{ $.a = %x% }`, `{ $.a = 1 2 }`,
+		`{`, `}`, `{}`, `{ $.a }`, `{ $ = "x" }`, `{ $.a = }`, `{ $.a == "x" }`, `{ $.a != "x" }`, `{ $.a > 1 }`,
+		`{ $.a = "x*" }`, `{ $.a = "x" || $.b = "y" }`,
+		`{ $.a IS TRUE }`, `{ $.a NOT EXISTS }`, `{ ($.a = "x") }`, `{ $.a[0] = "x" }`, `{ $.a = "x" & $.b = "y" }`,
+		`{ $.a = "x" && }`, `{ $.a = "x" } b`,
+		`{ $.a = "x"`, `{ a = "x" }`, `{ $..a = "x" }`, `{ $.a = --1 }`, `{ $.a = 0x10 }`, `{ $.a = 1_000 }`,
+		`{ $.a = "\x41" }`, "{ $.a = `x` }", `{ $.a = %x% }`, `{ $.a = 1 2 }`,
 	} {
 		_, _, err := s.messages(cloudwatchlogs.FilterLogEventsInput{FilterPattern: aws.String(pattern)})
 		if err == nil {
@@ -92,9 +96,11 @@ func TestOtherPatternsAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzPattern: whatever is asked for, the service finds lines or says that it does not read the pattern.
+// FuzzPattern: whatever is asked for, the service finds lines or says that it does not read the
+// pattern.
 func FuzzPattern(f *testing.F) {
-	for _, pattern := range []string{``, `a "b c"`, `{ $.a.b = "x" && $.c = -1.5e3 }`, `"\u00e9\x"`, "{ $.a = `x` }", `/* */`, `"a`, "\x00", `{$.a=0x1p-2}`} {
+	for _, pattern := range []string{``, `a "b c"`, `{ $.a.b = "x" && $.c = -1.5e3 }`, `"\u00e9\x"`, "{ $.a = `x` }",
+		`/* */`, `"a`, "\x00", `{$.a=0x1p-2}`} {
 		f.Add(pattern, `{"a":{"b":"x"},"c":-1500}`)
 	}
 	f.Fuzz(func(t *testing.T, pattern, line string) {
@@ -106,7 +112,8 @@ func FuzzPattern(f *testing.F) {
 		r.Header.Set("X-Amz-Target", "Logs_20140328.FilterLogEvents")
 		w := httptest.NewRecorder()
 		awslogs.New(awslogs.Options{Source: journal{"rotate": {line}}}).ServeHTTP(w, r)
-		if w.Code != http.StatusOK && !(w.Code == http.StatusBadRequest && strings.Contains(w.Body.String(), "InvalidParameterException")) {
+		if w.Code != http.StatusOK && !(w.Code == http.StatusBadRequest && strings.Contains(w.Body.String(),
+			"InvalidParameterException")) {
 			t.Errorf("%q is answered %d %s", pattern, w.Code, w.Body)
 		}
 		if strings.Trim(pattern, " ") == "" && !strings.Contains(w.Body.String(), `"eventId"`) {

@@ -1,12 +1,15 @@
-// Package awslogs is Amazon CloudWatch Logs on loopback, as far as the functions' logs are read: FilterLogEvents and DescribeLogGroups
-// over the log groups of the sandbox's Lambda functions, /aws/lambda/<function>.
+// Package awslogs is Amazon CloudWatch Logs on loopback, as far as the functions' logs are read:
+// FilterLogEvents and DescribeLogGroups over the log groups of the sandbox's Lambda functions,
+// /aws/lambda/<function>.
 //
-// What it answers follows the Amazon CloudWatch Logs API Reference (2014-03-28) and, for patterns, "Filter pattern syntax" of its User
-// Guide. Of the patterns it reads those of quilt-rotate: no pattern, terms, and { $.a.b = "x" && $.c = 1 }; it refuses every other one,
-// and every parameter that it does not act on, so that no caller takes for filtered what is not.
+// What it answers follows the Amazon CloudWatch Logs API Reference (2014-03-28) and, for patterns,
+// "Filter pattern syntax" of its User Guide. Of the patterns it reads those of quilt-rotate: no
+// pattern, terms, and { $.a.b = "x" && $.c = 1 }; it refuses every other one, and every parameter
+// that it does not act on, so that no caller takes for filtered what is not.
 //
-// The lines have real time, as the processes that wrote them do, whatever the sandbox's clock shows; so has the Date of each answer. A
-// caller that gives a startTime counts from its own clock. It never checks a signature or a permission, and keeps nothing itself.
+// The lines have real time, as the processes that wrote them do, whatever the sandbox's clock
+// shows; so has the Date of each answer. A caller that gives a startTime counts from its own clock.
+// It never checks a signature or a permission, and keeps nothing itself.
 package awslogs
 
 import (
@@ -34,8 +37,8 @@ type Options struct {
 	Region  string
 	Account string
 	Source  Source
-	// Scan is how many events are looked through for one page; 10,000 if zero. A page can be empty and not be the last, which the API
-	// Reference allows and a short Scan shows.
+	// Scan is how many events are looked through for one page; 10,000 if zero. A page can be empty
+	// and not be the last, which the API Reference allows and a short Scan shows.
 	Scan int
 }
 
@@ -51,10 +54,11 @@ func New(options Options) *Server {
 		options.Scan = maxEvents
 	}
 	s := &Server{options: options}
-	s.wire = &awsjson.Service{Target: Target, Message: "message", Now: time.Now, Operations: map[string]awsjson.Operation{
-		"DescribeLogGroups": awsjson.Strictly(s.describeLogGroups),
-		"FilterLogEvents":   awsjson.Strictly(s.filterLogEvents),
-	}}
+	s.wire = &awsjson.Service{Target: Target, Message: "message", Now: time.Now,
+		Operations: map[string]awsjson.Operation{
+			"DescribeLogGroups": awsjson.Strictly(s.describeLogGroups),
+			"FilterLogEvents":   awsjson.Strictly(s.filterLogEvents),
+		}}
 	return s
 }
 

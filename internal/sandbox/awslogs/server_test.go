@@ -38,7 +38,8 @@ func (j journal) LogGroups() []awslambda.LogGroup {
 func (j journal) Logs(function string) []awslambda.LogLine {
 	var lines []awslambda.LogLine
 	for i, text := range j[function] {
-		lines = append(lines, awslambda.LogLine{Time: start.Add(time.Duration(i) * time.Second), Stream: fmt.Sprintf("stream-%d", i%2), Text: text})
+		lines = append(lines, awslambda.LogLine{Time: start.Add(time.Duration(i) * time.Second),
+			Stream: fmt.Sprintf("stream-%d", i%2), Text: text})
 	}
 	return lines
 }
@@ -51,10 +52,12 @@ type service struct {
 
 func serve(t testing.TB, source journal, scan int) *service {
 	t.Helper()
-	listener := httptest.NewServer(awslogs.New(awslogs.Options{Region: "eu-central-1", Account: "123456789012", Source: source, Scan: scan}))
+	listener := httptest.NewServer(awslogs.New(awslogs.Options{Region: "eu-central-1", Account: "123456789012",
+		Source: source, Scan: scan}))
 	t.Cleanup(listener.Close)
 	return &service{t, cloudwatchlogs.New(cloudwatchlogs.Options{
-		Region: "eu-central-1", BaseEndpoint: aws.String(listener.URL), HTTPClient: listener.Client(), Retryer: aws.NopRetryer{},
+		Region: "eu-central-1", BaseEndpoint: aws.String(listener.URL), HTTPClient: listener.Client(),
+		Retryer:     aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "unused", ""),
 	}), listener.URL}
 }
@@ -83,14 +86,17 @@ func refused(t testing.TB, err error, code, says string) {
 }
 
 func TestEventsTellWhatALineIs(t *testing.T) {
-	// Protects what a caller reads of an event: its text to the byte, its time in milliseconds, its stream, an id of its own.
+	// Protects what a caller reads of an event: its text to the byte, its time in milliseconds, its
+	// stream, an id of its own.
 	s := serve(t, journal{"rotate": {"START", `{"level":"ERROR","error":"é <&>"}`}}, 0)
-	out, err := s.FilterLogEvents(t.Context(), &cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("/aws/lambda/rotate")})
+	out, err := s.FilterLogEvents(t.Context(),
+		&cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("/aws/lambda/rotate")})
 	if err != nil || len(out.Events) != 2 || out.NextToken != nil {
 		t.Fatalf("got %+v, %v", out, err)
 	}
 	first, second := out.Events[0], out.Events[1]
-	if aws.ToString(second.Message) != `{"level":"ERROR","error":"é <&>"}` || aws.ToInt64(second.Timestamp) != start.UnixMilli()+1000 || aws.ToString(second.LogStreamName) != "stream-1" {
+	if aws.ToString(second.Message) != `{"level":"ERROR","error":"é <&>"}` ||
+		aws.ToInt64(second.Timestamp) != start.UnixMilli()+1000 || aws.ToString(second.LogStreamName) != "stream-1" {
 		t.Errorf("the event is %+v", second)
 	}
 	if aws.ToString(first.EventId) == aws.ToString(second.EventId) {
@@ -121,7 +127,8 @@ func TestTimeAndStreamLimitWhatIsFound(t *testing.T) {
 }
 
 func TestPagesHaveEveryEventOnce(t *testing.T) {
-	// Protects a caller with many lines: no page loses or repeats one, and an empty page is not the end.
+	// Protects a caller with many lines: no page loses or repeats one, and an empty page is not the
+	// end.
 	lines := []string{"a", "b", "ERROR c", "d", "e", "f", "ERROR g"}
 	for name, test := range map[string]struct {
 		scan, limit, pages int
@@ -133,7 +140,8 @@ func TestPagesHaveEveryEventOnce(t *testing.T) {
 		"full, then no end": {0, 1, 2, "ERROR", "ERROR c ERROR g"},
 	} {
 		s := serve(t, journal{"rotate": lines}, test.scan)
-		got, pages, err := s.messages(cloudwatchlogs.FilterLogEventsInput{FilterPattern: aws.String(test.pattern), Limit: aws.Int32(int32(test.limit))})
+		got, pages, err := s.messages(cloudwatchlogs.FilterLogEventsInput{FilterPattern: aws.String(test.pattern),
+			Limit: aws.Int32(int32(test.limit))})
 		if err != nil || strings.Join(got, " ") != test.want || pages != test.pages {
 			t.Errorf("%s: %q on %d pages, %v; want %q on %d", name, got, pages, err, test.want, test.pages)
 		}
@@ -141,9 +149,11 @@ func TestPagesHaveEveryEventOnce(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	// Protects callers from an answer to another question: what cannot be answered is refused in the service's words.
+	// Protects callers from an answer to another question: what cannot be answered is refused in
+	// the service's words.
 	s := serve(t, journal{"rotate": {"a", "b"}, "revoke": {"a"}}, 0)
-	first, err := s.FilterLogEvents(t.Context(), &cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("/aws/lambda/rotate"), Limit: aws.Int32(1)})
+	first, err := s.FilterLogEvents(t.Context(),
+		&cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("/aws/lambda/rotate"), Limit: aws.Int32(1)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,19 +162,32 @@ func TestRefusals(t *testing.T) {
 		in         cloudwatchlogs.FilterLogEventsInput
 		code, says string
 	}{
-		"unknown group":        {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("/aws/lambda/absent")}, "ResourceNotFoundException", "The specified log group does not exist."},
-		"no group":             {cloudwatchlogs.FilterLogEventsInput{}, "InvalidParameterException", "logGroupName"},
-		"no name of a group":   {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("a b")}, "InvalidParameterException", "logGroupName"},
-		"limit":                {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate, Limit: aws.Int32(10001)}, "InvalidParameterException", "limit"},
-		"time":                 {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate, StartTime: aws.Int64(-1)}, "InvalidParameterException", "startTime"},
-		"streams twice":        {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate, LogStreamNames: []string{"a"}, LogStreamNamePrefix: aws.String("a")}, "InvalidParameterException", "logStreamNames"},
-		"no token":             {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate, NextToken: aws.String("x")}, "InvalidParameterException", "nextToken"},
-		"another group's":      {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("/aws/lambda/revoke"), Limit: aws.Int32(1), NextToken: first.NextToken}, "InvalidParameterException", "nextToken"},
-		"another pattern's":    {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate, FilterPattern: aws.String("b"), NextToken: first.NextToken}, "InvalidParameterException", "nextToken"},
-		"pattern":              {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate, FilterPattern: aws.String("?a ?b")}, "InvalidParameterException", "Invalid filter pattern"},
-		"what it does not do":  {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate, StartFromHead: aws.Bool(false)}, "SerializationException", ""},
-		"a pattern too long":   {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate, FilterPattern: aws.String(strings.Repeat("a", 1025))}, "InvalidParameterException", "filterPattern"},
-		"token of a later end": {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate, EndTime: aws.Int64(1), NextToken: first.NextToken}, "InvalidParameterException", "nextToken"},
+		"unknown group": {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("/aws/lambda/absent")},
+			"ResourceNotFoundException", "The specified log group does not exist."},
+		"no group": {cloudwatchlogs.FilterLogEventsInput{}, "InvalidParameterException", "logGroupName"},
+		"no name of a group": {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("a b")},
+			"InvalidParameterException", "logGroupName"},
+		"limit": {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate, Limit: aws.Int32(10001)},
+			"InvalidParameterException", "limit"},
+		"time": {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate, StartTime: aws.Int64(-1)},
+			"InvalidParameterException", "startTime"},
+		"streams twice": {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate,
+			LogStreamNames: []string{"a"}, LogStreamNamePrefix: aws.String("a")}, "InvalidParameterException",
+			"logStreamNames"},
+		"no token": {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate, NextToken: aws.String("x")},
+			"InvalidParameterException", "nextToken"},
+		"another group's": {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("/aws/lambda/revoke"),
+			Limit: aws.Int32(1), NextToken: first.NextToken}, "InvalidParameterException", "nextToken"},
+		"another pattern's": {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate,
+			FilterPattern: aws.String("b"), NextToken: first.NextToken}, "InvalidParameterException", "nextToken"},
+		"pattern": {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate,
+			FilterPattern: aws.String("?a ?b")}, "InvalidParameterException", "Invalid filter pattern"},
+		"what it does not do": {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate,
+			StartFromHead: aws.Bool(false)}, "SerializationException", ""},
+		"a pattern too long": {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate,
+			FilterPattern: aws.String(strings.Repeat("a", 1025))}, "InvalidParameterException", "filterPattern"},
+		"token of a later end": {cloudwatchlogs.FilterLogEventsInput{LogGroupName: rotate, EndTime: aws.Int64(1),
+			NextToken: first.NextToken}, "InvalidParameterException", "nextToken"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := s.FilterLogEvents(t.Context(), &test.in)
@@ -188,7 +211,8 @@ func TestGroupsAreThoseOfTheFunctions(t *testing.T) {
 			}
 			for _, group := range page.LogGroups {
 				names = append(names, strings.TrimPrefix(aws.ToString(group.LogGroupName), "/aws/lambda/"))
-				if arn := "arn:aws:logs:eu-central-1:123456789012:log-group:" + *group.LogGroupName; aws.ToString(group.LogGroupArn) != arn || aws.ToString(group.Arn) != arn+":*" {
+				if arn := "arn:aws:logs:eu-central-1:123456789012:log-group:" +
+					*group.LogGroupName; aws.ToString(group.LogGroupArn) != arn || aws.ToString(group.Arn) != arn+":*" {
 					t.Errorf("the group is %+v", group)
 				}
 			}
@@ -198,7 +222,8 @@ func TestGroupsAreThoseOfTheFunctions(t *testing.T) {
 	if got := list(cloudwatchlogs.DescribeLogGroupsInput{Limit: aws.Int32(1)}); got != "audit revoke rotate" {
 		t.Errorf("the groups are %q", got)
 	}
-	if got := list(cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String("/aws/lambda/r")}); got != "revoke rotate" {
+	if got := list(cloudwatchlogs.DescribeLogGroupsInput{
+		LogGroupNamePrefix: aws.String("/aws/lambda/r")}); got != "revoke rotate" {
 		t.Errorf("with the prefix they are %q", got)
 	}
 	_, err := s.DescribeLogGroups(t.Context(), &cloudwatchlogs.DescribeLogGroupsInput{Limit: aws.Int32(51)})
@@ -212,7 +237,8 @@ func TestAWSCLI(t *testing.T) {
 		t.Skip("SKIPPED: CloudWatch Logs with the AWS CLI: aws is not installed")
 	}
 	s := serve(t, journal{"rotate": {"START", `{"level":"ERROR","step":"testSecret"}`, "END"}}, 0)
-	command := exec.CommandContext(t.Context(), cli, "logs", "filter-log-events", "--log-group-name", "/aws/lambda/rotate",
+	command := exec.CommandContext(t.Context(), cli, "logs", "filter-log-events", "--log-group-name",
+		"/aws/lambda/rotate",
 		"--filter-pattern", `{ $.level = "ERROR" }`, "--output", "json")
 	command.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "PYENV_ROOT=" + os.Getenv("PYENV_ROOT"),
@@ -221,7 +247,8 @@ func TestAWSCLI(t *testing.T) {
 	}
 	out, err := command.CombinedOutput()
 	var answer struct{ Events []struct{ Message string } }
-	if err != nil || json.Unmarshal(out, &answer) != nil || len(answer.Events) != 1 || !strings.Contains(answer.Events[0].Message, "testSecret") {
+	if err != nil || json.Unmarshal(out, &answer) != nil || len(answer.Events) != 1 ||
+		!strings.Contains(answer.Events[0].Message, "testSecret") {
 		t.Errorf("%v: %s", err, out)
 	}
 }

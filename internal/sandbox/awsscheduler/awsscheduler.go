@@ -1,8 +1,11 @@
-// Package awsscheduler is Amazon EventBridge Scheduler on loopback, as far as a schedule is looked at and switched: GetSchedule and UpdateSchedule of the
-// default group. A test declares the schedules. Nothing here ever starts a target.
+// Package awsscheduler is Amazon EventBridge Scheduler on loopback, as far as a schedule is looked
+// at and switched: GetSchedule and UpdateSchedule of the default group. A test declares the
+// schedules. Nothing here ever starts a target.
 //
-// It follows the EventBridge Scheduler API Reference (2021-06-30), a REST API with JSON. UpdateSchedule replaces the whole schedule, as on AWS: a member
-// that the request leaves out is gone, and one of the members that a schedule must have is missed. It never checks a signature or a permission.
+// It follows the EventBridge Scheduler API Reference (2021-06-30), a REST API with JSON.
+// UpdateSchedule replaces the whole schedule, as on AWS: a member that the request leaves out is
+// gone, and one of the members that a schedule must have is missed. It never checks a signature or
+// a permission.
 package awsscheduler
 
 import (
@@ -92,10 +95,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(output)
 }
 
-// required are the members without which no schedule is; members are all that UpdateSchedule takes beside the name.
+// required are the members without which no schedule is; members are all that UpdateSchedule takes
+// beside the name.
 var (
 	required = []string{"FlexibleTimeWindow", "ScheduleExpression", "Target"}
-	members  = append([]string{"ActionAfterCompletion", "ClientToken", "Description", "EndDate", "GroupName", "KmsKeyArn", "ScheduleExpressionTimezone", "StartDate", "State"}, required...)
+	members  = append([]string{"ActionAfterCompletion", "ClientToken", "Description", "EndDate", "GroupName",
+		"KmsKeyArn", "ScheduleExpressionTimezone", "StartDate", "State"}, required...)
 )
 
 func (s *Server) serve(r *http.Request, body []byte) (any, error) {
@@ -109,7 +114,8 @@ func (s *Server) serve(r *http.Request, body []byte) (any, error) {
 	arn := "arn:aws:scheduler:" + s.Region + ":" + s.Account + ":schedule/default/" + name
 	if r.Method == http.MethodGet {
 		out := maps.Clone(schedule)
-		for member, value := range map[string]any{"Arn": arn, "Name": name, "GroupName": "default", "CreationDate": 1.7955e9, "LastModificationDate": 1.7956e9} {
+		for member, value := range map[string]any{"Arn": arn, "Name": name, "GroupName": "default",
+			"CreationDate": 1.7955e9, "LastModificationDate": 1.7956e9} {
 			out[member], _ = json.Marshal(value)
 		}
 		return out, nil

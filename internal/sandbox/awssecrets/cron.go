@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// A cron is the service's six-field expression, without the minutes, which must be 0, and the year, which must be *.
+// A cron is the service's six-field expression, without the minutes, which must be 0, and the year,
+// which must be *.
 type cron struct {
 	hours  uint64 // a bit for each
 	months uint64
@@ -133,8 +134,8 @@ func (c *cron) gap() int {
 // longest is how many hours a window may take.
 func (c *cron) longest() int { return min(c.gap(), 24-(bits.Len64(c.hours)-1)) }
 
-// next is the first window that opens after t. Nine years hold every day there is, the 29th of February across a
-// century's gap too.
+// next is the first window that opens after t. Nine years hold every day there is, the 29th of
+// February across a century's gap too.
 func (c *cron) next(t time.Time) (time.Time, bool) {
 	for d := day(t); d.Before(t.AddDate(9, 0, 0)); d = d.AddDate(0, 0, 1) {
 		if c.months&(1<<d.Month()) == 0 || !c.day(d) {

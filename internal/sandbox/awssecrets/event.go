@@ -56,8 +56,8 @@ func (s *Server) emitLabels(was, is *secret) {
 	}
 }
 
-// deliver hands new events to the observer, in order and outside the lock, so that the observer may call the service.
-// Whoever finds another goroutine at it leaves its events to that one.
+// deliver hands new events to the observer, in order and outside the lock, so that the observer may
+// call the service. Whoever finds another goroutine at it leaves its events to that one.
 func (s *Server) deliver() {
 	if s.options.OnEvent == nil {
 		return

@@ -15,8 +15,9 @@ func notFound(format string, args ...any) error {
 }
 
 var (
-	errNoSecret   = notFound("Secrets Manager can't find the specified secret.")
-	errMarked     = invalidRequest("You can't perform this operation on the secret because it was marked for deletion.")
-	errReplica    = invalidRequest("Operation not permitted on a replica secret. Call must be made in primary secret's region.")
+	errNoSecret = notFound("Secrets Manager can't find the specified secret.")
+	errMarked   = invalidRequest("You can't perform this operation on the secret because it was marked for deletion.")
+	errReplica  = invalidRequest("Operation not permitted on a replica secret. Call must be made in primary " +
+		"secret's region.")
 	errIncomplete = invalidRequest("A previous rotation isn't complete. That rotation will be reattempted.")
 )

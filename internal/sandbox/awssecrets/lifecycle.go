@@ -76,15 +76,18 @@ func (s *Server) createSecret(in createSecretInput) (createSecretOutput, error) 
 	return out, nil
 }
 
-// createdAgain answers a CreateSecret for a name that is taken: a repetition of the same request succeeds.
+// createdAgain answers a CreateSecret for a name that is taken: a repetition of the same request
+// succeeds.
 func (s *secret) createdAgain(in createSecretInput, v *value) (createSecretOutput, error) {
 	if s.markedForDeletion() {
-		return createSecretOutput{}, invalidRequest("You can't create this secret because a secret with this name is already scheduled for deletion.")
+		return createSecretOutput{}, invalidRequest("You can't create this secret because a secret with this name is " +
+			"already scheduled for deletion.")
 	}
 	if made := s.versions[in.ClientRequestToken]; v != nil && made != nil && made.value != nil && made.value.equal(v) {
 		return createSecretOutput{ARN: s.arn, Name: s.name, VersionId: made.id, ReplicationStatus: s.replicas}, nil
 	}
-	return createSecretOutput{}, awsjson.Faultf("ResourceExistsException", "The operation failed because the secret %s already exists.", in.Name)
+	return createSecretOutput{}, awsjson.Faultf("ResourceExistsException", "The operation failed because the secret "+
+		"%s already exists.", in.Name)
 }
 
 // details are what DescribeSecret and ListSecrets both tell.
@@ -135,8 +138,9 @@ func (s *Server) describeSecret(in secretInput) (describeSecretOutput, error) {
 func (s *Server) details(r *record, state *secret) details {
 	out := details{
 		ARN: state.arn, Name: state.name, Description: state.description, KmsKeyId: state.kmsKey,
-		CreatedDate: awsjson.At(state.created), LastChangedDate: awsjson.At(state.changed), LastAccessedDate: awsjson.At(r.lastRead),
-		DeletedDate: awsjson.At(state.deletion), Tags: state.tags,
+		CreatedDate: awsjson.At(state.created), LastChangedDate: awsjson.At(state.changed),
+		LastAccessedDate: awsjson.At(r.lastRead),
+		DeletedDate:      awsjson.At(state.deletion), Tags: state.tags,
 	}
 	if len(state.replicas) > 0 {
 		out.PrimaryRegion = s.options.Region
@@ -204,7 +208,8 @@ func (s *Server) updateSecret(in updateSecretInput) (updateSecretOutput, error) 
 		if err := checkToken(in.ClientRequestToken); err != nil {
 			return err
 		}
-		// Unlike PutSecretValue, the same value again is an error too: this operation only makes new versions.
+		// Unlike PutSecretValue, the same value again is an error too: this operation only makes
+		// new versions.
 		if next.versions[in.ClientRequestToken] != nil {
 			return errTokenUsed(in.ClientRequestToken, next.arn)
 		}
@@ -265,7 +270,8 @@ func (s *Server) deleteSecret(in deleteSecretInput) (deleteSecretOutput, error) 
 	return deleteSecretOutput{ARN: state.arn, Name: state.name, DeletionDate: awsjson.At(state.deletion)}, nil
 }
 
-// forceDelete deletes at once. A secret that is marked for deletion goes too, and one that never was is no error.
+// forceDelete deletes at once. A secret that is marked for deletion goes too, and one that never
+// was is no error.
 func (s *Server) forceDelete(id string) (deleteSecretOutput, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

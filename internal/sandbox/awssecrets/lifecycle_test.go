@@ -57,23 +57,41 @@ func TestCreate(t *testing.T) {
 		change func(*secretsmanager.CreateSecretInput)
 		code   string
 	}{
-		"again":          {nil, ""},
-		"another value":  {func(in *secretsmanager.CreateSecretInput) { in.SecretString = aws.String("v2") }, "ResourceExistsException"},
-		"another token":  {func(in *secretsmanager.CreateSecretInput) { in.ClientRequestToken = aws.String(token(2)) }, "ResourceExistsException"},
+		"again": {nil, ""},
+		"another value": {func(in *secretsmanager.CreateSecretInput) { in.SecretString = aws.String("v2") },
+			"ResourceExistsException"},
+		"another token": {func(in *secretsmanager.CreateSecretInput) { in.ClientRequestToken = aws.String(token(2)) },
+			"ResourceExistsException"},
 		"all characters": {func(in *secretsmanager.CreateSecretInput) { in.Name = aws.String("aZ09/_+=.@-") }, ""},
-		"a colon":        {func(in *secretsmanager.CreateSecretInput) { in.Name = aws.String("a:b") }, "InvalidParameterException"},
-		"a space":        {func(in *secretsmanager.CreateSecretInput) { in.Name = aws.String("a b") }, "InvalidParameterException"},
-		"512 characters": {func(in *secretsmanager.CreateSecretInput) { in.Name = aws.String(strings.Repeat("n", 512)) }, ""},
-		"513 characters": {func(in *secretsmanager.CreateSecretInput) { in.Name = aws.String(strings.Repeat("n", 513)) }, "InvalidParameterException"},
-		"text and bytes": {func(in *secretsmanager.CreateSecretInput) { in.SecretBinary = []byte("v") }, "InvalidParameterException"},
+		"a colon": {func(in *secretsmanager.CreateSecretInput) { in.Name = aws.String("a:b") },
+			"InvalidParameterException"},
+		"a space": {func(in *secretsmanager.CreateSecretInput) { in.Name = aws.String("a b") },
+			"InvalidParameterException"},
+		"512 characters": {func(in *secretsmanager.CreateSecretInput) {
+			in.Name = aws.String(strings.Repeat("n", 512))
+		}, ""},
+		"513 characters": {func(in *secretsmanager.CreateSecretInput) {
+			in.Name = aws.String(strings.Repeat("n", 513))
+		}, "InvalidParameterException"},
+		"text and bytes": {func(in *secretsmanager.CreateSecretInput) { in.SecretBinary = []byte("v") },
+			"InvalidParameterException"},
 		"an empty value": {func(in *secretsmanager.CreateSecretInput) {
 			in.Name = aws.String("n")
 			in.SecretString = aws.String("")
 		}, "InvalidParameterException"},
-		"a long description": {func(in *secretsmanager.CreateSecretInput) { in.Description = aws.String(strings.Repeat("d", 2049)) }, "InvalidParameterException"},
-		"a short token":      {func(in *secretsmanager.CreateSecretInput) { in.ClientRequestToken = aws.String("t") }, "InvalidParameterException"},
-		"a tag of AWS's own": {func(in *secretsmanager.CreateSecretInput) { in.Name = aws.String("n"); in.Tags = tags("aws:x") }, "InvalidParameterException"},
-		"51 tags":            {func(in *secretsmanager.CreateSecretInput) { in.Name = aws.String("n"); in.Tags = numbered(51) }, "InvalidParameterException"},
+		"a long description": {func(in *secretsmanager.CreateSecretInput) {
+			in.Description = aws.String(strings.Repeat("d", 2049))
+		}, "InvalidParameterException"},
+		"a short token": {func(in *secretsmanager.CreateSecretInput) { in.ClientRequestToken = aws.String("t") },
+			"InvalidParameterException"},
+		"a tag of AWS's own": {func(in *secretsmanager.CreateSecretInput) {
+			in.Name = aws.String("n")
+			in.Tags = tags("aws:x")
+		}, "InvalidParameterException"},
+		"51 tags": {func(in *secretsmanager.CreateSecretInput) {
+			in.Name = aws.String("n")
+			in.Tags = numbered(51)
+		}, "InvalidParameterException"},
 		"50 tags and no value": {func(in *secretsmanager.CreateSecretInput) {
 			in.Name = aws.String("n")
 			in.SecretString = nil
@@ -110,7 +128,8 @@ func numbered(n int) []types.Tag {
 	return tags(keys...)
 }
 
-// A secret that is marked for deletion refuses everything but to be described, restored or deleted for good.
+// A secret that is marked for deletion refuses everything but to be described, restored or deleted
+// for good.
 func TestDeletedSecretRefuses(t *testing.T) {
 	s, _ := rotating(t, awssecrets.Options{})
 	id := aws.String(name)
@@ -120,7 +139,8 @@ func TestDeletedSecretRefuses(t *testing.T) {
 	}
 	_, err := remove(secretsmanager.DeleteSecretInput{RecoveryWindowInDays: aws.Int64(6)})
 	s.refused(err, "InvalidParameterException", "between 7 and 30 days")
-	_, err = remove(secretsmanager.DeleteSecretInput{RecoveryWindowInDays: aws.Int64(7), ForceDeleteWithoutRecovery: aws.Bool(true)})
+	_, err = remove(secretsmanager.DeleteSecretInput{RecoveryWindowInDays: aws.Int64(7),
+		ForceDeleteWithoutRecovery: aws.Bool(true)})
 	s.refused(err, "InvalidParameterException", "in conjunction with")
 	out, err := remove(secretsmanager.DeleteSecretInput{RecoveryWindowInDays: aws.Int64(7)})
 	s.ok(err)
@@ -131,16 +151,24 @@ func TestDeletedSecretRefuses(t *testing.T) {
 		t.Errorf("described as deleted on %v, want %v", d, out.DeletionDate)
 	}
 
-	refusals := map[string]error{"PutSecretValue": s.put(2, "v2"), "UpdateSecretVersionStage": s.move("l", 0, 1), "RotateSecret": s.rotate(2, nil)}
+	refusals := map[string]error{"PutSecretValue": s.put(2, "v2"), "UpdateSecretVersionStage": s.move("l", 0, 1),
+		"RotateSecret": s.rotate(2, nil)}
 	_, refusals["GetSecretValue"] = s.get("", 0)
-	_, refusals["UpdateSecret"] = s.client.UpdateSecret(t.Context(), &secretsmanager.UpdateSecretInput{SecretId: id, Description: aws.String("d")})
-	_, refusals["TagResource"] = s.client.TagResource(t.Context(), &secretsmanager.TagResourceInput{SecretId: id, Tags: tags("k")})
-	_, refusals["UntagResource"] = s.client.UntagResource(t.Context(), &secretsmanager.UntagResourceInput{SecretId: id, TagKeys: []string{"k"}})
-	_, refusals["CancelRotateSecret"] = s.client.CancelRotateSecret(t.Context(), &secretsmanager.CancelRotateSecretInput{SecretId: id})
-	_, refusals["GetResourcePolicy"] = s.client.GetResourcePolicy(t.Context(), &secretsmanager.GetResourcePolicyInput{SecretId: id})
-	_, refusals["PutResourcePolicy"] = s.client.PutResourcePolicy(t.Context(), &secretsmanager.PutResourcePolicyInput{SecretId: id, ResourcePolicy: aws.String("{}")})
+	_, refusals["UpdateSecret"] = s.client.UpdateSecret(t.Context(), &secretsmanager.UpdateSecretInput{SecretId: id,
+		Description: aws.String("d")})
+	_, refusals["TagResource"] = s.client.TagResource(t.Context(), &secretsmanager.TagResourceInput{SecretId: id,
+		Tags: tags("k")})
+	_, refusals["UntagResource"] = s.client.UntagResource(t.Context(), &secretsmanager.UntagResourceInput{SecretId: id,
+		TagKeys: []string{"k"}})
+	_, refusals["CancelRotateSecret"] = s.client.CancelRotateSecret(t.Context(),
+		&secretsmanager.CancelRotateSecretInput{SecretId: id})
+	_, refusals["GetResourcePolicy"] = s.client.GetResourcePolicy(t.Context(),
+		&secretsmanager.GetResourcePolicyInput{SecretId: id})
+	_, refusals["PutResourcePolicy"] = s.client.PutResourcePolicy(t.Context(),
+		&secretsmanager.PutResourcePolicyInput{SecretId: id, ResourcePolicy: aws.String("{}")})
 	_, refusals["DeleteSecret"] = remove(secretsmanager.DeleteSecretInput{})
-	_, refusals["CreateSecret"] = s.client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: id, SecretString: aws.String("v")})
+	_, refusals["CreateSecret"] = s.client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: id,
+		SecretString: aws.String("v")})
 	for operation, err := range refusals {
 		t.Run(operation, func(t *testing.T) {
 			(&service{TB: t}).refused(err, "InvalidRequestException", "deletion")
@@ -165,7 +193,8 @@ func TestDeletedSecretGoes(t *testing.T) {
 			return err
 		},
 		"at once": func(s *service) error {
-			_, err := s.client.DeleteSecret(s.Context(), &secretsmanager.DeleteSecretInput{SecretId: aws.String(name), ForceDeleteWithoutRecovery: aws.Bool(true)})
+			_, err := s.client.DeleteSecret(s.Context(), &secretsmanager.DeleteSecretInput{SecretId: aws.String(name),
+				ForceDeleteWithoutRecovery: aws.Bool(true)})
 			return err
 		},
 	} {
@@ -177,7 +206,8 @@ func TestDeletedSecretGoes(t *testing.T) {
 			s.refused(err, "ResourceNotFoundException")
 			_, err = s.client.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: aws.String(name)})
 			s.refused(err, "ResourceNotFoundException")
-			_, err = s.client.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: aws.String(name), ForceDeleteWithoutRecovery: aws.Bool(true)})
+			_, err = s.client.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: aws.String(name),
+				ForceDeleteWithoutRecovery: aws.Bool(true)})
 			s.ok(err)
 			s.create()
 			s.stages("1:AWSCURRENT")
@@ -190,20 +220,24 @@ func TestTags(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	s.create()
 	tag := func(in []types.Tag) error {
-		_, err := s.client.TagResource(t.Context(), &secretsmanager.TagResourceInput{SecretId: aws.String(name), Tags: in})
+		_, err := s.client.TagResource(t.Context(), &secretsmanager.TagResourceInput{SecretId: aws.String(name),
+			Tags: in})
 		return err
 	}
 	s.ok(tag(tags("a", "b")))
 	s.ok(tag([]types.Tag{{Key: aws.String("b"), Value: aws.String("new")}}))
 	s.refused(tag(numbered(49)), "InvalidParameterException")
-	_, err := s.client.UntagResource(t.Context(), &secretsmanager.UntagResourceInput{SecretId: aws.String(name), TagKeys: []string{"a", "absent"}})
+	_, err := s.client.UntagResource(t.Context(), &secretsmanager.UntagResourceInput{SecretId: aws.String(name),
+		TagKeys: []string{"a", "absent"}})
 	s.ok(err)
-	if got := s.describe().Tags; len(got) != 1 || aws.ToString(got[0].Key) != "b" || aws.ToString(got[0].Value) != "new" {
+	if got := s.describe().Tags; len(got) != 1 || aws.ToString(got[0].Key) != "b" ||
+		aws.ToString(got[0].Value) != "new" {
 		t.Fatalf("tags are %v", got)
 	}
 }
 
-// ListSecrets filters as documented: by prefix, negated with an exclamation mark, values joined by or, filters by and.
+// ListSecrets filters as documented: by prefix, negated with an exclamation mark, values joined by
+// or, filters by and.
 func TestListFilters(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	for i, secret := range []struct{ name, description, tag string }{
@@ -211,7 +245,8 @@ func TestListFilters(t *testing.T) {
 		{"prod/db", "Password", "team"},
 		{"Prod/other", "", ""},
 	} {
-		in := &secretsmanager.CreateSecretInput{Name: aws.String(secret.name), Description: aws.String(secret.description), ClientRequestToken: aws.String(token(i + 1))}
+		in := &secretsmanager.CreateSecretInput{Name: aws.String(secret.name),
+			Description: aws.String(secret.description), ClientRequestToken: aws.String(token(i + 1))}
 		if secret.tag != "" {
 			in.Tags = tags(secret.tag)
 		}
@@ -246,7 +281,8 @@ func TestListFilters(t *testing.T) {
 			t.Errorf("%v lists %q, want %q", test.filters, got, test.want)
 		}
 	}
-	_, err := s.client.ListSecrets(t.Context(), &secretsmanager.ListSecretsInput{Filters: []types.Filter{filter("colour", "red")}})
+	_, err := s.client.ListSecrets(t.Context(),
+		&secretsmanager.ListSecretsInput{Filters: []types.Filter{filter("colour", "red")}})
 	s.refused(err, "InvalidParameterException")
 }
 
@@ -262,7 +298,8 @@ func names(list []types.SecretListEntry) string {
 func TestListPages(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	for n := range 5 {
-		_, err := s.client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String(fmt.Sprint("s", n)), SecretString: aws.String("v")})
+		_, err := s.client.CreateSecret(t.Context(),
+			&secretsmanager.CreateSecretInput{Name: aws.String(fmt.Sprint("s", n)), SecretString: aws.String("v")})
 		s.ok(err)
 	}
 	_, err := s.client.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: aws.String("s2")})
@@ -286,7 +323,8 @@ func TestListPages(t *testing.T) {
 	if got := list(secretsmanager.ListSecretsInput{}); got != "s0 s1 s3 s4" {
 		t.Errorf("listed %q", got)
 	}
-	if got := list(secretsmanager.ListSecretsInput{SortOrder: "desc", IncludePlannedDeletion: aws.Bool(true)}); got != "s4 s3 s2 s1 s0" {
+	if got := list(secretsmanager.ListSecretsInput{SortOrder: "desc",
+		IncludePlannedDeletion: aws.Bool(true)}); got != "s4 s3 s2 s1 s0" {
 		t.Errorf("all, newest first: %q", got)
 	}
 	_, err = s.client.ListSecrets(t.Context(), &secretsmanager.ListSecretsInput{SortOrder: "up"})
@@ -295,7 +333,8 @@ func TestListPages(t *testing.T) {
 	s.refused(err, "InvalidParameterException")
 }
 
-// Replicas are a status for each region, which a test sets, and they keep the secret from being deleted.
+// Replicas are a status for each region, which a test sets, and they keep the secret from being
+// deleted.
 func TestReplicas(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	s.create()
@@ -341,11 +380,13 @@ func TestResourcePolicy(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	s.create()
 	put := func(policy string) error {
-		_, err := s.client.PutResourcePolicy(t.Context(), &secretsmanager.PutResourcePolicyInput{SecretId: aws.String(name), ResourcePolicy: aws.String(policy)})
+		_, err := s.client.PutResourcePolicy(t.Context(),
+			&secretsmanager.PutResourcePolicyInput{SecretId: aws.String(name), ResourcePolicy: aws.String(policy)})
 		return err
 	}
 	get := func() string {
-		out, err := s.client.GetResourcePolicy(t.Context(), &secretsmanager.GetResourcePolicyInput{SecretId: aws.String(name)})
+		out, err := s.client.GetResourcePolicy(t.Context(),
+			&secretsmanager.GetResourcePolicyInput{SecretId: aws.String(name)})
 		s.ok(err)
 		return aws.ToString(out.ResourcePolicy)
 	}
@@ -354,7 +395,8 @@ func TestResourcePolicy(t *testing.T) {
 	if got := get(); got != `{"Statement": []}` {
 		t.Errorf("the policy is %q", got)
 	}
-	_, err := s.client.DeleteResourcePolicy(t.Context(), &secretsmanager.DeleteResourcePolicyInput{SecretId: aws.String(name)})
+	_, err := s.client.DeleteResourcePolicy(t.Context(), &secretsmanager.DeleteResourcePolicyInput{
+		SecretId: aws.String(name)})
 	s.ok(err)
 	if got := get(); got != "" {
 		t.Errorf("the deleted policy is %q", got)
@@ -371,12 +413,14 @@ func TestRandomPassword(t *testing.T) {
 		}
 		return aws.ToString(out.RandomPassword), nil
 	}
-	if p, err := make(secretsmanager.GetRandomPasswordInput{}); err != nil || len(p) != 32 || !strings.ContainsAny(p, "0123456789") {
+	if p, err := make(secretsmanager.GetRandomPasswordInput{}); err != nil || len(p) != 32 ||
+		!strings.ContainsAny(p, "0123456789") {
 		t.Errorf("the default password is %q, %v", p, err)
 	}
 	p, err := make(secretsmanager.GetRandomPasswordInput{
-		PasswordLength: aws.Int64(400), ExcludePunctuation: aws.Bool(true), ExcludeUppercase: aws.Bool(true), ExcludeLowercase: aws.Bool(true),
-		IncludeSpace: aws.Bool(true), ExcludeCharacters: aws.String("0"),
+		PasswordLength: aws.Int64(400), ExcludePunctuation: aws.Bool(true), ExcludeUppercase: aws.Bool(true),
+		ExcludeLowercase: aws.Bool(true),
+		IncludeSpace:     aws.Bool(true), ExcludeCharacters: aws.String("0"),
 	})
 	if err != nil || len(p) != 400 || strings.Trim(p, " 123456789") != "" || !strings.Contains(p, " ") {
 		t.Errorf("the password of digits is %q, %v", p, err)

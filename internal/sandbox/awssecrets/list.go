@@ -37,7 +37,8 @@ func (s *Server) listSecrets(in listSecretsInput) (listSecretsOutput, error) {
 	}
 	out := listSecretsOutput{SecretList: make([]secretEntry, 0, to-from), NextToken: next}
 	for _, r := range listed[from:to] {
-		out.SecretList = append(out.SecretList, secretEntry{details: s.details(r, r.now), SecretVersionsToStages: r.now.idsToStages()})
+		out.SecretList = append(out.SecretList, secretEntry{details: s.details(r, r.now),
+			SecretVersionsToStages: r.now.idsToStages()})
 	}
 	return out, nil
 }
@@ -57,7 +58,8 @@ func (in listSecretsInput) check() error {
 	return nil
 }
 
-// listed are the records that match, in order. The documents give no default order; ascending was chosen.
+// listed are the records that match, in order. The documents give no default order; ascending was
+// chosen.
 func (s *Server) listed(in listSecretsInput) []*record {
 	var listed []*record
 	for name := range s.secrets {
@@ -83,7 +85,8 @@ type filter struct {
 }
 
 func (f filter) check() error {
-	if !slices.Contains([]string{"description", "name", "tag-key", "tag-value", "primary-region", "owning-service", "all"}, f.Key) {
+	if !slices.Contains([]string{"description", "name", "tag-key", "tag-value", "primary-region", "owning-service",
+		"all"}, f.Key) {
 		return invalidParameter("Invalid filter key: %s", f.Key)
 	}
 	if len(f.Values) < 1 || len(f.Values) > 10 {
@@ -123,7 +126,8 @@ func (f filter) matchesValue(s *secret, region, wanted string) bool {
 	return s.mentions(wanted)
 }
 
-// mentions is the filter "all": each word of the value starts some word of some attribute, in any case of letters.
+// mentions is the filter "all": each word of the value starts some word of some attribute, in any
+// case of letters.
 func (s *secret) mentions(wanted string) bool {
 	attributes := []string{s.name, s.description}
 	for _, t := range s.tags {

@@ -8,8 +8,8 @@ import (
 	"quilt-rotate/internal/sandbox/awsjson"
 )
 
-// The limits of the API model. What the service answers to a parameter outside them is not documented for each; here it
-// is always InvalidParameterException, which every operation lists.
+// The limits of the API model. What the service answers to a parameter outside them is not
+// documented for each; here it is always InvalidParameterException, which every operation lists.
 
 func checkSecretID(id string) error {
 	if len(id) < 1 || len(id) > 2048 {
@@ -40,8 +40,8 @@ func checkDescription(text *string) error {
 	return nil
 }
 
-// checkToken judges a ClientRequestToken. Only the SDKs and the CLI may leave it out, because they fill it in; the
-// service refuses a raw request without one.
+// checkToken judges a ClientRequestToken. Only the SDKs and the CLI may leave it out, because they
+// fill it in; the service refuses a raw request without one.
 func checkToken(token string) error {
 	if token == "" {
 		return invalidRequest("You must provide a ClientRequestToken value. We recommend a UUID-type value.")
@@ -96,7 +96,8 @@ const maxValue = 65536 // bytes, of text as of binary
 func valueOf(text *string, binary []byte) (*value, error) {
 	switch {
 	case text != nil && binary != nil:
-		return nil, invalidParameter("You can't specify both a binary secret value and a string secret value in the same secret.")
+		return nil, invalidParameter("You can't specify both a binary secret value and a string secret value in the " +
+			"same secret.")
 	case text != nil:
 		if len(*text) < 1 || len(*text) > maxValue {
 			return nil, invalidParameter("SecretString must be 1-%d bytes long.", maxValue)
@@ -111,7 +112,8 @@ func valueOf(text *string, binary []byte) (*value, error) {
 	return nil, nil
 }
 
-// page cuts one page out of n elements: the bounds, and the token of the next page, empty after the last.
+// page cuts one page out of n elements: the bounds, and the token of the next page, empty after the
+// last.
 func page(n int, maxResults *int, nextToken *string) (from, to int, next *string, err error) {
 	size := 100
 	if maxResults != nil {

@@ -19,7 +19,8 @@ func (s *Server) putResourcePolicy(in putResourcePolicyInput) (secretOutput, err
 		return secretOutput{}, invalidParameter("ResourcePolicy must be 1-%d characters long.", maxPolicy)
 	}
 	if !json.Valid([]byte(in.ResourcePolicy)) {
-		return secretOutput{}, awsjson.Faultf("MalformedPolicyDocumentException", "This resource policy contains invalid JSON.")
+		return secretOutput{}, awsjson.Faultf("MalformedPolicyDocumentException",
+			"This resource policy contains invalid JSON.")
 	}
 	return s.setPolicy(in.SecretId, in.ResourcePolicy)
 }

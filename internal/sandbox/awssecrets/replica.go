@@ -81,7 +81,8 @@ func (s *Server) stopReplicationToReplica(in secretInput) (stopReplicationOutput
 
 var regionPattern = regexp.MustCompile(`^([a-z]+-)+\d+$`)
 
-// replicate adds replicas, in sync at once: only their status is kept, no second copy of the secret.
+// replicate adds replicas, in sync at once: only their status is kept, no second copy of the
+// secret.
 func (s *secret) replicate(regions []replicaRegion, primary string) error {
 	for _, add := range regions {
 		if !regionPattern.MatchString(add.Region) || add.Region == primary {
@@ -112,5 +113,6 @@ func (s *secret) checkNotReplicated() error {
 	for _, r := range s.replicas {
 		regions = append(regions, r.Region)
 	}
-	return invalidParameter("You can't delete secret %s that still has replica regions [%s]", s.name, strings.Join(regions, ", "))
+	return invalidParameter("You can't delete secret %s that still has replica regions [%s]", s.name,
+		strings.Join(regions, ", "))
 }

@@ -43,7 +43,8 @@ func (s *Server) rotateSecret(in rotateSecretInput) (rotateSecretOutput, error) 
 	if err := in.check(); err != nil {
 		return rotateSecretOutput{}, err
 	}
-	// Asked before the lock is taken, and before anything is changed: whoever keeps the functions has locks of its own.
+	// Asked before the lock is taken, and before anything is changed: whoever keeps the functions
+	// has locks of its own.
 	if err := s.checkFunction(in); err != nil {
 		return rotateSecretOutput{}, err
 	}
@@ -81,8 +82,8 @@ func (s *Server) rotate(r *record, in rotateSecretInput) error {
 	return nil
 }
 
-// redrive refuses a rotation because of one that is not complete, and goes on with that one, as the refusal says. The
-// same request again, while its rotation runs, is no other rotation.
+// redrive refuses a rotation because of one that is not complete, and goes on with that one, as the
+// refusal says. The same request again, while its rotation runs, is no other rotation.
 func (s *Server) redrive(r *record, token, requested string) error {
 	rot := r.rotation
 	if !rot.live() || rot.token != token || rot.byTest {
@@ -117,7 +118,8 @@ func (next *secret) configure(in rotateSecretInput, s *Server) error {
 	return nil
 }
 
-// firstDate is the NextRotationDate of new rules: counted from the last rotation, unless that date is past already.
+// firstDate is the NextRotationDate of new rules: counted from the last rotation, unless that date
+// is past already.
 func (c configuration) firstDate(now time.Time) time.Time {
 	if !c.rotated.IsZero() {
 		if next := c.rules.next(c.rotated); next.After(now) {
@@ -157,7 +159,8 @@ type cancelRotateSecretOutput struct {
 	VersionId string `json:",omitempty"`
 }
 
-// cancelRotateSecret turns rotation off. The step that runs goes on, no other follows, and AWSPENDING stays.
+// cancelRotateSecret turns rotation off. The step that runs goes on, no other follows, and
+// AWSPENDING stays.
 func (s *Server) cancelRotateSecret(in secretInput) (cancelRotateSecretOutput, error) {
 	var out cancelRotateSecretOutput
 	state, err := s.change(in.SecretId, func(r *record, next *secret) error {

@@ -76,11 +76,13 @@ func (e *StepError) detail() string {
 // errNotPromoted is a finishSecret that returned without an error and without moving AWSCURRENT.
 var errNotPromoted = errors.New("finishSecret left AWSCURRENT on another version")
 
-// begin registers the empty version that a rotation fills, or the temporary copy that a test tries, under AWSPENDING.
+// begin registers the empty version that a rotation fills, or the temporary copy that a test tries,
+// under AWSPENDING.
 func (s *Server) begin(r *record, token string, test bool, alter func(next *secret) error) (*rotation, error) {
 	state, err := s.write(r, func(next *secret) error {
 		if next.versions[token] != nil {
-			return invalidRequest("You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", token, next.arn)
+			return invalidRequest("You can't use ClientRequestToken %s because that value is already in use for a "+
+				"version of secret %s.", token, next.arn)
 		}
 		if err := alter(next); err != nil {
 			return err
@@ -100,11 +102,13 @@ func (s *Server) begin(r *record, token string, test bool, alter func(next *secr
 		r.rotation.over = gone
 	}
 	former := r.rotation.underWay()
-	r.rotation = &rotation{token: token, rotationToken: awsjson.NewUUID(), function: state.rotation.function, test: test, former: former}
+	r.rotation = &rotation{token: token, rotationToken: awsjson.NewUUID(), function: state.rotation.function,
+		test: test, former: former}
 	return r.rotation, nil
 }
 
-// underWay is the rotation, or one that it took the place of, if a step of it may still run; else nil.
+// underWay is the rotation, or one that it took the place of, if a step of it may still run; else
+// nil.
 func (r *rotation) underWay() *rotation {
 	for ; r != nil && !r.running; r = r.former {
 	}
@@ -132,8 +136,8 @@ func (s *Server) drive(r *record, rot *rotation) {
 	close(rot.idle)
 }
 
-// tries repeats the whole rotation, with the same token, until it succeeds, ends or has failed often enough. What a
-// failed test leads to is not documented; it is not repeated.
+// tries repeats the whole rotation, with the same token, until it succeeds, ends or has failed
+// often enough. What a failed test leads to is not documented; it is not repeated.
 func (s *Server) tries(r *record, rot *rotation) error {
 	for try := 1; ; try++ {
 		err := s.attempt(r, rot)
@@ -215,7 +219,8 @@ func (s *Server) failed(r *record, rot *rotation, err error) {
 	s.emitRotation(r, rot, RotationFailed, TestRotationFailed, message)
 }
 
-// complete is what the service does once all steps have succeeded. It, and not the function, takes AWSPENDING off.
+// complete is what the service does once all steps have succeeded. It, and not the function, takes
+// AWSPENDING off.
 func (s *Server) complete(r *record, rot *rotation) error {
 	s.mu.Lock()
 	if rot.test && rot.live() {
@@ -260,7 +265,8 @@ func (s *Server) promoted(r *record, rot *rotation) bool {
 	return true
 }
 
-// removeTemporary takes away the version that a test was made on, unless somebody has made use of it.
+// removeTemporary takes away the version that a test was made on, unless somebody has made use of
+// it.
 func (s *Server) removeTemporary(r *record, rot *rotation) {
 	if rot.over == "" {
 		rot.over = succeeded
@@ -279,10 +285,12 @@ func (s *Server) removeTemporary(r *record, rot *rotation) {
 	})
 }
 
-// noticeLoss ends a rotation when a write takes AWSPENDING off its version before that version is current.
+// noticeLoss ends a rotation when a write takes AWSPENDING off its version before that version is
+// current.
 func (s *Server) noticeLoss(r *record, was, next *secret) {
 	rot := r.rotation
-	if !rot.live() || was.labels[pending] != rot.token || next.labels[pending] == rot.token || next.labels[current] == rot.token {
+	if !rot.live() || was.labels[pending] != rot.token || next.labels[pending] == rot.token ||
+		next.labels[current] == rot.token {
 		return
 	}
 	rot.over = unlabelled
@@ -299,11 +307,12 @@ func (s *Server) emitRotation(r *record, rot *rotation, name, ofTest, message st
 	s.emit(Event{Name: name, SecretARN: r.arn, VersionID: rot.token, Message: message})
 }
 
-// checkRotationToken judges the proof that a put belongs to the rotation, where the caller gives one. Which error AWS
-// answers is not documented.
+// checkRotationToken judges the proof that a put belongs to the rotation, where the caller gives
+// one. Which error AWS answers is not documented.
 func (r *record) checkRotationToken(in putSecretValueInput) error {
 	rot := r.rotation
-	if in.RotationToken == nil || rot == nil || rot.token != in.ClientRequestToken || rot.rotationToken == *in.RotationToken {
+	if in.RotationToken == nil || rot == nil || rot.token != in.ClientRequestToken ||
+		rot.rotationToken == *in.RotationToken {
 		return nil
 	}
 	return invalidParameter("The RotationToken is not that of the rotation of version %s.", rot.token)

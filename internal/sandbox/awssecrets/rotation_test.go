@@ -32,7 +32,8 @@ func failing(step string, n int32) func(event) error {
 	}
 }
 
-// A rotation that succeeds calls the four steps with the documented event and takes AWSPENDING off itself.
+// A rotation that succeeds calls the four steps with the documented event and takes AWSPENDING off
+// itself.
 func TestRotationSucceeds(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	r.after = func(e event) error {
@@ -60,7 +61,8 @@ func TestRotationSucceeds(t *testing.T) {
 	}
 }
 
-// The next rotation has another RotationToken, uses the stored function, and is not blocked by the last one.
+// The next rotation has another RotationToken, uses the stored function, and is not blocked by the
+// last one.
 func TestRotationFollowsRotation(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	s.ok(s.rotate(2, nil))
@@ -105,7 +107,8 @@ func TestRotateSecretIsAsynchronous(t *testing.T) {
 	r.before = func(event) error { <-gate; return nil }
 	s.ok(s.rotate(2, nil))
 	s.ok(s.rotate(2, nil))
-	s.refused(s.rotate(3, nil), "InvalidRequestException", "A previous rotation isn't complete. That rotation will be reattempted.")
+	s.refused(s.rotate(3, nil), "InvalidRequestException", "A previous rotation isn't complete. That rotation will "+
+		"be reattempted.")
 	s.stages("1:AWSCURRENT 2:AWSPENDING")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -133,9 +136,11 @@ func TestFailedRotationIsRepeatedWhole(t *testing.T) {
 			t.Errorf("a repetition has other tokens: %+v", e)
 		}
 	}
-	s.events(awssecrets.RotationStarted, awssecrets.RotationFailed, awssecrets.RotationFailed, awssecrets.RotationSucceeded)
+	s.events(awssecrets.RotationStarted, awssecrets.RotationFailed, awssecrets.RotationFailed,
+		awssecrets.RotationSucceeded)
 	for _, e := range s.Events() {
-		if e.Name == awssecrets.RotationFailed && e.Message != "Error when executing lambda "+function+" during testSecret step" {
+		if e.Name == awssecrets.RotationFailed && e.Message != "Error when executing lambda "+function+
+			" during testSecret step" {
 			t.Errorf("the failure says %q", e.Message)
 		}
 	}
@@ -189,7 +194,8 @@ func stuck(t *testing.T, step string) (*service, *rotator, *atomic.Bool) {
 	return s, r, &healed
 }
 
-// A rotation that failed too often keeps AWSPENDING, which blocks the next; the refused call goes on with the stuck one.
+// A rotation that failed too often keeps AWSPENDING, which blocks the next; the refused call goes
+// on with the stuck one.
 func TestStuckRotationBlocksAndIsReattempted(t *testing.T) {
 	s, r, healed := stuck(t, "testSecret")
 	s.stages("1:AWSCURRENT 2:AWSPENDING")
@@ -234,7 +240,8 @@ func TestStuckRotationIsFreedByRemovingAWSPENDING(t *testing.T) {
 	s.stages("1:AWSPREVIOUS 3:AWSCURRENT")
 }
 
-// A rotation that takes the place of one that lost AWSPENDING does not hide that one's last step, which still runs.
+// A rotation that takes the place of one that lost AWSPENDING does not hide that one's last step,
+// which still runs.
 func TestTheStepOfAFormerRotationIsWaitedFor(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	gate, in := make(chan struct{}), make(chan struct{})
@@ -287,7 +294,8 @@ func TestAWSPENDINGByHandBlocks(t *testing.T) {
 	}
 }
 
-// A version made by hand while a rotation runs makes the service abandon it: no label, no further step, no retry.
+// A version made by hand while a rotation runs makes the service abandon it: no label, no further
+// step, no retry.
 func TestNewVersionByHandAbandonsTheRotation(t *testing.T) {
 	byHand := map[string]func(*service) error{
 		"PutSecretValue":                func(s *service) error { return s.put(3, "v3") },
@@ -324,7 +332,8 @@ func TestNewVersionByHandAbandonsTheRotation(t *testing.T) {
 	}
 }
 
-// A rotation that is stuck is under way too: a version made by hand abandons it, and the next rotation is free.
+// A rotation that is stuck is under way too: a version made by hand abandons it, and the next
+// rotation is free.
 func TestNewVersionByHandAbandonsAStuckRotation(t *testing.T) {
 	s, _, healed := stuck(t, "testSecret")
 	healed.Store(true)
@@ -351,7 +360,8 @@ func TestAbandonedStepActsOnWhatIs(t *testing.T) {
 	s.stages("1:AWSPREVIOUS 2:AWSPENDING 3:AWSCURRENT")
 }
 
-// A function that takes AWSPENDING off the pending version ends its rotation: no further step, no retry.
+// A function that takes AWSPENDING off the pending version ends its rotation: no further step, no
+// retry.
 func TestRemovingAWSPENDINGEndsTheRotation(t *testing.T) {
 	for what, test := range map[string]struct {
 		err   error
@@ -376,11 +386,13 @@ func TestRemovingAWSPENDINGEndsTheRotation(t *testing.T) {
 	}
 }
 
-// CancelRotateSecret turns rotation off, stops after the running step and leaves AWSPENDING, which then blocks.
+// CancelRotateSecret turns rotation off, stops after the running step and leaves AWSPENDING, which
+// then blocks.
 func TestCancelLeavesAWSPENDING(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	cancel := func() (*secretsmanager.CancelRotateSecretOutput, error) {
-		return s.client.CancelRotateSecret(t.Context(), &secretsmanager.CancelRotateSecretInput{SecretId: aws.String(name)})
+		return s.client.CancelRotateSecret(t.Context(), &secretsmanager.CancelRotateSecretInput{
+			SecretId: aws.String(name)})
 	}
 	_, err := cancel()
 	s.refused(err, "InvalidRequestException")
@@ -410,7 +422,8 @@ func TestCancelLeavesAWSPENDING(t *testing.T) {
 	}
 }
 
-// RotateImmediately=false tries testSecret on a temporary copy of the current value, and leaves nothing.
+// RotateImmediately=false tries testSecret on a temporary copy of the current value, and leaves
+// nothing.
 func TestRotateLaterOnlyTests(t *testing.T) {
 	for what, test := range map[string]struct {
 		err  error
@@ -464,7 +477,8 @@ func TestRotationTokenIsCheckedWhenGiven(t *testing.T) {
 	s.stages("1:AWSCURRENT 2:AWSPENDING")
 }
 
-// A test can play the service: the pending version it starts is a rotation's, but nothing is invoked.
+// A test can play the service: the pending version it starts is a rotation's, but nothing is
+// invoked.
 func TestPendingVersionOfATest(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	_, err := s.StartPending(name, token(2))
@@ -530,10 +544,17 @@ func TestRefusedRotateSecretChangesNothing(t *testing.T) {
 		change func(*secretsmanager.RotateSecretInput)
 		code   string
 	}{
-		"an unknown function":   {func(in *secretsmanager.RotateSecretInput) { in.RotationLambdaARN = aws.String(function + "2") }, "ResourceNotFoundException"},
-		"no function":           {func(in *secretsmanager.RotateSecretInput) { in.RotationLambdaARN = nil }, "InvalidRequestException"},
-		"a version's token":     {func(in *secretsmanager.RotateSecretInput) { in.ClientRequestToken = aws.String(token(1)) }, "InvalidRequestException"},
-		"a short token":         {func(in *secretsmanager.RotateSecretInput) { in.ClientRequestToken = aws.String("t") }, "InvalidParameterException"},
+		"an unknown function": {func(in *secretsmanager.RotateSecretInput) {
+			in.RotationLambdaARN = aws.String(function + "2")
+		}, "ResourceNotFoundException"},
+		"no function": {func(in *secretsmanager.RotateSecretInput) { in.RotationLambdaARN = nil },
+			"InvalidRequestException"},
+		"a version's token": {func(in *secretsmanager.RotateSecretInput) {
+			in.ClientRequestToken = aws.String(token(1))
+		}, "InvalidRequestException"},
+		"a short token": {func(in *secretsmanager.RotateSecretInput) {
+			in.ClientRequestToken = aws.String("t")
+		}, "InvalidParameterException"},
 		"both kinds of rules":   {rules(1, "rate(1 day)", ""), "InvalidParameterException"},
 		"1001 days":             {rules(1001, "", ""), "InvalidParameterException"},
 		"a duration alone":      {rules(0, "", "3h"), "InvalidParameterException"},
@@ -564,7 +585,8 @@ func TestRefusedRotateSecretChangesNothing(t *testing.T) {
 			s.refused(s.rotate(2, test.change), test.code)
 			s.stages("1:AWSCURRENT")
 			d := s.describe()
-			if d.RotationEnabled != nil || d.RotationLambdaARN != nil || d.RotationRules != nil || !d.LastChangedDate.Equal(*before) {
+			if d.RotationEnabled != nil || d.RotationLambdaARN != nil || d.RotationRules != nil ||
+				!d.LastChangedDate.Equal(*before) {
 				t.Errorf("the refused call left %+v", d)
 			}
 			if got := r.steps(); got != "" {
@@ -578,7 +600,8 @@ func TestRefusedRotateSecretChangesNothing(t *testing.T) {
 func TestDeletingTheSecretEndsItsRotation(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	r.after = func(event) error {
-		_, err := s.client.DeleteSecret(context.Background(), &secretsmanager.DeleteSecretInput{SecretId: aws.String(name)})
+		_, err := s.client.DeleteSecret(context.Background(),
+			&secretsmanager.DeleteSecretInput{SecretId: aws.String(name)})
 		return err
 	}
 	s.ok(s.rotate(2, nil))
@@ -590,7 +613,8 @@ func TestDeletingTheSecretEndsItsRotation(t *testing.T) {
 	}
 }
 
-// Close ends the contexts of running functions and waits for them; a closed service starts no rotation.
+// Close ends the contexts of running functions and waits for them; a closed service starts no
+// rotation.
 func TestCloseWaitsForFunctions(t *testing.T) {
 	entered, f := make(chan struct{}), &waiting{}
 	f.entered = entered

@@ -8,7 +8,8 @@ import (
 	"quilt-rotate/internal/sandbox/awsjson"
 )
 
-// What follows is not the service's API: it is how tests and the demo look at the service and move it along.
+// What follows is not the service's API: it is how tests and the demo look at the service and move
+// it along.
 
 // A Snapshot is a deep copy of one secret.
 type Snapshot struct {
@@ -58,15 +59,16 @@ func (s *Server) Snapshot(secretID string) (Snapshot, error) {
 	return shot, nil
 }
 
-// SetReadLag lets the next n answers of DescribeSecret and GetSecretValue show their secret as it was before its last
-// write, which is what users report of AWS between the steps of a rotation.
+// SetReadLag lets the next n answers of DescribeSecret and GetSecretValue show their secret as it
+// was before its last write, which is what users report of AWS between the steps of a rotation.
 func (s *Server) SetReadLag(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lag = n
 }
 
-// SetReplicaStatus says how far a replica is: InSync, InProgress or Failed, with a message or without.
+// SetReplicaStatus says how far a replica is: InSync, InProgress or Failed, with a message or
+// without.
 func (s *Server) SetReplicaStatus(secretID, region, status, message string) error {
 	_, err := s.changeAny(secretID, func(_ *record, next *secret) error {
 		r := next.replicaIn(region)
@@ -79,8 +81,8 @@ func (s *Server) SetReplicaStatus(secretID, region, status, message string) erro
 	return err
 }
 
-// SetUndecryptable lets GetSecretValue fail with that error code for a version of any secret, as if its KMS key were disabled; "" ends it. Nothing else
-// about the version changes.
+// SetUndecryptable lets GetSecretValue fail with that error code for a version of any secret, as if
+// its KMS key were disabled; "" ends it. Nothing else about the version changes.
 func (s *Server) SetUndecryptable(versionID, code string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,8 +92,9 @@ func (s *Server) SetUndecryptable(versionID, code string) {
 	s.undecryptable[versionID] = code
 }
 
-// SetPrimaryRegion makes the secret a replica whose primary is in that region; "" makes it a secret of its own again. A replica
-// refuses every change, with the text that moto and LocalStack have; AWS documents no text.
+// SetPrimaryRegion makes the secret a replica whose primary is in that region; "" makes it a secret
+// of its own again. A replica refuses every change, with the text that moto and LocalStack have;
+// AWS documents no text.
 func (s *Server) SetPrimaryRegion(secretID, region string) error {
 	_, err := s.changeAny(secretID, func(_ *record, next *secret) error {
 		next.primary = region
@@ -100,8 +103,9 @@ func (s *Server) SetPrimaryRegion(secretID, region string) error {
 	return err
 }
 
-// WaitRotation waits until no rotation of the secret runs, nor the last step of one that another took the place of. It
-// returns nil if the last one succeeded or there was none, else why it did not: a *StepError or ErrAbandoned.
+// WaitRotation waits until no rotation of the secret runs, nor the last step of one that another
+// took the place of. It returns nil if the last one succeeded or there was none, else why it did
+// not: a *StepError or ErrAbandoned.
 func (s *Server) WaitRotation(ctx context.Context, secretID string) error {
 	for {
 		idle, err := s.lastRotation(secretID)
@@ -129,7 +133,8 @@ func (s *Server) lastRotation(secretID string) (idle <-chan struct{}, err error)
 	return nil, r.rotation.err
 }
 
-// Retry goes on with the rotation that is stuck, with its token, as the service does in a later window.
+// Retry goes on with the rotation that is stuck, with its token, as the service does in a later
+// window.
 func (s *Server) Retry(secretID string) error {
 	defer s.deliver()
 	s.mu.Lock()
@@ -145,15 +150,16 @@ func (s *Server) Retry(secretID string) error {
 	return nil
 }
 
-// RotateDue starts the rotation of every secret whose NextRotationDate is past, or goes on with the one that is stuck. It
-// returns their ARNs.
+// RotateDue starts the rotation of every secret whose NextRotationDate is past, or goes on with the
+// one that is stuck. It returns their ARNs.
 func (s *Server) RotateDue() []string {
 	defer s.deliver()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var started []string
 	for _, r := range s.due() {
-		// A refusal can have gone on with the rotation that is stuck: what counts is whether one runs now.
+		// A refusal can have gone on with the rotation that is stuck: what counts is whether one
+		// runs now.
 		_ = s.rotate(r, rotateSecretInput{ClientRequestToken: awsjson.NewUUID()})
 		if r.rotation.live() && r.rotation.running {
 			started = append(started, r.arn)
@@ -162,9 +168,9 @@ func (s *Server) RotateDue() []string {
 	return started
 }
 
-// StartPending registers an empty version with AWSPENDING exactly as RotateSecret does, and invokes nothing: the test
-// plays the service. Where rotation is off it is turned on, with a function that need not exist. The rotation token is
-// what the service would put into the event.
+// StartPending registers an empty version with AWSPENDING exactly as RotateSecret does, and invokes
+// nothing: the test plays the service. Where rotation is off it is turned on, with a function that
+// need not exist. The rotation token is what the service would put into the event.
 func (s *Server) StartPending(secretID, token string) (rotationToken string, err error) {
 	defer s.deliver()
 	s.mu.Lock()
@@ -194,8 +200,8 @@ func (s *Server) StartPending(secretID, token string) (rotationToken string, err
 	return rot.rotationToken, nil
 }
 
-// FinishPending is what the service does when finishSecret has succeeded: it takes AWSPENDING off the version that is now
-// current, and dates the rotation.
+// FinishPending is what the service does when finishSecret has succeeded: it takes AWSPENDING off
+// the version that is now current, and dates the rotation.
 func (s *Server) FinishPending(secretID string) error {
 	defer s.deliver()
 	s.mu.Lock()

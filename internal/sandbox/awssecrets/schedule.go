@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The rules of rotation schedules in the User Guide: all in UTC, windows that start on the hour, no two closer than four
-// hours, none longer than the rest of its day.
+// The rules of rotation schedules in the User Guide: all in UTC, windows that start on the hour, no
+// two closer than four hours, none longer than the rest of its day.
 const (
 	minHours    = 4
 	maxRateDays = 999
@@ -22,7 +22,8 @@ type rules struct {
 	ScheduleExpression     string `json:",omitempty"`
 }
 
-// A schedule is what rules mean: windows every so many hours counted from a midnight, or at the hours of a cron.
+// A schedule is what rules mean: windows every so many hours counted from a midnight, or at the
+// hours of a cron.
 type schedule struct {
 	days   int // of an interval in days
 	hours  int // of an interval in hours
@@ -38,7 +39,8 @@ func (r rules) parse() (schedule, error) {
 	var err error
 	switch days, expression := r.AutomaticallyAfterDays, r.ScheduleExpression; {
 	case days != nil && expression != "":
-		err = invalidParameter("You can set RotationRules with AutomaticallyAfterDays or ScheduleExpression, but not both.")
+		err = invalidParameter("You can set RotationRules with AutomaticallyAfterDays or ScheduleExpression, but not " +
+			"both.")
 	case days != nil && (*days < 1 || *days > maxDays):
 		err = invalidParameter("RotationRules.AutomaticallyAfterDays must be within 1-%d.", maxDays)
 	case days != nil:
@@ -69,12 +71,14 @@ func parseExpression(expression string) (schedule, error) {
 		case !inDays && n >= minHours && n <= maxRateDays*24:
 			return schedule{hours: n}, nil
 		}
-		return schedule{}, invalidParameter("A rotation rate must be between %d hours and %d days: %s", minHours, maxRateDays, expression)
+		return schedule{}, invalidParameter("A rotation rate must be between %d hours and %d days: %s", minHours,
+			maxRateDays, expression)
 	}
 	if m := cronPattern.FindStringSubmatch(expression); m != nil {
 		c, ok := parseCron(m[1])
 		if !ok || c.gap() < minHours {
-			return schedule{}, invalidParameter("The cron expression is not valid for a rotation schedule: %s", expression)
+			return schedule{}, invalidParameter("The cron expression is not valid for a rotation schedule: %s",
+				expression)
 		}
 		return schedule{cron: c}, nil
 	}
@@ -97,12 +101,14 @@ func (s schedule) withDuration(text string) (schedule, error) {
 		s.length, _ = strconv.Atoi(m[1])
 	}
 	if s.length < 1 || s.length > longest {
-		return schedule{}, invalidParameter("RotationRules.Duration must be 1-%dh: a window must not reach into the next one or the next UTC day.", longest)
+		return schedule{}, invalidParameter("RotationRules.Duration must be 1-%dh: a window must not reach into the "+
+			"next one or the next UTC day.", longest)
 	}
 	return s, nil
 }
 
-// next is the last moment of the first window that opens after a rotation at that time, zero without a schedule.
+// next is the last moment of the first window that opens after a rotation at that time, zero
+// without a schedule.
 func (r rules) next(after time.Time) time.Time {
 	if r.empty() {
 		return time.Time{}

@@ -29,7 +29,8 @@ func scheduled(rules types.RotationRulesType) func(*secretsmanager.RotateSecretI
 	return func(in *secretsmanager.RotateSecretInput) { in.RotationRules = &rules }
 }
 
-// NextRotationDate is the last moment of the next window, for every form of schedule. Now is a Sunday.
+// NextRotationDate is the last moment of the next window, for every form of schedule. Now is a
+// Sunday.
 func TestNextRotationDate(t *testing.T) {
 	tests := []struct{ schedule, duration, want string }{
 		{"1", "", "2026-11-23T23:59:59Z"},
@@ -75,7 +76,8 @@ func TestNextRotationDate(t *testing.T) {
 			if got != test.want {
 				t.Errorf("the next rotation is by %q, want %q", got, test.want)
 			}
-			if d.RotationRules == nil || aws.ToString(d.RotationRules.ScheduleExpression) != aws.ToString(rules.ScheduleExpression) ||
+			if d.RotationRules == nil || aws.ToString(d.RotationRules.ScheduleExpression) != aws.ToString(
+				rules.ScheduleExpression) ||
 				aws.ToString(d.RotationRules.Duration) != test.duration {
 				t.Errorf("the rules are %+v", d.RotationRules)
 			}

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// A secret is one state of one secret. A write clones it, alters the clone and commits that, so that a refused write
-// leaves nothing behind, and the state before the last write is at hand for reads that lag.
+// A secret is one state of one secret. A write clones it, alters the clone and commits that, so
+// that a refused write leaves nothing behind, and the state before the last write is at hand for
+// reads that lag.
 type secret struct {
 	name, arn   string
 	description string
@@ -63,8 +64,8 @@ func (s *secret) clone() *secret {
 
 func (s *secret) markedForDeletion() bool { return !s.deletion.IsZero() }
 
-// ARN is the name by which the service knows a secret. Its last six characters, random on AWS, follow here from the
-// secret's name, so that files written before a run can name it.
+// ARN is the name by which the service knows a secret. Its last six characters, random on AWS,
+// follow here from the secret's name, so that files written before a run can name it.
 func ARN(region, account, name string) string {
 	return arnPrefix(region, account) + name + "-" + suffix(name)
 }
@@ -85,8 +86,9 @@ func suffix(name string) string {
 	return string(b[:])
 }
 
-// nameOf finds the name that a SecretId may stand for: a name, a full ARN, or an ARN without its suffix. A partial ARN
-// that itself ends in a hyphen and six characters is not tried: the API reference warns that it is taken for a full one.
+// nameOf finds the name that a SecretId may stand for: a name, a full ARN, or an ARN without its
+// suffix. A partial ARN that itself ends in a hyphen and six characters is not tried: the API
+// reference warns that it is taken for a full one.
 func (s *Server) nameOf(id string) string {
 	resource, isARN := strings.CutPrefix(id, arnPrefix(s.options.Region, s.options.Account))
 	if !isARN {

@@ -10,25 +10,27 @@ import (
 	"quilt-rotate/internal/sandbox/clock"
 )
 
-// A Function is what rotations call. An error means that the function could not be invoked; a function that ran and
-// failed says so in functionError, with the error's document as its answer.
+// A Function is what rotations call. An error means that the function could not be invoked; a
+// function that ran and failed says so in functionError, with the error's document as its answer.
 //
-// A Function that also has Exists(functionARN string) bool is asked before a rotation is configured; without it every
-// function is taken to exist.
+// A Function that also has Exists(functionARN string) bool is asked before a rotation is
+// configured; without it every function is taken to exist.
 type Function interface {
 	Invoke(ctx context.Context, functionARN string, payload []byte) (answer []byte, functionError string, err error)
 }
 
 // Options are the settings of a Server. The zero value works, without functions to rotate with.
 type Options struct {
-	Clock         *clock.Clock  // real time if nil
-	Region        string        // us-east-1 if empty
-	Account       string        // 123456789012 if empty
-	Functions     Function      // nil: no function exists
-	OnEvent       func(Event)   // gets each event, one at a time and in order, possibly shortly after the call that made it
+	Clock     *clock.Clock // real time if nil
+	Region    string       // us-east-1 if empty
+	Account   string       // 123456789012 if empty
+	Functions Function     // nil: no function exists
+	// gets each event, one at a time and in order, possibly shortly after the call that made it
+	OnEvent       func(Event)
 	LambdaTimeout time.Duration // of one step; 15 minutes, Lambda's longest, if zero
 
-	// AWS retries a failed rotation "multiple times" within its window and documents neither number nor pauses.
+	// AWS retries a failed rotation "multiple times" within its window and documents neither number
+	// nor pauses.
 	RotationTries int           // in all; 3 if zero
 	RetryDelay    time.Duration // real time between tries; 50 ms if zero
 }
@@ -95,8 +97,8 @@ func New(options Options) *Server {
 	return s
 }
 
-// Close cancels the running functions' contexts and waits until no rotation runs. Later rotations are refused; all else
-// goes on.
+// Close cancels the running functions' contexts and waits until no rotation runs. Later rotations
+// are refused; all else goes on.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true

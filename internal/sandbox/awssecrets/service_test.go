@@ -47,8 +47,8 @@ func start(t testing.TB, options awssecrets.Options) *service {
 	return &service{TB: t, Server: server, client: client(listener), clock: options.Clock, url: listener.URL}
 }
 
-// client is made explicitly: the machine's AWS settings must not reach it. It never retries, so that what a test counts
-// is what it did.
+// client is made explicitly: the machine's AWS settings must not reach it. It never retries, so
+// that what a test counts is what it did.
 func client(listener *httptest.Server) *secretsmanager.Client {
 	return secretsmanager.New(secretsmanager.Options{
 		Region:       "us-east-1",
@@ -75,7 +75,8 @@ func (s *service) create() {
 
 func (s *service) put(n int, value string, stages ...string) error {
 	_, err := s.client.PutSecretValue(s.Context(), &secretsmanager.PutSecretValueInput{
-		SecretId: aws.String(name), ClientRequestToken: aws.String(token(n)), SecretString: aws.String(value), VersionStages: stages,
+		SecretId: aws.String(name), ClientRequestToken: aws.String(token(n)), SecretString: aws.String(value),
+		VersionStages: stages,
 	})
 	return err
 }
@@ -144,7 +145,8 @@ func (s *service) wait() error {
 	return s.WaitRotation(ctx, name)
 }
 
-// stages demands that exactly these versions are labelled, written as "1:AWSCURRENT 2:AWSPENDING,mine".
+// stages demands that exactly these versions are labelled, written as "1:AWSCURRENT
+// 2:AWSPENDING,mine".
 func (s *service) stages(want string) {
 	s.Helper()
 	var got []string
@@ -179,7 +181,8 @@ func (s *service) ok(err error) {
 	}
 }
 
-// refused demands the service's error with a code, and with words of its text where these are documented.
+// refused demands the service's error with a code, and with words of its text where these are
+// documented.
 func (s *service) refused(err error, code string, words ...string) {
 	s.Helper()
 	var refusal smithy.APIError
@@ -201,7 +204,8 @@ const function = "arn:aws:lambda:us-east-1:123456789012:function:rotate"
 // An event is what the service hands to a function.
 type event struct{ Step, SecretId, ClientRequestToken, RotationToken string }
 
-// A rotator is a rotation function in process. It does what AWS's template does, but for what a test puts in its way.
+// A rotator is a rotation function in process. It does what AWS's template does, but for what a
+// test puts in its way.
 type rotator struct {
 	*service
 	before func(event) error // instead of the step, where it returns an error

@@ -25,7 +25,8 @@ func (in updateSecretVersionStageInput) check() error {
 		return checkVersionID("MoveToVersionId", in.MoveToVersionId)
 	}
 	if in.VersionStage == current {
-		return invalidParameter("You can only move staging label %s to a different secret version. It can't be completely removed.", current)
+		return invalidParameter("You can only move staging label %s to a different secret version. It can't be "+
+			"completely removed.", current)
 	}
 	return nil
 }
@@ -41,9 +42,9 @@ func (s *Server) updateSecretVersionStage(in updateSecretVersionStageInput) (sec
 	return secretOutput{ARN: state.arn, Name: state.name}, nil
 }
 
-// move is a compare-and-swap: a label that is on another version moves only if the caller names that version. The
-// documents do not say whether an empty version can be labelled; here it can, so that a caller that promotes one too
-// early is seen to.
+// move is a compare-and-swap: a label that is on another version moves only if the caller names
+// that version. The documents do not say whether an empty version can be labelled; here it can, so
+// that a caller that promotes one too early is seen to.
 func (s *secret) move(in updateSecretVersionStageInput) error {
 	label, from, to := in.VersionStage, in.RemoveFromVersionId, in.MoveToVersionId
 	if to != "" && s.versions[to] == nil {
@@ -52,9 +53,12 @@ func (s *secret) move(in updateSecretVersionStageInput) error {
 	holder, attached := s.labels[label]
 	switch {
 	case from != "" && from != holder:
-		return invalidParameter("When you move staging label %s, if you specify RemoveFromVersionId, it must be set to the version that currently has the staging label %s.", label, label)
+		return invalidParameter("When you move staging label %s, if you specify RemoveFromVersionId, it must be set "+
+			"to the version that currently has the staging label %s.", label, label)
 	case from == "" && attached && to != holder:
-		return invalidParameter("The parameter RemoveFromVersionId can't be empty. Staging label %s is currently attached to version %s, so you must explicitly reference that version in RemoveFromVersionId.", label, holder)
+		return invalidParameter("The parameter RemoveFromVersionId can't be empty. Staging label %s is currently "+
+			"attached to version %s, so you must explicitly reference that version in RemoveFromVersionId.", label,
+			holder)
 	case to == holder:
 		return errUnchanged
 	case to == "":
@@ -112,7 +116,8 @@ func (r *record) versionEntries(deprecatedToo bool) []versionEntry {
 			continue
 		}
 		entries = append(entries, versionEntry{
-			VersionId: v.id, VersionStages: stages, CreatedDate: awsjson.At(v.created), LastAccessedDate: awsjson.At(r.accessed[v.id]),
+			VersionId: v.id, VersionStages: stages, CreatedDate: awsjson.At(v.created),
+			LastAccessedDate: awsjson.At(r.accessed[v.id]),
 		})
 	}
 	return entries

@@ -11,8 +11,8 @@ import (
 	"quilt-rotate/internal/sandbox/awssecrets"
 )
 
-// UpdateSecretVersionStage is a compare-and-swap of labels: each test has versions 1 (AWSPREVIOUS), 2 (AWSCURRENT) and
-// 3 (AWSPENDING, mine).
+// UpdateSecretVersionStage is a compare-and-swap of labels: each test has versions 1 (AWSPREVIOUS),
+// 2 (AWSCURRENT) and 3 (AWSPENDING, mine).
 func TestStages(t *testing.T) {
 	tests := map[string]func(*service){
 		"moving AWSCURRENT moves AWSPREVIOUS and leaves AWSPENDING": func(s *service) {
@@ -25,12 +25,14 @@ func TestStages(t *testing.T) {
 		},
 		"a label that is elsewhere moves only if its version is named": func(s *service) {
 			s.refused(s.move("AWSCURRENT", 0, 3), "InvalidParameterException",
-				"The parameter RemoveFromVersionId can't be empty. Staging label AWSCURRENT is currently attached to version "+token(2))
+				"The parameter RemoveFromVersionId can't be empty. Staging label AWSCURRENT is currently attached to "+
+					"version "+token(2))
 			s.refused(s.move("mine", 0, 1), "InvalidParameterException", "can't be empty")
 			s.stages("1:AWSPREVIOUS 2:AWSCURRENT 3:AWSPENDING,mine")
 		},
 		"naming the wrong version is refused": func(s *service) {
-			s.refused(s.move("AWSCURRENT", 1, 3), "InvalidParameterException", "it must be set to the version that currently has")
+			s.refused(s.move("AWSCURRENT", 1, 3), "InvalidParameterException",
+				"it must be set to the version that currently has")
 			s.refused(s.move("mine", 1, 2), "InvalidParameterException")
 			s.refused(s.move("mine", 1, 0), "InvalidParameterException")
 			s.refused(s.move("absent", 1, 2), "InvalidParameterException")
@@ -95,7 +97,8 @@ func TestStages(t *testing.T) {
 			s.ok(s.move("mine", 1, 0))
 			var told []string
 			for _, e := range s.Events()[seen:] {
-				told = append(told, fmt.Sprint(e.Name, " ", e.Label, " ", e.VersionID == token(1), e.VersionID == token(3)))
+				told = append(told, fmt.Sprint(e.Name, " ", e.Label, " ", e.VersionID == token(1),
+					e.VersionID == token(3)))
 			}
 			want := []string{"Secret Label Updated AWSCURRENT false true", "Secret Label Updated mine true false"}
 			if fmt.Sprint(told) != fmt.Sprint(want) {
@@ -135,7 +138,8 @@ func TestDeprecatedVersionsArePurged(t *testing.T) {
 	}
 }
 
-// DescribeSecret tells of labelled versions only; ListSecretVersionIds tells of all, on request and in pages.
+// DescribeSecret tells of labelled versions only; ListSecretVersionIds tells of all, on request and
+// in pages.
 func TestDeprecatedVersionsAreListedOnRequest(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	s.create()
@@ -159,7 +163,8 @@ func TestDeprecatedVersionsAreListedOnRequest(t *testing.T) {
 		}
 		return ids
 	}
-	if got, want := fmt.Sprint(list(true)), fmt.Sprint([]string{token(1), token(2), token(3), token(4), token(5)}); got != want {
+	if got, want := fmt.Sprint(list(true)), fmt.Sprint([]string{token(1), token(2), token(3), token(4),
+		token(5)}); got != want {
 		t.Errorf("all versions are %s, want %s", got, want)
 	}
 	if got, want := fmt.Sprint(list(false)), fmt.Sprint([]string{token(4), token(5)}); got != want {

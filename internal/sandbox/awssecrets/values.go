@@ -48,12 +48,14 @@ func (s *Server) getSecretValue(in getSecretValueInput) (getSecretValueOutput, e
 		return getSecretValueOutput{}, err
 	}
 	if code := s.undecryptable[v.id]; code != "" {
-		return getSecretValueOutput{}, awsjson.Faultf(code, "Secrets Manager can't decrypt the protected secret text using the provided KMS key.")
+		return getSecretValueOutput{}, awsjson.Faultf(code, "Secrets Manager can't decrypt the protected secret text "+
+			"using the provided KMS key.")
 	}
 	r.lastRead = day(s.now())
 	r.accessed[v.id] = r.lastRead
 	out := getSecretValueOutput{
-		ARN: state.arn, Name: state.name, VersionId: v.id, VersionStages: state.stages(v.id), CreatedDate: awsjson.At(v.created),
+		ARN: state.arn, Name: state.name, VersionId: v.id, VersionStages: state.stages(v.id),
+		CreatedDate: awsjson.At(v.created),
 	}
 	if v.value.binary != nil {
 		out.SecretBinary = v.value.binary
@@ -63,8 +65,8 @@ func (s *Server) getSecretValue(in getSecretValueInput) (getSecretValueOutput, e
 	return out, nil
 }
 
-// pick is the version that GetSecretValue means. The id that a rotation registers exists before its value does: until
-// then it is not found.
+// pick is the version that GetSecretValue means. The id that a rotation registers exists before its
+// value does: until then it is not found.
 func (s *secret) pick(id, label string) (*version, error) {
 	by, what := "VersionId", id
 	if id == "" {
@@ -143,7 +145,8 @@ func (s *Server) putSecretValue(in putSecretValueInput) (putSecretValueOutput, e
 		return putSecretValueOutput{}, err
 	}
 	return putSecretValueOutput{
-		ARN: state.arn, Name: state.name, VersionId: in.ClientRequestToken, VersionStages: state.stages(in.ClientRequestToken),
+		ARN: state.arn, Name: state.name, VersionId: in.ClientRequestToken,
+		VersionStages: state.stages(in.ClientRequestToken),
 	}, nil
 }
 
@@ -162,12 +165,14 @@ func (s *Server) store(r *record, next *secret, token string, v *value, labels [
 		next.attach(current, token)
 	}
 	// A value changed by hand counts as a rotation where the interval is counted in days.
-	if c := &next.rotation; byHand && c.enabled && c.rules.AutomaticallyAfterDays != nil && next.labels[current] != was {
+	if c := &next.rotation; byHand && c.enabled && c.rules.AutomaticallyAfterDays != nil &&
+		next.labels[current] != was {
 		c.next = c.rules.next(now)
 	}
 }
 
 func errTokenUsed(token, arn string) error {
 	return awsjson.Faultf("ResourceExistsException",
-		"You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", token, arn)
+		"You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", token,
+		arn)
 }

@@ -11,7 +11,8 @@ import (
 	"quilt-rotate/internal/sandbox/awssecrets"
 )
 
-// What PutSecretValue, UpdateSecret and GetSecretValue promise about values and the labels they move.
+// What PutSecretValue, UpdateSecret and GetSecretValue promise about values and the labels they
+// move.
 func TestValues(t *testing.T) {
 	tests := map[string]func(*service){
 		"put without stages moves AWSCURRENT and AWSPREVIOUS": func(s *service) {
@@ -42,7 +43,8 @@ func TestValues(t *testing.T) {
 		"put of the same token and another value is refused": func(s *service) {
 			s.ok(s.put(2, "v2", "AWSPENDING"))
 			s.refused(s.put(2, "v2b", "AWSPENDING"), "ResourceExistsException",
-				"You can't use ClientRequestToken "+token(2)+" because that value is already in use for a version of secret arn:")
+				"You can't use ClientRequestToken "+token(2)+" because that value is already in use for a version of "+
+					"secret arn:")
 		},
 		"custom labels outlive a new current version": func(s *service) {
 			s.ok(s.move("mine", 0, 1))
@@ -113,7 +115,8 @@ func TestValues(t *testing.T) {
 				SecretId: aws.String(name), ClientRequestToken: aws.String(token(2)), SecretBinary: bytesIn,
 			})
 			s.ok(err)
-			out, err := s.client.GetSecretValue(s.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String(name)})
+			out, err := s.client.GetSecretValue(s.Context(),
+				&secretsmanager.GetSecretValueInput{SecretId: aws.String(name)})
 			s.ok(err)
 			if !bytes.Equal(out.SecretBinary, bytesIn) || out.SecretString != nil {
 				s.Fatalf("got %v and string %v", out.SecretBinary, out.SecretString)
@@ -131,7 +134,8 @@ func TestValues(t *testing.T) {
 			s.refused(s.put(3, strings.Repeat("x", 65537)), "InvalidParameterException")
 		},
 		"a put needs a value": func(s *service) {
-			_, err := s.client.PutSecretValue(s.Context(), &secretsmanager.PutSecretValueInput{SecretId: aws.String(name)})
+			_, err := s.client.PutSecretValue(s.Context(),
+				&secretsmanager.PutSecretValueInput{SecretId: aws.String(name)})
 			s.refused(err, "InvalidRequestException", "You must provide either SecretString or SecretBinary.")
 		},
 		"a put takes text or bytes, not both": func(s *service) {
@@ -143,7 +147,8 @@ func TestValues(t *testing.T) {
 		"a token has 32 to 64 characters": func(s *service) {
 			for n, valid := range map[int]bool{31: false, 32: true, 64: true, 65: false} {
 				_, err := s.client.PutSecretValue(s.Context(), &secretsmanager.PutSecretValueInput{
-					SecretId: aws.String(name), SecretString: aws.String("a"), ClientRequestToken: aws.String(strings.Repeat("t", n)),
+					SecretId: aws.String(name), SecretString: aws.String("a"),
+					ClientRequestToken: aws.String(strings.Repeat("t", n)),
 				})
 				if valid {
 					s.ok(err)

@@ -22,8 +22,8 @@ const (
 	deprecation = 24 * time.Hour
 )
 
-// A version is one value of a secret. It is never altered once its state is committed; to fill the empty version of a
-// rotation is to put another in its place.
+// A version is one value of a secret. It is never altered once its state is committed; to fill the
+// empty version of a rotation is to put another in its place.
 type version struct {
 	id      string
 	order   int // of creation, since two versions can share a millisecond
@@ -83,7 +83,8 @@ func (s *secret) add(id string, v *value, now time.Time) {
 	s.versions[id] = added
 }
 
-// attach puts a label on a version, wherever it was. AWSPREVIOUS follows AWSCURRENT to the version that lost it.
+// attach puts a label on a version, wherever it was. AWSPREVIOUS follows AWSCURRENT to the version
+// that lost it.
 func (s *secret) attach(label, id string) {
 	former, attached := s.labels[label]
 	s.labels[label] = id
@@ -92,8 +93,8 @@ func (s *secret) attach(label, id string) {
 	}
 }
 
-// attachAll is what a put does with its VersionStages. AWSCURRENT comes last, so that AWSPREVIOUS ends up where the
-// service puts it, whatever the caller asked for.
+// attachAll is what a put does with its VersionStages. AWSCURRENT comes last, so that AWSPREVIOUS
+// ends up where the service puts it, whatever the caller asked for.
 func (s *secret) attachAll(labels []string, id string) {
 	takes := false
 	for _, label := range labels {
@@ -108,17 +109,20 @@ func (s *secret) attachAll(labels []string, id string) {
 	}
 }
 
-// pendingElsewhere is the version that blocks a new rotation: the one with AWSPENDING, unless it is the current one.
+// pendingElsewhere is the version that blocks a new rotation: the one with AWSPENDING, unless it is
+// the current one.
 func (s *secret) pendingElsewhere() (id string, blocked bool) {
 	id, attached := s.labels[pending]
 	return id, attached && id != s.labels[current]
 }
 
-// settle applies the quotas to a state that is about to be committed, and purges what the service purges: versions
-// without a label, older than a day, the oldest first, while there are more than a hundred.
+// settle applies the quotas to a state that is about to be committed, and purges what the service
+// purges: versions without a label, older than a day, the oldest first, while there are more than a
+// hundred.
 func (s *secret) settle(now time.Time) error {
 	if len(s.labels) > maxLabels {
-		return awsjson.Faultf("LimitExceededException", "You can't have more than %d staging labels attached to the versions of a secret.", maxLabels)
+		return awsjson.Faultf("LimitExceededException", "You can't have more than %d staging labels attached to the "+
+			"versions of a secret.", maxLabels)
 	}
 	if len(s.versions) <= maxVersions {
 		return nil
@@ -135,7 +139,8 @@ func (s *secret) settle(now time.Time) error {
 			}
 		}
 		if oldest == nil {
-			return awsjson.Faultf("LimitExceededException", "You can't have more than %d versions of a secret.", maxVersions)
+			return awsjson.Faultf("LimitExceededException", "You can't have more than %d versions of a secret.",
+				maxVersions)
 		}
 		delete(s.versions, oldest.id)
 	}

@@ -36,7 +36,8 @@ func post(t testing.TB, url, target, body string) (*http.Response, string) {
 	return answer, string(text)
 }
 
-// Every answer, errors too, has the service's headers and the sandbox's time: the functions take their time from it.
+// Every answer, errors too, has the service's headers and the sandbox's time: the functions take
+// their time from it.
 func TestEveryAnswerHasTheSandboxsDate(t *testing.T) {
 	s := start(t, awssecrets.Options{Clock: at(t, "2031-01-02T03:04:05Z")})
 	s.create()
@@ -45,22 +46,29 @@ func TestEveryAnswerHasTheSandboxsDate(t *testing.T) {
 		status       int
 		answer       string
 	}{
-		"output":           {"secretsmanager.DescribeSecret", `{"SecretId":"` + name + `"}`, 200, `"ARN":"arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/quilt-`},
-		"no output":        {"secretsmanager.TagResource", `{"SecretId":"` + name + `","Tags":[]}`, 200, ``},
-		"an error":         {"secretsmanager.DescribeSecret", `{"SecretId":"absent"}`, 400, `{"__type":"ResourceNotFoundException","Message":"Secrets Manager can't find the specified secret."}`},
-		"no operation":     {"secretsmanager.MakeCoffee", `{}`, 400, `"__type":"UnknownOperationException"`},
-		"another service":  {"kms.Decrypt", `{}`, 400, `"__type":"UnknownOperationException"`},
-		"no JSON":          {"secretsmanager.PutSecretValue", `{"SecretString":"qk_secret`, 400, `"__type":"SerializationException"`},
-		"another type":     {"secretsmanager.PutSecretValue", `{"SecretString":["qk_secret"]}`, 400, `"__type":"SerializationException"`},
-		"no token":         {"secretsmanager.PutSecretValue", `{"SecretId":"` + name + `","SecretString":"v"}`, 400, `You must provide a ClientRequestToken value.`},
-		"no secret":        {"secretsmanager.GetSecretValue", `null`, 400, `"__type":"InvalidParameterException"`},
-		"too large a body": {"secretsmanager.PutSecretValue", strings.Repeat(" ", 2<<20), 400, `"__type":"SerializationException"`},
+		"output": {"secretsmanager.DescribeSecret", `{"SecretId":"` + name + `"}`, 200,
+			`"ARN":"arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/quilt-`},
+		"no output": {"secretsmanager.TagResource", `{"SecretId":"` + name + `","Tags":[]}`, 200, ``},
+		"an error": {"secretsmanager.DescribeSecret", `{"SecretId":"absent"}`, 400,
+			`{"__type":"ResourceNotFoundException","Message":"Secrets Manager can't find the specified secret."}`},
+		"no operation":    {"secretsmanager.MakeCoffee", `{}`, 400, `"__type":"UnknownOperationException"`},
+		"another service": {"kms.Decrypt", `{}`, 400, `"__type":"UnknownOperationException"`},
+		"no JSON": {"secretsmanager.PutSecretValue", `{"SecretString":"qk_secret`, 400,
+			`"__type":"SerializationException"`},
+		"another type": {"secretsmanager.PutSecretValue", `{"SecretString":["qk_secret"]}`, 400,
+			`"__type":"SerializationException"`},
+		"no token": {"secretsmanager.PutSecretValue", `{"SecretId":"` + name + `","SecretString":"v"}`, 400,
+			`You must provide a ClientRequestToken value.`},
+		"no secret": {"secretsmanager.GetSecretValue", `null`, 400, `"__type":"InvalidParameterException"`},
+		"too large a body": {"secretsmanager.PutSecretValue", strings.Repeat(" ", 2<<20), 400,
+			`"__type":"SerializationException"`},
 	}
 	requestID := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 	for what, test := range tests {
 		t.Run(what, func(t *testing.T) {
 			answer, text := post(t, s.url, test.target, test.body)
-			if answer.StatusCode != test.status || !strings.Contains(text, test.answer) || test.answer == "" && text != "" {
+			if answer.StatusCode != test.status || !strings.Contains(text, test.answer) || test.answer == "" &&
+				text != "" {
 				t.Errorf("answered %d %s, want %d %s", answer.StatusCode, text, test.status, test.answer)
 			}
 			if strings.Contains(text, "qk_secret") {
@@ -108,7 +116,8 @@ func TestOperationIsNamed(t *testing.T) {
 	}
 }
 
-// Behind the sandbox's hooks the service can lose an answer, and the repetition with the same token does no harm.
+// Behind the sandbox's hooks the service can lose an answer, and the repetition with the same token
+// does no harm.
 func TestLostAnswerIsRepeated(t *testing.T) {
 	server := awssecrets.New(awssecrets.Options{})
 	defer server.Close()
@@ -156,14 +165,18 @@ func TestAWSCLI(t *testing.T) {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	run("create-secret", "--name", name, "--secret-string", "v1", "--client-request-token", token(1), "--tags", "Key=a,Value=b")
-	run("put-secret-value", "--secret-id", name, "--secret-string", "v2", "--client-request-token", token(2), "--version-stages", "AWSPENDING", "quilt-key:k2")
-	run("update-secret-version-stage", "--secret-id", name, "--version-stage", "AWSCURRENT", "--move-to-version-id", token(2), "--remove-from-version-id", token(1))
+	run("create-secret", "--name", name, "--secret-string", "v1", "--client-request-token", token(1), "--tags",
+		"Key=a,Value=b")
+	run("put-secret-value", "--secret-id", name, "--secret-string", "v2", "--client-request-token", token(2),
+		"--version-stages", "AWSPENDING", "quilt-key:k2")
+	run("update-secret-version-stage", "--secret-id", name, "--version-stage", "AWSCURRENT", "--move-to-version-id",
+		token(2), "--remove-from-version-id", token(1))
 	if got := run("get-secret-value", "--secret-id", name, "--query", "SecretString", "--output", "text"); got != "v2" {
 		t.Errorf("the value is %q", got)
 	}
 	var described struct{ VersionIdsToStages map[string][]string }
-	if err := json.Unmarshal([]byte(run("describe-secret", "--secret-id", name, "--output", "json")), &described); err != nil {
+	if err := json.Unmarshal([]byte(run("describe-secret", "--secret-id", name, "--output", "json")),
+		&described); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Join(described.VersionIdsToStages[token(2)], " "); got != "AWSCURRENT AWSPENDING quilt-key:k2" {
@@ -171,14 +184,19 @@ func TestAWSCLI(t *testing.T) {
 	}
 }
 
-// FuzzRequest: whatever arrives, the service answers well-formed JSON, with a type where it is an error.
+// FuzzRequest: whatever arrives, the service answers well-formed JSON, with a type where it is an
+// error.
 func FuzzRequest(f *testing.F) {
-	f.Add("PutSecretValue", `{"SecretId":"s","SecretString":"v","ClientRequestToken":"00000001-0000-4000-8000-000000000000","VersionStages":["a"]}`)
-	f.Add("UpdateSecretVersionStage", `{"SecretId":"s","VersionStage":"AWSCURRENT","MoveToVersionId":"00000001-0000-4000-8000-000000000000"}`)
-	f.Add("RotateSecret", `{"SecretId":"arn:aws:secretsmanager:us-east-1:123456789012:secret:s-","ClientRequestToken":"00000001-0000-4000-8000-000000000000","RotationLambdaARN":"f","RotationRules":{"ScheduleExpression":"cron(0 0/4 ? * 2#1 *)","Duration":"3h"}}`)
+	f.Add("PutSecretValue",
+		`{"SecretId":"s","SecretString":"v","ClientRequestToken":"00000001-0000-4000-8000-000000000000","VersionStages":["a"]}`)
+	f.Add("UpdateSecretVersionStage",
+		`{"SecretId":"s","VersionStage":"AWSCURRENT","MoveToVersionId":"00000001-0000-4000-8000-000000000000"}`)
+	f.Add("RotateSecret",
+		`{"SecretId":"arn:aws:secretsmanager:us-east-1:123456789012:secret:s-","ClientRequestToken":"00000001-0000-4000-8000-000000000000","RotationLambdaARN":"f","RotationRules":{"ScheduleExpression":"cron(0 0/4 ? * 2#1 *)","Duration":"3h"}}`)
 	f.Add("ListSecrets", `{"Filters":[{"Key":"all","Values":["!x"]}],"MaxResults":1,"NextToken":"MA=="}`)
 	f.Add("GetRandomPassword", `{"PasswordLength":9,"ExcludeCharacters":"abc"}`)
-	f.Add("CreateSecret", `{"Name":"s","ClientRequestToken":"00000001-0000-4000-8000-000000000000","SecretBinary":"AAE=","Tags":[{}],"AddReplicaRegions":[{"Region":"eu-west-1"}]}`)
+	f.Add("CreateSecret",
+		`{"Name":"s","ClientRequestToken":"00000001-0000-4000-8000-000000000000","SecretBinary":"AAE=","Tags":[{}],"AddReplicaRegions":[{"Region":"eu-west-1"}]}`)
 	f.Add("DeleteSecret", `[`)
 	f.Fuzz(func(t *testing.T, operation, body string) {
 		functions := &waiting{entered: make(chan struct{})}
@@ -191,7 +209,8 @@ func FuzzRequest(f *testing.F) {
 			server.ServeHTTP(w, r)
 			return w
 		}
-		ask("CreateSecret", `{"Name":"s","SecretString":"v","ClientRequestToken":"00000000-0000-4000-8000-000000000000"}`)
+		ask("CreateSecret",
+			`{"Name":"s","SecretString":"v","ClientRequestToken":"00000000-0000-4000-8000-000000000000"}`)
 		w := ask(operation, body)
 		if w.Code == http.StatusOK && w.Body.Len() == 0 {
 			return
@@ -200,7 +219,8 @@ func FuzzRequest(f *testing.F) {
 		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
 			t.Fatalf("%d %q: %v", w.Code, w.Body, err)
 		}
-		if kind, _ := answer["__type"].(string); w.Code != http.StatusOK && (w.Code != http.StatusBadRequest || kind == "") {
+		if kind, _ := answer["__type"].(string); w.Code != http.StatusOK && (w.Code != http.StatusBadRequest ||
+			kind == "") {
 			t.Fatalf("%d %q is no error of the service", w.Code, w.Body)
 		}
 	})

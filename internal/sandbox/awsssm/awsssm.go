@@ -1,6 +1,8 @@
-// Package awsssm is the Parameter Store of AWS Systems Manager on loopback, as far as the ARNs that a stack publishes are found: GetParametersByPath.
+// Package awsssm is the Parameter Store of AWS Systems Manager on loopback, as far as the ARNs that
+// a stack publishes are found: GetParametersByPath.
 //
-// It follows the AWS Systems Manager API Reference (2014-11-06). A test declares the parameters. It never checks a signature or a permission.
+// It follows the AWS Systems Manager API Reference (2014-11-06). A test declares the parameters. It
+// never checks a signature or a permission.
 package awsssm
 
 import (
@@ -72,7 +74,8 @@ type byPathOutput struct {
 func (s *Server) getParametersByPath(in byPathInput) (byPathOutput, error) {
 	out := byPathOutput{Parameters: []parameter{}}
 	if !strings.HasPrefix(in.Path, "/") || in.MaxResults > maxResults {
-		return out, awsjson.Faultf("ValidationException", "The path must begin with /, and MaxResults must be at most %d.", maxResults)
+		return out, awsjson.Faultf("ValidationException", "The path must begin with /, and MaxResults must be at "+
+			"most %d.", maxResults)
 	}
 	from, _ := strconv.Atoi(in.NextToken)
 	s.mu.Lock()

@@ -1,8 +1,10 @@
-// Package awssts is AWS Security Token Service on loopback, as far as a program asks who it is: GetCallerIdentity. It also has IAM's ListAccountAliases, which
-// has the same protocol.
+// Package awssts is AWS Security Token Service on loopback, as far as a program asks who it is:
+// GetCallerIdentity. It also has IAM's ListAccountAliases, which has the same protocol.
 //
-// It follows the AWS Security Token Service API Reference (2011-06-15), and the IAM API Reference (2010-05-08), and its AWS Query protocol: POST /, a form with Action and Version,
-// XML for an answer. Every caller is the same IAM user: it never checks a signature, and its answers need no permission, as on AWS.
+// It follows the AWS Security Token Service API Reference (2011-06-15), and the IAM API Reference
+// (2010-05-08), and its AWS Query protocol: POST /, a form with Action and Version, XML for an
+// answer. Every caller is the same IAM user: it never checks a signature, and its answers need no
+// permission, as on AWS.
 package awssts
 
 import (
@@ -76,7 +78,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(ErrorDocument("InvalidAction", "Could not find operation for version "+version))
 		return
 	}
-	_, _ = w.Write(document(identityResponse{ARN: s.UserARN(), UserID: "AIDASANDBOXSANDBOX000", Account: s.Account, RequestID: id}))
+	_, _ = w.Write(document(identityResponse{ARN: s.UserARN(), UserID: "AIDASANDBOXSANDBOX000", Account: s.Account,
+		RequestID: id}))
 }
 
 // ErrorDocument is a refusal on the wire.

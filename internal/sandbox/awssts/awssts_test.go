@@ -22,7 +22,8 @@ func start(t testing.TB) (*sts.Client, string) {
 	listener := httptest.NewServer(&awssts.Server{Account: "123456789012", User: "somebody"})
 	t.Cleanup(listener.Close)
 	return sts.New(sts.Options{
-		Region: "eu-central-1", BaseEndpoint: aws.String(listener.URL), HTTPClient: listener.Client(), Retryer: aws.NopRetryer{},
+		Region: "eu-central-1", BaseEndpoint: aws.String(listener.URL), HTTPClient: listener.Client(),
+		Retryer:     aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "unused", ""),
 	}), listener.URL
 }
@@ -31,7 +32,8 @@ func TestCallerIsTold(t *testing.T) {
 	// Protects the line that says whose credentials are used.
 	client, _ := start(t)
 	out, err := client.GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
-	if err != nil || aws.ToString(out.Account) != "123456789012" || aws.ToString(out.Arn) != "arn:aws:iam::123456789012:user/somebody" || aws.ToString(out.UserId) == "" {
+	if err != nil || aws.ToString(out.Account) != "123456789012" ||
+		aws.ToString(out.Arn) != "arn:aws:iam::123456789012:user/somebody" || aws.ToString(out.UserId) == "" {
 		t.Errorf("got %+v, %v", out, err)
 	}
 }
@@ -49,7 +51,8 @@ func TestOtherOperationsAreRefused(t *testing.T) {
 func TestOperationIsNamed(t *testing.T) {
 	// Protects the names that faults are aimed at.
 	for body, want := range map[string]string{
-		"Action=GetCallerIdentity&Version=2011-06-15": "GetCallerIdentity", "Version=2011-06-15": "POST /", "%": "POST /", "": "POST /",
+		"Action=GetCallerIdentity&Version=2011-06-15": "GetCallerIdentity", "Version=2011-06-15": "POST /",
+		"%": "POST /", "": "POST /",
 	} {
 		if got := awssts.Operation(httptest.NewRequest(http.MethodPost, "/", nil), []byte(body)); got != want {
 			t.Errorf("%q is %q, want %q", body, got, want)
@@ -70,7 +73,8 @@ func TestAWSCLI(t *testing.T) {
 		"AWS_ENDPOINT_URL=" + url, "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=unused",
 		"AWS_REGION=eu-central-1", "AWS_DEFAULT_REGION=eu-central-1", "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=",
 	}
-	if out, err := command.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "arn:aws:iam::123456789012:user/somebody" {
+	if out, err := command.CombinedOutput(); err != nil ||
+		strings.TrimSpace(string(out)) != "arn:aws:iam::123456789012:user/somebody" {
 		t.Errorf("%v: %s", err, out)
 	}
 }

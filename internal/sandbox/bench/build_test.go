@@ -48,7 +48,8 @@ var (
 	built    = map[string]string{}
 )
 
-// program builds one of the sources, once, as the Makefile builds functions: for this machine, or with GOARCH=arm64 for Lambda.
+// program builds one of the sources, once, as the Makefile builds functions: for this machine, or
+// with GOARCH=arm64 for Lambda.
 func program(b *testing.B, name string, environment ...string) (path string) {
 	b.Helper()
 	building.Lock()
@@ -58,7 +59,8 @@ func program(b *testing.B, name string, environment ...string) (path string) {
 		return built[id]
 	}
 	path = filepath.Join(folder, fmt.Sprint(len(built)), "bootstrap")
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags=-s -w -buildid=", "-o", path, sources[name])
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc",
+		"-ldflags=-s -w -buildid=", "-o", path, sources[name])
 	build.Env = append(os.Environ(), append([]string{"CGO_ENABLED=0", "GOFLAGS="}, environment...)...)
 	if output, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("build %s: %v\n%s", name, err, output)
@@ -67,7 +69,8 @@ func program(b *testing.B, name string, environment ...string) (path string) {
 	return path
 }
 
-// zipped is the size of a program's deployment package, made as the deployment makes it (infra/bundle).
+// zipped is the size of a program's deployment package, made as the deployment makes it
+// (infra/bundle).
 func zipped(b *testing.B, path string) int {
 	b.Helper()
 	content, err := os.ReadFile(path)
@@ -76,7 +79,10 @@ func zipped(b *testing.B, path string) int {
 	}
 	var archive bytes.Buffer
 	w := zip.NewWriter(&archive)
-	w.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) { return flate.NewWriter(out, flate.BestCompression) })
+	w.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) {
+		return flate.NewWriter(out,
+			flate.BestCompression)
+	})
 	file, err := w.CreateHeader(&zip.FileHeader{Name: "bootstrap", Method: zip.Deflate})
 	if err == nil {
 		_, err = file.Write(content)

@@ -16,7 +16,8 @@ const (
 	secretsManager = "secretsmanager"
 )
 
-// connections is how many an environment opens to each service: all of its requests use the same one.
+// connections is how many an environment opens to each service: all of its requests use the same
+// one.
 const connections = 1
 
 // counts are what the services were asked since [counter.forget].
@@ -46,7 +47,8 @@ func (c *counter) forget() {
 func (c *counter) counted() counts {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return counts{maps.Clone(c.counts.requests), maps.Clone(c.counts.received), maps.Clone(c.counts.connections), c.counts.busy}
+	return counts{maps.Clone(c.counts.requests), maps.Clone(c.counts.received), maps.Clone(c.counts.connections),
+		c.counts.busy}
 }
 
 // count lets a request take that long at the service, and counts it.
@@ -97,7 +99,8 @@ func (c counts) check(b *testing.B, wanted map[string]int) {
 	}
 }
 
-// checkConnections fails where more were opened to a service than one, or none, so that something else was measured than the network.
+// checkConnections fails where more were opened to a service than one, or none, so that something
+// else was measured than the network.
 func (c counts) checkConnections(b *testing.B) {
 	b.Helper()
 	for _, service := range []string{registry, secretsManager} {

@@ -34,12 +34,13 @@ import (
 
 var crowdSize = flag.Int("crowd", 1000, "secrets that BenchmarkCrowd rotates at once")
 
-// secretsOfUser is how many secrets a user of the registry has in BenchmarkCrowd. One user with all of them would be sent all keys for each of them:
-// what that costs is BenchmarkSweepOfManyKeys's business.
+// secretsOfUser is how many secrets a user of the registry has in BenchmarkCrowd. One user with all
+// of them would be sent all keys for each of them: what that costs is BenchmarkSweepOfManyKeys's
+// business.
 const secretsOfUser = 10
 
-// registryLimit is what the registry takes in BenchmarkCrowd, in requests a second, before it answers 429: that it has a limit, or which, is not
-// documented.
+// registryLimit is what the registry takes in BenchmarkCrowd, in requests a second, before it
+// answers 429: that it has a limit, or which, is not documented.
 const registryLimit = 300
 
 // Of the deployment (infra/keyrotation).
@@ -48,16 +49,18 @@ const (
 	revokeTimeout = 2 * time.Minute
 )
 
-// BenchmarkCrowd rotates all secrets of an account in the same second, and sweeps them all in the same second each hour, with AWS's quotas on and a
-// registry that refuses what is too much. It fails where a person would be needed, or a promise was broken.
+// BenchmarkCrowd rotates all secrets of an account in the same second, and sweeps them all in the
+// same second each hour, with AWS's quotas on and a registry that refuses what is too much. It
+// fails where a person would be needed, or a promise was broken.
 func BenchmarkCrowd(b *testing.B) {
 	for b.Loop() {
 		newCrowd(b, *crowdSize).run()
 	}
 }
 
-// A crowd is many secrets with one sandbox, and functions in this process as Lambda would run them: each invocation in an environment that serves
-// no other at the same time, with the clients that the deployed functions have.
+// A crowd is many secrets with one sandbox, and functions in this process as Lambda would run them:
+// each invocation in an environment that serves no other at the same time, with the clients that
+// the deployed functions have.
 type crowd struct {
 	*sandbox.Sandbox
 	*testing.B
@@ -84,14 +87,16 @@ func newCrowd(b *testing.B, size int) *crowd {
 	}
 	c.deploy()
 	for i := range size {
-		user := quiltregistry.User{Name: fmt.Sprintf("svc_%d", i/secretsOfUser), Email: fmt.Sprintf("svc-%d@example.com", i/secretsOfUser)}
+		user := quiltregistry.User{Name: fmt.Sprintf("svc_%d", i/secretsOfUser),
+			Email: fmt.Sprintf("svc-%d@example.com", i/secretsOfUser)}
 		if i%secretsOfUser == 0 {
 			s.Registry.AddUser(user)
 		}
 		arn := newSecret(b, s, fmt.Sprintf("crowd/%04d", i), user.Email)
 		_, err := s.SecretsManager().RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{
-			SecretId: &arn, RotationLambdaARN: aws.String(sandboxtest.FunctionARN(sandbox.RotateFunction)), RotateImmediately: aws.Bool(false),
-			RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
+			SecretId: &arn, RotationLambdaARN: aws.String(sandboxtest.FunctionARN(sandbox.RotateFunction)),
+			RotateImmediately: aws.Bool(false),
+			RotationRules:     &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
 		})
 		if err == nil {
 			err = s.Secrets.WaitRotation(context.Background(), arn)
@@ -113,31 +118,35 @@ func (c *crowd) deploy() {
 			if err != nil {
 				panic(err) // the environment is this benchmark's own
 			}
-			parts.Log, parts.Metrics = telemetry.NewLogger(&c.output, common.LogLevel), telemetry.NewMetrics(&c.output, name, time.Now)
+			parts.Log, parts.Metrics = telemetry.NewLogger(&c.output, common.LogLevel), telemetry.NewMetrics(&c.output,
+				name, time.Now)
 			return newHandler(parts)
 		}}
-		_, err := c.Lambda.Add(awslambda.Config{Name: name, Timeout: timeout, Handler: handlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
-			environment := environments.Get().(handler)
-			defer environments.Put(environment)
-			answer, err := environment.Invoke(ctx, payload)
-			if err != nil {
-				c.failed.Add(1)
-			}
-			return answer, err
-		})})
+		_, err := c.Lambda.Add(awslambda.Config{Name: name, Timeout: timeout,
+			Handler: handlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
+				environment := environments.Get().(handler)
+				defer environments.Put(environment)
+				answer, err := environment.Invoke(ctx, payload)
+				if err != nil {
+					c.failed.Add(1)
+				}
+				return answer, err
+			})})
 		if err != nil {
 			c.Fatal(err)
 		}
 	}
 	add(sandbox.RotateFunction, rotateTimeout, func(p start.Parts) handler {
 		return &rotation.Handler{Log: p.Log, Metrics: p.Metrics, Rotator: &rotation.Rotator{
-			Vault: p.Vault, Registry: p.Registry, Settings: settings.Rotate{Common: common, ExpiresInDays: 90}, Log: p.Log,
+			Vault: p.Vault, Registry: p.Registry, Settings: settings.Rotate{Common: common, ExpiresInDays: 90},
+			Log: p.Log,
 		}}
 	})
 	add(sandbox.RevokeFunction, revokeTimeout, func(p start.Parts) handler {
 		return &revocation.Handler{Log: p.Log, Metrics: p.Metrics, Sweeper: &revocation.Sweeper{
 			Vault: p.Vault, Registry: p.Registry, Log: p.Log,
-			Settings: settings.Revoke{Common: common, Grace: settings.DefaultGrace, Quiet: settings.DefaultQuiet, OrphanAge: settings.DefaultOrphanAge},
+			Settings: settings.Revoke{Common: common, Grace: settings.DefaultGrace, Quiet: settings.DefaultQuiet,
+				OrphanAge: settings.DefaultOrphanAge},
 		}}
 	})
 }
@@ -177,7 +186,8 @@ func (c *crowd) run() {
 	c.ReportMetric(float64(len(c.minted)-len(c.arns)), "orphans-made")
 }
 
-// hook holds the services to their limits, counts what they refuse for that, and keeps the keys that are made.
+// hook holds the services to their limits, counts what they refuse for that, and keeps the keys
+// that are made.
 func (c *crowd) hook() wire.Hook {
 	throttle := sandbox.Throttled(sandbox.ServiceLimits(registryLimit))
 	return func(call *wire.Call, next func()) {
@@ -191,9 +201,11 @@ func (c *crowd) hook() wire.Hook {
 	}
 }
 
-// tooMany tells a request that was refused for a limit from one that was refused for what it asks, such as the value of a version that has none yet.
+// tooMany tells a request that was refused for a limit from one that was refused for what it asks,
+// such as the value of a version that has none yet.
 func tooMany(call *wire.Call) bool {
-	return call.Status == http.StatusTooManyRequests || call.Status == http.StatusBadRequest && bytes.Contains(call.Answer, []byte("ThrottlingException"))
+	return call.Status == http.StatusTooManyRequests || call.Status == http.StatusBadRequest &&
+		bytes.Contains(call.Answer, []byte("ThrottlingException"))
 }
 
 // apiKey is a whole key, not its fingerprint.
@@ -208,7 +220,8 @@ func (c *crowd) keep(keys []string) {
 // graceLeft is how long before the end of the grace period the last sweep within it starts.
 const graceLeft = 15 * time.Minute
 
-// revokeAll lets the sweeps do what they do to superseded keys, first that they leave them alone. It tells in how many hours they were done.
+// revokeAll lets the sweeps do what they do to superseded keys, first that they leave them alone.
+// It tells in how many hours they were done.
 func (c *crowd) revokeAll() (hours int) {
 	c.Helper()
 	began := c.Clock.Now()
@@ -236,8 +249,8 @@ func (c *crowd) checkFirstKeysLive() {
 	}
 }
 
-// rotateAll lets the service rotate every secret in one second, and again in the next window where it gave one up. It tells how many windows it
-// took.
+// rotateAll lets the service rotate every secret in one second, and again in the next window where
+// it gave one up. It tells how many windows it took.
 func (c *crowd) rotateAll() (windows int) {
 	c.Helper()
 	c.Clock.Advance(31 * 24 * time.Hour)
@@ -259,7 +272,8 @@ func (c *crowd) rotateAll() (windows int) {
 	return 0
 }
 
-// sweepAll lets the schedule of each secret start a sweep in the same second. Lambda tries an event again that failed.
+// sweepAll lets the schedule of each secret start a sweep in the same second. Lambda tries an event
+// again that failed.
 func (c *crowd) sweepAll() {
 	c.Helper()
 	for _, arn := range c.arns {
@@ -334,10 +348,12 @@ func (c *crowd) checkPromises() {
 	c.checkSecrecy(current)
 }
 
-// leakLength is how many characters in a row give a key away; fewer would be found by chance, among so many keys and lines.
+// leakLength is how many characters in a row give a key away; fewer would be found by chance, among
+// so many keys and lines.
 const leakLength = 10
 
-// checkSecrecy looks in all that the functions printed for parts of keys: those that were there before, and all that were made, the orphans among them.
+// checkSecrecy looks in all that the functions printed for parts of keys: those that were there
+// before, and all that were made, the orphans among them.
 func (c *crowd) checkSecrecy(current map[string]bool) {
 	c.Helper()
 	secret := map[string]bool{} // every part of every key
@@ -354,7 +370,8 @@ func (c *crowd) checkSecrecy(current map[string]bool) {
 		add(key)
 	}
 	if len(current) > 0 {
-		c.Fatalf("%d of the current keys were not seen when they were made, so that it is not known what to look for", len(current))
+		c.Fatalf("%d of the current keys were not seen when they were made, so that it is not known what to look for",
+			len(current))
 	}
 	output := c.output.String()
 	for i := 0; i+leakLength <= len(output); i++ {

@@ -8,7 +8,8 @@ import (
 	"quilt-rotate/internal/sandbox/demo/scene"
 )
 
-// BenchmarkDemo is the time of `make demo` after the build, in a pipe. Nothing stands beside it: its measure is a person's patience.
+// BenchmarkDemo is the time of `make demo` after the build, in a pipe. Nothing stands beside it:
+// its measure is a person's patience.
 func BenchmarkDemo(b *testing.B) {
 	functions := b.TempDir()
 	if _, err := scene.Build(b.Context(), functions); err != nil {

@@ -34,12 +34,14 @@ var fleetSize = flag.Int("fleet", 10000, "secrets that BenchmarkFleet sweeps in 
 // answerTime is how long each service takes for a request in BenchmarkFleet.
 const answerTime = 20 * time.Millisecond
 
-// environments are how many secrets the deployment sweeps at a time, and so the processes of the function.
+// environments are how many secrets the deployment sweeps at a time, and so the processes of the
+// function.
 const environments = 20
 
-// BenchmarkFleet is a run of sweeps over all secrets of an account that has as many again of other teams, with AWS's
-// quotas on: how long it takes, what it asks of Secrets Manager, and the most memory of a process of the built function.
-// The secrets have nothing to do. It fails if a sweep does, or if one asks for more than an idle sweep may.
+// BenchmarkFleet is a run of sweeps over all secrets of an account that has as many again of other
+// teams, with AWS's quotas on: how long it takes, what it asks of Secrets Manager, and the most
+// memory of a process of the built function. The secrets have nothing to do. It fails if a sweep
+// does, or if one asks for more than an idle sweep may.
 func BenchmarkFleet(b *testing.B) {
 	for b.Loop() {
 		newFleet(b, *fleetSize).run()
@@ -64,13 +66,15 @@ func newFleet(b *testing.B, size int) *fleetOfSecrets {
 	}
 	b.Cleanup(func() { _ = s.Close() })
 	f := &fleetOfSecrets{Sandbox: s, B: b, size: size}
-	_, err = s.AddFunction(sandbox.RevokeFunction, program(b, sandbox.RevokeFunction), revokeTimeout, nil, func(c *awslambda.Config) {
-		c.MemoryMB = *functionMemory
-		c.OnReport = func(r awslambda.Report) {
-			for most := f.memory.Load(); int64(r.PeakMemory) > most && !f.memory.CompareAndSwap(most, int64(r.PeakMemory)); most = f.memory.Load() {
+	_, err = s.AddFunction(sandbox.RevokeFunction, program(b, sandbox.RevokeFunction), revokeTimeout, nil,
+		func(c *awslambda.Config) {
+			c.MemoryMB = *functionMemory
+			c.OnReport = func(r awslambda.Report) {
+				for most := f.memory.Load(); int64(r.PeakMemory) > most && !f.memory.CompareAndSwap(most,
+					int64(r.PeakMemory)); most = f.memory.Load() {
+				}
 			}
-		}
-	})
+		})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -78,7 +82,8 @@ func newFleet(b *testing.B, size int) *fleetOfSecrets {
 	return f
 }
 
-// create makes the secrets, in the state that a rotation of more than a day ago leaves behind, and as many of others.
+// create makes the secrets, in the state that a rotation of more than a day ago leaves behind, and
+// as many of others.
 func (f *fleetOfSecrets) create() {
 	f.Helper()
 	ctx, client := context.Background(), f.SecretsManager()
@@ -108,13 +113,16 @@ func fleetUser(i int) string { return fmt.Sprintf("svc-%d@example.com", i/secret
 
 func (f *fleetOfSecrets) createOne(ctx context.Context, client *secretsmanager.Client, i int) error {
 	other := fmt.Sprintf("others/%05d", i)
-	if _, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &other, SecretString: aws.String("theirs")}); err != nil {
+	if _, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &other,
+		SecretString: aws.String("theirs")}); err != nil {
 		return err
 	}
 	name := fmt.Sprintf("fleet/%05d", i)
-	id, key := f.Registry.MintKey(fleetUser(i), apikey.Name(name, f.Clock.Now(), awssecrets.ARN(sandbox.Region, sandbox.Account, name)), 90)
+	id, key := f.Registry.MintKey(fleetUser(i), apikey.Name(name, f.Clock.Now(), awssecrets.ARN(sandbox.Region,
+		sandbox.Account, name)), 90)
 	made, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{
-		Name: &name, SecretString: aws.String(sandboxtest.ValueWith(key)), Tags: []types.Tag{{Key: aws.String(settings.TagRegistry), Value: &f.RegistryURL}},
+		Name: &name, SecretString: aws.String(sandboxtest.ValueWith(key)),
+		Tags: []types.Tag{{Key: aws.String(settings.TagRegistry), Value: &f.RegistryURL}},
 	})
 	if err != nil {
 		return err
@@ -151,7 +159,8 @@ func (f *fleetOfSecrets) run() {
 	f.requests.Clear()
 	f.memory.Store(0)
 	began := time.Now()
-	machine := sweeps.Machine{Revoke: f.invoke, Secrets: f.SecretsManager(), RotateFunction: sandboxtest.FunctionARN(sandbox.RotateFunction)}
+	machine := sweeps.Machine{Revoke: f.invoke, Secrets: f.SecretsManager(),
+		RotateFunction: sandboxtest.FunctionARN(sandbox.RotateFunction)}
 	report, err := machine.Run(context.Background(), "run", f.Clock.Now())
 	took := time.Since(began)
 	if err != nil || report.Do != fleet.Done || report.Outcomes[revocation.Swept] != f.size {

@@ -8,9 +8,11 @@ import (
 	"quilt-rotate/internal/sandbox"
 )
 
-// BenchmarkSweepOfManyKeys is a sweep of a user who has that many keys, since each sweep lists all of them, and the most memory of it. The ratio is
-// of what a further byte costs: beyond 10,000 keys, beside that between 1,000 and 10,000. What a sweep of few keys takes has no part in it, being the
-// same for all, so that a time that grows faster than the bytes received shows as more than 1.
+// BenchmarkSweepOfManyKeys is a sweep of a user who has that many keys, since each sweep lists all
+// of them, and the most memory of it. The ratio is of what a further byte costs: beyond 10,000
+// keys, beside that between 1,000 and 10,000. What a sweep of few keys takes has no part in it,
+// being the same for all, so that a time that grows faster than the bytes received shows as more
+// than 1.
 func BenchmarkSweepOfManyKeys(b *testing.B) {
 	few, some, many := newUser(b, 1000), newUser(b, 10000), newUser(b, 200000)
 	users := []*user{few, some, many}
@@ -33,7 +35,8 @@ func reportGrowth(b *testing.B, unit string, quantile float64, few, some, many *
 	b.Helper()
 	beside := some.nanosecondsPerByte(few, quantile)
 	if beside <= 0 {
-		b.Fatalf("a sweep of %d keys took no longer than one of %d: the machine is too busy to measure on", some.keys, few.keys)
+		b.Fatalf("a sweep of %d keys took no longer than one of %d: the machine is too busy to measure on", some.keys,
+			few.keys)
 	}
 	b.ReportMetric(many.nanosecondsPerByte(some, quantile)/beside, unit)
 }
@@ -72,7 +75,8 @@ func (u *user) measure() {
 	u.received = float64(counted.received[registry] + counted.received[secretsManager])
 }
 
-// nanosecondsPerByte is what each byte costs that a sweep receives beyond those of a user with fewer keys.
+// nanosecondsPerByte is what each byte costs that a sweep receives beyond those of a user with
+// fewer keys.
 func (u *user) nanosecondsPerByte(fewer *user, quantile float64) float64 {
 	return 1e6 * (u.own.quantile(quantile) - fewer.own.quantile(quantile)) / (u.received - fewer.received)
 }

@@ -6,7 +6,8 @@ import (
 	"quilt-rotate/internal/sandbox"
 )
 
-// BenchmarkPeakMemory is the most memory that a whole rotation had resident, beside that of the other handlers after as many events.
+// BenchmarkPeakMemory is the most memory that a whole rotation had resident, beside that of the
+// other handlers after as many events.
 func BenchmarkPeakMemory(b *testing.B) {
 	for _, other := range yardsticks {
 		b.Run("beside-"+other, func(b *testing.B) { measureMemory(b, newWorld(b), other) })

@@ -12,11 +12,13 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// behindNetwork puts both services behind TLS and that far away, and returns the variables by which a function finds and trusts them.
+// behindNetwork puts both services behind TLS and that far away, and returns the variables by which
+// a function finds and trusts them.
 func (w *world) behindNetwork(roundTrip time.Duration) (environment map[string]string) {
 	w.Helper()
 	environment, w.far = w.behindTLS(), true
-	for name, service := range map[string]string{"AWS_ENDPOINT_URL": secretsManager, settings.EnvRegistryURL: registry} {
+	for name, service := range map[string]string{"AWS_ENDPOINT_URL": secretsManager,
+		settings.EnvRegistryURL: registry} {
 		front, err := url.Parse(environment[name])
 		if err != nil {
 			w.Fatal(err)
@@ -27,7 +29,8 @@ func (w *world) behindNetwork(roundTrip time.Duration) (environment map[string]s
 	return environment
 }
 
-// A distance is a network on loopback that takes its time: a proxy for TCP that forwards all bytes as late as they would arrive.
+// A distance is a network on loopback that takes its time: a proxy for TCP that forwards all bytes
+// as late as they would arrive.
 type distance struct {
 	net.Listener
 	target    string
@@ -38,7 +41,8 @@ type distance struct {
 	conns []net.Conn
 }
 
-// newDistance returns the address at which the target is that far away. connected is told of each connection.
+// newDistance returns the address at which the target is that far away. connected is told of each
+// connection.
 func newDistance(b *testing.B, target string, roundTrip time.Duration, connected func()) (address string) {
 	b.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -64,7 +68,8 @@ func (d *distance) serve() {
 			continue
 		}
 		d.keep(near, far)
-		go forward(far, near, d.roundTrip, d.roundTrip/2) // loopback's own handshake takes no time, so the first bytes wait for it here
+		// loopback's own handshake takes no time, so the first bytes wait for it here
+		go forward(far, near, d.roundTrip, d.roundTrip/2)
 		go forward(near, far, 0, d.roundTrip/2)
 	}
 }
@@ -90,7 +95,8 @@ type parcel struct {
 	bytes []byte
 }
 
-// forward takes the bytes of one direction to their end in order, each after its way. The first ones start later by the time of the dial.
+// forward takes the bytes of one direction to their end in order, each after its way. The first
+// ones start later by the time of the dial.
 func forward(to io.WriteCloser, from io.Reader, dial, way time.Duration) {
 	parcels := make(chan parcel, 1024)
 	go deliver(to, parcels)
@@ -111,7 +117,8 @@ func forward(to io.WriteCloser, from io.Reader, dial, way time.Duration) {
 	}
 }
 
-// deliver ends the connection behind the last parcel, also where its other direction is open: HTTP needs no half of one.
+// deliver ends the connection behind the last parcel, also where its other direction is open: HTTP
+// needs no half of one.
 func deliver(to io.WriteCloser, parcels <-chan parcel) {
 	for p := range parcels {
 		waitUntil(p.due)
@@ -120,7 +127,8 @@ func deliver(to io.WriteCloser, parcels <-chan parcel) {
 	_ = to.Close()
 }
 
-// waitUntil wakes in time: a sleep alone ends a quarter of a millisecond late, which with two for each request would count as the function's.
+// waitUntil wakes in time: a sleep alone ends a quarter of a millisecond late, which with two for
+// each request would count as the function's.
 func waitUntil(due time.Time) {
 	time.Sleep(time.Until(due) - time.Millisecond)
 	for time.Now().Before(due) {

@@ -16,8 +16,9 @@ var (
 	requestsOfIdleSweep = map[string]int{registry: 1, secretsManager: 2}
 )
 
-// BenchmarkRotation is the time of a whole rotation, its cold start included, beside that which its requests alone would take: 20 ms each, one after
-// the other. Over the network it also dials, and agrees on TLS.
+// BenchmarkRotation is the time of a whole rotation, its cold start included, beside that which its
+// requests alone would take: 20 ms each, one after the other. Over the network it also dials, and
+// agrees on TLS.
 func BenchmarkRotation(b *testing.B) {
 	b.Run("service", func(b *testing.B) {
 		w := newWorld(b)
@@ -32,8 +33,9 @@ func BenchmarkRotation(b *testing.B) {
 	})
 }
 
-// BenchmarkIdleSweep is the time of a sweep that has nothing to do, beside that which its requests alone would take. Over the network it is a cold
-// one: a sweep an hour finds no warm environment in practice.
+// BenchmarkIdleSweep is the time of a sweep that has nothing to do, beside that which its requests
+// alone would take. Over the network it is a cold one: a sweep an hour finds no warm environment in
+// practice.
 func BenchmarkIdleSweep(b *testing.B) {
 	b.Run("service", func(b *testing.B) {
 		w := newWorld(b)
@@ -54,7 +56,8 @@ func BenchmarkIdleSweep(b *testing.B) {
 	})
 }
 
-// measureRequests holds what a function does beside the time of its requests, which must be those that are wanted.
+// measureRequests holds what a function does beside the time of its requests, which must be those
+// that are wanted.
 func measureRequests(b *testing.B, w *world, wanted map[string]int, act func() time.Duration) {
 	b.Helper()
 	var measured, yardstick sample

@@ -20,8 +20,8 @@ func (s sample) quantile(q float64) float64 {
 	return sorted[int(q*float64(len(sorted)-1))]
 }
 
-// beside reports two samples that were taken in turns, and the ratio of their medians and of their first quartiles: where others use the machine,
-// the faster runs are the less disturbed ones.
+// beside reports two samples that were taken in turns, and the ratio of their medians and of their
+// first quartiles: where others use the machine, the faster runs are the less disturbed ones.
 func beside(b *testing.B, unit string, measured, yardstick sample) {
 	b.Helper()
 	b.ReportMetric(0, "ns/op") // hides the time of a turn, which says nothing

@@ -9,8 +9,9 @@ import (
 	"quilt-rotate/internal/sandbox"
 )
 
-// BenchmarkScheduledSweepOfManyKeys is what a scheduled sweep with nothing to do receives, for users with few and with many keys: it must not depend on their
-// number. One sweep a day fetches the list of all keys, to search it for orphans: BenchmarkSweepOfManyKeys is about that one.
+// BenchmarkScheduledSweepOfManyKeys is what a scheduled sweep with nothing to do receives, for
+// users with few and with many keys: it must not depend on their number. One sweep a day fetches
+// the list of all keys, to search it for orphans: BenchmarkSweepOfManyKeys is about that one.
 func BenchmarkScheduledSweepOfManyKeys(b *testing.B) {
 	users := []*user{newUser(b, 10), newUser(b, 1000), newUser(b, 100000)}
 	for b.Loop() {
@@ -24,18 +25,21 @@ func BenchmarkScheduledSweepOfManyKeys(b *testing.B) {
 		b.ReportMetric(u.own.median(), fmt.Sprint("ms-", u.keys))
 		b.ReportMetric(u.memory.median(), fmt.Sprint("KiB-peak-", u.keys))
 		if u.received != users[0].received {
-			b.Errorf("a sweep of a user with %d keys receives %.0f bytes, and with %d keys %.0f", u.keys, u.received, users[0].keys, users[0].received)
+			b.Errorf("a sweep of a user with %d keys receives %.0f bytes, and with %d keys %.0f", u.keys, u.received,
+				users[0].keys, users[0].received)
 		}
 	}
 }
 
-// measureScheduled sweeps in a cold environment, in an hour that is not the secret's for the search of orphans.
+// measureScheduled sweeps in a cold environment, in an hour that is not the secret's for the search
+// of orphans.
 func (u *user) measureScheduled() {
 	u.Helper()
 	u.Lambda.Recycle(sandbox.RevokeFunction)
 	u.forget()
 	day := u.Clock.Now().UTC().Truncate(24 * time.Hour)
-	u.invoke(sandbox.RevokeFunction, map[string]any{"secretId": u.arn, "time": day.Add(time.Duration(revocation.SearchHour(u.arn)+1) * time.Hour)})
+	u.invoke(sandbox.RevokeFunction, map[string]any{"secretId": u.arn,
+		"time": day.Add(time.Duration(revocation.SearchHour(u.arn)+1) * time.Hour)})
 	counted, last := u.counted(), u.last[sandbox.RevokeFunction]
 	counted.check(u.B, requestsOfIdleSweep)
 	u.own.add(milliseconds(last.Duration - counted.busy))

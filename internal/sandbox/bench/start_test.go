@@ -27,7 +27,8 @@ func besideEach(b *testing.B, run func(b *testing.B, function, other string)) {
 	}
 }
 
-// BenchmarkColdStart is the time from the start of a function's process to its first request for an event.
+// BenchmarkColdStart is the time from the start of a function's process to its first request for an
+// event.
 func BenchmarkColdStart(b *testing.B) {
 	besideEach(b, func(b *testing.B, name, other string) {
 		w := newWorld(b)
@@ -40,8 +41,9 @@ func BenchmarkColdStart(b *testing.B) {
 	})
 }
 
-// start starts a function with an event that both of ours refuse, since nothing but the start is of interest, and tells how many milliseconds that
-// took. It fails unless the function answers with that type of error, or without one: what cannot start takes no time.
+// start starts a function with an event that both of ours refuse, since nothing but the start is of
+// interest, and tells how many milliseconds that took. It fails unless the function answers with
+// that type of error, or without one: what cannot start takes no time.
 func (w *world) start(function, wanted string) (took float64) {
 	w.Helper()
 	w.Lambda.Recycle(function)
@@ -72,8 +74,8 @@ func errorType(answer []byte, functionError string) string {
 	return failure.Type
 }
 
-// BenchmarkColdStartInstructions counts the instructions up to the first request for an event, which is the same on a busy machine. What the kernel
-// does for the process is not in it.
+// BenchmarkColdStartInstructions counts the instructions up to the first request for an event,
+// which is the same on a busy machine. What the kernel does for the process is not in it.
 func BenchmarkColdStartInstructions(b *testing.B) {
 	if _, err := exec.LookPath("valgrind"); err != nil {
 		b.Skip("SKIPPED: instructions: valgrind is not installed")
@@ -95,8 +97,10 @@ func instructions(b *testing.B, path string) float64 {
 	b.Helper()
 	command := exec.Command("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", path)
 	command.Env = []string{
-		"PATH=/usr/bin:/bin", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1", // callgrind does not outlive a preemption by signal
-		"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x", "HOME=/",
+		// callgrind does not outlive a preemption by signal
+		"PATH=/usr/bin:/bin", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1",
+		"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x",
+		"HOME=/",
 		settings.EnvRegistryURL + "=https://registry.example.com",
 	}
 	output, _ := command.CombinedOutput() // it fails: nobody listens

@@ -14,11 +14,14 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// systemRoots is where Debian and Amazon Linux keep the certificates of public authorities: about as many as Lambda has.
+// systemRoots is where Debian and Amazon Linux keep the certificates of public authorities: about
+// as many as Lambda has.
 var systemRoots = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"}
 
-// BenchmarkPeakMemoryTLS is BenchmarkPeakMemory with both services behind TLS, and the machine's public authorities to look through, as on AWS.
-// The smallest handler calls nobody, so it has none of that. The floor calls Secrets Manager, and another handler calls both services without the SDK.
+// BenchmarkPeakMemoryTLS is BenchmarkPeakMemory with both services behind TLS, and the machine's
+// public authorities to look through, as on AWS. The smallest handler calls nobody, so it has none
+// of that. The floor calls Secrets Manager, and another handler calls both services without the
+// SDK.
 func BenchmarkPeakMemoryTLS(b *testing.B) {
 	for _, other := range []string{smallest, calling, floor} {
 		b.Run("beside-"+other, func(b *testing.B) {
@@ -31,7 +34,8 @@ func BenchmarkPeakMemoryTLS(b *testing.B) {
 	}
 }
 
-// behindTLS puts both services behind TLS as well, and returns the variables by which a function finds and trusts them.
+// behindTLS puts both services behind TLS as well, and returns the variables by which a function
+// finds and trusts them.
 func (w *world) behindTLS() (environment map[string]string) {
 	w.Helper()
 	trusted := publicAuthorities(w.B)
@@ -44,7 +48,8 @@ func (w *world) behindTLS() (environment map[string]string) {
 		front := httptest.NewTLSServer(httputil.NewSingleHostReverseProxy(target))
 		w.Cleanup(front.Close)
 		environment[name] = front.URL
-		trusted = append(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})...)
+		trusted = append(trusted,
+			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})...)
 	}
 	roots := filepath.Join(w.TempDir(), "roots.pem")
 	if err := os.WriteFile(roots, trusted, 0o600); err != nil {

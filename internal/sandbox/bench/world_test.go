@@ -89,8 +89,8 @@ func (w *world) invoke(function string, event any) (answer []byte) {
 	return answer
 }
 
-// secret makes a secret with a new key of the sandbox's ordinary user, in the state that a rotation leaves behind. No other key is left at the
-// registry.
+// secret makes a secret with a new key of the sandbox's ordinary user, in the state that a rotation
+// leaves behind. No other key is left at the registry.
 func (w *world) secret() (arn string) {
 	w.Helper()
 	for _, k := range w.Registry.Keys() {
@@ -109,18 +109,21 @@ func newSecret(b *testing.B, s *sandbox.Sandbox, name, owner string) (arn string
 		b.Fatal(err)
 	}
 	id, key := s.Registry.MintKey(owner, apikey.Name(name, s.Clock.Now(), *out.ARN), 90)
-	put, err := client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: out.ARN, SecretString: aws.String(sandboxtest.ValueWith(key))})
+	put, err := client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: out.ARN,
+		SecretString: aws.String(sandboxtest.ValueWith(key))})
 	if err != nil {
 		b.Fatal(err)
 	}
-	_, err = client.UpdateSecretVersionStage(ctx, &secretsmanager.UpdateSecretVersionStageInput{SecretId: out.ARN, VersionStage: aws.String(vault.KeyLabel(id)), MoveToVersionId: put.VersionId})
+	_, err = client.UpdateSecretVersionStage(ctx, &secretsmanager.UpdateSecretVersionStageInput{SecretId: out.ARN,
+		VersionStage: aws.String(vault.KeyLabel(id)), MoveToVersionId: put.VersionId})
 	if err != nil {
 		b.Fatal(err)
 	}
 	return *out.ARN
 }
 
-// rotate takes a new secret through the four steps, in one environment that is started for the first, and tells how long the steps took.
+// rotate takes a new secret through the four steps, in one environment that is started for the
+// first, and tells how long the steps took.
 func (w *world) rotate() (took time.Duration) {
 	w.Helper()
 	arn := w.secret()
@@ -151,7 +154,8 @@ func (w *world) sweep(arn string) (took time.Duration) {
 	return time.Since(began)
 }
 
-// live gives a function that is measured beside as many events as a rotation has, in one environment.
+// live gives a function that is measured beside as many events as a rotation has, in one
+// environment.
 func (w *world) live(function string) {
 	w.Helper()
 	w.Lambda.Recycle(function)

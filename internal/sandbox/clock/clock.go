@@ -1,7 +1,8 @@
 // Package clock is the sandbox's time: real time plus an offset that a test or the demo moves.
 //
-// Everything the sandbox stamps or compares (creation, expiry and use of keys, versions, `Date` headers) reads this
-// clock. The functions under test need none of it: they take the time from the `Date` headers of the two services.
+// Everything the sandbox stamps or compares (creation, expiry and use of keys, versions, `Date`
+// headers) reads this clock. The functions under test need none of it: they take the time from the
+// `Date` headers of the two services.
 package clock
 
 import (

@@ -41,7 +41,8 @@ func TestClockMovesBothWays(t *testing.T) {
 }
 
 func TestClockIsSharedByServices(t *testing.T) {
-	// Protects the sandbox under -race: services read the clock while a test moves it, and no move is lost.
+	// Protects the sandbox under -race: services read the clock while a test moves it, and no move
+	// is lost.
 	var c clock.Clock
 	var all sync.WaitGroup
 	for range 8 {

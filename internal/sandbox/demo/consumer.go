@@ -15,8 +15,9 @@ type Tally struct {
 	Error    string // the first failure
 }
 
-// A consumer is a service that uses the registry all the time, with several workers. Each gets a key, asks the registry who it is, and
-// begins anew. Nothing is tried again: every request that fails counts.
+// A consumer is a service that uses the registry all the time, with several workers. Each gets a
+// key, asks the registry who it is, and begins anew. Nothing is tried again: every request that
+// fails counts.
 type consumer struct {
 	name  string
 	fetch func(context.Context) (apikey.Key, error) // the key for one request
@@ -101,8 +102,9 @@ func (c *consumer) caughtUp(ctx context.Context) error {
 	}
 }
 
-// end lets the workers finish their rounds, and returns when they are gone. No request of theirs is still on its way then: one that
-// landed later, when the clock was moved, would be a use of the key at that time.
+// end lets the workers finish their rounds, and returns when they are gone. No request of theirs is
+// still on its way then: one that landed later, when the clock was moved, would be a use of the key
+// at that time.
 func (c *consumer) end() Tally {
 	if !c.leaving() {
 		close(c.leave)

@@ -1,9 +1,11 @@
-// Package demo tells the life of a key, with the real functions against the sandbox: it is made by a rotation while a service uses the
-// secret all the time, superseded, held, revoked; and one that leaks is revoked at once.
+// Package demo tells the life of a key, with the real functions against the sandbox: it is made by
+// a rotation while a service uses the secret all the time, superseded, held, revoked; and one that
+// leaks is revoked at once.
 //
-// The story (scenario.go) and its presentation (screen.go) know nothing of each other: the story tells typed happenings. It trusts
-// nobody: what it says was kept, it looked up itself, past the functions' own words. It relies on package scene for everything that
-// happens, and never prints a key: it searches its own output for them.
+// The story (scenario.go) and its presentation (screen.go) know nothing of each other: the story
+// tells typed happenings. It trusts nobody: what it says was kept, it looked up itself, past the
+// functions' own words. It relies on package scene for everything that happens, and never prints a
+// key: it searches its own output for them.
 package demo
 
 import (
@@ -61,7 +63,8 @@ type play struct {
 	consumers []*consumer
 }
 
-// Run tells the story to its end, and fails with [ErrFellShort] if anything fell short. It leaves no process and no goroutine behind.
+// Run tells the story to its end, and fails with [ErrFellShort] if anything fell short. It leaves
+// no process and no goroutine behind.
 func Run(ctx context.Context, o Options) (err error) {
 	p := &play{options: o, began: time.Now()}
 	p.log = &functionLog{show: p.show}
@@ -140,7 +143,8 @@ func (p *play) showVersions(when string) error {
 }
 
 // consume starts a consumer.
-func (p *play) consume(ctx context.Context, name string, workers int, fetch func(context.Context) (apikey.Key, error)) *consumer {
+func (p *play) consume(ctx context.Context, name string, workers int, fetch func(context.Context) (apikey.Key,
+	error)) *consumer {
 	c := &consumer{name: name, fetch: fetch, use: func(ctx context.Context, key apikey.Key) error {
 		_, err := p.client.WithKey(key).Me(ctx)
 		return err

@@ -49,7 +49,8 @@ func play(ctx context.Context, t *testing.T, change func(*demo.Options)) (printe
 	transcript := demo.NewTranscript(&out)
 	screen := demo.NewScreen(&out, transcript, nil)
 	defer screen.Close()
-	options := demo.Options{Functions: functions, Show: screen.Show, Printed: transcript.Text, Latency: 4 * time.Millisecond}
+	options := demo.Options{Functions: functions, Show: screen.Show, Printed: transcript.Text,
+		Latency: 4 * time.Millisecond}
 	if change != nil {
 		change(&options)
 	}
@@ -73,7 +74,8 @@ func noProcessIsLeft(t *testing.T) {
 }
 
 func TestTheStoryIsToldInPlainLinesWithoutAKey(t *testing.T) {
-	// Protects what a person or a pipeline sees of the project first: the whole life of a key, in order, and no key in it.
+	// Protects what a person or a pipeline sees of the project first: the whole life of a key, in
+	// order, and no key in it.
 	var opened *scene.Scene
 	keys := map[string]bool{}
 	var mu sync.Mutex
@@ -95,12 +97,16 @@ func TestTheStoryIsToldInPlainLinesWithoutAKey(t *testing.T) {
 	rest := printed
 	for _, want := range []string{
 		"1/6  A secret", "labels before", "AWSCURRENT",
-		"2/6  Secrets Manager rotates it", "✓ createSecret", "✓ setSecret", "✓ testSecret", "✓ finishSecret", "labels after", "AWSPREVIOUS", "AWSCURRENT",
-		"✓ AWSCURRENT moved to the new version", "✓ every other byte of the value is as it was", "✓ the new key logs in", ", 0 failed",
-		"3/6  The old key", "sweep: mark qk_", "» 25 hours later", "sweep: hold qk_", "last used just now", "by svc-pipeline@example.com",
+		"2/6  Secrets Manager rotates it", "✓ createSecret", "✓ setSecret", "✓ testSecret", "✓ finishSecret",
+		"labels after", "AWSPREVIOUS", "AWSCURRENT",
+		"✓ AWSCURRENT moved to the new version", "✓ every other byte of the value is as it was",
+		"✓ the new key logs in", ", 0 failed",
+		"3/6  The old key", "sweep: mark qk_", "» 25 hours later", "sweep: hold qk_", "last used just now",
+		"by svc-pipeline@example.com",
 		"4/6  Quiet", "» 26 hours later", "sweep: revoke qk_", "✓ the registry refuses the old key", "(dead)",
 		"5/6  The current key leaks", "sweep: mark qk_", "✓ the registry refuses the leaked key", "sweep: unlabel qk_",
-		"6/6  What was promised", "never failed", "✓ no other key is left behind", "✓ no key in anything printed or logged",
+		"6/6  What was promised", "never failed", "✓ no other key is left behind", "✓ no key in anything printed or " +
+			"logged",
 		"16 of 16 promises kept",
 	} {
 		_, after, found := strings.Cut(rest, want)
@@ -117,7 +123,8 @@ func TestTheStoryIsToldInPlainLinesWithoutAKey(t *testing.T) {
 	if strings.Contains(printed, "\x1b") {
 		t.Errorf("there is an escape code in what is no terminal's:\n%q", printed)
 	}
-	if match := regexp.MustCompile(`never failed  (\d+) requests`).FindStringSubmatch(printed); match == nil || len(match[1]) < 3 {
+	if match := regexp.MustCompile(`never failed  (\d+) requests`).FindStringSubmatch(printed); match == nil ||
+		len(match[1]) < 3 {
 		t.Error("a service that makes less than a hundred requests proves little")
 	}
 	if len(keys) != 3 {
@@ -131,8 +138,9 @@ func TestTheStoryIsToldInPlainLinesWithoutAKey(t *testing.T) {
 }
 
 func TestWhatFallsShortIsNotGlossedOver(t *testing.T) {
-	// Protects the demo's worth: one request of hundreds that fails is seen, and so is a key in the output, for which a search would find nothing
-	// either if it looked for the wrong thing. Each is told as a promise that was not kept, no other is, and the exit status is 1.
+	// Protects the demo's worth: one request of hundreds that fails is seen, and so is a key in the
+	// output, for which a search would find nothing either if it looked for the wrong thing. Each
+	// is told as a promise that was not kept, no other is, and the exit status is 1.
 	var failed atomic.Bool
 	var opened *scene.Scene
 	printed, err := play(t.Context(), t, func(o *demo.Options) {
@@ -140,7 +148,8 @@ func TestWhatFallsShortIsNotGlossedOver(t *testing.T) {
 		o.Opened = func(s *scene.Scene) {
 			opened = s
 			s.Hooks.Set(func(c *wire.Call, next func()) {
-				if c.Service == "registry" && strings.Contains(c.Request.UserAgent(), "consumer") && failed.CompareAndSwap(false, true) {
+				if c.Service == "registry" && strings.Contains(c.Request.UserAgent(), "consumer") &&
+					failed.CompareAndSwap(false, true) {
 					c.Respond(503, "out of order")
 					return
 				}
@@ -151,12 +160,14 @@ func TestWhatFallsShortIsNotGlossedOver(t *testing.T) {
 	if !errors.Is(err, demo.ErrFellShort) {
 		t.Errorf("the demo ended with %v", err)
 	}
-	for _, want := range []string{`✗ NOT KEPT: the service "pipeline" never failed`, " 1 failed", "✗ NOT KEPT: no key in anything printed or logged"} {
+	for _, want := range []string{`✗ NOT KEPT: the service "pipeline" never failed`, " 1 failed",
+		"✗ NOT KEPT: no key in anything printed or logged"} {
 		if !strings.Contains(printed, want) {
 			t.Errorf("%q is not told in:\n%s", want, printed)
 		}
 	}
-	if n := strings.Count(printed, "NOT KEPT"); n > 3 { // the request may break another promise, that of the chapter in which it failed
+	// the request may break another promise, that of the chapter in which it failed
+	if n := strings.Count(printed, "NOT KEPT"); n > 3 {
 		t.Errorf("%d promises are told as not kept, in:\n%s", n, printed)
 	}
 }

@@ -25,7 +25,8 @@ func describe(h Happening) []string {
 	case Opened:
 		return []string{
 			"",
-			terminal.Strong.Render("quilt-sandbox demo") + terminal.Faint.Render(": the life of an API key, with the real functions on loopback"),
+			terminal.Strong.Render("quilt-sandbox demo") + terminal.Faint.Render(": the life of an API key, with the "+
+				"real functions on loopback"),
 			terminal.Faint.Render("AWS " + h.AWS + "  registry " + h.Registry),
 		}
 	case Chapter:
@@ -37,7 +38,8 @@ func describe(h Happening) []string {
 	case Stepped:
 		return []string{describeStep(h)}
 	case ClockMoved:
-		return []string{terminal.Line(terminal.Later, fmt.Sprintf("%d hours later", int(h.By.Hours())), h.Now.Format("Mon 2 Jan 15:04")+" on the sandbox's clock")}
+		return []string{terminal.Line(terminal.Later, fmt.Sprintf("%d hours later", int(h.By.Hours())),
+			h.Now.Format("Mon 2 Jan 15:04")+" on the sandbox's clock")}
 	case Swept:
 		return describeSweep(h)
 	case Checked:
@@ -64,7 +66,8 @@ func describeStep(s Stepped) string {
 	if s.Error != "" {
 		mark, tells = terminal.Failed, s.Error
 	}
-	return fmt.Sprintf("  %s %-*s%*d ms  %s", mark, nameWidth, s.Step, timeWidth-3, s.Took.Milliseconds(), terminal.Faint.Render(tells))
+	return fmt.Sprintf("  %s %-*s%*d ms  %s", mark, nameWidth, s.Step, timeWidth-3, s.Took.Milliseconds(),
+		terminal.Faint.Render(tells))
 }
 
 func describeCheck(c Checked) string {
@@ -83,7 +86,8 @@ func describeEnd(e Ended) string {
 }
 
 var actionStyles = map[revocation.Kind]lipgloss.Style{
-	revocation.Hold: terminal.Warn, revocation.Revoke: terminal.Good, revocation.RevokeOrphan: terminal.Good, revocation.Mark: terminal.Warn,
+	revocation.Hold: terminal.Warn, revocation.Revoke: terminal.Good, revocation.RevokeOrphan: terminal.Good,
+	revocation.Mark: terminal.Warn,
 }
 
 func describeSweep(s Swept) []string {
@@ -94,7 +98,8 @@ func describeSweep(s Swept) []string {
 	var lines []string
 	for _, a := range s.Actions {
 		action := actionStyles[a.Action].Render(string(a.Action))
-		lines = append(lines, fmt.Sprintf("  %s %s %s %s%s", terminal.Faint.Render("~"), what+":", action, a.Fingerprint, terminal.Faint.Render("  "+why(a, s.At))))
+		lines = append(lines, fmt.Sprintf("  %s %s %s %s%s", terminal.Faint.Render("~"), what+":", action,
+			a.Fingerprint, terminal.Faint.Render("  "+why(a, s.At))))
 	}
 	return lines
 }
@@ -104,7 +109,8 @@ func why(a revocation.Taken, now time.Time) string {
 	parts := []string{strings.ReplaceAll(string(a.Reason), "-", " ")}
 	if a.Action == revocation.Hold {
 		if a.LastUsedAt != nil {
-			parts = []string{"last used " + ago(now.Sub(*a.LastUsedAt))} // which says why, and leaves room for the owner in 80 columns
+			// which says why, and leaves room for the owner in 80 columns
+			parts = []string{"last used " + ago(now.Sub(*a.LastUsedAt))}
 		}
 		parts = append(parts, "by "+a.Owner)
 	}
@@ -123,7 +129,8 @@ func ago(d time.Duration) string {
 
 // VersionsTable shows a secret's labelled versions: the ledger of which version holds which key.
 func VersionsTable(caption string, versions []scene.Version) string {
-	t := table.New().Border(lipgloss.RoundedBorder()).BorderStyle(terminal.Faint).Headers("version", "labels "+caption, "key")
+	t := table.New().Border(lipgloss.RoundedBorder()).BorderStyle(terminal.Faint).Headers("version", "labels "+caption,
+		"key")
 	current := map[int]bool{}
 	for i, v := range versions {
 		labels := make([]string, len(v.Labels))

@@ -10,8 +10,9 @@ import (
 	"quilt-rotate/internal/sandbox"
 )
 
-// functionLog reads the functions' log lines as they come, and makes happenings of those that tell of a step. It is the function's own
-// account: the demo measures nothing that an operator would not see.
+// functionLog reads the functions' log lines as they come, and makes happenings of those that tell
+// of a step. It is the function's own account: the demo measures nothing that an operator would not
+// see.
 type functionLog struct {
 	show func(Happening)
 
@@ -34,7 +35,8 @@ func (l *functionLog) await() (end func()) {
 	return func() { set(false) }
 }
 
-// Write takes the lines that the Lambda host copies: the function's name, a bar, the text. The host writes one line at a time.
+// Write takes the lines that the Lambda host copies: the function's name, a bar, the text. The host
+// writes one line at a time.
 func (l *functionLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,7 +70,8 @@ func (l *functionLog) take(text string) {
 		return
 	}
 	l.show(Stepped{
-		Step: line.Step, Took: time.Duration(line.DurationMs) * time.Millisecond, Outcome: line.Outcome, Key: line.Fingerprint, Error: line.Error,
+		Step: line.Step, Took: time.Duration(line.DurationMs) * time.Millisecond, Outcome: line.Outcome,
+		Key: line.Fingerprint, Error: line.Error,
 	})
 	if l.steps = after(line.Step); line.Error != "" {
 		l.steps = allSteps // the service begins anew, with the same token

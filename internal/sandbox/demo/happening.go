@@ -7,7 +7,8 @@ import (
 	"quilt-rotate/internal/sandbox/demo/scene"
 )
 
-// A Happening is something that the story tells. It holds no key and no words of presentation: a [Screen] finds those.
+// A Happening is something that the story tells. It holds no key and no words of presentation: a
+// [Screen] finds those.
 type Happening interface{ happening() }
 
 type (

@@ -66,7 +66,8 @@ func (p *play) tell(ctx context.Context) error {
 	return nil
 }
 
-// bootstrap makes the first key, stores it beside other settings, turns rotation on, and starts the service.
+// bootstrap makes the first key, stores it beside other settings, turns rotation on, and starts the
+// service.
 func (p *play) bootstrap(ctx context.Context) (apikey.Key, error) {
 	made, err := p.MakeKey(ctx, "pipeline-prod-"+p.Clock.Now().Format("20060102"))
 	if err != nil {
@@ -86,7 +87,8 @@ func (p *play) bootstrap(ctx context.Context) (apikey.Key, error) {
 	if err := p.service.caughtUp(ctx); err != nil {
 		return apikey.Key{}, err
 	}
-	p.show(Did{fmt.Sprintf("started the service %q", serviceName), fmt.Sprintf("%d workers, no retries", serviceWorkers)})
+	p.show(Did{fmt.Sprintf("started the service %q", serviceName), fmt.Sprintf("%d workers, no retries",
+		serviceWorkers)})
 	return made.Secret, p.showVersions("before")
 }
 
@@ -121,13 +123,15 @@ func (p *play) rotate(ctx context.Context, old apikey.Key) (apikey.Key, error) {
 	if err := p.showVersions("after"); err != nil {
 		return apikey.Key{}, err
 	}
-	p.check("AWSCURRENT moved to the new version", current == newVersion && current != oldVersion && !after.Key().Equal(old), "")
+	p.check("AWSCURRENT moved to the new version", current == newVersion && current != oldVersion &&
+		!after.Key().Equal(old), "")
 	p.check("every other byte of the value is as it was", after.SameButKey(before), "")
 	if err := p.checkLogin(ctx, "the new key logs in", after.Key(), true); err != nil {
 		return apikey.Key{}, err
 	}
 	tally := p.service.told()
-	p.check("the service noticed nothing", tally.Failures == 0 && tally.Key == after.Key().Fingerprint(), "%d requests meanwhile, %d failed", tally.Requests-asked, tally.Failures)
+	p.check("the service noticed nothing", tally.Failures == 0 && tally.Key == after.Key().Fingerprint(),
+		"%d requests meanwhile, %d failed", tally.Requests-asked, tally.Failures)
 	return after.Key(), nil
 }
 
@@ -140,7 +144,8 @@ func (p *play) rotateShown(ctx context.Context) (newVersion string, err error) {
 	return newVersion, err
 }
 
-// hold sweeps twice: once to mark the superseded key, once when its grace is over while somebody still uses it.
+// hold sweeps twice: once to mark the superseded key, once when its grace is over while somebody
+// still uses it.
 func (p *play) hold(ctx context.Context, old apikey.Key) error {
 	stale := p.consume(ctx, staleName, 1, func(context.Context) (apikey.Key, error) { return old, nil })
 	p.show(Did{fmt.Sprintf("started the job %q", staleName), "it cached the old key " + old.Fingerprint()})
@@ -148,7 +153,8 @@ func (p *play) hold(ctx context.Context, old apikey.Key) error {
 	if err != nil {
 		return err
 	}
-	p.check("the superseded key is marked, and lives", took(marked, revocation.Mark, old) && stale.told().Failures == 0, "")
+	p.check("the superseded key is marked, and lives", took(marked, revocation.Mark, old) && stale.told().Failures == 0,
+		"")
 	p.pass(settings.DefaultGrace + time.Hour)
 	if err := stale.caughtUp(ctx); err != nil {
 		return err
@@ -180,8 +186,10 @@ func (p *play) revoke(ctx context.Context, old, current apikey.Key) error {
 	return p.showVersions("after the sweep")
 }
 
-// emergency replaces the leaked key and revokes it with the new one, as `quilt-rotate emergency` does, without a grace period. The service first
-// gets the time for one request, as after a restart: the registry refuses a revoked key at once, wherever it is cached. The next sweep removes its label.
+// emergency replaces the leaked key and revokes it with the new one, as `quilt-rotate emergency`
+// does, without a grace period. The service first gets the time for one request, as after a
+// restart: the registry refuses a revoked key at once, wherever it is cached. The next sweep
+// removes its label.
 func (p *play) emergency(ctx context.Context, leaked apikey.Key) error {
 	if _, err := p.rotateShown(ctx); err != nil {
 		return err
@@ -221,7 +229,8 @@ func (p *play) promised(ctx context.Context) error {
 		return err
 	}
 	left := p.Registry.Keys()
-	p.check("no other key is left behind", len(left) == 1 && left[0].Secret == current.Key().Reveal(), "%d at the registry", len(left))
+	p.check("no other key is left behind", len(left) == 1 && left[0].Secret == current.Key().Reveal(),
+		"%d at the registry", len(left))
 	found, searched := p.searchKeys()
 	p.check("no key in anything printed or logged", found == 0, "%d kB searched", searched/1000)
 	return nil

@@ -8,8 +8,9 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// A Screen shows happenings. On a terminal that has colour, what is under way and how the consumers fare stands below the lines that stay, and
-// is drawn anew all the time. Anywhere else it prints plain lines.
+// A Screen shows happenings. On a terminal that has colour, what is under way and how the consumers
+// fare stands below the lines that stay, and is drawn anew all the time. Anywhere else it prints
+// plain lines.
 type Screen struct {
 	live *terminal.Live
 
@@ -19,7 +20,8 @@ type Screen struct {
 	tallies []Consumed
 }
 
-// NewScreen writes to out; what it can show is read from the terminal, if it is one, and the environment. The caller closes the screen.
+// NewScreen writes to out; what it can show is read from the terminal, if it is one, and the
+// environment. The caller closes the screen.
 func NewScreen(to io.Writer, out io.Writer, environ []string) *Screen {
 	s := &Screen{}
 	s.live = terminal.NewLive(to, out, environ, s.region)
@@ -66,7 +68,8 @@ func (s *Screen) follow(h Happening) {
 func (s *Screen) region(frame int) []string {
 	var lines []string
 	if s.doing != "" {
-		lines = append(lines, fmt.Sprintf("  %s %-*s%*d ms", terminal.Spinner(frame), nameWidth, s.doing, timeWidth-3, time.Since(s.since).Milliseconds()))
+		lines = append(lines, fmt.Sprintf("  %s %-*s%*d ms", terminal.Spinner(frame), nameWidth, s.doing, timeWidth-3,
+			time.Since(s.since).Milliseconds()))
 	}
 	if len(s.tallies) > 0 {
 		lines = append(lines, "")
@@ -82,5 +85,6 @@ func gauge(c Consumed) string {
 	if c.Failures > 0 {
 		failed = terminal.Bad.Render(fmt.Sprintf("%d failed", c.Failures))
 	}
-	return fmt.Sprintf("%s %-9s%6d requests  %s  %s", terminal.Good.Render("●"), c.Consumer, c.Requests, failed, terminal.Faint.Render("last with "+c.Key))
+	return fmt.Sprintf("%s %-9s%6d requests  %s  %s", terminal.Good.Render("●"), c.Consumer, c.Requests, failed,
+		terminal.Faint.Render("last with "+c.Key))
 }

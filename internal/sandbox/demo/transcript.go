@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// A Transcript passes on what is printed and keeps it, so that the demo can search its own output for keys.
+// A Transcript passes on what is printed and keeps it, so that the demo can search its own output
+// for keys.
 type Transcript struct {
 	to io.Writer
 

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// An Event is one entry of the audit trail, in the shape that the platform documents. Secrets are "***" in it.
+// An Event is one entry of the audit trail, in the shape that the platform documents. Secrets are
+// "***" in it.
 type Event struct {
 	EventVersion        string         `json:"eventVersion"`
 	EventTime           time.Time      `json:"eventTime"`
@@ -53,7 +54,8 @@ type Auth struct {
 	KeyFingerprint string `json:"keyFingerprint,omitempty"`
 }
 
-// identity is the user as an event names it; through is nil for an interactive login. It needs the lock.
+// identity is the user as an event names it; through is nil for an interactive login. It needs the
+// lock.
 func (u *user) identity(through *APIKey) *Identity {
 	auth := Auth{Type: "interactive"}
 	if through != nil {

@@ -7,7 +7,8 @@ import (
 )
 
 func TestAuditTellsWhoDidWhatWithWhichKey(t *testing.T) {
-	// Protects the trail that the runbook's queries read: event names, the key that acted, and no secret anywhere.
+	// Protects the trail that the runbook's queries read: event names, the key that acted, and no
+	// secret anywhere.
 	s := start(t)
 	keyID, secret := s.MintKey(bob, "worker", 90)
 	k := s.create(secret, "next", 30)
@@ -23,17 +24,20 @@ func TestAuditTellsWhoDidWhatWithWhichKey(t *testing.T) {
 	var got []string
 	for _, e := range events {
 		got = append(got, e.EventName+" "+e.UserIdentity.UserName+" "+e.UserIdentity.SessionContext.Auth.Type)
-		if e.EventSource != "QuiltServer" || e.EventType != "QuiltApiCall" || e.EventID == "" || e.RequestID == "" || e.SourceIPAddress != "127.0.0.1" {
+		if e.EventSource != "QuiltServer" || e.EventType != "QuiltApiCall" || e.EventID == "" || e.RequestID == "" ||
+			e.SourceIPAddress != "127.0.0.1" {
 			t.Errorf("the event is %+v", e)
 		}
 	}
-	want := "APIKeys.Create bob api_key, APIKeys.Revoke bob api_key, Auth.Login bob interactive, APIKeys.Create bob interactive, " +
+	want := "APIKeys.Create bob api_key, APIKeys.Revoke bob api_key, Auth.Login bob interactive, APIKeys.Create bob " +
+		"interactive, " +
 		"APIKeys.Revoke bob api_key, Auth.Login ann interactive, APIKeys.Admin.Revoke ann interactive"
 	if all := strings.Join(got, ", "); all != want {
 		t.Errorf("events are %s\nwant %s", all, want)
 	}
 	create := events[0]
-	if auth := create.UserIdentity.SessionContext.Auth; auth.KeyID != keyID || auth.KeyName != "worker" || auth.KeyFingerprint == "" {
+	if auth := create.UserIdentity.SessionContext.Auth; auth.KeyID != keyID || auth.KeyName != "worker" ||
+		auth.KeyFingerprint == "" {
 		t.Errorf("the acting key is %+v", auth)
 	}
 	text, err := json.Marshal(events)
@@ -47,7 +51,8 @@ func TestAuditTellsWhoDidWhatWithWhichKey(t *testing.T) {
 	}
 	for _, part := range []string{
 		`"requestParameters":{"input":{"expiresInDays":30,"name":"next"}},"responseElements":{"apiKey":{`,
-		`"id":"` + k.APIKey.ID + `"`, `"secret":"***"`, `"userAgent":"test/1"`, `"graphql_path":"Mutation.apiKeyCreate"`,
+		`"id":"` + k.APIKey.ID + `"`, `"secret":"***"`, `"userAgent":"test/1"`,
+		`"graphql_path":"Mutation.apiKeyCreate"`,
 	} {
 		if !strings.Contains(string(text), part) {
 			t.Errorf("the trail lacks %s: %s", part, text)
@@ -59,7 +64,8 @@ func TestAuditTellsWhoDidWhatWithWhichKey(t *testing.T) {
 }
 
 func TestAuditKeepsFailedKeyLoginsOnly(t *testing.T) {
-	// Protects the codes that tell a dead key from a dead user; a login that succeeds leaves nothing.
+	// Protects the codes that tell a dead key from a dead user; a login that succeeds leaves
+	// nothing.
 	s := start(t)
 	_, good := s.MintKey(bob, "good", 90)
 	_, expired := s.MintKey(bob, "expired", 0)
@@ -102,7 +108,8 @@ func TestAuditKeepsRefusedMutationsAndLogins(t *testing.T) {
 	for _, e := range s.Audit() {
 		got = append(got, e.EventName+" "+e.ErrorCode)
 	}
-	want := "Auth.Login , APIKeys.Create ValidationError, APIKeys.Revoke NotFound, Auth.Login INVALID, Auth.RefreshToken INVALID, Auth.GetAWSCredentials "
+	want := "Auth.Login , APIKeys.Create ValidationError, APIKeys.Revoke NotFound, Auth.Login INVALID, " +
+		"Auth.RefreshToken INVALID, Auth.GetAWSCredentials "
 	if all := strings.Join(got, ", "); all != want {
 		t.Errorf("events are %s\nwant %s", all, want)
 	}

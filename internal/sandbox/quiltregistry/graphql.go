@@ -15,8 +15,8 @@ import (
 	"quilt-rotate/internal/quilt/schema"
 )
 
-// parsed is the schema bound to its resolvers, which the parse checks against each other. It is shared by all
-// registries: a resolver finds its own in the context.
+// parsed is the schema bound to its resolvers, which the parse checks against each other. It is
+// shared by all registries: a resolver finds its own in the context.
 var parsed = sync.OnceValue(func() *graphql.Schema {
 	return graphql.MustParseSchema(schema.Text, root{},
 		graphql.UseStringDescriptions(), graphql.UseFieldResolvers(), graphql.DisableFieldSelections(),
@@ -67,7 +67,8 @@ func writeAnswer(w http.ResponseWriter, answer *graphql.Response) {
 	_, _ = w.Write([]byte("}\n"))
 }
 
-// checkAdmin refuses the whole request when it asks for a field marked @admin and the caller is no admin.
+// checkAdmin refuses the whole request when it asks for a field marked @admin and the caller is no
+// admin.
 func (c *call) checkAdmin(query, operation string) *refusal {
 	if c.session != nil && c.session.user.Admin {
 		return nil
@@ -280,7 +281,8 @@ func (p *problem) invalidInput() *invalidInput {
 	return &invalidInput{[]inputError{e}}
 }
 
-// The scalars are for answers only. They are plain strings, as a type that marshals itself costs a long list dear.
+// The scalars are for answers only. They are plain strings, as a type that marshals itself costs a
+// long list dear.
 type (
 	identifier string
 	datetime   string

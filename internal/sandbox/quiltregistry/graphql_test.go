@@ -8,14 +8,17 @@ import (
 )
 
 func TestQuilt3sRequestsGetTheDocumentedAnswers(t *testing.T) {
-	// Protects the wire form of the other captured bodies: nulls where quilt3 sends them, and the bare answers.
+	// Protects the wire form of the other captured bodies: nulls where quilt3 sends them, and the
+	// bare answers.
 	s := start(t)
 	id, secret := s.MintKey(bob, "k", 90)
 	post := func(body string) reply {
 		return s.send("POST", "/graphql", body, "Authorization", "Bearer "+secret, "Content-Type", "application/json")
 	}
-	got := post(`{"query":"query apiKeysList($name: String, $fingerprint: String, $status: APIKeyStatus){me{apiKeys(name:$name, fingerprint:$fingerprint, status:$status){id name fingerprint createdAt expiresAt lastUsedAt status userEmail}}}","operationName":"apiKeysList","variables":{"name":null,"fingerprint":null,"status":null}}`)
-	if listed := decode[struct{ Me struct{ APIKeys []wireKey } }](s, got).Me.APIKeys; len(listed) != 1 || listed[0].ID != id || listed[0].UserEmail != bob {
+	got := post(
+		`{"query":"query apiKeysList($name: String, $fingerprint: String, $status: APIKeyStatus){me{apiKeys(name:$name, fingerprint:$fingerprint, status:$status){id name fingerprint createdAt expiresAt lastUsedAt status userEmail}}}","operationName":"apiKeysList","variables":{"name":null,"fingerprint":null,"status":null}}`)
+	if listed := decode[struct{ Me struct{ APIKeys []wireKey } }](s, got).Me.APIKeys; len(listed) != 1 ||
+		listed[0].ID != id || listed[0].UserEmail != bob {
 		t.Errorf("the list is %s", got.body)
 	}
 	const revoke = `{"query":"mutation apiKeyRevoke($id: ID, $secret: String){apiKeyRevoke(id:$id, secret:$secret){__typename ...on InvalidInput{errors{path message name context}}}}","operationName":"apiKeyRevoke","variables":`
@@ -33,15 +36,18 @@ func TestOkCanBeSelectedInto(t *testing.T) {
 }
 
 func TestWhatIsNoGraphQLIsRefused(t *testing.T) {
-	// Protects against documents that the schema does not know: errors and no data; a body that is no JSON is a 400.
+	// Protects against documents that the schema does not know: errors and no data; a body that is
+	// no JSON is a 400.
 	s := start(t)
 	_, secret := s.MintKey(bob, "k", 90)
 	s.expect(s.ask(secret, "", `{me{nothing}}`, nil), 200,
 		`{"errors":[{"message":"Cannot query field \"nothing\" on type \"Me\".","locations":[{"line":1,"column":5}]}]}`)
 	for _, body := range []string{"", "no JSON", `{"query":5}`} {
-		s.expect(s.send("POST", "/graphql", body), 400, `{"errors":[{"message":"The request body is not a GraphQL request in JSON."}]}`)
+		s.expect(s.send("POST", "/graphql", body), 400,
+			`{"errors":[{"message":"The request body is not a GraphQL request in JSON."}]}`)
 	}
-	if got := s.ask(secret, "", `mutation{apiKeyCreate(input:{name:"x",expiresInDays:"90"}){__typename}}`, nil); len(s.Keys()) != 1 {
+	if got := s.ask(secret, "", `mutation{apiKeyCreate(input:{name:"x",expiresInDays:"90"}){__typename}}`,
+		nil); len(s.Keys()) != 1 {
 		t.Errorf("a lifetime that is no number is answered %s", got.body)
 	}
 }
@@ -51,7 +57,8 @@ func TestOperationNamesARequest(t *testing.T) {
 	for _, c := range []struct{ method, path, body, want string }{
 		{"POST", "/graphql", `{"query":"query a{me{name}}","operationName":"apiKeysList"}`, "apiKeysList"},
 		{"POST", "/graphql", `{"query":"query a{me{name}}","operationName":null}`, "me"},
-		{"POST", "/graphql", `{"query":"mutation m($i: APIKeyCreateInput! = {name: \"{x\"}){alias: apiKeyCreate(input:$i){__typename}}"}`, "apiKeyCreate"},
+		{"POST", "/graphql",
+			`{"query":"mutation m($i: APIKeyCreateInput! = {name: \"{x\"}){alias: apiKeyCreate(input:$i){__typename}}"}`, "apiKeyCreate"},
 		{"POST", "/graphql", `{"query":"# me {\n{...F} fragment F on Query{admin{apiKeys{list{id}}}}"}`, "admin"},
 		{"POST", "/graphql", `{"query":"{...F} fragment F on Query{...F}"}`, "POST /graphql"},
 		{"POST", "/graphql", `no JSON`, "POST /graphql"},

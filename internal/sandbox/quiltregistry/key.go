@@ -57,7 +57,8 @@ func (k *key) at(now time.Time) APIKey {
 	return view
 }
 
-// fingerprint is how the registry shows a secret: prefix, first and last characters, three of each unless the switch says otherwise.
+// fingerprint is how the registry shows a secret: prefix, first and last characters, three of each
+// unless the switch says otherwise.
 func fingerprint(secret string, switches *Switches) string {
 	ends := switches.FingerprintEnds
 	if ends == 0 {
@@ -256,7 +257,8 @@ func (c *call) revoke(k *key) {
 	}
 }
 
-// managementProblem is the answer to a session that may not manage keys, where that answer is typed.
+// managementProblem is the answer to a session that may not manage keys, where that answer is
+// typed.
 var managementProblem = &problem{"", "Forbidden", managementRefused}
 
 const managementRefused = "API keys cannot be managed with an API key."
@@ -273,7 +275,8 @@ type filter struct {
 
 func (f filter) fits(k *APIKey) bool {
 	equal := func(want *string, got string) bool { return want == nil || *want == got }
-	return equal(f.email, k.Owner) && equal(f.name, k.Name) && equal(f.fingerprint, k.Fingerprint) && equal(f.status, k.Status)
+	return equal(f.email, k.Owner) && equal(f.name, k.Name) && equal(f.fingerprint, k.Fingerprint) &&
+		equal(f.status, k.Status)
 }
 
 // listKeys returns the keys that a list shows, by user and oldest first.
@@ -326,8 +329,8 @@ func (r *Registry) snapshot(f filter, now time.Time) []APIKey {
 	return found
 }
 
-// MintKey makes a key behind the registry's back: no limit, delay or rule applies, and no event is left. A lifetime of
-// 0 or less makes a key that has expired. It panics if there is no such user.
+// MintKey makes a key behind the registry's back: no limit, delay or rule applies, and no event is
+// left. A lifetime of 0 or less makes a key that has expired. It panics if there is no such user.
 func (r *Registry) MintKey(email, name string, expiresInDays int) (id, secret string) {
 	switches := r.switches.Load()
 	now := r.now(switches)
@@ -362,7 +365,8 @@ func (r *Registry) Alive(secret string) bool {
 	return code == ""
 }
 
-// Delete removes a key behind the registry's back, and tells whether there was one. It does not linger.
+// Delete removes a key behind the registry's back, and tells whether there was one. It does not
+// linger.
 func (r *Registry) Delete(id string) bool {
 	return r.change(id, r.remove)
 }
@@ -373,7 +377,8 @@ func (r *Registry) Expire(id string) bool {
 	return r.change(id, func(k *key) { k.ExpiresAt = now })
 }
 
-// TransferKey gives a key to another user, and tells whether there was one. It panics if there is no such user.
+// TransferKey gives a key to another user, and tells whether there was one. It panics if there is
+// no such user.
 func (r *Registry) TransferKey(id, email string) bool {
 	return r.change(id, func(k *key) {
 		k.owner.drop(k)

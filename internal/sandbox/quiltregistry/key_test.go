@@ -12,16 +12,19 @@ import (
 )
 
 func TestCreateAnswersAsQuilt3Expects(t *testing.T) {
-	// Protects the wire form: quilt3's captured request body, byte for byte, and the documented answer to it.
+	// Protects the wire form: quilt3's captured request body, byte for byte, and the documented
+	// answer to it.
 	s := start(t)
 	_, secret := s.MintKey(bob, "first", 90)
-	got := s.send("POST", "/graphql", `{"query":"mutation apiKeyCreate($input: APIKeyCreateInput!){apiKeyCreate(input:$input){__typename ...on APIKeyCreated{apiKey{id name fingerprint createdAt expiresAt lastUsedAt status userEmail} secret} ...on InvalidInput{errors{path message name context}}}}","operationName":"apiKeyCreate","variables":{"input":{"name":"prod-pipeline","expiresInDays":90}}}`,
+	got := s.send("POST", "/graphql",
+		`{"query":"mutation apiKeyCreate($input: APIKeyCreateInput!){apiKeyCreate(input:$input){__typename ...on APIKeyCreated{apiKey{id name fingerprint createdAt expiresAt lastUsedAt status userEmail} secret} ...on InvalidInput{errors{path message name context}}}}","operationName":"apiKeyCreate","variables":{"input":{"name":"prod-pipeline","expiresInDays":90}}}`,
 		"Authorization", "Bearer "+secret, "Content-Type", "application/json", "Accept", "application/json",
 		"User-Agent", "quilt-python/8.0.0 (Linux 6.1) CPython/3.11.7")
 	const date = `"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"`
-	want := regexp.MustCompile(`^\{"data":\{"apiKeyCreate":\{"__typename":"APIKeyCreated","apiKey":\{"id":"([0-9a-f-]{36})","name":"prod-pipeline",` +
-		`"fingerprint":"qk_(\w{3})\.\.\.(\w{3})","createdAt":` + date + `,"expiresAt":` + date +
-		`,"lastUsedAt":null,"status":"ACTIVE","userEmail":"bob@example.com"\},"secret":"qk_(\w{52})"\}\}\}$`)
+	want := regexp.MustCompile(
+		`^\{"data":\{"apiKeyCreate":\{"__typename":"APIKeyCreated","apiKey":\{"id":"([0-9a-f-]{36})","name":"prod-pipeline",` +
+			`"fingerprint":"qk_(\w{3})\.\.\.(\w{3})","createdAt":` + date + `,"expiresAt":` + date +
+			`,"lastUsedAt":null,"status":"ACTIVE","userEmail":"bob@example.com"\},"secret":"qk_(\w{52})"\}\}\}$`)
 	parts := want.FindStringSubmatch(got.body)
 	if got.status != 200 || parts == nil {
 		t.Fatalf("create answers %d %s", got.status, got.body)
@@ -33,7 +36,8 @@ func TestCreateAnswersAsQuilt3Expects(t *testing.T) {
 }
 
 func TestCreatedKeyLastsAsLongAsAsked(t *testing.T) {
-	// Protects expiry: the lifetime asked for, 90 days when none is, to the instant and by the registry's clock.
+	// Protects expiry: the lifetime asked for, 90 days when none is, to the instant and by the
+	// registry's clock.
 	s := start(t)
 	token := s.login("bob")
 	for _, days := range []int{1, 365} {
@@ -118,7 +122,8 @@ func TestExpiredKeyStaysListedAndLogsNobodyIn(t *testing.T) {
 }
 
 func TestRevokeDeletesAtOnce(t *testing.T) {
-	// Protects "revoked keys fail instantly": by id and by secret, with quilt3's body, also the key that asks.
+	// Protects "revoked keys fail instantly": by id and by secret, with quilt3's body, also the key
+	// that asks.
 	s := start(t)
 	token := s.login("bob")
 	for _, by := range []string{"id", "secret", "itself"} {
@@ -139,7 +144,8 @@ func TestRevokeDeletesAtOnce(t *testing.T) {
 		if s.get(token, k.APIKey.ID) != nil || len(s.list(token, nil)) != 0 || s.Alive(k.Secret) {
 			t.Errorf("revoked by %s, and still there", by)
 		}
-		if again := s.revoke(token, k.APIKey.ID, nil); again.Typename != "InvalidInput" || again.Errors[0].Name != "NotFound" {
+		if again := s.revoke(token, k.APIKey.ID, nil); again.Typename != "InvalidInput" ||
+			again.Errors[0].Name != "NotFound" {
 			t.Errorf("the second revoke answers %s %v", again.Typename, again.Errors)
 		}
 	}
@@ -155,7 +161,8 @@ func TestRevokeTakesExactlyOneOfTheCallersOwnKeys(t *testing.T) {
 		id, secret any
 		path       string
 	}{
-		{nil, nil, ""}, {mine, mySecret, ""}, {others, nil, "id"}, {nil, otherSecret, "secret"}, {"no-such", nil, "id"}, {"", nil, "id"},
+		{nil, nil, ""}, {mine, mySecret, ""}, {others, nil, "id"}, {nil, otherSecret, "secret"}, {"no-such", nil, "id"},
+		{"", nil, "id"},
 	} {
 		got := s.revoke(token, c.id, c.secret)
 		if got.Typename != "InvalidInput" {
@@ -171,7 +178,8 @@ func TestRevokeTakesExactlyOneOfTheCallersOwnKeys(t *testing.T) {
 }
 
 func TestListsAreTheCallersOwnAndFilterExactly(t *testing.T) {
-	// Protects matching by name and fingerprint: exact, not by prefix, and never another user's keys.
+	// Protects matching by name and fingerprint: exact, not by prefix, and never another user's
+	// keys.
 	s := start(t)
 	token := s.login("bob")
 	id, _ := s.MintKey(bob, "a", 90)
@@ -234,7 +242,8 @@ func TestAdminSeesAndRevokesEverybodysKeys(t *testing.T) {
 }
 
 func TestForbiddenRequestHasDoneNothing(t *testing.T) {
-	// Protects against half a request: what stands before an admin field must not be carried out either.
+	// Protects against half a request: what stands before an admin field must not be carried out
+	// either.
 	s := start(t)
 	for _, query := range []string{
 		`mutation{apiKeyCreate(input:{name:"x"}){__typename} admin{apiKeys{revoke(id:"x"){__typename}}}}`,
@@ -249,7 +258,8 @@ func TestForbiddenRequestHasDoneNothing(t *testing.T) {
 }
 
 func TestUseIsRecorded(t *testing.T) {
-	// Protects lastUsedAt: null until the first request, then each one's time, and only for the key that was used.
+	// Protects lastUsedAt: null until the first request, then each one's time, and only for the key
+	// that was used.
 	s := start(t)
 	id, secret := s.MintKey(bob, "used", 90)
 	token := s.login("bob")
@@ -272,11 +282,13 @@ func TestUseIsRecorded(t *testing.T) {
 }
 
 func TestKeysAreCopies(t *testing.T) {
-	// Protects the registry's state from a test's expectations, and secrets from being printed by a failing one.
+	// Protects the registry's state from a test's expectations, and secrets from being printed by a
+	// failing one.
 	s := start(t)
 	id, secret := s.MintKey(bob, "k", 90)
 	keys := s.Keys()
-	if len(keys) != 1 || keys[0].ID != id || keys[0].Secret != secret || keys[0].Owner != bob || keys[0].Status != "ACTIVE" || !keys[0].LastUsedAt.IsZero() {
+	if len(keys) != 1 || keys[0].ID != id || keys[0].Secret != secret || keys[0].Owner != bob ||
+		keys[0].Status != "ACTIVE" || !keys[0].LastUsedAt.IsZero() {
 		t.Fatalf("the keys are %v", keys)
 	}
 	keys[0].Secret = "changed"
@@ -288,7 +300,8 @@ func TestKeysAreCopies(t *testing.T) {
 	}
 	k, _ := s.KeyBySecret(secret)
 	u := quiltregistry.User{Name: "n", Password: "hidden"}
-	if text := fmt.Sprintf("%v %+v %#v %s %v %#v", k, k, k, keys, u, u); strings.Contains(text, secret[3:]) || strings.Contains(text, "hidden") {
+	if text := fmt.Sprintf("%v %+v %#v %s %v %#v", k, k, k, keys, u, u); strings.Contains(text, secret[3:]) ||
+		strings.Contains(text, "hidden") {
 		t.Errorf("printing shows a secret: %s", text)
 	}
 }

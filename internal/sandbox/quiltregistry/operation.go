@@ -10,7 +10,8 @@ import (
 
 const graphQLPath = "/graphql"
 
-// Operation names a request: a GraphQL request by its operationName or its first root field, any other by method and path ("POST /api/login").
+// Operation names a request: a GraphQL request by its operationName or its first root field, any
+// other by method and path ("POST /api/login").
 func Operation(request *http.Request, body []byte) string {
 	if request.URL.Path == graphQLPath {
 		var named struct{ OperationName, Query string }
@@ -25,7 +26,8 @@ func Operation(request *http.Request, body []byte) string {
 	return request.Method + " " + request.URL.Path
 }
 
-// rootFields are the fields of Query or Mutation that an operation selects. A document that cannot be parsed has none.
+// rootFields are the fields of Query or Mutation that an operation selects. A document that cannot
+// be parsed has none.
 func rootFields(query, operation string) []string {
 	document, err := parser.ParseQuery(&ast.Source{Input: query})
 	if err != nil || len(document.Operations) == 0 {

@@ -1,13 +1,15 @@
-// Package quiltregistry is a Quilt registry on loopback: users, their API keys, logins and audit trail, for tests and
-// the demo.
+// Package quiltregistry is a Quilt registry on loopback: users, their API keys, logins and audit
+// trail, for tests and the demo.
 //
-// It serves the project's schema file over GraphQL and the few REST endpoints that clients use, as the public clients
-// and documentation of the Quilt platform show them (quiltdata/quilt: api/python/quilt3, catalog/app/containers/Auth,
-// docs/advanced-features/good-practice.md). What nobody outside can know of the real one is a switch, so that a test
-// can hold with every answer. All time is the sandbox's clock plus the registry's own skew.
+// It serves the project's schema file over GraphQL and the few REST endpoints that clients use, as
+// the public clients and documentation of the Quilt platform show them (quiltdata/quilt:
+// api/python/quilt3, catalog/app/containers/Auth, docs/advanced-features/good-practice.md). What
+// nobody outside can know of the real one is a switch, so that a test can hold with every answer.
+// All time is the sandbox's clock plus the registry's own skew.
 //
-// It relies on the caller to put the network's faults in front of it (package wire). It keeps passwords and secrets in
-// memory in clear, never prints them, and must never listen on anything but loopback.
+// It relies on the caller to put the network's faults in front of it (package wire). It keeps
+// passwords and secrets in memory in clear, never prints them, and must never listen on anything
+// but loopback.
 package quiltregistry
 
 import (
@@ -29,7 +31,8 @@ import (
 // maxBody bounds what is read of one request.
 const maxBody = 1 << 20
 
-// Options are what a registry is made with. The zero value shows real time under whatever host it is asked at.
+// Options are what a registry is made with. The zero value shows real time under whatever host it
+// is asked at.
 type Options struct {
 	Clock   *clock.Clock
 	BaseURL string // what /config.json calls registryUrl; empty: the host that the request names
@@ -54,7 +57,8 @@ type Registry struct {
 	window    rateWindow
 }
 
-// Counts say how often the registry was asked. A request refused for want of a valid login counts for its operation only.
+// Counts say how often the registry was asked. A request refused for want of a valid login counts
+// for its operation only.
 type Counts struct {
 	ByOperation map[string]int // as Operation names them
 	ByKey       map[string]int // by key id
@@ -93,7 +97,8 @@ func New(options Options) *Registry {
 	return r
 }
 
-// A call is one request: what it was made of, and the one instant and the one set of switches that all of it sees.
+// A call is one request: what it was made of, and the one instant and the one set of switches that
+// all of it sees.
 type call struct {
 	registry  *Registry
 	switches  *Switches

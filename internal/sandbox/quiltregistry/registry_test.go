@@ -23,15 +23,17 @@ const (
 
 // The documents as quilt3 8.0.0 sends them: what its users' requests look like is what must work.
 const (
-	keyFields    = `{id name fingerprint createdAt expiresAt lastUsedAt status userEmail}`
-	errorFields  = `...on InvalidInput{errors{path message name context}}`
-	createQuery  = `mutation apiKeyCreate($input: APIKeyCreateInput!){apiKeyCreate(input:$input){__typename ...on APIKeyCreated{apiKey` + keyFields + ` secret} ` + errorFields + `}}`
-	revokeQuery  = `mutation apiKeyRevoke($id: ID, $secret: String){apiKeyRevoke(id:$id, secret:$secret){__typename ` + errorFields + `}}`
-	listQuery    = `query apiKeysList($name: String, $fingerprint: String, $status: APIKeyStatus){me{apiKeys(name:$name, fingerprint:$fingerprint, status:$status)` + keyFields + `}}`
-	getQuery     = `query apiKeyGet($id: ID!){me{apiKey(id:$id)` + keyFields + `}}`
-	adminList    = `query adminApiKeysList($email: String, $name: String, $fingerprint: String, $status: APIKeyStatus){admin{apiKeys{list(email:$email, name:$name, fingerprint:$fingerprint, status:$status)` + keyFields + `}}}`
-	adminGet     = `query adminApiKeyGet($id: ID!){admin{apiKeys{get(id:$id)` + keyFields + `}}}`
-	adminRevoke  = `mutation adminApiKeyRevoke($id: ID!){admin{apiKeys{revoke(id:$id){__typename ` + errorFields + `}}}}`
+	keyFields   = `{id name fingerprint createdAt expiresAt lastUsedAt status userEmail}`
+	errorFields = `...on InvalidInput{errors{path message name context}}`
+	createQuery = `mutation apiKeyCreate($input: APIKeyCreateInput!){apiKeyCreate(input:$input){__typename ...on APIKeyCreated{apiKey` + keyFields + ` secret} ` + errorFields + `}}`
+	revokeQuery = `mutation apiKeyRevoke($id: ID, $secret: String){apiKeyRevoke(id:$id, secret:$secret){__typename ` +
+		errorFields + `}}`
+	listQuery   = `query apiKeysList($name: String, $fingerprint: String, $status: APIKeyStatus){me{apiKeys(name:$name, fingerprint:$fingerprint, status:$status)` + keyFields + `}}`
+	getQuery    = `query apiKeyGet($id: ID!){me{apiKey(id:$id)` + keyFields + `}}`
+	adminList   = `query adminApiKeysList($email: String, $name: String, $fingerprint: String, $status: APIKeyStatus){admin{apiKeys{list(email:$email, name:$name, fingerprint:$fingerprint, status:$status)` + keyFields + `}}}`
+	adminGet    = `query adminApiKeyGet($id: ID!){admin{apiKeys{get(id:$id)` + keyFields + `}}}`
+	adminRevoke = `mutation adminApiKeyRevoke($id: ID!){admin{apiKeys{revoke(id:$id){__typename ` + errorFields +
+		`}}}}`
 	meQuery      = `query me{me{name email isAdmin role{name} roles{name}}}`
 	tokenInvalid = `{"errors":[{"message":"Token invalid."}]}`
 )
@@ -226,7 +228,8 @@ func (s *sandbox) renew(refresh string) reply {
 }
 
 func TestDateIsTheRegistrysClockOnEveryAnswer(t *testing.T) {
-	// Protects callers that take the time from the Date header, which net/http would fill with real time.
+	// Protects callers that take the time from the Date header, which net/http would fill with real
+	// time.
 	s := start(t)
 	s.clock.Advance(90 * 24 * time.Hour)
 	s.SetSwitches(func(w *quiltregistry.Switches) { w.Skew = -5 * time.Hour })

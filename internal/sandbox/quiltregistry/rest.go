@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// A refusal answers a whole request with a status and a message, in the shape of the endpoint asked.
+// A refusal answers a whole request with a status and a message, in the shape of the endpoint
+// asked.
 type refusal struct {
 	status  int
 	message string
@@ -53,7 +54,8 @@ func (r *Registry) serveLogin(w http.ResponseWriter, request *http.Request) {
 		refusal{http.StatusUnauthorized, "login attempt failed"}.write(w, request)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"refresh_token": granted.refresh, "token": granted.access, "exp": granted.expires.Unix()})
+	writeJSON(w, http.StatusOK, map[string]any{"refresh_token": granted.refresh, "token": granted.access,
+		"exp": granted.expires.Unix()})
 }
 
 func (r *Registry) serveToken(w http.ResponseWriter, request *http.Request) {
@@ -109,8 +111,8 @@ func (r *Registry) serveConfig(w http.ResponseWriter, request *http.Request) {
 	})
 }
 
-// serveCode is the page that shows a logged-in person the code for a client. ?user= names the person; without it, it is
-// the first user.
+// serveCode is the page that shows a logged-in person the code for a client. ?user= names the
+// person; without it, it is the first user.
 func (r *Registry) serveCode(w http.ResponseWriter, request *http.Request) {
 	c := callOf(request.Context())
 	code, owner, ok := c.code(request.URL.Query().Get("user"))
@@ -119,7 +121,8 @@ func (r *Registry) serveCode(w http.ResponseWriter, request *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = fmt.Fprintf(w, "<!doctype html>\n<title>Quilt sandbox</title>\n<p>Code for %s:</p>\n<pre id=\"code\">%s</pre>\n",
+	_, _ = fmt.Fprintf(w, "<!doctype html>\n<title>Quilt sandbox</title>\n<p>Code for "+
+		"%s:</p>\n<pre id=\"code\">%s</pre>\n",
 		html.EscapeString(owner), html.EscapeString(code))
 }
 

@@ -21,7 +21,8 @@ func (s *sandbox) object(r reply) map[string]any {
 }
 
 func TestLoginTakesNameAndPassword(t *testing.T) {
-	// Protects the password login of an issuer: the tokens it yields work, and nothing but the right password does.
+	// Protects the password login of an issuer: the tokens it yields work, and nothing but the
+	// right password does.
 	s := start(t)
 	s.AddUser(quiltregistry.User{Name: "sso", Email: "sso@example.com"})
 	got := s.object(s.send("POST", "/api/login", `{"username":"bob","password":"secret of bob"}`))
@@ -40,11 +41,13 @@ func TestLoginTakesNameAndPassword(t *testing.T) {
 		t.Errorf("a form is answered %d", got.status)
 	}
 	s.SetActive(bob, false)
-	s.expect(s.send("POST", "/api/login", `{"username":"bob","password":"secret of bob"}`), 401, `{"message":"login attempt failed"}`)
+	s.expect(s.send("POST", "/api/login", `{"username":"bob","password":"secret of bob"}`), 401,
+		`{"message":"login attempt failed"}`)
 }
 
 func TestRefreshTokenIsSpentByItsUse(t *testing.T) {
-	// Protects clients that must keep the replacement: each refresh token works once, and for 90 days.
+	// Protects clients that must keep the replacement: each refresh token works once, and for 90
+	// days.
 	s := start(t)
 	first := s.object(s.send("POST", "/api/login", `{"username":"bob","password":"secret of bob"}`))["refresh_token"].(string)
 	got := s.object(s.renew(first))
@@ -61,9 +64,11 @@ func TestRefreshTokenIsSpentByItsUse(t *testing.T) {
 }
 
 func TestTokenTakesAFormOnly(t *testing.T) {
-	// Protects against a client that sends JSON, which the real registry refuses; the token must not be spent by it.
+	// Protects against a client that sends JSON, which the real registry refuses; the token must
+	// not be spent by it.
 	s := start(t)
-	refresh := s.object(s.send("POST", "/api/login", `{"username":"bob","password":"secret of bob"}`))["refresh_token"].(string)
+	refresh := s.object(s.send("POST", "/api/login",
+		`{"username":"bob","password":"secret of bob"}`))["refresh_token"].(string)
 	for _, c := range []struct{ body, media string }{
 		{`{"refresh_token":"` + refresh + `"}`, "application/json"},
 		{"refresh_token=" + refresh, "application/json"},
@@ -80,7 +85,8 @@ func TestTokenTakesAFormOnly(t *testing.T) {
 func TestTokensOfAnInactiveUserAreRefused(t *testing.T) {
 	// Protects against a refresh that outlives its user.
 	s := start(t)
-	refresh := s.object(s.send("POST", "/api/login", `{"username":"bob","password":"secret of bob"}`))["refresh_token"].(string)
+	refresh := s.object(s.send("POST", "/api/login",
+		`{"username":"bob","password":"secret of bob"}`))["refresh_token"].(string)
 	s.SetActive(bob, false)
 	s.expect(s.renew(refresh), 401, `{"message":"Token invalid."}`)
 }
@@ -116,11 +122,13 @@ func TestCredentialsGoToKeysAndTokens(t *testing.T) {
 }
 
 func TestConfigNamesTheRegistry(t *testing.T) {
-	// Protects discovery: registryUrl without a trailing slash, from the options or from the request's host.
+	// Protects discovery: registryUrl without a trailing slash, from the options or from the
+	// request's host.
 	s := start(t)
 	got := s.object(s.send("GET", "/config.json", ""))
 	want := map[string]any{
-		"registryUrl": s.url, "passwordAuth": "ENABLED", "ssoAuth": "ENABLED", "stackVersion": "1.68.0", "mode": "PRODUCT",
+		"registryUrl": s.url, "passwordAuth": "ENABLED", "ssoAuth": "ENABLED", "stackVersion": "1.68.0",
+		"mode": "PRODUCT",
 	}
 	for field, value := range want {
 		if got[field] != value {
@@ -146,7 +154,8 @@ func TestAddUserAgainChangesThePassword(t *testing.T) {
 	s := start(t)
 	_, secret := s.MintKey(bob, "k", 90)
 	s.AddUser(quiltregistry.User{Name: "bob", Email: bob, Admin: true, Password: "new"})
-	s.expect(s.send("POST", "/api/login", `{"username":"bob","password":"secret of bob"}`), 401, `{"message":"login attempt failed"}`)
+	s.expect(s.send("POST", "/api/login", `{"username":"bob","password":"secret of bob"}`), 401,
+		`{"message":"login attempt failed"}`)
 	s.object(s.send("POST", "/api/login", `{"username":"bob","password":"new"}`))
 	if got := s.adminList(secret, nil); names(got) != "k" {
 		t.Errorf("the new admin sees %q", names(got))

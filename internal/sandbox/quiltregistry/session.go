@@ -46,8 +46,8 @@ func bearer(header string) string {
 	return strings.TrimSpace(header)
 }
 
-// keySession logs in with an API key, which counts as its use. It returns nil, and leaves an event, when the key is
-// refused. It needs the lock.
+// keySession logs in with an API key, which counts as its use. It returns nil, and leaves an event,
+// when the key is refused. It needs the lock.
 func (c *call) keySession(secret string) *session {
 	r := c.registry
 	k, code := r.verdict(secret, c.now)
@@ -74,8 +74,8 @@ func (c *call) keySession(secret string) *session {
 	return &session{user: k.owner.User, key: &view, identity: k.owner.identity(&view)}
 }
 
-// verdict is what a login with this secret comes to: "" is let in, else the audit trail's code. It changes nothing, and
-// needs the lock.
+// verdict is what a login with this secret comes to: "" is let in, else the audit trail's code. It
+// changes nothing, and needs the lock.
 func (r *Registry) verdict(secret string, at time.Time) (k *key, code string) {
 	k = r.bySecret[secret]
 	if k == nil {

@@ -18,7 +18,8 @@ func TestNobodyIsNullAndNoError(t *testing.T) {
 }
 
 func TestBadBearerIs401(t *testing.T) {
-	// Protects the one signal for unknown, expired, revoked and inactive: status 401, body in the endpoint's shape.
+	// Protects the one signal for unknown, expired, revoked and inactive: status 401, body in the
+	// endpoint's shape.
 	s := start(t)
 	revokedID, revokedSecret := s.MintKey(bob, "revoked", 90)
 	s.Delete(revokedID)
@@ -31,7 +32,8 @@ func TestBadBearerIs401(t *testing.T) {
 		"key of an inactive user": inactive, "token of an inactive user": token, "prefix alone": "qk_",
 	} {
 		s.expect(s.me(bearer), 401, tokenInvalid)
-		s.expect(s.send("GET", "/api/auth/get_credentials", "", "Authorization", "Bearer "+bearer), 401, `{"message":"Token invalid."}`)
+		s.expect(s.send("GET", "/api/auth/get_credentials", "", "Authorization", "Bearer "+bearer), 401,
+			`{"message":"Token invalid."}`)
 		if s.Alive(bearer) {
 			t.Errorf("%s is alive", name)
 		}

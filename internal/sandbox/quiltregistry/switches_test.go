@@ -22,7 +22,8 @@ func TestNullMeInPlaceOf401(t *testing.T) {
 }
 
 func TestKeysMayNotManage(t *testing.T) {
-	// Protects the switch to another credential: each way a registry may turn a key down, and only a key.
+	// Protects the switch to another credential: each way a registry may turn a key down, and only
+	// a key.
 	create := map[string]any{"input": map[string]any{"name": "k", "expiresInDays": 1}}
 	const message = "API keys cannot be managed with an API key."
 	for manner, want := range map[string]struct {
@@ -36,7 +37,8 @@ func TestKeysMayNotManage(t *testing.T) {
 			`{"errors":[{"message":"` + message + `","path":["apiKeyCreate"]}],"data":null}`,
 			`{"errors":[{"message":"` + message + `","path":["me","apiKeys"]}],"data":{"me":null}}`},
 		quiltregistry.RefuseInvalidInput: {200,
-			`{"data":{"apiKeyCreate":{"__typename":"InvalidInput","errors":[{"path":null,"message":"` + message + `","name":"Forbidden","context":null}]}}}`,
+			`{"data":{"apiKeyCreate":{"__typename":"InvalidInput","errors":[{"path":null,"message":"` + message +
+				`","name":"Forbidden","context":null}]}}}`,
 			`{"data":{"me":{"apiKeys":[]}}}`},
 	} {
 		s := start(t)
@@ -87,11 +89,13 @@ func TestUseGranularity(t *testing.T) {
 }
 
 func TestFingerprintForm(t *testing.T) {
-	// Protects from taking the documented form for a contract: the same key is shown in every other form, too.
+	// Protects from taking the documented form for a contract: the same key is shown in every other
+	// form, too.
 	s := start(t)
 	id, secret := s.MintKey(bob, "k", 90)
 	shown := map[string]bool{s.get(secret, id).Fingerprint: true}
-	for _, form := range []string{quiltregistry.FingerprintStart, quiltregistry.FingerprintMasked, quiltregistry.FingerprintHash} {
+	for _, form := range []string{quiltregistry.FingerprintStart, quiltregistry.FingerprintMasked,
+		quiltregistry.FingerprintHash} {
 		s.SetSwitches(func(w *quiltregistry.Switches) { w.FingerprintForm = form })
 		got := s.get(secret, id).Fingerprint
 		if listed := s.list(secret, nil); len(listed) != 1 || listed[0].Fingerprint != got {
@@ -105,7 +109,8 @@ func TestFingerprintForm(t *testing.T) {
 }
 
 func TestListOmitsAndGetOmits(t *testing.T) {
-	// Protects "absence is no evidence": a list may lack a key that is there by id, and the other way round.
+	// Protects "absence is no evidence": a list may lack a key that is there by id, and the other
+	// way round.
 	s := start(t)
 	id, _ := s.MintKey(bob, "hidden", 90)
 	s.MintKey(bob, "shown", 90)
@@ -137,7 +142,8 @@ func TestSkewMovesStampsAndExpiry(t *testing.T) {
 	}
 	k := s.create(s.login("bob"), "k", 1)
 	s.loggedIn(k.Secret, bob)
-	if got := s.get(k.Secret, k.APIKey.ID); !ahead(got.CreatedAt) || !ahead(*got.LastUsedAt) || !ahead(got.ExpiresAt.Add(-24*time.Hour)) {
+	if got := s.get(k.Secret, k.APIKey.ID); !ahead(got.CreatedAt) || !ahead(*got.LastUsedAt) ||
+		!ahead(got.ExpiresAt.Add(-24*time.Hour)) {
 		t.Errorf("the key is %+v, the clock shows %v", got, s.clock.Now())
 	}
 	s.SetSwitches(func(w *quiltregistry.Switches) { w.Skew = 73 * time.Hour })
@@ -165,7 +171,8 @@ func TestDuplicateFingerprints(t *testing.T) {
 }
 
 func TestNewKeysAreRefusedForSomeLogins(t *testing.T) {
-	// Protects the retries of the step that proves a new key. Keys from before, and the other users of it, are not hit.
+	// Protects the retries of the step that proves a new key. Keys from before, and the other users
+	// of it, are not hit.
 	s := start(t)
 	_, settled := s.MintKey(bob, "settled", 90)
 	s.SetSwitches(func(w *quiltregistry.Switches) { w.RefuseNewKeyLogins = 2 })
@@ -198,7 +205,8 @@ func TestNewKeysAreRefusedForSomeTime(t *testing.T) {
 }
 
 func TestRevokedKeyLingers(t *testing.T) {
-	// Protects the look after a revoke: the key is gone from every listing and still logs in, a few times.
+	// Protects the look after a revoke: the key is gone from every listing and still logs in, a few
+	// times.
 	s := start(t)
 	token := s.login("bob")
 	k := s.create(token, "k", 90)
@@ -219,7 +227,8 @@ func TestRevokedKeyLingers(t *testing.T) {
 }
 
 func TestMaxKeysPerUser(t *testing.T) {
-	// Protects the case of a registry that limits keys: a typed refusal, and room again after a revoke.
+	// Protects the case of a registry that limits keys: a typed refusal, and room again after a
+	// revoke.
 	s := start(t)
 	token := s.login("bob")
 	s.SetSwitches(func(w *quiltregistry.Switches) { w.MaxKeysPerUser = 1 })
@@ -239,7 +248,8 @@ func TestSSOOnly(t *testing.T) {
 	s := start(t)
 	_, secret := s.MintKey(bob, "k", 90)
 	s.SetSwitches(func(w *quiltregistry.Switches) { w.SSOOnly = true })
-	s.expect(s.send("POST", "/api/login", `{"username":"bob","password":"secret of bob"}`), 401, `{"error":"SSO login required"}`)
+	s.expect(s.send("POST", "/api/login", `{"username":"bob","password":"secret of bob"}`), 401,
+		`{"error":"SSO login required"}`)
 	if got := s.object(s.send("GET", "/config.json", "")); got["passwordAuth"] != "DISABLED" {
 		t.Errorf("passwordAuth is %v", got["passwordAuth"])
 	}
@@ -247,7 +257,8 @@ func TestSSOOnly(t *testing.T) {
 }
 
 func TestRateLimit(t *testing.T) {
-	// Protects the back-off: so many requests a second, then 429 with Retry-After, which is no use of the key.
+	// Protects the back-off: so many requests a second, then 429 with Retry-After, which is no use
+	// of the key.
 	s := start(t)
 	id, secret := s.MintKey(bob, "k", 90)
 	s.SetSwitches(func(w *quiltregistry.Switches) { w.RateLimit = 5 })
@@ -287,7 +298,8 @@ func TestPlatformVersion(t *testing.T) {
 }
 
 func TestHooksMayCallTheRegistry(t *testing.T) {
-	// Protects against a deadlock: a function given to a switch may look at the registry and change the switches.
+	// Protects against a deadlock: a function given to a switch may look at the registry and change
+	// the switches.
 	s := start(t)
 	id, secret := s.MintKey(bob, "k", 90)
 	calls := 0

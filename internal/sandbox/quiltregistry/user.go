@@ -10,7 +10,8 @@ import (
 // roleName is the role that every user has: one of the two that a new Quilt stack comes with.
 const roleName = "ReadWriteQuiltBucket"
 
-// A User is a person or a machine that can log in. The email is what owns keys; the name is what logs in.
+// A User is a person or a machine that can log in. The email is what owns keys; the name is what
+// logs in.
 type User struct {
 	Name, Email string
 	Admin       bool
@@ -114,8 +115,8 @@ func (c *call) renew(refresh string) (grant, bool) {
 	return c.grant(t.user), true
 }
 
-// code is a refresh token for the user of that name, or for the first user when the name is empty: what a browser that
-// is logged in would be shown.
+// code is a refresh token for the user of that name, or for the first user when the name is empty:
+// what a browser that is logged in would be shown.
 func (c *call) code(name string) (code, owner string, ok bool) {
 	r := c.registry
 	r.mu.Lock()
@@ -127,8 +128,8 @@ func (c *call) code(name string) (code, owner string, ok bool) {
 	return c.refreshToken(u), u.Name, true
 }
 
-// How long tokens last. The refresh token's 90 days stand in the platform's audit samples; the access token's hour is
-// ours, as the real one is not documented.
+// How long tokens last. The refresh token's 90 days stand in the platform's audit samples; the
+// access token's hour is ours, as the real one is not documented.
 const (
 	refreshLife = 90 * 24 * time.Hour
 	accessLife  = time.Hour

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// leakLength is how many characters in a row give something away. A fingerprint shows three at each end of a key.
+// leakLength is how many characters in a row give something away. A fingerprint shows three at each
+// end of a key.
 const leakLength = 10
 
 // Canaries are texts that must never be printed.
@@ -18,10 +19,12 @@ type Canaries struct {
 	parts map[string]string // of every form of every text: what it is a part of
 }
 
-// NewCanaries watches for texts: whole or in part, plain, hex, base64 at any alignment, escaped for URLs or JSON.
+// NewCanaries watches for texts: whole or in part, plain, hex, base64 at any alignment, escaped for
+// URLs or JSON.
 func NewCanaries() *Canaries { return &Canaries{map[string]bool{}, map[string]string{}} }
 
-// Add watches for one more text; kind is what a failure calls it. Texts too short to be told from others are passed over.
+// Add watches for one more text; kind is what a failure calls it. Texts too short to be told from
+// others are passed over.
 func (c *Canaries) Add(kind, text string) {
 	text = strings.TrimPrefix(text, "qk_")
 	if len(text) < leakLength || c.texts[text] {
@@ -38,7 +41,8 @@ func (c *Canaries) Add(kind, text string) {
 func forms(text string) map[string]string {
 	quoted, _ := json.Marshal(text)
 	list := map[string]string{
-		text: "plain", string(quoted[1 : len(quoted)-1]): "as JSON", url.QueryEscape(text): "as a query", url.PathEscape(text): "as a path",
+		text: "plain", string(quoted[1 : len(quoted)-1]): "as JSON", url.QueryEscape(text): "as a query",
+		url.PathEscape(text):             "as a path",
 		hex.EncodeToString([]byte(text)): "in hex", strings.ToUpper(hex.EncodeToString([]byte(text))): "in hex",
 	}
 	for shift := range 3 { // where base64 cuts depends on what stands before
@@ -55,7 +59,8 @@ func forms(text string) map[string]string {
 
 var keyOnTheWire = regexp.MustCompile(`qk_[A-Za-z0-9]+`)
 
-// AddFrom watches for every secret that travelled in requests: keys, passwords, tokens of logins and of rotations.
+// AddFrom watches for every secret that travelled in requests: keys, passwords, tokens of logins
+// and of rotations.
 func (c *Canaries) AddFrom(requests []Request) {
 	for _, q := range requests {
 		for _, key := range keyOnTheWire.FindAllString(q.Sent+"\n"+q.Answer, -1) {

@@ -11,8 +11,9 @@ import (
 	"quilt-rotate/internal/sandbox/wire"
 )
 
-// Intercept puts a hook in front of the functions' requests; the test's own pass. The hook that came last is asked first, and its next asks
-// the one before. It replaces what was set by way of Hooks, until it is removed.
+// Intercept puts a hook in front of the functions' requests; the test's own pass. The hook that
+// came last is asked first, and its next asks the one before. It replaces what was set by way of
+// Hooks, until it is removed.
 func (r *Rig) Intercept(hook wire.Hook) (remove func()) {
 	i := &interception{hook}
 	r.interceptions.mu.Lock()
@@ -22,7 +23,8 @@ func (r *Rig) Intercept(hook wire.Hook) (remove func()) {
 	return func() {
 		r.interceptions.mu.Lock()
 		defer r.interceptions.mu.Unlock()
-		r.interceptions.list = slices.DeleteFunc(slices.Clone(r.interceptions.list), func(other *interception) bool { return other == i })
+		r.interceptions.list = slices.DeleteFunc(slices.Clone(r.interceptions.list),
+			func(other *interception) bool { return other == i })
 	}
 }
 
@@ -194,16 +196,19 @@ type Request struct {
 	Answer    string
 }
 
-// Observed is a request of anybody, to be searched for what is secret; asked after next, its answer too.
+// Observed is a request of anybody, to be searched for what is secret; asked after next, its answer
+// too.
 func Observed(c *wire.Call) Request {
-	return Request{Process: ProcessOf(c), Operation: c.Operation, Subject: subject(c), Sent: sent(c.Request, c.Body), Answer: string(c.Answer)}
+	return Request{Process: ProcessOf(c), Operation: c.Operation, Subject: subject(c), Sent: sent(c.Request, c.Body),
+		Answer: string(c.Answer)}
 }
 
 // Writes tells whether the request changes something at its service.
 func (q Request) Writes() bool {
 	switch q.Operation {
 	case "DescribeSecret", "GetSecretValue", "ListSecrets", "ListSecretVersionIds", "GetFunction",
-		"GetCallerIdentity", "ListAccountAliases", "me", "account", "accountKeys", "adminApiKeyGet", "login", "POST /api/login", "POST /api/token":
+		"GetCallerIdentity", "ListAccountAliases", "me", "account", "accountKeys", "adminApiKeyGet", "login",
+		"POST /api/login", "POST /api/token":
 		return false
 	}
 	return true
@@ -215,8 +220,8 @@ type Trace struct {
 	list []*Request
 }
 
-// Trace starts to gather, in the place of a former trace. It sees requests as they were sent, and answers as the service gave them,
-// whatever hooks do to them.
+// Trace starts to gather, in the place of a former trace. It sees requests as they were sent, and
+// answers as the service gave them, whatever hooks do to them.
 func (r *Rig) Trace() *Trace {
 	t := &Trace{}
 	r.interceptions.mu.Lock()
@@ -227,7 +232,8 @@ func (r *Rig) Trace() *Trace {
 }
 
 func (t *Trace) add(c *wire.Call) *Request {
-	request := &Request{Process: ProcessOf(c), Operation: c.Operation, Subject: subject(c), Sent: sent(c.Request, c.Body)}
+	request := &Request{Process: ProcessOf(c), Operation: c.Operation, Subject: subject(c),
+		Sent: sent(c.Request, c.Body)}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.list = append(t.list, request)

@@ -1,5 +1,6 @@
-// Package sandboxtest lets tests run the two functions in a sandbox: in this process, over the services' real wire, as Lambda runs them
-// (cold or warm), with processes that can be killed in the middle of a request.
+// Package sandboxtest lets tests run the two functions in a sandbox: in this process, over the
+// services' real wire, as Lambda runs them (cold or warm), with processes that can be killed in the
+// middle of a request.
 package sandboxtest
 
 import (
@@ -63,7 +64,8 @@ type Rig struct {
 	interceptions interceptions
 }
 
-// New starts a sandbox and deploys the functions. The waits inside the functions are short, so that what never comes true fails soon.
+// New starts a sandbox and deploys the functions. The waits inside the functions are short, so that
+// what never comes true fails soon.
 func New(t T) *Rig {
 	t.Helper()
 	return NewPersistent(t, 1)
@@ -76,16 +78,19 @@ func NewPersistent(t T, rotationTries int) *Rig {
 }
 
 // newRig starts a rig on another network than loopback, if dial is not nil.
-func newRig(t T, options sandbox.Options, dial func(ctx context.Context, network, address string) (net.Conn, error)) *Rig {
+func newRig(t T, options sandbox.Options, dial func(ctx context.Context, network, address string) (net.Conn,
+	error)) *Rig {
 	t.Helper()
 	s, err := sandbox.Start(options)
 	if err != nil {
 		t.Fatalf("start the sandbox: %v", err)
 	}
 	r := &Rig{
-		T: t, Sandbox: s, Output: &Output{}, Timeout: 10 * time.Minute, NewKeyWait: 20 * time.Millisecond, MaxLag: 30 * time.Millisecond,
+		T: t, Sandbox: s, Output: &Output{}, Timeout: 10 * time.Minute, NewKeyWait: 20 * time.Millisecond,
+		MaxLag:    30 * time.Millisecond,
 		RotateEnv: settings.Rotate{Common: settings.Common{RegistryURL: s.RegistryURL}, ExpiresInDays: 90},
-		RevokeEnv: settings.Revoke{Common: settings.Common{RegistryURL: s.RegistryURL}, Grace: 24 * time.Hour, Quiet: 25 * time.Hour, OrphanAge: time.Hour},
+		RevokeEnv: settings.Revoke{Common: settings.Common{RegistryURL: s.RegistryURL}, Grace: 24 * time.Hour,
+			Quiet: 25 * time.Hour, OrphanAge: time.Hour},
 		transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: dial},
 	}
 	r.Hands = s.SecretsManager(func(o *secretsmanager.Options) {
@@ -117,9 +122,10 @@ func (r *Rig) deploy(name string, function func(*Process) handler) {
 	if name == sandbox.RotateFunction {
 		tags[settings.TagRevokeFunction] = sandbox.RevokeFunction
 	}
-	_, err := r.Lambda.Add(awslambda.Config{Name: name, Timeout: 10 * time.Minute, Environment: deployed, Tags: tags, Handler: handlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
-		return r.Process().run(ctx, function, payload)
-	})})
+	_, err := r.Lambda.Add(awslambda.Config{Name: name, Timeout: 10 * time.Minute, Environment: deployed, Tags: tags,
+		Handler: handlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
+			return r.Process().run(ctx, function, payload)
+		})})
 	if err != nil {
 		r.Fatalf("deploy %s: %v", name, err)
 	}
@@ -138,10 +144,12 @@ func (r *Rig) Process() *Process {
 	return p
 }
 
-// Abandon lets the next invocation start a process of its own, while the former goes on: so does Lambda when a caller gives up on one.
+// Abandon lets the next invocation start a process of its own, while the former goes on: so does
+// Lambda when a caller gives up on one.
 func (r *Rig) Abandon() { r.warm.Store(nil) }
 
-// Process is one environment of the functions: its own clients, and nothing shared with others but the network.
+// Process is one environment of the functions: its own clients, and nothing shared with others but
+// the network.
 type Process struct {
 	ID     string
 	rig    *Rig
@@ -163,7 +171,8 @@ func (r *Rig) NewProcess() *Process {
 		o.HTTPClient = &http.Client{Transport: p}
 		o.Retryer = quickRetries()
 	})
-	registry, err := quilt.NewClient(r.RegistryURL, quilt.Options{Transport: p, RetryInterval: time.Millisecond, AttemptTimeout: 5 * time.Minute})
+	registry, err := quilt.NewClient(r.RegistryURL, quilt.Options{Transport: p, RetryInterval: time.Millisecond,
+		AttemptTimeout: 5 * time.Minute})
 	if err != nil {
 		r.Fatalf("make the registry client: %v", err)
 	}
@@ -175,7 +184,8 @@ func (r *Rig) NewProcess() *Process {
 	}}
 	p.revoke = &fleet.Handler{
 		Sweeps: &revocation.Handler{Log: log, Metrics: metrics, Sweeper: &revocation.Sweeper{
-			Vault: v, Registry: registry, Settings: r.RevokeEnv, Log: log, RefusalWait: 20 * time.Millisecond, RetryInterval: time.Millisecond,
+			Vault: v, Registry: registry, Settings: r.RevokeEnv, Log: log, RefusalWait: 20 * time.Millisecond,
+			RetryInterval: time.Millisecond,
 		}},
 		Runner: &fleet.Runner{Vault: v, Settings: r.RevokeEnv, Log: log},
 	}
@@ -284,7 +294,8 @@ type Event struct {
 	RotationToken      string `json:",omitempty"`
 }
 
-// quickRetries are the SDK's, without its waits, and for processes that live through more faults than real ones.
+// quickRetries are the SDK's, without its waits, and for processes that live through more faults
+// than real ones.
 func quickRetries() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxBackoff = time.Millisecond

@@ -26,7 +26,8 @@ func (r *Rig) Machine() *sweeps.Machine {
 	}
 }
 
-// Run sweeps all secrets once, and waits for the rotations that it has started. Its events must fit their schema.
+// Run sweeps all secrets once, and waits for the rotations that it has started. Its events must fit
+// their schema.
 func (r *Rig) Run() sweeps.Report {
 	r.Helper()
 	report, err := r.Machine().Run(context.Background(), "run", r.Clock.Now().Truncate(time.Hour))
@@ -40,8 +41,8 @@ func (r *Rig) Run() sweeps.Report {
 	return report
 }
 
-// CheckEvent reports the first difference between an event and docs/events.schema.json, which has all fields of this
-// release. The page that its message names must exist.
+// CheckEvent reports the first difference between an event and docs/events.schema.json, which has
+// all fields of this release. The page that its message names must exist.
 func CheckEvent(event notice.Event) error {
 	_, here, _, _ := runtime.Caller(0)
 	root := filepath.Join(filepath.Dir(here), "../../..")
@@ -57,7 +58,8 @@ func CheckEvent(event notice.Event) error {
 	if err := json.Unmarshal(text, &schema.root); err != nil {
 		return err
 	}
-	whole, err := json.Marshal(map[string]any{"source": "quilt-rotate", "detail-type": event.DetailType, "detail": event.Detail})
+	whole, err := json.Marshal(map[string]any{"source": "quilt-rotate", "detail-type": event.DetailType,
+		"detail": event.Detail})
 	if err != nil {
 		return err
 	}
@@ -68,8 +70,8 @@ func CheckEvent(event notice.Event) error {
 	return schema.check("event", schema.root, value)
 }
 
-// schema checks values against the part of JSON Schema that events.schema.json uses. It knows every keyword in it, or
-// fails.
+// schema checks values against the part of JSON Schema that events.schema.json uses. It knows every
+// keyword in it, or fails.
 type schema struct{ root map[string]any }
 
 func (s schema) check(path string, rule map[string]any, value any) error {
@@ -93,8 +95,10 @@ func (s schema) keyword(path, keyword string, want any, rule map[string]any, val
 		return s.check(path, s.root["$defs"].(map[string]any)[name].(map[string]any), value)
 	case "type":
 		number, isNumber := value.(float64)
-		kind := map[reflect.Kind]string{reflect.Map: "object", reflect.Slice: "array", reflect.String: "string", reflect.Bool: "boolean"}
-		fits = value != nil && kind[reflect.TypeOf(value).Kind()] == want || want == "integer" && isNumber && number == math.Trunc(number)
+		kind := map[reflect.Kind]string{reflect.Map: "object", reflect.Slice: "array", reflect.String: "string",
+			reflect.Bool: "boolean"}
+		fits = value != nil && kind[reflect.TypeOf(value).Kind()] == want || want == "integer" && isNumber &&
+			number == math.Trunc(number)
 	case "const":
 		fits = value == want
 	case "enum":

@@ -30,13 +30,15 @@ type Secret struct {
 	ARN, Name string
 }
 
-// ValueWith is a JSON value with the key among other people's fields, in a form that a careless writer would change.
+// ValueWith is a JSON value with the key among other people's fields, in a form that a careless
+// writer would change.
 func ValueWith(key string) string {
-	return "{ \"tenant\": \"caf\\u00e9\",\n  \"QUILT_API_KEY\" : \"" + key + "\", \"limit\": 1.0e+02, \"client_secret\":\"other-people's\"}\n"
+	return "{ \"tenant\": \"caf\\u00e9\",\n  \"QUILT_API_KEY\" : \"" + key +
+		"\", \"limit\": 1.0e+02, \"client_secret\":\"other-people's\"}\n"
 }
 
-// Secret makes a secret whose key is a new one of the sandbox's ordinary user, with its label, and switches rotation on. The tags come in
-// pairs of name and value.
+// Secret makes a secret whose key is a new one of the sandbox's ordinary user, with its label, and
+// switches rotation on. The tags come in pairs of name and value.
 func (r *Rig) Secret(name string, tags ...string) *Secret {
 	r.Helper()
 	s := r.BareSecret(name, "{}", tags...)
@@ -69,11 +71,13 @@ func (r *Rig) must(err error) {
 func (s *Secret) RotationOn() {
 	s.Helper()
 	_, err := s.Hands.RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{
-		SecretId: &s.ARN, RotationLambdaARN: aws.String(FunctionARN(sandbox.RotateFunction)), RotateImmediately: aws.Bool(false),
-		RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
+		SecretId: &s.ARN, RotationLambdaARN: aws.String(FunctionARN(sandbox.RotateFunction)),
+		RotateImmediately: aws.Bool(false),
+		RotationRules:     &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
 	})
 	s.must(err)
-	_ = s.Secrets.WaitRotation(context.Background(), s.ARN) // the test run; its failure is the business of a test about it
+	// the test run; its failure is the business of a test about it
+	_ = s.Secrets.WaitRotation(context.Background(), s.ARN)
 }
 
 // Bootstrap puts a first key of that user in, with its label.
@@ -91,7 +95,8 @@ func (s *Secret) Bootstrap(email string) (keyID string) {
 // Put stores a new current value, as a person would.
 func (s *Secret) Put(value string) (versionID string) {
 	s.Helper()
-	out, err := s.Hands.PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &s.ARN, SecretString: &value})
+	out, err := s.Hands.PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &s.ARN,
+		SecretString: &value})
 	s.must(err)
 	return *out.VersionId
 }
@@ -101,9 +106,11 @@ func (s *Secret) Tag(name, value string) {
 	s.Helper()
 	var err error
 	if value == "" {
-		_, err = s.Hands.UntagResource(context.Background(), &secretsmanager.UntagResourceInput{SecretId: &s.ARN, TagKeys: []string{name}})
+		_, err = s.Hands.UntagResource(context.Background(), &secretsmanager.UntagResourceInput{SecretId: &s.ARN,
+			TagKeys: []string{name}})
 	} else {
-		_, err = s.Hands.TagResource(context.Background(), &secretsmanager.TagResourceInput{SecretId: &s.ARN, Tags: []types.Tag{{Key: &name, Value: &value}}})
+		_, err = s.Hands.TagResource(context.Background(), &secretsmanager.TagResourceInput{SecretId: &s.ARN,
+			Tags: []types.Tag{{Key: &name, Value: &value}}})
 	}
 	s.must(err)
 }
@@ -124,7 +131,8 @@ func (s *Secret) MoveLabel(label, to, from string) error {
 // Rotate calls RotateSecret and waits for the end of the rotation.
 func (s *Secret) Rotate() error {
 	s.Helper()
-	if _, err := s.Hands.RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{SecretId: &s.ARN}); err != nil {
+	if _, err := s.Hands.RotateSecret(context.Background(),
+		&secretsmanager.RotateSecretInput{SecretId: &s.ARN}); err != nil {
 		return err
 	}
 	return s.Secrets.WaitRotation(context.Background(), s.ARN)
@@ -156,7 +164,8 @@ func (s *Secret) MustSweep() revocation.Result {
 	return result
 }
 
-// Begin starts a rotation as RotateSecret does, without calling the function: the test calls the steps. It returns the events' common part.
+// Begin starts a rotation as RotateSecret does, without calling the function: the test calls the
+// steps. It returns the events' common part.
 func (s *Secret) Begin(token string) Event {
 	s.Helper()
 	rotationToken, err := s.Secrets.StartPending(s.ARN, token)
@@ -229,7 +238,8 @@ func (s *Secret) Labels() string {
 	return strings.Join(lines, "\n")
 }
 
-// Canaries are all the texts that must never be printed: every key there ever was, whole or without its prefix.
+// Canaries are all the texts that must never be printed: every key there ever was, whole or without
+// its prefix.
 func (r *Rig) Canaries() []string {
 	var texts []string
 	for _, k := range r.Registry.Keys() {
@@ -238,7 +248,8 @@ func (r *Rig) Canaries() []string {
 	return texts
 }
 
-// Tokens for rotations that a test begins by itself: 32 characters at least, as the service demands.
+// Tokens for rotations that a test begins by itself: 32 characters at least, as the service
+// demands.
 func Token(n int) string { return fmt.Sprintf("%08d-0000-4000-8000-%012d", n, n) }
 
 // JSONOf is a value as indented JSON, for failures.

@@ -11,17 +11,21 @@ import (
 	"quilt-rotate/internal/sandbox"
 )
 
-// Timeless runs a test with a rig in a bubble of testing/synctest, where time passes only while everybody waits. Waits and limits have the lengths that they
-// have on AWS, take no time, and do not depend on how busy the machine is. What a service says about dates begins at the bubble's first day.
+// Timeless runs a test with a rig in a bubble of testing/synctest, where time passes only while
+// everybody waits. Waits and limits have the lengths that they have on AWS, take no time, and do
+// not depend on how busy the machine is. What a service says about dates begins at the bubble's
+// first day.
 func Timeless(t *testing.T, test func(t *testing.T, r *Rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		network := &network{listeners: map[string]*listener{}}
-		test(t, newRig(t, sandbox.Options{RotationTries: 1, RetryDelay: time.Millisecond, Listen: network.listen}, network.dial))
+		test(t, newRig(t, sandbox.Options{RotationTries: 1, RetryDelay: time.Millisecond, Listen: network.listen},
+			network.dial))
 	})
 }
 
-// A network is one in memory. A bubble's time does not pass while anybody waits for a socket, because the answer could come from outside.
+// A network is one in memory. A bubble's time does not pass while anybody waits for a socket,
+// because the answer could come from outside.
 type network struct {
 	mu        sync.Mutex
 	listeners map[string]*listener // by address

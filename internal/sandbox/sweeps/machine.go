@@ -1,6 +1,6 @@
-// Package sweeps does what the state machine of a deployment does (infra/keyrotation): it asks the revoke function for
-// the next step of a run, has it sweep the secrets of that step, and calls RotateSecret in the end. Tests and the
-// benchmark drive runs with it.
+// Package sweeps does what the state machine of a deployment does (infra/keyrotation): it asks the
+// revoke function for the next step of a run, has it sweep the secrets of that step, and calls
+// RotateSecret in the end. Tests and the benchmark drive runs with it.
 package sweeps
 
 import (
@@ -42,10 +42,12 @@ type Report struct {
 	Events   []notice.Event
 }
 
-// Run goes through all secrets once. It fails if a step fails, as the execution does. A sweep that fails is an outcome.
+// Run goes through all secrets once. It fails if a step fails, as the execution does. A sweep that
+// fails is an outcome.
 func (m *Machine) Run(ctx context.Context, name string, at time.Time) (Report, error) {
 	report := Report{Outcomes: map[revocation.Outcome]int{}}
-	step := fleet.Step{RotateFunction: m.RotateFunction, Time: at, Run: name, Limit: m.Limit, Results: []fleet.Outcome{}}
+	step := fleet.Step{RotateFunction: m.RotateFunction, Time: at, Run: name, Limit: m.Limit,
+		Results: []fleet.Outcome{}}
 	for {
 		var answer fleet.Answer
 		if err := m.ask(ctx, map[string]any{"next": step}, &answer); err != nil {
@@ -90,7 +92,8 @@ func (m *Machine) ask(ctx context.Context, event, answer any) error {
 }
 
 // sweep sweeps the secrets, several at a time. An invocation that fails is an outcome, too.
-func (m *Machine) sweep(ctx context.Context, run string, at time.Time, secrets []string, report *Report) []fleet.Outcome {
+func (m *Machine) sweep(ctx context.Context, run string, at time.Time, secrets []string,
+	report *Report) []fleet.Outcome {
 	answers := make([]revocation.Answer, len(secrets))
 	var group errgroup.Group
 	group.SetLimit(cmp.Or(m.Concurrency, defaultConcurrency))
@@ -113,7 +116,8 @@ func (m *Machine) sweep(ctx context.Context, run string, at time.Time, secrets [
 	return outcomes
 }
 
-// rotate starts a rotation on need. The event follows, so that there is none about a rotation that was refused.
+// rotate starts a rotation on need. The event follows, so that there is none about a rotation that
+// was refused.
 func (m *Machine) rotate(ctx context.Context, r fleet.Rotation, report *Report) {
 	var err error
 	if r.RemovePending != "" {
@@ -122,7 +126,8 @@ func (m *Machine) rotate(ctx context.Context, r fleet.Rotation, report *Report) 
 		})
 	}
 	if err == nil {
-		_, err = m.Secrets.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &r.SecretID, ClientRequestToken: &r.Token})
+		_, err = m.Secrets.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &r.SecretID,
+			ClientRequestToken: &r.Token})
 	}
 	if err != nil {
 		report.Refused = append(report.Refused, errors.Join(errors.New(r.SecretID), err))

@@ -1,7 +1,8 @@
-// Package wire stands between the sandbox's services and the network: it lets a test see every request, and do to it
-// what networks and crashes do.
+// Package wire stands between the sandbox's services and the network: it lets a test see every
+// request, and do to it what networks and crashes do.
 //
-// A Hook is around advice. What it does with next, and whether it cuts the connection, makes the fault:
+// A Hook is around advice. What it does with next, and whether it cuts the connection, makes the
+// fault:
 //
 //	next()                                     nothing: the request passes
 //	c.Cut()                                    lost request: the service never saw it
@@ -20,7 +21,8 @@ import (
 	"sync"
 )
 
-// maxBody bounds what is read of one request: more than Secrets Manager's 65,536-byte value needs when it is escaped.
+// maxBody bounds what is read of one request: more than Secrets Manager's 65,536-byte value needs
+// when it is escaped.
 const maxBody = 1 << 20
 
 // A Call is one request to one of the sandbox's services, and its answer once next has returned.
@@ -48,7 +50,8 @@ func (c *Call) Respond(status int, body string, headers ...string) {
 	}
 }
 
-// A Hook runs instead of each request; next carries the request out and may be called once, at any time.
+// A Hook runs instead of each request; next carries the request out and may be called once, at any
+// time.
 type Hook func(c *Call, next func())
 
 // Hooks is the one place that all services of a sandbox ask. The zero value passes everything.
@@ -72,7 +75,8 @@ func (h *Hooks) current() Hook {
 	return h.hook
 }
 
-// Wrap puts the hooks in front of a service. operation names the request's operation from its head and body.
+// Wrap puts the hooks in front of a service. operation names the request's operation from its head
+// and body.
 func (h *Hooks) Wrap(service string, operation func(*http.Request, []byte) string, handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -80,7 +84,8 @@ func (h *Hooks) Wrap(service string, operation func(*http.Request, []byte) strin
 			http.Error(w, "the request body cannot be read", http.StatusBadRequest)
 			return
 		}
-		// Carried out on a context of its own, so that a request that lands late is not undone by its caller's leaving.
+		// Carried out on a context of its own, so that a request that lands late is not undone by
+		// its caller's leaving.
 		request := r.Clone(context.WithoutCancel(r.Context()))
 		call := &Call{Service: service, Operation: operation(r, body), Request: request, Body: body}
 		next := func() {

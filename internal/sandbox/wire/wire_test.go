@@ -65,7 +65,8 @@ func (s *sandbox) post(ctx context.Context, body string) (answer, error) {
 func (s *sandbox) passes(t testing.TB, body string) {
 	t.Helper()
 	got, err := s.post(t.Context(), body)
-	if err != nil || got.status != http.StatusCreated || got.body != "did "+body || got.header.Get("X-Served") != "yes" {
+	if err != nil || got.status != http.StatusCreated || got.body != "did "+body ||
+		got.header.Get("X-Served") != "yes" {
 		t.Errorf("the request %q does not pass: %+v, %v", body, got, err)
 	}
 	if served := <-s.served; served != body {
@@ -89,10 +90,12 @@ func TestWithoutAHookEverythingPasses(t *testing.T) {
 }
 
 func TestAHookSeesRequestAndAnswer(t *testing.T) {
-	// Protects the tests that count and inspect calls: names and body before next, status and answer after it.
+	// Protects the tests that count and inspect calls: names and body before next, status and
+	// answer after it.
 	s := start(t)
 	s.hooks.Set(func(c *wire.Call, next func()) {
-		if c.Service != "registry" || c.Operation != "POST /x a" || string(c.Body) != "a" || c.Request.URL.Path != "/x" || c.Status != 0 || c.Answer != nil {
+		if c.Service != "registry" || c.Operation != "POST /x a" || string(c.Body) != "a" ||
+			c.Request.URL.Path != "/x" || c.Status != 0 || c.Answer != nil {
 			t.Errorf("before next: %+v", c)
 		}
 		next()
@@ -104,7 +107,8 @@ func TestAHookSeesRequestAndAnswer(t *testing.T) {
 }
 
 func TestLostRequest(t *testing.T) {
-	// Protects the crash tests' "before": the caller sees a dropped connection, the service nothing.
+	// Protects the crash tests' "before": the caller sees a dropped connection, the service
+	// nothing.
 	s := start(t)
 	s.hooks.Set(func(c *wire.Call, _ func()) { c.Cut() })
 	if got, err := s.post(t.Context(), "a"); err == nil {
@@ -136,7 +140,8 @@ func TestLostAnswer(t *testing.T) {
 }
 
 func TestStall(t *testing.T) {
-	// Protects the tests of slow services: nothing happens until the gate opens, then the request passes.
+	// Protects the tests of slow services: nothing happens until the gate opens, then the request
+	// passes.
 	s := start(t)
 	stalled, gate := make(chan struct{}), make(chan struct{})
 	s.hooks.Set(func(_ *wire.Call, next func()) { close(stalled); <-gate; next() })
@@ -174,7 +179,8 @@ func TestAStalledRequestLandsAfterItsCallerLeft(t *testing.T) {
 }
 
 func TestLateLanding(t *testing.T) {
-	// Protects the hardest crash test: the caller has long failed when the service does it, even after other requests.
+	// Protects the hardest crash test: the caller has long failed when the service does it, even
+	// after other requests.
 	s := start(t)
 	gate := make(chan struct{})
 	restore := s.hooks.Set(func(c *wire.Call, next func()) {
@@ -194,24 +200,28 @@ func TestLateLanding(t *testing.T) {
 }
 
 func TestRefusalInTheServicesPlace(t *testing.T) {
-	// Protects the tests of throttling and outages: the hook's answer arrives with its headers, and the service is not asked.
+	// Protects the tests of throttling and outages: the hook's answer arrives with its headers, and
+	// the service is not asked.
 	s := start(t)
 	s.hooks.Set(func(c *wire.Call, _ func()) {
 		c.Respond(http.StatusTooManyRequests, "slow down", "Retry-After", "1", "X-Odd")
 	})
 	got, err := s.post(t.Context(), "a")
-	if err != nil || got.status != http.StatusTooManyRequests || got.body != "slow down" || got.header.Get("Retry-After") != "1" {
+	if err != nil || got.status != http.StatusTooManyRequests || got.body != "slow down" ||
+		got.header.Get("Retry-After") != "1" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	s.untouched(t)
 }
 
 func TestAnotherAnswerThanTheServices(t *testing.T) {
-	// Protects the tests of answers that lie: the service did it, and the caller is told something else, headers included.
+	// Protects the tests of answers that lie: the service did it, and the caller is told something
+	// else, headers included.
 	s := start(t)
 	s.hooks.Set(func(c *wire.Call, next func()) { next(); c.Respond(http.StatusInternalServerError, "oops") })
 	got, err := s.post(t.Context(), "a")
-	if err != nil || got.status != http.StatusInternalServerError || got.body != "oops" || got.header.Get("X-Served") != "" {
+	if err != nil || got.status != http.StatusInternalServerError || got.body != "oops" ||
+		got.header.Get("X-Served") != "" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if served := <-s.served; served != "a" {
@@ -246,7 +256,8 @@ func TestSetRestores(t *testing.T) {
 }
 
 func TestTooLargeARequestIsRefused(t *testing.T) {
-	// Protects the sandbox's memory, and the largest value that Secrets Manager takes, escaped to six times its size.
+	// Protects the sandbox's memory, and the largest value that Secrets Manager takes, escaped to
+	// six times its size.
 	s := start(t)
 	s.passes(t, strings.Repeat("x", 6*65_536))
 	got, err := s.post(t.Context(), strings.Repeat("x", 1<<20+1))
@@ -257,7 +268,8 @@ func TestTooLargeARequestIsRefused(t *testing.T) {
 }
 
 func TestHooksChangeWhileRequestsRun(t *testing.T) {
-	// Protects tests under -race: two callers and a change of hooks at once; every request is either served or refused, whole.
+	// Protects tests under -race: two callers and a change of hooks at once; every request is
+	// either served or refused, whole.
 	s := start(t)
 	var all sync.WaitGroup
 	for caller := range 2 {

@@ -1,8 +1,8 @@
-// Package schedule is the arithmetic of rotation schedules: how far apart Secrets Manager's windows lie, and how long a key must live so that a
-// rotation that is missed is no outage.
+// Package schedule is the arithmetic of rotation schedules: how far apart Secrets Manager's windows
+// lie, and how long a key must live so that a rotation that is missed is no outage.
 //
-// It is about time only: it asks no service and knows no secret.
-// (AWS Secrets Manager user guide, "Schedule expressions": all times are UTC, windows begin on the hour.)
+// It is about time only: it asks no service and knows no secret. (AWS Secrets Manager user guide,
+// "Schedule expressions": all times are UTC, windows begin on the hour.)
 package schedule
 
 import (
@@ -32,13 +32,14 @@ func (s Schedule) ParseWindow(text string) (time.Duration, error) {
 	}
 	window, err := time.ParseDuration(text)
 	if err != nil || window < time.Hour || window%time.Hour != 0 || window > s.MaxWindow {
-		return 0, fmt.Errorf("must be whole hours, such as 2h, and at most %dh with this schedule", int(s.MaxWindow.Hours()))
+		return 0, fmt.Errorf("must be whole hours, such as 2h, and at most %dh with this schedule",
+			int(s.MaxWindow.Hours()))
 	}
 	return window, nil
 }
 
-// LeastLife is how long a key must live so that one missed rotation is no outage, in whole days: two intervals, the window, and [Reserve].
-// Zero for the window stands for the service's default.
+// LeastLife is how long a key must live so that one missed rotation is no outage, in whole days:
+// two intervals, the window, and [Reserve]. Zero for the window stands for the service's default.
 func (s Schedule) LeastLife(window time.Duration) time.Duration {
 	if window == 0 {
 		window = s.Window
@@ -64,9 +65,10 @@ var (
 	errRateMax  = errors.New("must be a rate of at most 999 days")
 	errMinutes  = errors.New("must begin with the minute 0, such as cron(0 4 ? * SUN *): windows open on the hour")
 	errYear     = errors.New("must end with * (every year), such as cron(0 4 ? * SUN *)")
-	errDays     = errors.New("must have ? in exactly one of its days: the third field (of the month) or the fifth (of the week)")
-	errFields   = errors.New("must have six fields: 0, hours, days of the month, months, days of the week, *")
-	errNever    = errors.New("never comes: correct its day or month")
+	errDays     = errors.New("must have ? in exactly one of its days: the third field (of the month) or the fifth " +
+		"(of the week)")
+	errFields = errors.New("must have six fields: 0, hours, days of the month, months, days of the week, *")
+	errNever  = errors.New("never comes: correct its day or month")
 )
 
 var rateForm = regexp.MustCompile(`^rate\(([0-9]{1,6}) (hour|hours|day|days)\)$`)
@@ -90,7 +92,8 @@ func rate(m []string) (Schedule, error) {
 		if n != 1 {
 			unit += "s"
 		}
-		return Schedule{}, fmt.Errorf("must be rate(%d %s): AWS takes the singular after 1, and the plural after every other number", n, unit)
+		return Schedule{}, fmt.Errorf("must be rate(%d %s): AWS takes the singular after 1, and the plural after "+
+			"every other number", n, unit)
 	}
 	every := time.Duration(n) * time.Hour
 	s := Schedule{every, every, time.Hour, min(every, day)}

@@ -11,7 +11,8 @@ import (
 const day = 24 * time.Hour
 
 func TestLeastLife(t *testing.T) {
-	// Protects consumers from a key that expires because one rotation failed: two intervals, the window and a week to act in.
+	// Protects consumers from a key that expires because one rotation failed: two intervals, the
+	// window and a week to act in.
 	for text, c := range map[string]struct {
 		window time.Duration
 		days   int
@@ -44,7 +45,8 @@ func TestDaysAreARate(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	// Protects who reads the result: an expression that the service would not take gets a sentence that says what is wrong with it.
+	// Protects who reads the result: an expression that the service would not take gets a sentence
+	// that says what is wrong with it.
 	for text, want := range map[string]string{
 		"":                     "must be rate(30 days)",
 		"rate(1 days)":         "must be rate(1 day): AWS takes the singular after 1",

@@ -58,7 +58,8 @@ func parseError(err error) error {
 		at = e.Context
 	}
 	text := takenForFlag.ReplaceAllLiteralString(err.Error(), "needs a value")
-	text = strings.Replace(text, `must be one of "",`, "must be one of ", 1) // the empty value means that the option is left out
+	// the empty value means that the option is left out
+	text = strings.Replace(text, `must be one of "",`, "must be one of ", 1)
 	if text != err.Error() {
 		err = errors.New(text)
 	}

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// output is standard output. After a write has failed, on a full disk for example, every write fails with the same
-// error. A command whose output is lost must not exit with success.
+// output is standard output. After a write has failed, on a full disk for example, every write
+// fails with the same error. A command whose output is lost must not exit with success.
 type output struct {
 	to io.Writer
 

@@ -1,9 +1,10 @@
-// Package commandline runs the commands of a program: it parses the arguments, reports errors and chooses the exit
-// status.
+// Package commandline runs the commands of a program: it parses the arguments, reports errors and
+// chooses the exit status.
 //
-// Results go to standard output, and everything else goes to standard error. An error is one line after the program's
-// name, in lower case; the next line says what to do. Exit status: 0 success, 1 failure, 2 wrong usage, 130
-// interrupted, 141 if nobody reads standard output any more. An error may choose another one.
+// Results go to standard output, and everything else goes to standard error. An error is one line
+// after the program's name, in lower case; the next line says what to do. Exit status: 0 success, 1
+// failure, 2 wrong usage, 130 interrupted, 141 if nobody reads standard output any more. An error
+// may choose another one.
 package commandline
 
 import (
@@ -58,7 +59,8 @@ func (p Program) Execute(ctx context.Context, args []string, stdin io.Reader, st
 	out := &output{to: stdout}
 	c := terminal.NewConsole(stdin, out, stdout, stderr, os.Environ())
 	err := p.dispatch(ctx, usual(args), c)
-	if lost := out.err(); lost != nil && (err == nil || err.Error() == lost.Error()) { // the command itself did not fail
+	// the command itself did not fail
+	if lost := out.err(); lost != nil && (err == nil || err.Error() == lost.Error()) {
 		if errors.Is(lost, syscall.EPIPE) { // `| head -1` has read enough
 			return brokenPipe
 		}
@@ -67,7 +69,8 @@ func (p Program) Execute(ctx context.Context, args []string, stdin io.Reader, st
 	return p.report(c, err)
 }
 
-// usual translates the forms that most programs accept: `help`, `help COMMAND`, `-v`, `--version`, and no arguments.
+// usual translates the forms that most programs accept: `help`, `help COMMAND`, `-v`, `--version`,
+// and no arguments.
 func usual(args []string) []string {
 	switch {
 	case len(args) == 0:
@@ -131,7 +134,8 @@ func (p Program) report(c *terminal.Console, err error) int {
 	return status
 }
 
-// statusOf returns the exit status that the error asks for. Such an error has the method ExitStatus.
+// statusOf returns the exit status that the error asks for. Such an error has the method
+// ExitStatus.
 func statusOf(err error) int {
 	var own interface{ ExitStatus() int }
 	switch {

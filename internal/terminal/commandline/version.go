@@ -13,7 +13,8 @@ import (
 // Version is the command that prints the version.
 type Version struct{}
 
-// Run prints the program's version. The go command records it, with the revision if git is available.
+// Run prints the program's version. The go command records it, with the revision if git is
+// available.
 func (Version) Run(parsed *kong.Context, c *terminal.Console) error {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

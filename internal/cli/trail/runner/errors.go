@@ -63,7 +63,8 @@ func (r *Runner) failure(operation string, err error) *Error {
 	if inner, ok := errors.AsType[*smithy.OperationError](err); ok {
 		err = inner.Err // without the name of the operation, which the message has
 	}
-	return &Error{What: operation + ": " + clean(err.Error()), Hint: "check your AWS credentials, the region and the network", cause: cause}
+	return &Error{What: operation + ": " + clean(err.Error()), Hint: "check your AWS credentials, the region and the " +
+		"network", cause: cause}
 }
 
 // verdict is the error of a query that ended without success.
@@ -76,34 +77,44 @@ func (r *Runner) verdict(done *types.QueryExecution) error {
 	case types.QueryExecutionStateSucceeded:
 		return nil
 	case types.QueryExecutionStateCancelled:
-		return &Error{What: "the query was stopped at Athena: " + message, Hint: "ask for fewer days, if the workgroup limits what a query may read"}
+		return &Error{What: "the query was stopped at Athena: " + message,
+			Hint: "ask for fewer days, if the workgroup limits what a query may read"}
 	case types.QueryExecutionStateFailed:
 		return r.explained(message, "the query failed: "+message)
 	}
 	return &Error{What: "the query is in a state that this release does not know: " + clean(string(done.Status.State))}
 }
 
-// noTrail is the likely reason for a missing table: the audit trail is an optional part of a Quilt stack.
-const noTrail = "the stack may have no audit trail (it is optional: see the stack's parameters), or it is in another region or database: the stack's resource AuditTrailDatabase has the name"
+// noTrail is the likely reason for a missing table: the audit trail is an optional part of a Quilt
+// stack.
+const noTrail = "the stack may have no audit trail (it is optional: see the stack's parameters), or it is in another " +
+	"region or database: the stack's resource AuditTrailDatabase has the name"
 
-// reasons are the messages that Athena and the Glue catalog have been seen to give, and what they mean. The codes of Athena are few, so the message decides.
-// The name of a table contains the name of its database, which may contain the word "database".
+// reasons are the messages that Athena and the Glue catalog have been seen to give, and what they
+// mean. The codes of Athena are few, so the message decides. The name of a table contains the name
+// of its database, which may contain the word "database".
 var reasons = []struct {
 	form       *regexp.Regexp
 	what, hint string // WORKGROUP, DATABASE and MESSAGE stand for their values
 }{
-	{regexp.MustCompile(`(?i)access denied|not authorized to perform|permission_denied|insufficient.*permission`), "access denied: MESSAGE", "attach the stack's managed policy AuditTrailAthenaQueryPolicy to your role"},
-	{regexp.MustCompile(`(?i)output location`), `workgroup "WORKGROUP" has no place for the answers of queries`, `use the workgroup of the Quilt stack ("<stack>-audit"), or set an output location on this one`},
-	{regexp.MustCompile(`(?i)workgroup.*not found`), `there is no workgroup "WORKGROUP"`, `check the region; the Quilt stack's workgroup is named "<stack>-audit"`},
-	{regexp.MustCompile(`(?i)table_not_found|table \S+ (does not exist|not found)`), `database "DATABASE" has no table audit_trail`, noTrail},
-	{regexp.MustCompile(`(?i)schema_not_found|(schema|database) \S+ (does not exist|not found)`), `there is no database "DATABASE"`, noTrail},
+	{regexp.MustCompile(`(?i)access denied|not authorized to perform|permission_denied|insufficient.*permission`),
+		"access denied: MESSAGE", "attach the stack's managed policy AuditTrailAthenaQueryPolicy to your role"},
+	{regexp.MustCompile(`(?i)output location`), `workgroup "WORKGROUP" has no place for the answers of queries`,
+		`use the workgroup of the Quilt stack ("<stack>-audit"), or set an output location on this one`},
+	{regexp.MustCompile(`(?i)workgroup.*not found`), `there is no workgroup "WORKGROUP"`,
+		`check the region; the Quilt stack's workgroup is named "<stack>-audit"`},
+	{regexp.MustCompile(`(?i)table_not_found|table \S+ (does not exist|not found)`),
+		`database "DATABASE" has no table audit_trail`, noTrail},
+	{regexp.MustCompile(`(?i)schema_not_found|(schema|database) \S+ (does not exist|not found)`),
+		`there is no database "DATABASE"`, noTrail},
 }
 
 // explained says what a message of Athena means; otherwise is for one that is not known.
 func (r *Runner) explained(message, otherwise string) *Error {
 	for _, reason := range reasons {
 		if reason.form.MatchString(message) {
-			values := strings.NewReplacer("WORKGROUP", clean(r.Workgroup), "DATABASE", clean(r.Database), "MESSAGE", strings.TrimPrefix(message, "access denied: "))
+			values := strings.NewReplacer("WORKGROUP", clean(r.Workgroup), "DATABASE", clean(r.Database), "MESSAGE",
+				strings.TrimPrefix(message, "access denied: "))
 			return &Error{What: values.Replace(reason.what), Hint: reason.hint}
 		}
 	}

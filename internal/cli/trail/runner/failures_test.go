@@ -38,7 +38,8 @@ func (r *rig) onlyQuery() awsathena.Query {
 }
 
 func TestFailuresAreExplained(t *testing.T) {
-	// Protects the reader of a failure: one sentence says what is wrong, and the hint is the next step.
+	// Protects the reader of a failure: one sentence says what is wrong, and the hint is the next
+	// step.
 	fail := func(reason string) func(*rig) {
 		return func(r *rig) { r.athena.SetSwitches(func(s *awsathena.Switches) { s.FailWith = reason }) }
 	}
@@ -47,22 +48,33 @@ func TestFailuresAreExplained(t *testing.T) {
 		arrange    func(*rig)
 		what, hint string
 	}{
-		"database missing":       {func(r *rig) { r.runner.Database = "elsewhere" }, `athena: there is no database "elsewhere"`, "AuditTrailDatabase"},
-		"table missing":          {func(r *rig) { r.athena.SetSwitches(func(s *awsathena.Switches) { s.NoTable = true }) }, `athena: database "audittraildatabase-sandbox" has no table audit_trail`, "no audit trail"},
-		"workgroup missing":      {func(r *rig) { r.runner.Workgroup = "primary" }, `athena: there is no workgroup "primary"`, "-audit"},
-		"no output location":     {func(r *rig) { r.athena.SetSwitches(func(s *awsathena.Switches) { s.NoOutputLocation = true }) }, `athena: workgroup "sandbox-audit" has no place for the answers of queries`, "output location"},
-		"access denied at start": {func(r *rig) { r.refuse("StartQueryExecution", 400, denied) }, "athena: access denied: You are not authorized", "AuditTrailAthenaQueryPolicy"},
+		"database missing": {func(r *rig) { r.runner.Database = "elsewhere" },
+			`athena: there is no database "elsewhere"`, "AuditTrailDatabase"},
+		"table missing": {
+			func(r *rig) { r.athena.SetSwitches(func(s *awsathena.Switches) { s.NoTable = true }) },
+			`athena: database "audittraildatabase-sandbox" has no table audit_trail`, "no audit trail"},
+		"workgroup missing": {func(r *rig) { r.runner.Workgroup = "primary" },
+			`athena: there is no workgroup "primary"`, "-audit"},
+		"no output location": {
+			func(r *rig) { r.athena.SetSwitches(func(s *awsathena.Switches) { s.NoOutputLocation = true }) },
+			`athena: workgroup "sandbox-audit" has no place for the answers of queries`, "output location"},
+		"access denied at start": {func(r *rig) { r.refuse("StartQueryExecution", 400, denied) },
+			"athena: access denied: You are not authorized", "AuditTrailAthenaQueryPolicy"},
 		"access denied to the bucket": {
-			fail("Access denied when writing output to url: s3://bucket/x.csv ."), "athena: access denied: Access denied when writing", "AuditTrailAthenaQueryPolicy",
+			fail("Access denied when writing output to url: s3://bucket/x.csv ."), "athena: access denied: Access " +
+				"denied when writing", "AuditTrailAthenaQueryPolicy",
 		},
 		"access denied to the catalog": {
-			fail("Insufficient permissions to execute the query. User is not authorized to perform: glue:GetTable"), "athena: access denied: Insufficient", "AuditTrailAthenaQueryPolicy",
+			fail("Insufficient permissions to execute the query. User is not authorized to perform: glue:GetTable"),
+			"athena: access denied: Insufficient", "AuditTrailAthenaQueryPolicy",
 		},
 		"failed": {
-			fail("GENERIC_INTERNAL_ERROR: line\n1:\x1b[31m qk_abcdefghijklmnopqrst"), "athena: the query failed: GENERIC_INTERNAL_ERROR: line 1:\uFFFD[31m [redacted]", "",
+			fail("GENERIC_INTERNAL_ERROR: line\n1:\x1b[31m qk_abcdefghijklmnopqrst"), "athena: the query failed: " +
+				"GENERIC_INTERNAL_ERROR: line 1:\uFFFD[31m [redacted]", "",
 		},
 		"column missing": {
-			fail("COLUMN_NOT_FOUND: line 1:8: Column 'eventtime' cannot be resolved"), "athena: the query failed: COLUMN_NOT_FOUND", "",
+			fail("COLUMN_NOT_FOUND: line 1:8: Column 'eventtime' cannot be resolved"), "athena: the query failed: " +
+				"COLUMN_NOT_FOUND", "",
 		},
 		"stopped by a limit": {
 			func(r *rig) {
@@ -71,12 +83,14 @@ func TestFailuresAreExplained(t *testing.T) {
 		},
 		"refused": {
 			func(r *rig) {
-				r.refuse("StartQueryExecution", 400, `{"__type":"InvalidRequestException","Message":"The S3 location is odd."}`)
+				r.refuse("StartQueryExecution", 400,
+					`{"__type":"InvalidRequestException","Message":"The S3 location is odd."}`)
 			}, "athena: StartQueryExecution: InvalidRequestException: The S3 location is odd.", "",
 		},
 		"results refused": {
 			func(r *rig) {
-				r.refuse("GetQueryResults", 400, `{"__type":"InvalidRequestException","Message":"Access denied when reading from s3://bucket"}`)
+				r.refuse("GetQueryResults", 400,
+					`{"__type":"InvalidRequestException","Message":"Access denied when reading from s3://bucket"}`)
 			}, "athena: access denied: Access denied when reading", "AuditTrailAthenaQueryPolicy",
 		},
 	} {
@@ -88,7 +102,8 @@ func TestFailuresAreExplained(t *testing.T) {
 			if !errors.As(err, &e) {
 				t.Fatalf("the answer is %v, the error %v", a, err)
 			}
-			if !strings.HasPrefix(err.Error(), c.what) || !strings.Contains(e.Hint, c.hint) || (c.hint == "") != (e.Hint == "") {
+			if !strings.HasPrefix(err.Error(), c.what) || !strings.Contains(e.Hint, c.hint) ||
+				(c.hint == "") != (e.Hint == "") {
 				t.Errorf("%s\nhint: %s", err, e.Hint)
 			}
 			for _, q := range r.athena.Queries() {
@@ -122,7 +137,8 @@ func TestInterruptedQueryIsStopped(t *testing.T) {
 }
 
 func TestInterruptedStartIsStopped(t *testing.T) {
-	// Protects from a query that runs unseen: Ctrl-C lost the answer to its start. Its token finds it again.
+	// Protects from a query that runs unseen: Ctrl-C lost the answer to its start. Its token finds
+	// it again.
 	r := start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var lost atomic.Bool
@@ -134,13 +150,15 @@ func TestInterruptedStartIsStopped(t *testing.T) {
 		}
 	})
 	_, err := r.runner.Run(ctx, "SELECT 1")
-	if q := r.onlyQuery(); q.State != "CANCELLED" || err == nil || !strings.HasSuffix(err.Error(), "; the query was stopped") {
+	if q := r.onlyQuery(); q.State != "CANCELLED" || err == nil || !strings.HasSuffix(err.Error(),
+		"; the query was stopped") {
 		t.Errorf("the query is %s, the error: %v", q.State, err)
 	}
 }
 
 func TestLostStartAnswer(t *testing.T) {
-	// Protects against paying for two: where the answer to a start is lost, the query is found by its token and stopped.
+	// Protects against paying for two: where the answer to a start is lost, the query is found by
+	// its token and stopped.
 	r := start(t)
 	var lost atomic.Bool // requests may overlap: the second comes when the first is cut
 	r.hooks.Set(func(c *wire.Call, next func()) {
@@ -161,7 +179,8 @@ func TestNothingAnswersTheStart(t *testing.T) {
 	r := start(t)
 	r.hooks.Set(func(c *wire.Call, _ func()) { c.Cut() })
 	_, err := r.run(trail.Query{})
-	if err == nil || !strings.Contains(err.Error(), `whether the query was started is not known: look at the recent queries of workgroup "sandbox-audit"`) {
+	if err == nil || !strings.Contains(err.Error(),
+		`whether the query was started is not known: look at the recent queries of workgroup "sandbox-audit"`) {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -190,7 +209,8 @@ func TestQueryThatCannotBeStopped(t *testing.T) {
 		c.Respond(400, `{"__type":"AccessDeniedException","Message":"no"}`)
 	})
 	_, err := r.run(trail.Query{})
-	if want := "aws athena stop-query-execution --query-execution-id " + r.onlyQuery().ID; err == nil || !strings.HasSuffix(err.Error(), want) {
+	if want := "aws athena stop-query-execution --query-execution-id " + r.onlyQuery().ID; err == nil ||
+		!strings.HasSuffix(err.Error(), want) {
 		t.Errorf("the error is %v, want it to end in %q", err, want)
 	}
 }

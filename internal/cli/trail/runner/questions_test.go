@@ -14,7 +14,8 @@ import (
 )
 
 func TestUsageOfOneKeyOnly(t *testing.T) {
-	// Protects the answer to "is this key still in use, and where": by id, name and fingerprint, no other key's calls, newest first.
+	// Protects the answer to "is this key still in use, and where": by id, name and fingerprint, no
+	// other key's calls, newest first.
 	bothCases(t, func(t *testing.T, r *rig) {
 		id, worker := r.MintKey(bob, "worker", 90)
 		_, other := r.MintKey(bob, "other", 90)
@@ -26,15 +27,19 @@ func TestUsageOfOneKeyOnly(t *testing.T) {
 
 		for _, key := range []string{id, "worker", k.Fingerprint} {
 			a := r.find(trail.Query{Key: key})
-			r.want("events of "+key, values(a, trail.EventName, trail.KeyName, trail.KeyID, trail.KeyFingerprint, trail.UserEmail, trail.SourceAddress, trail.UserAgent),
-				strings.Join([]string{"APIKeys.Create worker", id, k.Fingerprint, bob, "127.0.0.1", "quilt-rotate/1"}, " ")+"\n"+
-					strings.Join([]string{"Auth.GetAWSCredentials worker", id, k.Fingerprint, bob, "127.0.0.1", "consumer/1"}, " "))
+			r.want("events of "+key, values(a, trail.EventName, trail.KeyName, trail.KeyID, trail.KeyFingerprint,
+				trail.UserEmail, trail.SourceAddress, trail.UserAgent),
+				strings.Join([]string{"APIKeys.Create worker", id, k.Fingerprint, bob, "127.0.0.1", "quilt-rotate/1"},
+					" ")+"\n"+
+					strings.Join([]string{"Auth.GetAWSCredentials worker", id, k.Fingerprint, bob, "127.0.0.1",
+						"consumer/1"}, " "))
 		}
 		a := r.find(trail.Query{})
 		if len(a.Rows) != 3 {
 			t.Errorf("all keys have %d events, want 3", len(a.Rows))
 		}
-		if got, want := a.Value(0, trail.EventTime), r.clock.Now().Format("2006-01-02T15:04:"); !strings.HasPrefix(got, want[:14]) || !strings.HasSuffix(got, "Z") {
+		if got, want := a.Value(0, trail.EventTime), r.clock.Now().Format("2006-01-02T15:04:"); !strings.HasPrefix(got,
+			want[:14]) || !strings.HasSuffix(got, "Z") {
 			t.Errorf("the time is %s", got)
 		}
 		if i := a.Column(trail.ErrorCode); a.Rows[0][i].Valid {
@@ -44,7 +49,8 @@ func TestUsageOfOneKeyOnly(t *testing.T) {
 }
 
 func TestFailedLogins(t *testing.T) {
-	// Protects the view on late consumers and on strangers: the code and the fingerprint of each refusal, and nothing that succeeded.
+	// Protects the view on late consumers and on strangers: the code and the fingerprint of each
+	// refusal, and nothing that succeeded.
 	bothCases(t, func(t *testing.T, r *rig) {
 		_, good := r.MintKey(bob, "good", 90)
 		_, expired := r.MintKey(bob, "expired", 0)
@@ -64,7 +70,8 @@ func TestFailedLogins(t *testing.T) {
 }
 
 func TestKeysCreatedAndRevoked(t *testing.T) {
-	// Protects the record of who made and revoked which key: the key acted upon, not the one acted with.
+	// Protects the record of who made and revoked which key: the key acted upon, not the one acted
+	// with.
 	bothCases(t, func(t *testing.T, r *rig) {
 		_, worker := r.MintKey(bob, "worker", 90)
 		id, next := r.create(worker, "next")
@@ -75,7 +82,8 @@ func TestKeysCreatedAndRevoked(t *testing.T) {
 		r.create(worker, "")
 		a := r.find(trail.Query{Kind: trail.Changes})
 		r.want("changes", values(a, trail.EventName, trail.KeyName, trail.KeyID, trail.UserEmail, trail.ErrorCode),
-			"APIKeys.Create   "+bob+" ValidationError\nAPIKeys.Revoke  "+id+" "+bob+" \nAPIKeys.Create next "+id+" "+bob+" ")
+			"APIKeys.Create   "+bob+" ValidationError\nAPIKeys.Revoke  "+id+" "+bob+" \nAPIKeys.Create next "+id+" "+
+				bob+" ")
 		a = r.find(trail.Query{Kind: trail.Changes, Key: id})
 		if len(a.Rows) != 2 {
 			t.Errorf("the key's changes are %d, want 2", len(a.Rows))
@@ -84,7 +92,8 @@ func TestKeysCreatedAndRevoked(t *testing.T) {
 }
 
 func TestSummary(t *testing.T) {
-	// Protects the overview: one line a key and address, how often and when last, the last used first.
+	// Protects the overview: one line a key and address, how often and when last, the last used
+	// first.
 	bothCases(t, func(t *testing.T, r *rig) {
 		_, worker := r.MintKey(bob, "worker", 90)
 		_, other := r.MintKey(ann, "other", 90)
@@ -93,7 +102,8 @@ func TestSummary(t *testing.T) {
 		r.clock.Advance(time.Hour)
 		r.use(other)
 		a := r.find(trail.Query{Kind: trail.Summary})
-		r.want("summary", values(a, trail.KeyName, trail.UserEmail, trail.SourceAddress, trail.Calls), "other "+ann+" 127.0.0.1 1\nworker "+bob+" 127.0.0.1 2")
+		r.want("summary", values(a, trail.KeyName, trail.UserEmail, trail.SourceAddress, trail.Calls), "other "+ann+
+			" 127.0.0.1 1\nworker "+bob+" 127.0.0.1 2")
 		if a.Value(0, trail.LastUsed) <= a.Value(1, trail.LastUsed) {
 			t.Errorf("last used: %s", values(a, trail.LastUsed))
 		}
@@ -137,9 +147,11 @@ func TestDayItself(t *testing.T) {
 }
 
 func TestKeyTextIsData(t *testing.T) {
-	// Protects the query from the text that names a key: whatever it is, it is compared and never run.
+	// Protects the query from the text that names a key: whatever it is, it is compared and never
+	// run.
 	for _, text := range []string{
-		`' OR '1'='1`, `x' OR 1=1 --`, `'; DROP TABLE audit_trail; --`, `x') UNION SELECT * FROM audit_trail --`, `\' OR 1=1 --`, `''`, `"date"`, `%`, `?`, `/*`, "’ OR ’1’=’1",
+		`' OR '1'='1`, `x' OR 1=1 --`, `'; DROP TABLE audit_trail; --`, `x') UNION SELECT * FROM audit_trail --`,
+		`\' OR 1=1 --`, `''`, `"date"`, `%`, `?`, `/*`, "’ OR ’1’=’1",
 	} {
 		t.Run(text, func(t *testing.T) {
 			r := start(t)
@@ -187,10 +199,12 @@ func TestStoredQueriesRun(t *testing.T) {
 }
 
 func TestPages(t *testing.T) {
-	// Protects long answers: every row once, the columns' names in none, over as many pages as it takes.
+	// Protects long answers: every row once, the columns' names in none, over as many pages as it
+	// takes.
 	r := start(t)
-	// The SDK closes a request's body while it may still be written, which breaks the connection under a long answer now and then;
-	// its own retries make up for that, so they stay, and a page is counted once.
+	// The SDK closes a request's body while it may still be written, which breaks the connection
+	// under a long answer now and then; its own retries make up for that, so they stay, and a page
+	// is counted once.
 	r.runner.Client = client(r.service, retry.NewStandard())
 	_, worker := r.MintKey(bob, "worker", 90)
 	const calls = 1_200
@@ -222,7 +236,8 @@ func TestNothingFound(t *testing.T) {
 	// Protects the difference between no event and no answer.
 	r := start(t)
 	a := r.find(trail.Query{})
-	want := []string{trail.EventTime, trail.EventName, trail.KeyName, trail.KeyFingerprint, trail.KeyID, trail.UserEmail, trail.SourceAddress, trail.UserAgent, trail.ErrorCode}
+	want := []string{trail.EventTime, trail.EventName, trail.KeyName, trail.KeyFingerprint, trail.KeyID,
+		trail.UserEmail, trail.SourceAddress, trail.UserAgent, trail.ErrorCode}
 	if len(a.Rows) != 0 {
 		t.Errorf("an empty trail has %d events", len(a.Rows))
 	}

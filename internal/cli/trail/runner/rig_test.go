@@ -33,7 +33,8 @@ const (
 	revokeQuery = `mutation apiKeyRevoke($id: ID, $secret: String){apiKeyRevoke(id:$id, secret:$secret){__typename ...on InvalidInput{errors{message}}}}`
 )
 
-// A rig is a registry whose audit trail is asked through Athena, over the wire and by the SDK's client.
+// A rig is a registry whose audit trail is asked through Athena, over the wire and by the SDK's
+// client.
 type rig struct {
 	testing.TB
 	*quiltregistry.Registry
@@ -61,14 +62,15 @@ func start(t testing.TB) *rig {
 		r.service.Close()
 	})
 	r.runner = &runner.Runner{
-		Client: client(r.service, aws.NopRetryer{}), Database: awsathena.DefaultDatabase, Workgroup: awsathena.DefaultWorkgroup,
-		Wait: time.Microsecond, Progress: func(state string) { r.states = append(r.states, state) },
+		Client: client(r.service, aws.NopRetryer{}), Database: awsathena.DefaultDatabase,
+		Workgroup: awsathena.DefaultWorkgroup,
+		Wait:      time.Microsecond, Progress: func(state string) { r.states = append(r.states, state) },
 	}
 	return r
 }
 
-// client is made explicitly: the machine's AWS settings must not reach it. Most tests have it never retry, so that what they count is
-// what the runner did.
+// client is made explicitly: the machine's AWS settings must not reach it. Most tests have it never
+// retry, so that what they count is what the runner did.
 func client(service *httptest.Server, retryer aws.Retryer) awsclient.AthenaCalls {
 	return awsclient.NewAthenaCalls(athena.New(athena.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(service.URL), HTTPClient: service.Client(), Retryer: retryer,
@@ -111,7 +113,8 @@ func (r *rig) ask(bearer, query string, variables map[string]any) (answer struct
 	if err != nil {
 		r.Fatal(err)
 	}
-	if err := json.Unmarshal([]byte(r.send("POST", "/graphql", bearer, "quilt-rotate/1", string(body))), &answer); err != nil {
+	if err := json.Unmarshal([]byte(r.send("POST", "/graphql", bearer, "quilt-rotate/1", string(body))),
+		&answer); err != nil {
 		r.Fatal(err)
 	}
 	return answer
@@ -125,7 +128,8 @@ type madeKey struct {
 
 func (r *rig) create(bearer, name string) (id, secret string) {
 	r.Helper()
-	made := r.ask(bearer, createQuery, map[string]any{"input": map[string]any{"name": name, "expiresInDays": 90}}).Data.APIKeyCreate
+	made := r.ask(bearer, createQuery,
+		map[string]any{"input": map[string]any{"name": name, "expiresInDays": 90}}).Data.APIKeyCreate
 	return made.APIKey.ID, made.Secret
 }
 
@@ -171,7 +175,8 @@ func (r *rig) want(what, got, want string) {
 	}
 }
 
-// bothCases runs a test with the names inside the table's JSON as the sample rows have them and as the documentation has them.
+// bothCases runs a test with the names inside the table's JSON as the sample rows have them and as
+// the documentation has them.
 func bothCases(t *testing.T, test func(t *testing.T, r *rig)) {
 	for _, camel := range []bool{false, true} {
 		t.Run(fmt.Sprintf("camelCase=%t", camel), func(t *testing.T) {

@@ -1,8 +1,10 @@
-// Package runner runs a query in Amazon Athena: it starts the query, waits for its end and fetches all of its answer.
+// Package runner runs a query in Amazon Athena: it starts the query, waits for its end and fetches
+// all of its answer.
 //
-// The caller gives the client, the database and the workgroup. The workgroup names the place for answers. Athena charges for what a query reads, so a
-// question is one query even if answers are lost (the client request token ensures it), and a query that nobody waits for is stopped. It changes nothing but
-// its own queries.
+// The caller gives the client, the database and the workgroup. The workgroup names the place for
+// answers. Athena charges for what a query reads, so a question is one query even if answers are
+// lost (the client request token ensures it), and a query that nobody waits for is stopped. It
+// changes nothing but its own queries.
 package runner
 
 import (
@@ -24,7 +26,8 @@ import (
 	"quilt-rotate/internal/quilt/trail"
 )
 
-// How often the state of a query is read, and how long stopping it may take after the caller was interrupted.
+// How often the state of a query is read, and how long stopping it may take after the caller was
+// interrupted.
 const (
 	firstWait   = 250 * time.Millisecond
 	longestWait = 5 * time.Second
@@ -44,7 +47,8 @@ type Runner struct {
 	Wait     time.Duration      // before the second look; 250 ms if zero
 }
 
-// Run starts the query, waits for it and fetches the answer. If the context ends, or an error occurs while the query runs, the query is stopped at Athena.
+// Run starts the query, waits for it and fetches the answer. If the context ends, or an error
+// occurs while the query runs, the query is stopped at Athena.
 func (r *Runner) Run(ctx context.Context, sql string) (*trail.Answer, error) {
 	id, err := r.start(ctx, sql)
 	if err != nil {
@@ -68,10 +72,12 @@ func (r *Runner) Run(ctx context.Context, sql string) (*trail.Answer, error) {
 	return answer, nil
 }
 
-// start starts the query. If no answer came, the query may have been started: it is found by its token, and stopped.
+// start starts the query. If no answer came, the query may have been started: it is found by its
+// token, and stopped.
 func (r *Runner) start(ctx context.Context, sql string) (id string, err error) {
 	input := &athena.StartQueryExecutionInput{
-		QueryString: aws.String(sql), ClientRequestToken: aws.String(uuid.NewString()), WorkGroup: aws.String(r.Workgroup),
+		QueryString: aws.String(sql), ClientRequestToken: aws.String(uuid.NewString()),
+		WorkGroup:             aws.String(r.Workgroup),
 		QueryExecutionContext: &types.QueryExecutionContext{Database: aws.String(r.Database)},
 	}
 	started, err := r.Client.StartQueryExecution(ctx, input)
@@ -85,7 +91,8 @@ func (r *Runner) start(ctx context.Context, sql string) (id string, err error) {
 	return "", r.recall(ctx, input, failed)
 }
 
-// recall finds a query whose start was not answered, by the same request with the same token, and stops it.
+// recall finds a query whose start was not answered, by the same request with the same token, and
+// stops it.
 func (r *Runner) recall(ctx context.Context, input *athena.StartQueryExecutionInput, failed *Error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
@@ -96,7 +103,8 @@ func (r *Runner) recall(ctx context.Context, input *athena.StartQueryExecutionIn
 	case !mayRun(err):
 		return failed
 	}
-	failed.Left = fmt.Sprintf("whether the query was started is not known: look at the recent queries of workgroup %q", clean(r.Workgroup))
+	failed.Left = fmt.Sprintf("whether the query was started is not known: look at the recent queries of workgroup %q",
+		clean(r.Workgroup))
 	return failed
 }
 
@@ -105,8 +113,10 @@ func (r *Runner) abandon(ctx context.Context, id string, cause error) error {
 	failed := r.failure("GetQueryExecution", cause)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
-	if _, err := r.Client.StopQueryExecution(ctx, &athena.StopQueryExecutionInput{QueryExecutionId: aws.String(id)}); err != nil {
-		failed.Left = fmt.Sprintf("the query could not be stopped, and what it reads is charged; to stop it: aws athena stop-query-execution --query-execution-id %s", id)
+	if _, err := r.Client.StopQueryExecution(ctx,
+		&athena.StopQueryExecutionInput{QueryExecutionId: aws.String(id)}); err != nil {
+		failed.Left = fmt.Sprintf("the query could not be stopped, and what it reads is charged; to stop it: aws "+
+			"athena stop-query-execution --query-execution-id %s", id)
 	} else {
 		failed.Left = "the query was stopped"
 	}
@@ -115,7 +125,8 @@ func (r *Runner) abandon(ctx context.Context, id string, cause error) error {
 
 var errUnderWay = errors.New("the query is under way")
 
-// await reads the state of the query, less and less often, until it has ended. A throttled request is repeated.
+// await reads the state of the query, less and less often, until it has ended. A throttled request
+// is repeated.
 func (r *Runner) await(ctx context.Context, id string) (*types.QueryExecution, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = firstWait, longestWait
@@ -144,7 +155,8 @@ func (r *Runner) await(ctx context.Context, id string) (*types.QueryExecution, e
 			return nil, errUnderWay
 		}
 		return got.QueryExecution, nil
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0)) // a query has no time limit but Athena's and the caller's
+		// a query has no time limit but Athena's and the caller's
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
 	if err != nil && ctx.Err() != nil {
 		return nil, ctx.Err() // not its cause, which can be any error
 	}
@@ -194,7 +206,8 @@ func cells(row types.Row) []trail.Cell {
 	return cells
 }
 
-// mayRun reports whether a start that failed may have started the query: the request was sent, and no refusal came back.
+// mayRun reports whether a start that failed may have started the query: the request was sent, and
+// no refusal came back.
 func mayRun(err error) bool {
 	var refused smithy.APIError
 	var internal *types.InternalServerException
@@ -207,5 +220,6 @@ func mayRun(err error) bool {
 	}
 	var sent *smithyhttp.RequestSendError
 	var garbled *smithyhttp.ResponseError
-	return errors.As(err, &sent) || errors.As(err, &garbled) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return errors.As(err, &sent) || errors.As(err, &garbled) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, context.DeadlineExceeded)
 }

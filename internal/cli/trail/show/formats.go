@@ -9,7 +9,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// JSON writes the answer as one object. Each row is an object with all columns; NULL in the trail is null.
+// JSON writes the answer as one object. Each row is an object with all columns; NULL in the trail
+// is null.
 func JSON(w io.Writer, a *trail.Answer) error {
 	rows := make([]map[string]any, len(a.Rows)) // never null
 	for i, row := range a.Rows {

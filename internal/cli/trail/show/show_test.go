@@ -31,19 +31,23 @@ func answer(columns []string, rows ...[]string) *trail.Answer {
 }
 
 var eventColumns = []string{
-	trail.EventTime, trail.EventName, trail.KeyName, trail.KeyFingerprint, trail.KeyID, trail.UserEmail, trail.SourceAddress, trail.UserAgent, trail.ErrorCode,
+	trail.EventTime, trail.EventName, trail.KeyName, trail.KeyFingerprint, trail.KeyID, trail.UserEmail,
+	trail.SourceAddress, trail.UserAgent, trail.ErrorCode,
 }
 
 func events() *trail.Answer {
 	return answer(
 		eventColumns,
-		[]string{"2026-11-24T10:00:05Z", "APIKeys.Admin.Revoke", "prod-quilt-20261124-0123456789abcdef", "qk_abc...xyz", "key-1", "a-person-with-a-long-name@example.com", "2001:db8::1", "quilt/1", "NULL"},
-		[]string{"2026-11-24T09:00:05Z", "Auth.APIKey", "NULL", "qk_def...uvw", "NULL", "NULL", "192.0.2.1", "=cmd|' /C calc'!A0", "USER_INACTIVE"},
+		[]string{"2026-11-24T10:00:05Z", "APIKeys.Admin.Revoke", "prod-quilt-20261124-0123456789abcdef", "qk_abc...xyz",
+			"key-1", "a-person-with-a-long-name@example.com", "2001:db8::1", "quilt/1", "NULL"},
+		[]string{"2026-11-24T09:00:05Z", "Auth.APIKey", "NULL", "qk_def...uvw", "NULL", "NULL", "192.0.2.1",
+			"=cmd|' /C calc'!A0", "USER_INACTIVE"},
 	)
 }
 
 func TestTable(t *testing.T) {
-	// Protects the reader: a key has its name or else its fingerprint, a login without a user has the program, and each line fits the terminal.
+	// Protects the reader: a key has its name or else its fingerprint, a login without a user has
+	// the program, and each line fits the terminal.
 	for _, width := range []int{80, 132, 200} {
 		text := show.Table(events(), true, width)
 		for line := range strings.SplitSeq(text, "\n") {
@@ -52,7 +56,8 @@ func TestTable(t *testing.T) {
 			}
 		}
 		if width == 200 {
-			for _, want := range []string{"prod-quilt-20261124-0123456789abcdef", "qk_def...uvw", "a-person-with-a-long-name@example.com", "=cmd|' /C calc'!A0", "USER_INACTIVE", "192.0.2.1"} {
+			for _, want := range []string{"prod-quilt-20261124-0123456789abcdef", "qk_def...uvw",
+				"a-person-with-a-long-name@example.com", "=cmd|' /C calc'!A0", "USER_INACTIVE", "192.0.2.1"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("%s is missing in\n%s", want, ansi.Strip(text))
 				}
@@ -67,13 +72,15 @@ func TestTable(t *testing.T) {
 func TestTableInAPipe(t *testing.T) {
 	// Protects programs: each row is one line with all columns.
 	lines := strings.Split(ansi.Strip(show.Table(events(), false, 0)), "\n")
-	if len(lines) != 3 || !strings.HasPrefix(lines[0], trail.EventTime) || !strings.Contains(lines[1], "key-1") || !strings.Contains(lines[2], "USER_INACTIVE") {
+	if len(lines) != 3 || !strings.HasPrefix(lines[0], trail.EventTime) || !strings.Contains(lines[1], "key-1") ||
+		!strings.Contains(lines[2], "USER_INACTIVE") {
 		t.Errorf("the table is\n%s", strings.Join(lines, "\n"))
 	}
 }
 
 func TestFooter(t *testing.T) {
-	// Protects the reader from taking the newest events for all of them, and from an unexpected bill.
+	// Protects the reader from taking the newest events for all of them, and from an unexpected
+	// bill.
 	a := events()
 	for limit, want := range map[int]string{
 		10: "2 events; Athena read 1.2 MB in 1.5 s",
@@ -110,7 +117,8 @@ func TestJSON(t *testing.T) {
 
 func TestCSV(t *testing.T) {
 	// Protects spreadsheets: a user agent that somebody sends is no formula.
-	written(t, show.CSV, events(), `event_time,event_name,key_name,key_fingerprint,key_id,user_email,source_address,user_agent,error
+	written(t, show.CSV, events(),
+		`event_time,event_name,key_name,key_fingerprint,key_id,user_email,source_address,user_agent,error
 2026-11-24T10:00:05Z,APIKeys.Admin.Revoke,prod-quilt-20261124-0123456789abcdef,qk_abc...xyz,key-1,a-person-with-a-long-name@example.com,2001:db8::1,quilt/1,
 2026-11-24T09:00:05Z,Auth.APIKey,,qk_def...uvw,,,192.0.2.1,'=cmd|' /C calc'!A0,USER_INACTIVE
 `)

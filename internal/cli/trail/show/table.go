@@ -1,6 +1,8 @@
-// Package show writes answers of the audit trail: as a table for people, as JSON and CSV for programs.
+// Package show writes answers of the audit trail: as a table for people, as JSON and CSV for
+// programs.
 //
-// A table at a terminal leaves out ids, fingerprints of keys that have a name, and columns without a value. A table in a pipe, JSON and CSV leave out nothing.
+// A table at a terminal leaves out ids, fingerprints of keys that have a name, and columns without
+// a value. A table in a pipe, JSON and CSV leave out nothing.
 package show
 
 import (
@@ -18,12 +20,15 @@ var fields = []struct {
 	title string
 	names []string
 }{
-	{"time (UTC)", []string{trail.EventTime}}, {"event", []string{trail.EventName}}, {"key", []string{trail.KeyName, trail.KeyFingerprint}},
-	{"who", []string{trail.UserEmail, trail.UserAgent}}, {"from", []string{trail.SourceAddress}}, {"calls", []string{trail.Calls}},
+	{"time (UTC)", []string{trail.EventTime}}, {"event", []string{trail.EventName}},
+	{"key", []string{trail.KeyName, trail.KeyFingerprint}},
+	{"who", []string{trail.UserEmail, trail.UserAgent}}, {"from", []string{trail.SourceAddress}},
+	{"calls", []string{trail.Calls}},
 	{"last used (UTC)", []string{trail.LastUsed}}, {"error", []string{trail.ErrorCode}},
 }
 
-// Table shows the answer: at a terminal, in at most width columns; in a pipe, each row as a line with all columns.
+// Table shows the answer: at a terminal, in at most width columns; in a pipe, each row as a line
+// with all columns.
 func Table(a *trail.Answer, watched bool, width int) string {
 	t := terminal.Table{Rows: make([][]string, len(a.Rows))}
 	add := func(title string, names ...string) {
@@ -56,7 +61,8 @@ func Table(a *trail.Answer, watched bool, width int) string {
 	return t.Render(watched, width)
 }
 
-// Footer says in one line how many rows were found, and how much Athena read for them. limit is that of the query.
+// Footer says in one line how many rows were found, and how much Athena read for them. limit is
+// that of the query.
 func Footer(a *trail.Answer, limit int) string {
 	noun := "event"
 	if a.Column(trail.Calls) >= 0 {
@@ -69,5 +75,6 @@ func Footer(a *trail.Answer, limit int) string {
 			text = fmt.Sprintf("the newest %s: there may be more", text)
 		}
 	}
-	return fmt.Sprintf("%s; Athena read %s in %.1f s", text, humanize.Bytes(uint64(max(a.Scanned, 0))), a.Took.Seconds())
+	return fmt.Sprintf("%s; Athena read %s in %.1f s", text, humanize.Bytes(uint64(max(a.Scanned, 0))),
+		a.Took.Seconds())
 }

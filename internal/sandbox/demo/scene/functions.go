@@ -37,8 +37,9 @@ func (f Functions) Missing() []string {
 	return missing
 }
 
-// Build compiles both functions for this machine, for tests, which run without make. It does not use -trimpath as `make build` does, so that it takes the
-// packages that the tests were compiled with from the build cache.
+// Build compiles both functions for this machine, for tests, which run without make. It does not
+// use -trimpath as `make build` does, so that it takes the packages that the tests were compiled
+// with from the build cache.
 func Build(ctx context.Context, folder string) (Functions, error) {
 	f := In(folder)
 	for name, path := range map[string]string{sandbox.RotateFunction: f.Rotate, sandbox.RevokeFunction: f.Revoke} {

@@ -1,8 +1,10 @@
-// Package scene sets the scene for a person who wants to see the functions at work: a sandbox with both functions deployed, and a
-// secret that holds its first key. The demo plays on it, and the commands `sandbox` and `invoke` open it.
+// Package scene sets the scene for a person who wants to see the functions at work: a sandbox with
+// both functions deployed, and a secret that holds its first key. The demo plays on it, and the
+// commands `sandbox` and `invoke` open it.
 //
-// It goes the ways a user would: keys are made by a login at the registry, secrets over the wire, rotations by RotateSecret, sweeps by
-// an invocation. It never prints, and knows nothing of how what happens is shown.
+// It goes the ways a user would: keys are made by a login at the registry, secrets over the wire,
+// rotations by RotateSecret, sweeps by an invocation. It never prints, and knows nothing of how
+// what happens is shown.
 package scene
 
 import (
@@ -30,11 +32,13 @@ import (
 // SecretName is the secret that every scene is about.
 const SecretName = "quilt/demo"
 
-// ScheduleName is the schedule of the sweeps. Nothing in a scene starts by itself: who wants a sweep invokes the function.
+// ScheduleName is the schedule of the sweeps. Nothing in a scene starts by itself: who wants a
+// sweep invokes the function.
 const ScheduleName = "quilt-rotate-sweeps"
 
 const schedule = `{"ScheduleExpression": "rate(1 hour)", "FlexibleTimeWindow": {"Mode": "OFF"}, "State": "ENABLED", "Description": "Sweeps of quilt-rotate",
-	"Target": {"Arn": "arn:aws:states:` + sandbox.Region + ":" + sandbox.Account + `:stateMachine:sweeps", "RoleArn": "arn:aws:iam::` + sandbox.Account + `:role/schedule",
+	"Target": {"Arn": "arn:aws:states:` + sandbox.Region + ":" + sandbox.Account +
+	`:stateMachine:sweeps", "RoleArn": "arn:aws:iam::` + sandbox.Account + `:role/schedule",
 	"Input": "{\"time\": \"<aws.scheduler.scheduled-time>\"}"}}`
 
 // FunctionTimeout is that of both functions.
@@ -72,9 +76,11 @@ func Open(o Options) (*Scene, error) {
 
 func (s *Scene) deploy(o Options) (err error) {
 	named := func(c *awslambda.Config) {
-		c.Tags = map[string]string{settings.TagRevokeFunction: sandbox.RevokeFunction, settings.TagSchedule: ScheduleName}
+		c.Tags = map[string]string{settings.TagRevokeFunction: sandbox.RevokeFunction,
+			settings.TagSchedule: ScheduleName}
 	}
-	if s.RotateARN, err = s.AddFunction(sandbox.RotateFunction, o.Functions.Rotate, FunctionTimeout, nil, named); err != nil {
+	if s.RotateARN, err = s.AddFunction(sandbox.RotateFunction, o.Functions.Rotate, FunctionTimeout, nil,
+		named); err != nil {
 		return err
 	}
 	if err = s.permit(); err != nil {
@@ -84,28 +90,31 @@ func (s *Scene) deploy(o Options) (err error) {
 	if err = s.Schedules.Add(ScheduleName, schedule); err != nil {
 		return err
 	}
-	if s.RevokeARN, err = s.AddFunction(sandbox.RevokeFunction, o.Functions.Revoke, FunctionTimeout, o.RevokeEnvironment); err != nil {
+	if s.RevokeARN, err = s.AddFunction(sandbox.RevokeFunction, o.Functions.Revoke, FunctionTimeout,
+		o.RevokeEnvironment); err != nil {
 		return err
 	}
 	s.client, err = s.NewRegistryClient("quilt-rotate-sandbox")
 	return err
 }
 
-// permit lets Secrets Manager invoke the rotate function, for this account's secrets only, as the deployment does. The sandbox would not
-// ask; who checks a deployment does.
+// permit lets Secrets Manager invoke the rotate function, for this account's secrets only, as the
+// deployment does. The sandbox would not ask; who checks a deployment does.
 func (s *Scene) permit() error {
 	client := lambda.New(lambda.Options{
 		Region: sandbox.Region, BaseEndpoint: aws.String(s.AWSURL),
 		Credentials: credentials.NewStaticCredentialsProvider(sandbox.AccessKeyID, sandbox.SecretAccessKey, ""),
 	})
 	_, err := client.AddPermission(context.Background(), &lambda.AddPermissionInput{
-		FunctionName: &s.RotateARN, StatementId: aws.String("secretsmanager"), Action: aws.String("lambda:InvokeFunction"),
+		FunctionName: &s.RotateARN, StatementId: aws.String("secretsmanager"),
+		Action:    aws.String("lambda:InvokeFunction"),
 		Principal: aws.String("secretsmanager.amazonaws.com"), SourceAccount: aws.String(sandbox.Account),
 	})
 	return err
 }
 
-// NewRegistryClient is a client of the scene's registry that sends everything once: what fails is seen.
+// NewRegistryClient is a client of the scene's registry that sends everything once: what fails is
+// seen.
 func (s *Scene) NewRegistryClient(userAgent string) (*quilt.Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil // loopback needs none, whatever the machine is set to
@@ -113,7 +122,8 @@ func (s *Scene) NewRegistryClient(userAgent string) (*quilt.Client, error) {
 	return quilt.NewClient(s.RegistryURL, quilt.Options{UserAgent: userAgent, MaxAttempts: 1, Transport: transport})
 }
 
-// MakeKey makes a key for the ordinary user, as a person would before there is any rotation: with the password.
+// MakeKey makes a key for the ordinary user, as a person would before there is any rotation: with
+// the password.
 func (s *Scene) MakeKey(ctx context.Context, name string) (quilt.CreatedKey, error) {
 	session, err := s.client.LoginPassword(ctx, sandbox.UserName, quilt.NewPassword(sandbox.UserPassword))
 	if err != nil {
@@ -131,7 +141,8 @@ func (s *Scene) Logins(ctx context.Context, key apikey.Key) (bool, error) {
 	return err == nil, err
 }
 
-// Value is what a consumer's secret may look like: the key among other people's settings, laid out by hand. Rotation must keep all of it.
+// Value is what a consumer's secret may look like: the key among other people's settings, laid out
+// by hand. Rotation must keep all of it.
 func (s *Scene) Value(key apikey.Key) string {
 	return fmt.Sprintf(`{
   "QUILT_REGISTRY_URL": %q,
@@ -155,8 +166,8 @@ func (s *Scene) StoreSecret(ctx context.Context, name string, key apikey.Key) (s
 	})
 }
 
-// ConfigureRotation turns rotation on without rotating: Secrets Manager calls testSecret once, on a copy of the current value. It waits
-// until that is over.
+// ConfigureRotation turns rotation on without rotating: Secrets Manager calls testSecret once, on a
+// copy of the current value. It waits until that is over.
 func (s *Scene) ConfigureRotation(ctx context.Context, secretARN string) error {
 	_, err := s.SecretsManager().RotateSecret(ctx, &secretsmanager.RotateSecretInput{
 		SecretId: &secretARN, RotationLambdaARN: &s.RotateARN, RotateImmediately: aws.Bool(false),
@@ -168,7 +179,8 @@ func (s *Scene) ConfigureRotation(ctx context.Context, secretARN string) error {
 	return s.Secrets.WaitRotation(ctx, secretARN)
 }
 
-// Rotate starts a rotation by RotateSecret and waits until it is over. versionID is the new version's.
+// Rotate starts a rotation by RotateSecret and waits until it is over. versionID is the new
+// version's.
 func (s *Scene) Rotate(ctx context.Context, secretARN string) (versionID string, err error) {
 	out, err := s.SecretsManager().RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &secretARN})
 	if err != nil {
@@ -177,7 +189,8 @@ func (s *Scene) Rotate(ctx context.Context, secretARN string) (versionID string,
 	return aws.ToString(out.VersionId), s.Secrets.WaitRotation(ctx, secretARN)
 }
 
-// Revoke revokes a key at once, in the session of the current one, as `quilt-rotate emergency` does.
+// Revoke revokes a key at once, in the session of the current one, as `quilt-rotate emergency`
+// does.
 func (s *Scene) Revoke(ctx context.Context, secretARN string, key apikey.Key) error {
 	_, current, err := s.Current(secretARN)
 	if err != nil {

@@ -35,7 +35,8 @@ func open(t *testing.T) *scene.Scene {
 }
 
 func TestSceneIsDeployedAsAStackIs(t *testing.T) {
-	// Protects commands that are tried on a scene: from a secret they find both functions, who may invoke them, and what they logged.
+	// Protects commands that are tried on a scene: from a secret they find both functions, who may
+	// invoke them, and what they logged.
 	s := open(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -52,7 +53,8 @@ func TestSceneIsDeployedAsAStackIs(t *testing.T) {
 	}
 
 	anybody := credentials.NewStaticCredentialsProvider(sandbox.AccessKeyID, sandbox.SecretAccessKey, "")
-	functions := lambda.New(lambda.Options{Region: sandbox.Region, BaseEndpoint: aws.String(s.AWSURL), Credentials: anybody})
+	functions := lambda.New(lambda.Options{Region: sandbox.Region, BaseEndpoint: aws.String(s.AWSURL),
+		Credentials: anybody})
 	rotate, err := functions.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: aws.String(s.RotateARN)})
 	if err != nil {
 		t.Fatal(err)
@@ -66,11 +68,14 @@ func TestSceneIsDeployedAsAStackIs(t *testing.T) {
 		t.Errorf("the policy is %+v, %v", policy, err)
 	}
 
-	logs := cloudwatchlogs.New(cloudwatchlogs.Options{Region: sandbox.Region, BaseEndpoint: aws.String(s.AWSURL), Credentials: anybody})
+	logs := cloudwatchlogs.New(cloudwatchlogs.Options{Region: sandbox.Region, BaseEndpoint: aws.String(s.AWSURL),
+		Credentials: anybody})
 	found, err := logs.FilterLogEvents(ctx, &cloudwatchlogs.FilterLogEventsInput{
-		LogGroupName: rotate.Configuration.LoggingConfig.LogGroup, FilterPattern: aws.String(`{ $.step = "testSecret" && $.level = "INFO" }`),
+		LogGroupName:  rotate.Configuration.LoggingConfig.LogGroup,
+		FilterPattern: aws.String(`{ $.step = "testSecret" && $.level = "INFO" }`),
 	})
 	if err != nil || len(found.Events) == 0 {
-		t.Errorf("in %s the step is not found: %v\n%v", aws.ToString(rotate.Configuration.LoggingConfig.LogGroup), err, s.Lambda.Logs(sandbox.RotateFunction))
+		t.Errorf("in %s the step is not found: %v\n%v", aws.ToString(rotate.Configuration.LoggingConfig.LogGroup), err,
+			s.Lambda.Logs(sandbox.RotateFunction))
 	}
 }

@@ -1,4 +1,5 @@
-// The bootstrap of the tests' functions: its event says what to do, BOOTSTRAP_START how its start differs.
+// The bootstrap of the tests' functions: its event says what to do, BOOTSTRAP_START how its start
+// differs.
 package main
 
 import (
@@ -120,7 +121,8 @@ func leaveChild(gate string) {
 	}
 }
 
-// speakByHand takes one event and makes every mistake with it that the Runtime API answers, then reports the statuses.
+// speakByHand takes one event and makes every mistake with it that the Runtime API answers, then
+// reports the statuses.
 func speakByHand() {
 	answer, err := http.Get(api("invocation/next"))
 	if err != nil {
@@ -138,7 +140,8 @@ func speakByHand() {
 	if err != nil {
 		panic(err)
 	}
-	status := post("invocation/"+id+"/response", string(body), "Lambda-Runtime-Invocation-Id", answer.Header.Get("Lambda-Runtime-Invocation-Id"))
+	status := post("invocation/"+id+"/response", string(body), "Lambda-Runtime-Invocation-Id",
+		answer.Header.Get("Lambda-Runtime-Invocation-Id"))
 	fmt.Println("answer", status)
 	fmt.Println("second answer", post("invocation/"+id+"/response", `{}`))
 	get("invocation/next")

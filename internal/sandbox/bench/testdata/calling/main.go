@@ -1,4 +1,5 @@
-// Command calling is the smallest Go function that asks the two services anything: what memory with TLS is measured beside.
+// Command calling is the smallest Go function that asks the two services anything: what memory with
+// TLS is measured beside.
 package main
 
 import (

@@ -1,5 +1,6 @@
-// Command floor is the smallest Go function that has a client of Secrets Manager, made by the SDK's own configuration, and asks it one thing for each
-// event. It is the fair yardstick for the service's functions: no function that uses the SDK can cost less.
+// Command floor is the smallest Go function that has a client of Secrets Manager, made by the SDK's
+// own configuration, and asks it one thing for each event. It is the fair yardstick for the
+// service's functions: no function that uses the SDK can cost less.
 package main
 
 import (

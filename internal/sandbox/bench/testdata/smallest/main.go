@@ -1,4 +1,5 @@
-// Command smallest is the smallest Go function that Lambda can run: what the service's own functions are measured beside.
+// Command smallest is the smallest Go function that Lambda can run: what the service's own
+// functions are measured beside.
 package main
 
 import (
