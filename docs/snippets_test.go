@@ -33,7 +33,7 @@ func TestNoSnippetRotatesAtOnce(t *testing.T) {
 	// schedule, rotates no key.
 	found := map[string]int{}
 	for _, p := range pages(t) {
-		if !strings.HasPrefix(p.Path, "docs/") {
+		if !strings.HasPrefix(p.Path, "docs/") || p.Path == "docs/sandbox.md" {
 			continue
 		}
 		for _, b := range p.Blocks {

@@ -11,9 +11,8 @@ import (
 	"quilt-rotate/internal/terminal/commandline"
 )
 
-func TestTheREADMENamesEverySetting(t *testing.T) {
-	// Protects operators from settings that only the code knows.
-	readme, err := os.ReadFile("../../README.md")
+func TestThePageOfSettingsNamesEverySetting(t *testing.T) {
+	page, err := os.ReadFile("../../docs/settings.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,8 +24,8 @@ func TestTheREADMENamesEverySetting(t *testing.T) {
 		settings.TagIssuer, settings.TagOwner, settings.TagRegistry, settings.TagPauseUntil, settings.TagRestart,
 		settings.TagRevokeFunction,
 	} {
-		if !strings.Contains(string(readme), "`"+name+"`") {
-			t.Errorf("README.md does not name %s", name)
+		if !strings.Contains(string(page), "`"+name+"`") {
+			t.Errorf("docs/settings.md does not name %s", name)
 		}
 	}
 }
