@@ -141,3 +141,25 @@ func TestThePagesHavePlainLines(t *testing.T) {
 		}
 	}
 }
+
+func TestNamedFunctionsExist(t *testing.T) {
+	// The pages walk through the code as "[`file.go`](path) `function`". A reader finds the function in that file.
+	walk := regexp.MustCompile("\\[`[a-z_]+\\.go`\\]\\(([^)]+\\.go)\\)\\s+`(\\w+)`")
+	count := 0
+	for _, p := range pages(t) {
+		for _, match := range walk.FindAllStringSubmatch(p.Text, -1) {
+			count++
+			source, err := os.ReadFile(filepath.Join(root, filepath.Dir(p.Path), match[1]))
+			if err != nil {
+				t.Errorf("%s: %v", p.Path, err)
+				continue
+			}
+			if !regexp.MustCompile(`(?m)^func (\([^)]*\) )?` + match[2] + `\b`).Match(source) {
+				t.Errorf("%s: %s has no function %s", p.Path, match[1], match[2])
+			}
+		}
+	}
+	if count < 20 {
+		t.Errorf("found %d functions only", count)
+	}
+}
