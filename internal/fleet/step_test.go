@@ -2,6 +2,8 @@ package fleet
 
 import (
 	"fmt"
+	"log/slog"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -59,6 +61,17 @@ func TestJudgeStopsAndRotates(t *testing.T) {
 	}
 }
 
+func TestTheNextExecutionCountsItsOwnPages(t *testing.T) {
+	// If an execution inherited the count, it would start the next one at once, and so on forever.
+	runner := &Runner{Log: slog.New(slog.DiscardHandler)}
+	answer, err := runner.Next(t.Context(), Step{RotateFunction: "arn:function", Time: time.Unix(1, 0),
+		State: State{Pages: maxPages, NextToken: "token", Swept: 7}})
+	if want := (State{NextToken: "token", Swept: 7}); err != nil || answer.Do != Continue ||
+		!reflect.DeepEqual(answer.State, want) {
+		t.Errorf("%+v, %v; want the state %+v", answer, err, want)
+	}
+}
+
 func TestSweepsOnlyManagedSecrets(t *testing.T) {
 	// Protects other teams' secrets, whose values are not read, and secrets with rotation off,
 	// whose keys are not forgotten.
@@ -92,6 +105,8 @@ func TestSweepsOnlyManagedSecrets(t *testing.T) {
 			Rotation: vault.Rotation{Function: function}}, true},
 		"rotation off, a key": {vault.Secret{Rotation: vault.Rotation{Function: function},
 			Versions: map[string]vault.Version{"v": {Keys: []string{"k"}}}}, true},
+		"rotation off, a mark without a key": {vault.Secret{Rotation: vault.Rotation{Function: function},
+			Versions: map[string]vault.Version{"v": {Marks: []vault.Mark{{}}}}}, true},
 		"nothing": {vault.Secret{}, false},
 		"replica": {vault.Secret{Rotation: vault.Rotation{Enabled: true, Function: function},
 			PrimaryRegion: "eu-west-1"}, false},
