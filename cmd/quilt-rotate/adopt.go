@@ -18,27 +18,32 @@ import (
 type adoptCommand struct {
 	secretOptions
 	keyOptions
-	Schedule       string `placeholder:"EXPR" help:"How often the secret is rotated: 'rate(30 days)' or 'cron(0 4 ? * SUN *)', in UTC. Needed if rotation is off."`
-	Window         string `placeholder:"DURATION" help:"How long after a scheduled time a rotation may start, such as 2h. Default: the default of Secrets Manager."`
-	RotateFunction string `placeholder:"NAME" help:"Function that rotates the secret. Default: the only rotate function for the registry in this account and region."`
+	Schedule       string `placeholder:"EXPR" help:"Rotation schedule in UTC, such as 'rate(30 days)' or 'cron(0 4 ? * SUN *)'. Required to turn rotation on."`
+	Window         string `placeholder:"DURATION" help:"Rotation window: how long after the scheduled time a rotation may start, such as 2h. Default: the default of Secrets Manager."`
+	RotateFunction string `placeholder:"NAME" help:"Function that rotates the secret. Default: the only rotate function for the registry in the account and region."`
 
 	Grace     string   `placeholder:"DURATION" help:"How long a superseded key stays valid."`
 	Quiet     string   `placeholder:"DURATION" help:"How long a superseded key must be unused before it is revoked."`
-	HoldLimit string   `placeholder:"DURATION" help:"How long a superseded key that is in use is kept at most."`
+	HoldLimit string   `placeholder:"DURATION" help:"How long a superseded key that is still in use is kept after its grace period."`
 	Issuer    string   `placeholder:"ARN" help:"Secret with the issuing credential, which creates keys if the current key cannot."`
-	Tag       []string `sep:"none" placeholder:"NAME=VALUE" help:"A tag to write, with its full name: quilt-rotate:… Can be repeated."`
-	Anyway    bool     `help:"Go on if it could not be checked whether another secret holds the key."`
+	Tag       []string `sep:"none" placeholder:"NAME=VALUE" help:"Tag to write, with its full name: quilt-rotate:… Can be repeated."`
+	Anyway    bool     `help:"Continue even if it could not be checked whether another secret holds the key."`
 }
 
-// Help says what the short help does not.
+// Help is the long help.
 func (adoptCommand) Help() string {
-	return `Finds the key at the registry, shows what will be written, asks, writes tags and the label of the key, and switches rotation on. It changes neither the value nor the key, and rotates nothing. To see what the next sweep will do after that: quilt-rotate status SECRET
+	return `The command finds the key at the registry, shows what it will write, and asks for confirmation. Then it writes the
+tags and the label of the key, and turns rotation on. It does not change the value or the key, and it does not rotate
+the secret now.
 
-Rotation that is on already stays as it is. A secret that another function rotates is refused.
+If rotation is on already, its schedule does not change. A secret that another function rotates is refused.
 
   quilt-rotate adopt prod/pipeline --registry https://registry.example.com --schedule 'rate(30 days)'
 
-With --json: an object with secret, arn, versionId, key {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}, identified, tags, labelled, rotation {on, next}. Unknown values are left out.`
+To see what the next sweep will do, run quilt-rotate status SECRET afterwards.
+
+With --json: an object with secret, arn, versionId, key {keyId, keyName, fingerprint, owner, status, createdAt,
+expiresAt, lastUsedAt}, identified, tags, labelled, rotation {on, next}. Unknown values are left out.`
 }
 
 func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {

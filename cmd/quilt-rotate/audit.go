@@ -17,17 +17,26 @@ import (
 
 type auditCommand struct {
 	keyLogin
-	Own          bool            `help:"Report only on the keys of the user who logs in. This needs no administrator."`
-	UnusedDays   int             `default:"90" help:"Days after its last use that a key counts as unused."`
-	ExpiringDays int             `default:"14" help:"Days before its end that a key counts as expiring."`
-	Format       string          `enum:"table,json,csv" default:"table" help:"table, json or csv."`
-	JSON         bool            `name:"json" help:"As --format json."`
-	FailOn       []audit.Finding `placeholder:"FINDING,…" help:"Exit with status 1 if there are keys with one of these findings: expired, expiring, unused, never-used, unmanaged, elsewhere, name."`
+	Own          bool            `help:"Report only the keys of the user who logs in. Does not require an administrator."`
+	UnusedDays   int             `default:"90" help:"Number of days without use after which a key counts as unused."`
+	ExpiringDays int             `default:"14" help:"Number of days before its expiry from which a key counts as expiring."`
+	Format       string          `enum:"table,json,csv" default:"table" help:"Output format: table, json or csv."`
+	JSON         bool            `name:"json" help:"Same as --format json."`
+	FailOn       []audit.Finding `placeholder:"FINDING,…" help:"Exit with status 1 if a key has one of these findings: expired, expiring, unused, never-used, unmanaged, elsewhere, name."`
 }
 
 // Help is the long help.
 func (auditCommand) Help() string {
-	return `For an administrator of the registry. Any user can report on their own keys with --own.
+	return `Requires an administrator of the registry. With --own, any user can report their own keys. The command also reads
+the managed secrets of the AWS account and region, to find which secret holds each key. Findings:
+
+  expired     The key has expired.
+  expiring    The key expires soon: see --expiring-days.
+  unused      The key was neither created nor used recently: see --unused-days.
+  never-used  The key was not used since it was created, a day ago or earlier.
+  unmanaged   No managed secret holds the key.
+  elsewhere   The key was created for a secret of another account or region.
+  name        The name does not follow the form purpose-environment-date, such as ci-prod-2026q4.
 
   quilt-rotate audit --format csv > keys.csv
   quilt-rotate audit --fail-on unmanaged,expiring

@@ -24,13 +24,13 @@ type bootstrapCommand struct {
 	jsonOption
 	yesOption
 	Plain  bool   `xor:"place" help:"Store the key as the whole value, not in a field of a JSON object."`
-	KMSKey string `name:"kms-key" placeholder:"ID" help:"KMS key of a secret that is created. Default: the AWS managed key of Secrets Manager."`
+	KMSKey string `name:"kms-key" placeholder:"ID" help:"KMS key for a new secret. Default: the AWS managed key of Secrets Manager."`
 }
 
 // loginOptions say how to log in at the registry. What is typed is not shown; it can also come from
 // standard input.
 type loginOptions struct {
-	User string `placeholder:"NAME" help:"Log in with this user's password, which is asked for. Default: with the code that the registry's login page shows, or with an API key."`
+	User string `placeholder:"NAME" help:"Log in as this user with a password that the command asks for. Default: the command asks for the code that the registry's login page shows, or for an API key."`
 }
 
 func (o loginOptions) logIn(c *terminal.Console) operations.Login {
@@ -42,7 +42,7 @@ func (o loginOptions) logIn(c *terminal.Console) operations.Login {
 // keyOptions are settings of a secret that are written as its tags.
 type keyOptions struct {
 	Field         string `placeholder:"NAME" xor:"place" help:"Field of the JSON object that holds the key. Default: QUILT_API_KEY."`
-	KeyName       string `placeholder:"LABEL" help:"How the names of the secret's keys begin. Default: the secret's name."`
+	KeyName       string `placeholder:"LABEL" help:"Start of the names of the secret's keys. Default: the secret's name."`
 	ExpiresInDays *int   `placeholder:"N" help:"How long a key is valid: 1 to 365 days. Default: the rotate function's setting, or 90."`
 	Owner         string `placeholder:"EMAIL" help:"Registry user that the keys belong to. Default: the user who logs in."`
 }
@@ -65,14 +65,19 @@ func (o keyOptions) tags() map[string]string {
 	return tags
 }
 
-// Help says what the short help does not.
+// Help is the long help.
 func (bootstrapCommand) Help() string {
-	return `Creates a key at the registry and stores it in the secret. If the secret does not exist, it is created, after a question. If the secret holds a key, nothing is done.
+	return `Asks you to log in at the registry, creates a key, and stores it in the secret. If the secret does not exist, the
+command asks for confirmation and creates it. If the current value holds a key that logs in, nothing is changed.
+
+If the command is interrupted, run it again to continue.
 
   quilt-rotate bootstrap prod/pipeline
   quilt-rotate bootstrap prod/new --catalog https://quilt.example.com --user svc_pipeline --yes < password.txt
 
-With --json: an object with secret, arn, outcome (installed, resumed, reused, moved or works), createdSecret, madeBy (issuer or login), versionId, key {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}, rotation {on, next}. Unknown values are left out.`
+With --json: an object with secret, arn, outcome (installed, resumed, reused, moved or works), createdSecret, madeBy
+(issuer or login), versionId, key {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt},
+rotation {on, next}. Unknown values are left out.`
 }
 
 // checkGiven checks the settings that options stand for, before any request. The error names the

@@ -7,8 +7,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// The scripts contain the names of commands, options and listed values. A test compares them with
-// the commands, and writes them anew with -golden.
+// The scripts contain the names of commands and options, and the values of options that have a fixed
+// list. A test compares the scripts with the commands. With -golden, it writes the scripts.
 var (
 	//go:embed completion/quilt-rotate.bash
 	bashCompletion string
@@ -16,21 +16,22 @@ var (
 	fishCompletion string
 )
 
-// zshStart lets zsh run the script of bash.
+// zshStart lets zsh run the bash script.
 const zshStart = "autoload -U +X compinit && compinit -u\nautoload -U +X bashcompinit && bashcompinit\n"
 
 type completionCommand struct {
-	Shell string `arg:"" enum:"bash,zsh,fish" help:"The shell: bash, zsh or fish."`
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"Shell: bash, zsh or fish."`
 }
 
 // Help is the long help.
 func (completionCommand) Help() string {
-	return `Load the script in the current shell, or put the line into the start file of the shell (~/.bashrc, ~/.zshrc, ~/.config/fish/config.fish):
+	return `To load the script in the current shell, run the line below. To load it in every shell, add the line to
+~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish:
 
   bash, zsh:  source <(quilt-rotate completion bash)
   fish:       quilt-rotate completion fish | source
 
-After an upgrade, load the script again: it completes the options of the version that printed it.`
+After an upgrade of quilt-rotate, load the script again. It contains the options of the version that printed it.`
 }
 
 func (o completionCommand) Run(c *terminal.Console) error {

@@ -16,7 +16,7 @@ import (
 
 type doctorCommand struct {
 	Secrets []secretID `arg:"" optional:"" name:"secret" help:"Names or ARNs of secrets. Default: all managed secrets."`
-	NoProbe bool       `help:"Create no probe key. Then nothing is written, and it is not checked whether the key may manage keys."`
+	NoProbe bool       `help:"Create no probe key. Then the command changes nothing, and does not check whether the key may manage keys."`
 	jsonOption
 	registryOptions
 	sweeperOption
@@ -24,15 +24,20 @@ type doctorCommand struct {
 
 // Help describes the marks, the probe key and the output for programs.
 func (doctorCommand) Help() string {
-	return `One line for each check: ✓ is OK, ! is a warning, ✗ is a failure with its fix below, ~ was skipped, with the reason. What cannot be checked
-because of another failure is counted as skipped and not shown.
+	return `Prints one line for each check. ✓ means OK, ! means a warning, ✗ means a failure, and ~ means that the check was
+skipped. The fix is printed below a warning or a failure. A check that cannot run because another check failed is
+counted as skipped and not shown.
 
-No secret is changed. For each secret in turn, one probe key is created, which expires after a day, and revoked within seconds. It shows whether the
-current key may create, list and revoke keys, as rotations need it. After Ctrl-C, the probe key is still revoked. After a crash, the next sweep revokes it.
+The command changes no secret. For each secret, it creates one probe key, which expires after a day, and revokes it
+within seconds. The probe key shows whether the current key may create, list and revoke keys, which rotations need.
+After Ctrl-C, the probe key is still revoked. If the command crashes, the next sweep revokes the probe key.
+
+  quilt-rotate doctor
+  quilt-rotate doctor prod/pipeline
 
 With --json: an array [{subject, check, status (ok, warning, failed or skipped), detail, fix}].
 
-Exit status: 1 if any check failed.`
+Exit status 1: at least one check failed.`
 }
 
 // checkOf is a check in JSON, with the name of its group.

@@ -15,19 +15,19 @@ import (
 )
 
 type emergencyCommand struct {
-	Secret secretID `arg:"" optional:"" help:"Name or ARN of the secret. With --leaked-key, it may be left out."`
+	Secret secretID `arg:"" optional:"" help:"Name or ARN of the secret. Optional with --leaked-key."`
 	registryOptions
 	jsonOption
 	yesOption
 	loginOptions
-	LeakedKey   standardInput      `placeholder:"-" help:"Read the leaked key from standard input, or type it unseen, and find the secret and version that hold it."`
-	Version     string             `placeholder:"ID" help:"Version whose key leaked: its id, or the start of it. Default: the current one."`
-	Anyway      bool               `help:"Revoke the leaked key even if another managed secret holds it, or that is not known."`
-	Admin       bool               `help:"Log in as an administrator, to see whether the leaked key exists, if its user was deactivated."`
+	LeakedKey   standardInput      `placeholder:"-" help:"Read the leaked key from standard input, or ask for it on a terminal without an echo. Find the secret and the version that hold it."`
+	Version     string             `placeholder:"ID" help:"Version whose key leaked: its id, or the start of its id. Default: the current version."`
+	Anyway      bool               `help:"Revoke the leaked key even if another managed secret holds it, or if that is not known."`
+	Admin       bool               `help:"Log in as an administrator to see whether the leaked key still exists. Needed if its user was deactivated."`
 	SkipRestart bool               `help:"Do not restart the services that the tag quilt-rotate:restart names."`
 	RestartFor  commandline.Period `default:"10m" placeholder:"10m" help:"How long to wait for the restart of each service."`
 	Timeout     commandline.Period `default:"10m" help:"How long to wait for the rotation."`
-	RetryFor    commandline.Period `default:"30s" help:"How long to wait for Secrets Manager to try again after a step of the rotation failed."`
+	RetryFor    commandline.Period `default:"30s" help:"How long to wait for a retry by Secrets Manager after a step of the rotation failed."`
 }
 
 // standardInput is an option whose only value is "-".
@@ -42,16 +42,32 @@ func (s *standardInput) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Help says what is done, in its order.
+// Help describes the steps, in their order.
 func (emergencyCommand) Help() string {
-	return `For a key that leaked. The command does the following and reports each step with its time: it replaces the key by a rotation or, if no function can rotate the secret, by a key that is created after you log in; restarts the services that the secret's tag quilt-rotate:restart names; revokes the leaked key at once, and no other; proves that the registry refuses it; and lists the user's keys that no managed secret holds, newest first, because whoever had the key could create more.
+	return `Use this command if a key leaked. It reports each of these steps with its time:
 
-If it is interrupted, continue with: quilt-rotate emergency SECRET --version ID. The same command revokes one superseded key early. Exit status 1: it is not proved that the leaked key no longer works.
+  1. Replace the key with a rotation. If no function can rotate the secret, you
+     log in, and the command creates and stores a new key.
+  2. Restart the ECS services that the secret's tag quilt-rotate:restart names.
+  3. Revoke the leaked key at once. No other key is revoked.
+  4. Verify that the registry refuses the leaked key.
+  5. List the user's untracked keys, newest first. An untracked key is a key that
+     no managed secret holds. Whoever had the leaked key could have created it.
+
+Examples:
 
   quilt-rotate emergency prod/pipeline
   quilt-rotate emergency --leaked-key - < leaked.txt
 
-With --json: an object with secret, arn, leaked {versionId, keyId, fingerprint}, newVersionId, newKeyId, leakedKeyRefused, untrackedKeys [{keyId, keyName, createdAt, expiresAt, lastUsedAt, mayBeHeldElsewhere}], untrackedKnown, timeline [{time, afterSeconds, outcome, what, detail}]; it is also printed if the command failed. Unknown values are left out.`
+If the command is interrupted, continue with: quilt-rotate emergency SECRET --version ID. The same command revokes one
+superseded key before its grace period is over.
+
+With --json: an object with secret, arn, leaked {versionId, keyId, fingerprint}, newVersionId, newKeyId,
+leakedKeyRefused, untrackedKeys [{keyId, keyName, createdAt, expiresAt, lastUsedAt, mayBeHeldElsewhere}],
+untrackedKnown, timeline [{time, afterSeconds, outcome, what, detail}]. It is also printed if the command failed.
+Unknown values are left out.
+
+Exit status 1: the command failed, or it could not verify that the leaked key no longer works.`
 }
 
 func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {

@@ -10,7 +10,7 @@ func (e *usageError) Unwrap() error { return e.error }
 // ExitStatus is the status of a wrong call.
 func (e *usageError) ExitStatus() int { return commandline.Usage }
 
-// A statusError is an error that ends the command with a status of its own.
+// A statusError is an error with an exit status of its own.
 type statusError struct {
 	error
 	status int

@@ -29,22 +29,25 @@ import (
 type execCommand struct {
 	secretArgument
 	Command []string     `arg:"" passthrough:"" help:"Program to run and its arguments."`
-	Env     variableName `default:"QUILT_API_KEY" placeholder:"NAME" help:"Environment variable for the key."`
-	Check   bool         `help:"Log in with the key first, and run nothing if that fails. By default the program starts without a request to the registry."`
+	Env     variableName `default:"QUILT_API_KEY" placeholder:"NAME" help:"Environment variable for the key. Default: QUILT_API_KEY."`
+	Check   bool         `help:"Log in with the key first, and do not run the program if the login fails. By default, no request is sent to the registry."`
 	registryOptions
 }
 
 // Help is the long help.
 func (execCommand) Help() string {
-	return `Put -- before the program: quilt-rotate exec prod/pipeline -- python job.py
+	return `Put -- before the program:
 
-The program gets QUILT_API_KEY from the secret's current version, and QUILT_REGISTRY_URL and QUILT_API_KEY_REGISTRY with the registry that the key belongs to, if
-it is known. With --env NAME, it gets NAME and NAME_REGISTRY instead. Other variables stay. The commands of quilt-rotate refuse to send the key to another registry.
+  quilt-rotate exec prod/pipeline -- python job.py
 
-The program runs in place of this process, so signals and the exit status are its own. It keeps the key that was current when it started. If that key is replaced,
-it works until its grace period is over: restart the program within that time.
+The command sets QUILT_API_KEY to the secret's current key, and QUILT_REGISTRY_URL and QUILT_API_KEY_REGISTRY to the
+registry of the key. If the registry is not known, it removes these two variables. With --env NAME, it sets only NAME
+and NAME_REGISTRY. If the program runs quilt-rotate, quilt-rotate refuses to send the key to another registry.
 
-Exit status: the program's; 127 if it is not found, 126 if it cannot be run, as in shells.`
+The program replaces this process, so it receives signals directly. It keeps the key that was current when it started.
+If a rotation replaces that key, the key works until its grace period is over. Restart the program within that time.
+
+Exit status: the status of the program. As in shells, 127 if the program is not found, and 126 if it cannot be run.`
 }
 
 // Exit statuses of shells (POSIX, "Exit Status for Commands").

@@ -22,16 +22,16 @@ import (
 // shows a key once. Apart from exec, create is the one command that gives a key away, to a file or
 // a pipe.
 type keysCommand struct {
-	List   keysListCommand   `cmd:"" help:"List your keys, or with --admin those of all users."`
-	Get    keysGetCommand    `cmd:"" help:"Show a key."`
-	Create keysCreateCommand `cmd:"" help:"Create a key, and write it to a file or a pipe."`
+	List   keysListCommand   `cmd:"" help:"List your keys, or the keys of all users with --admin."`
+	Get    keysGetCommand    `cmd:"" help:"Show the details of a key."`
+	Create keysCreateCommand `cmd:"" help:"Create a key and write it to a file or a pipe."`
 	Revoke keysRevokeCommand `cmd:"" help:"Revoke keys permanently."`
 }
 
 // keyLogin says as whom to log in at the registry.
 type keyLogin struct {
 	registryOptions
-	User   string   `placeholder:"NAME" xor:"login" help:"Log in with this user's password, which is asked for. Default: with the key in QUILT_API_KEY, else with a code or a key that is asked for."`
+	User   string   `placeholder:"NAME" xor:"login" help:"Log in as this user with a password that the command asks for. Default: log in with the key in QUILT_API_KEY. If it is not set, the command asks for a login code or a key."`
 	Secret secretID `name:"secret" placeholder:"NAME" xor:"login" help:"Log in with the current key of this secret."`
 }
 
@@ -120,7 +120,7 @@ func (o keyLogin) logInAt(ctx context.Context, c *terminal.Console, client *quil
 
 // everybody chooses between one's own keys and all.
 type everybody struct {
-	Admin bool `help:"All users' keys: for administrators."`
+	Admin bool `help:"Work on the keys of all users. For administrators."`
 }
 
 func (o everybody) allow(me quilt.Identity) error {
@@ -157,7 +157,7 @@ func (k *keyID) UnmarshalText(text []byte) error {
 	id := strings.TrimSpace(string(text))
 	switch {
 	case strings.HasPrefix(id, "qk_"):
-		return errors.New("is a key, and not its id: shells keep a history of arguments, so treat the key as leaked, " +
+		return errors.New("is a key, not the id of a key: shells keep a history of arguments, so treat the key as leaked, " +
 			"and give it on standard input (keys revoke --from-stdin)")
 	case id == "" || len(id) > longest || strings.ContainsFunc(id, func(r rune) bool {
 		return unicode.IsSpace(r) ||

@@ -16,22 +16,24 @@ import (
 type keysCreateCommand struct {
 	keyLogin
 	jsonOption
-	Name          string `required:"" help:"Name of the key: purpose, environment, date. Example: ci-github-prod-2026q4."`
+	Name          string `required:"" help:"Name of the key. Include the purpose, the environment and the date, such as ci-github-prod-2026q4."`
 	ExpiresInDays int    `required:"" placeholder:"DAYS" help:"How long the key is valid: 1 to 365 days."`
-	Output        string `placeholder:"FILE" type:"path" help:"New file for the key, which only you can read. Default: standard output, unless it is a terminal."`
+	Output        string `placeholder:"FILE" type:"path" help:"New file for the key. Only you can read it. Default: standard output, unless it is a terminal."`
 }
 
-// Help says what the short help does not.
+// Help is the long help.
 func (keysCreateCommand) Help() string {
-	return `The registry shows a new key once. It is never shown on a terminal. It goes into a new file:
+	return `The registry returns the secret text of a new key once. The command never shows it on a terminal. To write the key
+to a new file:
 
   quilt-rotate keys create --name ci-prod-2026q4 --expires-in-days 90 --output ci.key
 
-or to a program through a pipe, without a line end:
+To send the key through a pipe, without a newline at its end:
 
   quilt-rotate keys create --name ci-prod-2026q4 --expires-in-days 90 | docker secret create quilt_api_key -
 
-If it cannot be written, the key is revoked. To create a key that is rotated, use ` + "`quilt-rotate bootstrap`" + `.
+If the key cannot be written, it is revoked. This key is not rotated. To create a key that is rotated, use
+quilt-rotate bootstrap.
 
 With --json: an object {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt, file}.`
 }

@@ -20,20 +20,21 @@ type keysListCommand struct {
 	keyLogin
 	everybody
 	jsonOption
-	Email       string `placeholder:"ADDRESS" help:"Only keys of this user; with --admin."`
-	Name        string `help:"Only keys of this name."`
+	Email       string `placeholder:"ADDRESS" help:"Only keys of this user. Requires --admin."`
+	Name        string `help:"Only keys with this name."`
 	Fingerprint string `placeholder:"QK_ABC...XYZ" help:"Only keys with this fingerprint."`
-	Status      string `enum:",ACTIVE,EXPIRED" default:"" placeholder:"STATUS" help:"Only keys that are ACTIVE, or EXPIRED."`
+	Status      string `enum:",ACTIVE,EXPIRED" default:"" placeholder:"STATUS" help:"Only keys with this status: ACTIVE or EXPIRED."`
 }
 
-// Help says what the short help does not.
+// Help is the long help.
 func (keysListCommand) Help() string {
-	return `Newest first. The keys themselves are never shown: the registry does not have them.
+	return `The newest key is first. The secret texts of the keys are not shown, because the registry does not store them.
 
   quilt-rotate keys list --secret prod/pipeline
   quilt-rotate keys list --admin --email svc-pipeline@example.com --status ACTIVE
 
-With --json: an array [{keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}]; lastUsedAt is null if no use is recorded.`
+With --json: an array [{keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}]. lastUsedAt is
+null if no use is recorded.`
 }
 
 func (o *keysListCommand) Run(ctx context.Context, c *terminal.Console) error {
@@ -134,19 +135,20 @@ func urgency(k quilt.APIKey) lipgloss.Style {
 }
 
 type keysGetCommand struct {
-	ID keyID `arg:"" help:"Id of the key."`
+	ID keyID `arg:"" help:"Id of the key, as quilt-rotate keys list shows it."`
 	keyLogin
 	everybody
 	jsonOption
 }
 
-// Help says what the short help does not.
+// Help is the long help.
 func (keysGetCommand) Help() string {
-	return `All that the registry shows of a key, without the key itself.
+	return `Shows the name, owner, status and dates of a key, but not its secret text.
 
   quilt-rotate keys get 5f0c9a4e-6f0e-4a55-9d5f-0d9b7a8f5a11
 
-With --json: an object {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}; lastUsedAt is null if no use is recorded.`
+With --json: an object {keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}. lastUsedAt is
+null if no use is recorded.`
 }
 
 func (o *keysGetCommand) Run(ctx context.Context, c *terminal.Console) error {

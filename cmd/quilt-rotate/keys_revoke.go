@@ -20,24 +20,32 @@ import (
 
 type keysRevokeCommand struct {
 	IDs       []keyID `arg:"" optional:"" name:"id" help:"Ids of the keys."`
-	FromStdin bool    `help:"Revoke the key that is typed without an echo, or read from standard input. It also logs in, unless another login is given."`
-	Anyway    bool    `help:"Revoke a key even if a managed secret holds it, or if that could not be checked. Whoever reads that secret stops working."`
+	FromStdin bool    `help:"Read the key to revoke from standard input, or ask for it on a terminal without an echo. The command also logs in with this key, unless another login is given."`
+	Anyway    bool    `help:"Revoke a key even if a managed secret holds it, or if that could not be checked. Programs that read that secret stop working."`
 	keyLogin
 	everybody
 	yesOption
 	jsonOption
 }
 
-// Help says what the short help does not.
+// Help is the long help.
 func (keysRevokeCommand) Help() string {
-	return `Revokes keys by id, or one key by its text, which is typed without an echo or read from standard input. If a password is read from standard input, too (--user), the
-key is the first line, and the password the second.
+	return `Give the ids of the keys, or give the text of one key with --from-stdin. If standard input has the password of --user
+too, the first line is the key and the second line is the password.
 
-A key is not revoked if a managed secret holds it: in the current or pending value, or in a superseded version, whose key its sweep will revoke. It is not revoked
-either if that could not be checked, or if its name says that it was created for a secret of another account or region. Only the secrets of the account and region
-that are named in the output are read.
+  quilt-rotate keys revoke 5f0c9a4e-6f0e-4a55-9d5f-0d9b7a8f5a11
+  quilt-rotate keys revoke --from-stdin < leaked.txt
 
-With --json: an array [{keyId, keyName, owner}] of the revoked keys; keyId is left out if the key itself was given.`
+The command refuses to revoke a key if one of these is true:
+
+  - The current or pending value of a managed secret contains the key.
+  - A superseded version of a managed secret holds the key. A sweep revokes it.
+  - It could not be checked whether a managed secret holds the key.
+  - The name of the key says that it was created for a secret of another account
+    or region. The command reads only the secrets of the account and region that
+    its output names.
+
+With --json: an array [{keyId, keyName, owner}] of the revoked keys. keyId is left out if the text of the key was given.`
 }
 
 // revokedKey is one revoked key, in JSON.

@@ -1,9 +1,10 @@
-// Command quilt-rotate is the operators' command for the rotation of Quilt API keys: setting up a
-// secret, daily checks, incidents.
+// Command quilt-rotate is the command that operators use for the rotation of Quilt API keys. It
+// sets up secrets, checks them, and handles incidents. Each subcommand has a file of its own.
 //
-// Results go to standard output; messages, and progress if the result is JSON, go to standard
-// error. A secret text is read from standard input or typed without an echo. It is never an
-// argument. Package commandline has the exit statuses; `exec` has that of the program that it runs.
+// Results go to standard output. Messages go to standard error, and so does progress if the result
+// is JSON. Secret text is read from standard input or typed without an echo. It is never an
+// argument. Package commandline defines the exit statuses. `exec` exits with the status of the
+// program that it runs.
 package main
 
 import (
@@ -16,9 +17,10 @@ func main() { program().Main() }
 func program() commandline.Program {
 	return commandline.Program{
 		Name: "quilt-rotate",
-		Description: "Rotate the API keys of a Quilt registry through AWS Secrets Manager. " +
-			"AWS credentials, region and endpoints come from the usual places of the AWS SDK: profiles, AWS_ " +
-			"variables, single sign-on.",
+		Description: "Operate the rotation of Quilt API keys in AWS Secrets Manager. A secret is managed if our " +
+			"functions rotate its key. A superseded key is one that a newer key replaced. A sweep, which runs every " +
+			"hour, revokes superseded keys when their grace period is over and nobody uses them. AWS credentials, " +
+			"the region and endpoints are found as the AWS CLI finds them: profiles, AWS_ variables, single sign-on.",
 		Commands: &commands{},
 		Groups:   groups,
 		Explain:  awsclient.Explain,

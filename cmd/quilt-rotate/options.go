@@ -21,11 +21,11 @@ import (
 // A secretID is a secret's name or ARN.
 type secretID string
 
-// UnmarshalText refuses a key that was pasted instead of a name. The error does not quote it.
+// UnmarshalText refuses a key that was pasted instead of a name. The error does not quote the key.
 func (s *secretID) UnmarshalText(text []byte) error {
 	switch name := strings.TrimSpace(string(text)); {
 	case strings.HasPrefix(name, "qk_"):
-		return errors.New("is a key, and not a secret's name: shells keep a history of arguments, so treat the key " +
+		return errors.New("is a key, not the name of a secret: shells keep a history of arguments, so treat the key " +
 			"as leaked (quilt-rotate emergency)")
 	case name == "":
 		return errors.New("is empty: give the name or ARN of a secret")
@@ -40,7 +40,7 @@ type secretArgument struct {
 	Secret secretID `arg:"" help:"Name or ARN of the secret."`
 }
 
-// open describes the secret, for a command that changes it.
+// open describes the secret for a command that changes it. It refuses a replica.
 func (o secretArgument) open(ctx context.Context, c *awsclient.Cloud) (*managed.Secret, error) {
 	s, err := managed.Open(ctx, c, string(o.Secret))
 	if err == nil {
@@ -49,37 +49,37 @@ func (o secretArgument) open(ctx context.Context, c *awsclient.Cloud) (*managed.
 	return s, untouched(err)
 }
 
-// untouched adds to an interruption before the first write that nothing was changed.
+// untouched adds a hint to an interruption before the first write: nothing was changed.
 func untouched(err error) error {
 	if errors.Is(err, context.Canceled) && terminal.Hint(err) == "" {
-		return terminal.WithHint(err, "nothing was done")
+		return terminal.WithHint(err, "nothing was changed")
 	}
 	return err
 }
 
-// jsonOption selects a result for programs.
+// jsonOption selects JSON output.
 type jsonOption struct {
 	JSON bool `name:"json" help:"Print the result as JSON."`
 }
 
-// yesOption confirms without a question.
+// yesOption turns off the questions for confirmation.
 type yesOption struct {
-	Yes bool `short:"y" help:"Answer yes to the questions for confirmation."`
+	Yes bool `short:"y" help:"Do not ask for confirmation."`
 }
 
-// sweeperOption names the function that sweeps, if the deployment does not.
+// sweeperOption names the revoke function if the deployment does not.
 type sweeperOption struct {
-	RevokeFunction string `placeholder:"NAME" help:"Function that sweeps the secret. Default: the function that a tag of its rotate function names."`
+	RevokeFunction string `placeholder:"NAME" help:"Revoke function, which sweeps the secret. Default: the function that the tag quilt-rotate:revoke-function of the rotate function names."`
 }
 
-// registryOptions name the registry and the certificates that it is trusted by.
+// registryOptions name the registry, and the certificates that verify its identity.
 type registryOptions struct {
-	Registry string `placeholder:"URL" xor:"registry" help:"URL of the registry. Default: the registry that the secret's tag or its rotate function names; without a secret, QUILT_REGISTRY_URL."`
-	Catalog  string `placeholder:"URL" xor:"registry" help:"URL of the Quilt catalog, whose config.json names the registry."`
+	Registry string `placeholder:"URL" xor:"registry" help:"URL of the registry. Default: the registry that the secret's tag or its rotate function names. Without a secret: QUILT_REGISTRY_URL."`
+	Catalog  string `placeholder:"URL" xor:"registry" help:"URL of the Quilt catalog, which you open in a browser. Its config.json names the registry."`
 	CABundle string `name:"ca-bundle" placeholder:"FILE" env:"QUILT_CA_BUNDLE" help:"PEM file with the certificates of the private authority that signed the registry's certificate."`
 }
 
-// client returns the options of every client of the registry.
+// client returns the options for each client of the registry.
 func (o registryOptions) client() (options quilt.Options, err error) {
 	if o.CABundle != "" {
 		if options.CABundle, err = os.ReadFile(o.CABundle); err != nil {
@@ -89,8 +89,8 @@ func (o registryOptions) client() (options quilt.Options, err error) {
 	return options, err
 }
 
-// given returns the registry that the options name, or "", and the options of its client. A catalog
-// that is too old for API keys is refused.
+// given returns the registry that the options name, or "" if they name none, and the options for
+// its client. It refuses a catalog that is too old for API keys.
 func (o registryOptions) given(ctx context.Context) (string, quilt.Options, error) {
 	options, err := o.client()
 	if err != nil {
@@ -112,13 +112,18 @@ func (o registryOptions) given(ctx context.Context) (string, quilt.Options, erro
 	return catalog.RegistryURL, options, login.CheckPlatform(catalog)
 }
 
-// ofSecret returns a client of the registry that the secret's keys belong to, for every command
-// that works on a secret. A key must be shown to no other registry, and the refusals of another one
-// look like revoked keys. So the secret's tag decides, or without a tag the environment of its
-// function, and an option that names another registry is refused. If the secret has the tag, a
-// variable that differs is refused, too. If neither names the registry, it must be typed as an
-// option: a variable may be left from work at another registry. If the function cannot be looked
-// at, one of the secret's keys must also log in at the registry that was typed.
+// ofSecret returns a client of the registry that the secret's keys belong to. Each command that
+// works on a secret uses it. A key must not be sent to another registry, and if another registry
+// refuses a key, the key looks revoked. The rules are:
+//
+//   - The secret's tag names the registry. Without a tag, the environment of the rotate function
+//     does.
+//   - An option that names another registry is refused. If the secret has the tag, a variable that
+//     names another registry is refused too.
+//   - If neither the tag nor the function names the registry, an option must. A variable is not
+//     enough, because it may be left from work at another registry.
+//   - If the function cannot be read, one of the secret's keys must log in at the registry that the
+//     option names.
 func (o registryOptions) ofSecret(ctx context.Context, s *managed.Secret) (*quilt.Client, error) {
 	typed, options, err := o.given(ctx)
 	if err != nil {
@@ -136,7 +141,7 @@ func (o registryOptions) ofSecret(ctx context.Context, s *managed.Secret) (*quil
 		return client, err
 	}
 	if typed == "" {
-		return nil, terminal.WithHint(fmt.Errorf("nothing says which registry the keys of %s belong to: %w", s.Name,
+		return nil, terminal.WithHint(fmt.Errorf("it is not known which registry the keys of %s belong to: %w", s.Name,
 			awsclient.Explain(err)), nameRegistry)
 	}
 	if client, err = typedRegistry(s, typed, options); err != nil {
@@ -146,14 +151,16 @@ func (o registryOptions) ofSecret(ctx context.Context, s *managed.Secret) (*quil
 }
 
 const nameRegistry = "name the registry with --registry or --catalog; the variable " + settings.EnvRegistryURL +
-	" is not enough, because it may be another registry's"
+	" is not enough, because it may name another registry"
 
+// typedRegistry returns a client of the registry that the options name. s is nil for a command
+// without a secret.
 func typedRegistry(s *managed.Secret, typed string, options quilt.Options) (*quilt.Client, error) {
 	if typed == "" {
 		err := errors.New("no registry is named")
 		if s != nil {
-			err = fmt.Errorf("nothing says which registry the keys of %s belong to: it has no tag %s, and no "+
-				"function rotates it", s.Name, settings.TagRegistry)
+			err = fmt.Errorf("it is not known which registry the keys of %s belong to: the secret has no tag %s, and "+
+				"no function rotates it", s.Name, settings.TagRegistry)
 		}
 		return nil, terminal.WithHint(&usageError{err}, nameRegistry)
 	}
@@ -164,8 +171,8 @@ func typedRegistry(s *managed.Secret, typed string, options quilt.Options) (*qui
 	return client, nil
 }
 
-// alone returns a client of the registry that the options or else the environment name, for
-// commands that work on no secret.
+// alone returns a client of the registry for a command without a secret. The options name the
+// registry. If they do not, the environment does.
 func (o registryOptions) alone(ctx context.Context) (*quilt.Client, error) {
 	given, options, err := o.given(ctx)
 	if err != nil {

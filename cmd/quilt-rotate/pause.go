@@ -16,8 +16,8 @@ import (
 // sweepsOptions say whose sweeps are paused or resumed.
 type sweepsOptions struct {
 	Secret         secretID `arg:"" optional:"" help:"Name or ARN of the secret."`
-	All            bool     `help:"The sweeps of all secrets of a stack. It asks first."`
-	RotateFunction string   `placeholder:"NAME" help:"With --all: rotate function of the stack. Default: the only one of this account and region."`
+	All            bool     `help:"Apply to the sweeps of all secrets of a stack. Asks for confirmation."`
+	RotateFunction string   `placeholder:"NAME" help:"With --all: rotate function of the stack. Default: the only rotate function in the account and region."`
 	jsonOption
 	yesOption
 }
@@ -61,23 +61,26 @@ func (o sweepsOptions) all(ctx context.Context, c *terminal.Console, pause bool)
 
 type pauseCommand struct {
 	sweepsOptions
-	For    commandline.Period `placeholder:"4h" help:"How long, for one secret: from 1m to 336h (14 days)."`
-	Reason string             `help:"Reason for the pause of one secret, for other operators: it is stored in a tag."`
+	For    commandline.Period `placeholder:"4h" help:"How long to pause the sweeps of one secret: from 1m to 336h (14 days). Required without --all."`
+	Reason string             `help:"Reason for the pause of one secret, for other operators. It is stored in a tag."`
 }
 
-// Help says what a pause does not stop.
+// Help describes what a pause stops, and what it does not stop.
 func (pauseCommand) Help() string {
-	return `While they are paused, sweeps of the secret do nothing: they revoke no key and mark none as superseded.
+	return `While the sweeps of a secret are paused, they revoke no key and mark no key as superseded. Scheduled rotations
+continue, and quilt-rotate emergency still revokes a leaked key. The pause of one secret ends after the time that --for
+gives. To end it earlier, run quilt-rotate resume SECRET.
 
-Rotations continue, and quilt-rotate emergency still revokes a leaked key. The pause ends by itself. To end it earlier: quilt-rotate resume SECRET
-
---all disables the schedule that starts the sweeps of all secrets of a stack. Then no refused key is replaced either. The pause ends when you run quilt-rotate resume --all, or when a deployment changes the schedule.
-It needs the permissions scheduler:GetSchedule, scheduler:UpdateSchedule, and iam:PassRole for the schedule's role.
+With --all, the command disables the schedule that starts the sweeps of all secrets of a stack. While it is disabled, no
+refused key is replaced on need. This pause does not end by itself. To end it, run quilt-rotate resume --all. A
+deployment that changes the schedule also ends it. --all needs the permissions scheduler:GetSchedule and
+scheduler:UpdateSchedule, and iam:PassRole for the role of the schedule.
 
   quilt-rotate pause prod/pipeline --for 4h
   quilt-rotate pause --all
 
-With --json: an object with secret, arn, pausedUntil, pausedUntilBefore, reason; with --all account, alias, region, schedule, paused, pausedBefore, target.`
+With --json: an object with secret, arn, pausedUntil, pausedUntilBefore, reason. With --all: an object with account,
+alias, region, schedule, paused, pausedBefore, target.`
 }
 
 func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
@@ -116,7 +119,13 @@ type resumeCommand struct{ sweepsOptions }
 
 // Help is the long help.
 func (resumeCommand) Help() string {
-	return `With --json: an object with secret, arn, pausedUntil (null), pausedUntilBefore; with --all as quilt-rotate pause.`
+	return `To see which sweeps are paused, run quilt-rotate status.
+
+  quilt-rotate resume prod/pipeline
+  quilt-rotate resume --all
+
+With --json: an object with secret, arn, pausedUntil (null), pausedUntilBefore. With --all: an object with the fields of
+quilt-rotate pause --all.`
 }
 
 func (o *resumeCommand) Run(ctx context.Context, c *terminal.Console) error {

@@ -10,17 +10,23 @@ import (
 type recoverCommand struct {
 	secretOptions
 	loginOptions
-	Replace  bool `help:"Store a new key although the current one logs in: it leaked, and no rotation can replace it."`
-	NewOwner bool `help:"Allow a key of another registry user than before. Asks first."`
+	Replace  bool `help:"Store a new key even if the current key logs in. For a leaked key that no rotation can replace."`
+	NewOwner bool `help:"Allow a key that belongs to another registry user than the current key. Asks for confirmation."`
 }
 
 // Help is the long help.
 func (recoverCommand) Help() string {
-	return `If the registry refuses the current key, this command stores another one: an older key of the secret that still logs in, or a key that the issuing credential creates, or a key that it creates after you log in. If the current key logs in, nothing is done, unless --replace is given.
+	return `If the registry refuses the current key, the command uses the first of these keys that it can get:
+
+  1. An older key of the secret that still logs in.
+  2. A new key that the issuing credential creates, if the secret has one.
+  3. A new key that the command creates after you log in.
+
+If the current key logs in, nothing is changed, unless --replace is given.
 
   quilt-rotate recover prod/pipeline
 
-With --json: an object like that of quilt-rotate bootstrap.`
+With --json: an object with the fields of quilt-rotate bootstrap.`
 }
 
 func (o *recoverCommand) Run(ctx context.Context, c *terminal.Console) error {

@@ -11,18 +11,26 @@ import (
 type retireCommand struct {
 	secretOptions
 	loginOptions
-	Anyway bool `help:"Retire the secret even if it is not known whether other managed secrets hold its keys, or if a key is left that may be valid."`
+	Anyway bool `help:"Continue even if it is not known whether other managed secrets hold the keys, or if a key that may be valid is left."`
 }
 
-// Help says what is revoked, and what stays.
+// Help describes what is revoked and what stays.
 func (retireCommand) Help() string {
-	return `For a secret that nobody needs any more. Shows each key of the secret with its last use, and asks. Then it turns rotation off, revokes the keys that it has shown, the current one last, and removes the labels and tags of quilt-rotate. The secret itself stays.
+	return `Use this command if nobody needs the secret any more. It shows each key of the secret with its last use, and asks
+for confirmation. Then it turns rotation off, revokes the keys that it has shown (the current key last), and removes the
+labels and tags of quilt-rotate. The secret itself and its value stay.
 
-It leaves keys of other users, and keys that another managed secret holds. It stops if the secret changes after the keys were shown. If it is interrupted, the same command continues. If the current key does not log in and there is no issuing credential, it asks you to log in as the keys' user or as an administrator.
+The command does not revoke keys of other users, or keys that another managed secret holds. It stops if the secret
+changes after the keys were shown. If it is interrupted, run it again to continue.
+
+If the current key does not log in and there is no issuing credential, you must log in as the user that the keys belong
+to, or as an administrator.
 
   quilt-rotate retire prod/pipeline
 
-With --json: an object with secret, arn, rotationOff, keys [{keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt, current, fate (to-be-revoked, revoked, invalid-already or left), heldBy, why}], complete; it is also printed if the command failed. Unknown values are left out.`
+With --json: an object with secret, arn, rotationOff, keys [{keyId, keyName, fingerprint, owner, status, createdAt,
+expiresAt, lastUsedAt, current, fate (to-be-revoked, revoked, invalid-already or left), heldBy, why}], complete. It is
+also printed if the command failed. Unknown values are left out.`
 }
 
 func (o *retireCommand) Run(ctx context.Context, c *terminal.Console) error {

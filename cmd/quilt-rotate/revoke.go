@@ -17,16 +17,24 @@ type revokeCommand struct {
 	sweeperOption
 	jsonOption
 	yesOption
-	DryRun bool `help:"Show what a sweep would do, and change nothing."`
+	DryRun bool `help:"Show what a sweep would do. Change nothing."`
 }
 
-// Help says what is asked, and when.
+// Help describes when the command asks, and the output for programs.
 func (revokeCommand) Help() string {
-	return `Runs the revoke function for the secret now, as its schedule does: it revokes superseded keys whose grace period is over and that nobody uses. For a leaked key, use quilt-rotate emergency.
+	return `Runs the revoke function for one secret now, as the hourly schedule does. The function revokes superseded keys
+whose grace period is over and that nobody uses. For a leaked key, use quilt-rotate emergency instead.
 
-On a terminal the plan is shown first, and nothing is done without a confirmation. In a pipe the sweep runs at once. Exit status 1: the sweep failed, or a key that it had to revoke is still valid.
+On a terminal, the command shows the plan and asks for confirmation first. In a pipe, the sweep runs at once.
 
-With --json: an object with secret, arn, dryRun, outcome, pausedUntil, actions [{action, reason, versionId, keyId, fingerprint, owner, until, lastUsedAt, done, error}], health, notes, failed {errorType, error}; and of a plan also versions, keys, registry, wouldFail. Unknown values are left out.`
+  quilt-rotate revoke prod/pipeline --dry-run
+  quilt-rotate revoke prod/pipeline
+
+With --json: an object with secret, arn, dryRun, outcome, pausedUntil, actions [{action, reason, versionId, keyId,
+fingerprint, owner, until, lastUsedAt, done, error}], health, notes, failed {errorType, error}. A plan also has versions,
+keys, registry, wouldFail. Unknown values are left out.
+
+Exit status 1: the sweep failed, or a key that it had to revoke is still valid.`
 }
 
 func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {

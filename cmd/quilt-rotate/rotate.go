@@ -13,16 +13,23 @@ type rotateCommand struct {
 	secretArgument
 	jsonOption
 	Timeout  commandline.Period `default:"10m" help:"How long to wait for the rotation to end."`
-	RetryFor commandline.Period `default:"30s" help:"How long to wait for Secrets Manager to try again after a step failed."`
+	RetryFor commandline.Period `default:"30s" help:"How long to wait for a retry by Secrets Manager after a step failed."`
 }
 
 // Help is the long help.
 func (rotateCommand) Help() string {
-	return `Starts a rotation and follows it by the secret's labels and the function's log. Ctrl-C ends only the wait: the rotation continues at AWS. If another rotation is under way and active, that one is followed, and no second one is started. If another rotation replaces the new key before this command has seen it become current, it says so and exits with status 0.
+	return `Starts a rotation, shows each step, and waits until the new key is current. If another rotation is already under
+way, the command follows that rotation and starts no second one.
+
+Ctrl-C ends only the wait. The rotation continues at AWS.
 
   quilt-rotate rotate prod/pipeline
 
-With --json: an object with secret, arn, versionId, keyId (of the new key), complete, replaced, steps [{step, durationMs, errorType, error}]. It is also printed if the rotation failed after its start. Unknown values are left out.`
+With --json: an object with secret, arn, versionId, keyId (of the new key), complete, replaced, steps [{step, durationMs,
+errorType, error}]. It is also printed if the rotation failed after its start. Unknown values are left out.
+
+Exit status 0: the rotation completed, even if another rotation replaced the new key before this command saw it
+become current.`
 }
 
 func (o *rotateCommand) Run(ctx context.Context, c *terminal.Console) error {

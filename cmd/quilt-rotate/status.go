@@ -19,15 +19,25 @@ type statusCommand struct {
 	jsonOption
 }
 
-// Help describes the output, and the fields that programs can rely on.
+// Help describes the output, and the JSON fields that programs can rely on.
 func (statusCommand) Help() string {
-	return `Shows each secret with its versions and their keys, its rotation, and what the next sweep will do: the revoke function plans it, and does nothing. A ✗
-or a ! marks a problem. A managed secret is one that our rotate function rotates, or that has a tag or a label of quilt-rotate. Secrets that are marked for
-deletion are listed, too.
+	return `The command changes nothing. To show what the next sweep will do, it asks the revoke function for a plan.
 
-With --json: an array with an object for each secret, in the order asked for. Its fields: secret, arn, time, registry, rotation {on, function, last, next, overdue, underWay, underWaySince, lastOnNeed, onNeedOff}, pausedUntil, pauseReason, allSweepsPaused, replicas, versions [{versionId, stages, value, supersededSince, sameKeyAs, keyId, keyName, fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}], sweep {outcome, actions, notes, wouldFail {errorType, error}, health, registry}, problems [{severe, text, hint}], error, hint. What is not known is left out.
+✗ marks a severe problem, and ! marks a warning. The line below says what to do.
 
-Exit status 1: a secret could not be looked at, or only in part. A problem of a secret does not change the exit status.`
+A managed secret is a secret that a rotate function of quilt-rotate rotates, or that has a tag or a label of
+quilt-rotate. Managed secrets that are marked for deletion are listed too.
+
+  quilt-rotate status
+  quilt-rotate status prod/pipeline
+
+With --json: an array with one object for each secret, in the order of the arguments. Its fields: secret, arn, time,
+registry, rotation {on, function, last, next, overdue, underWay, underWaySince, lastOnNeed, onNeedOff}, pausedUntil,
+pauseReason, allSweepsPaused, replicas, versions [{versionId, stages, value, supersededSince, sameKeyAs, keyId, keyName,
+fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}], sweep {outcome, actions, notes, wouldFail {errorType,
+error}, health, registry}, problems [{severe, text, hint}], error, hint. Unknown values are left out.
+
+Exit status 1: a secret could not be read, or only a part of it. A problem of a secret does not change the exit status.`
 }
 
 func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {

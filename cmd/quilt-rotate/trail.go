@@ -14,28 +14,30 @@ import (
 )
 
 type trailCommand struct {
-	Days    int    `default:"30" help:"How far to look back, in whole days before today (UTC): 1 to 365. Athena charges for every day that it reads."`
-	Key     string `placeholder:"KEY" help:"Only this key: its id, name or fingerprint."`
-	Failed  bool   `xor:"question" help:"Show logins with a key that were refused."`
-	Changes bool   `xor:"question" help:"Show keys that were created or revoked."`
-	Summary bool   `xor:"question" help:"Show one line for each key and address, with the number of calls."`
-	Limit   int    `default:"10000" help:"Maximum number of rows, the newest first."`
+	Days    int    `default:"30" help:"How many days before today (UTC) to search: 1 to 365. Athena charges for the data of each day that it reads."`
+	Key     string `placeholder:"KEY" help:"Show only this key: its id, name or fingerprint."`
+	Failed  bool   `xor:"question" help:"Show refused logins."`
+	Changes bool   `xor:"question" help:"Show when keys were created or revoked."`
+	Summary bool   `xor:"question" help:"Show one line for each key and source address, with the number of calls."`
+	Limit   int    `default:"10000" help:"Maximum number of rows. The newest rows are shown first."`
 
 	SQL       bool   `name:"sql" help:"Print the query and do not run it."`
-	Database  string `env:"QUILT_AUDIT_DATABASE" placeholder:"NAME" help:"Glue database of the audit trail: audittraildatabase-…, the resource AuditTrailDatabase of the Quilt stack."`
+	Database  string `env:"QUILT_AUDIT_DATABASE" placeholder:"NAME" help:"Glue database of the audit trail: the physical id of the resource AuditTrailDatabase of the Quilt stack, such as audittraildatabase-…"`
 	Workgroup string `env:"QUILT_AUDIT_WORKGROUP" default:"primary" help:"Athena workgroup, such as <Quilt stack>-audit."`
-	Format    string `enum:"table,json,csv" default:"table" help:"table, json or csv."`
-	JSON      bool   `name:"json" help:"As --format json."`
+	Format    string `enum:"table,json,csv" default:"table" help:"Output format: table, json or csv."`
+	JSON      bool   `name:"json" help:"Same as --format json."`
 }
 
 // Help describes what the command needs, and the output for programs.
 func (trailCommand) Help() string {
-	return `The command needs the audit trail of the Quilt stack and AWS credentials that may query it.
+	return `Without --failed, --changes or --summary, the command shows each use of a key. It needs the audit trail of the Quilt
+stack, and AWS credentials that may query it.
 
   quilt-rotate trail --key prod-pipeline-20261120 --days 7
   quilt-rotate trail --summary --format csv > calls.csv
 
-With --json: an object with queryId, scannedBytes, rows [an object with the columns of the table: see them with --sql].`
+With --json: an object with queryId, scannedBytes and rows, an array with one object for each row. To see the columns of
+a row, use --sql.`
 }
 
 func (o *trailCommand) Run(ctx context.Context, c *terminal.Console) error {

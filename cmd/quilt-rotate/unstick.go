@@ -13,16 +13,22 @@ type unstickCommand struct {
 	registryOptions
 	jsonOption
 	yesOption
-	Now bool `help:"Do not wait until no step of the rotation can be running. Asks first."`
+	Now bool `help:"Do not wait for a step that may still be running. Asks for confirmation."`
 }
 
-// Help says what a stuck rotation is.
+// Help describes a stuck rotation and how the command ends it.
 func (unstickCommand) Help() string {
-	return `AWSPENDING on a version that is not current blocks every later rotation. The command shows what it finds, waits until no step of the rotation can be running (the time limit of the rotate function), and removes AWSPENDING.
+	return `While the staging label AWSPENDING is on a version that is not current, no other rotation can start. The command
+shows what it finds and waits until no step of the rotation can still be running, which is at most the time limit of the
+rotate function. Then it removes AWSPENDING.
 
-The current key is not touched. A sweep revokes the key of the rotation that was ended.
+The current key does not change. A sweep revokes the key of the rotation that was ended.
 
-With --json: an object with secret, arn, versionId, since, lastSign, holds, keyId, key, keyOwner, edited, lastError {step, durationMs, errorType, error}, detached, finished; it is also printed if the command failed. Unknown values are left out.`
+  quilt-rotate unstick prod/pipeline
+
+With --json: an object with secret, arn, versionId, since, lastSign, holds, keyId, key, keyOwner, edited, lastError
+{step, durationMs, errorType, error}, detached, finished. It is also printed if the command failed. Unknown values are
+left out.`
 }
 
 func (o *unstickCommand) Run(ctx context.Context, c *terminal.Console) error {

@@ -17,7 +17,7 @@ import (
 var ErrNoTerminal = errors.New("this needs an answer, and there is no terminal to ask at")
 
 // ErrDeclined means that the operator was asked and did not confirm.
-var ErrDeclined = errors.New("nothing was done: not confirmed")
+var ErrDeclined = errors.New("nothing was changed: not confirmed")
 
 // Ask asks for one line of text. It fails with [ErrDeclined] at Ctrl-D.
 func (c *Console) Ask(ctx context.Context, question string) (string, error) {

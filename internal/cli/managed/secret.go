@@ -268,7 +268,7 @@ func (s *Secret) Sweeper(ctx context.Context) (string, error) {
 	}
 	name := f.Tags[settings.TagRevokeFunction]
 	if name == "" {
-		return "", terminal.WithHint(fmt.Errorf("nothing says which function sweeps %s: the function %s has no tag %s",
+		return "", terminal.WithHint(fmt.Errorf("it is not known which function sweeps %s: the function %s has no tag %s",
 			s.Name, f.Name, settings.TagRevokeFunction),
 			"name it with --revoke-function, or deploy the stack again")
 	}

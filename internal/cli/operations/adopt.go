@@ -97,7 +97,7 @@ func (d *Operator) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 		Rotation: Rotation{s.Rotation.Enabled, s.Rotation.Next},
 	}
 	if len(in.missing) == 0 && !label && x.plan == nil {
-		d.Tell.Tell(terminal.Noted, s.Name+" is managed already: nothing was done", "")
+		d.Tell.Tell(terminal.Noted, s.Name+" is managed already: nothing was changed", "")
 		return result, nil
 	}
 	question := s.Name + " becomes managed: its key is rotated, and the old one is revoked after the grace period"

@@ -40,7 +40,7 @@ const (
 	Resumed   Outcome = "resumed"   // a key is current that an interrupted run had stored
 	Moved     Outcome = "moved"     // an older version is current again, because its key works
 	Reused    Outcome = "reused"    // an older key that works was stored in the current value
-	Works     Outcome = "works"     // the current key logs in: nothing was done
+	Works     Outcome = "works"     // the current key logs in: nothing was changed
 )
 
 // KeyIn is the key that a secret holds now, and what was done for that.
@@ -124,7 +124,7 @@ func (in *installation) there(ctx context.Context) (KeyIn, bool, error) {
 	case err != nil:
 		return KeyIn{}, false, err
 	}
-	in.Tell.Tell(terminal.Noted, in.secret.Name+" has a key, and it logs in: nothing was done", "")
+	in.Tell.Tell(terminal.Noted, in.secret.Name+" has a key, and it logs in: nothing was changed", "")
 	return keyIn(in.secret, Works, current.ID, value.Key(), p), true, nil
 }
 

@@ -208,7 +208,7 @@ var scenarios = []scenario{
 			}
 			done, err := p.Retire(p.ctx, s, operations.RetireOptions{Registry: p.registry, LogIn: logIn})
 			if err != nil && strings.Contains(err.Error(), "has no rotation, label or tag of quilt-rotate, so "+
-				"nothing was done") {
+				"nothing was changed") {
 				return nil // the run before did all of it
 			}
 			if err == nil && (!done.Complete || managed.Marked(s.Tags, s.Sorted()) || s.Rotation.Enabled) {

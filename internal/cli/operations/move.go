@@ -189,7 +189,7 @@ func (m *move) removeMarks(ctx context.Context) error {
 func holdsNoKey(err error) bool { return isBlank(err) || isBad(err) || errors.Is(err, vault.ErrBinary) }
 
 // errMoved says that another command or a rotation was faster.
-var errMoved = errors.New("was moved meanwhile, so nothing was done")
+var errMoved = errors.New("was moved meanwhile, so nothing was changed")
 
 func movedError(s *managed.Secret) error {
 	return terminal.WithHint(fmt.Errorf("AWSCURRENT of %s %w", s.Name, errMoved),

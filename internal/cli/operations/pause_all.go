@@ -49,7 +49,7 @@ func (d *Operator) SwitchSweeps(ctx context.Context, function string, pause bool
 	}
 	d.Place = "schedule " + s.Name + ", rotate function " + f.Name
 	if err := d.Confirm(ctx, what, word); err != nil {
-		return all, left(err, "nothing was done")
+		return all, left(err, "nothing was changed")
 	}
 	err = finish(ctx, func(ctx context.Context) error {
 		if s, err = d.Cloud.Schedule(ctx, s.Name); err != nil || s.Enabled != pause {

@@ -62,7 +62,7 @@ func (d *Operator) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
 	in.put, in.needless = v.intoCurrent, v.works
 	done, ended, err := v.diagnose(ctx)
 	if ended || err != nil {
-		return done, left(err, "nothing was done")
+		return done, left(err, "nothing was changed")
 	}
 	if r.Replace && v.value != nil {
 		done, err = v.replace(ctx)
@@ -144,7 +144,7 @@ func (v *recovery) diagnose(ctx context.Context) (_ KeyIn, ended bool, err error
 	case err != nil:
 		return KeyIn{}, false, err
 	case !v.Replace:
-		v.Tell.Tell(terminal.Done, "the current key logs in: nothing was done", p.Email)
+		v.Tell.Tell(terminal.Done, "the current key logs in: nothing was changed", p.Email)
 		return keyIn(s, Works, current.ID, value.Key(), p), true, nil
 	}
 	if v.knownOwner = p.Email; v.confirmed {
@@ -180,7 +180,7 @@ func (v *recovery) older(ctx context.Context) (_ KeyIn, found bool, err error) {
 			continue
 		}
 		if err != nil {
-			return KeyIn{}, false, left(err, "nothing was done")
+			return KeyIn{}, false, left(err, "nothing was changed")
 		}
 		if owner := v.settings.Owner; owner != "" && !quilt.SameUser(owner, m.proven.Email) {
 			v.Tell.Tell(terminal.Noted, "the key of the version "+short(target.ID)+" belongs to another user, and is "+
@@ -378,7 +378,7 @@ func (v *recovery) whyUnknown(ctx context.Context, session *quilt.Session, owner
 			v.secret.Name, known.Owner), "to store another key all the same, add --replace")
 	}
 	if owner == "" { // an administrator may see that it has expired, and whose it was is still not known
-		known.Why = "nothing says which user it belongs to, and that user may be deactivated"
+		known.Why = "it is not known which user it belongs to, and that user may be deactivated"
 	}
 	return known.Why, err
 }

@@ -96,7 +96,7 @@ func (r *retirement) run(ctx context.Context) error {
 		return nil
 	} else if unmanaged {
 		return terminal.WithHint(fmt.Errorf("the secret %s has no rotation, label or tag of quilt-rotate, so nothing "+
-			"was done; the registry refuses its key, which does not prove that the key was revoked",
+			"was changed; the registry refuses its key, which does not prove that the key was revoked",
 			r.secret.Name), "if quilt-rotate retire has reported that the secret is retired, nothing is left to do\n"+
 			"otherwise its user may be deactivated; as an administrator, see whether the key exists: quilt-rotate "+
 			"keys list --admin --fingerprint "+refused+" --registry "+r.options.Registry.URL())
@@ -115,7 +115,7 @@ func (r *retirement) run(ctx context.Context) error {
 		err = r.confirmed(ctx) // a question may wait for hours
 	}
 	if err != nil {
-		return left(err, "nothing was done")
+		return left(err, "nothing was changed")
 	}
 	for _, step := range []func(context.Context) error{r.stopRotation, r.confirmed, r.revoke, r.release} {
 		err := ctx.Err()

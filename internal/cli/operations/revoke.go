@@ -16,7 +16,7 @@ type Revoked struct {
 	Secret string `json:"secret"`
 	ARN    string `json:"arn"`
 	revocation.Result
-	Planned bool                `json:"dryRun"`           // nothing was done: this is a plan
+	Planned bool                `json:"dryRun"`           // nothing was changed: this is a plan
 	Failed  *revocation.Failure `json:"failed,omitempty"` // the error of the function, whose result is not known then
 }
 
@@ -48,7 +48,7 @@ func (d *Operator) Revoke(ctx context.Context, s *managed.Secret, o RevokeOption
 		plan, err := s.Sweep(ctx, true)
 		d.Tell.Doing("")
 		if err != nil {
-			return revokedOf(s, plan, true), left(err, "nothing was done")
+			return revokedOf(s, plan, true), left(err, "nothing was changed")
 		}
 		o.Show(plan)
 		if o.DryRun || plan.WouldFail != nil && len(plan.Actions) == 0 {
@@ -58,7 +58,7 @@ func (d *Operator) Revoke(ctx context.Context, s *managed.Secret, o RevokeOption
 			return revokedOf(s, plan, true), nil
 		}
 		if err := d.confirmSweep(ctx, plan); err != nil {
-			return revokedOf(s, plan, true), left(err, "nothing was done")
+			return revokedOf(s, plan, true), left(err, "nothing was changed")
 		}
 	}
 	d.Tell.Doing("sweeping")

@@ -57,11 +57,11 @@ func (d *Operator) Rollback(ctx context.Context, s *managed.Secret, o RollbackOp
 	}
 	m, err := d.newMove(ctx, s, o.Registry, current, target)
 	if err != nil {
-		return RolledBack{}, left(err, "nothing was done")
+		return RolledBack{}, left(err, "nothing was changed")
 	}
 	owner, err := m.formerOwner(ctx)
 	if err != nil {
-		return RolledBack{}, left(err, "nothing was done")
+		return RolledBack{}, left(err, "nothing was changed")
 	}
 	email := m.proven.Email
 	handsOver := owner != "" && !quilt.SameUser(owner, email)
@@ -71,7 +71,7 @@ func (d *Operator) Rollback(ctx context.Context, s *managed.Secret, o RollbackOp
 			"to hand the secret over to "+email+", add --new-owner")
 	}
 	if err = m.show(ctx); err == nil {
-		err = left(m.ask(ctx), "nothing was done")
+		err = left(m.ask(ctx), "nothing was changed")
 	}
 	tagged := s.Tags[settings.TagOwner]
 	if err == nil && handsOver {

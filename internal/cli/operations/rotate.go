@@ -60,7 +60,7 @@ func (d *Operator) Rotate(ctx context.Context, s *managed.Secret, patience Patie
 func (d *Operator) followOther(ctx context.Context, s *managed.Secret, patience Patience, refused error) (Rotated,
 	error) {
 	if err := s.Look(ctx); err != nil {
-		return Rotated{}, left(err, "nothing was done")
+		return Rotated{}, left(err, "nothing was changed")
 	}
 	pending, underWay := waiting(s)
 	if !underWay {
@@ -72,7 +72,7 @@ func (d *Operator) followOther(ctx context.Context, s *managed.Secret, patience 
 	}
 	u := Unstuck{VersionID: pending.ID}
 	if err := d.lastSign(ctx, s, f, &u); err != nil {
-		return Rotated{}, left(err, "nothing was done")
+		return Rotated{}, left(err, "nothing was changed")
 	}
 	if s.Now.Sub(u.LastSign) > f.Timeout+stepMargin {
 		return Rotated{}, refused
@@ -92,7 +92,7 @@ func (d *Operator) rotate(ctx context.Context, s *managed.Secret, patience Patie
 		err = nil // the rotation does not need it; only its log is not read
 	}
 	if err != nil {
-		return Rotated{}, left(err, "nothing was done")
+		return Rotated{}, left(err, "nothing was changed")
 	}
 	if !s.Rotation.Enabled {
 		return Rotated{}, terminal.WithHint(fmt.Errorf("rotation of %s is off", s.Name), managed.NotRotated(s.Name))
