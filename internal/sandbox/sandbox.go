@@ -114,19 +114,20 @@ func Start(options Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the sandbox's registry: %w", err), awsListener.Close())
 	}
-	host, err := awslambda.New(awslambda.Options{Region: Region, Account: Account, Stderr: options.Logs})
+	shared := &clock.Clock{}
+	host, err := awslambda.New(awslambda.Options{Region: Region, Account: Account, Stderr: options.Logs, Clock: shared})
 	if err != nil {
 		return nil, errors.Join(err, awsListener.Close(), registryListener.Close())
 	}
 	s := &Sandbox{
-		Clock: &clock.Clock{}, Hooks: &wire.Hooks{}, Lambda: host,
+		Clock: shared, Hooks: &wire.Hooks{}, Lambda: host,
 		AWSURL: "http://" + awsListener.Addr().String(), RegistryURL: "http://" + registryListener.Addr().String(),
 	}
 	s.Secrets = awssecrets.New(awssecrets.Options{
 		Clock: s.Clock, Region: Region, Account: Account, Functions: host,
 		RotationTries: options.RotationTries, RetryDelay: options.RetryDelay,
 	})
-	s.Logs = awslogs.New(awslogs.Options{Region: Region, Account: Account, Source: host})
+	s.Logs = awslogs.New(awslogs.Options{Region: Region, Account: Account, Source: host, Clock: shared})
 	s.Schedules = &awsscheduler.Server{Clock: s.Clock, Region: Region, Account: Account}
 	s.Parameters, s.Keys = &awsssm.Server{Clock: s.Clock}, &awskms.Server{Clock: s.Clock, Region: Region,
 		Account: Account}

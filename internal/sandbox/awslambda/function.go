@@ -138,7 +138,8 @@ func (h *Host) Add(config Config) (functionARN string, err error) {
 	}
 	f := h.functions[config.Name]
 	if f == nil {
-		f = &function{journal: &journal{name: config.Name, console: h.console, created: time.Now()}}
+		f = &function{journal: &journal{name: config.Name, console: h.console, clock: h.options.Clock,
+			created: h.options.Clock.Now()}}
 		h.functions[config.Name] = f
 	}
 	f.modified, f.revision = time.Now(), newID()

@@ -2,8 +2,9 @@
 // built `bootstrap` as the service would, through the documented Runtime API, and answers the
 // Invoke API on the wire.
 //
-// It relies on real time, since the processes it runs read real time, and on the machine to run the
-// function's architecture, natively or through qemu-user. What it answers follows the Lambda
+// It relies on real time, since the processes it runs read real time, except that the lines of the
+// log groups have the time of the sandbox's clock. It relies on the machine to run the function's
+// architecture, natively or through qemu-user. What it answers follows the Lambda
 // Developer Guide ("Using the Lambda runtime API for custom runtimes", "Understanding the Lambda
 // execution environment lifecycle") and the API Reference.
 //
@@ -22,6 +23,8 @@ import (
 	"regexp"
 	"sync"
 	"time"
+
+	"quilt-rotate/internal/sandbox/clock"
 )
 
 // defaultConcurrency is the quota of concurrent executions that an AWS account has by default.
@@ -39,6 +42,8 @@ type Options struct {
 	Stderr      io.Writer     // gets a copy of the functions' logs, each line after the function's name; may be nil
 	Concurrency int           // the account's concurrent executions; 0 means 1000
 	RetryDelay  time.Duration // before each retry of an event; the service waits one minute, then two
+
+	Clock *clock.Clock // of the log groups; nil: real time
 }
 
 // A Host is the Lambda service of one account and region. As an http.Handler it is the service's
@@ -73,6 +78,9 @@ func New(options Options) (*Host, error) {
 	if options.Region == "" || !accountPattern.MatchString(options.Account) {
 		return nil, fmt.Errorf("start Lambda host: region %q and account %q: give a region and a 12-digit account",
 			options.Region, options.Account)
+	}
+	if options.Clock == nil {
+		options.Clock = &clock.Clock{}
 	}
 	if options.Concurrency == 0 {
 		options.Concurrency = defaultConcurrency

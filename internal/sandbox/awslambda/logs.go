@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"quilt-rotate/internal/sandbox/clock"
 )
 
 // tailSize is how much of an invocation's log the Invoke API returns on request: its last 4 KB.
@@ -26,6 +28,7 @@ type LogLine struct {
 type journal struct {
 	name    string
 	console *console
+	clock   *clock.Clock
 	created time.Time
 
 	mu    sync.Mutex
@@ -35,7 +38,7 @@ type journal struct {
 func (j *journal) add(stream, requestID, text string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.lines = append(j.lines, LogLine{time.Now().UTC(), stream, requestID, text})
+	j.lines = append(j.lines, LogLine{j.clock.Now(), stream, requestID, text})
 	j.console.print(j.name, text)
 }
 

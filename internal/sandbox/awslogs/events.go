@@ -47,13 +47,17 @@ func (s *Server) filterLogEvents(in filterLogEventsInput) (filterLogEventsOutput
 		return filterLogEventsOutput{}, err
 	}
 	lines := s.options.Source.Logs(group.Function)
+	kept := time.Time{}
+	if days := s.retention(group.Name); days > 0 {
+		kept = s.options.Clock.Now().AddDate(0, 0, -days)
+	}
 	at, err := position(in.NextToken, in.question(), len(lines))
 	if err != nil {
 		return filterLogEventsOutput{}, err
 	}
 	out := filterLogEventsOutput{Events: []event{}, SearchedLogStreams: []string{}}
 	for end := min(at+s.options.Scan, len(lines)); at < end && len(out.Events) < size; at++ {
-		if line := lines[at]; in.covers(line) && matches(line.Text) {
+		if line := lines[at]; !line.Time.Before(kept) && in.covers(line) && matches(line.Text) {
 			out.Events = append(out.Events, newEvent(line, at))
 		}
 	}

@@ -28,6 +28,7 @@ type logGroup struct {
 	ARN               string `json:"arn"`
 	LogGroupARN       string `json:"logGroupArn"`
 	LogGroupClass     string `json:"logGroupClass"`
+	RetentionInDays   int    `json:"retentionInDays,omitempty"`
 }
 
 func (s *Server) describeLogGroups(in describeLogGroupsInput) (describeLogGroupsOutput, error) {
@@ -64,7 +65,7 @@ func (s *Server) describe(group awslambda.LogGroup) logGroup {
 	arn := "arn:aws:logs:" + s.options.Region + ":" + s.options.Account + ":log-group:" + group.Name
 	return logGroup{
 		LogGroupName: group.Name, CreationTime: group.Created.UnixMilli(), ARN: arn + ":*", LogGroupARN: arn,
-		LogGroupClass: "STANDARD",
+		LogGroupClass: "STANDARD", RetentionInDays: s.retention(group.Name),
 	}
 }
 

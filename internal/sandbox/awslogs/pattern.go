@@ -2,6 +2,7 @@ package awslogs
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"text/scanner"
 	"unicode"
@@ -30,7 +31,7 @@ func parsePattern(text string) (pattern, error) {
 	}
 	if p.failed || p.token != scanner.EOF {
 		return nil, invalidParameter("Invalid filter pattern: the sandbox reads terms such as \"a b\" \"c\", and { " +
-			"$.a.b = \"x\" && $.c = 1 }, and no others.")
+			"$.a.b = \"x\" && $.c = 1 }, and { ($.a = 1) || ($.b = 2) }, and no others.")
 	}
 	return matches, nil
 }
@@ -127,25 +128,43 @@ type condition struct {
 // fields are the conditions in braces, all of which a JSON line must meet.
 func (p *parser) fields() pattern {
 	p.take('{')
-	conditions := []condition{p.condition()}
-	for !p.failed && p.token == '&' {
-		p.take('&')
-		p.take('&')
-		conditions = append(conditions, p.condition())
+	closed := p.token == '('
+	alternatives := [][]condition{p.conjunction()}
+	for !p.failed && p.token == '|' {
+		p.take('|')
+		p.take('|')
+		alternatives = append(alternatives, p.conjunction())
 	}
+	p.failed = p.failed || closed != (len(alternatives) > 1)
 	p.take('}')
 	return func(line string) bool {
 		var document map[string]any
 		if json.Unmarshal([]byte(line), &document) != nil {
 			return false
 		}
-		for _, c := range conditions {
-			if !c.holds(document) {
-				return false
-			}
-		}
-		return true
+		return slices.ContainsFunc(alternatives, func(all []condition) bool {
+			return !slices.ContainsFunc(all, func(c condition) bool { return !c.holds(document) })
+		})
 	}
+}
+
+// conjunction is conditions that must all hold. Only beside || it stands in parentheses, so that
+// nobody needs to know which of the two binds more.
+func (p *parser) conjunction() []condition {
+	closed := p.token == '('
+	if closed {
+		p.next()
+	}
+	conditions := []condition{p.condition()}
+	for !p.failed && p.token == '&' {
+		p.take('&')
+		p.take('&')
+		conditions = append(conditions, p.condition())
+	}
+	if closed {
+		p.take(')')
+	}
+	return conditions
 }
 
 func (p *parser) condition() condition {

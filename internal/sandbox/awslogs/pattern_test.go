@@ -57,6 +57,9 @@ func TestPatternsFind(t *testing.T) {
 		`{ $.step = "testSecret" && $.level = "INFO" }`:                "3",
 		`{ $.step = "testSecret" && $.level = "ERROR" && $.code = 7 }`: "2",
 		`{ $.step = "testSecret" && $.level = "ERROR" && $.code = 8 }`: "",
+		`{ ($.code = 7) || ($.code = 7.5) }`:                           "2 3",
+		`{ ($.code = 8) || ($.step = "testSecret" && $.code = 7.5) }`:  "3",
+		`{ ($.code = 8) || ($.code = 9) || ($.level = "WARN") }`:       "",
 		`{ $.absent = "x" }`:        "",
 		`{ $.error.absent.b = "x"}`: "",
 	} {

@@ -4,20 +4,22 @@
 //
 // What it answers follows the Amazon CloudWatch Logs API Reference (2014-03-28) and, for patterns,
 // "Filter pattern syntax" of its User Guide. Of the patterns it reads those of quilt-rotate: no
-// pattern, terms, and { $.a.b = "x" && $.c = 1 }; it refuses every other one, and every parameter
-// that it does not act on, so that no caller takes for filtered what is not.
+// pattern, terms, { $.a.b = "x" && $.c = 1 }, and { ($.a = "x") || ($.b = "y") }; it refuses every
+// other one, and every parameter that it does not act on, so that no caller takes for filtered what
+// is not.
 //
-// The lines have real time, as the processes that wrote them do, whatever the sandbox's clock
-// shows; so has the Date of each answer. A caller that gives a startTime counts from its own clock.
-// It never checks a signature or a permission, and keeps nothing itself.
+// The lines have the time of the sandbox's clock, as if the service had received them then; so has
+// the Date of each answer. Lines that are older than the retention of their group are not shown. It
+// never checks a signature or a permission, and keeps no line itself.
 package awslogs
 
 import (
 	"net/http"
-	"time"
+	"sync"
 
 	"quilt-rotate/internal/sandbox/awsjson"
 	"quilt-rotate/internal/sandbox/awslambda"
+	"quilt-rotate/internal/sandbox/clock"
 )
 
 // Target is what stands before the operation in X-Amz-Target.
@@ -37,6 +39,7 @@ type Options struct {
 	Region  string
 	Account string
 	Source  Source
+	Clock   *clock.Clock // nil: real time
 	// Scan is how many events are looked through for one page; 10,000 if zero. A page can be empty
 	// and not be the last, which the API Reference allows and a short Scan shows.
 	Scan int
@@ -46,6 +49,22 @@ type Options struct {
 type Server struct {
 	options Options
 	wire    http.Handler
+
+	mu         sync.Mutex
+	retentions map[string]int // days, by group
+}
+
+// Retain has a log group keep its lines for so many days; 0 is for ever, which a new group does.
+func (s *Server) Retain(group string, days int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retentions[group] = days
+}
+
+func (s *Server) retention(group string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.retentions[group]
 }
 
 // New is the service over a source of logs.
@@ -53,8 +72,11 @@ func New(options Options) *Server {
 	if options.Scan == 0 {
 		options.Scan = maxEvents
 	}
-	s := &Server{options: options}
-	s.wire = &awsjson.Service{Target: Target, Message: "message", Now: time.Now,
+	if options.Clock == nil {
+		options.Clock = &clock.Clock{}
+	}
+	s := &Server{options: options, retentions: map[string]int{}}
+	s.wire = &awsjson.Service{Target: Target, Message: "message", Now: options.Clock.Now,
 		Operations: map[string]awsjson.Operation{
 			"DescribeLogGroups": awsjson.Strictly(s.describeLogGroups),
 			"FilterLogEvents":   awsjson.Strictly(s.filterLogEvents),

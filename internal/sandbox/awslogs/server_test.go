@@ -14,10 +14,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/smithy-go"
 
 	"quilt-rotate/internal/sandbox/awslambda"
 	"quilt-rotate/internal/sandbox/awslogs"
+	"quilt-rotate/internal/sandbox/clock"
 )
 
 // A journal is the logs of some functions, one line a second.
@@ -52,8 +54,13 @@ type service struct {
 
 func serve(t testing.TB, source journal, scan int) *service {
 	t.Helper()
-	listener := httptest.NewServer(awslogs.New(awslogs.Options{Region: "eu-central-1", Account: "123456789012",
-		Source: source, Scan: scan}))
+	return serveOn(t, awslogs.New(awslogs.Options{Region: "eu-central-1", Account: "123456789012", Source: source,
+		Scan: scan}))
+}
+
+func serveOn(t testing.TB, server *awslogs.Server) *service {
+	t.Helper()
+	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)
 	return &service{t, cloudwatchlogs.New(cloudwatchlogs.Options{
 		Region: "eu-central-1", BaseEndpoint: aws.String(listener.URL), HTTPClient: listener.Client(),
@@ -250,5 +257,29 @@ func TestAWSCLI(t *testing.T) {
 	if err != nil || json.Unmarshal(out, &answer) != nil || len(answer.Events) != 1 ||
 		!strings.Contains(answer.Events[0].Message, "testSecret") {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestLinesOlderThanTheRetentionAreNotShown(t *testing.T) {
+	// Protects callers that must say how far back a log goes: the group names its retention, and
+	// what is older does not come.
+	var time clock.Clock
+	time.Advance(start.AddDate(0, 0, 7).Sub(time.Now()))
+	server := awslogs.New(awslogs.Options{Region: "eu-central-1", Account: "123456789012", Clock: &time,
+		Source: journal{"rotate": {"old", "older"}}})
+	s := serveOn(t, server)
+	group := func() types.LogGroup {
+		out, err := s.DescribeLogGroups(t.Context(), &cloudwatchlogs.DescribeLogGroupsInput{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.LogGroups[0]
+	}
+	for days, want := range map[int32]int{0: 2, 8: 2, 5: 0} {
+		server.Retain("/aws/lambda/rotate", int(days))
+		got, _, err := s.messages(cloudwatchlogs.FilterLogEventsInput{})
+		if err != nil || len(got) != want || aws.ToInt32(group().RetentionInDays) != days {
+			t.Errorf("kept for %d days: %q, %v, %+v", days, got, err, group())
+		}
 	}
 }
