@@ -2,6 +2,7 @@ package rotation_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +34,25 @@ func TestFinishSecretCutsOverAndLeavesAWSPENDING(t *testing.T) {
 		t.Errorf("finishSecret wrote %d labels, want one", n)
 	}
 	must(t, r.Secrets.FinishPending(s.ARN))
+}
+
+func TestTheLogLineOfTheCutOverNamesTheReplacedVersionAndItsKey(t *testing.T) {
+	// Protects evidence for auditors: which key a rotation replaced is in its own log line, so
+	// nobody has to conclude it from the order of versions, which a rollback changes.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	event := runTo(t, s, sandboxtest.Token(1), rotation.Test)
+	old := s.Holder(vault.Current) // createSecret has labelled it
+	r.Output.Take()
+
+	must(t, s.Step(event, rotation.Finish))
+
+	lines := r.Output.Lines("step done")
+	want := fmt.Sprintf(`"replacedVersion":%q,"replacedKeyId":%q`, old.ID, vault.NewVersion(old.ID, old.Stages).Key())
+	if len(lines) != 1 || !strings.Contains(lines[0], want) {
+		t.Errorf("the log lines lack %s:\n%s", want, strings.Join(lines, "\n"))
+	}
 }
 
 func TestEveryStepOfACurrentVersionIsDone(t *testing.T) {

@@ -97,6 +97,7 @@ func (h *Handler) log(ctx context.Context, req Request, report Report, took time
 	for _, a := range []slog.Attr{
 		slog.String("keyId", report.KeyID), slog.String("fingerprint", fingerprint), slog.String("owner", report.Owner),
 		slog.String("unidentified", unidentified), slog.String("differs", report.Differs),
+		slog.String("replacedVersion", report.Replaced), slog.String("replacedKeyId", report.ReplacedKeyID),
 	} {
 		if a.Value.String() != "" {
 			attrs = append(attrs, a)

@@ -108,6 +108,8 @@ type Report struct {
 	NotBootstrapped bool   // the secret still waits for its first key
 	Unidentified    bool   // the current key's id could not be found: it is left to expire
 	Differs         string // what of the new key is not as it was asked for
+	Replaced        string // the version that was current until finishSecret moved AWSCURRENT
+	ReplacedKeyID   string // of the key in it, as its label says
 }
 
 // Run carries out one step. The report is filled as far as the step came, also with an error.

@@ -131,5 +131,6 @@ func (r *run) finishSecret(ctx context.Context) error {
 	if err := r.Vault.Promote(ctx, r.secret.ARN, r.Token, r.current.ID); err != nil {
 		return fault.New[fault.CutOverFailed]("AWSCURRENT of %s could not be moved: %w", r.secret.ARN, err)
 	}
+	r.report.Replaced, r.report.ReplacedKeyID = r.current.ID, r.current.Key()
 	return nil
 }
