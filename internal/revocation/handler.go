@@ -90,6 +90,10 @@ func (h *Handler) report(ctx context.Context, req Request, result Result, took t
 		slog.String("outcome", string(result.Outcome)), slog.Int64("durationMs", took.Milliseconds()),
 		slog.String("secret", secret), slog.Int("actions", len(result.Actions)),
 	}
+	if result.PausedUntil != nil {
+		attrs = append(attrs, slog.Any("pausedUntil", result.PausedUntil),
+			slog.String("pauseReason", redact.Clip(result.PauseReason, 256)))
+	}
 	if failure != nil {
 		attrs = append(attrs, slog.String("errorType", failure.ErrorType), slog.String("error", failure.Error))
 	}

@@ -14,6 +14,7 @@ import (
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/sandboxtest"
+	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
 )
 
@@ -298,3 +299,21 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 }
 
 var _ Vault = (*vault.Vault)(nil)
+
+func TestTheLogLineOfAPausedSweepSaysUntilWhenAndWhy(t *testing.T) {
+	// Protects evidence for auditors: a pause is an exception to the rule that old keys are
+	// revoked, and its tag is removed when the pause ends. The log keeps the reason.
+	t.Parallel()
+	r := sandboxtest.New(t)
+	s := r.Secret("quilt/pipeline")
+	pauseByLabel(time.Hour, vault.Current)(s)
+	s.Tag(settings.TagPauseReason, "move to the new cluster, CHG-1")
+	r.Output.Take()
+	s.MustSweep()
+	lines := r.Output.Lines("sweep done")
+	if len(lines) != 1 || !strings.Contains(lines[0], `"outcome":"paused"`) ||
+		!strings.Contains(lines[0], `"pausedUntil":"`) ||
+		!strings.Contains(lines[0], `"pauseReason":"move to the new cluster, CHG-1"`) {
+		t.Errorf("the log line of a paused sweep: %q", lines)
+	}
+}

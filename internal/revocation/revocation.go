@@ -79,6 +79,7 @@ type Result struct {
 	Secret      string     `json:"secret"`
 	Outcome     Outcome    `json:"outcome"`
 	PausedUntil *time.Time `json:"pausedUntil,omitempty"`
+	PauseReason string     `json:"-"` // as the tag says it; for the log
 	Actions     []Taken    `json:"actions"`
 	Health      *Health    `json:"health,omitempty"`
 	Notes       []string   `json:"notes,omitempty"`

@@ -10,6 +10,7 @@ import (
 
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/quilt"
+	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/vault"
 )
 
@@ -61,6 +62,7 @@ func (s *Sweeper) sweep(ctx context.Context, req Request) (result Result, beside
 	}
 	if until := secret.PausedUntil(policy.PauseUntil).UTC(); secret.Now.Before(until) {
 		result.PausedUntil, result.Outcome = &until, Paused
+		result.PauseReason = secret.Tags[settings.TagPauseReason]
 		if !req.DryRun { // whoever looks at a paused secret wants to know what waits
 			return result, beside, nil
 		}

@@ -47,7 +47,7 @@ const (
 	TagRegistry      = "quilt-rotate:registry"    // URL of the registry that the secret's keys belong to
 	TagOnNeed        = "quilt-rotate:on-need"     // "off": rotated by its schedule only, see [Revocation.OnNeed]
 	TagPauseUntil    = "quilt-rotate:pause-until"
-	TagPauseReason   = "quilt-rotate:pause-reason" // for people: nothing reads it but the command
+	TagPauseReason   = "quilt-rotate:pause-reason" // for people: the command and the log of paused sweeps show it
 
 	// TagRestart names the ECS services that the command redeploys when the key changes, for those
 	// who cannot wait until their consumers read it again: see [ParseRestart]. The functions ignore
