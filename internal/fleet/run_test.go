@@ -254,6 +254,13 @@ func TestNoRotationOnNeed(t *testing.T) {
 		}, []string{"[attention] to a person"}},
 		"a rotation has just begun": {stuck(false), []string{"[attention] to a person"}},
 		"a pending key is stored":   {stuck(true), []string{"[attention] to a person"}},
+		"the age of the pending version is not known": {func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
+			stuck(false)(r, s)
+			r.Clock.Advance(2 * time.Hour)
+			r.Intercept(sandboxtest.On(func(call *wire.Call, _ func()) {
+				call.Respond(http.StatusOK, `{"Versions": []}`)
+			}, "ListSecretVersionIds"))
+		}, []string{"[attention] to a person"}},
 		"the registry refuses all": {func(r *sandboxtest.Rig, _ *sandboxtest.Secret) {
 			r.Registry.SetActive(sandbox.UserEmail, false)
 		}, []string{"[attention] to a person"}},
@@ -435,6 +442,18 @@ func TestTheLastStepLooksAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = s.Secrets.WaitRotation(t.Context(), s.ARN)
+		},
+		"sweeps are paused": func(s *sandboxtest.Secret, _ sandboxtest.Event) {
+			pause := vault.PauseLabel(s.Clock.Now().Add(time.Hour))
+			if err := s.MoveLabel(pause, s.Holder(vault.Current).ID, ""); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"the secret is deleted": func(s *sandboxtest.Secret, _ sandboxtest.Event) {
+			if _, err := s.Hands.DeleteSecret(t.Context(),
+				&secretsmanager.DeleteSecretInput{SecretId: &s.ARN}); err != nil {
+				t.Fatal(err)
+			}
 		},
 		"nothing": nil,
 	} {
