@@ -147,5 +147,5 @@ func (s *sweep) expiresUnplanned() bool {
 	}
 	left, life, next := row.ExpiresAt.Sub(s.RegistryNow), row.ExpiresAt.Sub(row.CreatedAt), s.secret.Rotation.Next
 	return left <= min(expiresWithin, life/4) &&
-		(next.IsZero() || next.Before(s.Now) || next.After(s.expiry(row).Add(-scheduleAhead)))
+		(next.Before(s.Now) || next.After(s.expiry(row).Add(-scheduleAhead))) // a missing date is before now
 }
