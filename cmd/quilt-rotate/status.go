@@ -25,8 +25,8 @@ func (statusCommand) Help() string {
 
 ✗ marks a severe problem, and ! marks a warning. The line below says what to do.
 
-A managed secret is a secret that a rotate function of quilt-rotate rotates, or that has a tag or a label of
-quilt-rotate. Managed secrets that are marked for deletion are listed too.
+A secret is managed if one of our rotate functions rotates it, or if it has a tag or a label of quilt-rotate. Managed
+secrets that are marked for deletion are listed too.
 
   quilt-rotate status
   quilt-rotate status prod/pipeline
