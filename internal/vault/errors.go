@@ -13,14 +13,15 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// Error is a call to Secrets Manager that failed. Its message quotes the service's, without keys
-// and without the texts that were sent: validation messages quote their input.
+// Error is a failed call to Secrets Manager. Its message contains the message of Secrets Manager,
+// without keys and without the secret texts that were sent, because validation messages quote the
+// input.
 type Error struct {
 	Operation string
-	Secret    string // as the caller named it; a person may have pasted a key
-	Code      string // the service's, such as "AccessDeniedException"; "" if no answer came
+	Secret    string // the ARN or name that the caller gave, without keys
+	Code      string // the error code, such as "AccessDeniedException"; "" without a response
 	Message   string
-	Hint      string // what to do next, if it is known
+	Hint      string // what to do next; may be empty
 	cause     error
 }
 
@@ -36,7 +37,7 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Unwrap returns the SDK's error. Do not print it: it may quote what was sent.
+// Unwrap returns the SDK's error. Do not print it: it may contain the value that was sent.
 func (e *Error) Unwrap() error { return e.cause }
 
 func newError(operation, secret string, err error, sent ...redact.Text) error {
@@ -57,14 +58,15 @@ func newError(operation, secret string, err error, sent ...redact.Text) error {
 	return e
 }
 
-// noAnswer says how far the attempts came. In a VPC that has no way to Secrets Manager, there is
-// not even a connection.
+// noAnswer distinguishes a missing answer from a missing connection. A VPC without a route to
+// Secrets Manager shows as a missing connection.
 func noAnswer(err error) (message, hint string) {
-	message, hint = "no answer in time", "the next rotation or sweep tries again; if no call succeeds, check the "+
-		"network"
+	message = "no answer in time"
+	hint = "the next rotation or sweep tries again; if no call succeeds, check the network"
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
-		message, hint = "no connection in time", "check the function's network: in a VPC it needs a NAT or an "+
-			"interface endpoint for Secrets Manager"
+		message = "no connection in time"
+		hint = "check the function's network: in a VPC it needs a NAT gateway or an interface endpoint for " +
+			"Secrets Manager"
 	}
 	if tries, ok := errors.AsType[*retry.MaxAttemptsError](err); ok {
 		message += fmt.Sprintf(" after %d attempts", tries.Attempt)
@@ -77,7 +79,7 @@ var hints = map[string]string{
 	"ResourceNotFoundException": "check the ARN and the region",
 	"DecryptionFailure":         "check that the function's role may use the secret's KMS key",
 	"EncryptionFailure":         "check that the function's role may use the secret's KMS key",
-	"LimitExceededException":    "run the sweep, or remove staging labels that nothing needs",
+	"LimitExceededException":    "run the sweep, or remove staging labels that are no longer needed",
 	"ThrottlingException":       "the next rotation or sweep tries again",
 }
 

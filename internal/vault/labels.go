@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// The service's own staging labels.
+// The staging labels of Secrets Manager itself.
 const (
 	Current  = "AWSCURRENT"
 	Pending  = "AWSPENDING"
 	Previous = "AWSPREVIOUS"
 )
 
-// The labels of quilt-rotate begin with "quilt-". Their forms are a format on disk: newer releases
-// must be able to read them, and an older one that does not know a form must stop its sweeps
-// ([Version.Unknown]).
+// The labels of quilt-rotate begin with "quilt-". They are a storage format: each release must read
+// the labels of earlier releases. A release that finds a label of an unknown form must stop its
+// sweep of the secret ([Version.Unknown]).
 const (
 	ownPrefix   = "quilt-"
 	keyPrefix   = "quilt-key:"
@@ -24,43 +24,45 @@ const (
 	labelTime   = "20060102T150405Z"
 )
 
-// LabelQuota is how many staging labels a secret can have over all its versions, and MaxLabelLength
-// how long one can be (AWS Secrets Manager quotas).
+// LabelQuota is the largest number of staging labels on all versions of a secret together.
+// MaxLabelLength is the largest length of a label (AWS Secrets Manager quotas).
 const (
 	LabelQuota     = 20
 	MaxLabelLength = 256
 )
 
-// KeyLabel says which key a version holds: `quilt-key:<key id>`.
+// KeyLabel returns the label that names the key of a version: `quilt-key:<key id>`.
 func KeyLabel(keyID string) string { return keyPrefix + keyID }
 
-// PauseLabel says that sweeps of the secret are paused until then: `quilt-pause:20261122T181500Z`.
-// It counts on whatever version it sits.
+// PauseLabel returns the label that pauses the sweeps of the secret until that time:
+// `quilt-pause:20261122T181500Z`. It is valid on any version.
 func PauseLabel(until time.Time) string { return pausePrefix + until.UTC().Format(labelTime) }
 
-// Mark says when a version was superseded and until when grace was promised to its key:
-// `quilt-superseded:20261122T181500Z:<first 8 characters of the version id>:20261123T181500Z`. It
-// names the version because a label sits on one version only. Marks of older releases end with the
-// version and promise nothing.
+// Mark is the label that records when a version was found superseded, and until when its grace
+// period was promised: `quilt-superseded:20261122T181500Z:<first 8 characters of the version
+// id>:20261123T181500Z`. It contains the version because a label can be on one version only: two
+// versions that are superseded in the same second need different labels. Marks of older releases
+// end with the version and promise nothing.
 type Mark struct {
 	Since   time.Time // UTC, whole seconds
-	Until   time.Time // likewise; zero: nothing was promised
+	Until   time.Time // UTC, whole seconds; zero if nothing was promised
 	version string
 }
 
-// NewMark is the mark of a version that is superseded since then. It promises no grace.
+// NewMark returns the mark of a version that was found superseded at that time. It promises no
+// grace period.
 func NewMark(versionID string, since time.Time) Mark {
 	return Mark{Since: since.UTC().Truncate(time.Second), version: short(versionID)}
 }
 
-// Promising is the mark with a promised grace period. A shorter period that is set later does not
-// end it.
+// Promising returns the mark with a promised grace period. A shorter grace period that is
+// configured later does not shorten it.
 func (m Mark) Promising(grace time.Duration) Mark {
 	m.Until = m.Since.Add(grace).Truncate(time.Second)
 	return m
 }
 
-// Label is the mark as a staging label.
+// Label returns the mark as a staging label.
 func (m Mark) Label() string {
 	label := markPrefix + m.Since.Format(labelTime) + ":" + m.version
 	if !m.Until.IsZero() {
@@ -71,14 +73,13 @@ func (m Mark) Label() string {
 
 func short(versionID string) string { return versionID[:min(8, len(versionID))] }
 
-// parseMark reads a mark of the version. A label is a mark only if [Mark.Label] writes the same
-// text.
-func parseMark(label, versionID string) (Mark, bool) {
+// parseMark parses a mark of this version. ok is false unless [Mark.Label] returns the same text.
+func parseMark(label, versionID string) (m Mark, ok bool) {
 	rest, ok := strings.CutPrefix(label, markPrefix)
 	if !ok {
 		return Mark{}, false
 	}
-	m := Mark{version: short(versionID)}
+	m = Mark{version: short(versionID)}
 	since, promised, _ := strings.Cut(rest, ":"+m.version)
 	m.Since, _ = time.Parse(labelTime, since)
 	m.Until, _ = time.Parse(labelTime, strings.TrimPrefix(promised, ":"))
@@ -90,17 +91,17 @@ func parsePause(label string) (until time.Time, ok bool) {
 	return until, PauseLabel(until) == label
 }
 
-// Version is a version of a secret that has labels, and what they say.
+// Version is a version of a secret that has labels, with the parsed labels.
 type Version struct {
 	ID      string
-	Stages  []string    // all its labels, as the service gives them
-	Keys    []string    // ids out of its key labels: one, unless somebody moved labels by hand
-	Marks   []Mark      // one, unless two sweeps marked it at once
-	Pauses  []time.Time // until when sweeps of the secret are paused: one, unless a command was interrupted
-	Unknown []string    // other labels that begin with "quilt-": a newer release wrote them, or a person moved a mark
+	Stages  []string    // all labels, as Secrets Manager returns them
+	Keys    []string    // key ids of the key labels: one, unless a person moved labels by hand
+	Marks   []Mark      // one, unless two sweeps marked the version at the same time
+	Pauses  []time.Time // ends of pauses: one, unless a command was interrupted
+	Unknown []string    // other labels that begin with "quilt-": of a newer release, or moved by a person
 }
 
-// NewVersion reads the labels of a version.
+// NewVersion parses the labels of a version.
 func NewVersion(id string, stages []string) Version {
 	v := Version{ID: id, Stages: stages}
 	for _, label := range stages {
@@ -123,7 +124,7 @@ func NewVersion(id string, stages []string) Version {
 // Has reports whether the version has the label.
 func (v Version) Has(label string) bool { return slices.Contains(v.Stages, label) }
 
-// Key is the id in the version's key label; "" if it has no such label.
+// Key returns the id in the version's key label, or "" if it has no key label.
 func (v Version) Key() string {
 	if len(v.Keys) == 0 {
 		return ""

@@ -10,14 +10,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 )
 
-// MaxListed is how many secrets [Vault.List] gives at a time, at most (API reference, ListSecrets).
+// MaxListed is the largest number of secrets that one call of [Vault.List] returns (API reference,
+// ListSecrets).
 const MaxListed = 100
 
-// List reads some secrets of the account and region, at most that many, without those that are
-// marked for deletion. next continues behind them; it is "" at the end. Few or no secrets do not
-// mean that the end is reached.
+// List returns one page of the secrets of the account and region, with at most atMost secrets. It
+// leaves out secrets that are scheduled for deletion. next is the token of the following page, or
+// "" if there is none. A page can be short or empty although more pages follow.
 func (v *Vault) List(ctx context.Context, token string, atMost int) (secrets []Secret, next string, err error) {
-	in := &secretsmanager.ListSecretsInput{MaxResults: aws.Int32(int32(min(max(atMost, 1), MaxListed)))} //nolint:gosec // at most 100
+	in := &secretsmanager.ListSecretsInput{
+		MaxResults: aws.Int32(int32(min(max(atMost, 1), MaxListed))), //nolint:gosec // at most 100
+	}
 	if token != "" {
 		in.NextToken = &token
 	}
@@ -31,7 +34,8 @@ func (v *Vault) List(ctx context.Context, token string, atMost int) (secrets []S
 	return secrets, aws.ToString(out.NextToken), nil
 }
 
-// newListed is what a list says of a secret: everything but replicas, and the service's time.
+// newListed returns a secret from a list. A list has no replicas and no KMS key, and its Date
+// header is not used: Now is the caller's time.
 func newListed(entry types.SecretListEntry) Secret {
 	return newSecret(&secretsmanager.DescribeSecretOutput{
 		ARN: entry.ARN, Name: entry.Name, DeletedDate: entry.DeletedDate, PrimaryRegion: entry.PrimaryRegion,
@@ -43,8 +47,8 @@ func newListed(entry types.SecretListEntry) Secret {
 	})
 }
 
-// VersionCreated is when a version was registered, with a value or without. It is zero if no
-// version with a label has that id.
+// VersionCreated returns when a version was created, with or without a value. It returns the zero
+// time if no version with a label has that id.
 func (v *Vault) VersionCreated(ctx context.Context, secretARN, versionID string) (time.Time, error) {
 	pages := secretsmanager.NewListSecretVersionIdsPaginator(v.api, &secretsmanager.ListSecretVersionIdsInput{
 		SecretId: &secretARN})
@@ -62,7 +66,7 @@ func (v *Vault) VersionCreated(ctx context.Context, secretARN, versionID string)
 	return time.Time{}, nil
 }
 
-// UnqualifiedFunction is the ARN of a function without the version or alias at its end.
+// UnqualifiedFunction returns the ARN of a function without its version or alias.
 func UnqualifiedFunction(arn string) string {
 	const parts = 7 // arn:aws:lambda:<region>:<account>:function:<name>
 	fields := strings.Split(arn, ":")

@@ -9,26 +9,26 @@ import (
 	"time"
 )
 
-// Secret is what DescribeSecret returns of a secret: everything but its values.
+// Secret is the description of a secret: everything except its values.
 type Secret struct {
 	ARN      string
 	Name     string
-	Now      time.Time // Secrets Manager's own clock, from this answer's Date header; without one, the caller's
-	Deleted  bool      // marked for deletion
+	Now      time.Time // from the response's Date header; without it, the caller's time
+	Deleted  bool      // scheduled for deletion
 	Rotation Rotation
 	Tags     map[string]string
-	Versions map[string]Version // by id; those with labels only
+	Versions map[string]Version // by id; only versions with labels
 	Replicas []Replica
-	KMSKey   string // id, ARN or alias; "": the key of the account that AWS manages
+	KMSKey   string // id, ARN or alias; "" is the AWS managed key
 
-	PrimaryRegion string // "": the secret was never replicated
+	PrimaryRegion string // "" if the secret was never replicated
 }
 
-// ReplicaOf returns the primary region if this copy of the secret is a replica, which Secrets
-// Manager does not let anybody change; "" if it is not.
+// ReplicaOf returns the primary region if this secret is a replica, and "" otherwise. Secrets
+// Manager refuses changes of a replica.
 func (s Secret) ReplicaOf() string {
-	if fields := strings.SplitN(s.ARN, ":", 5); s.PrimaryRegion == "" || len(fields) > 3 &&
-		fields[3] == s.PrimaryRegion {
+	fields := strings.SplitN(s.ARN, ":", 5) // arn:aws:secretsmanager:<region>:…
+	if len(fields) > 3 && fields[3] == s.PrimaryRegion {
 		return ""
 	}
 	return s.PrimaryRegion
@@ -38,22 +38,22 @@ func (s Secret) ReplicaOf() string {
 type Rotation struct {
 	Enabled  bool
 	Function string    // ARN
-	Last     time.Time // zero: never
-	Next     time.Time // zero: not scheduled
+	Last     time.Time // zero if it was never rotated
+	Next     time.Time // zero if no rotation is scheduled
 	Rules    RotationRules
 }
 
-// RotationRules say when a secret is rotated: after so many days, or by an expression. The zero
-// RotationRules: never by itself.
+// RotationRules say when a secret is rotated: after a number of days, or on a schedule. With the
+// zero RotationRules, the secret is not rotated automatically.
 type RotationRules struct {
-	AfterDays int    // 0: by Schedule
-	Schedule  string // "rate(30 days)" or "cron(0 4 ? * SUN *)"; "": by AfterDays
-	Window    string // "4h"; "": as long as the service's default
+	AfterDays int    // used if Schedule is empty
+	Schedule  string // such as "rate(30 days)" or "cron(0 4 ? * SUN *)"
+	Window    string // such as "4h"; "" is the default of Secrets Manager
 }
 
-// String shows them to a person, such as "rate(30 days), window 2h". AfterDays counts only without
-// a schedule: beside one, Secrets Manager calculates it from the schedule (API reference,
-// RotationRulesType).
+// String returns the rules for a person, such as "rate(30 days), window 2h". If there is a
+// schedule, AfterDays is ignored, because Secrets Manager calculates it from the schedule (API
+// reference, RotationRulesType).
 func (r RotationRules) String() string {
 	text := r.Schedule
 	switch {
@@ -73,7 +73,7 @@ type Replica struct {
 	Region, Status string
 }
 
-// InSync is the status of a replica that has the primary's values.
+// InSync is the status of a replica that has the same values as the primary secret.
 const InSync = "InSync"
 
 // Holder returns the version that has the label; ok is false if no version has it.
@@ -87,8 +87,8 @@ func (s Secret) Holder(label string) (v Version, ok bool) {
 }
 
 // PausedUntil returns until when sweeps are paused: the latest time of all pause labels and of
-// tagged, which is the time in the tag of older releases. It is zero if there is none, and in the
-// past if all pauses are over.
+// tagged, which is the time in the tag of older releases. The result is zero if there is no pause,
+// and in the past if all pauses are over.
 func (s Secret) PausedUntil(tagged time.Time) time.Time {
 	for _, v := range s.Versions {
 		tagged = slices.MaxFunc(append(slices.Clone(v.Pauses), tagged), time.Time.Compare)
@@ -96,7 +96,7 @@ func (s Secret) PausedUntil(tagged time.Time) time.Time {
 	return tagged
 }
 
-// Labels counts the staging labels of all versions, including the service's own.
+// Labels returns the number of staging labels on all versions, including those of Secrets Manager.
 func (s Secret) Labels() int {
 	n := 0
 	for _, v := range s.Versions {

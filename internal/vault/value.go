@@ -9,13 +9,14 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// Read reads the raw value of a version: [Vault.Read] waits for it, [Vault.ReadIfAny] does not.
+// Read reads the raw value of a version. It is [Vault.Read], which waits for a value, or
+// [Vault.ReadIfAny], which does not.
 type Read func(ctx context.Context, secretARN, versionID string) (redact.Text, error)
 
-// ReadValue reads the value of a version and finds the key in it; field is the one that the
-// secret's tag names. If the version holds no key, it fails with an error that [HoldsNoKey]
-// recognizes, and the Value may still be asked what it contains. Every other error says that it is
-// not known what the version holds.
+// ReadValue reads the value of a version and finds the key in it. field is the name of the field
+// from the secret's tag. If the version holds no key, ReadValue returns an error for which
+// [HoldsNoKey] is true, and the returned Value can still be searched. After any other error, it is
+// unknown what the version holds.
 func ReadValue(ctx context.Context, read Read, secretARN, versionID, field string) (apikey.Value, error) {
 	raw, err := read(ctx, secretARN, versionID)
 	if err != nil {
@@ -24,17 +25,18 @@ func ReadValue(ctx context.Context, read Read, secretARN, versionID, field strin
 	return apikey.ParseValue(raw, field)
 }
 
-// HoldsNoKey reports whether an error of [ReadValue] says that the version has no value, or one
-// that no key can be found in.
+// HoldsNoKey reports whether an error of [ReadValue] means that the version has no value, or a
+// value without a key.
 func HoldsNoKey(err error) bool {
 	_, blank := errors.AsType[*apikey.BlankValueError](err)
 	_, bad := errors.AsType[*apikey.BadValueError](err)
 	return blank || bad || errors.Is(err, ErrNoValue) || errors.Is(err, ErrBinary)
 }
 
-// Unreadable reports whether an error of [ReadValue] says that Secrets Manager does not give out
-// this version's value: its KMS key may be disabled, deleted or forbidden. Other versions may still
-// be readable. Any other error, such as a throttled request, says nothing about the version.
+// Unreadable reports whether an error of [ReadValue] means that Secrets Manager refuses to return
+// the value of this version, for example because its KMS key is disabled or deleted, or because its
+// use is not allowed. Other versions may still be readable. Other errors, such as a throttled
+// request, say nothing about the version.
 func Unreadable(err error) bool {
 	refusal, ok := errors.AsType[*Error](err)
 	return ok && refusal.Operation == "GetSecretValue" && slices.Contains([]string{

@@ -1,15 +1,15 @@
-// Package vault makes the Secrets Manager calls that the rotation and the sweep need. It reads a
-// secret's staging labels as a ledger: which version holds which key, and when a version was
+// Package vault makes the calls to Secrets Manager, and reads and writes the staging labels in
+// which quilt-rotate keeps its state: which version holds which key, and when a version was
 // superseded.
 //
-// It decides nothing: the packages rotation and revocation decide which label goes where. It never
-// prints a value.
+// It decides nothing: the packages rotation and revocation decide which version gets which label.
+// It never prints a value.
 //
 // # Consistency
 //
-// AWS promises nothing about how soon a write is seen, and users report reads that lag behind. So a
-// read of something that must be there is repeated for a short while ([Vault.Await], [Vault.Read]),
-// and no decision relies on something *not* being there yet.
+// AWS does not document how soon a read sees a write, and users report reads that lag. So a read of
+// something that must exist is repeated for a short time ([Vault.Await], [Vault.Read]), and no
+// decision relies on the absence of something.
 package vault
 
 import (
@@ -26,7 +26,7 @@ import (
 	"quilt-rotate/internal/retry"
 )
 
-// api is what this package uses of the Secrets Manager client.
+// api has the methods of the Secrets Manager client that this package calls.
 type api interface {
 	DescribeSecret(context.Context, *secretsmanager.DescribeSecretInput, ...func(*secretsmanager.Options)) (
 		*secretsmanager.DescribeSecretOutput, error)
@@ -44,33 +44,35 @@ type api interface {
 
 var _ api = (*secretsmanager.Client)(nil)
 
-// DefaultMaxLag is how long a read may lag behind a write.
+// DefaultMaxLag is how long a read is repeated if it does not yet see a write.
 const DefaultMaxLag = 2 * time.Second
 
-// defaultPatience is how long a throttled change is sent again, if the function's time allows it:
-// as long as a thousand others take.
+// defaultPatience is how long a throttled change is repeated, unless the context ends earlier. It
+// is the time that the changes of a thousand simultaneous rotations take.
 const defaultPatience = 40 * time.Second
 
-// Vault is Secrets Manager. It is safe for concurrent use and keeps no state.
+// Vault calls Secrets Manager. It is safe for concurrent use and keeps no state.
 //
-// Unless it says otherwise, a method fails with an [*Error]. A read that fails says nothing: "not
-// found" is an answer of its own ([ErrNoValue], a label that is missing in [Secret]).
+// Unless its comment says otherwise, a method fails with an [*Error]. A failed read says nothing
+// about what exists: a missing value is [ErrNoValue], and a missing label is missing in [Secret].
 type Vault struct {
 	api      api
 	maxLag   time.Duration
-	patience time.Duration // with throttling
+	patience time.Duration // how long a throttled change is repeated
 }
 
-// New uses a Secrets Manager client. The client retries after throttling and dropped connections.
+// New returns a Vault that uses a Secrets Manager client. The client itself retries after
+// throttling and dropped connections.
 func New(client api) *Vault { return &Vault{client, DefaultMaxLag, defaultPatience} }
 
-// WithPatience returns the same Vault with another time for throttled changes.
+// WithPatience returns a copy of the Vault that repeats throttled changes for that long.
 func (v *Vault) WithPatience(d time.Duration) *Vault { return &Vault{v.api, v.maxLag, d} }
 
-// WithMaxLag returns the same Vault with another time than [DefaultMaxLag] for reads that lag.
+// WithMaxLag returns a copy of the Vault that repeats reads for that long, instead of
+// [DefaultMaxLag].
 func (v *Vault) WithMaxLag(d time.Duration) *Vault { return &Vault{v.api, d, v.patience} }
 
-// Describe reads everything but the values, in one call. It may lag behind a write.
+// Describe returns everything except the values, in one call. It may not yet see a recent write.
 func (v *Vault) Describe(ctx context.Context, secretID string) (Secret, error) {
 	out, err := v.api.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &secretID})
 	if err != nil {
@@ -79,8 +81,8 @@ func (v *Vault) Describe(ctx context.Context, secretID string) (Secret, error) {
 	return newSecret(out), nil
 }
 
-// Await describes the secret until it is as expected, for [DefaultMaxLag] at most, and returns the
-// last description either way.
+// Await describes the secret repeatedly until expected returns true, for at most [DefaultMaxLag].
+// It returns the last description in both cases.
 func (v *Vault) Await(ctx context.Context, secretID string, expected func(Secret) bool) (Secret, error) {
 	last, err := retryLag(ctx, v.maxLag, "DescribeSecret", secretID, func() (Secret, error) {
 		s, err := v.Describe(ctx, secretID)
@@ -95,29 +97,31 @@ func (v *Vault) Await(ctx context.Context, secretID string, expected func(Secret
 	return last, err
 }
 
-// Read reads the value of a version that must have one. It fails with [ErrNoValue], after
-// [DefaultMaxLag], with [ErrBinary] or with an [*Error]. A value never changes.
+// Read returns the value of a version that must have one. It waits for the value for at most
+// [DefaultMaxLag]. It fails with [ErrNoValue], [ErrBinary] or an [*Error]. A stored value never
+// changes.
 func (v *Vault) Read(ctx context.Context, secretARN, versionID string) (redact.Text, error) {
 	return retryLag(ctx, v.maxLag, "GetSecretValue", secretARN, func() (redact.Text, error) {
 		return v.ReadIfAny(ctx, secretARN, versionID)
 	})
 }
 
-// ErrNoValue says that a version has no value (yet), like the pending version that Secrets Manager
-// creates before createSecret.
+// ErrNoValue means that a version has no value, or not yet: Secrets Manager creates the pending
+// version without a value before createSecret.
 var ErrNoValue = errors.New("the version has no value")
 
-// ErrBinary says that a value is binary. No Quilt key is.
+// ErrBinary means that a value is binary. The value must be text.
 var ErrBinary = errors.New("the value is binary; store the key, or a JSON object that holds it, as the secret's string")
 
-// ReadIfAny reads the value of a version. It fails at once, with [ErrNoValue], [ErrBinary] or an
-// [*Error]. [ErrNoValue] may be a read that lags: the caller must be right in both cases.
+// ReadIfAny returns the value of a version without waiting for it. It fails with [ErrNoValue],
+// [ErrBinary] or an [*Error]. After [ErrNoValue], the value may exist all the same, because reads
+// can lag: the caller must act correctly in both cases.
 func (v *Vault) ReadIfAny(ctx context.Context, secretARN, versionID string) (redact.Text, error) {
 	return v.get(ctx, &secretsmanager.GetSecretValueInput{SecretId: &secretARN, VersionId: &versionID})
 }
 
-// ReadCurrent reads the current value of a secret that we do not rotate: an issuer's. It fails with
-// [ErrBinary] or an [*Error].
+// ReadCurrent returns the current value of a secret that is not rotated, such as an issuing
+// credential. It fails with [ErrBinary] or an [*Error].
 func (v *Vault) ReadCurrent(ctx context.Context, secretID string) (redact.Text, error) {
 	return v.get(ctx, &secretsmanager.GetSecretValueInput{SecretId: &secretID})
 }
@@ -137,14 +141,15 @@ func (v *Vault) get(ctx context.Context, in *secretsmanager.GetSecretValueInput)
 
 var errNotYet = errors.New("not yet")
 
-// retryLag reads again while the answer is errNotYet or [ErrNoValue].
-func retryLag[T any](ctx context.Context, maxLag time.Duration, operation, secret string, read func() (T, error)) (T,
-	error) {
+// retryLag repeats a read while it returns errNotYet or [ErrNoValue].
+func retryLag[T any](
+	ctx context.Context, maxLag time.Duration, operation, secret string, read func() (T, error),
+) (T, error) {
 	lags := func(err error) bool { return errors.Is(err, errNotYet) || errors.Is(err, ErrNoValue) }
-	value, err := retry.While(ctx, retry.Waits{First: 50 * time.Millisecond, Longest: 500 * time.Millisecond,
-		AtMost: maxLag}, lags, read)
-	if err != nil && lags(err) && ctx.Err() != nil { // the wait was cut short: nothing is known
-		err = &Error{Operation: operation, Secret: secret, Message: "the time was over before the write was seen",
+	waits := retry.Waits{First: 50 * time.Millisecond, Longest: 500 * time.Millisecond, AtMost: maxLag}
+	value, err := retry.While(ctx, waits, lags, read)
+	if err != nil && lags(err) && ctx.Err() != nil { // the context ended the wait, so nothing is known
+		err = &Error{Operation: operation, Secret: secret, Message: "the time was over before a read saw the write",
 			cause: context.Cause(ctx)}
 	}
 	return value, err
@@ -179,7 +184,8 @@ func newSecret(out *secretsmanager.DescribeSecretOutput) Secret {
 	return s
 }
 
-// serverTime prefers the service's clock, so that marks of two hosts can be compared.
+// serverTime returns the time of the response's Date header, so that marks that two hosts wrote can
+// be compared. Without the header it returns the caller's time.
 func serverTime(metadata middleware.Metadata) time.Time {
 	if t, ok := awsmiddleware.GetServerTime(metadata); ok && !t.IsZero() {
 		return t.UTC()
