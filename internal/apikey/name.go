@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// A key's name is `<label>-<yyyymmdd>-<mark>`. It reads as Quilt's guide recommends (purpose,
-// environment, date), and its mark says which secret the key was created for: the only link that is
-// left after a crash between creating and storing a key. Names are not unique: two keys of one day
-// have the same name and different ids.
+// A key's name is `<label>-<yyyymmdd>-<mark>`. Quilt's guide recommends a name with purpose,
+// environment and date. The mark identifies the secret that the key was created for. After a crash
+// between creating and storing a key, only the mark links the key to its secret. Names are not
+// unique: two keys that are created for a secret on one day have the same name and different ids.
 
 const (
 	maxLabel   = 32
@@ -26,14 +26,15 @@ const (
 
 var notInLabel = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^a-z0-9]+`) })
 
-// SecretMark is what the names of a secret's keys end with: 16 hex digits of the SHA-256 of the ARN
-// that DescribeSecret gives.
+// SecretMark returns the end of the names of a secret's keys: the first 16 hex digits of the
+// SHA-256 of the ARN that DescribeSecret returns.
 func SecretMark(secretARN string) string {
 	sum := sha256.Sum256([]byte(secretARN))
 	return hex.EncodeToString(sum[:markDigits/2])
 }
 
-// Name is the name of a key for a secret. The label is reduced to at most 32 of `[a-z0-9-]`.
+// Name returns the name for a new key of a secret. It reduces the label to at most 32 characters of
+// `[a-z0-9-]`.
 func Name(label string, day time.Time, secretARN string) string {
 	label = strings.Trim(notInLabel().ReplaceAllString(strings.ToLower(label), "-"), "-")
 	if len(label) > maxLabel {
@@ -45,9 +46,9 @@ func Name(label string, day time.Time, secretARN string) string {
 	return label + "-" + day.UTC().Format("20060102") + "-" + SecretMark(secretARN)
 }
 
-// MarkOf returns the mark of the secret that a key of this name was created for; ok is false for a
-// name that is not ours. It is called for every key that a user has, so it uses the lengths of the
-// name's parts: a regular expression takes ten times as long.
+// MarkOf returns the mark in the name of a key. ok is false if the name does not have the form of
+// [Name]. It is called for each key of a user, so it uses the lengths of the parts: a regular
+// expression takes ten times as long.
 func MarkOf(name string) (mark string, ok bool) {
 	const tail = len("-yyyymmdd-") + markDigits
 	if len(name) <= tail || len(name) > maxLabel+tail {
@@ -62,5 +63,5 @@ func MarkOf(name string) (mark string, ok bool) {
 	return mark, true
 }
 
-// only reports whether a text has no other characters than these.
+// only reports whether a text consists of these characters only.
 func only(text, characters string) bool { return strings.Trim(text, characters) == "" }

@@ -12,15 +12,15 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// maxLayers is how many times a text is decoded in the search for a key. JSON inside a JSON string
-// inside a URL has three layers.
+// maxLayers is how many times a text is decoded in the search for a key. For example, JSON inside a
+// JSON string inside a URL has three layers.
 const maxLayers = 4
 
-// Occurrences is where the text of a key occurs in a raw value.
+// Occurrences lists where the text of a key occurs in a raw value.
 type Occurrences struct {
-	Replaceable int      // literal occurrences, which another key can replace
-	Fixed       []string // the places of all others, such as `the field "url" (escaped)`; never content
-	spans       []span   // of the replaceable ones, in order
+	Replaceable int      // number of literal occurrences, which another key can replace
+	Fixed       []string // places of all others, such as `the field "url" (escaped)`; never content
+	spans       []span   // places of the replaceable ones, in order
 }
 
 // A span is a part of a text: from start to just before end.
@@ -29,14 +29,14 @@ type span struct{ start, end int }
 // Any reports whether the key's text occurs at all.
 func (o Occurrences) Any() bool { return o.Replaceable > 0 || len(o.Fixed) > 0 }
 
-// Contains reports whether the key's text occurs anywhere in a raw value, as [Find] finds it. An
-// occurrence inside a longer word counts too: a key that is protected without need is the smaller
-// mistake.
+// Contains reports whether [Find] finds the key's text anywhere in a raw value. An occurrence
+// inside a longer word counts too, because it is safer to keep a key that nobody needs than to
+// revoke one that is in use.
 func Contains(raw redact.Text, key Key) bool { return Find(raw, key).Any() }
 
 // MayContain reports whether a raw value may contain the key that the registry shows with this
-// fingerprint: the start of the key occurs, in any form that [Find] finds. A fingerprint of a form
-// that is not known may be any key's.
+// fingerprint, because the start of the key occurs in a form that [Find] finds. It returns true for
+// a fingerprint of an unknown form.
 func MayContain(raw redact.Text, fingerprint string) bool {
 	first, _, known := ends(fingerprint)
 	found := !known
@@ -44,14 +44,14 @@ func MayContain(raw redact.Text, fingerprint string) bool {
 	return found
 }
 
-// Find finds every occurrence of the key's text in a raw value: in any field, nested, in the name
-// of a field, inside a URL, in plain text. It also finds text that is escaped as in JSON
-// (`\u0071k_`, `\/`, surrogate pairs), percent-encoded as in a URL, or both, up to four layers
-// deep. It does not look for any other encoding, such as Base64 or XML.
+// Find finds each occurrence of the key's text in a raw value: in plain text, in any field, in
+// nested objects, in the name of a field, and inside a URL. It also finds text that is escaped as
+// in JSON (`\u0071k_`, `\/`, surrogate pairs), percent-encoded as in a URL, or both, up to four
+// layers deep. It does not search other encodings, such as Base64 or XML.
 //
-// Only a literal occurrence can be replaced: the text itself, or in a JSON object the text as
-// encoding/json writes it between quotes. An occurrence that is part of a longer word is never
-// replaced, because that word may be another key: qk_abc in qk_abcdef.
+// Only a literal occurrence can be replaced: the text itself or, in a JSON object, the text as
+// encoding/json writes it between quotes. An occurrence in a longer word is never replaced, because
+// that word may be another key, such as qk_abcdef for qk_abc.
 func Find(raw redact.Text, key Key) Occurrences {
 	text := raw.Reveal()
 	if key.IsZero() {
@@ -64,7 +64,7 @@ func Find(raw redact.Text, key Key) Occurrences {
 		switch {
 		case text[s.start:s.end] != literal:
 			fixed[s] = "escaped"
-		case inLongerWord(l.text, start, end): // in one layer is enough: the text after a key may be escaped
+		case inLongerWord(l.text, start, end): // in any layer, because the text after a key may be escaped
 			fixed[s] = "part of a longer word"
 		default:
 			found[s] = true
@@ -102,8 +102,8 @@ func Words(raw redact.Text) []Key {
 	return words
 }
 
-// literalIn is the form in which a key is written into a value: in a JSON object, as between the
-// quotes of a string.
+// literalIn returns the text that represents a key in a value. In a JSON object, this is the text
+// between the quotes of a JSON string.
 func literalIn(text string, key Key) string {
 	quoted := jsonString(key.Reveal())
 	if quoted = quoted[1 : len(quoted)-1]; quoted != key.Reveal() && isObject(text) {
@@ -116,7 +116,7 @@ func isObject(text string) bool {
 	return strings.HasPrefix(strings.TrimSpace(text), "{") && json.Valid([]byte(text))
 }
 
-// wordCharacters are those of keys that have been seen: `qk_` and URL-safe Base64.
+// wordCharacters are the characters of the known keys, which are `qk_` and URL-safe Base64.
 const wordCharacters = digits + letters + "ABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
 
 // inLongerWord reports whether text[start:end], a key, is part of a longer word that may be a key
@@ -126,10 +126,10 @@ func inLongerWord(text string, start, end int) bool {
 	return end < len(text) && strings.IndexByte(wordCharacters, text[end]) >= 0 || strings.Contains(before, prefix)
 }
 
-// A layer is a text that was decoded, or the raw text.
+// A layer is the raw text, or a text that was decoded from it.
 type layer struct {
 	text string
-	from []int // the place in the raw text of each byte, and of the end; nil: the same place
+	from []int // offset in the raw text of each byte and of the end; nil for the raw text
 }
 
 func (l layer) source(i int) int {
@@ -139,9 +139,9 @@ func (l layer) source(i int) int {
 	return l.from[i]
 }
 
-// search calls visit for each occurrence of the needle in this layer and in those below it. Escapes
-// and percent-encoding are decoded separately: a key may hold a percent sign or a backslash of its
-// own.
+// search calls visit for each occurrence of the needle in this layer and in the layers that are
+// decoded from it. Escapes and percent-encoding are decoded separately, because a key itself may
+// contain a percent sign or a backslash.
 func (l layer) search(depth int, needle string, visit func(l layer, start, end int)) {
 	for from := 0; ; from++ {
 		i := strings.Index(l.text[from:], needle)
@@ -161,7 +161,7 @@ func (l layer) search(depth int, needle string, visit func(l layer, start, end i
 	}
 }
 
-// decode replaces each sequence that starts with the mark by what it stands for.
+// decode decodes each sequence that starts with the mark.
 func (l layer) decode(mark byte, one func(string) (string, int)) (next layer, changed bool) {
 	if strings.IndexByte(l.text, mark) < 0 {
 		return layer{}, false
@@ -184,8 +184,8 @@ func (l layer) decode(mark byte, one func(string) (string, int)) (next layer, ch
 	return layer{string(text), append(from, l.source(len(l.text)))}, changed
 }
 
-// unescape decodes the escape sequence of JSON that the text starts with (RFC 8259, section 7), and
-// gives its length; 0: it is none.
+// unescape decodes the JSON escape sequence at the start of a text (RFC 8259, section 7). It
+// returns the length of the sequence, or 0 if there is none.
 func unescape(s string) (decoded string, length int) {
 	for _, n := range []int{len(`\n`), len(`\ud83d\ude00`), len(`\u0041`)} {
 		if len(s) >= n && json.Unmarshal([]byte(`"`+s[:n]+`"`), &decoded) == nil &&
@@ -196,7 +196,8 @@ func unescape(s string) (decoded string, length int) {
 	return "", 0
 }
 
-// unpercent decodes the percent-encoded byte that the text starts with (RFC 3986, section 2.1).
+// unpercent decodes the percent-encoded byte at the start of a text (RFC 3986, section 2.1). It
+// returns the length of its encoding, or 0 if there is none.
 func unpercent(s string) (string, int) {
 	if len(s) < 3 {
 		return "", 0
@@ -208,8 +209,8 @@ func unpercent(s string) (string, int) {
 	return decoded, 3
 }
 
-// placeOf names the place of a byte in a value: the path of its field, or how many bytes are before
-// it.
+// placeOf describes the place of a byte in a value: the path of its field or, outside a JSON
+// object, the number of bytes before it.
 func placeOf(text string, at int, key Key) string {
 	if !isObject(text) {
 		return fmt.Sprintf("the value after %d bytes", at)
@@ -218,15 +219,15 @@ func placeOf(text string, at int, key Key) string {
 	return place
 }
 
-// locate reads one JSON value, and names the place of a byte in it. found is false if the byte is
-// behind the value.
+// locate reads one JSON value and describes the place of a byte in it. found is false if the byte
+// is after the value.
 func locate(d *json.Decoder, at int, path string, key Key) (place string, found bool) {
 	token, err := d.Token()
 	if delim, ok := token.(json.Delim); err == nil && ok {
 		for i := 0; d.More(); i++ {
 			child := fmt.Sprintf("%s[%d]", path, i)
 			if delim == '{' {
-				name, _ := d.Token() // a valid text has a name here
+				name, _ := d.Token() // valid JSON has a name here
 				if at < int(d.InputOffset()) {
 					return strings.TrimSuffix("the name of a field in the field "+path, " in the field "), true
 				}
@@ -241,7 +242,7 @@ func locate(d *json.Decoder, at int, path string, key Key) (place string, found 
 	return "the field " + path, err != nil || at < int(d.InputOffset())
 }
 
-// fieldName quotes the name of a field, unless a key is in it.
+// fieldName quotes the name of a field. It hides a name that contains the key.
 func fieldName(name string, key Key) string {
 	if Contains(redact.New(name), key) {
 		return "[redacted]"

@@ -12,25 +12,25 @@ import (
 )
 
 const (
-	// DefaultField holds the key in a JSON value, where no tag names another: the name that Quilt's
-	// documentation uses.
+	// DefaultField is the field of the key in a JSON value if no tag names another field. Quilt's
+	// documentation uses this name.
 	DefaultField = "QUILT_API_KEY"
 	// FieldTag is the tag of a secret that names the field of its key.
 	FieldTag = "quilt-rotate:field"
-	// MaxValueBytes is the size limit of a secret's value (AWS Secrets Manager quotas).
+	// MaxValueBytes is the largest size of a secret's value (AWS Secrets Manager quotas).
 	MaxValueBytes = 65536
 )
 
-// Value is a secret's value and the key in it. It cannot be printed: it may also hold other
-// people's secrets.
+// Value is a secret's value and the key in it. It cannot be printed, because the value may also
+// contain other secrets.
 type Value struct {
 	key   Key
 	field string
 	raw   redact.Text
 }
 
-// BlankValueError says that a value has room for a key, and none in it: a secret that waits for its
-// first key.
+// BlankValueError means that a value is empty, or that the field of the key is empty or missing in
+// an empty object: the secret does not have its first key yet.
 type BlankValueError struct{ Field string }
 
 func (e *BlankValueError) Error() string {
@@ -40,8 +40,8 @@ func (e *BlankValueError) Error() string {
 	return redact.Scrub(fmt.Sprintf("the value's field %q holds no key yet", e.Field))
 }
 
-// BadValueError says why no key can be found in a value, or none be put in, and what to do. It
-// quotes nothing of the value except the name of a field, with keys taken out.
+// BadValueError says why no key was found in a value, or why a new key cannot be stored in it, and
+// what to do. It contains nothing of the value except names of fields, without keys.
 type BadValueError struct{ Problem string }
 
 func (e *BadValueError) Error() string { return e.Problem }
@@ -50,7 +50,7 @@ func badValue(format string, args ...any) error {
 	return &BadValueError{redact.Scrub(fmt.Sprintf(format, args...))}
 }
 
-// NotReplaceableError says that a value also holds its key in a form that cannot be replaced.
+// NotReplaceableError means that a value also contains its key in a form that cannot be replaced.
 type NotReplaceableError struct{ Places []string }
 
 func (e *NotReplaceableError) Error() string {
@@ -58,12 +58,13 @@ func (e *NotReplaceableError) Error() string {
 		"; store it there as plain text, or remove it from there"
 }
 
-// ParseValue finds the key in a secret's value: the value itself, or a field of a JSON object. The
-// field is the given one (from the tag [FieldTag]), else [DefaultField] if there, else the only
-// top-level string that starts with `qk_`. The field only says which text is the key: see
-// [Value.WithKey]. It fails with a [*BlankValueError] or a [*BadValueError].
+// ParseValue finds the key in a secret's value: the whole value, or a field of a JSON object. The
+// field is the given one, from the tag [FieldTag]. If none is given, it is [DefaultField]. If the
+// object does not have that field, it is the only top-level string that starts with `qk_`. The
+// field only says which text is the key: see [Value.WithKey].
 //
-// The Value is good for [Value.Contains] also with an error.
+// ParseValue fails with a [*BlankValueError] or a [*BadValueError]. [Value.Contains] works on the
+// returned Value also after an error.
 func ParseValue(raw redact.Text, field string) (Value, error) {
 	key, field, err := parse(raw.Reveal(), field)
 	return Value{key, field, raw}, err
@@ -74,7 +75,8 @@ func parse(text, field string) (key Key, in string, err error) {
 	visible := strings.TrimLeftFunc(trimmed, invisible)
 	switch {
 	case len(text) > MaxValueBytes:
-		return Key{}, "", badValue("the value has %d bytes; Secrets Manager takes %d at most", len(text), MaxValueBytes)
+		return Key{}, "", badValue("the value has %d bytes; Secrets Manager allows at most %d",
+			len(text), MaxValueBytes)
 	case strings.HasPrefix(visible, "{") && visible != trimmed:
 		return Key{}, "", badValue("the value starts with %s; remove that character", nameInvisible(trimmed))
 	case strings.HasPrefix(trimmed, "{"):
@@ -90,7 +92,7 @@ func parse(text, field string) (key Key, in string, err error) {
 		return Key{}, "", badValue("the value is %s", err)
 	}
 	if err != nil {
-		return Key{}, "", badValue("the value is neither a JSON object nor a key that starts with \"qk_\"; " +
+		return Key{}, "", badValue(`the value is neither a JSON object nor a key that starts with "qk_"; ` +
 			"store one of the two")
 	}
 	return key, "", nil
@@ -129,7 +131,7 @@ func parseObject(text, field string) (Key, string, error) {
 	}
 	key, err := Parse(s)
 	if err != nil {
-		return Key{}, "", badValue("the value's field %q holds something that is %s", m.Name, err)
+		return Key{}, "", badValue("the text in the value's field %q is %s", m.Name, err)
 	}
 	return key, m.Name, nil
 }
@@ -145,7 +147,7 @@ func Members(text string) ([]Member, error) {
 		return nil, badValue("the value starts like a JSON object but %s; correct it, or store the key alone", reason)
 	}
 	decoder := json.NewDecoder(strings.NewReader(text))
-	_, _ = decoder.Token() // a valid text has no errors
+	_, _ = decoder.Token() // valid JSON, so neither Token nor Decode fails
 	var members []Member
 	for decoder.More() {
 		name, _ := decoder.Token()
@@ -157,8 +159,9 @@ func Members(text string) ([]Member, error) {
 	return members, nil
 }
 
-// keyMember is the member that holds the key. Two members of one name, or two that look like keys,
-// must hold the same text, because readers disagree on which of the two counts.
+// keyMember returns the member that holds the key. Two members with the same name must have the
+// same text, because JSON parsers disagree on which of the two counts. So must two members that
+// look like keys if no field is named.
 func keyMember(members []Member, field string) (Member, error) {
 	name := cmp.Or(field, DefaultField)
 	found := membersNamed(members, name)
@@ -189,8 +192,8 @@ func keyMember(members []Member, field string) (Member, error) {
 		switch {
 		case m.sameText(found[0]):
 		case m.Name == found[0].Name:
-			return Member{}, badValue("the value has the field %q more than once, with different contents; keep one",
-				m.Name)
+			return Member{}, badValue("the value has the field %q more than once, with different contents; "+
+				"keep one", m.Name)
 		default:
 			return Member{}, badValue("two or more fields of the value hold different keys; "+
 				"name the one to rotate in the tag %s", FieldTag)
@@ -208,28 +211,28 @@ func membersNamed(members []Member, name string) (named []Member) {
 	return named
 }
 
-// sameText reports whether both members are the same string, apart from the white space around it.
-// Two blank strings are not the same, because only one of them would get the first key.
+// sameText reports whether both members are the same string, without the white space around it. It
+// returns false for two blank strings, because only one of them would get the first key.
 func (m Member) sameText(other Member) bool {
 	a, okA := m.text()
 	b, okB := other.text()
 	return okA && okB && strings.TrimSpace(a) == strings.TrimSpace(b) && strings.TrimSpace(a) != ""
 }
 
-// Key is the key in the value.
+// Key returns the key in the value.
 func (v Value) Key() Key { return v.key }
 
-// Field names the field that holds the key; it is empty if the value is the key alone (or if the
-// field has no name).
+// Field returns the name of the field that holds the key. It is empty if the value is the key
+// alone, or if the name of the field is empty.
 func (v Value) Field() string { return v.field }
 
 // Contains reports whether a key's text occurs anywhere in the value: see [Contains].
 func (v Value) Contains(key Key) bool { return Contains(v.raw, key) }
 
-// MayContain is [MayContain] of the value.
+// MayContain reports whether the value may contain the key with this fingerprint: see [MayContain].
 func (v Value) MayContain(fingerprint string) bool { return MayContain(v.raw, fingerprint) }
 
-// Replaceable fails with a [*NotReplaceableError] if the value also holds its key in a form that
+// Replaceable fails with a [*NotReplaceableError] if the value also contains its key in a form that
 // [Value.WithKey] cannot replace.
 func (v Value) Replaceable() error {
 	if o := Find(v.raw, v.key); len(o.Fixed) > 0 {
@@ -238,29 +241,30 @@ func (v Value) Replaceable() error {
 	return nil
 }
 
-// WithKey is the value with another key in each place of its own, and every other byte kept. So the
-// result does not contain the former key. It fails with a [*NotReplaceableError], and with a
-// [*BadValueError] if the new key does not fit: if the result has more than [MaxValueBytes], or if
-// the key has characters that change in a URL or in nested JSON, and one of its places is not a
-// string of its own.
+// WithKey returns the value with another key in each place of its key. All other bytes are kept.
+// The result does not contain the former key.
+//
+// It fails with a [*NotReplaceableError] as [Value.Replaceable] does. It fails with a
+// [*BadValueError] if the result has more than [MaxValueBytes], or if the new key has characters
+// that must be encoded in a URL or in nested JSON and one of its places is inside a longer text.
 func (v Value) WithKey(key Key) (redact.Text, error) {
 	if err := v.Replaceable(); err != nil {
 		return redact.Text{}, err
 	}
 	text, embedded := v.replaced(key)
 	if special := strings.Trim(key.Reveal(), wordCharacters+".~"); special != "" && embedded {
-		return redact.Text{}, badValue("the new key has characters that cannot be put into a longer text, " +
-			"where the value holds its key, too; store the key as a string of its own only")
+		return redact.Text{}, badValue("the value also contains its key inside a longer text, and the new key has " +
+			"characters that must be encoded there; store the key only as a separate string")
 	}
 	if len(text) > MaxValueBytes {
 		return redact.Text{}, badValue("the value would have %d bytes with the new key; "+
-			"Secrets Manager takes %d at most", len(text), MaxValueBytes)
+			"Secrets Manager allows at most %d", len(text), MaxValueBytes)
 	}
 	return redact.New(text), nil
 }
 
-// replaced is the value with another key in each place where its own can be replaced. embedded
-// reports whether one of them is in a longer text.
+// replaced returns the value with another key in each place where its key can be replaced. embedded
+// reports whether one of these places is inside a longer text.
 func (v Value) replaced(key Key) (result string, embedded bool) {
 	text := v.raw.Reveal()
 	literal, object := literalIn(text, key), isObject(text)
@@ -275,8 +279,8 @@ func (v Value) replaced(key Key) (result string, embedded bool) {
 	return b.String() + text[end:], embedded
 }
 
-// SameButKey reports whether two values differ in nothing, or in their key alone, in the same
-// places.
+// SameButKey reports whether two values are equal, or differ only in their keys, which are in the
+// same places.
 func (v Value) SameButKey(other Value) bool {
 	there, _ := v.replaced(other.key)
 	back, _ := other.replaced(v.key)

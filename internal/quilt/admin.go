@@ -15,8 +15,8 @@ type AdminKeyFilter struct {
 	Status      Status
 }
 
-// AdminListKeys lists the keys of all users. It needs an admin. Nobody, not even an admin, can
-// create a key for somebody else.
+// AdminListKeys lists the keys of all users. The session's user must be an administrator. There is
+// no call to create a key for another user, not even for an administrator.
 func (s *Session) AdminListKeys(ctx context.Context, f AdminKeyFilter) ([]APIKey, error) {
 	got, c, err := ask(ctx, s, "adminApiKeysList", reads,
 		func(ctx context.Context, g graphql.Client) (*adminApiKeysListResponse, error) {
@@ -41,15 +41,15 @@ func (s *Session) AdminGetKey(ctx context.Context, id string) (*APIKey, error) {
 	return c.keyByID(id, got.Admin.ApiKeys.Get, "data", "admin", "apiKeys", "get")
 }
 
-// AdminRevokeKey deletes a key of any user, at once and permanently, as [Session.RevokeKey] does
-// for one's own.
+// AdminRevokeKey deletes a key of any user, immediately and permanently. Otherwise it is like
+// [Session.RevokeKey].
 func (s *Session) AdminRevokeKey(ctx context.Context, id string) error {
 	c, err := s.start(ctx, "adminApiKeyRevoke", revokes)
 	if err != nil {
 		return err
 	}
 	if id == "" {
-		return c.nothingNamed()
+		return c.noKeyNamed()
 	}
 	got, err := adminApiKeyRevoke(ctx, c, id)
 	if err != nil {

@@ -9,11 +9,11 @@ import (
 	"github.com/Khan/genqlient/graphql"
 )
 
-// AccountKeys returns, in one request, the user that the credential belongs to and those of the
-// user's keys that have the given ids. Its cost does not depend on how many keys the user has. If a
-// key is not in the result, the registry answered that the user has no such key.
+// AccountKeys returns, in one request, the user that the credential belongs to and the user's keys
+// with the given ids. Its cost does not depend on how many keys the user has. If a key is not in
+// the result, the registry answered that the user has no such key.
 //
-// Its document has one alias for each id, which generated code cannot have.
+// The query has one alias for each id, which the code generator does not support.
 func (s *Session) AccountKeys(ctx context.Context, ids []string) (Account, error) {
 	if len(ids) == 0 {
 		who, err := s.Me(ctx)
@@ -45,12 +45,12 @@ func (s *Session) AccountKeys(ctx context.Context, ids []string) (Account, error
 	return c.accountKeys(got.Me, ids)
 }
 
-// accountKeys reads the answer. Null for an id means that the user has no such key; a missing field
-// is an error.
+// accountKeys parses the answer. Null for an id means that the user has no such key. A missing
+// field is an error.
 func (c *call) accountKeys(me map[string]json.RawMessage, ids []string) (account Account, err error) {
 	var user *meMe
 	if raw, ok := c.field("data", "me"); ok && json.Unmarshal(raw, &user) != nil {
-		return Account{}, c.garbled("a field of me has the wrong type")
+		return Account{}, c.protocol("a field of me has the wrong type")
 	}
 	if account.Identity, err = identity(c, user); err != nil {
 		return Account{}, err
@@ -59,7 +59,7 @@ func (c *call) accountKeys(me map[string]json.RawMessage, ids []string) (account
 		alias := fmt.Sprintf("key%d", i)
 		var found *keyFields
 		if raw := me[alias]; raw != nil && json.Unmarshal(raw, &found) != nil {
-			return Account{}, c.garbled("the answer does not match the schema: a key has the wrong form")
+			return Account{}, c.protocol("the answer does not match the schema: a key has the wrong form")
 		}
 		k, err := c.keyByID(id, found, "data", "me", alias)
 		if err != nil {

@@ -21,30 +21,29 @@ const (
 	DefaultRetryInterval  = 200 * time.Millisecond
 )
 
-// Options of a [Client]. The zero Options is ready for production.
+// Options configures a [Client]. The zero Options is suitable for production.
 type Options struct {
-	// CABundle holds certificates in PEM that are trusted in addition to the system's, for a
-	// registry whose certificate comes from a private authority. Verification cannot be switched
-	// off.
+	// CABundle has PEM certificates that are trusted in addition to the system's, for a registry
+	// whose certificate was issued by a private authority. Verification cannot be switched off.
 	CABundle []byte
 	// UserAgent names this program in the registry's audit trail (quilt:
 	// docs/advanced-features/good-practice.md). Default: quilt-rotate/<version>.
 	UserAgent string
 	// AttemptTimeout limits each attempt, from dialling to the end of the answer. Default:
-	// [DefaultAttemptTimeout]. It does not limit the attempts to create a key or to log in, which
-	// get all the time that the caller has.
+	// [DefaultAttemptTimeout]. Attempts to create a key or to log in are limited by the caller's
+	// context only.
 	AttemptTimeout time.Duration
-	// MaxAttempts is how often a request is sent at most, including the first time. Default:
+	// MaxAttempts is the largest number of attempts, including the first. Default:
 	// [DefaultMaxAttempts].
 	MaxAttempts int
 	// RetryInterval is the first interval between attempts. Default: [DefaultRetryInterval].
 	RetryInterval time.Duration
-	// Transport replaces the network, in tests.
+	// Transport replaces the network in tests.
 	Transport http.RoundTripper
 }
 
-// Client connects to one registry. It keeps connections, holds no credential, and is safe for
-// concurrent use. Its [Session] has the operations.
+// Client connects to one registry. It keeps connections open, holds no credential, and is safe for
+// concurrent use. The operations are methods of [Session].
 type Client struct {
 	base     string // without a trailing slash
 	host     string
@@ -55,8 +54,8 @@ type Client struct {
 	interval time.Duration
 }
 
-// NewClient returns a client of the registry at registryURL, for which the rule of
-// [settings.RegistryURL] holds. It opens no connection.
+// NewClient returns a client of the registry at registryURL, which must satisfy
+// [settings.RegistryURL]. It opens no connection.
 func NewClient(registryURL string, options Options) (*Client, error) {
 	base, err := settings.RegistryURL(registryURL)
 	if err != nil {
@@ -65,7 +64,7 @@ func NewClient(registryURL string, options Options) (*Client, error) {
 	return newClient(base, "", options)
 }
 
-// newClient returns a client of what is served below a path of an origin.
+// newClient returns a client that sends its requests below a path of an origin.
 func newClient(origin, path string, options Options) (_ *Client, err error) {
 	transport := options.Transport
 	if transport == nil {
@@ -84,18 +83,18 @@ func newClient(origin, path string, options Options) (_ *Client, err error) {
 	}, nil
 }
 
-// Host is the registry's host, with the port if the URL names one.
+// Host returns the registry's host, with the port if the URL has one.
 func (c *Client) Host() string { return c.host }
 
-// URL is the registry's URL in the form of [settings.RegistryURL].
+// URL returns the registry's URL in the form of [settings.RegistryURL].
 func (c *Client) URL() string { return c.base }
 
-// CodeURL is the page that shows a code for [Client.LoginRefreshToken] to a user who logs in by
-// single sign-on.
+// CodeURL returns the URL of the page that shows a code for [Client.LoginRefreshToken] to a user
+// who logs in by single sign-on.
 func (c *Client) CodeURL() string { return c.base + "/login" }
 
-// newTransport returns a transport for HTTP/1.1 only. One request at a time needs no more. And its
-// rule for what it sends again by itself is simple: no request of which a byte was sent, unless the
+// newTransport returns a transport for HTTP/1.1 only, which is enough for one request at a time. An
+// HTTP/1.1 transport never repeats a request by itself after it sent a byte of it, unless the
 // request is marked as repeatable.
 func newTransport(bundle []byte) (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -117,19 +116,19 @@ func newTransport(bundle []byte) (*http.Transport, error) {
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
-		// before anything is sent, so
-		DialContext: (&net.Dialer{Timeout: DefaultAttemptTimeout}).DialContext,
-		// any request can be repeated
+		// A failure within these two limits happens before the request is sent, so every request
+		// may be repeated after it.
+		DialContext:            (&net.Dialer{Timeout: DefaultAttemptTimeout}).DialContext,
 		TLSHandshakeTimeout:    DefaultAttemptTimeout,
 		TLSClientConfig:        config,
 		Protocols:              protocols,
 		MaxResponseHeaderBytes: 64 << 10,
-		IdleConnTimeout:        30 * time.Second, // well below what load balancers and NATs keep
+		IdleConnTimeout:        30 * time.Second, // shorter than the timeouts of load balancers and NAT gateways
 	}, nil
 }
 
-// checkRedirect follows the redirect of a GET, which has no credential here, within its host. Any
-// other redirect is returned as the answer, which becomes an error.
+// checkRedirect follows a redirect of a GET to the same host. A GET of this package has no
+// credential. Any other redirect is returned as the answer, which becomes an error.
 func checkRedirect(next *http.Request, via []*http.Request) error {
 	first := via[0]
 	sameHost := next.URL.Scheme == first.URL.Scheme && next.URL.Host == first.URL.Host

@@ -232,14 +232,14 @@ func TestReach(t *testing.T) {
 	// keys, shows without any credential.
 	for name, c := range map[string]struct {
 		answer func(http.ResponseWriter, received)
-		want   quilt.Knowledge
+		want   quilt.KeySupport
 	}{
-		"nobody is logged in":   {status(http.StatusOK, `{"data":{"me":null}}`), quilt.KnowsKeys},
-		"it wants a credential": {status(http.StatusUnauthorized, `{"message":"Login required."}`), quilt.NotTold},
-		"it lets nobody ask":    {status(http.StatusForbidden, `{"message":"Forbidden."}`), quilt.NotTold},
+		"nobody is logged in":   {status(http.StatusOK, `{"data":{"me":null}}`), quilt.KeysSupported},
+		"it wants a credential": {status(http.StatusUnauthorized, `{"message":"Login required."}`), quilt.KeySupportUnknown},
+		"it lets nobody ask":    {status(http.StatusForbidden, `{"message":"Forbidden."}`), quilt.KeySupportUnknown},
 		"a platform before 1.67": {status(http.StatusBadRequest,
-			`{"errors":[{"message":"Cannot query field 'apiKeys' on type 'Me'."}]}`), quilt.NoKeys},
-		"another error": {status(http.StatusOK, `{"errors":[{"message":"Out of order."}]}`), quilt.NotTold},
+			`{"errors":[{"message":"Cannot query field 'apiKeys' on type 'Me'."}]}`), quilt.KeysUnsupported},
+		"another error": {status(http.StatusOK, `{"errors":[{"message":"Out of order."}]}`), quilt.KeySupportUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t, c.answer)

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// errDatetime does not quote the text, which could be anything.
+// errDatetime does not contain the text, which may be a secret.
 var errDatetime = errors.New("a date is not in the form of RFC 3339")
 
-// datetime is the schema's Datetime in the form of RFC 3339: with "Z" or an offset, with or without
-// a fraction of a second. The form is not documented, and servers in Python write either, even
-// within one answer.
+// datetime is the schema's Datetime in the form of RFC 3339: with "Z" or an offset, and with or
+// without a fraction of a second. The form is not documented, and Python servers write all of
+// these, even in one answer.
 //
-// It is a type with its own UnmarshalJSON, because a function that the generated code calls would
-// decode each key of a long list twice.
+// It has its own UnmarshalJSON, because with a function that the generated code calls, each key of
+// a long list would be decoded twice.
 type datetime struct{ time.Time }
 
 func (d *datetime) UnmarshalJSON(text []byte) error {
@@ -25,7 +25,7 @@ func (d *datetime) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return errDatetime
 	}
-	parsed, err := time.Parse(time.RFC3339, s) // also takes a fraction
+	parsed, err := time.Parse(time.RFC3339, s) // also accepts a fraction
 	if err != nil {
 		return errDatetime
 	}

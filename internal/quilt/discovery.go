@@ -12,15 +12,15 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// Catalog is what a Quilt catalog says about its stack (quilt: catalog/config-schema.json).
+// Catalog is the public configuration of a Quilt catalog (quilt: catalog/config-schema.json).
 type Catalog struct {
-	RegistryURL  string // fit for [NewClient]
+	RegistryURL  string // valid for [NewClient]
 	StackVersion string // of the platform; its form is not documented, and old stacks have none
 }
 
-// Discover reads a catalog's config.json, which is public. catalogURL may leave out "https://". It
-// is for people at a keyboard. Programs get the registry's URL itself, so that a catalog cannot
-// change where keys are sent.
+// Discover reads a catalog's config.json, which is public. catalogURL may omit "https://". Use it
+// for people who type an address. Programs must get the registry's URL itself, so that a catalog
+// cannot change where keys are sent.
 func Discover(ctx context.Context, catalogURL string, options Options) (Catalog, error) {
 	if !strings.Contains(catalogURL, "://") {
 		catalogURL = "https://" + catalogURL
@@ -44,14 +44,14 @@ func Discover(ctx context.Context, catalogURL string, options Options) (Catalog,
 	case down:
 		return Catalog{}, err
 	case err != nil:
-		problem = "this is not a Quilt catalog, because it shows no config.json: " + summary(err)
+		problem = "this is not a Quilt catalog, because it has no config.json: " + summary(err)
 	case json.Unmarshal(got.body, &config) != nil:
-		problem = "this is not a Quilt catalog: its config.json cannot be read"
+		problem = "this is not a Quilt catalog, because its config.json is not valid"
 	case config.RegistryURL == "":
-		problem = "its config.json names no registryUrl"
+		problem = "its config.json has no registryUrl"
 	default:
 		if config.RegistryURL, err = settings.RegistryURL(config.RegistryURL); err != nil {
-			problem = "its config.json names no usable registry: registryUrl " + err.Error()
+			problem = "its config.json has no usable registryUrl: it " + err.Error()
 		}
 	}
 	if problem != "" {
@@ -60,12 +60,12 @@ func Discover(ctx context.Context, catalogURL string, options Options) (Catalog,
 	return Catalog{RegistryURL: config.RegistryURL, StackVersion: string(config.StackVersion)}, nil
 }
 
-// splitCatalogURL applies the rule for registries to a catalog's URL, except that a catalog may
-// have a path.
+// splitCatalogURL checks a catalog's URL with the rule for registries, except that the URL of a
+// catalog may have a path.
 func splitCatalogURL(text string) (origin, path string, err error) {
 	u, err := url.Parse(strings.TrimSpace(text))
 	if err != nil {
-		origin, err = settings.RegistryURL(text) // whose error quotes nothing
+		origin, err = settings.RegistryURL(text) // its error does not contain the text
 		return origin, "", err
 	}
 	path = strings.TrimRight(u.EscapedPath(), "/")

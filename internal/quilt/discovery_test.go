@@ -40,7 +40,7 @@ func TestNoCatalog(t *testing.T) {
 		{"a page", `<!doctype html>`, 200, "CatalogError", "not a Quilt catalog"},
 		{"nothing there", `<Error/>`, 404, "CatalogError", "not a Quilt catalog"},
 		{"a closed bucket", `<Error/>`, 403, "CatalogError", "not a Quilt catalog"},
-		{"no registry", `{"region":"us-east-1"}`, 200, "CatalogError", "names no registryUrl"},
+		{"no registry", `{"region":"us-east-1"}`, 200, "CatalogError", "has no registryUrl"},
 		{"a plain registry", `{"registryUrl":"http://registry.example.com"}`, 200, "CatalogError", "must be https"},
 		{"a password", `{"registryUrl":"https://a:hunter22@registry.example.com"}`, 200, "CatalogError",
 			"user or password"},

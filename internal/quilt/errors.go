@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Refused reports whether the registry definitely answered "no": to the credential (401, or nobody
-// is logged in), to the user (403), or to the request. It is false for every temporary, unknown or
-// garbled answer, and for nil. Those say nothing about the credential.
+// Refused reports whether the registry definitely refused the credential (status 401, or nobody is
+// logged in), the user (status 403), or the request. It returns false for nil and for temporary,
+// unknown or invalid answers, which say nothing about the credential.
 func Refused(err error) bool {
 	if _, lost := errors.AsType[*AnswerLostError](err); lost {
 		return false
@@ -23,14 +23,14 @@ func Refused(err error) bool {
 	return RefusesLogin(err) || forbidden || failed || invalid
 }
 
-// RefusesLogin reports whether the registry does not accept the credential. If it accepts the
-// credential, but the user may not do what was asked, that is another error.
+// RefusesLogin reports whether the registry refused the credential. It returns false if the
+// registry accepted the credential, but the user lacks a permission.
 func RefusesLogin(err error) bool {
 	_, ok := errors.AsType[*UnauthenticatedError](err)
 	return ok
 }
 
-// Where says which operation failed, and at which host. Every error of this package has it.
+// Where names the operation that failed and the host. Each error type of this package has it.
 type Where struct {
 	Operation string
 	Host      string
@@ -42,7 +42,7 @@ func (w Where) message(what, next string) string {
 	return w.Operation + " at " + w.Host + ": " + what + "; " + next
 }
 
-// quoting appends the registry's own words, if there are any.
+// quoting appends the messages of the registry, if there are any.
 func quoting(what string, words ...string) string {
 	separator := ": "
 	for _, w := range words {
@@ -54,7 +54,7 @@ func quoting(what string, words ...string) string {
 	return what
 }
 
-// summary is what an error of this package says, without where and what next.
+// summary returns what happened, without the operation, the host and the next step.
 func summary(err error) string {
 	if said, ok := err.(interface{ what() string }); ok {
 		return said.what()
@@ -62,15 +62,15 @@ func summary(err error) string {
 	return err.Error()
 }
 
-// UnauthenticatedError says that the registry does not accept the credential (status 401), or that
-// nobody is logged in (status 200 with `me: null`). The registry does not say whether a key expired
-// or was revoked.
+// UnauthenticatedError means that the registry refused the credential (status 401), or that nobody
+// is logged in (status 200 with `me: null`). The registry does not say whether a key expired or was
+// revoked.
 type UnauthenticatedError struct {
 	Where
-	Message string // the registry's, scrubbed
+	Message string // of the registry, scrubbed
 
-	problem string // "": the usual one
-	next    string // "": the usual one
+	problem string // replaces the usual text if it is not empty
+	next    string // replaces the usual text if it is not empty
 }
 
 func (e *UnauthenticatedError) what() string {
@@ -78,12 +78,12 @@ func (e *UnauthenticatedError) what() string {
 }
 
 func (e *UnauthenticatedError) Error() string {
-	return e.message(e.what(), cmp.Or(e.next, "check that the credential is this registry's, "+
-		"and neither expired nor revoked"))
+	return e.message(e.what(), cmp.Or(e.next, "check that the credential belongs to this registry "+
+		"and is neither expired nor revoked"))
 }
 
-// SSORequiredError says that the users of this registry log in by single sign-on only, so that no
-// password works. It wraps an [*UnauthenticatedError].
+// SSORequiredError means that the users of this registry can log in by single sign-on only. It
+// wraps an [*UnauthenticatedError].
 type SSORequiredError struct {
 	Where
 	CodeURL string // the page that shows a code for [Client.LoginRefreshToken]
@@ -92,17 +92,17 @@ type SSORequiredError struct {
 }
 
 func (e *SSORequiredError) Error() string {
-	return e.message("this registry takes single sign-on only, no password",
+	return e.message("this registry allows logins by single sign-on only, not by password",
 		"log in at "+e.CodeURL+" and use the code shown there")
 }
 
 // Unwrap returns the [*UnauthenticatedError].
 func (e *SSORequiredError) Unwrap() error { return e.cause }
 
-// ForbiddenError says that the registry knows the user, who may not do this (status 403).
+// ForbiddenError means that the user lacks the permission for the operation (status 403).
 type ForbiddenError struct {
 	Where
-	Message string // the registry's, scrubbed
+	Message string // of the registry, scrubbed
 }
 
 func (e *ForbiddenError) what() string {
@@ -110,16 +110,16 @@ func (e *ForbiddenError) what() string {
 }
 
 func (e *ForbiddenError) Error() string {
-	return e.message(e.what(), "check the user's role (the admin operations need an admin), "+
-		"and firewalls in front of the registry")
+	return e.message(e.what(), "check the user's role (admin operations need an administrator) "+
+		"and the firewalls in front of the registry")
 }
 
-// GraphQLError says that the registry answered with errors: with status 200, even if there is data,
-// too, or with a 4xx.
+// GraphQLError means that the registry answered with GraphQL errors: with status 200, with or
+// without data, or with a status 4xx.
 type GraphQLError struct {
 	Where
 	Status   int      // of HTTP
-	Messages []string // the registry's, scrubbed; at most five
+	Messages []string // of the registry, scrubbed; at most five
 
 	executed bool // the operation may have been carried out
 }
@@ -129,18 +129,18 @@ func (e *GraphQLError) what() string {
 }
 
 func (e *GraphQLError) Error() string {
-	return e.message(e.what(), "check that the registry's platform is 1.67 or newer, and what its messages say")
+	return e.message(e.what(), "check that the registry's platform has version 1.67 or newer, and read its messages")
 }
 
-// InputFault is one thing that the registry refused in the input, scrubbed.
+// InputFault is one error that the registry found in the input, scrubbed.
 type InputFault struct {
-	Path    string // of the input; "": the registry names none
-	Name    string // kind of the fault, such as "ValidationError"
+	Path    string // in the input; may be empty
+	Name    string // kind of the error, such as "ValidationError"
 	Message string
 }
 
-// InvalidInputError says that the registry refused the input: with the type InvalidInput of its
-// schema, or with a 4xx to a REST call.
+// InvalidInputError means that the registry refused the input: with the type InvalidInput of its
+// schema, or with a status 4xx to a REST call.
 type InvalidInputError struct {
 	Where
 	Faults []InputFault // at most five
@@ -158,11 +158,12 @@ func (e *InvalidInputError) what() string {
 }
 
 func (e *InvalidInputError) Error() string {
-	return e.message(e.what(), "correct the input; the registry refuses the same input each time")
+	return e.message(e.what(), "correct the input; another attempt with the same input fails again")
 }
 
-// ProtocolError says that the answer is not one that a Quilt registry gives: another server's, an
-// unknown type, a missing field, too large, a redirect. It says nothing about the credential.
+// ProtocolError means that the answer is not valid for a Quilt registry: it comes from another
+// server, has an unknown type or a missing field, is too large, or is a redirect. It says nothing
+// about the credential.
 type ProtocolError struct {
 	Where
 	Status  int    // of HTTP
@@ -172,26 +173,26 @@ type ProtocolError struct {
 func (e *ProtocolError) what() string { return e.Problem }
 
 func (e *ProtocolError) Error() string {
-	return e.message(e.what(), "check that this is the registry's own URL, and that nothing else answers in its place")
+	return e.message(e.what(), "check that this is the registry's URL, and that no other server answers in its place")
 }
 
-// UnavailableError says that no answer came, or only one that asks to try again (429 or 5xx), after
-// all attempts that the time allowed. It wraps the last attempt's cause, so that errors.Is finds
+// UnavailableError means that all attempts failed without an answer, or with a status that asks to
+// try again (429 or 5xx). It wraps the cause of the last failure, so that errors.Is finds
 // context.DeadlineExceeded or context.Canceled.
 type UnavailableError struct {
 	Where
-	Status     int           // of HTTP; 0: no answer came
-	Attempts   int           // that were made
-	RetryAfter time.Duration // that the registry asked for; 0: it asked for none
-	Message    string        // the registry's, scrubbed
+	Status     int           // of HTTP; 0 if there was no answer
+	Attempts   int           // number of attempts
+	RetryAfter time.Duration // the wait that the registry asked for; may be 0
+	Message    string        // of the registry, scrubbed
 
-	cause    error
-	reached  bool // the last attempt may have been carried out
-	hopeless bool // another attempt would fail in the same way
-	next     string
+	cause     error
+	reached   bool // the last attempt may have been carried out
+	permanent bool // another attempt would fail in the same way
+	next      string
 }
 
-// AsksToWait is how long the registry asked to wait before the next attempt.
+// AsksToWait returns how long the registry asked to wait before the next attempt.
 func (e *UnavailableError) AsksToWait() time.Duration { return e.RetryAfter }
 
 func (e *UnavailableError) what() string {
@@ -216,7 +217,7 @@ func (e *UnavailableError) Error() string {
 	case e.Status != 0:
 		next = "try again later"
 	case errors.Is(e.cause, context.Canceled):
-		next = "the caller gave up; nothing is known about the registry"
+		next = "the caller cancelled the request, so the state of the registry is not known"
 	}
 	return e.message(e.what(), cmp.Or(e.next, next))
 }
@@ -224,11 +225,11 @@ func (e *UnavailableError) Error() string {
 // Unwrap returns the last attempt's cause; nil if the registry answered.
 func (e *UnavailableError) Unwrap() error { return e.cause }
 
-// AnswerLostError says that a key may have been created whose secret nobody will ever see. Only
-// [Session.CreateKey] returns it. It wraps what happened to the answer.
+// AnswerLostError means that a key may have been created whose secret text was not received. Only
+// [Session.CreateKey] returns it. It wraps the reason.
 type AnswerLostError struct {
 	Where
-	KeyName string // that was asked for
+	KeyName string // the name in the request
 
 	cause error
 }
@@ -238,15 +239,15 @@ func (e *AnswerLostError) Error() string {
 		fmt.Sprintf("list the keys named %q and revoke them before you try again", e.KeyName))
 }
 
-// Unwrap returns what happened to the answer.
+// Unwrap returns the reason why the answer is lost.
 func (e *AnswerLostError) Unwrap() error { return e.cause }
 
-// CatalogError says that a URL is not that of a usable Quilt catalog.
+// CatalogError means that a URL is not the URL of a usable Quilt catalog.
 type CatalogError struct {
 	Where
 	Problem string
 }
 
 func (e *CatalogError) Error() string {
-	return e.message(e.Problem, "check the catalog's address, or give the registry's URL itself")
+	return e.message(e.Problem, "check the catalog's address, or use the registry's URL itself")
 }

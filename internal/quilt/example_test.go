@@ -73,7 +73,7 @@ func ExampleRefused() {
 	fmt.Println(strings.ReplaceAll(err.Error(), client.Host(), "registry.example.com"))
 	// Output:
 	// true
-	// me at registry.example.com: the registry does not accept the credential: "Token invalid."; check that the credential is this registry's, and neither expired nor revoked
+	// me at registry.example.com: the registry does not accept the credential: "Token invalid."; check that the credential belongs to this registry and is neither expired nor revoked
 }
 
 // A catalog's address is enough to find its registry.

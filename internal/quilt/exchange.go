@@ -18,36 +18,36 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// Limits of what is read of an answer.
+// Size limits of an answer, in bytes.
 const (
 	graphqlLimit = 64 << 20 // the schema has no pages, and a user may have tens of thousands of keys
 	restLimit    = 1 << 20
-	refusalLimit = 64 << 10 // of answers of which only the message is used
+	refusalLimit = 64 << 10 // if the status is not 200
 )
 
-// request is what is sent, once or more often.
+// request is one request, which may be sent more than once.
 type request struct {
-	operation   string // as errors name it
+	operation   string // the name in errors
 	method      string
 	path        string
 	contentType string
 	body        []byte
 	bearer      redact.Text
-	carried     secrets // what errors must not quote, in addition to the bearer
+	carried     secrets // credentials in the body, which errors must not quote
 	limit       int64
 	graphql     bool
-	once        bool // is sent again only if it provably was not carried out
-	single      bool // is never sent again
-	patient     bool // each attempt gets all the time that the caller has, as with once
+	once        bool // is repeated only if it was certainly not carried out
+	single      bool // is never repeated
+	patient     bool // is limited by the caller's context only, as with once
 }
 
 // answer is a complete answer with status 200.
 type answer struct {
 	body []byte
-	date time.Time // the registry's clock; zero: the answer has none
+	date time.Time // from the Date header; may be zero
 }
 
-// send sends r once, and returns the answer or its type of error.
+// send sends r once, and returns the answer or an error of this package.
 func (c *Client) send(ctx context.Context, r *request) (answer, error) {
 	ctx, cancel := c.limited(ctx, r)
 	defer cancel()
@@ -66,7 +66,7 @@ func (c *Client) send(ctx context.Context, r *request) (answer, error) {
 	if response.StatusCode != http.StatusOK {
 		limit = refusalLimit
 	}
-	// to the end, so that the connection can be used again
+	// the body is read to its end, so that the connection can be used again
 	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 	switch {
 	case err != nil:
@@ -79,12 +79,12 @@ func (c *Client) send(ctx context.Context, r *request) (answer, error) {
 	return answer{body: body, date: date}, nil
 }
 
-// unhurried limits an attempt that gets all the caller's time, if the caller has no deadline.
-const unhurried = time.Minute
+// defaultPatientTimeout limits a patient attempt if the caller's context has no deadline.
+const defaultPatientTimeout = time.Minute
 
-// limited limits one attempt. A request that should not be sent again gets all the time that the
-// caller has. To give up on a slow registry leaves a key that nobody saw, or a token that is used
-// up, and the next attempt would be as slow.
+// limited returns the context of one attempt. A request that should not be repeated is limited by
+// the caller's context only. If it were cancelled early because the registry is slow, it could
+// leave an orphan or a used token, and the next attempt would be slow too.
 func (c *Client) limited(ctx context.Context, r *request) (context.Context, context.CancelFunc) {
 	if !r.once && !r.patient {
 		return context.WithTimeout(ctx, c.timeout)
@@ -92,7 +92,7 @@ func (c *Client) limited(ctx context.Context, r *request) (context.Context, cont
 	if _, ok := ctx.Deadline(); ok {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeout(ctx, unhurried)
+	return context.WithTimeout(ctx, defaultPatientTimeout)
 }
 
 func (c *Client) outgoing(ctx context.Context, r *request, reached *atomic.Bool) (*http.Request, error) {
@@ -104,10 +104,9 @@ func (c *Client) outgoing(ctx context.Context, r *request, reached *atomic.Bool)
 		outgoing.Body = &watchedBody{bytes.NewReader(r.body), reached}
 		outgoing.ContentLength = int64(len(r.body))
 		outgoing.Header.Set("Content-Type", r.contentType)
-		if !r.once { // without GetBody, no transport can send it again by itself
+		if !r.once { // without GetBody, the transport cannot repeat the request by itself
 			outgoing.GetBody = func() (io.ReadCloser, error) {
-				return &watchedBody{bytes.NewReader(r.body), reached},
-					nil
+				return &watchedBody{bytes.NewReader(r.body), reached}, nil
 			}
 		}
 	}
@@ -119,7 +118,7 @@ func (c *Client) outgoing(ctx context.Context, r *request, reached *atomic.Bool)
 	return outgoing, nil
 }
 
-// watchedBody records whether the transport began to read the body. Until then there is no
+// watchedBody records whether the transport began to read the body. Before that there is no
 // connection, so the registry cannot have carried out the request.
 type watchedBody struct {
 	content io.Reader
@@ -133,23 +132,23 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 
 func (b *watchedBody) Close() error { return nil }
 
-// unreachable is the error for an attempt without a complete answer.
+// unreachable returns the error for an attempt without a complete answer.
 func (c *Client) unreachable(r *request, err error, reached bool) error {
-	if outer, ok := errors.AsType[*url.Error](err); ok { // it repeats method and URL
+	if outer, ok := errors.AsType[*url.Error](err); ok { // its text repeats the method and the URL
 		err = outer.Err
 	}
 	e := &UnavailableError{Where: c.at(r.operation), reached: reached}
 	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
-		e.hopeless = true
-		e.next = "check the registry's certificate; if a private authority issued it, configure its CA bundle"
+		e.permanent = true
+		e.next = "check the registry's certificate; if a private authority issued it, configure a CA bundle"
 	}
 	e.cause = r.secrets().cause(err)
 	return e
 }
 
-// cause keeps an error whose text is harmless. The transport quotes what it cannot read of an
-// answer. So another error is replaced by one with a clean text, which is the same for errors.Is.
-// Errors of dialling quote our own settings only.
+// cause returns the error itself if its text is harmless. The transport quotes parts of an answer
+// that it cannot parse. Such an error is replaced by an error with a scrubbed text, which errors.Is
+// treats in the same way. Errors of dialling contain our own settings only.
 func (s secrets) cause(err error) error {
 	text := err.Error()
 	if scrubbed := s.scrub(text); scrubbed != text && !isDialling(err) {
@@ -170,7 +169,8 @@ type scrubbedError struct {
 
 func (e *scrubbedError) Error() string { return e.text }
 
-// Is compares without showing the text, as Unwrap would.
+// Is compares with the original error. There is no Unwrap, because it would give access to the
+// text.
 func (e *scrubbedError) Is(target error) bool { return errors.Is(e.err, target) }
 
 func (r *request) secrets() secrets {
@@ -180,7 +180,7 @@ func (r *request) secrets() secrets {
 // refusal returns the error for a complete answer whose status is not 200.
 func (c *Client) refusal(r *request, response *http.Response, body []byte, date time.Time) error {
 	status := response.StatusCode
-	said := readComplaint(body)
+	said := readFailure(body)
 	sent := r.secrets()
 	switch {
 	case status == http.StatusTooManyRequests || status >= 500:
@@ -191,7 +191,7 @@ func (c *Client) refusal(r *request, response *http.Response, body []byte, date 
 	case status == http.StatusForbidden:
 		return &ForbiddenError{Where: c.at(r.operation), Message: sent.scrub(said.text())}
 	case status >= 300 && status < 400:
-		return c.protocol(r, status, quoting("redirects elsewhere, which is not followed",
+		return c.protocol(r, status, quoting("the registry redirects to another address, which is not followed",
 			sent.scrub(redirectHost(response))))
 	case status >= 400 && said.text() != "" && r.graphql:
 		return &GraphQLError{Where: c.at(r.operation), Status: status, Messages: said.messages(sent)}
@@ -199,14 +199,14 @@ func (c *Client) refusal(r *request, response *http.Response, body []byte, date 
 		return &InvalidInputError{Where: c.at(r.operation),
 			Faults: []InputFault{{Name: sent.scrub(string(said.Code)), Message: sent.scrub(said.text())}}}
 	}
-	return c.protocol(r, status, fmt.Sprintf("status %d, which no registry answers here", status))
+	return c.protocol(r, status, fmt.Sprintf("status %d, which a registry does not return for this request", status))
 }
 
 func (c *Client) protocol(r *request, status int, problem string) error {
 	return &ProtocolError{Where: c.at(r.operation), Status: status, Problem: problem}
 }
 
-// redirectHost is the host of a redirect, without a path or query, which might hold anything.
+// redirectHost returns the host of a redirect, without path and query, which may contain a secret.
 func redirectHost(response *http.Response) string {
 	to, err := response.Location()
 	if err != nil {
@@ -215,23 +215,23 @@ func redirectHost(response *http.Response) string {
 	return to.Scheme + "://" + to.Host
 }
 
-// complaint is what the registry says in addition to a status: {"message"} or {"error"} for REST,
-// {"errors"} for GraphQL.
-type complaint struct {
+// failure is the body of an answer with an error: {"message"} or {"error"} for REST, {"errors"} for
+// GraphQL.
+type failure struct {
 	Message loose   `json:"message"`
 	Error   loose   `json:"error"`
 	Code    loose   `json:"error_code"`
 	Errors  []fault `json:"errors"`
 }
 
-// fault is one of GraphQL's errors (GraphQL specification, "Errors").
+// fault is one GraphQL error (GraphQL specification, "Errors").
 type fault struct {
 	Message loose `json:"message"`
 	Path    []any `json:"path"`
 }
 
-// loose is a string, or empty if the answer has something else there. What is only quoted must not
-// make an answer unreadable.
+// loose is a string, or empty if the answer has another type. It is for texts that are only quoted:
+// their type must not make the answer invalid.
 type loose string
 
 func (l *loose) UnmarshalJSON(text []byte) error {
@@ -242,15 +242,15 @@ func (l *loose) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-func readComplaint(body []byte) complaint {
-	var c complaint
+func readFailure(body []byte) failure {
+	var c failure
 	if json.Unmarshal(body, &c) != nil {
-		return complaint{} // another server's page, which is not safe to quote
+		return failure{} // probably a page of another server, which must not be quoted
 	}
 	return c
 }
 
-func (c complaint) text() string {
+func (c failure) text() string {
 	text := cmp.Or(c.Message, c.Error)
 	for _, f := range c.Errors {
 		text = cmp.Or(text, f.Message)
@@ -258,10 +258,10 @@ func (c complaint) text() string {
 	return string(text)
 }
 
-// quotedFaults is how many of the registry's messages an error keeps at most.
+// quotedFaults is the largest number of the registry's messages in an error.
 const quotedFaults = 5
 
-func (c complaint) messages(sent secrets) []string {
+func (c failure) messages(sent secrets) []string {
 	var messages []string
 	for _, f := range c.Errors[:min(len(c.Errors), quotedFaults)] {
 		messages = append(messages, sent.scrub(string(f.Message)))

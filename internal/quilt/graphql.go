@@ -11,17 +11,17 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// effect is what an operation does at the registry. It decides whether the operation may be sent
-// again.
+// effect is the effect of an operation at the registry. It decides whether the operation may be
+// repeated.
 type effect int
 
 const (
 	reads   effect = iota // may be repeated
 	revokes               // is not repeated here: the caller must first check again that nobody needs the key
-	creates               // must not be repeated: each time creates another key
+	creates               // must not be repeated, because each request may create another key
 )
 
-// call is one operation. The generated code uses it as its graphql.Client.
+// call is one operation. It is the graphql.Client of the generated code.
 type call struct {
 	client    *Client
 	operation string
@@ -42,11 +42,11 @@ func (c *call) request(body []byte) *request {
 	}
 }
 
-// MakeRequest sends the operation and reads its answer into what the generated code prepared.
+// MakeRequest sends the operation and decodes its answer.
 func (c *call) MakeRequest(ctx context.Context, asked *graphql.Request, into *graphql.Response) error {
 	body, err := json.Marshal(asked)
 	if err != nil {
-		return c.garbled("the request cannot be written")
+		return c.protocol("the request cannot be encoded")
 	}
 	if c.answer, err = c.client.do(ctx, c.request(body)); err != nil {
 		return err
@@ -56,38 +56,38 @@ func (c *call) MakeRequest(ctx context.Context, asked *graphql.Request, into *gr
 		Errors []fault `json:"errors"`
 	}{Data: into.Data}
 	if err := json.Unmarshal(c.answer.body, &got); err != nil {
-		if said := readComplaint(c.answer.body); len(said.Errors) > 0 { // the errors are why the data is incomplete
+		if said := readFailure(c.answer.body); len(said.Errors) > 0 { // the errors are why the data is incomplete
 			return c.failed(said.Errors)
 		}
-		return c.garbled("the answer does not match the schema: " + c.secrets().scrub(err.Error()))
+		return c.protocol("the answer does not match the schema: " + c.secrets().scrub(err.Error()))
 	}
 	switch {
 	case len(got.Errors) > 0:
 		return c.failed(got.Errors)
 	case got.Data == nil:
-		return c.garbled("the answer has no data")
+		return c.protocol("the answer has no data")
 	case c.effect == reads && c.answer.date.IsZero():
-		return c.garbled("the answer has no Date header, so the time at the registry is not known")
+		return c.protocol("the answer has no Date header, so the time of the registry is not known")
 	}
 	return nil
 }
 
 func (c *call) secrets() secrets { return c.request(nil).secrets() }
 
-func (c *call) garbled(problem string) error {
+func (c *call) protocol(problem string) error {
 	return &ProtocolError{Where: c.client.at(c.operation), Status: http.StatusOK, Problem: problem}
 }
 
 func (c *call) missing(field string) error {
-	return c.garbled("the answer lacks the field " + field)
+	return c.protocol("the answer does not have the field " + field)
 }
 
-// failed returns the error for GraphQL's errors. An error below the operation's own field means
-// that the operation was carried out, and only its result could not be shown (GraphQL
-// specification, "Handling Execution Errors").
+// failed returns the error for GraphQL errors. An error below the operation's own field means that
+// the operation was carried out and only its result could not be returned (GraphQL specification,
+// "Handling Execution Errors").
 func (c *call) failed(faults []fault) error {
 	e := &GraphQLError{Where: c.client.at(c.operation), Status: http.StatusOK}
-	e.Messages = complaint{Errors: faults}.messages(c.secrets())
+	e.Messages = failure{Errors: faults}.messages(c.secrets())
 	for _, f := range faults {
 		e.executed = e.executed || len(f.Path) > 1
 	}
@@ -98,7 +98,8 @@ func (c *call) failed(faults []fault) error {
 	return e
 }
 
-// field reads one field of the raw answer. Once decoded, null and a missing field look the same.
+// field returns one field of the raw answer. The decoded answer does not distinguish null from a
+// missing field.
 func (c *call) field(path ...string) (json.RawMessage, bool) {
 	value := json.RawMessage(c.answer.body)
 	for _, name := range path {
@@ -121,9 +122,9 @@ func (c *call) isNull(path ...string) bool {
 	return ok && string(value) == null
 }
 
-// nobody is the error for an answer without `me`: null means that nobody is logged in, a missing
-// field means nothing.
-func (c *call) nobody() error {
+// notLoggedIn returns the error for an answer without `me`. Null means that nobody is logged in. A
+// missing field makes the answer invalid.
+func (c *call) notLoggedIn() error {
 	if !c.isNull("data", "me") {
 		return c.missing("data.me")
 	}
@@ -131,8 +132,8 @@ func (c *call) nobody() error {
 		problem: "nobody is logged in with this credential (me is null)"}
 }
 
-// unknown is the error for an answer without a key. Null means that the registry has no such key,
-// and is no error.
+// unknown returns the error for an answer without a key. Null means that the registry has no such
+// key, which is no error.
 func (c *call) unknown(path ...string) error {
 	if !c.isNull(path...) {
 		return c.missing(strings.Join(path, "."))
@@ -140,7 +141,7 @@ func (c *call) unknown(path ...string) error {
 	return nil
 }
 
-// identity reads `me`, whose generated type is another one for each operation.
+// identity returns the user in `me`, which has a different generated type for each operation.
 func identity[U any, P interface {
 	*U
 	GetName() string
@@ -149,17 +150,17 @@ func identity[U any, P interface {
 }](c *call, me P) (Identity, error) {
 	switch {
 	case me == nil:
-		return Identity{}, c.nobody()
+		return Identity{}, c.notLoggedIn()
 	case me.GetName() == "":
 		return Identity{}, c.missing("me.name")
 	case me.GetEmail() == "":
 		return Identity{}, c.missing("me.email")
 	}
-	return Identity{Name: me.GetName(), Email: me.GetEmail(), IsAdmin: me.GetIsAdmin(), RegistryTime: c.answer.date},
-		nil
+	who := Identity{Name: me.GetName(), Email: me.GetEmail(), IsAdmin: me.GetIsAdmin(), RegistryTime: c.answer.date}
+	return who, nil
 }
 
-// key requires every field except the name, which a user may have left empty.
+// key converts a key of the answer. All fields are required, except the name, which may be empty.
 func (c *call) key(k keyFields) (APIKey, error) {
 	for _, field := range []struct {
 		name    string
@@ -182,7 +183,8 @@ func (c *call) key(k keyFields) (APIKey, error) {
 	}, nil
 }
 
-// keys requires a list: null and a missing field do not mean "no keys".
+// keys converts a list of the answer. The list is required: null and a missing field do not mean
+// that there are no keys.
 func (c *call) keys(listed []keyFields) ([]APIKey, error) {
 	if listed == nil {
 		return nil, c.missing("apiKeys")
@@ -198,8 +200,8 @@ func (c *call) keys(listed []keyFields) ([]APIKey, error) {
 	return keys, nil
 }
 
-// keyByID requires that the key is the one that was asked for. It returns nil if the registry
-// answered null at path.
+// keyByID converts the key with the given id. It returns nil if the registry answered null at path,
+// and an error if the key has another id.
 func (c *call) keyByID(id string, found *keyFields, path ...string) (*APIKey, error) {
 	if found == nil {
 		return nil, c.unknown(path...)
@@ -209,7 +211,7 @@ func (c *call) keyByID(id string, found *keyFields, path ...string) (*APIKey, er
 	case err != nil:
 		return nil, err
 	case k.ID != id:
-		return nil, c.garbled("the answer holds another key than the one that was asked for")
+		return nil, c.protocol("the answer has another key than the requested one")
 	}
 	return &k, nil
 }
@@ -224,7 +226,7 @@ func (c *call) invalid(r refusal) error {
 	return e
 }
 
-// revoked reads the result of a revoke.
+// revoked returns the error of a revocation, or nil if it succeeded.
 func (c *call) revoked(result revokeResult) error {
 	switch r := result.(type) {
 	case *revokeResultOk:
@@ -232,5 +234,5 @@ func (c *call) revoked(result revokeResult) error {
 	case *revokeResultInvalidInput:
 		return c.invalid(r.refusal)
 	}
-	return c.garbled("the answer does not show the result of the revocation")
+	return c.protocol("the answer does not contain the result of the revocation")
 }

@@ -13,14 +13,15 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// Status of a key. A registry may have more than these. Only [Active] means that the key works. A
-// revoked key has no status, because it is deleted (quilt: shared/graphql/schema.graphql).
+// Status is the status of a key. A registry may return other values than the constants below. Only
+// [Active] means that the key works. A revoked key has no status, because it is deleted (quilt:
+// shared/graphql/schema.graphql).
 type Status string
 
 // The statuses that the schema names.
 const (
 	Active  Status = "ACTIVE"
-	Expired Status = "EXPIRED" // is still listed; when it is purged is not documented
+	Expired Status = "EXPIRED" // still listed; it is not documented when an expired key is deleted
 )
 
 // Identity is the user that a credential belongs to.
@@ -31,33 +32,35 @@ type Identity struct {
 	RegistryTime time.Time // the registry's clock when it answered
 }
 
-// SameUser reports whether two e-mail addresses belong to the same registry user. Case does not
-// count, because people and registries write it differently. An empty address belongs to nobody.
+// SameUser reports whether two email addresses belong to the same registry user. It ignores case,
+// because people and registries write addresses in different cases. An empty address belongs to
+// nobody.
 func SameUser(a, b string) bool { return a != "" && strings.EqualFold(a, b) }
 
-// APIKey is a key as the registry shows it (quilt: shared/graphql/schema.graphql, type APIKey). All
-// times are the registry's.
+// APIKey is a key as the registry describes it (quilt: shared/graphql/schema.graphql, type APIKey).
+// All times are times on the registry's clock.
 type APIKey struct {
-	ID           string // opaque, from the registry
-	Name         string // neither unique nor unchangeable by contract
+	ID           string // opaque
+	Name         string // not unique; the registry may change it
 	Fingerprint  string // prefix, first and last characters of the key: for people, not unique
 	CreatedAt    time.Time
 	ExpiresAt    time.Time
-	LastUsedAt   *time.Time // nil: the registry records no use; may be coarse, so use [APIKey.LatestUse]
+	LastUsedAt   *time.Time // nil if the registry records no use; may be coarse, so use [APIKey.LatestUse]
 	Status       Status
-	UserEmail    string    // the owner's
-	RegistryTime time.Time // the registry's clock when it answered; after [Session.CreateKey] it may be zero
+	UserEmail    string    // of the owner
+	RegistryTime time.Time // when the registry answered; may be zero after [Session.CreateKey]
 }
 
-// Old reports whether a key has less than half of its lifetime left, by the registry's own clock.
+// Old reports whether a key has less than half of its lifetime left. now is a time on the
+// registry's clock.
 func (k APIKey) Old(now time.Time) bool {
 	return k.ExpiresAt.Sub(now) < k.ExpiresAt.Sub(k.CreatedAt)/2
 }
 
-// LatestUse is the latest time at which the last use of the key may have been; nil if the registry
-// records no use. The precision of the record is not documented. So midnight may stand for the
-// whole day that starts then, a full hour for the hour, and a full minute for the minute: in UTC,
-// or in the zone in which the registry writes the time. The end of that time counts.
+// LatestUse returns the latest possible time of the last use of the key, or nil if the registry
+// records no use. The precision of LastUsedAt is not documented. So midnight counts as the end of
+// the day that it begins, a full hour as the end of that hour, and a full minute as the end of that
+// minute, in UTC and in the time zone of the registry's answer.
 func (k APIKey) LatestUse() *time.Time {
 	if k.LastUsedAt == nil {
 		return nil
@@ -74,8 +77,8 @@ func (k APIKey) LatestUse() *time.Time {
 	return &latest
 }
 
-// OnlyFit returns the only key in the list whose fingerprint fits the key; ok is false if none
-// fits, or more than one.
+// OnlyFit returns the only key in the list whose fingerprint fits the key. ok is false if no
+// fingerprint or more than one fits.
 func OnlyFit(keys []APIKey, key apikey.Key) (fit APIKey, ok bool) {
 	n := 0
 	for _, k := range keys {
@@ -95,46 +98,45 @@ type Account struct {
 // Login is a user with one key.
 type Login struct {
 	Identity
-	Key *APIKey // nil: the registry answered that this user has no key with that id
+	Key *APIKey // nil if the registry answered that the user has no key with that id
 }
 
-// CreatedKey is a new key with its secret, which the registry shows only once.
+// CreatedKey is a new key with its secret text, which the registry returns only once.
 type CreatedKey struct {
 	APIKey
 	Secret  apikey.Key
-	Differs []string // what is not as it was asked for, as short texts; the caller compares the owner
+	Differs []string // how the key differs from the request, as short texts; the caller compares the owner
 }
 
-// lifetimeTolerance is how far a lifetime may be from the one that was asked for. A registry may
+// lifetimeTolerance is how much a key's lifetime may differ from the requested one. A registry may
 // count whole days.
 const lifetimeTolerance = 24 * time.Hour
 
-// differs compares a new key with what was asked for.
+// differs compares a new key with the request.
 func (k APIKey) differs(asked createInput) (differences []string) {
 	wantedMark, _ := apikey.MarkOf(asked.Name)
 	if mark, _ := apikey.MarkOf(k.Name); mark != wantedMark {
 		differences = append(differences,
-			"the registry changed the end of the key's name, by which a key that a crash leaves behind is found")
+			"the registry changed the end of the key's name, so an orphan of this secret cannot be found")
 	}
 	wanted := time.Duration(asked.ExpiresInDays) * 24 * time.Hour
 	if got := k.ExpiresAt.Sub(k.CreatedAt); (got - wanted).Abs() > lifetimeTolerance {
-		differences = append(differences, fmt.Sprintf("the key is valid for %.1f days, not for the %d that were "+
-			"asked for",
+		differences = append(differences, fmt.Sprintf("the key is valid for %.1f days instead of the requested %d",
 			got.Hours()/24, asked.ExpiresInDays))
 	}
 	return differences
 }
 
-// KeyFilter narrows a list. The registry applies it; how it compares is not documented. The zero
-// KeyFilter selects all keys.
+// KeyFilter selects keys of a list. The registry applies it, and it is not documented how it
+// compares the texts. The zero KeyFilter selects all keys.
 type KeyFilter struct {
 	Name        string
 	Fingerprint string
 	Status      Status
 }
 
-// Me returns the user that the credential belongs to. It fails with an [*UnauthenticatedError] if
-// there is none.
+// Me returns the user that the credential belongs to. If there is none, it fails with an
+// [*UnauthenticatedError].
 func (s *Session) Me(ctx context.Context) (Identity, error) {
 	got, c, err := ask(ctx, s, "me", reads, me)
 	if err != nil {
@@ -158,7 +160,7 @@ func (s *Session) Account(ctx context.Context) (a Account, err error) {
 }
 
 // Login returns, in one request, the user that the credential belongs to and that user's key with
-// the given id. It is the strictest test of a key.
+// the given id. It is the strictest check of a key.
 func (s *Session) Login(ctx context.Context, keyID string) (l Login, err error) {
 	got, c, err := ask(ctx, s, "login", reads, func(ctx context.Context, g graphql.Client) (*loginResponse, error) {
 		return login(ctx, g, keyID)
@@ -191,15 +193,15 @@ func (s *Session) ListKeys(ctx context.Context, filter KeyFilter) ([]APIKey, err
 		return nil, err
 	}
 	if got.Me == nil {
-		return nil, c.nobody()
+		return nil, c.notLoggedIn()
 	}
 	return c.keys(got.Me.ApiKeys)
 }
 
-// CreateKey creates a key for the user, valid for expiresInDays days (1 to 365, which the registry
-// checks). It is the one operation that must not be done twice. It is sent again only if the first
-// request provably was not carried out (no connection, or status 429), and fails with an
-// [*AnswerLostError] if a key may have been created that nobody holds.
+// CreateKey creates a key for the user, valid for expiresInDays days (1 to 365; the registry checks
+// it). It must not create two keys, so it sends its request again only if the first request was
+// certainly not carried out (no connection, or status 429). It fails with an [*AnswerLostError] if
+// a key may have been created whose secret text was not received.
 func (s *Session) CreateKey(ctx context.Context, name string, expiresInDays int) (CreatedKey, error) {
 	c, err := s.start(ctx, "apiKeyCreate", creates)
 	if err != nil {
@@ -227,15 +229,15 @@ func (c *call) create(ctx context.Context, input createInput) (CreatedKey, error
 		}
 		secret, err := apikey.Parse(result.Secret)
 		if err != nil {
-			return CreatedKey{}, c.garbled("the secret of the new key is " + err.Error())
+			return CreatedKey{}, c.protocol("the secret text of the new key is " + err.Error())
 		}
 		return CreatedKey{key, secret, key.differs(input)}, nil
 	}
 	return CreatedKey{}, c.missing("apiKeyCreate")
 }
 
-// mayHaveCreated is false only if it is proved that no key was created: no request was sent, or a
-// complete answer refuses it.
+// mayHaveCreated reports whether a key may have been created. It returns false only if no request
+// was sent, or if a complete answer refuses the request.
 func mayHaveCreated(err error) bool {
 	if down, ok := errors.AsType[*UnavailableError](err); ok {
 		return down.reached
@@ -249,16 +251,16 @@ func mayHaveCreated(err error) bool {
 	return !Refused(err)
 }
 
-// RevokeKey deletes one of the user's keys, at once and permanently. It is sent once, whatever
-// comes back: time passes between attempts, and before each one the caller must check again that
-// nobody needs the key. What a registry answers to an id that it does not know is not documented.
-// After an [*InvalidInputError], [Session.GetKey] shows whether the key still exists.
+// RevokeKey deletes one of the user's keys, immediately and permanently. It sends one request and
+// never repeats it, because the caller must check again before each attempt that nobody needs the
+// key. It is not documented what a registry answers for an unknown id: after an
+// [*InvalidInputError], [Session.GetKey] shows whether the key still exists.
 func (s *Session) RevokeKey(ctx context.Context, id string) error {
 	return s.revoke(ctx, id, redact.Text{})
 }
 
-// RevokeKeyBySecret deletes the given key, as [Session.RevokeKey] does by id. The text proves which
-// key is meant; an id keeps the key from being sent.
+// RevokeKeyBySecret deletes the given key. Otherwise it is like [Session.RevokeKey]. The text
+// identifies the key with certainty, but the key is sent. With an id, no key is sent.
 func (s *Session) RevokeKeyBySecret(ctx context.Context, key apikey.Key) error {
 	return s.revoke(ctx, "", redact.New(key.Reveal()))
 }
@@ -268,8 +270,8 @@ func (s *Session) revoke(ctx context.Context, id string, secret redact.Text) err
 	if err != nil {
 		return err
 	}
-	if id == "" && secret.Empty() { // what a registry does if no key is named is not documented
-		return c.nothingNamed()
+	if id == "" && secret.Empty() { // it is not documented what a registry does in this case
+		return c.noKeyNamed()
 	}
 	c.carried = secrets{secret}
 	got, err := apiKeyRevoke(ctx, c, id, secret.Reveal())
@@ -279,7 +281,7 @@ func (s *Session) revoke(ctx context.Context, id string, secret redact.Text) err
 	return c.revoked(got.ApiKeyRevoke)
 }
 
-func (c *call) nothingNamed() error {
+func (c *call) noKeyNamed() error {
 	return &InvalidInputError{Where: c.client.at(c.operation),
-		Faults: []InputFault{{Message: "no key is named, so nothing was sent"}}}
+		Faults: []InputFault{{Message: "the request names no key, so it was not sent"}}}
 }

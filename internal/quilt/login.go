@@ -18,8 +18,8 @@ const (
 	tokenOperation = "POST /api/token"
 )
 
-// LoginPassword logs a user in with name and password. If the registry takes single sign-on only,
-// it fails with an [*SSORequiredError], which names the page that shows a code for
+// LoginPassword logs in with user name and password. If the registry allows single sign-on only, it
+// fails with an [*SSORequiredError], which has the URL of the page that shows a code for
 // [Client.LoginRefreshToken].
 func (c *Client) LoginPassword(ctx context.Context, user string, password Password) (*Session, error) {
 	body, err := json.Marshal(map[string]string{"username": user, "password": password.Reveal()})
@@ -27,9 +27,9 @@ func (c *Client) LoginPassword(ctx context.Context, user string, password Passwo
 		return nil, err
 	}
 	r := &request{
-		operation: loginOperation, method: http.MethodPost, path: "/api/login", contentType: "application/json",
-		body:    body,
-		carried: secrets{password.Text}, limit: restLimit, patient: true,
+		operation: loginOperation, method: http.MethodPost, path: "/api/login",
+		contentType: "application/json", body: body, carried: secrets{password.Text},
+		limit: restLimit, patient: true,
 	}
 	got, err := c.do(ctx, r)
 	if err != nil {
@@ -39,20 +39,20 @@ func (c *Client) LoginPassword(ctx context.Context, user string, password Passwo
 		RefreshToken string `json:"refresh_token"`
 	}
 	if json.Unmarshal(got.body, &issued) != nil || issued.RefreshToken == "" {
-		return nil, c.protocol(r, http.StatusOK, "the answer holds no refresh token")
+		return nil, c.protocol(r, http.StatusOK, "the answer has no refresh token")
 	}
 	return c.LoginRefreshToken(ctx, NewRefreshToken(issued.RefreshToken))
 }
 
-// explainLogin says what to do about a login that was refused. Only the text of the answer, which
-// is no contract, shows that a registry takes single sign-on only. So the other message names the
-// code, too.
+// explainLogin adds to a refused login what to do next. Only the text of the answer shows that a
+// registry allows single sign-on only, and this text may change. So the message for all other
+// refusals mentions single sign-on too.
 func (c *Client) explainLogin(err error) error {
 	refused, ok := errors.AsType[*UnauthenticatedError](err)
 	if !ok {
 		return err
 	}
-	refused.next = "check user and password; if single sign-on is used, log in at " + c.CodeURL() +
+	refused.next = "check the user name and the password; with single sign-on, log in at " + c.CodeURL() +
 		" and use the code shown there"
 	if strings.Contains(strings.ToLower(refused.Message), "sso") {
 		return &SSORequiredError{Where: refused.Where, CodeURL: c.CodeURL(), cause: refused}
@@ -60,9 +60,9 @@ func (c *Client) explainLogin(err error) error {
 	return refused
 }
 
-// LoginRefreshToken logs a user in with the code that {registry}/login shows. The code works once:
-// the session keeps the token that replaces it, and there is no other attempt after the code may
-// have been sent.
+// LoginRefreshToken logs in with the code that {registry}/login shows. The code works once: the
+// session keeps the token that replaces it. The request is not repeated if the code may have been
+// sent.
 func (c *Client) LoginRefreshToken(ctx context.Context, token RefreshToken) (*Session, error) {
 	t := &tokens{turn: make(chan struct{}, 1), refresh: token}
 	if err := c.renew(ctx, t); err != nil {
@@ -72,7 +72,7 @@ func (c *Client) LoginRefreshToken(ctx context.Context, token RefreshToken) (*Se
 }
 
 // renew exchanges the refresh token for an access token and the next refresh token. The caller
-// holds the turn.
+// holds t.turn.
 func (c *Client) renew(ctx context.Context, t *tokens) error {
 	r := &request{
 		operation: tokenOperation, method: http.MethodPost, path: "/api/token",
@@ -98,8 +98,8 @@ func (c *Client) renew(ctx context.Context, t *tokens) error {
 	return err
 }
 
-// accept reads the answer of the token endpoint into t. It stores both tokens together, so that
-// nothing is asked with the access token before the next refresh token is kept.
+// accept stores the answer of the token endpoint in t. It stores both tokens together, so that the
+// access token is not used before the next refresh token is stored.
 func (c *Client) accept(r *request, got answer, t *tokens) error {
 	var issued struct {
 		Error        loose   `json:"error"`
@@ -112,9 +112,9 @@ func (c *Client) accept(r *request, got answer, t *tokens) error {
 	case issued.Error != "": // also with status 200 (quilt: api/python/quilt3/session.py)
 		return &UnauthenticatedError{Where: c.at(r.operation), Message: r.secrets().scrub(string(issued.Error))}
 	case err != nil:
-		return c.protocol(r, http.StatusOK, "this is not the answer of a token endpoint")
+		return c.protocol(r, http.StatusOK, "the answer is not valid for a token endpoint")
 	case issued.RefreshToken == "" || issued.AccessToken == "" || issued.ExpiresAt <= 0:
-		return c.protocol(r, http.StatusOK, "the answer lacks an access token, its expiry, or the next refresh token")
+		return c.protocol(r, http.StatusOK, "the answer must have an access token, its expiry and the next refresh token")
 	}
 	t.refresh = NewRefreshToken(issued.RefreshToken)
 	t.access = redact.New(issued.AccessToken)
@@ -122,13 +122,13 @@ func (c *Client) accept(r *request, got answer, t *tokens) error {
 	return nil
 }
 
-// lifetime is how long a token works from now on. Its expiry is on the registry's clock, so it is
-// compared with that.
+// lifetime returns how long a token remains valid. Its expiry is a time on the registry's clock, so
+// it is compared with that clock.
 func lifetime(expiresAt float64, now time.Time) time.Duration {
 	if now.IsZero() {
 		now = time.Now()
 	}
 	const day = 24 * 60 * 60
-	seconds := min(expiresAt-float64(now.Unix()), day) // a new token each day is enough; more might overflow
+	seconds := min(expiresAt-float64(now.Unix()), day) // limited, because a Duration might overflow
 	return time.Duration(seconds) * time.Second
 }

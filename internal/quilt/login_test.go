@@ -68,7 +68,7 @@ func TestRefusedLoginSaysWhatToDo(t *testing.T) {
 		body, want, says string
 	}{
 		{401, `{"error":"SSO login required"}`, "SSORequiredError", "single sign-on only"},
-		{401, `{"message":"login attempt failed"}`, "UnauthenticatedError", "check user and password"},
+		{401, `{"message":"login attempt failed"}`, "UnauthenticatedError", "check the user name and the password"},
 		{400, `{"message":"expired","error_code":"SubscriptionInvalid"}`, "InvalidInputError", "SubscriptionInvalid"},
 		{403, ``, "ForbiddenError", "role"},
 	} {

@@ -6,20 +6,21 @@ import (
 	"strings"
 )
 
-// Knowledge is what a registry shows, without a login, of whether its platform has API keys.
-type Knowledge int
+// KeySupport says whether a registry's platform has API keys, as far as that is known without a
+// login.
+type KeySupport int
 
-// The values of [Knowledge].
+// The values of [KeySupport].
 const (
-	NotTold   Knowledge = iota // it answers nothing without a login
-	KnowsKeys                  // its schema has API keys
-	NoKeys                     // its schema has none: the platform is older than 1.67
+	KeySupportUnknown KeySupport = iota // the registry answers only after a login
+	KeysSupported                       // the schema has API keys
+	KeysUnsupported                     // the schema has no API keys: the platform is older than 1.67
 )
 
-// Reach asks the registry for keys without a credential. Its success means that the registry
-// answers over a trusted connection. A server checks a query against its schema before it checks
-// the login (GraphQL specification, "Validation"), so an old platform can be recognized.
-func (c *Client) Reach(ctx context.Context) (Knowledge, error) {
+// Reach sends a query without a credential. If it returns no error, the registry answers over a
+// trusted connection. A server validates a query against its schema before it checks the login
+// (GraphQL specification, "Validation"), so the answer shows whether the platform is too old.
+func (c *Client) Reach(ctx context.Context) (KeySupport, error) {
 	asked := &call{client: c, operation: "apiKeysList", effect: reads}
 	_, err := apiKeysList(ctx, asked, "", "", "")
 	_, unauthenticated := errors.AsType[*UnauthenticatedError](err)
@@ -27,18 +28,18 @@ func (c *Client) Reach(ctx context.Context) (Knowledge, error) {
 	failed, answered := errors.AsType[*GraphQLError](err)
 	switch {
 	case err == nil:
-		return KnowsKeys, nil
+		return KeysSupported, nil
 	case answered && failed.lacks("apikeys"):
-		return NoKeys, nil
+		return KeysUnsupported, nil
 	case answered || unauthenticated || forbidden:
-		return NotTold, nil
+		return KeySupportUnknown, nil
 	}
-	return NotTold, err
+	return KeySupportUnknown, err
 }
 
-// lacks reports whether the registry says that its schema has no such field. The sentence is that
-// of the reference implementation of GraphQL and of those that follow it (graphql-js and
-// graphql-core, "Cannot query field").
+// lacks reports whether the registry says that its schema does not have the field. The text is that
+// of the GraphQL reference implementation and its ports (graphql-js and graphql-core, "Cannot query
+// field").
 func (e *GraphQLError) lacks(field string) bool {
 	for _, m := range e.Messages {
 		m = strings.ToLower(m)

@@ -12,11 +12,11 @@ import (
 	"quilt-rotate/internal/retry"
 )
 
-// longestWait is the longest wait that a registry can ask for. If it asks for more, the caller gets
-// the error and decides.
+// longestWait is the longest wait that is done at the request of a registry. If the registry asks
+// for a longer wait, the caller gets the error.
 const longestWait = time.Minute
 
-// do sends r until an answer comes, the attempts are used up, or the next wait would pass the
+// do sends r until there is an answer, the attempts are used up, or the next wait would exceed the
 // deadline of ctx.
 func (c *Client) do(ctx context.Context, r *request) (answer, error) {
 	waits := retry.Waits{First: c.interval, Longest: 5 * time.Second, AtMost: time.Hour, Attempts: c.attempts}
@@ -25,7 +25,7 @@ func (c *Client) do(ctx context.Context, r *request) (answer, error) {
 	}
 	again := func(err error) bool {
 		down, ok := errors.AsType[*UnavailableError](err)
-		return ok && !r.single && !down.hopeless && !(r.once && down.reached) &&
+		return ok && !r.single && !down.permanent && !(r.once && down.reached) &&
 			down.RetryAfter < longestWait && ctx.Err() == nil
 	}
 	attempts := 0
@@ -35,7 +35,7 @@ func (c *Client) do(ctx context.Context, r *request) (answer, error) {
 	})
 	if down, ok := errors.AsType[*UnavailableError](err); ok {
 		down.Attempts = attempts
-		if end := context.Cause(ctx); end != nil && !errors.Is(down, end) { // it ended during a wait
+		if end := context.Cause(ctx); end != nil && !errors.Is(down, end) { // the context ended during a wait
 			down.cause = interrupted(end, down.cause)
 		}
 	}
@@ -49,8 +49,8 @@ func interrupted(by, last error) error {
 	return fmt.Errorf("%w, after %w", by, last)
 }
 
-// retryAfter reads how long the registry asks to wait: seconds, or a date, which is on the
-// registry's clock and so compared with it (RFC 9110, section 10.2.3).
+// retryAfter returns how long the registry asks to wait. The header has a number of seconds or a
+// date, which is compared with the registry's clock (RFC 9110, section 10.2.3).
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	text := strings.TrimSpace(header.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {

@@ -11,19 +11,19 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// quotedLimit bounds, in characters, what errors quote of one message of the registry.
+// quotedLimit is the largest number of characters that errors quote of one message of the registry.
 const quotedLimit = 200
 
-// opaque finds what may be a credential: API keys, and runs of characters that are too long for a
-// word (tokens, codes, digests).
+// opaque matches text that may be a credential: API keys, and sequences of characters that are too
+// long for a word, such as tokens, codes and digests.
 var opaque = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`qk_\S+|[A-Za-z0-9_\-+/=]{32,}`) })
 
-// secrets are the credentials of one request. A server may quote what it was sent.
+// secrets are the credentials of one request. The registry may quote them in its messages.
 type secrets []redact.Text
 
-// scrub makes the registry's text safe for an error: one short line without control or invisible
-// characters, and without anything that looks like a credential. It looks before and after the
-// cleaning, because cleaning changes characters.
+// scrub returns the registry's text in a form that is safe in an error: one short line without
+// control or invisible characters, and without text that looks like a credential. It searches for
+// credentials before and after it removes characters, because the removal can change them.
 func (s secrets) scrub(text string) string {
 	forms := s.forms()
 	text = redact.Scrub(clean(redact.Scrub(text, forms...)), forms...)
@@ -34,7 +34,7 @@ func (s secrets) scrub(text string) string {
 	return strings.TrimSpace(text)
 }
 
-// forms are all forms in which a request has a credential, and in which it may come back.
+// forms returns the encodings of the credentials in a request. A message may contain each of them.
 func (s secrets) forms() []redact.Text {
 	var forms []redact.Text
 	for _, credential := range s {

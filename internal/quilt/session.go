@@ -14,33 +14,33 @@ import (
 // client (quilt: api/python/quilt3/session.py).
 const renewBefore = 60 * time.Second
 
-// Session asks a registry as one user, who logged in with an API key or otherwise. It is safe for
-// concurrent use.
+// Session sends requests to a registry as one user, who logged in with an API key or in another
+// way. It is safe for concurrent use.
 type Session struct {
 	client *Client
-	key    redact.Text // empty: login has the token
-	login  *tokens     // nil: key is used
+	key    redact.Text // empty if login is used
+	login  *tokens     // nil if key is used
 }
 
-// tokens are those of a session without an API key.
+// tokens are the tokens of a session without an API key.
 type tokens struct {
-	turn    chan struct{} // is held while the other fields are read or replaced
+	turn    chan struct{} // held while the other fields are read or replaced
 	access  redact.Text
 	renewAt time.Time // on this process's clock
 	refresh RefreshToken
-	spent   bool // the refresh token may have been used without an answer
+	spent   bool // the refresh token may have been used, and its answer is lost
 }
 
-// WithKey returns a session of the owner of an API key. It sends nothing. The first operation shows
-// whether the registry accepts the key.
+// WithKey returns a session for the owner of an API key. It sends no request. The first operation
+// shows whether the registry accepts the key.
 func (c *Client) WithKey(key apikey.Key) *Session {
 	return &Session{client: c, key: redact.New(key.Reveal())}
 }
 
-// Host is the host of the registry, with the port if the URL names one.
+// Host returns the host of the registry, with the port if the URL has one.
 func (s *Session) Host() string { return s.client.Host() }
 
-// start prepares a call. If the access token is about to expire, it gets a new one first.
+// start prepares a call. If the access token is about to expire, it first requests a new one.
 func (s *Session) start(ctx context.Context, operation string, effect effect) (*call, error) {
 	bearer, err := s.bearer(ctx)
 	if err != nil {
@@ -48,13 +48,13 @@ func (s *Session) start(ctx context.Context, operation string, effect effect) (*
 	}
 	if !sendable(bearer) {
 		return nil, &UnauthenticatedError{Where: s.client.at(operation),
-			problem: "the credential is empty or holds a character that cannot be sent", next: "check what is stored " +
-				"as the key"}
+			problem: "the credential is empty or contains a character that cannot be sent",
+			next:    "check the stored key"}
 	}
 	return &call{client: s.client, operation: operation, effect: effect, bearer: bearer}, nil
 }
 
-// ask sends one operation as the session's user; send is the generated function of that operation.
+// ask sends one operation as the session's user. send is the generated function of the operation.
 func ask[T any](ctx context.Context, s *Session, operation string, e effect,
 	send func(context.Context, graphql.Client) (*T, error)) (*T, *call, error) {
 	c, err := s.start(ctx, operation, e)
@@ -65,7 +65,7 @@ func ask[T any](ctx context.Context, s *Session, operation string, e effect,
 	return got, c, err
 }
 
-// sendable reports whether a header may hold the text (RFC 9110, section 5.5).
+// sendable reports whether the text is valid in a header (RFC 9110, section 5.5).
 func sendable(bearer redact.Text) bool {
 	for _, b := range []byte(bearer.Reveal()) {
 		if b < ' ' || b == 0x7f {
@@ -91,7 +91,7 @@ func (s *Session) bearer(ctx context.Context) (redact.Text, error) {
 	}
 	if t.spent {
 		return redact.Text{}, &UnauthenticatedError{Where: s.client.at(tokenOperation),
-			problem: "the session's token is used up, and no new one came", next: "log in again"}
+			problem: "the session's token is used up, and no new token was received", next: "log in again"}
 	}
 	return t.access, s.client.renew(ctx, t)
 }

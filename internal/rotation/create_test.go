@@ -193,7 +193,7 @@ func TestANewKeyThatIsNotAsAskedForIsReported(t *testing.T) {
 		"another name": {func(sw *quiltregistry.Switches) { sw.NameLimit = 20 },
 			"changed the end of the key's name"},
 		"a shorter lifetime": {func(sw *quiltregistry.Switches) { sw.DaysLimit = 30 },
-			"valid for 30.0 days, not for the 90 that were asked for"},
+			"valid for 30.0 days instead of the requested 90"},
 		"a little shorter one": {func(sw *quiltregistry.Switches) { sw.DaysLimit = 89 }, ""},
 	} {
 		r := sandboxtest.New(t)

@@ -99,7 +99,7 @@ func TestAnswersToApiKeyCreate(t *testing.T) {
 	// Protects the schedule and the search for orphans from a registry that changes what was asked
 	// for: the key is used, and each difference that counts is reported.
 	t.Parallel()
-	const days = "days, not for the 90 that were asked for"
+	const days = "days instead of the requested 90"
 	for _, c := range []struct{ name, field, value, reported string }{
 		{"a longer lifetime", "expiresAt", `"2099-01-01T00:00:00Z"`, days},
 		{"a lifetime beyond every duration", "expiresAt", `"9999-12-31T23:59:59Z"`, days},

@@ -20,7 +20,7 @@ type registry struct {
 	url, host string
 	client    *quilt.Client
 	down      string // why it cannot be asked; "": it answers
-	knowledge quilt.Knowledge
+	knowledge quilt.KeySupport
 }
 
 var registryChecks = []check[*registry]{
@@ -111,9 +111,9 @@ func (r *registry) platform(context.Context) finding {
 		return ok("%s, as the catalog says", r.catalog.StackVersion)
 	}
 	switch r.knowledge {
-	case quilt.KnowsKeys:
+	case quilt.KeysSupported:
 		return ok("1.67 or newer: its schema has API keys (--catalog shows the version)")
-	case quilt.NoKeys:
+	case quilt.KeysUnsupported:
 		return failure(tooOld, "older than 1.67: its schema has no API keys")
 	}
 	return skip("not known without a login; give --catalog")

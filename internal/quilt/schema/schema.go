@@ -1,12 +1,12 @@
-// Package schema holds the part of a Quilt registry's GraphQL schema that this project uses.
+// Package schema has the part of a Quilt registry's GraphQL schema that this project uses.
 //
-// It is a package of its own, without code, so that the sandbox's registry can serve the very file
-// the client's types are generated from without depending on the client.
+// It is a separate package so that the sandbox's registry can serve the schema that the client is
+// generated from, and does not import the client.
 package schema
 
 import _ "embed"
 
-// Text is the schema, in the GraphQL schema definition language.
+// Text is the schema in the GraphQL schema definition language.
 //
 //go:embed schema.graphql
 var Text string
