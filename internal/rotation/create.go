@@ -14,20 +14,20 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// labelsNeeded is how many labels a rotation, and what may come after it, need at most: the new
-// version's key, the current version's key, AWSPREVIOUS if there was none, the mark of the version
-// that it supersedes, and a pause.
+// labelsNeeded is how many labels a rotation and what may follow it need at most: the keys of the
+// new and the current version, AWSPREVIOUS if there was none, the mark of the superseded version,
+// and a pause.
 const labelsNeeded = 5
 
-// Of the time that a step has left, the registry gets the first share, each put a share of what is
-// left then, and the read-back the rest: a registry that hangs must not leave a key that there is
-// no time to store.
+// The registry gets the first share of the time that a step has left, each put a share of what is
+// left then, and the read-back the rest. So a registry that hangs does not use the time that is
+// needed to store the key.
 const (
 	createShare = 0.6
 	putShare    = 0.6
 )
 
-// roomForLabels refuses to create a key that could then not be labelled.
+// roomForLabels fails if a new key could not be labelled.
 func (r *run) roomForLabels() error {
 	if free := vault.LabelQuota - r.secret.Labels(); free < labelsNeeded {
 		return fault.New[fault.LabelQuota]("the secret %[1]s has %[2]d of its %[3]d staging labels free, "+
@@ -57,9 +57,9 @@ type created struct {
 	session *quilt.Session
 }
 
-// createKey creates the new key. The registry shows a key's secret once and cannot repeat a request
-// without creating another key, so nothing here is tried again if the request may have been carried
-// out. A crash from there to the put leaves an orphan, with the secret's mark in its name.
+// createKey creates the new key. The registry returns the text of a key once, and a repeated request
+// creates another key. So nothing is tried again if the request may have been carried out. A crash
+// between this call and the put leaves an orphan with the secret's mark in its name.
 func (r *run) createKey(ctx context.Context) (created, error) {
 	ctx, cancel := retry.WithShare(ctx, createShare)
 	defer cancel()
@@ -79,15 +79,15 @@ func (r *run) createKey(ctx context.Context) (created, error) {
 	return result, err
 }
 
-// checkCreated compares the new key with what was asked for, and revokes one that must not be
-// stored. Another name or lifetime is reported, and the key is used: it works, and once it is
-// stored its label leads to it. But without the secret's mark in its name, a key that a crash
-// leaves behind is not found. A key that the current value holds already is not new, whatever the
-// answer says, so it is neither stored nor revoked.
+// checkCreated compares the new key with the request, and revokes a key that must not be stored. If
+// only the name or the lifetime differs, that is reported and the key is used: it works, and its
+// label leads to it when it is stored. (Without the secret's mark in its name, a sweep does not find
+// it if a crash leaves it behind.) A key that the current value already holds is not new, whatever
+// the answer says, so it is neither stored nor revoked.
 func (r *run) checkCreated(ctx context.Context, c created, owner string) error {
 	if r.value.Contains(c.key.Secret) {
 		return fault.New[fault.BadNewKey]("the registry answered apiKeyCreate for %s with a key that the current "+
-			"value holds already; nothing was stored or revoked: check what answers in the registry's place",
+			"value already holds; nothing was stored or revoked: check which system answers instead of the registry",
 			r.secret.ARN)
 	}
 	if !quilt.SameUser(c.key.UserEmail, owner) {
@@ -105,11 +105,11 @@ func (r *run) checkCreated(ctx context.Context, c created, owner string) error {
 
 // store writes the new key as the pending value.
 //
-// A crash before the put leaves an orphan, which the sweep finds by its name. Whatever goes wrong
-// with the put, the version is read back: a value never changes, so what is there shows how the
-// race ended. If there is no value yet, the put is repeated once with the same token, because an
-// orphan is the only alternative; if both arrive, the second changes nothing. Only if another key
-// is there, it is certain that ours never will be, and only then ours is revoked.
+// A crash before the put leaves an orphan, which the sweep finds by its name. If the put fails for
+// any reason, the version is read back: a value never changes, so it shows which run was first. If
+// there is no value yet, the put is repeated once with the same token, because the key would be an
+// orphan otherwise. If both puts arrive, the second changes nothing. If the version holds another
+// key, ours will never be stored, and only then it is revoked.
 func (r *run) store(ctx context.Context, c created) error {
 	value, err := r.value.WithKey(c.key.Secret)
 	if err != nil {
@@ -150,9 +150,9 @@ func (r *run) putAndRead(ctx context.Context, value redact.Text, keyID string) (
 	return stored, putErr, readErr
 }
 
-// revokeOwn revokes the key that this run created, once it is certain that it was not stored. It
-// names the key by its text: a wrong id in the registry's answer would revoke another key. If the
-// request fails, the sweep finds the key by its name.
+// revokeOwn revokes the key that this run created, when it is certain that it is not stored. It
+// sends the key's text and not its id, because a wrong id in the registry's answer would revoke
+// another key. If the request fails, the sweep finds the key by its name.
 func (r *run) revokeOwn(ctx context.Context, c created, why string) {
 	err := c.session.RevokeKeyBySecret(ctx, c.key.Secret)
 	if err != nil {

@@ -40,7 +40,7 @@ type Handler struct {
 }
 
 // Invoke carries out the step that the event asks for. The answer is empty, because Secrets Manager
-// only looks at success.
+// reads only whether the call succeeded.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
 	ctx, cancel := retry.WithMargin(ctx)
@@ -78,7 +78,7 @@ func (h *Handler) log(ctx context.Context, req Request, report Report, took time
 	if secret == "" && vault.IsSecretID(req.SecretID) {
 		secret = req.SecretID
 	}
-	step := "unknown" // keeps the event's free text out of metrics' dimensions
+	step := "unknown" // the event's free text must not become a dimension of a metric
 	if req.Step.known() {
 		step = string(req.Step)
 	}
@@ -92,7 +92,7 @@ func (h *Handler) log(ctx context.Context, req Request, report Report, took time
 		fingerprint = report.Key.Fingerprint()
 	}
 	if report.Unidentified {
-		unidentified = "the registry's list does not show which key is the current one: it will be left to expire"
+		unidentified = "the registry's list does not show which key is the current one: it stays valid until it expires"
 	}
 	for _, a := range []slog.Attr{
 		slog.String("keyId", report.KeyID), slog.String("fingerprint", fingerprint), slog.String("owner", report.Owner),
@@ -131,8 +131,8 @@ func (h *Handler) measure(step, secret string, report Report, took time.Duration
 		telemetry.Sample{Name: MetricBeforeFirstKey, Unit: telemetry.Count,
 			Value: flag(err != nil && report.NotBootstrapped)},
 		telemetry.Sample{Name: MetricNewKeyDiffers, Unit: telemetry.Count, Value: flag(report.Differs != "")})
-	// A rotation before the first key counts neither as failed nor as healed. It has its own
-	// metric, as has the sweep.
+	// A rotation before the first key counts neither as failed nor as healed. It has a metric of its
+	// own, like such a sweep.
 	if err != nil && !report.NotBootstrapped {
 		h.Metrics.Emit(&telemetry.Label{Name: DimensionErrorType, Value: fault.TypeName(err)}, properties,
 			telemetry.Sample{Name: MetricStepFailed, Unit: telemetry.Count, Value: 1})

@@ -11,14 +11,13 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Self-healing. A stored value is immutable, so a pending version may never be able to become
-// current, and AWSPENDING on it blocks every later rotation and every change of the schedule.
-// Removing AWSPENDING ends that rotation. The version keeps the label of its key, so that the sweep
-// revokes the key.
-
-// giveUp removes AWSPENDING from this rotation's version and fails with the reason. A crash before
-// it leaves the state that led here. A stalled twin may still put or promote, so the sweep waits
-// for the orphan age before it revokes such a key.
+// giveUp ends a rotation whose pending version can never become current: it removes AWSPENDING and
+// returns the reason. A stored value is immutable, so AWSPENDING would otherwise block every later
+// rotation and every change of the schedule. The version keeps the label of its key, so that the
+// sweep revokes the key.
+//
+// A crash before the call changes nothing. A concurrent run that stalled may still put or promote, so
+// the sweep waits for the orphan age before it revokes such a key.
 func (r *run) giveUp(ctx context.Context, reason error) error {
 	if err := r.Vault.Detach(ctx, r.secret.ARN, vault.Pending, r.Token); err != nil {
 		return fault.New[fault.SecretsManagerFailed]("the version %s of %s can never become current (%s), "+
@@ -46,12 +45,12 @@ func (r *run) checkStored(ctx context.Context, pending apikey.Key) error {
 	return nil
 }
 
-// finding is why a key can never become current: nothing, or one of these.
+// finding says why a key can never become current. The zero finding means that it can.
 type finding struct{ gone, old bool }
 
-// askPending asks the registry for the pending key, first with the key itself: it may be the only
-// one that still logs in. A refusal is not evidence, because a new key may take a moment to work.
-// In that case, its owner's other credentials ask for it.
+// askPending asks the registry for the pending key, first with the key itself, which may be the only
+// key that still logs in. A refusal is not evidence, because a new key may not work at once. After a
+// refusal, another credential of the owner asks for the key.
 func (r *run) askPending(ctx context.Context, pending apikey.Key) (found finding, err error) {
 	session := r.Registry.WithKey(pending)
 	account, err := session.Account(ctx)
@@ -64,15 +63,15 @@ func (r *run) askPending(ctx context.Context, pending apikey.Key) (found finding
 			return err
 		})
 		return found, err
-	case quilt.Refused(err): // it may log in, but not look at keys: testSecret checks it
+	case quilt.Refused(err): // the key logs in, but may not look at keys; testSecret checks it
 		return finding{}, nil
 	}
 	return finding{}, err
 }
 
-// lookUp finds the pending key by the id in its label: in the list, or by asking for the id,
-// because a list may be incomplete. If there is no label, because the put did not attach it and the
-// run died, the key is found by its fingerprint, and the label is attached.
+// lookUp finds the pending key by the id in its label: in the list, or with a request for the id,
+// because a list may be incomplete. If the version has no label, because the put did not attach it
+// and the run died, the key is found by its fingerprint, and the label is attached.
 func (r *run) lookUp(ctx context.Context, c issuer.Creator, pending apikey.Key) (finding, error) {
 	id := r.secret.Versions[r.Token].Key()
 	if id == "" {

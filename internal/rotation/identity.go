@@ -9,8 +9,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// unmarkCurrent takes marks off the current version: somebody rolled back to it, so it is no longer
-// superseded.
+// unmarkCurrent removes the marks of the current version: somebody rolled back to it, so it is no
+// longer superseded.
 func (r *run) unmarkCurrent(ctx context.Context) error {
 	for _, mark := range r.current.Marks {
 		if err := r.Vault.Detach(ctx, r.secret.ARN, mark.Label(), r.current.ID); err != nil {
@@ -21,8 +21,8 @@ func (r *run) unmarkCurrent(ctx context.Context) error {
 }
 
 // labelCurrent labels the current version before a key is created, so that its key can be found
-// when it is superseded. If the registry's list does not show which key it is, that is reported,
-// and the key is left to expire.
+// when it is superseded. If the registry's list does not show which key it is, this is reported, and
+// the key stays valid until it expires.
 func (r *run) labelCurrent(ctx context.Context, account quilt.Account) error {
 	if r.current.Key() != "" {
 		return nil
@@ -37,19 +37,19 @@ func (r *run) labelCurrent(ctx context.Context, account quilt.Account) error {
 	return nil
 }
 
-// Labels is what it takes to label a version. [vault.Vault] implements it.
+// Labels has the calls that label a version. [vault.Vault] implements it.
 type Labels interface {
 	Read(ctx context.Context, secretARN, versionID string) (redact.Text, error)
 	Attach(ctx context.Context, secretARN, label, to string) error
 	Move(ctx context.Context, secretARN, label, to, from string) error
 }
 
-// LabelCurrent gives the current version the label of its key, if it has none: somebody put a first
-// key in by hand, or edited another field, which made a new version with the same key. It returns
-// the key's id; "" if the list does not show which key it is. current is the version's value, field
-// the one that the tag names, and keys are those of its user.
+// LabelCurrent attaches the label of its key to the current version, if it has none: somebody stored
+// a first key by hand, or edited another field, which created a new version with the same key. It
+// returns the key's id, or "" if the list does not show which key it is. current is the version's
+// value, field is the field that the tag names, and keys are the keys of its user.
 //
-// A crash before or after leaves nothing to clean up: the label says what is true.
+// A crash before or after it leaves nothing to clean up, because the label is true.
 func LabelCurrent(ctx context.Context, v Labels, secret vault.Secret, current apikey.Value, field string,
 	keys []quilt.APIKey) (id string, err error) {
 	version, ok := secret.Holder(vault.Current)
@@ -68,7 +68,7 @@ func LabelCurrent(ctx context.Context, v Labels, secret vault.Secret, current ap
 	if !taken {
 		return row.ID, v.Attach(ctx, secret.ARN, label, version.ID)
 	}
-	// The values decide, byte for byte, and not the label or the fingerprint.
+	// The values decide, not the label or the fingerprint.
 	held, err := vault.ReadValue(ctx, v.Read, secret.ARN, holder.ID, field)
 	if err != nil && !vault.HoldsNoKey(err) && !vault.Unreadable(err) {
 		return "", err

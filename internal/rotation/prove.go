@@ -11,8 +11,8 @@ import (
 	"quilt-rotate/internal/retry"
 )
 
-// defaultNewKeyWait allows for a registry that takes a moment to know a new key. (AWS's own
-// templates wait likewise: aws-secrets-manager-rotation-lambdas, pull request 142.)
+// defaultNewKeyWait is the time in which a registry must accept a new key. AWS's own templates also
+// wait (aws-secrets-manager-rotation-lambdas, pull request 142).
 const defaultNewKeyWait = 20 * time.Second
 
 func (r *Rotator) waits() retry.Waits {
@@ -20,11 +20,11 @@ func (r *Rotator) waits() retry.Waits {
 		AtMost: cmp.Or(r.NewKeyWait, defaultNewKeyWait)}
 }
 
-// loginSoon logs in with a key. If the registry refuses a new key, it tries again for a while. With
-// an id, it asks for that key in the same request; the key is nil all the same if the registry does
-// not let it look itself up.
+// loginSoon logs in with a key. If the registry refuses it, it tries again for a while. If id is
+// set, the same request asks for the key with that id. The result has no key if the registry does
+// not let the key look itself up.
 func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (quilt.Login, error) {
-	ctx, cancel := retry.WithShare(ctx, 0.9) // leaves time to say what happened
+	ctx, cancel := retry.WithShare(ctx, 0.9) // leaves time to report a failure
 	defer cancel()
 	session := r.Registry.WithKey(key)
 	var refusal error
@@ -83,8 +83,8 @@ func (r *run) proveKey(ctx context.Context, pending apikey.Key) error {
 	return nil
 }
 
-// ownerOfCurrent is the user of the current key; if that key is refused, the user that the tag
-// names; "" if there is no tag.
+// ownerOfCurrent returns the user of the current key. If that key is refused, it returns the user
+// that the tag names, or "" if there is no tag.
 func (r *run) ownerOfCurrent(ctx context.Context) (string, error) {
 	me, err := r.Registry.WithKey(r.value.Key()).Me(ctx)
 	switch {

@@ -1,15 +1,15 @@
 // Package rotation carries out the four steps in which Secrets Manager rotates a secret:
 // createSecret, setSecret, testSecret, finishSecret. Together they replace the Quilt API key in the
-// secret's value, and nothing else of it.
+// secret's value and change nothing else in it. Read steps.go first.
 //
 // It relies on the contract of a rotation function (AWS Secrets Manager User Guide, "Rotation by
-// Lambda function"), and keeps no state: each step may run again, alone, out of order, twice at
-// once, in a fresh process or in a warm one that just served another secret. It may stall anywhere
-// and continue long after its caller gave up. So each step starts with DescribeSecret.
+// Lambda function"). It keeps no state: each step may run again, alone, out of order or twice at the
+// same time, in a new process or in one that has just served another secret. A step may stall
+// anywhere and continue long after its caller gave up. So each step starts with DescribeSecret.
 //
-// It never marks or revokes a key that a version of the secret ever held: the sweep does (package
-// revocation). The only key it revokes is one that it created a moment ago and that is known never
-// to be stored.
+// It never marks or revokes a key that a version of the secret has held: the sweep does that
+// (package revocation). It revokes only a key that it created itself and that is known never to be
+// stored.
 package rotation
 
 import (
@@ -27,33 +27,33 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Vault is what the steps need of Secrets Manager; [vault.Vault] implements it. Every method is
-// safe to repeat and safe for twins.
+// Vault is what the steps need of Secrets Manager. [vault.Vault] implements it. Every method may be
+// called again, and may run twice at the same time.
 type Vault interface {
-	// The reads change nothing, and a failure says nothing. A label that Describe does not show,
-	// and vault.ErrNoValue from ReadIfAny, may be reads that lag behind a write. Await and Read
-	// wait for that first. A value never changes; a label may move between two calls.
+	// The reads change nothing, and nothing follows from a failure. If Describe does not show a
+	// label, or ReadIfAny returns vault.ErrNoValue, the read may lag behind a write. Await and Read
+	// wait for that first. A value never changes. A label may move between two calls.
 	Describe(ctx context.Context, secretID string) (vault.Secret, error)
 	Await(ctx context.Context, secretID string, expected func(vault.Secret) bool) (vault.Secret, error)
 	Read(ctx context.Context, secretARN, versionID string) (redact.Text, error)
 	ReadIfAny(ctx context.Context, secretARN, versionID string) (redact.Text, error)
 	ReadCurrent(ctx context.Context, secretID string) (redact.Text, error)
 
-	// PutPending stores value and labels together or not at all. If it fails, they may be stored
-	// all the same, or later: only the version's value shows it. Of twins, the first one's value
-	// stays, and the other fails.
+	// PutPending stores value and labels together or not at all. If it fails, they may still be
+	// stored, now or later: only the version's value shows it. If two calls run at the same time,
+	// the value of the first stays, and the second fails.
 	PutPending(ctx context.Context, n vault.NewValue) error
 
-	// The moves succeed if the label is where it was asked to be, whoever moved it. If they fail,
-	// it was not seen there; a request may still arrive late. Promote and Move fail if the label is
-	// no longer on from, because an edit or a twin moved it elsewhere.
+	// The moves succeed if the label is at its target afterwards, whoever moved it. If they fail,
+	// it was not seen there, and the request may still take effect later. Promote and Move fail if
+	// the label is no longer on from, because an edit or a concurrent run moved it elsewhere.
 	Promote(ctx context.Context, secretARN, to, from string) error
 	Attach(ctx context.Context, secretARN, label, to string) error
 	Move(ctx context.Context, secretARN, label, to, from string) error
 	Detach(ctx context.Context, secretARN, label, from string) error
 }
 
-// Step names one of the four steps, as they stand in the event.
+// Step is one of the four steps, with its name in the event.
 type Step string
 
 // The four steps, in their order.
@@ -86,7 +86,7 @@ type Rotator struct {
 	NewKeyWait time.Duration
 }
 
-// run is one step: what DescribeSecret said at its start, and what is reported about it.
+// run is one step with what DescribeSecret returned at its start.
 type run struct {
 	*Rotator
 	Request
@@ -97,7 +97,7 @@ type run struct {
 	report   *Report
 }
 
-// Report is what a step reports in its log line and its metrics.
+// Report is what the log line and the metrics of a step contain.
 type Report struct {
 	SecretARN       string
 	KeyID           string     // of the pending key
@@ -106,13 +106,13 @@ type Report struct {
 	AlreadyDone     bool   // the version is current already
 	SelfHealed      bool   // AWSPENDING was removed
 	NotBootstrapped bool   // the secret still waits for its first key
-	Unidentified    bool   // the current key's id could not be found: it is left to expire
-	Differs         string // what of the new key is not as it was asked for
+	Unidentified    bool   // the current key's id could not be found: it stays valid until it expires
+	Differs         string // how the new key differs from the request
 	Replaced        string // the version that was current until finishSecret moved AWSCURRENT
 	ReplacedKeyID   string // of the key in it, as its label says
 }
 
-// Run carries out one step. The report is filled as far as the step came, also with an error.
+// Run carries out one step. If it fails, the report contains what is known until then.
 func (r *Rotator) Run(ctx context.Context, req Request) (Report, error) {
 	again := func(err error) bool { return req.Step == Test && denied(err) }
 	return retry.While(ctx, r.waits(), again, func() (report Report, err error) {
@@ -121,9 +121,9 @@ func (r *Rotator) Run(ctx context.Context, req Request) (Report, error) {
 	})
 }
 
-// denied reports whether IAM refused what a step asked for. A test run, which only reads, is then
-// tried again: it comes with the deployment that created the function's role, and a change in IAM
-// takes a while to be visible everywhere (IAM user guide, "Changes that I make are not always
+// denied reports whether IAM refused a call of the step. A test run, which only reads, is then tried
+// again: Secrets Manager starts it in the deployment that created the function's role, and a change
+// in IAM is not visible everywhere at once (IAM user guide, "Changes that I make are not always
 // immediately visible").
 func denied(err error) bool {
 	refusal, ok := errors.AsType[*vault.Error](err)
@@ -163,7 +163,7 @@ func (r *Rotator) begin(ctx context.Context, req Request, report *Report) (*run,
 		return nil, err
 	}
 	secret, err := r.Vault.Await(ctx, req.SecretID, func(s vault.Secret) bool {
-		v, known := s.Versions[req.Token] // a description that lags does not know the rotation yet
+		v, known := s.Versions[req.Token] // a description that lags does not show the rotation yet
 		return s.Deleted || known && (v.Has(vault.Pending) || v.Has(vault.Current))
 	})
 	if err != nil {
@@ -227,14 +227,14 @@ func checkVersion(secret vault.Secret, req Request, report *Report) error {
 	return nil
 }
 
-// checkRotationOn accepts a test run: what DescribeSecret says during the service's first test run
-// is not documented.
+// checkRotationOn accepts a test run while rotation is off: what DescribeSecret returns during the
+// first test run of a secret is not documented.
 func (r *Rotator) checkRotationOn(ctx context.Context, secret vault.Secret, step Step) error {
 	switch {
 	case secret.Rotation.Enabled:
 		return nil
 	case step == Test:
-		r.Log.WarnContext(ctx, "rotation is not switched on: nothing but a test run is expected", "secret", secret.ARN)
+		r.Log.WarnContext(ctx, "rotation is not switched on: only a test run is expected", "secret", secret.ARN)
 		return nil
 	default:
 		return fault.New[fault.RotationOff]("rotation of the secret %s is not switched on; "+
@@ -243,7 +243,7 @@ func (r *Rotator) checkRotationOn(ctx context.Context, secret vault.Secret, step
 	}
 }
 
-// read reads the value of a version, which must be there, and finds the key in it.
+// read reads the value of a version, which must exist, and finds the key in it.
 func (r *run) read(ctx context.Context, stage, versionID string) (apikey.Value, error) {
 	value, err := vault.ReadValue(ctx, r.Vault.Read, r.secret.ARN, versionID, r.settings.Field)
 	return value, fault.InValue(stage, r.secret, err)

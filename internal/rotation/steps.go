@@ -9,18 +9,16 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// The four steps, in their order. The comment of each says what it may find, and what it never
-// does.
-
 // createSecret creates a key and stores it as the pending value. It may find one of these states:
 //
 //  1. The secret has no key yet. Nothing can be rotated. AWSPENDING is removed, so that it blocks nothing.
-//  2. The pending value is there: this is a retry. It is done, if that value can still become current. If it cannot,
-//     AWSPENDING is removed, because a value never changes, and the next rotation starts afresh.
-//  3. The pending value is missing, and nobody has created a key for it. This is the normal case.
-//  4. It is missing, and a key was created: an earlier run died, or its put is still under way. Nobody has that key's
-//     secret, so this creates another. The put that arrives first wins, and the sweep revokes the other key, which it
-//     finds by its name.
+//  2. The pending value exists: this is a retry. If that value can still become current, there is
+//     nothing to do. If not, AWSPENDING is removed, because a value never changes, and the next
+//     rotation creates a new version.
+//  3. The pending value is missing, and no key was created for it. This is the normal case.
+//  4. It is missing, and a key was created: an earlier run died, or its put has not arrived yet. The
+//     text of that key is lost, so this run creates another key. The put that arrives first wins.
+//     The sweep finds the other key by its name and revokes it.
 //
 // It never revokes a key whose value may have been stored, or may still arrive.
 func (r *run) createSecret(ctx context.Context) error {
@@ -61,9 +59,9 @@ func (r *run) create(ctx context.Context) error {
 	return r.store(ctx, c)
 }
 
-// compare requires that the pending value is the current one with another key in every place of its
-// own. If the pending value still held the current key, that key would become current again, beside
-// a new one, and could never be revoked.
+// compare requires that the pending value is the current value with another key in every place of
+// the key. If the pending value still held the current key, that key would become current again,
+// together with a new one, and could never be revoked.
 func (r *run) compare(pending apikey.Value) error {
 	if pending.Contains(r.value.Key()) {
 		return fault.New[fault.PendingHoldsCurrent]("the pending value of %s holds the current key, "+
@@ -79,9 +77,9 @@ func (r *run) compare(pending apikey.Value) error {
 	return nil
 }
 
-// setSecret has nothing to set, because the registry created the key. It checks that pending and
-// current value differ in the key alone, in the same places, because consumers look there. It never
-// writes.
+// setSecret has nothing to set, because the registry created the key. It checks that the pending and
+// the current value differ only in the key, and that the key is in the same places, because
+// consumers look there. It never writes.
 func (r *run) setSecret(ctx context.Context) error {
 	pending, err := r.readPending(ctx)
 	if err != nil {
@@ -90,10 +88,10 @@ func (r *run) setSecret(ctx context.Context) error {
 	return r.compare(pending)
 }
 
-// testSecret logs in with the pending key, and checks that it belongs to the same user and lives
-// long enough. Secrets Manager also calls this step alone, to test a configuration, on a temporary
-// version that holds a copy of the current value. So it is the one step that accepts the current
-// key, and it never writes and never revokes.
+// testSecret logs in with the pending key, and checks that it belongs to the same user and is valid
+// for long enough. Secrets Manager also calls this step alone to test a configuration, on a
+// temporary version that holds a copy of the current value. So it accepts the current key, which no
+// other step does. It never writes and never revokes.
 func (r *run) testSecret(ctx context.Context) error {
 	pending, err := r.readPending(ctx)
 	switch {
@@ -112,7 +110,7 @@ func (r *run) testSecret(ctx context.Context) error {
 }
 
 // finishSecret makes the pending version current. It logs in with the pending key right before the
-// one call that moves AWSCURRENT. That call is a compare-and-swap against the version that was
+// only call that moves AWSCURRENT. That call is a compare-and-swap against the version that was
 // compared here, so it fails if somebody edits the secret in between.
 //
 // It does not remove AWSPENDING after success: Secrets Manager does, and may read an early removal
