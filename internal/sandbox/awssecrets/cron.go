@@ -81,11 +81,14 @@ func parseField(field string, low, high int, names []string) (set uint64, ok boo
 				return 0, false
 			}
 		}
+		if stepped && span == "" {
+			span = "*"
+		}
 		from, to, ok := parseSpan(span, low, high, names)
 		if !ok {
 			return 0, false
 		}
-		if stepped && from == to { // 2/8 is every eighth from 2 on
+		if stepped && !strings.Contains(span, "-") { // 2/8 is every eighth from 2 on, and /8 from the lowest on
 			to = high
 		}
 		for n := from; n <= to; n += step {
@@ -120,24 +123,44 @@ func parseNumber(text string, low, high int, names []string) (int, bool) {
 // hourly says whether there is more than one window a day.
 func (c *cron) hourly() bool { return bits.OnesCount64(c.hours) > 1 }
 
-// gap is the shortest time between two windows in hours, over midnight too.
+// gap is the shortest time between two windows in hours, at most 24. Midnight lies in between if two
+// days in a row have windows.
 func (c *cron) gap() int {
-	shortest, former := 24, bits.Len64(c.hours)-1-24 // yesterday's last
-	for hour := range 24 {
+	shortest, first, last := 24, bits.TrailingZeros64(c.hours), bits.Len64(c.hours)-1
+	for hour, former := first+1, first; hour <= last; hour++ {
 		if c.hours&(1<<hour) != 0 {
 			shortest, former = min(shortest, hour-former), hour
 		}
 	}
+	if overnight := first + 24 - last; overnight < shortest && c.consecutive() {
+		return overnight
+	}
 	return shortest
+}
+
+// consecutive says whether two days in a row ever have windows.
+func (c *cron) consecutive() bool {
+	start, before := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), false
+	for d := start; d.Before(start.AddDate(years, 0, 0)); d = d.AddDate(0, 0, 1) {
+		opens := c.months&(1<<d.Month()) != 0 && c.day(d)
+		if opens && before {
+			return true
+		}
+		before = opens
+	}
+	return false
 }
 
 // longest is how many hours a window may take.
 func (c *cron) longest() int { return min(c.gap(), 24-(bits.Len64(c.hours)-1)) }
 
-// next is the first window that opens after t. Nine years hold every day there is, the 29th of
+// years is how far ahead windows are searched: nine have every day that there is, the 29th of
 // February across a century's gap too.
+const years = 9
+
+// next is the first window that opens after t.
 func (c *cron) next(t time.Time) (time.Time, bool) {
-	for d := day(t); d.Before(t.AddDate(9, 0, 0)); d = d.AddDate(0, 0, 1) {
+	for d := day(t); d.Before(t.AddDate(years, 0, 0)); d = d.AddDate(0, 0, 1) {
 		if c.months&(1<<d.Month()) == 0 || !c.day(d) {
 			continue
 		}

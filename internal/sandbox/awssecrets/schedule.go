@@ -3,7 +3,6 @@ package awssecrets
 import (
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -57,15 +56,20 @@ func (r rules) parse() (schedule, error) {
 }
 
 var (
-	ratePattern     = regexp.MustCompile(`^rate\((\d{1,6}) (hours?|days?)\)$`)
-	cronPattern     = regexp.MustCompile(`^cron\((.*)\)$`)
+	// The characters are those of the API reference. The user guide has a singular unit after 1 only,
+	// and EventBridge refuses anything else.
+	ratePattern     = regexp.MustCompile(`^rate\((\d{1,6}) (hour|day)(s?)\)$`)
+	cronPattern     = regexp.MustCompile(`^cron\(([0-9A-Za-z#?*/, -]*)\)$`)
 	durationPattern = regexp.MustCompile(`^(\d{1,2})h$`)
 )
 
 func parseExpression(expression string) (schedule, error) {
 	if m := ratePattern.FindStringSubmatch(expression); m != nil {
 		n, _ := strconv.Atoi(m[1])
-		switch inDays := strings.HasPrefix(m[2], "day"); {
+		switch inDays := m[2] == "day"; {
+		case (n == 1) != (m[3] == ""):
+			return schedule{}, invalidParameter("The unit of a rate is singular after 1 and plural otherwise: %s",
+				expression)
 		case inDays && n >= 1 && n <= maxRateDays:
 			return schedule{days: n}, nil
 		case !inDays && n >= minHours && n <= maxRateDays*24:
@@ -132,8 +136,12 @@ func (s schedule) opens(after time.Time) (time.Time, bool) {
 	case s.days > 0:
 		return midnight.AddDate(0, 0, s.days), true
 	}
-	interval := time.Duration(s.hours) * time.Hour
-	return midnight.Add((after.Sub(midnight)/interval + 1) * interval), true
+	// Windows begin at midnight if the interval and a day have such hours in common.
+	step := 24
+	for s.hours%step != 0 || 24%step != 0 {
+		step--
+	}
+	return after.Truncate(time.Duration(step) * time.Hour).Add(time.Duration(s.hours) * time.Hour), true
 }
 
 func (s schedule) closes(opens time.Time) time.Time {

@@ -71,19 +71,21 @@ var (
 	errNever  = errors.New("never comes: correct its day or month")
 )
 
-var rateForm = regexp.MustCompile(`^rate\(([0-9]{1,6}) (hour|hours|day|days)\)$`)
+// The characters are those that the API takes.
+var (
+	rateForm = regexp.MustCompile(`^rate\(([0-9]{1,6}) (hour|hours|day|days)\)$`)
+	cronForm = regexp.MustCompile(`^cron\(([0-9A-Za-z#?*/, -]*)\)$`)
+)
 
 // Parse reads a schedule expression. The error says what it must be.
 func Parse(text string) (Schedule, error) {
 	if m := rateForm.FindStringSubmatch(text); m != nil {
 		return rate(m)
 	}
-	inner, isCron := strings.CutPrefix(text, "cron(")
-	inner, closed := strings.CutSuffix(inner, ")")
-	if !isCron || !closed {
-		return Schedule{}, errSchedule
+	if m := cronForm.FindStringSubmatch(text); m != nil {
+		return cron(strings.Fields(m[1]))
 	}
-	return cron(strings.Fields(inner))
+	return Schedule{}, errSchedule
 }
 
 func rate(m []string) (Schedule, error) {
