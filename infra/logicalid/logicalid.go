@@ -1,6 +1,9 @@
 // Package logicalid keeps the logical ids of deployed resources when an L1 construct becomes an L2
 // construct. CloudFormation takes a resource with another id for another resource: it would create
 // a second one and delete the first.
+//
+// It is a package of its own, because the construct (infra/keyrotation) and the stack (infra/stack)
+// both pin ids.
 package logicalid
 
 import (

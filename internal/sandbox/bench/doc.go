@@ -9,4 +9,5 @@
 //
 // It relies on the functions as they are deployed, built by the flags of the Makefile, in the
 // sandbox's Lambda host. It has no tests: clocks are no judges of a change.
+// It is a package of its own, of benchmarks only, because it starts the whole sandbox.
 package bench

@@ -3,6 +3,9 @@
 // Everything the sandbox stamps or compares (creation, expiry and use of keys, versions, `Date`
 // headers) reads this clock. The functions under test need none of it: they take the time from the
 // `Date` headers of the two services.
+//
+// It is a package of its own, because all services of the sandbox share one clock and import
+// nothing of each other.
 package clock
 
 import (
