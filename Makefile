@@ -12,7 +12,7 @@ export CGO_ENABLED := 0
 # The packages for Lambda, which have the same bytes in every checkout, are built by infra/bundle.
 FUNCTION_BUILD := $(GO) build -buildvcs=false -tags lambda.norpc -ldflags="-s -w -buildid="
 
-.PHONY: help demo test test-busy arm64 race tools build functions sandbox invoke lint docs spelling picture generate fuzz soak soak-commands soak-sweeps soak-values bench clean go
+.PHONY: help demo test test-busy arm64 race tools build functions sandbox invoke lint vuln docs spelling picture generate fuzz soak soak-commands soak-sweeps soak-values bench clean go
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { \
@@ -72,15 +72,19 @@ lint: $(BUILD)/tools/golangci-lint spelling ## Run golangci-lint on both modules
 	$(abspath $<) run ./...
 	cd infra && $(abspath $<) run --config ../.golangci.yml ./...
 
-# Tools are built once, outside of the modules that they test, so that their dependencies do not become ours.
-GOTESTSUM     := gotest.tools/gotestsum@v1.13.0
-GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+vuln: $(BUILD)/tools/govulncheck ## Look for known vulnerabilities in what both modules use (skipped if their database cannot be reached)
+	@scripts/vuln
 
+# Tools are built once, outside of the modules that they test, so that their dependencies do not become ours.
 tools: $(BUILD)/tools/gotestsum
 
-$(BUILD)/tools/gotestsum $(BUILD)/tools/golangci-lint: Makefile | go
+$(BUILD)/tools/gotestsum: TOOL := gotest.tools/gotestsum@v1.13.0
+$(BUILD)/tools/golangci-lint: TOOL := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+$(BUILD)/tools/govulncheck: TOOL := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+$(BUILD)/tools/gotestsum $(BUILD)/tools/golangci-lint $(BUILD)/tools/govulncheck: Makefile | go
 	@echo "building $(@F)" >&2
-	@GOBIN=$(abspath $(@D)) GOFLAGS= $(GO) install $(if $(filter gotestsum,$(@F)),$(GOTESTSUM),$(GOLANGCI_LINT))
+	@GOBIN=$(abspath $(@D)) GOFLAGS= $(GO) install $(TOOL)
 
 docs: go spelling ## Check the handbook: links, pages of alarms and errors, pictures (npm ci in docs/testdata/mermaid), commands, spelling
 	$(GO) test ./docs/...
