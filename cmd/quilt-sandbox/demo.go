@@ -13,11 +13,9 @@ type demoCommand struct {
 	functionsOption
 }
 
-// The pace of the demo: each request takes as long as on a good network, and a person has a moment
-// to read.
 const (
-	demoLatency = 30 * time.Millisecond
-	demoBeat    = 500 * time.Millisecond
+	demoLatency = 30 * time.Millisecond  // of each request, as on a good network
+	demoBeat    = 500 * time.Millisecond // after each line, so that a person can read it
 )
 
 func (o *demoCommand) Run(ctx context.Context, c *terminal.Console) error {

@@ -20,20 +20,19 @@ import (
 )
 
 // testRunToken is the token in events/test-only.json. The test of a rotation configuration has the
-// same step as a rotation, testSecret, and differs from it only in what its version holds. So the
-// file has a token of its own.
+// same step as a rotation, testSecret, and only the value of its version differs. So the token
+// tells the two events apart.
 const testRunToken = "d1b0c7e2-3f52-4a0e-9c43-6a5b8f0e7d21"
 
 var steps = []string{"createSecret", "setSecret", "testSecret", "finishSecret"}
 
-// An event is the input of a function, with the fields that decide which state of the sandbox it
-// needs.
+// An event is the input of a function. Its fields decide which state the sandbox must have.
 type event struct {
 	function      string
 	step          string
 	token         string
-	rotationToken bool   // the event has one, which is replaced by the sandbox's
-	secretName    string // "" if the sandbox cannot have such a secret
+	rotationToken bool   // the event has a RotationToken, which is replaced by that of the sandbox
+	secretName    string // empty if the sandbox cannot have a secret with the event's ARN
 	fields        map[string]json.RawMessage
 }
 
@@ -46,7 +45,7 @@ func readEvent(payload []byte) (event, error) {
 	if e.function, err = functionOf(e.fields); err != nil {
 		return e, err
 	}
-	// A field of the wrong type stays empty here. The function refuses it.
+	// A field of the wrong type is left empty here, and the function refuses it.
 	_ = json.Unmarshal(e.fields["Step"], &e.step)
 	_ = json.Unmarshal(e.fields["ClientRequestToken"], &e.token)
 	_, e.rotationToken = e.fields["RotationToken"]
@@ -60,8 +59,8 @@ func readEvent(payload []byte) (event, error) {
 	return e, nil
 }
 
-// nameOf returns the name of the secret that has the ARN in the sandbox, or "" if no secret can
-// have it.
+// nameOf returns the name of the secret with the ARN in the sandbox, or "" if no secret can have
+// the ARN.
 func nameOf(secretID string) string {
 	if !strings.HasPrefix(secretID, "arn:") {
 		return secretID

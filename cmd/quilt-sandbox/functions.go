@@ -26,9 +26,9 @@ func (o functionsOption) find() (scene.Functions, error) {
 	}
 	functions := scene.In(folder)
 	if missing := functions.Missing(); len(missing) > 0 {
-		return scene.Functions{}, terminal.WithHint(fmt.Errorf("the functions are not built: there is no %s",
-			strings.Join(missing, ", nor ")),
-			"run `make build`, or name their folder with --functions")
+		return scene.Functions{}, terminal.WithHint(
+			fmt.Errorf("the functions are not built: %s not found", strings.Join(missing, " and ")),
+			"run `make build`, or set their folder with --functions")
 	}
 	return functions, nil
 }

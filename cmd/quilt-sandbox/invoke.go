@@ -97,7 +97,7 @@ func showVersions(out io.Writer, s *scene.Scene, e event, when string) error {
 	return err
 }
 
-// failure is the error type and message in the error document of a function.
+// failure returns the type and the message of a function's error.
 func failure(answer []byte) string {
 	var document struct{ ErrorType, ErrorMessage string }
 	if json.Unmarshal(answer, &document) != nil || document.ErrorMessage == "" {
@@ -106,7 +106,7 @@ func failure(answer []byte) string {
 	return strings.TrimPrefix(document.ErrorType+": "+document.ErrorMessage, ": ")
 }
 
-// functionOf returns the function that the event is for, which its fields show.
+// functionOf returns the function that the event is for, by the fields of the event.
 func functionOf(fields map[string]json.RawMessage) (string, error) {
 	_, isStep := fields["Step"]
 	_, isSweep := fields["secretId"]
@@ -116,5 +116,5 @@ func functionOf(fields map[string]json.RawMessage) (string, error) {
 	case isSweep:
 		return sandbox.RevokeFunction, nil
 	}
-	return "", errors.New(`it has neither a "Step", as Secrets Manager's events, nor a "secretId", as a sweep's`)
+	return "", errors.New(`it has neither the field "Step" of a rotation nor the field "secretId" of a sweep`)
 }

@@ -9,12 +9,13 @@ import (
 	"strings"
 )
 
-// Fields that are left out: they are for machines, or the tables around the log show them.
-var unread = []string{"timestamp", "requestId", "secret"}
+// omitted are the fields that are not shown, because they are for programs or because the tables
+// around the log show them.
+var omitted = []string{"timestamp", "requestId", "secret"}
 
-// readable shortens a log line of a function: the message, then key=value pairs. It leaves out the
-// lines of Lambda and of the metrics. A line that is not a log record, such as a panic, stays as it
-// is.
+// readable returns a log line of a function in a short form: the message, then key=value pairs.
+// shown is false for the lines of Lambda and of the metrics. A line that is not a log record, such
+// as a panic, is not changed.
 func readable(text string) (line string, shown bool) {
 	for _, own := range []string{"START RequestId: ", "END RequestId: ", "REPORT RequestId: "} {
 		if strings.HasPrefix(text, own) {
@@ -37,18 +38,18 @@ func readable(text string) (line string, shown bool) {
 		parts = []string{level, message}
 	}
 	for _, name := range names(text) {
-		if name != "level" && name != "message" && !slices.Contains(unread, name) {
+		if name != "level" && name != "message" && !slices.Contains(omitted, name) {
 			parts = append(parts, name+"="+shortValue(name, record[name]))
 		}
 	}
 	return strings.Join(parts, " "), true
 }
 
-// names returns the field names of a JSON object in their order.
+// names returns the field names of a JSON object in the order of the text.
 func names(object string) []string {
 	var found []string
 	decoder := json.NewDecoder(strings.NewReader(object))
-	_, _ = decoder.Token() // the brace: the caller has parsed the object
+	_, _ = decoder.Token() // the opening brace; the caller has already parsed the object
 	for decoder.More() {
 		name, err := decoder.Token()
 		var value json.RawMessage

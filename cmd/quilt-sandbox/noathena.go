@@ -4,6 +4,6 @@ package main
 
 import "quilt-rotate/internal/sandbox/demo/scene"
 
-// serveAthena adds nothing: a program built with the tag noathena, for demo and invoke, compiles
-// without a database.
+// serveAthena does nothing. With the tag noathena, the program is built without a database, which
+// demo and invoke do not need.
 func serveAthena(*scene.Scene) [][2]string { return nil }

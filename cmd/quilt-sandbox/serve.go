@@ -20,14 +20,14 @@ import (
 	"quilt-rotate/internal/terminal/commandline"
 )
 
-// A port is a port to listen on. 0 stands for any free one.
+// A port is a port to listen on. 0 is any free port.
 type port uint16
 
 // UnmarshalText accepts what fits into the 16 bits of a port.
 func (p *port) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseUint(string(text), 10, 16)
 	if err != nil {
-		return errors.New("must be the number of a port, from 1 to 65535, or 0 for any free one")
+		return errors.New("must be a port number from 1 to 65535, or 0 for any free port")
 	}
 	*p = port(n)
 	return nil
@@ -35,19 +35,19 @@ func (p *port) UnmarshalText(text []byte) error {
 
 type serveCommand struct {
 	functionsOption
-	AWSPort      port `name:"aws-port" placeholder:"N" help:"Port of the AWS services on 127.0.0.1. Default: any free one."`
-	RegistryPort port `name:"registry-port" placeholder:"N" help:"Port of the Quilt registry on 127.0.0.1. Default: any free one."`
+	AWSPort      port `name:"aws-port" placeholder:"N" help:"Port of the AWS services on 127.0.0.1. Default: any free port."`
+	RegistryPort port `name:"registry-port" placeholder:"N" help:"Port of the Quilt registry on 127.0.0.1. Default: any free port."`
 
-	// Short, so that a person at the sandbox sees a key being revoked.
+	// The defaults are short, so that a person can watch how a key is revoked.
 	Grace     commandline.Period `default:"1m" help:"Grace period of the revoke function."`
 	Quiet     commandline.Period `default:"30s" help:"Quiet period of the revoke function."`
-	OrphanAge commandline.Period `default:"1m" help:"Age from which the revoke function takes a key that no version holds for an orphan."`
+	OrphanAge commandline.Period `default:"1m" help:"Age at which the revoke function treats a key that no version holds as an orphan."`
 	Logs      bool               `negatable:"" default:"true" help:"Copy the functions' logs to standard error."`
 }
 
-// Help says how to use the sandbox.
+// Help describes how to use the sandbox.
 func (serveCommand) Help() string {
-	return `The sandbox runs until Ctrl-C. It prints what to set in another shell. With these settings every quilt-rotate command works on the sandbox, and
+	return `The sandbox runs until you press Ctrl-C. It prints environment variables to set in another shell. With these variables, every quilt-rotate command uses the sandbox, and
 nothing outside this machine is changed.
 
   quilt-sandbox serve
@@ -72,7 +72,7 @@ func (o *serveCommand) Run(ctx context.Context, c *terminal.Console) (err error)
 	}
 	s, err := scene.Open(options)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return terminal.WithHint(err, "choose another port with --aws-port or --registry-port, or leave them out")
+		return terminal.WithHint(err, "choose another port with --aws-port or --registry-port, or omit these options")
 	}
 	if err != nil {
 		return err
@@ -82,10 +82,10 @@ func (o *serveCommand) Run(ctx context.Context, c *terminal.Console) (err error)
 		return err
 	}
 	rotateWhenDue(ctx, s)
-	return nil // Ctrl-C is the regular end
+	return nil // Ctrl-C is the normal end
 }
 
-// prepare creates a secret and keys to begin with, and prints how to reach them.
+// prepare creates a secret and keys, and prints how to use them.
 func (o *serveCommand) prepare(ctx context.Context, s *scene.Scene, c *terminal.Console) error {
 	own, err := s.MakeKey(ctx, "by-hand")
 	if err != nil {
@@ -111,8 +111,8 @@ func (o *serveCommand) prepare(ctx context.Context, s *scene.Scene, c *terminal.
 	return nil
 }
 
-// printExports prints what a shell needs to reach the sandbox, and nothing else, so that a shell
-// can source it. The keys in it are the sandbox's own and have no value outside it.
+// printExports prints the variables that a shell needs to use the sandbox. It prints nothing else,
+// so that a shell can source the output. The keys in it are keys of the sandbox.
 func (o *serveCommand) printExports(s *scene.Scene, c *terminal.Console, own quilt.CreatedKey, adminKey string,
 	audit [][2]string) error {
 	program, err := os.Executable()
@@ -130,21 +130,21 @@ func (o *serveCommand) printExports(s *scene.Scene, c *terminal.Console, own qui
 	return err
 }
 
-// quoted is the text as one word of a POSIX shell.
+// quoted returns the text as one word of a POSIX shell.
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 func (o *serveCommand) printHints(c *terminal.Console) {
 	fmt.Fprintf(c.Err, `
-The sandbox runs until Ctrl-C. Paste the lines above into another terminal. Then you can run, for example:
+The sandbox runs until you press Ctrl-C. Paste the lines above into another terminal. Then you can run, for example:
 
   quilt-rotate status
   quilt-rotate rotate %[1]s
   quilt-rotate doctor %[1]s
   quilt-rotate trail
 
-The AWS CLI and the AWS SDKs work with the sandbox, too.
+The AWS CLI and the AWS SDKs work with the sandbox too.
 
-A superseded key stays valid for %[2]s, and until nobody has used it for %[3]s.
+A superseded key remains valid for %[2]s, and until nobody has used it for %[3]s.
 `, scene.SecretName, o.Grace, o.Quiet)
 }
 

@@ -1,9 +1,8 @@
-// Package handbook reads the pages of the handbook as its tests need them: headings, links, and
-// what is to be typed. The tests of docs check the pages with it, and those of cmd/quilt-rotate
-// type the commands of each page in a sandbox, so that a page and what it claims cannot drift
-// apart.
+// Package handbook parses the Markdown pages for tests: headings, links and commands. The tests of
+// docs check the pages. The tests of cmd/quilt-rotate run the commands of each page in a sandbox
+// and compare the output, so that the pages stay correct.
 //
-// No program uses it.
+// Only tests import it.
 package handbook
 
 import (
@@ -25,31 +24,31 @@ type Page struct {
 	Path     string // with slashes, from the root of the checkout
 	Text     string
 	Headings []Heading
-	Links    []string // their targets, pictures included
+	Links    []string // targets of links and pictures
 	Blocks   []Block
 }
 
-// Heading is one, with the anchor that GitHub gives it.
+// Heading is a heading with its anchor on GitHub.
 type Heading struct {
 	Level        int
 	Text, Anchor string
 }
 
-// Block is fenced code.
+// Block is a fenced code block.
 type Block struct {
 	Language string
 	Text     string
 	Line     int // of its first line of code
 }
 
-// Command is what a console block has somebody type, and what it shows as the answer.
+// Command is a command in a console block, with the output that the block shows.
 type Command struct {
 	Line   string   // for a shell; continued lines are joined
-	Output []string // in order; "…" stands for anything
+	Output []string // in order; "…" matches any text
 	At     int      // line of the page
 }
 
-// skipped folders hold other people's pages, and what was built.
+// skipped folders have pages of dependencies, or built files.
 var skipped = map[string]bool{"node_modules": true, "build": true, ".git": true, "cdk.out": true}
 
 // All reads every page below the root, in the order of their paths.
@@ -75,7 +74,7 @@ func All(root string) ([]Page, error) {
 	return pages, err
 }
 
-// Read reads the page at the path, which has slashes and begins at the root.
+// Read reads the page at a path with slashes, relative to the root.
 func Read(root, path string) (Page, error) {
 	source, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(path)))
 	if err != nil {
@@ -123,7 +122,7 @@ func block(n *ast.FencedCodeBlock, source []byte) Block {
 	return b
 }
 
-// plain is the text of a node without its marks.
+// plain returns the text of a node without formatting.
 func plain(node ast.Node, source []byte) string {
 	var all strings.Builder
 	_ = ast.Walk(node, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
@@ -135,8 +134,8 @@ func plain(node ast.Node, source []byte) string {
 	return all.String()
 }
 
-// anchor is what GitHub makes of a heading: small letters, digits, hyphens and underscores; spaces
-// become hyphens; what was there before gets a number.
+// anchor returns the anchor that GitHub generates for a heading: lower-case letters, digits,
+// hyphens and underscores. Spaces become hyphens, and a repeated anchor gets a number.
 func anchor(heading string, seen map[string]int) string {
 	var a strings.Builder
 	for _, r := range strings.ToLower(heading) {
@@ -156,7 +155,7 @@ func anchor(heading string, seen map[string]int) string {
 	return name
 }
 
-// Commands are what the page's console blocks have somebody type, from top to bottom.
+// Commands returns the commands in the page's console blocks, from top to bottom.
 func (p Page) Commands() []Command {
 	var all []Command
 	for _, b := range p.Blocks {

@@ -12,22 +12,22 @@ import (
 	"strings"
 )
 
-// Mention is a command of a program that a page or a message names.
+// Mention is a command of a program in the text of a page or of a message.
 type Mention struct {
 	Path    string
-	Text    string   // as it is written
+	Text    string   // the matched text
 	Command []string // "keys", "list"
 	Options []string // "--admin"
 }
 
-// Mentions finds what the pages, and the texts in the Go files that are no tests, say about the
-// program's commands. Groups are the commands that have commands of their own.
+// Mentions returns each mention of the program's commands in the pages and in the string literals
+// of Go files that are not tests. Groups are the commands that have subcommands.
 func Mentions(root, program string, groups ...string) ([]Mention, error) {
 	group := ""
 	if len(groups) > 0 {
 		group = "(?:(?:" + strings.Join(groups, "|") + ") )?"
 	}
-	spoken := regexp.MustCompile(program + ` (` + group + `[a-z]+)((?:[^` + "`" + `"\n;()]| \()*)`)
+	mention := regexp.MustCompile(program + ` (` + group + `[a-z]+)((?:[^` + "`" + `"\n;()]| \()*)`)
 	var all []Mention
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -39,11 +39,11 @@ func Mentions(root, program string, groups ...string) ([]Mention, error) {
 			}
 			return nil
 		}
-		texts, err := spokenTexts(path)
+		texts, err := textsOf(path)
 		for _, text := range texts {
-			for _, match := range spoken.FindAllStringSubmatch(text, -1) {
+			for _, match := range mention.FindAllStringSubmatch(text, -1) {
 				if !prose.MatchString(match[2]) {
-					options, _, _ := strings.Cut(match[2], " -- ") // what follows belongs to another program
+					options, _, _ := strings.Cut(match[2], " -- ") // the rest belongs to another program
 					all = append(all, Mention{path, match[0], strings.Fields(match[1]),
 						option.FindAllString(options, -1)})
 				}
@@ -60,8 +60,8 @@ var (
 	code   = regexp.MustCompile("`[^`\n]+`|(?m)^ *\\$ .*$")
 )
 
-// spokenTexts are the code in a page, or the string literals of a Go file.
-func spokenTexts(path string) ([]string, error) {
+// textsOf returns the code in a page, or the string literals of a Go file.
+func textsOf(path string) ([]string, error) {
 	page := strings.HasSuffix(path, ".md")
 	if !page && (!strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go")) {
 		return nil, nil

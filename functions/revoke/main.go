@@ -1,9 +1,8 @@
-// Command revoke is the Lambda function that sweeps one secret: it revokes the keys that were
-// replaced, and those that a crash left behind. It also decides the steps of a run that sweeps all
-// secrets.
+// Command revoke is the Lambda function that sweeps one secret: it revokes superseded keys and
+// orphans. It also does the steps of a run that sweeps all secrets.
 //
-// It only wires: the settings are in internal/settings, the sweep in internal/revocation, the run
-// in internal/fleet.
+// It only connects other packages: the settings are in internal/settings, the sweep is in
+// internal/revocation, and the run is in internal/fleet.
 package main
 
 import (

@@ -1,7 +1,8 @@
 // Command rotate is the Lambda function that Secrets Manager calls to rotate the Quilt API key in a
 // secret.
 //
-// It only wires: the settings are in internal/settings, the four steps in internal/rotation.
+// It only connects other packages: the settings are in internal/settings, and the four steps are in
+// internal/rotation.
 package main
 
 import (

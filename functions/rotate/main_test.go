@@ -246,9 +246,9 @@ func TestBadEnvironmentIsReportedInOneLine(t *testing.T) {
 		"an empty bundle": {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle +
 			"=" + os.DevNull}, []string{settings.EnvCABundle, "empty", "certificate"}},
 		"no certificate": {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle +
-			"=main.go"}, []string{settings.EnvCABundle, "it holds no certificate"}},
+			"=main.go"}, []string{settings.EnvCABundle, "it has no certificate"}},
 		"AWS's bundle": {[]string{settings.EnvRegistryURL + "=https://registry.example.com",
-			"AWS_CA_BUNDLE=main.go"}, []string{"AWS_CA_BUNDLE", "it holds no certificate"}},
+			"AWS_CA_BUNDLE=main.go"}, []string{"AWS_CA_BUNDLE", "it has no certificate"}},
 		"a bundle and days": {[]string{settings.EnvRegistryURL + "=https://registry.example.com", settings.EnvCABundle +
 			"=/no/such/file.pem", settings.EnvExpiresInDays + "=x"}, []string{settings.EnvCABundle, "no such file",
 			settings.EnvExpiresInDays}},

@@ -1,5 +1,6 @@
-// Package start starts the two Lambda functions: it makes their clients, logs and metrics from the
-// environment.
+// Package start has the startup of both Lambda functions: it creates their clients, logger and
+// metrics from the settings, and limits Go's memory. It decides nothing about keys. Start with this
+// file.
 package start
 
 import (
@@ -19,7 +20,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Parts are what a handler is made of.
+// Parts are the dependencies of a handler.
 type Parts struct {
 	Vault    *vault.Vault
 	Registry *quilt.Client
@@ -27,8 +28,8 @@ type Parts struct {
 	Metrics  *telemetry.Metrics
 }
 
-// NewParts makes the clients: that of Secrets Manager from the SDK's configuration, that of the
-// registry from the settings.
+// NewParts creates the dependencies of a handler. The client of Secrets Manager uses the
+// configuration of the AWS SDK, and the client of the registry uses the settings.
 func NewParts(ctx context.Context, s settings.Common) (Parts, error) {
 	registry, err := quilt.NewClient(s.RegistryURL, quilt.Options{CABundle: s.CABundle})
 	if err != nil {
@@ -46,8 +47,8 @@ func NewParts(ctx context.Context, s settings.Common) (Parts, error) {
 	}, nil
 }
 
-// Run serves invocations with the handler until Lambda ends the process. If there is no handler, it
-// ends the process at once, with one line that says why.
+// Run serves invocations with the handler until Lambda ends the process. If err is not nil, it
+// prints the error in one line and ends the process.
 func Run(handler lambda.Handler, err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "the function cannot start:", err)

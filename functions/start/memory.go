@@ -8,13 +8,13 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// heapShare is how much of the function's memory Go may use before it collects garbage more often;
-// the rest is for the program's own pages.
+// heapShare is the share of the function's memory that Go may use before it collects garbage more
+// often. The rest is for the program itself.
 const heapShare = 0.75
 
-// limitMemory sets Go's memory limit from the function's memory, which Go does not find out by
-// itself. Without it, the list of a user with a hundred thousand keys takes half as much memory
-// again. If GOMEMLIMIT is set, it counts instead.
+// limitMemory sets Go's memory limit from the function's memory, which Go does not detect. Without
+// the limit, the list of a user with a hundred thousand keys needs 50% more memory. If GOMEMLIMIT
+// is set, limitMemory does nothing.
 func limitMemory(lookup settings.Lookup) {
 	if _, set := lookup("GOMEMLIMIT"); set {
 		return
@@ -24,7 +24,7 @@ func limitMemory(lookup settings.Lookup) {
 	}
 }
 
-// memoryLimit returns the limit in bytes; none if the function's memory is not known.
+// memoryLimit returns the limit in bytes, or [math.MaxInt64] if the function's memory is not known.
 func memoryLimit(lookup settings.Lookup) int64 {
 	text, _ := lookup("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") // in MB
 	megabytes, err := strconv.Atoi(text)

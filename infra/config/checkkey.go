@@ -134,7 +134,7 @@ func checkTimes(g *gathering, path string, k *Key) {
 	g.require(at("window"), window%time.Hour == 0 && window >= time.Hour, "must be whole hours, such as 2h")
 	g.require(at("window"), window <= s.MaxWindow, "must be at most %s with this schedule: a window cannot extend "+
 		"into the next day (UTC) or the next window", Duration(s.MaxWindow))
-	if least := int(s.LeastLife(window) / day); k.ExpiresInDays < least && !g.has(at("window")) &&
+	if least := int(s.MinLifetime(window) / day); k.ExpiresInDays < least && !g.has(at("window")) &&
 		!g.has(at("expiresInDays")) {
 		fix := fmt.Sprintf("%d days: set it to at least %d, or rotate more often", least, least)
 		if least > settings.MaxExpiresInDays {

@@ -1,8 +1,8 @@
-// Package awsconfig loads the AWS SDK's configuration, for the functions and the command alike.
+// Package awsconfig loads the configuration of the AWS SDK for the functions and the command.
 //
-// Region, credentials, endpoints, profiles, proxies and retries are what the SDK reads (AWS SDKs
-// and Tools Reference Guide). This package adds limits for attempts, the rule for CA bundles, and
-// [Send] for services that have no client here.
+// The SDK itself reads region, credentials, endpoints, profiles, proxies and retries (AWS SDKs and
+// Tools Reference Guide). This package adds time limits for attempts, the rule for CA bundles, and
+// [Send], which calls services without a client of the SDK.
 package awsconfig
 
 import (
@@ -24,8 +24,8 @@ import (
 )
 
 // AttemptLimit is how long an attempt waits for a TCP connection, for the TLS handshake, and, in
-// [SecretsManager], for the first byte of the answer. The SDK has 30 s, 10 s and no limit. Each is
-// short enough that the SDK's retries get their turn within a function's time.
+// [SecretsManager], for the first byte of the answer. The SDK's own limits are 30 s, 10 s and none.
+// The limit is short enough for the SDK to retry before the function's timeout.
 const AttemptLimit = 5 * time.Second
 
 // Load loads the SDK's configuration. It does not retrieve credentials.
@@ -48,8 +48,8 @@ func Load(ctx context.Context, options ...func(*config.LoadOptions) error) (aws.
 	return c, nil
 }
 
-// readBundle reads what the SDK would read itself, but refuses a file of which the SDK would use
-// only a part.
+// readBundle reads the file that the SDK would read itself. It refuses a file if the SDK would use
+// only a part of it.
 func readBundle(path string) (*bytes.Buffer, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -66,14 +66,14 @@ func readBundle(path string) (*bytes.Buffer, error) {
 	return bundle, nil
 }
 
-// SecretsManager returns the client of Secrets Manager. An attempt without an answer ends after
-// [AttemptLimit], so that the SDK retries it. This happens with a pooled connection whose packets
-// vanish, as after the freeze of a Lambda function. The client speaks HTTP/1.1, where the retry
-// gets another connection; with HTTP/2 it would go over the same one.
+// SecretsManager returns a client of Secrets Manager. An attempt without an answer ends after
+// [AttemptLimit], so that the SDK retries it. This happens if the packets of a pooled connection
+// are lost, for example after Lambda froze the function. The client uses HTTP/1.1, so that the
+// retry uses another connection. With HTTP/2 it would use the same connection.
 func SecretsManager(c aws.Config) *secretsmanager.Client {
 	return secretsmanager.NewFromConfig(c, func(o *secretsmanager.Options) {
 		client, ok := o.HTTPClient.(*awshttp.BuildableClient)
-		if !ok { // a test's
+		if !ok { // in tests
 			return
 		}
 		o.HTTPClient = client.WithTransportOptions(func(t *http.Transport) {

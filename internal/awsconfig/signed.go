@@ -21,20 +21,20 @@ import (
 	"quilt-rotate/internal/retry"
 )
 
-// A Request goes to a service of which one or two operations are needed. The SDK's client of each
-// service would make a program larger by 100 KB and more, and would lose members of an answer that
-// are newer than the client.
+// A Request is a request to a service of which only one or two operations are needed. The SDK's
+// client for a service would make a program larger by at least 100 KB, and would drop fields of an
+// answer that are newer than the client.
 type Request struct {
-	Service string // in the signature and the host: "scheduler"
+	Service string // name in the signature and the host, such as "scheduler"
 	Method  string
 	Path    string
-	Target  string // X-Amz-Target of a service with JSON 1.1; "": a REST service
-	In      any    // the body, as JSON; nil: none
+	Target  string // X-Amz-Target of a service with JSON 1.1; empty for a REST service
+	In      any    // the body, which is sent as JSON; nil without a body
 }
 
-// Send signs a request, sends it and decodes the answer into out, unless that is nil. It sends it
-// again while AWS throttles it or does not answer, so the request must be safe to repeat. It fails
-// with a [*smithy.GenericAPIError] if AWS refuses it.
+// Send signs a request, sends it and decodes the answer into out, unless out is nil. It repeats the
+// request while AWS throttles it or does not answer, so the request must be safe to repeat. If AWS
+// refuses the request, Send fails with a [*smithy.GenericAPIError].
 func Send(ctx context.Context, c aws.Config, r Request, out any) error {
 	var body []byte
 	if r.In != nil {
@@ -99,13 +99,13 @@ func sendOnce(ctx context.Context, c aws.Config, r Request, body []byte) ([]byte
 	return nil, refusal(answer, text)
 }
 
-// refusal is the error of an answer, by either protocol.
+// refusal returns the error of an answer in either protocol.
 func refusal(answer *http.Response, text []byte) error {
 	var document struct {
 		Type    string `json:"__type"`
-		Message string // json.Unmarshal takes "message", too
+		Message string // json.Unmarshal accepts "message" too
 	}
-	_ = json.Unmarshal(text, &document) // an answer without a document has the status
+	_ = json.Unmarshal(text, &document) // without a document, the status is used
 	code, _, _ := strings.Cut(cmp.Or(answer.Header.Get("X-Amzn-Errortype"), document.Type, answer.Status), ":")
 	fault := &smithy.GenericAPIError{Code: code[strings.LastIndex(code, "#")+1:], Message: document.Message}
 	if answer.StatusCode >= http.StatusInternalServerError || answer.StatusCode == http.StatusTooManyRequests ||
@@ -115,9 +115,9 @@ func refusal(answer *http.Response, text []byte) error {
 	return fault
 }
 
-// endpoint is where a service is: the endpoint that AWS_ENDPOINT_URL or the profile names, or the
-// host beside Secrets Manager's in the same partition, with FIPS and dual stack as they are
-// configured.
+// endpoint returns the URL of a service: the endpoint in AWS_ENDPOINT_URL or in the profile, or the
+// endpoint of Secrets Manager with the name of the service, which has the partition, FIPS and
+// dual-stack as configured.
 func endpoint(ctx context.Context, c aws.Config, client secretsmanager.Options, service string) (string, error) {
 	if c.BaseEndpoint != nil {
 		return *c.BaseEndpoint, nil

@@ -106,7 +106,7 @@ func TestTLS(t *testing.T) {
 		t.Errorf("without the bundle: %v, want an UnavailableError after one attempt that names the CA bundle", err)
 	}
 
-	for text, says := range map[string]string{"": "it is empty", "no certificate": "it holds no certificate",
+	for text, says := range map[string]string{"": "it is empty", "no certificate": "it has no certificate",
 		string(bundle) + string(bundle[:100]): "block 2 is damaged"} {
 		if _, err := quilt.NewClient(server.URL, quilt.Options{CABundle: []byte(text)}); err == nil ||
 			!strings.Contains(err.Error(), says) {

@@ -1,13 +1,13 @@
-// Package redact holds text that must never be printed: values of secrets, rotation tokens,
-// passwords.
+// Package redact has a type for text that must never be printed, such as the value of a secret, a
+// rotation token or a password, and removes such text from messages.
 //
-// A [Text] shows "[redacted]" to every way of printing that Go has: fmt with any verb, slog, JSON,
-// text. The content is held by a function, because fmt does not call the methods of unexported
-// fields and would print a plain string there, and because dumpers and differs (go-cmp is one) pass
-// over the methods and follow pointers; none of them calls a function.
+// A [Text] is printed as "[redacted]" by fmt with any verb, by slog, and by the JSON and text
+// encoders. The content is in a function, because fmt does not call the methods of unexported
+// fields and would print a string there. Packages such as go-cmp ignore the methods and follow
+// pointers. None of them calls a function.
 //
-// It is no protection against code that asks for the content: [Text.Reveal] is the one way, and
-// easy to search for.
+// The package does not protect against code that calls [Text.Reveal], which is the only way to get
+// the content and is easy to search for.
 package redact
 
 import (
@@ -22,14 +22,13 @@ import (
 
 const shown = "[redacted]"
 
-// Text is a string that cannot be printed. The zero Text is empty. Texts are compared with
-// [Text.Equal].
+// Text is a string that cannot be printed. The zero Text is empty. Compare Texts with [Text.Equal].
 type Text struct{ content func() string }
 
-// New seals s.
+// New returns a Text with the content s.
 func New(s string) Text { return Text{func() string { return s }} }
 
-// Reveal returns the content: for a request to the service it belongs to, and for nothing else.
+// Reveal returns the content. Use it only for a request to the service that the content belongs to.
 func (t Text) Reveal() string {
 	if t.content == nil {
 		return ""
@@ -37,10 +36,10 @@ func (t Text) Reveal() string {
 	return t.content()
 }
 
-// Empty tells whether there is no content.
+// Empty reports whether the content is empty.
 func (t Text) Empty() bool { return t.Reveal() == "" }
 
-// Equal compares the contents.
+// Equal reports whether both have the same content.
 func (t Text) Equal(other Text) bool { return t.Reveal() == other.Reveal() }
 
 func (t Text) String() string               { return shown }
@@ -50,28 +49,28 @@ func (t Text) LogValue() slog.Value         { return slog.StringValue(shown) }
 func (t Text) MarshalText() ([]byte, error) { return []byte(shown), nil }
 func (t Text) MarshalJSON() ([]byte, error) { return []byte(`"` + shown + `"`), nil }
 
-// Compiled at first use, as are the regular expressions in the other packages of the functions: all
-// of them at once were more than a third of what a cold start computes.
+// The regular expressions of the functions' packages are compiled when they are first used.
+// Together they took more than a third of the CPU time of a cold start.
 var (
-	// The ARN of a secret is found before a key, so that what is in its name is left as it is: AWS
-	// chose the ARN's form, and team/qk_pipeline is a good name.
+	// The ARN of a secret is matched before a key, so that its name is kept: an ARN contains no
+	// key, and team/qk_pipeline is a valid name.
 	keyLike = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(
 			`arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+|qk_[^\s"'<>\\]+`)
 	})
 	words = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\S*qk_\S*`) })
 
-	// A fingerprint shows three characters of either end, and only of keys that have twelve or more
-	// after their prefix. So a word that is nothing but this, in brackets at the most, is shorter
-	// than any such key, whatever characters that is made of.
+	// A fingerprint shows three characters of each end of a key that has at least twelve characters
+	// after its prefix. So a word that consists of a fingerprint, with or without brackets, is
+	// shorter than any such key.
 	fingerprint = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^[(\["']{0,2}qk_[A-Za-z0-9_-]{3}\.\.\.[A-Za-z0-9_-]{3}[)\]"',;:.]{0,2}$`)
 	})
 )
 
-// Scrub removes from a message everything that looks like a Quilt API key, and the given texts,
-// plain or escaped as between quotes: messages of servers may quote what they were sent. A key's
-// fingerprint that is a word of its own stays, and so does the ARN of a secret.
+// Scrub replaces everything in a message that looks like a Quilt API key, and each of the given
+// texts, plain or escaped as in a quoted string, because a server's message may quote the request.
+// It keeps the ARN of a secret, and a fingerprint that is a separate word.
 func Scrub(message string, texts ...Text) string {
 	var forms []string
 	for _, t := range texts {
@@ -79,7 +78,7 @@ func Scrub(message string, texts ...Text) string {
 			forms = append(forms, t.Reveal(), escaped(t.Reveal()))
 		}
 	}
-	// The longest first: a text that is part of another would leave the other's rest behind.
+	// The longest text is replaced first, because a shorter text may be part of it.
 	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
 	for _, form := range forms {
 		message = strings.ReplaceAll(message, form, shown)
@@ -100,7 +99,7 @@ func Scrub(message string, texts ...Text) string {
 	})
 }
 
-// Clip is the text's first bytes, scrubbed: for text from outside that goes into a log line.
+// Clip scrubs a text and cuts it to at most that many bytes. Use it for input in a log line.
 func Clip(s string, most int) string {
 	s = Scrub(s)
 	if len(s) > most {

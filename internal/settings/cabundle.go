@@ -15,11 +15,11 @@ var (
 	byteOrderMark = []byte("\ufeff")
 )
 
-// ParseCABundle reads the certificates of a CA bundle in PEM. The functions, the command and the
-// deployment accept and refuse the same files. Byte order marks and text between the blocks are
-// skipped. A block that is not a valid certificate is refused: [x509.CertPool.AppendCertsFromPEM]
-// would skip it, and its authority would not be trusted. The error quotes nothing from the file,
-// which may hold a private key.
+// ParseCABundle parses a CA bundle in PEM. The functions, the command and the deployment use it, so
+// they accept the same files. It skips byte order marks and text between the blocks. It refuses a
+// block that is not a valid certificate: [x509.CertPool.AppendCertsFromPEM] would skip the block,
+// and its authority would not be trusted. The error contains nothing of the file, which may have a
+// private key.
 func ParseCABundle(text []byte) ([]*x509.Certificate, error) {
 	if len(text) == 0 {
 		return nil, errors.New("it is empty")
@@ -31,7 +31,8 @@ func ParseCABundle(text []byte) ([]*x509.Certificate, error) {
 			return nil, fmt.Errorf("block %d is damaged: export the certificate again as PEM", i+1)
 		}
 		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
-			return nil, fmt.Errorf("block %d is a private key: remove it, only certificates belong in this file", i+1)
+			return nil, fmt.Errorf("block %d is a private key: remove it, because only certificates belong in this file",
+				i+1)
 		}
 		if block.Type != "CERTIFICATE" {
 			return nil, fmt.Errorf("block %d is not a certificate: "+
@@ -44,11 +45,11 @@ func ParseCABundle(text []byte) ([]*x509.Certificate, error) {
 		certificates = append(certificates, certificate)
 	}
 	if ends := bytes.Count(text, []byte("-----END ")); ends > len(certificates) {
-		return nil, fmt.Errorf("%d blocks end and %d begin, so a first line is damaged: "+
+		return nil, fmt.Errorf("it has %d END lines and %d BEGIN lines, so it is damaged: "+
 			"export the certificates again as PEM", ends, len(certificates))
 	}
 	if len(certificates) == 0 {
-		return nil, errors.New("it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
+		return nil, errors.New("it has no certificate in PEM (-----BEGIN CERTIFICATE-----)")
 	}
 	return certificates, nil
 }

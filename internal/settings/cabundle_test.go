@@ -68,13 +68,13 @@ func TestParseRefusesWhatIsNotACertificate(t *testing.T) {
 	noEnd, _, _ := strings.Cut(good, "-----END")
 	for name, c := range map[string]struct{ text, says string }{
 		"empty file":             {"", "is empty"},
-		"text alone":             {"certificates of our authority", "holds no certificate"},
-		"byte order mark alone":  {mark, "holds no certificate"},
+		"text alone":             {"certificates of our authority", "has no certificate"},
+		"byte order mark alone":  {mark, "has no certificate"},
 		"damaged Base64, first":  {encoded + good, "block 1 is damaged"},
 		"damaged Base64, second": {good + encoded, "block 2 is damaged"},
 		"cut off, first":         {noEnd + "\n" + good, "block 1 is damaged"},
 		"cut off, second":        {good + noEnd, "block 2 is damaged"},
-		"damaged first line":     {good[1:] + good, "2 blocks end and 1 begin"},
+		"damaged first line":     {good[1:] + good, "2 END lines and 1 BEGIN lines"},
 		"damaged content": {good + block("CERTIFICATE", []byte("no certificate")) + good,
 			"block 2 is a damaged certificate"},
 		"private key":                {good + block("PRIVATE KEY", []byte("q")), "block 2 is a private key"},

@@ -7,10 +7,10 @@ import (
 	"os"
 )
 
-// Common holds the variables that both functions have.
+// Common has the settings of both functions.
 type Common struct {
 	RegistryURL string
-	CABundle    []byte // PEM certificates that are trusted in addition to the system's; nil: none
+	CABundle    []byte // PEM certificates that are trusted in addition to the system's; may be nil
 	LogLevel    slog.Level
 }
 
@@ -23,16 +23,16 @@ func readCommon(r *reader) Common {
 	return c
 }
 
-const mustBundle = "must name a PEM file that holds certificates: "
+const mustBundle = "must name a PEM file with certificates: "
 
-// caBundle reads the bundle at a path, so that a bundle that cannot be used is refused at startup.
+// caBundle reads the bundle at a path, so that an invalid bundle is refused at startup.
 func caBundle(path string) ([]byte, error) {
 	if _, err := text(path); err != nil {
 		return nil, err
 	}
 	bundle, err := os.ReadFile(path)
 	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
-		return nil, problem(mustBundle + pathError.Err.Error()) // without the path, because a fault quotes no value
+		return nil, problem(mustBundle + pathError.Err.Error()) // without the path: a fault contains no value
 	}
 	if _, err := ParseCABundle(bundle); err != nil {
 		return nil, problem(mustBundle + err.Error())

@@ -40,8 +40,9 @@ func TestCABundleThatCannotBeUsed(t *testing.T) {
 	// Protects the operator of a private registry: the fault names the variable and says what is
 	// wrong with the file, and not its path.
 	for path, says := range map[string]string{
-		filepath.Join(t.TempDir(), pasted): "no such file", "/dev/null": "it is empty", "rule_test.go": "it holds no " +
-			"certificate",
+		filepath.Join(t.TempDir(), pasted): "no such file",
+		"/dev/null":                        "it is empty",
+		"rule_test.go":                     "it has no certificate",
 	} {
 		_, err := loadRevoke(map[string]string{settings.EnvCABundle: path})
 		if names := faulty(t, err); !slices.Equal(names, []string{settings.EnvCABundle}) ||

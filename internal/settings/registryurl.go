@@ -12,7 +12,7 @@ const mustURL = "must be a full URL like https://registry.example.com"
 // RegistryURL checks the URL of a registry and returns its normal form: scheme, host and port, in
 // lower case, without the scheme's default port and the final dot of a DNS name. Two URLs name the
 // same registry if their normal forms are equal. Credentials are sent only to URLs that pass this
-// check. The error says what the URL must be and never quotes it, because the URL may contain a
+// check. The error says what the URL must be. It does not contain the URL, which may have a
 // password.
 func RegistryURL(text string) (string, error) {
 	text = strings.TrimSpace(text)
@@ -23,21 +23,21 @@ func RegistryURL(text string) (string, error) {
 	case strings.ContainsFunc(u.Host, func(r rune) bool { return r > unicode.MaxASCII }):
 		return "", problem("must have a host of ASCII characters: write an international name in its xn-- form")
 	case u.User != nil:
-		return "", problem("must have no user or password in it: credentials are never part of the URL")
+		return "", problem("must have no user or password: credentials are never part of the URL")
 	case strings.ContainsAny(text, "?#"):
 		return "", problem("must have no query or fragment")
 	case strings.Trim(u.Path, "/") != "":
 		return "", problem("must have no path")
 	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
-		return "", problem("must be https; plain http is for loopback hosts only")
+		return "", problem("must be https; http is allowed for loopback hosts only")
 	}
 	host := strings.TrimSuffix(strings.ToLower(u.Host), ":"+defaultPorts[u.Scheme])
 	host = strings.Replace(strings.TrimSuffix(host, ":")+":", ".:", ":", 1) // the final dot of a full DNS name
 	return u.Scheme + "://" + strings.TrimSuffix(host, ":"), nil
 }
 
-// RegistryOf returns the registry that a secret's tag names, in its normal form; "" without the
-// tag. It fails with [*Invalid].
+// RegistryOf returns the registry in a secret's tag, in its normal form, or "" without the tag. It
+// fails with [*Invalid].
 func RegistryOf(tags map[string]string) (url string, err error) {
 	r := &reader{lookup: Tags(tags)}
 	read(r, TagRegistry, &url, RegistryURL)

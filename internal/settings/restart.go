@@ -15,15 +15,15 @@ const (
 // A Service is an ECS service whose tasks read the key when they start.
 type Service struct{ Cluster, Service string }
 
-// String is the service in the form of [TagRestart].
+// String returns the service in the form of [TagRestart].
 func (s Service) String() string { return s.Cluster + "/" + s.Service }
 
 // ecsService matches the names that ECS accepts for a cluster and a service.
 var ecsService = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$`) })
 
-// ParseRestart reads the value of [TagRestart]: "cluster/service" as often as there are services,
-// separated by spaces. A service that is named twice counts once; a blank value names none. The
-// error says what the value must be and quotes nothing.
+// ParseRestart parses the value of [TagRestart]: "cluster/service" for each service, separated by
+// spaces. A service that is named twice is returned once. A blank value names no service. The error
+// says what the value must be, and does not contain it.
 func ParseRestart(text string) (services []Service, err error) {
 	if len(text) > 256 {
 		return nil, problem(mustBeShort)
@@ -40,8 +40,8 @@ func ParseRestart(text string) (services []Service, err error) {
 	return services, nil
 }
 
-// FormatRestart is the value of [TagRestart] that names the services, in the form that
-// [ParseRestart] reads. It fails if no value can name them.
+// FormatRestart returns the value of [TagRestart] for the services, in the form that [ParseRestart]
+// parses. It fails if the tag cannot hold them.
 func FormatRestart(services []Service) (string, error) {
 	var words []string
 	for _, s := range services {

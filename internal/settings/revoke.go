@@ -7,7 +7,7 @@ type Revoke struct {
 	Common
 	Grace     time.Duration
 	Quiet     time.Duration
-	HoldLimit *time.Duration // nil: a key that is used is held until it expires
+	HoldLimit *time.Duration // if nil, a key that is in use is held until it expires
 	OrphanAge time.Duration
 }
 
@@ -24,15 +24,15 @@ func LoadRevoke(env Lookup) (Revoke, error) {
 
 // Revocation are the settings of the sweeps of one secret.
 type Revocation struct {
-	Field      string // of the value that holds the key; "": found
+	Field      string // of the value that holds the key; if empty, it is searched
 	Grace      time.Duration
 	Quiet      time.Duration
 	HoldLimit  *time.Duration
 	OrphanAge  time.Duration
-	OwnerSince time.Time // when the secret went over to its owner; zero: never, as far as is known
-	PauseUntil time.Time // of older releases; zero: not paused by a tag
-	Issuer     string    // ARN or name of the issuing credential's secret; "": none
-	Registry   string    // URL of the registry in its normal form; "": the function's
+	OwnerSince time.Time // when the command handed the secret over to its owner; zero if it did not
+	PauseUntil time.Time // the pause in the tag of older releases; zero without it
+	Issuer     string    // ARN or name of the issuing credential's secret; may be empty
+	Registry   string    // URL of the registry in its normal form; if empty, the function's setting applies
 	OnNeed     bool      // the run of sweeps may rotate the secret if its current key is refused or expires
 }
 

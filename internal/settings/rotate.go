@@ -23,12 +23,12 @@ func LoadRotate(env Lookup) (Rotate, error) {
 
 // Rotation are the settings of the rotation of one secret.
 type Rotation struct {
-	Field         string // of the value that holds the key; "": found
-	KeyName       string // label of the key's name; "": the secret's name
+	Field         string // of the value that holds the key; if empty, it is searched
+	KeyName       string // label of the key's name; if empty, the secret's name is used
 	ExpiresInDays int
-	Issuer        string // ARN or name of the issuing credential's secret; "": none
-	Owner         string // e-mail of the registry user; "": found
-	Registry      string // URL of the registry in its normal form; "": the function's
+	Issuer        string // ARN or name of the issuing credential's secret; may be empty
+	Owner         string // email of the registry user; if empty, it is the owner of the current key
+	Registry      string // URL of the registry in its normal form; if empty, the function's setting applies
 }
 
 // ForSecret returns the settings with the tags of a secret applied over the environment. It fails
@@ -45,7 +45,7 @@ func (s Rotate) ForSecret(tags map[string]string) (Rotation, error) {
 	return n, r.result("the secret's tags")
 }
 
-// NameOfKey is the name of a key that is created for the secret on that day of the registry.
+// NameOfKey returns the name for a key of the secret. day is the date on the registry's clock.
 func (n Rotation) NameOfKey(secretName, secretARN string, day time.Time) string {
 	return apikey.Name(cmp.Or(n.KeyName, secretName), day, secretARN)
 }

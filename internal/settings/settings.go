@@ -1,10 +1,10 @@
-// Package settings holds the names, defaults and rules of all settings: the functions' environment,
-// and the tags of a secret, which override it for that secret. The deployment takes the names from
-// here.
+// Package settings has the names, defaults and rules of all settings: the environment variables of
+// the functions, and the tags of a secret, which override the variables for that secret. The
+// deployment uses the same names and rules.
 //
-// Settings are validated at startup. All errors are reported together, and an invalid setting is
-// refused, never replaced by a default. The package reads no environment of its own: the caller
-// passes a [Lookup].
+// Settings are validated at startup. All errors are reported together. An invalid setting is
+// refused and never replaced by a default. The package does not read the environment itself: the
+// caller passes a [Lookup].
 package settings
 
 import (
@@ -49,15 +49,15 @@ const (
 	TagPauseUntil    = "quilt-rotate:pause-until"
 	TagPauseReason   = "quilt-rotate:pause-reason" // for people: the command and the log of paused sweeps show it
 
-	// TagRestart names the ECS services that the command redeploys when the key changes, for those
-	// who cannot wait until their consumers read it again: see [ParseRestart]. The functions ignore
-	// it.
+	// TagRestart names the ECS services that the command redeploys when the key changes, if it is
+	// not acceptable to wait until the tasks read the secret again: see [ParseRestart]. The
+	// functions ignore it.
 	TagRestart = "quilt-rotate:restart"
 )
 
-// TagRevokeFunction is a tag of the rotate function: the name of the revoke function that belongs
-// to it. The command finds the rotate function through the secret, and the revoke function through
-// this tag.
+// TagRevokeFunction is a tag of the rotate function: the name of the revoke function of the same
+// deployment. The command finds the rotate function in the secret's rotation configuration, and the
+// revoke function in this tag.
 const TagRevokeFunction = "quilt-rotate:revoke-function"
 
 // TagSchedule is a tag of the rotate function: the name of the EventBridge schedule, in the default
@@ -68,18 +68,18 @@ const TagSchedule = "quilt-rotate:schedule"
 const (
 	DefaultExpiresInDays = 90
 	DefaultGrace         = 24 * time.Hour
-	DefaultQuiet         = 25 * time.Hour // longer than a day, so that a nightly job counts as use
+	DefaultQuiet         = 25 * time.Hour // longer than a day, so that a daily job counts as use
 	DefaultOrphanAge     = time.Hour
 )
 
-// The registry's limits of a key's life, in days (quilt: docs/api-reference/authentication.md).
+// The registry's limits of a key's lifetime, in days (quilt: docs/api-reference/authentication.md).
 const (
 	MinExpiresInDays = 1
 	MaxExpiresInDays = 365
 )
 
-// A Fault is one invalid setting. It quotes no value, because people paste keys into the wrong
-// place.
+// A Fault is one invalid setting. It does not contain the value, because a person may have pasted a
+// key.
 type Fault struct {
 	Name    string // of the variable or the tag
 	Problem string // what it must be
@@ -106,7 +106,7 @@ func (e *Invalid) Unwrap() []error { return e.Faults }
 // Lookup returns the value of a variable or tag, and whether it is set: os.LookupEnv, or [Tags].
 type Lookup func(name string) (value string, set bool)
 
-// Tags looks settings up in a secret's tags.
+// Tags returns a Lookup in a secret's tags.
 func Tags(tags map[string]string) Lookup {
 	return func(name string) (string, bool) {
 		value, set := tags[name]
@@ -114,14 +114,13 @@ func Tags(tags map[string]string) Lookup {
 	}
 }
 
-// Deployed looks settings up in the environment of a deployed function, as Lambda reports it, to be
-// read on another machine:
+// Deployed returns a Lookup in the environment of a deployed function, as Lambda returns it:
 //
 //	settings.LoadRevoke(settings.Deployed(environment))
 //
-// It hides [EnvCABundle], whose file is in the function's package and not on this machine. So
-// CABundle is nil, and the caller must trust a private certificate authority of the registry by
-// other means.
+// It leaves out [EnvCABundle], because that file is in the function's package and not on this
+// machine. So CABundle is nil, and the caller must trust a private certificate authority of the
+// registry in another way.
 func Deployed(environment map[string]string) Lookup {
 	environment = maps.Clone(environment)
 	delete(environment, EnvCABundle)
@@ -134,9 +133,9 @@ type reader struct {
 	faults []error
 }
 
-// read parses the setting if it is set. If it is not set or invalid, the target stays as it is. A
-// blank setting counts as not set. The text of parse's error goes into the fault, so it must quote
-// no value.
+// read parses a setting into the target. If the setting is blank, not set or invalid, it does not
+// change the target. The fault contains the text of the error of parse, which must not contain the
+// value.
 func read[T any](r *reader, name string, target *T, parse func(string) (T, error)) {
 	given, _ := r.lookup(name)
 	given = strings.TrimSpace(given)
@@ -175,7 +174,7 @@ const (
 	mustLevel    = "must be DEBUG, INFO, WARN or ERROR"
 	mustTime     = "must be a time such as 2026-11-22T18:15:00Z"
 	mustOnOff    = "must be on or off"
-	mustName     = "must have a letter or a digit, and not be a key"
+	mustName     = "must have a letter or a digit, and must not be a key"
 	mustText     = "must not be a key: keys belong in the secret's value"
 )
 
@@ -187,7 +186,8 @@ func days(s string) (int, error) {
 	return n, nil
 }
 
-// Duration reads a duration of zero or more. The error says what it must be, and quotes nothing.
+// Duration parses a duration of zero or more. The error says what the duration must be, and does
+// not contain the text.
 func Duration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
@@ -216,7 +216,7 @@ func level(s string) (slog.Level, error) {
 	return l, nil
 }
 
-// text accepts anything but a key, which would be shown wherever the setting is shown.
+// text accepts any text except a key, which would be shown wherever the setting is shown.
 func text(s string) (string, error) {
 	if isKey(s) {
 		return "", problem(mustText)
@@ -224,7 +224,7 @@ func text(s string) (string, error) {
 	return s, nil
 }
 
-// isKey reports whether a setting is a key, and not a name that starts like one.
+// isKey reports whether a setting is a key, and not a name that starts like a key.
 func isKey(s string) bool { return strings.HasPrefix(s, "qk_") && apikey.HasKey(s) }
 
 func moment(s string) (time.Time, error) {

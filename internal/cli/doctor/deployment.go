@@ -240,7 +240,7 @@ func (p *patient) lifetime(context.Context) finding {
 	if d, err := time.ParseDuration(rules.Window); err == nil {
 		window = d
 	}
-	life, least := time.Duration(p.rotation.ExpiresInDays)*day, s.LeastLife(window)
+	life, least := time.Duration(p.rotation.ExpiresInDays)*day, s.MinLifetime(window)
 	sum := fmt.Sprintf("2 × %s + window %s + 7 days", span(s.Longest), span(window))
 	switch {
 	case life < least && least > settings.MaxExpiresInDays*day:

@@ -64,7 +64,7 @@ func (x *adoption) planRotation(ctx context.Context) (*rotationPlan, error) {
 		return nil, err
 	}
 	const day = 24 * time.Hour
-	if least := int(every.LeastLife(window) / day); rules.ExpiresInDays < least {
+	if least := int(every.MinLifetime(window) / day); rules.ExpiresInDays < least {
 		fix := fmt.Sprintf("rotate more often, or add --expires-in-days %d", least)
 		if least > settings.MaxExpiresInDays {
 			fix = "rotate more often"

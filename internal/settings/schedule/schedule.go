@@ -1,8 +1,8 @@
-// Package schedule is the arithmetic of rotation schedules: how far apart Secrets Manager's windows
-// lie, and how long a key must live so that a rotation that is missed is no outage.
+// Package schedule parses rotation schedules. It calculates the time between two rotation windows,
+// and the lifetime that a key needs so that one missed rotation causes no outage.
 //
-// It is about time only: it asks no service and knows no secret. (AWS Secrets Manager user guide,
-// "Schedule expressions": all times are UTC, windows begin on the hour.)
+// It calls no service and reads no secret. The rules are those of the AWS Secrets Manager user
+// guide, "Schedule expressions": all times are in UTC, and windows begin on the hour.
 package schedule
 
 import (
@@ -15,17 +15,17 @@ import (
 	"time"
 )
 
-// Schedule is what the arithmetic needs to know of a rotation schedule.
+// Schedule has the properties of a rotation schedule.
 type Schedule struct {
-	Shortest, Longest time.Duration // between two windows
-	Window            time.Duration // where none is given
-	MaxWindow         time.Duration // a window may run neither into the next one nor into the next day
+	Shortest, Longest time.Duration // between the beginnings of two windows
+	Window            time.Duration // the default length of a window
+	MaxWindow         time.Duration // a window must end before the next one begins, and before the day ends
 }
 
-// Reserve is left for people to act in, after a rotation was missed.
+// Reserve is the time that people have to act after a missed rotation.
 const Reserve = 7 * day
 
-// ParseWindow reads the length of a window, in whole hours. "" is the service's default.
+// ParseWindow parses the length of a window, in whole hours. "" is the default of Secrets Manager.
 func (s Schedule) ParseWindow(text string) (time.Duration, error) {
 	if text == "" {
 		return s.Window, nil
@@ -38,9 +38,10 @@ func (s Schedule) ParseWindow(text string) (time.Duration, error) {
 	return window, nil
 }
 
-// LeastLife is how long a key must live so that one missed rotation is no outage, in whole days:
-// two intervals, the window, and [Reserve]. Zero for the window stands for the service's default.
-func (s Schedule) LeastLife(window time.Duration) time.Duration {
+// MinLifetime returns how long a key must be valid so that one missed rotation causes no outage, in
+// whole days: two intervals, the window, and [Reserve]. If window is zero, the default window is
+// used.
+func (s Schedule) MinLifetime(window time.Duration) time.Duration {
 	if window == 0 {
 		window = s.Window
 	}
@@ -48,27 +49,27 @@ func (s Schedule) LeastLife(window time.Duration) time.Duration {
 	return (least + day - 1) / day * day
 }
 
-// Days is the schedule of a rotation every n days, as AutomaticallyAfterDays sets it.
+// Days returns the schedule of a rotation every n days, as with AutomaticallyAfterDays.
 func Days(n int) Schedule {
 	every := time.Duration(n) * day
-	return Schedule{every, every, day, day} // such windows open at midnight, and last until the day ends
+	return Schedule{every, every, day, day} // the window begins at midnight and lasts until the day ends
 }
 
 const day = 24 * time.Hour
 
-// MustBe says what a schedule expression looks like.
+// MustBe describes the form of a schedule expression.
 const MustBe = "must be rate(30 days), rate(12 hours) or cron(0 4 ? * SUN *)"
 
 var (
 	errSchedule = errors.New(MustBe)
-	errTooOften = errors.New("must leave at least 4 hours between rotations, as Secrets Manager does")
+	errTooOften = errors.New("must leave at least 4 hours between rotations: Secrets Manager requires it")
 	errRateMax  = errors.New("must be a rate of at most 999 days")
-	errMinutes  = errors.New("must begin with the minute 0, such as cron(0 4 ? * SUN *): windows open on the hour")
+	errMinutes  = errors.New("must begin with the minute 0, such as cron(0 4 ? * SUN *): windows begin on the hour")
 	errYear     = errors.New("must end with * (every year), such as cron(0 4 ? * SUN *)")
-	errDays     = errors.New("must have ? in exactly one of its days: the third field (of the month) or the fifth " +
-		"(of the week)")
+	errDays     = errors.New("must have ? in exactly one of two fields: the third (days of the month) or the " +
+		"fifth (days of the week)")
 	errFields = errors.New("must have six fields: 0, hours, days of the month, months, days of the week, *")
-	errNever  = errors.New("never comes: correct its day or month")
+	errNever  = errors.New("has a date that never occurs: correct its day or month")
 )
 
 // The characters are those that the API takes.
@@ -77,7 +78,7 @@ var (
 	cronForm = regexp.MustCompile(`^cron\(([0-9A-Za-z#?*/, -]*)\)$`)
 )
 
-// Parse reads a schedule expression. The error says what it must be.
+// Parse parses a schedule expression. The error says what the expression must be.
 func Parse(text string) (Schedule, error) {
 	if m := rateForm.FindStringSubmatch(text); m != nil {
 		return rate(m)
@@ -94,8 +95,8 @@ func rate(m []string) (Schedule, error) {
 		if n != 1 {
 			unit += "s"
 		}
-		return Schedule{}, fmt.Errorf("must be rate(%d %s): AWS takes the singular after 1, and the plural after "+
-			"every other number", n, unit)
+		return Schedule{}, fmt.Errorf("must be rate(%d %s): AWS requires the singular after 1 and the plural after "+
+			"other numbers", n, unit)
 	}
 	every := time.Duration(n) * time.Hour
 	s := Schedule{every, every, time.Hour, min(every, day)}
@@ -112,7 +113,7 @@ func rate(m []string) (Schedule, error) {
 	return s, nil
 }
 
-// cron enumerates nine years of the expression, which holds every case of leap years.
+// cron evaluates the expression for nine years, which include every case of leap years.
 func cron(fields []string) (Schedule, error) {
 	if len(fields) != 6 {
 		return Schedule{}, errFields
@@ -129,7 +130,7 @@ func cron(fields []string) (Schedule, error) {
 	months, okMonths := numbers(fields[3], 1, 12, monthNames)
 	fits, okDays := dayRule(fields[2], fields[4])
 	if !okHours || !okMonths || !okDays {
-		return Schedule{}, errors.New("has a field that cannot be read: " + errSchedule.Error())
+		return Schedule{}, errors.New("has an invalid field: " + errSchedule.Error())
 	}
 	return measure(hours, months, fits)
 }
@@ -173,7 +174,7 @@ var (
 	dayNames   = []string{"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"} // 1 to 7
 )
 
-// dayRule reads the days of the month or of the week, whichever is not "?".
+// dayRule parses the days of the month or of the week: one of the two fields is "?".
 func dayRule(ofMonth, ofWeek string) (func(time.Time) bool, bool) {
 	if ofWeek == "?" {
 		if ofMonth == "L" {
@@ -204,7 +205,7 @@ func lastWeekday(t time.Time, weekday int) bool {
 	return int(t.Weekday())+1 == weekday && t.AddDate(0, 0, 7).Month() != t.Month()
 }
 
-// numbers reads one field: *, 4, 4,16, 1-5, */6, 0/6, names.
+// numbers parses one field, such as *, 4, 4,16, 1-5, */6, 0/6 or SUN.
 func numbers(field string, least, most int, names []string) ([]int, bool) {
 	var all []int
 	for part := range strings.SplitSeq(field, ",") {

@@ -10,7 +10,7 @@ import (
 
 const day = 24 * time.Hour
 
-func TestLeastLife(t *testing.T) {
+func TestMinLifetime(t *testing.T) {
 	// Protects consumers from a key that expires because one rotation failed: two intervals, the
 	// window and a week to act in.
 	for text, c := range map[string]struct {
@@ -30,7 +30,7 @@ func TestLeastLife(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		if got := s.LeastLife(c.window); got != time.Duration(c.days)*day {
+		if got := s.MinLifetime(c.window); got != time.Duration(c.days)*day {
 			t.Errorf("%s with a window of %s: a key must live %d days, want %d", text, c.window, got/day, c.days)
 		}
 	}
@@ -49,15 +49,15 @@ func TestParseRefuses(t *testing.T) {
 	// that says what is wrong with it.
 	for text, want := range map[string]string{
 		"":                     "must be rate(30 days)",
-		"rate(1 days)":         "must be rate(1 day): AWS takes the singular after 1",
+		"rate(1 days)":         "must be rate(1 day): AWS requires the singular after 1",
 		"rate(1 hours)":        "must be rate(1 hour)",
 		"rate(30 day)":         "must be rate(30 days)",
 		"rate(3 hours)":        "at least 4 hours",
 		"rate(1000 days)":      "at most 999 days",
 		"cron(5 4 ? * SUN *)":  "minute 0",
-		"cron(0 4 * * SUN *)":  "exactly one of its days",
-		"cron(0 4 30 2 ? *)":   "never comes",
-		"cron(0 4 ? * XYZ *)":  "cannot be read",
+		"cron(0 4 * * SUN *)":  "exactly one of two fields",
+		"cron(0 4 30 2 ? *)":   "never occurs",
+		"cron(0 4 ? * XYZ *)":  "has an invalid field",
 		"cron(0 4 ? * SUN 27)": "every year",
 	} {
 		if _, err := schedule.Parse(text); err == nil || !strings.Contains(err.Error(), want) {
