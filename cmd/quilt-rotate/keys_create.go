@@ -109,7 +109,7 @@ func (o *keysCreateCommand) place(c *terminal.Console) (keyPlace, error) {
 
 type pipe struct{ console *terminal.Console }
 
-func (p pipe) put(key redact.Text) error { return p.console.HandOver(key) }
+func (p pipe) put(key redact.Text) error { return p.console.WriteSecret(key) }
 func (pipe) drop()                       {}
 
 type newFile struct{ *os.File }

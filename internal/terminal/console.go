@@ -1,13 +1,15 @@
-// Package terminal prints what a command says and asks questions: colours, tables, progress, JSON.
+// Package terminal prints the output of a command and asks questions. It has colours, tables,
+// progress and JSON.
 //
-// Results go to standard output. Progress goes there too if it is the result that an operator
-// reads, and to standard error with --json. Questions go to standard error. Text is lower case and
-// has no full stop at its end. Only a terminal with colour gets escape codes: in a pipe, in a file,
-// with NO_COLOR or with TERM=dumb, everything is plain lines. Text from outside is made [Legible],
-// so that no terminal obeys it.
+// Results go to standard output. Progress goes there too if an operator reads it as the result, and
+// to standard error with --json. Questions go to standard error. Text is in lower case and has no
+// full stop at its end. Escape codes are printed only to a terminal with colour: in a pipe, in a
+// file, with NO_COLOR or with TERM=dumb, the output is plain lines. Text from outside is printed
+// with [Legible], so that it cannot control the terminal.
 //
-// It knows nothing about keys and secrets except how to read one unseen ([Console.AskSecret]) and
-// how to hand one over unseen ([Console.HandOver]).
+// The package has no rules about keys and secrets, except that it never shows a secret: it reads
+// one without an echo ([Console.AskSecret]) and writes one only to a pipe or a file
+// ([Console.WriteSecret]).
 package terminal
 
 import (
@@ -24,29 +26,29 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// Console is what a command reads from and writes to.
+// Console has the input and the outputs of a command.
 type Console struct {
-	Out io.Writer // results, in the colours that the terminal has
+	Out io.Writer // results, with colours if the terminal has them
 	Err io.Writer // everything else
 
 	in               io.Reader
-	lines            *bufio.Reader // reads in
-	outTo, errTo     io.Writer     // where Out and Err end, which decides on colours and width
+	lines            *bufio.Reader // reads from in
+	outTo, errTo     io.Writer     // the ends of Out and Err, which decide on colours and width
 	plainOut, rawErr io.Writer
 	environ          []string
 }
 
-// NewConsole writes results to out, which may watch them on their way to outTo. environ is the
-// environment of the process.
+// NewConsole returns a Console that writes results to out, which forwards them to outTo. environ is
+// the environment of the process.
 func NewConsole(in io.Reader, out, outTo, err io.Writer, environ []string) *Console {
 	return &Console{
-		Out: &colorprofile.Writer{Forward: out, Profile: profileOf(outTo, environ)}, Err: &colorprofile.Writer{
-			Forward: err, Profile: profileOf(err, environ)},
-		in: in, lines: bufio.NewReader(in), outTo: outTo, errTo: err, plainOut: out, rawErr: err, environ: environ,
+		Out: &colorprofile.Writer{Forward: out, Profile: profileOf(outTo, environ)},
+		Err: &colorprofile.Writer{Forward: err, Profile: profileOf(err, environ)},
+		in:  in, lines: bufio.NewReader(in), outTo: outTo, errTo: err, plainOut: out, rawErr: err, environ: environ,
 	}
 }
 
-// Terminal is where results end, for a screen that draws on it.
+// Terminal returns the end of the output for results, for a screen that draws on it.
 func (c *Console) Terminal() io.Writer { return c.outTo }
 
 // Watched reports whether results go to a terminal.
@@ -55,7 +57,8 @@ func (c *Console) Watched() bool { return isTerminal(c.outTo) }
 // Interactive reports whether a question can be asked.
 func (c *Console) Interactive() bool { return isTerminal(c.in) && isTerminal(c.errTo) }
 
-// Width is the number of columns for results: 80 if the terminal does not say it.
+// Width returns the number of columns for results. It is 80 if the width of the terminal is not
+// known.
 func (c *Console) Width() int {
 	file, _ := c.outTo.(*os.File)
 	return columns(file)
@@ -71,14 +74,14 @@ func (c *Console) Tell(mark Mark, what, detail string) error {
 	return err
 }
 
-// ErrSeen means that a secret would be shown.
-var ErrSeen = errors.New("standard output is a terminal, which would show it")
+// ErrVisible means that a secret would be shown on a terminal.
+var ErrVisible = errors.New("standard output is a terminal, which would show it")
 
-// HandOver writes a secret to standard output and nothing else, not even a line end, because the
-// program at the other end of the pipe may keep every byte. It fails with [ErrSeen] on a terminal.
-func (c *Console) HandOver(secret redact.Text) error {
+// WriteSecret writes a secret to standard output. It writes no line end, because the program that
+// reads the output may store each byte. On a terminal it fails with [ErrVisible].
+func (c *Console) WriteSecret(secret redact.Text) error {
 	if c.Watched() {
-		return ErrSeen
+		return ErrVisible
 	}
 	_, err := io.WriteString(c.plainOut, secret.Reveal())
 	return err

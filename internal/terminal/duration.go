@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Ago returns how long ago something was, in one unit: "3 days ago".
+// Ago returns a length of time before now in one unit, such as "3 days ago".
 func Ago(d time.Duration) string {
 	if d < 5*time.Second {
 		return "just now"
@@ -13,8 +13,8 @@ func Ago(d time.Duration) string {
 	return About(d) + " ago"
 }
 
-// About returns a length of time in one unit, rounded down: days from two days on, else hours,
-// minutes or seconds.
+// About returns a length of time in one unit, rounded down: in days if it is at least two days, and
+// otherwise in hours, minutes or seconds.
 func About(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {

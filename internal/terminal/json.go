@@ -13,11 +13,11 @@ import (
 // JSON prints a result for programs, as [WriteJSON] does.
 func (c *Console) JSON(result any) error { return WriteJSON(c.plainOut, result) }
 
-// WriteJSON writes a value as indented JSON and a line end. Times are in UTC and to the second,
-// because AWS, the registry and this machine count different fractions. JSON allows control
-// characters such as U+009B and characters that change the direction of text; a terminal would obey
-// them, so they are written as JSON's own escapes. A program that reads the JSON gets the same
-// text.
+// WriteJSON writes a value as indented JSON and a line end. Times are in UTC and in whole seconds,
+// because AWS, the registry and this machine use different fractions of a second. JSON allows
+// control characters such as U+009B, and characters that change the direction of text. They could
+// control a terminal, so they are written as JSON escapes. A program that parses the JSON gets the
+// same text.
 func WriteJSON(w io.Writer, value any) error {
 	var text strings.Builder
 	encoder := json.NewEncoder(&text)

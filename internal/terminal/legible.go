@@ -7,10 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// Legible makes a text from outside, such as the name of a key, safe to print. Control characters,
-// escape sequences, characters that change the direction of text and invisible spaces become Go's
-// escapes, so that no terminal, spreadsheet or browser obeys or hides them. Letters of every script
-// stay.
+// Legible returns a text from outside, such as the name of a key, in a form that is safe to print.
+// It replaces control characters, escape sequences, characters that change the direction of text
+// and invisible spaces by Go escapes, so that they cannot control a terminal, a spreadsheet or a
+// browser and are visible. It keeps the letters of all scripts.
 func Legible(s string) string {
 	if !strings.ContainsFunc(s, Hidden) && utf8.ValidString(s) {
 		return s
@@ -36,12 +36,13 @@ func LegibleLines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// Hidden reports whether [Legible] writes the character as an escape. Every blank except the common
-// one is hidden, because they look the same.
+// Hidden reports whether [Legible] writes the character as an escape. All spaces except the ASCII
+// space are hidden, because they look the same.
 func Hidden(r rune) bool { return r != ' ' && !unicode.IsPrint(r) }
 
-// Cell is a [Legible] text as a cell of a CSV file. An apostrophe keeps spreadsheets from running
-// it as a formula (OWASP, "CSV Injection"): the names of keys and user agents come from outside.
+// Cell returns a [Legible] text as a cell of a CSV file. The names of keys and user agents come
+// from outside, so it adds an apostrophe to a text that a spreadsheet would run as a formula
+// (OWASP, "CSV Injection").
 func Cell(s string) string {
 	if first, _ := utf8.DecodeRuneInString(s); s != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 		s = "'" + s

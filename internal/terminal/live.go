@@ -13,9 +13,9 @@ import (
 	"github.com/charmbracelet/x/term"
 )
 
-// Live prints lines that stay and, on a terminal with colour, a region below them that is drawn
-// again and again. Elsewhere (a pipe, a file, NO_COLOR, TERM=dumb) there is no region and no escape
-// code. It is safe for concurrent use.
+// Live prints permanent lines and, on a terminal with colour, a region below them that is redrawn
+// continuously. Otherwise (in a pipe, in a file, with NO_COLOR or with TERM=dumb) it prints no
+// region and no escape codes. It is safe for concurrent use.
 type Live struct {
 	out  io.Writer
 	live bool
@@ -30,8 +30,9 @@ type Live struct {
 	drawing sync.WaitGroup
 }
 
-// NewLive writes to out. The terminal and the environment decide what it shows. region returns the
-// lines of the region for the number of a frame, and must not call the Live. The caller closes it.
+// NewLive returns a Live that writes to out. The terminal and the environment decide whether it
+// shows the region. region returns the lines of the region for a frame number, and must not call
+// methods of the Live. The caller must call [Live.Close].
 func NewLive(terminal, out io.Writer, environ []string, region func(frame int) []string) *Live {
 	file, isFile := terminal.(*os.File)
 	profile := profileOf(terminal, environ)
@@ -49,8 +50,8 @@ func NewLive(terminal, out io.Writer, environ []string, region func(frame int) [
 // Watched reports whether there is a region.
 func (l *Live) Watched() bool { return l.live }
 
-// Print prints lines that stay. change, which may be nil, changes what the region shows at the same
-// time.
+// Print prints permanent lines. change, which may be nil, changes the content of the region at the
+// same time.
 func (l *Live) Print(lines []string, change func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,9 +113,9 @@ func (l *Live) draw() string {
 	for i, line := range lines {
 		lines[i] = ansi.Truncate(line, columns(l.file)-1, "…") // a line that wraps could not be erased
 	}
-	if most := rows(l.file) - 1; len(lines) > most { // what scrolled away could not be erased
+	if most := rows(l.file) - 1; len(lines) > most { // lines that scrolled away could not be erased
 		lines = append(lines[:most-1:most-1],
-			Faint.Render(fmt.Sprintf("  … %d more lines: the terminal is too low for them", len(lines)-most+1)))
+			Faint.Render(fmt.Sprintf("  … %d more lines, which do not fit on the terminal", len(lines)-most+1)))
 	}
 	l.drawn = len(lines)
 	return l.cursor(len(lines) > 0) + joined(lines)
@@ -142,15 +143,15 @@ func (l *Live) erase() string {
 	return "\r" + up + ansi.EraseScreenBelow
 }
 
-// write writes everything at once, so that no terminal shows half of it. A closed output does not
-// stop the work: its owner notices.
+// write writes the text in one call, so that a terminal does not show a part of it. It ignores
+// errors: the owner of the output detects them.
 func (l *Live) write(text string) {
 	if text != "" {
 		_, _ = io.WriteString(l.out, text)
 	}
 }
 
-// columns returns the width of a terminal: 80 if it does not say it.
+// columns returns the width of a terminal, or 80 if it is not known.
 func columns(terminal *os.File) int {
 	const unknown = 80
 	if terminal == nil {
@@ -163,7 +164,7 @@ func columns(terminal *os.File) int {
 	return width
 }
 
-// rows returns the height of a terminal: 24 if it does not say it.
+// rows returns the height of a terminal, or 24 if it is not known.
 func rows(terminal *os.File) int {
 	_, height, err := term.GetSize(terminal.Fd())
 	if err != nil || height < 5 {

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// Progress shows work: lines that stay for what is done, and on a terminal a line below them for
-// what is under way.
+// Progress shows the progress of a command: a permanent line for each completed step and, on a
+// terminal, a line for the current step.
 type Progress struct {
 	live  *Live
-	to    io.Writer // where it ends
+	to    io.Writer // the end of the output
 	doing string
 	since time.Time
 }
 
-// Progress starts to show work on standard output, or on standard error if the result is JSON. The
-// caller closes it.
+// Progress returns a Progress on standard output, or on standard error if the result is JSON. The
+// caller must call [Progress.Close].
 func (c *Console) Progress(resultIsJSON bool) *Progress {
 	to, out := c.outTo, c.plainOut
 	if resultIsJSON {
@@ -40,17 +40,17 @@ func (p *Progress) region(frame int) []string {
 	return []string{fmt.Sprintf("  %s %s%s", Spinner(frame), p.doing, Faint.Render(fmt.Sprintf("  %d s", seconds)))}
 }
 
-// Doing names what is under way, until the next line.
+// Doing sets the current step, until the next call of [Progress.Tell].
 func (p *Progress) Doing(what string) {
 	p.live.Print(nil, func() { p.doing, p.since = Legible(what), time.Now() })
 }
 
-// Tell prints a line that stays, and ends what was under way.
+// Tell prints a permanent line, and ends the current step.
 func (p *Progress) Tell(mark Mark, what, detail string) {
 	p.live.Print(p.fit(Line(mark, what, detail)), func() { p.doing = "" })
 }
 
-// Say prints lines that stay, such as a heading or a table. What is under way continues.
+// Say prints permanent lines, such as a heading or a table. The current step continues.
 func (p *Progress) Say(lines ...string) {
 	var all []string
 	for _, line := range lines {
@@ -67,5 +67,5 @@ func (p *Progress) fit(line string) []string {
 	return Wrap(line, columns(p.to.(*os.File)))
 }
 
-// Close ends the progress.
+// Close removes the line for the current step.
 func (p *Progress) Close() { p.live.Close() }

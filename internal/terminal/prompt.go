@@ -14,12 +14,12 @@ import (
 )
 
 // ErrNoTerminal means that a question cannot be asked, because there is no terminal.
-var ErrNoTerminal = errors.New("this needs an answer, and there is no terminal to ask at")
+var ErrNoTerminal = errors.New("this command asks a question, and there is no terminal")
 
 // ErrDeclined means that the operator was asked and did not confirm.
 var ErrDeclined = errors.New("nothing was changed: not confirmed")
 
-// Ask asks for one line of text. It fails with [ErrDeclined] at Ctrl-D.
+// Ask asks for one line of text. If the operator presses Ctrl-D, it fails with [ErrDeclined].
 func (c *Console) Ask(ctx context.Context, question string) (string, error) {
 	if !c.Interactive() {
 		return "", ErrNoTerminal
@@ -32,13 +32,14 @@ func (c *Console) Ask(ctx context.Context, question string) (string, error) {
 	return answer, err
 }
 
-// question breaks a question between words, with room for one character behind it.
+// question breaks a question between words, with room for one more character.
 func (c *Console) question(text string) string {
 	file, _ := c.errTo.(*os.File)
 	return words(text, columns(file)-1)
 }
 
-// Note prints a line beside a result to standard error, broken between words on a terminal.
+// Note prints a line that is not part of the result to standard error. On a terminal, it is broken
+// between words.
 func (c *Console) Note(text string) {
 	text = LegibleLines(text)
 	if isTerminal(c.errTo) {
@@ -47,8 +48,8 @@ func (c *Console) Note(text string) {
 	fmt.Fprintln(c.Err, text) //nolint:errcheck // the result does not depend on it
 }
 
-// Confirm asks the operator to type the word. It fails with [ErrDeclined], or with a hint at --yes
-// if there is no terminal.
+// Confirm asks the operator to type the word. It fails with [ErrDeclined] if the operator types
+// something else. If there is no terminal, it fails with a hint that names --yes.
 func (c *Console) Confirm(ctx context.Context, what, word string) error {
 	answer, err := c.Ask(ctx, fmt.Sprintf("%s\ntype %s to go on:", LegibleLines(what), Strong.Render(Legible(word))))
 	switch {
@@ -61,9 +62,9 @@ func (c *Console) Confirm(ctx context.Context, what, word string) error {
 	return err
 }
 
-// AskSecret reads one line that must not be shown: without an echo from a terminal, else from
-// standard input as it is. what names the text that is expected, and instead is the hint if
-// standard input ends before it. White space around the text is removed.
+// AskSecret reads one line that must not be shown. It reads from the terminal without an echo or,
+// if standard input is no terminal, from standard input. what names the expected text, and instead
+// is the hint if standard input is empty. White space around the text is removed.
 func (c *Console) AskSecret(ctx context.Context, what, instead string) (redact.Text, error) {
 	if !isTerminal(c.in) {
 		line, err := await(ctx, c.readLine)
@@ -72,24 +73,25 @@ func (c *Console) AskSecret(ctx context.Context, what, instead string) (redact.T
 		}
 		return redact.New(line), err
 	}
-	fd := c.in.(*os.File).Fd() // once: the read below may outlive the wait for it, and the file
+	fd := c.in.(*os.File).Fd() // called once, because the read may still run after the file is closed
 	state, err := term.GetState(fd)
 	if err != nil {
 		return redact.Text{}, fmt.Errorf("prepare the terminal: %w", err)
 	}
 	fmt.Fprint(c.Err, c.question("type or paste "+Legible(what)+" (not shown):"), " ")
-	text, err := await(ctx, func() (string, error) { return readUnseen(fd, state) })
+	text, err := await(ctx, func() (string, error) { return readNoEcho(fd, state) })
 	if ctx.Err() != nil {
 		_ = term.Restore(fd, state)
 	}
-	fmt.Fprintln(c.Err) // the operator's own line end is not shown either
+	fmt.Fprintln(c.Err) // the line end that the operator typed is not shown either
 	if errors.Is(err, io.EOF) {
 		err = ErrDeclined
 	}
 	return redact.New(text), err
 }
 
-// readLine reads to the end of a line or of the input. It fails with io.EOF if the input has ended.
+// readLine reads one line. The last line may lack a line end. At the end of the input, readLine
+// fails with io.EOF.
 func (c *Console) readLine() (string, error) {
 	line, err := c.lines.ReadString('\n')
 	if line != "" && errors.Is(err, io.EOF) {
@@ -98,8 +100,8 @@ func (c *Console) readLine() (string, error) {
 	return line, err
 }
 
-// await reads in the background, because a read from a terminal knows no context: Ctrl-C ends the
-// wait.
+// await calls read in a goroutine and waits for it or for the end of ctx, because a read from a
+// terminal cannot be cancelled. So Ctrl-C ends the wait.
 func await(ctx context.Context, read func() (string, error)) (string, error) {
 	type answer struct {
 		text string

@@ -7,7 +7,7 @@ import (
 	"github.com/charmbracelet/colorprofile"
 )
 
-// The colours are the terminal's own sixteen, so that they fit its theme.
+// The styles use the 16 colours of the terminal's theme.
 var (
 	Good   = lipgloss.NewStyle().Foreground(lipgloss.Green)
 	Bad    = lipgloss.NewStyle().Foreground(lipgloss.Red).Bold(true)
@@ -17,7 +17,7 @@ var (
 	Faint  = lipgloss.NewStyle().Faint(true)
 )
 
-// A Mark is the sign before a line.
+// A Mark is the symbol at the beginning of a line.
 type Mark int
 
 // The marks.
@@ -29,7 +29,7 @@ const (
 	Later              // » in the future
 )
 
-// String is the mark in its colour.
+// String returns the mark in its colour.
 func (m Mark) String() string {
 	switch m {
 	case Done:
@@ -44,10 +44,10 @@ func (m Mark) String() string {
 	return Faint.Render("~")
 }
 
-// Line is one thing that was done or found, and a detail.
+// Line returns a line about something that was done or found, with a detail.
 func Line(mark Mark, what, detail string) string { return line(mark, Legible(what), detail) }
 
-// StyledLine is a [Line] whose first part has a style.
+// StyledLine returns a [Line] whose first part has a style.
 func StyledLine(style lipgloss.Style, mark Mark, what, detail string) string {
 	return line(mark, style.Render(Legible(what)), detail)
 }
@@ -59,7 +59,7 @@ func line(mark Mark, what, detail string) string {
 	return "  " + mark.String() + " " + what + Faint.Render("  "+Legible(detail))
 }
 
-// profileOf returns what the terminal can show: colours, or plain text.
+// profileOf returns the colours that the terminal can show.
 func profileOf(terminal io.Writer, environ []string) colorprofile.Profile {
 	profile := colorprofile.Detect(terminal, environ)
 	if profile < colorprofile.ANSI {

@@ -8,8 +8,8 @@ import (
 	"charm.land/lipgloss/v2/table"
 )
 
-// Table is rows below headers. Its cells are made [Legible]. In a pipe it has no border and does
-// not wrap, so that each row is a line.
+// Table is a table with headers. It prints its cells with [Legible]. In a pipe, it has no border
+// and does not wrap, so that each row is one line.
 type Table struct {
 	Headers []string
 	Rows    [][]string
@@ -23,27 +23,28 @@ func (c *Console) Table(t Table) error {
 	return err
 }
 
-// Render draws the table: with a border and at most width columns for a terminal, else plain.
+// Render returns the table as text: for a terminal with a border and in at most width columns, and
+// otherwise plain.
 func (t Table) Render(watched bool, width int) string {
 	drawn := table.New().Headers(t.Headers...).Rows(legibly(t.Rows)...)
 	if watched {
 		drawn = drawn.Border(lipgloss.RoundedBorder()).BorderStyle(Faint)
 	} else {
-		drawn = drawn.Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).BorderLeft(
-			false).BorderRight(false).BorderColumn(false).BorderHeader(false)
+		drawn = drawn.Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).
+			BorderLeft(false).BorderRight(false).BorderColumn(false).BorderHeader(false)
 	}
 	text := drawn.StyleFunc(t.style(watched)).Render()
 	if watched && lipgloss.Width(text) > width {
 		text = drawn.Width(width).Render()
 	}
 	if !watched {
-		text = withoutEnds(text)
+		text = trimLines(text)
 	}
 	return text
 }
 
-// withoutEnds removes the blanks that fill the last column.
-func withoutEnds(text string) string {
+// trimLines removes the spaces that fill the last column.
+func trimLines(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
 		lines[i] = strings.TrimRight(line, " ")

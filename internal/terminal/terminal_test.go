@@ -327,11 +327,11 @@ func TestASecretIsHandedOverUnseen(t *testing.T) {
 	// Protects keys: a pipe gets every byte of one and none beside, and a terminal gets nothing.
 	var out, errs bytes.Buffer
 	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &errs, nil)
-	if err := c.HandOver(redact.New("a secret")); err != nil || out.String() != "a secret" {
+	if err := c.WriteSecret(redact.New("a secret")); err != nil || out.String() != "a secret" {
 		t.Errorf("the pipe got %q (%v)", out.String(), err)
 	}
 	watched, _, seen := atATerminal(t)
-	if err := watched.HandOver(redact.New("a secret")); !errors.Is(err, terminal.ErrSeen) ||
+	if err := watched.WriteSecret(redact.New("a secret")); !errors.Is(err, terminal.ErrVisible) ||
 		strings.Contains(seen(), "a secret") {
 		t.Errorf("at a terminal it fails with %v", err)
 	}

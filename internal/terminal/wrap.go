@@ -6,8 +6,8 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// Wrap breaks a [Line] between words to fit the width. The lines after the first are indented, and
-// colours continue. Nothing is broken at a hyphen, so that ids stay whole.
+// Wrap breaks a [Line] between words so that it fits the width. The lines after the first are
+// indented and keep the colours. It does not break at a hyphen, so that ids are not split.
 func Wrap(line string, width int) []string {
 	const indent = "      "
 	if ansi.StringWidth(line) <= width {
@@ -20,9 +20,9 @@ func Wrap(line string, width int) []string {
 	return parts
 }
 
-// words breaks a text between words. The library also breaks at hyphens, so they are hidden from
-// it.
+// words breaks a text between words. The library also breaks at hyphens, so they are replaced by
+// another character while it runs.
 func words(text string, width int) string {
-	const hyphen = "\ue000" // for private use: in no text
+	const hyphen = "\ue000" // a private-use character, which no text has
 	return strings.ReplaceAll(ansi.Wrap(strings.ReplaceAll(text, "-", hyphen), width, " "), hyphen, "-")
 }

@@ -10,19 +10,19 @@ import (
 // An Answer is the result of a query.
 type Answer struct {
 	Columns []string
-	Rows    [][]Cell // each as long as Columns
+	Rows    [][]Cell // each row has a cell for each column
 	QueryID string
-	Scanned int64         // bytes that Athena read, which is what it charges for
-	Took    time.Duration // as Athena counts it, the queue included
+	Scanned int64         // bytes that Athena read and charges for
+	Took    time.Duration // as Athena reports it, including the time in the queue
 }
 
-// A Cell is one value; not Valid is NULL.
+// A Cell is one value. It is NULL if Valid is false.
 type Cell struct {
 	Text  string
 	Valid bool
 }
 
-// Column is the index of a column; -1 if the answer has none of that name.
+// Column returns the index of a column, or -1 if the answer has no column with that name.
 func (a *Answer) Column(name string) int {
 	for i, c := range a.Columns {
 		if c == name {
@@ -32,7 +32,7 @@ func (a *Answer) Column(name string) int {
 	return -1
 }
 
-// Value is the text of a row in a column; "" if it is NULL or the answer has no such column.
+// Value returns the text of a row in a column. It returns "" for NULL and for a missing column.
 func (a *Answer) Value(row int, name string) string {
 	if i := a.Column(name); i >= 0 {
 		return a.Rows[row][i].Text
@@ -42,9 +42,10 @@ func (a *Answer) Value(row int, name string) string {
 
 var keyLike = regexp.MustCompile(`qk_[^\s"'<>\\]+`)
 
-// NewCell makes a value of the trail safe to print. Names, addresses and user agents are what
-// clients sent, even in logins that were refused. So characters that a terminal would obey or hide
-// are replaced, and what looks like a key and not like a fingerprint is removed.
+// NewCell returns a value of the trail in a form that is safe to print. Clients choose names,
+// addresses and user agents, even in logins that are refused. So NewCell replaces characters that
+// control a terminal or are invisible, and removes text that looks like a key and is no
+// fingerprint.
 func NewCell(text string) Cell {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsGraphic(r) {

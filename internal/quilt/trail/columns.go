@@ -21,14 +21,14 @@ const (
 type template struct {
 	columns []column
 	where   string
-	key     []string // what --key is compared with
+	key     []string // expressions that --key is compared with
 	order   string
 }
 
 type column struct{ name, expression string }
 
-// The identity's and the answer's names are camel case in the documentation of the events, and
-// lower case in its sample rows and queries of the table: each is looked for in both.
+// The names in the identity and in the answer are in camel case in the documentation of the events,
+// but in lower case in its sample rows and queries. So both are tried.
 var (
 	authType    = either("useridentity", "$.sessionContext.auth.type")
 	actingID    = either("useridentity", "$.sessionContext.auth.keyId")
@@ -44,7 +44,8 @@ var (
 
 const when = `date_format(eventtime, '%Y-%m-%dT%H:%i:%sZ')`
 
-// newestFirst sorts by the id of the event too, so that events of the same time keep their order.
+// newestFirst also sorts by the id of the event, so that events of the same time have a fixed
+// order.
 const newestFirst = "\nORDER BY eventtime DESC, eventid"
 
 var templates = map[Kind]template{
@@ -55,16 +56,16 @@ var templates = map[Kind]template{
 		order:   newestFirst,
 	},
 	Failed: {
-		// Nobody is logged in, so the identity names no key: the refused one is known by its
-		// fingerprint only.
+		// Nobody is logged in, so the identity has no key. The event has only the fingerprint of
+		// the refused key.
 		columns: eventColumns(actingName, refusedMark, actingID),
 		where:   "lower(eventname) = 'auth.apikey'",
 		key:     []string{refusedMark},
 		order:   newestFirst,
 	},
 	Changes: {
-		// The key that was created or revoked, not the one that the user was logged in with. A
-		// revoke by secret leaves no id.
+		// The columns show the key that was created or revoked, not the key that the user logged in
+		// with. If a key was revoked by its text, the event has no id.
 		columns: eventColumns(changedName, changedMark, changedID),
 		where:   "lower(eventname) IN ('apikeys.create', 'apikeys.revoke', 'apikeys.admin.revoke')",
 		key:     []string{changedID, changedName, changedMark},
@@ -72,8 +73,8 @@ var templates = map[Kind]template{
 	},
 	Summary: {
 		columns: []column{
-			{KeyName, actingName}, {KeyFingerprint, actingMark}, {KeyID, actingID}, {UserEmail, email}, {SourceAddress,
-				"sourceipaddress"},
+			{KeyName, actingName}, {KeyFingerprint, actingMark}, {KeyID, actingID}, {UserEmail, email},
+			{SourceAddress, "sourceipaddress"},
 			{Calls, "count(*)"}, {LastUsed, `date_format(max(eventtime), '%Y-%m-%dT%H:%i:%sZ')`},
 		},
 		where: authType + " = 'api_key'",
@@ -82,17 +83,16 @@ var templates = map[Kind]template{
 	},
 }
 
-// eventColumns are the columns of a question about single events. The error is the code alone:
-// messages may quote what was sent.
+// eventColumns returns the columns of a query for single events. The error is the code only,
+// because messages may quote the request.
 func eventColumns(name, mark, id string) []column {
 	return []column{
-		{EventTime, when}, {EventName, "eventname"}, {KeyName, name}, {KeyFingerprint, mark}, {KeyID, id}, {UserEmail,
-			email},
-		{SourceAddress, "sourceipaddress"}, {UserAgent, "useragent"}, {ErrorCode, "errorcode"},
+		{EventTime, when}, {EventName, "eventname"}, {KeyName, name}, {KeyFingerprint, mark}, {KeyID, id},
+		{UserEmail, email}, {SourceAddress, "sourceipaddress"}, {UserAgent, "useragent"}, {ErrorCode, "errorcode"},
 	}
 }
 
-// either is the scalar at a path, whose names may be in lower case.
+// either returns the scalar at a path whose names may be in lower case.
 func either(source, path string) string { return coalesce(scalars(source, path)) }
 
 func coalesce(sources ...[]string) string {

@@ -1,14 +1,15 @@
-// Package trail has the questions about API keys that the audit trail of a Quilt registry answers,
-// as SQL for Amazon Athena, and the form of an answer.
+// Package trail has the queries about API keys in the audit trail of a Quilt registry, as SQL for
+// Amazon Athena, and the type of an answer.
 //
 // It relies on the table that the platform documents (quilt:
-// docs/advanced-features/good-practice.md, audit trail): the columns' names, JSON in text, one
-// partition a day. Package runner sends the queries. The deployment stores some of them in Athena
-// ([Stored]), so this package imports nothing that a deployment does not need.
+// docs/advanced-features/good-practice.md, audit trail): the names of the columns, JSON in text,
+// and one partition for each day. It sends nothing: the command sends the queries. The deployment
+// stores some of them in Athena ([Stored]), so this package imports nothing that a deployment does
+// not need.
 //
-// The SQL is for Athena engine version 3 (Trino). It uses only what SQLite understands too, with
-// Trino's functions registered, because the tests run every query. What makes each construct valid
-// in Trino:
+// The SQL is for Athena engine version 3 (Trino). It uses only constructs that SQLite supports too,
+// with Trino's functions registered, because the tests run each query in SQLite. The documentation
+// of each construct:
 //
 //	"date"                        DATE is a reserved word in Athena: quoted by double quotes (Athena, "Escape reserved keywords in queries")
 //	'it''s'                       a quote in a text is doubled, and nothing else escapes (Trino, "Data types": varchar literals)
@@ -29,10 +30,10 @@ import (
 	"unicode/utf8"
 )
 
-// Kind is what is asked of the trail.
+// Kind is the kind of a query.
 type Kind int
 
-// The questions. The zero Kind is the use of keys.
+// The kinds of queries. The zero Kind is [Usage].
 const (
 	Usage   Kind = iota // each call that was made with a key
 	Failed              // each login with a key that was refused
@@ -40,22 +41,23 @@ const (
 	Summary             // the keys that were used: from where, how often, when last
 )
 
-// A Query is a question about the last days.
+// A Query is a query for the events of the last days.
 type Query struct {
 	Kind  Kind
-	Days  int    // whole days before today's, in UTC: 1 is since yesterday's midnight
-	Key   string // id, name or fingerprint of one key; "" is all keys
-	Limit int    // the most rows, the newest; 0 is DefaultLimit
+	Days  int    // number of whole days before today, in UTC: 1 begins at yesterday's midnight
+	Key   string // id, name or fingerprint of one key; empty for all keys
+	Limit int    // largest number of rows, of which the newest are returned; 0 is DefaultLimit
 }
 
-// A key lives for at most a year (quilt: docs/api-reference/authentication.md), so no question
-// needs more days. Athena charges for every day that it reads.
+// A key is valid for at most a year (quilt: docs/api-reference/authentication.md), so no query
+// needs more days. Athena charges for each day that it reads.
 const (
 	MinDays = 1
 	MaxDays = 365
 )
 
-// All rows are in memory and read by people. For more rows, the printed SQL can be run in Athena.
+// The number of rows is limited because they are kept in memory and read by people. For more rows,
+// run the printed SQL in Athena.
 const (
 	DefaultLimit = 10_000
 	MaxLimit     = 100_000
@@ -64,7 +66,7 @@ const (
 // longestKey limits the text that names a key. The limit of the registry is not documented.
 const longestKey = 256
 
-// Errors of [Query.Check]. None quotes the text, because it may be a key.
+// Errors of [Query.Check]. They do not contain the text, because it may be a key.
 var (
 	ErrDays = fmt.Errorf("the number of days must be from %d to %d: no key lives longer, and Athena charges for "+
 		"every day it reads", MinDays, MaxDays)
@@ -79,7 +81,7 @@ var (
 // fingerprint is the form in which the registry shows a key: at most a few characters of each end.
 var fingerprint = regexp.MustCompile(`^qk_[^\s.…]{0,8}(?:\.\.\.|…)[^\s.…]{0,8}$`)
 
-// Check reports why the query cannot be made.
+// Check returns an error if the query is not valid.
 func (q Query) Check() error {
 	switch {
 	case q.Days < MinDays || q.Days > MaxDays:
@@ -101,7 +103,7 @@ func plain(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// SQL is the query for Athena, made at the given time.
+// SQL returns the query for Athena. now is the current time.
 func (q Query) SQL(now time.Time) (string, error) {
 	if err := q.Check(); err != nil {
 		return "", err
@@ -110,7 +112,7 @@ func (q Query) SQL(now time.Time) (string, error) {
 	return fmt.Sprintf("%s\nLIMIT %d", q.statement(quote(first)), q.Most()), nil
 }
 
-// Most is the maximum number of rows.
+// Most returns the largest number of rows.
 func (q Query) Most() int {
 	if q.Limit == 0 {
 		return DefaultLimit
@@ -118,10 +120,11 @@ func (q Query) Most() int {
 	return q.Limit
 }
 
-// quote makes a text a literal.
+// quote returns a text as an SQL literal.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-// statement is the whole query but its limit; first is the expression of the first day's partition.
+// statement returns the query without its limit. first is the expression for the partition of the
+// first day.
 func (q Query) statement(first string) string {
 	t := templates[q.Kind]
 	conditions := []string{`"date" >= ` + first, t.where}

@@ -2,18 +2,18 @@ package trail
 
 import "fmt"
 
-// StoredDays is how far back the stored queries look.
+// StoredDays is the number of days of the stored queries.
 const StoredDays = 30
 
 // A StoredQuery is a query that the deployment stores in Athena.
 type StoredQuery struct {
-	ID          string // part of the resource's logical id: never change one
+	ID          string // part of the resource's logical id, so it must never change
 	Name        string
 	Description string
-	SQL         string // its first day moves with the day it is run on
+	SQL         string // the first day is relative to the day on which the query runs
 }
 
-// Stored are the queries for the console.
+// Stored returns the queries that the deployment stores in Athena.
 func Stored() []StoredQuery {
 	return []StoredQuery{
 		{"KeyUsage", "key usage", within("Which keys were used in the last %d days, from where, how often, and when " +

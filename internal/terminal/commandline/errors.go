@@ -8,15 +8,15 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// ErrReported ends a command with a failure that it has already reported as its result.
+// ErrReported ends a command that failed and has already reported the failure as its result.
 var ErrReported = errors.New("the command has reported a failure")
 
-// A parseFailure is a call with arguments that the program does not accept.
+// A parseFailure is the error for arguments that the program does not accept.
 type parseFailure struct{ error }
 
 func (e *parseFailure) Unwrap() error { return e.error }
 
-// ExitStatus is the status of a wrong call.
+// ExitStatus returns the exit status for wrong usage.
 func (e *parseFailure) ExitStatus() int { return Usage }
 
 // A commandError names the command that failed.
@@ -51,14 +51,14 @@ func commandOf(err error, program string) string {
 // takenForFlag matches the parser's message for a value that begins with a dash.
 var takenForFlag = regexp.MustCompile(`expected \S+ value but got .* \((?:short|long) flag\)`)
 
-// parseError rewords what the parser reports.
+// parseError rewords an error of the parser.
 func parseError(err error) error {
 	var at *kong.Context
 	if e, ok := errors.AsType[*kong.ParseError](err); ok {
 		at = e.Context
 	}
 	text := takenForFlag.ReplaceAllLiteralString(err.Error(), "needs a value")
-	// the empty value means that the option is left out
+	// an empty value means that the option is omitted
 	text = strings.Replace(text, `must be one of "",`, "must be one of ", 1)
 	if text != err.Error() {
 		err = errors.New(text)

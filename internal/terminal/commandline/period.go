@@ -6,10 +6,10 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// Period is an option with a duration, in the form that the settings of the functions have.
+// Period is an option with a duration, in the same form as the settings of the functions.
 type Period time.Duration
 
-// UnmarshalText applies the rule of the settings.
+// UnmarshalText parses the text with [settings.Duration].
 func (p *Period) UnmarshalText(text []byte) error {
 	d, err := settings.Duration(string(text))
 	*p = Period(d)

@@ -2,9 +2,9 @@
 // chooses the exit status.
 //
 // Results go to standard output, and everything else goes to standard error. An error is one line
-// after the program's name, in lower case; the next line says what to do. Exit status: 0 success, 1
-// failure, 2 wrong usage, 130 interrupted, 141 if nobody reads standard output any more. An error
-// may choose another one.
+// in lower case after the program's name. The next line says what to do. The exit status is 0 for
+// success, 1 for a failure, 2 for wrong usage, 130 if the command was interrupted, and 141 if the
+// reader of standard output has ended. An error may set another exit status.
 package commandline
 
 import (
@@ -28,7 +28,7 @@ const (
 	Failure     = 1
 	Usage       = 2
 	Interrupted = 130
-	brokenPipe  = 128 + int(syscall.SIGPIPE) // as of a program that the signal ends
+	brokenPipe  = 128 + int(syscall.SIGPIPE) // as for a program that SIGPIPE ended
 )
 
 // A Program is a set of commands.
@@ -45,23 +45,23 @@ func (p Program) Main() { os.Exit(p.run()) }
 
 func (p Program) run() int {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
+	if !signal.Ignored(syscall.SIGHUP) { // nohup sets it to ignored
 		signals = append(signals, syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
-	signal.Ignore(syscall.SIGPIPE) // a command whose reader has ended still finishes its work
+	signal.Ignore(syscall.SIGPIPE) // so that a command finishes its work if the reader of its output has ended
 	return p.Execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }
 
-// Execute runs the command that the arguments name. It returns the exit status.
+// Execute runs the command in the arguments and returns the exit status.
 func (p Program) Execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &output{to: stdout}
 	c := terminal.NewConsole(stdin, out, stdout, stderr, os.Environ())
 	err := p.dispatch(ctx, usual(args), c)
-	// the command itself did not fail
+	// if the command itself failed, its error is reported
 	if lost := out.err(); lost != nil && (err == nil || err.Error() == lost.Error()) {
-		if errors.Is(lost, syscall.EPIPE) { // `| head -1` has read enough
+		if errors.Is(lost, syscall.EPIPE) { // as with `| head -1`
 			return brokenPipe
 		}
 		err = lost
@@ -134,8 +134,7 @@ func (p Program) report(c *terminal.Console, err error) int {
 	return status
 }
 
-// statusOf returns the exit status that the error asks for. Such an error has the method
-// ExitStatus.
+// statusOf returns the exit status for an error: that of its method ExitStatus, if it has one.
 func statusOf(err error) int {
 	var own interface{ ExitStatus() int }
 	switch {

@@ -10,9 +10,9 @@ import (
 	"github.com/charmbracelet/x/term"
 )
 
-// readUnseen reads a line without an echo. It fails with io.EOF at Ctrl-D on an empty line, which
-// the library's own function ignores.
-func readUnseen(fd uintptr, state *term.State) (string, error) {
+// readNoEcho reads a line without an echo. It fails with io.EOF if Ctrl-D is pressed on an empty
+// line, which [term.ReadPassword] ignores.
+func readNoEcho(fd uintptr, state *term.State) (string, error) {
 	silent := *state
 	silent.Lflag &^= syscall.ECHO
 	silent.Lflag |= syscall.ICANON | syscall.ISIG
@@ -22,8 +22,8 @@ func readUnseen(fd uintptr, state *term.State) (string, error) {
 	}
 	defer func() { _ = term.Restore(fd, state) }()
 	var line []byte
-	for sign := make([]byte, 1); ; {
-		n, err := syscall.Read(int(fd), sign)
+	for char := make([]byte, 1); ; {
+		n, err := syscall.Read(int(fd), char)
 		switch {
 		case errors.Is(err, syscall.EINTR):
 			continue
@@ -31,9 +31,9 @@ func readUnseen(fd uintptr, state *term.State) (string, error) {
 			return "", err
 		case n == 0 && len(line) == 0:
 			return "", io.EOF
-		case n == 0 || sign[0] == '\n':
+		case n == 0 || char[0] == '\n':
 			return string(line), nil
 		}
-		line = append(line, sign[0])
+		line = append(line, char[0])
 	}
 }

@@ -4,7 +4,7 @@ package terminal
 
 import "github.com/charmbracelet/x/term"
 
-func readUnseen(fd uintptr, _ *term.State) (string, error) {
+func readNoEcho(fd uintptr, _ *term.State) (string, error) {
 	text, err := term.ReadPassword(fd)
 	return string(text), err
 }
