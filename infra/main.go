@@ -18,8 +18,8 @@ import (
 
 func main() { os.Exit(run()) }
 
-// run returns the exit status. Errors are reported in plain lines, because the CDK's library panics
-// with stack traces.
+// run returns the exit status. It recovers panics of the CDK's library, so that the user sees a
+// message and no stack trace.
 func run() (status int) {
 	c, err := config.Load(configFile(), config.AWS{Account: os.Getenv("CDK_DEFAULT_ACCOUNT"),
 		Region: os.Getenv("CDK_DEFAULT_REGION")})
@@ -45,9 +45,9 @@ func run() (status int) {
 	return 0
 }
 
-// closeLibrary ends the process of the CDK's library. The library waits for that process twice at
-// the same time, and sometimes reports without a reason that it "exited abnormally"
-// (jsii-runtime-go, Process.Close). So its last output is discarded.
+// closeLibrary ends the process of the CDK's library. It discards the last output, because the
+// library waits for that process twice at the same time and then sometimes reports that it "exited
+// abnormally" (jsii-runtime-go, Process.Close).
 func closeLibrary() {
 	if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
 		os.Stderr = null
@@ -55,8 +55,8 @@ func closeLibrary() {
 	jsii.Close()
 }
 
-// configFile is the value of -c config=FILE of the cdk command. It is read without the CDK's
-// library, which takes a second to start.
+// configFile returns the value of -c config=FILE of the cdk command, or config.yaml. It does not
+// use the CDK's library, which takes a second to start.
 func configFile() string {
 	var context struct {
 		Config string `json:"config"`
@@ -67,7 +67,7 @@ func configFile() string {
 	return "config.yaml"
 }
 
-// buildFunctions puts the packages into build/infra of the checkout.
+// buildFunctions writes the functions' packages to build/infra of the checkout.
 func buildFunctions(c *config.Config) (stack.Packages, error) {
 	folder, err := os.Getwd()
 	if err != nil {

@@ -1,10 +1,10 @@
-// Package bundle builds the functions' deployment packages: for each function a zip with the
+// Package bundle builds the deployment packages of the functions. Each one is a zip file with the
 // program and, if one is given, the CA bundle.
 //
 // The same sources give the same bytes on every machine and in every folder, so a deployment
-// without a change changes nothing. It relies on the Go command and on the sources of the module
-// quilt-rotate. From the network it takes only what the Go checksum database or go.sum names:
-// modules, and the toolchain of go.mod if another one is installed.
+// without a change does not update the functions. The package needs the Go command and the sources
+// of the module quilt-rotate. It downloads only modules and the toolchain of go.mod, which go.sum
+// or the Go checksum database verifies.
 package bundle
 
 import (
@@ -58,8 +58,8 @@ func compile(root, function string) ([]byte, error) {
 	build.Dir = root
 	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0", "CGO_ENABLED=0", "GOFLAGS=",
 		"GOWORK=off", "GOEXPERIMENT=")
-	// The go command takes the toolchain of go.mod as a minimum, but a newer one compiles to other
-	// bytes.
+	// The toolchain of go.mod is only a minimum for the go command, and a newer toolchain generates
+	// other bytes.
 	if toolchain := directive(root, "toolchain"); toolchain != "" {
 		build.Env = append(build.Env, "GOTOOLCHAIN="+toolchain)
 	}
@@ -70,15 +70,14 @@ func compile(root, function string) ([]byte, error) {
 	return os.ReadFile(program)
 }
 
-// packed is the date of every file in a package: the earliest that a zip can hold.
+// packed is the date of every file in a package: the earliest date of the zip format.
 var packed = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func write(name string, program, caBundle []byte) error {
 	var archive bytes.Buffer
 	w := zip.NewWriter(&archive)
 	w.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) {
-		return flate.NewWriter(out,
-			flate.BestCompression)
+		return flate.NewWriter(out, flate.BestCompression)
 	})
 	if err := add(w, Program, 0o755, program); err != nil {
 		return err
@@ -108,15 +107,15 @@ func add(w *zip.Writer, name string, mode os.FileMode, content []byte) error {
 	return err
 }
 
-// The modules of a checkout: the functions', and the deployment's in its folder infra.
+// The modules of a checkout: the functions, and the deployment in the folder infra.
 const (
 	module     = "quilt-rotate"
 	deployment = "quilt-rotate/infra"
 )
 
-// Root finds the checkout from a folder in it: the folder of the module quilt-rotate. The nearest
-// go.mod decides. The search does not go past another module, because a go.mod further up can be of
-// anybody's sources, and what is found is built and deployed.
+// Root returns the folder of the module quilt-rotate, which contains the given folder. The nearest
+// go.mod decides. The search stops at another module, because a go.mod further up can belong to
+// other sources, and the result is built and deployed.
 func Root(folder string) (string, error) {
 	at := folder
 	for directive(at, "module") == "" && at != filepath.Dir(at) {
@@ -126,14 +125,14 @@ func Root(folder string) (string, error) {
 		at = filepath.Dir(at)
 	}
 	if directive(at, "module") != module {
-		return "", fmt.Errorf(
-			"find the sources of the functions: %s is not in a checkout of %s; run this in a checkout", folder, module)
+		return "", fmt.Errorf("find the sources of the functions: %s is not in a checkout of %s; run this in a checkout",
+			folder, module)
 	}
 	return at, nil
 }
 
-// directive is the value of a line of the go.mod in a folder, such as that of module. It is empty
-// if there is no such file or line.
+// directive returns the value of a directive of go.mod in a folder, such as module. It is empty if
+// there is no such file or directive.
 func directive(folder, name string) string {
 	text, err := os.ReadFile(filepath.Join(folder, "go.mod"))
 	if err != nil {

@@ -16,14 +16,14 @@ func parseARN(text string) (arn, bool) {
 	return arn{p[1], p[2], p[3], p[4], p[5]}, true
 }
 
-// The partitions that are supported. Others have different names of services and hosts, and were
-// never tested.
+// The supported partitions. Other partitions have other names of services and hosts, and were not
+// tested.
 const (
 	awsPartition = "aws"
 	govPartition = "aws-us-gov"
 )
 
-// PartitionOf is the partition of a region (AWS fault isolation boundaries, "Partitions").
+// PartitionOf returns the partition of a region (AWS fault isolation boundaries, "Partitions").
 func PartitionOf(region string) string {
 	switch {
 	case strings.HasPrefix(region, "us-gov-"):
@@ -38,7 +38,7 @@ func PartitionOf(region string) string {
 	return awsPartition
 }
 
-// requirePartition refuses an ARN of another partition than the region's, because no policy gives
+// requirePartition refuses an ARN in another partition than the region, because no policy gives
 // access across partitions.
 func (g *gathering) requirePartition(path string, a arn, region string) {
 	want := PartitionOf(region)
@@ -46,8 +46,8 @@ func (g *gathering) requirePartition(path string, a arn, region string) {
 		"%s: use an ARN of that partition", a.partition, region, want)
 }
 
-// secretResource is the end of a secret's ARN: the service adds six characters to the name (Secrets
-// Manager user guide, "Secret name").
+// secretResource matches the end of a secret's ARN. Secrets Manager adds a hyphen and six
+// characters to the name (Secrets Manager user guide, "Secret name").
 var secretResource = regexp.MustCompile(`^secret:([A-Za-z0-9/_+=.@-]+)-[A-Za-z0-9]{6}$`)
 
 func secretNameOf(text string) string {

@@ -7,7 +7,7 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// readBundle reads the CA bundle, and applies the functions' own rules to it.
+// readBundle reads the CA bundle and checks it with the rules of the functions.
 func (c *Config) readBundle(g *gathering, file string) {
 	const path = "caBundle"
 	if c.CABundle == "" || g.has(path) {

@@ -12,13 +12,14 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// The lowest and highest durations with which nothing is lost if one thing goes wrong.
+// The limits of durations.
 const (
-	// consumers cache a secret for an hour (AWS caching libraries), and requests are under way
+	// Consumers cache a secret for an hour (AWS caching libraries), and their requests take some
+	// time.
 	MinGrace     = 2 * time.Hour
-	MinOrphanAge = 15 * time.Minute // Lambda's longest run: an older createSecret no longer stores its key
+	MinOrphanAge = 15 * time.Minute // the longest run of a Lambda function: createSecret may still store its key
 	MinSweep     = 15 * time.Minute
-	MaxSweep     = time.Hour // orphans are searched for in one hour of the day, so each hour needs a sweep
+	MaxSweep     = time.Hour // the search for orphans runs in one hour of the day, so each hour needs a sweep
 )
 
 // Lambda's limits (Lambda API reference, "VpcConfig"; Lambda developer guide, "Quotas": 4 KB of
@@ -54,7 +55,8 @@ var (
 		3288, 3653}
 )
 
-// check applies the rules between the values. A value that could not be read is not judged again.
+// check applies the rules of all values. A value that could not be read has a fault already and is
+// not checked.
 func check(g *gathering, c *Config) {
 	checkShared(g, c)
 	checkStack(g, c)
@@ -73,7 +75,7 @@ func (g *gathering) require(path string, ok bool, format string, args ...any) {
 	}
 }
 
-// unique refuses a value that a list has twice.
+// unique refuses a value that is in a list twice.
 func (g *gathering) unique(path string, list []string) {
 	for i, value := range list {
 		first := slices.Index(list, value)
@@ -101,8 +103,8 @@ func checkStack(g *gathering, c *Config) {
 	}
 }
 
-// checkShared applies the rules of what all keys of a registry share, whether they are in a file or
-// not.
+// checkShared applies the rules of the settings that all keys of a registry share. They come from a
+// file or from the props of a construct.
 func checkShared(g *gathering, c *Config) {
 	_, err := settings.LoadRotate(settings.Tags(map[string]string{settings.EnvRegistryURL: c.Registry}))
 	g.require("registry", err == nil, "must be the registry's https URL without user, query or path, such as "+
@@ -121,7 +123,7 @@ func checkShared(g *gathering, c *Config) {
 	g.require("sweep", time.Duration(c.Sweep) >= MinSweep && time.Duration(c.Sweep) <= MaxSweep &&
 		time.Duration(c.Sweep)%time.Minute == 0, "must be from 15m to 1h in whole minutes")
 	g.require("orphanAge", time.Duration(c.OrphanAge) >= MinOrphanAge, "must be at least 15m: a function can run "+
-		"that long before it stores a new key")
+		"for so long before it stores a new key")
 	g.require("logLevel", slices.Contains([]string{"DEBUG", "INFO", "WARN", "ERROR"}, c.LogLevel),
 		"must be DEBUG, INFO, WARN or ERROR")
 	g.require("logRetentionDays", slices.Contains(retentions, c.LogRetentionDays), "must be one of %s",
@@ -134,7 +136,7 @@ func checkShared(g *gathering, c *Config) {
 	checkAlarms(g, c)
 }
 
-// checkKMS requires the ARN of a key, because IAM does not match an alias in a policy's resource.
+// checkKMS requires the ARN of a key: an alias in the resource of an IAM policy matches no key.
 func checkKMS(g *gathering, path, text, region, must string) {
 	a, ok := parseARN(text)
 	g.require(path, ok && a.service == "kms" && accountForm.MatchString(a.account) &&
@@ -155,19 +157,19 @@ func checkNetwork(g *gathering, n *Network) {
 		}
 		g.unique(path, list)
 	}
-	g.require("network.subnets", len(n.Subnets) > 0, "is empty: list the subnets from which the registry is reached")
+	g.require("network.subnets", len(n.Subnets) > 0, "is empty: list the subnets from which the registry can be reached")
 	ids("network.subnets", "subnet-0123456789abcdef0", subnetForm, n.Subnets, maxSubnets)
 	ids("network.securityGroups", "sg-0123456789abcdef0", groupForm, n.SecurityGroups, maxSecurityGroups)
-	g.require("network.vpc", n.VPC != "" || len(n.SecurityGroups) > 0, "is not set: give it for a new security "+
-		"group, or list securityGroups")
+	g.require("network.vpc", n.VPC != "" || len(n.SecurityGroups) > 0, "is not set: a new security group needs it; "+
+		"set it, or list securityGroups")
 	g.require("network.vpc", n.VPC == "" || vpcForm.MatchString(n.VPC), "must be an id such as vpc-0123456789abcdef0")
 	g.require("network.proxy", n.Proxy == "" || isProxy(n.Proxy),
-		"must be a URL of host and port without user and password, such as http://proxy.example.com:3128: whoever "+
-			"may see the function's configuration could read a password")
+		"must be a URL of host and port without user and password, such as http://proxy.example.com:3128: everybody "+
+			"who may see the function's configuration could read a password")
 	g.require("network.noProxy", len(n.NoProxy) == 0 || n.Proxy != "",
 		"is only used with a proxy: set network.proxy, or remove it")
 	g.require("network.noProxy", len(strings.Join(n.NoProxy, ",")) <= maxNoProxy,
-		"must have at most %d characters in all", maxNoProxy)
+		"must have at most %d characters in total", maxNoProxy)
 	for i, host := range n.NoProxy {
 		g.require(fmt.Sprintf("network.noProxy[%d]", i), noProxyForm.MatchString(host),
 			"must be one host, domain, address or network: registry.example.com, .example.com, 10.0.0.0/8")

@@ -57,8 +57,8 @@ func checkSecret(g *gathering, c *Config, path string, k *Key) {
 		checkSecretARN(g, path+".secret", k.Secret, c)
 		g.require(path+".readers", len(k.Readers) == 0, "cannot be set for an existing secret, because "+
 			"CloudFormation would replace its policy: add them to that policy")
-		g.require(path+".replicas", len(k.Replicas) == 0, "cannot be set for an existing secret: replicate it where "+
-			"it is defined")
+		g.require(path+".replicas", len(k.Replicas) == 0, "cannot be set for an existing secret: replicate it with "+
+			"the tool that created it")
 	}
 }
 
@@ -76,9 +76,8 @@ func checkSecretARN(g *gathering, path, text string, c *Config) {
 // settingPaths are the fields that are stored in tags, by tag.
 var settingPaths = map[string]string{
 	settings.TagField: "field", settings.TagKeyName: "keyName", settings.TagExpiresInDays: "expiresInDays",
-	settings.TagGrace: "grace",
-	settings.TagQuiet: "quiet", settings.TagHoldLimit: "holdLimit", settings.TagIssuer: "issuer",
-	settings.TagOwner: "owner", settings.TagRestart: "restart",
+	settings.TagGrace: "grace", settings.TagQuiet: "quiet", settings.TagHoldLimit: "holdLimit",
+	settings.TagIssuer: "issuer", settings.TagOwner: "owner", settings.TagRestart: "restart",
 }
 
 // checkSettings applies the functions' own rules to the fields that are stored in tags.
@@ -111,8 +110,8 @@ func checkSettings(g *gathering, path string, k *Key) {
 
 const day = 24 * time.Hour
 
-// checkTimes makes sure that one missed rotation is not an outage, and that a superseded key is
-// revoked before the next rotation.
+// checkTimes applies two rules: a key is valid until after one missed rotation, and a superseded
+// key is revoked before the next rotation.
 func checkTimes(g *gathering, path string, k *Key) {
 	at := func(field string) string { return path + "." + field }
 	g.require(at("grace"), k.GracePeriod() >= MinGrace, "must be at least 2h: consumers cache secrets for an hour")
@@ -145,15 +144,16 @@ func checkTimes(g *gathering, path string, k *Key) {
 	}
 	if !g.has(at("grace")) && !g.has(at("quiet")) {
 		g.require(at("schedule"), s.Shortest > k.GracePeriod()+k.QuietPeriod(),
-			"must leave more time between rotations than grace and quiet together (%s), or three keys are valid at once", Duration(k.GracePeriod()+k.QuietPeriod()))
+			"must leave more time between rotations than grace and quiet together (%s); otherwise, three keys are "+
+				"valid at the same time", Duration(k.GracePeriod()+k.QuietPeriod()))
 	}
 }
 
 func checkIssuer(g *gathering, c *Config, path string, k *Key) {
 	if k.Issuer != "" {
 		checkSecretARN(g, path+".issuer", k.Issuer, c)
-		g.require(path+".issuer", secretNameOf(k.Issuer) != k.SecretName(), "must be another secret: it replaces the "+
-			"key in this one when that key cannot create keys")
+		g.require(path+".issuer", secretNameOf(k.Issuer) != k.SecretName(), "must be another secret: it creates the "+
+			"new key if the current key cannot")
 	}
 }
 
@@ -170,8 +170,8 @@ func checkReaders(g *gathering, c *Config, path string, k *Key) {
 				"(arn:aws:iam::<account>:root), without wildcards")
 		g.requirePartition(at, a, c.Region)
 		g.require(at, c.KMSKey != AWSManaged || c.Account == "" || a.account == c.Account,
-			"is in another account, which cannot decrypt with the AWS-managed key: set kmsKey to new, or to a key of "+
-				"yours")
+			"is in another account, which cannot decrypt with the AWS-managed key: set kmsKey to new, or to the ARN of "+
+				"a KMS key")
 	}
 }
 
@@ -190,8 +190,8 @@ func checkReplicas(g *gathering, c *Config, path string, k *Key) {
 	}
 }
 
-// LeastDaysLeft is the shortest time until a current key expires, in whole days, if no rotation is
-// missed. Without a schedule that is known, it is the lifetime.
+// LeastDaysLeft returns the shortest time until a current key expires, in whole days, if no
+// rotation is missed. If the schedule is not known, it returns the lifetime.
 func (k *Key) LeastDaysLeft() int {
 	s, err := schedule.Parse(k.Schedule)
 	if err != nil {

@@ -1,9 +1,8 @@
-// Package config reads the file from which a stack is made: its fields, their defaults, and the
-// rules between their values.
+// Package config reads and checks the configuration file of a stack.
 //
 // All faults of a file are reported together, each with its path, its line and the fix, before
 // anything is synthesized. A faulty value is never replaced by a default. The package does not use
-// the CDK. It reads one file and the CA bundle that the file names.
+// the CDK. It reads only the file and the CA bundle that the file names.
 package config
 
 import (
@@ -14,8 +13,8 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// Config is one stack: the functions for one registry, and the secrets that the stack creates.
-// Editors show the descriptions.
+// Config is the content of the file: the functions for one registry, and the secrets that the stack
+// creates. The descriptions are part of the JSON schema, and editors show them.
 type Config struct {
 	Stack                 string            `yaml:"stack" jsonschema:"required,description=Name of the CloudFormation stack\\, such as quilt-rotate-prod. Never change it after the first deployment: another name is another stack."`
 	Account               string            `yaml:"account,omitempty" jsonschema:"pattern=^[0-9]{12}$,description=AWS account of the stack. Default: that of the credentials."`
@@ -24,37 +23,37 @@ type Config struct {
 	Environment           string            `yaml:"environment,omitempty" jsonschema:"description=Value of the tag Environment on every resource. Default: prod."`
 	Tags                  map[string]string `yaml:"tags,omitempty" jsonschema:"description=Tags of every resource."`
 	TerminationProtection bool              `yaml:"terminationProtection,omitempty" jsonschema:"description=Whether CloudFormation refuses to delete the stack. Default: true."`
-	Network               *Network          `yaml:"network,omitempty" jsonschema:"description=The VPC of the functions\\, for a registry that is reached only from there."`
+	Network               *Network          `yaml:"network,omitempty" jsonschema:"description=The VPC of the functions\\, for a registry that can only be reached from a VPC."`
 	CABundle              string            `yaml:"caBundle,omitempty" jsonschema:"description=PEM file with the certificates of a private certificate authority\\, relative to this file. It is packed with the functions."`
 	PermissionsBoundary   string            `yaml:"permissionsBoundary,omitempty" jsonschema:"description=ARN of the managed policy that is the permissions boundary of every role."`
-	KMSKey                string            `yaml:"kmsKey,omitempty" jsonschema:"description=KMS key that encrypts the secrets of this file: aws-managed (the default)\\, new\\, or the ARN of an existing key."`
-	Issuers               []string          `yaml:"issuers,omitempty" jsonschema:"description=ARNs of the secrets with issuing credentials for secrets that are not in this file. Those of keys need no entry here."`
+	KMSKey                string            `yaml:"kmsKey,omitempty" jsonschema:"description=KMS key that encrypts the secrets that this stack creates: aws-managed (the default)\\, new\\, or the ARN of an existing key."`
+	Issuers               []string          `yaml:"issuers,omitempty" jsonschema:"description=ARNs of the secrets with issuing credentials for secrets that are not in this file. The issuer of an entry of keys is added automatically."`
 	Alarms                Alarms            `yaml:"alarms,omitempty" jsonschema:"description=Who is notified when a person must act."`
 	Audit                 *Audit            `yaml:"audit,omitempty" jsonschema:"description=The registry's audit trail in Athena\\, for named queries."`
 	Sweep                 Duration          `yaml:"sweep,omitempty" jsonschema:"description=Time between two sweeps: 15m to 1h in whole minutes. Default: 1h."`
 	OrphanAge             Duration          `yaml:"orphanAge,omitempty" jsonschema:"description=Minimum age at which a key that no version holds is revoked: at least 15m. Default: 1h."`
 	LogLevel              string            `yaml:"logLevel,omitempty" jsonschema:"enum=DEBUG,enum=INFO,enum=WARN,enum=ERROR,description=Lowest level that the functions log. Default: INFO."`
 	LogRetentionDays      int               `yaml:"logRetentionDays,omitempty" jsonschema:"description=Retention of the logs in days\\, one of the values of CloudWatch Logs. Default: 90."`
-	Keys                  []Key             `yaml:"keys,omitempty" jsonschema:"description=Secrets that this stack creates (name) or whose rotation it configures (secret)\\, one key each. The functions also serve every other secret of the account and region whose rotation is pointed at them."`
+	Keys                  []Key             `yaml:"keys,omitempty" jsonschema:"description=Secrets that this stack creates (name) or whose rotation it configures (secret)\\, one key each. The functions also serve every other secret of the account and region whose rotation calls the rotate function."`
 	Retired               []Key             `yaml:"retired,omitempty" jsonschema:"description=Keys that are no longer rotated: move an entry here from keys\\, unchanged. Its secret is kept\\, and its rotation is switched off."`
 
 	caBundle []byte
 }
 
-// CABundleBytes is the content of the CA bundle, or nil if the file names none.
+// CABundleBytes returns the content of the CA bundle, or nil if the file names none.
 func (c *Config) CABundleBytes() []byte { return c.caBundle }
 
 // Network is where the functions run.
 type Network struct {
 	VPC            string   `yaml:"vpc,omitempty" jsonschema:"pattern=^vpc-([0-9a-f]{8}|[0-9a-f]{17})$,description=Id of the VPC. Required if securityGroups is not given."`
-	Subnets        []string `yaml:"subnets" jsonschema:"required,minItems=1,maxItems=16,description=Ids of subnets from which the registry and Secrets Manager are reached."`
+	Subnets        []string `yaml:"subnets" jsonschema:"required,minItems=1,maxItems=16,description=Ids of subnets from which the registry and Secrets Manager can be reached."`
 	SecurityGroups []string `yaml:"securityGroups,omitempty" jsonschema:"maxItems=5,description=Ids of security groups. Default: a new one that allows outgoing connections only."`
 	Proxy          string   `yaml:"proxy,omitempty" jsonschema:"description=URL of the HTTP proxy that the functions use for the registry and for AWS\\, such as http://proxy.example.com:3128. It cannot contain credentials."`
 	NoProxy        []string `yaml:"noProxy,omitempty" jsonschema:"description=Hosts that are reached without the proxy: names (registry.example.com)\\, domains (.example.com)\\, addresses or networks (10.0.0.0/8)."`
 	IPv6           bool     `yaml:"ipv6,omitempty" jsonschema:"description=Allows outgoing IPv6 connections. All subnets must be dual-stack. Default: false."`
 }
 
-// Alarms is who is notified.
+// Alarms is the address or the topic that gets the alarms.
 type Alarms struct {
 	Email string `yaml:"email,omitempty" jsonschema:"format=email,description=E-mail address that gets the alarms. AWS asks the address to confirm."`
 	Topic string `yaml:"topic,omitempty" jsonschema:"description=ARN of an existing SNS topic. Default: a new\\, encrypted topic."`
@@ -70,7 +69,7 @@ type Audit struct {
 type Key struct {
 	Name          string    `yaml:"name,omitempty" jsonschema:"description=Name of the secret to create\\, such as prod/pipeline."`
 	Secret        string    `yaml:"secret,omitempty" jsonschema:"description=ARN of an existing secret. Its value is not changed."`
-	Field         string    `yaml:"field,omitempty" jsonschema:"description=Field of the secret's JSON that holds the key. Default: found in the value."`
+	Field         string    `yaml:"field,omitempty" jsonschema:"description=Field of the secret's JSON that holds the key. Default: the field whose value is a key."`
 	Plain         bool      `yaml:"plain,omitempty" jsonschema:"description=Whether the secret's value is the key alone\\, not JSON."`
 	KeyName       string    `yaml:"keyName,omitempty" jsonschema:"description=First part of the key's name in the registry. Default: the secret's name."`
 	Owner         string    `yaml:"owner,omitempty" jsonschema:"description=E-mail address of the registry user who owns the key. Default: the owner of the current key."`
@@ -86,7 +85,7 @@ type Key struct {
 	Restart       []Service `yaml:"restart,omitempty" jsonschema:"description=ECS services that read the key only at startup. They are redeployed when the key changes."`
 }
 
-// Replica is another region that has the secret.
+// Replica is another region to which the secret is replicated.
 type Replica struct {
 	Region string `yaml:"region" jsonschema:"required"`
 	KMSKey string `yaml:"kmsKey,omitempty" jsonschema:"description=ARN of a customer-managed KMS key of that region. Default: the AWS-managed key."`
@@ -104,7 +103,7 @@ const (
 	NewKey     = "new"
 )
 
-// Defaults of the optional fields that are not settings of package settings.
+// Defaults of the optional fields. Package settings has the other ones.
 const (
 	DefaultEnvironment  = "prod"
 	DefaultSweep        = time.Hour
@@ -112,7 +111,7 @@ const (
 	DefaultLogRetention = 90
 )
 
-// AWS is the account and region of the credentials, for a file that names none.
+// AWS is the account and region of the AWS credentials. They apply if the file names none.
 type AWS struct{ Account, Region string }
 
 // All iterates over keys and retired, with the path of each.
@@ -131,8 +130,8 @@ func (c *Config) All() iter.Seq2[string, *Key] {
 	}
 }
 
-// setDefaults sets the fields that the file does not have. A zero that the file has stays, and is
-// checked.
+// setDefaults sets the fields that are not in the file. A zero in the file is not replaced; it is
+// checked like any value.
 func (c *Config) setDefaults(g *gathering, aws AWS) {
 	or(g, "environment", &c.Environment, DefaultEnvironment)
 	or(g, "account", &c.Account, aws.Account)
@@ -170,7 +169,7 @@ func orDefault(d *Duration, or time.Duration) time.Duration {
 	return time.Duration(*d)
 }
 
-// SecretName is the name of the secret, whether the stack creates it or not.
+// SecretName returns the name of the secret, also if only its ARN is given.
 func (k *Key) SecretName() string {
 	if k.Secret == "" {
 		return k.Name

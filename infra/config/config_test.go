@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -64,17 +65,14 @@ func TestTheExampleIsValid(t *testing.T) {
 	if _, message := faults(t, string(text)); message != "" {
 		t.Error(message)
 	}
-	var on []string
-	for line := range strings.Lines(string(text)) {
-		if option, commented := strings.CutPrefix(strings.TrimLeft(line, " "), "# "); commented &&
-			strings.Contains(option, ":") && !strings.HasPrefix(option, "yaml-") && !strings.HasPrefix(option,
-			"One ") && !strings.HasPrefix(option, "The ") && !strings.HasPrefix(option, "retired") &&
-			!strings.HasPrefix(option, "caBundle") {
-			line = line[:len(line)-len(strings.TrimLeft(line, " "))] + option
+	option := regexp.MustCompile(`(?m)^( *)# ((- |  )?[a-zA-Z]+:.*)$`)
+	all := option.ReplaceAllStringFunc(string(text), func(line string) string {
+		if strings.Contains(line, "# retired:") || strings.Contains(line, "# caBundle:") {
+			return line
 		}
-		on = append(on, line)
-	}
-	c, err := config.Parse("config.yaml", []byte(strings.Join(on, "")), here)
+		return option.ReplaceAllString(line, "$1$2")
+	})
+	c, err := config.Parse("config.yaml", []byte(all), here)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +225,7 @@ func TestFaultsAreReportedWithPathAndFix(t *testing.T) {
 		"grace under 2 hours":  {file("", "grace: 119m"), "keys[0].grace", "at least 2h"},
 		"grace without a unit": {file("", "grace: 24"), "keys[0].grace", "must be a duration"},
 		"interval within grace and quiet": {strings.Replace(file("", ""), "30 days", "2 days", 1), "keys[0].schedule",
-			"three keys are valid at once"},
+			"three keys are valid at the same time"},
 		"orphans too young": {file("orphanAge: 14m", ""), "orphanAge", "at least 15m"},
 		"sweeps too seldom": {file("sweep: 61m", ""), "sweep", "15m to 1h"},
 		"issuer of another region": {file("", "issuer: "+strings.Replace(secretARN, "us-east-1", "eu-west-1",
@@ -367,7 +365,7 @@ func TestFaultsAreReportedWithPathAndFix(t *testing.T) {
 		"tag that is ours in lower case": {file("tags: {environment: prod}", ""), "tags.environment",
 			"differs from Environment only in case"},
 		"tags too many": {file("tags: {"+manyTags(42)+"}", ""), "tags",
-			"takes 50 tags, of which 7 here are those of quilt-rotate"},
+			"can have 50 tags, and quilt-rotate needs 7 of them"},
 		"field that no tag holds": {file("", "field: \"a|b\""), "keys[0].field",
 			"because it is stored in a tag"},
 		"key's name that no tag holds": {file("", "keyName: \"a|b\""), "keys[0].keyName",
@@ -563,9 +561,9 @@ func TestTheLimitsOfOneTemplate(t *testing.T) {
 	const issuer = `, issuer: "arn:aws:secretsmanager:us-east-1:123456789012:secret:quilt/issuer-of-a-service-#-a1b2c3"`
 	const services = `, restart: [{cluster: a-cluster-of-a-name-with-forty-characters-1, service: service-#}]`
 	for name, c := range map[string]struct{ text, says string }{
-		"outputs": {keys(198, ""), "has 198 entries, but one stack takes 194"},
+		"outputs": {keys(198, ""), "has 198 entries, but one stack can have 194"},
 		"resources": {keys(150, `, readers: ["arn:aws:iam::123456789012:role/#"]`),
-			"resources, but one stack takes 499"},
+			"resources, but one stack can have 499"},
 		"issuers":  {keys(90, issuer), "too many issuers or services"},
 		"services": {keys(80, services), "too many issuers or services"},
 	} {

@@ -1,8 +1,8 @@
 package config
 
-// CheckKey applies the rules of a file's key to one that comes from no file. The account, region
-// and KMS key of c may be empty if they are not known yet. names holds the secrets of other keys;
-// CheckKey adds the key's own. It fails with [*Faults], whose lines begin with where.
+// CheckKey applies the rules of an entry of keys to the options of a construct. The account, region
+// and KMS key of c may be empty if they are not known yet. names has the secrets of the other keys;
+// CheckKey adds the secret of this key. It fails with [*Faults], whose lines begin with where.
 func CheckKey(where string, key Key, c Config, names map[string]string) error {
 	const path = "RotateOptions"
 	g := &gathering{lines: map[string]int{}}
@@ -17,9 +17,8 @@ func CheckKey(where string, key Key, c Config, names map[string]string) error {
 	return nil
 }
 
-// CheckShared applies the rules of a file to what all keys of a registry share. The account and
-// region of c may be empty if they are not known yet. It fails with [*Faults], whose lines begin
-// with where.
+// CheckShared applies the rules of a file to the props of a construct. The account and region of c
+// may be empty if they are not known yet. It fails with [*Faults], whose lines begin with where.
 func CheckShared(where string, c Config) error {
 	g := &gathering{lines: map[string]int{}}
 	checkShared(g, &c)

@@ -8,7 +8,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Duration is a duration in the form that the functions read: 24h, 90m, 26h30m.
+// Duration is a Go duration such as 24h, 90m or 26h30m, which is also the form of the functions'
+// settings.
 type Duration time.Duration
 
 // UnmarshalYAML refuses a number without a unit, which could mean seconds or hours.
@@ -26,7 +27,7 @@ func (Duration) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{Type: "string", Pattern: `^([0-9]+(\.[0-9]+)?(h|m|s))+$`}
 }
 
-// String is the shortest form: 24h and not 24h0m0s.
+// String returns the shortest form: 24h and not 24h0m0s.
 func (d Duration) String() string {
 	text := time.Duration(d).String()
 	if strings.HasSuffix(text, "m0s") {

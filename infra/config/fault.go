@@ -62,7 +62,8 @@ func (g *gathering) given(path string) bool {
 	return given
 }
 
-// has reports whether the path already has a fault. Faults that follow from it are not reported.
+// has reports whether the path already has a fault. Faults that are its consequences are not
+// reported.
 func (g *gathering) has(path string) bool {
 	return slices.ContainsFunc(g.faults, func(f Fault) bool { return f.Path == path })
 }

@@ -11,8 +11,7 @@ import (
 )
 
 func TestConfigurationsOnPagesAreValid(t *testing.T) {
-	// Protects users who copy keys from a page: they are valid in a file with a stack and a
-	// registry.
+	// Users copy these keys into a file with a stack and a registry.
 	block := regexp.MustCompile("(?ms)^```yaml\n(keys:.*?)^```")
 	found := 0
 	err := filepath.WalkDir("../../docs", func(path string, entry fs.DirEntry, err error) error {

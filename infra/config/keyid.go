@@ -10,8 +10,8 @@ import (
 
 var notInID = regexp.MustCompile(`[^A-Za-z0-9]+`)
 
-// KeyID is the id of a secret's construct and the prefix of its outputs. The digest distinguishes
-// names that differ only in other characters.
+// KeyID returns the id of a secret's construct, which is also the prefix of its outputs. An id has
+// only letters and digits; the digest distinguishes names that differ in other characters.
 func KeyID(secretName string) string {
 	var id strings.Builder
 	id.WriteString("Key")

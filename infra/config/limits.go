@@ -31,23 +31,24 @@ func (k *Key) resources() int {
 	return n
 }
 
-// checkLimits refuses more than one template can have. The stack is not split, because a secret
-// that moves to another stack would be created again.
+// checkLimits refuses a file that needs more than one template can have. The stack is not split,
+// because CloudFormation would create a secret again that moves to another stack.
 func checkLimits(g *gathering, c *Config) {
 	resources, outputs := SharedResources, SharedOutputs+len(c.Keys)
 	for _, k := range c.All() {
 		resources += k.resources()
 	}
-	const advice = "create further secrets outside of this file, and point their rotation at the stack's function " +
+	const advice = "create the other secrets outside of this file, and point their rotation to the stack's function " +
 		"(docs/tools)"
-	g.require("keys", outputs <= MaxOutputs, "has %d entries, but one stack takes %d: %s", len(c.Keys),
+	g.require("keys", outputs <= MaxOutputs, "has %d entries, but one stack can have %d: %s", len(c.Keys),
 		MaxOutputs-SharedOutputs, advice)
-	g.require("keys", resources <= MaxResources, "needs %d resources, but one stack takes %d: %s", resources,
+	g.require("keys", resources <= MaxResources, "needs %d resources, but one stack can have %d: %s", resources,
 		MaxResources, advice)
 	g.require("keys", c.longestPolicy() <= maxPolicy-policyRest, "has too many issuers or services to restart for "+
 		"one IAM policy: list fewer, or %s", advice)
 	g.require("keys", c.KMSKey != NewKey || readersLength(c.All()) <= maxKeyPolicy,
-		"has too many readers for the policy of one KMS key: list fewer, such as an account instead of its roles, or %s", advice)
+		"has too many readers for the policy of one KMS key: list fewer, such as an account instead of its roles, "+
+			"or %s", advice)
 }
 
 // The maximum length of a KMS key's policy, of a secret's and of an IAM policy (KMS developer
@@ -61,8 +62,8 @@ const (
 	policyRest      = 500
 )
 
-// readersLength is the length of a policy that names each reader once, with at most two statements
-// for an account.
+// readersLength returns the maximum length of a policy that names each reader once, with two
+// statements for each account.
 func readersLength[I any](keys iter.Seq2[I, *Key]) int {
 	n, readers, accounts := statementLength, map[string]bool{}, map[string]bool{}
 	for _, k := range keys {
@@ -80,8 +81,8 @@ func readersLength[I any](keys iter.Seq2[I, *Key]) int {
 	return n
 }
 
-// longestPolicy is the length of the ARNs in the policy of the issuing credentials, or in that of
-// the services to restart if it is longer.
+// longestPolicy returns the length of the ARNs in the policy of the issuing credentials or in the
+// policy of the services to restart, whichever is longer.
 func (c *Config) longestPolicy() int {
 	issuers, services := map[string]bool{}, 0
 	for _, issuer := range c.Issuers {

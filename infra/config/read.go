@@ -23,26 +23,26 @@ func Load(file string, aws AWS) (*Config, error) {
 	if err != nil {
 		problem := "cannot be read: " + reason(err)
 		if errors.Is(err, fs.ErrNotExist) {
-			problem = "there is no such file: copy config.example.yaml there, or name another with -c config=FILE"
+			problem = "does not exist: copy config.example.yaml to this name, or name another file with -c config=FILE"
 		}
 		return nil, &Faults{file, []Fault{{Problem: problem}}}
 	}
 	return Parse(file, text, aws)
 }
 
-// Parse checks the text of a file. Paths in it count from where the file is. It fails with
-// [*Faults].
+// Parse reads and checks the text of a file. Paths in the text are relative to the file. It fails
+// with [*Faults].
 func Parse(file string, text []byte, aws AWS) (*Config, error) {
 	g := &gathering{lines: map[string]int{}}
 	c := &Config{}
 	read(g, text, c)
-	if !g.has("") { // or there is nothing to judge
+	if !g.has("") { // the text is a configuration
 		c.setDefaults(g, aws)
 		c.readBundle(g, file)
 		check(g, c)
 	}
 	if len(g.faults) > 0 {
-		slices.SortStableFunc(g.faults, func(a, b Fault) int { return a.Line - b.Line }) // what is missing comes first
+		slices.SortStableFunc(g.faults, func(a, b Fault) int { return a.Line - b.Line }) // missing values come first
 		return nil, &Faults{file, g.faults}
 	}
 	return c, nil
@@ -66,7 +66,7 @@ func read(g *gathering, text []byte, c *Config) {
 	if err == nil {
 		if err = decoder.Decode(&second); err == nil {
 			g.faults = append(g.faults, Fault{Line: second.Line, Problem: "begins a second document, which is not " +
-				"deployed: move it to a file of its own, or remove the --- before it"})
+				"supported: move it to another file, or remove the --- before it"})
 			return
 		}
 	}
@@ -75,8 +75,8 @@ func read(g *gathering, text []byte, c *Config) {
 		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 			line, _ = strconv.Atoi(m[1])
 		}
-		g.faults = append(g.faults, Fault{Line: line, Problem: "is not YAML: " + yamlLine.ReplaceAllString(err.Error(),
-			"") + "; correct this first"})
+		g.faults = append(g.faults, Fault{Line: line,
+			Problem: "is not YAML: " + yamlLine.ReplaceAllString(err.Error(), "") + "; correct this first"})
 		return
 	}
 	if len(document.Content) == 0 {
@@ -136,7 +136,7 @@ func readStruct(g *gathering, path string, node *yaml.Node, v reflect.Value) {
 	})
 }
 
-// readMap reads texts by name. A text may be empty.
+// readMap reads names with texts. A text may be empty.
 func readMap(g *gathering, path string, node *yaml.Node, v reflect.Value) {
 	v.Set(reflect.MakeMap(v.Type()))
 	readEntries(g, path, node, "must be names with texts (name: text)", func(full, name string, value *yaml.Node) {
@@ -148,7 +148,7 @@ func readMap(g *gathering, path string, node *yaml.Node, v reflect.Value) {
 	})
 }
 
-// readEntries calls each for every entry of a YAML mapping, with its path, and reports entries of
+// readEntries calls each for every entry of a YAML mapping, with its path. It reports entries with
 // the same name.
 func readEntries(g *gathering, path string, node *yaml.Node, must string,
 	each func(full, name string, value *yaml.Node)) {
@@ -195,10 +195,11 @@ func mustBe(v reflect.Value, err error) string {
 	return err.Error()
 }
 
-// formerFields are fields of earlier releases.
+// formerFields are fields of earlier releases that no longer exist.
 var formerFields = []string{"previousKmsKeys", "secretKmsKey", "issuerKmsKey"}
 
-// didYouMean names the field with the most similar name.
+// didYouMean returns the end of the message about an unknown field: the field with the most similar
+// name, or what to do.
 func didYouMean(name string, fields map[string]int) string {
 	if slices.Contains(formerFields, name) {
 		return " and is no longer needed: remove it (the functions can use any KMS key of the account, through " +

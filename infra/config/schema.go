@@ -6,7 +6,7 @@ import (
 	"github.com/invopop/jsonschema"
 )
 
-// Schema is the JSON schema of the file, for editors. It is generated from the types.
+// Schema returns the JSON schema of the file, for editors. It is generated from [Config].
 func Schema() ([]byte, error) {
 	reflector := jsonschema.Reflector{FieldNameTag: "yaml", RequiredFromJSONSchemaTags: true, DoNotReference: false}
 	schema := reflector.Reflect(&Config{})

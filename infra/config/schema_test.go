@@ -13,7 +13,7 @@ import (
 var golden = flag.Bool("golden", false, "write the golden files again")
 
 func TestTheSchemaMatchesTheTypes(t *testing.T) {
-	// Protects users of an editor: the checked-in schema has the fields that the app reads.
+	// The checked-in schema has the fields that the app reads.
 	const file = "../config.schema.json"
 	schema, err := config.Schema()
 	if err != nil {
@@ -29,6 +29,6 @@ func TestTheSchemaMatchesTheTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(written), string(schema)); diff != "" {
-		t.Errorf("run make golden (-written +made):\n%s", diff)
+		t.Errorf("run make golden (-golden +now):\n%s", diff)
 	}
 }

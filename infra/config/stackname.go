@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// formerStack is the name that earlier releases gave to the stack of a file that names none. It
-// followed from the environment and the registry's host, so a change of either line deployed a
-// second stack. Deployed stacks have these names: this function never changes.
+// formerStack returns the name that earlier releases gave to the stack if the file had none. The
+// name contains the environment and the registry's host, so a change of these lines deployed a
+// second stack. Never change this function: deployed stacks have these names.
 func formerStack(environment, registry string) string {
 	const longest = 100
 	u, err := url.Parse(registry)
@@ -17,8 +17,8 @@ func formerStack(environment, registry string) string {
 		return "quilt-rotate-" + environment
 	}
 	host := strings.ToLower(u.Host)
-	name := "quilt-rotate-" + environment + "-" + strings.NewReplacer("-", "--", ".", "-", ":", "---", "[", "", "]",
-		"").Replace(host)
+	safe := strings.NewReplacer("-", "--", ".", "-", ":", "---", "[", "", "]", "")
+	name := "quilt-rotate-" + environment + "-" + safe.Replace(host)
 	if len(name) <= longest {
 		return name
 	}

@@ -22,7 +22,8 @@ var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}+\-=._:/@]*$`)
 
 const tagCharacters = "letters, digits, spaces and + - = . _ : / @"
 
-// StackTags are the tags of every resource. The file can change the values of the two default ones.
+// StackTags returns the tags of every resource. The file can change the values of the two default
+// tags.
 func (c *Config) StackTags() map[string]string {
 	tags := map[string]string{"Application": "quilt-rotate", "Environment": c.Environment}
 	maps.Copy(tags, c.Tags)
@@ -39,8 +40,8 @@ func checkTags(g *gathering, c *Config) {
 		g.require(path, tagText.MatchString(name) && tagText.MatchString(value), "must contain only %s", tagCharacters)
 		g.require(path, !strings.HasPrefix(lower, "aws:") && !strings.HasPrefix(lower, settings.TagPrefix),
 			"must not begin with aws: or %s", settings.TagPrefix)
-		// IAM takes no two names that differ in case alone (IAM user guide, "Tags for IAM
-		// resources")
+		// IAM refuses two names that differ only in case (IAM user guide, "Tags for IAM
+		// resources").
 		other, taken := names[lower]
 		g.require(path, !taken || other == name, "differs from %s only in case, which IAM refuses (every resource "+
 			"has Application and Environment): use the same name, or another", other)
@@ -51,16 +52,16 @@ func checkTags(g *gathering, c *Config) {
 		most = max(most, len(k.SettingTags()))
 	}
 	ours := most + len(commandTags)
-	g.require("tags", len(c.StackTags())+ours <= maxTags, "has too many entries: a secret takes %d tags, of which %d "+
-		"here are those of quilt-rotate: remove some", maxTags, ours)
+	g.require("tags", len(c.StackTags())+ours <= maxTags, "has too many entries: a secret can have %d tags, and "+
+		"quilt-rotate needs %d of them: remove some", maxTags, ours)
 }
 
-// commandTags are the tags that the operators' command adds to a secret.
+// commandTags are the tags that the operators' command can add to a secret.
 var commandTags = []string{settings.TagRegistry, settings.TagOwnerSince, settings.TagPauseUntil,
 	settings.TagPauseReason}
 
-// SettingTags are the tags from which the functions and the command read the settings of this
-// secret. Defaults are written too, because the defaults of a function's environment can change.
+// SettingTags returns the tags from which the functions and the command read the settings of this
+// secret. Defaults are also written, because the defaults in a function's environment can change.
 func (k *Key) SettingTags() map[string]string {
 	tags := map[string]string{
 		settings.TagExpiresInDays: strconv.Itoa(k.ExpiresInDays),

@@ -29,7 +29,7 @@ func (k *keyRotation) newAlarms() {
 	}
 }
 
-// adapt widens the thresholds to what the settings of the keys allow.
+// adapt relaxes the thresholds if the settings of a key allow fewer days or a longer grace period.
 func (s *alarms) adapt(keys []config.Key) {
 	days, held := morningDays, time.Duration(0)
 	for _, key := range keys {
@@ -48,7 +48,7 @@ type notifying interface {
 
 func (s *alarms) add(a Alarm) interfacesawscloudwatch.IAlarmRef {
 	alarm := s.notifying(a)
-	// Both, so that tools that open an incident also resolve it.
+	// Both actions, so that a tool that opens an incident can also resolve it.
 	topic := awscloudwatchactions.NewSnsAction(s.k.topic)
 	alarm.AddAlarmAction(topic)
 	alarm.AddOkAction(topic)
@@ -61,10 +61,10 @@ func (s *alarms) notifying(a Alarm) notifying {
 		s.metrics[a.Page] = alarm.Node().DefaultChild().(awscloudwatch.CfnAlarm)
 		return alarm
 	}
-	// The two metric alarms have no actions. The metric of the excuse may come some minutes later,
-	// from the logs, and what it excuses ends some minutes after it. The excuse holds for all
-	// secrets of the stack: in those hours the crash of another secret's rotation is reported by
-	// its consequences only.
+	// The two metric alarms have no actions. The composite alarm waits, because the metric of the
+	// excuse comes from the logs and can be some minutes late. The excuse suppresses the alarm for
+	// all secrets of the stack. If the rotation of another secret crashes in those hours, only
+	// other alarms report its consequences.
 	base := strings.TrimPrefix(a.name(s.k), string(a.Class)+"-")
 	counted := s.metricAlarm(logical(a)+"Counted", base+"-counted", nil, a.Metric, a.When)
 	excused := s.metricAlarm(logical(a)+"Excused", base+"-excused", nil, a.Excuse.Metric, a.Excuse.When)
@@ -97,7 +97,7 @@ func (s *alarms) metricAlarm(id, name string, description *string, m Metric, whe
 	return alarm
 }
 
-// metric is a metric of this stack.
+// metric returns a metric of this stack.
 func (k *keyRotation) metric(m Metric, period time.Duration) awscloudwatch.IMetric {
 	namespace, dimensions := m.Namespace, maps.Clone(k.dimensions(m.Of))
 	if namespace == "" {
@@ -112,7 +112,7 @@ func (k *keyRotation) metric(m Metric, period time.Duration) awscloudwatch.IMetr
 	})
 }
 
-// dimensions say whose metric it is.
+// dimensions returns the dimensions of the metrics of a function, a state machine or the queue.
 func (k *keyRotation) dimensions(of string) map[string]*string {
 	switch of {
 	case "rotate":
@@ -126,7 +126,7 @@ func (k *keyRotation) dimensions(of string) map[string]*string {
 	case "restart":
 		return map[string]*string{"StateMachineArn": k.restarts.machine.StateMachineArn()}
 	}
-	panic("no metric is of " + of)
+	panic("unknown source of a metric: " + of)
 }
 
 func duration(d time.Duration) awscdk.Duration {
@@ -142,7 +142,7 @@ func (a Alarm) description() string {
 	return a.Sentence + " " + call + ": docs/runbook/" + a.Page + ".md"
 }
 
-// logical is the name of the alarm in the form of a construct's id.
+// logical returns the construct id of an alarm, such as AlarmKeyExpires.
 func logical(a Alarm) string {
 	words := strings.Split(a.Page, "-")
 	for i, word := range words {

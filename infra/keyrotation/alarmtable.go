@@ -6,7 +6,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 )
 
-// Namespace is the namespace of the functions' metrics, and FunctionDimension a dimension of each.
+// Namespace is the namespace of the functions' metrics. Each of them has the dimension
+// FunctionDimension.
 const (
 	Namespace         = "QuiltRotate"
 	FunctionDimension = "FunctionName"
@@ -63,7 +64,7 @@ type Alarm struct {
 	Sentence string
 	Metric   Metric
 	When     When
-	// Excuse suppresses the alarm while it holds. nil: none.
+	// Excuse suppresses the alarm while its condition is true. nil: none.
 	Excuse *Excuse
 }
 
@@ -91,9 +92,9 @@ type When struct {
 	Threshold  float64
 	Period     time.Duration
 	Of, Out    int // Of datapoints out of Out periods
-	// Silence takes missing data for zero at once. CloudWatch would wait some periods more as long
-	// as it finds older data (CloudWatch user guide, "Configuring how CloudWatch alarms treat
-	// missing data").
+	// Silence counts missing data as zero immediately. CloudWatch would otherwise wait some periods
+	// more while it finds older data (CloudWatch user guide, "Configuring how CloudWatch alarms
+	// treat missing data").
 	Silence bool
 }
 
@@ -104,14 +105,16 @@ const (
 	sum, least, most = "Sum", "Minimum", "Maximum"
 )
 
-// never is for what must not happen at all. The alarm must not end between two sweeps, of which one
-// may be late.
+// never is the condition for events that must not happen at all. It stays true for four hours, so
+// that the alarm does not end before the next sweep, even if that sweep is late.
 func never() When { return When{over, 0, time.Hour, 1, 4, false} }
 
-// onceADay is for what only one sweep a day finds: the alarm must not end between two.
+// onceADay is the condition for what only one sweep a day finds. It stays true until that sweep
+// runs again.
 func onceADay() When { return When{over, 0, 6 * time.Hour, 1, 5, false} }
 
-// forADay is true in five periods in a row: the first of them ended a day ago.
+// forADay is the condition for what lasts for a day: five periods in a row, of which the first
+// ended a day ago.
 func forADay() When { return When{over, 0, 6 * time.Hour, 5, 5, false} }
 
 func rotates(name string) Metric {
@@ -146,8 +149,8 @@ var Alarms = []Alarm{
 	{Morning, "rotation-failed", "A step of a rotation failed, and the current key still works.", rotates(StepFailed),
 		never(), nil},
 	{Morning, "test-rotation-failed", "The step testSecret failed for a new key or a changed rotation schedule.",
-		Metric{"rotate", "", StepSucceeded, Dimension{step, "testSecret"}, least}, When{under, 1, time.Hour, 1, 4,
-			false}, nil},
+		Metric{"rotate", "", StepSucceeded, Dimension{step, "testSecret"}, least},
+		When{under, 1, time.Hour, 1, 4, false}, nil},
 	{Morning, "rotation-overdue", "The next rotation of a secret is overdue.", sweeps(RotationOverdue, sum), never(),
 		nil},
 	{Morning, "rotation-off", "The rotation of a secret is switched off.", sweeps(RotationOff, sum), never(), nil},
@@ -165,7 +168,8 @@ var Alarms = []Alarm{
 		nil},
 	{Morning, "sweep-errors", "Sweeps of a secret keep failing.", sweeps(SweepFailed, sum),
 		When{over, 0, 2 * time.Hour, 2, 3, false}, nil},
-	// A sweep that fails is not a failed invocation: the state machine goes on with its answer.
+	// A failed sweep is not a failed invocation: the function returns its result, and the state
+	// machine continues.
 	{Morning, "revoke-errors", "The revoke function failed or timed out.", ofLambda("revoke", "Errors"),
 		When{over, 0, 2 * time.Hour, 2, 3, false}, nil},
 	{Morning, "sweep-run-stopped", "A run of sweeps stopped or failed, so some secrets may not have been swept.",
@@ -189,17 +193,17 @@ var Alarms = []Alarm{
 	{Morning, "not-bootstrapped", "A secret has had no first key for a day.", sweeps(NotBootstrapped, sum), forADay(),
 		nil},
 	{Morning, "dead-letters", "A run of sweeps, a message or a restart could not be delivered.",
-		Metric{"queue", "AWS/SQS", "ApproximateNumberOfMessagesVisible", Dimension{}, most}, When{over, 0,
-			5 * time.Minute, 1, 1, false}, nil},
+		Metric{"queue", "AWS/SQS", "ApproximateNumberOfMessagesVisible", Dimension{}, most},
+		When{over, 0, 5 * time.Minute, 1, 1, false}, nil},
 }
 
-// beforeFirstKey are rotations of a secret without a first key. They fail by design; the alarm
-// not-bootstrapped reports such a secret.
+// beforeFirstKey is true when the rotation of a secret without a first key failed. That is
+// expected; the alarm not-bootstrapped reports such a secret.
 var beforeFirstKey = Excuse{rotates(BeforeFirstKey), never()}
 
-// noSweepYet is a new stack: no run has succeeded for a day. In another stack, the alarm has
-// reported it by then. It looks back for at most a day: CloudWatch evaluates longer times only once
-// an hour.
+// noSweepYet is true in a new stack, in which no run has succeeded for a day. In an older stack,
+// the alarm was raised before that. It looks back only one day, because CloudWatch evaluates longer
+// times only once an hour.
 var noSweepYet = Excuse{runs("ExecutionsSucceeded"), When{under, 1, 6 * time.Hour, 4, 4, true}}
 
 // RestartAlarm exists only with services to restart.

@@ -10,15 +10,15 @@ import (
 	"quilt-rotate/infra/logicalid"
 )
 
-// looksBack is how much of the past the dashboard shows: monthly rotations are in it. The default
-// is three hours (CloudWatch API reference, "Dashboard body structure and syntax").
+// looksBack is the time range of the dashboard, five weeks, so that it includes monthly rotations.
+// The default is three hours (CloudWatch API reference, "Dashboard body structure and syntax").
 const looksBack = "-P5W"
 
 const recentErrors = `filter level = "ERROR" | fields @timestamp, secret, step, errorType, error | sort @timestamp desc | limit 20`
 
-// newDashboard creates the dashboard, from the most to the least urgent: what is wrong, the state
-// of each secret, what the functions do, what they logged last. What is shown for each secret comes
-// from the logs, because each secret's own metrics would be billed.
+// newDashboard creates the dashboard, in the order of urgency: alarms, the state of each secret,
+// the metrics of the functions, recent errors. The state of each secret comes from the logs,
+// because separate metrics for each secret would cost money.
 func (k *keyRotation) newDashboard() {
 	k.dashboard = awscloudwatch.NewDashboard(k, jsii.String("Dashboard"), &awscloudwatch.DashboardProps{
 		DashboardName: k.DashboardName(), Start: jsii.String(looksBack),
@@ -33,7 +33,7 @@ func (k *keyRotation) newDashboard() {
 				"\nIf an alarm is red, its description names its page in `docs/runbook`. `quilt-rotate status` shows every secret; `quilt-rotate doctor` finds the cause. " +
 				"After a failed rotation the current key still works."),
 	}))
-	k.dashboard.AddWidgets(alarmWidget("What a person must act on", 6, k.alarms.notify...))
+	k.dashboard.AddWidgets(alarmWidget("Alarms", 6, k.alarms.notify...))
 	k.dashboard.AddWidgets(logWidget(24, 7, "Each secret", k.revoke,
 		"filter ispresent(SweepSucceeded) | stats latest(CurrentKeyDaysLeft) as daysToExpiry, "+
 			"latest(CurrentKeyAge)/86400 as daysOld, latest(KeysHeld) as held, "+
@@ -48,7 +48,7 @@ func (k *keyRotation) newDashboard() {
 	k.dashboard.AddWidgets(
 		k.graph("Steps: duration (ms)", "rotate", "p95", k.steps(StepDuration)...),
 		k.graph("Steps: succeeded", "rotate", sum, k.steps(StepSucceeded)...),
-		k.graph("Rotation: failed, healed", "rotate", sum, Metric{Name: StepFailed}, Metric{Name: SelfHealed}))
+		k.graph("Steps: failed; rotations: abandoned", "rotate", sum, Metric{Name: StepFailed}, Metric{Name: SelfHealed}))
 	k.dashboard.AddWidgets(
 		k.graph("Days to expiry of the key that expires first", "revoke", least, Metric{Name: CurrentKeyDaysLeft}),
 		k.graph("Sweeps", "revoke", sum, Metric{Name: SweepSucceeded}, Metric{Name: SweepFailed}),
@@ -66,8 +66,8 @@ func alarmWidget(title string, height float64, alarms ...interfacesawscloudwatch
 
 func logWidget(width, height float64, title string, f function, query string) awscloudwatch.IWidget {
 	return awscloudwatch.NewLogQueryWidget(&awscloudwatch.LogQueryWidgetProps{
-		Title: jsii.String(title), Width: jsii.Number(width), Height: jsii.Number(height), LogGroupNames: &[]*string{
-			f.logs.LogGroupName()}, QueryString: jsii.String(query),
+		Title: jsii.String(title), Width: jsii.Number(width), Height: jsii.Number(height),
+		LogGroupNames: &[]*string{f.logs.LogGroupName()}, QueryString: jsii.String(query),
 	})
 }
 
@@ -81,7 +81,7 @@ func (k *keyRotation) graph(title, function, statistic string, metrics ...Metric
 		Width: jsii.Number(8), Height: jsii.Number(6), Left: &lines})
 }
 
-// steps is the metric of each of the four steps.
+// steps returns a metric for each of the four steps.
 func (k *keyRotation) steps(name string) (all []Metric) {
 	for _, of := range []string{"createSecret", "setSecret", "testSecret", "finishSecret"} {
 		all = append(all, Metric{Name: name, Only: Dimension{step, of}})

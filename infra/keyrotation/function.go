@@ -27,9 +27,9 @@ type function struct {
 	logs        awslogs.LogGroup
 }
 
-// newFunction creates a function without reserved concurrency: that is taken from the account's,
-// which may be as low as 10, and a throttled rotation fails. The logs are the record of
-// revocations, so they are kept when the stack is deleted.
+// newFunction creates a function without reserved concurrency. That would reduce the concurrency of
+// the account, which can be as low as 10, and a throttled rotation fails. The logs are the record
+// of revocations, so they are kept when the stack is deleted.
 func (k *keyRotation) newFunction(id, description string, zip *string, timeout time.Duration,
 	network *awslambda.CfnFunction_VpcConfigProperty,
 ) function {
@@ -38,8 +38,8 @@ func (k *keyRotation) newFunction(id, description string, zip *string, timeout t
 	logicalid.Pin[awslogs.CfnLogGroup](f.logs).SetRetentionInDays(k.props.LogRetentionDays)
 	statements := list{allow("Logs", list{"logs:CreateLogStream", "logs:PutLogEvents"}, *f.logs.LogGroupArn())}
 	if network != nil {
-		// What Lambda does with a function's role to place it in a VPC (Lambda developer guide,
-		// "Giving Lambda functions access to resources in an Amazon VPC").
+		// Lambda uses the function's role to attach the function to the VPC (Lambda developer
+		// guide, "Giving Lambda functions access to resources in an Amazon VPC").
 		statements = append(statements, allow("Network", list{
 			"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
 			"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
@@ -47,7 +47,8 @@ func (k *keyRotation) newFunction(id, description string, zip *string, timeout t
 	}
 	f.role = k.newRole(id+"Role", "lambda.amazonaws.com", "Quilt key rotation: the function "+id, nil, statements...)
 	accept(f.role.Node().DefaultChild().(awsiam.CfnRole), accepted{"AwsSolutions-IAM5",
-		"A log stream and the network interfaces of a function in a VPC have names that are not known before."})
+		"The names of the log streams, and of the network interfaces of a function in a VPC, are not known before " +
+			"the deployment."})
 	f.Function = awslambda.NewFunction(k, jsii.String(id), &awslambda.FunctionProps{
 		Description: jsii.String(description), Code: awslambda.Code_FromAsset(zip, nil), Role: f.role, LogGroup: f.logs,
 		Runtime: awslambda.Runtime_PROVIDED_AL2023(), Architecture: awslambda.Architecture_ARM_64(),
@@ -56,12 +57,12 @@ func (k *keyRotation) newFunction(id, description string, zip *string, timeout t
 		LoggingFormat: awslambda.LoggingFormat_JSON, SystemLogLevelV2: awslambda.SystemLogLevel_INFO,
 		ApplicationLogLevelV2: k.platformLogLevel(),
 	})
-	// The L2 property takes subnets only as constructs with their availability zones.
+	// The L2 property accepts only subnets that are constructs with availability zones.
 	logicalid.Pin[awslambda.CfnFunction](f.Function).SetVpcConfig(network)
 	return f
 }
 
-// environment is what both functions have.
+// environment returns the variables that both functions have.
 func (k *keyRotation) environment() *map[string]*string {
 	variables := map[string]*string{settings.EnvRegistryURL: k.props.RegistryURL,
 		settings.EnvLogLevel: k.props.LogLevel}
@@ -69,20 +70,20 @@ func (k *keyRotation) environment() *map[string]*string {
 		variables[settings.EnvCABundle] = k.props.CABundlePath
 	}
 	if n := k.props.Network; n != nil && n.Proxy != "" {
-		variables["HTTPS_PROXY"], variables["NO_PROXY"] = jsii.String(n.Proxy),
-			jsii.String(strings.Join(n.NoProxy, ","))
+		variables["HTTPS_PROXY"] = jsii.String(n.Proxy)
+		variables["NO_PROXY"] = jsii.String(strings.Join(n.NoProxy, ","))
 	}
 	return &variables
 }
 
-// adapt gives the functions the most cautious values: the defaults, for secrets of other tools, or
-// those of a key. The tags of each secret take precedence; while an update has removed them,
-// nothing must get shorter.
+// adapt sets each period of the functions to the longest one: the default, or that of a key. The
+// tags of a secret take precedence. An update can remove them for a short time, and no period may
+// become shorter then.
 func (k *keyRotation) adapt() {
 	expires, grace, quiet := settings.DefaultExpiresInDays, settings.DefaultGrace, settings.DefaultQuiet
 	for _, key := range k.keys {
-		expires, grace, quiet = max(expires, key.ExpiresInDays), max(grace, key.GracePeriod()), max(quiet,
-			key.QuietPeriod())
+		expires = max(expires, key.ExpiresInDays)
+		grace, quiet = max(grace, key.GracePeriod()), max(quiet, key.QuietPeriod())
 	}
 	k.rotate.AddEnvironment(jsii.String(settings.EnvExpiresInDays), jsii.String(strconv.Itoa(expires)), nil)
 	k.revoke.AddEnvironment(jsii.String(settings.EnvGrace), text(grace), nil)
@@ -91,8 +92,8 @@ func (k *keyRotation) adapt() {
 
 func text(d time.Duration) *string { return jsii.String(config.Duration(d).String()) }
 
-// platformLogLevel is at least INFO: metrics are log lines without a level, which Lambda would
-// otherwise drop.
+// platformLogLevel returns DEBUG or INFO. Metrics are log lines without a level: with WARN or
+// ERROR, Lambda would drop them.
 func (k *keyRotation) platformLogLevel() awslambda.ApplicationLogLevel {
 	if *k.props.LogLevel == "DEBUG" {
 		return awslambda.ApplicationLogLevel_DEBUG
@@ -100,7 +101,7 @@ func (k *keyRotation) platformLogLevel() awslambda.ApplicationLogLevel {
 	return awslambda.ApplicationLogLevel_INFO
 }
 
-// network places the functions in a VPC.
+// network returns the VPC configuration of the functions, or nil.
 func (k *keyRotation) network() *awslambda.CfnFunction_VpcConfigProperty {
 	n := k.props.Network
 	if n == nil {
@@ -126,8 +127,8 @@ func (k *keyRotation) newSecurityGroup() awsec2.CfnSecurityGroup {
 	})
 }
 
-// egress opens HTTPS, the ports of registry and proxy, and DNS: security groups apply to DNS
-// servers other than the VPC's own.
+// egress allows HTTPS, the ports of the registry and the proxy, and DNS. Security groups do not
+// filter the VPC's own DNS server, but they filter other DNS servers.
 func (k *keyRotation) egress() (rules []any) {
 	open := func(protocol string, port int, description string) {
 		rule := awsec2.CfnSecurityGroup_EgressProperty{

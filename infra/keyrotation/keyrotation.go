@@ -1,9 +1,9 @@
-// Package keyrotation has one construct, [KeyRotation]: the functions that rotate the API keys of
-// one Quilt registry and revoke those that were replaced, and everything else that exists once.
-// [KeyRotation.Rotate] has them rotate the key in a secret, of this stack or another.
+// Package keyrotation provides the CDK construct [KeyRotation]: the functions that rotate and
+// revoke the API keys of one Quilt registry, with their sweeps, alarms and dashboard.
+// [KeyRotation.Rotate] configures the rotation of one secret, in the same stack or in another one.
 //
-// Nothing here writes a value, and no deployment rotates a key. The settings of the functions,
-// their names and their rules are those of package settings.
+// The construct never writes the value of a secret, and a deployment never rotates a key. Package
+// settings defines the names and rules of the functions' settings.
 package keyrotation
 
 import (
@@ -29,23 +29,24 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// KeyRotationProps is what the keys of one registry share.
+// KeyRotationProps are the settings that all keys of one registry share.
 type KeyRotationProps struct {
 	// RegistryURL is the registry's https URL.
 	RegistryURL *string
-	// RotateZip and RevokeZip are the functions' packages, as package bundle makes them.
+	// RotateZip and RevokeZip are the paths of the deployment packages that package bundle builds.
 	RotateZip, RevokeZip *string
-	// CABundlePath is where the functions find a CA bundle in their package. Default: none.
+	// CABundlePath is the path of the CA bundle in the functions' packages. Default: none.
 	CABundlePath *string
-	// IssuerArns are the ARNs of the secrets with issuing credentials for secrets that other tools
-	// point at the rotate function. Default: none.
+	// IssuerArns are the ARNs of the secrets with issuing credentials for secrets that are not
+	// passed to Rotate. Default: none.
 	IssuerArns []string
 	// Network places the functions in a VPC. Default: none.
 	Network *config.Network
-	// PermissionsBoundary is the ARN of the policy that bounds every role. Default: none.
+	// PermissionsBoundary is the ARN of the permissions boundary of every role. Default: none.
 	PermissionsBoundary *string
 	// AlarmEmail receives the alarms; AlarmTopic replaces the new topic. An imported topic must let
-	// CloudWatch and EventBridge publish, and use its KMS key.
+	// CloudWatch publish. Its KMS key must let CloudWatch use it, and must delegate to IAM, because
+	// the event rule publishes with a role of the stack.
 	AlarmEmail *string
 	AlarmTopic awssns.ITopic
 	// Sweep is the time between two sweeps of a secret, from 15 minutes to 1 hour in whole minutes.
@@ -54,29 +55,29 @@ type KeyRotationProps struct {
 	// OrphanAge is how old a key that no version holds must be to be revoked: at least 15 minutes.
 	// Default: 1 hour.
 	OrphanAge awscdk.Duration
-	// LogLevel is the least level logged. Default: INFO.
+	// LogLevel is the lowest level that the functions log. Default: INFO.
 	LogLevel *string
 	// LogRetentionDays is how long logs are kept. Default: 90.
 	LogRetentionDays *float64
 }
 
-// check refuses at synthesis what a deployment, or the functions at their start, would refuse. The
-// rules are those of a configuration file. What is known at the deployment only is not checked: a
-// valid value replaces it.
+// check fails at synthesis if the deployment or the start of a function would fail. It applies the
+// rules of a configuration file. A CDK token has no value before the deployment, so check uses a
+// valid value in its place.
 func (p *KeyRotationProps) check(where string, stack awscdk.Stack) error {
 	switch {
 	case p == nil || p.RegistryURL == nil:
-		return errors.New(where + ": RegistryURL is not given: it is the registry's https URL, such as " +
+		return errors.New(where + ": RegistryURL is not set: give the registry's https URL, such as " +
 			"https://registry.example.com")
 	case p.RotateZip == nil || p.RevokeZip == nil:
-		return errors.New(where + ": RotateZip or RevokeZip is not given: they are the paths of the packages that " +
+		return errors.New(where + ": RotateZip or RevokeZip is not set: give the paths of the packages that " +
 			"bundle.Build writes")
 	case p.AlarmEmail != nil && p.AlarmTopic != nil:
-		return errors.New(where + ": AlarmEmail cannot be used with AlarmTopic: subscribe the address to that topic")
+		return errors.New(where + ": AlarmEmail cannot be combined with AlarmTopic: subscribe the address to that topic")
 	}
 	c := config.Config{
-		Account: known(stack.Account(), ""), Region: known(stack.Region(), ""), Registry: known(p.RegistryURL,
-			"https://registry.example.com"),
+		Account: known(stack.Account(), ""), Region: known(stack.Region(), ""),
+		Registry:            known(p.RegistryURL, "https://registry.example.com"),
 		PermissionsBoundary: known(p.PermissionsBoundary, ""), Alarms: config.Alarms{Email: known(p.AlarmEmail, "")},
 		Sweep:     config.Duration(orDefault(p.Sweep, config.DefaultSweep)),
 		OrphanAge: config.Duration(orDefault(p.OrphanAge, settings.DefaultOrphanAge)),
@@ -96,15 +97,15 @@ func (p *KeyRotationProps) check(where string, stack awscdk.Stack) error {
 	if p.Network != nil {
 		n := *p.Network
 		n.VPC, n.Proxy = known(&n.VPC, "vpc-00000000"), known(&n.Proxy, "http://proxy.example.com:3128")
-		n.Subnets, n.SecurityGroups, n.NoProxy = allKnown(n.Subnets, "subnet-"), allKnown(n.SecurityGroups, "sg-"),
-			allKnown(n.NoProxy, "host")
+		n.Subnets, n.SecurityGroups = allKnown(n.Subnets, "subnet-"), allKnown(n.SecurityGroups, "sg-")
+		n.NoProxy = allKnown(n.NoProxy, "host")
 		c.Network = &n
 	}
 	return config.CheckShared(where, c)
 }
 
-// known is a text, or another one if there is none, or if it is a token or the only entry of a list
-// that is one.
+// known returns the text, or the other one if the text is nil or a CDK token. A token can be a
+// string, or a list that is encoded as its only entry.
 func known(text *string, otherwise string) string {
 	if text == nil || *awscdk.Token_IsUnresolved(text) || *awscdk.Token_IsUnresolved(&[]*string{text}) {
 		return otherwise
@@ -119,7 +120,7 @@ func allKnown(texts []string, prefix string) (all []string) {
 	return all
 }
 
-// orDefault is a duration of the CDK as one of Go.
+// orDefault converts a duration of the CDK, and returns the default for nil.
 func orDefault(d awscdk.Duration, or time.Duration) time.Duration {
 	if d == nil {
 		return or
@@ -127,25 +128,25 @@ func orDefault(d awscdk.Duration, or time.Duration) time.Duration {
 	return time.Duration(*d.ToSeconds(nil)) * time.Second
 }
 
-// KeyRotation is created by [NewKeyRotation].
+// KeyRotation is the construct that [NewKeyRotation] creates.
 type KeyRotation interface {
 	constructs.Construct
 
-	// Rotate rotates the key in a secret. It creates the rotation schedule in the stack of the
-	// secret, which from then on depends on the stack of the functions; they depend on no secret.
-	// It writes the settings as tags on the secret; for an imported secret, `quilt-rotate adopt`
-	// writes them. It returns the schedule, or nil if the secret is retired. It panics if the
-	// options break a rule.
+	// Rotate configures the rotation of the key in a secret. It creates the rotation schedule in
+	// the stack of the secret. That stack then depends on the stack of the functions, never the
+	// reverse. Rotate writes the settings as tags on the secret; `quilt-rotate adopt` writes the
+	// tags of an imported secret. It returns the schedule, or nil if the secret is retired. It
+	// panics if an option is not valid.
 	Rotate(secret awssecretsmanager.ISecret, options *RotateOptions) awssecretsmanager.CfnRotationSchedule
-	// RotateFunction rotates the keys in secrets; the rotation of a secret calls it.
+	// RotateFunction returns the function that Secrets Manager calls to rotate the key in a secret.
 	RotateFunction() awslambda.IFunction
-	// RevokeFunction sweeps a secret.
+	// RevokeFunction returns the function that sweeps a secret.
 	RevokeFunction() awslambda.IFunction
-	// SweepMachine sweeps all secrets in each execution.
+	// SweepMachine returns the state machine. Each execution sweeps all secrets.
 	SweepMachine() awsstepfunctions.IStateMachine
-	// Topic receives the alarms, and the events that need a person.
+	// Topic returns the topic of the alarms, and of the events that need a person.
 	Topic() awssns.ITopic
-	// DashboardName is the name of the dashboard.
+	// DashboardName returns the name of the dashboard.
 	DashboardName() *string
 }
 
@@ -153,7 +154,7 @@ type keyRotation struct {
 	constructs.Construct
 	props  KeyRotationProps
 	keys   []config.Key
-	taken  map[string]string // secrets, and the constructs that have them
+	taken  map[string]string // by name of the secret: the path of its construct
 	region string
 
 	rotate, revoke function
@@ -174,9 +175,9 @@ func (k *keyRotation) SweepMachine() awsstepfunctions.IStateMachine { return k.s
 func (k *keyRotation) Topic() awssns.ITopic                         { return k.topic }
 func (k *keyRotation) DashboardName() *string                       { return jsii.String(k.name() + "-keys") }
 
-// Time-outs. Each step has most of its function's for its requests and their retries: the functions
-// keep two seconds to report in. Both are far below the 15 minutes after which a key that no
-// version holds counts as an orphan.
+// The timeouts of the functions. A function reserves the last two seconds to report its result; the
+// rest is for requests and their retries. Both are much shorter than 15 minutes, the minimum age of
+// an orphan.
 const (
 	rotateTimeout = 60 * time.Second
 	revokeTimeout = 2 * time.Minute
@@ -199,7 +200,7 @@ func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationPr
 		props.RotateZip, rotateTimeout, network)
 	k.revoke = k.newFunction("Revoke", "Revokes the Quilt API keys that were replaced; the state machine of the "+
 		"sweeps calls it", props.RevokeZip, revokeTimeout, network)
-	// the command finds it by this
+	// The operators' command finds the revoke function by this tag.
 	awscdk.Tags_Of(k.rotate.Function).Add(jsii.String(settings.TagRevokeFunction), k.revoke.FunctionName(), nil)
 	k.revoke.AddEnvironment(jsii.String(settings.EnvOrphanAge),
 		text(orDefault(props.OrphanAge, settings.DefaultOrphanAge)), nil)
@@ -215,8 +216,8 @@ func NewKeyRotation(scope constructs.Construct, id *string, props *KeyRotationPr
 	return k
 }
 
-// name is the common part of the names of alarms and dashboard. Two constructs in one stack have
-// different ones.
+// name returns the common part of the names of the alarms and the dashboard. It is different for
+// each construct of a stack.
 func (k *keyRotation) name() string {
 	stack := awscdk.Stack_Of(k)
 	name, path := *stack.StackName(), strings.TrimPrefix(*k.Node().Path(), *stack.Node().Path()+"/")

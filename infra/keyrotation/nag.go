@@ -5,10 +5,10 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// accepted is a finding of cdk-nag's AwsSolutions rules that stays, with the reason.
+// accepted is a suppressed finding of cdk-nag's AwsSolutions rules, with the reason.
 type accepted struct{ rule, reason string }
 
-// accept records in the metadata of a resource which findings stay (see infra/nag).
+// accept writes suppressed findings to the metadata of a resource, where infra/nag reads them.
 func accept(resource awscdk.CfnResource, findings ...accepted) {
 	var rules list
 	for _, f := range findings {

@@ -14,13 +14,14 @@ import (
 const ownLabels = "quilt-*"
 
 // newPermissions lets the functions use every secret of the account and region whose rotation calls
-// the rotate function, whoever created the secret. The policies name no secrets, so they do not
-// grow. Their conditions name the function: in a policy that is part of the role, they would make a
-// cycle of function and role.
+// the rotate function. The policies name no secrets, so their size does not depend on the number of
+// secrets. They are managed policies, because their conditions name the function: in an inline
+// policy of the role, the function and the role would depend on each other.
 //
 // secretsmanager:resource/AllowRotationLambdaArn does not match while rotation is switched off. The
-// revoke function may therefore also use secrets with the tag of this registry, so that they stay
-// swept and visible. It can move labels of our own only: no fault of a sweep can move AWSCURRENT.
+// revoke function may therefore also use secrets with the tag of this registry, so that their
+// sweeps continue. It can move only labels of quilt-rotate, so no fault in a sweep can move
+// AWSCURRENT.
 func (k *keyRotation) newPermissions() {
 	read := list{"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"}
 	move := list{"secretsmanager:UpdateSecretVersionStage"}
@@ -28,7 +29,7 @@ func (k *keyRotation) newPermissions() {
 	rotator := object{"secretsmanager:resource/AllowRotationLambdaArn": *k.rotate.FunctionArn()}
 	registry := object{"aws:ResourceTag/" + settings.TagRegistry: k.registry()}
 	equals := func(attribute object) object { return object{"StringEquals": attribute} }
-	// compared as a list, as in the user guide of Secrets Manager
+	// VersionStage is compared as a list, as in the Secrets Manager user guide.
 	stages := func(attribute object, labels ...any) object {
 		return object{"StringEquals": attribute,
 			"ForAnyValue:StringLike": object{"secretsmanager:VersionStage": labels}}
@@ -36,18 +37,17 @@ func (k *keyRotation) newPermissions() {
 	k.rotate.permissions = k.newPolicy("RotateSecrets", "Quilt key rotation: stores new keys", list{
 		allow("Secrets", append(read, "secretsmanager:PutSecretValue"), secrets, equals(rotator)),
 		allow("Stages", move, secrets, stages(rotator, "AWSCURRENT", "AWSPENDING", ownLabels)),
-		// PutSecretValue also decrypts, to compare the values if the version exists (Secrets
-		// Manager user guide, "Secret encryption and decryption").
+		// PutSecretValue also decrypts, to compare the values if the version already exists
+		// (Secrets Manager user guide, "Secret encryption and decryption").
 		allow("Decryption", list{"kms:Decrypt"}, keys, k.viaSecretsManager(k.region)),
-		// Secrets Manager encrypts a new value for the replicas too, as the caller (Secrets Manager
-		// user guide, "Troubleshoot replication").
+		// Secrets Manager also encrypts a new value for the replicas, with the permissions of the
+		// caller (Secrets Manager user guide, "Troubleshoot replication").
 		allow("Encryption", list{"kms:Encrypt", "kms:GenerateDataKey"}, "arn:"+k.partition()+":kms:*:*:key/*",
 			k.viaSecretsManager("*")),
 	}, k.rotate)
 	k.revoke.permissions = k.newPolicy("RevokeSecrets", "Quilt key rotation: reads keys and moves labels", list{
 		allow("List", list{"secretsmanager:ListSecrets"}, "*"),
-		// Only a secret that is rotated can be rotated on need, for which the age of a version is
-		// asked.
+		// Rotation on need asks for the age of a version. It needs a secret whose rotation is on.
 		allow("Secrets", append(read, "secretsmanager:ListSecretVersionIds"), secrets, equals(rotator)),
 		allow("Stages", move, secrets, stages(rotator, ownLabels)),
 		allow("SecretsOfRegistry", read, secrets, equals(registry)),
@@ -59,8 +59,8 @@ func (k *keyRotation) newPermissions() {
 	}
 }
 
-// allowIssuer lets the functions read an issuing credential. Its ARN is listed: a tag, which the
-// owner of any secret can set, gives no access.
+// allowIssuer lets the functions read an issuing credential. The policy lists its ARN, because the
+// owner of any secret could set a tag.
 func (k *keyRotation) allowIssuer(secretArn string) {
 	if secretArn == "" || slices.Contains(k.issuers, any(secretArn)) {
 		return
@@ -72,6 +72,8 @@ func (k *keyRotation) allowIssuer(secretArn string) {
 	k.issuerPolicy.SetPolicyDocument(document(allow("Issuers", list{"secretsmanager:GetSecretValue"}, k.issuers)))
 }
 
+// newPolicy creates a managed policy of the functions. A change of the description would replace
+// the policy.
 func (k *keyRotation) newPolicy(id, description string, statements list,
 	functions ...function) awsiam.CfnManagedPolicy {
 	var roles []any
@@ -82,13 +84,12 @@ func (k *keyRotation) newPolicy(id, description string, statements list,
 		Description: jsii.String(description), PolicyDocument: document(statements...), Roles: &roles,
 	})
 	accept(policy, accepted{"AwsSolutions-IAM5", "The conditions select the secrets: those whose rotation calls the " +
-		"function, " +
-		"or that have the registry's tag. KMS keys are used through Secrets Manager only."})
+		"function, or that have the registry's tag. KMS keys are used through Secrets Manager only."})
 	return policy
 }
 
-// viaSecretsManager limits KMS keys to the secrets of this account. Secrets Manager gives the ARN
-// of the secret, or of its replica in another region, as encryption context.
+// viaSecretsManager limits the use of KMS keys to the secrets of this account. Secrets Manager
+// sends the ARN of the secret, or of its replica, as encryption context.
 func (k *keyRotation) viaSecretsManager(region string) object {
 	return object{"StringLike": object{
 		"kms:ViaService":                  "secretsmanager." + region + ".amazonaws.com",
@@ -96,7 +97,7 @@ func (k *keyRotation) viaSecretsManager(region string) object {
 	}}
 }
 
-// registry is the registry's URL as the tag has it.
+// registry returns the registry's URL in the form of the tag.
 func (k *keyRotation) registry() string {
 	if url, err := settings.RegistryURL(*k.props.RegistryURL); err == nil {
 		return url
@@ -106,7 +107,7 @@ func (k *keyRotation) registry() string {
 
 func (k *keyRotation) partition() string { return *awscdk.Stack_Of(k).Partition() }
 
-// arn is an ARN in this account.
+// arn returns the ARN of a resource in this account.
 func (k *keyRotation) arn(service, region, resource string) string {
 	return "arn:" + k.partition() + ":" + service + ":" + region + ":" + *awscdk.Stack_Of(k).Account() + ":" + resource
 }

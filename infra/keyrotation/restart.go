@@ -19,9 +19,8 @@ import (
 //go:embed restart.asl.json
 var restartDefinition string
 
-// restarts redeploys ECS services that read the key at their start and would not see the next one.
-// It exists once for all secrets that need it, and has no code: an event starts a state machine,
-// which calls ECS itself.
+// restarts redeploys the ECS services that read the key only at startup. One state machine serves
+// all secrets. An event starts it, and it calls ECS without a function.
 type restarts struct {
 	machine   awsstepfunctions.StateMachine
 	policy    awsiam.CfnManagedPolicy
@@ -60,8 +59,8 @@ func (k *keyRotation) restart(scope constructs.Construct, secretArn *string, ser
 	var input list
 	for _, s := range services {
 		input = append(input, object{"cluster": s.Cluster, "service": s.Service})
-		if resource := any(k.arn("ecs", k.region, "service/"+s.Cluster+"/"+s.Service)); !slices.Contains(r.resources,
-			resource) {
+		resource := any(k.arn("ecs", k.region, "service/"+s.Cluster+"/"+s.Service))
+		if !slices.Contains(r.resources, resource) {
 			r.resources = append(r.resources, resource)
 		}
 	}
@@ -71,8 +70,7 @@ func (k *keyRotation) restart(scope constructs.Construct, secretArn *string, ser
 			"at their start"),
 		EventPattern: &awsevents.EventPattern{
 			Source: jsii.Strings("aws.secretsmanager"), DetailType: jsii.Strings("Secret Label Updated"),
-			Resources: &[]*string{secretArn},
-			Detail:    &object{"labelUpdated": list{"AWSCURRENT"}},
+			Resources: &[]*string{secretArn}, Detail: &object{"labelUpdated": list{"AWSCURRENT"}},
 		},
 		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewSfnStateMachine(r.machine,
 			&awseventstargets.SfnStateMachineProps{

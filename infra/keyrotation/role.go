@@ -14,12 +14,12 @@ type (
 	list   = []any
 )
 
-// document is a policy.
+// document returns a policy document.
 func document(statements ...any) object {
 	return object{"Version": "2012-10-17", "Statement": statements}
 }
 
-// allow is a statement with at most one condition block.
+// allow returns a statement with at most one condition block.
 func allow(sid string, actions list, resources any, condition ...object) object {
 	statement := object{"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
 	if len(condition) > 0 {
@@ -28,8 +28,8 @@ func allow(sid string, actions list, resources any, condition ...object) object 
 	return statement
 }
 
-// newRole creates the role of a service with an inline policy of these statements, and with the
-// boundary that every role has.
+// newRole creates the role of a service, with the statements as its inline policy and with the
+// permissions boundary.
 func (k *keyRotation) newRole(id, service, description string, condition object, statements ...any) awsiam.Role {
 	props := &awsiam.RoleProps{
 		Description: jsii.String(description),
@@ -49,7 +49,8 @@ func (k *keyRotation) newRole(id, service, description string, condition object,
 	return role
 }
 
-// fromHere prevents other accounts from using a role or a queue through a service.
+// fromHere returns the condition that a service acts for this account. It prevents other accounts
+// from using a role or a topic through the service.
 func (k *keyRotation) fromHere() object {
 	return object{"StringEquals": object{"aws:SourceAccount": *awscdk.Stack_Of(k).Account()}}
 }

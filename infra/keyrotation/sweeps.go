@@ -16,8 +16,8 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// sweepsDefinition is the state machine that sweeps all managed secrets. Schedules and executions
-// are started at least once, so two runs at the same time are normal, and harmless.
+// sweepsDefinition is the state machine that sweeps all managed secrets. The scheduler starts each
+// run at least once, so two runs at the same time are normal and do no harm.
 //
 //go:embed sweeps.asl.json
 var sweepsDefinition string
@@ -40,14 +40,13 @@ func (k *keyRotation) newSweeps() {
 		accepted{rule: "AwsSolutions-SF1",
 			reason: "Step Functions keeps the history of each run, the functions log each sweep, and an alarm " +
 				"reports failures."},
-		accepted{rule: "AwsSolutions-SF2", reason: "Its tasks are calls of the two functions, which write what they " +
-			"did."})
+		accepted{rule: "AwsSolutions-SF2", reason: "Its tasks call the two functions, which log what they do."})
 	k.scheduleSweeps(k.sweepPermissions(role))
 	k.newEventRule()
 }
 
-// sweepPermissions are in a policy of their own: in the role, they would make a cycle of role and
-// state machine.
+// sweepPermissions creates a managed policy: in an inline policy, the role and the state machine
+// would depend on each other.
 func (k *keyRotation) sweepPermissions(role awsiam.IRole) awsiam.ManagedPolicy {
 	secrets := k.arn("secretsmanager", k.region, "secret:*")
 	rotator := object{"secretsmanager:resource/AllowRotationLambdaArn": *k.rotate.FunctionArn()}
@@ -61,24 +60,26 @@ func (k *keyRotation) sweepPermissions(role awsiam.IRole) awsiam.ManagedPolicy {
 			allow("Rotate", list{"secretsmanager:RotateSecret"}, secrets,
 				object{"StringEquals": rotator, "Bool": object{"secretsmanager:ModifyRotationRules": "false"}}),
 			allow("RemovePending", list{"secretsmanager:UpdateSecretVersionStage"}, secrets, object{
-				"StringEquals": rotator, "ForAnyValue:StringEquals": object{
-					"secretsmanager:VersionStage": "AWSPENDING"},
+				"StringEquals":             rotator,
+				"ForAnyValue:StringEquals": object{"secretsmanager:VersionStage": "AWSPENDING"},
 			}),
 			allow("Events", list{"events:PutEvents"}, k.arn("events", k.region, "event-bus/default"),
 				object{"StringEquals": object{"events:source": eventSource}}),
-			// For the Distributed Map (Step Functions developer guide, "IAM policies for using
-			// Distributed Map states"), and to continue in a new execution.
+			// The Distributed Map needs these (Step Functions developer guide, "IAM policies for
+			// using Distributed Map states"), and so does a run that continues in a new execution.
 			allow("Children", list{"states:StartExecution"}, *k.sweeps.StateMachineArn()),
 			allow("ChildrenState", list{"states:DescribeExecution", "states:StopExecution"},
 				k.arn("states", k.region, "execution:"+*k.sweeps.StateMachineName()+":*")),
 		)),
 	})
 	accept(policy.Node().DefaultChild().(awscdk.CfnResource), accepted{rule: "AwsSolutions-IAM5",
-		reason: "Conditions select the secrets: those whose rotation calls the function. Executions have unknown names."})
+		reason: "The conditions select the secrets: those whose rotation calls the function. The names of executions " +
+			"are not known before they start."})
 	return policy
 }
 
-// Starting a run is repeated for a while; a run itself is not, because the next one is soon.
+// The start of a run is retried for 15 minutes. A failed run is not repeated, because the next one
+// follows within the hour.
 const (
 	startAttempts = 10
 	startSeconds  = 900
@@ -88,9 +89,9 @@ const (
 // Scheduler user guide, "Adding context attributes").
 const scheduledTime = "<aws.scheduler.scheduled-time>"
 
-// scheduleSweeps creates the schedule. It is in the default group, under a name that a tag of the
-// rotate function repeats for the command. The name is literal: a reference would make a cycle of
-// function, schedule and state machine.
+// scheduleSweeps creates the schedule in the default group. The operators' command finds it by a
+// tag of the rotate function with the schedule's name. The name is a literal: with a reference, the
+// function, the schedule and the state machine would depend on each other.
 func (k *keyRotation) scheduleSweeps(permissions awsiam.ManagedPolicy) {
 	stack := awscdk.Stack_Of(k)
 	const suffix, longest = "-sweeps", 64
@@ -104,15 +105,15 @@ func (k *keyRotation) scheduleSweeps(permissions awsiam.ManagedPolicy) {
 	}
 	role := k.newRole("SchedulerRole", "scheduler.amazonaws.com", "Quilt key rotation: starts the sweeps",
 		object{"StringEquals": object{
-			"aws:SourceAccount": *stack.Account(), "aws:SourceArn": k.arn("scheduler", k.region,
-				"schedule-group/default"),
+			"aws:SourceAccount": *stack.Account(),
+			"aws:SourceArn":     k.arn("scheduler", k.region, "schedule-group/default"),
 		}},
 		allow("Sweeps", list{"states:StartExecution"}, *k.sweeps.StateMachineArn()),
 		allow("DeadLetters", list{"sqs:SendMessage"}, *k.deadLetters.QueueArn()))
 	schedule := awsscheduler.NewCfnSchedule(k, jsii.String("SweepSchedule"), &awsscheduler.CfnScheduleProps{
 		Name: &name, Description: jsii.String("Quilt key rotation: sweeps all secrets"),
 		ScheduleExpression: &expression,
-		// Several stacks must not all ask one registry in the same second.
+		// Several stacks must not all call one registry in the same second.
 		FlexibleTimeWindow: &awsscheduler.CfnSchedule_FlexibleTimeWindowProperty{
 			Mode: jsii.String("FLEXIBLE"), MaximumWindowInMinutes: jsii.Number(min(15, minutes/3)),
 		},
@@ -125,15 +126,16 @@ func (k *keyRotation) scheduleSweeps(permissions awsiam.ManagedPolicy) {
 			},
 		},
 	})
-	// The first run can start at once.
+	// The first run can start as soon as the schedule exists.
 	schedule.Node().AddDependency(permissions, k.revoke.permissions)
 }
 
-// newEventRule sends each event of this registry that needs a person to the topic: an alarm that is
-// on because of one secret does not notify of the next. The rule has a role of its own: a statement
-// in the topic's policy would let the rules of all accounts publish, because EventBridge meets no
-// condition there (EventBridge user guide, "Using resource-based policies"). If the role does not
-// suffice, the event goes to the dead-letter queue, which has an alarm.
+// newEventRule sends each event of this registry that needs a person to the topic, because an alarm
+// that is on for one secret does not report the next one. The rule publishes with its own role. A
+// statement in the topic's policy would let the rules of all accounts publish, because EventBridge
+// supports no conditions there (EventBridge user guide, "Using resource-based policies"). If the
+// role's permissions are not sufficient, the event goes to the dead-letter queue, which has an
+// alarm.
 func (k *keyRotation) newEventRule() {
 	topic := object{"kms:EncryptionContext:aws:sns:topicArn": *k.topic.TopicArn()}
 	role := k.newRole("EventRole", "events.amazonaws.com", "Quilt key rotation: sends messages about secrets",
@@ -142,14 +144,14 @@ func (k *keyRotation) newEventRule() {
 		allow("TopicKey", list{"kms:Decrypt", "kms:GenerateDataKey"}, k.arn("kms", k.region, "key/*"),
 			object{"StringEquals": topic}))
 	accept(role.Node().DefaultChild().(awscdk.CfnResource), accepted{rule: "AwsSolutions-IAM5",
-		reason: "The condition selects the key: that of the topic, which may be one that the stack does not create."})
+		reason: "The condition selects the KMS key of the topic, which can be a key that the stack does not create."})
 	message := *awsevents.EventField_DetailType() + ": " +
 		*awsevents.EventField_FromPath(jsii.String("$.detail.message"))
 	awsevents.NewRule(k, jsii.String("NeedsPerson"), &awsevents.RuleProps{
 		Description: jsii.String("Quilt key rotation: a sweep found something that needs a person"),
 		EventPattern: &awsevents.EventPattern{
-			Source: jsii.Strings(eventSource), Detail: &object{"needsPerson": list{true},
-				"registry": list{k.registry()}},
+			Source: jsii.Strings(eventSource),
+			Detail: &object{"needsPerson": list{true}, "registry": list{k.registry()}},
 		},
 		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewSnsTopic(k.topic, &awseventstargets.SnsTopicProps{
 			Role: role.WithoutPolicyUpdates(nil), DeadLetterQueue: k.deadLetters,

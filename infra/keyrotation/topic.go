@@ -11,9 +11,9 @@ import (
 	"quilt-rotate/infra/logicalid"
 )
 
-// newTopic creates the topic of all alarms, unless one is given. It has a KMS key of its own,
-// because CloudWatch cannot publish to a topic that the AWS-managed key encrypts (SNS developer
-// guide, "Key management").
+// newTopic creates the topic of all alarms if none is given. The topic has its own KMS key, because
+// CloudWatch cannot publish to a topic that the AWS-managed key encrypts (SNS developer guide, "Key
+// management").
 func (k *keyRotation) newTopic() {
 	if k.topic = k.props.AlarmTopic; k.topic != nil {
 		k.topic.AddToResourcePolicy(k.alarmsPublish(k.topic))
@@ -62,18 +62,18 @@ func (k *keyRotation) alarmsPublish(topic awssns.ITopic) awsiam.PolicyStatement 
 	})
 }
 
-// newDeadLetters creates the queue for what could not be delivered: a run of sweeps that the
-// scheduler could not start, an event whose target failed.
+// newDeadLetters creates the queue for what could not be delivered: runs of sweeps that the
+// scheduler could not start, and events whose target failed.
 func (k *keyRotation) newDeadLetters() {
 	queue := awssqs.NewQueue(k, jsii.String("DeadLetters"), &awssqs.QueueProps{
 		RetentionPeriod: awscdk.Duration_Days(jsii.Number(14)), Encryption: awssqs.QueueEncryption_SQS_MANAGED,
 		EnforceSSL: jsii.Bool(true), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
 	accept(logicalid.Pin[awssqs.CfnQueue](queue), accepted{rule: "AwsSolutions-SQS3",
-		reason: "It is the dead-letter queue itself, of schedules and event rules, which the rule does not look at. " +
+		reason: "It is itself the dead-letter queue of schedules and event rules, which this rule does not check. " +
 			"An alarm watches it."})
-	// One statement for all rules of this account. EventBridge names the rule (EventBridge user
-	// guide, "Using dead-letter queues"); the scheduler sends with a role.
+	// One statement is enough for all rules of the account: EventBridge sends the ARN of the rule
+	// (EventBridge user guide, "Using dead-letter queues"). The scheduler sends with a role.
 	queue.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(object{
 		"Sid": "Events", "Effect": "Allow", "Principal": object{"Service": "events.amazonaws.com"},
 		"Action": "sqs:SendMessage", "Resource": *queue.QueueArn(),
@@ -81,7 +81,7 @@ func (k *keyRotation) newDeadLetters() {
 	}))
 	logicalid.PinAt[awssqs.CfnQueuePolicy](queue.Node().FindChild(jsii.String("Policy")).Node().DefaultChild(), k,
 		"DeadLettersPolicy")
-	// By its ARN: with the queue itself, each rule would add a statement of its own, also a rule of
-	// another stack, which would then depend on this one and this one on it.
+	// The queue is imported by its ARN, so that rules add no statements to its policy. A rule of
+	// another stack would otherwise make the two stacks depend on each other.
 	k.deadLetters = awssqs.Queue_FromQueueArn(k, jsii.String("DeadLettersByArn"), queue.QueueArn())
 }

@@ -1,9 +1,7 @@
-// Package logicalid keeps the logical ids of deployed resources when an L1 construct becomes an L2
-// construct. CloudFormation takes a resource with another id for another resource: it would create
-// a second one and delete the first.
-//
-// It is a package of its own, because the construct (infra/keyrotation) and the stack (infra/stack)
-// both pin ids.
+// Package logicalid keeps the logical ids of deployed resources when an L2 construct replaces an L1
+// construct. If the logical id of a resource changed, CloudFormation would create a new resource
+// and delete the deployed one. It is a package of its own because keyrotation and stack both use
+// it.
 package logicalid
 
 import (
@@ -17,13 +15,13 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// Pin returns the resource of an L2 construct and gives it the logical id that an L1 construct with
-// the same path has.
+// Pin gives the resource of an L2 construct the logical id of an L1 construct with the same path,
+// and returns the resource.
 func Pin[R awscdk.CfnResource](l2 constructs.IConstruct) R {
 	return PinAt[R](l2.Node().DefaultChild(), l2.Node().Scope(), *l2.Node().Id())
 }
 
-// PinAt gives a resource the logical id that an L1 construct with this id in this scope has.
+// PinAt gives a resource the logical id of an L1 construct with this id in this scope.
 func PinAt[R awscdk.CfnResource](resource, scope constructs.IConstruct, id string) R {
 	path := strings.TrimPrefix(*scope.Node().Path(), *awscdk.Stack_Of(scope).Node().Path()) + "/" + id
 	r := resource.(R)
@@ -33,8 +31,8 @@ func PinAt[R awscdk.CfnResource](resource, scope constructs.IConstruct, id strin
 
 var notAlphanumeric = regexp.MustCompile(`[^A-Za-z0-9]`)
 
-// of is the rule of the CDK: the ids on the path without their special characters, and a digest of
-// the path.
+// of returns the logical id for a path as the CDK does: the ids on the path without their special
+// characters, and a digest of the path.
 func of(path string) string {
 	human, last := "", ""
 	for id := range strings.SplitSeq(path, "/") {

@@ -1,7 +1,8 @@
-// Looks at synthesized templates with cdk-nag's AwsSolutions rules: node nag.js TEMPLATE...
+// Checks synthesized templates with cdk-nag's AwsSolutions rules: node nag.js TEMPLATE...
 //
-// What is found must be mended, or suppressed where it is made, with the reason beside it (metadata cdk_nag of the resource). It prints what is found and what is
-// suppressed, and exits 1 where something is left. It relies on the CDK's library in JavaScript, since cdk-nag has no Go form; it deploys nothing.
+// A finding must be fixed, or suppressed with a reason in the metadata cdk_nag of the resource. The program prints all
+// findings and suppressions, and exits with status 1 if a finding is not suppressed. It is written in JavaScript because
+// cdk-nag has no Go version. It deploys nothing.
 'use strict';
 const fs = require('node:fs');
 const os = require('node:os');
@@ -10,17 +11,17 @@ const { App, Aspects, DefaultStackSynthesizer, Stack } = require('aws-cdk-lib');
 const { CfnInclude } = require('aws-cdk-lib/cloudformation-include');
 const { AwsSolutionsChecks } = require('cdk-nag');
 
-// The stack's parameters and rules for the assets come with the template, so the synthesizer must not add its own.
+// The template already has the parameters and rules of the assets, so the synthesizer must not add others.
 const bare = () => new DefaultStackSynthesizer({ generateBootstrapVersionRule: false });
 
 function findingsIn(template) {
   const outdir = fs.mkdtempSync(path.join(os.tmpdir(), 'nag-'));
   try {
     const app = new App({ outdir, analyticsReporting: false });
-    const stack = new Stack(app, 'Looked', { synthesizer: bare() });
-    new CfnInclude(stack, 'At', { templateFile: template });
+    const stack = new Stack(app, 'Checked', { synthesizer: bare() });
+    new CfnInclude(stack, 'Template', { templateFile: template });
     Aspects.of(app).add(new AwsSolutionsChecks());
-    return app.synth().getStackByName('Looked').messages
+    return app.synth().getStackByName('Checked').messages
       .filter(({ level }) => level !== 'info')
       .map(({ id, entry }) => `${id.split('/').slice(3).join('/')}: ${String(entry.data).split('\n')[0]}`);
   } finally {

@@ -22,8 +22,8 @@ import (
 	"quilt-rotate/internal/telemetry"
 )
 
-func TestAlarmsLookAtMetricsThatThereAre(t *testing.T) {
-	// Protects from the worst alarm, one that can never ring: each name is the functions' own.
+func TestAlarmsUseMetricsOfTheFunctions(t *testing.T) {
+	// An alarm on a metric that does not exist is never raised.
 	names := map[string]string{
 		keyrotation.StepFailed: rotation.MetricStepFailed, keyrotation.StepSucceeded: rotation.MetricStepSucceeded,
 		keyrotation.StepDuration: rotation.MetricStepDuration,
@@ -48,7 +48,7 @@ func TestAlarmsLookAtMetricsThatThereAre(t *testing.T) {
 	}
 	for ours, theirs := range names {
 		if ours != theirs {
-			t.Errorf("%s is called %s by the functions", ours, theirs)
+			t.Errorf("the functions use the name %s, not %s", theirs, ours)
 		}
 	}
 	dimensions := []string{rotation.DimensionErrorType, revocation.DimensionErrorType, rotation.DimensionStep}
@@ -60,20 +60,20 @@ func TestAlarmsLookAtMetricsThatThereAre(t *testing.T) {
 		}
 		for _, m := range metrics {
 			if _, known := names[m.Name]; !known && m.Namespace == "" {
-				t.Errorf("the alarm %s looks at %s, which is not in the list above", a.Page, m.Name)
+				t.Errorf("the alarm %s uses the metric %s, which is not in the table of this test", a.Page, m.Name)
 			}
 			if _, known := names[m.Only.Value]; m.Only.Value != "" &&
 				(!known || !slices.Contains(dimensions, m.Only.Name)) {
-				t.Errorf("the alarm %s looks for %v, which is not in the list above", a.Page, m.Only)
+				t.Errorf("the alarm %s uses the dimension %v, which is not in the table of this test", a.Page, m.Only)
 			}
 		}
 	}
 	if names["testSecret"] != "testSecret" {
-		t.Error("the step has another name")
+		t.Error("the step testSecret has another name")
 	}
 }
 
-// alarms are those that tell somebody, by the page of the runbook.
+// alarms returns the alarms that notify, by page of the runbook.
 func (t template) alarms() map[string]object {
 	t.Helper()
 	all := map[string]object{}
@@ -89,8 +89,8 @@ func (t template) alarms() map[string]object {
 }
 
 func TestTheNumberOfAlarmsIsFixed(t *testing.T) {
-	// Protects the bill and the on-call: many keys have as many alarms as one, and each says what
-	// it is, how urgent, and where to read on.
+	// More keys need no more alarms. Each description has a sentence, the urgency and the page of
+	// the runbook.
 	one, many := synth(t, parse(t, named("a"))).alarms(), synth(t, parse(t, named("a"), named("b"), named("c"))).alarms()
 	if len(one) != len(keyrotation.Alarms) || len(many) != len(one) {
 		t.Errorf("one key has %d alarms, three have %d, the table has %d", len(one), len(many), len(keyrotation.Alarms))
@@ -98,10 +98,10 @@ func TestTheNumberOfAlarmsIsFixed(t *testing.T) {
 	description := regexp.MustCompile(`^[A-Z][^.]+\. (Wake somebody|In the morning): docs/runbook/[a-z-]+\.md$`)
 	var wake []string
 	for page, p := range one {
-		name, told := p["AlarmName"].(string), description.FindStringSubmatch(p["AlarmDescription"].(string))
-		if told == nil || !strings.HasSuffix(name, "-"+page) ||
-			strings.HasPrefix(name, "wake-") != (told[1] == "Wake somebody") {
-			t.Errorf("%s is called %s and says %q", page, name, p["AlarmDescription"])
+		name, parts := p["AlarmName"].(string), description.FindStringSubmatch(p["AlarmDescription"].(string))
+		if parts == nil || !strings.HasSuffix(name, "-"+page) ||
+			strings.HasPrefix(name, "wake-") != (parts[1] == "Wake somebody") {
+			t.Errorf("%s has the name %s and the description %q", page, name, p["AlarmDescription"])
 		}
 		if strings.HasPrefix(name, "wake-") {
 			wake = append(wake, page)
@@ -110,40 +110,40 @@ func TestTheNumberOfAlarmsIsFixed(t *testing.T) {
 			t.Errorf("%s notifies nobody", page)
 		}
 		if text(p["OKActions"]) != text(p["AlarmActions"]) {
-			t.Errorf("%s does not report that it is over, so that no incident is resolved", page)
+			t.Errorf("%s does not notify when it is over", page)
 		}
 	}
 	slices.Sort(wake)
 	if want := []string{"current-key-refused", "key-expires", "value-overwritten"}; !slices.Equal(wake, want) {
-		t.Errorf("%v wake somebody, want %v", wake, want)
+		t.Errorf("the class wake has the alarms %v, want %v", wake, want)
 	}
 }
 
-func TestAlarmsLookBackAsFarAsCloudWatchDoes(t *testing.T) {
-	// Protects the deployment from what PutMetricAlarm refuses (CloudWatch API reference): seven
-	// days, with periods of an hour or more; else one. And alarms that must be quick from looking
-	// back for over a day, since CloudWatch looks at such ones once an hour.
+func TestAlarmsKeepTheTimeLimitsOfCloudWatch(t *testing.T) {
+	// PutMetricAlarm allows periods of at most seven days in total if a period has an hour or more,
+	// otherwise one day (CloudWatch API reference). CloudWatch evaluates alarms over more than a
+	// day only once an hour, which is too slow for an excuse.
 	for id, a := range configured(t, "smallest").resources("AWS::CloudWatch::Alarm") {
 		p := properties(a)
 		period, most := p["Period"], 24*3600.0
 		if queries, computed := p["Metrics"].([]any); computed {
 			period = queries[1].(object)["MetricStat"].(object)["Period"]
 		} else if p["TreatMissingData"] != "notBreaching" {
-			t.Errorf("%s takes missing data for %v", id, p["TreatMissingData"])
+			t.Errorf("%s treats missing data as %v", id, p["TreatMissingData"])
 		}
 		if period.(float64) >= 3600 && !strings.HasSuffix(p["AlarmName"].(string), "-excused") {
 			most *= 7
 		}
 		if period.(float64)*p["EvaluationPeriods"].(float64) > most {
-			t.Errorf("%s looks back for too long", id)
+			t.Errorf("%s evaluates more than %v hours", id, most/3600)
 		}
 	}
 }
 
 func TestARotationBeforeTheFirstKeyRaisesNoAlarm(t *testing.T) {
-	// Protects a fresh deployment whose rotation window opens before its first key is in: Lambda
-	// counts an error then, which the function's own metric excuses. The functions count no failed
-	// step (see package rotation).
+	// If the rotation window of a new secret opens before its first key is stored, Lambda counts an
+	// error. A metric of the function excuses it. The function does not count a failed step
+	// (package rotation).
 	all := configured(t, "smallest")
 	composite := all.alarms()["rotate-errors"]
 	byArn := func(reference any) object {
@@ -152,42 +152,40 @@ func TestARotationBeforeTheFirstKeyRaisesNoAlarm(t *testing.T) {
 				return properties(a)
 			}
 		}
-		t.Fatalf("%s is no alarm", text(reference))
+		t.Fatalf("%s is not an alarm", text(reference))
 		return nil
 	}
 	counted, excused := byArn(composite["AlarmRule"]), byArn(composite["ActionsSuppressor"])
 	if counted["MetricName"] != "Errors" || excused["MetricName"] != "StepFailedBeforeFirstKey" ||
 		text(counted["Dimensions"]) != text(excused["Dimensions"]) {
-		t.Errorf("%v is excused by %v", counted, excused)
+		t.Errorf("the alarm is %v, its excuse %v", counted, excused)
 	}
 	for _, p := range []string{"Period", "EvaluationPeriods", "DatapointsToAlarm"} {
 		if counted[p] != excused[p] {
-			t.Errorf("an excuse with the %s %v is no excuse for %v", p, excused[p], counted[p])
+			t.Errorf("the %s of the excuse is %v, that of the alarm %v", p, excused[p], counted[p])
 		}
 	}
 	if counted["AlarmActions"] != nil || excused["AlarmActions"] != nil ||
 		composite["ActionsSuppressorWaitPeriod"].(float64) < 300 {
-		t.Errorf("somebody is told before the excuse is known")
+		t.Error("the alarm notifies before the metric of the excuse can arrive")
 	}
 }
 
-func TestForADayIsADay(t *testing.T) {
-	// Protects the promise in the sentence: what must last for a day to be told of has lasted for
-	// one. In the first of the periods one moment at its end may be all, so that those after it
+func TestAlarmsForADayWaitForADay(t *testing.T) {
+	// In the first period, the condition may be true only at the end, so only the later periods
 	// count.
 	all := configured(t, "smallest").alarms()
 	for _, page := range []string{"pending-too-long", "not-bootstrapped"} {
 		p := all[page]
 		whole := p["Period"].(float64) * (p["DatapointsToAlarm"].(float64) - 1)
 		if whole < 24*3600 || p["DatapointsToAlarm"] != p["EvaluationPeriods"] {
-			t.Errorf("%s may ring after %v hours", page, whole/3600)
+			t.Errorf("%s may be raised after %v hours", page, whole/3600)
 		}
 	}
 }
 
 func TestThresholdsFollowTheKeys(t *testing.T) {
-	// Protects from alarms that ring for what somebody configured: a short life and a long grace
-	// are in order.
+	// A short lifetime or a long grace period in the configuration must not raise an alarm.
 	threshold := func(all template, page string) any {
 		for _, a := range all.resources("AWS::CloudWatch::Alarm") {
 			if strings.HasSuffix(properties(a)["AlarmName"].(string), "-"+page) {
@@ -207,9 +205,9 @@ func TestThresholdsFollowTheKeys(t *testing.T) {
 	}
 }
 
-func TestTheTopicIsEncryptedAndReached(t *testing.T) {
-	// Only CloudWatch may publish and use the key by their policies; the event rule has a role. The
-	// user's own topic keeps its policy.
+func TestOnlyCloudWatchMayPublishByTheTopicsPolicy(t *testing.T) {
+	// The policies of the topic and of its KMS key name only CloudWatch, because the event rule has
+	// a role. The policy of an existing topic is not changed.
 	all := configured(t, "smallest")
 	all.count("AWS::KMS::Key", 1)
 	all.count("AWS::SNS::TopicPolicy", 1)
@@ -225,7 +223,7 @@ func TestTheTopicIsEncryptedAndReached(t *testing.T) {
 		for _, s := range statementsOf(properties(topic), "PolicyDocument") {
 			if got := text(s["Principal"]) + text(s["Condition"]); s["Effect"] == "Allow" &&
 				got != `{"Service":"cloudwatch.amazonaws.com"}{"StringEquals":{"aws:SourceAccount":"123456789012"}}` {
-				t.Errorf("who may publish, and under which condition: %s", got)
+				t.Errorf("a statement of the topic's policy allows %s", got)
 			}
 		}
 	}
@@ -241,7 +239,7 @@ func TestTheTopicIsEncryptedAndReached(t *testing.T) {
 			"cloudwatch.amazonaws.com": `{"StringEquals":{"aws:SourceAccount":"123456789012"},"StringLike":` + topics +
 				`}`}
 		if !maps.Equal(conditions, want) {
-			t.Errorf("the key may be used by %v, want %v", conditions, want)
+			t.Errorf("the services that may use the key are %v, want %v", conditions, want)
 		}
 	}
 	own := configured(t, "adopted")
@@ -278,11 +276,11 @@ func TestTheEventRulePublishesWithARole(t *testing.T) {
 }
 
 func TestAlarmsReachATopicOfTheApp(t *testing.T) {
-	// The topic's policy and its key's policy must let CloudWatch in; the event rule publishes with
-	// a role.
+	// The policies of a topic of the app and of its KMS key get a statement for CloudWatch. The
+	// event rule publishes with a role.
 	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false)})
-	topics, platform := awscdk.NewStack(app, jsii.String("Topics"), nil), awscdk.NewStack(app, jsii.String("Platform"),
-		nil)
+	topics := awscdk.NewStack(app, jsii.String("Topics"), nil)
+	platform := awscdk.NewStack(app, jsii.String("Platform"), nil)
 	props := least()
 	key := awskms.NewKey(topics, jsii.String("Key"), nil)
 	props.AlarmTopic = awssns.NewTopic(topics, jsii.String("OnCall"), &awssns.TopicProps{MasterKey: key})
@@ -293,15 +291,14 @@ func TestAlarmsReachATopicOfTheApp(t *testing.T) {
 			services := text(statementsOf(properties(policy), document))
 			if !strings.Contains(services, `"cloudwatch.amazonaws.com"`) || strings.Contains(services,
 				`"events.amazonaws.com"`) {
-				t.Errorf("CloudWatch alone must be a service in the %s: %s", kind, services)
+				t.Errorf("%s must name the service CloudWatch only: %s", kind, services)
 			}
 		}
 	}
 }
 
 func TestTheDashboardShowsEachSecret(t *testing.T) {
-	// Protects the tired reader: expiry, age, last rotation and held keys by secret; steps; recent
-	// errors; all alarms in one place.
+	// The dashboard shows all alarms, the state of each secret, the steps and recent errors.
 	for _, d := range configured(t, "smallest").resources("AWS::CloudWatch::Dashboard") {
 		body := text(properties(d)["DashboardBody"])
 		for _, want := range []string{"CurrentKeyDaysLeft", "CurrentKeyAge", "lastRotation by secret", "Keys held",
@@ -311,7 +308,7 @@ func TestTheDashboardShowsEachSecret(t *testing.T) {
 			}
 		}
 		if !strings.Contains(body, `\"start\":\"-P5W\"`) || !strings.Contains(body, `\"periodOverride\":\"inherit\"`) {
-			t.Error("the dashboard looks back for three hours, in which no secret was rotated")
+			t.Error("the time range of the dashboard is not five weeks, so it may include no rotation")
 		}
 		if n := strings.Count(body, `"Arn"]`); n != len(keyrotation.Alarms) {
 			t.Errorf("the dashboard shows %d alarms of %d", n, len(keyrotation.Alarms))
@@ -319,8 +316,7 @@ func TestTheDashboardShowsEachSecret(t *testing.T) {
 	}
 }
 
-func TestNamesOfVariablesAreTheFunctionsOwn(t *testing.T) {
-	// Protects the functions' start: the environment that the stack writes is one that they accept.
+func TestTheFunctionsAcceptTheirEnvironment(t *testing.T) {
 	for _, name := range configurations {
 		all := configured(t, name)
 		lookup := func(environment map[string]any) settings.Lookup {
@@ -328,7 +324,7 @@ func TestNamesOfVariablesAreTheFunctionsOwn(t *testing.T) {
 			for name, value := range environment {
 				plain[name] = value.(string)
 			}
-			if plain[settings.EnvCABundle] == bundle.CABundlePath { // which is so on Lambda only
+			if plain[settings.EnvCABundle] == bundle.CABundlePath { // exists only on Lambda
 				plain[settings.EnvCABundle] = "testdata/ca.pem"
 			}
 			return settings.Tags(plain)

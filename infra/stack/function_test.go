@@ -14,7 +14,7 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// function is the function whose description begins so, and its environment.
+// function returns the function whose description begins with this text, and its environment.
 func (t template) function(description string) (function object, environment map[string]any) {
 	t.Helper()
 	for _, f := range t.resources("AWS::Lambda::Function") {
@@ -22,13 +22,13 @@ func (t template) function(description string) (function object, environment map
 			return properties(f), properties(f)["Environment"].(object)["Variables"].(object)
 		}
 	}
-	t.Fatalf("there is no function that %s", description)
+	t.Fatalf("no function has a description that begins with %q", description)
 	return nil, nil
 }
 
-func TestTheEnvironmentIsTheMostCautious(t *testing.T) {
-	// Protects keys while an update has taken a tag off for a moment: what then holds is longer,
-	// never shorter, than the tag said.
+func TestTheEnvironmentHasTheLongestPeriods(t *testing.T) {
+	// An update can remove the tags of a secret for a short time. Its periods must not become
+	// shorter then.
 	all := configured(t, "everything")
 	_, rotate := all.function("Rotates")
 	_, revoke := all.function("Revokes")
@@ -43,8 +43,8 @@ func TestTheEnvironmentIsTheMostCautious(t *testing.T) {
 }
 
 func TestShortPeriodsOfOneKeyAreNotThoseOfOtherSecrets(t *testing.T) {
-	// Protects secrets of other tools, which have no tags: a key of the file with a short grace
-	// period does not shorten theirs.
+	// A short grace period of a key in the file must not apply to secrets of other tools without
+	// tags.
 	_, revoke := synth(t, parse(t, "{name: prod/short, schedule: rate(30 days), grace: 2h, quiet: 1h}")).function(
 		"Revokes")
 	if revoke["GRACE_PERIOD"] != "24h" || revoke["QUIET_PERIOD"] != "25h" {
@@ -52,9 +52,8 @@ func TestShortPeriodsOfOneKeyAreNotThoseOfOtherSecrets(t *testing.T) {
 	}
 }
 
-func TestOneFunctionLeadsToTheOther(t *testing.T) {
-	// Protects the command, which knows of a secret its rotate function alone: the tag of that one
-	// names the revoke function, and no other stack's.
+func TestATagOfTheRotateFunctionNamesTheRevokeFunction(t *testing.T) {
+	// The operators' command finds the revoke function of a secret by this tag.
 	all := configured(t, "smallest")
 	rotate, _ := all.function("Rotates")
 	if want := `{"Key":"` + settings.TagRevokeFunction + `","Value":{"Ref":"KeyRotationRevoke`; !strings.Contains(
@@ -63,9 +62,9 @@ func TestOneFunctionLeadsToTheOther(t *testing.T) {
 	}
 }
 
-func TestFunctionsAreWhatLambdaNeeds(t *testing.T) {
-	// Logs are kept when the stack is deleted, because they are the record of revocations, but not
-	// when its creation fails.
+func TestPropertiesOfTheFunctions(t *testing.T) {
+	// Logs are the record of revocations. They are kept when the stack is deleted, but not when its
+	// creation fails.
 	all := configured(t, "everything")
 	for _, description := range []string{"Rotates", "Revokes"} {
 		f, _ := all.function(description)
@@ -76,7 +75,7 @@ func TestFunctionsAreWhatLambdaNeeds(t *testing.T) {
 			t.Errorf("%s: concurrency is reserved", description)
 		}
 		if timeout := f["Timeout"].(float64); timeout < 60 || timeout > 300 {
-			t.Errorf("%s: the time-out is %v s", description, timeout)
+			t.Errorf("%s: the timeout is %v s", description, timeout)
 		}
 		if logging := text(f["LoggingConfig"]); !strings.Contains(logging, `"LogFormat":"JSON"`) ||
 			!strings.Contains(logging, `"LogGroup":{"Ref":`) {
@@ -95,7 +94,8 @@ func TestFunctionsAreWhatLambdaNeeds(t *testing.T) {
 		f["VpcConfig"]) != `{"SecurityGroupIds":["sg-0123456789abcdef0"],"SubnetIds":["subnet-0123456789abcdef0"]}` {
 		t.Errorf("the given security group is not used: %s", text(f["VpcConfig"]))
 	}
-	// Metrics are log lines without a level, which count as INFO. Lambda must not drop them.
+	// Metrics are log lines without a level, which Lambda treats as INFO. Lambda must not drop
+	// them.
 	c := parse(t, named("a"))
 	c.LogLevel = "ERROR"
 	if f, _ := synth(t, c).function("Revokes"); !strings.Contains(text(f["LoggingConfig"]),
@@ -155,8 +155,7 @@ func TestFunctionsUseTheProxyAndIPv6(t *testing.T) {
 	}
 }
 
-// statements are those of all policies of the role of that name, and of the managed policies
-// attached to it.
+// statements returns the statements of all policies of a role, inline and managed.
 func (t template) statements(role string) (all []object) {
 	t.Helper()
 	for id, r := range t.resources("AWS::IAM::Role") {
@@ -176,7 +175,7 @@ func (t template) statements(role string) (all []object) {
 		}
 	}
 	if len(all) == 0 {
-		t.Fatalf("the role %s may do nothing", role)
+		t.Fatalf("the role %s has no statements", role)
 	}
 	return all
 }
@@ -188,9 +187,9 @@ func statementsOf(resource object, document string) (all []object) {
 	return all
 }
 
-func TestRolesMayDoWhatTheyMust(t *testing.T) {
-	// The roles of the two functions and of the sweeps have a proof of their own (package proof),
-	// the event rule a test.
+func TestActionsOfTheOtherRoles(t *testing.T) {
+	// Package proof checks the roles of the functions and of the sweeps.
+	// TestTheEventRulePublishesWithARole checks the role of the event rule.
 	want := map[string]string{"SchedulerRole": "states:StartExecution sqs:SendMessage",
 		"RestartRole": "ecs:UpdateService", "RestartStarterRole": "states:StartExecution"}
 	all := synth(t, parse(t, "{name: a, schedule: rate(30 days), restart: [{cluster: c, service: s}]}"))
@@ -232,8 +231,8 @@ func TestPoliciesDoNotGrowWithSecrets(t *testing.T) {
 }
 
 func TestPoliciesUseConditionKeysOfTheirActions(t *testing.T) {
-	// IAM accepts any condition key. A statement with a key that the service does not set for the
-	// action allows nothing.
+	// IAM accepts any condition key. A statement allows nothing if the service does not set its key
+	// for the action.
 	var reference struct{ Actions map[string][]string }
 	content, err := os.ReadFile("testdata/secretsmanager-actions.json")
 	if err != nil {
@@ -270,11 +269,11 @@ func TestPoliciesUseConditionKeysOfTheirActions(t *testing.T) {
 		}
 	}
 	if checked < 10 {
-		t.Errorf("only %d condition keys are checked", checked)
+		t.Errorf("only %d condition keys were checked", checked)
 	}
 }
 
-func TestEveryRoleIsBounded(t *testing.T) {
+func TestEveryRoleHasThePermissionsBoundary(t *testing.T) {
 	for id, role := range configured(t, "everything").resources("AWS::IAM::Role") {
 		if properties(role)["PermissionsBoundary"] != "arn:aws:iam::123456789012:policy/boundary" {
 			t.Errorf("%s has no permissions boundary", id)

@@ -17,7 +17,8 @@ import (
 
 var golden = flag.Bool("golden", false, "write the golden files anew")
 
-// configurations are the smallest, everything that can be set, and an adopted secret in a VPC.
+// configurations of testdata: the smallest one, one with every option, and one with an adopted
+// secret in a VPC.
 var configurations = []string{"smallest", "everything", "adopted"}
 
 var digest = regexp.MustCompile(`[0-9a-f]{64}\.zip`)
@@ -35,8 +36,7 @@ func normalized(t testing.TB, template object) []byte {
 }
 
 func TestGoldenTemplates(t *testing.T) {
-	// Protects deployed stacks from changes that nobody meant: every line of a template is looked
-	// at when it changes.
+	// Every change of a template is reviewed, so that no update changes deployed stacks by mistake.
 	for _, name := range configurations {
 		got := normalized(t, configured(t, name).JSON)
 		file := filepath.Join("testdata", name+".golden.json")
@@ -50,15 +50,15 @@ func TestGoldenTemplates(t *testing.T) {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(string(want), string(got)); diff != "" {
-			t.Errorf("%s: if this is meant, run make golden, and look at the diff (-written +made):\n%s", name, diff)
+			t.Errorf("%s: if this is intended, run make golden and review the diff (-golden +now):\n%s", name, diff)
 		}
 	}
 }
 
 func TestUpdatesKeepResources(t *testing.T) {
-	// testdata/deployed.json has the resources of stacks that were deployed before the constructs
-	// became L2, without those that later releases remove. CloudFormation deletes what is not in
-	// the template any more: a secret's value, the functions' logs, an address that subscribed.
+	// CloudFormation deletes a resource that is no longer in the template, with the value of a
+	// secret, the logs or a subscription. testdata/deployed.json has the resources of stacks that
+	// were deployed before L2 constructs were used, except those that later releases remove.
 	text, err := os.ReadFile("testdata/deployed.json")
 	if err != nil {
 		t.Fatal(err)
@@ -78,8 +78,7 @@ func TestUpdatesKeepResources(t *testing.T) {
 }
 
 func TestTheListOfAlarmsIsThatOfTheTable(t *testing.T) {
-	// Protects the runbook: it is checked against this list, which says of each alarm its page, its
-	// class and its sentence.
+	// The runbook is checked against this list.
 	const file = "../alarms.json"
 	type line struct {
 		Page     string            `json:"page"`
@@ -105,6 +104,6 @@ func TestTheListOfAlarmsIsThatOfTheTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(written), string(made)); diff != "" {
-		t.Errorf("run make golden (-written +made):\n%s", diff)
+		t.Errorf("run make golden (-golden +now):\n%s", diff)
 	}
 }

@@ -14,13 +14,13 @@ import (
 	"quilt-rotate/infra/logicalid"
 )
 
-// retained keeps what cannot be created again, whatever happens to the stack, but not what a
-// deployment that fails has just created: that is empty, and would keep its name from the next
-// attempt (CloudFormation user guide, "DeletionPolicy attribute": RetainExceptOnCreate).
+// retained is the removal policy of resources that cannot be created again. They are kept when the
+// stack is deleted, but not when the deployment that creates them fails: their names would block
+// the next attempt (CloudFormation user guide, "DeletionPolicy attribute": RetainExceptOnCreate).
 const retained = awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE
 
-// addKey adds one key of the file. Its logical ids follow from its secret's name alone, so it stays
-// the same resource whatever else the file says.
+// addKey adds one key of the file. Its logical ids depend only on the name of its secret, so other
+// changes of the file do not replace its resources.
 func addKey(stack awscdk.Stack, c *config.Config, rotation keyrotation.KeyRotation, kmsKey awskms.IKey, key *config.Key,
 	retired bool) {
 	id := config.KeyID(key.SecretName())
@@ -30,13 +30,6 @@ func addKey(stack awscdk.Stack, c *config.Config, rotation keyrotation.KeyRotati
 		secret = awssecretsmanager.Secret_FromSecretCompleteArn(scope, jsii.String("Secret"), &key.Secret)
 	} else {
 		secret = newSecret(scope, kmsKey, key)
-	}
-	if retired && key.Secret == "" {
-		secret.Node().DefaultChild().(awscdk.CfnResource).AddMetadata(jsii.String("cdk_nag"),
-			map[string]any{"rules_to_suppress": []any{
-				map[string]any{"id": "AwsSolutions-SMG4", "reason": "Its key is no longer rotated: the configuration " +
-					"lists it under retired."},
-			}})
 	}
 	schedule := rotation.Rotate(secret, rotateOptions(key, retired))
 	if retired {
@@ -71,7 +64,7 @@ func newSecret(scope constructs.Construct, kmsKey awskms.IKey, key *config.Key) 
 	return secret
 }
 
-// rotateOptions are the key's entry of the file as the construct takes it.
+// rotateOptions converts an entry of the file to the options of the construct.
 func rotateOptions(key *config.Key, retired bool) *keyrotation.RotateOptions {
 	return &keyrotation.RotateOptions{
 		Schedule: &key.Schedule, Window: duration(&key.Window), ExpiresInDays: jsii.Number(key.ExpiresInDays),

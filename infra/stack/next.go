@@ -10,8 +10,8 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// Bootstrap is the command that stores the first key. It finds the settings in the tags of the
-// secret, except that the value is the key alone.
+// Bootstrap returns the command that stores the first key. The command reads the settings from the
+// tags of the secret. Only --plain is not in a tag.
 func Bootstrap(c *config.Config, key *config.Key) string {
 	words := []string{"AWS_REGION=" + c.Region, "quilt-rotate", "bootstrap", key.Name, "--registry", c.Registry}
 	if key.Plain {
@@ -20,15 +20,15 @@ func Bootstrap(c *config.Config, key *config.Key) string {
 	return strings.Join(words, " ")
 }
 
-// options are how `quilt-rotate adopt` takes a tag; it takes any other as --tag.
+// options are the options of `quilt-rotate adopt` that set a tag. Other tags are set with --tag.
 var options = map[string]string{
 	settings.TagField: "--field", settings.TagKeyName: "--key-name", settings.TagExpiresInDays: "--expires-in-days",
-	settings.TagOwner: "--owner",
 	settings.TagGrace: "--grace", settings.TagQuiet: "--quiet", settings.TagHoldLimit: "--hold-limit",
-	settings.TagIssuer: "--issuer",
+	settings.TagIssuer: "--issuer", settings.TagOwner: "--owner",
 }
 
-// Adopt is the command that adopts an existing secret, with the tags that a new one would have.
+// Adopt returns the command that adopts an existing secret. The command writes the tags that a new
+// secret would have.
 func Adopt(c *config.Config, key *config.Key) string {
 	words := []string{"AWS_REGION=" + c.Region, "quilt-rotate", "adopt", key.Secret, "--registry", c.Registry}
 	tags := key.SettingTags()
@@ -44,7 +44,7 @@ func Adopt(c *config.Config, key *config.Key) string {
 
 var plainWord = regexp.MustCompile(`^[-_=:./@+A-Za-z0-9]+$`)
 
-// quote quotes a text as one word of a POSIX shell.
+// quote returns the text as one word of a POSIX shell.
 func quote(text string) string {
 	if plainWord.MatchString(text) {
 		return text

@@ -9,7 +9,8 @@ import (
 	"quilt-rotate/internal/quilt/trail"
 )
 
-// addQueries leaves the command's questions to the registry's audit trail in Athena's console.
+// addQueries creates the queries of the registry's audit trail that the operators' command runs as
+// named queries of Athena.
 func addQueries(stack awscdk.Stack, c *config.Config) {
 	if c.Audit == nil {
 		return
@@ -17,8 +18,8 @@ func addQueries(stack awscdk.Stack, c *config.Config) {
 	for _, q := range trail.Stored() {
 		awsathena.NewCfnNamedQuery(stack, jsii.String("Query"+q.ID), &awsathena.CfnNamedQueryProps{
 			Name: jsii.String(c.Stack + ": " + q.Name), Description: jsii.String(q.Description),
-			Database:  jsii.String(c.Audit.Database),
-			WorkGroup: jsii.String(c.Audit.Workgroup), QueryString: jsii.String(q.SQL),
+			Database: jsii.String(c.Audit.Database), WorkGroup: jsii.String(c.Audit.Workgroup),
+			QueryString: jsii.String(q.SQL),
 		})
 	}
 }

@@ -17,30 +17,27 @@ import (
 	"quilt-rotate/infra/logicalid"
 )
 
-type (
-	object = map[string]any
-	list   = []any
-)
+type object = map[string]any // JSON
 
-// letRead lets the readers fetch every version, also the previous one, which consumers may use
-// during the grace period.
+// letRead lets the readers read every version of the secret. Consumers may still read the previous
+// version during the grace period.
 func letRead(scope constructs.Construct, secret awssecretsmanager.ISecret, readers []string) {
 	if len(readers) == 0 {
 		return
 	}
 	awssecretsmanager.NewCfnResourcePolicy(scope, jsii.String("Readers"), &awssecretsmanager.CfnResourcePolicyProps{
 		SecretId: secret.SecretArn(),
-		// The check refuses wildcards as principals, and may do so whatever the condition is. The
-		// conditions name each reader.
+		// BlockPublicPolicy refuses a wildcard as principal, possibly also with a condition. Here,
+		// a condition names each reader.
 		BlockPublicPolicy: jsii.Bool(false),
 		ResourcePolicy: object{"Version": "2012-10-17", "Statement": statements(*awscdk.Stack_Of(scope).Account(),
 			readers, func(statement, _ object) {
-				statement["Action"] = list{"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"}
+				statement["Action"] = []string{"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"}
 			})},
 	})
 }
 
-// kmsKeyOf is the customer-managed key of the secrets that the stack creates, or nil.
+// kmsKeyOf returns the customer-managed key of the secrets that the stack creates, or nil.
 func kmsKeyOf(stack awscdk.Stack, rotation keyrotation.KeyRotation, c *config.Config) awskms.IKey {
 	switch c.KMSKey {
 	case config.AWSManaged:
@@ -51,9 +48,9 @@ func kmsKeyOf(stack awscdk.Stack, rotation keyrotation.KeyRotation, c *config.Co
 	return awskms.Key_FromKeyArn(stack, jsii.String("SecretsKeyByArn"), &c.KMSKey)
 }
 
-// newKMSKey creates the customer-managed key of the secrets. It is retained: without it every value
-// is lost. Its policy lets the account's own policies decide, and lets readers decrypt through
-// Secrets Manager, where the policy of each secret decides who reads it.
+// newKMSKey creates the customer-managed key of the secrets. It is retained, because no value can
+// be read without it. Its policy delegates to IAM in the account. It also lets all readers decrypt
+// through Secrets Manager; the policy of each secret decides who may read that secret.
 func newKMSKey(stack awscdk.Stack, rotation keyrotation.KeyRotation, c *config.Config) awskms.IKey {
 	key := awskms.NewKey(stack, jsii.String("SecretsKey"), &awskms.KeyProps{
 		Description: jsii.String("Quilt key rotation: encrypts the secrets"), EnableKeyRotation: jsii.Bool(true),
@@ -70,20 +67,20 @@ func newKMSKey(stack awscdk.Stack, rotation keyrotation.KeyRotation, c *config.C
 	}) {
 		key.AddToResourcePolicy(awsiam.PolicyStatement_FromJson(s), nil)
 	}
-	// By its ARN: each secret would add a statement to the key's policy, which already says as
-	// much.
+	// The key is imported by its ARN, so that the secrets add no statements to its policy, which
+	// already allows what they need.
 	return awskms.Key_FromKeyArn(stack, jsii.String("SecretsKeyByArn"), key.KeyArn())
 }
 
-// statements are one statement for each account of the readers, and one for each account that is a
-// reader itself. They name no role and no user as principal: AWS refuses a policy with a principal
-// that was deleted, and one deleted reader would block every update.
+// statements returns one statement for each account of the readers, and one for each account that
+// is a reader itself. No role or user is a principal: AWS refuses a policy with a principal that
+// was deleted, so a deleted reader would block every update.
 //
-// An account as principal only delegates to the policies of that account, which is all that a
-// policy can do for a reader of another account. A reader of the secret's own account is let in by
-// the statement itself, so its principal is everybody whom the condition names (KMS developer
-// guide, "Default key policy"; IAM user guide, "AWS JSON policy elements: Principal").
-func statements(own string, readers []string, complete func(statement, equals object)) (all list) {
+// An account as principal delegates to the IAM policies of that account. Nothing more is possible
+// for a reader in another account. A reader in the secret's own account gets access by the
+// statement itself: its principal is "*", and a condition names the readers (KMS developer guide,
+// "Default key policy"; IAM user guide, "AWS JSON policy elements: Principal").
+func statements(own string, readers []string, complete func(statement, equals object)) (all []object) {
 	byAccount := map[string][]string{}
 	for _, reader := range slices.Compact(slices.Sorted(slices.Values(readers))) {
 		account := strings.Split(reader, ":")[4]

@@ -26,8 +26,8 @@ type Packages struct{ Rotate, Revoke string }
 // New creates the stack.
 func New(scope constructs.Construct, c *config.Config, packages Packages) awscdk.Stack {
 	stack := awscdk.NewStack(scope, jsii.String(c.Stack), &awscdk.StackProps{
-		StackName: jsii.String(c.Stack), Description: jsii.String("Rotates the API keys of the Quilt registry " +
-			c.Registry),
+		StackName:             jsii.String(c.Stack),
+		Description:           jsii.String("Rotates the API keys of the Quilt registry " + c.Registry),
 		Env:                   &awscdk.Environment{Account: jsii.String(c.Account), Region: jsii.String(c.Region)},
 		TerminationProtection: jsii.Bool(c.TerminationProtection),
 	})
@@ -50,7 +50,7 @@ func New(scope constructs.Construct, c *config.Config, packages Packages) awscdk
 	return stack
 }
 
-// console is where the AWS console of a region is.
+// console returns the URL of the AWS console of a region.
 func console(region string) string {
 	if config.PartitionOf(region) == "aws-us-gov" {
 		return "https://console.amazonaws-us-gov.com"
@@ -60,13 +60,11 @@ func console(region string) string {
 
 func props(stack awscdk.Stack, c *config.Config, packages Packages) *keyrotation.KeyRotationProps {
 	p := &keyrotation.KeyRotationProps{
-		IssuerArns:  c.Issuers,
-		RegistryURL: jsii.String(c.Registry), RotateZip: jsii.String(packages.Rotate),
-		RevokeZip: jsii.String(packages.Revoke),
-		Network:   c.Network, PermissionsBoundary: optional(c.PermissionsBoundary),
-		AlarmEmail: optional(c.Alarms.Email),
-		Sweep:      duration(&c.Sweep), OrphanAge: duration(&c.OrphanAge), LogLevel: jsii.String(c.LogLevel),
-		LogRetentionDays: jsii.Number(float64(c.LogRetentionDays)),
+		RegistryURL: jsii.String(c.Registry), IssuerArns: c.Issuers,
+		RotateZip: jsii.String(packages.Rotate), RevokeZip: jsii.String(packages.Revoke),
+		Network: c.Network, PermissionsBoundary: optional(c.PermissionsBoundary), AlarmEmail: optional(c.Alarms.Email),
+		Sweep: duration(&c.Sweep), OrphanAge: duration(&c.OrphanAge),
+		LogLevel: jsii.String(c.LogLevel), LogRetentionDays: jsii.Number(float64(c.LogRetentionDays)),
 	}
 	if c.Alarms.Topic != "" {
 		p.AlarmTopic = awssns.Topic_FromTopicArn(stack, jsii.String("AlarmTopicByArn"), jsii.String(c.Alarms.Topic))
@@ -84,7 +82,8 @@ func optional(text string) *string {
 	return &text
 }
 
-// publish puts a function's ARN where other stacks and tools find it.
+// publish writes the ARN of a function to an output and an SSM parameter, where other stacks and
+// tools read it.
 func publish(stack awscdk.Stack, c *config.Config, name, description string, function awslambda.IFunction) {
 	output(stack, name+"Function", description, *function.FunctionName())
 	output(stack, name+"FunctionArn", "ARN of that function", *function.FunctionArn())

@@ -21,8 +21,8 @@ import (
 )
 
 func TestNoUpdateOverwritesAValue(t *testing.T) {
-	// Protects rotated keys: CloudFormation writes a secret's value when its template's changes, so
-	// that is one literal in every configuration, for ever.
+	// CloudFormation writes the value of a secret when the value in the template changes. So all
+	// templates of all releases have the same value.
 	for _, name := range configurations {
 		for id, secret := range configured(t, name).resources("AWS::SecretsManager::Secret") {
 			if got := properties(secret)["SecretString"]; got != "{}" {
@@ -35,10 +35,9 @@ func TestNoUpdateOverwritesAValue(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeMadeAgainIsRetained(t *testing.T) {
-	// Protects values, and the KMS key that reads them, from a stack that is deleted; and the next
-	// try from a first deployment that failed, whose secret would hold its name, and whose KMS key
-	// would cost, if it was retained too.
+func TestSecretsAndTheirKMSKeyAreRetained(t *testing.T) {
+	// They are kept when the stack is deleted, but not when its first deployment fails: the name of
+	// the secret would block the next attempt, and the KMS key would cost money.
 	all := configured(t, "everything")
 	retained := 0
 	for _, kind := range []string{"AWS::SecretsManager::Secret", "AWS::KMS::Key"} {
@@ -48,18 +47,18 @@ func TestWhatCannotBeMadeAgainIsRetained(t *testing.T) {
 			}
 			retained++
 			if r["DeletionPolicy"] != "RetainExceptOnCreate" || r["UpdateReplacePolicy"] != "Retain" {
-				t.Errorf("%s is deleted %v and replaced %v", id, r["DeletionPolicy"], r["UpdateReplacePolicy"])
+				t.Errorf("%s has the policies %v and %v", id, r["DeletionPolicy"], r["UpdateReplacePolicy"])
 			}
 		}
 	}
 	if retained != 4 {
-		t.Errorf("%d resources are looked at", retained)
+		t.Errorf("%d resources were checked", retained)
 	}
 }
 
 func TestNoDeploymentRotates(t *testing.T) {
-	// Protects consumers from a rotation at deploy time: every schedule says no, waits for the
-	// permission, and that names the account.
+	// No schedule rotates at deployment. Each one depends on the permission to call the function,
+	// because testSecret runs at once; the permission names the account.
 	for _, name := range configurations {
 		all := configured(t, name)
 		all.has("AWS::Lambda::Permission", object{"Principal": "secretsmanager.amazonaws.com",
@@ -84,9 +83,8 @@ func TestNoDeploymentRotates(t *testing.T) {
 	}
 }
 
-func TestASecretHasWhatTheFileSays(t *testing.T) {
-	// Protects what is written in the file from getting lost on the way: tags, readers, replicas,
-	// schedule and window.
+func TestASecretHasTheOptionsOfItsEntry(t *testing.T) {
+	// These are the tags, readers, replicas, schedule and window.
 	all := configured(t, "everything")
 	tags := all.secretTags("staging/pipeline")
 	want := map[string]string{
@@ -126,29 +124,27 @@ func (t template) secretTags(name string) map[string]string {
 	return nil
 }
 
-func TestARetiredKeyKeepsItsSecretAlone(t *testing.T) {
-	// Protects the value of a key that is rotated no more, and the registry from sweeps of it: the
-	// secret stays the same resource, the schedules go.
-	live := parse(t, named("prod/stays"), "{name: prod/goes, schedule: rate(30 days), restart: [{cluster: a, "+
+func TestARetiredKeyKeepsItsSecretWithoutSchedule(t *testing.T) {
+	c := parse(t, named("prod/kept"), "{name: prod/retired, schedule: rate(30 days), restart: [{cluster: a, "+
 		"service: b}]}")
-	before := synth(t, live)
-	live.Retired, live.Keys = live.Keys[1:], live.Keys[:1]
-	after := synth(t, live)
+	before := synth(t, c)
+	c.Retired, c.Keys = c.Keys[1:], c.Keys[:1]
+	after := synth(t, c)
 	if diff := missing(before.resources("AWS::SecretsManager::Secret"),
 		after.resources("AWS::SecretsManager::Secret")); diff != "" {
-		t.Errorf("retiring a key takes its secret away: %s", diff)
+		t.Errorf("the secret of a retired key changes: %s", diff)
 	}
 	after.count("AWS::SecretsManager::RotationSchedule", 1)
 	if strings.Contains(text(after.JSON), "updateService") {
 		t.Error("the services of the retired key are still redeployed")
 	}
-	if strings.Contains(text(after.JSON["Outputs"]), "bootstrap prod/goes") {
-		t.Error("the outputs ask for a first key of the retired secret")
+	if strings.Contains(text(after.JSON["Outputs"]), "bootstrap prod/retired") {
+		t.Error("the outputs have the command that stores a first key in the retired secret")
 	}
 }
 
-// missing names the first resource that is not in the other template, or is another. Metadata is
-// for people, and changes nothing.
+// missing describes the first resource that is missing or different after an update. It ignores
+// metadata, which does not change a resource.
 func missing(before, after map[string]object) string {
 	for id, resource := range before {
 		delete(resource, "Metadata")
@@ -160,9 +156,8 @@ func missing(before, after map[string]object) string {
 	return ""
 }
 
-func TestLogicalIdsComeFromTheNameAlone(t *testing.T) {
-	// Protects secrets from being deleted and made again: a key's resources stay the same when
-	// others come, go and change places.
+func TestLogicalIdsDependOnlyOnTheSecretsName(t *testing.T) {
+	// A change of the other keys or of their order must not replace a secret.
 	ours := func(keys ...string) map[string]object {
 		found := map[string]object{}
 		for _, kind := range []string{"AWS::SecretsManager::Secret", "AWS::SecretsManager::RotationSchedule"} {
@@ -194,31 +189,28 @@ func TestLogicalIdsComeFromTheNameAlone(t *testing.T) {
 		}
 		seen[id] = name
 	}
-	// The form of ids is on disk, in deployed stacks: it may never change.
+	// Deployed stacks have ids of this form, so it must never change.
 	if id := config.KeyID("prod/pipeline"); id != "KeyProdPipeline6d17af66" {
-		t.Errorf("the id of prod/pipeline has become %s", id)
+		t.Errorf("the id of prod/pipeline is now %s", id)
 	}
 }
 
-func TestAnAdoptedSecretIsNotTouched(t *testing.T) {
-	// Protects another team's secret: the stack makes neither secret nor policy of it, adds the
-	// schedules, and says what writes the tags.
+func TestAnAdoptedSecretGetsOnlyASchedule(t *testing.T) {
+	// The stack creates no secret and no policy for it. An output has the command that writes the
+	// tags.
 	all := configured(t, "adopted")
 	all.count("AWS::SecretsManager::Secret", 0)
 	all.count("AWS::SecretsManager::ResourcePolicy", 0)
 	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/reports-d4e5f6"
 	all.has("AWS::SecretsManager::RotationSchedule", object{"SecretId": arn})
 	want := "AWS_REGION=eu-west-1 quilt-rotate adopt " + arn + " --registry https://registry.internal.example.com " +
-		"--expires-in-days 90 " +
-		"--field 'key of reports' --grace 24h --quiet 25h"
+		"--expires-in-days 90 --field 'key of reports' --grace 24h --quiet 25h"
 	if outputs := text(all.JSON["Outputs"]); !strings.Contains(outputs, want) || strings.Contains(outputs, "--tag") {
-		t.Errorf("the outputs do not say %q:\n%s", want, text(all.JSON["Outputs"]))
+		t.Errorf("the outputs do not have %q:\n%s", want, text(all.JSON["Outputs"]))
 	}
 }
 
-func TestOutputsSayHowToGoOn(t *testing.T) {
-	// Protects the person who has just deployed: what must be run next can be copied from the
-	// outputs.
+func TestOutputsHaveTheNextCommands(t *testing.T) {
 	outputs := text(configured(t, "everything").JSON["Outputs"])
 	for _, want := range []string{
 		`"AWS_REGION=us-east-1 quilt-rotate bootstrap staging/pipeline --registry https://registry.example.com"`,
@@ -241,9 +233,7 @@ func TestOtherStacksFindTheFunctions(t *testing.T) {
 	}
 }
 
-func TestServicesAreRestartedWithoutCode(t *testing.T) {
-	// Protects services that get the key at their start: when AWSCURRENT moves, these and no others
-	// are redeployed.
+func TestServicesAreRedeployedWhenAWSCURRENTMoves(t *testing.T) {
 	all := configured(t, "everything")
 	var input, pattern string
 	for _, rule := range all.resources("AWS::Events::Rule") {
@@ -267,9 +257,8 @@ func TestServicesAreRestartedWithoutCode(t *testing.T) {
 	}
 }
 
-func TestOneBrokenServiceStopsNoOther(t *testing.T) {
-	// Protects the services beside one that was deleted: its failure is caught in its own item of
-	// the Map, and told once all others were asked.
+func TestAFailedRedeploymentDoesNotStopTheOthers(t *testing.T) {
+	// The failure is caught in its own item of the Map. The execution fails after all items.
 	definition := configured(t, "everything").restarts()
 	for _, want := range []string{
 		`"Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": "NotRedeployed"}]`,
@@ -284,7 +273,7 @@ func TestOneBrokenServiceStopsNoOther(t *testing.T) {
 	}
 }
 
-// restarts is the definition of the state machine that redeploys services.
+// restarts returns the definition of the state machine that redeploys services.
 func (t template) restarts() string {
 	t.Helper()
 	for _, machine := range t.resources("AWS::StepFunctions::StateMachine") {
@@ -297,8 +286,7 @@ func (t template) restarts() string {
 }
 
 func TestGovCloud(t *testing.T) {
-	// Protects stacks of AWS GovCloud (US): no name in the template is of another partition, and
-	// the console is theirs.
+	// The template has no ARN of another partition, and the URL of the GovCloud console.
 	c, err := config.Parse("config.yaml",
 		[]byte(`{stack: quilt-rotate-gov, account: "123456789012", region: us-gov-west-1, registry: "https://registry.example.com", kmsKey: new,
 		keys: [{name: a, schedule: rate(30 days), readers: ["arn:aws-us-gov:iam::123456789012:role/a"], restart: [{cluster: c, service: s}]}]}`), config.AWS{})
@@ -307,7 +295,7 @@ func TestGovCloud(t *testing.T) {
 	}
 	all := synth(t, c)
 	if other := regexp.MustCompile(`arn:aws:[^"\\]*`).FindString(text(all.JSON)); other != "" {
-		t.Errorf("the template names %s", other)
+		t.Errorf("the template has %s", other)
 	}
 	if dashboard := text(all.JSON["Outputs"].(object)["Dashboard"]); !strings.Contains(dashboard,
 		"https://console.amazonaws-us-gov.com/cloudwatch/home?region=us-gov-west-1#") {
@@ -315,7 +303,7 @@ func TestGovCloud(t *testing.T) {
 	}
 }
 
-// constructs makes an app of another team, with a KeyRotation of each id in one stack.
+// constructs returns a second stack of an app whose first stack has a KeyRotation for each id.
 func constructs(t *testing.T, ids ...string) (awscdk.Stack, []keyrotation.KeyRotation) {
 	t.Helper()
 	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false)})
@@ -327,7 +315,7 @@ func constructs(t *testing.T, ids ...string) (awscdk.Stack, []keyrotation.KeyRot
 	return other, rotations
 }
 
-// least are the props that must be given.
+// least returns the required props.
 func least() *keyrotation.KeyRotationProps {
 	return &keyrotation.KeyRotationProps{
 		RegistryURL: jsii.String("https://registry.example.com"), RotateZip: jsii.String(packages.Rotate),
@@ -345,9 +333,9 @@ func monthly() *keyrotation.RotateOptions {
 	return &keyrotation.RotateOptions{Schedule: jsii.String("rate(30 days)")}
 }
 
-func TestSecretsOfOtherStacksDependOnTheFunctionsAlone(t *testing.T) {
+func TestTheStackOfTheFunctionsDependsOnNoOtherStack(t *testing.T) {
 	// A team's stack imports the function's ARN. The stack of the functions imports nothing, so
-	// there is no cycle, and it knows no secret.
+	// there is no cycle.
 	platform, rotations := constructs(t, "Rotation")
 	app := awscdk.App_Of(platform)
 	team := awscdk.NewStack(app, jsii.String("Team"), nil)
@@ -378,7 +366,7 @@ func TestSecretsOfOtherStacksDependOnTheFunctionsAlone(t *testing.T) {
 	}
 	if resources := text(all.JSON["Resources"]); strings.Contains(resources, "Fn::ImportValue") ||
 		strings.Contains(resources, "prod/a") {
-		t.Error("the stack of the functions knows a secret of the team")
+		t.Error("the stack of the functions has a reference to the team's secret")
 	}
 	if _, rotate := all.function("Rotates"); rotate[settings.EnvExpiresInDays] != "90" {
 		t.Errorf("the environment is %v", rotate)
@@ -386,7 +374,7 @@ func TestSecretsOfOtherStacksDependOnTheFunctionsAlone(t *testing.T) {
 }
 
 func TestPropsMayBeTokens(t *testing.T) {
-	// What is known at the deployment only, such as a parameter, is not judged at synthesis.
+	// A value that is known only at deployment, such as a parameter, is not checked at synthesis.
 	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false)})
 	other := awscdk.NewStack(app, jsii.String("Other"), nil)
 	parameter := func(id string) *string { return awscdk.NewCfnParameter(other, jsii.String(id), nil).ValueAsString() }
@@ -415,8 +403,8 @@ func TestPropsMayBeTokens(t *testing.T) {
 			"Ref": "Groups"},
 	}})
 	all.has("AWS::CloudWatch::Alarm", object{"OKActions": []any{object{"Ref": "TopicArn"}}})
-	// A schedule that is not known leaves the threshold as it is: at 0 days, the alarm would never
-	// ring.
+	// An unknown schedule does not change the threshold: with 0 days, the alarm would never be
+	// raised.
 	all.has("AWS::CloudWatch::Alarm", object{"AlarmName": "morning-Other-Rotation-key-expires-soon", "Threshold": 14})
 	if _, rotate := all.function("Rotates"); text(rotate[settings.EnvRegistryURL]) != `{"Ref":"Registry"}` {
 		t.Errorf("the environment is %v", rotate)
@@ -424,8 +412,7 @@ func TestPropsMayBeTokens(t *testing.T) {
 }
 
 func TestTwoRegistriesInOneStack(t *testing.T) {
-	// Protects an app that rotates the keys of two registries in one stack: no alarm and no
-	// dashboard takes the name of the other's.
+	// The names of alarms and dashboards must be different.
 	other, _ := constructs(t, "KeyRotation", "of eu", "of us")
 	all, seen := templateOf(t, other), map[string]string{}
 	for _, kind := range []string{"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm",
@@ -435,18 +422,18 @@ func TestTwoRegistriesInOneStack(t *testing.T) {
 			if kind == "AWS::CloudWatch::Dashboard" {
 				name = properties(r)["DashboardName"].(string)
 				if !regexp.MustCompile(`^[A-Za-z0-9_-]+$`).MatchString(name) {
-					t.Errorf("CloudWatch takes no dashboard %q", name)
+					t.Errorf("CloudWatch refuses the name %q of a dashboard", name)
 				}
 			}
 			if twin, taken := seen[name]; taken || name == "" {
-				t.Errorf("%s and %s are both called %q", id, twin, name)
+				t.Errorf("%s and %s both have the name %q", id, twin, name)
 			}
 			seen[name] = id
 		}
 	}
 }
 
-// refusal is the sentence with which the constructs refuse.
+// refusal returns the message of the panic.
 func refusal(build func()) (sentence string) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -458,8 +445,7 @@ func refusal(build func()) (sentence string) {
 }
 
 func TestWrongOptionsAreRefused(t *testing.T) {
-	// The rules are those of the file: the secret is named, and what to do, before anything is
-	// deployed.
+	// The rules of the file apply. The message has the path of the secret and the fix.
 	with := func(change func(o *keyrotation.RotateOptions)) *keyrotation.RotateOptions {
 		o := monthly()
 		change(o)
@@ -501,8 +487,8 @@ func TestWrongOptionsAreRefused(t *testing.T) {
 	}
 	secret := imported(other, "Imported", "us-east-1")
 	rotations[0].Rotate(secret, monthly())
-	if got, want := refusal(func() { rotations[0].Rotate(secret, monthly()) }), "Other/Imported: Rotate was called "+
-		"for this secret before"; !strings.HasPrefix(got, want) {
+	if got, want := refusal(func() { rotations[0].Rotate(secret, monthly()) }),
+		"Other/Imported: Rotate was already called for this secret"; !strings.HasPrefix(got, want) {
 		t.Errorf("a second call is refused with %q", got)
 	}
 	if got, want := refusal(func() { rotations[0].Rotate(imported(other, "Again", "us-east-1"), monthly()) }),
@@ -517,7 +503,7 @@ func TestWrongOptionsAreRefused(t *testing.T) {
 	environment.Env.Region = jsii.String("eu-west-1")
 	elsewhere := awscdk.NewStack(app, jsii.String("Elsewhere"), environment)
 	if got := refusal(func() { rotation.Rotate(newSecret(elsewhere, "Secret"), monthly()) }); !strings.Contains(got,
-		"Elsewhere/Secret: is of 123456789012 in eu-west-1, and the rotate function of 123456789012 in us-east-1") {
+		"Elsewhere/Secret: the secret is in account 123456789012 and region eu-west-1") {
 		t.Errorf("a secret of another region is refused with %q", got)
 	}
 }
@@ -533,11 +519,11 @@ func TestWrongPropsAreRefused(t *testing.T) {
 		return func(p *keyrotation.KeyRotationProps) { p.Network = &n }
 	}
 	for want, change := range map[string]func(p *keyrotation.KeyRotationProps){
-		"RegistryURL is not given": func(p *keyrotation.KeyRotationProps) { p.RegistryURL = nil },
+		"RegistryURL is not set": func(p *keyrotation.KeyRotationProps) { p.RegistryURL = nil },
 		"KeyRotationProps.registry: must be": func(p *keyrotation.KeyRotationProps) {
 			p.RegistryURL = jsii.String("http://registry.example.com")
 		},
-		"RotateZip or RevokeZip is not given": func(p *keyrotation.KeyRotationProps) { p.RevokeZip = nil },
+		"RotateZip or RevokeZip is not set": func(p *keyrotation.KeyRotationProps) { p.RevokeZip = nil },
 		"KeyRotationProps.orphanAge: must be": func(p *keyrotation.KeyRotationProps) {
 			p.OrphanAge = awscdk.Duration_Minutes(jsii.Number(14))
 		},
@@ -560,7 +546,7 @@ func TestWrongPropsAreRefused(t *testing.T) {
 		"KeyRotationProps.alarms.topic: is a": func(p *keyrotation.KeyRotationProps) {
 			p.AlarmTopic = imported("t.fifo")
 		},
-		"AlarmEmail cannot be used with AlarmTopic": func(p *keyrotation.KeyRotationProps) {
+		"AlarmEmail cannot be combined with AlarmTopic": func(p *keyrotation.KeyRotationProps) {
 			p.AlarmEmail, p.AlarmTopic = jsii.String("a@example.com"), imported("t")
 		},
 		"KeyRotationProps.network.subnets: has 17": in(config.Network{VPC: "vpc-01234567",
@@ -593,8 +579,7 @@ func TestWrongPropsAreRefused(t *testing.T) {
 }
 
 func TestReadersAreNamedByConditions(t *testing.T) {
-	// AWS refuses a policy with a principal that was deleted. A reader of the secret's account is
-	// let in by the statement itself, one of another account through its account.
+	// AWS refuses a policy with a principal that was deleted, so no reader is a principal.
 	all := configured(t, "everything")
 	policies := map[string][]object{}
 	for _, policy := range all.resources("AWS::SecretsManager::ResourcePolicy") {
@@ -623,15 +608,15 @@ func TestReadersAreNamedByConditions(t *testing.T) {
 				`"kms:ViaService":"secretsmanager.us-east-1.amazonaws.com"`) ||
 				text(s["Principal"]) == `{"AWS":"*"}` && !strings.Contains(condition,
 					`"aws:PrincipalArn":["arn:aws:iam::123456789012:role/gone","arn:aws:iam::123456789012:role/pipeline"]`) {
-				t.Errorf("%s may be used so: %s", id, text(s))
+				t.Errorf("the policy of %s has the statement %s", id, text(s))
 			}
 		}
 	}
 }
 
 func TestNamedQueries(t *testing.T) {
-	// Protects the administrator's questions: use, failed logins, keys made and revoked; each looks
-	// for names in both letter cases, and for one month only.
+	// There are queries for use, failed logins, and created and revoked keys. Each one accepts
+	// names in both letter cases, and reads one month only.
 	all := configured(t, "everything")
 	all.count("AWS::Athena::NamedQuery", 3)
 	for id, query := range all.resources("AWS::Athena::NamedQuery") {
@@ -642,16 +627,15 @@ func TestNamedQueries(t *testing.T) {
 		}
 		for _, camel := range regexp.MustCompile(`'\$\.[^']*[A-Z][^']*'`).FindAllString(sql, -1) {
 			if !strings.Contains(sql, strings.ToLower(camel)) {
-				t.Errorf("%s looks for %s in this letter case alone", id, camel)
+				t.Errorf("%s accepts %s only in this letter case", id, camel)
 			}
 		}
 	}
 	configured(t, "smallest").count("AWS::Athena::NamedQuery", 0)
 }
 
-func TestTheFullestStackFitsOneTemplate(t *testing.T) {
-	// Protects a deployment with many keys: the most keys that are accepted stay within the limits
-	// of one template, and 100 are.
+func TestTheLargestAcceptedFileFitsOneTemplate(t *testing.T) {
+	// The maximum number of accepted keys is at least 100.
 	for with, least := range map[string]int{"": 100,
 		`, readers: ["arn:aws:iam::123456789012:role/a"], restart: [{cluster: a, service: b}]`: 100} {
 		most := fullest(t, func(i int) string {
@@ -661,15 +645,14 @@ func TestTheFullestStackFitsOneTemplate(t *testing.T) {
 		full := synth(t, most)
 		resources, outputs := len(full.JSON["Resources"].(object)), len(full.JSON["Outputs"].(object))
 		if len(most.Keys) < least || resources > config.MaxResources || outputs > config.MaxOutputs {
-			t.Errorf("%d keys make %d resources and %d outputs", len(most.Keys), resources, outputs)
+			t.Errorf("%d keys need %d resources and %d outputs", len(most.Keys), resources, outputs)
 		}
 		full.fitsQuotas()
 	}
 }
 
 func TestTheStackIsProtected(t *testing.T) {
-	// Protects all secrets that the functions serve: the stack cannot be deleted unless the file
-	// says so.
+	// CloudFormation refuses to delete the stack unless the file disables this protection.
 	for file, want := range map[string]bool{"": true, "terminationProtection: true": true,
 		"terminationProtection: false": false} {
 		c, err := config.Parse("config.yaml",
@@ -685,7 +668,7 @@ func TestTheStackIsProtected(t *testing.T) {
 	}
 }
 
-// fullest is the configuration with the most keys that is accepted.
+// fullest returns the accepted configuration with the maximum number of keys.
 func fullest(t *testing.T, key func(i int) string) *config.Config {
 	t.Helper()
 	var most *config.Config
@@ -705,8 +688,7 @@ func fullest(t *testing.T, key func(i int) string) *config.Config {
 }
 
 func TestTheResourcesOfAStackAreCounted(t *testing.T) {
-	// Protects the check of a file: it counts with the number of resources and outputs that the
-	// template has.
+	// The check of a file uses the same numbers of resources and outputs as the template.
 	everything := load(t, "everything")
 	everything.Keys, everything.Retired = everything.Keys[:1], nil
 	template := synth(t, everything).JSON
@@ -721,9 +703,7 @@ func TestTheResourcesOfAStackAreCounted(t *testing.T) {
 	}
 }
 
-func TestTheKMSKeysPolicyFitsWhateverIsAccepted(t *testing.T) {
-	// Protects a deployment from failing half-way: the most readers of the most keys that the check
-	// lets through make a policy that KMS takes.
+func TestThePolicyOfTheKMSKeyFitsForEveryAcceptedFile(t *testing.T) {
 	var c *config.Config
 	var keys []string
 	for readers := 0; ; {
@@ -752,9 +732,9 @@ func TestTheKMSKeysPolicyFitsWhateverIsAccepted(t *testing.T) {
 	synth(t, c).fitsQuotas()
 }
 
-// fitsQuotas checks what CloudFormation finds out only when it deploys: 6,144 characters of a
-// managed policy, without white space, ten on a role; 2,048 of an event pattern; 20,480 of a
-// secret's policy; 32,768 bytes of a KMS key's.
+// fitsQuotas checks limits that a deployment would otherwise reach: 6,144 characters of a managed
+// policy without white space, ten managed policies of a role, 2,048 characters of an event pattern,
+// 20,480 of a secret's policy, 32,768 bytes of a KMS key's policy.
 func (t template) fitsQuotas() {
 	t.Helper()
 	join := regexp.MustCompile(`\{"Fn::Join":\["",\["([^\[\]{}]*)"\]\]\}`)

@@ -29,12 +29,12 @@ func TestOneScheduleStartsTheSweepsOfAllSecrets(t *testing.T) {
 				depends)
 		}
 		if _, tags := all.tagsOf("Rotates"); tags["quilt-rotate:schedule"] != name {
-			t.Errorf("the command cannot find the schedule %v by the tags %v", name, tags)
+			t.Errorf("no tag of the rotate function names the schedule %v: %v", name, tags)
 		}
 	}
 }
 
-// tagsOf are the tags of the function whose description has this word.
+// tagsOf returns the tags of the function whose description contains this word.
 func (t template) tagsOf(word string) (id string, tags map[string]any) {
 	t.Helper()
 	for id, f := range t.resources("AWS::Lambda::Function") {
@@ -46,7 +46,7 @@ func (t template) tagsOf(word string) (id string, tags map[string]any) {
 			return id, tags
 		}
 	}
-	t.Fatalf("no function has a description with %s", word)
+	t.Fatalf("no function has a description that contains %s", word)
 	return "", nil
 }
 
@@ -60,7 +60,7 @@ func TestANameOfAScheduleIsAtMost64CharactersLong(t *testing.T) {
 	}
 }
 
-func TestWhatNeedsAPersonIsSentToTheTopic(t *testing.T) {
+func TestEventsThatNeedAPersonAreSentToTheTopic(t *testing.T) {
 	all := configured(t, "everything")
 	all.has("AWS::Events::Rule", object{
 		"EventPattern": object{"source": []any{"quilt-rotate"}, "detail": object{"needsPerson": []any{true},
@@ -73,14 +73,14 @@ func TestWhatNeedsAPersonIsSentToTheTopic(t *testing.T) {
 	for id, rule := range all.resources("AWS::Events::Rule") {
 		for _, target := range properties(rule)["Targets"].([]any) {
 			if target.(object)["DeadLetterConfig"] == nil {
-				t.Errorf("%s loses an event that cannot be delivered", id)
+				t.Errorf("%s has no dead-letter queue", id)
 			}
 		}
 	}
 }
 
-func TestASecretIsNotNeededForSweeps(t *testing.T) {
-	// Secrets may all be those of other stacks and tools.
+func TestAStackWithoutSecretsHasSweeps(t *testing.T) {
+	// Other stacks and tools may create all secrets.
 	c := parse(t, named("a"))
 	c.Keys = nil
 	all := synth(t, c)

@@ -18,7 +18,7 @@ import (
 	"quilt-rotate/internal/sandbox/hermetic"
 )
 
-// packages are stand-ins for the functions' zips: templates do not depend on what is in them.
+// packages are placeholders of the functions' zips: templates do not depend on their content.
 var packages stack.Packages
 
 func TestMain(m *testing.M) {
@@ -57,14 +57,14 @@ func standIn(folder, name string) string {
 // object is JSON.
 type object = map[string]any
 
-// template is what was synthesized.
+// template is a synthesized template.
 type template struct {
 	testing.TB
 	assertions.Template
 	JSON object
 }
 
-// synth makes the template of a configuration.
+// synth returns the template of a configuration.
 func synth(t testing.TB, c *config.Config) template {
 	t.Helper()
 	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(t.TempDir()), AnalyticsReporting: jsii.Bool(false),
@@ -72,7 +72,7 @@ func synth(t testing.TB, c *config.Config) template {
 	return templateOf(t, stack.New(app, c, packages))
 }
 
-// flags is the context that the cdk command gives to the app. The CDK's feature flags in it change
+// flags returns the context that the cdk command passes to the app. Its feature flags change
 // templates.
 func flags(t testing.TB) *map[string]any {
 	t.Helper()
@@ -102,7 +102,7 @@ func templateOf(t testing.TB, made awscdk.Stack) template {
 
 var synthesized = map[string]template{}
 
-// configured is the template of a configuration of testdata, which is synthesized once for all
+// configured returns the template of a configuration of testdata. It is synthesized once for all
 // tests.
 func configured(t testing.TB, name string) template {
 	t.Helper()
@@ -141,13 +141,13 @@ func parse(t testing.TB, keys ...string) *config.Config {
 
 func named(name string) string { return fmt.Sprintf("{name: %s, schedule: rate(30 days)}", name) }
 
-// has checks that there is such a resource. The CDK's assertions panic, which would end all tests.
+// has checks that a resource with these properties exists.
 func (t template) has(kind string, properties object) {
 	t.Helper()
 	t.check(kind, func() { t.HasResourceProperties(jsii.String(kind), properties) })
 }
 
-// hasResource checks what stands beside the properties too.
+// hasResource also checks the attributes of the resource that are not properties.
 func (t template) hasResource(kind string, resource object) {
 	t.Helper()
 	t.check(kind, func() { t.HasResource(jsii.String(kind), resource) })
@@ -158,6 +158,8 @@ func (t template) count(kind string, n int) {
 	t.check(kind, func() { t.ResourceCountIs(jsii.String(kind), jsii.Number(float64(n))) })
 }
 
+// check calls an assertion of the CDK. It recovers the panic of a failed assertion, which would end
+// all tests.
 func (t template) check(kind string, assertion func()) {
 	t.Helper()
 	defer func() {
@@ -169,7 +171,7 @@ func (t template) check(kind string, assertion func()) {
 	assertion()
 }
 
-// resources are those of a kind, by logical id.
+// resources returns the resources of a type, by logical id.
 func (t template) resources(kind string) map[string]object {
 	found := map[string]object{}
 	for id, r := range t.JSON["Resources"].(object) {
@@ -182,7 +184,7 @@ func (t template) resources(kind string) map[string]object {
 
 func properties(resource object) object { return resource["Properties"].(object) }
 
-// text is a value as JSON.
+// text returns a value as JSON.
 func text(value any) string {
 	written, err := json.Marshal(value)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// NewPipelineStack has a secret of its own, which a deployed stack of quilt-rotate rotates.
+// NewPipelineStack creates a stack with a secret that a deployed stack of quilt-rotate rotates.
 func NewPipelineStack(app awscdk.App) awscdk.Stack {
 	stack := awscdk.NewStack(app, jsii.String("pipeline"), nil)
 

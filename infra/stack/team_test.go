@@ -9,9 +9,9 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-func TestTheStackOfATeamRotatesNothingAtOnce(t *testing.T) {
-	// Protects readers of docs/tools/cdk.md: the code of that page makes one secret without a key,
-	// and a schedule of the deployed function that does not rotate at deployment.
+func TestTheDeploymentOfATeamsStackDoesNotRotate(t *testing.T) {
+	// The code is that of docs/tools/cdk.md. It creates a secret without a key, and a schedule that
+	// calls the deployed function.
 	app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(filepath.Join(t.TempDir(), "cdk.out"))})
 	template := assertions.Template_FromStack(NewPipelineStack(app), nil)
 	parameter := template.FindParameters(jsii.String("*"), map[string]any{
