@@ -125,8 +125,8 @@ func Root(folder string) (string, error) {
 		at = filepath.Dir(at)
 	}
 	if directive(at, "module") != module {
-		return "", fmt.Errorf("find the sources of the functions: %s is not in a checkout of %s; run this in a checkout",
-			folder, module)
+		return "", fmt.Errorf("find the sources of the functions: %s is not in a checkout of %s; run this in a "+
+			"checkout", folder, module)
 	}
 	return at, nil
 }

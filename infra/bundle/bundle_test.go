@@ -46,8 +46,8 @@ func read(t testing.TB, path string) []byte {
 }
 
 func TestTheSameSourcesMakeTheSamePackages(t *testing.T) {
-	// Protects functions from being replaced by a deployment without a change: packages do not
-	// depend on the folder or on the caller's Go settings.
+	// A deployment without a change must not update the functions, so packages do not depend on the
+	// folder or on the caller's Go settings.
 	needArm64(t)
 	here, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "another", "checkout")
 	if err := os.MkdirAll(elsewhere, 0o755); err != nil {
@@ -83,8 +83,8 @@ func TestTheSameSourcesMakeTheSamePackages(t *testing.T) {
 }
 
 func TestPackagesAreForLambda(t *testing.T) {
-	// Protects the start of the functions: a package has an executable program for arm64, with the
-	// name that the runtime starts, and the CA bundle.
+	// A package has an executable program for arm64 with the name that the runtime starts, and the
+	// CA bundle.
 	needArm64(t)
 	out := t.TempDir()
 	if err := bundle.Build(root(t), out, []byte("certificates")); err != nil {
@@ -120,8 +120,8 @@ func TestPackagesAreForLambda(t *testing.T) {
 }
 
 func TestRootFindsOnlyTheCheckout(t *testing.T) {
-	// Protects a deployment from other sources: only the module quilt-rotate is built, and the
-	// search for it does not go past another module.
+	// Only the module quilt-rotate is built and deployed. The search for it stops at another
+	// module.
 	for name, c := range map[string]struct {
 		modules map[string]string // go.mod of each folder
 		from    string

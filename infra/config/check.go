@@ -157,7 +157,8 @@ func checkNetwork(g *gathering, n *Network) {
 		}
 		g.unique(path, list)
 	}
-	g.require("network.subnets", len(n.Subnets) > 0, "is empty: list the subnets from which the registry can be reached")
+	g.require("network.subnets", len(n.Subnets) > 0, "is empty: list the subnets from which the registry can be "+
+		"reached")
 	ids("network.subnets", "subnet-0123456789abcdef0", subnetForm, n.Subnets, maxSubnets)
 	ids("network.securityGroups", "sg-0123456789abcdef0", groupForm, n.SecurityGroups, maxSecurityGroups)
 	g.require("network.vpc", n.VPC != "" || len(n.SecurityGroups) > 0, "is not set: a new security group needs it; "+

@@ -170,8 +170,8 @@ func checkReaders(g *gathering, c *Config, path string, k *Key) {
 				"(arn:aws:iam::<account>:root), without wildcards")
 		g.requirePartition(at, a, c.Region)
 		g.require(at, c.KMSKey != AWSManaged || c.Account == "" || a.account == c.Account,
-			"is in another account, which cannot decrypt with the AWS-managed key: set kmsKey to new, or to the ARN of "+
-				"a KMS key")
+			"is in another account, which cannot decrypt with the AWS-managed key: set kmsKey to new, or to the ARN "+
+				"of a KMS key")
 	}
 }
 

@@ -57,7 +57,7 @@ func faults(t testing.TB, text string) (paths []string, message string) {
 }
 
 func TestTheExampleIsValid(t *testing.T) {
-	// Protects new users: the example is valid as it is, and with every option of it.
+	// The example is valid without changes, and also with all its options uncommented.
 	text, err := os.ReadFile("../config.example.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func TestTheExampleIsValid(t *testing.T) {
 }
 
 func TestDefaultsAreAsDocumented(t *testing.T) {
-	// Protects users who set only what is required: the documented defaults apply.
+	// A file with only the required fields gets the documented defaults.
 	c, err := config.Parse("config.yaml", []byte(file("", "")), here)
 	if err != nil {
 		t.Fatal(err)
@@ -98,26 +98,27 @@ func TestDefaultsAreAsDocumented(t *testing.T) {
 	}
 }
 
-func TestAFileWithoutAStackIsToldItsFormerName(t *testing.T) {
-	// Protects deployed stacks: a file of an earlier release, which named no stack, is told the
-	// exact name under which it was deployed.
+func TestAFileWithoutAStackGetsTheFormerName(t *testing.T) {
+	// A file of an earlier release has no name of the stack. The message must have the exact name
+	// of the deployed stack.
 	for former, lines := range map[string]string{
-		"quilt-rotate-prod-registry-my--team-example-com---8443":                                               "registry: https://registry.my-team.example.com:8443",
-		"quilt-rotate-prod-registry-example-com":                                                               "registry: https://Registry.Example.com/",
-		"quilt-rotate-staging-registry-example-com":                                                            "registry: https://registry.example.com\nenvironment: staging",
-		"quilt-rotate-prod-127-0-0-1---8080":                                                                   "registry: http://127.0.0.1:8080",
-		"quilt-rotate-prod-------1---8080":                                                                     "registry: http://[::1]:8080",
-		"quilt-rotate-prod-long--label-long--label-long--label-long--label-long--label-long--label-l-e654166c": "registry: https://" + strings.Repeat("long-label.", 12) + "a",
+		"quilt-rotate-prod-registry-my--team-example-com---8443": "https://registry.my-team.example.com:8443",
+		"quilt-rotate-prod-registry-example-com":                 "https://Registry.Example.com/",
+		"quilt-rotate-staging-registry-example-com":              "https://registry.example.com\nenvironment: staging",
+		"quilt-rotate-prod-127-0-0-1---8080":                     "http://127.0.0.1:8080",
+		"quilt-rotate-prod-------1---8080":                       "http://[::1]:8080",
+		"quilt-rotate-prod-" + strings.Repeat("long--label-", 6) + "l-e654166c": "https://" +
+			strings.Repeat("long-label.", 12) + "a",
 	} {
-		if paths, message := faults(t, lines+"\n"); !slices.Equal(paths, []string{"stack"}) ||
+		if paths, message := faults(t, "registry: "+lines+"\n"); !slices.Equal(paths, []string{"stack"}) ||
 			!strings.Contains(message, "\"stack: "+former+"\"") {
 			t.Errorf("%s: want the stack %s: %s", lines, former, message)
 		}
 	}
 }
 
-func TestTheStackDoesNotFollowOtherLines(t *testing.T) {
-	// Protects deployed stacks: a changed environment or registry is an update, not a second stack.
+func TestTheStackNameDoesNotDependOnOtherFields(t *testing.T) {
+	// A change of the environment or the registry must not create a second stack.
 	for _, text := range []string{file("", ""), file("environment: staging", ""),
 		strings.Replace(file("", ""), "registry.example.com", "other.example.com", 1)} {
 		if c, err := config.Parse("config.yaml", []byte(text), here); err != nil || c.Stack != "quilt-rotate-prod" {
@@ -129,8 +130,7 @@ func TestTheStackDoesNotFollowOtherLines(t *testing.T) {
 const secretARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/reports-d4e5f6"
 
 func TestFaultsAreReportedWithPathAndFix(t *testing.T) {
-	// Protects users from a deployment that fails half-way: each fault is reported before anything
-	// is deployed, with its path and the fix.
+	// Each fault is reported before anything is deployed, with its path and the fix.
 	adopted := head + "keys:\n  - secret: " + secretARN + "\n    schedule: rate(30 days)\n"
 	for name, c := range map[string]struct{ text, path, says string }{
 		"not YAML": {"registry: [", "", "is not YAML"},
@@ -383,13 +383,13 @@ func TestFaultsAreReportedWithPathAndFix(t *testing.T) {
 	} {
 		paths, message := faults(t, c.text)
 		if !slices.Equal(paths, []string{c.path}) {
-			t.Errorf("%s: the faults are of %q, want %q alone:\n%s", name, paths, c.path, message)
+			t.Errorf("%s: the faults are of %q, want only %q:\n%s", name, paths, c.path, message)
 		}
 		if strings.Contains(message, password) {
 			t.Errorf("%s: the message contains the password:\n%s", name, message)
 		}
 		if !strings.Contains(message, c.says) {
-			t.Errorf("%s: it does not say %q:\n%s", name, c.says, message)
+			t.Errorf("%s: the message does not contain %q:\n%s", name, c.says, message)
 		}
 	}
 }
@@ -423,7 +423,7 @@ func manyReaders(n int) string {
 }
 
 func TestValidValuesAreAccepted(t *testing.T) {
-	// Protects users from rules that are stricter than those of AWS.
+	// The rules must not be stricter than those of AWS.
 	for _, schedule := range []string{
 		"rate(1 day)", "rate(8 hours)", "rate(100 days)", "cron(0 4 ? * SUN *)", "cron(0 4 ? * 1#1 *)",
 		"cron(0 4 L * ? *)", "cron(0 4 ? * FRIL *)", "cron(0 4 ? * 6L *)",
@@ -460,8 +460,7 @@ func TestValidValuesAreAccepted(t *testing.T) {
 }
 
 func TestAllFaultsAreReportedTogether(t *testing.T) {
-	// Protects users from one attempt for each fault: all are reported together, with their lines
-	// and in their order.
+	// All faults are reported together, in the order of their lines.
 	text := "registery: x\nstack: a\nkeys:\n  - name: a\n    schedule: cron(5 4 * * ? *)\n    grace: 1\n  - name: " +
 		"a\n    schedule: rate(30 days)\n    expiresInDays: 9\nsweep: often\n"
 	paths, message := faults(t, text)
@@ -476,8 +475,8 @@ func TestAllFaultsAreReportedTogether(t *testing.T) {
 }
 
 func TestACABundleWithAPrivateKeyIsRefused(t *testing.T) {
-	// Protects private keys in the same file as certificates: such a bundle is not packed with the
-	// functions.
+	// A private key in the file of the certificates must not become part of the functions'
+	// packages.
 	folder := t.TempDir()
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
@@ -498,16 +497,16 @@ func TestACABundleWithAPrivateKeyIsRefused(t *testing.T) {
 }
 
 func TestAMissingFileIsReported(t *testing.T) {
-	// Protects new users: the message says which file to copy.
+	// The message says which file to copy.
 	_, err := config.Load(filepath.Join(t.TempDir(), "config.yaml"), here)
 	if err == nil || !strings.Contains(err.Error(), "copy config.example.yaml") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestAcceptedTimesKeepThePromises(t *testing.T) {
-	// Protects consumers: for all accepted numbers, one missed rotation is not an outage, and at
-	// most two keys are valid.
+func TestAcceptedTimesSurviveOneMissedRotation(t *testing.T) {
+	// For all accepted durations, one missed rotation is not an outage, and at most two keys are
+	// valid.
 	accepted := 0
 	rapid.Check(t, func(t *rapid.T) {
 		days, life := rapid.IntRange(1, 200).Draw(t, "interval"), rapid.IntRange(1, 365).Draw(t, "life")
@@ -533,7 +532,7 @@ func TestAcceptedTimesKeepThePromises(t *testing.T) {
 }
 
 func TestNoInputCausesAPanic(t *testing.T) {
-	// Protects users from stack traces: any text is either a configuration or has faults.
+	// Any text is either a configuration or has faults.
 	rapid.Check(t, func(t *rapid.T) {
 		pieces := []string{"keys", "registry", ":", " ", "\n", "- ", "[", "]", "{", "}", "&a", "*a", "!!null", "~",
 			"name", "schedule", "rate(1 day)", "\"", "#", "24h", "\t"}
@@ -547,8 +546,7 @@ func TestNoInputCausesAPanic(t *testing.T) {
 }
 
 func TestTheLimitsOfOneTemplate(t *testing.T) {
-	// Protects secrets that are deployed: a file that does not fit one template is refused before
-	// anything is deployed, with another way to add secrets.
+	// A file that does not fit one template is refused. The message has another way to add secrets.
 	keys := func(n int, with string) string {
 		var text strings.Builder
 		text.WriteString(head + "keys:\n")
@@ -578,7 +576,7 @@ func TestTheLimitsOfOneTemplate(t *testing.T) {
 }
 
 func TestDurationsHaveTheirShortestForm(t *testing.T) {
-	// Protects tags and environment variables: the short form has the same value.
+	// The short form is written to tags and environment variables and must have the same value.
 	for d, want := range map[time.Duration]string{0: "0s", 24 * time.Hour: "24h", 90 * time.Minute: "1h30m",
 		25*time.Hour + time.Second: "25h0m1s", 10 * time.Minute: "10m"} {
 		text := config.Duration(d).String()

@@ -48,7 +48,8 @@ func (k *keyRotation) newDashboard() {
 	k.dashboard.AddWidgets(
 		k.graph("Steps: duration (ms)", "rotate", "p95", k.steps(StepDuration)...),
 		k.graph("Steps: succeeded", "rotate", sum, k.steps(StepSucceeded)...),
-		k.graph("Steps: failed; rotations: abandoned", "rotate", sum, Metric{Name: StepFailed}, Metric{Name: SelfHealed}))
+		k.graph("Steps: failed; rotations: abandoned", "rotate", sum,
+			Metric{Name: StepFailed}, Metric{Name: SelfHealed}))
 	k.dashboard.AddWidgets(
 		k.graph("Days to expiry of the key that expires first", "revoke", least, Metric{Name: CurrentKeyDaysLeft}),
 		k.graph("Sweeps", "revoke", sum, Metric{Name: SweepSucceeded}, Metric{Name: SweepFailed}),

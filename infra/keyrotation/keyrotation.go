@@ -73,7 +73,7 @@ func (p *KeyRotationProps) check(where string, stack awscdk.Stack) error {
 		return errors.New(where + ": RotateZip or RevokeZip is not set: give the paths of the packages that " +
 			"bundle.Build writes")
 	case p.AlarmEmail != nil && p.AlarmTopic != nil:
-		return errors.New(where + ": AlarmEmail cannot be combined with AlarmTopic: subscribe the address to that topic")
+		return errors.New(where + ": AlarmEmail cannot be combined with AlarmTopic: subscribe the address to the topic")
 	}
 	c := config.Config{
 		Account: known(stack.Account(), ""), Region: known(stack.Region(), ""),

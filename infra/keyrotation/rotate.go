@@ -148,8 +148,8 @@ func (k *keyRotation) check(scope constructs.Construct, key config.Key) {
 	c := config.Config{Account: known(ours.Account(), ""), Region: known(ours.Region(), "")}
 	if account, region := known(theirs.Account(), c.Account), known(theirs.Region(), c.Region); c.Account != "" &&
 		account != c.Account || c.Region != "" && region != c.Region {
-		panic(fmt.Sprintf("%s: the secret is in account %s and region %s, but the rotate function is in account %s and "+
-			"region %s: use a KeyRotation in the secret's account and region",
+		panic(fmt.Sprintf("%s: the secret is in account %s and region %s, but the rotate function is in account %s "+
+			"and region %s: use a KeyRotation in the secret's account and region",
 			where, account, region, c.Account, c.Region))
 	}
 	if err := config.CheckKey(where, key, c, k.taken); err != nil {

@@ -11,14 +11,14 @@ import (
 	"quilt-rotate/internal/sandbox"
 )
 
-// A datum is one value of a metric, and how long ago it came.
+// A datum is one value of a metric, with its age.
 type datum struct {
 	metric string // namespace, name and dimensions
 	value  float64
 	ago    time.Duration
 }
 
-// metricOf is a metric in one text. Dimensions are name and value by turns.
+// metricOf returns a metric as one text. Dimensions are pairs of name and value.
 func metricOf(namespace, name string, dimensions ...string) string {
 	var pairs []string
 	for i := 0; i+1 < len(dimensions); i += 2 {
@@ -28,8 +28,8 @@ func metricOf(namespace, name string, dimensions ...string) string {
 	return namespace + " " + name + " " + strings.Join(pairs, " ")
 }
 
-// measured is what CloudWatch makes of a function's log: the metrics embedded in it, and the errors
-// that Lambda counts.
+// measured returns the metrics that CloudWatch reads from a function's log, and the errors that
+// Lambda counts.
 func measured(t *testing.T, function, log string) (data []datum) {
 	t.Helper()
 	for line := range strings.Lines(log) {
@@ -66,9 +66,9 @@ func measured(t *testing.T, function, log string) (data []datum) {
 	return data
 }
 
-// told are the alarms, as the template defines them, that tell somebody once the data are known:
-// CloudWatch's rules, as far as these alarms use them.
-func (tpl template) told(t *testing.T, names map[string]string, data []datum) (told []string) {
+// notifying returns the alarms of the template that notify with these data. It follows the rules of
+// CloudWatch that these alarms need.
+func (tpl template) notifying(t *testing.T, names map[string]string, data []datum) (notify []string) {
 	t.Helper()
 	rings := func(reference string) bool {
 		for id, r := range tpl.Resources {
@@ -76,7 +76,7 @@ func (tpl template) told(t *testing.T, names map[string]string, data []datum) (t
 				return tpl.inAlarm(t, r.Properties, names, data)
 			}
 		}
-		t.Fatalf("%s is no alarm", reference)
+		t.Fatalf("%s is not an alarm", reference)
 		return false
 	}
 	for id, r := range tpl.Resources {
@@ -91,11 +91,11 @@ func (tpl template) told(t *testing.T, names map[string]string, data []datum) (t
 			ringing = rings(string(rule)) && !rings(logicalID(r.Properties["ActionsSuppressor"]))
 		}
 		if ringing {
-			told = append(told, r.Properties["AlarmName"].(string))
+			notify = append(notify, r.Properties["AlarmName"].(string))
 		}
 	}
-	slices.Sort(told)
-	return told
+	slices.Sort(notify)
+	return notify
 }
 
 // inAlarm evaluates one alarm: each of its periods has a value, or none.
@@ -162,9 +162,9 @@ func breaches(t *testing.T, p object, statistic string, values []float64) bool {
 	return false
 }
 
-func TestAFreshDeploymentTellsNobody(t *testing.T) {
-	// Protects trust in the alarms: what the built functions measure before the first key, at it
-	// and after it rings none, of those alarms that ring when they should.
+func TestANewDeploymentRaisesNoAlarm(t *testing.T) {
+	// The metrics of the built functions before, during and after bootstrap raise no alarm.
+	// checkAlarms shows that the alarms work.
 	t.Parallel()
 	synthesized := everything(t)
 	names := map[string]string{}
@@ -183,8 +183,8 @@ func TestAFreshDeploymentTellsNobody(t *testing.T) {
 	}
 	check := func(when string) {
 		t.Helper()
-		if told := synthesized.told(t, names, data()); len(told) > 0 {
-			t.Errorf("%s, somebody is told of %v", when, told)
+		if notify := synthesized.notifying(t, names, data()); len(notify) > 0 {
+			t.Errorf("%s, the alarms %v notify", when, notify)
 		}
 	}
 	check("before anything has run")
@@ -192,21 +192,21 @@ func TestAFreshDeploymentTellsNobody(t *testing.T) {
 	check("after the deployment's test run")
 	if excuse := (datum{metricOf("QuiltRotate", "StepFailedBeforeFirstKey", "FunctionName", "rotate"), 1,
 		0}); slices.Contains(data(), excuse) {
-		t.Error("the deployment's test run counts as a failure, and sets off the alarm that is an excuse")
+		t.Error("the test run of the deployment counts as a failure before the first key")
 	}
 	l.waitForTheFirstKey()
 	check("after a sweep and a rotation before the first key, and the first rotation after it")
 	if failed := (datum{metricOf("AWS/Lambda", "Errors", "FunctionName", "rotate"), 1, 0}); !slices.Contains(data(),
 		failed) {
-		t.Error("the rotation before the first key did not fail, so that its excuse was not tried")
+		t.Error("the rotation before the first key did not fail, so its excuse was not tested")
 	}
 	l.sweep()
 	check("after a sweep that marks")
-	checkThatAlarmsRing(t, synthesized.template, names, synthesized.Config)
+	checkAlarms(t, synthesized.template, names, synthesized.Config)
 }
 
-// checkThatAlarmsRing tries the evaluation itself: on what must be told of, and on its excuses.
-func checkThatAlarmsRing(t *testing.T, synthesized template, names map[string]string, c *config.Config) {
+// checkAlarms checks the evaluation itself with data that must notify, and with excuses.
+func checkAlarms(t *testing.T, synthesized template, names map[string]string, c *config.Config) {
 	t.Helper()
 	swept := func(hours ...int) (data []datum) {
 		for _, ago := range hours {
@@ -230,8 +230,8 @@ func checkThatAlarmsRing(t *testing.T, synthesized template, names map[string]st
 		"sweeps stopped 5 hours ago":   {swept(5, 6, 7, 8), ""},
 		"the first sweep was just now": {swept(0), ""},
 	} {
-		if told := strings.Join(synthesized.told(t, names, tried.data), " "); told != tried.want {
-			t.Errorf("%s: somebody is told of %q, want %q", when, told, tried.want)
+		if notify := strings.Join(synthesized.notifying(t, names, tried.data), " "); notify != tried.want {
+			t.Errorf("%s: the alarms %q notify, want %q", when, notify, tried.want)
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 )
 
 func TestBadInputIsReportedInPlainLines(t *testing.T) {
-	// The faults themselves are tested in package config. Here: every fault is a line with path and
-	// fix, the status is 1, nothing is synthesized, and there is no stack trace.
+	// Every fault is a line with path and fix, the status is 1, nothing is synthesized, and there
+	// is no stack trace. Package config tests the faults themselves.
 	t.Parallel()
 	for text, lines := range map[string][]string{
 		"registry: [": {"is not YAML"},
@@ -41,8 +41,8 @@ keys:
 	}
 }
 
-func TestTheFileIsTheOneThatTheCommandNames(t *testing.T) {
-	// A variable that was exported once must not replace the file of -c config=FILE.
+func TestOnlyTheFileOfTheCommandIsRead(t *testing.T) {
+	// An environment variable must not replace the file of -c config=FILE.
 	t.Setenv("QUILT_ROTATE_CONFIG", filepath.Join(t.TempDir(), "of-another-stack.yaml"))
 	if _, stderr, _, _ := runApp(t, write(t, "registry: [")); !strings.Contains(stderr, "is not YAML") {
 		t.Errorf("another file was read:\n%s", stderr)
@@ -50,8 +50,8 @@ func TestTheFileIsTheOneThatTheCommandNames(t *testing.T) {
 }
 
 func TestTheAppBuildsEverythingThatADeploymentNeeds(t *testing.T) {
-	// What cdk deploy receives from the app has both functions. Nothing is printed: it would repeat
-	// at every synthesis, and the outputs have the commands.
+	// The output of the app has the packages of both functions. The app prints nothing if it
+	// succeeds.
 	t.Parallel()
 	if !*arm64 {
 		t.Log("SAMPLED: the app with packages that hold no program; with the functions: make arm64")
@@ -61,6 +61,6 @@ func TestTheAppBuildsEverythingThatADeploymentNeeds(t *testing.T) {
 		t.Errorf("there are %d packages", made.packages)
 	}
 	if made.stderr != "" {
-		t.Errorf("a good run prints:\n%s", made.stderr)
+		t.Errorf("a successful run prints:\n%s", made.stderr)
 	}
 }

@@ -168,8 +168,8 @@ func (d *deployedStack) checkQuiet(when string) {
 		d.t.Fatalf("%s, no function has logged a metric, although the deployment tests the rotation\n%s", when,
 			d.aws.log())
 	}
-	if told := d.template.told(d.t, names, data); len(told) > 0 {
-		d.t.Errorf("%s, alarms notify: %v", when, told)
+	if notify := d.template.notifying(d.t, names, data); len(notify) > 0 {
+		d.t.Errorf("%s, alarms notify: %v", when, notify)
 	}
 }
 

@@ -1,6 +1,6 @@
-// Package proof_test proves what a look at the template cannot: that the functions' policies grant
-// exactly what the built functions were seen to ask for, and that a deployment that nobody touched
-// rotates a key (see deploy_test.go).
+// Package proof_test checks what the template alone does not show: that the functions' policies
+// grant exactly the requests that the built functions send, and that a new deployment rotates a key
+// (deploy_test.go).
 //
 // It relies on the sandbox of the module quilt-rotate, whose wire shows every request, and on the
 // Go command; it takes the templates from the app as `cdk` runs it.
@@ -25,7 +25,7 @@ import (
 	"quilt-rotate/internal/sandbox/hermetic"
 )
 
-// root is the checkout's folder.
+// root returns the folder of the checkout.
 func root(t *testing.T) string {
 	t.Helper()
 	here, err := os.Getwd()
@@ -100,9 +100,9 @@ var buildApp = sync.OnceValue(func() error {
 		0o700))
 })
 
-// theApp is the app on a configuration, as the cdk command runs it. Without -arm64 the functions'
-// packages hold no program: a build cache rarely has what they are compiled of, and tests that run
-// at the same time would each compile it.
+// theApp returns the command that runs the app on a configuration, as the cdk command does. Without
+// -arm64, the functions' packages contain no program, because each of the parallel tests would have
+// to compile it.
 func theApp(t *testing.T, file, out string) *exec.Cmd {
 	t.Helper()
 	must(t, buildApp())
@@ -137,7 +137,7 @@ func runApp(t *testing.T, file string) (stdout, stderr string, status int, out s
 	return stdoutBytes.String(), stderrBytes.String(), command.ProcessState.ExitCode(), out
 }
 
-// A synthesis is a configuration, its template, and what else the app made of it.
+// A synthesis is a configuration, its template, and the other output of the app.
 type synthesis struct {
 	*config.Config
 	template
@@ -166,8 +166,7 @@ func synthesize(t *testing.T, file string) synthesis {
 	return made
 }
 
-// The configuration of [everything] has all that grants permissions and all that commands are
-// printed for.
+// The configuration of [everything] has every option that adds permissions or commands.
 const (
 	everythingYAML = `
 stack: quilt-rotate-proof
@@ -179,7 +178,8 @@ keys:
   - {secret: %[4]q, schedule: rate(30 days)}
   - {name: prod/field, schedule: rate(30 days), field: key of the pipeline}
   - {name: prod/plain, schedule: rate(30 days), plain: true}
-  - {secret: %[5]q, schedule: rate(30 days), field: key of reports, keyName: reports, owner: %[6]s, expiresInDays: 120, grace: 48h, quiet: 26h, holdLimit: 168h,
+  - {secret: %[5]q, schedule: rate(30 days), field: key of reports, keyName: reports, owner: %[6]s,
+     expiresInDays: 120, grace: 48h, quiet: 26h, holdLimit: 168h,
      issuer: %[2]q, restart: [{cluster: prod, service: reports}, {cluster: prod, service: mail}]}
 retired:
   - {name: prod/gone, schedule: rate(30 days), issuer: %[2]q}
@@ -209,7 +209,7 @@ func everything(t *testing.T) synthesis {
 	return everythingMade
 }
 
-// write puts a configuration into a file.
+// write writes a configuration to a file.
 func write(t *testing.T, format string, args ...any) (file string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "config.yaml")

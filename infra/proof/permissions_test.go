@@ -34,7 +34,7 @@ var implied = map[string][]string{
 	"secretsmanager:PutSecretValue": {"kms:Decrypt", "kms:GenerateDataKey"},
 }
 
-func TestThePoliciesGrantWhatTheFunctionsAskForAndNothingElse(t *testing.T) {
+func TestThePoliciesGrantExactlyTheRequestsOfTheFunctions(t *testing.T) {
 	t.Parallel()
 	made := everything(t)
 	w := newWorld(t)
@@ -50,7 +50,7 @@ func TestThePoliciesGrantWhatTheFunctionsAskForAndNothingElse(t *testing.T) {
 	granted := made.grants(t)
 	lacking, needless := missing(granted, requests), extra(granted, requests)
 	if len(lacking) > 0 {
-		t.Errorf("the policies lack what the functions ask for:\n  %s", strings.Join(sorted(lacking), "\n  "))
+		t.Errorf("the policies do not grant requests of the functions:\n  %s", strings.Join(sorted(lacking), "\n  "))
 	}
 	if len(needless) > 0 {
 		t.Errorf("the policies grant what no function was seen to ask for:\n  %s", strings.Join(sorted(needless),

@@ -10,8 +10,7 @@ import (
 )
 
 func TestThePipelinesRolesAreDeployedAsThePageSays(t *testing.T) {
-	// Protects users who set up a pipeline: the commands of docs/pipeline.md make two roles, each
-	// for one subject of GitHub's tokens.
+	// The commands of docs/pipeline.md create two roles, each for one subject of GitHub's tokens.
 	if _, err := os.Stat(launcher(t)); err != nil {
 		t.Skipf("SKIPPED: the roles of the pipeline: the local AWS is not installed: %v", err)
 	}

@@ -107,7 +107,8 @@ func (tpl template) functions(t *testing.T) map[string]string {
 func (tpl template) sweepMachine(t *testing.T) string {
 	t.Helper()
 	for id, r := range tpl.Resources {
-		if substitutions, _ := r.Properties["DefinitionSubstitutions"].(object); substitutions["RevokeFunctionArn"] != nil {
+		substitutions, _ := r.Properties["DefinitionSubstitutions"].(object)
+		if substitutions["RevokeFunctionArn"] != nil {
 			return id
 		}
 	}

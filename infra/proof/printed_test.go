@@ -22,9 +22,9 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-func TestThePrintedCommandsDoWhatIsPromised(t *testing.T) {
-	// Protects who copies a line of the outputs: the command takes every word of it, puts a first
-	// key in, and writes onto an adopted secret all tags that a new one would have.
+func TestTheCommandsInTheOutputsWork(t *testing.T) {
+	// Users copy these commands. They store a first key, and write all tags of a new secret to an
+	// adopted secret.
 	t.Parallel()
 	box, err := sandbox.Start(sandbox.Options{})
 	must(t, err)
@@ -88,12 +88,12 @@ func TestThePrintedCommandsDoWhatIsPromised(t *testing.T) {
 		&secretsmanager.GetSecretValueInput{SecretId: aws.String("prod/plain")})
 	must(t, err)
 	if !strings.HasPrefix(*value.SecretString, "qk_") || !box.Registry.Alive(*value.SecretString) {
-		t.Error("the plain value is no key that logs in")
+		t.Error("the plain value is not a key that can log in")
 	}
 }
 
-// carryOut runs a line as a shell does, with the built command, and with a key to log in with on
-// standard input.
+// carryOut runs a line in a shell with the built command. The key on standard input is for the
+// login.
 func carryOut(t *testing.T, line, key string, environment []string) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "sh", "-c", line)
@@ -104,7 +104,7 @@ func carryOut(t *testing.T, line, key string, environment []string) {
 	}
 }
 
-// theCommand builds quilt-rotate, and gives the folder that it is in.
+// theCommand builds quilt-rotate and returns its folder.
 func theCommand(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()

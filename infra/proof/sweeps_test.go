@@ -89,7 +89,7 @@ func (tpl template) permits(statement object, c call) bool {
 	return true
 }
 
-func TestTheStateMachineMayDoWhatItsTasksDoAndNothingElse(t *testing.T) {
+func TestTheStateMachineHasExactlyThePermissionsOfItsTasks(t *testing.T) {
 	t.Parallel()
 	tpl := everything(t).template
 	id := tpl.sweepMachine(t)

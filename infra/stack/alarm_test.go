@@ -91,7 +91,8 @@ func (t template) alarms() map[string]object {
 func TestTheNumberOfAlarmsIsFixed(t *testing.T) {
 	// More keys need no more alarms. Each description has a sentence, the urgency and the page of
 	// the runbook.
-	one, many := synth(t, parse(t, named("a"))).alarms(), synth(t, parse(t, named("a"), named("b"), named("c"))).alarms()
+	one := synth(t, parse(t, named("a"))).alarms()
+	many := synth(t, parse(t, named("a"), named("b"), named("c"))).alarms()
 	if len(one) != len(keyrotation.Alarms) || len(many) != len(one) {
 		t.Errorf("one key has %d alarms, three have %d, the table has %d", len(one), len(many), len(keyrotation.Alarms))
 	}
