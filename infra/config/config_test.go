@@ -365,7 +365,7 @@ func TestFaultsAreReportedWithPathAndFix(t *testing.T) {
 		"tag that is ours in lower case": {file("tags: {environment: prod}", ""), "tags.environment",
 			"differs from Environment only in case"},
 		"tags too many": {file("tags: {"+manyTags(42)+"}", ""), "tags",
-			"can have 50 tags, and quilt-rotate needs 7 of them"},
+			"can have 50 tags, of which 7 are reserved for settings"},
 		"field that no tag holds": {file("", "field: \"a|b\""), "keys[0].field",
 			"because it is stored in a tag"},
 		"key's name that no tag holds": {file("", "keyName: \"a|b\""), "keys[0].keyName",

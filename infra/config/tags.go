@@ -52,8 +52,8 @@ func checkTags(g *gathering, c *Config) {
 		most = max(most, len(k.SettingTags()))
 	}
 	ours := most + len(commandTags)
-	g.require("tags", len(c.StackTags())+ours <= maxTags, "has too many entries: a secret can have %d tags, and "+
-		"quilt-rotate needs %d of them: remove some", maxTags, ours)
+	g.require("tags", len(c.StackTags())+ours <= maxTags, "has too many entries: a secret can have %d tags, of which "+
+		"%d are reserved for settings: remove some", maxTags, ours)
 }
 
 // commandTags are the tags that the operators' command can add to a secret.
