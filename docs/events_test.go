@@ -18,8 +18,8 @@ import (
 )
 
 func TestPatternsMatchTheEvent(t *testing.T) {
-	// Protects a team that copies a rule from docs/events.md or its templates: the pattern matches
-	// an event as the page shows it, and not every event.
+	// Each pattern in docs/events.md and its templates matches the event on the page, and not every
+	// event.
 	var patterns []any
 	var event map[string]any
 	for _, b := range page(t, "docs/events.md").Blocks {
@@ -65,7 +65,7 @@ func TestPatternsMatchTheEvent(t *testing.T) {
 }
 
 func TestEveryDetailTypeIsExplained(t *testing.T) {
-	// Protects who writes a rule: the page has each type of event, and what it means.
+	// The page has each type of event and its meaning.
 	text := page(t, "docs/events.md").Text
 	for _, detailType := range notice.DetailTypes() {
 		if !strings.Contains(text, "\n| "+detailType+" | `") {

@@ -43,8 +43,7 @@ func packages(t *testing.T) map[string][]*ast.File {
 }
 
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
-	// Protects who opens a folder for the first time: one comment says what the package is for, in
-	// the form that godoc reads, and in more than a line.
+	// Each package has one package comment of more than one line, in the form that godoc expects.
 	form := regexp.MustCompile(`^(Package|Command|Function) [\w-]+ `)
 	for folder, files := range packages(t) {
 		var comments []string
@@ -70,8 +69,7 @@ var plain = []string{"String", "GoString", "Error", "Unwrap", "Format", "LogValu
 	"ServeHTTP", "Write", "Parallel", "Len", "Less", "Swap"}
 
 func TestEveryExportedNameIsExplained(t *testing.T) {
-	// Protects callers from names that they must guess at: units, errors, and where a fact comes
-	// from stand at the name, or at the group that it is in.
+	// Each exported name, or its group, has a doc comment.
 	for folder, files := range packages(t) {
 		for _, file := range files {
 			for _, declaration := range file.Decls {

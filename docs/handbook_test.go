@@ -32,8 +32,8 @@ func pages(t *testing.T) []handbook.Page {
 	return all
 }
 
-func TestLinksLeadSomewhere(t *testing.T) {
-	// Protects who follows a link at night: the file is there, and so is the heading in it.
+func TestLinksHaveATarget(t *testing.T) {
+	// The file of each link exists, and so does the heading.
 	all := pages(t)
 	anchors := map[string][]string{}
 	for _, p := range all {
@@ -70,8 +70,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-func TestEveryPageCanBeFound(t *testing.T) {
-	// Protects pages from being written for nobody: each is linked from another one.
+func TestEveryPageIsLinked(t *testing.T) {
 	all := pages(t)
 	linked := map[string]bool{"README.md": true}
 	for _, p := range all {
@@ -88,7 +87,7 @@ func TestEveryPageCanBeFound(t *testing.T) {
 }
 
 func TestNamedTestsExist(t *testing.T) {
-	// Protects the crash table, and every other claim that names the test which holds it.
+	// Each test that a page names exists.
 	exists := map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func (Test\w+|Example\w+|Fuzz\w+)\(`)
 	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
@@ -125,15 +124,14 @@ func TestNamedTestsExist(t *testing.T) {
 }
 
 func TestThePagesHavePlainLines(t *testing.T) {
-	// Protects readers on a terminal and in a diff: no tabs outside of code, no white space at
-	// ends, no marketing signs.
+	// No line ends with white space or with an exclamation mark, and each page has a title.
 	for _, p := range pages(t) {
 		for i, line := range strings.Split(p.Text, "\n") {
 			if strings.TrimRight(line, " \t\r") != line {
 				t.Errorf("%s:%d ends with white space", p.Path, i+1)
 			}
 			if strings.Contains(line, "!") && regexp.MustCompile(`[a-z]![ \n]*$`).MatchString(line) {
-				t.Errorf("%s:%d shouts", p.Path, i+1)
+				t.Errorf("%s:%d ends with an exclamation mark", p.Path, i+1)
 			}
 		}
 		if len(p.Headings) == 0 || p.Headings[0].Level != 1 {

@@ -32,8 +32,8 @@ var importRules = []struct {
 var heavy = map[string]string{"modernc.org/sqlite": "internal/sandbox/awsathena", "github.com/aws/aws-cdk-go": "infra"}
 
 func TestImportsGoDownOnly(t *testing.T) {
-	// Protects the layout: what is deployed, and what operators rely on in an incident, contains no
-	// stand-in and nothing from the layer above it.
+	// The functions and the operators' command import no package of the sandbox and no package of a
+	// higher layer.
 	seen := 0
 	for importer, imports := range importsOf(t) {
 		for _, imported := range imports {
@@ -49,8 +49,8 @@ func TestImportsGoDownOnly(t *testing.T) {
 }
 
 func TestFunctionsContainOnlyWhatTheyRun(t *testing.T) {
-	// Protects the size and the start of the functions: nothing that only people at a terminal need
-	// is linked into them.
+	// Packages that only a person at a terminal needs would make the functions larger and their
+	// start slower.
 	imports := importsOf(t)
 	for _, function := range []string{"functions/rotate", "functions/revoke"} {
 		reached, todo := map[string]bool{}, []string{function}
@@ -73,8 +73,7 @@ func TestFunctionsContainOnlyWhatTheyRun(t *testing.T) {
 }
 
 func TestTheDemoIsBuiltWithoutADatabase(t *testing.T) {
-	// Protects the time of `make demo` in a fresh clone: the tag noathena leaves out what takes
-	// longest to compile.
+	// The tag noathena leaves out the packages that take longest to compile.
 	for tags, want := range map[string]bool{"": true, "noathena": false} {
 		list := exec.Command("go", "list", "-deps", "-tags", tags, "./cmd/quilt-sandbox")
 		list.Dir = root

@@ -39,8 +39,7 @@ func pictures(t *testing.T) map[string]string {
 }
 
 func TestPicturesHaveAKindAndWholeBrackets(t *testing.T) {
-	// Protects pictures where nothing can draw them: the kind is one that is used here, and
-	// brackets are closed on their line.
+	// This check also works where Mermaid is not installed.
 	kind := regexp.MustCompile(`^(flowchart (LR|TB)|stateDiagram-v2|sequenceDiagram)\n`)
 	for where, source := range pictures(t) {
 		if !kind.MatchString(source) {
@@ -57,8 +56,7 @@ func TestPicturesHaveAKindAndWholeBrackets(t *testing.T) {
 }
 
 func TestPicturesCanBeDrawn(t *testing.T) {
-	// Protects readers from "Syntax error in text" where a picture should be: Mermaid itself draws
-	// each, in a browser.
+	// Mermaid draws each picture in a browser, without "Syntax error in text".
 	library := filepath.Join("testdata", "mermaid", "node_modules", "mermaid", "dist", "mermaid.min.js")
 	if _, err := os.Stat(library); err != nil {
 		t.Skip("SKIPPED: the pictures of the handbook: mermaid is not installed (npm ci in docs/testdata/mermaid)")

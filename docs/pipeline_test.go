@@ -40,7 +40,7 @@ func readPipeline(t *testing.T, name string, into any) string {
 }
 
 func TestThePageOfThePipelineShowsItsFiles(t *testing.T) {
-	// Protects users who copy from the page: what it shows is the file that is tested.
+	// The page shows the files that are tested.
 	page, err := os.ReadFile("pipeline.md")
 	if err != nil {
 		t.Fatal(err)
@@ -53,8 +53,8 @@ func TestThePageOfThePipelineShowsItsFiles(t *testing.T) {
 }
 
 func TestThePipelinesPermissionsAreMinimal(t *testing.T) {
-	// Protects the account: no permission is given to the whole workflow, every action is pinned by
-	// commit, and a pull request gets the diff role only.
+	// The whole workflow has no permission, each action is pinned by commit, and a pull request
+	// gets the diff role only.
 	var w workflow
 	readPipeline(t, "deploy.yaml", &w)
 	if w.Permissions == nil || len(w.Permissions) > 0 {
@@ -91,8 +91,8 @@ func TestThePipelinesPermissionsAreMinimal(t *testing.T) {
 }
 
 func TestThePipelinesRolesTrustOneSubject(t *testing.T) {
-	// Protects the account: the deploy role is only for the environment of the workflow, and no
-	// role trusts a wildcard or may do more than assume the CDK's roles.
+	// The deploy role trusts the environment of the workflow only. No role trusts a wildcard or may
+	// do more than assume the roles of the CDK.
 	var w workflow
 	readPipeline(t, "deploy.yaml", &w)
 	var template struct {
@@ -142,8 +142,8 @@ type policy struct {
 }
 
 func TestThePipelineRunsTargetsOfTheMakefile(t *testing.T) {
-	// Protects the pipeline: each command exists, passes its arguments to the CDK, and deploys the
-	// configuration that the workflow names, without a question.
+	// Each command exists, passes its arguments to the CDK, and deploys the configuration of the
+	// workflow without a question.
 	if _, err := exec.LookPath("make"); err != nil {
 		t.Skip("SKIPPED: the commands of the pipeline: make is not installed")
 	}

@@ -86,8 +86,8 @@ func errorTypes(t *testing.T) []string {
 }
 
 func TestEveryAlarmHasItsPage(t *testing.T) {
-	// Protects who is woken: the page that the alarm names is there, and says how urgent it is as
-	// the alarm does. And no page is left of an alarm that went.
+	// The page of each alarm exists and has the same urgency as the alarm. No page is left without
+	// an alarm.
 	all, rings := runbook(t), alarms(t)
 	for name, class := range rings {
 		want := class + "-…-" + name
@@ -103,8 +103,7 @@ func TestEveryAlarmHasItsPage(t *testing.T) {
 }
 
 func TestEveryErrorHasItsPage(t *testing.T) {
-	// Protects who reads an errorType in a log: one page is about it, and no page is left of a type
-	// that went.
+	// Each errorType has one page, and no page is left without a type.
 	types, found := errorTypes(t), map[string]string{}
 	for name, page := range runbook(t) {
 		for _, match := range typesOf.FindAllStringSubmatch(page.Text, -1) {
@@ -136,7 +135,7 @@ func indexText(t *testing.T) string {
 	return index.Text
 }
 
-func TestPagesOfTheRunbookAreAlike(t *testing.T) {
+func TestRunbookPagesHaveTheSameHeadings(t *testing.T) {
 	// Each page is short, has the same headings in the same order with commands first, and the index
 	// has it.
 	index := indexText(t)

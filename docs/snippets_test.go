@@ -29,8 +29,7 @@ var switchesOn, notAtOnce = map[string]*regexp.Regexp{
 }
 
 func TestNoSnippetRotatesAtOnce(t *testing.T) {
-	// Protects consumers of a team that copies from a page: to switch rotation on, or to change its
-	// schedule, rotates no key.
+	// A snippet that switches rotation on, or changes its schedule, rotates no key.
 	found := map[string]int{}
 	for _, p := range pages(t) {
 		if !strings.HasPrefix(p.Path, "docs/") || p.Path == "docs/sandbox.md" {
@@ -54,8 +53,7 @@ func TestNoSnippetRotatesAtOnce(t *testing.T) {
 }
 
 func TestTerraformReadsItsSnippets(t *testing.T) {
-	// Protects who copies from the Terraform page: Terraform's own parser takes each block, and has
-	// nothing to format in it.
+	// Terraform parses each block, and its formatter changes nothing.
 	terraform, err := exec.LookPath("terraform")
 	if err != nil {
 		t.Skip("SKIPPED: the format of the Terraform page: terraform is not installed")
@@ -72,9 +70,8 @@ func TestTerraformReadsItsSnippets(t *testing.T) {
 	}
 }
 
-func TestTemplatesOnPagesAreThoseThatAreChecked(t *testing.T) {
-	// Protects who copies a template from a page: cfn-lint looks at the files, so the page shows
-	// one of them in full.
+func TestPagesShowTheCheckedTemplates(t *testing.T) {
+	// cfn-lint checks the files, so a page must show a file in full.
 	files := map[string]bool{}
 	for _, pattern := range []string{"tools/*.yaml", "events/*.yaml", "pipeline/roles.yaml"} {
 		found, err := filepath.Glob(pattern)

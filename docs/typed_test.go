@@ -41,9 +41,9 @@ type proof struct{ file, needle string }
 // by pages_test.go in cmd/quilt-rotate.
 var known = []string{"", "console", "text", "mermaid", "json", "yaml", "go", "python", "hcl", "typescript"}
 
-func TestWhatIsTypedIsTested(t *testing.T) {
-	// Protects readers from commands that nobody ever ran: each stands in a console block, which
-	// the tests of cmd/quilt-rotate type, or is proved somewhere that is named.
+func TestEveryConsoleBlockIsTested(t *testing.T) {
+	// Each command is in a console block, which the tests of cmd/quilt-rotate run, or another test
+	// is named for it.
 	for _, p := range pages(t) {
 		for _, b := range p.Blocks {
 			if b.Language == "sh" {

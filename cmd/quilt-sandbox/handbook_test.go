@@ -14,8 +14,8 @@ import (
 )
 
 func TestThePictureOfTheDemoIsTrue(t *testing.T) {
-	// Protects the first thing that a visitor sees: the picture shows what the demo prints, but for
-	// keys, ids, times and counts. `make picture` draws it anew.
+	// The picture in the README shows what the demo prints, except keys, ids, times and counts.
+	// `make picture` draws it again.
 	picture, err := os.ReadFile("../../docs/demo.svg")
 	if err != nil {
 		t.Fatal(err)
@@ -53,9 +53,8 @@ func essence(text string) []string {
 	return lines
 }
 
-func TestEveryCommandThatIsNamedExists(t *testing.T) {
-	// Protects readers of pages and messages: the command exists and has the options that are
-	// named.
+func TestNamedCommandsExist(t *testing.T) {
+	// Each command and option that a page or a message names exists.
 	mentions, err := handbook.Mentions("../..", "quilt-sandbox")
 	if err != nil || len(mentions) < 3 {
 		t.Fatalf("found %v (%v)", mentions, err)

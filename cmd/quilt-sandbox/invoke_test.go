@@ -28,9 +28,8 @@ var eventEffects = map[string][]string{
 		`"action":"revoke","reason":"grace-over"`, `"done":false`, `"versions":[`, "labels after", "quilt-superseded:"},
 }
 
-func TestEveryEventFileDoesWhatItIsNamedFor(t *testing.T) {
-	// Protects the events that people try the functions with: each goes through the real function,
-	// and none is forgotten here.
+func TestEveryEventFileIsInvoked(t *testing.T) {
+	// Each event file is sent to the real function.
 	files, err := filepath.Glob("../../events/*.json")
 	if err != nil || len(files) != len(eventEffects) {
 		t.Fatalf("there are %d event files, and %d in this test (%v)", len(files), len(eventEffects), err)
@@ -59,7 +58,7 @@ func TestEveryEventFileDoesWhatItIsNamedFor(t *testing.T) {
 }
 
 func TestAStepRunsAfterTheStepsBeforeIt(t *testing.T) {
-	// Protects the state that `invoke` prepares: finishSecret alone would find no pending value.
+	// `invoke` runs the earlier steps first: finishSecret alone would find no pending value.
 	if !slices.Equal(steps, []string{"createSecret", "setSecret", "testSecret", "finishSecret"}) {
 		t.Fatalf("the steps are %v", steps)
 	}

@@ -7,9 +7,8 @@ import (
 	"quilt-rotate/internal/terminal/commandline"
 )
 
-func TestALogLineForPeople(t *testing.T) {
-	// Protects who tries a function by hand: what it says in a line that can be read, and nothing
-	// that it says is lost but what machines need.
+func TestReadableLogLine(t *testing.T) {
+	// A line is shown in a readable form and loses only the fields that are for programs.
 	for text, want := range map[string]string{
 		`{"timestamp":"2026-11-22T22:00:25Z","level":"INFO","message":"step done","step":"createSecret","durationMs":3,"secret":"arn:aws:x","version":"7c6f1f0a-92a4-4d83","owner":"","force":false,"requestId":"9587db1c"}`: `step done step=createSecret durationMs=3 version=7c6f1f0a owner="" force=false`,
 		`{"level":"ERROR","message":"step failed","errorType":"BadEvent","error":"it \"is\"\nbad","more":{"a":[1, 2]}}`:                                                                                                      `ERROR step failed errorType=BadEvent error="it \"is\"\nbad" more={"a":[1, 2]}`,
@@ -31,8 +30,8 @@ func TestALogLineForPeople(t *testing.T) {
 	}
 }
 
-func TestTheRawLogIsWhole(t *testing.T) {
-	// Protects who looks for what Lambda and the metrics say: --raw hides nothing.
+func TestRawLogIsComplete(t *testing.T) {
+	// With --raw, the lines of Lambda and of the metrics are shown too.
 	for _, raw := range []bool{false, true} {
 		args := []string{"invoke", "--functions", folder, "../../events/set-secret.json"}
 		if raw {

@@ -61,7 +61,7 @@ func noProcessIsLeft(t *testing.T) {
 }
 
 func TestScripts(t *testing.T) {
-	// Protects what a person at a terminal sees: output, errors with their hints, exit status.
+	// Each script checks the output, the errors with their hints, and the exit status.
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {

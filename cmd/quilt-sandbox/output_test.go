@@ -11,9 +11,8 @@ import (
 	"quilt-rotate/internal/terminal/commandline"
 )
 
-func TestAnOutputThatTakesNothingIsAFailure(t *testing.T) {
-	// Protects a script that keeps the output in a file: on a full disk the command does not end as
-	// if it had worked.
+func TestFullOutputIsAFailure(t *testing.T) {
+	// If the output is a file on a full disk, the command must fail.
 	for _, args := range [][]string{
 		{"demo", "--functions", folder}, {"serve", "--functions", folder}, {"invoke", "--functions", folder,
 			"../../events/set-secret.json"}, {"version"},
@@ -35,9 +34,8 @@ func TestAnOutputThatTakesNothingIsAFailure(t *testing.T) {
 	noProcessIsLeft(t)
 }
 
-func TestATakenPortIsHintedAt(t *testing.T) {
-	// Protects who starts a second sandbox: the sentence names the port, the hint how to choose
-	// another.
+func TestPortInUseHasAHint(t *testing.T) {
+	// The error names the port, and the hint says how to choose another.
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

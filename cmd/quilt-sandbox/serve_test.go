@@ -73,14 +73,14 @@ func (b *box) interrupt(t *testing.T) {
 }
 
 func TestTheSandboxRunsUntilInterrupted(t *testing.T) {
-	// Protects a shell that sources its output, and a terminal in which it is ended: exit status 0,
-	// and no process left.
+	// A shell can source the output. After an interrupt, the exit status is 0 and no process is
+	// left.
 	startSandbox(t).interrupt(t)
 }
 
 func TestTheCommandsAreOnThePathOfTheExportLines(t *testing.T) {
-	// Protects whoever pastes the lines into another terminal: quilt-rotate lies beside
-	// quilt-sandbox, and is found by its name.
+	// A shell with the printed variables finds quilt-rotate, which is in the folder of
+	// quilt-sandbox.
 	b := startSandbox(t)
 	found := exec.Command("/bin/sh", "-c", "export PATH="+b.values["PATH"]+" && command -v quilt-sandbox && command "+
 		"-v sh")
@@ -93,7 +93,7 @@ func TestTheCommandsAreOnThePathOfTheExportLines(t *testing.T) {
 	b.interrupt(t)
 }
 
-func TestAFolderIsOneWordForAShell(t *testing.T) {
+func TestExportLinesQuoteTheFolder(t *testing.T) {
 	for _, folder := range []string{"/usr/local/bin", "/home/a b/$(c)", `/it's/"x"\y`} {
 		out, err := exec.Command("/bin/sh", "-c", "printf %s "+quoted(folder)).Output()
 		if err != nil || string(out) != folder {
@@ -117,8 +117,7 @@ func (b *box) cli(t *testing.T, args ...string) []byte {
 }
 
 func TestTheAWSCLIWorksWithTheExportLinesAlone(t *testing.T) {
-	// Protects whoever tries by hand: create, describe, rotate and read a secret, and invoke both
-	// functions, as on AWS.
+	// The AWS CLI can create, describe, rotate and read a secret, and invoke both functions.
 	if _, err := exec.LookPath("aws"); err != nil {
 		t.Skip("SKIPPED: the sandbox with the AWS CLI: aws is not installed")
 	}

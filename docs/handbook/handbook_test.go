@@ -6,9 +6,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestAPageIsReadAsItsTestsNeedIt(t *testing.T) {
-	// Protects the tests of the handbook from seeing nothing: links in tables, anchors as GitHub
-	// makes them, commands with their continuation and output.
+func TestReadParsesAPage(t *testing.T) {
+	// The other tests of the pages rely on links in tables, GitHub's anchors, continued commands
+	// and their output.
 	got := parse("docs/x.md", []byte("# The `key`: what, now?\n\n## Again\n\n## Again\n\n| a |\n|---|\n| [b](c.md#d) "+
 		"![p](p.svg) |\n\n"+
 		"```console\n$ one --two \\\n "+

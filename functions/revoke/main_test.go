@@ -100,9 +100,9 @@ func (d deployed) usedMeanwhile(key apikey.Key) (stop func()) {
 	})
 }
 
-// TestSecondsAreDurationsToo protects from rounding: with durations of a few seconds, a key goes
+// TestDurationsMayHaveSeconds protects from rounding: with durations of a few seconds, a key goes
 // through its whole life as it does in days.
-func TestSecondsAreDurationsToo(t *testing.T) {
+func TestDurationsMayHaveSeconds(t *testing.T) {
 	d := deploy(t, map[string]string{settings.EnvGrace: "3s", settings.EnvQuiet: "1s", settings.EnvHoldLimit: "30s",
 		settings.EnvOrphanAge: "2s"})
 	s := d.Secret("quilt/pipeline")
@@ -140,8 +140,8 @@ func TestSecondsAreDurationsToo(t *testing.T) {
 	}
 }
 
-// TestAnEventThatIsRefusedHasAName protects the alarms: Lambda reports the error's type.
-func TestAnEventThatIsRefusedHasAName(t *testing.T) {
+// TestRefusedEventHasAnErrorType protects the alarms: Lambda reports the error's type.
+func TestRefusedEventHasAnErrorType(t *testing.T) {
 	d := deploy(t, nil)
 	answer, functionError := d.invoke(`{"secretId":"a","Force":true}`)
 	if functionError == "" || !strings.Contains(answer, `"errorType":"BadEvent"`) {
@@ -149,9 +149,9 @@ func TestAnEventThatIsRefusedHasAName(t *testing.T) {
 	}
 }
 
-// TestAFaultyEnvironmentEndsTheStart protects from a function that runs with settings that nobody
+// TestInvalidEnvironmentEndsTheStart protects from a function that runs with settings that nobody
 // meant: every fault is named at once.
-func TestAFaultyEnvironmentEndsTheStart(t *testing.T) {
+func TestInvalidEnvironmentEndsTheStart(t *testing.T) {
 	d := deploy(t, map[string]string{settings.EnvGrace: "soon", settings.EnvOrphanAge: "-1h"})
 	answer, functionError := d.invoke(`{"secretId":"a"}`)
 	if functionError == "" {

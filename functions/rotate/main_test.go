@@ -100,8 +100,7 @@ func logs(s *sandbox.Sandbox) string {
 }
 
 func TestTheBuiltFunctionRotates(t *testing.T) {
-	// Protects the deployment: the binary that is shipped carries out a whole rotation, called as
-	// Lambda calls it, and logs each step in one line.
+	// The built binary does a whole rotation as Lambda calls it, and logs each step in one line.
 	t.Parallel()
 	s := deploy(t, 5*time.Minute)
 	ctx := context.Background()
@@ -153,9 +152,9 @@ func TestTheBuiltFunctionRotates(t *testing.T) {
 	}
 }
 
-func TestErrorsHaveTheirTypesNameAtLambda(t *testing.T) {
-	// Protects alarms and runbook pages, which are named for errorType: Lambda gets the Go type's
-	// name, and the sentence.
+func TestErrorTypeIsTheGoTypesName(t *testing.T) {
+	// Alarms and runbook pages are named after errorType, so Lambda must get the name of the Go
+	// type, and the message.
 	t.Parallel()
 	s := deploy(t, 5*time.Minute)
 	for payload, want := range map[string]string{
@@ -169,8 +168,8 @@ func TestErrorsHaveTheirTypesNameAtLambda(t *testing.T) {
 }
 
 func TestTheFunctionTrustsTheBundleOfAWS(t *testing.T) {
-	// Protects networks that inspect TLS: the built function reads AWS_CA_BUNDLE. It reaches
-	// Secrets Manager, which does not know the secret.
+	// Networks that inspect TLS need AWS_CA_BUNDLE. With it, the built function reaches Secrets
+	// Manager, where the secret does not exist.
 	t.Parallel()
 	s := deploy(t, 5*time.Minute)
 	target, err := url.Parse(s.AWSURL)
@@ -199,9 +198,9 @@ func TestTheFunctionTrustsTheBundleOfAWS(t *testing.T) {
 	}
 }
 
-func TestHangingRegistryIsReportedInTime(t *testing.T) {
-	// Protects the operator from "Task timed out", which names nobody: the function ends in time
-	// and says that the registry does not answer.
+func TestHangingRegistryIsReportedBeforeTheTimeout(t *testing.T) {
+	// Lambda's "Task timed out" does not say why. The function must end before, and name the
+	// registry.
 	t.Parallel()
 	s := deploy(t, 5*time.Second)
 	_, key := s.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
@@ -230,8 +229,7 @@ func TestHangingRegistryIsReportedInTime(t *testing.T) {
 }
 
 func TestBadEnvironmentIsReportedInOneLine(t *testing.T) {
-	// Protects the operator from correcting one setting in each deployment: the function does not
-	// start, and one line names all that is wrong.
+	// The function does not start, and one line names all invalid settings.
 	t.Parallel()
 	for name, c := range map[string]struct {
 		environment []string

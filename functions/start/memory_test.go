@@ -9,9 +9,8 @@ import (
 )
 
 func TestTheMemoryLimitIsPartOfTheFunctionsMemory(t *testing.T) {
-	// Protects a sweep of a long list from being killed for its garbage: the limit leaves room for
-	// the rest of the program. If Lambda does not say how much memory there is, or somebody set a
-	// limit, nothing is changed.
+	// The limit leaves memory for the rest of the program. It is not set if the function's memory
+	// is unknown or if GOMEMLIMIT is set.
 	former := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(former)
 	for _, test := range []struct {

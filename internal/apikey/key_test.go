@@ -23,9 +23,8 @@ func mustParse(t testing.TB, s string) apikey.Key {
 	return key
 }
 
-func TestParseTakesKeysAndNothingElse(t *testing.T) {
-	// Protects every login: white space around a key goes, white space or nothing inside makes it
-	// no key.
+func TestParseAcceptsOnlyKeys(t *testing.T) {
+	// White space around a key is removed. White space inside makes it invalid.
 	for _, c := range []struct {
 		text string
 		want string // "": refused
@@ -71,9 +70,9 @@ func TestParseTakesKeysAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestNamesAreNotTakenForKeys(t *testing.T) {
-	// Protects secrets, fields and labels whose names look a little like keys, and keys that
-	// somebody pastes into the place of a name.
+func TestHasKeyIgnoresNames(t *testing.T) {
+	// Names of secrets, fields and labels may look like keys. A key in the place of a name must be
+	// found.
 	for text, want := range map[string]bool{
 		"": false, "qk_": false, "qk_pipeline": false, "team/qk_pipeline-a1b2c3": false,
 		"qk_a qk_b qk_c qk_d qk_e qk_f": false,
@@ -87,8 +86,7 @@ func TestNamesAreNotTakenForKeys(t *testing.T) {
 }
 
 func TestKeysAreEqualByteForByte(t *testing.T) {
-	// Protects the decision what must not be revoked: a key is the same key however it was read,
-	// and no other is.
+	// Revocation relies on the comparison of keys.
 	key := mustParse(t, "qk_W7hQx3ZtLmN9")
 	if !key.Equal(mustParse(t, " qk_W7hQx3ZtLmN9\n")) {
 		t.Error("the same key, read twice, is not equal")
@@ -102,8 +100,8 @@ func TestKeysAreEqualByteForByte(t *testing.T) {
 }
 
 func TestFingerprintHasTheRegistrysForm(t *testing.T) {
-	// Protects the link to the registry's list, which shows prefix, three characters and the last
-	// three; a short key shows nothing.
+	// The registry's list shows the prefix, three characters and the last three. A short key shows
+	// none.
 	for key, want := range map[string]string{
 		"qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTe": "qk_W7h...aTe",
 		"qk_abcdefghijkl":                   "qk_abc...jkl",
@@ -133,8 +131,7 @@ func keys() *rapid.Generator[string] {
 }
 
 func TestParseKeepsEveryKeyAsItIs(t *testing.T) {
-	// Protects keys of forms that nobody has seen yet: what the rule lets through comes back to the
-	// byte.
+	// The bytes of an accepted key do not change, whatever its form.
 	rapid.Check(t, func(t *rapid.T) {
 		text := keys().Draw(t, "key")
 		around := rapid.StringOf(rapid.SampledFrom([]rune(" \t\r\n"))).Draw(t, "white space")

@@ -15,9 +15,9 @@ const arn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:prod/pipeli
 
 var day = time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC)
 
-func TestNameCleansItsLabel(t *testing.T) {
-	// Protects key names as people read them: the label's letters and digits survive, everything
-	// else becomes one hyphen, 32 at most.
+func TestNameReducesItsLabel(t *testing.T) {
+	// Letters and digits are kept, all else becomes one hyphen, and the label has at most 32
+	// characters.
 	mark := apikey.SecretMark(arn)
 	for label, want := range map[string]string{
 		"prod-pipeline":                 "prod-pipeline",
@@ -40,7 +40,7 @@ func TestNameCleansItsLabel(t *testing.T) {
 }
 
 func TestNameHasDayInUTC(t *testing.T) {
-	// Protects the date in the name: the same instant gives the same name on every host.
+	// The same instant gives the same name on each host.
 	west := time.FixedZone("west", -8*3600)
 	lateInTheWest := time.Date(2026, 11, 21, 23, 0, 0, 0, west)
 	if got := apikey.Name("x", lateInTheWest, arn); !strings.HasPrefix(got, "x-20261122-") {
@@ -49,8 +49,7 @@ func TestNameHasDayInUTC(t *testing.T) {
 }
 
 func TestSecretMarkIsTheHashOfTheARN(t *testing.T) {
-	// Protects a format on the registry's disk: marks that older releases wrote must go on being
-	// recognised.
+	// The mark is a storage format: marks of older releases must be recognized.
 	const want = "72e4a2926f52a510" // printf %s "$arn" | sha256sum | cut -c1-16
 	if got := apikey.SecretMark(arn); got != want {
 		t.Errorf("the mark is %q, want %q", got, want)
@@ -58,8 +57,7 @@ func TestSecretMarkIsTheHashOfTheARN(t *testing.T) {
 }
 
 func TestMarkOfRecognizesOurNames(t *testing.T) {
-	// Protects keys that people made: a name that is not of our form has no mark, so nothing is
-	// revoked for it.
+	// A name that a person chose has no mark, so its key is not revoked.
 	for name, want := range map[string]string{
 		"prod-pipeline-20261122-0123456789abcdef":              "0123456789abcdef",
 		"a-20261122-0123456789abcdef":                          "0123456789abcdef",
@@ -93,9 +91,8 @@ func TestMarkOfRecognizesOurNames(t *testing.T) {
 // nameForm is the form of our names, as the document of it has it.
 var nameForm = regexp.MustCompile(`^[a-z0-9-]{1,32}-[0-9]{8}-([0-9a-f]{16})$`)
 
-func TestMarkOfReadsTheFormAndNoOther(t *testing.T) {
-	// Protects keys that people made, and our orphans: a name has a mark exactly where it is of our
-	// form, whatever a hand changed in it.
+func TestMarkOfReadsOnlyNamesOfOurForm(t *testing.T) {
+	// A name has a mark exactly if it has our form.
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.StringMatching(`[a-z0-9-]{0,34}-[0-9]{7,9}-[0-9a-f]{15,17}`).Draw(t, "name")
 		for range rapid.IntRange(0, 2).Draw(t, "changes") {
@@ -113,9 +110,8 @@ func TestMarkOfReadsTheFormAndNoOther(t *testing.T) {
 	})
 }
 
-func TestEveryNameLeadsBackToItsSecret(t *testing.T) {
-	// Protects the search for orphans: whatever the label, the name has the form, its length bound,
-	// and its secret's mark, no other's.
+func TestMarkOfFindsTheSecretOfEveryName(t *testing.T) {
+	// The search for orphans relies on the form, the length and the mark of each name.
 	form := regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?-[0-9]{8}-[0-9a-f]{16}$`)
 	rapid.Check(t, func(t *rapid.T) {
 		label := rapid.OneOf(rapid.String(), rapid.StringMatching(`[A-Za-z0-9/_+=.@-]{0,80}`)).Draw(t, "label")

@@ -34,8 +34,8 @@ func inJSON(s string) string {
 }
 
 func TestAKeyIsFoundWhereverItOccurs(t *testing.T) {
-	// Protects promise 2: a key is found in every place and form in which a consumer may read it,
-	// and only what can be replaced counts as replaceable.
+	// Promise 2: a key is found in each place and form in which a consumer may read it. Only what
+	// can be replaced counts as replaceable.
 	const (
 		odd   = `qk_a/"b\é😀%41+=`
 		place = `the field "x" `
@@ -108,9 +108,8 @@ func TestAKeyIsFoundWhereverItOccurs(t *testing.T) {
 	}
 }
 
-func TestAKeyThatCannotBeReplacedEverywhereIsRefused(t *testing.T) {
-	// Protects consumers of a second copy: the key is replaced everywhere or nowhere, and the error
-	// says where the other form is.
+func TestReplaceableRefusesKeysInOtherForms(t *testing.T) {
+	// The key is replaced everywhere or nowhere, and the error names the place of the other form.
 	for name, c := range map[string]struct{ text, says string }{
 		"in the field itself": {`{"QUILT_API_KEY":"\u0071` + oldKey[1:] + `"}`, `the field "QUILT_API_KEY" (escaped)`},
 		"in another field": {`{"QUILT_API_KEY":"` + oldKey + `","u":{"v":"\u0071` + oldKey[1:] + `"}}`,
@@ -130,8 +129,8 @@ func TestAKeyThatCannotBeReplacedEverywhereIsRefused(t *testing.T) {
 	}
 }
 
-func TestAKeyOfOddCharactersIsNotPutIntoALongerText(t *testing.T) {
-	// Protects URLs and nested JSON: characters that have a meaning there would break them.
+func TestWithKeyRefusesSpecialCharactersInALongerText(t *testing.T) {
+	// Such characters would break a URL or nested JSON.
 	for text, want := range map[string]bool{
 		`{"QUILT_API_KEY":"` + oldKey + `","u":["` + oldKey + `"]}`:           true,
 		`{"QUILT_API_KEY":"` + oldKey + `","u":"https://x:` + oldKey + `@h"}`: false,
@@ -148,7 +147,7 @@ func TestAKeyOfOddCharactersIsNotPutIntoALongerText(t *testing.T) {
 }
 
 func TestEveryOccurrenceCountsForTheLimit(t *testing.T) {
-	// Protects large values: a new key that is one byte longer may be twice too long.
+	// A new key that is one byte longer makes the value longer by one byte for each occurrence.
 	text := `{"QUILT_API_KEY":"qk_aaaaaaaaaaaa","x":"qk_aaaaaaaaaaaa","fill":""}`
 	text = strings.Replace(text, `""`, `"`+strings.Repeat("x", apikey.MaxValueBytes-1-len(text))+`"`, 1)
 	v := parseValue(t, text, "")
@@ -159,8 +158,7 @@ func TestEveryOccurrenceCountsForTheLimit(t *testing.T) {
 }
 
 func TestEveryLiteralOccurrenceIsReplacedAndNoOtherByte(t *testing.T) {
-	// Protects promise 2 and consumers: after a rotation the former key's text occurs nowhere, and
-	// everything else is as it was.
+	// After a rotation, the former key occurs nowhere, and all other bytes are unchanged.
 	rapid.Check(t, func(t *rapid.T) {
 		body := rapid.StringMatching(`[A-Za-z0-9_-]{12,40}`)
 		old, next := "qk_"+body.Draw(t, "old"), "qk_"+body.Draw(t, "new")
@@ -213,8 +211,8 @@ func TestEveryLiteralOccurrenceIsReplacedAndNoOtherByte(t *testing.T) {
 }
 
 func TestAKeyIsFoundInEveryMixOfEncodings(t *testing.T) {
-	// Protects promise 2: whatever layers of JSON and URL a tool put around the key, it is found,
-	// and what is not literal blocks the rotation.
+	// Promise 2: the key is found in each combination of JSON and URL encoding. A form that is not
+	// literal blocks the rotation.
 	rapid.Check(t, func(t *rapid.T) {
 		text := keys().Draw(t, "key")
 		key, err := apikey.Parse(text)

@@ -158,9 +158,8 @@ func looksLikeKey(memberText string) bool {
 	return keyLikeMember.MatchString(memberText)
 }
 
-func TestAnyValueKeepsEveryByteButItsKey(t *testing.T) {
-	// Protects promise and consumers: whatever is in a value, and however it is laid out, rotation
-	// changes the key in it and nothing else.
+func TestWithKeyChangesOnlyTheKey(t *testing.T) {
+	// Whatever a value contains and however it is formatted, a rotation changes only the key.
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawValue(t)
 		v, err := apikey.ParseValue(redact.New(d.text()), d.tag)

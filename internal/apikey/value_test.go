@@ -95,7 +95,7 @@ func TestKeyIsFoundAndReplaced(t *testing.T) {
 	}
 }
 
-func TestBlankValuesWaitForTheirFirstKey(t *testing.T) {
+func TestParseValueReportsBlankValues(t *testing.T) {
 	// Protects bootstrapping: `{}` and a blank key field are no faults, so that a fresh deployment
 	// raises no false alarm.
 	for _, c := range []struct{ name, text, tag, field string }{
@@ -123,7 +123,7 @@ func TestBlankValuesWaitForTheirFirstKey(t *testing.T) {
 	}
 }
 
-func TestBadValuesAreRefusedWithAReason(t *testing.T) {
+func TestParseValueRefusesBadValues(t *testing.T) {
 	// Protects the person who must correct the value: each fault has its own sentence with a next
 	// step, and nothing is quoted.
 	const tag = "quilt-rotate:field"

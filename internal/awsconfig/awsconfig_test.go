@@ -121,7 +121,7 @@ func TestAnAttemptWithoutAnAnswerIsRepeatedOnAnotherConnection(t *testing.T) {
 	})
 }
 
-func TestAServiceThatNeverAnswers(t *testing.T) {
+func TestServiceThatNeverAnswersIsAnError(t *testing.T) {
 	// Protects the diagnosis: the connection works, so the error says how many attempts got no
 	// answer, and does not send people to the VPC.
 	silence(t, []int{1, 2, 3}, func(t *testing.T, client *secretsmanager.Client, _ *[]net.Conn) {

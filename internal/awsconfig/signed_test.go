@@ -66,7 +66,7 @@ func TestSendFindsTheHostInEveryPartition(t *testing.T) {
 	}
 }
 
-func TestSendRepeatsWhatPasses(t *testing.T) {
+func TestSendRepeatsTemporaryFailures(t *testing.T) {
 	// Protects a switch in an incident from one lost packet, and an operator without the permission
 	// from a wait: a refusal is final.
 	for name, c := range map[string]struct {

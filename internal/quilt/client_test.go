@@ -15,8 +15,8 @@ import (
 )
 
 func TestRegistryURL(t *testing.T) {
-	// Protects: a credential goes over https only (or to this machine), and a URL with a password
-	// in it is neither used nor quoted.
+	// A credential goes over https only (or to this machine), and a URL with a password in it is
+	// neither used nor quoted.
 	for _, test := range []struct {
 		url, host string // host "" where the URL is refused
 	}{
@@ -60,7 +60,7 @@ func TestRegistryURL(t *testing.T) {
 }
 
 func TestPathsBelowTheRegistryURL(t *testing.T) {
-	// Protects: a trailing slash changes no path.
+	// A trailing slash changes no path.
 	registry := newFake(t, ok(meJSON("")))
 	c, err := quilt.NewClient(registry.URL+"/", quilt.Options{})
 	if err != nil {
@@ -78,8 +78,8 @@ func TestPathsBelowTheRegistryURL(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	// Protects: a private authority works with its bundle and only with it, and its absence is not
-	// retried but explained.
+	// A private authority works with its bundle and only with it, and its absence is not retried
+	// but explained.
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_,
 			_ = io.WriteString(w, meJSON(""))
@@ -116,7 +116,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestOldTLSIsRefused(t *testing.T) {
-	// Protects: no key is sent over TLS 1.1.
+	// No key is sent over TLS 1.1.
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
@@ -133,8 +133,8 @@ func TestOldTLSIsRefused(t *testing.T) {
 }
 
 func TestRedirectIsNotFollowed(t *testing.T) {
-	// Protects: the credential is shown to the registry's host alone, and a request is not sent on,
-	// wherever an answer points.
+	// The credential is shown to the registry's host alone, and a request is not sent on, wherever
+	// an answer points.
 	var reached atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
 	defer other.Close()
@@ -161,8 +161,8 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 }
 
 func TestConnectionIsKept(t *testing.T) {
-	// Protects: one handshake for all requests of an invocation, also after refusals, since every
-	// answer is read to its end.
+	// One handshake for all requests of an invocation, also after refusals, since every answer is
+	// read to its end.
 	answers := []func(http.ResponseWriter, received){ok(meJSON("")), status(401, `{"message":"no"}`),
 		status(404, strings.Repeat("x", 10_000)), ok(meJSON(""))}
 	var turn atomic.Int32
@@ -181,7 +181,7 @@ func TestConnectionIsKept(t *testing.T) {
 }
 
 func TestNoCookies(t *testing.T) {
-	// Protects: the credential is the only thing that identifies a request.
+	// The credential is the only thing that identifies a request.
 	var cookies atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cookies.Add(int32(len(r.Cookies())))
@@ -204,8 +204,8 @@ func TestNoCookies(t *testing.T) {
 }
 
 func TestUnsendableKey(t *testing.T) {
-	// Protects: a token that no header can hold, and no key at all, are refused here with a reason,
-	// and are not sent as something else.
+	// A token that no header can hold, and no key at all, are refused here with a reason, and are
+	// not sent as something else.
 	for _, token := range []string{"", `t_a\u0000b`, `t_a\u007fb`} {
 		registry := newFake(t, ok(`{"refresh_token":"r","access_token":"`+token+`","expires_at":99999999999}`))
 		client := registry.client(t, quilt.Options{})
@@ -256,7 +256,7 @@ func TestReach(t *testing.T) {
 	}
 }
 
-func TestReachOfWhatIsNoRegistry(t *testing.T) {
+func TestReachOfAnotherServer(t *testing.T) {
 	// Protects against a wrong URL: another server's answer is no registry's.
 	f := newFake(t, status(http.StatusNotFound, "<html>"))
 	if _, err := f.client(t, quilt.Options{}).Reach(t.Context()); kind(err) != "ProtocolError" {

@@ -141,8 +141,8 @@ var failures = []struct {
 }
 
 func TestFailuresOfEveryOperation(t *testing.T) {
-	// Protects: each failure signal has the same typed error in every operation, with where, what
-	// and what next in its message; only for apiKeyCreate does doubt become an AnswerLostError.
+	// Each failure signal has the same typed error in every operation, with where, what and what
+	// next in its message; only for apiKeyCreate does doubt become an AnswerLostError.
 	refusals := map[string]bool{"UnauthenticatedError": true, "ForbiddenError": true, "GraphQLError": true,
 		"InvalidInputError": true}
 	for _, failure := range failures {
@@ -174,9 +174,9 @@ func TestFailuresOfEveryOperation(t *testing.T) {
 	}
 }
 
-func TestAnswersThatMustNotPass(t *testing.T) {
-	// Protects: what is missing, null or unknown in an answer is never taken for a value, and null
-	// for `me` never for "no keys".
+func TestInvalidAnswersAreRefused(t *testing.T) {
+	// What is missing, null or unknown in an answer is never taken for a value, and null for `me`
+	// never for "no keys".
 	without := func(field string) string {
 		return strings.Replace(keyJSON, `"`+field+`"`, `"x`+field+`"`, 1)
 	}
@@ -280,8 +280,8 @@ func named(t testing.TB, name string) operation {
 	return operation{}
 }
 
-func TestInvalidInputKeepsWhatTheRegistryFound(t *testing.T) {
-	// Protects: path, name and message of a refusal reach the person who has to correct the input.
+func TestInvalidInputHasTheRegistrysMessages(t *testing.T) {
+	// Path, name and message of a refusal reach the person who has to correct the input.
 	registry := newFake(t, ok(`{"data":{"apiKeyCreate":{"__typename":"InvalidInput","errors":[`+
 		`{"path":"input.expiresInDays","message":"must be at most 365","name":"ValueError","context":{"max":365}},{"path":null,"message":"no","name":"Other"}]}}}`))
 	_, err := registry.session(t, quilt.Options{}).CreateKey(t.Context(), "svc", 366)
@@ -295,9 +295,9 @@ func TestInvalidInputKeepsWhatTheRegistryFound(t *testing.T) {
 	}
 }
 
-func TestAnswerWithoutDateIsNotComparable(t *testing.T) {
-	// Protects: no decision about a key's age is made on a clock that the registry did not show;
-	// but a new key is not thrown away for it.
+func TestAnswerWithoutADateIsRefused(t *testing.T) {
+	// No decision about a key's age is made on a clock that the registry did not show; but a new
+	// key is not thrown away for it.
 	dateless := func(body string) func(http.ResponseWriter, received) {
 		return func(w http.ResponseWriter, _ received) {
 			w.Header()["Date"] = nil
@@ -315,7 +315,7 @@ func TestAnswerWithoutDateIsNotComparable(t *testing.T) {
 }
 
 func TestOversizedAnswer(t *testing.T) {
-	// Protects: the memory of a small function against an answer without end.
+	// The memory of a small function against an answer without end.
 	block := []byte(strings.Repeat(" ", 1<<20))
 	registry := newFake(t, func(w http.ResponseWriter, _ received) {
 		for range 65 {
@@ -332,8 +332,8 @@ func TestOversizedAnswer(t *testing.T) {
 }
 
 func TestSilentRegistry(t *testing.T) {
-	// Protects: each attempt ends at its limit, and the error is recognizable as a time-out; a
-	// create in doubt says so.
+	// Each attempt ends at its limit, and the error is recognizable as a time-out; a create in
+	// doubt says so.
 	for _, op := range operations {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -349,9 +349,9 @@ func TestSilentRegistry(t *testing.T) {
 	}
 }
 
-func TestRefusedIsAboutTheRegistrysWord(t *testing.T) {
-	// Protects: nothing but a definite "no", however it is wrapped, lets a caller act as if the
-	// registry had said no.
+func TestRefusedIsTrueOnlyForDefiniteRefusals(t *testing.T) {
+	// Nothing but a definite "no", however it is wrapped, lets a caller act as if the registry had
+	// said no.
 	for _, test := range []struct {
 		err  error
 		want bool

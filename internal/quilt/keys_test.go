@@ -6,7 +6,7 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-func TestCaseOfAnAddressDoesNotCount(t *testing.T) {
+func TestSameUserIgnoresCase(t *testing.T) {
 	// Protects rotations of an owner whose address somebody typed in other letters, and nobody's
 	// keys from everybody.
 	for _, c := range []struct {

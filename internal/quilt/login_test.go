@@ -25,8 +25,8 @@ func issued(n int, lifetime time.Duration) string {
 }
 
 func TestLoginByPassword(t *testing.T) {
-	// Protects: the two calls of a login are in the form that the registry takes, and no credential
-	// is in a header before there is one.
+	// The two calls of a login are in the form that the registry takes, and no credential is in a
+	// header before there is one.
 	registry := newFake(t, func(w http.ResponseWriter, r received) {
 		_, _ = io.WriteString(w, map[string]string{
 			"/api/login": `{"refresh_token":"refresh+0"}`, "/api/token": issued(1, time.Hour), "/graphql": meJSON(""),
@@ -61,8 +61,8 @@ func TestLoginByPassword(t *testing.T) {
 }
 
 func TestRefusedLoginSaysWhatToDo(t *testing.T) {
-	// Protects: a person before a registry with single sign-on learns about the code, also where
-	// the registry words it otherwise.
+	// A person before a registry with single sign-on learns about the code, also where the registry
+	// words it otherwise.
 	for _, test := range []struct {
 		code             int
 		body, want, says string
@@ -100,8 +100,7 @@ var logins = []struct {
 }
 
 func TestFailuresOfLogins(t *testing.T) {
-	// Protects: each failure signal has the same typed error in the REST calls as in the
-	// operations.
+	// Each failure signal has the same typed error in the REST calls as in the operations.
 	for _, failure := range failures {
 		want := failure.want
 		switch failure.name {
@@ -120,8 +119,8 @@ func TestFailuresOfLogins(t *testing.T) {
 }
 
 func TestCodeIsSentOnce(t *testing.T) {
-	// Protects: a code works once, so it is not sent again after it may have arrived, and the error
-	// says how to get another.
+	// A code works once, so it is not sent again after it may have arrived, and the error says how
+	// to get another.
 	for _, test := range []struct {
 		name   string
 		answer func(*http.Request) (*http.Response, error)
@@ -148,8 +147,8 @@ func TestCodeIsSentOnce(t *testing.T) {
 	}
 }
 
-func TestTokenAnswersThatMustNotPass(t *testing.T) {
-	// Protects: a 200 that holds an error, or lacks a token, is no login.
+func TestInvalidTokenAnswersAreRefused(t *testing.T) {
+	// A 200 that holds an error, or lacks a token, is no login.
 	for body, want := range map[string]string{
 		`{"error":"refresh token expired"}`:                                      "UnauthenticatedError",
 		`{"access_token":"a","expires_at":1}`:                                    "ProtocolError",
@@ -204,8 +203,8 @@ func (r *tokenRegistry) login(t *testing.T) *quilt.Session {
 }
 
 func TestTokensAreReplaced(t *testing.T) {
-	// Protects: the access token is replaced when it has less than a minute left on the registry's
-	// clock, each refresh token is shown once, and many callers at once use one refresh.
+	// The access token is replaced when it has less than a minute left on the registry's clock,
+	// each refresh token is shown once, and many callers at once use one refresh.
 	synctest.Test(t, func(t *testing.T) {
 		registry := &tokenRegistry{lifetime: 10 * time.Minute}
 		s := registry.login(t)
@@ -237,9 +236,9 @@ func TestTokensAreReplaced(t *testing.T) {
 	})
 }
 
-func TestRefreshTokenIsNotShownTwice(t *testing.T) {
-	// Protects: after a refresh whose answer was lost, the session says so and does not use the
-	// same token again; after one that was not sent, it does.
+func TestRefreshTokenIsUsedOnce(t *testing.T) {
+	// After a refresh whose answer was lost, the session says so and does not use the same token
+	// again; after one that was not sent, it does.
 	synctest.Test(t, func(t *testing.T) {
 		registry := &tokenRegistry{lifetime: 2 * time.Minute}
 		s := registry.login(t)
@@ -264,7 +263,7 @@ func TestRefreshTokenIsNotShownTwice(t *testing.T) {
 }
 
 func TestWaitingForARefreshEndsWithItsCaller(t *testing.T) {
-	// Protects: who waits for another caller's refresh can still give up.
+	// Who waits for another caller's refresh can still give up.
 	synctest.Test(t, func(t *testing.T) {
 		registry := &tokenRegistry{lifetime: 2 * time.Minute}
 		s := registry.login(t)
@@ -284,7 +283,7 @@ func TestWaitingForARefreshEndsWithItsCaller(t *testing.T) {
 }
 
 func TestFarExpiryDoesNotOverflow(t *testing.T) {
-	// Protects: a token that is good "for ever" is not taken for one that has ended.
+	// A token that is good "for ever" is not taken for one that has ended.
 	synctest.Test(t, func(t *testing.T) {
 		registry := &tokenRegistry{lifetime: 290 * 365 * 24 * time.Hour}
 		s := registry.login(t)

@@ -14,8 +14,8 @@ import (
 )
 
 func TestGeneratedOperationsFitTheirDocuments(t *testing.T) {
-	// Protects: the code in git is what schema and documents say, so that neither is edited without
-	// the other.
+	// The code in git is what schema and documents say, so that neither is edited without the
+	// other.
 	config, err := generate.ReadAndValidateConfig("genqlient.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -39,8 +39,7 @@ func TestGeneratedOperationsFitTheirDocuments(t *testing.T) {
 }
 
 func TestOperationsOnTheWire(t *testing.T) {
-	// Protects: each operation's name, variables, header and path are those the registry's own
-	// clients send.
+	// Each operation's name, variables, header and path are those the registry's own clients send.
 	for _, test := range operations {
 		t.Run(test.name, func(t *testing.T) {
 			registry := newFake(t, ok(test.answer))
@@ -66,8 +65,8 @@ func TestOperationsOnTheWire(t *testing.T) {
 }
 
 func TestEveryKeyIsSelectedWhole(t *testing.T) {
-	// Protects: the audit trail logs what was selected, so each operation that shows a key asks for
-	// all of it.
+	// The audit trail logs what was selected, so each operation that shows a key asks for all of
+	// it.
 	registry := newFake(t, ok(created("qk_new")))
 	if _, err := registry.session(t, quilt.Options{}).CreateKey(t.Context(), "svc", 90); err != nil {
 		t.Fatal(err)
@@ -82,8 +81,8 @@ func TestEveryKeyIsSelectedWhole(t *testing.T) {
 }
 
 func TestAnswersAreRead(t *testing.T) {
-	// Protects: every field of a key, its dates in each form of RFC 3339, and the registry's clock
-	// reach the caller.
+	// Every field of a key, its dates in each form of RFC 3339, and the registry's clock reach the
+	// caller.
 	const used = `{"id":"key-2","name":"","fingerprint":"qk_a...b","createdAt":"2026-11-22T19:00:00.5+01:00","expiresAt":"2026-11-23T18:00:00Z",` +
 		`"lastUsedAt":"2026-11-22T18:10:00Z","status":"EXPIRED","userEmail":"svc@example.com"}`
 	registry := newFake(t, ok(meJSON(`,"isAdmin":true,"apiKeys":[`+keyJSON+`,`+used+`]`)))
@@ -110,7 +109,7 @@ func TestAnswersAreRead(t *testing.T) {
 }
 
 func TestUnknownKeyIsNotAnError(t *testing.T) {
-	// Protects: null for a key means that the registry has none, and is no failure.
+	// Null for a key means that the registry has none, and is no failure.
 	registry := newFake(t, ok(meJSON(`,"apiKey":null`)))
 	s := registry.session(t, quilt.Options{})
 	login, err := s.Login(t.Context(), "key-9")
@@ -123,8 +122,7 @@ func TestUnknownKeyIsNotAnError(t *testing.T) {
 }
 
 func TestCreatedKeyHoldsTheSecret(t *testing.T) {
-	// Protects: the only copy of a new key's secret reaches the caller, trimmed, with the id that
-	// revokes it.
+	// The only copy of a new key's secret reaches the caller, trimmed, with the id that revokes it.
 	registry := newFake(t, ok(created("qk_fresh")))
 	got, err := registry.session(t, quilt.Options{}).CreateKey(t.Context(), "svc", 90)
 	if err != nil {
@@ -136,7 +134,7 @@ func TestCreatedKeyHoldsTheSecret(t *testing.T) {
 }
 
 func TestRevokeNamesAKey(t *testing.T) {
-	// Protects: a revoke without id and secret, whose effect is not documented, is never sent.
+	// A revoke without id and secret, whose effect is not documented, is never sent.
 	registry := newFake(t, ok(revokedJSON))
 	s := registry.session(t, quilt.Options{})
 	for name, err := range map[string]error{

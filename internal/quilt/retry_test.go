@@ -57,8 +57,8 @@ func silent(r *http.Request) (*http.Response, error) {
 }
 
 func TestTransientFailuresAreRetried(t *testing.T) {
-	// Protects: what may pass by itself is tried MaxAttempts times and no more, and a success in
-	// between counts.
+	// What may pass by itself is tried MaxAttempts times and no more, and a success in between
+	// counts.
 	for name, failure := range map[string]func(*http.Request) (*http.Response, error){
 		"429": answers(429, ``), "500": answers(500, ``), "502": answers(502, ``), "503": answers(503, ``),
 		"504":  answers(504, ``),
@@ -111,7 +111,7 @@ func TestARevocationIsSentOnce(t *testing.T) {
 }
 
 func TestRefusalsAreNotRetried(t *testing.T) {
-	// Protects: a definite answer is taken at its word, and nobody is locked out by repetition.
+	// A definite answer is taken at its word, and nobody is locked out by repetition.
 	for _, code := range []int{400, 401, 403, 404, 409} {
 		var sent int
 		if _, err := over(t, quilt.Options{}, script(&sent, answers(code, `{"message":"no"}`))).Me(
@@ -122,8 +122,8 @@ func TestRefusalsAreNotRetried(t *testing.T) {
 }
 
 func TestCreateIsSentOnce(t *testing.T) {
-	// Protects: one call never makes two keys. It is sent again only where the first request
-	// provably was not carried out.
+	// One call never makes two keys. It is sent again only where the first request provably was not
+	// carried out.
 	for _, test := range []struct {
 		name  string
 		steps []func(*http.Request) (*http.Response, error)
@@ -163,8 +163,8 @@ func TestCreateIsSentOnce(t *testing.T) {
 }
 
 func TestCreateIsNotSentAgainByTheTransport(t *testing.T) {
-	// Protects: net/http repeats a request on its own where the body can be read again;
-	// apiKeyCreate's cannot. The kept connection is closed by the registry under the request.
+	// Net/http repeats a request on its own where the body can be read again; apiKeyCreate's
+	// cannot. The kept connection is closed by the registry under the request.
 	var turn int
 	registry := newFake(t, func(w http.ResponseWriter, r received) {
 		if turn++; turn == 1 {
@@ -192,8 +192,8 @@ func TestCreateIsNotSentAgainByTheTransport(t *testing.T) {
 }
 
 func TestRetryAfterIsHonoured(t *testing.T) {
-	// Protects: a registry that says when to try again is not asked sooner, and clients that got
-	// the same answer do not come back at the same moment. Its date is compared with its own clock.
+	// A registry that says when to try again is not asked sooner, and clients that got the same
+	// answer do not come back at the same moment. Its date is compared with its own clock.
 	for _, test := range []struct {
 		header string
 		want   time.Duration
@@ -223,8 +223,8 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 }
 
 func TestWaitsEndBeforeTheDeadline(t *testing.T) {
-	// Protects: a caller with little time left learns the last cause at once, instead of sleeping
-	// into its own end; and no registry makes us wait for longer than a minute.
+	// A caller with little time left learns the last cause at once, instead of sleeping into its
+	// own end; and no registry makes us wait for longer than a minute.
 	for _, test := range []struct {
 		header, deadline string
 	}{
@@ -253,8 +253,8 @@ func TestWaitsEndBeforeTheDeadline(t *testing.T) {
 }
 
 func TestJitterIsFull(t *testing.T) {
-	// Protects: functions that were refused together come back apart. The three waits lie in [0,
-	// 0.4 s], [0, 0.8 s] and [0, 1.6 s].
+	// Functions that were refused together come back apart. The three waits lie in [0, 0.4 s], [0,
+	// 0.8 s] and [0, 1.6 s].
 	synctest.Test(t, func(t *testing.T) {
 		shortest, longest := time.Hour, time.Duration(0)
 		for range 200 {
@@ -270,8 +270,8 @@ func TestJitterIsFull(t *testing.T) {
 	})
 }
 
-func TestCallerMayGiveUp(t *testing.T) {
-	// Protects: a cancelled context ends a wait at once, and both it and what was waited for can be
+func TestCancelledContextEndsTheWait(t *testing.T) {
+	// A cancelled context ends a wait at once, and both it and what was waited for can be
 	// recognized.
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -296,7 +296,7 @@ func TestCallerMayGiveUp(t *testing.T) {
 }
 
 func TestAttemptTimeoutIsPerAttempt(t *testing.T) {
-	// Protects: one silent attempt does not use up the time of the others.
+	// One silent attempt does not use up the time of the others.
 	synctest.Test(t, func(t *testing.T) {
 		var sent int
 		began := time.Now()
@@ -321,7 +321,7 @@ func after(wait time.Duration, answer func(*http.Request) (*http.Response, error
 	}
 }
 
-func TestRequestsThatShouldNotBeSentAgainGetAllTheTime(t *testing.T) {
+func TestPatientRequestsAreLimitedByTheCallerOnly(t *testing.T) {
 	// Protects a slow registry from one orphan for each try: a create, a login and a refresh may
 	// take as long as the caller has, and a minute without a deadline.
 	const token = `{"refresh_token":"r","access_token":"a","expires_at":99999999999}`

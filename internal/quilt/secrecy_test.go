@@ -24,9 +24,9 @@ func unwrapped(err error) string {
 	return all
 }
 
-func TestEchoedCredentialsAreTakenOut(t *testing.T) {
-	// Protects: a registry that quotes what it was sent, whichever way, does not bring a credential
-	// into our logs.
+func TestEchoedCredentialsAreRemoved(t *testing.T) {
+	// A registry that quotes what it was sent, whichever way, does not bring a credential into our
+	// logs.
 	const other, token = "qk_anotherKeyOfAnotherUser", "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 	texts := []string{
 		"bad key " + secret + ".", "bad key " + strings.TrimPrefix(secret, "qk_"), "key " + other, "token " + token,
@@ -91,8 +91,8 @@ func check(t *testing.T, registry *fake, answer string) {
 	}
 }
 
-func TestEchoedPasswordsAreTakenOut(t *testing.T) {
-	// Protects: a password and a code do not come back in an error of the login that they were for.
+func TestEchoedPasswordsAreRemoved(t *testing.T) {
+	// A password and a code do not come back in an error of the login that they were for.
 	for _, credential := range []string{"hunter22", "p&ss wörd\t1", `a"b\c/d+e=`, "a/b+c="} {
 		for _, code := range []int{200, 400, 401, 500} {
 			registry := newFake(t, func(w http.ResponseWriter, r received) {
@@ -126,8 +126,7 @@ func inJSON(text string) string {
 }
 
 func TestCredentialsCannotBePrinted(t *testing.T) {
-	// Protects: neither a credential nor a session shows it to fmt, slog or JSON, also inside
-	// another struct.
+	// Neither a credential nor a session shows it to fmt, slog or JSON, also inside another struct.
 	registry := newFake(t, ok(issued(1, 3600e9)))
 	c := registry.client(t, quilt.Options{})
 	login, err := c.LoginRefreshToken(t.Context(), quilt.NewRefreshToken("hunter22"))
@@ -160,8 +159,7 @@ func TestCredentialsCannotBePrinted(t *testing.T) {
 }
 
 func FuzzAnswers(f *testing.F) {
-	// Protects: no bytes that a server may answer make an operation panic, or bring the key into an
-	// error.
+	// No bytes that a server may answer make an operation panic, or bring the key into an error.
 	for _, op := range operations {
 		f.Add(200, []byte(op.answer))
 	}

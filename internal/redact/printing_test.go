@@ -245,9 +245,9 @@ func leaks(text string, spelled []string) bool {
 	return false
 }
 
-func TestNothingPrintsASealedSecret(t *testing.T) {
-	// Protects promise 4: whatever way a key, a text or a value is printed, and wherever it sits,
-	// no part of it shows.
+func TestNoWayOfPrintingShowsASecret(t *testing.T) {
+	// Promise 4: no way of printing shows a part of a key, a text or a value, at any place in a
+	// struct.
 	spelled := spellings(canaryKey, canaryPassword, otherKey)
 	all := ways()
 	for _, s := range sealed(t) {
@@ -262,8 +262,8 @@ func TestNothingPrintsASealedSecret(t *testing.T) {
 }
 
 func TestEveryWayOfPrintingShowsAPlainString(t *testing.T) {
-	// Protects the test above from being blind: each of its ways prints an unsealed canary, and the
-	// search finds it.
+	// The test above would be useless if its ways of printing showed nothing: each prints a plain
+	// string, and the search finds it.
 	spelled := spellings(canaryKey)
 	for _, w := range ways() {
 		if text := w.print(canaryKey, otherKey); !leaks(text, spelled) {
@@ -272,9 +272,8 @@ func TestEveryWayOfPrintingShowsAPlainString(t *testing.T) {
 	}
 }
 
-func TestSealedTypesSayWhatTheyAre(t *testing.T) {
-	// Protects the reader of a log: a text shows that it was redacted, a key shows its fingerprint,
-	// in JSON as a valid string.
+func TestPrintedFormsOfSecrets(t *testing.T) {
+	// A text is printed as redacted and a key as its fingerprint, in JSON as a valid string.
 	key, err := apikey.Parse(canaryKey)
 	if err != nil {
 		t.Fatal(err)
@@ -305,9 +304,8 @@ func TestSealedTypesSayWhatTheyAre(t *testing.T) {
 
 const panicWith = "REDACT_TEST_PANIC_WITH"
 
-func TestACrashDoesNotShowASealedSecret(t *testing.T) {
-	// Protects the function's log when it dies: the runtime prints the panic's value and the stack
-	// by itself.
+func TestPanicDoesNotShowASecret(t *testing.T) {
+	// The runtime prints the value of a panic and the stack into the function's log.
 	subjects := sealed(t)
 	if wanted := os.Getenv(panicWith); wanted != "" {
 		for _, s := range subjects {

@@ -13,9 +13,8 @@ import (
 
 func init() { hermetic.FixSeed() }
 
-func TestTextGivesItsContentWhenAsked(t *testing.T) {
-	// Protects the one way out: what was sealed comes back to the byte, and the zero Text is the
-	// empty one.
+func TestRevealReturnsTheContent(t *testing.T) {
+	// The content does not change, and the zero Text is empty.
 	for _, content := range []string{"", "a", "white\n space ", "\x00\xff", strings.Repeat("x", 70_000)} {
 		sealed := redact.New(content)
 		if got := sealed.Reveal(); got != content {
@@ -32,8 +31,6 @@ func TestTextGivesItsContentWhenAsked(t *testing.T) {
 }
 
 func TestTextsAreEqualByContent(t *testing.T) {
-	// Protects decisions made on values: two reads of one value are equal, and a changed byte makes
-	// a difference.
 	same := strings.Clone("a value")
 	if !redact.New("a value").Equal(redact.New(same)) {
 		t.Error("equal contents do not compare equal")
@@ -45,9 +42,8 @@ func TestTextsAreEqualByContent(t *testing.T) {
 	}
 }
 
-func TestScrubTakesOutKeysAndGivenTexts(t *testing.T) {
-	// Protects error messages: a server may quote what it was sent, whole or escaped, and one text
-	// may be part of another.
+func TestScrubRemovesKeysAndGivenTexts(t *testing.T) {
+	// A server may quote the request, in full or escaped, and one text may be part of another.
 	value := redact.New(`{"QUILT_API_KEY":"qk_W7hQx3ZtLmN9","db_password":"hunter2\n"}`)
 	for _, c := range []struct {
 		name, message, want string
@@ -80,9 +76,9 @@ func TestScrubTakesOutKeysAndGivenTexts(t *testing.T) {
 	}
 }
 
-func TestScrubLeavesFingerprints(t *testing.T) {
-	// Protects messages about a key: what names it without giving it away stays readable, brackets
-	// and all. Next to anything else it goes.
+func TestScrubKeepsFingerprints(t *testing.T) {
+	// A fingerprint stays readable if it is a separate word, also in brackets. Otherwise it is
+	// removed.
 	for message, want := range map[string]string{
 		"the key 42 (qk_Y23...LS5) still lives (superseded): sweep again": "the key 42 (qk_Y23...LS5) still lives " +
 			"(superseded): sweep again",
@@ -103,9 +99,8 @@ func TestScrubLeavesFingerprints(t *testing.T) {
 	}
 }
 
-func TestScrubLetsNoKeyThrough(t *testing.T) {
-	// Protects keys of every shape: also those that look like a fingerprint at their beginning, at
-	// their end, or in the middle.
+func TestScrubRemovesKeysThatLookLikeFingerprints(t *testing.T) {
+	// The similarity may be at the beginning, at the end or in the middle.
 	sign := rapid.OneOf(rapid.SampledFrom([]rune(`abcXYZ019_-...()[]{},;:/+=&`)),
 		rapid.Rune()).Filter(func(r rune) bool {
 		// which end what looks like a key, as they end it where it is quoted

@@ -37,7 +37,7 @@ func block(kind string, content []byte) string {
 const mark = "\ufeff"
 
 func TestParseTrustsEveryCertificate(t *testing.T) {
-	// Protects: no certificate of a bundle is skipped silently, whatever program wrote the file.
+	// No certificate of a bundle is skipped silently, whatever program wrote the file.
 	one, two := newCertificate(t, "one"), newCertificate(t, "two")
 	for name, text := range map[string]string{
 		"two certificates":                                    one + two,
@@ -61,8 +61,8 @@ func TestParseTrustsEveryCertificate(t *testing.T) {
 }
 
 func TestParseRefusesWhatIsNotACertificate(t *testing.T) {
-	// Protects: a bundle with one damaged certificate is refused at once, before a handshake fails;
-	// a private key never leaves the machine.
+	// A bundle with one damaged certificate is refused at once, before a handshake fails; a private
+	// key never leaves the machine.
 	good := newCertificate(t, "good")
 	encoded := strings.Replace(good, "\n", "\n*", 1)
 	noEnd, _, _ := strings.Cut(good, "-----END")

@@ -13,8 +13,7 @@ import (
 )
 
 func TestTheEnvironmentOfADeployedFunction(t *testing.T) {
-	// Protects a command that looks at a sweep from elsewhere: it waits as long as the function
-	// does, and does not look for the function's own file.
+	// A command uses the function's periods, and does not read the function's file.
 	limit := 48 * time.Hour
 	env := map[string]string{
 		settings.EnvRegistryURL: registry, settings.EnvCABundle: "/var/task/ca.pem", settings.EnvLogLevel: "WARN",
@@ -38,9 +37,8 @@ func TestTheEnvironmentOfADeployedFunction(t *testing.T) {
 	}
 }
 
-func TestAFaultyEnvironmentOfADeployedFunction(t *testing.T) {
-	// Protects a command from an environment that the function itself refuses, or that is another
-	// function's: each fault is named, but the bundle's.
+func TestInvalidEnvironmentOfADeployedFunction(t *testing.T) {
+	// Each fault is reported, except that of the bundle.
 	_, err := settings.LoadRevoke(settings.Deployed(map[string]string{settings.EnvCABundle: pasted,
 		settings.EnvGrace: "soon"}))
 	if got, want := faulty(t, err), []string{settings.EnvRegistryURL, settings.EnvGrace}; !slices.Equal(got, want) {

@@ -58,17 +58,15 @@ func environmentRules() []rule {
 	}
 }
 
-func TestEachVariableKeepsItsRule(t *testing.T) {
-	// Protects the functions from starting with a setting that cannot work: what is faulty is
-	// refused, never replaced by a default.
+func TestEachVariableIsValidated(t *testing.T) {
+	// An invalid variable is refused and never replaced by a default.
 	for _, r := range environmentRules() {
 		r.check(t)
 	}
 }
 
 func TestDefaultsOfTheEnvironment(t *testing.T) {
-	// Protects who sets nothing but the registry: the documented defaults hold, also for variables
-	// that are there and blank.
+	// The documented defaults apply, also for blank variables.
 	blank := map[string]string{}
 	for _, r := range environmentRules() {
 		if r.name != settings.EnvRegistryURL {
@@ -90,8 +88,7 @@ func TestDefaultsOfTheEnvironment(t *testing.T) {
 }
 
 func TestRegistryURLIsRequired(t *testing.T) {
-	// Protects the operator from a function that starts and calls nobody: a missing or blank URL is
-	// one fault that says so.
+	// A missing or blank URL is one fault.
 	for _, env := range []map[string]string{{}, {settings.EnvRegistryURL: ""}, {settings.EnvRegistryURL: " "}} {
 		_, rotateErr := settings.LoadRotate(settings.Tags(env))
 		_, revokeErr := settings.LoadRevoke(settings.Tags(env))
@@ -104,9 +101,8 @@ func TestRegistryURLIsRequired(t *testing.T) {
 	}
 }
 
-func TestAllFaultyVariablesAreNamedTogether(t *testing.T) {
-	// Protects the operator from correcting one setting in each deployment: the error lists each
-	// invalid one.
+func TestAllInvalidVariablesAreReportedTogether(t *testing.T) {
+	// An operator can correct them in one deployment.
 	env := settings.Tags(map[string]string{
 		settings.EnvCABundle: "/no/such/file.pem", settings.EnvExpiresInDays: "0", settings.EnvGrace: "x",
 		settings.EnvQuiet: "x", settings.EnvHoldLimit: "x", settings.EnvOrphanAge: "x", settings.EnvLogLevel: "x",

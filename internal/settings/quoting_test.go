@@ -21,9 +21,8 @@ func checkQuotesNothing(t *testing.T, name string, err error) {
 	}
 }
 
-func TestFaultsQuoteNoValue(t *testing.T) {
-	// Protects a key that somebody pasted into the wrong place: the fault, which is logged, does
-	// not quote it.
+func TestFaultsDoNotContainTheValue(t *testing.T) {
+	// A fault is logged, and a person may have pasted a key.
 	for _, r := range append(environmentRules(), tagRules()...) {
 		for _, text := range []string{pasted, "https://user:" + pasted + "@registry.example.com", registry + "/" +
 			pasted, "24h" + pasted, "90 " + pasted, pasted + "\x00"} {
@@ -36,9 +35,8 @@ func TestFaultsQuoteNoValue(t *testing.T) {
 	}
 }
 
-func TestCABundleThatCannotBeUsed(t *testing.T) {
-	// Protects the operator of a private registry: the fault names the variable and says what is
-	// wrong with the file, and not its path.
+func TestInvalidCABundleIsRefused(t *testing.T) {
+	// The fault names the variable and the problem, and not the path.
 	for path, says := range map[string]string{
 		filepath.Join(t.TempDir(), pasted): "no such file",
 		"/dev/null":                        "it is empty",

@@ -15,8 +15,7 @@ import (
 func init() { hermetic.FixSeed() }
 
 func TestRestartNamesServices(t *testing.T) {
-	// Protects the services that a leaked key is taken from: each is named, once, and none is made
-	// up.
+	// Each service is returned once.
 	api, worker := settings.Service{Cluster: "prod", Service: "api"}, settings.Service{Cluster: "prod_2",
 		Service: "Worker-7"}
 	for text, want := range map[string][]settings.Service{
@@ -35,8 +34,8 @@ func TestRestartNamesServices(t *testing.T) {
 }
 
 func TestRestartThatNamesNoServiceIsRefused(t *testing.T) {
-	// Protects against an emergency in which a service is left out for a slip of the pen: all are
-	// read, or the fault is told, without the value.
+	// In an emergency, a typing error must not leave a service out. The fault does not contain the
+	// value.
 	for _, text := range []string{
 		"api", "/api", "prod/", "prod/api/1", "prod/api,prod/worker", "prod / api", "prod/api worker",
 		"arn:aws:ecs:us-east-1:123456789012:service/prod/api",
@@ -55,8 +54,8 @@ func TestRestartThatNamesNoServiceIsRefused(t *testing.T) {
 	}
 }
 
-func TestServicesThatNoTagCanHoldAreNotWritten(t *testing.T) {
-	// Protects against a tag that is refused by AWS, or read as other services.
+func TestFormatRestartRefusesServicesThatDoNotFit(t *testing.T) {
+	// AWS would refuse such a tag, or it would be read as other services.
 	service := settings.Service{Cluster: "production", Service: "api"}
 	for name, test := range map[string]struct {
 		services []settings.Service
@@ -78,9 +77,8 @@ func TestServicesThatNoTagCanHoldAreNotWritten(t *testing.T) {
 	}
 }
 
-func TestRestartIsReadAsItWasWritten(t *testing.T) {
-	// Protects what adopt writes: the tag holds characters that AWS allows, and the same services
-	// come back.
+func TestParseRestartReadsWhatFormatRestartWrites(t *testing.T) {
+	// The tag has only characters that AWS allows.
 	allowed := regexp.MustCompile(`^[A-Za-z0-9 +\-=._:/@]*$`)
 	name := rapid.StringMatching(`[A-Za-z0-9_-]{1,20}`)
 	rapid.Check(t, func(t *rapid.T) {

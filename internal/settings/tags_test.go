@@ -91,17 +91,15 @@ func tagRules() []rule {
 	}
 }
 
-func TestEachTagKeepsItsRule(t *testing.T) {
-	// Protects one secret among many: its faulty tag is refused, never replaced by the
-	// environment's value.
+func TestEachTagIsValidated(t *testing.T) {
+	// An invalid tag is refused and never replaced by the value of the environment.
 	for _, r := range tagRules() {
 		r.check(t)
 	}
 }
 
-func TestEnvironmentCountsWithoutTags(t *testing.T) {
-	// Protects a secret without tags, or with blank ones: what the environment says holds for it,
-	// and what it cannot say is empty.
+func TestEnvironmentAppliesWithoutTags(t *testing.T) {
+	// Blank tags count as missing. Settings without a variable are empty.
 	limit := 48 * time.Hour
 	rotateEnv := settings.Rotate{ExpiresInDays: 7}
 	revokeEnv := settings.Revoke{Grace: 3 * time.Hour, Quiet: 4 * time.Hour, HoldLimit: &limit,
@@ -124,8 +122,7 @@ func TestEnvironmentCountsWithoutTags(t *testing.T) {
 }
 
 func TestTagsOverrideTheEnvironmentForTheirSecretOnly(t *testing.T) {
-	// Protects the secrets that share a function: a tag wins over the environment, which stays as
-	// it was for the next secret.
+	// The environment is unchanged for the next secret.
 	limit := 48 * time.Hour
 	env := settings.Revoke{Grace: 3 * time.Hour, Quiet: 4 * time.Hour, HoldLimit: &limit, OrphanAge: 5 * time.Hour}
 	got := must[settings.Revocation](t)(env.ForSecret(map[string]string{settings.TagGrace: "0s",
@@ -143,9 +140,7 @@ func TestTagsOverrideTheEnvironmentForTheirSecretOnly(t *testing.T) {
 	}
 }
 
-func TestAllFaultyTagsAreNamedTogether(t *testing.T) {
-	// Protects the operator from correcting one tag in each rotation: the error lists each invalid
-	// one.
+func TestAllInvalidTagsAreReportedTogether(t *testing.T) {
 	tags := map[string]string{}
 	for _, r := range tagRules() {
 		tags[r.name] = r.refused[0]

@@ -7,8 +7,8 @@ import (
 )
 
 func TestLegibleWritesHiddenCharactersAsEscapes(t *testing.T) {
-	// Protects a person's terminal from names of keys: nothing in them moves the cursor, turns the
-	// text, or hides.
+	// The name of a key cannot move the cursor, change the direction of text or contain invisible
+	// characters.
 	for text, want := range map[string]string{
 		"pipeline-prod":           "pipeline-prod",
 		"Schlüssel für 日本":        "Schlüssel für 日本",

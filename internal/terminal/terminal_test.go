@@ -25,7 +25,7 @@ var table = terminal.Table{
 }
 
 func TestATableInAPipeIsALineForEachRow(t *testing.T) {
-	// Protects scripts that cut columns: no border, no colour, and nothing wraps, however long.
+	// Scripts cut columns, so there is no border, no colour and no wrapping.
 	var out, errs bytes.Buffer
 	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &errs, []string{"TERM=xterm-256color"})
 	if err := c.Table(table); err != nil {
@@ -42,7 +42,7 @@ func TestATableInAPipeIsALineForEachRow(t *testing.T) {
 }
 
 func TestATableOnATerminalFitsIt(t *testing.T) {
-	// Protects people at 80 columns: a row that is too long wraps within its cell.
+	// A row that is too long wraps within its cell.
 	for line := range strings.Lines(table.Render(true, 60)) {
 		if width := lipgloss.Width(strings.TrimRight(line, "\n")); width > 60 {
 			t.Errorf("%d columns: %q", width, line)
@@ -51,8 +51,7 @@ func TestATableOnATerminalFitsIt(t *testing.T) {
 }
 
 func TestResultsForProgramsHaveNoColour(t *testing.T) {
-	// Protects what reads JSON: it goes past everything that paints, and letters like < stay as
-	// they are.
+	// JSON has no colours, and letters such as < are not escaped.
 	var out bytes.Buffer
 	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &out, nil)
 	if err := c.JSON(map[string]string{"name": "<a> & b"}); err != nil {
@@ -63,9 +62,9 @@ func TestResultsForProgramsHaveNoColour(t *testing.T) {
 	}
 }
 
-func TestJSONHasNoCharacterThatATerminalObeys(t *testing.T) {
-	// Protects people who print JSON: control characters, C1 ones too, line separators and marks of
-	// the direction are escapes, and a program reads the same text.
+func TestJSONHasNoControlCharacters(t *testing.T) {
+	// Control characters, line separators and marks of direction are escaped, and a program reads
+	// the same text.
 	const name = "\x1b[2J\u009b31m\u0085\u2028\u2029\u202e\u2066\u200f\u00a0\u007f\U000e0001 é日本 <&>"
 	var out bytes.Buffer
 	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &out, nil)
@@ -87,7 +86,7 @@ func TestJSONHasNoCharacterThatATerminalObeys(t *testing.T) {
 }
 
 func TestProgressInAPipe(t *testing.T) {
-	// Protects logs: what is done is a line; what is under way is none.
+	// Each completed step is a line. The current step is not printed.
 	var out, errs bytes.Buffer
 	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &errs, nil)
 	p := c.Progress(false)
@@ -106,8 +105,8 @@ func TestProgressInAPipe(t *testing.T) {
 	}
 }
 
-func TestNobodyToAsk(t *testing.T) {
-	// Protects scripts from hanging at a question, and from going on as if it had been answered.
+func TestQuestionsFailWithoutATerminal(t *testing.T) {
+	// A script must neither wait for an answer nor continue without one.
 	var out bytes.Buffer
 	c := terminal.NewConsole(strings.NewReader("yes\n"), &out, &out, &out, nil)
 	if _, err := c.Ask(t.Context(), "sure?"); !errors.Is(err, terminal.ErrNoTerminal) {
@@ -119,9 +118,8 @@ func TestNobodyToAsk(t *testing.T) {
 	}
 }
 
-func TestASecretFromAPipe(t *testing.T) {
-	// Protects `printf … | quilt-rotate bootstrap`: one line, white space around it taken off; and
-	// one that never comes is an error.
+func TestAskSecretReadsFromAPipe(t *testing.T) {
+	// It reads one line and removes white space around it. A missing line is an error.
 	var out bytes.Buffer
 	c := terminal.NewConsole(strings.NewReader("  the code \nnext\n"), &out, &out, &out, nil)
 	if got, err := c.AskSecret(t.Context(), "code", ""); err != nil || got.Reveal() != "the code" {
@@ -165,8 +163,8 @@ func atATerminal(t *testing.T) (c *terminal.Console, person *os.File, seen func(
 	}
 }
 
-func TestASecretIsTypedUnseen(t *testing.T) {
-	// Protects passwords from people who look over a shoulder, and from recorded terminals.
+func TestAskSecretDoesNotEcho(t *testing.T) {
+	// A terminal does not show the secret.
 	c, person, seen := atATerminal(t)
 	if _, err := person.WriteString("tell nobody\n"); err != nil {
 		t.Fatal(err)
@@ -181,8 +179,8 @@ func TestASecretIsTypedUnseen(t *testing.T) {
 	}
 }
 
-func TestAConfirmationIsTheWord(t *testing.T) {
-	// Protects from a habit of pressing y: nothing but the word itself is a yes.
+func TestConfirmAcceptsOnlyTheWord(t *testing.T) {
+	// The answer y is not accepted.
 	for answer, want := range map[string]error{"prod/pipeline\n": nil, "y\n": terminal.ErrDeclined,
 		"\n": terminal.ErrDeclined} {
 		c, person, _ := atATerminal(t)
@@ -195,8 +193,7 @@ func TestAConfirmationIsTheWord(t *testing.T) {
 	}
 }
 
-func TestCtrlDIsNoAnswer(t *testing.T) {
-	// Protects people who change their mind at an unseen question: Ctrl-D ends it, too.
+func TestCtrlDEndsAHiddenQuestion(t *testing.T) {
 	c, person, _ := atATerminal(t)
 	if _, err := person.WriteString("\x04"); err != nil {
 		t.Fatal(err)
@@ -208,9 +205,8 @@ func TestCtrlDIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestCtrlDConfirmsNothing(t *testing.T) {
-	// Protects operators who leave a confirmation with Ctrl-D: nothing is done, and the message
-	// says so.
+func TestCtrlDDeclinesAConfirmation(t *testing.T) {
+	// Nothing is done, and the message says so.
 	c, person, _ := atATerminal(t)
 	if _, err := person.WriteString("\x04"); err != nil {
 		t.Fatal(err)
@@ -220,8 +216,8 @@ func TestCtrlDConfirmsNothing(t *testing.T) {
 	}
 }
 
-func TestAnUnseenQuestionFitsTheTerminal(t *testing.T) {
-	// Protects what is asked from being broken in the middle of a word.
+func TestHiddenQuestionFitsTheTerminal(t *testing.T) {
+	// The question is broken between words.
 	c, person, seen := atATerminal(t)
 	if err := pty.Setsize(person, &pty.Winsize{Rows: 24, Cols: 40}); err != nil {
 		t.Fatal(err)
@@ -241,8 +237,7 @@ func TestAnUnseenQuestionFitsTheTerminal(t *testing.T) {
 }
 
 func TestCtrlCEndsAQuestion(t *testing.T) {
-	// Protects people who change their mind at a question: Ctrl-C ends it, although nothing was
-	// typed.
+	// It ends also if nothing was typed.
 	c, _, _ := atATerminal(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
@@ -251,8 +246,7 @@ func TestCtrlCEndsAQuestion(t *testing.T) {
 	}
 }
 
-func TestLengthsOfTimeForPeople(t *testing.T) {
-	// Protects readers from 1234h56m7s.
+func TestAbout(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0 s", 59 * time.Second: "59 s", 90 * time.Minute: "90 min", 3 * time.Hour: "3 h", 47 * time.Hour: "47 h",
 		60 * 24 * time.Hour: "60 days", -time.Hour: "-60 min",
@@ -266,9 +260,8 @@ func TestLengthsOfTimeForPeople(t *testing.T) {
 	}
 }
 
-func TestWhatSomebodyTypedDoesNotMoveTheCursor(t *testing.T) {
-	// Protects a person's terminal from the name of a key, which whoever stole another one can
-	// choose.
+func TestQuestionsCannotControlTheTerminal(t *testing.T) {
+	// The name of a key may have been chosen by an attacker.
 	const name = "\x1b[2J\x1b]0;gone\a"
 	shown := terminal.Line(terminal.Warned, "a key", name) + terminal.Table{Headers: []string{"name"},
 		Rows: [][]string{{name}}}.Render(false, 80)
@@ -278,8 +271,7 @@ func TestWhatSomebodyTypedDoesNotMoveTheCursor(t *testing.T) {
 }
 
 func TestALongLineIsBrokenBetweenWords(t *testing.T) {
-	// Protects people at 80 columns from half a word at the end of a line; nothing of the line is
-	// lost.
+	// Nothing of the line is lost.
 	const id = "d05e237c-f8ad-4cad-99f7-b5775ce8835e"
 	line := terminal.Line(terminal.Failed, "the sweep did not do all of the "+id, strings.Repeat("for a reason ", 12))
 	lines := terminal.Wrap(line, 80)
@@ -300,8 +292,7 @@ func TestALongLineIsBrokenBetweenWords(t *testing.T) {
 }
 
 func TestARegionFitsALowTerminal(t *testing.T) {
-	// Protects the screen from a region that is higher than it: what scrolled away could not be
-	// erased, and would stay for ever.
+	// Lines that scrolled away could not be erased.
 	person, tty, err := pty.Open()
 	if err != nil {
 		t.Skipf("SKIPPED: a region on a terminal: a pseudo-terminal is not installed: %v", err)
@@ -323,8 +314,8 @@ func TestARegionFitsALowTerminal(t *testing.T) {
 	}
 }
 
-func TestASecretIsHandedOverUnseen(t *testing.T) {
-	// Protects keys: a pipe gets every byte of one and none beside, and a terminal gets nothing.
+func TestWriteSecretRefusesATerminal(t *testing.T) {
+	// A pipe gets the bytes of the secret and nothing else. A terminal gets nothing.
 	var out, errs bytes.Buffer
 	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &errs, nil)
 	if err := c.WriteSecret(redact.New("a secret")); err != nil || out.String() != "a secret" {

@@ -20,9 +20,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-func TestErrorsSayOperationThingAndNextStep(t *testing.T) {
-	// Protects the person who is woken: what was called on which secret, what the service said, and
-	// what to look at.
+func TestErrorsNameOperationSecretAndNextStep(t *testing.T) {
+	// The error also has the message of Secrets Manager.
 	for code, hint := range map[string]string{
 		"AccessDeniedException": "role", "ResourceNotFoundException": "ARN", "DecryptionFailure": "KMS",
 		"EncryptionFailure":      "KMS",
@@ -47,8 +46,7 @@ func TestErrorsSayOperationThingAndNextStep(t *testing.T) {
 }
 
 func TestErrorsOfTheNetworkAndTheDeadline(t *testing.T) {
-	// Protects the diagnosis if no answer came: only attempts that got no connection point to the
-	// VPC, and the cause stays recognisable.
+	// Only attempts without a connection point to the VPC, and errors.Is finds the cause.
 	for _, c := range []struct {
 		cause error
 		says  string
@@ -71,8 +69,8 @@ func TestErrorsOfTheNetworkAndTheDeadline(t *testing.T) {
 	}
 }
 
-func TestADeadlineOfTheCallerIsTold(t *testing.T) {
-	// Protects the same over a real connection: the SDK wraps the deadline, and it is found.
+func TestErrorReportsTheCallersDeadline(t *testing.T) {
+	// The SDK wraps the deadline.
 	s, v := start(t)
 	s.set("DescribeSecret", http.StatusOK, `{}`)
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
@@ -83,9 +81,9 @@ func TestADeadlineOfTheCallerIsTold(t *testing.T) {
 	}
 }
 
-func TestErrorsShowNothingOfWhatWasSent(t *testing.T) {
-	// Protects promise 4 against a service that quotes its input: neither value, nor key, nor
-	// RotationToken is in the error, however it is printed.
+func TestErrorsDoNotContainWhatWasSent(t *testing.T) {
+	// Promise 4: a service may quote its input, but the error contains no value, key or
+	// RotationToken, however it is printed.
 	escaped, err := json.Marshal(value)
 	if err != nil {
 		t.Fatal(err)

@@ -7,9 +7,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-func TestSecretIDsAreKnownByTheirForm(t *testing.T) {
-	// Protects secrets whose names look a little like keys, and keys that somebody pastes into the
-	// place of a secret.
+func TestIsSecretID(t *testing.T) {
+	// Names of secrets may look like keys. A key that was pasted in place of a name is refused.
 	const (
 		key = "qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTe"
 		arn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:"

@@ -23,8 +23,8 @@ const (
 
 var since = time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC)
 
-func TestLabelsHaveTheirForms(t *testing.T) {
-	// Protects a format on disk: labels that one release writes are read by all others.
+func TestLabelsHaveTheDocumentedForm(t *testing.T) {
+	// The labels are a storage format: each release must read the labels of earlier releases.
 	if got, want := vault.KeyLabel("3f2a"), "quilt-key:3f2a"; got != want {
 		t.Errorf("the key label is %q, want %q", got, want)
 	}
@@ -41,9 +41,8 @@ func TestLabelsHaveTheirForms(t *testing.T) {
 	}
 }
 
-func TestLabelsAreReadAsWhatTheyMean(t *testing.T) {
-	// Protects the ledger: our labels are understood, others' are left alone, and what a newer
-	// release wrote is not taken for ours.
+func TestNewVersionParsesLabels(t *testing.T) {
+	// Labels of other tools are ignored, and labels of newer releases are unknown.
 	mark := vault.NewMark(oldVersion, since)
 	later := vault.NewMark(oldVersion, since.Add(time.Minute))
 	promising := vault.NewMark(oldVersion, since).Promising(720 * time.Hour)
@@ -101,9 +100,9 @@ func TestLabelsAreReadAsWhatTheyMean(t *testing.T) {
 	}
 }
 
-func TestAPauseIsReadWhereverItSits(t *testing.T) {
-	// Protects a pause from a move of AWSCURRENT: the label counts on any version, the latest of
-	// several counts, and so does the tag of older releases.
+func TestPauseIsReadOnAnyVersion(t *testing.T) {
+	// A move of AWSCURRENT must not end a pause. The latest pause counts, also if it is in the tag
+	// of older releases.
 	soon, late := since.Add(time.Hour), since.Add(4*time.Hour)
 	if got, want := vault.PauseLabel(soon.In(time.FixedZone("east", 3600))),
 		"quilt-pause:20261122T191500Z"; got != want {
@@ -124,10 +123,9 @@ func TestAPauseIsReadWhereverItSits(t *testing.T) {
 	}
 }
 
-func TestTheFirstReleaseStopsAtNewLabels(t *testing.T) {
-	// Protects who rolls the stack back (docs/runbook/upgrade.md): the first release does not take
-	// the labels that came later for its own. It knew two forms, and stopped its sweeps at every
-	// other label of ours.
+func TestFirstReleaseStopsAtNewLabels(t *testing.T) {
+	// After a rollback of the stack (docs/runbook/upgrade.md), the first release must not misread
+	// newer labels. It has two forms of labels and stops its sweeps at all others.
 	firstMark := regexp.MustCompile(`^quilt-superseded:([0-9]{8}T[0-9]{6}Z):(.{1,8})$`)
 	for _, label := range []string{vault.PauseLabel(since),
 		vault.NewMark(oldVersion, since).Promising(24 * time.Hour).Label(), vault.NewMark("x",
@@ -139,9 +137,8 @@ func TestTheFirstReleaseStopsAtNewLabels(t *testing.T) {
 	}
 }
 
-func TestVersionAnswersForItsLabels(t *testing.T) {
-	// Protects the reading of stages and of the one key: exact labels, the first key, "" where
-	// there is none.
+func TestVersionHasLabelsAndKey(t *testing.T) {
+	// Labels are compared exactly, and the first key label counts.
 	v := vault.NewVersion(oldVersion, []string{vault.Current, "quilt-key:b", "quilt-key:a"})
 	for label, want := range map[string]bool{vault.Current: true, "quilt-key:a": true, vault.Pending: false,
 		"AWSCURREN": false, "awscurrent": false, "": false} {
@@ -154,9 +151,8 @@ func TestVersionAnswersForItsLabels(t *testing.T) {
 	}
 }
 
-func TestCheckLabelBeforeAnythingIsStored(t *testing.T) {
-	// Protects a key from being stored with a label that the service refuses, or that the sweep
-	// does not understand.
+func TestCheckLabelRefusesIDsThatDoNotFit(t *testing.T) {
+	// Secrets Manager or the sweep would not accept the label after the key is stored.
 	for id, fits := range map[string]bool{
 		"3f2a": true, strings.Repeat("x", vault.MaxLabelLength-len("quilt-key:")): true,
 		"": false, strings.Repeat("x", vault.MaxLabelLength-len("quilt-key:")+1): false,
@@ -178,8 +174,8 @@ func versionIDs() *rapid.Generator[string] {
 }
 
 func TestEveryMarkIsReadBack(t *testing.T) {
-	// Protects the grace period: whoever wrote a mark, its version and time come back to the
-	// second, and no other version takes it for its own.
+	// The grace period relies on version and time, to the second. Another version does not accept
+	// the mark.
 	rapid.Check(t, func(t *rapid.T) {
 		id, other := versionIDs().Draw(t, "version"), versionIDs().Draw(t, "other version")
 		at := time.Unix(rapid.Int64Range(0, 240000000000).Draw(t, "second"), rapid.Int64Range(0, 999_999_999).Draw(t,
@@ -206,8 +202,7 @@ func TestEveryMarkIsReadBack(t *testing.T) {
 }
 
 func TestEveryKeyLabelIsReadBack(t *testing.T) {
-	// Protects the way from a version to its key: any id that fits into a label comes out of it as
-	// it was.
+	// Any id that fits into a label is read back unchanged.
 	rapid.Check(t, func(t *rapid.T) {
 		id := rapid.StringN(1, -1, vault.MaxLabelLength-len("quilt-key:")).Draw(t, "key id")
 		if err := vault.CheckLabel(id); err != nil {
@@ -221,8 +216,7 @@ func TestEveryKeyLabelIsReadBack(t *testing.T) {
 }
 
 func FuzzNewVersion(f *testing.F) {
-	// Protects the sweep from labels that people and newer releases write: each of "quilt-" is
-	// understood in full or named as unknown.
+	// Each label that begins with "quilt-" is parsed completely or returned as unknown.
 	for _, label := range []string{"", "quilt-", "quilt-key:", "quilt-key:a", "quilt-superseded:",
 		vault.NewMark(oldVersion, since).Label(), vault.NewMark("short", since).Label(),
 		vault.NewMark("é日本語x", since).Label(), "quilt-superseded:20261122T181560Z:0f9a1b2c",

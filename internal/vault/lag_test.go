@@ -52,9 +52,8 @@ func valueAfter(lag time.Duration, reads *int) *vault.Vault {
 	}})
 }
 
-func TestAwaitWaitsOutALaggingDescription(t *testing.T) {
-	// Protects a rotation from failing on a description that lags behind its own start, without
-	// holding up one that does not.
+func TestAwaitWaitsForALaggingDescription(t *testing.T) {
+	// Without a lag, it does not wait.
 	for _, lag := range []time.Duration{0, 30 * time.Millisecond, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			var reads int
@@ -71,9 +70,8 @@ func TestAwaitWaitsOutALaggingDescription(t *testing.T) {
 	}
 }
 
-func TestAwaitGivesTheLastDescriptionWhenItNeverFits(t *testing.T) {
-	// Protects the error that follows: after two seconds the caller judges what is there, with a
-	// description and no error.
+func TestAwaitReturnsTheLastDescription(t *testing.T) {
+	// After two seconds, the caller gets the last description and no error.
 	synctest.Test(t, func(t *testing.T) {
 		var reads int
 		v, from := labelledAfter(time.Hour, &reads), time.Now()
@@ -87,8 +85,8 @@ func TestAwaitGivesTheLastDescriptionWhenItNeverFits(t *testing.T) {
 	})
 }
 
-func TestReadWaitsOutALaggingValue(t *testing.T) {
-	// Protects testSecret and finishSecret, which read what createSecret has just stored.
+func TestReadWaitsForALaggingValue(t *testing.T) {
+	// testSecret and finishSecret read the value that createSecret has just stored.
 	for _, lag := range []time.Duration{0, 30 * time.Millisecond, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			var reads int
@@ -105,9 +103,9 @@ func TestReadWaitsOutALaggingValue(t *testing.T) {
 	}
 }
 
-func TestReadOfAVersionThatStaysWithoutValue(t *testing.T) {
-	// Protects the pending version that Secrets Manager makes before createSecret: no value is an
-	// answer of its own, after two seconds at most.
+func TestReadOfAVersionWithoutAValueFails(t *testing.T) {
+	// Secrets Manager creates the pending version without a value. ErrNoValue is returned after two
+	// seconds.
 	synctest.Test(t, func(t *testing.T) {
 		var reads int
 		v, from := valueAfter(time.Hour, &reads), time.Now()
@@ -120,9 +118,8 @@ func TestReadOfAVersionThatStaysWithoutValue(t *testing.T) {
 	})
 }
 
-func TestTheWaitCanBeSet(t *testing.T) {
-	// Protects tests and commands that cannot wait: the wait ends at its limit, and a limit of
-	// nothing means one read, not for ever.
+func TestMaxLagLimitsTheWait(t *testing.T) {
+	// A limit of zero means one read.
 	for limit, most := range map[time.Duration]int{0: 1, time.Nanosecond: 1, 100 * time.Millisecond: 3} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -144,7 +141,7 @@ func TestTheWaitCanBeSet(t *testing.T) {
 }
 
 func TestReadIfAnyDoesNotWait(t *testing.T) {
-	// Protects createSecret's time: where no value is the usual case, one read decides.
+	// In createSecret, a missing value is the usual case.
 	synctest.Test(t, func(t *testing.T) {
 		var reads int
 		v, from := valueAfter(time.Hour, &reads), time.Now()
@@ -155,9 +152,8 @@ func TestReadIfAnyDoesNotWait(t *testing.T) {
 	})
 }
 
-func TestFailuresAreNotWaitedOut(t *testing.T) {
-	// Protects the deadline: only lag is waited for; a refusal is returned at once, as the error
-	// that it is.
+func TestFailuresAreReturnedImmediately(t *testing.T) {
+	// Only a lag is waited for, not a refusal.
 	denied := &smithy.OperationError{Err: &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "no"}}
 	synctest.Test(t, func(t *testing.T) {
 		var reads int
@@ -187,9 +183,8 @@ func TestFailuresAreNotWaitedOut(t *testing.T) {
 	})
 }
 
-func TestWaitingEndsWithItsContext(t *testing.T) {
-	// Protects against a wrong conclusion: a wait that was cut short is an error, neither "no
-	// value" nor a description that never fitted.
+func TestWaitEndsWithItsContext(t *testing.T) {
+	// A wait that the context ends is an error, and not ErrNoValue.
 	for _, cause := range []error{context.DeadlineExceeded, context.Canceled} {
 		synctest.Test(t, func(t *testing.T) {
 			var reads int
@@ -225,9 +220,9 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestReadsAskForTheRightVersion(t *testing.T) {
-	// Protects against a label that moves between two calls: versions are read by id, an issuer's
-	// secret as it is current.
+func TestReadsRequestTheRightVersion(t *testing.T) {
+	// A label may move between two calls, so versions are read by id. The secret of an issuing
+	// credential is read as it is current.
 	s, v := start(t)
 	s.set("GetSecretValue", http.StatusOK, `{"SecretString":"x"}`)
 	for _, read := range []func() (redact.Text, error){
@@ -247,9 +242,8 @@ func TestReadsAskForTheRightVersion(t *testing.T) {
 	}
 }
 
-func TestABinaryValueIsNoKey(t *testing.T) {
-	// Protects a secret that somebody stored as a file: it is distinguished from one that waits for
-	// its value.
+func TestReadRefusesABinaryValue(t *testing.T) {
+	// The error differs from that of a missing value.
 	s, v := start(t)
 	s.set("GetSecretValue", http.StatusOK, `{"SecretBinary":"AAEC"}`)
 	for name, read := range map[string]func(context.Context, string, string) (redact.Text, error){"Read": v.Read,
@@ -260,9 +254,9 @@ func TestABinaryValueIsNoKey(t *testing.T) {
 	}
 }
 
-func TestAMissingIssuerIsNoMissingValue(t *testing.T) {
-	// Protects the hint: an issuer's secret that does not exist is a wrong name, not a version that
-	// waits for its value.
+func TestReadCurrentDistinguishesAMissingSecret(t *testing.T) {
+	// A secret of an issuing credential that does not exist is not a missing value, so the error
+	// has a hint.
 	s, v := start(t)
 	s.set("GetSecretValue", http.StatusBadRequest,
 		`{"__type":"ResourceNotFoundException","Message":"Secrets Manager can't find the specified secret."}`)
@@ -293,9 +287,9 @@ func throttledFor(d time.Duration, tries *int) *vault.Vault {
 	})
 }
 
-func TestAMoveThatFailedCountsIfTheLabelIsThere(t *testing.T) {
-	// Protects every caller from a lost answer and from a twin: after a failure, what
-	// DescribeSecret says counts, once it had time to catch up.
+func TestFailedMoveSucceedsIfTheLabelMoved(t *testing.T) {
+	// An answer may be lost, or a concurrent run may have made the move. So the labels in
+	// DescribeSecret decide, after the lag.
 	refused := &smithy.GenericAPIError{Code: "InvalidParameterException", Message: "the staging label is attached to " +
 		"another version"}
 	const label = "quilt-key:a"
@@ -349,10 +343,9 @@ func TestAMoveThatFailedCountsIfTheLabelIsThere(t *testing.T) {
 	}
 }
 
-func TestAThrottledChangeQueues(t *testing.T) {
-	// Protects a thousand rotations in one second, of which the service takes fifty: each change
-	// waits for its turn, and none is given up, nor a new key with it; and nobody waits for ever,
-	// or beyond the function's time.
+func TestThrottledChangeIsRepeated(t *testing.T) {
+	// Secrets Manager allows 50 changes a second, so a thousand rotations must wait. The wait ends
+	// at its limit and with the context.
 	for _, test := range []struct {
 		throttled, limit time.Duration
 		fails            bool

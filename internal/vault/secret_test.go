@@ -12,9 +12,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-func TestDescribeReadsEverythingButTheValues(t *testing.T) {
-	// Protects every decision: stages, tags, rotation, replicas, and the service's clock come out
-	// of one answer as it gives them.
+func TestDescribeReturnsEverythingButTheValues(t *testing.T) {
 	s, v := start(t)
 	s.set("DescribeSecret", http.StatusOK, `{"ARN":"`+arn+
 		`","Name":"prod/pipeline","RotationEnabled":true,"RotationLambdaARN":"arn:function",
@@ -50,7 +48,7 @@ func TestDescribeReadsEverythingButTheValues(t *testing.T) {
 }
 
 func TestDescribeOfASecretThatWasNeverRotated(t *testing.T) {
-	// Protects fresh secrets: what the service leaves out is read as off, never, and none.
+	// Missing fields mean off, never and none.
 	s, v := start(t)
 	s.set("DescribeSecret", http.StatusOK, `{"ARN":"`+arn+`","Name":"prod/pipeline"}`)
 	got, err := v.Describe(t.Context(), arn)
@@ -65,8 +63,7 @@ func TestDescribeOfASecretThatWasNeverRotated(t *testing.T) {
 }
 
 func TestDescribeReadsARotationAfterDays(t *testing.T) {
-	// Protects the arithmetic of lifetimes: the older way to set a schedule has no expression, and
-	// is read as well.
+	// The older way to set a schedule has no expression.
 	s, v := start(t)
 	s.set("DescribeSecret", http.StatusOK, `{"ARN":"`+arn+
 		`","Name":"prod/pipeline","RotationRules":{"AutomaticallyAfterDays":30}}`)
@@ -80,7 +77,6 @@ func TestDescribeReadsARotationAfterDays(t *testing.T) {
 }
 
 func TestDescribeOfADeletedSecret(t *testing.T) {
-	// Protects secrets on their way out: a deletion date means that nothing is to be done any more.
 	s, v := start(t)
 	s.set("DescribeSecret", http.StatusOK, `{"ARN":"`+arn+`","DeletedDate":1795371300}`)
 	if got, err := v.Describe(t.Context(), arn); err != nil || !got.Deleted {
@@ -88,9 +84,8 @@ func TestDescribeOfADeletedSecret(t *testing.T) {
 	}
 }
 
-func TestDescribeWithoutADateTellsTheCallersTime(t *testing.T) {
-	// Protects graces from the year 1: an answer without a Date header is dated by the caller's
-	// clock.
+func TestDescribeWithoutADateUsesTheCallersTime(t *testing.T) {
+	// A zero time would end all grace periods.
 	v := vault.New(stub{describe: func(context.Context) (*secretsmanager.DescribeSecretOutput, error) {
 		return &secretsmanager.DescribeSecretOutput{}, nil
 	}})
@@ -102,8 +97,6 @@ func TestDescribeWithoutADateTellsTheCallersTime(t *testing.T) {
 }
 
 func TestSecretFindsAndCountsLabels(t *testing.T) {
-	// Protects the lookups that the steps and the sweep start from: the holder of a label, the
-	// labels in use, one order of versions.
 	secret := vault.Secret{Versions: map[string]vault.Version{}}
 	for id, stages := range map[string][]string{
 		newVersion: {vault.Current, "quilt-key:new"}, oldVersion: {vault.Previous, "quilt-key:old",
@@ -132,8 +125,7 @@ func TestSecretFindsAndCountsLabels(t *testing.T) {
 }
 
 func TestReplicaIsTheCopyOutsideThePrimaryRegion(t *testing.T) {
-	// Protects primaries that have replicas, and secrets that were never replicated, from being
-	// refused, and replicas from being served.
+	// A primary secret with replicas is not a replica.
 	for _, c := range []struct{ arn, primary, want string }{
 		{"arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/pipeline-AbCdEf", "", ""},
 		{"arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/pipeline-AbCdEf", "eu-central-1", ""},

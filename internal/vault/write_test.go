@@ -18,7 +18,7 @@ var pending = vault.NewValue{SecretARN: arn, VersionID: newVersion, RotationToke
 	Value: redact.New(value), KeyID: "3f2a"}
 
 func TestPutPendingStoresValueStageAndKeyInOneCall(t *testing.T) {
-	// Protects promise 3: a crash leaves all of it or nothing, and AWSCURRENT is not moved by it.
+	// Promise 3: after a crash, everything is stored or nothing, and AWSCURRENT has not moved.
 	s, v := start(t)
 	s.set("PutSecretValue", http.StatusOK, `{"ARN":"`+arn+`","VersionId":"`+newVersion+
 		`","VersionStages":["quilt-key:3f2a","AWSPENDING"]}`)
@@ -35,7 +35,7 @@ func TestPutPendingStoresValueStageAndKeyInOneCall(t *testing.T) {
 }
 
 func TestPutPendingWithoutARotationToken(t *testing.T) {
-	// Protects runs on emulators, which send none: the field is left out, not sent empty.
+	// Emulators send no RotationToken. The field must then be missing, not empty.
 	s, v := start(t)
 	s.set("PutSecretValue", http.StatusOK, `{"VersionStages":["AWSPENDING","quilt-key:3f2a"]}`)
 	p := pending
@@ -48,9 +48,9 @@ func TestPutPendingWithoutARotationToken(t *testing.T) {
 	}
 }
 
-func TestPutPendingAttachesAKeyLabelThatDidNotStick(t *testing.T) {
-	// Protects promise 3 where the service stores the value without our label: it is attached
-	// before anything else happens.
+func TestPutPendingAttachesAMissingKeyLabel(t *testing.T) {
+	// Promise 3: if Secrets Manager stores the value without our label, the label is attached
+	// immediately.
 	for _, answer := range []string{`{"VersionStages":["AWSPENDING"]}`, `{}`} {
 		s, v := start(t)
 		s.set("PutSecretValue", http.StatusOK, answer)
@@ -76,8 +76,8 @@ func TestPutPendingAttachesAKeyLabelThatDidNotStick(t *testing.T) {
 }
 
 func TestLabelsMoveInOneCall(t *testing.T) {
-	// Protects promise 1: the cut-over names the version it takes AWSCURRENT from, so that the
-	// service refuses it when another was faster.
+	// Promise 1: the cut-over names the version that loses AWSCURRENT, so that the service refuses
+	// the call if another run was faster.
 	for name, c := range map[string]struct {
 		move func(*vault.Vault, context.Context) error
 		want map[string]any
@@ -125,9 +125,8 @@ func TestLabelsMoveInOneCall(t *testing.T) {
 	}
 }
 
-func TestPutStoresAValueThatNobodyReadsYet(t *testing.T) {
-	// Protects consumers, and edits of the secret: what a person puts in has the label of its key
-	// and no stage of the service's, until it is proved.
+func TestPutStoresAValueThatIsNotCurrent(t *testing.T) {
+	// The value has only the label of its key until it is verified.
 	s, v := start(t)
 	s.set("PutSecretValue", http.StatusOK, `{"VersionStages":["quilt-key:3f2a"]}`)
 	if err := v.Put(t.Context(), vault.NewValue{SecretARN: arn, VersionID: newVersion, Value: redact.New(value),

@@ -12,8 +12,8 @@ import (
 var now = time.Date(2026, 11, 24, 1, 30, 0, 0, time.FixedZone("", 2*60*60)) // 23 November in UTC
 
 func TestSQL(t *testing.T) {
-	// Protects what --sql prints, which people paste into Athena: this exact text, with the first
-	// day in UTC.
+	// People paste the output of --sql into Athena, so the exact text is checked. The first day is
+	// in UTC.
 	got, err := trail.Query{Days: 30, Key: "it's", Kind: trail.Changes, Limit: 5}.SQL(now)
 	const want = `SELECT date_format(eventtime, '%Y-%m-%dT%H:%i:%sZ') AS event_time,
        eventname AS event_name,
@@ -38,8 +38,7 @@ LIMIT 5`
 }
 
 func TestStoredSQL(t *testing.T) {
-	// Protects the deployed queries from a window that stands still: no day is written into them,
-	// and no limit.
+	// A stored query has no fixed day and no limit.
 	for _, q := range trail.Stored() {
 		if !strings.Contains(q.SQL, `WHERE "date" >= date_format(date_add('day', -30, now()), '%Y/%m/%d')`+"\n") ||
 			strings.Contains(q.SQL, "LIMIT") {
@@ -51,9 +50,8 @@ func TestStoredSQL(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeAsked(t *testing.T) {
-	// Protects the bill, the terminal and Athena's history: a question that cannot be asked is
-	// refused, and never quoted.
+func TestCheckRefusesInvalidQueries(t *testing.T) {
+	// The error does not contain the text, which may be a key.
 	const key = "qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTe"
 	for name, c := range map[string]struct {
 		query trail.Query
@@ -120,8 +118,7 @@ func FuzzKey(f *testing.F) {
 }
 
 func TestCell(t *testing.T) {
-	// Protects terminals and readers from what strangers write into the trail, and keys from being
-	// shown.
+	// Texts from clients cannot control a terminal, and keys are removed.
 	for given, want := range map[string]string{
 		"plain text":               "plain text",
 		"\x1b[31mred\a":            "\uFFFD[31mred\uFFFD",

@@ -11,8 +11,7 @@ import (
 const day = 24 * time.Hour
 
 func TestMinLifetime(t *testing.T) {
-	// Protects consumers from a key that expires because one rotation failed: two intervals, the
-	// window and a week to act in.
+	// A key must not expire because one rotation failed: two intervals, the window and a week.
 	for text, c := range map[string]struct {
 		window time.Duration
 		days   int
@@ -37,7 +36,7 @@ func TestMinLifetime(t *testing.T) {
 }
 
 func TestDaysAreARate(t *testing.T) {
-	// Protects secrets whose rotation was set in the older way: the arithmetic is the same.
+	// AutomaticallyAfterDays gives the same schedule as rate().
 	rate, err := schedule.Parse("rate(30 days)")
 	if err != nil || schedule.Days(30) != rate {
 		t.Errorf("30 days are %+v, and rate(30 days) is %+v (%v)", schedule.Days(30), rate, err)
@@ -45,8 +44,7 @@ func TestDaysAreARate(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	// Protects who reads the result: an expression that the service would not take gets a sentence
-	// that says what is wrong with it.
+	// The error says what is wrong with the expression.
 	for text, want := range map[string]string{
 		"":                     "must be rate(30 days)",
 		"rate(1 days)":         "must be rate(1 day): AWS requires the singular after 1",
