@@ -33,8 +33,7 @@ func withKey(t testing.TB, v apikey.Value, key string) string {
 }
 
 func TestKeyIsFoundAndReplaced(t *testing.T) {
-	// Protects the consumers' value: the key is found by the rules, in this order, and replaced
-	// with every other byte kept.
+	// The key is found by the rules, in this order. All bytes except the key are kept.
 	const replaced = `qk_5uPo0wEiUyHn1MkXjVzB6CgSqDfA\"<é>` // newKey as in a JSON string
 	for _, c := range []struct {
 		name, text, tag string
@@ -96,8 +95,8 @@ func TestKeyIsFoundAndReplaced(t *testing.T) {
 }
 
 func TestParseValueReportsBlankValues(t *testing.T) {
-	// Protects bootstrapping: `{}` and a blank key field are no faults, so that a fresh deployment
-	// raises no false alarm.
+	// `{}` and a blank key field are normal before bootstrap, so a new deployment must not raise an
+	// alarm.
 	for _, c := range []struct{ name, text, tag, field string }{
 		{"nothing", "", "", ""},
 		{"white space", " \n", "", ""},
@@ -124,8 +123,7 @@ func TestParseValueReportsBlankValues(t *testing.T) {
 }
 
 func TestParseValueRefusesBadValues(t *testing.T) {
-	// Protects the person who must correct the value: each fault has its own sentence with a next
-	// step, and nothing is quoted.
+	// Each fault has its own message with a next step, and contains nothing of the value.
 	const tag = "quilt-rotate:field"
 	for _, c := range []struct{ name, text, field, says string }{
 		{"some text", "hunter2", "", "neither a JSON object nor a key"},
@@ -223,8 +221,8 @@ func TestParseValueRefusesBadValues(t *testing.T) {
 }
 
 func TestValuesUpToTheServicesLimit(t *testing.T) {
-	// Protects large values: what Secrets Manager takes is taken, and a new key that makes it too
-	// long is refused before it is sent.
+	// A value of the largest size is accepted. A new key that makes it too large is refused before
+	// it is sent.
 	key := mustParse(t, "qk_aaaaaaaaaaaa")
 	longer := mustParse(t, "qk_aaaaaaaaaaaaa")
 	object := `{"QUILT_API_KEY":"qk_aaaaaaaaaaaa","fill":""}`
@@ -247,8 +245,8 @@ func TestValuesUpToTheServicesLimit(t *testing.T) {
 }
 
 func TestSameButKey(t *testing.T) {
-	// Protects an edit that was made during a rotation: values that differ in anything but the key
-	// are not the same.
+	// A person may edit the value during a rotation. Values that differ in more than the key are
+	// not the same.
 	const object = `{"QUILT_API_KEY":"` + oldKey + `","a":1}`
 	v, alone := parseValue(t, object, ""), parseValue(t, oldKey, "")
 	for text, want := range map[string]bool{

@@ -104,8 +104,8 @@ func silence(t *testing.T, numbers []int, test func(t *testing.T, client *secret
 }
 
 func TestAnAttemptWithoutAnAnswerIsRepeatedOnAnotherConnection(t *testing.T) {
-	// Protects a step from a pooled connection whose packets vanish: without a limit of the
-	// attempt, one call takes all of the step's time.
+	// The packets of a pooled connection may be lost. Without a limit, one attempt would take all
+	// of the step's time.
 	silence(t, []int{2}, func(t *testing.T, client *secretsmanager.Client, connections *[]net.Conn) {
 		for range 2 {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second) // a function has 60 s
@@ -122,8 +122,8 @@ func TestAnAttemptWithoutAnAnswerIsRepeatedOnAnotherConnection(t *testing.T) {
 }
 
 func TestServiceThatNeverAnswersIsAnError(t *testing.T) {
-	// Protects the diagnosis: the connection works, so the error says how many attempts got no
-	// answer, and does not send people to the VPC.
+	// The connection works, so the error names the number of attempts, and does not mention the
+	// VPC.
 	silence(t, []int{1, 2, 3}, func(t *testing.T, client *secretsmanager.Client, _ *[]net.Conn) {
 		from := time.Now()
 		_, err := vault.New(client).Describe(t.Context(), arn)
@@ -138,8 +138,7 @@ func TestServiceThatNeverAnswersIsAnError(t *testing.T) {
 }
 
 func TestTheBundleOfAWS(t *testing.T) {
-	// Protects networks that inspect TLS: AWS_CA_BUNDLE is trusted, by the same rule as the
-	// registry's bundle, and HTTP/2 is not used.
+	// AWS_CA_BUNDLE is trusted by the same rule as the registry's bundle, and HTTP/2 is not used.
 	var protocol atomic.Value
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		protocol.Store(r.Proto)
@@ -171,7 +170,7 @@ func TestTheBundleOfAWS(t *testing.T) {
 }
 
 func TestTheSDKsConfigurationIsRead(t *testing.T) {
-	// Protects a function that brings a profile, or runs elsewhere than on Lambda.
+	// A function may have a profile, or may run outside of Lambda.
 	file := filepath.Join(t.TempDir(), "config")
 	if err := os.WriteFile(file, []byte("[profile pipeline]\nregion = ap-south-1\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ func configuration(region string, client *answers) aws.Config {
 }
 
 func TestSendFindsTheHostInEveryPartition(t *testing.T) {
-	// Protects operators in other partitions, and behind endpoints of their own.
+	// Custom endpoints are used too.
 	own := "http://127.0.0.1:1/aws"
 	for _, c := range []struct {
 		region string
@@ -67,8 +67,7 @@ func TestSendFindsTheHostInEveryPartition(t *testing.T) {
 }
 
 func TestSendRepeatsTemporaryFailures(t *testing.T) {
-	// Protects a switch in an incident from one lost packet, and an operator without the permission
-	// from a wait: a refusal is final.
+	// A refusal, such as a missing permission, is not repeated.
 	for name, c := range map[string]struct {
 		statuses []int
 		sent     int

@@ -15,8 +15,8 @@ import (
 )
 
 func TestRegistryURL(t *testing.T) {
-	// A credential goes over https only (or to this machine), and a URL with a password in it is
-	// neither used nor quoted.
+	// A credential is sent over https only (or to this machine). A URL with a password is neither
+	// used nor quoted.
 	for _, test := range []struct {
 		url, host string // host "" where the URL is refused
 	}{
@@ -78,8 +78,8 @@ func TestPathsBelowTheRegistryURL(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	// A private authority works with its bundle and only with it, and its absence is not retried
-	// but explained.
+	// A certificate of a private authority needs its bundle. Without it, the request is not
+	// repeated, and the error explains why.
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_,
 			_ = io.WriteString(w, meJSON(""))
@@ -116,7 +116,6 @@ func TestTLS(t *testing.T) {
 }
 
 func TestOldTLSIsRefused(t *testing.T) {
-	// No key is sent over TLS 1.1.
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
@@ -133,8 +132,7 @@ func TestOldTLSIsRefused(t *testing.T) {
 }
 
 func TestRedirectIsNotFollowed(t *testing.T) {
-	// The credential is shown to the registry's host alone, and a request is not sent on, wherever
-	// an answer points.
+	// The credential is sent to the registry's host only.
 	var reached atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
 	defer other.Close()
@@ -161,7 +159,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 }
 
 func TestConnectionIsKept(t *testing.T) {
-	// One handshake for all requests of an invocation, also after refusals, since every answer is
+	// All requests of an invocation use one connection, also after refusals, because each answer is
 	// read to its end.
 	answers := []func(http.ResponseWriter, received){ok(meJSON("")), status(401, `{"message":"no"}`),
 		status(404, strings.Repeat("x", 10_000)), ok(meJSON(""))}
@@ -181,7 +179,7 @@ func TestConnectionIsKept(t *testing.T) {
 }
 
 func TestNoCookies(t *testing.T) {
-	// The credential is the only thing that identifies a request.
+	// Only the credential identifies a request.
 	var cookies atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cookies.Add(int32(len(r.Cookies())))
@@ -204,8 +202,8 @@ func TestNoCookies(t *testing.T) {
 }
 
 func TestUnsendableKey(t *testing.T) {
-	// A token that no header can hold, and no key at all, are refused here with a reason, and are
-	// not sent as something else.
+	// A token that is not valid in a header, or an empty key, is refused with a reason and not
+	// sent.
 	for _, token := range []string{"", `t_a\u0000b`, `t_a\u007fb`} {
 		registry := newFake(t, ok(`{"refresh_token":"r","access_token":"`+token+`","expires_at":99999999999}`))
 		client := registry.client(t, quilt.Options{})
@@ -228,8 +226,8 @@ func TestUnsendableKey(t *testing.T) {
 }
 
 func TestReach(t *testing.T) {
-	// Protects who looks for what is wrong: that the registry answers, and whether it knows API
-	// keys, shows without any credential.
+	// Without a credential, it is known that the registry answers and, in some cases, whether it
+	// supports API keys.
 	for name, c := range map[string]struct {
 		answer func(http.ResponseWriter, received)
 		want   quilt.KeySupport
@@ -257,7 +255,7 @@ func TestReach(t *testing.T) {
 }
 
 func TestReachOfAnotherServer(t *testing.T) {
-	// Protects against a wrong URL: another server's answer is no registry's.
+	// If the URL is wrong, the answer of another server is an error.
 	f := newFake(t, status(http.StatusNotFound, "<html>"))
 	if _, err := f.client(t, quilt.Options{}).Reach(t.Context()); kind(err) != "ProtocolError" {
 		t.Errorf("it fails with %v", err)

@@ -11,7 +11,6 @@ import (
 )
 
 func TestDiscover(t *testing.T) {
-	// A catalog's address leads to its registry.
 	catalog := newFake(t,
 		ok(`{"region":"us-east-1","registryUrl":"https://registry.example.com/","stackVersion":"1.67.0","passwordAuth":"DISABLED",`+
 			`"ssoAuth":"ENABLED","ssoProviders":"okta azure","mode":"PRODUCT"}`))
@@ -30,8 +29,7 @@ func TestDiscover(t *testing.T) {
 }
 
 func TestNoCatalog(t *testing.T) {
-	// An address that is not a catalog's is named as that, and no unsafe registry is taken from
-	// one.
+	// The error says that the address is not a catalog. A registry URL that is not safe is refused.
 	for _, test := range []struct {
 		name, body string
 		code       int
@@ -58,7 +56,7 @@ func TestNoCatalog(t *testing.T) {
 }
 
 func TestCatalogRedirects(t *testing.T) {
-	// A catalog may move within its own host, and cannot hand over to another.
+	// A redirect is followed only to the same host.
 	moved := newFake(t, nil)
 	moved.answer = ok(`{"registryUrl":"https://registry.example.com"}`)
 	sends := newFake(t, redirect(moved.URL+"/config.json"))
@@ -91,7 +89,7 @@ func TestCatalogRedirects(t *testing.T) {
 }
 
 func TestCatalogURL(t *testing.T) {
-	// A bare host is enough, means https, and a URL that holds a password is not quoted.
+	// A host without a scheme means https, and a URL with a password is not quoted.
 	for catalogURL, want := range map[string]string{
 		"catalog.example.com":                      "https://catalog.example.com/config.json",
 		" https://catalog.example.com/quilt%2F7/ ": "https://catalog.example.com/quilt%2F7/config.json",

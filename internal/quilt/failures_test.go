@@ -141,8 +141,8 @@ var failures = []struct {
 }
 
 func TestFailuresOfEveryOperation(t *testing.T) {
-	// Each failure signal has the same typed error in every operation, with where, what and what
-	// next in its message; only for apiKeyCreate does doubt become an AnswerLostError.
+	// Each failure has the same error type in each operation. Only apiKeyCreate returns an
+	// AnswerLostError if its result is not known.
 	refusals := map[string]bool{"UnauthenticatedError": true, "ForbiddenError": true, "GraphQLError": true,
 		"InvalidInputError": true}
 	for _, failure := range failures {
@@ -175,8 +175,8 @@ func TestFailuresOfEveryOperation(t *testing.T) {
 }
 
 func TestInvalidAnswersAreRefused(t *testing.T) {
-	// What is missing, null or unknown in an answer is never taken for a value, and null for `me`
-	// never for "no keys".
+	// A missing, null or unknown part of an answer is an error, and a null `me` does not mean that
+	// there are no keys.
 	without := func(field string) string {
 		return strings.Replace(keyJSON, `"`+field+`"`, `"x`+field+`"`, 1)
 	}
@@ -281,7 +281,7 @@ func named(t testing.TB, name string) operation {
 }
 
 func TestInvalidInputHasTheRegistrysMessages(t *testing.T) {
-	// Path, name and message of a refusal reach the person who has to correct the input.
+	// The error has the path, the name and the message of the refusal.
 	registry := newFake(t, ok(`{"data":{"apiKeyCreate":{"__typename":"InvalidInput","errors":[`+
 		`{"path":"input.expiresInDays","message":"must be at most 365","name":"ValueError","context":{"max":365}},{"path":null,"message":"no","name":"Other"}]}}}`))
 	_, err := registry.session(t, quilt.Options{}).CreateKey(t.Context(), "svc", 366)
@@ -296,8 +296,7 @@ func TestInvalidInputHasTheRegistrysMessages(t *testing.T) {
 }
 
 func TestAnswerWithoutADateIsRefused(t *testing.T) {
-	// No decision about a key's age is made on a clock that the registry did not show; but a new
-	// key is not thrown away for it.
+	// Decisions about a key's age need the registry's clock. A new key is kept without it.
 	dateless := func(body string) func(http.ResponseWriter, received) {
 		return func(w http.ResponseWriter, _ received) {
 			w.Header()["Date"] = nil
@@ -315,7 +314,7 @@ func TestAnswerWithoutADateIsRefused(t *testing.T) {
 }
 
 func TestOversizedAnswer(t *testing.T) {
-	// The memory of a small function against an answer without end.
+	// A function has little memory, so the size of an answer is limited.
 	block := []byte(strings.Repeat(" ", 1<<20))
 	registry := newFake(t, func(w http.ResponseWriter, _ received) {
 		for range 65 {
@@ -332,8 +331,8 @@ func TestOversizedAnswer(t *testing.T) {
 }
 
 func TestSilentRegistry(t *testing.T) {
-	// Each attempt ends at its limit, and the error is recognizable as a time-out; a create in
-	// doubt says so.
+	// Each attempt ends at its limit, and errors.Is recognizes the timeout. A create whose result
+	// is not known says so.
 	for _, op := range operations {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -350,8 +349,7 @@ func TestSilentRegistry(t *testing.T) {
 }
 
 func TestRefusedIsTrueOnlyForDefiniteRefusals(t *testing.T) {
-	// Nothing but a definite "no", however it is wrapped, lets a caller act as if the registry had
-	// said no.
+	// Wrapped errors are recognized too.
 	for _, test := range []struct {
 		err  error
 		want bool

@@ -7,8 +7,7 @@ import (
 )
 
 func TestSameUserIgnoresCase(t *testing.T) {
-	// Protects rotations of an owner whose address somebody typed in other letters, and nobody's
-	// keys from everybody.
+	// An empty address belongs to nobody.
 	for _, c := range []struct {
 		a, b string
 		same bool

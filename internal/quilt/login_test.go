@@ -25,8 +25,8 @@ func issued(n int, lifetime time.Duration) string {
 }
 
 func TestLoginByPassword(t *testing.T) {
-	// The two calls of a login are in the form that the registry takes, and no credential is in a
-	// header before there is one.
+	// The two requests have the form that the registry expects, and the first has no Authorization
+	// header.
 	registry := newFake(t, func(w http.ResponseWriter, r received) {
 		_, _ = io.WriteString(w, map[string]string{
 			"/api/login": `{"refresh_token":"refresh+0"}`, "/api/token": issued(1, time.Hour), "/graphql": meJSON(""),
@@ -61,8 +61,7 @@ func TestLoginByPassword(t *testing.T) {
 }
 
 func TestRefusedLoginSaysWhatToDo(t *testing.T) {
-	// A person before a registry with single sign-on learns about the code, also where the registry
-	// words it otherwise.
+	// The error explains single sign-on, also if the registry uses other words.
 	for _, test := range []struct {
 		code             int
 		body, want, says string
@@ -100,7 +99,7 @@ var logins = []struct {
 }
 
 func TestFailuresOfLogins(t *testing.T) {
-	// Each failure signal has the same typed error in the REST calls as in the operations.
+	// Each failure has the same error type in the REST calls as in the operations.
 	for _, failure := range failures {
 		want := failure.want
 		switch failure.name {
@@ -119,8 +118,8 @@ func TestFailuresOfLogins(t *testing.T) {
 }
 
 func TestCodeIsSentOnce(t *testing.T) {
-	// A code works once, so it is not sent again after it may have arrived, and the error says how
-	// to get another.
+	// A code works once, so it is not sent again after it may have arrived. The error says how to
+	// get another.
 	for _, test := range []struct {
 		name   string
 		answer func(*http.Request) (*http.Response, error)
@@ -148,7 +147,7 @@ func TestCodeIsSentOnce(t *testing.T) {
 }
 
 func TestInvalidTokenAnswersAreRefused(t *testing.T) {
-	// A 200 that holds an error, or lacks a token, is no login.
+	// An answer with status 200 that has an error, or lacks a token, is no login.
 	for body, want := range map[string]string{
 		`{"error":"refresh token expired"}`:                                      "UnauthenticatedError",
 		`{"access_token":"a","expires_at":1}`:                                    "ProtocolError",
@@ -203,8 +202,8 @@ func (r *tokenRegistry) login(t *testing.T) *quilt.Session {
 }
 
 func TestTokensAreReplaced(t *testing.T) {
-	// The access token is replaced when it has less than a minute left on the registry's clock,
-	// each refresh token is shown once, and many callers at once use one refresh.
+	// The access token is replaced when it has less than a minute left on the registry's clock.
+	// Each refresh token is used once, and concurrent callers share one refresh.
 	synctest.Test(t, func(t *testing.T) {
 		registry := &tokenRegistry{lifetime: 10 * time.Minute}
 		s := registry.login(t)
@@ -237,8 +236,8 @@ func TestTokensAreReplaced(t *testing.T) {
 }
 
 func TestRefreshTokenIsUsedOnce(t *testing.T) {
-	// After a refresh whose answer was lost, the session says so and does not use the same token
-	// again; after one that was not sent, it does.
+	// After a refresh whose answer was lost, the token is not used again. After a refresh that was
+	// not sent, it is.
 	synctest.Test(t, func(t *testing.T) {
 		registry := &tokenRegistry{lifetime: 2 * time.Minute}
 		s := registry.login(t)
@@ -263,7 +262,7 @@ func TestRefreshTokenIsUsedOnce(t *testing.T) {
 }
 
 func TestWaitingForARefreshEndsWithItsCaller(t *testing.T) {
-	// Who waits for another caller's refresh can still give up.
+	// A caller that waits for another caller's refresh can be cancelled.
 	synctest.Test(t, func(t *testing.T) {
 		registry := &tokenRegistry{lifetime: 2 * time.Minute}
 		s := registry.login(t)
@@ -283,7 +282,6 @@ func TestWaitingForARefreshEndsWithItsCaller(t *testing.T) {
 }
 
 func TestFarExpiryDoesNotOverflow(t *testing.T) {
-	// A token that is good "for ever" is not taken for one that has ended.
 	synctest.Test(t, func(t *testing.T) {
 		registry := &tokenRegistry{lifetime: 290 * 365 * 24 * time.Hour}
 		s := registry.login(t)

@@ -14,8 +14,7 @@ import (
 )
 
 func TestGeneratedOperationsFitTheirDocuments(t *testing.T) {
-	// The code in git is what schema and documents say, so that neither is edited without the
-	// other.
+	// The generated code in git matches the schema and the documents.
 	config, err := generate.ReadAndValidateConfig("genqlient.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +38,8 @@ func TestGeneratedOperationsFitTheirDocuments(t *testing.T) {
 }
 
 func TestOperationsOnTheWire(t *testing.T) {
-	// Each operation's name, variables, header and path are those the registry's own clients send.
+	// The name, the variables, the header and the path are those that the registry's own clients
+	// send.
 	for _, test := range operations {
 		t.Run(test.name, func(t *testing.T) {
 			registry := newFake(t, ok(test.answer))
@@ -81,8 +81,7 @@ func TestEveryKeyIsSelectedWhole(t *testing.T) {
 }
 
 func TestAnswersAreRead(t *testing.T) {
-	// Every field of a key, its dates in each form of RFC 3339, and the registry's clock reach the
-	// caller.
+	// The result has each field of a key, dates in each form of RFC 3339, and the registry's clock.
 	const used = `{"id":"key-2","name":"","fingerprint":"qk_a...b","createdAt":"2026-11-22T19:00:00.5+01:00","expiresAt":"2026-11-23T18:00:00Z",` +
 		`"lastUsedAt":"2026-11-22T18:10:00Z","status":"EXPIRED","userEmail":"svc@example.com"}`
 	registry := newFake(t, ok(meJSON(`,"isAdmin":true,"apiKeys":[`+keyJSON+`,`+used+`]`)))
@@ -109,7 +108,7 @@ func TestAnswersAreRead(t *testing.T) {
 }
 
 func TestUnknownKeyIsNotAnError(t *testing.T) {
-	// Null for a key means that the registry has none, and is no failure.
+	// Null for a key means that the registry has no such key.
 	registry := newFake(t, ok(meJSON(`,"apiKey":null`)))
 	s := registry.session(t, quilt.Options{})
 	login, err := s.Login(t.Context(), "key-9")
@@ -122,7 +121,8 @@ func TestUnknownKeyIsNotAnError(t *testing.T) {
 }
 
 func TestCreatedKeyHoldsTheSecret(t *testing.T) {
-	// The only copy of a new key's secret reaches the caller, trimmed, with the id that revokes it.
+	// The result has the only copy of the secret text, without white space, and the id that revokes
+	// the key.
 	registry := newFake(t, ok(created("qk_fresh")))
 	got, err := registry.session(t, quilt.Options{}).CreateKey(t.Context(), "svc", 90)
 	if err != nil {
@@ -134,7 +134,7 @@ func TestCreatedKeyHoldsTheSecret(t *testing.T) {
 }
 
 func TestRevokeNamesAKey(t *testing.T) {
-	// A revoke without id and secret, whose effect is not documented, is never sent.
+	// It is not documented what a revocation without id and secret does, so it is never sent.
 	registry := newFake(t, ok(revokedJSON))
 	s := registry.session(t, quilt.Options{})
 	for name, err := range map[string]error{

@@ -57,8 +57,7 @@ func silent(r *http.Request) (*http.Response, error) {
 }
 
 func TestTransientFailuresAreRetried(t *testing.T) {
-	// What may pass by itself is tried MaxAttempts times and no more, and a success in between
-	// counts.
+	// A temporary failure is repeated until a success, and at most MaxAttempts times.
 	for name, failure := range map[string]func(*http.Request) (*http.Response, error){
 		"429": answers(429, ``), "500": answers(500, ``), "502": answers(502, ``), "503": answers(503, ``),
 		"504":  answers(504, ``),
@@ -92,8 +91,8 @@ func TestTransientFailuresAreRetried(t *testing.T) {
 func revokes(op operation) bool { return strings.Contains(op.name, "Revoke") }
 
 func TestARevocationIsSentOnce(t *testing.T) {
-	// Protects a key that became current again while the client waited to try again: the caller
-	// looks before each attempt.
+	// The key may become current again between two attempts, so the caller must check before each
+	// one.
 	for _, failure := range []func(*http.Request) (*http.Response, error){answers(429, ``, "Retry-After", "1"),
 		answers(503, ``), unsent(errDial), lost(errReset)} {
 		for _, op := range operations {
@@ -111,7 +110,7 @@ func TestARevocationIsSentOnce(t *testing.T) {
 }
 
 func TestRefusalsAreNotRetried(t *testing.T) {
-	// A definite answer is taken at its word, and nobody is locked out by repetition.
+	// Repeated logins could lock a user out.
 	for _, code := range []int{400, 401, 403, 404, 409} {
 		var sent int
 		if _, err := over(t, quilt.Options{}, script(&sent, answers(code, `{"message":"no"}`))).Me(
@@ -122,7 +121,7 @@ func TestRefusalsAreNotRetried(t *testing.T) {
 }
 
 func TestCreateIsSentOnce(t *testing.T) {
-	// One call never makes two keys. It is sent again only where the first request provably was not
+	// One call never creates two keys. It is repeated only if the first request was certainly not
 	// carried out.
 	for _, test := range []struct {
 		name  string
@@ -163,8 +162,8 @@ func TestCreateIsSentOnce(t *testing.T) {
 }
 
 func TestCreateIsNotSentAgainByTheTransport(t *testing.T) {
-	// Net/http repeats a request on its own where the body can be read again; apiKeyCreate's
-	// cannot. The kept connection is closed by the registry under the request.
+	// net/http repeats a request by itself if its body can be read again, which is not so for
+	// apiKeyCreate. The registry closes the kept connection during the request.
 	var turn int
 	registry := newFake(t, func(w http.ResponseWriter, r received) {
 		if turn++; turn == 1 {
@@ -192,8 +191,8 @@ func TestCreateIsNotSentAgainByTheTransport(t *testing.T) {
 }
 
 func TestRetryAfterIsHonoured(t *testing.T) {
-	// A registry that says when to try again is not asked sooner, and clients that got the same
-	// answer do not come back at the same moment. Its date is compared with its own clock.
+	// Clients that got the same answer wait for different times. A date is compared with the
+	// registry's clock.
 	for _, test := range []struct {
 		header string
 		want   time.Duration
@@ -223,8 +222,8 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 }
 
 func TestWaitsEndBeforeTheDeadline(t *testing.T) {
-	// A caller with little time left learns the last cause at once, instead of sleeping into its
-	// own end; and no registry makes us wait for longer than a minute.
+	// If a wait would exceed the deadline, the caller gets the last error immediately. A registry
+	// cannot cause a wait of more than a minute.
 	for _, test := range []struct {
 		header, deadline string
 	}{
@@ -253,8 +252,8 @@ func TestWaitsEndBeforeTheDeadline(t *testing.T) {
 }
 
 func TestJitterIsFull(t *testing.T) {
-	// Functions that were refused together come back apart. The three waits lie in [0, 0.4 s], [0,
-	// 0.8 s] and [0, 1.6 s].
+	// Functions that were refused together must not retry together. The three waits are in [0, 0.4
+	// s], [0, 0.8 s] and [0, 1.6 s].
 	synctest.Test(t, func(t *testing.T) {
 		shortest, longest := time.Hour, time.Duration(0)
 		for range 200 {
@@ -271,8 +270,7 @@ func TestJitterIsFull(t *testing.T) {
 }
 
 func TestCancelledContextEndsTheWait(t *testing.T) {
-	// A cancelled context ends a wait at once, and both it and what was waited for can be
-	// recognized.
+	// The error wraps both the cancellation and the last failure.
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
@@ -296,7 +294,7 @@ func TestCancelledContextEndsTheWait(t *testing.T) {
 }
 
 func TestAttemptTimeoutIsPerAttempt(t *testing.T) {
-	// One silent attempt does not use up the time of the others.
+	// An attempt without an answer does not use the time of the others.
 	synctest.Test(t, func(t *testing.T) {
 		var sent int
 		began := time.Now()
@@ -322,8 +320,8 @@ func after(wait time.Duration, answer func(*http.Request) (*http.Response, error
 }
 
 func TestPatientRequestsAreLimitedByTheCallerOnly(t *testing.T) {
-	// Protects a slow registry from one orphan for each try: a create, a login and a refresh may
-	// take as long as the caller has, and a minute without a deadline.
+	// With a slow registry, each attempt that is cancelled early could leave an orphan. Without a
+	// deadline, the limit is a minute.
 	const token = `{"refresh_token":"r","access_token":"a","expires_at":99999999999}`
 	for _, c := range []struct {
 		name   string

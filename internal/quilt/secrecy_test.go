@@ -25,8 +25,7 @@ func unwrapped(err error) string {
 }
 
 func TestEchoedCredentialsAreRemoved(t *testing.T) {
-	// A registry that quotes what it was sent, whichever way, does not bring a credential into our
-	// logs.
+	// A registry may quote the request in any form, and errors are logged.
 	const other, token = "qk_anotherKeyOfAnotherUser", "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 	texts := []string{
 		"bad key " + secret + ".", "bad key " + strings.TrimPrefix(secret, "qk_"), "key " + other, "token " + token,
@@ -92,7 +91,7 @@ func check(t *testing.T, registry *fake, answer string) {
 }
 
 func TestEchoedPasswordsAreRemoved(t *testing.T) {
-	// A password and a code do not come back in an error of the login that they were for.
+	// An error of a login contains neither the password nor the code.
 	for _, credential := range []string{"hunter22", "p&ss wörd\t1", `a"b\c/d+e=`, "a/b+c="} {
 		for _, code := range []int{200, 400, 401, 500} {
 			registry := newFake(t, func(w http.ResponseWriter, r received) {
@@ -126,7 +125,7 @@ func inJSON(text string) string {
 }
 
 func TestCredentialsCannotBePrinted(t *testing.T) {
-	// Neither a credential nor a session shows it to fmt, slog or JSON, also inside another struct.
+	// fmt, slog and JSON show no credential, also inside another struct.
 	registry := newFake(t, ok(issued(1, 3600e9)))
 	c := registry.client(t, quilt.Options{})
 	login, err := c.LoginRefreshToken(t.Context(), quilt.NewRefreshToken("hunter22"))
