@@ -24,9 +24,10 @@ type commands struct {
 	Pause     pauseCommand     `cmd:"" group:"incident" help:"Pause the sweeps of a secret for a limited time, or the sweeps of all secrets with --all."`
 	Resume    resumeCommand    `cmd:"" group:"incident" help:"Resume the sweeps of a secret, or of all secrets with --all."`
 
-	Keys  keysCommand  `cmd:"" group:"registry" help:"List, show, create and revoke API keys at the registry."`
-	Audit auditCommand `cmd:"" group:"registry" help:"Report all keys of the registry, with findings such as unused or expiring. For administrators."`
-	Trail trailCommand `cmd:"" group:"registry" help:"Show who used which key, when and from where. Queries the registry's audit trail with Athena."`
+	Keys   keysCommand   `cmd:"" group:"registry" help:"List, show, create and revoke API keys at the registry."`
+	Audit  auditCommand  `cmd:"" group:"registry" help:"Report all keys of the registry, with findings such as unused or expiring. For administrators."`
+	Report reportCommand `cmd:"" group:"registry" help:"Report the rotations of secrets for auditors, with key ages, revocations, gaps and exceptions."`
+	Trail  trailCommand  `cmd:"" group:"registry" help:"Show who used which key, when and from where. Queries the registry's audit trail with Athena."`
 
 	Version    commandline.Version `cmd:"" group:"other" help:"Print the version, as --version does."`
 	Completion completionCommand   `cmd:"" group:"other" help:"Print the completion script for a shell: bash, zsh or fish."`

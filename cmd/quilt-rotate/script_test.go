@@ -82,7 +82,7 @@ func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, ar
 		"advised": advised,
 	}
 	for _, commands := range []map[string]func(*world, *testscript.TestScript, bool, []string){worldCommands,
-		incidentCommands} {
+		incidentCommands, reportCommands} {
 		for name, command := range commands {
 			list[name] = func(ts *testscript.TestScript, neg bool, args []string) {
 				command(worldOf(ts), ts, neg,

@@ -39,7 +39,7 @@ func (v *Vault) List(ctx context.Context, token string, atMost int) (secrets []S
 func newListed(entry types.SecretListEntry) Secret {
 	return newSecret(&secretsmanager.DescribeSecretOutput{
 		ARN: entry.ARN, Name: entry.Name, DeletedDate: entry.DeletedDate, PrimaryRegion: entry.PrimaryRegion,
-		Tags:            entry.Tags,
+		Tags: entry.Tags, CreatedDate: entry.CreatedDate,
 		RotationEnabled: entry.RotationEnabled, RotationLambdaARN: entry.RotationLambdaARN,
 		RotationRules:   entry.RotationRules,
 		LastRotatedDate: entry.LastRotatedDate, NextRotationDate: entry.NextRotationDate,

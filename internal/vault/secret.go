@@ -14,6 +14,7 @@ type Secret struct {
 	ARN      string
 	Name     string
 	Now      time.Time // from the response's Date header; without it, the caller's time
+	Created  time.Time // zero: not known
 	Deleted  bool      // scheduled for deletion
 	Rotation Rotation
 	Tags     map[string]string

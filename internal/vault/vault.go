@@ -158,7 +158,7 @@ func retryLag[T any](
 func newSecret(out *secretsmanager.DescribeSecretOutput) Secret {
 	s := Secret{
 		ARN: aws.ToString(out.ARN), Name: aws.ToString(out.Name), Now: serverTime(out.ResultMetadata),
-		Deleted: out.DeletedDate != nil,
+		Created: aws.ToTime(out.CreatedDate), Deleted: out.DeletedDate != nil,
 		Rotation: Rotation{
 			Enabled: aws.ToBool(out.RotationEnabled), Function: aws.ToString(out.RotationLambdaARN),
 			Last: aws.ToTime(out.LastRotatedDate), Next: aws.ToTime(out.NextRotationDate),

@@ -23,13 +23,14 @@ _quilt_rotate() {
     'quilt-rotate keys create' | \
     'quilt-rotate keys revoke' | \
     'quilt-rotate audit' | \
+    'quilt-rotate report' | \
     'quilt-rotate trail' | \
     'quilt-rotate version' | \
     'quilt-rotate completion') at="$at ${COMP_WORDS[index]}" ;;
     esac
   done
   case $at in
-  'quilt-rotate') words='bootstrap adopt status rotate revoke retire exec doctor emergency rollback recover unstick pause resume keys audit trail version completion --help' ;;
+  'quilt-rotate') words='bootstrap adopt status rotate revoke retire exec doctor emergency rollback recover unstick pause resume keys audit report trail version completion --help' ;;
   'quilt-rotate bootstrap') words='--registry --catalog --ca-bundle --user --field --key-name --expires-in-days --owner --json --yes --plain --kms-key --help' ;;
   'quilt-rotate adopt') words='--registry --catalog --ca-bundle --json --yes --field --key-name --expires-in-days --owner --schedule --window --rotate-function --grace --quiet --hold-limit --issuer --tag --anyway --help' ;;
   'quilt-rotate status') words='--revoke-function --json --help' ;;
@@ -50,6 +51,7 @@ _quilt_rotate() {
   'quilt-rotate keys create') words='--registry --catalog --ca-bundle --user --secret --json --name --expires-in-days --output --help' ;;
   'quilt-rotate keys revoke') words='--from-stdin --anyway --registry --catalog --ca-bundle --user --secret --admin --yes --json --help' ;;
   'quilt-rotate audit') words='--registry --catalog --ca-bundle --user --secret --own --unused-days --expiring-days --format --json --fail-on --help' ;;
+  'quilt-rotate report') words='--since --secret --max-gap --database --workgroup --format --json --help' ;;
   'quilt-rotate trail') words='--days --key --failed --changes --summary --limit --sql --database --workgroup --format --json --help' ;;
   'quilt-rotate version') words='--help' ;;
   'quilt-rotate completion') words='bash zsh fish --help' ;;
@@ -57,6 +59,7 @@ _quilt_rotate() {
   case "$at $previous" in
   'quilt-rotate keys list --status') words='ACTIVE EXPIRED' ;;
   'quilt-rotate audit --format') words='table json csv' ;;
+  'quilt-rotate report --format') words='table json csv html' ;;
   'quilt-rotate trail --format') words='table json csv' ;;
   'quilt-rotate bootstrap --registry' | \
   'quilt-rotate bootstrap --catalog' | \
@@ -155,6 +158,11 @@ _quilt_rotate() {
   'quilt-rotate audit --unused-days' | \
   'quilt-rotate audit --expiring-days' | \
   'quilt-rotate audit --fail-on' | \
+  'quilt-rotate report --since' | \
+  'quilt-rotate report --secret' | \
+  'quilt-rotate report --max-gap' | \
+  'quilt-rotate report --database' | \
+  'quilt-rotate report --workgroup' | \
   'quilt-rotate trail --days' | \
   'quilt-rotate trail --key' | \
   'quilt-rotate trail --limit' | \

@@ -22,6 +22,7 @@ function __quilt_rotate_at
         'quilt-rotate keys create' \
         'quilt-rotate keys revoke' \
         'quilt-rotate audit' \
+        'quilt-rotate report' \
         'quilt-rotate trail' \
         'quilt-rotate version' \
         'quilt-rotate completion'
@@ -30,7 +31,7 @@ function __quilt_rotate_at
   end
   test "$at" = "$argv"
 end
-complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate' -f -a 'bootstrap adopt status rotate revoke retire exec doctor emergency rollback recover unstick pause resume keys audit trail version completion'
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate' -f -a 'bootstrap adopt status rotate revoke retire exec doctor emergency rollback recover unstick pause resume keys audit report trail version completion'
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate' -l help -s h
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate bootstrap' -l registry -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate bootstrap' -l catalog -r
@@ -203,6 +204,14 @@ complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate audit' -l format -x 
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate audit' -l json
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate audit' -l fail-on -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate audit' -l help -s h
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate report' -l since -r
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate report' -l secret -r
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate report' -l max-gap -r
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate report' -l database -r
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate report' -l workgroup -r
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate report' -l format -x -a 'table json csv html'
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate report' -l json
+complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate report' -l help -s h
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate trail' -l days -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate trail' -l key -r
 complete -c quilt-rotate -n '__quilt_rotate_at quilt-rotate trail' -l failed

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/smithy-go"
 
 	"quilt-rotate/internal/redact"
 )
@@ -58,6 +59,63 @@ func (c *Cloud) RotationLog(ctx context.Context, f Function, versionID string, s
 		}
 		if in.NextToken = page.NextToken; in.NextToken == nil {
 			return found, nil
+		}
+	}
+}
+
+// LogGroup is how far back a log group goes.
+type LogGroup struct {
+	Created   time.Time
+	Retention int // days; 0: for ever
+}
+
+// LogGroup describes a log group. It fails with an error that is [NotFound] if there is none of that
+// name.
+func (c *Cloud) LogGroup(ctx context.Context, name string) (LogGroup, error) {
+	doing := "describe the log group " + name
+	in := map[string]any{"logGroupNamePrefix": name}
+	for {
+		var page struct {
+			LogGroups []struct {
+				LogGroupName    string
+				CreationTime    int64
+				RetentionInDays int
+			}
+			NextToken string
+		}
+		if err := c.ask(ctx, doing, "logs", "Logs_20140328.DescribeLogGroups", in, &page); err != nil {
+			return LogGroup{}, err
+		}
+		for _, g := range page.LogGroups {
+			if g.LogGroupName == name {
+				return LogGroup{time.UnixMilli(g.CreationTime).UTC(), g.RetentionInDays}, nil
+			}
+		}
+		if in["nextToken"] = page.NextToken; page.NextToken == "" {
+			return LogGroup{}, newError(doing, &smithy.GenericAPIError{Code: "ResourceNotFoundException",
+				Message: "The specified log group does not exist."})
+		}
+	}
+}
+
+// LogLines passes on the lines of a log group that match a pattern, page by page, so that a long
+// log takes no memory. CloudWatch Logs also gives pages without a line: progress is called with
+// each.
+func (c *Cloud) LogLines(ctx context.Context, group, pattern string, since time.Time,
+	line func(at time.Time, text string), progress func()) error {
+	in := &cloudwatchlogs.FilterLogEventsInput{LogGroupName: &group, FilterPattern: &pattern,
+		StartTime: aws.Int64(max(since.UnixMilli(), 0))}
+	for {
+		page, err := c.calls.filterLogEvents(ctx, in)
+		if err != nil {
+			return newError("read the log "+group, err)
+		}
+		for _, e := range page.Events {
+			line(time.UnixMilli(aws.ToInt64(e.Timestamp)).UTC(), aws.ToString(e.Message))
+		}
+		progress()
+		if in.NextToken = page.NextToken; in.NextToken == nil {
+			return nil
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -56,6 +57,32 @@ func (c *Cloud) Secrets(ctx context.Context) ([]Listed, error) {
 		}
 	}
 	slices.SortFunc(list, func(a, b Listed) int { return cmp.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// DatedVersion is a version of a secret, with the date at which it was registered.
+type DatedVersion struct {
+	vault.Version // without labels, if Secrets Manager may remove it
+	Created       time.Time
+}
+
+// Versions lists all versions of a secret that Secrets Manager still has, also those without
+// labels.
+func (c *Cloud) Versions(ctx context.Context, secretARN string) ([]DatedVersion, error) {
+	var list []DatedVersion
+	pages := secretsmanager.NewListSecretVersionIdsPaginator(c.secrets,
+		&secretsmanager.ListSecretVersionIdsInput{SecretId: &secretARN, IncludeDeprecated: aws.Bool(true),
+			MaxResults: aws.Int32(100)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, newError("list the versions of "+secretARN, err)
+		}
+		for _, v := range page.Versions {
+			list = append(list, DatedVersion{vault.NewVersion(aws.ToString(v.VersionId), v.VersionStages),
+				aws.ToTime(v.CreatedDate).UTC()})
+		}
+	}
 	return list, nil
 }
 
