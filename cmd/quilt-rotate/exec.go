@@ -16,6 +16,7 @@ import (
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/cli/awsclient"
 	"quilt-rotate/internal/cli/managed"
+	"quilt-rotate/internal/cli/operations"
 	"quilt-rotate/internal/fault"
 	"quilt-rotate/internal/settings"
 	"quilt-rotate/internal/terminal"
@@ -28,9 +29,9 @@ import (
 // key in the environment.
 type execCommand struct {
 	secretArgument
-	Command []string     `arg:"" passthrough:"" help:"Program to run and its arguments."`
+	Command []string     `arg:"" optional:"" passthrough:"" help:"Program to run and its arguments. Optional with --check."`
 	Env     variableName `default:"QUILT_API_KEY" placeholder:"NAME" help:"Environment variable for the key. Default: QUILT_API_KEY."`
-	Check   bool         `help:"Log in with the key first, and do not run the program if the login fails. By default, no request is sent to the registry."`
+	Check   bool         `help:"Log in to the registry with the key first. If the login fails, do not run the program. Without a program, only check the key. By default, no request is sent to the registry."`
 	registryOptions
 }
 
@@ -40,6 +41,11 @@ func (execCommand) Help() string {
 
   quilt-rotate exec prod/pipeline -- python job.py
 
+To check whether the current key works, leave the program out. The command then logs in to the registry with the key,
+and prints the user and when the key expires:
+
+  quilt-rotate exec prod/pipeline --check
+
 The command sets QUILT_API_KEY to the secret's current key, and QUILT_REGISTRY_URL and QUILT_API_KEY_REGISTRY to the
 registry of the key. If the registry is not known, it removes these two variables. With --env NAME, it sets only NAME
 and NAME_REGISTRY. If the program runs quilt-rotate, quilt-rotate refuses to send the key to another registry.
@@ -47,7 +53,8 @@ and NAME_REGISTRY. If the program runs quilt-rotate, quilt-rotate refuses to sen
 The program replaces this process, so it receives signals directly. It keeps the key that was current when it started.
 If a rotation replaces that key, the key works until its grace period is over. Restart the program within that time.
 
-Exit status: the status of the program. As in shells, 127 if the program is not found, and 126 if it cannot be run.`
+Exit status: the status of the program. As in shells, 127 if the program is not found, and 126 if it cannot be run. With
+--check, 1 if the key does not log in.`
 }
 
 // Exit statuses of shells (POSIX, "Exit Status for Commands").
@@ -76,6 +83,9 @@ func (o *execCommand) Run(ctx context.Context, c *terminal.Console) error {
 	command := o.Command
 	if len(command) > 0 && command[0] == "--" {
 		command = command[1:]
+	}
+	if len(command) == 0 && o.Check {
+		return o.check(ctx, c)
 	}
 	if len(command) == 0 {
 		return terminal.WithHint(&usageError{errors.New("no program is named")}, "name it after --: quilt-rotate exec "+
@@ -125,19 +135,54 @@ func notRun(name string, err error) error {
 	return &statusError{fmt.Errorf("the program %s cannot be run: %w", name, err), exitCannotRun}
 }
 
+// check logs in with the key, and prints the user and when the key expires.
+func (o *execCommand) check(ctx context.Context, c *terminal.Console) error {
+	s, key, err := o.key(ctx, c)
+	if err != nil {
+		return err
+	}
+	registry, err := o.ofSecret(ctx, s)
+	if err != nil {
+		return err
+	}
+	current, _ := s.Holder(vault.Current)
+	user, row, err := operations.LogIn(ctx, registry, key, current.Key())
+	if err != nil {
+		return doesNotLogIn(s, err)
+	}
+	expires := "the registry does not show when it expires"
+	if row != nil {
+		expires = "it expires " + keyExpires(*row)
+	}
+	fmt.Fprintf(c.Out, "the current key of %s logs in at %s as %s; %s\n", s.Name, registry.URL(),
+		terminal.Legible(user.Email), expires)
+	return nil
+}
+
+func doesNotLogIn(s *managed.Secret, err error) error {
+	return terminal.WithHint(fmt.Errorf("the current key of %s does not log in: %w", s.Name, err),
+		"quilt-rotate doctor "+s.Name)
+}
+
+// key returns the secret and its current key.
+func (o *execCommand) key(ctx context.Context, c *terminal.Console) (*managed.Secret, apikey.Key, error) {
+	aws, err := awsclient.Open(ctx, c)
+	if err != nil {
+		return nil, apikey.Key{}, err
+	}
+	s, err := managed.Open(ctx, aws, string(o.Secret)) // a replica has the key, too
+	if err != nil {
+		return nil, apikey.Key{}, untouched(err)
+	}
+	key, err := currentKey(ctx, s)
+	return s, key, err
+}
+
 // environment returns the environment of this process with the key and its registry.
 // QUILT_REGISTRY_URL is the registry of QUILT_API_KEY: if the key goes into another variable, it
 // stays, so that a key that is already in QUILT_API_KEY is sent to no other registry.
 func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]string, error) {
-	aws, err := awsclient.Open(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	s, err := managed.Open(ctx, aws, string(o.Secret)) // a replica has the key, too
-	if err != nil {
-		return nil, untouched(err)
-	}
-	key, err := currentKey(ctx, s)
+	s, key, err := o.key(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -204,8 +249,7 @@ func (o *execCommand) logIn(ctx context.Context, s *managed.Secret, key apikey.K
 		return err
 	}
 	if _, err := registry.WithKey(key).Me(ctx); err != nil {
-		return terminal.WithHint(fmt.Errorf("the current key of %s does not log in: %w", s.Name, err),
-			"quilt-rotate doctor "+s.Name)
+		return doesNotLogIn(s, err)
 	}
 	return nil
 }

@@ -63,6 +63,15 @@ func logIn(ctx context.Context, registry *quilt.Client, key apikey.Key, id strin
 	return p, nil
 }
 
+// LogIn logs in with a key. It returns the user, and what the registry says of the key; nil if the
+// registry does not show the key. id is the key's id; if it is "", the key is found by its
+// fingerprint.
+func LogIn(ctx context.Context, registry *quilt.Client, key apikey.Key, id string) (quilt.Identity, *quilt.APIKey,
+	error) {
+	p, err := logIn(ctx, registry, key, id)
+	return p.Identity, p.row, err
+}
+
 // logInSoon logs in with a new key. While the registry refuses the key, it tries again for a short
 // time.
 func (d *Operator) logInSoon(ctx context.Context, registry *quilt.Client, key apikey.Key, id string) (proof, error) {
