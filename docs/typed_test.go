@@ -23,6 +23,8 @@ var provedElsewhere = map[string]proof{
 	"aws cloudformation deploy --stack-name quilt-rotate-pipeline --template-file docs/pipeline/roles.yaml": pipelineTest,
 	"--capabilities CAPABILITY_IAM --parameter-overrides Repository=octo-org/quilt-rotate":                  pipelineTest,
 	`aws iam list-roles --query "Roles[?starts_with(RoleName, 'quilt-rotate-pipeline')].Arn"`:               pipelineTest,
+	`cat "$(python3 -m certifi)" registry-ca.pem > bundle.pem`:                                              pythonTest,
+	`export REQUESTS_CA_BUNDLE="$PWD/bundle.pem"`:                                                           pythonTest,
 	"make demo":                         {".ci/run", "make demo"},
 	"make test":                         {".ci/run", "make test"},
 	"make -s sandbox | tee sandbox.env": {"cmd/quilt-sandbox/serve_test.go", "TestTheSandboxRunsUntilInterrupted"},
@@ -33,6 +35,9 @@ var provedElsewhere = map[string]proof{
 
 // pipelineTest runs the AWS commands of docs/pipeline.md as they are written there.
 var pipelineTest = proof{"infra/proof/pipeline_test.go", "docs/pipeline.md"}
+
+// pythonTest runs the commands of docs/consumers/python.md as they are written there.
+var pythonTest = proof{"docs/consumers/examples_test.go", `"registry-ca.pem"`}
 
 // proof is a file of the checkout, and what must stand in it.
 type proof struct{ file, needle string }

@@ -4,18 +4,33 @@ package consumers_test
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"log"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	neturl "net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -145,11 +160,28 @@ func (w *worker) calls(n int, want string) {
 }
 
 func TestThePythonExample(t *testing.T) {
-	// Protects who copies the example: its key is rotated and revoked at once, and no call fails; a
-	// current key that is refused is told, after one more fetch. quilt3 itself is not there: a
-	// stand-in sends its requests.
+	// Protects users who copy the example: its key is rotated and revoked at once, and no call
+	// fails. If the current key is refused, the caller gets the exception, after one more fetch.
+	// quilt3 itself is not installed: a stand-in sends its requests, with the logins of quilt3 8.1
+	// and of older versions.
 	python(t)
+	for version, variables := range map[string][]string{
+		"8.1":                 nil,
+		"8.1 with a registry": {"QUILT_REGISTRY=the scene's"},
+		"8.0":                 {"QUILT3_STANDIN=8.0"},
+		"8.0 with a registry": {"QUILT3_STANDIN=8.0", "QUILT_REGISTRY=the scene's"},
+	} {
+		t.Run(version, func(t *testing.T) { rotateUnder(t, variables...) })
+	}
+}
+
+// rotateUnder rotates and revokes the key of a worker with these variables, and counts its requests.
+func rotateUnder(t *testing.T, variables ...string) {
+	t.Helper()
 	s, arn := open(t)
+	for i := range variables {
+		variables[i] = strings.Replace(variables[i], "the scene's", s.RegistryURL+"/", 1)
+	}
 	var fetches, refusals atomic.Int64 // of the worker
 	s.Hooks.Set(func(c *wire.Call, next func()) {
 		next()
@@ -167,7 +199,7 @@ func TestThePythonExample(t *testing.T) {
 			t.Errorf("the worker fetched the secret %d times, want %d", n, want)
 		}
 	}
-	w := start(t, s)
+	w := start(t, s, variables...)
 	w.calls(5, "0 failed")
 	_, old, err := s.Current(arn)
 	must(t, err)
@@ -186,6 +218,143 @@ func TestThePythonExample(t *testing.T) {
 	current, _ := s.Registry.KeyBySecret(value.Key().Reveal())
 	s.Registry.Delete(current.ID)
 	w.calls(1, "4 failed: QuiltException: Authentication failed. Check your credentials or API key.")
+}
+
+// twoRegistries uses the keys of two registries in turn, in one process.
+const twoRegistries = `
+import os, quilt3
+from rotated_key import RotatedKey
+quilt3.config(os.environ["QUILT_CATALOG"])
+one = RotatedKey("prod/pipeline", registry=os.environ["ONE"])
+other = RotatedKey("prod/other", registry=os.environ["OTHER"])
+print([len(key.call(quilt3.api_keys.list)) for key in (one, other, one, other)])
+`
+
+func TestThePythonExampleLogsInToEachRegistry(t *testing.T) {
+	// Protects the keys of a program with two registries: each key is sent to its own registry only.
+	// quilt3 before 8.1 would send the second key to the first registry, so the example refuses that.
+	interpreter := python(t)
+	s, _ := open(t)
+	other, err := scene.Open(scene.Options{Functions: functions})
+	must(t, err)
+	t.Cleanup(func() { _ = other.Close() })
+	for _, name := range []string{"first", "second"} {
+		key, err := other.MakeKey(t.Context(), name)
+		must(t, err)
+		if name == "second" { // the other registry lists two keys
+			_, err = s.StoreSecret(t.Context(), "prod/other", key.Secret)
+			must(t, err)
+		}
+	}
+	var misled atomic.Int64
+	for _, registry := range []*scene.Scene{s, other} {
+		registry.Hooks.Set(func(c *wire.Call, next func()) {
+			key, given := strings.CutPrefix(c.Request.Header.Get("Authorization"), "Bearer ")
+			if given && !registry.Registry.Alive(key) {
+				misled.Add(1)
+			}
+			next()
+		})
+	}
+	for version, want := range map[string]string{"8.1": "[1, 2, 1, 2]",
+		"8.0": "quilt3 is configured for the registry " + s.RegistryURL + ", and the key belongs to " + other.RegistryURL} {
+		command := exec.CommandContext(t.Context(), interpreter, "-c", twoRegistries)
+		command.Dir, command.Env = "python", append(environment(s), "QUILT3_STANDIN="+version, "ONE="+s.RegistryURL,
+			"OTHER="+other.RegistryURL)
+		output, err := command.CombinedOutput()
+		if !strings.Contains(string(output), want) || (err == nil) != (version == "8.1") {
+			t.Errorf("quilt3 %s: %v, want %q\n%s", version, err, want, output)
+		}
+	}
+	if n := misled.Load(); n != 0 {
+		t.Errorf("%d requests had the key of another registry", n)
+	}
+}
+
+// onlyTrust fetches the secret and then calls the registry, with the certificates that the variables
+// name.
+const onlyTrust = `
+import os, quilt3
+from rotated_key import RotatedKey
+key = RotatedKey("prod/pipeline", registry=os.environ["ONE"])
+key._fetch()
+print("the secret was fetched")
+key.call(quilt3.api_keys.list)
+print("the registry answered")
+`
+
+func TestTheBundleOfThePythonPageTrustsBoth(t *testing.T) {
+	// Protects programs whose registry has a certificate of a private authority: the bundle of the page
+	// trusts the registry and AWS. A bundle with the private authority alone breaks the calls to AWS,
+	// as the page says. A file stands for the public authorities of the package certifi.
+	interpreter := python(t)
+	s, _ := open(t)
+	folder := t.TempDir()
+	aws, public := behindTLS(t, s.AWSURL)
+	registry, private := behindTLS(t, s.RegistryURL)
+	certifi := fmt.Sprintf("def where(): return %q\nif __name__ == '__main__': print(where())\n",
+		filepath.Join(folder, "public.pem"))
+	for name, text := range map[string][]byte{"public.pem": public, "registry-ca.pem": private,
+		"certifi.py": []byte(certifi)} {
+		must(t, os.WriteFile(filepath.Join(folder, name), text, 0o600))
+	}
+	page, err := handbook.Read("../..", "docs/consumers/python.md")
+	must(t, err)
+	bundle := ""
+	for _, b := range page.Blocks {
+		if strings.Contains(b.Text, "registry-ca.pem") {
+			bundle = b.Text
+		}
+	}
+	for name, c := range map[string]struct {
+		commands          string
+		fetched, answered bool
+	}{
+		"without a variable":    {"", true, false},
+		"the private one alone": {"export REQUESTS_CA_BUNDLE=$PWD/registry-ca.pem\n", false, false},
+		"the page":              {bundle, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			here, err := filepath.Abs("python")
+			must(t, err)
+			command := exec.CommandContext(t.Context(), "sh", "-c", c.commands+`exec "$PYTHON" -c "$PROGRAM"`)
+			command.Dir = folder
+			command.Env = append(environment(s), "PYTHONPATH="+strings.Join([]string{folder, here,
+				filepath.Join(here, "standin")}, string(filepath.ListSeparator)), "AWS_ENDPOINT_URL="+aws, "ONE="+registry,
+				"PYTHON="+interpreter, "PROGRAM="+onlyTrust, "AWS_MAX_ATTEMPTS=1")
+			output, _ := command.CombinedOutput()
+			fetched := strings.Contains(string(output), "the secret was fetched")
+			answered := strings.Contains(string(output), "the registry answered")
+			if fetched != c.fetched || answered != c.answered {
+				t.Errorf("the secret was fetched: %t, want %t; the registry answered: %t, want %t\n%s", fetched, c.fetched,
+					answered, c.answered, output)
+			}
+		})
+	}
+}
+
+// behindTLS serves what is at the URL, with a certificate of an authority of its own.
+func behindTLS(t *testing.T, plain string) (url string, authority []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of " + plain},
+		NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(1, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	must(t, err)
+	target, err := neturl.Parse(plain)
+	must(t, err)
+	server := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(target))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		MinVersion: tls.VersionTLS12}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshakes that are to fail
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server.URL, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 func TestThePythonExampleFetchesAgainInTime(t *testing.T) {
@@ -240,6 +409,42 @@ func TestTheLambdaExample(t *testing.T) {
 	if r.URL.Path != "/secretsmanager/get" || r.URL.Query().Get("secretId") != "prod/pipeline" ||
 		r.Header.Get("X-Aws-Parameters-Secrets-Token") != "token" {
 		t.Errorf("the extension was asked %s with %v", r.URL, r.Header)
+	}
+}
+
+func TestTheCSIPageSelectsTheKey(t *testing.T) {
+	// Protects pods that mount the key: the JMESPath expressions of the page, as YAML gives them to the
+	// provider, select the key in a value. An expression without quotation marks is refused where the
+	// page says so. The package jmespath, which boto3 uses, stands for the provider's.
+	interpreter := python(t)
+	page, err := handbook.Read("../..", "docs/consumers/csi.md")
+	must(t, err)
+	expression := regexp.MustCompile(`(?m)^ *- path: (.*)$`)
+	var paths []string
+	for _, b := range page.Blocks {
+		for _, match := range expression.FindAllStringSubmatch(b.Text, -1) {
+			var path string
+			must(t, yaml.Unmarshal([]byte(match[1]), &path))
+			paths = append(paths, path)
+		}
+	}
+	if !slices.Equal(paths, []string{"QUILT_API_KEY", `"quilt-api-key"`}) {
+		t.Fatalf("the page has the expressions %q", paths)
+	}
+	for path, want := range map[string]string{paths[0]: "of the field", paths[1]: "of the other field",
+		strings.Trim(paths[1], `"`): "refused"} {
+		command := exec.CommandContext(t.Context(), interpreter, "-c", `
+import jmespath, sys
+value = {"QUILT_API_KEY": "of the field", "quilt-api-key": "of the other field"}
+try:
+    print(jmespath.search(sys.argv[1], value))
+except jmespath.exceptions.ParseError:
+    print("refused")
+`, path)
+		output, err := command.CombinedOutput()
+		if err != nil || strings.TrimSpace(string(output)) != want {
+			t.Errorf("the expression %s selects %q, want %q (%v)", path, output, want, err)
+		}
 	}
 }
 

@@ -1,4 +1,5 @@
-"""A Lambda function that gets the key from the AWS Parameters and Secrets extension, a layer that caches secrets for all invocations of one execution environment."""
+"""A Lambda function that gets the key from the AWS Parameters and Secrets extension, a layer that caches secrets for
+all invocations of one execution environment."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""A worker for the test of rotated_key.py: for each number that it reads, it makes so many calls, by several threads, and says how they went."""
+"""A worker for the test of rotated_key.py. For each number that it reads, it makes that number of calls in each of four
+threads, and prints how many failed."""
 
 import os
 import sys
@@ -8,7 +9,11 @@ import quilt3
 from rotated_key import RotatedKey
 
 quilt3.config(os.environ["QUILT_CATALOG"])
-key = RotatedKey(os.environ["QUILT_SECRET"], max_age=float(os.environ.get("MAX_AGE", "300")))
+key = RotatedKey(
+    os.environ["QUILT_SECRET"],
+    registry=os.environ.get("QUILT_REGISTRY"),
+    max_age=float(os.environ.get("MAX_AGE", "300")),
+)
 
 
 def work(calls, errors):

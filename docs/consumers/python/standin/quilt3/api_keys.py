@@ -1,9 +1,10 @@
 """Of the stand-in: one call."""
 
-from ._session import graphql
+from .session import graphql
 
 _LIST = (
-    "query apiKeysList($name: String, $fingerprint: String, $status: APIKeyStatus) { me { apiKeys(name: $name, fingerprint: $fingerprint, status: $status)"
+    "query apiKeysList($name: String, $fingerprint: String, $status: APIKeyStatus) {"
+    " me { apiKeys(name: $name, fingerprint: $fingerprint, status: $status)"
     " { id name fingerprint createdAt expiresAt lastUsedAt status userEmail } } }"
 )
 

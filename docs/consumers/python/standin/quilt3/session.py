@@ -1,34 +1,83 @@
-"""Of the stand-in: where the registry is, and which key is logged in."""
+"""Of the stand-in: which registry is used, and which keys are logged in."""
 
+import contextlib
+import contextvars
 import json
+import os
+import ssl
 import urllib.error
 import urllib.request
 
 from .util import QuiltException
 
-_state = {"registry": None, "key": None}
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback only
+_keys = {}  # by registry; quilt3 8.0 has one key, under None
+_configured = {"registry": None}
+_used = contextvars.ContextVar("used", default=None)
+
+
+def _open(request):
+    """Trusts what the package requests trusts: REQUESTS_CA_BUNDLE instead of the certificates of certifi."""
+    handlers = [urllib.request.ProxyHandler({})]  # loopback only
+    if os.environ.get("REQUESTS_CA_BUNDLE"):
+        context = ssl.create_default_context(cafile=os.environ["REQUESTS_CA_BUNDLE"])
+        handlers.append(urllib.request.HTTPSHandler(context=context))
+    return urllib.request.build_opener(*handlers).open(request)
 
 
 def config(catalog_url):
-    with _opener.open(catalog_url.rstrip("/") + "/config.json") as answer:
-        _state["registry"] = json.load(answer)["registryUrl"].rstrip("/")
+    with _open(catalog_url.rstrip("/") + "/config.json") as answer:
+        _configured["registry"] = json.load(answer)["registryUrl"].rstrip("/")
 
 
-def login_with_api_key(key):
+def get_registry_url():
+    return _used.get() or _configured["registry"]
+
+
+def _log_in(key, registry):
     if not key.startswith("qk_"):
         raise ValueError("API key must start with 'qk_' prefix")
-    _state["key"] = key
+    _keys[registry] = key
+
+
+if os.environ.get("QUILT3_STANDIN") == "8.0":
+
+    def login_with_api_key(key):
+        _log_in(key, None)
+
+    def _key():
+        return _keys.get(None)
+
+else:
+
+    def login_with_api_key(key, registry_url=None):
+        registry = registry_url or get_registry_url()
+        if registry is None:
+            raise QuiltException("no registry is configured")
+        _log_in(key, registry)
+
+    @contextlib.contextmanager
+    def use_registry_url(url):
+        token = _used.set(url)
+        try:
+            yield
+        finally:
+            _used.reset(token)
+
+    def _key():
+        return _keys.get(get_registry_url())
 
 
 def graphql(query, operation_name, variables):
-    request = urllib.request.Request(
-        _state["registry"] + "/graphql",
-        json.dumps({"query": query, "operationName": operation_name, "variables": variables}).encode(),
-        {"Content-Type": "application/json", "Accept": "application/json", "Authorization": "Bearer " + _state["key"], "User-Agent": "quilt-python/standin"},
-    )
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "User-Agent": "quilt-python/standin",
+    }
+    if _key() is not None:
+        headers["Authorization"] = "Bearer " + _key()
+    body = json.dumps({"query": query, "operationName": operation_name, "variables": variables}).encode()
     try:
-        with _opener.open(request) as answer:
+        with _open(urllib.request.Request(get_registry_url() + "/graphql", body, headers)) as answer:
             return json.load(answer)["data"]
     except urllib.error.HTTPError as error:
         if error.code == 401:
