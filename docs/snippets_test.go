@@ -58,15 +58,69 @@ func TestTerraformReadsItsSnippets(t *testing.T) {
 	if err != nil {
 		t.Skip("SKIPPED: the format of the Terraform page: terraform is not installed")
 	}
-	for _, b := range page(t, "docs/tools/terraform.md").Blocks {
-		if b.Language != "hcl" {
-			continue
+	seen := map[string]bool{}
+	for _, p := range pages(t) {
+		for _, b := range p.Blocks {
+			if b.Language != "hcl" {
+				continue
+			}
+			seen[p.Path] = true
+			command := exec.CommandContext(t.Context(), terraform, "fmt", "-no-color", "-check", "-diff", "-")
+			command.Stdin = strings.NewReader(b.Text)
+			if output, err := command.CombinedOutput(); err != nil {
+				t.Errorf("%s:%d: %v\n%s", p.Path, b.Line, err, output)
+			}
 		}
-		command := exec.CommandContext(t.Context(), terraform, "fmt", "-no-color", "-check", "-diff", "-")
-		command.Stdin = strings.NewReader(b.Text)
-		if output, err := command.CombinedOutput(); err != nil {
-			t.Errorf("docs/tools/terraform.md:%d: %v\n%s", b.Line, err, output)
+	}
+	if len(seen) < 2 {
+		t.Errorf("only %v have Terraform blocks", seen)
+	}
+}
+
+func TestActionsOnPagesArePinned(t *testing.T) {
+	// Protects users who copy a workflow: each action is pinned by commit, with its version in a
+	// comment.
+	uses := regexp.MustCompile(`(?m)^\s*-?\s*uses:\s*(.*)$`)
+	pinned := regexp.MustCompile(`^[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
+	seen := map[string]bool{}
+	for _, p := range pages(t) {
+		for _, match := range uses.FindAllStringSubmatch(p.Text, -1) {
+			seen[p.Path] = true
+			if !pinned.MatchString(match[1]) {
+				t.Errorf("%s uses %s, which is not pinned by commit", p.Path, match[1])
+			}
 		}
+	}
+	if !seen["docs/consumers/ci.md"] || !seen["docs/pipeline.md"] {
+		t.Errorf("found actions on the pages %v only", seen)
+	}
+}
+
+func TestConsumersKeepTheKeyOutOfTheStateOfTerraform(t *testing.T) {
+	// Protects the key: no page reads its value with a data source, which Terraform writes to the
+	// state, or gives a value to an argument that is not write-only.
+	value := regexp.MustCompile(`(?m)^\s*(\w+)\s*=.*\b(?:local\.quilt_api_key|secret_string)\b`)
+	used := 0
+	for _, p := range pages(t) {
+		for _, b := range p.Blocks {
+			if b.Language != "hcl" {
+				continue
+			}
+			if strings.Contains(b.Text, `data "aws_secretsmanager_secret_version"`) {
+				t.Errorf("%s:%d reads a value into the state", p.Path, b.Line)
+			}
+			for _, match := range value.FindAllStringSubmatch(b.Text, -1) {
+				used++
+				local := strings.Contains(b.Text, "locals {") && match[1] == "quilt_api_key"
+				ignored := match[1] == "ignore_changes"
+				if !local && !ignored && !strings.HasSuffix(match[1], "_wo") {
+					t.Errorf("%s:%d gives the key to the argument %s, which is not write-only", p.Path, b.Line, match[1])
+				}
+			}
+		}
+	}
+	if used < 2 {
+		t.Errorf("found %d uses of the key only", used)
 	}
 }
 
