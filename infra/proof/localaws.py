@@ -150,6 +150,47 @@ def accept_termination_protection():
     CloudFormationResponse.update_termination_protection = update_termination_protection
 
 
+def stamp_log_events_in_whole_milliseconds():
+    """moto writes a fraction, which the SDKs refuse: the model of CloudWatch Logs has whole numbers."""
+    from moto.logs.models import LogEvent
+
+    create = LogEvent.__init__
+
+    def __init__(self, ingestion_time, log_event):
+        create(self, int(ingestion_time), log_event)
+        self.timestamp = int(self.timestamp)
+
+    LogEvent.__init__ = __init__
+
+
+def tag_functions():
+    """moto leaves out the tags of a function that CloudFormation creates."""
+    from moto.awslambda.models import LambdaFunction
+
+    create = LambdaFunction.create_from_cloudformation_json.__func__
+
+    def create_from_cloudformation_json(cls, resource_name, cloudformation_json, *more, **named):
+        function = create(cls, resource_name, cloudformation_json, *more, **named)
+        function.tags = {t["Key"]: t["Value"] for t in cloudformation_json["Properties"].get("Tags", [])}
+        return function
+
+    LambdaFunction.create_from_cloudformation_json = classmethod(create_from_cloudformation_json)
+
+
+def detach_policies_that_are_deleted():
+    """CloudFormation detaches a managed policy before it deletes it; moto then refuses to delete the roles."""
+    from moto.iam.models import ManagedPolicy, iam_backends
+
+    def delete_from_cloudformation_json(cls, resource_name, cloudformation_json, account_id, region_name):
+        backend = iam_backends[account_id]["aws"]
+        for role in list(backend.roles.values()):
+            if resource_name in role.managed_policies:
+                backend.detach_role_policy(resource_name, role.name)
+        backend.delete_policy(resource_name)
+
+    ManagedPolicy.delete_from_cloudformation_json = classmethod(delete_from_cloudformation_json)
+
+
 def keep_what_cannot_be_updated():
     """moto forgets a resource whose type it cannot update, such as a log group."""
     update = aws.parsing.parse_and_update_resource
@@ -163,6 +204,9 @@ def keep_what_cannot_be_updated():
 
 
 start_machines_again()
+stamp_log_events_in_whole_milliseconds()
+detach_policies_that_are_deleted()
+tag_functions()
 keep_what_cannot_be_updated()
 accept_termination_protection()
 publish_to_topics()

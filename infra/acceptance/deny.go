@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"quilt-rotate/internal/rotation"
+	"quilt-rotate/internal/vault"
+)
+
+// A statement denies an action on the service's secret.
+type statement struct {
+	Effect    string
+	Principal map[string]string
+	Action    string
+	Resource  string
+	Condition map[string]map[string]string `json:",omitempty"`
+}
+
+func denial(role, action string, condition map[string]map[string]string) statement {
+	return statement{"Deny", map[string]string{"AWS": role}, action, "*", condition}
+}
+
+// refuse puts a policy on the service's secret that denies these actions. It reports whether the
+// policy came into force: the policy also denies the revoke role to describe the secret, and a sweep
+// that only looks shows that.
+func (l *life) refuse(ctx context.Context, statements ...statement) (inForce bool, err error) {
+	statements = append(statements, denial(l.revoke.role, "secretsmanager:DescribeSecret", nil))
+	policy, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": statements})
+	if err != nil {
+		return false, err
+	}
+	if _, err := l.cloud.secrets.PutResourcePolicy(ctx, &secretsmanager.PutResourcePolicyInput{
+		SecretId: aws.String(l.service()), ResourcePolicy: aws.String(string(policy))}); err != nil {
+		return false, err
+	}
+	return l.until(ctx, true)
+}
+
+// allow removes the policy, also after Ctrl-C.
+func (l *life) allow(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	_, err := l.cloud.secrets.DeleteResourcePolicy(ctx,
+		&secretsmanager.DeleteResourcePolicyInput{SecretId: aws.String(l.service())})
+	if err != nil {
+		return err
+	}
+	_, err = l.until(ctx, false)
+	return err
+}
+
+// until waits until the revoke role is refused to describe the secret, or is not.
+func (l *life) until(ctx context.Context, refused bool) (bool, error) {
+	err := await(ctx, l.patience, func() (bool, error) {
+		answer, _, err := l.cloud.invoke(ctx, l.revoke, map[string]any{"secretId": l.arn, "dryRun": true})
+		return strings.Contains(answer, "AccessDenied") == refused, err
+	})
+	if errors.Is(err, errPatience) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// deny finds out whether a permission that is denied is refused here.
+func (l *life) deny(ctx context.Context) error {
+	inForce, err := l.refuse(ctx)
+	if err = errors.Join(err, l.allow(ctx)); err != nil {
+		return err
+	}
+	l.seen.Enforced = &inForce
+	if !inForce {
+		return errSkipped{notEnforced}
+	}
+	return nil
+}
+
+// denyEachStep denies what one step needs, and starts a rotation: it must stop in that step, and
+// leave a current key that works. setSecret and testSecret need no permission that createSecret does
+// not need, so the function is called with their events, on a pending version that has a value.
+func (l *life) denyEachStep(ctx context.Context) error {
+	if !enforced(&l.seen) {
+		return errSkipped{notEnforced}
+	}
+	err := errors.Join(l.denyCreate(ctx), l.denyFinish(ctx))
+	// A repetition may finish the rotation as soon as nothing is denied any more.
+	if err = errors.Join(err, l.allow(ctx), l.unstick(ctx)); err != nil {
+		return err
+	}
+	if now, err := l.cloud.currentKey(ctx, l.service()); err != nil || !l.logsIn(ctx, now) {
+		return fmt.Errorf("the current key does not log in (%v)", err)
+	}
+	_, _, err = l.rotateKey(ctx, l.service())
+	return err
+}
+
+func (l *life) denyCreate(ctx context.Context) error {
+	if _, err := l.refuse(ctx, denial(l.rotate.role, "secretsmanager:PutSecretValue", nil)); err != nil {
+		return err
+	}
+	if err := l.failsIn(ctx, rotation.Create); err != nil {
+		return err
+	}
+	return errors.Join(l.allow(ctx), l.unstick(ctx))
+}
+
+// denyFinish denies to move AWSCURRENT, and no other label: the label of the current key is taken
+// off, so createSecret attaches it again.
+func (l *life) denyFinish(ctx context.Context) error {
+	s, err := l.describe(ctx, l.service())
+	if err != nil {
+		return err
+	}
+	current, _ := s.Holder(vault.Current)
+	if _, err := l.cloud.secrets.UpdateSecretVersionStage(ctx, &secretsmanager.UpdateSecretVersionStageInput{
+		SecretId: aws.String(l.service()), VersionStage: aws.String(vault.KeyLabel(current.Key())),
+		RemoveFromVersionId: &current.ID}); err != nil {
+		return err
+	}
+	condition := map[string]map[string]string{
+		"ForAnyValue:StringEquals": {"secretsmanager:VersionStage": vault.Current}}
+	if _, err := l.refuse(ctx, denial(l.rotate.role, "secretsmanager:UpdateSecretVersionStage",
+		condition)); err != nil {
+		return err
+	}
+	failing := l.failsIn(ctx, rotation.Finish)
+	if s, err = l.describe(ctx, l.service()); err != nil {
+		return err
+	}
+	now, _ := s.Holder(vault.Current)
+	_, attached := s.Holder(vault.KeyLabel(current.Key()))
+	l.seen.Stages = &stages{CurrentRefused: now.ID == current.ID, LabelMoved: attached}
+	pending, stuck := s.Holder(vault.Pending)
+	if failing == nil && now.ID != current.ID {
+		failing = errors.New("finishSecret moved AWSCURRENT, although that was denied")
+	}
+	if failing != nil || !stuck {
+		return failing
+	}
+	if _, err := l.refuse(ctx, denial(l.rotate.role, "secretsmanager:GetSecretValue", nil)); err != nil {
+		return err
+	}
+	for _, step := range []rotation.Step{rotation.Set, rotation.Test} {
+		answer, failed, err := l.cloud.invoke(ctx, l.rotate, map[string]string{"Step": string(step), "SecretId": l.arn,
+			"ClientRequestToken": pending.ID})
+		if err != nil {
+			return err
+		}
+		if !failed || !strings.Contains(answer, "AccessDenied") {
+			return fmt.Errorf("%s must be refused: %s", step, answer)
+		}
+	}
+	return nil
+}
+
+// failsIn starts a rotation, and waits until that step is refused.
+func (l *life) failsIn(ctx context.Context, step rotation.Step) error {
+	since := time.Now().Add(-time.Second)
+	if _, err := l.cloud.secrets.RotateSecret(ctx,
+		&secretsmanager.RotateSecretInput{SecretId: aws.String(l.service())}); err != nil {
+		return err
+	}
+	err := await(ctx, l.patience, func() (bool, error) {
+		lines, err := l.cloud.log(ctx, l.rotate, since)
+		return slices.ContainsFunc(lines, func(line logLine) bool {
+			return line.Step == string(step) && denied(line)
+		}), err
+	})
+	if err != nil {
+		return fmt.Errorf("%s must be refused: %w", step, err)
+	}
+	return nil
+}
