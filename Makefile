@@ -159,7 +159,7 @@ ARGS   ?=
 # The app compresses the functions' packages, so it is built with the same toolchain as they are: another one may compress to other bytes.
 CDK     = cd infra && CDK_DISABLE_CLI_TELEMETRY=true GOTOOLCHAIN=$$(sed -n 's/^toolchain //p' go.mod) npx cdk
 
-.PHONY: synth diff deploy golden node need-node
+.PHONY: synth diff deploy acceptance golden node need-node
 
 synth: go need-node infra/node_modules ## Check a configuration and write its template into infra/cdk.out: make synth CONFIG=prod.yaml
 	@$(CDK) synth --quiet -c config=$(abspath $(CONFIG)) $(ARGS)
@@ -169,6 +169,11 @@ diff: go need-node infra/node_modules ## Compare a configuration with its deploy
 
 deploy: go need-node infra/node_modules ## Deploy a configuration; without a terminal: make deploy CONFIG=prod.yaml ARGS="--require-approval never"
 	@$(CDK) deploy -c config=$(abspath $(CONFIG)) $(ARGS)
+
+# The program asks before it changes anything, and on the terminal for a login.
+acceptance: build need-node infra/node_modules ## Try once on your account what no document says, and remove everything: make acceptance CONFIG=test.yaml (docs/acceptance.md)
+	@$(GO) build -C infra -o ../$(BUILD)/acceptance-run ./acceptance && cd infra && \
+	GOTOOLCHAIN=$$(sed -n 's/^toolchain //p' go.mod) ../$(BUILD)/acceptance-run -config $(abspath $(CONFIG)) $(if $(REMOVE),-remove $(REMOVE)) $(ARGS)
 
 golden: go need-node ## Write the deployment's golden templates, schema and list of alarms again; review the diff
 	cd infra && $(GO) test ./config ./stack -run 'Golden|Schema|ListOfAlarms' -count=1 -golden
@@ -192,11 +197,15 @@ infra/node_modules: infra/package-lock.json
 
 TEMPLATES := build/infra/templates
 
-.PHONY: deploy-local nag cfn-lint templates
+.PHONY: deploy-local acceptance-local nag cfn-lint templates
 
 deploy-local: go need-node ## Deploy to a local AWS, rotate a key there, sweep (needs Node, python3 with moto, the AWS CLI, qemu-user)
 	@[ -d infra/node_modules ] || $(MAKE) infra/node_modules
 	cd infra && $(GO) test ./proof -run TestDeployment -deploy -count=1 -v -timeout 10m
+
+acceptance-local: go need-node ## Run make acceptance on a local AWS, and each answer of it on the sandbox (needs what deploy-local needs)
+	@[ -d infra/node_modules ] || $(MAKE) infra/node_modules
+	cd infra && $(GO) test ./acceptance ./proof -run 'Life|Different|Acceptance' -exhaustive -acceptance -count=1 -v -timeout 10m
 
 nag: templates infra/nag/node_modules ## Check the templates with cdk-nag (needs Node)
 	node infra/nag/nag.js $(TEMPLATES)/*/*.template.json

@@ -25,6 +25,8 @@ var provedElsewhere = map[string]proof{
 	`aws iam list-roles --query "Roles[?starts_with(RoleName, 'quilt-rotate-pipeline')].Arn"`:               pipelineTest,
 	`cat "$(python3 -m certifi)" registry-ca.pem > bundle.pem`:                                              pythonTest,
 	`export REQUESTS_CA_BUNDLE="$PWD/bundle.pem"`:                                                           pythonTest,
+	"make acceptance CONFIG=infra/config.yaml":                                                              acceptanceTest,
+	"make acceptance CONFIG=infra/config.yaml REMOVE=quilt-rotate-acceptance-0a1b2c3d":                      acceptanceTest,
 	"make demo":                         {".ci/run", "make demo"},
 	"make test":                         {".ci/run", "make test"},
 	"make -s sandbox | tee sandbox.env": {"cmd/quilt-sandbox/serve_test.go", "TestTheSandboxRunsUntilInterrupted"},
@@ -38,6 +40,9 @@ var pipelineTest = proof{"infra/proof/pipeline_test.go", "docs/pipeline.md"}
 
 // pythonTest runs the commands of docs/consumers/python.md as they are written there.
 var pythonTest = proof{"docs/consumers/examples_test.go", `"registry-ca.pem"`}
+
+// acceptanceTest runs the program of make acceptance on a local AWS.
+var acceptanceTest = proof{"infra/proof/acceptance_test.go", `"./acceptance"`}
 
 // proof is a file of the checkout, and what must stand in it.
 type proof struct{ file, needle string }

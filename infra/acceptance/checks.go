@@ -349,7 +349,7 @@ var checks = []check{
 			return yes("the test run was not refused")
 		}},
 	{"stage-condition", "IAM compares secretsmanager:VersionStage with the label that is moved.",
-		"The revoke role moves labels of quilt-rotate only: no fault of a sweep can move AWSCURRENT.",
+		"The revoke role moves no labels but its own: no fault of a sweep can move AWSCURRENT.",
 		"A policy denies the rotate role to move AWSCURRENT. Then a rotation attaches a label of quilt-rotate " +
 			"and moves AWSCURRENT.",
 		[]string{"IAM's evaluation of AllowRotationLambdaArn and VersionStage"},

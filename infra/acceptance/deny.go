@@ -94,8 +94,12 @@ func (l *life) denyEachStep(ctx context.Context) error {
 	if err = errors.Join(err, l.allow(ctx), l.unstick(ctx)); err != nil {
 		return err
 	}
-	if now, err := l.cloud.currentKey(ctx, l.service()); err != nil || !l.logsIn(ctx, now) {
-		return fmt.Errorf("the current key does not log in (%v)", err)
+	now, err := l.cloud.currentKey(ctx, l.service())
+	if err == nil && !l.logsIn(ctx, now) {
+		err = errors.New("the current key does not log in")
+	}
+	if err != nil {
+		return err
 	}
 	_, _, err = l.rotateKey(ctx, l.service())
 	return err

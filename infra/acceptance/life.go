@@ -146,11 +146,12 @@ func did(result revocation.Result, action revocation.Kind) bool {
 }
 
 // rotateKey rotates a secret with the command, and checks that the new key is current and works, and
-// that the old one still works.
+// that the old one still works, if it did before.
 func (l *life) rotateKey(ctx context.Context, secretID string) (old, new apikey.Key, err error) {
 	if old, err = l.cloud.currentKey(ctx, secretID); err != nil {
 		return old, new, err
 	}
+	worked := l.logsIn(ctx, old)
 	if err = l.run.rotate(ctx, nil, "", "rotate", secretID, "--json"); err != nil {
 		return old, new, err
 	}
@@ -162,7 +163,7 @@ func (l *life) rotateKey(ctx context.Context, secretID string) (old, new apikey.
 		err = errors.New("the rotation left the old key current")
 	case !l.logsIn(ctx, new):
 		err = errors.New("the new key does not log in")
-	case !l.logsIn(ctx, old):
+	case worked && !l.logsIn(ctx, old):
 		err = errors.New("the old key no longer logs in")
 	}
 	return old, new, err
@@ -401,6 +402,10 @@ func (l *life) rollBack(ctx context.Context) error {
 	if !now.Equal(old) || !l.logsIn(ctx, now) {
 		return errors.New("the old key is not current, or does not log in")
 	}
+	// Where AWSPENDING stays on a version after its rotation, it now blocks the next one.
+	if err := l.unstick(ctx); err != nil {
+		return err
+	}
 	_, _, err = l.rotateKey(ctx, l.service())
 	return err
 }
@@ -434,8 +439,12 @@ func (l *life) testRun(ctx context.Context) error {
 	if err := l.settled(ctx, l.service()); err != nil {
 		return err
 	}
-	if now, err := l.cloud.currentKey(ctx, l.service()); err != nil || !now.Equal(before) {
-		return fmt.Errorf("another key is current after a test run (%v)", err)
+	now, err := l.cloud.currentKey(ctx, l.service())
+	if err != nil {
+		return err
+	}
+	if !now.Equal(before) {
+		return errors.New("another key is current after a test run")
 	}
 	if slices.ContainsFunc(steps, func(s string) bool { return s != "testSecret ok" }) {
 		return fmt.Errorf("the steps were %s, and not testSecret alone", strings.Join(steps, ", "))
@@ -456,8 +465,11 @@ func (l *life) stick(ctx context.Context) error {
 		return err
 	}
 	_, err = l.cloud.secrets.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: aws.String(l.service())})
+	if err == nil {
+		return errors.New("a rotation was not refused while AWSPENDING was stuck")
+	}
 	if refusal, ok := errors.AsType[smithy.APIError](err); !ok || refusal.ErrorCode() != "InvalidRequestException" {
-		return fmt.Errorf("a rotation must be refused while AWSPENDING is stuck: %v", err)
+		return err
 	}
 	if err := l.unstick(ctx); err != nil {
 		return err

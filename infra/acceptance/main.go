@@ -164,7 +164,8 @@ func (t *throwaway) confirm(yes bool) error {
 // whole is the run: deploy, live, remove. The removal also follows a failure and Ctrl-C.
 func (t *throwaway) whole(living, removing context.Context, registry *quilt.Client, o options) *report {
 	began := time.Now()
-	r := &report{Run: t.name, Region: t.config.Region, Revision: t.revision(), Began: began.UTC(), Left: []string{},
+	r := &report{Run: t.name, Region: t.config.Region, Revision: t.revision(living), Began: began.UTC(),
+		Left: []string{},
 		hide: replacement{t.config.Account, "<account>", strings.TrimPrefix(registry.URL(), "https://"), "<registry>",
 			registry.Host(), "<registry>"}}
 	l := &life{throwaway: t, registry: registry, patience: o.patience, wait: o.wait, out: t.run.out, began: began}
@@ -192,8 +193,8 @@ func (t *throwaway) printLeft(out io.Writer, left []string) {
 }
 
 // revision is that of the checkout, if git knows it.
-func (t *throwaway) revision() string {
-	command := exec.Command("git", "describe", "--always", "--dirty")
+func (t *throwaway) revision(ctx context.Context) string {
+	command := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty")
 	command.Dir = t.run.root
 	if output, err := command.Output(); err == nil {
 		return strings.TrimSpace(string(output))

@@ -96,13 +96,25 @@ func (t *throwaway) release(ctx context.Context, name string) error {
 	return t.retire(ctx, name)
 }
 
-// retire revokes the keys of a secret.
+// retiredTag says that all keys of a secret are revoked: a second retire cannot know that.
+const retiredTag = "quilt-rotate-acceptance"
+
+// retire revokes the keys of a secret, once.
 func (t *throwaway) retire(ctx context.Context, name string) error {
+	s, err := t.cloud.vault.Describe(ctx, name)
+	if err != nil || s.Tags[retiredTag] != "" {
+		return err
+	}
 	var retired struct{ Complete bool }
-	err := t.run.rotate(ctx, &retired, "", "retire", name, "--registry", t.config.Registry, "--yes", "--json")
+	err = t.run.rotate(ctx, &retired, "", "retire", name, "--registry", t.config.Registry, "--yes", "--json")
 	if err == nil && !retired.Complete {
 		err = errors.New("quilt-rotate retire did not revoke all keys")
 	}
+	if err != nil {
+		return err
+	}
+	_, err = t.cloud.secrets.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &name,
+		Tags: []types.Tag{{Key: aws.String(retiredTag), Value: aws.String("retired")}}})
 	return err
 }
 

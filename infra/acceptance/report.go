@@ -71,7 +71,7 @@ func (r *report) ok() bool {
 // replacement are texts that the report must not have, in pairs with what stands in their place.
 type replacement []string
 
-var keyText = regexp.MustCompile(`qk_[^\s"'` + "`" + `]+`)
+var keyText = regexp.MustCompile(`qk_[^\s"'\\` + "`" + `]+`)
 
 func (h replacement) clean(text string) string {
 	return keyText.ReplaceAllString(strings.NewReplacer(h...).Replace(text), "[key]")

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/google/uuid"
 
 	"quilt-rotate/internal/awsconfig"
 	"quilt-rotate/internal/settings"
@@ -52,7 +53,7 @@ func (l *life) readSchedule(ctx context.Context) error {
 func (l *life) runSweeps(ctx context.Context) error {
 	input := strings.ReplaceAll(l.input, scheduledTime, time.Now().UTC().Format(time.RFC3339))
 	started, err := l.cloud.machines.StartExecution(ctx,
-		&sfn.StartExecutionInput{StateMachineArn: &l.machine, Input: &input})
+		&sfn.StartExecutionInput{StateMachineArn: &l.machine, Input: &input, Name: aws.String(uuid.NewString())})
 	if err != nil {
 		return err
 	}

@@ -177,6 +177,19 @@ def tag_functions():
     LambdaFunction.create_from_cloudformation_json = classmethod(create_from_cloudformation_json)
 
 
+def look_for_named_parameters_only():
+    """moto also looks for the default of a parameter of SSM, which is of another stack, and fails if there is none."""
+    parse = aws.parsing.ResourceMap.parse_ssm_parameter
+
+    def parse_ssm_parameter(self, value, value_type):
+        from moto.ssm.models import ssm_backends
+
+        known = ssm_backends[self._account_id][self._region_name].get_parameter(value)
+        return parse(self, value, value_type) if known else value
+
+    aws.parsing.ResourceMap.parse_ssm_parameter = parse_ssm_parameter
+
+
 def detach_policies_that_are_deleted():
     """CloudFormation detaches a managed policy before it deletes it; moto then refuses to delete the roles."""
     from moto.iam.models import ManagedPolicy, iam_backends
@@ -207,6 +220,7 @@ start_machines_again()
 stamp_log_events_in_whole_milliseconds()
 detach_policies_that_are_deleted()
 tag_functions()
+look_for_named_parameters_only()
 keep_what_cannot_be_updated()
 accept_termination_protection()
 publish_to_topics()
