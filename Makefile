@@ -205,7 +205,8 @@ deploy-local: go need-node ## Deploy to a local AWS, rotate a key there, sweep (
 
 acceptance-local: go need-node ## Run make acceptance on a local AWS, and each answer of it on the sandbox (needs what deploy-local needs)
 	@[ -d infra/node_modules ] || $(MAKE) infra/node_modules
-	cd infra && $(GO) test ./acceptance ./proof -run 'Life|Different|Acceptance' -exhaustive -acceptance -count=1 -v -timeout 10m
+	cd infra && $(GO) test ./acceptance -exhaustive -count=1 -timeout 10m
+	cd infra && $(GO) test ./proof -run TestAcceptanceRun -acceptance -count=1 -v -timeout 10m
 
 nag: templates infra/nag/node_modules ## Check the templates with cdk-nag (needs Node)
 	node infra/nag/nag.js $(TEMPLATES)/*/*.template.json
