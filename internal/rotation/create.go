@@ -27,21 +27,20 @@ const (
 	putShare    = 0.6
 )
 
-// roomForLabels fails if a new key could not be labelled.
-func (r *run) roomForLabels() error {
+// checkFreeLabels fails if a new key could not be labelled.
+func (r *run) checkFreeLabels() error {
 	if free := vault.LabelQuota - r.secret.Labels(); free < labelsNeeded {
 		return fault.New[fault.LabelQuota]("the secret %[1]s has %[2]d of its %[3]d staging labels free, "+
-			"a rotation needs %[4]d; first end this rotation: quilt-rotate unstick %[5]s; "+
-			"then revoke the keys whose time is over: quilt-rotate revoke %[5]s; "+
-			"then: quilt-rotate rotate %[5]s; a key that is still in its grace period, and that nobody needs, is "+
-			"revoked by: "+
-			"quilt-rotate emergency %[5]s --version ID", r.secret.ARN, max(free, 0), vault.LabelQuota, labelsNeeded,
-			r.secret.Name)
+			"but a rotation needs %[4]d; first end this rotation: quilt-rotate unstick %[5]s; "+
+			"then revoke the keys whose grace period is over: quilt-rotate revoke %[5]s; "+
+			"then start another rotation: quilt-rotate rotate %[5]s; "+
+			"to revoke a key in its grace period that nobody needs, run: quilt-rotate emergency %[5]s --version ID",
+			r.secret.ARN, max(free, 0), vault.LabelQuota, labelsNeeded, r.secret.Name)
 	}
 	return nil
 }
 
-// withCreator uses the first credential that may create keys: see [issuer.Candidates].
+// withCreator calls use with the first credential that may create keys: see [issuer.Candidates].
 func (r *run) withCreator(ctx context.Context, use func(context.Context, issuer.Creator) error) error {
 	candidates := issuer.Candidates{Values: r.Vault, Registry: r.Registry, Secret: r.secret, Current: r.value.Key(),
 		Settings: r.settings}
@@ -57,9 +56,9 @@ type created struct {
 	session *quilt.Session
 }
 
-// createKey creates the new key. The registry returns the text of a key once, and a repeated request
-// creates another key. So nothing is tried again if the request may have been carried out. A crash
-// between this call and the put leaves an orphan with the secret's mark in its name.
+// createKey creates the new key. The registry returns the text of a key once, and a repeated
+// request creates another key. So nothing is tried again if the request may have been carried out.
+// A crash between this call and the put leaves an orphan with the secret's mark in its name.
 func (r *run) createKey(ctx context.Context) (created, error) {
 	ctx, cancel := retry.WithShare(ctx, createShare)
 	defer cancel()
@@ -81,9 +80,9 @@ func (r *run) createKey(ctx context.Context) (created, error) {
 
 // checkCreated compares the new key with the request, and revokes a key that must not be stored. If
 // only the name or the lifetime differs, that is reported and the key is used: it works, and its
-// label leads to it when it is stored. (Without the secret's mark in its name, a sweep does not find
-// it if a crash leaves it behind.) A key that the current value already holds is not new, whatever
-// the answer says, so it is neither stored nor revoked.
+// label leads to it when it is stored. (Without the secret's mark in its name, a sweep does not
+// find it if a crash leaves it behind.) A key that the current value already holds is not new,
+// whatever the answer says, so it is neither stored nor revoked.
 func (r *run) checkCreated(ctx context.Context, c created, owner string) error {
 	if r.value.Contains(c.key.Secret) {
 		return fault.New[fault.BadNewKey]("the registry answered apiKeyCreate for %s with a key that the current "+
@@ -92,8 +91,8 @@ func (r *run) checkCreated(ctx context.Context, c created, owner string) error {
 	}
 	if !quilt.SameUser(c.key.UserEmail, owner) {
 		r.revokeOwn(ctx, c, "it belongs to another user")
-		return fault.New[fault.OwnerChanged]("the registry created a key of %s for %s, asked by %s",
-			r.secret.ARN, c.key.UserEmail, owner)
+		return fault.New[fault.OwnerChanged]("the registry created the new key of %s for the user %s, "+
+			"but %s asked for it", r.secret.ARN, c.key.UserEmail, owner)
 	}
 	if err := vault.CheckLabel(c.key.ID); err != nil {
 		r.revokeOwn(ctx, c, "its id is too long for a label")
@@ -124,10 +123,9 @@ func (r *run) store(ctx context.Context, c created) error {
 	switch {
 	case putErr == nil:
 		return nil
-	case readErr != nil: // it may still arrive
+	case readErr != nil: // the put may still arrive
 		return fault.New[fault.StoreFailed]("the new key could not be stored in %s: %w; "+
-			"a key that is left over is found and revoked by the sweep",
-			r.secret.ARN, putErr)
+			"if no version holds it, a sweep revokes it", r.secret.ARN, putErr)
 	case stored.Equal(value):
 		return r.Vault.Attach(ctx, r.secret.ARN, vault.KeyLabel(c.key.ID), r.Token)
 	}
@@ -156,7 +154,7 @@ func (r *run) putAndRead(ctx context.Context, value redact.Text, keyID string) (
 func (r *run) revokeOwn(ctx context.Context, c created, why string) {
 	err := c.session.RevokeKeyBySecret(ctx, c.key.Secret)
 	if err != nil {
-		r.Log.WarnContext(ctx, "the key that this run created could not be revoked; the next sweeps revoke it",
+		r.Log.WarnContext(ctx, "the key that this run created could not be revoked; a sweep will revoke it",
 			"why", why, "keyId", c.key.ID, "error", err)
 		return
 	}

@@ -31,8 +31,9 @@ const (
 	DimensionErrorType = "ErrorType"
 )
 
-// Handler is the Lambda function: it reads the event, carries out the step, and reports it in one
-// log line and one line of metrics. It implements lambda.Handler.
+// Handler is the Lambda function. It reads the event, carries out the step, and writes one log line
+// and one line of metrics about it. If the step fails, a second line counts the error by its type.
+// It implements lambda.Handler.
 type Handler struct {
 	Rotator *Rotator
 	Log     *slog.Logger
@@ -63,9 +64,8 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 func ParseEvent(payload []byte) (Request, error) {
 	var event events.SecretsManagerSecretRotationEvent
 	if err := json.Unmarshal(payload, &event); err != nil {
-		return Request{}, fault.New[fault.BadEvent]("the event is not a JSON object with the texts Step, " +
-			"SecretId and ClientRequestToken; " +
-			"call this function through RotateSecret")
+		return Request{}, fault.New[fault.BadEvent]("the event is not a JSON object with the strings Step, " +
+			"SecretId and ClientRequestToken; call this function through RotateSecret")
 	}
 	return Request{
 		Step: Step(event.Step), SecretID: event.SecretID, Token: event.ClientRequestToken,
@@ -131,8 +131,8 @@ func (h *Handler) measure(step, secret string, report Report, took time.Duration
 		telemetry.Sample{Name: MetricBeforeFirstKey, Unit: telemetry.Count,
 			Value: flag(err != nil && report.NotBootstrapped)},
 		telemetry.Sample{Name: MetricNewKeyDiffers, Unit: telemetry.Count, Value: flag(report.Differs != "")})
-	// A rotation before the first key counts neither as failed nor as healed. It has a metric of its
-	// own, like such a sweep.
+	// A rotation before the first key counts neither as failed nor as healed. It has a metric of
+	// its own, like such a sweep.
 	if err != nil && !report.NotBootstrapped {
 		h.Metrics.Emit(&telemetry.Label{Name: DimensionErrorType, Value: fault.TypeName(err)}, properties,
 			telemetry.Sample{Name: MetricStepFailed, Unit: telemetry.Count, Value: 1})

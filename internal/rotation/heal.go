@@ -16,8 +16,8 @@ import (
 // rotation and every change of the schedule. The version keeps the label of its key, so that the
 // sweep revokes the key.
 //
-// A crash before the call changes nothing. A concurrent run that stalled may still put or promote, so
-// the sweep waits for the orphan age before it revokes such a key.
+// A crash before the call changes nothing. A concurrent run that stalled may still put or promote,
+// so the sweep waits for the orphan age before it revokes such a key.
 func (r *run) giveUp(ctx context.Context, reason error) error {
 	if err := r.Vault.Detach(ctx, r.secret.ARN, vault.Pending, r.Token); err != nil {
 		return fault.New[fault.SecretsManagerFailed]("the version %s of %s can never become current (%s), "+
@@ -30,7 +30,7 @@ func (r *run) giveUp(ctx context.Context, reason error) error {
 
 // checkStored decides whether a pending key that is already stored can still become current.
 func (r *run) checkStored(ctx context.Context, pending apikey.Key) error {
-	found, err := r.askPending(ctx, pending)
+	found, err := r.findPending(ctx, pending)
 	switch {
 	case err != nil:
 		return err
@@ -38,9 +38,9 @@ func (r *run) checkStored(ctx context.Context, pending apikey.Key) error {
 		return r.giveUp(ctx, fault.New[fault.PendingKeyDead]("the pending key of %s no longer exists or is expired; "+
 			"AWSPENDING was removed, start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name))
 	case found.old:
-		return r.giveUp(ctx, fault.New[fault.PendingKeyOld]("the pending key of %s has less than half of its "+
-			"lifetime left; "+
-			"AWSPENDING was removed, start another rotation: quilt-rotate rotate %s", r.secret.ARN, r.secret.Name))
+		return r.giveUp(ctx, fault.New[fault.PendingKeyOld]("the pending key of %s has less than half of its lifetime "+
+			"left; AWSPENDING was removed, start another rotation: quilt-rotate rotate %s",
+			r.secret.ARN, r.secret.Name))
 	}
 	return nil
 }
@@ -48,10 +48,10 @@ func (r *run) checkStored(ctx context.Context, pending apikey.Key) error {
 // finding says why a key can never become current. The zero finding means that it can.
 type finding struct{ gone, old bool }
 
-// askPending asks the registry for the pending key, first with the key itself, which may be the only
-// key that still logs in. A refusal is not evidence, because a new key may not work at once. After a
-// refusal, another credential of the owner asks for the key.
-func (r *run) askPending(ctx context.Context, pending apikey.Key) (found finding, err error) {
+// findPending asks the registry for the pending key, first with the key itself, which may be the
+// only key that still logs in. A refusal is not evidence, because a new key may not work at once.
+// After a refusal, another credential of the owner asks for the key.
+func (r *run) findPending(ctx context.Context, pending apikey.Key) (found finding, err error) {
 	session := r.Registry.WithKey(pending)
 	account, err := session.Account(ctx)
 	switch {
@@ -87,14 +87,15 @@ func (r *run) lookUp(ctx context.Context, c issuer.Creator, pending apikey.Key) 
 	r.report.KeyID = id
 	for _, k := range c.Account.Keys {
 		if k.ID == id {
-			return against(&k, c.Account.RegistryTime), nil
+			return check(&k, c.Account.RegistryTime), nil
 		}
 	}
 	l, err := c.Session.Login(ctx, id)
-	return against(l.Key, l.RegistryTime), err
+	return check(l.Key, l.RegistryTime), err
 }
 
-func against(k *quilt.APIKey, now time.Time) finding {
+// check returns what the registry's record says against a pending key. k is nil if there is none.
+func check(k *quilt.APIKey, now time.Time) finding {
 	if k == nil || k.Status != quilt.Active {
 		return finding{gone: true}
 	}

@@ -21,8 +21,8 @@ func (r *run) unmarkCurrent(ctx context.Context) error {
 }
 
 // labelCurrent labels the current version before a key is created, so that its key can be found
-// when it is superseded. If the registry's list does not show which key it is, this is reported, and
-// the key stays valid until it expires.
+// when it is superseded. If the registry's list does not show which key it is, this is reported,
+// and the key stays valid until it expires.
 func (r *run) labelCurrent(ctx context.Context, account quilt.Account) error {
 	if r.current.Key() != "" {
 		return nil
@@ -44,10 +44,10 @@ type Labels interface {
 	Move(ctx context.Context, secretARN, label, to, from string) error
 }
 
-// LabelCurrent attaches the label of its key to the current version, if it has none: somebody stored
-// a first key by hand, or edited another field, which created a new version with the same key. It
-// returns the key's id, or "" if the list does not show which key it is. current is the version's
-// value, field is the field that the tag names, and keys are the keys of its user.
+// LabelCurrent attaches the label of its key to the current version, if it has none: somebody
+// stored a first key by hand, or edited another field, which created a new version with the same
+// key. It returns the key's id, or "" if the list does not show which key it is. current is the
+// version's value, field is the field that the tag names, and keys are the keys of its user.
 //
 // A crash before or after it leaves nothing to clean up, because the label is true.
 func LabelCurrent(ctx context.Context, v Labels, secret vault.Secret, current apikey.Value, field string,

@@ -36,9 +36,8 @@ func (r *run) loginSoon(ctx context.Context, key apikey.Key, id string) (quilt.L
 		return l, err
 	})
 	if err != nil && refusal != nil {
-		return quilt.Login{}, fault.New[fault.PendingKeyRefused]("the key %s of the version %s of %s does not log "+
-			"in: %w",
-			key, r.Token, r.secret.ARN, refusal)
+		return quilt.Login{}, fault.New[fault.PendingKeyRefused](
+			"the key %s of the version %s of %s does not log in: %w", key, r.Token, r.secret.ARN, refusal)
 	}
 	return l, err
 }
@@ -49,12 +48,12 @@ func (r *run) logIn(ctx context.Context, session *quilt.Session, id string) (qui
 		switch {
 		case err == nil && l.Key == nil:
 			return quilt.Login{}, fault.New[fault.PendingKeyRefused]("the pending key of %s logs in, "+
-				"but its user has no key with the id in its label, %s; "+
-				"run: quilt-rotate unstick %s", r.secret.ARN, id, r.secret.Name)
+				"but its user has no key with the id in its label, %s; run: quilt-rotate unstick %s",
+				r.secret.ARN, id, r.secret.Name)
 		case err == nil || !quilt.Refused(err) || quilt.RefusesLogin(err):
 			return l, err
 		}
-		// The registry may let this key log in, but not look at keys.
+		// The registry may let this key log in but not read keys.
 	}
 	me, err := session.Me(ctx)
 	return quilt.Login{Identity: me}, err
@@ -76,8 +75,7 @@ func (r *run) proveKey(ctx context.Context, pending apikey.Key) error {
 	}
 	if owner != "" && !quilt.SameUser(owner, proven.Email) {
 		return fault.New[fault.OwnerChanged]("the pending key of %s belongs to %s, the current one to %s; "+
-			"run: quilt-rotate unstick %s",
-			r.secret.ARN, proven.Email, owner, r.secret.Name)
+			"run: quilt-rotate unstick %s", r.secret.ARN, proven.Email, owner, r.secret.Name)
 	}
 	r.report.Owner = proven.Email
 	return nil
@@ -96,17 +94,17 @@ func (r *run) ownerOfCurrent(ctx context.Context) (string, error) {
 	return "", err
 }
 
+// checkLife fails if the key is not active or has less than half of its lifetime left. It passes a
+// login without a record of the key.
 func (r *run) checkLife(l quilt.Login) error {
 	switch {
 	case l.Key == nil:
 	case l.Key.Status != quilt.Active:
-		return fault.New[fault.PendingKeyRefused]("the pending key of %s has the status %s; run: quilt-rotate "+
-			"unstick %s",
-			r.secret.ARN, l.Key.Status, r.secret.Name)
+		return fault.New[fault.PendingKeyRefused]("the pending key of %s has the status %s; "+
+			"run: quilt-rotate unstick %s", r.secret.ARN, l.Key.Status, r.secret.Name)
 	case l.Key.Old(l.RegistryTime):
-		return fault.New[fault.PendingKeyOld]("the pending key of %s has less than half of its lifetime left (until "+
-			"%s); "+
-			"run: quilt-rotate unstick %s",
+		return fault.New[fault.PendingKeyOld]("the pending key of %s has less than half of its lifetime left "+
+			"(until %s); run: quilt-rotate unstick %s",
 			r.secret.ARN, l.Key.ExpiresAt.Format(time.RFC3339), r.secret.Name)
 	}
 	return nil

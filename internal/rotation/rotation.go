@@ -3,8 +3,8 @@
 // secret's value and change nothing else in it. Read steps.go first.
 //
 // It relies on the contract of a rotation function (AWS Secrets Manager User Guide, "Rotation by
-// Lambda function"). It keeps no state: each step may run again, alone, out of order or twice at the
-// same time, in a new process or in one that has just served another secret. A step may stall
+// Lambda function"). It keeps no state: each step may run again, alone, out of order or twice at
+// the same time, in a new process or in one that has just served another secret. A step may stall
 // anywhere and continue long after its caller gave up. So each step starts with DescribeSecret.
 //
 // It never marks or revokes a key that a version of the secret has held: the sweep does that
@@ -81,8 +81,8 @@ type Rotator struct {
 	Settings settings.Rotate
 	Log      *slog.Logger
 
-	// NewKeyWait is how long a refused new key is tried again, as far as the deadline allows; zero:
-	// 20 seconds. A test run that IAM refuses is tried again for as long.
+	// NewKeyWait is how long a login with a refused new key is repeated, if the deadline allows it.
+	// Zero means 20 seconds. A test run that IAM refuses is repeated for the same time.
 	NewKeyWait time.Duration
 }
 
@@ -103,13 +103,13 @@ type Report struct {
 	KeyID           string     // of the pending key
 	Key             apikey.Key // the pending key; shows as its fingerprint
 	Owner           string
-	AlreadyDone     bool   // the version is current already
+	AlreadyDone     bool   // the version is already current
 	SelfHealed      bool   // AWSPENDING was removed
 	NotBootstrapped bool   // the secret still waits for its first key
 	Unidentified    bool   // the current key's id could not be found: it stays valid until it expires
 	Differs         string // how the new key differs from the request
 	Replaced        string // the version that was current until finishSecret moved AWSCURRENT
-	ReplacedKeyID   string // of the key in it, as its label says
+	ReplacedKeyID   string // the id in that version's key label
 }
 
 // Run carries out one step. If it fails, the report contains what is known until then.
@@ -121,10 +121,10 @@ func (r *Rotator) Run(ctx context.Context, req Request) (Report, error) {
 	})
 }
 
-// denied reports whether IAM refused a call of the step. A test run, which only reads, is then tried
-// again: Secrets Manager starts it in the deployment that created the function's role, and a change
-// in IAM is not visible everywhere at once (IAM user guide, "Changes that I make are not always
-// immediately visible").
+// denied reports whether IAM refused a call of the step. A test run, which only reads, is then
+// tried again: Secrets Manager starts it in the deployment that created the function's role, and a
+// change in IAM is not visible everywhere at once (IAM user guide, "Changes that I make are not
+// always immediately visible").
 func denied(err error) bool {
 	refusal, ok := errors.AsType[*vault.Error](err)
 	return ok && refusal.Code == "AccessDeniedException"
@@ -140,7 +140,7 @@ func (r *Rotator) step(ctx context.Context, req Request, report *Report) error {
 	switch {
 	case report.NotBootstrapped && req.Step == Create:
 		return run.giveUp(ctx, err)
-	case report.NotBootstrapped && req.Step == Test: // the test run of a new deployment: no false alarm
+	case report.NotBootstrapped && req.Step == Test: // the test run of a new deployment must not raise an alarm
 		return nil
 	case err != nil:
 		return err
@@ -152,7 +152,7 @@ func (r *Rotator) step(ctx context.Context, req Request, report *Report) error {
 		return run.setSecret(ctx)
 	case Test:
 		return run.testSecret(ctx)
-	default: // Finish: begin refuses every other name
+	default: // Finish; begin has refused every other name
 		return run.finishSecret(ctx)
 	}
 }
@@ -215,14 +215,12 @@ func checkVersion(secret vault.Secret, req Request, report *Report) error {
 			"restore it, or remove its rotation", secret.ARN)
 	case !known:
 		return fault.New[fault.UnknownVersion]("the secret %s has no labelled version %q; "+
-			"start the rotation with RotateSecret",
-			secret.ARN, redact.Clip(req.Token, 64))
+			"start the rotation with RotateSecret", secret.ARN, redact.Clip(req.Token, 64))
 	case version.Has(vault.Current):
 		report.AlreadyDone = true
 	case !version.Has(vault.Pending):
-		return fault.New[fault.NotPending](
-			"the version %s of %s does not have AWSPENDING: its rotation was abandoned; "+
-				"start another with RotateSecret", req.Token, secret.ARN)
+		return fault.New[fault.NotPending]("the version %s of %s does not have AWSPENDING: "+
+			"its rotation was abandoned; start another with RotateSecret", req.Token, secret.ARN)
 	}
 	return nil
 }
@@ -238,8 +236,7 @@ func (r *Rotator) checkRotationOn(ctx context.Context, secret vault.Secret, step
 		return nil
 	default:
 		return fault.New[fault.RotationOff]("rotation of the secret %s is not switched on; "+
-			"switch it on with RotateSecret or the stack",
-			secret.ARN)
+			"switch it on with RotateSecret or the stack", secret.ARN)
 	}
 }
 

@@ -11,16 +11,17 @@ import (
 
 // createSecret creates a key and stores it as the pending value. It may find one of these states:
 //
-//  1. The secret has no key yet. Nothing can be rotated. AWSPENDING is removed, so that it blocks nothing.
+//  1. The secret has no key yet. Nothing can be rotated. AWSPENDING is removed, so that it blocks
+//     nothing.
 //  2. The pending value exists: this is a retry. If that value can still become current, there is
 //     nothing to do. If not, AWSPENDING is removed, because a value never changes, and the next
 //     rotation creates a new version.
 //  3. The pending value is missing, and no key was created for it. This is the normal case.
-//  4. It is missing, and a key was created: an earlier run died, or its put has not arrived yet. The
-//     text of that key is lost, so this run creates another key. The put that arrives first wins.
-//     The sweep finds the other key by its name and revokes it.
+//  4. It is missing, and a key was created: an earlier run crashed, or its put has not arrived yet.
+//     The text of that key is lost, so this run creates another key. The put that arrives first
+//     wins. The sweep finds the other key by its name and revokes it.
 //
-// It never revokes a key whose value may have been stored, or may still arrive.
+// It never revokes a key whose value may have been stored, or may still be stored.
 func (r *run) createSecret(ctx context.Context) error {
 	if err := r.unmarkCurrent(ctx); err != nil {
 		return err
@@ -31,8 +32,8 @@ func (r *run) createSecret(ctx context.Context) error {
 		return r.create(ctx)
 	case vault.HoldsNoKey(err):
 		return r.giveUp(ctx, fault.New[fault.PendingKeyDead]("the pending version %s of %s holds no key: %w; "+
-			"AWSPENDING was removed, "+
-			"start another rotation: quilt-rotate rotate %s", r.Token, r.secret.ARN, err, r.secret.Name))
+			"AWSPENDING was removed, start another rotation: quilt-rotate rotate %s",
+			r.Token, r.secret.ARN, err, r.secret.Name))
 	case err != nil:
 		return fault.InValue("AWSPENDING", r.secret, err)
 	}
@@ -46,10 +47,10 @@ func (r *run) createSecret(ctx context.Context) error {
 // create checks everything that can be checked without a new key, creates one, and stores it.
 func (r *run) create(ctx context.Context) error {
 	if err := r.value.Replaceable(); err != nil {
-		return fault.New[fault.KeyNotReplaceable]("the key of %s cannot be rotated, and no key was created: "+
-			"%w", r.secret.ARN, err)
+		return fault.New[fault.KeyNotReplaceable]("the key of %s cannot be rotated, and no key was created: %w",
+			r.secret.ARN, err)
 	}
-	if err := r.roomForLabels(); err != nil {
+	if err := r.checkFreeLabels(); err != nil {
 		return err
 	}
 	c, err := r.createKey(ctx)
@@ -77,8 +78,8 @@ func (r *run) compare(pending apikey.Value) error {
 	return nil
 }
 
-// setSecret has nothing to set, because the registry created the key. It checks that the pending and
-// the current value differ only in the key, and that the key is in the same places, because
+// setSecret has nothing to set, because the registry created the key. It checks that the pending
+// and the current value differ only in the key, and that the key is in the same places, because
 // consumers look there. It never writes.
 func (r *run) setSecret(ctx context.Context) error {
 	pending, err := r.readPending(ctx)
@@ -96,8 +97,8 @@ func (r *run) testSecret(ctx context.Context) error {
 	pending, err := r.readPending(ctx)
 	switch {
 	case errors.Is(err, vault.ErrNoValue):
-		r.Log.WarnContext(ctx, "the pending version has no value: testing the current key "+
-			"instead", "secret", r.secret.ARN, "version", r.Token)
+		r.Log.WarnContext(ctx, "the pending version has no value: testing the current key instead",
+			"secret", r.secret.ARN, "version", r.Token)
 		pending = r.value
 	case err != nil:
 		return err
@@ -113,8 +114,8 @@ func (r *run) testSecret(ctx context.Context) error {
 // only call that moves AWSCURRENT. That call is a compare-and-swap against the version that was
 // compared here, so it fails if somebody edits the secret in between.
 //
-// It does not remove AWSPENDING after success: Secrets Manager does, and may read an early removal
-// as a failure (AWS Secrets Manager User Guide, "Rotation by Lambda function").
+// It never removes AWSPENDING after success. Secrets Manager removes it, and may treat an early
+// removal as a failure (AWS Secrets Manager User Guide, "Rotation by Lambda function").
 func (r *run) finishSecret(ctx context.Context) error {
 	pending, err := r.readPending(ctx)
 	if err != nil {
