@@ -124,17 +124,17 @@ func fitting(line string, watched bool, width int) []string {
 var versionColumns = []struct {
 	header string
 	wide   bool
-	cell   func(v revocation.Seen, now time.Time) string
+	cell   func(v revocation.VersionInfo, now time.Time) string
 }{
-	{"version", false, func(v revocation.Seen, _ time.Time) string { return status.Short(v.Version) }},
-	{"stage", false, func(v revocation.Seen, _ time.Time) string { return status.Stage(v) }},
-	{"key", false, func(v revocation.Seen, _ time.Time) string { return status.KeyOf(v) }},
-	{"age", false, func(v revocation.Seen, now time.Time) string { return since(now, v.CreatedAt) }},
+	{"version", false, func(v revocation.VersionInfo, _ time.Time) string { return status.Short(v.Version) }},
+	{"stage", false, func(v revocation.VersionInfo, _ time.Time) string { return status.Stage(v) }},
+	{"key", false, func(v revocation.VersionInfo, _ time.Time) string { return status.KeyOf(v) }},
+	{"age", false, func(v revocation.VersionInfo, now time.Time) string { return since(now, v.CreatedAt) }},
 	{"expires in", false, expiresIn},
 	{"last used", false, lastUsed},
-	{"key id", true, func(v revocation.Seen, _ time.Time) string { return v.KeyID }},
-	{"owner", true, func(v revocation.Seen, _ time.Time) string { return v.Owner }},
-	{"name", true, func(v revocation.Seen, _ time.Time) string { return v.KeyName }},
+	{"key id", true, func(v revocation.VersionInfo, _ time.Time) string { return v.KeyID }},
+	{"owner", true, func(v revocation.VersionInfo, _ time.Time) string { return v.Owner }},
+	{"name", true, func(v revocation.VersionInfo, _ time.Time) string { return v.KeyName }},
 }
 
 func versionTable(s status.Status, watched bool, width int) string {
@@ -166,7 +166,7 @@ func versionTable(s status.Status, watched bool, width int) string {
 	return table(false).Render(watched, width)
 }
 
-func paintVersion(v revocation.Seen) lipgloss.Style {
+func paintVersion(v revocation.VersionInfo) lipgloss.Style {
 	switch {
 	case v.Status == quilt.Expired:
 		return terminal.Bad
@@ -185,7 +185,7 @@ func since(now, t time.Time) string {
 	return terminal.About(max(0, now.Sub(t)))
 }
 
-func expiresIn(v revocation.Seen, now time.Time) string {
+func expiresIn(v revocation.VersionInfo, now time.Time) string {
 	switch {
 	case v.ExpiresAt.IsZero():
 		return "-"
@@ -195,7 +195,7 @@ func expiresIn(v revocation.Seen, now time.Time) string {
 	return terminal.About(v.ExpiresAt.Sub(now))
 }
 
-func lastUsed(v revocation.Seen, now time.Time) string {
+func lastUsed(v revocation.VersionInfo, now time.Time) string {
 	switch {
 	case v.LastUsedAt != nil:
 		return terminal.Ago(now.Sub(*v.LastUsedAt))

@@ -24,7 +24,7 @@ var eventEffects = map[string][]string{
 		"labels after", "(dead)"},
 	"sweep-of-run.json": {"labels before", "quilt-superseded:",
 		`"outcome":"swept","event":{"detailType":"Quilt Key Revoked"`, "labels after", "(dead)"},
-	"sweep-dry-run.json": {"labels before", "quilt-superseded:", "sweep looked at",
+	"sweep-dry-run.json": {"labels before", "quilt-superseded:", "dry run done",
 		`"action":"revoke","reason":"grace-over"`, `"done":false`, `"versions":[`, "labels after", "quilt-superseded:"},
 }
 

@@ -53,7 +53,7 @@ func TestAKeyInAnotherFieldIsProtected(t *testing.T) {
 }
 
 // TestAnOrphanInAnotherFieldIsProtected protects a key that no label names and that the current
-// value holds beside its own.
+// value holds next to its own.
 func TestAnOrphanInAnotherFieldIsProtected(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

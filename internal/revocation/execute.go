@@ -14,10 +14,9 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// carryOut does one action. A reason instead of an error says that the action was not taken, and
-// why.
+// carryOut does one action. If it returns a reason, the action was not taken, for that reason.
 //
-// The order of writes: while a key can be used, its marks come off before its label. A crash in
+// The order of writes: while a key can be used, its marks are removed before its label. A crash in
 // between leaves a key with its label, which the next sweep finds.
 func (s *sweep) carryOut(ctx context.Context, a Action) (Reason, error) {
 	switch a.Kind {
@@ -38,13 +37,13 @@ func (s *sweep) carryOut(ctx context.Context, a Action) (Reason, error) {
 	return "", nil
 }
 
-// mark records when a version was found to be superseded. It describes the secret right before,
-// because a sweep that stalled must not write a time at which the version may have been current. (A
-// stall in the very last request still can, by Lambda's limit of fifteen minutes at most.) After a
-// crash before it, the grace period starts later. If two sweeps do it at once, there are two marks,
-// and the later one counts.
+// mark records when a version was found to be superseded. It describes the secret again right
+// before that, because a sweep that stalled must not write a time at which the version may have
+// been current. (If the last request stalls, this is still possible, but the time is wrong by at
+// most 15 minutes, Lambda's limit.) After a crash before the mark, the grace period starts later.
+// If two sweeps mark a version at the same time, there are two marks, and the later one counts.
 func (s *sweep) mark(ctx context.Context, a Action) (Reason, error) {
-	now, reason, err := s.lookAgain(ctx, a)
+	now, reason, err := s.describeAgain(ctx, a)
 	if reason != "" || err != nil {
 		return reason, err
 	}
@@ -52,20 +51,21 @@ func (s *sweep) mark(ctx context.Context, a Action) (Reason, error) {
 		a.Version)
 }
 
-// revoke revokes a superseded key by its own text, so that a label that a person moved cannot lead
-// to another key. Its labels come off when the key is refused and the registry no longer knows the
-// id in the label. The refusal is believed because our session still works after it. Nobody has the
-// text of an orphan, so it is revoked by its id, and only that shows that it no longer exists.
+// revoke revokes a superseded key by its text, because a person may have moved the label of another
+// key to this version. The labels are removed when the registry refuses the key and no longer knows
+// the id in the label. The refusal is believed because our session still works after it. Nobody has
+// the text of an orphan, so it is revoked by its id, and only the id shows that it no longer
+// exists.
 //
-// A crash before the revocation leaves everything as it was. A crash after it, or a lost answer,
-// leaves a labelled version whose key no longer exists: the next sweep removes the labels.
+// A crash before the revocation changes nothing. A crash after it, or a lost answer, leaves a
+// labelled version whose key no longer exists. The next sweep removes the labels.
 func (s *sweep) revoke(ctx context.Context, a Action) (Reason, error) {
 	if reason, err := s.revokeBehindGate(ctx, a); reason != "" || err != nil {
 		return reason, err
 	}
 	orphan := a.Kind == RevokeOrphan
 	if !orphan {
-		if err := s.seeRefused(ctx, a); err != nil {
+		if err := s.awaitRefusal(ctx, a); err != nil {
 			return "", err
 		}
 	}
@@ -83,15 +83,15 @@ func (s *sweep) revoke(ctx context.Context, a Action) (Reason, error) {
 	return Mislabelled, nil // the label named another key
 }
 
-// A revocation is tried again a few times, and each attempt is short: what the gate saw must still
-// be true when the registry acts.
+// A revocation is tried a few times. Each attempt is short, because what the gate saw must still be
+// true when the registry revokes the key.
 const (
 	maxRevokeAttempts = 3
 	maxRevokeTime     = 5 * time.Second
 )
 
-// revokeBehindGate passes the gate before every single attempt. A registry may ask for a longer
-// wait than is left here: then the next sweep tries.
+// revokeBehindGate passes the gate before each attempt. If the registry asks for a longer wait than
+// maxRevokeTime, the next sweep tries again.
 func (s *sweep) revokeBehindGate(ctx context.Context, a Action) (Reason, error) {
 	again := func(err error) bool {
 		down, busy := errors.AsType[*quilt.UnavailableError](err)
@@ -109,18 +109,19 @@ func (s *sweep) revokeBehindGate(ctx context.Context, a Action) (Reason, error) 
 	})
 }
 
-// errAskIssuer says that the issuing credential's session is open now, to pass the gate and revoke.
+// errAskIssuer says that the sweep now has a session of the issuing credential, with which it must
+// pass the gate and revoke again.
 var errAskIssuer = errors.New("the current key may not revoke keys")
 
-// revokeOnce sends one revocation. It counts as done if the key no longer exists: a twin was
-// faster, or an answer was lost. A registry may let a key list keys and not revoke them: then the
-// issuing credential tries next, if there is one.
+// revokeOnce sends one revocation. If it is refused but the key no longer exists, it counts as
+// done: another sweep was faster, or an answer was lost. If the registry lets keys list keys but
+// not revoke them, the issuing credential tries next, if there is one.
 func (s *sweep) revokeOnce(ctx context.Context, a Action) error {
 	short, cancel := context.WithTimeout(ctx, maxRevokeTime)
 	defer cancel()
 	var err error
 	if a.Kind == Revoke {
-		err = s.session.RevokeKeyBySecret(short, s.holding(a.Version))
+		err = s.session.RevokeKeyBySecret(short, s.heldKey(a.Version))
 	} else {
 		err = s.session.RevokeKey(short, a.KeyID)
 	}
@@ -134,32 +135,31 @@ func (s *sweep) revokeOnce(ctx context.Context, a Action) error {
 	case askErr != nil || s.byIssuer || s.policy.Issuer == "":
 		return err
 	}
-	if err := s.continueAsIssuer(ctx, s.Owner, err, func(session *quilt.Session) (quilt.Identity,
-		error) {
-		return session.Me(ctx)
-	}); err != nil {
+	me := func(session *quilt.Session) (quilt.Identity, error) { return session.Me(ctx) }
+	if err := s.continueAsIssuer(ctx, s.Owner, err, me); err != nil {
 		return err
 	}
 	return errAskIssuer
 }
 
-// exists reports whether a key whose revocation was refused can still be used. A login is a use,
-// which would keep a superseded key from being revoked later: so the key itself is only asked if
-// the id does not decide it.
+// exists reports whether a key whose revocation was refused can still be used. A login counts as a
+// use, which would delay the revocation of a superseded key. So it logs in with the key only if the
+// id does not decide it.
 func (s *sweep) exists(ctx context.Context, a Action) (bool, error) {
 	l, err := s.session.Login(ctx, a.KeyID)
-	if err != nil || a.Kind == RevokeOrphan || l.Key != nil && s.holding(a.Version).Fits(l.Key.Fingerprint) &&
+	if err != nil || a.Kind == RevokeOrphan || l.Key != nil && s.heldKey(a.Version).Fits(l.Key.Fingerprint) &&
 		l.Key.Status != quilt.Expired {
 		return l.Key != nil, err
 	}
-	return s.logsIn(ctx, s.holding(a.Version))
+	return s.logsIn(ctx, s.heldKey(a.Version))
 }
 
 // gate is the second gate: labels and protected values are read again, right before each
-// revocation. Values never change, so those of versions that were read are known; what may have
-// changed is which versions are protected, and what a version without a value holds now.
+// revocation. The value of a version never changes, so the values that were read are still known.
+// Only two things may have changed: which versions are protected, and whether a version that had no
+// value has one now.
 func (s *sweep) gate(ctx context.Context, a Action) (Reason, error) {
-	now, reason, err := s.lookAgain(ctx, a)
+	now, reason, err := s.describeAgain(ctx, a)
 	if reason != "" || err != nil {
 		return reason, err
 	}
@@ -179,8 +179,8 @@ func (s *sweep) gate(ctx context.Context, a Action) (Reason, error) {
 	return "", nil
 }
 
-// lookAgain describes the secret, and compares it with what the plan was made from.
-func (s *sweep) lookAgain(ctx context.Context, a Action) (now vault.Secret, reason Reason, err error) {
+// describeAgain describes the secret again and compares it with the one that the plan is based on.
+func (s *sweep) describeAgain(ctx context.Context, a Action) (now vault.Secret, reason Reason, err error) {
 	if now, err = s.Vault.Describe(ctx, s.secret.ARN); err != nil {
 		return now, "", err
 	}
@@ -190,8 +190,9 @@ func (s *sweep) lookAgain(ctx context.Context, a Action) (now vault.Secret, reas
 	return now, reason, nil
 }
 
-// compared is what must be as it was: the versions that have the service's own labels, and the
-// labels of the action's version. A mark that was removed or added starts another grace period.
+// compared returns what must not have changed since the plan was made: the versions that have
+// AWSCURRENT, AWSPENDING and AWSPREVIOUS, and all labels of the action's version. These include its
+// marks, because a removed or added mark starts another grace period.
 func compared(secret vault.Secret, versionID string) []string {
 	facts := slices.Sorted(slices.Values(secret.Versions[versionID].Stages))
 	for _, stage := range []string{vault.Current, vault.Pending, vault.Previous} {
@@ -201,23 +202,23 @@ func compared(secret vault.Secret, versionID string) []string {
 	return facts
 }
 
-// holding is the key that a version holds.
-func (s *sweep) holding(versionID string) apikey.Key {
+// heldKey returns the key that a version holds.
+func (s *sweep) heldKey(versionID string) apikey.Key {
 	if i := slices.IndexFunc(s.Versions, func(x Version) bool { return x.ID == versionID }); i >= 0 {
 		return s.Versions[i].Holds.Key
 	}
 	return apikey.Key{}
 }
 
-// seeRefused logs in with the revoked key until it is refused.
-func (s *sweep) seeRefused(ctx context.Context, a Action) error {
+// awaitRefusal logs in with the revoked key until it is refused.
+func (s *sweep) awaitRefusal(ctx context.Context, a Action) error {
 	stillLogsIn := fault.New[fault.StillLogsIn]("the key %s of the version %s of %s still logs in after its revocation",
 		a.KeyID, a.Version, s.secret.ARN)
 	waits := retry.Waits{First: 100 * time.Millisecond, Longest: 2 * time.Second,
 		AtMost: cmp.Or(s.RefusalWait, 10*time.Second)}
 	_, err := retry.While(ctx, waits, func(err error) bool { return errors.Is(err, stillLogsIn) },
 		func() (bool, error) {
-			logsIn, err := s.logsIn(ctx, s.holding(a.Version))
+			logsIn, err := s.logsIn(ctx, s.heldKey(a.Version))
 			if logsIn {
 				err = stillLogsIn
 			}
@@ -226,9 +227,9 @@ func (s *sweep) seeRefused(ctx context.Context, a Action) error {
 	return err
 }
 
-// removeLabels removes the labels of a key that nobody can use. The key label comes off first: a
-// mark without it means nothing, and the next sweep removes it. The other order could leave a key
-// label without a mark, and so without the evidence whose key that was.
+// removeLabels removes the labels of a key that nobody can use. It removes the key label first: a
+// mark without a key label means nothing, and the next sweep removes it. In the other order, a
+// crash could leave a key label without a mark, which is the evidence of whose key it was.
 func (s *sweep) removeLabels(ctx context.Context, a Action) error {
 	if err := s.Vault.Detach(ctx, s.secret.ARN, vault.KeyLabel(a.KeyID), a.Version); err != nil ||
 		len(s.secret.Versions[a.Version].Keys) > 1 {

@@ -36,33 +36,34 @@ const (
 // DimensionErrorType is the dimension of failures.
 const DimensionErrorType = "ErrorType"
 
-// Handler sweeps for the Lambda function: it reads the event, sweeps, writes logs and metrics, and
-// answers with the [Result], or in a run with the [Answer]. It implements lambda.Handler.
+// Handler is the part of the Lambda function that sweeps. It reads the event, sweeps the secret,
+// writes logs and metrics, and returns the [Result], or the [Answer] if the sweep belongs to a run.
+// It implements lambda.Handler.
 type Handler struct {
 	Sweeper *Sweeper
 	Log     *slog.Logger
 	Metrics *telemetry.Metrics
 }
 
-// Invoke carries out one sweep, or looks at what it would do. A look never fails: its error would
-// count among the function's, whose alarm would ring for it. The caller has it in the result. Nor
-// does a sweep of a run: its [Answer] says so.
+// Invoke carries out one sweep or one dry run. A dry run never fails: its error would count as an
+// error of the function and raise an alarm. The caller finds the error in the result. A sweep of a
+// run does not fail either: its [Answer] says that it failed.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
 	ctx, cancel := retry.WithMargin(ctx)
 	defer cancel()
-	result, beside := Result{Outcome: Swept}, aside{}
+	result, extra := Result{Outcome: Swept}, extras{}
 	req, err := ParseEvent(payload)
 	switch {
 	case err == nil && req.DryRun:
-		result, _ = h.Sweeper.Look(ctx, req)
+		result, _ = h.Sweeper.Preview(ctx, req)
 	case err == nil:
-		result, beside, err = h.Sweeper.sweep(ctx, req)
+		result, extra, err = h.Sweeper.sweep(ctx, req)
 	}
 	err = fault.Named(err)
 	h.report(ctx, req, result, time.Since(start), err)
 	if req.Run != "" {
-		return json.Marshal(h.answer(req, result, beside, err))
+		return json.Marshal(h.answer(req, result, extra, err))
 	}
 	if err != nil {
 		return nil, err
@@ -70,9 +71,9 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return json.Marshal(result)
 }
 
-// report writes a line for each action and one for the sweep, and the metrics. Of a dry run it
-// writes one line, and no metric: a look is not a sweep, and would silence the alarm for sweeps
-// that are missing, or count a held key twice.
+// report writes a log line for each action, one for the sweep, and the metrics. For a dry run it
+// writes one line and no metrics: they would silence the alarm for missing sweeps, or count a held
+// key twice.
 func (h *Handler) report(ctx context.Context, req Request, result Result, took time.Duration, err error) {
 	secret, level, message := redact.Clip(result.Secret, 256), slog.LevelInfo, "sweep done"
 	failure := cmp.Or(newFailure(err), result.WouldFail)
@@ -80,7 +81,7 @@ func (h *Handler) report(ctx context.Context, req Request, result Result, took t
 	case err != nil:
 		level, message = slog.LevelError, "sweep failed"
 	case req.DryRun:
-		if message = "sweep looked at"; failure != nil {
+		if message = "dry run done"; failure != nil {
 			level = slog.LevelWarn
 		}
 	case result.Outcome == NotBootstrapped:
@@ -106,15 +107,16 @@ func (h *Handler) report(ctx context.Context, req Request, result Result, took t
 	h.Log.LogAttrs(ctx, level, message, attrs...)
 }
 
-// reportAction writes one line for an action: a warning for what a person should look at.
+// reportAction writes one log line for an action. It is a warning if a person should look at the
+// key.
 func (h *Handler) reportAction(ctx context.Context, secret string, a Taken) {
 	level, message := slog.LevelInfo, "action"
 	switch {
 	case a.Error != "":
 		level, message = slog.LevelError, "action failed"
 	case a.Action == Hold:
-		level, message = slog.LevelWarn, "a superseded key is still used: find the consumer that has not fetched the "+
-			"current one"
+		level = slog.LevelWarn
+		message = "a superseded key is still used: find the consumer that has not fetched the current one"
 	case Ends[a.Reason] != Planned:
 		level, message = slog.LevelWarn, "a person should look at this key"
 	}

@@ -12,10 +12,10 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Rotation on need. A sweep of a run says that its secret should be rotated now, and the state
-// machine calls RotateSecret when all secrets are swept. The sweep itself never rotates.
+// Rotation on need. A sweep of a run reports that its secret should be rotated now. The state
+// machine calls RotateSecret when all secrets have been swept. The sweep itself never rotates.
 
-// NeedReason is why a secret is rotated outside its schedule.
+// NeedReason says why a secret is rotated outside its schedule.
 type NeedReason string
 
 // The reasons.
@@ -28,46 +28,48 @@ const (
 type Need struct {
 	SecretID string     `json:"secretId"`
 	Reason   NeedReason `json:"reason"`
-	Pending  string     `json:"pending,omitempty"` // the version with AWSPENDING, which has no value; "": none has it
+	Pending  string     `json:"pending,omitempty"` // the version without a value that has AWSPENDING; "": none
 }
 
-// The ids of versions that a rotation on need has created begin like this. An id records that the
-// version before it was refused while another credential of the same user logged in: see
-// [World.replacedAsRefused].
+// Prefixes of the ids of versions that a rotation on need created. An id with TokenRefused records
+// that the key of the version before it was refused while another credential of the same user
+// logged in: see [Snapshot.replacedAsRefused].
 const (
 	TokenRefused = "quilt-rotate-refused-"
 	TokenExpires = "quilt-rotate-expires-"
 )
 
-// OnNeed reports whether a rotation on need has created the version.
+// OnNeed reports whether a rotation on need created the version.
 func OnNeed(versionID string) bool {
 	return strings.HasPrefix(versionID, TokenRefused) || strings.HasPrefix(versionID, TokenExpires)
 }
 
 const (
 	expiresWithin = 7 * 24 * time.Hour // or a quarter of the key's lifetime, if that is shorter
-	scheduleAhead = 24 * time.Hour     // the scheduled rotation must leave so much time before the key expires
-	needSpacing   = 24 * time.Hour     // after a rotation that succeeded
-	pendingAge    = time.Hour          // how long AWSPENDING without a value may be a rotation that has just begun
+	scheduleAhead = 24 * time.Hour     // how long before the key expires the scheduled rotation must be
+	needSpacing   = 24 * time.Hour     // the shortest time between a rotation that succeeded and one on need
+	pendingAge    = time.Hour          // a rotation without a pending value is abandoned after this time
 )
 
-// MayRotate reports whether a rotation on need is allowed: the tag does not forbid it, the function
-// rotates the secret, sweeps are not paused, the last rotation did not succeed within a day, and no
-// label is from a newer release.
+// MayRotate reports whether a rotation on need is allowed: no label is from a newer release, the
+// tag does not forbid it, the secret is not marked for deletion, the function rotates it, sweeps
+// are not paused, and no rotation succeeded within the last day.
 func MayRotate(secret vault.Secret, policy Policy, rotateFunction string) bool {
 	for _, v := range secret.Versions {
 		if len(v.Unknown) > 0 {
 			return false
 		}
 	}
-	return policy.OnNeed && secret.Rotation.Enabled && secret.Rotation.Function == rotateFunction && !secret.Deleted &&
+	rotation := secret.Rotation
+	return policy.OnNeed && !secret.Deleted &&
+		rotation.Enabled && rotation.Function == rotateFunction &&
 		!secret.Now.Before(secret.PausedUntil(policy.PauseUntil)) &&
-		secret.Now.Sub(secret.Rotation.Last) >= needSpacing
+		secret.Now.Sub(rotation.Last) >= needSpacing
 }
 
-// need decides whether the secret must be rotated now; failed is what the sweep failed with.
-// expires says that the current key is about to expire, no scheduled rotation comes in time, and
-// none on need is allowed.
+// need decides whether the secret must be rotated now. failed is the error of the sweep, or nil.
+// expires reports whether the current key is about to expire while no scheduled rotation comes in
+// time and a rotation on need is not allowed.
 func (s *sweep) need(ctx context.Context, failed error) (need *Need, expires bool) {
 	_, refused := errors.AsType[*fault.CurrentKeyRefused](failed)
 	reason := NeedRefused
@@ -89,8 +91,8 @@ func (s *sweep) need(ctx context.Context, failed error) (need *Need, expires boo
 	return &Need{s.secret.ARN, reason, pending.ID}, false
 }
 
-// abandoned reports whether the rotation of the pending version was cut off before it stored a
-// value, so that AWSPENDING only blocks the next one.
+// abandoned reports whether the rotation of the pending version ended before it stored a value, so
+// that AWSPENDING only blocks the next rotation.
 func (s *sweep) abandoned(ctx context.Context, pending Version) bool {
 	if pending.Holds.State != NoValue {
 		return false
@@ -105,14 +107,14 @@ func (s *sweep) abandoned(ctx context.Context, pending Version) bool {
 // errNotRefused says that the current key logs in after all.
 var errNotRefused = errors.New("the current key logs in")
 
-// replaceable reports whether a rotation can replace the current key, which was refused: another
-// credential of the same user logs in, the same as the rotation will use, and at that moment the
-// current key is still refused. So a registry that refuses everybody for a while, or a user who was
-// deactivated, leads to no rotation.
+// replaceable reports whether a rotation can replace the current key, which was refused. The
+// credential that the rotation will use must log in as the same user, and the current key must
+// still be refused at that moment. So there is no rotation if the registry refuses everybody for a
+// while, or if the user was deactivated.
 //
-// The registry lists no key that was revoked, so the tag names the user. It does not count for a
-// version without a key label: a person has put that value there, and the key may be another
-// user's.
+// The registry does not list revoked keys, so the owner tag names the user. The tag does not count
+// for a version without a key label: a person stored that value, and the key may belong to another
+// user.
 func (s *sweep) replaceable(ctx context.Context) bool {
 	rotation, err := settings.Rotate{Common: s.Settings.Common}.ForSecret(s.secret.Tags)
 	if err != nil {
@@ -138,8 +140,9 @@ func (s *sweep) replaceable(ctx context.Context) bool {
 	return err == nil
 }
 
-// expiresUnplanned reports whether the current key expires soon, and the next scheduled rotation is
-// past, missing, or too late. The two services' clocks are compared.
+// expiresUnplanned reports whether the current key expires soon and the next scheduled rotation is
+// missing, in the past, or too late. It takes the difference of the two services' clocks into
+// account.
 func (s *sweep) expiresUnplanned() bool {
 	row, known := s.currentKey()
 	if !known || row.ExpiresAt.IsZero() {

@@ -14,7 +14,7 @@ import (
 // Failed is the outcome of a sweep of a run that failed.
 const Failed Outcome = "failed"
 
-// Answer is what a sweep of a run answers. It is small, because the state machine keeps the answers
+// Answer is what a sweep of a run returns. It is small, because the state machine keeps the answers
 // of a whole page.
 type Answer struct {
 	Outcome Outcome       `json:"outcome"`
@@ -22,29 +22,29 @@ type Answer struct {
 	Rotate  *Need         `json:"rotate,omitempty"` // nil: no rotation is needed
 }
 
-// answer never fails: a sweep that failed has an answer, too.
-func (h *Handler) answer(req Request, result Result, beside aside, err error) Answer {
-	a := Answer{Outcome: result.Outcome, Event: h.event(req, result, beside, err), Rotate: beside.need}
+// answer also returns an answer if the sweep failed.
+func (h *Handler) answer(req Request, result Result, extra extras, err error) Answer {
+	a := Answer{Outcome: result.Outcome, Event: h.event(req, result, extra, err), Rotate: extra.need}
 	if err != nil {
 		a.Outcome = Failed
 	}
 	return a
 }
 
-// urgency says when a person gets a message.
+// urgency says how often a person gets a message.
 type urgency int
 
 const (
-	never   urgency = iota // the event alone
-	morning                // once a day: by the sweep at the secret's [SearchHour]
-	always                 // by every sweep while it lasts
+	never   urgency = iota // never: there is only an event
+	morning                // once a day, from the sweep at the secret's [SearchHour]
+	always                 // from every sweep while the state lasts
 )
 
-// wakes lists the failures by which consumers have no valid key. passes lists those that may end by
-// themselves: there is an event, but no message, and alarms count them.
+// urgentFailures are those in which consumers have no valid key. transientFailures may end without
+// anybody's help: they cause an event but no message, and alarms count them.
 var (
-	wakes  = []string{fault.TypeName(&fault.CurrentKeyRefused{}), fault.TypeName(&fault.Overwritten{})}
-	passes = []string{fault.TypeName(&fault.RegistryUnavailable{}), fault.TypeName(&fault.OutOfTime{})}
+	urgentFailures    = []string{fault.TypeName(&fault.CurrentKeyRefused{}), fault.TypeName(&fault.Overwritten{})}
+	transientFailures = []string{fault.TypeName(&fault.RegistryUnavailable{}), fault.TypeName(&fault.OutOfTime{})}
 )
 
 // concern is one thing that an event reports about a secret.
@@ -55,19 +55,18 @@ type concern struct {
 	page     string // of the runbook
 }
 
-// maxQuoted is how much of an error a message quotes, so that the name of the page behind it is not
-// cut off.
+// maxQuoted is how many bytes of an error a message quotes. It leaves room for the name of the
+// runbook page at the end of the message.
 const maxQuoted = 1000
 
-// heldTooLong is how long a key is held before a person should look for its consumer.
+// heldTooLong is how long a key may be held before a person should look for its consumer.
 const heldTooLong = 7 * 24 * time.Hour
 
-// fewLabels is how many free labels a secret should have at least. With one less, it is still
-// rotated.
+// fewLabels is how many free labels a secret should have. With one label less, it is still rotated.
 const fewLabels = 6
 
-// concerns lists what there is to report after a sweep, the most important first.
-func concerns(req Request, result Result, beside aside, failure *Failure) (all []concern) {
+// concerns returns what a sweep has to report, the most important first.
+func concerns(req Request, result Result, extra extras, failure *Failure) (all []concern) {
 	add := func(finding notice.Finding, u urgency, page, sentence string, args ...any) {
 		all = append(all, concern{finding, u, fmt.Sprintf(sentence, args...), page})
 	}
@@ -75,19 +74,19 @@ func concerns(req Request, result Result, beside aside, failure *Failure) (all [
 	if failure != nil {
 		u, sentence := morning, "the sweep failed: %s"
 		switch {
-		case slices.Contains(passes, failure.ErrorType):
+		case slices.Contains(transientFailures, failure.ErrorType):
 			u = never
-		case slices.Contains(wakes, failure.ErrorType):
+		case slices.Contains(urgentFailures, failure.ErrorType):
 			u, sentence = always, "consumers have no valid key: %s"
 		}
-		if beside.need != nil && beside.need.Reason == NeedRefused { // the rotation has a message of its own
+		if extra.need != nil && extra.need.Reason == NeedRefused { // the rotation on need has its own message
 			u = never
 		}
 		add(notice.Attention, u, Page(failure.ErrorType), sentence, redact.Clip(failure.Error, maxQuoted))
 	}
-	if beside.expires {
-		add(notice.Attention, always, "key-expires", "the current key expires soon, and no rotation is planned "+
-			"before that")
+	if extra.expires {
+		add(notice.Attention, always, "key-expires",
+			"the current key expires soon, and no rotation is planned before that")
 	}
 	if slices.ContainsFunc(result.Actions, func(t Taken) bool { return Ends[t.Reason] == Person }) {
 		add(notice.Attention, morning, "key-needs-attention", "a key is not revoked until somebody decides about it")
@@ -107,7 +106,7 @@ func concerns(req Request, result Result, beside aside, failure *Failure) (all [
 		add(notice.Attention, morning, "not-bootstrapped", "the secret waits for its first key")
 	}
 	for _, t := range result.Actions {
-		switch finding := findingOf(beside.secret, t); finding {
+		switch finding := findingOf(extra.secret, t); finding {
 		case notice.Healed:
 			add(finding, never, "on-need", "a rotation on need has replaced the key")
 			add(notice.Rotated, never, "on-need", "the key was rotated")
@@ -122,8 +121,8 @@ func concerns(req Request, result Result, beside aside, failure *Failure) (all [
 			if h := result.Health; h != nil && h.OldestSuperseded != nil && h.OldestSuperseded.Duration > heldTooLong {
 				u = morning
 			}
-			add(finding, u, "held-too-long", "a superseded key is still used: find the consumer that has not fetched "+
-				"the current one")
+			add(finding, u, "held-too-long",
+				"a superseded key is still used: find the consumer that has not fetched the current one")
 		}
 	}
 	for i := range all {
@@ -134,7 +133,7 @@ func concerns(req Request, result Result, beside aside, failure *Failure) (all [
 	return all
 }
 
-// findingOf is the finding that an action leads to, "" if there is none.
+// findingOf returns the finding that an action leads to, or "" if there is none.
 func findingOf(secret vault.Secret, t Taken) notice.Finding {
 	former := secret.Versions[t.Version]
 	switch {
@@ -148,12 +147,12 @@ func findingOf(secret vault.Secret, t Taken) notice.Finding {
 		return notice.Revoked
 	case t.Action == RevokeOrphan:
 		return notice.Orphan
-	case !former.Has(vault.Previous): // it was never current, or long ago
+	case !former.Has(vault.Previous): // it was never current, or another version was current after it
 		return ""
 	}
 	current, _ := secret.Holder(vault.Current)
 	switch {
-	// a refused key is not marked
+	// A refused key is not marked.
 	case OnNeed(current.ID) && (t.Action == Mark || t.Action == Unlabel && len(former.Marks) == 0):
 		return notice.Healed
 	case t.Action == Mark:
@@ -162,16 +161,16 @@ func findingOf(secret vault.Secret, t Taken) notice.Finding {
 	return ""
 }
 
-// event is the event about the sweep; nil if it did and found nothing.
-func (h *Handler) event(req Request, result Result, beside aside, err error) *notice.Event {
+// event returns the event about the sweep, or nil if the sweep did and found nothing.
+func (h *Handler) event(req Request, result Result, extra extras, err error) *notice.Event {
 	failure := newFailure(err)
-	all := concerns(req, result, beside, failure)
+	all := concerns(req, result, extra, failure)
 	if len(all) == 0 {
 		return nil
 	}
 	d := notice.Detail{
-		Secret: notice.NewSecret(result.Secret, beside.secret), Registry: h.Sweeper.Settings.RegistryURL, Run: req.Run,
-		Time: req.Time,
+		Secret: notice.NewSecret(result.Secret, extra.secret), Registry: h.Sweeper.Settings.RegistryURL,
+		Run: req.Run, Time: req.Time,
 	}
 	first := all[0]
 	for _, c := range all {
@@ -183,11 +182,11 @@ func (h *Handler) event(req Request, result Result, beside aside, err error) *no
 	}
 	d.Message = fmt.Sprintf("%s. See docs/runbook/%s.md", first.sentence, first.page)
 	for _, t := range result.Actions {
-		if findingOf(beside.secret, t) != "" {
+		if findingOf(extra.secret, t) != "" {
 			d.Keys = append(d.Keys, notice.Key{
-				Action: string(t.Action), Reason: string(t.Reason), KeyID: t.KeyID, Fingerprint: t.Fingerprint,
-				VersionID: t.Version,
-				Until:     t.Until, LastUsedAt: t.LastUsedAt,
+				Action: string(t.Action), Reason: string(t.Reason),
+				KeyID: t.KeyID, Fingerprint: t.Fingerprint, VersionID: t.Version,
+				Until: t.Until, LastUsedAt: t.LastUsedAt,
 			})
 		}
 	}
@@ -197,7 +196,7 @@ func (h *Handler) event(req Request, result Result, beside aside, err error) *no
 	return notice.New(d)
 }
 
-// Page is the runbook's page about an error.
+// Page returns the name of the runbook page about an error type.
 func Page(errorType string) string {
 	if page := pages[errorType]; page != "" {
 		return page
@@ -205,7 +204,7 @@ func Page(errorType string) string {
 	return errorType
 }
 
-// pages are those that are named for what is seen, not for the error.
+// pages has the error types whose runbook page has another name.
 var pages = map[string]string{
 	fault.TypeName(&fault.BadIssuer{}):         "issuer-refused",
 	fault.TypeName(&fault.CurrentKeyRefused{}): "current-key-refused",

@@ -52,10 +52,10 @@ func TestOurs(t *testing.T) {
 			s.row("orphan", keyOf("old")).Name = "by hand"
 		}), []string{"new"}},
 		{"not in the list, but known by its id", with(func(s *scene) {
-			s.Asked["old"] = Asked{Key: ptr(*s.listed("old"))}
+			s.Answers["old"] = KeyAnswer{Key: ptr(*s.listed("old"))}
 			s.unlist("old")
 		}), []string{"new", "old"}},
-		{"gone", with(func(s *scene) { s.unlist("old"); s.Asked["old"] = Asked{} }), []string{"new"}},
+		{"gone", with(func(s *scene) { s.unlist("old"); s.Answers["old"] = KeyAnswer{} }), []string{"new"}},
 		{"the list does not count", with(func(s *scene) { s.List = nil }), nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

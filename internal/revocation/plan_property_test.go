@@ -17,7 +17,7 @@ import (
 )
 
 // A truth is what really is: every key with its secret, and every version with its value. A sweep
-// sees a [World] of it, with the lies that services and people say.
+// sees a [Snapshot] of it, with the lies that services and people say.
 //
 // Two things are taken for granted, because nothing could show that they are not so: what the
 // registry says of a key that it does name is true (its fingerprint, owner, dates), and a mark is
@@ -99,9 +99,9 @@ func (t *truth) holder(label string) *trueVersion {
 
 // world is what a sweep sees: as its look does, it asks for labelled keys that the list lacks, and
 // lets the version's value log in.
-func (t *truth) world() World {
-	w := World{SecretARN: thisARN, Now: t.now, RegistryNow: t.registryNow(), Owner: owner, Listed: true,
-		Asked: map[string]Asked{}, Lagging: t.lagging}
+func (t *truth) world() Snapshot {
+	w := Snapshot{SecretARN: thisARN, Now: t.now, RegistryNow: t.registryNow(), Owner: owner, Listed: true,
+		Answers: map[string]KeyAnswer{}, Lagging: t.lagging}
 	listed := map[string]bool{}
 	for _, k := range t.keys {
 		if k.owner == owner && !k.revoked && !t.lies.noList && !t.lies.omitted[k.id] {
@@ -124,9 +124,9 @@ func (t *truth) world() World {
 				continue
 			}
 			if k := t.byID(id); k != nil && k.owner == owner && !k.revoked {
-				w.Asked[id] = Asked{Key: ptr(t.row(k))}
+				w.Answers[id] = KeyAnswer{Key: ptr(t.row(k))}
 			} else {
-				w.Asked[id] = Asked{Logins: t.logsIn(seen.Holds.Key)}
+				w.Answers[id] = KeyAnswer{Logins: t.logsIn(seen.Holds.Key)}
 			}
 		}
 	}

@@ -64,7 +64,7 @@ func parsed(text string) apikey.Key {
 
 // scene is a world that a row of the table changes, with the policy.
 type scene struct {
-	World
+	Snapshot
 	Policy
 }
 
@@ -72,8 +72,8 @@ type scene struct {
 // its grace is over, and it is quiet.
 func settled() *scene {
 	s := &scene{
-		World{SecretARN: thisARN, Now: later, RegistryNow: later, Owner: owner, Listed: true,
-			Asked: map[string]Asked{}},
+		Snapshot{SecretARN: thisARN, Now: later, RegistryNow: later, Owner: owner, Listed: true,
+			Answers: map[string]KeyAnswer{}},
 		Policy{Grace: grace, Quiet: quiet, OrphanAge: orphanAge},
 	}
 	s.version("new", keyOf("new"), vault.Current, vault.KeyLabel("new"))
@@ -164,7 +164,7 @@ func describe(a Action) string {
 
 func plan(s *scene) []string {
 	lines := []string{}
-	for _, a := range Plan(s.World, s.Policy) {
+	for _, a := range Plan(s.Snapshot, s.Policy) {
 		lines = append(lines, describe(a))
 	}
 	return lines
@@ -297,7 +297,7 @@ var planRows = []row{
 	{"its text is in the current value, and the registry does not know it", func() *scene {
 		s := inRaw("new", "OLD")()
 		s.unlist("old")
-		s.Asked["old"] = Asked{Absent: true}
+		s.Answers["old"] = KeyAnswer{Absent: true}
 		return s
 	}, []string{"report same-key old old"}},
 	{"its text is in the pending value, which holds another key", with(func(s *scene) {
@@ -319,7 +319,7 @@ var planRows = []row{
 		s.relabel("old", vault.Previous)
 		s.relabel("new", vault.Current, vault.KeyLabel("old"))
 	}), []string{"report mislabelled new old", "report ambiguous new new"}},
-	{"a superseded key's label beside the current key's: nothing else leads to that key", with(func(s *scene) {
+	{"a superseded key's label next to the current key's: nothing else leads to that key", with(func(s *scene) {
 		s.relabel("old", vault.Previous)
 		s.relabel("new", vault.Current, vault.KeyLabel("new"), vault.KeyLabel("old"))
 	}), []string{"report mislabelled new old"}},
@@ -370,56 +370,56 @@ var planRows = []row{
 
 	{"not asked", with(func(s *scene) { s.unlist("old") }), []string{"report not-asked old old"}},
 	{"list short, but the key is there", with(func(s *scene) {
-		s.Asked["old"] = Asked{Key: ptr(*s.listed("old"))}
+		s.Answers["old"] = KeyAnswer{Key: ptr(*s.listed("old"))}
 		s.unlist("old")
 	}), []string{revokeOld}},
 	{"list without the current key: orphans wait, a key asked for does not", with(func(s *scene) {
 		s.orphan(2 * orphanAge)
-		s.Asked["old"] = Asked{Key: ptr(*s.listed("old"))}
+		s.Answers["old"] = KeyAnswer{Key: ptr(*s.listed("old"))}
 		s.unlist("new")
 		s.unlist("old")
 	}), []string{revokeOld, "report list-incomplete new new"}},
 	{"list empty", with(func(s *scene) { s.List = nil }), []string{"report not-asked old old",
 		"report list-incomplete new new"}},
 	{"gone: the sweep that marked it saw it among this user's keys",
-		with(func(s *scene) { s.unlist("old"); s.Asked["old"] = Asked{} }), []string{"unlabel gone old old"}},
+		with(func(s *scene) { s.unlist("old"); s.Answers["old"] = KeyAnswer{} }), []string{"unlabel gone old old"}},
 	{"not found, and refused, and this user's first key is younger than the mark", with(func(s *scene) {
 		s.unlist("old")
-		s.Asked["old"] = Asked{}
+		s.Answers["old"] = KeyAnswer{}
 		s.listed("new").CreatedAt = marked.Add(3 * time.Second)
 	}), []string{"report foreign old old"}},
 	{"the same, but the user had an older key, and owned the secret again only after the mark", with(func(s *scene) {
 		s.unlist("old")
-		s.Asked["old"] = Asked{}
+		s.Answers["old"] = KeyAnswer{}
 		s.OwnerSince = marked.Add(time.Second)
 	}), []string{"report foreign old old"}},
 	{"the same, and the mark is as old as the owner", with(func(s *scene) {
 		s.unlist("old")
-		s.Asked["old"] = Asked{}
+		s.Answers["old"] = KeyAnswer{}
 		s.OwnerSince = marked
 	}), []string{"unlabel gone old old"}},
 	{"not found, and refused, and the user's only key is of another registry user", with(func(s *scene) {
 		s.unlist("old")
-		s.Asked["old"] = Asked{}
+		s.Answers["old"] = KeyAnswer{}
 		s.listed("new").UserEmail = "other@example.com"
 	}), []string{"report foreign old old"}},
 	{"not found, and refused, and never marked", with(func(s *scene) {
 		s.relabel("old", vault.Previous, vault.KeyLabel("old"))
 		s.unlist("old")
-		s.Asked["old"] = Asked{}
+		s.Answers["old"] = KeyAnswer{}
 	}), []string{"report foreign old old"}},
 	{"not found by an administrator", with(func(s *scene) {
 		s.relabel("old", vault.Previous, vault.KeyLabel("old"))
 		s.unlist("old")
-		s.Asked["old"] = Asked{Absent: true}
+		s.Answers["old"] = KeyAnswer{Absent: true}
 	}), []string{"unlabel gone old old"}},
 	{"not found, refused, another user's perhaps: no key is valid for so long", with(func(s *scene) {
 		s.unlist("old")
-		s.Asked["old"] = Asked{}
+		s.Answers["old"] = KeyAnswer{}
 		s.at(marked.Add(365*24*time.Hour + time.Second)).listed("new").CreatedAt = marked.Add(3 * time.Second)
 	}), []string{"unlabel expired old old"}},
 	{"unknown to the registry, but it logs in",
-		with(func(s *scene) { s.unlist("old"); s.Asked["old"] = Asked{Logins: true} }),
+		with(func(s *scene) { s.unlist("old"); s.Answers["old"] = KeyAnswer{Logins: true} }),
 		[]string{"report foreign old old"}},
 	{"listed as another user's", with(func(s *scene) { s.listed("old").UserEmail = "other@example.com" }),
 		[]string{"report foreign old old until 1440h0m0s"}},
@@ -638,7 +638,7 @@ func TestEveryReasonHasARow(t *testing.T) {
 	}
 	for _, r := range planRows {
 		s := r.scene()
-		for _, a := range Plan(s.World, s.Policy) {
+		for _, a := range Plan(s.Snapshot, s.Policy) {
 			given[string(a.Reason)] = true
 		}
 	}

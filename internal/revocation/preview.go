@@ -12,20 +12,20 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Seen is a version of the secret as a dry run shows it: its labels, what is known of its value,
-// and what the registry says of its key.
-type Seen struct {
+// VersionInfo is a version of the secret as a dry run shows it: its labels, what is known of its
+// value, and what the registry says about its key.
+type VersionInfo struct {
 	Version         string       `json:"versionId"`
-	Stages          []string     `json:"stages"`          // all its labels, in the order of their letters
+	Stages          []string     `json:"stages"`          // all its labels, sorted
 	Value           HoldingState `json:"value,omitempty"` // none: it could not be read this time
 	SupersededSince *time.Time   `json:"supersededSince,omitempty"`
-	// the version before it in the list that holds the very same key
+	// the first version in the list that holds the same key
 	SameKeyAs string `json:"sameKeyAs,omitempty"`
 	KeyInfo
 }
 
-// KeyInfo is everything about a key but its text. The fingerprint is that of the key in the value,
-// if there is one and the registry's does not fit it; all else is the registry's, or not known.
+// KeyInfo is everything about a key except its text, as the registry shows it. If the registry's
+// fingerprint does not fit the key in the value, Fingerprint is that of the key in the value.
 type KeyInfo struct {
 	KeyID       string       `json:"keyId,omitempty"`
 	KeyName     string       `json:"keyName,omitempty"`
@@ -37,24 +37,24 @@ type KeyInfo struct {
 	LastUsedAt  *time.Time   `json:"lastUsedAt,omitempty"`
 }
 
-// Registry is what the look learned of the registry.
+// Registry is what a dry run found out about the registry.
 type Registry struct {
 	Time     time.Time `json:"time"`               // its own clock, which its dates are compared with
 	Owner    string    `json:"owner"`              // e-mail of the current key's user
 	ByIssuer bool      `json:"byIssuer,omitempty"` // the current key may not list keys, so the issuing credential did
-	// UseRecorded reports whether the registry records when a key was used; nil: not known. It does
-	// not if a key that we logged in with ourselves, as every look does with the current one, shows
-	// no use. (Of a key whose first use is this look the answer may come too early.)
+	// UseRecorded reports whether the registry records when a key was used; nil: not known. Each
+	// dry run logs in with the current key. If that key and all others show no use, the registry
+	// does not record it. (This may be wrong if the login of this dry run is the key's first use.)
 	UseRecorded *bool `json:"useRecorded,omitempty"`
 }
 
-// Failure is an error by the name that operators know it by.
+// Failure is an error with its error type.
 type Failure struct {
 	ErrorType string `json:"errorType"`
 	Error     string `json:"error"`
 }
 
-// newFailure names an error; nil if there is none.
+// newFailure returns nil if err is nil.
 func newFailure(err error) *Failure {
 	if err = fault.Named(err); err == nil {
 		return nil
@@ -62,9 +62,9 @@ func newFailure(err error) *Failure {
 	return &Failure{ErrorType: fault.TypeName(err), Error: err.Error()}
 }
 
-// Look is a dry run, as the function answers it: what a sweep would fail with is in the result. It
+// Preview carries out a dry run and puts the error that a sweep would fail with into the result. It
 // fails only if ctx has ended.
-func (s *Sweeper) Look(ctx context.Context, req Request) (Result, error) {
+func (s *Sweeper) Preview(ctx context.Context, req Request) (Result, error) {
 	req.DryRun = true
 	result, err := s.Sweep(ctx, req)
 	if err != nil {
@@ -73,13 +73,13 @@ func (s *Sweeper) Look(ctx context.Context, req Request) (Result, error) {
 	return result, ctx.Err()
 }
 
-// show fills what only a dry run shows. It reads the values that no rule needed, after the plan is
-// made: what a sweep would not know must not change what it would do.
+// show adds what only a dry run shows. It reads the other values after the plan was made, because a
+// sweep does not read them, and they must not change the plan.
 func (s *sweep) show(ctx context.Context) {
 	if err := s.readValues(ctx, func(Version) bool { return true }); err != nil {
 		s.result.Notes = append(s.result.Notes, fmt.Sprintf("not every value could be read: %v", err))
 	}
-	s.result.Versions = seen(s.World)
+	s.result.Versions = versionInfos(s.Snapshot)
 	for _, k := range s.Ours() {
 		s.result.Keys = append(s.result.Keys, newKeyInfo(k))
 	}
@@ -89,16 +89,16 @@ func (s *sweep) show(ctx context.Context) {
 	}
 }
 
-func seen(w World) []Seen {
-	var rows []Seen
-	versions := slices.Clone(w.Versions)
+func versionInfos(s Snapshot) []VersionInfo {
+	var rows []VersionInfo
+	versions := slices.Clone(s.Versions)
 	slices.SortStableFunc(versions, func(a, b Version) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), lastMark(b).Compare(lastMark(a)))
 	})
 	for i, v := range versions {
-		row := Seen{Version: v.ID, Stages: slices.Sorted(slices.Values(v.Stages)), Value: v.Holds.State,
+		row := VersionInfo{Version: v.ID, Stages: slices.Sorted(slices.Values(v.Stages)), Value: v.Holds.State,
 			KeyInfo: KeyInfo{KeyID: v.Key()}}
-		key, known := w.keyOf(v)
+		key, known := s.keyOf(v)
 		if known {
 			row.KeyInfo = newKeyInfo(key)
 		}
@@ -117,7 +117,7 @@ func seen(w World) []Seen {
 	return rows
 }
 
-// rank orders versions as a person looks for them.
+// rank returns the place of a version in the list: current, pending, previous, then all others.
 func rank(v Version) int {
 	for i, stage := range []string{vault.Current, vault.Pending, vault.Previous} {
 		if v.Has(stage) {
@@ -134,11 +134,11 @@ func newKeyInfo(k quilt.APIKey) KeyInfo {
 	}
 }
 
-// useRecorded reports whether the registry records use: it shows that of some key, or not even that
-// of the current one.
-func (w World) useRecorded() *bool {
-	recorded := slices.ContainsFunc(w.rows(), func(k quilt.APIKey) bool { return k.LastUsedAt != nil })
-	if _, known := w.currentKey(); !recorded && !known {
+// useRecorded reports whether the registry shows when any of the keys was used. It returns nil if
+// that is not known.
+func (s Snapshot) useRecorded() *bool {
+	recorded := slices.ContainsFunc(s.rows(), func(k quilt.APIKey) bool { return k.LastUsedAt != nil })
+	if _, known := s.currentKey(); !recorded && !known {
 		return nil
 	}
 	return &recorded

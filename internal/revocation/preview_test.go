@@ -54,7 +54,7 @@ func lookedAt(t *testing.T, s *sandboxtest.Secret) (Result, error) {
 		t.Errorf("a dry run counts as a sweep: %s", lines)
 	}
 	if lines := s.Output.Lines(`"message"`); len(lines) != 1 ||
-		len(s.Output.Lines(`"message":"sweep looked at"`, s.ARN)) != 1 {
+		len(s.Output.Lines(`"message":"dry run done"`, s.ARN)) != 1 {
 		t.Errorf("a dry run writes %d lines, want one:\n%s", len(lines), s.Output)
 	}
 	failure := result.WouldFail
@@ -365,7 +365,7 @@ func TestWhatADryRunShows(t *testing.T) {
 		}
 		return "no mark"
 	}
-	want := []Seen{
+	want := []VersionInfo{
 		{Version: editID, Stages: []string{vault.Current}, Value: Holds, KeyInfo: info(third)},
 		{Version: sandboxtest.Token(6), Stages: []string{vault.Pending}, Value: NoValue},
 		{Version: thirdID, Stages: []string{vault.Previous, vault.KeyLabel(id(third))}, Value: Holds, SameKeyAs: editID,
@@ -376,7 +376,7 @@ func TestWhatADryRunShows(t *testing.T) {
 			KeyInfo: info(first)},
 	}
 	dates := cmpopts.IgnoreFields(KeyInfo{}, "CreatedAt", "ExpiresAt", "LastUsedAt")
-	if diff := cmp.Diff(want, result.Versions, dates, cmpopts.IgnoreFields(Seen{}, "SupersededSince")); diff != "" {
+	if diff := cmp.Diff(want, result.Versions, dates, cmpopts.IgnoreFields(VersionInfo{}, "SupersededSince")); diff != "" {
 		t.Errorf("the versions are not shown as they are (-want +got):\n%s", diff)
 	}
 	for _, v := range result.Versions {

@@ -1,9 +1,9 @@
 package revocation
 
-// Kind is what is to be done.
+// Kind is what an action does.
 type Kind string
 
-// Everything a plan can hold.
+// The kinds of actions.
 const (
 	Relabel      Kind = "relabel"       // move the key's label to a later version, which holds the same key
 	Mark         Kind = "mark"          // record when the version was superseded
@@ -15,7 +15,8 @@ const (
 	Report       Kind = "report"        // do nothing, and say why
 )
 
-// Reason is why: the one list that logs, metrics, results and tests share.
+// Reason says why an action is planned or not taken. Logs, metrics, results and events use these
+// names.
 type Reason string
 
 // Reasons to act.
@@ -25,9 +26,9 @@ const (
 	KeyMoved         Reason = "key-moved"     // the version that is, or was last, current holds the same key
 	NoKeyLabel       Reason = "no-key-label"  // a mark without a key means nothing
 	StillUsed        Reason = "still-used"    // within the quiet period
-	GraceOver        Reason = "grace-over"    // and quiet
+	GraceOver        Reason = "grace-over"    // and the quiet period, too
 	GraceOverUnknown Reason = "grace-over-use-not-recorded"
-	HoldLimitOver    Reason = "hold-limit-over" // still used, but held for long enough
+	HoldLimitOver    Reason = "hold-limit-over" // still used, but the hold limit is over
 	Expired          Reason = "expired"         // nobody can use it
 	Orphaned         Reason = "orphaned"
 	Gone             Reason = "gone" // it no longer exists
@@ -42,7 +43,7 @@ const (
 	SameKey        Reason = "same-key"           // its text is in the current or the pending value
 	OrphanTooYoung Reason = "orphan-too-young"   // its createSecret may still store it
 	NotAsked       Reason = "not-asked"          // the registry gave no answer about it
-	WorldChanged   Reason = "world-changed"      // between look and act: the next sweep looks again
+	WorldChanged   Reason = "world-changed"      // the secret changed after it was read; the next sweep reads it again
 	// the registry refuses to revoke it; nobody can use it, so its labels are removed
 	NotRevoked Reason = "expired-not-revoked"
 )
@@ -70,28 +71,29 @@ const (
 	NoReference Reason = "current-unreadable"
 )
 
-// End is what ends the state that a reason describes.
+// End says what ends the state that a reason describes.
 type End int
 
 // The ends.
 const (
-	Planned End = iota + 1 // the sweep's own action, or time
-	Person                 // a person: until then the key stays. The metric [MetricAttention] counts these
-	Fails                  // the sweep fails with an error of its own
+	Planned End = iota + 1 // an action of the sweep, or time
+	Person                 // a person; until then the key stays. [MetricAttention] counts these
+	Fails                  // a person; the sweep fails with an error until then
 )
 
-// Ends says of every reason what ends it. docs/runbook/key-needs-attention.md has a row for each
-// one that needs a person.
+// Ends has the [End] of every reason. docs/runbook/key-needs-attention.md has a row for each reason
+// that needs a person.
 var Ends = map[Reason]End{
 	Superseded: Planned, CurrentAgain: Planned, KeyMoved: Planned, NoKeyLabel: Planned, StillUsed: Planned,
-	GraceOver:        Planned,
-	GraceOverUnknown: Planned, HoldLimitOver: Planned, Expired: Planned, Orphaned: Planned, Gone: Planned,
+	GraceOver: Planned, GraceOverUnknown: Planned, HoldLimitOver: Planned, Expired: Planned, Orphaned: Planned,
+	Gone: Planned,
+
 	InGrace: Planned, MayBePromoted: Planned, ReplicaLag: Planned, RotationUnder: Planned, SameKey: Planned,
-	OrphanTooYoung: Planned,
-	NotAsked:       Planned, WorldChanged: Planned, NotRevoked: Planned,
+	OrphanTooYoung: Planned, NotAsked: Planned, WorldChanged: Planned, NotRevoked: Planned,
+
 	Foreign: Person, OtherSecret: Person, Mislabelled: Person, Ambiguous: Person, UnreadableKey: Person,
-	Undecryptable: Person,
-	Unlabelled:    Person, Unidentified: Person, UnreadOrphans: Person, NotComparable: Person, ListIncomplete: Person,
-	ReplicaFailed: Person,
-	UnknownLabel:  Fails, NoReference: Fails,
+	Undecryptable: Person, Unlabelled: Person, Unidentified: Person, UnreadOrphans: Person, NotComparable: Person,
+	ListIncomplete: Person, ReplicaFailed: Person,
+
+	UnknownLabel: Fails, NoReference: Fails,
 }

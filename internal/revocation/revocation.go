@@ -1,24 +1,28 @@
-// Package revocation is the sweep: it marks versions of a secret that are superseded, revokes their
-// keys when their grace period is over and nobody uses them any more, revokes keys that a crash
-// left behind, and reports what a person must decide.
+// Package revocation sweeps a secret. A sweep marks superseded versions, revokes their keys when
+// the grace period is over and nobody uses them, revokes orphans, and reports what a person must
+// decide. Read plan.go first: it decides. The rest reads the state of the two services and acts.
 //
-// What to do is derived from both services at each sweep ([Plan]), and no state is kept. So a sweep
-// may fail, stall or run twice anywhere: the next one finds what is left. Two gates stand before
-// every revocation: the current key logs in, and labels and protected values are read again.
+// Each sweep derives what to do from the state of both services ([Plan]). The package keeps no
+// state. So a sweep may fail, stall or run twice at any point: the next sweep finds what is left.
+// Two gates stand before every revocation: the current key logs in, and labels and protected values
+// are read again.
 //
-// It never revokes a key whose text occurs anywhere in the raw value of AWSCURRENT or AWSPENDING,
-// whatever label, version or fingerprint led to it. It never believes that a key does not exist, or
-// is refused, without a second proof: see seenAsOurs and ask.
+// The package never revokes a key whose text occurs anywhere in the raw value of AWSCURRENT or
+// AWSPENDING, whatever label, version or fingerprint names it. It never concludes that a key does
+// not exist, or is refused, without a second proof: see seenAsOurs and ask.
 //
-// Three risks remain if a person moves labels by hand. AWSCURRENT may move to a version at the very
-// moment at which its key is revoked. It may move to a marked version and away again before a sweep
-// sees it; then the grace period counts from the old mark (the quiet period counts all the same).
-// And if a key label is moved while the registry shows fingerprints in an unknown form, the last
-// use of another key is taken for this one's. `quilt-rotate rollback` avoids the first two: it logs
-// in first, and removes the mark.
+// Three risks remain if a person moves labels by hand:
 //
-// A dry run ([Request].DryRun) looks and plans in the same way and stops there. It only reads. A
-// [Sweeper] needs nothing of Lambda, so a command can run one on a person's machine.
+//   - AWSCURRENT moves to a version while the key of that version is being revoked.
+//   - AWSCURRENT moves to a marked version and away again before a sweep sees it. Then the grace
+//     period counts from the old mark. The quiet period still counts.
+//   - A key label moves while the registry shows fingerprints in an unknown form. Then the last use
+//     of another key is taken for the use of this key.
+//
+// `quilt-rotate rollback` avoids the first two: it logs in first, and removes the mark.
+//
+// A dry run ([Request].DryRun) reads and plans in the same way, and then stops. It changes nothing.
+// A [Sweeper] does not depend on Lambda, so a command can run a sweep on a person's machine.
 package revocation
 
 import (
@@ -33,20 +37,20 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Vault is what a sweep needs of Secrets Manager; [vault.Vault] implements it. Every method is safe
-// to repeat and safe for twins.
+// Vault is what a sweep needs of Secrets Manager. [vault.Vault] implements it. Every method may be
+// called again, and may run twice at the same time.
 type Vault interface {
-	// The reads change nothing, and a failure says nothing. They may lag behind a write: a label
-	// that Describe does not show, and vault.ErrNoValue, are no evidence that nothing is there. A
-	// value never changes; a label may move between two calls.
+	// The reads change nothing, and nothing follows from a failure. They may lag behind a write: if
+	// Describe does not show a label, or ReadIfAny returns vault.ErrNoValue, the label or the value
+	// may exist. A value never changes. A label may move between two calls.
 	Describe(ctx context.Context, secretID string) (vault.Secret, error)
 	ReadIfAny(ctx context.Context, secretARN, versionID string) (redact.Text, error)
 	ReadCurrent(ctx context.Context, secretID string) (redact.Text, error)
 	VersionCreated(ctx context.Context, secretARN, versionID string) (time.Time, error)
 
-	// The moves succeed if the label is where it was asked to be, whoever moved it. If they fail,
-	// it was not seen there; a request may still arrive late. Attach fails if another version has
-	// the label, Move if it has left from.
+	// These calls succeed if the label is where the caller wants it, whoever moved it. If a call
+	// fails, the label was not seen there, but the request may still arrive late. Attach fails if
+	// another version has the label. Move fails if the label is no longer on from.
 	Attach(ctx context.Context, secretARN, label, to string) error
 	Move(ctx context.Context, secretARN, label, to, from string) error
 	Detach(ctx context.Context, secretARN, label, from string) error
@@ -55,41 +59,42 @@ type Vault interface {
 // Request asks for one sweep of one secret.
 type Request struct {
 	SecretID string
-	DryRun   bool      // look and plan, and carry nothing out
+	DryRun   bool      // read and plan, and change nothing
 	Time     time.Time // for which the sweep was scheduled; zero: no schedule started it
-	Run      string    // the run of sweeps that it belongs to; "": a person asked for it
+	Run      string    // the run of sweeps that the sweep belongs to; "": a person started it
 
 	RotateFunction string // unqualified ARN of the function whose secrets the run may rotate on need; "": none
 }
 
-// Outcome is how a sweep ended that did not fail.
+// Outcome says how a sweep ended.
 type Outcome string
 
 // The outcomes. A dry run has the one that the sweep would have.
 const (
 	Swept           Outcome = "swept"
-	Paused          Outcome = "paused"           // sweeps are paused; a dry run shows the plan that waits all the same
+	Paused          Outcome = "paused"           // sweeps are paused; a dry run still shows the plan
 	Deleted         Outcome = "deleted"          // the secret is marked for deletion
 	NotBootstrapped Outcome = "not-bootstrapped" // it waits for its first key
 )
 
-// Result says what a sweep did, what it holds and why; after a dry run, what one would do now. It
-// holds no key.
+// Result says what a sweep did, which keys it holds, and why. After a dry run, it says what a sweep
+// would do now. It contains no text of a key.
 type Result struct {
 	Secret      string     `json:"secret"`
 	Outcome     Outcome    `json:"outcome"`
 	PausedUntil *time.Time `json:"pausedUntil,omitempty"`
-	PauseReason string     `json:"-"` // as the tag says it; for the log
+	PauseReason string     `json:"-"` // from the tag, for the log
 	Actions     []Taken    `json:"actions"`
 	Health      *Health    `json:"health,omitempty"`
 	Notes       []string   `json:"notes,omitempty"`
 
-	// Only in a dry run. If its look fails, what it saw before that is here.
-	// those with labels: current, pending, previous, then by their marks, the latest first
-	Versions  []Seen    `json:"versions,omitempty"`
-	Keys      []KeyInfo `json:"keys,omitempty"`      // see [World.Ours]
-	Registry  *Registry `json:"registry,omitempty"`  // nil: it was not asked, or refused the login
-	WouldFail *Failure  `json:"wouldFail,omitempty"` // what the sweep would fail with, by its look or its plan
+	// These fields are set only in a dry run. If it fails, they contain what was read before that.
+	// Versions has those with labels: current, pending, previous, then by their marks, the latest
+	// first.
+	Versions  []VersionInfo `json:"versions,omitempty"`
+	Keys      []KeyInfo     `json:"keys,omitempty"`      // see [Snapshot.Ours]
+	Registry  *Registry     `json:"registry,omitempty"`  // nil: it was not asked, or it refused the login
+	WouldFail *Failure      `json:"wouldFail,omitempty"` // what the sweep would fail with
 }
 
 // Taken is one action of the plan and its outcome. In a dry run, Done is false.
@@ -108,10 +113,10 @@ type Taken struct {
 	Code string `json:"code,omitempty"`
 }
 
-// Health is what the metrics and alarms are made from.
+// Health is the state of the secret that metrics and alarms report.
 type Health struct {
 	CurrentKeyID        string `json:"currentKeyId,omitempty"`               // "": not known
-	CurrentKeyExpiresIn *Span  `json:"currentKeyExpiresInSeconds,omitempty"` // nil: not known, as its age; 0 is a time
+	CurrentKeyExpiresIn *Span  `json:"currentKeyExpiresInSeconds,omitempty"` // nil: not known, like its age
 	CurrentKeyAge       *Span  `json:"currentKeyAgeSeconds,omitempty"`
 	OldestSuperseded    *Span  `json:"oldestSupersededSeconds,omitempty"` // nil: none is
 	FreeLabels          int    `json:"freeLabels"`
@@ -120,7 +125,7 @@ type Health struct {
 	RotationOverdue     bool   `json:"rotationOverdue,omitempty"`
 }
 
-// Span is a length of time. JSON has its whole seconds, which programs in any language read.
+// Span is a duration. In JSON it is a number of whole seconds.
 type Span struct{ time.Duration }
 
 // MarshalJSON writes whole seconds.
@@ -142,10 +147,10 @@ type Sweeper struct {
 	Settings settings.Revoke
 	Log      *slog.Logger
 
-	// RefusalWait is how long a revoked key may go on logging in before that is an error; zero: 10
+	// RefusalWait is how long a revoked key may still log in before this is an error. Zero means 10
 	// seconds.
 	RefusalWait time.Duration
-	// RetryInterval is what the waits between attempts at a revocation start from; zero: 400
+	// RetryInterval is the first wait between two attempts to revoke a key. Zero means 400
 	// milliseconds.
 	RetryInterval time.Duration
 }

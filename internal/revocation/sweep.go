@@ -14,73 +14,75 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// sweep is one sweep under way: what it was asked for, the world as it was looked at, and the
-// session that may act on it.
+// sweep is one sweep under way: its request, the state that it read, and the session in which it
+// acts.
 type sweep struct {
 	*Sweeper
 	Request
-	World
+	Snapshot
 	secret   vault.Secret
 	policy   Policy
 	result   *Result
 	session  *quilt.Session // of the current key, or of the issuing credential if keys may not manage keys
-	byIssuer bool           // whose session it is
+	byIssuer bool           // it is a session of the issuing credential
 }
 
-// Sweep looks, plans and acts; a dry run does not act. Everything that can be done is done; then an
-// error names the rest. The result is filled as far as the sweep came, also with an error. What a
-// look fails with, a dry run fails with; what its plan fails for is in the result ([Failure]).
+// Sweep reads the state of both services, plans, and acts. A dry run does not act. Sweep does
+// everything that can be done, and then returns an error that names the rest. If it fails, the
+// result contains what was known or done before that. A dry run fails only if it cannot read; an
+// error that follows from the plan is in [Result].WouldFail.
 func (s *Sweeper) Sweep(ctx context.Context, req Request) (Result, error) {
 	result, _, err := s.sweep(ctx, req)
 	return result, err
 }
 
-// aside is what a sweep of a run learns beside its result.
-type aside struct {
+// extras is what a sweep of a run needs for its [Answer] in addition to its [Result].
+type extras struct {
 	secret  vault.Secret
 	need    *Need
 	expires bool // see [sweep.need]
 }
 
-func (s *Sweeper) sweep(ctx context.Context, req Request) (result Result, beside aside, err error) {
+func (s *Sweeper) sweep(ctx context.Context, req Request) (result Result, extra extras, err error) {
 	result = Result{Secret: req.SecretID, Outcome: Swept, Actions: []Taken{}}
 	secret, err := s.Vault.Describe(ctx, req.SecretID)
 	if err != nil {
-		return result, beside, err
+		return result, extra, err
 	}
-	result.Secret, beside.secret = secret.ARN, secret
+	result.Secret, extra.secret = secret.ARN, secret
 	if secret.Deleted {
 		result.Outcome = Deleted
-		return result, beside, nil
+		return result, extra, nil
 	}
 	policy, err := s.Settings.ForSecret(secret.Tags)
 	if err != nil {
-		return result, beside, err
+		return result, extra, err
 	}
 	if err := fault.InPlace(secret, policy.Registry, s.Settings.RegistryURL); err != nil {
-		return result, beside, err
+		return result, extra, err
 	}
 	if until := secret.PausedUntil(policy.PauseUntil).UTC(); secret.Now.Before(until) {
 		result.PausedUntil, result.Outcome = &until, Paused
 		result.PauseReason = secret.Tags[settings.TagPauseReason]
-		if !req.DryRun { // whoever looks at a paused secret wants to know what waits
-			return result, beside, nil
+		if !req.DryRun { // a dry run shows what a paused sweep would do
+			return result, extra, nil
 		}
 	}
 	run := &sweep{Sweeper: s, Request: req, secret: secret, policy: policy, result: &result}
 	err = run.run(ctx)
 	if req.Run != "" {
-		beside.need, beside.expires = run.need(ctx, err)
+		extra.need, extra.expires = run.need(ctx, err)
 	}
-	return result, beside, err
+	return result, extra, err
 }
 
-// endPauses removes the labels of pauses that are over. A crash before or after it changes nothing:
-// such a label pauses nothing. It runs last, so that the gate compares labels that this sweep did
-// not change. A pause that begins meanwhile has a label of its own, and the gate sees it.
+// endPauses removes the labels of pauses that are over. A crash before or after it does no harm,
+// because such a label has no effect. It runs last, so that the gate compares labels that this
+// sweep did not change. A pause that begins in the meantime has its own label, and the gate sees
+// it.
 func (s *sweep) endPauses(ctx context.Context) error {
 	for id, version := range s.secret.Versions {
-		for _, until := range version.Pauses { // all are over: else the sweep has stopped
+		for _, until := range version.Pauses { // all pauses are over; otherwise the sweep has stopped
 			if err := s.Vault.Detach(ctx, s.secret.ARN, vault.PauseLabel(until), id); err != nil {
 				return err
 			}
@@ -90,9 +92,9 @@ func (s *sweep) endPauses(ctx context.Context) error {
 }
 
 func (s *sweep) run(ctx context.Context) error {
-	err := s.look(ctx)
+	err := s.read(ctx)
 	if err == nil {
-		err = s.act(ctx, Plan(s.World, s.policy))
+		err = s.act(ctx, Plan(s.Snapshot, s.policy))
 		s.result.Health = s.health()
 		if s.DryRun {
 			s.result.WouldFail, err = newFailure(err), nil
@@ -111,9 +113,9 @@ func (s *sweep) run(ctx context.Context) error {
 	return err
 }
 
-// act carries the plan out. An action that fails holds up no other; the error says what is left for
-// the next sweep. Here a dry run and a sweep part: everything that writes or revokes is in
-// carryOut.
+// act carries out the plan. If an action fails, the others are still carried out, and the error
+// says what is left for the next sweep. In a dry run, act only reports the plan: everything that
+// writes or revokes is in carryOut.
 func (s *sweep) act(ctx context.Context, plan []Action) error {
 	var failed []error
 	for _, a := range plan {
@@ -131,16 +133,17 @@ func (s *sweep) act(ctx context.Context, plan []Action) error {
 		}
 		s.result.Actions = append(s.result.Actions, taken)
 	}
-	return s.left(plan, failed)
+	return s.incomplete(plan, failed)
 }
 
-// left makes one error of what failed, and of what stops every sweep until somebody acts.
-func (s *sweep) left(plan []Action, failed []error) error {
+// incomplete returns one error for everything that failed, and for what stops every sweep until
+// somebody acts.
+func (s *sweep) incomplete(plan []Action, failed []error) error {
 	for _, a := range plan {
 		switch a.Reason {
 		case UnknownLabel:
 			return fault.New[fault.UnknownLabel]("the version %s of %s has a label that this release does not know, "+
-				"so nothing is touched; deploy the release that wrote it", a.Version, s.secret.ARN)
+				"so nothing was changed; deploy the release that wrote the label", a.Version, s.secret.ARN)
 		case NoReference:
 			failed = append(failed, fault.New[fault.BadValue]("the value of the version %s of %s holds no key that "+
 				"can be read", a.Version, s.secret.ARN))
@@ -162,7 +165,7 @@ func (s *sweep) newTaken(a Action) Taken {
 	if a.Key != nil {
 		t.Fingerprint, t.Owner, t.LastUsedAt = a.Key.Fingerprint, a.Key.UserEmail, a.Key.LastUsedAt
 	}
-	if key := s.holding(a.Version); t.Fingerprint == "" && !key.IsZero() {
+	if key := s.heldKey(a.Version); t.Fingerprint == "" && !key.IsZero() {
 		t.Fingerprint = key.Fingerprint()
 	}
 	if !a.Until.IsZero() {
@@ -172,8 +175,8 @@ func (s *sweep) newTaken(a Action) Taken {
 	return t
 }
 
-// OverdueAfter is how long after its date a rotation counts as missed: one that starts late in its
-// window is on time.
+// OverdueAfter is how long after its date a rotation counts as overdue. A rotation that starts late
+// in its window is on time.
 const OverdueAfter = time.Hour
 
 func (s *sweep) health() *Health {

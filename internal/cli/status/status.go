@@ -39,7 +39,7 @@ type Status struct {
 	AllPaused   bool       `json:"allSweepsPaused,omitempty"` // see [AllPaused]
 	Replicas    []Replica  `json:"replicas,omitempty"`
 	// those with labels: current, pending, previous, then the one that was superseded last first
-	Versions []revocation.Seen `json:"versions,omitempty"`
+	Versions []revocation.VersionInfo `json:"versions,omitempty"`
 	Sweep    *Sweep            `json:"sweep,omitempty"` // what the next one will do; nil: it is not known
 	Problems []Problem         `json:"problems,omitempty"`
 	Error    string            `json:"error,omitempty"` // why it could not be read, wholly or in part
@@ -140,11 +140,11 @@ func Of(ctx context.Context, c *awsclient.Cloud, revokeFunction, name string) St
 	s, err := managed.Open(ctx, c, name)
 	if deleted, ok := errors.AsType[*managed.DeletedError](err); ok {
 		problem := Problem{true, deleted.Error(), terminal.Hint(err)}
-		return Status{Secret: deleted.Secret, Time: time.Now().UTC(), Versions: []revocation.Seen{},
+		return Status{Secret: deleted.Secret, Time: time.Now().UTC(), Versions: []revocation.VersionInfo{},
 			Problems: []Problem{problem}}
 	}
 	if err != nil {
-		return Status{Secret: name, Time: time.Now().UTC(), Versions: []revocation.Seen{}}.failed(err)
+		return Status{Secret: name, Time: time.Now().UTC(), Versions: []revocation.VersionInfo{}}.failed(err)
 	}
 	s.RevokeFunction = revokeFunction
 	st := described(s.Secret)
@@ -234,10 +234,10 @@ func moment(t time.Time) *time.Time {
 }
 
 // FromLabels returns the versions as their labels describe them, in the order of a dry run.
-func FromLabels(s vault.Secret) []revocation.Seen {
-	rows := []revocation.Seen{}
+func FromLabels(s vault.Secret) []revocation.VersionInfo {
+	rows := []revocation.VersionInfo{}
 	for _, v := range s.Sorted() {
-		row := revocation.Seen{Version: v.ID, Stages: slices.Sorted(slices.Values(v.Stages)),
+		row := revocation.VersionInfo{Version: v.ID, Stages: slices.Sorted(slices.Values(v.Stages)),
 			KeyInfo: revocation.KeyInfo{KeyID: v.Key()}}
 		for _, m := range v.Marks {
 			if row.SupersededSince == nil || m.Since.After(*row.SupersededSince) {
@@ -246,11 +246,11 @@ func FromLabels(s vault.Secret) []revocation.Seen {
 		}
 		rows = append(rows, row)
 	}
-	slices.SortStableFunc(rows, func(a, b revocation.Seen) int { return cmp.Compare(rank(a), rank(b)) })
+	slices.SortStableFunc(rows, func(a, b revocation.VersionInfo) int { return cmp.Compare(rank(a), rank(b)) })
 	return rows
 }
 
-func rank(v revocation.Seen) int {
+func rank(v revocation.VersionInfo) int {
 	for i, stage := range []string{vault.Current, vault.Pending, vault.Previous} {
 		if slices.Contains(v.Stages, stage) {
 			return i
@@ -321,7 +321,7 @@ func problems(s Status) []Problem {
 // FreeLabels says how labels become free. A sweep does nothing while a rotation is under way,
 // leaves keys that are in their grace period, and needs a free label itself. So labels of others
 // come first.
-func FreeLabels(secret string, versions []revocation.Seen, underWay bool) string {
+func FreeLabels(secret string, versions []revocation.VersionInfo, underWay bool) string {
 	text := fmt.Sprintf("quilt-rotate revoke %[1]s, then: quilt-rotate rotate %[1]s; if keys are in their grace "+
 		"period, revoke one of them early: "+
 		"quilt-rotate emergency %[1]s --version ID", secret)
@@ -337,7 +337,7 @@ func FreeLabels(secret string, versions []revocation.Seen, underWay bool) string
 }
 
 // foreignLabel is a label that is neither of AWS nor of quilt-rotate; "" if there is none.
-func foreignLabel(versions []revocation.Seen) (label, version string) {
+func foreignLabel(versions []revocation.VersionInfo) (label, version string) {
 	for _, v := range versions {
 		for _, stage := range v.Stages {
 			if !strings.HasPrefix(stage, "AWS") && !strings.HasPrefix(stage, "quilt-") {

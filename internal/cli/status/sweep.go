@@ -178,7 +178,7 @@ func Outcome(r revocation.Result) string {
 }
 
 // Stage names the state of a version in one word: the first that fits.
-func Stage(v revocation.Seen) string {
+func Stage(v revocation.VersionInfo) string {
 	switch {
 	case slices.Contains(v.Stages, vault.Current):
 		return "current"
@@ -197,7 +197,7 @@ func Stage(v revocation.Seen) string {
 }
 
 // KeyOf names the key of a version, or says why it has none.
-func KeyOf(v revocation.Seen) string {
+func KeyOf(v revocation.VersionInfo) string {
 	switch {
 	case v.Value == revocation.NoValue:
 		return "no value yet"

@@ -15,11 +15,11 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// look reads the world in as few requests as it takes: the values that must be compared, and one
-// query that is login gate and ledger in one. It fails, and nothing is revoked, if the current key
-// does not log in. The world is filled as far as it came, also with an error.
-func (s *sweep) look(ctx context.Context) error {
-	s.World = World{SecretARN: s.secret.ARN, Now: s.secret.Now, Asked: map[string]Asked{}}
+// read fills the snapshot in as few requests as possible: it reads the values that must be
+// compared, and sends one query that logs in and asks for keys. If the current key does not log in,
+// it fails, and nothing is revoked. After an error, the snapshot contains what was read before it.
+func (s *sweep) read(ctx context.Context) error {
+	s.Snapshot = Snapshot{SecretARN: s.secret.ARN, Now: s.secret.Now, Answers: map[string]KeyAnswer{}}
 	marked := false
 	for _, version := range s.secret.Sorted() {
 		s.Versions = append(s.Versions, Version{Version: version})
@@ -28,8 +28,8 @@ func (s *sweep) look(ctx context.Context) error {
 	s.Lagging = slices.DeleteFunc(slices.Clone(s.secret.Replicas),
 		func(r vault.Replica) bool { return r.Status == vault.InSync })
 	if err := s.readValues(ctx, func(x Version) bool {
-		// see successor
-		return x.Has(vault.Current) || x.Has(vault.Pending) || len(x.Keys) > 0 || x.Has(vault.Previous) && marked
+		return x.Has(vault.Current) || x.Has(vault.Pending) || len(x.Keys) > 0 ||
+			x.Has(vault.Previous) && marked // see [Snapshot.successor]
 	}); err != nil {
 		return err
 	}
@@ -47,14 +47,14 @@ func (s *sweep) look(ctx context.Context) error {
 	return s.askMissing(ctx)
 }
 
-// readValues reads the values of the versions that are asked for, and not known yet.
+// readValues reads the values of the versions that asked selects, if they are not known yet.
 func (s *sweep) readValues(ctx context.Context, asked func(Version) bool) error {
 	for i, version := range s.Versions {
 		if version.Holds.State != Unread || !asked(version) {
 			continue
 		}
 		holding, err := s.readValue(ctx, version.ID)
-		// those two are essential
+		// Without the current and the pending value, nothing may be revoked.
 		if vault.Unreadable(err) && !version.Has(vault.Current) && !version.Has(vault.Pending) {
 			refusal, _ := errors.AsType[*vault.Error](err)
 			holding, err = Holding{State: Locked, Code: refusal.Code}, nil
@@ -87,9 +87,9 @@ func (s *sweep) readValue(ctx context.Context, versionID string) (Holding, error
 // errNotBootstrapped says that there is nothing to sweep yet.
 var errNotBootstrapped = errors.New("the secret waits for its first key")
 
-// checkCurrent distinguishes a secret whose key somebody overwrote, which has key labels, from one
-// that waits for its first key, and from one whose value never held a key in the place where the
-// sweep looks.
+// checkCurrent fails if the current value holds no key. If the secret has key labels, somebody
+// overwrote the key. Otherwise the value has no key in the configured field, or the secret waits
+// for its first key.
 func (s *sweep) checkCurrent() error {
 	current, _ := s.find(vault.Current)
 	switch {
@@ -107,15 +107,15 @@ func (s *sweep) checkCurrent() error {
 	return errNotBootstrapped
 }
 
-// readKeys logs in, and learns of the keys that labels name. It asks for them by their ids, so that
-// the cost of a sweep does not depend on how many keys the user has. It fetches the list of all
-// keys to search for orphans, and if a key that it must judge is not found by its id.
+// readKeys logs in and asks for the keys that labels name. It asks by id, so the cost of a sweep
+// does not depend on how many keys the user has. It fetches the list of all keys only to search for
+// orphans, or if a key that the plan needs is not found by its id.
 func (s *sweep) readKeys(ctx context.Context) error {
-	byID := func(ids []string) asking {
+	byID := func(ids []string) query {
 		return func(session *quilt.Session) (quilt.Identity, error) {
 			account, err := session.AccountKeys(ctx, ids)
 			for _, k := range account.Keys {
-				s.Asked[k.ID] = Asked{Key: &k}
+				s.Answers[k.ID] = KeyAnswer{Key: &k}
 			}
 			return account.Identity, err
 		}
@@ -127,7 +127,7 @@ func (s *sweep) readKeys(ctx context.Context) error {
 		}
 		return account.Identity, err
 	}
-	first, second := byID(slices.Sorted(maps.Keys(s.labelled()))), asking(list)
+	first, second := byID(slices.Sorted(maps.Keys(s.labelled()))), query(list)
 	if s.searches() {
 		first, second = list, func(session *quilt.Session) (quilt.Identity, error) { return byID(s.missing())(session) }
 	}
@@ -138,14 +138,15 @@ func (s *sweep) readKeys(ctx context.Context) error {
 	return err
 }
 
-// asking asks the registry who a session's user is, and for keys of that user, which it keeps.
-type asking func(*quilt.Session) (quilt.Identity, error)
+// query asks the registry for the user of a session and for keys of that user. It stores the keys
+// in the snapshot.
+type query func(*quilt.Session) (quilt.Identity, error)
 
-// searches reports whether this sweep fetches the list of all keys, to search it for orphans: once
-// a day, in every sweep within a day of a rotation, and if the current version has no label by
-// which its key could be asked for. The hour is that of the time that the event carries: a sweep
-// that runs late still belongs to its hour. A sweep that no schedule started always searches: a
-// person waits for it.
+// searches reports whether this sweep fetches the list of all keys to search it for orphans. It
+// does so once a day, in every sweep within a day of a rotation, and if the current version has no
+// label with its key's id. The hour is taken from the time in the event, so a sweep that runs late
+// still belongs to its hour. A sweep that no schedule started always searches, because a person
+// waits for the result.
 func (s *sweep) searches() bool {
 	current, _ := s.find(vault.Current)
 	recent := func(t time.Time) bool { return s.Now.Sub(t) < 24*time.Hour }
@@ -154,17 +155,17 @@ func (s *sweep) searches() bool {
 		slices.ContainsFunc(s.Versions, func(x Version) bool { return recent(lastMark(x)) })
 }
 
-// SearchHour is the hour of the day, in UTC, whose sweep of a secret searches for orphans. It
-// spreads the secrets over the day.
+// SearchHour returns the hour of the day, in UTC, whose sweep of a secret searches for orphans. It
+// is derived from the ARN, so that the searches of many secrets spread over the day.
 func SearchHour(secretARN string) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(secretARN))
 	return int(h.Sum32() % 24)
 }
 
-// logIn is the first gate. If the current key logs in, but may not manage keys, the issuing
-// credential's session does what is to be done.
-func (s *sweep) logIn(ctx context.Context, ask asking) error {
+// logIn is the first gate: the current key must log in. If it logs in but may not manage keys, the
+// sweep continues in a session of the issuing credential.
+func (s *sweep) logIn(ctx context.Context, ask query) error {
 	current, _ := s.find(vault.Current)
 	s.session = s.Registry.WithKey(current.Holds.Key)
 	who, err := ask(s.session)
@@ -183,9 +184,9 @@ func (s *sweep) logIn(ctx context.Context, ask asking) error {
 	return err
 }
 
-// continueAsIssuer continues in the session of the issuing credential, which must be of the same
-// registry user, and asks there.
-func (s *sweep) continueAsIssuer(ctx context.Context, owner string, refusal error, ask asking) error {
+// continueAsIssuer continues in a session of the issuing credential, and sends the query there. The
+// issuing credential must belong to owner.
+func (s *sweep) continueAsIssuer(ctx context.Context, owner string, refusal error, ask query) error {
 	if s.policy.Issuer == "" {
 		return fault.New[fault.RegistryRefused]("the current key of %s may not manage keys: %w; configure an issuing "+
 			"credential (tag quilt-rotate:issuer)", s.secret.ARN, refusal)
@@ -210,8 +211,8 @@ func (s *sweep) continueAsIssuer(ctx context.Context, owner string, refusal erro
 	return nil
 }
 
-// badIssuer blames the issuing credential, unless the registry gave no answer, or the credential
-// does not serve the secret.
+// badIssuer returns [*fault.BadIssuer], unless the registry gave no answer or the issuing
+// credential does not serve the secret. Then it returns err.
 func (s *sweep) badIssuer(cannot string, err error) error {
 	_, down := errors.AsType[*quilt.UnavailableError](err)
 	if _, refused := errors.AsType[*fault.IssuerNotAllowed](err); down || refused {
@@ -220,8 +221,9 @@ func (s *sweep) badIssuer(cannot string, err error) error {
 	return fault.New[fault.BadIssuer]("the issuing credential of %s cannot %s: %w", s.secret.ARN, cannot, err)
 }
 
-// askMissing asks for each labelled key that the registry showed neither in its list nor by its id:
-// it logs in with the key in the version's value. If no answer comes, nothing is done to that key.
+// askMissing asks about each labelled key that the registry showed neither in its list nor by its
+// id: it logs in with the key in the version's value. If there is no answer, nothing is done to
+// that key.
 func (s *sweep) askMissing(ctx context.Context) error {
 	for _, id := range s.missing() {
 		version, _ := s.find(vault.KeyLabel(id))
@@ -234,31 +236,31 @@ func (s *sweep) askMissing(ctx context.Context) error {
 				id, "error", err)
 			continue
 		}
-		s.Asked[id] = answer
+		s.Answers[id] = answer
 	}
 	return ctx.Err()
 }
 
-// ask asks whether a key exists that its owner's session, as far as is known, does not find. A
-// refusal of the key is only believed if the session still works after it: the registry may refuse
-// everybody at that moment. Only an administrator's session finds the keys of all users.
-func (s *sweep) ask(ctx context.Context, id string, key apikey.Key) (Asked, error) {
+// ask finds out whether a key exists that the sweep's session did not find. A refusal of the key is
+// believed only if the session still works after it, because the registry may refuse everybody at
+// that moment. Only an administrator's session finds the keys of all users.
+func (s *sweep) ask(ctx context.Context, id string, key apikey.Key) (KeyAnswer, error) {
 	if logsIn, err := s.logsIn(ctx, key); err != nil || logsIn {
-		return Asked{Logins: logsIn}, err
+		return KeyAnswer{Logins: logsIn}, err
 	}
 	l, err := s.session.Login(ctx, id)
 	if err != nil || l.Key != nil || !l.IsAdmin {
-		return Asked{Key: l.Key}, err
+		return KeyAnswer{Key: l.Key}, err
 	}
 	row, err := s.session.AdminGetKey(ctx, id)
-	return Asked{Key: row, Absent: row == nil}, err
+	return KeyAnswer{Key: row, Absent: row == nil}, err
 }
 
-// logsIn reports whether a key logs in. It fails if that is not known.
+// logsIn reports whether a key logs in. It fails if the registry gives no answer.
 func (s *sweep) logsIn(ctx context.Context, key apikey.Key) (bool, error) {
 	_, err := s.Registry.WithKey(key).Me(ctx)
 	refused := quilt.RefusesLogin(err)
-	if quilt.Refused(err) { // a key that may do nothing logs in, too
+	if quilt.Refused(err) { // a key without permissions logs in, too
 		err = nil
 	}
 	return err == nil && !refused, err
