@@ -1,9 +1,9 @@
-// Package fault holds the errors by which operators know what went wrong: Lambda reports the Go
-// type's name as errorType, and alarms and runbook pages are named for it. So the names are an
-// operations API.
+// Package fault defines the errors that operators see. Lambda reports the name of the Go type as
+// errorType, and alarms and runbook pages use these names. So the names are an API and never
+// change.
 //
-// Each message is one sentence that says what is wrong, where, and what to do. None holds a key, a
-// value or a token.
+// Each message is one sentence that says what is wrong, where, and what to do next. A message never
+// contains a key, a value or a token.
 package fault
 
 import (
@@ -18,8 +18,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Fault is what every type of this package is made of: a message, and the error that caused it, if
-// there is one.
+// Fault is the base of every error type of this package: a message, and its cause, if there is one.
 type Fault struct {
 	message string
 	cause   error
@@ -27,13 +26,13 @@ type Fault struct {
 
 func (f Fault) Error() string { return f.message }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (f Fault) Unwrap() error { return f.cause }
 
 // named marks the types of this package.
 func (Fault) named() {}
 
-// New makes an error of type T, with the words and verbs of [fmt.Errorf].
+// New returns an error of type T. It formats the message as [fmt.Errorf] does.
 func New[T ~struct{ Fault }](format string, args ...any) *T {
 	err := fmt.Errorf(format, args...)
 	return &T{Fault{err.Error(), errors.Unwrap(err)}}
@@ -56,7 +55,7 @@ type (
 	// WrongRegistry: the secret's keys belong to another registry than the one that this function
 	// uses.
 	WrongRegistry struct{ Fault }
-	// UnknownVersion: the event's token is no version of the secret.
+	// UnknownVersion: the secret has no version with the event's token.
 	UnknownVersion struct{ Fault }
 	// NotPending: the event's version no longer has AWSPENDING.
 	NotPending struct{ Fault }
@@ -77,9 +76,10 @@ type (
 	OwnerUnknown struct{ Fault }
 	// OwnerChanged: the new key would belong to another registry user.
 	OwnerChanged struct{ Fault }
-	// CreateAnswerLost: the registry may have created a key whose secret nobody saw.
+	// CreateAnswerLost: the registry may have created a key, but its text was never received.
 	CreateAnswerLost struct{ Fault }
-	// BadNewKey: the registry answered with a key that cannot be stored. A new key was revoked.
+	// BadNewKey: the registry answered with a key that cannot be stored. If it was new, it was
+	// revoked.
 	BadNewKey struct{ Fault }
 	// StoreFailed: the new key could not be stored, as far as is known.
 	StoreFailed struct{ Fault }
@@ -100,12 +100,12 @@ type (
 	Overwritten struct{ Fault }
 	// CurrentKeyRefused: the registry refuses the key in AWSCURRENT. Consumers are failing now.
 	CurrentKeyRefused struct{ Fault }
-	// UnknownLabel: a newer release wrote a label that this one does not know, so it touches
-	// nothing.
+	// UnknownLabel: a newer release wrote a label that this release does not know, so nothing was
+	// changed.
 	UnknownLabel struct{ Fault }
 	// StillLogsIn: a revoked key still logs in.
 	StillLogsIn struct{ Fault }
-	// SweepIncomplete: everything that could be done was done, and something is left.
+	// SweepIncomplete: some actions of the sweep failed. All others were done.
 	SweepIncomplete struct{ Fault }
 	// RegistryUnavailable: the registry gives no usable answer.
 	RegistryUnavailable struct{ Fault }
@@ -115,12 +115,12 @@ type (
 	SecretsManagerFailed struct{ Fault }
 	// OutOfTime: the function's time ran out.
 	OutOfTime struct{ Fault }
-	// Unexpected: none of the above; worth an issue.
+	// Unexpected: none of the above. Please report it as an issue.
 	Unexpected struct{ Fault }
 )
 
-// Named gives an error the type by which operators know it. Errors of this package pass as they
-// are.
+// Named returns err as an error of a type in this package. If it is one already, Named returns it
+// unchanged. Named returns nil if err is nil.
 func Named(err error) error {
 	var (
 		own         interface{ named() }
@@ -139,7 +139,7 @@ func Named(err error) error {
 	case errors.As(err, &tags):
 		return &BadTags{wrapped}
 	case errors.As(err, &lost):
-		wrapped.message += "; a key that was created is found and revoked by the sweep"
+		wrapped.message += "; if a key was created, a sweep revokes it"
 		return &CreateAnswerLost{wrapped}
 	case errors.As(err, &unavailable), errors.As(err, &protocol):
 		return &RegistryUnavailable{wrapped}
@@ -154,7 +154,8 @@ func Named(err error) error {
 	return &Unexpected{wrapped}
 }
 
-// InValue says which value an error of the codec is about, and gives it its type.
+// InValue returns an error of the value's codec with the type for operators, and with the version
+// that it is about.
 func InValue(stage string, secret vault.Secret, err error) error {
 	var blank *apikey.BlankValueError
 	var bad *apikey.BadValueError
@@ -171,10 +172,10 @@ func InValue(stage string, secret vault.Secret, err error) error {
 	return err
 }
 
-// InPlace refuses a secret that cannot be served from here: a replica, or a secret of another
-// registry. tagged is the registry that the secret's tag names, "" if it has none, and ours is the
-// function's; both are in the form of [settings.RegistryURL]. It must be called before a key is
-// sent anywhere: another registry refuses the key, and that looks like a key that was revoked.
+// InPlace fails if the secret cannot be served here: it is a replica, or its keys belong to another
+// registry. tagged is the registry that the secret's tag names, or "", and ours is the function's.
+// Both have the form of [settings.RegistryURL]. It must be called before a key is sent anywhere,
+// because another registry refuses the key, and this looks like a revoked key.
 func InPlace(secret vault.Secret, tagged, ours string) error {
 	if err := NoReplica(secret); err != nil {
 		return err
@@ -182,7 +183,7 @@ func InPlace(secret vault.Secret, tagged, ours string) error {
 	return SameRegistry(secret, tagged, ours)
 }
 
-// NoReplica refuses a replica.
+// NoReplica fails if the secret is a replica.
 func NoReplica(secret vault.Secret) error {
 	if primary := secret.ReplicaOf(); primary != "" {
 		return New[Replica]("the secret %s is a replica, so it can only be read here; nothing was changed; "+
@@ -191,18 +192,17 @@ func NoReplica(secret vault.Secret) error {
 	return nil
 }
 
-// SameRegistry refuses a secret of another registry.
+// SameRegistry fails if the secret's keys belong to another registry.
 func SameRegistry(secret vault.Secret, tagged, ours string) error {
 	if tagged != "" && tagged != ours {
-		return New[WrongRegistry]("the keys of %s belong to the registry %s (tag %s), but the deployed function uses "+
-			"%s; "+
-			"nothing was sent to either; rotate the secret with the stack of its registry, "+
-			"or correct the tag if the registry was renamed", secret.ARN, tagged, settings.TagRegistry, ours)
+		return New[WrongRegistry]("the keys of %s belong to the registry %s (tag %s), "+
+			"but the deployed function uses %s; nothing was sent to either; "+
+			"rotate the secret with the stack of its registry, or correct the tag if the registry was renamed", secret.ARN, tagged, settings.TagRegistry, ours)
 	}
 	return nil
 }
 
-// TypeName is the name that Lambda reports as errorType.
+// TypeName returns the name that Lambda reports as errorType.
 func TypeName(err error) string {
 	t := reflect.TypeOf(err)
 	if t.Kind() == reflect.Pointer {

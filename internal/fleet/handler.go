@@ -9,14 +9,14 @@ import (
 	"quilt-rotate/internal/revocation"
 )
 
-// Handler is the revoke function: an event {"next": …} asks for the next step of a run, every other
-// one for a sweep. It implements lambda.Handler.
+// Handler is the revoke function. An event {"next": …} asks for the next step of a run. Every other
+// event asks for a sweep. Handler implements lambda.Handler.
 type Handler struct {
 	Sweeps *revocation.Handler
 	Runner *Runner
 }
 
-// Invoke answers with an [Answer], or as [revocation.Handler.Invoke] does.
+// Invoke returns an [Answer] for a step, and for a sweep what [revocation.Handler.Invoke] returns.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var event struct {
 		Next json.RawMessage `json:"next"`

@@ -16,13 +16,13 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Vault is what a run needs of Secrets Manager; [vault.Vault] implements it. All methods only read.
+// Vault is what a run needs of Secrets Manager. [vault.Vault] implements it. All methods only read.
 type Vault interface {
 	List(ctx context.Context, token string, atMost int) (secrets []vault.Secret, next string, err error)
 	Describe(ctx context.Context, secretID string) (vault.Secret, error)
 }
 
-// Runner answers the steps of runs. It is safe for concurrent use and keeps nothing.
+// Runner decides the steps of runs. It is safe for concurrent use and keeps no state.
 type Runner struct {
 	Vault    Vault
 	Settings settings.Revoke
@@ -33,16 +33,16 @@ type Runner struct {
 const (
 	maxARNBytes      = 120_000
 	maxRotationBytes = 120_000
-	maxARNLength     = 600 // 512 characters of the name, and what is around it
+	maxARNLength     = 600 // a name of 512 characters, and the rest of the ARN
 	maxListing       = time.Minute
 )
 
-// Next decides what the run does next, and reads what it needs for that.
+// Next returns what the run does next. It lists or describes secrets if the answer needs it.
 func (r *Runner) Next(ctx context.Context, step Step) (Answer, error) {
 	limited := step.Limit >= 0 && step.Limit <= DefaultLimit
 	if !strings.HasPrefix(step.RotateFunction, "arn:") || !limited || step.Time.IsZero() {
 		return Answer{}, fault.New[fault.BadEvent](
-			`a step must have "rotateFunction", an ARN, "time", and a "limit" of at most %d`, DefaultLimit)
+			`the step must have "rotateFunction" (an ARN), "time", and a "limit" from 0 to %d`, DefaultLimit)
 	}
 	a := Answer{Secrets: []string{}, Rotations: []Rotation{}, State: step.State.add(step.Results)}
 	for _, o := range step.Results {
@@ -76,9 +76,9 @@ func (r *Runner) Next(ctx context.Context, step Step) (Answer, error) {
 	return a, nil
 }
 
-// list reads the next secrets to sweep. A page of the list is taken as a whole, so it ends when
-// another might not fit. If only a few secrets are managed, it ends after a while and gives what it
-// has found.
+// list reads the next secrets to sweep. It adds pages of Secrets Manager's list as a whole, and
+// stops when another page may not fit. If few of the secrets are managed, it stops after maxListing
+// with what it has found.
 func (r *Runner) list(ctx context.Context, step Step, a *Answer) error {
 	limit := cmp.Or(step.Limit, DefaultLimit)
 	if a.State.Swept == 0 {
@@ -106,13 +106,15 @@ func (r *Runner) list(ctx context.Context, step Step, a *Answer) error {
 	return nil
 }
 
-// Sweeps reports whether a secret is swept at that registry: it is no replica, and the function
-// rotates it, or its tag names the registry. What is wrong with it is reported, because its sweep
-// fails: another registry in the tag, a tag that is no URL, an alias or a version of the function,
-// for which there is no permission.
+// Sweeps reports whether runs at that registry sweep a secret. They do so if it is not a replica,
+// and the function rotates it or its tag names the registry. A secret with an error in its
+// configuration is swept, too, because its sweep fails and so reports the error. Such errors are
+// another registry in the tag, a tag that is not a URL, and a rotation by an alias or a version of
+// the function, for which there is no permission.
 //
-// Secrets Manager remembers the function of a secret whose rotation was switched off. If the secret
-// has labels of ours, its keys are not forgotten. A secret that was retired has none.
+// Secrets Manager keeps the function of a secret whose rotation was switched off. Such a secret is
+// swept while it has labels of ours, so that its keys are revoked. A retired secret has no such
+// labels.
 func Sweeps(s vault.Secret, rotateFunction, registryURL string) bool {
 	registry, err := settings.RegistryOf(s.Tags)
 	ours := err == nil && registry == registryURL
@@ -126,14 +128,13 @@ func Sweeps(s vault.Secret, rotateFunction, registryURL string) bool {
 }
 
 // rotations returns the calls of RotateSecret. The sweeps of a run may take an hour, so each secret
-// is described again. If that fails, or the answer has no room, the next run finds the secret
-// again.
+// is described again. If that fails, or the answer is full, the next run finds the secret again.
 func (r *Runner) rotations(ctx context.Context, step Step, needs []revocation.Need) []Rotation {
 	all, size := []Rotation{}, 0
 	for _, need := range needs {
 		rotation, err := r.rotation(ctx, step, need)
 		if err != nil {
-			r.Log.WarnContext(ctx, "the secret needs a rotation, and could not be described",
+			r.Log.WarnContext(ctx, "the secret needs a rotation but could not be described",
 				"secret", need.SecretID, "error", err)
 		}
 		if rotation == nil {
@@ -148,9 +149,10 @@ func (r *Runner) rotations(ctx context.Context, step Step, needs []revocation.Ne
 	return all
 }
 
-// rotation returns nil if the secret may no longer be rotated. A pending version that had no value
-// may have one now: then it has a key label. (If the value arrives even later, and the version
-// loses AWSPENDING, it is never promoted. Its key has a label, so a sweep revokes it.)
+// rotation returns the call for a secret, or nil if the secret may no longer be rotated. A pending
+// version that had no value may have one now. Then it has a key label, and the secret is not
+// rotated. (If the value arrives after that, the version has lost AWSPENDING and is never promoted.
+// Its key has a label, so a sweep revokes the key.)
 func (r *Runner) rotation(ctx context.Context, step Step, need revocation.Need) (*Rotation, error) {
 	secret, err := r.Vault.Describe(ctx, need.SecretID)
 	if err != nil {
@@ -172,9 +174,8 @@ func (r *Runner) rotation(ctx context.Context, step Step, need revocation.Need) 
 		why = "the current key expires soon"
 	}
 	rotation.Event = notice.New(notice.Detail{
-		Secret: notice.NewSecret(secret.ARN, secret), Registry: r.Settings.RegistryURL, Findings: []notice.Finding{
-			notice.OnNeed},
-		NeedsPerson: true, Run: step.Run, Time: step.Time,
+		Secret: notice.NewSecret(secret.ARN, secret), Registry: r.Settings.RegistryURL,
+		Findings: []notice.Finding{notice.OnNeed}, NeedsPerson: true, Run: step.Run, Time: step.Time,
 		Message: fmt.Sprintf("the secret is rotated now, because %s. See docs/runbook/on-need.md", why),
 	})
 	return rotation, nil
@@ -186,8 +187,8 @@ func (r *Runner) stopped(step Step, s State, v verdict) *notice.Event {
 		first = "; the first of those that need a rotation is " + s.Rotate[0].SecretID
 	}
 	return notice.New(notice.Detail{
-		Registry: r.Settings.RegistryURL, Findings: []notice.Finding{notice.Stopped}, NeedsPerson: true, Run: step.Run,
-		Time: step.Time,
+		Registry: r.Settings.RegistryURL, Findings: []notice.Finding{notice.Stopped},
+		NeedsPerson: true, Run: step.Run, Time: step.Time,
 		Message: fmt.Sprintf("%s: %d swept, %d failed, %d need a rotation%s. See docs/runbook/sweep-run-stopped.md",
 			v.message, s.Swept, s.Failed, len(s.Rotate), first),
 	})

@@ -1,10 +1,11 @@
-// Package fleet is a run of sweeps: one that goes through all secrets of the account and region.
-// The state machine drives it. It asks the revoke function for the next step, has it sweep the
-// secrets of that step, 20 at a time, and hands the outcomes to the next step.
+// Package fleet carries out the steps of a run, which sweeps all managed secrets of the account and
+// region. The state machine drives a run. It asks the revoke function for the next step, calls it
+// to sweep the secrets of that step, 20 at a time, and passes the outcomes to the next step.
 //
-// All that a run knows is the [State], which the state machine carries from step to step. So each
-// step may be asked for again, and two runs may go on at the same time: sweeps are safe for twins,
-// and both runs ask for a rotation with the same token.
+// The package keeps nothing. The state of a run is [State], which the state machine passes from
+// step to step. So a step may be repeated, and two runs may go on at the same time: a secret may be
+// swept twice at once, and both runs start a rotation with the same token. The package never sweeps
+// and never rotates; its only calls list and describe secrets.
 package fleet
 
 import (
@@ -16,21 +17,21 @@ import (
 	"quilt-rotate/internal/revocation"
 )
 
-// Step asks what to do next.
+// Step is a request for the next step of a run.
 type Step struct {
 	RotateFunction string    `json:"rotateFunction"` // its unqualified ARN
 	Time           time.Time `json:"time"`           // at which the run was scheduled
 	Run            string    `json:"run"`            // its execution
 	Limit          int       `json:"limit"`          // secrets in an answer; 0: [DefaultLimit]
-	State          State     `json:"state"`          // of the last answer; at the start none
+	State          State     `json:"state"`          // of the last answer; empty at the start
 	Results        []Outcome `json:"results"`        // of the sweeps that the last answer asked for
 }
 
-// Outcome is what is kept of the answer of a sweep: see [revocation.Answer].
+// Outcome is the part of a sweep's answer that the state machine keeps: see [revocation.Answer].
 type Outcome struct {
 	Outcome revocation.Outcome `json:"outcome"`
-	// Secret and Error are only there if the function did not answer: the ARN, and what the
-	// invocation failed with.
+	// Secret and Error are set only if the function did not answer: the ARN, and the error of the
+	// invocation.
 	Secret string           `json:"secretId,omitempty"`
 	Error  string           `json:"error,omitempty"`
 	Rotate *revocation.Need `json:"rotate,omitempty"`
@@ -42,7 +43,7 @@ type Put struct {
 	Put bool `json:"put"`
 }
 
-// State is what a run knows.
+// State is the state of a run.
 type State struct {
 	NextToken string            `json:"nextToken,omitempty"` // of the list of secrets
 	Listed    bool              `json:"listed,omitempty"`    // to its end
@@ -54,10 +55,10 @@ type State struct {
 	Rotate    []revocation.Need `json:"rotate,omitempty"` // the secrets that need a rotation
 }
 
-// Do is what the state machine does next.
+// Do says what the state machine must do next.
 type Do string
 
-// What it can do.
+// The values of Do.
 const (
 	Sweep    Do = "sweep"    // the secrets, and then ask for the next step
 	Continue Do = "continue" // in a new execution with this state
@@ -66,7 +67,7 @@ const (
 	Stop     Do = "stop"     // fail, with the event
 )
 
-// Answer is the next step. Its lists may be empty, but are always there.
+// Answer is the next step. Its lists may be empty, but never null.
 type Answer struct {
 	Do        Do            `json:"do"`
 	Secrets   []string      `json:"secrets"` // ARNs
@@ -81,8 +82,8 @@ type Rotation struct {
 	SecretID string                `json:"secretId"`
 	Token    string                `json:"token"`
 	Reason   revocation.NeedReason `json:"reason"`
-	// RemovePending is the version that AWSPENDING is taken off before: it has had no value for
-	// over an hour.
+	// RemovePending is the version from which AWSPENDING is removed before the call. It has had no
+	// value for over an hour.
 	RemovePending string        `json:"removePending,omitempty"`
 	Event         *notice.Event `json:"event"`
 }
@@ -92,27 +93,28 @@ const (
 	DefaultLimit = 1000
 	maxPages     = 200 // of an execution: each is 10 to 20 of the 25,000 events that its history may have
 
-	// The brake: a release that fails everywhere must not reach every secret. It decides after each
-	// page.
+	// The brake stops a run in which many sweeps fail, so that a faulty release does not reach
+	// every secret. It decides after each page.
 	firstPage   = 100
 	brakeFailed = 10
 	brakeShare  = 0.2
 
-	// If so many need a rotation, the registry is the problem, not the keys.
+	// If more secrets than these need a rotation, the cause is probably the registry and not the
+	// keys.
 	mostRotations      = 5
 	mostRotationsShare = 0.05
-	maxRotations       = 200    // that a state has room for
-	maxRotationARNs    = 30_000 // bytes of their ARNs
+	maxRotations       = 200    // in a state
+	maxRotationARNs    = 30_000 // bytes of their ARNs in a state
 )
 
-// verdict is what the state alone decides.
+// verdict is what follows from the state alone.
 type verdict struct {
 	do      Do     // "": the listing goes on
 	message string // with Stop
 }
 
-// add counts the outcomes of a page. A sweep without an outcome failed: Step Functions itself ended
-// its execution.
+// add counts the outcomes of a page. A sweep without an outcome counts as failed: Step Functions
+// ended its execution.
 func (s State) add(results []Outcome) State {
 	s.Rotate = append([]revocation.Need(nil), s.Rotate...)
 	missing := max(0, s.Sent-len(results))
@@ -131,7 +133,7 @@ func (s State) add(results []Outcome) State {
 	return s
 }
 
-// judge decides whether the run goes on, from what it knows.
+// judge decides whether the run continues.
 func (s State) judge() verdict {
 	tooMany := len(s.Rotate) > mostRotations && float64(len(s.Rotate)) > mostRotationsShare*float64(s.Swept)
 	arns := 0
@@ -142,7 +144,7 @@ func (s State) judge() verdict {
 	case s.Failed >= brakeFailed && float64(s.Failed) > brakeShare*float64(s.Swept):
 		return verdict{do: Stop, message: "many sweeps fail, so the run was stopped"}
 	case len(s.Rotate) > maxRotations, arns > maxRotationARNs, s.Listed && tooMany:
-		return verdict{do: Stop, message: "many secrets need a rotation, so none was rotated: check the registry first"}
+		return verdict{do: Stop, message: "many secrets need a rotation, so none was rotated; check the registry first"}
 	case s.Listed && len(s.Rotate) > 0:
 		return verdict{do: Rotate}
 	case s.Listed:
@@ -153,11 +155,13 @@ func (s State) judge() verdict {
 	return verdict{}
 }
 
-// Token is the ClientRequestToken of a rotation on need: the same for all that ask in the same
+// Token returns the ClientRequestToken of a rotation on need. It is the same for all runs of an
 // hour, so that Secrets Manager creates one version.
 func Token(need revocation.Need, at time.Time) string {
-	prefix := map[revocation.NeedReason]string{revocation.NeedRefused: revocation.TokenRefused,
-		revocation.NeedExpires: revocation.TokenExpires}[need.Reason]
+	prefix := revocation.TokenExpires
+	if need.Reason == revocation.NeedRefused {
+		prefix = revocation.TokenRefused
+	}
 	sum := sha256.Sum256([]byte(need.SecretID + at.UTC().Format("2006-01-02T15")))
 	return prefix + hex.EncodeToString(sum[:20])
 }

@@ -15,16 +15,17 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Values reads values of secrets; [vault.Vault] implements it.
+// Values reads values of secrets. [vault.Vault] implements it.
 type Values interface {
 	ReadIfAny(ctx context.Context, secretARN, versionID string) (redact.Text, error)
 	ReadCurrent(ctx context.Context, secretID string) (redact.Text, error)
 }
 
 // Candidates are the credentials that may create a key for a secret: the current key, the previous
-// version's key, the issuing credential. The first that logs in as the key's owner is the creator.
-// A registry creates keys for the caller only, so the creator decides whose the new key is. Its
-// owner is known and compared before anything is created.
+// version's key, and the issuing credential, in this order. The first one that logs in as the
+// current key's owner becomes the creator. A registry creates keys only for the caller, so the new
+// key belongs to the creator's user. That user is compared with the owner before anything is
+// created.
 type Candidates struct {
 	Values   Values
 	Registry Registry
@@ -39,7 +40,7 @@ type candidate struct {
 	open func(context.Context) (Session, error)
 }
 
-// Creator is a candidate that logged in, and is the key's owner.
+// Creator is a candidate that has logged in as the key's owner.
 type Creator struct {
 	Session *quilt.Session
 	Account quilt.Account
@@ -60,11 +61,11 @@ func (c Candidates) list() []candidate {
 	return list
 }
 
-// errUnusable says that a version has nothing to log in with.
+// errUnusable says that a version has no key to log in with.
 var errUnusable = errors.New("its version cannot be used")
 
-// openVersion returns a session with the key that a version holds. A version that cannot be read,
-// because its KMS key is disabled, is no reason to fail while there is another credential.
+// openVersion returns a session with the key that a version holds. If the version cannot be read,
+// for example because its KMS key is disabled, the next candidate is tried.
 func (c Candidates) openVersion(ctx context.Context, versionID string) (Session, error) {
 	value, err := vault.ReadValue(ctx, c.Values.ReadIfAny, c.Secret.ARN, versionID, c.Settings.Field)
 	if err != nil {
@@ -83,9 +84,9 @@ func (c Candidates) openIssuer(ctx context.Context) (Session, error) {
 	return LogIn(ctx, c.Registry, c.Settings.Issuer, value, c.Secret)
 }
 
-// Use uses the first candidate that is the owner's and is not refused. If one is refused, the next
-// one is tried. Any other failure ends the step, because the registry may have done what it was
-// asked.
+// Use calls use with the first candidate that belongs to the owner and is not refused. If a
+// candidate is refused, the next one is tried. Any other error is returned at once, because the
+// registry may have carried out the request.
 func (c Candidates) Use(ctx context.Context, use func(context.Context, Creator) error) error {
 	var refusals []string
 	var notOwner error
@@ -118,8 +119,8 @@ func isNotOwner(err error) bool {
 	return changed || unknown
 }
 
-// open logs in with a candidate. The current key, which is the first one, shows who the owner is.
-// It may do so even if it may not list keys.
+// open logs in with a candidate. The login of the current key, the first candidate, shows who the
+// owner is, even if that key may not list keys.
 func (c Candidates) open(ctx context.Context, next candidate, isCurrent bool, owner *string) (Creator, error) {
 	session, err := next.open(ctx)
 	if err != nil {
@@ -139,17 +140,20 @@ func (c Candidates) open(ctx context.Context, next candidate, isCurrent bool, ow
 	return Creator{session.Session, account}, c.checkOwner(next.name, account, *owner, session.Listed)
 }
 
-// checkOwner refuses a creator that is another user than the key's owner: consumers would have
-// other permissions. The owner is the current key's user, if that key still logs in; else the user
-// whose list holds that key (expired keys stay listed); else the tag's, unless the credential does
-// not list the secret: whoever set the tag may have set it to reach somebody else's credential.
+// checkOwner fails if the candidate's user is not the owner of the current key, because consumers
+// would get other permissions. The owner is the first of these that is known:
+//
+//   - the user of the current key, if the key logs in
+//   - the candidate's user, if the current key is in that user's list (expired keys stay listed)
+//   - the user that the tag names, if the credential lists the secret. Otherwise somebody may have
+//     set the tag to use another team's credential.
 func (c Candidates) checkOwner(who string, account quilt.Account, owner string, listed bool) error {
 	if owner == "" && c.lists(account, listed) {
 		owner = account.Email
 	}
 	if owner == "" && !listed {
-		return fault.New[fault.OwnerUnknown]("no key of %s shows that %s (%s) may serve it, and a tag alone does not: "+
-			"nothing was created; "+
+		return fault.New[fault.OwnerUnknown]("no key of %s shows that %s (%s) may serve it, "+
+			"and a tag alone does not; nothing was created; "+
 			`add to the credential's value: "serves": ["%s"]`, c.Secret.ARN, who, account.Email, c.Secret.Name)
 	}
 	if owner == "" {
@@ -157,21 +161,20 @@ func (c Candidates) checkOwner(who string, account quilt.Account, owner string, 
 	}
 	if owner == "" {
 		return fault.New[fault.OwnerUnknown]("it is not known which registry user the key of %s belongs to: "+
-			"the current key is refused and not in %s's list (%s); set the tag quilt-rotate:owner to the user's "+
-			"e-mail address",
-			c.Secret.ARN, who, account.Email)
+			"the registry refuses the current key, and the key is not in the list of %s (%s); "+
+			"set the tag quilt-rotate:owner to the user's e-mail address", c.Secret.ARN, who, account.Email)
 	}
 	if !quilt.SameUser(account.Email, owner) {
-		return fault.New[fault.OwnerChanged]("the key of %s belongs to %s, but %s is %s's; "+
-			"nothing was created: use a credential of %s, "+
+		return fault.New[fault.OwnerChanged]("the key of %s belongs to %s, but %s belongs to %s; "+
+			"nothing was created; use a credential of %s, "+
 			"or see the runbook page on moving to another user", c.Secret.ARN, owner, who, account.Email, owner)
 	}
 	return nil
 }
 
-// lists reports whether the account's list holds the current key: by the id in its label, or by its
-// fingerprint. Whoever owns the secret can set labels, too, so for a credential that does not list
-// the secret the fingerprint must fit as well.
+// lists reports whether the account's list contains the current key, by the id in its label or by
+// its fingerprint. The secret's owner can also set labels, so the fingerprint must fit, too, if the
+// credential does not list the secret.
 func (c Candidates) lists(account quilt.Account, listed bool) bool {
 	current, _ := c.Secret.Holder(vault.Current)
 	for _, k := range account.Keys {

@@ -1,10 +1,10 @@
-// Package issuer logs in with a secret's issuing credential: a second credential of the same
-// registry user, in a secret of its own, which creates and revokes keys when the current key
-// cannot. It also finds the credential that creates the next key: see [Candidates].
+// Package issuer logs in with a secret's issuing credential. That is a second credential of the
+// same registry user, in its own secret, which creates and revokes keys when the current key
+// cannot. The package also finds the credential that creates the next key: see [Candidates].
 //
-// Whoever owns a secret sets its tags, so a tag alone must not give access to somebody else's
-// credential. The credential's own value lists the secrets that it serves, and that list is checked
-// before the credential is used.
+// The owner of a secret sets its tags, so a tag alone must not give access to another team's
+// credential. The credential's own value lists the secrets that it serves. The package never uses a
+// credential before it has checked that list.
 package issuer
 
 import (
@@ -20,9 +20,9 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Registry is what it takes to log in. [quilt.Client] implements it. Both methods only read: they
-// may be called again, and by two callers at once. A login that is refused fails with an error that
-// [quilt.RefusesLogin] recognizes; one without an answer tells nothing about the credential.
+// Registry opens sessions. [quilt.Client] implements it. Both methods change nothing. They may be
+// called again, and may run twice at the same time. If a login is refused, the error is one that
+// [quilt.RefusesLogin] recognizes. If there is no answer, nothing follows about the credential.
 type Registry interface {
 	WithKey(key apikey.Key) *quilt.Session
 	LoginPassword(ctx context.Context, user string, password quilt.Password) (*quilt.Session, error)
@@ -42,14 +42,14 @@ const form = `it must be {"username": …, "password": …, "serves": […]} or 
 type Session struct {
 	*quilt.Session
 	// Listed reports whether the credential lists the secret. A credential of an older release has
-	// no list. It may serve the secret only if a key of the secret proves that both have the same
-	// owner, never by the tag that names the owner.
+	// no list. It may serve the secret only if a key of the secret proves that both belong to the
+	// same user. The owner tag is not enough.
 	Listed bool
 }
 
-// LogIn logs in with the issuing credential of that name, whose secret has that value, to serve the
-// secret. It fails with [*fault.BadIssuer], with [*fault.IssuerNotAllowed] before anything is sent,
-// or as the registry refuses.
+// LogIn logs in with an issuing credential to serve the secret. name and value are those of the
+// credential's own secret. It fails with [*fault.BadIssuer] or [*fault.IssuerNotAllowed] before
+// anything is sent, or with the registry's error.
 func LogIn(ctx context.Context, registry Registry, name string, value redact.Text, secret vault.Secret) (
 	s Session, err error) {
 	var c credential
@@ -108,18 +108,18 @@ func (c credential) lists(name string, secret vault.Secret) (bool, error) {
 
 func badList(name string) error {
 	return fault.New[fault.BadIssuer](`the list "serves" of the issuing credential %s must be a JSON array of `+
-		`secret names, in which * stands for any characters; an ARN is no name`, name)
+		`secret names, in which * matches any characters; an ARN is not a name`, name)
 }
 
-// nameCharacters are those that a secret's name can have (API reference, CreateSecret). An ARN, or
-// a pattern of another language, has others, so it is refused instead of never matching.
+// nameCharacters are the characters of secrets' names (API reference, CreateSecret). An ARN or a
+// pattern of another syntax has other characters. It is refused, because it would never match.
 const nameCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/_+=.@-"
 
 func isPattern(p string) bool { return p != "" && strings.Trim(p, nameCharacters+"*") == "" }
 
-// matches reports whether the whole name fits the pattern. An asterisk stands for any number of
-// characters, also none, also slashes, as in IAM policies. [path.Match] stops at slashes, so both
-// have colons in their place.
+// matches reports whether the whole name fits the pattern. An asterisk matches any number of
+// characters, also none, and also slashes, as in IAM policies. An asterisk of [path.Match] does not
+// match slashes, so they are replaced by colons.
 func matches(pattern, name string) bool {
 	colons := strings.NewReplacer("/", ":")
 	fits, err := path.Match(colons.Replace(pattern), colons.Replace(name))

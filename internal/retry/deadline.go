@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// maxMargin is the time that a function keeps to report in.
+// maxMargin is the longest time that a function reserves to report its result.
 const maxMargin = 2 * time.Second
 
-// WithMargin returns ctx without the last moments of the Lambda function's time: two seconds, or a
-// fifth of what is left if that is less. The function uses them to end with a clear error before
-// Lambda kills it.
+// WithMargin returns ctx with an earlier deadline: by two seconds, or by a fifth of the time that
+// is left, whichever is less. In that time the function returns a clear error before Lambda stops
+// it.
 func WithMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	end, ok := ctx.Deadline()
 	if !ok {
@@ -19,7 +19,8 @@ func WithMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, end.Add(-min(maxMargin, time.Until(end)/5)))
 }
 
-// WithShare returns ctx with that share, from 0 to 1, of the time that it has left.
+// WithShare returns ctx with a deadline after the given share, from 0 to 1, of the time that is
+// left.
 func WithShare(ctx context.Context, share float64) (context.Context, context.CancelFunc) {
 	end, ok := ctx.Deadline()
 	if !ok {

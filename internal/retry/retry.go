@@ -1,6 +1,6 @@
-// Package retry says how often something is tried and how long it may take. It repeats what is
-// expected to succeed soon, with waits that grow, and it divides the time that a Lambda function
-// has left. It calls no service itself: the caller says which errors are worth another attempt.
+// Package retry repeats calls that are expected to succeed soon, with increasing waits. It also
+// divides the time that a Lambda function has left (deadline.go). It never calls a service itself:
+// the caller decides which errors are worth another attempt.
 package retry
 
 import (
@@ -13,17 +13,18 @@ import (
 
 // Waits says how long to wait between attempts, and for how long to repeat.
 //
-// Each wait is random, between nothing and twice an interval, which starts with First and doubles
-// up to Longest. So many functions that were refused at the same moment do not come back together.
+// Each wait is random, between zero and twice an interval. The interval starts with First and
+// doubles up to Longest. So many functions that were refused at the same moment do not retry
+// together.
 type Waits struct {
 	First, Longest time.Duration
 	AtMost         time.Duration // from the first attempt to the start of the last; 0: one attempt
 	Attempts       int           // at most; 0: as many as there is time for
 }
 
-// While calls f again while it fails with an error that passes. If the error has the method
-// AsksToWait, it waits longer by that time. It returns what the last call returned, also if the
-// context ends during a wait. It calls f at least once.
+// While calls f, and calls it again while its error passes the function passes. If the error has
+// the method AsksToWait, the wait is longer by that time. While returns what the last call
+// returned, also if the context ends during a wait. It calls f at least once.
 func While[T any](ctx context.Context, w Waits, passes func(error) bool, f func() (T, error)) (T, error) {
 	intervals := &backoff.ExponentialBackOff{
 		InitialInterval: w.First, MaxInterval: w.Longest, Multiplier: 2, RandomizationFactor: 1}

@@ -1,9 +1,9 @@
-// Package telemetry writes what the functions say: one JSON line for each log record, and one for
-// each set of metrics (CloudWatch embedded metric format), both to standard output, where Lambda
-// takes them from.
+// Package telemetry writes the logs and metrics of the functions: one JSON line for each log
+// record, and one for each set of metrics (CloudWatch embedded metric format). Lambda reads the
+// lines from standard output.
 //
-// It takes no part in keeping secrets out: that is the work of the types it is given (apikey.Key,
-// redact.Text).
+// The package never searches for secrets. It relies on the types that it gets (apikey.Key,
+// redact.Text), which never print their text.
 package telemetry
 
 import (
@@ -14,9 +14,9 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// NewLogger writes JSON lines in the form of Lambda's own JSON logs, each with the request id of
-// the invocation. Unlike lambdacontext.NewLogHandler it does so whatever AWS_LAMBDA_LOG_FORMAT
-// says, and to any writer.
+// NewLogger returns a logger that writes JSON lines in the form of Lambda's own JSON logs, with the
+// request id of the invocation. Unlike lambdacontext.NewLogHandler, it ignores
+// AWS_LAMBDA_LOG_FORMAT and writes to any writer.
 func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(requestHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level,
 		ReplaceAttr: lambdacontext.ReplaceAttr})})

@@ -9,7 +9,7 @@ import (
 // Namespace is the CloudWatch namespace of every metric.
 const Namespace = "QuiltRotate"
 
-// FunctionDimension is on every metric, so that two stacks in one account stay apart.
+// FunctionDimension is a dimension of every metric. It separates the stacks of an account.
 const FunctionDimension = "FunctionName"
 
 // Unit is a CloudWatch unit.
@@ -30,8 +30,8 @@ type Sample struct {
 	Value float64
 }
 
-// Label is a dimension (few values, billed by value) or a property (free, found by Logs Insights)
-// of samples.
+// Label is a dimension or a property of samples. A dimension must have few values, because each
+// value is billed. A property costs nothing, and Logs Insights finds it.
 type Label struct{ Name, Value string }
 
 // Metrics writes samples in CloudWatch's embedded metric format. The zero Metrics writes nothing.
@@ -41,7 +41,7 @@ type Metrics struct {
 	now      func() time.Time
 }
 
-// NewMetrics writes to w for the function of that name, with the time that now tells.
+// NewMetrics returns Metrics that write to w, for the function of that name. now returns the time.
 func NewMetrics(w io.Writer, function string, now func() time.Time) *Metrics {
 	return &Metrics{w, function, now}
 }
@@ -57,15 +57,15 @@ type definition struct {
 	Unit Unit
 }
 
-// Emit writes the samples in one line. CloudWatch gets each for the function as a whole, and, where
-// a dimension is given, for the function and that dimension; properties go with them into the log
-// only. (CloudWatch: embedded metric format specification. At most 100 metrics a line.)
+// Emit writes the samples in one line. CloudWatch records each sample for the function, and if a
+// dimension is given, also for the function and that dimension. Properties are only in the log. A
+// line may have at most 100 metrics (CloudWatch, embedded metric format specification).
 func (m *Metrics) Emit(dimension *Label, properties []Label, samples ...Sample) {
 	if m == nil || m.w == nil || len(samples) == 0 {
 		return
 	}
 	line := map[string]any{}
-	for _, p := range properties { // first, so that none takes the place of a dimension or a metric
+	for _, p := range properties { // first, so that no property overwrites a dimension or a metric
 		line[p.Name] = p.Value
 	}
 	line[FunctionDimension] = m.function
@@ -79,7 +79,7 @@ func (m *Metrics) Emit(dimension *Label, properties []Label, samples ...Sample) 
 		line[s.Name] = s.Value
 	}
 	line["_aws"] = map[string]any{"Timestamp": m.now().UnixMilli(), "CloudWatchMetrics": []directive{d}}
-	if text, err := json.Marshal(line); err == nil { // fails for NaN and infinities only, which are not measures
+	if text, err := json.Marshal(line); err == nil { // it fails only for NaN and infinities, which no caller measures
 		_, _ = m.w.Write(append(text, '\n'))
 	}
 }

@@ -1,9 +1,9 @@
-// Package notice defines the events that quilt-rotate puts on the account's default event bus: what
-// a sweep of a secret did or found, that a secret is rotated on need, that a run of sweeps was
-// stopped. docs/events.schema.json describes them.
+// Package notice defines the events that quilt-rotate puts on the account's default event bus. They
+// say what a sweep of a secret did or found, that a secret is rotated on need, or that a run of
+// sweeps was stopped. docs/events.schema.json describes them.
 //
-// They are an API: other teams' rules and functions read them. None holds a value, a key or a
-// token.
+// The events are an API: rules and functions of other teams read them. They never contain a value,
+// a key or a token.
 package notice
 
 import (
@@ -53,7 +53,7 @@ func DetailTypes() (all []string) {
 	return all
 }
 
-// Event is an event without what the state machine adds: source, bus.
+// Event is an event without its source and its bus, which the state machine adds.
 type Event struct {
 	DetailType string `json:"detailType"`
 	Detail     Detail `json:"detail"`
@@ -98,15 +98,15 @@ type Failure struct {
 	Error     string `json:"error"`
 }
 
-// EventBridge takes 256 KB for an event. Tags alone may have 77 KB: 50 of them with 128 and 256
-// characters.
+// EventBridge accepts events of up to 256 KB. Tags alone may have 77 KB: 50 tags with names of 128
+// and values of 256 characters, up to 4 bytes each.
 const (
 	maxKeys  = 100
 	maxError = 4000
 )
 
-// New completes an event: its findings in the order of their importance, its type, and within the
-// limits.
+// New returns an event with these details. It sorts the findings by importance, sets the detail
+// type, and shortens what is over the limits.
 func New(d Detail) *Event {
 	d.Version, d.Time = Version, d.Time.UTC().Truncate(time.Second)
 	e := Event{}
@@ -126,18 +126,18 @@ func New(d Detail) *Event {
 	if d.Failure != nil {
 		d.Failure = &Failure{d.Failure.ErrorType, redact.Clip(d.Failure.Error, maxError)}
 	}
-	d.Message = strings.Map(inserted, redact.Clip(d.Message, maxError))
-	if d.Secret != nil { // a name such as team/qk_pipeline is no key
+	d.Message = strings.Map(withoutEscapes, redact.Clip(d.Message, maxError))
+	if d.Secret != nil { // after Clip, because a name such as team/qk_pipeline is not a key
 		d.Message = d.Secret.Name + ": " + d.Message
 	}
 	e.Detail = d
 	return &e
 }
 
-// inserted replaces what breaks the JSON of a notification: EventBridge does not escape what an
-// input transformer inserts into it (EventBridge user guide, "Amazon EventBridge input
-// transformation").
-func inserted(r rune) rune {
+// withoutEscapes replaces characters that break the JSON of a notification. EventBridge does not
+// escape the text that an input transformer inserts (EventBridge user guide, "Amazon EventBridge
+// input transformation").
+func withoutEscapes(r rune) rune {
 	switch {
 	case r == '"' || r == '\\':
 		return '\''
@@ -147,8 +147,8 @@ func inserted(r rune) rune {
 	return r
 }
 
-// NewSecret returns what events say about a secret. If the secret could not be described, its name
-// is taken from the ARN, which has a hyphen and six characters after the name. Tags of AWS are left
+// NewSecret returns what events say about a secret. If the secret could not be described, the name
+// is taken from the ARN, in which a hyphen and six characters follow it. AWS's own tags are left
 // out. Text that looks like a key is removed from the tags, because people paste keys into them.
 func NewSecret(arn string, described vault.Secret) *Secret {
 	s := &Secret{ARN: arn, Name: described.Name, Tags: map[string]string{}}
