@@ -197,7 +197,8 @@ func SameRegistry(secret vault.Secret, tagged, ours string) error {
 	if tagged != "" && tagged != ours {
 		return New[WrongRegistry]("the keys of %s belong to the registry %s (tag %s), "+
 			"but the deployed function uses %s; nothing was sent to either; "+
-			"rotate the secret with the stack of its registry, or correct the tag if the registry was renamed", secret.ARN, tagged, settings.TagRegistry, ours)
+			"rotate the secret with the stack of its registry, or correct the tag if the registry was renamed",
+			secret.ARN, tagged, settings.TagRegistry, ours)
 	}
 	return nil
 }

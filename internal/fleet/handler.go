@@ -9,7 +9,7 @@ import (
 	"quilt-rotate/internal/revocation"
 )
 
-// Handler is the revoke function. An event {"next": …} asks for the next step of a run. Every other
+// Handler is the revoke function. An event {"next": …} asks for the next step of a run. Any other
 // event asks for a sweep. Handler implements lambda.Handler.
 type Handler struct {
 	Sweeps *revocation.Handler

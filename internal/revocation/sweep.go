@@ -143,7 +143,7 @@ func (s *sweep) incomplete(plan []Action, failed []error) error {
 		switch a.Reason {
 		case UnknownLabel:
 			return fault.New[fault.UnknownLabel]("the version %s of %s has a label that this release does not know, "+
-				"so nothing was changed; deploy the release that wrote the label", a.Version, s.secret.ARN)
+				"so nothing was changed; deploy the release that wrote it", a.Version, s.secret.ARN)
 		case NoReference:
 			failed = append(failed, fault.New[fault.BadValue]("the value of the version %s of %s holds no key that "+
 				"can be read", a.Version, s.secret.ARN))
