@@ -40,10 +40,10 @@ type Status struct {
 	Replicas    []Replica  `json:"replicas,omitempty"`
 	// those with labels: current, pending, previous, then the one that was superseded last first
 	Versions []revocation.VersionInfo `json:"versions,omitempty"`
-	Sweep    *Sweep            `json:"sweep,omitempty"` // what the next one will do; nil: it is not known
-	Problems []Problem         `json:"problems,omitempty"`
-	Error    string            `json:"error,omitempty"` // why it could not be read, wholly or in part
-	Hint     string            `json:"hint,omitempty"`
+	Sweep    *Sweep                   `json:"sweep,omitempty"` // what the next one will do; nil: it is not known
+	Problems []Problem                `json:"problems,omitempty"`
+	Error    string                   `json:"error,omitempty"` // why it could not be read, wholly or in part
+	Hint     string                   `json:"hint,omitempty"`
 
 	marked   bool // it has a tag or a label of quilt-rotate
 	unserved bool // no function serves it, which is a problem of its own
