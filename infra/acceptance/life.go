@@ -82,9 +82,12 @@ func (e errSkipped) Error() string { return e.why }
 // life only if the later ones need it.
 func (l *life) live(ctx context.Context, parts []part, r *report) error {
 	for _, p := range parts {
-		began := time.Now()
+		began, before := time.Now(), l.seen
 		fmt.Fprintf(l.out, "%s: ", p.name)
 		err := p.live(l, ctx)
+		if ctx.Err() != nil { // what Ctrl-C cut off is no answer
+			l.seen, err = before, errors.New("interrupted")
+		}
 		done := lived{Part: p.name, Outcome: passed, Seconds: time.Since(began).Seconds()}
 		if why, ok := errors.AsType[errSkipped](err); ok {
 			done.Outcome, done.Detail = skipped, why.Error()
@@ -243,7 +246,9 @@ func (l *life) askRegistry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.seen.Registry = ask(ctx, l.registry, key, l.service(), l.arn, l.patience)
+	if l.seen.Registry, err = ask(ctx, l.registry, key, l.service(), l.arn, l.patience); err != nil {
+		return err
+	}
 	var plan revocation.Result
 	err = l.run.rotate(ctx, &plan, "", "revoke", l.service(), "--dry-run", "--json")
 	reason := ""

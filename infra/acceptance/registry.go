@@ -12,15 +12,19 @@ import (
 
 // ask asks the registry, with the current key of a secret, for all that a rotation asks for. It
 // creates one key that is valid for a day, and revokes it. If the program dies in between, the key
-// has a name of the secret, so the next sweep finds it, and so does the removal.
+// has a name of the secret, so the next sweep finds it, and so does the removal. It fails if the
+// registry does not answer: then nothing is known.
 func ask(ctx context.Context, client *quilt.Client, current apikey.Key, label, secretARN string,
-	patience time.Duration) *registryAnswers {
+	patience time.Duration) (*registryAnswers, error) {
 	session, a := client.WithKey(current), &registryAnswers{}
 	a.AskedName = apikey.Name(label+strings.Repeat("-longest", 4), time.Now(), secretARN)
 	key, err := session.CreateKey(ctx, a.AskedName, 1)
+	if unanswered(err) {
+		return nil, err
+	}
 	if err != nil {
 		a.Create = err.Error()
-		return a
+		return a, nil
 	}
 	a.GotName = key.Name
 	a.logIn(ctx, client.WithKey(key.Secret), patience)
@@ -28,13 +32,22 @@ func ask(ctx context.Context, client *quilt.Client, current apikey.Key, label, s
 		a.use(ctx, session, client.WithKey(key.Secret), key.ID, patience)
 	}
 	keys, err := session.ListKeys(ctx, quilt.KeyFilter{})
+	if unanswered(err) {
+		return nil, errors.Join(err, session.RevokeKey(ctx, key.ID))
+	}
 	if err != nil {
 		a.List = err.Error()
 	} else if !listed(keys, key.ID) {
 		a.List = "the list does not have the key that it created"
 	}
-	a.revoke(ctx, session, client.WithKey(key.Secret), key)
-	return a
+	return a, a.revoke(ctx, session, client.WithKey(key.Secret), key)
+}
+
+// unanswered reports whether the registry gave no answer that says something about it.
+func unanswered(err error) bool {
+	_, down := errors.AsType[*quilt.UnavailableError](err)
+	_, lost := errors.AsType[*quilt.AnswerLostError](err)
+	return down || lost
 }
 
 func listed(keys []quilt.APIKey, id string) bool {
@@ -86,15 +99,19 @@ func (a *registryAnswers) use(ctx context.Context, session, used *quilt.Session,
 }
 
 // revoke revokes a key by its text, and once more by its id, which then does not exist.
-func (a *registryAnswers) revoke(ctx context.Context, session, revoked *quilt.Session, key quilt.CreatedKey) {
-	if err := session.RevokeKeyBySecret(ctx, key.Secret); err != nil {
+func (a *registryAnswers) revoke(ctx context.Context, session, revoked *quilt.Session, key quilt.CreatedKey) error {
+	err := session.RevokeKeyBySecret(ctx, key.Secret)
+	if unanswered(err) {
+		return err
+	}
+	if err != nil {
 		a.ByText = err.Error()
 		if err := session.RevokeKey(ctx, key.ID); err != nil {
 			a.Revoke = err.Error()
-			return
+			return nil
 		}
 	}
-	_, err := revoked.Me(ctx)
+	_, err = revoked.Me(ctx)
 	a.StillValid = err == nil
 	a.Absent = "Ok"
 	if err := session.RevokeKey(ctx, key.ID); err != nil {
@@ -103,6 +120,7 @@ func (a *registryAnswers) revoke(ctx context.Context, session, revoked *quilt.Se
 			a.Absent = "InvalidInput"
 		}
 	}
+	return nil
 }
 
 // await calls done until it is true, or for as long as patience lasts. The error is that of the last

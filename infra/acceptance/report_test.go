@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,7 +14,10 @@ import (
 	"testing"
 
 	"quilt-rotate/infra/config"
+	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/quilt"
 	"quilt-rotate/internal/sandbox"
+	"quilt-rotate/internal/sandbox/wire"
 )
 
 var golden = flag.Bool("golden", false, "write the table of docs/acceptance.md again")
@@ -92,6 +97,47 @@ func TestNothingSeenIsNoAnswer(t *testing.T) {
 	}
 	if len(r.Checks) != len(checks) {
 		t.Errorf("%d of %d checks are in the report", len(r.Checks), len(checks))
+	}
+}
+
+func TestWhatWasInterruptedIsNoAnswer(t *testing.T) {
+	// After Ctrl-C, a request fails because it was cancelled, and not because a service refused it.
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	r, l := &report{}, &life{out: io.Discard}
+	err := l.live(ctx, []part{{"a part", func(l *life, _ context.Context) error {
+		cancel()
+		l.seen.Registry = &registryAnswers{Create: "context canceled"}
+		return nil
+	}, false}}, r)
+	r.judge(&l.seen)
+	if err == nil || r.ok() || l.seen.Registry != nil || slices.ContainsFunc(r.Checks,
+		func(c checked) bool { return c.Answer != notSeen }) {
+		t.Errorf("%v: %+v", err, r)
+	}
+}
+
+func TestARegistryThatIsDownIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	box, err := sandbox.Start(sandbox.Options{})
+	must(t, err)
+	t.Cleanup(func() { _ = box.Close() })
+	_, text := box.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
+	key, err := apikey.Parse(text)
+	must(t, err)
+	client, err := quilt.NewClient(box.RegistryURL, quilt.Options{MaxAttempts: 1})
+	must(t, err)
+	box.Hooks.Set(func(c *wire.Call, next func()) {
+		if c.Operation == "apiKeyCreate" {
+			c.Respond(503, "")
+			return
+		}
+		next()
+	})
+	if a, err := ask(t.Context(), client, key, "label",
+		"arn:aws:secretsmanager:us-east-1:123456789012:secret:s-a1b2c3",
+		0); a != nil || err == nil {
+		t.Errorf("%+v, %v", a, err)
 	}
 }
 
