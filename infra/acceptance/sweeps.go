@@ -74,14 +74,17 @@ func (l *life) runSweeps(ctx context.Context) error {
 func (l *life) readEvents(ctx context.Context) error {
 	began := time.Now()
 	err := await(ctx, l.wait, func() (bool, error) {
-		got, err := l.cloud.logs.FilterLogEvents(ctx, &cloudwatchlogs.FilterLogEventsInput{
-			LogGroupName: aws.String(l.logGroup()), StartTime: aws.Int64(l.began.UnixMilli())})
-		if err != nil {
-			return false, err
-		}
 		l.seen.Events, l.seen.Service = nil, nil
-		for _, e := range got.Events {
-			l.addEvent(aws.ToString(e.Message))
+		pages := cloudwatchlogs.NewFilterLogEventsPaginator(l.cloud.logs, &cloudwatchlogs.FilterLogEventsInput{
+			LogGroupName: aws.String(l.logGroup()), StartTime: aws.Int64(l.began.UnixMilli())})
+		for pages.HasMorePages() {
+			got, err := pages.NextPage(ctx)
+			if err != nil {
+				return false, err
+			}
+			for _, e := range got.Events {
+				l.addEvent(aws.ToString(e.Message))
+			}
 		}
 		return len(l.seen.Events) > 0, nil
 	})
