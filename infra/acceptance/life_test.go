@@ -16,6 +16,7 @@ import (
 	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/quiltregistry"
 	"quilt-rotate/internal/sandbox/wire"
+	"quilt-rotate/internal/settings"
 )
 
 // whatASandboxHas are the parts that need neither CloudFormation nor Step Functions, whose
@@ -273,6 +274,29 @@ func TestEachDifferentAnswerIsReported(t *testing.T) {
 				t.Errorf("the report does not name what depends on it:\n%s", text)
 			}
 		})
+	}
+}
+
+func TestARemovalRevokesTheKeysAfterARunThatDiedAnywhere(t *testing.T) {
+	// The worst that a killed run leaves on a secret: a policy that denies something, and a tag of
+	// another registry. The removal may also run twice.
+	t.Parallel()
+	w := newWorld(t, sandbox.Options{})
+	w.turnOn()
+	w.through("the first test run", "the first key", "a rotation")
+	key, err := w.cloud.currentKey(t.Context(), w.service())
+	must(t, err)
+	must(t, w.tag(t.Context(), w.service(), map[string]string{settings.TagRegistry: "https://registry.invalid"}))
+	_, err = w.refuse(t.Context())
+	must(t, err)
+	for range 2 {
+		must(t, w.release(t.Context(), w.service()))
+	}
+	if w.logsIn(t.Context(), key) {
+		t.Error("the key still logs in")
+	}
+	if names, err := w.secrets(t.Context()); err != nil || len(names) != 1 {
+		t.Errorf("the secrets of the run are %v (%v)", names, err)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"quilt-rotate/internal/apikey"
+	"quilt-rotate/internal/settings"
 )
 
 // remove removes everything that has the name of the run, and says what is left. It can run again,
@@ -92,6 +93,12 @@ func (t *throwaway) release(ctx context.Context, name string) error {
 	}
 	if _, bad := errors.AsType[*apikey.BadValueError](err); bad {
 		return nil
+	}
+	// And its tag may still name another registry, which retire refuses.
+	_, err = t.cloud.secrets.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &name,
+		Tags: []types.Tag{{Key: aws.String(settings.TagRegistry), Value: &t.config.Registry}}})
+	if err != nil {
+		return err
 	}
 	return t.retire(ctx, name)
 }
