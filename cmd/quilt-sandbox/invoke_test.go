@@ -21,9 +21,9 @@ var eventEffects = map[string][]string{
 	"test-only.json": {"labels before", "AWSCURRENT", "AWSPENDING", "testSecret", "answer\n  null", "labels after",
 		"AWSCURRENT", "AWSPENDING"},
 	"sweep.json": {"labels before", "quilt-superseded:", `"action":"revoke","reason":"grace-over"`,
-		"labels after", "(dead)"},
+		"labels after", "(revoked)"},
 	"sweep-of-run.json": {"labels before", "quilt-superseded:",
-		`"outcome":"swept","event":{"detailType":"Quilt Key Revoked"`, "labels after", "(dead)"},
+		`"outcome":"swept","event":{"detailType":"Quilt Key Revoked"`, "labels after", "(revoked)"},
 	"sweep-dry-run.json": {"labels before", "quilt-superseded:", "dry run done",
 		`"action":"revoke","reason":"grace-over"`, `"done":false`, `"versions":[`, "labels after", "quilt-superseded:"},
 }

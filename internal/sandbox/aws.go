@@ -14,7 +14,7 @@ import (
 	"quilt-rotate/internal/sandbox/awssts"
 )
 
-// The AWS services by the names that a [wire.Call] has: those of IAM's actions.
+// The names of the AWS services in a [wire.Call]. They are the prefixes of IAM actions.
 const (
 	secretsManager = "secretsmanager"
 	lambda         = "lambda"
@@ -27,7 +27,7 @@ const (
 	kms            = "kms"
 )
 
-// caller is who asks, whatever the credentials.
+// caller answers for every caller, because the sandbox does not check credentials.
 var caller = &awssts.Server{Account: Account, User: AccessKeyID, Alias: "sandbox"}
 
 // aws is the one endpoint of all AWS services.
@@ -51,16 +51,16 @@ func (s *Sandbox) aws() http.Handler {
 	})
 }
 
-// ServeAthena adds Athena to the endpoint (package awsathena, which brings a database with it that
-// most tests can do without). operation names a request.
+// ServeAthena adds Athena to the endpoint. Package awsathena is optional, because it contains a
+// database that most tests do not need. operation returns the name of a request's operation.
 func (s *Sandbox) ServeAthena(service http.Handler, operation func(*http.Request, []byte) string) {
 	wrapped := s.Hooks.Wrap(athena, operation, service)
 	s.athena.Store(&wrapped)
 }
 
-// serviceOf tells the services apart as their protocols do: Lambda and Scheduler name their
-// operation in the path, STS in a form, the others in a header. What is nobody's goes to Secrets
-// Manager, which refuses it.
+// serviceOf returns the service of a request. Lambda and Scheduler have their operation in the
+// path, STS in a form, the other services in a header. Unknown requests go to Secrets Manager,
+// which refuses them.
 func serviceOf(r *http.Request) string {
 	target := r.Header.Get("X-Amz-Target")
 	switch {

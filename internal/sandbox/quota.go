@@ -10,10 +10,10 @@ import (
 	"quilt-rotate/internal/sandbox/wire"
 )
 
-// Limits are the requests a second that the services take; more are refused.
+// Limits are the requests per second that the services accept. Other requests are refused.
 //
-// A zero limit is none. Only real time refills a limit, whatever the sandbox's clock says: those
-// who wait for it wait in real time.
+// Zero means no limit. Limits use real time and not the sandbox's clock, because clients wait in
+// real time.
 type Limits struct {
 	SecretWrites  float64 // PutSecretValue, UpdateSecret, UpdateSecretVersionStage and calls about replicas, combined
 	RotateSecrets float64 // RotateSecret and CancelRotateSecret, combined
@@ -22,18 +22,18 @@ type Limits struct {
 	Registry      float64 // of the Quilt registry, over all its operations
 }
 
-// ServiceLimits are AWS's (AWS Secrets Manager User Guide, "Secrets Manager quotas"), with a limit
-// of the registry's, which documents none.
+// ServiceLimits returns the limits of AWS (AWS Secrets Manager User Guide, "Secrets Manager
+// quotas"), with the given limit of the registry, which documents none.
 func ServiceLimits(registry float64) Limits {
 	return Limits{SecretWrites: 50, RotateSecrets: 50, SecretValues: 10000, SecretLists: 100, Registry: registry}
 }
 
-// Throttled is a hook that holds the services to their limits:
+// Throttled returns a hook that applies limits:
 //
 //	defer s.Hooks.Set(sandbox.Throttled(sandbox.ServiceLimits(100)))()
 //
-// It lets one second's worth pass at once, one request at least, and then as many as the limit
-// says. How AWS counts is not documented.
+// It accepts the requests of one second at once, at least one, and then requests at the rate of the
+// limit. AWS does not document how it counts.
 func Throttled(limits Limits) wire.Hook {
 	buckets := map[string]*bucket{}
 	share := func(b *bucket, operations ...string) {
@@ -65,7 +65,7 @@ func Throttled(limits Limits) wire.Hook {
 	}
 }
 
-// A bucket holds the requests that may pass now. A nil bucket lets all pass.
+// A bucket is a token bucket. A nil bucket accepts all requests.
 type bucket struct {
 	mu     sync.Mutex
 	rate   float64 // a second
@@ -81,7 +81,7 @@ func newBucket(rate float64) *bucket {
 	return &bucket{rate: rate, most: max(rate, 1), left: max(rate, 1), filled: time.Now()}
 }
 
-// take takes one request out, or tells how long it is until there is one.
+// take takes one token, or returns the time until there is one.
 func (b *bucket) take() (wait time.Duration) {
 	if b == nil {
 		return 0

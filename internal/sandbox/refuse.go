@@ -9,12 +9,12 @@ import (
 	"quilt-rotate/internal/sandbox/wire"
 )
 
-// ExpiredToken is a hook with which every AWS call is refused because the credentials have expired:
+// ExpiredToken is a hook that refuses every AWS call because the credentials have expired:
 //
 //	defer s.Hooks.Set(sandbox.ExpiredToken)()
 //
-// The registry answers as before. The functions' own calls are refused too: a hook that is to spare
-// them passes on what c.Request has not signed with [AccessKeyID].
+// Requests to the registry are not refused. The functions' own calls are also refused. To exclude
+// them, call next for requests that are not signed with [AccessKeyID].
 func ExpiredToken(c *wire.Call, next func()) {
 	code := "ExpiredTokenException"
 	if c.Service == sts {
@@ -23,8 +23,8 @@ func ExpiredToken(c *wire.Call, next func()) {
 	refuse(c, next, code, "The security token included in the request is expired")
 }
 
-// AccessDenied is a hook with which the named actions of IAM are refused, such as
-// "secretsmanager:RotateSecret", "lambda:InvokeFunction" or "ecs:UpdateService". All else passes.
+// AccessDenied returns a hook that refuses these IAM actions, such as
+// "secretsmanager:RotateSecret", "lambda:InvokeFunction" or "ecs:UpdateService".
 func AccessDenied(actions ...string) wire.Hook {
 	return func(c *wire.Call, next func()) {
 		action := actionOf(c)
@@ -41,7 +41,7 @@ func AccessDenied(actions ...string) wire.Hook {
 	}
 }
 
-// actionOf is the action that IAM knows a call by: the operation's name, but for Invoke's.
+// actionOf returns the IAM action of a call. It has the name of the operation, except for Invoke.
 func actionOf(c *wire.Call) string {
 	operation := c.Operation
 	if c.Service == lambda && operation == "Invoke" {
@@ -50,7 +50,7 @@ func actionOf(c *wire.Call) string {
 	return c.Service + ":" + operation
 }
 
-// refuse answers in an AWS service's place, in its protocol.
+// refuse answers a call with an error, in the protocol of its AWS service.
 func refuse(c *wire.Call, next func(), code, message string) {
 	fault := &awsjson.Fault{Code: code, Message: message}
 	switch c.Service {
@@ -66,6 +66,6 @@ func refuse(c *wire.Call, next func(), code, message string) {
 	case sts:
 		c.Respond(http.StatusForbidden, string(awssts.ErrorDocument(code, message)), "Content-Type", "text/xml")
 	default:
-		next() // the registry is none of AWS's
+		next() // the registry is not an AWS service
 	}
 }

@@ -1,18 +1,18 @@
-// Package sandbox is everything that quilt-rotate talks to, on loopback and in one process: Secrets
-// Manager, Lambda, CloudWatch Logs, ECS, STS, and what the command asks of EventBridge Scheduler,
-// Parameter Store and KMS, behind one AWS endpoint, and a Quilt registry. The tests, `make demo`
-// and `quilt-sandbox serve` run on it.
+// Package sandbox runs all services that quilt-rotate uses, on loopback and in one process: one AWS
+// endpoint with Secrets Manager, Lambda, CloudWatch Logs, ECS, STS and parts of EventBridge
+// Scheduler, Parameter Store and KMS, and a Quilt registry. The tests, `make demo` and
+// `quilt-sandbox serve` use it.
 //
-// The services speak their real wire protocols: the AWS SDK for Go and the AWS CLI work against
-// them unchanged, and the registry answers the requests that quilt3 8.0.0 was seen to send; quilt3
-// itself was not run against it. Each can be looked into and moved along by methods of its own; all
-// share one [clock.Clock], and one set of [wire.Hooks] sees every request.
+// The services have their real wire protocols: the AWS SDK for Go and the AWS CLI work with them
+// without changes. The registry answers the requests that quilt3 8.0.0 sends; it was not tested
+// with quilt3 itself. Tests inspect and change a service with its methods. All services share one
+// [clock.Clock], and [wire.Hooks] get every request.
 //
-// What can go wrong on the way to any of them is a hook: see [wire.Hooks] for the network's faults,
-// and [ExpiredToken] and [AccessDenied] for AWS's refusals.
+// Faults are hooks: see [wire.Hooks] for network faults, and [ExpiredToken] and [AccessDenied] for
+// errors of AWS.
 //
-// It holds dummy credentials and its own keys only, and listens on 127.0.0.1 only. It is no place
-// for real ones.
+// The sandbox has only dummy credentials and its own keys, and listens only on 127.0.0.1. Never
+// store real credentials in it.
 package sandbox
 
 import (
@@ -44,7 +44,7 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// What every sandbox has. None of it is a secret.
+// Constants of every sandbox. None of them is a secret.
 const (
 	Region          = "us-east-1"
 	Account         = "123456789012"
@@ -65,7 +65,7 @@ const (
 	RevokeFunction = "revoke"
 )
 
-// Options are what a sandbox is started with. The zero value is a good start.
+// Options are the settings of a sandbox. The zero value is valid.
 type Options struct {
 	AWSPort      int       // 0: any free port
 	RegistryPort int       // 0: any free port
@@ -99,8 +99,8 @@ type Sandbox struct {
 	athena  atomic.Pointer[http.Handler] // nil: this sandbox has none
 }
 
-// Start starts all services, with an ordinary user and an administrator at the registry. It fails
-// where a port is taken.
+// Start starts all services. The registry has an ordinary user and an administrator. Start fails if
+// a port is in use.
 func Start(options Options) (*Sandbox, error) {
 	listen := options.Listen
 	if listen == nil {
@@ -129,8 +129,8 @@ func Start(options Options) (*Sandbox, error) {
 	})
 	s.Logs = awslogs.New(awslogs.Options{Region: Region, Account: Account, Source: host, Clock: shared})
 	s.Schedules = &awsscheduler.Server{Clock: s.Clock, Region: Region, Account: Account}
-	s.Parameters, s.Keys = &awsssm.Server{Clock: s.Clock}, &awskms.Server{Clock: s.Clock, Region: Region,
-		Account: Account}
+	s.Parameters = &awsssm.Server{Clock: s.Clock}
+	s.Keys = &awskms.Server{Clock: s.Clock, Region: Region, Account: Account}
 	s.Services = awsecs.New(awsecs.Options{Clock: s.Clock, Region: Region, Account: Account})
 	s.Registry = quiltregistry.New(quiltregistry.Options{Clock: s.Clock, BaseURL: s.RegistryURL})
 	s.Registry.AddUser(quiltregistry.User{Name: UserName, Email: UserEmail, Password: UserPassword})
@@ -150,7 +150,7 @@ func (s *Sandbox) serve(listener net.Listener, handler http.Handler) {
 	go func() { _ = server.Serve(listener) }() // ends with Close
 }
 
-// Close ends the services and every process that they started.
+// Close stops the services and every process that they started.
 func (s *Sandbox) Close() error {
 	s.Secrets.Close()
 	err := s.Lambda.Close()
@@ -160,8 +160,8 @@ func (s *Sandbox) Close() error {
 	return err
 }
 
-// AddFunction deploys a built function, with the environment that points it to the sandbox and the
-// given variables beside.
+// AddFunction deploys a built function. Its environment has the URLs of the sandbox and the given
+// variables.
 func (s *Sandbox) AddFunction(name, bootstrap string, timeout time.Duration, environment map[string]string,
 	optFns ...func(*awslambda.Config)) (functionARN string, err error) {
 	env := map[string]string{"AWS_ENDPOINT_URL": s.AWSURL, settings.EnvRegistryURL: s.RegistryURL}
@@ -173,7 +173,8 @@ func (s *Sandbox) AddFunction(name, bootstrap string, timeout time.Duration, env
 	return s.Lambda.Add(config)
 }
 
-// Exports are the variables with which the AWS SDKs, the AWS CLI and quilt-rotate find the sandbox.
+// Exports returns the environment variables with which the AWS SDKs, the AWS CLI and quilt-rotate
+// use the sandbox.
 func (s *Sandbox) Exports() [][2]string {
 	return [][2]string{
 		{"AWS_ENDPOINT_URL", s.AWSURL},
@@ -185,7 +186,7 @@ func (s *Sandbox) Exports() [][2]string {
 	}
 }
 
-// SecretsManager is a client of the sandbox's Secrets Manager that reads nothing of the machine's
+// SecretsManager returns a client of the sandbox's Secrets Manager. It does not read the
 // environment.
 func (s *Sandbox) SecretsManager(optFns ...func(*secretsmanager.Options)) *secretsmanager.Client {
 	return secretsmanager.New(secretsmanager.Options{
@@ -195,7 +196,7 @@ func (s *Sandbox) SecretsManager(optFns ...func(*secretsmanager.Options)) *secre
 	}, optFns...)
 }
 
-// CreateSecret creates a secret and gives its ARN.
+// CreateSecret creates a secret and returns its ARN.
 func (s *Sandbox) CreateSecret(ctx context.Context, in *secretsmanager.CreateSecretInput) (arn string, err error) {
 	out, err := s.SecretsManager().CreateSecret(ctx, in)
 	if err != nil {

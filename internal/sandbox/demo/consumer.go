@@ -7,7 +7,7 @@ import (
 	"quilt-rotate/internal/apikey"
 )
 
-// A Tally is what a consumer can tell of its requests so far.
+// A Tally has the figures of a consumer's requests.
 type Tally struct {
 	Requests int
 	Failures int
@@ -15,15 +15,14 @@ type Tally struct {
 	Error    string // the first failure
 }
 
-// A consumer is a service that uses the registry all the time, with several workers. Each gets a
-// key, asks the registry who it is, and begins anew. Nothing is tried again: every request that
-// fails counts.
+// A consumer is a service that uses the registry with several workers. In each round, a worker
+// reads the key and sends one request. Requests are not retried, so every failure counts.
 type consumer struct {
 	name  string
 	fetch func(context.Context) (apikey.Key, error) // the key for one request
 	use   func(context.Context, apikey.Key) error
 
-	leave   chan struct{} // closed: each worker ends with its round
+	leave   chan struct{} // closed: each worker ends after its round
 	workers sync.WaitGroup
 
 	mu      sync.Mutex
@@ -58,7 +57,7 @@ func (c *consumer) round(ctx context.Context, worker int) {
 		err = c.use(ctx, key)
 	}
 	if ctx.Err() != nil {
-		return // cut off by Ctrl-C: neither a success nor a failure
+		return // interrupted by Ctrl-C: neither a success nor a failure
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,7 +75,7 @@ func (c *consumer) round(ctx context.Context, worker int) {
 	c.changed = make(chan struct{})
 }
 
-// caughtUp waits until every worker has completed a round that it began after the call.
+// caughtUp waits until every worker has completed a round that began after the call.
 func (c *consumer) caughtUp(ctx context.Context) error {
 	c.mu.Lock()
 	goal := make([]int, len(c.rounds))
@@ -102,18 +101,17 @@ func (c *consumer) caughtUp(ctx context.Context) error {
 	}
 }
 
-// end lets the workers finish their rounds, and returns when they are gone. No request of theirs is
-// still on its way then: one that landed later, when the clock was moved, would be a use of the key
-// at that time.
+// end waits until the workers have finished their rounds. A request that arrived after the clock
+// was advanced would count as a later use of the key.
 func (c *consumer) end() Tally {
 	if !c.leaving() {
 		close(c.leave)
 	}
 	c.workers.Wait()
-	return c.told()
+	return c.figures()
 }
 
-func (c *consumer) told() Tally {
+func (c *consumer) figures() Tally {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.tally

@@ -1,11 +1,10 @@
-// Package demo tells the life of a key, with the real functions against the sandbox: it is made by
-// a rotation while a service uses the secret all the time, superseded, held, revoked; and one that
-// leaks is revoked at once.
+// Package demo shows the life of a key, with the real functions and the sandbox. A rotation creates
+// a key while a service uses the secret. The old key is superseded, held and revoked. A leaked key
+// is revoked immediately.
 //
-// The story (scenario.go) and its presentation (screen.go) know nothing of each other: the story
-// tells typed happenings. It trusts nobody: what it says was kept, it looked up itself, past the
-// functions' own words. It relies on package scene for everything that happens, and never prints a
-// key: it searches its own output for them.
+// The scenario (scenario.go) sends typed events to the presentation (screen.go). It checks each
+// promise itself and does not rely on the results of the functions. Package scene carries out all
+// actions. The demo never prints a key, and searches its own output for keys.
 package demo
 
 import (
@@ -27,20 +26,21 @@ import (
 	"quilt-rotate/internal/sandbox/wire"
 )
 
-// Options are what the demo is run with.
+// Options are the settings of the demo.
 type Options struct {
 	Functions scene.Functions
-	Show      func(Happening) // gets one happening at a time
-	Printed   func() string   // everything that was printed so far, to be searched for keys
-	Latency   time.Duration   // of every request, as if there were a network
-	Beat      time.Duration   // a rest between chapters, for people who read along
+	Show      func(Event)   // gets one event at a time
+	Printed   func() string // returns everything that was printed, to search it for keys
+	Latency   time.Duration // of every request, as on a network
+	Beat      time.Duration // a pause between chapters, for people who read them
 
-	// Opened gets the scene before the story begins; may be nil. Tests look into it, and break it.
+	// Opened gets the scene before the first chapter. Tests use it to inspect and change the
+	// sandbox. It may be nil.
 	Opened func(*scene.Scene)
 }
 
-// ErrFellShort says that a promise was not kept; which one was shown.
-var ErrFellShort = errors.New("the demo fell short of its promises")
+// ErrNotKept is the error if a promise was not kept. The output shows which one.
+var ErrNotKept = errors.New("the demo did not keep all promises: see the lines with NOT KEPT")
 
 // A play is one run of the demo.
 type play struct {
@@ -49,22 +49,22 @@ type play struct {
 	log     *functionLog
 	began   time.Time
 
-	// The consumers' own clients: neither tries anything again.
+	// The clients of the consumers do not retry.
 	client  *quilt.Client
 	secrets *secretsmanager.Client
 
 	secretARN string
 	service   *consumer     // fetches the current key for every request
-	minted    []redact.Text // every key there ever was
+	minted    []redact.Text // every key that was created
 
 	kept, promises int
 
-	mu        sync.Mutex // one happening at a time
+	mu        sync.Mutex // one event at a time
 	consumers []*consumer
 }
 
-// Run tells the story to its end, and fails with [ErrFellShort] if anything fell short. It leaves
-// no process and no goroutine behind.
+// Run runs the demo. It fails with [ErrNotKept] if a promise was not kept. When it returns, its
+// processes and goroutines have ended.
 func Run(ctx context.Context, o Options) (err error) {
 	p := &play{options: o, began: time.Now()}
 	p.log = &functionLog{show: p.show}
@@ -84,21 +84,21 @@ func Run(ctx context.Context, o Options) (err error) {
 
 	ctx, cancel := context.WithCancel(ctx)
 	var background sync.WaitGroup
-	background.Go(func() { p.tellConsumers(ctx) })
+	background.Go(func() { p.showConsumers(ctx) })
 	defer background.Wait()
 	defer cancel()
 	defer p.endConsumers()
-	if err := p.tell(ctx); err != nil {
+	if err := p.runChapters(ctx); err != nil {
 		return err
 	}
 	p.show(Ended{Kept: p.kept, Promises: p.promises, Took: time.Since(p.began)})
 	if p.kept < p.promises {
-		return ErrFellShort
+		return ErrNotKept
 	}
 	return nil
 }
 
-// latency lets every request take as long as it does on a network.
+// latency delays every request, as a network does.
 func latency(d time.Duration) wire.Hook {
 	return func(_ *wire.Call, next func()) {
 		time.Sleep(d)
@@ -106,13 +106,13 @@ func latency(d time.Duration) wire.Hook {
 	}
 }
 
-func (p *play) show(h Happening) {
+func (p *play) show(h Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.options.Show(h)
 }
 
-// check holds a promise against what was found.
+// check counts and shows whether a promise was kept.
 func (p *play) check(promise string, kept bool, detail string, args ...any) {
 	p.promises++
 	if kept {
@@ -143,8 +143,8 @@ func (p *play) showVersions(when string) error {
 }
 
 // consume starts a consumer.
-func (p *play) consume(ctx context.Context, name string, workers int, fetch func(context.Context) (apikey.Key,
-	error)) *consumer {
+func (p *play) consume(ctx context.Context, name string, workers int,
+	fetch func(context.Context) (apikey.Key, error)) *consumer {
 	c := &consumer{name: name, fetch: fetch, use: func(ctx context.Context, key apikey.Key) error {
 		_, err := p.client.WithKey(key).Me(ctx)
 		return err
@@ -156,7 +156,7 @@ func (p *play) consume(ctx context.Context, name string, workers int, fetch func
 	return c
 }
 
-// stopConsumer ends a consumer, and holds how it fared against what was promised.
+// stopConsumer ends a consumer and checks that none of its requests failed.
 func (p *play) stopConsumer(c *consumer, promise string) {
 	tally := c.end()
 	p.show(Stopped{c.name})
@@ -173,10 +173,10 @@ func (p *play) endConsumers() {
 	}
 }
 
-const telling = 80 * time.Millisecond
+const refresh = 80 * time.Millisecond
 
-func (p *play) tellConsumers(ctx context.Context) {
-	tick := time.NewTicker(telling)
+func (p *play) showConsumers(ctx context.Context) {
+	tick := time.NewTicker(refresh)
 	defer tick.Stop()
 	for {
 		select {
@@ -187,21 +187,21 @@ func (p *play) tellConsumers(ctx context.Context) {
 		p.mu.Lock()
 		for _, c := range p.consumers {
 			if !c.leaving() {
-				p.options.Show(Consumed{c.name, c.told()})
+				p.options.Show(Consumed{c.name, c.figures()})
 			}
 		}
 		p.mu.Unlock()
 	}
 }
 
-// rememberKeys notes every key that the registry knows, before any is revoked.
+// rememberKeys stores every key of the registry before a key is revoked.
 func (p *play) rememberKeys() {
 	for _, key := range p.Registry.Keys() {
 		p.minted = append(p.minted, redact.New(key.Secret))
 	}
 }
 
-// searchKeys counts the keys in everything that was printed, logged or answered.
+// searchKeys counts the keys in everything that was printed, logged or returned as an error.
 func (p *play) searchKeys() (found, searched int) {
 	texts := []string{p.options.Printed()}
 	for _, name := range []string{sandbox.RotateFunction, sandbox.RevokeFunction} {
@@ -210,7 +210,7 @@ func (p *play) searchKeys() (found, searched int) {
 		}
 	}
 	for _, c := range p.consumers {
-		texts = append(texts, c.told().Error)
+		texts = append(texts, c.figures().Error)
 	}
 	for _, text := range texts {
 		searched += len(text)

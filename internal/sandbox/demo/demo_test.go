@@ -42,7 +42,7 @@ func withFunctions(m *testing.M) int {
 	return m.Run()
 }
 
-// play runs the demo into a buffer, changed by the caller.
+// play runs the demo with changed options and returns its output.
 func play(ctx context.Context, t *testing.T, change func(*demo.Options)) (printed string, err error) {
 	t.Helper()
 	var out bytes.Buffer
@@ -73,16 +73,15 @@ func noProcessIsLeft(t *testing.T) {
 	}
 }
 
-func TestTheStoryIsToldInPlainLinesWithoutAKey(t *testing.T) {
-	// Protects what a person or a pipeline sees of the project first: the whole life of a key, in
-	// order, and no key in it.
+func TestTheDemoPrintsPlainLinesWithoutKeys(t *testing.T) {
+	// The output has the whole life of a key, in order, and no key.
 	var opened *scene.Scene
 	keys := map[string]bool{}
 	var mu sync.Mutex
 	printed, err := play(t.Context(), t, func(o *demo.Options) {
 		o.Opened = func(s *scene.Scene) { opened = s }
 		show := o.Show
-		o.Show = func(h demo.Happening) { // at every happening, since keys vanish when they are revoked
+		o.Show = func(h demo.Event) { // at every event, because revoked keys are no longer in the list
 			mu.Lock()
 			defer mu.Unlock()
 			for _, key := range opened.Registry.Keys() {
@@ -99,19 +98,19 @@ func TestTheStoryIsToldInPlainLinesWithoutAKey(t *testing.T) {
 		"1/6  A secret", "labels before", "AWSCURRENT",
 		"2/6  Secrets Manager rotates it", "✓ createSecret", "✓ setSecret", "✓ testSecret", "✓ finishSecret",
 		"labels after", "AWSPREVIOUS", "AWSCURRENT",
-		"✓ AWSCURRENT moved to the new version", "✓ every other byte of the value is as it was",
+		"✓ AWSCURRENT moved to the new version", "✓ no other byte of the value changed",
 		"✓ the new key logs in", ", 0 failed",
 		"3/6  The old key", "sweep: mark qk_", "» 25 hours later", "sweep: hold qk_", "last used just now",
 		"by svc-pipeline@example.com",
-		"4/6  Quiet", "» 26 hours later", "sweep: revoke qk_", "✓ the registry refuses the old key", "(dead)",
+		"4/6  Unused", "» 26 hours later", "sweep: revoke qk_", "✓ the registry refuses the old key", "(revoked)",
 		"5/6  The current key leaks", "sweep: mark qk_", "✓ the registry refuses the leaked key", "sweep: unlabel qk_",
-		"6/6  What was promised", "never failed", "✓ no other key is left behind", "✓ no key in anything printed or " +
-			"logged",
+		"6/6  The promises", "never failed", "✓ no other key is left behind",
+		"✓ no key in anything printed or logged",
 		"16 of 16 promises kept",
 	} {
 		_, after, found := strings.Cut(rest, want)
 		if !found {
-			t.Fatalf("the story lacks %q, or tells it too early, in:\n%s", want, printed)
+			t.Fatalf("the output does not have %q in this place:\n%s", want, printed)
 		}
 		rest = after
 	}
@@ -121,14 +120,14 @@ func TestTheStoryIsToldInPlainLinesWithoutAKey(t *testing.T) {
 		}
 	}
 	if strings.Contains(printed, "\x1b") {
-		t.Errorf("there is an escape code in what is no terminal's:\n%q", printed)
+		t.Errorf("the output is not for a terminal, but has an escape code:\n%q", printed)
 	}
-	if match := regexp.MustCompile(`never failed  (\d+) requests`).FindStringSubmatch(printed); match == nil ||
+	if match := regexp.MustCompile(`"pipeline" never failed  (\d+) requests`).FindStringSubmatch(printed); match == nil ||
 		len(match[1]) < 3 {
-		t.Error("a service that makes less than a hundred requests proves little")
+		t.Error("the service sent fewer than a hundred requests")
 	}
 	if len(keys) != 3 {
-		t.Errorf("the story made %d keys, not 3: the search for them proves nothing", len(keys))
+		t.Errorf("the demo created %d keys, want 3", len(keys))
 	}
 	for key := range keys {
 		if strings.Contains(printed, key) {
@@ -137,10 +136,9 @@ func TestTheStoryIsToldInPlainLinesWithoutAKey(t *testing.T) {
 	}
 }
 
-func TestWhatFallsShortIsNotGlossedOver(t *testing.T) {
-	// Protects the demo's worth: one request of hundreds that fails is seen, and so is a key in the
-	// output, for which a search would find nothing either if it looked for the wrong thing. Each
-	// is told as a promise that was not kept, no other is, and the exit status is 1.
+func TestTheDemoReportsPromisesThatAreNotKept(t *testing.T) {
+	// One failed request of hundreds is reported, and a key in the output. Each is a promise that
+	// was not kept, and the demo fails.
 	var failed atomic.Bool
 	var opened *scene.Scene
 	printed, err := play(t.Context(), t, func(o *demo.Options) {
@@ -157,28 +155,28 @@ func TestWhatFallsShortIsNotGlossedOver(t *testing.T) {
 			})
 		}
 	})
-	if !errors.Is(err, demo.ErrFellShort) {
+	if !errors.Is(err, demo.ErrNotKept) {
 		t.Errorf("the demo ended with %v", err)
 	}
 	for _, want := range []string{`✗ NOT KEPT: the service "pipeline" never failed`, " 1 failed",
 		"✗ NOT KEPT: no key in anything printed or logged"} {
 		if !strings.Contains(printed, want) {
-			t.Errorf("%q is not told in:\n%s", want, printed)
+			t.Errorf("the output does not have %q:\n%s", want, printed)
 		}
 	}
-	// the request may break another promise, that of the chapter in which it failed
+	// The request can also break the promise of its chapter.
 	if n := strings.Count(printed, "NOT KEPT"); n > 3 {
-		t.Errorf("%d promises are told as not kept, in:\n%s", n, printed)
+		t.Errorf("%d promises are reported as not kept:\n%s", n, printed)
 	}
 }
 
 func TestAnInterruptEndsTheDemoCleanly(t *testing.T) {
-	// Protects Ctrl-C in the midst of a rotation: it ends at once, and leaves no process.
+	// Ctrl-C during a rotation ends the demo and all processes.
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	_, err := play(ctx, t, func(o *demo.Options) {
 		show := o.Show
-		o.Show = func(h demo.Happening) {
+		o.Show = func(h demo.Event) {
 			if step, ok := h.(demo.Stepped); ok && step.Step == "setSecret" {
 				interrupt()
 			}

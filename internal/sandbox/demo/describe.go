@@ -13,14 +13,14 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// Columns of the lines that tell of something done.
+// Columns of the lines about steps.
 const (
 	nameWidth = 14
 	timeWidth = 7
 )
 
-// describe puts a happening into lines that stay on the screen; none, if there is nothing to stay.
-func describe(h Happening) []string {
+// describe returns the permanent lines of an event, if it has any.
+func describe(h Event) []string {
 	switch h := h.(type) {
 	case Opened:
 		return []string{
@@ -47,27 +47,27 @@ func describe(h Happening) []string {
 	case Ended:
 		return []string{"", describeEnd(h), ""}
 	}
-	return nil // Began, Consumed and Stopped only pass by
+	return nil // Began, Consumed and Stopped have no permanent lines
 }
 
-// stepTells says what each step did, in the words of the documentation.
-var stepTells = map[string]string{
-	"createSecret": "made %s, stored it as AWSPENDING",
-	"setSecret":    "found it where consumers look",
+// stepTexts says what each step did.
+var stepTexts = map[string]string{
+	"createSecret": "created %s, stored it as AWSPENDING",
+	"setSecret":    "checked that only the key changes",
 	"testSecret":   "logged in with it",
 	"finishSecret": "moved AWSCURRENT to it",
 }
 
 func describeStep(s Stepped) string {
-	mark, tells := terminal.Done, stepTells[s.Step]
-	if strings.Contains(tells, "%s") {
-		tells = fmt.Sprintf(tells, s.Key)
+	mark, text := terminal.Done, stepTexts[s.Step]
+	if strings.Contains(text, "%s") {
+		text = fmt.Sprintf(text, s.Key)
 	}
 	if s.Error != "" {
-		mark, tells = terminal.Failed, s.Error
+		mark, text = terminal.Failed, s.Error
 	}
 	return fmt.Sprintf("  %s %-*s%*d ms  %s", mark, nameWidth, s.Step, timeWidth-3, s.Took.Milliseconds(),
-		terminal.Faint.Render(tells))
+		terminal.Faint.Render(text))
 }
 
 func describeCheck(c Checked) string {
@@ -104,12 +104,12 @@ func describeSweep(s Swept) []string {
 	return lines
 }
 
-// why is an action's reason, and what the sweep's answer tells beside.
+// why returns the reason of an action, with the other details of the sweep's result.
 func why(a revocation.Taken, now time.Time) string {
 	parts := []string{strings.ReplaceAll(string(a.Reason), "-", " ")}
 	if a.Action == revocation.Hold {
 		if a.LastUsedAt != nil {
-			// which says why, and leaves room for the owner in 80 columns
+			// The last use is the reason, and leaves room for the owner in 80 columns.
 			parts = []string{"last used " + ago(now.Sub(*a.LastUsedAt))}
 		}
 		parts = append(parts, "by "+a.Owner)
@@ -127,7 +127,7 @@ func ago(d time.Duration) string {
 	return d.Round(time.Second).String() + " ago"
 }
 
-// VersionsTable shows a secret's labelled versions: the ledger of which version holds which key.
+// VersionsTable returns a table of the labelled versions of a secret and their keys.
 func VersionsTable(caption string, versions []scene.Version) string {
 	t := table.New().Border(lipgloss.RoundedBorder()).BorderStyle(terminal.Faint).Headers("version", "labels "+caption,
 		"key")
@@ -155,10 +155,10 @@ func VersionsTable(caption string, versions []scene.Version) string {
 
 func indent(block string) string { return "  " + strings.ReplaceAll(block, "\n", "\n  ") }
 
-// short is enough of a version's id to tell it from others, and what marks have of it.
+// short returns the first 8 characters of a version's id, as in the superseded label.
 func short(id string) string { return id[:min(8, len(id))] }
 
-// shorten cuts the key id in a label, which is as long as the line.
+// shorten shortens the key id in a label, which does not fit the line.
 func shorten(label string) string {
 	if id, ok := strings.CutPrefix(label, "quilt-key:"); ok && len(id) > 8 {
 		return "quilt-key:" + short(id) + "…"

@@ -10,21 +10,20 @@ import (
 	"quilt-rotate/internal/sandbox"
 )
 
-// functionLog reads the functions' log lines as they come, and makes happenings of those that tell
-// of a step. It is the function's own account: the demo measures nothing that an operator would not
-// see.
+// functionLog reads the log lines of the functions and converts those about a step to events. So
+// the demo shows only what an operator can also see.
 type functionLog struct {
-	show func(Happening)
+	show func(Event)
 
 	mu     sync.Mutex
-	awaits bool     // a rotation is to be told of
-	steps  []string // of it, those still to come
-	rest   []byte   // of a line that has not ended
+	awaits bool     // the steps of a rotation are shown
+	steps  []string // its next steps
+	rest   []byte   // the beginning of an incomplete line
 }
 
 var allSteps = []string{"createSecret", "setSecret", "testSecret", "finishSecret"}
 
-// await tells of the steps from now on; the returned function ends that.
+// await shows the steps until the returned function is called.
 func (l *functionLog) await() (end func()) {
 	set := func(awaits bool) {
 		l.mu.Lock()
@@ -35,7 +34,7 @@ func (l *functionLog) await() (end func()) {
 	return func() { set(false) }
 }
 
-// Write takes the lines that the Lambda host copies: the function's name, a bar, the text. The host
+// Write receives the lines of the Lambda host: the function's name, a bar, the text. The host
 // writes one line at a time.
 func (l *functionLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
@@ -65,7 +64,7 @@ func (l *functionLog) take(text string) {
 		Fingerprint string
 		Error       string
 	}
-	// Lines of metrics are JSON too, and name no outcome.
+	// Lines with metrics are also JSON, but have no outcome.
 	if json.Unmarshal([]byte(text), &line) != nil || line.Outcome == "" {
 		return
 	}
@@ -74,7 +73,7 @@ func (l *functionLog) take(text string) {
 		Key: line.Fingerprint, Error: line.Error,
 	})
 	if l.steps = after(line.Step); line.Error != "" {
-		l.steps = allSteps // the service begins anew, with the same token
+		l.steps = allSteps // Secrets Manager starts again with the same token
 	}
 }
 

@@ -24,14 +24,14 @@ const (
 	staleName      = "nightly"
 )
 
-// A chapter is a part of the story.
+// A chapter is one part of the demo.
 type chapter struct {
 	title string
 	play  func(context.Context) error
 }
 
-// tell plays the chapters, one after the other.
-func (p *play) tell(ctx context.Context) error {
+// runChapters runs the chapters, one after the other.
+func (p *play) runChapters(ctx context.Context) error {
 	p.show(Opened{AWS: p.AWSURL, Registry: p.RegistryURL})
 	var first, second apikey.Key
 	chapters := []chapter{
@@ -43,16 +43,16 @@ func (p *play) tell(ctx context.Context) error {
 			second, err = p.rotate(ctx, first)
 			return err
 		}},
-		{"The old key has a day of grace, and is held while somebody uses it", func(ctx context.Context) error {
+		{"The old key has a grace period, and is held while it is in use", func(ctx context.Context) error {
 			return p.hold(ctx, first)
 		}},
-		{"Quiet for more than a day: the old key is revoked", func(ctx context.Context) error {
+		{"Unused for more than a day: the old key is revoked", func(ctx context.Context) error {
 			return p.revoke(ctx, first, second)
 		}},
 		{"The current key leaks: rotate, and revoke it at once", func(ctx context.Context) error {
 			return p.emergency(ctx, second)
 		}},
-		{"What was promised", p.promised},
+		{"The promises", p.promised},
 	}
 	for i, c := range chapters {
 		p.show(Chapter{Number: i + 1, Of: len(chapters), Title: c.title})
@@ -66,15 +66,15 @@ func (p *play) tell(ctx context.Context) error {
 	return nil
 }
 
-// bootstrap makes the first key, stores it beside other settings, turns rotation on, and starts the
-// service.
+// bootstrap creates the first key, stores it with other settings, switches rotation on, and starts
+// the service.
 func (p *play) bootstrap(ctx context.Context) (apikey.Key, error) {
 	made, err := p.MakeKey(ctx, "pipeline-prod-"+p.Clock.Now().Format("20060102"))
 	if err != nil {
 		return apikey.Key{}, err
 	}
 	p.rememberKeys()
-	p.show(Did{"made a first key by hand", fmt.Sprintf("%s of %s", made.Fingerprint, sandbox.UserEmail)})
+	p.show(Did{"created a first key manually", fmt.Sprintf("%s of %s", made.Fingerprint, sandbox.UserEmail)})
 	if p.secretARN, err = p.StoreSecret(ctx, scene.SecretName, made.Secret); err != nil {
 		return apikey.Key{}, err
 	}
@@ -82,17 +82,17 @@ func (p *play) bootstrap(ctx context.Context) (apikey.Key, error) {
 	if err := p.ConfigureRotation(ctx, p.secretARN); err != nil {
 		return apikey.Key{}, err
 	}
-	p.show(Did{"turned rotation on, every 30 days", "the service's test run passed"})
+	p.show(Did{"switched rotation on, every 30 days", "the test run of testSecret passed"})
 	p.service = p.consume(ctx, serviceName, serviceWorkers, p.fetchCurrent)
 	if err := p.service.caughtUp(ctx); err != nil {
 		return apikey.Key{}, err
 	}
-	p.show(Did{fmt.Sprintf("started the service %q", serviceName), fmt.Sprintf("%d workers, no retries",
-		serviceWorkers)})
+	p.show(Did{fmt.Sprintf("started the service %q", serviceName),
+		fmt.Sprintf("%d workers, no retries", serviceWorkers)})
 	return made.Secret, p.showVersions("before")
 }
 
-// fetchCurrent is what the service does before each request.
+// fetchCurrent reads the current key. The service calls it before each request.
 func (p *play) fetchCurrent(ctx context.Context) (apikey.Key, error) {
 	out, err := p.secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &p.secretARN})
 	if err != nil {
@@ -102,13 +102,13 @@ func (p *play) fetchCurrent(ctx context.Context) (apikey.Key, error) {
 	return value.Key(), err
 }
 
-// rotate has Secrets Manager rotate the secret while the service goes on.
+// rotate lets Secrets Manager rotate the secret while the service sends requests.
 func (p *play) rotate(ctx context.Context, old apikey.Key) (apikey.Key, error) {
 	oldVersion, before, err := p.Current(p.secretARN)
 	if err != nil {
 		return apikey.Key{}, err
 	}
-	asked := p.service.told().Requests
+	asked := p.service.figures().Requests
 	newVersion, err := p.rotateShown(ctx)
 	if err != nil {
 		return apikey.Key{}, err
@@ -125,12 +125,12 @@ func (p *play) rotate(ctx context.Context, old apikey.Key) (apikey.Key, error) {
 	}
 	p.check("AWSCURRENT moved to the new version", current == newVersion && current != oldVersion &&
 		!after.Key().Equal(old), "")
-	p.check("every other byte of the value is as it was", after.SameButKey(before), "")
+	p.check("no other byte of the value changed", after.SameButKey(before), "")
 	if err := p.checkLogin(ctx, "the new key logs in", after.Key(), true); err != nil {
 		return apikey.Key{}, err
 	}
-	tally := p.service.told()
-	p.check("the service noticed nothing", tally.Failures == 0 && tally.Key == after.Key().Fingerprint(),
+	tally := p.service.figures()
+	p.check("no request of the service failed", tally.Failures == 0 && tally.Key == after.Key().Fingerprint(),
 		"%d requests meanwhile, %d failed", tally.Requests-asked, tally.Failures)
 	return after.Key(), nil
 }
@@ -144,8 +144,8 @@ func (p *play) rotateShown(ctx context.Context) (newVersion string, err error) {
 	return newVersion, err
 }
 
-// hold sweeps twice: once to mark the superseded key, once when its grace is over while somebody
-// still uses it.
+// hold sweeps twice. The first sweep marks the superseded key. The second sweep holds it, because
+// its grace period is over but it is still in use.
 func (p *play) hold(ctx context.Context, old apikey.Key) error {
 	stale := p.consume(ctx, staleName, 1, func(context.Context) (apikey.Key, error) { return old, nil })
 	p.show(Did{fmt.Sprintf("started the job %q", staleName), "it cached the old key " + old.Fingerprint()})
@@ -153,8 +153,8 @@ func (p *play) hold(ctx context.Context, old apikey.Key) error {
 	if err != nil {
 		return err
 	}
-	p.check("the superseded key is marked, and lives", took(marked, revocation.Mark, old) && stale.told().Failures == 0,
-		"")
+	p.check("the superseded key is marked and still valid",
+		took(marked, revocation.Mark, old) && stale.figures().Failures == 0, "")
 	p.pass(settings.DefaultGrace + time.Hour)
 	if err := stale.caughtUp(ctx); err != nil {
 		return err
@@ -163,20 +163,20 @@ func (p *play) hold(ctx context.Context, old apikey.Key) error {
 	if err != nil {
 		return err
 	}
-	p.check("grace is over, and the key that is used is held", took(held, revocation.Hold, old), "")
-	p.stopConsumer(stale, fmt.Sprintf("the job %q was never cut off", staleName))
+	p.check("the grace period is over; the key in use is held", took(held, revocation.Hold, old), "")
+	p.stopConsumer(stale, fmt.Sprintf("the job %q never failed", staleName))
 	return nil
 }
 
-// revoke sweeps when nobody has used the old key for longer than the quiet period.
+// revoke sweeps when the old key has been unused for longer than the quiet period.
 func (p *play) revoke(ctx context.Context, old, current apikey.Key) error {
-	p.show(Did{fmt.Sprintf("stopped the job %q", staleName), "the sweep's warning had named its key"})
+	p.show(Did{fmt.Sprintf("stopped the job %q", staleName), "the warning of the sweep named its key"})
 	p.pass(settings.DefaultQuiet + time.Hour)
 	swept, err := p.sweep(ctx)
 	if err != nil {
 		return err
 	}
-	p.check("the quiet key is revoked", took(swept, revocation.Revoke, old), "")
+	p.check("the unused key is revoked", took(swept, revocation.Revoke, old), "")
 	if err := p.checkLogin(ctx, "the registry refuses the old key", old, false); err != nil {
 		return err
 	}
@@ -186,10 +186,9 @@ func (p *play) revoke(ctx context.Context, old, current apikey.Key) error {
 	return p.showVersions("after the sweep")
 }
 
-// emergency replaces the leaked key and revokes it with the new one, as `quilt-rotate emergency`
-// does, without a grace period. The service first gets the time for one request, as after a
-// restart: the registry refuses a revoked key at once, wherever it is cached. The next sweep
-// removes its label.
+// emergency replaces the leaked key and revokes it without a grace period, as `quilt-rotate
+// emergency` does. The service first gets the time for one request with the new key, because the
+// registry refuses a revoked key immediately. The next sweep removes the label.
 func (p *play) emergency(ctx context.Context, leaked apikey.Key) error {
 	if _, err := p.rotateShown(ctx); err != nil {
 		return err
@@ -211,11 +210,11 @@ func (p *play) emergency(ctx context.Context, leaked apikey.Key) error {
 	if err != nil {
 		return err
 	}
-	p.check("the sweep takes its label off", took(swept, revocation.Unlabel, leaked), "")
+	p.check("the sweep removes its label", took(swept, revocation.Unlabel, leaked), "")
 	return nil
 }
 
-// promised looks at the whole story.
+// promised checks the promises of the whole demo.
 func (p *play) promised(ctx context.Context) error {
 	if err := p.service.caughtUp(ctx); err != nil {
 		return err
@@ -245,14 +244,14 @@ func (p *play) sweep(ctx context.Context) (revocation.Result, error) {
 	return result, err
 }
 
-// took tells whether a sweep did that with the key. A hold is told, and nothing is done.
+// took reports whether a sweep took this action for the key. A hold is only reported, never done.
 func took(result revocation.Result, kind revocation.Kind, key apikey.Key) bool {
 	return slices.ContainsFunc(result.Actions, func(t revocation.Taken) bool {
 		return t.Action == kind && t.Fingerprint == key.Fingerprint() && (t.Done || kind == revocation.Hold)
 	})
 }
 
-// pass moves the sandbox's clock.
+// pass advances the sandbox's clock.
 func (p *play) pass(by time.Duration) {
 	p.Clock.Advance(by)
 	p.show(ClockMoved{By: by, Now: p.Clock.Now()})

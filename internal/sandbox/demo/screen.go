@@ -8,37 +8,37 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// A Screen shows happenings. On a terminal that has colour, what is under way and how the consumers
-// fare stands below the lines that stay, and is drawn anew all the time. Anywhere else it prints
+// A Screen shows the events of the demo. On a color terminal, it also shows the current action and
+// the figures of the consumers below the permanent lines, and updates them. Otherwise, it prints
 // plain lines.
 type Screen struct {
 	live *terminal.Live
 
-	// Below the lines that stay:
+	// Below the permanent lines:
 	doing   string
 	since   time.Time
 	tallies []Consumed
 }
 
-// NewScreen writes to out; what it can show is read from the terminal, if it is one, and the
-// environment. The caller closes the screen.
+// NewScreen returns a screen that writes to out. The terminal and the environment decide what it
+// can show. The caller closes the screen.
 func NewScreen(to io.Writer, out io.Writer, environ []string) *Screen {
 	s := &Screen{}
 	s.live = terminal.NewLive(to, out, environ, s.region)
 	return s
 }
 
-// Live tells whether a person watches.
+// Live reports whether the output is a terminal that is updated.
 func (s *Screen) Live() bool { return s.live.Watched() }
 
-// Close leaves the terminal as it was.
+// Close restores the terminal.
 func (s *Screen) Close() { s.live.Close() }
 
-// Show shows one happening.
-func (s *Screen) Show(h Happening) { s.live.Print(describe(h), func() { s.follow(h) }) }
+// Show shows one event.
+func (s *Screen) Show(h Event) { s.live.Print(describe(h), func() { s.follow(h) }) }
 
-// follow keeps what is under way.
-func (s *Screen) follow(h Happening) {
+// follow updates the state of the lines that are not permanent.
+func (s *Screen) follow(h Event) {
 	switch h := h.(type) {
 	case Began:
 		s.doing, s.since = h.What, time.Now()
@@ -64,7 +64,7 @@ func (s *Screen) follow(h Happening) {
 	}
 }
 
-// region is what stands below, and is drawn anew.
+// region returns the lines that are not permanent.
 func (s *Screen) region(frame int) []string {
 	var lines []string
 	if s.doing != "" {

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// A Transcript passes on what is printed and keeps it, so that the demo can search its own output
-// for keys.
+// A Transcript is a writer that also keeps the text, so that the demo can search its own output for
+// keys.
 type Transcript struct {
 	to io.Writer
 
@@ -15,7 +15,7 @@ type Transcript struct {
 	kept bytes.Buffer
 }
 
-// NewTranscript writes to that writer.
+// NewTranscript returns a transcript that writes to the given writer.
 func NewTranscript(to io.Writer) *Transcript { return &Transcript{to: to} }
 
 func (t *Transcript) Write(p []byte) (int, error) {
@@ -25,7 +25,7 @@ func (t *Transcript) Write(p []byte) (int, error) {
 	return t.to.Write(p)
 }
 
-// Text is everything that was printed.
+// Text returns everything that was written.
 func (t *Transcript) Text() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

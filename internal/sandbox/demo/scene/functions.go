@@ -18,7 +18,7 @@ type Functions struct {
 	Revoke string
 }
 
-// In names the functions in a folder that `make build` filled: <folder>/<name>/bootstrap.
+// In returns the functions that `make build` built in a folder: <folder>/<name>/bootstrap.
 func In(folder string) Functions {
 	return Functions{
 		Rotate: filepath.Join(folder, sandbox.RotateFunction, "bootstrap"),
@@ -26,7 +26,7 @@ func In(folder string) Functions {
 	}
 }
 
-// Missing are the paths at which there is no file.
+// Missing returns the paths of the files that do not exist.
 func (f Functions) Missing() []string {
 	var missing []string
 	for _, path := range []string{f.Rotate, f.Revoke} {
@@ -38,8 +38,7 @@ func (f Functions) Missing() []string {
 }
 
 // Build compiles both functions for this machine, for tests, which run without make. It does not
-// use -trimpath as `make build` does, so that it takes the packages that the tests were compiled
-// with from the build cache.
+// use -trimpath, so that it can use the packages of the tests in the build cache.
 func Build(ctx context.Context, folder string) (Functions, error) {
 	f := In(folder)
 	for name, path := range map[string]string{sandbox.RotateFunction: f.Rotate, sandbox.RevokeFunction: f.Revoke} {

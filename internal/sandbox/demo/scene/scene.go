@@ -1,10 +1,8 @@
-// Package scene sets the scene for a person who wants to see the functions at work: a sandbox with
-// both functions deployed, and a secret that holds its first key. The demo plays on it, and the
-// commands `sandbox` and `invoke` open it.
+// Package scene provides a sandbox with both functions and a secret that holds its first key. The
+// demo and the commands `serve` and `invoke` of quilt-sandbox use it.
 //
-// It goes the ways a user would: keys are made by a login at the registry, secrets over the wire,
-// rotations by RotateSecret, sweeps by an invocation. It never prints, and knows nothing of how
-// what happens is shown.
+// It uses the same interfaces as a user: a login at the registry to create a key, the API of
+// Secrets Manager, RotateSecret, and an invocation for a sweep. It never prints.
 package scene
 
 import (
@@ -29,11 +27,11 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// SecretName is the secret that every scene is about.
+// SecretName is the name of the secret in a scene.
 const SecretName = "quilt/demo"
 
-// ScheduleName is the schedule of the sweeps. Nothing in a scene starts by itself: who wants a
-// sweep invokes the function.
+// ScheduleName is the name of the schedule of the sweeps. It starts no sweeps: invoke the revoke
+// function.
 const ScheduleName = "quilt-rotate-sweeps"
 
 const schedule = `{"ScheduleExpression": "rate(1 hour)", "FlexibleTimeWindow": {"Mode": "OFF"}, "State": "ENABLED", "Description": "Sweeps of quilt-rotate",
@@ -41,14 +39,14 @@ const schedule = `{"ScheduleExpression": "rate(1 hour)", "FlexibleTimeWindow": {
 	`:stateMachine:sweeps", "RoleArn": "arn:aws:iam::` + sandbox.Account + `:role/schedule",
 	"Input": "{\"time\": \"<aws.scheduler.scheduled-time>\"}"}}`
 
-// FunctionTimeout is that of both functions.
+// FunctionTimeout is the timeout of both functions.
 const FunctionTimeout = 30 * time.Second
 
-// Options are what a scene is opened with.
+// Options are the settings of a scene.
 type Options struct {
 	Sandbox   sandbox.Options
 	Functions Functions
-	// RevokeEnvironment is added to the revoke function's, whose own defaults hold else.
+	// RevokeEnvironment is added to the environment of the revoke function.
 	RevokeEnvironment map[string]string
 }
 
@@ -98,8 +96,8 @@ func (s *Scene) deploy(o Options) (err error) {
 	return err
 }
 
-// permit lets Secrets Manager invoke the rotate function, for this account's secrets only, as the
-// deployment does. The sandbox would not ask; who checks a deployment does.
+// permit lets Secrets Manager invoke the rotate function for secrets of this account only, as the
+// deployment does. The sandbox does not need this permission, but `quilt-rotate doctor` checks it.
 func (s *Scene) permit() error {
 	client := lambda.New(lambda.Options{
 		Region: sandbox.Region, BaseEndpoint: aws.String(s.AWSURL),
@@ -113,17 +111,16 @@ func (s *Scene) permit() error {
 	return err
 }
 
-// NewRegistryClient is a client of the scene's registry that sends everything once: what fails is
-// seen.
+// NewRegistryClient returns a client of the scene's registry that does not retry.
 func (s *Scene) NewRegistryClient(userAgent string) (*quilt.Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.Proxy = nil // loopback needs none, whatever the machine is set to
+	transport.Proxy = nil // loopback needs no proxy
 	transport.MaxIdleConnsPerHost = 32
 	return quilt.NewClient(s.RegistryURL, quilt.Options{UserAgent: userAgent, MaxAttempts: 1, Transport: transport})
 }
 
-// MakeKey makes a key for the ordinary user, as a person would before there is any rotation: with
-// the password.
+// MakeKey creates a key for the ordinary user with the user's password, as a person does before the
+// first rotation.
 func (s *Scene) MakeKey(ctx context.Context, name string) (quilt.CreatedKey, error) {
 	session, err := s.client.LoginPassword(ctx, sandbox.UserName, quilt.NewPassword(sandbox.UserPassword))
 	if err != nil {
@@ -132,7 +129,7 @@ func (s *Scene) MakeKey(ctx context.Context, name string) (quilt.CreatedKey, err
 	return session.CreateKey(ctx, name, settings.DefaultExpiresInDays)
 }
 
-// Logins tells whether the registry lets a key in. An error means that it cannot be told.
+// Logins reports whether a key can log in. An error means that the result is unknown.
 func (s *Scene) Logins(ctx context.Context, key apikey.Key) (bool, error) {
 	_, err := s.client.WithKey(key).Me(ctx)
 	if _, refused := errors.AsType[*quilt.UnauthenticatedError](err); refused {
@@ -141,8 +138,8 @@ func (s *Scene) Logins(ctx context.Context, key apikey.Key) (bool, error) {
 	return err == nil, err
 }
 
-// Value is what a consumer's secret may look like: the key among other people's settings, laid out
-// by hand. Rotation must keep all of it.
+// Value returns an example of a consumer's secret: the key with other settings, formatted manually.
+// A rotation must not change the other bytes.
 func (s *Scene) Value(key apikey.Key) string {
 	return fmt.Sprintf(`{
   "QUILT_REGISTRY_URL": %q,
@@ -166,8 +163,8 @@ func (s *Scene) StoreSecret(ctx context.Context, name string, key apikey.Key) (s
 	})
 }
 
-// ConfigureRotation turns rotation on without rotating: Secrets Manager calls testSecret once, on a
-// copy of the current value. It waits until that is over.
+// ConfigureRotation switches rotation on without a rotation. Secrets Manager calls testSecret once
+// with a copy of the current value. ConfigureRotation waits until this call has ended.
 func (s *Scene) ConfigureRotation(ctx context.Context, secretARN string) error {
 	_, err := s.SecretsManager().RotateSecret(ctx, &secretsmanager.RotateSecretInput{
 		SecretId: &secretARN, RotationLambdaARN: &s.RotateARN, RotateImmediately: aws.Bool(false),
@@ -179,8 +176,8 @@ func (s *Scene) ConfigureRotation(ctx context.Context, secretARN string) error {
 	return s.Secrets.WaitRotation(ctx, secretARN)
 }
 
-// Rotate starts a rotation by RotateSecret and waits until it is over. versionID is the new
-// version's.
+// Rotate calls RotateSecret, waits until the rotation has ended, and returns the id of the new
+// version.
 func (s *Scene) Rotate(ctx context.Context, secretARN string) (versionID string, err error) {
 	out, err := s.SecretsManager().RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &secretARN})
 	if err != nil {
@@ -189,7 +186,7 @@ func (s *Scene) Rotate(ctx context.Context, secretARN string) (versionID string,
 	return aws.ToString(out.VersionId), s.Secrets.WaitRotation(ctx, secretARN)
 }
 
-// Revoke revokes a key at once, in the session of the current one, as `quilt-rotate emergency`
+// Revoke revokes a key immediately, in a session of the current key, as `quilt-rotate emergency`
 // does.
 func (s *Scene) Revoke(ctx context.Context, secretARN string, key apikey.Key) error {
 	_, current, err := s.Current(secretARN)

@@ -8,14 +8,14 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// A Version is a labelled version of a secret, fit to be shown: its key is a fingerprint.
+// A Version is a labelled version of a secret, with the fingerprint of its key.
 type Version struct {
 	ID     string
-	Labels []string // the service's own first
-	Key    string   // fingerprint, or why there is none
+	Labels []string // the labels of Secrets Manager first
+	Key    string   // the fingerprint, or a note
 }
 
-// Versions are the labelled versions of a secret, oldest first.
+// Versions returns the labelled versions of a secret, oldest first.
 func (s *Scene) Versions(secretARN string) ([]Version, error) {
 	shot, err := s.Secrets.Snapshot(secretARN)
 	if err != nil {
@@ -30,7 +30,7 @@ func (s *Scene) Versions(secretARN string) ([]Version, error) {
 		if !v.Empty {
 			version.Key = s.fingerprint(v.Value)
 		}
-		slices.Sort(version.Labels) // the service's own labels are in capitals, which come first
+		slices.Sort(version.Labels) // the labels of Secrets Manager are in capitals, which come first
 		versions = append(versions, version)
 	}
 	return versions, nil
@@ -42,12 +42,12 @@ func (s *Scene) fingerprint(value string) string {
 	case err != nil:
 		return "no key"
 	case !s.Registry.Alive(v.Key().Reveal()):
-		return v.Key().Fingerprint() + " (dead)"
+		return v.Key().Fingerprint() + " (revoked)"
 	}
 	return v.Key().Fingerprint()
 }
 
-// Current is the value that consumers read now, taken apart, and the version that holds it.
+// Current returns the parsed value of AWSCURRENT and the id of its version.
 func (s *Scene) Current(secretARN string) (versionID string, value apikey.Value, err error) {
 	shot, err := s.Secrets.Snapshot(secretARN)
 	if err != nil {
