@@ -114,7 +114,7 @@ func (c *Client) accept(r *request, got answer, t *tokens) error {
 	case err != nil:
 		return c.protocol(r, http.StatusOK, "the answer is not valid for a token endpoint")
 	case issued.RefreshToken == "" || issued.AccessToken == "" || issued.ExpiresAt <= 0:
-		return c.protocol(r, http.StatusOK, "the answer must have an access token, its expiry and the next refresh token")
+		return c.protocol(r, http.StatusOK, "the answer has no access token, no expiry, or no refresh token")
 	}
 	t.refresh = NewRefreshToken(issued.RefreshToken)
 	t.access = redact.New(issued.AccessToken)

@@ -11,12 +11,17 @@
 // with Trino's functions registered, because the tests run each query in SQLite. The documentation
 // of each construct:
 //
-//	"date"                        DATE is a reserved word in Athena: quoted by double quotes (Athena, "Escape reserved keywords in queries")
-//	'it''s'                       a quote in a text is doubled, and nothing else escapes (Trino, "Data types": varchar literals)
-//	json_extract_scalar(t, '$.a') text of a scalar, NULL for all else (Trino, "JSON functions"); names are compared in their letter case
-//	coalesce, lower, count, max   Trino, "Conditional expressions", "String functions", "Aggregate functions"
-//	date_format(t, '%Y')          MySQL's specifiers, %i are minutes (Trino, "Date and time functions")
-//	date_add('day', -30, now())   now() is the query's start: a constant to the planner, so that it prunes partitions (ibid.)
+//	"date"                        a reserved word in Athena, so it is in double quotes (Athena,
+//	                              "Escape reserved keywords in queries")
+//	'it''s'                       a quote in a text is doubled; there are no other escapes (Trino,
+//	                              "Data types": varchar literals)
+//	json_extract_scalar(t, '$.a') the text of a scalar, and NULL otherwise; names are case-sensitive
+//	                              (Trino, "JSON functions")
+//	coalesce, lower, count, max   Trino, "Conditional expressions", "String functions", "Aggregate
+//	                              functions"
+//	date_format(t, '%Y')          MySQL's specifiers; %i is minutes (Trino, "Date and time functions")
+//	date_add('day', -30, now())   now() is the start of the query, and a constant for the planner, so
+//	                              that it prunes partitions (same page)
 //	GROUP BY 1, ORDER BY x, LIMIT ordinals and expressions; NULLs come last (Trino, "SELECT")
 package trail
 
