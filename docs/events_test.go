@@ -92,7 +92,7 @@ func checkFitsTheSchema(t *testing.T, event map[string]any) {
 	}
 }
 
-// patternsOf are the event patterns of a template, with its parameters' defaults in place of !Ref.
+// patternsOf returns the event patterns of a template. It replaces !Ref by the parameter's default.
 func patternsOf(t *testing.T, file string) (patterns []any) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -138,9 +138,9 @@ func patternsOf(t *testing.T, file string) (patterns []any) {
 	return patterns
 }
 
-// matches is EventBridge's rule for patterns of exact values: each field of the pattern is in the
-// event; a list has the value, or one of the values. (EventBridge user guide, "Event pattern
-// syntax".)
+// matches applies EventBridge's rule for patterns of exact values: each field of the pattern is in
+// the event, and a list in the pattern has the value or one of the values (EventBridge user guide,
+// "Event pattern syntax").
 func matches(pattern, event any) bool {
 	switch p := pattern.(type) {
 	case map[string]any:

@@ -12,8 +12,7 @@ import (
 	"testing"
 )
 
-// packages are all of the checkout, those of infra too, by folder; tests and generated files are
-// left out.
+// packages returns all packages of both modules by folder, without tests and generated files.
 func packages(t *testing.T) map[string][]*ast.File {
 	t.Helper()
 	all := map[string][]*ast.File{}
@@ -63,7 +62,7 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 	}
 }
 
-// plain are methods whose name says all, since they fulfil an interface that everybody knows.
+// plain are methods of well-known interfaces, which need no comment.
 var plain = []string{"String", "GoString", "Error", "Unwrap", "Format", "LogValue", "MarshalJSON", "MarshalText",
 	"UnmarshalJSON", "UnmarshalText", "Close", "Run", "Help",
 	"ServeHTTP", "Write", "Parallel", "Len", "Less", "Swap"}

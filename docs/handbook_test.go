@@ -1,6 +1,6 @@
-// Package docs_test keeps the handbook true: its links lead somewhere, its pictures can be drawn,
-// each alarm and each error has its page, and what a page has somebody type is typed by a test.
-// Those that need a sandbox are in cmd/quilt-rotate (pages_test.go) and docs/consumers.
+// Package docs_test checks the pages of the documentation: links have a target, pictures can be
+// drawn, each alarm and each error has its page, and each command on a page is tested. The tests
+// that need a sandbox are in cmd/quilt-rotate (pages_test.go) and docs/consumers.
 package docs_test
 
 import (
@@ -141,7 +141,8 @@ func TestThePagesHavePlainLines(t *testing.T) {
 }
 
 func TestNamedFunctionsExist(t *testing.T) {
-	// The pages walk through the code as "[`file.go`](path) `function`". A reader finds the function in that file.
+	// The pages walk through the code as "[`file.go`](path) `function`". A reader finds the
+	// function in that file.
 	walk := regexp.MustCompile("\\[`[a-z_]+\\.go`\\]\\(([^)]+\\.go)\\)\\s+`(\\w+)`")
 	count := 0
 	for _, p := range pages(t) {

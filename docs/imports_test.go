@@ -12,7 +12,7 @@ import (
 )
 
 // importRules say which packages of this project the packages below a folder may import. The first
-// rule whose folder matches counts.
+// rule with a matching folder applies.
 var importRules = []struct {
 	folder  string
 	allowed []string // folders; one that begins with "!" is excepted from those after it
@@ -27,8 +27,8 @@ var importRules = []struct {
 	{"docs", nil},
 }
 
-// heavy are modules that take long to compile, each with the only folder whose packages may import
-// it.
+// heavy are modules that take long to compile. Only packages below the given folder may import
+// them.
 var heavy = map[string]string{"modernc.org/sqlite": "internal/sandbox/awsathena", "github.com/aws/aws-cdk-go": "infra"}
 
 func TestImportsGoDownOnly(t *testing.T) {
@@ -91,8 +91,8 @@ func TestTheDemoIsBuiltWithoutADatabase(t *testing.T) {
 	}
 }
 
-// importsOf are the imports of each package by its folder, without tests. A package of this project
-// is named by its folder.
+// importsOf returns the imports of each package by its folder, without tests. A package of this
+// project is named by its folder.
 func importsOf(t *testing.T) map[string][]string {
 	t.Helper()
 	all := map[string][]string{}

@@ -21,7 +21,7 @@ import (
 
 var drawn = flag.String("pictures", "", "a directory to leave the pictures in, as SVG, to look at")
 
-// pictures are the Mermaid sources of all pages, each with where it stands.
+// pictures returns the Mermaid sources of all pages with their places.
 func pictures(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -89,7 +89,7 @@ async function draw(source) {
   catch (fault) { return JSON.stringify({fault: String(fault.message || fault)}); }
 }</script>`
 
-// startPainter opens a browser that draws. The test is skipped where there is none.
+// startPainter opens a browser that draws. Without a browser, the test is skipped.
 func startPainter(t *testing.T, library string) func(source string) (svg string, err error) {
 	t.Helper()
 	browser := ""

@@ -20,7 +20,7 @@ import (
 // finds the same thing in the same place.
 var headingsOfPages = []string{"What to look at", "What to type", "How to know that it is over", "What it means"}
 
-// runbook are the pages of the runbook, without its index, by name.
+// runbook returns the pages of the runbook by name, without the index.
 func runbook(t *testing.T) map[string]handbook.Page {
 	t.Helper()
 	all := map[string]handbook.Page{}
@@ -37,8 +37,8 @@ var (
 	typesOf = regexp.MustCompile("(?m)^Error type `([A-Za-z]+)`")
 )
 
-// alarms are the pages that a deployed stack's alarms name, with how soon somebody must act: out of
-// the list that the deployment's tests write.
+// alarms returns the pages that the alarms of a deployed stack name, with their urgency. It reads
+// the list that the tests of the deployment write.
 func alarms(t *testing.T) map[string]string {
 	t.Helper()
 	file, err := os.ReadFile(filepath.Join(root, "infra/alarms.json"))
@@ -59,8 +59,8 @@ func alarms(t *testing.T) map[string]string {
 	return found
 }
 
-// errorTypes are the names under which Lambda reports errors: the types of internal/fault that
-// embed its Fault.
+// errorTypes returns the errorType names that Lambda reports: the types of internal/fault that
+// embed Fault.
 func errorTypes(t *testing.T) []string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "internal/fault/fault.go"), nil, 0)
@@ -136,8 +136,8 @@ func indexText(t *testing.T) string {
 }
 
 func TestRunbookPagesHaveTheSameHeadings(t *testing.T) {
-	// Each page is short, has the same headings in the same order with commands first, and the index
-	// has it.
+	// Each page is short, has the same headings in the same order with commands first, and the
+	// index has it.
 	index := indexText(t)
 	for name, page := range runbook(t) {
 		if !strings.Contains(index, "("+name+".md)") {

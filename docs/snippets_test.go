@@ -12,8 +12,8 @@ import (
 	"quilt-rotate/docs/handbook"
 )
 
-// switchesOn finds what turns rotation on, in each of the tools, and notAtOnce what keeps it from
-// rotating the key at that moment.
+// switchesOn matches what turns rotation on in each tool. notAtOnce matches the option that
+// prevents an immediate rotation.
 var switchesOn, notAtOnce = map[string]*regexp.Regexp{
 	"hcl":        regexp.MustCompile(`aws_secretsmanager_secret_rotation" "`),
 	"yaml":       regexp.MustCompile(`AWS::SecretsManager::RotationSchedule`),

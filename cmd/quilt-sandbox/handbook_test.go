@@ -41,7 +41,7 @@ func TestThePictureOfTheDemoIsTrue(t *testing.T) {
 	}
 }
 
-// essence leaves out what differs between two runs.
+// essence removes text that differs between two runs.
 func essence(text string) []string {
 	changing := regexp.MustCompile(`qk_\w+\.\.\.\w+|\b[0-9a-f]{8}\b|[A-Z][a-z]{2} \d+ [A-Z][a-z]{2}|\d+([.:]\d+)*`)
 	var lines []string

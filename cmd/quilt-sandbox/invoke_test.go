@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What each event file leaves behind, in the order of its output.
+// The expected output for each event file, in its order.
 var eventEffects = map[string][]string{
 	"create-secret.json": {"labels before", "AWSPENDING", "no value yet", "createSecret", "answer\n  null",
 		"labels after", "AWSPENDING", "quilt-key:"},

@@ -15,10 +15,11 @@ import (
 	"quilt-rotate/internal/sandbox/hermetic"
 )
 
-// folder holds the built functions.
+// folder is the folder of the built functions.
 var folder string
 
-// TestMain builds the functions, and puts this command on the path: as itself, not as a test.
+// TestMain builds the functions and adds this command to the path. A process with the command's
+// name runs the command instead of the tests.
 func TestMain(m *testing.M) {
 	testscript.Main(withFunctions{m}, map[string]func(){"quilt-sandbox": main})
 }

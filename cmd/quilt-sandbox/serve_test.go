@@ -20,7 +20,7 @@ type box struct {
 	rest    *bufio.Reader     // of its standard output
 }
 
-// exports are the variables that the sandbox's first lines name.
+// exports returns the variables in the first lines of the sandbox's output.
 var exports = []string{"PATH", "AWS_ENDPOINT_URL", "QUILT_REGISTRY_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
 	"AWS_REGION", "AWS_DEFAULT_REGION", "QUILT_AUDIT_DATABASE", "QUILT_AUDIT_WORKGROUP", "QUILT_API_KEY",
 	"QUILT_ADMIN_API_KEY"}
@@ -57,7 +57,7 @@ func startSandbox(t *testing.T) *box {
 	return b
 }
 
-// interrupt is Ctrl-C.
+// interrupt sends the signal of Ctrl-C.
 func (b *box) interrupt(t *testing.T) {
 	t.Helper()
 	if err := b.process.Process.Signal(os.Interrupt); err != nil {
@@ -102,7 +102,7 @@ func TestExportLinesQuoteTheFolder(t *testing.T) {
 	}
 }
 
-// cli runs the AWS CLI with nothing but the sandbox's export lines.
+// cli runs the AWS CLI with only the variables of the sandbox's output.
 func (b *box) cli(t *testing.T, args ...string) []byte {
 	t.Helper()
 	command := exec.Command("aws", append(args, "--output", "json")...)
@@ -180,8 +180,8 @@ func previousExists(stages map[string][]string) bool {
 	return false
 }
 
-// invoke has a function process an event. The payload goes through a file: the CLI's versions
-// differ in how they read an argument.
+// invoke invokes a function with an event. The payload is in a file, because versions of the CLI
+// differ in how they parse an argument.
 func (b *box) invoke(t *testing.T, function, payload string) (answer string) {
 	t.Helper()
 	event, out := filepath.Join(t.TempDir(), "event.json"), filepath.Join(t.TempDir(), "answer.json")

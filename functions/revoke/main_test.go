@@ -38,7 +38,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// deployed is the built function in the sandbox's Lambda, in the place of the one in this process.
+// deployed replaces the function of this process by the built function in the sandbox's Lambda.
 type deployed struct {
 	*sandboxtest.Rig
 	t *testing.T
@@ -62,7 +62,7 @@ func (d deployed) invoke(event string) (answer string, functionError string) {
 	return string(body), functionError
 }
 
-// swept sweeps the secret and demands that this, action and reason, is what is done.
+// swept sweeps the secret and checks the action and the reason.
 func (d deployed) swept(s *sandboxtest.Secret, want ...string) {
 	d.t.Helper()
 	answer, functionError := d.invoke(fmt.Sprintf(`{"secretId":%q}`, s.ARN))
@@ -82,8 +82,8 @@ func (d deployed) swept(s *sandboxtest.Secret, want ...string) {
 	}
 }
 
-// usedMeanwhile lets a consumer use the key at the moment at which a sweep asks the registry, so
-// that no real second passes between.
+// usedMeanwhile lets a consumer use the key when a sweep sends its request to the registry, so that
+// the test does not depend on real time.
 func (d deployed) usedMeanwhile(key apikey.Key) (stop func()) {
 	d.t.Helper()
 	c, err := quilt.NewClient(d.RegistryURL, quilt.Options{})
@@ -100,8 +100,8 @@ func (d deployed) usedMeanwhile(key apikey.Key) (stop func()) {
 	})
 }
 
-// TestDurationsMayHaveSeconds protects from rounding: with durations of a few seconds, a key goes
-// through its whole life as it does in days.
+// TestDurationsMayHaveSeconds checks that durations are not rounded: with durations of a few
+// seconds, a key goes through the same states as with days.
 func TestDurationsMayHaveSeconds(t *testing.T) {
 	d := deploy(t, map[string]string{settings.EnvGrace: "3s", settings.EnvQuiet: "1s", settings.EnvHoldLimit: "30s",
 		settings.EnvOrphanAge: "2s"})
@@ -140,7 +140,7 @@ func TestDurationsMayHaveSeconds(t *testing.T) {
 	}
 }
 
-// TestRefusedEventHasAnErrorType protects the alarms: Lambda reports the error's type.
+// TestRefusedEventHasAnErrorType checks the name that alarms use.
 func TestRefusedEventHasAnErrorType(t *testing.T) {
 	d := deploy(t, nil)
 	answer, functionError := d.invoke(`{"secretId":"a","Force":true}`)
@@ -149,8 +149,8 @@ func TestRefusedEventHasAnErrorType(t *testing.T) {
 	}
 }
 
-// TestInvalidEnvironmentEndsTheStart protects from a function that runs with settings that nobody
-// meant: every fault is named at once.
+// TestInvalidEnvironmentEndsTheStart checks that the function does not start, and that all faults
+// are reported together.
 func TestInvalidEnvironmentEndsTheStart(t *testing.T) {
 	d := deploy(t, map[string]string{settings.EnvGrace: "soon", settings.EnvOrphanAge: "-1h"})
 	answer, functionError := d.invoke(`{"secretId":"a"}`)

@@ -53,9 +53,9 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// deploy starts a sandbox with the built function, which gets what is documented and nothing else:
-// the registry's URL, where Secrets Manager is, and what Lambda gives every function (credentials
-// and region).
+// deploy starts a sandbox with the built function. The function gets only the documented variables:
+// the registry's URL, the endpoint of Secrets Manager, and the variables that Lambda sets
+// (credentials and region).
 func deploy(t *testing.T, timeout time.Duration) *sandbox.Sandbox {
 	t.Helper()
 	s, err := sandbox.Start(sandbox.Options{RotationTries: 1})

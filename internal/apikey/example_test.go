@@ -8,7 +8,7 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// The key changes, and nothing else: not the indent, not the order, not a number's zeros.
+// Only the key changes. The indentation, the order and the zeros of a number are kept.
 func ExampleValue_WithKey() {
 	value, err := apikey.ParseValue(redact.New(`{ "QUILT_URI": "https://quilt.example.com",
   "QUILT_API_KEY": "qk_old0000000000000000",
@@ -38,7 +38,7 @@ func ExampleValue_WithKey() {
 	//   "version": 1.0 }
 }
 
-// A key's name says what it is for, since when, and, to us, whose it is.
+// A key's name has a label, the date, and the mark of its secret.
 func ExampleName() {
 	const arn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:prod/pipeline-a1b2c3"
 	name := apikey.Name("Prod/Pipeline", time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC), arn)

@@ -88,7 +88,7 @@ func TestMarkOfRecognizesOurNames(t *testing.T) {
 	}
 }
 
-// nameForm is the form of our names, as the document of it has it.
+// nameForm is the documented form of our names.
 var nameForm = regexp.MustCompile(`^[a-z0-9-]{1,32}-[0-9]{8}-([0-9a-f]{16})$`)
 
 func TestMarkOfReadsOnlyNamesOfOurForm(t *testing.T) {

@@ -58,8 +58,8 @@ func load(t *testing.T) aws.Config {
 	return c
 }
 
-// silence runs a test in a bubble, with a client of a service that leaves the requests with the
-// given numbers unanswered. The service records over which connection each request came.
+// silence runs a test in a synctest bubble, with a client of a service that does not answer the
+// requests with the given numbers. The service records the connection of each request.
 func silence(t *testing.T, numbers []int, test func(t *testing.T, client *secretsmanager.Client,
 	connections *[]net.Conn)) {
 	t.Helper()

@@ -14,7 +14,7 @@ import (
 	"quilt-rotate/internal/awsconfig"
 )
 
-// answers are given one after another; the requests are kept.
+// answers returns its answers one after another and records the requests.
 type answers struct {
 	statuses []int
 	requests []*http.Request

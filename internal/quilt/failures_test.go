@@ -24,7 +24,7 @@ func meJSON(more string) string {
 	return `{"data":{"me":{"name":"svc","email":"svc@example.com"` + more + `}}}`
 }
 
-// operation is one thing a session can ask.
+// operation is one operation of a session.
 type operation struct {
 	name      string // at the registry
 	answer    string // a good one
@@ -32,7 +32,7 @@ type operation struct {
 	run       func(context.Context, *quilt.Session) error
 }
 
-// operations are all that a session can ask.
+// operations are all operations of a session.
 var operations = []operation{
 	{"me", meJSON(""), nil, func(ctx context.Context, s *quilt.Session) error { _, err := s.Me(ctx); return err }},
 	{"account", meJSON(`,"apiKeys":[]`), nil, func(ctx context.Context, s *quilt.Session) error {
@@ -100,8 +100,8 @@ func redirect(to string) func(http.ResponseWriter, received) {
 	}
 }
 
-// failures are the ways in which a registry, or something in its place, fails to answer, and what
-// becomes of them.
+// failures are the failures of a registry, or of another server in its place, with the expected
+// errors.
 var failures = []struct {
 	name   string
 	answer func(http.ResponseWriter, received)

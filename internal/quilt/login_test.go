@@ -164,7 +164,7 @@ func TestInvalidTokenAnswersAreRefused(t *testing.T) {
 	}
 }
 
-// tokenRegistry issues tokens in turn and remembers which refresh tokens it was shown.
+// tokenRegistry issues tokens one after another and records the refresh tokens that it receives.
 type tokenRegistry struct {
 	mu       sync.Mutex
 	lifetime time.Duration

@@ -22,7 +22,7 @@ const secret = "qk_Zb7Lq0vN3xTtR5yKfW2mC9sD8hJ4gP6aE1uQ"
 const keyJSON = `{"id":"key-1","name":"svc-prod-20261122","fingerprint":"qk_Zb7...1uQ","createdAt":"2026-11-22T18:00:00.123456+00:00",` +
 	`"expiresAt":"2027-02-20T18:00:00Z","lastUsedAt":null,"status":"ACTIVE","userEmail":"svc@example.com"}`
 
-// registryTime is what the fake registry's Date header says: not the time of the machine.
+// registryTime is the fake registry's Date header. It differs from the time of the machine.
 var registryTime = time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC)
 
 // received is one request as the fake registry saw it.
@@ -37,7 +37,7 @@ type received struct {
 	Variables     map[string]any // GraphQL's
 }
 
-// fake is a small registry that gives prepared answers and remembers what it was asked.
+// fake is a registry with prepared answers. It records the requests.
 type fake struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -82,14 +82,15 @@ func receive(r *http.Request) received {
 	return got
 }
 
-// requests are those that were seen so far.
+// requests returns the requests so far.
 func (f *fake) requests() []received {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]received(nil), f.asked...)
 }
 
-// session is one by key, at this registry; one attempt unless options say more.
+// session returns a session with a key at this registry. It makes one attempt unless options has
+// another number.
 func (f *fake) session(t testing.TB, options quilt.Options) *quilt.Session {
 	t.Helper()
 	return f.client(t, options).WithKey(key(t))
@@ -152,7 +153,7 @@ func reply(code int, body string, headers ...string) *http.Response {
 	return &http.Response{StatusCode: code, Header: header, Body: io.NopCloser(bytes.NewReader([]byte(body)))}
 }
 
-// over is a session whose requests go to f.
+// over returns a session that sends its requests to f.
 func over(t testing.TB, options quilt.Options, f transport) *quilt.Session {
 	t.Helper()
 	options.Transport = f

@@ -20,7 +20,7 @@ var (
 	errReset = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("connection reset by peer")}
 )
 
-// script answers one request after the other; the last one goes on.
+// script returns its answers one after another, and repeats the last one.
 func script(sent *int, steps ...func(*http.Request) (*http.Response, error)) transport {
 	return func(r *http.Request) (*http.Response, error) {
 		step := steps[min(*sent, len(steps)-1)]
@@ -49,7 +49,7 @@ func lost(err error) func(*http.Request) (*http.Response, error) {
 	}
 }
 
-// silent answers never.
+// silent never answers.
 func silent(r *http.Request) (*http.Response, error) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()
@@ -306,7 +306,7 @@ func TestAttemptTimeoutIsPerAttempt(t *testing.T) {
 	})
 }
 
-// after answers so much later.
+// after answers with a delay.
 func after(wait time.Duration, answer func(*http.Request) (*http.Response, error)) func(*http.Request) (*http.Response,
 	error) {
 	return func(r *http.Request) (*http.Response, error) {

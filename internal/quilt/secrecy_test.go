@@ -15,7 +15,7 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// unwrapped are the messages of an error and of everything in it.
+// unwrapped returns the messages of an error and of all errors that it wraps.
 func unwrapped(err error) string {
 	all := err.Error()
 	for err = errors.Unwrap(err); err != nil; err = errors.Unwrap(err) {
@@ -118,7 +118,7 @@ func TestEchoedPasswordsAreRemoved(t *testing.T) {
 	}
 }
 
-// inJSON is how a text stands within a JSON string.
+// inJSON returns a text as it is encoded in a JSON string.
 func inJSON(text string) string {
 	quoted, _ := json.Marshal(text)
 	return string(quoted[1 : len(quoted)-1])

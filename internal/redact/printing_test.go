@@ -26,15 +26,15 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// The canaries: no piece of eight bytes of them may be printed, in any spelling.
+// The canaries are secret texts. No eight adjacent bytes of them may be printed, in any encoding.
 const (
 	canaryKey      = "qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTe"
 	canaryPassword = "5uPo0wEiUyHn1MkXjVzB6CgSqDfA"
 	otherKey       = "qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTf"
 )
 
-// sealed are the three types that must not be printed, each as a canary and as another value to be
-// compared with it.
+// sealed returns the three types that must not be printed, each with a canary and with another
+// value to compare it with.
 func sealed(t testing.TB) []subject {
 	t.Helper()
 	value := func(key string) apikey.Value {
@@ -84,8 +84,7 @@ type failure[T any] struct{ held T }
 
 func (failure[T]) Error() string { return "it failed" }
 
-// nestings puts v where values are found: fmt and reflection treat each of these places
-// differently.
+// nestings returns v in several kinds of containers, which fmt and reflection treat differently.
 func nestings[T any](v T) []nesting {
 	p := &v
 	return []nesting{
@@ -109,7 +108,7 @@ func nestings[T any](v T) []nesting {
 	}
 }
 
-// A way prints v; other is there for what prints differences.
+// A way prints v. other is used by ways that print differences.
 type way struct {
 	name  string
 	print func(v, other any) string
@@ -179,7 +178,7 @@ func logged(v any, handler func(*bytes.Buffer) slog.Handler) string {
 	})
 }
 
-// encoded is the encoding, or the error: that may quote, too.
+// encoded returns the encoding, or the text of the error, which may quote the value too.
 func encoded(text []byte, err error) string { return fmt.Sprintf("%s %v", text, err) }
 
 func ownMethods(v any) string {
@@ -205,8 +204,8 @@ func ownMethods(v any) string {
 	return strings.Join(all, " ")
 }
 
-// spellings are what each piece of eight bytes can look like in print (of nine in base64, whose
-// groups are of three).
+// spellings returns the encodings of each eight adjacent bytes (of nine bytes in Base64, which
+// encodes groups of three).
 func spellings(canaries ...string) []string {
 	var all []string
 	for _, c := range canaries {

@@ -31,8 +31,8 @@ func ParseCABundle(text []byte) ([]*x509.Certificate, error) {
 			return nil, fmt.Errorf("block %d is damaged: export the certificate again as PEM", i+1)
 		}
 		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
-			return nil, fmt.Errorf("block %d is a private key: remove it, because only certificates belong in this file",
-				i+1)
+			return nil, fmt.Errorf("block %d is a private key: remove it, because this file may have "+
+				"certificates only", i+1)
 		}
 		if block.Type != "CERTIFICATE" {
 			return nil, fmt.Errorf("block %d is not a certificate: "+

@@ -9,7 +9,7 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// pasted is what gets into the wrong place.
+// pasted is a key that a person pasted by mistake.
 const pasted = "qk_W7hQx3ZtLmN9pRvK2sYdF8bGcJ4aTe"
 
 func checkQuotesNothing(t *testing.T, name string, err error) {

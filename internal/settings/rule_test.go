@@ -14,12 +14,12 @@ import (
 
 const registry = "https://registry.example.com"
 
-// caPEM is testdata/ca.pem, of an authority that signs nothing.
+// caPEM is testdata/ca.pem, the certificate of an authority that is used only here.
 //
 //go:embed testdata/ca.pem
 var caPEM string
 
-// environment is the least that both functions start with, and what is given beside it.
+// environment returns the required variables of both functions, and the given ones.
 func environment(given map[string]string) settings.Lookup {
 	env := map[string]string{settings.EnvRegistryURL: registry}
 	maps.Copy(env, given)
@@ -44,7 +44,7 @@ func must[S any](t testing.TB) func(S, error) S {
 	}
 }
 
-// A rule is what one setting takes: texts and what they mean, and texts that are refused.
+// A rule has valid texts of one setting with their values, and invalid texts.
 type rule struct {
 	name    string
 	value   func(given map[string]string) (any, error)

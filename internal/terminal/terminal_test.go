@@ -135,7 +135,7 @@ func TestAskSecretReadsFromAPipe(t *testing.T) {
 	}
 }
 
-// atATerminal gives a console at a terminal, and the person's end of it.
+// atATerminal returns a console at a terminal, and the other end of the terminal.
 func atATerminal(t *testing.T) (c *terminal.Console, person *os.File, seen func() string) {
 	t.Helper()
 	person, tty, err := pty.Open()

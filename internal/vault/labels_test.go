@@ -166,8 +166,8 @@ func TestCheckLabelRefusesIDsThatDoNotFit(t *testing.T) {
 	}
 }
 
-// versionIDs are ids as the service takes them (32 to 64 signs), and shorter ones, which an
-// emulator may give.
+// versionIDs generates ids as Secrets Manager accepts them (32 to 64 characters), and shorter ids,
+// which an emulator may return.
 func versionIDs() *rapid.Generator[string] {
 	return rapid.OneOf(rapid.StringMatching(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`),
 		rapid.StringMatching(`[!-~]{1,64}`))

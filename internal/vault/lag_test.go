@@ -17,11 +17,11 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// These tests run in synctest's bubble: its time passes at once, and shows how long was waited.
+// These tests run in a synctest bubble. Its clock does not wait, and shows the length of each wait.
 
 const maxLag = vault.DefaultMaxLag
 
-// labelledAfter describes a secret whose pending label is seen only after a while.
+// labelledAfter returns a vault whose reads see the pending label only after the lag.
 func labelledAfter(lag time.Duration, reads *int) *vault.Vault {
 	from := time.Now()
 	return vault.New(stub{describe: func(context.Context) (*secretsmanager.DescribeSecretOutput, error) {
@@ -39,7 +39,7 @@ func isPending(s vault.Secret) bool {
 	return ok
 }
 
-// valueAfter reads a version whose value is seen only after a while.
+// valueAfter returns a vault whose reads see the value only after the lag.
 func valueAfter(lag time.Duration, reads *int) *vault.Vault {
 	from := time.Now()
 	return vault.New(stub{get: func(context.Context, *secretsmanager.GetSecretValueInput) (
@@ -160,8 +160,7 @@ func TestFailuresAreReturnedImmediately(t *testing.T) {
 		v := vault.New(stub{
 			describe: func(context.Context) (*secretsmanager.DescribeSecretOutput, error) {
 				reads++
-				return nil,
-					denied
+				return nil, denied
 			},
 			get: func(context.Context, *secretsmanager.GetSecretValueInput) (*secretsmanager.GetSecretValueOutput,
 				error) {
@@ -268,7 +267,7 @@ func TestReadCurrentDistinguishesAMissingSecret(t *testing.T) {
 	}
 }
 
-// throttledFor throttles changes for that long, and then takes them.
+// throttledFor returns a vault whose changes are throttled for that long.
 func throttledFor(d time.Duration, tries *int) *vault.Vault {
 	from := time.Now()
 	return vault.New(stub{
@@ -298,8 +297,7 @@ func TestFailedMoveSucceedsIfTheLabelMoved(t *testing.T) {
 		done map[string][]string
 	}{
 		"Promote": {func(v *vault.Vault, ctx context.Context) error {
-			return v.Promote(ctx, arn, newVersion,
-				oldVersion)
+			return v.Promote(ctx, arn, newVersion, oldVersion)
 		}, map[string][]string{newVersion: {vault.Current}}},
 		"Attach": {func(v *vault.Vault, ctx context.Context) error { return v.Attach(ctx, arn, label, newVersion) },
 			map[string][]string{newVersion: {label}}},

@@ -17,10 +17,12 @@ func TestDescribeReturnsEverythingButTheValues(t *testing.T) {
 	s.set("DescribeSecret", http.StatusOK, `{"ARN":"`+arn+
 		`","Name":"prod/pipeline","RotationEnabled":true,"RotationLambdaARN":"arn:function",
 		"LastRotatedDate":1795371300,"NextRotationDate":1797963300.5,
-		"RotationRules":{"ScheduleExpression":"rate(30 days)","Duration":"4h"},"Tags":[{"Key":"quilt-rotate:grace","Value":"48h"},{"Key":"empty"}],
+		"RotationRules":{"ScheduleExpression":"rate(30 days)","Duration":"4h"},
+		"Tags":[{"Key":"quilt-rotate:grace","Value":"48h"},{"Key":"empty"}],
 		"VersionIdsToStages":{"`+oldVersion+`":["AWSPREVIOUS","quilt-key:old"],"`+newVersion+
 		`":["AWSCURRENT"],"unlabelled":[]},
-		"PrimaryRegion":"eu-central-1","ReplicationStatus":[{"Region":"eu-west-1","Status":"InSync"},{"Region":"us-east-1","Status":"InProgress"}]}`)
+		"PrimaryRegion":"eu-central-1",
+		"ReplicationStatus":[{"Region":"eu-west-1","Status":"InSync"},{"Region":"us-east-1","Status":"InProgress"}]}`)
 	got, err := v.Describe(t.Context(), "prod/pipeline")
 	if err != nil {
 		t.Fatal(err)

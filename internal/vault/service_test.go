@@ -22,7 +22,7 @@ const (
 	value = `{"QUILT_API_KEY":"` + key + `","db_password":"hunter2-hunter2"}`
 )
 
-// A service answers as Secrets Manager does, operation by operation, and keeps what it was asked.
+// A service is a fake Secrets Manager with one answer for each operation. It records the requests.
 type service struct {
 	mu      sync.Mutex
 	answers map[string]answer
@@ -57,7 +57,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, a.body)
 }
 
-// set sets what an operation answers from now on.
+// set sets the answer of an operation.
 func (s *service) set(operation string, status int, body string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *service) requests() []request {
 	return s.asked
 }
 
-// start starts a service and the vault that talks to it with the SDK's own client.
+// start starts a service, and returns it with a vault that uses it through the SDK's client.
 func start(t *testing.T) (*service, *vault.Vault) {
 	t.Helper()
 	s := &service{answers: map[string]answer{}}
@@ -84,7 +84,7 @@ func start(t *testing.T) (*service, *vault.Vault) {
 	}))
 }
 
-// A stub is the client's methods without a network, for tests in the bubble of synctest.
+// A stub has the client's methods without a network, for tests in a synctest bubble.
 type stub struct {
 	*secretsmanager.Client // nil: a method that no test sets is not called
 

@@ -83,14 +83,12 @@ func TestLabelsMoveInOneCall(t *testing.T) {
 		want map[string]any
 	}{
 		"Promote": {func(v *vault.Vault, ctx context.Context) error {
-			return v.Promote(ctx, arn, newVersion,
-				oldVersion)
+			return v.Promote(ctx, arn, newVersion, oldVersion)
 		},
 			map[string]any{"VersionStage": "AWSCURRENT", "MoveToVersionId": newVersion,
 				"RemoveFromVersionId": oldVersion}},
 		"Attach": {func(v *vault.Vault, ctx context.Context) error {
-			return v.Attach(ctx, arn, "quilt-key:a",
-				newVersion)
+			return v.Attach(ctx, arn, "quilt-key:a", newVersion)
 		},
 			map[string]any{"VersionStage": "quilt-key:a", "MoveToVersionId": newVersion}},
 		"Move": {func(v *vault.Vault, ctx context.Context) error {
@@ -99,8 +97,7 @@ func TestLabelsMoveInOneCall(t *testing.T) {
 			map[string]any{"VersionStage": "quilt-key:a", "MoveToVersionId": newVersion,
 				"RemoveFromVersionId": oldVersion}},
 		"Detach": {func(v *vault.Vault, ctx context.Context) error {
-			return v.Detach(ctx, arn, "quilt-key:a",
-				oldVersion)
+			return v.Detach(ctx, arn, "quilt-key:a", oldVersion)
 		},
 			map[string]any{"VersionStage": "quilt-key:a", "RemoveFromVersionId": oldVersion}},
 	} {

@@ -1,6 +1,6 @@
-// Command picture makes a picture (SVG) of what a program printed on a terminal, in its colours:
-// `make picture` draws the demo for the README. It reads the program's output from standard input,
-// and writes the picture to standard output.
+// Command picture draws the coloured output of a program as an SVG picture. It reads the output
+// from standard input and writes the picture to standard output. `make picture` uses it to draw the
+// demo for the README.
 package main
 
 import (
@@ -27,14 +27,14 @@ func main() {
 	}
 }
 
-// Sizes in pixels: of a cell of the terminal, and of the margin around all of it.
+// Sizes in pixels, of a cell of the terminal and of the margin around the text.
 const (
 	cellWidth, cellHeight = 7.8, 17
 	margin                = 16
 	columns               = 80
 )
 
-// colours are those of the terminal's sixteen that the command uses, on a dark ground.
+// colours are the terminal colours that the command uses, for a dark background.
 var colours = map[color.Color]string{
 	ansi.Red: "#f7768e", ansi.Green: "#9ece6a", ansi.Yellow: "#e0af68", ansi.Cyan: "#7dcfff",
 }
@@ -59,8 +59,8 @@ func draw(printed string) []byte {
 	return svg.Bytes()
 }
 
-// drawLine draws the cells of one style together. Each run has its own place, so that columns stand
-// although a font has wide signs.
+// drawLine draws adjacent cells of the same style together. Each group has its own position, so
+// that columns stay aligned if a font has wide characters.
 func drawLine(svg *bytes.Buffer, line uv.Line, y int) {
 	var runs []string
 	for start := 0; start < len(line); {
