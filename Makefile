@@ -12,7 +12,7 @@ export CGO_ENABLED := 0
 # The packages for Lambda, which have the same bytes in every checkout, are built by infra/bundle.
 FUNCTION_BUILD := $(GO) build -buildvcs=false -tags lambda.norpc -ldflags="-s -w -buildid="
 
-.PHONY: help demo test test-busy arm64 race tools build functions sandbox invoke lint vuln docs spelling picture generate fuzz soak soak-commands soak-sweeps soak-values bench clean go
+.PHONY: help demo test test-busy arm64 race tools build functions sandbox invoke lint vuln release release-snapshot docs spelling picture generate fuzz soak soak-commands soak-sweeps soak-values bench clean go
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { \
@@ -75,14 +75,23 @@ lint: $(BUILD)/tools/golangci-lint spelling ## Run golangci-lint on both modules
 vuln: $(BUILD)/tools/govulncheck ## Look for known vulnerabilities in what both modules use (skipped if their database cannot be reached)
 	@scripts/vuln
 
+release: $(BUILD)/tools/goreleaser $(BUILD)/tools/cyclonedx-gomod ## Build a release into dist/, without publishing it: make release VERSION=v1.2.3
+	@scripts/release "$(VERSION)"
+
+release-snapshot: $(BUILD)/tools/goreleaser $(BUILD)/tools/cyclonedx-gomod ## Build the current commit as a release in two folders below build/snapshot and compare them
+	@scripts/release -snapshot $(BUILD)/snapshot
+
 # Tools are built once, outside of the modules that they test, so that their dependencies do not become ours.
 tools: $(BUILD)/tools/gotestsum
 
 $(BUILD)/tools/gotestsum: TOOL := gotest.tools/gotestsum@v1.13.0
 $(BUILD)/tools/golangci-lint: TOOL := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 $(BUILD)/tools/govulncheck: TOOL := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+$(BUILD)/tools/goreleaser: TOOL := github.com/goreleaser/goreleaser/v2@v2.15.1
+$(BUILD)/tools/goreleaser: export GOTOOLCHAIN = $(shell sed -n "s/^toolchain //p" go.mod)
+$(BUILD)/tools/cyclonedx-gomod: TOOL := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
-$(BUILD)/tools/gotestsum $(BUILD)/tools/golangci-lint $(BUILD)/tools/govulncheck: Makefile | go
+$(addprefix $(BUILD)/tools/,gotestsum golangci-lint govulncheck goreleaser cyclonedx-gomod): Makefile | go
 	@echo "building $(@F)" >&2
 	@GOBIN=$(abspath $(@D)) GOFLAGS= $(GO) install $(TOOL)
 
