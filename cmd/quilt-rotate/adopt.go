@@ -53,7 +53,7 @@ func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	switch every, err := schedule.Parse(o.Schedule); {
 	case o.Schedule == "" && o.Window != "":
-		return &usageError{errors.New("--window: goes with --schedule")}
+		return &usageError{errors.New("--window: requires --schedule")}
 	case o.Schedule == "":
 	case err != nil:
 		return &usageError{fmt.Errorf("--schedule: %w", err)}
@@ -62,7 +62,7 @@ func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {
 		if err != nil {
 			return &usageError{fmt.Errorf("--window: %w", err)}
 		}
-		o.Window = fmt.Sprintf("%dh", int(window.Hours())) // the only form that Secrets Manager takes
+		o.Window = fmt.Sprintf("%dh", int(window.Hours())) // the only format that Secrets Manager accepts
 	}
 	d, err := o.openOperator(ctx, c)
 	if err != nil {
@@ -76,14 +76,13 @@ func (o *adoptCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return d.finish(adopted, err == nil, err, func() error { return nil })
 }
 
-// adoptable are the tags that an adoption may write.
+// adoptable are the tags that adopt may write.
 var adoptable = []string{
 	settings.TagField, settings.TagKeyName, settings.TagExpiresInDays, settings.TagGrace, settings.TagQuiet,
-	settings.TagHoldLimit,
-	settings.TagIssuer, settings.TagOwner, settings.TagOnNeed, settings.TagRestart,
+	settings.TagHoldLimit, settings.TagIssuer, settings.TagOwner, settings.TagOnNeed, settings.TagRestart,
 }
 
-// allTags are the tags that the options stand for, and those of --tag.
+// allTags returns the tags that the options set, including --tag.
 func (o *adoptCommand) allTags() (map[string]string, error) {
 	tags := o.tags()
 	given := map[string]string{settings.TagGrace: o.Grace, settings.TagQuiet: o.Quiet,
@@ -93,14 +92,14 @@ func (o *adoptCommand) allTags() (map[string]string, error) {
 	for _, tag := range o.Tag {
 		name, value, ok := strings.Cut(tag, "=")
 		if !ok || value == "" {
-			return nil, &usageError{errors.New("--tag takes NAME=VALUE")}
+			return nil, &usageError{errors.New("--tag: must be NAME=VALUE")}
 		}
 		if !slices.Contains(adoptable, name) {
-			return nil, &usageError{fmt.Errorf("--tag %s: quilt-rotate has no such tag; its tags are %s",
+			return nil, &usageError{fmt.Errorf("--tag %s: not a tag of quilt-rotate; its tags are %s",
 				redact.Scrub(name), strings.Join(adoptable, ", "))}
 		}
 		if other, twice := tags[name]; twice && other != value {
-			return nil, &usageError{fmt.Errorf("--tag %s: is given twice, with different values", name)}
+			return nil, &usageError{fmt.Errorf("--tag %s: given twice with different values", name)}
 		}
 		tags[name] = value
 	}

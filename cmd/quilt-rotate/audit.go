@@ -93,7 +93,8 @@ func (o *auditCommand) list(ctx context.Context, s *quilt.Session, me quilt.Iden
 	return s.AdminListKeys(ctx, quilt.AdminKeyFilter{})
 }
 
-// registryTime is the registry's clock when it gave the list. Its dates are compared with it.
+// registryTime returns the registry's time when it returned the list. Dates of keys are compared
+// with this time.
 func registryTime(keys []quilt.APIKey, me quilt.Identity) time.Time {
 	if len(keys) > 0 {
 		return keys[0].RegistryTime
@@ -101,8 +102,8 @@ func registryTime(keys []quilt.APIKey, me quilt.Identity) time.Time {
 	return me.RegistryTime
 }
 
-// holders says which managed secrets hold the keys. If AWS does not say it, the report goes on
-// without: it is about the registry first.
+// holders finds which managed secrets hold the keys. If AWS does not answer, the report is written
+// without that, because it is mainly about the registry.
 func (o *auditCommand) holders(ctx context.Context, c *terminal.Console, options *audit.Options) {
 	aws, err := awsclient.Open(ctx, c)
 	var holders *managed.Holders
@@ -112,7 +113,7 @@ func (o *auditCommand) holders(ctx context.Context, c *terminal.Console, options
 	if err != nil {
 		options.Unread = "the managed secrets could not be listed"
 		if ctx.Err() == nil {
-			printError(c, "it is not known which keys the secrets hold", err)
+			printError(c, "could not check which keys the managed secrets hold", err)
 		}
 		return
 	}
@@ -121,7 +122,7 @@ func (o *auditCommand) holders(ctx context.Context, c *terminal.Console, options
 	}
 	options.Scope = holders.Scope()
 	if len(holders.Secrets) == 0 { // this may be the wrong account or region
-		options.Unread = "no managed secret was found in the " + holders.Place.String()
+		options.Unread = "no managed secret was found in " + holders.Place.String()
 		return
 	}
 	options.Secret, options.Elsewhere = holders.Secret, holders.Elsewhere
@@ -141,7 +142,7 @@ func (o *auditCommand) write(c *terminal.Console, report audit.Report) error {
 	case "json":
 		return report.WriteJSON(c.Out)
 	case "csv":
-		// rows have no place for them
+		// CSV rows have no place for these lines
 		for _, line := range append([]string{"API keys at " + report.Registry, report.Scope}, report.Notes...) {
 			if line != "" {
 				fmt.Fprintln(c.Err, terminal.Legible(line))
@@ -156,7 +157,8 @@ func (o *auditCommand) write(c *terminal.Console, report audit.Report) error {
 	return report.WriteTable(c.Out, width)
 }
 
-// verdict fails if the report has a finding of --fail-on, or could not look for it.
+// verdict returns an error if a key has a finding of --fail-on, or if the report could not check
+// that.
 func (o *auditCommand) verdict(report audit.Report) error {
 	var unjudged []string
 	for _, finding := range o.FailOn {
@@ -165,7 +167,7 @@ func (o *auditCommand) verdict(report audit.Report) error {
 		}
 	}
 	if len(unjudged) > 0 {
-		return terminal.WithHint(fmt.Errorf("the report does not know which keys are %s",
+		return terminal.WithHint(fmt.Errorf("could not check which keys are %s",
 			strings.Join(unjudged, " or ")), strings.Join(report.Notes, "; "))
 	}
 	var found []string
@@ -173,13 +175,13 @@ func (o *auditCommand) verdict(report audit.Report) error {
 		found = append(found, string(finding))
 	}
 	if len(found) > 0 {
-		return terminal.WithHint(fmt.Errorf("there are keys that are %s", strings.Join(found, " and ")),
-			"the report above names them; what each finding means: quilt-rotate audit --help")
+		return terminal.WithHint(fmt.Errorf("keys with these findings exist: %s", strings.Join(found, ", ")),
+			"the report above lists them; to see what each finding means: quilt-rotate audit --help")
 	}
 	return nil
 }
 
-// printError prints to standard error what failed, and how to go on.
+// printError prints what failed and the hint to standard error.
 func printError(c *terminal.Console, what string, err error) {
 	err = awsclient.Explain(err)
 	fmt.Fprintf(c.Err, "%s: %s\n", what, terminal.LegibleLines(err.Error()))

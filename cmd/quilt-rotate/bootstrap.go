@@ -27,8 +27,8 @@ type bootstrapCommand struct {
 	KMSKey string `name:"kms-key" placeholder:"ID" help:"KMS key for a new secret. Default: the AWS managed key of Secrets Manager."`
 }
 
-// loginOptions say how to log in at the registry. What is typed is not shown; it can also come from
-// standard input.
+// loginOptions select how to log in at the registry. Text that a user types is not shown. It can also
+// be read from standard input.
 type loginOptions struct {
 	User string `placeholder:"NAME" help:"Log in as this user with a password that the command asks for. Default: the command asks for the code that the registry's login page shows, or for an API key."`
 }
@@ -47,7 +47,7 @@ type keyOptions struct {
 	Owner         string `placeholder:"EMAIL" help:"Registry user that the keys belong to. Default: the user who logs in."`
 }
 
-// tags are those that the options stand for.
+// tags returns the tags that the options set.
 func (o keyOptions) tags() map[string]string {
 	tags := map[string]string{}
 	days := ""
@@ -80,7 +80,7 @@ With --json: an object with secret, arn, outcome (installed, resumed, reused, mo
 rotation {on, next}. Unknown values are left out.`
 }
 
-// checkGiven checks the settings that options stand for, before any request. The error names the
+// checkGiven validates the tags that options set, before any request is sent. The error names the
 // option.
 func checkGiven(tags, options map[string]string) error {
 	_, ofRotation := settings.Rotate{ExpiresInDays: settings.DefaultExpiresInDays}.ForSecret(tags)
@@ -96,7 +96,7 @@ func checkGiven(tags, options map[string]string) error {
 	return nil
 }
 
-// optionOf maps tags to the options that stand for them.
+// optionOf maps tags to the options that set them.
 var optionOf = map[string]string{
 	settings.TagField: "--field", settings.TagKeyName: "--key-name", settings.TagExpiresInDays: "--expires-in-days",
 	settings.TagOwner: "--owner",
@@ -121,7 +121,7 @@ func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	if s != nil && o.KMSKey != "" {
-		return &usageError{errors.New("--kms-key is for a secret that is created, and " + s.Name + " exists")}
+		return &usageError{errors.New("--kms-key: only for a new secret, and the secret " + s.Name + " exists")}
 	}
 	registry, err := o.ofSecret(ctx, s)
 	if err != nil {
@@ -136,9 +136,9 @@ func (o *bootstrapCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return printKeyIn(c, o.jsonOption, done, err)
 }
 
-// printKeyIn prints which key a secret holds now.
+// printKeyIn prints the key that a secret holds now.
 func printKeyIn(c *terminal.Console, o jsonOption, done operations.KeyIn, err error) error {
-	if o.JSON && (err == nil || done.VersionID != "") { // it is current now, although something failed after that
+	if o.JSON && (err == nil || done.VersionID != "") { // the version is current, even if a later step failed
 		if jsonErr := c.JSON(done); jsonErr != nil {
 			return jsonErr
 		}

@@ -110,8 +110,8 @@ const nameColumn = 12
 var marks = map[doctor.Status]terminal.Mark{doctor.OK: terminal.Done, doctor.Warning: terminal.Warned,
 	doctor.Failed: terminal.Failed, doctor.Skipped: terminal.Noted}
 
-// groupLines are the lines of one group, without the checks that were skipped because of another
-// one. The details have the width; 0 stands for any width.
+// groupLines returns the lines of one group, without the checks that were skipped because another
+// check failed. Details are wrapped at the width. 0 means no wrapping.
 func groupLines(g doctor.Group, width int) []string {
 	lines := []string{terminal.Strong.Render(g.Subject)}
 	indent := strings.Repeat(" ", detailColumn)
@@ -149,7 +149,7 @@ func wrapped(text string, width int) []string {
 	return strings.Split(text, "\n")
 }
 
-// conclusion is the last line: how many checks have each status.
+// conclusion returns the last line, which counts the checks of each status.
 func conclusion(list []checkOf) string {
 	counts := map[doctor.Status]int{}
 	for _, r := range list {

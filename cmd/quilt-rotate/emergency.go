@@ -33,10 +33,10 @@ type emergencyCommand struct {
 // standardInput is an option whose only value is "-".
 type standardInput bool
 
-// UnmarshalText refuses anything else, which may be a key, without quoting it.
+// UnmarshalText refuses any other text and does not quote it, because it may be a key.
 func (s *standardInput) UnmarshalText(text []byte) error {
 	if string(text) != "-" {
-		return errors.New("must be -, so that the key comes from standard input: shells keep a history of arguments")
+		return errors.New("must be -: the key is read from standard input, because shells keep a history of arguments")
 	}
 	*s = true
 	return nil
@@ -72,7 +72,7 @@ Exit status 1: the command failed, or it could not verify that the leaked key no
 
 func (o *emergencyCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if o.Secret == "" && !bool(o.LeakedKey) {
-		return &usageError{errors.New("name the secret, or give the leaked key with --leaked-key -")}
+		return &usageError{errors.New("give the name of the secret, or the leaked key with --leaked-key -")}
 	}
 	leaked, scanned, err := o.find(ctx, c)
 	if err != nil {
@@ -106,7 +106,7 @@ func (o *emergencyCommand) find(ctx context.Context, c *terminal.Console) (apike
 		return apikey.Key{}, nil, err
 	}
 	defer closeOperator()
-	key, err := askKey(ctx, c, d.Cloud.Place(ctx).String()+"; the secret and the registry are those of the key",
+	key, err := askKey(ctx, c, d.Cloud.Place(ctx).String()+"; the key decides which secret and registry are used",
 		"the leaked key",
 		"pipe the key into the command: quilt-rotate emergency --leaked-key - < FILE; or name the secret that holds it")
 	if err != nil {
@@ -128,13 +128,13 @@ func (o *emergencyCommand) printUntracked(c *terminal.Console, keys []operations
 		if k.LastUsedAt != nil {
 			used = "last used " + status.Clock(*k.LastUsedAt)
 		}
-		beside := fmt.Sprintf("created %s, %s, %s", status.Clock(k.CreatedAt), used, k.KeyName)
+		detail := fmt.Sprintf("created %s, %s, %s", status.Clock(k.CreatedAt), used, k.KeyName)
 		if k.HeldElsewhere {
-			beside += "; a secret in another region or account may hold it"
+			detail += "; a secret in another region or account may hold it"
 		}
-		_ = c.Tell(terminal.Warned, k.KeyID, beside) // a closed output is reported at the end
+		_ = c.Tell(terminal.Warned, k.KeyID, detail) // a closed output is reported at the end
 	}
 	if len(keys) > 0 {
-		fmt.Fprintln(c.Err, "revoke those that you do not know: quilt-rotate keys revoke ID")
+		fmt.Fprintln(c.Err, "revoke the keys that you do not recognize: quilt-rotate keys revoke ID")
 	}
 }

@@ -23,10 +23,10 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// execCommand puts the current key into its environment and becomes the program: execve replaces
-// this process. So no parent process holds the key, and signals, standard streams and the exit
-// status need no forwarding. Nothing is written to disk. The program's user and root can read the
-// key in the environment.
+// execCommand sets the current key in its environment and calls execve, which replaces this process
+// with the program. So no parent process holds the key, and signals, standard streams and the exit
+// status need no forwarding. Nothing is written to disk. The user of the program and root can read
+// its environment.
 type execCommand struct {
 	secretArgument
 	Command []string     `arg:"" optional:"" passthrough:"" help:"Program to run and its arguments. Optional with --check."`
@@ -72,7 +72,7 @@ var variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // be a key.
 func (v *variableName) UnmarshalText(text []byte) error {
 	if !variableForm.Match(text) || strings.HasPrefix(string(text), "qk_") {
-		return errors.New("must be the name of a variable: letters, digits and _, not starting with a digit")
+		return errors.New("must be the name of a variable: letters, digits and _, and no digit at the start")
 	}
 	*v = variableName(text)
 	return nil
@@ -88,8 +88,8 @@ func (o *execCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return o.check(ctx, c)
 	}
 	if len(command) == 0 {
-		return terminal.WithHint(&usageError{errors.New("no program is named")}, "name it after --: quilt-rotate exec "+
-			string(o.Secret)+" -- CMD…")
+		return terminal.WithHint(&usageError{errors.New("no program is given")}, "add the program after --: "+
+			"quilt-rotate exec "+string(o.Secret)+" -- PROGRAM ARGUMENTS…")
 	}
 	path, err := lookUp(command[0])
 	if err != nil {
@@ -106,24 +106,25 @@ func (o *execCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return notRun(command[0], syscall.Exec(path, command, environment))
 }
 
-// releaseSignals restores the signals that this process was started with. execve resets handlers,
-// but an ignored signal stays ignored, and package commandline ignores SIGPIPE. Reset alone does
-// not end that, because the Go runtime believes that its own handler is still installed; Notify
-// installs it.
+// releaseSignals restores the signal handling that this process was started with. execve resets
+// handlers, but an ignored signal stays ignored, and package commandline ignores SIGPIPE. Reset alone
+// does not change that, because the Go runtime assumes that its own handler is still installed.
+// Notify installs it.
 func releaseSignals() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signal.Reset()
 }
 
-// lookUp finds a program as a shell does, in the working directory too if it is in PATH.
+// lookUp finds a program as a shell does. It searches the working directory only if PATH contains
+// it.
 func lookUp(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	switch {
 	case err == nil || errors.Is(err, exec.ErrDot):
 		return path, nil
 	case errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist):
-		return "", terminal.WithHint(&statusError{fmt.Errorf("there is no program %s", name), exitNotFound},
-			"check its name and PATH; quilt-rotate exec starts no shell, so it knows no aliases")
+		return "", terminal.WithHint(&statusError{fmt.Errorf("the program %s was not found", name), exitNotFound},
+			"check its name and PATH; quilt-rotate exec uses no shell, so aliases do not work")
 	}
 	return "", notRun(name, err)
 }
@@ -179,8 +180,9 @@ func (o *execCommand) key(ctx context.Context, c *terminal.Console) (*managed.Se
 }
 
 // environment returns the environment of this process with the key and its registry.
-// QUILT_REGISTRY_URL is the registry of QUILT_API_KEY: if the key goes into another variable, it
-// stays, so that a key that is already in QUILT_API_KEY is sent to no other registry.
+// QUILT_REGISTRY_URL names the registry of the key in QUILT_API_KEY. If the new key is set in another
+// variable, QUILT_REGISTRY_URL does not change, so that a key that is already in QUILT_API_KEY is not
+// sent to another registry.
 func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]string, error) {
 	s, key, err := o.key(ctx, c)
 	if err != nil {
@@ -196,8 +198,8 @@ func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]s
 		}
 	}
 	if url == "" {
-		fmt.Fprintf(c.Err, "%s is not set: neither --registry, nor the secret's tag, nor its function names the "+
-			"registry\n", registryVariable(string(o.Env)))
+		fmt.Fprintf(c.Err, "%s is not set, because the registry is not known: to set it, add --registry, or set the "+
+			"tag %s of the secret\n", registryVariable(string(o.Env)), settings.TagRegistry)
 	}
 	environment := with(os.Environ(), string(o.Env), key.Reveal())
 	if o.Env == environmentKey {
@@ -224,9 +226,10 @@ func currentKey(ctx context.Context, s *managed.Secret) (apikey.Key, error) {
 	return value.Key(), err
 }
 
-// registryURL returns the registry that the secret's tag or its function names. If neither does, it
-// is the one that the options name, or "": a user who runs programs may lack the permission to look
-// at functions. A variable does not count, because it may be another key's.
+// registryURL returns the registry that the secret's tag or its function names. If neither names
+// one, it returns the registry that the options name, or "", because a user who runs programs may
+// not have permission to read functions. A variable does not count, because it may name the registry
+// of another key.
 func (o *execCommand) registryURL(ctx context.Context, s *managed.Secret) (string, error) {
 	given, _, err := o.given(ctx)
 	if err != nil {

@@ -18,9 +18,9 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// keysCommand has the registry's own operations. A registry creates keys for the caller only, and
-// shows a key once. Apart from exec, create is the one command that gives a key away, to a file or
-// a pipe.
+// keysCommand has the registry's own operations on keys. A registry creates keys only for the
+// caller, and returns the text of a key once. Only create and exec pass a key on: create writes it
+// to a file or a pipe.
 type keysCommand struct {
 	List   keysListCommand   `cmd:"" help:"List your keys, or the keys of all users with --admin."`
 	Get    keysGetCommand    `cmd:"" help:"Show the details of a key."`
@@ -28,7 +28,7 @@ type keysCommand struct {
 	Revoke keysRevokeCommand `cmd:"" help:"Revoke keys permanently."`
 }
 
-// keyLogin says as whom to log in at the registry.
+// keyLogin selects how to log in at the registry.
 type keyLogin struct {
 	registryOptions
 	User   string   `placeholder:"NAME" xor:"login" help:"Log in as this user with a password that the command asks for. Default: log in with the key in QUILT_API_KEY. If it is not set, the command asks for a login code or a key."`
@@ -38,12 +38,12 @@ type keyLogin struct {
 // environmentKey is the variable of a key to log in with, as quilt3 reads it.
 const environmentKey = apikey.DefaultField
 
-// registryVariable is the variable that says which registry the key in another variable belongs to.
-// `exec` sets it.
+// registryVariable returns the name of the variable with the registry of the key in keyVariable.
+// `exec` sets both.
 func registryVariable(keyVariable string) string { return keyVariable + "_REGISTRY" }
 
-// keyFromEnvironment is the key in QUILT_API_KEY, if it is set. It is refused for another registry
-// than the one that it belongs to, as far as the environment says it.
+// keyFromEnvironment returns the key in QUILT_API_KEY, if it is set. It fails if the environment says
+// that the key belongs to another registry.
 func keyFromEnvironment(c *terminal.Console, registry *quilt.Client) (apikey.Key, error) {
 	text := os.Getenv(environmentKey)
 	if text == "" {
@@ -52,21 +52,22 @@ func keyFromEnvironment(c *terminal.Console, registry *quilt.Client) (apikey.Key
 	for _, variable := range []string{registryVariable(environmentKey), settings.EnvRegistryURL} {
 		belongs := os.Getenv(variable)
 		if url, err := settings.RegistryURL(belongs); belongs != "" && (err != nil || url != registry.URL()) {
-			return apikey.Key{}, terminal.WithHint(fmt.Errorf("the key in %s belongs to the registry of %s, %s, and "+
+			return apikey.Key{}, terminal.WithHint(fmt.Errorf("the key in %s belongs to the registry in %s, %s, and "+
 				"is not sent to %s", environmentKey, variable, redact.Clip(belongs, 200), registry.URL()),
-				"log in another way: --user or --secret, or unset "+environmentKey+" to be asked")
+				"log in with --user or --secret, or unset "+environmentKey+" so that the command asks for a login")
 		}
 	}
 	key, err := apikey.Parse(text)
 	if err != nil {
 		return key, terminal.WithHint(fmt.Errorf("%s is %w", environmentKey, err),
-			"correct the variable, or unset it to be asked")
+			"correct the variable, or unset it so that the command asks for a login")
 	}
 	_, err = fmt.Fprintf(c.Err, "logging in with the key in %s\n", environmentKey)
 	return key, err
 }
 
-// registry is a client of the registry: that of the secret, or the one that is named.
+// registry returns a client of the registry of the secret, and the secret's current key. Without a
+// secret, it returns a client of the registry that the options or the environment name.
 func (o keyLogin) registry(ctx context.Context, c *terminal.Console) (*quilt.Client, apikey.Key, error) {
 	if o.Secret == "" {
 		client, err := o.alone(ctx)
@@ -97,8 +98,8 @@ func (o keyLogin) logIn(ctx context.Context, c *terminal.Console) (*quilt.Sessio
 	return o.logInAt(ctx, c, client, key, apikey.Key{})
 }
 
-// logInAt logs in. own is the key to log in with if neither the options nor the environment give
-// one; with the zero Key, a person is asked.
+// logInAt logs in. own is the key to use if neither the options nor the environment give one. If own
+// is the zero Key, the command asks for a login.
 func (o keyLogin) logInAt(ctx context.Context, c *terminal.Console, client *quilt.Client, key,
 	own apikey.Key) (_ *quilt.Session, _ quilt.Identity, err error) {
 	way := login.Way{User: o.User, Key: key}
@@ -112,13 +113,13 @@ func (o keyLogin) logInAt(ctx context.Context, c *terminal.Console, client *quil
 	}
 	session, me, err := login.LogIn(ctx, c, client, way)
 	if quilt.RefusesLogin(err) && terminal.Hint(err) == "" {
-		err = terminal.WithHint(err, "log in as somebody else: with --user, with --secret, or with a code from "+
+		err = terminal.WithHint(err, "log in another way: with --user, with --secret, or with a code from "+
 			client.CodeURL())
 	}
 	return session, me, err
 }
 
-// everybody chooses between one's own keys and all.
+// everybody selects the keys of all users instead of the user's own keys.
 type everybody struct {
 	Admin bool `help:"Work on the keys of all users. For administrators."`
 }
@@ -138,38 +139,36 @@ func (o everybody) get(ctx context.Context, s *quilt.Session, id string) (*quilt
 	return s.GetKey(ctx, id)
 }
 
-// unknownKey is the error for an id that the registry does not know.
+// unknownKey returns the error for an id that does not exist.
 func (o everybody) unknownKey(id string, me quilt.Identity) error {
 	if o.Admin {
-		return terminal.WithHint(fmt.Errorf("the registry knows no key with the id %s", id),
-			"see the ids: quilt-rotate keys list --admin")
+		return terminal.WithHint(fmt.Errorf("the registry has no key with the id %s", id),
+			"to see the ids: quilt-rotate keys list --admin")
 	}
 	return terminal.WithHint(fmt.Errorf("%s has no key with the id %s", me.Email, id),
-		"see the ids: quilt-rotate keys list; other users' keys: --admin")
+		"to see the ids: quilt-rotate keys list; for keys of other users, add --admin")
 }
 
-// A keyID is a key's id at the registry: opaque, but one word.
+// A keyID is the id of a key at the registry. It is opaque and has no spaces.
 type keyID string
 
-// UnmarshalText refuses a key in the id's place; it is not quoted.
+// UnmarshalText refuses a key that was given instead of an id. The error does not quote it.
 func (k *keyID) UnmarshalText(text []byte) error {
 	const longest = 200
 	id := strings.TrimSpace(string(text))
 	switch {
 	case strings.HasPrefix(id, "qk_"):
-		return errors.New("is a key, not the id of a key: shells keep a history of arguments, so treat the key as leaked, " +
-			"and give it on standard input (keys revoke --from-stdin)")
-	case id == "" || len(id) > longest || strings.ContainsFunc(id, func(r rune) bool {
-		return unicode.IsSpace(r) ||
-			!unicode.IsPrint(r)
-	}):
-		return errors.New("must be a key's id, as `keys list` shows it")
+		return errors.New("is a key, not the id of a key: shells keep a history of arguments, so treat the key as " +
+			"leaked, and give it on standard input (keys revoke --from-stdin)")
+	case id == "" || len(id) > longest ||
+		strings.ContainsFunc(id, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }):
+		return errors.New("must be the id of a key, as quilt-rotate keys list shows it")
 	}
 	*k = keyID(id)
 	return nil
 }
 
-// shownKey is a key as it is printed in JSON. It has no secret.
+// shownKey is a key as it is printed in JSON. It does not have the secret text.
 type shownKey struct {
 	KeyID       string       `json:"keyId"`
 	KeyName     string       `json:"keyName"`
@@ -179,7 +178,7 @@ type shownKey struct {
 	CreatedAt   time.Time    `json:"createdAt"`
 	ExpiresAt   time.Time    `json:"expiresAt"`
 	LastUsedAt  *time.Time   `json:"lastUsedAt"`
-	File        string       `json:"file,omitempty"` // that a new key was written to
+	File        string       `json:"file,omitempty"` // file that a new key was written to
 }
 
 func shownKeyOf(k quilt.APIKey) shownKey {
@@ -205,7 +204,7 @@ func keyExpires(k quilt.APIKey) string {
 	return terminal.Ago(k.RegistryTime.Sub(k.ExpiresAt))
 }
 
-// checkName refuses a name by which a sweep could revoke the key.
+// checkName refuses a name that could make a sweep revoke the key.
 func checkName(name string) error {
 	const longest = 200
 	switch _, ours := apikey.MarkOf(name); {
@@ -216,8 +215,8 @@ func checkName(name string) error {
 	case strings.HasPrefix(name, "qk_"):
 		return &usageError{errors.New("--name: must not be a key")}
 	case ours:
-		return &usageError{errors.New("--name: has the form of the names that rotations give, so a sweep might " +
-			"revoke the key as one that was left behind")}
+		return &usageError{errors.New("--name: has the format of the names that rotations give, so a sweep could " +
+			"revoke the key as an orphan")}
 	}
 	return nil
 }

@@ -78,18 +78,18 @@ func (o *keysCreateCommand) check(c *terminal.Console) error {
 	}
 	switch {
 	case o.Output == "" && o.JSON:
-		return &usageError{errors.New("--json: goes with --output: the key is not mixed with other output")}
+		return &usageError{errors.New("--json: requires --output: standard output cannot have both the key and JSON")}
 	case o.Output == "" && c.Watched():
 		return terminal.WithHint(&usageError{errors.New("a key is never shown on a terminal")},
-			"add --output FILE, or a pipe to the program that takes the key")
+			"add --output FILE, or pipe the output to a program that reads the key")
 	}
 	return nil
 }
 
-// A keyPlace is where a new key is written to.
+// A keyPlace is the file or pipe that a new key is written to.
 type keyPlace interface {
 	put(redact.Text) error
-	drop() // after a failure
+	drop() // removes the file after a failure
 }
 
 func (o *keysCreateCommand) place(c *terminal.Console) (keyPlace, error) {
@@ -99,10 +99,10 @@ func (o *keysCreateCommand) place(c *terminal.Console) (keyPlace, error) {
 	file, err := os.OpenFile(o.Output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, terminal.WithHint(fmt.Errorf("the file %s exists already", o.Output),
-			"name a new one: an existing file is never overwritten")
+			"give the name of a new file: an existing file is never overwritten")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("prepare the file: %w", err)
+		return nil, fmt.Errorf("create the file for the key: %w", err)
 	}
 	return newFile{file}, nil
 }
@@ -124,13 +124,13 @@ func (f newFile) drop() {
 	_ = os.Remove(f.Name())
 }
 
-// creationTime limits what is completed after a Ctrl-C.
+// creationTime limits how long the creation of a key may continue after Ctrl-C.
 const creationTime = 30 * time.Second
 
-// make creates the key and writes it to its place. From the request on, Ctrl-C does not stop it:
-// without the answer, nobody could use the key, and it would stay valid until it expires. A key
-// that cannot be written is revoked. A crash in between leaves the key at the registry, where keys
-// list shows it by its name.
+// make creates the key and writes it to its place. After the request is sent, Ctrl-C does not stop
+// it: without the answer, nobody could use the key, and it would stay valid until it expires. A key
+// that cannot be written is revoked. After a crash in between, the key exists at the registry, and
+// keys list shows its name.
 func (o *keysCreateCommand) make(ctx context.Context, s *quilt.Session, to keyPlace) (quilt.CreatedKey, error) {
 	if err := ctx.Err(); err != nil {
 		to.drop()
@@ -150,8 +150,8 @@ func (o *keysCreateCommand) make(ctx context.Context, s *quilt.Session, to keyPl
 	to.drop()
 	err = fmt.Errorf("the new key could not be written: %w", err)
 	if failed := s.RevokeKey(ctx, key.ID); failed != nil {
-		return key, terminal.WithHint(err, "the key is still valid, and nobody has it: quilt-rotate keys revoke "+
-			key.ID)
+		return key, terminal.WithHint(err, "the key is still valid, but its text is lost; revoke it: quilt-rotate "+
+			"keys revoke "+key.ID)
 	}
 	return key, terminal.WithHint(err, "the key was revoked")
 }

@@ -39,7 +39,7 @@ null if no use is recorded.`
 
 func (o *keysListCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if o.Email != "" && !o.Admin {
-		return &usageError{errors.New("--email: goes with --admin: a user sees no other user's keys")}
+		return &usageError{errors.New("--email: requires --admin: a user sees only their own keys")}
 	}
 	if _, err := apikey.Parse(o.Fingerprint); err == nil && !strings.Contains(o.Fingerprint, "...") {
 		return &usageError{errors.New("--fingerprint: is a whole key, and shells keep a history of arguments: treat " +
@@ -65,7 +65,7 @@ func (o *keysListCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return c.JSON(list)
 	}
 	if len(keys) == 0 {
-		_, err := fmt.Fprintln(c.Out, "no such keys")
+		_, err := fmt.Fprintln(c.Out, "no keys found")
 		return err
 	}
 	if c.Watched() {
@@ -83,7 +83,7 @@ func (o *keysListCommand) list(ctx context.Context, s *quilt.Session) ([]quilt.A
 	return s.ListKeys(ctx, quilt.KeyFilter{Name: o.Name, Fingerprint: o.Fingerprint, Status: quilt.Status(o.Status)})
 }
 
-// table is for programs: one line a key.
+// table returns one line for each key, for programs.
 func (o *keysListCommand) table(keys []quilt.APIKey) terminal.Table {
 	t := terminal.Table{Headers: []string{"id", "name", "fingerprint", "status", "created", "expires", "last used"}}
 	if o.Admin {
@@ -101,8 +101,8 @@ func (o *keysListCommand) table(keys []quilt.APIKey) terminal.Table {
 	return t
 }
 
-// forPeople has two lines a key, so that its id, which commands take, stays in one piece on a
-// narrow terminal.
+// forPeople returns two lines for each key, so that a narrow terminal does not break the id. Other
+// commands need the id.
 func (o *keysListCommand) forPeople(keys []quilt.APIKey) string {
 	var lines strings.Builder
 	for _, k := range keys {
@@ -121,7 +121,7 @@ func (o *keysListCommand) forPeople(keys []quilt.APIKey) string {
 	return lines.String()
 }
 
-// soon is when an expiry is worth a colour.
+// soon is how long before its expiry a key is shown in yellow.
 const soon = 14 * 24 * time.Hour
 
 func urgency(k quilt.APIKey) lipgloss.Style {
@@ -172,19 +172,20 @@ func (o *keysGetCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return describeKey(c, *key)
 }
 
-// describeKey prints a key, one thing a line.
+// describeKey prints a key, with one property on each line.
 func describeKey(c *terminal.Console, k quilt.APIKey) error {
-	moment := func(t time.Time, beside string) string { return status.Clock(t) + "  " + beside }
-	lastUsed := "never, as far as the registry records it"
+	moment := func(t time.Time, relative string) string { return status.Clock(t) + "  " + relative }
+	lastUsed := "no use is recorded"
 	if k.LastUsedAt != nil {
 		lastUsed = moment(*k.LastUsedAt, keyUsed(k))
 	}
 	var lines strings.Builder
 	for _, line := range [][2]string{
-		{"id", k.ID}, {"name", k.Name}, {"fingerprint", k.Fingerprint}, {"owner", k.UserEmail}, {"status",
-			strings.ToLower(string(k.Status))},
-		{"created", moment(k.CreatedAt, terminal.Ago(k.RegistryTime.Sub(k.CreatedAt)))}, {"expires",
-			moment(k.ExpiresAt, keyExpires(k))}, {"last used", lastUsed},
+		{"id", k.ID}, {"name", k.Name}, {"fingerprint", k.Fingerprint}, {"owner", k.UserEmail},
+		{"status", strings.ToLower(string(k.Status))},
+		{"created", moment(k.CreatedAt, terminal.Ago(k.RegistryTime.Sub(k.CreatedAt)))},
+		{"expires", moment(k.ExpiresAt, keyExpires(k))},
+		{"last used", lastUsed},
 	} {
 		fmt.Fprintf(&lines, "  %s %s\n", terminal.Faint.Render(fmt.Sprintf("%-12s", line[0])),
 			terminal.Legible(line[1]))

@@ -50,7 +50,7 @@ With --json: an array [{keyId, keyName, owner}] of the revoked keys. keyId is le
 
 // revokedKey is one revoked key, in JSON.
 type revokedKey struct {
-	KeyID   string `json:"keyId,omitempty"` // "": the key itself was given
+	KeyID   string `json:"keyId,omitempty"` // "": the text of the key was given
 	KeyName string `json:"keyName,omitempty"`
 	Owner   string `json:"owner"`
 }
@@ -61,7 +61,7 @@ func (o *keysRevokeCommand) Run(ctx context.Context, c *terminal.Console) error 
 		return &usageError{errors.New("give either ids of keys or --from-stdin")}
 	}
 	if o.FromStdin && o.Admin {
-		return &usageError{errors.New("--admin: goes with ids: a key that is given itself is revoked by its owner")}
+		return &usageError{errors.New("--admin: cannot be used with --from-stdin: an administrator revokes keys by id")}
 	}
 	client, own, err := o.registry(ctx, c)
 	if err != nil {
@@ -111,8 +111,8 @@ func (o *keysRevokeCommand) Run(ctx context.Context, c *terminal.Console) error 
 	return o.print(c, list)
 }
 
-// askKey reads a key that a person types or pastes, and names the place first. instead is what to
-// do if nobody can be asked.
+// askKey reads a key that a user types or pastes. It prints the place first. instead is the hint if
+// there is no terminal to ask on.
 func askKey(ctx context.Context, c *terminal.Console, place, what, instead string) (apikey.Key, error) {
 	if c.Interactive() {
 		c.Note(place)
@@ -123,8 +123,8 @@ func askKey(ctx context.Context, c *terminal.Console, place, what, instead strin
 	}
 	key, err := apikey.Parse(text.Reveal())
 	if err != nil {
-		return key, terminal.WithHint(fmt.Errorf("what was given as %s is %w", what, err),
-			"give the whole key as one line")
+		return key, terminal.WithHint(fmt.Errorf("the text that was given as %s is %w", what, err),
+			"give the whole key on one line")
 	}
 	return key, nil
 }
@@ -132,11 +132,11 @@ func askKey(ctx context.Context, c *terminal.Console, place, what, instead strin
 // target is a key to be revoked.
 type target struct {
 	shown    revokedKey
-	rows     []quilt.APIKey // the registry's key; if the key itself was given: all that it may be, by the fingerprint
+	rows     []quilt.APIKey // the key at the registry; if its text was given, all keys with a matching fingerprint
 	unlisted error          // why there are no rows
-	key      apikey.Key     // the key itself, if it was given
-	what     string         // names it in an error
-	asked    string         // describes it in a question
+	key      apikey.Key     // the text of the key, if it was given
+	what     string         // name of the key in an error
+	asked    string         // description of the key in a question
 }
 
 func (o *keysRevokeCommand) targets(ctx context.Context, s *quilt.Session, me quilt.Identity,
@@ -171,11 +171,11 @@ func (o *keysRevokeCommand) print(c *terminal.Console, list []revokedKey) error 
 		return c.JSON(list)
 	}
 	for _, r := range list {
-		what, beside := "the key was revoked", r.Owner
+		what, detail := "the key was revoked", r.Owner
 		if r.KeyID != "" {
-			what, beside = "the key "+r.KeyID+" was revoked", r.KeyName+", "+r.Owner
+			what, detail = "the key "+r.KeyID+" was revoked", r.KeyName+", "+r.Owner
 		}
-		if err := c.Tell(terminal.Done, what, beside); err != nil {
+		if err := c.Tell(terminal.Done, what, detail); err != nil {
 			return err
 		}
 	}
@@ -186,15 +186,16 @@ func (o *keysRevokeCommand) print(c *terminal.Console, list []revokedKey) error 
 type keyGuard struct {
 	*keysRevokeCommand
 	*terminal.Console
-	registry string // its URL
-	place    string // registry, account and region, as each question names them
+	registry string // URL
+	place    string // registry, account and region, which each question names
 	aws      *awsclient.Cloud
-	noAWS    error // why there is none
+	noAWS    error // why aws is nil
 	holders  *managed.Holders
-	asked    bool // what --anyway allows was shown and confirmed
+	asked    bool // the user has seen and confirmed what --anyway allows
 }
 
-// pass checks all keys, asks, and checks them again, because an answer takes time.
+// pass checks all keys, asks for confirmation, and checks the keys again, because something may have
+// changed before the answer.
 func (g *keyGuard) pass(ctx context.Context, targets []target) error {
 	if err := g.check(ctx, targets); err != nil || g.Yes {
 		return err
@@ -204,14 +205,15 @@ func (g *keyGuard) pass(ctx context.Context, targets []target) error {
 		asked = append(asked, t.asked)
 	}
 	if err := g.Confirm(ctx, g.place+"\nthis permanently revokes "+strings.Join(asked, ", and ")+
-		": whoever uses it stops working", "revoke"); err != nil {
+		": every program that uses it stops working", "revoke"); err != nil {
 		return err
 	}
 	g.asked = true
 	return g.check(ctx, targets)
 }
 
-// read reads all managed secrets the first time, and later those that matter.
+// read reads all managed secrets the first time. After that, it reads only those that may hold one
+// of the keys.
 func (g *keyGuard) read(ctx context.Context, targets []target) (err error) {
 	if g.holders == nil {
 		if g.holders, err = scan(ctx, g.Console, g.aws); err == nil {
@@ -238,13 +240,13 @@ func (g *keyGuard) check(ctx context.Context, targets []target) error {
 	if err != nil {
 		return g.unchecked("a managed secret holds the key", err)
 	}
-	ofRegistry := func(s awsclient.Listed) bool { // without a tag, the function decides
+	ofRegistry := func(s awsclient.Listed) bool { // without a tag, it may be a secret of this registry
 		url, err := settings.RegistryOf(s.Tags)
 		return err != nil || url == "" || url == g.registry
 	}
 	if !slices.ContainsFunc(g.holders.Secrets, ofRegistry) {
 		if err := g.unchecked("a managed secret holds the key",
-			errors.New("there is no managed secret of this registry here: is this the right account and region?")); err != nil {
+			errors.New("no managed secret of this registry was found; check the account and the region")); err != nil {
 			return err
 		}
 	}
@@ -273,12 +275,13 @@ func (g *keyGuard) checkTarget(ctx context.Context, t target) error {
 		state, otherwise := describeHolder(t.what, found[0])
 		switch {
 		case !g.Anyway:
-			return terminal.WithHint(fmt.Errorf("%s: whoever reads that secret would stop working", state), otherwise)
+			return terminal.WithHint(fmt.Errorf("%s: programs that read that secret would stop working", state),
+				otherwise)
 		case g.asked || g.Yes:
 			return nil
 		}
-		return g.Confirm(ctx, "secret "+found[0].Secret+", "+g.place+"\n"+state+": whoever reads that secret stops "+
-			"working", found[0].Secret)
+		return g.Confirm(ctx, "secret "+found[0].Secret+", "+g.place+"\n"+state+": programs that read that secret "+
+			"stop working", found[0].Secret)
 	}
 	for _, row := range t.rows {
 		if g.holders.Elsewhere(row.Name) {
@@ -296,20 +299,21 @@ func (g *keyGuard) checkTarget(ctx context.Context, t target) error {
 		cmp.Or(t.unlisted, errors.New("the registry lists no such key of that user")))
 }
 
-// unchecked refuses what could not be checked; with --anyway it prints that once and goes on.
+// unchecked returns an error because something could not be checked. With --anyway, it prints the
+// reason once instead.
 func (g *keyGuard) unchecked(what string, err error) error {
 	err = awsclient.Explain(err)
 	if g.Anyway {
 		if !g.asked {
-			fmt.Fprintf(g.Err, "not checked whether %s: %s\n", what, terminal.LegibleLines(err.Error()))
+			fmt.Fprintf(g.Err, "could not check whether %s: %s\n", what, terminal.LegibleLines(err.Error()))
 		}
 		return nil
 	}
 	advice := strings.TrimPrefix(terminal.Hint(err)+"\nif you know that no secret needs the key, add --anyway", "\n")
-	return terminal.WithHint(fmt.Errorf("whether %s could not be checked: %w", what, err), advice)
+	return terminal.WithHint(fmt.Errorf("could not check whether %s: %w", what, err), advice)
 }
 
-// describeHolder says where a key is, and what to do in place of revoking it.
+// describeHolder returns where a key is, and what to do instead of revoking it.
 func describeHolder(what string, h managed.Holder) (state, otherwise string) {
 	leaked := "if it has leaked: quilt-rotate emergency " + h.Secret
 	replace := fmt.Sprintf("replace it first: quilt-rotate rotate %s\n%s\nor add --anyway", h.Secret, leaked)
@@ -327,7 +331,7 @@ func describeHolder(what string, h managed.Holder) (state, otherwise string) {
 			"--anyway"
 	case h.Deleted:
 		return is + " a key of " + h.Secret + ", which is marked for deletion and can be restored",
-			"if the secret is no longer needed, add --anyway; to restore it: " + managed.RestoreCommand(h.Secret)
+			"if nobody needs the secret any more, add --anyway; to restore it: " + managed.RestoreCommand(h.Secret)
 	case h.Stage == vault.Current:
 		return is + " in the current value of " + h.Secret, replace
 	case h.Stage == vault.Pending:

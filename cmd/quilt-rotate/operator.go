@@ -11,8 +11,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// openOperator opens what an operation works with. confirmed answers each question with yes. The
-// caller closes it before it prints a result.
+// openOperator opens the operator that carries out an operation. If confirmed is true, no question is
+// asked. The caller calls the returned function before it prints a result.
 func openOperator(ctx context.Context, c *terminal.Console, resultIsJSON, confirmed bool) (*operations.Operator, func(),
 	error) {
 	aws, err := awsclient.Open(ctx, c)
@@ -22,7 +22,7 @@ func openOperator(ctx context.Context, c *terminal.Console, resultIsJSON, confir
 	progress := c.Progress(resultIsJSON)
 	d := &operations.Operator{Cloud: aws, Tell: progress}
 	d.Confirm = func(ctx context.Context, what, word string) error {
-		progress.Doing("") // it would draw over the question
+		progress.Doing("") // the progress line would overwrite the question
 		place := aws.Place(ctx).String()
 		if d.Place != "" {
 			place = d.Place + ", " + place
@@ -35,7 +35,8 @@ func openOperator(ctx context.Context, c *terminal.Console, resultIsJSON, confir
 	return d, sync.OnceFunc(progress.Close), nil
 }
 
-// secretOptions are those of a command that works on one secret, and at the registry of its keys.
+// secretOptions are the options of a command that works on one secret and at the registry of its
+// keys.
 type secretOptions struct {
 	secretArgument
 	registryOptions
@@ -46,16 +47,16 @@ type secretOptions struct {
 // An openedSecret is what a command on one secret works with.
 type openedSecret struct {
 	*operations.Operator
-	close    func() // before a result is printed; a second call does nothing
+	close    func() // ends the progress before a result is printed; a second call does nothing
 	secret   *managed.Secret
-	registry *quilt.Client // of its keys
+	registry *quilt.Client // registry of the secret's keys
 	console  *terminal.Console
 	json     bool
 }
 
-// finish prints the result of an operation and returns the operation's error. With --json it prints
-// the result if it is known, which may be so although the operation failed. Otherwise show prints
-// it, unless the operation failed.
+// finish prints the result of an operation and returns the error of the operation. With --json, it
+// prints the result if known is true, even if the operation failed. Otherwise show prints the result,
+// unless the operation failed.
 func (d *openedSecret) finish(result any, known bool, err error, show func() error) error {
 	d.close()
 	if d.json && known {
@@ -78,7 +79,7 @@ func (o secretOptions) openOperator(ctx context.Context, c *terminal.Console) (*
 	return d, d.find(ctx, o.registryOptions)
 }
 
-// openSecret opens the secret, for a command that needs no registry or can work without it.
+// openSecret opens the secret for a command that can work without a registry.
 func (o secretArgument) openSecret(ctx context.Context, c *terminal.Console, result jsonOption,
 	confirmed yesOption) (_ *openedSecret, err error) {
 	d := &openedSecret{console: c, json: result.JSON}
@@ -93,7 +94,7 @@ func (o secretArgument) openSecret(ctx context.Context, c *terminal.Console, res
 	return d, nil
 }
 
-// find finds the registry of the secret's keys. It closes the operator if there is none.
+// find finds the registry of the secret's keys. If it fails, it closes the operator.
 func (d *openedSecret) find(ctx context.Context, o registryOptions) (err error) {
 	if d.registry, err = o.ofSecret(ctx, d.secret); err != nil {
 		d.close()
@@ -103,8 +104,8 @@ func (d *openedSecret) find(ctx context.Context, o registryOptions) (err error) 
 	return nil
 }
 
-// placeOf names the secret and its registry above each question, beside the account and the region:
-// secrets have the same names in many places.
+// placeOf names the secret and its registry. Each question shows them with the account and the
+// region, because secrets in many accounts and regions have the same name.
 func placeOf(s *managed.Secret, registry *quilt.Client) string {
 	if registry == nil {
 		return "secret " + s.Name

@@ -13,7 +13,7 @@ import (
 	"quilt-rotate/internal/terminal/commandline"
 )
 
-// sweepsOptions say whose sweeps are paused or resumed.
+// sweepsOptions select the sweeps of one secret, or of all secrets of a stack.
 type sweepsOptions struct {
 	Secret         secretID `arg:"" optional:"" help:"Name or ARN of the secret."`
 	All            bool     `help:"Apply to the sweeps of all secrets of a stack. Asks for confirmation."`
@@ -22,13 +22,13 @@ type sweepsOptions struct {
 	yesOption
 }
 
-// all switches the sweeps of a whole stack. done is false if the command is about one secret.
+// all pauses or resumes the sweeps of a whole stack. done is false if the command is for one secret.
 func (o sweepsOptions) all(ctx context.Context, c *terminal.Console, pause bool) (done bool, _ error) {
 	switch {
 	case o.All == (o.Secret != ""):
-		return true, &usageError{errors.New("name a secret, or give --all, but not both")}
+		return true, &usageError{errors.New("give the name of a secret or --all, but not both")}
 	case !o.All && o.RotateFunction != "":
-		return true, &usageError{errors.New("--rotate-function: goes with --all")}
+		return true, &usageError{errors.New("--rotate-function: requires --all")}
 	case !o.All:
 		return false, nil
 	}
@@ -42,17 +42,17 @@ func (o sweepsOptions) all(ctx context.Context, c *terminal.Console, pause bool)
 	return true, s.finish(sweeps, err == nil, err, func() error {
 		mark, state, already := terminal.Done, map[bool]string{true: "are paused", false: "run"}[pause], ""
 		if sweeps.Before == pause {
-			mark, already = terminal.Noted, "already, so nothing was changed"
+			mark, already = terminal.Noted, "this was the case already, so nothing was changed"
 		}
 		err := c.Tell(mark, fmt.Sprintf("all sweeps %s: schedule %s, %s", state, sweeps.Schedule, sweeps.Place),
 			already)
 		if pause {
-			c.Note("scheduled rotations continue; a pause of all sweeps does not end by itself, and a deployment " +
-				"that changes the schedule ends it: quilt-rotate resume --all")
+			c.Note("scheduled rotations continue; the pause does not end by itself, but a deployment that changes " +
+				"the schedule ends it; to end it: quilt-rotate resume --all")
 		}
 		if pause && strings.Contains(sweeps.Target, ":stateMachine:") {
-			c.Note("a run that has begun continues; to find and stop it: aws stepfunctions list-executions " +
-				"--status-filter RUNNING --state-machine-arn " + sweeps.Target +
+			c.Note("a run of sweeps that has started continues; to find and stop it: aws stepfunctions " +
+				"list-executions --status-filter RUNNING --state-machine-arn " + sweeps.Target +
 				"; aws stepfunctions stop-execution --execution-arn ARN")
 		}
 		return err
@@ -85,7 +85,7 @@ alias, region, schedule, paused, pausedBefore, target.`
 
 func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
 	if o.All && (o.For != 0 || o.Reason != "") {
-		return &usageError{errors.New("--for and --reason: do not go with --all, whose pause lasts until " +
+		return &usageError{errors.New("--for and --reason: cannot be used with --all, whose pause lasts until " +
 			"quilt-rotate resume --all")}
 	}
 	if done, err := o.all(ctx, c, true); done {
@@ -105,7 +105,7 @@ func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return d.finish(paused, err == nil, err, func() error {
 		before := ""
 		if paused.Before != nil {
-			before = "before: until " + status.Clock(*paused.Before)
+			before = "they were paused until " + status.Clock(*paused.Before)
 		}
 		err := c.Tell(terminal.Done, fmt.Sprintf("sweeps of %s are paused until %s", d.secret.Name,
 			status.Clock(*paused.Until)), before)

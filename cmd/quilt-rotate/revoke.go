@@ -31,8 +31,8 @@ On a terminal, the command shows the plan and asks for confirmation first. In a 
   quilt-rotate revoke prod/pipeline
 
 With --json: an object with secret, arn, dryRun, outcome, pausedUntil, actions [{action, reason, versionId, keyId,
-fingerprint, owner, until, lastUsedAt, done, error}], health, notes, failed {errorType, error}. A plan also has versions,
-keys, registry, wouldFail. Unknown values are left out.
+fingerprint, owner, until, lastUsedAt, done, error}], health, notes, failed {errorType, error}. A plan also has
+versions, keys, registry, wouldFail. Unknown values are left out.
 
 Exit status 1: the sweep failed, or a key that it had to revoke is still valid.`
 }
@@ -47,13 +47,13 @@ func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {
 		DryRun: o.DryRun, Ask: !o.DryRun && !o.Yes && c.Interactive(),
 		Show: func(plan revocation.Result) {
 			if !o.JSON || !o.DryRun {
-				d.Tell.Say(sweepLines(plan, status.Planned, "there is nothing to do")...)
+				d.Tell.Say(sweepLines(plan, status.Planned, "the sweep has nothing to do")...)
 			}
 		},
 	})
 	return d.finish(revoked, revoked.Secret != "", err, func() error {
-		if !o.DryRun && !revoked.Planned { // else it was shown
-			for _, line := range sweepLines(revoked.Result, status.Done, "there was nothing to do") {
+		if !o.DryRun && !revoked.Planned { // otherwise the plan was shown
+			for _, line := range sweepLines(revoked.Result, status.Done, "the sweep had nothing to do") {
 				fmt.Fprintln(c.Out, strings.Join(fitting(line, c.Watched(), c.Width()), "\n"))
 			}
 		}
@@ -64,10 +64,11 @@ func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {
 	})
 }
 
-// sweepLines are the lines for what a sweep did or would do.
+// sweepLines returns the lines that describe what a sweep did or would do. nothing is the text if it
+// had nothing to do.
 func sweepLines(r revocation.Result, say func(revocation.Taken, time.Time) status.Line, nothing string) []string {
 	now := time.Now()
-	if r.Registry != nil { // its dates are compared with its own clock
+	if r.Registry != nil { // dates of the registry are compared with its clock
 		now = r.Registry.Time
 	}
 	var lines []string

@@ -45,6 +45,6 @@ func (o *rotateCommand) Run(ctx context.Context, c *terminal.Console) error {
 			what = "the rotation completed, and another rotation then replaced its version " + rotated.VersionID
 		}
 		_ = c.Tell(terminal.Done, what, "") // a closed output is reported at the end
-		return c.Tell(terminal.Done, "it holds the key "+rotated.KeyID, "")
+		return c.Tell(terminal.Done, "the version holds the key "+rotated.KeyID, "")
 	})
 }

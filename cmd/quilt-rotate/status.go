@@ -53,7 +53,7 @@ func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	paused, unknown := status.AllPaused(ctx, aws, list)
 	if unknown != nil {
-		scope += "; it is not known whether all sweeps are paused: " + awsclient.Explain(unknown).Error()
+		scope += "; could not check whether all sweeps are paused: " + awsclient.Explain(unknown).Error()
 	}
 	if o.JSON {
 		fmt.Fprintln(c.Err, scope)
@@ -67,7 +67,8 @@ func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return err
 }
 
-// look reads the state of the secrets. scope says where they are, and how many of them were read.
+// look reads the state of the secrets. scope describes where they are and how many of them were
+// read.
 func (o *statusCommand) look(ctx context.Context, aws *awsclient.Cloud, progress func(done, total int)) (scope string,
 	list []status.Status, err error) {
 	var names []string
@@ -83,9 +84,9 @@ func (o *statusCommand) look(ctx context.Context, aws *awsclient.Cloud, progress
 		for _, s := range found.Secrets {
 			names = append(names, s.Name)
 		}
-		kind = fmt.Sprintf("managed secrets read, %d secrets in all", found.Total)
+		kind = fmt.Sprintf("managed secrets read, %d secrets in total", found.Total)
 		if n := len(found.Unknown); n > 0 {
-			unknown = fmt.Sprintf("; %d more may be managed: %s", n, awsclient.Explain(found.Unknown[0].Err))
+			unknown = fmt.Sprintf("; %d more secrets may be managed: %s", n, awsclient.Explain(found.Unknown[0].Err))
 		}
 	}
 	list, err = status.All(ctx, aws, o.RevokeFunction, names, progress)
@@ -102,15 +103,16 @@ func (o *statusCommand) print(c *terminal.Console, scope string, paused []string
 	lines := []string{terminal.Faint.Render(terminal.Legible(scope))}
 	for _, schedule := range paused {
 		lines = append(lines, terminal.Line(terminal.Warned, "all sweeps are paused: the schedule "+schedule+
-			" is disabled", "to end it: quilt-rotate resume --all"))
+			" is disabled", "to resume them: quilt-rotate resume --all"))
 	}
 	for _, s := range list {
 		lines = append(append(lines, ""), statusLines(s, c.Watched(), c.Width())...)
 	}
 	_, err := fmt.Fprintln(c.Out, strings.Join(lines, "\n"))
 	if len(list) == 0 && err == nil {
-		_, err = fmt.Fprintln(c.Err, "check AWS_REGION and AWS_PROFILE; to have a secret managed: quilt-rotate adopt "+
-			"SECRET --registry URL --schedule 'rate(30 days)', or without a key: quilt-rotate bootstrap SECRET")
+		_, err = fmt.Fprintln(c.Err, "check AWS_REGION and AWS_PROFILE; to manage a secret that holds a key: "+
+			"quilt-rotate adopt SECRET --registry URL --schedule 'rate(30 days)'; to create the first key of a "+
+			"secret: quilt-rotate bootstrap SECRET")
 	}
 	return err
 }

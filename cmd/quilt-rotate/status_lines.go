@@ -16,8 +16,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// statusLines describe a secret to a person: its rotation, its versions, what the next sweep will
-// do, and its problems.
+// statusLines returns the lines that describe a secret: its rotation, its versions, what the next
+// sweep will do, and its problems.
 func statusLines(s status.Status, watched bool, width int) []string {
 	lines := fitting(title(s), watched, width)
 	if s.ARN == "" {
@@ -28,7 +28,7 @@ func statusLines(s status.Status, watched bool, width int) []string {
 	}
 	if s.Rotation.LastOnNeed {
 		lines = append(lines, terminal.Line(terminal.Noted, "the last rotation was on need",
-			"a sweep found the key before refused, or about to expire"))
+			"a sweep found that the previous key was refused or about to expire"))
 	}
 	if s.Rotation.OnNeedOff {
 		lines = append(lines, terminal.Line(terminal.Noted, "rotation on need is off", "by the tag "+
@@ -74,19 +74,19 @@ func title(s status.Status) string {
 	return text
 }
 
-// rotationLine says how the secret is rotated; "" if a problem says it.
+// rotationLine returns the line about the secret's rotation, or "" if a problem reports its state.
 func rotationLine(s status.Status) string {
 	r := s.Rotation
 	switch {
 	case r.UnderWay && r.UnderWaySince != nil:
-		return terminal.Line(terminal.Later, "a rotation is under way, since "+
+		return terminal.Line(terminal.Later, "a rotation is under way, started "+
 			terminal.Ago(s.Time.Sub(*r.UnderWaySince)), "")
 	case r.UnderWay:
 		return terminal.Line(terminal.Later, "a rotation is under way", "")
-	case !r.On || r.Overdue: // a problem says it
+	case !r.On || r.Overdue: // a problem reports it
 		return ""
 	case r.Next == nil:
-		return terminal.Line(terminal.Done, "rotation is on", "the time of the next one is not known")
+		return terminal.Line(terminal.Done, "rotation is on", "the time of the next rotation is not known")
 	}
 	return terminal.Line(terminal.Done, fmt.Sprintf("rotation is on, the next one in %s",
 		terminal.About(r.Next.Sub(s.Time))), status.Clock(*r.Next))
@@ -119,8 +119,8 @@ func fitting(line string, watched bool, width int) []string {
 	return terminal.Wrap(line, width)
 }
 
-// versionColumns are the columns of the table of versions. A terminal that is too narrow for all of
-// them gets those that are not wide.
+// versionColumns are the columns of the table of versions. If the terminal is too narrow for all of
+// them, the wide columns are left out.
 var versionColumns = []struct {
 	header string
 	wide   bool
@@ -153,7 +153,7 @@ func versionTable(s status.Status, watched bool, width int) string {
 			for row, v := range s.Versions {
 				cell := c.cell(v, now)
 				if c.header == "key" && all && cell == v.KeyID {
-					cell = "-" // its fingerprint is not known, and the id has a column of its own
+					cell = "-" // the fingerprint is not known, and the id has its own column
 				}
 				t.Rows[row] = append(t.Rows[row], cell)
 			}

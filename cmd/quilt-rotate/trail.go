@@ -52,8 +52,8 @@ func (o *trailCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	if o.Database == "" {
 		return terminal.WithHint(&usageError{errors.New("no audit database is named")},
-			"give --database audittraildatabase-…: aws cloudformation describe-stack-resources --stack-name <Quilt "+
-				"stack> --logical-resource-id AuditTrailDatabase")
+			"give its name with --database; to find the name: aws cloudformation describe-stack-resources "+
+				"--stack-name <Quilt stack> --logical-resource-id AuditTrailDatabase")
 	}
 	answer, err := o.ask(ctx, c, sql)
 	if err != nil {

@@ -38,7 +38,7 @@ func (o *unstickCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	registry, err := o.ofSecret(ctx, d.secret)
 	if err != nil {
-		d.Tell.Tell(terminal.Warned, "the registry is not known, so the pending key is not tried",
+		d.Tell.Tell(terminal.Warned, "the registry is not known, so the command does not log in with the pending key",
 			awsclient.Explain(err).Error())
 		registry = nil
 	}
@@ -48,7 +48,8 @@ func (o *unstickCommand) Run(ctx context.Context, c *terminal.Console) error {
 		case unstuck.VersionID == "":
 			return c.Tell(terminal.Done, "no rotation of "+d.secret.Name+" is stuck", "")
 		case unstuck.Finished:
-			return c.Tell(terminal.Done, "the rotation ended by itself", "see: quilt-rotate status "+d.secret.Name)
+			return c.Tell(terminal.Done, "the rotation ended by itself", "to see the result: quilt-rotate status "+
+				d.secret.Name)
 		}
 		next := ""
 		if unstuck.KeyID != "" {

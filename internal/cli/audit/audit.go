@@ -1,15 +1,17 @@
-// Package audit reports on the API keys of a registry: the keys, and findings that a person should
-// look at.
+// Package audit reports the API keys of a registry with findings, such as unused or expiring.
 //
-// [New] judges a list of keys and returns a [Report], which writes itself as a table, as JSON and
-// as CSV. Time, thresholds and the secrets that hold keys are input. It sends no requests and
+// [New] checks a list of keys and returns a [Report], which is written as a table, as JSON or as CSV.
+// The time, the thresholds and the secrets that hold keys are input. The package sends no requests and
 // revokes nothing.
 //
-//   - Dates of the registry are compared with the registry's clock.
-//   - What is not known is not judged: if no key has a date of last use, or not all managed secrets were read, the findings that need it are in
-//     [Report.Unjudged], and no key has them. Every format says so except CSV, which has rows only.
-//   - In every format, names stay text: they are no formulas, terminal commands or additional lines.
-//   - Only the fingerprint of a key is shown, even if a registry returns a whole key in its place, or a name contains one.
+//   - Dates of keys are compared with the registry's time.
+//   - If the data for a finding is missing, no key has the finding, and it is in [Report.Unjudged]. For
+//     example, no key has a date of last use, or not all managed secrets were read. Every format shows
+//     this except CSV, which has only rows.
+//   - Names are escaped in every format, so that they cannot become formulas, escape sequences or
+//     additional lines.
+//   - Only the fingerprint of a key is shown, even if a registry returns a whole key instead, or a name
+//     contains a key.
 package audit
 
 import (
@@ -32,18 +34,20 @@ const (
 	DefaultExpiringDays = 14
 )
 
-// Options are the thresholds, and what is known of the secrets.
+// Options are the thresholds, and the data about the secrets.
 type Options struct {
 	Now      time.Time // the registry's clock when it gave the list
 	Registry string    // its host
 	AskedBy  string    // the e-mail address of the user who asked
 	Scope    string    // which secrets were read; "" if none could be listed
-	Notes    []string  // what else there is to say about the secrets
-	// the managed secret that holds a key; nil: no secret was read, and Unread says why
+	Notes    []string  // other remarks about the secrets
+	// Secret returns the managed secret that holds a key. It is nil if no secret was read.
 	Secret func(quilt.APIKey) string
-	// whether a name says that the key was created for a secret of another account or region
+	// Elsewhere reports whether a name says that the key was created for a secret of another account or
+	// region.
 	Elsewhere func(name string) bool
-	// why a key that Secret does not find may be held by a secret; "" if it is not held
+	// Unread is why a secret may hold a key that Secret does not find. It is "" if all secrets were
+	// read.
 	Unread       string
 	UnusedDays   int // [DefaultUnusedDays] if it is zero
 	ExpiringDays int // [DefaultExpiringDays] if it is zero
@@ -57,7 +61,7 @@ type Report struct {
 	At           time.Time
 	UnusedDays   int
 	ExpiringDays int
-	Unjudged     []Finding // findings that could not be judged, in the order of [Findings]
+	Unjudged     []Finding // findings that could not be checked, in the order of [Findings]
 	Notes        []string  // why, one sentence each
 	Statuses     []StatusTotal
 	Owners       []OwnerTotal   // the one with the most keys first
@@ -86,7 +90,7 @@ type FindingTotal struct {
 	Unjudged bool // Keys is zero then
 }
 
-// Key is one key with what was found.
+// Key is one key with its findings.
 type Key struct {
 	ID           string       `json:"keyId"`
 	Name         string       `json:"keyName"`
@@ -105,7 +109,7 @@ type Key struct {
 // Expired reports whether the key has expired, by its status or by its date.
 func (k Key) Expired() bool { return k.DaysToExpiry == nil }
 
-// New judges the keys.
+// New checks the keys and returns the report.
 func New(keys []quilt.APIKey, o Options) Report {
 	r := Report{
 		Registry: o.Registry, AskedBy: o.AskedBy, Scope: o.Scope, At: seconds(o.Now), Notes: slices.Clone(o.Notes),
@@ -115,18 +119,18 @@ func New(keys []quilt.APIKey, o Options) Report {
 	judge.useRecorded = len(keys) == 0 || slices.ContainsFunc(keys,
 		func(k quilt.APIKey) bool { return k.LastUsedAt != nil })
 	if !judge.useRecorded {
-		r.cannotJudge("no key has a date of last use: the registry does not record use, or no key was ever used; so "+
-			"unused and never-used are not judged", Unused, NeverUsed)
+		r.cannotJudge("unused and never-used were not checked: no key has a date of last use, so the registry may "+
+			"not record it", Unused, NeverUsed)
 	}
 	if o.Unread == "" && slices.ContainsFunc(keys, judge.cannotCompare) {
-		judge.secrets.Unread = "the registry shows fingerprints in a form that is not known"
+		judge.secrets.Unread = "the registry shows fingerprints in an unknown format"
 		o.Unread = judge.secrets.Unread
 	}
 	switch {
 	case o.Secret == nil:
-		r.cannotJudge(o.Unread+"; so unmanaged and elsewhere are not judged", Unmanaged, Elsewhere)
+		r.cannotJudge("unmanaged and elsewhere were not checked: "+o.Unread, Unmanaged, Elsewhere)
 	case o.Unread != "":
-		r.cannotJudge(o.Unread+"; so unmanaged is not judged", Unmanaged)
+		r.cannotJudge("unmanaged was not checked: "+o.Unread, Unmanaged)
 	}
 	for _, k := range keys {
 		r.Keys = append(r.Keys, judge.key(k))
@@ -189,8 +193,8 @@ func (r *Report) count() {
 	}
 }
 
-// Fails are those of the given findings that at least one key has. No key has those in
-// [Report.Unjudged]: check both.
+// Fails returns those of the given findings that at least one key has. No key has a finding in
+// [Report.Unjudged], so the caller must check both.
 func (r Report) Fails(on []Finding) []Finding {
 	var failed []Finding
 	for _, t := range r.Totals {
@@ -201,7 +205,7 @@ func (r Report) Fails(on []Finding) []Finding {
 	return failed
 }
 
-// judge has what each key is compared with.
+// judge has the data that each key is compared with.
 type judge struct {
 	now              time.Time
 	unused, expiring time.Duration
@@ -233,7 +237,8 @@ func (j judge) key(k quilt.APIKey) Key {
 	return key
 }
 
-// findings returns them in the order of [Findings]. An expired key has no other finding.
+// findings returns the findings of a key in the order of [Findings]. An expired key has no other
+// finding.
 func (j judge) findings(k quilt.APIKey, secret string) []Finding {
 	left := k.ExpiresAt.Sub(j.now)
 	if k.Status == quilt.Expired || left <= 0 {
@@ -262,8 +267,8 @@ func (j judge) findings(k quilt.APIKey, secret string) []Finding {
 	return found
 }
 
-// cannotCompare reports whether nothing can be said about which secret holds the key: no label
-// names it, and its fingerprint has a form that neither fits nor contradicts any key.
+// cannotCompare reports whether it cannot be known which secret holds the key: no label names the key,
+// and its fingerprint has an unknown format.
 func (j judge) cannotCompare(k quilt.APIKey) bool {
 	return !apikey.Key{}.Contradicts(k.Fingerprint) && j.secrets.Secret != nil && j.secrets.Secret(k) == ""
 }
@@ -272,8 +277,8 @@ func (j judge) elsewhere(name string) bool {
 	return j.secrets.Elsewhere != nil && j.secrets.Elsewhere(name)
 }
 
-// fingerprintForm is a fingerprint of whatever lengths, since they are no contract, but never a
-// whole key.
+// fingerprintForm matches fingerprints of different lengths, because the registry does not document
+// the length. It never matches a whole key.
 var fingerprintForm = regexp.MustCompile(`^\S{0,12}(\.{3}|…|\*{3,8})\S{0,8}$`)
 
 func fingerprint(s string) string {
@@ -289,13 +294,13 @@ const day = 24 * time.Hour
 
 func days(n int) time.Duration { return time.Duration(n) * day }
 
-// wholeDays is zero for a time in the future, because clocks differ.
+// wholeDays returns zero for a time in the future, because clocks differ.
 func wholeDays(d time.Duration) *int {
 	n := int(max(d, 0) / day)
 	return &n
 }
 
-// inDays and daysAgo are the days in words, for people.
+// inDays and daysAgo format the days for people.
 func (k Key) inDays() string {
 	if k.Expired() {
 		return "expired"

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Finding is what a person should look at. The names do not change, because pipelines rely on them.
+// Finding is a property of a key that an administrator should look at. The names do not change, because
+// pipelines rely on them.
 type Finding string
 
 // The findings. A key that has expired has no other finding than [Expired].
@@ -50,17 +51,17 @@ func (f *Finding) UnmarshalText(text []byte) error {
 func (r Report) means(f Finding) string {
 	switch f {
 	case Expired:
-		return "no longer works, still listed"
+		return "has expired"
 	case Expiring:
-		return fmt.Sprintf("works for %d days at most", r.ExpiringDays)
+		return fmt.Sprintf("expires within %d days", r.ExpiringDays)
 	case Unused:
 		return fmt.Sprintf("not used for %d days", r.UnusedDays)
 	case NeverUsed:
-		return "no use since it was created"
+		return "not used since it was created"
 	case Unmanaged:
-		return "in no managed secret"
+		return "no managed secret holds it"
 	case Elsewhere:
-		return "created for a secret that is not here"
+		return "created for a secret elsewhere"
 	case Name:
 		return "not purpose-environment-date"
 	}

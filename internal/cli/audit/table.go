@@ -12,15 +12,15 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// maxOwners is how many owners the table shows; the other formats have all.
+// maxOwners is the number of owners that the table shows. The other formats have all owners.
 const maxOwners = 15
 
 // findingStyles: red for keys that expire or have expired, yellow for keys that may not be needed.
 var findingStyles = map[Finding]lipgloss.Style{Expired: terminal.Bad, Expiring: terminal.Bad, Unused: terminal.Warn,
 	NeverUsed: terminal.Warn, Unmanaged: terminal.Warn}
 
-// WriteTable writes the report for people: totals, owners, and the keys that have a finding. width
-// is that of the terminal; 0 stands for a pipe, where each row is a line.
+// WriteTable writes the report for people: totals, owners, and the keys that have a finding. width is
+// the width of the terminal. 0 means a pipe, in which each row is one line.
 func (r Report) WriteTable(w io.Writer, width int) error {
 	blocks := []string{r.heading(width)}
 	if len(r.Keys) > 0 {
@@ -34,11 +34,11 @@ func render(t terminal.Table, width int) string { return t.Render(width > 0, wid
 
 func (r Report) heading(width int) string {
 	lines := []string{terminal.Strong.Render("API keys at " + terminal.Legible(r.Registry))}
-	beside := []string{r.At.Format("2 Jan 2006 15:04 UTC") + ", asked by " + terminal.Legible(r.AskedBy)}
+	details := []string{r.At.Format("2 Jan 2006 15:04 UTC") + ", asked by " + terminal.Legible(r.AskedBy)}
 	if r.Scope != "" {
-		beside = append(beside, terminal.Legible(r.Scope))
+		details = append(details, terminal.Legible(r.Scope))
 	}
-	for _, line := range beside {
+	for _, line := range details {
 		lines = append(lines, fitted(terminal.Faint, line, width))
 	}
 	counts := []string{plural(len(r.Keys), "key")}
@@ -93,7 +93,8 @@ func (r Report) owners(width int) string {
 	return block
 }
 
-// keys shows the keys with a finding. If ids and fingerprints do not fit, they are left out.
+// keys returns the table of the keys with a finding. If the terminal is too narrow for ids and
+// fingerprints, they are left out.
 func (r Report) keys(width int) string {
 	whole := terminal.Table{Headers: []string{"id", "name", "fingerprint", "owner", "expires", "last used", "findings"}}
 	var first []Finding

@@ -14,9 +14,9 @@ import (
 
 // A call is one operation of a service.
 //
-// Operations are kept as functions, not as clients. The parser of the command line looks up methods
-// by name, so the linker keeps all methods of each type that is reachable as an interface. With the
-// clients of these services, that is some 900 operations and a third of the program.
+// Operations are stored as functions, not as clients, because this makes the program a third smaller.
+// The command line parser looks up methods by name, so the linker keeps all methods of each type that
+// is reachable through an interface. With clients of these services, that would be 900 operations.
 type call[In, Out, Options any] func(context.Context, *In, ...func(*Options)) (*Out, error)
 
 // calls are the operations that the commands need, except those of Secrets Manager.

@@ -1,9 +1,9 @@
-// Package awsclient makes the AWS calls of an operator: credentials and region, the functions and
-// their logs, and the calls about a secret that the functions never make (package vault has the
-// others).
+// Package awsclient makes the AWS calls of the operators' command: it finds credentials and the region,
+// reads functions and their logs, and makes the calls to Secrets Manager that only the command needs.
+// Package vault has the other calls to Secrets Manager.
 //
 // The AWS SDK finds credentials, region and endpoints: profiles, single sign-on, AWS_REGION,
-// AWS_ENDPOINT_URL. This package decides nothing about keys and prints nothing. [Explain] words an
+// AWS_ENDPOINT_URL. This package decides nothing about keys and prints nothing. [Explain] rewords an
 // AWS error for an operator.
 package awsclient
 
@@ -38,8 +38,8 @@ type Cloud struct {
 	calls   calls
 }
 
-// attempts is how often a request is sent if AWS throttles it or does not answer. Reading a
-// thousand secrets needs more than the SDK's three.
+// attempts is how often a request is sent if AWS throttles it or does not answer. To read a thousand
+// secrets, the SDK's default of three is not enough.
 const attempts = 8
 
 // Asker asks an operator for a line of text. terminal.Console is one.
@@ -48,8 +48,8 @@ type Asker interface {
 	Interactive() bool
 }
 
-// Open finds region and credentials. If a profile's role demands an MFA code, it asks for the code.
-// It fails if region or credentials are missing, or if the credentials have expired.
+// Open finds the region and credentials. If the role of a profile requires an MFA code, it asks for
+// the code. It fails if the region or credentials are missing, or if the credentials have expired.
 func Open(ctx context.Context, person Asker) (*Cloud, error) {
 	askCode := func(o *stscreds.AssumeRoleOptions) {
 		o.TokenProvider = func() (string, error) {
@@ -72,7 +72,7 @@ func Open(ctx context.Context, person Asker) (*Cloud, error) {
 		return nil, terminal.WithHint(errors.New("no AWS region is set"), "set AWS_REGION, or `region` in your AWS "+
 			"profile")
 	}
-	if c.RetryMaxAttempts == 0 { // neither AWS_MAX_ATTEMPTS nor the profile says it
+	if c.RetryMaxAttempts == 0 { // neither AWS_MAX_ATTEMPTS nor the profile sets it
 		c.RetryMaxAttempts = attempts
 	}
 	if _, err := c.Credentials.Retrieve(ctx); err != nil {
@@ -117,7 +117,7 @@ func (p Place) String() string {
 	return "account " + account + ", region " + p.Region
 }
 
-// Place asks AWS for the account and its alias. A field that AWS does not answer stays empty.
+// Place asks AWS for the account and its alias. If AWS does not answer, a field stays empty.
 func (c *Cloud) Place(ctx context.Context) Place {
 	p := Place{Region: c.Region}
 	if caller, err := c.Caller(ctx); err == nil {

@@ -147,7 +147,7 @@ func TestWhatAWSRefusesIsExplained(t *testing.T) {
 	_, c := open(t)
 	for code, want := range map[string][2]string{
 		"ExpiredTokenException":       {"the AWS credentials have expired", "aws sso login"},
-		"UnrecognizedClientException": {"AWS does not know the credentials", "aws sso login"},
+		"UnrecognizedClientException": {"AWS refused the credentials as not valid", "aws sso login"},
 		"AccessDeniedException":       {"the AWS credentials may not do this: ", "AWS_PROFILE"},
 	} {
 		err := awsclient.Explain(fmt.Errorf("look at it: %w", &smithy.GenericAPIError{Code: code, Message: "no"}))

@@ -14,8 +14,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Error is a request to AWS that failed. Its message is the service's, without anything that looks
-// like a key or was sent as a secret.
+// Error is a failed request to AWS. Its message is the message of the service, without texts that look
+// like a key or were sent as a secret.
 type Error struct {
 	Doing   string // "invoke the function x"
 	Code    string // the service's, such as "AccessDeniedException"; "" without an answer
@@ -46,7 +46,7 @@ func newError(doing string, err error, sent ...redact.Text) error {
 	return e
 }
 
-// innermost leaves out what the SDK says about its attempts.
+// innermost returns the innermost error, without the SDK's text about its attempts.
 func innermost(err error) error {
 	for next := err; next != nil; next = errors.Unwrap(next) {
 		err = next
@@ -60,7 +60,7 @@ func NotFound(err error) bool { return isCode(err, "ResourceNotFoundException") 
 // Exists reports whether AWS answered that the resource exists already.
 func Exists(err error) bool { return isCode(err, "ResourceExistsException") }
 
-// Denied reports whether AWS answered that the credentials may not do this. Then nothing is known
+// Denied reports whether AWS answered that the credentials have no permission. Then nothing is known
 // about the resource.
 func Denied(err error) bool { return isCode(err, deniedCodes...) }
 
@@ -69,8 +69,8 @@ func isCode(err error, codes ...string) bool {
 	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
 }
 
-// Codes of AWS services for credentials that have expired, that are not known, or that may not do
-// this (Common Errors, in each service's API reference).
+// Error codes of AWS services for credentials that have expired, that are not valid, or that have no
+// permission (Common Errors, in the API reference of each service).
 var (
 	expiredCodes = []string{"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 	unknownCodes = []string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidSignatureException",
@@ -80,11 +80,11 @@ var (
 
 const (
 	logInAgain   = "log in again (with IAM Identity Center: aws sso login), or set AWS_PROFILE to a profile that works"
-	otherRights  = "use credentials that may do it (AWS_PROFILE), or have the permission added"
+	otherRights  = "use credentials with this permission (AWS_PROFILE), or ask for the permission"
 	checkNetwork = "check the network, and AWS_ENDPOINT_URL if it is set"
 )
 
-// Explain words an AWS error for an operator, with a hint. Other errors stay as they are.
+// Explain rewords an AWS error for an operator and adds a hint. It returns other errors unchanged.
 func Explain(err error) error {
 	if err == nil || terminal.Hint(err) != "" || errors.Is(err, context.Canceled) {
 		return err
@@ -98,12 +98,12 @@ func Explain(err error) error {
 	case isCode(err, expiredCodes...):
 		return terminal.WithHint(errors.New("the AWS credentials have expired"), logInAgain)
 	case isCode(err, unknownCodes...):
-		return terminal.WithHint(errors.New("AWS does not know the credentials"), logInAgain)
+		return terminal.WithHint(errors.New("AWS refused the credentials as not valid"), logInAgain)
 	case Denied(err):
 		return terminal.WithHint(fmt.Errorf("the AWS credentials may not do this: %s", text), otherRights)
 	case ofSecret && NotFound(err):
 		return terminal.WithHint(fmt.Errorf("there is no secret %s in this account and region", secretError.Secret),
-			"check the name and AWS_REGION; `quilt-rotate status` lists the managed secrets")
+			"check the name and AWS_REGION; to list the managed secrets: quilt-rotate status")
 	case ofSecret && secretError.Code == "" && errors.Is(err, context.DeadlineExceeded):
 		return terminal.WithHint(errors.New("AWS cannot be reached: no answer in time"), checkNetwork)
 	case ofSecret && secretError.Code == "":
@@ -121,8 +121,7 @@ func Explain(err error) error {
 	return err
 }
 
-// Runbook says where to read about an error of a function. The index of the runbook has a page for
-// each name.
+// Runbook returns a hint with the page of the runbook for an error of a function.
 func Runbook(errorType string) string {
 	return "what it means and what to do: docs/runbook/README.md, at " + errorType
 }
@@ -134,14 +133,14 @@ func noCredentials(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case terminal.Hint(err) != "" || errors.Is(err, terminal.ErrDeclined): // the question for the MFA code
+	case terminal.Hint(err) != "" || errors.Is(err, terminal.ErrDeclined): // from the question for the MFA code
 		return terminal.WithHint(innermost(err), terminal.Hint(err))
 	case strings.Contains(strings.ToLower(err.Error()), "expired") || isCode(err, expiredCodes...):
 		return terminal.WithHint(errors.New("the AWS credentials have expired"), logInAgain)
-	case errors.As(err, &api): // of STS, for a role
+	case errors.As(err, &api): // an error of STS for a role
 		return terminal.WithHint(fmt.Errorf("AWS gave no credentials: %s", redact.Clip(api.ErrorMessage(), 300)),
 			"check the MFA code, the role and its profile; or "+logInAgain)
-	case strings.Contains(text, "IMDS"): // the last place that the SDK looks at; operators do not know it
+	case strings.Contains(text, "IMDS"): // the last source that the SDK tries; the message would confuse operators
 		return terminal.WithHint(errors.New("no AWS credentials were found"), logInAgain)
 	}
 	return terminal.WithHint(fmt.Errorf("no AWS credentials were found: %s", redact.Clip(text, 300)), logInAgain)

@@ -26,7 +26,7 @@ type Function struct {
 	Timeout     time.Duration
 	Environment map[string]string
 	Tags        map[string]string
-	Reserved    *int // concurrency; nil if it shares the account's
+	Reserved    *int // reserved concurrency; nil if the function has none
 	LogGroup    string
 }
 
@@ -64,7 +64,7 @@ type Permission struct {
 	SourceAccount string // "" if the statement has no such condition
 }
 
-// Permissions returns the permissions of services in a function's own policy.
+// Permissions returns the permissions of AWS services in a function's resource policy.
 func (c *Cloud) Permissions(ctx context.Context, nameOrARN string) ([]Permission, error) {
 	out, err := c.calls.getPolicy(ctx, &lambda.GetPolicyInput{FunctionName: &nameOrARN})
 	if NotFound(err) {
@@ -103,7 +103,7 @@ func (c *Cloud) Permissions(ctx context.Context, nameOrARN string) ([]Permission
 	return list, nil
 }
 
-// Concurrency returns how many executions the account may have at once in the region.
+// Concurrency returns the limit of concurrent executions of the account in the region.
 func (c *Cloud) Concurrency(ctx context.Context) (int, error) {
 	out, err := c.calls.getAccountSettings(ctx, &lambda.GetAccountSettingsInput{})
 	if err != nil {
@@ -129,9 +129,9 @@ func (e *FunctionError) Error() string {
 	return fmt.Sprintf("the function %s failed: %s", e.Function, strings.TrimPrefix(e.Type+": "+e.Message, ": "))
 }
 
-// Invoke sends an event to a function and returns its answer. It fails with a [*FunctionError] if
-// the function failed. The event is sent again only if Lambda refused it because of too many
-// requests, so that the function did not run. An event whose answer is lost is not sent again.
+// Invoke sends an event to a function and returns its answer. It fails with a [*FunctionError] if the
+// function failed. It sends the event again only if Lambda throttled the request, so that the function
+// did not run. If the answer is lost, it does not send the event again.
 func (c *Cloud) Invoke(ctx context.Context, nameOrARN string, event any) (json.RawMessage, error) {
 	payload, err := json.Marshal(event)
 	if err != nil {

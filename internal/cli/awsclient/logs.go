@@ -23,8 +23,8 @@ type LogRecord struct {
 	Error     string
 }
 
-// RotationLog returns what the rotate function logged about one rotation, oldest first. CloudWatch
-// shows a line some seconds after it was written, so the caller reads again.
+// RotationLog returns the records of one rotation in the rotate function's log, oldest first.
+// CloudWatch returns a record some seconds after it was written, so the caller must read again.
 func (c *Cloud) RotationLog(ctx context.Context, f Function, versionID string, since time.Time) ([]LogRecord, error) {
 	if strings.ContainsAny(versionID, "\"\\") {
 		return nil, nil // no version has such an id

@@ -17,7 +17,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Listed is a secret as ListSecrets shows it, which can be some minutes old (API reference,
+// Listed is a secret in the answer of ListSecrets, which can be some minutes old (API reference,
 // ListSecrets).
 type Listed struct {
 	ARN      string
@@ -28,7 +28,7 @@ type Listed struct {
 	Deleted  bool            // marked for deletion
 }
 
-// Secrets lists all secrets of the account and region by name, with those that are marked for
+// Secrets lists all secrets of the account and region by name, including those that are marked for
 // deletion.
 func (c *Cloud) Secrets(ctx context.Context) ([]Listed, error) {
 	var list []Listed
@@ -95,9 +95,9 @@ type NewSecret struct {
 	KMSKey      string // id or ARN; "" for the AWS-managed key
 }
 
-// CreateSecret creates a secret and returns its ARN. Its first version has the id token. If the
-// answer is lost, the same call again creates no second secret, because the token and the value are
-// the same (API reference, CreateSecret).
+// CreateSecret creates a secret and returns its ARN. token becomes the id of its first version. If the
+// answer is lost, the same call creates no second secret, because the token and the value are the same
+// (API reference, CreateSecret).
 func (c *Cloud) CreateSecret(ctx context.Context, n NewSecret, token string) (arn string, err error) {
 	in := &secretsmanager.CreateSecretInput{
 		Name: &n.Name, Description: &n.Description, ClientRequestToken: &token,
@@ -113,13 +113,13 @@ func (c *Cloud) CreateSecret(ctx context.Context, n NewSecret, token string) (ar
 	return aws.ToString(out.ARN), nil
 }
 
-// firstStage is the label of a first value until [Cloud.PutFirst] has ended.
+// firstStage is a temporary label of [Cloud.PutFirst].
 const firstStage = "first-value"
 
-// PutFirst stores the first value of a secret that has no version, which Secrets Manager makes
-// current by itself. The call names a label of its own, so it does not move AWSCURRENT if somebody
-// else stored a value first. If the token is the id of a version with that value, Secrets Manager
-// checks the permission and changes nothing (API reference, PutSecretValue).
+// PutFirst stores the first value of a secret that has no version. Secrets Manager makes the first
+// version current. The call names another label, so that it does not move AWSCURRENT if somebody else
+// stored a value first. If the token is the id of a version with the same value, Secrets Manager checks
+// the permission and changes nothing (API reference, PutSecretValue).
 func (c *Cloud) PutFirst(ctx context.Context, secretARN string, value redact.Text, token string) error {
 	out, err := c.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
 		SecretId: &secretARN, ClientRequestToken: &token, SecretString: aws.String(value.Reveal()),
@@ -143,7 +143,7 @@ func (c *Cloud) Tag(ctx context.Context, secretARN string, tags map[string]strin
 	return newError("write the tags of "+secretARN, err)
 }
 
-// Untag removes tags. A tag that does not exist is no error.
+// Untag removes tags. It does not fail if a tag does not exist.
 func (c *Cloud) Untag(ctx context.Context, secretARN string, names ...string) error {
 	if len(names) == 0 {
 		return nil
@@ -163,10 +163,9 @@ func tagList(tags map[string]string) []types.Tag {
 // ErrRotationUnderWay means that another rotation of the secret is running or stuck.
 var ErrRotationUnderWay = errors.New("another rotation of the secret is not complete")
 
-// Rotate starts a rotation with the configured function and returns the id of the new version. It
-// fails with [ErrRotationUnderWay] if another rotation has not ended; Secrets Manager may then
-// continue that one. The same call with the same token after a lost answer starts no second
-// rotation.
+// Rotate starts a rotation with the configured function and returns the id of the new version. It fails
+// with [ErrRotationUnderWay] if another rotation has not ended. Then Secrets Manager may continue that
+// rotation. If the answer is lost, the same call with the same token starts no second rotation.
 func (c *Cloud) Rotate(ctx context.Context, secretARN, token string) (versionID string, err error) {
 	out, err := c.secrets.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &secretARN,
 		ClientRequestToken: &token})
@@ -183,9 +182,9 @@ func isUnderWay(err error) bool {
 	return isCode(err, "InvalidRequestException") && strings.Contains(strings.ToLower(err.Error()), "previous rotation")
 }
 
-// SwitchRotationOn has a function rotate the secret by the rules, and rotates nothing now. Secrets
-// Manager tests the function with a copy of the current value. It fails with [ErrRotationUnderWay]
-// if a rotation has not ended.
+// SwitchRotationOn turns rotation on with a function and rules, and does not rotate the secret now.
+// Secrets Manager tests the function with a copy of the current value. SwitchRotationOn fails with
+// [ErrRotationUnderWay] if a rotation has not ended.
 func (c *Cloud) SwitchRotationOn(ctx context.Context, secretARN, functionARN string, rules vault.RotationRules) error {
 	in := &secretsmanager.RotateSecretInput{
 		SecretId: &secretARN, RotationLambdaARN: &functionARN, RotateImmediately: aws.Bool(false),

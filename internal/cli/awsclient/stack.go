@@ -17,8 +17,8 @@ func (c *Cloud) ask(ctx context.Context, doing, service, target string, in, out 
 		Target: target, In: in}, out))
 }
 
-// RotateFunctions returns the ARNs of the rotate functions of all stacks in the account and region,
-// which each stack publishes as a parameter /quilt-rotate/<stack>/rotate-function-arn.
+// RotateFunctions returns the ARNs of the rotate functions of all stacks in the account and region.
+// Each stack publishes its function in the parameter /quilt-rotate/<stack>/rotate-function-arn.
 func (c *Cloud) RotateFunctions(ctx context.Context) (arns []string, _ error) {
 	in := map[string]any{"Path": "/quilt-rotate", "Recursive": true}
 	for {
@@ -67,9 +67,9 @@ func (c *Cloud) Schedule(ctx context.Context, name string) (Schedule, error) {
 	return s, nil
 }
 
-// SwitchSchedule enables or disables a schedule. UpdateSchedule replaces the whole schedule, so it
-// sends everything that [Cloud.Schedule] has read. If the answer is lost, the same request is sent
-// again with the same token.
+// SwitchSchedule enables or disables a schedule. UpdateSchedule replaces the whole schedule, so the
+// request has all members that [Cloud.Schedule] has read. If the answer is lost, the same request is
+// sent again with the same token.
 func (c *Cloud) SwitchSchedule(ctx context.Context, s Schedule, enabled bool) error {
 	in := map[string]any{"ClientToken": uuid.NewString(), "State": "DISABLED"}
 	if enabled {

@@ -34,15 +34,15 @@ type Result struct {
 	Fix    string `json:"fix,omitempty"`
 }
 
-// check is one row of a table: its name, the checks of the same table that must not fail before it,
-// and what it does.
+// check is one row of a table: its name, the earlier checks of the table that it needs, and its
+// function.
 type check[Subject any] struct {
 	name  string
 	needs []string
 	look  func(Subject, context.Context) finding
 }
 
-// finding is what a check found.
+// finding is the result of a check's function.
 type finding struct {
 	status      Status
 	detail, fix string
@@ -64,8 +64,8 @@ func skip(format string, args ...any) finding {
 	return finding{Skipped, fmt.Sprintf(format, args...), ""}
 }
 
-// broken is a check that ended with an error. If the operator's AWS permissions forbid the request,
-// nothing is known, and the check is skipped.
+// broken returns the finding of a check that ended with an error. If the operator has no permission
+// for the AWS request, the check is skipped, because nothing is known.
 func broken(err error, fix string) finding {
 	denied := awsclient.Denied(err)
 	err = awsclient.Explain(err)
@@ -75,11 +75,11 @@ func broken(err error, fix string) finding {
 	return failure(cmp.Or(fix, terminal.Hint(err)), "%s", err)
 }
 
-// examine runs the checks of a table in their order. A check that needs one that failed is skipped
-// and names the first that failed, so that one fault is one failure.
-func examine[Subject any](ctx context.Context, checks []check[Subject], s Subject) []Result {
+// runChecks runs the checks of a table in their order. If a check needs another check that failed or
+// was skipped, it is skipped and names the first check that failed. So one fault is one failure.
+func runChecks[Subject any](ctx context.Context, checks []check[Subject], s Subject) []Result {
 	results := make([]Result, 0, len(checks))
-	missing := map[string]string{} // by the name of a check: where to look for why it found nothing
+	missing := map[string]string{} // by name of a check without a result: the check that has the reason
 	for _, c := range checks {
 		var f finding
 		if i := slices.IndexFunc(c.needs, func(need string) bool { return missing[need] != "" }); i >= 0 {
@@ -104,7 +104,7 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// span is a duration as settings take it, without the zeros that Go writes, or in days.
+// span formats a duration in days, or as settings accept it, without the zeros that Go writes.
 func span(d time.Duration) string {
 	if d%day == 0 {
 		return days(d)

@@ -17,7 +17,7 @@ func TestOneFaultIsOneFailure(t *testing.T) {
 		t.Error("a check ran although one that it needs failed")
 		return finding{}
 	}
-	got := examine(t.Context(), []check[struct{}]{
+	got := runChecks(t.Context(), []check[struct{}]{
 		{"first", nil, look(failure("fix it", "it is broken"))},
 		{"second", []string{"first"}, forbidden},
 		{"third", []string{"second"}, forbidden},

@@ -17,13 +17,14 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// deployAgain is the fix if something that the stack sets was changed.
+// deployAgain is the fix if a property that the stack sets was changed.
 const deployAgain = "deploy the stack again"
 
-// leastTimeout is what a step needs: it waits up to 20 s until the registry knows a new key.
+// leastTimeout is the timeout that a step needs: it waits up to 20 s until the registry accepts a new
+// key.
 const leastTimeout = 30 * time.Second
 
-func (p *patient) rotateFunction(context.Context) finding {
+func (p *examined) rotateFunction(context.Context) finding {
 	switch {
 	case p.secret.Rotation.Function == "":
 		return failure(p.secret.NotRotated(), "no function rotates the secret")
@@ -35,47 +36,47 @@ func (p *patient) rotateFunction(context.Context) finding {
 	}
 	given, err := settings.RegistryURL(p.given)
 	if err == nil && given != p.url {
-		return failure("check the URL that you gave, and the registry in the stack's configuration",
+		return failure("check the URL that you gave, and the registry in the configuration of the stack",
 			"%s creates keys at %s, not at %s", p.function.Name, p.url, given)
 	}
 	if arn := p.secret.Rotation.Function; arn != vault.UnqualifiedFunction(arn) {
 		return failure("point the rotation at the function itself: aws secretsmanager rotate-secret --secret-id "+
-			p.name+
-			" --no-rotate-immediately --rotation-lambda-arn "+vault.UnqualifiedFunction(arn),
-			"the rotation names a version or an alias, and the functions may only rotate and sweep secrets that name "+
-				"the function itself: %s", arn)
+			p.name+" --no-rotate-immediately --rotation-lambda-arn "+vault.UnqualifiedFunction(arn),
+			"the rotation names a version or an alias of the function, but the functions have permission only for "+
+				"secrets that name the function itself: %s", arn)
 	}
 	if p.function.Tags[settings.TagRevokeFunction] == "" {
 		return failure("point the rotation to the rotate function of a stack (docs/tools/README.md); if it does, "+
-			"have the permission lambda:ListTags",
-			"%s has no tag %s, so it is no rotate function, or its tags may not be read", p.function.Name,
-			settings.TagRevokeFunction)
+			"use credentials with the permission lambda:ListTags",
+			"%s has no tag %s: it is not a rotate function of quilt-rotate, or its tags may not be read",
+			p.function.Name, settings.TagRevokeFunction)
 	}
 	return runs(p.function)
 }
 
-// runs checks what both functions need.
+// runs checks the properties that both functions need.
 func runs(f awsclient.Function) finding {
 	switch {
 	case f.State != "Active" && f.State != "": // older functions have no state
 		return failure("aws lambda get-function --function-name "+f.Name, "%s is %s: %s", f.Name, f.State,
 			f.StateReason)
 	case f.Timeout < leastTimeout:
-		return failure(deployAgain, "%s may run for %s, and needs %s", f.Name, f.Timeout, leastTimeout)
+		return failure(deployAgain, "the timeout of %s is %s, and it must be at least %s", f.Name, f.Timeout,
+			leastTimeout)
 	case f.Reserved != nil && *f.Reserved < leastConcurrency:
 		return failure("aws lambda delete-function-concurrency --function-name "+f.Name,
-			"%s has a reserved concurrency of %d: below %d, Lambda throttles it, and Secrets Manager repeats the "+
-				"steps of a rotation", f.Name, *f.Reserved, leastConcurrency)
+			"%s has a reserved concurrency of %d; below %d, Lambda throttles the steps of a rotation, and Secrets "+
+				"Manager repeats them", f.Name, *f.Reserved, leastConcurrency)
 	}
 	return ok("%s, %s", f.Name, f.Timeout)
 }
 
 // sweeps reports whether the schedule of all sweeps of the secret's stack is disabled.
-func (p *patient) sweeps(ctx context.Context) finding {
+func (p *examined) sweeps(ctx context.Context) finding {
 	s, named, err := managed.SweepSchedule(ctx, p.cloud, p.function)
 	switch {
 	case !named:
-		return skip("%s has no tag %s: its release is older", p.function.Name, settings.TagSchedule)
+		return skip("%s has no tag %s, because an older release deployed it", p.function.Name, settings.TagSchedule)
 	case err != nil:
 		return broken(err, "")
 	case !s.Enabled:
@@ -87,7 +88,7 @@ func (p *patient) sweeps(ctx context.Context) finding {
 // secretsManager is the principal that invokes a rotation function.
 const secretsManager = "secretsmanager.amazonaws.com"
 
-func (p *patient) permission(ctx context.Context) finding {
+func (p *examined) permission(ctx context.Context) finding {
 	list, err := p.cloud.Permissions(ctx, p.function.ARN)
 	if err != nil {
 		return broken(err, "")
@@ -98,18 +99,18 @@ func (p *patient) permission(ctx context.Context) finding {
 			continue
 		}
 		if permission.SourceAccount == account12(p.secret.ARN) {
-			return ok("Secrets Manager may call it, for this account")
+			return ok("Secrets Manager may invoke it for this account")
 		}
 		open = open || permission.SourceAccount == ""
 	}
 	if open {
-		return failure(deployAgain, "Secrets Manager may call it for the secrets of any account: the permission has "+
+		return failure(deployAgain, "Secrets Manager may invoke it for the secrets of any account: the permission has "+
 			"no SourceAccount")
 	}
-	return failure(deployAgain, "Secrets Manager may not call it: its policy has no permission for this account")
+	return failure(deployAgain, "Secrets Manager may not invoke it: its policy has no permission for this account")
 }
 
-// account12 is the account in an ARN.
+// account12 returns the account in an ARN.
 func account12(arn string) string {
 	if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 {
 		return parts[4]
@@ -117,7 +118,7 @@ func account12(arn string) string {
 	return ""
 }
 
-func (p *patient) sweeper(ctx context.Context) finding {
+func (p *examined) sweeper(ctx context.Context) finding {
 	name, err := p.secret.Sweeper(ctx)
 	if err != nil {
 		return broken(err, "")
@@ -135,7 +136,7 @@ func (p *patient) sweeper(ctx context.Context) finding {
 		return failure(deployAgain, "%s: %s", f.Name, err)
 	}
 	if env.RegistryURL != p.url {
-		return failure(deployAgain, "%s uses another registry than the one that creates the keys: %s", f.Name,
+		return failure(deployAgain, "%s uses the registry %s, but the keys are created at another registry", f.Name,
 			env.RegistryURL)
 	}
 	if sweeping, err := env.ForSecret(p.secret.Tags); err == nil { // otherwise the check of the tags reports it
@@ -146,14 +147,12 @@ func (p *patient) sweeper(ctx context.Context) finding {
 
 var knownTags = []string{
 	settings.TagField, settings.TagKeyName, settings.TagExpiresInDays, settings.TagGrace, settings.TagQuiet,
-	settings.TagHoldLimit,
-	settings.TagIssuer, settings.TagOwner, settings.TagOwnerSince, settings.TagRegistry, settings.TagOnNeed,
-	settings.TagPauseUntil, settings.TagPauseReason, settings.TagRestart,
+	settings.TagHoldLimit, settings.TagIssuer, settings.TagOwner, settings.TagOwnerSince, settings.TagRegistry,
+	settings.TagOnNeed, settings.TagPauseUntil, settings.TagPauseReason, settings.TagRestart,
 }
 
-// tags reads the settings as both functions do. If a function cannot be looked at, the defaults are
-// used.
-func (p *patient) tags(context.Context) finding {
+// tags validates the tags as both functions do. If a function cannot be read, the defaults are used.
+func (p *examined) tags(context.Context) finding {
 	env, err := settings.LoadRotate(settings.Deployed(p.function.Environment))
 	if err != nil {
 		env = settings.Rotate{ExpiresInDays: settings.DefaultExpiresInDays}
@@ -193,7 +192,7 @@ func (p *patient) tags(context.Context) finding {
 	return ok("%s set", plural(ours, "tag"))
 }
 
-// faults lists each invalid setting once: both functions read some tags.
+// faults lists each invalid setting once, because both functions read some of the tags.
 func faults(errs ...error) string {
 	var list []string
 	for _, err := range errs {
@@ -209,31 +208,31 @@ func faults(errs ...error) string {
 	return strings.Join(slices.Compact(list), "; ")
 }
 
-func (p *patient) rotates(context.Context) finding {
+func (p *examined) rotates(context.Context) finding {
 	r := p.secret.Rotation
 	switch {
 	case !r.Enabled:
 		return failure(managed.NotRotated(p.name), "rotation is switched off")
 	case r.Rules == vault.RotationRules{}:
-		return failure("set a schedule where the rotation is set up", "it has no schedule, so nothing starts its "+
-			"rotation")
-	// what to do depends on whether a rotation is under way, and on the current key
+		return failure("set a schedule in the tool that owns the secret", "the secret has no rotation schedule, so no "+
+			"rotation starts")
+	// the fix depends on whether a rotation is under way, and on the current key
 	case !r.Next.IsZero() && p.now().Sub(r.Next) > day:
-		return failure("see what to do: quilt-rotate status "+p.name,
+		return failure("to see what to do: quilt-rotate status "+p.name,
 			"the rotation of %s is overdue by %s", r.Next.UTC().Format(time.DateOnly), days(p.now().Sub(r.Next)))
 	}
 	return ok("%s", r.Rules)
 }
 
-// lifetime is the arithmetic of the deployment (package schedule): one missed rotation is no
-// outage, and at most two keys are valid.
-func (p *patient) lifetime(context.Context) finding {
+// lifetime applies the rules of the deployment (package schedule): one missed rotation must not cause
+// an outage, and at most two keys should be valid at a time.
+func (p *examined) lifetime(context.Context) finding {
 	rules := p.secret.Rotation.Rules
 	s := schedule.Days(rules.AfterDays)
 	if rules.Schedule != "" {
 		var err error
 		if s, err = schedule.Parse(rules.Schedule); err != nil {
-			return skip("the schedule has a form that is not known: %s", rules.Schedule)
+			return skip("the schedule has an unknown format: %s", rules.Schedule)
 		}
 	}
 	window := s.Window
@@ -244,29 +243,28 @@ func (p *patient) lifetime(context.Context) finding {
 	sum := fmt.Sprintf("2 × %s + window %s + 7 days", span(s.Longest), span(window))
 	switch {
 	case life < least && least > settings.MaxExpiresInDays*day:
-		return failure("rotate more often, because no key may live that long",
-			"keys live %s, and one missed rotation needs %s (%s)", days(life), days(least), sum)
+		return failure("rotate more often: a key is valid for at most 365 days",
+			"keys are valid for %s; one missed rotation needs %s (%s)", days(life), days(least), sum)
 	case life < least:
-		return failure(fmt.Sprintf("rotate more often, or have keys live longer, with the tag %s of %d or more",
-			settings.TagExpiresInDays, least/day), "keys live %s, and one missed rotation needs %s (%s)", days(life),
-			days(least), sum)
+		return failure(fmt.Sprintf("rotate more often, or set the tag %s to %d or more", settings.TagExpiresInDays,
+			least/day), "keys are valid for %s; one missed rotation needs %s (%s)", days(life), days(least), sum)
 	case p.sweeping != nil && s.Shortest <= p.sweeping.Grace+p.sweeping.Quiet:
-		return warning("rotate less often, or shorten grace or quiet period, with the tags "+settings.TagGrace+" and "+
-			settings.TagQuiet,
-			"rotations come every %s, before grace and quiet (%s) are over: more than two keys are valid",
-			span(s.Shortest), span(p.sweeping.Grace+p.sweeping.Quiet))
+		return warning("rotate less often, or shorten the grace period or the quiet period with the tags "+
+			settings.TagGrace+" and "+settings.TagQuiet,
+			"the secret is rotated every %s, before the grace period and the quiet period (%s) are over, so more than "+
+				"two keys are valid at a time", span(s.Shortest), span(p.sweeping.Grace+p.sweeping.Quiet))
 	}
-	return ok("keys live %s ≥ %s: %s", days(life), days(least), sum)
+	return ok("keys are valid for %s; one missed rotation needs %s (%s)", days(life), days(least), sum)
 }
 
-func (p *patient) replicas(context.Context) finding {
+func (p *examined) replicas(context.Context) finding {
 	if len(p.secret.Replicas) == 0 {
 		return ok("none")
 	}
 	var all []string
 	for _, r := range p.secret.Replicas {
 		if r.Status != vault.InSync {
-			return failure("see why: aws secretsmanager describe-secret --secret-id "+p.name+
+			return failure("to see why: aws secretsmanager describe-secret --secret-id "+p.name+
 				"; to replicate again: aws secretsmanager replicate-secret-to-regions --secret-id "+
 				p.name+" --add-replica-regions Region="+r.Region+" --force-overwrite-replica-secret",
 				"%s is %s: consumers there may read an old key, and sweeps wait", r.Region, r.Status)

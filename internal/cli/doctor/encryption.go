@@ -10,12 +10,12 @@ import (
 	"quilt-rotate/internal/cli/awsclient"
 )
 
-// encryption looks at the policy of the KMS key that encrypts the secret. The roles of the
-// functions get their use of it from policies of IAM, which count only if the key's policy
-// delegates to the account (AWS KMS developer guide, "Default key policy").
-func (p *patient) encryption(ctx context.Context) finding {
+// encryption checks the policy of the KMS key that encrypts the secret. The roles of the functions get
+// the permission to use the key from IAM policies, which count only if the key policy delegates to the
+// account (AWS KMS developer guide, "Default key policy").
+func (p *examined) encryption(ctx context.Context) finding {
 	if p.secret.KMSKey == "" {
-		return ok("the key of Secrets Manager that AWS manages")
+		return ok("by the AWS managed key of Secrets Manager")
 	}
 	key, err := p.cloud.Key(ctx, p.secret.KMSKey)
 	switch {
@@ -25,8 +25,8 @@ func (p *patient) encryption(ctx context.Context) finding {
 	case err != nil:
 		return broken(err, "")
 	case key.KeyState != "Enabled":
-		return failure("enable it, after aws kms cancel-key-deletion if it is to be deleted: aws kms enable-key "+
-			"--key-id "+key.Arn, "the KMS key %s is %s: the secret cannot be read", key.Arn, key.KeyState)
+		return failure("enable it: aws kms enable-key --key-id "+key.Arn+" (if its deletion is scheduled, first: aws "+
+			"kms cancel-key-deletion)", "the KMS key %s is %s: the secret cannot be read", key.Arn, key.KeyState)
 	case !delegates(key.Policy, account12(key.Arn), p.function.Role):
 		return failure("add the statement of docs/kms.md to its policy, for arn:aws:iam::"+account12(key.Arn)+":root",
 			"the policy of the KMS key %s neither delegates to IAM nor names the rotate function's role: no rotation "+
@@ -35,8 +35,8 @@ func (p *patient) encryption(ctx context.Context) finding {
 	return ok("by the KMS key %s", key.Arn)
 }
 
-// delegates reports whether a statement of a key's policy lets the account or the role decrypt. Its
-// conditions are not evaluated.
+// delegates reports whether a statement of a key policy allows the account or the role to decrypt. It
+// does not evaluate conditions.
 func delegates(policy, account, role string) bool {
 	var document struct{ Statement json.RawMessage }
 	_ = json.Unmarshal([]byte(policy), &document)
@@ -53,7 +53,7 @@ func delegates(policy, account, role string) bool {
 				strings.HasSuffix(who, "::"+account+":root")
 		})
 		decrypts := slices.ContainsFunc(texts(s.Action), func(action string) bool {
-			// an action of IAM knows * and ?, and no case
+			// IAM actions have the wildcards * and ?, and ignore case
 			matches, _ := path.Match(strings.ToLower(action), "kms:decrypt")
 			return matches
 		})
@@ -64,7 +64,7 @@ func delegates(policy, account, role string) bool {
 	return false
 }
 
-// texts are all texts in a member of a policy: one, a list, or an object of them.
+// texts returns all strings in a member of a policy, which may be a string, a list or an object.
 func texts(member any) (list []string) {
 	switch member := member.(type) {
 	case string:

@@ -16,8 +16,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// holdsKey finds the key in the current value as the functions do.
-func (p *patient) holdsKey(ctx context.Context) finding {
+// holdsKey finds the key in the current value in the same way as the functions.
+func (p *examined) holdsKey(ctx context.Context) finding {
 	bootstrap := "quilt-rotate bootstrap " + p.name
 	current, there := p.secret.Holder(vault.Current)
 	if !there {
@@ -44,9 +44,9 @@ func (p *patient) holdsKey(ctx context.Context) finding {
 	return ok("JSON, field %s: %s", p.value.Field(), p.value.Key())
 }
 
-// sharing looks for another secret that holds the same key: a key that one of them replaces is
-// revoked by its sweeps.
-func (p *patient) sharing(context.Context) finding {
+// sharing searches for another secret that holds the same key. When one of the secrets is rotated, its
+// sweeps revoke the key.
+func (p *examined) sharing(context.Context) finding {
 	if p.scanErr != nil {
 		return broken(p.scanErr, "")
 	}
@@ -75,8 +75,8 @@ func (p *patient) sharing(context.Context) finding {
 	return ok("no other managed secret holds the key")
 }
 
-// newKey is the command that gives a secret a key of its own.
-func (p *patient) newKey(secret, function string) string {
+// newKey returns the command that stores a new key in a secret.
+func (p *examined) newKey(secret, function string) string {
 	switch {
 	case function != "":
 		return "quilt-rotate rotate " + secret
@@ -86,8 +86,8 @@ func (p *patient) newKey(secret, function string) string {
 	return "quilt-rotate recover " + secret + " --replace --registry " + p.url
 }
 
-// logsIn asks who the key belongs to, and for all keys of that user, if it may list them.
-func (p *patient) logsIn(ctx context.Context) finding {
+// logsIn reads the owner of the key, and all keys of the owner if the key has permission to list them.
+func (p *examined) logsIn(ctx context.Context) finding {
 	r, there := p.registries[p.url]
 	switch {
 	case !there:
@@ -104,37 +104,38 @@ func (p *patient) logsIn(ctx context.Context) finding {
 	}
 	switch {
 	case quilt.RefusesLogin(err):
-		return failure("quilt-rotate recover "+p.name, "%s refuses the current key: it has expired, or was revoked",
+		return failure("quilt-rotate recover "+p.name, "%s refuses the current key: it has expired or was revoked",
 			r.host)
 	case err != nil:
 		return broken(err, "")
 	case p.rotation.Owner != "" && !quilt.SameUser(p.rotation.Owner, p.me.Email):
 		return failure("to store a key of that user: quilt-rotate recover "+p.name+" --replace --new-owner; to "+
 			"correct the tag: aws secretsmanager tag-resource --secret-id "+p.name+
-			" --tags Key="+settings.TagOwner+",Value="+p.me.Email, "the key belongs to %s, and the tag %s names %s",
+			" --tags Key="+settings.TagOwner+",Value="+p.me.Email, "the key belongs to %s, but the tag %s names %s",
 			p.me.Email, settings.TagOwner, p.rotation.Owner)
 	}
 	return ok("as %s", p.me.Email)
 }
 
-// noFunction reports that no function can say which registry the secret's keys belong to.
-func (p *patient) noFunction() bool {
+// noFunction reports whether no function can be read that names the registry.
+func (p *examined) noFunction() bool {
 	_, unseen := errors.AsType[*managed.UnseenFunctionError](p.functionErr)
 	return unseen || p.secret.Rotation.Function == ""
 }
 
-func (p *patient) noRegistry() string {
+func (p *examined) noRegistry() string {
 	if p.noFunction() {
 		return "no registry is known; give --registry or --catalog"
 	}
 	return "the function does not name the registry"
 }
 
-// issuerWorks logs in with the issuing credential: the keys of another user have other permissions.
-func (p *patient) issuerWorks(ctx context.Context) finding {
+// issuerWorks logs in with the issuing credential and checks that it belongs to the owner of the key,
+// because keys of another user have other permissions.
+func (p *examined) issuerWorks(ctx context.Context) finding {
 	name := p.rotation.Issuer
 	if name == "" {
-		return skip("none is configured")
+		return skip("no issuing credential is configured")
 	}
 	r, there := p.registries[p.url]
 	switch {
@@ -166,26 +167,27 @@ func (p *patient) issuerWorks(ctx context.Context) finding {
 	p.issuer = session.Session
 	if !session.Listed {
 		return warning(`add to the value of the secret `+name+`: "serves": ["`+p.name+`"]`,
-			"logs in as %s, and does not list the secrets that it serves: it serves this one only while a key of the "+
-				"secret proves that both belong to the same user", me.Email)
+			"logs in as %s, but its value does not list the secrets that it serves; then it serves this secret only "+
+				"while a key of the secret shows that both belong to the same user", me.Email)
 	}
 	return ok("logs in as %s", me.Email)
 }
 
-// owner is the current key's user, or the tag's; "" if neither is known.
-func (p *patient) owner() string {
+// owner returns the user of the current key, or the user that the tag names, or "".
+func (p *examined) owner() string {
 	if p.me.Email != "" {
 		return p.me.Email
 	}
 	return p.rotation.Owner
 }
 
-// known finds the current key in the registry's list, by its label, else by its fingerprint.
-func (p *patient) known(ctx context.Context) finding {
+// known finds the current key in the registry's list by its label, or by its fingerprint if it has no
+// label.
+func (p *examined) known(ctx context.Context) finding {
 	if p.manageErr != nil {
 		p.keys = nil
 		if p.issuer == nil {
-			return skip("the key may not look at keys")
+			return skip("the key has no permission to read keys")
 		}
 		account, err := p.issuer.Account(ctx)
 		if err != nil {
@@ -203,14 +205,14 @@ func (p *patient) known(ctx context.Context) finding {
 	rotate := "quilt-rotate rotate " + p.name
 	switch {
 	case len(fits) == 0 && id != "":
-		return failure(rotate, "the label names the key %s, which %s does not have", id, p.me.Email)
+		return failure(rotate, "the label names the key %s, but %s has no such key", id, p.me.Email)
 	case len(fits) == 0:
-		return failure(rotate, "the registry's list does not show the key, so it cannot be revoked when it is replaced")
+		return failure(rotate, "the registry does not list the key, so it cannot be revoked when it is replaced")
 	case len(fits) > 1:
-		return failure(rotate, "%d keys have its fingerprint, so it is not known which one to revoke: when it is "+
-			"replaced, it is not revoked, and expires", len(fits))
+		return failure(rotate, "%d keys have the fingerprint of the current key, so its id is not known; when the key "+
+			"is replaced, it is not revoked and stays valid until it expires", len(fits))
 	case p.value.Key().Contradicts(fits[0].Fingerprint):
-		return failure(rotate, "the label names the key %s, and the value holds another", id)
+		return failure(rotate, "the label names the key %s, but the value holds another key", id)
 	}
 	p.key = fits[0]
 	left := p.key.ExpiresAt.Sub(p.key.RegistryTime)
@@ -220,9 +222,9 @@ func (p *patient) known(ctx context.Context) finding {
 	return ok("%s, expires in %s", p.key.ID, days(left))
 }
 
-// rotatedInTime compares the dates of two services: a difference of hours between their clocks does
-// not matter.
-func (p *patient) rotatedInTime(context.Context) finding {
+// rotatedInTime compares dates of two services. A difference of hours between their clocks does not
+// matter.
+func (p *examined) rotatedInTime(context.Context) finding {
 	next, expires := p.secret.Rotation.Next, p.key.ExpiresAt
 	rotate := "quilt-rotate rotate " + p.name
 	switch {
@@ -233,19 +235,19 @@ func (p *patient) rotatedInTime(context.Context) finding {
 		return failure(rotate, "the next rotation is on %s, after the key expires on %s",
 			next.UTC().Format(time.DateOnly), expires.UTC().Format(time.DateOnly))
 	case expires.Sub(next) < schedule.Reserve:
-		return warning(rotate, "the next rotation, on %s, comes only %s before the key expires",
+		return warning(rotate, "the next rotation, on %s, is only %s before the key expires",
 			next.UTC().Format(time.DateOnly), days(expires.Sub(next)))
 	}
 	return ok("rotation on %s, %s before the key expires", next.UTC().Format(time.DateOnly), days(expires.Sub(next)))
 }
 
-// prompt is how soon a use must show to count as recorded at once.
+// prompt is the delay within which the registry must show a use, so that it counts as recorded at once.
 const prompt = 2 * time.Minute
 
-// useIsRecorded logs in and checks whether the registry shows that use: a sweep holds a superseded
-// key while it is used. A registry may record the day or the hour only, which sweeps allow for
-// ([quilt.APIKey.LatestUse]).
-func (p *patient) useIsRecorded(ctx context.Context) finding {
+// useIsRecorded logs in and checks whether the registry shows this use, because a sweep holds a
+// superseded key while it is used. A registry may record only the day or the hour. Sweeps take this
+// into account ([quilt.APIKey.LatestUse]).
+func (p *examined) useIsRecorded(ctx context.Context) finding {
 	session := p.session
 	if p.manageErr != nil {
 		if _, err := p.session.Me(ctx); err != nil {
@@ -258,13 +260,13 @@ func (p *patient) useIsRecorded(ctx context.Context) finding {
 		return broken(err, "")
 	}
 	if login.Key == nil || login.Key.LastUsedAt == nil {
-		return warning("make grace long enough for every consumer to read the secret again (a cache of the SDKs "+
-			"holds it for an hour)",
-			"the registry records no use, so grace alone decides when a superseded key is revoked")
+		return warning("make the grace period long enough for every consumer to read the secret again (the caches of "+
+			"the AWS SDKs keep a secret for an hour)",
+			"the registry records no use of keys, so only the grace period decides when a superseded key is revoked")
 	}
 	if lag := login.RegistryTime.Sub(*login.Key.LatestUse()); lag >= prompt {
-		return warning("make quiet longer than that delay", "recorded late: after a login just now, the last use "+
-			"shown is %s old", terminal.About(lag))
+		return warning("make the quiet period longer than this delay", "the registry records use late: right after a "+
+			"login, the last recorded use is %s old", terminal.About(lag))
 	}
 	return ok("recorded at once")
 }

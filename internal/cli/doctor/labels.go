@@ -10,7 +10,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-func (p *patient) labels(context.Context) finding {
+func (p *examined) labels(context.Context) finding {
 	n := p.secret.Labels()
 	var unknown []string
 	for _, v := range p.secret.Sorted() {
@@ -19,21 +19,21 @@ func (p *patient) labels(context.Context) finding {
 	switch {
 	case len(unknown) > 0:
 		return failure("deploy the newest release, which may have written it: docs/runbook/UnknownLabel.md",
-			"sweeps stop because they do not know the label %s", strings.Join(unknown, ", "))
+			"sweeps stop because this label is unknown: %s", strings.Join(unknown, ", "))
 	case n > vault.LabelQuota-status.RotationLabels:
 		pending, there := p.secret.Holder(vault.Pending)
 		return failure(status.FreeLabels(p.name, status.FromLabels(p.secret.Secret), there &&
-			!pending.Has(vault.Current)), "%d of %d labels are taken, and a rotation needs %d free", n,
+			!pending.Has(vault.Current)), "%d of %d staging labels are in use, and a rotation needs %d free labels", n,
 			vault.LabelQuota, status.RotationLabels)
 	}
-	return ok("%d of %d taken", n, vault.LabelQuota)
+	return ok("%d of %d staging labels in use", n, vault.LabelQuota)
 }
 
-// longestStep is how long a Lambda function can run. If AWSPENDING is older, no step of its
-// rotation runs any more.
+// longestStep is the longest run of a Lambda function. If AWSPENDING is older, no step of its rotation
+// is running.
 const longestStep = 15 * time.Minute
 
-func (p *patient) pending(ctx context.Context) finding {
+func (p *examined) pending(ctx context.Context) finding {
 	v, there := p.secret.Holder(vault.Pending)
 	if !there || v.Has(vault.Current) {
 		return ok("no rotation is under way")
@@ -43,7 +43,7 @@ func (p *patient) pending(ctx context.Context) finding {
 	age := p.now().Sub(since)
 	switch {
 	case err != nil || since.IsZero():
-		return warning(unstick, "a rotation is under way, or stuck: AWSPENDING is on %s, and its age is not known",
+		return warning(unstick, "a rotation is under way or stuck: AWSPENDING is on %s, and its age is not known",
 			v.ID)
 	case age < longestStep:
 		return warning("wait until it ends: quilt-rotate status "+p.name, "a rotation has been under way for %s",

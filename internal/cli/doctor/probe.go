@@ -14,12 +14,13 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// Whether a key may create, list and revoke keys is not documented. Only a key that is created
-// shows it: the probe key. It expires after a day, and is revoked within seconds.
+// It is not documented whether a key may create, list and revoke keys. So doctor creates a key to find
+// out: the probe key. It expires after a day and is revoked within seconds.
 //
-//   - There is one at a time: visit.probing is held until the key is revoked.
-//   - Its name has the mark of this secret, so a sweep revokes it as an orphan if a crash leaves it. While it exists, no other probe key is created.
-//   - From the request that creates it until it is revoked, Ctrl-C does not stop the work: see [patient.probe].
+//   - Only one probe key exists at a time: examination.probing is full until it is revoked.
+//   - Its name has the mark of the secret, so if a crash leaves it, a sweep revokes it as an orphan.
+//     While it exists, doctor creates no other probe key for the secret.
+//   - Ctrl-C does not stop the work between the creation and the revocation: see [examined.probe].
 //   - Its secret text is used for two logins and never stored.
 
 // probeLabel begins a probe key's name.
@@ -27,13 +28,13 @@ const probeLabel = "doctor-probe"
 
 const askAdministrator = "ask the administrator of the registry"
 
-// probeDays is the shortest life of a key.
+// probeDays is the shortest lifetime of a key.
 const probeDays = 1
 
 // probeTime limits the creation and the checks of the key, and again its revocation.
 const probeTime = 30 * time.Second
 
-func (p *patient) manages(ctx context.Context) finding {
+func (p *examined) manages(ctx context.Context) finding {
 	if p.NoProbe {
 		return skip("--no-probe")
 	}
@@ -47,9 +48,9 @@ func (p *patient) manages(ctx context.Context) finding {
 	return f
 }
 
-// byIssuer is for a current key that may not manage keys. Then the issuing credential must, as in a
-// rotation.
-func (p *patient) byIssuer(ctx context.Context, refusal error) finding {
+// byIssuer checks the issuing credential if the current key may not manage keys. A rotation then uses
+// the issuing credential too.
+func (p *examined) byIssuer(ctx context.Context, refusal error) finding {
 	if p.issuer == nil {
 		return failure("give the secret an issuing credential, a second credential of "+p.me.Email+
 			": docs/runbook/NoCreator.md",
@@ -58,7 +59,7 @@ func (p *patient) byIssuer(ctx context.Context, refusal error) finding {
 	f, refusal := p.probe(ctx, p.issuer)
 	switch {
 	case refusal != nil:
-		return failure("store another issuing credential, such as a user and password",
+		return failure("store another issuing credential, such as a user name and a password",
 			"neither the key nor the issuing credential may manage keys: %s", refusal)
 	case f.status == OK:
 		return ok("the issuing credential may create, list and revoke keys; the key itself may not")
@@ -66,9 +67,9 @@ func (p *patient) byIssuer(ctx context.Context, refusal error) finding {
 	return f
 }
 
-// probe creates a key as the session's user, checks it, and revokes it. refusal is the registry's
-// refusal of what a rotation needs.
-func (p *patient) probe(ctx context.Context, s *quilt.Session) (f finding, refusal error) {
+// probe creates a key as the user of the session, checks the key, and revokes it. refusal is the
+// registry's error if it refuses a request that a rotation needs.
+func (p *examined) probe(ctx context.Context, s *quilt.Session) (f finding, refusal error) {
 	select {
 	case p.probing <- struct{}{}:
 		defer func() { <-p.probing }()
@@ -86,14 +87,14 @@ func (p *patient) probe(ctx context.Context, s *quilt.Session) (f finding, refus
 		if p.isProbe(k) && k.Status == quilt.Active {
 			return warning("the next sweep revokes it as an orphan; or now: quilt-rotate keys revoke "+k.ID+
 				" --secret "+p.name,
-				"not tried: the probe key %s of an earlier run is still there", k.ID), nil
+				"not checked, because the probe key %s of an earlier run still exists", k.ID), nil
 		}
 	}
 	steady, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTime)
 	defer cancel()
 	key, err := s.CreateKey(steady, apikey.Name(probeLabel, p.now(), p.secret.ARN), probeDays)
-	if _, lost := errors.AsType[*quilt.AnswerLostError](err); lost { // it may exist, and nobody has its text
-		p.left = "a probe key may be left, which expires within a day; the next sweep of " + p.name + " revokes it"
+	if _, lost := errors.AsType[*quilt.AnswerLostError](err); lost { // the key may exist, but its text is lost
+		p.left = "a probe key may be left; the next sweep of " + p.name + " revokes it, and it expires within a day"
 		return failure(p.left, "%s", err), nil
 	}
 	if err != nil {
@@ -106,7 +107,8 @@ func (p *patient) probe(ctx context.Context, s *quilt.Session) (f finding, refus
 	return looked, refusal
 }
 
-// refusedOr separates a refusal, for which the issuing credential may be used, from other errors.
+// refusedOr returns a refusal as an error, so that the issuing credential is tried. It returns the
+// finding for any other error.
 func refusedOr(err error) (finding, error) {
 	if quilt.Refused(err) {
 		return finding{}, err
@@ -114,20 +116,20 @@ func refusedOr(err error) (finding, error) {
 	return broken(err, ""), nil
 }
 
-func (p *patient) isProbe(k quilt.APIKey) bool {
+func (p *examined) isProbe(k quilt.APIKey) bool {
 	mark, ours := apikey.MarkOf(k.Name)
 	return ours && mark == apikey.SecretMark(p.secret.ARN) && strings.HasPrefix(k.Name, probeLabel+"-")
 }
 
-// examineProbe checks what a rotation relies on: the list shows the key, and the key logs in as the
-// same user.
-func (p *patient) examineProbe(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) (finding, error) {
+// examineProbe checks what a rotation relies on: the registry lists the key, and the key logs in as
+// the same user.
+func (p *examined) examineProbe(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) (finding, error) {
 	keys, err := s.ListKeys(ctx, quilt.KeyFilter{})
 	if err != nil {
 		return refusedOr(err)
 	}
 	if !slices.ContainsFunc(keys, func(k quilt.APIKey) bool { return k.ID == key.ID }) {
-		return failure(askAdministrator, "the registry created a key and does not list it, and sweeps need the list"),
+		return failure(askAdministrator, "the registry created a key but does not list it, and sweeps need the list"),
 			nil
 	}
 	me, err := p.loginSoon(ctx, key.Secret)
@@ -137,19 +139,19 @@ func (p *patient) examineProbe(ctx context.Context, s *quilt.Session, key quilt.
 	case err != nil:
 		return broken(err, ""), nil
 	case !quilt.SameUser(me.Email, p.owner()):
-		return failure("store an issuing credential of "+p.owner(), "a new key belongs to %s, and not to %s", me.Email,
+		return failure("store an issuing credential of "+p.owner(), "a new key belongs to %s, not to %s", me.Email,
 			p.owner()), nil
 	}
 	if len(key.Differs) > 0 {
 		return warning(askAdministrator, "a new key differs from the request: %s", strings.Join(key.Differs, "; ")), nil
 	}
-	return ok("may create, list and revoke keys, as a probe key showed"), nil
+	return ok("the key may create, list and revoke keys (checked with a probe key)"), nil
 }
 
-// defaultKeyWait is how long a registry may take to know a new key, or a revocation.
+// defaultKeyWait is how long a registry may take to accept a new key, or to refuse a revoked key.
 const defaultKeyWait = 5 * time.Second
 
-func (p *patient) loginSoon(ctx context.Context, key apikey.Key) (quilt.Identity, error) {
+func (p *examined) loginSoon(ctx context.Context, key apikey.Key) (quilt.Identity, error) {
 	session := p.registries[p.url].client.WithKey(key)
 	return backoff.Retry(ctx, func() (quilt.Identity, error) {
 		me, err := session.Me(ctx)
@@ -160,9 +162,9 @@ func (p *patient) loginSoon(ctx context.Context, key apikey.Key) (quilt.Identity
 	}, backoff.WithMaxElapsedTime(p.keyWait))
 }
 
-// revokeProbe revokes the key and checks that it is revoked, whatever happened before and even
-// after Ctrl-C. If the session may not revoke it, the issuing credential may.
-func (p *patient) revokeProbe(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) finding {
+// revokeProbe revokes the key and verifies the revocation, even after an error or Ctrl-C. If the
+// session has no permission to revoke the key, the issuing credential revokes it.
+func (p *examined) revokeProbe(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) finding {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTime)
 	defer cancel()
 	err := p.revokedBy(ctx, s, key)
@@ -172,15 +174,14 @@ func (p *patient) revokeProbe(ctx context.Context, s *quilt.Session, key quilt.C
 	if err == nil {
 		return finding{status: OK}
 	}
-	p.left = fmt.Sprintf("the probe key %s of %s is left, and expires within a day; to revoke it: quilt-rotate keys "+
+	p.left = fmt.Sprintf("the probe key %s of %s is left and expires within a day; to revoke it: quilt-rotate keys "+
 		"revoke %[1]s --secret %[2]s", key.ID, p.name)
-	return failure(p.left, "a key could be created, but not revoked: %s", err)
+	return failure(p.left, "the probe key was created but could not be revoked: %s", err)
 }
 
-// revokedBy revokes the key, and checks that the registry no longer has it and that it does not log
-// in. The answer to the revocation can be lost, so its error counts only if the registry still has
-// the key.
-func (p *patient) revokedBy(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) error {
+// revokedBy revokes the key, and verifies that the registry no longer has it and refuses it. The
+// answer to the revocation can be lost, so its error counts only if the registry still has the key.
+func (p *examined) revokedBy(ctx context.Context, s *quilt.Session, key quilt.CreatedKey) error {
 	refused := s.RevokeKey(ctx, key.ID)
 	still, err := s.GetKey(ctx, key.ID)
 	if err != nil || still != nil {

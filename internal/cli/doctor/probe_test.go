@@ -18,7 +18,7 @@ import (
 )
 
 // newPatient is one whose current key has logged in at the sandbox's registry.
-func newPatient(t *testing.T, box *sandboxtest.Rig) *patient {
+func newPatient(t *testing.T, box *sandboxtest.Rig) *examined {
 	t.Helper()
 	client, err := quilt.NewClient(box.RegistryURL, quilt.Options{MaxAttempts: 1, Transport: box.Transport()})
 	if err != nil {
@@ -29,8 +29,9 @@ func newPatient(t *testing.T, box *sandboxtest.Rig) *patient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &patient{
-		visit: &visit{registries: map[string]*registry{"r": {client: client}}, probing: make(chan struct{}, 1),
+	p := &examined{
+		examination: &examination{registries: map[string]*registry{"r": {client: client}},
+			probing: make(chan struct{}, 1),
 			keyWait: defaultKeyWait},
 		name: "prod/pipeline",
 		secret: &managed.Secret{

@@ -16,10 +16,10 @@ import (
 
 // registry is one registry that the keys of secrets belong to.
 type registry struct {
-	*visit
+	*examination
 	url, host string
 	client    *quilt.Client
-	down      string // why it cannot be asked; "": it answers
+	down      string // why the registry cannot be reached; "": it answers
 	knowledge quilt.KeySupport
 }
 
@@ -28,12 +28,12 @@ var registryChecks = []check[*registry]{
 	{"platform", []string{"reachable"}, (*registry).platform},
 }
 
-var catalogChecks = []check[*visit]{
-	{"catalog", nil, (*visit).readCatalog},
+var catalogChecks = []check[*examination]{
+	{"catalog", nil, (*examination).readCatalog},
 }
 
 // readCatalog finds the registry that the options name.
-func (v *visit) readCatalog(ctx context.Context) finding {
+func (v *examination) readCatalog(ctx context.Context) finding {
 	catalog, err := quilt.Discover(ctx, v.Catalog, v.Client)
 	if err != nil {
 		return broken(err, "")
@@ -42,9 +42,10 @@ func (v *visit) readCatalog(ctx context.Context) finding {
 	return ok("its registry is %s", catalog.RegistryURL)
 }
 
-// registriesOf are the registries of the secrets, and the given one, in the order of their URLs.
-func (v *visit) registriesOf(patients []*patient) []*registry {
-	for _, p := range patients {
+// registriesOf returns the registries of the secrets and the given registry, in the order of their
+// URLs.
+func (v *examination) registriesOf(secrets []*examined) []*registry {
+	for _, p := range secrets {
 		// with a function, the key is sent only to the registry that the function names
 		if p.secret != nil && p.url == "" && p.noFunction() {
 			if p.url, _ = settings.RegistryOf(p.secret.Tags); p.url == "" {
@@ -65,15 +66,15 @@ func (v *visit) registriesOf(patients []*patient) []*registry {
 	return list
 }
 
-func (v *visit) registry(at string) {
+func (v *examination) registry(at string) {
 	host := at
 	if u, err := url.Parse(at); err == nil {
 		host = u.Host
 	}
-	v.registries[at] = &registry{visit: v, url: at, host: host}
+	v.registries[at] = &registry{examination: v, url: at, host: host}
 }
 
-// reach connects as every request does: name, route, TLS. It sends no credential.
+// reach connects in the same way as every request: DNS, network, TLS. It sends no credential.
 func (r *registry) reach(ctx context.Context) finding {
 	client, err := quilt.NewClient(r.url, r.Client)
 	if err == nil {
@@ -83,11 +84,10 @@ func (r *registry) reach(ctx context.Context) finding {
 		r.down = "the registry " + r.host + " cannot be reached"
 		if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 			return failure("if a private authority signed its certificate: --ca-bundle FILE, and caBundle in the "+
-				"stack's configuration for the functions; "+
-				"else check the URL, or have the certificate replaced", "its certificate is not trusted here: %s",
-				untrusted.Err)
+				"configuration of the stack for the functions; otherwise check the URL, or replace the certificate",
+				"its certificate is not trusted here: %s", untrusted.Err)
 		}
-		return broken(err, "this is the network of this machine; the functions may have another: see their logs")
+		return broken(err, "check the network of this machine; the functions may use another network: see their logs")
 	}
 	r.client = client
 	switch {
@@ -101,14 +101,14 @@ func (r *registry) reach(ctx context.Context) finding {
 
 const tooOld = "ask the administrator to upgrade the Quilt stack to 1.67 or newer"
 
-// platform takes the version from the catalog, if there is one; otherwise the registry's schema
-// shows whether it has API keys.
+// platform checks the version that the catalog shows. Without a catalog, it checks whether the
+// registry's schema has API keys.
 func (r *registry) platform(context.Context) finding {
 	if r.catalog != nil && r.catalog.RegistryURL == r.url && r.catalog.StackVersion != "" {
 		if err := login.CheckPlatform(*r.catalog); err != nil {
-			return failure(tooOld, "the catalog says %s, and API keys need 1.67", r.catalog.StackVersion)
+			return failure(tooOld, "the catalog reports the version %s, and API keys need 1.67", r.catalog.StackVersion)
 		}
-		return ok("%s, as the catalog says", r.catalog.StackVersion)
+		return ok("version %s, from the catalog", r.catalog.StackVersion)
 	}
 	switch r.knowledge {
 	case quilt.KeysSupported:
@@ -116,5 +116,5 @@ func (r *registry) platform(context.Context) finding {
 	case quilt.KeysUnsupported:
 		return failure(tooOld, "older than 1.67: its schema has no API keys")
 	}
-	return skip("not known without a login; give --catalog")
+	return skip("the version is not known without a login; give --catalog")
 }

@@ -69,7 +69,7 @@ func TestCertificatesAreNamed(t *testing.T) {
 		"another name": {time.Now().AddDate(1, 0, 0), true, "localhost", Failed,
 			"not localhost", "check the URL"},
 		"a certificate that has expired": {time.Now().AddDate(0, 0, -1), true, "127.0.0.1", Failed, "expired",
-			"have the certificate replaced"},
+			"replace the certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, bundle := secureRegistry(t, c.notAfter)
@@ -77,8 +77,8 @@ func TestCertificatesAreNamed(t *testing.T) {
 			if c.trusted {
 				options.CABundle = bundle
 			}
-			r := &registry{visit: &visit{Options: Options{Client: options}}, url: strings.Replace(server.URL,
-				"127.0.0.1", c.host, 1), host: c.host}
+			r := &registry{examination: &examination{Options: Options{Client: options}},
+				url: strings.Replace(server.URL, "127.0.0.1", c.host, 1), host: c.host}
 			f := r.reach(t.Context())
 			if f.status != c.status || !strings.Contains(f.detail, c.detail) || !strings.Contains(f.fix, c.fix) {
 				t.Errorf("it found %+v, want %s: %q with the fix %q", f, c.status, c.detail, c.fix)

@@ -13,62 +13,61 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// patient is a secret, and what the checks found out about it. A check stores what later checks
-// need.
-type patient struct {
-	*visit
+// examined is a secret with the results that later checks need.
+type examined struct {
+	*examination
 	name string
 
 	secret      *managed.Secret
 	openErr     error
-	function    awsclient.Function // that rotates
+	function    awsclient.Function // rotate function
 	functionErr error
-	url         string // of its registry
+	url         string // URL of the registry
 
 	rotation  settings.Rotation
 	sweeping  *settings.Revocation // nil: not known
 	current   vault.Version
 	value     apikey.Value
-	session   *quilt.Session // by the current key
+	session   *quilt.Session // login with the current key
 	me        quilt.Identity
-	keys      []quilt.APIKey // of its user
-	manageErr error          // why the current key cannot list them
-	key       quilt.APIKey   // the current one, at the registry
-	issuer    *quilt.Session // by the issuing credential; nil: there is none that works
+	keys      []quilt.APIKey // keys of the user
+	manageErr error          // why the current key cannot list keys
+	key       quilt.APIKey   // the current key at the registry
+	issuer    *quilt.Session // login with the issuing credential; nil: none works
 	left      string         // what to do about a probe key that may be left
 }
 
-// secretChecks are in the order in which an operator fixes things.
-var secretChecks = []check[*patient]{
+// secretChecks are in the order in which an operator fixes problems.
+var secretChecks = []check[*examined]{
 	// The deployment.
-	{"secret", nil, (*patient).exists},
-	{"function", []string{"secret"}, (*patient).rotateFunction},
-	{"permission", []string{"function"}, (*patient).permission},
-	{"sweeper", []string{"function"}, (*patient).sweeper},
-	{"sweeps", []string{"function"}, (*patient).sweeps},
-	{"encryption", []string{"secret"}, (*patient).encryption},
-	{"tags", []string{"secret"}, (*patient).tags},
-	{"rotation", []string{"secret", "function"}, (*patient).rotates},
-	{"lifetime", []string{"rotation", "tags"}, (*patient).lifetime},
-	{"replicas", []string{"secret"}, (*patient).replicas},
+	{"secret", nil, (*examined).exists},
+	{"function", []string{"secret"}, (*examined).rotateFunction},
+	{"permission", []string{"function"}, (*examined).permission},
+	{"sweeper", []string{"function"}, (*examined).sweeper},
+	{"sweeps", []string{"function"}, (*examined).sweeps},
+	{"encryption", []string{"secret"}, (*examined).encryption},
+	{"tags", []string{"secret"}, (*examined).tags},
+	{"rotation", []string{"secret", "function"}, (*examined).rotates},
+	{"lifetime", []string{"rotation", "tags"}, (*examined).lifetime},
+	{"replicas", []string{"secret"}, (*examined).replicas},
 
 	// The labels.
-	{"labels", []string{"secret"}, (*patient).labels},
-	{"pending", []string{"secret"}, (*patient).pending},
+	{"labels", []string{"secret"}, (*examined).labels},
+	{"pending", []string{"secret"}, (*examined).pending},
 
 	// The key.
-	{"value", []string{"secret", "tags"}, (*patient).holdsKey},
-	{"sharing", []string{"value"}, (*patient).sharing},
-	{"login", []string{"value"}, (*patient).logsIn},
-	{"issuer", []string{"tags"}, (*patient).issuerWorks},
-	{"management", []string{"login"}, (*patient).manages},
-	{"key", []string{"login"}, (*patient).known},
-	{"next", []string{"key", "rotation"}, (*patient).rotatedInTime},
-	{"use", []string{"key"}, (*patient).useIsRecorded},
+	{"value", []string{"secret", "tags"}, (*examined).holdsKey},
+	{"sharing", []string{"value"}, (*examined).sharing},
+	{"login", []string{"value"}, (*examined).logsIn},
+	{"issuer", []string{"tags"}, (*examined).issuerWorks},
+	{"management", []string{"login"}, (*examined).manages},
+	{"key", []string{"login"}, (*examined).known},
+	{"next", []string{"key", "rotation"}, (*examined).rotatedInTime},
+	{"use", []string{"key"}, (*examined).useIsRecorded},
 }
 
 // open describes the secret and its function.
-func (p *patient) open(ctx context.Context) {
+func (p *examined) open(ctx context.Context) {
 	if p.secret, p.openErr = managed.Open(ctx, p.cloud, p.name); p.openErr != nil {
 		return
 	}
@@ -84,10 +83,10 @@ func (p *patient) open(ctx context.Context) {
 	}
 }
 
-// now is Secrets Manager's clock.
-func (p *patient) now() time.Time { return p.secret.Now }
+// now returns Secrets Manager's time.
+func (p *examined) now() time.Time { return p.secret.Now }
 
-func (p *patient) exists(context.Context) finding {
+func (p *examined) exists(context.Context) finding {
 	if p.openErr != nil {
 		return broken(p.openErr, "")
 	}

@@ -17,8 +17,8 @@ import (
 var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 // healthy is a secret in which the checks that send no request find nothing.
-func healthy() *patient {
-	p := &patient{visit: &visit{}, name: "prod/pipeline", secret: &managed.Secret{Secret: vault.Secret{
+func healthy() *examined {
+	p := &examined{examination: &examination{}, name: "prod/pipeline", secret: &managed.Secret{Secret: vault.Secret{
 		ARN: "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/pipeline-AbCdEf", Name: "prod/pipeline",
 		Now: now,
 		Rotation: vault.Rotation{Enabled: true, Function: "arn:function", Next: now.AddDate(0, 0, 30),
@@ -44,89 +44,90 @@ func TestFindings(t *testing.T) {
 	// Protects an operator who trusts a ✓: each fault of a deployment is found, and nothing else is
 	// reported.
 	for name, c := range map[string]struct {
-		look   func(*patient, context.Context) finding
-		change func(*patient)
+		look   func(*examined, context.Context) finding
+		change func(*examined)
 		status Status
 		detail string
 	}{
-		"labels": {(*patient).labels, nil, OK, "2 of 20"},
-		"fourteen labels": {(*patient).labels, func(p *patient) { p.secret.Versions["v1"] = labelled(14) },
+		"labels": {(*examined).labels, nil, OK, "2 of 20"},
+		"fourteen labels": {(*examined).labels, func(p *examined) { p.secret.Versions["v1"] = labelled(14) },
 			OK, "14 of 20"},
-		"fifteen labels": {(*patient).labels, func(p *patient) { p.secret.Versions["v1"] = labelled(15) },
+		"fifteen labels": {(*examined).labels, func(p *examined) { p.secret.Versions["v1"] = labelled(15) },
 			Failed, "15 of 20"},
-		"a label of a newer release": {(*patient).labels,
-			func(p *patient) { p.secret.Versions["v2"] = vault.NewVersion("v2", []string{"quilt-next:x"}) }, Failed,
+		"a label of a newer release": {(*examined).labels,
+			func(p *examined) { p.secret.Versions["v2"] = vault.NewVersion("v2", []string{"quilt-next:x"}) }, Failed,
 			"quilt-next:x"},
 
-		"rotation": {(*patient).rotates, nil, OK, "rate(30 days), window 4h"},
-		"rotation after days": {(*patient).rotates,
-			func(p *patient) { p.secret.Rotation.Rules = vault.RotationRules{AfterDays: 1} }, OK, "every day"},
-		"rotation switched off": {(*patient).rotates, func(p *patient) { p.secret.Rotation.Enabled = false }, Failed,
+		"rotation": {(*examined).rotates, nil, OK, "rate(30 days), window 4h"},
+		"rotation after days": {(*examined).rotates,
+			func(p *examined) { p.secret.Rotation.Rules = vault.RotationRules{AfterDays: 1} }, OK, "every day"},
+		"rotation switched off": {(*examined).rotates, func(p *examined) { p.secret.Rotation.Enabled = false }, Failed,
 			"switched off"},
-		"rotation by hand only": {(*patient).rotates,
-			func(p *patient) { p.secret.Rotation.Rules = vault.RotationRules{} }, Failed, "no schedule"},
-		"rotation overdue": {(*patient).rotates, func(p *patient) {
+		"rotation by hand only": {(*examined).rotates,
+			func(p *examined) { p.secret.Rotation.Rules = vault.RotationRules{} }, Failed, "no rotation schedule"},
+		"rotation overdue": {(*examined).rotates, func(p *examined) {
 			p.secret.Rotation.Next = now.AddDate(0, 0,
 				-3)
 		}, Failed, "overdue by 3 days"},
-		"rotation due these hours": {(*patient).rotates,
-			func(p *patient) { p.secret.Rotation.Next = now.Add(-3 * time.Hour) }, OK, "rate"},
+		"rotation due these hours": {(*examined).rotates,
+			func(p *examined) { p.secret.Rotation.Next = now.Add(-3 * time.Hour) }, OK, "rate"},
 
-		"lifetime": {(*patient).lifetime, nil, OK, "90 days ≥ 68 days: 2 × 30 days + window " +
-			"4h + 7 days"},
-		"lifetime at its bound": {(*patient).lifetime, func(p *patient) { p.rotation.ExpiresInDays = 68 },
-			OK, "68 days ≥ 68"},
-		"lifetime too short by a day": {(*patient).lifetime, func(p *patient) { p.rotation.ExpiresInDays = 67 },
+		"lifetime": {(*examined).lifetime, nil, OK,
+			"valid for 90 days; one missed rotation needs 68 days (2 × 30 days + window 4h + 7 days)"},
+		"lifetime at its bound": {(*examined).lifetime, func(p *examined) { p.rotation.ExpiresInDays = 68 },
+			OK, "valid for 68 days; one missed rotation needs 68 days"},
+		"lifetime too short by a day": {(*examined).lifetime, func(p *examined) { p.rotation.ExpiresInDays = 67 },
 			Failed, "needs 68 days"},
-		"lifetime that no key has": {(*patient).lifetime,
-			func(p *patient) { p.secret.Rotation.Rules.Schedule = "rate(200 days)" }, Failed, "needs 408 days"},
-		"rotations before grace is over": {(*patient).lifetime,
-			func(p *patient) { p.secret.Rotation.Rules.Schedule = "rate(2 days)" }, Warning, "more than two keys"},
-		"a schedule of an unknown form": {(*patient).lifetime,
-			func(p *patient) { p.secret.Rotation.Rules.Schedule = "at(noon)" }, Skipped, "at(noon)"},
-		"lifetime without a known sweeper": {(*patient).lifetime, func(p *patient) { p.sweeping = nil }, OK, "90 days"},
+		"lifetime that no key has": {(*examined).lifetime,
+			func(p *examined) { p.secret.Rotation.Rules.Schedule = "rate(200 days)" }, Failed, "needs 408 days"},
+		"rotations before grace is over": {(*examined).lifetime,
+			func(p *examined) { p.secret.Rotation.Rules.Schedule = "rate(2 days)" }, Warning, "more than two keys"},
+		"a schedule of an unknown form": {(*examined).lifetime,
+			func(p *examined) { p.secret.Rotation.Rules.Schedule = "at(noon)" }, Skipped, "at(noon)"},
+		"lifetime without a known sweeper": {(*examined).lifetime, func(p *examined) { p.sweeping = nil },
+			OK, "90 days"},
 
-		"next": {(*patient).rotatedInTime, nil, OK, "60 days before"},
-		"next after the key's end": {(*patient).rotatedInTime,
-			func(p *patient) { p.key.ExpiresAt = now.AddDate(0, 0, 29) }, Failed,
+		"next": {(*examined).rotatedInTime, nil, OK, "60 days before"},
+		"next after the key's end": {(*examined).rotatedInTime,
+			func(p *examined) { p.key.ExpiresAt = now.AddDate(0, 0, 29) }, Failed,
 			"after the key expires on 2026-12-23"},
-		"next a little before it": {(*patient).rotatedInTime,
-			func(p *patient) { p.key.ExpiresAt = now.AddDate(0, 0, 32) }, Warning, "only 2 days before"},
-		"next is never": {(*patient).rotatedInTime,
-			func(p *patient) { p.secret.Rotation.Next = time.Time{} }, Failed, "no rotation is scheduled"},
+		"next a little before it": {(*examined).rotatedInTime,
+			func(p *examined) { p.key.ExpiresAt = now.AddDate(0, 0, 32) }, Warning, "only 2 days before"},
+		"next is never": {(*examined).rotatedInTime,
+			func(p *examined) { p.secret.Rotation.Next = time.Time{} }, Failed, "no rotation is scheduled"},
 
-		"tags": {(*patient).tags, nil, OK, "2 tags set"},
-		"tags of both, at fault": {(*patient).tags,
-			func(p *patient) { p.secret.Tags[settings.TagField] = "qk_0123456789abcdefghijk" }, Failed,
+		"tags": {(*examined).tags, nil, OK, "2 tags set"},
+		"tags of both, at fault": {(*examined).tags,
+			func(p *examined) { p.secret.Tags[settings.TagField] = "qk_0123456789abcdefghijk" }, Failed,
 			"must not be a key"},
-		"tags of services, at fault": {(*patient).tags, func(p *patient) { p.secret.Tags[settings.TagRestart] = "one" },
+		"tags of services, at fault": {(*examined).tags, func(p *examined) { p.secret.Tags[settings.TagRestart] = "one" },
 			Failed, settings.TagRestart},
-		"a function by an alias": {(*patient).rotateFunction, func(p *patient) {
+		"a function by an alias": {(*examined).rotateFunction, func(p *examined) {
 			p.secret.Rotation.Function = "arn:aws:lambda:us-east-1:123456789012:function:rotate:live"
 			p.function = awsclient.Function{Name: "rotate", State: "Active", Timeout: time.Minute,
 				Environment: map[string]string{settings.EnvRegistryURL: "https://r.example"}}
 		}, Failed, "names a version or an alias"},
-		"no tags": {(*patient).tags, func(p *patient) { p.secret.Tags, p.secret.Versions, p.sweeping = nil, nil, nil },
+		"no tags": {(*examined).tags, func(p *examined) { p.secret.Tags, p.secret.Versions, p.sweeping = nil, nil, nil },
 			Warning, "is not managed"},
-		"a tag that pauses": {(*patient).tags, func(p *patient) {
+		"a tag that pauses": {(*examined).tags, func(p *examined) {
 			p.secret.Tags[settings.TagPauseUntil] = now.Add(time.Hour).Format(time.RFC3339)
 		}, Warning, "paused until 2026-11-24 13:00 UTC"},
-		"a label that pauses": {(*patient).tags, func(p *patient) {
+		"a label that pauses": {(*examined).tags, func(p *examined) {
 			p.secret.Versions["x"] = vault.NewVersion("x", []string{vault.PauseLabel(now.Add(time.Hour))})
 		}, Warning, "paused until 2026-11-24 13:00 UTC"},
-		"a label of a pause that is over": {(*patient).tags, func(p *patient) {
+		"a label of a pause that is over": {(*examined).tags, func(p *examined) {
 			p.secret.Versions["x"] = vault.NewVersion("x", []string{vault.PauseLabel(now)})
 		}, OK, "set"},
 
-		"no rotation under way": {(*patient).pending, nil, OK, "no rotation"},
-		"pending beside current": {(*patient).pending, func(p *patient) {
+		"no rotation under way": {(*examined).pending, nil, OK, "no rotation"},
+		"pending beside current": {(*examined).pending, func(p *examined) {
 			p.secret.Versions["v1"] = vault.NewVersion("v1", []string{vault.Current, vault.Pending})
 		}, OK, "no rotation"},
-		"replicas in sync": {(*patient).replicas,
-			func(p *patient) { p.secret.Replicas = []vault.Replica{{Region: "eu-west-1", Status: vault.InSync}} }, OK,
+		"replicas in sync": {(*examined).replicas,
+			func(p *examined) { p.secret.Replicas = []vault.Replica{{Region: "eu-west-1", Status: vault.InSync}} }, OK,
 			"in sync: eu-west-1"},
-		"a replica that is not": {(*patient).replicas,
-			func(p *patient) { p.secret.Replicas = []vault.Replica{{Region: "eu-west-1", Status: "InProgress"}} },
+		"a replica that is not": {(*examined).replicas,
+			func(p *examined) { p.secret.Replicas = []vault.Replica{{Region: "eu-west-1", Status: "InProgress"}} },
 			Failed, "eu-west-1 is InProgress"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,8 +1,8 @@
-// Package login logs an operator in at a registry: with the code that the registry's login page
-// shows, with user and password, or with an API key.
+// Package login logs an operator in at a registry with the code that the registry's login page shows,
+// with a user name and password, or with an API key.
 //
-// What the operator types is never shown and is never an argument. A session is held in memory and
-// ends with the command.
+// Text that the operator types is never shown and is never an argument. The session exists only in
+// memory.
 package login
 
 import (
@@ -17,15 +17,15 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// Asker reads a text that must not be shown. terminal.Console is one.
+// Asker reads a text that must not be shown. terminal.Console implements it.
 type Asker interface {
 	AskSecret(ctx context.Context, what, instead string) (redact.Text, error)
 }
 
-// Way is how to log in. The zero Way asks for a code, and accepts an API key instead.
+// Way is how to log in. The zero Way asks for a code or an API key.
 type Way struct {
-	User string     // log in with this user's password, which is asked for
-	Key  apikey.Key // if the caller has one; then nothing is asked
+	User string     // log in as this user and ask for the password
+	Key  apikey.Key // log in with this key and ask for nothing
 }
 
 // LogIn logs in and looks up the owner of the session. It fails if the registry refuses the login.
@@ -36,7 +36,7 @@ func LogIn(ctx context.Context, a Asker, registry *quilt.Client, way Way) (*quil
 	}
 	me, err := session.Me(ctx)
 	if quilt.RefusesLogin(err) {
-		err = terminal.WithHint(fmt.Errorf("the registry %s refuses that key: it has expired, was revoked, or "+
+		err = terminal.WithHint(fmt.Errorf("the registry %s refuses this key: it has expired, was revoked, or "+
 			"belongs to another registry", registry.Host()),
 			"log in with the code that "+registry.CodeURL()+" shows, or with --user")
 	}
@@ -66,7 +66,7 @@ func byPassword(ctx context.Context, a Asker, registry *quilt.Client, user strin
 	session, err := registry.LoginPassword(ctx, user, quilt.Password{Text: password})
 	withCode := "leave out --user, and paste the code that " + registry.CodeURL() + " shows"
 	if _, ssoOnly := errors.AsType[*quilt.SSORequiredError](err); ssoOnly {
-		err = terminal.WithHint(fmt.Errorf("the registry %s accepts single sign-on only, and no password",
+		err = terminal.WithHint(fmt.Errorf("the registry %s accepts only single sign-on, not a password",
 			registry.Host()), withCode)
 	} else if quilt.RefusesLogin(err) {
 		err = terminal.WithHint(fmt.Errorf("the registry %s refuses this user and password", registry.Host()),
@@ -75,7 +75,7 @@ func byPassword(ctx context.Context, a Asker, registry *quilt.Client, user strin
 	return session, err
 }
 
-// byCodeOrKey accepts both, because an operator may paste either. A key starts with qk_.
+// byCodeOrKey asks for a text, which may be a code or a key. A key starts with qk_.
 func byCodeOrKey(ctx context.Context, a Asker, registry *quilt.Client) (*quilt.Session, error) {
 	pasted, err := a.AskSecret(ctx, fmt.Sprintf("the login code of the registry %s, which %s shows", registry.Host(),
 		registry.CodeURL()),
@@ -91,20 +91,20 @@ func byCodeOrKey(ctx context.Context, a Asker, registry *quilt.Client) (*quilt.S
 	case strings.HasPrefix(text, "qk_"):
 		key, err := apikey.Parse(text)
 		if err != nil {
-			return nil, terminal.WithHint(fmt.Errorf("what was pasted is %w", err),
-				"copy the whole key again, as one line")
+			return nil, terminal.WithHint(fmt.Errorf("the pasted text is %w", err),
+				"copy the whole key again, on one line")
 		}
 		return registry.WithKey(key), nil
 	case strings.ContainsAny(text, " \t\r\n"):
 		return nil, terminal.WithHint(
-			errors.New("what was pasted is neither a code nor a key: it contains white space"), "copy the code from "+
-				registry.CodeURL()+" again, as one line")
+			errors.New("the pasted text is neither a code nor a key: it contains white space"), "copy the code from "+
+				registry.CodeURL()+" again, on one line")
 	}
 	session, err := registry.LoginRefreshToken(ctx, quilt.RefreshToken{Text: pasted})
 	if quilt.RefusesLogin(err) {
-		err = terminal.WithHint(fmt.Errorf("the registry %s refuses that code: it was used already, or belongs to "+
+		err = terminal.WithHint(fmt.Errorf("the registry %s refuses this code: it was already used, or belongs to "+
 			"another registry", registry.Host()),
-			"a code works once; "+registry.CodeURL()+" shows a new one")
+			"a code works once; to get a new one, open "+registry.CodeURL())
 	}
 	return session, err
 }

@@ -17,8 +17,8 @@ const (
 
 var leadingVersion = regexp.MustCompile(`^[^0-9]*([0-9]+)\.([0-9]+)`)
 
-// CheckPlatform refuses a catalog whose stack is older than API keys. A version of another form is
-// let pass: how it looks is not documented.
+// CheckPlatform refuses a catalog whose Quilt stack is too old for API keys. It accepts a version with
+// an unknown format, because the format is not documented.
 func CheckPlatform(catalog quilt.Catalog) error {
 	m := leadingVersion.FindStringSubmatch(catalog.StackVersion)
 	if m == nil {
@@ -29,7 +29,7 @@ func CheckPlatform(catalog quilt.Catalog) error {
 	if errMajor != nil || errMinor != nil || major > minMajor || major == minMajor && minor >= minMinor {
 		return nil
 	}
-	return terminal.WithHint(fmt.Errorf("the registry's platform is %s, and API keys came with %d.%d",
+	return terminal.WithHint(fmt.Errorf("the version of the Quilt stack is %s, and API keys need %d.%d or newer",
 		catalog.StackVersion, minMajor, minMinor),
-		"have the Quilt stack upgraded by whoever runs it, then run this again")
+		"ask the administrator of the Quilt stack to upgrade it, then run this command again")
 }

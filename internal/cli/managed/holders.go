@@ -20,41 +20,39 @@ import (
 
 // Holder is a version of a managed secret that holds a key.
 type Holder struct {
-	Secret    string // its name
+	Secret    string // name
 	ARN       string
 	VersionID string
-	Stage     string // vault.Current or vault.Pending; "": a version that has neither, but other labels
-	Deleted   bool   // the secret is marked for deletion, and can be restored
-	Issuer    bool   // the secret is not managed: it is the issuing credential of a managed one
-	// the value contains it in another place than the secret's own key, so that no rotation
-	// replaces it
-	Beside bool
-	Unsure bool // nothing shows which key it holds, because the form of the fingerprint is not known
+	Stage     string // vault.Current or vault.Pending; "": a version with other labels
+	Deleted   bool   // the secret is marked for deletion and can be restored
+	Issuer    bool   // the secret is not managed, but is the issuing credential of a managed secret
+	Beside    bool   // the value contains the key in another place than the secret's key, so no rotation replaces it
+	Unsure    bool   // the version may hold the key: the fingerprint of the key has an unknown format
 }
 
-// Holders is what all managed secrets of an account and region hold, as [Scan] read them.
+// Holders has the keys that the managed secrets of an account and region hold. [Scan] reads them.
 type Holders struct {
 	List
-	Unread []Unread // secrets that could not be read, or may not be looked at: each may hold any key
+	Unread []Unread // secrets that could not be read, so each of them may hold any key
 
 	cloud   *awsclient.Cloud
 	secrets []reading
 }
 
-// reading is what one secret holds.
+// reading is what was read of one secret.
 type reading struct {
 	listed   awsclient.Listed
 	versions []held
-	err      error // why it, or a part of it, could not be read
+	err      error // why the secret, or a part of it, could not be read
 }
 
-// held is one version.
+// held is what one version holds.
 type held struct {
 	Holder
-	keyIDs []string // from its labels
+	keyIDs []string // ids from its key labels
 	value  redact.Text
-	own    apikey.Key   // zero: the value has none
-	words  []apikey.Key // that may be keys
+	own    apikey.Key   // key of the secret; zero: none
+	words  []apikey.Key // texts in the value that may be keys
 }
 
 // Scan reads all versions with labels of all managed secrets, several at a time. A secret that
@@ -65,9 +63,9 @@ func Scan(ctx context.Context, c *awsclient.Cloud, progress func(done, total int
 	return h.scan(ctx, progress, func(reading) bool { return true })
 }
 
-// Refresh reads again those secrets that matter to the keys: those that held one or could not be
-// read, and those whose tags or labels have changed since. A version's value cannot change. The
-// list can be some minutes old, so a change of the last minutes may be missed.
+// Refresh reads some of the secrets again: those that held one of the keys, those that could not be
+// read, and those whose tags or labels have changed. The value of a version cannot change. The list of
+// secrets can be some minutes old, so a change in the last minutes may be missed.
 func (h *Holders) Refresh(ctx context.Context, keys ...apikey.Key) (*Holders, error) {
 	return h.scan(ctx, nil, func(r reading) bool {
 		return r.err != nil || slices.ContainsFunc(r.versions, func(v held) bool {
@@ -117,8 +115,8 @@ func (h *Holders) scan(ctx context.Context, progress func(done, total int), agai
 	return next, ctx.Err()
 }
 
-// read reads one secret. Secrets Manager does not show the values of a secret that is marked for
-// deletion: its labels must say which keys it holds.
+// read reads one secret. Secrets Manager does not return values of a secret that is marked for
+// deletion, so its labels must name the keys that it holds.
 func read(ctx context.Context, v *vault.Vault, l awsclient.Listed) reading {
 	r := reading{listed: l}
 	s, err := v.Describe(ctx, l.ARN) // the list may be old
@@ -156,7 +154,7 @@ func read(ctx context.Context, v *vault.Vault, l awsclient.Listed) reading {
 	return r
 }
 
-// Without leaves one secret out, which is named by its ARN.
+// Without returns the holders without the secret that has the ARN.
 func (h *Holders) Without(arn string) *Holders {
 	others := *h
 	var name string
@@ -170,16 +168,17 @@ func (h *Holders) Without(arn string) *Holders {
 	return &others
 }
 
-// OfKey finds the versions whose raw value has the key's text, in any place: first those that are
-// current, then those that are pending, then all others.
+// OfKey returns the versions whose raw value contains the key's text in any place: current versions
+// first, then pending versions, then all others.
 func (h *Holders) OfKey(key apikey.Key) []Holder {
 	return h.find(func(v held) (holds, own bool) { return apikey.Contains(v.value, key), v.own.Equal(key) })
 }
 
-// Of finds the versions that hold the registry's key, in the same order: by a label with its id, or
-// by a text that fits its fingerprint. A text may fit two keys, but the holder of the key is always
-// found. If the form of the fingerprint is not known, each version that has a key and no key label
-// may hold it. Those come last.
+// Of returns the versions that hold a key of the registry's list, in the same order as
+// [Holders.OfKey]. A version holds the key if a label has its id, or if a text in the value matches its
+// fingerprint. A text may match two keys, but the holder of the key is always found. If the format of
+// the fingerprint is unknown, each version that has a key but no key label may hold it. These versions
+// are last.
 func (h *Holders) Of(k quilt.APIKey) []Holder {
 	mark, ours := apikey.MarkOf(k.Name)
 	holds := func(v held) (holds, own bool) {
@@ -212,7 +211,7 @@ func (h *Holders) find(look func(held) (holds, own bool)) []Holder {
 	return slices.Concat(byStage[vault.Current], byStage[vault.Pending], byStage[""])
 }
 
-// Secret names a secret that holds the registry's key; "" if none does.
+// Secret returns the name of a secret that holds a key of the registry's list, or "".
 func (h *Holders) Secret(k quilt.APIKey) string {
 	if holders := h.Of(k); len(holders) > 0 {
 		return holders[0].Secret
@@ -220,10 +219,10 @@ func (h *Holders) Secret(k quilt.APIKey) string {
 	return ""
 }
 
-// Scope says where was looked, and how many secrets were read.
+// Scope returns the account and region, and how many secrets were read.
 func (h *Holders) Scope() string { return h.Place.String() + ": " + h.Count() }
 
-// Count says how many secrets were read.
+// Count returns how many secrets were read.
 func (h *Holders) Count() string {
 	all := len(h.secrets) + len(h.Unknown)
 	return fmt.Sprintf("%d of %d managed secrets read", all-len(h.Unread), all)

@@ -14,29 +14,29 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// List is which secrets of an account and region are managed.
+// List has the managed secrets of an account and region.
 type List struct {
 	Place   awsclient.Place
-	Total   int                // all secrets there, managed or not
-	Secrets []awsclient.Listed // the managed ones by name, with those that are marked for deletion
-	// whether they are managed is not known, because their rotation function could not be looked at
+	Total   int                // number of all secrets, managed or not
+	Secrets []awsclient.Listed // managed secrets by name, including those that are marked for deletion
+	// secrets that may be managed: their rotation function could not be read
 	Unknown []Unread
 
-	marks   map[string]awsclient.Listed // all secrets, by the mark that the names of their keys have
-	issuers []awsclient.Listed          // those that a tag of a managed secret names as its issuing credential
+	marks   map[string]awsclient.Listed // all secrets, by the mark in the names of their keys
+	issuers []awsclient.Listed          // issuing credentials that tags of managed secrets name
 }
 
-// Unread is a secret that could not be looked at.
+// Unread is a secret that could not be read.
 type Unread struct {
-	Secret string // its name
+	Secret string // name
 	Err    error
 }
 
-// readers is how many requests run at the same time.
+// readers is the number of requests that run at the same time.
 const readers = 12
 
-// ListSecrets finds the managed secrets: those that our rotate function rotates, and those that
-// have a tag or a label of ours, whether rotation is on or off. A function is ours if it has the
+// ListSecrets finds the managed secrets: the secrets that our rotate function rotates, and the secrets
+// that have a tag or a label of ours, whether rotation is on or off. A function is ours if it has the
 // tag that names its revoke function, or if a secret with a tag or a label of ours names it.
 func ListSecrets(ctx context.Context, c *awsclient.Cloud) (List, error) {
 	all, err := c.Secrets(ctx)
@@ -121,7 +121,7 @@ func (l List) Elsewhere(keyName string) bool {
 	return ours && !here
 }
 
-// RestoreCommand takes a secret's deletion back.
+// RestoreCommand returns the command that restores a secret that is marked for deletion.
 func RestoreCommand(secret string) string {
 	return "aws secretsmanager restore-secret --secret-id " + secret
 }

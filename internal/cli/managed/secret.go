@@ -1,10 +1,10 @@
-// Package managed is a managed secret as an operator sees it: what Secrets Manager says about it,
-// the two functions that serve it, their registry, and the settings that apply. It also finds which
-// secrets are managed, and which of them hold a key ([Scan]).
+// Package managed reads managed secrets for operators: the data of Secrets Manager, the two functions
+// that serve a secret, the registry of its keys, and its settings. It also finds which secrets are
+// managed ([ListSecrets]), and which of them hold a key ([Scan]). Start with [Secret].
 //
-// It only reads. The one exception is [Secret.Sweep], which has the revoke function sweep the
-// secret. A key is sent only to the registry that the secret's tag or its deployed function names,
-// not to one that somebody typed.
+// The package only reads, except for [Secret.Sweep], which invokes the revoke function. A key is sent
+// only to the registry that the secret's tag or its deployed function names. If an option names
+// another registry, it is refused.
 package managed
 
 import (
@@ -26,30 +26,31 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Secret is one managed secret, or one that is to become managed.
+// Secret is a managed secret, or a secret that will become managed.
 type Secret struct {
 	vault.Secret
 
-	// RevokeFunction names the function that sweeps, if the caller knows it; otherwise it is found
-	// by the rotate function's tag.
+	// RevokeFunction names the revoke function, if the caller knows it. If it is "", the tag of the
+	// rotate function names it.
 	RevokeFunction string
 
 	cloud  *awsclient.Cloud
-	rotate *awsclient.Function // once it was looked up
+	rotate *awsclient.Function // the rotate function, after it was read
 }
 
-// Deployed reports whether a function was ever deployed for the secret's rotation.
+// Deployed reports whether the secret names a rotate function. Rotation may be off, and the function
+// may have been deleted.
 func (s *Secret) Deployed() bool { return s.Rotation.Function != "" }
 
-// NamesRegistry reports whether the secret itself says which registry its keys belong to: by its
-// tag, or by a deployed function.
+// NamesRegistry reports whether the secret names the registry of its keys: by its tag, or by its
+// rotate function.
 func (s *Secret) NamesRegistry() bool { return s.Deployed() || s.RegistryTagged() }
 
 // RegistryTagged reports whether the secret has the tag that names its registry.
 func (s *Secret) RegistryTagged() bool { return strings.TrimSpace(s.Tags[settings.TagRegistry]) != "" }
 
-// PausedUntil is when the pause of a secret's sweeps ends; nil if they are not paused. A tag of
-// older releases that is no time pauses nothing, because the sweep refuses it.
+// PausedUntil returns when the pause of a secret's sweeps ends, or nil if they are not paused. A tag
+// of an older release that is not a valid time does not pause sweeps, because a sweep refuses it.
 func PausedUntil(s vault.Secret) *time.Time {
 	tagged, _ := time.Parse(time.RFC3339, strings.TrimSpace(s.Tags[settings.TagPauseUntil]))
 	until := s.PausedUntil(tagged).UTC()
@@ -59,7 +60,7 @@ func PausedUntil(s vault.Secret) *time.Time {
 	return &until
 }
 
-// DeletedError says that a secret is marked for deletion.
+// DeletedError reports that a secret is marked for deletion.
 type DeletedError struct{ Secret string }
 
 func (e *DeletedError) Error() string { return "the secret " + e.Secret + " is marked for deletion" }
@@ -110,17 +111,17 @@ func (s *Secret) Value(ctx context.Context, versionID string) (apikey.Value, err
 	return apikey.ParseValue(raw, s.Tags[settings.TagField])
 }
 
-// Raw reads a version's value as it is.
+// Raw returns a version's value without parsing it.
 func (s *Secret) Raw(ctx context.Context, versionID string) (redact.Text, error) {
 	return s.cloud.Vault.Read(ctx, s.ARN, versionID)
 }
 
-// NotRotated is what to do about a secret whose rotation is off.
+// NotRotated returns the hint for a secret whose rotation is off.
 func NotRotated(secret string) string {
 	return "switch it on: quilt-rotate adopt " + secret + " --schedule 'rate(30 days)'"
 }
 
-// NotRotated is what to do about this secret if no function rotates it.
+// NotRotated returns the hint for this secret if no function rotates it.
 func (s *Secret) NotRotated() string {
 	if s.NamesRegistry() {
 		return NotRotated(s.Name)
@@ -128,7 +129,7 @@ func (s *Secret) NotRotated() string {
 	return NotRotated(s.Name) + " --registry URL"
 }
 
-// RotateFunction is the function that Secrets Manager rotates the secret with.
+// RotateFunction describes the function that Secrets Manager rotates the secret with.
 func (s *Secret) RotateFunction(ctx context.Context) (awsclient.Function, error) {
 	if s.rotate != nil {
 		return *s.rotate, nil
@@ -145,14 +146,14 @@ func (s *Secret) RotateFunction(ctx context.Context) (awsclient.Function, error)
 	return f, nil
 }
 
-// UnseenFunctionError says that a secret's rotation function could not be looked at: it was
-// deleted, or the caller has no permission.
+// UnseenFunctionError reports that a secret's rotation function could not be read: it was deleted, or
+// the caller has no permission.
 type UnseenFunctionError struct {
 	Deleted bool
 	error
 }
 
-// Unwrap returns what AWS answered.
+// Unwrap returns the error of AWS.
 func (e *UnseenFunctionError) Unwrap() error { return e.error }
 
 func unseen(secret, function string, err error) error {
@@ -167,7 +168,7 @@ func unseen(secret, function string, err error) error {
 	return err
 }
 
-// ForeignFunctionError says that a secret's rotation function is not one of quilt-rotate.
+// ForeignFunctionError reports that a secret's rotation function is not a function of quilt-rotate.
 type ForeignFunctionError struct {
 	Function, Secret string // names
 	cause            error
@@ -178,12 +179,12 @@ func (e *ForeignFunctionError) Error() string {
 		settings.EnvRegistryURL, e.cause)
 }
 
-// Unwrap gives what is wrong with the function's settings.
+// Unwrap returns the error in the settings of the function.
 func (e *ForeignFunctionError) Unwrap() error { return e.cause }
 
-// RegistryURL is the registry that the secret's keys belong to: the one that its tag names, else
-// the deployed function's. It fails with [fault.WrongRegistry] if the two differ. If the function
-// cannot be looked at, the tag suffices.
+// RegistryURL returns the registry that the secret's keys belong to: the registry that its tag names,
+// or the registry of the deployed function. It fails with [fault.WrongRegistry] if the two differ. If
+// the function cannot be read, the tag is enough.
 func (s *Secret) RegistryURL(ctx context.Context) (string, error) {
 	tagged, err := settings.RegistryOf(s.Tags)
 	if err != nil || tagged != "" && !s.Deployed() {
@@ -200,7 +201,7 @@ func (s *Secret) RegistryURL(ctx context.Context) (string, error) {
 	return url, fault.SameRegistry(s.Secret, tagged, url)
 }
 
-// FunctionRegistryURL is the registry that the deployed function uses.
+// FunctionRegistryURL returns the registry that the deployed function uses.
 func (s *Secret) FunctionRegistryURL(ctx context.Context) (string, error) {
 	f, err := s.RotateFunction(ctx)
 	if err != nil {
@@ -209,13 +210,13 @@ func (s *Secret) FunctionRegistryURL(ctx context.Context) (string, error) {
 	url, err := settings.RegistryURL(f.Environment[settings.EnvRegistryURL])
 	if err != nil {
 		return "", terminal.WithHint(&ForeignFunctionError{f.Name, s.Name, err},
-			"see what rotates the secret: aws secretsmanager describe-secret --secret-id "+s.Name+
-				"; to have quilt-rotate rotate it instead: docs/tools/console.md")
+			"to see what rotates the secret: aws secretsmanager describe-secret --secret-id "+s.Name+
+				"; to manage it here instead: docs/tools/console.md")
 	}
 	return url, nil
 }
 
-// Registry is a client of the secret's registry, as [Secret.ResolveRegistry] finds it.
+// Registry returns a client of the registry that [Secret.ResolveRegistry] returns.
 func (s *Secret) Registry(ctx context.Context, given string, options quilt.Options) (*quilt.Client, error) {
 	url, err := s.ResolveRegistry(ctx, given)
 	if err != nil {
@@ -224,8 +225,8 @@ func (s *Secret) Registry(ctx context.Context, given string, options quilt.Optio
 	return quilt.NewClient(url, options)
 }
 
-// ResolveRegistry is the secret's registry. given is the registry that the options name, "" if
-// none. It is refused if it is another one: a key is sent to no registry but its own.
+// ResolveRegistry returns the secret's registry. given is the registry that the options name, or "". It
+// fails if given is another registry, because a key is sent only to its own registry.
 func (s *Secret) ResolveRegistry(ctx context.Context, given string) (string, error) {
 	url, err := s.RegistryURL(ctx)
 	if err != nil || given == "" {
@@ -243,8 +244,8 @@ func (s *Secret) ResolveRegistry(ctx context.Context, given string) (string, err
 	return url, nil
 }
 
-// ForRotation are the settings that hold for the secret's rotations: the deployed function's
-// environment, and the tags over it.
+// ForRotation returns the settings for the secret's rotations. The environment of the deployed function
+// gives the defaults, and the tags of the secret override them.
 func (s *Secret) ForRotation(ctx context.Context) (settings.Rotation, error) {
 	f, err := s.RotateFunction(ctx)
 	if err != nil {
@@ -257,7 +258,7 @@ func (s *Secret) ForRotation(ctx context.Context) (settings.Rotation, error) {
 	return env.ForSecret(s.Tags)
 }
 
-// Sweeper names the function that sweeps the secret.
+// Sweeper returns the name of the revoke function, which sweeps the secret.
 func (s *Secret) Sweeper(ctx context.Context) (string, error) {
 	if s.RevokeFunction != "" {
 		return s.RevokeFunction, nil
@@ -268,16 +269,16 @@ func (s *Secret) Sweeper(ctx context.Context) (string, error) {
 	}
 	name := f.Tags[settings.TagRevokeFunction]
 	if name == "" {
-		return "", terminal.WithHint(fmt.Errorf("it is not known which function sweeps %s: the function %s has no tag %s",
-			s.Name, f.Name, settings.TagRevokeFunction),
+		return "", terminal.WithHint(fmt.Errorf("it is not known which function sweeps %s: the function %s has "+
+			"no tag %s", s.Name, f.Name, settings.TagRevokeFunction),
 			"name it with --revoke-function, or deploy the stack again")
 	}
 	return name, nil
 }
 
-// Sweep has the function sweep the secret, or, as a dry run, report what a sweep would do. It fails
-// with a [*awsclient.FunctionError] if the sweep failed; the result of a dry run says what the
-// sweep would fail with.
+// Sweep invokes the revoke function for the secret. With dryRun, the function only reports what a sweep
+// would do. Sweep fails with a [*awsclient.FunctionError] if the sweep failed. The result of a dry run
+// has the error that a sweep would fail with.
 func (s *Secret) Sweep(ctx context.Context, dryRun bool) (revocation.Result, error) {
 	name, err := s.Sweeper(ctx)
 	if err != nil {
@@ -294,7 +295,7 @@ func (s *Secret) Sweep(ctx context.Context, dryRun bool) (revocation.Result, err
 	return result, nil
 }
 
-// Restart are the ECS services that the secret's tag names: they got the key at their start.
+// Restart returns the ECS services that the secret's tag names. They read the key only at their start.
 func (s *Secret) Restart() ([]settings.Service, error) {
 	text := s.Tags[settings.TagRestart]
 	if text == "" {

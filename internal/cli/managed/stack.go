@@ -11,11 +11,11 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// ErrNoStack says that no stack publishes a rotate function in this account and region.
-var ErrNoStack = errors.New("no rotate function is known here")
+// ErrNoStack reports that no stack publishes a rotate function in this account and region.
+var ErrNoStack = errors.New("no rotate function was found in this account and region")
 
-// FindRotateFunction finds the rotate function of a stack: the given one, or the only one that the
-// stacks of this account and region publish. If registry is not "", functions of other registries
+// FindRotateFunction returns the rotate function of a stack: the given function, or the only one that
+// the stacks of this account and region publish. If registry is not "", functions of other registries
 // do not count.
 func FindRotateFunction(ctx context.Context, c *awsclient.Cloud, given, registry string) (awsclient.Function, error) {
 	const name = "name the rotate function with --rotate-function: it is among the outputs of its stack"
@@ -44,9 +44,9 @@ func FindRotateFunction(ctx context.Context, c *awsclient.Cloud, given, registry
 		url, err := settings.RegistryURL(f.Environment[settings.EnvRegistryURL])
 		switch {
 		case given != "" && f.Tags[settings.TagRevokeFunction] == "": // such as the revoke function
-			return f, terminal.WithHint(fmt.Errorf("the function %s has no tag %s, so it is no rotate function, or "+
-				"its tags may not be read", f.Name, settings.TagRevokeFunction),
-				name+"; or have the permission lambda:ListTags")
+			return f, terminal.WithHint(fmt.Errorf("the function %s has no tag %s: it is not a rotate function of "+
+				"quilt-rotate, or its tags may not be read", f.Name, settings.TagRevokeFunction),
+				name+"; or use credentials with the permission lambda:ListTags")
 		case given != "" && err != nil:
 			return f, fmt.Errorf("the function %s: %s %w", f.Name, settings.EnvRegistryURL, err)
 		case given != "" && registry != "" && url != registry:
@@ -61,12 +61,12 @@ func FindRotateFunction(ctx context.Context, c *awsclient.Cloud, given, registry
 	case 1:
 		return found[0], nil
 	}
-	return awsclient.Function{}, terminal.WithHint(fmt.Errorf("there are several rotate functions here: %s",
-		strings.Join(names, ", ")), name)
+	return awsclient.Function{}, terminal.WithHint(fmt.Errorf("there are several rotate functions in this account "+
+		"and region: %s", strings.Join(names, ", ")), name)
 }
 
-// SweepSchedule reads the schedule that starts all sweeps of the stack of a rotate function. named
-// is false if the function names none: its release is older.
+// SweepSchedule reads the schedule that starts all sweeps of the rotate function's stack. named is
+// false if the function has no tag with the schedule, because an older release deployed it.
 func SweepSchedule(ctx context.Context, c *awsclient.Cloud, f awsclient.Function) (s awsclient.Schedule, named bool,
 	err error) {
 	name := f.Tags[settings.TagSchedule]
@@ -75,10 +75,9 @@ func SweepSchedule(ctx context.Context, c *awsclient.Cloud, f awsclient.Function
 	}
 	s, err = c.Schedule(ctx, name)
 	if awsclient.NotFound(err) {
-		err = terminal.WithHint(fmt.Errorf("the schedule %s of the sweeps no longer exists, so nothing sweeps: "+
-			"somebody deleted it", name),
-			"create it again with the name and the properties that the stack's template has, because a deployment "+
-				"does not: aws cloudformation get-template --stack-name STACK")
+		err = terminal.WithHint(fmt.Errorf("the schedule %s no longer exists, so no sweep runs: somebody deleted it",
+			name), "create it again with the name and the properties in the template of the stack, because a "+
+			"deployment does not create it again: aws cloudformation get-template --stack-name STACK")
 	}
 	return s, true, err
 }

@@ -12,11 +12,14 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// PutFirstKey returns a value that waits for its first key, with the key put in and every other
-// byte kept. The key goes into the named field, which is added to an object that does not have it.
-// Without a name it goes into [apikey.DefaultField] of an empty object, or into the blank field
+// PutFirstKey stores the first key in a value that waits for it, and keeps every other byte. It
+// returns the new value.
+//
+// The key is stored in the named field. If the object does not have the field, the field is added.
+// Without a name, the key is stored in [apikey.DefaultField] of an empty object, or in the blank field
 // that [apikey.ParseValue] finds. A blank text becomes the key alone, or an object if a field is
-// named. PutFirstKey fails with an [*apikey.BadValueError], also if the value holds a key already.
+// named. PutFirstKey fails with an [*apikey.BadValueError] if the value already holds a key, or cannot
+// hold one.
 func PutFirstKey(raw redact.Text, field string, key apikey.Key) (redact.Text, error) {
 	text := raw.Reveal()
 	_, reason := apikey.ParseValue(raw, field)
@@ -31,7 +34,7 @@ func PutFirstKey(raw redact.Text, field string, key apikey.Key) (redact.Text, er
 	start := strings.IndexByte(text, '{') + 1
 	switch {
 	case reason == nil:
-		return redact.Text{}, &apikey.BadValueError{Problem: "the value holds a key already"}
+		return redact.Text{}, &apikey.BadValueError{Problem: "the value already holds a key"}
 	case strings.TrimSpace(text) == "" && field == "":
 		return put(0, len(text), key.Reveal())
 	case strings.TrimSpace(text) == "":
@@ -61,7 +64,7 @@ func PutKeyAlone(raw redact.Text, key apikey.Key) (redact.Text, error) {
 	return redact.New(key.Reveal()), nil
 }
 
-// quoted is a text as a JSON string, without the escapes that only HTML needs.
+// quoted returns a text as a JSON string, without the escapes that only HTML needs.
 func quoted(s string) string {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)

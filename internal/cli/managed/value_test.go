@@ -49,8 +49,8 @@ func TestPutFirstKey(t *testing.T) {
 func TestPutFirstKeyRefusesOtherValues(t *testing.T) {
 	// Protects what is in a secret: a first key never replaces a key or anything else.
 	for _, c := range []struct{ name, text, field, why string }{
-		{"a key", `{"QUILT_API_KEY":"` + oldKey + `"}`, "", "a key already"},
-		{"the key alone", oldKey, "", "a key already"},
+		{"a key", `{"QUILT_API_KEY":"` + oldKey + `"}`, "", "already holds a key"},
+		{"the key alone", oldKey, "", "already holds a key"},
 		{"another text", "hunter2", "", "neither a JSON object nor a key"},
 		{"broken JSON", `{"a":`, "mine", "not valid JSON"},
 		{"other fields, and none is named", `{"tenant":"x"}`, "", "no field of the value holds a key"},

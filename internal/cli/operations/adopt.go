@@ -18,50 +18,51 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Adoption says how a secret that has a key becomes managed.
+// Adoption has the parameters of [Operator.Adopt].
 type Adoption struct {
 	Secret   *managed.Secret
 	Registry *quilt.Client
-	Tags     map[string]string // to write; they replace those that are there
-	Anyway   bool              // although it could not be checked whether another secret holds the key
+	Tags     map[string]string // tags to write; they replace existing values
+	Anyway   bool              // continue if it could not be checked whether another secret holds the key
 
-	Schedule, Window string // of the rotation to switch on
-	Function         string // that rotates it; "": the only rotate function for the registry
+	Schedule, Window string // rotation schedule and window to set
+	Function         string // rotate function; "": the only one for the registry
 }
 
-// Adopted is what was found and written.
+// Adopted is the result of an adoption.
 type Adopted struct {
 	Secret    string             `json:"secret"`
 	ARN       string             `json:"arn"`
 	VersionID string             `json:"versionId"`
 	Key       revocation.KeyInfo `json:"key"`
-	// the key's id is known, so that it can be revoked once it is superseded
+	// the id of the key is known, so that the key can be revoked when it is superseded
 	Identified bool              `json:"identified"`
-	Tags       map[string]string `json:"tags"`     // that were written
+	Tags       map[string]string `json:"tags"`     // tags that were written
 	Labelled   bool              `json:"labelled"` // the key's label was written
 	Rotation   Rotation          `json:"rotation"`
 }
 
-// An adoption is one that is under way.
+// An adoption is the state of [Operator.Adopt].
 type adoption struct {
 	*installation
 	Adoption
 	current vault.Version
 	value   apikey.Value
 	proven  proof
-	id      string // of the key; "": not known
-	gone    bool   // the function that rotated it was deleted, so nothing does
+	id      string // id of the key; "": not known
+	gone    bool   // the function that rotated the secret was deleted
 	plan    *rotationPlan
 }
 
-// Adopt has a secret managed that has a key: it finds the key at the registry, asks, writes tags
-// and the key's label, and switches rotation on. It changes neither the value nor the key.
+// Adopt starts to manage a secret that holds a key: it finds the key at the registry, asks for
+// confirmation, writes tags and the key label, and turns rotation on. It changes neither the value
+// nor the key.
 //
-// The tags come first, because the functions find the key by its field. Rotation comes last: a
-// rotation that started before the tags were there would use other settings. A crash in between
-// leaves a version without the label, or a secret that is managed with rotation off, which
-// `quilt-rotate status` reports; this command continues if it runs again. Two at the same time
-// write the same.
+// The tags are written first, because the functions need the tag of the field to find the key.
+// Rotation is turned on last, because a rotation that started before the tags were written would use
+// other settings. A crash in between leaves a version without the label, or a managed secret with
+// rotation off, which `quilt-rotate status` reports. If the command runs again, it continues. Two
+// commands at the same time write the same data.
 func (d *Operator) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 	s := a.Secret
 	gone := false
@@ -70,7 +71,7 @@ func (d *Operator) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 		// as after the stack of another release was deleted
 		if unseen, ok := errors.AsType[*managed.UnseenFunctionError](err); ok && unseen.Deleted {
 			gone = true
-		} else if err != nil { // it may be another program's
+		} else if err != nil { // the function may belong to another program
 			return Adopted{}, err
 		}
 	}
@@ -97,12 +98,12 @@ func (d *Operator) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 		Rotation: Rotation{s.Rotation.Enabled, s.Rotation.Next},
 	}
 	if len(in.missing) == 0 && !label && x.plan == nil {
-		d.Tell.Tell(terminal.Noted, s.Name+" is managed already: nothing was changed", "")
+		d.Tell.Tell(terminal.Noted, s.Name+" is already managed: nothing was changed", "")
 		return result, nil
 	}
-	question := s.Name + " becomes managed: its key is rotated, and the old one is revoked after the grace period"
+	question := s.Name + " becomes managed: its key is rotated, and the old key is revoked after the grace period"
 	if unsure != "" {
-		question += "; if another secret holds the same key, its consumers lose it then"
+		question += "; if another secret holds the same key, that key is revoked there too"
 	}
 	if err := d.Confirm(ctx, question, s.Name); err != nil {
 		return result, err
@@ -122,7 +123,7 @@ func (d *Operator) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 	return result, in.left(err)
 }
 
-// identify finds the current key at the registry, and whose it is.
+// identify finds the current key at the registry, and the user that it belongs to.
 func (x *adoption) identify(ctx context.Context) (err error) {
 	s := x.secret
 	x.current, x.value, x.proven, err = x.currentKey(ctx)
@@ -144,7 +145,7 @@ func (x *adoption) identify(ctx context.Context) (err error) {
 	case label != "" && row == nil && !x.proven.limited:
 		return terminal.WithHint(fmt.Errorf("the current version of %s has the label of the key %s, but holds "+
 			"another key", s.Name, label),
-			"see what is wrong: "+x.command("doctor"))
+			"to see what is wrong: "+x.command("doctor"))
 	case owner != "" && !quilt.SameUser(owner, x.proven.Email):
 		return terminal.WithHint(fmt.Errorf("the key in %s belongs to %s, but the tag %s is %s", s.Name, x.proven.Email,
 			settings.TagOwner, owner),
@@ -159,9 +160,9 @@ func (x *adoption) identify(ctx context.Context) (err error) {
 	return nil
 }
 
-// otherHolders refuses a key that another managed secret holds: after a rotation of one, a sweep
-// revokes the key of both. A secret that cannot be read may hold it, and so may one of another
-// account or region if the key's name says so.
+// otherHolders refuses a key that another managed secret holds: after a rotation of one secret, a
+// sweep revokes the key of both. unsure is the reason if this is not known: a secret could not be
+// read, or the name of the key says that it was created for a secret of another account or region.
 func (x *adoption) otherHolders(ctx context.Context) (unsure string, err error) {
 	s := x.secret
 	var all *managed.Holders
@@ -181,14 +182,14 @@ func (x *adoption) otherHolders(ctx context.Context) (unsure string, err error) 
 			}
 		}
 		for _, h := range append(others.OfKey(x.value.Key()), found...) {
-			return "", terminal.WithHint(fmt.Errorf("the secret %s holds the key of %s, too: after a rotation of "+
-				"one, its consumers lose it", h.Secret, s.Name),
-				"give "+s.Name+" a key of its own first: "+x.command("recover")+" --replace")
+			return "", terminal.WithHint(fmt.Errorf("the secret %s also holds the key of %s: when one of the secrets is "+
+				"rotated, the key is revoked for both", h.Secret, s.Name),
+				"first store another key in "+s.Name+": "+x.command("recover")+" --replace")
 		}
 		for _, u := range others.Unread {
 			unsure = "the secret " + u.Secret + " could not be read: " + awsclient.Explain(u.Err).Error()
 		}
-		x.Tell.Tell(terminal.Noted, "looked for the key in the managed secrets", all.Scope())
+		x.Tell.Tell(terminal.Noted, "searched the managed secrets for the key", all.Scope())
 	}
 	const what = "it is not known whether another secret holds the key"
 	switch {
@@ -196,27 +197,28 @@ func (x *adoption) otherHolders(ctx context.Context) (unsure string, err error) 
 	case x.Anyway:
 		x.Tell.Tell(terminal.Warned, what, unsure)
 	default:
-		return "", terminal.WithHint(fmt.Errorf("%s: %s", what, unsure), "if you know that no other secret holds it, "+
-			"add --anyway")
+		return "", terminal.WithHint(fmt.Errorf("%s: %s", what, unsure), "if you know that no other secret holds the "+
+			"key, add --anyway")
 	}
 	return unsure, nil
 }
 
-const noStack = "no stack is deployed here yet: deploy it (infra/README.md), then run this again with --schedule"
+const noStack = "no stack is deployed in this account and region: deploy it (infra/README.md), then run this command " +
+	"again with --schedule"
 
-// show prints what was found, and what will be written.
+// show prints the findings, and the changes that will be made.
 func (x *adoption) show(label bool) {
 	x.Tell.Tell(terminal.Done, "the current key logs in", x.value.Key().Fingerprint()+" of "+x.proven.Email)
 	if row := x.proven.row; row != nil {
-		x.Tell.Tell(terminal.Noted, "it is the key "+row.Name, "expires on "+day(row.ExpiresAt))
+		x.Tell.Tell(terminal.Noted, "its name is "+row.Name, "expires on "+day(row.ExpiresAt))
 	}
 	if x.proven.limited {
-		x.Tell.Tell(terminal.Warned, "the key may not create keys", "give the secret an issuing credential "+
-			"(docs/runbook/NoCreator.md)")
+		x.Tell.Tell(terminal.Warned, "the key has no permission to create keys", "give the secret an issuing "+
+			"credential (docs/runbook/NoCreator.md)")
 	}
 	if x.id == "" {
-		x.Tell.Tell(terminal.Warned, "the id of the key is not known", "once it is superseded, it stays valid until "+
-			"it expires")
+		x.Tell.Tell(terminal.Warned, "the id of the key is not known", "when the key is superseded, it is not revoked "+
+			"and stays valid until it expires")
 	}
 	for _, name := range slices.Sorted(maps.Keys(x.missing)) {
 		x.Tell.Tell(terminal.Later, "will write the tag "+name, x.missing[name])
@@ -226,22 +228,22 @@ func (x *adoption) show(label bool) {
 	}
 	switch r := x.secret.Rotation; {
 	case x.plan != nil:
-		x.Tell.Tell(terminal.Later, "will switch rotation on: "+x.plan.rules.Schedule, "by "+x.plan.function.Name+
-			"; it is not rotated now")
+		x.Tell.Tell(terminal.Later, "will turn rotation on: "+x.plan.rules.Schedule, "by "+x.plan.function.Name+
+			"; the secret is not rotated now")
 		if row := x.proven.row; row != nil && row.ExpiresAt.Before(x.secret.Now.Add(x.plan.longest)) {
 			x.Tell.Tell(terminal.Warned, "the current key may expire before the first rotation",
-				"rotate it after this: quilt-rotate rotate "+x.secret.Name)
+				"after this command, run: quilt-rotate rotate "+x.secret.Name)
 		}
 	case x.gone:
-		x.Tell.Tell(terminal.Warned, "the function that rotated it was deleted", noStack)
+		x.Tell.Tell(terminal.Warned, "the function that rotated the secret was deleted", noStack)
 	case !r.Enabled:
 		x.Tell.Tell(terminal.Warned, "rotation is off", noStack)
 	case !r.Next.IsZero():
-		x.Tell.Tell(terminal.Later, "will be rotated by "+day(r.Next), "")
+		x.Tell.Tell(terminal.Later, "the next rotation is by "+day(r.Next), "")
 	}
 }
 
-// label writes the label of the key, unless the value has changed since it was read.
+// label writes the key label, unless the value has changed since it was read.
 func (x *adoption) label(ctx context.Context) (written bool, err error) {
 	s := x.secret
 	err = finish(ctx, func(ctx context.Context) error {

@@ -44,7 +44,7 @@ func TestAdoptRefusesAKeyThatIsNamedForASecretElsewhere(t *testing.T) {
 		return nil
 	}
 	if _, err := p.Adopt(p.ctx, operations.Adoption{Secret: found, Registry: p.registry, Anyway: true}); err != nil ||
-		!strings.Contains(asked, "its consumers lose it") {
+		!strings.Contains(asked, "that key is revoked there too") {
 		t.Fatalf("got %v; asked %q", err, asked)
 	}
 }
@@ -241,7 +241,7 @@ func TestAdoptRefusesARotationThatItCannotServe(t *testing.T) {
 			_, err := r.Secrets.StartPending(s.Name, uuid.NewString())
 			rotationOff(s)
 			return err
-		}, "another rotation of prod/adopted is under way, or stuck"},
+		}, "another rotation of prod/adopted is under way or stuck"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -20,30 +20,30 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Bootstrap says how a secret gets its first key.
+// Bootstrap has the parameters of [Operator.Bootstrap].
 type Bootstrap struct {
 	Name     string          // of the secret
 	Secret   *managed.Secret // nil: it does not exist
 	Registry *quilt.Client
-	Tags     map[string]string // settings that the options ask for; a tag that is there must not differ
+	Tags     map[string]string // tags that the options set; an existing tag must have the same value
 	Alone    bool              // the key is the whole value
 	KMSKey   string            // of a new secret
 	LogIn    Login
 }
 
-// Outcome is how an operation that stores a key ended.
+// Outcome is the result of an operation that stores a key.
 type Outcome string
 
 // The outcomes.
 const (
 	Installed Outcome = "installed" // a new key is current
-	Resumed   Outcome = "resumed"   // a key is current that an interrupted run had stored
+	Resumed   Outcome = "resumed"   // the key that an interrupted run stored is current
 	Moved     Outcome = "moved"     // an older version is current again, because its key works
 	Reused    Outcome = "reused"    // an older key that works was stored in the current value
-	Works     Outcome = "works"     // the current key logs in: nothing was changed
+	Works     Outcome = "works"     // the current key logs in, so nothing was changed
 )
 
-// KeyIn is the key that a secret holds now, and what was done for that.
+// KeyIn is the key that a secret now holds, and how it got there.
 type KeyIn struct {
 	Secret        string             `json:"secret"`
 	ARN           string             `json:"arn"`
@@ -55,7 +55,7 @@ type KeyIn struct {
 	Rotation      Rotation           `json:"rotation"`
 }
 
-// Rotation is whether rotation is on, and when the next one is due.
+// Rotation is whether rotation is on, and when the next rotation is due.
 type Rotation struct {
 	On   bool      `json:"on"`
 	Next time.Time `json:"next,omitzero"`
@@ -68,17 +68,16 @@ func keyIn(s *managed.Secret, outcome Outcome, version string, key apikey.Key, p
 	}
 }
 
-// day is a date as people write it.
+// day formats a date for messages.
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// Bootstrap stores the first key of a secret. A secret that does not exist is created with the
-// value {}, because the key's name needs the ARN. If the current value holds a key, nothing is
-// done.
+// Bootstrap creates and stores the first key of a secret. A secret that does not exist is created
+// with the value {}, because the name of the key contains a mark of the ARN. If the current value
+// holds a key, nothing is changed.
 //
-// The secret and its tags are written before anybody logs in, so that a name or a permission that
-// is refused does not cost a one-time login code. A crash in between leaves a secret that waits for
-// its first key, and the same command continues. From the login on, [installation] says what a
-// crash leaves.
+// The secret and its tags are written before the login, so that a refused name or a missing
+// permission does not use up a one-time login code. A crash in between leaves a secret that waits for
+// its first key, and the same command continues. [installation] describes crashes after the login.
 func (d *Operator) Bootstrap(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	in, err := d.newInstallation(ctx, b.Secret, b.Registry, b.Tags, false)
 	if err != nil {
@@ -113,18 +112,18 @@ func (d *Operator) Bootstrap(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	return in.first(ctx, b)
 }
 
-// there returns the key that is in the current value.
+// there returns the key in the current value, and false if the value holds no key.
 func (in *installation) there(ctx context.Context) (KeyIn, bool, error) {
 	current, value, p, err := in.currentKey(ctx)
 	switch {
 	case isBlank(err):
 		return KeyIn{}, false, in.notOverwritten(current.ID)
-	case isBad(err): // whether it can take a key is checked next
+	case isBad(err): // check then reports whether the value can hold a key
 		return KeyIn{}, false, nil
 	case err != nil:
 		return KeyIn{}, false, err
 	}
-	in.Tell.Tell(terminal.Noted, in.secret.Name+" has a key, and it logs in: nothing was changed", "")
+	in.Tell.Tell(terminal.Noted, in.secret.Name+" already has a key that logs in: nothing was changed", "")
 	return keyIn(in.secret, Works, current.ID, value.Key(), p), true, nil
 }
 
@@ -144,17 +143,17 @@ func (in *installation) overwritten(version string) error {
 		"run: "+in.command("recover"))
 }
 
-// resume continues an interrupted run. Nobody has to log in, because the stored key does.
+// resume continues an interrupted run. Nobody has to log in, because the stored key can.
 func (in *installation) resume(ctx context.Context) (KeyIn, bool, error) {
-	in.Tell.Doing("looking for a key that an interrupted run has stored")
+	in.Tell.Doing("looking for a key that an interrupted run stored")
 	k, ok, err := in.leftover(ctx)
 	if !ok || err != nil {
 		return KeyIn{}, false, err
 	}
-	if !in.secret.Rotation.Last.IsZero() { // it was rotated before, so this is an old version
+	if !in.secret.Rotation.Last.IsZero() { // the secret was rotated before, so this is an old version
 		return KeyIn{}, false, in.overwritten(k.version)
 	}
-	in.Tell.Tell(terminal.Noted, "an interrupted run has stored a key: continuing with it", k.id)
+	in.Tell.Tell(terminal.Noted, "continuing with the key that an interrupted run stored", k.id)
 	if err := in.tag(ctx); err != nil {
 		return KeyIn{}, false, in.left(err)
 	}
@@ -162,7 +161,8 @@ func (in *installation) resume(ctx context.Context) (KeyIn, bool, error) {
 	return in.ended(ctx, Resumed, &k, p, err)
 }
 
-// first creates what is missing, has a person log in, and stores a new key.
+// first creates the secret and its tags if they are missing, asks a person to log in, and stores a new
+// key.
 func (in *installation) first(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	created := b.Secret == nil
 	if created {
@@ -194,7 +194,7 @@ func (in *installation) first(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	return result, err
 }
 
-// ended is the result, also if somebody else stored a key first.
+// ended returns the result. If somebody else stored a key first, the result describes that key.
 func (in *installation) ended(ctx context.Context, outcome Outcome, k *aKey, p proof, err error) (KeyIn, bool, error) {
 	ctx, cancel := ending(ctx)
 	defer cancel()
@@ -204,7 +204,7 @@ func (in *installation) ended(ctx context.Context, outcome Outcome, k *aKey, p p
 		}
 	}
 	if errors.Is(err, errFilled) {
-		in.Tell.Tell(terminal.Warned, "somebody else stored a key at the same time: that one stays", "")
+		in.Tell.Tell(terminal.Warned, "somebody else stored a key at the same time: that key stays current", "")
 		if done, there, thereErr := in.there(ctx); there || thereErr != nil {
 			return done, there, thereErr
 		}
@@ -215,13 +215,13 @@ func (in *installation) ended(ctx context.Context, outcome Outcome, k *aKey, p p
 	return keyIn(in.secret, outcome, k.version, k.secret, p), true, nil
 }
 
-// createSecret creates the secret, after a question. Its answer may be lost: the same command then
-// finds the secret. A secret that somebody else created is not used unseen, because its tags may
-// name another registry.
+// createSecret asks for confirmation and creates the secret. If the answer is lost, the same command
+// finds the secret when it runs again. A secret that somebody else created at the same time is not
+// used, because its tags may name another registry.
 func (in *installation) createSecret(ctx context.Context, b Bootstrap) error {
 	if strings.HasPrefix(b.Name, "arn:") {
 		return terminal.WithHint(fmt.Errorf("there is no secret %s", redact.Clip(b.Name, 512)),
-			"check the ARN; to have a secret created, give its name")
+			"check the ARN; to create a secret, give its name instead of an ARN")
 	}
 	if err := in.Confirm(ctx, "the secret "+b.Name+" does not exist and will be created", b.Name); err != nil {
 		return err
@@ -241,7 +241,7 @@ func (in *installation) createSecret(ctx context.Context, b Bootstrap) error {
 	if err != nil {
 		return err
 	}
-	for range 5 { // a new secret may not be seen at once
+	for range 5 { // a new secret may not be visible at once
 		if in.secret, err = managed.Open(ctx, in.Cloud, arn); !awsclient.NotFound(err) {
 			break
 		}
@@ -257,10 +257,10 @@ func (in *installation) createSecret(ctx context.Context, b Bootstrap) error {
 	return in.prepare(ctx)
 }
 
-// prepare writes the missing tags, and shows that a value may be stored. A secret that never had a
-// value gets {}, which becomes current at once and so must hold no key. Otherwise the current value
-// is stored once more under the id of its own version: Secrets Manager checks the permission, and
-// changes nothing (API reference, PutSecretValue).
+// prepare writes the missing tags and checks the permission to store a value. If the secret never had
+// a value, it stores {}, which becomes current at once and therefore must not hold a key. Otherwise it
+// stores the current value again with the id of its own version: Secrets Manager checks the
+// permission and changes nothing (API reference, PutSecretValue).
 func (in *installation) prepare(ctx context.Context) error {
 	if err := in.tag(ctx); err != nil {
 		return err

@@ -16,14 +16,14 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Emergency is what was done about a leaked key.
+// Emergency is the result of [Operator.Emergency].
 type Emergency struct {
 	Secret        string    `json:"secret"`
 	ARN           string    `json:"arn"`
 	Leaked        LeakedKey `json:"leaked"`
 	NewVersionID  string    `json:"newVersionId,omitempty"` // "": the leaked key was not current
 	NewKeyID      string    `json:"newKeyId,omitempty"`
-	LeakedRefused bool      `json:"leakedKeyRefused"` // it is proved that the key no longer works
+	LeakedRefused bool      `json:"leakedKeyRefused"` // it is verified that the key no longer works
 	// keys of the same user that no managed secret holds, newest first
 	Untracked      []UntrackedKey `json:"untrackedKeys"`
 	UntrackedKnown bool           `json:"untrackedKnown"` // false: the keys could not be listed
@@ -37,32 +37,32 @@ type LeakedKey struct {
 	Fingerprint string `json:"fingerprint"`
 }
 
-// EmergencyOptions are how a leaked key is dealt with.
+// EmergencyOptions are the options of [Operator.Emergency].
 type EmergencyOptions struct {
 	Registry    *quilt.Client
-	Version     string     // whose key leaked: its id, or the start of it; "": the current one
-	Leaked      apikey.Key // the leaked key itself; zero: the key of the version
+	Version     string     // version of the leaked key: its id, or the start of its id; "": the current version
+	Leaked      apikey.Key // the leaked key; zero: the key of the version
 	Patience    Patience
 	Scanned     *managed.Holders // all managed secrets, if the caller has just read them
-	Anyway      bool             // revoke it even if another secret holds it, or that is not known
-	Unasked     bool             // nobody can be asked which key leaked
+	Anyway      bool             // revoke the key even if another secret holds it, or if that is not known
+	Unasked     bool             // there is nobody to ask which key leaked
 	SkipRestart bool
 	RestartTime time.Duration // how long to wait for services
-	LogIn       Login         // creates the new key, if no function can
-	// LogIn is an administrator's, and is asked whether the key exists, if its refusal proves
-	// nothing
+	LogIn       Login         // login that creates the new key if no function can
+	// LogIn is a login of an administrator, which shows whether the key exists if a refusal does not
 	Admin bool
 }
 
-// Emergency makes a leaked key useless: it replaces it, and then revokes it.
+// Emergency replaces a leaked key and then revokes it.
 //
-// The order: consumers get a new key before the old one is revoked, so that the emergency causes no
-// outage of its own; services that read the key only at their start are restarted in between. A
-// restart that fails delays nothing: the leak is worse. After a crash or a Ctrl-C, the leaked key
-// is valid until it is revoked, and the same command with --version continues: it replaces a key
-// only if that is the leaked one. Twice at once: a rotation that is under way and active is
-// followed, not ended, because it replaces the leaked key too; only one of two rotations moves
-// AWSCURRENT.
+// Consumers get a new key before the leaked key is revoked, so that the emergency causes no outage.
+// Services that read the key only at their start are restarted in between. If a restart fails, the
+// key is revoked without delay, because the leak is worse than an outage.
+//
+// After a crash or Ctrl-C, the leaked key may still be valid. The same command with --version
+// continues. It replaces the current key only if the current key is the leaked key. If another
+// rotation is under way and active, Emergency follows it and does not end it, because that rotation
+// also replaces the leaked key. Only one of two rotations moves AWSCURRENT.
 func (d *Operator) Emergency(ctx context.Context, s *managed.Secret, o EmergencyOptions) (Emergency, error) {
 	line := &timeline{Teller: d.Tell, began: time.Now()}
 	operator := *d
@@ -79,11 +79,11 @@ type emergency struct {
 	secret  *managed.Secret
 	options EmergencyOptions
 	result  Emergency
-	scan    *scan // of all managed secrets
+	scan    *scan // scan of all managed secrets
 
 	leaked apikey.Key
-	isOwn  bool   // it is the version's own key, which its label names, and not in another part of its value
-	owner  string // whose it is; "": not known
+	isOwn  bool   // it is the key of the version, and not a text in another part of the value
+	owner  string // owner of the leaked key; "": not known
 	state  KeyState
 }
 
@@ -91,10 +91,10 @@ func (e *emergency) run(ctx context.Context) error {
 	scanning, stop := context.WithCancel(ctx)
 	defer stop()
 	if e.scan = e.options.scanned(); e.scan == nil {
-		e.scan = e.startScan(scanning) // while other things are done: it takes a while if there are many secrets
+		e.scan = e.startScan(scanning) // in the background, because it takes a while if there are many secrets
 	}
 	if err := e.identify(ctx); err != nil {
-		state := "THE LEAKED KEY IS STILL VALID, as far as is known"
+		state := "THE LEAKED KEY IS STILL VALID, as far as this command knows"
 		if e.state == KeyRefused {
 			state = "the registry refuses the leaked key, which does not prove that it was revoked"
 		}
@@ -107,9 +107,9 @@ func (e *emergency) run(ctx context.Context) error {
 		state string
 	}{
 		{e.replace, "THE LEAKED KEY IS STILL VALID; if a rotation has started, it continues at AWS without this command"},
-		{e.restart, "THE LEAKED KEY IS STILL VALID; it is not current any more, and services may be restarting"},
-		{e.revoke, "THE LEAKED KEY MAY STILL BE VALID; it is not current any more"},
-		{e.listUntracked, "the leaked key is refused; the other keys of its user were not listed"},
+		{e.restart, "THE LEAKED KEY IS STILL VALID; it is no longer current, and services may be restarting"},
+		{e.revoke, "THE LEAKED KEY MAY STILL BE VALID; it is no longer current"},
+		{e.listUntracked, "the registry refuses the leaked key; the other keys of its user were not listed"},
 	} {
 		if err := ctx.Err(); err != nil {
 			return terminal.WithHint(err, stage.state+"\n"+again)
@@ -121,16 +121,15 @@ func (e *emergency) run(ctx context.Context) error {
 	return nil
 }
 
-// stateOf adds to an error in which state the leaked key is, and how to continue, below the error's
-// own hint.
+// stateOf adds the state of the leaked key and how to continue to the hint of an error.
 func stateOf(err error, state, again string) error {
 	err = awsclient.Explain(err)
 	lines := slices.DeleteFunc([]string{state, terminal.Hint(err), again}, func(line string) bool { return line == "" })
 	return terminal.WithHint(err, strings.Join(lines, "\n"))
 }
 
-// isProtected reports whether the value of AWSCURRENT or AWSPENDING contains the leaked key, so
-// that it must be replaced before it can be revoked.
+// isProtected reports whether the value of AWSCURRENT or AWSPENDING contains the leaked key. Then the
+// key must be replaced before it can be revoked.
 func (e *emergency) isProtected(ctx context.Context) (bool, error) {
 	for _, stage := range []string{vault.Current, vault.Pending} {
 		if holder, ok := e.secret.Holder(stage); ok {
@@ -142,8 +141,8 @@ func (e *emergency) isProtected(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// contains reports whether a version's value contains the leaked key. A value that is binary counts
-// as one that does.
+// contains reports whether a version's value contains the leaked key. It returns true for a binary
+// value.
 func (e *emergency) contains(ctx context.Context, version string) (bool, error) {
 	raw, err := e.Cloud.Vault.ReadIfAny(ctx, e.secret.ARN, version)
 	switch {
@@ -155,18 +154,18 @@ func (e *emergency) contains(ctx context.Context, version string) (bool, error) 
 	return err == nil && apikey.Contains(raw, e.leaked), err
 }
 
-// replace replaces the leaked key, if the secret's current or pending value contains it: by a
-// rotation, else by a key that the issuing credential or a person creates.
+// replace replaces the leaked key if the current or pending value of the secret contains it. It uses a
+// rotation, or, if no function can rotate the secret, a key that the issuing credential or a person
+// creates.
 func (e *emergency) replace(ctx context.Context) error {
-	for range 3 { // each time because another command started a rotation first
+	for range 3 { // repeated if another command started a rotation first
 		protected, err := e.isProtected(ctx)
 		if err != nil {
 			return err
 		}
 		if !protected {
 			if e.result.NewVersionID == "" {
-				e.Tell.Tell(terminal.Noted, "the leaked key is not current any more, so there is nothing to replace",
-					"")
+				e.Tell.Tell(terminal.Noted, "the leaked key is no longer current, so it is not replaced again", "")
 			}
 			return nil
 		}
@@ -205,8 +204,8 @@ func (e *emergency) notReplaced(err error) error {
 	}
 	e.Tell.Tell(terminal.Failed, "the leaked key was not replaced: IT IS STILL VALID", "")
 	err = awsclient.Explain(err)
-	next := fmt.Sprintf("replace it with a key that you log in for: quilt-rotate unstick %[1]s --now; then: "+
-		"quilt-rotate recover %[1]s --replace", e.secret.Name)
+	next := fmt.Sprintf("to replace it without a rotation: quilt-rotate unstick %[1]s --now; then: quilt-rotate "+
+		"recover %[1]s --replace", e.secret.Name)
 	if first := terminal.Hint(err); first != "" {
 		next = first + "\n" + next
 	}
@@ -223,9 +222,9 @@ func (e *emergency) rotatable(ctx context.Context) bool {
 	return !ok || !unseen.Deleted
 }
 
-// awaitOther waits for another rotation that is under way, since it replaces the leaked key, too,
-// and ends it if no step of it can still be running. It ends one whose value contains the leaked
-// key at once. again says that the secret has changed.
+// awaitOther waits for another rotation that is under way, because that rotation also replaces the
+// leaked key. It ends the rotation if none of its steps can still be running, or at once if the
+// pending value contains the leaked key. again is true if the secret has changed.
 func (e *emergency) awaitOther(ctx context.Context) (again bool, err error) {
 	pending, underWay := waiting(e.secret)
 	if !underWay {
@@ -236,15 +235,15 @@ func (e *emergency) awaitOther(ctx context.Context) (again bool, err error) {
 		return false, err
 	}
 	if !leaked {
-		e.Tell.Tell(terminal.Noted, "another rotation is under way, and is followed: it replaces the leaked key, too",
-			"version "+pending.ID)
+		e.Tell.Tell(terminal.Noted, "another rotation is under way: following it, because it also replaces the leaked "+
+			"key", "version "+pending.ID)
 	}
 	operator := *e.Operator
-	operator.Confirm = func(context.Context, string, string) error { return nil } // that was confirmed
+	operator.Confirm = func(context.Context, string, string) error { return nil } // the emergency was confirmed
 	unstuck, err := operator.Unstick(ctx, e.secret, UnstickOptions{Registry: e.options.Registry, Now: leaked})
 	switch version := e.secret.Versions[pending.ID]; {
 	case unstuck.Detached:
-		e.Tell.Tell(terminal.Done, "another rotation was under way, and was ended: AWSPENDING was removed", "")
+		e.Tell.Tell(terminal.Done, "ended another rotation that was under way: AWSPENDING was removed", "")
 	case unstuck.Finished && version.Has(vault.Current):
 		e.replaced(Rotated{VersionID: pending.ID, KeyID: version.Key()})
 	}
@@ -254,7 +253,7 @@ func (e *emergency) awaitOther(ctx context.Context) (again bool, err error) {
 // recover replaces the leaked key if Secrets Manager cannot rotate the secret, as `quilt-rotate
 // recover --replace` does.
 func (e *emergency) recover(ctx context.Context) error {
-	e.Tell.Tell(terminal.Noted, "no function can rotate the secret, so the new key is created here", "")
+	e.Tell.Tell(terminal.Noted, "no function can rotate the secret, so this command creates the new key", "")
 	done, err := e.Recover(ctx, Recovery{Secret: e.secret, Registry: e.options.Registry, Replace: true,
 		LogIn: e.options.LogIn, confirmed: true, knownOwner: e.owner})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// identify finds the key that leaked, and asks for a confirmation.
+// identify finds the leaked key and asks for confirmation.
 func (e *emergency) identify(ctx context.Context) error {
 	version, err := e.leakedVersion()
 	if err != nil {
@@ -67,21 +67,21 @@ func (e *emergency) identify(ctx context.Context) error {
 	if services, err := e.secret.Restart(); err == nil && len(services) > 0 && !e.options.SkipRestart {
 		what += ", after a restart of " + names(services)
 	}
-	return e.Confirm(ctx, what+": whoever still uses it then stops working", word)
+	return e.Confirm(ctx, what+": every program that still uses it stops working", word)
 }
 
-// replaceable refuses a secret with too few free labels for a new key, before anybody logs in, and
-// a current value that contains the leaked key beside the secret's own: a rotation replaces only
-// the secret's own.
+// replaceable refuses a secret that has too few free labels for a new key. It also refuses a current
+// value that contains the leaked key in another place than the secret's key, because a rotation
+// replaces only the secret's key. It runs before anybody logs in.
 func (e *emergency) replaceable(ctx context.Context) error {
 	if free := vault.LabelQuota - e.secret.Labels(); free < rotationLabels {
 		return terminal.WithHint(
-			fmt.Errorf("the secret %s has %d of its %d staging labels free, and a new key needs %d", e.secret.Name,
+			fmt.Errorf("the secret %s has %d free staging labels of %d, and a new key needs %d", e.secret.Name,
 				max(free, 0), vault.LabelQuota, rotationLabels),
 			fmt.Sprintf("remove labels that nobody needs: aws secretsmanager update-secret-version-stage --secret-id "+
 				"%[1]s --version-stage LABEL --remove-from-version-id ID\n"+
-				"or revoke superseded keys early: quilt-rotate emergency %[1]s --version ID; see both: quilt-rotate "+
-				"status %[1]s", e.secret.Name))
+				"or revoke superseded keys early: quilt-rotate emergency %[1]s --version ID; to see labels and "+
+				"versions: quilt-rotate status %[1]s", e.secret.Name))
 	}
 	current, ok := e.secret.Holder(vault.Current)
 	if !ok {
@@ -94,21 +94,23 @@ func (e *emergency) replaceable(ctx context.Context) error {
 	if held, err := e.contains(ctx, current.ID); err != nil || !held {
 		return err
 	}
-	return terminal.WithHint(fmt.Errorf("the current value of %s contains the leaked key in another place than its "+
-		"own key, where no rotation replaces it", e.secret.Name),
+	return terminal.WithHint(fmt.Errorf("the current value of %s contains the leaked key, but not as the key of the "+
+		"secret, so no rotation replaces it", e.secret.Name),
 		"remove it from the value, or put another key there: aws secretsmanager put-secret-value --secret-id "+
-			e.secret.Name+"; then run this again with --version "+e.result.Leaked.VersionID)
+			e.secret.Name+"; then run this command again with --version "+e.result.Leaked.VersionID)
 }
 
-// rotationLabels is how many labels must be free for a rotation (package rotation, LabelQuota).
+// rotationLabels is the number of labels that must be free for a rotation (package rotation,
+// LabelQuota).
 const rotationLabels = 5
 
-// whichLeaked returns the word that confirms. If no version was named and superseded keys may be
-// valid too, it is the version's id, so that after an interrupted run nobody takes the new key for
-// the leaked one. If nobody can be asked, the version must be named.
+// whichLeaked returns the word that the operator must type to confirm. Usually it is the name of the
+// secret. If no version was given and superseded keys may also be valid, it is the version's id, so
+// that nobody confirms the new key instead of the leaked key after an interrupted run. If there is
+// nobody to ask, the version must be given.
 func (e *emergency) whichLeaked(ctx context.Context, version vault.Version) (string, error) {
 	superseded := slices.DeleteFunc(e.superseded(), func(v vault.Version) bool {
-		// somebody edited another field since; a version that cannot be read may hold another key
+		// the same key is not listed again; a version that cannot be read may hold another key
 		same, _ := e.contains(ctx, v.ID)
 		return same
 	})
@@ -117,27 +119,27 @@ func (e *emergency) whichLeaked(ctx context.Context, version vault.Version) (str
 	}
 	ids := []string{version.ID + " (current)"}
 	for _, v := range superseded {
-		e.Tell.Tell(terminal.Warned, "a superseded key may be valid, too", "version "+v.ID)
+		e.Tell.Tell(terminal.Warned, "a superseded key may also be valid", "version "+v.ID)
 		ids = append(ids, v.ID)
 	}
 	if !e.options.Unasked {
-		e.Tell.Tell(terminal.Noted, "if one of those leaked, do not confirm; run this again with --version and its id",
-			"")
+		e.Tell.Tell(terminal.Noted, "if one of these keys leaked, do not confirm; run this command again with "+
+			"--version and the id of its version", "")
 		return short(version.ID), nil
 	}
 	e.result.Leaked = LeakedKey{} // it is not known which key leaked
-	return "", terminal.WithHint(fmt.Errorf("%d keys of %s may be valid: which one leaked?", len(ids), e.secret.Name),
-		"name its version with --version: "+strings.Join(ids, ", "))
+	return "", terminal.WithHint(fmt.Errorf("%d keys of %s may be valid, and it is not known which one leaked",
+		len(ids), e.secret.Name), "give the version of the leaked key with --version: "+strings.Join(ids, ", "))
 }
 
 func (e *emergency) leakedVersion() (vault.Version, error) {
-	see := "see its versions: quilt-rotate status " + e.secret.Name
+	see := "to see its versions: quilt-rotate status " + e.secret.Name
 	if e.options.Version == "" {
 		if current, ok := e.secret.Holder(vault.Current); ok {
 			return current, nil
 		}
 		return vault.Version{}, terminal.WithHint(fmt.Errorf("no version of %s is current", e.secret.Name),
-			"name the version whose key leaked with --version; "+see)
+			"give the version of the leaked key with --version; "+see)
 	}
 	var found []vault.Version
 	for _, v := range e.secret.Sorted() {
@@ -153,21 +155,19 @@ func (e *emergency) leakedVersion() (vault.Version, error) {
 			e.options.Version), see)
 	}
 	return vault.Version{}, terminal.WithHint(fmt.Errorf("%d versions of %s begin with %s", len(found), e.secret.Name,
-		e.options.Version), "give more of the id")
+		e.options.Version), "give more characters of the id")
 }
 
-// superseded are the versions with a key label that are neither current nor pending: their keys may
-// be valid.
+// superseded returns the versions that have a key label and are neither current nor pending. Their
+// keys may be valid.
 func (e *emergency) superseded() []vault.Version {
-	return slices.DeleteFunc(e.secret.Sorted(), func(v vault.Version) bool {
-		return v.Has(vault.Current) ||
-			v.Has(vault.Pending) || len(v.Keys) == 0
-	})
+	return slices.DeleteFunc(e.secret.Sorted(),
+		func(v vault.Version) bool { return v.Has(vault.Current) || v.Has(vault.Pending) || len(v.Keys) == 0 })
 }
 
-// FindLeaked finds the managed secret, and its version, whose value contains the key; if a secret
-// is named, its version. Of several versions of one secret, it is the current one. It fails if no
-// value contains the key, or more than one secret's.
+// FindLeaked finds the managed secret and the version whose value contains the key. If a secret is
+// given, it searches only that secret. If several versions contain the key, it returns the current
+// one. It fails if no secret or more than one secret contains the key.
 func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string) (found managed.Holder,
 	all *managed.Holders, err error) {
 	if all, err = d.startScan(ctx).result(ctx); err != nil {
@@ -182,12 +182,12 @@ func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string
 		for _, u := range all.Unread {
 			names = append(names, u.Secret)
 		}
-		looked += "; these may hold it, too: " + strings.Join(names, ", ")
+		looked += "; these could not be read and may hold it: " + strings.Join(names, ", ")
 	}
 	if len(holders) == 0 {
 		return managed.Holder{}, nil, terminal.WithHint(fmt.Errorf("no managed secret holds the key %s (%s)",
 			key.Fingerprint(), looked),
-			"look in other regions and accounts; if none holds it, revoke it: quilt-rotate keys revoke --from-stdin")
+			"check other regions and accounts; if no secret holds it, revoke it: quilt-rotate keys revoke --from-stdin")
 	}
 	var others []string
 	for _, h := range holders {
@@ -199,7 +199,7 @@ func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string
 		return managed.Holder{}, nil,
 			terminal.WithHint(fmt.Errorf("more than one secret holds the key %s: %s (version %s), %s",
 				key.Fingerprint(), holders[0].Secret, holders[0].VersionID, strings.Join(others, ", ")),
-				"run for each of them: quilt-rotate emergency SECRET --leaked-key - < FILE; the last one revokes the "+
+				"run this for each secret: quilt-rotate emergency SECRET --leaked-key - < FILE; the last run revokes the "+
 					"key")
 	}
 	d.Tell.Tell(terminal.Noted, "the secret "+holders[0].Secret+" holds the key "+key.Fingerprint(), looked)

@@ -11,7 +11,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// restart has the configured services read the new key. A failure is reported, and delays nothing.
+// restart restarts the configured services so that they read the new key. A failure is reported and
+// does not delay the revocation.
 func (e *emergency) restart(ctx context.Context) error {
 	services, err := e.secret.Restart()
 	switch {
@@ -22,7 +23,7 @@ func (e *emergency) restart(ctx context.Context) error {
 		e.Tell.Tell(terminal.Noted, "no service is restarted: --skip-restart", "")
 		return nil
 	case len(services) == 0:
-		e.Tell.Tell(terminal.Noted, "no service is restarted", "the tag "+settings.TagRestart+" names none")
+		e.Tell.Tell(terminal.Noted, "no service is restarted", "the tag "+settings.TagRestart+" names no service")
 		return nil
 	}
 	var begun []settings.Service
@@ -58,8 +59,8 @@ func (e *emergency) awaitServices(ctx context.Context, services []settings.Servi
 	}
 	for i, service := range services {
 		if failed[i] != nil {
-			e.Tell.Tell(terminal.Warned, "the restart of "+service.String()+" is not complete: it may still use the "+
-				"leaked key", awsclient.Explain(failed[i]).Error())
+			e.Tell.Tell(terminal.Warned, "the restart of "+service.String()+" is not complete: the service may still "+
+				"use the leaked key", awsclient.Explain(failed[i]).Error())
 			continue
 		}
 		e.Tell.Tell(terminal.Done, "restarted "+service.String(), "")

@@ -15,17 +15,17 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// revoke revokes the leaked key, and no other, and proves it. No sweep does it: a sweep waits until
-// the grace period is over, and knows nothing of other secrets. It is revoked by its text, with a
-// login of the current key, else of the leaked key itself, else of the issuing credential. The
-// labels are removed when it is proved that the key is refused.
+// revoke revokes the leaked key and no other key, and verifies that the registry refuses it. A sweep
+// cannot do this, because it waits until the grace period is over and does not read other secrets. The
+// key is revoked by its text, with a login of the current key, or of the leaked key, or of the issuing
+// credential. The labels are removed after the verification.
 //
-// Everything that protects a key is checked again right before each attempt, because time has
-// passed since the first look. After a crash, the same command finds out what became of the key.
+// Right before each attempt, everything that protects a key is checked again, because time has passed
+// since the first check. After a crash, the same command checks the state of the key.
 func (e *emergency) revoke(ctx context.Context) error {
 	for _, v := range e.superseded() {
 		if v.ID != e.result.Leaked.VersionID {
-			e.Tell.Tell(terminal.Noted, "the key of the version "+short(v.ID)+" is left until its grace period is over",
+			e.Tell.Tell(terminal.Noted, "the key of the version "+short(v.ID)+" stays until its grace period is over",
 				v.Key())
 		}
 	}
@@ -53,23 +53,23 @@ func (e *emergency) revoke(ctx context.Context) error {
 			Before: func(ctx context.Context) error { return e.mayRevoke(ctx, others) },
 		})
 		if err != nil {
-			e.Tell.Tell(terminal.Failed, "IT IS NOT PROVED THAT THE LEAKED KEY IS REFUSED", "")
+			e.Tell.Tell(terminal.Failed, "IT IS NOT VERIFIED THAT THE REGISTRY REFUSES THE LEAKED KEY", "")
 			return err
 		}
 		e.Tell.Tell(terminal.Done, "revoked "+e.leaked.Fingerprint(), "")
 	}
 	e.result.LeakedRefused = true
-	e.Tell.Tell(terminal.Done, "proved: the leaked key is refused", "")
+	e.Tell.Tell(terminal.Done, "verified: the registry refuses the leaked key", "")
 	ctx, cancel := ending(ctx)
 	defer cancel()
 	e.unlabel(ctx)
 	return nil
 }
 
-const anyway = "to revoke it all the same, add --anyway"
+const anyway = "to revoke it anyway, add --anyway"
 
-// mayRevoke demands that AWSCURRENT holds another key, which logs in, that AWSPENDING does not hold
-// the leaked one, and that no other secret does.
+// mayRevoke requires that AWSCURRENT holds another key that logs in, and that neither AWSPENDING nor
+// another secret holds the leaked key.
 func (e *emergency) mayRevoke(ctx context.Context, others *managed.Holders) error {
 	if err := e.heldElsewhere(ctx, others); err != nil {
 		return err
@@ -83,28 +83,28 @@ func (e *emergency) mayRevoke(ctx context.Context, others *managed.Holders) erro
 	}
 	if protected {
 		return errors.New("the leaked key is current or pending again, so it is not revoked: somebody changed the " +
-			"secret meanwhile")
+			"secret while this command ran")
 	}
 	session, err := e.asCurrent(ctx)
 	if err == nil {
 		_, err = session.Me(ctx)
 	}
 	if err != nil && (!quilt.Refused(err) || quilt.RefusesLogin(err)) {
-		return terminal.WithHint(fmt.Errorf("the current key does not log in, so the leaked one is not revoked: %w",
+		return terminal.WithHint(fmt.Errorf("the current key does not log in, so the leaked key is not revoked: %w",
 			err),
-			fmt.Sprintf("if its user was deactivated, activate it; else store a key that works: quilt-rotate recover "+
-				"%[1]s\n"+
-				"if its user stays deactivated, revoke the key as an administrator, and then prove it: quilt-rotate "+
+			fmt.Sprintf("if its user was deactivated, activate the user; otherwise store a key that works: quilt-rotate "+
+				"recover %[1]s\n"+
+				"if its user stays deactivated, revoke the key as an administrator, and then verify it: quilt-rotate "+
 				"keys revoke --admin --anyway %[2]s; quilt-rotate emergency %[1]s --version %[3]s --admin",
 				e.secret.Name, cmp.Or(e.result.Leaked.KeyID, "ID"), e.result.Leaked.VersionID))
 	}
 	return nil
 }
 
-// heldElsewhere refuses if the current or pending value of another managed secret contains the
-// leaked key, or cannot be read. Of the secrets that the scan has read, only those are read again
-// that matter: to read all takes longer than there is time for. A superseded version of another
-// secret protects nothing: two secrets that hold one key would wait for each other.
+// heldElsewhere returns an error if the current or pending value of another managed secret contains
+// the leaked key or cannot be read. It reads again only the secrets that may hold the key, because
+// there is no time to read all of them. A superseded version of another secret does not protect the
+// key, because otherwise two secrets that hold one key would wait for each other.
 func (e *emergency) heldElsewhere(ctx context.Context, scanned *managed.Holders) error {
 	if e.options.Anyway {
 		return nil
@@ -120,25 +120,26 @@ func (e *emergency) heldElsewhere(ctx context.Context, scanned *managed.Holders)
 			first := fmt.Sprintf("first: quilt-rotate emergency %s --registry %s", h.Secret, e.options.Registry.URL())
 			switch {
 			case h.Issuer:
-				first = "first store another issuing credential there: aws secretsmanager put-secret-value --secret-id " + h.Secret
-			case h.Beside: // an emergency of that secret would revoke its own key, which has not leaked
+				first = "first store another issuing credential there: aws secretsmanager " +
+					"put-secret-value --secret-id " + h.Secret
+			case h.Beside: // an emergency for that secret would revoke its own key, which has not leaked
 				first = "first remove it from the value, or put another key there: aws secretsmanager " +
 					"put-secret-value --secret-id " + h.Secret
 			}
-			return terminal.WithHint(fmt.Errorf("the secret %s holds the leaked key too, so it is not revoked yet",
+			return terminal.WithHint(fmt.Errorf("the secret %s also holds the leaked key, so it is not revoked yet",
 				h.Secret), first+"\n"+anyway)
 		}
 	}
 	for _, h := range others.Of(quilt.APIKey{ID: e.result.Leaked.KeyID}) {
 		if h.Deleted {
 			return terminal.WithHint(fmt.Errorf("the secret %s, which is marked for deletion and can be restored, "+
-				"holds the leaked key too, so it is not revoked yet", h.Secret),
+				"also holds the leaked key, so it is not revoked yet", h.Secret),
 				"to restore it: "+managed.RestoreCommand(h.Secret)+"; if nobody needs it, add --anyway")
 		}
 	}
 	for _, u := range others.Unread {
-		return terminal.WithHint(fmt.Errorf("the secret %s cannot be read, and may hold the leaked key too, so it is "+
-			"not revoked: %w", u.Secret, awsclient.Explain(u.Err)),
+		return terminal.WithHint(fmt.Errorf("the secret %s cannot be read and may also hold the leaked key, so the "+
+			"key is not revoked: %w", u.Secret, awsclient.Explain(u.Err)),
 			"use credentials that may read all managed secrets; "+anyway)
 	}
 	return nil
@@ -173,8 +174,8 @@ func (e *emergency) asIssuer(ctx context.Context) (*quilt.Session, error) {
 	return session.Session, err
 }
 
-// askAdmin has an administrator log in, who can see whether the key exists although its user may be
-// deactivated.
+// askAdmin asks an administrator to log in. An administrator can see whether the key exists even if
+// its user is deactivated.
 func (e *emergency) askAdmin(ctx context.Context, known *Evidence) (Checked, error) {
 	session, me, err := e.options.LogIn(ctx, e.options.Registry)
 	if err != nil {
@@ -188,10 +189,10 @@ func (e *emergency) askAdmin(ctx context.Context, known *Evidence) (Checked, err
 	return checkKey(ctx, e.options.Registry, e.leaked, *known)
 }
 
-// evidence is what shows whether a refusal of the leaked key counts. Its user is the one that it
-// logged in as, else the secret's.
+// evidence returns the facts that decide whether a refusal of the leaked key counts. The owner of the
+// key is the user that it logged in as, or else the owner of the secret.
 func (e *emergency) evidence(ctx context.Context) (Evidence, error) {
-	if e.isOwn && e.result.Leaked.KeyID == "" { // the rotation has labelled it
+	if e.isOwn && e.result.Leaked.KeyID == "" { // the rotation may have labelled it
 		e.result.Leaked.KeyID = e.secret.Versions[e.result.Leaked.VersionID].Key()
 	}
 	known := Evidence{KeyID: e.result.Leaked.KeyID, Owner: cmp.Or(e.owner, e.secret.Tags[settings.TagOwner])}
@@ -214,10 +215,9 @@ func (e *emergency) evidence(ctx context.Context) (Evidence, error) {
 	return known, ctx.Err()
 }
 
-// unlabel removes the labels of the leaked key's version, if a session of its owner does not find
-// the key. A sweep could not: if it never saw the version superseded, nothing shows it whose key
-// that was. The key label comes off first, as in a sweep. After a crash or a failure, the next
-// sweep removes or reports the rest.
+// unlabel removes the labels of the leaked key's version if a session of its owner does not find the
+// key. A sweep cannot always do this: if no sweep has seen the version superseded, the owner of the
+// key is not recorded. After a crash or a failure, the next sweep removes or reports the rest.
 func (e *emergency) unlabel(ctx context.Context) {
 	id := e.result.Leaked.KeyID
 	session, err := e.asCurrent(ctx)

@@ -65,7 +65,7 @@ func TestEmergencyAmongAThousandSecrets(t *testing.T) {
 	}
 	_, err = p.Emergency(context.Background(), opened, operations.EmergencyOptions{Registry: p.registry,
 		Version: leaked, Leaked: key, Scanned: all, LogIn: logIn})
-	if err == nil || !strings.Contains(err.Error(), "the secret prod/copy holds the leaked key too") {
+	if err == nil || !strings.Contains(err.Error(), "the secret prod/copy also holds the leaked key") {
 		t.Fatalf("got %v\n%s", err, p.said)
 	}
 	seen := 0

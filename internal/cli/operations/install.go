@@ -20,61 +20,65 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// An installation is what bootstrap, adopt and recover share: it writes a secret's tags, logs in
-// with its current key, and puts a new key into its value. A new key becomes current in this order.
-// After a crash:
+// An installation is the part that bootstrap, adopt and recover share: it writes the tags of a
+// secret, logs in with its current key, and stores a new key in its value. A new key becomes current
+// in these steps:
 //
-//  1. Create the key. Before: nothing. After: an orphan with the secret's mark in its name, which the sweep revokes.
-//  2. Store the value with only the label of its key. Before: that orphan. After: a version that never was current. If the
-//     command runs again, it finds the version ([installation.leftover]) and continues from 3. Otherwise the sweep
-//     revokes the key after the grace period.
-//  3. Read the value back, and log in with the key in it. Nothing changes.
-//  4. Move AWSCURRENT, as a compare-and-swap from the version whose value the new one was made from. Before: as after 2.
-//     After: done.
+//  1. Create the key. After a crash, the key is an orphan. Its name has the mark of the secret, so a
+//     sweep revokes it.
+//  2. Store the value in a new version that has only the label of the key. After a crash, the version
+//     exists and was never current. If the command runs again, it finds the version
+//     ([installation.leftover]) and continues with step 3. Otherwise a sweep revokes the key after
+//     the grace period.
+//  3. Read the value back and log in with the key in it. This changes nothing.
+//  4. Move AWSCURRENT with a compare-and-swap. It succeeds only if AWSCURRENT is still on the version
+//     whose value was the source of the new value.
 //
-// If two run at the same time, each creates a key, and one move of AWSCURRENT wins. The other finds
-// a key in the value and leaves its own to the sweep. An edit in between wins in the same way: the
-// key goes into the edited value, in another version that takes the label.
+// If two commands run at the same time, each creates a key, and one of them moves AWSCURRENT. The
+// other command finds a key in the value, and a sweep revokes its key. If somebody edits the value
+// during the steps, the key is stored again, in the edited value and in another version, which gets
+// the label.
 //
-// While the current value is blank and a version has the label of a key, a sweep reports the value
-// as overwritten (fault.Overwritten). From 2 to 4 that takes a second or two, and after a crash
-// until the command runs again.
+// While the current value is blank and a version has the label of a key, a sweep reports that the
+// value was overwritten (fault.Overwritten). This is so for one or two seconds between steps 2 and 4.
+// After a crash, it is so until the command runs again.
 type installation struct {
 	*Operator
 	secret   *managed.Secret // nil: bootstrap has not created it yet
 	registry *quilt.Client
 	settings settings.Rotation
-	owner    string            // registry user that the key must belong to; "": whoever creates it
+	owner    string            // registry user that the key must belong to; "": the user who creates it
 	missing  map[string]string // tags to write
-	// no tag says whose the keys are, and none of a stack's is there: the owner is written, too
+	// unowned is true if no tag names the owner and no tag is from a stack. Then the tag of the owner
+	// is written too.
 	unowned bool
-	// put is the current value with the key in it.
+	// put returns the current value with the key in it.
 	put func(current redact.Text, key apikey.Key) (redact.Text, error)
-	// needless reports whether the current value needs no key any more. If it is nil, put reports
-	// it.
+	// needless reports whether the current value no longer needs a key. If it is nil, an error of put
+	// reports that.
 	needless func(ctx context.Context, current redact.Text) (bool, error)
-	again    string // what continues after an interruption
+	again    string // the command that continues after an interruption
 }
 
-// aKey is a key that becomes current.
+// aKey is a new key on its way to AWSCURRENT.
 type aKey struct {
 	id      string
 	secret  apikey.Key
-	version string // that holds it; "": none yet
-	sent    bool   // a version may hold it
+	version string // version that holds the key; "": none yet
+	sent    bool   // a version may hold the key
 }
 
-// errFilled says that somebody else stored a key first.
+// errFilled reports that somebody else stored a key first.
 var errFilled = errors.New("somebody else stored a key at the same time")
 
-// maxEdits limits how often the installation starts over because somebody edited the secret.
+// maxEdits limits how often the installation starts again because somebody edited the secret.
 const maxEdits = 5
 
 const sameCommand = "run the same command again"
 
-// newInstallation compares the wanted tags with those of the secret, before anything is asked or
-// written. s is nil if there is no secret yet. If a wanted tag differs from the secret's, it
-// replaces that one, or is refused.
+// newInstallation compares the wanted tags with the tags of the secret, before it asks or writes
+// anything. s is nil if the secret does not exist yet. If a wanted tag has another value than the tag
+// of the secret, the new value is written if replace is true, and refused otherwise.
 func (d *Operator) newInstallation(ctx context.Context, s *managed.Secret, r *quilt.Client, wanted map[string]string,
 	replace bool) (*installation, error) {
 	in := &installation{Operator: d, secret: s, registry: r, missing: map[string]string{}, unowned: true,
@@ -83,7 +87,7 @@ func (d *Operator) newInstallation(ctx context.Context, s *managed.Secret, r *qu
 	if s != nil {
 		maps.Copy(tags, s.Tags)
 	}
-	for name := range tags { // a stack has no need of an owner, and would take the tag off
+	for name := range tags { // a stack sets other tags, and would remove a tag that it does not set
 		_, given := wanted[name]
 		if strings.HasPrefix(name, settings.TagPrefix) && name != settings.TagRegistry && !given {
 			in.unowned = false
@@ -92,14 +96,14 @@ func (d *Operator) newInstallation(ctx context.Context, s *managed.Secret, r *qu
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		have, there := tags[name]
 		switch want := wanted[name]; {
-		case name != settings.TagField && apikey.HasKey(want): // a field's name is compared with those in the value
+		case name != settings.TagField && apikey.HasKey(want): // the name of a field may look like a key
 			return nil, terminal.WithHint(fmt.Errorf("the tag %s must not hold a key, because whoever sees the tags "+
 				"would see it", name),
-				"shells keep a history of arguments: if it was a key, treat it as leaked (quilt-rotate emergency)")
+				"shells keep a history of arguments: if this was a key, treat it as leaked (quilt-rotate emergency)")
 		case there && have != want && !replace:
-			return nil, terminal.WithHint(fmt.Errorf("the tag %s of %s is %q, and the option asks for %q", name, s.Name,
+			return nil, terminal.WithHint(fmt.Errorf("the tag %s of %s is %q, but the option says %q", name, s.Name,
 				redact.Clip(have, 256), redact.Clip(want, 256)),
-				"leave the option out, or change the tag first, in the tool that owns the secret")
+				"leave the option out, or first change the tag in the tool that owns the secret")
 		case have != want:
 			tags[name], in.missing[name] = want, want
 		}
@@ -114,9 +118,9 @@ func (d *Operator) newInstallation(ctx context.Context, s *managed.Secret, r *qu
 	return in, err
 }
 
-// rotationSettings are the settings of the secret with these tags. The defaults are those of the
-// deployed function, or those of every deployment if there is no function or it cannot be looked
-// at.
+// rotationSettings returns the settings of the secret with these tags. Defaults come from the
+// environment of the deployed function. If there is no function, or it cannot be read, the defaults
+// of a deployment apply.
 func rotationSettings(ctx context.Context, s *managed.Secret, tags map[string]string) (settings.Rotation, error) {
 	defaults := settings.Rotate{ExpiresInDays: settings.DefaultExpiresInDays}
 	if s == nil || !s.Deployed() {
@@ -143,8 +147,8 @@ func (in *installation) tag(ctx context.Context) error {
 	return err
 }
 
-// command is what to type for another operation on the secret. It names the registry if the secret
-// does not.
+// command returns the command line for another operation on the secret. It includes --registry if the
+// secret does not name its registry.
 func (in *installation) command(verb string) string {
 	command := "quilt-rotate " + verb + " " + in.secret.Name
 	if !in.secret.NamesRegistry() {
@@ -153,8 +157,8 @@ func (in *installation) command(verb string) string {
 	return command
 }
 
-// currentKey logs in with the key in the current value. It fails as apikey.ParseValue does if there
-// is none.
+// currentKey logs in with the key in the current value. If the value holds no key, it returns the
+// error of apikey.ParseValue.
 func (in *installation) currentKey(ctx context.Context) (vault.Version, apikey.Value, proof, error) {
 	id, raw, err := in.current(ctx)
 	current := in.secret.Versions[id]
@@ -185,7 +189,7 @@ func (in *installation) fresh(ctx context.Context, session *quilt.Session) (proo
 	}
 	var k aKey
 	in.Tell.Doing("creating a key")
-	// in one, so that Ctrl-C does not leave a key that is not stored
+	// both requests in one write, so that Ctrl-C does not leave a key that is not stored
 	err := finish(ctx, func(ctx context.Context) (err error) {
 		if k, err = in.create(ctx, session); err == nil {
 			_, err = in.store(ctx, &k)
@@ -202,8 +206,8 @@ func (in *installation) fresh(ctx context.Context, session *quilt.Session) (proo
 	return p, k, err
 }
 
-// discard revokes a new key that no version holds or will hold. To run the command again would
-// create another one.
+// discard revokes a new key that no version holds or will hold. If the command runs again, it creates
+// another key.
 func (in *installation) discard(ctx context.Context, session *quilt.Session, id string) {
 	if err := session.RevokeKey(ctx, id); err != nil {
 		in.Tell.Tell(terminal.Warned, "the new key was not stored and could not be revoked",
@@ -213,8 +217,8 @@ func (in *installation) discard(ctx context.Context, session *quilt.Session, id 
 	in.Tell.Tell(terminal.Noted, "the new key was not stored, and was revoked", id)
 }
 
-// refusesPut reports whether Secrets Manager definitely refused to store a value: no version has
-// it, and none will.
+// refusesPut reports whether Secrets Manager certainly refused to store a value, so that no version
+// holds it or will hold it.
 func refusesPut(err error) bool {
 	refusal, ok := errors.AsType[*vault.Error](err)
 	return ok && refusal.Operation == "PutSecretValue" && slices.Contains([]string{
@@ -223,19 +227,19 @@ func refusesPut(err error) bool {
 	}, refusal.Code)
 }
 
-// left says how to continue after an interruption.
+// left adds to an interruption how to continue.
 func (in *installation) left(err error) error {
 	return left(err, "the current value was not changed; to continue: "+in.again)
 }
 
-// labelsNeeded is how many labels an installation needs: the key's, AWSPREVIOUS if there was none,
-// and a mark.
+// labelsNeeded is the number of labels that an installation needs: the key label, AWSPREVIOUS, and a
+// superseded mark.
 const labelsNeeded = 3
 
-// check refuses a secret whose value or labels cannot take a key.
+// check refuses a secret whose value cannot hold a key, or that has too few free labels.
 func (in *installation) check(ctx context.Context) error {
 	if free := vault.LabelQuota - in.secret.Labels(); free < labelsNeeded {
-		return terminal.WithHint(fmt.Errorf("the secret %s has %d of its %d staging labels free, and this needs %d",
+		return terminal.WithHint(fmt.Errorf("the secret %s has %d free staging labels of %d, and this command needs %d",
 			in.secret.Name, max(free, 0), vault.LabelQuota, labelsNeeded),
 			"remove labels that nobody needs: aws secretsmanager update-secret-version-stage")
 	}
@@ -250,8 +254,8 @@ func (in *installation) check(ctx context.Context) error {
 	return err
 }
 
-// current reads the current version. A secret that never had a value counts as one that waits for
-// its first key.
+// current reads the current version. If the secret never had a value, it returns the value {}, which
+// waits for the first key.
 func (in *installation) current(ctx context.Context) (id string, raw redact.Text, err error) {
 	version, ok := in.secret.Holder(vault.Current)
 	if !ok {
@@ -261,10 +265,10 @@ func (in *installation) current(ctx context.Context) (id string, raw redact.Text
 	return version.ID, raw, err
 }
 
-// create creates the key. The registry shows a key once and has no idempotency, so after a lost
-// answer another one is created. The first may be there; it is left to the sweep, which finds it by
-// its name and judges it by its age, because it may be the key of somebody else who is about to
-// store it.
+// create creates the key. The registry returns the text of a key once and has no idempotency token,
+// so if the answer is lost, create creates another key. The first key may exist. A sweep finds it by
+// its name and revokes it when it is old enough. It is not revoked here, because it could be the key
+// of another command that is about to store it.
 func (in *installation) create(ctx context.Context, session *quilt.Session) (aKey, error) {
 	ctx, cancel := retry.WithShare(ctx, createShare)
 	defer cancel()
@@ -275,8 +279,8 @@ func (in *installation) create(ctx context.Context, session *quilt.Session) (aKe
 	name := in.settings.NameOfKey(in.secret.Name, in.secret.ARN, before.RegistryTime)
 	created, err := session.CreateKey(ctx, name, in.settings.ExpiresInDays)
 	if _, lost := errors.AsType[*quilt.AnswerLostError](err); lost {
-		in.Tell.Tell(terminal.Noted, "an answer of the registry was lost: creating another key",
-			"the sweep revokes the first one")
+		in.Tell.Tell(terminal.Noted, "the registry's answer was lost: creating another key",
+			"a sweep revokes the first key")
 		created, err = session.CreateKey(ctx, name, in.settings.ExpiresInDays)
 	}
 	if err != nil {
@@ -290,12 +294,12 @@ func (in *installation) create(ctx context.Context, session *quilt.Session) (aKe
 	return k, checkOwner(in.secret.Name, before.Email, quilt.Identity{Email: created.UserEmail})
 }
 
-// createShare is the registry's share of the time of a write, so that enough is left to store the
-// key.
+// createShare is the part of the time of a write that the creation of a key may use. The rest is for
+// storing the key.
 const createShare = 0.6
 
-// store writes the current value with the key in it into a version of its own, unless the version
-// that holds the key has that value already. It returns the version that was current.
+// store writes the current value with the key in it into a new version, unless the version that holds
+// the key already has this value. It returns the version that was current.
 func (in *installation) store(ctx context.Context, k *aKey) (from string, err error) {
 	if err := in.secret.Look(ctx); err != nil {
 		return "", err
@@ -378,11 +382,11 @@ func (in *installation) install(ctx context.Context, k *aKey) (proof, error) {
 			return proven, seeCurrent(ctx, in.registry, in.secret, k.secret)
 		}
 		in.Tell.Tell(terminal.Warned,
-			"somebody edited the secret at the same time: starting over with the edited value", "")
+			"somebody edited the secret at the same time: starting again with the edited value", "")
 	}
-	return proof{}, terminal.WithHint(fmt.Errorf("the secret %s was edited %d times at the same time; the edits are "+
-		"kept", in.secret.Name, maxEdits),
-		"when nobody edits it any more: "+in.again)
+	return proof{}, terminal.WithHint(fmt.Errorf("the secret %s was edited %d times while this command ran; the edits "+
+		"are kept", in.secret.Name, maxEdits),
+		"when nobody edits the secret any more: "+in.again)
 }
 
 // prove reads the stored value back and logs in with the key in it.
@@ -411,7 +415,7 @@ func (in *installation) prove(ctx context.Context, k *aKey) (proof, error) {
 	return p, nil
 }
 
-// value parses a version's value, by the field that these settings name.
+// value parses a version's value with the field that the settings name.
 func (in *installation) value(ctx context.Context, version string) (apikey.Value, error) {
 	raw, err := in.secret.Raw(ctx, version)
 	if err != nil {
@@ -420,8 +424,8 @@ func (in *installation) value(ctx context.Context, version string) (apikey.Value
 	return apikey.ParseValue(raw, in.settings.Field)
 }
 
-// seeCurrent logs in once more: somebody who took the key for one that a lost answer left may just
-// have revoked it.
+// seeCurrent logs in with the new current key once more. Somebody may just have revoked it because it
+// looked like the orphan of a lost answer.
 func seeCurrent(ctx context.Context, registry *quilt.Client, s *managed.Secret, key apikey.Key) error {
 	ctx, cancel := ending(ctx)
 	defer cancel()
@@ -430,12 +434,12 @@ func seeCurrent(ctx context.Context, registry *quilt.Client, s *managed.Secret, 
 		return terminal.WithHint(fmt.Errorf("the new current key of %s was revoked at the same time: %w", s.Name, err),
 			"run: quilt-rotate recover "+s.Name)
 	}
-	return nil // it logged in a moment ago, and no answer is no evidence
+	return nil // the key logged in a moment ago, and a missing answer shows nothing
 }
 
-// leftover finds a key that an interrupted run stored: its version has the label of a key and
-// neither a stage nor a mark, so it never was current. It must log in and be young enough. ok is
-// false if there is none.
+// leftover finds a key that an interrupted run stored: its version has a key label but neither a
+// stage nor a mark, so it was never current. The key must log in and must not be old. ok is false if
+// there is no such key.
 func (in *installation) leftover(ctx context.Context) (k aKey, ok bool, err error) {
 	var best quilt.APIKey
 	for _, v := range in.secret.Sorted() {
@@ -463,9 +467,9 @@ func (in *installation) leftover(ctx context.Context) (k aKey, ok bool, err erro
 	return k, ok, nil
 }
 
-// cutOver moves AWSCURRENT, as a compare-and-swap. If the call fails, the labels decide: the answer
-// to a move that was carried out may be lost. moved is false without an error if somebody else
-// moved AWSCURRENT first.
+// cutOver moves AWSCURRENT with a compare-and-swap. If the call fails, it reads the labels, because
+// the move may have been carried out and only its answer lost. moved is false without an error if
+// somebody else moved AWSCURRENT first.
 func (d *Operator) cutOver(ctx context.Context, s *managed.Secret, to, from string) (moved bool, err error) {
 	err = finish(ctx, func(ctx context.Context) error {
 		moveErr := d.Cloud.Vault.Promote(ctx, s.ARN, to, from)

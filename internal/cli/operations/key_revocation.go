@@ -11,27 +11,28 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// KeyRevocation is one key that is revoked permanently.
+// KeyRevocation has the parameters of [Operator.RevokeKey].
 type KeyRevocation struct {
-	Evidence // its Sessions may revoke the key, and are tried in their order
+	Evidence // its Sessions are tried in their order to revoke the key
 	Registry *quilt.Client
 	Key      apikey.Key // zero: only the id is known
-	Admin    bool       // the sessions are an administrator's
-	// Before is checked right before each attempt: what it returns ends the revocation. nil:
-	// nothing is checked.
+	Admin    bool       // the sessions belong to an administrator
+	// Before is called right before each attempt. An error ends the revocation. It may be nil.
 	Before func(context.Context) error
 }
 
-// looks is how often a key is tried after its revocation: a registry may accept a revoked key for a
-// moment.
+// looks is how often a login with a revoked key is tried, because a registry may accept the key for a
+// moment after its revocation.
 const looks = 10
 
-// RevokeKey revokes a key and proves that it no longer works. It fails unless that is proved.
+// RevokeKey revokes a key permanently and verifies that it no longer works. It fails if it cannot
+// verify that.
 //
-// A key is revoked by its text, if it is known, because a label may name another key. An answer
-// that was lost is no failure, because the registry is asked what became of the key. After a crash,
-// running it again finds that out, too. Twice at once: the second one finds the key revoked. A
-// Ctrl-C before an attempt ends it, and one after it does not hide what became of the key.
+// If the text of the key is known, the key is revoked by its text, because a label may name another
+// key. A lost answer is no failure, because the state of the key is checked afterwards. After a crash,
+// another run checks the state too. If two commands run at the same time, the second one finds the key
+// revoked. Ctrl-C before an attempt ends the revocation. After an attempt, the state of the key is
+// still checked and reported.
 func (d *Operator) RevokeKey(ctx context.Context, k KeyRevocation) error {
 	var failed error
 	for _, session := range k.Sessions {
@@ -77,8 +78,8 @@ func (k KeyRevocation) revoke(ctx context.Context, s *quilt.Session) error {
 	return s.RevokeKeyBySecret(ctx, k.Key)
 }
 
-// revokeAsAdmin revokes the key by its id, because an administrator cannot do it by the key's text.
-// The id may come from a label that somebody moved, so the key that it names must fit the text.
+// revokeAsAdmin revokes the key by its id, because an administrator cannot revoke a key by its text.
+// The id may come from a label that somebody moved, so its fingerprint must match the text.
 func (k KeyRevocation) revokeAsAdmin(ctx context.Context, s *quilt.Session) error {
 	if !k.Key.IsZero() {
 		row, err := s.AdminGetKey(ctx, k.KeyID)
@@ -93,8 +94,8 @@ func (k KeyRevocation) revokeAsAdmin(ctx context.Context, s *quilt.Session) erro
 	return s.AdminRevokeKey(ctx, k.KeyID)
 }
 
-// look reports whether the key still works: by a login with it, or if only its id is known, by what
-// the sessions find.
+// look reports whether the key still works. It logs in with the key. If only the id is known, it reads
+// the key with the sessions.
 func (k KeyRevocation) look(ctx context.Context) (Checked, error) {
 	if !k.Key.IsZero() {
 		return checkKey(ctx, k.Registry, k.Key, k.Evidence)
@@ -111,7 +112,7 @@ func (k KeyRevocation) look(ctx context.Context) (Checked, error) {
 			return Checked{}, ctx.Err()
 		case err == nil && row != nil && row.Status == quilt.Active:
 			return Checked{State: KeyLogsIn}, nil
-		case err == nil, k.Revoked && quilt.RefusesLogin(err): // the session was the key's own
+		case err == nil, k.Revoked && quilt.RefusesLogin(err): // the session used the revoked key
 			return Checked{State: KeyRefused}, nil
 		}
 		failed = errors.Join(failed, err)
@@ -119,8 +120,8 @@ func (k KeyRevocation) look(ctx context.Context) (Checked, error) {
 	return Checked{State: KeyUnknown, Why: fmt.Sprint(failed)}, nil
 }
 
-// notProved is the error for a key that may still work. Its labels may still be on a secret, so
-// `keys revoke` must be allowed to revoke it.
+// notProved returns the error for a key that may still work. Its hint has --anyway, because the labels
+// of the key may still be on a secret.
 func (k KeyRevocation) notProved(known Checked, failed error) error {
 	name, ask := k.Key.Fingerprint(), "quilt-rotate keys revoke --admin --anyway "+cmp.Or(k.KeyID, "ID")
 	if k.Key.IsZero() {
@@ -134,8 +135,8 @@ func (k KeyRevocation) notProved(known Checked, failed error) error {
 		if k.Key.IsZero() {
 			err = fmt.Errorf("the registry still lists the key %s as valid", name)
 		}
-		return terminal.WithHint(because(err, failed), "run this again in a minute; if this goes on, an "+
-			"administrator of the registry must revoke it: "+ask)
+		return terminal.WithHint(because(err, failed), "run this command again in a minute; if the key still logs in, "+
+			"an administrator of the registry must revoke it: "+ask)
 	}
 	err := fmt.Errorf("it is not known whether the key %s still works", name)
 	if known.Why != "" {

@@ -16,35 +16,39 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// A move makes a version current again whose key logs in. Rollback and recover share it.
+// A move makes an older version current again if its key logs in. Rollback and recover use it. It
+// has these steps:
 //
-// The order: the version's marks are removed, then its key logs in, then AWSCURRENT moves, and a
-// mark that a sweep wrote meanwhile is removed. Without its marks, the version's grace period
-// starts again at the next sweep, and a sweep that had planned to revoke its key reads the labels
-// again first. So after the login, no sweep revokes that key, except one whose request was already
-// under way. The marks come first because a crash after the move would otherwise leave a current
-// version with a mark: if it were superseded again before a sweep saw that, its grace period would
-// count from a time that is long past.
+//  1. Remove the superseded marks of the version. Without marks, its grace period starts again at the
+//     next sweep. A sweep that has already planned to revoke the key reads the labels again first.
+//  2. Log in with the key of the version. From now on, no sweep revokes this key, except a sweep
+//     whose request was already sent.
+//  3. Move AWSCURRENT with a compare-and-swap from the version that was shown to the operator. If a
+//     rotation or another command was faster, nothing moves.
+//  4. Remove the marks that a sweep wrote during steps 1 to 3.
 //
-// A crash before the move leaves the current version as it was, and a version whose grace period
-// starts again; a crash after it leaves at most a mark on the current version, which the next sweep
-// or rotation removes. AWSCURRENT moves only from the version that was shown, by a
-// compare-and-swap: if a rotation or another command was faster, nothing moves.
+// The marks are removed first, because a crash after the move would otherwise leave a current version
+// with a mark. If that version were superseded again before a sweep removed the mark, its grace
+// period would count from a time in the past.
+//
+// After a crash before step 3, the current version is unchanged, and the grace period of the older
+// version starts again. After a crash between steps 3 and 4, the current version has at most a mark,
+// which the next sweep or rotation removes.
 type move struct {
 	*Operator
 	secret    *managed.Secret
 	registry  *quilt.Client
-	from      vault.Version // that is current
-	target    vault.Version
+	from      vault.Version // version that is current
+	target    vault.Version // version that becomes current
 	raw       redact.Text
 	value     apikey.Value
 	proven    proof
 	moved     bool     // AWSCURRENT is on the target
 	replaced  string   // fingerprint of the key that was current; "": the version had none
-	different []string // fields that differ, besides the key's; none if a value has no fields
+	different []string // names of other fields that differ; none if a value has no fields
 }
 
-// newMove refuses a version whose key cannot be used.
+// newMove logs in with the key of the target. It refuses a version whose key cannot be used.
 func (d *Operator) newMove(ctx context.Context, s *managed.Secret, registry *quilt.Client, from,
 	target vault.Version) (*move, error) {
 	m := &move{Operator: d, secret: s, registry: registry, from: from, target: target}
@@ -63,7 +67,7 @@ func (d *Operator) newMove(ctx context.Context, s *managed.Secret, registry *qui
 	return m, err
 }
 
-// another is the hint if the target cannot be used.
+// another returns the hint for a target that cannot be used.
 func (m *move) another() string {
 	return fmt.Sprintf("name another version with --to; see: quilt-rotate status %[1]s; if no key works: "+
 		"quilt-rotate recover %[1]s", m.secret.Name)
@@ -73,11 +77,11 @@ func (m *move) logIn(ctx context.Context) error {
 	p, err := logIn(ctx, m.registry, m.value.Key(), m.target.Key())
 	if quilt.RefusesLogin(err) {
 		return terminal.WithHint(fmt.Errorf("the registry refuses the key %s of the version %s: it has expired or "+
-			"was revoked, or its user is deactivated; nothing current was changed",
+			"was revoked, or its user is deactivated; AWSCURRENT was not moved",
 			m.value.Key(), m.target.ID), m.another())
 	}
 	if err == nil && m.proven.Email != "" && !quilt.SameUser(p.Email, m.proven.Email) {
-		return fmt.Errorf("the key of the version %s now belongs to %s; nothing was moved", m.target.ID, p.Email)
+		return fmt.Errorf("the key of the version %s now belongs to %s; AWSCURRENT was not moved", m.target.ID, p.Email)
 	}
 	if err == nil {
 		m.proven = p
@@ -85,7 +89,7 @@ func (m *move) logIn(ctx context.Context) error {
 	return err
 }
 
-// created is when the key was created; zero: not known.
+// created returns when the key was created, or zero if that is not known.
 func (m *move) created() time.Time {
 	if m.proven.row == nil {
 		return time.Time{}
@@ -93,10 +97,10 @@ func (m *move) created() time.Time {
 	return m.proven.row.CreatedAt
 }
 
-// shortLife is the rest of a key's lifetime that deserves a warning.
+// shortLife is the remaining lifetime of a key below which a warning is shown.
 const shortLife = 14 * 24 * time.Hour
 
-// show reports what would change: which key, and the names of the fields that differ besides it.
+// show reports what would change: the key, and the names of other fields that differ.
 func (m *move) show(ctx context.Context) error {
 	raw, err := m.secret.Raw(ctx, m.from.ID)
 	if err != nil && !errors.Is(err, vault.ErrBinary) {
@@ -119,19 +123,20 @@ func (m *move) show(ctx context.Context) error {
 		m.Tell.Tell(terminal.Warned, "the values differ in more than the key", strings.Join(m.different, ", "))
 	}
 	if k := m.proven.row; k != nil && k.ExpiresAt.Sub(m.proven.RegistryTime) < shortLife {
-		m.Tell.Tell(terminal.Warned, "that key expires in "+terminal.About(k.ExpiresAt.Sub(m.proven.RegistryTime)),
+		m.Tell.Tell(terminal.Warned, "this key expires in "+terminal.About(k.ExpiresAt.Sub(m.proven.RegistryTime)),
 			"rotate soon: quilt-rotate rotate "+m.secret.Name)
 	}
 	return nil
 }
 
-// ask confirms the move.
+// ask asks for confirmation of the move.
 func (m *move) ask(ctx context.Context) error {
 	return m.Confirm(ctx, "AWSCURRENT of "+m.secret.Name+" moves back to the version "+short(m.target.ID),
 		m.secret.Name)
 }
 
-// carryOut moves AWSCURRENT. allowed decides right before that, with the secret as it is then.
+// carryOut moves AWSCURRENT. Right before that, it reads the secret again and calls allowed, which may
+// refuse the move.
 func (m *move) carryOut(ctx context.Context, allowed func(*managed.Secret) error) error {
 	m.Tell.Doing("removing its marks")
 	err := m.removeMarks(ctx)
@@ -158,13 +163,14 @@ func (m *move) carryOut(ctx context.Context, allowed func(*managed.Secret) error
 	m.Tell.Tell(terminal.Done, "moved AWSCURRENT to the version "+short(m.target.ID), "")
 	ctx, cancel := ending(ctx)
 	defer cancel()
-	if err := m.removeMarks(ctx); err != nil { // if not, the next sweep does it
-		m.Tell.Tell(terminal.Noted, "a mark stays on the version until the next sweep", "")
+	if err := m.removeMarks(ctx); err != nil { // the next sweep removes them
+		m.Tell.Tell(terminal.Noted, "a superseded mark stays on the version until the next sweep", "")
 	}
 	return seeCurrent(ctx, m.registry, m.secret, m.value.Key())
 }
 
-// removeMarks removes the marks that the target has now. Another command may remove one first.
+// removeMarks removes the marks that the target has now. If another command removes a mark first, that
+// is not an error.
 func (m *move) removeMarks(ctx context.Context) error {
 	return finish(ctx, func(ctx context.Context) error {
 		if err := m.secret.Look(ctx); err != nil {
@@ -188,15 +194,15 @@ func (m *move) removeMarks(ctx context.Context) error {
 // holdsNoKey reports whether an error says that a value holds no key.
 func holdsNoKey(err error) bool { return isBlank(err) || isBad(err) || errors.Is(err, vault.ErrBinary) }
 
-// errMoved says that another command or a rotation was faster.
-var errMoved = errors.New("was moved meanwhile, so nothing was changed")
+// errMoved reports that another command or a rotation was faster.
+var errMoved = errors.New("was moved by another command or a rotation, so nothing was changed")
 
 func movedError(s *managed.Secret) error {
 	return terminal.WithHint(fmt.Errorf("AWSCURRENT of %s %w", s.Name, errMoved),
-		"see what is current: quilt-rotate status "+s.Name)
+		"to see what is current: quilt-rotate status "+s.Name)
 }
 
-// stillCurrent demands that AWSCURRENT is where it was when a person was asked.
+// stillCurrent returns an error unless the version is still current.
 func stillCurrent(s *managed.Secret, version string) error {
 	if current, _ := s.Holder(vault.Current); current.ID != version {
 		return movedError(s)

@@ -1,13 +1,18 @@
-// Package operations is what an operator does to one secret beside its rotations and sweeps: store
-// the first key, rotate now, roll back, recover, revoke a leaked key, retire.
+// Package operations has the operations of an operator on one secret: store the first key, adopt,
+// rotate now, sweep now, roll back, recover, end a stuck rotation, pause, revoke a leaked key,
+// retire. SwitchSweeps pauses the sweeps of all secrets.
 //
-// Each operation is a list of steps that can stop anywhere: what is left is safe, the same command
-// continues from there, and an interruption says in which state the secret is. The promises are
-// those of the rotation: the key in AWSCURRENT works at all times, no key that somebody may need is
-// revoked, no key is left behind, and none is shown. It relies on package managed for what is
-// deployed and on the two functions for their own work. It never makes a key current that it has
-// not seen log in, and never takes the refusal of a key alone as proof that the key was revoked
-// ([checkKey]).
+// The rules of all operations:
+//
+//   - An operation can stop after each request. The state that it leaves is safe, and the same
+//     command continues from there. The error of an interruption describes the state.
+//   - The key in AWSCURRENT works at all times. No key that somebody may still need is revoked. No
+//     key is left behind. No key is shown.
+//   - A key becomes current only after a login with it succeeded.
+//   - A refused login alone is no proof that a key was revoked: see [checkKey].
+//
+// The package relies on package managed for the deployed functions and their settings. Rotations
+// and sweeps run in the functions.
 package operations
 
 import (
@@ -20,29 +25,28 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// Teller reports the progress of an operation. terminal.Progress is one.
+// Teller reports the progress of an operation. terminal.Progress implements it.
 type Teller interface {
 	Doing(what string)
 	Tell(mark terminal.Mark, what, detail string)
 	Say(lines ...string)
 }
 
-// Operator is what an operation works with.
+// Operator carries out operations.
 type Operator struct {
 	Cloud *awsclient.Cloud
 	Tell  Teller
-	Place string // the secret and its registry, as each question names them; "": not known
-	// Confirm asks before a change that cannot be undone. It fails unless the word is typed.
+	Place string // the secret and its registry, which each question names; "": not known
+	// Confirm asks before a change that cannot be undone. It fails unless the user types the word.
 	Confirm func(ctx context.Context, what, word string) error
-	// Poll is how long to wait between two looks at something that AWS does by itself. Default: one
-	// second.
+	// Poll is the time between two reads of a state that AWS changes. Default: 1 second.
 	Poll time.Duration
-	// NewKeyWait is how long a new key that the registry refuses is tried again. Default: 20
+	// NewKeyWait is how long to retry a login with a new key that the registry refuses. Default: 20
 	// seconds.
 	NewKeyWait time.Duration
 }
 
-// Login lets a person log in at the registry that the keys come from.
+// Login asks a person to log in at the registry of the keys.
 type Login func(ctx context.Context, registry *quilt.Client) (*quilt.Session, quilt.Identity, error)
 
 const defaultPoll = time.Second
@@ -66,11 +70,11 @@ func (d *Operator) sleep(ctx context.Context) error {
 	}
 }
 
-// writeTime limits a write that is completed although somebody pressed Ctrl-C.
+// writeTime limits how long a write may continue after Ctrl-C.
 const writeTime = 30 * time.Second
 
-// finish completes a write: after a Ctrl-C in the middle, nobody would know whether it was done.
-// After a Ctrl-C, it does not begin.
+// finish runs a write to its end, even after Ctrl-C, because an interrupted write may have been
+// carried out or not. If ctx has already ended, the write does not start.
 func finish(ctx context.Context, write func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -80,13 +84,13 @@ func finish(ctx context.Context, write func(context.Context) error) error {
 	return write(ctx)
 }
 
-// ending is the context of what is left to do when the purpose of an operation is achieved: a
-// Ctrl-C would only hide that.
+// ending returns a context for the last requests of an operation that has reached its purpose. It
+// ignores Ctrl-C, so that the result is reported.
 func ending(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), writeTime)
 }
 
-// left adds to an interruption in which state the secret is. Other errors pass as they are.
+// left adds the state of the secret as a hint to an interruption. It returns other errors unchanged.
 func left(err error, state string) error {
 	if errors.Is(err, context.Canceled) {
 		return terminal.WithHint(err, state)
@@ -94,5 +98,6 @@ func left(err error, state string) error {
 	return err
 }
 
-// short is what people read of a version's id; results and errors have all of it.
+// short returns the start of a version's id, for progress messages. Results and errors have the
+// whole id.
 func short(id string) string { return id[:min(len(id), 8)] }

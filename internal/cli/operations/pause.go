@@ -16,14 +16,14 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Limits of a pause. While sweeps are paused, superseded keys stay valid and take staging labels,
-// of which a rotation needs five. So a pause lasts no longer than an incident.
+// Limits of a pause. While sweeps are paused, superseded keys stay valid and use staging labels, and a
+// rotation needs five free labels. So a pause must not last longer than an incident.
 const (
 	MinPause = time.Minute
 	MaxPause = 14 * 24 * time.Hour
 )
 
-// Paused is until when the sweeps of a secret are paused.
+// Paused is the result of [Operator.Pause] and [Operator.Resume].
 type Paused struct {
 	Secret string     `json:"secret"`
 	ARN    string     `json:"arn"`
@@ -32,43 +32,45 @@ type Paused struct {
 	Reason string     `json:"reason,omitempty"`
 }
 
-// tagText is what AWS allows in a tag's value (AWS: Tagging, "Tag naming limits and requirements").
-// The length is checked separately: a pattern with {0,256} needs 10 MB and a third of the command's
-// start.
+// tagText matches the characters that AWS allows in the value of a tag (AWS: Tagging, "Tag naming
+// limits and requirements"). The length is checked separately, because a pattern with {0,256} needs 10
+// MB of memory and a third of the start time of the command.
 var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 
 // CheckPause checks the length of a pause.
 func CheckPause(length time.Duration) error {
 	switch {
 	case length < MinPause:
-		return errors.New("must be given, such as 4h, and be at least 1m")
+		return errors.New("is required and must be at least 1m, such as 4h")
 	case length > MaxPause:
-		return fmt.Errorf("must be at most %dh (14 days): until then, superseded keys stay valid and take labels "+
+		return fmt.Errorf("must be at most %dh (14 days): during a pause, superseded keys stay valid and use labels "+
 			"that rotations need", int(MaxPause.Hours()))
 	}
 	return nil
 }
 
-// CheckReason refuses a reason that no tag can hold, and a key, which would be shown with the tags.
+// CheckReason refuses a reason that is not a valid tag value, and a reason with a key, because tags are
+// visible.
 func CheckReason(reason string) error {
 	if apikey.HasKey(reason) {
 		return errors.New("must not hold a key, because whoever sees the tags would see it")
 	}
 	if !tagText.MatchString(reason) || utf8.RuneCountInString(reason) > 256 {
-		return errors.New("must fit into a tag: at most 256 letters, digits, spaces and any of _.:/=+-@")
+		return errors.New("must be a valid tag value: at most 256 letters, digits, spaces and characters of _.:/=+-@")
 	}
 	return nil
 }
 
-// Pause stops the sweeps of a secret for a while, counted by Secrets Manager's clock, which the
-// sweep reads too. The pause is a staging label on the current version, because other tools remove
-// tags; it counts wherever it sits, so a rotation does not end it. The reason is a tag.
+// Pause pauses the sweeps of a secret for a limited time, by Secrets Manager's clock, which sweeps use
+// too. The pause is a staging label, because other tools may remove tags. The label is attached to the
+// current version but counts on any version, so a rotation does not end the pause. The reason is a
+// tag.
 //
-// The new label comes first, and what paused before comes off last: so there is no moment without a
-// pause. A crash in between leaves both, and the later counts until this command or resume runs
-// again. A lost answer is looked up in the vault. Of two at once both labels stay, and the later
-// counts. A sweep that began before revokes nothing more, because each revocation looks for a
-// pause.
+// The new label is attached before the labels and tags of an earlier pause are removed, so that the
+// sweeps are paused at all times. A crash in between leaves both, and the later time counts until this
+// command or resume runs again. If two commands run at the same time, both labels stay, and the later
+// time counts. A sweep that is running revokes no more keys, because it checks for a pause before each
+// revocation.
 func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Duration, reason string) (Paused, error) {
 	if err := errors.Join(CheckPause(length), CheckReason(reason)); err != nil {
 		return Paused{}, err
@@ -76,18 +78,18 @@ func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Dur
 	if managed, err := s.Managed(ctx); err != nil {
 		return Paused{}, err
 	} else if !managed {
-		return Paused{}, terminal.WithHint(fmt.Errorf("the secret %s is not managed, so no sweep looks at it", s.Name),
-			"see which secrets are: quilt-rotate status")
+		return Paused{}, terminal.WithHint(fmt.Errorf("the secret %s is not managed, so it has no sweeps", s.Name),
+			"to list the managed secrets: quilt-rotate status")
 	}
 	current, ok := s.Holder(vault.Current)
 	if !ok {
-		return Paused{}, terminal.WithHint(fmt.Errorf("the secret %s has no current version, so no sweep does anything",
-			s.Name), "store its first key: quilt-rotate bootstrap "+s.Name)
+		return Paused{}, terminal.WithHint(fmt.Errorf("the secret %s has no current version, so sweeps do nothing",
+			s.Name), "to store its first key: quilt-rotate bootstrap "+s.Name)
 	}
 	if s.Labels() >= vault.LabelQuota {
 		return Paused{}, terminal.WithHint(fmt.Errorf("all %d staging labels of %s are in use, and a pause needs "+
 			"one; nothing was changed", vault.LabelQuota, s.Name),
-			"see what holds them: quilt-rotate doctor "+s.Name)
+			"to see what uses them: quilt-rotate doctor "+s.Name)
 	}
 	until := s.Now.Add(length).UTC().Truncate(time.Second)
 	p := Paused{Secret: s.Name, ARN: s.ARN, Until: &until, Before: managed.PausedUntil(s.Secret), Reason: reason}
@@ -99,27 +101,27 @@ func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Dur
 			}
 		}
 		off := []string{settings.TagPauseUntil}
-		if reason == "" { // the reason of the former pause does not hold for this one
+		if reason == "" { // the reason of an earlier pause does not apply to this pause
 			off = append(off, settings.TagPauseReason)
 		} else if err := d.Cloud.Tag(ctx, s.ARN, map[string]string{settings.TagPauseReason: reason}); err != nil {
 			return err
 		}
 		return d.unpause(ctx, s, label, off)
 	})
-	return p, left(err, "see whether the sweeps are paused: quilt-rotate status "+s.Name)
+	return p, left(err, "to to see whether the sweeps are paused: quilt-rotate status "+s.Name)
 }
 
-// Resume lets the sweeps of a secret go on: it takes off every pause label and tag. A crash in
-// between leaves some of them, and running it again takes those off.
+// Resume ends the pause of a secret: it removes all pause labels and tags. After a crash, some of them
+// may be left, and another run removes them.
 func (d *Operator) Resume(ctx context.Context, s *managed.Secret) (Paused, error) {
 	p := Paused{Secret: s.Name, ARN: s.ARN, Before: managed.PausedUntil(s.Secret)}
 	err := finish(ctx, func(ctx context.Context) error {
 		return d.unpause(ctx, s, "", []string{settings.TagPauseUntil, settings.TagPauseReason})
 	})
-	return p, left(err, "see whether the sweeps are paused: quilt-rotate status "+s.Name)
+	return p, left(err, "to see whether the sweeps are paused: quilt-rotate status "+s.Name)
 }
 
-// unpause takes off all pause labels but one, and those of the tags that are there.
+// unpause removes all pause labels except one, and those of the tags that exist.
 func (d *Operator) unpause(ctx context.Context, s *managed.Secret, but string, tags []string) error {
 	for _, v := range s.Sorted() {
 		for _, until := range v.Pauses {

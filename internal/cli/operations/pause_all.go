@@ -10,21 +10,21 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// AllSweeps is whether the sweeps of all secrets of a stack are paused.
+// AllSweeps is the result of [Operator.SwitchSweeps].
 type AllSweeps struct {
 	awsclient.Place
 	Schedule string `json:"schedule"`
 	Paused   bool   `json:"paused"`
 	Before   bool   `json:"pausedBefore"`
-	Target   string `json:"target,omitempty"` // ARN of what the schedule starts: the state machine of the sweeps
+	Target   string `json:"target,omitempty"` // ARN of the state machine that the schedule starts
 }
 
-// SwitchSweeps disables or enables the schedule that starts all sweeps of a stack. function names
-// its rotate function; "": the only one.
+// SwitchSweeps pauses or resumes the sweeps of all secrets of a stack: it disables or enables the
+// schedule that starts them. function is the rotate function of the stack, or "" for the only one.
 //
-// The schedule is read again right before the write, because UpdateSchedule replaces all of it and
-// the question may have waited for hours. If the answer is lost, the schedule is looked up. Of two
-// at once, the last one counts.
+// The schedule is read again right before the write, because UpdateSchedule replaces the whole
+// schedule and the answer to the question may take hours. If the answer of AWS is lost, the schedule
+// is read. If two commands run at the same time, the last one counts.
 func (d *Operator) SwitchSweeps(ctx context.Context, function string, pause bool) (AllSweeps, error) {
 	f, err := managed.FindRotateFunction(ctx, d.Cloud, function, "")
 	if err != nil {
@@ -44,8 +44,8 @@ func (d *Operator) SwitchSweeps(ctx context.Context, function string, pause bool
 	}
 	what, word := "sweeps of all secrets of this stack run again", "resume"
 	if pause {
-		what, word = "no sweep of any secret of this stack runs until somebody resumes them: no superseded key is "+
-			"revoked, and no refused key is replaced", "pause"
+		what, word = "until somebody resumes them, no sweeps of this stack run: no superseded key is revoked, and no "+
+			"refused key is replaced", "pause"
 	}
 	d.Place = "schedule " + s.Name + ", rotate function " + f.Name
 	if err := d.Confirm(ctx, what, word); err != nil {
@@ -62,5 +62,5 @@ func (d *Operator) SwitchSweeps(ctx context.Context, function string, pause bool
 		}
 		return nil
 	})
-	return all, left(err, "see whether all sweeps are paused: quilt-rotate status")
+	return all, left(err, "to see whether all sweeps are paused: quilt-rotate status")
 }

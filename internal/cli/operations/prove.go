@@ -14,7 +14,7 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// defaultNewKeyWait is how long a new key may be refused at first. It is the same as in a rotation.
+// defaultNewKeyWait is how long the registry may refuse a new key. A rotation waits for the same time.
 const defaultNewKeyWait = 20 * time.Second
 
 func (d *Operator) newKeyWait() time.Duration {
@@ -24,16 +24,15 @@ func (d *Operator) newKeyWait() time.Duration {
 	return d.NewKeyWait
 }
 
-// A proof is what a login with a key shows: whose it is, and what the registry says of the key
-// itself.
+// A proof is the result of a login with a key: its owner, and the registry's data about the key.
 type proof struct {
 	quilt.Identity
 	row     *quilt.APIKey // nil: not known
-	limited bool          // the key may not look at keys
+	limited bool          // the key has no permission to read keys
 }
 
-// logIn logs in with a key. id is the key's id; if it is "", the key is found by its fingerprint,
-// unless two keys have the same one.
+// logIn logs in with a key. id is the id of the key. If id is "", the key is found by its fingerprint,
+// unless two keys have the same fingerprint.
 func logIn(ctx context.Context, registry *quilt.Client, key apikey.Key, id string) (proof, error) {
 	session := registry.WithKey(key)
 	account, err := session.Account(ctx)
@@ -56,7 +55,7 @@ func logIn(ctx context.Context, registry *quilt.Client, key apikey.Key, id strin
 		return proof{}, err
 	}
 	p := proof{Identity: login.Identity}
-	// otherwise somebody moved the label: the id is another key's
+	// otherwise somebody moved the label, and the id belongs to another key
 	if login.Key != nil && key.Fits(login.Key.Fingerprint) {
 		p.row = login.Key
 	}
@@ -72,8 +71,7 @@ func LogIn(ctx context.Context, registry *quilt.Client, key apikey.Key, id strin
 	return p.Identity, p.row, err
 }
 
-// logInSoon logs in with a new key. While the registry refuses the key, it tries again for a short
-// time.
+// logInSoon logs in with a new key. If the registry refuses the key, it retries for a short time.
 func (d *Operator) logInSoon(ctx context.Context, registry *quilt.Client, key apikey.Key, id string) (proof, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 3*time.Second
@@ -86,8 +84,8 @@ func (d *Operator) logInSoon(ctx context.Context, registry *quilt.Client, key ap
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(d.newKeyWait()))
 }
 
-// info describes a key. If the registry does not show it, only the fingerprint and the owner are
-// known.
+// info returns the data of the key. If the registry does not show the key, only the fingerprint and
+// the owner are known.
 func (p proof) info(key apikey.Key) revocation.KeyInfo {
 	if p.row == nil {
 		return revocation.KeyInfo{Fingerprint: key.Fingerprint(), Owner: p.Email}
@@ -105,18 +103,18 @@ func isBlank(err error) bool {
 	return blank
 }
 
-// isBad reports whether a value has no place for a key.
+// isBad reports whether a value cannot hold a key.
 func isBad(err error) bool {
 	_, bad := errors.AsType[*apikey.BadValueError](err)
 	return bad
 }
 
-// checkOwner refuses the credential of another user than the key's owner, because consumers would
-// get other permissions.
+// checkOwner refuses a login of another user than the owner of the key, because consumers would get
+// other permissions.
 func checkOwner(secretName, owner string, me quilt.Identity) error {
 	if owner == "" || quilt.SameUser(owner, me.Email) {
 		return nil
 	}
-	return terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was created",
+	return terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; no key was created",
 		secretName, owner, me.Email), "log in as "+owner)
 }

@@ -18,29 +18,27 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Recovery is how a secret gets a key that works.
+// Recovery has the parameters of [Operator.Recover].
 type Recovery struct {
 	Secret   *managed.Secret
 	Registry *quilt.Client
 	NewOwner bool // the new key may belong to another registry user
-	Replace  bool // store a new key although the current one logs in
+	Replace  bool // store a new key even if the current key logs in
 	LogIn    Login
 
-	confirmed  bool   // that the current key is replaced
-	knownOwner string // whose the current key is, by a login with it; "": not known
+	confirmed  bool   // the operator has confirmed that the current key is replaced
+	knownOwner string // owner of the current key, from a login with it; "": not known
 }
 
-// Recover gives a secret a key that works if the registry refuses the current one: one that an
-// older version holds, else a new one that the issuing credential creates, else a new one that
-// whoever logs in creates. Every other field of the current value is unchanged. If somebody
-// overwrote the value, so that it holds no key, AWSCURRENT moves back to the last version whose key
-// logs in.
+// Recover stores a key that works if the registry refuses the current key: the key of an older
+// version, or a new key of the issuing credential, or a new key of the user who logs in. All other
+// fields of the current value stay. If somebody overwrote the value so that it holds no key,
+// AWSCURRENT moves back to the last version whose key logs in.
 //
-// What a crash leaves is described at [installation] and [move]. Running it again continues from
-// there, because what is left is an older version whose key logs in. A rotation that is under way
-// ends if a version is stored, because Secrets Manager abandons it then. If AWSCURRENT only moves,
-// that rotation continues: both moves are compare-and-swaps, and whichever comes last has logged in
-// with its key right before.
+// [installation] and [move] describe what a crash leaves. If the command runs again, it continues,
+// because the crash left an older version whose key logs in. If a new version is stored, Secrets
+// Manager abandons a rotation that is under way. If only AWSCURRENT moves, that rotation continues.
+// Then both moves are compare-and-swaps, and each one is made right after a login with its key.
 func (d *Operator) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
 	s := r.Secret
 	rules, err := rotationSettings(ctx, s, s.Tags)
@@ -79,17 +77,17 @@ func (d *Operator) Recover(ctx context.Context, r Recovery) (KeyIn, error) {
 	return v.warned(ctx, done)
 }
 
-// recovery is a recovery under way.
+// recovery is the state of [Operator.Recover].
 type recovery struct {
 	*installation
 	Recovery
 	current    vault.Version
-	value      *apikey.Value // the current one; nil: it holds no key
-	reason     error         // why it holds none
-	handedOver bool          // the current key may be a former owner's
+	value      *apikey.Value // current value; nil: it holds no key
+	reason     error         // why the current value holds no key
+	handedOver bool          // the current key may belong to a former owner
 }
 
-// intoCurrent is the current value with the key in place of its own.
+// intoCurrent returns the current value with the given key instead of its own key.
 func (v *recovery) intoCurrent(raw redact.Text, key apikey.Key) (redact.Text, error) {
 	value, err := apikey.ParseValue(raw, v.settings.Field)
 	if isBlank(err) {
@@ -101,8 +99,8 @@ func (v *recovery) intoCurrent(raw redact.Text, key apikey.Key) (redact.Text, er
 	return value.WithKey(key)
 }
 
-// works reports whether the current value holds a key that logs in: another command or a rotation
-// may have stored one meanwhile. The key that is to be replaced does not count.
+// works reports whether the current value holds a key that logs in, because another command or a
+// rotation may have stored one. The key that --replace replaces does not count.
 func (v *recovery) works(ctx context.Context, raw redact.Text) (bool, error) {
 	value, err := apikey.ParseValue(raw, v.settings.Field)
 	if err != nil || v.Replace && v.value != nil && value.Key().Equal(v.value.Key()) {
@@ -115,12 +113,12 @@ func (v *recovery) works(ctx context.Context, raw redact.Text) (bool, error) {
 	return err == nil, err
 }
 
-// diagnose finds out what is wrong. ended reports that nothing is.
+// diagnose checks the current key. ended is true if the key works, so that nothing is to do.
 func (v *recovery) diagnose(ctx context.Context) (_ KeyIn, ended bool, err error) {
 	s := v.secret
 	current, ok := s.Holder(vault.Current)
 	if !ok {
-		return KeyIn{}, false, terminal.WithHint(fmt.Errorf("the secret %s never had a value", s.Name),
+		return KeyIn{}, false, terminal.WithHint(fmt.Errorf("the secret %s has never had a value", s.Name),
 			"run: quilt-rotate bootstrap "+s.Name)
 	}
 	v.current = current
@@ -150,11 +148,11 @@ func (v *recovery) diagnose(ctx context.Context) (_ KeyIn, ended bool, err error
 	if v.knownOwner = p.Email; v.confirmed {
 		return KeyIn{}, false, nil
 	}
-	return KeyIn{}, false, v.Confirm(ctx, "the current key of "+s.Name+" logs in, and a new one replaces it", s.Name)
+	return KeyIn{}, false, v.Confirm(ctx, "the current key of "+s.Name+" logs in; a new key replaces it", s.Name)
 }
 
-// replace stores another key than the current one: one that an interrupted run stored and that
-// never was current, else a new one. A superseded key would be no better.
+// replace stores another key than the current one: the key that an interrupted run stored and that was
+// never current, or a new key. It does not use superseded keys, because they may have leaked too.
 func (v *recovery) replace(ctx context.Context) (KeyIn, error) {
 	k, ok, err := v.leftover(ctx)
 	if err != nil {
@@ -163,14 +161,14 @@ func (v *recovery) replace(ctx context.Context) (KeyIn, error) {
 	if !ok || k.secret.Equal(v.value.Key()) {
 		return v.new(ctx)
 	}
-	v.Tell.Tell(terminal.Noted, "an interrupted run has stored a key: continuing with it", k.id)
+	v.Tell.Tell(terminal.Noted, "continuing with the key that an interrupted run stored", k.id)
 	p, err := v.install(ctx, &k)
 	done, _, err := v.ended(ctx, Resumed, &k, p, err)
 	return done, err
 }
 
-// older looks for a version whose key logs in, and makes that key current: of several, the newest
-// key; if the current value is lost, the one in the version that was current last.
+// older looks for versions whose keys log in and makes one of the keys current: the newest key, or, if
+// the current value holds no key, the key of the version that was current last.
 func (v *recovery) older(ctx context.Context) (_ KeyIn, found bool, err error) {
 	var best *move
 	for _, target := range v.candidates() {
@@ -183,8 +181,8 @@ func (v *recovery) older(ctx context.Context) (_ KeyIn, found bool, err error) {
 			return KeyIn{}, false, left(err, "nothing was changed")
 		}
 		if owner := v.settings.Owner; owner != "" && !quilt.SameUser(owner, m.proven.Email) {
-			v.Tell.Tell(terminal.Noted, "the key of the version "+short(target.ID)+" belongs to another user, and is "+
-				"not used", m.proven.Email)
+			v.Tell.Tell(terminal.Noted, "the key of the version "+short(target.ID)+" is not used, because it belongs "+
+				"to another user", m.proven.Email)
 			continue
 		}
 		if best == nil || v.value != nil && m.created().After(best.created()) {
@@ -198,8 +196,8 @@ func (v *recovery) older(ctx context.Context) (_ KeyIn, found bool, err error) {
 	return done, true, err
 }
 
-// isUseless reports whether an error says that a version's key cannot be used, and not only that
-// this is not known.
+// isUseless reports whether an error means that a version's key cannot be used. It returns false if
+// this is not known, for example because the registry did not answer.
 func isUseless(err error) bool {
 	_, down := errors.AsType[*quilt.UnavailableError](err)
 	_, garbled := errors.AsType[*quilt.ProtocolError](err)
@@ -207,14 +205,12 @@ func isUseless(err error) bool {
 	return err != nil && !down && !garbled && !aws && !errors.Is(err, context.Canceled)
 }
 
-// candidates are the versions that may hold a key that works: the one that was current last, then
-// the others, the one that was superseded last first. The pending one belongs to the rotation. What
-// an interrupted run stored is among them.
+// candidates returns the versions that may hold a key that works: first the version that was current
+// last, then the others, the last superseded one first. They include a version that an interrupted run
+// stored. The pending version is not included, because it belongs to a rotation.
 func (v *recovery) candidates() []vault.Version {
-	list := slices.DeleteFunc(v.secret.Sorted(), func(x vault.Version) bool {
-		return x.ID == v.current.ID ||
-			x.Has(vault.Pending)
-	})
+	list := slices.DeleteFunc(v.secret.Sorted(),
+		func(x vault.Version) bool { return x.ID == v.current.ID || x.Has(vault.Pending) })
 	superseded := func(x vault.Version) (last int64) {
 		if x.Has(vault.Previous) {
 			return math.MaxInt64
@@ -228,14 +224,15 @@ func (v *recovery) candidates() []vault.Version {
 	return list
 }
 
-// use makes a version's key current: it moves AWSCURRENT if the values differ only in the key, or
-// if the current one was overwritten, which must be confirmed; else it puts that key into the
-// current value. A version's marks are removed before its key is used: see [move].
+// use makes a version's key current. It moves AWSCURRENT if the values differ only in the key. It also
+// moves AWSCURRENT, after a confirmation, if the current value was overwritten. Otherwise it stores
+// the key in the current value. The marks of the version are removed before its key is used: see
+// [move].
 func (v *recovery) use(ctx context.Context, m *move) (KeyIn, error) {
 	key := m.value.Key()
 	session := v.registry.WithKey(key)
 	account, err := session.Account(ctx)
-	if quilt.Refused(err) && !quilt.RefusesLogin(err) { // it may not list keys
+	if quilt.Refused(err) && !quilt.RefusesLogin(err) { // the key has no permission to list keys
 		account, err = quilt.Account{Identity: m.proven.Identity}, nil
 	}
 	if err == nil {
@@ -250,7 +247,7 @@ func (v *recovery) use(ctx context.Context, m *move) (KeyIn, error) {
 	}
 	same := v.value != nil && v.value.SameButKey(m.value)
 	if v.value != nil && !same && id != "" {
-		v.Tell.Tell(terminal.Done, "the key of the version "+short(m.target.ID)+" logs in, and goes into the current "+
+		v.Tell.Tell(terminal.Done, "the key of the version "+short(m.target.ID)+" logs in: storing it in the current "+
 			"value", key.Fingerprint())
 		if err := m.removeMarks(ctx); err != nil {
 			return KeyIn{}, v.left(err)
@@ -272,7 +269,7 @@ func (v *recovery) use(ctx context.Context, m *move) (KeyIn, error) {
 	return keyIn(v.secret, Moved, m.target.ID, key, m.proven), err
 }
 
-// new creates a key: with the issuing credential, or with the login of a person.
+// new creates a key with the issuing credential, or with the login of a person.
 func (v *recovery) new(ctx context.Context) (KeyIn, error) {
 	if v.reason != nil && !isBlank(v.reason) {
 		return KeyIn{}, terminal.WithHint(fmt.Errorf("the value of %s cannot take a key: %w", v.secret.Name, v.reason),
@@ -293,8 +290,8 @@ func (v *recovery) new(ctx context.Context) (KeyIn, error) {
 	return done, err
 }
 
-// creator logs in with the issuing credential, or lets a person log in, and checks whose key it
-// will be.
+// creator logs in with the issuing credential, or asks a person to log in. It checks who the new key
+// will belong to.
 func (v *recovery) creator(ctx context.Context) (session *quilt.Session, by string, err error) {
 	if v.settings.Issuer != "" {
 		session, err := v.byIssuer(ctx)
@@ -334,7 +331,7 @@ func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
 	}
 	owner := v.formerOwner(account, session.Listed)
 	if !quilt.SameUser(owner, account.Email) {
-		return nil, fmt.Errorf("the issuing credential belongs to %s, and the key to %s", account.Email,
+		return nil, fmt.Errorf("the issuing credential belongs to %s, but the key belongs to %s", account.Email,
 			cmp.Or(owner, "an unknown user"))
 	}
 	if why, err := v.whyUnknown(ctx, session.Session, owner); err != nil || why != "" {
@@ -345,11 +342,11 @@ func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
 	return session.Session, nil
 }
 
-// formerOwner is the owner of the current key: the user whose list holds it, because expired keys
-// stay listed, else the one that the tag names, or that the key logs in as. It is "" if nothing
-// says so, or if the secret was handed over after the key was stored. Whoever owns the secret can
-// set its tags and labels, so neither counts for an issuing credential that does not list the
-// secret: then the fingerprint of the key must fit.
+// formerOwner returns the owner of the current key: the user who has the key in their list (expired
+// keys stay listed), or the user that the tag names, or the user that the key logs in as. It returns
+// "" if the owner is not known, or if the secret was handed over after the key was stored. The owner
+// of the secret can set its tags and labels. So they do not count for an issuing credential that does
+// not list the secret: then the fingerprint of the key must match.
 func (v *recovery) formerOwner(account quilt.Account, listed bool) string {
 	id := v.current.Key()
 	for _, k := range account.Keys {
@@ -365,8 +362,9 @@ func (v *recovery) formerOwner(account quilt.Account, listed bool) string {
 	return cmp.Or(v.settings.Owner, v.knownOwner)
 }
 
-// whyUnknown is why it is not known that the current key, a key of owner, was revoked or has
-// expired; "": it is known, or the key is replaced in any case.
+// whyUnknown returns why it is not known whether the current key, a key of owner, still works. It
+// returns "" if it is known that the key was revoked or has expired, or if the key is replaced in any
+// case.
 func (v *recovery) whyUnknown(ctx context.Context, session *quilt.Session, owner string) (string, error) {
 	if v.value == nil || v.Replace {
 		return "", nil
@@ -375,24 +373,24 @@ func (v *recovery) whyUnknown(ctx context.Context, session *quilt.Session, owner
 		Sessions: []*quilt.Session{session}})
 	if err == nil && known.State == KeyLogsIn {
 		err = terminal.WithHint(fmt.Errorf("the current key of %s logs in again, as %s; nothing was changed",
-			v.secret.Name, known.Owner), "to store another key all the same, add --replace")
+			v.secret.Name, known.Owner), "to store another key anyway, add --replace")
 	}
-	if owner == "" { // an administrator may see that it has expired, and whose it was is still not known
+	if owner == "" { // an administrator can see that the key has expired, but not whose key it was
 		known.Why = "it is not known which user it belongs to, and that user may be deactivated"
 	}
 	return known.Why, err
 }
 
-// agree demands that the refusal of the current key has a reason, and that the key stays the same
-// user's, because consumers would get other permissions. Anything else must be asked for with
-// --new-owner, and confirmed.
+// agree requires that the reason for the refusal of the current key is known, and that the new key
+// belongs to the same user, because otherwise consumers would get other permissions. Other cases
+// require --new-owner and a confirmation.
 func (v *recovery) agree(ctx context.Context, session *quilt.Session, account quilt.Account) error {
 	name, email := v.secret.Name, account.Email
 	owner := v.formerOwner(account, true)
 	same := quilt.SameUser(owner, email)
 	v.owner = email
 	if owner != "" && !same && !v.NewOwner {
-		return terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; nothing was created",
+		return terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; no key was created",
 			name, owner, email),
 			"log in as "+owner+"; to hand the secret over to "+email+", add --new-owner")
 	}
@@ -402,13 +400,13 @@ func (v *recovery) agree(ctx context.Context, session *quilt.Session, account qu
 		return err
 	case same && why == "" && (v.secret.NamesRegistry() || v.knownOwner != ""):
 		return nil
-	case same && why == "": // and the same e-mail may have an account at the wrong registry
-		return v.Confirm(ctx, "only an option says that "+v.registry.Host()+" is the registry of "+name+
-			", and none of its keys logs in there", name)
+	case same && why == "": // a user with the same e-mail address may exist at the wrong registry
+		return v.Confirm(ctx, "only an option names "+v.registry.Host()+" as the registry of "+name+
+			", and no key of the secret logs in there", name)
 	case why != "" && !v.NewOwner:
 		return terminal.WithHint(fmt.Errorf("it is not known whether the current key of %s still works: %s; nothing "+
 			"was changed", name, why),
-			"if its user was deactivated, activate it; to store a key of "+email+" all the same, add --new-owner")
+			"if its user was deactivated, activate the user; to store a key of "+email+" anyway, add --new-owner")
 	}
 	what := "it is not known which user the current key of " + name + " belongs to; the new one will belong to " + email
 	if same {
@@ -419,17 +417,17 @@ func (v *recovery) agree(ctx context.Context, session *quilt.Session, account qu
 	return v.handOver(ctx, v.secret, v.current.ID, what, email)
 }
 
-// warned adds what else the operator should know.
+// warned warns if a rotation is under way or stuck.
 func (v *recovery) warned(ctx context.Context, done KeyIn) (KeyIn, error) {
 	ctx, cancel := ending(ctx)
 	defer cancel()
-	if err := v.secret.Look(ctx); err != nil { // what was done is done
-		return done, terminal.WithHint(fmt.Errorf("AWSCURRENT is on the version %s now, and then the secret could "+
-			"not be described: %w", done.VersionID, err),
-			"see: quilt-rotate status "+v.secret.Name)
+	if err := v.secret.Look(ctx); err != nil { // AWSCURRENT was moved all the same
+		return done, terminal.WithHint(fmt.Errorf("AWSCURRENT is now on the version %s, but then the secret could not "+
+			"be described: %w", done.VersionID, err),
+			"to see the result: quilt-rotate status "+v.secret.Name)
 	}
 	if _, underWay := waiting(v.secret); underWay {
-		v.Tell.Tell(terminal.Warned, "a rotation is under way, or stuck", "if it does not end soon: quilt-rotate "+
+		v.Tell.Tell(terminal.Warned, "a rotation is under way or stuck", "if it does not end soon: quilt-rotate "+
 			"unstick "+v.secret.Name)
 	}
 	return done, nil

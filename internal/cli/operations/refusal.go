@@ -13,7 +13,7 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// KeyState is what is known of a key at the registry.
+// KeyState is the known state of a key at the registry.
 type KeyState string
 
 // The states of a key.
@@ -23,8 +23,8 @@ const (
 	KeyUnknown KeyState = "unknown"
 )
 
-// tryKey logs in with a key. It fails only if ctx has ended. KeyRefused is the answer of this
-// moment, and no proof that the key was revoked: see [checkKey].
+// tryKey logs in with a key and returns the key's state and owner. It fails only if ctx has ended.
+// KeyRefused is no proof that the key was revoked: see [checkKey].
 func tryKey(ctx context.Context, registry *quilt.Client, key apikey.Key) (KeyState, string, error) {
 	me, err := registry.WithKey(key).Me(ctx)
 	switch {
@@ -34,41 +34,45 @@ func tryKey(ctx context.Context, registry *quilt.Client, key apikey.Key) (KeySta
 		return KeyLogsIn, me.Email, nil
 	case quilt.RefusesLogin(err):
 		return KeyRefused, "", nil
-	case quilt.Refused(err): // the registry knows the key, which may not do even this
+	case quilt.Refused(err): // the registry accepts the key, which has no permission for this request
 		return KeyLogsIn, "", nil
 	}
 	return KeyUnknown, "", nil
 }
 
-// Evidence is what else is known of a key, in case the registry refuses it.
+// Evidence has the facts that decide whether a refusal of a key means that the key was revoked.
 type Evidence struct {
 	KeyID string // "": not known
-	// registry user that the key belongs to, and not its secret's new one ([Operator.handedOver]);
-	// "": not known
+	// registry user that the key belongs to; not a new owner of the secret
+	// ([Operator.handedOver]); "": not known
 	Owner    string
 	Revoked  bool             // the registry answered Ok to our own revocation of the key
-	Sessions []*quilt.Session // logins that may be the owner's or an administrator's
+	Sessions []*quilt.Session // logins that may belong to the owner or to an administrator
 }
 
-// Checked is the state of a key, and why it is not known.
+// Checked is the result of [checkKey].
 type Checked struct {
 	State KeyState
-	Owner string // if it logs in
-	Why   string // if the state is not known
+	Owner string // owner of the key, if it logs in
+	Why   string // reason, if the state is not known
 }
 
-// checkKey reports whether a key still works. A refusal alone is no proof that the key was revoked:
-// the registry may be another one, or have a fault, or its user may be deactivated, and the key
-// works again later. So a refusal counts only if the registry answered Ok to our own revocation of
-// the key, or another login of the same user succeeds at this moment, or an administrator finds
-// neither the key's id nor a key that may be this one. It fails only if ctx has ended.
+// checkKey reports whether a key still works. It fails only if ctx has ended.
+//
+// A refusal alone is no proof that the key was revoked: this may be the wrong registry, the registry
+// may have a fault, or the user may be deactivated, so that the key can work again later. A refusal
+// counts only if one of these is true:
+//
+//   - The registry answered Ok to our own revocation of the key.
+//   - Another login of the same user succeeds at this moment.
+//   - An administrator finds neither the id of the key nor a key with a matching fingerprint.
 func checkKey(ctx context.Context, registry *quilt.Client, key apikey.Key, known Evidence) (Checked, error) {
 	state, owner, err := tryKey(ctx, registry, key)
 	if err == nil && state == KeyRefused && !known.Revoked {
 		if explained, err := known.explainRefusal(ctx, key); err != nil || explained.State != KeyRefused {
 			return explained, err
 		}
-		// a fault of the registry may have ended between the refusal and the other login
+		// try again: a fault of the registry may have ended between the refusal and the other login
 		state, owner, err = tryKey(ctx, registry, key)
 	}
 	now := Checked{State: state, Owner: owner}
@@ -78,8 +82,8 @@ func checkKey(ctx context.Context, registry *quilt.Client, key apikey.Key, known
 	return now, err
 }
 
-// explainRefusal reports whether a login shows that a key, which was refused a moment ago, was
-// revoked or has expired.
+// explainRefusal checks with the other logins whether a key that was just refused was revoked or has
+// expired.
 func (k Evidence) explainRefusal(ctx context.Context, key apikey.Key) (Checked, error) {
 	why := "no other login of its user succeeds, so the user may be deactivated, or the registry may be another one"
 	for _, session := range k.Sessions {
@@ -94,7 +98,7 @@ func (k Evidence) explainRefusal(ctx context.Context, key apikey.Key) (Checked, 
 		var row *quilt.APIKey
 		switch {
 		case sameUser && k.KeyID != "":
-			if row, err = session.GetKey(ctx, k.KeyID); quilt.Refused(err) { // it may not look at keys; it logged in
+			if row, err = session.GetKey(ctx, k.KeyID); quilt.Refused(err) { // it logged in, which is enough
 				err = nil
 			}
 		case !sameUser && me.IsAdmin && k.KeyID != "":
@@ -113,12 +117,12 @@ func (k Evidence) explainRefusal(ctx context.Context, key apikey.Key) (Checked, 
 		case row == nil || row.Status == quilt.Expired || sameUser && !key.Fits(row.Fingerprint):
 			return Checked{State: KeyRefused}, ctx.Err()
 		}
-		why = "the registry refuses it, and still lists it as valid"
+		why = "the registry refuses it but still lists it as valid"
 	}
 	return Checked{State: KeyUnknown, Why: why}, ctx.Err()
 }
 
-// listed finds a valid key in an administrator's list that may be this one; nil: there is none.
+// listed returns a valid key from an administrator's list that may be the given key, or nil.
 func listed(ctx context.Context, admin *quilt.Session, key apikey.Key) (*quilt.APIKey, error) {
 	rows, err := admin.AdminListKeys(ctx, quilt.AdminKeyFilter{Status: quilt.Active})
 	i := slices.IndexFunc(rows, func(row quilt.APIKey) bool { return !key.Contradicts(row.Fingerprint) })
@@ -128,29 +132,30 @@ func listed(ctx context.Context, admin *quilt.Session, key apikey.Key) (*quilt.A
 	return &rows[i], nil
 }
 
-// handedOver reports whether the key of a version may be another registry user's than the secret's
-// owner: the secret was handed over after the version was created. Otherwise all keys of a secret
-// belong to one user, because a rotation keeps the user.
+// handedOver reports whether the secret was handed over to another registry user after a version was
+// created, so that the version's key may belong to the former owner. Without a hand-over, all keys of
+// a secret belong to one user, because rotations keep the user.
 func (d *Operator) handedOver(ctx context.Context, s *managed.Secret, version string) (bool, error) {
 	tag := s.Tags[settings.TagOwnerSince]
 	if tag == "" {
 		return false, nil
 	}
 	since, err := time.Parse(time.RFC3339, tag)
-	if err != nil { // somebody wrote something else there
+	if err != nil { // somebody wrote another text into the tag
 		return true, ctx.Err()
 	}
 	created, err := d.Cloud.Vault.VersionCreated(ctx, s.ARN, version)
 	return created.Before(since), err
 }
 
-// handOver asks whether a secret goes over to another registry user, whose key becomes current
-// next, and writes that into the tags. It fails if the version that was current when the question
-// was asked is not current any more.
+// handOver asks for confirmation that a secret is handed over to another registry user, and writes the
+// new owner into the tags. The caller then makes a key of that user current. handOver fails if the
+// version that was current when it asked is no longer current.
 //
-// The tags come before the key: the functions compare the owner's tag with the current key, and a
-// current key of the new user beside a tag of the former one would stop every rotation. A crash in
-// between leaves the new user's tag and the former user's key, and the same command continues.
+// The tags are written before the key becomes current, because the functions compare the tag of the
+// owner with the current key. If the current key belonged to the new user and the tag named the
+// former user, every rotation would fail. A crash in between leaves the tag of the new user and the
+// key of the former user, and the same command continues.
 func (d *Operator) handOver(ctx context.Context, s *managed.Secret, from, what, email string) error {
 	if err := d.Confirm(ctx, what, email); err != nil {
 		return err
@@ -162,15 +167,15 @@ func (d *Operator) handOver(ctx context.Context, s *managed.Secret, from, what, 
 		if err := stillCurrent(s, from); err != nil {
 			return err
 		}
-		// later than every version that exists: the service's clock may show whole seconds
+		// later than every existing version: times of the service may be in whole seconds
 		since := s.Now.UTC().Truncate(time.Second).Add(time.Second)
 		return d.Cloud.Tag(ctx, s.ARN, map[string]string{settings.TagOwner: email,
 			settings.TagOwnerSince: since.Format(time.RFC3339)})
 	})
 }
 
-// takeBack writes the former owner into the tag again, because another command stored a key of that
-// user before the new user's key became current.
+// takeBack writes the former owner into the tag again. It is called if another command stored a key of
+// the former owner before the key of the new owner became current.
 func (d *Operator) takeBack(ctx context.Context, s *managed.Secret, owner string) error {
 	return finish(context.WithoutCancel(ctx), func(ctx context.Context) error {
 		if owner == "" {
@@ -180,8 +185,8 @@ func (d *Operator) takeBack(ctx context.Context, s *managed.Secret, owner string
 	})
 }
 
-// LogsInThere demands that one of the secret's keys logs in at a registry that only an option
-// names: any other registry refuses them all, which looks like keys that were revoked.
+// LogsInThere requires that one of the secret's keys logs in at a registry that only an option names.
+// If it is the wrong registry, it refuses all keys, which looks as if they were revoked.
 func LogsInThere(ctx context.Context, s *managed.Secret, registry *quilt.Client) error {
 	for _, v := range s.Sorted() {
 		value, err := s.Value(ctx, v.ID)
@@ -196,8 +201,8 @@ func LogsInThere(ctx context.Context, s *managed.Secret, registry *quilt.Client)
 			return err
 		}
 	}
-	return terminal.WithHint(fmt.Errorf("no key of %s logs in at the registry %s, so nothing shows that they are its "+
-		"keys", s.Name, registry.Host()),
-		fmt.Sprintf("check the URL; if it is right, record it, and run this again: aws secretsmanager tag-resource "+
-			"--secret-id %s --tags Key=%s,Value=%s", s.Name, settings.TagRegistry, registry.URL()))
+	return terminal.WithHint(fmt.Errorf("no key of %s logs in at the registry %s, so the keys may belong to another "+
+		"registry", s.Name, registry.Host()),
+		fmt.Sprintf("check the URL; if it is correct, set the tag, and run this command again: aws secretsmanager "+
+			"tag-resource --secret-id %s --tags Key=%s,Value=%s", s.Name, settings.TagRegistry, registry.URL()))
 }

@@ -20,7 +20,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Retired is what became of the keys of a secret that is no longer needed.
+// Retired is the result of [Operator.Retire].
 type Retired struct {
 	Secret      string       `json:"secret"`
 	ARN         string       `json:"arn"`
@@ -34,16 +34,16 @@ type RetiredKey struct {
 	revocation.KeyInfo
 	Current bool   `json:"current,omitempty"`
 	Fate    Fate   `json:"fate"`
-	HeldBy  string `json:"heldBy,omitempty"` // another secret that holds it
-	Why     string `json:"why,omitempty"`    // it is left
+	HeldBy  string `json:"heldBy,omitempty"` // another secret that holds the key
+	Why     string `json:"why,omitempty"`    // why the key is not revoked
 
-	key apikey.Key // zero: no value has it
+	key apikey.Key // zero: no value contains the key
 }
 
-// Fate is what becomes of a key.
+// Fate is what is done with a key.
 type Fate string
 
-// What may become of it.
+// The fates.
 const (
 	FateToRevoke Fate = "to-be-revoked"
 	FateRevoked  Fate = "revoked"
@@ -51,23 +51,25 @@ const (
 	FateLeft     Fate = "left"
 )
 
-// RetireOptions are how a secret is retired.
+// RetireOptions are the options of [Operator.Retire].
 type RetireOptions struct {
 	Registry *quilt.Client
-	LogIn    Login // if neither the current key nor the issuing credential logs in
-	Anyway   bool  // although it is not known whether other secrets hold the keys
+	LogIn    Login // used if neither the current key nor the issuing credential logs in
+	Anyway   bool  // continue if it is not known whether other secrets hold the keys
 }
 
 // Retire turns rotation of a secret off, revokes its keys, and removes labels and tags. The secret
-// itself stays.
+// itself stays. Retire revokes the keys that the operator has confirmed. It stops if the secret or
+// its keys change after that.
 //
-// It revokes the keys that were confirmed, and stops if the secret or its keys change meanwhile.
-// The order: rotation goes off first, so that no key is created meanwhile. The current key is
-// revoked last, because it may be what lists and revokes the others. Labels are removed when it is
-// proved that no key works, marks first; tags last of all, so that an interrupted run still leaves
-// a managed secret. After a crash, the same command continues, because it looks at each key first.
-// If the current key is revoked by then, the issuing credential or a person must log in. Twice at
-// once: the second one finds the keys revoked, or stops because the labels have changed.
+//   - Rotation is turned off first, so that no new key is created.
+//   - The current key is revoked last, because it may be needed to list and revoke the other keys.
+//   - Labels are removed after it is verified that no key works: marks first, key labels last.
+//   - Tags are removed at the end, so that an interrupted run leaves a managed secret.
+//
+// After a crash, the same command continues, because it checks each key first. If the current key is
+// revoked by then, the issuing credential or a person must log in. If two commands run at the same
+// time, the second one finds the keys revoked, or stops because the labels have changed.
 func (d *Operator) Retire(ctx context.Context, s *managed.Secret, o RetireOptions) (Retired, error) {
 	r := &retirement{Operator: d, secret: s, options: o, result: Retired{Secret: s.Name, ARN: s.ARN,
 		Keys: []RetiredKey{}}}
@@ -82,10 +84,10 @@ type retirement struct {
 	options RetireOptions
 	result  Retired
 
-	session *quilt.Session // that lists and revokes the keys
-	user    string         // that it is a login of
-	owner   string         // whose the secret's keys are; "": not known
-	admin   bool           // the login is an administrator's, and not the owner's
+	session *quilt.Session // login that lists and revokes the keys
+	user    string         // user of the session
+	owner   string         // owner of the secret's keys; "": not known
+	admin   bool           // the session belongs to an administrator who is not the owner
 	all     *managed.Holders
 	current string // version that was current when the keys were shown
 }
@@ -112,7 +114,7 @@ func (r *retirement) run(ctx context.Context) error {
 		err = r.Confirm(ctx, r.question(), r.secret.Name)
 	}
 	if err == nil {
-		err = r.confirmed(ctx) // a question may wait for hours
+		err = r.confirmed(ctx) // the answer to the question may take hours
 	}
 	if err != nil {
 		return left(err, "nothing was changed")
@@ -132,9 +134,9 @@ func (r *retirement) run(ctx context.Context) error {
 	return nil
 }
 
-// unmanaged reports whether the secret has no rotation, label or tag of ours, and its registry
-// refuses all its keys: an earlier run has revoked them, or their user is deactivated, and nothing
-// on the secret shows which. refused is the fingerprint of one of the keys; "": it holds none.
+// unmanaged reports whether the secret has no rotation, label or tag of ours, and the registry refuses
+// all its keys. Then an earlier run revoked the keys, or their user is deactivated; the secret does
+// not show which. refused is the fingerprint of one of the keys, or "" if the secret holds none.
 func (r *retirement) unmanaged(ctx context.Context) (refused string, _ bool) {
 	if r.secret.Rotation.Enabled || managed.Marked(r.secret.Tags, r.secret.Sorted()) || !r.secret.NamesRegistry() {
 		return "", false
@@ -157,8 +159,8 @@ func (r *retirement) unmanaged(ctx context.Context) (refused string, _ bool) {
 	return refused, true
 }
 
-// ourLabels are the version's labels that quilt-rotate wrote, key labels last, as they come last in
-// the alphabet turned round.
+// ourLabels returns the labels of quilt-rotate on a version in reverse alphabetical order, so that key
+// labels are last.
 func ourLabels(v vault.Version) []string {
 	ours := slices.DeleteFunc(slices.Clone(v.Stages),
 		func(label string) bool { return !strings.HasPrefix(label, "quilt-") })
@@ -166,8 +168,8 @@ func ourLabels(v vault.Version) []string {
 	return ours
 }
 
-// logIn finds a login that lists the keys: of the current key, else of the issuing credential, else
-// of a person, who is the keys' user or an administrator.
+// logIn finds a login that can list the keys: the current key, or the issuing credential, or a person,
+// who is the owner of the keys or an administrator.
 func (r *retirement) logIn(ctx context.Context) error {
 	r.Tell.Doing("logging in")
 	e := &emergency{Operator: r.Operator, secret: r.secret, options: EmergencyOptions{Registry: r.options.Registry}}
@@ -189,8 +191,8 @@ func (r *retirement) logIn(ctx context.Context) error {
 	}
 	r.user, r.admin = account.Email, account.IsAdmin && !quilt.SameUser(r.owner, account.Email)
 	if r.owner != "" && !r.admin && !quilt.SameUser(r.owner, r.user) {
-		return terminal.WithHint(fmt.Errorf("the keys of %s belong to %s, and the login is %s", r.secret.Name, r.owner,
-			r.user),
+		return terminal.WithHint(fmt.Errorf("the keys of %s belong to %s, but you logged in as %s", r.secret.Name,
+			r.owner, r.user),
 			"log in as "+r.owner+" or as an administrator, or correct the tag "+settings.TagOwner)
 	}
 	return nil
@@ -208,7 +210,8 @@ func (r *retirement) asPerson(ctx context.Context) (*quilt.Session, error) {
 	return session, err
 }
 
-// isOurs reports whether a key is the secret's: by a label, or by the secret's mark in its name.
+// isOurs reports whether a key belongs to the secret: a label names it, or its name has the secret's
+// mark.
 func (r *retirement) isOurs(row quilt.APIKey) bool {
 	labelled := slices.ContainsFunc(r.secret.Sorted(),
 		func(v vault.Version) bool { return slices.Contains(v.Keys, row.ID) })
@@ -221,9 +224,9 @@ func (r *retirement) isMarked(name string) bool {
 	return ours && mark == apikey.SecretMark(r.secret.ARN)
 }
 
-// look finds the keys of the secret, and decides what becomes of each: those in the values of all
-// versions with a label; those of key labels whose value cannot be used; and those that no version
-// holds, by the secret's mark in their names.
+// look finds the keys of the secret and decides the fate of each. The keys are: the keys in the values
+// of all versions with a label, the keys of key labels if the value cannot be used, and keys that no
+// version holds but whose names have the secret's mark.
 func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
 	r.Tell.Doing("looking at the secret's keys")
 	if err := r.secret.Look(ctx); err != nil {
@@ -231,12 +234,12 @@ func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
 	}
 	for _, v := range r.secret.Sorted() {
 		if len(v.Unknown) > 0 {
-			return nil, terminal.WithHint(fmt.Errorf("a newer release wrote labels that this one does not know: %s",
-				strings.Join(v.Unknown, ", ")), "use the newest release")
+			return nil, terminal.WithHint(fmt.Errorf("a newer release wrote labels that this release does not support: "+
+				"%s", strings.Join(v.Unknown, ", ")), "use the newest release")
 		}
 	}
 	if _, underWay := waiting(r.secret); underWay {
-		return nil, terminal.WithHint(fmt.Errorf("a rotation of %s is under way, or stuck", r.secret.Name),
+		return nil, terminal.WithHint(fmt.Errorf("a rotation of %s is under way or stuck", r.secret.Name),
 			"wait until it has ended, or end it: quilt-rotate unstick "+r.secret.Name)
 	}
 	rows, err := r.rows(ctx)
@@ -246,7 +249,7 @@ func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
 	list := []RetiredKey{}
 	add := func(k RetiredKey) {
 		for i := range list {
-			// somebody edited another field
+			// two versions have the same key if somebody edited another field
 			if same := &list[i]; k.KeyID != "" && same.KeyID == k.KeyID || !k.key.IsZero() && same.key.Equal(k.key) {
 				if same.Current = same.Current || k.Current; same.key.IsZero() {
 					same.key = k.key
@@ -296,7 +299,7 @@ func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
 	return list, ctx.Err()
 }
 
-// rows are the keys of the secret's user.
+// rows returns the keys of the secret's owner.
 func (r *retirement) rows(ctx context.Context) ([]quilt.APIKey, error) {
 	if r.admin {
 		return r.session.AdminListKeys(ctx, quilt.AdminKeyFilter{Email: r.owner})
@@ -304,7 +307,7 @@ func (r *retirement) rows(ctx context.Context) ([]quilt.APIKey, error) {
 	return r.session.ListKeys(ctx, quilt.KeyFilter{})
 }
 
-// keyInfo is what the registry says about the key in a version's value.
+// keyInfo returns what the registry knows about the key in a version's value.
 func keyInfo(rows []quilt.APIKey, v vault.Version, key apikey.Key) revocation.KeyInfo {
 	row, ok := quilt.OnlyFit(rows, key)
 	for _, each := range rows {
@@ -320,8 +323,8 @@ func keyInfo(rows []quilt.APIKey, v vault.Version, key apikey.Key) revocation.Ke
 
 func infoOf(k quilt.APIKey) revocation.KeyInfo { return proof{row: &k}.info(apikey.Key{}) }
 
-// readOthers reads the other managed secrets, because their consumers may use the same keys. It
-// reads all of them once, and later those that matter.
+// readOthers reads the other managed secrets, because their consumers may use the same keys. It reads
+// all of them the first time, and after that only the secrets that may hold one of the keys.
 func (r *retirement) readOthers(ctx context.Context, list []RetiredKey) (*managed.Holders, error) {
 	r.Tell.Doing("reading the other managed secrets")
 	var keys []apikey.Key
@@ -345,7 +348,7 @@ func (r *retirement) readOthers(ctx context.Context, list []RetiredKey) (*manage
 	return others, err
 }
 
-// revocation is how a key is revoked.
+// revocation returns the parameters for the revocation of a key.
 func (r *retirement) revocation(k *RetiredKey) KeyRevocation {
 	sessions := []*quilt.Session{r.session}
 	if !k.key.IsZero() {
@@ -357,13 +360,13 @@ func (r *retirement) revocation(k *RetiredKey) KeyRevocation {
 	}
 }
 
-// judge decides what becomes of a key.
+// judge decides the fate of a key.
 func (r *retirement) judge(ctx context.Context, k *RetiredKey, others *managed.Holders) error {
 	how := r.revocation(k)
 	holder, _ := r.secret.Holder(vault.KeyLabel(k.KeyID))
 	if over, err := r.handedOver(ctx, r.secret, holder.ID); err != nil {
 		return err
-	} else if over { // a login of the new owner does not explain that the former owner's key is refused
+	} else if over { // a login of the new owner does not explain the refusal of the former owner's key
 		how.Owner = ""
 	}
 	known, err := how.look(ctx)
@@ -372,12 +375,12 @@ func (r *retirement) judge(ctx context.Context, k *RetiredKey, others *managed.H
 	}
 	k.Fate = FateToRevoke
 	switch {
-	// its user may be deactivated, and the administrator sees the key
+	// its user may be deactivated, but an administrator sees that the key exists
 	case known.State == KeyUnknown && r.admin && k.Status == quilt.Active:
 	case known.State == KeyUnknown:
 		k.Fate, k.Why = FateLeft, "it is not known whether it works: "+known.Why
 	case k.key.IsZero() && !r.isMarked(k.KeyName): // somebody may have moved the label
-		k.Fate, k.Why = FateLeft, "no value shows it, and its name does not say that it was created for this secret"
+		k.Fate, k.Why = FateLeft, "no value contains it, and its name does not say that it was created for this secret"
 	case known.State == KeyRefused:
 		k.Fate = FateInvalid
 	case known.Owner != "" && !quilt.SameUser(known.Owner, cmp.Or(r.owner, r.user)):
@@ -398,7 +401,7 @@ func (r *retirement) judge(ctx context.Context, k *RetiredKey, others *managed.H
 	return nil
 }
 
-// show shows each key, and its last use.
+// show reports each key with its last use.
 func (r *retirement) show() {
 	for _, k := range r.result.Keys {
 		used := "no use is recorded"
@@ -410,13 +413,13 @@ func (r *retirement) show() {
 		}
 		name := k.name()
 		if k.Current {
-			name, used = "the current key "+name, used+"; sweeps and this command use it, too"
+			name, used = "the current key "+name, used+"; sweeps and this command also use it"
 		}
 		switch k.Fate {
 		case FateLeft:
-			r.Tell.Tell(terminal.Warned, "leaves "+name+": "+k.Why, used)
+			r.Tell.Tell(terminal.Warned, "will not revoke "+name+": "+k.Why, used)
 		case FateInvalid:
-			r.Tell.Tell(terminal.Noted, name+" does not work any more", "")
+			r.Tell.Tell(terminal.Noted, name+" no longer works", "")
 		default:
 			r.Tell.Tell(terminal.Later, "will revoke "+name, used)
 		}
@@ -432,11 +435,12 @@ func (r *retirement) question() string {
 			n++
 		}
 	}
-	return fmt.Sprintf("this turns rotation off, removes labels and tags, and permanently revokes keys: %d; whoever "+
-		"still uses one of them stops working", n)
+	return fmt.Sprintf("this turns rotation off, removes labels and tags, and permanently revokes keys: %d; every "+
+		"program that still uses one of them stops working", n)
 }
 
-// confirmed looks again, and stops if the secret or its keys have changed since they were shown.
+// confirmed reads the keys again. It fails if the secret or its keys have changed since they were
+// shown.
 func (r *retirement) confirmed(ctx context.Context) error {
 	now, err := r.look(ctx)
 	if err == nil && !slices.EqualFunc(now, r.result.Keys, func(a, b RetiredKey) bool {
@@ -452,9 +456,9 @@ func (r *retirement) confirmed(ctx context.Context) error {
 }
 
 func (r *retirement) changed() error {
-	return terminal.WithHint(fmt.Errorf("the secret %s or one of its keys changed after the keys were shown: "+
-		"somebody uses it", r.secret.Name),
-		"see its versions: quilt-rotate status "+r.secret.Name)
+	return terminal.WithHint(fmt.Errorf("the secret %s or one of its keys changed after the keys were shown, so "+
+		"somebody may still use it", r.secret.Name),
+		"to see its versions: quilt-rotate status "+r.secret.Name)
 }
 
 // unchanged reads the labels again: the version that was current when the keys were shown must be
@@ -470,8 +474,8 @@ func (r *retirement) unchanged(ctx context.Context) error {
 	return nil
 }
 
-// stopRotation turns rotation off. Before that it records whose the keys are: when they are
-// revoked, nothing else shows it to a run that continues.
+// stopRotation turns rotation off. First it writes the owner of the keys into a tag. After the keys
+// are revoked, nothing else names the owner, and a run that continues needs it.
 func (r *retirement) stopRotation(ctx context.Context) error {
 	if r.secret.Tags[settings.TagOwner] == "" && r.owner != "" {
 		if err := finish(ctx, func(ctx context.Context) error {
@@ -483,17 +487,15 @@ func (r *retirement) stopRotation(ctx context.Context) error {
 	if !r.secret.Rotation.Enabled {
 		return nil
 	}
-	if err := finish(ctx, func(ctx context.Context) error {
-		return r.Cloud.CancelRotation(ctx,
-			r.secret.ARN)
-	}); err != nil {
+	err := finish(ctx, func(ctx context.Context) error { return r.Cloud.CancelRotation(ctx, r.secret.ARN) })
+	if err != nil {
 		return err
 	}
 	r.Tell.Tell(terminal.Done, "rotation is off", "")
 	return nil
 }
 
-// revoke revokes the keys that were confirmed, the current one last.
+// revoke revokes the confirmed keys, the current key last.
 func (r *retirement) revoke(ctx context.Context) error {
 	for _, current := range []bool{false, true} {
 		for i := range r.result.Keys {
@@ -512,14 +514,14 @@ func (r *retirement) revoke(ctx context.Context) error {
 	return nil
 }
 
-// release removes the labels, and then the tags, unless a key may still work that no other secret
-// holds.
+// release removes the labels and then the tags. It fails if a key that no other secret holds may still
+// work.
 func (r *retirement) release(ctx context.Context) error {
 	for _, k := range r.result.Keys {
 		if k.Fate == FateLeft && k.HeldBy == "" && !r.options.Anyway {
-			return terminal.WithHint(fmt.Errorf("the key %s is left, because %s: the secret's labels and tags stay",
-				k.name(), k.Why),
-				"see the key: quilt-rotate keys get --admin "+cmp.Or(k.KeyID, "ID")+
+			return terminal.WithHint(fmt.Errorf("the key %s was not revoked, because %s; so the labels and tags of the "+
+				"secret stay", k.name(), k.Why),
+				"to see the key: quilt-rotate keys get --admin "+cmp.Or(k.KeyID, "ID")+
 					"\nif nobody needs it, revoke it: quilt-rotate keys revoke --admin --anyway "+cmp.Or(k.KeyID, "ID")+
 					"\nto leave it, add --anyway")
 		}
@@ -537,10 +539,8 @@ func (r *retirement) release(ctx context.Context) error {
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(r.secret.Tags)),
 		func(name string) bool { return !strings.HasPrefix(name, settings.TagPrefix) })
 	if len(names) > 0 {
-		if err := finish(ctx, func(ctx context.Context) error {
-			return r.Cloud.Untag(ctx, r.secret.ARN,
-				names...)
-		}); err != nil {
+		err := finish(ctx, func(ctx context.Context) error { return r.Cloud.Untag(ctx, r.secret.ARN, names...) })
+		if err != nil {
 			return err
 		}
 	}
@@ -552,10 +552,8 @@ func (r *retirement) release(ctx context.Context) error {
 // detach removes labels from a version, in their order.
 func (d *Operator) detach(ctx context.Context, s *managed.Secret, version string, labels ...string) error {
 	for _, label := range labels {
-		if err := finish(ctx, func(ctx context.Context) error {
-			return d.Cloud.Vault.Detach(ctx, s.ARN, label,
-				version)
-		}); err != nil {
+		err := finish(ctx, func(ctx context.Context) error { return d.Cloud.Vault.Detach(ctx, s.ARN, label, version) })
+		if err != nil {
 			return err
 		}
 	}

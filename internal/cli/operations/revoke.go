@@ -11,17 +11,17 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// Revoked is what a sweep did, or would do.
+// Revoked is the result of [Operator.Revoke]: what a sweep did or would do.
 type Revoked struct {
 	Secret string `json:"secret"`
 	ARN    string `json:"arn"`
 	revocation.Result
-	Planned bool                `json:"dryRun"`           // nothing was changed: this is a plan
-	Failed  *revocation.Failure `json:"failed,omitempty"` // the error of the function, whose result is not known then
+	Planned bool                `json:"dryRun"`           // this is a plan, and nothing was changed
+	Failed  *revocation.Failure `json:"failed,omitempty"` // error of the function; then its result is not known
 }
 
-// revokedOf adds the name of the secret to a result, which has only its ARN. If the function gave
-// no result, it names none.
+// revokedOf adds the name of the secret to a result, which has only the ARN. If the function returned
+// no result, the name stays empty.
 func revokedOf(s *managed.Secret, result revocation.Result, planned bool) Revoked {
 	r := Revoked{Result: result, Planned: planned}
 	if result.Secret != "" {
@@ -30,18 +30,18 @@ func revokedOf(s *managed.Secret, result revocation.Result, planned bool) Revoke
 	return r
 }
 
-// RevokeOptions are how a sweep is run.
+// RevokeOptions are the options of [Operator.Revoke].
 type RevokeOptions struct {
 	DryRun bool
-	Ask    bool                    // show the plan, and ask before anything is done
+	Ask    bool                    // show the plan and ask for confirmation
 	Show   func(revocation.Result) // shows a plan to a person
 }
 
-// Revoke invokes the function that sweeps the secret: it revokes the keys that may be revoked.
+// Revoke invokes the revoke function, which sweeps the secret.
 //
-// All the work is the function's, which may stop anywhere. A Ctrl-C ends only the wait: the sweep
-// continues at AWS. The plan that is shown is made by the same code as the sweep, which looks again
-// and takes into account what has changed since.
+// The function does all the work and may stop anywhere. Ctrl-C ends only the wait: the sweep continues
+// at AWS. The function also makes the plan that is shown. The sweep makes a new plan, so it takes
+// changes since then into account.
 func (d *Operator) Revoke(ctx context.Context, s *managed.Secret, o RevokeOptions) (Revoked, error) {
 	if o.DryRun || o.Ask {
 		d.Tell.Doing("planning a sweep")
@@ -68,7 +68,8 @@ func (d *Operator) Revoke(ctx context.Context, s *managed.Secret, o RevokeOption
 	if failed, ok := errors.AsType[*awsclient.FunctionError](err); ok {
 		r.Secret, r.ARN, r.Failed = s.Name, s.ARN, &revocation.Failure{ErrorType: failed.Type, Error: failed.Message}
 	}
-	return r, left(err, "the sweep continues at AWS without this command; see what it did: quilt-rotate status "+s.Name)
+	return r, left(err, "the sweep continues at AWS without this command; to see the result: quilt-rotate status "+
+		s.Name)
 }
 
 func (d *Operator) confirmSweep(ctx context.Context, plan revocation.Result) error {
@@ -78,14 +79,14 @@ func (d *Operator) confirmSweep(ctx context.Context, plan revocation.Result) err
 			n++
 		}
 	}
-	what := "this updates labels, and revokes no key"
+	what := "this updates labels and revokes no key"
 	if n > 0 {
 		what = fmt.Sprintf("this permanently revokes keys: %d", n)
 	}
 	return d.Confirm(ctx, what, "revoke")
 }
 
-// acts reports whether the plan has anything to do.
+// acts reports whether the plan changes anything.
 func acts(plan revocation.Result) bool {
 	if plan.Outcome != revocation.Swept {
 		return false
@@ -98,8 +99,8 @@ func acts(plan revocation.Result) bool {
 	return false
 }
 
-// WouldFail is the error that a sweep would fail with, with its page of the runbook; nil if it
-// would not fail.
+// WouldFail returns the error that a sweep would fail with, with the page of the runbook as a hint. It
+// returns nil if the sweep would not fail.
 func WouldFail(plan revocation.Result) error {
 	if plan.WouldFail == nil {
 		return nil

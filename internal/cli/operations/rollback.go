@@ -16,7 +16,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// RolledBack is what a rollback did.
+// RolledBack is the result of [Operator.Rollback].
 type RolledBack struct {
 	Secret    string             `json:"secret"`
 	ARN       string             `json:"arn"`
@@ -29,15 +29,16 @@ type RolledBack struct {
 	Rotation  Rotation           `json:"rotation"`
 }
 
-// RollbackOptions are how it is rolled back.
+// RollbackOptions are the options of [Operator.Rollback].
 type RollbackOptions struct {
 	Registry *quilt.Client
-	To       string // version: its id, or the start of it; "": the one that was current last
-	NewOwner bool   // its key may be another registry user's
+	To       string // version: its id, or the start of its id; "": the version that was current before
+	NewOwner bool   // the key may belong to another registry user
 }
 
-// Rollback moves AWSCURRENT back to a version that was current before; if none is named, to
-// AWSPREVIOUS. See [move]. Two at once: one moves AWSCURRENT, and the other reports that.
+// Rollback moves AWSCURRENT back to a version that was current before: the given version, or
+// AWSPREVIOUS. See [move]. If two commands run at the same time, one moves AWSCURRENT, and the other
+// reports that.
 func (d *Operator) Rollback(ctx context.Context, s *managed.Secret, o RollbackOptions) (RolledBack, error) {
 	current, ok := s.Holder(vault.Current)
 	if !ok {
@@ -50,7 +51,7 @@ func (d *Operator) Rollback(ctx context.Context, s *managed.Secret, o RollbackOp
 	}
 	if err == nil && target.ID == current.ID {
 		err = terminal.WithHint(fmt.Errorf("the version %s of %s is current already", target.ID, s.Name),
-			"to move back to another one, name it with --to; see: quilt-rotate status "+s.Name)
+			"to move back to another version, name it with --to; to see the versions: quilt-rotate status "+s.Name)
 	}
 	if err != nil {
 		return RolledBack{}, err
@@ -66,8 +67,8 @@ func (d *Operator) Rollback(ctx context.Context, s *managed.Secret, o RollbackOp
 	email := m.proven.Email
 	handsOver := owner != "" && !quilt.SameUser(owner, email)
 	if handsOver && !o.NewOwner {
-		return RolledBack{}, terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but that of the version %s "+
-			"logs in as %s; nothing was moved", s.Name, owner, target.ID, email),
+		return RolledBack{}, terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but the key of the version %s "+
+			"logs in as %s; AWSCURRENT was not moved", s.Name, owner, target.ID, email),
 			"to hand the secret over to "+email+", add --new-owner")
 	}
 	if err = m.show(ctx); err == nil {
@@ -86,15 +87,15 @@ func (d *Operator) Rollback(ctx context.Context, s *managed.Secret, o RollbackOp
 	return m.result(ctx, err)
 }
 
-// otherPermissions is the question before a secret goes over to another user.
+// otherPermissions returns the question before a secret is handed over to another user.
 func otherPermissions(secret, email, owner string) string {
-	return fmt.Sprintf("the key of %s will belong to %s, and no longer to %s: its consumers get other permissions",
+	return fmt.Sprintf("the key of %s will belong to %s and no longer to %s: its consumers get other permissions",
 		secret, email, owner)
 }
 
-// formerOwner is the user that the secret's keys belong to: the one that its tag names, else the
-// one that the current key logs in as, or in whose list the current key is; "": the current version
-// holds no key.
+// formerOwner returns the user that the secret's keys belong to: the user that the tag names, or the
+// user that the current key logs in as, or the user who has the current key in their list. It returns
+// "" if the current version holds no key.
 func (m *move) formerOwner(ctx context.Context) (string, error) {
 	if owner := m.secret.Tags[settings.TagOwner]; owner != "" {
 		return owner, nil
@@ -114,20 +115,21 @@ func (m *move) formerOwner(ctx context.Context) (string, error) {
 	return "an unknown user", ctx.Err()
 }
 
-// nothingPending refuses while a rotation is under way: it would make its own key current after the
-// move.
+// nothingPending returns an error if a rotation is under way, because it would make its own key current
+// after the move.
 func nothingPending(s *managed.Secret) error {
 	if _, underWay := waiting(s); !underWay {
 		return nil
 	}
-	return terminal.WithHint(fmt.Errorf("a rotation of %s is under way, or stuck: it would make its own key current "+
+	return terminal.WithHint(fmt.Errorf("a rotation of %s is under way or stuck: it would make its own key current "+
 		"again", s.Name),
 		"wait until it has ended, or end it: quilt-rotate unstick "+s.Name)
 }
 
-// versionOf finds a version by its id, or the start of it; "" is the one that was current last.
+// versionOf finds a version by its id or the start of its id. "" means the version that was current
+// before.
 func versionOf(s *managed.Secret, id string) (vault.Version, error) {
-	see := "see its versions: quilt-rotate status " + s.Name
+	see := "to see its versions: quilt-rotate status " + s.Name
 	if id == "" || id == vault.Previous {
 		v, ok := s.Holder(vault.Previous)
 		if !ok {
@@ -149,16 +151,16 @@ func versionOf(s *managed.Secret, id string) (vault.Version, error) {
 			redact.Clip(id, 64)), see)
 	}
 	return vault.Version{}, terminal.WithHint(fmt.Errorf("%d versions of %s start with %s", len(found), s.Name,
-		redact.Clip(id, 64)), "give more of the id; "+see)
+		redact.Clip(id, 64)), "give more characters of the id; "+see)
 }
 
-// result is how far it came, also if it failed.
+// result returns what the rollback did, even if it failed.
 func (m *move) result(ctx context.Context, failed error) (RolledBack, error) {
 	ctx, cancel := ending(ctx)
 	defer cancel()
 	s := m.secret
-	if err := s.Look(ctx); err != nil && failed == nil { // what was done is done
-		m.Tell.Tell(terminal.Warned, "AWSCURRENT was moved, and then the secret could not be described",
+	if err := s.Look(ctx); err != nil && failed == nil { // the rollback itself succeeded
+		m.Tell.Tell(terminal.Warned, "AWSCURRENT was moved, but then the secret could not be described",
 			awsclient.Explain(err).Error())
 	}
 	current, _ := s.Holder(vault.Current)

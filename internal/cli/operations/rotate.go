@@ -16,7 +16,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Step is one step of a rotation that has ended.
+// Step is one finished step of a rotation.
 type Step struct {
 	Name       string `json:"step"`
 	DurationMs int64  `json:"durationMs"`
@@ -24,29 +24,29 @@ type Step struct {
 	Error      string `json:"error,omitempty"`
 }
 
-// Rotated is how a rotation went.
+// Rotated is the result of [Operator.Rotate].
 type Rotated struct {
 	Secret    string `json:"secret"`
 	ARN       string `json:"arn"`
 	VersionID string `json:"versionId"`
-	KeyID     string `json:"keyId,omitempty"`    // of the new key
+	KeyID     string `json:"keyId,omitempty"`    // id of the new key
 	Complete  bool   `json:"complete"`           // AWSCURRENT moved to the new version
-	Replaced  bool   `json:"replaced,omitempty"` // another rotation has moved AWSCURRENT on since then
+	Replaced  bool   `json:"replaced,omitempty"` // another rotation has moved AWSCURRENT again
 	Steps     []Step `json:"steps"`
 }
 
 // Patience is how long to wait for a rotation.
 type Patience struct {
-	Whole time.Duration // from its start
-	Retry time.Duration // for the service to try again, after a step failed
+	Whole time.Duration // for the whole rotation
+	Retry time.Duration // for a retry by the service after a step failed
 }
 
-// Rotate starts a rotation and follows it to its end. If another rotation is under way and active,
-// it follows that one.
+// Rotate starts a rotation and follows it to its end. If another rotation is under way and active, it
+// follows that rotation.
 //
-// After a crash or a Ctrl-C at any point, Secrets Manager completes the rotation alone, and the
-// error says so. If the answer of RotateSecret is lost, the SDK sends the request again with the
-// same token, which starts no second rotation.
+// After a crash or Ctrl-C, Secrets Manager completes the rotation, and the error says so. If the
+// answer of RotateSecret is lost, the SDK sends the request again with the same token, which starts no
+// second rotation.
 func (d *Operator) Rotate(ctx context.Context, s *managed.Secret, patience Patience) (Rotated, error) {
 	r, err := d.rotate(ctx, s, patience)
 	if !errors.Is(err, awsclient.ErrRotationUnderWay) {
@@ -55,8 +55,8 @@ func (d *Operator) Rotate(ctx context.Context, s *managed.Secret, patience Patie
 	return d.followOther(ctx, s, patience, err)
 }
 
-// followOther follows a rotation that somebody else started. It fails with refused if no step of
-// that rotation can be running.
+// followOther follows a rotation that somebody else started. It returns refused if no step of that
+// rotation can be running.
 func (d *Operator) followOther(ctx context.Context, s *managed.Secret, patience Patience, refused error) (Rotated,
 	error) {
 	if err := s.Look(ctx); err != nil {
@@ -77,7 +77,7 @@ func (d *Operator) followOther(ctx context.Context, s *managed.Secret, patience 
 	if s.Now.Sub(u.LastSign) > f.Timeout+stepMargin {
 		return Rotated{}, refused
 	}
-	d.Tell.Tell(terminal.Noted, "another rotation is under way, and is followed; no second one was started",
+	d.Tell.Tell(terminal.Noted, "another rotation is under way: following it; no second rotation was started",
 		"version "+pending.ID)
 	other := &follower{since: u.Since, lastSign: u.LastSign, longest: f.Timeout + stepMargin}
 	return d.follow(ctx, s, f, patience, other, Rotated{Secret: s.Name, ARN: s.ARN, VersionID: pending.ID,
@@ -85,11 +85,11 @@ func (d *Operator) followOther(ctx context.Context, s *managed.Secret, patience 
 }
 
 // rotate starts a rotation and follows it. It fails with [awsclient.ErrRotationUnderWay] if another
-// one is under way, or stuck.
+// rotation is under way or stuck.
 func (d *Operator) rotate(ctx context.Context, s *managed.Secret, patience Patience) (Rotated, error) {
 	f, err := s.RotateFunction(ctx)
 	if unseen, ok := errors.AsType[*managed.UnseenFunctionError](err); ok && !unseen.Deleted {
-		err = nil // the rotation does not need it; only its log is not read
+		err = nil // the rotation works without this; only the log is not read
 	}
 	if err != nil {
 		return Rotated{}, left(err, "nothing was changed")
@@ -102,7 +102,7 @@ func (d *Operator) rotate(ctx context.Context, s *managed.Secret, patience Patie
 	}
 	if s.Labels() >= vault.LabelQuota { // Secrets Manager could not attach AWSPENDING
 		return Rotated{},
-			terminal.WithHint(fmt.Errorf("all %d staging labels of %s are taken, so no rotation can start",
+			terminal.WithHint(fmt.Errorf("all %d staging labels of %s are in use, so no rotation can start",
 				vault.LabelQuota, s.Name),
 				status.FreeLabels(s.Name, status.FromLabels(s.Secret), false))
 	}
@@ -126,43 +126,43 @@ func (d *Operator) follow(ctx context.Context, s *managed.Secret, f awsclient.Fu
 		"quilt-rotate status %s", s.Name))
 }
 
-// otherRotationError is [awsclient.ErrRotationUnderWay], with the name of the secret.
+// otherRotationError is [awsclient.ErrRotationUnderWay] with the name of the secret.
 type otherRotationError string
 
 func (e otherRotationError) Error() string {
-	return "another rotation of " + string(e) + " is under way, or stuck"
+	return "another rotation of " + string(e) + " is under way or stuck"
 }
 
 func (e otherRotationError) Unwrap() error { return awsclient.ErrRotationUnderWay }
 
 func underWayError(s *managed.Secret) error {
 	return terminal.WithHint(otherRotationError(s.Name),
-		fmt.Sprintf("see how it goes: quilt-rotate status %[1]s; if it is stuck, end it: quilt-rotate unstick %[1]s",
+		fmt.Sprintf("to see its progress: quilt-rotate status %[1]s; if it is stuck, end it: quilt-rotate unstick %[1]s",
 			s.Name))
 }
 
-// follower watches a rotation until it has ended: by the labels, which decide, and by the
-// function's log, which names the steps and comes late.
+// follower follows a rotation to its end. The labels show whether it has ended. The function's log
+// shows the steps, some seconds late.
 type follower struct {
 	*Operator
 	secret   *managed.Secret
 	function awsclient.Function
 	since    time.Time     // start of the rotation
-	lastSign time.Time     // of activity of another command's rotation, by the service's clock
-	longest  time.Duration // that such a rotation may show no activity; 0: it is this command's own
-	began    time.Time     // when it was first looked at
+	lastSign time.Time     // last activity of a rotation that somebody else started, by the service's clock
+	longest  time.Duration // how long such a rotation may show no activity; 0: this command started it
+	began    time.Time     // when this command began to follow
 	patience Patience
 	result   *Rotated
 
-	failed  time.Time // when a step was last seen to fail; zero: it did not, or a later step succeeded
+	failed  time.Time // when the failure of a step was seen; zero: no failure, or a later step succeeded
 	moved   time.Time // when AWSCURRENT was first seen on the new version; zero: not yet
 	noLog   bool      // the log cannot be read
-	shown   int       // records of the log
+	shown   int       // number of log records that were shown
 	stepped []string  // names of the steps that succeeded
 }
 
-// logLag is how long to wait for the last lines of the log when the rotation is complete:
-// CloudWatch shows them some seconds late, and they are only shown.
+// logLag is how long to wait for the last lines of the log after the rotation is complete. CloudWatch
+// returns them some seconds late, and they are only shown.
 const logLag = 5 * time.Second
 
 var steps = []string{"createSecret", "setSecret", "testSecret", "finishSecret"}
@@ -184,7 +184,7 @@ func (f *follower) follow(ctx context.Context) error {
 	}
 }
 
-// next is what the rotation does at the moment, as far as is known.
+// next returns the text for what the rotation is doing at the moment.
 func (f *follower) next() string {
 	if !f.moved.IsZero() {
 		return "waiting for the function's log"
@@ -200,7 +200,7 @@ func (f *follower) next() string {
 	return "waiting for the end"
 }
 
-// readLog shows what is new in the function's log.
+// readLog shows new records of the function's log.
 func (f *follower) readLog(ctx context.Context) {
 	if f.function.LogGroup == "" {
 		f.noLog = true
@@ -238,12 +238,12 @@ func (f *follower) show(r awsclient.LogRecord) {
 	f.Tell.Tell(terminal.Done, name, took)
 }
 
-// errNotEnded says that a rotation was no longer waited for.
-var errNotEnded = errors.New("it has not ended")
+// errNotEnded reports that the time to wait for a rotation is over.
+var errNotEnded = errors.New("has not ended")
 
-// ended reports whether the rotation has ended, and returns an error if it failed. Another rotation
-// replaced the version if it was current and has neither AWSCURRENT nor AWSPENDING any more. Labels
-// with AWSPENDING may be older than the log's finishSecret.
+// ended reports whether the rotation has ended, and returns an error if it failed. If the version was
+// current and now has neither AWSCURRENT nor AWSPENDING, another rotation replaced it. Labels with
+// AWSPENDING may be older than the record of finishSecret in the log.
 func (f *follower) ended() (bool, error) {
 	version := f.secret.Versions[f.result.VersionID]
 	f.result.KeyID = version.Key()
@@ -257,14 +257,14 @@ func (f *follower) ended() (bool, error) {
 		}
 		return f.noLog || len(f.stepped) >= len(steps) || time.Since(f.moved) > logLag, nil
 	case time.Since(f.began) > f.patience.Whole:
-		return true, terminal.WithHint(fmt.Errorf("the rotation of %s was followed for %s: %w", name,
-			terminal.About(f.patience.Whole), errNotEnded), "it may still end; see: quilt-rotate status "+name)
+		return true, terminal.WithHint(fmt.Errorf("the rotation of %s %w after %s", name, errNotEnded,
+			terminal.About(f.patience.Whole)), "it may still end; to see the result: quilt-rotate status "+name)
 	case f.longest > 0 && f.secret.Now.Sub(f.lastSign) > f.longest:
 		return true, underWayError(f.secret)
-	// the function gave it up, or somebody edited the secret
+	// the function abandoned the rotation, or somebody edited the secret
 	case !version.Has(vault.Pending) && time.Since(f.began) > vault.DefaultMaxLag:
-		return true, terminal.WithHint(fmt.Errorf("the rotation of %s was given up; the current key is unchanged",
-			name), "fix what the error of the step says, then run: quilt-rotate rotate "+name)
+		return true, terminal.WithHint(fmt.Errorf("the rotation of %s was abandoned; the current key is unchanged",
+			name), "fix the error of the step, then run: quilt-rotate rotate "+name)
 	case !f.failed.IsZero() && time.Since(f.failed) > f.patience.Retry:
 		return true, terminal.WithHint(fmt.Errorf("the rotation of %s failed; the current key is unchanged", name),
 			fmt.Sprintf("Secrets Manager may try again within its rotation window; to end it now: quilt-rotate "+

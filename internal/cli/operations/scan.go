@@ -8,9 +8,9 @@ import (
 	"quilt-rotate/internal/cli/managed"
 )
 
-// A scan reads all managed secrets while other things are done.
+// A scan reads all managed secrets in the background.
 type scan struct {
-	awaited atomic.Bool // so that its progress is shown
+	awaited atomic.Bool // somebody waits for the result, so progress is shown
 	done    chan struct{}
 	holders *managed.Holders
 	err     error
@@ -29,7 +29,7 @@ func (d *Operator) startScan(ctx context.Context) *scan {
 	return s
 }
 
-// result waits for the end of the scan.
+// result waits for the end of the scan and returns its result.
 func (s *scan) result(ctx context.Context) (*managed.Holders, error) {
 	s.awaited.Store(true)
 	select {
@@ -40,7 +40,7 @@ func (s *scan) result(ctx context.Context) (*managed.Holders, error) {
 	}
 }
 
-// scanned is a scan that the caller has made; nil if there is none.
+// scanned returns the scan that the caller has made, or nil.
 func (o EmergencyOptions) scanned() *scan {
 	if o.Scanned == nil {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// Moment is something that happened, and when.
+// Moment is an event of an emergency with its time.
 type Moment struct {
 	Time         time.Time `json:"time"`
 	AfterSeconds int       `json:"afterSeconds"` // since the start
@@ -16,7 +16,7 @@ type Moment struct {
 	Detail       string    `json:"detail,omitempty"`
 }
 
-// A timeline reports each event with its time, and keeps it for the report about the incident.
+// A timeline reports each event with its time, and stores it for the result.
 type timeline struct {
 	Teller
 	began   time.Time
@@ -26,7 +26,7 @@ type timeline struct {
 var outcomes = map[terminal.Mark]string{terminal.Done: "done", terminal.Failed: "failed", terminal.Warned: "warning",
 	terminal.Noted: "noted", terminal.Later: "later"}
 
-// Tell reports an event with the time of day, and the time since the start.
+// Tell reports an event with the time of day and the time since the start.
 func (t *timeline) Tell(mark terminal.Mark, what, detail string) {
 	now := time.Now().UTC()
 	after := int(now.Sub(t.began).Seconds())

@@ -15,15 +15,15 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// A rotationPlan is the rotation that an adoption switches on.
+// A rotationPlan is the rotation that an adoption turns on.
 type rotationPlan struct {
 	function awsclient.Function
 	rules    vault.RotationRules
-	longest  time.Duration // until the first rotation has ended
+	longest  time.Duration // longest time until the end of the first rotation
 }
 
-// planRotation checks the schedule that was given. The plan is nil if nothing is to be switched on:
-// rotation is on already, or no stack is deployed yet, whose deployment does it.
+// planRotation checks the given schedule. It returns nil if there is nothing to turn on: rotation is
+// already on, or no stack is deployed yet, and its deployment will turn rotation on.
 func (x *adoption) planRotation(ctx context.Context) (*rotationPlan, error) {
 	s := x.secret
 	given := vault.RotationRules{Schedule: x.Schedule, Window: x.Window}
@@ -32,7 +32,7 @@ func (x *adoption) planRotation(ctx context.Context) (*rotationPlan, error) {
 	}
 	function := x.Function
 	if function == "" && !x.gone {
-		function = s.Rotation.Function // an adopted secret whose rotation was switched off
+		function = s.Rotation.Function // an adopted secret whose rotation was turned off
 	}
 	f, err := managed.FindRotateFunction(ctx, x.Cloud, function, x.registry.URL())
 	if errors.Is(err, managed.ErrNoStack) {
@@ -42,8 +42,8 @@ func (x *adoption) planRotation(ctx context.Context) (*rotationPlan, error) {
 		return nil, err
 	}
 	if x.Schedule == "" {
-		return nil, terminal.WithHint(fmt.Errorf("no function rotates %s now, and --schedule does not say how often "+
-			"it is to be rotated", s.Name), "add --schedule 'rate(30 days)'")
+		return nil, terminal.WithHint(fmt.Errorf("no function rotates %s, so a schedule is required", s.Name),
+			"add --schedule 'rate(30 days)'")
 	}
 	every, err := schedule.Parse(x.Schedule)
 	if err != nil {
@@ -69,15 +69,15 @@ func (x *adoption) planRotation(ctx context.Context) (*rotationPlan, error) {
 		if least > settings.MaxExpiresInDays {
 			fix = "rotate more often"
 		}
-		return nil, terminal.WithHint(fmt.Errorf("keys live %d days, which is too short for one missed rotation: "+
-			"twice the interval, the window and 7 days are %d", rules.ExpiresInDays, least), fix)
+		return nil, terminal.WithHint(fmt.Errorf("keys are valid for %d days, which is too short for one missed "+
+			"rotation: twice the interval, plus the window, plus 7 days is %d days", rules.ExpiresInDays, least), fix)
 	}
-	f.ARN = vault.UnqualifiedFunction(f.ARN) // the permissions of the functions are for secrets that name it so
+	f.ARN = vault.UnqualifiedFunction(f.ARN) // the functions have permission only for secrets with this ARN
 	return &rotationPlan{f, given, every.Longest + window}, nil
 }
 
-// keepsRotation refuses options that ask for another rotation than the one that is on, and a
-// rotation that names the function in a way that gives the functions no permission.
+// keepsRotation returns an error if the options differ from the rotation that is on, or if that
+// rotation names a version or an alias of the function, for which the functions have no permission.
 func (x *adoption) keepsRotation(ctx context.Context, given vault.RotationRules) error {
 	s, have, function := x.secret, x.secret.Rotation, vault.UnqualifiedFunction(x.secret.Rotation.Function)
 	if x.Function != "" {
@@ -91,8 +91,8 @@ func (x *adoption) keepsRotation(ctx context.Context, given vault.RotationRules)
 	leave, option := "leave the option out, or ", "--rotation-lambda-arn "+function
 	switch {
 	case have.Function != vault.UnqualifiedFunction(have.Function):
-		wrong, leave = "but it names a version or an alias, and the functions may only serve secrets that name the "+
-			"function itself: "+have.Function, ""
+		wrong, leave = "but it names a version or an alias of the function, and the functions have permission only for "+
+			"secrets that name the function itself: "+have.Function, ""
 	case have.Function != function:
 		wrong = "by another function: " + have.Function
 	case x.Schedule != "" && !sameRules(have.Rules, given):
@@ -101,22 +101,22 @@ func (x *adoption) keepsRotation(ctx context.Context, given vault.RotationRules)
 	default:
 		return nil
 	}
-	return terminal.WithHint(fmt.Errorf("rotation of %s is on already, %s", s.Name, wrong),
+	return terminal.WithHint(fmt.Errorf("rotation of %s is already on, %s", s.Name, wrong),
 		leave+"change it in the tool that owns the secret, or: "+
 			"aws secretsmanager rotate-secret --secret-id "+s.Name+" --no-rotate-immediately "+option)
 }
 
-// sameRules compares what an operator gives. Beside a schedule, AutomaticallyAfterDays says
-// nothing: Secrets Manager calculates it (API reference, DescribeSecret).
+// sameRules compares only what the operator gives. If there is a schedule, AutomaticallyAfterDays is
+// ignored, because Secrets Manager calculates it (API reference, DescribeSecret).
 func sameRules(have, given vault.RotationRules) bool {
 	same := have.Schedule == given.Schedule || have.Schedule == "" && given.Schedule == fmt.Sprintf("rate(%d days)",
 		have.AfterDays)
 	return same && (given.Window == "" || have.Window == given.Window)
 }
 
-// switchOn switches rotation on, which rotates nothing. Whether it is on is looked up before and
-// after: another run of the same command may have done it, and its test of the configuration
-// refuses ours for a moment; and the answer may be lost.
+// switchOn turns rotation on and does not rotate the secret. It reads the state before and after the
+// call: another run of the same command may have turned rotation on, whose test of the configuration
+// makes our call fail for a moment, and the answer may be lost.
 func (x *adoption) switchOn(ctx context.Context, plan *rotationPlan) error {
 	s := x.secret
 	before := s.Rotation.Function
@@ -129,8 +129,8 @@ func (x *adoption) switchOn(ctx context.Context, plan *rotationPlan) error {
 			return err
 		}
 		if s.Rotation.Enabled && !(x.gone && s.Rotation.Function == before) {
-			return terminal.WithHint(fmt.Errorf("somebody else switched rotation of %s on at the same time, with %s",
-				s.Name, s.Rotation.Function), "see what rotates it: quilt-rotate status "+s.Name)
+			return terminal.WithHint(fmt.Errorf("somebody else turned rotation of %s on at the same time, with %s",
+				s.Name, s.Rotation.Function), "to see what rotates it: quilt-rotate status "+s.Name)
 		}
 		err := x.Cloud.SwitchRotationOn(ctx, s.ARN, plan.function.ARN, plan.rules)
 		if errors.Is(err, awsclient.ErrRotationUnderWay) {
@@ -147,7 +147,7 @@ func (x *adoption) switchOn(ctx context.Context, plan *rotationPlan) error {
 		return err
 	})
 	if err == nil {
-		x.Tell.Tell(terminal.Done, "switched rotation on: "+plan.rules.Schedule, "by "+plan.function.Name)
+		x.Tell.Tell(terminal.Done, "turned rotation on: "+plan.rules.Schedule, "by "+plan.function.Name)
 	}
 	return err
 }

@@ -15,52 +15,54 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Unstuck is what was found of a rotation that could not finish, and what became of it.
+// Unstuck is the result of [Operator.Unstick].
 type Unstuck struct {
 	Secret    string    `json:"secret"`
 	ARN       string    `json:"arn"`
-	VersionID string    `json:"versionId,omitempty"` // that had AWSPENDING; "": no rotation was stuck
-	Since     time.Time `json:"since,omitzero"`      // when its rotation began
-	LastSign  time.Time `json:"lastSign,omitzero"`   // of activity: its start, or the last step in the function's log
+	VersionID string    `json:"versionId,omitempty"` // version that had AWSPENDING; "": no rotation was stuck
+	Since     time.Time `json:"since,omitzero"`      // start of the rotation
+	LastSign  time.Time `json:"lastSign,omitzero"`   // last activity: the start, or the last step in the log
 	Holds     Held      `json:"holds,omitempty"`
 	KeyID     string    `json:"keyId,omitempty"`
 	Key       KeyState  `json:"key,omitempty"`
 	KeyOwner  string    `json:"keyOwner,omitempty"`
-	Edited    bool      `json:"edited,omitempty"` // it differs from the current value in more than the key
+	Edited    bool      `json:"edited,omitempty"` // the value differs from the current value in more than the key
 	LastError *Step     `json:"lastError,omitempty"`
 	Detached  bool      `json:"detached"` // AWSPENDING was removed
-	Finished  bool      `json:"finished"` // the rotation ended by itself meanwhile
+	Finished  bool      `json:"finished"` // the rotation ended by itself
 }
 
 // Held is what the pending version holds.
 type Held string
 
-// What it may hold.
+// The values of Held, and limits of a step.
 const (
 	HoldsNothing  Held = "no-value"
 	HoldsKey      Held = "key"
 	HoldsSameKey  Held = "current-key"
-	HoldsNoKey    Held = "no-key" // a value in which no key can be found
+	HoldsNoKey    Held = "no-key" // a value without a key
 	HoldsUnknown  Held = "unreadable"
 	stepMargin         = 30 * time.Second // for the service to start a step, and for the network
-	longestLambda      = 15 * time.Minute // if the function's own time limit is not known
+	longestLambda      = 15 * time.Minute // assumed if the time limit of the function is not known
 )
 
-// UnstickOptions are how a rotation is ended.
+// UnstickOptions are the options of [Operator.Unstick].
 type UnstickOptions struct {
-	Registry *quilt.Client // to try the pending key; nil: it is not tried
-	Now      bool          // do not wait for a step that may still run
+	Registry *quilt.Client // registry for a login with the pending key; nil: no login
+	Now      bool          // do not wait for a step that may still be running
 }
 
-// Unstick ends a rotation that cannot finish: it reports what it finds, and removes AWSPENDING. The
-// key that the version may hold keeps its label, and a sweep revokes it. AWSPENDING on the current
-// version is not touched: it blocks no rotation, and the service removes it.
+// Unstick ends a rotation that cannot finish: it reports what it finds and removes AWSPENDING. If the
+// version holds a key, the key keeps its label, and a sweep revokes it. AWSPENDING on the current
+// version stays: it blocks no rotation, and the service removes it.
 //
-// First it waits until no step can be running: such a step may still make the version current,
-// which is the best outcome, or store a value under AWSPENDING again, and then the rotation is
-// stuck as before. A crash at any point leaves AWSPENDING on or off, and the same command
-// continues. If the answer is lost, it looks. Two at once: the label is removed from a version by
-// its id, so neither can take it from another rotation.
+// First, Unstick waits until no step of the rotation can be running. A running step may still make the
+// version current, which is the best result. Or it may store a value with AWSPENDING again, so that
+// the rotation is stuck as before.
+//
+// After a crash, AWSPENDING is there or not, and the same command continues. If an answer is lost,
+// Unstick reads the labels. If two commands run at the same time, neither can end another rotation,
+// because the label is removed from a version by its id.
 func (d *Operator) Unstick(ctx context.Context, s *managed.Secret, o UnstickOptions) (Unstuck, error) {
 	u := Unstuck{Secret: s.Name, ARN: s.ARN}
 	pending, stuck := waiting(s)
@@ -70,8 +72,8 @@ func (d *Operator) Unstick(ctx context.Context, s *managed.Secret, o UnstickOpti
 	u.VersionID, u.KeyID = pending.ID, pending.Key()
 	f, err := s.RotateFunction(ctx)
 	if err != nil {
-		d.Tell.Tell(terminal.Warned, "its rotation function cannot be looked at, so its longest run is assumed",
-			awsclient.Explain(err).Error())
+		d.Tell.Tell(terminal.Warned, "the rotation function cannot be read, so its time limit is assumed to be "+
+			terminal.About(longestLambda), awsclient.Explain(err).Error())
 		f = awsclient.Function{Timeout: longestLambda}
 	}
 	d.Tell.Doing("examining the rotation")
@@ -97,17 +99,18 @@ func (d *Operator) Unstick(ctx context.Context, s *managed.Secret, o UnstickOpti
 		return u, s.Look(ctx)
 	}
 	u.Detached = err == nil
-	return u, left(err, "see whether AWSPENDING was removed: quilt-rotate status "+s.Name)
+	return u, left(err, "to see whether AWSPENDING was removed: quilt-rotate status "+s.Name)
 }
 
-// waiting is the version that has AWSPENDING and is not current: a rotation is under way, or stuck.
+// waiting returns the version that has AWSPENDING and is not current. If there is one, a rotation is
+// under way or stuck.
 func waiting(s *managed.Secret) (vault.Version, bool) {
 	pending, ok := s.Holder(vault.Pending)
 	return pending, ok && !pending.Has(vault.Current)
 }
 
-// examine finds out what it can. It fails only if something is missing that must be known to
-// continue.
+// examine collects what is known about the rotation. It fails only if it cannot find out something
+// that is needed to continue.
 func (d *Operator) examine(ctx context.Context, s *managed.Secret, f awsclient.Function, registry *quilt.Client,
 	u *Unstuck) error {
 	if err := d.lastSign(ctx, s, f, u); err != nil {
@@ -123,7 +126,7 @@ func (d *Operator) examine(ctx context.Context, s *managed.Secret, f awsclient.F
 	return err
 }
 
-// lastSign finds out when the rotation began, and when it last showed activity.
+// lastSign finds the start of the rotation and its last activity.
 func (d *Operator) lastSign(ctx context.Context, s *managed.Secret, f awsclient.Function, u *Unstuck) error {
 	created, err := d.Cloud.Vault.VersionCreated(ctx, s.ARN, u.VersionID)
 	if err != nil {
@@ -168,9 +171,9 @@ func (d *Operator) comparePending(ctx context.Context, s *managed.Secret, u *Uns
 		return apikey.Key{}, nil
 	case err != nil && ctx.Err() != nil:
 		return apikey.Key{}, err
-	case err != nil: // the caller may not use the KMS key: AWSPENDING can be removed all the same
+	case err != nil: // the caller may not use the KMS key; AWSPENDING can still be removed
 		u.Holds = HoldsUnknown
-		d.Tell.Tell(terminal.Warned, "its value cannot be read", awsclient.Explain(err).Error())
+		d.Tell.Tell(terminal.Warned, "the pending value cannot be read", awsclient.Explain(err).Error())
 		return apikey.Key{}, nil
 	}
 	pending, err := apikey.ParseValue(raw, s.Tags[apikey.FieldTag])
@@ -195,17 +198,17 @@ func (d *Operator) explain(s *managed.Secret, u Unstuck) {
 	d.Tell.Tell(terminal.Warned, "AWSPENDING is on the version "+u.VersionID,
 		"for "+terminal.About(max(0, s.Now.Sub(u.Since))))
 	holds := map[Held]string{
-		HoldsNothing: "it has no value: createSecret never stored one",
-		HoldsKey:     "it holds a key of its own",
-		HoldsSameKey: "it holds the same key as the current version",
-		HoldsNoKey:   "it has a value in which no key can be found",
-		HoldsUnknown: "what it holds is not known",
+		HoldsNothing: "the version has no value: createSecret stored none",
+		HoldsKey:     "the version holds a new key",
+		HoldsSameKey: "the version holds the same key as the current version",
+		HoldsNoKey:   "the value of the version holds no key",
+		HoldsUnknown: "it is not known what the version holds",
 	}[u.Holds]
-	beside := ""
+	detail := ""
 	if u.KeyID != "" {
-		beside = "key " + u.KeyID
+		detail = "key " + u.KeyID
 	}
-	d.Tell.Tell(terminal.Noted, holds, beside)
+	d.Tell.Tell(terminal.Noted, holds, detail)
 	switch u.Key {
 	case KeyLogsIn:
 		d.Tell.Tell(terminal.Noted, "its key logs in", u.KeyOwner)
@@ -215,17 +218,17 @@ func (d *Operator) explain(s *managed.Secret, u Unstuck) {
 		d.Tell.Tell(terminal.Warned, "it is not known whether its key logs in", "the registry gave no answer")
 	}
 	if u.Edited {
-		d.Tell.Tell(terminal.Failed, "it differs from the current value in more than the key",
-			"somebody edited the secret meanwhile")
+		d.Tell.Tell(terminal.Failed, "the pending value differs from the current value in more than the key",
+			"somebody edited the secret during the rotation")
 	}
 	if u.LastError != nil {
-		d.Tell.Tell(terminal.Failed, "last error, of "+u.LastError.Name, strings.TrimSpace(u.LastError.ErrorType+": "+
+		d.Tell.Tell(terminal.Failed, "last error, in "+u.LastError.Name, strings.TrimSpace(u.LastError.ErrorType+": "+
 			u.LastError.Error))
 	}
 }
 
-// awaitSteps waits until no step can be running, by Secrets Manager's clock. ended reports that the
-// rotation ended meanwhile.
+// awaitSteps waits until no step can be running, by Secrets Manager's clock. ended is true if the
+// rotation ended in that time.
 func (d *Operator) awaitSteps(ctx context.Context, s *managed.Secret, u Unstuck, longest time.Duration) (ended bool,
 	err error) {
 	for {
@@ -247,10 +250,10 @@ func (d *Operator) awaitSteps(ctx context.Context, s *managed.Secret, u Unstuck,
 	}
 }
 
-// errFinished says that the rotation ended by itself.
-var errFinished = errors.New("the rotation has just finished: its version is current now")
+// errFinished reports that the rotation ended by itself.
+var errFinished = errors.New("the rotation has just finished: its version is now current")
 
-// detachPending removes AWSPENDING from a version, unless it is removed already.
+// detachPending removes AWSPENDING from a version, unless it was already removed.
 func (d *Operator) detachPending(ctx context.Context, s *managed.Secret, versionID string) error {
 	return finish(ctx, func(ctx context.Context) error {
 		now, err := d.Cloud.Vault.Describe(ctx, s.ARN)
@@ -259,7 +262,7 @@ func (d *Operator) detachPending(ctx context.Context, s *managed.Secret, version
 		}
 		version := now.Versions[versionID]
 		if version.Has(vault.Current) {
-			return terminal.WithHint(errFinished, "see: quilt-rotate status "+s.Name)
+			return terminal.WithHint(errFinished, "to see the result: quilt-rotate status "+s.Name)
 		}
 		if !version.Has(vault.Pending) {
 			return s.Look(ctx)

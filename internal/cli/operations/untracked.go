@@ -21,12 +21,12 @@ type UntrackedKey struct {
 	CreatedAt  time.Time  `json:"createdAt"`
 	ExpiresAt  time.Time  `json:"expiresAt"`
 	LastUsedAt *time.Time `json:"lastUsedAt"`
-	// its name says that it was created for a secret of another region or account
+	// the name says that the key was created for a secret of another region or account
 	HeldElsewhere bool `json:"mayBeHeldElsewhere"`
 }
 
-// listUntracked lists the keys that somebody created with the leaked one, or may have. It changes
-// nothing.
+// listUntracked lists the user's keys that no managed secret holds. Somebody may have created them
+// with the leaked key. It changes nothing.
 func (e *emergency) listUntracked(ctx context.Context) error {
 	e.Tell.Doing("listing the other keys of the user")
 	var account quilt.Account
@@ -45,7 +45,7 @@ func (e *emergency) listUntracked(ctx context.Context) error {
 	}
 	if err != nil {
 		e.Tell.Tell(terminal.Warned, "the other keys of the user could not be listed; whoever had the leaked key "+
-			"could create more", awsclient.Explain(err).Error())
+			"could have created more", awsclient.Explain(err).Error())
 		return nil
 	}
 	e.untracked(ctx, account.Keys, others)
@@ -75,13 +75,13 @@ func (e *emergency) untracked(ctx context.Context, keys []quilt.APIKey, others *
 	slices.SortStableFunc(e.result.Untracked, func(a, b UntrackedKey) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	e.result.UntrackedKnown = true
 	for _, u := range others.Unread {
-		e.Tell.Tell(terminal.Warned, "the secret "+u.Secret+" could not be read: some of these keys may be its own",
+		e.Tell.Tell(terminal.Warned, "the secret "+u.Secret+" could not be read: it may hold some of these keys",
 			awsclient.Explain(u.Err).Error())
 	}
 	if n := len(e.result.Untracked); n == 0 {
 		e.Tell.Tell(terminal.Done, "the user has no other key that no managed secret holds", "")
 	} else {
 		e.Tell.Tell(terminal.Warned, fmt.Sprintf("keys of the user that no managed secret holds: %d", n),
-			"whoever had the leaked key could create them")
+			"whoever had the leaked key could have created them")
 	}
 }

@@ -1,10 +1,10 @@
-// Package status reads the state of a managed secret: its versions and their keys, its rotation,
-// its pause, its replicas, what the next sweep will do, and its problems. It also has the sentences
-// for what a sweep does (Planned, Done), which several commands print.
+// Package status reads the state of a managed secret: its versions and their keys, its rotation, its
+// pause, its replicas, what the next sweep will do, and its problems. It also has the sentences that
+// describe the actions of a sweep (Planned, Done), which several commands print.
 //
-// It relies on package managed for the secret and on the revoke function for the plan of the next
-// sweep. It changes nothing. The JSON fields are those of `quilt-rotate status --json`: a field
-// keeps its meaning.
+// It relies on package managed for the secret, and on the revoke function for the plan of the next
+// sweep. It changes nothing. `quilt-rotate status --json` prints [Status]: a field of it never changes
+// its meaning.
 package status
 
 import (
@@ -29,7 +29,7 @@ import (
 
 // Status is the state of one secret.
 type Status struct {
-	Secret      string     `json:"secret"` // its name, or what names it in the request
+	Secret      string     `json:"secret"` // name, or the text in the request if the name is not known
 	ARN         string     `json:"arn,omitempty"`
 	Time        time.Time  `json:"time"`               // Secrets Manager's clock
 	Registry    string     `json:"registry,omitempty"` // URL of the registry that its keys belong to
@@ -38,15 +38,15 @@ type Status struct {
 	PauseReason string     `json:"pauseReason,omitempty"`
 	AllPaused   bool       `json:"allSweepsPaused,omitempty"` // see [AllPaused]
 	Replicas    []Replica  `json:"replicas,omitempty"`
-	// those with labels: current, pending, previous, then the one that was superseded last first
+	// versions with labels: current, pending, previous, then superseded ones, the last one first
 	Versions []revocation.VersionInfo `json:"versions,omitempty"`
-	Sweep    *Sweep                   `json:"sweep,omitempty"` // what the next one will do; nil: it is not known
+	Sweep    *Sweep                   `json:"sweep,omitempty"` // what the next sweep will do; nil: not known
 	Problems []Problem                `json:"problems,omitempty"`
-	Error    string                   `json:"error,omitempty"` // why it could not be read, wholly or in part
+	Error    string                   `json:"error,omitempty"` // why the secret, or a part of it, could not be read
 	Hint     string                   `json:"hint,omitempty"`
 
-	marked   bool // it has a tag or a label of quilt-rotate
-	unserved bool // no function serves it, which is a problem of its own
+	marked   bool // the secret has a tag or a label of quilt-rotate
+	unserved bool // no function serves the secret; a problem reports this
 }
 
 // Rotation is how a secret is rotated.
@@ -57,14 +57,14 @@ type Rotation struct {
 	Last          *time.Time `json:"last,omitempty"`
 	Next          *time.Time `json:"next,omitempty"`
 	Overdue       bool       `json:"overdue,omitempty"`
-	UnderWay      bool       `json:"underWay,omitempty"` // AWSPENDING sits on a version that is not current
+	UnderWay      bool       `json:"underWay,omitempty"` // AWSPENDING is on a version that is not current
 	UnderWaySince *time.Time `json:"underWaySince,omitempty"`
-	// the last one was not scheduled: a sweep found the key refused or about to expire
+	// the last rotation was not scheduled: a sweep found that the key was refused or about to expire
 	LastOnNeed bool `json:"lastOnNeed,omitempty"`
-	OnNeedOff  bool `json:"onNeedOff,omitempty"` // a tag says that no sweep may have the secret rotated
+	OnNeedOff  bool `json:"onNeedOff,omitempty"` // a tag turns rotation on need off
 }
 
-// IsZero leaves out of the JSON what is not known.
+// IsZero reports whether the rotation is not known, so that the JSON does not have it.
 func (r Rotation) IsZero() bool { return !r.Known }
 
 // Replica is a replica region.
@@ -76,23 +76,23 @@ type Replica struct {
 // Sweep is what the next sweep will do, as the function plans it.
 type Sweep struct {
 	Outcome   revocation.Outcome   `json:"outcome"`
-	Actions   []revocation.Taken   `json:"actions"` // none is done
+	Actions   []revocation.Taken   `json:"actions"` // planned actions
 	Notes     []string             `json:"notes,omitempty"`
 	WouldFail *revocation.Failure  `json:"wouldFail,omitempty"`
 	Health    *revocation.Health   `json:"health,omitempty"`
 	Registry  *revocation.Registry `json:"registry,omitempty"`
-	// its dates are compared with it; Secrets Manager's, if it was not asked
+	// registry's time, which dates of keys are compared with; Secrets Manager's time if it is not known
 	RegistryTime time.Time `json:"-"`
 }
 
-// Problem is what a person should look at.
+// Problem is something that an operator should look at.
 type Problem struct {
 	Severe bool   `json:"severe"`
 	Text   string `json:"text"`
 	Hint   string `json:"hint,omitempty"`
 }
 
-// atOnce limits how many secrets are read at the same time: each invokes the revoke function, and
+// atOnce limits how many secrets are read at the same time. Each read invokes the revoke function, and
 // the concurrency of the account may be low.
 const atOnce = 10
 
@@ -115,13 +115,14 @@ func All(ctx context.Context, c *awsclient.Cloud, revokeFunction string, names [
 	return list, ctx.Err()
 }
 
-// AllPaused finds the stacks whose schedule of sweeps is disabled, and notes that at each of their
-// secrets. It returns the schedules. An error says that it is not known of some.
+// AllPaused finds the stacks whose schedule of sweeps is disabled, and sets AllPaused in the status of
+// their secrets. It returns the names of the schedules. unknown is an error if some schedules could not
+// be read.
 func AllPaused(ctx context.Context, c *awsclient.Cloud, list []Status) (schedules []string, unknown error) {
-	looked := map[string]bool{} // by function: its sweeps are paused
+	looked := map[string]bool{} // by function: whether its sweeps are paused
 	for i := range list {
 		arn := vault.UnqualifiedFunction(list[i].Rotation.Function)
-		// else its function is none of ours, or cannot be looked at
+		// without a sweep, the function is not ours or cannot be read
 		if _, known := looked[arn]; !known && arn != "" && list[i].Sweep != nil {
 			f, err := c.Function(ctx, arn)
 			s, named, scheduleErr := managed.SweepSchedule(ctx, c, f)
@@ -156,11 +157,11 @@ func Of(ctx context.Context, c *awsclient.Cloud, revokeFunction, name string) St
 	}
 	st.Versions = FromLabels(s.Secret)
 	ours, err := s.Managed(ctx)
-	st.Registry, _ = s.RegistryURL(ctx) // if it is not known, the sweep fails and says why
+	st.Registry, _ = s.RegistryURL(ctx) // if it is not known, the sweep fails and reports why
 	if err == nil && !ours {
 		st.unserved = true
-		st.Problems = append(problems(st), Problem{Text: "it is not managed",
-			Hint: "to have it managed: quilt-rotate adopt " + s.Name + " --schedule 'rate(30 days)' --registry URL"})
+		st.Problems = append(problems(st), Problem{Text: "the secret is not managed",
+			Hint: "to manage it: quilt-rotate adopt " + s.Name + " --schedule 'rate(30 days)' --registry URL"})
 		return st
 	}
 	if !s.Deployed() && revokeFunction == "" {
@@ -199,7 +200,7 @@ func newSweep(r revocation.Result, now time.Time) *Sweep {
 	return sw
 }
 
-// described is what DescribeSecret says.
+// described returns the status from the answer of DescribeSecret.
 func described(s vault.Secret) Status {
 	pending, isPending := s.Holder(vault.Pending)
 	st := Status{
@@ -233,7 +234,7 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-// FromLabels returns the versions as their labels describe them, in the order of a dry run.
+// FromLabels returns the versions with the data of their labels, in the order of a dry run.
 func FromLabels(s vault.Secret) []revocation.VersionInfo {
 	rows := []revocation.VersionInfo{}
 	for _, v := range s.Sorted() {
@@ -259,8 +260,8 @@ func rank(v revocation.VersionInfo) int {
 	return 3
 }
 
-// problems lists what an operator should look at. Each hint works in the state that it is given for
-// (testdata/advice.txtar of the command).
+// problems returns what an operator should look at. A test checks that each hint works in the state
+// that it is given for (testdata/advice.txtar of the command).
 func problems(s Status) []Problem {
 	var list []Problem
 	note := func(severe bool, hint, format string, args ...any) {
@@ -270,15 +271,15 @@ func problems(s Status) []Problem {
 	if s.Sweep != nil && s.Sweep.WouldFail != nil {
 		note(true, awsclient.Runbook(s.Sweep.WouldFail.ErrorType), "the next sweep would fail: %s: %s",
 			s.Sweep.WouldFail.ErrorType, s.Sweep.WouldFail.Error)
-		if s.Sweep.WouldFail.ErrorType == "CurrentKeyRefused" { // which can create no key
+		if s.Sweep.WouldFail.ErrorType == "CurrentKeyRefused" { // a refused key cannot create a key
 			rotate = "quilt-rotate recover " + s.Secret + ", then: " + rotate
 		}
 	}
-	if s.Rotation.UnderWay { // another one cannot start
+	if s.Rotation.UnderWay { // no other rotation can start
 		rotate = "if it does not end: quilt-rotate unstick " + s.Secret + ", then: " + rotate
 	}
 	if s.Sweep != nil && s.Sweep.Outcome == revocation.NotBootstrapped {
-		note(true, "quilt-rotate bootstrap "+s.Secret, "it waits for its first key")
+		note(true, "quilt-rotate bootstrap "+s.Secret, "the secret waits for its first key")
 	}
 	if !s.Rotation.On && !s.unserved {
 		retire := "quilt-rotate retire " + s.Secret
@@ -288,11 +289,11 @@ func problems(s Status) []Problem {
 		note(true, managed.NotRotated(s.Secret)+"; if nobody needs the key: "+retire, "rotation is switched off")
 	}
 	if s.Rotation.Overdue {
-		note(true, rotate, "its rotation has been overdue since %s", Clock(*s.Rotation.Next))
+		note(true, rotate, "the rotation has been overdue since %s", Clock(*s.Rotation.Next))
 	}
 	if since := s.Rotation.UnderWaySince; since != nil && s.Time.Sub(*since) > revocation.OverdueAfter {
-		note(true, "quilt-rotate unstick "+s.Secret, "its rotation has been under way since %s, and no other one can "+
-			"start", Clock(*since))
+		note(true, "quilt-rotate unstick "+s.Secret, "a rotation has been under way since %s, and no other rotation "+
+			"can start", Clock(*since))
 	}
 	for _, r := range s.Replicas {
 		if r.Status != vault.InSync {
@@ -308,7 +309,7 @@ func problems(s Status) []Problem {
 		}
 	}
 	needed := RotationLabels
-	if s.Rotation.UnderWay { // AWSPENDING is there
+	if s.Rotation.UnderWay { // AWSPENDING is already attached
 		needed--
 	}
 	if s.Sweep != nil && s.Sweep.Health != nil && s.Sweep.Health.FreeLabels < needed {
@@ -318,9 +319,9 @@ func problems(s Status) []Problem {
 	return list
 }
 
-// FreeLabels says how labels become free. A sweep does nothing while a rotation is under way,
-// leaves keys that are in their grace period, and needs a free label itself. So labels of others
-// come first.
+// FreeLabels returns the hint that says how to free labels. Labels that quilt-rotate did not write are
+// removed first, because a sweep needs a free label itself. A sweep does nothing while a rotation is
+// under way, and keeps keys in their grace period.
 func FreeLabels(secret string, versions []revocation.VersionInfo, underWay bool) string {
 	text := fmt.Sprintf("quilt-rotate revoke %[1]s, then: quilt-rotate rotate %[1]s; if keys are in their grace "+
 		"period, revoke one of them early: "+
@@ -336,7 +337,7 @@ func FreeLabels(secret string, versions []revocation.VersionInfo, underWay bool)
 	return text
 }
 
-// foreignLabel is a label that is neither of AWS nor of quilt-rotate; "" if there is none.
+// foreignLabel returns a label that neither AWS nor quilt-rotate wrote, or "".
 func foreignLabel(versions []revocation.VersionInfo) (label, version string) {
 	for _, v := range versions {
 		for _, stage := range v.Stages {
@@ -348,11 +349,11 @@ func foreignLabel(versions []revocation.VersionInfo) (label, version string) {
 	return "", ""
 }
 
-// RotationLabels is how many labels must be free before a rotation starts: AWSPENDING, and the five
-// that createSecret needs then (package rotation, LabelQuota).
+// RotationLabels is the number of labels that must be free before a rotation starts: one for
+// AWSPENDING, and five for createSecret (package rotation, LabelQuota).
 const RotationLabels = 6
 
-// What the alarms of a deployment call soon and now (infra/keyrotation).
+// The alarms of a deployment have the same thresholds (infra/keyrotation).
 const (
 	expiresSoon = 14 * 24 * time.Hour
 	expiresNow  = 7 * 24 * time.Hour

@@ -18,7 +18,7 @@ type Line struct {
 	Detail string
 }
 
-// actions are the sentences for what a sweep changes. KEY stands for the key and VERSION for the
+// actions has the sentences for the changes of a sweep. KEY is replaced by the key, and VERSION by the
 // start of the version's id.
 var actions = map[revocation.Kind]struct{ planned, done string }{
 	revocation.Revoke:       {"will revoke KEY", "revoked KEY"},
@@ -31,7 +31,7 @@ var actions = map[revocation.Kind]struct{ planned, done string }{
 	revocation.Unlabel: {"will remove the labels of KEY", "removed the labels of KEY"},
 }
 
-// Planned says what a sweep would do. now is the time of the plan.
+// Planned describes an action that a sweep would do. now is the time of the plan.
 func Planned(t revocation.Taken, now time.Time) Line {
 	if action, ok := actions[t.Action]; ok {
 		return Line{terminal.Later, filled(action.planned, t), detail(t)}
@@ -39,7 +39,7 @@ func Planned(t revocation.Taken, now time.Time) Line {
 	return kept(t, now)
 }
 
-// Done says what a sweep did.
+// Done describes an action that a sweep did.
 func Done(t revocation.Taken, now time.Time) Line {
 	if t.Error != "" {
 		return Line{terminal.Failed, filled(string(t.Action)+" of KEY failed", t), t.Error}
@@ -72,7 +72,7 @@ var actionReasons = map[revocation.Reason]string{
 	revocation.Gone:             "it no longer exists",
 }
 
-// kept says why a sweep leaves a key alone.
+// kept describes why a sweep does not revoke a key.
 func kept(t revocation.Taken, now time.Time) Line {
 	if t.Reason == revocation.StillUsed {
 		return held(t, now)
@@ -87,7 +87,7 @@ func kept(t revocation.Taken, now time.Time) Line {
 	if say, ok := reportReasons[t.Reason]; ok {
 		return Line{terminal.Warned, filled(say.text, t), say.detail}
 	}
-	return Line{terminal.Warned, filled("leaves KEY alone", t), string(t.Reason)}
+	return Line{terminal.Warned, filled("skips KEY", t), string(t.Reason)}
 }
 
 func held(t revocation.Taken, now time.Time) Line {
@@ -105,36 +105,36 @@ func held(t revocation.Taken, now time.Time) Line {
 	return Line{terminal.Warned, filled(text, t), strings.Join(details, ", ")}
 }
 
-// waitReasons are the reasons to wait. A later sweep decides.
+// waitReasons are the reasons to keep a key for now. A later sweep decides again.
 var waitReasons = map[revocation.Reason]string{
 	revocation.InGrace:        "in its grace period",
 	revocation.MayBePromoted:  "its rotation may still finish",
 	revocation.ReplicaLag:     "a replica region may still serve it",
 	revocation.RotationUnder:  "a rotation is under way",
-	revocation.SameKey:        "its text is in the current or the pending value",
+	revocation.SameKey:        "the current or the pending value contains it",
 	revocation.OrphanTooYoung: "no version holds it yet; its rotation may still store it",
 	revocation.WorldChanged:   "the secret changed during the sweep; the next sweep reads it again",
 	revocation.NotAsked:       "the registry gave no answer about it",
 	revocation.NotRevoked:     "the registry did not revoke it; it has expired, and its labels were removed",
 }
 
-// reportReasons are the reasons that a person should know.
+// reportReasons are the reasons that an operator should know about.
 var reportReasons = map[revocation.Reason]struct{ text, detail string }{
-	revocation.Foreign:       {"leaves KEY alone", "it belongs to another user, or may belong to one"},
-	revocation.OtherSecret:   {"leaves KEY alone", "its name says that it was created for another secret"},
-	revocation.Mislabelled:   {"leaves KEY alone", "its version holds another key than its label says"},
-	revocation.Ambiguous:     {"leaves KEY alone", "it cannot be decided whether a version holds it"},
-	revocation.UnreadableKey: {"leaves KEY alone", "no key can be found in the version's value"},
-	revocation.Unlabelled:    {"leaves KEY alone", "its label was removed"},
-	revocation.Unidentified: {"does not know which of the registry's keys is current",
-		"that key is not revoked when it is replaced; it expires"},
-	revocation.ListIncomplete: {"does not trust the registry's list", "the current key is not in it"},
+	revocation.Foreign:       {"skips KEY", "it belongs to another user, or may belong to another user"},
+	revocation.OtherSecret:   {"skips KEY", "its name says that it was created for another secret"},
+	revocation.Mislabelled:   {"skips KEY", "the label of its version names another key"},
+	revocation.Ambiguous:     {"skips KEY", "it is not known whether a version holds it"},
+	revocation.UnreadableKey: {"skips KEY", "the value of the version holds no key"},
+	revocation.Unlabelled:    {"skips KEY", "its label was removed"},
+	revocation.Unidentified: {"does not know the id of the current key",
+		"when the key is replaced, it is not revoked and stays valid until it expires"},
+	revocation.ListIncomplete: {"ignores the registry's list of keys", "the current key is not in the list"},
 	revocation.UnknownLabel:   {"changes nothing", "a label is unknown: a newer release wrote it"},
-	revocation.UnreadOrphans:  {"leaves KEY alone", "a version that cannot be read may hold it"},
-	revocation.Undecryptable:  {"leaves KEY alone", "Secrets Manager does not return its version's value"},
-	revocation.NotComparable:  {"leaves KEY alone", "the registry shows fingerprints in an unknown form"},
-	revocation.ReplicaFailed: {"leaves KEY alone", "the replication to a region failed, and that region may still " +
-		"serve the key"},
+	revocation.UnreadOrphans:  {"skips KEY", "a version that cannot be read may hold it"},
+	revocation.Undecryptable:  {"skips KEY", "Secrets Manager does not return the value of its version"},
+	revocation.NotComparable:  {"skips KEY", "the registry shows fingerprints in an unknown format"},
+	revocation.ReplicaFailed: {"skips KEY", "the replication to a region failed, and that region may still serve " +
+		"the key"},
 	revocation.NoReference: {"changes nothing", "the current or the pending key cannot be read"},
 }
 
@@ -142,7 +142,7 @@ func filled(text string, t revocation.Taken) string {
 	return strings.NewReplacer("KEY", keyOf(t), "VERSION", Short(t.Version)).Replace(text)
 }
 
-// keyOf names a key by its fingerprint, if it is known.
+// keyOf returns the fingerprint of a key if it is known, or else its id or version.
 func keyOf(t revocation.Taken) string {
 	switch {
 	case t.Fingerprint != "":
@@ -155,13 +155,13 @@ func keyOf(t revocation.Taken) string {
 	return "every key"
 }
 
-// Short is the start of a version's id.
+// Short returns the start of a version's id.
 func Short(versionID string) string { return fmt.Sprintf("%.8s", versionID) }
 
-// Clock is a time to the minute, in UTC.
+// Clock formats a time to the minute, in UTC.
 func Clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
-// Outcome says why a sweep did nothing. It returns "" if the sweep ran.
+// Outcome returns why a sweep did nothing, or "" if the sweep ran.
 func Outcome(r revocation.Result) string {
 	switch r.Outcome {
 	case revocation.Paused:
@@ -177,7 +177,7 @@ func Outcome(r revocation.Result) string {
 	return ""
 }
 
-// Stage names the state of a version in one word: the first that fits.
+// Stage returns the state of a version in one word.
 func Stage(v revocation.VersionInfo) string {
 	switch {
 	case slices.Contains(v.Stages, vault.Current):
@@ -196,7 +196,7 @@ func Stage(v revocation.VersionInfo) string {
 	return strings.Join(others, " ")
 }
 
-// KeyOf names the key of a version, or says why it has none.
+// KeyOf returns the fingerprint or id of a version's key, or why the version has no key.
 func KeyOf(v revocation.VersionInfo) string {
 	switch {
 	case v.Value == revocation.NoValue:

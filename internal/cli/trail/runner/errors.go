@@ -14,7 +14,7 @@ import (
 	"quilt-rotate/internal/redact"
 )
 
-// An Error is a query that got no answer. Its message is one sentence; Hint is the next step.
+// An Error is the error of a query that failed. Its message is one sentence. Hint is the next step.
 type Error struct {
 	What  string
 	Hint  string // "" if none is known
@@ -30,16 +30,16 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Unwrap gives the error of the SDK or of the context, which must not be printed.
+// Unwrap returns the error of the SDK or of the context, which must not be printed.
 func (e *Error) Unwrap() error { return e.cause }
 
 var (
-	errNoStatus = errors.New("the answer has no status of the query")
-	errNoRows   = errors.New("the answer has no names of columns")
+	errNoStatus = errors.New("the answer does not have the status of the query")
+	errNoRows   = errors.New("the answer does not have the names of the columns")
 	errRagged   = errors.New("a row of the answer has more or fewer values than there are columns")
 )
 
-// failure describes a call to Athena that failed. An *Error stays as it is.
+// failure describes a failed call to Athena. It returns an *Error unchanged.
 func (r *Runner) failure(operation string, err error) *Error {
 	if known, ok := errors.AsType[*Error](err); ok {
 		return known
@@ -67,7 +67,7 @@ func (r *Runner) failure(operation string, err error) *Error {
 		"network", cause: cause}
 }
 
-// verdict is the error of a query that ended without success.
+// verdict returns the error of a query that did not succeed.
 func (r *Runner) verdict(done *types.QueryExecution) error {
 	message := clean(aws.ToString(done.Status.StateChangeReason))
 	if message == "" {
@@ -82,7 +82,7 @@ func (r *Runner) verdict(done *types.QueryExecution) error {
 	case types.QueryExecutionStateFailed:
 		return r.explained(message, "the query failed: "+message)
 	}
-	return &Error{What: "the query is in a state that this release does not know: " + clean(string(done.Status.State))}
+	return &Error{What: "the query is in an unknown state: " + clean(string(done.Status.State))}
 }
 
 // noTrail is the likely reason for a missing table: the audit trail is an optional part of a Quilt
@@ -90,16 +90,16 @@ func (r *Runner) verdict(done *types.QueryExecution) error {
 const noTrail = "the stack may have no audit trail (it is optional: see the stack's parameters), or it is in another " +
 	"region or database: the stack's resource AuditTrailDatabase has the name"
 
-// reasons are the messages that Athena and the Glue catalog have been seen to give, and what they
-// mean. The codes of Athena are few, so the message decides. The name of a table contains the name
-// of its database, which may contain the word "database".
+// reasons maps known messages of Athena and the Glue catalog to their meaning. Athena has few error
+// codes, so the message decides. The name of a table contains the name of its database, which may
+// contain the word "database".
 var reasons = []struct {
 	form       *regexp.Regexp
-	what, hint string // WORKGROUP, DATABASE and MESSAGE stand for their values
+	what, hint string // WORKGROUP, DATABASE and MESSAGE are replaced by their values
 }{
 	{regexp.MustCompile(`(?i)access denied|not authorized to perform|permission_denied|insufficient.*permission`),
-		"access denied: MESSAGE", "attach the stack's managed policy AuditTrailAthenaQueryPolicy to your role"},
-	{regexp.MustCompile(`(?i)output location`), `workgroup "WORKGROUP" has no place for the answers of queries`,
+		"access denied: MESSAGE", "attach the Quilt stack's managed policy AuditTrailAthenaQueryPolicy to your role"},
+	{regexp.MustCompile(`(?i)output location`), `workgroup "WORKGROUP" has no location for query results`,
 		`use the workgroup of the Quilt stack ("<stack>-audit"), or set an output location on this one`},
 	{regexp.MustCompile(`(?i)workgroup.*not found`), `there is no workgroup "WORKGROUP"`,
 		`check the region; the Quilt stack's workgroup is named "<stack>-audit"`},
@@ -109,7 +109,7 @@ var reasons = []struct {
 		`there is no database "DATABASE"`, noTrail},
 }
 
-// explained says what a message of Athena means; otherwise is for one that is not known.
+// explained returns the meaning of a message of Athena, or otherwise if the message is not known.
 func (r *Runner) explained(message, otherwise string) *Error {
 	for _, reason := range reasons {
 		if reason.form.MatchString(message) {

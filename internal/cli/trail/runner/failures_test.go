@@ -57,7 +57,7 @@ func TestFailuresAreExplained(t *testing.T) {
 			`athena: there is no workgroup "primary"`, "-audit"},
 		"no output location": {
 			func(r *rig) { r.athena.SetSwitches(func(s *awsathena.Switches) { s.NoOutputLocation = true }) },
-			`athena: workgroup "sandbox-audit" has no place for the answers of queries`, "output location"},
+			`athena: workgroup "sandbox-audit" has no location for query results`, "output location"},
 		"access denied at start": {func(r *rig) { r.refuse("StartQueryExecution", 400, denied) },
 			"athena: access denied: You are not authorized", "AuditTrailAthenaQueryPolicy"},
 		"access denied to the bucket": {
@@ -180,7 +180,7 @@ func TestNothingAnswersTheStart(t *testing.T) {
 	r.hooks.Set(func(c *wire.Call, _ func()) { c.Cut() })
 	_, err := r.run(trail.Query{})
 	if err == nil || !strings.Contains(err.Error(),
-		`whether the query was started is not known: look at the recent queries of workgroup "sandbox-audit"`) {
+		`it is not known whether the query was started; see the recent queries of workgroup "sandbox-audit"`) {
 		t.Errorf("the error is %v", err)
 	}
 }

@@ -1,10 +1,10 @@
-// Package runner runs a query in Amazon Athena: it starts the query, waits for its end and fetches
-// all of its answer.
+// Package runner runs a query in Amazon Athena: it starts the query, waits for its end, and fetches all
+// its results.
 //
-// The caller gives the client, the database and the workgroup. The workgroup names the place for
-// answers. Athena charges for what a query reads, so a question is one query even if answers are
-// lost (the client request token ensures it), and a query that nobody waits for is stopped. It
-// changes nothing but its own queries.
+// The caller gives the client, the database and the workgroup. The workgroup names the location for
+// results. Athena charges for the data that a query reads. So a query is started only once, even if an
+// answer is lost (the client request token ensures this), and a query that nobody waits for is stopped.
+// The package changes nothing except its own queries.
 package runner
 
 import (
@@ -34,7 +34,7 @@ const (
 	stopWithin  = 5 * time.Second
 )
 
-// pageSize is the most rows that Athena gives at once.
+// pageSize is the largest number of rows that Athena returns at once.
 const pageSize = 1000
 
 // A Runner runs queries in one database. Client, Database and Workgroup are required.
@@ -47,8 +47,8 @@ type Runner struct {
 	Wait     time.Duration      // before the second look; 250 ms if zero
 }
 
-// Run starts the query, waits for it and fetches the answer. If the context ends, or an error
-// occurs while the query runs, the query is stopped at Athena.
+// Run starts the query, waits for it and fetches its results. If ctx ends, or an error occurs while the
+// query runs, the query is stopped at Athena.
 func (r *Runner) Run(ctx context.Context, sql string) (*trail.Answer, error) {
 	id, err := r.start(ctx, sql)
 	if err != nil {
@@ -72,8 +72,8 @@ func (r *Runner) Run(ctx context.Context, sql string) (*trail.Answer, error) {
 	return answer, nil
 }
 
-// start starts the query. If no answer came, the query may have been started: it is found by its
-// token, and stopped.
+// start starts the query. If no answer comes, the query may have been started. Then it is found by its
+// token and stopped.
 func (r *Runner) start(ctx context.Context, sql string) (id string, err error) {
 	input := &athena.StartQueryExecutionInput{
 		QueryString: aws.String(sql), ClientRequestToken: aws.String(uuid.NewString()),
@@ -91,8 +91,8 @@ func (r *Runner) start(ctx context.Context, sql string) (id string, err error) {
 	return "", r.recall(ctx, input, failed)
 }
 
-// recall finds a query whose start was not answered, by the same request with the same token, and
-// stops it.
+// recall finds a query whose start was not answered and stops it. It sends the same request with the
+// same token again, which returns the id of the query.
 func (r *Runner) recall(ctx context.Context, input *athena.StartQueryExecutionInput, failed *Error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
@@ -103,12 +103,12 @@ func (r *Runner) recall(ctx context.Context, input *athena.StartQueryExecutionIn
 	case !mayRun(err):
 		return failed
 	}
-	failed.Left = fmt.Sprintf("whether the query was started is not known: look at the recent queries of workgroup %q",
+	failed.Left = fmt.Sprintf("it is not known whether the query was started; see the recent queries of workgroup %q",
 		clean(r.Workgroup))
 	return failed
 }
 
-// abandon stops a query that nobody waits for any more, even if the caller's context has ended.
+// abandon stops a query that nobody waits for any more, even if ctx has ended.
 func (r *Runner) abandon(ctx context.Context, id string, cause error) error {
 	failed := r.failure("GetQueryExecution", cause)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
@@ -125,8 +125,8 @@ func (r *Runner) abandon(ctx context.Context, id string, cause error) error {
 
 var errUnderWay = errors.New("the query is under way")
 
-// await reads the state of the query, less and less often, until it has ended. A throttled request
-// is repeated.
+// await reads the state of the query with growing intervals until the query has ended. A throttled
+// request is repeated.
 func (r *Runner) await(ctx context.Context, id string) (*types.QueryExecution, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = firstWait, longestWait
@@ -163,7 +163,7 @@ func (r *Runner) await(ctx context.Context, id string) (*types.QueryExecution, e
 	return done, err
 }
 
-// fetch reads all pages of an answer. The first row has the names of the columns.
+// fetch reads all pages of the results. The first row has the names of the columns.
 func (r *Runner) fetch(ctx context.Context, answer *trail.Answer) error {
 	in := &athena.GetQueryResultsInput{QueryExecutionId: aws.String(answer.QueryID), MaxResults: aws.Int32(pageSize)}
 	for {
@@ -206,8 +206,8 @@ func cells(row types.Row) []trail.Cell {
 	return cells
 }
 
-// mayRun reports whether a start that failed may have started the query: the request was sent, and
-// no refusal came back.
+// mayRun reports whether a failed start may have started the query: the request was sent, and Athena
+// did not refuse it.
 func mayRun(err error) bool {
 	var refused smithy.APIError
 	var internal *types.InternalServerException

@@ -9,8 +9,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// JSON writes the answer as one object. Each row is an object with all columns; NULL in the trail
-// is null.
+// JSON writes the results as one object. Each row is an object with all columns. NULL is written as
+// null.
 func JSON(w io.Writer, a *trail.Answer) error {
 	rows := make([]map[string]any, len(a.Rows)) // never null
 	for i, row := range a.Rows {
@@ -36,7 +36,7 @@ func value(column string, c trail.Cell) any {
 	return c.Text
 }
 
-// CSV writes a row with the names of the columns, and then all rows.
+// CSV writes the names of the columns and then all rows.
 func CSV(w io.Writer, a *trail.Answer) error {
 	out := csv.NewWriter(w)
 	_ = out.Write(a.Columns) // Error reports the first failure

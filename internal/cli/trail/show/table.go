@@ -1,8 +1,8 @@
-// Package show writes answers of the audit trail: as a table for people, as JSON and CSV for
+// Package show writes results of audit trail queries: as a table for people, and as JSON and CSV for
 // programs.
 //
-// A table at a terminal leaves out ids, fingerprints of keys that have a name, and columns without
-// a value. A table in a pipe, JSON and CSV leave out nothing.
+// A table on a terminal leaves out ids, fingerprints of keys that have a name, and empty columns. A
+// table in a pipe, JSON and CSV leave out nothing.
 package show
 
 import (
@@ -15,7 +15,7 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// fields are the columns at a terminal. Each has the first value of its row that there is.
+// fields are the columns on a terminal. A cell has the first of the named values that is not empty.
 var fields = []struct {
 	title string
 	names []string
@@ -27,8 +27,8 @@ var fields = []struct {
 	{"last used (UTC)", []string{trail.LastUsed}}, {"error", []string{trail.ErrorCode}},
 }
 
-// Table shows the answer: at a terminal, in at most width columns; in a pipe, each row as a line
-// with all columns.
+// Table returns the results as a table. On a terminal, it has at most the given width. In a pipe, each
+// row is one line with all columns.
 func Table(a *trail.Answer, watched bool, width int) string {
 	t := terminal.Table{Rows: make([][]string, len(a.Rows))}
 	add := func(title string, names ...string) {
@@ -61,8 +61,8 @@ func Table(a *trail.Answer, watched bool, width int) string {
 	return t.Render(watched, width)
 }
 
-// Footer says in one line how many rows were found, and how much Athena read for them. limit is
-// that of the query.
+// Footer returns a line with the number of rows, and the amount of data that Athena read. limit is the
+// limit of the query.
 func Footer(a *trail.Answer, limit int) string {
 	noun := "event"
 	if a.Column(trail.Calls) >= 0 {
