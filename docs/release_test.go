@@ -71,7 +71,8 @@ func TestReleaseRefusesWhatIsNotTheTaggedCommit(t *testing.T) {
 			if !strings.Contains(out, c.want) {
 				t.Errorf("no %q in: %s", c.want, out)
 			}
-			built := strings.Contains(out, "arguments: release --clean --skip=publish,announce, tokens: , tag: "+c.version+"\n")
+			built := strings.Contains(out, "arguments: release --clean --skip=publish,announce, tokens: , tag: "+
+				c.version+"\n")
 			if released := strings.HasPrefix(c.want, "dist/"); built != released || (err == nil) != released {
 				t.Errorf("built: %t, %v; want %t in: %s", built, err, released, out)
 			}

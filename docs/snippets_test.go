@@ -114,7 +114,8 @@ func TestConsumersKeepTheKeyOutOfTheStateOfTerraform(t *testing.T) {
 				local := strings.Contains(b.Text, "locals {") && match[1] == "quilt_api_key"
 				ignored := match[1] == "ignore_changes"
 				if !local && !ignored && !strings.HasSuffix(match[1], "_wo") {
-					t.Errorf("%s:%d gives the key to the argument %s, which is not write-only", p.Path, b.Line, match[1])
+					t.Errorf("%s:%d gives the key to the argument %s, which is not write-only", p.Path, b.Line,
+						match[1])
 				}
 			}
 		}

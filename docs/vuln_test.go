@@ -49,8 +49,9 @@ func database(t *testing.T, module string) string {
 	t.Helper()
 	folder := t.TempDir()
 	for name, text := range map[string]string{
-		"index/db.json":      `{"modified":"2000-01-01T00:00:00Z"}`,
-		"index/modules.json": `[{"path":"` + module + `","vulns":[{"id":"GO-2000-0001","modified":"2000-01-01T00:00:00Z"}]}]`,
+		"index/db.json": `{"modified":"2000-01-01T00:00:00Z"}`,
+		"index/modules.json": `[{"path":"` + module +
+			`","vulns":[{"id":"GO-2000-0001","modified":"2000-01-01T00:00:00Z"}]}]`,
 		"ID/GO-2000-0001.json": `{"schema_version":"1.3.1","id":"GO-2000-0001","modified":"2000-01-01T00:00:00Z",
 			"published":"2000-01-01T00:00:00Z","summary":"made up for a test",
 			"details":"made up for a test","database_specific":{"url":"https://example.com"},

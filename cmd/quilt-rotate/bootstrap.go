@@ -27,8 +27,8 @@ type bootstrapCommand struct {
 	KMSKey string `name:"kms-key" placeholder:"ID" help:"KMS key for a new secret. Default: the AWS managed key of Secrets Manager."`
 }
 
-// loginOptions select how to log in at the registry. Text that a user types is not shown. It can also
-// be read from standard input.
+// loginOptions select how to log in at the registry. Text that a user types is not shown. It can
+// also be read from standard input.
 type loginOptions struct {
 	User string `placeholder:"NAME" help:"Log in as this user with a password that the command asks for. Default: the command asks for the code that the registry's login page shows, or for an API key."`
 }

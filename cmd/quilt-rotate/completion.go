@@ -7,8 +7,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// The scripts contain the names of commands and options, and the values of options that have a fixed
-// list. A test compares the scripts with the commands. With -golden, it writes the scripts.
+// The scripts contain the names of commands and options, and the values of options that have a
+// fixed list. A test compares the scripts with the commands. With -golden, it writes the scripts.
 var (
 	//go:embed completion/quilt-rotate.bash
 	bashCompletion string

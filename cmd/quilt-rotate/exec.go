@@ -107,9 +107,9 @@ func (o *execCommand) Run(ctx context.Context, c *terminal.Console) error {
 }
 
 // releaseSignals restores the signal handling that this process was started with. execve resets
-// handlers, but an ignored signal stays ignored, and package commandline ignores SIGPIPE. Reset alone
-// does not change that, because the Go runtime assumes that its own handler is still installed.
-// Notify installs it.
+// handlers, but an ignored signal stays ignored, and package commandline ignores SIGPIPE. Reset
+// alone does not change that, because the Go runtime assumes that its own handler is still
+// installed. Notify installs it.
 func releaseSignals() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signal.Reset()
@@ -180,9 +180,9 @@ func (o *execCommand) key(ctx context.Context, c *terminal.Console) (*managed.Se
 }
 
 // environment returns the environment of this process with the key and its registry.
-// QUILT_REGISTRY_URL names the registry of the key in QUILT_API_KEY. If the new key is set in another
-// variable, QUILT_REGISTRY_URL does not change, so that a key that is already in QUILT_API_KEY is not
-// sent to another registry.
+// QUILT_REGISTRY_URL names the registry of the key in QUILT_API_KEY. If the new key is set in
+// another variable, QUILT_REGISTRY_URL does not change, so that a key that is already in
+// QUILT_API_KEY is not sent to another registry.
 func (o *execCommand) environment(ctx context.Context, c *terminal.Console) ([]string, error) {
 	s, key, err := o.key(ctx, c)
 	if err != nil {
@@ -228,8 +228,8 @@ func currentKey(ctx context.Context, s *managed.Secret) (apikey.Key, error) {
 
 // registryURL returns the registry that the secret's tag or its function names. If neither names
 // one, it returns the registry that the options name, or "", because a user who runs programs may
-// not have permission to read functions. A variable does not count, because it may name the registry
-// of another key.
+// not have permission to read functions. A variable does not count, because it may name the
+// registry of another key.
 func (o *execCommand) registryURL(ctx context.Context, s *managed.Secret) (string, error) {
 	given, _, err := o.given(ctx)
 	if err != nil {

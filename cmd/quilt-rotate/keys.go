@@ -42,8 +42,8 @@ const environmentKey = apikey.DefaultField
 // `exec` sets both.
 func registryVariable(keyVariable string) string { return keyVariable + "_REGISTRY" }
 
-// keyFromEnvironment returns the key in QUILT_API_KEY, if it is set. It fails if the environment says
-// that the key belongs to another registry.
+// keyFromEnvironment returns the key in QUILT_API_KEY, if it is set. It fails if the environment
+// says that the key belongs to another registry.
 func keyFromEnvironment(c *terminal.Console, registry *quilt.Client) (apikey.Key, error) {
 	text := os.Getenv(environmentKey)
 	if text == "" {
@@ -98,8 +98,8 @@ func (o keyLogin) logIn(ctx context.Context, c *terminal.Console) (*quilt.Sessio
 	return o.logInAt(ctx, c, client, key, apikey.Key{})
 }
 
-// logInAt logs in. own is the key to use if neither the options nor the environment give one. If own
-// is the zero Key, the command asks for a login.
+// logInAt logs in. own is the key to use if neither the options nor the environment give one. If
+// own is the zero Key, the command asks for a login.
 func (o keyLogin) logInAt(ctx context.Context, c *terminal.Console, client *quilt.Client, key,
 	own apikey.Key) (_ *quilt.Session, _ quilt.Identity, err error) {
 	way := login.Way{User: o.User, Key: key}

@@ -194,8 +194,8 @@ type keyGuard struct {
 	asked    bool // the user has seen and confirmed what --anyway allows
 }
 
-// pass checks all keys, asks for confirmation, and checks the keys again, because something may have
-// changed before the answer.
+// pass checks all keys, asks for confirmation, and checks the keys again, because something may
+// have changed before the answer.
 func (g *keyGuard) pass(ctx context.Context, targets []target) error {
 	if err := g.check(ctx, targets); err != nil || g.Yes {
 		return err

@@ -11,8 +11,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// openOperator opens the operator that carries out an operation. If confirmed is true, no question is
-// asked. The caller calls the returned function before it prints a result.
+// openOperator opens the operator that carries out an operation. If confirmed is true, no question
+// is asked. The caller calls the returned function before it prints a result.
 func openOperator(ctx context.Context, c *terminal.Console, resultIsJSON, confirmed bool) (*operations.Operator, func(),
 	error) {
 	aws, err := awsclient.Open(ctx, c)
@@ -55,8 +55,8 @@ type openedSecret struct {
 }
 
 // finish prints the result of an operation and returns the error of the operation. With --json, it
-// prints the result if known is true, even if the operation failed. Otherwise show prints the result,
-// unless the operation failed.
+// prints the result if known is true, even if the operation failed. Otherwise show prints the
+// result, unless the operation failed.
 func (d *openedSecret) finish(result any, known bool, err error, show func() error) error {
 	d.close()
 	if d.json && known {

@@ -22,7 +22,8 @@ type sweepsOptions struct {
 	yesOption
 }
 
-// all pauses or resumes the sweeps of a whole stack. done is false if the command is for one secret.
+// all pauses or resumes the sweeps of a whole stack. done is false if the command is for one
+// secret.
 func (o sweepsOptions) all(ctx context.Context, c *terminal.Console, pause bool) (done bool, _ error) {
 	switch {
 	case o.All == (o.Secret != ""):

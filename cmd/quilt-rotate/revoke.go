@@ -64,8 +64,8 @@ func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {
 	})
 }
 
-// sweepLines returns the lines that describe what a sweep did or would do. nothing is the text if it
-// had nothing to do.
+// sweepLines returns the lines that describe what a sweep did or would do. nothing is the text if
+// it had nothing to do.
 func sweepLines(r revocation.Result, say func(revocation.Taken, time.Time) status.Line, nothing string) []string {
 	now := time.Now()
 	if r.Registry != nil { // dates of the registry are compared with its clock

@@ -175,7 +175,8 @@ func TestThePythonExample(t *testing.T) {
 	}
 }
 
-// rotateUnder rotates and revokes the key of a worker with these variables, and counts its requests.
+// rotateUnder rotates and revokes the key of a worker with these variables, and counts its
+// requests.
 func rotateUnder(t *testing.T, variables ...string) {
 	t.Helper()
 	s, arn := open(t)
@@ -231,8 +232,9 @@ print([len(key.call(quilt3.api_keys.list)) for key in (one, other, one, other)])
 `
 
 func TestThePythonExampleLogsInToEachRegistry(t *testing.T) {
-	// Protects the keys of a program with two registries: each key is sent to its own registry only.
-	// quilt3 before 8.1 would send the second key to the first registry, so the example refuses that.
+	// Protects the keys of a program with two registries: each key is sent to its own registry
+	// only. quilt3 before 8.1 would send the second key to the first registry, so the example
+	// refuses that.
 	interpreter := python(t)
 	s, _ := open(t)
 	other, err := scene.Open(scene.Options{Functions: functions})
@@ -257,7 +259,8 @@ func TestThePythonExampleLogsInToEachRegistry(t *testing.T) {
 		})
 	}
 	for version, want := range map[string]string{"8.1": "[1, 2, 1, 2]",
-		"8.0": "quilt3 is configured for the registry " + s.RegistryURL + ", and the key belongs to " + other.RegistryURL} {
+		"8.0": "quilt3 is configured for the registry " + s.RegistryURL + ", and the key belongs to " +
+			other.RegistryURL} {
 		command := exec.CommandContext(t.Context(), interpreter, "-c", twoRegistries)
 		command.Dir, command.Env = "python", append(environment(s), "QUILT3_STANDIN="+version, "ONE="+s.RegistryURL,
 			"OTHER="+other.RegistryURL)
@@ -271,8 +274,8 @@ func TestThePythonExampleLogsInToEachRegistry(t *testing.T) {
 	}
 }
 
-// onlyTrust fetches the secret and then calls the registry, with the certificates that the variables
-// name.
+// onlyTrust fetches the secret and then calls the registry, with the certificates that the
+// variables name.
 const onlyTrust = `
 import os, quilt3
 from rotated_key import RotatedKey
@@ -284,9 +287,9 @@ print("the registry answered")
 `
 
 func TestTheBundleOfThePythonPageTrustsBoth(t *testing.T) {
-	// Protects programs whose registry has a certificate of a private authority: the bundle of the page
-	// trusts the registry and AWS. A bundle with the private authority alone breaks the calls to AWS,
-	// as the page says. A file stands for the public authorities of the package certifi.
+	// Protects programs whose registry has a certificate of a private authority: the bundle of the
+	// page trusts the registry and AWS. A bundle with the private authority alone breaks the calls
+	// to AWS, as the page says. A file stands for the public authorities of the package certifi.
 	interpreter := python(t)
 	s, _ := open(t)
 	folder := t.TempDir()
@@ -320,13 +323,15 @@ func TestTheBundleOfThePythonPageTrustsBoth(t *testing.T) {
 			command := exec.CommandContext(t.Context(), "sh", "-c", c.commands+`exec "$PYTHON" -c "$PROGRAM"`)
 			command.Dir = folder
 			command.Env = append(environment(s), "PYTHONPATH="+strings.Join([]string{folder, here,
-				filepath.Join(here, "standin")}, string(filepath.ListSeparator)), "AWS_ENDPOINT_URL="+aws, "ONE="+registry,
+				filepath.Join(here, "standin")}, string(filepath.ListSeparator)), "AWS_ENDPOINT_URL="+aws, "ONE="+
+				registry,
 				"PYTHON="+interpreter, "PROGRAM="+onlyTrust, "AWS_MAX_ATTEMPTS=1")
 			output, _ := command.CombinedOutput()
 			fetched := strings.Contains(string(output), "the secret was fetched")
 			answered := strings.Contains(string(output), "the registry answered")
 			if fetched != c.fetched || answered != c.answered {
-				t.Errorf("the secret was fetched: %t, want %t; the registry answered: %t, want %t\n%s", fetched, c.fetched,
+				t.Errorf("the secret was fetched: %t, want %t; the registry answered: %t, want %t\n%s", fetched,
+					c.fetched,
 					answered, c.answered, output)
 			}
 		})
@@ -413,9 +418,9 @@ func TestTheLambdaExample(t *testing.T) {
 }
 
 func TestTheCSIPageSelectsTheKey(t *testing.T) {
-	// Protects pods that mount the key: the JMESPath expressions of the page, as YAML gives them to the
-	// provider, select the key in a value. An expression without quotation marks is refused where the
-	// page says so. The package jmespath, which boto3 uses, stands for the provider's.
+	// Protects pods that mount the key: the JMESPath expressions of the page, as YAML gives them to
+	// the provider, select the key in a value. An expression without quotation marks is refused
+	// where the page says so. The package jmespath, which boto3 uses, stands for the provider's.
 	interpreter := python(t)
 	page, err := handbook.Read("../..", "docs/consumers/csi.md")
 	must(t, err)

@@ -16,8 +16,7 @@ import (
 )
 
 var acceptance = flag.Bool("acceptance", false, "run the acceptance program on a local AWS, which takes minutes "+
-	"(make "+
-	"acceptance-local)")
+	"(make acceptance-local)")
 
 // acceptanceReport is what the test looks at of the program's report.
 type acceptanceReport struct {

@@ -232,9 +232,10 @@ func TestReach(t *testing.T) {
 		answer func(http.ResponseWriter, received)
 		want   quilt.KeySupport
 	}{
-		"nobody is logged in":   {status(http.StatusOK, `{"data":{"me":null}}`), quilt.KeysSupported},
-		"it wants a credential": {status(http.StatusUnauthorized, `{"message":"Login required."}`), quilt.KeySupportUnknown},
-		"it lets nobody ask":    {status(http.StatusForbidden, `{"message":"Forbidden."}`), quilt.KeySupportUnknown},
+		"nobody is logged in": {status(http.StatusOK, `{"data":{"me":null}}`), quilt.KeysSupported},
+		"it wants a credential": {status(http.StatusUnauthorized, `{"message":"Login required."}`),
+			quilt.KeySupportUnknown},
+		"it lets nobody ask": {status(http.StatusForbidden, `{"message":"Forbidden."}`), quilt.KeySupportUnknown},
 		"a platform before 1.67": {status(http.StatusBadRequest,
 			`{"errors":[{"message":"Cannot query field 'apiKeys' on type 'Me'."}]}`), quilt.KeysUnsupported},
 		"another error": {status(http.StatusOK, `{"errors":[{"message":"Out of order."}]}`), quilt.KeySupportUnknown},

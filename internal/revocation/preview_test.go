@@ -376,7 +376,8 @@ func TestWhatADryRunShows(t *testing.T) {
 			KeyInfo: info(first)},
 	}
 	dates := cmpopts.IgnoreFields(KeyInfo{}, "CreatedAt", "ExpiresAt", "LastUsedAt")
-	if diff := cmp.Diff(want, result.Versions, dates, cmpopts.IgnoreFields(VersionInfo{}, "SupersededSince")); diff != "" {
+	if diff := cmp.Diff(want, result.Versions, dates, cmpopts.IgnoreFields(VersionInfo{},
+		"SupersededSince")); diff != "" {
 		t.Errorf("the versions are not shown as they are (-want +got):\n%s", diff)
 	}
 	for _, v := range result.Versions {

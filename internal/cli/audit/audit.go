@@ -1,8 +1,8 @@
 // Package audit reports the API keys of a registry with findings, such as unused or expiring.
 //
-// [New] checks a list of keys and returns a [Report], which is written as a table, as JSON or as CSV.
-// The time, the thresholds and the secrets that hold keys are input. The package sends no requests and
-// revokes nothing.
+// [New] checks a list of keys and returns a [Report], which is written as a table, as JSON or as
+// CSV. The time, the thresholds and the secrets that hold keys are input. The package sends no
+// requests and revokes nothing.
 //
 //   - Dates of keys are compared with the registry's time.
 //   - If the data for a finding is missing, no key has the finding, and it is in [Report.Unjudged]. For
@@ -43,8 +43,8 @@ type Options struct {
 	Notes    []string  // other remarks about the secrets
 	// Secret returns the managed secret that holds a key. It is nil if no secret was read.
 	Secret func(quilt.APIKey) string
-	// Elsewhere reports whether a name says that the key was created for a secret of another account or
-	// region.
+	// Elsewhere reports whether a name says that the key was created for a secret of another
+	// account or region.
 	Elsewhere func(name string) bool
 	// Unread is why a secret may hold a key that Secret does not find. It is "" if all secrets were
 	// read.
@@ -267,8 +267,8 @@ func (j judge) findings(k quilt.APIKey, secret string) []Finding {
 	return found
 }
 
-// cannotCompare reports whether it cannot be known which secret holds the key: no label names the key,
-// and its fingerprint has an unknown format.
+// cannotCompare reports whether it cannot be known which secret holds the key: no label names the
+// key, and its fingerprint has an unknown format.
 func (j judge) cannotCompare(k quilt.APIKey) bool {
 	return !apikey.Key{}.Contradicts(k.Fingerprint) && j.secrets.Secret != nil && j.secrets.Secret(k) == ""
 }

@@ -22,9 +22,9 @@ var (
 		`)?$`) // 2026
 )
 
-// FollowsConvention reports whether a name has a purpose, an environment and a date. The names that a
-// rotation gives (`<label>-<yyyymmdd>-<16 hex>`) follow the convention, because their mark identifies
-// the secret.
+// FollowsConvention reports whether a name has a purpose, an environment and a date. The names that
+// a rotation gives (`<label>-<yyyymmdd>-<16 hex>`) follow the convention, because their mark
+// identifies the secret.
 func FollowsConvention(name string) bool {
 	if _, ours := apikey.MarkOf(name); ours {
 		return true

@@ -15,9 +15,9 @@ var csvHeader = []string{
 	"daysUnused", "secret", "findings",
 }
 
-// WriteCSV writes one row for each key (RFC 4180), in the order of the report. Times have the format of
-// RFC 3339, findings are separated by spaces, and a missing value is an empty cell. CSV cannot show
-// which findings were not checked, so the caller must print [Report.Notes].
+// WriteCSV writes one row for each key (RFC 4180), in the order of the report. Times have the
+// format of RFC 3339, findings are separated by spaces, and a missing value is an empty cell. CSV
+// cannot show which findings were not checked, so the caller must print [Report.Notes].
 func (r Report) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	out.UseCRLF = true

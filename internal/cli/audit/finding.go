@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Finding is a property of a key that an administrator should look at. The names do not change, because
-// pipelines rely on them.
+// Finding is a property of a key that an administrator should look at. The names do not change,
+// because pipelines rely on them.
 type Finding string
 
 // The findings. A key that has expired has no other finding than [Expired].

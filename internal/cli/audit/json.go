@@ -8,8 +8,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// document is the report in JSON. Programs rely on the fields: a field never changes its meaning, but
-// fields may be added.
+// document is the report in JSON. Programs rely on the fields: a field never changes its meaning,
+// but fields may be added.
 type document struct {
 	Registry string `json:"registry"`
 	AskedBy  string `json:"askedBy"`

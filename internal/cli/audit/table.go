@@ -19,8 +19,8 @@ const maxOwners = 15
 var findingStyles = map[Finding]lipgloss.Style{Expired: terminal.Bad, Expiring: terminal.Bad, Unused: terminal.Warn,
 	NeverUsed: terminal.Warn, Unmanaged: terminal.Warn}
 
-// WriteTable writes the report for people: totals, owners, and the keys that have a finding. width is
-// the width of the terminal. 0 means a pipe, in which each row is one line.
+// WriteTable writes the report for people: totals, owners, and the keys that have a finding. width
+// is the width of the terminal. 0 means a pipe, in which each row is one line.
 func (r Report) WriteTable(w io.Writer, width int) error {
 	blocks := []string{r.heading(width)}
 	if len(r.Keys) > 0 {

@@ -14,9 +14,10 @@ import (
 
 // A call is one operation of a service.
 //
-// Operations are stored as functions, not as clients, because this makes the program a third smaller.
-// The command line parser looks up methods by name, so the linker keeps all methods of each type that
-// is reachable through an interface. With clients of these services, that would be 900 operations.
+// Operations are stored as functions, not as clients, because this makes the program a third
+// smaller. The command line parser looks up methods by name, so the linker keeps all methods of
+// each type that is reachable through an interface. With clients of these services, that would be
+// 900 operations.
 type call[In, Out, Options any] func(context.Context, *In, ...func(*Options)) (*Out, error)
 
 // calls are the operations that the commands need, except those of Secrets Manager.

@@ -1,10 +1,10 @@
-// Package awsclient makes the AWS calls of the operators' command: it finds credentials and the region,
-// reads functions and their logs, and makes the calls to Secrets Manager that only the command needs.
-// Package vault has the other calls to Secrets Manager.
+// Package awsclient makes the AWS calls of the operators' command: it finds credentials and the
+// region, reads functions and their logs, and makes the calls to Secrets Manager that only the
+// command needs. Package vault has the other calls to Secrets Manager.
 //
 // The AWS SDK finds credentials, region and endpoints: profiles, single sign-on, AWS_REGION,
-// AWS_ENDPOINT_URL. This package decides nothing about keys and prints nothing. [Explain] rewords an
-// AWS error for an operator.
+// AWS_ENDPOINT_URL. This package decides nothing about keys and prints nothing. [Explain] rewords
+// an AWS error for an operator.
 package awsclient
 
 import (
@@ -38,8 +38,8 @@ type Cloud struct {
 	calls   calls
 }
 
-// attempts is how often a request is sent if AWS throttles it or does not answer. To read a thousand
-// secrets, the SDK's default of three is not enough.
+// attempts is how often a request is sent if AWS throttles it or does not answer. To read a
+// thousand secrets, the SDK's default of three is not enough.
 const attempts = 8
 
 // Asker asks an operator for a line of text. terminal.Console is one.

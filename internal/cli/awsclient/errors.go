@@ -14,8 +14,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Error is a failed request to AWS. Its message is the message of the service, without texts that look
-// like a key or were sent as a secret.
+// Error is a failed request to AWS. Its message is the message of the service, without texts that
+// look like a key or were sent as a secret.
 type Error struct {
 	Doing   string // "invoke the function x"
 	Code    string // the service's, such as "AccessDeniedException"; "" without an answer
@@ -60,8 +60,8 @@ func NotFound(err error) bool { return isCode(err, "ResourceNotFoundException") 
 // Exists reports whether AWS answered that the resource exists already.
 func Exists(err error) bool { return isCode(err, "ResourceExistsException") }
 
-// Denied reports whether AWS answered that the credentials have no permission. Then nothing is known
-// about the resource.
+// Denied reports whether AWS answered that the credentials have no permission. Then nothing is
+// known about the resource.
 func Denied(err error) bool { return isCode(err, deniedCodes...) }
 
 func isCode(err error, codes ...string) bool {
@@ -69,8 +69,8 @@ func isCode(err error, codes ...string) bool {
 	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
 }
 
-// Error codes of AWS services for credentials that have expired, that are not valid, or that have no
-// permission (Common Errors, in the API reference of each service).
+// Error codes of AWS services for credentials that have expired, that are not valid, or that have
+// no permission (Common Errors, in the API reference of each service).
 var (
 	expiredCodes = []string{"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 	unknownCodes = []string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidSignatureException",

@@ -129,9 +129,9 @@ func (e *FunctionError) Error() string {
 	return fmt.Sprintf("the function %s failed: %s", e.Function, strings.TrimPrefix(e.Type+": "+e.Message, ": "))
 }
 
-// Invoke sends an event to a function and returns its answer. It fails with a [*FunctionError] if the
-// function failed. It sends the event again only if Lambda throttled the request, so that the function
-// did not run. If the answer is lost, it does not send the event again.
+// Invoke sends an event to a function and returns its answer. It fails with a [*FunctionError] if
+// the function failed. It sends the event again only if Lambda throttled the request, so that the
+// function did not run. If the answer is lost, it does not send the event again.
 func (c *Cloud) Invoke(ctx context.Context, nameOrARN string, event any) (json.RawMessage, error) {
 	payload, err := json.Marshal(event)
 	if err != nil {

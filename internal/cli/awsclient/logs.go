@@ -69,8 +69,8 @@ type LogGroup struct {
 	Retention int // days; 0: for ever
 }
 
-// LogGroup describes a log group. It fails with an error that is [NotFound] if there is none of that
-// name.
+// LogGroup describes a log group. It fails with an error that is [NotFound] if there is none of
+// that name.
 func (c *Cloud) LogGroup(ctx context.Context, name string) (LogGroup, error) {
 	doing := "describe the log group " + name
 	in := map[string]any{"logGroupNamePrefix": name}

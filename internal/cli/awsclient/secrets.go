@@ -95,9 +95,9 @@ type NewSecret struct {
 	KMSKey      string // id or ARN; "" for the AWS-managed key
 }
 
-// CreateSecret creates a secret and returns its ARN. token becomes the id of its first version. If the
-// answer is lost, the same call creates no second secret, because the token and the value are the same
-// (API reference, CreateSecret).
+// CreateSecret creates a secret and returns its ARN. token becomes the id of its first version. If
+// the answer is lost, the same call creates no second secret, because the token and the value are
+// the same (API reference, CreateSecret).
 func (c *Cloud) CreateSecret(ctx context.Context, n NewSecret, token string) (arn string, err error) {
 	in := &secretsmanager.CreateSecretInput{
 		Name: &n.Name, Description: &n.Description, ClientRequestToken: &token,
@@ -117,9 +117,9 @@ func (c *Cloud) CreateSecret(ctx context.Context, n NewSecret, token string) (ar
 const firstStage = "first-value"
 
 // PutFirst stores the first value of a secret that has no version. Secrets Manager makes the first
-// version current. The call names another label, so that it does not move AWSCURRENT if somebody else
-// stored a value first. If the token is the id of a version with the same value, Secrets Manager checks
-// the permission and changes nothing (API reference, PutSecretValue).
+// version current. The call names another label, so that it does not move AWSCURRENT if somebody
+// else stored a value first. If the token is the id of a version with the same value, Secrets
+// Manager checks the permission and changes nothing (API reference, PutSecretValue).
 func (c *Cloud) PutFirst(ctx context.Context, secretARN string, value redact.Text, token string) error {
 	out, err := c.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
 		SecretId: &secretARN, ClientRequestToken: &token, SecretString: aws.String(value.Reveal()),
@@ -163,9 +163,10 @@ func tagList(tags map[string]string) []types.Tag {
 // ErrRotationUnderWay means that another rotation of the secret is running or stuck.
 var ErrRotationUnderWay = errors.New("another rotation of the secret is not complete")
 
-// Rotate starts a rotation with the configured function and returns the id of the new version. It fails
-// with [ErrRotationUnderWay] if another rotation has not ended. Then Secrets Manager may continue that
-// rotation. If the answer is lost, the same call with the same token starts no second rotation.
+// Rotate starts a rotation with the configured function and returns the id of the new version. It
+// fails with [ErrRotationUnderWay] if another rotation has not ended. Then Secrets Manager may
+// continue that rotation. If the answer is lost, the same call with the same token starts no second
+// rotation.
 func (c *Cloud) Rotate(ctx context.Context, secretARN, token string) (versionID string, err error) {
 	out, err := c.secrets.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: &secretARN,
 		ClientRequestToken: &token})

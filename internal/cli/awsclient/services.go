@@ -10,16 +10,16 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// Redeploy asks ECS to replace the tasks of a service, so that they read the key again. If it is called
-// twice, the second deployment replaces the first.
+// Redeploy asks ECS to replace the tasks of a service, so that they read the key again. If it is
+// called twice, the second deployment replaces the first.
 func (c *Cloud) Redeploy(ctx context.Context, s settings.Service) error {
 	_, err := c.calls.updateService(ctx, &ecs.UpdateServiceInput{Cluster: &s.Cluster, Service: &s.Service,
 		ForceNewDeployment: true})
 	return newError(fmt.Sprintf("redeploy the service %s/%s", s.Cluster, s.Service), err)
 }
 
-// AwaitStable waits until a service has only one deployment and all its tasks run. Then the old tasks
-// have stopped.
+// AwaitStable waits until a service has only one deployment and all its tasks run. Then the old
+// tasks have stopped.
 func (c *Cloud) AwaitStable(ctx context.Context, s settings.Service, atMost time.Duration) error {
 	waiter := ecs.NewServicesStableWaiter(c.calls.describeServices, func(o *ecs.ServicesStableWaiterOptions) {
 		o.MinDelay, o.MaxDelay = time.Second, 10*time.Second

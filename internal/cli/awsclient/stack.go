@@ -68,8 +68,8 @@ func (c *Cloud) Schedule(ctx context.Context, name string) (Schedule, error) {
 }
 
 // SwitchSchedule enables or disables a schedule. UpdateSchedule replaces the whole schedule, so the
-// request has all members that [Cloud.Schedule] has read. If the answer is lost, the same request is
-// sent again with the same token.
+// request has all members that [Cloud.Schedule] has read. If the answer is lost, the same request
+// is sent again with the same token.
 func (c *Cloud) SwitchSchedule(ctx context.Context, s Schedule, enabled bool) error {
 	in := map[string]any{"ClientToken": uuid.NewString(), "State": "DISABLED"}
 	if enabled {

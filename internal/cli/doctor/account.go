@@ -50,8 +50,8 @@ func (a *account) concurrency(ctx context.Context) finding {
 	return ok("Lambda runs up to %d functions at once", n)
 }
 
-// managed finds the managed secrets and reads the keys that they hold. It also reads secrets that the
-// caller did not name, because they may hold the same keys.
+// managed finds the managed secrets and reads the keys that they hold. It also reads secrets that
+// the caller did not name, because they may hold the same keys.
 func (a *account) managed(ctx context.Context) finding {
 	a.secrets = a.Secrets
 	a.holders, a.scanErr = managed.Scan(ctx, a.cloud, a.Progress)

@@ -75,8 +75,8 @@ func broken(err error, fix string) finding {
 	return failure(cmp.Or(fix, terminal.Hint(err)), "%s", err)
 }
 
-// runChecks runs the checks of a table in their order. If a check needs another check that failed or
-// was skipped, it is skipped and names the first check that failed. So one fault is one failure.
+// runChecks runs the checks of a table in their order. If a check needs another check that failed
+// or was skipped, it is skipped and names the first check that failed. So one fault is one failure.
 func runChecks[Subject any](ctx context.Context, checks []check[Subject], s Subject) []Result {
 	results := make([]Result, 0, len(checks))
 	missing := map[string]string{} // by name of a check without a result: the check that has the reason

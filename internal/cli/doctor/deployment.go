@@ -20,8 +20,8 @@ import (
 // deployAgain is the fix if a property that the stack sets was changed.
 const deployAgain = "deploy the stack again"
 
-// leastTimeout is the timeout that a step needs: it waits up to 20 s until the registry accepts a new
-// key.
+// leastTimeout is the timeout that a step needs: it waits up to 20 s until the registry accepts a
+// new key.
 const leastTimeout = 30 * time.Second
 
 func (p *examined) rotateFunction(context.Context) finding {
@@ -151,7 +151,8 @@ var knownTags = []string{
 	settings.TagOnNeed, settings.TagPauseUntil, settings.TagPauseReason, settings.TagRestart,
 }
 
-// tags validates the tags as both functions do. If a function cannot be read, the defaults are used.
+// tags validates the tags as both functions do. If a function cannot be read, the defaults are
+// used.
 func (p *examined) tags(context.Context) finding {
 	env, err := settings.LoadRotate(settings.Deployed(p.function.Environment))
 	if err != nil {
@@ -224,8 +225,8 @@ func (p *examined) rotates(context.Context) finding {
 	return ok("%s", r.Rules)
 }
 
-// lifetime applies the rules of the deployment (package schedule): one missed rotation must not cause
-// an outage, and at most two keys should be valid at a time.
+// lifetime applies the rules of the deployment (package schedule): one missed rotation must not
+// cause an outage, and at most two keys should be valid at a time.
 func (p *examined) lifetime(context.Context) finding {
 	rules := p.secret.Rotation.Rules
 	s := schedule.Days(rules.AfterDays)

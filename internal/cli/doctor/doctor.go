@@ -1,9 +1,10 @@
-// Package doctor checks managed secrets for problems before they cause an outage: the AWS account, the
-// registries, and each secret with the functions that serve it.
+// Package doctor checks managed secrets for problems before they cause an outage: the AWS account,
+// the registries, and each secret with the functions that serve it.
 //
-// The checks are tables: accountChecks, registryChecks, secretChecks. Packages managed and awsclient
-// read AWS, and package quilt reads the registry. The only change that the package makes is one probe
-// key at a time, which it revokes (probe.go). Keys are compared in memory and never shown.
+// The checks are tables: accountChecks, registryChecks, secretChecks. Packages managed and
+// awsclient read AWS, and package quilt reads the registry. The only change that the package makes
+// is one probe key at a time, which it revokes (probe.go). Keys are compared in memory and never
+// shown.
 package doctor
 
 import (

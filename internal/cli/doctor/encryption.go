@@ -10,9 +10,9 @@ import (
 	"quilt-rotate/internal/cli/awsclient"
 )
 
-// encryption checks the policy of the KMS key that encrypts the secret. The roles of the functions get
-// the permission to use the key from IAM policies, which count only if the key policy delegates to the
-// account (AWS KMS developer guide, "Default key policy").
+// encryption checks the policy of the KMS key that encrypts the secret. The roles of the functions
+// get the permission to use the key from IAM policies, which count only if the key policy delegates
+// to the account (AWS KMS developer guide, "Default key policy").
 func (p *examined) encryption(ctx context.Context) finding {
 	if p.secret.KMSKey == "" {
 		return ok("by the AWS managed key of Secrets Manager")
@@ -35,8 +35,8 @@ func (p *examined) encryption(ctx context.Context) finding {
 	return ok("by the KMS key %s", key.Arn)
 }
 
-// delegates reports whether a statement of a key policy allows the account or the role to decrypt. It
-// does not evaluate conditions.
+// delegates reports whether a statement of a key policy allows the account or the role to decrypt.
+// It does not evaluate conditions.
 func delegates(policy, account, role string) bool {
 	var document struct{ Statement json.RawMessage }
 	_ = json.Unmarshal([]byte(policy), &document)

@@ -44,8 +44,8 @@ func (p *examined) holdsKey(ctx context.Context) finding {
 	return ok("JSON, field %s: %s", p.value.Field(), p.value.Key())
 }
 
-// sharing searches for another secret that holds the same key. When one of the secrets is rotated, its
-// sweeps revoke the key.
+// sharing searches for another secret that holds the same key. When one of the secrets is rotated,
+// its sweeps revoke the key.
 func (p *examined) sharing(context.Context) finding {
 	if p.scanErr != nil {
 		return broken(p.scanErr, "")
@@ -86,7 +86,8 @@ func (p *examined) newKey(secret, function string) string {
 	return "quilt-rotate recover " + secret + " --replace --registry " + p.url
 }
 
-// logsIn reads the owner of the key, and all keys of the owner if the key has permission to list them.
+// logsIn reads the owner of the key, and all keys of the owner if the key has permission to list
+// them.
 func (p *examined) logsIn(ctx context.Context) finding {
 	r, there := p.registries[p.url]
 	switch {
@@ -130,8 +131,8 @@ func (p *examined) noRegistry() string {
 	return "the function does not name the registry"
 }
 
-// issuerWorks logs in with the issuing credential and checks that it belongs to the owner of the key,
-// because keys of another user have other permissions.
+// issuerWorks logs in with the issuing credential and checks that it belongs to the owner of the
+// key, because keys of another user have other permissions.
 func (p *examined) issuerWorks(ctx context.Context) finding {
 	name := p.rotation.Issuer
 	if name == "" {
@@ -181,8 +182,8 @@ func (p *examined) owner() string {
 	return p.rotation.Owner
 }
 
-// known finds the current key in the registry's list by its label, or by its fingerprint if it has no
-// label.
+// known finds the current key in the registry's list by its label, or by its fingerprint if it has
+// no label.
 func (p *examined) known(ctx context.Context) finding {
 	if p.manageErr != nil {
 		p.keys = nil
@@ -241,7 +242,8 @@ func (p *examined) rotatedInTime(context.Context) finding {
 	return ok("rotation on %s, %s before the key expires", next.UTC().Format(time.DateOnly), days(expires.Sub(next)))
 }
 
-// prompt is the delay within which the registry must show a use, so that it counts as recorded at once.
+// prompt is the delay within which the registry must show a use, so that it counts as recorded at
+// once.
 const prompt = 2 * time.Minute
 
 // useIsRecorded logs in and checks whether the registry shows this use, because a sweep holds a

@@ -29,8 +29,8 @@ func (p *examined) labels(context.Context) finding {
 	return ok("%d of %d staging labels in use", n, vault.LabelQuota)
 }
 
-// longestStep is the longest run of a Lambda function. If AWSPENDING is older, no step of its rotation
-// is running.
+// longestStep is the longest run of a Lambda function. If AWSPENDING is older, no step of its
+// rotation is running.
 const longestStep = 15 * time.Minute
 
 func (p *examined) pending(ctx context.Context) finding {

@@ -14,8 +14,8 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// It is not documented whether a key may create, list and revoke keys. So doctor creates a key to find
-// out: the probe key. It expires after a day and is revoked within seconds.
+// It is not documented whether a key may create, list and revoke keys. So doctor creates a key to
+// find out: the probe key. It expires after a day and is revoked within seconds.
 //
 //   - Only one probe key exists at a time: examination.probing is full until it is revoked.
 //   - Its name has the mark of the secret, so if a crash leaves it, a sweep revokes it as an orphan.
@@ -48,8 +48,8 @@ func (p *examined) manages(ctx context.Context) finding {
 	return f
 }
 
-// byIssuer checks the issuing credential if the current key may not manage keys. A rotation then uses
-// the issuing credential too.
+// byIssuer checks the issuing credential if the current key may not manage keys. A rotation then
+// uses the issuing credential too.
 func (p *examined) byIssuer(ctx context.Context, refusal error) finding {
 	if p.issuer == nil {
 		return failure("give the secret an issuing credential, a second credential of "+p.me.Email+

@@ -100,14 +100,18 @@ func TestFindings(t *testing.T) {
 		"tags of both, at fault": {(*examined).tags,
 			func(p *examined) { p.secret.Tags[settings.TagField] = "qk_0123456789abcdefghijk" }, Failed,
 			"must not be a key"},
-		"tags of services, at fault": {(*examined).tags, func(p *examined) { p.secret.Tags[settings.TagRestart] = "one" },
+		"tags of services, at fault": {(*examined).tags,
+			func(p *examined) { p.secret.Tags[settings.TagRestart] = "one" },
 			Failed, settings.TagRestart},
 		"a function by an alias": {(*examined).rotateFunction, func(p *examined) {
 			p.secret.Rotation.Function = "arn:aws:lambda:us-east-1:123456789012:function:rotate:live"
 			p.function = awsclient.Function{Name: "rotate", State: "Active", Timeout: time.Minute,
 				Environment: map[string]string{settings.EnvRegistryURL: "https://r.example"}}
 		}, Failed, "names a version or an alias"},
-		"no tags": {(*examined).tags, func(p *examined) { p.secret.Tags, p.secret.Versions, p.sweeping = nil, nil, nil },
+		"no tags": {(*examined).tags, func(p *examined) {
+			p.secret.Tags, p.secret.Versions, p.sweeping = nil, nil,
+				nil
+		},
 			Warning, "is not managed"},
 		"a tag that pauses": {(*examined).tags, func(p *examined) {
 			p.secret.Tags[settings.TagPauseUntil] = now.Add(time.Hour).Format(time.RFC3339)

@@ -1,5 +1,5 @@
-// Package login logs an operator in at a registry with the code that the registry's login page shows,
-// with a user name and password, or with an API key.
+// Package login logs an operator in at a registry with the code that the registry's login page
+// shows, with a user name and password, or with an API key.
 //
 // Text that the operator types is never shown and is never an argument. The session exists only in
 // memory.

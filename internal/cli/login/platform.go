@@ -17,8 +17,8 @@ const (
 
 var leadingVersion = regexp.MustCompile(`^[^0-9]*([0-9]+)\.([0-9]+)`)
 
-// CheckPlatform refuses a catalog whose Quilt stack is too old for API keys. It accepts a version with
-// an unknown format, because the format is not documented.
+// CheckPlatform refuses a catalog whose Quilt stack is too old for API keys. It accepts a version
+// with an unknown format, because the format is not documented.
 func CheckPlatform(catalog quilt.Catalog) error {
 	m := leadingVersion.FindStringSubmatch(catalog.StackVersion)
 	if m == nil {

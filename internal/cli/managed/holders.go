@@ -64,8 +64,8 @@ func Scan(ctx context.Context, c *awsclient.Cloud, progress func(done, total int
 }
 
 // Refresh reads some of the secrets again: those that held one of the keys, those that could not be
-// read, and those whose tags or labels have changed. The value of a version cannot change. The list of
-// secrets can be some minutes old, so a change in the last minutes may be missed.
+// read, and those whose tags or labels have changed. The value of a version cannot change. The list
+// of secrets can be some minutes old, so a change in the last minutes may be missed.
 func (h *Holders) Refresh(ctx context.Context, keys ...apikey.Key) (*Holders, error) {
 	return h.scan(ctx, nil, func(r reading) bool {
 		return r.err != nil || slices.ContainsFunc(r.versions, func(v held) bool {
@@ -175,10 +175,10 @@ func (h *Holders) OfKey(key apikey.Key) []Holder {
 }
 
 // Of returns the versions that hold a key of the registry's list, in the same order as
-// [Holders.OfKey]. A version holds the key if a label has its id, or if a text in the value matches its
-// fingerprint. A text may match two keys, but the holder of the key is always found. If the format of
-// the fingerprint is unknown, each version that has a key but no key label may hold it. These versions
-// are last.
+// [Holders.OfKey]. A version holds the key if a label has its id, or if a text in the value matches
+// its fingerprint. A text may match two keys, but the holder of the key is always found. If the
+// format of the fingerprint is unknown, each version that has a key but no key label may hold it.
+// These versions are last.
 func (h *Holders) Of(k quilt.APIKey) []Holder {
 	mark, ours := apikey.MarkOf(k.Name)
 	holds := func(v held) (holds, own bool) {

@@ -35,9 +35,10 @@ type Unread struct {
 // readers is the number of requests that run at the same time.
 const readers = 12
 
-// ListSecrets finds the managed secrets: the secrets that our rotate function rotates, and the secrets
-// that have a tag or a label of ours, whether rotation is on or off. A function is ours if it has the
-// tag that names its revoke function, or if a secret with a tag or a label of ours names it.
+// ListSecrets finds the managed secrets: the secrets that our rotate function rotates, and the
+// secrets that have a tag or a label of ours, whether rotation is on or off. A function is ours if
+// it has the tag that names its revoke function, or if a secret with a tag or a label of ours names
+// it.
 func ListSecrets(ctx context.Context, c *awsclient.Cloud) (List, error) {
 	all, err := c.Secrets(ctx)
 	if err != nil {

@@ -1,10 +1,10 @@
-// Package managed reads managed secrets for operators: the data of Secrets Manager, the two functions
-// that serve a secret, the registry of its keys, and its settings. It also finds which secrets are
-// managed ([ListSecrets]), and which of them hold a key ([Scan]). Start with [Secret].
+// Package managed reads managed secrets for operators: the data of Secrets Manager, the two
+// functions that serve a secret, the registry of its keys, and its settings. It also finds which
+// secrets are managed ([ListSecrets]), and which of them hold a key ([Scan]). Start with [Secret].
 //
-// The package only reads, except for [Secret.Sweep], which invokes the revoke function. A key is sent
-// only to the registry that the secret's tag or its deployed function names. If an option names
-// another registry, it is refused.
+// The package only reads, except for [Secret.Sweep], which invokes the revoke function. A key is
+// sent only to the registry that the secret's tag or its deployed function names. If an option
+// names another registry, it is refused.
 package managed
 
 import (
@@ -38,8 +38,8 @@ type Secret struct {
 	rotate *awsclient.Function // the rotate function, after it was read
 }
 
-// Deployed reports whether the secret names a rotate function. Rotation may be off, and the function
-// may have been deleted.
+// Deployed reports whether the secret names a rotate function. Rotation may be off, and the
+// function may have been deleted.
 func (s *Secret) Deployed() bool { return s.Rotation.Function != "" }
 
 // NamesRegistry reports whether the secret names the registry of its keys: by its tag, or by its
@@ -49,8 +49,9 @@ func (s *Secret) NamesRegistry() bool { return s.Deployed() || s.RegistryTagged(
 // RegistryTagged reports whether the secret has the tag that names its registry.
 func (s *Secret) RegistryTagged() bool { return strings.TrimSpace(s.Tags[settings.TagRegistry]) != "" }
 
-// PausedUntil returns when the pause of a secret's sweeps ends, or nil if they are not paused. A tag
-// of an older release that is not a valid time does not pause sweeps, because a sweep refuses it.
+// PausedUntil returns when the pause of a secret's sweeps ends, or nil if they are not paused. A
+// tag of an older release that is not a valid time does not pause sweeps, because a sweep refuses
+// it.
 func PausedUntil(s vault.Secret) *time.Time {
 	tagged, _ := time.Parse(time.RFC3339, strings.TrimSpace(s.Tags[settings.TagPauseUntil]))
 	until := s.PausedUntil(tagged).UTC()
@@ -146,8 +147,8 @@ func (s *Secret) RotateFunction(ctx context.Context) (awsclient.Function, error)
 	return f, nil
 }
 
-// UnseenFunctionError reports that a secret's rotation function could not be read: it was deleted, or
-// the caller has no permission.
+// UnseenFunctionError reports that a secret's rotation function could not be read: it was deleted,
+// or the caller has no permission.
 type UnseenFunctionError struct {
 	Deleted bool
 	error
@@ -182,9 +183,9 @@ func (e *ForeignFunctionError) Error() string {
 // Unwrap returns the error in the settings of the function.
 func (e *ForeignFunctionError) Unwrap() error { return e.cause }
 
-// RegistryURL returns the registry that the secret's keys belong to: the registry that its tag names,
-// or the registry of the deployed function. It fails with [fault.WrongRegistry] if the two differ. If
-// the function cannot be read, the tag is enough.
+// RegistryURL returns the registry that the secret's keys belong to: the registry that its tag
+// names, or the registry of the deployed function. It fails with [fault.WrongRegistry] if the two
+// differ. If the function cannot be read, the tag is enough.
 func (s *Secret) RegistryURL(ctx context.Context) (string, error) {
 	tagged, err := settings.RegistryOf(s.Tags)
 	if err != nil || tagged != "" && !s.Deployed() {
@@ -225,8 +226,8 @@ func (s *Secret) Registry(ctx context.Context, given string, options quilt.Optio
 	return quilt.NewClient(url, options)
 }
 
-// ResolveRegistry returns the secret's registry. given is the registry that the options name, or "". It
-// fails if given is another registry, because a key is sent only to its own registry.
+// ResolveRegistry returns the secret's registry. given is the registry that the options name, or
+// "". It fails if given is another registry, because a key is sent only to its own registry.
 func (s *Secret) ResolveRegistry(ctx context.Context, given string) (string, error) {
 	url, err := s.RegistryURL(ctx)
 	if err != nil || given == "" {
@@ -244,8 +245,8 @@ func (s *Secret) ResolveRegistry(ctx context.Context, given string) (string, err
 	return url, nil
 }
 
-// ForRotation returns the settings for the secret's rotations. The environment of the deployed function
-// gives the defaults, and the tags of the secret override them.
+// ForRotation returns the settings for the secret's rotations. The environment of the deployed
+// function gives the defaults, and the tags of the secret override them.
 func (s *Secret) ForRotation(ctx context.Context) (settings.Rotation, error) {
 	f, err := s.RotateFunction(ctx)
 	if err != nil {
@@ -276,9 +277,9 @@ func (s *Secret) Sweeper(ctx context.Context) (string, error) {
 	return name, nil
 }
 
-// Sweep invokes the revoke function for the secret. With dryRun, the function only reports what a sweep
-// would do. Sweep fails with a [*awsclient.FunctionError] if the sweep failed. The result of a dry run
-// has the error that a sweep would fail with.
+// Sweep invokes the revoke function for the secret. With dryRun, the function only reports what a
+// sweep would do. Sweep fails with a [*awsclient.FunctionError] if the sweep failed. The result of
+// a dry run has the error that a sweep would fail with.
 func (s *Secret) Sweep(ctx context.Context, dryRun bool) (revocation.Result, error) {
 	name, err := s.Sweeper(ctx)
 	if err != nil {
@@ -295,7 +296,8 @@ func (s *Secret) Sweep(ctx context.Context, dryRun bool) (revocation.Result, err
 	return result, nil
 }
 
-// Restart returns the ECS services that the secret's tag names. They read the key only at their start.
+// Restart returns the ECS services that the secret's tag names. They read the key only at their
+// start.
 func (s *Secret) Restart() ([]settings.Service, error) {
 	text := s.Tags[settings.TagRestart]
 	if text == "" {

@@ -14,9 +14,9 @@ import (
 // ErrNoStack reports that no stack publishes a rotate function in this account and region.
 var ErrNoStack = errors.New("no rotate function was found in this account and region")
 
-// FindRotateFunction returns the rotate function of a stack: the given function, or the only one that
-// the stacks of this account and region publish. If registry is not "", functions of other registries
-// do not count.
+// FindRotateFunction returns the rotate function of a stack: the given function, or the only one
+// that the stacks of this account and region publish. If registry is not "", functions of other
+// registries do not count.
 func FindRotateFunction(ctx context.Context, c *awsclient.Cloud, given, registry string) (awsclient.Function, error) {
 	const name = "name the rotate function with --rotate-function: it is among the outputs of its stack"
 	arns := []string{given}

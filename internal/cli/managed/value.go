@@ -16,10 +16,10 @@ import (
 // returns the new value.
 //
 // The key is stored in the named field. If the object does not have the field, the field is added.
-// Without a name, the key is stored in [apikey.DefaultField] of an empty object, or in the blank field
-// that [apikey.ParseValue] finds. A blank text becomes the key alone, or an object if a field is
-// named. PutFirstKey fails with an [*apikey.BadValueError] if the value already holds a key, or cannot
-// hold one.
+// Without a name, the key is stored in [apikey.DefaultField] of an empty object, or in the blank
+// field that [apikey.ParseValue] finds. A blank text becomes the key alone, or an object if a field
+// is named. PutFirstKey fails with an [*apikey.BadValueError] if the value already holds a key, or
+// cannot hold one.
 func PutFirstKey(raw redact.Text, field string, key apikey.Key) (redact.Text, error) {
 	text := raw.Reveal()
 	_, reason := apikey.ParseValue(raw, field)

@@ -59,10 +59,10 @@ type adoption struct {
 // nor the key.
 //
 // The tags are written first, because the functions need the tag of the field to find the key.
-// Rotation is turned on last, because a rotation that started before the tags were written would use
-// other settings. A crash in between leaves a version without the label, or a managed secret with
-// rotation off, which `quilt-rotate status` reports. If the command runs again, it continues. Two
-// commands at the same time write the same data.
+// Rotation is turned on last, because a rotation that started before the tags were written would
+// use other settings. A crash in between leaves a version without the label, or a managed secret
+// with rotation off, which `quilt-rotate status` reports. If the command runs again, it continues.
+// Two commands at the same time write the same data.
 func (d *Operator) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 	s := a.Secret
 	gone := false
@@ -182,7 +182,8 @@ func (x *adoption) otherHolders(ctx context.Context) (unsure string, err error) 
 			}
 		}
 		for _, h := range append(others.OfKey(x.value.Key()), found...) {
-			return "", terminal.WithHint(fmt.Errorf("the secret %s also holds the key of %s: when one of the secrets is "+
+			return "", terminal.WithHint(fmt.Errorf("the secret %s also holds the key of %s: when one of the secrets "+
+				"is "+
 				"rotated, the key is revoked for both", h.Secret, s.Name),
 				"first store another key in "+s.Name+": "+x.command("recover")+" --replace")
 		}

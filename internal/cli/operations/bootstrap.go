@@ -76,8 +76,9 @@ func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 // holds a key, nothing is changed.
 //
 // The secret and its tags are written before the login, so that a refused name or a missing
-// permission does not use up a one-time login code. A crash in between leaves a secret that waits for
-// its first key, and the same command continues. [installation] describes crashes after the login.
+// permission does not use up a one-time login code. A crash in between leaves a secret that waits
+// for its first key, and the same command continues. [installation] describes crashes after the
+// login.
 func (d *Operator) Bootstrap(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	in, err := d.newInstallation(ctx, b.Secret, b.Registry, b.Tags, false)
 	if err != nil {
@@ -161,8 +162,8 @@ func (in *installation) resume(ctx context.Context) (KeyIn, bool, error) {
 	return in.ended(ctx, Resumed, &k, p, err)
 }
 
-// first creates the secret and its tags if they are missing, asks a person to log in, and stores a new
-// key.
+// first creates the secret and its tags if they are missing, asks a person to log in, and stores a
+// new key.
 func (in *installation) first(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	created := b.Secret == nil
 	if created {
@@ -215,9 +216,9 @@ func (in *installation) ended(ctx context.Context, outcome Outcome, k *aKey, p p
 	return keyIn(in.secret, outcome, k.version, k.secret, p), true, nil
 }
 
-// createSecret asks for confirmation and creates the secret. If the answer is lost, the same command
-// finds the secret when it runs again. A secret that somebody else created at the same time is not
-// used, because its tags may name another registry.
+// createSecret asks for confirmation and creates the secret. If the answer is lost, the same
+// command finds the secret when it runs again. A secret that somebody else created at the same time
+// is not used, because its tags may name another registry.
 func (in *installation) createSecret(ctx context.Context, b Bootstrap) error {
 	if strings.HasPrefix(b.Name, "arn:") {
 		return terminal.WithHint(fmt.Errorf("there is no secret %s", redact.Clip(b.Name, 512)),
@@ -257,10 +258,10 @@ func (in *installation) createSecret(ctx context.Context, b Bootstrap) error {
 	return in.prepare(ctx)
 }
 
-// prepare writes the missing tags and checks the permission to store a value. If the secret never had
-// a value, it stores {}, which becomes current at once and therefore must not hold a key. Otherwise it
-// stores the current value again with the id of its own version: Secrets Manager checks the
-// permission and changes nothing (API reference, PutSecretValue).
+// prepare writes the missing tags and checks the permission to store a value. If the secret never
+// had a value, it stores {}, which becomes current at once and therefore must not hold a key.
+// Otherwise it stores the current value again with the id of its own version: Secrets Manager
+// checks the permission and changes nothing (API reference, PutSecretValue).
 func (in *installation) prepare(ctx context.Context) error {
 	if err := in.tag(ctx); err != nil {
 		return err

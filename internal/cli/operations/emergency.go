@@ -49,7 +49,8 @@ type EmergencyOptions struct {
 	SkipRestart bool
 	RestartTime time.Duration // how long to wait for services
 	LogIn       Login         // login that creates the new key if no function can
-	// LogIn is a login of an administrator, which shows whether the key exists if a refusal does not
+	// LogIn is a login of an administrator, which shows whether the key exists if a refusal does
+	// not
 	Admin bool
 }
 
@@ -128,8 +129,8 @@ func stateOf(err error, state, again string) error {
 	return terminal.WithHint(err, strings.Join(lines, "\n"))
 }
 
-// isProtected reports whether the value of AWSCURRENT or AWSPENDING contains the leaked key. Then the
-// key must be replaced before it can be revoked.
+// isProtected reports whether the value of AWSCURRENT or AWSPENDING contains the leaked key. Then
+// the key must be replaced before it can be revoked.
 func (e *emergency) isProtected(ctx context.Context) (bool, error) {
 	for _, stage := range []string{vault.Current, vault.Pending} {
 		if holder, ok := e.secret.Holder(stage); ok {
@@ -154,9 +155,9 @@ func (e *emergency) contains(ctx context.Context, version string) (bool, error) 
 	return err == nil && apikey.Contains(raw, e.leaked), err
 }
 
-// replace replaces the leaked key if the current or pending value of the secret contains it. It uses a
-// rotation, or, if no function can rotate the secret, a key that the issuing credential or a person
-// creates.
+// replace replaces the leaked key if the current or pending value of the secret contains it. It
+// uses a rotation, or, if no function can rotate the secret, a key that the issuing credential or a
+// person creates.
 func (e *emergency) replace(ctx context.Context) error {
 	for range 3 { // repeated if another command started a rotation first
 		protected, err := e.isProtected(ctx)

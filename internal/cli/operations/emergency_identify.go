@@ -70,9 +70,9 @@ func (e *emergency) identify(ctx context.Context) error {
 	return e.Confirm(ctx, what+": every program that still uses it stops working", word)
 }
 
-// replaceable refuses a secret that has too few free labels for a new key. It also refuses a current
-// value that contains the leaked key in another place than the secret's key, because a rotation
-// replaces only the secret's key. It runs before anybody logs in.
+// replaceable refuses a secret that has too few free labels for a new key. It also refuses a
+// current value that contains the leaked key in another place than the secret's key, because a
+// rotation replaces only the secret's key. It runs before anybody logs in.
 func (e *emergency) replaceable(ctx context.Context) error {
 	if free := vault.LabelQuota - e.secret.Labels(); free < rotationLabels {
 		return terminal.WithHint(
@@ -104,10 +104,10 @@ func (e *emergency) replaceable(ctx context.Context) error {
 // LabelQuota).
 const rotationLabels = 5
 
-// whichLeaked returns the word that the operator must type to confirm. Usually it is the name of the
-// secret. If no version was given and superseded keys may also be valid, it is the version's id, so
-// that nobody confirms the new key instead of the leaked key after an interrupted run. If there is
-// nobody to ask, the version must be given.
+// whichLeaked returns the word that the operator must type to confirm. Usually it is the name of
+// the secret. If no version was given and superseded keys may also be valid, it is the version's
+// id, so that nobody confirms the new key instead of the leaked key after an interrupted run. If
+// there is nobody to ask, the version must be given.
 func (e *emergency) whichLeaked(ctx context.Context, version vault.Version) (string, error) {
 	superseded := slices.DeleteFunc(e.superseded(), func(v vault.Version) bool {
 		// the same key is not listed again; a version that cannot be read may hold another key
@@ -199,7 +199,8 @@ func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string
 		return managed.Holder{}, nil,
 			terminal.WithHint(fmt.Errorf("more than one secret holds the key %s: %s (version %s), %s",
 				key.Fingerprint(), holders[0].Secret, holders[0].VersionID, strings.Join(others, ", ")),
-				"run this for each secret: quilt-rotate emergency SECRET --leaked-key - < FILE; the last run revokes the "+
+				"run this for each secret: quilt-rotate emergency SECRET --leaked-key - < FILE; the last run revokes "+
+					"the "+
 					"key")
 	}
 	d.Tell.Tell(terminal.Noted, "the secret "+holders[0].Secret+" holds the key "+key.Fingerprint(), looked)

@@ -15,13 +15,13 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// revoke revokes the leaked key and no other key, and verifies that the registry refuses it. A sweep
-// cannot do this, because it waits until the grace period is over and does not read other secrets. The
-// key is revoked by its text, with a login of the current key, or of the leaked key, or of the issuing
-// credential. The labels are removed after the verification.
+// revoke revokes the leaked key and no other key, and verifies that the registry refuses it. A
+// sweep cannot do this, because it waits until the grace period is over and does not read other
+// secrets. The key is revoked by its text, with a login of the current key, or of the leaked key,
+// or of the issuing credential. The labels are removed after the verification.
 //
-// Right before each attempt, everything that protects a key is checked again, because time has passed
-// since the first check. After a crash, the same command checks the state of the key.
+// Right before each attempt, everything that protects a key is checked again, because time has
+// passed since the first check. After a crash, the same command checks the state of the key.
 func (e *emergency) revoke(ctx context.Context) error {
 	for _, v := range e.superseded() {
 		if v.ID != e.result.Leaked.VersionID {
@@ -68,8 +68,8 @@ func (e *emergency) revoke(ctx context.Context) error {
 
 const anyway = "to revoke it anyway, add --anyway"
 
-// mayRevoke requires that AWSCURRENT holds another key that logs in, and that neither AWSPENDING nor
-// another secret holds the leaked key.
+// mayRevoke requires that AWSCURRENT holds another key that logs in, and that neither AWSPENDING
+// nor another secret holds the leaked key.
 func (e *emergency) mayRevoke(ctx context.Context, others *managed.Holders) error {
 	if err := e.heldElsewhere(ctx, others); err != nil {
 		return err
@@ -92,7 +92,8 @@ func (e *emergency) mayRevoke(ctx context.Context, others *managed.Holders) erro
 	if err != nil && (!quilt.Refused(err) || quilt.RefusesLogin(err)) {
 		return terminal.WithHint(fmt.Errorf("the current key does not log in, so the leaked key is not revoked: %w",
 			err),
-			fmt.Sprintf("if its user was deactivated, activate the user; otherwise store a key that works: quilt-rotate "+
+			fmt.Sprintf("if its user was deactivated, activate the user; otherwise store a key that works: "+
+				"quilt-rotate "+
 				"recover %[1]s\n"+
 				"if its user stays deactivated, revoke the key as an administrator, and then verify it: quilt-rotate "+
 				"keys revoke --admin --anyway %[2]s; quilt-rotate emergency %[1]s --version %[3]s --admin",
@@ -189,8 +190,8 @@ func (e *emergency) askAdmin(ctx context.Context, known *Evidence) (Checked, err
 	return checkKey(ctx, e.options.Registry, e.leaked, *known)
 }
 
-// evidence returns the facts that decide whether a refusal of the leaked key counts. The owner of the
-// key is the user that it logged in as, or else the owner of the secret.
+// evidence returns the facts that decide whether a refusal of the leaked key counts. The owner of
+// the key is the user that it logged in as, or else the owner of the secret.
 func (e *emergency) evidence(ctx context.Context) (Evidence, error) {
 	if e.isOwn && e.result.Leaked.KeyID == "" { // the rotation may have labelled it
 		e.result.Leaked.KeyID = e.secret.Versions[e.result.Leaked.VersionID].Key()
@@ -215,9 +216,9 @@ func (e *emergency) evidence(ctx context.Context) (Evidence, error) {
 	return known, ctx.Err()
 }
 
-// unlabel removes the labels of the leaked key's version if a session of its owner does not find the
-// key. A sweep cannot always do this: if no sweep has seen the version superseded, the owner of the
-// key is not recorded. After a crash or a failure, the next sweep removes or reports the rest.
+// unlabel removes the labels of the leaked key's version if a session of its owner does not find
+// the key. A sweep cannot always do this: if no sweep has seen the version superseded, the owner of
+// the key is not recorded. After a crash or a failure, the next sweep removes or reports the rest.
 func (e *emergency) unlabel(ctx context.Context) {
 	id := e.result.Leaked.KeyID
 	session, err := e.asCurrent(ctx)

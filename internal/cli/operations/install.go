@@ -21,8 +21,8 @@ import (
 )
 
 // An installation is the part that bootstrap, adopt and recover share: it writes the tags of a
-// secret, logs in with its current key, and stores a new key in its value. A new key becomes current
-// in these steps:
+// secret, logs in with its current key, and stores a new key in its value. A new key becomes
+// current in these steps:
 //
 //  1. Create the key. After a crash, the key is an orphan. Its name has the mark of the secret, so a
 //     sweep revokes it.
@@ -40,8 +40,8 @@ import (
 // the label.
 //
 // While the current value is blank and a version has the label of a key, a sweep reports that the
-// value was overwritten (fault.Overwritten). This is so for one or two seconds between steps 2 and 4.
-// After a crash, it is so until the command runs again.
+// value was overwritten (fault.Overwritten). This is so for one or two seconds between steps 2 and
+// 4. After a crash, it is so until the command runs again.
 type installation struct {
 	*Operator
 	secret   *managed.Secret // nil: bootstrap has not created it yet
@@ -49,13 +49,13 @@ type installation struct {
 	settings settings.Rotation
 	owner    string            // registry user that the key must belong to; "": the user who creates it
 	missing  map[string]string // tags to write
-	// unowned is true if no tag names the owner and no tag is from a stack. Then the tag of the owner
-	// is written too.
+	// unowned is true if no tag names the owner and no tag is from a stack. Then the tag of the
+	// owner is written too.
 	unowned bool
 	// put returns the current value with the key in it.
 	put func(current redact.Text, key apikey.Key) (redact.Text, error)
-	// needless reports whether the current value no longer needs a key. If it is nil, an error of put
-	// reports that.
+	// needless reports whether the current value no longer needs a key. If it is nil, an error of
+	// put reports that.
 	needless func(ctx context.Context, current redact.Text) (bool, error)
 	again    string // the command that continues after an interruption
 }
@@ -77,8 +77,8 @@ const maxEdits = 5
 const sameCommand = "run the same command again"
 
 // newInstallation compares the wanted tags with the tags of the secret, before it asks or writes
-// anything. s is nil if the secret does not exist yet. If a wanted tag has another value than the tag
-// of the secret, the new value is written if replace is true, and refused otherwise.
+// anything. s is nil if the secret does not exist yet. If a wanted tag has another value than the
+// tag of the secret, the new value is written if replace is true, and refused otherwise.
 func (d *Operator) newInstallation(ctx context.Context, s *managed.Secret, r *quilt.Client, wanted map[string]string,
 	replace bool) (*installation, error) {
 	in := &installation{Operator: d, secret: s, registry: r, missing: map[string]string{}, unowned: true,
@@ -147,8 +147,8 @@ func (in *installation) tag(ctx context.Context) error {
 	return err
 }
 
-// command returns the command line for another operation on the secret. It includes --registry if the
-// secret does not name its registry.
+// command returns the command line for another operation on the secret. It includes --registry if
+// the secret does not name its registry.
 func (in *installation) command(verb string) string {
 	command := "quilt-rotate " + verb + " " + in.secret.Name
 	if !in.secret.NamesRegistry() {
@@ -206,8 +206,8 @@ func (in *installation) fresh(ctx context.Context, session *quilt.Session) (proo
 	return p, k, err
 }
 
-// discard revokes a new key that no version holds or will hold. If the command runs again, it creates
-// another key.
+// discard revokes a new key that no version holds or will hold. If the command runs again, it
+// creates another key.
 func (in *installation) discard(ctx context.Context, session *quilt.Session, id string) {
 	if err := session.RevokeKey(ctx, id); err != nil {
 		in.Tell.Tell(terminal.Warned, "the new key was not stored and could not be revoked",
@@ -232,8 +232,8 @@ func (in *installation) left(err error) error {
 	return left(err, "the current value was not changed; to continue: "+in.again)
 }
 
-// labelsNeeded is the number of labels that an installation needs: the key label, AWSPREVIOUS, and a
-// superseded mark.
+// labelsNeeded is the number of labels that an installation needs: the key label, AWSPREVIOUS, and
+// a superseded mark.
 const labelsNeeded = 3
 
 // check refuses a secret whose value cannot hold a key, or that has too few free labels.
@@ -254,8 +254,8 @@ func (in *installation) check(ctx context.Context) error {
 	return err
 }
 
-// current reads the current version. If the secret never had a value, it returns the value {}, which
-// waits for the first key.
+// current reads the current version. If the secret never had a value, it returns the value {},
+// which waits for the first key.
 func (in *installation) current(ctx context.Context) (id string, raw redact.Text, err error) {
 	version, ok := in.secret.Holder(vault.Current)
 	if !ok {
@@ -266,9 +266,9 @@ func (in *installation) current(ctx context.Context) (id string, raw redact.Text
 }
 
 // create creates the key. The registry returns the text of a key once and has no idempotency token,
-// so if the answer is lost, create creates another key. The first key may exist. A sweep finds it by
-// its name and revokes it when it is old enough. It is not revoked here, because it could be the key
-// of another command that is about to store it.
+// so if the answer is lost, create creates another key. The first key may exist. A sweep finds it
+// by its name and revokes it when it is old enough. It is not revoked here, because it could be the
+// key of another command that is about to store it.
 func (in *installation) create(ctx context.Context, session *quilt.Session) (aKey, error) {
 	ctx, cancel := retry.WithShare(ctx, createShare)
 	defer cancel()
@@ -294,12 +294,12 @@ func (in *installation) create(ctx context.Context, session *quilt.Session) (aKe
 	return k, checkOwner(in.secret.Name, before.Email, quilt.Identity{Email: created.UserEmail})
 }
 
-// createShare is the part of the time of a write that the creation of a key may use. The rest is for
-// storing the key.
+// createShare is the part of the time of a write that the creation of a key may use. The rest is
+// for storing the key.
 const createShare = 0.6
 
-// store writes the current value with the key in it into a new version, unless the version that holds
-// the key already has this value. It returns the version that was current.
+// store writes the current value with the key in it into a new version, unless the version that
+// holds the key already has this value. It returns the version that was current.
 func (in *installation) store(ctx context.Context, k *aKey) (from string, err error) {
 	if err := in.secret.Look(ctx); err != nil {
 		return "", err
@@ -424,8 +424,8 @@ func (in *installation) value(ctx context.Context, version string) (apikey.Value
 	return apikey.ParseValue(raw, in.settings.Field)
 }
 
-// seeCurrent logs in with the new current key once more. Somebody may just have revoked it because it
-// looked like the orphan of a lost answer.
+// seeCurrent logs in with the new current key once more. Somebody may just have revoked it because
+// it looked like the orphan of a lost answer.
 func seeCurrent(ctx context.Context, registry *quilt.Client, s *managed.Secret, key apikey.Key) error {
 	ctx, cancel := ending(ctx)
 	defer cancel()
@@ -438,8 +438,8 @@ func seeCurrent(ctx context.Context, registry *quilt.Client, s *managed.Secret, 
 }
 
 // leftover finds a key that an interrupted run stored: its version has a key label but neither a
-// stage nor a mark, so it was never current. The key must log in and must not be old. ok is false if
-// there is no such key.
+// stage nor a mark, so it was never current. The key must log in and must not be old. ok is false
+// if there is no such key.
 func (in *installation) leftover(ctx context.Context) (k aKey, ok bool, err error) {
 	var best quilt.APIKey
 	for _, v := range in.secret.Sorted() {

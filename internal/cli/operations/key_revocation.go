@@ -21,18 +21,18 @@ type KeyRevocation struct {
 	Before func(context.Context) error
 }
 
-// looks is how often a login with a revoked key is tried, because a registry may accept the key for a
-// moment after its revocation.
+// looks is how often a login with a revoked key is tried, because a registry may accept the key for
+// a moment after its revocation.
 const looks = 10
 
 // RevokeKey revokes a key permanently and verifies that it no longer works. It fails if it cannot
 // verify that.
 //
 // If the text of the key is known, the key is revoked by its text, because a label may name another
-// key. A lost answer is no failure, because the state of the key is checked afterwards. After a crash,
-// another run checks the state too. If two commands run at the same time, the second one finds the key
-// revoked. Ctrl-C before an attempt ends the revocation. After an attempt, the state of the key is
-// still checked and reported.
+// key. A lost answer is no failure, because the state of the key is checked afterwards. After a
+// crash, another run checks the state too. If two commands run at the same time, the second one
+// finds the key revoked. Ctrl-C before an attempt ends the revocation. After an attempt, the state
+// of the key is still checked and reported.
 func (d *Operator) RevokeKey(ctx context.Context, k KeyRevocation) error {
 	var failed error
 	for _, session := range k.Sessions {
@@ -78,8 +78,8 @@ func (k KeyRevocation) revoke(ctx context.Context, s *quilt.Session) error {
 	return s.RevokeKeyBySecret(ctx, k.Key)
 }
 
-// revokeAsAdmin revokes the key by its id, because an administrator cannot revoke a key by its text.
-// The id may come from a label that somebody moved, so its fingerprint must match the text.
+// revokeAsAdmin revokes the key by its id, because an administrator cannot revoke a key by its
+// text. The id may come from a label that somebody moved, so its fingerprint must match the text.
 func (k KeyRevocation) revokeAsAdmin(ctx context.Context, s *quilt.Session) error {
 	if !k.Key.IsZero() {
 		row, err := s.AdminGetKey(ctx, k.KeyID)
@@ -94,8 +94,8 @@ func (k KeyRevocation) revokeAsAdmin(ctx context.Context, s *quilt.Session) erro
 	return s.AdminRevokeKey(ctx, k.KeyID)
 }
 
-// look reports whether the key still works. It logs in with the key. If only the id is known, it reads
-// the key with the sessions.
+// look reports whether the key still works. It logs in with the key. If only the id is known, it
+// reads the key with the sessions.
 func (k KeyRevocation) look(ctx context.Context) (Checked, error) {
 	if !k.Key.IsZero() {
 		return checkKey(ctx, k.Registry, k.Key, k.Evidence)
@@ -120,8 +120,8 @@ func (k KeyRevocation) look(ctx context.Context) (Checked, error) {
 	return Checked{State: KeyUnknown, Why: fmt.Sprint(failed)}, nil
 }
 
-// notProved returns the error for a key that may still work. Its hint has --anyway, because the labels
-// of the key may still be on a secret.
+// notProved returns the error for a key that may still work. Its hint has --anyway, because the
+// labels of the key may still be on a secret.
 func (k KeyRevocation) notProved(known Checked, failed error) error {
 	name, ask := k.Key.Fingerprint(), "quilt-rotate keys revoke --admin --anyway "+cmp.Or(k.KeyID, "ID")
 	if k.Key.IsZero() {

@@ -27,13 +27,13 @@ import (
 //     rotation or another command was faster, nothing moves.
 //  4. Remove the marks that a sweep wrote during steps 1 to 3.
 //
-// The marks are removed first, because a crash after the move would otherwise leave a current version
-// with a mark. If that version were superseded again before a sweep removed the mark, its grace
-// period would count from a time in the past.
+// The marks are removed first, because a crash after the move would otherwise leave a current
+// version with a mark. If that version were superseded again before a sweep removed the mark, its
+// grace period would count from a time in the past.
 //
 // After a crash before step 3, the current version is unchanged, and the grace period of the older
-// version starts again. After a crash between steps 3 and 4, the current version has at most a mark,
-// which the next sweep or rotation removes.
+// version starts again. After a crash between steps 3 and 4, the current version has at most a
+// mark, which the next sweep or rotation removes.
 type move struct {
 	*Operator
 	secret    *managed.Secret
@@ -135,8 +135,8 @@ func (m *move) ask(ctx context.Context) error {
 		m.secret.Name)
 }
 
-// carryOut moves AWSCURRENT. Right before that, it reads the secret again and calls allowed, which may
-// refuse the move.
+// carryOut moves AWSCURRENT. Right before that, it reads the secret again and calls allowed, which
+// may refuse the move.
 func (m *move) carryOut(ctx context.Context, allowed func(*managed.Secret) error) error {
 	m.Tell.Doing("removing its marks")
 	err := m.removeMarks(ctx)
@@ -169,8 +169,8 @@ func (m *move) carryOut(ctx context.Context, allowed func(*managed.Secret) error
 	return seeCurrent(ctx, m.registry, m.secret, m.value.Key())
 }
 
-// removeMarks removes the marks that the target has now. If another command removes a mark first, that
-// is not an error.
+// removeMarks removes the marks that the target has now. If another command removes a mark first,
+// that is not an error.
 func (m *move) removeMarks(ctx context.Context) error {
 	return finish(ctx, func(ctx context.Context) error {
 		if err := m.secret.Look(ctx); err != nil {

@@ -90,7 +90,8 @@ func ending(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), writeTime)
 }
 
-// left adds the state of the secret as a hint to an interruption. It returns other errors unchanged.
+// left adds the state of the secret as a hint to an interruption. It returns other errors
+// unchanged.
 func left(err error, state string) error {
 	if errors.Is(err, context.Canceled) {
 		return terminal.WithHint(err, state)

@@ -16,8 +16,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Limits of a pause. While sweeps are paused, superseded keys stay valid and use staging labels, and a
-// rotation needs five free labels. So a pause must not last longer than an incident.
+// Limits of a pause. While sweeps are paused, superseded keys stay valid and use staging labels,
+// and a rotation needs five free labels. So a pause must not last longer than an incident.
 const (
 	MinPause = time.Minute
 	MaxPause = 14 * 24 * time.Hour
@@ -33,8 +33,8 @@ type Paused struct {
 }
 
 // tagText matches the characters that AWS allows in the value of a tag (AWS: Tagging, "Tag naming
-// limits and requirements"). The length is checked separately, because a pattern with {0,256} needs 10
-// MB of memory and a third of the start time of the command.
+// limits and requirements"). The length is checked separately, because a pattern with {0,256} needs
+// 10 MB of memory and a third of the start time of the command.
 var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 
 // CheckPause checks the length of a pause.
@@ -49,8 +49,8 @@ func CheckPause(length time.Duration) error {
 	return nil
 }
 
-// CheckReason refuses a reason that is not a valid tag value, and a reason with a key, because tags are
-// visible.
+// CheckReason refuses a reason that is not a valid tag value, and a reason with a key, because tags
+// are visible.
 func CheckReason(reason string) error {
 	if apikey.HasKey(reason) {
 		return errors.New("must not hold a key, because whoever sees the tags would see it")
@@ -61,16 +61,16 @@ func CheckReason(reason string) error {
 	return nil
 }
 
-// Pause pauses the sweeps of a secret for a limited time, by Secrets Manager's clock, which sweeps use
-// too. The pause is a staging label, because other tools may remove tags. The label is attached to the
-// current version but counts on any version, so a rotation does not end the pause. The reason is a
-// tag.
+// Pause pauses the sweeps of a secret for a limited time, by Secrets Manager's clock, which sweeps
+// use too. The pause is a staging label, because other tools may remove tags. The label is attached
+// to the current version but counts on any version, so a rotation does not end the pause. The
+// reason is a tag.
 //
 // The new label is attached before the labels and tags of an earlier pause are removed, so that the
-// sweeps are paused at all times. A crash in between leaves both, and the later time counts until this
-// command or resume runs again. If two commands run at the same time, both labels stay, and the later
-// time counts. A sweep that is running revokes no more keys, because it checks for a pause before each
-// revocation.
+// sweeps are paused at all times. A crash in between leaves both, and the later time counts until
+// this command or resume runs again. If two commands run at the same time, both labels stay, and
+// the later time counts. A sweep that is running revokes no more keys, because it checks for a
+// pause before each revocation.
 func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Duration, reason string) (Paused, error) {
 	if err := errors.Join(CheckPause(length), CheckReason(reason)); err != nil {
 		return Paused{}, err
@@ -111,8 +111,8 @@ func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Dur
 	return p, left(err, "to to see whether the sweeps are paused: quilt-rotate status "+s.Name)
 }
 
-// Resume ends the pause of a secret: it removes all pause labels and tags. After a crash, some of them
-// may be left, and another run removes them.
+// Resume ends the pause of a secret: it removes all pause labels and tags. After a crash, some of
+// them may be left, and another run removes them.
 func (d *Operator) Resume(ctx context.Context, s *managed.Secret) (Paused, error) {
 	p := Paused{Secret: s.Name, ARN: s.ARN, Before: managed.PausedUntil(s.Secret)}
 	err := finish(ctx, func(ctx context.Context) error {

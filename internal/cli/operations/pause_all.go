@@ -23,8 +23,8 @@ type AllSweeps struct {
 // schedule that starts them. function is the rotate function of the stack, or "" for the only one.
 //
 // The schedule is read again right before the write, because UpdateSchedule replaces the whole
-// schedule and the answer to the question may take hours. If the answer of AWS is lost, the schedule
-// is read. If two commands run at the same time, the last one counts.
+// schedule and the answer to the question may take hours. If the answer of AWS is lost, the
+// schedule is read. If two commands run at the same time, the last one counts.
 func (d *Operator) SwitchSweeps(ctx context.Context, function string, pause bool) (AllSweeps, error) {
 	f, err := managed.FindRotateFunction(ctx, d.Cloud, function, "")
 	if err != nil {

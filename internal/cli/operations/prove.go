@@ -14,7 +14,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// defaultNewKeyWait is how long the registry may refuse a new key. A rotation waits for the same time.
+// defaultNewKeyWait is how long the registry may refuse a new key. A rotation waits for the same
+// time.
 const defaultNewKeyWait = 20 * time.Second
 
 func (d *Operator) newKeyWait() time.Duration {
@@ -31,8 +32,8 @@ type proof struct {
 	limited bool          // the key has no permission to read keys
 }
 
-// logIn logs in with a key. id is the id of the key. If id is "", the key is found by its fingerprint,
-// unless two keys have the same fingerprint.
+// logIn logs in with a key. id is the id of the key. If id is "", the key is found by its
+// fingerprint, unless two keys have the same fingerprint.
 func logIn(ctx context.Context, registry *quilt.Client, key apikey.Key, id string) (proof, error) {
 	session := registry.WithKey(key)
 	account, err := session.Account(ctx)

@@ -151,8 +151,9 @@ func (v *recovery) diagnose(ctx context.Context) (_ KeyIn, ended bool, err error
 	return KeyIn{}, false, v.Confirm(ctx, "the current key of "+s.Name+" logs in; a new key replaces it", s.Name)
 }
 
-// replace stores another key than the current one: the key that an interrupted run stored and that was
-// never current, or a new key. It does not use superseded keys, because they may have leaked too.
+// replace stores another key than the current one: the key that an interrupted run stored and that
+// was never current, or a new key. It does not use superseded keys, because they may have leaked
+// too.
 func (v *recovery) replace(ctx context.Context) (KeyIn, error) {
 	k, ok, err := v.leftover(ctx)
 	if err != nil {
@@ -167,8 +168,8 @@ func (v *recovery) replace(ctx context.Context) (KeyIn, error) {
 	return done, err
 }
 
-// older looks for versions whose keys log in and makes one of the keys current: the newest key, or, if
-// the current value holds no key, the key of the version that was current last.
+// older looks for versions whose keys log in and makes one of the keys current: the newest key, or,
+// if the current value holds no key, the key of the version that was current last.
 func (v *recovery) older(ctx context.Context) (_ KeyIn, found bool, err error) {
 	var best *move
 	for _, target := range v.candidates() {
@@ -205,9 +206,9 @@ func isUseless(err error) bool {
 	return err != nil && !down && !garbled && !aws && !errors.Is(err, context.Canceled)
 }
 
-// candidates returns the versions that may hold a key that works: first the version that was current
-// last, then the others, the last superseded one first. They include a version that an interrupted run
-// stored. The pending version is not included, because it belongs to a rotation.
+// candidates returns the versions that may hold a key that works: first the version that was
+// current last, then the others, the last superseded one first. They include a version that an
+// interrupted run stored. The pending version is not included, because it belongs to a rotation.
 func (v *recovery) candidates() []vault.Version {
 	list := slices.DeleteFunc(v.secret.Sorted(),
 		func(x vault.Version) bool { return x.ID == v.current.ID || x.Has(vault.Pending) })
@@ -224,10 +225,10 @@ func (v *recovery) candidates() []vault.Version {
 	return list
 }
 
-// use makes a version's key current. It moves AWSCURRENT if the values differ only in the key. It also
-// moves AWSCURRENT, after a confirmation, if the current value was overwritten. Otherwise it stores
-// the key in the current value. The marks of the version are removed before its key is used: see
-// [move].
+// use makes a version's key current. It moves AWSCURRENT if the values differ only in the key. It
+// also moves AWSCURRENT, after a confirmation, if the current value was overwritten. Otherwise it
+// stores the key in the current value. The marks of the version are removed before its key is used:
+// see [move].
 func (v *recovery) use(ctx context.Context, m *move) (KeyIn, error) {
 	key := m.value.Key()
 	session := v.registry.WithKey(key)
@@ -290,8 +291,8 @@ func (v *recovery) new(ctx context.Context) (KeyIn, error) {
 	return done, err
 }
 
-// creator logs in with the issuing credential, or asks a person to log in. It checks who the new key
-// will belong to.
+// creator logs in with the issuing credential, or asks a person to log in. It checks who the new
+// key will belong to.
 func (v *recovery) creator(ctx context.Context) (session *quilt.Session, by string, err error) {
 	if v.settings.Issuer != "" {
 		session, err := v.byIssuer(ctx)
@@ -343,10 +344,10 @@ func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
 }
 
 // formerOwner returns the owner of the current key: the user who has the key in their list (expired
-// keys stay listed), or the user that the tag names, or the user that the key logs in as. It returns
-// "" if the owner is not known, or if the secret was handed over after the key was stored. The owner
-// of the secret can set its tags and labels. So they do not count for an issuing credential that does
-// not list the secret: then the fingerprint of the key must match.
+// keys stay listed), or the user that the tag names, or the user that the key logs in as. It
+// returns "" if the owner is not known, or if the secret was handed over after the key was stored.
+// The owner of the secret can set its tags and labels. So they do not count for an issuing
+// credential that does not list the secret: then the fingerprint of the key must match.
 func (v *recovery) formerOwner(account quilt.Account, listed bool) string {
 	id := v.current.Key()
 	for _, k := range account.Keys {
@@ -363,8 +364,8 @@ func (v *recovery) formerOwner(account quilt.Account, listed bool) string {
 }
 
 // whyUnknown returns why it is not known whether the current key, a key of owner, still works. It
-// returns "" if it is known that the key was revoked or has expired, or if the key is replaced in any
-// case.
+// returns "" if it is known that the key was revoked or has expired, or if the key is replaced in
+// any case.
 func (v *recovery) whyUnknown(ctx context.Context, session *quilt.Session, owner string) (string, error) {
 	if v.value == nil || v.Replace {
 		return "", nil

@@ -59,9 +59,9 @@ type Checked struct {
 
 // checkKey reports whether a key still works. It fails only if ctx has ended.
 //
-// A refusal alone is no proof that the key was revoked: this may be the wrong registry, the registry
-// may have a fault, or the user may be deactivated, so that the key can work again later. A refusal
-// counts only if one of these is true:
+// A refusal alone is no proof that the key was revoked: this may be the wrong registry, the
+// registry may have a fault, or the user may be deactivated, so that the key can work again later.
+// A refusal counts only if one of these is true:
 //
 //   - The registry answered Ok to our own revocation of the key.
 //   - Another login of the same user succeeds at this moment.
@@ -82,8 +82,8 @@ func checkKey(ctx context.Context, registry *quilt.Client, key apikey.Key, known
 	return now, err
 }
 
-// explainRefusal checks with the other logins whether a key that was just refused was revoked or has
-// expired.
+// explainRefusal checks with the other logins whether a key that was just refused was revoked or
+// has expired.
 func (k Evidence) explainRefusal(ctx context.Context, key apikey.Key) (Checked, error) {
 	why := "no other login of its user succeeds, so the user may be deactivated, or the registry may be another one"
 	for _, session := range k.Sessions {
@@ -132,9 +132,9 @@ func listed(ctx context.Context, admin *quilt.Session, key apikey.Key) (*quilt.A
 	return &rows[i], nil
 }
 
-// handedOver reports whether the secret was handed over to another registry user after a version was
-// created, so that the version's key may belong to the former owner. Without a hand-over, all keys of
-// a secret belong to one user, because rotations keep the user.
+// handedOver reports whether the secret was handed over to another registry user after a version
+// was created, so that the version's key may belong to the former owner. Without a hand-over, all
+// keys of a secret belong to one user, because rotations keep the user.
 func (d *Operator) handedOver(ctx context.Context, s *managed.Secret, version string) (bool, error) {
 	tag := s.Tags[settings.TagOwnerSince]
 	if tag == "" {
@@ -148,9 +148,9 @@ func (d *Operator) handedOver(ctx context.Context, s *managed.Secret, version st
 	return created.Before(since), err
 }
 
-// handOver asks for confirmation that a secret is handed over to another registry user, and writes the
-// new owner into the tags. The caller then makes a key of that user current. handOver fails if the
-// version that was current when it asked is no longer current.
+// handOver asks for confirmation that a secret is handed over to another registry user, and writes
+// the new owner into the tags. The caller then makes a key of that user current. handOver fails if
+// the version that was current when it asked is no longer current.
 //
 // The tags are written before the key becomes current, because the functions compare the tag of the
 // owner with the current key. If the current key belonged to the new user and the tag named the
@@ -174,8 +174,8 @@ func (d *Operator) handOver(ctx context.Context, s *managed.Secret, from, what, 
 	})
 }
 
-// takeBack writes the former owner into the tag again. It is called if another command stored a key of
-// the former owner before the key of the new owner became current.
+// takeBack writes the former owner into the tag again. It is called if another command stored a key
+// of the former owner before the key of the new owner became current.
 func (d *Operator) takeBack(ctx context.Context, s *managed.Secret, owner string) error {
 	return finish(context.WithoutCancel(ctx), func(ctx context.Context) error {
 		if owner == "" {
@@ -185,8 +185,8 @@ func (d *Operator) takeBack(ctx context.Context, s *managed.Secret, owner string
 	})
 }
 
-// LogsInThere requires that one of the secret's keys logs in at a registry that only an option names.
-// If it is the wrong registry, it refuses all keys, which looks as if they were revoked.
+// LogsInThere requires that one of the secret's keys logs in at a registry that only an option
+// names. If it is the wrong registry, it refuses all keys, which looks as if they were revoked.
 func LogsInThere(ctx context.Context, s *managed.Secret, registry *quilt.Client) error {
 	for _, v := range s.Sorted() {
 		value, err := s.Value(ctx, v.ID)

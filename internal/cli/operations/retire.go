@@ -67,9 +67,9 @@ type RetireOptions struct {
 //   - Labels are removed after it is verified that no key works: marks first, key labels last.
 //   - Tags are removed at the end, so that an interrupted run leaves a managed secret.
 //
-// After a crash, the same command continues, because it checks each key first. If the current key is
-// revoked by then, the issuing credential or a person must log in. If two commands run at the same
-// time, the second one finds the keys revoked, or stops because the labels have changed.
+// After a crash, the same command continues, because it checks each key first. If the current key
+// is revoked by then, the issuing credential or a person must log in. If two commands run at the
+// same time, the second one finds the keys revoked, or stops because the labels have changed.
 func (d *Operator) Retire(ctx context.Context, s *managed.Secret, o RetireOptions) (Retired, error) {
 	r := &retirement{Operator: d, secret: s, options: o, result: Retired{Secret: s.Name, ARN: s.ARN,
 		Keys: []RetiredKey{}}}
@@ -134,9 +134,10 @@ func (r *retirement) run(ctx context.Context) error {
 	return nil
 }
 
-// unmanaged reports whether the secret has no rotation, label or tag of ours, and the registry refuses
-// all its keys. Then an earlier run revoked the keys, or their user is deactivated; the secret does
-// not show which. refused is the fingerprint of one of the keys, or "" if the secret holds none.
+// unmanaged reports whether the secret has no rotation, label or tag of ours, and the registry
+// refuses all its keys. Then an earlier run revoked the keys, or their user is deactivated; the
+// secret does not show which. refused is the fingerprint of one of the keys, or "" if the secret
+// holds none.
 func (r *retirement) unmanaged(ctx context.Context) (refused string, _ bool) {
 	if r.secret.Rotation.Enabled || managed.Marked(r.secret.Tags, r.secret.Sorted()) || !r.secret.NamesRegistry() {
 		return "", false
@@ -159,8 +160,8 @@ func (r *retirement) unmanaged(ctx context.Context) (refused string, _ bool) {
 	return refused, true
 }
 
-// ourLabels returns the labels of quilt-rotate on a version in reverse alphabetical order, so that key
-// labels are last.
+// ourLabels returns the labels of quilt-rotate on a version in reverse alphabetical order, so that
+// key labels are last.
 func ourLabels(v vault.Version) []string {
 	ours := slices.DeleteFunc(slices.Clone(v.Stages),
 		func(label string) bool { return !strings.HasPrefix(label, "quilt-") })
@@ -168,8 +169,8 @@ func ourLabels(v vault.Version) []string {
 	return ours
 }
 
-// logIn finds a login that can list the keys: the current key, or the issuing credential, or a person,
-// who is the owner of the keys or an administrator.
+// logIn finds a login that can list the keys: the current key, or the issuing credential, or a
+// person, who is the owner of the keys or an administrator.
 func (r *retirement) logIn(ctx context.Context) error {
 	r.Tell.Doing("logging in")
 	e := &emergency{Operator: r.Operator, secret: r.secret, options: EmergencyOptions{Registry: r.options.Registry}}
@@ -210,8 +211,8 @@ func (r *retirement) asPerson(ctx context.Context) (*quilt.Session, error) {
 	return session, err
 }
 
-// isOurs reports whether a key belongs to the secret: a label names it, or its name has the secret's
-// mark.
+// isOurs reports whether a key belongs to the secret: a label names it, or its name has the
+// secret's mark.
 func (r *retirement) isOurs(row quilt.APIKey) bool {
 	labelled := slices.ContainsFunc(r.secret.Sorted(),
 		func(v vault.Version) bool { return slices.Contains(v.Keys, row.ID) })
@@ -224,9 +225,9 @@ func (r *retirement) isMarked(name string) bool {
 	return ours && mark == apikey.SecretMark(r.secret.ARN)
 }
 
-// look finds the keys of the secret and decides the fate of each. The keys are: the keys in the values
-// of all versions with a label, the keys of key labels if the value cannot be used, and keys that no
-// version holds but whose names have the secret's mark.
+// look finds the keys of the secret and decides the fate of each. The keys are: the keys in the
+// values of all versions with a label, the keys of key labels if the value cannot be used, and keys
+// that no version holds but whose names have the secret's mark.
 func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
 	r.Tell.Doing("looking at the secret's keys")
 	if err := r.secret.Look(ctx); err != nil {
@@ -234,8 +235,9 @@ func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
 	}
 	for _, v := range r.secret.Sorted() {
 		if len(v.Unknown) > 0 {
-			return nil, terminal.WithHint(fmt.Errorf("a newer release wrote labels that this release does not support: "+
-				"%s", strings.Join(v.Unknown, ", ")), "use the newest release")
+			return nil, terminal.WithHint(
+				fmt.Errorf("a newer release wrote labels that this release does not support: "+
+					"%s", strings.Join(v.Unknown, ", ")), "use the newest release")
 		}
 	}
 	if _, underWay := waiting(r.secret); underWay {
@@ -323,8 +325,8 @@ func keyInfo(rows []quilt.APIKey, v vault.Version, key apikey.Key) revocation.Ke
 
 func infoOf(k quilt.APIKey) revocation.KeyInfo { return proof{row: &k}.info(apikey.Key{}) }
 
-// readOthers reads the other managed secrets, because their consumers may use the same keys. It reads
-// all of them the first time, and after that only the secrets that may hold one of the keys.
+// readOthers reads the other managed secrets, because their consumers may use the same keys. It
+// reads all of them the first time, and after that only the secrets that may hold one of the keys.
 func (r *retirement) readOthers(ctx context.Context, list []RetiredKey) (*managed.Holders, error) {
 	r.Tell.Doing("reading the other managed secrets")
 	var keys []apikey.Key
@@ -514,13 +516,14 @@ func (r *retirement) revoke(ctx context.Context) error {
 	return nil
 }
 
-// release removes the labels and then the tags. It fails if a key that no other secret holds may still
-// work.
+// release removes the labels and then the tags. It fails if a key that no other secret holds may
+// still work.
 func (r *retirement) release(ctx context.Context) error {
 	for _, k := range r.result.Keys {
 		if k.Fate == FateLeft && k.HeldBy == "" && !r.options.Anyway {
-			return terminal.WithHint(fmt.Errorf("the key %s was not revoked, because %s; so the labels and tags of the "+
-				"secret stay", k.name(), k.Why),
+			return terminal.WithHint(
+				fmt.Errorf("the key %s was not revoked, because %s; so the labels and tags of the "+
+					"secret stay", k.name(), k.Why),
 				"to see the key: quilt-rotate keys get --admin "+cmp.Or(k.KeyID, "ID")+
 					"\nif nobody needs it, revoke it: quilt-rotate keys revoke --admin --anyway "+cmp.Or(k.KeyID, "ID")+
 					"\nto leave it, add --anyway")

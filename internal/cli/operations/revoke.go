@@ -20,8 +20,8 @@ type Revoked struct {
 	Failed  *revocation.Failure `json:"failed,omitempty"` // error of the function; then its result is not known
 }
 
-// revokedOf adds the name of the secret to a result, which has only the ARN. If the function returned
-// no result, the name stays empty.
+// revokedOf adds the name of the secret to a result, which has only the ARN. If the function
+// returned no result, the name stays empty.
 func revokedOf(s *managed.Secret, result revocation.Result, planned bool) Revoked {
 	r := Revoked{Result: result, Planned: planned}
 	if result.Secret != "" {
@@ -39,9 +39,9 @@ type RevokeOptions struct {
 
 // Revoke invokes the revoke function, which sweeps the secret.
 //
-// The function does all the work and may stop anywhere. Ctrl-C ends only the wait: the sweep continues
-// at AWS. The function also makes the plan that is shown. The sweep makes a new plan, so it takes
-// changes since then into account.
+// The function does all the work and may stop anywhere. Ctrl-C ends only the wait: the sweep
+// continues at AWS. The function also makes the plan that is shown. The sweep makes a new plan, so
+// it takes changes since then into account.
 func (d *Operator) Revoke(ctx context.Context, s *managed.Secret, o RevokeOptions) (Revoked, error) {
 	if o.DryRun || o.Ask {
 		d.Tell.Doing("planning a sweep")
@@ -99,8 +99,8 @@ func acts(plan revocation.Result) bool {
 	return false
 }
 
-// WouldFail returns the error that a sweep would fail with, with the page of the runbook as a hint. It
-// returns nil if the sweep would not fail.
+// WouldFail returns the error that a sweep would fail with, with the page of the runbook as a hint.
+// It returns nil if the sweep would not fail.
 func WouldFail(plan revocation.Result) error {
 	if plan.WouldFail == nil {
 		return nil

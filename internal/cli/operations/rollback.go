@@ -37,8 +37,8 @@ type RollbackOptions struct {
 }
 
 // Rollback moves AWSCURRENT back to a version that was current before: the given version, or
-// AWSPREVIOUS. See [move]. If two commands run at the same time, one moves AWSCURRENT, and the other
-// reports that.
+// AWSPREVIOUS. See [move]. If two commands run at the same time, one moves AWSCURRENT, and the
+// other reports that.
 func (d *Operator) Rollback(ctx context.Context, s *managed.Secret, o RollbackOptions) (RolledBack, error) {
 	current, ok := s.Holder(vault.Current)
 	if !ok {
@@ -93,9 +93,9 @@ func otherPermissions(secret, email, owner string) string {
 		secret, email, owner)
 }
 
-// formerOwner returns the user that the secret's keys belong to: the user that the tag names, or the
-// user that the current key logs in as, or the user who has the current key in their list. It returns
-// "" if the current version holds no key.
+// formerOwner returns the user that the secret's keys belong to: the user that the tag names, or
+// the user that the current key logs in as, or the user who has the current key in their list. It
+// returns "" if the current version holds no key.
 func (m *move) formerOwner(ctx context.Context) (string, error) {
 	if owner := m.secret.Tags[settings.TagOwner]; owner != "" {
 		return owner, nil
@@ -115,8 +115,8 @@ func (m *move) formerOwner(ctx context.Context) (string, error) {
 	return "an unknown user", ctx.Err()
 }
 
-// nothingPending returns an error if a rotation is under way, because it would make its own key current
-// after the move.
+// nothingPending returns an error if a rotation is under way, because it would make its own key
+// current after the move.
 func nothingPending(s *managed.Secret) error {
 	if _, underWay := waiting(s); !underWay {
 		return nil

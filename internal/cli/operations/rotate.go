@@ -41,12 +41,12 @@ type Patience struct {
 	Retry time.Duration // for a retry by the service after a step failed
 }
 
-// Rotate starts a rotation and follows it to its end. If another rotation is under way and active, it
-// follows that rotation.
+// Rotate starts a rotation and follows it to its end. If another rotation is under way and active,
+// it follows that rotation.
 //
 // After a crash or Ctrl-C, Secrets Manager completes the rotation, and the error says so. If the
-// answer of RotateSecret is lost, the SDK sends the request again with the same token, which starts no
-// second rotation.
+// answer of RotateSecret is lost, the SDK sends the request again with the same token, which starts
+// no second rotation.
 func (d *Operator) Rotate(ctx context.Context, s *managed.Secret, patience Patience) (Rotated, error) {
 	r, err := d.rotate(ctx, s, patience)
 	if !errors.Is(err, awsclient.ErrRotationUnderWay) {
@@ -137,7 +137,8 @@ func (e otherRotationError) Unwrap() error { return awsclient.ErrRotationUnderWa
 
 func underWayError(s *managed.Secret) error {
 	return terminal.WithHint(otherRotationError(s.Name),
-		fmt.Sprintf("to see its progress: quilt-rotate status %[1]s; if it is stuck, end it: quilt-rotate unstick %[1]s",
+		fmt.Sprintf(
+			"to see its progress: quilt-rotate status %[1]s; if it is stuck, end it: quilt-rotate unstick %[1]s",
 			s.Name))
 }
 
@@ -161,8 +162,8 @@ type follower struct {
 	stepped []string  // names of the steps that succeeded
 }
 
-// logLag is how long to wait for the last lines of the log after the rotation is complete. CloudWatch
-// returns them some seconds late, and they are only shown.
+// logLag is how long to wait for the last lines of the log after the rotation is complete.
+// CloudWatch returns them some seconds late, and they are only shown.
 const logLag = 5 * time.Second
 
 var steps = []string{"createSecret", "setSecret", "testSecret", "finishSecret"}
@@ -241,9 +242,9 @@ func (f *follower) show(r awsclient.LogRecord) {
 // errNotEnded reports that the time to wait for a rotation is over.
 var errNotEnded = errors.New("has not ended")
 
-// ended reports whether the rotation has ended, and returns an error if it failed. If the version was
-// current and now has neither AWSCURRENT nor AWSPENDING, another rotation replaced it. Labels with
-// AWSPENDING may be older than the record of finishSecret in the log.
+// ended reports whether the rotation has ended, and returns an error if it failed. If the version
+// was current and now has neither AWSCURRENT nor AWSPENDING, another rotation replaced it. Labels
+// with AWSPENDING may be older than the record of finishSecret in the log.
 func (f *follower) ended() (bool, error) {
 	version := f.secret.Versions[f.result.VersionID]
 	f.result.KeyID = version.Key()

@@ -22,8 +22,8 @@ type rotationPlan struct {
 	longest  time.Duration // longest time until the end of the first rotation
 }
 
-// planRotation checks the given schedule. It returns nil if there is nothing to turn on: rotation is
-// already on, or no stack is deployed yet, and its deployment will turn rotation on.
+// planRotation checks the given schedule. It returns nil if there is nothing to turn on: rotation
+// is already on, or no stack is deployed yet, and its deployment will turn rotation on.
 func (x *adoption) planRotation(ctx context.Context) (*rotationPlan, error) {
 	s := x.secret
 	given := vault.RotationRules{Schedule: x.Schedule, Window: x.Window}
@@ -91,8 +91,9 @@ func (x *adoption) keepsRotation(ctx context.Context, given vault.RotationRules)
 	leave, option := "leave the option out, or ", "--rotation-lambda-arn "+function
 	switch {
 	case have.Function != vault.UnqualifiedFunction(have.Function):
-		wrong, leave = "but it names a version or an alias of the function, and the functions have permission only for "+
-			"secrets that name the function itself: "+have.Function, ""
+		wrong, leave =
+			"but it names a version or an alias of the function, and the functions have permission only for "+
+				"secrets that name the function itself: "+have.Function, ""
 	case have.Function != function:
 		wrong = "by another function: " + have.Function
 	case x.Schedule != "" && !sameRules(have.Rules, given):
@@ -106,17 +107,17 @@ func (x *adoption) keepsRotation(ctx context.Context, given vault.RotationRules)
 			"aws secretsmanager rotate-secret --secret-id "+s.Name+" --no-rotate-immediately "+option)
 }
 
-// sameRules compares only what the operator gives. If there is a schedule, AutomaticallyAfterDays is
-// ignored, because Secrets Manager calculates it (API reference, DescribeSecret).
+// sameRules compares only what the operator gives. If there is a schedule, AutomaticallyAfterDays
+// is ignored, because Secrets Manager calculates it (API reference, DescribeSecret).
 func sameRules(have, given vault.RotationRules) bool {
 	same := have.Schedule == given.Schedule || have.Schedule == "" && given.Schedule == fmt.Sprintf("rate(%d days)",
 		have.AfterDays)
 	return same && (given.Window == "" || have.Window == given.Window)
 }
 
-// switchOn turns rotation on and does not rotate the secret. It reads the state before and after the
-// call: another run of the same command may have turned rotation on, whose test of the configuration
-// makes our call fail for a moment, and the answer may be lost.
+// switchOn turns rotation on and does not rotate the secret. It reads the state before and after
+// the call: another run of the same command may have turned rotation on, whose test of the
+// configuration makes our call fail for a moment, and the answer may be lost.
 func (x *adoption) switchOn(ctx context.Context, plan *rotationPlan) error {
 	s := x.secret
 	before := s.Rotation.Function

@@ -52,13 +52,13 @@ type UnstickOptions struct {
 	Now      bool          // do not wait for a step that may still be running
 }
 
-// Unstick ends a rotation that cannot finish: it reports what it finds and removes AWSPENDING. If the
-// version holds a key, the key keeps its label, and a sweep revokes it. AWSPENDING on the current
-// version stays: it blocks no rotation, and the service removes it.
+// Unstick ends a rotation that cannot finish: it reports what it finds and removes AWSPENDING. If
+// the version holds a key, the key keeps its label, and a sweep revokes it. AWSPENDING on the
+// current version stays: it blocks no rotation, and the service removes it.
 //
-// First, Unstick waits until no step of the rotation can be running. A running step may still make the
-// version current, which is the best result. Or it may store a value with AWSPENDING again, so that
-// the rotation is stuck as before.
+// First, Unstick waits until no step of the rotation can be running. A running step may still make
+// the version current, which is the best result. Or it may store a value with AWSPENDING again, so
+// that the rotation is stuck as before.
 //
 // After a crash, AWSPENDING is there or not, and the same command continues. If an answer is lost,
 // Unstick reads the labels. If two commands run at the same time, neither can end another rotation,
@@ -102,8 +102,8 @@ func (d *Operator) Unstick(ctx context.Context, s *managed.Secret, o UnstickOpti
 	return u, left(err, "to see whether AWSPENDING was removed: quilt-rotate status "+s.Name)
 }
 
-// waiting returns the version that has AWSPENDING and is not current. If there is one, a rotation is
-// under way or stuck.
+// waiting returns the version that has AWSPENDING and is not current. If there is one, a rotation
+// is under way or stuck.
 func waiting(s *managed.Secret) (vault.Version, bool) {
 	pending, ok := s.Holder(vault.Pending)
 	return pending, ok && !pending.Has(vault.Current)

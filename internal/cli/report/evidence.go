@@ -395,7 +395,8 @@ func (b *builder) unseen(s Secret, all []Rotation) (list []string) {
 	}
 	if derived > 0 {
 		list = append(list, fmt.Sprintf("which version was replaced follows only from the order of the versions in "+
-			"%s: no log line names it (an older release wrote it, or there is none), and a rollback in between is not seen",
+			"%s: no log line names it (an older release wrote it, or there is none), and a rollback in between is "+
+			"not seen",
 			plural(derived, "case")))
 	}
 	if notSeen > 0 {

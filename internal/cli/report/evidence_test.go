@@ -14,8 +14,8 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func at(days float64) time.Time { return start.Add(time.Duration(days * 24 * float64(time.Hour))) }
 
-// evidence is the evidence of lines, one an hour from day 10 on, about a secret that rotates every 30
-// days.
+// evidence is the evidence of lines, one an hour from day 10 on, about a secret that rotates every
+// 30 days.
 func evidence(lines ...string) (report.Secret, *report.Journals) {
 	journals := report.NewJournals("arn:a")
 	for i, line := range lines {
@@ -36,7 +36,8 @@ const cutOver = `{"step":"finishSecret","outcome":"ok","secret":"arn:a","version
 
 func TestARevocationThatWasNotSeenRefusedIsNoRevocation(t *testing.T) {
 	// Protects the auditor: an attempt that failed is an exception, and the key's end is not seen.
-	s, _ := evidence(cutOver, `{"action":"revoke","secret":"arn:a","version":"v1","keyId":"k1","error":"still logs in"}`)
+	s, _ := evidence(cutOver,
+		`{"action":"revoke","secret":"arn:a","version":"v1","keyId":"k1","error":"still logs in"}`)
 	end := s.Rotations[1].Replaced.End
 	if end.State != report.NotSeen || end.RefusedSeen || len(s.Exceptions) != 1 {
 		t.Errorf("the end is %+v, the exceptions %+v", end, s.Exceptions)
@@ -44,7 +45,8 @@ func TestARevocationThatWasNotSeenRefusedIsNoRevocation(t *testing.T) {
 }
 
 func TestALaterCallOfFinishSecretIsNoSecondRotation(t *testing.T) {
-	// Protects the count of rotations from retries and twins: the line of the cut-over itself counts.
+	// Protects the count of rotations from retries and twins: the line of the cut-over itself
+	// counts.
 	s, _ := evidence(cutOver, `{"step":"finishSecret","outcome":"already current","secret":"arn:a","version":"v2"}`)
 	if len(s.Rotations) != 2 || !s.Rotations[1].Time.Equal(at(10)) || s.Rotations[1].Replaced.KeyID != "k1" {
 		t.Errorf("the rotations are %+v", s.Rotations)

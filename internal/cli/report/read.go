@@ -28,13 +28,15 @@ type Options struct {
 	Since   time.Duration
 	MaxGap  time.Duration // see [Window]
 
-	// Trail asks the audit trail for the changes of keys in the last days; nil: it is not configured.
+	// Trail asks the audit trail for the changes of keys in the last days; nil: it is not
+	// configured.
 	Trail    func(ctx context.Context, days int) (*trail.Answer, error)
 	Progress func(string)
 }
 
-// atOnce is how many requests about secrets run at the same time, and logsAtOnce how many log groups
-// are read: CloudWatch Logs allows 5 requests a second for all of them (quotas, FilterLogEvents).
+// atOnce is how many requests about secrets run at the same time, and logsAtOnce how many log
+// groups are read: CloudWatch Logs allows 5 requests a second for all of them (quotas,
+// FilterLogEvents).
 const (
 	atOnce     = 10
 	logsAtOnce = 4
@@ -150,7 +152,8 @@ func (r *reader) describe(ctx context.Context, names []string) {
 	}
 }
 
-// readLogs finds the functions of the secrets and reads their log groups, each once for all secrets.
+// readLogs finds the functions of the secrets and reads their log groups, each once for all
+// secrets.
 func (r *reader) readLogs(ctx context.Context) {
 	var arns []string
 	for _, f := range r.facts {
@@ -188,8 +191,8 @@ func (r *reader) find(ctx context.Context, arn, only string) *functions {
 		f.note("rotations", "the rotate function "+nameOf(arn), err)
 		return f
 	}
-	// a gap at the begin, and the age of the first key, count from the rotation before: no key lives
-	// longer than a year, and this log has a few lines for each rotation
+	// a gap at the begin, and the age of the first key, count from the rotation before: no key
+	// lives longer than a year, and this log has a few lines for each rotation
 	f.rotate = r.group(ctx, f, rotate, narrowed(rotatePattern, only), r.Report.Since.Add(-366*day))
 	name := rotate.Tags[settings.TagRevokeFunction]
 	if name == "" {
@@ -233,8 +236,8 @@ func (r *reader) group(ctx context.Context, f *functions, function awsclient.Fun
 	kept := r.Time.AddDate(0, 0, -described.Retention)
 	switch {
 	case awsclient.NotFound(err):
-		f.unseen = append(f.unseen, "there is no log group "+function.LogGroup+": it was deleted, or the "+
-			"function never ran")
+		f.unseen = append(f.unseen, "there is no log group "+function.LogGroup+": it was deleted, or the function "+
+			"never ran")
 		g.From, g.missing = time.Time{}, true
 	case err != nil:
 		g.unsure = true

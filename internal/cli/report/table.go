@@ -10,8 +10,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// WriteTable writes the report for people. width is that of the terminal; 0 stands for a pipe, where
-// each row is a line.
+// WriteTable writes the report for people. width is that of the terminal; 0 stands for a pipe,
+// where each row is a line.
 func (r Report) WriteTable(w io.Writer, width int) error {
 	lines := []string{
 		terminal.Strong.Render("Rotation of API keys ") + terminal.Legible(r.window()),

@@ -1,10 +1,10 @@
-// Package status reads the state of a managed secret: its versions and their keys, its rotation, its
-// pause, its replicas, what the next sweep will do, and its problems. It also has the sentences that
-// describe the actions of a sweep (Planned, Done), which several commands print.
+// Package status reads the state of a managed secret: its versions and their keys, its rotation,
+// its pause, its replicas, what the next sweep will do, and its problems. It also has the sentences
+// that describe the actions of a sweep (Planned, Done), which several commands print.
 //
 // It relies on package managed for the secret, and on the revoke function for the plan of the next
-// sweep. It changes nothing. `quilt-rotate status --json` prints [Status]: a field of it never changes
-// its meaning.
+// sweep. It changes nothing. `quilt-rotate status --json` prints [Status]: a field of it never
+// changes its meaning.
 package status
 
 import (
@@ -59,7 +59,8 @@ type Rotation struct {
 	Overdue       bool       `json:"overdue,omitempty"`
 	UnderWay      bool       `json:"underWay,omitempty"` // AWSPENDING is on a version that is not current
 	UnderWaySince *time.Time `json:"underWaySince,omitempty"`
-	// the last rotation was not scheduled: a sweep found that the key was refused or about to expire
+	// the last rotation was not scheduled: a sweep found that the key was refused or about to
+	// expire
 	LastOnNeed bool `json:"lastOnNeed,omitempty"`
 	OnNeedOff  bool `json:"onNeedOff,omitempty"` // a tag turns rotation on need off
 }
@@ -81,7 +82,8 @@ type Sweep struct {
 	WouldFail *revocation.Failure  `json:"wouldFail,omitempty"`
 	Health    *revocation.Health   `json:"health,omitempty"`
 	Registry  *revocation.Registry `json:"registry,omitempty"`
-	// registry's time, which dates of keys are compared with; Secrets Manager's time if it is not known
+	// registry's time, which dates of keys are compared with; Secrets Manager's time if it is not
+	// known
 	RegistryTime time.Time `json:"-"`
 }
 
@@ -92,8 +94,8 @@ type Problem struct {
 	Hint   string `json:"hint,omitempty"`
 }
 
-// atOnce limits how many secrets are read at the same time. Each read invokes the revoke function, and
-// the concurrency of the account may be low.
+// atOnce limits how many secrets are read at the same time. Each read invokes the revoke function,
+// and the concurrency of the account may be low.
 const atOnce = 10
 
 // All reads several secrets and returns them in their order. A secret that cannot be read does not
@@ -115,9 +117,9 @@ func All(ctx context.Context, c *awsclient.Cloud, revokeFunction string, names [
 	return list, ctx.Err()
 }
 
-// AllPaused finds the stacks whose schedule of sweeps is disabled, and sets AllPaused in the status of
-// their secrets. It returns the names of the schedules. unknown is an error if some schedules could not
-// be read.
+// AllPaused finds the stacks whose schedule of sweeps is disabled, and sets AllPaused in the status
+// of their secrets. It returns the names of the schedules. unknown is an error if some schedules
+// could not be read.
 func AllPaused(ctx context.Context, c *awsclient.Cloud, list []Status) (schedules []string, unknown error) {
 	looked := map[string]bool{} // by function: whether its sweeps are paused
 	for i := range list {
@@ -319,13 +321,12 @@ func problems(s Status) []Problem {
 	return list
 }
 
-// FreeLabels returns the hint that says how to free labels. Labels that quilt-rotate did not write are
-// removed first, because a sweep needs a free label itself. A sweep does nothing while a rotation is
-// under way, and keeps keys in their grace period.
+// FreeLabels returns the hint that says how to free labels. Labels that quilt-rotate did not write
+// are removed first, because a sweep needs a free label itself. A sweep does nothing while a
+// rotation is under way, and keeps keys in their grace period.
 func FreeLabels(secret string, versions []revocation.VersionInfo, underWay bool) string {
 	text := fmt.Sprintf("quilt-rotate revoke %[1]s, then: quilt-rotate rotate %[1]s; if keys are in their grace "+
-		"period, revoke one of them early: "+
-		"quilt-rotate emergency %[1]s --version ID", secret)
+		"period, revoke one of them early: quilt-rotate emergency %[1]s --version ID", secret)
 	if label, version := foreignLabel(versions); label != "" {
 		text = fmt.Sprintf("remove the labels that nobody needs: aws secretsmanager update-secret-version-stage "+
 			"--secret-id %s --version-stage %s --remove-from-version-id %s, then: %s",

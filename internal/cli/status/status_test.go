@@ -15,7 +15,8 @@ func inOrder() Status {
 	next := now.Add(20 * 24 * time.Hour)
 	return Status{
 		Secret: "prod/pipeline", ARN: "arn", Time: now, marked: true, Rotation: Rotation{On: true, Next: &next},
-		Versions: []revocation.VersionInfo{{Version: "0f9a1b2c-1111", Stages: []string{vault.Current}, Value: revocation.Holds,
+		Versions: []revocation.VersionInfo{{Version: "0f9a1b2c-1111", Stages: []string{vault.Current},
+			Value: revocation.Holds,
 			KeyInfo: revocation.KeyInfo{
 				KeyID: "k2", Fingerprint: "qk_new...new", ExpiresAt: now.Add(60 * 24 * time.Hour),
 			}}},

@@ -18,8 +18,8 @@ type Line struct {
 	Detail string
 }
 
-// actions has the sentences for the changes of a sweep. KEY is replaced by the key, and VERSION by the
-// start of the version's id.
+// actions has the sentences for the changes of a sweep. KEY is replaced by the key, and VERSION by
+// the start of the version's id.
 var actions = map[revocation.Kind]struct{ planned, done string }{
 	revocation.Revoke:       {"will revoke KEY", "revoked KEY"},
 	revocation.RevokeOrphan: {"will revoke KEY", "revoked KEY"},

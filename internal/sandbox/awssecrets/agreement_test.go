@@ -24,8 +24,9 @@ var documented = []string{
 }
 
 func TestTheProductReadsSchedulesAsTheServiceDoes(t *testing.T) {
-	// Protects keys from a lifetime that is too short for their schedule: the functions' package and
-	// the sandbox read expressions with code of their own, so that a mistake in one of them shows.
+	// Protects keys from a lifetime that is too short for their schedule: the functions' package
+	// and the sandbox read expressions with code of their own, so that a mistake in one of them
+	// shows.
 	for _, expression := range documented {
 		if _, err := product.Parse(expression); err != nil {
 			t.Errorf("%s is refused: it %v", expression, err)

@@ -123,8 +123,8 @@ func parseNumber(text string, low, high int, names []string) (int, bool) {
 // hourly says whether there is more than one window a day.
 func (c *cron) hourly() bool { return bits.OnesCount64(c.hours) > 1 }
 
-// gap is the shortest time between two windows in hours, at most 24. Midnight lies in between if two
-// days in a row have windows.
+// gap is the shortest time between two windows in hours, at most 24. Midnight lies in between if
+// two days in a row have windows.
 func (c *cron) gap() int {
 	shortest, first, last := 24, bits.TrailingZeros64(c.hours), bits.Len64(c.hours)-1
 	for hour, former := first+1, first; hour <= last; hour++ {

@@ -56,8 +56,8 @@ func (r rules) parse() (schedule, error) {
 }
 
 var (
-	// The characters are those of the API reference. The user guide has a singular unit after 1 only,
-	// and EventBridge refuses anything else.
+	// The characters are those of the API reference. The user guide has a singular unit after 1
+	// only, and EventBridge refuses anything else.
 	ratePattern     = regexp.MustCompile(`^rate\((\d{1,6}) (hour|day)(s?)\)$`)
 	cronPattern     = regexp.MustCompile(`^cron\(([0-9A-Za-z#?*/, -]*)\)$`)
 	durationPattern = regexp.MustCompile(`^(\d{1,2})h$`)

@@ -122,7 +122,8 @@ func TestTheDemoPrintsPlainLinesWithoutKeys(t *testing.T) {
 	if strings.Contains(printed, "\x1b") {
 		t.Errorf("the output is not for a terminal, but has an escape code:\n%q", printed)
 	}
-	if match := regexp.MustCompile(`"pipeline" never failed  (\d+) requests`).FindStringSubmatch(printed); match == nil ||
+	if match := regexp.MustCompile(`"pipeline" never failed  (\d+) requests`).FindStringSubmatch(
+		printed); match == nil ||
 		len(match[1]) < 3 {
 		t.Error("the service sent fewer than a hundred requests")
 	}

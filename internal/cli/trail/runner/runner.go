@@ -1,10 +1,10 @@
-// Package runner runs a query in Amazon Athena: it starts the query, waits for its end, and fetches all
-// its results.
+// Package runner runs a query in Amazon Athena: it starts the query, waits for its end, and fetches
+// all its results.
 //
 // The caller gives the client, the database and the workgroup. The workgroup names the location for
-// results. Athena charges for the data that a query reads. So a query is started only once, even if an
-// answer is lost (the client request token ensures this), and a query that nobody waits for is stopped.
-// The package changes nothing except its own queries.
+// results. Athena charges for the data that a query reads. So a query is started only once, even if
+// an answer is lost (the client request token ensures this), and a query that nobody waits for is
+// stopped. The package changes nothing except its own queries.
 package runner
 
 import (
@@ -47,8 +47,8 @@ type Runner struct {
 	Wait     time.Duration      // before the second look; 250 ms if zero
 }
 
-// Run starts the query, waits for it and fetches its results. If ctx ends, or an error occurs while the
-// query runs, the query is stopped at Athena.
+// Run starts the query, waits for it and fetches its results. If ctx ends, or an error occurs while
+// the query runs, the query is stopped at Athena.
 func (r *Runner) Run(ctx context.Context, sql string) (*trail.Answer, error) {
 	id, err := r.start(ctx, sql)
 	if err != nil {
@@ -72,8 +72,8 @@ func (r *Runner) Run(ctx context.Context, sql string) (*trail.Answer, error) {
 	return answer, nil
 }
 
-// start starts the query. If no answer comes, the query may have been started. Then it is found by its
-// token and stopped.
+// start starts the query. If no answer comes, the query may have been started. Then it is found by
+// its token and stopped.
 func (r *Runner) start(ctx context.Context, sql string) (id string, err error) {
 	input := &athena.StartQueryExecutionInput{
 		QueryString: aws.String(sql), ClientRequestToken: aws.String(uuid.NewString()),
@@ -91,8 +91,8 @@ func (r *Runner) start(ctx context.Context, sql string) (id string, err error) {
 	return "", r.recall(ctx, input, failed)
 }
 
-// recall finds a query whose start was not answered and stops it. It sends the same request with the
-// same token again, which returns the id of the query.
+// recall finds a query whose start was not answered and stops it. It sends the same request with
+// the same token again, which returns the id of the query.
 func (r *Runner) recall(ctx context.Context, input *athena.StartQueryExecutionInput, failed *Error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
@@ -206,8 +206,8 @@ func cells(row types.Row) []trail.Cell {
 	return cells
 }
 
-// mayRun reports whether a failed start may have started the query: the request was sent, and Athena
-// did not refuse it.
+// mayRun reports whether a failed start may have started the query: the request was sent, and
+// Athena did not refuse it.
 func mayRun(err error) bool {
 	var refused smithy.APIError
 	var internal *types.InternalServerException

@@ -1,5 +1,5 @@
-// Package show writes results of audit trail queries: as a table for people, and as JSON and CSV for
-// programs.
+// Package show writes results of audit trail queries: as a table for people, and as JSON and CSV
+// for programs.
 //
 // A table on a terminal leaves out ids, fingerprints of keys that have a name, and empty columns. A
 // table in a pipe, JSON and CSV leave out nothing.
@@ -27,8 +27,8 @@ var fields = []struct {
 	{"last used (UTC)", []string{trail.LastUsed}}, {"error", []string{trail.ErrorCode}},
 }
 
-// Table returns the results as a table. On a terminal, it has at most the given width. In a pipe, each
-// row is one line with all columns.
+// Table returns the results as a table. On a terminal, it has at most the given width. In a pipe,
+// each row is one line with all columns.
 func Table(a *trail.Answer, watched bool, width int) string {
 	t := terminal.Table{Rows: make([][]string, len(a.Rows))}
 	add := func(title string, names ...string) {
@@ -61,8 +61,8 @@ func Table(a *trail.Answer, watched bool, width int) string {
 	return t.Render(watched, width)
 }
 
-// Footer returns a line with the number of rows, and the amount of data that Athena read. limit is the
-// limit of the query.
+// Footer returns a line with the number of rows, and the amount of data that Athena read. limit is
+// the limit of the query.
 func Footer(a *trail.Answer, limit int) string {
 	noun := "event"
 	if a.Column(trail.Calls) >= 0 {
