@@ -133,7 +133,7 @@ func TestFailuresOfApiKeyCreate(t *testing.T) {
 				remove()
 				wantFault(t, err, c.wants["apiKeyCreate"])
 				if errorType(err) == "CreateAnswerLost" {
-					wantFault(t, err, "CreateAnswerLost", "revoked by the sweep")
+					wantFault(t, err, "CreateAnswerLost", "a sweep revokes it")
 					if n := sandboxtest.Count(trace.Take(), "apiKeyCreate"); n != 1 {
 						t.Errorf("apiKeyCreate was sent %d times", n)
 					}

@@ -162,8 +162,8 @@ func (p *examined) issuerWorks(ctx context.Context) finding {
 		return broken(err, "correct the value of the secret "+name+`: {"username": …, "password": …, "serves": ["`+
 			p.name+`"]}, or with "api_key" instead of the first two`)
 	case owner != "" && !quilt.SameUser(me.Email, owner):
-		return failure("store a credential of "+owner+" in "+name, "the issuing credential belongs to %s, and the "+
-			"key to %s", me.Email, owner)
+		return failure("store a credential of "+owner+" in "+name, "the issuing credential belongs to %s, but the "+
+			"key belongs to %s", me.Email, owner)
 	}
 	p.issuer = session.Session
 	if !session.Listed {
