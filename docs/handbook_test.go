@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"quilt-rotate/docs/handbook"
 )
@@ -160,5 +161,21 @@ func TestNamedFunctionsExist(t *testing.T) {
 	}
 	if count < 20 {
 		t.Errorf("found %d functions only", count)
+	}
+}
+
+func TestPagesAreWrapped(t *testing.T) {
+	// A page is read in a terminal, too. Tables and code blocks cannot be wrapped.
+	for _, p := range pages(t) {
+		code := false
+		for i, line := range strings.Split(p.Text, "\n") {
+			trimmed := strings.TrimSpace(line)
+			if strings.HasPrefix(trimmed, "```") {
+				code = !code
+			}
+			if n := utf8.RuneCountInString(line); n > 120 && !code && !strings.HasPrefix(trimmed, "|") {
+				t.Errorf("%s:%d has %d columns, more than 120", p.Path, i+1, n)
+			}
+		}
 	}
 }

@@ -141,8 +141,8 @@ func writeBash(w io.Writer, places []place) {
 		}
 	}
 	fmt.Fprintf(w, "  %s) words= ;;\n", strings.Join(unknown, " | \\\n  "))
-	fmt.Fprint(w,
-		"  esac\n  COMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\ncomplete -o default -F _quilt_rotate quilt-rotate\n")
+	fmt.Fprint(w, "  esac\n  COMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\n"+
+		"complete -o default -F _quilt_rotate quilt-rotate\n")
 }
 
 // writeFish writes a function that compares the commands on the line with a place, and one line for

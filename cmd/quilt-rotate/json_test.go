@@ -40,8 +40,8 @@ func shape(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := os.ReadFile(file)
 	ts.Check(err)
 	if got != string(want) {
-		ts.Fatalf("the fields "+
-			"are\n%sand not those of testdata/json/%s.txt (if this is meant: -golden, and say it in the command's help)\n%s", got, args[0], want)
+		ts.Fatalf("the fields are\n%sand not those of testdata/json/%s.txt "+
+			"(if this is meant: -golden, and say it in the command's help)\n%s", got, args[0], want)
 	}
 }
 

@@ -465,7 +465,8 @@ var planRows = []row{
 		s.at(marked.Add(720 * time.Hour))
 	}), []string{revokeOld}},
 	{"more grace is configured now than the mark promises", with(func(s *scene) {
-		s.relabel("old", vault.Previous, vault.KeyLabel("old"), vault.NewMark("old", marked).Promising(time.Hour).Label())
+		s.relabel("old", vault.Previous, vault.KeyLabel("old"),
+			vault.NewMark("old", marked).Promising(time.Hour).Label())
 		s.at(marked.Add(grace - time.Second))
 	}), []string{"report in-grace old old until 24h0m0s"}},
 	{"marked twice: the later promise counts", with(func(s *scene) {

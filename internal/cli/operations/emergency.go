@@ -107,7 +107,8 @@ func (e *emergency) run(ctx context.Context) error {
 		do    func(context.Context) error
 		state string
 	}{
-		{e.replace, "THE LEAKED KEY IS STILL VALID; if a rotation has started, it continues at AWS without this command"},
+		{e.replace, "THE LEAKED KEY IS STILL VALID; if a rotation has started, it continues at AWS without this " +
+			"command"},
 		{e.restart, "THE LEAKED KEY IS STILL VALID; it is no longer current, and services may be restarting"},
 		{e.revoke, "THE LEAKED KEY MAY STILL BE VALID; it is no longer current"},
 		{e.listUntracked, "the registry refuses the leaked key; the other keys of its user were not listed"},

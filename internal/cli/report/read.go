@@ -305,8 +305,8 @@ func (r *reader) readLog(ctx context.Context, name string) {
 // readTrail asks the audit trail, once for all secrets.
 func (r *reader) readTrail(ctx context.Context) {
 	if r.Trail == nil {
-		r.unseen("the registry's audit trail was not asked (give --database): who created and revoked keys outside the " +
-			"functions is not seen")
+		r.unseen("the registry's audit trail was not asked (give --database): who created and revoked keys outside " +
+			"the functions is not seen")
 		return
 	}
 	days := int((r.Options.Since + day - 1) / day)
