@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,6 +49,9 @@ func asCommand() {
 type withFunctions struct{ m *testing.M }
 
 func (w withFunctions) Run() int {
+	// Started with nohup, this process ignores SIGHUP, and so would each command of a script. A signal
+	// that is caught here has its default effect there.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	hermetic.Clear()
 	var err error
 	if folder, err = os.MkdirTemp("", "quilt-rotate-"); err != nil {
