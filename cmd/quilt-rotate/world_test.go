@@ -138,25 +138,27 @@ var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg boo
 	"encrypted":    (*world).encrypted,
 }
 
-// sandbox [tries=N] [NAME=VALUE...]: starts the sandbox, and points the script's environment to it.
-// N is how often a rotation is tried; the variables are the revoke function's.
+// sandbox [tries=N] [timeout=DURATION] [NAME=VALUE...]: starts the sandbox, and points the script's
+// environment to it. N is how often a rotation is tried. The timeout is that of the rotate function:
+// it ends a step that waits until the registry accepts a new key. The variables are the revoke
+// function's.
 func (w *world) start(ts *testscript.TestScript, _ bool, args []string) {
-	environment := map[string]string{}
+	options := scene.Options{Functions: scene.In(folder), RevokeEnvironment: map[string]string{}}
 	for _, arg := range args {
 		name, value, ok := strings.Cut(arg, "=")
-		if !ok {
+		switch {
+		case !ok:
 			ts.Fatalf("sandbox takes NAME=VALUE, not %s", arg)
+		case name == "tries":
+			options.Sandbox.RotationTries = atoi(ts, value)
+		case name == "timeout":
+			options.RotateTimeout = duration(ts, value)
+		default:
+			options.RevokeEnvironment[name] = value
 		}
-		environment[name] = value
-	}
-	options := sandbox.Options{}
-	if tries, ok := environment["tries"]; ok {
-		options.RotationTries = atoi(ts, tries)
-		delete(environment, "tries")
 	}
 	var err error
-	w.Scene, err = scene.Open(scene.Options{Sandbox: options, Functions: scene.In(folder),
-		RevokeEnvironment: environment})
+	w.Scene, err = scene.Open(options)
 	ts.Check(err)
 	w.Hooks.Set(w.observe)
 	for _, variable := range w.Exports() {

@@ -6,6 +6,7 @@
 package scene
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,13 +40,16 @@ const schedule = `{"ScheduleExpression": "rate(1 hour)", "FlexibleTimeWindow": {
 	`:stateMachine:sweeps", "RoleArn": "arn:aws:iam::` + sandbox.Account + `:role/schedule",
 	"Input": "{\"time\": \"<aws.scheduler.scheduled-time>\"}"}}`
 
-// FunctionTimeout is the timeout of both functions.
+// FunctionTimeout is the timeout of both functions, if the options do not set another one for the
+// rotate function.
 const FunctionTimeout = 30 * time.Second
 
 // Options are the settings of a scene.
 type Options struct {
 	Sandbox   sandbox.Options
 	Functions Functions
+	// RotateTimeout is the timeout of the rotate function. Default: [FunctionTimeout].
+	RotateTimeout time.Duration
 	// RevokeEnvironment is added to the environment of the revoke function.
 	RevokeEnvironment map[string]string
 }
@@ -77,8 +81,8 @@ func (s *Scene) deploy(o Options) (err error) {
 		c.Tags = map[string]string{settings.TagRevokeFunction: sandbox.RevokeFunction,
 			settings.TagSchedule: ScheduleName}
 	}
-	if s.RotateARN, err = s.AddFunction(sandbox.RotateFunction, o.Functions.Rotate, FunctionTimeout, nil,
-		named); err != nil {
+	if s.RotateARN, err = s.AddFunction(sandbox.RotateFunction, o.Functions.Rotate,
+		cmp.Or(o.RotateTimeout, FunctionTimeout), nil, named); err != nil {
 		return err
 	}
 	if err = s.permit(); err != nil {
