@@ -55,14 +55,14 @@ func refuse(c *wire.Call, next func(), code, message string) {
 	fault := &awsjson.Fault{Code: code, Message: message}
 	switch c.Service {
 	case secretsManager:
-		c.Respond(http.StatusBadRequest, string(awsjson.Document("Message", fault)), "Content-Type",
+		c.Respond(http.StatusBadRequest, string(awsjson.ErrorDocument("Message", fault)), "Content-Type",
 			"application/x-amz-json-1.1")
 	case logs, ecs, ssm, kms:
-		c.Respond(http.StatusBadRequest, string(awsjson.Document("message", fault)), "Content-Type",
+		c.Respond(http.StatusBadRequest, string(awsjson.ErrorDocument("message", fault)), "Content-Type",
 			"application/x-amz-json-1.1")
 	case lambda, scheduler:
-		c.Respond(http.StatusForbidden, string(awsjson.Document("Message", fault)), "Content-Type", "application/json",
-			"X-Amzn-Errortype", code)
+		c.Respond(http.StatusForbidden, string(awsjson.ErrorDocument("Message", fault)), "Content-Type",
+			"application/json", "X-Amzn-Errortype", code)
 	case sts:
 		c.Respond(http.StatusForbidden, string(awssts.ErrorDocument(code, message)), "Content-Type", "text/xml")
 	default:

@@ -113,23 +113,23 @@ type serviceEntry struct {
 	LaunchType         string            `json:"launchType"`
 	SchedulingStrategy string            `json:"schedulingStrategy"`
 	TaskDefinition     string            `json:"taskDefinition"`
-	CreatedAt          awsjson.Moment    `json:"createdAt"`
+	CreatedAt          awsjson.Timestamp `json:"createdAt"`
 	Deployments        []deploymentEntry `json:"deployments"`
 }
 
 type deploymentEntry struct {
-	ID                 string         `json:"id"`
-	Status             string         `json:"status"`
-	TaskDefinition     string         `json:"taskDefinition"`
-	DesiredCount       int            `json:"desiredCount"`
-	PendingCount       int            `json:"pendingCount"`
-	RunningCount       int            `json:"runningCount"`
-	FailedTasks        int            `json:"failedTasks"`
-	LaunchType         string         `json:"launchType"`
-	RolloutState       string         `json:"rolloutState"`
-	RolloutStateReason string         `json:"rolloutStateReason"`
-	CreatedAt          awsjson.Moment `json:"createdAt"`
-	UpdatedAt          awsjson.Moment `json:"updatedAt"`
+	ID                 string            `json:"id"`
+	Status             string            `json:"status"`
+	TaskDefinition     string            `json:"taskDefinition"`
+	DesiredCount       int               `json:"desiredCount"`
+	PendingCount       int               `json:"pendingCount"`
+	RunningCount       int               `json:"runningCount"`
+	FailedTasks        int               `json:"failedTasks"`
+	LaunchType         string            `json:"launchType"`
+	RolloutState       string            `json:"rolloutState"`
+	RolloutStateReason string            `json:"rolloutStateReason"`
+	CreatedAt          awsjson.Timestamp `json:"createdAt"`
+	UpdatedAt          awsjson.Timestamp `json:"updatedAt"`
 }
 
 func (s *Server) entry(found *service) serviceEntry {
@@ -137,14 +137,14 @@ func (s *Server) entry(found *service) serviceEntry {
 		ServiceARN: s.arn("service/" + found.cluster + "/" + found.name), ServiceName: found.name,
 		ClusterARN: s.arn("cluster/" + found.cluster),
 		Status:     "ACTIVE", DesiredCount: desired, LaunchType: "FARGATE", SchedulingStrategy: "REPLICA",
-		TaskDefinition: s.arn("task-definition/" + found.name + ":1"), CreatedAt: awsjson.At(found.created),
+		TaskDefinition: s.arn("task-definition/" + found.name + ":1"), CreatedAt: awsjson.NewTimestamp(found.created),
 	}
 	for i, d := range found.deployments {
 		entry := deploymentEntry{
 			ID: d.id, Status: "PRIMARY", TaskDefinition: out.TaskDefinition, DesiredCount: desired,
 			RunningCount: d.running, FailedTasks: d.failed,
 			LaunchType: out.LaunchType, RolloutState: d.state, RolloutStateReason: d.reason,
-			CreatedAt: awsjson.At(d.created), UpdatedAt: awsjson.At(d.updated),
+			CreatedAt: awsjson.NewTimestamp(d.created), UpdatedAt: awsjson.NewTimestamp(d.updated),
 		}
 		if i > 0 {
 			entry.Status = "ACTIVE"

@@ -51,8 +51,8 @@ func New(options Options) *Server {
 	}
 	s := &Server{options: options, clusters: map[string]map[string]*service{}}
 	s.wire = &awsjson.Service{Target: Target, Message: "message", Now: s.now, Operations: map[string]awsjson.Operation{
-		"DescribeServices": awsjson.Strictly(s.describeServices),
-		"UpdateService":    awsjson.Strictly(s.updateService),
+		"DescribeServices": awsjson.NewStrictOperation(s.describeServices),
+		"UpdateService":    awsjson.NewStrictOperation(s.updateService),
 	}}
 	return s
 }

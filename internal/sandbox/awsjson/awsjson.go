@@ -1,9 +1,10 @@
-// Package awsjson is the server's side of AWS JSON 1.1, the protocol of Secrets Manager, CloudWatch
-// Logs and ECS: POST /, the operation in X-Amz-Target, JSON both ways, an error's code in __type
-// (Smithy 2.0 specification, "AWS JSON 1.1 protocol").
+// Package awsjson implements the server side of AWS JSON 1.1, the protocol of Secrets Manager,
+// CloudWatch Logs and ECS (Smithy 2.0 specification, "AWS JSON 1.1 protocol"). A request is POST /
+// with the operation in the header X-Amz-Target. The request and the response are JSON. An error
+// has its code in __type.
 //
-// It knows no service: each of the sandbox's hands it its operations and its clock. It never checks
-// a signature, and never quotes a request's body, which can hold a secret.
+// A service passes its operations and its clock. The package never checks a signature. No error
+// contains the request's body, because the body can contain a secret.
 package awsjson
 
 import (
@@ -25,7 +26,7 @@ const (
 	maxBody     = 1 << 20
 )
 
-// A Fault is an error of the service: a code that programs act on and a text that people read.
+// A Fault is an error of a service. Programs act on the code. People read the message.
 type Fault struct {
 	Code    string
 	Message string
@@ -33,23 +34,24 @@ type Fault struct {
 
 func (f *Fault) Error() string { return f.Code + ": " + f.Message }
 
-// Faultf makes a Fault, its text as fmt.Sprintf would.
+// Faultf returns a Fault whose message is formatted as by fmt.Sprintf.
 func Faultf(code, format string, args ...any) error {
 	return &Fault{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// An Operation decodes its input, does its work and returns its output.
+// An Operation decodes its input, does its work, and returns its output.
 type Operation func(body []byte) (output any, err error)
 
-// Nothing is the output of operations that answer with an empty body.
-type Nothing struct{}
+// NoOutput is the output of an operation that returns an empty body.
+type NoOutput struct{}
 
-// Of makes an operation of a function. What the input has no member for is ignored, as AWS does.
-func Of[In, Out any](do func(In) (Out, error)) Operation { return operation(do, false) }
+// NewOperation returns an operation that calls the function. It ignores unknown members of the
+// input, as AWS does.
+func NewOperation[In, Out any](do func(In) (Out, error)) Operation { return operation(do, false) }
 
-// Strictly makes an operation that refuses what its input has no member for: the service would act
-// on it, and the sandbox does not.
-func Strictly[In, Out any](do func(In) (Out, error)) Operation { return operation(do, true) }
+// NewStrictOperation returns an operation that refuses unknown members of the input. The real
+// service would act on such a member, but the sandbox would not.
+func NewStrictOperation[In, Out any](do func(In) (Out, error)) Operation { return operation(do, true) }
 
 func operation[In, Out any](do func(In) (Out, error), strict bool) Operation {
 	return func(body []byte) (any, error) {
@@ -58,8 +60,8 @@ func operation[In, Out any](do func(In) (Out, error), strict bool) Operation {
 		if strict {
 			decoder.DisallowUnknownFields()
 		}
-		// json.Valid refuses what follows the document, which a Decoder leaves alone. The text of
-		// encoding/json is not told on: it can quote the body.
+		// json.Valid also refuses data after the document, which a Decoder ignores. The error of
+		// encoding/json is not returned, because it can contain a part of the body.
 		if !json.Valid(body) || decoder.Decode(&in) != nil {
 			return nil, Faultf("SerializationException", "The request body is not the JSON that this operation takes.")
 		}
@@ -67,15 +69,16 @@ func operation[In, Out any](do func(In) (Out, error), strict bool) Operation {
 	}
 }
 
-// A Service answers the requests of one service.
+// A Service serves the requests of one service.
 type Service struct {
-	Target     string // what stands before the operation in X-Amz-Target, such as "secretsmanager."
+	Target     string // prefix of the operation in X-Amz-Target, such as "secretsmanager."
 	Operations map[string]Operation
-	Message    string           // the member of an error that holds its text: "Message" or "message"
-	Now        func() time.Time // of each answer's Date
+	Message    string           // name of the member that contains an error's text: "Message" or "message"
+	Now        func() time.Time // for the Date header of each response
 }
 
-// OperationOf names the operation that a request asks of the service with this target.
+// OperationOf returns the name of the operation that a request calls. target is the service's
+// prefix.
 func OperationOf(target string, r *http.Request) string {
 	given := r.Header.Get("X-Amz-Target")
 	if name, ok := strings.CutPrefix(given, target); ok {
@@ -87,10 +90,11 @@ func OperationOf(target string, r *http.Request) string {
 	return r.Method + " " + r.URL.Path
 }
 
-// ServeHTTP answers a request.
+// ServeHTTP serves a request.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	output, err := s.serve(w, r)
-	// The Date of every answer, errors too, is the sandbox's: callers take their time from it.
+	// Callers take the time from the Date header. Therefore every response has the sandbox's time,
+	// including errors.
 	w.Header().Set("Date", s.Now().UTC().Format(http.TimeFormat))
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("X-Amzn-Requestid", NewUUID())
@@ -98,7 +102,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.writeFault(w, err)
 		return
 	}
-	if _, empty := output.(Nothing); empty {
+	if _, empty := output.(NoOutput); empty {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
@@ -129,38 +133,39 @@ func (s *Service) writeFault(w http.ResponseWriter, err error) {
 		status, fault = http.StatusInternalServerError, &Fault{Code: "InternalServiceError", Message: err.Error()}
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(Document(s.Message, fault))
+	_, _ = w.Write(ErrorDocument(s.Message, fault))
 }
 
-// Document is a fault on the wire; member is the name under which it has its text.
-func Document(member string, fault *Fault) []byte {
+// ErrorDocument returns the wire format of a fault. member is the name of the member that contains
+// its text.
+func ErrorDocument(member string, fault *Fault) []byte {
 	return fmt.Appendf(nil, `{"__type":%s,%s:%s}`, quoted(fault.Code), quoted(member), quoted(fault.Message))
 }
 
 func quoted(text string) []byte {
 	quoted, err := json.Marshal(text)
 	if err != nil {
-		panic(err) // a string always encodes
+		panic(err) // cannot happen: a string can always be encoded
 	}
 	return quoted
 }
 
-// A Moment is a time as the protocol writes it: seconds since 1970 with milliseconds. With omitzero
-// the zero Moment is left out.
-type Moment struct{ time.Time }
+// A Timestamp is a time in the protocol's format: seconds since 1970 with three decimals. The tag
+// omitzero omits the zero Timestamp.
+type Timestamp struct{ time.Time }
 
-// At is the moment of a time.
-func At(t time.Time) Moment { return Moment{t} }
+// NewTimestamp returns a time as a Timestamp.
+func NewTimestamp(t time.Time) Timestamp { return Timestamp{t} }
 
-// MarshalJSON writes the moment as the protocol does.
-func (m Moment) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, float64(m.UnixMilli())/1000, 'f', 3, 64), nil
+// MarshalJSON returns the timestamp in the protocol's format.
+func (t Timestamp) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(t.UnixMilli())/1000, 'f', 3, 64), nil
 }
 
-// NewUUID is a random UUID (RFC 9562, version 4), as the services name requests.
+// NewUUID returns a random UUID (RFC 9562, version 4). The services use UUIDs as request ids.
 func NewUUID() string {
 	var b [16]byte
-	_, _ = rand.Read(b[:]) // crypto/rand never fails: it ends the process instead
+	_, _ = rand.Read(b[:]) // crypto/rand never returns an error; it ends the process instead
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	var text [36]byte
 	hex.Encode(text[0:8], b[0:4])

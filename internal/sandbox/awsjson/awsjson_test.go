@@ -15,7 +15,7 @@ type input struct{ Do string }
 
 type output struct {
 	Did string
-	At  awsjson.Moment `json:",omitzero"`
+	At  awsjson.Timestamp `json:",omitzero"`
 }
 
 func do(in input) (output, error) {
@@ -25,20 +25,20 @@ func do(in input) (output, error) {
 	case "break":
 		return output{}, errors.New("the disk is full")
 	case "date":
-		return output{Did: in.Do, At: awsjson.At(time.Date(2026, 11, 22, 18, 15, 0, 250_000_000, time.UTC))}, nil
+		date := time.Date(2026, 11, 22, 18, 15, 0, 250_000_000, time.UTC)
+		return output{Did: in.Do, At: awsjson.NewTimestamp(date)}, nil
 	}
 	return output{Did: in.Do}, nil
 }
 
-func TestAnswersOnTheWire(t *testing.T) {
-	// Protects the form that the SDKs and the CLI read, of outputs and of errors; no error quotes
-	// the body.
+func TestWireFormatOfResponses(t *testing.T) {
+	// The SDKs and the CLI read outputs and errors in this format. No error may contain the body.
 	now := time.Date(2031, 1, 2, 3, 4, 5, 0, time.UTC)
 	service := &awsjson.Service{Target: "Some_2014.", Message: "message", Now: func() time.Time { return now },
 		Operations: map[string]awsjson.Operation{
-			"Loose":  awsjson.Of(do),
-			"Strict": awsjson.Strictly(do),
-			"Silent": awsjson.Of(func(input) (awsjson.Nothing, error) { return awsjson.Nothing{}, nil }),
+			"Lenient":  awsjson.NewOperation(do),
+			"Strict":   awsjson.NewStrictOperation(do),
+			"NoOutput": awsjson.NewOperation(func(input) (awsjson.NoOutput, error) { return awsjson.NoOutput{}, nil }),
 		}}
 	const unreadable = `{"__type":"SerializationException","message":"The request body is not the JSON that this operation takes."}`
 	for name, test := range map[string]struct {
@@ -46,24 +46,24 @@ func TestAnswersOnTheWire(t *testing.T) {
 		status          int
 		answer          string
 	}{
-		"an output": {"Some_2014.Loose", `{"Do":"x"}`, 200, `{"Did":"x"}`},
-		"a date":    {"Some_2014.Loose", `{"Do":"date"}`, 200, `{"Did":"date","At":1795371300.250}`},
-		"nothing":   {"Some_2014.Silent", `{}`, 200, ``},
-		"a refusal": {"Some_2014.Loose", `{"Do":"refuse"}`, 400,
+		"an output": {"Some_2014.Lenient", `{"Do":"x"}`, 200, `{"Did":"x"}`},
+		"a date":    {"Some_2014.Lenient", `{"Do":"date"}`, 200, `{"Did":"date","At":1795371300.250}`},
+		"no output": {"Some_2014.NoOutput", `{}`, 200, ``},
+		"a refusal": {"Some_2014.Lenient", `{"Do":"refuse"}`, 400,
 			`{"__type":"NoException","message":"refuse is refused."}`},
-		"a fault of its own": {"Some_2014.Loose", `{"Do":"break"}`, 500,
+		"an internal error": {"Some_2014.Lenient", `{"Do":"break"}`, 500,
 			`{"__type":"InternalServiceError","message":"the disk is full"}`},
-		"an unknown member":       {"Some_2014.Loose", `{"Do":"x","qk_secret":1}`, 200, `{"Did":"x"}`},
-		"an unknown member, seen": {"Some_2014.Strict", `{"Do":"x","qk_secret":1}`, 400, unreadable},
-		"the same without":        {"Some_2014.Strict", `{"Do":"x"}`, 200, `{"Did":"x"}`},
-		"no JSON":                 {"Some_2014.Loose", `{"Do":"qk_secret`, 400, unreadable},
-		"two documents":           {"Some_2014.Loose", `{"Do":"x"}{}`, 400, unreadable},
-		"another type":            {"Some_2014.Loose", `{"Do":["qk_secret"]}`, 400, unreadable},
-		"too large": {"Some_2014.Loose", strings.Repeat(" ", 1<<20) + `{"Do":"x"}`, 400,
+		"an unknown member":         {"Some_2014.Lenient", `{"Do":"x","qk_secret":1}`, 200, `{"Did":"x"}`},
+		"an unknown member, strict": {"Some_2014.Strict", `{"Do":"x","qk_secret":1}`, 400, unreadable},
+		"no unknown member, strict": {"Some_2014.Strict", `{"Do":"x"}`, 200, `{"Did":"x"}`},
+		"no JSON":                   {"Some_2014.Lenient", `{"Do":"qk_secret`, 400, unreadable},
+		"two documents":             {"Some_2014.Lenient", `{"Do":"x"}{}`, 400, unreadable},
+		"another type":              {"Some_2014.Lenient", `{"Do":["qk_secret"]}`, 400, unreadable},
+		"too large": {"Some_2014.Lenient", strings.Repeat(" ", 1<<20) + `{"Do":"x"}`, 400,
 			`{"__type":"SerializationException","message":"The request body cannot be read."}`},
 		"no such operation": {"Some_2014.Absent", `{}`, 400,
 			`{"__type":"UnknownOperationException","message":""}`},
-		"another service": {"Other.Loose", `{}`, 400, `{"__type":"UnknownOperationException","message":""}`},
+		"another service": {"Other.Lenient", `{}`, 400, `{"__type":"UnknownOperationException","message":""}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(test.body))
@@ -71,7 +71,7 @@ func TestAnswersOnTheWire(t *testing.T) {
 			w := httptest.NewRecorder()
 			service.ServeHTTP(w, r)
 			if w.Code != test.status || w.Body.String() != test.answer {
-				t.Errorf("answered %d %s, want %d %s", w.Code, w.Body, test.status, test.answer)
+				t.Errorf("got %d %s, want %d %s", w.Code, w.Body, test.status, test.answer)
 			}
 			if got := w.Header(); got.Get("Content-Type") != "application/x-amz-json-1.1" ||
 				got.Get("Date") != "Thu, 02 Jan 2031 03:04:05 GMT" || len(got.Get("X-Amzn-Requestid")) != 36 {
@@ -81,16 +81,16 @@ func TestAnswersOnTheWire(t *testing.T) {
 	}
 }
 
-func TestOperationIsNamed(t *testing.T) {
-	// Protects the names that faults are aimed at.
-	for target, want := range map[string]string{"Some_2014.Loose": "Loose", "kms.Decrypt": "kms.Decrypt",
+func TestOperationOf(t *testing.T) {
+	// Tests select requests by the name of the operation.
+	for target, want := range map[string]string{"Some_2014.Lenient": "Lenient", "kms.Decrypt": "kms.Decrypt",
 		"": "GET /health"} {
 		r := httptest.NewRequest(http.MethodGet, "/health", nil)
 		if target != "" {
 			r.Header.Set("X-Amz-Target", target)
 		}
 		if got := awsjson.OperationOf("Some_2014.", r); got != want {
-			t.Errorf("%q is %q, want %q", target, got, want)
+			t.Errorf("OperationOf for target %q is %q, want %q", target, got, want)
 		}
 	}
 }

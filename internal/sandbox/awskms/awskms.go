@@ -51,8 +51,8 @@ func (s *Server) arn() string { return "arn:aws:kms:" + s.Region + ":" + s.Accou
 // ServeHTTP is the service's API.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(&awsjson.Service{Target: Target, Message: "message", Now: s.Clock.Now, Operations: map[string]awsjson.Operation{
-		"DescribeKey":  awsjson.Strictly(s.describeKey),
-		"GetKeyPolicy": awsjson.Strictly(s.getKeyPolicy),
+		"DescribeKey":  awsjson.NewStrictOperation(s.describeKey),
+		"GetKeyPolicy": awsjson.NewStrictOperation(s.getKeyPolicy),
 	}}).ServeHTTP(w, r)
 }
 

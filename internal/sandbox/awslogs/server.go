@@ -78,8 +78,8 @@ func New(options Options) *Server {
 	s := &Server{options: options, retentions: map[string]int{}}
 	s.wire = &awsjson.Service{Target: Target, Message: "message", Now: options.Clock.Now,
 		Operations: map[string]awsjson.Operation{
-			"DescribeLogGroups": awsjson.Strictly(s.describeLogGroups),
-			"FilterLogEvents":   awsjson.Strictly(s.filterLogEvents),
+			"DescribeLogGroups": awsjson.NewStrictOperation(s.describeLogGroups),
+			"FilterLogEvents":   awsjson.NewStrictOperation(s.filterLogEvents),
 		}}
 	return s
 }

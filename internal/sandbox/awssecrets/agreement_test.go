@@ -13,7 +13,7 @@ import (
 
 func init() { hermetic.FixSeed() }
 
-// documented are the examples of the user guide, "Rotation schedules", and some corner cases.
+// documented are the examples of "Rotation schedules" in the User Guide, and some special cases.
 var documented = []string{
 	"rate(4 hours)", "rate(1 day)", "rate(10 days)",
 	"cron(0 /8 * * ? *)", "cron(0 8/8 * * ? *)", "cron(0 2/10 * * ? *)", "cron(0 4/12 * * ? *)", "cron(0 10 * * ? *)",
@@ -23,20 +23,19 @@ var documented = []string{
 	"cron(0 0,23 ? * SUN *)", "cron(0 0 2-2/3 * ? *)", "cron(0 0 29 2 ? *)",
 }
 
-func TestTheProductReadsSchedulesAsTheServiceDoes(t *testing.T) {
-	// Protects keys from a lifetime that is too short for their schedule: the functions' package
-	// and the sandbox read expressions with code of their own, so that a mistake in one of them
-	// shows.
+func TestProductAndSandboxParseSchedulesAlike(t *testing.T) {
+	// The lifetime of a key must be long enough for the schedule. The functions and the sandbox
+	// have separate parsers, so that this test can find an error in either.
 	for _, expression := range documented {
 		if _, err := product.Parse(expression); err != nil {
-			t.Errorf("%s is refused: it %v", expression, err)
+			t.Errorf("%s: Parse: %v", expression, err)
 		}
 		agree(t, expression)
 	}
 	for _, expression := range []string{"rate(1 days)", "rate(30 day)", "rate(3 hours)", "rate(1000 days)",
 		"cron(0 +4 * * ? *)", "cron(0\t4 * * ? *)", "cron(0 /0 * * ? *)", "cron(0 4 30 2 ? *)"} {
 		if agree(t, expression) {
-			t.Errorf("%s is accepted", expression)
+			t.Errorf("%s is accepted, want an error", expression)
 		}
 	}
 	accepted, refused := 0, 0
@@ -48,11 +47,12 @@ func TestTheProductReadsSchedulesAsTheServiceDoes(t *testing.T) {
 		}
 	})
 	if accepted < 20 || refused < 20 {
-		t.Errorf("%d expressions were accepted and %d refused: this compares too little", accepted, refused)
+		t.Errorf("%d expressions were accepted and %d refused, want at least 20 of each", accepted, refused)
 	}
 }
 
-// agree compares what both packages make of an expression, and reports whether they accept it.
+// agree fails the test if the two packages parse an expression differently. It reports whether they
+// accept it.
 func agree(t rapid.TB, expression string) bool {
 	t.Helper()
 	ours, err := product.Parse(expression)
@@ -61,7 +61,8 @@ func agree(t rapid.TB, expression string) bool {
 	if refused == nil {
 		seen = observe(service)
 	}
-	// The service may accept a day that never comes. The product needs two windows, to measure.
+	// The service may accept a date that never occurs. The product needs two windows to measure the
+	// time between them.
 	if (err == nil) != (refused == nil && seen.windows > 1) {
 		t.Fatalf("%s: product: %v; service: %v, %d windows", expression, err, refused, seen.windows)
 	}
@@ -69,27 +70,27 @@ func agree(t rapid.TB, expression string) bool {
 		return false
 	}
 	if seen.shortest != ours.Shortest || seen.longest != ours.Longest {
-		t.Fatalf("%s: windows are %s to %s apart, and the product says %s to %s", expression,
+		t.Fatalf("%s: windows are %s to %s apart, but the product returns %s to %s", expression,
 			seen.shortest, seen.longest, ours.Shortest, ours.Longest)
 	}
 	if seen.window != ours.Window {
-		t.Fatalf("%s: a window is %s long, and the product says %s", expression, seen.window, ours.Window)
+		t.Fatalf("%s: a window is %s long, but the product returns %s", expression, seen.window, ours.Window)
 	}
 	for hours := range 26 {
 		text := fmt.Sprintf("%dh", hours)
-		_, mine := ours.ParseWindow(text)
-		if _, theirs := service.withDuration(text); (mine == nil) != (theirs == nil) {
-			t.Fatalf("%s with a window of %s: product: %v; service: %v", expression, text, mine, theirs)
+		_, ourErr := ours.ParseWindow(text)
+		if _, serviceErr := service.withDuration(text); (ourErr == nil) != (serviceErr == nil) {
+			t.Fatalf("%s with a window of %s: product: %v; service: %v", expression, text, ourErr, serviceErr)
 		}
 	}
 	return true
 }
 
-// observed is what can be seen of a schedule's windows in nine years.
+// observed describes a schedule's windows in nine years.
 type observed struct {
 	windows           int
 	shortest, longest time.Duration // from one window to the next
-	window            time.Duration // the longest one, if no duration is set
+	window            time.Duration // the length of the longest window if no duration is set
 }
 
 func observe(s schedule) observed {
@@ -112,7 +113,7 @@ func observe(s schedule) observed {
 	return seen
 }
 
-// expressions are schedules of every form, of which about a third are valid.
+// expressions generates schedules of every form. About a third are valid.
 func expressions() *rapid.Generator[string] {
 	field := func(number string) string {
 		span := fmt.Sprintf(`(\*|%[1]s|%[1]s|%[1]s-%[1]s)`, number)

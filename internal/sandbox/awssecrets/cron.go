@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// A cron is the service's six-field expression, without the minutes, which must be 0, and the year,
-// which must be *.
+// A cron is a cron expression with six fields. The minutes, which must be 0, and the year, which
+// must be *, are not stored.
 type cron struct {
-	hours  uint64 // a bit for each
+	hours  uint64 // one bit for each hour
 	months uint64
 	day    func(time.Time) bool
 }
@@ -33,7 +33,7 @@ func parseCron(text string) (*cron, bool) {
 	if c.months, ok = parseField(fields[3], 1, 12, monthNames); !ok {
 		return nil, false
 	}
-	// Day of the month and day of the week exclude each other: one of them is the question mark.
+	// Either the day of the month or the day of the week must be a question mark.
 	switch dayOfMonth, dayOfWeek := fields[2], fields[4]; {
 	case dayOfMonth == "?" && dayOfWeek != "?":
 		c.day, ok = parseDayOfWeek(dayOfWeek)
@@ -71,7 +71,8 @@ func parseDayOfWeek(field string) (func(time.Time) bool, bool) {
 	return func(t time.Time) bool { return days&(1<<weekday(t)) != 0 }, ok
 }
 
-// parseField reads a list of numbers, ranges and steps as one bit for each number.
+// parseField parses a list of numbers, ranges and steps. It returns a set with one bit for each
+// number.
 func parseField(field string, low, high int, names []string) (set uint64, ok bool) {
 	for part := range strings.SplitSeq(field, ",") {
 		span, stepText, stepped := strings.Cut(part, "/")
@@ -88,7 +89,8 @@ func parseField(field string, low, high int, names []string) (set uint64, ok boo
 		if !ok {
 			return 0, false
 		}
-		if stepped && !strings.Contains(span, "-") { // 2/8 is every eighth from 2 on, and /8 from the lowest on
+		// 2/8 means every eighth number from 2. /8 starts at the lowest number.
+		if stepped && !strings.Contains(span, "-") {
 			to = high
 		}
 		for n := from; n <= to; n += step {
@@ -120,12 +122,12 @@ func parseNumber(text string, low, high int, names []string) (int, bool) {
 	return n, err == nil && n >= low && n <= high
 }
 
-// hourly says whether there is more than one window a day.
+// hourly reports whether there is more than one window a day.
 func (c *cron) hourly() bool { return bits.OnesCount64(c.hours) > 1 }
 
-// gap is the shortest time between two windows in hours, at most 24. Midnight lies in between if
-// two days in a row have windows.
-func (c *cron) gap() int {
+// shortestGap returns the shortest time between two windows in hours, at most 24. The time over
+// midnight counts only if two consecutive days have windows.
+func (c *cron) shortestGap() int {
 	shortest, first, last := 24, bits.TrailingZeros64(c.hours), bits.Len64(c.hours)-1
 	for hour, former := first+1, first; hour <= last; hour++ {
 		if c.hours&(1<<hour) != 0 {
@@ -138,7 +140,7 @@ func (c *cron) gap() int {
 	return shortest
 }
 
-// consecutive says whether two days in a row ever have windows.
+// consecutive reports whether two consecutive days ever have windows.
 func (c *cron) consecutive() bool {
 	start, before := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), false
 	for d := start; d.Before(start.AddDate(years, 0, 0)); d = d.AddDate(0, 0, 1) {
@@ -151,14 +153,14 @@ func (c *cron) consecutive() bool {
 	return false
 }
 
-// longest is how many hours a window may take.
-func (c *cron) longest() int { return min(c.gap(), 24-(bits.Len64(c.hours)-1)) }
+// longestWindow returns the maximum length of a window in hours.
+func (c *cron) longestWindow() int { return min(c.shortestGap(), 24-(bits.Len64(c.hours)-1)) }
 
-// years is how far ahead windows are searched: nine have every day that there is, the 29th of
-// February across a century's gap too.
+// years is how many years ahead windows are searched. Nine years contain every date, including 29
+// February where a century year is not a leap year.
 const years = 9
 
-// next is the first window that opens after t.
+// next returns the start of the first window after t.
 func (c *cron) next(t time.Time) (time.Time, bool) {
 	for d := day(t); d.Before(t.AddDate(years, 0, 0)); d = d.AddDate(0, 0, 1) {
 		if c.months&(1<<d.Month()) == 0 || !c.day(d) {

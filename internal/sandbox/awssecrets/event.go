@@ -5,29 +5,29 @@ import (
 	"time"
 )
 
-// Names of the events, as CloudTrail and EventBridge spell them.
+// The names of the events, as in CloudTrail and EventBridge.
 const (
 	RotationStarted       = "RotationStarted"
 	RotationSucceeded     = "RotationSucceeded"
-	RotationFailed        = "RotationFailed" // one for each try that failed
+	RotationFailed        = "RotationFailed" // one for each failed attempt
 	RotationAbandoned     = "RotationAbandoned"
 	TestRotationStarted   = "TestRotationStarted"
 	TestRotationSucceeded = "TestRotationSucceeded"
 	TestRotationFailed    = "TestRotationFailed"
-	LabelUpdated          = "Secret Label Updated" // any label but AWSPENDING and AWSPREVIOUS got to another version
+	LabelUpdated          = "Secret Label Updated" // a label moved to another version; not AWSPENDING and AWSPREVIOUS
 )
 
-// An Event is something that the service told the account about.
+// An Event is an event that the service published.
 type Event struct {
 	Time      time.Time
 	Name      string
 	SecretARN string
 	VersionID string // of the rotation, or the version that received the label
-	Label     string // of LabelUpdated
-	Message   string // of the failures
+	Label     string // only for LabelUpdated
+	Message   string // only for failures
 }
 
-// Events are all events so far, oldest first.
+// Events returns all events so far, oldest first.
 func (s *Server) Events() []Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,25 +39,25 @@ func (s *Server) emit(e Event) {
 	s.events = append(s.events, e)
 }
 
-// emitLabels tells which labels moved between two states.
-func (s *Server) emitLabels(was, is *secret) {
+// emitLabels emits an event for each label that moved between two states.
+func (s *Server) emitLabels(before, after *secret) {
 	var moved []string
-	for label, id := range is.labels {
+	for label, id := range after.labels {
 		if label == pending || label == previous {
 			continue
 		}
-		if was == nil || was.labels[label] != id {
+		if before == nil || before.labels[label] != id {
 			moved = append(moved, label)
 		}
 	}
 	sort.Strings(moved)
 	for _, label := range moved {
-		s.emit(Event{Name: LabelUpdated, SecretARN: is.arn, VersionID: is.labels[label], Label: label})
+		s.emit(Event{Name: LabelUpdated, SecretARN: after.arn, VersionID: after.labels[label], Label: label})
 	}
 }
 
-// deliver hands new events to the observer, in order and outside the lock, so that the observer may
-// call the service. Whoever finds another goroutine at it leaves its events to that one.
+// deliver passes new events to OnEvent, in order and without the lock, so that OnEvent may call the
+// service. If another goroutine is already delivering, that goroutine delivers these events too.
 func (s *Server) deliver() {
 	if s.options.OnEvent == nil {
 		return

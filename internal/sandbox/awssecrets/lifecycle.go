@@ -46,8 +46,8 @@ func (s *Server) createSecret(in createSecretInput) (createSecretOutput, error) 
 	defer s.deliver()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r, err := s.find(in.Name); err == nil && r.now.name == in.Name {
-		return r.now.createdAgain(in, v)
+	if r, err := s.find(in.Name); err == nil && r.state.name == in.Name {
+		return r.state.repeatCreate(in, v)
 	}
 	now := s.now()
 	created := &secret{
@@ -69,44 +69,44 @@ func (s *Server) createSecret(in createSecretInput) (createSecretOutput, error) 
 		created.attach(current, in.ClientRequestToken)
 		out.VersionId = in.ClientRequestToken
 	}
-	s.made++
-	r := &record{order: s.made, arn: created.arn, accessed: map[string]time.Time{}}
+	s.count++
+	r := &record{order: s.count, arn: created.arn, accessed: map[string]time.Time{}}
 	s.secrets[in.Name] = r
 	s.commit(r, created)
 	return out, nil
 }
 
-// createdAgain answers a CreateSecret for a name that is taken: a repetition of the same request
-// succeeds.
-func (s *secret) createdAgain(in createSecretInput, v *value) (createSecretOutput, error) {
+// repeatCreate returns the result of a CreateSecret whose name exists. A repetition of the request
+// that created the secret succeeds.
+func (s *secret) repeatCreate(in createSecretInput, v *value) (createSecretOutput, error) {
 	if s.markedForDeletion() {
 		return createSecretOutput{}, invalidRequest("You can't create this secret because a secret with this name is " +
 			"already scheduled for deletion.")
 	}
-	if made := s.versions[in.ClientRequestToken]; v != nil && made != nil && made.value != nil && made.value.equal(v) {
-		return createSecretOutput{ARN: s.arn, Name: s.name, VersionId: made.id, ReplicationStatus: s.replicas}, nil
+	if old := s.versions[in.ClientRequestToken]; v != nil && old != nil && old.value != nil && old.value.equal(v) {
+		return createSecretOutput{ARN: s.arn, Name: s.name, VersionId: old.id, ReplicationStatus: s.replicas}, nil
 	}
 	return createSecretOutput{}, awsjson.Faultf("ResourceExistsException", "The operation failed because the secret "+
 		"%s already exists.", in.Name)
 }
 
-// details are what DescribeSecret and ListSecrets both tell.
+// details is the part of the output that DescribeSecret and ListSecrets share.
 type details struct {
 	ARN               string
 	Name              string
-	Description       string         `json:",omitempty"`
-	KmsKeyId          string         `json:",omitempty"`
-	RotationEnabled   *bool          `json:",omitempty"`
-	RotationLambdaARN string         `json:",omitempty"`
-	RotationRules     *rules         `json:",omitempty"`
-	LastRotatedDate   awsjson.Moment `json:",omitzero"`
-	LastChangedDate   awsjson.Moment `json:",omitzero"`
-	LastAccessedDate  awsjson.Moment `json:",omitzero"`
-	DeletedDate       awsjson.Moment `json:",omitzero"`
-	NextRotationDate  awsjson.Moment `json:",omitzero"`
-	CreatedDate       awsjson.Moment `json:",omitzero"`
-	Tags              []tag          `json:",omitempty"`
-	PrimaryRegion     string         `json:",omitempty"`
+	Description       string            `json:",omitempty"`
+	KmsKeyId          string            `json:",omitempty"`
+	RotationEnabled   *bool             `json:",omitempty"`
+	RotationLambdaARN string            `json:",omitempty"`
+	RotationRules     *rules            `json:",omitempty"`
+	LastRotatedDate   awsjson.Timestamp `json:",omitzero"`
+	LastChangedDate   awsjson.Timestamp `json:",omitzero"`
+	LastAccessedDate  awsjson.Timestamp `json:",omitzero"`
+	DeletedDate       awsjson.Timestamp `json:",omitzero"`
+	NextRotationDate  awsjson.Timestamp `json:",omitzero"`
+	CreatedDate       awsjson.Timestamp `json:",omitzero"`
+	Tags              []tag             `json:",omitempty"`
+	PrimaryRegion     string            `json:",omitempty"`
 }
 
 type describeSecretOutput struct {
@@ -117,7 +117,7 @@ type describeSecretOutput struct {
 
 type secretInput struct{ SecretId string }
 
-// secretOutput is what most operations answer: which secret it was.
+// secretOutput is the output of operations that return only the name and the ARN.
 type secretOutput struct {
 	ARN  string
 	Name string
@@ -138,9 +138,9 @@ func (s *Server) describeSecret(in secretInput) (describeSecretOutput, error) {
 func (s *Server) details(r *record, state *secret) details {
 	out := details{
 		ARN: state.arn, Name: state.name, Description: state.description, KmsKeyId: state.kmsKey,
-		CreatedDate: awsjson.At(state.created), LastChangedDate: awsjson.At(state.changed),
-		LastAccessedDate: awsjson.At(r.lastRead),
-		DeletedDate:      awsjson.At(state.deletion), Tags: state.tags,
+		CreatedDate: awsjson.NewTimestamp(state.created), LastChangedDate: awsjson.NewTimestamp(state.changed),
+		LastAccessedDate: awsjson.NewTimestamp(r.lastRead),
+		DeletedDate:      awsjson.NewTimestamp(state.deletion), Tags: state.tags,
 	}
 	if len(state.replicas) > 0 {
 		out.PrimaryRegion = s.options.Region
@@ -154,13 +154,13 @@ func (s *Server) details(r *record, state *secret) details {
 			out.RotationRules = &c.rules
 		}
 		if c.enabled { // both dates are null while rotation is off
-			out.LastRotatedDate, out.NextRotationDate = awsjson.At(c.rotated), awsjson.At(c.next)
+			out.LastRotatedDate, out.NextRotationDate = awsjson.NewTimestamp(c.rotated), awsjson.NewTimestamp(c.next)
 		}
 	}
 	return out
 }
 
-// idsToStages are the labelled versions, and only these.
+// idsToStages returns the versions that have a label, with their labels.
 func (s *secret) idsToStages() map[string][]string {
 	stages := make(map[string][]string, len(s.labels))
 	for _, id := range s.labels {
@@ -208,8 +208,8 @@ func (s *Server) updateSecret(in updateSecretInput) (updateSecretOutput, error) 
 		if err := checkToken(in.ClientRequestToken); err != nil {
 			return err
 		}
-		// Unlike PutSecretValue, the same value again is an error too: this operation only makes
-		// new versions.
+		// Unlike PutSecretValue, UpdateSecret refuses a token that exists even if the value is the
+		// same, because it always creates a version.
 		if next.versions[in.ClientRequestToken] != nil {
 			return errTokenUsed(in.ClientRequestToken, next.arn)
 		}
@@ -233,7 +233,7 @@ type deleteSecretInput struct {
 type deleteSecretOutput struct {
 	ARN          string
 	Name         string
-	DeletionDate awsjson.Moment
+	DeletionDate awsjson.Timestamp
 }
 
 func (in deleteSecretInput) check() error {
@@ -267,27 +267,27 @@ func (s *Server) deleteSecret(in deleteSecretInput) (deleteSecretOutput, error) 
 	if err != nil {
 		return deleteSecretOutput{}, err
 	}
-	return deleteSecretOutput{ARN: state.arn, Name: state.name, DeletionDate: awsjson.At(state.deletion)}, nil
+	return deleteSecretOutput{ARN: state.arn, Name: state.name, DeletionDate: awsjson.NewTimestamp(state.deletion)}, nil
 }
 
-// forceDelete deletes at once. A secret that is marked for deletion goes too, and one that never
-// was is no error.
+// forceDelete deletes a secret at once, even if it is marked for deletion. It is not an error if
+// the secret does not exist.
 func (s *Server) forceDelete(id string) (deleteSecretOutput, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := checkSecretID(id); err != nil {
 		return deleteSecretOutput{}, err
 	}
-	out := deleteSecretOutput{ARN: id, Name: id, DeletionDate: awsjson.At(s.now())}
+	out := deleteSecretOutput{ARN: id, Name: id, DeletionDate: awsjson.NewTimestamp(s.now())}
 	if !strings.HasPrefix(id, "arn:") {
 		out.ARN = ARN(s.options.Region, s.options.Account, id)
 	}
 	if r, err := s.find(id); err == nil {
-		if err := r.now.checkNotReplicated(); err != nil {
+		if err := r.state.checkNotReplicated(); err != nil {
 			return deleteSecretOutput{}, err
 		}
-		out.ARN, out.Name = r.now.arn, r.now.name
-		delete(s.secrets, r.now.name)
+		out.ARN, out.Name = r.state.arn, r.state.name
+		delete(s.secrets, r.state.name)
 	}
 	return out, nil
 }

@@ -14,7 +14,7 @@ import (
 	"quilt-rotate/internal/sandbox/awssecrets"
 )
 
-// A secret answers to its name, its ARN and its ARN without the suffix, and to nothing else.
+// Callers use names, ARNs and ARNs without the suffix.
 func TestSecretIsFoundByNameARNAndPartialARN(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	s.create()
@@ -36,13 +36,13 @@ func TestSecretIsFoundByNameARNAndPartialARN(t *testing.T) {
 			continue
 		}
 		if err != nil || aws.ToString(out.ARN) != arn || aws.ToString(out.Name) != name {
-			t.Errorf("%s is %v, %v", id, out, err)
+			t.Errorf("DescribeSecret of %s returned %v, %v; want %s", id, out, err, arn)
 		}
 	}
 }
 
-// CreateSecret can be repeated, and is refused when it would overwrite.
-func TestCreate(t *testing.T) {
+// CreateSecret must be repeatable, and must not overwrite a secret.
+func TestCreateSecretIsRepeatableAndNeverOverwrites(t *testing.T) {
 	create := func(s *service, change func(*secretsmanager.CreateSecretInput)) error {
 		in := &secretsmanager.CreateSecretInput{
 			Name: aws.String(name), SecretString: aws.String("v1"), ClientRequestToken: aws.String(token(1)),
@@ -57,7 +57,7 @@ func TestCreate(t *testing.T) {
 		change func(*secretsmanager.CreateSecretInput)
 		code   string
 	}{
-		"again": {nil, ""},
+		"same request again": {nil, ""},
 		"another value": {func(in *secretsmanager.CreateSecretInput) { in.SecretString = aws.String("v2") },
 			"ResourceExistsException"},
 		"another token": {func(in *secretsmanager.CreateSecretInput) { in.ClientRequestToken = aws.String(token(2)) },
@@ -84,18 +84,18 @@ func TestCreate(t *testing.T) {
 		}, "InvalidParameterException"},
 		"a short token": {func(in *secretsmanager.CreateSecretInput) { in.ClientRequestToken = aws.String("t") },
 			"InvalidParameterException"},
-		"a tag of AWS's own": {func(in *secretsmanager.CreateSecretInput) {
+		"a reserved tag": {func(in *secretsmanager.CreateSecretInput) {
 			in.Name = aws.String("n")
 			in.Tags = tags("aws:x")
 		}, "InvalidParameterException"},
 		"51 tags": {func(in *secretsmanager.CreateSecretInput) {
 			in.Name = aws.String("n")
-			in.Tags = numbered(51)
+			in.Tags = numberedTags(51)
 		}, "InvalidParameterException"},
 		"50 tags and no value": {func(in *secretsmanager.CreateSecretInput) {
 			in.Name = aws.String("n")
 			in.SecretString = nil
-			in.Tags = numbered(50)
+			in.Tags = numberedTags(50)
 		}, ""},
 	}
 	for what, test := range tests {
@@ -120,7 +120,7 @@ func tags(keys ...string) (tags []types.Tag) {
 	return tags
 }
 
-func numbered(n int) []types.Tag {
+func numberedTags(n int) []types.Tag {
 	var keys []string
 	for i := range n {
 		keys = append(keys, fmt.Sprint("k", i))
@@ -128,9 +128,8 @@ func numbered(n int) []types.Tag {
 	return tags(keys...)
 }
 
-// A secret that is marked for deletion refuses everything but to be described, restored or deleted
-// for good.
-func TestDeletedSecretRefuses(t *testing.T) {
+// A secret that is marked for deletion can only be described, restored or deleted permanently.
+func TestSecretMarkedForDeletionRefusesOperations(t *testing.T) {
 	s, _ := rotating(t, awssecrets.Options{})
 	id := aws.String(name)
 	remove := func(in secretsmanager.DeleteSecretInput) (*secretsmanager.DeleteSecretOutput, error) {
@@ -145,10 +144,10 @@ func TestDeletedSecretRefuses(t *testing.T) {
 	out, err := remove(secretsmanager.DeleteSecretInput{RecoveryWindowInDays: aws.Int64(7)})
 	s.ok(err)
 	if left := out.DeletionDate.Sub(s.clock.Now()); left < 6*24*time.Hour || left > 7*24*time.Hour {
-		t.Errorf("deleted in %v", left)
+		t.Errorf("the secret is deleted in %v, want 7 days", left)
 	}
 	if d := s.describe().DeletedDate; d == nil || !d.Equal(*out.DeletionDate) {
-		t.Errorf("described as deleted on %v, want %v", d, out.DeletionDate)
+		t.Errorf("DeletedDate is %v, want %v", d, out.DeletionDate)
 	}
 
 	refusals := map[string]error{"PutSecretValue": s.put(2, "v2"), "UpdateSecretVersionStage": s.move("l", 0, 1),
@@ -178,12 +177,13 @@ func TestDeletedSecretRefuses(t *testing.T) {
 	_, err = s.client.RestoreSecret(t.Context(), &secretsmanager.RestoreSecretInput{SecretId: id})
 	s.ok(err)
 	if v, err := s.get("", 0); err != nil || v != "v1" {
-		t.Errorf("restored to %q, %v", v, err)
+		t.Errorf("the restored secret has the value %q, %v; want v1", v, err)
 	}
 }
 
-// After its recovery window, or at once when forced, a secret is gone, and its name is free.
-func TestDeletedSecretGoes(t *testing.T) {
+// A deleted secret no longer exists and its name can be used again, after the recovery window or at
+// once.
+func TestDeletedSecretNoLongerExists(t *testing.T) {
 	for what, remove := range map[string]func(*service) error{
 		"after 30 days by default": func(s *service) error {
 			_, err := s.client.DeleteSecret(s.Context(), &secretsmanager.DeleteSecretInput{SecretId: aws.String(name)})
@@ -215,8 +215,7 @@ func TestDeletedSecretGoes(t *testing.T) {
 	}
 }
 
-// Tags are added, replaced and removed by key.
-func TestTags(t *testing.T) {
+func TestTagsAreAddedReplacedAndRemoved(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	s.create()
 	tag := func(in []types.Tag) error {
@@ -226,18 +225,18 @@ func TestTags(t *testing.T) {
 	}
 	s.ok(tag(tags("a", "b")))
 	s.ok(tag([]types.Tag{{Key: aws.String("b"), Value: aws.String("new")}}))
-	s.refused(tag(numbered(49)), "InvalidParameterException")
+	s.refused(tag(numberedTags(49)), "InvalidParameterException")
 	_, err := s.client.UntagResource(t.Context(), &secretsmanager.UntagResourceInput{SecretId: aws.String(name),
 		TagKeys: []string{"a", "absent"}})
 	s.ok(err)
 	if got := s.describe().Tags; len(got) != 1 || aws.ToString(got[0].Key) != "b" ||
 		aws.ToString(got[0].Value) != "new" {
-		t.Fatalf("tags are %v", got)
+		t.Fatalf("tags are %v, want only b=new", got)
 	}
 }
 
-// ListSecrets filters as documented: by prefix, negated with an exclamation mark, values joined by
-// or, filters by and.
+// As documented: filters match by prefix, an exclamation mark negates, one value of a filter must
+// match, and all filters must match.
 func TestListFilters(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	for i, secret := range []struct{ name, description, tag string }{
@@ -278,7 +277,7 @@ func TestListFilters(t *testing.T) {
 		out, err := s.client.ListSecrets(t.Context(), &secretsmanager.ListSecretsInput{Filters: test.filters})
 		s.ok(err)
 		if got := names(out.SecretList); got != test.want {
-			t.Errorf("%v lists %q, want %q", test.filters, got, test.want)
+			t.Errorf("filters %v list %q, want %q", test.filters, got, test.want)
 		}
 	}
 	_, err := s.client.ListSecrets(t.Context(),
@@ -294,7 +293,8 @@ func names(list []types.SecretListEntry) string {
 	return strings.Join(names, " ")
 }
 
-// ListSecrets pages, sorts, and shows secrets that are marked for deletion on request only.
+// ListSecrets returns pages, sorts, and includes secrets that are marked for deletion only on
+// request.
 func TestListPages(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	for n := range 5 {
@@ -311,21 +311,21 @@ func TestListPages(t *testing.T) {
 			page, err := pages.NextPage(t.Context())
 			s.ok(err)
 			if len(page.SecretList) > 2 {
-				t.Fatalf("a page has %d secrets", len(page.SecretList))
+				t.Fatalf("a page has %d secrets, want at most 2", len(page.SecretList))
 			}
 			all = append(all, page.SecretList...)
 		}
 		if !slices.ContainsFunc(all, func(e types.SecretListEntry) bool { return len(e.SecretVersionsToStages) == 1 }) {
-			t.Error("the list has no stages")
+			t.Error("no secret in the list has exactly one version with labels")
 		}
 		return names(all)
 	}
 	if got := list(secretsmanager.ListSecretsInput{}); got != "s0 s1 s3 s4" {
-		t.Errorf("listed %q", got)
+		t.Errorf("got %q, want s0 s1 s3 s4", got)
 	}
 	if got := list(secretsmanager.ListSecretsInput{SortOrder: "desc",
 		IncludePlannedDeletion: aws.Bool(true)}); got != "s4 s3 s2 s1 s0" {
-		t.Errorf("all, newest first: %q", got)
+		t.Errorf("all secrets in descending order are %q, want s4 s3 s2 s1 s0", got)
 	}
 	_, err = s.client.ListSecrets(t.Context(), &secretsmanager.ListSecretsInput{SortOrder: "up"})
 	s.refused(err, "InvalidParameterException")
@@ -333,9 +333,8 @@ func TestListPages(t *testing.T) {
 	s.refused(err, "InvalidParameterException")
 }
 
-// Replicas are a status for each region, which a test sets, and they keep the secret from being
-// deleted.
-func TestReplicas(t *testing.T) {
+// A replica is a status, which a test can set. A secret with replicas cannot be deleted.
+func TestReplicaStatus(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	s.create()
 	add := func(region string) error {
@@ -346,24 +345,24 @@ func TestReplicas(t *testing.T) {
 	}
 	s.ok(add("eu-west-1"))
 	s.refused(add("us-east-1"), "InvalidParameterException")
-	s.refused(add("nowhere"), "InvalidParameterException")
+	s.refused(add("invalid"), "InvalidParameterException")
 	status := func() string {
 		d := s.describe()
 		if len(d.ReplicationStatus) != 1 || aws.ToString(d.PrimaryRegion) != "us-east-1" {
-			t.Fatalf("replicas are %v of %v", d.ReplicationStatus, d.PrimaryRegion)
+			t.Fatalf("replicas are %v, primary region %v", d.ReplicationStatus, d.PrimaryRegion)
 		}
 		r := d.ReplicationStatus[0]
 		return fmt.Sprint(aws.ToString(r.Region), " ", r.Status, " ", aws.ToString(r.StatusMessage))
 	}
 	if got := status(); got != "eu-west-1 InSync " {
-		t.Errorf("a new replica is %q", got)
+		t.Errorf("the status of a new replica is %q", got)
 	}
 	s.ok(s.SetReplicaStatus(name, "eu-west-1", awssecrets.Failed, "no key"))
 	if got := status(); got != "eu-west-1 Failed no key" {
-		t.Errorf("the replica is %q", got)
+		t.Errorf("the status of the replica is %q", got)
 	}
 	if err := s.SetReplicaStatus(name, "eu-west-2", awssecrets.Failed, ""); err == nil {
-		t.Error("an absent replica has a status")
+		t.Error("SetReplicaStatus succeeded for a region without a replica")
 	}
 	_, err := s.client.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: aws.String(name)})
 	s.refused(err, "InvalidParameterException", "eu-west-1")
@@ -375,7 +374,7 @@ func TestReplicas(t *testing.T) {
 	s.ok(err)
 }
 
-// A resource policy comes back as it was stored.
+// GetResourcePolicy returns the policy as it was stored.
 func TestResourcePolicy(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	s.create()
@@ -393,40 +392,40 @@ func TestResourcePolicy(t *testing.T) {
 	s.refused(put("{"), "MalformedPolicyDocumentException")
 	s.ok(put(`{"Statement": []}`))
 	if got := get(); got != `{"Statement": []}` {
-		t.Errorf("the policy is %q", got)
+		t.Errorf("got policy %q", got)
 	}
 	_, err := s.client.DeleteResourcePolicy(t.Context(), &secretsmanager.DeleteResourcePolicyInput{
 		SecretId: aws.String(name)})
 	s.ok(err)
 	if got := get(); got != "" {
-		t.Errorf("the deleted policy is %q", got)
+		t.Errorf("got policy %q after it was deleted", got)
 	}
 }
 
-// GetRandomPassword keeps to the length and the characters that it was asked for.
+// GetRandomPassword respects the length and the character types of the request.
 func TestRandomPassword(t *testing.T) {
 	s := start(t, awssecrets.Options{})
-	make := func(in secretsmanager.GetRandomPasswordInput) (string, error) {
+	password := func(in secretsmanager.GetRandomPasswordInput) (string, error) {
 		out, err := s.client.GetRandomPassword(t.Context(), &in)
 		if err != nil {
 			return "", err
 		}
 		return aws.ToString(out.RandomPassword), nil
 	}
-	if p, err := make(secretsmanager.GetRandomPasswordInput{}); err != nil || len(p) != 32 ||
+	if p, err := password(secretsmanager.GetRandomPasswordInput{}); err != nil || len(p) != 32 ||
 		!strings.ContainsAny(p, "0123456789") {
-		t.Errorf("the default password is %q, %v", p, err)
+		t.Errorf("the default password is %q, %v; want 32 characters with a digit", p, err)
 	}
-	p, err := make(secretsmanager.GetRandomPasswordInput{
+	p, err := password(secretsmanager.GetRandomPasswordInput{
 		PasswordLength: aws.Int64(400), ExcludePunctuation: aws.Bool(true), ExcludeUppercase: aws.Bool(true),
 		ExcludeLowercase: aws.Bool(true),
 		IncludeSpace:     aws.Bool(true), ExcludeCharacters: aws.String("0"),
 	})
 	if err != nil || len(p) != 400 || strings.Trim(p, " 123456789") != "" || !strings.Contains(p, " ") {
-		t.Errorf("the password of digits is %q, %v", p, err)
+		t.Errorf("the password is %q, %v; want 400 spaces and digits", p, err)
 	}
-	_, err = make(secretsmanager.GetRandomPasswordInput{PasswordLength: aws.Int64(3)})
+	_, err = password(secretsmanager.GetRandomPasswordInput{PasswordLength: aws.Int64(3)})
 	s.refused(err, "InvalidParameterException", "too short")
-	_, err = make(secretsmanager.GetRandomPasswordInput{PasswordLength: aws.Int64(4097)})
+	_, err = password(secretsmanager.GetRandomPasswordInput{PasswordLength: aws.Int64(4097)})
 	s.refused(err, "InvalidParameterException")
 }

@@ -37,8 +37,8 @@ func (s *Server) listSecrets(in listSecretsInput) (listSecretsOutput, error) {
 	}
 	out := listSecretsOutput{SecretList: make([]secretEntry, 0, to-from), NextToken: next}
 	for _, r := range listed[from:to] {
-		out.SecretList = append(out.SecretList, secretEntry{details: s.details(r, r.now),
-			SecretVersionsToStages: r.now.idsToStages()})
+		out.SecretList = append(out.SecretList, secretEntry{details: s.details(r, r.state),
+			SecretVersionsToStages: r.state.idsToStages()})
 	}
 	return out, nil
 }
@@ -58,16 +58,16 @@ func (in listSecretsInput) check() error {
 	return nil
 }
 
-// listed are the records that match, in order. The documents give no default order; ascending was
-// chosen.
+// listed returns the records that match, in order. The documentation gives no default order. Here
+// it is ascending.
 func (s *Server) listed(in listSecretsInput) []*record {
 	var listed []*record
 	for name := range s.secrets {
-		r, err := s.find(name) // which drops what is past its recovery window
-		if err != nil || r.now.markedForDeletion() && !in.IncludePlannedDeletion {
+		r, err := s.find(name) // deletes a secret whose recovery window is over
+		if err != nil || r.state.markedForDeletion() && !in.IncludePlannedDeletion {
 			continue
 		}
-		if !slices.ContainsFunc(in.Filters, func(f filter) bool { return !f.matches(r.now, s.options.Region) }) {
+		if !slices.ContainsFunc(in.Filters, func(f filter) bool { return !f.matches(r.state, s.options.Region) }) {
 			listed = append(listed, r)
 		}
 	}
@@ -78,7 +78,8 @@ func (s *Server) listed(in listSecretsInput) []*record {
 	return listed
 }
 
-// A filter lets a secret through if one of its values does; a list of filters, if all do.
+// A filter matches a secret if one of its values matches. A list of filters matches if all filters
+// match.
 type filter struct {
 	Key    string
 	Values []string
@@ -121,21 +122,21 @@ func (f filter) matchesValue(s *secret, region, wanted string) bool {
 	case "primary-region":
 		return starts(region)
 	case "owning-service":
-		return false // no service owns a secret here
+		return false // the sandbox has no secrets that a service owns
 	}
-	return s.mentions(wanted)
+	return s.matchesAll(wanted)
 }
 
-// mentions is the filter "all": each word of the value starts some word of some attribute, in any
-// case of letters.
-func (s *secret) mentions(wanted string) bool {
+// matchesAll implements the filter "all". Each word of the value must be the start of a word in the
+// name, the description or a tag. Letter case is ignored.
+func (s *secret) matchesAll(wanted string) bool {
 	attributes := []string{s.name, s.description}
 	for _, t := range s.tags {
 		attributes = append(attributes, t.Key, t.Value)
 	}
-	said := words(strings.Join(attributes, " "))
+	present := words(strings.Join(attributes, " "))
 	return !slices.ContainsFunc(words(wanted), func(word string) bool {
-		return !slices.ContainsFunc(said, func(w string) bool { return strings.HasPrefix(w, word) })
+		return !slices.ContainsFunc(present, func(w string) bool { return strings.HasPrefix(w, word) })
 	})
 }
 

@@ -8,8 +8,8 @@ import (
 	"quilt-rotate/internal/sandbox/awsjson"
 )
 
-// The limits of the API model. What the service answers to a parameter outside them is not
-// documented for each; here it is always InvalidParameterException, which every operation lists.
+// These functions check the limits of the API model. The documentation does not give the error for
+// each limit. Here it is always InvalidParameterException, which every operation lists.
 
 func checkSecretID(id string) error {
 	if len(id) < 1 || len(id) > 2048 {
@@ -40,8 +40,8 @@ func checkDescription(text *string) error {
 	return nil
 }
 
-// checkToken judges a ClientRequestToken. Only the SDKs and the CLI may leave it out, because they
-// fill it in; the service refuses a raw request without one.
+// checkToken checks a ClientRequestToken. The SDKs and the CLI fill it in if the caller omits it.
+// The service refuses a request without one.
 func checkToken(token string) error {
 	if token == "" {
 		return invalidRequest("You must provide a ClientRequestToken value. We recommend a UUID-type value.")
@@ -63,7 +63,7 @@ func checkLabel(label string) error {
 	return nil
 }
 
-// checkLabels judges VersionStages; nil means that the caller left it out.
+// checkLabels checks VersionStages. It is nil if the caller omits it.
 func checkLabels(labels []string) error {
 	if labels != nil && (len(labels) < 1 || len(labels) > 20) {
 		return invalidParameter("VersionStages must have 1-20 elements.")
@@ -90,9 +90,9 @@ func checkRotationToken(token *string) error {
 	return nil
 }
 
-const maxValue = 65536 // bytes, of text as of binary
+const maxValue = 65536 // bytes, for text and for binary values
 
-// valueOf is the value that a request carries, nil if it carries none.
+// valueOf returns the value of a request, or nil if the request has none.
 func valueOf(text *string, binary []byte) (*value, error) {
 	switch {
 	case text != nil && binary != nil:
@@ -112,8 +112,8 @@ func valueOf(text *string, binary []byte) (*value, error) {
 	return nil, nil
 }
 
-// page cuts one page out of n elements: the bounds, and the token of the next page, empty after the
-// last.
+// page returns the bounds of one page of n elements, and the token of the next page, which is nil
+// after the last page.
 func page(n int, maxResults *int, nextToken *string) (from, to int, next *string, err error) {
 	size := 100
 	if maxResults != nil {

@@ -18,10 +18,11 @@ type getRandomPasswordInput struct {
 
 type getRandomPasswordOutput struct{ RandomPassword string }
 
-// kinds are the character types that the caller allows, each with what is left of it.
-func (in getRandomPasswordInput) kinds() []string {
-	var kinds []string
-	for _, kind := range []struct {
+// characterTypes returns the characters of each type that the caller allows, without the excluded
+// characters.
+func (in getRandomPasswordInput) characterTypes() []string {
+	var types []string
+	for _, t := range []struct {
 		excluded   bool
 		characters string
 	}{
@@ -31,17 +32,17 @@ func (in getRandomPasswordInput) kinds() []string {
 		{in.ExcludePunctuation, "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"},
 		{!in.IncludeSpace, " "},
 	} {
-		left := strings.Map(func(c rune) rune {
+		allowed := strings.Map(func(c rune) rune {
 			if strings.ContainsRune(in.ExcludeCharacters, c) {
 				return -1
 			}
 			return c
-		}, kind.characters)
-		if !kind.excluded && left != "" {
-			kinds = append(kinds, left)
+		}, t.characters)
+		if !t.excluded && allowed != "" {
+			types = append(types, allowed)
 		}
 	}
-	return kinds
+	return types
 }
 
 func (s *Server) getRandomPassword(in getRandomPasswordInput) (getRandomPasswordOutput, error) {
@@ -49,26 +50,26 @@ func (s *Server) getRandomPassword(in getRandomPasswordInput) (getRandomPassword
 	if in.PasswordLength != nil {
 		length = *in.PasswordLength
 	}
-	kinds := in.kinds()
+	types := in.characterTypes()
 	each := in.RequireEachIncludedType == nil || *in.RequireEachIncludedType
 	switch {
 	case length < 1 || length > 4096:
 		return getRandomPasswordOutput{}, invalidParameter("PasswordLength must be 1-4096.")
-	case len(kinds) == 0:
+	case len(types) == 0:
 		return getRandomPasswordOutput{}, invalidParameter("You must include at least one character type.")
-	case each && length < len(kinds):
+	case each && length < len(types):
 		return getRandomPasswordOutput{}, invalidParameter("Password length is too short based on the required types.")
 	}
 	password := make([]byte, 0, length)
 	if each {
-		for _, kind := range kinds {
-			password = append(password, kind[rand.IntN(len(kind))])
+		for _, characters := range types {
+			password = append(password, characters[rand.IntN(len(characters))])
 		}
 	}
-	for all := strings.Join(kinds, ""); len(password) < length; {
+	for all := strings.Join(types, ""); len(password) < length; {
 		password = append(password, all[rand.IntN(len(all))])
 	}
-	rand.Shuffle(len(password), func(i, j int) { // the required ones must not all stand in front
+	rand.Shuffle(len(password), func(i, j int) { // so that the required characters are not all at the start
 		password[i], password[j] = password[j], password[i]
 	})
 	return getRandomPasswordOutput{RandomPassword: string(password)}, nil

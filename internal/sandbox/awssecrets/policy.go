@@ -13,7 +13,7 @@ type putResourcePolicyInput struct {
 	ResourcePolicy string
 }
 
-// putResourcePolicy stores the policy. Nothing here ever asks it.
+// putResourcePolicy stores the policy. The sandbox never evaluates it.
 func (s *Server) putResourcePolicy(in putResourcePolicyInput) (secretOutput, error) {
 	if len(in.ResourcePolicy) < 1 || len(in.ResourcePolicy) > maxPolicy {
 		return secretOutput{}, invalidParameter("ResourcePolicy must be 1-%d characters long.", maxPolicy)
@@ -56,8 +56,8 @@ func (s *Server) getResourcePolicy(in secretInput) (getResourcePolicyOutput, err
 	if err != nil {
 		return getResourcePolicyOutput{}, err
 	}
-	if r.now.markedForDeletion() {
+	if r.state.markedForDeletion() {
 		return getResourcePolicyOutput{}, errMarked
 	}
-	return getResourcePolicyOutput{ARN: r.now.arn, Name: r.now.name, ResourcePolicy: r.now.policy}, nil
+	return getResourcePolicyOutput{ARN: r.state.arn, Name: r.state.name, ResourcePolicy: r.state.policy}, nil
 }

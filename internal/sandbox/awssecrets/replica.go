@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// What a replica's status can be.
+// The possible statuses of a replica.
 const (
 	InSync     = "InSync"
 	InProgress = "InProgress"
@@ -64,7 +64,7 @@ func (s *Server) removeRegionsFromReplication(in removeRegionsInput) (replicateO
 
 type stopReplicationOutput struct{ ARN string }
 
-// stopReplicationToReplica makes a replica a secret of its own.
+// stopReplicationToReplica turns a replica into an ordinary secret.
 func (s *Server) stopReplicationToReplica(in secretInput) (stopReplicationOutput, error) {
 	state, err := s.changeAny(in.SecretId, func(_ *record, next *secret) error {
 		if next.primary == "" {
@@ -81,7 +81,7 @@ func (s *Server) stopReplicationToReplica(in secretInput) (stopReplicationOutput
 
 var regionPattern = regexp.MustCompile(`^([a-z]+-)+\d+$`)
 
-// replicate adds replicas, in sync at once: only their status is kept, no second copy of the
+// replicate adds replicas with the status InSync. It stores only their status, not a copy of the
 // secret.
 func (s *secret) replicate(regions []replicaRegion, primary string) error {
 	for _, add := range regions {

@@ -38,13 +38,13 @@ func (in rotateSecretInput) check() error {
 	return err
 }
 
-// rotateSecret configures a rotation and starts it, and returns before its first step.
+// rotateSecret configures a rotation and starts it. It returns before the first step.
 func (s *Server) rotateSecret(in rotateSecretInput) (rotateSecretOutput, error) {
 	if err := in.check(); err != nil {
 		return rotateSecretOutput{}, err
 	}
-	// Asked before the lock is taken, and before anything is changed: whoever keeps the functions
-	// has locks of its own.
+	// The functions have their own locks. Therefore this check comes before the lock is taken, and
+	// before anything changes.
 	if err := s.checkFunction(in); err != nil {
 		return rotateSecretOutput{}, err
 	}
@@ -58,21 +58,21 @@ func (s *Server) rotateSecret(in rotateSecretInput) (rotateSecretOutput, error) 
 	if err := s.rotate(r, in); err != nil {
 		return rotateSecretOutput{}, err
 	}
-	return rotateSecretOutput{ARN: r.now.arn, Name: r.now.name, VersionId: in.ClientRequestToken}, nil
+	return rotateSecretOutput{ARN: r.state.arn, Name: r.state.name, VersionId: in.ClientRequestToken}, nil
 }
 
 func (s *Server) rotate(r *record, in rotateSecretInput) error {
-	if r.now.markedForDeletion() {
+	if r.state.markedForDeletion() {
 		return errMarked
 	}
 	if s.closed {
 		return awsjson.Faultf("InternalServiceError", "the sandbox's Secrets Manager is closed")
 	}
-	if token, blocked := r.now.pendingElsewhere(); blocked {
-		return s.redrive(r, token, in.ClientRequestToken)
+	if token, blocked := r.state.pendingElsewhere(); blocked {
+		return s.resume(r, token, in.ClientRequestToken)
 	}
-	test := in.RotateImmediately != nil && !*in.RotateImmediately
-	rot, err := s.begin(r, in.ClientRequestToken, test, func(next *secret) error {
+	testOnly := in.RotateImmediately != nil && !*in.RotateImmediately
+	rot, err := s.begin(r, in.ClientRequestToken, testOnly, func(next *secret) error {
 		return next.configure(in, s)
 	})
 	if err != nil {
@@ -82,12 +82,12 @@ func (s *Server) rotate(r *record, in rotateSecretInput) error {
 	return nil
 }
 
-// redrive refuses a rotation because of one that is not complete, and goes on with that one, as the
-// refusal says. The same request again, while its rotation runs, is no other rotation.
-func (s *Server) redrive(r *record, token, requested string) error {
+// resume refuses a rotation because a previous one is not complete, and continues the previous one,
+// as the error message says. If the same request is repeated while its rotation runs, it succeeds.
+func (s *Server) resume(r *record, token, requested string) error {
 	rot := r.rotation
-	if !rot.live() || rot.token != token || rot.byTest {
-		return errIncomplete // not of a rotation that the service could go on with
+	if !rot.active() || rot.token != token || rot.startedByTest {
+		return errIncomplete // there is no rotation that the service could continue
 	}
 	if rot.running {
 		if token == requested {
@@ -107,19 +107,19 @@ func (next *secret) configure(in rotateSecretInput, s *Server) error {
 	if c.function == "" {
 		return errNoFunction
 	}
-	anew := !c.enabled
+	reset := !c.enabled
 	c.ever, c.enabled = true, true
 	if in.RotationRules != nil && !in.RotationRules.empty() {
-		c.rules, anew = *in.RotationRules, true
+		c.rules, reset = *in.RotationRules, true
 	}
-	if anew { // else the date stays until a rotation succeeds, in the past if need be
+	if reset { // otherwise the date stays until a rotation succeeds, even if it is in the past
 		c.next = c.firstDate(s.now())
 	}
 	return nil
 }
 
-// firstDate is the NextRotationDate of new rules: counted from the last rotation, unless that date
-// is past already.
+// firstDate returns the NextRotationDate of new rules. It counts from the last rotation, or from
+// now if that date would be in the past.
 func (c configuration) firstDate(now time.Time) time.Time {
 	if !c.rotated.IsZero() {
 		if next := c.rules.next(c.rotated); next.After(now) {
@@ -136,16 +136,16 @@ func (s *Server) checkFunction(in rotateSecretInput) error {
 	if arn == "" {
 		s.mu.Lock()
 		if r, err := s.find(in.SecretId); err == nil {
-			arn = r.now.rotation.function
+			arn = r.state.rotation.function
 		}
 		s.mu.Unlock()
 	}
 	if arn == "" {
-		return nil // refused later, in the order of the service's own checks
+		return nil // refused later, in the service's order of checks
 	}
 	known := s.options.Functions != nil
-	if index, ok := s.options.Functions.(interface{ Exists(functionARN string) bool }); ok {
-		known = index.Exists(arn)
+	if finder, ok := s.options.Functions.(interface{ Exists(functionARN string) bool }); ok {
+		known = finder.Exists(arn)
 	}
 	if !known {
 		return notFound("Lambda %s could not be found.", arn)
@@ -159,8 +159,8 @@ type cancelRotateSecretOutput struct {
 	VersionId string `json:",omitempty"`
 }
 
-// cancelRotateSecret turns rotation off. The step that runs goes on, no other follows, and
-// AWSPENDING stays.
+// cancelRotateSecret turns rotation off. A step that is running continues, no other step follows,
+// and AWSPENDING stays.
 func (s *Server) cancelRotateSecret(in secretInput) (cancelRotateSecretOutput, error) {
 	var out cancelRotateSecretOutput
 	state, err := s.change(in.SecretId, func(r *record, next *secret) error {
@@ -169,8 +169,8 @@ func (s *Server) cancelRotateSecret(in secretInput) (cancelRotateSecretOutput, e
 		}
 		next.rotation.enabled = false
 		out.VersionId, _ = next.pendingElsewhere()
-		if r.rotation.live() {
-			r.rotation.over = cancelled
+		if r.rotation.active() {
+			r.rotation.ended = cancelled
 		}
 		return nil
 	})
@@ -181,15 +181,16 @@ func (s *Server) cancelRotateSecret(in secretInput) (cancelRotateSecretOutput, e
 	return out, nil
 }
 
-// due are the records whose window has passed and of which no rotation runs, oldest first.
+// due returns the records whose rotation window has passed and whose rotation is not running,
+// oldest first.
 func (s *Server) due() []*record {
 	var due []*record
 	for name := range s.secrets {
 		r, err := s.find(name)
-		if err != nil || r.now.markedForDeletion() || r.rotation.live() && r.rotation.running {
+		if err != nil || r.state.markedForDeletion() || r.rotation.active() && r.rotation.running {
 			continue
 		}
-		if c := r.now.rotation; c.enabled && !c.next.IsZero() && s.now().After(c.next) {
+		if c := r.state.rotation; c.enabled && !c.next.IsZero() && s.now().After(c.next) {
 			due = append(due, r)
 		}
 	}

@@ -10,49 +10,51 @@ import (
 	"quilt-rotate/internal/sandbox/awsjson"
 )
 
-// A rotation is one ClientRequestToken on its way from AWSPENDING to AWSCURRENT.
+// A rotation is the rotation of a secret to one version, whose id is its token.
 type rotation struct {
 	token         string
-	rotationToken string // sensitive: proves to PutSecretValue that a caller belongs to this rotation
+	rotationToken string // sensitive: shows PutSecretValue that the caller belongs to this rotation
 	function      string
-	test          bool // only tries the configuration: testSecret on a temporary copy of the current value
-	byTest        bool // StartPending began it: only Retry invokes functions for it
+	testOnly      bool // runs only testSecret, on a temporary copy of the current value
+	startedByTest bool // StartPending started it; only Retry invokes functions for it
 
-	over    end
-	running bool
-	idle    chan struct{} // closed when it stops running
-	err     error         // of the last run
-	former  *rotation     // that it took the place of, whose last step may still run
+	ended    endReason
+	running  bool
+	idle     chan struct{} // closed when running becomes false
+	err      error         // error of the last run
+	replaced *rotation     // the rotation that this one replaced; its last step may still run
 }
 
-// An end is why a rotation takes no further steps; empty while it may.
-type end string
+// An endReason says why a rotation takes no further steps. It is empty while the rotation is
+// active.
+type endReason string
 
 const (
-	succeeded  end = "succeeded"
-	cancelled  end = "cancelled"
-	overtaken  end = "overtaken"  // somebody made a new version by hand
-	unlabelled end = "unlabelled" // somebody took AWSPENDING off
-	gone       end = "gone"       // the secret was deleted, or another rotation took its place
+	succeeded      endReason = "succeeded"
+	cancelled      endReason = "cancelled"
+	versionAdded   endReason = "versionAdded"   // a version was created outside the rotation
+	pendingRemoved endReason = "pendingRemoved" // AWSPENDING was removed
+	discarded      endReason = "discarded"      // the secret was deleted, or another rotation replaced this one
 )
 
-func (r *rotation) live() bool { return r != nil && r.over == "" }
+func (r *rotation) active() bool { return r != nil && r.ended == "" }
 
 func (r *rotation) steps() []string {
-	if r.test {
+	if r.testOnly {
 		return []string{"testSecret"}
 	}
 	return []string{"createSecret", "setSecret", "testSecret", "finishSecret"}
 }
 
-// ErrAbandoned ends a rotation that lost AWSPENDING, its secret or its turn before it was done.
-var ErrAbandoned = errors.New("rotation abandoned: its version no longer has AWSPENDING")
+// ErrAbandoned is the result of a rotation that lost AWSPENDING, was cancelled, was replaced, or
+// whose secret was deleted.
+var ErrAbandoned = errors.New("the rotation was abandoned before its version became current")
 
-// A StepError is the failure of one step: the function failed, or could not be invoked.
+// A StepError is the error of a step whose function failed or could not be invoked.
 type StepError struct {
 	Step          string
 	FunctionARN   string
-	FunctionError string // "Handled" or "Unhandled", as Lambda says
+	FunctionError string // "Handled" or "Unhandled", from Lambda
 	Answer        []byte // the function's error document
 	Err           error  // of the invocation
 }
@@ -61,7 +63,7 @@ func (e *StepError) Error() string { return e.reason() + e.detail() }
 
 func (e *StepError) Unwrap() error { return e.Err }
 
-// reason is the text of the RotationFailed event.
+// reason returns the text of the RotationFailed event.
 func (e *StepError) reason() string {
 	return fmt.Sprintf("Error when executing lambda %s during %s step", e.FunctionARN, e.Step)
 }
@@ -73,12 +75,12 @@ func (e *StepError) detail() string {
 	return fmt.Sprintf(": %s: %s", e.FunctionError, e.Answer)
 }
 
-// errNotPromoted is a finishSecret that returned without an error and without moving AWSCURRENT.
+// errNotPromoted is the error of a finishSecret that succeeded but did not move AWSCURRENT.
 var errNotPromoted = errors.New("finishSecret left AWSCURRENT on another version")
 
-// begin registers the empty version that a rotation fills, or the temporary copy that a test tries,
-// under AWSPENDING.
-func (s *Server) begin(r *record, token string, test bool, alter func(next *secret) error) (*rotation, error) {
+// begin registers a version with AWSPENDING: an empty version for a rotation, or a temporary copy
+// of the current value for a test.
+func (s *Server) begin(r *record, token string, testOnly bool, alter func(next *secret) error) (*rotation, error) {
 	state, err := s.write(r, func(next *secret) error {
 		if next.versions[token] != nil {
 			return invalidRequest("You can't use ClientRequestToken %s because that value is already in use for a "+
@@ -88,8 +90,8 @@ func (s *Server) begin(r *record, token string, test bool, alter func(next *secr
 			return err
 		}
 		var v *value
-		if live := next.versions[next.labels[current]]; test && live != nil {
-			v = live.value
+		if source := next.versions[next.labels[current]]; testOnly && source != nil {
+			v = source.value
 		}
 		next.add(token, v, s.now())
 		next.attach(pending, token)
@@ -98,58 +100,58 @@ func (s *Server) begin(r *record, token string, test bool, alter func(next *secr
 	if err != nil {
 		return nil, err
 	}
-	if r.rotation.live() {
-		r.rotation.over = gone
+	if r.rotation.active() {
+		r.rotation.ended = discarded
 	}
-	former := r.rotation.underWay()
+	replaced := r.rotation.stillRunning()
 	r.rotation = &rotation{token: token, rotationToken: awsjson.NewUUID(), function: state.rotation.function,
-		test: test, former: former}
+		testOnly: testOnly, replaced: replaced}
 	return r.rotation, nil
 }
 
-// underWay is the rotation, or one that it took the place of, if a step of it may still run; else
-// nil.
-func (r *rotation) underWay() *rotation {
-	for ; r != nil && !r.running; r = r.former {
+// stillRunning returns the rotation, or one that it replaced, if one of its steps may still run.
+// Otherwise it returns nil.
+func (r *rotation) stillRunning() *rotation {
+	for ; r != nil && !r.running; r = r.replaced {
 	}
 	return r
 }
 
-// start lets a rotation run beside the caller.
+// start runs a rotation in a goroutine.
 func (s *Server) start(r *record, rot *rotation) {
 	rot.running, rot.idle, rot.err = true, make(chan struct{}), nil
 	s.emitRotation(r, rot, RotationStarted, TestRotationStarted, "")
-	s.drives.Add(1)
-	go s.drive(r, rot)
+	s.goroutines.Add(1)
+	go s.run(r, rot)
 }
 
-func (s *Server) drive(r *record, rot *rotation) {
-	defer s.drives.Done()
-	err := s.tries(r, rot)
+func (s *Server) run(r *record, rot *rotation) {
+	defer s.goroutines.Done()
+	err := s.runAttempts(r, rot)
 	defer s.deliver()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if rot.test {
-		s.removeTemporary(r, rot)
+	if rot.testOnly {
+		s.removeTestVersion(r, rot)
 	}
 	rot.err, rot.running = err, false
 	close(rot.idle)
 }
 
-// tries repeats the whole rotation, with the same token, until it succeeds, ends or has failed
-// often enough. What a failed test leads to is not documented; it is not repeated.
-func (s *Server) tries(r *record, rot *rotation) error {
+// runAttempts repeats the whole rotation, with the same token, until it succeeds, ends, or has
+// failed too often. A failed test is not repeated, because AWS does not document what happens then.
+func (s *Server) runAttempts(r *record, rot *rotation) error {
 	for try := 1; ; try++ {
 		err := s.attempt(r, rot)
 		s.deliver()
-		if err == nil || rot.test || try >= s.options.RotationTries || !s.mayGoOn(r, rot) {
+		if err == nil || rot.testOnly || try >= s.options.RotationTries || !s.mayContinue(r, rot) {
 			return err
 		}
 		select {
 		case <-time.After(s.options.RetryDelay):
 		case <-s.ctx.Done():
 		}
-		if s.ctx.Err() != nil { // both can have come at once
+		if s.ctx.Err() != nil { // select chooses at random if both channels are ready
 			return err
 		}
 	}
@@ -157,31 +159,31 @@ func (s *Server) tries(r *record, rot *rotation) error {
 
 func (s *Server) attempt(r *record, rot *rotation) error {
 	for _, step := range rot.steps() {
-		if !s.mayGoOn(r, rot) {
-			return s.stopped(r, rot)
+		if !s.mayContinue(r, rot) {
+			return s.abandon(r, rot)
 		}
 		if err := s.invoke(r, rot, step); err != nil {
-			s.failed(r, rot, err)
+			s.reportFailure(r, rot, err)
 			return err
 		}
 	}
 	return s.complete(r, rot)
 }
 
-// mayGoOn asks, before each step, whether the rotation is still what the service works on.
-func (s *Server) mayGoOn(r *record, rot *rotation) bool {
+// mayContinue reports whether the rotation may take its next step.
+func (s *Server) mayContinue(r *record, rot *rotation) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.secrets[r.now.name] != r || r.now.markedForDeletion() {
-		rot.over = gone
+	if s.secrets[r.state.name] != r || r.state.markedForDeletion() {
+		rot.ended = discarded
 	}
-	return rot.live()
+	return rot.active()
 }
 
-func (s *Server) stopped(r *record, rot *rotation) error {
+func (s *Server) abandon(r *record, rot *rotation) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if rot.over == unlabelled {
+	if rot.ended == pendingRemoved {
 		s.emitRotation(r, rot, RotationAbandoned, TestRotationFailed, "")
 	}
 	return ErrAbandoned
@@ -205,11 +207,12 @@ func (s *Server) invoke(r *record, rot *rotation, step string) error {
 	return nil
 }
 
-// failed tells of a failed try, unless the rotation ended for a reason that was told already.
-func (s *Server) failed(r *record, rot *rotation, err error) {
+// reportFailure emits an event about a failed attempt, unless the rotation has ended for a reason
+// that has its own event.
+func (s *Server) reportFailure(r *record, rot *rotation, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if rot.over != "" && rot.over != unlabelled {
+	if rot.ended != "" && rot.ended != pendingRemoved {
 		return
 	}
 	message := err.Error()
@@ -219,32 +222,33 @@ func (s *Server) failed(r *record, rot *rotation, err error) {
 	s.emitRotation(r, rot, RotationFailed, TestRotationFailed, message)
 }
 
-// complete is what the service does once all steps have succeeded. It, and not the function, takes
-// AWSPENDING off.
+// complete does what the service does after all steps have succeeded. The service removes
+// AWSPENDING, not the function.
 func (s *Server) complete(r *record, rot *rotation) error {
 	s.mu.Lock()
-	if rot.test && rot.live() {
+	if rot.testOnly && rot.active() {
 		s.emitRotation(r, rot, RotationSucceeded, TestRotationSucceeded, "")
 		s.mu.Unlock()
 		return nil
 	}
-	if rot.live() && s.promoted(r, rot) {
+	if rot.active() && s.finishIfCurrent(r, rot) {
 		s.mu.Unlock()
 		return nil
 	}
-	live := rot.live()
+	active := rot.active()
 	s.mu.Unlock()
-	if !live {
-		return s.stopped(r, rot)
+	if !active {
+		return s.abandon(r, rot)
 	}
 	err := &StepError{Step: "finishSecret", FunctionARN: rot.function, Err: errNotPromoted}
-	s.failed(r, rot, err)
+	s.reportFailure(r, rot, err)
 	return err
 }
 
-// promoted finishes a rotation whose version is current; false leaves everything as it is.
-func (s *Server) promoted(r *record, rot *rotation) bool {
-	if r.now.labels[current] != rot.token {
+// finishIfCurrent finishes a rotation whose version is current. Otherwise it returns false and
+// changes nothing.
+func (s *Server) finishIfCurrent(r *record, rot *rotation) bool {
+	if r.state.labels[current] != rot.token {
 		return false
 	}
 	_, err := s.write(r, func(next *secret) error {
@@ -260,23 +264,23 @@ func (s *Server) promoted(r *record, rot *rotation) bool {
 	if err != nil {
 		return false
 	}
-	rot.over = succeeded
+	rot.ended = succeeded
 	s.emitRotation(r, rot, RotationSucceeded, TestRotationSucceeded, "")
 	return true
 }
 
-// removeTemporary takes away the version that a test was made on, unless somebody has made use of
-// it.
-func (s *Server) removeTemporary(r *record, rot *rotation) {
-	if rot.over == "" {
-		rot.over = succeeded
+// removeTestVersion removes the temporary version of a test, unless it has a label other than
+// AWSPENDING.
+func (s *Server) removeTestVersion(r *record, rot *rotation) {
+	if rot.ended == "" {
+		rot.ended = succeeded
 	}
-	for label, id := range r.now.labels {
+	for label, id := range r.state.labels {
 		if id == rot.token && label != pending {
 			return
 		}
 	}
-	_, _ = s.write(r, func(next *secret) error { // to remove breaks no quota
+	_, _ = s.write(r, func(next *secret) error { // removing a version cannot exceed a quota
 		delete(next.versions, rot.token)
 		if next.labels[pending] == rot.token {
 			delete(next.labels, pending)
@@ -285,35 +289,35 @@ func (s *Server) removeTemporary(r *record, rot *rotation) {
 	})
 }
 
-// noticeLoss ends a rotation when a write takes AWSPENDING off its version before that version is
-// current.
-func (s *Server) noticeLoss(r *record, was, next *secret) {
+// endIfPendingRemoved ends a rotation if a write removes AWSPENDING from its version before that
+// version is current.
+func (s *Server) endIfPendingRemoved(r *record, before, next *secret) {
 	rot := r.rotation
-	if !rot.live() || was.labels[pending] != rot.token || next.labels[pending] == rot.token ||
+	if !rot.active() || before.labels[pending] != rot.token || next.labels[pending] == rot.token ||
 		next.labels[current] == rot.token {
 		return
 	}
-	rot.over = unlabelled
-	if next.made > was.made {
-		rot.over = overtaken
+	rot.ended = pendingRemoved
+	if next.count > before.count {
+		rot.ended = versionAdded
 		s.emitRotation(r, rot, RotationAbandoned, TestRotationFailed, "")
 	}
 }
 
-func (s *Server) emitRotation(r *record, rot *rotation, name, ofTest, message string) {
-	if rot.test {
-		name = ofTest
+func (s *Server) emitRotation(r *record, rot *rotation, name, testName, message string) {
+	if rot.testOnly {
+		name = testName
 	}
 	s.emit(Event{Name: name, SecretARN: r.arn, VersionID: rot.token, Message: message})
 }
 
-// checkRotationToken judges the proof that a put belongs to the rotation, where the caller gives
-// one. Which error AWS answers is not documented.
+// checkRotationToken checks the RotationToken of a put, if the caller sends one. AWS does not
+// document the error code.
 func (r *record) checkRotationToken(in putSecretValueInput) error {
 	rot := r.rotation
 	if in.RotationToken == nil || rot == nil || rot.token != in.ClientRequestToken ||
 		rot.rotationToken == *in.RotationToken {
 		return nil
 	}
-	return invalidParameter("The RotationToken is not that of the rotation of version %s.", rot.token)
+	return invalidParameter("The RotationToken does not match the rotation of version %s.", rot.token)
 }

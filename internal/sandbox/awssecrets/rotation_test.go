@@ -17,11 +17,11 @@ import (
 	"quilt-rotate/internal/sandbox/awssecrets"
 )
 
-const aRotation = "create set test finish"
+const allSteps = "create set test finish"
 
 var errStep = errors.New("the step failed")
 
-// failing fails one step, as often as n says.
+// failing returns a hook that fails the step for the first n times.
 func failing(step string, n int32) func(event) error {
 	var failed atomic.Int32
 	return func(e event) error {
@@ -32,12 +32,11 @@ func failing(step string, n int32) func(event) error {
 	}
 }
 
-// A rotation that succeeds calls the four steps with the documented event and takes AWSPENDING off
-// itself.
+// The service, not the function, removes AWSPENDING after the four steps.
 func TestRotationSucceeds(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	r.after = func(e event) error {
-		if e.Step == "finishSecret" { // the function leaves both labels; the service cleans up after it
+		if e.Step == "finishSecret" { // the function leaves both labels; the service removes AWSPENDING
 			s.stages("1:AWSPREVIOUS 2:AWSCURRENT,AWSPENDING")
 		}
 		return nil
@@ -46,13 +45,13 @@ func TestRotationSucceeds(t *testing.T) {
 	s.ok(s.wait())
 	s.stages("1:AWSPREVIOUS 2:AWSCURRENT")
 	s.events(awssecrets.RotationStarted, awssecrets.RotationSucceeded)
-	if got := r.steps(); got != aRotation {
-		t.Errorf("steps were %s", got)
+	if got := r.steps(); got != allSteps {
+		t.Errorf("the steps were %s", got)
 	}
 	for _, e := range r.calls {
 		if e.SecretId != awssecrets.ARN("us-east-1", "123456789012", name) || e.ClientRequestToken != token(2) ||
 			len(e.RotationToken) != 36 || e.RotationToken != r.calls[0].RotationToken {
-			t.Errorf("the event was %+v", e)
+			t.Errorf("unexpected event %+v", e)
 		}
 	}
 	d := s.describe()
@@ -61,9 +60,8 @@ func TestRotationSucceeds(t *testing.T) {
 	}
 }
 
-// The next rotation has another RotationToken, uses the stored function, and is not blocked by the
-// last one.
-func TestRotationFollowsRotation(t *testing.T) {
+// The next rotation has a different RotationToken and uses the stored function.
+func TestSecretCanBeRotatedAgain(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	s.ok(s.rotate(2, nil))
 	s.ok(s.wait())
@@ -75,7 +73,7 @@ func TestRotationFollowsRotation(t *testing.T) {
 	}
 }
 
-// Between RotateSecret and createSecret the pending version has an id and no value.
+// Between RotateSecret and createSecret, the pending version has an id but no value.
 func TestPendingVersionIsEmptyAtFirst(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	r.before = func(e event) error {
@@ -91,7 +89,7 @@ func TestPendingVersionIsEmptyAtFirst(t *testing.T) {
 			_, err := read()
 			var notFound *types.ResourceNotFoundException
 			if !errors.As(err, &notFound) {
-				return fmt.Errorf("the empty version reads as %w", err)
+				return fmt.Errorf("got %w for the empty version, want ResourceNotFoundException", err)
 			}
 		}
 		return nil
@@ -100,7 +98,7 @@ func TestPendingVersionIsEmptyAtFirst(t *testing.T) {
 	s.ok(s.wait())
 }
 
-// RotateSecret returns before its first step, and the same request again is no other rotation.
+// RotateSecret returns before the first step. The same request again starts no second rotation.
 func TestRotateSecretIsAsynchronous(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	gate := make(chan struct{})
@@ -113,27 +111,27 @@ func TestRotateSecretIsAsynchronous(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.WaitRotation(ctx, name); !errors.Is(err, context.Canceled) {
-		t.Errorf("waiting for a rotation that runs: %v", err)
+		t.Errorf("WaitRotation returned %v while the rotation runs, want context.Canceled", err)
 	}
 	close(gate)
 	s.ok(s.wait())
-	if got := r.steps(); got != aRotation {
-		t.Errorf("steps were %s", got)
+	if got := r.steps(); got != allSteps {
+		t.Errorf("the steps were %s", got)
 	}
 }
 
-// A step that fails makes the service repeat the whole rotation with the same tokens.
-func TestFailedRotationIsRepeatedWhole(t *testing.T) {
+// If a step fails, the service repeats the whole rotation with the same tokens.
+func TestFailedRotationIsRepeatedFromTheFirstStep(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	r.before = failing("testSecret", 2)
 	s.ok(s.rotate(2, nil))
 	s.ok(s.wait())
-	if got := r.steps(); got != "create set test create set test "+aRotation {
-		t.Errorf("steps were %s", got)
+	if got := r.steps(); got != "create set test create set test "+allSteps {
+		t.Errorf("the steps were %s", got)
 	}
 	for _, e := range r.calls {
 		if e.ClientRequestToken != token(2) || e.RotationToken != r.calls[0].RotationToken {
-			t.Errorf("a repetition has other tokens: %+v", e)
+			t.Errorf("a repeated step has different tokens: %+v", e)
 		}
 	}
 	s.events(awssecrets.RotationStarted, awssecrets.RotationFailed, awssecrets.RotationFailed,
@@ -141,24 +139,25 @@ func TestFailedRotationIsRepeatedWhole(t *testing.T) {
 	for _, e := range s.Events() {
 		if e.Name == awssecrets.RotationFailed && e.Message != "Error when executing lambda "+function+
 			" during testSecret step" {
-			t.Errorf("the failure says %q", e.Message)
+			t.Errorf("the message of RotationFailed is %q", e.Message)
 		}
 	}
 }
 
-// A finishSecret that fails after the move, or returns without it, is repeated too.
-func TestFinishSecretIsJudgedByAWSCURRENT(t *testing.T) {
+// finishSecret is also repeated if it fails after it moved AWSCURRENT, or succeeds without moving
+// it.
+func TestFinishSecretMustMoveAWSCURRENT(t *testing.T) {
 	t.Run("fails after the move", func(t *testing.T) {
 		s, r := rotating(t, awssecrets.Options{})
 		r.after = failing("finishSecret", 1)
 		s.ok(s.rotate(2, nil))
 		s.ok(s.wait())
-		if got := r.steps(); got != aRotation+" "+aRotation {
-			t.Errorf("steps were %s", got)
+		if got := r.steps(); got != allSteps+" "+allSteps {
+			t.Errorf("the steps were %s", got)
 		}
 		s.stages("1:AWSPREVIOUS 2:AWSCURRENT")
 	})
-	t.Run("returns without it", func(t *testing.T) {
+	t.Run("succeeds without the move", func(t *testing.T) {
 		s, r := rotating(t, awssecrets.Options{RotationTries: 1})
 		r.after = func(e event) error {
 			if e.Step == "finishSecret" {
@@ -174,13 +173,13 @@ func TestFinishSecretIsJudgedByAWSCURRENT(t *testing.T) {
 	})
 }
 
-// stuck is a service whose rotation to version 2 has used up its tries.
+// stuck returns a service whose rotation to version 2 has failed in all attempts.
 func stuck(t *testing.T, step string) (*service, *rotator, *atomic.Bool) {
 	t.Helper()
 	s, r := rotating(t, awssecrets.Options{RotationTries: 2})
-	var healed atomic.Bool
+	var fixed atomic.Bool
 	r.before = func(e event) error {
-		if e.Step == step && !healed.Load() {
+		if e.Step == step && !fixed.Load() {
 			return errStep
 		}
 		return nil
@@ -191,64 +190,63 @@ func stuck(t *testing.T, step string) (*service, *rotator, *atomic.Bool) {
 	if !errors.As(err, &failure) || failure.Step != step || !strings.Contains(string(failure.Answer), errStep.Error()) {
 		t.Fatalf("the stuck rotation ended with %v", err)
 	}
-	return s, r, &healed
+	return s, r, &fixed
 }
 
-// A rotation that failed too often keeps AWSPENDING, which blocks the next; the refused call goes
-// on with the stuck one.
+// A stuck rotation keeps AWSPENDING and blocks the next rotation. The refused call continues the
+// stuck rotation.
 func TestStuckRotationBlocksAndIsReattempted(t *testing.T) {
-	s, r, healed := stuck(t, "testSecret")
+	s, r, fixed := stuck(t, "testSecret")
 	s.stages("1:AWSCURRENT 2:AWSPENDING")
 	if got := r.steps(); got != "create set test create set test" {
-		t.Fatalf("steps were %s", got)
+		t.Fatalf("the steps were %s", got)
 	}
-	healed.Store(true)
+	fixed.Store(true)
 	s.refused(s.rotate(3, func(in *secretsmanager.RotateSecretInput) {
 		in.RotationRules = &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(9)}
 	}), "InvalidRequestException", "A previous rotation isn't complete")
 	s.ok(s.wait())
 	s.stages("1:AWSPREVIOUS 2:AWSCURRENT")
 	if rules := s.describe().RotationRules; rules != nil {
-		t.Errorf("the refused call stored %v", rules)
+		t.Errorf("the refused call stored the rules %v", rules)
 	}
 }
 
-// The service goes on with a stuck rotation in a later window.
+// The service continues a stuck rotation in a later window.
 func TestStuckRotationIsRetriedLater(t *testing.T) {
-	s, _, healed := stuck(t, "createSecret")
+	s, _, fixed := stuck(t, "createSecret")
 	s.stages("1:AWSCURRENT 2:AWSPENDING") // an empty version this time
-	healed.Store(true)
+	fixed.Store(true)
 	s.ok(s.Retry(name))
 	s.ok(s.wait())
 	s.stages("1:AWSPREVIOUS 2:AWSCURRENT")
 	if err := s.Retry(name); err == nil {
-		t.Error("a rotation that succeeded was retried")
+		t.Error("Retry succeeded after the rotation succeeded")
 	}
 }
 
-// Taking AWSPENDING off is the documented way to unstick a rotation.
+// Removing AWSPENDING is the documented way to end a stuck rotation.
 func TestStuckRotationIsFreedByRemovingAWSPENDING(t *testing.T) {
-	s, _, healed := stuck(t, "testSecret")
-	healed.Store(true)
+	s, _, fixed := stuck(t, "testSecret")
+	fixed.Store(true)
 	s.ok(s.move("AWSPENDING", 2, 0))
 	s.stages("1:AWSCURRENT")
 	if err := s.Retry(name); err == nil {
-		t.Error("a rotation without AWSPENDING was retried")
+		t.Error("Retry succeeded for a rotation without AWSPENDING")
 	}
 	s.ok(s.rotate(3, nil))
 	s.ok(s.wait())
 	s.stages("1:AWSPREVIOUS 3:AWSCURRENT")
 }
 
-// A rotation that takes the place of one that lost AWSPENDING does not hide that one's last step,
-// which still runs.
-func TestTheStepOfAFormerRotationIsWaitedFor(t *testing.T) {
+// WaitRotation must also wait for the last step of a rotation that was replaced.
+func TestWaitRotationWaitsForAReplacedRotation(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
-	gate, in := make(chan struct{}), make(chan struct{})
+	gate, entered := make(chan struct{}), make(chan struct{})
 	var first atomic.Bool
 	r.before = func(event) error {
 		if first.CompareAndSwap(false, true) {
-			close(in)
+			close(entered)
 			<-gate
 		}
 		return nil
@@ -256,25 +254,26 @@ func TestTheStepOfAFormerRotationIsWaitedFor(t *testing.T) {
 	release := sync.OnceFunc(func() { close(gate) })
 	defer release()
 	s.ok(s.rotate(2, nil))
-	<-in
+	<-entered
 	s.ok(s.move("AWSPENDING", 2, 0))
 	s.ok(s.rotate(3, nil))
-	for deadline := time.Now().Add(5 * time.Minute); r.steps() != "create "+aRotation; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); r.steps() != "create "+allSteps; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("the second rotation's steps were %s", r.steps())
+			t.Fatalf("the steps were %s; the second rotation does not end", r.steps())
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := s.WaitRotation(ctx, name); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("waiting while a former rotation's step runs: %v", err)
+		t.Errorf("WaitRotation returned %v while a step of the replaced rotation runs", err)
 	}
 	release()
 	s.ok(s.wait())
-	s.stages("1:AWSPREVIOUS 2:AWSPENDING 3:AWSCURRENT") // the late step has put its value
+	s.stages("1:AWSPREVIOUS 2:AWSPENDING 3:AWSCURRENT") // the late step has stored its value
 }
 
-// AWSPENDING on the current version is the good end of a rotation and blocks nothing.
+// After a successful rotation, AWSPENDING may stay on the current version. It must not block the
+// next rotation.
 func TestAWSPENDINGOnTheCurrentVersionDoesNotBlock(t *testing.T) {
 	s, _ := rotating(t, awssecrets.Options{})
 	s.ok(s.move("AWSPENDING", 0, 1))
@@ -283,21 +282,21 @@ func TestAWSPENDINGOnTheCurrentVersionDoesNotBlock(t *testing.T) {
 	s.stages("1:AWSPREVIOUS 2:AWSCURRENT")
 }
 
-// AWSPENDING that somebody set by hand blocks too, and there is no rotation to go on with.
-func TestAWSPENDINGByHandBlocks(t *testing.T) {
+// If AWSPENDING was set outside a rotation, it blocks too, and there is no rotation to continue.
+func TestAWSPENDINGWithoutARotationBlocks(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	s.ok(s.put(2, "v2", "AWSPENDING"))
 	s.refused(s.rotate(3, nil), "InvalidRequestException", "A previous rotation isn't complete")
 	s.ok(s.wait())
 	if got := r.steps(); got != "" {
-		t.Errorf("steps were %s", got)
+		t.Errorf("the steps were %s", got)
 	}
 }
 
-// A version made by hand while a rotation runs makes the service abandon it: no label, no further
-// step, no retry.
-func TestNewVersionByHandAbandonsTheRotation(t *testing.T) {
-	byHand := map[string]func(*service) error{
+// The service abandons a rotation if a version is created outside the rotation: no label, no
+// further step, no retry.
+func TestManualVersionAbandonsTheRotation(t *testing.T) {
+	writes := map[string]func(*service) error{
 		"PutSecretValue":                func(s *service) error { return s.put(3, "v3") },
 		"PutSecretValue, another label": func(s *service) error { return s.put(3, "v3", "AWSCURRENT", "mine") },
 		"UpdateSecret": func(s *service) error {
@@ -307,7 +306,7 @@ func TestNewVersionByHandAbandonsTheRotation(t *testing.T) {
 			return err
 		},
 	}
-	for what, do := range byHand {
+	for what, do := range writes {
 		t.Run(what, func(t *testing.T) {
 			s, r := rotating(t, awssecrets.Options{})
 			r.after = func(e event) error {
@@ -321,10 +320,10 @@ func TestNewVersionByHandAbandonsTheRotation(t *testing.T) {
 				t.Errorf("the rotation ended with %v", err)
 			}
 			if got := r.steps(); got != "create set" {
-				t.Errorf("steps were %s", got)
+				t.Errorf("the steps were %s", got)
 			}
-			if id, held := s.describe().VersionIdsToStages[token(2)]; held {
-				t.Errorf("the abandoned version has %v", id)
+			if labels, held := s.describe().VersionIdsToStages[token(2)]; held {
+				t.Errorf("the abandoned version has the labels %v", labels)
 			}
 			s.events(awssecrets.RotationStarted, awssecrets.RotationAbandoned)
 			s.ok(s.rotate(4, nil))
@@ -332,11 +331,11 @@ func TestNewVersionByHandAbandonsTheRotation(t *testing.T) {
 	}
 }
 
-// A rotation that is stuck is under way too: a version made by hand abandons it, and the next
-// rotation is free.
-func TestNewVersionByHandAbandonsAStuckRotation(t *testing.T) {
-	s, _, healed := stuck(t, "testSecret")
-	healed.Store(true)
+// A version that is created outside a stuck rotation also abandons it, and the next rotation is not
+// blocked.
+func TestManualVersionAbandonsAStuckRotation(t *testing.T) {
+	s, _, fixed := stuck(t, "testSecret")
+	fixed.Store(true)
 	s.ok(s.put(3, "v3"))
 	s.stages("1:AWSPREVIOUS 3:AWSCURRENT")
 	s.ok(s.rotate(4, nil))
@@ -344,8 +343,8 @@ func TestNewVersionByHandAbandonsAStuckRotation(t *testing.T) {
 	s.stages("3:AWSPREVIOUS 4:AWSCURRENT")
 }
 
-// A step that was running when its rotation was abandoned acts on what is then: its put lands.
-func TestAbandonedStepActsOnWhatIs(t *testing.T) {
+// A step that was running when its rotation was abandoned can still store its value.
+func TestStepOfAnAbandonedRotationCanStillWrite(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	r.before = func(e event) error {
 		if e.Step == "createSecret" {
@@ -360,7 +359,7 @@ func TestAbandonedStepActsOnWhatIs(t *testing.T) {
 	s.stages("1:AWSPREVIOUS 2:AWSPENDING 3:AWSCURRENT")
 }
 
-// A function that takes AWSPENDING off the pending version ends its rotation: no further step, no
+// If a function removes AWSPENDING from the pending version, the rotation ends: no further step, no
 // retry.
 func TestRemovingAWSPENDINGEndsTheRotation(t *testing.T) {
 	for what, test := range map[string]struct {
@@ -375,10 +374,10 @@ func TestRemovingAWSPENDINGEndsTheRotation(t *testing.T) {
 			}
 			s.ok(s.rotate(2, nil))
 			if err := s.wait(); err == nil {
-				t.Error("the rotation succeeded")
+				t.Error("the rotation succeeded, want an error")
 			}
 			if got := r.steps(); got != "create" {
-				t.Errorf("steps were %s", got)
+				t.Errorf("the steps were %s", got)
 			}
 			s.stages("1:AWSCURRENT")
 			s.events(awssecrets.RotationStarted, test.event)
@@ -386,8 +385,8 @@ func TestRemovingAWSPENDINGEndsTheRotation(t *testing.T) {
 	}
 }
 
-// CancelRotateSecret turns rotation off, stops after the running step and leaves AWSPENDING, which
-// then blocks.
+// CancelRotateSecret turns rotation off and stops after the running step. AWSPENDING stays and
+// blocks the next rotation.
 func TestCancelLeavesAWSPENDING(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	cancel := func() (*secretsmanager.CancelRotateSecretOutput, error) {
@@ -397,7 +396,7 @@ func TestCancelLeavesAWSPENDING(t *testing.T) {
 	_, err := cancel()
 	s.refused(err, "InvalidRequestException")
 	if on := s.describe().RotationEnabled; on != nil {
-		t.Errorf("before any rotation RotationEnabled is %v", *on)
+		t.Errorf("RotationEnabled is %v before the first rotation, want none", *on)
 	}
 	var cancelled atomic.Pointer[secretsmanager.CancelRotateSecretOutput]
 	r.after = func(e event) error {
@@ -410,21 +409,21 @@ func TestCancelLeavesAWSPENDING(t *testing.T) {
 		t.Errorf("the rotation ended with %v", err)
 	}
 	if got := aws.ToString(cancelled.Load().VersionId); got != token(2) {
-		t.Errorf("the cancelled version is %q", got)
+		t.Errorf("CancelRotateSecret returned version %q", got)
 	}
 	if d := s.describe(); d.RotationEnabled == nil || *d.RotationEnabled || d.NextRotationDate != nil {
-		t.Errorf("after a cancel the secret is %+v", d)
+		t.Errorf("after CancelRotateSecret the secret is %+v", d)
 	}
 	s.stages("1:AWSCURRENT 2:AWSPENDING")
 	s.refused(s.rotate(3, nil), "InvalidRequestException", "A previous rotation isn't complete")
 	if got := r.steps(); got != "create" {
-		t.Errorf("steps were %s", got)
+		t.Errorf("the steps were %s", got)
 	}
 }
 
-// RotateImmediately=false tries testSecret on a temporary copy of the current value, and leaves
-// nothing.
-func TestRotateLaterOnlyTests(t *testing.T) {
+// RotateImmediately=false runs testSecret on a temporary copy of the current value, which is
+// removed afterwards.
+func TestRotateImmediatelyFalseOnlyRunsTestSecret(t *testing.T) {
 	for what, test := range map[string]struct {
 		err  error
 		last string
@@ -434,7 +433,7 @@ func TestRotateLaterOnlyTests(t *testing.T) {
 			r.before = func(event) error {
 				s.stages("1:AWSCURRENT 2:AWSPENDING")
 				if v, err := s.get("AWSPENDING", 2); err != nil || v != "v1" {
-					return fmt.Errorf("the temporary version holds %q, %w", v, err)
+					return fmt.Errorf("the temporary version has the value %q, %w", v, err)
 				}
 				return test.err
 			}
@@ -443,11 +442,11 @@ func TestRotateLaterOnlyTests(t *testing.T) {
 				t.Errorf("the test ended with %v", err)
 			}
 			if got := r.steps(); got != "test" {
-				t.Errorf("steps were %s", got)
+				t.Errorf("the steps were %s", got)
 			}
 			s.stages("1:AWSCURRENT")
 			if _, err := s.get("", 2); err == nil {
-				t.Error("the temporary version is still there")
+				t.Error("the temporary version still exists")
 			}
 			s.events(awssecrets.TestRotationStarted, test.last)
 			if d := s.describe(); !aws.ToBool(d.RotationEnabled) || d.LastRotatedDate != nil {
@@ -457,8 +456,8 @@ func TestRotateLaterOnlyTests(t *testing.T) {
 	}
 }
 
-// A RotationToken that is not the rotation's is refused; leaving it out is not.
-func TestRotationTokenIsCheckedWhenGiven(t *testing.T) {
+// A wrong RotationToken is refused. The RotationToken is optional.
+func TestWrongRotationTokenIsRefused(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	s.create()
 	rotationToken, err := s.StartPending(name, token(2))
@@ -477,54 +476,53 @@ func TestRotationTokenIsCheckedWhenGiven(t *testing.T) {
 	s.stages("1:AWSCURRENT 2:AWSPENDING")
 }
 
-// A test can play the service: the pending version it starts is a rotation's, but nothing is
-// invoked.
-func TestPendingVersionOfATest(t *testing.T) {
+// StartPending and FinishPending let a test act as the service. No function is invoked.
+func TestStartPendingAndFinishPending(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	_, err := s.StartPending(name, token(2))
 	s.ok(err)
 	s.stages("1:AWSCURRENT 2:AWSPENDING")
 	if !aws.ToBool(s.describe().RotationEnabled) {
-		t.Error("rotation is off")
+		t.Error("StartPending left rotation off")
 	}
 	if _, err := s.StartPending(name, token(3)); err == nil {
-		t.Error("a second rotation was started")
+		t.Error("StartPending succeeded while a version is pending")
 	}
 	s.refused(s.rotate(3, nil), "InvalidRequestException", "A previous rotation isn't complete")
 	if err := s.FinishPending(name); err == nil {
-		t.Error("a rotation was finished before its version was current")
+		t.Error("FinishPending succeeded before the version was current")
 	}
 	s.ok(s.put(2, "v2", "AWSPENDING"))
 	s.ok(s.move("AWSCURRENT", 1, 2))
 	s.ok(s.FinishPending(name))
 	s.stages("1:AWSPREVIOUS 2:AWSCURRENT")
 	if s.describe().LastRotatedDate == nil {
-		t.Error("a finished rotation has no date")
+		t.Error("a finished rotation has no LastRotatedDate")
 	}
 	if got := r.steps(); got != "" {
-		t.Errorf("steps were %s", got)
+		t.Errorf("the steps were %s", got)
 	}
 }
 
-// Retry invokes the functions for a rotation that a test began, too.
-func TestRetryDrivesARotationOfATest(t *testing.T) {
+// Retry also invokes the functions for a rotation that a test started.
+func TestRetryContinuesARotationOfStartPending(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
-	s.ok(s.rotate(2, nil)) // configures the function
+	s.ok(s.rotate(2, nil)) // sets the function
 	s.ok(s.wait())
 	_, err := s.StartPending(name, token(3))
 	s.ok(err)
 	s.ok(s.Retry(name))
 	s.ok(s.wait())
 	s.stages("2:AWSPREVIOUS 3:AWSCURRENT")
-	if got := r.steps(); got != aRotation+" "+aRotation {
-		t.Errorf("steps were %s", got)
+	if got := r.steps(); got != allSteps+" "+allSteps {
+		t.Errorf("the steps were %s", got)
 	}
 	if err := s.Retry("absent"); err == nil || !strings.Contains(err.Error(), "ResourceNotFoundException") {
-		t.Errorf("an absent secret was retried: %v", err)
+		t.Errorf("Retry of a secret that does not exist returned %v", err)
 	}
 }
 
-// A RotateSecret that the service refuses changes nothing.
+// A refused RotateSecret must change nothing.
 func TestRefusedRotateSecretChangesNothing(t *testing.T) {
 	rules := func(days int64, expression, duration string) func(*secretsmanager.RotateSecretInput) {
 		return func(in *secretsmanager.RotateSecretInput) {
@@ -549,13 +547,13 @@ func TestRefusedRotateSecretChangesNothing(t *testing.T) {
 		}, "ResourceNotFoundException"},
 		"no function": {func(in *secretsmanager.RotateSecretInput) { in.RotationLambdaARN = nil },
 			"InvalidRequestException"},
-		"a version's token": {func(in *secretsmanager.RotateSecretInput) {
+		"the token of a version": {func(in *secretsmanager.RotateSecretInput) {
 			in.ClientRequestToken = aws.String(token(1))
 		}, "InvalidRequestException"},
 		"a short token": {func(in *secretsmanager.RotateSecretInput) {
 			in.ClientRequestToken = aws.String("t")
 		}, "InvalidParameterException"},
-		"both kinds of rules":   {rules(1, "rate(1 day)", ""), "InvalidParameterException"},
+		"both types of rules":   {rules(1, "rate(1 day)", ""), "InvalidParameterException"},
 		"1001 days":             {rules(1001, "", ""), "InvalidParameterException"},
 		"a duration alone":      {rules(0, "", "3h"), "InvalidParameterException"},
 		"3 hours":               {rules(0, "rate(3 hours)", ""), "InvalidParameterException"},
@@ -571,7 +569,7 @@ func TestRefusedRotateSecretChangesNothing(t *testing.T) {
 		"every 3 hours":         {rules(0, "cron(0 */3 * * ? *)", ""), "InvalidParameterException"},
 		"3 hours over midnight": {rules(0, "cron(0 1,22 * * ? *)", ""), "InvalidParameterException"},
 		"the sixth Sunday":      {rules(0, "cron(0 4 ? * SUN#6 *)", ""), "InvalidParameterException"},
-		"a backward range":      {rules(0, "cron(0 4 ? * FRI-MON *)", ""), "InvalidParameterException"},
+		"a reversed range":      {rules(0, "cron(0 4 ? * FRI-MON *)", ""), "InvalidParameterException"},
 		"into the next day":     {rules(0, "cron(0 22 ? * SUN *)", "3h"), "InvalidParameterException"},
 		"into the next window":  {rules(0, "rate(4 hours)", "5h"), "InvalidParameterException"},
 		"no hours":              {rules(0, "rate(1 day)", "0h"), "InvalidParameterException"},
@@ -587,16 +585,16 @@ func TestRefusedRotateSecretChangesNothing(t *testing.T) {
 			d := s.describe()
 			if d.RotationEnabled != nil || d.RotationLambdaARN != nil || d.RotationRules != nil ||
 				!d.LastChangedDate.Equal(*before) {
-				t.Errorf("the refused call left %+v", d)
+				t.Errorf("after the refused call the secret is %+v", d)
 			}
 			if got := r.steps(); got != "" {
-				t.Errorf("steps were %s", got)
+				t.Errorf("the steps were %s", got)
 			}
 		})
 	}
 }
 
-// A secret that is deleted under a rotation ends it.
+// If the secret is deleted, its rotation ends.
 func TestDeletingTheSecretEndsItsRotation(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{})
 	r.after = func(event) error {
@@ -609,14 +607,14 @@ func TestDeletingTheSecretEndsItsRotation(t *testing.T) {
 		t.Errorf("the rotation ended with %v", err)
 	}
 	if got := r.steps(); got != "create" {
-		t.Errorf("steps were %s", got)
+		t.Errorf("the steps were %s", got)
 	}
 }
 
-// Close ends the contexts of running functions and waits for them; a closed service starts no
+// Close cancels the contexts of running functions and waits for them. A closed service starts no
 // rotation.
 func TestCloseWaitsForFunctions(t *testing.T) {
-	entered, f := make(chan struct{}), &waiting{}
+	entered, f := make(chan struct{}), &blockingFunction{}
 	f.entered = entered
 	s := start(t, awssecrets.Options{Functions: f})
 	s.create()
@@ -627,45 +625,45 @@ func TestCloseWaitsForFunctions(t *testing.T) {
 		t.Error("Close returned while a function ran")
 	}
 	if err := s.rotate(3, nil); err == nil {
-		t.Error("a closed service rotates")
+		t.Error("RotateSecret succeeded after Close")
 	}
 	if err := s.Retry(name); err == nil {
-		t.Error("a closed service retries")
+		t.Error("Retry succeeded after Close")
 	}
 }
 
-// waiting is a function that runs until its context ends.
-type waiting struct {
+// A blockingFunction runs until its context ends.
+type blockingFunction struct {
 	entered chan struct{}
 	left    atomic.Bool
 }
 
-func (w *waiting) Invoke(ctx context.Context, _ string, _ []byte) ([]byte, string, error) {
+func (w *blockingFunction) Invoke(ctx context.Context, _ string, _ []byte) ([]byte, string, error) {
 	close(w.entered)
 	<-ctx.Done()
 	w.left.Store(true)
 	return nil, "", ctx.Err()
 }
 
-// A step has a limited time, as Lambda's functions do.
-func TestStepHasALimitedTime(t *testing.T) {
-	f := &waiting{entered: make(chan struct{})}
+// A step has a time limit, like a function on Lambda.
+func TestStepHasATimeLimit(t *testing.T) {
+	f := &blockingFunction{entered: make(chan struct{})}
 	s := start(t, awssecrets.Options{Functions: f, LambdaTimeout: time.Millisecond, RotationTries: 1})
 	s.create()
 	s.ok(s.rotate(2, nil))
 	if err := s.wait(); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the step ended with %v", err)
+		t.Errorf("the step ended with %v, want context.DeadlineExceeded", err)
 	}
 }
 
-// The observer gets every event once, in order, and may call the service.
-func TestObserverGetsEveryEvent(t *testing.T) {
+// OnEvent receives every event once and in order, and may call the service.
+func TestOnEventReceivesEveryEvent(t *testing.T) {
 	var s *service
 	var seen []string
 	done := make(chan struct{})
 	options := awssecrets.Options{OnEvent: func(e awssecrets.Event) {
 		if _, err := s.Snapshot(e.SecretARN); err != nil {
-			t.Errorf("the observer cannot look: %v", err)
+			t.Errorf("Snapshot in OnEvent: %v", err)
 		}
 		seen = append(seen, e.Name)
 		if e.Name == awssecrets.RotationSucceeded {
@@ -681,6 +679,6 @@ func TestObserverGetsEveryEvent(t *testing.T) {
 	<-done
 	want := "Secret Label Updated, RotationStarted, Secret Label Updated, RotationSucceeded"
 	if got := strings.Join(seen, ", "); got != want {
-		t.Errorf("the observer saw %s, want %s", got, want)
+		t.Errorf("the events are %s, want %s", got, want)
 	}
 }

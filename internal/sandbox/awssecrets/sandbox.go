@@ -8,27 +8,26 @@ import (
 	"quilt-rotate/internal/sandbox/awsjson"
 )
 
-// What follows is not the service's API: it is how tests and the demo look at the service and move
-// it along.
+// The functions in this file are not part of the service's API. Tests and the demo use them to
+// inspect and control the service.
 
 // A Snapshot is a deep copy of one secret.
 type Snapshot struct {
 	ARN      string
 	Name     string
-	Marked   bool      // for deletion
-	Versions []Version // oldest first, deprecated ones too
+	Versions []Version // oldest first, including deprecated versions
 }
 
 // A Version is one version in a Snapshot.
 type Version struct {
 	ID      string
 	Stages  []string // sorted
-	Value   string   // text, or bytes as they are
-	Empty   bool     // registered by a rotation, not stored yet
+	Value   string   // the text, or the bytes
+	Empty   bool     // a rotation registered the version and has not stored a value yet
 	Created time.Time
 }
 
-// Holder is the version with a label.
+// Holder returns the version that has the label.
 func (s Snapshot) Holder(label string) (Version, bool) {
 	for _, v := range s.Versions {
 		for _, stage := range v.Stages {
@@ -40,7 +39,8 @@ func (s Snapshot) Holder(label string) (Version, bool) {
 	return Version{}, false
 }
 
-// Snapshot looks at a secret without the wire, past any read lag and without counting as an access.
+// Snapshot returns a copy of a secret. It sends no request, ignores SetReadLag, and does not change
+// LastAccessedDate.
 func (s *Server) Snapshot(secretID string) (Snapshot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,9 +48,9 @@ func (s *Server) Snapshot(secretID string) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, err
 	}
-	shot := Snapshot{ARN: r.now.arn, Name: r.now.name, Marked: r.now.markedForDeletion()}
-	for _, v := range r.now.sorted() {
-		seen := Version{ID: v.id, Stages: r.now.stages(v.id), Empty: v.value == nil, Created: v.created}
+	shot := Snapshot{ARN: r.state.arn, Name: r.state.name}
+	for _, v := range r.state.sorted() {
+		seen := Version{ID: v.id, Stages: r.state.stages(v.id), Empty: v.value == nil, Created: v.created}
 		if v.value != nil {
 			seen.Value = v.value.text + string(v.value.binary) // one of the two is empty
 		}
@@ -59,16 +59,17 @@ func (s *Server) Snapshot(secretID string) (Snapshot, error) {
 	return shot, nil
 }
 
-// SetReadLag lets the next n answers of DescribeSecret and GetSecretValue show their secret as it
-// was before its last write, which is what users report of AWS between the steps of a rotation.
+// SetReadLag makes the next n responses of DescribeSecret and GetSecretValue return their secret as
+// it was before its last write. Users of AWS have reported such stale reads between the steps of a
+// rotation.
 func (s *Server) SetReadLag(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lag = n
+	s.staleReads = n
 }
 
-// SetReplicaStatus says how far a replica is: InSync, InProgress or Failed, with a message or
-// without.
+// SetReplicaStatus sets the status of a replica (InSync, InProgress or Failed) and its message,
+// which can be empty.
 func (s *Server) SetReplicaStatus(secretID, region, status, message string) error {
 	_, err := s.changeAny(secretID, func(_ *record, next *secret) error {
 		r := next.replicaIn(region)
@@ -81,8 +82,8 @@ func (s *Server) SetReplicaStatus(secretID, region, status, message string) erro
 	return err
 }
 
-// SetUndecryptable lets GetSecretValue fail with that error code for a version of any secret, as if
-// its KMS key were disabled; "" ends it. Nothing else about the version changes.
+// SetUndecryptable makes GetSecretValue fail with the error code for a version of any secret, as if
+// its KMS key were disabled. An empty code ends this.
 func (s *Server) SetUndecryptable(versionID, code string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,9 +93,9 @@ func (s *Server) SetUndecryptable(versionID, code string) {
 	s.undecryptable[versionID] = code
 }
 
-// SetPrimaryRegion makes the secret a replica whose primary is in that region; "" makes it a secret
-// of its own again. A replica refuses every change, with the text that moto and LocalStack have;
-// AWS documents no text.
+// SetPrimaryRegion makes the secret a replica of a primary in that region. An empty region makes it
+// an ordinary secret again. A replica refuses every change. AWS does not document the text of the
+// error; this is the text of moto and LocalStack.
 func (s *Server) SetPrimaryRegion(secretID, region string) error {
 	_, err := s.changeAny(secretID, func(_ *record, next *secret) error {
 		next.primary = region
@@ -103,9 +104,9 @@ func (s *Server) SetPrimaryRegion(secretID, region string) error {
 	return err
 }
 
-// WaitRotation waits until no rotation of the secret runs, nor the last step of one that another
-// took the place of. It returns nil if the last one succeeded or there was none, else why it did
-// not: a *StepError or ErrAbandoned.
+// WaitRotation waits until no rotation of the secret runs, including the last step of a rotation
+// that was replaced. It returns nil if the last rotation succeeded or there was none. Otherwise it
+// returns the reason: a *StepError or ErrAbandoned.
 func (s *Server) WaitRotation(ctx context.Context, secretID string) error {
 	for {
 		idle, err := s.lastRotation(secretID)
@@ -127,14 +128,13 @@ func (s *Server) lastRotation(secretID string) (idle <-chan struct{}, err error)
 	if err != nil || r.rotation == nil {
 		return nil, err
 	}
-	if running := r.rotation.underWay(); running != nil {
+	if running := r.rotation.stillRunning(); running != nil {
 		return running.idle, nil
 	}
 	return nil, r.rotation.err
 }
 
-// Retry goes on with the rotation that is stuck, with its token, as the service does in a later
-// window.
+// Retry continues the stuck rotation with its token, as the service does in a later window.
 func (s *Server) Retry(secretID string) error {
 	defer s.deliver()
 	s.mu.Lock()
@@ -143,34 +143,35 @@ func (s *Server) Retry(secretID string) error {
 	if err != nil {
 		return err
 	}
-	if !r.rotation.live() || r.rotation.running || s.closed {
-		return fmt.Errorf("retry rotation: %s has no rotation that is stuck", r.now.name)
+	if !r.rotation.active() || r.rotation.running || s.closed {
+		return fmt.Errorf("retry rotation: %s has no stuck rotation", r.state.name)
 	}
 	s.start(r, r.rotation)
 	return nil
 }
 
-// RotateDue starts the rotation of every secret whose NextRotationDate is past, or goes on with the
-// one that is stuck. It returns their ARNs.
+// RotateDue starts the rotation of every secret whose NextRotationDate has passed, or continues its
+// stuck rotation. It returns the ARNs of these secrets.
 func (s *Server) RotateDue() []string {
 	defer s.deliver()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var started []string
 	for _, r := range s.due() {
-		// A refusal can have gone on with the rotation that is stuck: what counts is whether one
-		// runs now.
+		// The call can return an error and still continue a stuck rotation. Therefore the error is
+		// ignored, and the rotation's state is checked.
 		_ = s.rotate(r, rotateSecretInput{ClientRequestToken: awsjson.NewUUID()})
-		if r.rotation.live() && r.rotation.running {
+		if r.rotation.active() && r.rotation.running {
 			started = append(started, r.arn)
 		}
 	}
 	return started
 }
 
-// StartPending registers an empty version with AWSPENDING exactly as RotateSecret does, and invokes
-// nothing: the test plays the service. Where rotation is off it is turned on, with a function that
-// need not exist. The rotation token is what the service would put into the event.
+// StartPending registers an empty version with AWSPENDING, as RotateSecret does, but invokes no
+// function. The test acts as the service. If rotation is off, StartPending turns it on, with a
+// function that need not exist. It returns the rotation token that the service would send in the
+// event.
 func (s *Server) StartPending(secretID, token string) (rotationToken string, err error) {
 	defer s.deliver()
 	s.mu.Lock()
@@ -182,13 +183,13 @@ func (s *Server) StartPending(secretID, token string) (rotationToken string, err
 	if err != nil {
 		return "", err
 	}
-	if r.now.markedForDeletion() {
+	if r.state.markedForDeletion() {
 		return "", errMarked
 	}
-	if _, blocked := r.now.pendingElsewhere(); blocked {
+	if _, blocked := r.state.pendingElsewhere(); blocked {
 		return "", errIncomplete
 	}
-	in := rotateSecretInput{RotationLambdaARN: r.now.rotation.function}
+	in := rotateSecretInput{RotationLambdaARN: r.state.rotation.function}
 	if in.RotationLambdaARN == "" {
 		in.RotationLambdaARN = "arn:aws:lambda:" + s.options.Region + ":" + s.options.Account + ":function:rotate"
 	}
@@ -196,12 +197,12 @@ func (s *Server) StartPending(secretID, token string) (rotationToken string, err
 	if err != nil {
 		return "", err
 	}
-	rot.byTest = true
+	rot.startedByTest = true
 	return rot.rotationToken, nil
 }
 
-// FinishPending is what the service does when finishSecret has succeeded: it takes AWSPENDING off
-// the version that is now current, and dates the rotation.
+// FinishPending does what the service does after finishSecret has succeeded. It removes AWSPENDING
+// from the version that is now current and records the date of the rotation.
 func (s *Server) FinishPending(secretID string) error {
 	defer s.deliver()
 	s.mu.Lock()
@@ -210,8 +211,8 @@ func (s *Server) FinishPending(secretID string) error {
 	if err != nil {
 		return err
 	}
-	if !r.rotation.live() || r.rotation.running || !s.promoted(r, r.rotation) {
-		return fmt.Errorf("finish rotation: the pending version of %s is not current", r.now.name)
+	if !r.rotation.active() || r.rotation.running || !s.finishIfCurrent(r, r.rotation) {
+		return fmt.Errorf("finish rotation: the pending version of %s is not current", r.state.name)
 	}
 	return nil
 }

@@ -6,33 +6,33 @@ import (
 	"time"
 )
 
-// The rules of rotation schedules in the User Guide: all in UTC, windows that start on the hour, no
-// two closer than four hours, none longer than the rest of its day.
+// The limits of rotation schedules in the User Guide. Schedules are in UTC. Windows start on the
+// hour, are at least four hours apart, and do not extend into the next day.
 const (
 	minHours    = 4
 	maxRateDays = 999
 	maxDays     = 1000
 )
 
-// rules are the RotationRules of a secret, as they travel.
+// rules are the RotationRules of a secret, in their wire format.
 type rules struct {
 	AutomaticallyAfterDays *int   `json:",omitempty"`
 	Duration               string `json:",omitempty"`
 	ScheduleExpression     string `json:",omitempty"`
 }
 
-// A schedule is what rules mean: windows every so many hours counted from a midnight, or at the
-// hours of a cron.
+// A schedule is a parsed set of rules. Windows open at an interval of days or hours, or at the
+// times of a cron expression.
 type schedule struct {
-	days   int // of an interval in days
-	hours  int // of an interval in hours
+	days   int // the interval in days
+	hours  int // the interval in hours
 	cron   *cron
-	length int // of a window in hours; 0 is the default: one hour, or the rest of the day for windows a day apart
+	length int // of a window in hours; 0: one hour, or the rest of the day if windows are a day apart
 }
 
 func (r rules) empty() bool { return r == rules{} }
 
-// parse judges rules and reads them.
+// parse parses the rules and checks them.
 func (r rules) parse() (schedule, error) {
 	var parsed schedule
 	var err error
@@ -56,8 +56,8 @@ func (r rules) parse() (schedule, error) {
 }
 
 var (
-	// The characters are those of the API reference. The user guide has a singular unit after 1
-	// only, and EventBridge refuses anything else.
+	// The characters are those of the API reference. The User Guide uses a singular unit only after
+	// 1, and EventBridge refuses everything else.
 	ratePattern     = regexp.MustCompile(`^rate\((\d{1,6}) (hour|day)(s?)\)$`)
 	cronPattern     = regexp.MustCompile(`^cron\(([0-9A-Za-z#?*/, -]*)\)$`)
 	durationPattern = regexp.MustCompile(`^(\d{1,2})h$`)
@@ -80,7 +80,7 @@ func parseExpression(expression string) (schedule, error) {
 	}
 	if m := cronPattern.FindStringSubmatch(expression); m != nil {
 		c, ok := parseCron(m[1])
-		if !ok || c.gap() < minHours {
+		if !ok || c.shortestGap() < minHours {
 			return schedule{}, invalidParameter("The cron expression is not valid for a rotation schedule: %s",
 				expression)
 		}
@@ -96,7 +96,7 @@ func (s schedule) withDuration(text string) (schedule, error) {
 	longest := 24
 	switch {
 	case s.cron != nil:
-		longest = s.cron.longest()
+		longest = s.cron.longestWindow()
 	case s.hours > 0:
 		longest = min(longest, s.hours)
 	}
@@ -111,15 +111,15 @@ func (s schedule) withDuration(text string) (schedule, error) {
 	return s, nil
 }
 
-// next is the last moment of the first window that opens after a rotation at that time, zero
-// without a schedule.
+// next returns the last second of the first window that opens after the given time. It returns the
+// zero time if there is no schedule.
 func (r rules) next(after time.Time) time.Time {
 	if r.empty() {
 		return time.Time{}
 	}
 	s, err := r.parse()
 	if err != nil {
-		return time.Time{} // rules are judged before they are stored
+		return time.Time{} // cannot happen: rules are checked before they are stored
 	}
 	opens, ok := s.opens(after)
 	if !ok {
@@ -136,7 +136,8 @@ func (s schedule) opens(after time.Time) (time.Time, bool) {
 	case s.days > 0:
 		return midnight.AddDate(0, 0, s.days), true
 	}
-	// Windows begin at midnight if the interval and a day have such hours in common.
+	// Windows are aligned to midnight with the largest number of hours that divides both the
+	// interval and a day.
 	step := 24
 	for s.hours%step != 0 || 24%step != 0 {
 		step--

@@ -13,8 +13,8 @@ import (
 	"quilt-rotate/internal/sandbox/clock"
 )
 
-// at is a clock that starts at a given time.
-func at(t testing.TB, start string) *clock.Clock {
+// clockAt returns a clock that starts at the given time.
+func clockAt(t testing.TB, start string) *clock.Clock {
 	t.Helper()
 	when, err := time.Parse(time.RFC3339, start)
 	if err != nil {
@@ -29,8 +29,8 @@ func scheduled(rules types.RotationRulesType) func(*secretsmanager.RotateSecretI
 	return func(in *secretsmanager.RotateSecretInput) { in.RotationRules = &rules }
 }
 
-// NextRotationDate is the last moment of the next window, for every form of schedule. Now is a
-// Sunday.
+// NextRotationDate is the last second of the next window, for every form of schedule. The clock
+// starts on a Sunday.
 func TestNextRotationDate(t *testing.T) {
 	tests := []struct{ schedule, duration, want string }{
 		{"1", "", "2026-11-23T23:59:59Z"},
@@ -54,11 +54,11 @@ func TestNextRotationDate(t *testing.T) {
 		{"cron(0 */8 * * ? *)", "", "2026-11-22T16:59:59Z"},
 		{"cron(0 2/8 * * ? *)", "6h", "2026-11-22T23:59:59Z"},
 		{"cron(0 0 1 jan,jul ? *)", "", "2027-01-01T23:59:59Z"},
-		{"cron(0 4 31 2 ? *)", "", ""}, // such a day never comes
+		{"cron(0 4 31 2 ? *)", "", ""}, // this date never occurs
 	}
 	for _, test := range tests {
 		t.Run(test.schedule+" "+test.duration, func(t *testing.T) {
-			s, _ := rotating(t, awssecrets.Options{Clock: at(t, "2026-11-22T10:30:00Z")})
+			s, _ := rotating(t, awssecrets.Options{Clock: clockAt(t, "2026-11-22T10:30:00Z")})
 			rules := types.RotationRulesType{ScheduleExpression: aws.String(test.schedule)}
 			if days, err := time.ParseDuration(test.schedule + "ns"); err == nil {
 				rules = types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(int64(days))}
@@ -74,7 +74,7 @@ func TestNextRotationDate(t *testing.T) {
 				got = d.NextRotationDate.Format(time.RFC3339)
 			}
 			if got != test.want {
-				t.Errorf("the next rotation is by %q, want %q", got, test.want)
+				t.Errorf("NextRotationDate is %q, want %q", got, test.want)
 			}
 			if d.RotationRules == nil || aws.ToString(d.RotationRules.ScheduleExpression) != aws.ToString(
 				rules.ScheduleExpression) ||
@@ -85,43 +85,44 @@ func TestNextRotationDate(t *testing.T) {
 	}
 }
 
-// RotateDue rotates what is due by the sandbox's clock, once, and goes on with what is stuck.
+// RotateDue rotates each due secret once, and continues a stuck rotation.
 func TestRotateDue(t *testing.T) {
-	s, r := rotating(t, awssecrets.Options{Clock: at(t, "2026-11-22T10:30:00Z"), RotationTries: 1})
+	s, r := rotating(t, awssecrets.Options{Clock: clockAt(t, "2026-11-22T10:30:00Z"), RotationTries: 1})
 	s.ok(s.rotate(2, scheduled(types.RotationRulesType{ScheduleExpression: aws.String("rate(2 days)")})))
 	s.ok(s.wait())
 	if due := s.RotateDue(); len(due) != 0 {
-		t.Fatalf("%v was due at once", due)
+		t.Fatalf("%v is due after its first rotation", due)
 	}
-	s.clock.Advance(2 * 24 * time.Hour) // into the window, which ends with the day
+	s.clock.Advance(2 * 24 * time.Hour) // into the window, which ends at the end of the day
 	if due := s.RotateDue(); len(due) != 0 {
-		t.Fatalf("%v was due before its date", due)
+		t.Fatalf("%v is due before its NextRotationDate", due)
 	}
 	s.clock.Advance(24 * time.Hour)
 	r.before = failing("testSecret", 1)
 	if due := s.RotateDue(); len(due) != 1 || due[0] != awssecrets.ARN("us-east-1", "123456789012", name) {
-		t.Fatalf("due was %v", due)
+		t.Fatalf("due are %v, want %s", due, name)
 	}
 	if err := s.wait(); err == nil {
-		t.Fatal("the rotation succeeded")
+		t.Fatal("the rotation succeeded, want an error")
 	}
 	if next := s.describe().NextRotationDate; next == nil || next.After(s.clock.Now()) {
-		t.Fatalf("after a failure the next rotation is by %v", next)
+		t.Fatalf("after a failure NextRotationDate is %v, want a date in the past", next)
 	}
 	if due := s.RotateDue(); len(due) != 1 {
-		t.Fatalf("the stuck rotation was not gone on with: %v", due)
+		t.Fatalf("due are %v, want the secret with the stuck rotation", due)
 	}
 	s.ok(s.wait())
 	if due := s.RotateDue(); len(due) != 0 {
-		t.Fatalf("%v was due after its rotation", due)
+		t.Fatalf("%v is due after its rotation", due)
 	}
-	if got := r.steps(); got != strings.Join([]string{aRotation, "create set test", aRotation}, " ") {
+	if got := r.steps(); got != strings.Join([]string{allSteps, "create set test", allSteps}, " ") {
 		t.Errorf("steps were %s", got)
 	}
 }
 
-// A value changed by hand counts as a rotation where the interval is in days, and only there.
-func TestValueByHandCountsAsRotation(t *testing.T) {
+// A value that is changed outside a rotation counts as a rotation only if the interval is set in
+// days.
+func TestManualValueChangeCountsAsRotation(t *testing.T) {
 	for what, test := range map[string]struct {
 		rules types.RotationRulesType
 		moves bool
@@ -130,7 +131,7 @@ func TestValueByHandCountsAsRotation(t *testing.T) {
 		"rate": {types.RotationRulesType{ScheduleExpression: aws.String("rate(30 days)")}, false},
 	} {
 		t.Run(what, func(t *testing.T) {
-			s, _ := rotating(t, awssecrets.Options{Clock: at(t, "2026-11-22T10:30:00Z")})
+			s, _ := rotating(t, awssecrets.Options{Clock: clockAt(t, "2026-11-22T10:30:00Z")})
 			s.ok(s.rotate(2, scheduled(test.rules)))
 			s.ok(s.wait())
 			s.clock.Advance(5 * 24 * time.Hour)
@@ -141,16 +142,16 @@ func TestValueByHandCountsAsRotation(t *testing.T) {
 				want = "2026-12-27T23:59:59Z"
 			}
 			if got := s.describe().NextRotationDate.Format(time.RFC3339); got != want {
-				t.Errorf("the next rotation is by %s, want %s", got, want)
+				t.Errorf("NextRotationDate is %s, want %s", got, want)
 			}
 		})
 	}
 }
 
-// New rules count from the last rotation, unless that would be in the past.
+// New rules count from the last rotation, or from now if that date would be in the past.
 func TestNewRulesCountFromTheLastRotation(t *testing.T) {
 	for days, want := range map[int64]string{30: "2026-12-22T23:59:59Z", 3: "2026-11-30T23:59:59Z"} {
-		s, _ := rotating(t, awssecrets.Options{Clock: at(t, "2026-11-22T10:30:00Z")})
+		s, _ := rotating(t, awssecrets.Options{Clock: clockAt(t, "2026-11-22T10:30:00Z")})
 		s.ok(s.rotate(2, scheduled(types.RotationRulesType{ScheduleExpression: aws.String("rate(90 days)")})))
 		s.ok(s.wait())
 		s.clock.Advance(5 * 24 * time.Hour)
@@ -160,7 +161,7 @@ func TestNewRulesCountFromTheLastRotation(t *testing.T) {
 		}))
 		s.ok(s.wait())
 		if got := s.describe().NextRotationDate.Format(time.RFC3339); got != want {
-			t.Errorf("with %d days the next rotation is by %s, want %s", days, got, want)
+			t.Errorf("with %d days NextRotationDate is %s, want %s", days, got, want)
 		}
 	}
 }

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// A secret is one state of one secret. A write clones it, alters the clone and commits that, so
-// that a refused write leaves nothing behind, and the state before the last write is at hand for
-// reads that lag.
+// A secret is one state of a secret. A write changes a copy and then commits it. Therefore a
+// refused write has no effect, and the state before the last write is available for stale reads.
 type secret struct {
 	name, arn   string
 	description string
@@ -22,18 +21,18 @@ type secret struct {
 
 	created  time.Time
 	changed  time.Time
-	deletion time.Time // when a secret that is marked for deletion goes; zero otherwise
+	deletion time.Time // when a secret that is marked for deletion is deleted; otherwise zero
 
 	rotation configuration
 
-	made     int                 // versions ever made, for their order
+	count    int                 // number of versions created so far, for their order
 	versions map[string]*version // by id
-	labels   map[string]string   // label to version id: so a label is on one version at most
+	labels   map[string]string   // label to version id; a label is on at most one version
 }
 
-// A configuration is what RotateSecret stores.
+// A configuration is the rotation configuration that RotateSecret stores.
 type configuration struct {
-	ever     bool // configured at least once: RotationEnabled is absent before, false after a cancel
+	ever     bool // true after the first configuration; until then, RotationEnabled is absent
 	enabled  bool
 	function string
 	rules    rules
@@ -64,8 +63,8 @@ func (s *secret) clone() *secret {
 
 func (s *secret) markedForDeletion() bool { return !s.deletion.IsZero() }
 
-// ARN is the name by which the service knows a secret. Its last six characters, random on AWS,
-// follow here from the secret's name, so that files written before a run can name it.
+// ARN returns the ARN of a secret. On AWS, the last six characters are random. Here they are
+// derived from the secret's name, so that files written before a run can contain the ARN.
 func ARN(region, account, name string) string {
 	return arnPrefix(region, account) + name + "-" + suffix(name)
 }
@@ -86,9 +85,9 @@ func suffix(name string) string {
 	return string(b[:])
 }
 
-// nameOf finds the name that a SecretId may stand for: a name, a full ARN, or an ARN without its
-// suffix. A partial ARN that itself ends in a hyphen and six characters is not tried: the API
-// reference warns that it is taken for a full one.
+// nameOf returns the name of the secret that a SecretId means. A SecretId is a name, a full ARN, or
+// an ARN without its suffix. A partial ARN that ends in a hyphen and six characters is treated as a
+// full ARN, as the API reference warns.
 func (s *Server) nameOf(id string) string {
 	resource, isARN := strings.CutPrefix(id, arnPrefix(s.options.Region, s.options.Account))
 	if !isARN {

@@ -10,46 +10,47 @@ import (
 	"quilt-rotate/internal/sandbox/clock"
 )
 
-// A Function is what rotations call. An error means that the function could not be invoked; a
-// function that ran and failed says so in functionError, with the error's document as its answer.
+// A Function runs the rotation functions. Invoke returns an error only if the function could not be
+// invoked. If the function ran and failed, functionError is set and answer is the error document.
 //
-// A Function that also has Exists(functionARN string) bool is asked before a rotation is
-// configured; without it every function is taken to exist.
+// If the Function also has a method Exists(functionARN string) bool, a rotation can be configured
+// only with a function for which it returns true. Otherwise every function exists.
 type Function interface {
 	Invoke(ctx context.Context, functionARN string, payload []byte) (answer []byte, functionError string, err error)
 }
 
-// Options are the settings of a Server. The zero value works, without functions to rotate with.
+// Options are the settings of a Server. The zero value is valid and has no functions.
 type Options struct {
 	Clock     *clock.Clock // real time if nil
 	Region    string       // us-east-1 if empty
 	Account   string       // 123456789012 if empty
 	Functions Function     // nil: no function exists
-	// gets each event, one at a time and in order, possibly shortly after the call that made it
+	// OnEvent receives each event, one at a time and in order. It can run after the call that caused
+	// the event has returned.
 	OnEvent       func(Event)
-	LambdaTimeout time.Duration // of one step; 15 minutes, Lambda's longest, if zero
+	LambdaTimeout time.Duration // of one step; if zero, 15 minutes, Lambda's maximum
 
-	// AWS retries a failed rotation "multiple times" within its window and documents neither number
-	// nor pauses.
-	RotationTries int           // in all; 3 if zero
-	RetryDelay    time.Duration // real time between tries; 50 ms if zero
+	// AWS retries a failed rotation "multiple times" within its window. The number of retries and
+	// the pauses are not documented.
+	RotationTries int           // number of attempts; 3 if zero
+	RetryDelay    time.Duration // real time between attempts; 50 ms if zero
 }
 
-// A Server is the service with all its secrets. It is safe for concurrent use.
+// A Server is the service and its secrets. It is safe for concurrent use.
 type Server struct {
-	options Options
-	wire    http.Handler
-	ctx     context.Context // of the functions' invocations; ends with Close
-	stop    context.CancelFunc
-	drives  sync.WaitGroup // one for each goroutine that drives a rotation
+	options    Options
+	wire       http.Handler
+	ctx        context.Context // for invocations of functions; Close cancels it
+	stop       context.CancelFunc
+	goroutines sync.WaitGroup // that run rotations
 
-	mu      sync.Mutex // guards everything below; never held while a function or the observer runs
-	closed  bool
-	secrets map[string]*record // by name
-	made    int                // secrets ever made, for their order
-	lag     int                // reads yet to be answered from the past
+	mu         sync.Mutex // guards the fields below; never held while a function or OnEvent runs
+	closed     bool
+	secrets    map[string]*record // by name
+	count      int                // number of secrets created so far, for their order
+	staleReads int                // number of reads that still return the prior state
 
-	undecryptable map[string]string // versions that GetSecretValue does not give, and its error code
+	undecryptable map[string]string // by version id: the error code of GetSecretValue
 
 	events     []Event
 	delivered  int
@@ -58,20 +59,21 @@ type Server struct {
 
 var _ http.Handler = (*Server)(nil)
 
-// A record is a secret over time: its state, the one before, and what is no part of the state.
+// A record is a secret with its history: the current state, the prior state, and data that is not
+// part of a state.
 type record struct {
-	order    int
-	arn      string
-	now      *secret
-	before   *secret // nil until the second write
-	rotation *rotation
+	order      int
+	arn        string
+	state      *secret
+	priorState *secret // nil until the second write
+	rotation   *rotation
 
-	// Accesses are kept beside the state: a read is no write.
+	// Access dates are not part of the state, because a read is not a write.
 	accessed map[string]time.Time // by version id
 	lastRead time.Time
 }
 
-// New is an empty service.
+// New returns a service without secrets.
 func New(options Options) *Server {
 	if options.Clock == nil {
 		options.Clock = &clock.Clock{}
@@ -97,37 +99,37 @@ func New(options Options) *Server {
 	return s
 }
 
-// Close cancels the running functions' contexts and waits until no rotation runs. Later rotations
-// are refused; all else goes on.
+// Close cancels the contexts of the running functions and waits until no rotation runs. After that,
+// rotations are refused. All other requests still work.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	s.stop()
-	s.drives.Wait()
+	s.goroutines.Wait()
 }
 
-// now is the sandbox's time, as exact as the protocol can say it.
+// now returns the sandbox's time in milliseconds, the resolution of the protocol.
 func (s *Server) now() time.Time { return s.options.Clock.Now().Truncate(time.Millisecond) }
 
-// find is the record of a SecretId. A secret whose recovery window is over is gone.
+// find returns the record of a SecretId. It deletes a secret whose recovery window is over.
 func (s *Server) find(id string) (*record, error) {
 	name := s.nameOf(id)
 	r := s.secrets[name]
 	if r == nil {
 		return nil, errNoSecret
 	}
-	if r.now.markedForDeletion() && !s.now().Before(r.now.deletion) {
+	if r.state.markedForDeletion() && !s.now().Before(r.state.deletion) {
 		delete(s.secrets, name)
 		return nil, errNoSecret
 	}
 	return r, nil
 }
 
-// errUnchanged ends a write that has nothing to do.
+// errUnchanged ends a write that changes nothing.
 var errUnchanged = errors.New("unchanged")
 
-// change is every write to a secret that is not marked for deletion.
+// change writes a secret. It refuses a secret that is marked for deletion, and a replica.
 func (s *Server) change(id string, alter func(r *record, next *secret) error) (*secret, error) {
 	return s.changeAny(id, func(r *record, next *secret) error {
 		if next.markedForDeletion() {
@@ -140,7 +142,8 @@ func (s *Server) change(id string, alter func(r *record, next *secret) error) (*
 	})
 }
 
-// changeAny is every write: alter gets a copy of the state, and its error leaves all as it was.
+// changeAny writes a secret. alter changes a copy of the state. If alter returns an error, nothing
+// changes.
 func (s *Server) changeAny(id string, alter func(r *record, next *secret) error) (*secret, error) {
 	defer s.deliver()
 	s.mu.Lock()
@@ -156,13 +159,13 @@ func (s *Server) changeAny(id string, alter func(r *record, next *secret) error)
 }
 
 func (s *Server) write(r *record, alter func(next *secret) error) (*secret, error) {
-	next := r.now.clone()
+	next := r.state.clone()
 	if err := alter(next); errors.Is(err, errUnchanged) {
-		return r.now, nil
+		return r.state, nil
 	} else if err != nil {
 		return nil, err
 	}
-	if err := next.settle(s.now()); err != nil {
+	if err := next.enforceQuotas(s.now()); err != nil {
 		return nil, err
 	}
 	s.commit(r, next)
@@ -170,14 +173,14 @@ func (s *Server) write(r *record, alter func(next *secret) error) (*secret, erro
 }
 
 func (s *Server) commit(r *record, next *secret) {
-	was := r.now
+	before := r.state
 	next.changed = s.now()
-	r.before, r.now = was, next
-	s.emitLabels(was, next)
-	s.noticeLoss(r, was, next)
+	r.priorState, r.state = before, next
+	s.emitLabels(before, next)
+	s.endIfPendingRemoved(r, before, next)
 }
 
-// read is every read that lags when the sandbox is told to: see SetReadLag.
+// read returns the state of a secret. The state can be stale: see SetReadLag.
 func (s *Server) read(id string) (*record, *secret, error) {
 	if err := checkSecretID(id); err != nil {
 		return nil, nil, err
@@ -186,12 +189,12 @@ func (s *Server) read(id string) (*record, *secret, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if s.lag == 0 {
-		return r, r.now, nil
+	if s.staleReads == 0 {
+		return r, r.state, nil
 	}
-	s.lag--
-	if r.before == nil {
+	s.staleReads--
+	if r.priorState == nil {
 		return nil, nil, errNoSecret
 	}
-	return r, r.before, nil
+	return r, r.priorState, nil
 }

@@ -21,7 +21,7 @@ import (
 	"quilt-rotate/internal/sandbox/clock"
 )
 
-// A service is the server under test, with an SDK client that talks to it over loopback.
+// A service is the server under test and an SDK client for it.
 type service struct {
 	testing.TB
 	*awssecrets.Server
@@ -47,8 +47,8 @@ func start(t testing.TB, options awssecrets.Options) *service {
 	return &service{TB: t, Server: server, client: client(listener), clock: options.Clock, url: listener.URL}
 }
 
-// client is made explicitly: the machine's AWS settings must not reach it. It never retries, so
-// that what a test counts is what it did.
+// client returns an SDK client that ignores the machine's AWS settings. It never retries, so that a
+// test can count its requests.
 func client(listener *httptest.Server) *secretsmanager.Client {
 	return secretsmanager.New(secretsmanager.Options{
 		Region:       "us-east-1",
@@ -59,12 +59,12 @@ func client(listener *httptest.Server) *secretsmanager.Client {
 	})
 }
 
-// token makes a version id that reads well in failures.
+// token returns a version id that is easy to read in failure messages.
 func token(n int) string { return fmt.Sprintf("%08d-0000-4000-8000-000000000000", n) }
 
 const name = "prod/quilt"
 
-// create makes the secret of most tests: its value is v1, in version 1.
+// create creates the secret of most tests. Its value is v1, in version 1.
 func (s *service) create() {
 	s.Helper()
 	_, err := s.client.CreateSecret(s.Context(), &secretsmanager.CreateSecretInput{
@@ -81,7 +81,7 @@ func (s *service) put(n int, value string, stages ...string) error {
 	return err
 }
 
-// move calls UpdateSecretVersionStage; 0 leaves a version out.
+// move calls UpdateSecretVersionStage. The number 0 omits a version.
 func (s *service) move(stage string, from, to int) error {
 	var fromID, toID string
 	if from != 0 {
@@ -140,12 +140,12 @@ func (s *service) rotate(n int, change func(*secretsmanager.RotateSecretInput)) 
 }
 
 func (s *service) wait() error {
-	ctx, cancel := context.WithTimeout(s.Context(), 5*time.Minute) // only a test that hangs meets it
+	ctx, cancel := context.WithTimeout(s.Context(), 5*time.Minute) // only a test that hangs reaches this limit
 	defer cancel()
 	return s.WaitRotation(ctx, name)
 }
 
-// stages demands that exactly these versions are labelled, written as "1:AWSCURRENT
+// stages fails the test unless exactly these versions have labels, written as "1:AWSCURRENT
 // 2:AWSPENDING,mine".
 func (s *service) stages(want string) {
 	s.Helper()
@@ -157,7 +157,7 @@ func (s *service) stages(want string) {
 	}
 	slices.Sort(got)
 	if strings.Join(got, " ") != want {
-		s.Fatalf("labelled versions are %q, want %q", strings.Join(got, " "), want)
+		s.Fatalf("labels are %q, want %q", strings.Join(got, " "), want)
 	}
 }
 
@@ -181,8 +181,8 @@ func (s *service) ok(err error) {
 	}
 }
 
-// refused demands the service's error with a code, and with words of its text where these are
-// documented.
+// refused fails the test unless err is the service's error with this code and these words. The
+// words are given if AWS documents the text.
 func (s *service) refused(err error, code string, words ...string) {
 	s.Helper()
 	var refusal smithy.APIError
@@ -194,21 +194,21 @@ func (s *service) refused(err error, code string, words ...string) {
 	}
 	for _, w := range words {
 		if !strings.Contains(refusal.ErrorMessage(), w) {
-			s.Fatalf("%s says %q, want it to say %q", code, refusal.ErrorMessage(), w)
+			s.Fatalf("the message of %s is %q, want it to contain %q", code, refusal.ErrorMessage(), w)
 		}
 	}
 }
 
 const function = "arn:aws:lambda:us-east-1:123456789012:function:rotate"
 
-// An event is what the service hands to a function.
+// An event is the event that the service sends to a function.
 type event struct{ Step, SecretId, ClientRequestToken, RotationToken string }
 
-// A rotator is a rotation function in process. It does what AWS's template does, but for what a
-// test puts in its way.
+// A rotator is a rotation function in the test's process. It does what the template of AWS does,
+// and runs the hooks of a test.
 type rotator struct {
 	*service
-	before func(event) error // instead of the step, where it returns an error
+	before func(event) error // runs before the step; its error skips the step
 	after  func(event) error
 
 	mu    sync.Mutex
@@ -242,7 +242,8 @@ func (r *rotator) step(ctx context.Context) func(event) error {
 		case "createSecret":
 			_, err := r.client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
 				SecretId: &e.SecretId, ClientRequestToken: &e.ClientRequestToken, RotationToken: &e.RotationToken,
-				SecretString: aws.String("made for " + e.ClientRequestToken), VersionStages: []string{"AWSPENDING"},
+				SecretString:  aws.String("value of version " + e.ClientRequestToken),
+				VersionStages: []string{"AWSPENDING"},
 			})
 			return err
 		case "finishSecret":
@@ -274,7 +275,7 @@ func (r *rotator) steps() string {
 	return strings.Join(steps, " ")
 }
 
-// rotating is a service with a secret and a rotator.
+// rotating returns a service with a secret and a rotator.
 func rotating(t testing.TB, options awssecrets.Options) (*service, *rotator) {
 	t.Helper()
 	r := &rotator{}

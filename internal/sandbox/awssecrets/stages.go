@@ -42,9 +42,9 @@ func (s *Server) updateSecretVersionStage(in updateSecretVersionStageInput) (sec
 	return secretOutput{ARN: state.arn, Name: state.name}, nil
 }
 
-// move is a compare-and-swap: a label that is on another version moves only if the caller names
-// that version. The documents do not say whether an empty version can be labelled; here it can, so
-// that a caller that promotes one too early is seen to.
+// move is a compare-and-swap. A label that is on another version moves only if the caller names
+// that version. The documentation does not say whether an empty version can be labelled. Here it
+// can, so that tests detect a caller that makes a version current too early.
 func (s *secret) move(in updateSecretVersionStageInput) error {
 	label, from, to := in.VersionStage, in.RemoveFromVersionId, in.MoveToVersionId
 	if to != "" && s.versions[to] == nil {
@@ -86,8 +86,8 @@ type listSecretVersionIDsOutput struct {
 type versionEntry struct {
 	VersionId        string
 	VersionStages    []string `json:",omitempty"`
-	CreatedDate      awsjson.Moment
-	LastAccessedDate awsjson.Moment `json:",omitzero"`
+	CreatedDate      awsjson.Timestamp
+	LastAccessedDate awsjson.Timestamp `json:",omitzero"`
 }
 
 func (s *Server) listSecretVersionIDs(in listSecretVersionIDsInput) (listSecretVersionIDsOutput, error) {
@@ -105,19 +105,21 @@ func (s *Server) listSecretVersionIDs(in listSecretVersionIDsInput) (listSecretV
 	if err != nil {
 		return listSecretVersionIDsOutput{}, err
 	}
-	return listSecretVersionIDsOutput{ARN: r.now.arn, Name: r.now.name, Versions: all[from:to], NextToken: next}, nil
+	return listSecretVersionIDsOutput{
+		ARN: r.state.arn, Name: r.state.name, Versions: all[from:to], NextToken: next,
+	}, nil
 }
 
-func (r *record) versionEntries(deprecatedToo bool) []versionEntry {
+func (r *record) versionEntries(includeDeprecated bool) []versionEntry {
 	entries := []versionEntry{}
-	for _, v := range r.now.sorted() {
-		stages := r.now.stages(v.id)
-		if len(stages) == 0 && !deprecatedToo {
+	for _, v := range r.state.sorted() {
+		stages := r.state.stages(v.id)
+		if len(stages) == 0 && !includeDeprecated {
 			continue
 		}
 		entries = append(entries, versionEntry{
-			VersionId: v.id, VersionStages: stages, CreatedDate: awsjson.At(v.created),
-			LastAccessedDate: awsjson.At(r.accessed[v.id]),
+			VersionId: v.id, VersionStages: stages, CreatedDate: awsjson.NewTimestamp(v.created),
+			LastAccessedDate: awsjson.NewTimestamp(r.accessed[v.id]),
 		})
 	}
 	return entries

@@ -11,9 +11,9 @@ import (
 	"quilt-rotate/internal/sandbox/awssecrets"
 )
 
-// UpdateSecretVersionStage is a compare-and-swap of labels: each test has versions 1 (AWSPREVIOUS),
+// UpdateSecretVersionStage is a compare-and-swap of labels. Each test has versions 1 (AWSPREVIOUS),
 // 2 (AWSCURRENT) and 3 (AWSPENDING, mine).
-func TestStages(t *testing.T) {
+func TestUpdateSecretVersionStage(t *testing.T) {
 	tests := map[string]func(*service){
 		"moving AWSCURRENT moves AWSPREVIOUS and leaves AWSPENDING": func(s *service) {
 			s.ok(s.move("AWSCURRENT", 2, 3))
@@ -23,7 +23,7 @@ func TestStages(t *testing.T) {
 			s.ok(s.move("AWSCURRENT", 2, 1))
 			s.stages("1:AWSCURRENT 2:AWSPREVIOUS 3:AWSPENDING,mine")
 		},
-		"a label that is elsewhere moves only if its version is named": func(s *service) {
+		"a label on another version moves only if that version is named": func(s *service) {
 			s.refused(s.move("AWSCURRENT", 0, 3), "InvalidParameterException",
 				"The parameter RemoveFromVersionId can't be empty. Staging label AWSCURRENT is currently attached to "+
 					"version "+token(2))
@@ -53,11 +53,11 @@ func TestStages(t *testing.T) {
 			s.ok(s.move("AWSPREVIOUS", 1, 0))
 			s.stages("2:AWSCURRENT")
 		},
-		"a new label needs no other version": func(s *service) {
+		"a new label can be attached without RemoveFromVersionId": func(s *service) {
 			s.ok(s.move("yours", 0, 1))
 			s.stages("1:AWSPREVIOUS,yours 2:AWSCURRENT 3:AWSPENDING,mine")
 		},
-		"a label that is there already stays": func(s *service) {
+		"moving a label to its own version changes nothing": func(s *service) {
 			s.ok(s.move("mine", 0, 3))
 			s.ok(s.move("mine", 3, 3))
 			s.ok(s.move("AWSCURRENT", 2, 2))
@@ -70,7 +70,7 @@ func TestStages(t *testing.T) {
 		"a move names at least one version": func(s *service) {
 			s.refused(s.move("mine", 0, 0), "InvalidParameterException")
 		},
-		"a stage change moves LastChangedDate": func(s *service) {
+		"a label change updates LastChangedDate": func(s *service) {
 			before := s.describe().LastChangedDate
 			s.clock.Advance(time.Minute)
 			s.ok(s.move("yours", 0, 1))
@@ -79,30 +79,30 @@ func TestStages(t *testing.T) {
 			}
 		},
 		"there are at most 20 labels, over all versions": func(s *service) {
-			for n := range 16 { // with the four there are, 20
+			for n := range 16 { // 20 with the four existing labels
 				s.ok(s.move(fmt.Sprint("l", n), 0, n%3+1))
 			}
-			s.refused(s.move("one more", 0, 1), "LimitExceededException")
-			s.refused(s.put(4, "v4", "one more"), "LimitExceededException")
+			s.refused(s.move("label 21", 0, 1), "LimitExceededException")
+			s.refused(s.put(4, "v4", "label 21"), "LimitExceededException")
 			if _, err := s.get("", 4); err == nil {
-				s.Fatal("a refused put left its version behind")
+				s.Fatal("a refused put created a version")
 			}
 			s.ok(s.put(4, "v4", "l0", "AWSPENDING"))
 		},
-		"every label but AWSPENDING and AWSPREVIOUS is told about when it reaches a version": func(s *service) {
+		"an event is emitted when any label except AWSPENDING and AWSPREVIOUS moves to a version": func(s *service) {
 			seen := len(s.Events())
 			s.ok(s.move("AWSCURRENT", 2, 3))
 			s.ok(s.move("AWSPENDING", 3, 1))
 			s.ok(s.move("mine", 3, 1))
 			s.ok(s.move("mine", 1, 0))
-			var told []string
+			var reported []string
 			for _, e := range s.Events()[seen:] {
-				told = append(told, fmt.Sprint(e.Name, " ", e.Label, " ", e.VersionID == token(1),
+				reported = append(reported, fmt.Sprint(e.Name, " ", e.Label, " ", e.VersionID == token(1),
 					e.VersionID == token(3)))
 			}
 			want := []string{"Secret Label Updated AWSCURRENT false true", "Secret Label Updated mine true false"}
-			if fmt.Sprint(told) != fmt.Sprint(want) {
-				s.Fatalf("told %q, want %q", told, want)
+			if fmt.Sprint(reported) != fmt.Sprint(want) {
+				s.Fatalf("the events are %q, want %q", reported, want)
 			}
 		},
 	}
@@ -117,7 +117,7 @@ func TestStages(t *testing.T) {
 	}
 }
 
-// The hundred-version quota purges old versions without a label and never anything else.
+// When a secret has more than 100 versions, only old versions without a label are purged.
 func TestDeprecatedVersionsArePurged(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	s.create()
@@ -129,17 +129,17 @@ func TestDeprecatedVersionsArePurged(t *testing.T) {
 	s.clock.Advance(25 * time.Hour)
 	s.ok(s.put(101, "v101"))
 	if v, err := s.get("keep", 0); err != nil || v != "v1" {
-		t.Fatalf("the labelled version is %q, %v", v, err)
+		t.Fatalf("the version with a label has the value %q, %v; want v1", v, err)
 	}
 	_, err := s.get("", 2)
 	s.refused(err, "ResourceNotFoundException")
 	if v, err := s.get("", 3); err != nil || v != "v3" {
-		t.Fatalf("more was purged than the oldest: %q, %v", v, err)
+		t.Fatalf("version 3 has the value %q, %v; want only the oldest version to be purged", v, err)
 	}
 }
 
-// DescribeSecret tells of labelled versions only; ListSecretVersionIds tells of all, on request and
-// in pages.
+// DescribeSecret returns only versions with labels. ListSecretVersionIds also returns the others on
+// request.
 func TestDeprecatedVersionsAreListedOnRequest(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	s.create()
@@ -155,7 +155,7 @@ func TestDeprecatedVersionsAreListedOnRequest(t *testing.T) {
 			page, err := pages.NextPage(t.Context())
 			s.ok(err)
 			if len(page.Versions) > 2 || aws.ToString(page.ARN) != awssecrets.ARN("us-east-1", "123456789012", name) {
-				t.Fatalf("a page has %d versions of %s", len(page.Versions), aws.ToString(page.ARN))
+				t.Fatalf("a page has %d versions of %s, want at most 2", len(page.Versions), aws.ToString(page.ARN))
 			}
 			for _, v := range page.Versions {
 				ids = append(ids, aws.ToString(v.VersionId))
@@ -168,10 +168,10 @@ func TestDeprecatedVersionsAreListedOnRequest(t *testing.T) {
 		t.Errorf("all versions are %s, want %s", got, want)
 	}
 	if got, want := fmt.Sprint(list(false)), fmt.Sprint([]string{token(4), token(5)}); got != want {
-		t.Errorf("labelled versions are %s, want %s", got, want)
+		t.Errorf("versions with labels are %s, want %s", got, want)
 	}
 	_, err := s.client.ListSecretVersionIds(t.Context(), &secretsmanager.ListSecretVersionIdsInput{
-		SecretId: aws.String(name), NextToken: aws.String("made up"),
+		SecretId: aws.String(name), NextToken: aws.String("invalid"),
 	})
 	s.refused(err, "InvalidNextTokenException")
 }

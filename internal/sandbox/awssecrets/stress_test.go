@@ -9,8 +9,9 @@ import (
 	"quilt-rotate/internal/sandbox/awssecrets"
 )
 
-// Many callers at once, rotations included, leave labels that hold together at every look.
-func TestLabelsHoldTogetherUnderConcurrency(t *testing.T) {
+// Every label is on exactly one version and one version is always current, whatever callers do at
+// the same time.
+func TestLabelsAreConsistentUnderConcurrency(t *testing.T) {
 	s, r := rotating(t, awssecrets.Options{RotationTries: 2})
 	r.before = func(event) error {
 		if rand.IntN(4) == 0 {
@@ -23,7 +24,7 @@ func TestLabelsHoldTogetherUnderConcurrency(t *testing.T) {
 		callers.Go(func() {
 			for i := range 40 {
 				n := caller*100 + i + 2
-				switch rand.IntN(8) { // refusals are part of it: what counts is what is seen below
+				switch rand.IntN(8) { // errors are expected; checkLabels checks the result
 				case 0:
 					_ = s.put(n, fmt.Sprint("v", n))
 				case 1:
@@ -46,17 +47,17 @@ func TestLabelsHoldTogetherUnderConcurrency(t *testing.T) {
 				case 7:
 					s.SetReadLag(1)
 				}
-				look(t, s)
+				checkLabels(t, s)
 			}
 		})
 	}
 	callers.Wait()
 	_ = s.wait()
-	look(t, s)
+	checkLabels(t, s)
 }
 
-// look demands what must hold between any two requests.
-func look(t *testing.T, s *service) {
+// checkLabels checks the conditions that hold between any two requests.
+func checkLabels(t *testing.T, s *service) {
 	shot, err := s.Snapshot(name)
 	if err != nil {
 		t.Error(err)

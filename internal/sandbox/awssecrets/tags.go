@@ -14,9 +14,9 @@ type tagResourceInput struct {
 	Tags     []tag
 }
 
-func (s *Server) tagResource(in tagResourceInput) (awsjson.Nothing, error) {
+func (s *Server) tagResource(in tagResourceInput) (awsjson.NoOutput, error) {
 	_, err := s.change(in.SecretId, func(_ *record, next *secret) error { return next.setTags(in.Tags) })
-	return awsjson.Nothing{}, err
+	return awsjson.NoOutput{}, err
 }
 
 type untagResourceInput struct {
@@ -24,15 +24,15 @@ type untagResourceInput struct {
 	TagKeys  []string
 }
 
-func (s *Server) untagResource(in untagResourceInput) (awsjson.Nothing, error) {
+func (s *Server) untagResource(in untagResourceInput) (awsjson.NoOutput, error) {
 	_, err := s.change(in.SecretId, func(_ *record, next *secret) error {
 		next.tags = slices.DeleteFunc(next.tags, func(t tag) bool { return slices.Contains(in.TagKeys, t.Key) })
 		return nil
 	})
-	return awsjson.Nothing{}, err
+	return awsjson.NoOutput{}, err
 }
 
-// setTags adds tags; a key that is there already gets the new value.
+// setTags adds tags. If a tag with the same key exists, it gets the new value.
 func (s *secret) setTags(tags []tag) error {
 	for _, t := range tags {
 		if len(t.Key) < 1 || len(t.Key) > 128 || len(t.Value) > 256 {

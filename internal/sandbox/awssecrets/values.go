@@ -15,7 +15,7 @@ type getSecretValueOutput struct {
 	SecretString  *string  `json:",omitempty"`
 	SecretBinary  []byte   `json:",omitempty"`
 	VersionStages []string `json:",omitempty"`
-	CreatedDate   awsjson.Moment
+	CreatedDate   awsjson.Timestamp
 }
 
 func (in getSecretValueInput) check() error {
@@ -43,7 +43,7 @@ func (s *Server) getSecretValue(in getSecretValueInput) (getSecretValueOutput, e
 	if state.markedForDeletion() {
 		return getSecretValueOutput{}, errMarked
 	}
-	v, err := state.pick(in.VersionId, in.VersionStage)
+	v, err := state.selectVersion(in.VersionId, in.VersionStage)
 	if err != nil {
 		return getSecretValueOutput{}, err
 	}
@@ -55,7 +55,7 @@ func (s *Server) getSecretValue(in getSecretValueInput) (getSecretValueOutput, e
 	r.accessed[v.id] = r.lastRead
 	out := getSecretValueOutput{
 		ARN: state.arn, Name: state.name, VersionId: v.id, VersionStages: state.stages(v.id),
-		CreatedDate: awsjson.At(v.created),
+		CreatedDate: awsjson.NewTimestamp(v.created),
 	}
 	if v.value.binary != nil {
 		out.SecretBinary = v.value.binary
@@ -65,9 +65,9 @@ func (s *Server) getSecretValue(in getSecretValueInput) (getSecretValueOutput, e
 	return out, nil
 }
 
-// pick is the version that GetSecretValue means. The id that a rotation registers exists before its
-// value does: until then it is not found.
-func (s *secret) pick(id, label string) (*version, error) {
+// selectVersion returns the version that GetSecretValue asks for. A version that a rotation
+// registered is not found until it has a value.
+func (s *secret) selectVersion(id, label string) (*version, error) {
 	by, what := "VersionId", id
 	if id == "" {
 		if label == "" {
@@ -132,9 +132,9 @@ func (s *Server) putSecretValue(in putSecretValueInput) (putSecretValueOutput, e
 		if err := r.checkRotationToken(in); err != nil {
 			return err
 		}
-		if made := next.versions[in.ClientRequestToken]; made != nil && made.value != nil {
-			if made.value.equal(v) {
-				return errUnchanged // not even the labels move
+		if old := next.versions[in.ClientRequestToken]; old != nil && old.value != nil {
+			if old.value.equal(v) {
+				return errUnchanged // the labels do not move either
 			}
 			return errTokenUsed(in.ClientRequestToken, next.arn)
 		}
@@ -150,23 +150,24 @@ func (s *Server) putSecretValue(in putSecretValueInput) (putSecretValueOutput, e
 	}, nil
 }
 
-// store makes a version, or fills the rotation's empty one, and labels it.
+// store creates a version, or fills the empty version of the rotation, and attaches the labels.
 func (s *Server) store(r *record, next *secret, token string, v *value, labels []string) {
 	now := s.now()
-	byHand := r.rotation == nil || r.rotation.token != token
-	if byHand && r.rotation.live() && next.labels[pending] == r.rotation.token {
-		delete(next.labels, pending) // the service abandons the rotation; commit tells
+	manual := r.rotation == nil || r.rotation.token != token
+	if manual && r.rotation.active() && next.labels[pending] == r.rotation.token {
+		delete(next.labels, pending) // the service abandons the rotation; commit emits the event
 	}
-	first := !next.valued()
+	first := !next.hasValue()
 	next.add(token, v, now)
-	was := next.labels[current]
+	oldCurrent := next.labels[current]
 	next.attachAll(labels, token)
-	if first { // the first value is current, whatever the caller asked for
+	if first { // the first value is always current
 		next.attach(current, token)
 	}
-	// A value changed by hand counts as a rotation where the interval is counted in days.
-	if c := &next.rotation; byHand && c.enabled && c.rules.AutomaticallyAfterDays != nil &&
-		next.labels[current] != was {
+	// If the interval is set in days, a value that is changed outside a rotation counts as a
+	// rotation.
+	if c := &next.rotation; manual && c.enabled && c.rules.AutomaticallyAfterDays != nil &&
+		next.labels[current] != oldCurrent {
 		c.next = c.rules.next(now)
 	}
 }

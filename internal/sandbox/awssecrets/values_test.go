@@ -11,9 +11,8 @@ import (
 	"quilt-rotate/internal/sandbox/awssecrets"
 )
 
-// What PutSecretValue, UpdateSecret and GetSecretValue promise about values and the labels they
-// move.
-func TestValues(t *testing.T) {
+// These operations must treat values and labels as AWS does.
+func TestPutUpdateAndGetSecretValue(t *testing.T) {
 	tests := map[string]func(*service){
 		"put without stages moves AWSCURRENT and AWSPREVIOUS": func(s *service) {
 			s.ok(s.put(2, "v2"))
@@ -37,7 +36,7 @@ func TestValues(t *testing.T) {
 			s.ok(s.put(2, "v2", "other"))
 			s.stages("1:AWSCURRENT 2:mine")
 			if after := s.describe().LastChangedDate; !after.Equal(*before) {
-				s.Fatalf("LastChangedDate moved from %v to %v", before, after)
+				s.Fatalf("LastChangedDate changed from %v to %v, want no change", before, after)
 			}
 		},
 		"put of the same token and another value is refused": func(s *service) {
@@ -46,7 +45,7 @@ func TestValues(t *testing.T) {
 				"You can't use ClientRequestToken "+token(2)+" because that value is already in use for a version of "+
 					"secret arn:")
 		},
-		"custom labels outlive a new current version": func(s *service) {
+		"a new current version leaves custom labels where they are": func(s *service) {
 			s.ok(s.move("mine", 0, 1))
 			s.ok(s.put(2, "v2"))
 			s.ok(s.put(3, "v3"))
@@ -59,26 +58,27 @@ func TestValues(t *testing.T) {
 			s.ok(err)
 			s.stages("1:AWSPREVIOUS 2:AWSCURRENT")
 		},
-		"update with the token of a version is refused, whatever the value": func(s *service) {
+		"update with the token of a version is refused, even with the same value": func(s *service) {
 			_, err := s.client.UpdateSecret(s.Context(), &secretsmanager.UpdateSecretInput{
 				SecretId: aws.String(name), ClientRequestToken: aws.String(token(1)), SecretString: aws.String("v1"),
 			})
 			s.refused(err, "ResourceExistsException")
 		},
-		"update without a value changes the details only": func(s *service) {
+		"update without a value changes only the details": func(s *service) {
 			out, err := s.client.UpdateSecret(s.Context(), &secretsmanager.UpdateSecretInput{
 				SecretId: aws.String(name), Description: aws.String("the key"), KmsKeyId: aws.String("alias/k"),
 			})
 			s.ok(err)
 			if out.VersionId != nil {
-				s.Fatalf("made version %s", *out.VersionId)
+				s.Fatalf("the update created version %s", *out.VersionId)
 			}
 			if d := s.describe(); aws.ToString(d.Description) != "the key" || aws.ToString(d.KmsKeyId) != "alias/k" {
-				s.Fatalf("described as %q, key %q", aws.ToString(d.Description), aws.ToString(d.KmsKeyId))
+				s.Fatalf("got description %q, KMS key %q; want the key, alias/k",
+					aws.ToString(d.Description), aws.ToString(d.KmsKeyId))
 			}
 			s.stages("1:AWSCURRENT")
 		},
-		"get without stage and version is AWSCURRENT": func(s *service) {
+		"get without stage and version returns AWSCURRENT": func(s *service) {
 			s.ok(s.put(2, "v2"))
 			if v, err := s.get("", 0); err != nil || v != "v2" {
 				s.Fatalf("got %q, %v", v, err)
@@ -95,7 +95,7 @@ func TestValues(t *testing.T) {
 				s.Fatalf("got %q, %v", v, err)
 			}
 		},
-		"get with stage and version demands that they agree": func(s *service) {
+		"get with a version that does not have the stage is refused": func(s *service) {
 			s.ok(s.put(2, "v2"))
 			_, err := s.get("AWSCURRENT", 1)
 			s.refused(err, "InvalidRequestException", "not associated to the provided VersionId")
@@ -103,13 +103,13 @@ func TestValues(t *testing.T) {
 				s.Fatalf("got %q, %v", v, err)
 			}
 		},
-		"get of an absent stage or version is not found, by name": func(s *service) {
+		"get of a stage or version that does not exist is not found": func(s *service) {
 			_, err := s.get("AWSPREVIOUS", 0)
 			s.refused(err, "ResourceNotFoundException", "for staging label: AWSPREVIOUS")
 			_, err = s.get("", 9)
 			s.refused(err, "ResourceNotFoundException", "for VersionId: "+token(9))
 		},
-		"bytes come back as they went": func(s *service) {
+		"a binary value is returned unchanged": func(s *service) {
 			bytesIn := []byte{0, 1, 0xff, '\n'}
 			_, err := s.client.PutSecretValue(s.Context(), &secretsmanager.PutSecretValueInput{
 				SecretId: aws.String(name), ClientRequestToken: aws.String(token(2)), SecretBinary: bytesIn,
@@ -119,17 +119,17 @@ func TestValues(t *testing.T) {
 				&secretsmanager.GetSecretValueInput{SecretId: aws.String(name)})
 			s.ok(err)
 			if !bytes.Equal(out.SecretBinary, bytesIn) || out.SecretString != nil {
-				s.Fatalf("got %v and string %v", out.SecretBinary, out.SecretString)
+				s.Fatalf("got bytes %v and text %v", out.SecretBinary, out.SecretString)
 			}
 		},
-		"text comes back to the byte": func(s *service) {
+		"a text value is returned unchanged": func(s *service) {
 			text := "{ \"k\": \"<&>\u2028\\u0041\" }\r\n"
 			s.ok(s.put(2, text))
 			if v, err := s.get("", 0); err != nil || v != text {
 				s.Fatalf("got %q, %v", v, err)
 			}
 		},
-		"a value of 65,536 bytes fits and one more does not": func(s *service) {
+		"a value has at most 65,536 bytes": func(s *service) {
 			s.ok(s.put(2, strings.Repeat("é", 32768)))
 			s.refused(s.put(3, strings.Repeat("x", 65537)), "InvalidParameterException")
 		},
@@ -138,7 +138,7 @@ func TestValues(t *testing.T) {
 				&secretsmanager.PutSecretValueInput{SecretId: aws.String(name)})
 			s.refused(err, "InvalidRequestException", "You must provide either SecretString or SecretBinary.")
 		},
-		"a put takes text or bytes, not both": func(s *service) {
+		"a put with text and bytes is refused": func(s *service) {
 			_, err := s.client.PutSecretValue(s.Context(), &secretsmanager.PutSecretValueInput{
 				SecretId: aws.String(name), SecretString: aws.String("a"), SecretBinary: []byte("b"),
 			})
@@ -164,12 +164,12 @@ func TestValues(t *testing.T) {
 		},
 		"LastAccessedDate is the day of the last read": func(s *service) {
 			if d := s.describe().LastAccessedDate; d != nil {
-				s.Fatalf("never read, and accessed %v", d)
+				s.Fatalf("LastAccessedDate is %v before the first read", d)
 			}
 			_, err := s.get("", 0)
 			s.ok(err)
 			if d := s.describe().LastAccessedDate; d == nil || !d.Equal(s.clock.Now().Truncate(24*3600e9)) {
-				s.Fatalf("accessed %v at %v", d, s.clock.Now())
+				s.Fatalf("LastAccessedDate is %v, want the day of %v", d, s.clock.Now())
 			}
 		},
 	}
@@ -182,7 +182,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// The first value of a secret is current, even when a rotation function puts it as pending.
+// The first value of a secret is current, even if a rotation function stores it as pending.
 func TestFirstValueIsCurrent(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	_, err := s.client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String(name)})
@@ -193,7 +193,7 @@ func TestFirstValueIsCurrent(t *testing.T) {
 	s.stages("1:AWSCURRENT,AWSPENDING")
 }
 
-// Reads can be told to lag behind the last write, as users report of AWS, and catch up after that.
+// Stale reads must return the state before the last write, for as many reads as the test asks.
 func TestReadsLagBehindTheLastWrite(t *testing.T) {
 	s := start(t, awssecrets.Options{})
 	s.create()
@@ -201,9 +201,9 @@ func TestReadsLagBehindTheLastWrite(t *testing.T) {
 	s.SetReadLag(2)
 	s.stages("1:AWSCURRENT")
 	if v, err := s.get("", 0); err != nil || v != "v1" {
-		t.Fatalf("a lagging read got %q, %v", v, err)
+		t.Fatalf("a stale read returned %q, %v; want v1", v, err)
 	}
 	if v, err := s.get("", 0); err != nil || v != "v2" {
-		t.Fatalf("a read after the lag got %q, %v", v, err)
+		t.Fatalf("the next read returned %q, %v; want v2", v, err)
 	}
 }

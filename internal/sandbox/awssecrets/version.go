@@ -15,23 +15,23 @@ const (
 	pending  = "AWSPENDING"
 )
 
-// Quotas of the User Guide, none of them adjustable.
+// The quotas of the User Guide. None of them is adjustable.
 const (
 	maxLabels   = 20  // over all versions of a secret
-	maxVersions = 100 // labelled or not
+	maxVersions = 100 // with and without labels
 	deprecation = 24 * time.Hour
 )
 
-// A version is one value of a secret. It is never altered once its state is committed; to fill the
-// empty version of a rotation is to put another in its place.
+// A version is one value of a secret. It is immutable. To fill the empty version of a rotation, add
+// replaces it.
 type version struct {
 	id      string
-	order   int // of creation, since two versions can share a millisecond
+	order   int // order of creation, because two versions can have the same date
 	created time.Time
-	value   *value // nil: a rotation registered the id, and nobody has stored a value yet
+	value   *value // nil: a rotation registered the id and no value has been stored yet
 }
 
-// A value is what a version holds: text or bytes.
+// A value is the content of a version: text or bytes.
 type value struct {
 	text   string
 	binary []byte
@@ -39,7 +39,7 @@ type value struct {
 
 func (v *value) equal(w *value) bool { return v.text == w.text && bytes.Equal(v.binary, w.binary) }
 
-// stages are the labels of a version, sorted.
+// stages returns the labels of a version, sorted.
 func (s *secret) stages(id string) []string {
 	var stages []string
 	for label, at := range s.labels {
@@ -51,7 +51,7 @@ func (s *secret) stages(id string) []string {
 	return stages
 }
 
-// sorted are all versions, oldest first.
+// sorted returns all versions, oldest first.
 func (s *secret) sorted() []*version {
 	versions := make([]*version, 0, len(s.versions))
 	for _, v := range s.versions {
@@ -61,8 +61,8 @@ func (s *secret) sorted() []*version {
 	return versions
 }
 
-// valued says whether any version holds a value.
-func (s *secret) valued() bool {
+// hasValue reports whether any version has a value.
+func (s *secret) hasValue() bool {
 	for _, v := range s.versions {
 		if v.value != nil {
 			return true
@@ -71,20 +71,21 @@ func (s *secret) valued() bool {
 	return false
 }
 
-// add makes a version, or fills the empty one that a rotation registered under the same id.
+// add creates a version. If a rotation registered an empty version under the same id, add replaces
+// that version.
 func (s *secret) add(id string, v *value, now time.Time) {
 	added := &version{id: id, created: now, value: v}
 	if placeholder := s.versions[id]; placeholder != nil {
 		added.order = placeholder.order
 	} else {
-		s.made++
-		added.order = s.made
+		s.count++
+		added.order = s.count
 	}
 	s.versions[id] = added
 }
 
-// attach puts a label on a version, wherever it was. AWSPREVIOUS follows AWSCURRENT to the version
-// that lost it.
+// attach moves a label to a version. When AWSCURRENT moves, AWSPREVIOUS moves to the version that
+// had AWSCURRENT.
 func (s *secret) attach(label, id string) {
 	former, attached := s.labels[label]
 	s.labels[label] = id
@@ -93,33 +94,32 @@ func (s *secret) attach(label, id string) {
 	}
 }
 
-// attachAll is what a put does with its VersionStages. AWSCURRENT comes last, so that AWSPREVIOUS
-// ends up where the service puts it, whatever the caller asked for.
+// attachAll attaches the VersionStages of a put. AWSCURRENT comes last, so that AWSPREVIOUS ends on
+// the same version as on AWS, whatever order the caller used.
 func (s *secret) attachAll(labels []string, id string) {
-	takes := false
+	includesCurrent := false
 	for _, label := range labels {
 		if label == current {
-			takes = true
+			includesCurrent = true
 			continue
 		}
 		s.attach(label, id)
 	}
-	if takes {
+	if includesCurrent {
 		s.attach(current, id)
 	}
 }
 
-// pendingElsewhere is the version that blocks a new rotation: the one with AWSPENDING, unless it is
-// the current one.
+// pendingElsewhere returns the version that blocks a new rotation: the version with AWSPENDING, if
+// it is not the current version.
 func (s *secret) pendingElsewhere() (id string, blocked bool) {
 	id, attached := s.labels[pending]
 	return id, attached && id != s.labels[current]
 }
 
-// settle applies the quotas to a state that is about to be committed, and purges what the service
-// purges: versions without a label, older than a day, the oldest first, while there are more than a
-// hundred.
-func (s *secret) settle(now time.Time) error {
+// enforceQuotas checks the quotas before a state is committed. If there are more than 100 versions,
+// it purges the oldest versions that have no label and are older than a day, as the service does.
+func (s *secret) enforceQuotas(now time.Time) error {
 	if len(s.labels) > maxLabels {
 		return awsjson.Faultf("LimitExceededException", "You can't have more than %d staging labels attached to the "+
 			"versions of a secret.", maxLabels)

@@ -36,10 +36,10 @@ func post(t testing.TB, url, target, body string) (*http.Response, string) {
 	return answer, string(text)
 }
 
-// Every answer, errors too, has the service's headers and the sandbox's time: the functions take
-// their time from it.
-func TestEveryAnswerHasTheSandboxsDate(t *testing.T) {
-	s := start(t, awssecrets.Options{Clock: at(t, "2031-01-02T03:04:05Z")})
+// The functions take the time from the Date header, therefore every response, including errors,
+// must have the sandbox's time.
+func TestEveryResponseHasTheServicesHeaders(t *testing.T) {
+	s := start(t, awssecrets.Options{Clock: clockAt(t, "2031-01-02T03:04:05Z")})
 	s.create()
 	tests := map[string]struct {
 		target, body string
@@ -51,7 +51,7 @@ func TestEveryAnswerHasTheSandboxsDate(t *testing.T) {
 		"no output": {"secretsmanager.TagResource", `{"SecretId":"` + name + `","Tags":[]}`, 200, ``},
 		"an error": {"secretsmanager.DescribeSecret", `{"SecretId":"absent"}`, 400,
 			`{"__type":"ResourceNotFoundException","Message":"Secrets Manager can't find the specified secret."}`},
-		"no operation":    {"secretsmanager.MakeCoffee", `{}`, 400, `"__type":"UnknownOperationException"`},
+		"no operation":    {"secretsmanager.Absent", `{}`, 400, `"__type":"UnknownOperationException"`},
 		"another service": {"kms.Decrypt", `{}`, 400, `"__type":"UnknownOperationException"`},
 		"no JSON": {"secretsmanager.PutSecretValue", `{"SecretString":"qk_secret`, 400,
 			`"__type":"SerializationException"`},
@@ -69,40 +69,40 @@ func TestEveryAnswerHasTheSandboxsDate(t *testing.T) {
 			answer, text := post(t, s.url, test.target, test.body)
 			if answer.StatusCode != test.status || !strings.Contains(text, test.answer) || test.answer == "" &&
 				text != "" {
-				t.Errorf("answered %d %s, want %d %s", answer.StatusCode, text, test.status, test.answer)
+				t.Errorf("got %d %s, want %d %s", answer.StatusCode, text, test.status, test.answer)
 			}
 			if strings.Contains(text, "qk_secret") {
-				t.Errorf("the answer quotes the value: %s", text)
+				t.Errorf("the response contains the value: %s", text)
 			}
 			if got := answer.Header.Get("Content-Type"); got != "application/x-amz-json-1.1" {
-				t.Errorf("the content type is %s", got)
+				t.Errorf("Content-Type is %s", got)
 			}
 			if id := answer.Header.Get("x-amzn-RequestId"); !requestID.MatchString(id) {
-				t.Errorf("the request id is %q", id)
+				t.Errorf("x-amzn-RequestId is %q", id)
 			}
 			date, err := http.ParseTime(answer.Header.Get("Date"))
 			if err != nil || s.clock.Now().Sub(date).Abs() > time.Minute {
-				t.Errorf("the date is %v, %v, at %v", date, err, s.clock.Now())
+				t.Errorf("Date is %v, %v; want %v", date, err, s.clock.Now())
 			}
 		})
 	}
 }
 
-// Dates travel as seconds with milliseconds, without losing any.
+// Dates are seconds with three decimals, so that no milliseconds are lost.
 func TestDatesAreEpochSeconds(t *testing.T) {
-	s := start(t, awssecrets.Options{Clock: at(t, "2026-11-22T10:30:00Z")})
+	s := start(t, awssecrets.Options{Clock: clockAt(t, "2026-11-22T10:30:00Z")})
 	s.create()
 	_, text := post(t, s.url, "secretsmanager.DescribeSecret", `{"SecretId":"`+name+`"}`)
 	if !regexp.MustCompile(`"CreatedDate":17953434\d\d\.\d{3}[,}]`).MatchString(text) {
-		t.Errorf("described as %s", text)
+		t.Errorf("CreatedDate is not in seconds with three decimals: %s", text)
 	}
 	if strings.Contains(text, "NextRotationDate") || strings.Contains(text, "RotationEnabled") {
-		t.Errorf("a secret without rotation tells of it: %s", text)
+		t.Errorf("a secret without rotation has rotation members: %s", text)
 	}
 }
 
-// The operation of a request is named for the hooks that stand in front of the service.
-func TestOperationIsNamed(t *testing.T) {
+// Tests select requests by the name of the operation.
+func TestOperationReturnsItsName(t *testing.T) {
 	for target, want := range map[string]string{
 		"secretsmanager.PutSecretValue": "PutSecretValue", "kms.Decrypt": "kms.Decrypt", "": "GET /health",
 	} {
@@ -111,14 +111,13 @@ func TestOperationIsNamed(t *testing.T) {
 			r.Header.Set("X-Amz-Target", target)
 		}
 		if got := awssecrets.Operation(r, nil); got != want {
-			t.Errorf("%q is %q, want %q", target, got, want)
+			t.Errorf("Operation for target %q is %q, want %q", target, got, want)
 		}
 	}
 }
 
-// Behind the sandbox's hooks the service can lose an answer, and the repetition with the same token
-// does no harm.
-func TestLostAnswerIsRepeated(t *testing.T) {
+// If a response is lost, the client repeats the request with the same token.
+func TestRequestCanBeRepeatedAfterALostResponse(t *testing.T) {
 	server := awssecrets.New(awssecrets.Options{})
 	defer server.Close()
 	var hooks wire.Hooks
@@ -133,15 +132,15 @@ func TestLostAnswerIsRepeated(t *testing.T) {
 		}
 	})()
 	if err := s.put(2, "v2", "AWSPENDING"); err == nil {
-		t.Fatal("the answer was not lost")
+		t.Fatal("the put succeeded, want a lost response")
 	}
 	hooks.Set(nil)
 	s.ok(s.put(2, "v2", "AWSPENDING"))
 	s.stages("1:AWSCURRENT 2:AWSPENDING")
 }
 
-// The AWS CLI works against the service unchanged.
-func TestAWSCLI(t *testing.T) {
+// The AWS CLI must work with the service unchanged.
+func TestAWSCLIWorks(t *testing.T) {
 	cli, err := exec.LookPath("aws")
 	if err != nil {
 		t.Skip("SKIPPED: Secrets Manager with the AWS CLI: aws is not installed")
@@ -172,7 +171,7 @@ func TestAWSCLI(t *testing.T) {
 	run("update-secret-version-stage", "--secret-id", name, "--version-stage", "AWSCURRENT", "--move-to-version-id",
 		token(2), "--remove-from-version-id", token(1))
 	if got := run("get-secret-value", "--secret-id", name, "--query", "SecretString", "--output", "text"); got != "v2" {
-		t.Errorf("the value is %q", got)
+		t.Errorf("the value is %q, want v2", got)
 	}
 	var described struct{ VersionIdsToStages map[string][]string }
 	if err := json.Unmarshal([]byte(run("describe-secret", "--secret-id", name, "--output", "json")),
@@ -180,12 +179,12 @@ func TestAWSCLI(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := strings.Join(described.VersionIdsToStages[token(2)], " "); got != "AWSCURRENT AWSPENDING quilt-key:k2" {
-		t.Errorf("the new version has %q", got)
+		t.Errorf("the labels of the new version are %q", got)
 	}
 }
 
-// FuzzRequest: whatever arrives, the service answers well-formed JSON, with a type where it is an
-// error.
+// FuzzRequest checks that the service answers every request with well-formed JSON, which has a type
+// if it is an error.
 func FuzzRequest(f *testing.F) {
 	f.Add("PutSecretValue",
 		`{"SecretId":"s","SecretString":"v","ClientRequestToken":"00000001-0000-4000-8000-000000000000","VersionStages":["a"]}`)
@@ -199,7 +198,7 @@ func FuzzRequest(f *testing.F) {
 		`{"Name":"s","ClientRequestToken":"00000001-0000-4000-8000-000000000000","SecretBinary":"AAE=","Tags":[{}],"AddReplicaRegions":[{"Region":"eu-west-1"}]}`)
 	f.Add("DeleteSecret", `[`)
 	f.Fuzz(func(t *testing.T, operation, body string) {
-		functions := &waiting{entered: make(chan struct{})}
+		functions := &blockingFunction{entered: make(chan struct{})}
 		server := awssecrets.New(awssecrets.Options{Functions: functions, RotationTries: 1})
 		defer server.Close()
 		ask := func(operation, body string) *httptest.ResponseRecorder {
@@ -221,15 +220,15 @@ func FuzzRequest(f *testing.F) {
 		}
 		if kind, _ := answer["__type"].(string); w.Code != http.StatusOK && (w.Code != http.StatusBadRequest ||
 			kind == "") {
-			t.Fatalf("%d %q is no error of the service", w.Code, w.Body)
+			t.Fatalf("%d %q is not an error of the service", w.Code, w.Body)
 		}
 	})
 }
 
-// BenchmarkDescribe keeps requests cheap: randomized tests send hundreds of thousands.
+// BenchmarkDescribe measures a cheap request. Randomized tests send hundreds of thousands of requests.
 func BenchmarkDescribe(b *testing.B) { benchmark(b, "DescribeSecret", `{"SecretId":"`+name+`"}`) }
 
-// BenchmarkPut measures the dearest request: each makes a version, and purges one.
+// BenchmarkPut measures the most expensive request. Each creates a version and purges one.
 func BenchmarkPut(b *testing.B) {
 	benchmark(b, "PutSecretValue", `{"SecretId":"`+name+`","SecretString":"v","ClientRequestToken":"%s"}`)
 }

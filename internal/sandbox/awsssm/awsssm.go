@@ -54,7 +54,7 @@ func (s *Server) Delete(name string) {
 // ServeHTTP is the service's API.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(&awsjson.Service{Target: Target, Message: "message", Now: s.Clock.Now, Operations: map[string]awsjson.Operation{
-		"GetParametersByPath": awsjson.Strictly(s.getParametersByPath),
+		"GetParametersByPath": awsjson.NewStrictOperation(s.getParametersByPath),
 	}}).ServeHTTP(w, r)
 }
 
