@@ -1,15 +1,14 @@
-// Package wire stands between the sandbox's services and the network: it lets a test see every
-// request, and do to it what networks and crashes do.
+// Package wire lets a test intercept the requests to the sandbox's services. A Hook can inspect
+// requests, and can simulate failures of the network and crashes.
 //
-// A Hook is around advice. What it does with next, and whether it cuts the connection, makes the
-// fault:
+// A Hook calls next to pass the request to the service, and Cut to drop the connection:
 //
-//	next()                                     nothing: the request passes
-//	c.Cut()                                    lost request: the service never saw it
-//	next(); c.Cut()                            lost answer: the service did it, the caller will not learn
-//	<-gate; next()                             stall: the caller waits, then it passes
-//	go func() { <-gate; next() }(); c.Cut()    late landing: the caller gives up, the service does it later
-//	c.Respond(429, body, "Retry-After", "1")   the service refuses
+//	next()                                     the request passes
+//	c.Cut()                                    lost request: the service does not receive it
+//	next(); c.Cut()                            lost response: the service serves it, the caller gets an error
+//	<-gate; next()                             delay: the caller waits, then the request passes
+//	go func() { <-gate; next() }(); c.Cut()    late request: the service serves it after the caller got an error
+//	c.Respond(429, body, "Retry-After", "1")   the caller gets this response, the service receives nothing
 package wire
 
 import (
@@ -21,28 +20,29 @@ import (
 	"sync"
 )
 
-// maxBody bounds what is read of one request: more than Secrets Manager's 65,536-byte value needs
-// when it is escaped.
+// maxBody is the maximum size of a request. It is larger than the largest escaped value of Secrets
+// Manager (65,536 bytes).
 const maxBody = 1 << 20
 
-// A Call is one request to one of the sandbox's services, and its answer once next has returned.
+// A Call is one request to one of the sandbox's services. It has the response after next returns.
 type Call struct {
 	Service   string // "secretsmanager", "lambda", "logs", "ecs", "sts", "registry"
 	Operation string // "PutSecretValue", "apiKeyCreate", "POST /api/login"
 	Request   *http.Request
 	Body      []byte // of the request
 
-	Status int    // of the answer; 0 before next
-	Answer []byte // body of the answer; nil before next
+	Status int    // of the response; 0 before next
+	Answer []byte // body of the response; nil before next
 
 	header http.Header
 	cut    bool
 }
 
-// Cut drops the connection instead of answering.
+// Cut drops the connection. The caller gets no response.
 func (c *Call) Cut() { c.cut = true }
 
-// Respond answers in the service's place. The headers come in pairs of name and value.
+// Respond sets the response. It replaces the response of the service. The headers are pairs of name
+// and value.
 func (c *Call) Respond(status int, body string, headers ...string) {
 	c.Status, c.Answer, c.header = status, []byte(body), http.Header{}
 	for i := 0; i+1 < len(headers); i += 2 {
@@ -50,17 +50,18 @@ func (c *Call) Respond(status int, body string, headers ...string) {
 	}
 }
 
-// A Hook runs instead of each request; next carries the request out and may be called once, at any
-// time.
+// A Hook is called for each request. next passes the request to the service. The hook may call next
+// once, at any time.
 type Hook func(c *Call, next func())
 
-// Hooks is the one place that all services of a sandbox ask. The zero value passes everything.
+// Hooks holds the hook that all services of a sandbox share. The zero value passes every request.
 type Hooks struct {
 	mu   sync.RWMutex
 	hook Hook
 }
 
-// Set replaces the hook; nil removes it. It returns a function that puts the former hook back.
+// Set replaces the hook. A nil hook passes every request. Set returns a function that restores the
+// former hook.
 func (h *Hooks) Set(hook Hook) (restore func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -75,8 +76,8 @@ func (h *Hooks) current() Hook {
 	return h.hook
 }
 
-// Wrap puts the hooks in front of a service. operation names the request's operation from its head
-// and body.
+// Wrap returns a handler that calls the hook for each request to a service. operation returns the
+// name of the request's operation from its header and body.
 func (h *Hooks) Wrap(service string, operation func(*http.Request, []byte) string, handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -84,8 +85,8 @@ func (h *Hooks) Wrap(service string, operation func(*http.Request, []byte) strin
 			http.Error(w, "the request body cannot be read", http.StatusBadRequest)
 			return
 		}
-		// Carried out on a context of its own, so that a request that lands late is not undone by
-		// its caller's leaving.
+		// The request has a context of its own, so that the service can still serve it after its
+		// caller has given up.
 		request := r.Clone(context.WithoutCancel(r.Context()))
 		call := &Call{Service: service, Operation: operation(r, body), Request: request, Body: body}
 		next := func() {
@@ -105,7 +106,7 @@ func (h *Hooks) Wrap(service string, operation func(*http.Request, []byte) strin
 
 func (c *Call) write(w http.ResponseWriter) {
 	if c.cut || c.Status == 0 {
-		panic(http.ErrAbortHandler) // net/http drops the connection without a word in the log
+		panic(http.ErrAbortHandler) // net/http drops the connection and logs nothing
 	}
 	for name, values := range c.header {
 		w.Header()[name] = values

@@ -14,7 +14,7 @@ import (
 	"quilt-rotate/internal/sandbox/wire"
 )
 
-// A sandbox is one service behind the hooks, and what it was asked.
+// A sandbox is one service behind hooks, and the requests that it received.
 type sandbox struct {
 	hooks  wire.Hooks
 	server *httptest.Server
@@ -27,7 +27,7 @@ func start(t *testing.T) *sandbox {
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil || r.Context().Err() != nil {
-			http.Error(w, "the service lost its request", http.StatusInternalServerError)
+			http.Error(w, "the service cannot read its request", http.StatusInternalServerError)
 			return
 		}
 		w.Header().Set("X-Served", "yes")
@@ -61,126 +61,125 @@ func (s *sandbox) post(ctx context.Context, body string) (answer, error) {
 	return answer{response.StatusCode, string(text), response.Header}, err
 }
 
-// passes checks that a request goes through unharmed.
+// passes checks that a request and its response pass unchanged.
 func (s *sandbox) passes(t testing.TB, body string) {
 	t.Helper()
 	got, err := s.post(t.Context(), body)
 	if err != nil || got.status != http.StatusCreated || got.body != "did "+body ||
 		got.header.Get("X-Served") != "yes" {
-		t.Errorf("the request %q does not pass: %+v, %v", body, got, err)
+		t.Errorf("the response to %q is %+v, %v", body, got, err)
 	}
 	if served := <-s.served; served != body {
-		t.Errorf("the service was asked %q, want %q", served, body)
+		t.Errorf("the service received %q, want %q", served, body)
 	}
 }
 
-// untouched checks that nothing reached the service.
-func (s *sandbox) untouched(t testing.TB) {
+// notServed checks that no request reached the service.
+func (s *sandbox) notServed(t testing.TB) {
 	t.Helper()
 	select {
 	case body := <-s.served:
-		t.Errorf("the service was asked %q", body)
+		t.Errorf("the service received %q, want nothing", body)
 	default:
 	}
 }
 
-func TestWithoutAHookEverythingPasses(t *testing.T) {
-	// Protects all other tests: the zero Hooks change nothing about request and answer.
+func TestRequestPassesWithoutAHook(t *testing.T) {
+	// The zero Hooks must not change a request or its response, because all tests use them.
 	start(t).passes(t, "a")
 }
 
-func TestAHookSeesRequestAndAnswer(t *testing.T) {
-	// Protects the tests that count and inspect calls: names and body before next, status and
-	// answer after it.
+func TestHookReceivesRequestAndResponse(t *testing.T) {
+	// Tests count and inspect requests before next and responses after it.
 	s := start(t)
 	s.hooks.Set(func(c *wire.Call, next func()) {
 		if c.Service != "registry" || c.Operation != "POST /x a" || string(c.Body) != "a" ||
 			c.Request.URL.Path != "/x" || c.Status != 0 || c.Answer != nil {
-			t.Errorf("before next: %+v", c)
+			t.Errorf("before next the call is %+v", c)
 		}
 		next()
 		if c.Status != http.StatusCreated || string(c.Answer) != "did a" {
-			t.Errorf("after next: %d %s", c.Status, c.Answer)
+			t.Errorf("after next the response is %d %s", c.Status, c.Answer)
 		}
 	})
 	s.passes(t, "a")
 }
 
-func TestLostRequest(t *testing.T) {
-	// Protects the crash tests' "before": the caller sees a dropped connection, the service
-	// nothing.
+func TestCutWithoutNextLosesTheRequest(t *testing.T) {
+	// Tests of crashes before a request depend on this: the connection is dropped and the service
+	// receives nothing.
 	s := start(t)
 	s.hooks.Set(func(c *wire.Call, _ func()) { c.Cut() })
 	if got, err := s.post(t.Context(), "a"); err == nil {
-		t.Errorf("the caller got %+v", got)
+		t.Errorf("the caller got %+v, want an error", got)
 	}
-	s.untouched(t)
+	s.notServed(t)
 }
 
-func TestAHookThatDoesNothingLosesTheRequest(t *testing.T) {
-	// Protects the author of a hook: forgetting next is a lost request, not an empty success.
+func TestHookWithoutNextLosesTheRequest(t *testing.T) {
+	// If a hook does not call next, the caller must not get an empty successful response.
 	s := start(t)
 	s.hooks.Set(func(*wire.Call, func()) {})
 	if got, err := s.post(t.Context(), "a"); err == nil {
-		t.Errorf("the caller got %+v", got)
+		t.Errorf("the caller got %+v, want an error", got)
 	}
-	s.untouched(t)
+	s.notServed(t)
 }
 
-func TestLostAnswer(t *testing.T) {
-	// Protects the crash tests' "after": the service did it, and the caller does not learn.
+func TestNextAndCutLosesTheResponse(t *testing.T) {
+	// Tests of crashes after a request depend on this: the service serves the request but the
+	// caller gets an error.
 	s := start(t)
 	s.hooks.Set(func(c *wire.Call, next func()) { next(); c.Cut() })
 	if got, err := s.post(t.Context(), "a"); err == nil {
-		t.Errorf("the caller got %+v", got)
+		t.Errorf("the caller got %+v, want an error", got)
 	}
 	if served := <-s.served; served != "a" {
-		t.Errorf("the service was asked %q", served)
+		t.Errorf("the service received %q", served)
 	}
 }
 
-func TestStall(t *testing.T) {
-	// Protects the tests of slow services: nothing happens until the gate opens, then the request
-	// passes.
+func TestHookCanDelayARequest(t *testing.T) {
+	// Tests of slow services depend on this: the request reaches the service only when the gate
+	// opens.
 	s := start(t)
 	stalled, gate := make(chan struct{}), make(chan struct{})
 	s.hooks.Set(func(_ *wire.Call, next func()) { close(stalled); <-gate; next() })
 	done := make(chan struct{})
 	go func() { defer close(done); s.passes(t, "a") }()
 	<-stalled
-	s.untouched(t)
+	s.notServed(t)
 	select {
 	case <-done:
-		t.Error("the caller was answered before the gate opened")
+		t.Error("the caller got a response before the gate opened")
 	default:
 	}
 	close(gate)
 	<-done
 }
 
-func TestAStalledRequestLandsAfterItsCallerLeft(t *testing.T) {
-	// Protects the tests of timeouts: a caller that gives up does not take its request back.
+func TestDelayedRequestIsServedAfterItsCallerGaveUp(t *testing.T) {
+	// A caller that gives up does not cancel its request.
 	s := start(t)
 	stalled, gate := make(chan struct{}), make(chan struct{})
 	s.hooks.Set(func(c *wire.Call, next func()) { close(stalled); <-gate; next() })
-	ctx, leave := context.WithCancel(t.Context())
+	ctx, giveUp := context.WithCancel(t.Context())
 	failed := make(chan error)
 	go func() { _, err := s.post(ctx, "a"); failed <- err }()
 	<-stalled
-	leave()
+	giveUp()
 	if err := <-failed; !errors.Is(err, context.Canceled) {
-		t.Errorf("the caller that left got %v", err)
+		t.Errorf("the caller that gave up got %v", err)
 	}
-	s.untouched(t)
+	s.notServed(t)
 	close(gate)
 	if served := <-s.served; served != "a" {
-		t.Errorf("the service was asked %q", served)
+		t.Errorf("the service received %q", served)
 	}
 }
 
-func TestLateLanding(t *testing.T) {
-	// Protects the hardest crash test: the caller has long failed when the service does it, even
-	// after other requests.
+func TestRequestCanBeServedAfterLaterRequests(t *testing.T) {
+	// A request can be served long after its caller got an error, and after later requests.
 	s := start(t)
 	gate := make(chan struct{})
 	restore := s.hooks.Set(func(c *wire.Call, next func()) {
@@ -188,35 +187,34 @@ func TestLateLanding(t *testing.T) {
 		c.Cut()
 	})
 	if got, err := s.post(t.Context(), "late"); err == nil {
-		t.Errorf("the caller got %+v", got)
+		t.Errorf("the caller got %+v, want an error", got)
 	}
 	restore()
-	s.untouched(t)
+	s.notServed(t)
 	s.passes(t, "other")
 	close(gate)
 	if served := <-s.served; served != "late" {
-		t.Errorf("the service was asked %q", served)
+		t.Errorf("the service received %q", served)
 	}
 }
 
-func TestRefusalInTheServicesPlace(t *testing.T) {
-	// Protects the tests of throttling and outages: the hook's answer arrives with its headers, and
-	// the service is not asked.
+func TestRespondReplacesTheService(t *testing.T) {
+	// Tests of throttling and outages depend on this: the caller gets the hook's response with its
+	// headers, and the service receives nothing.
 	s := start(t)
 	s.hooks.Set(func(c *wire.Call, _ func()) {
-		c.Respond(http.StatusTooManyRequests, "slow down", "Retry-After", "1", "X-Odd")
+		c.Respond(http.StatusTooManyRequests, "slow down", "Retry-After", "1", "X-No-Value")
 	})
 	got, err := s.post(t.Context(), "a")
 	if err != nil || got.status != http.StatusTooManyRequests || got.body != "slow down" ||
 		got.header.Get("Retry-After") != "1" {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	s.untouched(t)
+	s.notServed(t)
 }
 
-func TestAnotherAnswerThanTheServices(t *testing.T) {
-	// Protects the tests of answers that lie: the service did it, and the caller is told something
-	// else, headers included.
+func TestRespondReplacesTheServicesResponse(t *testing.T) {
+	// The service serves the request, but the caller gets the hook's response and headers.
 	s := start(t)
 	s.hooks.Set(func(c *wire.Call, next func()) { next(); c.Respond(http.StatusInternalServerError, "oops") })
 	got, err := s.post(t.Context(), "a")
@@ -225,12 +223,12 @@ func TestAnotherAnswerThanTheServices(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if served := <-s.served; served != "a" {
-		t.Errorf("the service was asked %q", served)
+		t.Errorf("the service received %q", served)
 	}
 }
 
-func TestSetRestores(t *testing.T) {
-	// Protects nested hooks: each goes back to the one before it, the outermost to none.
+func TestSetReturnsAFunctionThatRestoresTheFormerHook(t *testing.T) {
+	// Hooks can be nested. Each restores the hook that was set before it.
 	s := start(t)
 	respond := func(status int) wire.Hook {
 		return func(c *wire.Call, _ func()) { c.Respond(status, "") }
@@ -255,21 +253,20 @@ func TestSetRestores(t *testing.T) {
 	s.passes(t, "c")
 }
 
-func TestTooLargeARequestIsRefused(t *testing.T) {
-	// Protects the sandbox's memory, and the largest value that Secrets Manager takes, escaped to
-	// six times its size.
+func TestTooLargeRequestIsRefused(t *testing.T) {
+	// The limit must allow the largest value of Secrets Manager, escaped to six times its size.
 	s := start(t)
 	s.passes(t, strings.Repeat("x", 6*65_536))
 	got, err := s.post(t.Context(), strings.Repeat("x", 1<<20+1))
 	if err == nil && got.status != http.StatusBadRequest {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	s.untouched(t)
+	s.notServed(t)
 }
 
-func TestHooksChangeWhileRequestsRun(t *testing.T) {
-	// Protects tests under -race: two callers and a change of hooks at once; every request is
-	// either served or refused, whole.
+func TestHooksCanChangeWhileRequestsRun(t *testing.T) {
+	// While two callers send requests and the hook changes, each request must be either served or
+	// refused.
 	s := start(t)
 	var all sync.WaitGroup
 	for caller := range 2 {
