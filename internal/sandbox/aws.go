@@ -74,7 +74,7 @@ func serviceOf(r *http.Request) string {
 		return ssm
 	case strings.HasPrefix(target, awskms.Target):
 		return kms
-	case awsscheduler.Path(r.URL.Path):
+	case awsscheduler.IsPath(r.URL.Path):
 		return scheduler
 	case target == "" && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded"):
 		return sts

@@ -1,13 +1,15 @@
-// Package awsathena is Amazon Athena on loopback: the service's wire protocol (AWS JSON 1.1, four
-// operations) over SQLite, which really runs the SQL, on the audit trail that the sandbox's
-// registry really wrote.
+// Package awsathena implements four operations of Amazon Athena on loopback. It speaks the
+// service's wire protocol (AWS JSON 1.1). SQLite runs the queries on the audit trail that the
+// sandbox's registry wrote.
 //
-// Tests and `quilt-sandbox serve` have it; the functions must not, so that SQLite does not get into
-// what is deployed. It is strict where a client could be wrong: one query for one token, results
-// only of a query that succeeded and a page at a time with the columns' names as first row, states
-// that come one after another, and bytes counted by the partitions that the query asks for.
+// It is for tests and `quilt-sandbox serve`. The functions must not import it, so that the deployed
+// packages do not contain SQLite. It is strict where a client could be wrong: a token belongs to
+// one query, only a query that succeeded has results, results are returned in pages and the first
+// row has the names of the columns, a query passes through its states in order, and the bytes
+// scanned are counted by the partitions that the query selects.
 //
-// SQLite is not Trino. Of Trino's functions it has the few that are registered here, with Trino's
-// meaning and no more arguments; what SQLite accepts and Trino does not is not noticed. There are
-// no permissions, prices or catalogs but one.
+// SQLite is not Trino. The package has only the functions of Trino that are registered here, with
+// the same meaning and no additional arguments. SQLite accepts some SQL that Trino does not accept,
+// and the package does not detect this. There are no permissions and no prices, and there is only
+// one catalog.
 package awsathena

@@ -13,8 +13,8 @@ import (
 	"quilt-rotate/internal/sandbox/clock"
 )
 
-// timestamp is how Athena writes a timestamp, and the table here holds it: text of one length, so
-// that it sorts by time.
+// timestamp is the format of a timestamp in Athena and in the table here. All timestamps have the
+// same length and therefore sort by time.
 const timestamp = "2006-01-02 15:04:05.000"
 
 type function struct {
@@ -23,8 +23,8 @@ type function struct {
 	call      func([]driver.Value) (driver.Value, error)
 }
 
-// newDriver is SQLite with the functions of Trino that the project's queries use. Each driver has a
-// clock of its own.
+// newDriver returns a SQLite driver with the functions of Trino that the project's queries use.
+// Each driver has its own clock.
 func newDriver(c *clock.Clock) *sqlite.Driver {
 	d := &sqlite.Driver{}
 	for _, f := range []function{
@@ -41,28 +41,30 @@ func newDriver(c *clock.Clock) *sqlite.Driver {
 	return d
 }
 
-// texts are the arguments as text; not ok where one is NULL, which makes the result NULL.
-func texts(args []driver.Value) (all []string, ok bool) {
+// textArguments returns the arguments as text. ok is false if one of them is NULL, because the
+// result is then NULL.
+func textArguments(args []driver.Value) (all []string, ok bool) {
 	for _, a := range args {
 		text, is := a.(string)
 		if !is {
 			return nil, false
 		}
-		all = append(all, strings.Clone(text)) // the driver's own is gone after the call
+		all = append(all, strings.Clone(text)) // the driver's string is valid only during the call
 	}
 	return all, true
 }
 
-// extractScalar is json_extract_scalar for paths of names ($.a.b): text of a string, number or
-// boolean, NULL for all else and for what is no JSON. Names are compared in their letter case.
+// extractScalar implements json_extract_scalar for paths of names ($.a.b). It returns the text of a
+// string, a number or a boolean. It returns NULL for everything else and for invalid JSON. Names
+// are case-sensitive.
 func extractScalar(args []driver.Value) (driver.Value, error) {
-	given, ok := texts(args)
+	given, ok := textArguments(args)
 	if !ok {
 		return nil, nil
 	}
 	path, ok := strings.CutPrefix(given[1], "$.")
 	if !ok {
-		return nil, fmt.Errorf("this json_extract_scalar takes no path such as '%s'", given[1])
+		return nil, fmt.Errorf("the sandbox's json_extract_scalar does not support the path '%s'", given[1])
 	}
 	var node any
 	decoder := json.NewDecoder(strings.NewReader(given[0]))
@@ -86,13 +88,13 @@ func extractScalar(args []driver.Value) (driver.Value, error) {
 	return nil, nil
 }
 
-// specifiers are those of MySQL's that are known here, as Go writes them.
+// specifiers are the supported specifiers of MySQL, with their equivalents in Go.
 var specifiers = map[byte]string{'Y': "2006", 'm': "01", 'd': "02", 'H': "15", 'i': "04", 's': "05"}
 
-var errSpecifier = errors.New("this date_format knows no such specifier")
+var errSpecifier = errors.New("the sandbox's date_format does not support this specifier")
 
 func dateFormat(args []driver.Value) (driver.Value, error) {
-	given, ok := texts(args)
+	given, ok := textArguments(args)
 	if !ok {
 		return nil, nil
 	}
@@ -116,11 +118,11 @@ func dateFormat(args []driver.Value) (driver.Value, error) {
 
 func dateAdd(args []driver.Value) (driver.Value, error) {
 	unit, _ := args[0].(string)
-	n, isNumber := args[1].(int64)
+	n, isInteger := args[1].(int64)
 	from, _ := args[2].(string)
 	at, err := time.Parse(timestamp, from)
-	if unit != "day" || !isNumber || err != nil {
-		return nil, errors.New("this date_add adds whole days to timestamps only")
+	if unit != "day" || !isInteger || err != nil {
+		return nil, errors.New("the sandbox's date_add supports only whole days and timestamps")
 	}
 	return at.AddDate(0, 0, int(n)).Format(timestamp), nil
 }

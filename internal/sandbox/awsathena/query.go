@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// The states of a query.
+// The possible states of a query.
 const (
 	queued    = "QUEUED"
 	running   = "RUNNING"
@@ -17,28 +17,27 @@ const (
 	cancelled = "CANCELLED"
 )
 
-// A query is one execution. Each look at it moves it on by one state, so that tests see all of them
-// without waiting.
+// A query is one execution. Each GetQueryExecution moves it to the next state, so that tests get
+// all states without waiting.
 type query struct {
 	id, sql   string
 	database  string
-	digest    [sha256.Size]byte // of the request, to tell a repeated one from another with its token
+	digest    [sha256.Size]byte // of the request; detects a different request with the same token
 	state     string
-	seen      bool // the state has been looked at
+	seen      bool // GetQueryExecution has returned the state
 	reason    string
 	submitted time.Time
 	completed time.Time
 	result    *result
 }
 
-func (q *query) over() bool { return q.state != queued && q.state != running }
+func (q *query) ended() bool { return q.state != queued && q.state != running }
 
-// StartQueryExecution's tokens have 32 to 128 characters, a page 1 to 1000 rows (Amazon Athena API
-// Reference).
+// The limits of the Amazon Athena API Reference: characters of a token, and rows of a page.
 const (
-	shortestToken = 32
-	longestToken  = 128
-	largestPage   = 1000
+	minToken = 32
+	maxToken = 128
+	maxPage  = 1000
 )
 
 type startInput struct {
@@ -54,7 +53,7 @@ func (s *Server) start(in startInput, body []byte) (any, error) {
 	switch n := len(in.ClientRequestToken); {
 	case in.QueryString == "":
 		return nil, invalid("MALFORMED_QUERY", "Query string is required.")
-	case n < shortestToken || n > longestToken:
+	case n < minToken || n > maxToken:
 		return nil, invalid("INVALID_INPUT", "ClientRequestToken must have 32 to 128 characters.")
 	case in.WorkGroup != s.options.Workgroup:
 		return nil, invalid("WORKGROUP_NOT_FOUND", "WorkGroup is not found.")
@@ -88,25 +87,25 @@ func (s *Server) find(id string) (*query, error) {
 
 type idInput struct{ QueryExecutionId string }
 
-type nothing struct{}
+type noOutput struct{}
 
-// stop takes a query that is over as it is.
+// stop cancels a query. It does nothing if the query has ended.
 func (s *Server) stop(in idInput, _ []byte) (any, error) {
 	q, err := s.find(in.QueryExecutionId)
 	if err != nil {
 		return nil, err
 	}
-	if !q.over() {
+	if !q.ended() {
 		s.end(q, cancelled, "Query cancelled by user")
 	}
-	return nothing{}, nil
+	return noOutput{}, nil
 }
 
 func (s *Server) end(q *query, state, reason string) {
 	q.state, q.reason, q.completed = state, reason, s.options.Clock.Now()
 }
 
-// advance moves a query on that has been looked at in its state.
+// advance moves a query to its next state if its current state has been returned.
 func (s *Server) advance(q *query) {
 	switch {
 	case !q.seen:
@@ -136,7 +135,7 @@ func (s *Server) execute(q *query) {
 	s.end(q, succeeded, "")
 }
 
-// A page's token is the number of the row that it starts with.
+// The token of a page is the number of its first row.
 type resultsInput struct {
 	QueryExecutionId string
 	NextToken        string
@@ -171,14 +170,14 @@ func (s *Server) results(in resultsInput, _ []byte) (any, error) {
 	case q.state == failed:
 		return nil, invalid("INVALID_QUERY_EXECUTION_STATE", "Query did not finish successfully. Final query state: %s",
 			q.state)
-	case !q.over():
+	case !q.ended():
 		return nil, invalid("INVALID_QUERY_EXECUTION_STATE", "Query has not yet finished. Current state: %s", q.state)
-	case in.MaxResults < 0 || in.MaxResults > largestPage:
-		return nil, invalid("INVALID_INPUT", "MaxResults is more than maximum allowed length %d.", largestPage)
+	case in.MaxResults < 0 || in.MaxResults > maxPage:
+		return nil, invalid("INVALID_INPUT", "MaxResults is more than maximum allowed length %d.", maxPage)
 	}
 	size := in.MaxResults
 	if size == 0 {
-		size = largestPage
+		size = maxPage
 	}
 	from := 0
 	if in.NextToken != "" {

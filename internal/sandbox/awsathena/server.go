@@ -10,18 +10,18 @@ import (
 	"quilt-rotate/internal/sandbox/quiltregistry"
 )
 
-// Names that the sandbox has where Options say nothing.
+// The names that are used if Options does not set them.
 const (
 	DefaultDatabase  = "audittraildatabase-sandbox"
 	DefaultWorkgroup = "sandbox-audit"
 )
 
-// A Trail is where the table's rows come from: a quiltregistry.Registry.
+// A Trail is the source of the table's rows: a quiltregistry.Registry.
 type Trail interface {
 	Audit() []quiltregistry.Event
 }
 
-// Options are the settings of a Server. The zero value works, with an empty table.
+// Options are the settings of a Server. The zero value is valid and has an empty table.
 type Options struct {
 	Clock     *clock.Clock // real time if nil
 	Trail     Trail        // nil: no events
@@ -29,21 +29,21 @@ type Options struct {
 	Workgroup string       // DefaultWorkgroup if empty
 }
 
-// Switches choose among what the table can look like, and make the service misbehave.
+// Switches change the format of the table and simulate failures of the service.
 type Switches struct {
-	// CamelCaseKeys keeps the names inside the table's JSON as events have them; otherwise they are
-	// in lower case, as in the platform's sample rows. The documentation shows both.
+	// CamelCaseKeys keeps the member names in the table's JSON as they are in events. Otherwise
+	// they are in lower case, as in the platform's sample rows. The documentation shows both.
 	CamelCaseKeys bool
-	// NoTable is a database without the table audit_trail.
+	// NoTable simulates a database without the table audit_trail.
 	NoTable bool
-	// NoOutputLocation is a workgroup that has no place for results.
+	// NoOutputLocation simulates a workgroup without a location for results.
 	NoOutputLocation bool
-	// Stall leaves queries in the state RUNNING until they are stopped.
+	// Stall keeps queries in the state RUNNING until they are stopped.
 	Stall bool
-	// FailWith, unless empty, is the reason that queries fail for.
+	// FailWith makes queries fail with this reason, unless it is empty.
 	FailWith string
-	// CancelWith, unless empty, is the reason that Athena itself stops queries for, such as a
-	// workgroup's limit.
+	// CancelWith makes Athena cancel queries with this reason, unless it is empty. An example is a
+	// limit of the workgroup.
 	CancelWith string
 }
 
@@ -52,7 +52,7 @@ type Server struct {
 	options Options
 	driver  *sqlite.Driver
 
-	mu       sync.Mutex // guards everything below
+	mu       sync.Mutex // guards the fields below
 	switches Switches
 	queries  map[string]*query // by id
 	byToken  map[string]*query
@@ -61,7 +61,7 @@ type Server struct {
 
 var _ http.Handler = (*Server)(nil)
 
-// New is a service without queries.
+// New returns a service without queries.
 func New(options Options) *Server {
 	if options.Clock == nil {
 		options.Clock = &clock.Clock{}
@@ -77,17 +77,17 @@ func New(options Options) *Server {
 	return s
 }
 
-// SetSwitches lets change edit the switches.
+// SetSwitches calls change to edit the switches.
 func (s *Server) SetSwitches(change func(*Switches)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(&s.switches)
 }
 
-// A Query is what became of one query, for tests to hold their expectations against.
+// A Query describes one query, for tests.
 type Query struct{ ID, SQL, State string }
 
-// Queries are all that were started, in their order.
+// Queries returns all queries that were started, in order.
 func (s *Server) Queries() []Query {
 	s.mu.Lock()
 	defer s.mu.Unlock()

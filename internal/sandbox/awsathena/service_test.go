@@ -16,7 +16,7 @@ import (
 	"quilt-rotate/internal/sandbox/awsathena"
 )
 
-// A service is the server under test, with an SDK client that talks to it over loopback.
+// A service is the server under test and an SDK client for it.
 type service struct {
 	testing.TB
 	*awsathena.Server
@@ -37,7 +37,7 @@ func start(t testing.TB) *service {
 
 const token = "00000000-0000-4000-8000-000000000000"
 
-func (s *service) begin(token, sql string) (string, error) {
+func (s *service) startQuery(token, sql string) (string, error) {
 	out, err := s.client.StartQueryExecution(s.Context(), &athena.StartQueryExecutionInput{
 		QueryString: aws.String(sql), ClientRequestToken: aws.String(token),
 		WorkGroup:             aws.String(awsathena.DefaultWorkgroup),
@@ -49,8 +49,8 @@ func (s *service) begin(token, sql string) (string, error) {
 	return *out.QueryExecutionId, nil
 }
 
-// end looks at a query until it is over, and gives the states that were seen.
-func (s *service) end(id string) (states []string, reason string) {
+// waitForEnd gets the state of a query until the query has ended. It returns the states.
+func (s *service) waitForEnd(id string) (states []string, reason string) {
 	s.Helper()
 	for range 10 {
 		out, err := s.client.GetQueryExecution(s.Context(),
@@ -64,18 +64,19 @@ func (s *service) end(id string) (states []string, reason string) {
 			return states, aws.ToString(status.StateChangeReason)
 		}
 	}
-	s.Fatalf("the query does not end: %v", states)
+	s.Fatalf("the query has not ended, its states are %v", states)
 	return nil, ""
 }
 
-// values runs a query to its end and gives its rows, the names first; NULL for NULL.
+// values runs a query and returns its rows. The first row has the names of the columns. NULL is
+// returned as the text NULL.
 func (s *service) values(sql string) string {
 	s.Helper()
-	id, err := s.begin(token, sql)
+	id, err := s.startQuery(token, sql)
 	if err != nil {
 		s.Fatal(err)
 	}
-	if states, reason := s.end(id); states[len(states)-1] != "SUCCEEDED" {
+	if states, reason := s.waitForEnd(id); states[len(states)-1] != "SUCCEEDED" {
 		s.Fatalf("%s: %s", states[len(states)-1], reason)
 	}
 	out, err := s.client.GetQueryResults(s.Context(), &athena.GetQueryResultsInput{QueryExecutionId: aws.String(id)})
@@ -106,22 +107,21 @@ func (s *service) refused(err error, message string) {
 	}
 }
 
-func TestStates(t *testing.T) {
-	// Protects tests of waiting: a query is seen queued and running before it is over, and has no
-	// results until then.
+func TestQueryPassesThroughItsStates(t *testing.T) {
+	// A query is queued and running before it ends, and has no results until then.
 	s := start(t)
-	id, err := s.begin(token, "SELECT 1 AS one")
+	id, err := s.startQuery(token, "SELECT 1 AS one")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.client.GetQueryResults(t.Context(), &athena.GetQueryResultsInput{QueryExecutionId: &id})
 	s.refused(err, "Query has not yet finished. Current state: QUEUED")
-	if states, _ := s.end(id); strings.Join(states, " ") != "QUEUED RUNNING SUCCEEDED" {
+	if states, _ := s.waitForEnd(id); strings.Join(states, " ") != "QUEUED RUNNING SUCCEEDED" {
 		t.Errorf("the states are %v", states)
 	}
 	if _, err := s.client.StopQueryExecution(t.Context(),
 		&athena.StopQueryExecutionInput{QueryExecutionId: &id}); err != nil {
-		t.Errorf("a stop of a query that is over: %v", err)
+		t.Errorf("StopQueryExecution of a query that has ended: %v", err)
 	}
 	if q := s.Queries(); len(q) != 1 || q[0].State != "SUCCEEDED" {
 		t.Errorf("the queries are %v", q)
@@ -129,9 +129,9 @@ func TestStates(t *testing.T) {
 }
 
 func TestStoppedQueryHasNoResults(t *testing.T) {
-	// Protects tests of Ctrl-C: a stopped query stays stopped.
+	// After Ctrl-C, a stopped query must stay stopped.
 	s := start(t)
-	id, err := s.begin(token, "SELECT 1")
+	id, err := s.startQuery(token, "SELECT 1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,35 +139,35 @@ func TestStoppedQueryHasNoResults(t *testing.T) {
 		&athena.StopQueryExecutionInput{QueryExecutionId: &id}); err != nil {
 		t.Fatal(err)
 	}
-	if states, reason := s.end(id); len(states) != 1 || states[0] != "CANCELLED" || reason == "" {
+	if states, reason := s.waitForEnd(id); len(states) != 1 || states[0] != "CANCELLED" || reason == "" {
 		t.Errorf("the states are %v, the reason is %q", states, reason)
 	}
 	_, err = s.client.GetQueryResults(t.Context(), &athena.GetQueryResultsInput{QueryExecutionId: &id})
 	s.refused(err, "Could not find results")
 }
 
-func TestTokens(t *testing.T) {
-	// Protects tests of lost answers: one token is one query, and never another one.
+func TestTokenBelongsToOneQuery(t *testing.T) {
+	// After a lost response, the client repeats the request with the same token. It must get the
+	// same query.
 	s := start(t)
-	first, err := s.begin(token, "SELECT 1")
+	first, err := s.startQuery(token, "SELECT 1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := s.begin(token, "SELECT 1"); err != nil || again != first {
-		t.Errorf("the repeated start gives %s and %v, want %s", again, err, first)
+	if again, err := s.startQuery(token, "SELECT 1"); err != nil || again != first {
+		t.Errorf("the repeated request returned %s and %v, want %s", again, err, first)
 	}
-	_, err = s.begin(token, "SELECT 2")
+	_, err = s.startQuery(token, "SELECT 2")
 	s.refused(err, "Idempotent parameters do not match")
-	_, err = s.begin("short", "SELECT 1")
+	_, err = s.startQuery("short", "SELECT 1")
 	s.refused(err, "32 to 128")
 	if n := len(s.Queries()); n != 1 {
-		t.Errorf("%d queries were started", n)
+		t.Errorf("%d queries were started, want 1", n)
 	}
 }
 
-func TestFunctions(t *testing.T) {
-	// Protects every test above this package: the functions answer as Trino's do, letter case and
-	// NULL included.
+func TestFunctionsReturnWhatTrinoReturns(t *testing.T) {
+	// Other tests rely on these functions, including letter case and NULL.
 	for expression, want := range map[string]string{
 		`json_extract_scalar('{"a":{"B":"x"}}', '$.a.B')`:                          "x",
 		`json_extract_scalar('{"a":{"B":"x"}}', '$.a.b')`:                          "NULL",
@@ -185,34 +185,34 @@ func TestFunctions(t *testing.T) {
 	} {
 		t.Run(expression, func(t *testing.T) {
 			if got := start(t).values("SELECT " + expression + " AS x"); got != "x\n"+want {
-				t.Errorf("the answer is %q, want %q", got, want)
+				t.Errorf("got %q, want %q", got, want)
 			}
 		})
 	}
 }
 
-func TestFailures(t *testing.T) {
-	// Protects tests of failures: Athena's own words for what is missing.
+func TestReasonsOfFailedQueries(t *testing.T) {
+	// The command reads the reason that Athena gives.
 	for sql, want := range map[string]string{
-		"SELECT 1 FROM elsewhere": "TABLE_NOT_FOUND: line 1:1: Table " +
-			"'awsdatacatalog.audittraildatabase-sandbox.elsewhere' does not exist",
+		"SELECT 1 FROM absent_table": "TABLE_NOT_FOUND: line 1:1: Table " +
+			"'awsdatacatalog.audittraildatabase-sandbox.absent_table' does not exist",
 		"SELECT absent FROM audit_trail": "COLUMN_NOT_FOUND: line 1:1: Column 'absent' cannot be resolved",
 		"SELEC":                          "SYNTAX_ERROR: line 1:1: ",
 		"SELECT date_format('2026-11-24 01:02:03.456', '%q')": "SYNTAX_ERROR: line 1:1: ",
 	} {
 		s := start(t)
-		id, err := s.begin(token, sql)
+		id, err := s.startQuery(token, sql)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if states, reason := s.end(id); states[len(states)-1] != "FAILED" || !strings.HasPrefix(reason, want) {
-			t.Errorf("%s: %v, %s", sql, states, reason)
+		if states, reason := s.waitForEnd(id); states[len(states)-1] != "FAILED" || !strings.HasPrefix(reason, want) {
+			t.Errorf("%s: the states are %v, the reason is %q, want FAILED with %q", sql, states, reason, want)
 		}
 	}
 }
 
-func TestShippedProgramsHaveNoDatabase(t *testing.T) {
-	// Protects what is deployed: this package, and SQLite with it, stays out of the functions.
+func TestDeployedPackagesHaveNoSQLite(t *testing.T) {
+	// The deployed functions must not contain this package and SQLite.
 	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "quilt-rotate/functions/...",
 		"quilt-rotate/internal/quilt/trail/...")
 	list.Dir = "../../.."
@@ -225,7 +225,7 @@ func TestShippedProgramsHaveNoDatabase(t *testing.T) {
 	}
 	for _, name := range strings.Fields(string(packages)) {
 		if name == "quilt-rotate/internal/sandbox/awsathena" || strings.HasPrefix(name, "modernc.org/") {
-			t.Errorf("%s is shipped", name)
+			t.Errorf("%s is in the deployed packages", name)
 		}
 	}
 }

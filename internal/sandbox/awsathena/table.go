@@ -12,8 +12,8 @@ import (
 	"quilt-rotate/internal/sandbox/quiltregistry"
 )
 
-// The table as the platform documents it: names in lower case, JSON in text, one partition a day;
-// and the size of each row, for the count of bytes.
+// The table as the platform documents it: names in lower case, JSON as text, and one partition for
+// each day.
 const schema = `CREATE TABLE audit_trail (
 	eventversion TEXT, eventtime TEXT, eventid TEXT, eventsource TEXT, eventtype TEXT, eventname TEXT, useragent TEXT, sourceipaddress TEXT,
 	useridentity TEXT, requestid TEXT, requestparameters TEXT, responseelements TEXT, errorcode TEXT, errormessage TEXT,
@@ -23,23 +23,23 @@ const insert = `INSERT INTO audit_trail VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 
 type result struct {
 	columns []columnInfo
-	rows    []row // the columns' names first
+	rows    []row // the first row has the names of the columns
 	scanned int64
 }
 
-// run loads the trail into an empty database and asks it. The error is the reason that the query
-// failed for, in Athena's words.
+// run loads the trail into an empty database and runs the query. Its error is the reason that the
+// query fails, in Athena's words.
 func (s *Server) run(q *query) (*result, error) {
 	if q.database != s.options.Database {
 		return nil, fmt.Errorf("SCHEMA_NOT_FOUND: line 1:1: Schema '%s' does not exist", q.database)
 	}
 	db := sql.OpenDB(connector{s.driver})
 	defer func() { _ = db.Close() }()
-	db.SetMaxOpenConns(1) // each connection has a memory of its own
+	db.SetMaxOpenConns(1) // each connection has its own database in memory
 	if err := s.load(db); err != nil {
 		return nil, err
 	}
-	found, err := ask(db, q.sql)
+	found, err := selectRows(db, q.sql)
 	if err != nil {
 		return nil, s.reason(err)
 	}
@@ -47,7 +47,7 @@ func (s *Server) run(q *query) (*result, error) {
 	return found, err
 }
 
-// connector opens memories with this server's functions in them.
+// connector opens databases in memory with this server's functions.
 type connector struct{ driver driver.Driver }
 
 func (c connector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(":memory:") }
@@ -97,7 +97,8 @@ func null(text string) any {
 	return text
 }
 
-// json is a part of an event as the table's text; a part that is not there is NULL.
+// json returns the JSON of a part of an event as text. It returns nil (NULL) if the event does not
+// have the part.
 func (s *Server) json(part any) any {
 	text, err := json.Marshal(part)
 	if err != nil || string(text) == "null" {
@@ -110,27 +111,27 @@ func (s *Server) json(part any) any {
 	if json.Unmarshal(text, &tree) != nil {
 		return nil
 	}
-	text, _ = json.Marshal(lowered(tree)) // what was just read
+	text, _ = json.Marshal(lowerKeys(tree)) // cannot fail: the tree comes from JSON
 	return string(text)
 }
 
-func lowered(tree any) any {
+func lowerKeys(tree any) any {
 	switch node := tree.(type) {
 	case map[string]any:
 		lower := map[string]any{}
 		for name, child := range node {
-			lower[strings.ToLower(name)] = lowered(child)
+			lower[strings.ToLower(name)] = lowerKeys(child)
 		}
 		return lower
 	case []any:
 		for i := range node {
-			node[i] = lowered(node[i])
+			node[i] = lowerKeys(node[i])
 		}
 	}
 	return tree
 }
 
-func ask(db *sql.DB, text string) (*result, error) {
+func selectRows(db *sql.DB, text string) (*result, error) {
 	rows, err := db.Query(text)
 	if err != nil {
 		return nil, err
@@ -141,19 +142,19 @@ func ask(db *sql.DB, text string) (*result, error) {
 		return nil, err
 	}
 	found := &result{}
-	var head row
+	var header row
 	for _, name := range names {
 		found.columns = append(found.columns, columnInfo{"hive", name, name, "varchar"})
-		head.Data = append(head.Data, datum{&name})
+		header.Data = append(header.Data, datum{&name})
 	}
-	found.rows = append(found.rows, head)
+	found.rows = append(found.rows, header)
 	for rows.Next() {
 		values := make([]sql.NullString, len(names))
-		places := make([]any, len(names))
+		targets := make([]any, len(names))
 		for i := range values {
-			places[i] = &values[i]
+			targets[i] = &values[i]
 		}
-		if err := rows.Scan(places...); err != nil {
+		if err := rows.Scan(targets...); err != nil {
 			return nil, err
 		}
 		next := row{Data: make([]datum, len(names))}
@@ -167,23 +168,23 @@ func ask(db *sql.DB, text string) (*result, error) {
 	return found, rows.Err()
 }
 
-// partitions is the predicate that Athena prunes by: the partition compared with what does not
-// depend on a row.
+// partitions is the predicate that Athena uses to select partitions: a comparison of the partition
+// with an expression that does not depend on a row.
 var partitions = regexp.MustCompile(`"date" >= (?:'[^']*'|date_format\(date_add\('day', -\d+, now\(\)\), '[^']*'\))`)
 
-// scanned is the size of the partitions that the query asks for, or of the whole table if it names
-// none.
+// scanned returns the size of the partitions that the query selects, or of the whole table if it
+// selects none.
 func scanned(db *sql.DB, text string) (int64, error) {
 	var size []string
 	for _, name := range []string{"useridentity", "requestparameters", "responseelements", "useragent", "eventid"} {
 		size = append(size, "coalesce(length("+name+"), 0)")
 	}
-	question := "SELECT coalesce(sum(" + strings.Join(size, " + ") + "), 0) FROM audit_trail"
+	statement := "SELECT coalesce(sum(" + strings.Join(size, " + ") + "), 0) FROM audit_trail"
 	if predicate := partitions.FindString(text); predicate != "" {
-		question += " WHERE " + predicate
+		statement += " WHERE " + predicate
 	}
 	var n int64
-	err := db.QueryRow(question).Scan(&n)
+	err := db.QueryRow(statement).Scan(&n)
 	return n, err
 }
 
@@ -192,7 +193,7 @@ var (
 	noColumn = regexp.MustCompile(`no such column: "?([^\s"]+)`)
 )
 
-// reason says in Athena's words what SQLite found wrong.
+// reason returns an error of SQLite in Athena's words.
 func (s *Server) reason(err error) error {
 	if m := noTable.FindStringSubmatch(err.Error()); m != nil {
 		return fmt.Errorf("TABLE_NOT_FOUND: line 1:1: Table 'awsdatacatalog.%s.%s' does not exist", s.options.Database,

@@ -18,8 +18,8 @@ const (
 	maxBody      = 1 << 20
 )
 
-// A fault is an error of the service. Its code is InvalidRequestException for all that a caller can
-// do wrong.
+// A fault is an error of the service. The code of every error that a caller can cause is
+// InvalidRequestException.
 type fault struct {
 	code, athenaCode, message string
 }
@@ -30,7 +30,7 @@ func invalid(athenaCode, format string, args ...any) error {
 	return &fault{"InvalidRequestException", athenaCode, fmt.Sprintf(format, args...)}
 }
 
-// Operation names the operation that a request asks for.
+// Operation returns the name of the operation that a request calls.
 func Operation(r *http.Request, _ []byte) string {
 	return strings.TrimPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
 }
@@ -57,7 +57,7 @@ var operations = map[string]operation{
 	"StopQueryExecution":  of((*Server).stop),
 }
 
-// ServeHTTP speaks AWS JSON 1.1: POST /, the operation in X-Amz-Target, JSON both ways.
+// ServeHTTP serves the service's API in AWS JSON 1.1.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	output, err := s.serve(w, r)
 	w.Header().Set("Content-Type", contentType)
@@ -116,7 +116,7 @@ type statistics struct {
 	TotalExecutionTimeInMillis int64
 }
 
-// seconds is a time as the protocol writes it.
+// seconds returns a time in the protocol's format.
 func seconds(t time.Time) float64 {
 	if t.IsZero() {
 		return 0

@@ -1,7 +1,7 @@
-// Package awskms is AWS Key Management Service on loopback, as far as a key is looked at:
-// DescribeKey and GetKeyPolicy. It encrypts nothing.
+// Package awskms implements DescribeKey and GetKeyPolicy of AWS Key Management Service on loopback.
+// It encrypts nothing.
 //
-// It follows the AWS KMS API Reference (2014-11-01). A test declares the keys. It never checks a
+// It follows the AWS KMS API Reference (2014-11-01). Tests add the keys. The package never checks a
 // signature or a permission.
 package awskms
 
@@ -14,13 +14,13 @@ import (
 	"quilt-rotate/internal/sandbox/clock"
 )
 
-// Target is what stands before the operation in X-Amz-Target.
+// Target is the prefix of the operation in X-Amz-Target.
 const Target = "TrentService."
 
-// A Key is one key of the account.
+// A Key is a KMS key of the account.
 type Key struct {
-	Policy string // in JSON
-	State  string // "": Enabled
+	Policy string // JSON
+	State  string // empty: Enabled
 }
 
 // A Server is the service of one account and region. It is safe for concurrent use.
@@ -32,10 +32,10 @@ type Server struct {
 	keys map[string]Key
 }
 
-// Operation names the operation that a request asks for.
+// Operation returns the name of the operation that a request calls.
 func Operation(r *http.Request, _ []byte) string { return awsjson.OperationOf(Target, r) }
 
-// Put declares a key by its id, or changes it, and returns its ARN.
+// Put adds or replaces the key with this id, and returns its ARN.
 func (s *Server) Put(id string, key Key) (arn string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +48,7 @@ func (s *Server) Put(id string, key Key) (arn string) {
 
 func (s *Server) arn() string { return "arn:aws:kms:" + s.Region + ":" + s.Account + ":key/" }
 
-// ServeHTTP is the service's API.
+// ServeHTTP serves the service's API.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(&awsjson.Service{Target: Target, Message: "message", Now: s.Clock.Now, Operations: map[string]awsjson.Operation{
 		"DescribeKey":  awsjson.NewStrictOperation(s.describeKey),
@@ -87,7 +87,7 @@ type policyInput struct{ KeyId, PolicyName string }
 
 type policyOutput struct{ Policy, PolicyName string }
 
-// getKeyPolicy takes no alias, unlike DescribeKey.
+// Unlike DescribeKey, GetKeyPolicy does not accept an alias.
 func (s *Server) getKeyPolicy(in policyInput) (policyOutput, error) {
 	_, key, err := s.find(in.KeyId)
 	return policyOutput{key.Policy, "default"}, err

@@ -1,11 +1,10 @@
-// Package awsscheduler is Amazon EventBridge Scheduler on loopback, as far as a schedule is looked
-// at and switched: GetSchedule and UpdateSchedule of the default group. A test declares the
-// schedules. Nothing here ever starts a target.
+// Package awsscheduler implements GetSchedule and UpdateSchedule of Amazon EventBridge Scheduler on
+// loopback, for the default group. Tests add the schedules. No schedule ever starts a target.
 //
-// It follows the EventBridge Scheduler API Reference (2021-06-30), a REST API with JSON.
-// UpdateSchedule replaces the whole schedule, as on AWS: a member that the request leaves out is
-// gone, and one of the members that a schedule must have is missed. It never checks a signature or
-// a permission.
+// It follows the EventBridge Scheduler API Reference (2021-06-30), a REST API with JSON. As on AWS,
+// UpdateSchedule replaces the whole schedule: a member that the request omits is removed, and a
+// request without a required member is refused. The package never checks a signature or a
+// permission.
 package awsscheduler
 
 import (
@@ -34,24 +33,24 @@ type Server struct {
 	Account string
 
 	mu        sync.Mutex
-	schedules map[string]map[string]json.RawMessage // by name: the members of UpdateSchedule
+	schedules map[string]map[string]json.RawMessage // by name: the members of UpdateSchedule's request
 }
 
-// Path reports whether a request's path is one of this service.
-func Path(path string) bool { return strings.HasPrefix(path, prefix) }
+// IsPath reports whether a request's path belongs to this service.
+func IsPath(path string) bool { return strings.HasPrefix(path, prefix) }
 
-// Operation names the operation that a request asks for.
+// Operation returns the name of the operation that a request calls.
 func Operation(r *http.Request, _ []byte) string {
 	switch {
-	case Path(r.URL.Path) && r.Method == http.MethodGet:
+	case IsPath(r.URL.Path) && r.Method == http.MethodGet:
 		return "GetSchedule"
-	case Path(r.URL.Path) && r.Method == http.MethodPut:
+	case IsPath(r.URL.Path) && r.Method == http.MethodPut:
 		return "UpdateSchedule"
 	}
 	return r.Method + " " + r.URL.Path
 }
 
-// Add declares a schedule: the members that UpdateSchedule takes, in JSON.
+// Add adds a schedule. members are the members of UpdateSchedule's request, in JSON.
 func (s *Server) Add(name, members string) error {
 	schedule := map[string]json.RawMessage{}
 	if err := json.Unmarshal([]byte(members), &schedule); err != nil {
@@ -66,14 +65,14 @@ func (s *Server) Add(name, members string) error {
 	return nil
 }
 
-// Members are those of a schedule, as the last request left them; nil: there is none of the name.
+// Members returns the current members of a schedule, or nil if the schedule does not exist.
 func (s *Server) Members(name string) map[string]json.RawMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.schedules[name])
 }
 
-// ServeHTTP is the service's API.
+// ServeHTTP serves the service's API.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var output any
@@ -95,8 +94,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(output)
 }
 
-// required are the members without which no schedule is; members are all that UpdateSchedule takes
-// beside the name.
+// required are the members that a schedule must have. members are all members that UpdateSchedule
+// accepts besides the name.
 var (
 	required = []string{"FlexibleTimeWindow", "ScheduleExpression", "Target"}
 	members  = append([]string{"ActionAfterCompletion", "ClientToken", "Description", "EndDate", "GroupName",
@@ -108,7 +107,7 @@ func (s *Server) serve(r *http.Request, body []byte) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	schedule := s.schedules[name]
-	if schedule == nil || !Path(r.URL.Path) {
+	if schedule == nil || !IsPath(r.URL.Path) {
 		return nil, awsjson.Faultf("ResourceNotFoundException", "Schedule %s does not exist.", name)
 	}
 	arn := "arn:aws:scheduler:" + s.Region + ":" + s.Account + ":schedule/default/" + name

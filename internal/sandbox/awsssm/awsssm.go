@@ -1,8 +1,8 @@
-// Package awsssm is the Parameter Store of AWS Systems Manager on loopback, as far as the ARNs that
-// a stack publishes are found: GetParametersByPath.
+// Package awsssm implements GetParametersByPath of AWS Systems Manager Parameter Store on loopback.
+// It is used to find the ARNs that a stack publishes.
 //
-// It follows the AWS Systems Manager API Reference (2014-11-06). A test declares the parameters. It
-// never checks a signature or a permission.
+// It follows the AWS Systems Manager API Reference (2014-11-06). Tests add the parameters. The
+// package never checks a signature or a permission.
 package awsssm
 
 import (
@@ -17,10 +17,10 @@ import (
 	"quilt-rotate/internal/sandbox/clock"
 )
 
-// Target is what stands before the operation in X-Amz-Target.
+// Target is the prefix of the operation in X-Amz-Target.
 const Target = "AmazonSSM."
 
-// maxResults is the most parameters that one answer has.
+// maxResults is the maximum number of parameters in one response.
 const maxResults = 10
 
 // A Server is the service of one account and region. It is safe for concurrent use.
@@ -31,10 +31,10 @@ type Server struct {
 	parameters map[string]string
 }
 
-// Operation names the operation that a request asks for.
+// Operation returns the name of the operation that a request calls.
 func Operation(r *http.Request, _ []byte) string { return awsjson.OperationOf(Target, r) }
 
-// Put writes a parameter.
+// Put adds or replaces a parameter.
 func (s *Server) Put(name, value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +51,7 @@ func (s *Server) Delete(name string) {
 	delete(s.parameters, name)
 }
 
-// ServeHTTP is the service's API.
+// ServeHTTP serves the service's API.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(&awsjson.Service{Target: Target, Message: "message", Now: s.Clock.Now, Operations: map[string]awsjson.Operation{
 		"GetParametersByPath": awsjson.NewStrictOperation(s.getParametersByPath),
@@ -82,8 +82,8 @@ func (s *Server) getParametersByPath(in byPathInput) (byPathOutput, error) {
 	defer s.mu.Unlock()
 	names := slices.Sorted(maps.Keys(s.parameters))
 	for i := from; i < len(names); i++ {
-		below, ok := strings.CutPrefix(names[i], strings.TrimSuffix(in.Path, "/")+"/")
-		if !ok || !in.Recursive && strings.Contains(below, "/") {
+		relative, ok := strings.CutPrefix(names[i], strings.TrimSuffix(in.Path, "/")+"/")
+		if !ok || !in.Recursive && strings.Contains(relative, "/") {
 			continue
 		}
 		if len(out.Parameters) == maxResults {

@@ -1,10 +1,10 @@
-// Package awssts is AWS Security Token Service on loopback, as far as a program asks who it is:
-// GetCallerIdentity. It also has IAM's ListAccountAliases, which has the same protocol.
+// Package awssts implements two operations on loopback: GetCallerIdentity of AWS Security Token
+// Service and ListAccountAliases of IAM, which has the same protocol.
 //
-// It follows the AWS Security Token Service API Reference (2011-06-15), and the IAM API Reference
-// (2010-05-08), and its AWS Query protocol: POST /, a form with Action and Version, XML for an
-// answer. Every caller is the same IAM user: it never checks a signature, and its answers need no
-// permission, as on AWS.
+// It follows the AWS Security Token Service API Reference (2011-06-15), the IAM API Reference
+// (2010-05-08) and the AWS Query protocol: a request is POST / with a form that has Action and
+// Version, and the response is XML. Every caller is the same IAM user. The package never checks a
+// signature. As on AWS, GetCallerIdentity needs no permission.
 package awssts
 
 import (
@@ -22,17 +22,17 @@ const (
 	maxBody = 1 << 16
 )
 
-// A Server is the service for the callers of one account.
+// A Server is the service for one account.
 type Server struct {
 	Account string
-	User    string // name of the IAM user that every caller is
-	Alias   string // of the account; "": it has none
+	User    string // name of the IAM user of every caller
+	Alias   string // alias of the account; empty: it has none
 }
 
-// UserARN names the IAM user that every caller is.
+// UserARN returns the ARN of the IAM user of every caller.
 func (s *Server) UserARN() string { return fmt.Sprintf("arn:aws:iam::%s:user/%s", s.Account, s.User) }
 
-// Operation names the operation that a request asks for.
+// Operation returns the name of the operation that a request calls.
 func Operation(r *http.Request, body []byte) string {
 	form, err := url.ParseQuery(string(body))
 	if action := form.Get("Action"); err == nil && action != "" {
@@ -62,7 +62,7 @@ type errorResponse struct {
 	RequestID string   `xml:"RequestId"`
 }
 
-// ServeHTTP is the service's API.
+// ServeHTTP serves the service's API.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	form, malformed := url.ParseQuery(string(body))
@@ -82,7 +82,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		RequestID: id}))
 }
 
-// ErrorDocument is a refusal on the wire.
+// ErrorDocument returns the wire format of an error.
 func ErrorDocument(code, message string) []byte {
 	return document(errorResponse{Type: "Sender", Code: code, Message: message, RequestID: awsjson.NewUUID()})
 }
@@ -90,7 +90,7 @@ func ErrorDocument(code, message string) []byte {
 func document(value any) []byte {
 	text, err := xml.Marshal(value)
 	if err != nil {
-		panic(err) // strings always encode
+		panic(err) // cannot happen: strings can always be encoded
 	}
 	return text
 }

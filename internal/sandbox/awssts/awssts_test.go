@@ -28,8 +28,8 @@ func start(t testing.TB) (*sts.Client, string) {
 	}), listener.URL
 }
 
-func TestCallerIsTold(t *testing.T) {
-	// Protects the line that says whose credentials are used.
+func TestGetCallerIdentity(t *testing.T) {
+	// Commands show whose credentials they use.
 	client, _ := start(t)
 	out, err := client.GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
 	if err != nil || aws.ToString(out.Account) != "123456789012" ||
@@ -39,7 +39,7 @@ func TestCallerIsTold(t *testing.T) {
 }
 
 func TestOtherOperationsAreRefused(t *testing.T) {
-	// Protects from a sandbox that hands out credentials: there is no operation but one.
+	// The sandbox must not issue credentials.
 	client, _ := start(t)
 	_, err := client.GetSessionToken(t.Context(), &sts.GetSessionTokenInput{})
 	var refusal smithy.APIError
@@ -48,20 +48,20 @@ func TestOtherOperationsAreRefused(t *testing.T) {
 	}
 }
 
-func TestOperationIsNamed(t *testing.T) {
-	// Protects the names that faults are aimed at.
+func TestOperationReturnsItsName(t *testing.T) {
+	// Tests select requests by the name of the operation.
 	for body, want := range map[string]string{
 		"Action=GetCallerIdentity&Version=2011-06-15": "GetCallerIdentity", "Version=2011-06-15": "POST /",
 		"%": "POST /", "": "POST /",
 	} {
 		if got := awssts.Operation(httptest.NewRequest(http.MethodPost, "/", nil), []byte(body)); got != want {
-			t.Errorf("%q is %q, want %q", body, got, want)
+			t.Errorf("Operation for body %q is %q, want %q", body, got, want)
 		}
 	}
 }
 
-func TestAWSCLI(t *testing.T) {
-	// Protects people who ask by hand whose credentials they use.
+func TestAWSCLIWorks(t *testing.T) {
+	// People check with the AWS CLI whose credentials they use.
 	cli, err := exec.LookPath("aws")
 	if err != nil {
 		t.Skip("SKIPPED: STS with the AWS CLI: aws is not installed")

@@ -11,23 +11,24 @@ import (
 func between(t testing.TB, at time.Time, from, to time.Time) {
 	t.Helper()
 	if at.Before(from) || at.After(to) {
-		t.Errorf("the clock shows %v, want %v to %v", at, from, to)
+		t.Errorf("the clock returned %v, want %v to %v", at, from, to)
 	}
 }
 
 func TestClockShowsRealTimeUntilItIsMoved(t *testing.T) {
-	// Protects the sandbox's signatures and dates: SDKs refuse a service whose clock is off.
+	// SDKs refuse a service whose clock differs from real time.
 	var c clock.Clock
 	before := time.Now()
 	now := c.Now()
 	between(t, now, before, time.Now())
 	if now.Location() != time.UTC {
-		t.Errorf("the clock shows %v, not UTC", now)
+		t.Errorf("the clock returned %v, not UTC", now)
 	}
 }
 
 func TestClockMovesBothWays(t *testing.T) {
-	// Protects the tests of grace periods: moves add up, and the time goes on from there.
+	// Tests of grace periods move the clock several times. Moves add up, and time continues after
+	// each.
 	var c clock.Clock
 	c.Advance(25 * time.Hour)
 	before := time.Now()
@@ -40,9 +41,8 @@ func TestClockMovesBothWays(t *testing.T) {
 	}
 }
 
-func TestClockIsSharedByServices(t *testing.T) {
-	// Protects the sandbox under -race: services read the clock while a test moves it, and no move
-	// is lost.
+func TestClockIsSafeForConcurrentUse(t *testing.T) {
+	// Services read the clock while a test moves it. No move may be lost.
 	var c clock.Clock
 	var all sync.WaitGroup
 	for range 8 {

@@ -1,5 +1,5 @@
-// Package hermetic keeps the machine's own settings out of tests: they must pass on a developer's
-// machine with an AWS profile, in a pipeline, and in a terminal of any kind.
+// Package hermetic removes the machine's settings from the environment of tests. Tests must pass on
+// a developer's machine with an AWS profile, in a pipeline, and in any terminal.
 package hermetic
 
 import (
@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// families are the prefixes of variables that only what a test starts may set.
-var families = []string{"AWS_", "QUILT_", "CDK_", "CLICOLOR"}
+// prefixes are prefixes of variables that only a test may set.
+var prefixes = []string{"AWS_", "QUILT_", "CDK_", "CLICOLOR"}
 
-// others are such variables without a prefix: the functions' settings, and what describes a
+// names are variables without such a prefix: the functions' settings, and the settings of a
 // terminal.
-var others = []string{"GRACE_PERIOD", "QUIET_PERIOD", "HOLD_LIMIT", "ORPHAN_AGE", "LOG_LEVEL", "NO_COLOR", "COLORTERM",
+var names = []string{"GRACE_PERIOD", "QUIET_PERIOD", "HOLD_LIMIT", "ORPHAN_AGE", "LOG_LEVEL", "NO_COLOR", "COLORTERM",
 	"TERM", "COLUMNS", "LINES", "CI"}
 
-// Clear takes the machine's settings out of the process's environment. It is called by TestMain,
-// before any test, because each package's tests are a process.
+// Clear removes the machine's settings from the environment of the process. Call it from TestMain,
+// because the tests of each package run in their own process.
 func Clear() {
 	for _, variable := range os.Environ() {
-		if name, _, _ := strings.Cut(variable, "="); !Neutral(name) {
+		if name, _, _ := strings.Cut(variable, "="); !neutral(name) {
 			_ = os.Unsetenv(name)
 		}
 	}
@@ -30,23 +30,23 @@ func Clear() {
 	}
 }
 
-// NoFiles are the variables with which the AWS SDKs and the AWS CLI read no file of the home
-// folder, and ask no machine for credentials.
+// NoFiles are variables that keep the AWS SDKs and the AWS CLI from reading files in the home
+// folder and from requesting credentials from the instance metadata service.
 var NoFiles = []string{"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull,
 	"AWS_EC2_METADATA_DISABLED=true"}
 
-// Environ is the process's environment without the machine's settings, for programs that a test
-// starts.
+// Environ returns the environment of the process without the machine's settings, for programs that
+// a test starts.
 func Environ() []string {
 	environment := slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
-		return !Neutral(name)
+		return !neutral(name)
 	})
 	return append(environment, NoFiles...)
 }
 
-// Neutral reports whether a variable changes no test.
-func Neutral(name string) bool {
-	return !slices.Contains(others, name) && !slices.ContainsFunc(families,
+// neutral reports whether a variable cannot affect a test.
+func neutral(name string) bool {
+	return !slices.Contains(names, name) && !slices.ContainsFunc(prefixes,
 		func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }

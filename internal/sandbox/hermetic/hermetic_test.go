@@ -9,9 +9,9 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-func TestClearLeavesNothingOfTheMachine(t *testing.T) {
-	// Protects tests from a developer's AWS profile, a pipeline's variables and the settings of a
-	// deployment.
+func TestClearRemovesTheMachinesSettings(t *testing.T) {
+	// A developer's AWS profile, a pipeline's variables and the settings of a deployment must not
+	// change the result of a test.
 	for _, name := range []string{
 		"AWS_PROFILE", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_CONFIG_FILE", "CDK_CONTEXT_JSON", "NO_COLOR",
 		"CLICOLOR_FORCE", "CI",
@@ -25,16 +25,16 @@ func TestClearLeavesNothingOfTheMachine(t *testing.T) {
 		return len(variable) > 9 &&
 			variable[len(variable)-9:] == "=nonsense"
 	}) {
-		t.Errorf("the environment of programs has a setting of the machine: %q", hermetic.Environ())
+		t.Errorf("Environ returned a setting of the machine: %q", hermetic.Environ())
 	}
 	hermetic.Clear()
 	if slices.ContainsFunc(os.Environ(), func(variable string) bool {
 		return len(variable) > 9 &&
 			variable[len(variable)-9:] == "=nonsense"
 	}) {
-		t.Errorf("a setting of the machine is left: %q", os.Environ())
+		t.Errorf("Clear left a setting of the machine: %q", os.Environ())
 	}
 	if os.Getenv("PATH") != path {
-		t.Error("the path is lost")
+		t.Error("Clear changed PATH")
 	}
 }

@@ -1,6 +1,6 @@
-// Package sweeps does what the state machine of a deployment does (infra/keyrotation): it asks the
-// revoke function for the next step of a run, has it sweep the secrets of that step, and calls
-// RotateSecret in the end. Tests and the benchmark drive runs with it.
+// Package sweeps does what the state machine of a deployment does (infra/keyrotation). It asks the
+// revoke function for the next step of a run, lets it sweep the secrets of that step, and finally
+// calls RotateSecret. Tests and the benchmark use it to run sweeps.
 package sweeps
 
 import (
@@ -20,37 +20,37 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// defaultConcurrency is how many secrets the deployment sweeps at the same time.
+// defaultConcurrency is the number of secrets that the deployment sweeps at the same time.
 const defaultConcurrency = 20
 
-// Machine drives runs.
+// A Machine runs sweeps in place of the state machine.
 type Machine struct {
 	Revoke         func(ctx context.Context, payload []byte) ([]byte, error)
-	Secrets        *secretsmanager.Client // with the state machine's role
-	RotateFunction string                 // its ARN
-	Limit          int                    // secrets in a page; 0: the function's default
-	Concurrency    int                    // secrets that are swept at the same time; 0: as in the deployment
+	Secrets        *secretsmanager.Client // client with the state machine's role
+	RotateFunction string                 // ARN of the rotate function
+	Limit          int                    // number of secrets in a page; 0: the function's default
+	Concurrency    int                    // number of secrets that are swept at the same time; 0: as in the deployment
 }
 
-// Report is what a run came to.
+// A Report is the result of a run.
 type Report struct {
 	Do       fleet.Do // Done, Rotate or Stop
 	Pages    int
 	Outcomes map[revocation.Outcome]int
-	Rotated  []fleet.Rotation // RotateSecret accepted these
-	Refused  []error          // and these not
+	Rotated  []fleet.Rotation // the rotations that RotateSecret accepted
+	Refused  []error          // the errors of the rotations that it refused
 	Events   []notice.Event
 }
 
-// Run goes through all secrets once. It fails if a step fails, as the execution does. A sweep that
-// fails is an outcome.
+// Run sweeps all secrets once. It returns an error if a step fails, as the execution of the state
+// machine does. A sweep that fails is an outcome, not an error.
 func (m *Machine) Run(ctx context.Context, name string, at time.Time) (Report, error) {
 	report := Report{Outcomes: map[revocation.Outcome]int{}}
 	step := fleet.Step{RotateFunction: m.RotateFunction, Time: at, Run: name, Limit: m.Limit,
 		Results: []fleet.Outcome{}}
 	for {
 		var answer fleet.Answer
-		if err := m.ask(ctx, map[string]any{"next": step}, &answer); err != nil {
+		if err := m.invoke(ctx, map[string]any{"next": step}, &answer); err != nil {
 			return report, err
 		}
 		report.Do, step.State = answer.Do, answer.State
@@ -78,8 +78,8 @@ func (r *Report) add(event *notice.Event) {
 	}
 }
 
-// ask invokes the function.
-func (m *Machine) ask(ctx context.Context, event, answer any) error {
+// invoke invokes the revoke function.
+func (m *Machine) invoke(ctx context.Context, event, answer any) error {
 	payload, err := json.Marshal(event)
 	if err != nil {
 		return err
@@ -91,7 +91,8 @@ func (m *Machine) ask(ctx context.Context, event, answer any) error {
 	return json.Unmarshal(text, answer)
 }
 
-// sweep sweeps the secrets, several at a time. An invocation that fails is an outcome, too.
+// sweep sweeps the secrets, several at a time. An invocation that fails is an outcome, not an
+// error.
 func (m *Machine) sweep(ctx context.Context, run string, at time.Time, secrets []string,
 	report *Report) []fleet.Outcome {
 	answers := make([]revocation.Answer, len(secrets))
@@ -100,13 +101,13 @@ func (m *Machine) sweep(ctx context.Context, run string, at time.Time, secrets [
 	for i, arn := range secrets {
 		group.Go(func() error {
 			event := map[string]any{"secretId": arn, "time": at, "run": run, "rotateFunction": m.RotateFunction}
-			if m.ask(ctx, event, &answers[i]) != nil {
+			if m.invoke(ctx, event, &answers[i]) != nil {
 				answers[i] = revocation.Answer{Outcome: revocation.Failed}
 			}
 			return nil
 		})
 	}
-	_ = group.Wait() // no sweep fails
+	_ = group.Wait() // no sweep returns an error
 	outcomes := []fleet.Outcome{}
 	for _, a := range answers {
 		report.Outcomes[a.Outcome]++
@@ -116,8 +117,8 @@ func (m *Machine) sweep(ctx context.Context, run string, at time.Time, secrets [
 	return outcomes
 }
 
-// rotate starts a rotation on need. The event follows, so that there is none about a rotation that
-// was refused.
+// rotate starts a rotation on need. It adds the event afterwards, so that a refused rotation has no
+// event.
 func (m *Machine) rotate(ctx context.Context, r fleet.Rotation, report *Report) {
 	var err error
 	if r.RemovePending != "" {
