@@ -148,7 +148,7 @@ func (s *Server) details(r *record, state *secret) details {
 	if state.primary != "" {
 		out.PrimaryRegion = state.primary
 	}
-	if c := state.rotation; c.ever {
+	if c := state.rotation; c.configured {
 		out.RotationEnabled, out.RotationLambdaARN = &c.enabled, c.function
 		if c.rules != (rules{}) {
 			out.RotationRules = &c.rules

@@ -130,7 +130,7 @@ func numberedTags(n int) []types.Tag {
 
 // A secret that is marked for deletion can only be described, restored or deleted permanently.
 func TestSecretMarkedForDeletionRefusesOperations(t *testing.T) {
-	s, _ := rotating(t, awssecrets.Options{})
+	s, _ := startWithRotator(t, awssecrets.Options{})
 	id := aws.String(name)
 	remove := func(in secretsmanager.DeleteSecretInput) (*secretsmanager.DeleteSecretOutput, error) {
 		in.SecretId = id

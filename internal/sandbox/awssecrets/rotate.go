@@ -43,8 +43,8 @@ func (s *Server) rotateSecret(in rotateSecretInput) (rotateSecretOutput, error) 
 	if err := in.check(); err != nil {
 		return rotateSecretOutput{}, err
 	}
-	// The functions have their own locks. Therefore this check comes before the lock is taken, and
-	// before anything changes.
+	// This check comes before the lock is taken, because Functions can have its own lock. It also
+	// comes before anything changes.
 	if err := s.checkFunction(in); err != nil {
 		return rotateSecretOutput{}, err
 	}
@@ -108,7 +108,7 @@ func (next *secret) configure(in rotateSecretInput, s *Server) error {
 		return errNoFunction
 	}
 	reset := !c.enabled
-	c.ever, c.enabled = true, true
+	c.configured, c.enabled = true, true
 	if in.RotationRules != nil && !in.RotationRules.empty() {
 		c.rules, reset = *in.RotationRules, true
 	}
@@ -164,7 +164,7 @@ type cancelRotateSecretOutput struct {
 func (s *Server) cancelRotateSecret(in secretInput) (cancelRotateSecretOutput, error) {
 	var out cancelRotateSecretOutput
 	state, err := s.change(in.SecretId, func(r *record, next *secret) error {
-		if !next.rotation.ever {
+		if !next.rotation.configured {
 			return errNoFunction
 		}
 		next.rotation.enabled = false

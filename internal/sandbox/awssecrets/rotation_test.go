@@ -34,7 +34,7 @@ func failing(step string, n int32) func(event) error {
 
 // The service, not the function, removes AWSPENDING after the four steps.
 func TestRotationSucceeds(t *testing.T) {
-	s, r := rotating(t, awssecrets.Options{})
+	s, r := startWithRotator(t, awssecrets.Options{})
 	r.after = func(e event) error {
 		if e.Step == "finishSecret" { // the function leaves both labels; the service removes AWSPENDING
 			s.stages("1:AWSPREVIOUS 2:AWSCURRENT,AWSPENDING")
@@ -46,7 +46,7 @@ func TestRotationSucceeds(t *testing.T) {
 	s.stages("1:AWSPREVIOUS 2:AWSCURRENT")
 	s.events(awssecrets.RotationStarted, awssecrets.RotationSucceeded)
 	if got := r.steps(); got != allSteps {
-		t.Errorf("the steps were %s", got)
+		t.Errorf("the steps were %q, want %q", got, allSteps)
 	}
 	for _, e := range r.calls {
 		if e.SecretId != awssecrets.ARN("us-east-1", "123456789012", name) || e.ClientRequestToken != token(2) ||
@@ -62,7 +62,7 @@ func TestRotationSucceeds(t *testing.T) {
 
 // The next rotation has a different RotationToken and uses the stored function.
 func TestSecretCanBeRotatedAgain(t *testing.T) {
-	s, r := rotating(t, awssecrets.Options{})
+	s, r := startWithRotator(t, awssecrets.Options{})
 	s.ok(s.rotate(2, nil))
 	s.ok(s.wait())
 	s.ok(s.rotate(3, func(in *secretsmanager.RotateSecretInput) { in.RotationLambdaARN = nil }))
@@ -75,7 +75,7 @@ func TestSecretCanBeRotatedAgain(t *testing.T) {
 
 // Between RotateSecret and createSecret, the pending version has an id but no value.
 func TestPendingVersionIsEmptyAtFirst(t *testing.T) {
-	s, r := rotating(t, awssecrets.Options{})
+	s, r := startWithRotator(t, awssecrets.Options{})
 	r.before = func(e event) error {
 		if e.Step != "createSecret" {
 			return nil
@@ -100,7 +100,7 @@ func TestPendingVersionIsEmptyAtFirst(t *testing.T) {
 
 // RotateSecret returns before the first step. The same request again starts no second rotation.
 func TestRotateSecretIsAsynchronous(t *testing.T) {
-	s, r := rotating(t, awssecrets.Options{})
+	s, r := startWithRotator(t, awssecrets.Options{})
 	gate := make(chan struct{})
 	r.before = func(event) error { <-gate; return nil }
 	s.ok(s.rotate(2, nil))
@@ -116,18 +116,18 @@ func TestRotateSecretIsAsynchronous(t *testing.T) {
 	close(gate)
 	s.ok(s.wait())
 	if got := r.steps(); got != allSteps {
-		t.Errorf("the steps were %s", got)
+		t.Errorf("the steps were %q, want %q", got, allSteps)
 	}
 }
 
 // If a step fails, the service repeats the whole rotation with the same tokens.
 func TestFailedRotationIsRepeatedFromTheFirstStep(t *testing.T) {
-	s, r := rotating(t, awssecrets.Options{})
+	s, r := startWithRotator(t, awssecrets.Options{})
 	r.before = failing("testSecret", 2)
 	s.ok(s.rotate(2, nil))
 	s.ok(s.wait())
 	if got := r.steps(); got != "create set test create set test "+allSteps {
-		t.Errorf("the steps were %s", got)
+		t.Errorf("the steps were %q, want %q", got, "create set test create set test "+allSteps)
 	}
 	for _, e := range r.calls {
 		if e.ClientRequestToken != token(2) || e.RotationToken != r.calls[0].RotationToken {
@@ -148,17 +148,17 @@ func TestFailedRotationIsRepeatedFromTheFirstStep(t *testing.T) {
 // it.
 func TestFinishSecretMustMoveAWSCURRENT(t *testing.T) {
 	t.Run("fails after the move", func(t *testing.T) {
-		s, r := rotating(t, awssecrets.Options{})
+		s, r := startWithRotator(t, awssecrets.Options{})
 		r.after = failing("finishSecret", 1)
 		s.ok(s.rotate(2, nil))
 		s.ok(s.wait())
 		if got := r.steps(); got != allSteps+" "+allSteps {
-			t.Errorf("the steps were %s", got)
+			t.Errorf("the steps were %q, want %q", got, allSteps+" "+allSteps)
 		}
 		s.stages("1:AWSPREVIOUS 2:AWSCURRENT")
 	})
 	t.Run("succeeds without the move", func(t *testing.T) {
-		s, r := rotating(t, awssecrets.Options{RotationTries: 1})
+		s, r := startWithRotator(t, awssecrets.Options{RotationTries: 1})
 		r.after = func(e event) error {
 			if e.Step == "finishSecret" {
 				return s.move("AWSCURRENT", 2, 1)
@@ -176,7 +176,7 @@ func TestFinishSecretMustMoveAWSCURRENT(t *testing.T) {
 // stuck returns a service whose rotation to version 2 has failed in all attempts.
 func stuck(t *testing.T, step string) (*service, *rotator, *atomic.Bool) {
 	t.Helper()
-	s, r := rotating(t, awssecrets.Options{RotationTries: 2})
+	s, r := startWithRotator(t, awssecrets.Options{RotationTries: 2})
 	var fixed atomic.Bool
 	r.before = func(e event) error {
 		if e.Step == step && !fixed.Load() {
@@ -199,7 +199,7 @@ func TestStuckRotationBlocksAndIsReattempted(t *testing.T) {
 	s, r, fixed := stuck(t, "testSecret")
 	s.stages("1:AWSCURRENT 2:AWSPENDING")
 	if got := r.steps(); got != "create set test create set test" {
-		t.Fatalf("the steps were %s", got)
+		t.Fatalf("the steps were %q, want %q", got, "create set test create set test")
 	}
 	fixed.Store(true)
 	s.refused(s.rotate(3, func(in *secretsmanager.RotateSecretInput) {
@@ -241,7 +241,7 @@ func TestStuckRotationIsFreedByRemovingAWSPENDING(t *testing.T) {
 
 // WaitRotation must also wait for the last step of a rotation that was replaced.
 func TestWaitRotationWaitsForAReplacedRotation(t *testing.T) {
-	s, r := rotating(t, awssecrets.Options{})
+	s, r := startWithRotator(t, awssecrets.Options{})
 	gate, entered := make(chan struct{}), make(chan struct{})
 	var first atomic.Bool
 	r.before = func(event) error {
@@ -275,7 +275,7 @@ func TestWaitRotationWaitsForAReplacedRotation(t *testing.T) {
 // After a successful rotation, AWSPENDING may stay on the current version. It must not block the
 // next rotation.
 func TestAWSPENDINGOnTheCurrentVersionDoesNotBlock(t *testing.T) {
-	s, _ := rotating(t, awssecrets.Options{})
+	s, _ := startWithRotator(t, awssecrets.Options{})
 	s.ok(s.move("AWSPENDING", 0, 1))
 	s.ok(s.rotate(2, nil))
 	s.ok(s.wait())
@@ -284,12 +284,12 @@ func TestAWSPENDINGOnTheCurrentVersionDoesNotBlock(t *testing.T) {
 
 // If AWSPENDING was set outside a rotation, it blocks too, and there is no rotation to continue.
 func TestAWSPENDINGWithoutARotationBlocks(t *testing.T) {
-	s, r := rotating(t, awssecrets.Options{})
+	s, r := startWithRotator(t, awssecrets.Options{})
 	s.ok(s.put(2, "v2", "AWSPENDING"))
 	s.refused(s.rotate(3, nil), "InvalidRequestException", "A previous rotation isn't complete")
 	s.ok(s.wait())
 	if got := r.steps(); got != "" {
-		t.Errorf("the steps were %s", got)
+		t.Errorf("the steps were %q, want %q", got, "")
 	}
 }
 
@@ -308,7 +308,7 @@ func TestManualVersionAbandonsTheRotation(t *testing.T) {
 	}
 	for what, do := range writes {
 		t.Run(what, func(t *testing.T) {
-			s, r := rotating(t, awssecrets.Options{})
+			s, r := startWithRotator(t, awssecrets.Options{})
 			r.after = func(e event) error {
 				if e.Step == "setSecret" {
 					return do(s)
@@ -317,10 +317,10 @@ func TestManualVersionAbandonsTheRotation(t *testing.T) {
 			}
 			s.ok(s.rotate(2, nil))
 			if err := s.wait(); !errors.Is(err, awssecrets.ErrAbandoned) {
-				t.Errorf("the rotation ended with %v", err)
+				t.Errorf("the rotation ended with %v, want ErrAbandoned", err)
 			}
 			if got := r.steps(); got != "create set" {
-				t.Errorf("the steps were %s", got)
+				t.Errorf("the steps were %q, want %q", got, "create set")
 			}
 			if labels, held := s.describe().VersionIdsToStages[token(2)]; held {
 				t.Errorf("the abandoned version has the labels %v", labels)
@@ -345,7 +345,7 @@ func TestManualVersionAbandonsAStuckRotation(t *testing.T) {
 
 // A step that was running when its rotation was abandoned can still store its value.
 func TestStepOfAnAbandonedRotationCanStillWrite(t *testing.T) {
-	s, r := rotating(t, awssecrets.Options{})
+	s, r := startWithRotator(t, awssecrets.Options{})
 	r.before = func(e event) error {
 		if e.Step == "createSecret" {
 			return s.put(3, "v3")
@@ -354,7 +354,7 @@ func TestStepOfAnAbandonedRotationCanStillWrite(t *testing.T) {
 	}
 	s.ok(s.rotate(2, nil))
 	if err := s.wait(); !errors.Is(err, awssecrets.ErrAbandoned) {
-		t.Errorf("the rotation ended with %v", err)
+		t.Errorf("the rotation ended with %v, want ErrAbandoned", err)
 	}
 	s.stages("1:AWSPREVIOUS 2:AWSPENDING 3:AWSCURRENT")
 }
@@ -365,9 +365,9 @@ func TestRemovingAWSPENDINGEndsTheRotation(t *testing.T) {
 	for what, test := range map[string]struct {
 		err   error
 		event string
-	}{"and fails": {errStep, awssecrets.RotationFailed}, "and succeeds": {nil, awssecrets.RotationAbandoned}} {
+	}{"the step fails": {errStep, awssecrets.RotationFailed}, "the step succeeds": {nil, awssecrets.RotationAbandoned}} {
 		t.Run(what, func(t *testing.T) {
-			s, r := rotating(t, awssecrets.Options{})
+			s, r := startWithRotator(t, awssecrets.Options{})
 			r.after = func(e event) error {
 				s.ok(s.move("AWSPENDING", 2, 0))
 				return test.err
@@ -377,7 +377,7 @@ func TestRemovingAWSPENDINGEndsTheRotation(t *testing.T) {
 				t.Error("the rotation succeeded, want an error")
 			}
 			if got := r.steps(); got != "create" {
-				t.Errorf("the steps were %s", got)
+				t.Errorf("the steps were %q, want %q", got, "create")
 			}
 			s.stages("1:AWSCURRENT")
 			s.events(awssecrets.RotationStarted, test.event)
@@ -388,7 +388,7 @@ func TestRemovingAWSPENDINGEndsTheRotation(t *testing.T) {
 // CancelRotateSecret turns rotation off and stops after the running step. AWSPENDING stays and
 // blocks the next rotation.
 func TestCancelLeavesAWSPENDING(t *testing.T) {
-	s, r := rotating(t, awssecrets.Options{})
+	s, r := startWithRotator(t, awssecrets.Options{})
 	cancel := func() (*secretsmanager.CancelRotateSecretOutput, error) {
 		return s.client.CancelRotateSecret(t.Context(), &secretsmanager.CancelRotateSecretInput{
 			SecretId: aws.String(name)})
@@ -406,7 +406,7 @@ func TestCancelLeavesAWSPENDING(t *testing.T) {
 	}
 	s.ok(s.rotate(2, nil))
 	if err := s.wait(); !errors.Is(err, awssecrets.ErrAbandoned) {
-		t.Errorf("the rotation ended with %v", err)
+		t.Errorf("the rotation ended with %v, want ErrAbandoned", err)
 	}
 	if got := aws.ToString(cancelled.Load().VersionId); got != token(2) {
 		t.Errorf("CancelRotateSecret returned version %q", got)
@@ -417,7 +417,7 @@ func TestCancelLeavesAWSPENDING(t *testing.T) {
 	s.stages("1:AWSCURRENT 2:AWSPENDING")
 	s.refused(s.rotate(3, nil), "InvalidRequestException", "A previous rotation isn't complete")
 	if got := r.steps(); got != "create" {
-		t.Errorf("the steps were %s", got)
+		t.Errorf("the steps were %q, want %q", got, "create")
 	}
 }
 
@@ -429,7 +429,7 @@ func TestRotateImmediatelyFalseOnlyRunsTestSecret(t *testing.T) {
 		last string
 	}{"passes": {nil, awssecrets.TestRotationSucceeded}, "fails": {errStep, awssecrets.TestRotationFailed}} {
 		t.Run(what, func(t *testing.T) {
-			s, r := rotating(t, awssecrets.Options{})
+			s, r := startWithRotator(t, awssecrets.Options{})
 			r.before = func(event) error {
 				s.stages("1:AWSCURRENT 2:AWSPENDING")
 				if v, err := s.get("AWSPENDING", 2); err != nil || v != "v1" {
@@ -442,7 +442,7 @@ func TestRotateImmediatelyFalseOnlyRunsTestSecret(t *testing.T) {
 				t.Errorf("the test ended with %v", err)
 			}
 			if got := r.steps(); got != "test" {
-				t.Errorf("the steps were %s", got)
+				t.Errorf("the steps were %q, want %q", got, "test")
 			}
 			s.stages("1:AWSCURRENT")
 			if _, err := s.get("", 2); err == nil {
@@ -478,7 +478,7 @@ func TestWrongRotationTokenIsRefused(t *testing.T) {
 
 // StartPending and FinishPending let a test act as the service. No function is invoked.
 func TestStartPendingAndFinishPending(t *testing.T) {
-	s, r := rotating(t, awssecrets.Options{})
+	s, r := startWithRotator(t, awssecrets.Options{})
 	_, err := s.StartPending(name, token(2))
 	s.ok(err)
 	s.stages("1:AWSCURRENT 2:AWSPENDING")
@@ -500,13 +500,13 @@ func TestStartPendingAndFinishPending(t *testing.T) {
 		t.Error("a finished rotation has no LastRotatedDate")
 	}
 	if got := r.steps(); got != "" {
-		t.Errorf("the steps were %s", got)
+		t.Errorf("the steps were %q, want %q", got, "")
 	}
 }
 
 // Retry also invokes the functions for a rotation that a test started.
 func TestRetryContinuesARotationOfStartPending(t *testing.T) {
-	s, r := rotating(t, awssecrets.Options{})
+	s, r := startWithRotator(t, awssecrets.Options{})
 	s.ok(s.rotate(2, nil)) // sets the function
 	s.ok(s.wait())
 	_, err := s.StartPending(name, token(3))
@@ -515,7 +515,7 @@ func TestRetryContinuesARotationOfStartPending(t *testing.T) {
 	s.ok(s.wait())
 	s.stages("2:AWSPREVIOUS 3:AWSCURRENT")
 	if got := r.steps(); got != allSteps+" "+allSteps {
-		t.Errorf("the steps were %s", got)
+		t.Errorf("the steps were %q, want %q", got, allSteps+" "+allSteps)
 	}
 	if err := s.Retry("absent"); err == nil || !strings.Contains(err.Error(), "ResourceNotFoundException") {
 		t.Errorf("Retry of a secret that does not exist returned %v", err)
@@ -577,7 +577,7 @@ func TestRefusedRotateSecretChangesNothing(t *testing.T) {
 	}
 	for what, test := range tests {
 		t.Run(what, func(t *testing.T) {
-			s, r := rotating(t, awssecrets.Options{})
+			s, r := startWithRotator(t, awssecrets.Options{})
 			before := s.describe().LastChangedDate
 			s.clock.Advance(time.Minute)
 			s.refused(s.rotate(2, test.change), test.code)
@@ -588,7 +588,7 @@ func TestRefusedRotateSecretChangesNothing(t *testing.T) {
 				t.Errorf("after the refused call the secret is %+v", d)
 			}
 			if got := r.steps(); got != "" {
-				t.Errorf("the steps were %s", got)
+				t.Errorf("the steps were %q, want %q", got, "")
 			}
 		})
 	}
@@ -596,7 +596,7 @@ func TestRefusedRotateSecretChangesNothing(t *testing.T) {
 
 // If the secret is deleted, its rotation ends.
 func TestDeletingTheSecretEndsItsRotation(t *testing.T) {
-	s, r := rotating(t, awssecrets.Options{})
+	s, r := startWithRotator(t, awssecrets.Options{})
 	r.after = func(event) error {
 		_, err := s.client.DeleteSecret(context.Background(),
 			&secretsmanager.DeleteSecretInput{SecretId: aws.String(name)})
@@ -604,10 +604,10 @@ func TestDeletingTheSecretEndsItsRotation(t *testing.T) {
 	}
 	s.ok(s.rotate(2, nil))
 	if err := s.wait(); !errors.Is(err, awssecrets.ErrAbandoned) {
-		t.Errorf("the rotation ended with %v", err)
+		t.Errorf("the rotation ended with %v, want ErrAbandoned", err)
 	}
 	if got := r.steps(); got != "create" {
-		t.Errorf("the steps were %s", got)
+		t.Errorf("the steps were %q, want %q", got, "create")
 	}
 }
 

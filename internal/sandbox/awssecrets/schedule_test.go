@@ -58,7 +58,7 @@ func TestNextRotationDate(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.schedule+" "+test.duration, func(t *testing.T) {
-			s, _ := rotating(t, awssecrets.Options{Clock: clockAt(t, "2026-11-22T10:30:00Z")})
+			s, _ := startWithRotator(t, awssecrets.Options{Clock: clockAt(t, "2026-11-22T10:30:00Z")})
 			rules := types.RotationRulesType{ScheduleExpression: aws.String(test.schedule)}
 			if days, err := time.ParseDuration(test.schedule + "ns"); err == nil {
 				rules = types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(int64(days))}
@@ -87,7 +87,7 @@ func TestNextRotationDate(t *testing.T) {
 
 // RotateDue rotates each due secret once, and continues a stuck rotation.
 func TestRotateDue(t *testing.T) {
-	s, r := rotating(t, awssecrets.Options{Clock: clockAt(t, "2026-11-22T10:30:00Z"), RotationTries: 1})
+	s, r := startWithRotator(t, awssecrets.Options{Clock: clockAt(t, "2026-11-22T10:30:00Z"), RotationTries: 1})
 	s.ok(s.rotate(2, scheduled(types.RotationRulesType{ScheduleExpression: aws.String("rate(2 days)")})))
 	s.ok(s.wait())
 	if due := s.RotateDue(); len(due) != 0 {
@@ -116,7 +116,7 @@ func TestRotateDue(t *testing.T) {
 		t.Fatalf("%v is due after its rotation", due)
 	}
 	if got := r.steps(); got != strings.Join([]string{allSteps, "create set test", allSteps}, " ") {
-		t.Errorf("steps were %s", got)
+		t.Errorf("the steps were %q, want %q", got, strings.Join([]string{allSteps, "create set test", allSteps}, " "))
 	}
 }
 
@@ -131,7 +131,7 @@ func TestManualValueChangeCountsAsRotation(t *testing.T) {
 		"rate": {types.RotationRulesType{ScheduleExpression: aws.String("rate(30 days)")}, false},
 	} {
 		t.Run(what, func(t *testing.T) {
-			s, _ := rotating(t, awssecrets.Options{Clock: clockAt(t, "2026-11-22T10:30:00Z")})
+			s, _ := startWithRotator(t, awssecrets.Options{Clock: clockAt(t, "2026-11-22T10:30:00Z")})
 			s.ok(s.rotate(2, scheduled(test.rules)))
 			s.ok(s.wait())
 			s.clock.Advance(5 * 24 * time.Hour)
@@ -151,7 +151,7 @@ func TestManualValueChangeCountsAsRotation(t *testing.T) {
 // New rules count from the last rotation, or from now if that date would be in the past.
 func TestNewRulesCountFromTheLastRotation(t *testing.T) {
 	for days, want := range map[int64]string{30: "2026-12-22T23:59:59Z", 3: "2026-11-30T23:59:59Z"} {
-		s, _ := rotating(t, awssecrets.Options{Clock: clockAt(t, "2026-11-22T10:30:00Z")})
+		s, _ := startWithRotator(t, awssecrets.Options{Clock: clockAt(t, "2026-11-22T10:30:00Z")})
 		s.ok(s.rotate(2, scheduled(types.RotationRulesType{ScheduleExpression: aws.String("rate(90 days)")})))
 		s.ok(s.wait())
 		s.clock.Advance(5 * 24 * time.Hour)

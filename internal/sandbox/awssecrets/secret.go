@@ -32,12 +32,12 @@ type secret struct {
 
 // A configuration is the rotation configuration that RotateSecret stores.
 type configuration struct {
-	ever     bool // true after the first configuration; until then, RotationEnabled is absent
-	enabled  bool
-	function string
-	rules    rules
-	rotated  time.Time
-	next     time.Time // the last moment of the next window; zero without a schedule
+	configured bool // true after the first configuration; until then, RotationEnabled is absent
+	enabled    bool
+	function   string
+	rules      rules
+	rotated    time.Time
+	next       time.Time // the last second of the next window; zero without a schedule
 }
 
 type tag struct {
@@ -85,9 +85,9 @@ func suffix(name string) string {
 	return string(b[:])
 }
 
-// nameOf returns the name of the secret that a SecretId means. A SecretId is a name, a full ARN, or
-// an ARN without its suffix. A partial ARN that ends in a hyphen and six characters is treated as a
-// full ARN, as the API reference warns.
+// nameOf returns the name of the secret that a SecretId identifies. A SecretId is a name, a full
+// ARN, or an ARN without its suffix. A partial ARN that ends in a hyphen and six characters is
+// treated as a full ARN, as the API reference warns.
 func (s *Server) nameOf(id string) string {
 	resource, isARN := strings.CutPrefix(id, arnPrefix(s.options.Region, s.options.Account))
 	if !isARN {

@@ -25,8 +25,8 @@ type Options struct {
 	Region    string       // us-east-1 if empty
 	Account   string       // 123456789012 if empty
 	Functions Function     // nil: no function exists
-	// OnEvent receives each event, one at a time and in order. It can run after the call that caused
-	// the event has returned.
+	// OnEvent receives each event, one at a time and in order. It can run after the call that
+	// caused the event has returned.
 	OnEvent       func(Event)
 	LambdaTimeout time.Duration // of one step; if zero, 15 minutes, Lambda's maximum
 

@@ -275,8 +275,8 @@ func (r *rotator) steps() string {
 	return strings.Join(steps, " ")
 }
 
-// rotating returns a service with a secret and a rotator.
-func rotating(t testing.TB, options awssecrets.Options) (*service, *rotator) {
+// startWithRotator returns a service with a secret and a rotator.
+func startWithRotator(t testing.TB, options awssecrets.Options) (*service, *rotator) {
 	t.Helper()
 	r := &rotator{}
 	options.Functions = r

@@ -12,7 +12,7 @@ import (
 // Every label is on exactly one version and one version is always current, whatever callers do at
 // the same time.
 func TestLabelsAreConsistentUnderConcurrency(t *testing.T) {
-	s, r := rotating(t, awssecrets.Options{RotationTries: 2})
+	s, r := startWithRotator(t, awssecrets.Options{RotationTries: 2})
 	r.before = func(event) error {
 		if rand.IntN(4) == 0 {
 			return errStep

@@ -225,7 +225,8 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// BenchmarkDescribe measures a cheap request. Randomized tests send hundreds of thousands of requests.
+// BenchmarkDescribe measures a cheap request. Randomized tests send hundreds of thousands of
+// requests.
 func BenchmarkDescribe(b *testing.B) { benchmark(b, "DescribeSecret", `{"SecretId":"`+name+`"}`) }
 
 // BenchmarkPut measures the most expensive request. Each creates a version and purges one.

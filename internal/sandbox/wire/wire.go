@@ -5,10 +5,10 @@
 //
 //	next()                                     the request passes
 //	c.Cut()                                    lost request: the service does not receive it
-//	next(); c.Cut()                            lost response: the service serves it, the caller gets an error
+//	next(); c.Cut()                            lost response: served, but the caller gets an error
 //	<-gate; next()                             delay: the caller waits, then the request passes
-//	go func() { <-gate; next() }(); c.Cut()    late request: the service serves it after the caller got an error
-//	c.Respond(429, body, "Retry-After", "1")   the caller gets this response, the service receives nothing
+//	go func() { <-gate; next() }(); c.Cut()    late request: served after the caller got an error
+//	c.Respond(429, body, "Retry-After", "1")   the hook responds instead of the service
 package wire
 
 import (
