@@ -192,10 +192,10 @@ func (s *Server) abandon(r *record, rot *rotation) error {
 func (s *Server) invoke(r *record, rot *rotation, step string) error {
 	failure := &StepError{Step: step, FunctionARN: rot.function}
 	if s.options.Functions == nil {
-		failure.Err = errors.New("no functions are connected")
+		failure.Err = errors.New("no functions are configured")
 		return failure
 	}
-	payload, _ := json.Marshal(struct { // strings always marshal
+	payload, _ := json.Marshal(struct { // cannot fail: all fields are strings
 		Step, SecretId, ClientRequestToken, RotationToken string
 	}{step, r.arn, rot.token, rot.rotationToken})
 	ctx, cancel := context.WithTimeout(s.ctx, s.options.LambdaTimeout)
@@ -207,8 +207,8 @@ func (s *Server) invoke(r *record, rot *rotation, step string) error {
 	return nil
 }
 
-// reportFailure emits an event about a failed attempt, unless the rotation has ended for a reason
-// that has its own event.
+// reportFailure emits an event about a failed attempt. If the rotation has ended, it emits the event
+// only if the reason is that AWSPENDING was removed.
 func (s *Server) reportFailure(r *record, rot *rotation, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -365,7 +365,10 @@ func TestRemovingAWSPENDINGEndsTheRotation(t *testing.T) {
 	for what, test := range map[string]struct {
 		err   error
 		event string
-	}{"the step fails": {errStep, awssecrets.RotationFailed}, "the step succeeds": {nil, awssecrets.RotationAbandoned}} {
+	}{
+		"the step fails":    {errStep, awssecrets.RotationFailed},
+		"the step succeeds": {nil, awssecrets.RotationAbandoned},
+	} {
 		t.Run(what, func(t *testing.T) {
 			s, r := startWithRotator(t, awssecrets.Options{})
 			r.after = func(e event) error {
