@@ -12,12 +12,12 @@ import (
 	"quilt-rotate/internal/terminal/commandline"
 )
 
-// BenchmarkAudit is the whole command, from its arguments to the last line, against a registry with
-// few and with many keys: beside each other, since the clock alone tells of the machine. (With
-// 10,000 keys it is to take less than two seconds.)
+// BenchmarkAudit measures the whole command with a registry of few and of many keys. Compare the
+// two, because the time alone depends on the machine. With 10,000 keys it should take less than 2
+// seconds.
 func BenchmarkAudit(b *testing.B) {
 	for _, keys := range []int{10, 10_000} {
-		registry := crowded(b, keys, func(*wire.Call) {})
+		registry := registryWithKeys(b, keys, func(*wire.Call) {})
 		for _, format := range []string{"table", "json", "csv"} {
 			b.Run(fmt.Sprintf("keys=%d/format=%s", keys, format), func(b *testing.B) {
 				for b.Loop() {
@@ -32,9 +32,9 @@ func BenchmarkAudit(b *testing.B) {
 	}
 }
 
-// crowded is the URL of a registry with so many keys, with an administrator's key in the
-// environment. It shows each request.
-func crowded(tb testing.TB, keys int, observe func(*wire.Call)) string {
+// registryWithKeys starts a registry with many keys, puts an administrator's key into the
+// environment, and returns the registry's URL. It calls observe for each request.
+func registryWithKeys(tb testing.TB, keys int, observe func(*wire.Call)) string {
 	tb.Helper()
 	box, err := sandbox.Start(sandbox.Options{})
 	if err != nil {
@@ -57,24 +57,23 @@ func crowded(tb testing.TB, keys int, observe func(*wire.Call)) string {
 }
 
 func TestAnAuditShowsManyKeysWithFewRequests(t *testing.T) {
-	// Protects administrators of large registries: every key is shown, and the registry is asked no
-	// more often than for a few keys.
+	// A large registry must not need more requests than a small one.
 	requests := func(keys int, format string) (n int64) {
 		var asked atomic.Int64
-		registry := crowded(t, keys, func(*wire.Call) { asked.Add(1) })
+		registry := registryWithKeys(t, keys, func(*wire.Call) { asked.Add(1) })
 		var stdout, stderr strings.Builder
 		if status := execute(t.Context(), []string{"audit", "--format", format, "--registry", registry},
 			strings.NewReader(""), &stdout, &stderr); status != commandline.OK {
 			t.Fatalf("%s: exit status %d: %s", format, status, stderr.String())
 		}
 		if format != "table" && strings.Count(stdout.String(), "-prod-2026q3") < keys {
-			t.Errorf("%s: keys are missing", format)
+			t.Errorf("%s: the output lacks keys", format)
 		}
 		return asked.Load()
 	}
 	for _, format := range []string{"table", "json", "csv"} {
 		if few, many := requests(10, format), requests(10_000, format); many != few {
-			t.Errorf("%s: %d requests for 10,000 keys, and %d for 10", format, many, few)
+			t.Errorf("%s: %d requests for 10,000 keys, want %d as for 10 keys", format, many, few)
 		}
 	}
 }

@@ -15,8 +15,7 @@ import (
 )
 
 func TestCompletionHasEveryCommandAndOption(t *testing.T) {
-	// Protects people who learn a command from its completions: every option in the help is
-	// offered.
+	// The completion scripts must offer every option of the help.
 	parser, err := kong.New(&commands{}, kong.Name("quilt-rotate"))
 	if err != nil {
 		t.Fatal(err)
@@ -43,13 +42,13 @@ func TestCompletionHasEveryCommandAndOption(t *testing.T) {
 			}
 		}
 		if options < 100 {
-			t.Errorf("the help lists only %d options", options)
+			t.Errorf("the help lists only %d options, want 100 or more", options)
 		}
 	}
 }
 
 func TestCompletionScriptsAreCurrent(t *testing.T) {
-	// Protects from scripts that offer a command or option that no longer exists.
+	// A completion script must not offer a command or an option that no longer exists.
 	parser, err := kong.New(&commands{}, kong.Name("quilt-rotate"))
 	if err != nil {
 		t.Fatal(err)
@@ -59,20 +58,20 @@ func TestCompletionScriptsAreCurrent(t *testing.T) {
 		var script strings.Builder
 		write(&script, places)
 		file := "completion/quilt-rotate." + shell
-		if *goldenShapes {
+		if *golden {
 			if err := os.WriteFile(file, []byte(script.String()), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			continue
 		}
 		if has, err := os.ReadFile(file); err != nil || string(has) != script.String() {
-			t.Errorf("%s does not fit the commands (%v): run go test ./cmd/quilt-rotate -run Completion -golden, and "+
+			t.Errorf("%s is out of date (%v): run go test ./cmd/quilt-rotate -run Completion -golden, and "+
 				"build again", file, err)
 		}
 	}
 }
 
-// A place is the program or one of its commands, with what may follow it on the line.
+// place is the program or one of its commands, with what may follow it on the command line.
 type place struct {
 	path    string   // "quilt-rotate keys list"
 	words   []string // commands, and the values of arguments
@@ -85,7 +84,7 @@ type completedOption struct {
 	values      []string // if they are listed
 }
 
-// placesOf lists the node and the commands below it.
+// placesOf returns the places of the node and of the commands below it.
 func placesOf(node *kong.Node) []place {
 	at := place{path: node.FullPath()}
 	for n := node; n != nil; n = n.Parent {
@@ -109,14 +108,14 @@ func placesOf(node *kong.Node) []place {
 	return append([]place{at}, below...)
 }
 
-// valuesOf returns the values that are accepted, if they are listed. The parser has an empty one
-// for an option that may be left out.
+// valuesOf returns the accepted values, if they are listed. It removes the empty value that the
+// parser has for an optional option.
 func valuesOf(value *kong.Value) []string {
 	return slices.DeleteFunc(value.EnumSlice(), func(text string) bool { return text == "" })
 }
 
-// writeBash writes a function that follows the commands on the line, and then offers what may come
-// next. If nothing matches, bash offers files.
+// writeBash writes a function that finds the command on the line and offers what may follow it. If
+// nothing matches, bash offers files.
 func writeBash(w io.Writer, places []place) {
 	fmt.Fprint(w, "_quilt_rotate() {\n  local at=quilt-rotate previous=${COMP_WORDS[COMP_CWORD-1]} words= index\n")
 	fmt.Fprint(w, "  for ((index = 1; index < COMP_CWORD; index++)); do\n    case \"$at ${COMP_WORDS[index]}\" in\n")
@@ -145,8 +144,8 @@ func writeBash(w io.Writer, places []place) {
 		"complete -o default -F _quilt_rotate quilt-rotate\n")
 }
 
-// writeFish writes a function that compares the commands on the line with a place, and one line for
-// each word and option that may follow there.
+// writeFish writes a function that compares the commands on the line with a place, and a line for
+// each word and option that may follow the place.
 func writeFish(w io.Writer, places []place) {
 	fmt.Fprint(w, "function __quilt_rotate_at\n  set -l at quilt-rotate\n  for word in (commandline "+
 		"-opc)[2..]\n    switch \"$at $word\"\n")
@@ -172,7 +171,7 @@ func writeFish(w io.Writer, places []place) {
 	}
 }
 
-// commandPaths are the places below the program, as words of a shell.
+// commandPaths returns the paths of the commands, quoted for a shell.
 func commandPaths(places []place) []string {
 	var paths []string
 	for _, p := range places[1:] {

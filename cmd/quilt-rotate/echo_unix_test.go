@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// echoes tells whether the terminal shows what is typed.
+// echoes reports whether the terminal shows what is typed.
 func echoes(terminal *os.File) bool {
 	settings, err := termios.GetTermios(int(terminal.Fd()))
 	return err == nil && settings.Lflag&unix.ECHO != 0

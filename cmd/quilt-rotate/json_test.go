@@ -13,16 +13,16 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-var goldenShapes = flag.Bool("golden", false, "write the golden files of testdata/json anew")
+var golden = flag.Bool("golden", false, "write the golden files of testdata/json and the completion scripts")
 
-// json NAME: the last standard output is one JSON document, and nothing else; it has the fields
-// that testdata/json/NAME.txt lists, and its times are in UTC and to the second.
-func shape(ts *testscript.TestScript, _ bool, args []string) {
+// jsonFields is the command "json NAME". The last standard output is exactly one JSON document. It
+// has the fields that testdata/json/NAME.txt lists, and its times are in UTC, in whole seconds.
+func jsonFields(ts *testscript.TestScript, _ bool, args []string) {
 	decoder := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
 	var document any
 	ts.Check(decoder.Decode(&document))
 	if _, err := decoder.Token(); err != io.EOF {
-		ts.Fatalf("something follows the JSON document")
+		ts.Fatalf("the output continues after the JSON document")
 	}
 	found := map[string]bool{}
 	fieldsOf(ts, document, "", found)
@@ -33,20 +33,20 @@ func shape(ts *testscript.TestScript, _ bool, args []string) {
 	slices.Sort(paths)
 	got := strings.Join(paths, "\n") + "\n"
 	file := filepath.Join(ts.Getenv("JSON"), args[0]+".txt")
-	if *goldenShapes {
+	if *golden {
 		ts.Check(os.WriteFile(file, []byte(got), 0o644))
 		return
 	}
 	want, err := os.ReadFile(file)
 	ts.Check(err)
 	if got != string(want) {
-		ts.Fatalf("the fields are\n%sand not those of testdata/json/%s.txt "+
-			"(if this is meant: -golden, and say it in the command's help)\n%s", got, args[0], want)
+		ts.Fatalf("got the fields\n%swant those of testdata/json/%s.txt "+
+			"(if the change is intended, run with -golden and update the command's help)\n%s", got, args[0], want)
 	}
 }
 
-// fieldsOf gathers the paths of all fields: "keys[].keyId". What has names from outside, such as
-// tags, is one field.
+// fieldsOf collects the paths of all fields, such as "keys[].keyId". An object with arbitrary
+// names, such as tags, counts as one field.
 func fieldsOf(ts *testscript.TestScript, value any, path string, found map[string]bool) {
 	switch value := value.(type) {
 	case map[string]any:
@@ -64,7 +64,7 @@ func fieldsOf(ts *testscript.TestScript, value any, path string, found map[strin
 		}
 	case string:
 		if t, err := time.Parse(time.RFC3339Nano, value); err == nil && t.UTC().Format(time.RFC3339) != value {
-			ts.Fatalf("%s is %s, which is not in UTC and to the second", path, value)
+			ts.Fatalf("%s is %s, want a time in UTC in whole seconds", path, value)
 		}
 	}
 }

@@ -21,20 +21,20 @@ import (
 // folder holds the built functions.
 var folder string
 
-// TestMain builds the functions, and puts this command on the path: as itself, not as a test.
+// TestMain builds the functions, and puts this command on the scripts' path.
 func TestMain(m *testing.M) {
 	testscript.Main(withFunctions{m}, map[string]func(){"quilt-rotate": asCommand})
 }
 
-// hang is how long a command of a script may take: longer than any wait of its own, so that it only
-// ends one that would never end.
+// hang is how long a command of a script may take. It is longer than any wait of the command, so it
+// only ends a command that hangs.
 const hang = 5 * time.Minute
 
-// asCommand is main, with a limit. If a script sets NOTICED, the command also creates that file
-// once it has noticed an interrupt: a process goes on for a moment after it was sent a signal, so a
-// script cannot know otherwise.
+// asCommand runs main with a time limit. If a script sets NOTICED, the command creates that file
+// when it has received an interrupt. A process continues for a moment after a signal was sent, so a
+// script cannot detect this in another way.
 func asCommand() {
-	time.AfterFunc(hang, func() { panic("the command has not ended after " + hang.String()) })
+	time.AfterFunc(hang, func() { panic("the command did not end within " + hang.String()) })
 	marker := os.Getenv("NOTICED")
 	if marker == "" {
 		main()
@@ -49,8 +49,8 @@ func asCommand() {
 type withFunctions struct{ m *testing.M }
 
 func (w withFunctions) Run() int {
-	// Started with nohup, this process ignores SIGHUP, and so would each command of a script. A signal
-	// that is caught here has its default effect there.
+	// Started with nohup, this process ignores SIGHUP, and so would each command of a script. A
+	// signal that is caught here has its default effect there.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	hermetic.Clear()
 	var err error

@@ -9,8 +9,7 @@ import (
 )
 
 func TestTheHelpOfMakeFitsATerminal(t *testing.T) {
-	// Protects the first thing that a newcomer sees: each target in lines of at most 80 columns,
-	// with its whole description.
+	// Each target's whole description must be in lines of at most 80 columns.
 	out, err := exec.Command("make", "-s", "-C", "../..", "help").Output()
 	if errors.Is(err, exec.ErrNotFound) {
 		t.Skip("SKIPPED: the help of make: make is not installed")
@@ -20,7 +19,7 @@ func TestTheHelpOfMakeFitsATerminal(t *testing.T) {
 	}
 	for line := range strings.Lines(string(out)) {
 		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
-			t.Errorf("%d columns: %s", n, line)
+			t.Errorf("a line has %d columns, want at most 80: %s", n, line)
 		}
 	}
 	words := strings.Join(strings.Fields(string(out)), " ")

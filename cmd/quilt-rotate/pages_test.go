@@ -24,18 +24,15 @@ import (
 	"quilt-rotate/docs/handbook"
 	"quilt-rotate/internal/apikey"
 	"quilt-rotate/internal/redact"
-	"quilt-rotate/internal/sandbox"
 	"quilt-rotate/internal/sandbox/quiltregistry"
-	"quilt-rotate/internal/sandbox/sandboxtest"
-	"quilt-rotate/internal/sandbox/wire"
 	"quilt-rotate/internal/vault"
 )
 
 func TestPages(t *testing.T) {
-	// Protects who follows a page at three in the morning: each command of each page is typed here,
-	// in the order of the page, from the broken state that its script makes (testdata/pages); it
-	// ends as it should, and prints what the page shows. A script has a line `type` for each
-	// command of its page.
+	// The commands of a page must work during an incident. For each page, a script in
+	// testdata/pages prepares the state that the page describes. Then each command of the page runs
+	// in order, and its exit status and output are compared with the page. A script has a line
+	// `type` for each command.
 	t.Parallel()
 	all, err := handbook.All("../..")
 	if err != nil {
@@ -49,12 +46,12 @@ func TestPages(t *testing.T) {
 		name := strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(p.Path, "docs/"), ".md"), "/", "-")
 		script, err := os.ReadFile(filepath.Join("testdata", "pages", name+".txt"))
 		if errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s has commands, and testdata/pages/%s.txt, which makes the state that they are for, is missing",
+			t.Errorf("%s has commands, but testdata/pages/%s.txt, which prepares their state, is missing",
 				p.Path, name)
 			continue
 		}
 		file := filepath.Join(folder, name+".txtar")
-		if err := errors.Join(err, os.WriteFile(file, append(script, "\nnothing-left\n"...), 0o600)); err != nil {
+		if err := errors.Join(err, os.WriteFile(file, append(script, "\nall-typed\n"...), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		pages[name] = p
@@ -74,10 +71,10 @@ func TestPages(t *testing.T) {
 		t.Logf("SAMPLED: 1 of %d pages with commands of the AWS CLI, which take half a second each; all: go test "+
 			"./cmd/quilt-rotate -run Pages -exhaustive", everyAWS)
 	}
-	if raced { // make test types all of them without the race detector, under which they take minutes
+	if raced { // make test types all of them without the race detector; with it they take minutes
 		files = slices.DeleteFunc(files, func(string) bool { skipped++; return skipped%8 != 0 })
 	}
-	noScriptIsLeft(t, pages)
+	checkNoUnusedScript(t, pages)
 
 	worlds := &worlds{byScript: map[string]*world{}}
 	testscript.RunT(shown{t, worlds, nil}, testscript.Params{
@@ -90,12 +87,12 @@ func TestPages(t *testing.T) {
 	})
 }
 
-var exhaustive = flag.Bool("exhaustive", false, "type all pages with commands of the AWS CLI, and not a sample")
+var exhaustive = flag.Bool("exhaustive", false, "test all pages with commands of the AWS CLI, not a sample")
 
 const everyAWS = 3
 
-// programsOf are those of a person's machine that the commands need. A page is typed as a whole or
-// not at all: each of its commands relies on the ones before.
+// programsOf returns the programs that the commands need and that may not be installed. Either all
+// commands of a page run or none, because each relies on the ones before it.
 func programsOf(commands []handbook.Command) []string {
 	return slices.DeleteFunc([]string{"aws", "python3"}, func(program string) bool {
 		form := regexp.MustCompile(`\b` + program + ` `)
@@ -108,8 +105,8 @@ func notInstalled(program string) bool {
 	return err != nil
 }
 
-// noScriptIsLeft finds scripts whose page is gone.
-func noScriptIsLeft(t *testing.T, pages map[string]handbook.Page) {
+// checkNoUnusedScript fails the test if a script's page no longer exists or has no commands.
+func checkNoUnusedScript(t *testing.T, pages map[string]handbook.Page) {
 	t.Helper()
 	scripts, err := filepath.Glob("testdata/pages/*.txt")
 	if err != nil || len(scripts) == 0 {
@@ -117,24 +114,24 @@ func noScriptIsLeft(t *testing.T, pages map[string]handbook.Page) {
 	}
 	for _, script := range scripts {
 		if _, ok := pages[strings.TrimSuffix(filepath.Base(script), ".txt")]; !ok {
-			t.Errorf("%s is of no page that has commands", script)
+			t.Errorf("%s belongs to no page with commands", script)
 		}
 	}
 }
 
-// A reader follows a page.
+// reader runs the commands of a page.
 type reader struct {
 	page  handbook.Page
-	typed int // how many commands so far
+	typed int // the number of commands that ran
 }
 
 type readerKey struct{}
 
 func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	list := commandsOfScripts()
-	// type [STATUS [ANSWER...]]: types the page's next command, which ends with that status, and
-	// prints what the page shows; with answers, at a terminal, where one is typed at each question.
-	// type all: types what is left.
+	// type [STATUS [ANSWER...]]: runs the page's next command and compares its exit status, and its
+	// output with the page. With answers, the command runs at a terminal, where an answer is typed
+	// at each question. type all: runs the remaining commands.
 	list["type"] = func(ts *testscript.TestScript, _ bool, args []string) {
 		r := ts.Value(readerKey{}).(*reader)
 		switch {
@@ -150,19 +147,8 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 			r.next(ts, 0)
 		}
 	}
-	// off SECRET: somebody cancels its rotation.
-	list["off"] = func(ts *testscript.TestScript, _ bool, args []string) {
-		_, err := worldOf(ts).SecretsManager().CancelRotateSecret(context.Background(),
-			&secretsmanager.CancelRotateSecretInput{SecretId: &args[0]})
-		ts.Check(err)
-	}
-	// deleted SECRET: somebody deletes it, so that it can be restored.
-	list["deleted"] = func(ts *testscript.TestScript, _ bool, args []string) {
-		_, err := worldOf(ts).SecretsManager().DeleteSecret(context.Background(),
-			&secretsmanager.DeleteSecretInput{SecretId: &args[0]})
-		ts.Check(err)
-	}
-	// label SECRET LABEL...: somebody puts labels on its current version. ! label: takes them off.
+	// label SECRET LABEL...: puts the labels on the current version. ! label SECRET LABEL...:
+	// removes them.
 	list["label"] = func(ts *testscript.TestScript, neg bool, args []string) {
 		w := worldOf(ts)
 		version, _, err := w.Current(args[0])
@@ -177,8 +163,8 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 			ts.Check(err)
 		}
 	}
-	// uses ID: a consumer goes on using the key.
-	list["uses"] = func(ts *testscript.TestScript, _ bool, args []string) {
+	// log-in ID: a consumer logs in with the key.
+	list["log-in"] = func(ts *testscript.TestScript, _ bool, args []string) {
 		w := worldOf(ts)
 		w.mu.Lock()
 		key, err := apikey.Parse(w.keys[args[0]])
@@ -190,30 +176,9 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 			ts.Fatalf("the key %s does not log in", args[0])
 		}
 	}
-	// issuer NAME user|admin|others|broken: a secret with the password of one of the two, which
-	// serves prod/*, the user's that serves others, or with something that is no credential.
-	list["issuer"] = func(ts *testscript.TestScript, _ bool, args []string) {
-		value := map[string]string{
-			"user": fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.UserName,
-				sandbox.UserPassword),
-			"admin": fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.AdminName,
-				sandbox.AdminPassword),
-			"others": fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["team-b/*"]}`, sandbox.UserName,
-				sandbox.UserPassword),
-			"broken": `{"nothing": "of use"}`,
-		}[args[1]]
-		_, err := worldOf(ts).SecretsManager().CreateSecret(context.Background(),
-			&secretsmanager.CreateSecretInput{Name: &args[0], SecretString: &value})
-		ts.Check(err)
-	}
-	// transfer ID: the key is the administrator's now.
-	list["transfer"] = func(ts *testscript.TestScript, _ bool, args []string) {
-		if !worldOf(ts).Registry.TransferKey(args[0], sandbox.AdminEmail) {
-			ts.Fatalf("the registry has no key %s", args[0])
-		}
-	}
-	// fails TYPE FUNCTION EVENT: the function fails with that type of error. In the event
-	// ARN:SECRET stands for the secret's ARN, and STAGE:SECRET for its version there.
+	// fails TYPE FUNCTION EVENT: calls the function, which fails with that type of error. In the
+	// event, ARN:SECRET stands for the secret's ARN, and LABEL:SECRET for the version with the
+	// label.
 	list["fails"] = func(ts *testscript.TestScript, _ bool, args []string) {
 		w := worldOf(ts)
 		event := regexp.MustCompile(`(ARN|AWS[A-Z]+):([a-z/]+)`).ReplaceAllStringFunc(args[2],
@@ -229,11 +194,11 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 		answer, functionError, err := w.Lambda.Invoke(context.Background(), args[1], []byte(event))
 		ts.Check(err)
 		if functionError == "" || !strings.Contains(string(answer), `"errorType":"`+args[0]+`"`) {
-			ts.Fatalf("the function %s answers %s", args[1], answer)
+			ts.Fatalf("the function %s answered %s, want an error of type %s", args[1], answer, args[0])
 		}
 	}
-	// drop-pending SECRET: its pending key is deleted at the registry.
-	list["drop-pending"] = func(ts *testscript.TestScript, _ bool, args []string) {
+	// delete-pending-key SECRET: deletes the secret's pending key at the registry.
+	list["delete-pending-key"] = func(ts *testscript.TestScript, _ bool, args []string) {
 		w := worldOf(ts)
 		shot, err := w.Secrets.Snapshot(args[0])
 		ts.Check(err)
@@ -243,28 +208,21 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 		key, _ := w.Registry.KeyBySecret(value.Key().Reveal())
 		w.Registry.Delete(key.ID)
 	}
-	// lose OPERATION: its answers are lost from now on, until ! refuse.
-	list["lose"] = func(ts *testscript.TestScript, _ bool, args []string) {
-		w := worldOf(ts)
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.faults = []wire.Hook{sandboxtest.On(sandboxtest.LoseAnswer, args[0])}
-	}
-	// calm: the registry behaves again as registries do.
-	list["calm"] = func(ts *testscript.TestScript, _ bool, _ []string) {
+	// reset-registry: resets all switches of the registry.
+	list["reset-registry"] = func(ts *testscript.TestScript, _ bool, _ []string) {
 		worldOf(ts).Registry.SetSwitches(func(s *quiltregistry.Switches) { *s = quiltregistry.Switches{} })
 	}
-	// nothing-left: the whole page was typed.
-	list["nothing-left"] = func(ts *testscript.TestScript, _ bool, _ []string) {
+	// all-typed: all commands of the page ran.
+	list["all-typed"] = func(ts *testscript.TestScript, _ bool, _ []string) {
 		r := ts.Value(readerKey{}).(*reader)
 		for _, c := range r.page.Commands()[r.typed:] {
-			ts.Fatalf("%s:%d was not typed: %s", r.page.Path, c.At, c.Line)
+			ts.Fatalf("%s:%d did not run: %s", r.page.Path, c.At, c.Line)
 		}
 	}
 	return list
 }
 
-// madeElsewhere are errors that no script of a page makes, each with the test that does.
+// madeElsewhere maps errors that no script of a page causes to the test that causes them.
 var madeElsewhere = map[string]string{
 	"RotationOff":         "TestRotationSwitchedOff",
 	"PendingHoldsCurrent": "TestAPendingValueThatHoldsTheCurrentKey",
@@ -274,8 +232,8 @@ var madeElsewhere = map[string]string{
 }
 
 func TestScriptsOfErrorsMakeThem(t *testing.T) {
-	// Protects the pages from being typed where all is well: the script of an error's page sees
-	// that error first, or a test is named that makes it.
+	// The commands of an error's page must run after that error. Therefore its script causes the
+	// error first, or madeElsewhere names a test that does.
 	all, err := handbook.All("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -288,24 +246,25 @@ func TestScriptsOfErrorsMakeThem(t *testing.T) {
 				"runbook-"+strings.TrimSuffix(filepath.Base(p.Path), ".md")+".txt"))
 			made := regexp.MustCompile(`(?m)^(fails|stdout|stderr) .*\b` + match[1] + `\b`).Match(script)
 			if _, elsewhere := madeElsewhere[match[1]]; made == elsewhere {
-				t.Errorf("%s: its script sees the error: %t; another test is named: %t", p.Path, made, elsewhere)
+				t.Errorf("%s: the script causes the error: %t, madeElsewhere names a test: %t; want exactly one",
+					p.Path, made, elsewhere)
 			}
 		}
 	}
 	if seen < 30 {
-		t.Errorf("found %d errors only", seen)
+		t.Errorf("found only %d errors, want 30 or more", seen)
 	}
 }
 
-// unset takes out what is empty here and unset at a person's: the AWS CLI looks for a profile
-// without a name.
+// unset unsets variables that are empty. The AWS CLI looks for a profile with an empty name if
+// AWS_PROFILE is empty.
 const unset = `for name in AWS_PROFILE AWS_SESSION_TOKEN AWS_CA_BUNDLE; do eval test -n '"$'$name'"' || unset $name; done; `
 
-// command is the page's next one.
+// command returns the page's next command.
 func (r *reader) command(ts *testscript.TestScript) handbook.Command {
 	commands := r.page.Commands()
 	if r.typed >= len(commands) {
-		ts.Fatalf("%s has %d commands only", r.page.Path, len(commands))
+		ts.Fatalf("%s has only %d commands", r.page.Path, len(commands))
 	}
 	r.typed++
 	return commands[r.typed-1]
@@ -323,7 +282,7 @@ func (r *reader) next(ts *testscript.TestScript, status int) {
 	r.check(ts, c, status, got, ts.ReadFile("stdout")+ts.ReadFile("stderr"))
 }
 
-// answer types the page's next command at a terminal, and an answer at each question.
+// answer runs the page's next command at a terminal and types an answer at each question.
 func (r *reader) answer(ts *testscript.TestScript, status int, answers []string) {
 	c := r.command(ts)
 	command := exec.Command("/bin/sh", "-c", unset+c.Line)
@@ -342,7 +301,7 @@ func (r *reader) answer(ts *testscript.TestScript, status int, answers []string)
 		if rest := screen.Bytes()[asked:]; len(answers) > 0 && question.Match(rest) {
 			asked = screen.Len()
 			text, unseen := answerOf(ts, answers[0])
-			for unseen && echoes(terminal) { // a moment after the question, the terminal is told to show nothing
+			for unseen && echoes(terminal) { // the command turns the echo off after the question
 				runtime.Gosched()
 			}
 			_, err := terminal.WriteString(text + "\n")
@@ -361,11 +320,12 @@ func (r *reader) answer(ts *testscript.TestScript, status int, answers []string)
 	fmt.Fprint(ts.Stdout(), shown)
 	r.check(ts, c, status, got, shown)
 	if len(answers) > 0 {
-		ts.Fatalf("%s:%d: %s asked less than was answered", r.page.Path, c.At, c.Line)
+		ts.Fatalf("%s:%d: %s: %d answers were not used", r.page.Path, c.At, c.Line, len(answers))
 	}
 }
 
-// answerOf is an answer, or with an @ what is in that file, which must not be seen.
+// answerOf returns the answer. An answer with @ is the content of that file, which the terminal
+// must not show.
 func answerOf(ts *testscript.TestScript, answer string) (text string, unseen bool) {
 	file, unseen := strings.CutPrefix(answer, "@")
 	if unseen {
@@ -374,7 +334,7 @@ func answerOf(ts *testscript.TestScript, answer string) (text string, unseen boo
 	return answer, false
 }
 
-// check compares how a command ended, and what it printed, with what the page says.
+// check compares the exit status and the output of a command with the page.
 func (r *reader) check(ts *testscript.TestScript, c handbook.Command, want, got int, output string) {
 	if got != want {
 		ts.Fatalf("%s:%d: %s: exit status %d, want %d\n%s", r.page.Path, c.At, c.Line, got, want, output)
@@ -386,8 +346,8 @@ func (r *reader) check(ts *testscript.TestScript, c handbook.Command, want, got 
 	}
 }
 
-// showsIn tells whether a line of the output is as the page shows it; "…" stands for anything, and
-// a run of spaces for another.
+// showsIn reports whether a line of the output matches the line of the page. "…" stands for any
+// text, and spaces match any number of spaces.
 func showsIn(output, shown string) bool {
 	form := regexp.QuoteMeta(strings.Join(strings.Fields(shown), " "))
 	form = "^ *" + strings.ReplaceAll(strings.ReplaceAll(form, "…", ".*"), " ", " +") + " *$"

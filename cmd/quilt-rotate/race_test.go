@@ -2,6 +2,6 @@
 
 package main
 
-// raced tells whether the race detector is on, under which every program that a script starts takes
-// its time: then most pages are left to the run without it.
+// raced reports whether the race detector is on. It makes every program of a script slow, so most
+// pages are tested only without it.
 const raced = true

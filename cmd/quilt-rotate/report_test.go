@@ -7,14 +7,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// reportCommands let months pass. Each is described at its method.
+// reportCommands prepare the sandbox for scripts about reports. Each is described at its method.
 var reportCommands = map[string]func(w *world, ts *testscript.TestScript, neg bool, args []string){
 	"months": (*world).months,
 	"retain": (*world).retain,
 }
 
-// months N SECRET: N months of 30 days pass, each as it should: a rotation by the function, a sweep
-// that marks the replaced key, and a sweep after the grace period and the quiet period, which
+// months N SECRET: N months of 30 days pass without faults. In each, the function rotates the
+// secret, a sweep marks the replaced key, and a sweep after the grace period and the quiet period
 // revokes it.
 func (w *world) months(ts *testscript.TestScript, _ bool, args []string) {
 	for range atoi(ts, args[0]) {
@@ -29,7 +29,7 @@ func (w *world) months(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// retain GROUP DAYS: the log group keeps its lines for so many days.
+// retain GROUP DAYS: the log group keeps its events for that many days.
 func (w *world) retain(ts *testscript.TestScript, _ bool, args []string) {
 	w.Logs.Retain(args[0], atoi(ts, args[1]))
 }

@@ -18,9 +18,8 @@ import (
 )
 
 func TestScripts(t *testing.T) {
-	// Protects what a person at a terminal meets: output, errors with their hints, exit status. And
-	// promise 4: no script's output holds a key, a token or a password that went over the wire
-	// while it ran.
+	// The scripts in testdata compare the output, the errors with their hints and the exit status
+	// of the command. No output may contain a key, a token or a password that was sent (promise 4).
 	t.Parallel()
 	worlds := &worlds{byScript: map[string]*world{}}
 	testscript.RunT(shown{t, worlds, nil}, testscript.Params{
@@ -28,8 +27,8 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			script, err := os.ReadFile(filepath.Join("testdata", strings.TrimPrefix(filepath.Base(env.WorkDir),
 				"script-")+".txtar"))
-			if strings.Contains(string(script), "\nadvised 0 'aws ") && notInstalled("aws") {
-				env.T().Skip("SKIPPED: scripts that follow advice to use the AWS CLI: it is not installed")
+			if strings.Contains(string(script), "\nrun-advice 0 'aws ") && notInstalled("aws") {
+				env.T().Skip("SKIPPED: scripts that run advice with the AWS CLI: it is not installed")
 			}
 			return errors.Join(err, worlds.setUp(env))
 		},
@@ -37,12 +36,12 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// setUp gives a script its own world, and nothing of the machine's AWS.
+// setUp gives a script its own sandbox, and hides the machine's AWS configuration.
 func (w *worlds) setUp(env *testscript.Env) error {
 	for _, name := range awsVariables {
 		env.Setenv(name, "")
 	}
-	env.Setenv("HOME", env.WorkDir) // nobody's AWS profile
+	env.Setenv("HOME", env.WorkDir) // no AWS profile
 	env.Setenv("FUNCTIONS", folder)
 	events, err := filepath.Abs("../../events")
 	env.Setenv("EVENTS", events)
@@ -55,7 +54,7 @@ func (w *worlds) setUp(env *testscript.Env) error {
 	return errors.Join(err, shapesErr)
 }
 
-// awsVariables must not lead a script to anything but its sandbox.
+// awsVariables are cleared, so that a script connects only to its sandbox.
 var awsVariables = []string{
 	"AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
 	"AWS_SESSION_TOKEN", "AWS_CA_BUNDLE",
@@ -64,9 +63,9 @@ var awsVariables = []string{
 
 func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	list := map[string]func(ts *testscript.TestScript, neg bool, args []string){
-		"person": person,
-		"json":   shape,
-		// status N command args: runs the command and expects that exit status.
+		"at-terminal": atTerminal,
+		"json":        jsonFields,
+		// status N COMMAND [ARG...]: runs the command, which ends with the exit status N.
 		"status": func(ts *testscript.TestScript, _ bool, args []string) {
 			err := ts.Exec(args[1], args[2:]...)
 			got := "0"
@@ -76,10 +75,10 @@ func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, ar
 			if got != args[0] {
 				ts.Fatalf("exit status %s, want %s", got, args[0])
 			}
-			plain(ts, args[1:])
+			checkPlain(ts, args[1:])
 			worldOf(ts).advice = ts.ReadFile("stdout") + ts.ReadFile("stderr")
 		},
-		"advised": advised,
+		"run-advice": runAdvice,
 	}
 	for _, commands := range []map[string]func(*world, *testscript.TestScript, bool, []string){worldCommands,
 		incidentCommands, reportCommands} {
@@ -93,12 +92,12 @@ func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, ar
 	return list
 }
 
-// advised STATUS COMMAND [ARG...]: the output of the last `status` has this command. It is typed
-// here, with further arguments, and ends with that exit status. So advice that does not work fails
-// a script.
-func advised(ts *testscript.TestScript, _ bool, args []string) {
+// runAdvice is the command "run-advice STATUS COMMAND [ARG...]". The output of the last `status`
+// advises the command. It runs here, with the arguments, and ends with the exit status. Advice that
+// does not work fails the script.
+func runAdvice(ts *testscript.TestScript, _ bool, args []string) {
 	if !strings.Contains(worldOf(ts).advice, args[1]) {
-		ts.Fatalf("nothing advises to type: %s", args[1])
+		ts.Fatalf("the last output does not advise %q", args[1])
 	}
 	got := "0"
 	if err := ts.Exec("sh", "-c", unset+strings.Join(args[1:], " ")); err != nil {
@@ -109,10 +108,9 @@ func advised(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// plain fails the script if the output of a run without a terminal has an escape code or a
-// character that a terminal would obey or hide, or if the standard output of --json is neither
-// empty nor one document.
-func plain(ts *testscript.TestScript, command []string) {
+// checkPlain fails the script if the output of a run without a terminal has an escape code or
+// another control character, or if the standard output of --json is neither empty nor one document.
+func checkPlain(ts *testscript.TestScript, command []string) {
 	stdout := ts.ReadFile("stdout")
 	for _, r := range stdout + ts.ReadFile("stderr") {
 		if terminal.Hidden(r) && !strings.ContainsRune("\t\r\n", r) {
@@ -124,7 +122,7 @@ func plain(ts *testscript.TestScript, command []string) {
 	}
 }
 
-// worlds are those of the scripts that run.
+// worlds are the sandboxes of the running scripts.
 type worlds struct {
 	mu       sync.Mutex
 	byScript map[string]*world // by the script's name
@@ -142,7 +140,7 @@ func (w *worlds) of(script string) *world {
 	return w.byScript[script]
 }
 
-// shown is a test that looks through everything that its scripts print, whether they fail or not.
+// shown is a test that searches the output of its scripts for secrets, whether they fail or not.
 type shown struct {
 	*testing.T
 	worlds     *worlds
@@ -151,10 +149,10 @@ type shown struct {
 
 func (s shown) Parallel() { s.T.Parallel() }
 
-// Verbose lets the script print all of it.
+// Verbose lets the script print its whole output.
 func (s shown) Verbose() bool { return true }
 
-// Log keeps what is printed, and passes it on.
+// Log records the output, and prints it with -v.
 func (s shown) Log(args ...any) {
 	s.Helper()
 	if s.transcript != nil {
@@ -184,6 +182,6 @@ func (s shown) Run(name string, script func(testscript.T)) {
 func (s shown) lookFor(canaries *sandboxtest.Canaries, output string) {
 	s.Helper()
 	if what := canaries.Find(output); what != "" {
-		s.Errorf("the output holds part of %s", what)
+		s.Errorf("the output contains part of %s", what)
 	}
 }

@@ -24,36 +24,37 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// incidentCommands shape the world of a script about incidents. Each is described at its method.
+// incidentCommands prepare and check the sandbox for scripts about incidents. Each is described at
+// its method.
 var incidentCommands = map[string]func(w *world, ts *testscript.TestScript, neg bool, args []string){
-	"service":     (*world).service,
-	"untracked":   (*world).untracked,
-	"held":        (*world).held,
-	"looking":     (*world).looking,
-	"versions":    (*world).versions,
-	"settled":     (*world).settled,
-	"off":         (*world).off,
-	"key-issuer":  (*world).keyIssuer,
-	"transfer":    (*world).transfer,
-	"pending-too": (*world).pendingToo,
-	"used-key":    (*world).usedKey,
-	"orphan":      (*world).orphan,
-	"hide":        (*world).hide,
+	"service":            (*world).service,
+	"create-key":         (*world).createKey,
+	"has-label":          (*world).hasLabel,
+	"wait-list-versions": (*world).waitListVersions,
+	"oldest-version":     (*world).oldestVersion,
+	"wait-success":       (*world).waitSuccess,
+	"wait-off":           (*world).waitOff,
+	"key-issuer":         (*world).keyIssuer,
+	"transfer":           (*world).transfer,
+	"add-pending":        (*world).addPending,
+	"revoke-key":         (*world).revokeKey,
+	"use-key":            (*world).useKey,
+	"orphan":             (*world).orphan,
+	"hide-value":         (*world).hideValue,
 
-	"untag":        (*world).untag,
-	"labels":       (*world).labels,
-	"switched-off": (*world).switchedOff,
-	"deleted":      (*world).deleted,
-	"value":        (*world).value,
-	"rotated-by":   (*world).rotatedBy,
-	"staging":      (*world).staging,
-	"deactivate":   (*world).deactivate,
-	"beside":       (*world).beside,
-	"broken":       (*world).broken,
+	"other-labels":    (*world).otherLabels,
+	"cancel-rotation": (*world).cancelRotation,
+	"delete-secret":   (*world).deleteSecret,
+	"put-file":        (*world).putFile,
+	"set-function":    (*world).setFunction,
+	"other-registry":  (*world).otherRegistry,
+	"deactivate":      (*world).deactivate,
+	"add-key":         (*world).addKey,
+	"break-value":     (*world).breakValue,
 }
 
-// service CLUSTER NAME SECRET [stuck|failing]: an ECS service whose tasks read the secret, and
-// which the secret's tag names.
+// service CLUSTER NAME SECRET [stuck|failing]: adds an ECS service whose tasks read the secret, and
+// names it in the secret's tag.
 func (w *world) service(ts *testscript.TestScript, _ bool, args []string) {
 	w.Services.AddService(args[0], args[1], nil)
 	if len(args) > 3 {
@@ -67,17 +68,17 @@ func (w *world) service(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// untracked VARIABLE NAME: somebody creates a key by hand that no secret holds; its id goes into
-// the variable.
-func (w *world) untracked(ts *testscript.TestScript, _ bool, args []string) {
+// create-key VARIABLE NAME: creates a key that no secret holds, and sets the variable to its id.
+func (w *world) createKey(ts *testscript.TestScript, _ bool, args []string) {
 	made, err := w.MakeKey(context.Background(), args[1])
 	ts.Check(err)
 	w.keep(made.ID, made.Secret.Reveal())
 	ts.Setenv(args[0], made.ID)
 }
 
-// held SECRET PREFIX: a version of the secret has a label that begins so. ! held: none has.
-func (w *world) held(ts *testscript.TestScript, neg bool, args []string) {
+// has-label SECRET PREFIX: a version of the secret has a label with the prefix. ! has-label SECRET
+// PREFIX: no version has one.
+func (w *world) hasLabel(ts *testscript.TestScript, neg bool, args []string) {
 	shot, err := w.Secrets.Snapshot(args[0])
 	ts.Check(err)
 	for _, v := range shot.Versions {
@@ -96,9 +97,8 @@ func (w *world) held(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// pending-too SECRET: the current version has AWSPENDING too, as for a moment at the end of a
-// rotation.
-func (w *world) pendingToo(ts *testscript.TestScript, _ bool, args []string) {
+// add-pending SECRET: puts AWSPENDING on the current version, as at the end of a rotation.
+func (w *world) addPending(ts *testscript.TestScript, _ bool, args []string) {
 	id, _, err := w.Current(args[0])
 	ts.Check(err)
 	_, err = w.SecretsManager().UpdateSecretVersionStage(context.Background(),
@@ -108,41 +108,41 @@ func (w *world) pendingToo(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// looking SECRET: waits until somebody has asked when the secret's versions were made, as unstick
-// does before it waits.
-func (w *world) looking(ts *testscript.TestScript, _ bool, args []string) {
+// wait-list-versions SECRET: waits until a command has listed the versions of the secret, as
+// unstick does before it waits.
+func (w *world) waitListVersions(ts *testscript.TestScript, _ bool, args []string) {
 	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(5*time.Minute)
 	defer poll.Stop()
 	for w.asked("ListSecretVersionIds", args[0]) == 0 {
 		select {
 		case <-poll.C:
 		case <-tooLong:
-			ts.Fatalf("nobody looks")
+			ts.Fatalf("no command lists the versions of %s", args[0])
 		}
 	}
 }
 
-// versions SECRET VARIABLE: puts the id of the secret's oldest version that has a key into the
-// variable.
-func (w *world) versions(ts *testscript.TestScript, _ bool, args []string) {
-	shot, err := w.Secrets.Snapshot(args[0])
+// oldest-version VARIABLE SECRET: sets the variable to the id of the secret's oldest version with a
+// value and a label.
+func (w *world) oldestVersion(ts *testscript.TestScript, _ bool, args []string) {
+	shot, err := w.Secrets.Snapshot(args[1])
 	ts.Check(err)
 	for _, v := range shot.Versions {
 		if !v.Empty && len(v.Stages) > 0 {
-			ts.Setenv(args[1], v.ID)
+			ts.Setenv(args[0], v.ID)
 			return
 		}
 	}
-	ts.Fatalf("no version of %s holds a key", args[0])
+	ts.Fatalf("no version of %s has a value and a label", args[1])
 }
 
-// settled SECRET: waits until no rotation of the secret runs.
-func (w *world) settled(ts *testscript.TestScript, _ bool, args []string) {
+// wait-success SECRET: waits until the secret's rotation has succeeded.
+func (w *world) waitSuccess(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(w.Secrets.WaitRotation(context.Background(), args[0]))
 }
 
-// off SECRET: waits until rotation of the secret is switched off, and its sweeps are paused.
-func (w *world) off(ts *testscript.TestScript, _ bool, args []string) {
+// wait-off SECRET: waits until rotation of the secret is turned off and its sweeps are paused.
+func (w *world) waitOff(ts *testscript.TestScript, _ bool, args []string) {
 	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(5*time.Minute)
 	defer poll.Stop()
 	for {
@@ -164,7 +164,8 @@ func (w *world) off(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// key-issuer SECRET: another key of the same user, in a secret of its own, is the secret's issuer.
+// key-issuer SECRET: creates an issuing credential with another key of the same user, and names it
+// in the secret's tag.
 func (w *world) keyIssuer(ts *testscript.TestScript, _ bool, args []string) {
 	made, err := w.MakeKey(context.Background(), "issuer-prod-2026q4")
 	ts.Check(err)
@@ -182,18 +183,20 @@ func (w *world) keyIssuer(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// transfer ID [gone]: the key belongs to another user now. gone: that one has deleted it.
+// transfer ID: makes the administrator the owner of the key.
 func (w *world) transfer(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) > 1 {
-		w.Registry.Delete(args[0])
-		return
-	}
 	if !w.Registry.TransferKey(args[0], sandbox.AdminEmail) {
-		ts.Fatalf("there is no key %s", args[0])
+		ts.Fatalf("the registry has no key %s", args[0])
 	}
 }
 
-// asked is how often an operation was asked for, about a secret; "" stands for any.
+// revoke-key ID: revokes the key at the registry.
+func (w *world) revokeKey(_ *testscript.TestScript, _ bool, args []string) {
+	w.Registry.Delete(args[0])
+}
+
+// asked returns the number of requests for an operation that contain the secret's name. An empty
+// name stands for any secret.
 func (w *world) asked(operation, secret string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -206,8 +209,8 @@ func (w *world) asked(operation, secret string) int {
 	return n
 }
 
-// used-key ID: a consumer gets AWS credentials with the key, which the script has looked at.
-func (w *world) usedKey(ts *testscript.TestScript, _ bool, args []string) {
+// use-key ID: a consumer gets AWS credentials with a key that the script has read.
+func (w *world) useKey(ts *testscript.TestScript, _ bool, args []string) {
 	w.mu.Lock()
 	key := w.keys[args[0]]
 	w.mu.Unlock()
@@ -219,12 +222,12 @@ func (w *world) usedKey(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Check(answer.Body.Close())
 	if answer.StatusCode != http.StatusOK {
-		ts.Fatalf("the registry says %s", answer.Status)
+		ts.Fatalf("the registry answered %s", answer.Status)
 	}
 }
 
-// orphan VARIABLE SECRET: the registry has a key that was made for the secret, and that no version
-// holds; its id goes into the variable.
+// orphan VARIABLE SECRET: creates a key with the mark of the secret that no version holds, and sets
+// the variable to its id.
 func (w *world) orphan(ts *testscript.TestScript, _ bool, args []string) {
 	shot, err := w.Secrets.Snapshot(args[1])
 	ts.Check(err)
@@ -233,8 +236,9 @@ func (w *world) orphan(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], id)
 }
 
-// staging VARIABLE: another registry, with the same users; the variable gets its URL.
-func (w *world) staging(ts *testscript.TestScript, _ bool, args []string) {
+// other-registry VARIABLE: starts another registry with the same users, and sets the variable to
+// its URL.
+func (w *world) otherRegistry(ts *testscript.TestScript, _ bool, args []string) {
 	other := quiltregistry.New(quiltregistry.Options{Clock: w.Clock})
 	other.AddUser(quiltregistry.User{Name: sandbox.UserName, Email: sandbox.UserEmail, Password: sandbox.UserPassword})
 	server := httptest.NewServer(other)
@@ -242,15 +246,13 @@ func (w *world) staging(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], server.URL)
 }
 
-// deactivate EMAIL: the registry refuses everything that the user does. ! deactivate EMAIL: no
-// more.
+// deactivate EMAIL: deactivates the registry user. ! deactivate EMAIL: activates the user again.
 func (w *world) deactivate(ts *testscript.TestScript, neg bool, args []string) {
 	w.Registry.SetActive(args[0], neg)
 }
 
-// beside SECRET ID: the secret's value has a field with that key, which the script has looked at,
-// beside its own key.
-func (w *world) beside(ts *testscript.TestScript, _ bool, args []string) {
+// add-key SECRET ID: adds a field with a key that the script has read to the secret's value.
+func (w *world) addKey(ts *testscript.TestScript, _ bool, args []string) {
 	w.mu.Lock()
 	key := w.keys[args[1]]
 	w.mu.Unlock()
@@ -258,8 +260,8 @@ func (w *world) beside(ts *testscript.TestScript, _ bool, args []string) {
 		key)})
 }
 
-// broken SECRET ID: the secret's value is no JSON object, and has that key in it.
-func (w *world) broken(ts *testscript.TestScript, _ bool, args []string) {
+// break-value SECRET ID: stores a value that is not valid JSON and contains the key.
+func (w *world) breakValue(ts *testscript.TestScript, _ bool, args []string) {
 	w.mu.Lock()
 	key := w.keys[args[1]]
 	w.mu.Unlock()
@@ -269,8 +271,8 @@ func (w *world) broken(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// hide SECRET: AWS refuses to show the secret's values from now on, until `! refuse`.
-func (w *world) hide(_ *testscript.TestScript, _ bool, args []string) {
+// hide-value SECRET: AWS refuses to return the secret's values, until ! refuse.
+func (w *world) hideValue(_ *testscript.TestScript, _ bool, args []string) {
 	deny := sandboxtest.AWSError(http.StatusBadRequest, "AccessDeniedException", "no")
 	w.addFault(sandboxtest.On(func(c *wire.Call, next func()) {
 		if strings.Contains(string(c.Body), args[0]) {
@@ -281,30 +283,23 @@ func (w *world) hide(_ *testscript.TestScript, _ bool, args []string) {
 	}, "GetSecretValue"))
 }
 
-// untag SECRET NAME...: the secret loses these tags.
-func (w *world) untag(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.SecretsManager().UntagResource(context.Background(),
-		&secretsmanager.UntagResourceInput{SecretId: &args[0], TagKeys: args[1:]})
-	ts.Check(err)
-}
-
-// switched-off SECRET: rotation is switched off, past the command.
-func (w *world) switchedOff(ts *testscript.TestScript, _ bool, args []string) {
+// cancel-rotation SECRET: turns rotation off without the command.
+func (w *world) cancelRotation(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.SecretsManager().CancelRotateSecret(context.Background(), &secretsmanager.CancelRotateSecretInput{
 		SecretId: &args[0]})
 	ts.Check(err)
 }
 
-// deleted SECRET: the secret is marked for deletion.
-func (w *world) deleted(ts *testscript.TestScript, _ bool, args []string) {
+// delete-secret SECRET: deletes the secret with a recovery window.
+func (w *world) deleteSecret(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.SecretsManager().DeleteSecret(context.Background(),
 		&secretsmanager.DeleteSecretInput{SecretId: &args[0]})
 	ts.Check(err)
 }
 
-// value SECRET FILE: the secret, which is created if need be, gets the content of the file as its
-// current value.
-func (w *world) value(ts *testscript.TestScript, _ bool, args []string) {
+// put-file SECRET FILE: stores the content of the file as the current value. It creates the secret
+// if it does not exist.
+func (w *world) putFile(ts *testscript.TestScript, _ bool, args []string) {
 	text := ts.ReadFile(args[1])
 	_, err := w.SecretsManager().PutSecretValue(context.Background(),
 		&secretsmanager.PutSecretValueInput{SecretId: &args[0], SecretString: &text})
@@ -315,8 +310,9 @@ func (w *world) value(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// rotated-by SECRET FUNCTION: that function rotates the secret from now on; the secret gets no tag.
-func (w *world) rotatedBy(ts *testscript.TestScript, _ bool, args []string) {
+// set-function SECRET FUNCTION: makes the function the rotation function of the secret. It sets no
+// tag.
+func (w *world) setFunction(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.SecretsManager().RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{
 		SecretId: &args[0], RotationLambdaARN: aws.String(sandboxtest.FunctionARN(args[1])),
 		RotateImmediately: aws.Bool(false),
@@ -325,8 +321,8 @@ func (w *world) rotatedBy(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// labels SECRET N: somebody gives the current version N labels that are not ours.
-func (w *world) labels(ts *testscript.TestScript, _ bool, args []string) {
+// other-labels SECRET N: puts N labels of another tool on the current version.
+func (w *world) otherLabels(ts *testscript.TestScript, _ bool, args []string) {
 	id, _, err := w.Current(args[0])
 	ts.Check(err)
 	for i := range atoi(ts, args[1]) {

@@ -28,7 +28,7 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// A world is a script's sandbox, with the real functions in it.
+// world is the sandbox of one script. It runs the built functions.
 type world struct {
 	*scene.Scene
 	trail *awsathena.Server
@@ -37,8 +37,8 @@ type world struct {
 	requests []sandboxtest.Request
 	faults   []wire.Hook
 	gate     *sandboxtest.Gate
-	keys     map[string]string // secrets of keys, by the names that the script gave them
-	advice   string            // what the last `status` printed
+	keys     map[string]string // texts of keys, by the ids that the script has read
+	advice   string            // output of the last `status`
 }
 
 type worldKey struct{}
@@ -51,8 +51,8 @@ func (w *world) close() {
 	}
 }
 
-// canaries are what went over the wire and must not be in any output. What the sandbox has for
-// everybody is left out: it is no secret.
+// canaries returns the secret texts that were sent and must not be in any output. The credentials
+// that the sandbox prints are not secret.
 func (w *world) canaries() *sandboxtest.Canaries {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -64,7 +64,7 @@ func (w *world) canaries() *sandboxtest.Canaries {
 	return canaries
 }
 
-// observe sees every request, and puts the script's faults in front of the services.
+// observe records every request, and applies the script's faults.
 func (w *world) observe(c *wire.Call, next func()) {
 	w.mu.Lock()
 	faults := w.faults
@@ -79,76 +79,76 @@ func (w *world) observe(c *wire.Call, next func()) {
 	w.requests = append(w.requests, sandboxtest.Observed(c))
 }
 
-// worldCommands shape the world of a script. Each is described at its method.
+// worldCommands prepare and check the sandbox of a script. Each is described at its method.
 var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg bool, args []string){
-	"sandbox":       (*world).start,
-	"secret":        (*world).secret,
-	"advance":       (*world).advance,
-	"key":           (*world).key,
-	"alive":         (*world).alive,
-	"expire":        (*world).expire,
-	"drop":          (*world).drop,
-	"edit":          (*world).edit,
-	"stick":         (*world).stick,
-	"rotated":       (*world).rotated,
-	"swept":         (*world).swept,
-	"registry":      (*world).switches,
-	"refuse":        (*world).refuse,
-	"stall":         (*world).stall,
-	"arrived":       (*world).arrived,
-	"noticed":       (*world).noticed,
-	"release":       (*world).release,
-	"athena":        (*world).athena,
-	"crowd":         (*world).crowd,
-	"administrator": (*world).administrator,
-	"used":          (*world).used,
-	"queried":       (*world).queried,
+	"sandbox":          (*world).start,
+	"secret":           (*world).secret,
+	"advance":          (*world).advance,
+	"key":              (*world).key,
+	"logs-in":          (*world).logsIn,
+	"expire-key":       (*world).expireKey,
+	"delete-key":       (*world).deleteKey,
+	"edit":             (*world).edit,
+	"stuck-rotation":   (*world).stuckRotation,
+	"rotate":           (*world).rotate,
+	"sweep":            (*world).sweep,
+	"registry":         (*world).switches,
+	"refuse":           (*world).refuse,
+	"stall":            (*world).stall,
+	"wait-stalled":     (*world).waitStalled,
+	"wait-interrupted": (*world).waitInterrupted,
+	"release":          (*world).release,
+	"athena":           (*world).athena,
+	"many-keys":        (*world).manyKeys,
+	"admin-key":        (*world).adminKey,
+	"use-current":      (*world).useCurrent,
+	"wait-query":       (*world).waitQuery,
 
-	"answers":    (*world).answers,
-	"own":        (*world).own,
-	"write":      (*world).write,
-	"issuer":     (*world).issuer,
-	"tag":        (*world).tag,
-	"label":      (*world).label,
-	"replica":    (*world).replica,
-	"untagged":   (*world).untagged,
-	"full":       (*world).full,
-	"replicated": (*world).replicated,
-	"same":       (*world).same,
-	"keys":       (*world).count,
+	"edit-answers": (*world).editAnswers,
+	"set-api-key":  (*world).setAPIKey,
+	"write":        (*world).write,
+	"issuer":       (*world).issuer,
+	"tag":          (*world).tag,
+	"label-key":    (*world).labelKey,
+	"replica":      (*world).replica,
+	"untag":        (*world).untag,
+	"fill-labels":  (*world).fillLabels,
+	"replica-of":   (*world).replicaOf,
+	"copy-secret":  (*world).copySecret,
+	"count-keys":   (*world).countKeys,
 
-	"code":         (*world).code,
-	"holds":        (*world).holds,
-	"made":         (*world).made,
-	"tagged":       (*world).tagged,
-	"lose":         (*world).lose,
-	"meanwhile":    (*world).meanwhile,
-	"foreign":      (*world).foreign,
-	"env-equal":    (*world).envEqual,
-	"version":      (*world).version,
-	"plain-secret": (*world).plainSecret,
-	"binary":       (*world).binary,
-	"exists":       (*world).exists,
-	"function":     (*world).function,
-	"key-file":     (*world).keyFile,
-	"schedule":     (*world).schedule,
-	"parameters":   (*world).parameters,
-	"rested":       (*world).rested,
-	"another":      (*world).another,
-	"encrypted":    (*world).encrypted,
+	"login-code":     (*world).loginCode,
+	"current-value":  (*world).currentValue,
+	"count-created":  (*world).countCreated,
+	"has-tag":        (*world).hasTag,
+	"lose-answers":   (*world).loseAnswers,
+	"edit-before":    (*world).editBefore,
+	"foreign-secret": (*world).foreignSecret,
+	"equal":          (*world).equal,
+	"version":        (*world).version,
+	"plain-secret":   (*world).plainSecret,
+	"binary-secret":  (*world).binarySecret,
+	"secret-exists":  (*world).secretExists,
+	"other-function": (*world).otherFunction,
+	"key-file":       (*world).keyFile,
+	"schedule":       (*world).schedule,
+	"parameters":     (*world).parameters,
+	"wait-rotation":  (*world).waitRotation,
+	"other-stack":    (*world).otherStack,
+	"encrypt":        (*world).encrypt,
 }
 
-// sandbox [tries=N] [timeout=DURATION] [NAME=VALUE...]: starts the sandbox, and points the script's
-// environment to it. N is how often a rotation is tried. The timeout is that of the rotate function:
-// it ends a step that waits until the registry accepts a new key. The variables are the revoke
-// function's.
+// sandbox [tries=N] [timeout=DURATION] [NAME=VALUE...]: starts the sandbox and points the script's
+// environment to it. A rotation is tried N times. The timeout is that of the rotate function: it
+// ends a step that waits until the registry accepts a new key. The variables are those of the
+// revoke function.
 func (w *world) start(ts *testscript.TestScript, _ bool, args []string) {
 	options := scene.Options{Functions: scene.In(folder), RevokeEnvironment: map[string]string{}}
 	for _, arg := range args {
 		name, value, ok := strings.Cut(arg, "=")
 		switch {
 		case !ok:
-			ts.Fatalf("sandbox takes NAME=VALUE, not %s", arg)
+			ts.Fatalf("got %s, want NAME=VALUE", arg)
 		case name == "tries":
 			options.Sandbox.RotationTries = atoi(ts, value)
 		case name == "timeout":
@@ -162,7 +162,7 @@ func (w *world) start(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	w.Hooks.Set(w.observe)
 	for _, variable := range w.Exports() {
-		if variable[0] != settings.EnvRegistryURL { // the commands are to find it by themselves
+		if variable[0] != settings.EnvRegistryURL { // the commands must find the registry themselves
 			ts.Setenv(variable[0], variable[1])
 		}
 	}
@@ -170,9 +170,9 @@ func (w *world) start(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("ADDRESS", strings.TrimPrefix(w.RegistryURL, "http:"))
 }
 
-// secret NAME [blank|plain|bare]: a secret with rotation on, as a deployment leaves it, and its
-// first key in it. blank: it waits for its first key. plain: the value is the key alone. bare: no
-// tags and no rotation, as before anybody cared for it.
+// secret NAME [blank|plain|bare]: creates a secret with its first key, with the tags and the
+// rotation of a deployment. blank: it waits for its first key. plain: the value is only the key.
+// bare: it has no tags and no rotation.
 func (w *world) secret(ts *testscript.TestScript, _ bool, args []string) {
 	name, kind := args[0], ""
 	if len(args) > 1 {
@@ -209,14 +209,14 @@ func (w *world) keep(name, secret string) {
 	w.keys[name] = secret
 }
 
-// advance 25h: the sandbox's clock goes on.
+// advance DURATION: advances the sandbox's clock.
 func (w *world) advance(ts *testscript.TestScript, _ bool, args []string) {
 	d, err := time.ParseDuration(args[0])
 	ts.Check(err)
 	w.Clock.Advance(d)
 }
 
-// current is the key in AWSCURRENT's value.
+// current returns the key in the value of AWSCURRENT.
 func (w *world) current(ts *testscript.TestScript, secret string) quiltregistry.APIKey {
 	_, value, err := w.Current(secret)
 	ts.Check(err)
@@ -227,42 +227,41 @@ func (w *world) current(ts *testscript.TestScript, secret string) quiltregistry.
 	return key
 }
 
-// key VARIABLE SECRET: puts the id of the secret's current key into the variable.
+// key VARIABLE SECRET: sets the variable to the id of the secret's current key.
 func (w *world) key(ts *testscript.TestScript, _ bool, args []string) {
 	key := w.current(ts, args[1])
 	w.keep(key.ID, key.Secret)
 	ts.Setenv(args[0], key.ID)
 }
 
-// alive ID...: the keys log in. ! alive ID...: none does.
-func (w *world) alive(ts *testscript.TestScript, neg bool, args []string) {
+// logs-in ID...: each key logs in. ! logs-in ID...: none of them does.
+func (w *world) logsIn(ts *testscript.TestScript, neg bool, args []string) {
 	for _, id := range args {
 		w.mu.Lock()
 		secret, known := w.keys[id]
 		w.mu.Unlock()
 		if !known {
-			ts.Fatalf("the script has not looked at the key %s before", id)
+			ts.Fatalf("the script has not read the key %s", id)
 		}
 		if w.Registry.Alive(secret) == neg {
-			ts.Fatalf("the key %s: logging in is %t", id, neg)
+			ts.Fatalf("key %s: logs in is %t, want %t", id, neg, !neg)
 		}
 	}
 }
 
-// expire SECRET: its current key expires now.
-func (w *world) expire(ts *testscript.TestScript, _ bool, args []string) {
+// expire-key SECRET: the secret's current key expires now.
+func (w *world) expireKey(ts *testscript.TestScript, _ bool, args []string) {
 	w.Registry.Expire(w.current(ts, args[0]).ID)
 }
 
-// drop SECRET: its current key is deleted at the registry, as by a hand.
-func (w *world) drop(ts *testscript.TestScript, _ bool, args []string) {
+// delete-key SECRET: deletes the secret's current key at the registry.
+func (w *world) deleteKey(ts *testscript.TestScript, _ bool, args []string) {
 	key := w.current(ts, args[0])
 	w.keep(key.ID, key.Secret)
 	w.Registry.Delete(key.ID)
 }
 
-// edit SECRET VALUE: somebody writes another value, past everything. KEY in it stands for the
-// current key.
+// edit SECRET VALUE: stores another current value. KEY in it stands for the current key.
 func (w *world) edit(ts *testscript.TestScript, _ bool, args []string) {
 	value := w.withKey(ts, args[0], args[1])
 	_, err := w.SecretsManager().PutSecretValue(context.Background(),
@@ -270,14 +269,16 @@ func (w *world) edit(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// stick SECRET: a rotation that never goes on: AWSPENDING on a version without a value.
-func (w *world) stick(ts *testscript.TestScript, _ bool, args []string) {
+// stuck-rotation SECRET: AWSPENDING is on a version without a value, and the rotation does not
+// continue.
+func (w *world) stuckRotation(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.Secrets.StartPending(args[0], uuid.NewString())
 	ts.Check(err)
 }
 
-// rotated SECRET [TOKEN]: a rotation, past the command. The token becomes the version's id.
-func (w *world) rotated(ts *testscript.TestScript, _ bool, args []string) {
+// rotate SECRET [TOKEN]: rotates the secret without the command. The token becomes the version's
+// id.
+func (w *world) rotate(ts *testscript.TestScript, _ bool, args []string) {
 	in := &secretsmanager.RotateSecretInput{SecretId: &args[0]}
 	if len(args) > 1 {
 		in.ClientRequestToken = &args[1]
@@ -287,21 +288,21 @@ func (w *world) rotated(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(w.Secrets.WaitRotation(context.Background(), args[0]))
 }
 
-// encrypted SECRET POLICY: the secret is encrypted by a KMS key with that policy.
-func (w *world) encrypted(ts *testscript.TestScript, _ bool, args []string) {
+// encrypt SECRET POLICY: encrypts the secret with a KMS key that has the policy.
+func (w *world) encrypt(ts *testscript.TestScript, _ bool, args []string) {
 	key := w.Keys.Put("1234", awskms.Key{Policy: args[1]})
 	_, err := w.SecretsManager().UpdateSecret(context.Background(),
 		&secretsmanager.UpdateSecretInput{SecretId: &args[0], KmsKeyId: &key})
 	ts.Check(err)
 }
 
-// swept SECRET: a sweep, past the command.
-func (w *world) swept(ts *testscript.TestScript, _ bool, args []string) {
+// sweep SECRET: sweeps the secret without the command.
+func (w *world) sweep(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.Sweep(context.Background(), args[0])
 	ts.Check(err)
 }
 
-// registry SWITCH [VALUE]: the registry behaves in another way from now on.
+// registry SWITCH [VALUE]: changes how the registry behaves from now on.
 func (w *world) switches(ts *testscript.TestScript, _ bool, args []string) {
 	value := ""
 	if len(args) > 1 {
@@ -322,7 +323,7 @@ func (w *world) switches(ts *testscript.TestScript, _ bool, args []string) {
 		"short-names":          func(s *quiltregistry.Switches) { s.NameLimit = atoi(ts, value) },
 	}[args[0]]
 	if !known {
-		ts.Fatalf("there is no switch %s", args[0])
+		ts.Fatalf("unknown switch %s", args[0])
 	}
 	w.Registry.SetSwitches(set)
 }
@@ -339,17 +340,17 @@ func duration(ts *testscript.TestScript, text string) time.Duration {
 	return d
 }
 
-// answers OPERATION OLD NEW: in the answers to it OLD becomes NEW from now on, until the next
-// fault.
-func (w *world) answers(_ *testscript.TestScript, _ bool, args []string) {
+// edit-answers OPERATION OLD NEW: replaces OLD by NEW in the answers to the operation, until
+// another command sets a fault.
+func (w *world) editAnswers(_ *testscript.TestScript, _ bool, args []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.faults = []wire.Hook{sandboxtest.On(sandboxtest.EditAnswer(args[1], args[2]), args[0])}
 }
 
-// own [admin]: a key of the ordinary user, or of the administrator, stands in the script's
-// QUILT_API_KEY, and its id in $OWN.
-func (w *world) own(ts *testscript.TestScript, _ bool, args []string) {
+// set-api-key [admin]: sets QUILT_API_KEY to a key of the ordinary user, or of the administrator,
+// and OWN to the key's id.
+func (w *world) setAPIKey(ts *testscript.TestScript, _ bool, args []string) {
 	email := sandbox.UserEmail
 	if len(args) > 0 {
 		email = sandbox.AdminEmail
@@ -360,8 +361,8 @@ func (w *world) own(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("OWN", id)
 }
 
-// write FILE TEXT: a file for standard input. PASSWORD in the text stands for the user's, KEY:ID
-// for a key that the script has looked at, and HASH:ID for its SHA-256 in hex.
+// write FILE TEXT: writes a file for standard input. PASSWORD in the text stands for the user's
+// password, KEY:ID for a key that the script has read, and HASH:ID for the key's SHA-256 in hex.
 func (w *world) write(ts *testscript.TestScript, _ bool, args []string) {
 	text := strings.ReplaceAll(args[1], "PASSWORD", sandbox.UserPassword)
 	w.mu.Lock()
@@ -373,9 +374,9 @@ func (w *world) write(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text+"\n"), 0o600))
 }
 
-// issuer NAME user|admin|unlisted|others|broken: a secret with the password of one of the two,
-// which serves prod/*; the user's without a list, or with one of other secrets; or with something
-// that is no credential.
+// issuer NAME user|admin|unlisted|others|broken: creates a secret with an issuing credential. user
+// and admin: the password of that user, for prod/*. unlisted: the ordinary user's, without a list
+// of secrets. others: the ordinary user's, for other secrets. broken: not a credential.
 func (w *world) issuer(ts *testscript.TestScript, _ bool, args []string) {
 	value := map[string]string{
 		"user": fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.UserName,
@@ -392,8 +393,8 @@ func (w *world) issuer(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// schedule disabled: the schedule of the sweeps is disabled, and has all else that it had. !
-// schedule disabled: it is enabled.
+// schedule disabled: the schedule of the sweeps is disabled and otherwise unchanged. ! schedule
+// disabled: it is enabled.
 func (w *world) schedule(ts *testscript.TestScript, neg bool, _ []string) {
 	members := w.Schedules.Members(scene.ScheduleName)
 	if disabled := string(members["State"]) == `"DISABLED"`; disabled == neg {
@@ -401,12 +402,13 @@ func (w *world) schedule(ts *testscript.TestScript, neg bool, _ []string) {
 	}
 	for _, member := range []string{"ScheduleExpression", "FlexibleTimeWindow", "Description", "Target"} {
 		if members[member] == nil {
-			ts.Fatalf("the schedule has lost %s", member)
+			ts.Fatalf("the schedule no longer has %s", member)
 		}
 	}
 }
 
-// parameters [FUNCTION]: a stack publishes that rotate function. Without one, no stack is deployed.
+// parameters [FUNCTION]: a stack publishes its rotate function. Without an argument, no stack is
+// deployed.
 func (w *world) parameters(_ *testscript.TestScript, _ bool, args []string) {
 	const name = "/quilt-rotate/sandbox/rotate-function-arn"
 	w.Parameters.Delete(name)
@@ -415,9 +417,9 @@ func (w *world) parameters(_ *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// another FUNCTION [beside]: the stack of the rotate function is deleted, and another one is there
-// with a rotate function of that name. beside: both are there.
-func (w *world) another(ts *testscript.TestScript, _ bool, args []string) {
+// other-stack FUNCTION [beside]: deletes the stack and deploys another one whose rotate function
+// has the name. beside: both stacks exist.
+func (w *world) otherStack(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) == 1 {
 		w.Lambda.Remove(sandbox.RotateFunction)
 		w.parameters(ts, false, nil)
@@ -430,12 +432,13 @@ func (w *world) another(ts *testscript.TestScript, _ bool, args []string) {
 	w.Parameters.Put("/quilt-rotate/"+args[0]+"/rotate-function-arn", arn)
 }
 
-// rested SECRET: its rotation is over, and so are the service's repetitions.
-func (w *world) rested(_ *testscript.TestScript, _ bool, args []string) {
+// wait-rotation SECRET: waits until the secret's rotation has ended, and so have its retries by
+// Secrets Manager.
+func (w *world) waitRotation(_ *testscript.TestScript, _ bool, args []string) {
 	_ = w.Secrets.WaitRotation(context.Background(), args[0]) // its error is how the rotation ended
 }
 
-// tag SECRET NAME VALUE: the secret gets the tag.
+// tag SECRET NAME VALUE: sets the tag.
 func (w *world) tag(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{
 		SecretId: &args[0], Tags: []types.Tag{{Key: &args[1], Value: &args[2]}},
@@ -443,8 +446,8 @@ func (w *world) tag(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// label SECRET ID: somebody gives the secret's current version the label of that key.
-func (w *world) label(ts *testscript.TestScript, _ bool, args []string) {
+// label-key SECRET ID: puts the label of the key with the id on the secret's current version.
+func (w *world) labelKey(ts *testscript.TestScript, _ bool, args []string) {
 	id, _, err := w.Current(args[0])
 	ts.Check(err)
 	_, err = w.SecretsManager().UpdateSecretVersionStage(context.Background(),
@@ -454,7 +457,7 @@ func (w *world) label(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// replica SECRET REGION STATUS: the secret has a replica there, in that state.
+// replica SECRET REGION STATUS: the secret has a replica in the region, with the status.
 func (w *world) replica(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.SecretsManager().ReplicateSecretToRegions(context.Background(),
 		&secretsmanager.ReplicateSecretToRegionsInput{
@@ -464,8 +467,8 @@ func (w *world) replica(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(w.Secrets.SetReplicaStatus(args[0], args[1], args[2], ""))
 }
 
-// untagged SECRET [TAG...]: another tool removes these tags of the secret, or all.
-func (w *world) untagged(ts *testscript.TestScript, _ bool, args []string) {
+// untag SECRET [TAG...]: removes the tags, or all tags.
+func (w *world) untag(ts *testscript.TestScript, _ bool, args []string) {
 	out, err := w.SecretsManager().DescribeSecret(context.Background(),
 		&secretsmanager.DescribeSecretInput{SecretId: &args[0]})
 	ts.Check(err)
@@ -480,8 +483,8 @@ func (w *world) untagged(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// full SECRET: somebody puts labels on its current version until no more fit.
-func (w *world) full(ts *testscript.TestScript, _ bool, args []string) {
+// fill-labels SECRET: puts labels on the secret's current version until the quota is reached.
+func (w *world) fillLabels(ts *testscript.TestScript, _ bool, args []string) {
 	version, _, err := w.Current(args[0])
 	ts.Check(err)
 	for n := 0; err == nil; n++ {
@@ -493,13 +496,13 @@ func (w *world) full(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// replicated SECRET REGION: the secret is a replica, and its primary is in that region.
-func (w *world) replicated(ts *testscript.TestScript, _ bool, args []string) {
+// replica-of SECRET REGION: the secret is a replica, and its primary is in the region.
+func (w *world) replicaOf(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(w.Secrets.SetPrimaryRegion(args[0], args[1]))
 }
 
-// same SECRET OTHER: another secret in care, with the same key.
-func (w *world) same(ts *testscript.TestScript, _ bool, args []string) {
+// copy-secret SECRET OTHER: creates another managed secret with the same key.
+func (w *world) copySecret(ts *testscript.TestScript, _ bool, args []string) {
 	value := w.current(ts, args[0]).Secret
 	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{
 		Name: &args[1], SecretString: &value, Tags: []types.Tag{{Key: aws.String(settings.TagGrace),
@@ -508,8 +511,8 @@ func (w *world) same(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// keys N [NAME]: the registry has N keys whose names begin so.
-func (w *world) count(ts *testscript.TestScript, _ bool, args []string) {
+// count-keys N [PREFIX]: the registry has N keys whose names begin with the prefix.
+func (w *world) countKeys(ts *testscript.TestScript, _ bool, args []string) {
 	prefix, n := "", 0
 	if len(args) > 1 {
 		prefix = args[1]
@@ -521,12 +524,12 @@ func (w *world) count(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	if n != atoi(ts, args[0]) {
-		ts.Fatalf("there are %d keys %s, want %s", n, prefix, args[0])
+		ts.Fatalf("got %d keys with the prefix %q, want %s", n, prefix, args[0])
 	}
 }
 
-// refuse OPERATION STATUS CODE [MESSAGE]: AWS, or the registry, refuses an operation from now on; *
-// stands for every one of AWS's. ! refuse: no more.
+// refuse OPERATION STATUS CODE [MESSAGE]: AWS or the registry refuses the operation from now on. *
+// stands for all operations of AWS. ! refuse: removes all faults.
 func (w *world) refuse(ts *testscript.TestScript, neg bool, args []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -540,7 +543,7 @@ func (w *world) refuse(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	answer := sandboxtest.AWSError(atoi(ts, args[1]), args[2], message)
 	if args[0] == "*" && args[2] == "ExpiredTokenException" {
-		w.faults = []wire.Hook{sandbox.ExpiredToken} // each service has its own words for it
+		w.faults = []wire.Hook{sandbox.ExpiredToken} // each service has its own error for it
 		return
 	}
 	if args[0] == "*" {
@@ -556,8 +559,8 @@ func (w *world) refuse(ts *testscript.TestScript, neg bool, args []string) {
 	w.faults = []wire.Hook{sandboxtest.On(answer, args[0])}
 }
 
-// athena [no-table|no-output-location|stall]: Athena over the registry's real audit trail. The
-// script's environment is pointed to it, and $AUDIT is its database.
+// athena [no-table|no-output-location|stall]: starts Athena with the registry's audit trail, and
+// points the script's environment to it. AUDIT is the name of its database.
 func (w *world) athena(ts *testscript.TestScript, _ bool, args []string) {
 	w.trail = awsathena.New(awsathena.Options{Clock: w.Clock, Trail: w.Registry})
 	for _, arg := range args {
@@ -571,9 +574,9 @@ func (w *world) athena(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("WORKGROUP", awsathena.DefaultWorkgroup)
 }
 
-// used SECRET: a consumer gets AWS credentials with the secret's current key. ! used SECRET: with
-// half of the key, which the registry refuses.
-func (w *world) used(ts *testscript.TestScript, neg bool, args []string) {
+// use-current SECRET: a consumer gets AWS credentials with the secret's current key. ! use-current
+// SECRET: it sends half of the key, which the registry refuses.
+func (w *world) useCurrent(ts *testscript.TestScript, neg bool, args []string) {
 	key := w.current(ts, args[0]).Secret
 	if neg {
 		key = key[:len(key)/2]
@@ -586,20 +589,20 @@ func (w *world) used(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(answer.Body.Close())
 	if (answer.StatusCode != http.StatusOK) != neg {
-		ts.Fatalf("the key was used: %s", answer.Status)
+		ts.Fatalf("the registry answered %s", answer.Status)
 	}
 }
 
-// queried: waits until a query runs.
-func (w *world) queried(ts *testscript.TestScript, _ bool, _ []string) {
+// wait-query: waits until Athena runs a query.
+func (w *world) waitQuery(ts *testscript.TestScript, _ bool, _ []string) {
 	for end := time.Now().Add(5 * time.Minute); len(w.trail.Queries()) == 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			ts.Fatalf("no query was started")
+			ts.Fatalf("no query runs")
 		}
 	}
 }
 
-// stall OPERATION: requests for it wait from now on, until release.
+// stall OPERATION: requests for the operation wait from now on, until release.
 func (w *world) stall(ts *testscript.TestScript, _ bool, args []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -607,41 +610,41 @@ func (w *world) stall(ts *testscript.TestScript, _ bool, args []string) {
 	w.faults = []wire.Hook{sandboxtest.On(w.gate.Stall, args[0])}
 }
 
-// arrived: waits until a request stalls.
-func (w *world) arrived(ts *testscript.TestScript, _ bool, _ []string) {
+// wait-stalled: waits until a request is stalled.
+func (w *world) waitStalled(ts *testscript.TestScript, _ bool, _ []string) {
 	select {
 	case <-w.gate.Arrived:
 	case <-time.After(5 * time.Minute):
-		ts.Fatalf("no request came")
+		ts.Fatalf("no request is stalled")
 	}
 }
 
-// noticed: waits until a command has noticed an interrupt, and made the file NOTICED.
-func (w *world) noticed(ts *testscript.TestScript, _ bool, _ []string) {
+// wait-interrupted: waits until a command has received an interrupt and created the file NOTICED.
+func (w *world) waitInterrupted(ts *testscript.TestScript, _ bool, _ []string) {
 	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(5*time.Minute)
 	defer poll.Stop()
 	for os.Remove(ts.Getenv("NOTICED")) != nil {
 		select {
 		case <-poll.C:
 		case <-tooLong:
-			ts.Fatalf("no command noticed an interrupt")
+			ts.Fatalf("no command received an interrupt")
 		}
 	}
 	ts.Setenv("NOTICED", "")
 }
 
-// release: lets the requests go on that stall.
+// release: lets the stalled requests continue.
 func (w *world) release(*testscript.TestScript, bool, []string) { w.gate.Open() }
 
-// cleanup is a script as the rig's parts know a test.
+// cleanup lets a gate register its cleanup with a script.
 type cleanup struct{ *testscript.TestScript }
 
 func (c cleanup) Helper()          {}
 func (c cleanup) Cleanup(f func()) { c.Defer(f) }
 
-// crowd N: the registry has N keys more, of two users, made long ago, some of them named as nobody
-// should.
-func (w *world) crowd(ts *testscript.TestScript, _ bool, args []string) {
+// many-keys N: adds N keys of two users to the registry. Half of the names do not follow the
+// convention.
+func (w *world) manyKeys(ts *testscript.TestScript, _ bool, args []string) {
 	for i := range atoi(ts, args[0]) {
 		email, name := sandbox.UserEmail, fmt.Sprintf("job%d-prod-2026q3", i)
 		if i%2 == 1 {
@@ -651,9 +654,8 @@ func (w *world) crowd(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// administrator VARIABLE: puts a key of the registry's administrator into the variable, as somebody
-// would have it in the environment.
-func (w *world) administrator(ts *testscript.TestScript, _ bool, args []string) {
+// admin-key VARIABLE: sets the variable to a key of the registry's administrator.
+func (w *world) adminKey(ts *testscript.TestScript, _ bool, args []string) {
 	_, secret := w.Registry.MintKey(sandbox.AdminEmail, "admin-audit-2026q4", 30)
 	w.keep("administrator", secret)
 	ts.Setenv(args[0], secret)

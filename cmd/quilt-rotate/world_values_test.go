@@ -22,10 +22,9 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Commands of scripts that put keys into values, and look at what is there then.
+var keyInText = regexp.MustCompile(`\bKEY\b`) // but not QUILT_API_KEY
 
-var keyInText = regexp.MustCompile(`\bKEY\b`) // not the end of QUILT_API_KEY
-
+// withKey returns the text with the secret's current key in place of KEY.
 func (w *world) withKey(ts *testscript.TestScript, secret, text string) string {
 	if !keyInText.MatchString(text) {
 		return text
@@ -33,8 +32,9 @@ func (w *world) withKey(ts *testscript.TestScript, secret, text string) string {
 	return keyInText.ReplaceAllLiteralString(text, w.current(ts, secret).Secret)
 }
 
-// code FILE [USER]: puts the code into the file that the registry's login page shows the user.
-func (w *world) code(ts *testscript.TestScript, _ bool, args []string) {
+// login-code FILE [USER]: writes the code that the registry's login page shows the user to the
+// file.
+func (w *world) loginCode(ts *testscript.TestScript, _ bool, args []string) {
 	address := w.RegistryURL + "/login"
 	if len(args) > 1 {
 		address += "?user=" + args[1]
@@ -51,24 +51,24 @@ func (w *world) code(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), append(found[1], '\n'), 0o600))
 }
 
-// key-file FILE SECRET: puts the secret's current key into the file.
+// key-file FILE SECRET: writes the secret's current key to the file.
 func (w *world) keyFile(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(" "+w.current(ts, args[1]).Secret+" \n"), 0o600))
 }
 
-// holds SECRET VALUE: the current value is that one, to the byte. KEY in it stands for the key that
-// is there.
-func (w *world) holds(ts *testscript.TestScript, _ bool, args []string) {
+// current-value SECRET VALUE: the current value is exactly that one. KEY in it stands for the
+// current key.
+func (w *world) currentValue(ts *testscript.TestScript, _ bool, args []string) {
 	want := w.withKey(ts, args[0], args[1])
 	shot, err := w.Secrets.Snapshot(args[0])
 	ts.Check(err)
 	if current, _ := shot.Holder(vault.Current); current.Value != want {
-		ts.Fatalf("the current value of %s is another one", args[0])
+		ts.Fatalf("the current value of %s differs", args[0])
 	}
 }
 
-// made SECRET N: the registry has so many keys that were made for the secret.
-func (w *world) made(ts *testscript.TestScript, _ bool, args []string) {
+// count-created SECRET N: the registry has N keys with the mark of the secret.
+func (w *world) countCreated(ts *testscript.TestScript, _ bool, args []string) {
 	shot, err := w.Secrets.Snapshot(args[0])
 	ts.Check(err)
 	n := 0
@@ -78,12 +78,13 @@ func (w *world) made(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	if n != atoi(ts, args[1]) {
-		ts.Fatalf("the registry has %d keys that were made for %s", n, args[0])
+		ts.Fatalf("the registry has %d keys with the mark of %s, want %s", n, args[0], args[1])
 	}
 }
 
-// tagged SECRET NAME VALUE: the secret has that tag. ! tagged SECRET NAME: it has no such tag.
-func (w *world) tagged(ts *testscript.TestScript, neg bool, args []string) {
+// has-tag SECRET NAME VALUE: the secret has the tag. ! has-tag SECRET NAME: it does not have the
+// tag.
+func (w *world) hasTag(ts *testscript.TestScript, neg bool, args []string) {
 	out, err := w.SecretsManager().DescribeSecret(context.Background(),
 		&secretsmanager.DescribeSecretInput{SecretId: &args[0]})
 	ts.Check(err)
@@ -94,13 +95,13 @@ func (w *world) tagged(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	if there == neg || !neg && have != args[2] {
-		ts.Fatalf("the tag %s of %s is %q", args[1], args[0], have)
+		ts.Fatalf("tag %s of %s: got %q, want %q", args[1], args[0], have, args[2:])
 	}
 }
 
-// lose OPERATION [N]: the answers to the next N requests for the operation are lost, though it is
-// carried out; one where no number is given.
-func (w *world) lose(ts *testscript.TestScript, _ bool, args []string) {
+// lose-answers OPERATION [N]: the next N requests for the operation are carried out, but their
+// answers are lost. The default is 1.
+func (w *world) loseAnswers(ts *testscript.TestScript, _ bool, args []string) {
 	left := 1
 	if len(args) > 1 {
 		left = atoi(ts, args[1])
@@ -116,9 +117,9 @@ func (w *world) lose(ts *testscript.TestScript, _ bool, args []string) {
 	}, args[0]))
 }
 
-// meanwhile OPERATION SECRET VALUE: right before the next request for the operation, somebody
-// writes that value, past everything.
-func (w *world) meanwhile(ts *testscript.TestScript, _ bool, args []string) {
+// edit-before OPERATION SECRET VALUE: somebody stores the value right before the next request for
+// the operation.
+func (w *world) editBefore(ts *testscript.TestScript, _ bool, args []string) {
 	var once sync.Once
 	w.addFault(sandboxtest.On(func(_ *wire.Call, next func()) {
 		once.Do(func() { w.edit(ts, false, args[1:]) })
@@ -132,8 +133,8 @@ func (w *world) addFault(fault wire.Hook) {
 	w.faults = append(slices.Clone(w.faults), fault)
 }
 
-// foreign NAME: a secret that another program rotates.
-func (w *world) foreign(ts *testscript.TestScript, _ bool, args []string) {
+// foreign-secret NAME: creates a secret that another program's function rotates.
+func (w *world) foreignSecret(ts *testscript.TestScript, _ bool, args []string) {
 	w.secret(ts, false, []string{args[0], "bare"})
 	_, err := w.Lambda.Add(awslambda.Config{Name: "others", Handler: nothing{}})
 	ts.Check(err)
@@ -145,8 +146,8 @@ func (w *world) foreign(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// function NAME URL: a rotate function of another stack, for another registry.
-func (w *world) function(ts *testscript.TestScript, _ bool, args []string) {
+// other-function NAME URL: adds a rotate function of another stack, for another registry.
+func (w *world) otherFunction(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.Lambda.Add(awslambda.Config{
 		Name: args[0], Handler: nothing{}, Environment: map[string]string{settings.EnvRegistryURL: args[1]},
 		Tags: map[string]string{settings.TagRevokeFunction: "revoke"},
@@ -154,19 +155,19 @@ func (w *world) function(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// nothing is a function that does nothing.
+// nothing is a Lambda function that does nothing.
 type nothing struct{}
 
 func (nothing) Invoke(context.Context, []byte) ([]byte, error) { return []byte("null"), nil }
 
-// env-equal A B: both texts are the same.
-func (w *world) envEqual(ts *testscript.TestScript, neg bool, args []string) {
+// equal A B: the texts are equal. ! equal A B: they differ.
+func (w *world) equal(ts *testscript.TestScript, neg bool, args []string) {
 	if (args[0] == args[1]) == neg {
-		ts.Fatalf("%s and %s: equal is %t", args[0], args[1], neg)
+		ts.Fatalf("%s and %s: equal is %t, want %t", args[0], args[1], neg, !neg)
 	}
 }
 
-// version VARIABLE SECRET LABEL: puts the id of the version that has the label into the variable.
+// version VARIABLE SECRET LABEL: sets the variable to the id of the version with the label.
 func (w *world) version(ts *testscript.TestScript, _ bool, args []string) {
 	shot, err := w.Secrets.Snapshot(args[1])
 	ts.Check(err)
@@ -177,22 +178,22 @@ func (w *world) version(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], v.ID)
 }
 
-// plain-secret NAME VALUE: a secret with nothing but that value.
+// plain-secret NAME VALUE: creates a secret with only that value.
 func (w *world) plainSecret(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0],
 		SecretString: &args[1]})
 	ts.Check(err)
 }
 
-// exists SECRET: the secret exists. ! exists SECRET: it does not.
-func (w *world) exists(ts *testscript.TestScript, neg bool, args []string) {
+// secret-exists SECRET: the secret exists. ! secret-exists SECRET: it does not.
+func (w *world) secretExists(ts *testscript.TestScript, neg bool, args []string) {
 	if _, err := w.Secrets.Snapshot(args[0]); (err == nil) == neg {
-		ts.Fatalf("the secret %s: %v", args[0], err)
+		ts.Fatalf("secret %s: exists is %t, want %t", args[0], neg, !neg)
 	}
 }
 
-// binary NAME: a secret whose value is bytes.
-func (w *world) binary(ts *testscript.TestScript, _ bool, args []string) {
+// binary-secret NAME: creates a secret with a binary value.
+func (w *world) binarySecret(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0],
 		SecretBinary: []byte{1, 2, 3}})
 	ts.Check(err)

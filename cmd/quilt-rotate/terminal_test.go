@@ -11,10 +11,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// person STATUS ANSWER command args: runs the command at a terminal of 80 columns, where a person
-// types the answer at the first question, and expects that exit status. What the terminal shows is
-// the standard output.
-func person(ts *testscript.TestScript, _ bool, args []string) {
+// atTerminal is the command "at-terminal STATUS ANSWER COMMAND [ARG...]". It runs the command at a
+// terminal of 80 columns, types the answer at the first question, and expects the exit status. The
+// standard output is what the terminal shows.
+func atTerminal(ts *testscript.TestScript, _ bool, args []string) {
 	status, answer, command := args[0], args[1], args[2:]
 	path := ts.Getenv("PATH")
 	c := exec.Command("/bin/sh", append([]string{"-c", `exec "$0" "$@"`}, command...)...)
@@ -50,7 +50,7 @@ func person(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// variables are those that a script's world sets.
+// variables returns the environment variables that the script's sandbox sets.
 func variables(ts *testscript.TestScript) []string {
 	var list []string
 	for _, name := range append([]string{"HOME", "AWS_ENDPOINT_URL_ATHENA", "AWS_ENDPOINT_URL_STS"}, awsVariables...) {
