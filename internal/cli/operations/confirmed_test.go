@@ -17,17 +17,18 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// A race is a command, and what another one does at one of its requests.
+// race is a command and a change that another process makes during one of the command's requests.
 type race struct {
 	prepare   func(r *sandboxtest.Rig) *sandboxtest.Secret
-	run       func(p *person, s *sandboxtest.Secret) error
+	run       func(p *operator, s *sandboxtest.Secret) error
 	meanwhile func(t *testing.T, s *sandboxtest.Secret)
 }
 
-func rotates(_ *testing.T, s *sandboxtest.Secret) { _ = s.Rotate() } // it fails if another rotation is under way
+// rotate ignores the error, because it fails if another rotation is under way.
+func rotate(_ *testing.T, s *sandboxtest.Secret) { _ = s.Rotate() }
 
-func recovery(replace, newOwner bool, login operations.Login) func(*person, *sandboxtest.Secret) error {
-	return func(p *person, s *sandboxtest.Secret) error {
+func recovery(replace, newOwner bool, login operations.Login) func(*operator, *sandboxtest.Secret) error {
+	return func(p *operator, s *sandboxtest.Secret) error {
 		opened, err := p.secret(s.Name)
 		if err != nil {
 			return err
@@ -38,39 +39,39 @@ func recovery(replace, newOwner bool, login operations.Login) func(*person, *san
 	}
 }
 
-// superseded is a secret whose former key still works.
-func superseded(r *sandboxtest.Rig) *sandboxtest.Secret {
+// secretWithSuperseded returns a secret with a superseded key that works.
+func secretWithSuperseded(r *sandboxtest.Rig) *sandboxtest.Secret {
 	s := r.Secret("prod/pipeline", settings.TagOwner, sandbox.UserEmail)
 	s.MustRotate()
 	return s
 }
 
 var races = map[string]race{
-	"a rotation during a rollback": {superseded, func(p *person, s *sandboxtest.Secret) error {
+	"a rotation during a rollback": {secretWithSuperseded, func(p *operator, s *sandboxtest.Secret) error {
 		_, err := p.rollback(s.Name, "")
 		return err
-	}, rotates},
+	}, rotate},
 	"a rotation during a rollback to another user's key": {func(r *sandboxtest.Rig) *sandboxtest.Secret {
 		s := r.Secret("prod/pipeline", settings.TagOwner, sandbox.UserEmail)
 		key, _ := r.Registry.KeyBySecret(s.CurrentKey().Reveal())
 		s.MustRotate()
 		r.Registry.TransferKey(key.ID, sandbox.AdminEmail)
 		return s
-	}, func(p *person, s *sandboxtest.Secret) error {
+	}, func(p *operator, s *sandboxtest.Secret) error {
 		opened, err := p.secret(s.Name)
 		if err == nil {
 			_, err = p.Rollback(p.ctx, opened, operations.RollbackOptions{Registry: p.registry, NewOwner: true})
 		}
 		return err
-	}, rotates},
-	"a rotation while a key is replaced": {superseded, recovery(true, false, logIn), rotates},
+	}, rotate},
+	"a rotation while a key is replaced": {secretWithSuperseded, recovery(true, false, logIn), rotate},
 	"the same recovery twice, by an older key": {func(r *sandboxtest.Rig) *sandboxtest.Secret {
-		s := superseded(r)
+		s := secretWithSuperseded(r)
 		expire(s)
 		return s
 	}, recovery(false, false, logIn), recoverAgain},
 	"the same recovery twice, into an edited value": {func(r *sandboxtest.Rig) *sandboxtest.Secret {
-		s := superseded(r)
+		s := secretWithSuperseded(r)
 		s.Put(strings.Replace(s.Holder(vault.Current).Value, "{", `{"new": true, `, 1))
 		expire(s)
 		return s
@@ -97,13 +98,14 @@ func logInAsAdmin(ctx context.Context, registry *quilt.Client) (*quilt.Session, 
 }
 
 func recoverAgain(t *testing.T, s *sandboxtest.Secret) {
-	_ = recovery(false, false, logIn)(newPerson(t, s.Rig), s) // it fails if the other one has asked for another user
+	// The error is ignored: it fails if the other recovery has changed the owner.
+	_ = recovery(false, false, logIn)(newOperator(t, s.Rig), s)
 }
 
-func TestACommandActsOnWhatItHasShown(t *testing.T) {
-	// Protects the key that another command or a rotation made current after this command has
-	// looked: it is not replaced. And the owner's tag, which must name the user of the current key.
-	// The other one acts at each request of the command in turn.
+func TestACommandReplacesOnlyTheKeyThatItHasShown(t *testing.T) {
+	// A rotation or another command may make a key current after this command has read the secret.
+	// That key must not be replaced, and the tag must name the owner of the current key. The change
+	// happens at each request of the command, in a separate run for each.
 	t.Parallel()
 	for name, c := range races {
 		t.Run(name, func(t *testing.T) {
@@ -113,23 +115,23 @@ func TestACommandActsOnWhatItHasShown(t *testing.T) {
 				at++
 			}
 			if at < 8 {
-				t.Fatalf("only %d requests", at-1)
+				t.Fatalf("got only %d requests, want 7 or more", at-1)
 			}
 		})
 	}
 }
 
-// at runs the race with the other command at the request of that number. It reports whether there
-// was one.
+// at runs the race with the change at the request with the number. It reports whether the command
+// sent that many requests.
 func (c race) at(t *testing.T, number int) bool {
-	end := &ending{T: t}
+	end := &cleanups{T: t}
 	defer end.run()
 	r := sandboxtest.New(end)
 	s := c.prepare(r)
-	p := newPerson(t, r)
+	p := newOperator(t, r)
 	var mu sync.Mutex
 	var requests int
-	var planned, wrong string
+	var planned, problem string
 	defer r.Intercept(func(call *wire.Call, next func()) {
 		if sandboxtest.ProcessOf(call) != p.process.ID {
 			next()
@@ -150,36 +152,36 @@ func (c race) at(t *testing.T, number int) bool {
 			planned = s.KeyIn(before).Reveal()
 		}
 		if moved := s.Holder(vault.Current).ID != before.ID; moved && s.KeyIn(before).Reveal() != planned {
-			wrong = fmt.Sprintf("%s replaced a key that is not the one that was shown", call.Operation)
+			problem = fmt.Sprintf("%s replaced a key that was not shown", call.Operation)
 		}
 	})()
 	err := c.run(p, s)
 	mu.Lock()
 	defer mu.Unlock()
 	fail := func(what string) {
-		t.Fatalf("request %d: %s\n%v\n%s\n%s", number, what, err, p.said, s.Labels())
+		t.Fatalf("request %d: %s\n%v\n%s\n%s", number, what, err, p.output, s.Labels())
 	}
-	if wrong != "" {
-		fail(wrong)
+	if problem != "" {
+		fail(problem)
 	}
 	current := s.CurrentKey()
 	if !s.Alive(current) {
 		fail("the current key does not log in")
 	}
 	key, _ := r.Registry.KeyBySecret(current.Reveal())
-	described, describeErr := newPerson(t, r).secret(s.Name)
+	described, describeErr := newOperator(t, r).secret(s.Name)
 	if describeErr != nil {
 		t.Fatal(describeErr)
 	}
 	if owner := described.Tags[settings.TagOwner]; owner != key.Owner {
-		fail("the tag says " + owner + ", and the key is " + key.Owner + "'s")
+		fail("the owner tag is " + owner + ", but the key belongs to " + key.Owner)
 	}
 	return requests >= number
 }
 
 func TestUnstickReportsARotationThatFinishesMeanwhile(t *testing.T) {
-	// Protects a rotation whose last step ends while the question waits for its answer: nothing is
-	// removed, and that is no failure.
+	// The last step ends while unstick waits for the answer to its question. Then it removes
+	// nothing and succeeds.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")
@@ -192,7 +194,7 @@ func TestUnstickReportsARotationThatFinishesMeanwhile(t *testing.T) {
 		}
 	}
 	step(rotation.Create, rotation.Set, rotation.Test)
-	p := newPerson(t, r)
+	p := newOperator(t, r)
 	p.Confirm = func(context.Context, string, string) error {
 		step(rotation.Finish)
 		return nil

@@ -27,57 +27,59 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// A mishap is what happens to one request of the command.
-type mishap string
+// fault is what happens to one request of the command.
+type fault string
 
 const (
-	crashBefore  mishap = "the process dies before the request"
-	crashAfter   mishap = "the process dies after the request"
-	crashLate    mishap = "the process dies, and its request lands when the next run is over"
-	loseRequest  mishap = "the request is lost"
-	loseRequests mishap = "the request is lost, and so are its repetitions"
-	loseAnswer   mishap = "the answer is lost"
-	loseAnswers  mishap = "the answer is lost, and so are those of its repetitions"
-	doneButError mishap = "the service does it and answers 500"
-	throttle     mishap = "the service answers 429"
-	sweepBefore  mishap = "a sweep runs before the request"
-	sweepAfter   mishap = "a sweep runs after the request"
-	editBefore   mishap = "somebody edits the secret before the request"
-	interrupt    mishap = "somebody presses Ctrl-C at the request"
+	crashBefore  fault = "the process dies before the request"
+	crashAfter   fault = "the process dies after the request"
+	crashLate    fault = "the process dies, and its request takes effect after the next run"
+	loseRequest  fault = "the request is lost"
+	loseRequests fault = "the request and its retries are lost"
+	loseAnswer   fault = "the answer is lost"
+	loseAnswers  fault = "the answers to the request and its retries are lost"
+	doneButError fault = "the service carries out the request and answers 500"
+	throttle     fault = "the service answers 429"
+	sweepBefore  fault = "a sweep runs before the request"
+	sweepAfter   fault = "a sweep runs after the request"
+	editBefore   fault = "somebody edits the secret before the request"
+	interrupt    fault = "somebody presses Ctrl-C at the request"
 )
 
-var mishaps = []mishap{crashBefore, crashAfter, crashLate, loseRequest, loseRequests, loseAnswer, loseAnswers,
+var faults = []fault{crashBefore, crashAfter, crashLate, loseRequest, loseRequests, loseAnswer, loseAnswers,
 	doneButError, throttle, sweepBefore, sweepAfter, editBefore, interrupt}
 
-// A subject is the secret, and the version that a procedure is about.
+// subject is the secret and the version that a command changes.
 type subject struct{ secret, target string }
 
-// A scenario is a procedure, from the state in which it is needed.
+// scenario is a command in the state in which it is needed.
 type scenario struct {
 	name      string
 	prepare   func(r *sandboxtest.Rig) subject
-	run       func(p *person, on subject) error
-	movesBack bool // so that an edit is what it moves away from
-	retires   bool // so that the current key is revoked in the end
-	// check looks at the end, once sweeps had their time. It gives what is wrong.
-	check func(l *life) string
+	run       func(p *operator, on subject) error
+	movesBack bool // the command moves AWSCURRENT away from an edited value
+	retires   bool // the command revokes the current key
+	// check returns the problem in the final state, after several sweeps.
+	check func(f *faultRun) string
 }
 
 var scenarios = []scenario{
 	{
-		name:    "bootstrap of a secret that is not there",
+		name:    "bootstrap of a secret that does not exist",
 		prepare: func(*sandboxtest.Rig) subject { return subject{secret: "prod/new"} },
-		run:     bootstraps,
-		check:   func(l *life) string { return l.holdsOneKey(`{"QUILT_API_KEY":"` + keyMark + `"}`) },
+		run:     runBootstrap,
+		check:   func(f *faultRun) string { return f.holdsOneKey(`{"QUILT_API_KEY":"` + keyPlaceholder + `"}`) },
 	},
 	{
-		name:    "bootstrap of one that waits for its first key",
-		prepare: func(r *sandboxtest.Rig) subject { return of(r.BareSecret("prod/blank", sandboxtest.ValueWith(""))) },
-		run:     bootstraps,
-		check:   func(l *life) string { return l.holdsOneKey(sandboxtest.ValueWith(keyMark)) },
+		name: "bootstrap of a secret that waits for its first key",
+		prepare: func(r *sandboxtest.Rig) subject {
+			return subjectOf(r.BareSecret("prod/blank", sandboxtest.ValueWith("")))
+		},
+		run:   runBootstrap,
+		check: func(f *faultRun) string { return f.holdsOneKey(sandboxtest.ValueWith(keyPlaceholder)) },
 	},
 	{
-		name: "bootstrap of one that never had a value",
+		name: "bootstrap of a secret without a value",
 		prepare: func(r *sandboxtest.Rig) subject {
 			name := "prod/empty"
 			if _, err := r.Hands.CreateSecret(context.Background(),
@@ -86,71 +88,71 @@ var scenarios = []scenario{
 			}
 			return subject{secret: name}
 		},
-		run:   bootstraps,
-		check: func(l *life) string { return l.holdsOneKey(`{"QUILT_API_KEY":"` + keyMark + `"}`) },
+		run:   runBootstrap,
+		check: func(f *faultRun) string { return f.holdsOneKey(`{"QUILT_API_KEY":"` + keyPlaceholder + `"}`) },
 	},
 	{
-		name: "rollback to a marked version whose grace is over", movesBack: true,
+		name: "rollback to a marked version whose grace period is over", movesBack: true,
 		prepare: func(r *sandboxtest.Rig) subject {
 			s := r.Secret("prod/rolled")
 			target := s.Holder(vault.Current).ID
 			s.MustRotate()
-			s.MustSweep() // marks it
-			// so that grace alone decides
+			s.MustSweep() // marks the version
+			// Only the grace period decides.
 			r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.UseNotRecorded = true })
 			r.Clock.Advance(48 * time.Hour)
 			return subject{s.Name, target}
 		},
-		run: func(p *person, on subject) error {
+		run: func(p *operator, on subject) error {
 			done, err := p.rollback(on.secret, on.target)
 			if s, lookErr := p.secret(on.secret); err == nil && lookErr == nil &&
 				!s.Versions[on.target].Has(vault.Current) {
-				return fmt.Errorf("it says that %s is current, and it is not", done.To)
+				return fmt.Errorf("reported that %s is current, but it is not", done.To)
 			}
 			if err != nil && (strings.Contains(err.Error(), "is current already") || strings.Contains(err.Error(),
 				"it has expired or was revoked")) {
-				return nil // a sweep that was due may be faster, until the mark is off
+				return nil // a sweep may revoke the key before the mark is removed
 			}
 			return err
 		},
-		check: func(l *life) string { return l.holdsOneKey(sandboxtest.ValueWith(keyMark)) },
+		check: func(f *faultRun) string { return f.holdsOneKey(sandboxtest.ValueWith(keyPlaceholder)) },
 	},
 	{
-		name: "recover by a login",
+		name: "recover with a login",
 		prepare: func(r *sandboxtest.Rig) subject {
 			s := r.Secret("prod/dead", settings.TagOwner, sandbox.UserEmail)
 			expire(s)
-			return of(s)
+			return subjectOf(s)
 		},
-		run:   recovers,
-		check: func(l *life) string { return l.holdsOneKey(sandboxtest.ValueWith(keyMark)) },
+		run:   runRecover,
+		check: func(f *faultRun) string { return f.holdsOneKey(sandboxtest.ValueWith(keyPlaceholder)) },
 	},
 	{
-		name: "recover by the issuer",
+		name: "recover with the issuing credential",
 		prepare: func(r *sandboxtest.Rig) subject {
 			issuer := r.BareSecret("prod/issuer", `{"username":"`+sandbox.UserName+`","password":"`+
 				sandbox.UserPassword+`"}`)
 			s := r.Secret("prod/dead", settings.TagIssuer, issuer.ARN)
 			expire(s)
-			return of(s)
+			return subjectOf(s)
 		},
-		run:   recovers,
-		check: func(l *life) string { return l.holdsOneKey(sandboxtest.ValueWith(keyMark)) },
+		run:   runRecover,
+		check: func(f *faultRun) string { return f.holdsOneKey(sandboxtest.ValueWith(keyPlaceholder)) },
 	},
 	{
-		name: "recover by the previous key, in a value that was edited since",
+		name: "recover with the previous key, in an edited value",
 		prepare: func(r *sandboxtest.Rig) subject {
 			s := r.Secret("prod/dead")
 			s.MustRotate()
 			expire(s)
 			_, value, _ := strings.Cut(s.Holder(vault.Current).Value, "{")
 			s.Put("{ \"new\": true," + value)
-			return of(s)
+			return subjectOf(s)
 		},
-		run: recovers,
-		check: func(l *life) string {
-			_, value, _ := strings.Cut(sandboxtest.ValueWith(keyMark), "{")
-			return l.holdsOneKey("{ \"new\": true," + value)
+		run: runRecover,
+		check: func(f *faultRun) string {
+			_, value, _ := strings.Cut(sandboxtest.ValueWith(keyPlaceholder), "{")
+			return f.holdsOneKey("{ \"new\": true," + value)
 		},
 	},
 	{
@@ -158,19 +160,19 @@ var scenarios = []scenario{
 		prepare: func(r *sandboxtest.Rig) subject {
 			s := r.Secret("prod/overwritten")
 			s.Put("{}")
-			return of(s)
+			return subjectOf(s)
 		},
-		run:   recovers,
-		check: func(l *life) string { return l.holdsOneKey(sandboxtest.ValueWith(keyMark)) },
+		run:   runRecover,
+		check: func(f *faultRun) string { return f.holdsOneKey(sandboxtest.ValueWith(keyPlaceholder)) },
 	},
 	{
-		name: "emergency about the current key, which no function rotates",
+		name: "emergency for the current key, without a rotation function",
 		prepare: func(r *sandboxtest.Rig) subject {
 			s := r.Secret("prod/leaked", settings.TagOwner, sandbox.UserEmail)
-			rotationOff(s)
+			turnRotationOff(s)
 			return subject{s.Name, s.Holder(vault.Current).ID}
 		},
-		run: func(p *person, on subject) error {
+		run: func(p *operator, on subject) error {
 			s, err := p.secret(on.secret)
 			if err != nil {
 				return err
@@ -179,18 +181,18 @@ var scenarios = []scenario{
 				Registry: p.registry, Version: on.target, LogIn: logIn,
 			})
 			if err != nil && strings.Contains(err.Error(), "has no version that begins with") {
-				return nil // an earlier run has removed its last label, and check demands that its key was revoked
+				return nil // an earlier run has removed the last label; check tests that the key was revoked
 			}
 			if err == nil && !done.LeakedRefused {
-				return errors.New("it succeeded without a proof")
+				return errors.New("succeeded without a proof")
 			}
 			return err
 		},
-		check: func(l *life) string {
-			if key := l.secret().KeyIn(l.version(l.on.target)); l.secret().Alive(key) {
+		check: func(f *faultRun) string {
+			if key := f.secret().KeyIn(f.version(f.subject.target)); f.secret().Alive(key) {
 				return "the leaked key is valid"
 			}
-			return l.holdsOneKey(sandboxtest.ValueWith(keyMark))
+			return f.holdsOneKey(sandboxtest.ValueWith(keyPlaceholder))
 		},
 	},
 	{
@@ -199,9 +201,9 @@ var scenarios = []scenario{
 			s := r.Secret("prod/retired")
 			s.MustRotate()
 			s.MustRotate()
-			return of(s)
+			return subjectOf(s)
 		},
-		run: func(p *person, on subject) error {
+		run: func(p *operator, on subject) error {
 			s, err := p.secret(on.secret)
 			if err != nil {
 				return err
@@ -209,17 +211,17 @@ var scenarios = []scenario{
 			done, err := p.Retire(p.ctx, s, operations.RetireOptions{Registry: p.registry, LogIn: logIn})
 			if err != nil && strings.Contains(err.Error(), "has no rotation, label or tag of quilt-rotate, so "+
 				"nothing was changed") {
-				return nil // the run before did all of it
+				return nil // the earlier run did everything
 			}
 			if err == nil && (!done.Complete || managed.Marked(s.Tags, s.Sorted()) || s.Rotation.Enabled) {
-				return errors.New("it succeeded, and something of quilt-rotate is left")
+				return errors.New("succeeded, but rotation, labels or tags are left")
 			}
 			return err
 		},
-		check: func(l *life) string {
-			for _, k := range l.Registry.Keys() {
+		check: func(f *faultRun) string {
+			for _, k := range f.Registry.Keys() {
 				if k.Status == "ACTIVE" {
-					return "a key is valid: " + k.ID
+					return "a key is still valid: " + k.ID
 				}
 			}
 			return ""
@@ -230,10 +232,10 @@ var scenarios = []scenario{
 		prepare: func(r *sandboxtest.Rig) subject {
 			_, secret := r.Registry.MintKey(sandbox.UserEmail, "by-hand", 90)
 			s := r.BareSecret("prod/adopted", sandboxtest.ValueWith(secret))
-			rotationOff(s)
-			return of(s)
+			turnRotationOff(s)
+			return subjectOf(s)
 		},
-		run: func(p *person, on subject) error {
+		run: func(p *operator, on subject) error {
 			s, err := p.secret(on.secret)
 			if err != nil {
 				return err
@@ -244,14 +246,14 @@ var scenarios = []scenario{
 			})
 			return err
 		},
-		check: func(l *life) string {
-			s := l.secret()
+		check: func(f *faultRun) string {
+			s := f.secret()
 			current := s.Holder(vault.Current)
-			key, _ := l.Registry.KeyBySecret(s.CurrentKey().Reveal())
+			key, _ := f.Registry.KeyBySecret(s.CurrentKey().Reveal())
 			if !slices.Contains(current.Stages, vault.KeyLabel(key.ID)) {
 				return "the key has no label"
 			}
-			out, err := l.Hands.DescribeSecret(context.Background(),
+			out, err := f.Hands.DescribeSecret(context.Background(),
 				&secretsmanager.DescribeSecretInput{SecretId: &s.ARN})
 			if err != nil || !aws.ToBool(out.RotationEnabled) ||
 				aws.ToString(out.RotationRules.ScheduleExpression) != "rate(30 days)" ||
@@ -263,21 +265,21 @@ var scenarios = []scenario{
 	},
 }
 
-func of(s *sandboxtest.Secret) subject { return subject{secret: s.Name} }
+func subjectOf(s *sandboxtest.Secret) subject { return subject{secret: s.Name} }
 
-func bootstraps(p *person, on subject) error {
+func runBootstrap(p *operator, on subject) error {
 	_, err := p.bootstrap(on.secret)
 	return err
 }
 
-func recovers(p *person, on subject) error {
+func runRecover(p *operator, on subject) error {
 	_, err := p.recover(on.secret, false)
 	return err
 }
 
-// rotationOff turns rotation off, so that a command creates the new key, and does not wait for a
-// function's log.
-func rotationOff(s *sandboxtest.Secret) {
+// turnRotationOff turns rotation off, so that a command creates the new key itself and does not
+// wait for a function's log.
+func turnRotationOff(s *sandboxtest.Secret) {
 	if _, err := s.Hands.CancelRotateSecret(context.Background(), &secretsmanager.CancelRotateSecretInput{
 		SecretId: &s.ARN}); err != nil {
 		s.Fatalf("%v", err)
@@ -289,17 +291,16 @@ func expire(s *sandboxtest.Secret) {
 	s.Registry.Expire(key.ID)
 }
 
-// keyMark stands for the current key in an expected value.
-const keyMark = "THE CURRENT KEY"
+// keyPlaceholder stands for the current key in an expected value.
+const keyPlaceholder = "THE CURRENT KEY"
 
-var exhaustive = flag.Bool("exhaustive", false, "let TestEveryCrashOfACommand go through every request, and not "+
-	"through a sample")
+var exhaustive = flag.Bool("exhaustive", false, "let TestEveryCrashOfACommand test every request, not a sample")
 
 func TestEveryCrashOfACommand(t *testing.T) {
-	// Protects promises 1 and 3 where a person's command dies, or the network fails it, at any
-	// request: the key in AWSCURRENT works at every instant from the first that does, running the
-	// command again finishes, and sweeps leave nothing behind.
-	step := 13 // every so many-th request
+	// A command may die, or a request may fail, at any request. The current key must work at all
+	// times after a working key was current, running the command again must complete it, and sweeps
+	// must revoke all other keys (promises 1 and 3).
+	step := 13 // the interval between the tested requests
 	switch {
 	case *exhaustive:
 		step = 1
@@ -313,13 +314,13 @@ func TestEveryCrashOfACommand(t *testing.T) {
 	for _, sc := range scenarios {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
-			for i, m := range mishaps {
-				// mishaps begin at different requests, so that together they meet every one
-				for at := 1 + i%step; ; at += step {
-					l := newLife(t, sc, m, at)
-					if !l.live() {
-						if at <= step && at < 4 {
-							t.Fatalf("only %d requests", at-1)
+			for i, m := range faults {
+				// Faults begin at different requests, so that together they cover every request.
+				for number := 1 + i%step; ; number += step {
+					f := newFaultRun(t, sc, m, number)
+					if !f.execute() {
+						if number <= step && number < 4 {
+							t.Fatalf("got only %d requests, want 3 or more", number-1)
 						}
 						break
 					}
@@ -329,158 +330,159 @@ func TestEveryCrashOfACommand(t *testing.T) {
 	}
 }
 
-// life is one secret's, with one mishap.
-type life struct {
+// faultRun runs a scenario with one fault.
+type faultRun struct {
 	*sandboxtest.Rig
-	t      *testing.T
-	sc     scenario
-	mishap mishap
-	at     int
-	on     subject
-	name   string // of the secret
-	dead   string // key that is refused from the start
-	ending *ending
-	ctrlC  context.CancelFunc
-	edited bool
-	wrote  bool // the first person's command changed something
-	said   []string
+	t        *testing.T
+	sc       scenario
+	fault    fault
+	number   int // of the request with the fault
+	subject  subject
+	name     string // of the secret
+	refused  string // key that the registry refused from the start
+	cleanups *cleanups
+	ctrlC    context.CancelFunc
+	edited   bool
+	wrote    bool // the first command sent a write request
+	outputs  []string
 
-	mu       sync.Mutex
-	person   string // process
-	seen     int
-	happened bool
-	hit      string
-	late     []func()
-	wrong    string
+	mu                sync.Mutex
+	process           string // of the first command
+	requests          int
+	injected          bool
+	repeatedOperation string
+	late              []func()
+	problem           string
 }
 
-// ending runs what a life leaves to clean up at the life's end.
-type ending struct {
+// cleanups is a test that runs its cleanups at the end of one run.
+type cleanups struct {
 	*testing.T
-	cleanups []func()
+	list []func()
 }
 
-func (e *ending) Cleanup(f func()) { e.cleanups = append(e.cleanups, f) }
+func (c *cleanups) Cleanup(f func()) { c.list = append(c.list, f) }
 
-func (e *ending) run() {
-	for _, f := range slices.Backward(e.cleanups) {
-		f()
+func (c *cleanups) run() {
+	for _, cleanup := range slices.Backward(c.list) {
+		cleanup()
 	}
 }
 
-func newLife(t *testing.T, sc scenario, m mishap, at int) *life {
-	end := &ending{T: t}
-	l := &life{Rig: sandboxtest.New(end), t: t, sc: sc, mishap: m, at: at, ending: end}
-	l.on = sc.prepare(l.Rig)
-	l.name = l.on.secret
-	if shot, err := l.Secrets.Snapshot(l.name); err == nil {
+func newFaultRun(t *testing.T, sc scenario, m fault, number int) *faultRun {
+	end := &cleanups{T: t}
+	f := &faultRun{Rig: sandboxtest.New(end), t: t, sc: sc, fault: m, number: number, cleanups: end}
+	f.subject = sc.prepare(f.Rig)
+	f.name = f.subject.secret
+	if shot, err := f.Secrets.Snapshot(f.name); err == nil {
 		current, _ := shot.Holder(vault.Current)
-		if key := l.secret().KeyIn(current); !l.secret().Alive(key) {
-			l.dead = key.Reveal()
+		if key := f.secret().KeyIn(current); !f.secret().Alive(key) {
+			f.refused = key.Reveal()
 		}
 	}
-	l.Hooks.Set(l.hook)
-	return l
+	f.Hooks.Set(f.hook)
+	return f
 }
 
-func (l *life) secret() *sandboxtest.Secret {
-	out, err := l.Hands.DescribeSecret(context.Background(), &secretsmanager.DescribeSecretInput{SecretId: &l.name})
+func (f *faultRun) secret() *sandboxtest.Secret {
+	out, err := f.Hands.DescribeSecret(context.Background(), &secretsmanager.DescribeSecretInput{SecretId: &f.name})
 	if err != nil {
-		l.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	return &sandboxtest.Secret{Rig: l.Rig, ARN: *out.ARN, Name: l.name}
+	return &sandboxtest.Secret{Rig: f.Rig, ARN: *out.ARN, Name: f.name}
 }
 
-// version is the version as it is now.
-func (l *life) version(id string) awssecrets.Version {
-	shot := l.secret().Snapshot()
+// version returns the version in its present state.
+func (f *faultRun) version(id string) awssecrets.Version {
+	shot := f.secret().Snapshot()
 	return shot.Versions[slices.IndexFunc(shot.Versions, func(v awssecrets.Version) bool { return v.ID == id })]
 }
 
-func (l *life) hook(c *wire.Call, next func()) {
+func (f *faultRun) hook(c *wire.Call, next func()) {
 	pass := func() {
 		next()
-		l.watch()
+		f.checkCurrentKey()
 	}
-	l.mu.Lock()
-	mine := l.person != "" && sandboxtest.ProcessOf(c) == l.person
-	l.mu.Unlock()
+	f.mu.Lock()
+	mine := f.process != "" && sandboxtest.ProcessOf(c) == f.process
+	f.mu.Unlock()
 	switch {
 	case !mine:
 		pass()
 		return
-	case !l.itsTurn():
-		again := l.repeats(c)
-		if !again || l.mishap == loseAnswers {
+	case !f.atFaultyRequest():
+		again := f.repeated(c)
+		if !again || f.fault == loseAnswers {
 			pass()
 		}
 		if again {
 			c.Cut()
 		}
 	default:
-		l.happen(c, pass)
+		f.inject(c, pass)
 	}
-	l.note(func() { l.wrote = l.wrote || c.Operation != "GetFunction" && sandboxtest.Observed(c).Writes() })
+	f.locked(func() { f.wrote = f.wrote || c.Operation != "GetFunction" && sandboxtest.Observed(c).Writes() })
 }
 
-// note changes or reads what the hooks share with the test.
-func (l *life) note(f func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f()
+// locked calls do with the lock, to access fields that the hook shares with the test.
+func (f *faultRun) locked(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	do()
 }
 
-func (l *life) itsTurn() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.seen++
-	if l.seen != l.at {
+func (f *faultRun) atFaultyRequest() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests++
+	if f.requests != f.number {
 		return false
 	}
-	l.happened = true
+	f.injected = true
 	return true
 }
 
-// goOn lets the mishap go on with the repetitions of an operation.
-func (l *life) goOn(operation string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.hit = operation
+// repeatFor extends the fault to the retries of the operation.
+func (f *faultRun) repeatFor(operation string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.repeatedOperation = operation
 }
 
-// repeats tells whether a mishap goes on with this request: until the process asks something else.
-func (l *life) repeats(c *wire.Call) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.hit != c.Operation {
-		l.hit = ""
+// repeated reports whether the fault extends to this request. It ends with the first request for
+// another operation.
+func (f *faultRun) repeated(c *wire.Call) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.repeatedOperation != c.Operation {
+		f.repeatedOperation = ""
 	}
-	return l.hit != ""
+	return f.repeatedOperation != ""
 }
 
-func (l *life) happen(c *wire.Call, pass func()) {
-	switch l.mishap {
+func (f *faultRun) inject(c *wire.Call, pass func()) {
+	switch f.fault {
 	case crashBefore:
-		l.KillCaller(c)
+		f.KillCaller(c)
 		c.Cut()
 	case crashAfter:
 		pass()
-		l.KillCaller(c)
+		f.KillCaller(c)
 		c.Cut()
 	case crashLate:
-		l.note(func() { l.late = append(l.late, pass) })
-		l.KillCaller(c)
+		f.locked(func() { f.late = append(f.late, pass) })
+		f.KillCaller(c)
 		c.Cut()
 	case loseRequest:
 		c.Cut()
 	case loseRequests:
-		l.goOn(c.Operation)
+		f.repeatFor(c.Operation)
 		c.Cut()
 	case loseAnswer:
 		pass()
 		c.Cut()
 	case loseAnswers:
-		l.goOn(c.Operation)
+		f.repeatFor(c.Operation)
 		pass()
 		c.Cut()
 	case doneButError:
@@ -489,141 +491,143 @@ func (l *life) happen(c *wire.Call, pass func()) {
 	case throttle:
 		c.Respond(429, `{"__type":"ThrottlingException","message":"slow down"}`)
 	case editBefore:
-		l.edit()
+		f.edit()
 		pass()
 	case interrupt:
-		l.ctrlC()
+		f.ctrlC()
 		pass()
 	case sweepBefore:
-		l.sweep()
+		f.sweep()
 		pass()
 	case sweepAfter:
 		pass()
-		l.sweep()
+		f.sweep()
 	}
 }
 
-// sweep lets the revoke function do what it does; it fails where it must.
-func (l *life) sweep() {
-	if _, err := l.Secrets.Snapshot(l.name); err == nil {
-		_, _ = l.Process().Sweep(l.secret().ARN)
+// sweep sweeps the secret. It ignores the error, because the sweep may have to fail.
+func (f *faultRun) sweep() {
+	if _, err := f.Secrets.Snapshot(f.name); err == nil {
+		_, _ = f.Process().Sweep(f.secret().ARN)
 	}
 }
 
-// anEdit is what an edit adds to a value: a byte that nobody may lose.
-const anEdit = "\n"
+// editSuffix is what an edit adds to a value. No command may lose it.
+const editSuffix = "\n"
 
-func (l *life) edit() {
-	if shot, err := l.Secrets.Snapshot(l.name); err == nil {
+func (f *faultRun) edit() {
+	if shot, err := f.Secrets.Snapshot(f.name); err == nil {
 		if current, ok := shot.Holder(vault.Current); ok {
-			l.secret().Put(current.Value + anEdit)
-			l.note(func() { l.edited = true })
+			f.secret().Put(current.Value + editSuffix)
+			f.locked(func() { f.edited = true })
 		}
 	}
 }
 
-// watch holds promise 1: a key that is current works, but for the one that was refused from the
-// start.
-func (l *life) watch() {
-	shot, err := l.Secrets.Snapshot(l.name)
+// checkCurrentKey reports a current key that does not log in, unless it was refused from the start
+// (promise 1).
+func (f *faultRun) checkCurrentKey() {
+	shot, err := f.Secrets.Snapshot(f.name)
 	if err != nil {
 		return
 	}
 	current, _ := shot.Holder(vault.Current)
-	key := (&sandboxtest.Secret{Rig: l.Rig}).KeyIn(current)
-	if l.sc.retires || key.IsZero() || key.Reveal() == l.dead || l.Registry.Alive(key.Reveal()) {
+	key := (&sandboxtest.Secret{Rig: f.Rig}).KeyIn(current)
+	if f.sc.retires || key.IsZero() || key.Reveal() == f.refused || f.Registry.Alive(key.Reveal()) {
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.wrong = "the current key does not log in"
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.problem = "the current key does not log in"
 }
 
-// live goes through the life. It tells whether the mishap happened: there were so many requests.
-func (l *life) live() (happened bool) {
-	first := newPerson(l.t, l.Rig)
-	first.ctx, l.ctrlC = context.WithCancel(first.ctx)
-	defer l.ctrlC()
-	l.note(func() { l.person = first.process.ID })
-	err := l.try(first)
+// execute runs the command with the fault, again without it, and then sweeps. It reports whether
+// the command sent enough requests for the fault.
+func (f *faultRun) execute() (injected bool) {
+	first := newOperator(f.t, f.Rig)
+	first.ctx, f.ctrlC = context.WithCancel(first.ctx)
+	defer f.ctrlC()
+	f.locked(func() { f.process = first.process.ID })
+	err := f.try(first)
 	var wrote bool
-	l.note(func() { wrote = l.wrote })
-	if errors.Is(err, context.Canceled) && l.mishap == interrupt && wrote && terminal.Hint(err) == "" {
-		l.fail("the interruption does not say in which state the secret is")
+	f.locked(func() { wrote = f.wrote })
+	if errors.Is(err, context.Canceled) && f.fault == interrupt && wrote && terminal.Hint(err) == "" {
+		f.fail("the interrupted command does not say in which state the secret is")
 	}
 	for n := 0; err != nil && n < 3; n++ {
-		err = l.try(newPerson(l.t, l.Rig))
+		err = f.try(newOperator(f.t, f.Rig))
 	}
 	if err != nil {
-		l.fail(fmt.Sprintf("running it again does not finish it: %v", err))
+		f.fail(fmt.Sprintf("running the command again does not complete it: %v", err))
 	}
 	var late []func()
-	l.note(func() { late = l.late })
-	for _, land := range late {
-		land()
+	f.locked(func() { late = f.late })
+	for _, carryOut := range late {
+		carryOut()
 	}
-	if err := l.try(newPerson(l.t, l.Rig)); err != nil {
-		l.fail(fmt.Sprintf("running it once more fails: %v", err))
+	if err := f.try(newOperator(f.t, f.Rig)); err != nil {
+		f.fail(fmt.Sprintf("running the completed command again fails: %v", err))
 	}
 	for range 6 {
-		l.sweep()
-		l.Clock.Advance(26 * time.Hour)
+		f.sweep()
+		f.Clock.Advance(26 * time.Hour)
 	}
-	var wrong string
-	l.note(func() { wrong = l.wrong })
-	if wrong == "" {
-		wrong = l.sc.check(l)
+	var problem string
+	f.locked(func() { problem = f.problem })
+	if problem == "" {
+		problem = f.sc.check(f)
 	}
-	if wrong != "" {
-		l.fail(wrong)
+	if problem != "" {
+		f.fail(problem)
 	}
-	l.ending.run()
-	l.note(func() { happened = l.happened })
-	return happened
+	f.cleanups.run()
+	f.locked(func() { injected = f.injected })
+	return injected
 }
 
-func (l *life) try(p *person) error {
-	err := l.sc.run(p, l.on)
-	l.said = append(l.said, p.said.String(), fmt.Sprint(err))
-	if err != nil || l.sc.retires {
+func (f *faultRun) try(p *operator) error {
+	err := f.sc.run(p, f.subject)
+	f.outputs = append(f.outputs, p.output.String(), fmt.Sprint(err))
+	if err != nil || f.sc.retires {
 		return err
 	}
-	if s := l.secret(); !s.Alive(s.CurrentKey()) {
-		l.fail("it says that it worked, and the current key does not log in")
+	if s := f.secret(); !s.Alive(s.CurrentKey()) {
+		f.fail("the command succeeded, but the current key does not log in")
 	}
 	return nil
 }
 
-// holdsOneKey demands the value, and that no key of this secret lives but the one in it.
-func (l *life) holdsOneKey(value string) string {
-	s := l.secret()
+// holdsOneKey checks the current value, and that its key is the only valid key of the secret.
+func (f *faultRun) holdsOneKey(value string) string {
+	s := f.secret()
 	key := s.CurrentKey()
-	want := strings.ReplaceAll(value, keyMark, key.Reveal())
+	want := strings.ReplaceAll(value, keyPlaceholder, key.Reveal())
 	var edited bool
-	l.note(func() { edited = l.edited })
-	late := l.sc.movesBack && s.Holder(vault.Current).Value == want+anEdit // after the move
-	if edited && (!l.sc.movesBack || late) {
-		want += anEdit
+	f.locked(func() { edited = f.edited })
+	late := f.sc.movesBack && s.Holder(vault.Current).Value == want+editSuffix // after the move
+	if edited && (!f.sc.movesBack || late) {
+		want += editSuffix
 	}
 	if key.IsZero() || s.Holder(vault.Current).Value != want {
-		return "the current value is another one: " + strings.ReplaceAll(s.Holder(vault.Current).Value, key.Reveal(),
-			keyMark)
+		return "the current value is " + strings.ReplaceAll(s.Holder(vault.Current).Value, key.Reveal(),
+			keyPlaceholder)
 	}
-	mine, _ := l.Registry.KeyBySecret(key.Reveal())
-	for _, k := range l.Registry.Keys() {
+	mine, _ := f.Registry.KeyBySecret(key.Reveal())
+	for _, k := range f.Registry.Keys() {
 		if mark, ours := apikey.MarkOf(k.Name); ours && mark == apikey.SecretMark(s.ARN) && k.ID != mine.ID &&
 			k.Status == "ACTIVE" {
-			return "a key is left behind: " + k.ID
+			return "another key is still valid: " + k.ID
 		}
 	}
 	return ""
 }
 
-func (l *life) fail(what string) {
-	l.t.Helper()
+func (f *faultRun) fail(problem string) {
+	f.t.Helper()
 	labels := ""
-	if _, err := l.Secrets.Snapshot(l.name); err == nil {
-		labels = l.secret().Labels()
+	if _, err := f.Secrets.Snapshot(f.name); err == nil {
+		labels = f.secret().Labels()
 	}
-	l.t.Fatalf("%s\nrequest %d: %s\n%s\n%s\n%s", what, l.at, l.mishap, labels, strings.Join(l.said, "\n"), l.Output)
+	f.t.Fatalf("%s\nrequest %d: %s\n%s\n%s\n%s", problem, f.number, f.fault, labels, strings.Join(f.outputs, "\n"),
+		f.Output)
 }

@@ -19,8 +19,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// requests counts the requests for an operation, by what they send.
-func requests(r *sandboxtest.Rig, operation string) func() map[string]int {
+// countRequests counts the requests for an operation, by their bodies.
+func countRequests(r *sandboxtest.Rig, operation string) func() map[string]int {
 	var mu sync.Mutex
 	byBody := map[string]int{}
 	r.Hooks.Set(func(c *wire.Call, next func()) {
@@ -38,10 +38,9 @@ func requests(r *sandboxtest.Rig, operation string) func() map[string]int {
 	}
 }
 
-func TestEmergencyAmongAThousandSecrets(t *testing.T) {
-	// Protects the time limit of the revocation if an account has many secrets: the values of the
-	// others are read once, also if the leaked key is looked for first, and again only those that
-	// matter.
+func TestEmergencyReadsEachOfManySecretsOnce(t *testing.T) {
+	// An emergency must be fast in an account with many secrets. It reads the values of other
+	// secrets once, and again only those that hold the key.
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")
 	leaked := s.Holder(vault.Current).ID
@@ -53,43 +52,43 @@ func TestEmergencyAmongAThousandSecrets(t *testing.T) {
 	}
 	copied := r.BareSecret("prod/copy", sandboxtest.ValueWith(s.CurrentKey().Reveal()), settings.TagGrace, "1h")
 	s.MustRotate()
-	read := requests(r, "GetSecretValue")
-	p := newPerson(t, r)
+	reads := countRequests(r, "GetSecretValue")
+	p := newOperator(t, r)
 	opened, err := p.secret(s.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	found, all, err := p.FindLeaked(context.Background(), key, s.ARN[:len(s.ARN)-len("-abcdef")])
 	if err != nil || found.VersionID != leaked {
-		t.Fatalf("found %+v, %v", found, err)
+		t.Fatalf("got %+v, %v, want the version %s", found, err, leaked)
 	}
 	_, err = p.Emergency(context.Background(), opened, operations.EmergencyOptions{Registry: p.registry,
 		Version: leaked, Leaked: key, Scanned: all, LogIn: logIn})
 	if err == nil || !strings.Contains(err.Error(), "the secret prod/copy also holds the leaked key") {
-		t.Fatalf("got %v\n%s", err, p.said)
+		t.Fatalf("got %v\n%s", err, p.output)
 	}
 	seen := 0
-	for body, n := range read() {
+	for body, n := range reads() {
 		switch {
 		case strings.Contains(body, "prod/other-"):
 			if seen++; n != 1 {
-				t.Errorf("%d reads of %s", n, body)
+				t.Errorf("got %d reads of %s, want 1", n, body)
 			}
 		case strings.Contains(body, copied.ARN) && n != 2:
-			t.Errorf("%d reads of the secret that holds the key, which must be read again before a revocation", n)
+			t.Errorf("got %d reads of the secret that holds the key, want 2: one is right before a revocation", n)
 		}
 	}
 	if seen != others {
-		t.Errorf("%d versions of other secrets were read", seen)
+		t.Errorf("%d other secrets were read, want %d", seen, others)
 	}
 }
 
 func TestRetireStopsIfAnotherSecretReceivesAKey(t *testing.T) {
-	// Protects the consumers of a secret that is created while the question waits for its answer.
+	// The other secret is created while retire waits for the answer to its question.
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")
 	key := s.CurrentKey()
-	p := newPerson(t, r)
+	p := newOperator(t, r)
 	p.Confirm = func(context.Context, string, string) error {
 		r.BareSecret("prod/copy", sandboxtest.ValueWith(key.Reveal()), settings.TagGrace, "1h")
 		return nil
@@ -108,21 +107,21 @@ func TestRetireStopsIfAnotherSecretReceivesAKey(t *testing.T) {
 	}
 }
 
-func TestARevokedKeyMayLogInForAMoment(t *testing.T) {
-	// Protects from a report of failure about a registry that accepts a revoked key for a moment,
-	// and from one of success about a registry that goes on with it.
-	for name, run := range map[string]func(p *person, s *managed.Secret) error{
-		"emergency": func(p *person, s *managed.Secret) error {
+func TestARevokedKeyThatStillLogsIn(t *testing.T) {
+	// A registry may accept a revoked key for a moment. If it continues to accept the key, the
+	// command must fail.
+	for name, run := range map[string]func(p *operator, s *managed.Secret) error{
+		"emergency": func(p *operator, s *managed.Secret) error {
 			done, err := p.Emergency(p.ctx, s, operations.EmergencyOptions{Registry: p.registry, LogIn: logIn})
 			if done.LeakedRefused != (err == nil) {
-				t.Errorf("refused is %t with %v", done.LeakedRefused, err)
+				t.Errorf("the key is refused: %t, with the error %v", done.LeakedRefused, err)
 			}
 			return err
 		},
-		"retire": func(p *person, s *managed.Secret) error {
+		"retire": func(p *operator, s *managed.Secret) error {
 			done, err := p.Retire(p.ctx, s, operations.RetireOptions{Registry: p.registry, LogIn: logIn})
 			if done.Complete != (err == nil) {
-				t.Errorf("complete is %t with %v", done.Complete, err)
+				t.Errorf("complete: %t, with the error %v", done.Complete, err)
 			}
 			return err
 		},
@@ -131,16 +130,16 @@ func TestARevokedKeyMayLogInForAMoment(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %d more logins", name, lingers), func(t *testing.T) {
 				r := sandboxtest.New(t)
 				s := r.Secret("prod/pipeline", settings.TagGrace, "1h", settings.TagOwner, sandbox.UserEmail)
-				rotationOff(s)
+				turnRotationOff(s)
 				r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.RevokeLingers = lingers })
-				p := newPerson(t, r)
+				p := newOperator(t, r)
 				opened, err := p.secret(s.Name)
 				if err != nil {
 					t.Fatal(err)
 				}
 				switch err := run(p, opened); {
 				case lingers == 3 && err != nil:
-					t.Errorf("got %v\n%s", err, p.said)
+					t.Errorf("got %v, want success\n%s", err, p.output)
 				case lingers == 1000 && (err == nil || !strings.Contains(err.Error(), "still logs in") ||
 					!strings.Contains(terminal.Hint(err), "quilt-rotate keys revoke --admin --anyway ")):
 					t.Errorf("got %v, %q", err, terminal.Hint(err))

@@ -10,10 +10,10 @@ import (
 	"quilt-rotate/internal/sandbox/sandboxtest"
 )
 
-func TestAnAdministratorRevokesNoKeyThatOnlyALabelNames(t *testing.T) {
-	// Protects promise 2: a label that somebody moved names a key that is in use.
+func TestAnAdministratorDoesNotRevokeAKeyThatOnlyALabelNames(t *testing.T) {
+	// Somebody may have moved the label, so it may name a key that is in use.
 	r := sandboxtest.New(t)
-	p := newPerson(t, r)
+	p := newOperator(t, r)
 	inUse, usedSecret := r.Registry.MintKey(sandbox.UserEmail, "in use", 90)
 	leakedID, leaked := r.Registry.MintKey(sandbox.UserEmail, "leaked", 90)
 	key, err := apikey.Parse(leaked)
@@ -30,9 +30,10 @@ func TestAnAdministratorRevokesNoKeyThatOnlyALabelNames(t *testing.T) {
 		return p.RevokeKey(t.Context(), k)
 	}
 	if err := revoke(inUse); err == nil || !r.Registry.Alive(usedSecret) || !r.Registry.Alive(leaked) {
-		t.Errorf("with the id of another key: %v; that key is valid: %t", err, r.Registry.Alive(usedSecret))
+		t.Errorf("with the id of another key: got the error %v; the other key is valid: %t", err,
+			r.Registry.Alive(usedSecret))
 	}
 	if err := revoke(leakedID); err != nil || r.Registry.Alive(leaked) {
-		t.Errorf("with its own id: %v; the key is valid: %t", err, r.Registry.Alive(leaked))
+		t.Errorf("with its own id: got the error %v; the key is valid: %t", err, r.Registry.Alive(leaked))
 	}
 }

@@ -14,14 +14,14 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// everyMember is a schedule with all that UpdateSchedule takes, and one member that no release of
-// this program knows.
+// everyMember is a schedule with all members that UpdateSchedule accepts, and one member that this
+// program does not know.
 const everyMember = `{"ActionAfterCompletion": "NONE", "Description": "sweeps", "EndDate": 1.9e9, "FlexibleTimeWindow": {"MaximumWindowInMinutes": 5, "Mode": "FLEXIBLE"},
 	"KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1", "ScheduleExpression": "rate(1 hour)", "ScheduleExpressionTimezone": "UTC", "StartDate": 1.7e9, "State": "ENABLED",
 	"Target": {"Arn": "arn:aws:states:us-east-1:123456789012:stateMachine:sweeps", "RoleArn": "arn:aws:iam::123456789012:role/schedule", "Input": "{}",
 		"RetryPolicy": {"MaximumRetryAttempts": 3}, "NewerMember": {"of": "tomorrow"}}}`
 
-// withSchedule deploys a rotate function whose sweeps that schedule starts, and publishes it as a
+// withSchedule deploys a rotate function with a schedule for its sweeps, and publishes it as a
 // stack does.
 func withSchedule(t *testing.T) *sandboxtest.Rig {
 	t.Helper()
@@ -46,8 +46,8 @@ type nothing struct{}
 
 func (nothing) Invoke(context.Context, []byte) ([]byte, error) { return []byte("null"), nil }
 
-// lost are the members of the schedule that are not as they were, but for the state.
-func lost(t *testing.T, r *sandboxtest.Rig) []string {
+// changedMembers returns the names of the schedule's members that changed, except the state.
+func changedMembers(t *testing.T, r *sandboxtest.Rig) []string {
 	t.Helper()
 	var want map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(everyMember), &want); err != nil {
@@ -66,53 +66,52 @@ func lost(t *testing.T, r *sandboxtest.Rig) []string {
 }
 
 func TestEveryCrashOfAPauseOfAllSweepsKeepsTheSchedule(t *testing.T) {
-	// Protects all secrets of a stack: UpdateSchedule replaces the whole schedule, so whatever
-	// request the process dies at, or whose answer is lost, nothing but the state changes, and
-	// running the command again finishes.
+	// UpdateSchedule replaces the whole schedule. The process may die at any request, or an answer
+	// may be lost. Only the state may change, and running the command again must complete it.
 	t.Parallel()
-	type mishap struct {
+	type fault struct {
 		at         int
 		after, die bool
 	}
-	for _, m := range []mishap{{die: true}, {after: true, die: true}, {after: true}} {
-		for m.at = 1; ; m.at++ {
+	for _, f := range []fault{{die: true}, {after: true, die: true}, {after: true}} {
+		for f.at = 1; ; f.at++ {
 			r := withSchedule(t)
 			seen := 0
 			remove := r.Intercept(func(c *wire.Call, next func()) {
-				if seen++; seen != m.at {
+				if seen++; seen != f.at {
 					next()
 					return
 				}
-				if m.after {
+				if f.after {
 					next()
 				}
-				if m.die {
+				if f.die {
 					r.KillCaller(c)
 				}
 				c.Cut()
 			})
-			p := newPerson(t, r)
+			p := newOperator(t, r)
 			all, err := p.SwitchSweeps(p.ctx, "", true)
-			reached := seen >= m.at
-			if (err == nil) != (!m.die || !reached) {
-				t.Errorf("%+v: %+v, %v", m, all, err)
+			reached := seen >= f.at
+			if (err == nil) != (!f.die || !reached) {
+				t.Errorf("%+v: got %+v, %v", f, all, err)
 			}
-			if names := lost(t, r); len(names) > 0 {
-				t.Errorf("%+v: the schedule has lost %q", m, names)
+			if names := changedMembers(t, r); len(names) > 0 {
+				t.Errorf("%+v: the schedule lost %q", f, names)
 			}
 			remove()
-			p = newPerson(t, r)
+			p = newOperator(t, r)
 			if all, err := p.SwitchSweeps(p.ctx, "", true); err != nil || !all.Paused ||
-				string(r.Schedules.Members("sweeps")["State"]) != `"DISABLED"` || len(lost(t, r)) > 0 {
-				t.Errorf("%+v, again: %+v, %v, %s", m, all, err, r.Schedules.Members("sweeps"))
+				string(r.Schedules.Members("sweeps")["State"]) != `"DISABLED"` || len(changedMembers(t, r)) > 0 {
+				t.Errorf("%+v, second run: got %+v, %v, %s", f, all, err, r.Schedules.Members("sweeps"))
 			}
 			if all, err := p.SwitchSweeps(p.ctx, "stack-rotate", false); err != nil || all.Paused || !all.Before ||
-				string(r.Schedules.Members("sweeps")["State"]) != `"ENABLED"` || len(lost(t, r)) > 0 {
-				t.Errorf("%+v, resumed: %+v, %v, %s", m, all, err, r.Schedules.Members("sweeps"))
+				string(r.Schedules.Members("sweeps")["State"]) != `"ENABLED"` || len(changedMembers(t, r)) > 0 {
+				t.Errorf("%+v, resume: got %+v, %v, %s", f, all, err, r.Schedules.Members("sweeps"))
 			}
 			if !reached {
-				if m.at < 6 {
-					t.Fatalf("the command made %d requests only", m.at-1)
+				if f.at < 6 {
+					t.Fatalf("the command sent only %d requests, want 5 or more", f.at-1)
 				}
 				break
 			}
@@ -120,17 +119,16 @@ func TestEveryCrashOfAPauseOfAllSweepsKeepsTheSchedule(t *testing.T) {
 	}
 }
 
-func TestASwitchIsLookedUpIfItsAnswersAreLost(t *testing.T) {
-	// Protects an operator in an incident from a failure that is none: all answers to the switch
-	// are lost, and it was carried out.
+func TestPausingAllSweepsChecksTheScheduleAfterLostAnswers(t *testing.T) {
+	// All answers to UpdateSchedule are lost, but it was carried out. The command must succeed.
 	t.Parallel()
 	r := withSchedule(t)
 	defer r.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
 		next()
 		c.Respond(400, `{"Message": "no"}`, "X-Amzn-Errortype", "ValidationException")
 	}, "UpdateSchedule"))()
-	p := newPerson(t, r)
+	p := newOperator(t, r)
 	if all, err := p.SwitchSweeps(p.ctx, "", true); err != nil || !all.Paused {
-		t.Errorf("%+v, %v", all, err)
+		t.Errorf("got %+v, %v, want a paused schedule", all, err)
 	}
 }

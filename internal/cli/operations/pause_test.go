@@ -16,14 +16,14 @@ import (
 )
 
 func TestEveryCrashOfAPauseLeavesTheSweepsPaused(t *testing.T) {
-	// Protects a pause that takes the place of another, in a label or in the tag of older releases:
-	// whatever request the process dies at, before or after it, the sweeps are paused at every
-	// moment, and running the command again leaves the new pause alone.
+	// A new pause replaces another one, in a label or in the tag of older releases. The process may
+	// die before or after any request. The sweeps must be paused at all times, and after another
+	// run only the new pause must be left.
 	for _, after := range []bool{false, true} {
 		for at := 1; ; at++ {
 			if !pauseWithCrash(t, at, after) {
 				if at < 4 {
-					t.Fatalf("the command made %d requests only", at-1)
+					t.Fatalf("the command sent only %d requests, want 3 or more", at-1)
 				}
 				break
 			}
@@ -31,8 +31,8 @@ func TestEveryCrashOfAPauseLeavesTheSweepsPaused(t *testing.T) {
 	}
 }
 
-// paused reports whether the secret has anything that pauses its sweeps; none of the pauses of this
-// test ends.
+// paused reports whether the secret has a label or a tag of a pause. No pause ends during this
+// test.
 func paused(out *secretsmanager.DescribeSecretOutput) bool {
 	for id, stages := range out.VersionIdsToStages {
 		if len(vault.NewVersion(id, stages).Pauses) > 0 {
@@ -42,7 +42,8 @@ func paused(out *secretsmanager.DescribeSecretOutput) bool {
 	return slices.ContainsFunc(out.Tags, func(tag types.Tag) bool { return *tag.Key == settings.TagPauseUntil })
 }
 
-// pauseWithCrash reports whether the command came to that request.
+// pauseWithCrash lets the process die at the request with the number. It reports whether the
+// command sent that many requests.
 func pauseWithCrash(t *testing.T, at int, after bool) (reached bool) {
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")
@@ -69,7 +70,7 @@ func pauseWithCrash(t *testing.T, at int, after bool) (reached bool) {
 		}
 	})
 	for range 2 {
-		p := newPerson(t, r)
+		p := newOperator(t, r)
 		secret, err := p.secret(s.Name)
 		if err == nil {
 			_, err = p.Pause(p.ctx, secret, 4*time.Hour, "incident")
@@ -79,11 +80,11 @@ func pauseWithCrash(t *testing.T, at int, after bool) (reached bool) {
 			break
 		}
 		if !reached {
-			t.Fatalf("at %d, after %t: %v", at, after, err)
+			t.Fatalf("request %d, after %t: %v", at, after, err)
 		}
 	}
 	remove()
-	p := newPerson(t, r)
+	p := newOperator(t, r)
 	secret, err := p.secret(s.Name)
 	if err != nil {
 		t.Fatal(err)
@@ -91,8 +92,8 @@ func pauseWithCrash(t *testing.T, at int, after bool) (reached bool) {
 	until := managed.PausedUntil(secret.Secret)
 	if until == nil || until.Sub(r.Clock.Now()).Round(time.Minute) != 4*time.Hour ||
 		secret.Tags[settings.TagPauseUntil] != "" {
-		t.Errorf("at %d, after %t: at the end the sweeps are paused until %v, with the tags %v", at, after, until,
-			secret.Tags)
+		t.Errorf("request %d, after %t: the sweeps are paused until %v, with the tags %v; want 4 hours from now", at,
+			after, until, secret.Tags)
 	}
 	if _, err := p.Resume(p.ctx, secret); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,6 @@
 
 package operations_test
 
-// raced tells whether the race detector is on, under which a request takes five times as long: then
-// the crash test goes through a sample.
+// raced reports whether the race detector is on. Requests are then five times slower, so the crash
+// test uses a sample.
 const raced = true

@@ -11,9 +11,9 @@ import (
 	"quilt-rotate/internal/sandbox/sandboxtest"
 )
 
-func TestARefusalCountsOnlyWithEvidence(t *testing.T) {
-	// Protects from calling a leak over: a registry that refuses a key may be another one, and a
-	// deactivated user's keys work again later.
+func TestARefusalIsProofOnlyWithEvidence(t *testing.T) {
+	// A registry that refuses a key may be the wrong one, and a deactivated user's keys work again
+	// later. Neither proves that the key was revoked.
 	const user, admin = "svc@example.com", "admin@example.com"
 	registry := quiltregistry.New(quiltregistry.Options{})
 	registry.AddUser(quiltregistry.User{Name: "svc", Email: user})
@@ -52,31 +52,31 @@ func TestARefusalCountsOnlyWithEvidence(t *testing.T) {
 		deactivated bool
 		want        KeyState
 	}{
-		"a key that logs in":                 {valid, Evidence{}, false, KeyLogsIn},
-		"a refusal alone":                    {revoked, Evidence{KeyID: revokedID, Owner: user}, false, KeyUnknown},
-		"our own revocation was answered Ok": {revoked, Evidence{Revoked: true}, false, KeyRefused},
+		"a key that logs in":      {valid, Evidence{}, false, KeyLogsIn},
+		"only a refusal":          {revoked, Evidence{KeyID: revokedID, Owner: user}, false, KeyUnknown},
+		"a successful revocation": {revoked, Evidence{Revoked: true}, false, KeyRefused},
 		"a login of the same user": {revoked, Evidence{Owner: user, Sessions: login(user)}, false,
 			KeyRefused},
 		"a login of the same user, for an id": {expired, Evidence{KeyID: expiredID, Owner: user,
 			Sessions: login(user)}, false, KeyRefused},
 		"a login of another user": {revoked, Evidence{KeyID: revokedID, Owner: user,
 			Sessions: login("other@example.com")}, false, KeyUnknown},
-		"a login while the owner is not known": {revoked, Evidence{KeyID: revokedID, Sessions: login(user)}, false,
+		"a login, but the owner is unknown": {revoked, Evidence{KeyID: revokedID, Sessions: login(user)}, false,
 			KeyUnknown},
-		"an administrator who misses the id": {revoked, Evidence{KeyID: revokedID, Owner: user,
+		"an administrator's list without the id": {revoked, Evidence{KeyID: revokedID, Owner: user,
 			Sessions: login(admin)}, false, KeyRefused},
-		"an administrator without the id": {revoked, Evidence{Owner: user, Sessions: login(admin)}, false,
+		"an administrator, but the id is unknown": {revoked, Evidence{Owner: user, Sessions: login(admin)}, false,
 			KeyUnknown},
 		"a deactivated user": {valid, Evidence{KeyID: validID, Owner: user, Sessions: login(user)},
 			true, KeyUnknown},
-		"a deactivated user's administrator": {valid, Evidence{KeyID: validID, Owner: user, Sessions: login(admin)},
-			true, KeyUnknown},
-		"an administrator who misses another id": {valid, Evidence{KeyID: revokedID, Owner: user,
+		"a deactivated user, and an administrator": {valid, Evidence{KeyID: validID, Owner: user,
 			Sessions: login(admin)}, true, KeyUnknown},
-		"an administrator, and an expired id": {valid, Evidence{KeyID: expiredID, Owner: user,
+		"a deactivated user, and a list without another id": {valid, Evidence{KeyID: revokedID, Owner: user,
 			Sessions: login(admin)}, true, KeyUnknown},
-		"a key that no registry of ours made": {none, Evidence{}, false, KeyUnknown},
-		"a session that lists the key as valid": {none, Evidence{KeyID: validID, Owner: "somebody@example.com",
+		"a deactivated user, and the id of an expired key": {valid, Evidence{KeyID: expiredID, Owner: user,
+			Sessions: login(admin)}, true, KeyUnknown},
+		"a key of another registry": {none, Evidence{}, false, KeyUnknown},
+		"an administrator's list with the key as valid": {none, Evidence{KeyID: validID, Owner: "somebody@example.com",
 			Sessions: login(admin)}, false, KeyUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,9 +90,8 @@ func TestARefusalCountsOnlyWithEvidence(t *testing.T) {
 	}
 }
 
-func TestARefusalDuringAFaultIsNoProof(t *testing.T) {
-	// Protects from calling a leak over because of one wrong answer: the key is refused, the other
-	// login succeeds, and the key logs in again.
+func TestOneWrongRefusalIsNoProof(t *testing.T) {
+	// The key is refused once, the other login succeeds, and then the key logs in again.
 	r := sandboxtest.New(t)
 	client, key := keyAt(t, r)
 	_, other := r.Registry.MintKey(sandbox.UserEmail, "by-hand", 90)
@@ -105,11 +104,11 @@ func TestARefusalDuringAFaultIsNoProof(t *testing.T) {
 	got, err := checkKey(t.Context(), client, key, Evidence{Owner: sandbox.UserEmail,
 		Sessions: []*quilt.Session{client.WithKey(session)}})
 	if err != nil || got.State != KeyLogsIn {
-		t.Errorf("got %+v, %v", got, err)
+		t.Errorf("got %+v, %v, want %s", got, err, KeyLogsIn)
 	}
 }
 
-// keyAt is a client of the rig's registry, and a key of its user.
+// keyAt returns a client of the rig's registry and a key of its user.
 func keyAt(t *testing.T, r *sandboxtest.Rig) (*quilt.Client, apikey.Key) {
 	t.Helper()
 	client, err := quilt.NewClient(r.RegistryURL, quilt.Options{Transport: r.NewProcess()})

@@ -23,16 +23,16 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// A person runs the command: each time in a process of its own, which can be killed at any request.
-type person struct {
+// operator runs commands in a process of its own, which a test can kill at any request.
+type operator struct {
 	*operations.Operator
 	ctx      context.Context
 	process  *sandboxtest.Process
 	registry *quilt.Client
-	said     *transcript
+	output   *transcript
 }
 
-func newPerson(t testing.TB, r *sandboxtest.Rig) *person {
+func newOperator(t testing.TB, r *sandboxtest.Rig) *operator {
 	t.Helper()
 	p := r.NewProcess()
 	c := awsclient.New(aws.Config{
@@ -51,19 +51,19 @@ func newPerson(t testing.TB, r *sandboxtest.Rig) *person {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := &transcript{}
-	return &person{
+	output := &transcript{}
+	return &operator{
 		ctx: context.Background(),
 		Operator: &operations.Operator{
-			Cloud: c, Tell: said, Confirm: func(context.Context, string, string) error { return nil },
+			Cloud: c, Tell: output, Confirm: func(context.Context, string, string) error { return nil },
 			Poll: time.Millisecond, NewKeyWait: r.NewKeyWait,
 		},
-		process: p, registry: registry, said: said,
+		process: p, registry: registry, output: output,
 	}
 }
 
-// secret is the secret as this person's command finds it; nil where there is none.
-func (p *person) secret(name string) (*managed.Secret, error) {
+// secret returns the secret, or nil if it does not exist.
+func (p *operator) secret(name string) (*managed.Secret, error) {
 	s, err := managed.Open(p.ctx, p.Cloud, name)
 	if awsclient.NotFound(err) {
 		return nil, nil
@@ -71,7 +71,7 @@ func (p *person) secret(name string) (*managed.Secret, error) {
 	return s, err
 }
 
-// logIn is by user and password.
+// logIn logs in with user and password.
 func logIn(ctx context.Context, registry *quilt.Client) (*quilt.Session, quilt.Identity, error) {
 	session, err := registry.LoginPassword(ctx, sandbox.UserName, quilt.NewPassword(sandbox.UserPassword))
 	if err != nil {
@@ -81,7 +81,7 @@ func logIn(ctx context.Context, registry *quilt.Client) (*quilt.Session, quilt.I
 	return session, me, err
 }
 
-func (p *person) bootstrap(name string) (operations.KeyIn, error) {
+func (p *operator) bootstrap(name string) (operations.KeyIn, error) {
 	s, err := p.secret(name)
 	if err != nil {
 		return operations.KeyIn{}, err
@@ -89,7 +89,7 @@ func (p *person) bootstrap(name string) (operations.KeyIn, error) {
 	return p.Bootstrap(p.ctx, operations.Bootstrap{Name: name, Secret: s, Registry: p.registry, LogIn: logIn})
 }
 
-func (p *person) rollback(name, to string) (operations.RolledBack, error) {
+func (p *operator) rollback(name, to string) (operations.RolledBack, error) {
 	s, err := p.secret(name)
 	if err != nil {
 		return operations.RolledBack{}, err
@@ -97,7 +97,7 @@ func (p *person) rollback(name, to string) (operations.RolledBack, error) {
 	return p.Rollback(p.ctx, s, operations.RollbackOptions{Registry: p.registry, To: to})
 }
 
-func (p *person) recover(name string, newOwner bool) (operations.KeyIn, error) {
+func (p *operator) recover(name string, newOwner bool) (operations.KeyIn, error) {
 	s, err := p.secret(name)
 	if err != nil {
 		return operations.KeyIn{}, err
@@ -105,7 +105,7 @@ func (p *person) recover(name string, newOwner bool) (operations.KeyIn, error) {
 	return p.Recover(p.ctx, operations.Recovery{Secret: s, Registry: p.registry, NewOwner: newOwner, LogIn: logIn})
 }
 
-func (p *person) adopt(name string, tags map[string]string) (operations.Adopted, error) {
+func (p *operator) adopt(name string, tags map[string]string) (operations.Adopted, error) {
 	s, err := p.secret(name)
 	if err != nil {
 		return operations.Adopted{}, err
@@ -113,7 +113,7 @@ func (p *person) adopt(name string, tags map[string]string) (operations.Adopted,
 	return p.Adopt(p.ctx, operations.Adoption{Secret: s, Registry: p.registry, Tags: tags})
 }
 
-// transcript is what a person was told.
+// transcript records the output of a command.
 type transcript struct {
 	mu    sync.Mutex
 	lines []string

@@ -9,18 +9,17 @@ import (
 )
 
 func TestRotationIsReplacedOnlyIfItsVersionLostItsLabels(t *testing.T) {
-	// Protects the report of rotate: the log may show finishSecret before the labels do, and that
-	// is no other rotation.
+	// The log may show finishSecret before the labels change. That is not another rotation.
 	for name, c := range map[string]struct {
 		stages             []string
 		complete, replaced bool
 	}{
-		"the labels are older than the log":         {[]string{vault.Pending}, false, false},
-		"the version is current":                    {[]string{vault.Current}, true, false},
-		"current, and AWSPENDING is not removed":    {[]string{vault.Current, vault.Pending}, true, false},
-		"one other rotation has completed":          {[]string{vault.Previous}, true, true},
-		"two other rotations have completed":        {nil, true, true},
-		"another rotation, and a label of a person": {[]string{"approved"}, true, true},
+		"the labels have not changed yet":               {[]string{vault.Pending}, false, false},
+		"the version is current":                        {[]string{vault.Current}, true, false},
+		"current, before AWSPENDING is removed":         {[]string{vault.Current, vault.Pending}, true, false},
+		"one other rotation has completed":              {[]string{vault.Previous}, true, true},
+		"two other rotations have completed":            {nil, true, true},
+		"another rotation, and a label of another tool": {[]string{"approved"}, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			version := vault.NewVersion("new", c.stages)
@@ -32,7 +31,8 @@ func TestRotationIsReplacedOnlyIfItsVersionLostItsLabels(t *testing.T) {
 			}
 			f.began = time.Now()
 			if _, err := f.ended(); (err == nil && f.result.Complete) != c.complete || f.result.Replaced != c.replaced {
-				t.Errorf("complete %t, replaced %t: %v", f.result.Complete, f.result.Replaced, err)
+				t.Errorf("got complete %t, replaced %t, %v; want %t, %t", f.result.Complete, f.result.Replaced, err,
+					c.complete, c.replaced)
 			}
 		})
 	}
