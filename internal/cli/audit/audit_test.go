@@ -10,25 +10,25 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// complete are options under which everything is judged, and nothing is managed.
+// complete returns options with which every finding is judged.
 func complete() audit.Options {
 	return audit.Options{Now: now, Registry: "registry.example.com", AskedBy: "admin@example.com",
 		Secret: held{"key-1": "prod/ci"}.by, Elsewhere: nowhere}
 }
 
 func TestFindingsOfAKey(t *testing.T) {
-	// Protects the judgement itself, at both sides of every threshold.
-	// its use shows that use is recorded
+	// Each threshold is tested on both sides.
+	// The use of this key shows that the registry records use.
 	other := key(func(k *quilt.APIKey) { k.ID, k.Name = "key-2", "other-dev-2026" })
 	second := time.Second.Hours() / 24
 	for name, c := range map[string]struct {
 		change func(*quilt.APIKey)
 		want   string
 	}{
-		"nothing to find":       {nil, ""},
+		"no finding":            {nil, ""},
 		"expired by its status": {func(k *quilt.APIKey) { k.Status = quilt.Expired }, "expired"},
 		"expired by its date":   {func(k *quilt.APIKey) { k.ExpiresAt = now }, "expired"},
-		"expired, and no more than that": {func(k *quilt.APIKey) {
+		"expired, without other findings": {func(k *quilt.APIKey) {
 			k.ExpiresAt, k.LastUsedAt, k.Name, k.ID = ago(1),
 				nil, "x", "y"
 		}, "expired"},
@@ -49,9 +49,9 @@ func TestFindingsOfAKey(t *testing.T) {
 			"never-used"},
 		"over 90 days old, never used": {func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(90+second), nil },
 			"unused never-used"},
-		"in no secret":      {func(k *quilt.APIKey) { k.ID = "key-9" }, "unmanaged"},
-		"a name of its own": {func(k *quilt.APIKey) { k.Name = "laptop" }, "name"},
-		"an unknown status": {func(k *quilt.APIKey) { k.Status, k.Name = "SUSPENDED", "laptop" }, "name"},
+		"in no secret":                  {func(k *quilt.APIKey) { k.ID = "key-9" }, "unmanaged"},
+		"a name outside the convention": {func(k *quilt.APIKey) { k.Name = "laptop" }, "name"},
+		"an unknown status":             {func(k *quilt.APIKey) { k.Status, k.Name = "SUSPENDED", "laptop" }, "name"},
 		"everything": {func(k *quilt.APIKey) {
 			k.ID, k.Name, k.CreatedAt, k.ExpiresAt, k.LastUsedAt = "key-9", "laptop", ago(91), in(1), nil
 		}, "expiring unused never-used unmanaged name"},
@@ -74,8 +74,7 @@ func TestFindingsOfAKey(t *testing.T) {
 	}
 }
 
-func TestThresholdsAreTheCallers(t *testing.T) {
-	// Protects --unused and --expiring: other numbers of days judge otherwise.
+func TestTheOptionsSetTheThresholds(t *testing.T) {
 	o := complete()
 	o.UnusedDays, o.ExpiringDays = 2, 100
 	r := audit.New([]quilt.APIKey{key(func(k *quilt.APIKey) { k.LastUsedAt = used(3) })}, o)
@@ -84,13 +83,12 @@ func TestThresholdsAreTheCallers(t *testing.T) {
 	}
 }
 
-func TestWithoutAnyDateOfLastUseNothingIsCalledUnused(t *testing.T) {
-	// Protects valid keys of a registry that does not record use: they are not called unused, and
-	// every format says why.
+func TestNoKeyIsUnusedIfTheRegistryRecordsNoUse(t *testing.T) {
+	// Every format must say that last use is unknown.
 	old := key(func(k *quilt.APIKey) { k.CreatedAt, k.LastUsedAt = ago(300), nil })
 	r := audit.New([]quilt.APIKey{old, old}, complete())
 	if want := []audit.Finding{audit.Unused, audit.NeverUsed}; !slices.Equal(r.Unjudged, want) {
-		t.Errorf("%q are not judged, want %q", r.Unjudged, want)
+		t.Errorf("got %q as not judged, want %q", r.Unjudged, want)
 	}
 	if got := r.Fails(audit.Findings()); got != nil {
 		t.Errorf("found %q, want nothing", got)
@@ -100,35 +98,33 @@ func TestWithoutAnyDateOfLastUseNothingIsCalledUnused(t *testing.T) {
 			continue
 		}
 		if !strings.Contains(written(t, r, f.write), "no key has a date of last use") {
-			t.Errorf("%s does not say that last use is not known", f.name)
+			t.Errorf("%s does not say that last use is unknown", f.name)
 		}
 	}
 	if r := audit.New(nil, complete()); r.Unjudged != nil {
-		t.Errorf("where there is no key, %q are not judged", r.Unjudged)
+		t.Errorf("without keys: got %q as not judged, want none", r.Unjudged)
 	}
 }
 
-func TestWithoutAllSecretsNothingIsCalledUnmanaged(t *testing.T) {
-	// Protects keys in secrets that the caller may not read: absence from an incomplete list is no
-	// finding.
+func TestNoKeyIsUnmanagedIfASecretWasNotRead(t *testing.T) {
+	// The secret that could not be read may hold the key.
 	o := complete()
 	o.Unread = "not every managed secret could be read"
 	r := audit.New([]quilt.APIKey{key(func(k *quilt.APIKey) { k.ID = "key-9" }), key(nil)}, o)
 	if !slices.Equal(r.Unjudged, []audit.Finding{audit.Unmanaged}) || r.Fails(audit.Findings()) != nil {
-		t.Errorf("%q are not judged, %q is found; want unmanaged not judged and nothing found", r.Unjudged,
+		t.Errorf("got %q as not judged and %q as findings, want unmanaged and none", r.Unjudged,
 			r.Fails(audit.Findings()))
 	}
 	if !slices.ContainsFunc(r.Keys, func(k audit.Key) bool { return k.Secret != nil && *k.Secret == "prod/ci" }) {
-		t.Error("a secret that is known to hold a key is not shown")
+		t.Error("the report lacks a secret that is known to hold a key")
 	}
 	if !strings.Contains(written(t, r, audit.Report.WriteJSON), `"unmanaged": null`) {
-		t.Error("in the JSON, what was not judged looks like what was not found")
+		t.Error("the JSON does not show unmanaged as null")
 	}
 }
 
 func TestFailsReturnsTheFindingsOfFailOn(t *testing.T) {
-	// Protects --fail-on: it fails on what is found and asked for, in one order, and on nothing
-	// else.
+	// It returns only findings that exist and that --fail-on names, in a fixed order.
 	r := audit.New(sample())
 	for _, c := range []struct{ on, want []audit.Finding }{
 		{nil, nil},
@@ -137,16 +133,16 @@ func TestFailsReturnsTheFindingsOfFailOn(t *testing.T) {
 			audit.Unmanaged, audit.Name}},
 	} {
 		if got := r.Fails(c.on); !slices.Equal(got, c.want) {
-			t.Errorf("on %q it fails for %q, want %q", c.on, got, c.want)
+			t.Errorf("--fail-on %q: got %q, want %q", c.on, got, c.want)
 		}
 	}
 	if got := audit.New([]quilt.APIKey{key(nil)}, complete()).Fails(audit.Findings()); got != nil {
-		t.Errorf("a key without findings fails for %q", got)
+		t.Errorf("a key without findings: got %q", got)
 	}
 }
 
 func TestTotalsAddUp(t *testing.T) {
-	// Protects the numbers on top: each is what counting the rows gives.
+	// Each total must be the number of rows with the finding.
 	r := audit.New(many(997))
 	sum := map[string]int{}
 	for _, k := range r.Keys {
@@ -170,16 +166,15 @@ func TestTotalsAddUp(t *testing.T) {
 	}
 	for what, n := range sum {
 		if got[what] != n {
-			t.Errorf("%s: total %d, counted %d", what, got[what], n)
+			t.Errorf("%s: got the total %d, want %d", what, got[what], n)
 		}
 	}
 	if len(got) != len(sum) {
-		t.Errorf("%d totals, %d things to count", len(got), len(sum))
+		t.Errorf("got %d totals, want %d", len(got), len(sum))
 	}
 }
 
-func TestInputIsLeftAlone(t *testing.T) {
-	// Protects the caller's list, which it goes on using: neither order nor dates change.
+func TestNewDoesNotChangeItsInput(t *testing.T) {
 	keys, o := sample()
 	before := slices.Clone(keys)
 	audit.New(keys, o)
@@ -189,8 +184,8 @@ func TestInputIsLeftAlone(t *testing.T) {
 }
 
 func TestAKeyOfASecretElsewhereIsNotUnmanaged(t *testing.T) {
-	// Protects the keys of another account or region: a name with our mark that matches no secret
-	// here does not make a key one to revoke.
+	// A secret of another account or region may hold the key, so it must not be reported as a key
+	// to revoke.
 	o := complete()
 	o.Elsewhere = func(name string) bool { return name == "pipeline-20261122-0123456789abcdef" }
 	k := key(func(k *quilt.APIKey) { k.ID, k.Name = "key-9", "pipeline-20261122-0123456789abcdef" })
@@ -200,26 +195,25 @@ func TestAKeyOfASecretElsewhereIsNotUnmanaged(t *testing.T) {
 	}
 }
 
-func TestAFingerprintOfAnUnknownFormIsNoEvidence(t *testing.T) {
-	// Protects keys if a registry shows fingerprints in another form: nothing is compared with
-	// them, so no key is called unmanaged.
+func TestAFingerprintOfUnknownFormatIsNoEvidence(t *testing.T) {
+	// A fingerprint of another format cannot be compared, so no key is reported as unmanaged.
 	masked := key(func(k *quilt.APIKey) { k.ID, k.Fingerprint = "key-9", "sha256:0123456789" })
 	r := audit.New([]quilt.APIKey{masked, key(nil)}, complete())
 	if !slices.Equal(r.Unjudged, []audit.Finding{audit.Unmanaged}) || r.Fails(audit.Findings()) != nil {
-		t.Errorf("%q are not judged, %q is found", r.Unjudged, r.Fails(audit.Findings()))
+		t.Errorf("got %q as not judged and %q as findings", r.Unjudged, r.Fails(audit.Findings()))
 	}
-	masked.ID = "key-1" // whose label names the secret
+	masked.ID = "key-1" // its label names the secret
 	if r := audit.New([]quilt.APIKey{masked}, complete()); r.Unjudged != nil {
-		t.Errorf("%q are not judged", r.Unjudged)
+		t.Errorf("got %q as not judged, want none", r.Unjudged)
 	}
 }
 
-func TestWithoutAListOfSecretsNothingIsSaidOfThem(t *testing.T) {
-	// Protects keys when AWS cannot be asked: neither unmanaged nor elsewhere is judged.
+func TestNothingAboutSecretsIsJudgedWithoutAWS(t *testing.T) {
+	// Without AWS access, neither unmanaged nor elsewhere is judged.
 	o := complete()
 	o.Secret, o.Elsewhere = nil, nil
 	if r := audit.New([]quilt.APIKey{key(nil)}, o); !slices.Equal(r.Unjudged, []audit.Finding{audit.Unmanaged,
 		audit.Elsewhere}) {
-		t.Errorf("not judged: %q", r.Unjudged)
+		t.Errorf("got %q as not judged, want unmanaged and elsewhere", r.Unjudged)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"quilt-rotate/internal/cli/audit"
 )
 
-// formats are all ways of writing a report.
+// formats are the formats of a report.
 var formats = []struct {
 	name  string
 	write func(audit.Report, io.Writer) error
@@ -21,7 +21,7 @@ var formats = []struct {
 	{"csv", audit.Report.WriteCSV},
 }
 
-// BenchmarkReport compares a small registry with a large one: judged and written.
+// BenchmarkReport creates and writes the report of a small and of a large registry.
 func BenchmarkReport(b *testing.B) {
 	for _, n := range []int{10, 10_000} {
 		keys, options := many(n)

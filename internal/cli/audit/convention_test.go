@@ -14,8 +14,7 @@ import (
 func init() { hermetic.FixSeed() }
 
 func TestNamesOfTheConvention(t *testing.T) {
-	// Protects what names are accepted: purpose, environment and date, in the forms that people
-	// write.
+	// A name has a purpose, an environment and a date, in the usual forms.
 	for _, name := range []string{
 		"ci-github-prod-2026q1", // the guide's
 		"CI-GitHub-Prod-2026Q1",
@@ -35,13 +34,13 @@ func TestNamesOfTheConvention(t *testing.T) {
 		"pipeline-20261122-0123456789abcdef", // the service's own need no environment
 	} {
 		if !audit.FollowsConvention(name) {
-			t.Errorf("%q is outside the convention", name)
+			t.Errorf("%q is reported as outside the convention", name)
 		}
 	}
 }
 
 func TestNamesOutsideTheConvention(t *testing.T) {
-	// Protects the finding: a name that lacks one of the three is found.
+	// A name that lacks one of the three parts is a finding.
 	for _, name := range []string{
 		"", "-", "laptop", "my key", "2026q1", "prod", "-2026q1",
 		"ci-github-prod",            // no date
@@ -64,18 +63,18 @@ func TestNamesOutsideTheConvention(t *testing.T) {
 		"prod-pipeline-20261122-0123456789abcde",
 	} {
 		if audit.FollowsConvention(name) {
-			t.Errorf("%q follows the convention", name)
+			t.Errorf("%q is not reported as outside the convention", name)
 		}
 	}
 }
 
-func TestOwnNamesFollowTheConvention(t *testing.T) {
-	// Protects users from findings about the names that rotation creates.
+func TestGeneratedNamesFollowTheConvention(t *testing.T) {
+	// A rotation must not create keys with findings.
 	rapid.Check(t, func(t *rapid.T) {
 		at := time.Unix(rapid.Int64Range(0, 253402300799).Draw(t, "second"), 0)
 		name := apikey.Name(rapid.String().Draw(t, "label"), at, rapid.String().Draw(t, "ARN"))
 		if !audit.FollowsConvention(name) {
-			t.Fatalf("%q is outside the convention", name)
+			t.Fatalf("%q is reported as outside the convention", name)
 		}
 	})
 }

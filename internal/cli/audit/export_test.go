@@ -2,5 +2,5 @@ package audit
 
 import "slices"
 
-// Findings are all there are, the most pressing first.
+// Findings returns all findings, the most urgent first.
 func Findings() []Finding { return slices.Clone(known) }

@@ -22,7 +22,7 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-var golden = flag.Bool("golden", false, "write the golden files anew")
+var golden = flag.Bool("golden", false, "write the golden files")
 
 func written(t testing.TB, r audit.Report, write func(audit.Report, io.Writer) error) string {
 	t.Helper()
@@ -34,8 +34,7 @@ func written(t testing.TB, r audit.Report, write func(audit.Report, io.Writer) e
 }
 
 func TestGoldenFormats(t *testing.T) {
-	// Protects what programs and people read: fields, columns, order and wording change only on
-	// purpose.
+	// Programs and people read these formats, so a change must be intended.
 	r := audit.New(sample())
 	for file, write := range map[string]func(audit.Report, io.Writer) error{
 		"report.json": audit.Report.WriteJSON,
@@ -57,17 +56,17 @@ func TestGoldenFormats(t *testing.T) {
 			t.Fatalf("%v: run go test ./internal/cli/audit -golden", err)
 		}
 		if diff := cmp.Diff(string(want), got); diff != "" {
-			t.Errorf("%s: if this is meant, run go test ./internal/cli/audit -golden, and look at the diff (-written "+
-				"+made):\n%s", file, diff)
+			t.Errorf("%s (if the change is intended, run go test ./internal/cli/audit -golden) (-want "+
+				"+got):\n%s", file, diff)
 		}
 	}
 }
 
 func TestEveryFormatWritesAnEmptyReport(t *testing.T) {
-	// Protects the first day: a registry without keys gives a report, not a fault.
+	// A registry without keys is not a failure.
 	for _, f := range formats {
 		if out := written(t, audit.New(nil, complete()), f.write); out == "" || strings.Contains(out, "<no value>") {
-			t.Errorf("%s writes %q", f.name, out)
+			t.Errorf("%s: got %q", f.name, out)
 		}
 	}
 	if out := written(t, audit.New(nil, complete()), audit.Report.WriteJSON); strings.Contains(out, "null") &&
@@ -81,16 +80,15 @@ type full struct{}
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
 func TestAFailedWriteIsAnError(t *testing.T) {
-	// Protects a report on a full disk: it must not pass for a whole one.
+	// A report on a full disk must not look complete.
 	for _, f := range formats {
 		if f.write(audit.New(sample()), full{}) == nil {
-			t.Errorf("%s says that it was written", f.name)
+			t.Errorf("%s: got no error", f.name)
 		}
 	}
 }
 
 func TestTheTableFitsItsTerminal(t *testing.T) {
-	// Protects terminals: no line is wider than they are.
 	for _, width := range []int{72, 80, 100, 132, 200} {
 		for _, set := range []func() ([]quilt.APIKey, audit.Options){sample, func() ([]quilt.APIKey, audit.Options) {
 			return many(50)
@@ -101,27 +99,25 @@ func TestTheTableFitsItsTerminal(t *testing.T) {
 			})
 			for line := range strings.SplitSeq(out, "\n") {
 				if got := ansi.StringWidth(line); got > width {
-					t.Errorf("in %d columns a line takes %d: %s", width, got, line)
+					t.Errorf("at %d columns, a line has %d: %s", width, got, line)
 				}
 			}
 		}
 	}
 }
 
-func TestTheTableSaysThatOwnersAreLeftOut(t *testing.T) {
-	// Protects a reader of many owners from taking the first for all.
+func TestTheTableSaysThatOwnersAreOmitted(t *testing.T) {
 	out := written(t, audit.New(many(2000)), formats[0].write)
 	if !strings.Contains(out, "owners with fewer keys: --format json has them all") {
-		t.Error("the table does not say that owners are left out")
+		t.Error("the table does not say that owners are omitted")
 	}
 }
 
-// style is an escape code of the table's own: colours, bold and faint.
+// style matches the escape codes of the table's own colours and weights.
 var style = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
-func TestNoFormatObeysAName(t *testing.T) {
-	// Protects the reader's terminal: whatever a name has in it, no control character and no
-	// turning mark gets out.
+func TestNoFormatWritesControlCharacters(t *testing.T) {
+	// A name from the registry must not control the terminal.
 	keys, o := sample()
 	for r := range rune(0xe0100) {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Z, r) && r != ' ' {
@@ -138,23 +134,22 @@ func TestNoFormatObeysAName(t *testing.T) {
 			switch {
 			case r == '\n', r == ' ', f.name == "csv" && r == '\r':
 			case unicode.IsControl(r), unicode.Is(unicode.Cf, r), unicode.Is(unicode.Z, r):
-				t.Errorf("%s has the character %U", f.name, r)
+				t.Errorf("%s contains the character %U", f.name, r)
 			}
 		}
 	}
 }
 
-func TestCSVIsReadAsItWasWritten(t *testing.T) {
-	// Protects programs that read the CSV: the same number of fields in each row, one row a key,
-	// times of one form.
+func TestCSVCanBeParsed(t *testing.T) {
+	// Each key is one row with the same number of fields and with times in RFC 3339.
 	r := audit.New(sample())
 	rows, err := csv.NewReader(strings.NewReader(written(t, r, audit.Report.WriteCSV))).ReadAll()
 	if err != nil || len(rows) != len(r.Keys)+1 {
-		t.Fatalf("%d rows, %v", len(rows), err)
+		t.Fatalf("got %d rows, %v", len(rows), err)
 	}
 	for i, row := range rows[1:] {
 		if row[0] != r.Keys[i].ID {
-			t.Errorf("row %d is of key %q, want %q", i, row[0], r.Keys[i].ID)
+			t.Errorf("row %d has the key %q, want %q", i, row[0], r.Keys[i].ID)
 		}
 		for _, at := range row[5:8] {
 			if _, err := time.Parse(time.RFC3339, at); at != "" && err != nil {
@@ -165,8 +160,7 @@ func TestCSVIsReadAsItWasWritten(t *testing.T) {
 }
 
 func TestCSVHasNoFormula(t *testing.T) {
-	// Protects a user who opens the CSV in a spreadsheet: no cell of any column begins like a
-	// formula.
+	// A spreadsheet runs a cell that begins like a formula.
 	var keys []quilt.APIKey
 	for _, start := range []string{"=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "=cmd|' /C calc'!A0",
 		"-1+1", "\t=1"} {
@@ -194,8 +188,8 @@ func TestCSVHasNoFormula(t *testing.T) {
 	}
 }
 
-func TestJSONHasNamesAsTheyAre(t *testing.T) {
-	// Protects programs that look keys up by name: JSON changes none, and has the whole report.
+func TestJSONHasUnchangedNames(t *testing.T) {
+	// Programs find keys by their names.
 	keys, o := sample()
 	var got struct {
 		Totals struct{ Keys int }
@@ -210,17 +204,17 @@ func TestJSONHasNamesAsTheyAre(t *testing.T) {
 	}
 	for _, k := range keys {
 		if names[k.ID] != k.Name {
-			t.Errorf("the key %s has the name %q, want %q", k.ID, names[k.ID], k.Name)
+			t.Errorf("key %s: got the name %q, want %q", k.ID, names[k.ID], k.Name)
 		}
 	}
 	if got.Totals.Keys != len(keys) {
-		t.Errorf("the total is %d, want %d", got.Totals.Keys, len(keys))
+		t.Errorf("got the total %d, want %d", got.Totals.Keys, len(keys))
 	}
 }
 
 func TestNoFormatShowsAKey(t *testing.T) {
-	// Protects the promise that no key is printed, even if a registry returns a whole key as
-	// fingerprint, or a name contains one.
+	// A registry might return a whole key as the fingerprint, and a name might contain a key
+	// (promise 4).
 	const canary = "qk_CANARYcanaryCANARYcanary0123456789"
 	k := key(func(k *quilt.APIKey) { k.ID, k.Name, k.Fingerprint, k.UserEmail = canary, "my "+canary, canary, canary })
 	short := key(func(k *quilt.APIKey) { k.ID, k.Fingerprint = "key-2", "qk_CAN...789" })
@@ -236,7 +230,7 @@ func TestNoFormatShowsAKey(t *testing.T) {
 	for _, fingerprint := range []string{canary + "...", "..." + canary, canary[:20] + "...789"} {
 		r := audit.New([]quilt.APIKey{key(func(k *quilt.APIKey) { k.Fingerprint = fingerprint })}, complete())
 		if got := r.Keys[0].Fingerprint; strings.Contains(got, canary[3:15]) {
-			t.Errorf("%q is shown as %q", fingerprint, got)
+			t.Errorf("fingerprint %q: got %q", fingerprint, got)
 		}
 	}
 }

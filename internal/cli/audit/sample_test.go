@@ -14,7 +14,7 @@ func ago(days float64) time.Time { return now.Add(-time.Duration(days * 24 * flo
 
 func in(days float64) time.Time { return ago(-days) }
 
-// key is one that has no finding; a test changes what it is about.
+// key returns a key without findings, changed by the function.
 func key(change func(*quilt.APIKey)) quilt.APIKey {
 	used := ago(0.1)
 	k := quilt.APIKey{
@@ -33,7 +33,8 @@ func used(days float64) *time.Time {
 	return &t
 }
 
-// sample has every finding, names that attack every format, and a clock other than UTC.
+// sample returns keys with every finding, names that attack each format, and a clock in another
+// time zone than UTC.
 func sample() ([]quilt.APIKey, audit.Options) {
 	west := time.FixedZone("west", -8*3600)
 	keys := []quilt.APIKey{
@@ -68,7 +69,7 @@ func sample() ([]quilt.APIKey, audit.Options) {
 	}
 }
 
-// many is n keys as a large registry has them: every state, hundreds of owners.
+// many returns n keys in every state, with hundreds of owners.
 func many(n int) ([]quilt.APIKey, audit.Options) {
 	purposes := []string{"ci-github", "nightly-import", "etl-warehouse", "quiltx", "notebook", "lims-sync"}
 	environments := []string{"prod", "staging", "dev"}
@@ -99,7 +100,7 @@ func many(n int) ([]quilt.APIKey, audit.Options) {
 		Secret: names.by, Elsewhere: nowhere}
 }
 
-// held is which secrets hold keys: their names, by the ids of the keys.
+// held maps the ids of keys to the names of the secrets that hold them.
 type held map[string]string
 
 func (h held) by(k quilt.APIKey) string { return h[k.ID] }

@@ -22,7 +22,7 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// open starts a sandbox, and gives its AWS as a person's command sees it.
+// open starts a sandbox and returns it with a client of its AWS.
 func open(t *testing.T) (*sandbox.Sandbox, *awsclient.Cloud) {
 	t.Helper()
 	box, err := sandbox.Start(sandbox.Options{})
@@ -40,9 +40,9 @@ type handler func(payload []byte) ([]byte, error)
 
 func (h handler) Invoke(_ context.Context, payload []byte) ([]byte, error) { return h(payload) }
 
-func TestCreatingASecretTwiceWithOneTokenMakesOne(t *testing.T) {
-	// Protects from a lost answer: the same call again is the same secret, and another value under
-	// its name is refused as there already.
+func TestCreateSecretIsIdempotentWithOneToken(t *testing.T) {
+	// An answer may be lost. The same call again returns the same secret, and another call with the
+	// name is refused.
 	_, c := open(t)
 	token := uuid.NewString()
 	n := awsclient.NewSecret{Name: "prod/new", Value: redact.New("{}"),
@@ -52,16 +52,15 @@ func TestCreatingASecretTwiceWithOneTokenMakesOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again, err := c.CreateSecret(t.Context(), n, token); err != nil || again != first {
-		t.Errorf("the same call again gave %q, %v", again, err)
+		t.Errorf("the same call again: got %q, %v", again, err)
 	}
 	if _, err := c.CreateSecret(t.Context(), n, uuid.NewString()); !awsclient.Exists(err) {
-		t.Errorf("a second secret of the name: %v", err)
+		t.Errorf("another secret with the name: got %v", err)
 	}
 }
 
-func TestAFunctionAsItIsDeployed(t *testing.T) {
-	// Protects what the command concludes from a function: its environment, its tags, its log
-	// group, who may call it.
+func TestFunctionReturnsTheDeployment(t *testing.T) {
+	// The commands rely on its environment, tags, log group and permissions.
 	box, c := open(t)
 	_, err := box.Lambda.Add(awslambda.Config{
 		Name: "rotate", Timeout: 30 * time.Second, Environment: map[string]string{
@@ -77,19 +76,18 @@ func TestAFunctionAsItIsDeployed(t *testing.T) {
 		f.Reserved != nil ||
 		f.Environment[settings.EnvRegistryURL] != "https://registry.example.com" ||
 		f.Tags[settings.TagRevokeFunction] != "revoke" {
-		t.Errorf("the function is %+v, %v", f, err)
+		t.Errorf("got %+v, %v", f, err)
 	}
 	if permissions, err := c.Permissions(t.Context(), "rotate"); err != nil || len(permissions) != 0 {
-		t.Errorf("a function without a policy has the permissions %+v, %v", permissions, err)
+		t.Errorf("without a policy: got the permissions %+v, %v", permissions, err)
 	}
 	if _, err := c.Function(t.Context(), "nowhere"); !awsclient.NotFound(err) {
-		t.Errorf("a function that is not there: %v", err)
+		t.Errorf("a function that does not exist: got %v", err)
 	}
 }
 
-func TestAFunctionThatFails(t *testing.T) {
-	// Protects who reads why a sweep failed: the type by which alarms and runbook know the error,
-	// and its sentence; and that it is sent once.
+func TestInvokeReturnsTheFunctionsError(t *testing.T) {
+	// The error has the type that alarms and the runbook use. The function is called only once.
 	box, c := open(t)
 	calls := 0
 	_, err := box.Lambda.Add(awslambda.Config{Name: "revoke", Timeout: time.Second,
@@ -118,32 +116,30 @@ func TestAFunctionThatFails(t *testing.T) {
 	}
 	if text := terminal.Hint(awsclient.Explain(err)); !strings.Contains(text, "docs/runbook") ||
 		!strings.Contains(text, "errorString") {
-		t.Errorf("the hint is %q", text)
+		t.Errorf("got the hint %q", text)
 	}
 }
 
-func TestARotationThatIsNotComplete(t *testing.T) {
-	// Protects who rotates while another rotation is stuck: it is told by what it is, whatever the
-	// service's words and its apostrophe.
+func TestAnIncompleteRotationIsRecognized(t *testing.T) {
+	// Secrets Manager reports it only by a message, whose words and apostrophe vary.
 	box, c := open(t)
 	for _, message := range []string{"A previous rotation isn't complete. That rotation will be reattempted.",
 		"A previous rotation isn’t complete. That rotation will be reattempted."} {
 		box.Hooks.Set(sandboxtest.AWSError(400, "InvalidRequestException", message))
 		if _, err := c.Rotate(t.Context(), "prod/a", uuid.NewString()); !errors.Is(err, awsclient.ErrRotationUnderWay) {
-			t.Errorf("%s: %v", message, err)
+			t.Errorf("%s: got %v", message, err)
 		}
 	}
 	box.Hooks.Set(sandboxtest.AWSError(400, "InvalidRequestException", "You can't perform this operation on the "+
 		"secret because it was marked for deletion."))
 	if _, err := c.Rotate(t.Context(), "prod/a", uuid.NewString()); err == nil ||
 		errors.Is(err, awsclient.ErrRotationUnderWay) {
-		t.Errorf("another refusal: %v", err)
+		t.Errorf("another refusal: got %v", err)
 	}
 }
 
-func TestWhatAWSRefusesIsExplained(t *testing.T) {
-	// Protects people at a keyboard: credentials that are over, unknown, or not allowed are told
-	// from each other, with what to do next.
+func TestRefusalsOfAWSAreExplained(t *testing.T) {
+	// Expired, unknown and insufficient credentials need different next steps.
 	_, c := open(t)
 	for code, want := range map[string][2]string{
 		"ExpiredTokenException":       {"the AWS credentials have expired", "aws sso login"},
@@ -152,29 +148,28 @@ func TestWhatAWSRefusesIsExplained(t *testing.T) {
 	} {
 		err := awsclient.Explain(fmt.Errorf("look at it: %w", &smithy.GenericAPIError{Code: code, Message: "no"}))
 		if !strings.HasPrefix(err.Error(), want[0]) || !strings.Contains(terminal.Hint(err), want[1]) {
-			t.Errorf("%s is told as %q, %q", code, err, terminal.Hint(err))
+			t.Errorf("%s: got %q, %q", code, err, terminal.Hint(err))
 		}
 	}
 	_, err := c.Vault.Describe(t.Context(), "prod/nothing")
 	if err = awsclient.Explain(err); err.Error() != "there is no secret prod/nothing in this account and region" ||
 		!strings.Contains(terminal.Hint(err), "AWS_REGION") {
-		t.Errorf("a secret that is not there: %q, %q", err, terminal.Hint(err))
+		t.Errorf("a secret that does not exist: got %q, %q", err, terminal.Hint(err))
 	}
 	if own := errors.New("something else"); awsclient.Explain(own) != own || awsclient.Explain(nil) != nil {
-		t.Error("what is not AWS's is changed")
+		t.Error("an error of another source is changed")
 	}
 }
 
 func TestNoCredentialsAndNoRegion(t *testing.T) {
-	// Protects the very first try on a new machine: what is missing is said at once, before
-	// anything is sent.
-	if _, err := awsclient.Open(t.Context(), nobody{}); err == nil || err.Error() != "no AWS region is set" ||
+	// The error is reported before a request is sent.
+	if _, err := awsclient.Open(t.Context(), noTerminal{}); err == nil || err.Error() != "no AWS region is set" ||
 		!strings.Contains(terminal.Hint(err), "AWS_REGION") {
-		t.Errorf("without a region: %v", err)
+		t.Errorf("without a region: got %v", err)
 	}
 	t.Setenv("AWS_REGION", "us-east-1")
-	if _, err := awsclient.Open(t.Context(), nobody{}); err == nil || !strings.HasPrefix(err.Error(),
+	if _, err := awsclient.Open(t.Context(), noTerminal{}); err == nil || !strings.HasPrefix(err.Error(),
 		"no AWS credentials were found") || terminal.Hint(err) == "" {
-		t.Errorf("without credentials: %v", err)
+		t.Errorf("without credentials: got %v", err)
 	}
 }

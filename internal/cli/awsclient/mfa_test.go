@@ -15,25 +15,26 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// nobody is a person who is not there.
-type nobody struct{}
+// noTerminal cannot ask a question.
+type noTerminal struct{}
 
-func (nobody) Ask(context.Context, string) (string, error) { panic("nobody can be asked") }
-func (nobody) Interactive() bool                           { return false }
+func (noTerminal) Ask(context.Context, string) (string, error) { panic("there is no terminal") }
+func (noTerminal) Interactive() bool                           { return false }
 
-// somebody answers every question with the code, and keeps the questions.
-type somebody struct {
+// questions answers every question with the code and records the questions.
+type questions struct {
 	code  string
 	asked []string
 }
 
-func (s *somebody) Ask(_ context.Context, question string) (string, error) {
-	s.asked = append(s.asked, question)
-	return s.code, nil
+func (q *questions) Ask(_ context.Context, question string) (string, error) {
+	q.asked = append(q.asked, question)
+	return q.code, nil
 }
-func (*somebody) Interactive() bool { return true }
+func (*questions) Interactive() bool { return true }
 
-// assumeRole is STS with a role that demands the MFA code 123456. It keeps the forms that it gets.
+// assumeRole starts STS with a role that requires the MFA code 123456. It records the requests'
+// forms.
 func assumeRole(t *testing.T) (forms func() []url.Values) {
 	t.Helper()
 	var mu sync.Mutex
@@ -75,42 +76,39 @@ func assumeRole(t *testing.T) (forms func() []url.Values) {
 }
 
 func TestARoleWithMFAAsksForTheCode(t *testing.T) {
-	// Protects operators whose profile demands an MFA code: they are asked for it once, and the
-	// question names the device, the role and the profile.
+	// The question appears once. It names the device, the role and the profile.
 	forms := assumeRole(t)
-	person := &somebody{code: "123456"}
-	if _, err := awsclient.Open(t.Context(), person); err != nil {
+	answers := &questions{code: "123456"}
+	if _, err := awsclient.Open(t.Context(), answers); err != nil {
 		t.Fatal(err)
 	}
-	if len(person.asked) != 1 || person.asked[0] != "MFA code of arn:aws:iam::123456789012:mfa/me for the role "+
+	if len(answers.asked) != 1 || answers.asked[0] != "MFA code of arn:aws:iam::123456789012:mfa/me for the role "+
 		"arn:aws:iam::123456789012:role/ops of the AWS profile role:" {
-		t.Errorf("asked: %q", person.asked)
+		t.Errorf("got the questions %q", answers.asked)
 	}
 	if got := forms(); len(got) != 1 || got[0].Get("SerialNumber") != "arn:aws:iam::123456789012:mfa/me" {
-		t.Errorf("STS got %v", got)
+		t.Errorf("STS received %v", got)
 	}
 }
 
-func TestARoleWithMFAWithoutATerminal(t *testing.T) {
-	// Protects pipelines: one sentence says what is missing, and standard input, which may hold a
-	// key, is not read.
+func TestARoleWithMFAFailsWithoutATerminal(t *testing.T) {
+	// Standard input may hold a key, so it is not read for the code.
 	forms := assumeRole(t)
-	_, err := awsclient.Open(t.Context(), nobody{})
+	_, err := awsclient.Open(t.Context(), noTerminal{})
 	if err == nil || err.Error() != "the role arn:aws:iam::123456789012:role/ops of the AWS profile role needs an "+
 		"MFA code, and there is no terminal to ask for it" || terminal.Hint(err) == "" {
-		t.Errorf("the error is %v", err)
+		t.Errorf("got %v", err)
 	}
 	if len(forms()) > 0 {
-		t.Error("STS was asked without a code")
+		t.Error("STS received a request without a code")
 	}
 }
 
-func TestAWrongMFACode(t *testing.T) {
-	// Protects operators who mistype the code: STS's sentence is shown.
+func TestAWrongMFACodeShowsTheErrorOfSTS(t *testing.T) {
 	assumeRole(t)
-	_, err := awsclient.Open(t.Context(), &somebody{code: "000000"})
+	_, err := awsclient.Open(t.Context(), &questions{code: "000000"})
 	if err == nil || err.Error() != "AWS gave no credentials: MultiFactorAuthentication failed with invalid MFA one "+
 		"time pass code." || !strings.Contains(terminal.Hint(err), "MFA code") {
-		t.Errorf("the error is %v; %s", err, terminal.Hint(err))
+		t.Errorf("got %v with the hint %s", err, terminal.Hint(err))
 	}
 }

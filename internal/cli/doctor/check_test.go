@@ -8,13 +8,12 @@ import (
 )
 
 func TestOneFaultIsOneFailure(t *testing.T) {
-	// Protects the reader of the list: a check that needs one that failed is skipped and names the
-	// first that failed.
+	// A check is skipped if a check that it needs failed. It names the first failed check.
 	look := func(f finding) func(struct{}, context.Context) finding {
 		return func(struct{}, context.Context) finding { return f }
 	}
 	forbidden := func(struct{}, context.Context) finding {
-		t.Error("a check ran although one that it needs failed")
+		t.Error("a check ran although a check that it needs failed")
 		return finding{}
 	}
 	got := runChecks(t.Context(), []check[struct{}]{
@@ -36,12 +35,12 @@ func TestOneFaultIsOneFailure(t *testing.T) {
 		{"fifth", Skipped, "see absent", ""},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("wrong (-want +got):\n%s", diff)
+		t.Errorf("wrong results (-want +got):\n%s", diff)
 	}
 }
 
 func TestEveryNeedIsACheckBefore(t *testing.T) {
-	// Protects the tables: a need that is misspelt or comes later never skips a check.
+	// A misspelled need, or a need that is listed later, would never skip the check.
 	verify(t, accountChecks)
 	verify(t, registryChecks)
 	verify(t, secretChecks)
@@ -53,7 +52,7 @@ func verify[Subject any](t *testing.T, checks []check[Subject]) {
 	for _, c := range checks {
 		for _, need := range c.needs {
 			if !seen[need] {
-				t.Errorf("%s needs %s, which is no check before it", c.name, need)
+				t.Errorf("%s needs %s, which is not an earlier check", c.name, need)
 			}
 		}
 		seen[c.name] = true

@@ -3,8 +3,7 @@ package doctor
 import "testing"
 
 func TestKeyPoliciesThatDelegate(t *testing.T) {
-	// Protects operators from a doctor that finds fault with a policy that works, and one that
-	// finds none with a policy that does not.
+	// doctor must report a policy that does not work, and only such a policy.
 	t.Parallel()
 	const account, role = "123456789012", "arn:aws:iam::123456789012:role/rotate"
 	for policy, want := range map[string]bool{
@@ -20,7 +19,7 @@ func TestKeyPoliciesThatDelegate(t *testing.T) {
 		``: false,
 	} {
 		if got := delegates(policy, account, role); got != want {
-			t.Errorf("%s: got %t", policy, got)
+			t.Errorf("%s: got %t, want %t", policy, got, !got)
 		}
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// newPatient is one whose current key has logged in at the sandbox's registry.
-func newPatient(t *testing.T, box *sandboxtest.Rig) *examined {
+// newExamined returns a secret whose current key has logged in at the sandbox's registry.
+func newExamined(t *testing.T, box *sandboxtest.Rig) *examined {
 	t.Helper()
 	client, err := quilt.NewClient(box.RegistryURL, quilt.Options{MaxAttempts: 1, Transport: box.Transport()})
 	if err != nil {
@@ -61,8 +61,7 @@ func forbidden(c *wire.Call, _ func()) {
 func lostAnswer(c *wire.Call, next func()) { next(); c.Cut() }
 
 func TestNoProbeKeyIsLeftBehind(t *testing.T) {
-	// Protects promise 3 from the one key that doctor creates: whatever goes wrong, the probe key
-	// is revoked, or reported as left.
+	// Whatever fails, doctor revokes the probe key or reports that it is left (promise 3).
 	for name, c := range map[string]struct {
 		hook     wire.Hook
 		switches func(*quiltregistry.Switches)
@@ -70,24 +69,24 @@ func TestNoProbeKeyIsLeftBehind(t *testing.T) {
 		refused  bool
 		left     int
 	}{
-		"nothing goes wrong": {status: OK},
-		"a new key takes a moment": {switches: func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 2 },
+		"no fault": {status: OK},
+		"the registry accepts a new key late": {switches: func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 2 },
 			status: OK},
-		"a revoked key takes a moment": {switches: func(s *quiltregistry.Switches) { s.RevokeLingers = 1 },
+		"the registry refuses a revoked key late": {switches: func(s *quiltregistry.Switches) { s.RevokeLingers = 1 },
 			status: OK},
 		"a new key never logs in": {switches: func(s *quiltregistry.Switches) {
 			s.RefuseNewKeyLogins = 1000
 		}, status: Failed},
-		"the list omits it": {switches: func(s *quiltregistry.Switches) { s.ListOmits = omitProbes },
+		"the list omits the key": {switches: func(s *quiltregistry.Switches) { s.ListOmits = omitProbes },
 			status: Failed},
-		"its name is shortened": {switches: func(s *quiltregistry.Switches) { s.NameLimit = 20 },
+		"the key's name is shortened": {switches: func(s *quiltregistry.Switches) { s.NameLimit = 20 },
 			status: Warning},
-		"the answer of the creation is lost": {hook: sandboxtest.On(lostAnswer, "apiKeyCreate"), status: Failed,
+		"the answer to apiKeyCreate is lost": {hook: sandboxtest.On(lostAnswer, "apiKeyCreate"), status: Failed,
 			left: 1},
-		"the answer of the revoke is lost": {hook: sandboxtest.On(lostAnswer, "apiKeyRevoke"), status: OK},
-		"the key may not create keys":      {hook: sandboxtest.On(forbidden, "apiKeyCreate"), refused: true},
-		"the key may not list keys":        {hook: sandboxtest.On(forbidden, "apiKeysList"), refused: true},
-		"the list is refused after that": {hook: sandboxtest.On(sandboxtest.Nth(1, forbidden), "apiKeysList"),
+		"the answer to apiKeyRevoke is lost": {hook: sandboxtest.On(lostAnswer, "apiKeyRevoke"), status: OK},
+		"the key may not create keys":        {hook: sandboxtest.On(forbidden, "apiKeyCreate"), refused: true},
+		"the key may not list keys":          {hook: sandboxtest.On(forbidden, "apiKeysList"), refused: true},
+		"the second list is refused": {hook: sandboxtest.On(sandboxtest.Nth(1, forbidden), "apiKeysList"),
 			refused: true},
 		"the key may create, but not revoke": {hook: sandboxtest.On(forbidden, "apiKeyRevoke"), status: Failed,
 			left: 1},
@@ -95,7 +94,7 @@ func TestNoProbeKeyIsLeftBehind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			sandboxtest.Timeless(t, func(t *testing.T, box *sandboxtest.Rig) {
-				p := newPatient(t, box)
+				p := newExamined(t, box)
 				if c.switches != nil {
 					box.Registry.SetSwitches(c.switches)
 				}
@@ -104,13 +103,13 @@ func TestNoProbeKeyIsLeftBehind(t *testing.T) {
 				}
 				f, refusal := p.probe(t.Context(), p.session)
 				if (refusal != nil) != c.refused || !c.refused && f.status != c.status {
-					t.Errorf("it found %+v, and the refusal %v; want %q", f, refusal, c.status)
+					t.Errorf("got %+v, and the refusal %v; want %q", f, refusal, c.status)
 				}
 				if n := probes(box); n != c.left {
 					t.Errorf("%d probe keys are left, want %d", n, c.left)
 				}
 				if (p.left != "") != (c.left > 0) {
-					t.Errorf("it says %q of what is left", p.left)
+					t.Errorf("got the message %q about probe keys that are left", p.left)
 				}
 			})
 		})
@@ -119,11 +118,10 @@ func TestNoProbeKeyIsLeftBehind(t *testing.T) {
 
 func omitProbes(k quiltregistry.APIKey) bool { return strings.HasPrefix(k.Name, probeLabel) }
 
-func TestTheIssuerRevokesWhatTheKeyMayNot(t *testing.T) {
-	// Protects promise 3 if the registry lets keys create keys but not revoke them: the issuing
-	// credential revokes the probe key.
+func TestTheIssuingCredentialRevokesTheProbeKey(t *testing.T) {
+	// The registry may let keys create keys but not revoke them.
 	sandboxtest.Timeless(t, func(t *testing.T, box *sandboxtest.Rig) {
-		p := newPatient(t, box)
+		p := newExamined(t, box)
 		issuer, err := p.registries["r"].client.LoginPassword(t.Context(), sandbox.UserName,
 			quilt.NewPassword(sandbox.UserPassword))
 		if err != nil {
@@ -132,30 +130,29 @@ func TestTheIssuerRevokesWhatTheKeyMayNot(t *testing.T) {
 		p.issuer = issuer
 		box.Hooks.Set(sandboxtest.On(sandboxtest.Nth(0, forbidden), "apiKeyRevoke"))
 		if f, refusal := p.probe(t.Context(), p.session); f.status != OK || refusal != nil {
-			t.Errorf("it found %+v, %v", f, refusal)
+			t.Errorf("got %+v, %v", f, refusal)
 		}
 		if n := probes(box); n != 0 {
-			t.Errorf("%d probe keys are left", n)
+			t.Errorf("%d probe keys are left, want 0", n)
 		}
 	})
 }
 
 func TestNoSecondProbeKey(t *testing.T) {
-	// Protects the limit of one: while the probe key of a run that crashed exists, no other is
-	// created, and none after an interruption.
+	// No probe key is created if one of a crashed run exists, or after an interruption.
 	sandboxtest.Timeless(t, func(t *testing.T, box *sandboxtest.Rig) {
-		p := newPatient(t, box)
+		p := newExamined(t, box)
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
 		if f, _ := p.probe(ended, p.session); f.status != Skipped {
-			t.Errorf("after an interruption it found %+v", f)
+			t.Errorf("after an interruption: got %+v", f)
 		}
 		box.Registry.MintKey(sandbox.UserEmail, apikey.Name(probeLabel, time.Now(), p.secret.ARN), probeDays)
 		if f, _ := p.probe(t.Context(), p.session); f.status != Warning {
-			t.Errorf("beside a probe key it found %+v", f)
+			t.Errorf("with another probe key: got %+v", f)
 		}
 		if n := probes(box); n != 1 {
-			t.Errorf("there are %d probe keys, want the one", n)
+			t.Errorf("got %d probe keys, want 1", n)
 		}
 	})
 }

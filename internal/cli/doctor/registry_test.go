@@ -21,8 +21,8 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// secureRegistry answers as a registry whose certificate is its own authority's, for the name
-// example.com and 127.0.0.1.
+// secureRegistry starts a registry with a certificate of a private authority, for example.com and
+// 127.0.0.1.
 func secureRegistry(t *testing.T, notAfter time.Time) (server *httptest.Server, bundle []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -51,9 +51,8 @@ func secureRegistry(t *testing.T, notAfter time.Time) (server *httptest.Server, 
 	return server, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-func TestCertificatesAreNamed(t *testing.T) {
-	// Protects an operator whose registry cannot be reached: the report says what is wrong with its
-	// certificate, and what to do.
+func TestCertificateErrorsAreExplained(t *testing.T) {
+	// The report names the problem of the certificate and what to do.
 	for name, c := range map[string]struct {
 		notAfter time.Time
 		trusted  bool // with the CA bundle
@@ -81,10 +80,10 @@ func TestCertificatesAreNamed(t *testing.T) {
 				url: strings.Replace(server.URL, "127.0.0.1", c.host, 1), host: c.host}
 			f := r.reach(t.Context())
 			if f.status != c.status || !strings.Contains(f.detail, c.detail) || !strings.Contains(f.fix, c.fix) {
-				t.Errorf("it found %+v, want %s: %q with the fix %q", f, c.status, c.detail, c.fix)
+				t.Errorf("got %+v, want %s: %q with the fix %q", f, c.status, c.detail, c.fix)
 			}
 			if (r.down == "") != (c.status == OK) {
-				t.Errorf("it is down: %q", r.down)
+				t.Errorf("the registry is reported as down: %q", r.down)
 			}
 		})
 	}

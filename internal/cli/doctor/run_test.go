@@ -20,9 +20,9 @@ import (
 )
 
 func TestManySecretsAreCheckedConcurrently(t *testing.T) {
-	// Protects a check of many secrets from taking as long as all of them one by one, and AWS from
-	// too many requests at once: the requests wait for each other here, so this ends only if as
-	// many run at the same time as are allowed. A request that is throttled is sent again.
+	// A sequential check of many secrets takes too long, and too many requests at once are
+	// throttled. The requests wait for each other here, so the check ends only if the maximum
+	// number of them run at the same time. A throttled request is retried.
 	t.Parallel()
 	const secrets = 40
 	box, err := sandbox.Start(sandbox.Options{})
@@ -49,7 +49,7 @@ func TestManySecretsAreCheckedConcurrently(t *testing.T) {
 		"ThrottlingException", "slow down")
 	box.Hooks.Set(sandboxtest.On(func(c *wire.Call, next func()) {
 		mu.Lock()
-		if !scanned { // the scan of what all secrets hold has a limit of its own
+		if !scanned { // the scan of the secrets' values has its own limit
 			mu.Unlock()
 			next()
 			return
@@ -60,13 +60,13 @@ func TestManySecretsAreCheckedConcurrently(t *testing.T) {
 		most = max(most, running)
 		last, full := calls == secrets+1, running >= secretsAtOnce
 		mu.Unlock()
-		switch { // one request ends for each that comes
+		switch { // each new request releases another one
 		case last:
 			for range secrets {
 				release <- struct{}{}
 			}
 		case full:
-			for range 20_000 { // further requests, if there could be any, come first
+			for range 20_000 { // let further requests arrive, if there are any
 				runtime.Gosched()
 			}
 			release <- struct{}{}
@@ -97,6 +97,7 @@ func TestManySecretsAreCheckedConcurrently(t *testing.T) {
 		}
 	})
 	if err != nil || checked != secrets || most != secretsAtOnce || calls != secrets+1 {
-		t.Errorf("%d secrets checked, %d requests at the same time, %d in all: %v", checked, most, calls, err)
+		t.Errorf("got %d secrets, %d requests at the same time, %d in total, the error %v; want %d, %d and %d",
+			checked, most, calls, err, secrets, secretsAtOnce, secrets+1)
 	}
 }

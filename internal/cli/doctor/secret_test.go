@@ -16,7 +16,7 @@ import (
 
 var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
-// healthy is a secret in which the checks that send no request find nothing.
+// healthy returns a secret without findings of the checks that send no request.
 func healthy() *examined {
 	p := &examined{examination: &examination{}, name: "prod/pipeline", secret: &managed.Secret{Secret: vault.Secret{
 		ARN: "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/pipeline-AbCdEf", Name: "prod/pipeline",
@@ -41,8 +41,7 @@ func labelled(n int) vault.Version {
 }
 
 func TestFindings(t *testing.T) {
-	// Protects an operator who trusts a ✓: each fault of a deployment is found, and nothing else is
-	// reported.
+	// Each fault must be reported, and nothing else.
 	for name, c := range map[string]struct {
 		look   func(*examined, context.Context) finding
 		change func(*examined)
@@ -61,7 +60,7 @@ func TestFindings(t *testing.T) {
 		"rotation": {(*examined).rotates, nil, OK, "rate(30 days), window 4h"},
 		"rotation after days": {(*examined).rotates,
 			func(p *examined) { p.secret.Rotation.Rules = vault.RotationRules{AfterDays: 1} }, OK, "every day"},
-		"rotation switched off": {(*examined).rotates, func(p *examined) { p.secret.Rotation.Enabled = false }, Failed,
+		"rotation is off": {(*examined).rotates, func(p *examined) { p.secret.Rotation.Enabled = false }, Failed,
 			"switched off"},
 		"rotation by hand only": {(*examined).rotates,
 			func(p *examined) { p.secret.Rotation.Rules = vault.RotationRules{} }, Failed, "no rotation schedule"},
@@ -69,41 +68,41 @@ func TestFindings(t *testing.T) {
 			p.secret.Rotation.Next = now.AddDate(0, 0,
 				-3)
 		}, Failed, "overdue by 3 days"},
-		"rotation due these hours": {(*examined).rotates,
+		"rotation due in the current window": {(*examined).rotates,
 			func(p *examined) { p.secret.Rotation.Next = now.Add(-3 * time.Hour) }, OK, "rate"},
 
 		"lifetime": {(*examined).lifetime, nil, OK,
 			"valid for 90 days; one missed rotation needs 68 days (2 × 30 days + window 4h + 7 days)"},
-		"lifetime at its bound": {(*examined).lifetime, func(p *examined) { p.rotation.ExpiresInDays = 68 },
+		"the shortest sufficient lifetime": {(*examined).lifetime, func(p *examined) { p.rotation.ExpiresInDays = 68 },
 			OK, "valid for 68 days; one missed rotation needs 68 days"},
 		"lifetime too short by a day": {(*examined).lifetime, func(p *examined) { p.rotation.ExpiresInDays = 67 },
 			Failed, "needs 68 days"},
-		"lifetime that no key has": {(*examined).lifetime,
+		"invalid lifetime": {(*examined).lifetime,
 			func(p *examined) { p.secret.Rotation.Rules.Schedule = "rate(200 days)" }, Failed, "needs 408 days"},
-		"rotations before grace is over": {(*examined).lifetime,
+		"rotations before the grace period is over": {(*examined).lifetime,
 			func(p *examined) { p.secret.Rotation.Rules.Schedule = "rate(2 days)" }, Warning, "more than two keys"},
-		"a schedule of an unknown form": {(*examined).lifetime,
+		"a schedule of unknown format": {(*examined).lifetime,
 			func(p *examined) { p.secret.Rotation.Rules.Schedule = "at(noon)" }, Skipped, "at(noon)"},
-		"lifetime without a known sweeper": {(*examined).lifetime, func(p *examined) { p.sweeping = nil },
+		"lifetime without a known revoke function": {(*examined).lifetime, func(p *examined) { p.sweeping = nil },
 			OK, "90 days"},
 
-		"next": {(*examined).rotatedInTime, nil, OK, "60 days before"},
-		"next after the key's end": {(*examined).rotatedInTime,
+		"next rotation": {(*examined).rotatedInTime, nil, OK, "60 days before"},
+		"next rotation after the key expires": {(*examined).rotatedInTime,
 			func(p *examined) { p.key.ExpiresAt = now.AddDate(0, 0, 29) }, Failed,
 			"after the key expires on 2026-12-23"},
-		"next a little before it": {(*examined).rotatedInTime,
+		"next rotation right before the key expires": {(*examined).rotatedInTime,
 			func(p *examined) { p.key.ExpiresAt = now.AddDate(0, 0, 32) }, Warning, "only 2 days before"},
-		"next is never": {(*examined).rotatedInTime,
+		"no next rotation": {(*examined).rotatedInTime,
 			func(p *examined) { p.secret.Rotation.Next = time.Time{} }, Failed, "no rotation is scheduled"},
 
 		"tags": {(*examined).tags, nil, OK, "2 tags set"},
-		"tags of both, at fault": {(*examined).tags,
+		"invalid tags of both functions": {(*examined).tags,
 			func(p *examined) { p.secret.Tags[settings.TagField] = "qk_0123456789abcdefghijk" }, Failed,
 			"must not be a key"},
-		"tags of services, at fault": {(*examined).tags,
+		"invalid tag of services": {(*examined).tags,
 			func(p *examined) { p.secret.Tags[settings.TagRestart] = "one" },
 			Failed, settings.TagRestart},
-		"a function by an alias": {(*examined).rotateFunction, func(p *examined) {
+		"an alias of the function": {(*examined).rotateFunction, func(p *examined) {
 			p.secret.Rotation.Function = "arn:aws:lambda:us-east-1:123456789012:function:rotate:live"
 			p.function = awsclient.Function{Name: "rotate", State: "Active", Timeout: time.Minute,
 				Environment: map[string]string{settings.EnvRegistryURL: "https://r.example"}}
@@ -119,18 +118,18 @@ func TestFindings(t *testing.T) {
 		"a label that pauses": {(*examined).tags, func(p *examined) {
 			p.secret.Versions["x"] = vault.NewVersion("x", []string{vault.PauseLabel(now.Add(time.Hour))})
 		}, Warning, "paused until 2026-11-24 13:00 UTC"},
-		"a label of a pause that is over": {(*examined).tags, func(p *examined) {
+		"a label of a pause that has ended": {(*examined).tags, func(p *examined) {
 			p.secret.Versions["x"] = vault.NewVersion("x", []string{vault.PauseLabel(now)})
 		}, OK, "set"},
 
-		"no rotation under way": {(*examined).pending, nil, OK, "no rotation"},
-		"pending beside current": {(*examined).pending, func(p *examined) {
+		"no rotation is under way": {(*examined).pending, nil, OK, "no rotation"},
+		"AWSPENDING on the current version": {(*examined).pending, func(p *examined) {
 			p.secret.Versions["v1"] = vault.NewVersion("v1", []string{vault.Current, vault.Pending})
 		}, OK, "no rotation"},
 		"replicas in sync": {(*examined).replicas,
 			func(p *examined) { p.secret.Replicas = []vault.Replica{{Region: "eu-west-1", Status: vault.InSync}} }, OK,
 			"in sync: eu-west-1"},
-		"a replica that is not": {(*examined).replicas,
+		"a replica that is not in sync": {(*examined).replicas,
 			func(p *examined) { p.secret.Replicas = []vault.Replica{{Region: "eu-west-1", Status: "InProgress"}} },
 			Failed, "eu-west-1 is InProgress"},
 	} {
@@ -141,38 +140,37 @@ func TestFindings(t *testing.T) {
 			}
 			f := c.look(p, t.Context())
 			if f.status != c.status || !strings.Contains(f.detail, c.detail) {
-				t.Errorf("it found %+v, want %s: %q", f, c.status, c.detail)
+				t.Errorf("got %+v, want %s: %q", f, c.status, c.detail)
 			}
 			if (f.fix == "") != (f.status == OK || f.status == Skipped) {
-				t.Errorf("%s has the fix %q", f.status, f.fix)
+				t.Errorf("got the status %s with the fix %q", f.status, f.fix)
 			}
 			if strings.Contains(f.detail, "0123456789") {
-				t.Error("it quotes a key")
+				t.Error("the finding contains a key")
 			}
 		})
 	}
 }
 
-func TestWhatMustHoldForAFunction(t *testing.T) {
-	// Protects rotations from a function that cannot run: throttled, with too short a timeout, or
-	// not active.
+func TestFunctionRequirements(t *testing.T) {
+	// A function that is throttled, has a short timeout, or is not active cannot rotate.
 	n := func(i int) *int { return &i }
 	for name, c := range map[string]struct {
 		function awsclient.Function
 		status   Status
 	}{
-		"as deployed":      {awsclient.Function{State: "Active", Timeout: time.Minute}, OK},
-		"without a state":  {awsclient.Function{Timeout: time.Minute}, OK},
-		"pending":          {awsclient.Function{State: "Pending", Timeout: time.Minute}, Failed},
-		"too short a time": {awsclient.Function{State: "Active", Timeout: 29 * time.Second}, Failed},
+		"as deployed":     {awsclient.Function{State: "Active", Timeout: time.Minute}, OK},
+		"without a state": {awsclient.Function{Timeout: time.Minute}, OK},
+		"pending":         {awsclient.Function{State: "Pending", Timeout: time.Minute}, Failed},
+		"short timeout":   {awsclient.Function{State: "Active", Timeout: 29 * time.Second}, Failed},
 		"too little concurrency": {awsclient.Function{State: "Active", Timeout: time.Minute, Reserved: n(9)},
 			Failed},
-		"reserved, and enough": {awsclient.Function{State: "Active", Timeout: time.Minute, Reserved: n(10)}, OK},
-		"switched off by a reserve": {awsclient.Function{State: "Active", Timeout: time.Minute, Reserved: n(0)},
+		"enough concurrency": {awsclient.Function{State: "Active", Timeout: time.Minute, Reserved: n(10)}, OK},
+		"reserved concurrency of 0": {awsclient.Function{State: "Active", Timeout: time.Minute, Reserved: n(0)},
 			Failed},
 	} {
 		if f := runs(c.function); f.status != c.status {
-			t.Errorf("%s: it found %+v, want %s", name, f, c.status)
+			t.Errorf("%s: got %+v, want %s", name, f, c.status)
 		}
 	}
 }

@@ -25,15 +25,15 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// place is a sandbox with functions that do nothing, and a client of its AWS.
-type place struct {
+// rig is a sandbox with functions that do nothing, and a client of its AWS.
+type rig struct {
 	*testing.T
 	*sandbox.Sandbox
 	hands *secretsmanager.Client
 	cloud *awsclient.Cloud
 }
 
-func newPlace(t *testing.T) place {
+func newRig(t *testing.T) rig {
 	t.Helper()
 	box, err := sandbox.Start(sandbox.Options{})
 	if err != nil {
@@ -42,19 +42,19 @@ func newPlace(t *testing.T) place {
 	t.Cleanup(func() { _ = box.Close() })
 	for name, tags := range map[string]map[string]string{
 		sandbox.RotateFunction: {settings.TagRevokeFunction: sandbox.RevokeFunction}, "others": {}} {
-		if _, err := box.Lambda.Add(awslambda.Config{Name: name, Handler: nobody{}, Tags: tags}); err != nil {
+		if _, err := box.Lambda.Add(awslambda.Config{Name: name, Handler: nothing{}, Tags: tags}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return place{t, box, box.SecretsManager(), awsclient.New(aws.Config{
+	return rig{t, box, box.SecretsManager(), awsclient.New(aws.Config{
 		Region: sandbox.Region, BaseEndpoint: &box.AWSURL, RetryMaxAttempts: 8,
 		Credentials: credentials.NewStaticCredentialsProvider(sandbox.AccessKeyID, sandbox.SecretAccessKey, ""),
 	})}
 }
 
-// secret creates a secret with a value, tags as pairs of name and value, and a rotation function,
-// "" for none.
-func (p place) secret(name, value, function string, tags ...string) (arn string) {
+// secret creates a secret with a value, tags as pairs of name and value, and a rotation function.
+// An empty function means none.
+func (p rig) secret(name, value, function string, tags ...string) (arn string) {
 	p.Helper()
 	in := &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value}
 	for i := 0; i < len(tags); i += 2 {
@@ -71,12 +71,13 @@ func (p place) secret(name, value, function string, tags ...string) (arn string)
 	if err != nil {
 		p.Fatal(err)
 	}
-	// the test of the configuration, whose pending copy a scan would find, too
+	// Wait until the test of the configuration has ended, because a scan would find its pending
+	// version.
 	_ = p.Secrets.WaitRotation(p.Context(), name)
 	return arn
 }
 
-func (p place) label(name, label string) {
+func (p rig) label(name, label string) {
 	p.Helper()
 	shot, err := p.Secrets.Snapshot(name)
 	if err != nil {
@@ -90,7 +91,7 @@ func (p place) label(name, label string) {
 	}
 }
 
-func (p place) scan() *managed.Holders {
+func (p rig) scan() *managed.Holders {
 	p.Helper()
 	h, err := managed.Scan(p.Context(), p.cloud, nil)
 	if err != nil {
@@ -99,8 +100,8 @@ func (p place) scan() *managed.Holders {
 	return h
 }
 
-// newKey is a key of the registry.
-func (p place) newKey(name string) (quilt.APIKey, apikey.Key) {
+// newKey creates a key at the registry.
+func (p rig) newKey(name string) (quilt.APIKey, apikey.Key) {
 	p.Helper()
 	id, text := p.Registry.MintKey(sandbox.UserEmail, name, 90)
 	key, err := apikey.Parse(text)
@@ -110,12 +111,11 @@ func (p place) newKey(name string) (quilt.APIKey, apikey.Key) {
 	return quilt.APIKey{ID: id, Name: name, Fingerprint: key.Fingerprint()}, key
 }
 
-func TestWhichSecretsAreManaged(t *testing.T) {
-	// Protects keys of secrets that our function rotates, or has rotated: a tag, a label or the
-	// function makes a secret managed, with rotation on or off, and with deletion planned. And it
-	// protects other teams' secrets, whose values are not read.
+func TestManagedSecretsAreListed(t *testing.T) {
+	// A tag, a label or our function makes a secret managed, even if rotation is off or the secret
+	// is marked for deletion. The values of other secrets must not be read.
 	t.Parallel()
-	p := newPlace(t)
+	p := newRig(t)
 	p.secret("our/function", "{}", sandbox.RotateFunction)
 	p.secret("our/tag", "{}", "", settings.TagGrace, "24h")
 	p.secret("our/label", "{}", "")
@@ -143,55 +143,53 @@ func TestWhichSecretsAreManaged(t *testing.T) {
 		names = append(names, s.Name)
 	}
 	if want := []string{"our/deleted", "our/function", "our/label", "our/off", "our/tag"}; !slices.Equal(names, want) {
-		t.Errorf("managed are %q, want %q", names, want)
+		t.Errorf("got %q, want %q", names, want)
 	}
 	if list.Total != 7 || list.Place.String() != "account "+sandbox.Account+" (sandbox), region "+sandbox.Region {
-		t.Errorf("listed %d secrets in %s", list.Total, list.Place)
+		t.Errorf("got %d secrets in %s, want 7 in the sandbox", list.Total, list.Place)
 	}
 }
 
-func TestAFunctionThatMayNotBeLookedAt(t *testing.T) {
-	// Protects keys of a secret whose rotation function may be ours: such a secret may hold any
-	// key.
+func TestASecretWithAFunctionThatCannotBeReadMayHoldAnyKey(t *testing.T) {
+	// The function may be ours.
 	t.Parallel()
-	p := newPlace(t)
+	p := newRig(t)
 	p.secret("prod/x", "{}", sandbox.RotateFunction)
 	p.Hooks.Set(sandboxtest.On(sandboxtest.AWSError(http.StatusForbidden, "AccessDeniedException", "no"),
 		"GetFunction"))
 	if h := p.scan(); len(h.Unread) != 1 || h.Unread[0].Secret != "prod/x" {
-		t.Errorf("unread are %v", h.Unread)
+		t.Errorf("got the unread secrets %v, want prod/x", h.Unread)
 	}
 }
 
-func TestTheTextOfAKeyIsFoundInAnyPlaceOfAValue(t *testing.T) {
-	// Protects a key that another secret has outside its configured field, in a value that cannot
-	// be parsed, or in a version that only has a label.
+func TestAKeyIsFoundAnywhereInAValue(t *testing.T) {
+	// A secret may hold the key outside its configured field, or in a value that cannot be parsed.
 	t.Parallel()
 	for name, value := range map[string]string{
 		"another field": `{"TOKEN": "qk_another0123456789abcdef", "OTHER": "KEY"}`,
 		"a URL":         `{"URL": "https://h/?k=KEY&x=1"}`, "no JSON": "export TOKEN=KEY;",
 		"escaped": `{"N": "{\"k\": \"KEY\"}"}`,
 	} {
-		p := newPlace(t)
+		p := newRig(t)
 		row, key := p.newKey("by-hand")
 		arn := p.secret("prod/x", strings.ReplaceAll(value, "KEY", key.Reveal()), sandbox.RotateFunction,
 			settings.TagField, "TOKEN")
 		for found, holders := range map[string][]managed.Holder{"by its text": p.scan().OfKey(key),
 			"by its fingerprint": p.scan().Of(row)} {
 			if len(holders) != 1 || holders[0].ARN != arn || holders[0].Stage != "AWSCURRENT" {
-				t.Errorf("%s: found %s: %v", name, found, holders)
+				t.Errorf("%s: found %s: got %v, want the current version of prod/x", name, found, holders)
 			}
 		}
 		if others := p.scan().Without(arn); len(others.OfKey(key)) > 0 {
-			t.Errorf("%s: the secret itself was not left out", name)
+			t.Errorf("%s: Without did not remove the secret", name)
 		}
 	}
 }
 
 func TestAVersionWithAnyLabelHoldsItsKey(t *testing.T) {
-	// Protects consumers of a superseded version, and of one that AWSPREVIOUS alone keeps.
+	// Consumers may read a version that has only AWSPREVIOUS.
 	t.Parallel()
-	p := newPlace(t)
+	p := newRig(t)
 	row, key := p.newKey("by-hand")
 	p.secret("prod/x", key.Reveal(), sandbox.RotateFunction)
 	_, err := p.hands.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: aws.String("prod/x"),
@@ -200,18 +198,17 @@ func TestAVersionWithAnyLabelHoldsItsKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	if holders := p.scan().OfKey(key); len(holders) != 1 || holders[0].Stage != "" {
-		t.Errorf("by its text: %v", holders)
+		t.Errorf("found by its text: got %v, want one version", holders)
 	}
 	if p.scan().Secret(row) != "prod/x" {
-		t.Error("not found by its fingerprint")
+		t.Error("the key was not found by its fingerprint")
 	}
 }
 
 func TestADeletedSecretHoldsItsKeys(t *testing.T) {
-	// Protects a secret that can be restored: its labels, and the names of its keys, say which keys
-	// it holds.
+	// The secret can be restored. Its labels and the names of the keys show which keys it holds.
 	t.Parallel()
-	p := newPlace(t)
+	p := newRig(t)
 	labelled, key := p.newKey("by-hand")
 	arn := p.secret("prod/x", key.Reveal(), sandbox.RotateFunction)
 	p.label("prod/x", "quilt-key:"+labelled.ID)
@@ -223,18 +220,18 @@ func TestADeletedSecretHoldsItsKeys(t *testing.T) {
 	h := p.scan()
 	for _, row := range []quilt.APIKey{labelled, named} {
 		if holders := h.Of(row); len(holders) == 0 || !holders[0].Deleted {
-			t.Errorf("the key %s is held by %v", row.Name, holders)
+			t.Errorf("the key %s: got the holders %v, want a deleted secret", row.Name, holders)
 		}
 	}
 	if len(h.Unread) > 0 {
-		t.Errorf("unread: %v", h.Unread)
+		t.Errorf("got the unread secrets %v", h.Unread)
 	}
 }
 
 func TestAnUnreadableSecretMayHoldAnyKey(t *testing.T) {
-	// Protects keys in values that are binary, or that the credentials may not read.
+	// The value may be binary, or the credentials may not read it.
 	t.Parallel()
-	p := newPlace(t)
+	p := newRig(t)
 	p.secret("prod/hidden", "{}", sandbox.RotateFunction)
 	p.secret("prod/open", "{}", sandbox.RotateFunction)
 	_, err := p.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{
@@ -253,31 +250,31 @@ func TestAnUnreadableSecretMayHoldAnyKey(t *testing.T) {
 	}, "GetSecretValue"))
 	h := p.scan()
 	if len(h.Unread) != 2 || h.Unread[0].Secret != "prod/binary" || h.Unread[1].Secret != "prod/hidden" {
-		t.Errorf("unread: %v", h.Unread)
+		t.Errorf("got the unread secrets %v", h.Unread)
 	}
 	if !strings.HasSuffix(h.Scope(), ": 1 of 3 managed secrets read") {
-		t.Errorf("the scope is %q", h.Scope())
+		t.Errorf("got the scope %q, want 1 of 3 secrets read", h.Scope())
 	}
 }
 
 func TestAKeyWithTheMarkOfASecretElsewhere(t *testing.T) {
-	// Protects keys of another account or region, whose names match no secret here.
+	// A secret of another account or region may hold a key with such a name.
 	t.Parallel()
-	p := newPlace(t)
+	p := newRig(t)
 	arn := p.secret("prod/x", "{}", sandbox.RotateFunction)
 	h := p.scan()
 	for name, want := range map[string]bool{
 		apikey.Name("x", p.Clock.Now(), arn): false, apikey.Name("x", p.Clock.Now(), arn+"?"): true, "by-hand": false,
 	} {
 		if h.Elsewhere(name) != want {
-			t.Errorf("%s: elsewhere is %t", name, !want)
+			t.Errorf("%s: elsewhere is %t, want %t", name, !want, want)
 		}
 	}
 }
 
-// crowd is a place with n managed secrets.
-func crowd(t *testing.T, n int) place {
-	p := newPlace(t)
+// rigWithSecrets returns a rig with n managed secrets.
+func rigWithSecrets(t *testing.T, n int) rig {
+	p := newRig(t)
 	for i := range n {
 		p.secret(fmt.Sprintf("prod/%04d", i), "{}", "", settings.TagGrace, "24h")
 	}
@@ -285,12 +282,11 @@ func crowd(t *testing.T, n int) place {
 }
 
 func TestAThousandSecretsAreReadConcurrently(t *testing.T) {
-	// Protects an incident from a scan that takes minutes: with 130 ms a call, three calls a secret
-	// take more than six minutes one by one. Requests wait for each other here: the scan ends only
-	// if as many run at the same time as are allowed, and no more ever do.
+	// A sequential scan of 1,000 secrets takes minutes. The requests wait for each other here, so
+	// the scan ends only if the maximum number of them run at the same time.
 	t.Parallel()
 	const secrets, together = 1000, 12
-	p := crowd(t, secrets)
+	p := rigWithSecrets(t, secrets)
 	var mu sync.Mutex
 	running, most, calls := 0, 0, 0
 	full := make(chan struct{})
@@ -306,7 +302,7 @@ func TestAThousandSecretsAreReadConcurrently(t *testing.T) {
 			}
 		}
 		mu.Unlock()
-		<-full // the first ones wait until all that may run at the same time have come
+		<-full // wait until the maximum number of requests run at the same time
 		next()
 		mu.Lock()
 		running--
@@ -322,15 +318,16 @@ func TestAThousandSecretsAreReadConcurrently(t *testing.T) {
 		t.Fatal(err, h.Unread)
 	}
 	if most != together || calls != 2*secrets || last.Load() == 0 {
-		t.Errorf("%d requests at the same time, %d in all, progress up to %d", most, calls, last.Load())
+		t.Errorf("got %d requests at the same time, %d in total and progress up to %d; want %d and %d",
+			most, calls, last.Load(), together, 2*secrets)
 	}
 }
 
-func TestARefreshReadsWhatMatters(t *testing.T) {
-	// Protects the deadline of a revocation: a second look reads the secrets that hold the key,
-	// could not be read or have changed, and no others.
+func TestRefreshReadsOnlyHoldersAndChangedSecrets(t *testing.T) {
+	// A second scan must be fast. It reads only the secrets that hold the key, could not be read,
+	// or have changed.
 	t.Parallel()
-	p := crowd(t, 20)
+	p := rigWithSecrets(t, 20)
 	_, key := p.newKey("by-hand")
 	p.secret("prod/holder", key.Reveal(), "", settings.TagGrace, "24h")
 	h := p.scan()
@@ -354,21 +351,19 @@ func TestARefreshReadsWhatMatters(t *testing.T) {
 		t.Fatal(err)
 	}
 	if holders := again.OfKey(key); len(holders) != 2 {
-		t.Errorf("the key is held by %v", holders)
+		t.Errorf("got the holders %v, want 2", holders)
 	}
 	if len(described) != 2 {
-		t.Errorf("read again: %q", described)
+		t.Errorf("got the requests %q, want 2", described)
 	}
 }
 
 func TestAThrottledReadIsRetried(t *testing.T) {
-	// Protects a scan from Secrets Manager's limits: a read that is refused because of too many
-	// requests is sent again.
 	t.Parallel()
-	p := crowd(t, 3)
+	p := rigWithSecrets(t, 3)
 	p.Hooks.Set(sandboxtest.On(sandboxtest.Nth(1, sandboxtest.AWSError(http.StatusBadRequest, "ThrottlingException",
 		"slow down")), "GetSecretValue"))
 	if h := p.scan(); len(h.Unread) > 0 {
-		t.Errorf("unread: %v", h.Unread)
+		t.Errorf("got the unread secrets %v", h.Unread)
 	}
 }

@@ -32,20 +32,18 @@ func open(t *testing.T, r *sandboxtest.Rig, secretID string) *managed.Secret {
 	return s
 }
 
-// deployAs gives the rotate function an environment and tags, as a deployment does. What it does
-// when it is called is the rig's.
+// deployAs sets the environment and the tags of the rotate function, as a deployment does.
 func deployAs(t *testing.T, r *sandboxtest.Rig, environment, tags map[string]string) {
 	t.Helper()
-	_, err := r.Lambda.Add(awslambda.Config{Name: sandbox.RotateFunction, Handler: nobody{}, Environment: environment,
+	_, err := r.Lambda.Add(awslambda.Config{Name: sandbox.RotateFunction, Handler: nothing{}, Environment: environment,
 		Tags: tags})
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestAKeyIsShownToNoOtherRegistry(t *testing.T) {
-	// Protects keys from a URL that somebody typed: where the deployed function names a registry,
-	// another one is refused.
+func TestAKeyIsNotSentToAnotherRegistry(t *testing.T) {
+	// If the deployed function names a registry, another one is refused.
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")
 	deployAs(t, r, map[string]string{settings.EnvRegistryURL: r.RegistryURL}, nil)
@@ -53,17 +51,16 @@ func TestAKeyIsShownToNoOtherRegistry(t *testing.T) {
 		"https://registry.elsewhere.example": true, "http://registry.elsewhere.example": true} {
 		client, err := open(t, r, s.ARN).Registry(t.Context(), given, quilt.Options{})
 		if (err != nil) != refused {
-			t.Errorf("%q: %v", given, err)
+			t.Errorf("%q: got %v", given, err)
 		}
 		if err == nil && client.Host() != strings.TrimPrefix(r.RegistryURL, "http://") {
-			t.Errorf("%q leads to %s", given, client.Host())
+			t.Errorf("%q: got a client of %s", given, client.Host())
 		}
 	}
 }
 
-func TestAFunctionThatIsNotOurs(t *testing.T) {
-	// Protects other people's rotations: a function that names no registry is none of quilt-rotate,
-	// and that is said.
+func TestAFunctionOfAnotherProgramIsRefused(t *testing.T) {
+	// A function that names no registry is not a rotate function of quilt-rotate.
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")
 	deployAs(t, r, map[string]string{"DATABASE": "x"}, nil)
@@ -73,47 +70,47 @@ func TestAFunctionThatIsNotOurs(t *testing.T) {
 	}
 }
 
-func TestTheSweeperIsFoundByTheRotateFunctionsTag(t *testing.T) {
-	// Protects from a sweep by another stack's function: it is named by the tag, or by the caller,
-	// and guessed never.
+func TestTheRotateFunctionsTagNamesTheRevokeFunction(t *testing.T) {
+	// Another stack's revoke function must not sweep the secret, so the name is never guessed.
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")
 	deployAs(t, r, map[string]string{settings.EnvRegistryURL: r.RegistryURL}, nil)
 	if name, err := open(t, r, s.ARN).Sweeper(t.Context()); err == nil || !strings.Contains(terminal.Hint(err),
 		"--revoke-function") {
-		t.Errorf("without a tag: %q, %v", name, err)
+		t.Errorf("without a tag: got %q, %v", name, err)
 	}
 	deployAs(t, r, map[string]string{settings.EnvRegistryURL: r.RegistryURL},
 		map[string]string{settings.TagRevokeFunction: "the-other"})
 	if name, err := open(t, r, s.ARN).Sweeper(t.Context()); err != nil || name != "the-other" {
-		t.Errorf("with a tag: %q, %v", name, err)
+		t.Errorf("with a tag: got %q, %v", name, err)
 	}
 	named := open(t, r, s.ARN)
 	named.RevokeFunction = "mine"
 	if name, err := named.Sweeper(t.Context()); err != nil || name != "mine" {
-		t.Errorf("named by the caller: %q, %v", name, err)
+		t.Errorf("named by the caller: got %q, %v", name, err)
 	}
 }
 
-func TestAValueIsTakenApartByItsTag(t *testing.T) {
-	// Protects secrets with two keys in them: the tag says which one is ours.
+func TestTheTagNamesTheFieldOfTheKey(t *testing.T) {
+	// A value may hold two keys.
 	r := sandboxtest.New(t)
 	s := r.Secret("prod/pipeline")
 	opened := open(t, r, s.ARN)
 	current, ok := opened.Holder("AWSCURRENT")
 	if !ok {
-		t.Fatal("nothing is current")
+		t.Fatal("no version is current")
 	}
 	value, err := opened.Value(t.Context(), current.ID)
 	if err != nil || value.Field() != apikey.DefaultField {
-		t.Fatalf("the value: %v", err)
+		t.Fatalf("reading the value: %v", err)
 	}
 	opened.Tags[settings.TagField] = "another"
 	if _, err := opened.Value(t.Context(), current.ID); err == nil || !strings.Contains(err.Error(), "another") {
-		t.Errorf("with a tag that names no field: %v", err)
+		t.Errorf("with a tag that names no field: got %v", err)
 	}
 }
 
-type nobody struct{}
+// nothing is a Lambda function that does nothing.
+type nothing struct{}
 
-func (nobody) Invoke(context.Context, []byte) ([]byte, error) { return []byte("null"), nil }
+func (nothing) Invoke(context.Context, []byte) ([]byte, error) { return []byte("null"), nil }

@@ -20,18 +20,17 @@ func init() { hermetic.FixSeed() }
 const oldKey, newKey = "qk_0ldK3yTh4tW1llB3R3pl4c3d", `qk_5uPo0wEiUyHn1MkXjVzB6CgSqDfA"<é>`
 
 func TestPutFirstKey(t *testing.T) {
-	// Protects a secret that waits for its first key: the key goes where the functions look for it,
-	// and nothing else changes.
+	// The key must be in the field where the functions look for it. Nothing else may change.
 	key, as := mustParse(t, newKey), `qk_5uPo0wEiUyHn1MkXjVzB6CgSqDfA\"<é>`
 	for _, c := range []struct{ name, text, field, want string }{
-		{"what every deployment leaves", `{}`, "", `{"QUILT_API_KEY":"` + as + `"}`},
+		{"the value of a new deployment", `{}`, "", `{"QUILT_API_KEY":"` + as + `"}`},
 		{"with a named field", `{}`, "mine", `{"mine":"` + as + `"}`},
-		{"in white space", " {\n} \n", "", " {\"QUILT_API_KEY\":\"" + as + "\"\n} \n"},
+		{"white space around", " {\n} \n", "", " {\"QUILT_API_KEY\":\"" + as + "\"\n} \n"},
 		{"a blank default field", `{"a":1.0e2, "QUILT_API_KEY" : " " }`, "", `{"a":1.0e2, "QUILT_API_KEY" : "` + as +
 			`" }`},
 		{"a blank field of another name", `{"mine":"","QUILT_API_KEY":"qk_other"}`, "mine", `{"mine":"` + as +
 			`","QUILT_API_KEY":"qk_other"}`},
-		{"a field that is not there yet", "{\"a\": \"\\u00e9\"\n}", "mine", "{\"a\": \"\\u00e9\",\"mine\":\"" + as +
+		{"a field that does not exist yet", "{\"a\": \"\\u00e9\"\n}", "mine", "{\"a\": \"\\u00e9\",\"mine\":\"" + as +
 			"\"\n}"},
 		{"a field whose name needs quotes", `{}`, `a"b`, `{"a\"b":"` + as + `"}`},
 		{"a blank text", " \n", "", newKey},
@@ -47,36 +46,36 @@ func TestPutFirstKey(t *testing.T) {
 }
 
 func TestPutFirstKeyRefusesOtherValues(t *testing.T) {
-	// Protects what is in a secret: a first key never replaces a key or anything else.
+	// A first key must not replace a key or other text.
 	for _, c := range []struct{ name, text, field, why string }{
 		{"a key", `{"QUILT_API_KEY":"` + oldKey + `"}`, "", "already holds a key"},
-		{"the key alone", oldKey, "", "already holds a key"},
+		{"only a key", oldKey, "", "already holds a key"},
 		{"another text", "hunter2", "", "neither a JSON object nor a key"},
 		{"broken JSON", `{"a":`, "mine", "not valid JSON"},
-		{"other fields, and none is named", `{"tenant":"x"}`, "", "no field of the value holds a key"},
+		{"other fields, but none is named", `{"tenant":"x"}`, "", "no field of the value holds a key"},
 		{"the field holds something else", `{"mine":"hunter2"}`, "mine", "not a Quilt API key"},
 		{"the field is a number", `{"mine":7}`, "mine", "not a string"},
-		{"the field is there twice", `{"mine":"","mine":""}`, "mine", "more than once"},
+		{"the field exists twice", `{"mine":"","mine":""}`, "mine", "more than once"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			filled, err := managed.PutFirstKey(redact.New(c.text), c.field, mustParse(t, newKey))
 			if _, bad := errors.AsType[*apikey.BadValueError](err); !bad || !filled.Empty() ||
 				!strings.Contains(err.Error(), c.why) {
-				t.Errorf("got %v, want one that says %q", err, c.why)
+				t.Errorf("got %v, want an error with %q", err, c.why)
 			}
 			if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), oldKey) {
-				t.Error("the error quotes the value")
+				t.Error("the error contains the value")
 			}
 		})
 	}
 }
 
-func TestPutKeyAlone(t *testing.T) {
-	// Protects consumers of a plain string, and a value that somebody has filled in the meantime.
+func TestPutKeyAsTheWholeValue(t *testing.T) {
+	// A value that somebody has set in the meantime must not be replaced.
 	key := mustParse(t, newKey)
 	for _, text := range []string{"", " ", "{}", " { }\n"} {
 		if got, err := managed.PutKeyAlone(redact.New(text), key); err != nil || got.Reveal() != newKey {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%q: got %v", text, err)
 		}
 	}
 	for _, text := range []string{`{"a":1}`, "hunter2", oldKey, "[]", "{"} {
@@ -86,9 +85,8 @@ func TestPutKeyAlone(t *testing.T) {
 	}
 }
 
-func TestFirstKeyKeepsEveryOtherByte(t *testing.T) {
-	// Protects other people's fields: whatever else is in a value, and in whatever layout, only the
-	// key is added.
+func TestPutFirstKeyKeepsEveryOtherByte(t *testing.T) {
+	// The other fields and their format must not change.
 	const field, key = "the key's own", "qk_5uPo0wEiUyHn1MkXjVzB6C"
 	rapid.Check(t, func(t *rapid.T) {
 		space := func() string {
@@ -143,7 +141,7 @@ func mustParse(t interface{ Fatal(...any) }, text string) apikey.Key {
 	return key
 }
 
-func TestFirstKeyThatMakesValueTooLongIsRefused(t *testing.T) {
+func TestPutFirstKeyRefusesAValueThatBecomesTooLong(t *testing.T) {
 	text := `{"QUILT_API_KEY":"","x":"` + strings.Repeat("x", apikey.MaxValueBytes-40) + `"}`
 	_, err := managed.PutFirstKey(redact.New(text), "", mustParse(t, newKey))
 	if _, bad := errors.AsType[*apikey.BadValueError](err); !bad || !strings.Contains(err.Error(), "65536") {
@@ -152,8 +150,8 @@ func TestFirstKeyThatMakesValueTooLongIsRefused(t *testing.T) {
 }
 
 func TestDifferentFields(t *testing.T) {
-	// Protects a person who confirms a rollback: the fields that change are named, their values are
-	// not shown, and the layout does not count.
+	// A rollback names the fields that change, but not their values. The format of the JSON does
+	// not count.
 	differ := func(a, b string) []string {
 		names, ok := managed.DifferentFields(redact.New(a), redact.New(b))
 		if !ok {

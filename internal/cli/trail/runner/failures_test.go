@@ -16,7 +16,7 @@ import (
 	"quilt-rotate/internal/sandbox/wire"
 )
 
-// refuse answers one operation in Athena's place.
+// refuse makes Athena refuse one operation.
 func (r *rig) refuse(operation string, status int, body string) {
 	r.hooks.Set(func(c *wire.Call, next func()) {
 		if c.Operation == operation {
@@ -27,7 +27,7 @@ func (r *rig) refuse(operation string, status int, body string) {
 	})
 }
 
-// onlyQuery is the one query that was started.
+// onlyQuery returns the query that was started, and fails the test if there is not exactly one.
 func (r *rig) onlyQuery() awsathena.Query {
 	r.Helper()
 	all := r.athena.Queries()
@@ -38,8 +38,7 @@ func (r *rig) onlyQuery() awsathena.Query {
 }
 
 func TestFailuresAreExplained(t *testing.T) {
-	// Protects the reader of a failure: one sentence says what is wrong, and the hint is the next
-	// step.
+	// One sentence names the problem, and the hint is the next step.
 	fail := func(reason string) func(*rig) {
 		return func(r *rig) { r.athena.SetSwitches(func(s *awsathena.Switches) { s.FailWith = reason }) }
 	}
@@ -100,15 +99,15 @@ func TestFailuresAreExplained(t *testing.T) {
 			a, err := r.run(trail.Query{})
 			var e *runner.Error
 			if !errors.As(err, &e) {
-				t.Fatalf("the answer is %v, the error %v", a, err)
+				t.Fatalf("got the answer %v and the error %v", a, err)
 			}
 			if !strings.HasPrefix(err.Error(), c.what) || !strings.Contains(e.Hint, c.hint) ||
 				(c.hint == "") != (e.Hint == "") {
-				t.Errorf("%s\nhint: %s", err, e.Hint)
+				t.Errorf("got %s\nhint: %s", err, e.Hint)
 			}
 			for _, q := range r.athena.Queries() {
 				if q.State == "RUNNING" || q.State == "QUEUED" {
-					t.Errorf("a query was left %s", q.State)
+					t.Errorf("a query has the state %s", q.State)
 				}
 			}
 		})
@@ -116,7 +115,7 @@ func TestFailuresAreExplained(t *testing.T) {
 }
 
 func TestInterruptedQueryIsStopped(t *testing.T) {
-	// Protects the bill: Ctrl-C stops the query at Athena, not only the wait for it.
+	// A query costs money while it runs.
 	r := start(t)
 	r.athena.SetSwitches(func(s *awsathena.Switches) { s.Stall = true })
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -128,17 +127,16 @@ func TestInterruptedQueryIsStopped(t *testing.T) {
 	_, err := r.runner.Run(ctx, "SELECT 1")
 	var e *runner.Error
 	if !errors.As(err, &e) || !errors.Is(err, context.Canceled) {
-		t.Fatalf("the error is %v", err)
+		t.Fatalf("got %v", err)
 	}
 	q := r.onlyQuery()
 	if q.State != "CANCELLED" || err.Error() != "athena: interrupted; the query was stopped" {
-		t.Errorf("the query %s is %s: %v", q.ID, q.State, err)
+		t.Errorf("query %s has the state %s: %v", q.ID, q.State, err)
 	}
 }
 
 func TestInterruptedStartIsStopped(t *testing.T) {
-	// Protects from a query that runs unseen: Ctrl-C lost the answer to its start. Its token finds
-	// it again.
+	// Ctrl-C lost the answer to the start, so the query is found by its token.
 	r := start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var lost atomic.Bool
@@ -152,13 +150,12 @@ func TestInterruptedStartIsStopped(t *testing.T) {
 	_, err := r.runner.Run(ctx, "SELECT 1")
 	if q := r.onlyQuery(); q.State != "CANCELLED" || err == nil || !strings.HasSuffix(err.Error(),
 		"; the query was stopped") {
-		t.Errorf("the query is %s, the error: %v", q.State, err)
+		t.Errorf("the query has the state %s, and the error is %v", q.State, err)
 	}
 }
 
-func TestLostStartAnswer(t *testing.T) {
-	// Protects against paying for two: where the answer to a start is lost, the query is found by
-	// its token and stopped.
+func TestAQueryIsStoppedIfTheAnswerToItsStartIsLost(t *testing.T) {
+	// The query is found by its token and stopped. It must not be started twice.
 	r := start(t)
 	var lost atomic.Bool // requests may overlap: the second comes when the first is cut
 	r.hooks.Set(func(c *wire.Call, next func()) {
@@ -170,23 +167,22 @@ func TestLostStartAnswer(t *testing.T) {
 	_, err := r.run(trail.Query{})
 	var e *runner.Error
 	if q := r.onlyQuery(); q.State != "CANCELLED" || !errors.As(err, &e) || e.Left != "the query was stopped" {
-		t.Errorf("the query is %s, the error: %v", q.State, err)
+		t.Errorf("the query has the state %s, and the error is %v", q.State, err)
 	}
 }
 
-func TestNothingAnswersTheStart(t *testing.T) {
-	// Protects the warning that a query may be running, where nothing can be known.
+func TestWarnsThatAQueryMayRunIfNoStartIsAnswered(t *testing.T) {
 	r := start(t)
 	r.hooks.Set(func(c *wire.Call, _ func()) { c.Cut() })
 	_, err := r.run(trail.Query{})
 	if err == nil || !strings.Contains(err.Error(),
 		`it is not known whether the query was started; see the recent queries of workgroup "sandbox-audit"`) {
-		t.Errorf("the error is %v", err)
+		t.Errorf("got %v", err)
 	}
 }
 
-func TestAthenaCannotBeReached(t *testing.T) {
-	// Protects from a false warning: a connection that never came about started nothing.
+func TestNoWarningIfAthenaCannotBeReached(t *testing.T) {
+	// Without a connection, no query was started.
 	r := start(t)
 	gone := httptest.NewServer(r.athena)
 	r.runner.Client = client(gone, aws.NopRetryer{})
@@ -194,12 +190,12 @@ func TestAthenaCannotBeReached(t *testing.T) {
 	_, err := r.run(trail.Query{})
 	var e *runner.Error
 	if !errors.As(err, &e) || e.Left != "" || e.Hint == "" {
-		t.Errorf("the error is %v", err)
+		t.Errorf("got %v", err)
 	}
 }
 
-func TestQueryThatCannotBeStopped(t *testing.T) {
-	// Protects the bill where stopping fails: the person gets the command that does it.
+func TestAQueryThatCannotBeStoppedIsReported(t *testing.T) {
+	// The error has the command that stops it.
 	r := start(t)
 	r.hooks.Set(func(c *wire.Call, next func()) {
 		if c.Operation == "StartQueryExecution" {
@@ -211,12 +207,11 @@ func TestQueryThatCannotBeStopped(t *testing.T) {
 	_, err := r.run(trail.Query{})
 	if want := "aws athena stop-query-execution --query-execution-id " + r.onlyQuery().ID; err == nil ||
 		!strings.HasSuffix(err.Error(), want) {
-		t.Errorf("the error is %v, want it to end in %q", err, want)
+		t.Errorf("got %v, want an error that ends in %q", err, want)
 	}
 }
 
-func TestThrottledLooksGoOn(t *testing.T) {
-	// Protects a query that runs well from a moment in which Athena wants to be asked less often.
+func TestThrottledStatusRequestsAreRetried(t *testing.T) {
 	r := start(t)
 	looks := 0
 	r.hooks.Set(func(c *wire.Call, next func()) {
@@ -230,6 +225,6 @@ func TestThrottledLooksGoOn(t *testing.T) {
 	})
 	r.find(trail.Query{})
 	if looks < 5 {
-		t.Errorf("%d looks", looks)
+		t.Errorf("got %d status requests", looks)
 	}
 }

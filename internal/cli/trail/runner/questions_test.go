@@ -14,8 +14,8 @@ import (
 )
 
 func TestUsageOfOneKeyOnly(t *testing.T) {
-	// Protects the answer to "is this key still in use, and where": by id, name and fingerprint, no
-	// other key's calls, newest first.
+	// The key is found by id, name and fingerprint. Events of other keys are not shown, and the
+	// newest event is first.
 	bothCases(t, func(t *testing.T, r *rig) {
 		id, worker := r.MintKey(bob, "worker", 90)
 		_, other := r.MintKey(bob, "other", 90)
@@ -36,21 +36,20 @@ func TestUsageOfOneKeyOnly(t *testing.T) {
 		}
 		a := r.find(trail.Query{})
 		if len(a.Rows) != 3 {
-			t.Errorf("all keys have %d events, want 3", len(a.Rows))
+			t.Errorf("got %d events for all keys, want 3", len(a.Rows))
 		}
 		if got, want := a.Value(0, trail.EventTime), r.clock.Now().Format("2006-01-02T15:04:"); !strings.HasPrefix(got,
 			want[:14]) || !strings.HasSuffix(got, "Z") {
-			t.Errorf("the time is %s", got)
+			t.Errorf("got the time %s", got)
 		}
 		if i := a.Column(trail.ErrorCode); a.Rows[0][i].Valid {
-			t.Error("an event without an error has one that is not NULL")
+			t.Error("the error of an event without an error is not NULL")
 		}
 	})
 }
 
 func TestFailedLogins(t *testing.T) {
-	// Protects the view on late consumers and on strangers: the code and the fingerprint of each
-	// refusal, and nothing that succeeded.
+	// The answer has the code and the fingerprint of each refused login, and no successful login.
 	bothCases(t, func(t *testing.T, r *rig) {
 		_, good := r.MintKey(bob, "good", 90)
 		_, expired := r.MintKey(bob, "expired", 0)
@@ -70,8 +69,7 @@ func TestFailedLogins(t *testing.T) {
 }
 
 func TestKeysCreatedAndRevoked(t *testing.T) {
-	// Protects the record of who made and revoked which key: the key acted upon, not the one acted
-	// with.
+	// The answer shows the key that was created or revoked, not the key of the login.
 	bothCases(t, func(t *testing.T, r *rig) {
 		_, worker := r.MintKey(bob, "worker", 90)
 		id, next := r.create(worker, "next")
@@ -86,14 +84,13 @@ func TestKeysCreatedAndRevoked(t *testing.T) {
 				bob+" ")
 		a = r.find(trail.Query{Kind: trail.Changes, Key: id})
 		if len(a.Rows) != 2 {
-			t.Errorf("the key's changes are %d, want 2", len(a.Rows))
+			t.Errorf("got %d changes of the key, want 2", len(a.Rows))
 		}
 	})
 }
 
 func TestSummary(t *testing.T) {
-	// Protects the overview: one line a key and address, how often and when last, the last used
-	// first.
+	// One row for each key and address, with the number of uses and the last use, the latest first.
 	bothCases(t, func(t *testing.T, r *rig) {
 		_, worker := r.MintKey(bob, "worker", 90)
 		_, other := r.MintKey(ann, "other", 90)
@@ -105,13 +102,13 @@ func TestSummary(t *testing.T) {
 		r.want("summary", values(a, trail.KeyName, trail.UserEmail, trail.SourceAddress, trail.Calls), "other "+ann+
 			" 127.0.0.1 1\nworker "+bob+" 127.0.0.1 2")
 		if a.Value(0, trail.LastUsed) <= a.Value(1, trail.LastUsed) {
-			t.Errorf("last used: %s", values(a, trail.LastUsed))
+			t.Errorf("got the last uses %s", values(a, trail.LastUsed))
 		}
 	})
 }
 
 func TestDaysPruneThePartitions(t *testing.T) {
-	// Protects the bill: days that are not asked for are neither found nor read.
+	// Athena charges for the data that it reads.
 	r := start(t)
 	_, worker := r.MintKey(bob, "worker", 365)
 	for range 3 {
@@ -121,15 +118,14 @@ func TestDaysPruneThePartitions(t *testing.T) {
 	r.use(worker)
 	month, year := r.find(trail.Query{Days: 30}), r.find(trail.Query{Days: 365})
 	if len(month.Rows) != 1 || len(year.Rows) != 4 {
-		t.Errorf("%d events in 30 days and %d in 365, want 1 and 4", len(month.Rows), len(year.Rows))
+		t.Errorf("got %d events in 30 days and %d in 365, want 1 and 4", len(month.Rows), len(year.Rows))
 	}
 	if month.Scanned == 0 || month.Scanned*3 > year.Scanned {
-		t.Errorf("30 days read %d bytes, 365 read %d", month.Scanned, year.Scanned)
+		t.Errorf("30 days read %d bytes and 365 days %d, want fewer for 30 days", month.Scanned, year.Scanned)
 	}
 }
 
-func TestDayItself(t *testing.T) {
-	// Protects the edge of the window: a day before today's is asked for as a whole.
+func TestTheFirstDayIsComplete(t *testing.T) {
 	r := start(t)
 	_, worker := r.MintKey(bob, "worker", 90)
 	midnight := r.clock.Now().Truncate(24 * time.Hour).Add(24 * time.Hour)
@@ -139,16 +135,14 @@ func TestDayItself(t *testing.T) {
 	r.use(worker)
 	r.clock.Advance(24 * time.Hour) // 00:01 of the second day after
 	if a := r.find(trail.Query{Days: 1}); len(a.Rows) != 1 {
-		t.Errorf("one day back are %d events, want 1", len(a.Rows))
+		t.Errorf("one day: got %d events, want 1", len(a.Rows))
 	}
 	if a := r.find(trail.Query{Days: 2}); len(a.Rows) != 2 {
-		t.Errorf("two days back are %d events, want 2", len(a.Rows))
+		t.Errorf("two days: got %d events, want 2", len(a.Rows))
 	}
 }
 
-func TestKeyTextIsData(t *testing.T) {
-	// Protects the query from the text that names a key: whatever it is, it is compared and never
-	// run.
+func TestTheNameOfAKeyCannotChangeTheQuery(t *testing.T) {
 	for _, text := range []string{
 		`' OR '1'='1`, `x' OR 1=1 --`, `'; DROP TABLE audit_trail; --`, `x') UNION SELECT * FROM audit_trail --`,
 		`\' OR 1=1 --`, `''`, `"date"`, `%`, `?`, `/*`, "’ OR ’1’=’1",
@@ -160,7 +154,7 @@ func TestKeyTextIsData(t *testing.T) {
 			r.use(worker)
 			for _, kind := range []trail.Kind{trail.Usage, trail.Summary, trail.Changes} {
 				if a := r.find(trail.Query{Kind: kind, Key: text}); len(a.Rows) != 0 {
-					t.Errorf("kind %d finds another key's events: %v", kind, a.Rows)
+					t.Errorf("kind %d: got events of another key: %v", kind, a.Rows)
 				}
 			}
 			r.use(odd)
@@ -170,7 +164,7 @@ func TestKeyTextIsData(t *testing.T) {
 }
 
 func TestStoredQueriesRun(t *testing.T) {
-	// Protects the queries in Athena's console: they run, and their window moves with the day.
+	// The queries stored in Athena's console must work on any day.
 	bothCases(t, func(t *testing.T, r *rig) {
 		_, worker := r.MintKey(bob, "worker", 365)
 		r.use(worker)
@@ -188,23 +182,21 @@ func TestStoredQueriesRun(t *testing.T) {
 			}
 			name, known := want[q.ID]
 			if got := values(a, trail.KeyName); !known || got != name || len(a.Rows) != 1 {
-				t.Errorf("%s finds %d rows of %q, want one of %q", q.ID, len(a.Rows), got, name)
+				t.Errorf("%s: got %d rows of %q, want one of %q", q.ID, len(a.Rows), got, name)
 			}
 			delete(want, q.ID)
 		}
 		if len(want) != 0 {
-			t.Errorf("not stored: %v", want)
+			t.Errorf("the stored queries lack %v", want)
 		}
 	})
 }
 
 func TestPages(t *testing.T) {
-	// Protects long answers: every row once, the columns' names in none, over as many pages as it
-	// takes.
+	// Each row must be returned once, and the row of column names never.
 	r := start(t)
-	// The SDK closes a request's body while it may still be written, which breaks the connection
-	// under a long answer now and then; its own retries make up for that, so they stay, and a page
-	// is counted once.
+	// The SDK may close a request's body while it is written, which sometimes breaks the connection
+	// of a long answer. Therefore its retries are on, and each page is counted once.
 	r.runner.Client = client(r.service, retry.NewStandard())
 	_, worker := r.MintKey(bob, "worker", 90)
 	const calls = 1_200
@@ -220,42 +212,41 @@ func TestPages(t *testing.T) {
 	})
 	a := r.find(trail.Query{})
 	if len(a.Rows) != calls || len(pages) != 2 {
-		t.Errorf("%d rows in %d pages, want %d in 2", len(a.Rows), len(pages), calls)
+		t.Errorf("got %d rows in %d pages, want %d in 2", len(a.Rows), len(pages), calls)
 	}
 	if slices.Contains(strings.Split(values(a, trail.EventName), "\n"), trail.EventName) {
-		t.Error("the columns' names are among the rows")
+		t.Error("the rows contain the column names")
 	}
-	// 999 events and the names are exactly one page.
+	// 999 events and the column names are exactly one page.
 	clear(pages)
 	if a := r.find(trail.Query{Limit: 999}); len(a.Rows) != 999 || len(pages) != 1 {
-		t.Errorf("%d rows in %d pages, want 999 in one", len(a.Rows), len(pages))
+		t.Errorf("got %d rows in %d pages, want 999 in one", len(a.Rows), len(pages))
 	}
 }
 
-func TestNothingFound(t *testing.T) {
-	// Protects the difference between no event and no answer.
+func TestAnEmptyTrailHasAnEmptyAnswer(t *testing.T) {
 	r := start(t)
 	a := r.find(trail.Query{})
 	want := []string{trail.EventTime, trail.EventName, trail.KeyName, trail.KeyFingerprint, trail.KeyID,
 		trail.UserEmail, trail.SourceAddress, trail.UserAgent, trail.ErrorCode}
 	if len(a.Rows) != 0 {
-		t.Errorf("an empty trail has %d events", len(a.Rows))
+		t.Errorf("got %d events, want 0", len(a.Rows))
 	}
 	if diff := cmp.Diff(want, a.Columns); diff != "" {
 		t.Errorf("columns (-want +got):\n%s", diff)
 	}
 	if got := strings.Join(r.states, " "); got != "QUEUED RUNNING SUCCEEDED" {
-		t.Errorf("the states reported are %s", got)
+		t.Errorf("got the states %s", got)
 	}
 }
 
-func TestHostileUserAgent(t *testing.T) {
-	// Protects the reader's terminal: what anybody sends with a refused login is shown as text.
+func TestAUserAgentIsReturnedAsText(t *testing.T) {
+	// Anybody can send a user agent with a refused login.
 	r := start(t)
 	_, worker := r.MintKey(bob, "worker", 90)
 	r.send("GET", "/api/auth/get_credentials", "qk_short", "curl\t\u202e"+worker, "")
 	got := values(r.find(trail.Query{Kind: trail.Failed}), trail.UserAgent)
 	if got != "curl\uFFFD\uFFFD[redacted]" {
-		t.Errorf("the user agent is %q", got)
+		t.Errorf("got the user agent %q", got)
 	}
 }

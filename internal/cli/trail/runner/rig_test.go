@@ -33,8 +33,7 @@ const (
 	revokeQuery = `mutation apiKeyRevoke($id: ID, $secret: String){apiKeyRevoke(id:$id, secret:$secret){__typename ...on InvalidInput{errors{message}}}}`
 )
 
-// A rig is a registry whose audit trail is asked through Athena, over the wire and by the SDK's
-// client.
+// rig is a registry whose audit trail is queried through Athena, with the client of the SDK.
 type rig struct {
 	testing.TB
 	*quiltregistry.Registry
@@ -69,8 +68,8 @@ func start(t testing.TB) *rig {
 	return r
 }
 
-// client is made explicitly: the machine's AWS settings must not reach it. Most tests have it never
-// retry, so that what they count is what the runner did.
+// client returns a client that ignores the machine's AWS settings. In most tests it does not retry,
+// so that the number of requests is that of the runner.
 func client(service *httptest.Server, retryer aws.Retryer) awsclient.AthenaCalls {
 	return awsclient.NewAthenaCalls(athena.New(athena.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(service.URL), HTTPClient: service.Client(), Retryer: retryer,
@@ -78,7 +77,7 @@ func client(service *httptest.Server, retryer aws.Retryer) awsclient.AthenaCalls
 	}))
 }
 
-// send makes one request to the registry.
+// send sends one request to the registry.
 func (r *rig) send(method, path, bearer, agent, body string) string {
 	r.Helper()
 	request, err := http.NewRequest(method, r.url+path, strings.NewReader(body))
@@ -99,14 +98,14 @@ func (r *rig) send(method, path, bearer, agent, body string) string {
 	return string(answer)
 }
 
-// use is a call that leaves an event: the registry keeps no other of a key that works.
+// use sends a request that the registry records in its audit trail.
 func (r *rig) use(secret string) {
 	r.Helper()
 	r.send("GET", "/api/auth/get_credentials", secret, "consumer/1", "")
 }
 
 func (r *rig) ask(bearer, query string, variables map[string]any) (answer struct {
-	Data struct{ APIKeyCreate madeKey }
+	Data struct{ APIKeyCreate createdKey }
 }) {
 	r.Helper()
 	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
@@ -120,8 +119,8 @@ func (r *rig) ask(bearer, query string, variables map[string]any) (answer struct
 	return answer
 }
 
-// madeKey is the registry's answer with a new key.
-type madeKey struct {
+// createdKey is the registry's answer with a new key.
+type createdKey struct {
 	APIKey struct{ ID string }
 	Secret string
 }
@@ -133,7 +132,7 @@ func (r *rig) create(bearer, name string) (id, secret string) {
 	return made.APIKey.ID, made.Secret
 }
 
-// find asks the question of today, and must get an answer.
+// find runs the query for today, and fails the test if there is no answer.
 func (r *rig) find(q trail.Query) *trail.Answer {
 	r.Helper()
 	answer, err := r.run(q)
@@ -155,7 +154,7 @@ func (r *rig) run(q trail.Query) (*trail.Answer, error) {
 	return r.runner.Run(r.Context(), sql)
 }
 
-// values are the answer's rows in the given columns, each as one text.
+// values returns the columns of the answer's rows as text.
 func values(a *trail.Answer, columns ...string) string {
 	var rows []string
 	for row := range a.Rows {
@@ -175,8 +174,7 @@ func (r *rig) want(what, got, want string) {
 	}
 }
 
-// bothCases runs a test with the names inside the table's JSON as the sample rows have them and as
-// the documentation has them.
+// bothCases runs a test with field names as in the sample rows, and as in the documentation.
 func bothCases(t *testing.T, test func(t *testing.T, r *rig)) {
 	for _, camel := range []bool{false, true} {
 		t.Run(fmt.Sprintf("camelCase=%t", camel), func(t *testing.T) {

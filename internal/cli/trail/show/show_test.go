@@ -46,58 +46,57 @@ func events() *trail.Answer {
 }
 
 func TestTable(t *testing.T) {
-	// Protects the reader: a key has its name or else its fingerprint, a login without a user has
-	// the program, and each line fits the terminal.
+	// A key has its name or fingerprint, a login without a user has the program, and each line fits
+	// the terminal.
 	for _, width := range []int{80, 132, 200} {
 		text := show.Table(events(), true, width)
 		for line := range strings.SplitSeq(text, "\n") {
 			if w := lipgloss.Width(line); w > width {
-				t.Errorf("in %d columns a line has %d", width, w)
+				t.Errorf("at %d columns, a line has %d", width, w)
 			}
 		}
 		if width == 200 {
 			for _, want := range []string{"prod-quilt-20261124-0123456789abcdef", "qk_def...uvw",
 				"a-person-with-a-long-name@example.com", "=cmd|' /C calc'!A0", "USER_INACTIVE", "192.0.2.1"} {
 				if !strings.Contains(text, want) {
-					t.Errorf("%s is missing in\n%s", want, ansi.Strip(text))
+					t.Errorf("the table lacks %s:\n%s", want, ansi.Strip(text))
 				}
 			}
 			if strings.Contains(text, "key-1") || strings.Contains(text, "calls") {
-				t.Errorf("it shows an id, or a column without a value:\n%s", ansi.Strip(text))
+				t.Errorf("the table has an id or an empty column:\n%s", ansi.Strip(text))
 			}
 		}
 	}
 }
 
 func TestTableInAPipe(t *testing.T) {
-	// Protects programs: each row is one line with all columns.
+	// For programs, each row is one line with all columns.
 	lines := strings.Split(ansi.Strip(show.Table(events(), false, 0)), "\n")
 	if len(lines) != 3 || !strings.HasPrefix(lines[0], trail.EventTime) || !strings.Contains(lines[1], "key-1") ||
 		!strings.Contains(lines[2], "USER_INACTIVE") {
-		t.Errorf("the table is\n%s", strings.Join(lines, "\n"))
+		t.Errorf("got\n%s", strings.Join(lines, "\n"))
 	}
 }
 
 func TestFooter(t *testing.T) {
-	// Protects the reader from taking the newest events for all of them, and from an unexpected
-	// bill.
+	// The footer says if there are more events, and what the query costs.
 	a := events()
 	for limit, want := range map[int]string{
 		10: "2 events; Athena read 1.2 MB in 1.5 s",
 		2:  "the newest 2 events: there may be more; Athena read 1.2 MB in 1.5 s",
 	} {
 		if got := show.Footer(a, limit); got != want {
-			t.Errorf("with limit %d: %s", limit, got)
+			t.Errorf("limit %d: got %s", limit, got)
 		}
 	}
 	a.Rows = nil
 	if got := show.Footer(a, 10); got != "no events; Athena read 1.2 MB in 1.5 s" {
-		t.Errorf("of nothing: %s", got)
+		t.Errorf("no events: got %s", got)
 	}
 }
 
 func TestJSON(t *testing.T) {
-	// Protects programs: NULL is null, a count is a number, and no rows are an empty list.
+	// NULL is null, a count is a number, and no rows are an empty list.
 	a := answer([]string{trail.KeyName, trail.Calls}, []string{"NULL", "17"})
 	const want = `{
   "queryId": "q-1",
@@ -116,7 +115,7 @@ func TestJSON(t *testing.T) {
 }
 
 func TestCSV(t *testing.T) {
-	// Protects spreadsheets: a user agent that somebody sends is no formula.
+	// A user agent must not become a formula in a spreadsheet.
 	written(t, show.CSV, events(),
 		`event_time,event_name,key_name,key_fingerprint,key_id,user_email,source_address,user_agent,error
 2026-11-24T10:00:05Z,APIKeys.Admin.Revoke,prod-quilt-20261124-0123456789abcdef,qk_abc...xyz,key-1,a-person-with-a-long-name@example.com,2001:db8::1,quilt/1,
@@ -128,6 +127,6 @@ func written(t *testing.T, write func(io.Writer, *trail.Answer) error, a *trail.
 	t.Helper()
 	var b bytes.Buffer
 	if err := write(&b, a); err != nil || b.String() != want {
-		t.Errorf("%v:\n%s\nwant:\n%s", err, b.String(), want)
+		t.Errorf("got the error %v and\n%s\nwant:\n%s", err, b.String(), want)
 	}
 }
