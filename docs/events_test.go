@@ -46,7 +46,7 @@ func TestPatternsMatchTheEvent(t *testing.T) {
 		patterns = append(patterns, patternsOf(t, file)...)
 	}
 	if len(patterns) < 5 || len(templates) < 2 {
-		t.Fatalf("found %d patterns and %d templates", len(patterns), len(templates))
+		t.Fatalf("found only %d patterns and %d templates", len(patterns), len(templates))
 	}
 	stopped := map[string]any{"source": "quilt-rotate", "detail-type": "Quilt Sweep Run Stopped",
 		"detail": map[string]any{"needsPerson": true, "findings": []any{"stopped"}}}
@@ -59,7 +59,7 @@ func TestPatternsMatchTheEvent(t *testing.T) {
 			t.Errorf("%v matches neither the event of the page nor that of a stopped run", pattern)
 		}
 		if matches(pattern, other) {
-			t.Errorf("%v matches the event of another secret, which needs nobody", pattern)
+			t.Errorf("%v matches an event that needs no action", pattern)
 		}
 	}
 }

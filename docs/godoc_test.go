@@ -41,7 +41,7 @@ func packages(t *testing.T) map[string][]*ast.File {
 	return all
 }
 
-func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+func TestEveryPackageHasAComment(t *testing.T) {
 	// Each package has one package comment of more than one line, in the form that godoc expects.
 	form := regexp.MustCompile(`^(Package|Command|Function) [\w-]+ `)
 	for folder, files := range packages(t) {
@@ -53,11 +53,11 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 		}
 		switch {
 		case len(comments) != 1:
-			t.Errorf("%s has %d comments on its package, and should have one", folder, len(comments))
+			t.Errorf("%s has %d package comments, want 1", folder, len(comments))
 		case !form.MatchString(comments[0]) && !strings.Contains(folder, "functions/"):
-			t.Errorf("%s: its comment begins with %q", folder, strings.SplitN(comments[0], "\n", 2)[0])
+			t.Errorf("%s: the package comment begins with %q", folder, strings.SplitN(comments[0], "\n", 2)[0])
 		case len(strings.Fields(comments[0])) < 12:
-			t.Errorf("%s: its comment is too short to say what it is for: %q", folder, comments[0])
+			t.Errorf("%s: the package comment is too short: %q", folder, comments[0])
 		}
 	}
 }
@@ -67,7 +67,7 @@ var plain = []string{"String", "GoString", "Error", "Unwrap", "Format", "LogValu
 	"UnmarshalJSON", "UnmarshalText", "Close", "Run", "Help",
 	"ServeHTTP", "Write", "Parallel", "Len", "Less", "Swap"}
 
-func TestEveryExportedNameIsExplained(t *testing.T) {
+func TestEveryExportedNameHasAComment(t *testing.T) {
 	// Each exported name, or its group, has a doc comment.
 	for folder, files := range packages(t) {
 		for _, file := range files {

@@ -28,7 +28,7 @@ func pages(t *testing.T) []handbook.Page {
 		t.Fatal(err)
 	}
 	if len(all) < 20 {
-		t.Fatalf("found %d pages only", len(all))
+		t.Fatalf("found only %d pages", len(all))
 	}
 	return all
 }
@@ -61,7 +61,7 @@ func TestLinksHaveATarget(t *testing.T) {
 				file = path.Join(path.Dir(p.Path), target.Path)
 			}
 			if _, err := os.Stat(filepath.Join(root, file)); errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("%s: the link %s leads nowhere", p.Path, link)
+				t.Errorf("%s: the target of the link %s does not exist", p.Path, link)
 				continue
 			}
 			if known, page := anchors[file]; page && !slices.Contains(known, target.Fragment) {
@@ -82,7 +82,7 @@ func TestEveryPageIsLinked(t *testing.T) {
 	}
 	for _, p := range all {
 		if !linked[p.Path] {
-			t.Errorf("no page leads to %s", p.Path)
+			t.Errorf("no page links to %s", p.Path)
 		}
 	}
 }
@@ -115,12 +115,12 @@ func TestNamedTestsExist(t *testing.T) {
 		for _, match := range named.FindAllStringSubmatch(p.Text, -1) {
 			count++
 			if !exists[match[1]] {
-				t.Errorf("%s names %s, and there is no such test", p.Path, match[1])
+				t.Errorf("%s names the test %s, which does not exist", p.Path, match[1])
 			}
 		}
 	}
 	if count < 20 {
-		t.Errorf("found %d names of tests only", count)
+		t.Errorf("found only %d names of tests", count)
 	}
 }
 
@@ -160,7 +160,7 @@ func TestNamedFunctionsExist(t *testing.T) {
 		}
 	}
 	if count < 20 {
-		t.Errorf("found %d functions only", count)
+		t.Errorf("found only %d functions", count)
 	}
 }
 

@@ -87,7 +87,7 @@ func TestTheDemoIsBuiltWithoutADatabase(t *testing.T) {
 	}
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	if err != nil || !strings.Contains(string(makefile), "\ndemo: $(BUILD)/noathena/quilt-sandbox ") {
-		t.Errorf("make demo builds something else (%v)", err)
+		t.Errorf("make demo does not build with the tag noathena (%v)", err)
 	}
 }
 
@@ -138,7 +138,7 @@ func mayImport(t *testing.T, importer, imported string) bool {
 		}
 		return false
 	}
-	t.Errorf("no rule says what %s may import", importer)
+	t.Errorf("no import rule applies to %s", importer)
 	return true
 }
 

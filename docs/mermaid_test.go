@@ -19,7 +19,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-var drawn = flag.String("pictures", "", "a directory to leave the pictures in, as SVG, to look at")
+var drawn = flag.String("pictures", "", "a directory to write the pictures to, as SVG")
 
 // pictures returns the Mermaid sources of all pages with their places.
 func pictures(t *testing.T) map[string]string {
@@ -33,7 +33,7 @@ func pictures(t *testing.T) map[string]string {
 		}
 	}
 	if len(all) < 5 {
-		t.Fatalf("found %d pictures only", len(all))
+		t.Fatalf("found only %d pictures", len(all))
 	}
 	return all
 }
@@ -77,7 +77,7 @@ func TestPicturesCanBeDrawn(t *testing.T) {
 		}
 	}
 	if _, err := draw("flowchart LR\n  a --> "); err == nil {
-		t.Error("a picture that is cut off is drawn without complaint: the test shows nothing")
+		t.Error("an incomplete picture is drawn without an error, so this test cannot detect errors")
 	}
 }
 

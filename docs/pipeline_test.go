@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// workflow is what the tests need of a workflow of GitHub Actions.
+// workflow has the fields of a workflow of GitHub Actions that the tests read.
 type workflow struct {
 	On          map[string]any
 	Permissions map[string]string
@@ -47,7 +47,7 @@ func TestThePageOfThePipelineShowsItsFiles(t *testing.T) {
 	}
 	for _, name := range []string{"deploy.yaml", "roles.yaml"} {
 		if text := readPipeline(t, name, &yaml.Node{}); !strings.Contains(string(page), "\n```yaml\n"+text+"```\n") {
-			t.Errorf("the page does not show pipeline/%s as it is", name)
+			t.Errorf("the page does not show pipeline/%s unchanged", name)
 		}
 	}
 }
@@ -64,7 +64,7 @@ func TestThePipelinesPermissionsAreMinimal(t *testing.T) {
 	for name, job := range w.Jobs {
 		if len(job.Permissions) != 2 || job.Permissions["contents"] != "read" ||
 			job.Permissions["id-token"] != "write" {
-			t.Errorf("the job %s has the permissions %v", name, job.Permissions)
+			t.Errorf("job %s has the permissions %v", name, job.Permissions)
 		}
 		var role any
 		for _, step := range job.Steps {

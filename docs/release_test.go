@@ -10,9 +10,9 @@ import (
 	"quilt-rotate/internal/sandbox/hermetic"
 )
 
-func TestReleaseRefusesWhatIsNotTheTaggedCommit(t *testing.T) {
-	// Protects users from a release whose bytes nobody can build again, and from one that is
-	// published by accident: each refusal says what to do, and goreleaser gets no token.
+func TestReleaseAcceptsOnlyTheTaggedCommit(t *testing.T) {
+	// Users must be able to build the same bytes again. Each refusal says what to do, and
+	// goreleaser gets no token.
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skip("SKIPPED: scripts/release: git is not installed")
 	}
@@ -20,17 +20,17 @@ func TestReleaseRefusesWhatIsNotTheTaggedCommit(t *testing.T) {
 	for name, c := range map[string]struct {
 		before, version, want string
 	}{
-		"no version":       {tag, "", `VERSION is "" and must have the form vX.Y.Z`},
-		"a short version":  {tag, "v1.2", `VERSION is "v1.2" and must have the form vX.Y.Z`},
-		"no v":             {tag, "1.2.3", "must have the form vX.Y.Z"},
-		"a leading zero":   {tag, "v1.02.3", "must have the form vX.Y.Z"},
-		"a changed file":   {tag + "; echo >>go.mod", "v1.2.3", "has changes that are not committed"},
-		"a new file":       {tag + "; echo >new", "v1.2.3", "has changes that are not committed"},
-		"no tag":           {"true", "v1.2.3", "there is no tag v1.2.3: create it"},
-		"another commit":   {tag + "; git commit -q --allow-empty -m next", "v1.2.3", "is not on the current commit"},
-		"no changelog":     {"git tag v1.2.4", "v1.2.4", "CHANGELOG.md has no section for 1.2.4"},
-		"everything fits":  {tag, "v1.2.3", "dist/ has the release v1.2.3. Nothing was published"},
-		"an annotated tag": {tag + " -m v1.2.3", "v1.2.3", "dist/ has the release v1.2.3"},
+		"no version":        {tag, "", `VERSION is "" and must have the form vX.Y.Z`},
+		"a short version":   {tag, "v1.2", `VERSION is "v1.2" and must have the form vX.Y.Z`},
+		"no v":              {tag, "1.2.3", "must have the form vX.Y.Z"},
+		"a leading zero":    {tag, "v1.02.3", "must have the form vX.Y.Z"},
+		"a changed file":    {tag + "; echo >>go.mod", "v1.2.3", "has changes that are not committed"},
+		"a new file":        {tag + "; echo >new", "v1.2.3", "has changes that are not committed"},
+		"no tag":            {"true", "v1.2.3", "there is no tag v1.2.3: create it"},
+		"another commit":    {tag + "; git commit -q --allow-empty -m next", "v1.2.3", "is not on the current commit"},
+		"no changelog":      {"git tag v1.2.4", "v1.2.4", "CHANGELOG.md has no section for 1.2.4"},
+		"the tagged commit": {tag, "v1.2.3", "dist/ has the release v1.2.3. Nothing was published"},
+		"an annotated tag":  {tag + " -m v1.2.3", "v1.2.3", "dist/ has the release v1.2.3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
@@ -69,7 +69,7 @@ func TestReleaseRefusesWhatIsNotTheTaggedCommit(t *testing.T) {
 			}
 			out, err := run(`scripts/release "$1"`, c.version)
 			if !strings.Contains(out, c.want) {
-				t.Errorf("no %q in: %s", c.want, out)
+				t.Errorf("the output lacks %q: %s", c.want, out)
 			}
 			built := strings.Contains(out, "arguments: release --clean --skip=publish,announce, tokens: , tag: "+
 				c.version+"\n")
@@ -77,7 +77,7 @@ func TestReleaseRefusesWhatIsNotTheTaggedCommit(t *testing.T) {
 				t.Errorf("built: %t, %v; want %t in: %s", built, err, released, out)
 			}
 			if err != nil && strings.Count(out, "\n") != 1 {
-				t.Errorf("this is more than one line: %s", out)
+				t.Errorf("the output has more than one line: %s", out)
 			}
 		})
 	}

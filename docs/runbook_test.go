@@ -16,8 +16,8 @@ import (
 	"quilt-rotate/docs/handbook"
 )
 
-// headingsOfPages are those of each page that an alarm or an error leads to, so that a tired person
-// finds the same thing in the same place.
+// headingsOfPages are the headings of each page about an alarm or an error. Their order is the same
+// on every page, so that readers find things quickly.
 var headingsOfPages = []string{"What to look at", "What to type", "How to know that it is over", "What it means"}
 
 // runbook returns the pages of the runbook by name, without the index.
@@ -54,7 +54,7 @@ func alarms(t *testing.T) map[string]string {
 		found[a.Page] = a.Class
 	}
 	if len(found) < 20 {
-		t.Fatalf("found %d alarms only", len(found))
+		t.Fatalf("found only %d alarms", len(found))
 	}
 	return found
 }
@@ -80,7 +80,7 @@ func errorTypes(t *testing.T) []string {
 		return true
 	})
 	if len(names) < 30 {
-		t.Fatalf("found %d types of errors only", len(names))
+		t.Fatalf("found only %d types of errors", len(names))
 	}
 	return names
 }
@@ -92,12 +92,12 @@ func TestEveryAlarmHasItsPage(t *testing.T) {
 	for name, class := range rings {
 		want := class + "-…-" + name
 		if match := alarmOf.FindStringSubmatch(all[name].Text); match == nil || match[1] != want {
-			t.Errorf("docs/runbook/%s.md: it must have a line \"Alarm `%s`\", and has %q", name, want, match)
+			t.Errorf("docs/runbook/%s.md must have the line \"Alarm `%s`\", but has %q", name, want, match)
 		}
 	}
 	for name, page := range all {
 		if match := alarmOf.FindStringSubmatch(page.Text); match != nil && rings[match[2]] == "" {
-			t.Errorf("docs/runbook/%s.md is about the alarm %s, which no stack has", name, match[1])
+			t.Errorf("docs/runbook/%s.md is about the alarm %s, which does not exist", name, match[1])
 		}
 	}
 }
@@ -108,7 +108,7 @@ func TestEveryErrorHasItsPage(t *testing.T) {
 	for name, page := range runbook(t) {
 		for _, match := range typesOf.FindAllStringSubmatch(page.Text, -1) {
 			if !slices.Contains(types, match[1]) {
-				t.Errorf("docs/runbook/%s.md is about the error %s, which there is not", name, match[1])
+				t.Errorf("docs/runbook/%s.md is about the error %s, which does not exist", name, match[1])
 			}
 			if found[match[1]] != "" {
 				t.Errorf("two pages are about the error %s: %s and %s", match[1], found[match[1]], name)
@@ -119,9 +119,9 @@ func TestEveryErrorHasItsPage(t *testing.T) {
 	index := indexText(t)
 	for _, name := range types {
 		if found[name] == "" {
-			t.Errorf("no page is about the error %s: it must have a line \"Error type `%s`\"", name, name)
+			t.Errorf("no page is about the error %s: add a page with the line \"Error type `%s`\"", name, name)
 		} else if !strings.Contains(index, "[`"+name+"`]("+found[name]+".md)") {
-			t.Errorf("docs/runbook/README.md does not lead from the error `%s` to %s.md", name, found[name])
+			t.Errorf("docs/runbook/README.md does not link the error `%s` to %s.md", name, found[name])
 		}
 	}
 }
@@ -141,13 +141,13 @@ func TestRunbookPagesHaveTheSameHeadings(t *testing.T) {
 	index := indexText(t)
 	for name, page := range runbook(t) {
 		if !strings.Contains(index, "("+name+".md)") {
-			t.Errorf("docs/runbook/README.md does not lead to %s.md", name)
+			t.Errorf("docs/runbook/README.md does not link to %s.md", name)
 		}
 		if n := strings.Count(page.Text, "\n"); n > 80 {
-			t.Errorf("%s has %d lines: too long for the night", page.Path, n)
+			t.Errorf("%s has %d lines, want at most 80", page.Path, n)
 		}
 		if len(page.Commands()) == 0 {
-			t.Errorf("%s says nothing to type", page.Path)
+			t.Errorf("%s has no command to type", page.Path)
 		}
 		if !alarmOf.MatchString(page.Text) && !typesOf.MatchString(page.Text) {
 			continue // what somebody does by day has its own headings

@@ -12,9 +12,9 @@ import (
 	"quilt-rotate/docs/handbook"
 )
 
-// switchesOn matches what turns rotation on in each tool. notAtOnce matches the option that
+// turnsOn matches what turns rotation on in each tool. notAtOnce matches the option that
 // prevents an immediate rotation.
-var switchesOn, notAtOnce = map[string]*regexp.Regexp{
+var turnsOn, notAtOnce = map[string]*regexp.Regexp{
 	"hcl":        regexp.MustCompile(`aws_secretsmanager_secret_rotation" "`),
 	"yaml":       regexp.MustCompile(`AWS::SecretsManager::RotationSchedule`),
 	"go":         regexp.MustCompile(`NewCfnRotationSchedule\(`),
@@ -29,25 +29,25 @@ var switchesOn, notAtOnce = map[string]*regexp.Regexp{
 }
 
 func TestNoSnippetRotatesAtOnce(t *testing.T) {
-	// A snippet that switches rotation on, or changes its schedule, rotates no key.
+	// A snippet that turns rotation on, or changes its schedule, must not rotate a key.
 	found := map[string]int{}
 	for _, p := range pages(t) {
 		if !strings.HasPrefix(p.Path, "docs/") || p.Path == "docs/sandbox.md" {
 			continue
 		}
 		for _, b := range p.Blocks {
-			if on := switchesOn[b.Language]; on == nil || !on.MatchString(b.Text) {
+			if on := turnsOn[b.Language]; on == nil || !on.MatchString(b.Text) {
 				continue
 			}
 			found[b.Language]++
 			if !notAtOnce[b.Language].MatchString(b.Text) {
-				t.Errorf("%s:%d switches rotation on, and rotates at once", p.Path, b.Line)
+				t.Errorf("%s:%d turns rotation on and rotates at once", p.Path, b.Line)
 			}
 		}
 	}
-	for language := range switchesOn {
+	for language := range turnsOn {
 		if found[language] == 0 {
-			t.Errorf("no page switches rotation on in %s", language)
+			t.Errorf("no page turns rotation on in %s", language)
 		}
 	}
 }
@@ -78,8 +78,7 @@ func TestTerraformReadsItsSnippets(t *testing.T) {
 }
 
 func TestActionsOnPagesArePinned(t *testing.T) {
-	// Protects users who copy a workflow: each action is pinned by commit, with its version in a
-	// comment.
+	// Users copy the workflows. Each action is pinned by commit, with its version in a comment.
 	uses := regexp.MustCompile(`(?m)^\s*-?\s*uses:\s*(.*)$`)
 	pinned := regexp.MustCompile(`^[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
 	seen := map[string]bool{}
@@ -92,13 +91,12 @@ func TestActionsOnPagesArePinned(t *testing.T) {
 		}
 	}
 	if !seen["docs/consumers/ci.md"] || !seen["docs/pipeline.md"] {
-		t.Errorf("found actions on the pages %v only", seen)
+		t.Errorf("found actions only on the pages %v", seen)
 	}
 }
 
-func TestConsumersKeepTheKeyOutOfTheStateOfTerraform(t *testing.T) {
-	// Protects the key: no page reads its value with a data source, which Terraform writes to the
-	// state, or gives a value to an argument that is not write-only.
+func TestPagesKeepTheKeyOutOfTheStateOfTerraform(t *testing.T) {
+	// Terraform writes a data source and an argument that is not write-only to its state.
 	value := regexp.MustCompile(`(?m)^\s*(\w+)\s*=.*\b(?:local\.quilt_api_key|secret_string)\b`)
 	used := 0
 	for _, p := range pages(t) {
@@ -107,7 +105,7 @@ func TestConsumersKeepTheKeyOutOfTheStateOfTerraform(t *testing.T) {
 				continue
 			}
 			if strings.Contains(b.Text, `data "aws_secretsmanager_secret_version"`) {
-				t.Errorf("%s:%d reads a value into the state", p.Path, b.Line)
+				t.Errorf("%s:%d reads a value into the Terraform state", p.Path, b.Line)
 			}
 			for _, match := range value.FindAllStringSubmatch(b.Text, -1) {
 				used++
@@ -121,7 +119,7 @@ func TestConsumersKeepTheKeyOutOfTheStateOfTerraform(t *testing.T) {
 		}
 	}
 	if used < 2 {
-		t.Errorf("found %d uses of the key only", used)
+		t.Errorf("found only %d uses of the key", used)
 	}
 }
 
@@ -153,7 +151,7 @@ func TestPagesShowTheCheckedTemplates(t *testing.T) {
 		}
 	}
 	if shown == 0 || shown != len(files) {
-		t.Errorf("the pages show %d templates of %d", shown, len(files))
+		t.Errorf("the pages show %d of %d templates", shown, len(files))
 	}
 }
 

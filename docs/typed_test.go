@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// provedElsewhere are commands that a sandbox cannot carry out, each with the place that does: a
-// test, or a line of .ci/run. They stand in blocks of the language "sh".
+// provedElsewhere maps commands that cannot run in a sandbox to the test, or the line of .ci/run,
+// that runs them. They are in blocks of the language "sh".
 var provedElsewhere = map[string]proof{
 	"npx cdk bootstrap": {"infra/proof/deploy_test.go", `aws.cdk(fresh.file, "bootstrap"`},
 	"npx cdk deploy":    {"infra/proof/deploy_test.go", `aws.cdk(d.file, "deploy"`},
@@ -45,11 +45,11 @@ var pythonTest = proof{"docs/consumers/examples_test.go", `"registry-ca.pem"`}
 // acceptanceTest runs the program of make acceptance on a local AWS.
 var acceptanceTest = proof{"infra/proof/acceptance_test.go", `"./acceptance"`}
 
-// proof is a file of the checkout, and what must stand in it.
+// proof is a file of the checkout and a text that it must contain.
 type proof struct{ file, needle string }
 
-// known are the languages of blocks that hold no command, and "console", whose commands are typed
-// by pages_test.go in cmd/quilt-rotate.
+// known are the languages of blocks without commands, and "console", whose commands pages_test.go
+// in cmd/quilt-rotate runs.
 var known = []string{"", "console", "text", "mermaid", "json", "yaml", "go", "python", "hcl", "typescript"}
 
 func TestEveryConsoleBlockIsTested(t *testing.T) {
@@ -64,7 +64,7 @@ func TestEveryConsoleBlockIsTested(t *testing.T) {
 				continue
 			}
 			if !slices.Contains(known, b.Language) {
-				t.Errorf("%s:%d: a block of the language %q: say which it is", p.Path, b.Line, b.Language)
+				t.Errorf("%s:%d: a block has the unknown language %q", p.Path, b.Line, b.Language)
 			}
 		}
 	}
@@ -75,11 +75,11 @@ func checkProof(t *testing.T, where, line string) {
 	command, _, _ := strings.Cut(line, "  #")
 	by, ok := provedElsewhere[strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(command), "\\"))]
 	if !ok {
-		t.Errorf("%s: nothing proves %q", where, command)
+		t.Errorf("%s: no test runs %q", where, command)
 		return
 	}
 	file, err := os.ReadFile(filepath.Join(root, by.file))
 	if err != nil || !strings.Contains(string(file), by.needle) {
-		t.Errorf("%s: %s does not prove %q any more: it lacks %q (%v)", where, by.file, command, by.needle, err)
+		t.Errorf("%s: %s does not test %q any more: it lacks %q (%v)", where, by.file, command, by.needle, err)
 	}
 }

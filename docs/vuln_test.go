@@ -12,7 +12,7 @@ import (
 )
 
 func TestVulnerabilitiesFailTheCheckAndAnUnreachableDatabaseSkipsIt(t *testing.T) {
-	// Protects the check from being silent: only a database that cannot be reached skips it.
+	// Only a database that cannot be reached skips the check.
 	if _, err := os.Stat(filepath.Join(root, "build", "tools", "govulncheck")); err != nil {
 		t.Skip("SKIPPED: make vuln: run make build/tools/govulncheck")
 	}
@@ -24,7 +24,7 @@ func TestVulnerabilitiesFailTheCheckAndAnUnreachableDatabaseSkipsIt(t *testing.T
 		want     string
 	}{
 		"unreachable":          {closed.URL, 0, "SKIPPED: make vuln"},
-		"nothing is known":     {database(t, "example.com/other"), 0, "No vulnerabilities found"},
+		"no vulnerability":     {database(t, "example.com/other"), 0, "No vulnerabilities found"},
 		"a module is affected": {database(t, "golang.org/x/sync"), 3, "GO-2000-0001"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -44,7 +44,8 @@ func TestVulnerabilitiesFailTheCheckAndAnUnreachableDatabaseSkipsIt(t *testing.T
 	}
 }
 
-// database is the address of a vulnerability database with one vulnerability, of a given module.
+// database starts a vulnerability database with one vulnerability of the module, and returns its
+// URL.
 func database(t *testing.T, module string) string {
 	t.Helper()
 	folder := t.TempDir()

@@ -231,7 +231,7 @@ var madeElsewhere = map[string]string{
 	"Unexpected":          "TestErrorsGetTheNamesThatOperatorsKnow",
 }
 
-func TestScriptsOfErrorsMakeThem(t *testing.T) {
+func TestScriptsOfErrorsCauseThem(t *testing.T) {
 	// The commands of an error's page must run after that error. Therefore its script causes the
 	// error first, or madeElsewhere names a test that does.
 	all, err := handbook.All("../..")

@@ -30,7 +30,7 @@ func TestThePageOfSettingsNamesEverySetting(t *testing.T) {
 	}
 }
 
-func TestEveryCommandThatIsNamedIsThere(t *testing.T) {
+func TestNamedCommandsExist(t *testing.T) {
 	// A command that a page or an error names must exist and have the named options.
 	mentions, err := handbook.Mentions("../..", "quilt-rotate", "keys")
 	if err != nil || len(mentions) < 50 {

@@ -58,7 +58,7 @@ func withFunctions(m *testing.M) int {
 	return m.Run()
 }
 
-// python is an interpreter that has boto3; the test is skipped where there is none.
+// python returns an interpreter with boto3. Without one, the test is skipped.
 func python(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("python3")
@@ -71,7 +71,7 @@ func python(t *testing.T) string {
 	return path
 }
 
-// open is a scene with the secret prod/pipeline, whose key rotates.
+// open starts a scene with the secret prod/pipeline, which has rotation.
 func open(t *testing.T) (s *scene.Scene, secretARN string) {
 	t.Helper()
 	s, err := scene.Open(scene.Options{Functions: functions})
@@ -92,7 +92,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// worker is the example, at work in a process of its own.
+// worker is the example in a process of its own.
 type worker struct {
 	t     *testing.T
 	in    *bufio.Writer
@@ -100,8 +100,8 @@ type worker struct {
 	trace *strings.Builder
 }
 
-// environment leads to the scene and to the stand-in for quilt3, and to nothing else of the
-// machine.
+// environment returns variables with the addresses of the scene and of the stand-in for quilt3, and
+// nothing else of the machine.
 func environment(s *scene.Scene) []string {
 	variables := []string{"PYTHONPATH=standin", "PYTHONDONTWRITEBYTECODE=1", "QUILT_CATALOG=" + s.RegistryURL,
 		"QUILT_SECRET=prod/pipeline"}
@@ -145,11 +145,11 @@ func start(t *testing.T, s *scene.Scene, more ...string) *worker {
 func (w *worker) says(want string) {
 	w.t.Helper()
 	if !w.out.Scan() || w.out.Text() != want {
-		w.t.Fatalf("the worker says %q, want %q (%v)\n%s", w.out.Text(), want, w.out.Err(), w.trace)
+		w.t.Fatalf("the worker printed %q, want %q (%v)\n%s", w.out.Text(), want, w.out.Err(), w.trace)
 	}
 }
 
-// calls has each of four threads make so many calls.
+// calls lets each of four threads make n calls.
 func (w *worker) calls(n int, want string) {
 	w.t.Helper()
 	fmt.Fprintln(w.in, n)
@@ -160,10 +160,9 @@ func (w *worker) calls(n int, want string) {
 }
 
 func TestThePythonExample(t *testing.T) {
-	// Protects users who copy the example: its key is rotated and revoked at once, and no call
-	// fails. If the current key is refused, the caller gets the exception, after one more fetch.
-	// quilt3 itself is not installed: a stand-in sends its requests, with the logins of quilt3 8.1
-	// and of older versions.
+	// The key is rotated and revoked at once, and no call fails. If the current key is refused, the
+	// caller gets the exception after one more fetch. quilt3 itself is not installed: a stand-in
+	// sends its requests, with the logins of quilt3 8.1 and of older versions.
 	python(t)
 	for version, variables := range map[string][]string{
 		"8.1":                 nil,
@@ -175,8 +174,7 @@ func TestThePythonExample(t *testing.T) {
 	}
 }
 
-// rotateUnder rotates and revokes the key of a worker with these variables, and counts its
-// requests.
+// rotateUnder rotates and revokes the key of a worker with the variables, and counts its requests.
 func rotateUnder(t *testing.T, variables ...string) {
 	t.Helper()
 	s, arn := open(t)
@@ -212,7 +210,7 @@ func rotateUnder(t *testing.T, variables ...string) {
 	w.calls(5, "0 failed")
 	fetched(2)
 	if refusals.Load() == 0 {
-		t.Error("the old key was not refused: the test shows nothing")
+		t.Error("the old key was not refused, so this test proves nothing")
 	}
 	_, value, err := s.Current(arn)
 	must(t, err)
@@ -221,7 +219,7 @@ func rotateUnder(t *testing.T, variables ...string) {
 	w.calls(1, "4 failed: QuiltException: Authentication failed. Check your credentials or API key.")
 }
 
-// twoRegistries uses the keys of two registries in turn, in one process.
+// twoRegistries is a program that alternates between the keys of two registries.
 const twoRegistries = `
 import os, quilt3
 from rotated_key import RotatedKey
@@ -232,9 +230,8 @@ print([len(key.call(quilt3.api_keys.list)) for key in (one, other, one, other)])
 `
 
 func TestThePythonExampleLogsInToEachRegistry(t *testing.T) {
-	// Protects the keys of a program with two registries: each key is sent to its own registry
-	// only. quilt3 before 8.1 would send the second key to the first registry, so the example
-	// refuses that.
+	// A program may use two registries. Each key is sent only to its own registry. quilt3 before
+	// 8.1 would send the second key to the first registry, so the example refuses that.
 	interpreter := python(t)
 	s, _ := open(t)
 	other, err := scene.Open(scene.Options{Functions: functions})
@@ -266,16 +263,16 @@ func TestThePythonExampleLogsInToEachRegistry(t *testing.T) {
 			"OTHER="+other.RegistryURL)
 		output, err := command.CombinedOutput()
 		if !strings.Contains(string(output), want) || (err == nil) != (version == "8.1") {
-			t.Errorf("quilt3 %s: %v, want %q\n%s", version, err, want, output)
+			t.Errorf("quilt3 %s: got %v, want %q\n%s", version, err, want, output)
 		}
 	}
 	if n := misled.Load(); n != 0 {
-		t.Errorf("%d requests had the key of another registry", n)
+		t.Errorf("%d requests had the key of the other registry", n)
 	}
 }
 
-// onlyTrust fetches the secret and then calls the registry, with the certificates that the
-// variables name.
+// onlyTrust is a program that fetches the secret and calls the registry, with the certificates that
+// the variables name.
 const onlyTrust = `
 import os, quilt3
 from rotated_key import RotatedKey
@@ -287,9 +284,9 @@ print("the registry answered")
 `
 
 func TestTheBundleOfThePythonPageTrustsBoth(t *testing.T) {
-	// Protects programs whose registry has a certificate of a private authority: the bundle of the
-	// page trusts the registry and AWS. A bundle with the private authority alone breaks the calls
-	// to AWS, as the page says. A file stands for the public authorities of the package certifi.
+	// The registry may have a certificate of a private authority. The bundle of the page trusts the
+	// registry and AWS. As the page says, a bundle with only the private authority breaks the calls
+	// to AWS. A file stands for the public authorities of the package certifi.
 	interpreter := python(t)
 	s, _ := open(t)
 	folder := t.TempDir()
@@ -313,9 +310,9 @@ func TestTheBundleOfThePythonPageTrustsBoth(t *testing.T) {
 		commands          string
 		fetched, answered bool
 	}{
-		"without a variable":    {"", true, false},
-		"the private one alone": {"export REQUESTS_CA_BUNDLE=$PWD/registry-ca.pem\n", false, false},
-		"the page":              {bundle, true, true},
+		"without a variable":   {"", true, false},
+		"only the private one": {"export REQUESTS_CA_BUNDLE=$PWD/registry-ca.pem\n", false, false},
+		"the page":             {bundle, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			here, err := filepath.Abs("python")
@@ -338,7 +335,7 @@ func TestTheBundleOfThePythonPageTrustsBoth(t *testing.T) {
 	}
 }
 
-// behindTLS serves what is at the URL, with a certificate of an authority of its own.
+// behindTLS serves the URL with a certificate of a private authority.
 func behindTLS(t *testing.T, plain string) (url string, authority []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -362,8 +359,8 @@ func behindTLS(t *testing.T, plain string) (url string, authority []byte) {
 	return server.URL, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-func TestThePythonExampleFetchesAgainInTime(t *testing.T) {
-	// Protects the grace period: a key is not kept for longer than its age, although it works.
+func TestThePythonExampleFetchesAKeyAgainAfterItsAge(t *testing.T) {
+	// The key may still work then, but it will be revoked after the grace period.
 	python(t)
 	s, arn := open(t)
 	_, err := s.Rotate(t.Context(), arn)
@@ -378,14 +375,14 @@ func TestThePythonExampleFetchesAgainInTime(t *testing.T) {
 	w := start(t, s, "MAX_AGE=0")
 	w.calls(2, "0 failed")
 	if n := fetches.Load(); n != 8 {
-		t.Errorf("fetched %d times for 8 calls at an age of nothing", n)
+		t.Errorf("got %d fetches for 8 calls with a maximum age of 0, want 8", n)
 	}
 }
 
 func TestTheLambdaExample(t *testing.T) {
-	// Protects a function whose extension caches a key that was revoked meanwhile: it asks Secrets
-	// Manager itself, once. The extension is played, as the Lambda developer guide describes it
-	// ("Use Secrets Manager secrets in Lambda functions").
+	// The extension caches a key that was revoked in the meantime. The function then asks Secrets
+	// Manager once. A stand-in for the extension follows the Lambda developer guide ("Use Secrets
+	// Manager secrets in Lambda functions").
 	interpreter := python(t)
 	s, arn := open(t)
 	_, value, err := s.Current(arn)
@@ -413,14 +410,14 @@ func TestTheLambdaExample(t *testing.T) {
 	r := <-asked
 	if r.URL.Path != "/secretsmanager/get" || r.URL.Query().Get("secretId") != "prod/pipeline" ||
 		r.Header.Get("X-Aws-Parameters-Secrets-Token") != "token" {
-		t.Errorf("the extension was asked %s with %v", r.URL, r.Header)
+		t.Errorf("the extension received %s with %v", r.URL, r.Header)
 	}
 }
 
 func TestTheCSIPageSelectsTheKey(t *testing.T) {
-	// Protects pods that mount the key: the JMESPath expressions of the page, as YAML gives them to
-	// the provider, select the key in a value. An expression without quotation marks is refused
-	// where the page says so. The package jmespath, which boto3 uses, stands for the provider's.
+	// The JMESPath expressions of the page, as YAML passes them to the provider, select the key in
+	// a value. An expression without quotation marks is refused, as the page says. The package
+	// jmespath, which boto3 uses, stands for the one of the provider.
 	interpreter := python(t)
 	page, err := handbook.Read("../..", "docs/consumers/csi.md")
 	must(t, err)
@@ -434,7 +431,7 @@ func TestTheCSIPageSelectsTheKey(t *testing.T) {
 		}
 	}
 	if !slices.Equal(paths, []string{"QUILT_API_KEY", `"quilt-api-key"`}) {
-		t.Fatalf("the page has the expressions %q", paths)
+		t.Fatalf("got the expressions %q", paths)
 	}
 	for path, want := range map[string]string{paths[0]: "of the field", paths[1]: "of the other field",
 		strings.Trim(paths[1], `"`): "refused"} {
@@ -448,14 +445,14 @@ except jmespath.exceptions.ParseError:
 `, path)
 		output, err := command.CombinedOutput()
 		if err != nil || strings.TrimSpace(string(output)) != want {
-			t.Errorf("the expression %s selects %q, want %q (%v)", path, output, want, err)
+			t.Errorf("expression %s: got %q, want %q (%v)", path, output, want, err)
 		}
 	}
 }
 
-func TestPagesShowWhatIsTested(t *testing.T) {
-	// Protects who copies from a page: its Python and Go stand in a file that a test compiles or
-	// runs; its JSON and YAML can be read.
+func TestPagesShowTestedCode(t *testing.T) {
+	// Python and Go on a page are part of a file that a test compiles or runs. JSON and YAML can be
+	// parsed.
 	sources := map[string]string{}
 	for _, pattern := range []string{"python/*.py", "go/*.go", "../../infra/stack/team_example_test.go",
 		"../../infra/keyrotation/example_test.go"} {
@@ -500,11 +497,11 @@ func TestPagesShowWhatIsTested(t *testing.T) {
 		}
 	}
 	if seen < 3 {
-		t.Errorf("found %d blocks of code only", seen)
+		t.Errorf("found only %d blocks of code", seen)
 	}
 }
 
-// unindented leaves the indentation out: a page shows a part of a file at its own margin.
+// unindented removes the indentation, because a page shows a part of a file without it.
 func unindented(text string) string {
 	var lines []string
 	for line := range strings.Lines(text) {

@@ -38,7 +38,7 @@ func withFunctions(m *testing.M) int {
 	return m.Run()
 }
 
-// open is a scene with a secret whose key rotates.
+// open starts a scene with a secret that has rotation.
 func open(t *testing.T) (*scene.Scene, string) {
 	t.Helper()
 	s, err := scene.Open(scene.Options{Functions: functions})
@@ -60,8 +60,8 @@ func open(t *testing.T) (*scene.Scene, string) {
 	return s, arn
 }
 
-// ask is a request to the registry that only a key that works gets an answer to.
-func ask(client *http.Client, url string) error {
+// sendRequest sends a request to the registry. It fails if the key does not work.
+func sendRequest(client *http.Client, url string) error {
 	response, err := client.Post(url+"/graphql", "application/json", strings.NewReader(`{"query":"{ me { email } }"}`))
 	if err != nil {
 		return err
@@ -75,8 +75,8 @@ func ask(client *http.Client, url string) error {
 }
 
 func TestRotationAndRevocationUnderLoad(t *testing.T) {
-	// Protects who copies the example: 16 workers ask all the time, while the key is rotated and
-	// the old one is revoked at once, and no request fails.
+	// 16 workers send requests while the key is rotated and the old key is revoked at once. No
+	// request fails.
 	s, arn := open(t)
 	source := &quiltkey.Source{Client: s.SecretsManager(), SecretID: arn, Field: "QUILT_API_KEY"}
 	client := &http.Client{Transport: &quiltkey.Transport{Source: source,
@@ -96,7 +96,7 @@ func TestRotationAndRevocationUnderLoad(t *testing.T) {
 				default:
 				}
 				asked.Add(1)
-				if err := ask(client, s.RegistryURL); err != nil {
+				if err := sendRequest(client, s.RegistryURL); err != nil {
 					failed.Add(1)
 					first.CompareAndSwap(nil, err.Error())
 				}
@@ -123,7 +123,7 @@ func TestRotationAndRevocationUnderLoad(t *testing.T) {
 		do("rotate", err)
 		do("revoke", s.Revoke(t.Context(), arn, old.Key())) // the cached key is refused from here on
 		if s.Registry.Alive(old.Key().Reveal()) {
-			t.Error("the old key was not revoked: the test shows nothing")
+			t.Error("the old key was not revoked, so this test proves nothing")
 		}
 	}
 	close(stop)
@@ -133,25 +133,24 @@ func TestRotationAndRevocationUnderLoad(t *testing.T) {
 	}
 }
 
-func TestARefusalOfTheCurrentKeyIsTold(t *testing.T) {
-	// Protects the registry and the bill: where there is nothing newer, the refusal is the answer,
-	// after one more fetch and no more.
+func TestARefusalOfTheCurrentKeyIsReturned(t *testing.T) {
+	// If there is no newer key, the caller gets the refusal after one more fetch.
 	s, arn := open(t)
 	counted := &counting{SecretsManager: s.SecretsManager()}
 	source := &quiltkey.Source{Client: counted, SecretID: arn, Field: "QUILT_API_KEY"}
 	client := &http.Client{Transport: &quiltkey.Transport{Source: source}}
 	defer client.CloseIdleConnections()
-	if err := ask(client, s.RegistryURL); err != nil {
+	if err := sendRequest(client, s.RegistryURL); err != nil {
 		t.Fatal(err)
 	}
 	key, _ := source.Key(t.Context(), "")
 	row, _ := s.Registry.KeyBySecret(key)
 	s.Registry.Delete(row.ID)
-	if err := ask(client, s.RegistryURL); err == nil || !strings.Contains(err.Error(), "401") {
+	if err := sendRequest(client, s.RegistryURL); err == nil || !strings.Contains(err.Error(), "401") {
 		t.Errorf("got %v, want the refusal", err)
 	}
 	if counted.n.Load() != 2 {
-		t.Errorf("fetched %d times, want twice", counted.n.Load())
+		t.Errorf("got %d fetches, want 2", counted.n.Load())
 	}
 }
 
@@ -166,7 +165,7 @@ func (c *counting) GetSecretValue(ctx context.Context, in *secretsmanager.GetSec
 	return c.SecretsManager.GetSecretValue(ctx, in, options...)
 }
 
-// stub answers with a value, or an error.
+// stub returns a value or an error.
 type stub struct {
 	value string
 	err   error
@@ -177,8 +176,8 @@ func (s *stub) GetSecretValue(context.Context, *secretsmanager.GetSecretValueInp
 	return &secretsmanager.GetSecretValueOutput{SecretString: aws.String(s.value)}, s.err
 }
 
-func TestValues(t *testing.T) {
-	// Protects from sending something that is no key, and errors from quoting the value.
+func TestOnlyAKeyIsReturned(t *testing.T) {
+	// An error must not contain the value.
 	for _, c := range []struct{ value, field, want string }{
 		{"qk_plain\n", "", "qk_plain"},
 		{`{"QUILT_API_KEY": " qk_field "}`, "QUILT_API_KEY", "qk_field"},
@@ -190,17 +189,16 @@ func TestValues(t *testing.T) {
 		source := &quiltkey.Source{Client: &stub{value: c.value}, SecretID: "s", Field: c.field}
 		got, err := source.Key(t.Context(), "")
 		if got != c.want || (err == nil) != (c.want != "") {
-			t.Errorf("of %q: %q, %v", c.value, got, err)
+			t.Errorf("%q: got %q, %v", c.value, got, err)
 		}
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("the error quotes the value: %v", err)
+			t.Errorf("the error contains the value: %v", err)
 		}
 	}
 }
 
-func TestAnOutageOfSecretsManagerIsLivedThrough(t *testing.T) {
-	// Protects a service from an outage that it need not notice: an old key that was not refused is
-	// better than none.
+func TestTheKeyIsKeptDuringAnOutageOfSecretsManager(t *testing.T) {
+	// An old key that was not refused is better than no key.
 	answer := &stub{value: "qk_one"}
 	source := &quiltkey.Source{Client: answer, SecretID: "s", MaxAge: time.Nanosecond}
 	if _, err := source.Key(t.Context(), ""); err != nil {
@@ -211,6 +209,6 @@ func TestAnOutageOfSecretsManagerIsLivedThrough(t *testing.T) {
 		t.Errorf("got %q, %v", key, err)
 	}
 	if _, err := source.Key(t.Context(), "qk_one"); err == nil {
-		t.Error("a refused key was given out again")
+		t.Error("a refused key was returned again")
 	}
 }
