@@ -210,7 +210,7 @@ TEMPLATES := build/infra/templates
 
 deploy-local: go need-node ## Deploy to a local AWS, rotate a key there, sweep (needs Node, python3 with moto, the AWS CLI, qemu-user)
 	@[ -d infra/node_modules ] || $(MAKE) infra/node_modules
-	cd infra && $(GO) test ./proof -run TestDeployment -deploy -count=1 -v -timeout 10m
+	cd infra && $(GO) test ./proof -run 'TestDeployment|TestThePipelinesRoles' -deploy -count=1 -v -timeout 10m
 
 acceptance-local: go need-node ## Run make acceptance on a local AWS, and each answer of it on the sandbox (needs what deploy-local needs)
 	@[ -d infra/node_modules ] || $(MAKE) infra/node_modules

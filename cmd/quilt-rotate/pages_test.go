@@ -89,7 +89,7 @@ func TestPages(t *testing.T) {
 
 var exhaustive = flag.Bool("exhaustive", false, "test all pages with commands of the AWS CLI, not a sample")
 
-const everyAWS = 3
+const everyAWS = 12
 
 // programsOf returns the programs that the commands need and that may not be installed. Either all
 // commands of a page run or none, because each relies on the ones before it.

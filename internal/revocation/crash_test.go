@@ -63,7 +63,7 @@ func TestEveryCrash(t *testing.T) {
 		{1, false, 2, true, false}, {2, true, 2, true, false}, {2, false, 1, false, true}, {1, true, 2, false, true},
 	}
 	// Every so many-th request of a life, of one with two secrets, and of one with a revoked key.
-	plain, tangled, needs := 5, 61, 61
+	plain, tangled, needs := 11, 97, 97
 	switch {
 	case *exhaustive && *soak > 0 && *soak < time.Minute: // in CI, where all requests of the last kind take minutes
 		plain, tangled, needs = 1, 1, 31

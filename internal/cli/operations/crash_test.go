@@ -305,7 +305,7 @@ func TestEveryCrashOfACommand(t *testing.T) {
 	case *exhaustive:
 		step = 1
 	case raced:
-		step = 17
+		step = 31
 	}
 	if !*exhaustive {
 		t.Logf("SAMPLED: 1 of %d requests of each command; all: go test ./internal/cli/operations -run "+
