@@ -18,11 +18,11 @@ import (
 type auditCommand struct {
 	keyLogin
 	Own          bool            `help:"Report only the keys of the user who logs in. Does not require an administrator."`
-	UnusedDays   int             `default:"90" help:"Number of days without use after which a key counts as unused."`
-	ExpiringDays int             `default:"14" help:"Number of days before its expiry from which a key counts as expiring."`
+	UnusedDays   int             `default:"90" help:"A key that was not used for this number of days counts as unused."`
+	ExpiringDays int             `default:"14" help:"A key that expires within this number of days counts as expiring."`
 	Format       string          `enum:"table,json,csv" default:"table" help:"Output format: table, json or csv."`
 	JSON         bool            `name:"json" help:"Same as --format json."`
-	FailOn       []audit.Finding `placeholder:"FINDING,…" help:"Exit with status 1 if a key has one of these findings: expired, expiring, unused, never-used, unmanaged, elsewhere, name."`
+	FailOn       []audit.Finding `placeholder:"FINDING" help:"Exit with status 1 if a key has one of these findings: expired, expiring, unused, never-used, unmanaged, elsewhere, name."`
 }
 
 // Help is the long help.

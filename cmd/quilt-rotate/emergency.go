@@ -20,7 +20,7 @@ type emergencyCommand struct {
 	jsonOption
 	yesOption
 	loginOptions
-	LeakedKey   standardInput      `placeholder:"-" help:"Read the leaked key from standard input, or ask for it on a terminal without an echo. Find the secret and the version that hold it."`
+	LeakedKey   standardInput      `placeholder:"-" help:"Read the leaked key from standard input. A terminal asks for it and does not show it. Find the secret and the version that hold it."`
 	Version     string             `placeholder:"ID" help:"Version whose key leaked: its id, or the start of its id. Default: the current version."`
 	Anyway      bool               `help:"Revoke the leaked key even if another managed secret holds it, or if that is not known."`
 	Admin       bool               `help:"Log in as an administrator to see whether the leaked key still exists. Needed if its user was deactivated."`

@@ -20,7 +20,7 @@ import (
 
 type keysRevokeCommand struct {
 	IDs       []keyID `arg:"" optional:"" name:"id" help:"Ids of the keys."`
-	FromStdin bool    `help:"Read the key to revoke from standard input, or ask for it on a terminal without an echo. The command also logs in with this key, unless another login is given."`
+	FromStdin bool    `help:"Read the key to revoke from standard input. A terminal asks for it and does not show it. The command also logs in with this key, unless another login is given."`
 	Anyway    bool    `help:"Revoke a key even if a managed secret holds it, or if that could not be checked. Programs that read that secret stop working."`
 	keyLogin
 	everybody

@@ -20,7 +20,8 @@ func program() commandline.Program {
 		Description: "Operate the rotation of Quilt API keys in AWS Secrets Manager. A secret is managed if our " +
 			"functions rotate its key. A superseded key is one that a newer key replaced. A sweep, which runs every " +
 			"hour, revokes superseded keys when their grace period is over and nobody uses them. AWS credentials, " +
-			"the region and endpoints are found as the AWS CLI finds them: profiles, AWS_ variables, single sign-on.",
+			"the region and endpoints come from the same places as for the AWS CLI: profiles, AWS_ variables, single " +
+			"sign-on.",
 		Commands: &commands{},
 		Groups:   groups,
 		Explain:  awsclient.Explain,

@@ -72,10 +72,10 @@ func (pauseCommand) Help() string {
 continue, and quilt-rotate emergency still revokes a leaked key. The pause of one secret ends after the time that --for
 gives. To end it earlier, run quilt-rotate resume SECRET.
 
-With --all, the command disables the schedule that starts the sweeps of all secrets of a stack. While it is disabled, no
-refused key is replaced on need. This pause does not end by itself. To end it, run quilt-rotate resume --all. A
-deployment that changes the schedule also ends it. --all needs the permissions scheduler:GetSchedule and
-scheduler:UpdateSchedule, and iam:PassRole for the role of the schedule.
+With --all, the command disables the schedule that starts the sweeps of all secrets of a stack. Then there are also no
+rotations on need. This pause does not end by itself. To end it, run quilt-rotate resume --all. A deployment that
+changes the schedule also ends it. --all needs the permissions scheduler:GetSchedule and scheduler:UpdateSchedule, and
+iam:PassRole for the role of the schedule.
 
   quilt-rotate pause prod/pipeline --for 4h
   quilt-rotate pause --all

@@ -225,7 +225,7 @@ func TestAdoptRefusesARotationThatCannotSucceed(t *testing.T) {
 		prepare func(t *testing.T, r *sandboxtest.Rig, s *sandboxtest.Secret) error
 		want    string
 	}{
-		"the rotation names a function's version": {func(t *testing.T, r *sandboxtest.Rig, s *sandboxtest.Secret) error {
+		"the rotation names a version": {func(t *testing.T, r *sandboxtest.Rig, s *sandboxtest.Secret) error {
 			_, err := r.Hands.RotateSecret(t.Context(), &secretsmanager.RotateSecretInput{
 				SecretId: &s.ARN, RotationLambdaARN: aws.String(sandboxtest.FunctionARN(sandbox.RotateFunction) +
 					":$LATEST"), RotateImmediately: aws.Bool(false),

@@ -108,7 +108,7 @@ func (d *Operator) Pause(ctx context.Context, s *managed.Secret, length time.Dur
 		}
 		return d.unpause(ctx, s, label, off)
 	})
-	return p, left(err, "to to see whether the sweeps are paused: quilt-rotate status "+s.Name)
+	return p, left(err, "to see whether the sweeps are paused: quilt-rotate status "+s.Name)
 }
 
 // Resume ends the pause of a secret: it removes all pause labels and tags. After a crash, some of

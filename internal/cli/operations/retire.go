@@ -229,7 +229,7 @@ func (r *retirement) isMarked(name string) bool {
 // values of all versions with a label, the keys of key labels if the value cannot be used, and keys
 // that no version holds but whose names have the secret's mark.
 func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
-	r.Tell.Doing("looking at the secret's keys")
+	r.Tell.Doing("checking the secret's keys")
 	if err := r.secret.Look(ctx); err != nil {
 		return nil, err
 	}
@@ -273,7 +273,7 @@ func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
 		if len(v.Keys) == 0 && !isBlank(err) && !errors.Is(err, vault.ErrNoValue) && !r.options.Anyway {
 			return nil, terminal.WithHint(fmt.Errorf("it is not known which key the version %s of %s holds: %w", v.ID,
 				r.secret.Name, awsclient.Explain(err)),
-				"correct the value, use credentials that may read it, or to leave its key, add --anyway")
+				"correct the value, or use credentials that may read it; to leave its key valid, add --anyway")
 		}
 		for _, id := range v.Keys {
 			info := revocation.KeyInfo{KeyID: id}
@@ -526,7 +526,7 @@ func (r *retirement) release(ctx context.Context) error {
 					"secret stay", k.name(), k.Why),
 				"to see the key: quilt-rotate keys get --admin "+cmp.Or(k.KeyID, "ID")+
 					"\nif nobody needs it, revoke it: quilt-rotate keys revoke --admin --anyway "+cmp.Or(k.KeyID, "ID")+
-					"\nto leave it, add --anyway")
+					"\nto leave the key valid, add --anyway")
 		}
 	}
 	if err := r.secret.Look(ctx); err != nil {

@@ -198,7 +198,7 @@ func (f *follower) next() string {
 			return step
 		}
 	}
-	return "waiting for the end"
+	return "waiting until the rotation ends"
 }
 
 // readLog shows new records of the function's log.

@@ -78,7 +78,7 @@ func (d *Operator) Unstick(ctx context.Context, s *managed.Secret, o UnstickOpti
 	}
 	d.Tell.Doing("examining the rotation")
 	if err := d.examine(ctx, s, f, o.Registry, &u); err != nil {
-		return u, left(err, "nothing was changed: the rotation is unchanged")
+		return u, left(err, "nothing was changed")
 	}
 	d.explain(s, u)
 	if o.Now {
@@ -86,12 +86,12 @@ func (d *Operator) Unstick(ctx context.Context, s *managed.Secret, o UnstickOpti
 			terminal.About(f.Timeout+stepMargin))
 		if over := s.Now.Sub(u.LastSign) > f.Timeout+stepMargin; !over {
 			if err := d.Confirm(ctx, what, s.Name); err != nil {
-				return u, left(err, "nothing was changed: the rotation is unchanged")
+				return u, left(err, "nothing was changed")
 			}
 		}
 	} else if ended, err := d.awaitSteps(ctx, s, u, f.Timeout+stepMargin); err != nil || ended {
 		u.Finished = err == nil
-		return u, left(err, "nothing was changed: the rotation is unchanged")
+		return u, left(err, "nothing was changed")
 	}
 	err = d.detachPending(ctx, s, pending.ID)
 	if errors.Is(err, errFinished) {
