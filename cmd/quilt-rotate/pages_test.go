@@ -76,14 +76,14 @@ func TestPages(t *testing.T) {
 	}
 	checkNoUnusedScript(t, pages)
 
-	worlds := &worlds{byScript: map[string]*world{}}
-	testscript.RunT(shown{t, worlds, nil}, testscript.Params{
+	fixtures := &fixtures{byScript: map[string]*fixture{}}
+	testscript.RunT(leakCheck{t, fixtures, nil}, testscript.Params{
 		Files: files,
 		Setup: func(env *testscript.Env) error {
 			env.Values[readerKey{}] = &reader{page: pages[strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")]}
-			return worlds.setUp(env)
+			return fixtures.setUp(env)
 		},
-		Cmds: readersCommands(),
+		Cmds: pageCommands(),
 	})
 }
 
@@ -127,8 +127,8 @@ type reader struct {
 
 type readerKey struct{}
 
-func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
-	list := commandsOfScripts()
+func pageCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
+	list := scriptCommands()
 	// type [STATUS [ANSWER...]]: runs the page's next command and compares its exit status, and its
 	// output with the page. With answers, the command runs at a terminal, where an answer is typed
 	// at each question. type all: runs the remaining commands.
@@ -150,8 +150,8 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 	// label SECRET LABEL...: puts the labels on the current version. ! label SECRET LABEL...:
 	// removes them.
 	list["label"] = func(ts *testscript.TestScript, neg bool, args []string) {
-		w := worldOf(ts)
-		version, _, err := w.Current(args[0])
+		f := fixtureOf(ts)
+		version, _, err := f.Current(args[0])
 		ts.Check(err)
 		for _, label := range args[1:] {
 			in := &secretsmanager.UpdateSecretVersionStageInput{SecretId: &args[0], VersionStage: &label,
@@ -159,18 +159,18 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 			if neg {
 				in.MoveToVersionId, in.RemoveFromVersionId = nil, &version
 			}
-			_, err := w.SecretsManager().UpdateSecretVersionStage(context.Background(), in)
+			_, err := f.SecretsManager().UpdateSecretVersionStage(context.Background(), in)
 			ts.Check(err)
 		}
 	}
 	// log-in ID: a consumer logs in with the key.
 	list["log-in"] = func(ts *testscript.TestScript, _ bool, args []string) {
-		w := worldOf(ts)
-		w.mu.Lock()
-		key, err := apikey.Parse(w.keys[args[0]])
-		w.mu.Unlock()
+		f := fixtureOf(ts)
+		f.mu.Lock()
+		key, err := apikey.Parse(f.keys[args[0]])
+		f.mu.Unlock()
 		ts.Check(err)
-		logsIn, err := w.Logins(context.Background(), key)
+		logsIn, err := f.Logins(context.Background(), key)
 		ts.Check(err)
 		if !logsIn {
 			ts.Fatalf("the key %s does not log in", args[0])
@@ -180,18 +180,18 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 	// event, ARN:SECRET stands for the secret's ARN, and LABEL:SECRET for the version with the
 	// label.
 	list["fails"] = func(ts *testscript.TestScript, _ bool, args []string) {
-		w := worldOf(ts)
+		f := fixtureOf(ts)
 		event := regexp.MustCompile(`(ARN|AWS[A-Z]+):([a-z/]+)`).ReplaceAllStringFunc(args[2],
 			func(text string) string {
 				stage, name, _ := strings.Cut(text, ":")
-				shot, err := w.Secrets.Snapshot(name)
+				shot, err := f.Secrets.Snapshot(name)
 				ts.Check(err)
 				if holder, ok := shot.Holder(stage); ok {
 					return holder.ID
 				}
 				return shot.ARN
 			})
-		answer, functionError, err := w.Lambda.Invoke(context.Background(), args[1], []byte(event))
+		answer, functionError, err := f.Lambda.Invoke(context.Background(), args[1], []byte(event))
 		ts.Check(err)
 		if functionError == "" || !strings.Contains(string(answer), `"errorType":"`+args[0]+`"`) {
 			ts.Fatalf("the function %s answered %s, want an error of type %s", args[1], answer, args[0])
@@ -199,18 +199,18 @@ func readersCommands() map[string]func(ts *testscript.TestScript, neg bool, args
 	}
 	// delete-pending-key SECRET: deletes the secret's pending key at the registry.
 	list["delete-pending-key"] = func(ts *testscript.TestScript, _ bool, args []string) {
-		w := worldOf(ts)
-		shot, err := w.Secrets.Snapshot(args[0])
+		f := fixtureOf(ts)
+		shot, err := f.Secrets.Snapshot(args[0])
 		ts.Check(err)
 		pending, _ := shot.Holder(vault.Pending)
 		value, err := apikey.ParseValue(redact.New(pending.Value), "")
 		ts.Check(err)
-		key, _ := w.Registry.KeyBySecret(value.Key().Reveal())
-		w.Registry.Delete(key.ID)
+		key, _ := f.Registry.KeyBySecret(value.Key().Reveal())
+		f.Registry.Delete(key.ID)
 	}
 	// reset-registry: resets all switches of the registry.
 	list["reset-registry"] = func(ts *testscript.TestScript, _ bool, _ []string) {
-		worldOf(ts).Registry.SetSwitches(func(s *quiltregistry.Switches) { *s = quiltregistry.Switches{} })
+		fixtureOf(ts).Registry.SetSwitches(func(s *quiltregistry.Switches) { *s = quiltregistry.Switches{} })
 	}
 	// all-typed: all commands of the page ran.
 	list["all-typed"] = func(ts *testscript.TestScript, _ bool, _ []string) {

@@ -21,8 +21,8 @@ func TestScripts(t *testing.T) {
 	// The scripts in testdata compare the output, the errors with their hints and the exit status
 	// of the command. No output may contain a key, a token or a password that was sent (promise 4).
 	t.Parallel()
-	worlds := &worlds{byScript: map[string]*world{}}
-	testscript.RunT(shown{t, worlds, nil}, testscript.Params{
+	fixtures := &fixtures{byScript: map[string]*fixture{}}
+	testscript.RunT(leakCheck{t, fixtures, nil}, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			script, err := os.ReadFile(filepath.Join("testdata", strings.TrimPrefix(filepath.Base(env.WorkDir),
@@ -30,14 +30,14 @@ func TestScripts(t *testing.T) {
 			if strings.Contains(string(script), "\nrun-advice 0 'aws ") && notInstalled("aws") {
 				env.T().Skip("SKIPPED: scripts that run advice with the AWS CLI: it is not installed")
 			}
-			return errors.Join(err, worlds.setUp(env))
+			return errors.Join(err, fixtures.setUp(env))
 		},
-		Cmds: commandsOfScripts(),
+		Cmds: scriptCommands(),
 	})
 }
 
 // setUp gives a script its own sandbox, and hides the machine's AWS configuration.
-func (w *worlds) setUp(env *testscript.Env) error {
+func (f *fixtures) setUp(env *testscript.Env) error {
 	for _, name := range awsVariables {
 		env.Setenv(name, "")
 	}
@@ -47,9 +47,9 @@ func (w *worlds) setUp(env *testscript.Env) error {
 	env.Setenv("EVENTS", events)
 	shapes, shapesErr := filepath.Abs("testdata/json")
 	env.Setenv("JSON", shapes)
-	own := &world{keys: map[string]string{}}
-	env.Values[worldKey{}] = own
-	w.add(filepath.Base(env.WorkDir), own)
+	own := &fixture{keys: map[string]string{}}
+	env.Values[fixtureKey{}] = own
+	f.add(filepath.Base(env.WorkDir), own)
 	env.Defer(own.close)
 	return errors.Join(err, shapesErr)
 }
@@ -61,7 +61,7 @@ var awsVariables = []string{
 	"QUILT_REGISTRY_URL", "QUILT_API_KEY", "QUILT_CA_BUNDLE",
 }
 
-func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
+func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	list := map[string]func(ts *testscript.TestScript, neg bool, args []string){
 		"at-terminal": atTerminal,
 		"json":        jsonFields,
@@ -76,15 +76,15 @@ func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, ar
 				ts.Fatalf("exit status %s, want %s", got, args[0])
 			}
 			checkPlain(ts, args[1:])
-			worldOf(ts).advice = ts.ReadFile("stdout") + ts.ReadFile("stderr")
+			fixtureOf(ts).advice = ts.ReadFile("stdout") + ts.ReadFile("stderr")
 		},
 		"run-advice": runAdvice,
 	}
-	for _, commands := range []map[string]func(*world, *testscript.TestScript, bool, []string){worldCommands,
+	for _, commands := range []map[string]func(*fixture, *testscript.TestScript, bool, []string){fixtureCommands,
 		incidentCommands, reportCommands} {
 		for name, command := range commands {
 			list[name] = func(ts *testscript.TestScript, neg bool, args []string) {
-				command(worldOf(ts), ts, neg,
+				command(fixtureOf(ts), ts, neg,
 					args)
 			}
 		}
@@ -96,7 +96,7 @@ func commandsOfScripts() map[string]func(ts *testscript.TestScript, neg bool, ar
 // advises the command. It runs here, with the arguments, and ends with the exit status. Advice that
 // does not work fails the script.
 func runAdvice(ts *testscript.TestScript, _ bool, args []string) {
-	if !strings.Contains(worldOf(ts).advice, args[1]) {
+	if !strings.Contains(fixtureOf(ts).advice, args[1]) {
 		ts.Fatalf("the last output does not advise %q", args[1])
 	}
 	got := "0"
@@ -122,38 +122,38 @@ func checkPlain(ts *testscript.TestScript, command []string) {
 	}
 }
 
-// worlds are the sandboxes of the running scripts.
-type worlds struct {
+// fixtures are the sandboxes of the running scripts.
+type fixtures struct {
 	mu       sync.Mutex
-	byScript map[string]*world // by the script's name
+	byScript map[string]*fixture // by the script's name
 }
 
-func (w *worlds) add(workDir string, added *world) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.byScript[strings.TrimPrefix(workDir, "script-")] = added
+func (f *fixtures) add(workDir string, added *fixture) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.byScript[strings.TrimPrefix(workDir, "script-")] = added
 }
 
-func (w *worlds) of(script string) *world {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.byScript[script]
+func (f *fixtures) of(script string) *fixture {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.byScript[script]
 }
 
-// shown is a test that searches the output of its scripts for secrets, whether they fail or not.
-type shown struct {
+// leakCheck is a test that searches the output of its scripts for secrets, whether they fail or not.
+type leakCheck struct {
 	*testing.T
-	worlds     *worlds
+	fixtures   *fixtures
 	transcript *strings.Builder
 }
 
-func (s shown) Parallel() { s.T.Parallel() }
+func (s leakCheck) Parallel() { s.T.Parallel() }
 
 // Verbose lets the script print its whole output.
-func (s shown) Verbose() bool { return true }
+func (s leakCheck) Verbose() bool { return true }
 
 // Log records the output, and prints it with -v.
-func (s shown) Log(args ...any) {
+func (s leakCheck) Log(args ...any) {
 	s.Helper()
 	if s.transcript != nil {
 		fmt.Fprintln(s.transcript, args...)
@@ -164,22 +164,22 @@ func (s shown) Log(args ...any) {
 }
 
 // Run runs one script.
-func (s shown) Run(name string, script func(testscript.T)) {
+func (s leakCheck) Run(name string, script func(testscript.T)) {
 	s.T.Run(name, func(t *testing.T) {
-		own := shown{t, s.worlds, &strings.Builder{}}
+		own := leakCheck{t, s.fixtures, &strings.Builder{}}
 		t.Cleanup(func() {
 			if t.Failed() && !testing.Verbose() {
 				t.Log(own.transcript.String())
 			}
-			if w := s.worlds.of(name); w != nil {
-				own.lookFor(w.canaries(), own.transcript.String())
+			if f := s.fixtures.of(name); f != nil {
+				own.findSecrets(f.canaries(), own.transcript.String())
 			}
 		})
 		script(own)
 	})
 }
 
-func (s shown) lookFor(canaries *sandboxtest.Canaries, output string) {
+func (s leakCheck) findSecrets(canaries *sandboxtest.Canaries, output string) {
 	s.Helper()
 	if what := canaries.Find(output); what != "" {
 		s.Errorf("the output contains part of %s", what)

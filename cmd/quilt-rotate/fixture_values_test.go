@@ -25,17 +25,17 @@ import (
 var keyInText = regexp.MustCompile(`\bKEY\b`) // but not QUILT_API_KEY
 
 // withKey returns the text with the secret's current key in place of KEY.
-func (w *world) withKey(ts *testscript.TestScript, secret, text string) string {
+func (f *fixture) withKey(ts *testscript.TestScript, secret, text string) string {
 	if !keyInText.MatchString(text) {
 		return text
 	}
-	return keyInText.ReplaceAllLiteralString(text, w.current(ts, secret).Secret)
+	return keyInText.ReplaceAllLiteralString(text, f.current(ts, secret).Secret)
 }
 
 // login-code FILE [USER]: writes the code that the registry's login page shows the user to the
 // file.
-func (w *world) loginCode(ts *testscript.TestScript, _ bool, args []string) {
-	address := w.RegistryURL + "/login"
+func (f *fixture) loginCode(ts *testscript.TestScript, _ bool, args []string) {
+	address := f.RegistryURL + "/login"
 	if len(args) > 1 {
 		address += "?user=" + args[1]
 	}
@@ -52,15 +52,15 @@ func (w *world) loginCode(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // key-file FILE SECRET: writes the secret's current key to the file.
-func (w *world) keyFile(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(" "+w.current(ts, args[1]).Secret+" \n"), 0o600))
+func (f *fixture) keyFile(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(" "+f.current(ts, args[1]).Secret+" \n"), 0o600))
 }
 
 // current-value SECRET VALUE: the current value is exactly that one. KEY in it stands for the
 // current key.
-func (w *world) currentValue(ts *testscript.TestScript, _ bool, args []string) {
-	want := w.withKey(ts, args[0], args[1])
-	shot, err := w.Secrets.Snapshot(args[0])
+func (f *fixture) currentValue(ts *testscript.TestScript, _ bool, args []string) {
+	want := f.withKey(ts, args[0], args[1])
+	shot, err := f.Secrets.Snapshot(args[0])
 	ts.Check(err)
 	if current, _ := shot.Holder(vault.Current); current.Value != want {
 		ts.Fatalf("the current value of %s differs", args[0])
@@ -68,11 +68,11 @@ func (w *world) currentValue(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // count-created SECRET N: the registry has N keys with the mark of the secret.
-func (w *world) countCreated(ts *testscript.TestScript, _ bool, args []string) {
-	shot, err := w.Secrets.Snapshot(args[0])
+func (f *fixture) countCreated(ts *testscript.TestScript, _ bool, args []string) {
+	shot, err := f.Secrets.Snapshot(args[0])
 	ts.Check(err)
 	n := 0
-	for _, k := range w.Registry.Keys() {
+	for _, k := range f.Registry.Keys() {
 		if mark, ours := apikey.MarkOf(k.Name); ours && mark == apikey.SecretMark(shot.ARN) {
 			n++
 		}
@@ -84,8 +84,8 @@ func (w *world) countCreated(ts *testscript.TestScript, _ bool, args []string) {
 
 // has-tag SECRET NAME VALUE: the secret has the tag. ! has-tag SECRET NAME: it does not have the
 // tag.
-func (w *world) hasTag(ts *testscript.TestScript, neg bool, args []string) {
-	out, err := w.SecretsManager().DescribeSecret(context.Background(),
+func (f *fixture) hasTag(ts *testscript.TestScript, neg bool, args []string) {
+	out, err := f.SecretsManager().DescribeSecret(context.Background(),
 		&secretsmanager.DescribeSecretInput{SecretId: &args[0]})
 	ts.Check(err)
 	have, there := "", false
@@ -101,15 +101,15 @@ func (w *world) hasTag(ts *testscript.TestScript, neg bool, args []string) {
 
 // lose-answers OPERATION [N]: the next N requests for the operation are carried out, but their
 // answers are lost. The default is 1.
-func (w *world) loseAnswers(ts *testscript.TestScript, _ bool, args []string) {
+func (f *fixture) loseAnswers(ts *testscript.TestScript, _ bool, args []string) {
 	left := 1
 	if len(args) > 1 {
 		left = atoi(ts, args[1])
 	}
-	w.addFault(sandboxtest.On(func(c *wire.Call, next func()) {
+	f.addFault(sandboxtest.On(func(c *wire.Call, next func()) {
 		next()
-		w.mu.Lock()
-		defer w.mu.Unlock()
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		if left > 0 {
 			left--
 			c.Cut()
@@ -119,26 +119,26 @@ func (w *world) loseAnswers(ts *testscript.TestScript, _ bool, args []string) {
 
 // edit-before OPERATION SECRET VALUE: somebody stores the value right before the next request for
 // the operation.
-func (w *world) editBefore(ts *testscript.TestScript, _ bool, args []string) {
+func (f *fixture) editBefore(ts *testscript.TestScript, _ bool, args []string) {
 	var once sync.Once
-	w.addFault(sandboxtest.On(func(_ *wire.Call, next func()) {
-		once.Do(func() { w.edit(ts, false, args[1:]) })
+	f.addFault(sandboxtest.On(func(_ *wire.Call, next func()) {
+		once.Do(func() { f.edit(ts, false, args[1:]) })
 		next()
 	}, args[0]))
 }
 
-func (w *world) addFault(fault wire.Hook) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.faults = append(slices.Clone(w.faults), fault)
+func (f *fixture) addFault(fault wire.Hook) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = append(slices.Clone(f.faults), fault)
 }
 
 // foreign-secret NAME: creates a secret that another program's function rotates.
-func (w *world) foreignSecret(ts *testscript.TestScript, _ bool, args []string) {
-	w.secret(ts, false, []string{args[0], "bare"})
-	_, err := w.Lambda.Add(awslambda.Config{Name: "others", Handler: nothing{}})
+func (f *fixture) foreignSecret(ts *testscript.TestScript, _ bool, args []string) {
+	f.secret(ts, false, []string{args[0], "bare"})
+	_, err := f.Lambda.Add(awslambda.Config{Name: "others", Handler: nothing{}})
 	ts.Check(err)
-	_, err = w.SecretsManager().RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{
+	_, err = f.SecretsManager().RotateSecret(context.Background(), &secretsmanager.RotateSecretInput{
 		SecretId: &args[0], RotationLambdaARN: aws.String(sandboxtest.FunctionARN("others")),
 		RotateImmediately: aws.Bool(false),
 		RotationRules:     &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
@@ -147,8 +147,8 @@ func (w *world) foreignSecret(ts *testscript.TestScript, _ bool, args []string) 
 }
 
 // other-function NAME URL: adds a rotate function of another stack, for another registry.
-func (w *world) otherFunction(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.Lambda.Add(awslambda.Config{
+func (f *fixture) otherFunction(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := f.Lambda.Add(awslambda.Config{
 		Name: args[0], Handler: nothing{}, Environment: map[string]string{settings.EnvRegistryURL: args[1]},
 		Tags: map[string]string{settings.TagRevokeFunction: "revoke"},
 	})
@@ -161,15 +161,15 @@ type nothing struct{}
 func (nothing) Invoke(context.Context, []byte) ([]byte, error) { return []byte("null"), nil }
 
 // equal A B: the texts are equal. ! equal A B: they differ.
-func (w *world) equal(ts *testscript.TestScript, neg bool, args []string) {
+func (f *fixture) equal(ts *testscript.TestScript, neg bool, args []string) {
 	if (args[0] == args[1]) == neg {
 		ts.Fatalf("%s and %s: equal is %t, want %t", args[0], args[1], neg, !neg)
 	}
 }
 
 // version VARIABLE SECRET LABEL: sets the variable to the id of the version with the label.
-func (w *world) version(ts *testscript.TestScript, _ bool, args []string) {
-	shot, err := w.Secrets.Snapshot(args[1])
+func (f *fixture) version(ts *testscript.TestScript, _ bool, args []string) {
+	shot, err := f.Secrets.Snapshot(args[1])
 	ts.Check(err)
 	v, ok := shot.Holder(args[2])
 	if !ok {
@@ -179,22 +179,22 @@ func (w *world) version(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // plain-secret NAME VALUE: creates a secret with only that value.
-func (w *world) plainSecret(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0],
+func (f *fixture) plainSecret(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := f.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0],
 		SecretString: &args[1]})
 	ts.Check(err)
 }
 
 // secret-exists SECRET: the secret exists. ! secret-exists SECRET: it does not.
-func (w *world) secretExists(ts *testscript.TestScript, neg bool, args []string) {
-	if _, err := w.Secrets.Snapshot(args[0]); (err == nil) == neg {
+func (f *fixture) secretExists(ts *testscript.TestScript, neg bool, args []string) {
+	if _, err := f.Secrets.Snapshot(args[0]); (err == nil) == neg {
 		ts.Fatalf("secret %s: exists is %t, want %t", args[0], neg, !neg)
 	}
 }
 
 // binary-secret NAME: creates a secret with a binary value.
-func (w *world) binarySecret(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0],
+func (f *fixture) binarySecret(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := f.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0],
 		SecretBinary: []byte{1, 2, 3}})
 	ts.Check(err)
 }

@@ -28,8 +28,8 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// world is the sandbox of one script. It runs the built functions.
-type world struct {
+// fixture is the sandbox of one script. It runs the built functions.
+type fixture struct {
 	*scene.Scene
 	trail *awsathena.Server
 
@@ -41,108 +41,108 @@ type world struct {
 	advice   string            // output of the last `status`
 }
 
-type worldKey struct{}
+type fixtureKey struct{}
 
-func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
+func fixtureOf(ts *testscript.TestScript) *fixture { return ts.Value(fixtureKey{}).(*fixture) }
 
-func (w *world) close() {
-	if w.Scene != nil {
-		_ = w.Close()
+func (f *fixture) close() {
+	if f.Scene != nil {
+		_ = f.Close()
 	}
 }
 
 // canaries returns the secret texts that were sent and must not be in any output. The credentials
 // that the sandbox prints are not secret.
-func (w *world) canaries() *sandboxtest.Canaries {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (f *fixture) canaries() *sandboxtest.Canaries {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	canaries := sandboxtest.NewCanaries()
-	canaries.AddFrom(w.requests)
-	for _, secret := range w.keys {
+	canaries.AddFrom(f.requests)
+	for _, secret := range f.keys {
 		canaries.Add("a key", secret)
 	}
 	return canaries
 }
 
 // observe records every request, and applies the script's faults.
-func (w *world) observe(c *wire.Call, next func()) {
-	w.mu.Lock()
-	faults := w.faults
-	w.mu.Unlock()
+func (f *fixture) observe(c *wire.Call, next func()) {
+	f.mu.Lock()
+	faults := f.faults
+	f.mu.Unlock()
 	for _, fault := range faults {
 		inner := next
 		next = func() { fault(c, inner) }
 	}
 	next()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.requests = append(w.requests, sandboxtest.Observed(c))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests = append(f.requests, sandboxtest.Observed(c))
 }
 
-// worldCommands prepare and check the sandbox of a script. Each is described at its method.
-var worldCommands = map[string]func(w *world, ts *testscript.TestScript, neg bool, args []string){
-	"sandbox":          (*world).start,
-	"secret":           (*world).secret,
-	"advance":          (*world).advance,
-	"key":              (*world).key,
-	"logs-in":          (*world).logsIn,
-	"expire-key":       (*world).expireKey,
-	"delete-key":       (*world).deleteKey,
-	"edit":             (*world).edit,
-	"stuck-rotation":   (*world).stuckRotation,
-	"rotate":           (*world).rotate,
-	"sweep":            (*world).sweep,
-	"registry":         (*world).switches,
-	"refuse":           (*world).refuse,
-	"stall":            (*world).stall,
-	"wait-stalled":     (*world).waitStalled,
-	"wait-interrupted": (*world).waitInterrupted,
-	"release":          (*world).release,
-	"athena":           (*world).athena,
-	"many-keys":        (*world).manyKeys,
-	"admin-key":        (*world).adminKey,
-	"use-current":      (*world).useCurrent,
-	"wait-query":       (*world).waitQuery,
+// fixtureCommands prepare and check the sandbox of a script. Each is described at its method.
+var fixtureCommands = map[string]func(f *fixture, ts *testscript.TestScript, neg bool, args []string){
+	"sandbox":          (*fixture).start,
+	"secret":           (*fixture).secret,
+	"advance":          (*fixture).advance,
+	"key":              (*fixture).key,
+	"logs-in":          (*fixture).logsIn,
+	"expire-key":       (*fixture).expireKey,
+	"delete-key":       (*fixture).deleteKey,
+	"edit":             (*fixture).edit,
+	"stuck-rotation":   (*fixture).stuckRotation,
+	"rotate":           (*fixture).rotate,
+	"sweep":            (*fixture).sweep,
+	"registry":         (*fixture).switches,
+	"refuse":           (*fixture).refuse,
+	"stall":            (*fixture).stall,
+	"wait-stalled":     (*fixture).waitStalled,
+	"wait-interrupted": (*fixture).waitInterrupted,
+	"release":          (*fixture).release,
+	"athena":           (*fixture).athena,
+	"many-keys":        (*fixture).manyKeys,
+	"admin-key":        (*fixture).adminKey,
+	"use-current":      (*fixture).useCurrent,
+	"wait-query":       (*fixture).waitQuery,
 
-	"edit-answers": (*world).editAnswers,
-	"set-api-key":  (*world).setAPIKey,
-	"write":        (*world).write,
-	"issuer":       (*world).issuer,
-	"tag":          (*world).tag,
-	"label-key":    (*world).labelKey,
-	"replica":      (*world).replica,
-	"untag":        (*world).untag,
-	"fill-labels":  (*world).fillLabels,
-	"replica-of":   (*world).replicaOf,
-	"copy-secret":  (*world).copySecret,
-	"count-keys":   (*world).countKeys,
+	"edit-answers": (*fixture).editAnswers,
+	"set-api-key":  (*fixture).setAPIKey,
+	"write":        (*fixture).write,
+	"issuer":       (*fixture).issuer,
+	"tag":          (*fixture).tag,
+	"label-key":    (*fixture).labelKey,
+	"replica":      (*fixture).replica,
+	"untag":        (*fixture).untag,
+	"fill-labels":  (*fixture).fillLabels,
+	"replica-of":   (*fixture).replicaOf,
+	"copy-secret":  (*fixture).copySecret,
+	"count-keys":   (*fixture).countKeys,
 
-	"login-code":     (*world).loginCode,
-	"current-value":  (*world).currentValue,
-	"count-created":  (*world).countCreated,
-	"has-tag":        (*world).hasTag,
-	"lose-answers":   (*world).loseAnswers,
-	"edit-before":    (*world).editBefore,
-	"foreign-secret": (*world).foreignSecret,
-	"equal":          (*world).equal,
-	"version":        (*world).version,
-	"plain-secret":   (*world).plainSecret,
-	"binary-secret":  (*world).binarySecret,
-	"secret-exists":  (*world).secretExists,
-	"other-function": (*world).otherFunction,
-	"key-file":       (*world).keyFile,
-	"schedule":       (*world).schedule,
-	"parameters":     (*world).parameters,
-	"wait-rotation":  (*world).waitRotation,
-	"other-stack":    (*world).otherStack,
-	"encrypt":        (*world).encrypt,
+	"login-code":     (*fixture).loginCode,
+	"current-value":  (*fixture).currentValue,
+	"count-created":  (*fixture).countCreated,
+	"has-tag":        (*fixture).hasTag,
+	"lose-answers":   (*fixture).loseAnswers,
+	"edit-before":    (*fixture).editBefore,
+	"foreign-secret": (*fixture).foreignSecret,
+	"equal":          (*fixture).equal,
+	"version":        (*fixture).version,
+	"plain-secret":   (*fixture).plainSecret,
+	"binary-secret":  (*fixture).binarySecret,
+	"secret-exists":  (*fixture).secretExists,
+	"other-function": (*fixture).otherFunction,
+	"key-file":       (*fixture).keyFile,
+	"schedule":       (*fixture).schedule,
+	"parameters":     (*fixture).parameters,
+	"wait-rotation":  (*fixture).waitRotation,
+	"other-stack":    (*fixture).otherStack,
+	"encrypt":        (*fixture).encrypt,
 }
 
 // sandbox [tries=N] [timeout=DURATION] [NAME=VALUE...]: starts the sandbox and points the script's
 // environment to it. A rotation is tried N times. The timeout is that of the rotate function: it
 // ends a step that waits until the registry accepts a new key. The variables are those of the
 // revoke function.
-func (w *world) start(ts *testscript.TestScript, _ bool, args []string) {
+func (f *fixture) start(ts *testscript.TestScript, _ bool, args []string) {
 	options := scene.Options{Functions: scene.In(folder), RevokeEnvironment: map[string]string{}}
 	for _, arg := range args {
 		name, value, ok := strings.Cut(arg, "=")
@@ -158,22 +158,22 @@ func (w *world) start(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	var err error
-	w.Scene, err = scene.Open(options)
+	f.Scene, err = scene.Open(options)
 	ts.Check(err)
-	w.Hooks.Set(w.observe)
-	for _, variable := range w.Exports() {
+	f.Hooks.Set(f.observe)
+	for _, variable := range f.Exports() {
 		if variable[0] != settings.EnvRegistryURL { // the commands must find the registry themselves
 			ts.Setenv(variable[0], variable[1])
 		}
 	}
-	ts.Setenv("REGISTRY", w.RegistryURL)
-	ts.Setenv("ADDRESS", strings.TrimPrefix(w.RegistryURL, "http:"))
+	ts.Setenv("REGISTRY", f.RegistryURL)
+	ts.Setenv("ADDRESS", strings.TrimPrefix(f.RegistryURL, "http:"))
 }
 
 // secret NAME [blank|plain|bare]: creates a secret with its first key, with the tags and the
 // rotation of a deployment. blank: it waits for its first key. plain: the value is only the key.
 // bare: it has no tags and no rotation.
-func (w *world) secret(ts *testscript.TestScript, _ bool, args []string) {
+func (f *fixture) secret(ts *testscript.TestScript, _ bool, args []string) {
 	name, kind := args[0], ""
 	if len(args) > 1 {
 		kind = args[1]
@@ -181,13 +181,13 @@ func (w *world) secret(ts *testscript.TestScript, _ bool, args []string) {
 	value, tags := "{}", []types.Tag{
 		{Key: aws.String(settings.TagKeyName), Value: aws.String("pipeline-prod")},
 		{Key: aws.String(settings.TagGrace), Value: aws.String("24h")},
-		{Key: aws.String(settings.TagRegistry), Value: aws.String(w.RegistryURL)},
+		{Key: aws.String(settings.TagRegistry), Value: aws.String(f.RegistryURL)},
 	}
 	if kind != "blank" {
-		made, err := w.MakeKey(context.Background(), "first-prod-2026q4")
+		made, err := f.MakeKey(context.Background(), "first-prod-2026q4")
 		ts.Check(err)
-		w.keep(name, made.Secret.Reveal())
-		value = w.Value(made.Secret)
+		f.keep(name, made.Secret.Reveal())
+		value = f.Value(made.Secret)
 		if kind == "plain" {
 			value = made.Secret.Reveal()
 		}
@@ -195,32 +195,32 @@ func (w *world) secret(ts *testscript.TestScript, _ bool, args []string) {
 	if kind == "bare" {
 		tags = nil
 	}
-	arn, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &name,
+	arn, err := f.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &name,
 		SecretString: &value, Tags: tags})
 	ts.Check(err)
 	if kind != "bare" {
-		ts.Check(w.ConfigureRotation(context.Background(), arn))
+		ts.Check(f.ConfigureRotation(context.Background(), arn))
 	}
 }
 
-func (w *world) keep(name, secret string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.keys[name] = secret
+func (f *fixture) keep(name, secret string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.keys[name] = secret
 }
 
 // advance DURATION: advances the sandbox's clock.
-func (w *world) advance(ts *testscript.TestScript, _ bool, args []string) {
+func (f *fixture) advance(ts *testscript.TestScript, _ bool, args []string) {
 	d, err := time.ParseDuration(args[0])
 	ts.Check(err)
-	w.Clock.Advance(d)
+	f.Clock.Advance(d)
 }
 
 // current returns the key in the value of AWSCURRENT.
-func (w *world) current(ts *testscript.TestScript, secret string) quiltregistry.APIKey {
-	_, value, err := w.Current(secret)
+func (f *fixture) current(ts *testscript.TestScript, secret string) quiltregistry.APIKey {
+	_, value, err := f.Current(secret)
 	ts.Check(err)
-	key, ok := w.Registry.KeyBySecret(value.Key().Reveal())
+	key, ok := f.Registry.KeyBySecret(value.Key().Reveal())
 	if !ok {
 		ts.Fatalf("the registry does not know the current key of %s", secret)
 	}
@@ -228,82 +228,82 @@ func (w *world) current(ts *testscript.TestScript, secret string) quiltregistry.
 }
 
 // key VARIABLE SECRET: sets the variable to the id of the secret's current key.
-func (w *world) key(ts *testscript.TestScript, _ bool, args []string) {
-	key := w.current(ts, args[1])
-	w.keep(key.ID, key.Secret)
+func (f *fixture) key(ts *testscript.TestScript, _ bool, args []string) {
+	key := f.current(ts, args[1])
+	f.keep(key.ID, key.Secret)
 	ts.Setenv(args[0], key.ID)
 }
 
 // logs-in ID...: each key logs in. ! logs-in ID...: none of them does.
-func (w *world) logsIn(ts *testscript.TestScript, neg bool, args []string) {
+func (f *fixture) logsIn(ts *testscript.TestScript, neg bool, args []string) {
 	for _, id := range args {
-		w.mu.Lock()
-		secret, known := w.keys[id]
-		w.mu.Unlock()
+		f.mu.Lock()
+		secret, known := f.keys[id]
+		f.mu.Unlock()
 		if !known {
 			ts.Fatalf("the script has not read the key %s", id)
 		}
-		if w.Registry.Alive(secret) == neg {
+		if f.Registry.Alive(secret) == neg {
 			ts.Fatalf("key %s: logs in is %t, want %t", id, neg, !neg)
 		}
 	}
 }
 
 // expire-key SECRET: the secret's current key expires now.
-func (w *world) expireKey(ts *testscript.TestScript, _ bool, args []string) {
-	w.Registry.Expire(w.current(ts, args[0]).ID)
+func (f *fixture) expireKey(ts *testscript.TestScript, _ bool, args []string) {
+	f.Registry.Expire(f.current(ts, args[0]).ID)
 }
 
 // delete-key SECRET: deletes the secret's current key at the registry.
-func (w *world) deleteKey(ts *testscript.TestScript, _ bool, args []string) {
-	key := w.current(ts, args[0])
-	w.keep(key.ID, key.Secret)
-	w.Registry.Delete(key.ID)
+func (f *fixture) deleteKey(ts *testscript.TestScript, _ bool, args []string) {
+	key := f.current(ts, args[0])
+	f.keep(key.ID, key.Secret)
+	f.Registry.Delete(key.ID)
 }
 
 // edit SECRET VALUE: stores another current value. KEY in it stands for the current key.
-func (w *world) edit(ts *testscript.TestScript, _ bool, args []string) {
-	value := w.withKey(ts, args[0], args[1])
-	_, err := w.SecretsManager().PutSecretValue(context.Background(),
+func (f *fixture) edit(ts *testscript.TestScript, _ bool, args []string) {
+	value := f.withKey(ts, args[0], args[1])
+	_, err := f.SecretsManager().PutSecretValue(context.Background(),
 		&secretsmanager.PutSecretValueInput{SecretId: &args[0], SecretString: &value})
 	ts.Check(err)
 }
 
 // stuck-rotation SECRET: AWSPENDING is on a version without a value, and the rotation does not
 // continue.
-func (w *world) stuckRotation(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.Secrets.StartPending(args[0], uuid.NewString())
+func (f *fixture) stuckRotation(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := f.Secrets.StartPending(args[0], uuid.NewString())
 	ts.Check(err)
 }
 
 // rotate SECRET [TOKEN]: rotates the secret without the command. The token becomes the version's
 // id.
-func (w *world) rotate(ts *testscript.TestScript, _ bool, args []string) {
+func (f *fixture) rotate(ts *testscript.TestScript, _ bool, args []string) {
 	in := &secretsmanager.RotateSecretInput{SecretId: &args[0]}
 	if len(args) > 1 {
 		in.ClientRequestToken = &args[1]
 	}
-	_, err := w.SecretsManager().RotateSecret(context.Background(), in)
+	_, err := f.SecretsManager().RotateSecret(context.Background(), in)
 	ts.Check(err)
-	ts.Check(w.Secrets.WaitRotation(context.Background(), args[0]))
+	ts.Check(f.Secrets.WaitRotation(context.Background(), args[0]))
 }
 
 // encrypt SECRET POLICY: encrypts the secret with a KMS key that has the policy.
-func (w *world) encrypt(ts *testscript.TestScript, _ bool, args []string) {
-	key := w.Keys.Put("1234", awskms.Key{Policy: args[1]})
-	_, err := w.SecretsManager().UpdateSecret(context.Background(),
+func (f *fixture) encrypt(ts *testscript.TestScript, _ bool, args []string) {
+	key := f.Keys.Put("1234", awskms.Key{Policy: args[1]})
+	_, err := f.SecretsManager().UpdateSecret(context.Background(),
 		&secretsmanager.UpdateSecretInput{SecretId: &args[0], KmsKeyId: &key})
 	ts.Check(err)
 }
 
 // sweep SECRET: sweeps the secret without the command.
-func (w *world) sweep(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.Sweep(context.Background(), args[0])
+func (f *fixture) sweep(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := f.Sweep(context.Background(), args[0])
 	ts.Check(err)
 }
 
 // registry SWITCH [VALUE]: changes how the registry behaves from now on.
-func (w *world) switches(ts *testscript.TestScript, _ bool, args []string) {
+func (f *fixture) switches(ts *testscript.TestScript, _ bool, args []string) {
 	value := ""
 	if len(args) > 1 {
 		value = args[1]
@@ -325,7 +325,7 @@ func (w *world) switches(ts *testscript.TestScript, _ bool, args []string) {
 	if !known {
 		ts.Fatalf("unknown switch %s", args[0])
 	}
-	w.Registry.SetSwitches(set)
+	f.Registry.SetSwitches(set)
 }
 
 func atoi(ts *testscript.TestScript, text string) int {
@@ -342,42 +342,42 @@ func duration(ts *testscript.TestScript, text string) time.Duration {
 
 // edit-answers OPERATION OLD NEW: replaces OLD by NEW in the answers to the operation, until
 // another command sets a fault.
-func (w *world) editAnswers(_ *testscript.TestScript, _ bool, args []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.faults = []wire.Hook{sandboxtest.On(sandboxtest.EditAnswer(args[1], args[2]), args[0])}
+func (f *fixture) editAnswers(_ *testscript.TestScript, _ bool, args []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = []wire.Hook{sandboxtest.On(sandboxtest.EditAnswer(args[1], args[2]), args[0])}
 }
 
 // set-api-key [admin]: sets QUILT_API_KEY to a key of the ordinary user, or of the administrator,
 // and OWN to the key's id.
-func (w *world) setAPIKey(ts *testscript.TestScript, _ bool, args []string) {
+func (f *fixture) setAPIKey(ts *testscript.TestScript, _ bool, args []string) {
 	email := sandbox.UserEmail
 	if len(args) > 0 {
 		email = sandbox.AdminEmail
 	}
-	id, secret := w.Registry.MintKey(email, "by-hand-2026q4", settings.DefaultExpiresInDays)
-	w.keep(id, secret)
+	id, secret := f.Registry.MintKey(email, "by-hand-2026q4", settings.DefaultExpiresInDays)
+	f.keep(id, secret)
 	ts.Setenv("QUILT_API_KEY", secret)
 	ts.Setenv("OWN", id)
 }
 
 // write FILE TEXT: writes a file for standard input. PASSWORD in the text stands for the user's
 // password, KEY:ID for a key that the script has read, and HASH:ID for the key's SHA-256 in hex.
-func (w *world) write(ts *testscript.TestScript, _ bool, args []string) {
+func (f *fixture) write(ts *testscript.TestScript, _ bool, args []string) {
 	text := strings.ReplaceAll(args[1], "PASSWORD", sandbox.UserPassword)
-	w.mu.Lock()
-	for id, secret := range w.keys {
+	f.mu.Lock()
+	for id, secret := range f.keys {
 		text = strings.ReplaceAll(text, "KEY:"+id, secret)
 		text = strings.ReplaceAll(text, "HASH:"+id, fmt.Sprintf("%x", sha256.Sum256([]byte(secret))))
 	}
-	w.mu.Unlock()
+	f.mu.Unlock()
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text+"\n"), 0o600))
 }
 
 // issuer NAME user|admin|unlisted|others|broken: creates a secret with an issuing credential. user
 // and admin: the password of that user, for prod/*. unlisted: the ordinary user's, without a list
 // of secrets. others: the ordinary user's, for other secrets. broken: not a credential.
-func (w *world) issuer(ts *testscript.TestScript, _ bool, args []string) {
+func (f *fixture) issuer(ts *testscript.TestScript, _ bool, args []string) {
 	value := map[string]string{
 		"user": fmt.Sprintf(`{"username": %q, "password": %q, "serves": ["prod/*"]}`, sandbox.UserName,
 			sandbox.UserPassword),
@@ -388,15 +388,15 @@ func (w *world) issuer(ts *testscript.TestScript, _ bool, args []string) {
 			sandbox.UserPassword),
 		"broken": `{"user": "somebody"}`,
 	}[args[1]]
-	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0],
+	_, err := f.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &args[0],
 		SecretString: &value})
 	ts.Check(err)
 }
 
 // schedule disabled: the schedule of the sweeps is disabled and otherwise unchanged. ! schedule
 // disabled: it is enabled.
-func (w *world) schedule(ts *testscript.TestScript, neg bool, _ []string) {
-	members := w.Schedules.Members(scene.ScheduleName)
+func (f *fixture) schedule(ts *testscript.TestScript, neg bool, _ []string) {
+	members := f.Schedules.Members(scene.ScheduleName)
 	if disabled := string(members["State"]) == `"DISABLED"`; disabled == neg {
 		ts.Fatalf("the schedule is %s", members["State"])
 	}
@@ -409,48 +409,48 @@ func (w *world) schedule(ts *testscript.TestScript, neg bool, _ []string) {
 
 // parameters [FUNCTION]: a stack publishes its rotate function. Without an argument, no stack is
 // deployed.
-func (w *world) parameters(_ *testscript.TestScript, _ bool, args []string) {
+func (f *fixture) parameters(_ *testscript.TestScript, _ bool, args []string) {
 	const name = "/quilt-rotate/sandbox/rotate-function-arn"
-	w.Parameters.Delete(name)
+	f.Parameters.Delete(name)
 	if len(args) > 0 {
-		w.Parameters.Put(name, w.RotateARN)
+		f.Parameters.Put(name, f.RotateARN)
 	}
 }
 
 // other-stack FUNCTION [beside]: deletes the stack and deploys another one whose rotate function
 // has the name. beside: both stacks exist.
-func (w *world) otherStack(ts *testscript.TestScript, _ bool, args []string) {
+func (f *fixture) otherStack(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) == 1 {
-		w.Lambda.Remove(sandbox.RotateFunction)
-		w.parameters(ts, false, nil)
+		f.Lambda.Remove(sandbox.RotateFunction)
+		f.parameters(ts, false, nil)
 	}
-	arn, err := w.AddFunction(args[0], scene.In(folder).Rotate, scene.FunctionTimeout, nil, func(c *awslambda.Config) {
+	arn, err := f.AddFunction(args[0], scene.In(folder).Rotate, scene.FunctionTimeout, nil, func(c *awslambda.Config) {
 		c.Tags = map[string]string{settings.TagRevokeFunction: sandbox.RevokeFunction,
 			settings.TagSchedule: scene.ScheduleName}
 	})
 	ts.Check(err)
-	w.Parameters.Put("/quilt-rotate/"+args[0]+"/rotate-function-arn", arn)
+	f.Parameters.Put("/quilt-rotate/"+args[0]+"/rotate-function-arn", arn)
 }
 
 // wait-rotation SECRET: waits until the secret's rotation has ended, and so have its retries by
 // Secrets Manager.
-func (w *world) waitRotation(_ *testscript.TestScript, _ bool, args []string) {
-	_ = w.Secrets.WaitRotation(context.Background(), args[0]) // its error is how the rotation ended
+func (f *fixture) waitRotation(_ *testscript.TestScript, _ bool, args []string) {
+	_ = f.Secrets.WaitRotation(context.Background(), args[0]) // its error is how the rotation ended
 }
 
 // tag SECRET NAME VALUE: sets the tag.
-func (w *world) tag(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{
+func (f *fixture) tag(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := f.SecretsManager().TagResource(context.Background(), &secretsmanager.TagResourceInput{
 		SecretId: &args[0], Tags: []types.Tag{{Key: &args[1], Value: &args[2]}},
 	})
 	ts.Check(err)
 }
 
 // label-key SECRET ID: puts the label of the key with the id on the secret's current version.
-func (w *world) labelKey(ts *testscript.TestScript, _ bool, args []string) {
-	id, _, err := w.Current(args[0])
+func (f *fixture) labelKey(ts *testscript.TestScript, _ bool, args []string) {
+	id, _, err := f.Current(args[0])
 	ts.Check(err)
-	_, err = w.SecretsManager().UpdateSecretVersionStage(context.Background(),
+	_, err = f.SecretsManager().UpdateSecretVersionStage(context.Background(),
 		&secretsmanager.UpdateSecretVersionStageInput{
 			SecretId: &args[0], VersionStage: aws.String("quilt-key:" + args[1]), MoveToVersionId: &id,
 		})
@@ -458,18 +458,18 @@ func (w *world) labelKey(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // replica SECRET REGION STATUS: the secret has a replica in the region, with the status.
-func (w *world) replica(ts *testscript.TestScript, _ bool, args []string) {
-	_, err := w.SecretsManager().ReplicateSecretToRegions(context.Background(),
+func (f *fixture) replica(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := f.SecretsManager().ReplicateSecretToRegions(context.Background(),
 		&secretsmanager.ReplicateSecretToRegionsInput{
 			SecretId: &args[0], AddReplicaRegions: []types.ReplicaRegionType{{Region: &args[1]}},
 		})
 	ts.Check(err)
-	ts.Check(w.Secrets.SetReplicaStatus(args[0], args[1], args[2], ""))
+	ts.Check(f.Secrets.SetReplicaStatus(args[0], args[1], args[2], ""))
 }
 
 // untag SECRET [TAG...]: removes the tags, or all tags.
-func (w *world) untag(ts *testscript.TestScript, _ bool, args []string) {
-	out, err := w.SecretsManager().DescribeSecret(context.Background(),
+func (f *fixture) untag(ts *testscript.TestScript, _ bool, args []string) {
+	out, err := f.SecretsManager().DescribeSecret(context.Background(),
 		&secretsmanager.DescribeSecretInput{SecretId: &args[0]})
 	ts.Check(err)
 	names := args[1:]
@@ -478,18 +478,18 @@ func (w *world) untag(ts *testscript.TestScript, _ bool, args []string) {
 			names = append(names, *tag.Key)
 		}
 	}
-	_, err = w.SecretsManager().UntagResource(context.Background(),
+	_, err = f.SecretsManager().UntagResource(context.Background(),
 		&secretsmanager.UntagResourceInput{SecretId: &args[0], TagKeys: names})
 	ts.Check(err)
 }
 
 // fill-labels SECRET: puts labels on the secret's current version until the quota is reached.
-func (w *world) fillLabels(ts *testscript.TestScript, _ bool, args []string) {
-	version, _, err := w.Current(args[0])
+func (f *fixture) fillLabels(ts *testscript.TestScript, _ bool, args []string) {
+	version, _, err := f.Current(args[0])
 	ts.Check(err)
 	for n := 0; err == nil; n++ {
 		label := fmt.Sprintf("team-%d", n)
-		_, err = w.SecretsManager().UpdateSecretVersionStage(context.Background(),
+		_, err = f.SecretsManager().UpdateSecretVersionStage(context.Background(),
 			&secretsmanager.UpdateSecretVersionStageInput{
 				SecretId: &args[0], VersionStage: &label, MoveToVersionId: &version,
 			})
@@ -497,14 +497,14 @@ func (w *world) fillLabels(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // replica-of SECRET REGION: the secret is a replica, and its primary is in the region.
-func (w *world) replicaOf(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(w.Secrets.SetPrimaryRegion(args[0], args[1]))
+func (f *fixture) replicaOf(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(f.Secrets.SetPrimaryRegion(args[0], args[1]))
 }
 
 // copy-secret SECRET OTHER: creates another managed secret with the same key.
-func (w *world) copySecret(ts *testscript.TestScript, _ bool, args []string) {
-	value := w.current(ts, args[0]).Secret
-	_, err := w.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{
+func (f *fixture) copySecret(ts *testscript.TestScript, _ bool, args []string) {
+	value := f.current(ts, args[0]).Secret
+	_, err := f.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{
 		Name: &args[1], SecretString: &value, Tags: []types.Tag{{Key: aws.String(settings.TagGrace),
 			Value: aws.String("24h")}},
 	})
@@ -512,15 +512,15 @@ func (w *world) copySecret(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // count-keys N [PREFIX]: the registry has N keys whose names begin with the prefix.
-func (w *world) countKeys(ts *testscript.TestScript, _ bool, args []string) {
+func (f *fixture) countKeys(ts *testscript.TestScript, _ bool, args []string) {
 	prefix, n := "", 0
 	if len(args) > 1 {
 		prefix = args[1]
 	}
-	for _, k := range w.Registry.Keys() {
+	for _, k := range f.Registry.Keys() {
 		if strings.HasPrefix(k.Name, prefix) {
 			n++
-			w.keep(k.ID, k.Secret)
+			f.keep(k.ID, k.Secret)
 		}
 	}
 	if n != atoi(ts, args[0]) {
@@ -530,10 +530,10 @@ func (w *world) countKeys(ts *testscript.TestScript, _ bool, args []string) {
 
 // refuse OPERATION STATUS CODE [MESSAGE]: AWS or the registry refuses the operation from now on. *
 // stands for all operations of AWS. ! refuse: removes all faults.
-func (w *world) refuse(ts *testscript.TestScript, neg bool, args []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.faults = nil
+func (f *fixture) refuse(ts *testscript.TestScript, neg bool, args []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = nil
 	if neg {
 		return
 	}
@@ -543,11 +543,11 @@ func (w *world) refuse(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	answer := sandboxtest.AWSError(atoi(ts, args[1]), args[2], message)
 	if args[0] == "*" && args[2] == "ExpiredTokenException" {
-		w.faults = []wire.Hook{sandbox.ExpiredToken} // each service has its own error for it
+		f.faults = []wire.Hook{sandbox.ExpiredToken} // each service has its own error for it
 		return
 	}
 	if args[0] == "*" {
-		w.faults = []wire.Hook{func(c *wire.Call, next func()) {
+		f.faults = []wire.Hook{func(c *wire.Call, next func()) {
 			if c.Service == "registry" {
 				next()
 				return
@@ -556,32 +556,32 @@ func (w *world) refuse(ts *testscript.TestScript, neg bool, args []string) {
 		}}
 		return
 	}
-	w.faults = []wire.Hook{sandboxtest.On(answer, args[0])}
+	f.faults = []wire.Hook{sandboxtest.On(answer, args[0])}
 }
 
 // athena [no-table|no-output-location|stall]: starts Athena with the registry's audit trail, and
 // points the script's environment to it. AUDIT is the name of its database.
-func (w *world) athena(ts *testscript.TestScript, _ bool, args []string) {
-	w.trail = awsathena.New(awsathena.Options{Clock: w.Clock, Trail: w.Registry})
+func (f *fixture) athena(ts *testscript.TestScript, _ bool, args []string) {
+	f.trail = awsathena.New(awsathena.Options{Clock: f.Clock, Trail: f.Registry})
 	for _, arg := range args {
-		w.trail.SetSwitches(func(s *awsathena.Switches) {
+		f.trail.SetSwitches(func(s *awsathena.Switches) {
 			s.NoTable, s.NoOutputLocation, s.Stall = s.NoTable || arg == "no-table", s.NoOutputLocation ||
 				arg == "no-output-location", s.Stall || arg == "stall"
 		})
 	}
-	w.ServeAthena(w.trail, awsathena.Operation)
+	f.ServeAthena(f.trail, awsathena.Operation)
 	ts.Setenv("AUDIT", awsathena.DefaultDatabase)
 	ts.Setenv("WORKGROUP", awsathena.DefaultWorkgroup)
 }
 
 // use-current SECRET: a consumer gets AWS credentials with the secret's current key. ! use-current
 // SECRET: it sends half of the key, which the registry refuses.
-func (w *world) useCurrent(ts *testscript.TestScript, neg bool, args []string) {
-	key := w.current(ts, args[0]).Secret
+func (f *fixture) useCurrent(ts *testscript.TestScript, neg bool, args []string) {
+	key := f.current(ts, args[0]).Secret
 	if neg {
 		key = key[:len(key)/2]
 	}
-	request, err := http.NewRequest(http.MethodGet, w.RegistryURL+"/api/auth/get_credentials", nil)
+	request, err := http.NewRequest(http.MethodGet, f.RegistryURL+"/api/auth/get_credentials", nil)
 	ts.Check(err)
 	request.Header.Set("Authorization", "Bearer "+key)
 	request.Header.Set("User-Agent", "a-consumer/1.0")
@@ -594,8 +594,8 @@ func (w *world) useCurrent(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // wait-query: waits until Athena runs a query.
-func (w *world) waitQuery(ts *testscript.TestScript, _ bool, _ []string) {
-	for end := time.Now().Add(5 * time.Minute); len(w.trail.Queries()) == 0; time.Sleep(10 * time.Millisecond) {
+func (f *fixture) waitQuery(ts *testscript.TestScript, _ bool, _ []string) {
+	for end := time.Now().Add(5 * time.Minute); len(f.trail.Queries()) == 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			ts.Fatalf("no query runs")
 		}
@@ -603,24 +603,24 @@ func (w *world) waitQuery(ts *testscript.TestScript, _ bool, _ []string) {
 }
 
 // stall OPERATION: requests for the operation wait from now on, until release.
-func (w *world) stall(ts *testscript.TestScript, _ bool, args []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.gate = sandboxtest.NewGate(cleanup{ts})
-	w.faults = []wire.Hook{sandboxtest.On(w.gate.Stall, args[0])}
+func (f *fixture) stall(ts *testscript.TestScript, _ bool, args []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gate = sandboxtest.NewGate(cleanup{ts})
+	f.faults = []wire.Hook{sandboxtest.On(f.gate.Stall, args[0])}
 }
 
 // wait-stalled: waits until a request is stalled.
-func (w *world) waitStalled(ts *testscript.TestScript, _ bool, _ []string) {
+func (f *fixture) waitStalled(ts *testscript.TestScript, _ bool, _ []string) {
 	select {
-	case <-w.gate.Arrived:
+	case <-f.gate.Arrived:
 	case <-time.After(5 * time.Minute):
 		ts.Fatalf("no request is stalled")
 	}
 }
 
 // wait-interrupted: waits until a command has received an interrupt and created the file NOTICED.
-func (w *world) waitInterrupted(ts *testscript.TestScript, _ bool, _ []string) {
+func (f *fixture) waitInterrupted(ts *testscript.TestScript, _ bool, _ []string) {
 	poll, tooLong := time.NewTicker(10*time.Millisecond), time.After(5*time.Minute)
 	defer poll.Stop()
 	for os.Remove(ts.Getenv("NOTICED")) != nil {
@@ -634,7 +634,7 @@ func (w *world) waitInterrupted(ts *testscript.TestScript, _ bool, _ []string) {
 }
 
 // release: lets the stalled requests continue.
-func (w *world) release(*testscript.TestScript, bool, []string) { w.gate.Open() }
+func (f *fixture) release(*testscript.TestScript, bool, []string) { f.gate.Open() }
 
 // cleanup lets a gate register its cleanup with a script.
 type cleanup struct{ *testscript.TestScript }
@@ -644,19 +644,19 @@ func (c cleanup) Cleanup(f func()) { c.Defer(f) }
 
 // many-keys N: adds N keys of two users to the registry. Half of the names do not follow the
 // convention.
-func (w *world) manyKeys(ts *testscript.TestScript, _ bool, args []string) {
+func (f *fixture) manyKeys(ts *testscript.TestScript, _ bool, args []string) {
 	for i := range atoi(ts, args[0]) {
 		email, name := sandbox.UserEmail, fmt.Sprintf("job%d-prod-2026q3", i)
 		if i%2 == 1 {
 			email, name = sandbox.AdminEmail, fmt.Sprintf("test %d", i)
 		}
-		w.Registry.MintKey(email, name, 1+i%365)
+		f.Registry.MintKey(email, name, 1+i%365)
 	}
 }
 
 // admin-key VARIABLE: sets the variable to a key of the registry's administrator.
-func (w *world) adminKey(ts *testscript.TestScript, _ bool, args []string) {
-	_, secret := w.Registry.MintKey(sandbox.AdminEmail, "admin-audit-2026q4", 30)
-	w.keep("administrator", secret)
+func (f *fixture) adminKey(ts *testscript.TestScript, _ bool, args []string) {
+	_, secret := f.Registry.MintKey(sandbox.AdminEmail, "admin-audit-2026q4", 30)
+	f.keep("administrator", secret)
 	ts.Setenv(args[0], secret)
 }
