@@ -19,7 +19,7 @@ func TestLegibleWritesHiddenCharactersAsEscapes(t *testing.T) {
 		string([]byte{'a', 0xff}): "a\ufffd",
 	} {
 		if got := terminal.Legible(text); got != want {
-			t.Errorf("%q is shown as %q, want %q", text, got, want)
+			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
 }

@@ -34,18 +34,18 @@ func TestATableInAPipeIsALineForEachRow(t *testing.T) {
 	lines := strings.Split(strings.TrimRight(out.String(), "\n"), "\n")
 	if len(lines) != 3 || !strings.HasPrefix(lines[0], "version ") || !strings.HasPrefix(lines[1], "1aa9bba5") ||
 		strings.ContainsAny(out.String(), "\x1b│╭") {
-		t.Errorf("the table is\n%s", out.String())
+		t.Errorf("got the table\n%s", out.String())
 	}
 	if !strings.Contains(lines[2], strings.TrimSpace(strings.Repeat("long ", 30))) {
-		t.Errorf("a long cell was cut: %s", lines[2])
+		t.Errorf("a long cell was truncated: %s", lines[2])
 	}
 }
 
 func TestATableOnATerminalFitsIt(t *testing.T) {
-	// A row that is too long wraps within its cell.
+	// A long text wraps within its cell.
 	for line := range strings.Lines(table.Render(true, 60)) {
 		if width := lipgloss.Width(strings.TrimRight(line, "\n")); width > 60 {
-			t.Errorf("%d columns: %q", width, line)
+			t.Errorf("at %d columns, a line is too long: %q", width, line)
 		}
 	}
 }
@@ -73,12 +73,12 @@ func TestJSONHasNoControlCharacters(t *testing.T) {
 	}
 	for _, r := range out.String() {
 		if r != '\n' && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)) {
-			t.Errorf("the JSON has the character %U", r)
+			t.Errorf("the JSON contains the character %U", r)
 		}
 	}
 	var read map[string]string
 	if err := json.Unmarshal(out.Bytes(), &read); err != nil || read["name"] != name {
-		t.Errorf("it is read as %q (%v)", read["name"], err)
+		t.Errorf("a program reads %q (%v)", read["name"], err)
 	}
 	if !strings.Contains(out.String(), "é日本 <&>") {
 		t.Errorf("letters are escaped: %s", out.String())
@@ -95,13 +95,13 @@ func TestProgressInAPipe(t *testing.T) {
 	p.Say("heading")
 	p.Close()
 	if out.String() != "  ✓ createSecret  20 ms\nheading\n" || errs.Len() > 0 {
-		t.Errorf("standard output has %q, standard error %q", out.String(), errs.String())
+		t.Errorf("got %q on standard output and %q on standard error", out.String(), errs.String())
 	}
 	p = c.Progress(true)
 	p.Tell(terminal.Failed, "testSecret", "")
 	p.Close()
 	if errs.String() != "  ✗ testSecret\n" {
-		t.Errorf("with a result in JSON, standard error has %q", errs.String())
+		t.Errorf("with --json: got %q on standard error", errs.String())
 	}
 }
 
@@ -110,11 +110,11 @@ func TestQuestionsFailWithoutATerminal(t *testing.T) {
 	var out bytes.Buffer
 	c := terminal.NewConsole(strings.NewReader("yes\n"), &out, &out, &out, nil)
 	if _, err := c.Ask(t.Context(), "sure?"); !errors.Is(err, terminal.ErrNoTerminal) {
-		t.Errorf("a question in a pipe: %v", err)
+		t.Errorf("a question in a pipe: got %v", err)
 	}
 	err := c.Confirm(t.Context(), "this ends the world", "world")
 	if err == nil || terminal.Hint(err) != "add --yes to confirm it here" || out.Len() > 0 {
-		t.Errorf("a confirmation in a pipe: %v, %q, and said %q", err, terminal.Hint(err), out.String())
+		t.Errorf("a confirmation in a pipe: got %v with the hint %q and the output %q", err, terminal.Hint(err), out.String())
 	}
 }
 
@@ -126,37 +126,37 @@ func TestAskSecretReadsFromAPipe(t *testing.T) {
 		t.Errorf("got %d characters, %v", len(got.Reveal()), err)
 	}
 	if got, err := c.AskSecret(t.Context(), "code", ""); err != nil || got.Reveal() != "next" {
-		t.Errorf("the second line: %v", err)
+		t.Errorf("the second line: got %v", err)
 	}
 	_, err := c.AskSecret(t.Context(), "the code", "pipe it")
 	if err == nil || err.Error() != "standard input ended, and the code was expected" ||
 		terminal.Hint(err) != "pipe it" {
-		t.Errorf("an input that ended: %v; %s", err, terminal.Hint(err))
+		t.Errorf("an input that ended: got %v with the hint %s", err, terminal.Hint(err))
 	}
 }
 
 // atATerminal returns a console at a terminal, and the other end of the terminal.
-func atATerminal(t *testing.T) (c *terminal.Console, person *os.File, seen func() string) {
+func atATerminal(t *testing.T) (c *terminal.Console, user *os.File, seen func() string) {
 	t.Helper()
-	person, tty, err := pty.Open()
+	user, tty, err := pty.Open()
 	if err != nil {
 		t.Skipf("SKIPPED: a question at a terminal: a pseudo-terminal is not installed: %v", err)
 	}
-	t.Cleanup(func() { _ = tty.Close(); _ = person.Close() })
+	t.Cleanup(func() { _ = tty.Close(); _ = user.Close() })
 	var screen bytes.Buffer
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
 		buffer := make([]byte, 1024)
 		for {
-			n, err := person.Read(buffer)
+			n, err := user.Read(buffer)
 			screen.Write(buffer[:n])
 			if err != nil {
 				return
 			}
 		}
 	}()
-	return terminal.NewConsole(tty, tty, tty, tty, []string{"TERM=dumb"}), person, func() string {
+	return terminal.NewConsole(tty, tty, tty, tty, []string{"TERM=dumb"}), user, func() string {
 		_ = tty.Close()
 		<-read
 		return screen.String()
@@ -165,17 +165,17 @@ func atATerminal(t *testing.T) (c *terminal.Console, person *os.File, seen func(
 
 func TestAskSecretDoesNotEcho(t *testing.T) {
 	// A terminal does not show the secret.
-	c, person, seen := atATerminal(t)
-	if _, err := person.WriteString("tell nobody\n"); err != nil {
+	c, user, seen := atATerminal(t)
+	if _, err := user.WriteString("tell nobody\n"); err != nil {
 		t.Fatal(err)
 	}
 	got, err := c.AskSecret(t.Context(), "the password", "")
 	if err != nil || got.Reveal() != "tell nobody" {
 		t.Fatalf("read %d characters, %v", len(got.Reveal()), err)
 	}
-	// What is typed before the question is echoed by the terminal itself; after it, nothing is.
+	// The terminal echoes only what is typed before the question.
 	if screen := seen(); !strings.Contains(screen, "type or paste the password (not shown):") {
-		t.Errorf("the screen shows %q", screen)
+		t.Errorf("the terminal shows %q", screen)
 	}
 }
 
@@ -183,8 +183,8 @@ func TestConfirmAcceptsOnlyTheWord(t *testing.T) {
 	// The answer y is not accepted.
 	for answer, want := range map[string]error{"prod/pipeline\n": nil, "y\n": terminal.ErrDeclined,
 		"\n": terminal.ErrDeclined} {
-		c, person, _ := atATerminal(t)
-		if _, err := person.WriteString(answer); err != nil {
+		c, user, _ := atATerminal(t)
+		if _, err := user.WriteString(answer); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.Confirm(t.Context(), "this revokes a key", "prod/pipeline"); !errors.Is(err, want) {
@@ -194,8 +194,8 @@ func TestConfirmAcceptsOnlyTheWord(t *testing.T) {
 }
 
 func TestCtrlDEndsAHiddenQuestion(t *testing.T) {
-	c, person, _ := atATerminal(t)
-	if _, err := person.WriteString("\x04"); err != nil {
+	c, user, _ := atATerminal(t)
+	if _, err := user.WriteString("\x04"); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // only a test that hangs meets it
@@ -207,8 +207,8 @@ func TestCtrlDEndsAHiddenQuestion(t *testing.T) {
 
 func TestCtrlDDeclinesAConfirmation(t *testing.T) {
 	// Nothing is done, and the message says so.
-	c, person, _ := atATerminal(t)
-	if _, err := person.WriteString("\x04"); err != nil {
+	c, user, _ := atATerminal(t)
+	if _, err := user.WriteString("\x04"); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Confirm(t.Context(), "this revokes a key", "prod/pipeline"); !errors.Is(err, terminal.ErrDeclined) {
@@ -217,12 +217,12 @@ func TestCtrlDDeclinesAConfirmation(t *testing.T) {
 }
 
 func TestHiddenQuestionFitsTheTerminal(t *testing.T) {
-	// The question is broken between words.
-	c, person, seen := atATerminal(t)
-	if err := pty.Setsize(person, &pty.Winsize{Rows: 24, Cols: 40}); err != nil {
+	// The question wraps between words.
+	c, user, seen := atATerminal(t)
+	if err := pty.Setsize(user, &pty.Winsize{Rows: 24, Cols: 40}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := person.WriteString("code\n"); err != nil {
+	if _, err := user.WriteString("code\n"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.AskSecret(t.Context(), "the login code of the registry registry.example.com, which "+
@@ -237,7 +237,7 @@ func TestHiddenQuestionFitsTheTerminal(t *testing.T) {
 }
 
 func TestCtrlCEndsAQuestion(t *testing.T) {
-	// It ends also if nothing was typed.
+	// It ends even if nothing was typed.
 	c, _, _ := atATerminal(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
@@ -252,11 +252,11 @@ func TestAbout(t *testing.T) {
 		60 * 24 * time.Hour: "60 days", -time.Hour: "-60 min",
 	} {
 		if got := terminal.About(d); got != want {
-			t.Errorf("%v is %q, want %q", d, got, want)
+			t.Errorf("%v: got %q, want %q", d, got, want)
 		}
 	}
 	if terminal.Ago(time.Second) != "just now" || terminal.Ago(time.Hour) != "60 min ago" {
-		t.Error("how long ago something was is told wrong")
+		t.Error("the age of a time is wrong")
 	}
 }
 
@@ -266,38 +266,38 @@ func TestQuestionsCannotControlTheTerminal(t *testing.T) {
 	shown := terminal.Line(terminal.Warned, "a key", name) + terminal.Table{Headers: []string{"name"},
 		Rows: [][]string{{name}}}.Render(false, 80)
 	if strings.Contains(shown, "\x1b[2J") || strings.Contains(shown, "\x1b]") || strings.Count(shown, `\x1b[2J`) != 2 {
-		t.Errorf("it is shown as %q", shown)
+		t.Errorf("the terminal shows %q", shown)
 	}
 }
 
-func TestALongLineIsBrokenBetweenWords(t *testing.T) {
-	// Nothing of the line is lost.
+func TestALongLineIsWrappedBetweenWords(t *testing.T) {
+	// No text is lost.
 	const id = "d05e237c-f8ad-4cad-99f7-b5775ce8835e"
 	line := terminal.Line(terminal.Failed, "the sweep did not do all of the "+id, strings.Repeat("for a reason ", 12))
 	lines := terminal.Wrap(line, 80)
 	if len(lines) < 2 {
-		t.Fatalf("it is not broken: %q", lines)
+		t.Fatalf("the line is not wrapped: %q", lines)
 	}
 	for _, l := range lines {
 		if lipgloss.Width(l) > 80 || strings.HasSuffix(strings.TrimSpace(l), "reas") {
-			t.Errorf("%d columns: %q", lipgloss.Width(l), l)
+			t.Errorf("a line has %d columns: %q", lipgloss.Width(l), l)
 		}
 	}
 	if got := strings.Count(strings.Join(lines, " "), "reason"); got != 12 {
-		t.Errorf("%d of 12 words are left", got)
+		t.Errorf("got %d words, want 12", got)
 	}
 	if !strings.Contains(lines[0]+lines[1], id) {
-		t.Errorf("the id cannot be copied: %q", lines)
+		t.Errorf("the id is split across lines: %q", lines)
 	}
 }
 
-func TestARegionFitsALowTerminal(t *testing.T) {
-	// Lines that scrolled away could not be erased.
-	person, tty, err := pty.Open()
+func TestALiveRegionFitsAShortTerminal(t *testing.T) {
+	// Lines that have scrolled away cannot be erased.
+	user, tty, err := pty.Open()
 	if err != nil {
 		t.Skipf("SKIPPED: a region on a terminal: a pseudo-terminal is not installed: %v", err)
 	}
-	defer person.Close()
+	defer user.Close()
 	if err := pty.Setsize(tty, &pty.Winsize{Rows: 8, Cols: 80}); err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +310,7 @@ func TestARegionFitsALowTerminal(t *testing.T) {
 	first, _, _ := strings.Cut(out.String(), "\x1b[?25h")
 	if n := strings.Count(first, "\n"); n > 7*(strings.Count(first, "more lines")) ||
 		!strings.Contains(first, "25 more lines") {
-		t.Errorf("it drew %q", first)
+		t.Errorf("got %q", first)
 	}
 }
 
@@ -319,11 +319,11 @@ func TestWriteSecretRefusesATerminal(t *testing.T) {
 	var out, errs bytes.Buffer
 	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &errs, nil)
 	if err := c.WriteSecret(redact.New("a secret")); err != nil || out.String() != "a secret" {
-		t.Errorf("the pipe got %q (%v)", out.String(), err)
+		t.Errorf("the pipe received %q (%v)", out.String(), err)
 	}
 	watched, _, seen := atATerminal(t)
 	if err := watched.WriteSecret(redact.New("a secret")); !errors.Is(err, terminal.ErrVisible) ||
 		strings.Contains(seen(), "a secret") {
-		t.Errorf("at a terminal it fails with %v", err)
+		t.Errorf("at a terminal: got %v", err)
 	}
 }
