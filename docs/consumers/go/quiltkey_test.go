@@ -103,7 +103,7 @@ func TestRotationAndRevocationUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	more := func(n int64) { // so many requests on
+	more := func(n int64) { // waits for n more requests
 		for goal := asked.Load() + n; asked.Load() < goal && failed.Load() == 0; {
 			time.Sleep(time.Millisecond)
 		}

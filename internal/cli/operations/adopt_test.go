@@ -190,7 +190,7 @@ func TestConcurrentAdoptionsTurnRotationOnOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := sandboxtest.New(t)
 			_, secret := r.Registry.MintKey(sandbox.UserEmail, "by-hand", 90)
-			s := r.BareSecret("prod/twins", sandboxtest.ValueWith(secret))
+			s := r.BareSecret("prod/adopted", sandboxtest.ValueWith(secret))
 			turnRotationOff(s)
 			defer r.Intercept(fault)()
 			var group errgroup.Group

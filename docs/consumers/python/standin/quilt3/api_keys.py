@@ -1,4 +1,4 @@
-"""Of the stand-in: one call."""
+"""Part of the stand-in: one API call."""
 
 from .session import graphql
 

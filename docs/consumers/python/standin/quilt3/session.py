@@ -1,4 +1,4 @@
-"""Of the stand-in: which registry is used, and which keys are logged in."""
+"""Part of the stand-in: the registry in use and the keys of the logins."""
 
 import contextlib
 import contextvars
@@ -10,13 +10,13 @@ import urllib.request
 
 from .util import QuiltException
 
-_keys = {}  # by registry; quilt3 8.0 has one key, under None
+_keys = {}  # by registry; quilt3 8.0 has one key, for None
 _configured = {"registry": None}
 _used = contextvars.ContextVar("used", default=None)
 
 
 def _open(request):
-    """Trusts what the package requests trusts: REQUESTS_CA_BUNDLE instead of the certificates of certifi."""
+    """Trusts the same certificates as the package requests: REQUESTS_CA_BUNDLE instead of certifi."""
     handlers = [urllib.request.ProxyHandler({})]  # loopback only
     if os.environ.get("REQUESTS_CA_BUNDLE"):
         context = ssl.create_default_context(cafile=os.environ["REQUESTS_CA_BUNDLE"])

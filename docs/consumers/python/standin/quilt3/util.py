@@ -1,4 +1,4 @@
-"""Of the stand-in: the exception, where quilt3 has it."""
+"""Part of the stand-in: the exception, in the same module as in quilt3."""
 
 
 class QuiltException(Exception):
