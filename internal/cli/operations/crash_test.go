@@ -92,11 +92,11 @@ var scenarios = []scenario{
 		check: func(f *faultRun) string { return f.holdsOneKey(`{"QUILT_API_KEY":"` + keyPlaceholder + `"}`) },
 	},
 	{
-		name: "rollback to a marked version whose grace period is over", movesBack: true,
+		name: "rollback to a marked version whose grace period is over, before AWSPENDING is removed", movesBack: true,
 		prepare: func(r *sandboxtest.Rig) subject {
 			s := r.Secret("prod/rolled")
 			target := s.Holder(vault.Current).ID
-			s.MustRotate()
+			rotateWithoutEnd(s)
 			s.MustSweep() // marks the version
 			// Only the grace period decides.
 			r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.UseNotRecorded = true })
@@ -115,7 +115,13 @@ var scenarios = []scenario{
 			}
 			return err
 		},
-		check: func(f *faultRun) string { return f.holdsOneKey(sandboxtest.ValueWith(keyPlaceholder)) },
+		check: func(f *faultRun) string {
+			problem := f.holdsOneKey(sandboxtest.ValueWith(keyPlaceholder))
+			if err := f.secret().Rotate(); problem == "" && err != nil {
+				problem = "the next rotation fails: " + err.Error()
+			}
+			return problem
+		},
 	},
 	{
 		name: "recover with a login",
@@ -283,6 +289,21 @@ func turnRotationOff(s *sandboxtest.Secret) {
 	if _, err := s.Hands.CancelRotateSecret(context.Background(), &secretsmanager.CancelRotateSecretInput{
 		SecretId: &s.ARN}); err != nil {
 		s.Fatalf("%v", err)
+	}
+}
+
+// rotateWithoutEnd makes a new version current, but the function dies right after that. So AWSPENDING
+// stays on the version, and Secrets Manager may repeat the rotation.
+func rotateWithoutEnd(s *sandboxtest.Secret) {
+	s.Helper()
+	remove := s.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
+		next()
+		s.KillCaller(c)
+		c.Cut()
+	}, "UpdateSecretVersionStage"))
+	defer remove()
+	if err := s.Rotate(); err == nil || s.Holder(vault.Pending).ID != s.Holder(vault.Current).ID {
+		s.Fatalf("the rotation ended: %v\n%s", err, s.Labels())
 	}
 }
 

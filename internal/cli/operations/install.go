@@ -470,8 +470,19 @@ func (in *installation) leftover(ctx context.Context) (k aKey, ok bool, err erro
 // cutOver moves AWSCURRENT with a compare-and-swap. If the call fails, it reads the labels, because
 // the move may have been carried out and only its answer lost. moved is false without an error if
 // somebody else moved AWSCURRENT first.
+//
+// The version that was current may still have AWSPENDING from the rotation that made it current.
+// Without AWSCURRENT, that label would block the next rotation, and a retry of the old rotation would
+// make its version current again. So AWSPENDING is removed first: after a crash in between, the
+// version is current without AWSPENDING, as after every rotation. If another rotation has the label
+// by then, it keeps it.
 func (d *Operator) cutOver(ctx context.Context, s *managed.Secret, to, from string) (moved bool, err error) {
 	err = finish(ctx, func(ctx context.Context) error {
+		if s.Versions[from].Has(vault.Pending) {
+			if err := d.Cloud.Vault.Detach(ctx, s.ARN, vault.Pending, from); err != nil {
+				return err
+			}
+		}
 		moveErr := d.Cloud.Vault.Promote(ctx, s.ARN, to, from)
 		if moveErr == nil {
 			moved = true

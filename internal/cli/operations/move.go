@@ -23,8 +23,9 @@ import (
 //     next sweep. A sweep that has already planned to revoke the key reads the labels again first.
 //  2. Log in with the key of the version. From now on, no sweep revokes this key, except a sweep
 //     whose request was already sent.
-//  3. Move AWSCURRENT with a compare-and-swap from the version that was shown to the operator. If a
-//     rotation or another command was faster, nothing moves.
+//  3. Remove AWSPENDING from the version that is current, and move AWSCURRENT with a compare-and-swap
+//     from it: see [Operator.cutOver]. If a rotation or another command was faster, AWSCURRENT does
+//     not move.
 //  4. Remove the marks that a sweep wrote during steps 1 to 3.
 //
 // The marks are removed first, because a crash after the move would otherwise leave a current
