@@ -14,8 +14,8 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func at(days float64) time.Time { return start.Add(time.Duration(days * 24 * float64(time.Hour))) }
 
-// evidence is the evidence of lines, one an hour from day 10 on, about a secret that rotates every
-// 30 days.
+// evidence returns the evidence from log lines, one an hour from day 10, for a secret that rotates
+// every 30 days.
 func evidence(lines ...string) (report.Secret, *report.Journals) {
 	journals := report.NewJournals("arn:a")
 	for i, line := range lines {
@@ -34,35 +34,35 @@ func evidence(lines ...string) (report.Secret, *report.Journals) {
 const cutOver = `{"step":"finishSecret","outcome":"ok","secret":"arn:a","version":"v2","keyId":"k2",` +
 	`"replacedVersion":"v1","replacedKeyId":"k1"}`
 
-func TestARevocationThatWasNotSeenRefusedIsNoRevocation(t *testing.T) {
-	// Protects the auditor: an attempt that failed is an exception, and the key's end is not seen.
+func TestAFailedRevocationIsAnException(t *testing.T) {
+	// The report must not claim that the key was revoked.
 	s, _ := evidence(cutOver,
 		`{"action":"revoke","secret":"arn:a","version":"v1","keyId":"k1","error":"still logs in"}`)
 	end := s.Rotations[1].Replaced.End
 	if end.State != report.NotSeen || end.RefusedSeen || len(s.Exceptions) != 1 {
-		t.Errorf("the end is %+v, the exceptions %+v", end, s.Exceptions)
+		t.Errorf("got the end %+v and the exceptions %+v", end, s.Exceptions)
 	}
 }
 
-func TestALaterCallOfFinishSecretIsNoSecondRotation(t *testing.T) {
-	// Protects the count of rotations from retries and twins: the line of the cut-over itself
+func TestALaterCallOfFinishSecretIsNotAnotherRotation(t *testing.T) {
+	// Retries and concurrent calls log finishSecret again. Only the log event of the cut-over
 	// counts.
 	s, _ := evidence(cutOver, `{"step":"finishSecret","outcome":"already current","secret":"arn:a","version":"v2"}`)
 	if len(s.Rotations) != 2 || !s.Rotations[1].Time.Equal(at(10)) || s.Rotations[1].Replaced.KeyID != "k1" {
-		t.Errorf("the rotations are %+v", s.Rotations)
+		t.Errorf("got the rotations %+v", s.Rotations)
 	}
 }
 
-func TestLinesOfOthersAreLeftOut(t *testing.T) {
-	// Protects the evidence from lines that are not JSON, or are about another secret.
+func TestOtherLogEventsAreIgnored(t *testing.T) {
+	// Log events may be not JSON, or be about another secret.
 	s, journals := evidence("START RequestId: 1", `{"step":5}`, strings.ReplaceAll(cutOver, "arn:a", "arn:b"))
 	if len(s.Rotations) != 1 || journals.Unread != 2 {
-		t.Errorf("the rotations are %+v, %d lines are unread", s.Rotations, journals.Unread)
+		t.Errorf("got the rotations %+v and %d unread lines", s.Rotations, journals.Unread)
 	}
 }
 
-func TestTextsFromOutsideStayText(t *testing.T) {
-	// Protects readers: no key is shown, no cell is a formula, and no text is markup.
+func TestTextFromOutsideIsEscaped(t *testing.T) {
+	// The report must not show a key, and text must not become a formula or markup.
 	const key = "qk_CANARYcanaryCANARYcanary0123456789"
 	s, _ := evidence(cutOver,
 		`{"outcome":"paused","secret":"arn:a","actions":0,"pauseReason":"<script>x</script> `+key+` \u001b[31m"}`)
@@ -74,15 +74,15 @@ func TestTextsFromOutsideStayText(t *testing.T) {
 		}
 	}
 	if all := table.String() + csv.String() + json.String() + html.String(); strings.Contains(all, "CANARYcanary") {
-		t.Error("a key is shown")
+		t.Error("the report contains a key")
 	}
 	if strings.Contains(html.String(), "<script") || strings.Contains(html.String(), "<b>a") {
-		t.Error("the page has markup from outside")
+		t.Error("the page has markup from the data")
 	}
 	if !strings.Contains(csv.String(), "\r\n'=prod/") || strings.Contains(csv.String(), "\r\n=prod/") {
 		t.Errorf("a cell is a formula:\n%s", csv.String())
 	}
 	if strings.Contains(table.String()+csv.String()+json.String(), "\x1b[31m") {
-		t.Error("a terminal would obey the reason of a pause")
+		t.Error("the report has an escape code from the reason of a pause")
 	}
 }

@@ -32,10 +32,9 @@ type handler func() ([]byte, error)
 func (h handler) Invoke(context.Context, []byte) ([]byte, error) { return h() }
 
 func TestManySecretsAreReadConcurrently(t *testing.T) {
-	// Protects the status of a thousand secrets from taking as long as a thousand sweeps, and the
-	// account from a thousand invocations at once: the invocations wait for each other here, so
-	// this ends only if as many run at the same time as are allowed. A request that is throttled is
-	// sent again.
+	// A plan for each secret takes too long sequentially, and too many invocations at once are
+	// throttled. The invocations wait for each other here, so the test ends only if the maximum
+	// number of them run at the same time. A throttled request is retried.
 	t.Parallel()
 	const secrets, together = 60, 10
 	box, err := sandbox.Start(sandbox.Options{})
@@ -90,11 +89,12 @@ func TestManySecretsAreReadConcurrently(t *testing.T) {
 		mu.Unlock()
 	})
 	if err != nil || most != together || done != secrets {
-		t.Errorf("%d invocations at the same time, %d done, %v", most, done, err)
+		t.Errorf("got %d invocations at the same time, %d secrets, and the error %v; want %d and %d", most, done, err,
+			together, secrets)
 	}
 	for i, s := range list {
 		if s.Secret != names[i] || s.Error != "" {
-			t.Errorf("%s: %+v", names[i], s)
+			t.Errorf("%s: got %+v", names[i], s)
 		}
 	}
 }

@@ -11,7 +11,8 @@ import (
 
 var now = time.Date(2026, 11, 22, 18, 15, 0, 0, time.UTC)
 
-func inOrder() Status {
+// healthy returns the status of a secret without problems.
+func healthy() Status {
 	next := now.Add(20 * 24 * time.Hour)
 	return Status{
 		Secret: "prod/pipeline", ARN: "arn", Time: now, marked: true, Rotation: Rotation{On: true, Next: &next},
@@ -26,14 +27,13 @@ func inOrder() Status {
 }
 
 func TestASecretThatIsOKHasNoProblem(t *testing.T) {
-	// Protects the reader: a mark that is always shown is not noticed.
-	if got := problems(inOrder()); len(got) > 0 {
-		t.Errorf("problems are %+v", got)
+	if got := problems(healthy()); len(got) > 0 {
+		t.Errorf("got the problems %+v, want none", got)
 	}
 }
 
 func TestProblemsNameWhatToRun(t *testing.T) {
-	// Protects an operator at night: each problem comes with its next step.
+	// Each problem must have its next step.
 	ago := now.Add(-3 * time.Hour)
 	for name, c := range map[string]struct {
 		change func(*Status)
@@ -46,7 +46,7 @@ func TestProblemsNameWhatToRun(t *testing.T) {
 		}, true, "would fail: Overwritten: it is blank", "docs/runbook"},
 		"no first key": {func(s *Status) { s.Sweep.Outcome = revocation.NotBootstrapped }, true,
 			"first key", "bootstrap prod/pipeline"},
-		"rotation off": {func(s *Status) { s.Rotation.On = false }, true, "switched off",
+		"rotation is off": {func(s *Status) { s.Rotation.On = false }, true, "switched off",
 			"retire prod/pipeline"},
 		"rotation off, and no tag or label": {func(s *Status) { s.Rotation.On, s.marked = false, false }, true,
 			"switched off", "delete-secret --secret-id prod/pipeline"},
@@ -56,12 +56,12 @@ func TestProblemsNameWhatToRun(t *testing.T) {
 			s.Rotation.UnderWay, s.Rotation.UnderWaySince = true,
 				&ago
 		}, true, "since 2026-11-22 15:15 UTC", "unstick prod/pipeline"},
-		"a replica that lags": {func(s *Status) { s.Replicas = []Replica{{"eu-west-1", "Failed"}} },
+		"a replica that failed": {func(s *Status) { s.Replicas = []Replica{{"eu-west-1", "Failed"}} },
 			false, "eu-west-1 is Failed", "describe-secret"},
-		"expiry soon": {
+		"the key expires soon": {
 			func(s *Status) { s.Versions[0].ExpiresAt = now.Add(10 * 24 * time.Hour) }, false, "expires on 2026-12-02",
 			"rotate prod/pipeline"},
-		"expiry now": {func(s *Status) { s.Versions[0].ExpiresAt = now.Add(time.Hour) }, true,
+		"the key expires within a day": {func(s *Status) { s.Versions[0].ExpiresAt = now.Add(time.Hour) }, true,
 			"expires on 2026-11-22", "rotate prod/pipeline"},
 		"few labels": {func(s *Status) { s.Sweep.Health.FreeLabels = 4 }, true,
 			"free staging labels: 4", "quilt-rotate revoke prod/pipeline, then: quilt-rotate rotate prod/pipeline"},
@@ -74,21 +74,20 @@ func TestProblemsNameWhatToRun(t *testing.T) {
 				true, &ago
 		}, true, "overdue", "unstick prod/pipeline, then: quilt-rotate rotate"},
 	} {
-		s := inOrder()
+		s := healthy()
 		c.change(&s)
 		got := problems(s)
 		if len(got) != 1 || got[0].Severe != c.severe || !strings.Contains(got[0].Text, c.says) ||
 			!strings.Contains(got[0].Hint, c.hint) {
-			t.Errorf("%s: problems are %+v", name, got)
+			t.Errorf("%s: got the problems %+v, want one with %q", name, got, c.says)
 		}
 	}
 }
 
 func TestARotationThatHasJustStartedIsNoProblem(t *testing.T) {
-	// Protects from a problem that every rotation shows.
-	s, since := inOrder(), now.Add(-time.Minute)
+	s, since := healthy(), now.Add(-time.Minute)
 	s.Rotation.UnderWay, s.Rotation.UnderWaySince = true, &since
 	if got := problems(s); len(got) > 0 {
-		t.Errorf("problems are %+v", got)
+		t.Errorf("got the problems %+v, want none", got)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-func TestEveryReasonHasItsSentence(t *testing.T) {
-	// Protects readers from names that are for programs: each new reason needs a sentence here.
+func TestEveryReasonHasASentence(t *testing.T) {
+	// The names of reasons are for programs. A new reason needs a sentence.
 	acts := map[revocation.Reason]revocation.Kind{
 		revocation.Superseded: revocation.Mark, revocation.CurrentAgain: revocation.Unmark,
 		revocation.NoKeyLabel: revocation.Unmark, revocation.KeyMoved: revocation.Relabel,
@@ -31,14 +31,14 @@ func TestEveryReasonHasItsSentence(t *testing.T) {
 		for _, line := range []Line{Planned(taken, now), Done(taken, now)} {
 			if line.Text == "" || line.Detail == "" || strings.Contains(line.Text+line.Detail, string(reason)) &&
 				strings.Contains(string(reason), "-") {
-				t.Errorf("%s is reported as %q, %q", reason, line.Text, line.Detail)
+				t.Errorf("%s: got %q, %q, want a sentence", reason, line.Text, line.Detail)
 			}
 		}
 	}
 }
 
 func TestSentences(t *testing.T) {
-	// Protects what an operator reads: which key, until when, and planned or done.
+	// A sentence names the key and the time, and says whether the action is planned or done.
 	until, used := now.Add(22*time.Hour), now.Add(-3*time.Hour)
 	revoke := revocation.Taken{Action: revocation.Revoke, Reason: revocation.GraceOver, Fingerprint: "qk_abc...xyz",
 		KeyID: "k1"}
