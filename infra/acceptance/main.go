@@ -57,14 +57,7 @@ func main() {
 func acceptance(o options) int {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	living, stopLiving := context.WithCancel(context.Background())
-	removing, stopRemoving := context.WithCancel(context.Background())
-	go func() {
-		for _, stop := range []func(){stopLiving, stopRemoving} {
-			<-signals
-			stop()
-		}
-	}()
+	living, removing := phases(signals)
 	t, registry, err := prepare(living, o)
 	if err == nil && o.remove == "" {
 		err = t.confirm(o.yes)
@@ -78,7 +71,7 @@ func acceptance(o options) int {
 		t.printLeft(os.Stdout, left)
 		return min(1, len(left))
 	}
-	r := t.whole(living, removing, registry, o)
+	r := t.whole(living, removing, registry, o, append(deployment, parts...))
 	files, err := write(t.folder(), r)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -89,6 +82,20 @@ func acceptance(o options) int {
 		return 1
 	}
 	return 0
+}
+
+// phases returns the contexts of the life and of the removal. The first signal cancels the life, and
+// the second one the removal.
+func phases(signals <-chan os.Signal) (living, removing context.Context) {
+	living, stopLiving := context.WithCancel(context.Background())
+	removing, stopRemoving := context.WithCancel(context.Background())
+	go func() {
+		for _, stop := range []func(){stopLiving, stopRemoving} {
+			<-signals
+			stop()
+		}
+	}()
+	return living, removing
 }
 
 // prepare reads the configuration and opens the clients. It changes nothing.
@@ -162,14 +169,14 @@ func (t *throwaway) confirm(yes bool) error {
 }
 
 // whole is the run: deploy, live, remove. The removal also follows a failure and Ctrl-C.
-func (t *throwaway) whole(living, removing context.Context, registry *quilt.Client, o options) *report {
+func (t *throwaway) whole(living, removing context.Context, registry *quilt.Client, o options, parts []part) *report {
 	began := time.Now()
 	r := &report{Run: t.name, Region: t.config.Region, Revision: t.revision(living), Began: began.UTC(),
 		Left: []string{},
 		hide: replacement{t.config.Account, "<account>", strings.TrimPrefix(registry.URL(), "https://"), "<registry>",
 			registry.Host(), "<registry>"}}
 	l := &life{throwaway: t, registry: registry, patience: o.patience, wait: o.wait, out: t.run.out, began: began}
-	err := l.live(living, append(deployment, parts...), r)
+	err := l.live(living, parts, r)
 	if err != nil {
 		fmt.Fprintln(t.run.out, "the run ends here:", r.hide.clean(err.Error()))
 	}

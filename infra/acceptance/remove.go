@@ -106,10 +106,14 @@ func (t *throwaway) release(ctx context.Context, name string) error {
 // retiredTag says that all keys of a secret are revoked: a second retire cannot know that.
 const retiredTag = "quilt-rotate-acceptance"
 
-// retire revokes the keys of a secret, once.
+// retire revokes the keys of a secret, once. It ends a rotation that the run has left behind, because
+// quilt-rotate retire refuses a secret with a rotation under way.
 func (t *throwaway) retire(ctx context.Context, name string) error {
 	s, err := t.cloud.vault.Describe(ctx, name)
 	if err != nil || s.Tags[retiredTag] != "" {
+		return err
+	}
+	if err := t.run.rotate(ctx, nil, "", "unstick", name, "--registry", t.config.Registry); err != nil {
 		return err
 	}
 	var retired struct{ Complete bool }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
@@ -86,8 +89,25 @@ type world struct {
 	t   *testing.T
 	box *sandbox.Sandbox
 
-	iam    atomic.Pointer[evaluation]
-	mishap atomic.Pointer[wire.Hook]
+	iam      atomic.Pointer[evaluation]
+	mishap   atomic.Pointer[wire.Hook]
+	deployed atomic.Pointer[string] // the stack that exists; nil: none
+}
+
+// ServeHTTP has what the removal uses of CloudFormation, which the sandbox does not have.
+func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	name := w.deployed.Load()
+	switch action := r.FormValue("Action"); {
+	case name == nil || r.FormValue("StackName") != *name:
+		rw.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(rw, "<ErrorResponse><Error><Code>ValidationError</Code></Error></ErrorResponse>")
+	case action == "DeleteStack":
+		w.deployed.Store(nil)
+		_, _ = io.WriteString(rw, "<DeleteStackResponse/>")
+	default:
+		_, _ = fmt.Fprintf(rw, "<%[1]sResponse><%[1]sResult><Stacks><member><StackName>%[2]s</StackName>"+
+			"<StackStatus>CREATE_COMPLETE</StackStatus></member></Stacks></%[1]sResult></%[1]sResponse>", action, *name)
+	}
 }
 
 // apps name the callers: the SDK adds the id of an application to its user agent. The test itself
@@ -119,6 +139,11 @@ func newWorld(t *testing.T, o sandbox.Options) *world {
 			w.run.environment = append(w.run.environment, export[0]+"="+export[1])
 		}
 	}
+	w.deployed.Store(&w.name)
+	stacks := httptest.NewServer(w)
+	t.Cleanup(stacks.Close)
+	w.cloud.stacks = cloudformation.NewFromConfig(endpoint,
+		func(o *cloudformation.Options) { o.BaseEndpoint = &stacks.URL })
 	w.rotate, w.revoke = w.deployFunction("rotate"), w.deployFunction("revoke")
 	name, value := w.service(), "{}"
 	_, err = w.cloud.secrets.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &name,
