@@ -18,35 +18,48 @@ import (
 
 type reportCommand struct {
 	Since  lookBack   `default:"90d" help:"How far to look back: days, such as 90d, or hours, such as 36h."`
-	Secret []secretID `placeholder:"SECRET" sep:"none" help:"Only this secret: its name or ARN. May be given several times. Default: all managed secrets."`
-	MaxGap lookBack   `placeholder:"TIME" help:"Longest time that your policy allows between two rotations, such as 90d. Default: what the schedule of each secret leaves, with its window."`
+	Secret []secretID `placeholder:"SECRET" sep:"none" help:"Report only this secret: its name or ARN. Can be repeated. Default: all managed secrets."`
+	MaxGap lookBack   `placeholder:"TIME" help:"Longest time that your policy allows between two rotations, such as 90d. Default: the interval and the window of each secret's schedule, plus a margin."`
 
-	Database  string `env:"QUILT_AUDIT_DATABASE" placeholder:"NAME" help:"Glue database of the registry's audit trail, to read it, too: audittraildatabase-…, the resource AuditTrailDatabase of the Quilt stack."`
+	Database  string `env:"QUILT_AUDIT_DATABASE" placeholder:"NAME" help:"Also read the registry's audit trail, from this Glue database: the physical id of the resource AuditTrailDatabase of the Quilt stack, such as audittraildatabase-…"`
 	Workgroup string `env:"QUILT_AUDIT_WORKGROUP" default:"primary" help:"Athena workgroup, such as <Quilt stack>-audit."`
-	Format    string `enum:"table,json,csv,html" default:"table" help:"table, json, csv or html."`
-	JSON      bool   `name:"json" help:"As --format json."`
+	Format    string `enum:"table,json,csv,html" default:"table" help:"Output format: table, json, csv or html."`
+	JSON      bool   `name:"json" help:"Same as --format json."`
 }
 
-// Help is the long help.
+// Help describes the report and where its data comes from.
 func (reportCommand) Help() string {
-	return `Evidence for auditors: for each secret its rotations with the age of the replaced key, when that key was revoked and that it was seen refused, gaps longer than the policy, and exceptions (held keys, pauses, failures) with their reasons. Each line names what it rests on, and the report says what it could not see. It is read from Secrets Manager, from the logs of the functions and, with --database, from the registry's audit trail. It changes nothing. How to read it: docs/evidence.md.
+	return `For each secret, the report shows:
+
+  - its rotations, with the age of the replaced key
+  - when the replaced key was revoked, and whether the registry then refused it
+  - gaps between rotations that are longer than the policy allows
+  - exceptions (held keys, pauses and failures) with their reasons
+
+The command reads Secrets Manager, the logs of the functions and, with --database, the registry's audit trail. Each line
+of the report names its sources. The report also says which data could not be read. The command changes nothing. To
+understand the report, see docs/evidence.md.
 
   quilt-rotate report --since 365d --max-gap 90d --format html > rotations.html
 
-With --json: an object with place, time, since, sources, unseen, secrets [{secret, arn, created, deleted, rotationOn, schedule, maxGapSeconds, policy, rotations [{time, kind, versionId, keyId, fingerprint, createdBy, failures, sources, replaced {versionId, keyId, fingerprint, derived, ageSeconds, ageAtLeast, ageSources, end {state, time, refusedSeen, reason, by, until, sources}}}], gaps [{from, to, seconds, atLeast, covered, sources}], exceptions [{kind, from, to, times, what, reason, versionId, keyId, sources}], unseen, error, hint}]. What is not known is left out.
+With --json: an object with place, time, since, sources, unseen, secrets [{secret, arn, created, deleted, rotationOn,
+schedule, maxGapSeconds, policy, rotations [{time, kind, versionId, keyId, fingerprint, createdBy, failures, sources,
+replaced {versionId, keyId, fingerprint, derived, ageSeconds, ageAtLeast, ageSources, end {state, time, refusedSeen,
+reason, by, until, sources}}}], gaps [{from, to, seconds, atLeast, covered, sources}], exceptions [{kind, from, to,
+times, what, reason, versionId, keyId, sources}], unseen, error, hint}]. Unknown values are left out.
 
 Exit status 1: a secret could not be read.`
 }
 
-// lookBack is a length of time, in days or as the settings of the functions have it.
+// lookBack is a duration in days or in the format of the functions' settings.
 type lookBack time.Duration
 
 var wholeDays = regexp.MustCompile(`^[0-9]{1,4}d$`)
 
-// longestLookBack is ten years: CloudWatch Logs keeps no line longer, unless it keeps all.
+// longestLookBack is ten years, the longest retention in CloudWatch Logs except for an unlimited one.
 const longestLookBack = 3653 * 24 * time.Hour
 
-// UnmarshalText refuses what is no time, or none that a log can go back.
+// UnmarshalText parses days or hours. It refuses a time that is longer than a log can go back.
 func (l *lookBack) UnmarshalText(text []byte) error {
 	d, err := time.ParseDuration(string(text))
 	if wholeDays.Match(text) {

@@ -54,7 +54,7 @@ func TestALaterCallOfFinishSecretIsNotAnotherRotation(t *testing.T) {
 }
 
 func TestOtherLogEventsAreIgnored(t *testing.T) {
-	// Log events may be not JSON, or be about another secret.
+	// A log event may not be JSON, or may be about another secret.
 	s, journals := evidence("START RequestId: 1", `{"step":5}`, strings.ReplaceAll(cutOver, "arn:a", "arn:b"))
 	if len(s.Rotations) != 1 || journals.Unread != 2 {
 		t.Errorf("got the rotations %+v and %d unread lines", s.Rotations, journals.Unread)
