@@ -109,7 +109,7 @@ var scenarios = []scenario{
 				!s.Versions[on.target].Has(vault.Current) {
 				return fmt.Errorf("reported that %s is current, but it is not", done.To)
 			}
-			if err != nil && (strings.Contains(err.Error(), "is current already") || strings.Contains(err.Error(),
+			if err != nil && (strings.Contains(err.Error(), "is already current") || strings.Contains(err.Error(),
 				"it has expired or was revoked")) {
 				return nil // a sweep may revoke the key before the mark is removed
 			}

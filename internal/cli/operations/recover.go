@@ -393,7 +393,7 @@ func (v *recovery) agree(ctx context.Context, session *quilt.Session, account qu
 	if owner != "" && !same && !v.NewOwner {
 		return terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but you logged in as %s; no key was created",
 			name, owner, email),
-			"log in as "+owner+"; to hand the secret over to "+email+", add --new-owner")
+			"log in as "+owner+"; to make "+email+" the owner of the keys, add --new-owner")
 	}
 	why, err := v.whyUnknown(ctx, session, owner)
 	switch {

@@ -50,7 +50,7 @@ func (d *Operator) Rollback(ctx context.Context, s *managed.Secret, o RollbackOp
 		err = nothingPending(s)
 	}
 	if err == nil && target.ID == current.ID {
-		err = terminal.WithHint(fmt.Errorf("the version %s of %s is current already", target.ID, s.Name),
+		err = terminal.WithHint(fmt.Errorf("the version %s of %s is already current", target.ID, s.Name),
 			"to move back to another version, name it with --to; to see the versions: quilt-rotate status "+s.Name)
 	}
 	if err != nil {
@@ -69,7 +69,7 @@ func (d *Operator) Rollback(ctx context.Context, s *managed.Secret, o RollbackOp
 	if handsOver && !o.NewOwner {
 		return RolledBack{}, terminal.WithHint(fmt.Errorf("the key of %s belongs to %s, but the key of the version %s "+
 			"logs in as %s; AWSCURRENT was not moved", s.Name, owner, target.ID, email),
-			"to hand the secret over to "+email+", add --new-owner")
+			"to make "+email+" the owner of the keys, add --new-owner")
 	}
 	if err = m.show(ctx); err == nil {
 		err = left(m.ask(ctx), "nothing was changed")
