@@ -38,7 +38,7 @@ func pictures(t *testing.T) map[string]string {
 	return all
 }
 
-func TestPicturesHaveAKindAndWholeBrackets(t *testing.T) {
+func TestPicturesHaveATypeAndClosedBrackets(t *testing.T) {
 	// This check also works where Mermaid is not installed.
 	kind := regexp.MustCompile(`^(flowchart (LR|TB)|stateDiagram-v2|sequenceDiagram)\n`)
 	for where, source := range pictures(t) {
@@ -113,7 +113,7 @@ func startPainter(t *testing.T, library string) func(source string) (svg string,
 	t.Cleanup(server.Close)
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(browser),
 		chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU)
-	bounded, stop := context.WithTimeout(t.Context(), 10*time.Minute) // only a browser that hangs meets it
+	bounded, stop := context.WithTimeout(t.Context(), 10*time.Minute) // ends only a browser that hangs
 	t.Cleanup(stop)
 	allocated, release := chromedp.NewExecAllocator(bounded, options...)
 	t.Cleanup(release)

@@ -150,7 +150,7 @@ func TestRunbookPagesHaveTheSameHeadings(t *testing.T) {
 			t.Errorf("%s has no command to type", page.Path)
 		}
 		if !alarmOf.MatchString(page.Text) && !typesOf.MatchString(page.Text) {
-			continue // what somebody does by day has its own headings
+			continue // pages about planned work have other headings
 		}
 		var headings []string
 		for _, h := range page.Headings[1:] {

@@ -14,7 +14,7 @@ import (
 var provedElsewhere = map[string]proof{
 	"npx cdk bootstrap": {"infra/proof/deploy_test.go", `aws.cdk(fresh.file, "bootstrap"`},
 	"npx cdk deploy":    {"infra/proof/deploy_test.go", `aws.cdk(d.file, "deploy"`},
-	// the same command of the CDK, on the file that is named
+	// runs the same command of the CDK, with the named file
 	"make deploy CONFIG=infra/prod.yaml":        {"infra/proof/deploy_test.go", `aws.cdk(d.file, "deploy"`},
 	"make synth CONFIG=infra/prod.yaml":         {".ci/run", "make synth CONFIG="},
 	"(cd infra && npm ci && npx cdk bootstrap)": {"infra/proof/deploy_test.go", `aws.cdk(fresh.file, "bootstrap"`},

@@ -435,7 +435,7 @@ func (f *fixture) otherStack(ts *testscript.TestScript, _ bool, args []string) {
 // wait-rotation SECRET: waits until the secret's rotation has ended, and so have its retries by
 // Secrets Manager.
 func (f *fixture) waitRotation(_ *testscript.TestScript, _ bool, args []string) {
-	_ = f.Secrets.WaitRotation(context.Background(), args[0]) // its error is how the rotation ended
+	_ = f.Secrets.WaitRotation(context.Background(), args[0]) // the error tells how the rotation ended
 }
 
 // tag SECRET NAME VALUE: sets the tag.

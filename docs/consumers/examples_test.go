@@ -205,7 +205,7 @@ func rotateUnder(t *testing.T, variables ...string) {
 	_, err = s.Rotate(t.Context(), arn)
 	must(t, err)
 	w.calls(5, "0 failed")
-	fetched(1) // the old key goes on, out of the cache
+	fetched(1) // the old key comes from the cache
 	must(t, s.Revoke(t.Context(), arn, old.Key()))
 	w.calls(5, "0 failed")
 	fetched(2)
@@ -353,7 +353,7 @@ func behindTLS(t *testing.T, plain string) (url string, authority []byte) {
 	server := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(target))
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
 		MinVersion: tls.VersionTLS12}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshakes that are to fail
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // hides the errors of expected failed handshakes
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server.URL, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})

@@ -198,7 +198,7 @@ func TestCtrlDEndsAHiddenQuestion(t *testing.T) {
 	if _, err := user.WriteString("\x04"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // only a test that hangs meets it
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // ends only a test that hangs
 	defer cancel()
 	if _, err := c.AskSecret(ctx, "code", ""); !errors.Is(err, terminal.ErrDeclined) {
 		t.Errorf("got %v", err)

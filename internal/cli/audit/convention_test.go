@@ -16,7 +16,7 @@ func init() { hermetic.FixSeed() }
 func TestNamesOfTheConvention(t *testing.T) {
 	// A name has a purpose, an environment and a date, in the usual forms.
 	for _, name := range []string{
-		"ci-github-prod-2026q1", // the guide's
+		"ci-github-prod-2026q1", // from the guide
 		"CI-GitHub-Prod-2026Q1",
 		"ci-github-prod-2026-q1",
 		"etl-dev-2026",
@@ -27,11 +27,11 @@ func TestNamesOfTheConvention(t *testing.T) {
 		"etl-uat2-2026h2",
 		"etl-qa-2026w47",
 		"nightly_import.v2-production-2026-11",
-		"prod-pipeline-2026q4",      // environment first, as in names made from paths
-		"pipeline-prod-eu-2026q4",   // a region behind it
+		"prod-pipeline-2026q4",      // environment first, as in names from paths
+		"pipeline-prod-eu-2026q4",   // a region after it
 		"test-prod-pipeline-2026q1", // two environments and a purpose
 		"prod-pipeline-20261122-0123456789abcdef",
-		"pipeline-20261122-0123456789abcdef", // the service's own need no environment
+		"pipeline-20261122-0123456789abcdef", // generated names need no environment
 	} {
 		if !audit.FollowsConvention(name) {
 			t.Errorf("%q is reported as outside the convention", name)
@@ -46,19 +46,19 @@ func TestNamesOutsideTheConvention(t *testing.T) {
 		"ci-github-prod",            // no date
 		"ci-github-2026q1",          // no environment
 		"prod-2026q1",               // no purpose
-		"prod-staging-2026q1",       // nor here
+		"prod-staging-2026q1",       // no purpose
 		"2026q1-ci-github-prod",     // the date is not the end
 		"ci-github-prod-2026q5",     // no such quarter
 		"ci-github-prod-20261322",   // no such month
 		"ci-github-prod-20261132",   // no such day
-		"ci-github-prod-1999",       // not of this registry's time
+		"ci-github-prod-1999",       // too early
 		"ci-github-prod-2026q1-",    // something follows
-		"ci-github-prod-2026q1\n",   // also this
-		"ci-github-prod2026q1",      // not a word of its own
-		"ci-product-2026q1",         // begins like one
+		"ci-github-prod-2026q1\n",   // a newline follows
+		"ci-github-prod2026q1",      // not a separate word
+		"ci-product-2026q1",         // only begins with prod
 		"ci--prod-2026q1",           // an empty word
 		"ci github-prod-2026q1",     // a blank
-		"ci-gith\u202eub-prod-2026", // turned
+		"ci-gith\u202eub-prod-2026", // a mark that changes the direction of text
 		"сi-prod-2026q1",            // a Cyrillic letter that looks Latin
 		"prod-pipeline-20261122-0123456789abcde",
 	} {
